@@ -186,7 +186,7 @@ static void
 collect_fates(struct metric_sink *sink, const struct relays_view *view)
 {
     struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
-    const struct shown *shown = &view->status.shown;
+    const struct relay_shown *shown = &view->status.shown;
     if (!view->counted) return;
     for (unsigned thing = 0; thing < THINGS; thing++) {
         for (unsigned reason = 0; reason < DROP_COUNT; reason++) {

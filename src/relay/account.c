@@ -39,8 +39,8 @@ count_wanted(struct relay *r, const struct chunk *c, uint32_t from, struct sourc
 static void
 take_news(struct relay *r, unsigned kind, uint64_t count, uint64_t pos)
 {
-    r->taken[kind] += count;
-    if (pos >= r->known_pos) r->taken_since[kind] += count;
+    r->account.taken[kind] += count;
+    if (pos >= r->account.known_pos) r->account.taken_since[kind] += count;
 }
 
 static uint64_t
@@ -64,11 +64,11 @@ use_margin(struct ahead *a, enum item_kind kind, uint32_t more)
 void
 account_chunk(struct relay *r)
 {
-    const struct chunk *c = r->chunk;
-    struct ahead *a = &r->ahead;
-    uint32_t from = r->chunk_next + r->chunk_over;
-    uint32_t wanted = count_wanted(r, c, from, r->source), news = wanted;
-    r->chunk_untaken = c->count - from - wanted;
+    const struct chunk *c = r->feed.chunk;
+    struct ahead *a = &r->account.ahead;
+    uint32_t from = r->feed.next + r->feed.over;
+    uint32_t wanted = count_wanted(r, c, from, r->feed.source), news = wanted;
+    r->feed.untaken = c->count - from - wanted;
     bool counted = c->filled ? a->lasting : c->pos < a->pos;
     if (counted) {
         int64_t known = a->count[c->kind] < 0 ? 0 : a->count[c->kind];
@@ -77,10 +77,10 @@ account_chunk(struct relay *r)
         /* Stretch and log are counted together: repeats show only when the last of them come. */
         news = a->lasting ? use_margin(a, c->kind, more) : more;
         window_note_taken(r->window, wanted, more - news);
-        r->fed[c->kind] += wanted - (more - news);
+        r->account.fed[c->kind] += wanted - (more - news);
     } else {
         window_note_taken(r->window, wanted, 0);
-        r->fed[c->kind] += wanted;
+        r->account.fed[c->kind] += wanted;
     }
     take_news(r, c->kind, news, c->filled ? 0 : c->pos);
 }
@@ -90,7 +90,8 @@ static void
 add_margin(struct relay *r, const struct chunk *c)
 {
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        if (r->ahead.margin[kind] != UINT64_MAX) r->ahead.margin[kind] += c->lost[kind];
+        if (r->account.ahead.margin[kind] != UINT64_MAX)
+            r->account.ahead.margin[kind] += c->lost[kind];
     }
 }
 
@@ -123,7 +124,7 @@ lost_in_store(struct relay *r, const uint64_t lost[LEDGER_KIND_COUNT],
 bool
 account_hole(struct relay *r, const struct chunk *c)
 {
-    struct ahead *a = &r->ahead;
+    struct ahead *a = &r->account.ahead;
     uint64_t lost[LEDGER_KIND_COUNT];
     lost_in_store(r, c->lost, lost);
     bool may_have = c->pos > tsdb_opened_pos(r->options.tsdb);
@@ -138,25 +139,8 @@ account_hole(struct relay *r, const struct chunk *c)
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         if (a->margin[kind] != UINT64_MAX) take_part(&a->margin[kind], lost[kind]);
     }
-    memcpy(r->hole_lost, lost, sizeof r->hole_lost);
+    memcpy(r->account.hole_lost, lost, sizeof r->account.hole_lost);
     return true;
-}
-
-void
-account_leave(struct relay *r, struct relay_state *next)
-{
-    note_lost_in_store(next, r->hole_lost);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        next->taken[kind] += r->hole_lost[kind];
-        next->counted[kind] += r->hole_lost[kind];
-        next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += r->hole_lost[kind];
-    }
-    /* Metadata that waits is superseded: the store gives the newest of each family. */
-    uint64_t waits = account_taken(r, ITEM_METADATA) - account_taken_before(r, ITEM_METADATA);
-    next->taken[ITEM_METADATA] += waits;
-    next->fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED] += waits;
-    next->expected.count[ITEM_METADATA] = 0;
-    next->expected.margin[ITEM_METADATA] = UINT64_MAX;
 }
 
 /*
@@ -166,9 +150,9 @@ account_leave(struct relay *r, struct relay_state *next)
 enum err
 account_lost(struct relay *r, struct chunk *c)
 {
-    struct ahead *a = &r->ahead;
+    struct ahead *a = &r->account.ahead;
     /* Where reading begins the log has given it up. */
-    enum drop reason = r->from_oldest ? DROP_LOG_BUDGET : DROP_DAMAGED;
+    enum drop reason = r->feed.state == FEED_OLDEST ? DROP_LOG_BUDGET : DROP_DAMAGED;
     uint8_t fate = FATE_DROPPED + reason;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         uint64_t lost = c->lost[kind];
@@ -180,8 +164,8 @@ account_lost(struct relay *r, struct chunk *c)
         if (c->pos < a->pos && a->margin[kind] != UINT64_MAX) a->margin[kind] -= news;
         a->count[kind] -= (int64_t)(lost - news);
         take_news(r, kind, news, 0);
-        r->fed[kind] += lost;
-        r->dirty = true;
+        r->account.fed[kind] += lost;
+        save_want(r, SAVE_SOON);
         log_error("relay: part of the log is damaged or gone, and lost to this destination",
                   KV("destination", r->settings->name), KV("kind", ledger_kind_word(kind)),
                   KV("items", lost), KV("before_position", c->pos),
@@ -196,9 +180,9 @@ queued(const struct relay *r, enum item_kind kind)
 {
     uint64_t open = window_open(r->window, kind);
     /* One that is fed whole may be gone already. */
-    bool begun = r->chunk != NULL && r->chunk_next < r->chunk_count;
-    if (begun && r->chunk->kind == kind) open -= r->chunk_untaken;
-    int64_t ahead = r->ahead.count[kind] > 0 ? r->ahead.count[kind] : 0;
+    bool begun = r->feed.chunk != NULL && r->feed.next < r->feed.count;
+    if (begun && r->feed.chunk->kind == kind) open -= r->feed.untaken;
+    int64_t ahead = r->account.ahead.count[kind] > 0 ? r->account.ahead.count[kind] : 0;
     return (int64_t)(open - window_repeats_open(r->window, kind)) + ahead;
 }
 
@@ -213,22 +197,22 @@ uint64_t
 account_taken(const struct relay *r, enum item_kind kind)
 {
     int64_t count = queued(r, kind);
-    return count < 0 ? r->taken[kind] + (uint64_t)-count : r->taken[kind];
+    return count < 0 ? r->account.taken[kind] + (uint64_t)-count : r->account.taken[kind];
 }
 
 int64_t
 account_difference(const struct relay *r, enum item_kind kind)
 {
-    struct fates fates = r->base;
+    struct fates fates = r->account.base;
     fates_add(&fates, window_fates(r->window));
-    uint64_t settled = fates_settled(&fates, kind) + r->replaying[kind];
+    uint64_t settled = fates_settled(&fates, kind) + r->account.replaying[kind];
     return (int64_t)(account_taken(r, kind) - settled - account_queued(r, kind));
 }
 
 uint64_t
 account_taken_before(const struct relay *r, enum item_kind kind)
 {
-    return r->base_taken[kind] + window_taken_before(r->window, kind);
+    return r->account.base_taken[kind] + window_taken_before(r->window, kind);
 }
 
 /* --- the scout -------------------------------------------------------------------------------- */
@@ -236,8 +220,8 @@ account_taken_before(const struct relay *r, enum item_kind kind)
 static void
 scout_end(struct relay *r)
 {
-    source_close(r->ahead.scout);
-    r->ahead.scout = NULL;
+    source_close(r->account.ahead.scout);
+    r->account.ahead.scout = NULL;
 }
 
 /* Nothing is known of what waits. */
@@ -245,26 +229,26 @@ static void
 forget(struct relay *r)
 {
     scout_end(r);
-    r->ahead.pos = 0;
-    r->ahead.lasting = r->ahead.blind = false;
-    memset(r->ahead.count, 0, sizeof r->ahead.count);
-    memset(r->ahead.margin, 0, sizeof r->ahead.margin);
+    r->account.ahead.pos = 0;
+    r->account.ahead.lasting = r->account.ahead.blind = false;
+    memset(r->account.ahead.count, 0, sizeof r->account.ahead.count);
+    memset(r->account.ahead.margin, 0, sizeof r->account.ahead.margin);
 }
 
 static bool
 is_behind(struct relay *r, int64_t now_ns)
 {
-    struct ahead *a = &r->ahead;
-    bool more = r->source == NULL || wal_end(r->options.wal) > source_pos(r->source);
+    struct ahead *a = &r->account.ahead;
+    bool more = r->feed.source == NULL || wal_end(r->options.wal) > source_pos(r->feed.source);
     if (!more) a->behind_ns = 0;
     if (more && a->behind_ns == 0) a->behind_ns = now_ns;
-    return more && (r->paused || now_ns - a->behind_ns >= SCOUT_AFTER_MS * NS_PER_MS);
+    return more && (relay_is_paused(r) || now_ns - a->behind_ns >= SCOUT_AFTER_MS * NS_PER_MS);
 }
 
 static enum err
 scout_begin(struct relay *r)
 {
-    struct ahead *a = &r->ahead;
+    struct ahead *a = &r->account.ahead;
     struct source_options options = {
         .wal = r->options.wal,
         .name = r->settings->name,
@@ -273,10 +257,11 @@ scout_begin(struct relay *r)
         .cache_bytes = SCOUT_CACHE_BYTES,
     };
     uint64_t pos = a->pos;
-    if (pos == 0) pos = r->fill != NULL ? r->state.fill.to_pos : relay_read_pos(r);
-    if (a->pos == 0 && r->fill == NULL) options.begin = relay_read_count(r);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && r->hole_pos == pos; kind++) {
-        options.begin.of[kind] += r->log_chunk.lost[kind]; /* the reader has them in the margin */
+    if (pos == 0) pos = r->feed.fill != NULL ? r->state.fill.to_pos : relay_read_pos(r);
+    if (a->pos == 0 && r->feed.fill == NULL) options.begin = relay_read_count(r);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && r->feed.hole_pos == pos; kind++) {
+        options.begin.of[kind] +=
+            r->feed.log_chunk.lost[kind]; /* the reader has them in the margin */
     }
     enum err e = source_open(&options, pos, &a->scout, NULL);
     if (e == OK) a->pos = pos;
@@ -286,7 +271,7 @@ scout_begin(struct relay *r)
 static void
 count_ahead(struct relay *r)
 {
-    struct ahead *a = &r->ahead;
+    struct ahead *a = &r->account.ahead;
     uint32_t from = relay_settled_before(r, &a->chunk);
     uint32_t wanted = count_wanted(r, &a->chunk, from, a->scout);
     add_margin(r, &a->chunk);
@@ -294,7 +279,7 @@ count_ahead(struct relay *r)
     take_news(r, a->chunk.kind, wanted, a->chunk.pos);
     a->pos = a->chunk.end_pos;
     if (a->lasting)
-        r->dirty = true; /* what is saved says how far: until then the log stays */
+        save_want(r, SAVE_SOON); /* what is saved says how far: until then the log stays */
     else
         source_pass(a->scout, a->chunk.pos, a->chunk.segment);
 }
@@ -302,7 +287,7 @@ count_ahead(struct relay *r)
 void
 account_saved(struct relay *r)
 {
-    struct ahead *a = &r->ahead;
+    struct ahead *a = &r->account.ahead;
     if (a->scout == NULL || !a->lasting) return;
     source_pass(a->scout, r->state.expected.until_pos, a->chunk.segment);
 }
@@ -310,9 +295,9 @@ account_saved(struct relay *r)
 bool
 account_scout(struct relay *r)
 {
-    struct ahead *a = &r->ahead;
+    struct ahead *a = &r->account.ahead;
     int64_t now_ns = relay_now_ns(r), end_ns = now_ns + SCOUT_AT_ONCE_MS * NS_PER_MS;
-    if (r->gone && !a->lasting) return false; /* from where nobody knows */
+    if (r->feed.state == FEED_GONE && !a->lasting) return false; /* from where nobody knows */
     if (a->blind) return false;
     if (a->scout == NULL && !is_behind(r, now_ns)) return false;
     enum err e = a->scout == NULL ? scout_begin(r) : OK;
@@ -341,7 +326,7 @@ lost_since(struct relay *r, struct tsdb_gone *ret_samples, struct tsdb_gone *ret
 {
     const struct samples_left_out *met = &r->state.left_out;
     *ret_samples = *ret_exemplars = (struct tsdb_gone){0};
-    if (r->options.tsdb == NULL || !r->ahead.lasting) return;
+    if (r->options.tsdb == NULL || !r->account.ahead.lasting) return;
     const struct tsdb_gone *s = &r->state.gone, *x = &r->state.gone_exemplars;
     tsdb_gone(r->options.tsdb, ret_samples, ret_exemplars);
     ret_samples->deleted += met->deleted - s->deleted;
@@ -355,11 +340,11 @@ lost_since(struct relay *r, struct tsdb_gone *ret_samples, struct tsdb_gone *ret
 static void
 account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct tsdb_gone *lost)
 {
-    uint64_t *fates = r->base.count[kind], before = missing;
+    uint64_t *fates = r->account.base.count[kind], before = missing;
     uint64_t deleted = take_part(&missing, lost->deleted);
     uint64_t expired = take_part(&missing, lost->expired);
     uint64_t superseded = take_part(&missing, lost->superseded);
-    bool lost_more = r->met_damage || r->state.log_lost;
+    bool lost_more = r->account.met_damage || r->state.log_lost;
     uint64_t damaged = lost_more ? take_part(&missing, missing) : 0;
     lost->deleted -= deleted;
     lost->expired -= expired;
@@ -368,7 +353,7 @@ account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct t
     fates[FATE_DROPPED + DROP_EXPIRED] += expired;
     fates[FATE_DROPPED + DROP_SUPERSEDED] += superseded;
     fates[FATE_DROPPED + DROP_DAMAGED] += damaged;
-    r->base_taken[kind] += before;
+    r->account.base_taken[kind] += before;
     log_at(damaged + missing > 0 ? LOG_ERROR : LOG_WARN,
            "relay: samples that waited are no longer in the store",
            KV("destination", r->settings->name), KV("items", before), KV("deleted", deleted),
@@ -380,23 +365,24 @@ account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct t
 static void
 account_margin(struct relay *r, enum item_kind kind)
 {
-    uint64_t lost = r->ahead.margin[kind];
+    uint64_t lost = r->account.ahead.margin[kind];
     if (lost == 0 || lost == UINT64_MAX) return;
     bool all = destination_takes_all(r->settings); /* else perhaps it wanted none of them */
     log_error("relay: part of the log was damaged, and the store does not have it",
               KV("destination", r->settings->name), KV("items_at_most", lost),
               KV("counted_as_dropped", all));
     if (!all) return;
-    r->taken[kind] += lost;
-    r->base_taken[kind] += lost;
-    r->base.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
+    r->account.taken[kind] += lost;
+    r->account.base_taken[kind] += lost;
+    r->account.base.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
 }
 
 void
 account_close(struct relay *r)
 {
-    struct ahead *a = &r->ahead;
-    if (a->pos == 0 || r->source == NULL || r->hole_pos > 0 || relay_read_pos(r) < a->pos) return;
+    struct ahead *a = &r->account.ahead;
+    if (a->pos == 0 || r->feed.source == NULL || r->feed.hole_pos > 0 || relay_read_pos(r) < a->pos)
+        return;
     struct tsdb_gone samples, exemplars;
     lost_since(r, &samples, &exemplars);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
@@ -404,8 +390,8 @@ account_close(struct relay *r)
         if (a->count[kind] > 0) account_missing(r, kind, (uint64_t)a->count[kind], lost);
         if (a->lasting) account_margin(r, kind);
     }
-    r->dirty |= a->lasting;
-    r->met_damage = r->state.log_lost = false;
+    if (a->lasting) save_want(r, SAVE_SOON);
+    r->account.met_damage = r->state.log_lost = false;
     r->state.left_out = (struct samples_left_out){0};
     forget(r);
 }
@@ -416,23 +402,50 @@ void
 account_expected(const struct relay *r, const struct fates *before,
                  struct relay_expected *ret_expected)
 {
-    const struct ahead *a = &r->ahead;
+    const struct ahead *a = &r->account.ahead;
     *ret_expected = (struct relay_expected){.until_pos = a->lasting ? a->pos : 0};
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && a->lasting; kind++) {
         uint64_t settled = fates_settled(before, kind) + before->count[kind][FATE_REPLAYING];
-        uint64_t under_way = r->fed[kind] - settled;
+        uint64_t under_way = r->account.fed[kind] - settled;
         ret_expected->count[kind] = a->count[kind] + (int64_t)under_way;
         ret_expected->margin[kind] = a->margin[kind];
     }
     ret_expected->selection = destination_selection_hash(r->settings);
 }
 
+void
+account_leave(struct relay *r, const struct fates *before, struct relay_state *next)
+{
+    struct ahead *a = &r->account.ahead;
+    uint64_t read_pos = relay_read_pos(r), to_pos = next->fill.to_pos;
+    uint64_t counted_pos = a->pos > read_pos ? a->pos : read_pos;
+    bool whole = (r->feed.state != FEED_GONE || a->lasting) && !a->blind;
+    if (!whole || counted_pos < to_pos) { /* any number more may come */
+        memset(a->margin, 0xff, sizeof a->margin);
+    }
+    a->lasting = true;
+    a->pos = counted_pos > to_pos ? counted_pos : to_pos;
+    account_expected(r, before, &next->expected);
+    note_lost_in_store(next, r->account.hole_lost);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        next->taken[kind] += r->account.hole_lost[kind];
+        next->counted[kind] += r->account.hole_lost[kind];
+        next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += r->account.hole_lost[kind];
+    }
+    /* Metadata that waits is superseded: the store gives the newest of each family. */
+    uint64_t waits = account_taken(r, ITEM_METADATA) - account_taken_before(r, ITEM_METADATA);
+    next->taken[ITEM_METADATA] += waits;
+    next->fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED] += waits;
+    next->expected.count[ITEM_METADATA] = 0;
+    next->expected.margin[ITEM_METADATA] = UINT64_MAX;
+}
+
 /* The position of the log up to which all items were read or counted. */
 static uint64_t
 known_pos(const struct relay *r)
 {
-    uint64_t read_pos = r->fill == NULL ? relay_read_pos(r) : 0;
-    return r->ahead.pos > read_pos ? r->ahead.pos : read_pos;
+    uint64_t read_pos = r->feed.fill == NULL ? relay_read_pos(r) : 0;
+    return r->account.ahead.pos > read_pos ? r->account.ahead.pos : read_pos;
 }
 
 /*
@@ -442,19 +455,19 @@ known_pos(const struct relay *r)
 void
 account_found(struct relay *r)
 {
-    if (r->is_whole || known_pos(r) < r->whole_from_pos) return;
-    r->is_whole = true;
+    if (r->account.is_whole || known_pos(r) < r->account.whole_from_pos) return;
+    r->account.is_whole = true;
     bool same =
         r->state.counted_pos == 0 || r->state.selection == destination_selection_hash(r->settings);
     uint8_t fate = FATE_DROPPED + (same ? DROP_DAMAGED : DROP_BY_OPERATOR);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        uint64_t found = account_taken(r, kind) - r->taken_since[kind];
-        if (r->ahead.margin[kind] != 0 || found >= r->known[kind]) continue;
-        uint64_t lost = r->known[kind] - found;
-        r->taken[kind] += lost;
-        r->base_taken[kind] += lost;
-        r->base.count[kind][fate] += lost;
-        r->dirty = true;
+        uint64_t found = account_taken(r, kind) - r->account.taken_since[kind];
+        if (r->account.ahead.margin[kind] != 0 || found >= r->account.known[kind]) continue;
+        uint64_t lost = r->account.known[kind] - found;
+        r->account.taken[kind] += lost;
+        r->account.base_taken[kind] += lost;
+        r->account.base.count[kind][fate] += lost;
+        save_want(r, SAVE_SOON);
         if (same) {
             log_error("relay: items that waited are no longer in the log, probably because it was "
                       "removed or put back to an older state; they are counted as dropped",
@@ -474,7 +487,7 @@ account_counted(const struct relay *r, uint64_t ret_counted[ITEM_KIND_COUNT])
 {
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         uint64_t taken = account_taken(r, kind), before = r->state.counted[kind];
-        bool is_whole = r->is_whole && r->ahead.margin[kind] == 0;
+        bool is_whole = r->account.is_whole && r->account.ahead.margin[kind] == 0;
         ret_counted[kind] = is_whole || taken > before ? taken : before;
     }
 }
@@ -489,32 +502,32 @@ account_remember(const struct relay *r, struct relay_state *next)
     memcpy(next->log_totals.of, log.totals, sizeof log.totals);
     /* What was counted before stands behind what was looked at since, or before it. */
     uint64_t pos = known_pos(r), before_pos = r->state.counted_pos;
-    if (r->is_whole || (before_pos != 0 && before_pos < pos)) next->counted_pos = pos;
-    if (r->is_whole) next->selection = destination_selection_hash(r->settings);
+    if (r->account.is_whole || (before_pos != 0 && before_pos < pos)) next->counted_pos = pos;
+    if (r->account.is_whole) next->selection = destination_selection_hash(r->settings);
 }
 
 void
 account_begin(struct relay *r)
 {
     const struct relay_expected *expected = &r->state.expected;
-    r->whole_from_pos = r->known_pos = wal_end(r->options.wal);
-    memcpy(r->known, r->state.counted, sizeof r->known);
-    if (r->state.counted_pos != 0 && r->state.counted_pos < r->known_pos) {
-        r->known_pos = r->state.counted_pos;
+    r->account.base = r->state.fates;
+    r->account.whole_from_pos = r->account.known_pos = wal_end(r->options.wal);
+    memcpy(r->account.known, r->state.counted, sizeof r->account.known);
+    if (r->state.counted_pos != 0 && r->state.counted_pos < r->account.known_pos) {
+        r->account.known_pos = r->state.counted_pos;
     }
-    r->is_whole = false;
-    chunk_init(&r->ahead.chunk, r->options.memory);
-    memcpy(r->taken, r->state.taken, sizeof r->taken);
-    memcpy(r->base_taken, r->state.taken, sizeof r->base_taken);
+    chunk_init(&r->account.ahead.chunk, r->options.memory);
+    memcpy(r->account.taken, r->state.taken, sizeof r->account.taken);
+    memcpy(r->account.base_taken, r->state.taken, sizeof r->account.base_taken);
     if (expected->until_pos == 0) return;
     /* Who wants other series now was not counted for. */
     if (expected->selection != destination_selection_hash(r->settings)) return;
-    r->ahead.pos = expected->until_pos;
-    r->ahead.lasting = true;
+    r->account.ahead.pos = expected->until_pos;
+    r->account.ahead.lasting = true;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        if (expected->count[kind] > 0) r->ahead.count[kind] = expected->count[kind];
-        r->taken[kind] += (uint64_t)r->ahead.count[kind];
-        r->ahead.margin[kind] = expected->margin[kind];
+        if (expected->count[kind] > 0) r->account.ahead.count[kind] = expected->count[kind];
+        r->account.taken[kind] += (uint64_t)r->account.ahead.count[kind];
+        r->account.ahead.margin[kind] = expected->margin[kind];
     }
     err_ignore(scout_begin(r), "tried again; but it holds the log from there on");
 }
@@ -522,7 +535,12 @@ account_begin(struct relay *r)
 void
 account_end(struct relay *r)
 {
+    bool met_damage = r->account.met_damage;
+    if (r->feed.fill != NULL) {
+        met_damage |= fill_met_damage(r->feed.fill);
+        fill_left_out(r->feed.fill, &r->state.left_out);
+    }
     forget(r);
-    chunk_fini(&r->ahead.chunk);
-    memset(&r->ahead, 0, sizeof r->ahead);
+    chunk_fini(&r->account.ahead.chunk);
+    r->account = (struct account){.met_damage = met_damage};
 }

@@ -55,14 +55,14 @@ first_state(struct relay *r, enum destination_start start, int64_t start_ms)
 static enum err
 keep_texts(struct relay *r)
 {
-    buf_clear(&r->writer_state);
-    buf_clear(&r->place);
-    buf_put_bytes(&r->writer_state, r->state.writer);
-    buf_put_bytes(&r->place, r->state.fill.place);
-    r->state.writer = buf_bytes(&r->writer_state);
-    r->state.fill.place = buf_bytes(&r->place);
-    enum err e = buf_error(&r->writer_state);
-    return e ? e : buf_error(&r->place);
+    buf_clear(&r->saving.writer);
+    buf_clear(&r->saving.place);
+    buf_put_bytes(&r->saving.writer, r->state.writer);
+    buf_put_bytes(&r->saving.place, r->state.fill.place);
+    r->state.writer = buf_bytes(&r->saving.writer);
+    r->state.fill.place = buf_bytes(&r->saving.place);
+    enum err e = buf_error(&r->saving.writer);
+    return e ? e : buf_error(&r->saving.place);
 }
 
 /* --- a state that cannot be read -------------------------------------------------------------- */
@@ -186,7 +186,7 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     enum err e = reset_read(env, r->dir, &reset, &decision);
     if (e == ERR_MISSING) return explain(r, cause, why);
     if (e) return why_set(why, e, "%s", decision.text);
-    e = relay_state_read_previous(env, r->dir, &r->scratch, &r->state, &decision);
+    e = relay_state_read_previous(env, r->dir, &r->saving.scratch, &r->state, &decision);
     bool known = e == OK;
     struct relay_state before = r->state;
     if (!known && reset.from == RESET_PREVIOUS) {
@@ -286,7 +286,7 @@ relay_load_state(struct relay *r, struct why *why)
     struct env *env = r->options.env;
     enum err e = ERR_MISSING;
     if (!r->settings->dry_run) {
-        e = relay_state_read_own(env, r->dir, r->settings, &r->scratch, &r->state, why);
+        e = relay_state_read_own(env, r->dir, r->settings, &r->saving.scratch, &r->state, why);
     }
     if (e == ERR_CORRUPT) return reset_state(r, e, why);
     if (e && e != ERR_MISSING) return e;
@@ -300,8 +300,8 @@ relay_load_state(struct relay *r, struct why *why)
     e = keep_texts(r);
     if (e || r->settings->dry_run) return e;
     if (is_new) {
-        return relay_state_make(env, r->options.dir, r->settings->name, &r->scratch, &r->state,
-                                why);
+        return relay_state_make(env, r->options.dir, r->settings->name, &r->saving.scratch,
+                                &r->state, why);
     }
     err_ignore(reset_remove(env, r->dir, NULL), "a readable state needs no decision");
     return OK;

@@ -15,7 +15,7 @@
 static uint64_t
 log_pos(struct relay *r)
 {
-    return r->fill != NULL ? r->state.fill.from_pos : relay_cursor(r, NULL).pos;
+    return r->feed.fill != NULL ? r->state.fill.from_pos : relay_cursor(r, NULL).pos;
 }
 
 bool
@@ -28,10 +28,11 @@ static void
 keep_apart(struct relay *r)
 {
     const struct relay_fill *fill = &r->state.fill;
+    bool may_leave = r->account.ahead.scout != NULL || r->feed.state == FEED_GONE;
     if (fill->active)
         guard_set_borders(r->options.guard, fill->from_pos, fill->to_pos);
     else
-        guard_set_borders(r->options.guard, r->ahead.scout != NULL || r->gone ? log_pos(r) : 0, 0);
+        guard_set_borders(r->options.guard, may_leave ? log_pos(r) : 0, 0);
 }
 
 uint64_t
@@ -50,13 +51,9 @@ static void
 begin_with(struct relay *r, const struct relay_state *state)
 {
     struct why why = {""};
-    struct relay_state next = *state;
-    shown_keep_taken(&next, &r->state);
-    enum err e = relay_state_put(r, &next, &why);
-    if (e)
-        relay_note_failure(r, "state", "state", why.text);
-    else
-        r->state = next;
+    if (save_instead(r, state, &why) != OK) {
+        obstacle_failed(&r->obstacle, "state", "state", why.text);
+    }
     relay_run_again(r);
 }
 
@@ -81,14 +78,13 @@ leave_log(struct relay *r)
     enum err e = relay_save(r, &why);
     if (e == OK) e = take_letters_back(r, &why);
     if (e) {
-        relay_note_failure(r, "leaving the log", "state", why.text);
+        obstacle_failed(&r->obstacle, "leaving the log", "state", why.text);
         relay_run_again(r);
         return;
     }
     struct relay_state next = r->state;
     struct fates before;
     relay_cursor(r, &before);
-    uint64_t counted_pos = r->ahead.pos > relay_read_pos(r) ? r->ahead.pos : relay_read_pos(r);
     int64_t oldest_ms = window_oldest_ms(r->window);
     next.fill = (struct relay_fill){
         .active = true,
@@ -97,19 +93,12 @@ leave_log(struct relay *r)
         .since_ms = oldest_ms != 0 ? oldest_ms : env_realtime_ms(r->options.env),
     };
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
-    bool whole = (!r->gone || r->ahead.lasting) && !r->ahead.blind;
-    if (!whole || counted_pos < next.fill.to_pos) { /* any number more may come */
-        memset(r->ahead.margin, 0xff, sizeof r->ahead.margin);
-    }
-    r->ahead.lasting = true;
-    r->ahead.pos = counted_pos > next.fill.to_pos ? counted_pos : next.fill.to_pos;
-    account_expected(r, &before, &next.expected);
-    account_leave(r, &next);
+    account_leave(r, &before, &next);
     next.left_out = (struct samples_left_out){0};
     next.log_count.known = false;
     log_warn("relay: far behind: what waits is read from the store, then the log is followed again",
              KV("destination", r->settings->name), KV("from", next.fill.from_pos),
-             KV("to", next.fill.to_pos), KV("log_is_gone", r->gone));
+             KV("to", next.fill.to_pos), KV("log_is_gone", r->feed.state == FEED_GONE));
     begin_with(r, &next);
 }
 
@@ -138,7 +127,7 @@ give_again(struct relay *r)
     if (e == OK && to_pos > r->state.cursor.pos) return;
     if (e == OK) e = take_letters_back(r, &why);
     struct relay_state next = r->state;
-    next.begin_ms = r->replays_from_ms;
+    next.begin_ms = r->watch.again_from_ms;
     next.begin_pos = next.cursor.pos;
     next.log_count.known = false;
     next.fill = (struct relay_fill){
@@ -149,25 +138,15 @@ give_again(struct relay *r)
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
     if (e == OK) e = uncount_letters(r, &next, &why);
     if (e) {
-        relay_note_failure(r, "a replay", "state", why.text);
+        obstacle_failed(&r->obstacle, "a replay", "state", why.text);
         relay_run_again(r);
         return;
     }
     begin_with(r, &next);
-    r->replays = !r->state.fill.active; /* it could not begin: again later */
-    if (r->replays) return;
+    if (!r->state.fill.active) return; /* it could not begin: again later */
+    watch_given_again(r);
     log_info("relay: what is stored is given again", KV("destination", r->settings->name),
              KV("to", next.fill.to_pos));
-}
-
-static bool
-lanes_are_empty(const struct relay *r)
-{
-    bool empty = true;
-    for (uint32_t i = 0; i < r->lane_count; i++) {
-        empty &= lane_is_empty(&r->lanes[i]);
-    }
-    return empty;
 }
 
 /* Whether the store has enough of what waits, and all of that was counted. */
@@ -175,12 +154,13 @@ static bool
 should_leave(struct relay *r)
 {
     uint64_t store_pos = tsdb_store_pos(r->options.tsdb), pos = log_pos(r);
-    bool counted = relay_read_pos(r) >= store_pos || r->ahead.pos >= store_pos;
-    if (r->hole_pos > store_pos || r->reload_pos > store_pos) tsdb_want_parts(r->options.tsdb);
+    bool counted = relay_read_pos(r) >= store_pos || r->account.ahead.pos >= store_pos;
+    if (r->feed.hole_pos > store_pos || r->feed.reload_pos > store_pos)
+        tsdb_want_parts(r->options.tsdb);
     if (store_pos <= pos) return false;
-    if (r->reload_pos > 0) return counted && store_pos >= r->reload_pos;
-    if (r->hole_pos > 0) return counted && store_pos >= r->hole_pos && lanes_are_empty(r);
-    if (r->gone) return counted || !r->ahead.lasting;
+    if (r->feed.reload_pos > 0) return counted && store_pos >= r->feed.reload_pos;
+    if (r->feed.hole_pos > 0) return counted && store_pos >= r->feed.hole_pos && lanes_are_empty(r);
+    if (r->feed.state == FEED_GONE) return counted || !r->account.ahead.lasting;
     struct wal *wal = r->options.wal;
     uint64_t covered = wal_bytes_from(wal, pos) - wal_bytes_from(wal, store_pos);
     return counted && covered >= r->settings->log_budget_bytes / 2;
@@ -193,7 +173,7 @@ follow_log(struct relay *r)
 {
     struct why why = {""};
     if (relay_save(r, &why) != OK) {
-        relay_note_failure(r, "state", "state", why.text);
+        obstacle_failed(&r->obstacle, "state", "state", why.text);
         return;
     }
     struct relay_state next = r->state;
@@ -209,7 +189,7 @@ go_on_filling(struct relay *r)
 {
     uint64_t behind = wal_bytes_from(r->options.wal, r->state.fill.to_pos);
     if (behind > r->settings->log_budget_bytes) guard_let_go(r->options.guard);
-    if (r->fill_done && window_records(r->window) == 0) follow_log(r);
+    if (r->feed.state == FEED_STORE_END && window_records(r->window) == 0) follow_log(r);
 }
 
 /* --- without a store -------------------------------------------------------------------------- */
@@ -220,11 +200,11 @@ give_up_oldest(struct relay *r)
     uint64_t end_pos = wal_end(r->options.wal), budget = r->settings->log_budget_bytes;
     struct why why = {""};
     if (relay_save(r, &why) != OK) {
-        relay_note_failure(r, "state", "state", why.text);
+        obstacle_failed(&r->obstacle, "state", "state", why.text);
         return;
     }
     struct relay_state next = r->state;
-    if (r->gone) { /* how much that is says the log's first record */
+    if (r->feed.state == FEED_GONE) { /* how much that is says the log's first record */
         next.cursor = (struct relay_cursor){0};
         begin_with(r, &next);
         return;
@@ -243,19 +223,20 @@ void
 catch_up(struct relay *r)
 {
     keep_apart(r);
-    bool stored = r->options.tsdb != NULL,
-         due = r->gone || r->restart || r->hole_pos > 0 || r->reload_pos > 0;
-    if (r->fill != NULL && !r->restart) {
+    const struct feed *f = &r->feed;
+    bool stored = r->options.tsdb != NULL, moved = f->state == FEED_STORE_MOVED;
+    if (f->fill != NULL && !moved) {
         go_on_filling(r);
         return;
     }
+    bool due = moved || f->state == FEED_GONE || f->hole_pos > 0 || f->reload_pos > 0;
     if (!due && catch_up_is_due(r)) due = stored || r->settings->on_full == ON_FULL_DROP_OLDEST;
-    if (due && stored && !r->restart) due = should_leave(r);
-    bool again = stored && r->replays && log_pos(r) >= tsdb_store_pos(r->options.tsdb);
+    if (due && stored && !moved) due = should_leave(r);
+    bool again = stored && r->watch.gives_again && log_pos(r) >= tsdb_store_pos(r->options.tsdb);
     due |= again;
-    r->leaving = due;
+    r->phase = due ? RUN_LEAVING : RUN_ON;
     if (!due || !relay_is_idle(r)) return; /* answers that are on their way are waited for */
-    if (r->restart)
+    if (moved)
         relay_run_again(r);
     else if (again)
         give_again(r);

@@ -48,8 +48,8 @@ struct fates {
     uint64_t count[ITEM_KIND_COUNT][FATE_COUNT];
 };
 
-/* What counters show of an account: shown.h. */
-struct shown {
+/* What counters show of an account: save.c. */
+struct relay_shown {
     struct fates fates; /* FATE_OPEN: what is not settled in a durable state */
     uint64_t taken[ITEM_KIND_COUNT];
     uint64_t again[ITEM_KIND_COUNT]; /* of those taken: once more */

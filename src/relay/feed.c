@@ -2,22 +2,114 @@
  * feed.c - from the log, or the store, into the lanes: record by record, item by item, until a lane
  * has no room. The item that had none is the first one of the next time, so that nothing is
  * reordered.
+ *
+ *     feed_begin()
+ *     the oldest of the log --> OLDEST --- next_chunk() ---> LOG <-- feed_begin() where it stood
+ *                                 |                           |
+ *                                 | note_unread(): it has     | note_unread(), feed_gets_again()
+ *                                 | been given up             v
+ *                                 +-----------------------> GONE
+ *
+ *     the store ------------> STORE --- read_chunk(): that was all ---> STORE_END
+ *                                 |                                       |
+ *                                 | feed_moved(): it is not as it was     |
+ *                                 +------------> STORE_MOVED <------------+
+ *
+ * In GONE, STORE_END and STORE_MOVED nothing further is read, and catch_up.c makes another run of
+ * it. So it does where the log is damaged and the store may have what stood there: before a hole
+ * (`hole_pos`) reading waits, and for what has to be read again (`reload_pos`) only its call does.
  */
-#include <assert.h>
-
 #include "base/log.h"
 #include "relay/relay_private.h"
 
-enum { FEED_ITEMS_MAX = 32 * 1024 }; /* at a time: answers want to be looked at, too */
+enum {
+    FEED_ITEMS_MAX = 32 * 1024, /* at a time: answers want to be looked at, too */
+    FILL_REST_MS = 10 * 1000,   /* nothing was read for so long: the store may change */
+    LABEL_CACHE_BYTES = 2 * 1024 * 1024,
+    FILL_KEPT_BYTES = 4 * 1024 * 1024,
+    FILL_WINDOW_MS = 6 * 3600 * 1000,
+    /* Of most series no more than one sample: a call that may hold one of each takes many. */
+    FILL_MOMENT_MS = 10 * 1000,
+};
+
+/* --- beginning and end ------------------------------------------------------------------------ */
+
+static enum err
+open_source(struct relay *r, struct why *why)
+{
+    struct feed *f = &r->feed;
+    uint64_t limit = relay_memory_limit(r);
+    bool scarce = limit > 0 && limit / 8 < LABEL_CACHE_BYTES;
+    struct source_options options = {
+        .wal = r->options.wal,
+        .name = r->settings->name,
+        .selection = r->selection,
+        .memory = r->options.memory,
+        .cache_bytes = scarce ? (size_t)(limit / 8) : LABEL_CACHE_BYTES,
+        .begin = r->state.log_count,
+    };
+    enum err e = source_open(&options, r->state.cursor.pos, &f->source, why);
+    f->state = r->state.cursor.pos == 0 ? FEED_OLDEST : FEED_LOG;
+    if (e == OK && f->state == FEED_OLDEST) r->state.cursor.pos = source_pos(f->source);
+    if (e != ERR_MISSING) return e;
+    f->state = FEED_GONE;
+    return OK;
+}
+
+static enum err
+open_fill(struct relay *r, struct why *why)
+{
+    const struct relay_fill *fill = &r->state.fill;
+    if (r->options.tsdb == NULL) {
+        return why_set(why, ERR_INPUT, "the store it was reading is not there in this mode");
+    }
+    bool all = r->state.begin_pos <= fill->from_pos;
+    struct fill_options options = {
+        .env = r->options.env,
+        .tsdb = r->options.tsdb,
+        .name = r->settings->name,
+        .selection = r->selection,
+        .memory = r->options.memory,
+        .stretch = {fill->from_pos, fill->to_pos},
+        .min_ms = all ? INT64_MIN : r->state.begin_ms,
+        .window_ms = r->limits.one_of_a_series ? FILL_MOMENT_MS : FILL_WINDOW_MS,
+        .takes_metadata = r->limits.takes_metadata,
+        .kept_bytes = FILL_KEPT_BYTES,
+    };
+    r->feed.state = FEED_STORE;
+    return fill_open(&options, r->state.cursor.pos, fill->place, &r->feed.fill, why);
+}
+
+enum err
+feed_begin(struct relay *r, struct why *why)
+{
+    chunk_init(&r->feed.log_chunk, r->options.memory);
+    chunk_init(&r->feed.read_again, r->options.memory);
+    enum err e = r->state.fill.active ? open_fill(r, why) : open_source(r, why);
+    r->feed.from = r->state.cursor;
+    return e;
+}
+
+void
+feed_end(struct relay *r)
+{
+    source_close(r->feed.source);
+    fill_close(r->feed.fill);
+    chunk_fini(&r->feed.log_chunk);
+    chunk_fini(&r->feed.read_again);
+    r->feed = (struct feed){.source = NULL};
+}
+
+/* --- items again ------------------------------------------------------------------------------ */
 
 /* A record again, from the log. */
 static enum err
 load_record(struct relay *r, uint64_t pos, struct why *why)
 {
-    if (r->read_again_pos == pos) return OK;
-    r->read_again_pos = 0;
-    enum err e = source_load(r->source, pos, &r->read_again, why);
-    if (e == OK) r->read_again_pos = pos;
+    if (r->feed.read_again_pos == pos) return OK;
+    r->feed.read_again_pos = 0;
+    enum err e = source_load(r->feed.source, pos, &r->feed.read_again, why);
+    if (e == OK) r->feed.read_again_pos = pos;
     return e;
 }
 
@@ -25,11 +117,26 @@ static enum err
 load_filled(struct relay *r, uint64_t pos, uint32_t index, struct item *ret_item, struct why *why)
 {
     const struct chunk *chunk;
-    enum err e = fill_load(r->fill, pos, &chunk, why);
+    enum err e = fill_load(r->feed.fill, pos, &chunk, why);
     if (e == OK) chunk_item(chunk, index, ret_item);
     if (e != ERR_CORRUPT) return e;
-    r->restart = true; /* nothing is lost: what is not settled is read anew */
+    feed_moved(r);
     return ERR_AGAIN;
+}
+
+void
+feed_moved(struct relay *r)
+{
+    r->feed.state = FEED_STORE_MOVED;
+}
+
+bool
+feed_gets_again(struct relay *r, const struct call_item *at, enum err e)
+{
+    if (e == ERR_MISSING) r->feed.state = FEED_GONE;
+    if (e == ERR_MISSING || r->options.tsdb == NULL) return e == ERR_MISSING;
+    r->feed.reload_pos = window_place(r->window, at->record).pos + 1;
+    return true;
 }
 
 enum err
@@ -38,34 +145,36 @@ relay_load_item(struct relay *r, uint64_t record, uint32_t index, struct item *r
 {
     if (record == REPLAY_RECORD) return replay_load(r, index, ret_item, why);
     uint64_t pos = window_place(r->window, record).pos;
-    if (r->fill != NULL) return load_filled(r, pos, index, ret_item, why);
+    if (r->feed.fill != NULL) return load_filled(r, pos, index, ret_item, why);
     enum err e = load_record(r, pos, why);
     if (e) return e;
-    if (index >= r->read_again.count) {
+    if (index >= r->feed.read_again.count) {
         return why_set(why, ERR_CORRUPT, "a record of the log is not what it was");
     }
-    return source_item(r->source, &r->read_again, index, ret_item, why);
+    return source_item(r->feed.source, &r->feed.read_again, index, ret_item, why);
 }
+
+/* --- reading on ------------------------------------------------------------------------------- */
 
 /* A record that is at hand and not in the window. */
 static bool
 has_unread(const struct relay *r)
 {
-    return r->fill == NULL && r->chunk_read;
+    return r->feed.fill == NULL && r->feed.is_read;
 }
 
 uint64_t
 relay_read_pos(const struct relay *r)
 {
-    if (r->source == NULL) return 0;
-    return has_unread(r) ? r->log_chunk.pos : source_pos(r->source);
+    if (r->feed.source == NULL) return 0;
+    return has_unread(r) ? r->feed.log_chunk.pos : source_pos(r->feed.source);
 }
 
 struct log_count
 relay_read_count(const struct relay *r)
 {
-    struct log_count count = *source_count(r->source);
-    const struct chunk *c = &r->log_chunk;
+    struct log_count count = *source_count(r->feed.source);
+    const struct chunk *c = &r->feed.log_chunk;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && has_unread(r); kind++) {
         count.of[kind] -= c->lost[kind] + (c->kind == kind ? c->count : 0);
     }
@@ -92,15 +201,15 @@ relay_takes(struct relay *r, const struct chunk *c, uint32_t i, struct source *s
 static enum err
 pass_over(struct relay *r, uint32_t count, enum fate fate)
 {
-    enum err e = window_settle(r->window, r->chunk_record, r->chunk_next, count, (uint8_t)fate);
-    if (e == OK) r->chunk_next += count;
+    enum err e = window_settle(r->window, r->feed.record, r->feed.next, count, (uint8_t)fate);
+    if (e == OK) r->feed.next += count;
     return e;
 }
 
 uint32_t
 relay_settled_before(const struct relay *r, const struct chunk *c)
 {
-    const struct relay_cursor *from = &r->run_from;
+    const struct relay_cursor *from = &r->feed.from;
     if (is_fill_pos(from->pos) != c->filled)
         return 0; /* what the scout has while the store is read */
     if (c->pos < from->pos) return c->count;
@@ -111,9 +220,9 @@ relay_settled_before(const struct relay *r, const struct chunk *c)
 static void
 begin_chunk(struct relay *r)
 {
-    r->chunk_next = 0;
-    r->chunk_count = r->chunk->count;
-    r->chunk_over = relay_settled_before(r, r->chunk);
+    r->feed.next = 0;
+    r->feed.count = r->feed.chunk->count;
+    r->feed.over = relay_settled_before(r, r->feed.chunk);
     account_chunk(r);
 }
 
@@ -121,21 +230,32 @@ static void
 note_unread(struct relay *r, enum err e, const struct why *why)
 {
     if (e == ERR_MISSING)
-        r->gone = true; /* catch_up() knows what to do */
+        r->feed.state = FEED_GONE; /* catch_up() knows what to do */
     else
-        relay_note_failure(r, "what comes next cannot be read", "storage", why->text);
+        obstacle_failed(&r->obstacle, "what comes next cannot be read", "storage", why->text);
 }
 
+/* ERR_AGAIN: there is nothing now. */
 static enum err
 read_chunk(struct relay *r, struct why *why)
 {
-    if (r->fill != NULL) {
-        enum err e = fill_next(r->fill, &r->chunk, why);
-        r->fill_done = e == ERR_MISSING;
-        return r->fill_done ? ERR_AGAIN : e;
+    struct feed *f = &r->feed;
+    enum err e = ERR_AGAIN;
+    switch (f->state) {
+    case FEED_OLDEST:
+    case FEED_LOG:
+        f->chunk = &f->log_chunk;
+        return source_next(f->source, &f->log_chunk, why);
+    case FEED_STORE:
+        e = fill_next(f->fill, &f->chunk, why);
+        if (e == ERR_MISSING) f->state = FEED_STORE_END;
+        return e == ERR_MISSING ? ERR_AGAIN : e;
+    case FEED_GONE:
+    case FEED_STORE_END:
+    case FEED_STORE_MOVED:
+        break;
     }
-    r->chunk = &r->log_chunk;
-    return r->gone ? ERR_AGAIN : source_next(r->source, &r->log_chunk, why);
+    return e;
 }
 
 /*
@@ -145,16 +265,16 @@ read_chunk(struct relay *r, struct why *why)
 static bool
 pass_hole(struct relay *r)
 {
-    struct chunk *c = &r->log_chunk;
+    struct chunk *c = &r->feed.log_chunk;
     uint64_t lost = 0;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         lost += c->lost[kind];
     }
     if (lost == 0) return true;
     bool stored = r->options.tsdb != NULL;
-    if (!stored || (r->hole_pos == 0 && !account_hole(r, c))) return account_lost(r, c) == OK;
-    if (r->hole_pos == 0) {
-        r->hole_pos = c->pos;
+    if (!stored || (r->feed.hole_pos == 0 && !account_hole(r, c))) return account_lost(r, c) == OK;
+    if (r->feed.hole_pos == 0) {
+        r->feed.hole_pos = c->pos;
         log_error("relay: part of the log is damaged; reading it from the store instead",
                   KV("destination", r->settings->name), KV("items", lost),
                   KV("before_position", c->pos));
@@ -167,11 +287,10 @@ static bool
 next_chunk(struct relay *r)
 {
     struct why why = {""};
-    if (!r->chunk_read) {
-        if (r->fill_done) return false;
+    if (!r->feed.is_read) {
         enum err e = read_chunk(r, &why);
         if (e == ERR_AGAIN) return false;
-        if (e == ERR_CORRUPT && r->fill == NULL) { /* the record behind it says what is lost */
+        if (e == ERR_CORRUPT && r->feed.fill == NULL) { /* the record behind it says what is lost */
             log_error("relay: cannot read part of the log", KV("destination", r->settings->name),
                       KV("error", &why));
             return true;
@@ -180,12 +299,12 @@ next_chunk(struct relay *r)
             note_unread(r, e, &why);
             return false;
         }
-        r->chunk_read = true;
+        r->feed.is_read = true;
     }
-    if (r->fill == NULL && !pass_hole(r)) return false;
-    r->from_oldest = false;
-    if (window_push(r->window, r->chunk, &r->chunk_record) != OK) return false;
-    r->chunk_read = false;
+    if (r->feed.fill == NULL && !pass_hole(r)) return false;
+    if (r->feed.state == FEED_OLDEST) r->feed.state = FEED_LOG;
+    if (window_push(r->window, r->feed.chunk, &r->feed.record) != OK) return false;
+    r->feed.is_read = false;
     begin_chunk(r);
     return true;
 }
@@ -194,12 +313,12 @@ next_chunk(struct relay *r)
 static uint32_t
 count_alike(struct relay *r, bool wanted)
 {
-    uint32_t i = r->chunk_next;
-    if (r->chunk_untaken == 0) return wanted ? r->chunk_count - i : 0;
-    while (i < r->chunk_count && relay_takes(r, r->chunk, i, r->source) == wanted) {
+    uint32_t i = r->feed.next;
+    if (r->feed.untaken == 0) return wanted ? r->feed.count - i : 0;
+    while (i < r->feed.count && relay_takes(r, r->feed.chunk, i, r->feed.source) == wanted) {
         i++;
     }
-    return i - r->chunk_next;
+    return i - r->feed.next;
 }
 
 /*
@@ -210,14 +329,14 @@ static bool
 pass_damaged(struct relay *r, const struct why *why)
 {
     bool stored = r->options.tsdb != NULL;
-    if (r->damaged_pos != r->chunk->pos) {
+    if (r->feed.damaged_pos != r->feed.chunk->pos) {
         log_error("relay: the labels of a series are lost in the log",
                   KV("destination", r->settings->name), KV("error", why),
                   KV("then", stored ? "reading its samples from the store"
                                     : "dropping its samples, counted as damaged"));
     }
-    r->damaged_pos = r->chunk->pos;
-    if (stored) r->hole_pos = r->chunk->end_pos;
+    r->feed.damaged_pos = r->feed.chunk->pos;
+    if (stored) r->feed.hole_pos = r->feed.chunk->end_pos;
     return !stored && pass_over(r, 1, FATE_DROPPED + DROP_DAMAGED) == OK;
 }
 
@@ -228,28 +347,28 @@ feed_item(struct relay *r)
     struct why why = {""};
     struct item item;
     enum err e = OK;
-    if (r->fill != NULL)
-        chunk_item(r->chunk, r->chunk_next, &item);
+    if (r->feed.fill != NULL)
+        chunk_item(r->feed.chunk, r->feed.next, &item);
     else
-        e = source_item(r->source, r->chunk, r->chunk_next, &item, &why);
+        e = source_item(r->feed.source, r->feed.chunk, r->feed.next, &item, &why);
     if (e == ERR_CORRUPT) return pass_damaged(r, &why);
     if (e) {
         note_unread(r, e, &why);
         return false;
     }
-    struct lane *lane = &r->lanes[item.series_hash % r->lane_count];
-    struct call_item at = {.record = r->chunk_record, .index = r->chunk_next, .count = 1};
+    struct lane *lane = &r->lanes.all[item.series_hash % r->lanes.count];
+    struct call_item at = {.record = r->feed.record, .index = r->feed.next, .count = 1};
     switch (lane_offer(r, lane, &item, at, &why)) {
     case LANE_TOOK:
-        r->chunk_next++;
+        r->feed.next++;
         return true;
     case LANE_UNFIT:
         e = relay_bury(r, &at, &item, BURY_UNREPRESENTABLE, "unrepresentable", why.text);
-        if (e == OK) r->chunk_next++;
+        if (e == OK) r->feed.next++;
         return e == OK;
     case LANE_TOO_OLD:
         e = relay_settle(r, &at, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION);
-        if (e == OK) r->chunk_next++;
+        if (e == OK) r->feed.next++;
         return e == OK;
     default:
         return false;
@@ -259,27 +378,51 @@ feed_item(struct relay *r)
 bool
 relay_feed(struct relay *r)
 {
-    for (uint32_t items = 0; items < FEED_ITEMS_MAX && r->hole_pos == 0; items++) {
-        while (r->chunk_next == r->chunk_count) {
+    for (uint32_t items = 0; items < FEED_ITEMS_MAX && r->feed.hole_pos == 0; items++) {
+        while (r->feed.next == r->feed.count) {
             if (!next_chunk(r)) return false;
         }
-        if (r->chunk_over > 0) {
-            if (pass_over(r, r->chunk_over, FATE_PASSED) != OK) return false;
-            r->chunk_over = 0;
+        if (r->feed.over > 0) {
+            if (pass_over(r, r->feed.over, FATE_PASSED) != OK) return false;
+            r->feed.over = 0;
             continue;
         }
         uint32_t unwanted = count_alike(r, false);
         if (unwanted > 0) {
             if (pass_over(r, unwanted, FATE_NOT_TAKEN) != OK) return false;
-            r->chunk_untaken -= unwanted;
+            r->feed.untaken -= unwanted;
             continue;
         }
-        if (r->fill == NULL && r->chunk->pos < r->state.drop_pos) {
+        if (r->feed.fill == NULL && r->feed.chunk->pos < r->state.drop_pos) {
             uint32_t dropped = count_alike(r, true);
             if (pass_over(r, dropped, FATE_DROPPED + r->state.drop_reason) != OK) return false;
             continue;
         }
         if (!feed_item(r)) return false;
     }
-    return r->hole_pos == 0;
+    return r->feed.hole_pos == 0;
+}
+
+void
+feed_skip_ahead(struct relay *r)
+{
+    const struct feed *f = &r->feed;
+    if (f->source == NULL || window_records(r->window) > 0 || f->is_read) return;
+    bool read = source_pos(f->source) > r->state.cursor.pos && f->next == f->count;
+    if (read) window_skip(r->window, (struct relay_cursor){.pos = source_pos(f->source)});
+}
+
+void
+feed_rest(struct relay *r)
+{
+    struct feed *f = &r->feed;
+    if (f->fill == NULL) return;
+    int64_t now_ns = relay_now_ns(r);
+    if (fill_pos(f->fill) != f->fill_read_pos) {
+        f->fill_read_pos = fill_pos(f->fill);
+        f->fill_read_ns = now_ns;
+    } else if (now_ns - f->fill_read_ns >= FILL_REST_MS * NS_PER_MS) {
+        fill_rest(f->fill);
+        f->fill_read_ns = now_ns;
+    }
 }

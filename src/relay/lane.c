@@ -1,9 +1,13 @@
 /*
  * lane.c - a lane: one call being filled, one under way.
  *
- *              rotate               begin             send              answer
- *     nothing -------> [ pieces ] --------> [ attempts ] ----> UNDER_WAY ------> settled, or to be
- * sent again, or in pieces
+ *     nothing -- lane_rotate() --> [ pieces ] -- take_piece() --> [ attempts ]
+ *
+ *     an attempt: FREE -- take_piece() --> READY <-- lanes_saved() -- SAVING
+ *                  ^                       |   ^                       ^
+ *                  | lane_end_attempt()    |   +-- lane_judge()        |
+ *                  |                       v           |               |
+ *                  +---- lane_judge() <-- UNDER_WAY <--+-- send() -----+
  *
  * A call is sent as it was filled. What is refused in part, and does not say which, is tried in
  * pieces (isolate.c), several at a time where requests may be under way that other lanes do not
@@ -19,7 +23,7 @@
 #include "base/log.h"
 #include "relay/relay_private.h"
 
-enum { RUNS_MAX = 256 * 1024, BUSY_MS = 20 };
+enum { RUNS_MAX = 256 * 1024, BUSY_MS = 20, QUEUED_BYTES = 1024 * 1024 };
 
 #define LOST_SAID_NS (60 * NS_PER_S)
 
@@ -84,7 +88,7 @@ call_push(const struct relay *r, struct call *call, struct call_item at)
 static void
 note_dry(struct relay *r, const struct item *item)
 {
-    struct relay_dry *dry = &r->now.dry;
+    struct relay_dry *dry = &r->sent.dry;
     bool sample = item->kind == ITEM_FLOAT || item->kind == ITEM_HISTOGRAM;
     *(sample ? &dry->samples : &dry->others) += 1;
     if (r->class->mapped != NULL && r->class->mapped(r->writer, item) != 0) dry->mapped++;
@@ -128,7 +132,7 @@ call_add(struct relay *r, struct call *call, const struct item *item, uint32_t *
 
 /* --- lanes ------------------------------------------------------------------------------------ */
 
-enum err
+static enum err
 lane_init(struct relay *r, struct lane *lane)
 {
     *lane = (struct lane){.next_ns = 0};
@@ -148,7 +152,7 @@ lane_end_attempt(struct relay *r, struct attempt *a)
     a->phase = ATTEMPT_FREE;
 }
 
-void
+static void
 lane_fini(struct relay *r, struct lane *lane)
 {
     for (uint32_t i = 0; i < ATTEMPTS_MAX; i++) {
@@ -162,7 +166,7 @@ lane_fini(struct relay *r, struct lane *lane)
     call_fini(r, &lane->sending);
 }
 
-bool
+static bool
 lane_is_idle(const struct lane *lane)
 {
     return isolate_is_done(&lane->pieces);
@@ -192,7 +196,7 @@ static void
 set_apart(struct relay *r, struct lane *lane)
 {
     struct call *call = &lane->sending;
-    if (call->suspects == 0 || call->forgot_count != r->suspects.forgot_count) return;
+    if (call->suspects == 0 || call->forgot_count != r->lanes.suspects.forgot_count) return;
     err_ignore(isolate_set_apart(&lane->pieces, call->items), "it is sent as a whole");
 }
 
@@ -215,12 +219,12 @@ enqueue(struct relay *r, struct lane *lane)
     struct call *last = &lane->queue[lane->queued];
     uint64_t bytes = r->class->bytes(r->writer, lane->filling.body);
     if (lane->queued == QUEUED_MAX || r->limits.one_lane) return false;
-    if (r->queued_bytes + bytes > r->queued_bytes_max) return false;
+    if (r->lanes.queued_bytes + bytes > r->lanes.queued_bytes_max) return false;
     if (last->body == NULL && call_init(r, last) != OK) return false;
     swap(last, &lane->filling);
     last->bytes = bytes;
     lane->queued++;
-    r->queued_bytes += bytes;
+    r->lanes.queued_bytes += bytes;
     return true;
 }
 
@@ -237,7 +241,7 @@ take_filled(struct relay *r, struct lane *lane)
         swap(&lane->queue[i], &lane->queue[i + 1]);
     }
     swap(&lane->sending, &lane->queue[lane->queued]);
-    r->queued_bytes -= lane->sending.bytes;
+    r->lanes.queued_bytes -= lane->sending.bytes;
 }
 
 /* The call that was filled first is the next to be sent. */
@@ -268,7 +272,7 @@ lane_piece_gone(struct relay *r, struct attempt *a, bool delivered)
     lane_end_attempt(r, a);
     if (!lane_is_idle(lane)) return;
     call_clear(r, &lane->sending);
-    if (r->begun == lane) r->begun = NULL;
+    if (r->lanes.begun == lane) r->lanes.begun = NULL;
 }
 
 static void
@@ -276,7 +280,7 @@ note_added(struct relay *r, struct call *call, const struct item *item, struct c
 {
     if (call->count == 0) {
         call->first_ns = relay_now_ns(r);
-        call->forgot_count = r->suspects.forgot_count;
+        call->forgot_count = r->lanes.suspects.forgot_count;
     }
     at->suspect = !r->limits.one_lane && lane_suspects(r, item);
     call->suspects += at->suspect;
@@ -306,8 +310,8 @@ lane_offer(struct relay *r, struct lane *lane, const struct item *item, struct c
         }
         note_added(r, call, item, &at);
         call_push(r, call, at);
-        call->sealed = call->samples >= r->samples_max || call->count >= RUNS_MAX ||
-                       r->class->bytes(r->writer, call->body) >= r->bytes_max;
+        call->sealed = call->samples >= r->bounds.samples || call->count >= RUNS_MAX ||
+                       r->class->bytes(r->writer, call->body) >= r->bounds.bytes;
         return LANE_TOOK;
     }
 }
@@ -363,20 +367,11 @@ split_runs(struct relay *r, struct lane *lane)
     return true;
 }
 
-bool
-lane_gets_again(struct relay *r, const struct call_item *at, enum err e)
-{
-    if (e == ERR_MISSING) r->gone = true;
-    if (e == ERR_MISSING || r->options.tsdb == NULL) return e == ERR_MISSING;
-    r->reload_pos = window_place(r->window, at->record).pos + 1;
-    return true;
-}
-
 /* What a body was made of is not in the log any more, or not as it was. */
 static enum call_add
 lose_one(struct relay *r, const struct call_item *at, enum err e, const struct why *why)
 {
-    if (lane_gets_again(r, at, e)) return CALL_NO_MEMORY;
+    if (feed_gets_again(r, at, e)) return CALL_NO_MEMORY;
     static struct log_gate gate; /* a record holds thousands of them */
     uint64_t held_back;
     if (log_often(&gate, relay_now_ns(r), LOST_SAID_NS, &held_back)) {
@@ -396,7 +391,7 @@ build_one(struct relay *r, struct writer_call *body, struct call_item *at, struc
     struct item item;
     enum err e = relay_load_item(r, at->record, at->index, &item, why);
     if (e == ERR_MISSING && at->record == REPLAY_RECORD) return CALL_UNFIT; /* the letter is gone */
-    bool lost = (e == ERR_MISSING || e == ERR_CORRUPT) && r->fill == NULL;
+    bool lost = (e == ERR_MISSING || e == ERR_CORRUPT) && r->feed.fill == NULL;
     if (lost && at->record != REPLAY_RECORD) return lose_one(r, at, e, why);
     if (e) return CALL_NO_MEMORY;
     enum call_add added = body_add(r, body, &item, &at->entry, why);
@@ -443,7 +438,7 @@ build(struct relay *r, struct attempt *a)
             if (isolate_cut(&lane->pieces, piece, i) != OK) return false;
             break;
         }
-        relay_note_failure(r, "a call cannot be made again", "log", why.text);
+        obstacle_failed(&r->obstacle, "a call cannot be made again", "log", why.text);
         return false;
     }
     a->built = true;
@@ -458,12 +453,12 @@ take_step(struct relay *r, struct attempt *a, struct writer_step *step)
 {
     if (step->next == WRITER_DONE) {
         lane_judge(r, a, step);
-        r->has_room |= lane_is_idle(a->lane) || isolate_next(&a->lane->pieces) != NULL;
+        r->lanes.has_room |= lane_is_idle(a->lane) || isolate_next(&a->lane->pieces) != NULL;
         return;
     }
     if (step->next == WRITER_SAVE) {
         a->phase = ATTEMPT_SAVING;
-        r->save_now = true;
+        save_want(r, SAVE_NOW);
         return;
     }
     struct why why = {""};
@@ -475,8 +470,8 @@ take_step(struct relay *r, struct attempt *a, struct writer_step *step)
         lane_judge(r, a, step);
         return;
     }
-    r->now.sent_bytes_total += step->http.body.size;
-    r->under_way++;
+    r->sent.bytes += step->http.body.size;
+    r->lanes.under_way++;
     a->phase = ATTEMPT_UNDER_WAY;
 }
 
@@ -496,19 +491,19 @@ send(struct relay *r, struct attempt *a)
     }
     uint32_t size = lane_piece_samples(lane, piece);
     uint64_t bytes = r->class->bytes(r->writer, body_of(a));
-    if (!relay_may_send(r)) return;
+    if (!rates_allow(&r->rates, r->feed.fill != NULL, relay_now_ns(r))) return;
     struct writer_step step = {.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
     if (!r->settings->dry_run) r->class->step(r->writer, body_of(a), NULL, &step);
     bool is_made_again = step.next == WRITER_DONE && step.verdict == VERDICT_REBUILD;
     bool needs_no_network = step.next == WRITER_DONE && step.verdict == VERDICT_DELIVERED;
     bool is_nothing = needs_no_network && bytes == 0; /* as families that series will bring along */
     if (step.next != WRITER_SAVE && !is_made_again && !is_nothing) {
-        relay_note_sent(r, size, bytes);
-        r->now.calls_total++;
-        if (r->class->units != NULL) r->now.units_total += r->class->units(r->writer, body_of(a));
-        if (a->ambiguous) r->now.resent_samples_total += size;
+        rates_note_sent(&r->rates, r->feed.fill != NULL, size, bytes);
+        r->sent.calls++;
+        if (r->class->units != NULL) r->sent.units += r->class->units(r->writer, body_of(a));
+        if (a->ambiguous) r->sent.resent_samples += size;
     }
-    if (needs_no_network) r->now.sent_bytes_total += bytes; /* or, in a dry run, would be */
+    if (needs_no_network) r->sent.bytes += bytes; /* or, in a dry run, would be */
     take_step(r, a, &step);
 }
 
@@ -517,7 +512,7 @@ lane_answered(struct relay *r, struct attempt *a, const struct http_call_answer 
 {
     assert(a->phase == ATTEMPT_UNDER_WAY);
     struct writer_step step = {.next = WRITER_DONE};
-    r->under_way--;
+    r->lanes.under_way--;
     r->class->step(r->writer, body_of(a), answer, &step);
     take_step(r, a, &step);
 }
@@ -526,11 +521,10 @@ lane_answered(struct relay *r, struct attempt *a, const struct http_call_answer 
 static bool
 may_probe(struct relay *r, struct attempt *a)
 {
-    if (r->obstacle == OBSTACLE_NONE) return true;
-    if (relay_now_ns(r) < r->probe_ns) return false;
-    r->probe_ns = relay_now_ns(r) + PROBE_MS * NS_PER_MS;
+    bool whole = r->obstacle.state == OBSTACLE_NONE || r->limits.one_lane;
+    if (!obstacle_may_probe(&r->obstacle, relay_now_ns(r))) return false;
     struct piece *piece = piece_of(a);
-    if (piece->to - piece->from == 1 || r->limits.one_lane) return true;
+    if (piece->to - piece->from == 1 || whole) return true;
     a->built = false;
     return isolate_cut(&a->lane->pieces, piece, piece->from + 1) == OK;
 }
@@ -540,14 +534,14 @@ static bool
 has_its_turn(struct relay *r, struct lane *lane)
 {
     if (!r->limits.one_lane) return true;
-    if (r->begun == NULL) r->begun = lane;
-    return r->begun == lane;
+    if (r->lanes.begun == NULL) r->lanes.begun = lane;
+    return r->lanes.begun == lane;
 }
 
 static struct attempt *
 find_attempt(const struct relay *r, struct lane *lane, enum attempt_phase phase)
 {
-    uint32_t most = r->concurrency < ATTEMPTS_MAX ? r->concurrency : ATTEMPTS_MAX;
+    uint32_t most = r->lanes.count < ATTEMPTS_MAX ? r->lanes.count : ATTEMPTS_MAX;
     for (uint32_t i = 0; i < most; i++) {
         if (lane->attempts[i].phase == phase) return &lane->attempts[i];
     }
@@ -586,10 +580,12 @@ seal_if_due(const struct relay *r, struct lane *lane)
     struct call *filling = &lane->filling;
     if (filling->count == 0 || filling->sealed) return;
     if (!lane_is_idle(lane) || lane->queued > 0) return;
-    filling->sealed = relay_now_ns(r) - filling->first_ns >= r->age_max_ms * NS_PER_MS;
+    filling->sealed = relay_now_ns(r) - filling->first_ns >= r->bounds.age_ms * NS_PER_MS;
 }
 
-bool
+/* Begins one request that may begin, goes on with what waited; `another`: beside those of this lane
+ * that are under way. False: there was none. */
+static bool
 lane_go_on(struct relay *r, struct lane *lane, bool another)
 {
     seal_if_due(r, lane);
@@ -601,7 +597,7 @@ lane_go_on(struct relay *r, struct lane *lane, bool another)
     struct attempt *a = find_attempt(r, lane, ATTEMPT_READY);
     if (a == NULL && isolate_next(&lane->pieces) == NULL) return false;
     if (!relay_is_ready(r) || !has_its_turn(r, lane)) return false;
-    if (r->under_way >= throttle_allows(&r->throttle)) return false;
+    if (r->lanes.under_way >= throttle_allows(&r->lanes.throttle)) return false;
     if (a == NULL) a = take_piece(r, lane);
     if (a == NULL) return false;
     if (piece_of(a)->dead) {
@@ -613,22 +609,97 @@ lane_go_on(struct relay *r, struct lane *lane, bool another)
     return a->phase == ATTEMPT_UNDER_WAY;
 }
 
-void
-lane_saved(struct lane *lane)
+/* --- all of them ------------------------------------------------------------------------------ */
+
+/* After those of the log that of letters that are sent again. */
+static struct lane *
+lane_at(struct relay *r, uint32_t i)
 {
-    for (uint32_t i = 0; i < ATTEMPTS_MAX; i++) {
-        struct attempt *a = &lane->attempts[i];
-        if (a->phase == ATTEMPT_SAVING) a->phase = ATTEMPT_READY;
+    return i < r->lanes.count ? &r->lanes.all[i] : &r->lanes.replay;
+}
+
+enum err
+lanes_begin(struct relay *r)
+{
+    struct lanes *l = &r->lanes;
+    uint64_t limit = relay_memory_limit(r);
+    enum err e = OK;
+    while (e == OK && l->count < r->bounds.lanes) {
+        e = lane_init(r, &l->all[l->count++]);
+    }
+    throttle_init(&l->throttle, r->bounds.lanes, relay_now_ns(r));
+    l->queued_bytes_max = limit > 0 && limit / 16 < QUEUED_BYTES ? limit / 16 : QUEUED_BYTES;
+    return e ? e : lane_init(r, &l->replay);
+}
+
+void
+lanes_end(struct relay *r)
+{
+    for (uint32_t i = 0; i <= r->lanes.count; i++) {
+        lane_fini(r, lane_at(r, i));
+    }
+    suspects_fini(&r->lanes.suspects, r->options.memory);
+    memset(&r->lanes, 0, sizeof r->lanes);
+}
+
+/*
+ * Each lane may have a request under way; what may be under way beside these is for lanes that look
+ * for what is refused. They take turns, so that where fewer may be under way than there are lanes
+ * none is forgotten.
+ */
+void
+lanes_send(struct relay *r)
+{
+    uint32_t count = r->lanes.count + 1, first = r->lanes.turn++ % count;
+    r->lanes.has_room = false;
+    for (uint32_t i = 0; i < count; i++) {
+        lane_go_on(r, lane_at(r, (first + i) % count), false);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        while (lane_go_on(r, lane_at(r, (first + i) % count), true)) {
+        }
     }
 }
 
-int64_t
+void
+lanes_saved(struct relay *r)
+{
+    for (uint32_t i = 0; i <= r->lanes.count; i++) {
+        struct lane *lane = lane_at(r, i);
+        for (uint32_t k = 0; k < ATTEMPTS_MAX; k++) {
+            struct attempt *a = &lane->attempts[k];
+            if (a->phase == ATTEMPT_SAVING) a->phase = ATTEMPT_READY;
+        }
+    }
+}
+
+bool
+lanes_are_empty(const struct relay *r)
+{
+    bool empty = true;
+    for (uint32_t i = 0; i < r->lanes.count; i++) {
+        empty &= lane_is_empty(&r->lanes.all[i]);
+    }
+    return empty;
+}
+
+uint32_t
+lanes_busy(const struct relay *r)
+{
+    uint32_t busy = 0;
+    for (uint32_t i = 0; i < r->lanes.count; i++) {
+        busy += !lane_is_idle(&r->lanes.all[i]);
+    }
+    return busy;
+}
+
+static int64_t
 lane_next_ns(const struct relay *r, const struct lane *lane)
 {
     if (lane_is_idle(lane)) {
         if (lane->queued > 0) return relay_now_ns(r);
         if (lane->filling.count == 0) return INT64_MAX;
-        return lane->filling.first_ns + r->age_max_ms * NS_PER_MS;
+        return lane->filling.first_ns + r->bounds.age_ms * NS_PER_MS;
     }
     int64_t now_ns = relay_now_ns(r);
     if (lane->next_ns > now_ns) return lane->next_ns;
@@ -637,5 +708,16 @@ lane_next_ns(const struct relay *r, const struct lane *lane)
         ready |= lane->attempts[i].phase == ATTEMPT_READY;
     }
     if (!ready) return INT64_MAX;
-    return r->obstacle != OBSTACLE_NONE ? r->probe_ns : now_ns + BUSY_MS * NS_PER_MS;
+    return r->obstacle.state != OBSTACLE_NONE ? r->obstacle.probe_ns : now_ns + BUSY_MS * NS_PER_MS;
+}
+
+int64_t
+lanes_next_ns(struct relay *r)
+{
+    int64_t next_ns = INT64_MAX;
+    for (uint32_t i = 0; i <= r->lanes.count; i++) {
+        int64_t lane_ns = lane_next_ns(r, lane_at(r, i));
+        if (lane_ns < next_ns) next_ns = lane_ns;
+    }
+    return next_ns;
 }

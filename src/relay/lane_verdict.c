@@ -22,6 +22,80 @@ enum {
 /* Tells the hash of a metric's name from those of series. */
 static const uint64_t METRIC_SEED = 0x6d657472;
 
+/* --- one item ----------------------------------------------------------------------------------
+ */
+
+/* What is identified by record and index in calls: which position, which number in there. */
+static void
+identity(const struct relay *r, uint64_t record, uint32_t index, uint64_t *ret_pos,
+         uint32_t *ret_index)
+{
+    *ret_pos = window_place(r->window, record).pos;
+    *ret_index = index;
+    if (!is_fill_pos(*ret_pos)) return;
+    *ret_pos += index;
+    *ret_index = 0;
+}
+
+/* What was a letter, is given once more, and has arrived now, or is too old by now, is none any
+ * more. */
+static enum err
+revoke_letters(struct relay *r, const struct call_item *item)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < item->count && e == OK; i++) {
+        uint64_t pos;
+        uint32_t index;
+        identity(r, item->record, item->index + i, &pos, &index);
+        e = dead_letters_revoke(r->letters, pos, index, NULL);
+    }
+    return e;
+}
+
+enum err
+relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
+{
+    if (item->record == REPLAY_RECORD) {
+        return replay_settle(r, item, fate == FATE_DELIVERED, "damaged", "");
+    }
+    if (r->settings->dry_run) fate = FATE_NOT_TAKEN;
+    bool may_be_letter =
+        fate == FATE_DELIVERED || fate == FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION;
+    enum err e = may_be_letter ? revoke_letters(r, item) : OK;
+    if (e == OK) e = window_settle(r->window, item->record, item->index, item->count, fate);
+    if (e == OK) save_want(r, SAVE_SOON);
+    return e;
+}
+
+enum err
+relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
+           enum bury_why why_buried, const char *reason, const char *answer)
+{
+    if (at->record == REPLAY_RECORD) return replay_settle(r, at, false, reason, answer);
+    bool drop =
+        why_buried == BURY_UNREPRESENTABLE && r->settings->unrepresentable == UNREPRESENTABLE_DROP;
+    if (drop) return relay_settle(r, at, FATE_DROPPED + DROP_UNREPRESENTABLE);
+    if (r->settings->dry_run) {
+        r->sent.dry.unrepresentable++;
+        return relay_settle(r, at, FATE_NOT_TAKEN);
+    }
+    struct dead_letter letter = {
+        .item = *item,
+        .reason = bytes_of_text(reason),
+        .answer = bytes_of_text(answer),
+        .failed_ms = env_realtime_ms(r->options.env),
+    };
+    identity(r, at->record, at->index, &letter.pos, &letter.index);
+    struct why why = {""};
+    /* Once it is a letter nothing may fail: it would be tried again, and be another one. */
+    enum err e = window_reserve(r->window, at->record);
+    if (e) why_set(&why, e, "no memory for a dead letter");
+    if (e == OK) e = dead_letters_add(r->letters, &letter, &why);
+    if (e == OK) e = relay_settle(r, at, FATE_DEAD_LETTERED);
+    if (e) obstacle_failed(&r->obstacle, "a dead letter cannot be kept", "dead_letters", why.text);
+    return e;
+}
+
 /* --- pauses ----------------------------------------------------------------------------------- */
 
 uint32_t
@@ -82,9 +156,9 @@ metric_hash(const struct item *item)
 bool
 lane_suspects(const struct relay *r, const struct item *item)
 {
-    if (r->suspects.count == 0) return false;
-    return suspects_has(&r->suspects, item->series_hash) ||
-           suspects_has(&r->suspects, metric_hash(item));
+    if (r->lanes.suspects.count == 0) return false;
+    return suspects_has(&r->lanes.suspects, item->series_hash) ||
+           suspects_has(&r->lanes.suspects, metric_hash(item));
 }
 
 static int
@@ -135,13 +209,14 @@ take_blame(struct relay *r, struct isolate_key *keys, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         keys[i].blamed = keys[i].blame != BLAMES_NOT ||
-                         suspects_has(&r->suspects, keys[i].series) ||
-                         suspects_has(&r->suspects, keys[i].metric);
+                         suspects_has(&r->lanes.suspects, keys[i].series) ||
+                         suspects_has(&r->lanes.suspects, keys[i].metric);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (keys[i].blame == BLAMES_NOT) continue;
         bool metric = keys[i].blame == BLAMES_METRIC;
-        suspects_add(&r->suspects, r->options.memory, metric ? keys[i].metric : keys[i].series);
+        suspects_add(&r->lanes.suspects, r->options.memory,
+                     metric ? keys[i].metric : keys[i].series);
     }
 }
 
@@ -219,8 +294,8 @@ remember_refused(struct relay *r, const struct lane *lane, const struct piece *p
     const struct isolate_key *keys = lane->pieces.keys;
     if (keys == NULL || piece->depth == 0 || piece->by_time) return;
     for (uint32_t i = piece->from; i < piece->to; i++) {
-        if (!keys[i].known || suspects_has(&r->suspects, keys[i].metric)) continue;
-        suspects_add(&r->suspects, r->options.memory, keys[i].series);
+        if (!keys[i].known || suspects_has(&r->lanes.suspects, keys[i].metric)) continue;
+        suspects_add(&r->lanes.suspects, r->options.memory, keys[i].series);
     }
 }
 
@@ -233,8 +308,8 @@ forget_suspects(struct relay *r, const struct lane *lane, const struct piece *pi
         struct item item;
         struct why why = {""};
         if (relay_load_item(r, at->record, at->index, &item, &why) != OK) continue;
-        suspects_forget(&r->suspects, item.series_hash);
-        suspects_forget(&r->suspects, metric_hash(&item));
+        suspects_forget(&r->lanes.suspects, item.series_hash);
+        suspects_forget(&r->lanes.suspects, metric_hash(&item));
     }
 }
 
@@ -248,8 +323,8 @@ bury_one(struct relay *r, const struct call_item *at, const char *reason, const 
     struct item item;
     if (at->record == REPLAY_RECORD) return replay_settle(r, at, false, reason, answer);
     enum err e = relay_load_item(r, at->record, at->index, &item, &why);
-    bool unread = (e == ERR_CORRUPT || e == ERR_MISSING) && r->fill == NULL;
-    if (unread && lane_gets_again(r, at, e)) return e;
+    bool unread = (e == ERR_CORRUPT || e == ERR_MISSING) && r->feed.fill == NULL;
+    if (unread && feed_gets_again(r, at, e)) return e;
     if (e == ERR_CORRUPT) {
         log_error("relay: a refused sample cannot be read again from the log",
                   KV("destination", r->settings->name), KV("reason", reason), KV("error", &why));
@@ -297,7 +372,7 @@ bury(struct relay *r, struct attempt *a, const char *reason, const char *answer)
 static bool
 keeps(const struct relay *r, const struct attempt *a)
 {
-    return r->obstacle == OBSTACLE_REFUSING && lane_piece_samples(a->lane, piece_of(a)) > 1;
+    return r->obstacle.state == OBSTACLE_REFUSING && lane_piece_samples(a->lane, piece_of(a)) > 1;
 }
 
 /* Everything of the piece is refused for good. */
@@ -306,7 +381,7 @@ take_refused(struct relay *r, struct attempt *a, const char *reason, const char 
 {
     uint32_t samples = lane_piece_samples(a->lane, piece_of(a));
     end_failures(a->lane);
-    relay_note_judged(r, samples, samples, reason, answer);
+    obstacle_judged(&r->obstacle, samples, samples, reason, answer);
     if (keeps(r, a))
         a->phase = ATTEMPT_READY;
     else
@@ -323,9 +398,9 @@ take_dead_call(struct relay *r, struct attempt *a, const struct writer_step *ste
     end_failures(a->lane);
     piece->dead = true;
     if (step->refused > 0 && step->refused < samples)
-        relay_note_part_taken(r);
+        obstacle_part_taken(&r->obstacle);
     else
-        relay_note_call_refused(r, samples, step->reason, step->answer);
+        obstacle_call_refused(&r->obstacle, samples, step->reason, step->answer);
     bury(r, a, step->reason, step->answer);
 }
 
@@ -341,8 +416,8 @@ take_delivered(struct relay *r, struct attempt *a)
     struct lane *lane = a->lane;
     struct piece *piece = piece_of(a);
     end_failures(lane);
-    relay_note_judged(r, lane_piece_samples(lane, piece), 0, NULL, NULL);
-    relay_note_success(r);
+    obstacle_judged(&r->obstacle, lane_piece_samples(lane, piece), 0, NULL, NULL);
+    obstacle_taken(&r->obstacle);
     if (piece->suspect && !piece->by_time) forget_suspects(r, lane, piece);
     for (; piece->from < piece->to; piece->from++) {
         if (relay_settle(r, &lane->sending.items[piece->from], FATE_DELIVERED) == OK) continue;
@@ -386,11 +461,11 @@ take_too_large(struct relay *r, struct attempt *a, const struct writer_call *bod
         return;
     }
     end_failures(lane);
-    if (bytes / 2 < r->bytes_max) {
-        r->bytes_max = bytes / 2 > 1 ? bytes / 2 : 1;
+    if (bytes / 2 < r->bounds.bytes) {
+        r->bounds.bytes = bytes / 2 > 1 ? bytes / 2 : 1;
         log_warn("relay: a call was too large, calls are smaller from now on",
                  KV("destination", r->settings->name), KV("bytes", bytes),
-                 KV("bytes_max", r->bytes_max), KV("answer", step->answer));
+                 KV("bytes_max", r->bounds.bytes), KV("answer", step->answer));
     }
     a->phase = ATTEMPT_READY;
     a->built = false;
@@ -404,7 +479,7 @@ static void
 again_later(struct relay *r, struct attempt *a, int64_t wait_ms, const char *answer)
 {
     int64_t give_up_ms = r->settings->retry.give_up_after_ms, since_ns = a->lane->failing_since_ns;
-    bool may = give_up_ms > 0 && since_ns > 0 && r->obstacle != OBSTACLE_REFUSING;
+    bool may = give_up_ms > 0 && since_ns > 0 && r->obstacle.state != OBSTACLE_REFUSING;
     a->phase = ATTEMPT_READY;
     if (may && relay_now_ns(r) - since_ns >= give_up_ms * NS_PER_MS) {
         end_failures(a->lane);
@@ -450,9 +525,10 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
         if (lane->pieces.keys != NULL) lane->pieces.keys[kept] = lane->pieces.keys[i];
     }
     if (later.verdict != VERDICT_DELIVERED)
-        relay_note_failure(r, "samples", later.reason, later.answer);
-    relay_note_judged(r, judged, refused, refused > 0 ? refusal.reason : NULL, refusal.answer);
-    if (judged > refused) relay_note_success(r);
+        obstacle_failed(&r->obstacle, "samples", later.reason, later.answer);
+    obstacle_judged(&r->obstacle, judged, refused, refused > 0 ? refusal.reason : NULL,
+                    refusal.answer);
+    if (judged > refused) obstacle_taken(&r->obstacle);
     if (judged > 0) end_failures(lane); /* it gets on */
     piece->from = kept;
     isolate_answered(&lane->pieces, piece);
@@ -468,7 +544,7 @@ static void
 take_failed(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
     a->ambiguous = true;
-    relay_note_failure(r, "call", step->reason, step->answer);
+    obstacle_failed(&r->obstacle, "call", step->reason, step->answer);
     again_later(r, a, step->wait_ms, step->answer);
 }
 
@@ -476,7 +552,7 @@ static void
 take_blocked(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
     a->phase = ATTEMPT_READY;
-    relay_note_blocked(r, step->reason, step->answer);
+    obstacle_blocked(&r->obstacle, step->reason, step->answer);
 }
 
 /* Once more at once, because the writer knows better now; but not for ever. */
@@ -501,7 +577,7 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
         take_delivered(r, a);
         break;
     case VERDICT_MIXED:
-        relay_note_answered(r, take_mixed(r, a, body, step));
+        throttle_answered(&r->lanes.throttle, relay_now_ns(r), take_mixed(r, a, body, step));
         return;
     case VERDICT_DEAD_CALL:
         take_dead_call(r, a, step);
@@ -517,7 +593,7 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
         break;
     case VERDICT_THROTTLED:
         take_failed(r, a, step);
-        relay_note_answered(r, 1);
+        throttle_answered(&r->lanes.throttle, relay_now_ns(r), 1);
         return;
     case VERDICT_REBUILD:
         a->built = false;
@@ -534,5 +610,5 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
         take_failed(r, a, step);
         return;
     }
-    relay_note_answered(r, 0);
+    throttle_answered(&r->lanes.throttle, relay_now_ns(r), 0);
 }

@@ -3,9 +3,13 @@
  * disk: what became of letters after the state was written is added when they are opened, and what
  * is lost or back is counted and told.
  */
+#include <assert.h>
+
 #include "base/log.h"
 #include "relay/letters/letters_found.h"
 #include "relay/relay_private.h"
+
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static uint64_t
 sum_of(const uint64_t counts[ITEM_KIND_COUNT])
@@ -55,21 +59,22 @@ log_account(const struct relay *r, const struct letters_found *found,
 static void
 count_account(struct relay *r, const struct letters_account *a)
 {
+    bool changed = a->differs;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        uint64_t *count = r->base.count[kind];
-        r->dirty |= count[FATE_DEAD_LETTERED] != a->dead_lettered[kind];
+        uint64_t *count = r->account.base.count[kind];
+        changed |= count[FATE_DEAD_LETTERED] != a->dead_lettered[kind];
         count[FATE_DEAD_LETTERED] = a->dead_lettered[kind];
         count[FATE_DELIVERED] += a->delivered[kind];
         count[FATE_DROPPED + DROP_BY_OPERATOR] += a->dropped[kind];
         count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += a->dropped_full[kind];
         count[FATE_DROPPED + DROP_DAMAGED] += a->lost[kind];
-        r->base_taken[kind] += a->taken[kind];
-        r->taken[kind] += a->taken[kind];
+        r->account.base_taken[kind] += a->taken[kind];
+        r->account.taken[kind] += a->taken[kind];
     }
-    r->dirty |= a->differs;
+    if (changed) save_want(r, SAVE_SOON);
 }
 
-void
+static void
 letters_opened(struct relay *r)
 {
     if (r->settings->dry_run) return;
@@ -77,6 +82,68 @@ letters_opened(struct relay *r)
     log_account(r, dead_letters_found(r->letters), account);
     count_account(r, account);
 }
+
+/* What is not behind the saved cursor comes by again after a restart, whatever became of it: only
+ * the window counts it. */
+static enum err
+letter_moves(void *context, const struct dead_letter *letter, enum letter_move move,
+             bool *ret_counted)
+{
+    static const uint8_t to[] = {
+        [LETTER_AGAIN] = FATE_REPLAYING,
+        [LETTER_DROPPED] = FATE_DROPPED + DROP_BY_OPERATOR,
+        [LETTER_FULL] = FATE_DROPPED + DROP_DEAD_LETTERS_FULL,
+        [LETTER_AGAIN_FULL] = FATE_DROPPED + DROP_DEAD_LETTERS_FULL,
+    };
+    struct relay *r = context;
+    uint8_t from = move == LETTER_AGAIN_FULL ? FATE_REPLAYING : FATE_DEAD_LETTERED;
+    return window_change(r->window, letter->pos, letter->index, from, to[move], ret_counted);
+}
+
+/* What is known of letters when they are opened. A dry run has no state of its own. */
+static bool
+known_of_letters(struct relay *r, struct relay_state *ret_state)
+{
+    if (r->settings->dry_run) {
+        return relay_state_read(r->options.env, r->dir, &r->saving.scratch, ret_state, NULL) == OK;
+    }
+    *ret_state = r->state;
+    if (ret_state->cursor.pos == 0) { /* the oldest of the log */
+        struct wal_stats stats;
+        wal_stats(r->options.wal, &stats);
+        ret_state->cursor.pos = stats.begin_pos;
+    }
+    return true;
+}
+
+/* Letters of what comes by again are none any more: it may be one again, or arrive. */
+enum err
+relay_open_letters(struct relay *r, struct why *why)
+{
+    struct relay_state known;
+    bool is_known = known_of_letters(r, &known);
+    struct relay_cursor cursor = r->settings->dry_run ? r->state.cursor : known.cursor;
+    struct dead_letters_options options = {
+        .env = r->options.env,
+        .dir = r->dir,
+        .state = is_known ? &known : NULL,
+        .memory = r->options.memory,
+        .max_bytes = r->settings->dead_letters_max_bytes,
+        .max_age_ms = r->settings->dead_letters_max_age_ms,
+        .moves = letter_moves,
+        .context = r,
+    };
+    enum err e = dead_letters_open(&options, cursor.pos, cursor.index, &r->letters, why);
+    if (e == OK && !r->settings->dry_run) e = dead_letters_revoke_known(r->letters, why);
+    if (e) return e;
+    letters_opened(r);
+    struct dead_letters_counts counts;
+    dead_letters_counts(r->letters, &counts);
+    memcpy(r->account.replaying, counts.replaying, sizeof r->account.replaying);
+    return OK;
+}
+
+/* --- what a state says of them ---------------------------------------------------------------- */
 
 /* Those of items behind the cursor come by again, and are queued then. */
 void
@@ -86,7 +153,7 @@ letters_remember(struct relay *r, const struct fates *before, struct letters_mar
     dead_letters_mark(r->letters, ret_mark);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         uint64_t ahead = all->count[kind][FATE_REPLAYING] - before->count[kind][FATE_REPLAYING];
-        ret_mark->replaying[kind] = r->replaying[kind] - ahead;
+        ret_mark->replaying[kind] = r->account.replaying[kind] - ahead;
     }
 }
 
@@ -94,10 +161,13 @@ void
 letters_taken_back(struct relay *r, struct letters_mark *ret_mark)
 {
     dead_letters_mark(r->letters, ret_mark);
-    memcpy(ret_mark->replaying, r->replaying, sizeof ret_mark->replaying);
+    memcpy(ret_mark->replaying, r->account.replaying, sizeof ret_mark->replaying);
 }
 
-void
+/* --- what moves ------------------------------------------------------------------------------- */
+
+/* Tells what dead_letters_tend() met, and counts what is lost. */
+static void
 letters_tended(struct relay *r, const struct dead_letters_moved *moved)
 {
     uint64_t lost = sum_of(moved->lost);
@@ -116,8 +186,106 @@ letters_tended(struct relay *r, const struct dead_letters_moved *moved)
                   KV("destination", r->settings->name), KV("requests", moved->requests_damaged));
     }
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        r->base.count[kind][FATE_DROPPED + DROP_DAMAGED] +=
+        r->account.base.count[kind][FATE_DROPPED + DROP_DAMAGED] +=
             moved->lost[kind] - moved->counted_lost[kind];
     }
-    r->dirty |= lost > 0 || moved->called_off > 0 || moved->waits;
+    if (lost > 0 || moved->called_off > 0 || moved->waits) save_want(r, SAVE_SOON);
+}
+
+static enum err
+note_seen(void *context, const struct dead_letter *letter, bool kept)
+{
+    struct relay *r = context;
+    bool there;
+    return window_change(r->window, letter->pos, letter->index,
+                         kept ? FATE_DEAD_LETTERED : FATE_REPLAYING,
+                         kept ? FATE_SEEN : FATE_SEEN_REPLAYING, &there);
+}
+
+/*
+ * Of a letter that cannot be read nobody knows whose it is. Those of items in the window are the
+ * ones that are not met when all others are looked at. After an error none is taken for one.
+ */
+static void
+count_lost(struct relay *r, struct dead_letters_moved *moved)
+{
+    uint64_t lost = 0, none[ITEM_KIND_COUNT] = {0};
+    uint64_t kept[ITEM_KIND_COUNT] = {0}, again[ITEM_KIND_COUNT] = {0};
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        lost += moved->lost[kind];
+    }
+    if (lost == 0) return;
+    if (dead_letters_each_alive(r->letters, note_seen, r, NULL) == OK) {
+        window_change_all(r->window, FATE_DEAD_LETTERED, FATE_DROPPED + DROP_DAMAGED, kept);
+        window_change_all(r->window, FATE_REPLAYING, FATE_DROPPED + DROP_DAMAGED, again);
+    }
+    window_change_all(r->window, FATE_SEEN, FATE_DEAD_LETTERED, none);
+    window_change_all(r->window, FATE_SEEN_REPLAYING, FATE_REPLAYING, none);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        moved->counted[kind] += kept[kind];
+        moved->counted_lost[kind] += kept[kind] + again[kind];
+    }
+}
+
+/*
+ * Moves in the account what operator, budget and age decided about letters, and what is lost. Of
+ * those that went for the budget or are lost some may have been replaying: how many are is known.
+ */
+static void
+count_moved(struct relay *r, const struct dead_letters_moved *moved)
+{
+    struct dead_letters_counts counts;
+    dead_letters_counts(r->letters, &counts);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t *count = r->account.base.count[kind], full = moved->dropped_full[kind];
+        uint64_t were = r->account.replaying[kind] + moved->replaying[kind];
+        uint64_t replays_lost = were - counts.replaying[kind];
+        r->account.replaying[kind] = counts.replaying[kind];
+        count[FATE_DEAD_LETTERED] -= moved->replaying[kind] + moved->dropped[kind] -
+                                     moved->counted[kind] + full + moved->lost[kind] - replays_lost;
+        count[FATE_DROPPED + DROP_BY_OPERATOR] +=
+            moved->dropped[kind] - moved->counted_dropped[kind];
+        count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += full - moved->counted_full[kind];
+        if (moved->replaying[kind] + moved->dropped[kind] + full > 0) save_want(r, SAVE_SOON);
+        if (full == 0) continue;
+        log_error("relay: dead letters are lost: their budget or their age is reached",
+                  KV("destination", r->settings->name), KV("letters", full));
+    }
+}
+
+/*
+ * Unix time, but never later than what has passed since the process began: a clock that jumps ahead
+ * makes no letter old. One that goes back makes them younger.
+ */
+static int64_t
+steady_now_ms(const struct relay *r)
+{
+    const struct relay_options *o = &r->options;
+    int64_t now_ms = env_realtime_ms(o->env);
+    int64_t most_ms = o->epoch_ms + (env_monotonic_ns(o->env) - o->epoch_ns) / NS_PER_MS;
+    return now_ms < most_ms ? now_ms : most_ms;
+}
+
+void
+letters_tend(struct relay *r)
+{
+    struct dead_letters_moved moved;
+    struct why why = {""};
+    memset(&moved, 0, sizeof moved);
+    enum err e = dead_letters_tend(r->letters, steady_now_ms(r), &moved, &why);
+    count_lost(r, &moved);
+    count_moved(r, &moved);
+    letters_tended(r, &moved);
+    if (e) obstacle_failed(&r->obstacle, "dead letters", "dead_letters", why.text);
+}
+
+/* What comes by again after a restart is counted by the window. */
+void
+letters_replayed(struct relay *r, const struct replay_id *id, uint8_t fate)
+{
+    bool there;
+    enum err e = window_change(r->window, id->pos, id->index, FATE_REPLAYING, fate, &there);
+    assert(e == OK); /* there was memory for it when the letter was called */
+    if (!there) r->account.base.count[id->kind][fate]++;
+    r->account.replaying[id->kind]--;
 }

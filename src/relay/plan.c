@@ -242,7 +242,7 @@ take(void *context, const struct item *item, struct why *why)
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-/* As the relay does it (run.c). */
+/* As the relay does it (relay.c). */
 static enum err
 open_writer(struct planner *p, struct why *why)
 {

@@ -112,7 +112,7 @@ struct relay_status {
     int64_t error_ms;             /* Unix time of it */
     struct fates fates;           /* FATE_OPEN: what is under way, and what waits behind it */
     uint64_t taken[ITEM_KIND_COUNT];
-    struct shown shown; /* the same for counters: of the durable state, and never less */
+    struct relay_shown shown; /* the same for counters: of the durable state, and never less */
     int64_t difference[ITEM_KIND_COUNT]; /* taken, but nowhere; 0 unless somebody miscounts */
     uint64_t repeats_total; /* samples that the store gave once more, beside the account */
     uint64_t behind_bytes;  /* of the log, not yet settled */

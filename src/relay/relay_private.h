@@ -1,4 +1,8 @@
-/* relay_private.h - one destination at work, as its files share it. */
+/*
+ * relay_private.h - one destination at work, as its files share it.
+ *
+ * Each part is a struct that the file named above it alone writes; others read it, and ask.
+ */
 #ifndef RELAY_RELAY_PRIVATE_H
 #define RELAY_RELAY_PRIVATE_H
 
@@ -8,26 +12,109 @@
 #include "relay/guard.h"
 #include "relay/isolate.h"
 #include "relay/letters/dead_letters.h"
+#include "relay/obstacle.h"
+#include "relay/rates.h"
 #include "relay/relay.h"
 #include "relay/series_seen.h"
-#include "relay/shown.h"
 #include "relay/source.h"
 #include "relay/state.h"
 #include "relay/suspects.h"
 #include "relay/throttle.h"
 
 enum {
-    REFUSALS_WINDOW = 10000, /* samples judged last, of which */
-    REFUSALS_MAX = 5000,     /* so many refused are too many */
-    REFUSALS_SLOTS = 20,
-    CALLS_REFUSED_MAX = 5, /* in a row, of REFUSALS_WINDOW samples: where they are not looked for */
-    PROBE_MS = 10 * 1000,
-    GOOD_PROBES = 20, /* taken one after the other by who refused most */
-    SAVE_MS = 1000,
     AGAIN_MAX = 4,    /* times that a call is sent again at once */
     ATTEMPTS_MAX = 8, /* of a lane */
     QUEUED_MAX = 4,   /* calls that are filled, beside the one under way */
 };
+
+/* --- save.c ----------------------------------------------------------------------------------- */
+
+enum save_need {
+    SAVE_IF_MOVED, /* if the cursor, what was counted or what the writer knows has changed */
+    SAVE_SOON,     /* something else has */
+    SAVE_NOW,      /* a lane waits for it */
+};
+
+struct saving {
+    enum save_need need;
+    int64_t saved_ns;
+    struct buf writer;                  /* what state.writer, and */
+    struct buf place;                   /* what state.fill.place are views of; */
+    struct buf next_writer, next_place; /* those of the state to come */
+    uint64_t writer_hash;               /* as saved last */
+    struct buf scratch;
+};
+
+/* --- feed.c ----------------------------------------------------------------------------------- */
+
+/* See feed.c. */
+enum feed_state {
+    FEED_OLDEST,
+    FEED_LOG,
+    FEED_GONE,
+    FEED_STORE,
+    FEED_STORE_END,
+    FEED_STORE_MOVED,
+};
+
+struct feed {
+    enum feed_state state;
+    struct source *source;  /* the log; NULL while the store is read, or if it was gone at once */
+    struct fill *fill;      /* the store, in the states FEED_STORE_*; else NULL */
+    uint64_t fill_read_pos; /* how far it was, and since when */
+    int64_t fill_read_ns;
+    struct relay_cursor from; /* where the run began */
+
+    struct chunk log_chunk;
+    const struct chunk *chunk; /* being handed to the lanes; NULL: none was yet */
+    uint64_t record;
+    uint32_t count;          /* its items; the chunk itself may be half read by now */
+    uint32_t next;           /* == count: the next record is wanted */
+    bool is_read;            /* it was read, and is not yet in the window */
+    uint32_t over;           /* items from `next` on that were settled before the run */
+    uint32_t untaken;        /* items from `next` on, and not over, that are not wanted */
+    struct chunk read_again; /* of the log */
+    uint64_t read_again_pos; /* 0: nothing is */
+
+    uint64_t hole_pos;   /* the log is damaged before it, where reading is; 0: it is not */
+    uint64_t reload_pos; /* before it is what a call needs again and the log cannot give; 0: none */
+    uint64_t damaged_pos; /* of the record logged last to have samples without a series */
+};
+
+/* --- account.c and letters_account.c ---------------------------------------------------------- */
+
+/* Items behind what was read, counted ahead of it. */
+struct ahead {
+    struct source *scout; /* who counts; NULL: nobody does */
+    struct chunk chunk;   /* the scout's */
+    uint64_t pos;         /* of the log: so far they are counted; 0: not at all */
+    int64_t count[ITEM_KIND_COUNT];
+    /* Those that could not be counted, because they cannot be read: so many more may come by, which
+     * are taken then. UINT64_MAX: any number. */
+    uint64_t margin[ITEM_KIND_COUNT];
+    bool blind;        /* what comes behind `pos` cannot be counted: the log is gone */
+    bool lasting;      /* those of the log that is gone are among them: this outlives a restart */
+    int64_t behind_ns; /* since when there is more in the log than was read; 0: there is not */
+};
+
+struct account {
+    struct fates base; /* before the window was made */
+    struct ahead ahead;
+    uint64_t fed[ITEM_KIND_COUNT];         /* wanted items that came by, without repeats */
+    uint64_t taken[ITEM_KIND_COUNT];       /* all that is settled or waits, as reading counts it */
+    uint64_t base_taken[ITEM_KIND_COUNT];  /* of it, what is before the window */
+    uint64_t replaying[ITEM_KIND_COUNT];   /* letters that are sent again */
+    uint64_t hole_lost[LEDGER_KIND_COUNT]; /* items that the store lost as well */
+    bool met_damage; /* in the store, since the log was followed last: outlives runs */
+
+    bool is_whole;                         /* who has looked so far knows all that waits */
+    uint64_t whole_from_pos;               /* then it is */
+    uint64_t known[ITEM_KIND_COUNT];       /* so many the state had counted */
+    uint64_t known_pos;                    /* before this position of the log; */
+    uint64_t taken_since[ITEM_KIND_COUNT]; /* so many of `taken` are behind it */
+};
+
+/* --- lane.c and lane_verdict.c ---------------------------------------------------------------- */
 
 struct call {
     struct writer_call *body;
@@ -73,6 +160,31 @@ struct lane {
     int64_t failing_since_ns; /* since the last answer that was one; 0: not failing */
 };
 
+struct lanes {
+    struct lane all[LANES_MAX];
+    uint32_t count;
+    struct lane replay;        /* of dead letters that are sent again */
+    struct lane *begun;        /* of one_lane: whose call is begun and not settled; NULL: none */
+    uint32_t turn;             /* the lane that is asked first */
+    uint32_t under_way;        /* requests of all lanes */
+    struct throttle throttle;  /* how many that may be */
+    uint64_t queued_bytes;     /* of all lanes, */
+    uint64_t queued_bytes_max; /* at most */
+    struct suspects suspects;
+    bool has_room; /* of a call that needed no network: what was full may be read on into */
+};
+
+/* Since the relay was opened. */
+struct sent {
+    uint64_t calls;
+    uint64_t bytes;
+    uint64_t units;
+    uint64_t resent_samples;
+    struct relay_dry dry; /* but for since_ms and for_ms */
+};
+
+/* --- replay.c --------------------------------------------------------------------------------- */
+
 /* A dead letter, where it came from in the log. */
 struct replay_id {
     uint64_t pos;
@@ -81,26 +193,50 @@ struct replay_id {
 };
 #define REPLAY_RECORD UINT64_MAX /* the record number of such items in calls */
 
-/* What stands in the way of sending anything. */
-enum obstacle { OBSTACLE_NONE, OBSTACLE_BLOCKED, OBSTACLE_REFUSING };
-
-/* Items behind what was read, counted ahead of it. */
-struct ahead {
-    struct source *scout; /* who counts; NULL: nobody does */
-    struct chunk chunk;   /* the scout's */
-    uint64_t pos;         /* of the log: so far they are counted; 0: not at all */
-    int64_t count[ITEM_KIND_COUNT];
-    /* Those that could not be counted, because they cannot be read: so many more may come by, which
-     * are taken then. UINT64_MAX: any number. */
-    uint64_t margin[ITEM_KIND_COUNT];
-    bool blind;        /* what comes behind `pos` cannot be counted: the log is gone */
-    bool lasting;      /* those of the log that is gone are among them: this outlives a restart */
-    int64_t behind_ns; /* since when there is more in the log than was read; 0: there is not */
+struct replays {
+    struct replay_id *ids; /* of letters in the lane, and of one that waits to get in */
+    uint32_t count, capacity;
+    struct replay_id waiting;
+    bool waits;
+    struct replay_id *arrived; /* letters that did, which the state does not say yet */
+    uint32_t arrived_count, arrived_capacity;
 };
 
-struct token_bucket {
-    uint64_t rate; /* a second; 0: no limit */
-    double tokens;
+/* --- prepare.c -------------------------------------------------------------------------------- */
+
+struct preparation {
+    bool under_way;  /* a request of it is */
+    bool has_failed; /* the last time */
+    bool looked;     /* it succeeded once, or nothing was to be prepared */
+    int64_t next_ns; /* not before */
+    int64_t backoff_ms;
+    uint32_t refused_count; /* times in a row that it was refused with what it fetched */
+};
+
+/* --- watch.c ---------------------------------------------------------------------------------- */
+
+struct watch {
+    struct relay_status now;
+    struct relay_shown left; /* of a dry run: the account that it leaves alone, */
+    uint64_t left_repeats;
+    int64_t told_difference[ITEM_KIND_COUNT]; /* the last one that was logged */
+    int64_t unread_ms; /* since when it is behind and has read nothing of it; 0: it is not */
+    bool gives_again;  /* all that is stored is to be given again, */
+    int64_t again_from_ms;
+
+    struct lock lock; /* LOCK_RANK_RELAY; guards to the next blank line */
+    struct relay_status status;
+    enum relay_wish wish; /* RELAY_WISH_NONE: none that is new */
+    bool again_wanted;
+    int64_t wanted_from_ms;
+};
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+enum run_phase {
+    RUN_NONE,
+    RUN_ON,
+    RUN_LEAVING, /* nothing new is sent: it ends as soon as no call is under way */
 };
 
 struct relay {
@@ -109,184 +245,89 @@ struct relay {
     const struct destination_settings *settings;
     const struct writer_class *class;
     struct http_calls *http;
-    char dir[200];
-    uint32_t concurrency;
-    uint32_t samples_max; /* of a call */
-    int64_t age_max_ms;   /* of one being filled */
-
-    /* The stepping thread's own. */
     struct selection *selection;
-    bool paused;
-    bool stopping;
-    bool failing;      /* the last thing tried did not work */
-    int64_t logged_ns; /* when a failure was logged last */
-    enum obstacle obstacle;
-    int64_t probe_ns; /* when to try again */
-    uint32_t good_probes;
-    uint32_t refusals[REFUSALS_SLOTS];
-    uint32_t judged[REFUSALS_SLOTS];
-    uint32_t refusal_slot;
-    uint32_t calls_refused;   /* in a row, as a whole, and */
-    uint64_t samples_refused; /* in them */
-    struct token_bucket sample_rate;
-    struct token_bucket byte_rate;
-    struct token_bucket fill_rate;
-    int64_t rates_ns;
-    struct relay_state state;                 /* as saved last */
-    struct buf writer_state;                  /* what state.writer, and */
-    struct buf place;                         /* what state.fill.place are views of; */
-    struct buf next_writer_state, next_place; /* those of the state to come */
-    uint64_t writer_state_hash;               /* as saved last */
-    struct buf scratch;
-    int64_t saved_ns;
-    bool dirty;
-    bool save_now; /* a lane waits for it */
-    bool has_room; /* of a call that needed no network: what was full may be read on into */
-    int64_t run_again_ns;
-    bool replays; /* all that is stored is to be given again, */
-    int64_t replays_from_ms;
-    struct relay_status now;
-    struct shown left; /* of a dry run: the account that it leaves alone, */
-    uint64_t left_repeats;
-    int64_t told_difference[ITEM_KIND_COUNT]; /* the last one that was logged */
-    bool met_damage;                          /* in the store, since the log was followed last */
-    int64_t unread_ms; /* since when it is behind and has read nothing of it; 0: it is not */
+    char dir[200];
 
-    /* A run: from begin_run(), with what the state says, to end_run(). */
-    bool running;
+    /* The stepping thread's own; watch.lock guards what others reach. */
+    bool stopping;
+    struct relay_state state; /* as saved last; but what is gone from the store the account says */
+    struct rates rates;
+    struct obstacle obstacle;
+    struct saving saving;
+    struct sent sent;
+    struct watch watch;
+
+    /* A run: from relay_begin_run(), with what the state says, to relay_end_run(). */
+    enum run_phase phase;
+    int64_t run_again_ns; /* none is begun before */
     struct writer *writer;
     struct writer_limits limits;
-    struct source *source;  /* the log; NULL while the store is read, or if it is gone */
-    struct fill *fill;      /* the store */
-    uint64_t fill_read_pos; /* how far it was, and since when */
-    int64_t fill_read_ns;
-    struct relay_cursor run_from;
-    bool from_oldest; /* reading begins at the log's oldest record, and has not got there yet */
-    bool gone;        /* the log no longer has what comes next */
-    bool leaving;     /* nothing new is sent: the run is about to end */
-    bool restart;     /* the run has to: what was read from the store is not there again */
-    bool fill_done;   /* there is nothing more in the store */
+    struct call_bounds bounds; /* bytes are lowered when a call was too large */
     struct window *window;
     struct dead_letters *letters;
-    struct chunk log_chunk;
-    const struct chunk *chunk; /* being handed to the lanes; NULL: none was yet */
-    uint64_t chunk_record;
-    uint32_t chunk_count;    /* its items; the chunk itself may be half read by now */
-    uint32_t chunk_next;     /* == chunk_count: the next record is wanted */
-    bool chunk_read;         /* it was read, and is not yet in the window */
-    uint32_t chunk_over;     /* items from chunk_next on that were settled before the run */
-    uint32_t chunk_untaken;  /* items from chunk_next on, and not over, that are not wanted */
-    struct chunk read_again; /* of the log */
-    uint64_t read_again_pos; /* 0: nothing is */
-    struct ahead ahead;
-    uint64_t fed[ITEM_KIND_COUNT];        /* wanted items that came by, without repeats */
-    uint64_t taken[ITEM_KIND_COUNT];      /* all that is settled or waits, as reading counts it */
-    uint64_t base_taken[ITEM_KIND_COUNT]; /* of it, what is before the window */
-    uint64_t hole_pos; /* the log is damaged before it, where reading is; 0: it is not */
-    uint64_t
-        reload_pos; /* before it is what a call needs again and the log cannot give; 0: nothing */
-    uint64_t hole_lost[LEDGER_KIND_COUNT]; /* items that the store lost as well */
-    uint64_t damaged_pos; /* of the record that was logged last to have samples without a series */
-    struct lane lanes[LANES_MAX];
-    uint32_t lane_count;
-    uint32_t turn;             /* the lane that is asked first */
-    uint32_t under_way;        /* requests of all lanes */
-    struct throttle throttle;  /* how many that may be */
-    uint64_t queued_bytes;     /* of all lanes, */
-    uint64_t queued_bytes_max; /* at most */
-    struct suspects suspects;
-    uint64_t bytes_max; /* of a call; lowered when one was too large */
-    bool preparing;     /* a request of prepare() is under way */
-    int64_t prepare_ns;
-    int64_t prepare_backoff_ms;
-    uint32_t prepare_agains;         /* times in a row that it was refused with what it fetched */
-    bool prepare_failed;             /* the last time */
-    bool looked;                     /* it succeeded, or nothing was to be prepared */
-    struct fates base;               /* before the window was made */
-    uint64_t whole_from_pos;         /* who has looked so far knows all that waits */
-    uint64_t known[ITEM_KIND_COUNT]; /* so many the state had counted */
-    uint64_t known_pos;              /* before this position of the log; */
-    uint64_t taken_since[ITEM_KIND_COUNT]; /* so many of `taken` are behind it */
-    bool is_whole;
-    struct lane replay; /* of dead letters that are sent again */
-    struct lane *begun; /* of one_lane: whose call was begun and is not settled; NULL: none */
-    uint64_t replaying[ITEM_KIND_COUNT];
-    struct replay_id *replay_ids; /* of letters in the lane, and of one that waits to get in */
-    uint32_t replay_count, replay_capacity;
-    struct replay_id replay_waiting;
-    bool replay_waits;
-    struct replay_id *arrived; /* letters that did, which the state does not say yet */
-    uint32_t arrived_count, arrived_capacity;
-    char run_end;
-
-    struct lock lock; /* LOCK_RANK_RELAY; guards to the next blank line */
-    struct relay_status status;
-    enum relay_wish wish;
-    bool wish_is_new;
-    bool replay_wanted;
-    int64_t replay_from_ms;
+    struct feed feed;
+    struct account account;
+    struct lanes lanes;
+    struct replays replays;
+    struct preparation preparation;
 };
 
 /* --- relay.c ---------------------------------------------------------------------------------- */
 
-/* Something failed, or was refused; logged the first time and then now and then. */
-void relay_note_failure(struct relay *r, const char *what, const char *reason, const char *text);
-void relay_note_success(struct relay *r);
-/* Nothing can be delivered for now; single items try whether that has changed. */
-void relay_note_blocked(struct relay *r, const char *reason, const char *text);
-/* A call was answered; so much of it, 0 to 1, was throttled. */
-void relay_note_answered(struct relay *r, double throttled);
-/* Whether calls may be begun at all: not paused, nothing to be prepared first. */
-bool relay_is_ready(struct relay *r);
-/* Whether rates let a call go now; and that one of this size went. */
-bool relay_may_send(struct relay *r);
-void relay_note_sent(struct relay *r, uint32_t samples, uint64_t bytes);
 int64_t relay_now_ns(const struct relay *r);
-/* Settles items of a call. ERR_NOMEM: they are still open. */
-MUST_CHECK enum err relay_settle(struct relay *r, const struct call_item *item, uint8_t fate);
-/* Keeps an item as a dead letter, or drops it, as the settings say of its kind of failure. On an
- * error it is still open. */
-enum bury_why { BURY_REFUSED, BURY_UNREPRESENTABLE };
-MUST_CHECK enum err relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
-                               enum bury_why why_buried, const char *reason, const char *answer);
-/* Counts samples that the destination judged. */
-/* `reason` and `answer` are those of a refusal; NULL where there is none. */
-void relay_note_judged(struct relay *r, uint32_t judged, uint32_t refused, const char *reason,
-                       const char *answer);
-
-/* A call was refused that is not to be sent again; of so many samples, of which none was taken as
- * far as is known. */
-void relay_note_call_refused(struct relay *r, uint32_t samples, const char *reason,
-                             const char *answer);
-/* Some of such a call were taken. */
-void relay_note_part_taken(struct relay *r);
+/* The destination's budget; 0: none of its own. */
+uint64_t relay_memory_limit(const struct relay *r);
+/* Begins anew from the state; what was under way is abandoned. */
+void relay_run_again(struct relay *r);
 
 /* --- begin.c ---------------------------------------------------------------------------------- */
 
 /* The state as it was left, or the first one; durable, but in a dry run. */
 MUST_CHECK enum err relay_load_state(struct relay *r, struct why *why);
 
-/* --- run.c ------------------------------------------------------------------------------------ */
+/* --- save.c ----------------------------------------------------------------------------------- */
 
-/* Makes what is settled durable. */
+void save_init(struct relay *r);
+void save_fini(struct relay *r);
+/* What is saved next says something new. */
+void save_want(struct relay *r, enum save_need need);
+/* Makes what is settled durable; then lanes that wait for it may go on. */
 MUST_CHECK enum err relay_save(struct relay *r, struct why *why);
+/* The same if it is time, and something is new. */
+void save_if_due(struct relay *r);
 /* The cursor as it is remembered; `ret_before` may be NULL. */
 struct relay_cursor relay_cursor(struct relay *r, struct fates *ret_before);
-/* Begins with what the state says. */
-MUST_CHECK enum err relay_begin_run(struct relay *r, struct why *why);
-/* No call is under way, or there is nobody left to wait for it. */
-void relay_end_run(struct relay *r);
-/* What the writer has to remember now, in next_writer_state. */
-MUST_CHECK enum err relay_ask_writer(struct relay *r, struct why *why);
-/* What is identified by record and index in calls: which position, which number in there. */
-void relay_identity(const struct relay *r, uint64_t record, uint32_t index, uint64_t *ret_pos,
-                    uint32_t *ret_index);
+/* For a state that is to follow `before` where reading begins again: what was taken comes again,
+ * and still waits. What left a term of the account since is counted beside it, as counters show it.
+ */
+void shown_keep_taken(struct relay_state *next, const struct relay_state *before);
+/* Another state than the one that follows, for the run to come. On an error it is as it was. */
+MUST_CHECK enum err save_instead(struct relay *r, const struct relay_state *state, struct why *why);
 /* Writes a state, but not in a dry run. */
 MUST_CHECK enum err relay_state_put(struct relay *r, const struct relay_state *state,
                                     struct why *why);
-MUST_CHECK enum err relay_open_letters(struct relay *r, struct why *why);
-/* Begins anew from the state; what was under way is abandoned. */
-void relay_run_again(struct relay *r);
+
+/* --- watch.c ---------------------------------------------------------------------------------- */
+
+/* `r` has its state. */
+void watch_begin(struct relay *r);
+/* What other threads want of it since the last time. */
+void watch_take_wish(struct relay *r);
+/* What they see. */
+void watch_publish(struct relay *r);
+bool relay_is_paused(const struct relay *r);
+/* What is stored is being given again. */
+void watch_given_again(struct relay *r);
+
+/* --- prepare.c -------------------------------------------------------------------------------- */
+
+/* Whether calls may be begun at all: not paused, nothing to be prepared first. */
+bool relay_is_ready(struct relay *r);
+/* Once after the start, whether there is something to be sent or not: what is wrong with
+ * credentials is said then, and not with the first call. */
+void prepare_early(struct relay *r);
+/* The answer to its request; NULL: it is begun. */
+void prepare_answered(struct relay *r, const struct http_call_answer *answer);
 
 /* --- account.c -------------------------------------------------------------------------------- */
 
@@ -313,10 +354,11 @@ void account_expected(const struct relay *r, const struct fates *before,
                       struct relay_expected *ret_expected);
 /* That is durable now. */
 void account_saved(struct relay *r);
-/* The log is left for the store: what cannot come from there is settled. `next` has what
- * account_expected() said. */
-void account_leave(struct relay *r, struct relay_state *next);
+/* The log is left for the store, as `next` says: what cannot come from there is settled, and what
+ * is expected is said. `before`: what was settled before the cursor. */
+void account_leave(struct relay *r, const struct fates *before, struct relay_state *next);
 void account_begin(struct relay *r);
+/* feed_end() comes after it. */
 void account_end(struct relay *r);
 /* Items taken of log and store; repeats are not among them. */
 uint64_t account_taken(const struct relay *r, enum item_kind kind);
@@ -333,15 +375,17 @@ void account_remember(const struct relay *r, struct relay_state *next);
 
 /* --- letters_account.c ------------------------------------------------------------------------ */
 
-/* Counts what the opening of the letters has shown, and tells it. */
-void letters_opened(struct relay *r);
+/* Opens the dead letters, counts what that has shown, and tells it. */
+MUST_CHECK enum err relay_open_letters(struct relay *r, struct why *why);
+/* Looks for what operator, budget and age decide about them. */
+void letters_tend(struct relay *r);
 /* What the state to be written says of letters, which are synced. `before`: what was settled before
  * its cursor in this run. */
 void letters_remember(struct relay *r, const struct fates *before, struct letters_mark *ret_mark);
 /* The same, when those of items behind the cursor were just revoked, and synced. */
 void letters_taken_back(struct relay *r, struct letters_mark *ret_mark);
-/* Tells what dead_letters_tend() met, and counts what is lost; all else is relay.c's. */
-void letters_tended(struct relay *r, const struct dead_letters_moved *moved);
+/* A letter that was sent again is settled. */
+void letters_replayed(struct relay *r, const struct replay_id *id, uint8_t fate);
 
 /* --- catch_up.c ------------------------------------------------------------------------------- */
 
@@ -354,6 +398,9 @@ bool catch_up_is_due(struct relay *r);
 
 /* --- feed.c ----------------------------------------------------------------------------------- */
 
+/* Opens log or store, as the state says. */
+MUST_CHECK enum err feed_begin(struct relay *r, struct why *why);
+void feed_end(struct relay *r);
 /* How much of a record was settled before a restart. */
 uint32_t relay_settled_before(const struct relay *r, const struct chunk *c);
 /* Whether item `i` of the chunk being handed on is wanted. */
@@ -362,17 +409,42 @@ bool relay_takes(struct relay *r, const struct chunk *chunk, uint32_t i, struct 
 uint64_t relay_read_pos(const struct relay *r);
 /* What the log had accepted there. */
 struct log_count relay_read_count(const struct relay *r);
+/* Where the log has nothing for this destination, the cursor moves, too. */
+void feed_skip_ahead(struct relay *r);
 
 /* Reads on as far as lanes take it. False: there is nothing more to read, or no room. */
 bool relay_feed(struct relay *r);
+/* Parts that were removed meanwhile stay on disk as long as somebody reads them: the store is let
+ * go of for as long as nothing is read. */
+void feed_rest(struct relay *r);
+/* What was read from the store is not there again as it was. Nothing is lost: what is not settled
+ * is read anew. */
+void feed_moved(struct relay *r);
+/*
+ * An item cannot be read again from the log, as it is gone or damaged (ERR_MISSING, ERR_CORRUPT).
+ * True: it is open, and the lane leaves it alone: the store has it once it lies in parts, and
+ * without one what is gone is counted by give_up_oldest(). False: it is lost.
+ */
+bool feed_gets_again(struct relay *r, const struct call_item *at, enum err e);
 /* An item again: that of `index` in the record. ERR_MISSING: it is gone from the log. */
 MUST_CHECK enum err relay_load_item(struct relay *r, uint64_t record, uint32_t index,
                                     struct item *ret_item, struct why *why);
 
 /* --- lane.c ----------------------------------------------------------------------------------- */
 
-MUST_CHECK enum err lane_init(struct relay *r, struct lane *lane);
-void lane_fini(struct relay *r, struct lane *lane);
+/* As many as the bounds say. */
+MUST_CHECK enum err lanes_begin(struct relay *r);
+void lanes_end(struct relay *r);
+/* Sends what may be sent. */
+void lanes_send(struct relay *r);
+/* What waited for the state may go on. */
+void lanes_saved(struct relay *r);
+/* Whether nothing is in those of the log. */
+bool lanes_are_empty(const struct relay *r);
+/* Of those of the log: how many have something under way. */
+uint32_t lanes_busy(const struct relay *r);
+/* When one of them wants to be looked at again; INT64_MAX: they have nothing to wait for. */
+int64_t lanes_next_ns(struct relay *r);
 
 enum lane_offer { LANE_TOOK, LANE_FULL, LANE_UNFIT, LANE_TOO_OLD };
 /* `at->entry` is the lane's to fill in. */
@@ -380,29 +452,21 @@ enum lane_offer lane_offer(struct relay *r, struct lane *lane, const struct item
                            struct call_item at, struct why *why);
 /* Whether nothing is in it. */
 bool lane_is_empty(const struct lane *lane);
-/* Nothing of it is to be sent: its call is settled, and the next one is not sealed. */
-bool lane_is_idle(const struct lane *lane);
-/* Begins one request that may begin, goes on with what waited; `another`: beside those of this lane
- * that are under way. False: there was none. */
-bool lane_go_on(struct relay *r, struct lane *lane, bool another);
 void lane_answered(struct relay *r, struct attempt *attempt, const struct http_call_answer *answer);
-/*
- * An item cannot be read again from the log, as it is gone or damaged (ERR_MISSING, ERR_CORRUPT).
- * True: it is open, and the lane leaves it alone: the store has it once it lies in parts, and
- * without one what is gone is counted by give_up_oldest(). False: it is lost.
- */
-bool lane_gets_again(struct relay *r, const struct call_item *at, enum err e);
-/* What waited for the state may go on. */
-void lane_saved(struct lane *lane);
 /* An attempt has no piece any more. */
 void lane_end_attempt(struct relay *r, struct attempt *a);
 /* Nothing is left of an attempt's piece. `delivered`: all of it was, by the first answer. */
 void lane_piece_gone(struct relay *r, struct attempt *a, bool delivered);
-/* When it wants to be looked at again; INT64_MAX: it has nothing to wait for. */
-int64_t lane_next_ns(const struct relay *r, const struct lane *lane);
 
 /* --- lane_verdict.c --------------------------------------------------------------------------- */
 
+/* Settles items of a call. ERR_NOMEM: they are still open. */
+MUST_CHECK enum err relay_settle(struct relay *r, const struct call_item *item, uint8_t fate);
+/* Keeps an item as a dead letter, or drops it, as the settings say of its kind of failure. On an
+ * error it is still open. */
+enum bury_why { BURY_REFUSED, BURY_UNREPRESENTABLE };
+MUST_CHECK enum err relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
+                               enum bury_why why_buried, const char *reason, const char *answer);
 /* Samples of a piece. */
 uint32_t lane_piece_samples(const struct lane *lane, const struct piece *piece);
 /* Later: twice as long each time, or as long as the destination asks. */
@@ -433,5 +497,6 @@ void replay_saved(struct relay *r);
 /* Delivered, once that is saved, or a letter again. */
 MUST_CHECK enum err replay_settle(struct relay *r, const struct call_item *at, bool delivered,
                                   const char *reason, const char *answer);
+void replay_end(struct relay *r);
 
 #endif

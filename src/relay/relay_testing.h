@@ -49,8 +49,8 @@ struct world {
     const struct writer_class *writer; /* NULL: fake_writer */
     struct relay *relay;               /* NULL: not open */
     struct moods moods;
-    struct shown shown; /* the last */
-    bool forgets_shown; /* what remembered it was lost */
+    struct relay_shown shown; /* the last */
+    bool forgets_shown;       /* what remembered it was lost */
     bool without_store;
     bool drops;                /* it may give up the oldest */
     struct relay_guard *guard; /* NULL: none yet */
@@ -530,7 +530,7 @@ static inline void
 check_shown(struct world *w)
 {
     struct relay_status status = status_of(w);
-    const struct shown *s = &status.shown;
+    const struct relay_shown *s = &status.shown;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && !w->forgets_shown; kind++) {
         const uint64_t *is = s->fates.count[kind], *was = w->shown.fates.count[kind];
         for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {

@@ -62,7 +62,7 @@ struct relay_state {
     enum drop drop_reason;            /* for this reason */
     uint64_t repeats_total;           /* samples the store gave once more */
     struct letters_mark letters;
-    struct fates beside; /* what left a term of the account: see shown.h */
+    struct fates beside; /* what left a term of the account: see save.c */
     uint64_t
         counted[ITEM_KIND_COUNT]; /* all that was taken, of what waits behind the cursor, too */
     bool destination_known;       /* false: an older version wrote it, which does not say: */

@@ -1,0 +1,269 @@
+/*
+ * save.c - what is settled becomes durable: the state to come is made of what the parts know, is
+ * written, and takes the place of the one before it. At most once a second, but at once if a lane
+ * waits for it.
+ */
+#include "base/hash.h"
+#include "relay/relay_private.h"
+
+enum { SAVE_MS = 1000, WRITER_STATE_BYTES_MAX = 512 * 1024 };
+
+void
+save_init(struct relay *r)
+{
+    struct saving *s = &r->saving;
+    buf_init(&s->writer, r->options.memory, WRITER_STATE_BYTES_MAX);
+    buf_init(&s->next_writer, r->options.memory, WRITER_STATE_BYTES_MAX);
+    buf_init(&s->place, r->options.memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&s->next_place, r->options.memory, RELAY_STATE_BYTES_MAX);
+    buf_init(&s->scratch, r->options.memory, RELAY_STATE_BYTES_MAX);
+}
+
+void
+save_fini(struct relay *r)
+{
+    buf_fini(&r->saving.writer);
+    buf_fini(&r->saving.next_writer);
+    buf_fini(&r->saving.place);
+    buf_fini(&r->saving.next_place);
+    buf_fini(&r->saving.scratch);
+}
+
+void
+save_want(struct relay *r, enum save_need need)
+{
+    if (need > r->saving.need) r->saving.need = need;
+}
+
+/* --- what is shown ---------------------------------------------------------------------------- */
+
+/*
+ * Counters show the account of a state that is durable, and none ever goes down, not by kill -9
+ * either.
+ *
+ * The account itself says what an item is now, so its terms do go down: a dead letter that is sent
+ * again is none any more. Whoever watches counters would take that for a process that began anew.
+ * So what leaves a term stays in it beside the account, and counts as taken once more with the fate
+ * it has next: the equation holds, and every change is seen.
+ *
+ * What is settled behind the cursor is shown, too, as the state says: the cursor may stand for
+ * long, as while one call is throttled. After a restart that comes by again, and leaves its terms
+ * so.
+ */
+
+/* Of all that a state says is settled. */
+static uint64_t
+term(const struct relay_state *s, unsigned kind, unsigned fate)
+{
+    return s->fates.count[kind][fate] + s->ahead.count[kind][fate];
+}
+
+/* Repeats are no term of the account, and only rise. An older version's state may have a term below
+ * 0 before the cursor, where letters behind it went for want of room: as a sum it is not. */
+static void
+shown_keep(struct relay_state *next, const struct relay_state *before)
+{
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
+            int64_t left = (int64_t)(term(before, kind, fate) - term(next, kind, fate));
+            if (fate_is_term(fate) && left > 0) next->beside.count[kind][fate] += (uint64_t)left;
+        }
+    }
+}
+
+void
+shown_keep_taken(struct relay_state *next, const struct relay_state *before)
+{
+    memset(&next->ahead, 0, sizeof next->ahead);
+    shown_keep(next, before);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t again = fates_settled(&next->beside, kind) - fates_settled(&before->beside, kind);
+        uint64_t counted = before->counted[kind] > again ? before->counted[kind] - again : 0;
+        if (next->counted[kind] < counted) next->counted[kind] = counted;
+    }
+}
+
+/* --- states ----------------------------------------------------------------------------------- */
+
+enum err
+relay_state_put(struct relay *r, const struct relay_state *state, struct why *why)
+{
+    if (r->settings->dry_run) return OK;
+    return relay_state_write(r->options.env, r->dir, &r->saving.scratch, state, why);
+}
+
+struct relay_cursor
+relay_cursor(struct relay *r, struct fates *ret_before)
+{
+    struct relay_cursor cursor;
+    window_cursor(r->window, &cursor, ret_before);
+    if (is_fill_pos(cursor.pos)) cursor = (struct relay_cursor){.pos = cursor.pos + cursor.index};
+    return cursor;
+}
+
+/* What the writer has to remember now, in next_writer. */
+static enum err
+ask_writer(struct relay *r, struct why *why)
+{
+    buf_clear(&r->saving.next_writer);
+    if (r->class->save != NULL) r->class->save(r->writer, &r->saving.next_writer);
+    enum err e = buf_error(&r->saving.next_writer);
+    return e ? why_set(why, e, "no memory for the state") : OK;
+}
+
+/* As long as something of the log was not read, it may be what the store lost by damage, too. */
+static void
+note_gone(struct relay *r, struct relay_state *s)
+{
+    uint64_t damaged = s->gone.damaged, exemplars_damaged = s->gone_exemplars.damaged;
+    tsdb_gone(r->options.tsdb, &s->gone, &s->gone_exemplars);
+    if (relay_read_pos(r) >= wal_end(r->options.wal)) return;
+    s->gone.damaged = damaged;
+    s->gone_exemplars.damaged = exemplars_damaged;
+}
+
+/* What was taken, and what the log had accepted, up to the cursor. */
+static void
+note_counts(struct relay *r, struct relay_state *s)
+{
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->taken[kind] = account_taken_before(r, kind);
+    }
+    account_remember(r, s);
+    if (r->feed.source == NULL)
+        return; /* nothing was read: the state's is still that of the cursor */
+    s->log_count = relay_read_count(r);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        s->log_count.of[kind] -= window_held(r->window, kind);
+    }
+}
+
+/* What is settled behind the cursor; `before`: what is so before it. */
+static void
+note_ahead(const struct relay *r, const struct fates *before, struct fates *ret_ahead)
+{
+    const struct fates *all = window_fates(r->window);
+    memset(ret_ahead, 0, sizeof *ret_ahead);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
+            if (!fate_is_term(fate)) continue;
+            ret_ahead->count[kind][fate] = all->count[kind][fate] - before->count[kind][fate];
+        }
+    }
+}
+
+/* What the state is to be, its texts in buffers of their own. */
+static enum err
+next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
+{
+    struct fates before;
+    struct relay_state *s = ret_state;
+    account_found(r);
+    *s = r->state;
+    s->cursor = relay_cursor(r, &before);
+    s->fates = r->account.base;
+    fates_add(&s->fates, &before);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->fates.count[kind][FATE_REPLAYING] = 0;
+    }
+    note_ahead(r, &before, &s->ahead);
+    account_expected(r, &before, &s->expected);
+    note_counts(r, s);
+    if (r->feed.fill == NULL && r->options.tsdb != NULL && !r->account.ahead.lasting) {
+        note_gone(r, s);
+    }
+    letters_remember(r, &before, &s->letters);
+    enum err e = ask_writer(r, why);
+    s->writer = buf_bytes(&r->saving.next_writer);
+    if (e || r->feed.fill == NULL) return e;
+    buf_clear(&r->saving.next_place);
+    e = fill_place(r->feed.fill, s->cursor.pos, &r->saving.next_place, why);
+    s->fill.place = buf_bytes(&r->saving.next_place);
+    if (e == ERR_CORRUPT) feed_moved(r);
+    return e;
+}
+
+static void
+swap(struct buf *a, struct buf *b)
+{
+    struct buf was = *a;
+    *a = *b;
+    *b = was;
+}
+
+/* What is before the cursor is needed no more. */
+static void
+pass(struct relay *r)
+{
+    uint64_t pos = r->state.cursor.pos, segment = window_segment(r->window);
+    guard_follow(r->options.guard, &r->state);
+    if (r->feed.fill != NULL) fill_pass(r->feed.fill, pos);
+    if (r->feed.source != NULL)
+        source_pass(r->feed.source, pos, segment != 0 ? segment : r->feed.log_chunk.segment);
+}
+
+enum err
+relay_save(struct relay *r, struct why *why)
+{
+    struct relay_state state;
+    struct saving *saving = &r->saving;
+    enum err e = dead_letters_sync(r->letters, why);
+    if (e == OK) e = next_state(r, &state, why);
+    if (e == OK) shown_keep(&state, &r->state);
+    if (e == OK) e = relay_state_put(r, &state, why);
+    if (e) return e;
+    bool lanes_wait = saving->need == SAVE_NOW;
+    r->state = state;
+    swap(&saving->writer, &saving->next_writer);
+    if (r->feed.fill != NULL) swap(&saving->place, &saving->next_place);
+    saving->writer_hash = hash_bytes(state.writer, 0);
+    saving->need = SAVE_IF_MOVED;
+    if (!r->settings->dry_run) dead_letters_saved(r->letters);
+    replay_saved(r);
+    account_saved(r);
+    pass(r);
+    e = r->class->saved == NULL ? OK : r->class->saved(r->writer, why);
+    if (e == OK)
+        lanes_saved(r);
+    else if (lanes_wait)
+        save_want(r, SAVE_NOW);
+    return e;
+}
+
+enum err
+save_instead(struct relay *r, const struct relay_state *state, struct why *why)
+{
+    struct relay_state next = *state;
+    shown_keep_taken(&next, &r->state);
+    enum err e = relay_state_put(r, &next, why);
+    if (e == OK) r->state = next;
+    return e;
+}
+
+static bool
+has_news(struct relay *r)
+{
+    struct relay_cursor cursor = relay_cursor(r, NULL);
+    uint64_t counted[ITEM_KIND_COUNT];
+    account_found(r);
+    account_counted(r, counted);
+    return cursor.pos != r->state.cursor.pos || cursor.index != r->state.cursor.index ||
+           memcmp(counted, r->state.counted, sizeof counted) != 0 ||
+           r->saving.need != SAVE_IF_MOVED ||
+           hash_bytes(buf_bytes(&r->saving.next_writer), 0) != r->saving.writer_hash;
+}
+
+void
+save_if_due(struct relay *r)
+{
+    feed_skip_ahead(r);
+    int64_t now_ns = relay_now_ns(r);
+    if (now_ns - r->saving.saved_ns < SAVE_MS * NS_PER_MS && r->saving.need != SAVE_NOW) return;
+    r->saving.saved_ns = now_ns;
+    letters_tend(r);
+    struct why why = {""};
+    enum err e = r->class->tend == NULL ? OK : r->class->tend(r->writer, false, &why);
+    if (e == OK) e = ask_writer(r, &why);
+    if (e == OK && has_news(r)) e = relay_save(r, &why);
+    if (e) obstacle_failed(&r->obstacle, "state", "state", why.text);
+}

@@ -1,0 +1,231 @@
+/*
+ * watch.c - what other threads see of a destination, and what they want of it. Both stand behind
+ * one lock: after each step what is seen is put there, before each step what is wanted is taken.
+ */
+#include "base/log.h"
+#include "relay/relay_private.h"
+
+const char *
+relay_state_text(enum relay_state_word state)
+{
+    static const char *const words[] = {
+        [RELAY_RUNNING] = "running", [RELAY_PAUSED] = "paused",     [RELAY_RETRYING] = "retrying",
+        [RELAY_BLOCKED] = "blocked", [RELAY_REFUSING] = "refusing", [RELAY_FILLING] = "filling",
+        [RELAY_DRY_RUN] = "dry_run",
+    };
+    return words[state];
+}
+
+/* --- what is seen ----------------------------------------------------------------------------- */
+
+/* Samples that the store gave once more. */
+static uint64_t
+repeats_of(const struct relay_state *state)
+{
+    const struct fates *f = &state->fates;
+    return state->repeats_total + f->count[ITEM_FLOAT][FATE_REPEATED] +
+           f->count[ITEM_HISTOGRAM][FATE_REPEATED];
+}
+
+static void
+shown_set(struct relay_shown *shown, const struct relay_state *durable)
+{
+    struct fates all = durable->fates;
+    fates_add(&all, &durable->ahead);
+    shown->fates = all;
+    fates_add(&shown->fates, &durable->beside);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t settled = fates_settled(&all, kind), counted = durable->counted[kind];
+        shown->again[kind] = fates_settled(&durable->beside, kind);
+        shown->taken[kind] = counted + shown->again[kind];
+        shown->fates.count[kind][FATE_OPEN] = counted > settled ? counted - settled : 0;
+    }
+}
+
+bool
+relay_is_paused(const struct relay *r)
+{
+    bool as_set = r->state.wish == RELAY_WISH_NONE;
+    return as_set ? r->settings->paused : r->state.wish == RELAY_WISH_PAUSE;
+}
+
+static enum relay_state_word
+state_word(const struct relay *r)
+{
+    if (relay_is_paused(r)) return RELAY_PAUSED;
+    if (r->obstacle.state == OBSTACLE_BLOCKED) return RELAY_BLOCKED;
+    if (r->obstacle.state == OBSTACLE_REFUSING) return RELAY_REFUSING;
+    if (r->settings->dry_run) return RELAY_DRY_RUN;
+    if (r->obstacle.failing) return RELAY_RETRYING;
+    return r->feed.fill != NULL ? RELAY_FILLING : RELAY_RUNNING;
+}
+
+static void
+publish_account(const struct relay *r, struct relay_status *s)
+{
+    s->fates = r->account.base;
+    fates_add(&s->fates, window_fates(r->window));
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t open = account_queued(r, kind) + r->account.replaying[kind];
+        s->fates.count[kind][FATE_OPEN] = open;
+        /* A dry run settles nothing. */
+        s->taken[kind] = r->settings->dry_run ? open : account_taken(r, kind);
+        s->difference[kind] = r->settings->dry_run ? 0 : account_difference(r, kind);
+    }
+    shown_set(&s->shown, &r->state);
+    s->repeats_total = repeats_of(&r->state);
+    if (!r->settings->dry_run) return;
+    s->shown = r->watch.left;
+    s->repeats_total = r->watch.left_repeats;
+}
+
+static void
+publish_lag(struct relay *r, struct relay_status *s)
+{
+    int64_t oldest_ms = r->feed.fill != NULL ? r->state.fill.since_ms : window_oldest_ms(r->window);
+    s->cursor_pos = r->feed.fill != NULL ? r->state.fill.from_pos : relay_cursor(r, NULL).pos;
+    s->behind_bytes = wal_bytes_from(r->options.wal, s->cursor_pos);
+    int64_t now_ms = env_realtime_ms(r->options.env);
+    bool unread = oldest_ms == 0 && s->behind_bytes > 0; /* since nobody has looked: as we know */
+    if (!unread) r->watch.unread_ms = 0;
+    if (unread && r->watch.unread_ms == 0) r->watch.unread_ms = now_ms;
+    if (unread) oldest_ms = r->watch.unread_ms;
+    s->behind_ms = oldest_ms == 0 ? 0 : now_ms - oldest_ms;
+    s->full =
+        r->options.tsdb == NULL && r->settings->on_full == ON_FULL_BLOCK && catch_up_is_due(r);
+}
+
+static void
+publish_sent(const struct relay *r, struct relay_status *s)
+{
+    int64_t since_ms = s->dry.since_ms;
+    s->calls_total = r->sent.calls;
+    s->calls_failed_total = r->obstacle.failed_total;
+    s->sent_bytes_total = r->sent.bytes;
+    s->resent_samples_total = r->sent.resent_samples;
+    s->units_total = r->sent.units;
+    s->dry = r->sent.dry;
+    s->dry.since_ms = since_ms;
+    if (since_ms != 0) s->dry.for_ms = env_realtime_ms(r->options.env) - since_ms;
+}
+
+/* An alarm, and not the last word: what is saved has it as well. */
+static void
+watch_difference(struct relay *r)
+{
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        int64_t difference = r->watch.now.difference[kind];
+        if (difference == r->watch.told_difference[kind]) continue;
+        r->watch.told_difference[kind] = difference;
+        if (difference == 0) continue;
+        log_error("relay: the ledger does not balance: items are lost or miscounted",
+                  KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
+                  KV("difference", difference), KV("taken", r->watch.now.taken[kind]),
+                  KV("to_do", LEDGER_DIFFERENCE_TO_DO));
+    }
+}
+
+void
+watch_publish(struct relay *r)
+{
+    struct relay_status *s = &r->watch.now;
+    s->state = state_word(r);
+    memcpy(s->error, r->obstacle.error, sizeof s->error);
+    s->error_ms = r->obstacle.error_ms;
+    s->delivered_ms = r->obstacle.delivered_ms;
+    publish_account(r, s);
+    watch_difference(r);
+    publish_lag(r, s);
+    publish_sent(r, s);
+    s->lanes = throttle_allows(&r->lanes.throttle);
+    s->lanes_busy = lanes_busy(r);
+    s->batch_bytes_max = r->bounds.bytes;
+    s->memory_bytes = budget_used(r->options.memory);
+    lock_take(&r->watch.lock);
+    r->watch.status = *s;
+    lock_drop(&r->watch.lock);
+}
+
+void
+watch_begin(struct relay *r)
+{
+    struct relay_state left;
+    struct watch *w = &r->watch;
+    if (r->settings->dry_run) {
+        w->now.dry.since_ms = env_realtime_ms(r->options.env);
+        /* It saves nothing, and has an account of its own. Counters stay at what the destination
+         * will go on with. */
+        if (relay_state_read(r->options.env, r->dir, &r->saving.scratch, &left, NULL) == OK) {
+            shown_set(&w->left, &left);
+            w->left_repeats = repeats_of(&left);
+        }
+    }
+    watch_publish(r);
+}
+
+void
+relay_status(struct relay *r, struct relay_status *ret_status)
+{
+    lock_take(&r->watch.lock);
+    *ret_status = r->watch.status;
+    lock_drop(&r->watch.lock);
+}
+
+bool
+relay_is_full(const struct relay *r)
+{
+    return r->watch.now.full;
+}
+
+/* --- what is wanted --------------------------------------------------------------------------- */
+
+void
+relay_wish(struct relay *r, bool paused)
+{
+    lock_take(&r->watch.lock);
+    r->watch.wish = paused ? RELAY_WISH_PAUSE : RELAY_WISH_RESUME;
+    lock_drop(&r->watch.lock);
+    relay_wake(r);
+}
+
+enum err
+relay_replay(struct relay *r, int64_t from_ms, struct why *why)
+{
+    if (r->options.tsdb == NULL) {
+        return why_set(why, ERR_UNSUPPORTED, "nothing is stored that could be given again");
+    }
+    struct watch *w = &r->watch;
+    lock_take(&w->lock);
+    bool behind = w->status.cursor_pos < tsdb_store_pos(r->options.tsdb);
+    w->again_wanted |= !behind;
+    w->wanted_from_ms = from_ms;
+    lock_drop(&w->lock);
+    if (behind) return why_set(why, ERR_AGAIN, "it has not yet taken what is stored now");
+    relay_wake(r);
+    return OK;
+}
+
+void
+watch_take_wish(struct relay *r)
+{
+    struct watch *w = &r->watch;
+    lock_take(&w->lock);
+    enum relay_wish wish = w->wish;
+    w->wish = RELAY_WISH_NONE;
+    if (w->again_wanted) {
+        w->gives_again = true;
+        w->again_from_ms = w->wanted_from_ms;
+    }
+    w->again_wanted = false;
+    lock_drop(&w->lock);
+    if (wish == RELAY_WISH_NONE) return;
+    r->state.wish = wish;
+    if (wish == RELAY_WISH_RESUME) obstacle_mended(&r->obstacle);
+    save_want(r, SAVE_SOON);
+}
+
+void
+watch_given_again(struct relay *r)
+{
+    r->watch.gives_again = false;
+}
