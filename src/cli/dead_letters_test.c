@@ -32,7 +32,7 @@ add_letters(const char *destination, uint32_t first, uint32_t count)
     must(env_mkdir(env_real(), dir, NULL));
     struct dead_letters_options options = {
         .env = env_real(), .dir = dir, .max_bytes = 64 * 1024 * 1024};
-    must(dead_letters_open(&options, 0, 0, &letters, NULL));
+    must(dead_letters_open(&options, &letters, NULL));
     for (uint32_t id = first; id < first + count; id++) {
         struct letter_memory m;
         struct dead_letter letter = letter_make(id, id % REASONS, &m);

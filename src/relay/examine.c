@@ -398,11 +398,10 @@ examine_letters(struct examining *x, struct why *why)
     char dir[PATH_BYTES];
     struct why reason = {""};
     struct letter_index index;
-    struct letter_reading reading = {.state = x->has_state ? &x->state : NULL};
     enum err e = path_join(dir, sizeof dir, x->dir, LETTER_FILES_DIR);
     if (e) return why_set(why, e, "%s/%s: the path is too long", x->dir, LETTER_FILES_DIR);
     letter_index_init(&index, x->o->memory);
-    e = letter_index_read(&index, x->o->env, dir, &reading, &reason);
+    e = letter_index_read(&index, x->o->env, dir, x->has_state ? &x->state : NULL, &reason);
     if (e == ERR_MISSING) e = OK;
     if (e == OK) {
         x->found = index.found;

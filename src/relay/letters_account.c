@@ -11,16 +11,6 @@
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static uint64_t
-sum_of(const uint64_t counts[ITEM_KIND_COUNT])
-{
-    uint64_t sum = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        sum += counts[kind];
-    }
-    return sum;
-}
-
 /* Each place by itself: an error if letters are lost with it, or back. */
 static void
 log_damage(const struct relay *r, const struct letters_found *found, bool differs)
@@ -43,7 +33,7 @@ static void
 log_account(const struct relay *r, const struct letters_found *found,
             const struct letters_account *a)
 {
-    uint64_t lost = sum_of(a->lost), back = sum_of(a->back);
+    uint64_t lost = kinds_sum(a->lost), back = kinds_sum(a->back);
     log_damage(r, found, a->differs);
     if (!a->differs) return;
     log_error("relay: dead letters are lost, and counted as dropped; replays are called off",
@@ -122,7 +112,6 @@ relay_open_letters(struct relay *r, struct why *why)
 {
     struct relay_state known;
     bool is_known = known_of_letters(r, &known);
-    struct relay_cursor cursor = r->settings->dry_run ? r->state.cursor : known.cursor;
     struct dead_letters_options options = {
         .env = r->options.env,
         .dir = r->dir,
@@ -133,7 +122,7 @@ relay_open_letters(struct relay *r, struct why *why)
         .moves = letter_moves,
         .context = r,
     };
-    enum err e = dead_letters_open(&options, cursor.pos, cursor.index, &r->letters, why);
+    enum err e = dead_letters_open(&options, &r->letters, why);
     if (e == OK && !r->settings->dry_run) e = dead_letters_revoke_known(r->letters, why);
     if (e) return e;
     letters_opened(r);
@@ -170,7 +159,7 @@ letters_taken_back(struct relay *r, struct letters_mark *ret_mark)
 static void
 letters_tended(struct relay *r, const struct dead_letters_moved *moved)
 {
-    uint64_t lost = sum_of(moved->lost);
+    uint64_t lost = kinds_sum(moved->lost);
     if (lost > 0) {
         log_error("relay: dead letters cannot be read any more, they are counted as dropped",
                   KV("destination", r->settings->name), KV("letters", lost),
@@ -209,12 +198,9 @@ note_seen(void *context, const struct dead_letter *letter, bool kept)
 static void
 count_lost(struct relay *r, struct dead_letters_moved *moved)
 {
-    uint64_t lost = 0, none[ITEM_KIND_COUNT] = {0};
+    uint64_t none[ITEM_KIND_COUNT] = {0};
     uint64_t kept[ITEM_KIND_COUNT] = {0}, again[ITEM_KIND_COUNT] = {0};
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        lost += moved->lost[kind];
-    }
-    if (lost == 0) return;
+    if (kinds_sum(moved->lost) == 0) return;
     if (dead_letters_each_alive(r->letters, note_seen, r, NULL) == OK) {
         window_change_all(r->window, FATE_DEAD_LETTERED, FATE_DROPPED + DROP_DAMAGED, kept);
         window_change_all(r->window, FATE_REPLAYING, FATE_DROPPED + DROP_DAMAGED, again);

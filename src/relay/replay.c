@@ -12,16 +12,6 @@
 
 enum { REPLAY_AT_ONCE = 4096 };
 
-static uint64_t
-replaying(const struct relay *r)
-{
-    uint64_t sum = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        sum += r->account.replaying[kind];
-    }
-    return sum;
-}
-
 /* Remembers a letter; `at` is where it stands in calls. */
 static bool
 replay_push(struct relay *r, const struct dead_letter *letter, struct call_item *at)
@@ -55,7 +45,7 @@ void
 replay_feed(struct relay *r)
 {
     if (lane_is_empty(&r->lanes.replay)) r->replays.count = 0;
-    if (replaying(r) == 0 && !r->replays.waits) return;
+    if (kinds_sum(r->account.replaying) == 0 && !r->replays.waits) return;
     for (unsigned i = 0; i < REPLAY_AT_ONCE; i++) {
         struct dead_letter letter;
         struct call_item at;

@@ -7,8 +7,8 @@
  * that deciding works with a server at work and without one.
  *
  * A letter is identified by the position of its record in the log and its number in there. What is
- * remembered of a letter is half a byte; identities are known only of those at or behind the cursor
- * when it was opened, and of those that are being replayed.
+ * remembered of a letter is half a byte; identities are known only of those that come by again, as
+ * the state said when it was opened, and of those that are being replayed.
  *
  * The destination's state says what the files held when it was written (letters_mark.h). So whoever
  * reads them can tell damage from what a crash left, and how many letters are lost or back; and no
@@ -68,7 +68,6 @@ struct dead_letters_options {
  * which of them are over.
  */
 MUST_CHECK enum err dead_letters_open(const struct dead_letters_options *options,
-                                      uint64_t cursor_pos, uint32_t cursor_index,
                                       struct dead_letters **ret_letters, struct why *why);
 /* Abandons what was not synced. */
 void dead_letters_free(struct dead_letters *letters);

@@ -76,9 +76,9 @@ letters_view_try(struct letters_view *view, struct why *why)
     if (e && !none) return e;
     letter_index_init(&view->index, view->memory);
     e = read_state(view, &view->state_bytes, &view->state, &view->has_state, why);
-    struct letter_reading reading = {.state = view->has_state ? &view->state : NULL};
     if (e == OK) {
-        e = letter_index_read(&view->index, view->env, view->path, &reading, why);
+        const struct relay_state *state = view->has_state ? &view->state : NULL;
+        e = letter_index_read(&view->index, view->env, view->path, state, why);
         none = e == ERR_MISSING;
     }
     memset(&view->account, 0, sizeof view->account);

@@ -73,7 +73,7 @@ try_letters(struct env *env, struct bytes content)
     struct dead_letters_options options = {
         .env = env, .dir = "/east", .memory = &memory, .max_bytes = 1 << 20};
     if (env_write_whole(env, DIR, "00000001.letters", content, NULL) != OK) return;
-    enum err e = dead_letters_open(&options, 0, 0, &letters, &why);
+    enum err e = dead_letters_open(&options, &letters, &why);
     assert(e == OK || e == ERR_UNSUPPORTED || e == ERR_NOMEM);
     assert(e == OK || why.text[0] != '\0');
     if (e) return;
@@ -83,7 +83,7 @@ try_letters(struct env *env, struct bytes content)
     decide(env, letters);
     uint64_t alive = count_alive(letters);
     dead_letters_free(letters);
-    e = dead_letters_open(&options, 0, 0, &letters, &why);
+    e = dead_letters_open(&options, &letters, &why);
     assert(e == OK);
     assert(count_alive(letters) == alive);
     dead_letters_free(letters);

@@ -45,8 +45,7 @@ struct rig {
     struct dead_letters_options options;
     struct dead_letters *letters;
     struct dead_letters_moved moved; /* since it was opened */
-    struct relay_state state;        /* as it is on disk, */
-    bool stateless;                  /* unless it never is */
+    struct relay_state state;        /* as it is on disk */
     uint64_t random;
     uint64_t damaged; /* by the last walk */
     struct dead_letters_report report;
@@ -105,8 +104,8 @@ rig_open_at(struct rig *rig, uint64_t cursor_pos, uint32_t cursor_index)
     assert_null(rig->letters);
     memset(&rig->moved, 0, sizeof rig->moved);
     rig->state.cursor = (struct relay_cursor){cursor_pos, cursor_index};
-    rig->options.state = rig->stateless ? NULL : &rig->state;
-    return dead_letters_open(&rig->options, cursor_pos, cursor_index, &rig->letters, &rig->why);
+    rig->options.state = &rig->state;
+    return dead_letters_open(&rig->options, &rig->letters, &rig->why);
 }
 
 static inline enum err

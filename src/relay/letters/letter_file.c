@@ -123,12 +123,6 @@ letter_marks_put(struct buf *to, enum letter_mark mark, uint32_t file, struct by
     buf_put_bytes(to, runs);
 }
 
-void
-letter_end_put(struct buf *to)
-{
-    buf_put_u8(to, ENTRY_END);
-}
-
 enum err
 letter_entry_put(struct buf *to, struct bytes payload, uint32_t batch_offset)
 {

@@ -83,7 +83,6 @@ void letter_put(struct buf *to, struct letter_place replaces, const struct dead_
 /* A letter's number may become known last: `letter` is all that letter_put() wrote. */
 void letter_set_number(struct buf *letter, uint32_t number);
 void letter_marks_put(struct buf *to, enum letter_mark mark, uint32_t file, struct bytes runs);
-void letter_end_put(struct buf *to);
 
 /*
  * Appends an entry of 1..LETTER_ENTRY_BYTES_MAX bytes, of a batch that begins at `batch_offset` of

@@ -10,12 +10,68 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/hash.h"
-#include "relay/letters/letter_table.h"
+#include "base/search.h"
 
-enum { VOLUMES_MAX = 1 << 20, NIBBLES_FIRST_BYTES = 64, STATE_BITS = 2, UNCOUNTED_MAX = 1 << 20 };
+enum { VOLUMES_MAX = 1 << 20, STATE_BITS = 2, AGAIN_MAX = 1 << 20 };
 
 _Static_assert(LETTER_STATE_COUNT <= 4 && ITEM_KIND_COUNT <= 4, "state and kind are a nibble");
+
+/* --- some of them, by their identities -------------------------------------------------------- */
+
+static uint64_t
+identity_hash(uint64_t pos, uint32_t index)
+{
+    return hash_mix(hash_mix(0, pos), index);
+}
+
+struct letter_slot *
+letter_slots_find(const struct letter_slots *s, uint64_t pos, uint32_t index)
+{
+    uint64_t hash = identity_hash(pos, index);
+    for (uint32_t at = TABLE_START, id; table_next(&s->ids, hash, &at, &id);) {
+        if (s->slots[id].pos == pos && s->slots[id].index == index) return &s->slots[id];
+    }
+    return NULL;
+}
+
+enum err
+letter_slots_add(struct letter_slots *s, struct budget *memory, const struct letter_slot *slot)
+{
+    uint64_t hash = identity_hash(slot->pos, slot->index);
+    if (!table_reserve(&s->ids, memory, 1)) return ERR_NOMEM;
+    if (!array_reserve(memory, &s->slots, &s->capacity, s->count + 1)) return ERR_NOMEM;
+    const struct letter_slot *same = letter_slots_find(s, slot->pos, slot->index);
+    if (same != NULL) table_remove(&s->ids, hash, (uint32_t)(same - s->slots));
+    s->slots[s->count] = *slot;
+    table_add(&s->ids, hash, s->count++);
+    return OK;
+}
+
+void
+letter_slots_remove(struct letter_slots *s, uint64_t pos, uint32_t index)
+{
+    struct letter_slot *slot = letter_slots_find(s, pos, index);
+    if (slot == NULL) return;
+    const struct letter_slot *last = &s->slots[--s->count];
+    uint32_t id = (uint32_t)(slot - s->slots);
+    table_remove(&s->ids, identity_hash(pos, index), id);
+    if (slot == last) return;
+    uint64_t hash = identity_hash(last->pos, last->index);
+    table_remove(&s->ids, hash, s->count);
+    table_add(&s->ids, hash, id);
+    *slot = *last;
+}
+
+static void
+slots_fini(struct letter_slots *s, struct budget *memory)
+{
+    array_free(memory, s->slots, s->capacity);
+    table_fini(&s->ids, memory);
+}
+
+/* --- the index -------------------------------------------------------------------------------- */
 
 void
 letter_index_init(struct letter_index *index, struct budget *memory)
@@ -29,25 +85,18 @@ letter_index_fini(struct letter_index *index)
     while (index->count > 0) {
         letter_index_remove(index, index->count - 1);
     }
-    mem_free(index->memory, index->volumes, index->capacity * sizeof *index->volumes);
-    index->volumes = NULL;
-    index->capacity = 0;
+    array_free(index->memory, index->volumes, index->capacity);
+    slots_fini(&index->again, index->memory);
+    slots_fini(&index->given, index->memory);
+    *index = (struct letter_index){.memory = index->memory, .found = index->found};
 }
-
-/* --- volumes ---------------------------------------------------------------------------------- */
 
 enum err
 letter_index_append(struct letter_index *index, uint32_t number)
 {
     assert(index->count == 0 || index->volumes[index->count - 1].number < number);
-    if (index->count == index->capacity) {
-        uint32_t capacity = index->capacity == 0 ? 16 : 2 * index->capacity;
-        size_t size = sizeof *index->volumes;
-        void *grown =
-            mem_resize(index->memory, index->volumes, index->capacity * size, capacity * size);
-        if (grown == NULL) return ERR_NOMEM;
-        index->volumes = grown;
-        index->capacity = capacity;
+    if (!array_reserve(index->memory, &index->volumes, &index->capacity, index->count + 1)) {
+        return ERR_NOMEM;
     }
     index->volumes[index->count++] = (struct letter_volume){.number = number, .clean = true};
     return OK;
@@ -65,21 +114,28 @@ letter_index_remove(struct letter_index *index, uint32_t at)
 struct letter_volume *
 letter_index_find(const struct letter_index *index, uint32_t number)
 {
-    uint32_t low = 0, high = index->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (index->volumes[middle].number < number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < index->count && index->volumes[low].number == number ? &index->volumes[low] : NULL;
+    struct letter_volume *volumes = index->volumes;
+    uint32_t at = search_first(i, 0u, index->count, volumes[i].number >= number);
+    return at < index->count && volumes[at].number == number ? &volumes[at] : NULL;
 }
 
 struct letter_volume *
 letter_index_newest(const struct letter_index *index)
 {
     return index->count == 0 ? NULL : &index->volumes[index->count - 1];
+}
+
+enum letter_state
+letter_index_state(const struct letter_index *index, struct letter_place place)
+{
+    const struct letter_volume *v = letter_index_find(index, place.file);
+    return v == NULL ? LETTER_GONE : letter_volume_state(v, place.number);
+}
+
+void
+letter_index_set(struct letter_index *index, struct letter_place place, enum letter_state state)
+{
+    letter_volume_set(letter_index_find(index, place.file), place.number, state);
 }
 
 /* --- letters ---------------------------------------------------------------------------------- */
@@ -113,17 +169,11 @@ set_nibble(struct letter_volume *v, uint32_t number, unsigned value)
 enum err
 letter_volume_reserve(const struct letter_index *index, struct letter_volume *v, uint32_t number)
 {
-    size_t needed = (size_t)number / 2 + 1;
-    if (needed <= v->capacity) return OK;
-    size_t capacity = v->capacity == 0 ? NIBBLES_FIRST_BYTES : v->capacity;
-    while (capacity < needed) {
-        capacity *= 2;
+    size_t had = v->capacity;
+    if (!array_reserve(index->memory, &v->nibbles, &v->capacity, (size_t)number / 2 + 1)) {
+        return ERR_NOMEM;
     }
-    void *grown = mem_resize(index->memory, v->nibbles, v->capacity, capacity);
-    if (grown == NULL) return ERR_NOMEM;
-    v->nibbles = grown;
-    memset(v->nibbles + v->capacity, 0, capacity - v->capacity);
-    v->capacity = capacity;
+    if (v->capacity > had) memset(v->nibbles + had, 0, v->capacity - had);
     return OK;
 }
 
@@ -207,21 +257,26 @@ order_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-struct reader {
+struct index_reader {
     struct letter_index *index;
-    const struct letter_reading *reading;
+    const struct relay_state *state;
     const struct letters_mark *mark; /* NULL: nothing is known */
     bool passed;                     /* the place that it knows */
     bool is_last;                    /* the file at hand */
-    struct letter_table uncounted;   /* by their places: letters that the state's account has not */
 };
 
 /* --- reading: states -------------------------------------------------------------------------- */
 
+/* Whether the state's account has not this letter. They were met in the order of their places. */
 static bool
-counts_has(const struct reader *r, const struct letter_volume *v, uint32_t number)
+comes_again(const struct letter_index *index, uint32_t file, uint32_t number)
 {
-    return letter_table_find(&r->uncounted, v->number, number) == NULL;
+    const struct letter_slot *slots = index->again.slots;
+    uint32_t at = search_first(i, 0u, index->again.count,
+                               slots[i].place.file > file || (slots[i].place.file == file &&
+                                                              slots[i].place.number >= number));
+    return at < index->again.count && slots[at].place.file == file &&
+           slots[at].place.number == number;
 }
 
 /* It cannot be read, and need not be. */
@@ -246,18 +301,18 @@ forget_replaced(const struct letter_index *index, struct letter_place place)
 }
 
 static void
-apply_mark(struct reader *r, struct letter_volume *v, uint32_t number, enum letter_mark mark)
+apply_mark(struct index_reader *r, struct letter_volume *v, uint32_t number, enum letter_mark mark)
 {
     enum letter_state before = letter_volume_state(v, number);
     if (before == LETTER_UNREAD && mark != MARK_REPLAYING) see_gone(v, number);
     if (before == LETTER_GONE || before == LETTER_UNREAD) return;
     enum item_kind kind = letter_volume_kind(v, number);
     letter_volume_set(v, number, mark == MARK_REPLAYING ? LETTER_REPLAYING : LETTER_GONE);
-    if (r->passed && counts_has(r, v, number)) r->index->found.moved[kind][mark]++;
+    if (r->passed && !comes_again(r->index, v->number, number)) r->index->found.moved[kind][mark]++;
 }
 
 static void
-apply_marks(struct reader *r, const struct letter_entry *entry)
+apply_marks(struct index_reader *r, const struct letter_entry *entry)
 {
     struct letter_volume *v = letter_index_find(r->index, entry->file);
     struct cursor runs = cursor_of(entry->runs);
@@ -282,26 +337,27 @@ note_unread(const struct letter_index *index, struct letter_volume *v, uint32_t 
     return e;
 }
 
-/* Of letters that come by again, so that marks about them are not counted twice. Beyond a million
- * they are not remembered. */
+/* Beyond a million they are not remembered: marks about them are counted twice, and one that comes
+ * again is there twice. */
 static enum err
-note_uncounted(struct reader *r, const struct letter_volume *v, const struct letter_entry *entry)
+note_again(struct index_reader *r, const struct letter_volume *v, const struct letter_entry *entry)
 {
-    const struct relay_state *state = r->reading->state;
-    if (state == NULL || letters_count_has(state, &entry->letter)) return OK;
-    if (r->uncounted.count >= UNCOUNTED_MAX) return OK;
+    const struct dead_letter *letter = &entry->letter;
+    struct letter_slots *again = &r->index->again;
+    if (r->state == NULL || letters_count_has(r->state, letter)) return OK;
+    if (again->count >= AGAIN_MAX) return OK;
     struct letter_slot slot = {
-        v->number, entry->number, (uint32_t)entry->offset, {v->number, entry->number}};
-    return letter_table_put(&r->uncounted, &slot);
+        letter->pos, letter->index, (uint32_t)entry->offset, {v->number, entry->number}};
+    return letter_slots_add(again, r->index->memory, &slot);
 }
 
 static enum err
-fold_letter(struct reader *r, struct letter_volume *v, const struct letter_entry *entry)
+fold_letter(struct index_reader *r, struct letter_volume *v, const struct letter_entry *entry)
 {
     enum err e = OK;
     if (entry->missing > 0) e = note_unread(r->index, v, entry->number);
     if (e == OK) e = letter_volume_reserve(r->index, v, entry->number);
-    if (e == OK) e = note_uncounted(r, v, entry);
+    if (e == OK) e = note_again(r, v, entry);
     if (e) return e;
     forget_replaced(r->index, entry->replaces);
     letter_volume_add(v, entry->number, entry->letter.item.kind, entry->letter.failed_ms);
@@ -312,7 +368,7 @@ fold_letter(struct reader *r, struct letter_volume *v, const struct letter_entry
 
 /* All was read up to the place that the state knows. */
 static enum err
-pass_mark(struct reader *r)
+pass_mark(struct index_reader *r)
 {
     struct letter_index *index = r->index;
     const struct letters_mark *mark = r->mark;
@@ -333,20 +389,20 @@ pass_mark(struct reader *r)
 }
 
 static bool
-is_behind_mark(const struct reader *r, uint32_t file, uint64_t offset)
+is_behind_mark(const struct index_reader *r, uint32_t file, uint64_t offset)
 {
     return file > r->mark->file || (file == r->mark->file && offset >= r->mark->offset);
 }
 
 static void
-add_damage(struct reader *r, struct letter_damage damage)
+add_damage(struct index_reader *r, struct letter_damage damage)
 {
     letters_found_damage(&r->index->found, &damage);
 }
 
 /* What the scan met. */
 static void
-add_bad(struct reader *r, uint32_t number, const struct letter_scan *scan)
+add_bad(struct index_reader *r, uint32_t number, const struct letter_scan *scan)
 {
     uint64_t told = 0;
     for (uint32_t i = 0; i < scan->bad_count; i++) {
@@ -361,14 +417,14 @@ add_bad(struct reader *r, uint32_t number, const struct letter_scan *scan)
 
 /* A file behind which another one begins says at its end that it is one. */
 static bool
-must_be_whole(const struct reader *r, uint32_t number)
+must_be_whole(const struct index_reader *r, uint32_t number)
 {
     return r->mark != NULL && number >= r->mark->whole_from && !r->is_last;
 }
 
 /* The file that was written to when the state was. */
 static enum err
-end_known_volume(struct reader *r, struct letter_volume *v, const struct letter_scan *scan)
+end_known_volume(struct index_reader *r, struct letter_volume *v, const struct letter_scan *scan)
 {
     uint64_t durable = r->mark->offset;
     uint64_t known = durable < v->whole_bytes ? durable : v->whole_bytes;
@@ -382,7 +438,7 @@ end_known_volume(struct reader *r, struct letter_volume *v, const struct letter_
 }
 
 static enum err
-end_volume(struct reader *r, struct letter_volume *v, struct letter_scan *scan)
+end_volume(struct index_reader *r, struct letter_volume *v, struct letter_scan *scan)
 {
     bool whole = must_be_whole(r, v->number);
     if (whole) letter_scan_trust(scan, UINT64_MAX);
@@ -402,10 +458,10 @@ end_volume(struct reader *r, struct letter_volume *v, struct letter_scan *scan)
 }
 
 static enum err
-read_entries(struct reader *r, struct letter_volume *v, struct letter_scan *scan, struct why *why)
+read_entries(struct index_reader *r, struct letter_volume *v, struct letter_scan *scan,
+             struct why *why)
 {
     const struct letter_entry *entry;
-    const struct letter_reading *reading = r->reading;
     enum err e = OK;
     while (e == OK) {
         e = letter_scan_next(scan, &entry, why);
@@ -416,15 +472,12 @@ read_entries(struct reader *r, struct letter_volume *v, struct letter_scan *scan
         if (e == OK && entry->type == ENTRY_MARKS) apply_marks(r, entry);
         if (e == OK && entry->type == ENTRY_LETTER) e = fold_letter(r, v, entry);
         if (e) why_set(why, e, "%s: no memory for its letters", scan->file.path);
-        if (e == OK && reading->each != NULL && entry->type == ENTRY_LETTER) {
-            e = reading->each(reading->context, v, entry);
-        }
     }
     return e == ERR_MISSING ? OK : e;
 }
 
 static enum err
-read_volume(struct reader *r, struct env *env, const char *path, struct why *why)
+read_volume(struct index_reader *r, struct env *env, const char *path, struct why *why)
 {
     struct letter_volume *v = letter_index_newest(r->index);
     struct letter_scan scan;
@@ -441,7 +494,7 @@ read_volume(struct reader *r, struct env *env, const char *path, struct why *why
 }
 
 static enum err
-read_volumes(struct reader *r, struct env *env, const char *dir, const struct numbers *n,
+read_volumes(struct index_reader *r, struct env *env, const char *dir, const struct numbers *n,
              struct why *why)
 {
     enum err e = OK;
@@ -462,7 +515,7 @@ read_volumes(struct reader *r, struct env *env, const char *dir, const struct nu
 
 /* Files that held letters when the state was written, and the one that was written to then. */
 static void
-find_missing(struct reader *r)
+find_missing(struct index_reader *r)
 {
     const struct letters_mark *mark = r->mark;
     uint64_t files = 0;
@@ -479,7 +532,7 @@ find_missing(struct reader *r)
 
 /* What there is in the end. */
 static void
-count_found(struct reader *r)
+count_found(struct index_reader *r)
 {
     struct letters_found *found = &r->index->found;
     for (uint32_t i = 0; i < r->index->count; i++) {
@@ -490,9 +543,8 @@ count_found(struct reader *r)
             found->replaying[kind] += v->counts[LETTER_REPLAYING][kind];
         }
     }
-    for (size_t i = 0; i < r->uncounted.capacity; i++) {
-        const struct letter_place *place = &r->uncounted.slots[i].place;
-        if (place->file == 0) continue;
+    for (uint32_t i = 0; i < r->index->again.count; i++) {
+        const struct letter_place *place = &r->index->again.slots[i].place;
         const struct letter_volume *v = letter_index_find(r->index, place->file);
         enum letter_state state = letter_volume_state(v, place->number);
         enum item_kind kind = letter_volume_kind(v, place->number);
@@ -503,13 +555,12 @@ count_found(struct reader *r)
 
 enum err
 letter_index_read(struct letter_index *index, struct env *env, const char *dir,
-                  const struct letter_reading *reading, struct why *why)
+                  const struct relay_state *state, struct why *why)
 {
     struct numbers n = {.count = 0};
-    struct reader r = {.index = index, .reading = reading};
-    if (reading->state != NULL && reading->state->letters.known) r.mark = &reading->state->letters;
+    struct index_reader r = {.index = index, .state = state};
+    if (state != NULL && state->letters.known) r.mark = &state->letters;
     buf_init(&n.all, index->memory, VOLUMES_MAX * sizeof(uint32_t));
-    letter_table_init(&r.uncounted, index->memory);
     enum err e = env_listdir(env, dir, note_name, &n, why);
     if (e == ERR_LIMIT) why_set(why, e, "%s has too many files", dir);
     if (e == ERR_NOMEM) why_set(why, e, "%s: no memory for its names", dir);
@@ -520,7 +571,6 @@ letter_index_read(struct letter_index *index, struct env *env, const char *dir,
         if (r.mark != NULL) find_missing(&r);
         count_found(&r);
     }
-    letter_table_fini(&r.uncounted);
     buf_fini(&n.all);
     return e;
 }

@@ -1,12 +1,14 @@
 /*
- * letter_index.h - which dead letters there are and what was decided about each: half a byte a
- * letter, however large it is, and a few words a file.
+ * letter_index.h - what the files of dead letters hold: which letters there are and what was
+ * decided about each, half a byte a letter, however large it is, and a few words a file. Of those
+ * few that are asked for by their identity, where they lie.
  *
  * Threads: one.
  */
 #ifndef RELAY_LETTERS_LETTER_INDEX_H
 #define RELAY_LETTERS_LETTER_INDEX_H
 
+#include "base/table.h"
 #include "relay/letters/letters_found.h"
 
 enum letter_state {
@@ -47,32 +49,43 @@ struct letter_volume {
     size_t capacity;                                      /* bytes */
 };
 
+/* A letter that is asked for by its identity: `pos` and `index`. */
+struct letter_slot {
+    uint64_t pos;
+    uint32_t index;
+    uint32_t offset; /* of its entry in the file */
+    struct letter_place place;
+};
+
+/* Some of them. Zeroed memory is none. */
+struct letter_slots {
+    struct letter_slot *slots;
+    uint32_t count;
+    uint32_t capacity;
+    struct table ids;
+};
+
 struct letter_index {
     struct budget *memory;
     struct letter_volume *volumes; /* by their numbers */
     uint32_t count;
     uint32_t capacity;
+    struct letter_slots again; /* of items that come by again, as the state said when it was read */
+    struct letter_slots given; /* in the hands of the relay */
     struct letters_found found; /* when it was read */
 };
 
 void letter_index_init(struct letter_index *index, struct budget *memory);
 void letter_index_fini(struct letter_index *index);
 
-struct letter_reading {
-    /* What the destination's state says of them; NULL: there is none. */
-    const struct relay_state *state;
-    /* Is told of every letter once it is in the index; NULL: nobody wants to know. */
-    enum err (*each)(void *context, const struct letter_volume *volume,
-                     const struct letter_entry *letter);
-    void *context;
-};
 /*
- * Reads all files of a directory. ERR_MISSING: no such directory, which is told in `found`, too.
+ * Reads all files of a directory, beside what the destination's state says of them; NULL: there is
+ * none. ERR_MISSING: no such directory, which is told in `found`, too.
  * ERR_AGAIN: files went meanwhile, somebody is at work; then the index is to be thrown away, as
  * after every other error. ERR_UNSUPPORTED, ERR_IO, ERR_NOMEM; ERR_LIMIT: of names.
  */
 MUST_CHECK enum err letter_index_read(struct letter_index *index, struct env *env, const char *dir,
-                                      const struct letter_reading *reading, struct why *why);
+                                      const struct relay_state *state, struct why *why);
 
 /* One with a number above all others. Moves the others: they are to be found again. ERR_NOMEM. */
 MUST_CHECK enum err letter_index_append(struct letter_index *index, uint32_t number);
@@ -81,6 +94,21 @@ void letter_index_remove(struct letter_index *index, uint32_t at);
 struct letter_volume *letter_index_find(const struct letter_index *index, uint32_t number);
 /* The one with the highest number; NULL: there is none. */
 struct letter_volume *letter_index_newest(const struct letter_index *index);
+
+/* LETTER_GONE where there is no such letter. */
+enum letter_state letter_index_state(const struct letter_index *index, struct letter_place place);
+/* Of one that is not gone. */
+void letter_index_set(struct letter_index *index, struct letter_place place,
+                      enum letter_state state);
+
+/* NULL: it is not there. A view until one is added or removed; place and offset may be changed. */
+struct letter_slot *letter_slots_find(const struct letter_slots *slots, uint64_t pos,
+                                      uint32_t index);
+/* Behind the others; of one identity the last one is found. ERR_NOMEM. */
+MUST_CHECK enum err letter_slots_add(struct letter_slots *slots, struct budget *memory,
+                                     const struct letter_slot *slot);
+/* If it is there; of these no identity was added twice. The last one takes its place. */
+void letter_slots_remove(struct letter_slots *slots, uint64_t pos, uint32_t index);
 
 /* Room for a letter of that number. ERR_NOMEM. */
 MUST_CHECK enum err letter_volume_reserve(const struct letter_index *index,

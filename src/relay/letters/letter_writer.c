@@ -1,0 +1,333 @@
+/*
+ * letter_writer.c - see letter_writer.h. Format: docs/format/relay.md.
+ *
+ * What is said waits in memory until a sync writes it behind what is durable, as one batch; should
+ * that fail, the same bytes are written to the same place again, because after a failed sync what
+ * was written is not known to be there. Nor is it after a restart: so the last batch that is found
+ * then waits for the next sync like a new one, with holes in the place of what a crash has left of
+ * it; what the state knows is there needs neither.
+ *
+ * The last volume of the index is the one written to; of it `bytes` are durable, and `pending` is
+ * what comes behind them.
+ */
+#include "relay/letters/letter_writer.h"
+
+#include <assert.h>
+
+enum {
+    BATCH_BYTES = 256 * 1024, /* then it is written */
+    PENDING_BYTES_MAX = 64 * 1024 * 1024,
+    PENDING_KEEP_BYTES = 1024 * 1024,
+    FILES_OF_AGE = 8, /* so much goes at once */
+};
+
+enum err
+letter_writer_init(struct letter_writer *w, struct env *env, const char *dir, struct budget *memory,
+                   struct why *why)
+{
+    *w = (struct letter_writer){.env = env, .memory = memory, .dir = dir, .file = FILE_CLOSED};
+    letter_index_init(&w->index, memory);
+    buf_init(&w->pending, memory, PENDING_BYTES_MAX);
+    buf_init(&w->scratch, memory, LETTER_ENTRY_BYTES_MAX);
+    buf_init(&w->runs, memory, LETTER_ENTRY_BYTES_MAX);
+    enum err e = path_join(w->path, sizeof w->path, dir, LETTER_FILES_DIR);
+    return e ? why_set(why, e, "%s/%s: path too long", dir, LETTER_FILES_DIR) : OK;
+}
+
+void
+letter_writer_fini(struct letter_writer *w)
+{
+    err_ignore(file_close(&w->file), "what was not synced is abandoned");
+    letter_index_fini(&w->index);
+    buf_fini(&w->pending);
+    buf_fini(&w->scratch);
+    buf_fini(&w->runs);
+}
+
+enum err
+letter_writer_path(const struct letter_writer *w, uint32_t number, char to[LETTER_PATH_BYTES],
+                   struct why *why)
+{
+    char name[LETTER_FILE_NAME_BYTES];
+    letter_file_name(number, name);
+    enum err e = path_join(to, LETTER_PATH_BYTES, w->path, name);
+    return e ? why_set(why, e, "%s/%s: path too long", w->path, name) : OK;
+}
+
+/*
+ * The last batch found is as good as one that was never synced. What a crash left of it is replaced
+ * by holes, and cut off at the end, so that from now on all of the file can be read.
+ */
+enum err
+letter_writer_begin(struct letter_writer *w, struct why *why)
+{
+    struct letter_volume *v = letter_index_newest(&w->index);
+    if (v == NULL) return OK;
+    bool cut = !v->damaged && v->bytes > v->whole_bytes;
+    if (v->whole_bytes == v->batch_bytes && !cut) return OK;
+    char path[LETTER_PATH_BYTES];
+    struct letter_scan scan;
+    enum err e = letter_writer_path(w, v->number, path, why);
+    if (e == OK) e = letter_scan_open(&scan, w->env, path, w->memory, why);
+    if (e) return e;
+    e = letter_scan_mend(&scan, v->batch_bytes, v->whole_bytes, &w->pending, why);
+    letter_scan_close(&scan);
+    if (e == ERR_CORRUPT) { /* no crash has left that: it stays as it is */
+        buf_clear(&w->pending);
+        v->clean = false;
+        return OK;
+    }
+    if (e) return e;
+    v->clean = !v->damaged;
+    v->bytes = v->batch_bytes;
+    w->tail = cut ? TAIL_CUT : TAIL_WAITS;
+    return OK;
+}
+
+bool
+letter_writer_is_synced(const struct letter_writer *w)
+{
+    return w->pending.size == 0 && w->tail == TAIL_WRITTEN;
+}
+
+struct position
+letter_writer_end_pos(const struct letter_writer *w)
+{
+    const struct letter_volume *v = letter_index_newest(&w->index);
+    if (v == NULL) return (struct position){w->number_min - 1, 0};
+    return (struct position){v->number, v->bytes};
+}
+/* An empty directory is made anew: nobody knows whether an earlier attempt made its name durable.
+ */
+static enum err
+make_dir(struct letter_writer *w, struct why *why)
+{
+    struct env *env = w->env;
+    if (w->index.count == 1) {
+        err_ignore(env_rmdir(env, w->path, NULL), "it is not there, or something is in it");
+    }
+    enum err e = env_mkdir(env, w->path, why);
+    return e ? e : env_syncdir(env, w->dir, why);
+}
+
+/*
+ * After a failed sync of a directory, another one that succeeds proves nothing unless something has
+ * changed since. Nobody knows how the last one before a restart ended.
+ */
+enum err
+letter_writer_sync_names(struct letter_writer *w, struct why *why)
+{
+    enum err e = OK;
+    if (!w->names_durable) {
+        struct file file;
+        char path[LETTER_PATH_BYTES];
+        e = path_join(path, sizeof path, w->path, "names.tmp");
+        if (e) return why_set(why, e, "%s/names.tmp: path too long", w->path);
+        e = file_open(w->env, path, FILE_REPLACE, &file, why);
+        if (e) return e;
+        err_ignore(file_close(&file), "nothing is in it");
+        e = env_unlink(w->env, path, why);
+    }
+    if (e == OK) e = env_syncdir(w->env, w->path, why);
+    w->names_durable = e == OK;
+    return e;
+}
+
+static enum err
+create_newest(struct letter_writer *w, struct letter_volume *v, const char *path, struct why *why)
+{
+    v->made = false;
+    enum err e = make_dir(w, why);
+    if (e == OK) e = env_unlink(w->env, path, why); /* of an attempt that failed */
+    if (e == OK) e = file_open(w->env, path, FILE_CREATE, &w->file, why);
+    if (e == OK) e = letter_writer_sync_names(w, why);
+    v->made = e == OK;
+    return e;
+}
+
+static enum err
+open_newest(struct letter_writer *w, struct letter_volume *v, struct why *why)
+{
+    char path[LETTER_PATH_BYTES];
+    enum err e = letter_writer_path(w, v->number, path, why);
+    if (e) return e;
+    if (v->made) e = file_open(w->env, path, FILE_UPDATE, &w->file, why);
+    /* If somebody has removed it, what comes now need not be lost, too. */
+    if (!v->made || e == ERR_MISSING) return create_newest(w, v, path, why);
+    return e || w->names_durable ? e : letter_writer_sync_names(w, why);
+}
+
+enum err
+letter_writer_sync(struct letter_writer *w, struct why *why)
+{
+    if (letter_writer_is_synced(w)) return OK;
+    struct letter_volume *v = letter_index_newest(&w->index);
+    enum err e = w->file.handle >= 0 ? OK : open_newest(w, v, why);
+    if (e == OK) e = file_write_at(&w->file, buf_bytes(&w->pending), v->bytes, why);
+    if (e == OK && w->tail == TAIL_CUT)
+        e = file_truncate(&w->file, v->bytes + w->pending.size, why);
+    if (e == OK) e = file_datasync(&w->file, why);
+    if (e) {
+        err_ignore(file_close(&w->file), "it is opened and written again");
+        return e;
+    }
+    v->bytes += w->pending.size;
+    w->tail = TAIL_WRITTEN;
+    buf_clear(&w->pending);
+    if (w->pending.capacity > PENDING_KEEP_BYTES) {
+        buf_fini(&w->pending);
+        buf_init(&w->pending, w->memory, PENDING_BYTES_MAX);
+    }
+    return OK;
+}
+
+/* A further file, whose begin waits to be written. */
+static enum err
+begin_volume(struct letter_writer *w, struct why *why)
+{
+    const struct letter_volume *v = letter_index_newest(&w->index);
+    uint32_t number = v == NULL ? w->number_min : v->number + 1;
+    assert(w->pending.size == 0);
+    if (number != 0 && number < w->number_min) number = w->number_min;
+    if (number == 0) return why_set(why, ERR_LIMIT, "%s: no file has that number", w->path);
+    enum err e = buf_reserve(&w->pending, LETTER_FILE_HEADER_BYTES) ? OK : ERR_NOMEM;
+    if (e == OK) e = letter_index_append(&w->index, number);
+    if (e) return why_set(why, e, "no memory for dead letters");
+    letter_header_put(&w->pending);
+    err_ignore(file_close(&w->file), "all of it is synced");
+    return OK;
+}
+
+/* Writes what waits, and says in the file that all of it is durable. */
+static enum err
+end_volume(struct letter_writer *w, struct why *why)
+{
+    const struct letter_volume *v = letter_index_newest(&w->index);
+    enum err e = letter_writer_sync(w, why);
+    if (e || v == NULL || !v->clean) return e;
+    static const uint8_t end[] = {ENTRY_END};
+    e = letter_entry_put(&w->pending, bytes_of(end, sizeof end), (uint32_t)v->bytes);
+    return e ? why_set(why, e, "no memory for dead letters") : letter_writer_sync(w, why);
+}
+
+/* Whether an entry of so many bytes goes into the youngest file. */
+static bool
+fits(const struct letter_writer *w, size_t size)
+{
+    const struct letter_volume *v = letter_index_newest(&w->index);
+    if (v == NULL || !v->clean) return false;
+    uint64_t bytes = v->bytes + w->pending.size;
+    return bytes <= LETTER_FILE_HEADER_BYTES ||
+           bytes + LETTER_ENTRY_HEADER_BYTES + size <= w->file_bytes_max;
+}
+
+/* A file whose letters differ much in age would keep the old ones as long as the young. */
+static bool
+is_of_age(const struct letter_writer *w, int64_t failed_ms)
+{
+    const struct letter_volume *v = letter_index_newest(&w->index);
+    int64_t age_ms;
+    if (w->max_age_ms == 0 || v == NULL || v->letter_count == 0) return false;
+    if (__builtin_sub_overflow(failed_ms, v->oldest_ms, &age_ms)) return true;
+    return age_ms > w->max_age_ms / FILES_OF_AGE;
+}
+
+/* Before an entry of so many bytes: room in the batch, which is not that of an earlier life, and in
+ * a file. */
+static enum err
+make_room(struct letter_writer *w, size_t size, bool end, struct why *why)
+{
+    enum err e = OK;
+    if (w->pending.size >= BATCH_BYTES || w->tail != TAIL_WRITTEN) e = letter_writer_sync(w, why);
+    if (e || (!end && fits(w, size))) return e;
+    e = end_volume(w, why);
+    return e ? e : begin_volume(w, why);
+}
+
+/* What the scratch holds becomes an entry. */
+static enum err
+put_entry(struct letter_writer *w, struct why *why)
+{
+    const struct letter_volume *v = letter_index_newest(&w->index);
+    enum err e = letter_entry_put(&w->pending, buf_bytes(&w->scratch), (uint32_t)v->bytes);
+    return e ? why_set(why, e, "no memory for dead letters") : OK;
+}
+
+enum err
+letter_writer_marks(struct letter_writer *w, enum letter_mark mark, uint32_t file,
+                    struct bytes runs, struct why *why)
+{
+    buf_clear(&w->scratch);
+    letter_marks_put(&w->scratch, mark, file, runs);
+    enum err e = buf_error(&w->scratch);
+    if (e) return why_set(why, e, "no memory for dead letters");
+    e = make_room(w, w->scratch.size, false, why);
+    return e ? e : put_entry(w, why);
+}
+
+enum err
+letter_writer_mark(struct letter_writer *w, enum letter_mark mark, struct letter_place place,
+                   struct why *why)
+{
+    uint8_t memory[16];
+    struct buf own = {.at = memory, .capacity = sizeof memory, .limit = sizeof memory};
+    struct letter_runs runs;
+    letter_runs_begin(&runs, &own);
+    letter_runs_add(&runs, place.number);
+    letter_runs_end(&runs);
+    return letter_writer_marks(w, mark, place.file, buf_bytes(&own), why);
+}
+
+enum err
+letter_writer_mark_states(struct letter_writer *w, uint32_t at, unsigned states,
+                          enum letter_mark mark, struct why *why)
+{
+    const struct letter_volume *v = &w->index.volumes[at];
+    struct letter_runs runs;
+    buf_clear(&w->runs);
+    letter_runs_begin(&runs, &w->runs);
+    for (uint32_t i = 0; i < v->letter_count; i++) {
+        if (states >> letter_volume_state(v, i) & 1) letter_runs_add(&runs, i);
+    }
+    letter_runs_end(&runs);
+    enum err e = buf_error(&w->runs);
+    if (e) return why_set(why, e, "no memory for dead letters");
+    if (w->runs.size == 0) return OK;
+    return letter_writer_marks(w, mark, v->number, buf_bytes(&w->runs), why);
+}
+
+enum err
+letter_writer_letter(struct letter_writer *w, const struct dead_letter *letter,
+                     struct letter_place replaces, struct letter_slot *ret_slot, struct why *why)
+{
+    /* One that is gone already is named, too: what says so may be torn, and this not. */
+    bool is_there = letter_index_state(&w->index, replaces) != LETTER_GONE;
+    buf_clear(&w->scratch);
+    letter_put(&w->scratch, replaces, letter);
+    enum err e = buf_error(&w->scratch);
+    if (e == ERR_LIMIT) return why_set(why, e, "a dead letter has more than 16 MiB");
+    if (e) return why_set(why, e, "no memory for dead letters");
+    e = make_room(w, w->scratch.size, is_of_age(w, letter->failed_ms), why);
+    if (e) return e;
+    struct letter_volume *v = letter_index_newest(&w->index);
+    uint32_t number = v->letter_count;
+    e = letter_volume_reserve(&w->index, v, number);
+    if (e) return why_set(why, e, "no memory for dead letters");
+    letter_set_number(&w->scratch, number);
+    uint64_t offset = v->bytes + w->pending.size;
+    e = put_entry(w, why);
+    if (e) return e;
+    letter_volume_add(v, number, letter->item.kind, letter->failed_ms);
+    if (is_there) letter_index_set(&w->index, replaces, LETTER_GONE);
+    *ret_slot =
+        (struct letter_slot){letter->pos, letter->index, (uint32_t)offset, {v->number, number}};
+    return OK;
+}
+
+enum err
+letter_writer_end(struct letter_writer *w, struct why *why)
+{
+    enum err e = end_volume(w, why);
+    if (e == OK) e = begin_volume(w, why);
+    return e ? e : letter_writer_sync(w, why);
+}
