@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/search.h"
 #include "model/labels.h"
 
 enum {
@@ -662,16 +663,9 @@ ring_grow(struct fill *f)
 static struct given *
 find_given(const struct fill *f, uint64_t pos)
 {
-    uint64_t low = f->first, high = f->next;
-    while (low < high) {
-        uint64_t mid = low + (high - low) / 2;
-        const struct given *g = given_at(f, mid);
-        if (g->pos + g->count <= pos)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    struct given *g = low < f->next ? given_at(f, low) : NULL;
+    uint64_t at =
+        search_first(i, f->first, f->next, given_at(f, i)->pos + given_at(f, i)->count > pos);
+    struct given *g = at < f->next ? given_at(f, at) : NULL;
     return g != NULL && g->pos <= pos ? g : NULL;
 }
 

@@ -17,6 +17,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+
 enum {
     PIECES_FIRST = 8,
     REST_PIECES_MAX = 16, /* of what an answer does not point at */
@@ -47,7 +49,7 @@ void
 isolate_fini(struct isolate *is)
 {
     forget_keys(is);
-    mem_free(is->memory, is->pieces, is->capacity * sizeof *is->pieces);
+    array_free(is->memory, is->pieces, is->capacity);
     *is = (struct isolate){.count = 0};
 }
 
@@ -128,17 +130,8 @@ isolate_gone(struct isolate *is, struct piece *piece, bool delivered)
 static enum err
 reserve(struct isolate *is, uint32_t more)
 {
-    if (is->capacity - is->count >= more) return OK;
-    uint32_t capacity = is->capacity;
-    while (capacity - is->count < more) {
-        capacity *= 2;
-    }
-    struct piece *grown =
-        mem_resize(is->memory, is->pieces, is->capacity * sizeof *grown, capacity * sizeof *grown);
-    if (grown == NULL) return ERR_NOMEM;
-    is->pieces = grown;
-    is->capacity = capacity;
-    return OK;
+    size_t wanted = (size_t)is->count + more;
+    return array_reserve(is->memory, &is->pieces, &is->capacity, wanted) ? OK : ERR_NOMEM;
 }
 
 /* Others in the place of piece `i`; there is room for them. */

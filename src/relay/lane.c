@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/array.h"
 #include "base/log.h"
 #include "relay/relay_private.h"
 
@@ -41,7 +42,7 @@ call_fini(struct relay *r, struct call *call)
 {
     struct budget *memory = r->options.memory;
     if (call->body != NULL) r->class->call_free(r->writer, call->body);
-    mem_free(memory, call->items, call->capacity * sizeof *call->items);
+    array_free(memory, call->items, call->capacity);
     series_seen_fini(&call->seen, memory);
     *call = (struct call){0};
 }
@@ -57,24 +58,36 @@ call_clear(struct relay *r, struct call *call)
     series_seen_clear(&call->seen);
 }
 
-static bool
-call_reserve(struct relay *r, struct call *call)
+/* To a call that is filled, which may hold one of each series only. */
+static enum writer_add
+call_add(struct relay *r, struct call *call, const struct item *item, uint32_t *ret_entry,
+         struct why *why)
 {
-    if (call->count < call->capacity) return true;
-    uint32_t capacity = call->capacity == 0 ? 256 : 2 * call->capacity;
-    struct call_item *grown = mem_resize(r->options.memory, call->items,
-                                         call->capacity * sizeof *grown, capacity * sizeof *grown);
-    if (grown == NULL) return false;
-    call->items = grown;
-    call->capacity = capacity;
-    return true;
+    bool one = r->limits.one_of_a_series;
+    if (one && series_seen_has(&call->seen, item->series_hash)) return WRITER_FULL;
+    if (one && !series_seen_reserve(&call->seen, r->options.memory)) return WRITER_NO_MEMORY;
+    enum writer_add added = r->class->add(r->writer, call->body, item, ret_entry, why);
+    if (added != WRITER_ADDED) return added;
+    if (one) series_seen_add(&call->seen, item->series_hash);
+    if (!r->settings->dry_run) return added;
+    struct relay_dry *dry = &r->sent.dry; /* all that is added has gone */
+    bool sample = item->kind == ITEM_FLOAT || item->kind == ITEM_HISTOGRAM;
+    *(sample ? &dry->samples : &dry->others) += 1;
+    if (r->class->mapped != NULL && r->class->mapped(r->writer, item) != 0) dry->mapped++;
+    return added;
 }
 
-/* Behind the items before it, or as one more of them. */
+/* After the items before it, or as one more of them. */
 static void
-call_push(const struct relay *r, struct call *call, struct call_item at)
+call_push(struct relay *r, struct call *call, const struct item *item, struct call_item at)
 {
     struct call_item *last = call->count == 0 ? NULL : &call->items[call->count - 1];
+    if (last == NULL) {
+        call->first_ns = relay_now_ns(r);
+        call->forgot_count = r->lanes.suspects.forgot_count;
+    }
+    at.suspect = !r->limits.one_lane && lane_suspects(r, item);
+    call->suspects += at.suspect;
     bool joins = r->limits.one_lane && last != NULL && last->record == at.record &&
                  last->index + last->count == at.index && last->entry == at.entry;
     if (joins)
@@ -82,52 +95,8 @@ call_push(const struct relay *r, struct call *call, struct call_item at)
     else
         call->items[call->count++] = at;
     call->samples++;
-}
-
-/* In a dry run all that is added has gone. */
-static void
-note_dry(struct relay *r, const struct item *item)
-{
-    struct relay_dry *dry = &r->sent.dry;
-    bool sample = item->kind == ITEM_FLOAT || item->kind == ITEM_HISTOGRAM;
-    *(sample ? &dry->samples : &dry->others) += 1;
-    if (r->class->mapped != NULL && r->class->mapped(r->writer, item) != 0) dry->mapped++;
-}
-
-enum call_add { CALL_ADDED, CALL_FULL, CALL_UNFIT, CALL_TOO_OLD, CALL_NO_MEMORY };
-
-/* Adds to a body; `entry` is filled in. */
-static enum call_add
-body_add(struct relay *r, struct writer_call *body, const struct item *item, uint32_t *ret_entry,
-         struct why *why)
-{
-    switch (r->class->add(r->writer, body, item, ret_entry, why)) {
-    case WRITER_ADDED:
-        return CALL_ADDED;
-    case WRITER_FULL:
-        return CALL_FULL;
-    case WRITER_UNFIT:
-        return CALL_UNFIT;
-    case WRITER_TOO_OLD:
-        return CALL_TOO_OLD;
-    default:
-        return CALL_NO_MEMORY;
-    }
-}
-
-/* To a call that is filled, which may hold one of each series only. */
-static enum call_add
-call_add(struct relay *r, struct call *call, const struct item *item, uint32_t *ret_entry,
-         struct why *why)
-{
-    bool one = r->limits.one_of_a_series;
-    if (one && series_seen_has(&call->seen, item->series_hash)) return CALL_FULL;
-    if (one && !series_seen_reserve(&call->seen, r->options.memory)) return CALL_NO_MEMORY;
-    enum call_add added = body_add(r, call->body, item, ret_entry, why);
-    if (added != CALL_ADDED) return added;
-    if (one) series_seen_add(&call->seen, item->series_hash);
-    if (r->settings->dry_run) note_dry(r, item);
-    return CALL_ADDED;
+    call->sealed = call->samples >= r->bounds.samples || call->count >= RUNS_MAX ||
+                   r->class->bytes(r->writer, call->body) >= r->bounds.bytes;
 }
 
 /* --- lanes ------------------------------------------------------------------------------------ */
@@ -184,22 +153,6 @@ body_of(const struct attempt *a)
     return a->number == 1 ? a->lane->sending.body : a->body;
 }
 
-static struct piece *
-piece_of(const struct attempt *a)
-{
-    return isolate_taken(&a->lane->pieces, a->number);
-}
-
-/* What was refused lately is set apart, unless since a sample was added one was forgotten: then an
- * earlier one of a series could stand behind a later one. */
-static void
-set_apart(struct relay *r, struct lane *lane)
-{
-    struct call *call = &lane->sending;
-    if (call->suspects == 0 || call->forgot_count != r->lanes.suspects.forgot_count) return;
-    err_ignore(isolate_set_apart(&lane->pieces, call->items), "it is sent as a whole");
-}
-
 static void
 swap(struct call *a, struct call *b)
 {
@@ -228,31 +181,29 @@ enqueue(struct relay *r, struct lane *lane)
     return true;
 }
 
-/* The oldest of those filled stands in the place of `sending`, which was settled. */
-static void
-take_filled(struct relay *r, struct lane *lane)
-{
-    if (lane->queued == 0) {
-        swap(&lane->sending, &lane->filling);
-        return;
-    }
-    lane->queued--;
-    for (uint32_t i = 0; i < lane->queued; i++) {
-        swap(&lane->queue[i], &lane->queue[i + 1]);
-    }
-    swap(&lane->sending, &lane->queue[lane->queued]);
-    r->lanes.queued_bytes -= lane->sending.bytes;
-}
-
 /* The call that was filled first is the next to be sent. */
 static void
 lane_rotate(struct relay *r, struct lane *lane)
 {
+    struct call *call = &lane->sending;
     assert(lane_is_idle(lane));
-    take_filled(r, lane);
-    assert(lane->sending.count > 0);
-    isolate_begin(&lane->pieces, lane->sending.count);
-    set_apart(r, lane);
+    if (lane->queued == 0) {
+        swap(call, &lane->filling);
+    } else {
+        lane->queued--;
+        for (uint32_t i = 0; i < lane->queued; i++) {
+            swap(&lane->queue[i], &lane->queue[i + 1]);
+        }
+        swap(call, &lane->queue[lane->queued]);
+        r->lanes.queued_bytes -= call->bytes;
+    }
+    assert(call->count > 0);
+    isolate_begin(&lane->pieces, call->count);
+    /* What was refused lately is set apart, unless since a sample was added one was forgotten: then
+     * an earlier one of a series could stand behind a later one. */
+    if (call->suspects > 0 && call->forgot_count == r->lanes.suspects.forgot_count) {
+        err_ignore(isolate_set_apart(&lane->pieces, call->items), "it is sent as a whole");
+    }
     lane->backoff_ms = 0;
     lane->failing_since_ns = 0;
     if (lane->pieces.count > 1) return;
@@ -275,17 +226,6 @@ lane_piece_gone(struct relay *r, struct attempt *a, bool delivered)
     if (r->lanes.begun == lane) r->lanes.begun = NULL;
 }
 
-static void
-note_added(struct relay *r, struct call *call, const struct item *item, struct call_item *at)
-{
-    if (call->count == 0) {
-        call->first_ns = relay_now_ns(r);
-        call->forgot_count = r->lanes.suspects.forgot_count;
-    }
-    at->suspect = !r->limits.one_lane && lane_suspects(r, item);
-    call->suspects += at->suspect;
-}
-
 enum lane_offer
 lane_offer(struct relay *r, struct lane *lane, const struct item *item, struct call_item at,
            struct why *why)
@@ -298,21 +238,24 @@ lane_offer(struct relay *r, struct lane *lane, const struct item *item, struct c
             if (idle) lane_rotate(r, lane);
             continue;
         }
-        if (!call_reserve(r, call)) return LANE_FULL;
-        enum call_add added = call_add(r, call, item, &at.entry, why);
-        if (added == CALL_UNFIT) return LANE_UNFIT;
-        if (added == CALL_TOO_OLD) return LANE_TOO_OLD;
-        if (added == CALL_NO_MEMORY) return LANE_FULL;
-        if (added == CALL_FULL) {
+        if (!array_reserve(r->options.memory, &call->items, &call->capacity, call->count + 1)) {
+            return LANE_FULL;
+        }
+        switch (call_add(r, call, item, &at.entry, why)) {
+        case WRITER_ADDED:
+            call_push(r, call, item, at);
+            return LANE_TOOK;
+        case WRITER_FULL:
             assert(call->count > 0);
             call->sealed = true;
-            continue;
+            break;
+        case WRITER_UNFIT:
+            return LANE_UNFIT;
+        case WRITER_TOO_OLD:
+            return LANE_TOO_OLD;
+        case WRITER_NO_MEMORY:
+            return LANE_FULL;
         }
-        note_added(r, call, item, &at);
-        call_push(r, call, at);
-        call->sealed = call->samples >= r->bounds.samples || call->count >= RUNS_MAX ||
-                       r->class->bytes(r->writer, call->body) >= r->bounds.bytes;
-        return LANE_TOOK;
     }
 }
 
@@ -328,22 +271,17 @@ count_items(const struct call *call, uint32_t to)
     return sum;
 }
 
-static bool
-has_runs(const struct call *call)
-{
-    for (uint32_t i = 0; i < call->count; i++) {
-        if (call->items[i].count > 1) return true;
-    }
-    return false;
-}
-
 /* One item each again: one of them may turn out to have no form. False: no memory. */
 static bool
 split_runs(struct relay *r, struct lane *lane)
 {
     struct call *call = &lane->sending;
     uint64_t samples = count_items(call, call->count);
-    if (!has_runs(call)) return true;
+    bool has_runs = false; /* items that were buried count 0 */
+    for (uint32_t i = 0; i < call->count; i++) {
+        has_runs |= call->items[i].count > 1;
+    }
+    if (!has_runs) return true;
     struct call_item *split = mem_alloc(r->options.memory, samples * sizeof *split);
     if (split == NULL) return false;
     for (uint32_t i = 0; i < lane->pieces.count; i++) {
@@ -368,10 +306,10 @@ split_runs(struct relay *r, struct lane *lane)
 }
 
 /* What a body was made of is not in the log any more, or not as it was. */
-static enum call_add
+static enum writer_add
 lose_one(struct relay *r, const struct call_item *at, enum err e, const struct why *why)
 {
-    if (feed_gets_again(r, at, e)) return CALL_NO_MEMORY;
+    if (feed_gets_again(r, at, e)) return WRITER_NO_MEMORY;
     static struct log_gate gate; /* a record holds thousands of them */
     uint64_t held_back;
     if (log_often(&gate, relay_now_ns(r), LOST_SAID_NS, &held_back)) {
@@ -381,27 +319,28 @@ lose_one(struct relay *r, const struct call_item *at, enum err e, const struct w
                   KV("more_held_back", held_back));
     }
     e = relay_settle(r, at, FATE_DROPPED + DROP_DAMAGED);
-    return e == OK ? CALL_UNFIT : CALL_NO_MEMORY;
+    return e == OK ? WRITER_UNFIT : WRITER_NO_MEMORY;
 }
 
 /* Adds one item to a body that is made again. */
-static enum call_add
+static enum writer_add
 build_one(struct relay *r, struct writer_call *body, struct call_item *at, struct why *why)
 {
     struct item item;
     enum err e = relay_load_item(r, at->record, at->index, &item, why);
-    if (e == ERR_MISSING && at->record == REPLAY_RECORD) return CALL_UNFIT; /* the letter is gone */
+    if (e == ERR_MISSING && at->record == REPLAY_RECORD)
+        return WRITER_UNFIT; /* the letter is gone */
     bool lost = (e == ERR_MISSING || e == ERR_CORRUPT) && r->feed.fill == NULL;
     if (lost && at->record != REPLAY_RECORD) return lose_one(r, at, e, why);
-    if (e) return CALL_NO_MEMORY;
-    enum call_add added = body_add(r, body, &item, &at->entry, why);
-    if (added == CALL_ADDED || added == CALL_FULL || added == CALL_NO_MEMORY) return added;
+    if (e) return WRITER_NO_MEMORY;
+    enum writer_add added = r->class->add(r->writer, body, &item, &at->entry, why);
+    if (added == WRITER_ADDED || added == WRITER_FULL || added == WRITER_NO_MEMORY) return added;
     /* The writer has learnt since that it has no form, or no place, there. */
-    if (added == CALL_TOO_OLD)
+    if (added == WRITER_TOO_OLD)
         e = relay_settle(r, at, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION);
     else
         e = relay_bury(r, at, &item, BURY_UNREPRESENTABLE, "unrepresentable", why->text);
-    return e == OK ? CALL_UNFIT : CALL_NO_MEMORY;
+    return e == OK ? WRITER_UNFIT : WRITER_NO_MEMORY;
 }
 
 /* Item `i` of the piece is settled, and no part of it any more. */
@@ -428,13 +367,13 @@ build(struct relay *r, struct attempt *a)
     struct call_item *items = lane->sending.items;
     r->class->call_clear(r->writer, body_of(a));
     for (uint32_t i = piece->from; i < piece->to; i++) {
-        enum call_add added = build_one(r, body_of(a), &items[i], &why);
-        if (added == CALL_ADDED) continue;
-        if (added == CALL_UNFIT) {
+        enum writer_add added = build_one(r, body_of(a), &items[i], &why);
+        if (added == WRITER_ADDED) continue;
+        if (added == WRITER_UNFIT) {
             take_out(lane, piece, i);
             continue;
         }
-        if (added == CALL_FULL && i > piece->from) {
+        if (added == WRITER_FULL && i > piece->from) {
             if (isolate_cut(&lane->pieces, piece, i) != OK) return false;
             break;
         }
@@ -529,15 +468,6 @@ may_probe(struct relay *r, struct attempt *a)
     return isolate_cut(&a->lane->pieces, piece, piece->from + 1) == OK;
 }
 
-/* Where there is one lane, letters that are sent again take turns with it: call by call. */
-static bool
-has_its_turn(struct relay *r, struct lane *lane)
-{
-    if (!r->limits.one_lane) return true;
-    if (r->lanes.begun == NULL) r->lanes.begun = lane;
-    return r->lanes.begun == lane;
-}
-
 static struct attempt *
 find_attempt(const struct relay *r, struct lane *lane, enum attempt_phase phase)
 {
@@ -596,7 +526,10 @@ lane_go_on(struct relay *r, struct lane *lane, bool another)
     if (busy && !another) return false;
     struct attempt *a = find_attempt(r, lane, ATTEMPT_READY);
     if (a == NULL && isolate_next(&lane->pieces) == NULL) return false;
-    if (!relay_is_ready(r) || !has_its_turn(r, lane)) return false;
+    if (!relay_is_ready(r)) return false;
+    /* Where there is one lane, letters that are sent again take turns with it: call by call. */
+    if (r->limits.one_lane && r->lanes.begun == NULL) r->lanes.begun = lane;
+    if (r->limits.one_lane && r->lanes.begun != lane) return false;
     if (r->lanes.under_way >= throttle_allows(&r->lanes.throttle)) return false;
     if (a == NULL) a = take_piece(r, lane);
     if (a == NULL) return false;

@@ -108,12 +108,6 @@ lane_piece_samples(const struct lane *lane, const struct piece *piece)
     return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
 }
 
-static struct piece *
-piece_of(const struct attempt *a)
-{
-    return isolate_taken(&a->lane->pieces, a->number);
-}
-
 /* Something was said of the samples themselves. */
 static void
 end_failures(struct lane *lane)

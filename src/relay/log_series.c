@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#include "base/search.h"
+
 struct run {
     uint64_t first_ref;
     uint32_t count;
@@ -65,7 +67,9 @@ log_series_segment(const struct log_series *s)
     return s->segment;
 }
 
-/* Room for `count` things of `size` bytes, half as many again at a time. */
+/* Room for `count` things of `size` bytes, half as many again at a time: what a segment's series
+ * take is most of a reader's memory, and twice as much (base/array.h) would leave more of it
+ * unused. */
 static enum err
 grow(struct budget *memory, void **array, size_t *capacity, size_t count, size_t size)
 {
@@ -95,16 +99,9 @@ log_series_begin(struct log_series *s, uint64_t pos)
 static size_t
 run_place(const struct log_series *s, uint64_t ref, bool *ret_found)
 {
-    size_t low = 0, high = s->run_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (s->runs[middle].first_ref <= ref)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    *ret_found = low > 0 && ref - s->runs[low - 1].first_ref < s->runs[low - 1].count;
-    return *ret_found ? low - 1 : low;
+    size_t after = search_first(i, (size_t)0, s->run_count, s->runs[i].first_ref > ref);
+    *ret_found = after > 0 && ref - s->runs[after - 1].first_ref < s->runs[after - 1].count;
+    return *ret_found ? after - 1 : after;
 }
 
 static enum err

@@ -432,6 +432,12 @@ MUST_CHECK enum err relay_load_item(struct relay *r, uint64_t record, uint32_t i
 
 /* --- lane.c ----------------------------------------------------------------------------------- */
 
+/* The piece of an attempt that is not free. */
+static inline struct piece *
+piece_of(const struct attempt *a)
+{
+    return isolate_taken(&a->lane->pieces, a->number);
+}
 /* As many as the bounds say. */
 MUST_CHECK enum err lanes_begin(struct relay *r);
 void lanes_end(struct relay *r);

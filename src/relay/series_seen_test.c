@@ -28,7 +28,7 @@ static void
 test_what_was_added_is_there_and_nothing_else_until_it_is_cleared(void **state)
 {
     (void)state;
-    struct series_seen seen = {.slots = NULL};
+    struct series_seen seen = {.hashes = {.slots = NULL}};
     budget_init(&memory, "test", 0, NULL);
     for (uint32_t round = 0; round < 3; round++) {
         for (uint32_t i = 0; i < 5000; i++) {
@@ -47,7 +47,7 @@ static void
 test_a_hash_of_nothing_is_a_series_too(void **state)
 {
     (void)state;
-    struct series_seen seen = {.slots = NULL};
+    struct series_seen seen = {.hashes = {.slots = NULL}};
     budget_init(&memory, "test", 0, NULL);
     assert_false(series_seen_has(&seen, 0));
     add(&seen, 0);
@@ -59,7 +59,7 @@ static void
 test_without_memory_what_is_known_stays(void **state)
 {
     (void)state;
-    struct series_seen seen = {.slots = NULL};
+    struct series_seen seen = {.hashes = {.slots = NULL}};
     budget_init(&memory, "test", 4096, NULL); /* a table of 512 */
     uint32_t count = 0;
     while (series_seen_reserve(&seen, &memory)) {

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+#include "base/search.h"
 #include "relay/source.h"
 
 enum { RECORDS_MAX = 1 << 20 };
@@ -204,14 +205,7 @@ window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count,
 static struct window_record *
 find_item(const struct window *w, uint64_t pos, uint32_t index, uint32_t *ret_index)
 {
-    uint64_t first = w->first, end = w->next;
-    while (first < end) { /* of which the first begins behind it */
-        uint64_t middle = first + (end - first) / 2;
-        if (record_at(w, middle)->pos <= pos)
-            first = middle + 1;
-        else
-            end = middle;
-    }
+    uint64_t first = search_first(i, w->first, w->next, record_at(w, i)->pos > pos);
     if (first == w->first) return NULL;
     struct window_record *r = record_at(w, first - 1);
     uint64_t number = is_fill_pos(pos) ? pos - r->pos : index;
