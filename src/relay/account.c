@@ -235,16 +235,6 @@ forget(struct relay *r)
     memset(r->account.ahead.margin, 0, sizeof r->account.ahead.margin);
 }
 
-static bool
-is_behind(struct relay *r, int64_t now_ns)
-{
-    struct ahead *a = &r->account.ahead;
-    bool more = r->feed.source == NULL || wal_end(r->options.wal) > source_pos(r->feed.source);
-    if (!more) a->behind_ns = 0;
-    if (more && a->behind_ns == 0) a->behind_ns = now_ns;
-    return more && (relay_is_paused(r) || now_ns - a->behind_ns >= SCOUT_AFTER_MS * NS_PER_MS);
-}
-
 static enum err
 scout_begin(struct relay *r)
 {
@@ -299,7 +289,12 @@ account_scout(struct relay *r)
     int64_t now_ns = relay_now_ns(r), end_ns = now_ns + SCOUT_AT_ONCE_MS * NS_PER_MS;
     if (r->feed.state == FEED_GONE && !a->lasting) return false; /* from where nobody knows */
     if (a->blind) return false;
-    if (a->scout == NULL && !is_behind(r, now_ns)) return false;
+    if (a->scout == NULL) {
+        bool more = r->feed.source == NULL || wal_end(r->options.wal) > source_pos(r->feed.source);
+        if (!more || a->behind_ns == 0) a->behind_ns = more ? now_ns : 0;
+        bool is_behind = now_ns - a->behind_ns >= SCOUT_AFTER_MS * NS_PER_MS;
+        if (!more || (!relay_is_paused(r) && !is_behind)) return false;
+    }
     enum err e = a->scout == NULL ? scout_begin(r) : OK;
     while (e == OK || e == ERR_CORRUPT) {
         e = source_next(a->scout, &a->chunk, NULL);

@@ -13,14 +13,14 @@
 
 enum { TRIES_MAX = 5, NAMES_BYTES_MAX = 1024 * 1024, LETTER_PATH_BYTES = RELAY_DIR_BYTES + 64 };
 
-struct name {
+struct backlog_name {
     char text[DESTINATION_NAME_BYTES_MAX + 1];
     bool is_file;
 };
 
-struct listing {
+struct backlog_listing {
     const struct backlog_options *options;
-    struct buf names; /* struct name */
+    struct buf names; /* struct backlog_name */
     struct examined_log *log;
     struct why log_why; /* why it is NULL */
 };
@@ -59,7 +59,7 @@ expected_of(const struct relay_state *s, enum item_kind kind)
  * accepted. While the store is read and nothing was counted, the log's position is where that ends.
  */
 static enum err
-count_queued(struct listing *l, const struct relay_state *s, struct relay_backlog *b,
+count_queued(struct backlog_listing *l, const struct relay_state *s, struct relay_backlog *b,
              struct why *why)
 {
     const struct log_count unknown = {.known = false};
@@ -90,7 +90,7 @@ has_taken(const struct relay_state *s)
 }
 
 static enum err
-look_at_queued(struct listing *l, const struct relay_state *s, struct relay_backlog *b)
+look_at_queued(struct backlog_listing *l, const struct relay_state *s, struct relay_backlog *b)
 {
     struct why why = {""};
     if (l->log == NULL) {
@@ -110,7 +110,8 @@ look_at_queued(struct listing *l, const struct relay_state *s, struct relay_back
 
 /* ERR_MISSING: it is there no more. */
 static enum err
-look_at(struct listing *l, const struct name *name, struct relay_backlog *b, struct why *why)
+look_at(struct backlog_listing *l, const struct backlog_name *name, struct relay_backlog *b,
+        struct why *why)
 {
     const struct backlog_options *o = l->options;
     char dir[RELAY_DIR_BYTES];
@@ -153,7 +154,7 @@ look_at(struct listing *l, const struct name *name, struct relay_backlog *b, str
 /* --- dead letters -------------------------------------------------------------------------------
  */
 
-struct weighing {
+struct backlog_weighing {
     struct env *env;
     const char *dir;
     uint64_t bytes;
@@ -162,7 +163,7 @@ struct weighing {
 static enum err
 weigh_file(void *context, const char *name, bool is_dir)
 {
-    struct weighing *x = context;
+    struct backlog_weighing *x = context;
     char path[LETTER_PATH_BYTES];
     struct file file;
     uint64_t size = 0;
@@ -207,7 +208,7 @@ relay_backlog_count_letters(const struct backlog_options *o, const char *name, u
                             struct relay_backlog *b)
 {
     char dir[RELAY_DIR_BYTES], letters_dir[LETTER_PATH_BYTES];
-    struct weighing weighing = {.env = o->env, .dir = letters_dir};
+    struct backlog_weighing weighing = {.env = o->env, .dir = letters_dir};
     if (path_join(dir, sizeof dir, o->dir, name) != OK ||
         path_join(letters_dir, sizeof letters_dir, dir, LETTER_FILES_DIR) != OK) {
         why_set(&b->letters_problem, ERR_LIMIT, "%s/%s: the path is too long", o->dir, name);
@@ -229,7 +230,7 @@ relay_backlog_count_letters(const struct backlog_options *o, const char *name, u
 
 /* Somebody's. A link is one of a destination also if it leads nowhere. */
 static bool
-is_file(const struct listing *l, const char *name)
+is_file(const struct backlog_listing *l, const char *name)
 {
     char path[RELAY_DIR_BYTES];
     struct file_facts facts;
@@ -241,8 +242,8 @@ is_file(const struct listing *l, const char *name)
 static enum err
 note_name(void *context, const char *text, bool is_dir)
 {
-    struct listing *l = context;
-    struct name name = {""};
+    struct backlog_listing *l = context;
+    struct backlog_name name = {""};
     if (strlen(text) >= sizeof name.text || text[0] == '.') return OK;
     name.is_file = !is_dir && is_file(l, text);
     if (name.is_file && !l->options->files) return OK;
@@ -255,12 +256,12 @@ note_name(void *context, const char *text, bool is_dir)
 static int
 order_names(const void *a, const void *b)
 {
-    return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
+    return strcmp(((const struct backlog_name *)a)->text, ((const struct backlog_name *)b)->text);
 }
 
 /* A server at work gives files up while they are looked at. */
 static enum err
-open_log(struct listing *l)
+open_log(struct backlog_listing *l)
 {
     enum err e = ERR_MISSING;
     for (unsigned i = 0; i < TRIES_MAX && (e == ERR_MISSING || e == ERR_CORRUPT); i++) {
@@ -275,13 +276,13 @@ open_log(struct listing *l)
 enum err
 relay_backlogs(const struct backlog_options *o, struct why *why)
 {
-    struct listing l = {.options = o};
+    struct backlog_listing l = {.options = o};
     struct relay_backlog backlog;
     buf_init(&l.names, o->memory, NAMES_BYTES_MAX);
     enum err e = relay_directory_look(o->env, o->dir, why);
     if (e == OK) e = env_listdir(o->env, o->dir, note_name, &l, why);
-    size_t count = l.names.size / sizeof(struct name);
-    struct name *names = (struct name *)(void *)l.names.at;
+    size_t count = l.names.size / sizeof(struct backlog_name);
+    struct backlog_name *names = (struct backlog_name *)(void *)l.names.at;
     if (e == ERR_MISSING) e = OK;
     if (e == OK && count > 0) {
         qsort(names, count, sizeof *names, order_names);

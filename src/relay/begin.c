@@ -22,17 +22,6 @@ take_state(struct relay *r)
     memcpy(s->name, r->settings->name, strlen(r->settings->name) + 1);
 }
 
-/* What the log had accepted where it ends. */
-static void
-count_from_end(struct relay *r)
-{
-    struct relay_state *s = &r->state;
-    struct wal_stats log;
-    wal_stats(r->options.wal, &log);
-    s->log_count.known = !s->fill.active && s->cursor.pos == log.end_pos;
-    memcpy(s->log_count.of, log.totals, sizeof log.totals);
-}
-
 /* Where a destination without a state begins. */
 static void
 first_state(struct relay *r, enum destination_start start, int64_t start_ms)
@@ -211,18 +200,6 @@ reset_state(struct relay *r, enum err cause, struct why *why)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* Whether the log has lost its end, or is not the one that the state is of. */
-static bool
-log_has_lost(const struct relay *r, const struct wal_stats *log, bool other)
-{
-    const struct relay_state *s = &r->state;
-    bool less = !is_fill_pos(s->cursor.pos) && s->cursor.pos > log->end_pos;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && s->log_totals.known; kind++) {
-        less |= log->totals[kind] < s->log_totals.of[kind];
-    }
-    return less || other;
-}
-
 /*
  * What the log has lost the store may have: all of it is given from the cursor on, up to where the
  * store ends. What waited and does not come is lost.
@@ -264,7 +241,11 @@ fit_to_log(struct relay *r)
     bool other = memcmp(s->log_id, none, sizeof none) != 0 &&
                  memcmp(s->log_id, wal_log_id(r->options.wal), sizeof s->log_id) != 0;
     memcpy(s->log_id, wal_log_id(r->options.wal), sizeof s->log_id);
-    if (!log_has_lost(r, &log, other)) return;
+    bool less = !is_fill_pos(s->cursor.pos) && s->cursor.pos > log.end_pos;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && s->log_totals.known; kind++) {
+        less |= log.totals[kind] < s->log_totals.of[kind];
+    }
+    if (!less && !other) return;
     uint64_t pos = s->cursor.pos;
     bool filled = fill_instead(r, &log);
     if (!is_fill_pos(s->cursor.pos)) {
@@ -294,7 +275,11 @@ relay_load_state(struct relay *r, struct why *why)
     take_state(r);
     if (is_new) {
         first_state(r, r->settings->start, r->settings->start_ms);
-        count_from_end(r);
+        struct relay_state *s = &r->state;
+        struct wal_stats log;
+        wal_stats(r->options.wal, &log);
+        s->log_count.known = !s->fill.active && s->cursor.pos == log.end_pos;
+        memcpy(s->log_count.of, log.totals, sizeof log.totals);
     }
     fit_to_log(r);
     e = keep_texts(r);

@@ -24,17 +24,6 @@ catch_up_is_due(struct relay *r)
     return wal_bytes_from(r->options.wal, log_pos(r)) > r->settings->log_budget_bytes;
 }
 
-static void
-keep_apart(struct relay *r)
-{
-    const struct relay_fill *fill = &r->state.fill;
-    bool may_leave = r->account.ahead.scout != NULL || r->feed.state == FEED_GONE;
-    if (fill->active)
-        guard_set_borders(r->options.guard, fill->from_pos, fill->to_pos);
-    else
-        guard_set_borders(r->options.guard, may_leave ? log_pos(r) : 0, 0);
-}
-
 uint64_t
 catch_up_end(struct relay *r, uint64_t from_pos)
 {
@@ -102,20 +91,6 @@ leave_log(struct relay *r)
     begin_with(r, &next);
 }
 
-/* Letters of what comes by again in the log: they are counted again then. */
-static enum err
-uncount_letters(struct relay *r, struct relay_state *next, struct why *why)
-{
-    uint64_t kept[ITEM_KIND_COUNT], replaying[ITEM_KIND_COUNT];
-    enum err e = dead_letters_count_again(r->letters, next, kept, replaying, why);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && e == OK; kind++) {
-        next->fates.count[kind][FATE_DEAD_LETTERED] -= kept[kind];
-        next->letters.replaying[kind] -= replaying[kind];
-        next->taken[kind] -= kept[kind] + replaying[kind];
-    }
-    return e;
-}
-
 /* All that is stored from a time on, once more; what is older is not wanted before the cursor. */
 static void
 give_again(struct relay *r)
@@ -136,7 +111,14 @@ give_again(struct relay *r)
         .since_ms = env_realtime_ms(r->options.env),
     };
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
-    if (e == OK) e = uncount_letters(r, &next, &why);
+    /* Letters of what comes by again in the log: they are counted again then. */
+    uint64_t kept[ITEM_KIND_COUNT] = {0}, replaying[ITEM_KIND_COUNT] = {0};
+    if (e == OK) e = dead_letters_count_again(r->letters, &next, kept, replaying, &why);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        next.fates.count[kind][FATE_DEAD_LETTERED] -= kept[kind];
+        next.letters.replaying[kind] -= replaying[kind];
+        next.taken[kind] -= kept[kind] + replaying[kind];
+    }
     if (e) {
         obstacle_failed(&r->obstacle, "a replay", "state", why.text);
         relay_run_again(r);
@@ -184,14 +166,6 @@ follow_log(struct relay *r)
     begin_with(r, &next);
 }
 
-static void
-go_on_filling(struct relay *r)
-{
-    uint64_t behind = wal_bytes_from(r->options.wal, r->state.fill.to_pos);
-    if (behind > r->settings->log_budget_bytes) guard_let_go(r->options.guard);
-    if (r->feed.state == FEED_STORE_END && window_records(r->window) == 0) follow_log(r);
-}
-
 /* --- without a store -------------------------------------------------------------------------- */
 
 static void
@@ -222,11 +196,17 @@ give_up_oldest(struct relay *r)
 void
 catch_up(struct relay *r)
 {
-    keep_apart(r);
     const struct feed *f = &r->feed;
+    const struct relay_fill *fill = &r->state.fill;
     bool stored = r->options.tsdb != NULL, moved = f->state == FEED_STORE_MOVED;
+    bool may_leave = r->account.ahead.scout != NULL || f->state == FEED_GONE;
+    uint64_t log_border = may_leave ? log_pos(r) : 0;
+    guard_set_borders(r->options.guard, fill->active ? fill->from_pos : log_border,
+                      fill->active ? fill->to_pos : 0);
     if (f->fill != NULL && !moved) {
-        go_on_filling(r);
+        uint64_t behind = wal_bytes_from(r->options.wal, fill->to_pos);
+        if (behind > r->settings->log_budget_bytes) guard_let_go(r->options.guard);
+        if (f->state == FEED_STORE_END && window_records(r->window) == 0) follow_log(r);
         return;
     }
     bool due = moved || f->state == FEED_GONE || f->hole_pos > 0 || f->reload_pos > 0;

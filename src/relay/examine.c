@@ -93,13 +93,13 @@ told(struct examining *x, enum err e, const struct why *why, const char *remedy,
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-struct name {
+struct examine_name {
     bool is_dir;
     char text[256];
 };
 
 struct names {
-    struct buf all; /* struct name */
+    struct buf all; /* struct examine_name */
     struct env *env;
     const char *dir;
 };
@@ -108,7 +108,8 @@ static enum err
 note_name(void *context, const char *text, bool is_dir)
 {
     struct names *names = context;
-    struct name name = {.is_dir = relay_directory_is_one(names->env, names->dir, text, is_dir)};
+    struct examine_name name = {.is_dir =
+                                    relay_directory_is_one(names->env, names->dir, text, is_dir)};
     if (strlen(text) >= sizeof name.text) return ERR_LIMIT;
     memcpy(name.text, text, strlen(text));
     buf_put(&names->all, &name, sizeof name);
@@ -118,7 +119,7 @@ note_name(void *context, const char *text, bool is_dir)
 static int
 order_names(const void *a, const void *b)
 {
-    return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
+    return strcmp(((const struct examine_name *)a)->text, ((const struct examine_name *)b)->text);
 }
 
 /* By their order. ERR_MISSING: no such directory. */
@@ -131,17 +132,17 @@ names_read(struct names *names, struct env *env, const char *dir, struct budget 
     buf_init(&names->all, memory, NAMES_BYTES_MAX);
     enum err e = env_listdir(env, dir, note_name, names, why);
     if (e == OK && names->all.size > 0) {
-        qsort(names->all.at, names->all.size / sizeof(struct name), sizeof(struct name),
-              order_names);
+        qsort(names->all.at, names->all.size / sizeof(struct examine_name),
+              sizeof(struct examine_name), order_names);
     }
     if (e) buf_fini(&names->all);
     return e;
 }
 
-static const struct name *
+static const struct examine_name *
 name_at(const struct names *names, size_t i)
 {
-    const struct name *all = (const struct name *)(const void *)names->all.at;
+    const struct examine_name *all = (const struct examine_name *)(const void *)names->all.at;
     return i < names->all.size / sizeof *all ? &all[i] : NULL;
 }
 
@@ -153,7 +154,7 @@ ends_in(const char *name, const char *end)
 }
 
 static void
-tell_stray(struct examining *x, const char *dir, const struct name *name)
+tell_stray(struct examining *x, const char *dir, const struct examine_name *name)
 {
     const char *slash = name->is_dir ? "/" : "";
     if (ends_in(name->text, ".tmp")) {
@@ -345,7 +346,7 @@ static enum err
 examine_letter_names(struct examining *x, const char *dir, struct why *why)
 {
     struct names names;
-    const struct name *name;
+    const struct examine_name *name;
     enum err e = names_read(&names, x->o->env, dir, x->o->memory, why);
     if (e) return e == ERR_MISSING ? OK : e;
     for (size_t i = 0; (name = name_at(&names, i)) != NULL && e == OK; i++) {
@@ -512,7 +513,7 @@ say_kept(void *context, enum kept_verdict verdict, const char *text)
 
 /* What is not the relay's is of the destination's type. */
 static enum err
-examine_kept(struct examining *x, const struct name *name, struct why *why)
+examine_kept(struct examining *x, const struct examine_name *name, struct why *why)
 {
     uint64_t files = 0;
     struct kept_options options = {
@@ -534,7 +535,7 @@ examine_names(struct examining *x, struct why *why)
 {
     static const char *const others[] = {"state", "state.previous", LETTER_FILES_DIR};
     struct names names;
-    const struct name *name;
+    const struct examine_name *name;
     enum err e = names_read(&names, x->o->env, x->dir, x->o->memory, why);
     if (e) return e;
     for (size_t i = 0; (name = name_at(&names, i)) != NULL && e == OK; i++) {
@@ -601,7 +602,7 @@ note_unread(struct examining *x, const char *name, enum err e, const struct why 
 
 /* No directory: a file of somebody's, or what is in the way of a destination. */
 static enum err
-examine_obstacle(struct examining *x, const struct name *name, struct why *why)
+examine_obstacle(struct examining *x, const struct examine_name *name, struct why *why)
 {
     struct why reason = {""};
     enum err e = relay_directory_look(x->o->env, x->dir, &reason);
@@ -618,7 +619,7 @@ static enum err
 examine_all(struct examining *x, const struct names *names, struct why *why)
 {
     const char *relay_dir = x->o->dir;
-    const struct name *name;
+    const struct examine_name *name;
     enum err e = OK;
     for (size_t i = 0; (name = name_at(names, i)) != NULL && e == OK; i++) {
         struct why reason = {""};

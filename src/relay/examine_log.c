@@ -127,7 +127,7 @@ examined_log_end(const struct examined_log *log)
 
 /* --- a place ---------------------------------------------------------------------------------- */
 
-struct looking {
+struct log_look {
     uint64_t pos;
     bool there;
 };
@@ -135,7 +135,7 @@ struct looking {
 static enum err
 look_at_record(void *context, const struct wal_record_info *info)
 {
-    struct looking *l = context;
+    struct log_look *l = context;
     uint64_t pos = info->record.pos;
     l->there |= l->pos == pos || l->pos == pos + info->record_bytes;
     return OK;
@@ -145,7 +145,7 @@ look_at_record(void *context, const struct wal_record_info *info)
 static void
 look_at_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
 {
-    struct looking *l = context;
+    struct log_look *l = context;
     (void)text;
     l->there |= l->pos >= pos && l->pos <= pos + bytes;
 }
@@ -165,7 +165,7 @@ examined_log_find(struct examined_log *log, uint64_t pos, enum log_place *ret_pl
         i++;
     }
     if (pos < all[i].base_pos) return OK; /* positions are not spent without gaps */
-    struct looking looking = {pos, pos == all[i].base_pos || pos == all[i].end_pos};
+    struct log_look looking = {pos, pos == all[i].base_pos || pos == all[i].end_pos};
     struct wal_inspector inspector = {
         .record = look_at_record, .damage = look_at_damage, .context = &looking};
     struct wal_inspection inspection;

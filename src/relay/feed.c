@@ -102,28 +102,6 @@ feed_end(struct relay *r)
 
 /* --- items again ------------------------------------------------------------------------------ */
 
-/* A record again, from the log. */
-static enum err
-load_record(struct relay *r, uint64_t pos, struct why *why)
-{
-    if (r->feed.read_again_pos == pos) return OK;
-    r->feed.read_again_pos = 0;
-    enum err e = source_load(r->feed.source, pos, &r->feed.read_again, why);
-    if (e == OK) r->feed.read_again_pos = pos;
-    return e;
-}
-
-static enum err
-load_filled(struct relay *r, uint64_t pos, uint32_t index, struct item *ret_item, struct why *why)
-{
-    const struct chunk *chunk;
-    enum err e = fill_load(r->feed.fill, pos, &chunk, why);
-    if (e == OK) chunk_item(chunk, index, ret_item);
-    if (e != ERR_CORRUPT) return e;
-    feed_moved(r);
-    return ERR_AGAIN;
-}
-
 void
 feed_moved(struct relay *r)
 {
@@ -143,15 +121,28 @@ enum err
 relay_load_item(struct relay *r, uint64_t record, uint32_t index, struct item *ret_item,
                 struct why *why)
 {
+    struct feed *f = &r->feed;
     if (record == REPLAY_RECORD) return replay_load(r, index, ret_item, why);
     uint64_t pos = window_place(r->window, record).pos;
-    if (r->feed.fill != NULL) return load_filled(r, pos, index, ret_item, why);
-    enum err e = load_record(r, pos, why);
-    if (e) return e;
-    if (index >= r->feed.read_again.count) {
+    enum err e = OK;
+    if (f->fill != NULL) {
+        const struct chunk *chunk;
+        e = fill_load(f->fill, pos, &chunk, why);
+        if (e == OK) chunk_item(chunk, index, ret_item);
+        if (e != ERR_CORRUPT) return e;
+        feed_moved(r);
+        return ERR_AGAIN;
+    }
+    if (f->read_again_pos != pos) {
+        f->read_again_pos = 0;
+        e = source_load(f->source, pos, &f->read_again, why);
+        if (e) return e;
+        f->read_again_pos = pos;
+    }
+    if (index >= f->read_again.count) {
         return why_set(why, ERR_CORRUPT, "a record of the log is not what it was");
     }
-    return source_item(r->feed.source, &r->feed.read_again, index, ret_item, why);
+    return source_item(f->source, &f->read_again, index, ret_item, why);
 }
 
 /* --- reading on ------------------------------------------------------------------------------- */
@@ -181,19 +172,15 @@ relay_read_count(const struct relay *r)
     return count;
 }
 
-static int64_t
-time_of(const struct chunk *c, uint32_t i)
-{
-    if (c->kind == ITEM_FLOAT) return (int64_t)c->floats.times[i];
-    return c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms : c->exemplars[i].t_ms;
-}
-
 bool
 relay_takes(struct relay *r, const struct chunk *c, uint32_t i, struct source *source)
 {
     if (c->filled) return true;
     if (c->kind == ITEM_METADATA) return r->limits.takes_metadata && source_takes(source, c, i);
-    if (c->pos < r->state.begin_pos && time_of(c, i) < r->state.begin_ms) return false;
+    int64_t t_ms = c->kind == ITEM_FLOAT       ? (int64_t)c->floats.times[i]
+                   : c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms
+                                               : c->exemplars[i].t_ms;
+    if (c->pos < r->state.begin_pos && t_ms < r->state.begin_ms) return false;
     return source_takes(source, c, i);
 }
 
@@ -215,15 +202,6 @@ relay_settled_before(const struct relay *r, const struct chunk *c)
     if (c->pos < from->pos) return c->count;
     if (c->pos > from->pos) return 0;
     return from->index < c->count ? from->index : c->count;
-}
-
-static void
-begin_chunk(struct relay *r)
-{
-    r->feed.next = 0;
-    r->feed.count = r->feed.chunk->count;
-    r->feed.over = relay_settled_before(r, r->feed.chunk);
-    account_chunk(r);
 }
 
 static void
@@ -305,7 +283,10 @@ next_chunk(struct relay *r)
     if (r->feed.state == FEED_OLDEST) r->feed.state = FEED_LOG;
     if (window_push(r->window, r->feed.chunk, &r->feed.record) != OK) return false;
     r->feed.is_read = false;
-    begin_chunk(r);
+    r->feed.next = 0;
+    r->feed.count = r->feed.chunk->count;
+    r->feed.over = relay_settled_before(r, r->feed.chunk);
+    account_chunk(r);
     return true;
 }
 

@@ -26,7 +26,7 @@ enum {
 enum stage { STAGE_SAMPLES = 0, STAGE_EXEMPLARS = 1, STAGE_METADATA = 2 };
 
 /* Where a walk is: what it gives next is at or behind it. */
-struct place {
+struct fill_at {
     bool begun;
     enum stage stage;
     int64_t window_ms; /* where the window begins */
@@ -35,9 +35,9 @@ struct place {
     int64_t t_ms;
 };
 
-struct walk {
+struct fill_walk {
     struct fill *fill;
-    struct place place;
+    struct fill_at place;
     struct series_set *set; /* NULL: it has to be opened again */
     uint32_t warnings;      /* of the set, that were told */
     bool in_series;
@@ -60,7 +60,7 @@ struct given {
 
 struct fill {
     struct fill_options options;
-    struct walk walk;
+    struct fill_walk walk;
     uint64_t next_pos;
     struct given *ring; /* ascending positions */
     uint32_t capacity;  /* a power of two, or 0 */
@@ -77,15 +77,15 @@ struct fill {
 /* --- places ----------------------------------------------------------------------------------- */
 
 static void
-place_init(struct place *p, struct budget *memory)
+place_init(struct fill_at *p, struct budget *memory)
 {
-    *p = (struct place){.t_ms = INT64_MIN};
+    *p = (struct fill_at){.t_ms = INT64_MIN};
     buf_init(&p->tenant, memory, TENANT_NAME_BYTES_MAX + 1);
     buf_init(&p->labels, memory, PLACE_BYTES_MAX);
 }
 
 static void
-place_fini(struct place *p)
+place_fini(struct fill_at *p)
 {
     buf_fini(&p->tenant);
     buf_fini(&p->labels);
@@ -114,7 +114,7 @@ spot_put(const struct spot *s, struct buf *to)
 }
 
 static void
-place_put(const struct place *p, struct buf *to)
+place_put(const struct fill_at *p, struct buf *to)
 {
     struct spot spot = {
         p->begun, p->stage, p->window_ms, buf_bytes(&p->tenant), buf_bytes(&p->labels), p->t_ms};
@@ -122,7 +122,7 @@ place_put(const struct place *p, struct buf *to)
 }
 
 static enum err
-place_get(struct place *p, struct bytes from)
+place_get(struct fill_at *p, struct bytes from)
 {
     struct cursor c = cursor_of(from);
     uint8_t version = cursor_u8(&c);
@@ -146,7 +146,7 @@ place_get(struct place *p, struct bytes from)
 bool
 fill_place_is_one(struct bytes place)
 {
-    struct place p;
+    struct fill_at p;
     place_init(&p, NULL);
     enum err e = place.size == 0 ? OK : place_get(&p, place);
     place_fini(&p);
@@ -156,16 +156,16 @@ fill_place_is_one(struct bytes place)
 /* --- walking: windows and tenants ------------------------------------------------------------- */
 
 static void
-walk_init(struct walk *w, struct fill *f)
+walk_init(struct fill_walk *w, struct fill *f)
 {
-    *w = (struct walk){.fill = f};
+    *w = (struct fill_walk){.fill = f};
     place_init(&w->place, f->options.memory);
     arena_init(&w->scratch, f->options.memory, GIVEN_BYTES_MAX, 0);
     w->control = (struct query_control){.env = f->options.env, .budget = f->options.memory};
 }
 
 static void
-tell_warnings(struct walk *w)
+tell_warnings(struct fill_walk *w)
 {
     const char *warning;
     while ((warning = series_set_warning(w->set, w->warnings)) != NULL) {
@@ -177,7 +177,7 @@ tell_warnings(struct walk *w)
 }
 
 static void
-walk_rest(struct walk *w)
+walk_rest(struct fill_walk *w)
 {
     if (w->set != NULL) tell_warnings(w);
     series_set_free(w->set);
@@ -188,7 +188,7 @@ walk_rest(struct walk *w)
 }
 
 static void
-walk_fini(struct walk *w)
+walk_fini(struct fill_walk *w)
 {
     walk_rest(w);
     place_fini(&w->place);
@@ -204,14 +204,14 @@ window_of(const struct fill *f, int64_t t_ms)
 }
 
 static int64_t
-window_end(const struct walk *w)
+window_end(const struct fill_walk *w)
 {
     int64_t begin_ms = w->place.window_ms, size_ms = w->fill->options.window_ms;
     return begin_ms > INT64_MAX - size_ms ? INT64_MAX : begin_ms + (size_ms - 1);
 }
 
 static void
-begin_stage(struct walk *w, enum stage stage)
+begin_stage(struct fill_walk *w, enum stage stage)
 {
     walk_rest(w);
     w->place.stage = stage;
@@ -221,7 +221,7 @@ begin_stage(struct walk *w, enum stage stage)
 
 /* The next tenant that the destination wants. */
 static enum err
-next_tenant(struct walk *w)
+next_tenant(struct fill_walk *w)
 {
     struct fill *f = w->fill;
     do {
@@ -240,7 +240,7 @@ next_tenant(struct walk *w)
 /* The first window at or behind this time that has something of a tenant that is wanted; behind all
  * windows there is metadata. ERR_MISSING: nothing. */
 static enum err
-next_window(struct walk *w, int64_t from_ms)
+next_window(struct fill_walk *w, int64_t from_ms)
 {
     struct fill *f = w->fill;
     int64_t t_ms;
@@ -262,7 +262,7 @@ next_window(struct walk *w, int64_t from_ms)
 
 /* Of this stage and tenant there is nothing more. ERR_MISSING: nor of anything. */
 static enum err
-next_stage(struct walk *w)
+next_stage(struct fill_walk *w)
 {
     enum stage stage = w->place.stage;
     if (stage == STAGE_SAMPLES) {
@@ -277,7 +277,7 @@ next_stage(struct walk *w)
 }
 
 static enum err
-walk_begin(struct walk *w)
+walk_begin(struct fill_walk *w)
 {
     w->place.begun = true;
     enum err e = next_window(w, w->fill->options.min_ms);
@@ -288,7 +288,7 @@ walk_begin(struct walk *w)
 /* --- walking: samples ------------------------------------------------------------------------- */
 
 static struct query_request
-request_of(struct walk *w)
+request_of(struct fill_walk *w)
 {
     const struct fill_options *o = &w->fill->options;
     struct query_request request = {
@@ -305,7 +305,7 @@ request_of(struct walk *w)
 
 /* Labels of no size: the destination does not want it. */
 static enum err
-take_series(struct walk *w, struct bytes stored)
+take_series(struct fill_walk *w, struct bytes stored)
 {
     struct bytes tenant = buf_bytes(&w->place.tenant);
     arena_reset_to(&w->scratch, SCRATCH_KEEP_BYTES);
@@ -317,9 +317,9 @@ take_series(struct walk *w, struct bytes stored)
 
 /* The next series that the destination wants. ERR_MISSING: there is none in this stage. */
 static enum err
-next_series(struct walk *w, struct why *why)
+next_series(struct fill_walk *w, struct why *why)
 {
-    struct place *p = &w->place;
+    struct fill_at *p = &w->place;
     w->in_series = false;
     if (w->set == NULL) {
         const struct fill_options *o = &w->fill->options;
@@ -355,7 +355,7 @@ next_series(struct walk *w, struct why *why)
 
 /* The next sample is at batch_at. ERR_MISSING: there is none in this stage. */
 static enum err
-next_sample(struct walk *w, struct why *why)
+next_sample(struct fill_walk *w, struct why *why)
 {
     for (;;) {
         enum err e = w->in_series ? OK : next_series(w, why);
@@ -431,7 +431,7 @@ put_histogram(struct chunk *c, const struct histogram *h, int64_t t_ms, int64_t 
 
 /* The sample that the walk is at. */
 static enum err
-put_sample(struct walk *w, struct chunk *c, struct columns *columns)
+put_sample(struct fill_walk *w, struct chunk *c, struct columns *columns)
 {
     const struct sample_batch *b = &w->batch;
     uint32_t i = w->batch_at;
@@ -453,7 +453,7 @@ put_sample(struct walk *w, struct chunk *c, struct columns *columns)
 }
 
 static enum err
-chunk_of_samples(struct walk *w, struct chunk *c, uint32_t count_max, struct why *why)
+chunk_of_samples(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
     struct columns columns = {NULL, NULL, NULL, NULL};
     while (c->count < count_max) {
@@ -471,15 +471,15 @@ chunk_of_samples(struct walk *w, struct chunk *c, uint32_t count_max, struct why
 }
 
 /* What is not read series by series, on its way into a chunk. */
-struct listing {
-    struct walk *walk;
+struct fill_listing {
+    struct fill_walk *walk;
     struct chunk *chunk;
     uint32_t count_max;
 };
 
 /* Whether something stands before the place where the walk is. */
 static bool
-stands_before(const struct place *p, struct bytes labels, int64_t t_ms)
+stands_before(const struct fill_at *p, struct bytes labels, int64_t t_ms)
 {
     int order = labels_compare(labels, buf_bytes(&p->labels));
     return order < 0 || (order == 0 && t_ms < p->t_ms);
@@ -488,11 +488,11 @@ stands_before(const struct place *p, struct bytes labels, int64_t t_ms)
 static enum err
 list_exemplar(void *context, const struct exemplar *x)
 {
-    struct listing *l = context;
-    struct walk *w = l->walk;
+    struct fill_listing *l = context;
+    struct fill_walk *w = l->walk;
     struct chunk *c = l->chunk;
     if (stands_before(&w->place, x->series_labels, x->t_ms)) return OK;
-    struct place *p = &w->place;
+    struct fill_at *p = &w->place;
     /* Those of one series and time are not taken apart. */
     bool more = bytes_equal(x->series_labels, buf_bytes(&p->labels)) && x->t_ms == p->t_ms;
     if (c->count >= l->count_max && !more) return ERR_CANCELED;
@@ -514,9 +514,9 @@ list_exemplar(void *context, const struct exemplar *x)
 }
 
 static enum err
-chunk_of_exemplars(struct walk *w, struct chunk *c, uint32_t count_max, struct why *why)
+chunk_of_exemplars(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
-    struct listing l = {.walk = w, .chunk = c, .count_max = count_max};
+    struct fill_listing l = {.walk = w, .chunk = c, .count_max = count_max};
     const struct fill_options *o = &w->fill->options;
     struct query_request request = request_of(w);
     struct view *view = NULL;
@@ -537,10 +537,10 @@ chunk_of_exemplars(struct walk *w, struct chunk *c, uint32_t count_max, struct w
 static enum err
 list_family(void *context, const struct metadata *m)
 {
-    struct listing *l = context;
-    struct walk *w = l->walk;
+    struct fill_listing *l = context;
+    struct fill_walk *w = l->walk;
     struct chunk *c = l->chunk;
-    struct place *p = &w->place;
+    struct fill_at *p = &w->place;
     if (bytes_compare(m->family, buf_bytes(&p->labels)) < 0) return OK;
     if (c->count >= l->count_max) return ERR_CANCELED;
     buf_clear(&p->labels);
@@ -561,9 +561,9 @@ list_family(void *context, const struct metadata *m)
 }
 
 static enum err
-chunk_of_families(struct walk *w, struct chunk *c, uint32_t count_max, struct why *why)
+chunk_of_families(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
-    struct listing l = {.walk = w, .chunk = c, .count_max = count_max};
+    struct fill_listing l = {.walk = w, .chunk = c, .count_max = count_max};
     const struct fill_options *o = &w->fill->options;
     struct query_request request = request_of(w);
     struct view *view = NULL;
@@ -576,7 +576,7 @@ chunk_of_families(struct walk *w, struct chunk *c, uint32_t count_max, struct wh
 
 /* The next items, all of one stage of one tenant. ERR_MISSING: there are none. */
 static enum err
-walk_chunk(struct walk *w, struct chunk *c, uint32_t count_max, struct why *why)
+walk_chunk(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
     enum err e = w->place.begun ? OK : walk_begin(w);
     while (e == OK) {
@@ -770,7 +770,7 @@ fill_next(struct fill *f, const struct chunk **ret_chunk, struct why *why)
 static enum err
 read_again(struct fill *f, const struct given *g, struct why *why)
 {
-    struct walk walk;
+    struct fill_walk walk;
     walk_init(&walk, f);
     f->loaded_pos = 0;
     enum err e = place_get(&walk.place, bytes_of(g->place, g->place_size));

@@ -58,7 +58,7 @@ isolate_begin(struct isolate *is, uint32_t count)
 {
     assert(count > 0);
     assert(is->count == 0);
-    is->pieces[is->count++] = (struct piece){.to = count};
+    is->pieces[is->count++] = (struct call_piece){.to = count};
 }
 
 bool
@@ -67,18 +67,18 @@ isolate_is_done(const struct isolate *is)
     return is->count == 0;
 }
 
-struct piece *
+struct call_piece *
 isolate_next(const struct isolate *is)
 {
     for (uint32_t i = 0; i < is->count; i++) {
-        struct piece *p = &is->pieces[i];
+        struct call_piece *p = &is->pieces[i];
         bool early = i > 0 && is->pieces[i - 1].from >= p->after;
         if (p->taken == 0 && !p->waits && !early) return p;
     }
     return NULL;
 }
 
-struct piece *
+struct call_piece *
 isolate_taken(const struct isolate *is, uint8_t who)
 {
     for (uint32_t i = 0; i < is->count; i++) {
@@ -102,22 +102,22 @@ isolate_need_keys(struct isolate *is, uint32_t count)
 
 /* Whether the piece behind this one is refused follows from its being so, or not. */
 static void
-tell_next(struct isolate *is, const struct piece *piece, bool delivered)
+tell_next(struct isolate *is, const struct call_piece *piece, bool delivered)
 {
-    struct piece *next = &is->pieces[piece - is->pieces + 1];
+    struct call_piece *next = &is->pieces[piece - is->pieces + 1];
     if (next == &is->pieces[is->count] || !next->waits) return;
     next->waits = false;
     next->sure = delivered;
 }
 
 void
-isolate_answered(struct isolate *is, struct piece *piece)
+isolate_answered(struct isolate *is, struct call_piece *piece)
 {
     tell_next(is, piece, false);
 }
 
 void
-isolate_gone(struct isolate *is, struct piece *piece, bool delivered)
+isolate_gone(struct isolate *is, struct call_piece *piece, bool delivered)
 {
     uint32_t i = (uint32_t)(piece - is->pieces);
     tell_next(is, piece, delivered);
@@ -136,9 +136,9 @@ reserve(struct isolate *is, uint32_t more)
 
 /* Others in the place of piece `i`; there is room for them. */
 static void
-replace(struct isolate *is, uint32_t i, const struct piece *by, uint32_t count)
+replace(struct isolate *is, uint32_t i, const struct call_piece *by, uint32_t count)
 {
-    struct piece *at = &is->pieces[i];
+    struct call_piece *at = &is->pieces[i];
     tell_next(is, at, false);
     memmove(at + count, at + 1, (is->count - i - 1) * sizeof *at);
     memcpy(at, by, count * sizeof *at);
@@ -146,14 +146,14 @@ replace(struct isolate *is, uint32_t i, const struct piece *by, uint32_t count)
 }
 
 enum err
-isolate_cut(struct isolate *is, struct piece *piece, uint32_t at)
+isolate_cut(struct isolate *is, struct call_piece *piece, uint32_t at)
 {
     assert(at > piece->from);
     assert(at < piece->to);
     uint32_t i = (uint32_t)(piece - is->pieces);
     enum err e = reserve(is, 1);
     if (e) return e;
-    struct piece two[2] = {is->pieces[i], is->pieces[i]};
+    struct call_piece two[2] = {is->pieces[i], is->pieces[i]};
     two[0].to = two[1].from = at;
     two[1].after = two[0].from;
     two[1].taken = 0;
@@ -165,7 +165,7 @@ isolate_cut(struct isolate *is, struct piece *piece, uint32_t at)
 /* --- splitting -------------------------------------------------------------------------------- */
 
 /* An item of a piece that is split. */
-struct entry {
+struct isolate_entry {
     struct call_item item;
     struct isolate_key key;
     uint32_t was;   /* its place in the piece */
@@ -173,9 +173,9 @@ struct entry {
 };
 
 struct split {
-    struct entry *entries;
+    struct isolate_entry *entries;
     uint32_t count;
-    struct piece *made; /* places within the piece */
+    struct call_piece *made; /* places within the piece */
     uint32_t made_count;
 };
 
@@ -188,7 +188,7 @@ compare(uint64_t a, uint64_t b)
 static int
 compare_by_series(const void *first, const void *second)
 {
-    const struct entry *a = first, *b = second;
+    const struct isolate_entry *a = first, *b = second;
     int order = compare(a->class, b->class);
     if (order == 0) order = compare(a->key.metric, b->key.metric);
     if (order == 0) order = compare(a->key.series, b->key.series);
@@ -198,7 +198,8 @@ compare_by_series(const void *first, const void *second)
 static int
 compare_by_place(const void *first, const void *second)
 {
-    return compare(((const struct entry *)first)->was, ((const struct entry *)second)->was);
+    return compare(((const struct isolate_entry *)first)->was,
+                   ((const struct isolate_entry *)second)->was);
 }
 
 /* The first place from `at` on, before `end`, where another series begins; `end`: there is none. */
@@ -219,7 +220,7 @@ next_border(const struct split *s, uint32_t at, uint32_t end)
  */
 static void
 make_pieces(struct split *s, uint32_t from, uint32_t to, uint32_t wanted, bool in_order,
-            struct piece as)
+            struct call_piece as)
 {
     bool one_series = in_order || next_border(s, from + 1, to) == to;
     uint32_t begin = from, first = s->made_count;
@@ -247,7 +248,7 @@ static void
 keep_order_within(const struct split *s)
 {
     for (uint32_t i = 0; i < s->made_count; i++) {
-        const struct piece *p = &s->made[i];
+        const struct call_piece *p = &s->made[i];
         qsort(&s->entries[p->from], p->to - p->from, sizeof *s->entries, compare_by_place);
     }
 }
@@ -260,7 +261,7 @@ at_most(uint64_t wanted, uint32_t most)
 
 /* In how many pieces the rest comes of what an answer points at `blamed` of. */
 static uint32_t
-rest_pieces(const struct piece *piece, uint32_t blamed, const struct isolate_told *told)
+rest_pieces(const struct call_piece *piece, uint32_t blamed, const struct isolate_told *told)
 {
     if (told->unasked) return 1;
     if (told->refused == 0) return piece->depth > 0 ? REST_PIECES_UNTOLD : 1;
@@ -285,7 +286,7 @@ count_series(const struct split *s)
  * whole series are expected to be refused: if not, the answers to these pieces say so.
  */
 static uint32_t
-all_pieces(const struct split *s, const struct piece *piece, bool suspect,
+all_pieces(const struct split *s, const struct call_piece *piece, bool suspect,
            const struct isolate_told *told)
 {
     uint32_t count = piece->to - piece->from, few = told->refused;
@@ -299,7 +300,8 @@ all_pieces(const struct split *s, const struct piece *piece, bool suspect,
 }
 
 static void
-plan(struct split *s, const struct piece *piece, uint32_t blamed, const struct isolate_told *told)
+plan(struct split *s, const struct call_piece *piece, uint32_t blamed,
+     const struct isolate_told *told)
 {
     uint32_t n = s->count;
     bool apart = blamed > 0 && blamed < n;
@@ -308,10 +310,10 @@ plan(struct split *s, const struct piece *piece, uint32_t blamed, const struct i
     }
     bool in_order = told->in_order && !apart;
     qsort(s->entries, n, sizeof *s->entries, in_order ? compare_by_place : compare_by_series);
-    struct piece as = {.depth = piece->depth < UINT8_MAX ? piece->depth + 1 : UINT8_MAX,
-                       .suspect = piece->suspect,
-                       .by_time = piece->by_time};
-    struct piece blamed_as = as;
+    struct call_piece as = {.depth = piece->depth < UINT8_MAX ? piece->depth + 1 : UINT8_MAX,
+                            .suspect = piece->suspect,
+                            .by_time = piece->by_time};
+    struct call_piece blamed_as = as;
     blamed_as.suspect = true;
     blamed_as.by_time |= told->by_time;
     if (!apart) {
@@ -350,7 +352,7 @@ commit(struct isolate *is, uint32_t at, struct call_item *items, struct split *s
 }
 
 static enum err
-split_init(struct split *s, const struct isolate *is, const struct piece *piece,
+split_init(struct split *s, const struct isolate *is, const struct call_piece *piece,
            const struct call_item *items, uint32_t made_most)
 {
     uint32_t from = piece->from;
@@ -359,7 +361,7 @@ split_init(struct split *s, const struct isolate *is, const struct piece *piece,
     s->made = mem_alloc(is->memory, made_most * sizeof *s->made);
     if (s->entries == NULL || s->made == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < s->count; i++) {
-        s->entries[i] = (struct entry){.item = items[from + i], .was = i};
+        s->entries[i] = (struct isolate_entry){.item = items[from + i], .was = i};
         if (is->keys != NULL) s->entries[i].key = is->keys[from + i];
     }
     return OK;
@@ -373,7 +375,7 @@ split_fini(struct split *s, const struct isolate *is, uint32_t made_most)
 }
 
 enum err
-isolate_split(struct isolate *is, struct piece *piece, struct call_item *items,
+isolate_split(struct isolate *is, struct call_piece *piece, struct call_item *items,
               const struct isolate_told *told)
 {
     struct split s;

@@ -33,7 +33,7 @@ struct call_item {
 };
 
 /* Items [from, to) of a call. */
-struct piece {
+struct call_piece {
     uint32_t from, to;
     uint32_t after; /* not to be tried before nothing is left of [after, from) */
     uint8_t taken;  /* by whom; 0: nobody is trying it */
@@ -56,7 +56,7 @@ struct isolate_key {
 
 struct isolate {
     struct budget *memory;
-    struct piece *pieces; /* by `from` */
+    struct call_piece *pieces; /* by `from` */
     uint32_t count;
     uint32_t capacity;
     struct isolate_key *keys; /* of each item; NULL: nothing was refused */
@@ -76,16 +76,16 @@ bool isolate_is_done(const struct isolate *isolate);
  * A piece that may be tried now, and nobody is trying; NULL: none. If it is `sure` and has more
  * than one item it is to be split instead. A view until the next change.
  */
-struct piece *isolate_next(const struct isolate *isolate);
+struct call_piece *isolate_next(const struct isolate *isolate);
 /* The one that is taken by `who`; NULL: none. */
-struct piece *isolate_taken(const struct isolate *isolate, uint8_t who);
+struct call_piece *isolate_taken(const struct isolate *isolate, uint8_t who);
 
 /* Everything of a piece is settled. `delivered`: all of it, by the first answer. */
-void isolate_gone(struct isolate *isolate, struct piece *piece, bool delivered);
+void isolate_gone(struct isolate *isolate, struct call_piece *piece, bool delivered);
 /* Something of a piece was answered, and not all of it delivered: what waits for it may go on. */
-void isolate_answered(struct isolate *isolate, struct piece *piece);
+void isolate_answered(struct isolate *isolate, struct call_piece *piece);
 /* In two at an item, the second after the first: where it is about size. ERR_NOMEM. */
-MUST_CHECK enum err isolate_cut(struct isolate *isolate, struct piece *piece, uint32_t at);
+MUST_CHECK enum err isolate_cut(struct isolate *isolate, struct call_piece *piece, uint32_t at);
 /* Room for keys of so many items, none known. ERR_NOMEM. */
 MUST_CHECK enum err isolate_need_keys(struct isolate *isolate, uint32_t count);
 
@@ -101,7 +101,7 @@ struct isolate_told {
  * Some of a piece of two at least are refused: it comes in pieces, of which nobody has taken any.
  * Keys are those of `items`, and are reordered with them. ERR_NOMEM: it is as it was.
  */
-MUST_CHECK enum err isolate_split(struct isolate *isolate, struct piece *piece,
+MUST_CHECK enum err isolate_split(struct isolate *isolate, struct call_piece *piece,
                                   struct call_item *items, const struct isolate_told *told);
 /* Before anything is tried: items that are `suspect` are set apart, if not all are. ERR_NOMEM. */
 MUST_CHECK enum err isolate_set_apart(struct isolate *isolate, struct call_item *items);

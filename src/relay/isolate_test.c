@@ -71,7 +71,7 @@ end(void)
 
 /* Nothing of the same series that comes before is left elsewhere, and the piece keeps its order. */
 static void
-check_order(const struct piece *p)
+check_order(const struct call_piece *p)
 {
     static uint32_t in[ITEMS_MAX];
     memset(in, 0, sizeof in);
@@ -88,7 +88,7 @@ check_order(const struct piece *p)
 }
 
 static void
-settle(const struct piece *p)
+settle(const struct call_piece *p)
 {
     for (uint32_t i = p->from; i < p->to; i++) {
         assert_false(t.settled[t.items[i].index]);
@@ -107,7 +107,7 @@ is_suspected(uint64_t metric)
 
 /* What an answer lets be known of a piece, of which `bad` are refused. */
 static struct isolate_told
-learn(const struct piece *p, uint32_t bad)
+learn(const struct call_piece *p, uint32_t bad)
 {
     assert_int_equal(isolate_need_keys(&t.is, t.count), OK);
     bool counts = t.tells != NOTHING && t.tells != ONLY_A_METRIC;
@@ -134,7 +134,7 @@ learn(const struct piece *p, uint32_t bad)
 }
 
 static void
-answer(struct piece *p)
+answer(struct call_piece *p)
 {
     uint32_t bad = 0, size = p->to - p->from;
     for (uint32_t i = p->from; i < p->to; i++) {
@@ -158,7 +158,7 @@ run(void)
 {
     uint32_t under_way = 0;
     while (!isolate_is_done(&t.is)) {
-        struct piece *p = under_way < AT_ONCE ? isolate_next(&t.is) : NULL;
+        struct call_piece *p = under_way < AT_ONCE ? isolate_next(&t.is) : NULL;
         if (p != NULL && p->sure && p->to - p->from > 1) {
             struct isolate_told told = learn(p, 0);
             assert_int_equal(isolate_split(&t.is, p, t.items, &told), OK);
@@ -366,7 +366,7 @@ test_what_was_refused_lately_is_set_apart_from_the_beginning(void **state)
         t.items[i].suspect = t.bad[i] = i % 100 < 10;
     }
     assert_int_equal(isolate_set_apart(&t.is, t.items), OK);
-    struct piece *p = isolate_next(&t.is);
+    struct call_piece *p = isolate_next(&t.is);
     assert_int_equal(p->to - p->from, 900);
     assert_false(p->suspect);
     check_order(p);
@@ -402,7 +402,7 @@ test_without_memory_a_piece_stays_as_it_is(void **state)
     (void)state;
     for (uint64_t nth = 1; nth < 20; nth++) {
         begin(100, 100, 1);
-        struct piece *p = isolate_next(&t.is);
+        struct call_piece *p = isolate_next(&t.is);
         p->taken = 1;
         struct isolate_told told = {.refused = 30};
         mem_fail_nth(nth, true);

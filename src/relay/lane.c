@@ -285,7 +285,7 @@ split_runs(struct relay *r, struct lane *lane)
     struct call_item *split = mem_alloc(r->options.memory, samples * sizeof *split);
     if (split == NULL) return false;
     for (uint32_t i = 0; i < lane->pieces.count; i++) {
-        struct piece *p = &lane->pieces.pieces[i];
+        struct call_piece *p = &lane->pieces.pieces[i];
         p->from = (uint32_t)count_items(call, p->from);
         p->to = (uint32_t)count_items(call, p->to);
         p->after = (uint32_t)count_items(call, p->after);
@@ -345,7 +345,7 @@ build_one(struct relay *r, struct writer_call *body, struct call_item *at, struc
 
 /* Item `i` of the piece is settled, and no part of it any more. */
 static void
-take_out(struct lane *lane, struct piece *piece, uint32_t i)
+take_out(struct lane *lane, struct call_piece *piece, uint32_t i)
 {
     struct call_item *items = lane->sending.items;
     struct isolate_key *keys = lane->pieces.keys;
@@ -363,7 +363,7 @@ build(struct relay *r, struct attempt *a)
     struct lane *lane = a->lane;
     struct why why = {""};
     if (!split_runs(r, lane)) return false;
-    struct piece *piece = piece_of(a);
+    struct call_piece *piece = piece_of(a);
     struct call_item *items = lane->sending.items;
     r->class->call_clear(r->writer, body_of(a));
     for (uint32_t i = piece->from; i < piece->to; i++) {
@@ -423,7 +423,7 @@ send(struct relay *r, struct attempt *a)
         lane_back_off(r, lane, 0);
         return;
     }
-    const struct piece *piece = piece_of(a);
+    const struct call_piece *piece = piece_of(a);
     if (piece->from == piece->to) { /* all of them were taken out */
         lane_piece_gone(r, a, false);
         return;
@@ -462,7 +462,7 @@ may_probe(struct relay *r, struct attempt *a)
 {
     bool whole = r->obstacle.state == OBSTACLE_NONE || r->limits.one_lane;
     if (!obstacle_may_probe(&r->obstacle, relay_now_ns(r))) return false;
-    struct piece *piece = piece_of(a);
+    struct call_piece *piece = piece_of(a);
     if (piece->to - piece->from == 1 || whole) return true;
     a->built = false;
     return isolate_cut(&a->lane->pieces, piece, piece->from + 1) == OK;
@@ -483,7 +483,7 @@ static struct attempt *
 take_piece(struct relay *r, struct lane *lane)
 {
     struct attempt *a = find_attempt(r, lane, ATTEMPT_FREE);
-    struct piece *piece = NULL;
+    struct call_piece *piece = NULL;
     while (a != NULL && (piece = isolate_next(&lane->pieces)) != NULL) {
         bool one = piece->to - piece->from == 1;
         if (!one && lane_set_apart(r, lane, piece)) continue;

@@ -37,21 +37,6 @@ identity(const struct relay *r, uint64_t record, uint32_t index, uint64_t *ret_p
     *ret_index = 0;
 }
 
-/* What was a letter, is given once more, and has arrived now, or is too old by now, is none any
- * more. */
-static enum err
-revoke_letters(struct relay *r, const struct call_item *item)
-{
-    enum err e = OK;
-    for (uint32_t i = 0; i < item->count && e == OK; i++) {
-        uint64_t pos;
-        uint32_t index;
-        identity(r, item->record, item->index + i, &pos, &index);
-        e = dead_letters_revoke(r->letters, pos, index, NULL);
-    }
-    return e;
-}
-
 enum err
 relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
 {
@@ -59,9 +44,17 @@ relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
         return replay_settle(r, item, fate == FATE_DELIVERED, "damaged", "");
     }
     if (r->settings->dry_run) fate = FATE_NOT_TAKEN;
+    /* What was a letter, is given once more, and has arrived now, or is too old by now, is none any
+     * more. */
     bool may_be_letter =
         fate == FATE_DELIVERED || fate == FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION;
-    enum err e = may_be_letter ? revoke_letters(r, item) : OK;
+    enum err e = OK;
+    for (uint32_t i = 0; i < item->count && may_be_letter && e == OK; i++) {
+        uint64_t pos;
+        uint32_t index;
+        identity(r, item->record, item->index + i, &pos, &index);
+        e = dead_letters_revoke(r->letters, pos, index, NULL);
+    }
     if (e == OK) e = window_settle(r->window, item->record, item->index, item->count, fate);
     if (e == OK) save_want(r, SAVE_SOON);
     return e;
@@ -99,7 +92,7 @@ relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
 /* --- pauses ----------------------------------------------------------------------------------- */
 
 uint32_t
-lane_piece_samples(const struct lane *lane, const struct piece *piece)
+lane_piece_samples(const struct lane *lane, const struct call_piece *piece)
 {
     uint64_t sum = 0;
     for (uint32_t i = piece->from; i < piece->to; i++) {
@@ -216,7 +209,7 @@ take_blame(struct relay *r, struct isolate_key *keys, uint32_t count)
 
 /* Keys of all items of a piece. On an error nothing may be made of them. */
 static enum err
-learn_keys(struct relay *r, struct lane *lane, const struct piece *piece,
+learn_keys(struct relay *r, struct lane *lane, const struct call_piece *piece,
            const struct writer_step *step)
 {
     uint32_t count = piece->to - piece->from;
@@ -239,7 +232,7 @@ learn_keys(struct relay *r, struct lane *lane, const struct piece *piece,
 /* Whether the answer names the metrics of all of a piece, of which it refuses some: then it is not
  * for their series, as where a field has another type in an older shard. */
 static bool
-names_all(const struct isolate_key *keys, const struct piece *piece)
+names_all(const struct isolate_key *keys, const struct call_piece *piece)
 {
     for (uint32_t i = piece->from; i < piece->to; i++) {
         if (keys[i].blame != BLAMES_METRIC) return false;
@@ -248,7 +241,8 @@ names_all(const struct isolate_key *keys, const struct piece *piece)
 }
 
 bool
-lane_split(struct relay *r, struct lane *lane, struct piece *piece, const struct writer_step *step)
+lane_split(struct relay *r, struct lane *lane, struct call_piece *piece,
+           const struct writer_step *step)
 {
     struct isolate_told told = {.refused = 0};
     enum err e = OK;
@@ -266,7 +260,7 @@ lane_split(struct relay *r, struct lane *lane, struct piece *piece, const struct
 }
 
 bool
-lane_set_apart(struct relay *r, struct lane *lane, struct piece *piece)
+lane_set_apart(struct relay *r, struct lane *lane, struct call_piece *piece)
 {
     struct isolate_key *keys = lane->pieces.keys;
     const struct isolate_told nothing = {.unasked = true};
@@ -283,7 +277,7 @@ lane_set_apart(struct relay *r, struct lane *lane, struct piece *piece)
 /* Series that were found among others are looked at first next time; those refused for their times
  * are not, as it is the time that will pass. */
 static void
-remember_refused(struct relay *r, const struct lane *lane, const struct piece *piece)
+remember_refused(struct relay *r, const struct lane *lane, const struct call_piece *piece)
 {
     const struct isolate_key *keys = lane->pieces.keys;
     if (keys == NULL || piece->depth == 0 || piece->by_time) return;
@@ -295,7 +289,7 @@ remember_refused(struct relay *r, const struct lane *lane, const struct piece *p
 
 /* All of what was suspected is taken. */
 static void
-forget_suspects(struct relay *r, const struct lane *lane, const struct piece *piece)
+forget_suspects(struct relay *r, const struct lane *lane, const struct call_piece *piece)
 {
     for (uint32_t i = piece->from; i < piece->to; i++) {
         const struct call_item *at = &lane->sending.items[i];
@@ -346,7 +340,7 @@ bury_run(struct relay *r, struct call_item *run, const char *reason, const char 
 static void
 bury(struct relay *r, struct attempt *a, const char *reason, const char *answer)
 {
-    struct piece *piece = piece_of(a);
+    struct call_piece *piece = piece_of(a);
     remember_refused(r, a->lane, piece);
     for (; piece->from < piece->to; piece->from++) {
         if (bury_run(r, &a->lane->sending.items[piece->from], reason, answer) == OK) continue;
@@ -387,7 +381,7 @@ take_refused(struct relay *r, struct attempt *a, const char *reason, const char 
 static void
 take_dead_call(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
-    struct piece *piece = piece_of(a);
+    struct call_piece *piece = piece_of(a);
     uint32_t samples = lane_piece_samples(a->lane, piece);
     end_failures(a->lane);
     piece->dead = true;
@@ -408,7 +402,7 @@ static void
 take_delivered(struct relay *r, struct attempt *a)
 {
     struct lane *lane = a->lane;
-    struct piece *piece = piece_of(a);
+    struct call_piece *piece = piece_of(a);
     end_failures(lane);
     obstacle_judged(&r->obstacle, lane_piece_samples(lane, piece), 0, NULL, NULL);
     obstacle_taken(&r->obstacle);
@@ -428,7 +422,7 @@ static void
 take_some_dead(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
     struct lane *lane = a->lane;
-    struct piece *piece = piece_of(a);
+    struct call_piece *piece = piece_of(a);
     if (lane_piece_samples(lane, piece) == 1) {
         take_refused(r, a, step->reason, step->answer);
         return;
@@ -448,7 +442,7 @@ take_too_large(struct relay *r, struct attempt *a, const struct writer_call *bod
                const struct writer_step *step)
 {
     struct lane *lane = a->lane;
-    struct piece *piece = piece_of(a);
+    struct call_piece *piece = piece_of(a);
     uint64_t bytes = r->class->bytes(r->writer, body);
     if (piece->to - piece->from == 1) {
         take_refused(r, a, step->reason, step->answer);
@@ -483,15 +477,6 @@ again_later(struct relay *r, struct attempt *a, int64_t wait_ms, const char *ans
     }
 }
 
-/* The verdict on one item of a call: OK if it is settled by it. */
-static enum err
-take_entry(struct relay *r, const struct call_item *at, const struct writer_entry *entry, bool keep)
-{
-    if (entry->verdict == VERDICT_DELIVERED) return relay_settle(r, at, FATE_DELIVERED);
-    bool buried = entry->verdict == VERDICT_DEAD && !keep;
-    return buried ? bury_one(r, at, entry->reason, entry->answer) : ERR_AGAIN;
-}
-
 /* Each entry has its own verdict. Items of entries to be repeated stay, in their order. Gives the
  * share of them that were throttled. */
 static double
@@ -499,7 +484,7 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
            const struct writer_step *step)
 {
     struct lane *lane = a->lane;
-    struct piece *piece = piece_of(a);
+    struct call_piece *piece = piece_of(a);
     struct call_item *items = lane->sending.items;
     struct writer_entry entry, later = {.verdict = VERDICT_DELIVERED};
     uint32_t judged = 0, refused = 0, throttled = 0, count = piece->to - piece->from;
@@ -514,7 +499,12 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
         refused += dead;
         if (dead) refusal = entry;
         if (!judges && !dead) later = entry;
-        if (take_entry(r, &items[i], &entry, keep) == OK) continue;
+        enum err settled = ERR_AGAIN;
+        if (entry.verdict == VERDICT_DELIVERED)
+            settled = relay_settle(r, &items[i], FATE_DELIVERED);
+        else if (dead && !keep)
+            settled = bury_one(r, &items[i], entry.reason, entry.answer);
+        if (settled == OK) continue;
         items[--kept] = items[i];
         if (lane->pieces.keys != NULL) lane->pieces.keys[kept] = lane->pieces.keys[i];
     }

@@ -64,15 +64,6 @@ count_account(struct relay *r, const struct letters_account *a)
     if (changed) save_want(r, SAVE_SOON);
 }
 
-static void
-letters_opened(struct relay *r)
-{
-    if (r->settings->dry_run) return;
-    const struct letters_account *account = dead_letters_account(r->letters);
-    log_account(r, dead_letters_found(r->letters), account);
-    count_account(r, account);
-}
-
 /* What is not behind the saved cursor comes by again after a restart, whatever became of it: only
  * the window counts it. */
 static enum err
@@ -90,28 +81,19 @@ letter_moves(void *context, const struct dead_letter *letter, enum letter_move m
     return window_change(r->window, letter->pos, letter->index, from, to[move], ret_counted);
 }
 
-/* What is known of letters when they are opened. A dry run has no state of its own. */
-static bool
-known_of_letters(struct relay *r, struct relay_state *ret_state)
-{
-    if (r->settings->dry_run) {
-        return relay_state_read(r->options.env, r->dir, &r->saving.scratch, ret_state, NULL) == OK;
-    }
-    *ret_state = r->state;
-    if (ret_state->cursor.pos == 0) { /* the oldest of the log */
-        struct wal_stats stats;
-        wal_stats(r->options.wal, &stats);
-        ret_state->cursor.pos = stats.begin_pos;
-    }
-    return true;
-}
-
 /* Letters of what comes by again are none any more: it may be one again, or arrive. */
 enum err
 relay_open_letters(struct relay *r, struct why *why)
 {
-    struct relay_state known;
-    bool is_known = known_of_letters(r, &known);
+    struct relay_state known = r->state;
+    bool dry = r->settings->dry_run, is_known = true;
+    if (dry) { /* it has no state of its own */
+        is_known = relay_state_read(r->options.env, r->dir, &r->saving.scratch, &known, NULL) == OK;
+    } else if (known.cursor.pos == 0) { /* the oldest of the log */
+        struct wal_stats stats;
+        wal_stats(r->options.wal, &stats);
+        known.cursor.pos = stats.begin_pos;
+    }
     struct dead_letters_options options = {
         .env = r->options.env,
         .dir = r->dir,
@@ -123,9 +105,13 @@ relay_open_letters(struct relay *r, struct why *why)
         .context = r,
     };
     enum err e = dead_letters_open(&options, &r->letters, why);
-    if (e == OK && !r->settings->dry_run) e = dead_letters_revoke_known(r->letters, why);
+    if (e == OK && !dry) e = dead_letters_revoke_known(r->letters, why);
     if (e) return e;
-    letters_opened(r);
+    if (!dry) {
+        const struct letters_account *account = dead_letters_account(r->letters);
+        log_account(r, dead_letters_found(r->letters), account);
+        count_account(r, account);
+    }
     struct dead_letters_counts counts;
     dead_letters_counts(r->letters, &counts);
     memcpy(r->account.replaying, counts.replaying, sizeof r->account.replaying);

@@ -11,7 +11,7 @@
 
 #include "base/search.h"
 
-struct run {
+struct series_run {
     uint64_t first_ref;
     uint32_t count;
     uint32_t record;
@@ -27,9 +27,9 @@ struct record {
 struct log_series {
     struct budget *memory;
     uint64_t segment;
-    struct run *runs;
+    struct series_run *runs;
     size_t run_count, run_capacity;
-    struct run *added; /* the record's at hand */
+    struct series_run *added; /* the record's at hand */
     size_t added_count, added_capacity;
     struct record *records;
     size_t record_count, record_capacity;
@@ -126,7 +126,7 @@ log_series_add(struct log_series *s, uint64_t ref, bool taken)
     bool known;
     run_place(s, ref, &known);
     if (known) return OK; /* named twice, after a commit that failed: the same labels */
-    struct run *last = s->added_count == 0 ? NULL : &s->added[s->added_count - 1];
+    struct series_run *last = s->added_count == 0 ? NULL : &s->added[s->added_count - 1];
     if (last != NULL && ref == last->first_ref + last->count &&
         index == last->index + last->count) {
         last->count++;
@@ -135,14 +135,14 @@ log_series_add(struct log_series *s, uint64_t ref, bool taken)
     e = grow(s->memory, (void **)&s->added, &s->added_capacity, s->added_count + 1,
              sizeof *s->added);
     if (e) return e;
-    s->added[s->added_count++] = (struct run){ref, 1, (uint32_t)s->record_count, index};
+    s->added[s->added_count++] = (struct series_run){ref, 1, (uint32_t)s->record_count, index};
     return OK;
 }
 
 static int
 compare_runs(const void *a, const void *b)
 {
-    const struct run *x = a, *y = b;
+    const struct series_run *x = a, *y = b;
     if (x->first_ref != y->first_ref) return x->first_ref < y->first_ref ? -1 : 1;
     return (x->index > y->index) - (x->index < y->index);
 }
@@ -154,7 +154,7 @@ drop_repeated(struct log_series *s)
     size_t kept = 0;
     uint64_t behind = 0;
     for (size_t i = 0; i < s->added_count; i++) {
-        struct run run = s->added[i];
+        struct series_run run = s->added[i];
         uint64_t end = run.first_ref + run.count;
         if (kept > 0 && run.first_ref < behind) {
             uint64_t over = behind < end ? behind - run.first_ref : run.count;
@@ -203,7 +203,7 @@ log_series_find(struct log_series *s, uint64_t ref, struct log_series_place *ret
     if (!found) at = run_place(s, ref, &found);
     if (!found) return false;
     s->hint = at;
-    const struct run *run = &s->runs[at];
+    const struct series_run *run = &s->runs[at];
     const struct record *record = &s->records[run->record];
     uint32_t index = run->index + (uint32_t)(ref - run->first_ref);
     uint64_t bit = record->first_bit + index;

@@ -15,7 +15,7 @@
 
 enum { EXAMPLE_BYTES_MAX = 16 << 20 };
 
-struct lane {
+struct plan_lane {
     struct writer_call *call;
     uint64_t count; /* items */
     int64_t first_ms;
@@ -31,7 +31,7 @@ struct planner {
     struct selection *selection;
     struct plan_gather *gather;
     struct call_bounds bounds;
-    struct lane lanes[LANES_MAX];
+    struct plan_lane lanes[LANES_MAX];
     uint32_t lane_count;
     int64_t now_ms; /* of the last item that has a time */
     struct plan *plan;
@@ -136,7 +136,7 @@ plan_mapped_word(uint32_t kind)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static void
-lane_clear(struct planner *p, struct lane *lane)
+lane_clear(struct planner *p, struct plan_lane *lane)
 {
     p->class->call_clear(p->writer, lane->call);
     series_seen_clear(&lane->seen);
@@ -145,7 +145,7 @@ lane_clear(struct planner *p, struct lane *lane)
 
 /* The call as it would be sent. */
 static enum err
-lane_send(struct planner *p, struct lane *lane, struct why *why)
+lane_send(struct planner *p, struct plan_lane *lane, struct why *why)
 {
     if (lane->count == 0) return OK;
     uint64_t bytes = p->class->bytes(p->writer, lane->call);
@@ -160,7 +160,7 @@ lane_send(struct planner *p, struct lane *lane, struct why *why)
 
 /* Whether its call is as old as calls get, at this time. */
 static bool
-is_old(const struct planner *p, const struct lane *lane, int64_t t_ms)
+is_old(const struct planner *p, const struct plan_lane *lane, int64_t t_ms)
 {
     int64_t age_ms;
     if (lane->count == 0) return false;
@@ -189,7 +189,7 @@ send_all(struct planner *p, struct why *why)
 
 /* As the relay fills its calls (lane.c). */
 static enum writer_add
-lane_add(struct planner *p, struct lane *lane, const struct item *item, struct why *why)
+lane_add(struct planner *p, struct plan_lane *lane, const struct item *item, struct why *why)
 {
     uint32_t entry;
     bool one = p->limits.one_of_a_series;
@@ -206,7 +206,7 @@ lane_add(struct planner *p, struct lane *lane, const struct item *item, struct w
 static enum err
 hand_on(struct planner *p, const struct item *item, struct why *why)
 {
-    struct lane *lane = &p->lanes[item->series_hash % p->lane_count];
+    struct plan_lane *lane = &p->lanes[item->series_hash % p->lane_count];
     struct why unfit = {""};
     enum writer_add added = lane_add(p, lane, item, &unfit);
     while (added == WRITER_FULL || (added == WRITER_NO_MEMORY && lane->count > 0)) {
@@ -259,7 +259,7 @@ open_writer(struct planner *p, struct why *why)
     p->limits = p->class->limits(p->writer);
     p->bounds = call_bounds_of(&p->limits, &p->settings);
     while (p->lane_count < p->bounds.lanes) {
-        struct lane *lane = &p->lanes[p->lane_count];
+        struct plan_lane *lane = &p->lanes[p->lane_count];
         e = p->class->call_new(p->writer, &lane->call);
         if (e) return why_set(why, e, "no memory for calls");
         p->lane_count++;
@@ -272,7 +272,7 @@ static void
 close_writer(struct planner *p)
 {
     for (uint32_t i = 0; i < p->lane_count; i++) {
-        struct lane *lane = &p->lanes[i];
+        struct plan_lane *lane = &p->lanes[i];
         p->class->call_free(p->writer, lane->call);
         series_seen_fini(&lane->seen, p->options.memory);
     }

@@ -433,7 +433,7 @@ MUST_CHECK enum err relay_load_item(struct relay *r, uint64_t record, uint32_t i
 /* --- lane.c ----------------------------------------------------------------------------------- */
 
 /* The piece of an attempt that is not free. */
-static inline struct piece *
+static inline struct call_piece *
 piece_of(const struct attempt *a)
 {
     return isolate_taken(&a->lane->pieces, a->number);
@@ -474,16 +474,16 @@ enum bury_why { BURY_REFUSED, BURY_UNREPRESENTABLE };
 MUST_CHECK enum err relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
                                enum bury_why why_buried, const char *reason, const char *answer);
 /* Samples of a piece. */
-uint32_t lane_piece_samples(const struct lane *lane, const struct piece *piece);
+uint32_t lane_piece_samples(const struct lane *lane, const struct call_piece *piece);
 /* Later: twice as long each time, or as long as the destination asks. */
 void lane_back_off(struct relay *r, struct lane *lane, int64_t asked_ms);
 /* Some of a piece are refused, as `step` says; NULL: as follows from what else was. It comes in
  * pieces. False: no memory. */
-bool lane_split(struct relay *r, struct lane *lane, struct piece *piece,
+bool lane_split(struct relay *r, struct lane *lane, struct call_piece *piece,
                 const struct writer_step *step);
 /* What others have found meanwhile to be refused is set apart from a piece of a refused call.
  * False: there is nothing of that, or no memory. */
-bool lane_set_apart(struct relay *r, struct lane *lane, struct piece *piece);
+bool lane_set_apart(struct relay *r, struct lane *lane, struct call_piece *piece);
 /* Whether its series or its metric was refused lately. */
 bool lane_suspects(const struct relay *r, const struct item *item);
 /* Its piece is dead, and no letter yet. */

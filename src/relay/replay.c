@@ -114,25 +114,20 @@ replay_saved(struct relay *r)
     r->replays.arrived_count = kept;
 }
 
-static enum err
-letter_again(struct relay *r, const struct replay_id *id, const char *reason, const char *answer)
-{
-    enum err e = dead_letters_settle(r->letters, id->pos, id->index, false, bytes_of_text(reason),
-                                     bytes_of_text(answer), env_realtime_ms(r->options.env), NULL);
-    if (e) return e == ERR_MISSING ? OK : e; /* it went meanwhile, and was counted */
-    letters_replayed(r, id, FATE_DEAD_LETTERED);
-    save_want(r, SAVE_SOON);
-    return OK;
-}
-
 enum err
 replay_settle(struct relay *r, const struct call_item *at, bool delivered, const char *reason,
               const char *answer)
 {
     if (delivered) return note_arrived(r, at);
     for (uint32_t i = at->index; i < at->index + at->count; i++) {
-        enum err e = letter_again(r, &r->replays.ids[i], reason, answer);
+        const struct replay_id *id = &r->replays.ids[i];
+        enum err e =
+            dead_letters_settle(r->letters, id->pos, id->index, false, bytes_of_text(reason),
+                                bytes_of_text(answer), env_realtime_ms(r->options.env), NULL);
+        if (e == ERR_MISSING) continue; /* it went meanwhile, and was counted */
         if (e) return e;
+        letters_replayed(r, id, FATE_DEAD_LETTERED);
+        save_want(r, SAVE_SOON);
     }
     return OK;
 }

@@ -25,7 +25,7 @@ enum {
     SEGMENTS_MAX = 64, /* with something under way */
 };
 
-struct page {
+struct label_page {
     uint64_t segment;
     uint32_t record;
     uint32_t count;
@@ -41,7 +41,7 @@ struct source {
     struct wal_reader *reader;
     struct log_series *segments[SEGMENTS_MAX]; /* from the one passed last */
     uint32_t segment_count;
-    struct page pages[PAGES_MAX];
+    struct label_page pages[PAGES_MAX];
     uint32_t page_count;
     uint64_t clock;         /* counts uses of pages */
     struct log_count count; /* of what was read, and of what could not be */
@@ -137,15 +137,15 @@ fill_chunk(struct chunk *c, const struct wal_record *record, struct why *why)
 /* --- pages ------------------------------------------------------------------------------------ */
 
 static size_t
-page_bytes(const struct page *p)
+page_bytes(const struct label_page *p)
 {
     return p->labels.capacity + p->ends.capacity + p->hashes.capacity + p->tenant.capacity;
 }
 
 static void
-page_init(struct page *p, struct budget *memory)
+page_init(struct label_page *p, struct budget *memory)
 {
-    *p = (struct page){0};
+    *p = (struct label_page){0};
     buf_init(&p->tenant, memory, PAGE_BYTES_MAX);
     buf_init(&p->labels, memory, PAGE_BYTES_MAX);
     buf_init(&p->ends, memory, PAGE_BYTES_MAX);
@@ -153,7 +153,7 @@ page_init(struct page *p, struct budget *memory)
 }
 
 static void
-page_fini(struct page *p)
+page_fini(struct label_page *p)
 {
     buf_fini(&p->tenant);
     buf_fini(&p->labels);
@@ -162,7 +162,7 @@ page_fini(struct page *p)
 }
 
 static struct bytes
-page_labels(const struct page *p, uint32_t index)
+page_labels(const struct label_page *p, uint32_t index)
 {
     const uint32_t *ends = (const uint32_t *)(const void *)p->ends.at;
     uint32_t from = index == 0 ? 0 : ends[index - 1];
@@ -170,7 +170,7 @@ page_labels(const struct page *p, uint32_t index)
 }
 
 static uint64_t
-page_hash(const struct page *p, uint32_t index)
+page_hash(const struct label_page *p, uint32_t index)
 {
     return load_le64(p->hashes.at + 8 * (size_t)index);
 }
@@ -183,7 +183,7 @@ page_drop(struct source *s, uint32_t at)
 }
 
 /* A page to be filled: a new one, or that which was not used for longest. */
-static struct page *
+static struct label_page *
 page_claim(struct source *s)
 {
     size_t bytes = 0;
@@ -194,7 +194,7 @@ page_claim(struct source *s)
     }
     bool full = s->page_count == PAGES_MAX ||
                 (s->page_count >= PAGES_KEPT && bytes >= s->options.cache_bytes);
-    struct page *p = &s->pages[full ? oldest : s->page_count++];
+    struct label_page *p = &s->pages[full ? oldest : s->page_count++];
     if (!full) page_init(p, s->options.memory);
     buf_clear(&p->tenant);
     buf_clear(&p->labels);
@@ -209,7 +209,7 @@ page_claim(struct source *s)
 /* A record of series on its way into a page, and the first time into the map too. */
 struct page_fill {
     struct source *source;
-    struct page *page;
+    struct label_page *page;
     struct log_series *map; /* NULL: it is there already */
 };
 
@@ -217,7 +217,7 @@ static enum err
 fill_series(void *context, struct bytes tenant, uint64_t ref, struct bytes labels)
 {
     struct page_fill *f = context;
-    struct page *p = f->page;
+    struct label_page *p = f->page;
     if (p->count == 0) buf_put_bytes(&p->tenant, tenant);
     struct arena *scratch = &f->source->scratch;
     struct bytes given;
@@ -233,7 +233,7 @@ fill_series(void *context, struct bytes tenant, uint64_t ref, struct bytes label
 
 static enum err
 page_fill(struct source *s, struct log_series *map, const struct wal_record *record,
-          struct page **ret_page)
+          struct label_page **ret_page)
 {
     struct page_fill f = {s, page_claim(s), map};
     struct arena series;
@@ -251,10 +251,10 @@ page_fill(struct source *s, struct log_series *map, const struct wal_record *rec
 /* The page that holds a series. */
 static enum err
 page_find(struct source *s, uint64_t segment, const struct log_series_place *place,
-          struct page **ret_page, struct why *why)
+          struct label_page **ret_page, struct why *why)
 {
     for (uint32_t i = s->page_count; i-- > 0;) {
-        struct page *p = &s->pages[i];
+        struct label_page *p = &s->pages[i];
         if (p->segment != segment || p->record != place->record) continue;
         p->used = ++s->clock;
         *ret_page = p;
@@ -263,7 +263,7 @@ page_find(struct source *s, uint64_t segment, const struct log_series_place *pla
     struct wal_record record;
     enum err e = wal_reader_again(s->reader, place->record_pos, &record, why);
     if (e == OK && record.type != WAL_SERIES) e = ERR_CORRUPT;
-    struct page *p = NULL;
+    struct label_page *p = NULL;
     if (e == OK) e = page_fill(s, NULL, &record, &p);
     if (e == OK && p->count <= place->index) e = ERR_CORRUPT;
     if (e) return e;
@@ -284,24 +284,18 @@ segment_series(struct source *s, uint64_t segment)
     return NULL;
 }
 
-/* ERR_AGAIN: too many are under way; what is passed makes room. */
-static enum err
-segment_begin(struct source *s, uint64_t segment, struct log_series **ret_map)
-{
-    *ret_map = segment_series(s, segment);
-    if (*ret_map != NULL) return OK;
-    if (s->segment_count == SEGMENTS_MAX) return ERR_AGAIN;
-    enum err e = log_series_new(s->options.memory, segment, ret_map);
-    if (e == OK) s->segments[s->segment_count++] = *ret_map;
-    return e;
-}
-
+/* ERR_AGAIN: too many segments are under way; what is passed makes room. */
 static enum err
 read_series(struct source *s, const struct wal_record *record)
 {
-    struct log_series *map;
-    struct page *page;
-    enum err e = segment_begin(s, record->segment, &map);
+    struct log_series *map = segment_series(s, record->segment);
+    struct label_page *page;
+    enum err e = OK;
+    if (map == NULL) {
+        if (s->segment_count == SEGMENTS_MAX) return ERR_AGAIN;
+        e = log_series_new(s->options.memory, record->segment, &map);
+        if (e == OK) s->segments[s->segment_count++] = map;
+    }
     if (e == OK) e = log_series_begin(map, record->pos);
     if (e == OK) e = page_fill(s, map, record, &page);
     if (e == OK) e = log_series_end(map);
@@ -485,7 +479,7 @@ source_item(struct source *s, const struct chunk *c, uint32_t i, struct item *re
     chunk_item(c, i, ret_item);
     if (c->kind == ITEM_METADATA) return OK;
     struct log_series_place place;
-    struct page *page;
+    struct label_page *page;
     if (!find_series(s, c, i, &place)) {
         return why_set(why, ERR_CORRUPT,
                        "the labels of a series at position %" PRIu64 " of the log are lost",

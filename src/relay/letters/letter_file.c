@@ -329,18 +329,18 @@ window_get(struct letter_scan *s, uint64_t offset, size_t size, const uint8_t **
     return OK;
 }
 
-struct frame {
+struct letter_frame {
     bool whole;
     uint32_t batch_offset;
     struct bytes payload;
 };
 
 static enum err
-frame_at(struct letter_scan *s, uint64_t offset, bool searching, struct frame *ret_frame,
+frame_at(struct letter_scan *s, uint64_t offset, bool searching, struct letter_frame *ret_frame,
          struct why *why)
 {
     const uint8_t *at;
-    *ret_frame = (struct frame){.whole = false};
+    *ret_frame = (struct letter_frame){.whole = false};
     enum err e = window_get(s, offset, LETTER_ENTRY_HEADER_BYTES, &at, why);
     if (e || at == NULL) return e;
     uint32_t size = load_le32(at), batch_offset = load_le32(at + 4), crc = load_le32(at + 8);
@@ -352,7 +352,7 @@ frame_at(struct letter_scan *s, uint64_t offset, bool searching, struct frame *r
     if (e || at == NULL) return e;
     struct bytes payload = bytes_of(at + LETTER_ENTRY_HEADER_BYTES, size);
     if (crc32c(crc32c(0, bytes_of(at, 8)), payload) != crc) return OK;
-    *ret_frame = (struct frame){true, batch_offset, payload};
+    *ret_frame = (struct letter_frame){true, batch_offset, payload};
     return OK;
 }
 
@@ -396,7 +396,7 @@ static enum err
 find_whole(struct letter_scan *s, uint64_t from, uint64_t end, uint64_t *ret_at, struct why *why)
 {
     for (uint64_t at = from; at < end; at++) {
-        struct frame frame;
+        struct letter_frame frame;
         enum err e = frame_at(s, at, true, &frame, why);
         if (e) return e;
         if (!frame.whole) continue;
@@ -442,7 +442,7 @@ enum err
 letter_scan_next(struct letter_scan *s, const struct letter_entry **ret_entry, struct why *why)
 {
     while (s->offset < s->end) {
-        struct frame frame;
+        struct letter_frame frame;
         enum err e = frame_at(s, s->offset, false, &frame, why);
         if (e == OK && !frame.whole) e = search(s, why);
         if (e) return e;
@@ -554,7 +554,7 @@ letter_scan_mend(struct letter_scan *s, uint64_t from, uint64_t end, struct buf 
     }
     while (at < end && buf_error(to) == OK) {
         const uint8_t *bytes;
-        struct frame frame;
+        struct letter_frame frame;
         enum err e = frame_at(s, at, false, &frame, why);
         if (e) return e;
         if (frame.whole) {
