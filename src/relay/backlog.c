@@ -1,4 +1,10 @@
-/* backlog.c - see backlog.h. */
+/*
+ * backlog.c - see backlog.h.
+ *
+ * A directory has a state, and files of dead letters; the log has what the state has not settled.
+ * All of it is read as it is found: the state whole, letters as far as the bytes go that may be
+ * read, the log by the totals of its segments. A directory that goes meanwhile is left out.
+ */
 #include "relay/backlog.h"
 
 #include <inttypes.h>
@@ -79,16 +85,6 @@ count_queued(struct backlog_listing *l, const struct relay_state *s, struct rela
     return OK;
 }
 
-static bool
-has_taken(const struct relay_state *s)
-{
-    uint64_t taken = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        taken += s->taken[kind];
-    }
-    return taken > 0;
-}
-
 static enum err
 look_at_queued(struct backlog_listing *l, const struct relay_state *s, struct relay_backlog *b)
 {
@@ -99,7 +95,7 @@ look_at_queued(struct backlog_listing *l, const struct relay_state *s, struct re
     }
     bool in_log = !s->fill.active && s->cursor.pos != 0;
     b->gone = in_log && s->cursor.pos < examined_log_begin(l->log);
-    if (examined_log_end(l->log) == 0 && has_taken(s)) {
+    if (examined_log_end(l->log) == 0 && kinds_sum(s->taken) > 0) {
         return why_set(&b->unreadable, OK, "%s holds no log", l->options->log_dir);
     }
     enum err e = count_queued(l, s, b, &why);

@@ -1,4 +1,10 @@
-/* examine_log.c - see examine_log.h. */
+/*
+ * examine_log.c - see examine_log.h.
+ *
+ * Segments are listed once, with where each begins and ends: so whether a position is in the log is
+ * a question to the list. What a destination would take is counted by reading the log behind its
+ * cursor with a source of its own, in batches, as the scout of a relay does (account.c).
+ */
 #include "relay/examine_log.h"
 
 #include <stdio.h>

@@ -1,4 +1,11 @@
-/* plan_gather.c - see plan_gather.h. */
+/*
+ * plan_gather.c - see plan_gather.h.
+ *
+ * Of a stretch of time all items are kept in one array with what they are views of, sorted, and
+ * handed on. A stretch that has more than fits is cut short and gathered again from its begin, in
+ * pieces; one that has few makes the next one longer. So memory is bounded but for what one
+ * millisecond holds, and a sparse store is not read a thousand times.
+ */
 #include "relay/plan_gather.h"
 
 #include <stdio.h>

@@ -1,4 +1,12 @@
-/* state.c - see state.h. Format: docs/format/relay.md. */
+/*
+ * state.c - see state.h. Format: docs/format/relay.md.
+ *
+ * A state is one file with a checksum, written beside the one that is there and renamed over it, so
+ * that there is always one that is whole; the one before it is kept as a second name. Fields are
+ * only ever added, at the end: an older version's state ends earlier, and what is not in it has a
+ * value that says so. The directory of a new destination appears with its first state in it: one
+ * without a state is damage.
+ */
 #include "relay/state.h"
 
 #include <stdio.h>

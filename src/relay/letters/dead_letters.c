@@ -244,7 +244,7 @@ dead_letters_use_reader(struct dead_letters *dl, struct letter_volume *v, uint64
 {
     if (v->leaving) return ERR_MISSING;
     if (dl->reader_file != v->number) {
-        char path[LETTER_PATH_BYTES];
+        char path[LETTER_FILE_PATH_BYTES];
         dead_letters_close_reader(dl);
         enum err e = letter_writer_path(&dl->writer, v->number, path, why);
         if (e == OK) {

@@ -125,7 +125,7 @@ static enum err
 remove_volume(struct dead_letters *dl, uint32_t at, struct why *why)
 {
     struct letter_volume *v = &dl->index->volumes[at];
-    char path[LETTER_PATH_BYTES];
+    char path[LETTER_FILE_PATH_BYTES];
     enum err e = letter_writer_path(&dl->writer, v->number, path, why);
     if (dl->reader_file == v->number) dead_letters_close_reader(dl);
     v->leaving = true;

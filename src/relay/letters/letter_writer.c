@@ -45,12 +45,12 @@ letter_writer_fini(struct letter_writer *w)
 }
 
 enum err
-letter_writer_path(const struct letter_writer *w, uint32_t number, char to[LETTER_PATH_BYTES],
+letter_writer_path(const struct letter_writer *w, uint32_t number, char to[LETTER_FILE_PATH_BYTES],
                    struct why *why)
 {
     char name[LETTER_FILE_NAME_BYTES];
     letter_file_name(number, name);
-    enum err e = path_join(to, LETTER_PATH_BYTES, w->path, name);
+    enum err e = path_join(to, LETTER_FILE_PATH_BYTES, w->path, name);
     return e ? why_set(why, e, "%s/%s: path too long", w->path, name) : OK;
 }
 
@@ -65,7 +65,7 @@ letter_writer_begin(struct letter_writer *w, struct why *why)
     if (v == NULL) return OK;
     bool cut = !v->damaged && v->bytes > v->whole_bytes;
     if (v->whole_bytes == v->batch_bytes && !cut) return OK;
-    char path[LETTER_PATH_BYTES];
+    char path[LETTER_FILE_PATH_BYTES];
     struct letter_scan scan;
     enum err e = letter_writer_path(w, v->number, path, why);
     if (e == OK) e = letter_scan_open(&scan, w->env, path, w->memory, why);
@@ -120,7 +120,7 @@ letter_writer_sync_names(struct letter_writer *w, struct why *why)
     enum err e = OK;
     if (!w->names_durable) {
         struct file file;
-        char path[LETTER_PATH_BYTES];
+        char path[LETTER_FILE_PATH_BYTES];
         e = path_join(path, sizeof path, w->path, "names.tmp");
         if (e) return why_set(why, e, "%s/names.tmp: path too long", w->path);
         e = file_open(w->env, path, FILE_REPLACE, &file, why);
@@ -148,7 +148,7 @@ create_newest(struct letter_writer *w, struct letter_volume *v, const char *path
 static enum err
 open_newest(struct letter_writer *w, struct letter_volume *v, struct why *why)
 {
-    char path[LETTER_PATH_BYTES];
+    char path[LETTER_FILE_PATH_BYTES];
     enum err e = letter_writer_path(w, v->number, path, why);
     if (e) return e;
     if (v->made) e = file_open(w->env, path, FILE_UPDATE, &w->file, why);

@@ -9,7 +9,7 @@
 
 #include "relay/letters/letter_index.h"
 
-enum { LETTER_PATH_BYTES = sizeof(((struct file *)0)->path) };
+enum { LETTER_FILE_PATH_BYTES = sizeof(((struct file *)0)->path) };
 
 /* The last batch that was found, which may be of a crash. */
 enum letter_tail {
@@ -21,8 +21,8 @@ enum letter_tail {
 struct letter_writer {
     struct env *env;
     struct budget *memory;
-    const char *dir;              /* the destination's */
-    char path[LETTER_PATH_BYTES]; /* of the files' directory */
+    const char *dir;                   /* the destination's */
+    char path[LETTER_FILE_PATH_BYTES]; /* of the files' directory */
     uint64_t file_bytes_max;
     int64_t max_age_ms;  /* of letters; 0: for ever */
     uint32_t number_min; /* of the files to come */
@@ -46,7 +46,7 @@ MUST_CHECK enum err letter_writer_begin(struct letter_writer *writer, struct why
 
 /* Of a file. ERR_LIMIT. */
 MUST_CHECK enum err letter_writer_path(const struct letter_writer *writer, uint32_t number,
-                                       char to[LETTER_PATH_BYTES], struct why *why);
+                                       char to[LETTER_FILE_PATH_BYTES], struct why *why);
 
 /* All of these are durable with the next sync, and after an error nothing was said. Files may be
  * begun: views of volumes end. */
