@@ -61,14 +61,13 @@ use_margin(struct ahead *a, enum item_kind kind, uint32_t more)
     return part;
 }
 
-void
+uint32_t
 account_chunk(struct relay *r)
 {
     const struct chunk *c = r->feed.chunk;
     struct ahead *a = &r->account.ahead;
     uint32_t from = r->feed.next + r->feed.over;
     uint32_t wanted = count_wanted(r, c, from, r->feed.source), news = wanted;
-    r->feed.untaken = c->count - from - wanted;
     bool counted = c->filled ? a->lasting : c->pos < a->pos;
     if (counted) {
         int64_t known = a->count[c->kind] < 0 ? 0 : a->count[c->kind];
@@ -83,6 +82,7 @@ account_chunk(struct relay *r)
         r->account.fed[c->kind] += wanted;
     }
     take_news(r, c->kind, news, c->filled ? 0 : c->pos);
+    return c->count - from - wanted;
 }
 
 /* Items that could not be read and are in no count yet. */

@@ -40,20 +40,6 @@ first_state(struct relay *r, enum destination_start start, int64_t start_ms)
     s->cursor.pos = fill_first_pos(++s->fill_count);
 }
 
-/* Copies what the state has views of. */
-static enum err
-keep_texts(struct relay *r)
-{
-    buf_clear(&r->saving.writer);
-    buf_clear(&r->saving.place);
-    buf_put_bytes(&r->saving.writer, r->state.writer);
-    buf_put_bytes(&r->saving.place, r->state.fill.place);
-    r->state.writer = buf_bytes(&r->saving.writer);
-    r->state.fill.place = buf_bytes(&r->saving.place);
-    enum err e = buf_error(&r->saving.writer);
-    return e ? e : buf_error(&r->saving.place);
-}
-
 /* --- a state that cannot be read -------------------------------------------------------------- */
 
 static enum err
@@ -184,7 +170,7 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     if (!known) r->state = before = (struct relay_state){.wish = RELAY_WISH_NONE};
     take_state(r);
     begin_anew(r, &reset, known);
-    e = keep_texts(r);
+    e = save_keep_texts(r);
     if (e == OK) e = count_letters(r, &before, reset.from, why);
     if (e == OK) e = relay_state_put_aside(env, r->dir, why);
     memcpy(r->state.log_id, wal_log_id(r->options.wal), sizeof r->state.log_id);
@@ -282,7 +268,7 @@ relay_load_state(struct relay *r, struct why *why)
         memcpy(s->log_count.of, log.totals, sizeof log.totals);
     }
     fit_to_log(r);
-    e = keep_texts(r);
+    e = save_keep_texts(r);
     if (e || r->settings->dry_run) return e;
     if (is_new) {
         return relay_state_make(env, r->options.dir, r->settings->name, &r->saving.scratch,

@@ -286,7 +286,7 @@ next_chunk(struct relay *r)
     r->feed.next = 0;
     r->feed.count = r->feed.chunk->count;
     r->feed.over = relay_settled_before(r, r->feed.chunk);
-    account_chunk(r);
+    r->feed.untaken = account_chunk(r);
     return true;
 }
 

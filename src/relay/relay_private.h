@@ -1,7 +1,10 @@
 /*
  * relay_private.h - one destination at work, as its files share it.
  *
- * Each part is a struct that the file named above it alone writes; others read it, and ask.
+ * Each part is a struct that the file named above it alone writes; others read it, and ask. The
+ * state is what was saved last (begin.c, save.c), and has what is known since and belongs into the
+ * next one: an operator's wish (watch.c), where the oldest of the log is (feed.c), what the store
+ * has lost (account.c), letters that were taken back (catch_up.c).
  */
 #ifndef RELAY_RELAY_PRIVATE_H
 #define RELAY_RELAY_PRIVATE_H
@@ -250,7 +253,7 @@ struct relay {
 
     /* The stepping thread's own; watch.lock guards what others reach. */
     bool stopping;
-    struct relay_state state; /* as saved last; but what is gone from the store the account says */
+    struct relay_state state;
     struct rates rates;
     struct obstacle obstacle;
     struct saving saving;
@@ -289,6 +292,8 @@ MUST_CHECK enum err relay_load_state(struct relay *r, struct why *why);
 
 void save_init(struct relay *r);
 void save_fini(struct relay *r);
+/* Copies what r->state has views of. ERR_NOMEM. */
+MUST_CHECK enum err save_keep_texts(struct relay *r);
 /* What is saved next says something new. */
 void save_want(struct relay *r, enum save_need need);
 /* Makes what is settled durable; then lanes that wait for it may go on. */
@@ -331,8 +336,9 @@ void prepare_answered(struct relay *r, const struct http_call_answer *answer);
 
 /* --- account.c -------------------------------------------------------------------------------- */
 
-/* A chunk begins to be handed on, the first `over` items of it passed over: it was pushed last. */
-void account_chunk(struct relay *r);
+/* A chunk begins to be handed on, the first `over` items of it passed over: it was pushed last.
+ * Returns how many of the others are not wanted. */
+uint32_t account_chunk(struct relay *r);
 /*
  * Items of the log before a chunk cannot be read. True: the store may have some; how many it has
  * not is remembered. False: it has none of them.

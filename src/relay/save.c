@@ -29,6 +29,19 @@ save_fini(struct relay *r)
     buf_fini(&r->saving.scratch);
 }
 
+enum err
+save_keep_texts(struct relay *r)
+{
+    buf_clear(&r->saving.writer);
+    buf_clear(&r->saving.place);
+    buf_put_bytes(&r->saving.writer, r->state.writer);
+    buf_put_bytes(&r->saving.place, r->state.fill.place);
+    r->state.writer = buf_bytes(&r->saving.writer);
+    r->state.fill.place = buf_bytes(&r->saving.place);
+    enum err e = buf_error(&r->saving.writer);
+    return e ? e : buf_error(&r->saving.place);
+}
+
 void
 save_want(struct relay *r, enum save_need need)
 {
