@@ -24,6 +24,7 @@ is_gone(struct query_control *control, int64_t now_ns)
 enum err
 query_control_check(struct query_control *control, struct why *why)
 {
+    if (control == NULL) return OK;
     /* Relaxed: the flag carries nothing but itself, and a batch later is soon enough. */
     if (atomic_load_explicit(&control->canceled, memory_order_relaxed)) {
         return why_set(why, ERR_CANCELED, CLIENT_GONE);

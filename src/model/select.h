@@ -52,9 +52,10 @@ struct query_control {
     struct samples_left_out *left_out; /* NULL: nobody wants to know; else one thread */
 };
 
+/* `control` may be NULL: nothing limits the query. */
 /* ERR_CANCELED when the deadline passed or the client is gone. Cheap enough for every batch. */
 MUST_CHECK enum err query_control_check(struct query_control *control, struct why *why);
-/* ERR_LIMIT: more than it may have. `control` may be NULL. */
+/* ERR_LIMIT: more than it may have. */
 MUST_CHECK enum err query_control_add_series(struct query_control *control, struct why *why);
 MUST_CHECK enum err query_control_add_samples(struct query_control *control, uint64_t count,
                                               struct why *why);

@@ -94,7 +94,7 @@ next_piece(struct remote_set *s, struct rr_piece *ret, struct why *why)
             e = query_control_add_bytes(s->control, more.size, why);
             if (e == OK) e = rr_client_give(s->reader, more, why);
         }
-        if (e == OK && s->control != NULL) e = query_control_check(s->control, why);
+        if (e == OK) e = query_control_check(s->control, why);
         if (e) return e;
     }
 }

@@ -8,21 +8,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { RADIX_BITS = 11, RADIX = 1 << RADIX_BITS, RADIX_WORTH = 2048 };
+#include "base/array.h"
+#include "tsdb/head/text_order.h"
+
 enum { NO_NUMBER = UINT32_MAX };
 
 /* --- labels ----------------------------------------------------------------------------------- */
-
-static _Thread_local const struct registry *sorting; /* qsort takes no context */
-
-static int
-by_label(const void *a, const void *b)
-{
-    struct label x = pair_label(registry_pair(sorting, *(const uint32_t *)a));
-    struct label y = pair_label(registry_pair(sorting, *(const uint32_t *)b));
-    int order = bytes_compare(x.name, y.name);
-    return order != 0 ? order : bytes_compare(x.value, y.value);
-}
 
 static enum err
 list_pairs(const struct registry *registry, const uint32_t *ids, uint32_t count,
@@ -39,33 +30,100 @@ list_pairs(const struct registry *registry, const uint32_t *ids, uint32_t count,
     return buf_error(ret_pairs);
 }
 
+/* Pairs of one name, one after another. */
+struct name_run {
+    uint32_t name;
+    uint32_t begin;
+    uint32_t count;
+};
+
+struct name_runs {
+    const struct registry *registry;
+    struct name_run *items;
+    struct order_key *order; /* of the items, and room for as many */
+    uint32_t count;
+    uint32_t capacity;
+};
+
+static struct bytes
+name_of_run(const void *context, uint32_t id)
+{
+    const struct name_runs *runs = context;
+    return registry_name(runs->registry, runs->items[id].name)->text;
+}
+
+static struct bytes
+value_of_pair(const void *registry, uint32_t id)
+{
+    return pair_label(registry_pair(registry, id)).value;
+}
+
+/* Of pairs sorted by names, whose ids are the keys. */
+static enum err
+order_names(struct name_runs *runs, const struct order_key *pairs, uint32_t count,
+            struct budget *budget)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t name = (uint32_t)pairs[i].key;
+        if (i == 0 || name != pairs[i - 1].key) {
+            if (!array_reserve(budget, &runs->items, &runs->capacity, runs->count + 1u)) {
+                return ERR_NOMEM;
+            }
+            runs->items[runs->count++] = (struct name_run){name, i, 0};
+        }
+        runs->items[runs->count - 1].count++;
+    }
+    runs->order = mem_alloc(budget, 2 * runs->count * sizeof *runs->order);
+    if (runs->order == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < runs->count; i++) {
+        runs->order[i].id = i;
+    }
+    struct order_texts by_name = {name_of_run, runs};
+    order_by_text(&by_name, runs->order, runs->order + runs->count, runs->count);
+    return OK;
+}
+
 enum err
 pairs_number(const struct registry *registry, const uint32_t *ids, uint32_t count,
-             uint32_t *pair_numbers, struct buf *ret_pairs)
+             uint32_t *pair_numbers, struct buf *ret_pairs, struct query_control *control)
 {
     enum err e = list_pairs(registry, ids, count, pair_numbers, ret_pairs);
     if (e || ret_pairs->size == 0) return e;
-    uint32_t *pairs = (uint32_t *)(void *)ret_pairs->at;
+    struct budget *budget = ret_pairs->budget;
+    struct name_runs runs = {.registry = registry};
+    struct order_texts by_value = {value_of_pair, registry};
+    uint32_t *pairs = (uint32_t *)(void *)ret_pairs->at, at = 0;
     uint32_t pair_count = (uint32_t)(ret_pairs->size / sizeof *pairs);
-    sorting = registry;
-    qsort(pairs, pair_count, sizeof *pairs, by_label);
+    size_t size = 2 * (size_t)pair_count * sizeof(struct order_key);
+    struct order_key *keys = mem_alloc(budget, size);
+    if (keys == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < pair_count; i++) {
-        pair_numbers[pairs[i]] = i;
+        keys[i] = (struct order_key){registry_pair_use(registry, pairs[i])->name, pairs[i]};
     }
-    return OK;
+    order_by_key(keys, keys + pair_count, pair_count);
+    e = order_names(&runs, keys, pair_count, budget);
+    for (uint32_t n = 0; n < runs.count && e == OK; n++) {
+        const struct name_run *run = &runs.items[runs.order[n].id];
+        struct order_key *values = keys + run->begin;
+        order_by_text(&by_value, values, keys + pair_count, run->count);
+        for (uint32_t i = 0; i < run->count; i++, at++) {
+            pairs[at] = values[i].id;
+            pair_numbers[pairs[at]] = at;
+        }
+        e = query_control_check(control, NULL);
+    }
+    mem_free(budget, runs.order, 2 * runs.count * sizeof *runs.order);
+    array_free(budget, runs.items, runs.capacity);
+    mem_free(budget, keys, size);
+    return e;
 }
 
 /* --- series ----------------------------------------------------------------------------------- */
 
-struct order_key {
-    uint64_t two; /* numbers plus 1; 0: there are no more pairs */
-    uint32_t id;
-};
-
 struct sorting {
     const struct registry *registry;
     const uint32_t *pair_numbers;
-    struct order_key *keys;
+    struct order_key *keys; /* two pairs' numbers plus 1; 0: there are no more */
     struct order_key *spare;
 };
 
@@ -79,65 +137,18 @@ two_pairs(const struct sorting *s, uint32_t id, uint32_t at)
     return first << 32 | second;
 }
 
-static int
-by_two(const void *a, const void *b)
-{
-    const struct order_key *x = a, *y = b;
-    return (x->two > y->two) - (x->two < y->two);
-}
-
-/* Stable, by the bits from `shift` on. */
-static void
-radix_pass(const struct order_key *from, struct order_key *to, uint32_t count, unsigned shift)
-{
-    uint32_t starts[RADIX] = {0};
-    for (uint32_t i = 0; i < count; i++) {
-        starts[from[i].two >> shift & (RADIX - 1)]++;
-    }
-    for (uint32_t b = 0, at = 0; b < RADIX; b++) {
-        uint32_t size = starts[b];
-        starts[b] = at;
-        at += size;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        to[starts[from[i].two >> shift & (RADIX - 1)]++] = from[i];
-    }
-}
-
-static void
-sort_keys(struct sorting *s, uint32_t from, uint32_t count)
-{
-    struct order_key *a = s->keys + from, *b = s->spare + from;
-    if (count < RADIX_WORTH) {
-        qsort(a, count, sizeof *a, by_two);
-        return;
-    }
-    uint64_t differ = 0;
-    for (uint32_t i = 1; i < count; i++) {
-        differ |= a[i].two ^ a[0].two;
-    }
-    for (unsigned shift = 0; shift < 64; shift += RADIX_BITS) {
-        if ((differ >> shift & (RADIX - 1)) == 0) continue;
-        radix_pass(a, b, count, shift);
-        struct order_key *swap = a;
-        a = b;
-        b = swap;
-    }
-    if (a != s->keys + from) memcpy(s->keys + from, a, count * sizeof *a);
-}
-
 /* Series [from, from + count) agree in the pairs before `at`. As deep as a series has pairs. */
 static void
 sort_from(struct sorting *s, uint32_t from, uint32_t count, uint32_t at)
 {
     struct order_key *k = s->keys + from;
     for (uint32_t i = 0; i < count; i++) {
-        k[i].two = two_pairs(s, k[i].id, at);
+        k[i].key = two_pairs(s, k[i].id, at);
     }
-    sort_keys(s, from, count);
+    order_by_key(k, s->spare + from, count);
     for (uint32_t i = 0, run; i < count; i += run) {
-        uint64_t two = k[i].two;
-        for (run = 1; i + run < count && k[i + run].two == two; run++) {
+        uint64_t two = k[i].key;
+        for (run = 1; i + run < count && k[i + run].key == two; run++) {
         }
         if (run == 1) continue;
         assert((uint32_t)two != 0); /* else they would have the same labels */
@@ -167,6 +178,8 @@ series_sort(const struct registry *registry, const uint32_t *pair_numbers, uint3
 
 /* --- few of many ------------------------------------------------------------------------------ */
 
+static _Thread_local const struct registry *sorting; /* qsort takes no context */
+
 static int
 by_labels(const void *a, const void *b)
 {
@@ -179,7 +192,7 @@ enum { FEW_SHARE = 64 };
 /* Numbers take memory for each pair there is: not for a few series. */
 enum err
 series_order(const struct registry *registry, uint32_t pair_count, uint32_t *ids, uint32_t count,
-             struct budget *budget)
+             struct budget *budget, struct query_control *control)
 {
     if (count < 2) return OK;
     if (count < pair_count / FEW_SHARE) {
@@ -193,8 +206,9 @@ series_order(const struct registry *registry, uint32_t pair_count, uint32_t *ids
     enum err e = numbers == NULL ? ERR_NOMEM : OK;
     buf_init(&pairs, budget, size + 1);
     if (e == OK) memset(numbers, 0xff, size);
-    if (e == OK) e = pairs_number(registry, ids, count, numbers, &pairs);
+    if (e == OK) e = pairs_number(registry, ids, count, numbers, &pairs, control);
     if (e == OK) e = series_sort(registry, numbers, ids, count, budget);
+    if (e == OK) e = query_control_check(control, NULL);
     buf_fini(&pairs);
     mem_free(budget, numbers, size);
     return e;

@@ -64,9 +64,7 @@ collect_scan(struct match *m, const struct part_name *name, const struct matcher
         if (matcher_matches(matcher, value) == want) {
             e = postings_add(&m->postings, pair, why);
         }
-        if (e == OK && pair % VALUES_PER_CHECK == 0 && m->index->control != NULL) {
-            e = query_control_check(m->index->control, why);
-        }
+        if (e == OK && pair % VALUES_PER_CHECK == 0) e = query_control_check(m->index->control, why);
     }
     return e;
 }
@@ -187,9 +185,7 @@ match_by_rows(struct match *m, const struct part_name *name, const struct matche
         e = row_seek(rows, series, why);
         if (e == OK) e = row_passes(m, name, matcher, rows, &passes, why);
         if (e == OK && passes) roaring_bitmap_add(kept, series);
-        if (e == OK && n % VALUES_PER_CHECK == 0 && m->index->control != NULL) {
-            e = query_control_check(m->index->control, why);
-        }
+        if (e == OK && n % VALUES_PER_CHECK == 0) e = query_control_check(m->index->control, why);
         roaring_advance_uint32_iterator(&left);
     }
     if (e == OK) roaring_bitmap_and_inplace(result, kept);

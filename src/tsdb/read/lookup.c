@@ -4,103 +4,42 @@
  * as their series have samples. Otherwise the pairs of the series that are selected are gone
  * through (lookup_selected.c); no sample is read for that.
  */
-#include <stdlib.h>
-
 #include "base/array.h"
 #include "base/hash.h"
+#include "tsdb/head/text_order.h"
 #include "tsdb/read/lookup_private.h"
 
-/* --- in order --------------------------------------------------------------------------------- */
+/* --- texts, each once ------------------------------------------------------------------------- */
 
-enum { RADIX_BITS = 8, RADIX = 1 << RADIX_BITS };
-
-/* A text, and eight of its bytes behind what all of them begin with, as a number. */
-struct key {
-    uint64_t eight;
-    struct bytes text;
-};
-
-static int
-by_text(const void *a, const void *b)
+static struct bytes
+text_of_item(const void *items, uint32_t id)
 {
-    return bytes_compare(((const struct key *)a)->text, ((const struct key *)b)->text);
+    return ((const struct bytes *)items)[id];
 }
 
-static size_t
-common_start(const struct bytes *items, uint32_t count)
-{
-    size_t same = items[0].size;
-    for (uint32_t i = 1; i < count; i++) {
-        size_t at = 0, most = items[i].size < same ? items[i].size : same;
-        while (at < most && items[i].at[at] == items[0].at[at]) {
-            at++;
-        }
-        same = at;
-    }
-    return same;
-}
-
-/* What is shorter is filled up with zeros: texts are compared where keys are equal. */
-static uint64_t
-eight_from(struct bytes text, size_t at)
-{
-    uint8_t bytes[8] = {0};
-    size_t left = text.size - at;
-    memcpy(bytes, text.at + at, left < sizeof bytes ? left : sizeof bytes);
-    return __builtin_bswap64(load_le64(bytes));
-}
-
-static void
-radix_pass(const struct key *from, struct key *to, uint32_t count, unsigned shift)
-{
-    uint32_t starts[RADIX] = {0};
-    for (uint32_t i = 0; i < count; i++) {
-        starts[from[i].eight >> shift & (RADIX - 1)]++;
-    }
-    for (uint32_t b = 0, at = 0; b < RADIX; b++) {
-        uint32_t size = starts[b];
-        starts[b] = at;
-        at += size;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        to[starts[from[i].eight >> shift & (RADIX - 1)]++] = from[i];
-    }
-}
-
-/* Comparing whole texts was half of what it cost to list some thousand values. */
 static enum err
 sort_texts(struct bytes *items, uint32_t count, struct budget *budget)
 {
     if (count < 2) return OK;
-    size_t size = 2 * (size_t)count * sizeof(struct key);
-    struct key *keys = mem_alloc(budget, size), *a = keys, *b = keys + count;
-    if (keys == NULL) return ERR_NOMEM;
-    size_t start = common_start(items, count);
-    uint64_t differ = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        a[i] = (struct key){eight_from(items[i], start), items[i]};
-        differ |= a[i].eight ^ a[0].eight;
-    }
-    for (unsigned shift = 0; shift < 64; shift += RADIX_BITS) {
-        if ((differ >> shift & (RADIX - 1)) == 0) continue;
-        radix_pass(a, b, count, shift);
-        struct key *swap = a;
-        a = b;
-        b = swap;
-    }
-    for (uint32_t i = 0, run; i < count; i += run) {
-        for (run = 1; i + run < count && a[i + run].eight == a[i].eight; run++) {
+    size_t keys_size = 2 * (size_t)count * sizeof(struct order_key);
+    struct order_key *keys = mem_alloc(budget, keys_size);
+    struct bytes *sorted = mem_alloc(budget, count * sizeof *sorted);
+    enum err e = keys == NULL || sorted == NULL ? ERR_NOMEM : OK;
+    if (e == OK) {
+        struct order_texts texts = {text_of_item, items};
+        for (uint32_t i = 0; i < count; i++) {
+            keys[i].id = i;
         }
-        if (run > 1) qsort(a + i, run, sizeof *a, by_text);
+        order_by_text(&texts, keys, keys + count, count);
+        for (uint32_t i = 0; i < count; i++) {
+            sorted[i] = items[keys[i].id];
+        }
+        memcpy(items, sorted, count * sizeof *sorted);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        items[i] = a[i].text;
-    }
-    mem_free(budget, keys, size);
-    return OK;
+    mem_free(budget, keys, keys_size);
+    mem_free(budget, sorted, count * sizeof *sorted);
+    return e;
 }
-
-/* --- texts, each once ------------------------------------------------------------------------- */
 
 /* Texts may be a million: base/table.h would take twice the memory. */
 static uint32_t *
@@ -252,7 +191,7 @@ pair_meets(struct head_look *l, uint32_t pair, bool *ret_meets, struct why *why)
         if (++l->checked < CHECKED_AT_ONCE) continue;
         l->checked = 0;
         lock_drop(&l->view->head->lock);
-        enum err e = l->control == NULL ? OK : query_control_check(l->control, why);
+        enum err e = query_control_check(l->control, why);
         lock_take(&l->view->head->lock);
         if (e) return e;
     }

@@ -90,9 +90,7 @@ gather_rows(struct part_pairs *x, struct why *why)
         e = row_seek(x->rows, it.current_value, why);
         if (e == OK && row_has_news(x)) e = row_counts(x, it.current_value, &counts, why);
         if (e == OK && counts) add_row(x);
-        if (e == OK && n % ROWS_PER_CHECK == 0 && x->q->control != NULL) {
-            e = query_control_check(x->q->control, why);
-        }
+        if (e == OK && n % ROWS_PER_CHECK == 0) e = query_control_check(x->q->control, why);
         roaring_advance_uint32_iterator(&it);
     }
     return e;
@@ -257,7 +255,7 @@ head_texts(struct store_query *q, const struct query_source *s, const struct byt
     for (uint32_t at = 0, end; e == OK && at < s->id_count && x.wanted_count > 0; at = end) {
         end = s->id_count - at < IDS_AT_ONCE ? s->id_count : at + IDS_AT_ONCE;
         e = strike_pairs(&x, at, end, why);
-        if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
+        if (e == OK) e = query_control_check(q->control, why);
     }
     if (e == OK)
         e = name == NULL ? add_struck_names(&x, texts) : add_struck(&x, known, false, texts);

@@ -63,7 +63,8 @@ head_source_open(struct store_query *q, struct query_source *s, struct why *why)
     }
     if (q->kind == QUERY_EXEMPLARS) {
         e = head_note_exemplars(q, s, matched, why);
-        if (e == OK) e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget);
+        if (e == OK)
+            e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget, q->control);
         roaring_bitmap_free(matched);
         return e;
     }
@@ -73,7 +74,7 @@ head_source_open(struct store_query *q, struct query_source *s, struct why *why)
         roaring_bitmap_to_uint32_array(matched, s->ids);
         if (q->kind != QUERY_TEXTS) keep_alive_ones(q, s);
         if (q->kind != QUERY_TEXTS)
-            e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget);
+            e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget, q->control);
     }
     roaring_bitmap_free(matched);
     return s->ids == NULL ? ERR_NOMEM : e;

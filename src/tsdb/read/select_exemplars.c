@@ -202,7 +202,7 @@ walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
             e = source_is_head(s) ? add_of_head(l, s) : add_of_part(l, s, why);
         }
         if (e == OK) e = give(l, each, context);
-        if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
+        if (e == OK) e = query_control_check(q->control, why);
         if (e) return e;
     }
 }

@@ -284,7 +284,7 @@ head_first(struct store_query *q, struct query_source *s, const roaring_bitmap_t
             if (q->found) ids[kept++] = ids[i];
         }
         lock_drop(&q->head->lock);
-        if (e == OK && q->control != NULL) e = query_control_check(q->control, why);
+        if (e == OK) e = query_control_check(q->control, why);
         if (e) return e;
         for (uint32_t i = 0; i < kept; i++) {
             if (s->id_count == most) {
