@@ -64,7 +64,8 @@ collect_scan(struct match *m, const struct part_name *name, const struct matcher
         if (matcher_matches(matcher, value) == want) {
             e = postings_add(&m->postings, pair, why);
         }
-        if (e == OK && pair % VALUES_PER_CHECK == 0) e = query_control_check(m->index->control, why);
+        if (e == OK && pair % VALUES_PER_CHECK == 0)
+            e = query_control_check(m->index->control, why);
     }
     return e;
 }

@@ -5,8 +5,8 @@
  *      outputs, all durable --- one edit: outputs live, inputs not, ledger moved ---> done
  *
  * A plan needs no more memory than there is. If it turns out to need more after all (what one
- * series or tenant needs is not known before, see merge/parts.h), the next one may need half, and so
- * on.
+ * series or tenant needs is not known before, see merge/parts.h), the next one may need half, and
+ * so on.
  *
  * Whatever stops this before the edit leaves the inputs live and the outputs unnamed. Counts of
  * all outputs must add up to what the inputs hold, or nothing is changed.
