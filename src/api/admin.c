@@ -112,7 +112,7 @@ snapshot_run(struct api *api, struct http_request *request)
     tsdb_stats(api->options.tsdb, &before);
     enum err e = api->options.flush_now(api->options.context, &why);
     if (e == OK) e = tsdb_snapshot(api->options.tsdb, name, &why);
-    if (e == OK) log_info("snapshot made", KV("name", name));
+    if (e == OK) log_info("snapshot created", KV("name", name));
     reply_done(api, request, e, &why, &before, name);
 }
 
@@ -223,7 +223,8 @@ parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struc
     enum err e = form_read(request, &api->read_budget, &form, why);
     const char *text = e == OK ? form_nth(&form, "from", 0) : NULL;
     if (e == OK && text == NULL) {
-        e = why_set(why, ERR_INPUT, "from: the time from which samples are to be given again");
+        e = why_set(why, ERR_INPUT,
+                    "from is required: the time of the oldest sample to send again");
     }
     if (e == OK) {
         int64_t now_ms = env_realtime_ms(api->options.env);
@@ -242,8 +243,8 @@ destination_run(struct api *api, struct http_request *request)
     struct why why = {""};
     if (!parse_verb(http_path(request), &name, &wish.verb)) {
         reply_problem(request, 404, "not_found",
-                      "a destination can be asked to pause, to resume, or to replay: "
-                      "/api/v1/admin/destinations/NAME/pause");
+                      "unknown action: expected /api/v1/admin/destinations/NAME/pause, .../resume "
+                      "or .../replay");
         return;
     }
     enum err e = OK;
@@ -253,7 +254,8 @@ destination_run(struct api *api, struct http_request *request)
         reply_problem_of(request, FOR_ANYTHING, e, &why);
         return;
     }
-    log_info("relay: as an operator wishes", KV("destination", name), KV("wish", verbs[wish.verb]));
+    log_info("relay: request of the operator accepted", KV("destination", name),
+             KV("wish", verbs[wish.verb]));
     struct http_answer answer = {.status = 204};
     http_reply(request, &answer);
 }

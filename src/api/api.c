@@ -87,17 +87,17 @@ tenant_named(const struct api *api, struct http_request *request, struct bytes *
     }
     const char *name = http_header(request, "X-Scope-OrgID");
     if (name == NULL || name[0] == '\0') {
-        why_set(why, ERR_INPUT, "the header X-Scope-OrgID is missing");
+        why_set(why, ERR_INPUT, "missing header X-Scope-OrgID");
         return 401;
     }
     if (http_header_count(request, "X-Scope-OrgID") > 1) {
         /* Behind a proxy that adds one, the first would be the client's own. */
-        why_set(why, ERR_INPUT, "X-Scope-OrgID was sent more than once");
+        why_set(why, ERR_INPUT, "header X-Scope-OrgID was sent more than once");
         return 400;
     }
     if (!tenant_is_valid(name)) {
         why_set(why, ERR_INPUT,
-                "X-Scope-OrgID: at most %d letters, digits and ! - _ . * ' ( ) name a tenant",
+                "invalid X-Scope-OrgID: expected at most %d letters, digits and ! - _ . * ' ( )",
                 TENANT_NAME_BYTES_MAX);
         return 400;
     }
@@ -157,7 +157,7 @@ run_later(struct api *api, enum queue_name name, struct http_request *request,
         if (room) return;
         mem_free(NULL, job, sizeof *job);
     }
-    job_refuse(api, &made, "too many requests wait");
+    job_refuse(api, &made, "too many requests are waiting");
 }
 
 static struct job *
@@ -181,7 +181,7 @@ queue_work_locked(struct job_queue *q)
     q->running++;
     lock_drop(&api->lock);
     if (!q->of_gone_too && http_gone(job->request)) {
-        http_reply_text(job->request, 499, "the client is gone\n");
+        http_reply_text(job->request, 499, "the client closed the connection\n");
     } else {
         job->run(api, job->request);
     }
@@ -265,7 +265,7 @@ api_tick(struct api *api)
     lock_drop(&api->lock);
     for (struct job *job = late; job != NULL; job = late) {
         late = job->next;
-        job_refuse(api, job, "no place among the running requests became free in time");
+        job_refuse(api, job, "timed out waiting for other requests to finish");
         mem_free(NULL, job, sizeof *job);
     }
 }
@@ -278,9 +278,10 @@ dispatch(void *context, struct http_request *request)
 {
     const struct route_of_api *r = context;
     if ((r->route->needs & STORED) && !r->api->options.stored) {
-        http_reply_text(request, 501, "storage.mode=none: nothing is stored here\n");
+        http_reply_text(request, 501, "no samples are stored with storage.mode=none\n");
     } else if ((r->route->needs & ADMIN) && !r->api->options.admin) {
-        reply_problem(request, 503, "unavailable", "start with --web.enable-admin-api");
+        reply_problem(request, 503, "unavailable",
+                      "the admin API is disabled; start with --web.enable-admin-api");
     } else if (r->route->queue == QUEUE_NONE) {
         r->route->run(r->api, request);
     } else {
@@ -312,7 +313,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
         struct why *why)
 {
     struct api *api = mem_new(NULL, sizeof *api);
-    if (api == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
+    if (api == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     api->options = *options;
     lock_init(&api->lock, LOCK_RANK_API);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
@@ -327,7 +328,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     if (e == OK) e = threads_start(api);
     if (e) {
         api_free(api);
-        return why_set(why, e, "the query threads could not be started");
+        return why_set(why, e, "cannot start the query threads");
     }
     api->collector = (struct metric_collector){.collect = store_metrics, .context = api};
     metric_register_collector(&api->collector);

@@ -206,7 +206,7 @@ enum err
 http_stream_write(struct http_request *r, struct bytes piece, struct why *why)
 {
     assert_true(r->stream && !r->ended);
-    if (r->gone) return why_set(why, ERR_CANCELED, "the client is gone");
+    if (r->gone) return why_set(why, ERR_CANCELED, "the client closed the connection");
     buf_put_bytes(&r->text, piece);
     return OK;
 }

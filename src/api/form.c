@@ -51,7 +51,7 @@ static enum err
 split(struct form *form, char *text, struct why *why)
 {
     form->fields = arena_alloc(&form->arena, count_fields(text) * sizeof *form->fields);
-    if (form->fields == NULL) return why_set(why, ERR_NOMEM, "no memory for the form");
+    if (form->fields == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the form");
     for (char *next; text != NULL; text = next) {
         next = strchr(text, '&');
         if (next != NULL) *next++ = '\0';
@@ -59,7 +59,7 @@ split(struct form *form, char *text, struct why *why)
         char *value = strchr(text, '=');
         if (value != NULL) *value++ = '\0';
         if (!unescape(text) || (value != NULL && !unescape(value))) {
-            return why_set(why, ERR_INPUT, "the body is no urlencoded form");
+            return why_set(why, ERR_INPUT, "the body is not a valid URL-encoded form");
         }
         form->fields[form->count++] = (struct form_field){text, value == NULL ? "" : value};
     }
@@ -75,10 +75,10 @@ form_read(const struct http_request *request, struct budget *budget, struct form
     struct bytes body = http_body(request);
     if (!is_form(request) || body.size == 0) return OK;
     if (memchr(body.at, '\0', body.size) != NULL) {
-        return why_set(why, ERR_INPUT, "the body is no urlencoded form");
+        return why_set(why, ERR_INPUT, "the body is not a valid URL-encoded form");
     }
     char *text = arena_alloc(&ret->arena, body.size + 1);
-    if (text == NULL) return why_set(why, ERR_NOMEM, "no memory for the form");
+    if (text == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the form");
     memcpy(text, body.at, body.size);
     text[body.size] = '\0';
     return split(ret, text, why);
@@ -112,7 +112,6 @@ form_time(const struct form *form, const char *name, int64_t otherwise, int64_t 
     *ret_ms = otherwise;
     if (text == NULL || text[0] == '\0' || time_parse_api(bytes_of_text(text), ret_ms)) return OK;
     return why_set(why, ERR_INPUT,
-                   "%s: '%.64s' is not a valid time: expected RFC 3339 (2024-02-29T12:00:00Z) or "
-                   "Unix seconds",
+                   "invalid %s '%.64s': expected RFC 3339 (2024-02-29T12:00:00Z) or Unix seconds",
                    name, text);
 }

@@ -45,7 +45,9 @@ read_question(struct lookup *l)
     if (l->selectors == NULL) return ERR_NOMEM;
     const char *match;
     for (uint32_t i = 0; (match = form_nth(&l->form, "match[]", i)) != NULL; i++) {
-        if (i == SETS_MAX) return why_set(&l->why, ERR_INPUT, "more than %d match[]", SETS_MAX);
+        if (i == SETS_MAX)
+            return why_set(&l->why, ERR_INPUT,
+                           "too many match[] parameters: at most %d are allowed", SETS_MAX);
         e = selector_parse(bytes_of_text(match), &l->selectors[i], &l->why);
         if (e) return e;
         l->sets[i] = (struct matcher_set){l->selectors[i].matchers, l->selectors[i].count};
@@ -56,7 +58,7 @@ read_question(struct lookup *l)
         char *end;
         l->asked.hints.limit = strtoull(limit, &end, 10);
         if (*end != '\0' || limit[0] < '0' || limit[0] > '9') {
-            return why_set(&l->why, ERR_INPUT, "limit: a number that is not negative is wanted");
+            return why_set(&l->why, ERR_INPUT, "limit must be a non-negative number");
         }
     }
     e = form_time(&l->form, "start", INT64_MIN, &l->asked.min_ms, &l->why);
@@ -169,7 +171,7 @@ run(struct api *api, struct http_request *request, enum err (*ask)(struct lookup
     struct lookup *l = mem_new(&api->read_budget, sizeof *l);
     if (l == NULL) {
         reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
-                      problem_type_of(FOR_QUERY, ERR_NOMEM), "no memory for the query");
+                      problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the query");
         return;
     }
     l->api = api;
@@ -244,7 +246,7 @@ ask_values(struct lookup *l)
     uint8_t room[1024];
     struct buf plain = {.at = room, .capacity = sizeof room, .limit = sizeof room};
     if (!name_of_path(http_path(l->request), &name)) {
-        return why_set(&l->why, ERR_INPUT, "/api/v1/label/NAME/values is wanted");
+        return why_set(&l->why, ERR_INPUT, "unknown path: expected /api/v1/label/NAME/values");
     }
     if (escaped_name_get(&plain, name) && plain.size > 0) name = buf_bytes(&plain);
     return view_label_values(l->view, &l->asked, name, &l->to, &l->why);

@@ -14,23 +14,24 @@ enum { ARENA_BYTES_MAX = 16 * 1024 * 1024 };
 
 static struct metric_counter reads[2] = {
     {.name = "firekeep_read_requests_total",
-     .help = "Remote read requests by form of the answer.",
+     .help = "Remote read requests, by response type.",
      .labels = {{"form", "samples"}}},
     {.name = "firekeep_read_requests_total",
-     .help = "Remote read requests by form of the answer.",
+     .help = "Remote read requests, by response type.",
      .labels = {{"form", "streamed_xor_chunks"}}},
 };
 static struct metric_counter read_samples = {
     .name = "firekeep_read_samples_total",
-    .help = "Samples read for remote read.",
+    .help = "Samples read for remote read requests.",
 };
 static struct metric_counter read_failures = {
     .name = "firekeep_read_failures_total",
-    .help = "Remote read requests that ended in an error.",
+    .help = "Remote read requests that failed.",
 };
 static struct metric_histogram latency = {
     .name = "firekeep_read_request_duration_seconds",
-    .help = "From the first byte of a remote read request to the end of its answer.",
+    .help =
+        "Time from the first byte of a remote read request to the end of its response, in seconds.",
     METRIC_LATENCY,
 };
 
@@ -119,7 +120,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
                   !wants_labels(query),
         .control = &r->control,
     };
-    if (query->matcher_count == 0) return why_set(why, ERR_INPUT, "a query without matchers");
+    if (query->matcher_count == 0) return why_set(why, ERR_INPUT, "the query has no matchers");
     return view_select(r->view, &request, ret_set, why);
 }
 
@@ -159,7 +160,7 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
     struct series_set *set = NULL;
     struct matcher **matchers =
         arena_new(&r->arena, (query->matcher_count + 1u) * sizeof *matchers);
-    if (matchers == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    if (matchers == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < query->matcher_count; i++) {
         const struct rr_matcher *m = &query->matchers[i];
@@ -213,7 +214,7 @@ answer_streamed(struct read *r, struct why *why)
         r->notices == NOTICES_NONE ? CHUNK_LAYOUTS_UNITED : CHUNK_LAYOUTS_KEPT;
     enum err e =
         rr_stream_new(&sink, r->api->options.read_frame_bytes, layouts, &r->budget, &stream);
-    if (e) return why_set(why, e, "no memory for the answer");
+    if (e) return why_set(why, e, "not enough memory for the response");
     r->stream = stream;
     struct read_form form = {stream, stream_series, stream_floats, stream_histograms};
     for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
@@ -238,8 +239,11 @@ answer_streamed(struct read *r, struct why *why)
 static enum err
 samples_error(enum err e, struct why *why)
 {
-    if (e == ERR_NOMEM) return why_set(why, e, "no memory for the answer");
-    if (e == ERR_LIMIT) return why_set(why, e, "the answer is too large for one message");
+    if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for the response");
+    if (e == ERR_LIMIT)
+        return why_set(why, e,
+                       "the response is too large for one message; use STREAMED_XOR_CHUNKS or a "
+                       "shorter time range");
     return e;
 }
 
@@ -267,7 +271,7 @@ answer_samples(struct read *r, struct why *why)
     struct rr_sink sink = {sink_write, r};
     struct rr_samples *samples;
     enum err e = rr_samples_new(&r->budget, &samples);
-    if (e) return why_set(why, e, "no memory for the answer");
+    if (e) return why_set(why, e, "not enough memory for the response");
     struct read_form form = {samples, samples_series, samples_floats, samples_histograms};
     r->control.samples_max = atomic_load_explicit(&r->api->read_samples_max, memory_order_relaxed);
     for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
@@ -306,11 +310,13 @@ read_notices(struct read *r, struct why *why)
     const char *wanted = http_header(r->request, "X-Firekeep-Notices");
     if (wanted == NULL || wanted[0] == '\0') return OK;
     if (strcasecmp(wanted, "errors") != 0 && strcasecmp(wanted, "partial") != 0) {
-        return why_set(why, ERR_INPUT, "X-Firekeep-Notices: errors or partial is expected");
+        return why_set(why, ERR_INPUT, "invalid X-Firekeep-Notices: expected errors or partial");
     }
     r->notices = strcasecmp(wanted, "partial") == 0 ? NOTICES_PARTIAL : NOTICES_ERRORS;
     if (r->notices == NOTICES_PARTIAL && r->message.answer != RR_STREAMED_XOR_CHUNKS) {
-        return why_set(why, ERR_INPUT, "partial answers have the form STREAMED_XOR_CHUNKS");
+        return why_set(
+            why, ERR_INPUT,
+            "X-Firekeep-Notices: partial requires the response type STREAMED_XOR_CHUNKS");
     }
     return OK;
 }
@@ -324,7 +330,7 @@ log_failure(struct read *r, enum err e, const struct why *why)
     uint64_t held_back;
     if (e == OK || e == ERR_INPUT || e == ERR_CANCELED || (e == ERR_LIMIT && !r->begun)) return;
     if (!log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) return;
-    log_warn("read: a query failed", KV("peer", http_peer(r->request)), KV("error", why),
+    log_warn("read: query failed", KV("peer", http_peer(r->request)), KV("error", why),
              KV("more_held_back", held_back));
 }
 
@@ -374,7 +380,7 @@ read_run(struct api *api, struct http_request *request)
     struct why why;
     const char *encoding = http_header(request, "Content-Encoding");
     if (encoding != NULL && encoding[0] != '\0' && strcasecmp(encoding, "snappy") != 0) {
-        http_reply_text(request, 415, "content encoding: snappy\n");
+        http_reply_text(request, 415, "unsupported content encoding: expected snappy\n");
         return;
     }
     if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) {

@@ -37,9 +37,8 @@ note(int64_t now_ns, struct bytes tenant, enum reject reason, uint64_t count, co
     atomic_fetch_add_explicit(&x->count, count, memory_order_relaxed);
     if (!log_often(&x->gate, now_ns, SAID_NS, &held_back)) return;
     uint64_t all = atomic_exchange_explicit(&x->count, 0, memory_order_relaxed);
-    log_warn("samples were refused, their senders were told", KV("reason", reject_word(reason)),
-             KV("count", all), KV("tenant", tenant),
-             KV("first", offender_of(offenders, reject_word(reason))));
+    log_warn("samples refused with status 400", KV("reason", reject_word(reason)), KV("count", all),
+             KV("tenant", tenant), KV("first", offender_of(offenders, reject_word(reason))));
 }
 
 void

@@ -29,10 +29,10 @@ api_refuses_writes(struct api *api)
     const char *held = api->options.holds_writes(api->options.context);
     if (held != NULL) return held;
     tsdb_stats(api->options.tsdb, &s);
-    if (s.down) return "the write-ahead log cannot be written";
+    if (s.down) return "cannot write to the write-ahead log";
     if (s.disk_low) return "the disk is nearly full";
     if (s.wal.over_budget) return "the write-ahead log has reached its budget";
-    if (s.clock_suspect) return "the system clock is before the newest sample";
+    if (s.clock_suspect) return "the system clock is earlier than the newest sample";
     return NULL;
 }
 
@@ -77,7 +77,7 @@ metrics_run(struct api *api, struct http_request *request)
     metric_collect(&text);
     if (buf_error(&text)) {
         struct why why;
-        why_set(&why, ERR_NOMEM, "no memory for the metrics");
+        why_set(&why, ERR_NOMEM, "not enough memory for the metrics");
         reply_error(request, FOR_ANYTHING, ERR_NOMEM, &why);
     } else {
         struct http_answer answer = {
@@ -106,7 +106,8 @@ reload_run(struct api *api, struct http_request *request)
     if (api->options.lifecycle)
         run_later(api, QUEUE_PAGES, request, reload_now, NULL);
     else
-        http_reply_text(request, 403, "start with --web.enable-lifecycle to reload by request\n");
+        http_reply_text(request, 403,
+                        "the lifecycle API is disabled; start with --web.enable-lifecycle\n");
 }
 
 /* --- status pages ----------------------------------------------------------------------------- */
@@ -339,7 +340,7 @@ storage_page(struct status_page *p)
     enum err e = tsdb_partitions(p->api->options.tsdb, put_partition, j);
     json_array_close(j);
     json_object_close(j);
-    return e ? why_set(&p->why, e, "no memory for the page") : OK;
+    return e ? why_set(&p->why, e, "not enough memory for the page") : OK;
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */
@@ -426,7 +427,7 @@ page_run(struct api *api, struct http_request *request)
     enum err e = pages[i].put(&page);
     if (e == OK) json_object_close(&j); /* a page that failed may lie there without a value */
     if (e == OK && buf_error(&text)) {
-        e = why_set(&page.why, buf_error(&text), "no memory for the page");
+        e = why_set(&page.why, buf_error(&text), "not enough memory for the page");
     }
     if (e == ERR_INPUT)
         reply_problem_of(request, FOR_ANYTHING, e, &page.why);

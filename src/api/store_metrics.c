@@ -25,17 +25,31 @@ static const struct {
 } ledger_numbers[] = {
     {{"firekeep_samples_received_total", "Samples and exemplars received, by kind.", COUNTER},
      LEDGER_RECEIVED},
-    {{"firekeep_samples_stored", "Samples and exemplars in parts, by kind.", GAUGE}, IN_PARTS},
-    {{"firekeep_samples_pending", "Samples and exemplars in log and head only, by kind.", GAUGE},
+    {{"firekeep_samples_stored", "Samples and exemplars stored in parts, by kind.", GAUGE},
+     IN_PARTS},
+    {{"firekeep_samples_pending",
+      "Samples and exemplars in the write-ahead log and head that are not yet in a part, by kind.",
+      GAUGE},
      PENDING},
-    {{"firekeep_samples_duplicate_total", "Received again with the same value.", COUNTER},
+    {{"firekeep_samples_duplicate_total",
+      "Samples and exemplars received again with the same value, by kind.", COUNTER},
      LEDGER_DUPLICATE},
-    {{"firekeep_samples_superseded_total", "Lost against an earlier arrival.", COUNTER},
+    {{"firekeep_samples_superseded_total",
+      "Samples and exemplars discarded because another value arrived first for their time, by "
+      "kind.",
+      COUNTER},
      LEDGER_SUPERSEDED},
-    {{"firekeep_samples_expired_total", "Beyond retention.", COUNTER}, LEDGER_EXPIRED},
-    {{"firekeep_samples_deleted_total", "Deleted on request.", COUNTER}, LEDGER_DELETED},
-    {{"firekeep_samples_damaged_total", "Lost to damage on disk.", COUNTER}, LEDGER_DAMAGED},
-    {{"firekeep_samples_passed_on_total", "Kept by no store: for destinations only.", COUNTER},
+    {{"firekeep_samples_expired_total", "Samples and exemplars removed by retention, by kind.",
+      COUNTER},
+     LEDGER_EXPIRED},
+    {{"firekeep_samples_deleted_total", "Samples and exemplars deleted on request, by kind.",
+      COUNTER},
+     LEDGER_DELETED},
+    {{"firekeep_samples_damaged_total", "Samples and exemplars lost to damage on disk, by kind.",
+      COUNTER},
+     LEDGER_DAMAGED},
+    {{"firekeep_samples_passed_on_total",
+      "Samples and exemplars passed on to destinations without being stored, by kind.", COUNTER},
      LEDGER_PASSED_ON},
 };
 
@@ -86,77 +100,90 @@ put_ledger(void *context, struct bytes tenant, const struct ledger *l)
 static void
 put_wal(struct metric_sink *s, const struct wal_stats *w)
 {
-    put(s, "firekeep_wal_commits_total", COUNTER, "Commits of the write-ahead log.",
+    put(s, "firekeep_wal_commits_total", COUNTER, "Commits to the write-ahead log.",
         w->commits_total);
-    put(s, "firekeep_wal_commit_bytes_total", COUNTER, "Bytes committed to the log.",
+    put(s, "firekeep_wal_commit_bytes_total", COUNTER, "Bytes committed to the write-ahead log.",
         w->commit_bytes_total);
-    put(s, "firekeep_wal_failures_total", COUNTER, "Commits that failed.", w->failures_total);
-    put(s, "firekeep_wal_down", GAUGE, "1 while the log cannot be written.", w->down);
-    put(s, "firekeep_wal_over_budget", GAUGE, "1 while the log has reached its budget.",
-        w->over_budget);
-    put(s, "firekeep_wal_segments", GAUGE, "Segments of the log.", w->segment_count);
-    put(s, "firekeep_wal_bytes", GAUGE, "Bytes of all segments of the log.", w->segment_bytes);
-    put(s, "firekeep_wal_begin_position", GAUGE, "The oldest position in the log.", w->begin_pos);
-    put(s, "firekeep_wal_end_position", GAUGE, "The position behind the last commit.", w->end_pos);
-    put(s, "firekeep_wal_readers", GAUGE, "Readers that follow the log.", w->readers);
-    put(s, "firekeep_wal_readers_behind", GAUGE, "Readers for whom the log went on without.",
-        w->readers_behind);
-    put(s, "firekeep_wal_segments_made_total", COUNTER, "Segments begun.", w->segments_made_total);
-    put(s, "firekeep_wal_segments_recycled_total", COUNTER, "Segments used again.",
-        w->segments_recycled_total);
+    put(s, "firekeep_wal_failures_total", COUNTER, "Commits to the write-ahead log that failed.",
+        w->failures_total);
+    put(s, "firekeep_wal_down", GAUGE, "1 while the write-ahead log cannot be written, else 0.",
+        w->down);
+    put(s, "firekeep_wal_over_budget", GAUGE,
+        "1 while the write-ahead log has reached wal.budget, else 0.", w->over_budget);
+    put(s, "firekeep_wal_segments", GAUGE, "Segments of the write-ahead log.", w->segment_count);
+    put(s, "firekeep_wal_bytes", GAUGE, "Size of all segments of the write-ahead log, in bytes.",
+        w->segment_bytes);
+    put(s, "firekeep_wal_begin_position", GAUGE, "Oldest position in the write-ahead log.",
+        w->begin_pos);
+    put(s, "firekeep_wal_end_position", GAUGE,
+        "Position after the last commit in the write-ahead log.", w->end_pos);
+    put(s, "firekeep_wal_readers", GAUGE, "Readers that follow the write-ahead log.", w->readers);
+    put(s, "firekeep_wal_readers_behind", GAUGE,
+        "Readers whose position in the write-ahead log was removed.", w->readers_behind);
+    put(s, "firekeep_wal_segments_made_total", COUNTER, "Segments of the write-ahead log started.",
+        w->segments_made_total);
+    put(s, "firekeep_wal_segments_recycled_total", COUNTER,
+        "Segments of the write-ahead log reused.", w->segments_recycled_total);
 }
 
 static void
 put_store(struct metric_sink *s, const struct tsdb_stats *t)
 {
-    put(s, "firekeep_head_series", GAUGE, "Series in the head.", t->head_series);
-    put(s, "firekeep_head_known_series", GAUGE, "Series whose labels the head knows.",
-        t->known_series);
-    put(s, "firekeep_head_samples", GAUGE, "Floats and histograms in the head.", t->head_samples);
+    put(s, "firekeep_head_series", GAUGE, "Series with samples in the head.", t->head_series);
+    put(s, "firekeep_head_known_series", GAUGE,
+        "Series whose labels are in the head, with or without samples.", t->known_series);
+    put(s, "firekeep_head_samples", GAUGE, "Float samples and native histograms in the head.",
+        t->head_samples);
     put(s, "firekeep_head_exemplars", GAUGE, "Exemplars in the head.", t->head_exemplars);
-    put(s, "firekeep_head_frozen_series", GAUGE, "Series of the generation being flushed.",
+    put(s, "firekeep_head_frozen_series", GAUGE, "Series of the head that are being flushed.",
         t->frozen_series);
-    put(s, "firekeep_views", GAUGE, "Moments of the store that queries look at.", t->views);
+    put(s, "firekeep_views", GAUGE, "Views of the store in use by queries.", t->views);
     static const struct metric_family oldest = {
         "firekeep_views_oldest_seconds",
-        "How long the oldest of them has been looked at: it keeps memory and files.", GAUGE};
+        "Age of the oldest view in use by a query, in seconds; a view keeps memory and files from "
+        "being freed.",
+        GAUGE};
     metric_put_double(s, &oldest, NULL, 0, (double)t->view_oldest_ns / 1e9);
     put(s, "firekeep_parts", GAUGE, "Live parts.", t->parts);
     put(s, "firekeep_parts_left_alone", GAUGE,
         "Live parts that are not merged because they are damaged.", t->parts_left_alone);
     put(s, "firekeep_parts_set_aside", GAUGE,
-        "Parts that were missing or could not be opened at the start.", t->parts_set_aside);
+        "Parts that were missing or could not be opened at startup.", t->parts_set_aside);
     put(s, "firekeep_damaged_pages_total", COUNTER,
-        "Pages of parts found damaged since the start, each once.", t->pages_damaged);
-    put(s, "firekeep_part_bytes", GAUGE, "Bytes of live parts.", t->part_bytes);
-    put(s, "firekeep_part_samples", GAUGE, "Floats and histograms in live parts.", t->part_samples);
+        "Damaged pages of parts found since startup, each counted once.", t->pages_damaged);
+    put(s, "firekeep_part_bytes", GAUGE, "Size of live parts, in bytes.", t->part_bytes);
+    put(s, "firekeep_part_samples", GAUGE, "Float samples and native histograms in live parts.",
+        t->part_samples);
     put(s, "firekeep_part_exemplars", GAUGE, "Exemplars in live parts.", t->part_exemplars);
-    put(s, "firekeep_flushes_total", COUNTER, "Generations written as parts.", t->flushes_total);
-    put(s, "firekeep_flush_failures_total", COUNTER, "Flushes that failed and were repeated.",
-        t->flush_failures_total);
+    put(s, "firekeep_flushes_total", COUNTER, "Flushes of the head to a part.", t->flushes_total);
+    put(s, "firekeep_flush_failures_total", COUNTER,
+        "Flushes of the head that failed and were retried.", t->flush_failures_total);
     put(s, "firekeep_merges_total", COUNTER, "Merges of parts.", t->merges_total);
     put(s, "firekeep_merge_failures_total", COUNTER, "Merges that failed.",
         t->merge_failures_total);
-    put(s, "firekeep_merge_written_bytes_total", COUNTER, "Bytes of parts written by merges.",
+    put(s, "firekeep_merge_written_bytes_total", COUNTER, "Bytes written by merges.",
         t->merge_bytes_total);
-    put(s, "firekeep_tombstones", GAUGE, "Deletions of which parts still hold something.",
-        t->tombstones);
-    put(s, "firekeep_undone_commits_total", COUNTER, "Commits taken back after a failure.",
+    put(s, "firekeep_tombstones", GAUGE, "Tombstones not yet applied to all parts.", t->tombstones);
+    put(s, "firekeep_undone_commits_total", COUNTER, "Commits rolled back after a failed write.",
         t->undone_epochs_total);
-    put(s, "firekeep_store_position", GAUGE, "Up to here parts hold everything of the log.",
-        t->store_pos);
-    put(s, "firekeep_page_cache_hits_total", COUNTER, "Pages found in the cache.", t->cache_hits);
-    put(s, "firekeep_page_cache_misses_total", COUNTER, "Pages read from disk.", t->cache_misses);
-    put(s, "firekeep_page_cache_bytes", GAUGE, "Bytes of cached pages.", t->cache_bytes);
-    put(s, "firekeep_disk_free_bytes", GAUGE, "Free bytes where the store is.", t->free_bytes);
-    put(s, "firekeep_disk_low", GAUGE, "1 while writes are refused for want of space.",
-        t->disk_low);
-    put(s, "firekeep_clock_suspect", GAUGE, "1 while the system clock is not believed.",
-        t->clock_suspect);
-    put(s, "firekeep_tenants", GAUGE, "Tenants known.", t->tenants);
+    put(s, "firekeep_store_position", GAUGE,
+        "Position in the write-ahead log before which everything is in parts.", t->store_pos);
+    put(s, "firekeep_page_cache_hits_total", COUNTER, "Pages found in the page cache.",
+        t->cache_hits);
+    put(s, "firekeep_page_cache_misses_total", COUNTER,
+        "Pages read from disk because they were not in the page cache.", t->cache_misses);
+    put(s, "firekeep_page_cache_bytes", GAUGE, "Size of the page cache, in bytes.", t->cache_bytes);
+    put(s, "firekeep_disk_free_bytes", GAUGE,
+        "Free space on the disk of the storage directory, in bytes.", t->free_bytes);
+    put(s, "firekeep_disk_low", GAUGE,
+        "1 while writes are refused because the disk is nearly full, else 0.", t->disk_low);
+    put(s, "firekeep_clock_suspect", GAUGE,
+        "1 while the system clock is earlier than the newest sample, else 0.", t->clock_suspect);
+    put(s, "firekeep_tenants", GAUGE, "Known tenants.", t->tenants);
     if (t->newest_ms != INT64_MIN) {
         static const struct metric_family newest = {"firekeep_newest_sample_timestamp_seconds",
-                                                    "Time of the newest sample.", GAUGE};
+                                                    "Unix time of the newest sample, in seconds.",
+                                                    GAUGE};
         metric_put_double(s, &newest, NULL, 0, (double)t->newest_ms / 1000.0);
     }
 }
@@ -166,7 +193,7 @@ put_metadata(struct metric_sink *sink, const struct tsdb_stats *t)
 {
     static const struct metric_family family = {
         "firekeep_metadata_rejected_total",
-        "Metadata that was not kept, by reason; label_limit: too many metrics.", COUNTER};
+        "Metadata entries refused, by reason; label_limit means too many metrics.", COUNTER};
     for (unsigned r = 1; r <= REJECT_BAD_REFERENCE; r++) {
         if (r == REJECT_DUPLICATE_LABEL) continue;
         struct metric_pair pair = {"reason", bytes_of_text(reject_word((enum reject)r))};
@@ -179,15 +206,16 @@ put_http(struct metric_sink *s, const struct http_stats *h)
 {
     static const char *const classes[6] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
     static const struct metric_family answers = {"firekeep_http_answers_total",
-                                                 "Answers by class of status.", COUNTER};
-    put(s, "firekeep_http_connections", GAUGE, "Open connections.", h->connections_now);
-    put(s, "firekeep_http_connections_total", COUNTER, "Connections accepted.",
+                                                 "HTTP responses, by status class.", COUNTER};
+    put(s, "firekeep_http_connections", GAUGE, "Open HTTP connections.", h->connections_now);
+    put(s, "firekeep_http_connections_total", COUNTER, "HTTP connections accepted.",
         h->connections_total);
     put(s, "firekeep_http_connections_refused_total", COUNTER,
-        "Connections beyond the limit: answered 503, or reset while they send.",
+        "HTTP connections above web.max-connections, answered with 503 or reset.",
         h->connections_refused);
-    put(s, "firekeep_http_requests_total", COUNTER, "Requests.", h->requests_total);
-    put(s, "firekeep_http_body_bytes_total", COUNTER, "Bytes of request bodies.", h->body_bytes);
+    put(s, "firekeep_http_requests_total", COUNTER, "HTTP requests.", h->requests_total);
+    put(s, "firekeep_http_body_bytes_total", COUNTER, "Bytes received in HTTP request bodies.",
+        h->body_bytes);
     for (unsigned i = 2; i < 6; i++) {
         struct metric_pair pair = {"class", bytes_of_text(classes[i])};
         metric_put_u64(s, &answers, &pair, 1, h->requests_by_class[i]);
@@ -200,7 +228,7 @@ put_http(struct metric_sink *s, const struct http_stats *h)
                     {"idle", h->timeouts_idle},
                     {"send", h->timeouts_send}};
     static const struct metric_family family = {
-        "firekeep_http_timeouts_total", "Connections cut because a deadline passed.", COUNTER};
+        "firekeep_http_timeouts_total", "HTTP connections closed by a timeout, by phase.", COUNTER};
     for (unsigned i = 0; i < 4; i++) {
         struct metric_pair pair = {"phase", bytes_of_text(timeouts[i].phase)};
         metric_put_u64(s, &family, &pair, 1, timeouts[i].count);
@@ -211,14 +239,17 @@ static void
 put_budget(void *context, const struct budget *b)
 {
     struct metric_sink *s = context;
-    static const struct metric_family used = {"firekeep_memory_bytes", "Memory drawn on a budget.",
-                                              GAUGE};
-    static const struct metric_family peak = {"firekeep_memory_peak_bytes",
-                                              "The most that was ever drawn on a budget.", GAUGE};
+    static const struct metric_family used = {"firekeep_memory_bytes",
+                                              "Memory in use, by budget, in bytes.", GAUGE};
+    static const struct metric_family peak = {
+        "firekeep_memory_peak_bytes", "Maximum memory used since startup, by budget, in bytes.",
+        GAUGE};
     static const struct metric_family limit = {
-        "firekeep_memory_limit_bytes", "What a budget allows; 0: no limit of its own.", GAUGE};
-    static const struct metric_family refused = {"firekeep_memory_refused_total",
-                                                 "Allocations refused by a budget.", COUNTER};
+        "firekeep_memory_limit_bytes",
+        "Memory limit, by budget, in bytes; 0 means no limit of its own.", GAUGE};
+    static const struct metric_family refused = {
+        "firekeep_memory_refused_total",
+        "Allocations refused because the budget was used up, by budget.", COUNTER};
     struct metric_pair pair = {"budget", bytes_of_text(b->name)};
     metric_put_u64(s, &used, &pair, 1, budget_used(b));
     metric_put_u64(s, &peak, &pair, 1, b->peak_bytes);
@@ -249,16 +280,16 @@ store_metrics(struct metric_sink *sink, void *context)
         http_server_stats(server, &h);
         put_http(sink, &h);
     }
-    struct metric_family build = {"firekeep_build_info", "Always 1; the version is a label.",
-                                  GAUGE};
+    struct metric_family build = {
+        "firekeep_build_info", "Build information; always 1, with the version as a label.", GAUGE};
     struct metric_pair version = {"version", bytes_of_text(api->options.version)};
     metric_put_u64(sink, &build, &version, 1, 1);
     lock_take(&api->lock);
     uint64_t waiting = api->waiting_count;
     uint64_t jobs = api->queues[QUEUE_READS].waiting, running = api->queues[QUEUE_READS].running;
     lock_drop(&api->lock);
-    put(sink, "firekeep_write_requests_waiting", GAUGE, "Requests that wait for a commit.",
+    put(sink, "firekeep_write_requests_waiting", GAUGE, "Write requests waiting for a commit.",
         waiting);
-    put(sink, "firekeep_queries_waiting", GAUGE, "Reads that wait for a query thread.", jobs);
-    put(sink, "firekeep_queries_running", GAUGE, "Reads on query threads.", running);
+    put(sink, "firekeep_queries_waiting", GAUGE, "Reads waiting for a query thread.", jobs);
+    put(sink, "firekeep_queries_running", GAUGE, "Reads running on a query thread.", running);
 }

@@ -24,25 +24,25 @@ enum {
 
 static struct metric_counter requests_v1 = {
     .name = "firekeep_write_requests_total",
-    .help = "Remote write requests by protocol version.",
+    .help = "Remote write requests, by protocol version.",
     .labels = {{"version", "1.0"}},
 };
 static struct metric_counter requests_v2 = {
     .name = "firekeep_write_requests_total",
-    .help = "Remote write requests by protocol version.",
+    .help = "Remote write requests, by protocol version.",
     .labels = {{"version", "2.0"}},
 };
 static struct metric_counter malformed = {
     .name = "firekeep_write_malformed_requests_total",
-    .help = "Remote write requests that could not be decoded; nothing of them was stored.",
+    .help = "Remote write requests that could not be decoded and were not stored.",
 };
 static struct metric_counter unavailable = {
     .name = "firekeep_write_unavailable_total",
-    .help = "Remote write requests answered 503: the sender repeats them.",
+    .help = "Remote write requests answered with 503, which senders retry.",
 };
 static struct metric_histogram latency = {
     .name = "firekeep_write_request_duration_seconds",
-    .help = "From the first byte of a remote write request to its answer.",
+    .help = "Time from the first byte of a remote write request to its response, in seconds.",
     METRIC_LATENCY,
 };
 
@@ -159,7 +159,7 @@ waiting_answer(struct api *api, struct waiting *w)
 {
     struct why down;
     if (w->state == TSDB_EPOCH_VOID) {
-        why_set(&down, ERR_AGAIN, "the write-ahead log could not be written");
+        why_set(&down, ERR_AGAIN, "cannot write to the write-ahead log");
         reply_nothing_written(api, w->request, w->version, 503, &down);
         return;
     }
@@ -301,11 +301,11 @@ write_unfit(const struct api *api, const struct write_memory *w, struct why *why
         memory == NULL ? 0 : atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed);
     uint64_t most = atomic_load_explicit(&w->budget.peak_bytes, memory_order_relaxed);
     if (all == 0 || most < all / 2) {
-        return why_set(why, ERR_NOMEM, "no memory for the request");
+        return why_set(why, ERR_NOMEM, "not enough memory for the request");
     }
     return why_set(why, ERR_LIMIT,
-                   "a request of %zu bytes uncompressed takes more memory than there is: send less "
-                   "at once",
+                   "a request of %zu bytes uncompressed needs more memory than memory.limit "
+                   "allows; send smaller requests",
                    w->message.size);
 }
 
@@ -442,7 +442,7 @@ write_look_later(struct api *api, struct waiting *wait)
     else
         doubt_refused(
             api, wait,
-            (why_set(&why, ERR_AGAIN, "too many requests wait until parts are read"), &why));
+            (why_set(&why, ERR_AGAIN, "too many requests are waiting for parts to be read"), &why));
 }
 
 /* --- judging ---------------------------------------------------------------------------------- */
@@ -454,7 +454,7 @@ write_refusal(struct api *api, struct http_request *request, enum rw_version ver
 {
     const char *encoding = http_header(request, "Content-Encoding");
     if (encoding != NULL && encoding[0] != '\0' && strcasecmp(encoding, "snappy") != 0) {
-        why_set(why, ERR_INPUT, "content encoding: snappy");
+        why_set(why, ERR_INPUT, "unsupported content encoding: expected snappy");
         return 415;
     }
     metric_inc(version == RW_V1 ? &requests_v1 : &requests_v2);
@@ -476,8 +476,8 @@ write_judge(struct api *api, struct http_request *request)
     struct why why = {""};
     if (!parse_content_type(http_header(request, "Content-Type"), &version)) {
         http_reply_text(request, 415,
-                        "content type: application/x-protobuf, with proto=prometheus.WriteRequest "
-                        "or proto=io.prometheus.write.v2.Request\n");
+                        "unsupported content type: expected application/x-protobuf with "
+                        "proto=prometheus.WriteRequest or proto=io.prometheus.write.v2.Request\n");
         return;
     }
     unsigned refused = write_refusal(api, request, version, &tenant, &why);
@@ -491,7 +491,7 @@ write_judge(struct api *api, struct http_request *request)
     if (w != NULL) e = write_decode(api, request, version, w, &why);
     if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
     if (w != NULL && e == OK) wait = waiting_new(api);
-    if (e == OK && wait == NULL) e = why_set(&why, ERR_NOMEM, "no memory for the request");
+    if (e == OK && wait == NULL) e = why_set(&why, ERR_NOMEM, "not enough memory for the request");
     if (e) {
         if (w != NULL) write_memory_put(api, w);
         reply_nothing_written(api, request, version, status_of(FOR_WRITE, e), &why);
