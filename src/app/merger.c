@@ -20,7 +20,7 @@
 
 static struct metric_histogram merge_latency = {
     .name = "firekeep_merge_duration_seconds",
-    .help = "Merging some parts, with the rests in between.",
+    .help = "Duration of merges of parts, pauses included, in seconds.",
     METRIC_LATENCY,
 };
 
@@ -100,15 +100,15 @@ tell_expiry(const struct merger *m, const struct tsdb_merge_result *r)
     static struct log_gate gate;
     uint64_t held_back;
     if (r->samples + r->exemplars > 0) {
-        log_info("parts beyond retention dropped", KV("parts", r->input_count),
+        log_info("parts removed by retention", KV("parts", r->input_count),
                  KV("samples", r->samples), KV("exemplars", r->exemplars),
                  KV("bytes", r->input_bytes));
     } else if (r->input_count > 0) {
-        log_debug("parts without samples dropped", KV("parts", r->input_count));
+        log_debug("empty parts removed", KV("parts", r->input_count));
     }
     if (r->bytes_too_many == 0) return;
     if (!log_often(&gate, env_monotonic_ns(m->env), TOO_SMALL_SAID_NS, &held_back)) return;
-    log_warn("retention.size is smaller than the newest part, which stays",
+    log_warn("newest part is larger than retention.size, keeping it",
              KV("bytes_too_many", r->bytes_too_many));
 }
 
@@ -121,7 +121,7 @@ is_left_alone(struct merger *m, struct why *why)
     tsdb_stats(m->tsdb, &stats);
     m->left_alone = stats.parts_left_alone;
     if (m->left_alone <= before) return false;
-    log_error("a damaged part is left alone, others are merged", KV("error", why));
+    log_error("part is damaged, merging the others without it", KV("error", why));
     why->text[0] = '\0';
     return true;
 }
@@ -178,8 +178,7 @@ failed(struct merger *m, enum err e, const struct why *why)
 {
     m->pause_ns = m->pause_ns == 0 ? NS_PER_S : 2 * m->pause_ns;
     if (m->pause_ns > PAUSE_NS_MAX) m->pause_ns = PAUSE_NS_MAX;
-    log_error("merging parts failed, it will be repeated",
-              KV("error", why->text[0] == '\0' ? err_word(e) : why->text),
+    log_error("merge failed, retrying", KV("error", why->text[0] == '\0' ? err_word(e) : why->text),
               KV("wait_ms", m->pause_ns / NS_PER_MS));
 }
 
@@ -228,7 +227,7 @@ enum err
 merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger, struct why *why)
 {
     struct merger *m = mem_new(NULL, sizeof *m);
-    if (m == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
+    if (m == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     metric_register_histogram(&merge_latency);
     m->env = env;
     m->tsdb = tsdb;
@@ -238,7 +237,7 @@ merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger, str
     enum err e = env_thread_start(env, "merge", merge_loop, m, &m->thread);
     if (e) {
         merger_free(m);
-        return why_set(why, e, "a thread could not be started");
+        return why_set(why, e, "cannot start the merge thread");
     }
     *ret_merger = m;
     return OK;

@@ -17,21 +17,21 @@
 enum { PROC_FILE_BYTES = 8192 };
 
 static const struct metric_family cpu = {"process_cpu_seconds_total",
-                                         "User and system CPU time spent, in seconds.",
+                                         "Total user and system CPU time spent, in seconds.",
                                          METRIC_KIND_COUNTER};
 static const struct metric_family resident = {"process_resident_memory_bytes",
-                                              "Resident memory, in bytes.", METRIC_KIND_GAUGE};
+                                              "Resident memory size, in bytes.", METRIC_KIND_GAUGE};
 static const struct metric_family resident_max = {
-    "process_resident_memory_max_bytes", "Highest resident memory since the start, in bytes.",
+    "process_resident_memory_max_bytes", "Maximum resident memory size since startup, in bytes.",
     METRIC_KIND_GAUGE};
-static const struct metric_family virtual_memory = {"process_virtual_memory_bytes",
-                                                    "Virtual memory, in bytes.", METRIC_KIND_GAUGE};
-static const struct metric_family open_fds = {"process_open_fds", "Open file descriptors.",
-                                              METRIC_KIND_GAUGE};
+static const struct metric_family virtual_memory = {
+    "process_virtual_memory_bytes", "Virtual memory size, in bytes.", METRIC_KIND_GAUGE};
+static const struct metric_family open_fds = {
+    "process_open_fds", "Number of open file descriptors.", METRIC_KIND_GAUGE};
 static const struct metric_family max_fds = {
-    "process_max_fds", "File descriptors that may be open at a time.", METRIC_KIND_GAUGE};
+    "process_max_fds", "Maximum number of open file descriptors.", METRIC_KIND_GAUGE};
 static const struct metric_family start_time = {
-    "process_start_time_seconds", "Start of the process, in seconds since the Unix epoch.",
+    "process_start_time_seconds", "Start time of the process, in seconds since the Unix epoch.",
     METRIC_KIND_GAUGE};
 
 /* Written by process_metrics_register() before the collector is known; NAN: not known. */

@@ -115,7 +115,7 @@ note_closed(struct runner *r, const struct why *why)
     int64_t now_ns = env_monotonic_ns(env);
     if (r->logged_ns != 0 && now_ns - r->logged_ns < LOG_AGAIN_MS * NS_PER_MS) return;
     r->logged_ns = now_ns;
-    log_error("relay: cannot open the destination, retrying", KV("destination", r->settings->name),
+    log_error("relay: cannot open destination, retrying", KV("destination", r->settings->name),
               KV("error", why),
               KV("log_bytes_kept", wal_bytes_from(wal, relay_guard_pos(r->guard))),
               KV("retry_s", REOPEN_MS / 1000));
@@ -156,7 +156,8 @@ end_relay(struct runner *r, struct relay *relay)
     struct why why = {""};
     enum err e = relay_close(relay, &why);
     if (e) {
-        log_error("relay: the last state could not be kept, what it says is sent again",
+        log_error("relay: cannot save the state of the destination, samples delivered since the "
+                  "last save are sent again",
                   KV("destination", r->settings->name), KV("error", &why));
     }
 }
@@ -167,7 +168,8 @@ note_full(struct runner *r, bool full)
     if (full && !r->full) atomic_fetch_add(&r->relays->full, 1);
     if (!full && r->full) atomic_fetch_sub(&r->relays->full, 1);
     if (full && !r->full)
-        log_error("relay: the log's budget is reached, writes wait until something is delivered",
+        log_error("relay: log budget of the destination is used up, refusing writes until it has "
+                  "delivered samples",
                   KV("destination", r->settings->name));
     r->full = full;
 }
@@ -258,7 +260,7 @@ runner_new(struct relays *all, struct shared_list *list,
            struct runner **ret_runner, struct why *why)
 {
     struct runner *r = mem_new(NULL, sizeof *r);
-    if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     r->relays = all;
     r->list = list;
     r->settings = settings;
@@ -296,7 +298,7 @@ enum err
 relays_new(const struct relays_options *options, struct relays **ret_relays, struct why *why)
 {
     struct relays *all = mem_new(NULL, sizeof *all);
-    if (all == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
+    if (all == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     all->options = *options;
     all->epoch_ms = env_realtime_ms(options->env);
     all->epoch_ns = env_monotonic_ns(options->env);
@@ -376,7 +378,7 @@ relays_prepare(struct relays *all, struct destinations *destinations,
         mem_free(NULL, c, sizeof *c);
         mem_free(NULL, list, sizeof *list);
         destinations_free(destinations);
-        return why_set(why, ERR_NOMEM, "no memory for destinations");
+        return why_set(why, ERR_NOMEM, "not enough memory for destinations");
     }
     list->destinations = *destinations;
     list->users = 1;
@@ -466,22 +468,21 @@ note_other_settings(const struct runner *before, const struct destination_settin
     const struct destination_settings *was = before->settings;
     uint64_t queued = all_kinds(&before->last.fates, FATE_OPEN);
     if (was->type != now->type) {
-        log_warn("relay: the destination is of another type now, and goes on where it is",
+        log_warn("relay: destination has another type now, continuing at its current position",
                  KV("destination", now->name), KV("type", destination_type_word(now->type)),
                  KV("was", destination_type_word(was->type)), KV("queued", queued));
     } else if (destination_place_hash(was) != destination_place_hash(now)) {
-        log_warn("relay: the destination writes to another place now, and goes on where it is",
-                 KV("destination", now->name), KV("queued", queued));
+        log_warn(
+            "relay: destination writes to another place now, continuing at its current position",
+            KV("destination", now->name), KV("queued", queued));
     }
     if (destination_selection_hash(was) != destination_selection_hash(now) && queued > 0) {
-        log_warn("relay: the destination selects or relabels in another way now, also what is "
-                 "queued; queued samples that are not selected any more are counted as dropped, "
-                 "reason operator",
+        log_warn("relay: destination selects or relabels differently now, queued samples too; "
+                 "queued samples no longer selected are counted as dropped (reason operator)",
                  KV("destination", now->name), KV("queued", queued));
     }
     if (!was->dry_run && now->dry_run) {
-        log_warn("relay: the destination is a dry run now, what is queued waits until dry_run is "
-                 "false",
+        log_warn("relay: destination is a dry run now, queued samples wait until dry_run is false",
                  KV("destination", now->name), KV("queued", queued));
     }
 }
@@ -501,7 +502,7 @@ note_end(const struct relays *all, struct runner *r)
     uint64_t letters = all_kinds(&r->last.fates, FATE_DEAD_LETTERED);
     struct wal *wal = tsdb_wal(all->options.tsdb);
     if (queued == 0 && letters == 0) {
-        log_info("relay: destination removed, nothing was waiting", KV("destination", name));
+        log_info("relay: destination removed, nothing was queued", KV("destination", name));
         return;
     }
     log_warn("relay: destination removed with a backlog", KV("destination", name),
@@ -527,21 +528,23 @@ note_left_over(void *context, const char *name, const struct relay_backlog *b)
     char dir[RELAY_DIR_BYTES];
     err_ignore(path_join(dir, sizeof dir, all->dir, name), "it was read there");
     if (relay_backlog_is_none(b)) {
-        log_info("relay: a destination that is not configured is remembered, nothing waits for it",
+        log_info("relay: found a destination that is not configured, nothing is queued for it",
                  KV("destination", name), KV("directory", dir));
     } else if (b->unreadable.text[0] != '\0') {
-        log_warn("relay: a destination that is not configured is remembered, and cannot be read",
+        log_warn("relay: cannot read the state of a destination that is not configured",
                  KV("destination", name), KV("error", &b->unreadable),
                  KV("dead_letters", b->letters), KV("directory", dir));
     } else {
-        log_warn("relay: a destination that is not configured has a backlog; no log is held for it",
-                 KV("destination", name), KV("queued_at_most", b->samples + b->exemplars),
-                 KV("all_counted", b->queued_known && !b->filling), KV("log_bytes", b->log_bytes),
-                 KV("dead_letters", b->letters),
-                 KV("then", lost ? "part of what was queued is lost to it: the log has given it up"
-                                 : relay_backlog_fate(all->options.stored)),
-                 KV("to_do", "configure it again, or remove its directory to forget it"),
-                 KV("directory", dir));
+        log_warn(
+            "relay: a destination that is not configured has a backlog, the log is not kept for it",
+            KV("destination", name), KV("queued_at_most", b->samples + b->exemplars),
+            KV("all_counted", b->queued_known && !b->filling), KV("log_bytes", b->log_bytes),
+            KV("dead_letters", b->letters),
+            KV("then",
+               lost ? "some queued samples are lost to this destination: the log has removed them"
+                    : relay_backlog_fate(all->options.stored)),
+            KV("to_do", "add the destination to the configuration again, or remove its directory"),
+            KV("directory", dir));
     }
     return OK;
 }
@@ -563,8 +566,7 @@ note_all_left_over(struct relays *all)
     enum err e = path_join(log_dir, sizeof log_dir, all->options.storage_path, "wal");
     if (e == OK) e = relay_backlogs(&options, &why);
     if (e) {
-        log_warn("relay: cannot look for what destinations that are not configured have left",
-                 KV("error", &why));
+        log_warn("relay: cannot look for destinations that are not configured", KV("error", &why));
     }
 }
 
@@ -654,13 +656,15 @@ tell(struct relays *all, struct bytes name,
      enum err (*what)(struct relay *relay, int64_t detail, struct why *why), int64_t detail,
      struct why *why)
 {
-    enum err e = why_set(why, ERR_MISSING, "there is no destination of this name");
+    enum err e = why_set(why, ERR_MISSING, "destination not found");
     lock_take(&all->lock);
     for (uint32_t i = 0; i < all->count; i++) {
         struct runner *r = all->runners[i];
         if (!bytes_equal_text(name, r->settings->name)) continue;
         lock_take(&r->lock);
-        e = r->relay == NULL ? why_set(why, ERR_AGAIN, "the destination is not open")
+        e = r->relay == NULL ? why_set(why, ERR_AGAIN,
+                                       "the destination is not open; see its lastError in "
+                                       "/api/v1/status/destinations")
                              : what(r->relay, detail, why);
         lock_drop(&r->lock);
     }

@@ -152,34 +152,34 @@ relays_print(struct relays *all, struct json *to)
         .name = (n), .help = (h), .kind = METRIC_KIND_GAUGE \
     }
 
-/* Of each thing one; `what` is said of samples. */
-#define FAMILIES(kind_, suffix, what)                                                              \
-    {                                                                                              \
-        {"firekeep_destination_samples_" suffix, what, kind_},                                     \
-            {"firekeep_destination_exemplars_" suffix, "The same of exemplars.", kind_},           \
-            {"firekeep_destination_metadata_" suffix, "The same of metadata of families.", kind_}, \
+/* Of each thing one; `that` goes on behind its name. */
+#define FAMILIES(kind_, suffix, that)                                                   \
+    {                                                                                   \
+        {"firekeep_destination_samples_" suffix, "Samples " that, kind_},               \
+            {"firekeep_destination_exemplars_" suffix, "Exemplars " that, kind_},       \
+            {"firekeep_destination_metadata_" suffix, "Metadata entries " that, kind_}, \
     }
 
 static const struct metric_family taken_families[THINGS] =
-    FAMILIES(METRIC_KIND_COUNTER, "taken_total", "Samples a destination took from the log.");
+    FAMILIES(METRIC_KIND_COUNTER, "taken_total", "that the destination took from the log.");
 static const struct metric_family again_families[THINGS] =
     FAMILIES(METRIC_KIND_COUNTER, "taken_again_total",
-             "Of those taken: dead letters sent again, dropped or lost, and what is handed on "
-             "again after a restart, once more each.");
-static const struct metric_family dropped_families[THINGS] =
-    FAMILIES(METRIC_KIND_COUNTER, "dropped_total",
-             "Samples that are not delivered and not kept, by reason.");
+             "that the destination took again: dead letters replayed, dropped or lost, and "
+             "what is sent again after a restart.");
+static const struct metric_family dropped_families[THINGS] = FAMILIES(
+    METRIC_KIND_COUNTER, "dropped_total", "that were neither delivered nor kept, by reason.");
 static const struct {
     unsigned fate;
     struct metric_family families[THINGS];
 } fates_shown[] = {
     {FATE_DELIVERED,
-     FAMILIES(METRIC_KIND_COUNTER, "delivered_total", "Samples a destination confirmed.")},
+     FAMILIES(METRIC_KIND_COUNTER, "delivered_total", "that the destination confirmed.")},
     {FATE_DEAD_LETTERED,
      FAMILIES(METRIC_KIND_COUNTER, "dead_lettered_total",
-              "Samples refused for good, or without a form there, that are kept as dead letters.")},
+              "that are kept as dead letters: refused for good, or not representable.")},
     {FATE_OPEN,
-     FAMILIES(METRIC_KIND_GAUGE, "queued", "Samples taken of which nothing is settled yet.")},
+     FAMILIES(METRIC_KIND_GAUGE, "queued",
+              "that the destination took and that are not yet delivered, dropped or kept.")},
 };
 
 static void
@@ -219,9 +219,10 @@ static void
 collect_state(struct metric_sink *sink, const struct relays_view *view)
 {
     static const struct metric_family family =
-        GAUGE("firekeep_destination_state", "1 for the state a destination is in, else 0.");
+        GAUGE("firekeep_destination_state",
+              "1 for the current state of the destination, 0 for the others.");
     static const struct metric_family closed =
-        GAUGE("firekeep_destination_open", "1 if the destination could be opened, else 0.");
+        GAUGE("firekeep_destination_open", "1 if the destination is open, else 0.");
     struct metric_pair pairs[2] = {{"destination", bytes_of_text(view->settings->name)}};
     metric_put_u64(sink, &closed, pairs, 1, view->opened);
     for (enum relay_state_word state = RELAY_RUNNING; state <= RELAY_DRY_RUN; state++) {
@@ -239,29 +240,35 @@ collect_work(struct metric_sink *sink, const struct relays_view *view)
         struct metric_family family;
         double value;
     } numbers[] = {
-        {GAUGE("firekeep_destination_lag_bytes", "Log that is not settled yet."),
+        {GAUGE("firekeep_destination_lag_bytes",
+               "Size of the log that the destination has not finished, in bytes."),
          (double)s->behind_bytes},
-        {GAUGE("firekeep_destination_lag_seconds", "Age of the oldest sample not settled yet."),
+        {GAUGE("firekeep_destination_lag_seconds",
+               "Age of the oldest sample that the destination has not finished, in seconds."),
          (double)s->behind_ms / 1000},
-        {COUNTER("firekeep_destination_calls_total", "Calls made, those repeated included."),
+        {COUNTER("firekeep_destination_calls_total", "Calls to the destination, retries included."),
          (double)s->calls_total},
-        {COUNTER("firekeep_destination_call_failures_total", "Calls that failed."),
+        {COUNTER("firekeep_destination_call_failures_total",
+                 "Calls to the destination that failed."),
          (double)s->calls_failed_total},
-        {COUNTER("firekeep_destination_sent_bytes_total", "Bytes of the bodies sent."),
+        {COUNTER("firekeep_destination_sent_bytes_total",
+                 "Bytes sent to the destination in request bodies."),
          (double)s->sent_bytes_total},
         {COUNTER("firekeep_destination_resent_samples_total",
-                 "Samples sent again because nobody knows whether they arrived."),
+                 "Samples sent again because it is unknown whether they arrived."),
          (double)s->resent_samples_total},
-        {COUNTER("firekeep_destination_repeated_samples_total",
-                 "Samples the store gave once more, because a part of it reaches beyond what was "
-                 "missing."),
+        {COUNTER(
+             "firekeep_destination_repeated_samples_total",
+             "Samples read from the store once more because they share a part with missing ones."),
          (double)s->repeats_total},
         {COUNTER("firekeep_destination_billed_units_total",
-                 "Units the destination's provider bills, as far as they are known."),
+                 "Units billed by the provider of the destination, as far as known."),
          (double)s->units_total},
-        {GAUGE("firekeep_destination_log_budget_bytes", "Log that it may hold back."),
+        {GAUGE("firekeep_destination_log_budget_bytes", "Log budget of the destination, in bytes."),
          (double)view->settings->log_budget_bytes},
-        {GAUGE("firekeep_destination_lanes", "Calls there may be at a time."), s->lanes},
+        {GAUGE("firekeep_destination_lanes",
+               "Maximum number of concurrent calls to the destination."),
+         s->lanes},
     };
     struct metric_pair pair = {"destination", bytes_of_text(view->settings->name)};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {

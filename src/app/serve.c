@@ -49,7 +49,7 @@ wait_until(struct server *server, const sigset_t *signals, int64_t deadline_ns,
 static void
 leave_now(struct server *server)
 {
-    log_warn("stopping at once; the next start replays the log");
+    log_warn("stopping immediately, the next start replays the log");
     server_commit_last(server);
     _exit(EXIT_DONE);
 }
@@ -58,7 +58,7 @@ static void
 stop(struct server *server, const sigset_t *signals)
 {
     int64_t began = env_monotonic_ns(env_real());
-    log_info("stopping: finishing requests");
+    log_info("stopping, finishing open requests");
     server_quiesce(server);
     if (wait_until(server, signals, began + REQUESTS_SECONDS * NS_PER_S, server_is_idle)) {
         leave_now(server);

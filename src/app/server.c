@@ -26,12 +26,12 @@
 
 static struct metric_histogram commit_latency = {
     .name = "firekeep_wal_commit_duration_seconds",
-    .help = "Writing and syncing one batch of the write-ahead log.",
+    .help = "Duration of commits to the write-ahead log, in seconds.",
     METRIC_LATENCY,
 };
 static struct metric_histogram flush_latency = {
     .name = "firekeep_flush_duration_seconds",
-    .help = "Writing a generation of the head as a part.",
+    .help = "Duration of flushes of the head to a part, in seconds.",
     METRIC_LATENCY,
 };
 
@@ -128,7 +128,7 @@ reload(void *context, struct why *why)
     }
     lock_drop(&s->reload_lock);
     if (e)
-        log_error("configuration not reloaded, the old one stays", KV("error", why));
+        log_error("configuration reload failed, keeping the old configuration", KV("error", why));
     else
         log_info("configuration reloaded", KV("destinations", destination_count));
     return e;
@@ -315,7 +315,8 @@ bring_back(struct server *s, const struct why *reason)
     struct log_gate gate = {0}; /* of this outage: it may last for days */
     int64_t began = env_monotonic_ns(s->env);
     uint64_t attempts = 0, held_back;
-    log_error("the write-ahead log failed; writes get 503 until it is back", KV("error", reason));
+    log_error("the write-ahead log failed, answering writes with 503 until it recovers",
+              KV("error", reason));
     api_committed(s->api);
     for (;;) {
         struct why why = {""};
@@ -325,12 +326,12 @@ bring_back(struct server *s, const struct why *reason)
         if (stopping(s)) return;
         attempts++;
         if (log_often(&gate, env_monotonic_ns(s->env), DOWN_SAID_NS, &held_back)) {
-            log_warn("the write-ahead log is still down, it is tried again each second",
+            log_warn("the write-ahead log is still down, retrying every second",
                      KV("error", worded(&why, e)), KV("attempts", attempts));
         }
         pause_ms(s, 1000);
     }
-    log_info("the write-ahead log is back on a fresh segment", KV("failed_attempts", attempts),
+    log_info("the write-ahead log recovered on a new segment", KV("failed_attempts", attempts),
              KV("down_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
 }
 
@@ -368,7 +369,7 @@ commit_loop(void *context)
     }
     struct why why = {""};
     enum err e = tsdb_sync(s->tsdb, &why);
-    if (e) log_error("the last sync failed", KV("error", worded(&why, e)));
+    if (e) log_error("the last sync of the write-ahead log failed", KV("error", worded(&why, e)));
     api_committed(s->api);
 }
 
@@ -382,7 +383,7 @@ housekeep(struct server *s)
     struct why why = {""};
     enum err e = tsdb_maintain(s->tsdb, &why);
     if (e == OK || !log_often(&gate, env_monotonic_ns(s->env), 60 * NS_PER_S, &held_back)) return;
-    log_warn("housekeeping failed, it is repeated each second", KV("error", worded(&why, e)),
+    log_warn("housekeeping failed, retrying every second", KV("error", worded(&why, e)),
              KV("more_held_back", held_back));
 }
 
@@ -410,7 +411,7 @@ watch_ledger(struct server *s)
     if (!log_often(&gate, env_monotonic_ns(s->env), 60 * NS_PER_S, &held_back)) return;
     tsdb_ledgers(s->tsdb, tell_difference, &said);
     if (said > DIFFERENCES_SAID_MAX) {
-        log_error("the ledgers of more tenants and kinds do not balance",
+        log_error("the ledgers of other tenants or kinds do not balance either",
                   KV("more", said - DIFFERENCES_SAID_MAX));
     }
 }
@@ -424,9 +425,9 @@ watch_writes(struct server *s)
     if (reason == s->refusing) return;
     tsdb_stats(s->tsdb, &stats);
     if (reason == NULL) {
-        log_info("writes are taken again", KV("free_bytes", stats.free_bytes));
+        log_info("accepting writes again", KV("free_bytes", stats.free_bytes));
     } else {
-        log_error("writes are refused with 503, reads go on", KV("reason", reason),
+        log_error("refusing writes with 503, reads continue", KV("reason", reason),
                   KV("free_bytes", stats.free_bytes));
     }
     s->refusing = reason;
@@ -439,7 +440,7 @@ flush_failed(struct server *s, struct why *why, enum err e)
     s->flush_pause_ns = s->flush_pause_ns == 0 ? NS_PER_S : 2 * s->flush_pause_ns;
     if (s->flush_pause_ns > FLUSH_PAUSE_NS_MAX) s->flush_pause_ns = FLUSH_PAUSE_NS_MAX;
     s->flush_after_ns = env_monotonic_ns(s->env) + s->flush_pause_ns;
-    log_error("the head could not be written out, it will be repeated", KV("error", worded(why, e)),
+    log_error("flush failed, retrying", KV("error", worded(why, e)),
               KV("wait_ms", s->flush_pause_ns / NS_PER_MS));
 }
 
@@ -455,7 +456,7 @@ write_out(struct server *s, struct why *why)
     struct tsdb_stats stats;
     tsdb_stats(s->tsdb, &stats);
     metric_record(&flush_latency, (uint64_t)took_ns);
-    log_info("head written out", KV("took_ms", took_ns / NS_PER_MS), KV("parts", stats.parts),
+    log_info("head flushed", KV("took_ms", took_ns / NS_PER_MS), KV("parts", stats.parts),
              KV("part_bytes", stats.part_bytes));
     return OK;
 }
@@ -491,7 +492,8 @@ flush_all_step(struct server *s)
     if (tsdb_has_frozen(s->tsdb)) {
         enum err e = write_out(s, &why);
         if (e == OK) return tsdb_is_flushed(s->tsdb);
-        log_error("the last flush failed; the log has everything", KV("error", worded(&why, e)));
+        log_error("the last flush failed, the next start replays the log",
+                  KV("error", worded(&why, e)));
         return true;
     }
     tsdb_want_cut(s->tsdb);
@@ -509,7 +511,7 @@ flush_head(struct server *s, struct why *why)
     while (!tsdb_has_frozen(s->tsdb)) {
         if (tsdb_is_flushed(s->tsdb)) return OK;
         if (tsdb_is_down(s->tsdb) || env_monotonic_ns(s->env) > until) {
-            return why_set(why, ERR_AGAIN, "the write-ahead log cannot be written");
+            return why_set(why, ERR_AGAIN, "cannot write to the write-ahead log");
         }
         tsdb_want_cut(s->tsdb);
         want_commit(s);
@@ -604,16 +606,16 @@ tell_identity(const struct server *s, const struct tsdb_opening *o)
 {
     const char *path = s->settings.storage_path;
     if (o->identity == TSDB_IDENTITY_CHANGED) {
-        log_warn(
-            "the storage directory is not the one that was last open here: it is a copy, or was "
-            "put back from one; destinations give new names to objects and files from now on",
-            KV("path", path), KV("reason", o->identity_reason), KV("id", tsdb_name_id(s->tsdb)));
+        log_warn("the storage directory was copied or restored, destinations use new names for "
+                 "objects and files from now on",
+                 KV("path", path), KV("reason", o->identity_reason),
+                 KV("id", tsdb_name_id(s->tsdb)));
     }
     if (o->identity == TSDB_IDENTITY_UNKEPT) {
-        log_warn(
-            "cannot read or write what identifies the storage directory; destinations give new "
-            "names to objects and files until the next start",
-            KV("path", path), KV("error", o->identity_reason), KV("id", tsdb_name_id(s->tsdb)));
+        log_warn("cannot read or write the identity of the storage directory, destinations use new "
+                 "names for objects and files until the next start",
+                 KV("path", path), KV("error", o->identity_reason),
+                 KV("id", tsdb_name_id(s->tsdb)));
     }
 }
 
@@ -632,12 +634,13 @@ open_store(struct server *s, struct why *why)
     int64_t began = env_monotonic_ns(s->env);
     enum err e = tsdb_open(&options, &limits, &s->tsdb, &o, why);
     if (e && why->text[0] == '\0') {
-        why_set(why, e, "opening the storage %s: %s", c->storage_path, err_word(e));
+        why_set(why, e, "cannot open storage directory %s: %s", c->storage_path, err_word(e));
     }
     if (e) return e;
     if (c->storage_mode == STORAGE_NONE && o.parts > 0) {
         return why_set(why, ERR_INPUT,
-                       "%s holds stored samples: with storage.mode=none nobody could read them",
+                       "%s contains stored samples, which cannot be read with storage.mode=none; "
+                       "use storage.mode=local or another directory",
                        c->storage_path);
     }
     log_info("storage opened", KV("path", c->storage_path), KV("parts", o.parts),
@@ -645,17 +648,18 @@ open_store(struct server *s, struct why *why)
              KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
     tell_identity(s, &o);
     if (o.damage.places > 0) {
-        log_error("the write-ahead log is damaged; what could be read is there",
+        log_error("the write-ahead log is damaged, everything readable was recovered",
                   KV("places", o.damage.places), KV("bytes", o.damage.bytes),
                   KV("first", o.damage.first));
     }
-    if (o.manifest_mended) log_warn("one of the two copies in MANIFEST was damaged, it is mended");
+    if (o.manifest_mended)
+        log_warn("one of the two copies in MANIFEST was damaged and has been repaired");
     if (o.parts_set_aside > 0) {
-        log_error("parts whose root cannot be read were put aside as *.damaged",
+        log_error("parts with an unreadable root were renamed to *.damaged",
                   KV("parts", o.parts_set_aside), KV("first", o.first_damage));
     }
     if (o.parts_unnamed > 0) {
-        log_error("parts that MANIFEST does not name were put aside as *.unnamed",
+        log_error("parts that MANIFEST does not list were renamed to *.unnamed",
                   KV("parts", o.parts_unnamed), KV("first", o.first_unnamed));
     }
     return OK;
@@ -701,7 +705,7 @@ holds_writes(void *context)
 {
     struct server *s = context;
     if (!relays_are_full(s->relays)) return NULL;
-    return "the log is full of what a destination has not taken yet";
+    return "a destination has used up its log budget";
 }
 
 static enum err
@@ -771,7 +775,7 @@ start_http(struct server *s, struct why *why)
     if (e) return e;
     options.routes = api_routes(s->api, &options.route_count);
     e = http_server_start(&options, &s->http, why);
-    if (e) return why_prefix(why, e, "listening on %s", c->web_listen_address);
+    if (e) return why_prefix(why, e, "cannot listen on %s", c->web_listen_address);
     api_set_server(s->api, s->http);
     return OK;
 }
@@ -785,7 +789,7 @@ start_threads(struct server *s, struct why *why)
     if (e) return e;
     e = env_thread_start(s->env, "commit", commit_loop, s, &s->commit_thread);
     if (e == OK) e = env_thread_start(s->env, "flush", flush_loop, s, &s->flush_thread);
-    return e ? why_set(why, e, "a thread could not be started") : OK;
+    return e ? why_set(why, e, "cannot start the commit and flush threads") : OK;
 }
 
 /* --- stopping --------------------------------------------------------------------------------- */
@@ -884,7 +888,7 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
              int flag_count, char **flag_words, struct server **ret_server, struct why *why)
 {
     struct server *s = mem_new(NULL, sizeof *s);
-    if (s == NULL) return why_set(why, ERR_NOMEM, "no memory to start");
+    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     why->text[0] = '\0';
     s->env = env;
     s->settings = *settings;

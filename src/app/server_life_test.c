@@ -623,7 +623,7 @@ check_logged(const struct reloading *r, const char *step)
     static const char *const lies[] = {"configuration reloaded", "destination closed"};
     char text[1 << 14] = "";
     assert_true(pread(r->log, text, sizeof text - 1, 0) > 0);
-    bool said = strstr(text, "configuration not reloaded, the old one stays") != NULL;
+    bool said = strstr(text, "configuration reload failed, keeping the old configuration") != NULL;
     for (unsigned i = 0; i < sizeof lies / sizeof *lies; i++) {
         said &= strstr(text, lies[i]) == NULL;
     }

@@ -112,7 +112,7 @@ claim "dead: it follows the log again" within 10 is_in_state twin running
 crash twin
 rm -rf "$work/dead-twin"
 claim "dead: the other server has lost everything" start_firekeep twin "$work/dead-twin" "${ports[1]}"
-claim "dead: a replay needs a time" bash -c "curl -sg --noproxy '*' -X POST '$url/api/v1/admin/destinations/twin/replay' | grep -q 'from: the time'"
+claim "dead: a replay needs a time" bash -c "curl -sg --noproxy '*' -X POST '$url/api/v1/admin/destinations/twin/replay' | grep -q 'from is required'"
 claim "dead: it is told to give everything again" quiet_curl -X POST "$url/api/v1/admin/destinations/twin/replay?from=0"
 claim "dead: everything arrives again" within 60 has_delivered twin $((2 * long_count))
 claim "dead: the account is right then, too" balances twin
@@ -180,7 +180,7 @@ END
 # --- without a store --------------------------------------------------------------------------------
 
 none=("${small[@]}" --storage.mode=none --config.file="$work/firekeep.yml")
-claim "none: who keeps samples is not started without a store" bash -c "! timeout 20 '$firekeep' serve --storage.path='$work/dead' --storage.mode=none --config.file='$work/firekeep.yml' --web.listen-address=127.0.0.1:$spare 2>'$work/said' && grep -q 'holds stored samples' '$work/said'"
+claim "none: who keeps samples is not started without a store" bash -c "! timeout 20 '$firekeep' serve --storage.path='$work/dead' --storage.mode=none --config.file='$work/firekeep.yml' --web.listen-address=127.0.0.1:$spare 2>'$work/said' && grep -q 'contains stored samples' '$work/said'"
 claim "none: starts, though nobody is there" start_firekeep none "$work/none" "${ports[0]}" "${none[@]}"
 "$TOOLS/rwreplay" "$long" "$url" --retry 120 --check >"$work/replay.txt" 2>&1 &
 sender=$!
@@ -188,11 +188,11 @@ is_full() {
     local status
     status=$(curl -sg --noproxy '*' -o "$work/body" -D "$work/head" -w '%{http_code}' -X POST -H 'Content-Type: application/x-protobuf' -H 'Content-Encoding: snappy' --data-binary x "$url/api/v1/write")
     echo "$status $(cat "$work/body")"
-    [[ $status == 503 ]] && grep -qi '^retry-after' "$work/head" && grep -q 'full of what a destination' "$work/body"
+    [[ $status == 503 ]] && grep -qi '^retry-after' "$work/head" && grep -q 'used up its log budget' "$work/body"
 }
 claim "none: once the log is full, writes have to wait" within 60 is_full
 claim "none: and it is not ready" bash -c "! curl -fsg --noproxy '*' '$url/-/ready'"
-claim "none: there is nothing to read" bash -c "curl -sg --noproxy '*' '$url/api/v1/labels' | grep -q 'nothing is stored'"
+claim "none: there is nothing to read" bash -c "curl -sg --noproxy '*' '$url/api/v1/labels' | grep -q 'no samples are stored'"
 flush >/dev/null
 crash none
 start_unready() { # it is full, so it is not ready

@@ -60,7 +60,7 @@ for conditional in enforce ignore refuse; do
         claim "$test: the ids are two" [ "$(ids | wc -l)" == 2 ]
         claim "$test: SIGTERM ends it with status 0" stop server
         claim "$test: all is there in the end" all_is_there 1 2 3 4
-        [[ $way == with_volume ]] || claim "$test: the log says what it found" grep -q 'msg="the storage directory is not the one' "$work/server.log"
+        [[ $way == with_volume ]] || claim "$test: the log says what it found" grep -q 'msg="the storage directory was copied or restored' "$work/server.log"
         : >"$work/server.log"
     done
 done

@@ -157,7 +157,7 @@ spoil() { # NAME COMMAND...
     crash "$name"
     claim "$name: starts again" begin_none "$name"
     give_up_log
-    claim "$name: the log says how much is kept" grep -q 'cannot open the destination.*log_bytes_kept=[1-9]' "$work/$name.log"
+    claim "$name: the log says how much is kept" grep -q 'cannot open destination.*log_bytes_kept=[1-9]' "$work/$name.log"
     claim "$name: the other server comes back" start_firekeep twin "$work/$name-twin" "${ports[1]}"
 }
 

@@ -72,7 +72,7 @@ flushes_now() { # LINES
             .data.after.partSamples == .data.before.partSamples + .data.before.headSamples and
             .data.after.partExemplars == .data.before.partExemplars + .data.before.headExemplars' "$work/answer" &&
         curl -fs --noproxy '*' "$url/metrics" | grep -q '^firekeep_flush_duration_seconds_count [1-9]' &&
-        grep -q 'msg="head written out"' "$work"/*.log
+        grep -q 'msg="head flushed"' "$work"/*.log
 }
 
 merges_now() {
@@ -194,7 +194,7 @@ retention() {
     claim "retention: verify finds nothing wrong" build/firekeep verify "$dir"
     claim "retention: starts with one by size" start_firekeep retention "$dir" "$port" --retention.size=1 || return
     claim "retention: by size the newest part stays, and that is said" within 20 \
-        grep -q 'retention.size is smaller than the newest part' "$work/retention.log"
+        grep -q 'newest part is larger than retention.size' "$work/retention.log"
     claim "retention: nothing went" holds_only "$new"
     newer=$'newer 4 1700000100000'
     claim "retention: takes newer samples" is_taken "$newer"
