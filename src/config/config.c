@@ -34,121 +34,129 @@ static const char *listen_complaint(const char *text);
 
 static const struct setting table[] = {
     {"config.file", SETTING_TEXT, FIELD(config_file), .fallback = "", .max = 255, .flag_only = true,
-     .what = "FILE", .help = "YAML file with settings; flags win over it"},
+     .what = "FILE", .help = "YAML file with settings; flags override it"},
 
     {"storage.path", SETTING_TEXT, FIELD(storage_path), .fallback = "./data", .min = 1, .max = 200,
-     .what = "DIRECTORY", .help = "where everything durable is kept"},
+     .what = "DIRECTORY", .help = "storage directory"},
     {"storage.mode", SETTING_CHOICE, FIELD(storage_mode), .fallback = "local",
      .choices = "local|none",
-     .help = "local keeps samples in the embedded store; none keeps only what destinations have "
-             "not taken yet"},
+     .help = "local: store samples; none: keep them only until all destinations have taken them"},
     {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "0", .min = 1,
      .max = PIB, .zero_auto = true,
-     .help =
-         "writes are answered with 503 while the disk has less room than this; 0 means 1GiB, or "
-         "5 % of a disk that is smaller than 20GiB"},
+     .help = "minimum free disk space; below it, writes are answered with 503; 0 means 1GiB, or 5 "
+             "% of a disk smaller than 20GiB"},
 
     {"web.listen-address", SETTING_TEXT, FIELD(web_listen_address), .fallback = "127.0.0.1:9201",
      .min = 1, .max = 255, .what = "HOST:PORT", .complaint = listen_complaint,
-     .help = "address to serve HTTP on; :9201 means all addresses, port 0 any free port"},
+     .help = "address to listen on for HTTP; :9201 means all addresses, port 0 any free port"},
     {"web.enable-lifecycle", SETTING_BOOL, FIELD(web_enable_lifecycle), .fallback = "false",
-     .help = "allow a reload by POST /-/reload"},
+     .help = "enable POST /-/reload"},
     {"web.enable-admin-api", SETTING_BOOL, FIELD(web_enable_admin_api), .fallback = "false",
-     .help = "allow POST /api/v1/admin/tsdb/flush, /merge, /snapshot, /delete_series, "
-             "/clean_tombstones"},
+     .help = "enable the admin API: /api/v1/admin/tsdb/flush, /merge, /snapshot, /delete_series, "
+             "/clean_tombstones and /api/v1/admin/destinations/NAME/pause, /resume, /replay"},
     {"web.max-connections", SETTING_COUNT, FIELD(web_max_connections), .fallback = "1024", .min = 1,
-     .max = 65536, .help = "connections at a time; those beyond get 503 or a reset"},
+     .max = 65536, .help = "maximum number of open connections; more get 503 or a reset"},
     {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,
-     .zero_auto = true, .help = "threads that serve HTTP; 0 means one per processor, at least 2"},
+     .zero_auto = true, .help = "number of HTTP threads; 0 means one per processor, at least 2"},
     {"web.max-header-bytes", SETTING_BYTES, FIELD(web_max_header_bytes), .fallback = "16KiB",
-     .min = KIB, .max = MIB, .help = "request line and headers together; more gets 431"},
+     .min = KIB, .max = MIB,
+     .help = "maximum size of the request line and headers together; larger ones get 431"},
     {"web.max-body-bytes", SETTING_BYTES, FIELD(web_max_body_bytes), .fallback = "32MiB",
-     .min = KIB, .max = GIB, .help = "a request body as it is sent, compressed; more gets 413"},
+     .min = KIB, .max = GIB,
+     .help = "maximum size of a request body as sent, compressed; larger ones get 413"},
     {"web.max-decoded-bytes", SETTING_BYTES, FIELD(web_max_decoded_bytes), .fallback = "32MiB",
-     .min = KIB, .max = GIB, .help = "a request body once decompressed; more gets 413"},
+     .min = KIB, .max = GIB,
+     .help = "maximum size of a request body after decompression; larger ones get 413"},
     {"web.header-timeout", SETTING_DURATION, FIELD(web_header_timeout_ms), .fallback = "10s",
-     .min = 100, .max = HOUR, .help = "time for a client to send all headers"},
+     .min = 100, .max = HOUR, .help = "maximum time for a client to send all headers"},
     {"web.body-timeout", SETTING_DURATION, FIELD(web_body_timeout_ms), .fallback = "1m", .min = 100,
-     .max = HOUR, .help = "time for a client to send the whole body"},
+     .max = HOUR, .help = "maximum time for a client to send the whole body"},
     {"web.idle-timeout", SETTING_DURATION, FIELD(web_idle_timeout_ms), .fallback = "5m", .min = 100,
-     .max = DAY, .help = "time that a connection is kept between requests"},
+     .max = DAY, .help = "maximum time that an idle connection stays open between requests"},
     {"web.send-timeout", SETTING_DURATION, FIELD(web_send_timeout_ms), .fallback = "30s",
-     .min = 100, .max = HOUR, .help = "a client that takes nothing for this long is cut off"},
+     .min = 100, .max = HOUR,
+     .help = "maximum time that a client may read nothing of a response before it is disconnected"},
 
     {"retention.time", SETTING_DURATION, FIELD(retention_time_ms), .fallback = "10y", .min = HOUR,
-     .max = 100 * YEAR, .reloadable = true, .help = "samples older than this are removed"},
+     .max = 100 * YEAR, .reloadable = true,
+     .help = "how long to keep samples; older ones are removed"},
     {"retention.size", SETTING_BYTES, FIELD(retention_size_bytes), .fallback = "0",
      .max = 1024 * PIB, .reloadable = true,
-     .help =
-         "the oldest parts are removed while all of them take more than this; 0 means no limit"},
+     .help = "maximum size of all parts together; above it, the oldest parts are removed; 0 means "
+             "no limit"},
 
     {"write.max-future", SETTING_DURATION, FIELD(write_max_future_ms), .fallback = "10m",
      .max = 100 * YEAR, .reloadable = true,
-     .help = "samples further ahead of the clock than this are refused"},
+     .help = "maximum time that a sample may be ahead of the system clock; others are refused"},
     {"write.max-labels", SETTING_COUNT, FIELD(write_max_labels), .fallback = "128", .min = 1,
-     .max = 4096, .reloadable = true, .help = "labels of a series; series with more are refused"},
+     .max = 4096, .reloadable = true,
+     .help = "maximum number of labels per series; series with more are refused"},
     {"write.max-name-bytes", SETTING_BYTES32, FIELD(write_max_name_bytes), .fallback = "1KiB",
      .min = 16, .max = 64 * KIB, .reloadable = true,
-     .help = "length of a label name; series with longer ones are refused"},
+     .help = "maximum length of a label name; series with longer ones are refused"},
     {"write.max-value-bytes", SETTING_BYTES32, FIELD(write_max_value_bytes), .fallback = "16KiB",
      .min = 16, .max = MIB, .reloadable = true,
-     .help = "length of a label value; series with longer ones are refused"},
+     .help = "maximum length of a label value; series with longer ones are refused"},
     {"write.max-series", SETTING_COUNT, FIELD(write_max_series), .fallback = "0", .max = 1000000000,
      .reloadable = true,
-     .help = "series of a tenant that are alive; new ones beyond are refused, those that are known "
-             "go on; 0 means no limit"},
+     .help = "maximum number of active series per tenant; above it, new series are refused and "
+             "existing ones continue; 0 means no limit"},
     {"write.max-series-per-metric", SETTING_COUNT, FIELD(write_max_series_per_metric),
      .fallback = "0", .max = 1000000000, .reloadable = true,
-     .help = "the same for those of a tenant with one metric name"},
+     .help = "maximum number of active series per tenant and metric name; 0 means no limit"},
     {"write.require-name", SETTING_CHOICE, FIELD(write_require_name), .fallback = "auto",
      .choices = "auto|always|never", .reloadable = true,
-     .help = "whether series without __name__ are refused; auto: those sent by remote write 2.0"},
+     .help = "refuse series without __name__; auto refuses them only in remote write 2.0"},
 
     {"wal.ack", SETTING_CHOICE, FIELD(wal_ack), .fallback = "fsync",
      .choices = "fsync|written|memory",
-     .help = "how safe a sample is before the sender is told so; only fsync survives power loss"},
+     .help = "when to acknowledge a write: after fsync, once written to the log file, or once in "
+             "memory; only fsync survives power loss"},
     {"wal.segment-bytes", SETTING_BYTES, FIELD(wal_segment_bytes), .fallback = "64MiB", .min = MIB,
-     .max = GIB, .help = "size of one file of the write-ahead log"},
+     .max = GIB, .help = "size of one segment of the write-ahead log"},
     {"wal.budget", SETTING_BYTES, FIELD(wal_budget_bytes), .fallback = "4GiB", .min = 2 * MIB,
      .max = PIB, .reloadable = true,
-     .help = "room for the write-ahead log; at least twice wal.segment-bytes"},
+     .help = "maximum size of the write-ahead log; at least twice wal.segment-bytes"},
 
     {"memory.limit", SETTING_BYTES, FIELD(memory_limit_bytes), .fallback = "0", .min = 64 * MIB,
      .max = PIB, .zero_auto = true,
-     .help = "memory to work with; 0 means 60 % of the machine or of its cgroup"},
+     .help = "maximum memory for data; 0 means 60 % of the memory of the machine or its cgroup"},
 
     {"head.max-samples", SETTING_COUNT64, FIELD(head_max_samples), .fallback = "0", .min = 1000,
      .max = 100000000000, .zero_auto = true,
-     .help = "samples held in memory before they are written to a part; 0 means 8M and 12 for each "
-             "series, as many as a start after a crash reads back in a second or two"},
+     .help = "maximum number of samples in memory before they are written to a part; 0 means 8M "
+             "plus 12 per series, which a start after a crash replays in a second or two"},
     {"head.max-age", SETTING_DURATION, FIELD(head_max_age_ms), .fallback = "2h", .min = SECOND,
-     .max = 7 * DAY, .help = "time that samples stay in memory before they are written to a part"},
+     .max = 7 * DAY,
+     .help = "maximum time that samples stay in memory before they are written to a part"},
 
     {"tenancy.enabled", SETTING_BOOL, FIELD(tenancy_enabled), .fallback = "false",
      .help = "take the tenant from the header X-Scope-OrgID"},
     {"tenancy.max-tenants", SETTING_COUNT, FIELD(tenancy_max_tenants), .fallback = "10000",
-     .min = 1, .max = 1000000, .help = "tenants in all; writes of further ones are refused"},
+     .min = 1, .max = 1000000,
+     .help = "maximum number of tenants; writes of other tenants are refused"},
 
     {"read.max-concurrent", SETTING_COUNT, FIELD(read_max_concurrent), .fallback = "10", .min = 1,
-     .max = 1000, .help = "reads at a time; others wait"},
+     .max = 1000, .help = "maximum number of concurrent reads; others wait"},
     {"read.queue-timeout", SETTING_DURATION, FIELD(read_queue_timeout_ms), .fallback = "10s",
-     .max = HOUR, .help = "time that a read waits for its turn before it gets 503"},
+     .max = HOUR, .help = "maximum time that a read waits for its turn before it gets 503"},
     {"read.timeout", SETTING_DURATION, FIELD(read_timeout_ms), .fallback = "2m", .min = 1,
-     .max = DAY, .reloadable = true, .help = "time for one read"},
+     .max = DAY, .reloadable = true, .help = "maximum time for one read"},
     {"read.max-samples", SETTING_COUNT64, FIELD(read_max_samples), .fallback = "50M", .min = 1,
      .max = 100000000000, .reloadable = true,
-     .help = "samples in an answer that cannot be streamed"},
+     .help = "maximum number of samples in a response that is not streamed"},
     {"read.max-bytes", SETTING_BYTES, FIELD(read_max_bytes), .fallback = "0", .max = PIB,
      .reloadable = true,
-     .help = "compressed samples that one read may take from the store; 0 means no limit"},
+     .help = "maximum size of compressed samples that one read may take from the store; 0 means no "
+             "limit"},
     {"read.frame-bytes", SETTING_BYTES, FIELD(read_frame_bytes), .fallback = "1MiB", .min = KIB,
-     .max = 64 * MIB, .help = "size of one frame of a streamed answer"},
+     .max = 64 * MIB, .help = "size of one frame of a streamed response"},
 
     {"log.level", SETTING_CHOICE, FIELD(log_level), .fallback = "info",
      .choices = "debug|info|warn|error", .reloadable = true,
-     .help = "the least urgent lines logged"},
+     .help = "minimum level of messages to log"},
     {"log.format", SETTING_CHOICE, FIELD(log_format), .fallback = "logfmt",
-     .choices = "logfmt|json", .help = "form of the lines on standard error"},
+     .choices = "logfmt|json", .help = "format of the log lines on standard error"},
     {NULL},
 };
 
@@ -208,7 +216,7 @@ split_address(const char *text, char *host, uint16_t *ret_port)
         to = colon - 1;
     }
     size_t size = (size_t)(to - from);
-    if (size >= SETTING_TEXT_BYTES) return "a shorter host";
+    if (size >= SETTING_TEXT_BYTES) return "a shorter host name";
     memcpy(host, from, size);
     host[size] = 0;
 
@@ -246,7 +254,7 @@ settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port, st
     char host[SETTING_TEXT_BYTES];
     const char *complaint = split_address(text, host, ret_port);
     if (complaint != NULL) {
-        return why_set(why, ERR_INPUT, "expected %s, found %s", complaint,
+        return why_set(why, ERR_INPUT, "expected %s, got %s", complaint,
                        shown_of(bytes_of_text(text)).text);
     }
     memcpy(ret_host, host, strlen(host) + 1);
@@ -258,8 +266,7 @@ settings_validate(const struct settings *settings, uint32_t destination_count, s
 {
     /* Without a store of its own a server only hands on. */
     if (settings->storage_mode != STORAGE_LOCAL && destination_count == 0) {
-        return why_set(why, ERR_INPUT,
-                       "storage.mode=none keeps nothing itself and needs destinations");
+        return why_set(why, ERR_INPUT, "storage.mode=none requires at least one destination");
     }
     if (settings->wal_budget_bytes / 2 < settings->wal_segment_bytes) {
         char budget[48], segment[48];
@@ -346,7 +353,7 @@ apply_flag(struct settings *to, int count, char *const *words, int *ret_used, st
         if (count < 2 || strncmp(words[1], "--", 2) == 0) {
             char expected[160];
             setting_expected(s, expected, sizeof expected);
-            return why_set(why, ERR_INPUT, "--%s needs a value: %s", s->name, expected);
+            return why_set(why, ERR_INPUT, "--%s requires a value: %s", s->name, expected);
         }
         value = words[1];
         *ret_used = 2;
@@ -368,7 +375,7 @@ settings_flags(struct settings *settings, int count, char *const *words, bool *r
             continue;
         }
         if (strncmp(words[i], "--", 2) != 0 || words[i][2] == 0) {
-            return why_set(why, ERR_INPUT, "unexpected word %s: settings are given as --name=value",
+            return why_set(why, ERR_INPUT, "unexpected argument %s: expected --name=value",
                            shown_of(bytes_of_text(words[i])).text);
         }
         int used;
@@ -390,10 +397,11 @@ read_all(int fd, const char *path, struct buf *to, struct why *why)
     while (to->size <= CONFIG_BYTES_MAX) {
         size_t step = CONFIG_BYTES_MAX + 1 - to->size;
         if (step > 16384) step = 16384;
-        if (!buf_reserve(to, step)) return why_set(why, buf_error(to), "%s: no memory", path);
+        if (!buf_reserve(to, step))
+            return why_set(why, buf_error(to), "%s: not enough memory", path);
         ssize_t got = read(fd, to->at + to->size, step);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return why_set(why, ERR_IO, "read %s: %s", path, strerror(errno));
+        if (got < 0) return why_set(why, ERR_IO, "cannot read %s: %s", path, strerror(errno));
         if (got == 0) return OK;
         to->size += (size_t)got;
     }
@@ -409,7 +417,8 @@ config_read(const char *path, struct buf *to, struct why *why)
 {
     buf_init_secret(to, NULL, CONFIG_BYTES_MAX + 1);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return why_set(why, err_from_errno(errno), "open %s: %s", path, strerror(errno));
+    if (fd < 0)
+        return why_set(why, err_from_errno(errno), "cannot open %s: %s", path, strerror(errno));
     enum err e = read_all(fd, path, to, why);
     close(fd);
     return e;

@@ -182,16 +182,15 @@ test_out_of_range_message_names_the_range(void **state)
 {
     (void)state;
     check_flag_error("--retention.time=59m",
-                     "--retention.time: must be between 1h and 100y, found 59m");
+                     "--retention.time: must be between 1h and 100y, got 59m");
     check_flag_error("--web.workers=1",
-                     "--web.workers: must be 0 (automatic) or between 2 and 256, found 1");
-    check_flag_error(
-        "--memory.limit=63MiB",
-        "--memory.limit: must be 0 (automatic) or between 64MiB and 1PiB, found 63MiB");
+                     "--web.workers: must be 0 (automatic) or between 2 and 256, got 1");
+    check_flag_error("--memory.limit=63MiB",
+                     "--memory.limit: must be 0 (automatic) or between 64MiB and 1PiB, got 63MiB");
     check_flag_error("--storage.path=", "--storage.path: must not be empty");
     char word[300] = "--storage.path=";
     memset(word + 15, 'x', 201);
-    check_flag_error(word, "--storage.path: must not be longer than 200 bytes, found 201");
+    check_flag_error(word, "--storage.path: must be at most 200 bytes, got 201");
     word[15 + 200] = 0;
     struct settings s = defaults();
     assert_int_equal(flags(&s, NULL, word, NULL), OK);
@@ -218,10 +217,10 @@ test_choices_and_yes_or_no_are_exact_words(void **state)
     check_refused("tenancy.enabled", "yes");
     check_refused("tenancy.enabled", "1");
     check_refused("tenancy.enabled", "True");
-    check_flag_error("--log.level=wran", "--log.level: expected one of debug, info, warn, error, "
-                                         "found 'wran'; did you mean 'warn'?");
-    check_flag_error("--tenancy.enabled=on",
-                     "--tenancy.enabled: expected true or false, found 'on'");
+    check_flag_error(
+        "--log.level=wran",
+        "--log.level: expected one of debug, info, warn, error, got 'wran'; did you mean 'warn'?");
+    check_flag_error("--tenancy.enabled=on", "--tenancy.enabled: expected true or false, got 'on'");
 }
 
 static void
@@ -267,10 +266,10 @@ test_listen_address_is_host_and_port(void **state)
     }
     check_flag_error("--web.listen-address=::1:9201",
                      "--web.listen-address: expected HOST:PORT with an IPv6 address in brackets, "
-                     "found '::1:9201'");
+                     "got '::1:9201'");
     check_flag_error("--web.listen-address=h:65536",
                      "--web.listen-address: expected a port from 0 to 65535 after the last colon, "
-                     "found 'h:65536'");
+                     "got 'h:65536'");
 }
 
 static void
@@ -288,7 +287,7 @@ test_settings_that_disagree_are_refused(void **state)
     s = defaults();
     assert_int_equal(flags(&s, &why, "--storage.mode=none", NULL), OK);
     assert_int_equal(settings_validate(&s, 0, &why), ERR_INPUT);
-    assert_non_null(strstr(why.text, "needs destinations"));
+    assert_non_null(strstr(why.text, "requires at least one destination"));
     assert_int_equal(settings_validate(&s, 1, &why), OK);
 }
 
@@ -332,16 +331,16 @@ test_wrong_flags_are_refused_with_a_suggestion(void **state)
                      "unknown flag '--no-tenancy.enable'; did you mean '--no-tenancy.enabled'?");
     check_flag_error("--something.else", "unknown flag '--something.else'");
     check_flag_error("--=5", "unknown flag '--'");
-    check_flag_error("--log.level", "--log.level needs a value: one of debug, info, warn, error");
+    check_flag_error("--log.level",
+                     "--log.level requires a value: one of debug, info, warn, error");
     check_flag_error("--no-tenancy.enabled=true", "--no-tenancy.enabled takes no value");
     check_flag_error("--no-log.level",
                      "unknown flag '--no-log.level'; did you mean '--log.level'?");
-    check_flag_error("data", "unexpected word 'data': settings are given as --name=value");
-    check_flag_error("--", "unexpected word '--': settings are given as --name=value");
-    check_flag_error("-x", "unexpected word '-x': settings are given as --name=value");
+    check_flag_error("data", "unexpected argument 'data': expected --name=value");
+    check_flag_error("--", "unexpected argument '--': expected --name=value");
+    check_flag_error("-x", "unexpected argument '-x': expected --name=value");
     check_flag_error("--web.listen-address=a\x01z:1",
-                     "--web.listen-address: must not contain control characters, found "
-                     "'a\\x01z:1'");
+                     "--web.listen-address: must not contain control characters, got 'a\\x01z:1'");
 }
 
 static void
@@ -351,7 +350,7 @@ test_flag_that_misses_its_value_does_not_swallow_the_next(void **state)
     struct settings s = defaults();
     struct why why;
     assert_int_equal(flags(&s, &why, "--storage.path", "--log.level=debug", NULL), ERR_INPUT);
-    assert_string_equal(why.text, "--storage.path needs a value: DIRECTORY");
+    assert_string_equal(why.text, "--storage.path requires a value: DIRECTORY");
 }
 
 /* --- printing and reading back ---------------------------------------------------------------- */
@@ -577,8 +576,7 @@ test_load_reads_destinations_with_the_flags_in_mind(void **state)
     bool want_help;
     assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_INPUT);
     snprintf(expected, sizeof expected,
-             "%s:2:44: tenants: tenancy.enabled is false: only [anonymous] or all can be given",
-             f.path);
+             "%s:2:44: tenants: tenancy.enabled is false: expected [anonymous] or all", f.path);
     assert_string_equal(why.text, expected);
     assert_null(list.items);
     assert_int_equal(settings_load(&s, &list, 2, words, &want_help, &why), OK);
@@ -613,12 +611,12 @@ test_load_errors_name_the_file(void **state)
     assert_int_equal(load(&s, &f, "--log.level=error", &why), ERR_INPUT);
     char expected[300];
     snprintf(expected, sizeof expected,
-             "%s:2:10: log.level: expected one of debug, info, warn, error, found 'loud'", f.path);
+             "%s:2:10: log.level: expected one of debug, info, warn, error, got 'loud'", f.path);
     assert_string_equal(why.text, expected);
 
     drop_file(&f);
     assert_int_equal(load(&s, &f, "--log.level=error", &why), ERR_MISSING);
-    snprintf(expected, sizeof expected, "--config.file: open %s: No such file or directory",
+    snprintf(expected, sizeof expected, "--config.file: cannot open %s: No such file or directory",
              f.path);
     assert_string_equal(why.text, expected);
 
@@ -626,7 +624,7 @@ test_load_errors_name_the_file(void **state)
     bool want_help;
     struct destinations list = {.count = 7};
     assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_IO);
-    assert_string_equal(why.text, "--config.file: read /: Is a directory");
+    assert_string_equal(why.text, "--config.file: cannot read /: Is a directory");
 
     char endless[] = "--config.file=/dev/zero";
     words[0] = endless;

@@ -54,54 +54,54 @@ enum group {
     {                                                                                  \
         name_ "_file", SCHEMA_SECRET_FILE, AT(s, f),                                   \
             .group = (group_), .types = (types_), .needs = (needs_), .what = "a path", \
-            .help = "a file with it, which is read each time"                          \
+            .help = "file that contains the value; read each time it is needed"        \
     }
 
 /* --- what several have ------------------------------------------------------------------------ */
 
 static const struct schema_key tls_keys[] = {
     {"ca_file", SCHEMA_TEXT, AT(tls_settings, ca_file), .what = "a path",
-     .help = "PEM file of the authorities to trust; else the system's"},
+     .help = "PEM file with the CA certificates to trust; default: those of the system"},
     {"cert_file", SCHEMA_TEXT, AT(tls_settings, cert_file), .what = "a path", .needs = "key_file",
-     .help = "PEM file with our own certificate"},
+     .help = "PEM file with the client certificate"},
     {"key_file", SCHEMA_TEXT, AT(tls_settings, key_file), .what = "a path", .needs = "cert_file",
-     .help = "PEM file with its key"},
+     .help = "PEM file with the key of the client certificate"},
     {"server_name", SCHEMA_TEXT, AT(tls_settings, server_name),
-     .help = "name expected in the certificate; else the URL's host"},
+     .help = "name expected in the server's certificate; default: the host of the URL"},
     {"min_version", SCHEMA_TEXT, AT(tls_settings, min_version), .check = rule_tls_version,
-     .what = "one of TLS10, TLS11, TLS12, TLS13", .help = "the oldest version that is spoken"},
+     .what = "one of TLS10, TLS11, TLS12, TLS13", .help = "minimum TLS version"},
     {"max_version", SCHEMA_TEXT, AT(tls_settings, max_version), .check = rule_tls_version,
-     .what = "one of TLS10, TLS11, TLS12, TLS13", .help = "the newest version that is spoken"},
+     .what = "one of TLS10, TLS11, TLS12, TLS13", .help = "maximum TLS version"},
     {"insecure_skip_verify", SCHEMA_BOOL, AT(tls_settings, insecure_skip_verify),
-     .fallback = "false", .help = "the server's certificate is not checked"},
+     .fallback = "false", .help = "do not verify the server's certificate"},
     {NULL},
 };
 static const struct schema tls_schema = {tls_keys, sizeof(struct tls_settings), .check = rule_tls};
 
-#define HTTP_KEYS(s, h, types_)                                                           \
-    {"tls_config",      SCHEMA_MAPPING, BELOW(s, h.tls, tls_schema),                      \
-     .types = (types_), .quiet = true,  .help = "certificates and versions of https"},    \
-        {"proxy_url",                                                                     \
-         SCHEMA_TEXT,                                                                     \
-         AT(s, h.proxy_url),                                                              \
-         .types = (types_),                                                               \
-         .check = rule_proxy,                                                             \
-         .may_be_empty = true,                                                            \
-         .has_password = true,                                                            \
-         .what = "a URL",                                                                 \
-         .help = "proxy to go through; empty: none, not given: as the environment says"}, \
-    {                                                                                     \
-        "no_proxy", SCHEMA_TEXT, AT(s, h.no_proxy),                                       \
-            .types = (types_), .needs = "proxy_url",                                      \
-            .help = "hosts that are reached without it, with commas between them"         \
+#define HTTP_KEYS(s, h, types_)                                                                   \
+    {"tls_config",      SCHEMA_MAPPING, BELOW(s, h.tls, tls_schema),                              \
+     .types = (types_), .quiet = true,  .help = "TLS settings for https"},                        \
+        {"proxy_url",                                                                             \
+         SCHEMA_TEXT,                                                                             \
+         AT(s, h.proxy_url),                                                                      \
+         .types = (types_),                                                                       \
+         .check = rule_proxy,                                                                     \
+         .may_be_empty = true,                                                                    \
+         .has_password = true,                                                                    \
+         .what = "a URL",                                                                         \
+         .help = "URL of the proxy; empty: no proxy; not set: the environment variables decide"}, \
+    {                                                                                             \
+        "no_proxy", SCHEMA_TEXT, AT(s, h.no_proxy),                                               \
+            .types = (types_), .needs = "proxy_url",                                              \
+            .help = "hosts to reach without the proxy, separated by commas"                       \
     }
 
 static const struct schema_key basic_auth_keys[] = {
     {"username", SCHEMA_TEXT, AT(basic_auth_settings, username), .group = GROUP_USERNAME,
-     .required = true, .help = "the name to log in with"},
+     .required = true, .help = "user name"},
     {"username_file", SCHEMA_TEXT, AT(basic_auth_settings, username_file), .group = GROUP_USERNAME,
-     .what = "a path", .help = "a file with it, which is read each time"},
-    SECRET("password", basic_auth_settings, password, GROUP_SECRET, 0, NULL, false, "the password"),
+     .what = "a path", .help = "file that contains the value; read each time it is needed"},
+    SECRET("password", basic_auth_settings, password, GROUP_SECRET, 0, NULL, false, "password"),
     {NULL},
 };
 static const struct schema basic_auth_schema = {basic_auth_keys,
@@ -109,9 +109,9 @@ static const struct schema basic_auth_schema = {basic_auth_keys,
 
 static const struct schema_key authorization_keys[] = {
     {"type", SCHEMA_TEXT, AT(authorization_settings, type), .fallback = "Bearer",
-     .check = rule_authorization_type, .help = "the word before the credentials"},
+     .check = rule_authorization_type, .help = "scheme in the Authorization header"},
     SECRET("credentials", authorization_settings, credentials, GROUP_SECRET, 0, NULL, true,
-           "what follows it in the header"),
+           "credentials in the Authorization header"),
     {NULL},
 };
 static const struct schema authorization_schema = {authorization_keys,
@@ -119,45 +119,44 @@ static const struct schema authorization_schema = {authorization_keys,
 
 static const struct schema_key oauth2_keys[] = {
     {"client_id", SCHEMA_TEXT, AT(oauth2_settings, client_id), .required = true,
-     .help = "the client's name at the token's issuer"},
+     .help = "OAuth 2.0 client ID"},
     SECRET("client_secret", oauth2_settings, client_secret, GROUP_SECRET, 0, NULL, true,
-           "the client's password there"),
+           "OAuth 2.0 client secret"),
     {"token_url", SCHEMA_TEXT, AT(oauth2_settings, token_url), .required = true, .check = rule_url,
-     .what = "a URL", .help = "where tokens are issued"},
+     .what = "a URL", .help = "URL that issues tokens"},
     {"scopes", SCHEMA_TEXTS, ITEMS(oauth2_settings, scopes.items, scopes.count), .max = 64,
-     .help = "what the token shall be good for"},
+     .help = "scopes of the token"},
     {"endpoint_params", SCHEMA_NAMED_SECRETS,
      ITEMS(oauth2_settings, endpoint_params.items, endpoint_params.count), .max = 64,
-     .help = "further fields of the request for a token"},
+     .help = "additional parameters of the token request; values are secrets"},
     HTTP_KEYS(oauth2_settings, http, 0),
     {NULL},
 };
 static const struct schema oauth2_schema = {oauth2_keys, sizeof(struct oauth2_settings)};
 
-#define AWS_KEYS(s, a, types_)                                                                   \
-    SECRET(                                                                                      \
-        "access_key", s, a.access_key, GROUP_ACCESS_KEY, types_, "secret_key", false,            \
-        "the key's id; without one: environment, files, container or machine, as AWS tools do"), \
-        SECRET("secret_key", s, a.secret_key, GROUP_SECRET_KEY, types_, "access_key", false,     \
-               "the key itself"),                                                                \
-        SECRET("session_token", s, a.session_token, GROUP_SESSION_TOKEN, types_, "access_key",   \
-               false, "what belongs to a key for some hours"),                                   \
-        {"profile", SCHEMA_TEXT, AT(s, a.profile), .types = (types_),                            \
-         .help = "the section to use of AWS' own configuration files"},                          \
-        {"role_arn", SCHEMA_TEXT, AT(s, a.role_arn), .types = (types_),                          \
-         .help = "a role to take on with these credentials"},                                    \
-    {                                                                                            \
-        "external_id", SCHEMA_TEXT, AT(s, a.external_id),                                        \
-            .types = (types_), .needs = "role_arn",                                              \
-            .help = "what the role's owner demands to hear"                                      \
+#define AWS_KEYS(s, a, types_)                                                                  \
+    SECRET("access_key", s, a.access_key, GROUP_ACCESS_KEY, types_, "secret_key", false,        \
+           "access key ID; default: from the environment, files, container or machine, as AWS " \
+           "tools do"),                                                                         \
+        SECRET("secret_key", s, a.secret_key, GROUP_SECRET_KEY, types_, "access_key", false,    \
+               "secret access key"),                                                            \
+        SECRET("session_token", s, a.session_token, GROUP_SESSION_TOKEN, types_, "access_key",  \
+               false, "session token of temporary credentials"),                                \
+        {"profile", SCHEMA_TEXT, AT(s, a.profile), .types = (types_),                           \
+         .help = "profile in the AWS configuration files"},                                     \
+        {"role_arn", SCHEMA_TEXT, AT(s, a.role_arn), .types = (types_),                         \
+         .help = "ARN of a role to assume with these credentials"},                             \
+    {                                                                                           \
+        "external_id", SCHEMA_TEXT, AT(s, a.external_id),                                       \
+            .types = (types_), .needs = "role_arn", .help = "external ID for assuming the role" \
     }
 
 static const struct schema_key sigv4_keys[] = {
     {"region", SCHEMA_TEXT, AT(sigv4_settings, aws.region), .check = rule_region,
-     .help = "region that requests are signed for; else as AWS' configuration says"},
+     .help = "region to sign requests for; default: from the AWS configuration"},
     AWS_KEYS(sigv4_settings, aws, 0),
     {"service_name", SCHEMA_TEXT, AT(sigv4_settings, service), .fallback = "aps",
-     .help = "service that requests are signed for"},
+     .help = "service to sign requests for"},
     {NULL},
 };
 static const struct schema sigv4_schema = {sigv4_keys, sizeof(struct sigv4_settings),
@@ -193,23 +192,22 @@ print_action(const void *base, char *to, size_t size)
 
 static const struct schema_key relabel_keys[] = {
     {"source_labels", SCHEMA_BYTES_LIST, ITEMS(relabel_spec, source_labels, source_label_count),
-     .max = 64, .help = "labels whose values are joined and matched"},
+     .max = 64, .help = "labels whose values are joined and matched against `regex`"},
     {"separator", SCHEMA_BYTES, AT(relabel_spec, separator), .may_be_empty = true,
-     .any_control = true, .help = "what stands between them, `;` if nothing is said"},
+     .any_control = true, .help = "text between the joined values; default `;`"},
     {"regex", SCHEMA_BYTES, AT(relabel_spec, regex), .may_be_empty = true, .any_control = true,
-     .what = "a regex", .help = "RE2, matched with all of it, `(.*)` if nothing is said"},
+     .what = "a regex", .help = "RE2 expression that must match the whole text; default `(.*)`"},
     {"target_label", SCHEMA_BYTES, AT(relabel_spec, target_label),
-     .help = "label that gets the result"},
+     .help = "label that receives the result"},
     {"replacement", SCHEMA_BYTES, AT(relabel_spec, replacement), .may_be_empty = true,
-     .any_control = true,
-     .help = "the result, with groups as `$1`, which it is if nothing is said"},
+     .any_control = true, .help = "result, with groups as `$1`; default `$1`"},
     {"modulus", SCHEMA_COUNT64, AT(relabel_spec, modulus), .min = 1, .max = UINT64_MAX,
-     .quiet = true, .help = "of the hash of the labels joined"},
+     .quiet = true, .help = "modulus of the hash of the joined values"},
     {"action", SCHEMA_OWN, AT(relabel_spec, action), .fallback = "replace", .parse = parse_action,
      .print = print_action,
      .what = "one of replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, "
              "labelkeep, lowercase, uppercase",
-     .help = "what is done, as in Prometheus"},
+     .help = "action, as in Prometheus"},
     {NULL},
 };
 static const struct schema relabel_schema = {relabel_keys, sizeof(struct relabel_spec),
@@ -217,23 +215,24 @@ static const struct schema relabel_schema = {relabel_keys, sizeof(struct relabel
 
 static const struct schema_key batch_keys[] = {
     {"max_samples", SCHEMA_COUNT, AT(batch_settings, max_samples), .fallback = "0", .max = 1000000,
-     .help = "samples in a request; 0: as the type likes it"},
+     .help = "maximum number of samples per request; 0: default of the type"},
     {"max_bytes", SCHEMA_SIZE, AT(batch_settings, max_bytes), .fallback = "0", .max = GIB,
-     .help = "size of a request as it is sent; 0: as the type likes it"},
+     .help = "maximum size of a request as sent; 0: default of the type"},
     {"max_age", SCHEMA_DURATION, AT(batch_settings, max_age_ms), .fallback = "5s", .max = HOUR,
-     .help = "a request that is not full waits this long, or until the one before it is done"},
+     .help = "how long a request that is not full waits for more samples, or until the previous "
+             "request ends"},
     {NULL},
 };
 static const struct schema batch_schema = {batch_keys, sizeof(struct batch_settings)};
 
 static const struct schema_key retry_keys[] = {
     {"min_backoff", SCHEMA_DURATION, AT(retry_settings, min_backoff_ms), .fallback = "100ms",
-     .min = 1, .max = HOUR, .help = "pause before a request is repeated; it grows each time"},
+     .min = 1, .max = HOUR, .help = "wait before the first retry; it grows with each retry"},
     {"max_backoff", SCHEMA_DURATION, AT(retry_settings, max_backoff_ms), .fallback = "10s",
-     .min = 1, .max = DAY, .help = "the longest pause"},
+     .min = 1, .max = DAY, .help = "maximum wait before a retry"},
     {"give_up_after", SCHEMA_DURATION, AT(retry_settings, give_up_after_ms), .fallback = "never",
      .zero_word = "never", .max = 100 * YEAR,
-     .help = "a request that failed for so long becomes dead letters"},
+     .help = "time after which the samples of a failing request become dead letters"},
     {NULL},
 };
 static const struct schema retry_schema = {retry_keys, sizeof(struct retry_settings),
@@ -242,9 +241,9 @@ static const struct schema retry_schema = {retry_keys, sizeof(struct retry_setti
 /* The next two lie in the destination itself. */
 static const struct schema_key dead_letters_keys[] = {
     {"max_bytes", SCHEMA_SIZE, OF(dead_letters_max_bytes), .fallback = "1GiB", .min = MIB,
-     .max = PIB, .help = "room for what cannot be delivered; the oldest goes first"},
+     .max = PIB, .help = "maximum size of the dead letters; the oldest are removed first"},
     {"max_age", SCHEMA_DURATION, OF(dead_letters_max_age_ms), .fallback = "0", .max = 100 * YEAR,
-     .help = "how long it is kept; 0: as long as there is room"},
+     .help = "how long to keep dead letters; 0: until `max_bytes` is reached"},
     {NULL},
 };
 static const struct schema dead_letters_schema = {dead_letters_keys,
@@ -252,9 +251,9 @@ static const struct schema dead_letters_schema = {dead_letters_keys,
 
 static const struct schema_key max_rate_keys[] = {
     {"samples", SCHEMA_COUNT64, OF(max_rate_samples), .fallback = "0", .max = 100000000000,
-     .help = "samples a second; 0: no limit"},
+     .help = "maximum number of samples per second; 0: no limit"},
     {"bytes", SCHEMA_SIZE, OF(max_rate_bytes), .fallback = "0", .max = TIB,
-     .help = "bytes a second, before compression; 0: no limit"},
+     .help = "maximum number of bytes per second, before compression; 0: no limit"},
     {NULL},
 };
 static const struct schema max_rate_schema = {max_rate_keys, sizeof(struct destination_settings)};
@@ -294,101 +293,105 @@ print_start(const void *base, char *to, size_t size)
 
 static const struct schema_key destination_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
-     .check = rule_destination_name,
-     .help = "what it is called in metrics, commands and on disk; each has its own"},
+     .check = rule_destination_name, .help = "unique name, used in metrics, commands and on disk"},
     {"type", SCHEMA_CHOICE, OF(type), .required = true,
      .choices = "file|firehose|influxdb|kinesis|opentsdb|remote_write|s3|timestream",
-     .help = "what it is"},
+     .help = "type of the destination"},
     {"select", SCHEMA_TEXTS, ITEMS(destination_settings, select.items, select.count), .max = 256,
      .check = rule_selector, .any_control = true, .what = "a series selector",
-     .help = "series that it gets, as PromQL selects them; none given: all"},
+     .help = "series to send, as PromQL selectors; default: all"},
     {"relabel", SCHEMA_MAPPINGS, ITEMS(destination_settings, relabel, relabel_count), .max = 256,
-     .inner = &relabel_schema, .help = "rules that change or drop series on their way, in order"},
+     .inner = &relabel_schema,
+     .help = "rules that change or drop series before sending, applied in order"},
     {"external_labels", SCHEMA_NAMED_TEXTS,
      ITEMS(destination_settings, external_labels.items, external_labels.count), .max = 64,
      .any_control = true,
      .help = "labels added to series that do not have them, before relabelling"},
     {"start", SCHEMA_OWN, OF(start), .fallback = "now", .parse = parse_start, .print = print_start,
      .what = "now, beginning, or a time such as 2024-02-29T12:00:00Z or 1709208000",
-     .help = "where it begins when it is new"},
+     .help = "where a new destination starts"},
     {"batch", SCHEMA_MAPPING, BELOW(destination_settings, batch, batch_schema),
-     .help = "how much goes into one request"},
+     .help = "size of requests"},
     {"concurrency", SCHEMA_COUNT, OF(concurrency), .fallback = "0", .max = 64,
-     .help = "requests at a time; 0: as the type likes it"},
+     .help = "maximum number of concurrent requests; 0: default of the type"},
     {"timeout", SCHEMA_DURATION, OF(timeout_ms), .fallback = "30s", .min = 1, .max = HOUR,
-     .help = "time for one request"},
+     .help = "maximum time for one request"},
     {"retry", SCHEMA_MAPPING, BELOW(destination_settings, retry, retry_schema),
-     .help = "when a request that failed is repeated"},
+     .help = "retries of failed requests"},
     {"dead_letters", SCHEMA_MAPPING, .inner = &dead_letters_schema,
-     .help = "how much is kept of what cannot be delivered"},
+     .help = "limits of the dead letters"},
     {"log_budget", SCHEMA_SIZE, OF(log_budget_bytes), .fallback = "1GiB", .min = MIB, .max = PIB,
-     .help = "room in the log for what it has not yet taken"},
+     .help = "maximum size of the log that waits for this destination"},
     {"on_full", SCHEMA_CHOICE, OF(on_full), .fallback = "block", .choices = "block|drop_oldest",
-     .help = "when that is used up: writes are refused, or the oldest is lost to it"},
+     .help = "when `log_budget` is used up: refuse writes, or drop the oldest samples of this "
+             "destination"},
     {"unrepresentable", SCHEMA_CHOICE, OF(unrepresentable), .fallback = "dead_letter",
-     .choices = "dead_letter|drop", .help = "what becomes of samples it has no form for"},
-    {"max_rate", SCHEMA_MAPPING, .inner = &max_rate_schema, .help = "how much it gets at most"},
+     .choices = "dead_letter|drop",
+     .help = "what to do with samples that the destination cannot represent"},
+    {"max_rate", SCHEMA_MAPPING, .inner = &max_rate_schema, .help = "rate limits"},
     {"fill_rate", SCHEMA_COUNT64, OF(fill_rate_samples), .fallback = "0", .max = 100000000000,
-     .help = "samples a second out of the past, while it catches up from `start`; 0: no limit"},
+     .help =
+         "maximum number of stored samples per second while catching up from `start`; 0: no limit"},
     {"paused", SCHEMA_BOOL, OF(paused), .fallback = "false",
-     .help = "nothing is sent; what comes waits in the log"},
+     .help = "send nothing; new samples wait in the log"},
     {"dry_run", SCHEMA_BOOL, OF(dry_run), .fallback = "false",
-     .help = "all is done but the sending"},
+     .help = "do everything except sending"},
     {"tenants", SCHEMA_TEXTS, ITEMS(destination_settings, tenants.items, tenants.count),
      .max = 1000, .word = "all", .unique = true, .check = rule_tenant, .what = "a tenant",
-     .help = "whose series it gets; needed with `tenancy.enabled`"},
+     .help = "tenants whose series to send; required with `tenancy.enabled`"},
     {"tenant_label", SCHEMA_TEXT, OF(tenant_label), .check = rule_tenant_label,
-     .help = "label that tells the tenant"},
+     .help = "label that receives the tenant name"},
     {"tenant_header", SCHEMA_TEXT, OF(tenant_header), .types = FOR(REMOTE_WRITE),
-     .check = rule_header_name, .what = "a header's name",
-     .help = "header that tells the tenant; each has requests of its own"},
+     .check = rule_header_name, .what = "a header name",
+     .help = "header that carries the tenant name; requests then hold one tenant each"},
 
     HTTP_KEYS(destination_settings, http, HTTP_TYPES),
     {"headers", SCHEMA_NAMED_SECRETS,
      ITEMS(destination_settings, http.headers.items, http.headers.count), .types = HTTP_TYPES,
-     .max = 16, .check_name = rule_header_name, .help = "further headers; values are secrets"},
+     .max = 16, .check_name = rule_header_name, .help = "additional headers; values are secrets"},
 
     {"region", SCHEMA_TEXT, OF(aws.region), .types = AWS_TYPES, .check = rule_region,
-     .help = "such as eu-west-1; else as AWS_REGION or the profile says"},
+     .help = "AWS region, such as eu-west-1; default: from AWS_REGION or the profile"},
     AWS_KEYS(destination_settings, aws, AWS_TYPES),
 
     {"stream", SCHEMA_TEXT, OF(u.kinesis.stream), .types = FOR(KINESIS), .required = true,
      .help = "name or ARN of the data stream"},
     {"endpoint", SCHEMA_TEXT, OF(u.kinesis.endpoint), .types = FOR(KINESIS), .check = rule_endpoint,
-     .what = "a URL", .help = "where it is, if not where AWS has it"},
+     .what = "a URL", .help = "URL of the service; default: that of AWS"},
     {"format", SCHEMA_CHOICE, OF(u.kinesis.format), .types = FOR(KINESIS), .fallback = "packed",
      .choices = "ndjson|packed|kpl",
-     .help =
-         "a JSON object each, many of them packed into a record, or aggregated as the KPL does"},
+     .help = "ndjson: one JSON object per record; packed: many objects per record; kpl: KPL "
+             "aggregation"},
 
     {"delivery_stream", SCHEMA_TEXT, OF(u.firehose.delivery_stream), .types = FOR(FIREHOSE),
      .required = true, .help = "name of the delivery stream"},
     {"endpoint", SCHEMA_TEXT, OF(u.firehose.endpoint), .types = FOR(FIREHOSE),
-     .check = rule_endpoint, .what = "a URL", .help = "where it is, if not where AWS has it"},
+     .check = rule_endpoint, .what = "a URL", .help = "URL of the service; default: that of AWS"},
     {"compression", SCHEMA_CHOICE, OF(u.firehose.compression), .types = FOR(FIREHOSE),
-     .fallback = "none", .choices = "none|gzip", .help = "of each record"},
+     .fallback = "none", .choices = "none|gzip", .help = "compression of each record"},
 
     {"bucket", SCHEMA_TEXT, OF(u.s3.bucket), .types = FOR(S3), .required = true,
      .help = "name of the bucket"},
     {"prefix", SCHEMA_TEXT, OF(u.s3.prefix), .types = FOR(S3), .may_be_empty = true, .max = 512,
      .check = rule_tenant_template,
-     .help = "what objects' names begin with; `${tenant}` is the tenant"},
+     .help = "prefix of object names; `${tenant}` stands for the tenant"},
     {"endpoint", SCHEMA_TEXT, OF(u.s3.endpoint), .types = FOR(S3), .check = rule_endpoint,
-     .what = "a URL", .help = "where it is, if not where AWS has it"},
+     .what = "a URL", .help = "URL of the service; default: that of AWS"},
     {"path_style", SCHEMA_BOOL, OF(u.s3.path_style), .types = FOR(S3), .fallback = "false",
-     .help = "the bucket stands in the path, not in the host's name"},
+     .help = "put the bucket into the path instead of the host name"},
     {"compression", SCHEMA_CHOICE, OF(u.s3.compression), .types = FOR(S3), .fallback = "zstd",
-     .choices = "none|gzip|zstd", .help = "of objects"},
+     .choices = "none|gzip|zstd", .help = "compression of objects"},
     {"roll_bytes", SCHEMA_SIZE, OF(u.s3.roll_bytes), .types = FOR(S3), .fallback = "64MiB",
-     .min = KIB, .max = 5 * GIB, .help = "an object of this size is complete"},
+     .min = KIB, .max = 5 * GIB, .help = "size at which an object is finished"},
     {"roll_age", SCHEMA_DURATION, OF(u.s3.roll_age_ms), .types = FOR(S3), .fallback = "5m",
-     .min = SECOND, .max = 7 * DAY, .help = "an object of this age is complete"},
+     .min = SECOND, .max = 7 * DAY, .help = "age at which an object is finished"},
     {"sse", SCHEMA_CHOICE, OF(u.s3.sse), .types = FOR(S3), .fallback = "none",
-     .choices = "none|AES256|aws:kms", .help = "encryption asked for; none: as the bucket has it"},
+     .choices = "none|AES256|aws:kms",
+     .help = "server-side encryption; none: as configured for the bucket"},
     {"kms_key_id", SCHEMA_TEXT, OF(u.s3.kms_key_id), .types = FOR(S3),
-     .help = "key of `sse: aws:kms`"},
+     .help = "KMS key for `sse: aws:kms`"},
     {"storage_class", SCHEMA_TEXT, OF(u.s3.storage_class), .types = FOR(S3),
-     .help = "AWS' word, such as STANDARD_IA"},
+     .help = "storage class, such as STANDARD_IA"},
 
     {"database", SCHEMA_TEXT, OF(u.timestream.database), .types = FOR(TIMESTREAM), .required = true,
      .max = 512, .check = rule_template,
@@ -397,82 +400,82 @@ static const struct schema_key destination_keys[] = {
      .max = 512, .check = rule_template,
      .help = "name of the table; `${tenant}` and `${label}` stand for values"},
     {"write_endpoint", SCHEMA_TEXT, OF(u.timestream.write_endpoint), .types = FOR(TIMESTREAM),
-     .check = rule_endpoint, .what = "a URL", .help = "where it is, if not where AWS says"},
+     .check = rule_endpoint, .what = "a URL",
+     .help = "URL of the service; default: the endpoint that AWS returns"},
     {"overwrite", SCHEMA_BOOL, OF(u.timestream.overwrite), .types = FOR(TIMESTREAM),
      .fallback = "false",
-     .help = "what is sent replaces what is in the table, and a replay what was sent before"},
+     .help = "replace existing values in the table; a replay also replaces what was sent before"},
     {"measure_name_colon", SCHEMA_CHOICE, OF(u.timestream.measure_name_colon),
      .types = FOR(TIMESTREAM), .fallback = "map", .choices = "map|keep",
-     .help = "colons in metric names are replaced, or sent as they are"},
+     .help = "map: replace colons in metric names; keep: send them unchanged"},
 
     {"url", SCHEMA_TEXT, OF(u.opentsdb.url), .types = FOR(OPENTSDB), .required = true,
-     .check = rule_url, .what = "a URL", .help = "where it is"},
+     .check = rule_url, .what = "a URL", .help = "URL of the server"},
     {"max_tags", SCHEMA_COUNT, OF(u.opentsdb.max_tags), .types = FOR(OPENTSDB), .fallback = "8",
-     .min = 1, .max = 1024, .help = "tags that it allows a series"},
+     .min = 1, .max = 1024, .help = "maximum number of tags per series that the server accepts"},
     {"max_body", SCHEMA_SIZE, OF(u.opentsdb.max_body), .types = FOR(OPENTSDB), .fallback = "8000",
-     .min = 512, .max = GIB, .help = "size of a request that it takes"},
+     .min = 512, .max = GIB, .help = "maximum size of a request that the server accepts"},
     {"basic_auth", SCHEMA_MAPPING,
      BELOW(destination_settings, u.opentsdb.basic_auth, basic_auth_schema), .types = FOR(OPENTSDB),
-     .group = GROUP_AUTHORIZATION, .quiet = true, .help = "name and password"},
+     .group = GROUP_AUTHORIZATION, .quiet = true, .help = "user name and password"},
     {"authorization", SCHEMA_MAPPING,
      BELOW(destination_settings, u.opentsdb.authorization, authorization_schema),
      .types = FOR(OPENTSDB), .group = GROUP_AUTHORIZATION, .quiet = true,
-     .help = "a token, or whatever the header Authorization takes"},
+     .help = "Authorization header, such as a bearer token"},
 
     {"url", SCHEMA_TEXT, OF(u.influxdb.url), .types = FOR(INFLUXDB), .required = true,
-     .check = rule_url, .what = "a URL", .help = "where it is"},
+     .check = rule_url, .what = "a URL", .help = "URL of the server"},
     {"version", SCHEMA_COUNT, OF(u.influxdb.version), .types = FOR(INFLUXDB), .required = true,
-     .min = 1, .max = 3, .help = "the first number of its version: 1, 2 or 3"},
+     .min = 1, .max = 3, .help = "major version of the server: 1, 2 or 3"},
     {"database", SCHEMA_TEXT, OF(u.influxdb.database), .types = FOR(INFLUXDB),
-     .help = "of versions 1 and 3: name of the database"},
+     .help = "name of the database (versions 1 and 3)"},
     {"retention_policy", SCHEMA_TEXT, OF(u.influxdb.retention_policy), .types = FOR(INFLUXDB),
-     .help = "of version 1: its name, if not the default one"},
+     .help = "name of the retention policy (version 1); default: that of the database"},
     {"org", SCHEMA_TEXT, OF(u.influxdb.org), .types = FOR(INFLUXDB),
-     .help = "of version 2: name of the organization"},
+     .help = "name of the organization (version 2)"},
     {"bucket", SCHEMA_TEXT, OF(u.influxdb.bucket), .types = FOR(INFLUXDB),
-     .help = "of version 2: name of the bucket"},
+     .help = "name of the bucket (version 2)"},
     SECRET("token", destination_settings, u.influxdb.token, GROUP_AUTHORIZATION, FOR(INFLUXDB),
-           NULL, false, "the token to write with"),
+           NULL, false, "token with permission to write"),
     {"basic_auth", SCHEMA_MAPPING,
      BELOW(destination_settings, u.influxdb.basic_auth, basic_auth_schema), .types = FOR(INFLUXDB),
-     .group = GROUP_AUTHORIZATION, .quiet = true, .help = "name and password"},
+     .group = GROUP_AUTHORIZATION, .quiet = true, .help = "user name and password"},
 
     {"url", SCHEMA_TEXT, OF(u.remote_write.url), .types = FOR(REMOTE_WRITE), .required = true,
-     .check = rule_url, .what = "a URL", .help = "where it takes writes"},
+     .check = rule_url, .what = "a URL", .help = "URL of the remote write endpoint"},
     {"protobuf_message", SCHEMA_CHOICE, OF(u.remote_write.protobuf_message),
      .types = FOR(REMOTE_WRITE), .fallback = "auto",
      .choices = "prometheus.WriteRequest|io.prometheus.write.v2.Request|auto",
-     .help = "1.0, 2.0, or 2.0 until it turns out that only 1.0 is understood"},
+     .help = "remote write 1.0 or 2.0; auto: 2.0, or 1.0 if the server does not support 2.0"},
     {"isolate", SCHEMA_BOOL, OF(u.remote_write.isolate), .types = FOR(REMOTE_WRITE),
      .fallback = "true",
-     .help = "sends a refused request again in pieces, to find what was refused; if not, all of it "
+     .help = "send a refused request again in pieces to find the refused samples; false: all of it "
              "becomes dead letters"},
     {"basic_auth", SCHEMA_MAPPING,
      BELOW(destination_settings, u.remote_write.basic_auth, basic_auth_schema),
      .types = FOR(REMOTE_WRITE), .group = GROUP_AUTHORIZATION, .quiet = true,
-     .help = "name and password"},
+     .help = "user name and password"},
     {"authorization", SCHEMA_MAPPING,
      BELOW(destination_settings, u.remote_write.authorization, authorization_schema),
      .types = FOR(REMOTE_WRITE), .group = GROUP_AUTHORIZATION, .quiet = true,
-     .help = "a token, or whatever the header Authorization takes"},
+     .help = "Authorization header, such as a bearer token"},
     {"sigv4", SCHEMA_MAPPING, BELOW(destination_settings, u.remote_write.sigv4, sigv4_schema),
-     .types = FOR(REMOTE_WRITE), .group = GROUP_AUTHORIZATION,
-     .help = "requests are signed for AWS"},
+     .types = FOR(REMOTE_WRITE), .group = GROUP_AUTHORIZATION, .help = "sign requests for AWS"},
     {"oauth2", SCHEMA_MAPPING, BELOW(destination_settings, u.remote_write.oauth2, oauth2_schema),
      .types = FOR(REMOTE_WRITE), .group = GROUP_AUTHORIZATION, .quiet = true,
-     .help = "a token that is fetched with the client's credentials"},
+     .help = "OAuth 2.0 client credentials"},
 
     {"path", SCHEMA_TEXT, OF(u.file.path), .types = FOR(FILE), .required = true, .max = 1024,
      .check = rule_tenant_template, .what = "a path",
-     .help = "directory of the files; `${tenant}` is the tenant"},
+     .help = "directory of the files; `${tenant}` stands for the tenant"},
     {"format", SCHEMA_CHOICE, OF(u.file.format), .types = FOR(FILE), .fallback = "ndjson",
-     .choices = "ndjson|csv|openmetrics", .help = "of files"},
+     .choices = "ndjson|csv|openmetrics", .help = "format of the files"},
     {"roll_bytes", SCHEMA_SIZE, OF(u.file.roll_bytes), .types = FOR(FILE), .fallback = "64MiB",
-     .min = KIB, .max = TIB, .help = "a file of this size is complete"},
+     .min = KIB, .max = TIB, .help = "size at which a file is finished"},
     {"roll_age", SCHEMA_DURATION, OF(u.file.roll_age_ms), .types = FOR(FILE), .fallback = "1h",
-     .min = SECOND, .max = YEAR, .help = "a file of this age is complete"},
+     .min = SECOND, .max = YEAR, .help = "age at which a file is finished"},
     {"compression", SCHEMA_CHOICE, OF(u.file.compression), .types = FOR(FILE), .fallback = "none",
-     .choices = "none|gzip|zstd", .help = "of files"},
+     .choices = "none|gzip|zstd", .help = "compression of the files"},
     {NULL},
 };
 

@@ -56,7 +56,7 @@ allowed_values(const struct schema_key *k, char *to, size_t size)
         snprintf(to, size, "%s", k->what != NULL ? k->what : words[k->kind]);
         if (k->kind == SCHEMA_TEXTS) {
             snprintf(to, size, "%slist, each %s", k->word == NULL ? "" : "`all`, or a ",
-                     k->what == NULL ? "a text" : k->what);
+                     k->what == NULL ? "text" : k->what);
         }
         return;
     }
@@ -77,7 +77,7 @@ check_manual(const char *page, const struct schema *schema)
     for (const struct schema_key *k = schema->keys; k->name != NULL; k++, count++) {
         char values[300], fallback[60] = "\u2013", row[900];
         allowed_values(k, values, sizeof values);
-        if (k->required) snprintf(fallback, sizeof fallback, "needed");
+        if (k->required) snprintf(fallback, sizeof fallback, "required");
         if (k->fallback != NULL) snprintf(fallback, sizeof fallback, "`%s`", k->fallback);
         snprintf(row, sizeof row, "\n| `%s` | %s | %s | %s |", k->name, fallback, values, k->help);
         if (strstr(page, row) == NULL) fail_msg("docs/configuration.md lacks this row:%s", row);

@@ -102,8 +102,8 @@ check_outside(const struct destination_settings *d, const char *storage, struct 
     if (real_path(by_tenant ? path : d->u.file.path, real) != OK) return OK; /* it will not open */
     if (!real_path_is_within(real, storage)) return OK;
     return why_set(why, ERR_INPUT,
-                   "destination %s: path %s%s lies within the storage directory %s, which Firekeep "
-                   "alone writes to; choose a directory outside it",
+                   "destination %s: path %s%s is inside the storage directory %s; choose a "
+                   "directory outside it",
                    d->name, d->u.file.path, by_tenant ? " (of one tenant)" : "", storage);
 }
 
@@ -112,7 +112,7 @@ destinations_check(const struct destinations *list, const char *storage_path, st
 {
     char storage[REAL_PATH_BYTES];
     if (real_path(storage_path, storage) != OK) {
-        return why_set(why, ERR_INPUT, "storage.path %s cannot be followed", storage_path);
+        return why_set(why, ERR_INPUT, "cannot resolve storage.path %s", storage_path);
     }
     for (uint32_t i = 0; i < list->count; i++) {
         const struct destination_settings *d = &list->items[i];
@@ -120,11 +120,14 @@ destinations_check(const struct destinations *list, const char *storage_path, st
         if (e) return e;
         for (uint32_t k = 0; k < i; k++) {
             if (!share_place(d, &list->items[k])) continue;
-            return why_set(why, ERR_INPUT, "destinations %s and %s write into one place",
-                           list->items[k].name, d->name);
+            return why_set(
+                why, ERR_INPUT,
+                "destinations %s and %s write to the same place; give each its own path or prefix",
+                list->items[k].name, d->name);
         }
         if (writer_class_of(d->type) != NULL) continue;
-        return why_set(why, ERR_UNSUPPORTED, "destination %s: this version has no type %s", d->name,
+        return why_set(why, ERR_UNSUPPORTED,
+                       "destination %s: this version does not support type %s", d->name,
                        destination_type_word(d->type));
     }
     return OK;

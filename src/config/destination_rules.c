@@ -16,8 +16,7 @@
 static enum err
 expected(struct why *why, const char *what, const char *text)
 {
-    return why_set(why, ERR_INPUT, "expected %s, found %s", what,
-                   shown_of(bytes_of_text(text)).text);
+    return why_set(why, ERR_INPUT, "expected %s, got %s", what, shown_of(bytes_of_text(text)).text);
 }
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -32,7 +31,7 @@ enum err
 rule_destination_name(const char *text, struct why *why)
 {
     if (text[0] != '.' && consists_of(text, LETTERS DIGITS "-_.")) return OK;
-    return expected(why, "letters, digits, '-', '_' and '.', the first of them no '.'", text);
+    return expected(why, "letters, digits, '-', '_' and '.', not beginning with '.'", text);
 }
 
 enum err
@@ -43,7 +42,7 @@ rule_tenant(const char *text, struct why *why)
         consists_of(text, LETTERS DIGITS "!-_.*'()")) {
         return OK;
     }
-    return expected(why, "a tenant: at most 150 letters, digits and ! - _ . * ' ( )", text);
+    return expected(why, "a tenant name of at most 150 letters, digits and ! - _ . * ' ( )", text);
 }
 _Static_assert(TENANT_NAME_BYTES_MAX == 150, "the sentence above names it");
 
@@ -69,7 +68,7 @@ enum err
 rule_authorization_type(const char *text, struct why *why)
 {
     if (strcasecmp(text, "basic") != 0) return OK;
-    return why_set(why, ERR_INPUT, "Basic is what basic_auth is for");
+    return why_set(why, ERR_INPUT, "use basic_auth for the scheme Basic");
 }
 
 /* What a request has anyway; the others depend on the destination. */
@@ -90,10 +89,10 @@ enum err
 rule_header_name(const char *text, struct why *why)
 {
     if (!consists_of(text, LETTERS DIGITS "!#$%&'*+-.^_`|~")) { /* RFC 9110: token */
-        return expected(why, "a header's name", text);
+        return expected(why, "a header name", text);
     }
     if (!is_own_header(text)) return OK;
-    return why_set(why, ERR_INPUT, "the header %s is set by Firekeep itself",
+    return why_set(why, ERR_INPUT, "header %s is set by Firekeep and cannot be changed",
                    shown_of(bytes_of_text(text)).text);
 }
 
@@ -104,7 +103,7 @@ rule_template(const char *text, struct why *why)
         p += 2;
         size_t size = strcspn(p, "{}");
         if (size == 0 || p[size] != '}') {
-            return expected(why, "a name and '}' behind each '${'", text);
+            return expected(why, "a name and '}' after each '${'", text);
         }
         p += size + 1;
     }
@@ -118,7 +117,7 @@ rule_tenant_template(const char *text, struct why *why)
     enum err e = rule_template(text, why);
     for (const char *p = text; e == OK && (p = strstr(p, "${")) != NULL; p++) {
         if (strncmp(p, tenant, strlen(tenant)) == 0) continue;
-        e = why_set(why, ERR_INPUT, "only ${tenant} stands for a value here, found %s",
+        e = why_set(why, ERR_INPUT, "only ${tenant} can be used here, got %s",
                     shown_of(bytes_of_text(p)).text);
     }
     return e;
@@ -128,7 +127,7 @@ enum err
 rule_tenant_label(const char *text, struct why *why)
 {
     if (strcmp(text, "__name__") != 0) return OK;
-    return why_set(why, ERR_INPUT, "__name__ is the metric's");
+    return why_set(why, ERR_INPUT, "__name__ is reserved for the metric name");
 }
 
 enum err
@@ -145,7 +144,7 @@ rule_selector(const char *text, struct why *why)
 static enum err
 no_url(const char *text, struct why *why)
 {
-    const char *what = "a URL of http:// or https://, a host, and perhaps a port and a path";
+    const char *what = "a URL that begins with http:// or https:// and has a host";
     if (strchr(text, '@') == NULL) return expected(why, what, text);
     return why_set(why, ERR_INPUT, "expected %s", what);
 }
@@ -168,18 +167,18 @@ check_url(const char *text, const char *advice, struct why *why)
                                                             : 0;
     if (scheme == 0 || text[scheme] == '/') return no_url(text, why); /* curl takes a third slash */
     CURLU *url = curl_url();
-    if (url == NULL) return why_set(why, ERR_NOMEM, "no memory for a URL");
+    if (url == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a URL");
     CURLUcode code = curl_url_set(url, CURLUPART_URL, text, 0);
     enum err e = OK;
     if (code == CURLUE_OUT_OF_MEMORY) {
-        e = why_set(why, ERR_NOMEM, "no memory for a URL");
+        e = why_set(why, ERR_NOMEM, "not enough memory for a URL");
     } else if (code != CURLUE_OK || !has_part(url, CURLUPART_HOST)) {
         e = no_url(text, why);
     } else if (advice != NULL &&
                (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))) {
-        e = why_set(why, ERR_INPUT, "must not contain a user or a password%s", advice);
+        e = why_set(why, ERR_INPUT, "must not contain a user name or password%s", advice);
     } else if (strchr(text, '#') != NULL) {
-        e = why_set(why, ERR_INPUT, "must not contain a fragment, '#' and what follows");
+        e = why_set(why, ERR_INPUT, "must not contain a fragment ('#...')");
     }
     curl_url_cleanup(url);
     return e;
@@ -188,7 +187,7 @@ check_url(const char *text, const char *advice, struct why *why)
 enum err
 rule_url(const char *text, struct why *why)
 {
-    return check_url(text, "; basic_auth is for them", why);
+    return check_url(text, "; use basic_auth", why);
 }
 
 enum err
@@ -211,7 +210,7 @@ rule_tls(struct schema_place *place, void *base)
     const struct tls_settings *tls = base;
     if (tls->min_version == NULL || tls->max_version == NULL) return OK;
     if (strcmp(tls->min_version, tls->max_version) <= 0) return OK;
-    return schema_complain(place, "max_version", "%s is older than min_version, %s",
+    return schema_complain(place, "max_version", "%s is older than min_version %s",
                            tls->max_version, tls->min_version);
 }
 
@@ -269,7 +268,7 @@ check_name(struct schema_place *place, const struct destination_settings *d)
     const struct destinations *before = context->before;
     for (uint32_t i = 0; i < before->count; i++) {
         if (strcmp(before->items[i].name, d->name) != 0) continue;
-        return schema_complain(place, "name", "the destination on line %u is called %s, too",
+        return schema_complain(place, "name", "the destination on line %u already has the name %s",
                                before->items[i].line, shown_of(bytes_of_text(d->name)).text);
     }
     return OK;
@@ -310,11 +309,11 @@ check_headers(struct schema_place *place, const struct destination_settings *d)
         const char *name = headers->items[i].name;
         bool authorization = strcasecmp(name, "Authorization") == 0;
         if (authorization && (key != NULL || is_signed(d))) {
-            return schema_complain(place, "headers", "the header %s is set by %s", name,
-                                   key == NULL ? "what signs the request" : key);
+            return schema_complain(place, "headers", "header %s is set by %s", name,
+                                   key == NULL ? "the request signature" : key);
         }
         if (d->tenant_header != NULL && strcasecmp(name, d->tenant_header) == 0) {
-            return schema_complain(place, "headers", "the header %s is set by tenant_header", name);
+            return schema_complain(place, "headers", "header %s is set by tenant_header", name);
         }
         for (uint32_t j = 0; j < i; j++) {
             if (strcasecmp(name, headers->items[j].name) != 0) continue;
@@ -324,8 +323,8 @@ check_headers(struct schema_place *place, const struct destination_settings *d)
     }
     if (key != NULL && d->tenant_header != NULL &&
         strcasecmp(d->tenant_header, "Authorization") == 0) {
-        return schema_complain(place, "tenant_header", "the header %s is set by %s",
-                               d->tenant_header, key);
+        return schema_complain(place, "tenant_header", "header %s is set by %s", d->tenant_header,
+                               key);
     }
     return OK;
 }
@@ -346,11 +345,11 @@ check_influxdb(struct schema_place *place, const struct influxdb_settings *influ
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         bool given = schema_given(place, keys[i].key);
         if (keys[i].needed[influxdb->version] && !given) {
-            return schema_complain(place, NULL, "type influxdb with version %d needs '%s'",
+            return schema_complain(place, NULL, "type influxdb with version %d requires '%s'",
                                    (int)influxdb->version, keys[i].key);
         }
         if (!given || keys[i].has[influxdb->version]) continue;
-        return schema_complain(place, keys[i].key, "is for %s, not %d", keys[i].versions,
+        return schema_complain(place, keys[i].key, "is only valid for %s, not %d", keys[i].versions,
                                (int)influxdb->version);
     }
     return OK;
@@ -396,25 +395,25 @@ check_tenants(struct schema_place *place, const struct destination_settings *d)
         all |= strcmp(tenants->items[i], "all") == 0;
     }
     if (all && tenants->count > 1) {
-        return schema_complain(place, "tenants", "all stands alone");
+        return schema_complain(place, "tenants", "all cannot be combined with other tenants");
     }
     if (!context->settings->tenancy_enabled) {
         bool fine = tenants->count == 0 || all ||
                     (tenants->count == 1 && strcmp(tenants->items[0], "anonymous") == 0);
         if (fine) return OK;
         return schema_complain(place, "tenants",
-                               "tenancy.enabled is false: only [anonymous] or all can be given");
+                               "tenancy.enabled is false: expected [anonymous] or all");
     }
     if (tenants->count == 0) {
         return schema_complain(place, NULL,
-                               "tenancy.enabled is true: type %s needs 'tenants', a list or all",
+                               "tenancy.enabled is true: type %s requires 'tenants', a list or all",
                                destination_type_word(d->type));
     }
     const char *otherwise;
     if ((!all && tenants->count == 1) || is_tenant_visible(d, &otherwise)) return OK;
-    return schema_complain(place, "tenants",
-                           "of several tenants each must stay visible: give tenant_label%s",
-                           otherwise);
+    return schema_complain(
+        place, "tenants",
+        "several tenants must be told apart at the destination: set tenant_label%s", otherwise);
 }
 
 enum err
@@ -426,7 +425,7 @@ rule_destination(struct schema_place *place, void *base)
     if (e == OK && d->type == DESTINATION_INFLUXDB) e = check_influxdb(place, &d->u.influxdb);
     if (e == OK && d->type == DESTINATION_S3 && d->u.s3.kms_key_id != NULL &&
         d->u.s3.sse != S3_SSE_KMS) {
-        e = schema_complain(place, "kms_key_id", "is for sse: aws:kms");
+        e = schema_complain(place, "kms_key_id", "is only valid with sse: aws:kms");
     }
     return e ? e : check_tenants(place, d);
 }

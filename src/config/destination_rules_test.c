@@ -12,7 +12,7 @@ test_names_are_plain_and_short(void **state)
 {
     (void)state;
     static const char rule[] =
-        "name: expected letters, digits, '-', '_' and '.', the first of them no '.', found";
+        "name: expected letters, digits, '-', '_' and '.', not beginning with '.', got";
     static const char *const bad[] = {".a", "a b", "a/b", "\xc3\xa9", "a:b", "..", "a%"};
     char text[200], expected[200], name[66] = "";
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -23,7 +23,7 @@ test_names_are_plain_and_short(void **state)
     }
     memset(name, 'n', 65);
     snprintf(text, sizeof text, "destinations:\n- {name: %s, type: file, path: /x}\n", name);
-    check_error(text, "f.yml:2:10: name: must not be longer than 64 bytes, found 65");
+    check_error(text, "f.yml:2:10: name: must be at most 64 bytes, got 65");
     name[64] = 0;
     snprintf(text, sizeof text, "destinations:\n- {name: %s, type: file, path: /x}\n", name);
     check_fine(text, false);
@@ -34,7 +34,7 @@ test_urls_are_http_with_a_host_and_without_secrets(void **state)
 {
     (void)state;
     static const char rule[] =
-        "url: expected a URL of http:// or https://, a host, and perhaps a port and a path";
+        "url: expected a URL that begins with http:// or https:// and has a host";
     static const struct {
         const char *url;
         bool shown;
@@ -55,21 +55,21 @@ test_urls_are_http_with_a_host_and_without_secrets(void **state)
         snprintf(text, sizeof text, "destinations:\n- {name: a, type: opentsdb, url: '%s'}\n",
                  bad[i].url);
         snprintf(expected, sizeof expected, "f.yml:2:34: %s%s%s%s", rule,
-                 bad[i].shown ? ", found '" : "", bad[i].shown ? bad[i].url : "",
+                 bad[i].shown ? ", got '" : "", bad[i].shown ? bad[i].url : "",
                  bad[i].shown ? "'" : "");
         check_error(text, expected);
     }
     check_error("destinations:\n- {name: a, type: opentsdb, url: 'http://u:hush@h'}\n",
-                "f.yml:2:34: url: must not contain a user or a password; basic_auth is for them");
+                "f.yml:2:34: url: must not contain a user name or password; use basic_auth");
     check_error("destinations:\n- {name: a, type: opentsdb, url: 'http://u@h'}\n",
-                "f.yml:2:34: url: must not contain a user or a password; basic_auth is for them");
+                "f.yml:2:34: url: must not contain a user name or password; use basic_auth");
     check_error("destinations:\n- {name: a, type: opentsdb, url: 'http://h/#x'}\n",
-                "f.yml:2:34: url: must not contain a fragment, '#' and what follows");
+                "f.yml:2:34: url: must not contain a fragment ('#...')");
     check_error(S3_6 "  endpoint: http://u:hush@h\n",
-                "f.yml:6:13: endpoint: must not contain a user or a password");
+                "f.yml:6:13: endpoint: must not contain a user name or password");
     check_error(S3_6 "  proxy_url: socks5://h\n",
-                "f.yml:6:14: proxy_url: expected a URL of http:// or https://, a host, and perhaps "
-                "a port and a path, found 'socks5://h'");
+                "f.yml:6:14: proxy_url: expected a URL that begins with http:// or https:// and "
+                "has a host, got 'socks5://h'");
     static const char *const good[] = {"http://h",         "https://h:1/p?q=1",
                                        "HTTP://h",         "http://[::1]:80/p",
                                        "http://127.0.0.1", "http://h_1/a%20b"};
@@ -82,8 +82,8 @@ test_urls_are_http_with_a_host_and_without_secrets(void **state)
     check_fine(S3_6 "  proxy_url: http://u:hush%40@h:3128\n", false);
     check_fine(S3_6 "  proxy_url: https://u@h\n", false);
     check_error(S3_6 "  proxy_url: socks5://u:hush@h\n",
-                "f.yml:6:14: proxy_url: expected a URL of http:// or https://, a host, and perhaps "
-                "a port and a path");
+                "f.yml:6:14: proxy_url: expected a URL that begins with http:// or https:// and "
+                "has a host");
 }
 
 static void
@@ -102,19 +102,19 @@ test_selectors_and_rules_are_tried(void **state)
                 "f.yml:7:5: relabel: action labeldrop takes only regex");
     check_error(FILE_5 "  relabel:\n  - {action: keepequal, target_label: a, regex: b}\n",
                 "f.yml:6:5: relabel: action keepequal takes only source_labels and target_label");
-    check_error(FILE_5 "  relabel: [{action: rename}]\n",
-                "f.yml:5:22: relabel.action: expected one of replace, keep, drop, keepequal, "
-                "dropequal, hashmod, labelmap, labeldrop, labelkeep, lowercase, uppercase, found "
-                "'rename'");
+    check_error(
+        FILE_5 "  relabel: [{action: rename}]\n",
+        "f.yml:5:22: relabel.action: expected one of replace, keep, drop, keepequal, dropequal, "
+        "hashmod, labelmap, labeldrop, labelkeep, lowercase, uppercase, got 'rename'");
     check_error(FILE_5 "  relabel: [{action: hashmod, target_label: a, modulus: 0}]\n",
-                "f.yml:5:57: relabel.modulus: must be between 1 and 18446744073709551615, found 0");
+                "f.yml:5:57: relabel.modulus: must be between 1 and 18446744073709551615, got 0");
 }
 
 static void
 test_templates_regions_and_tenants_are_checked(void **state)
 {
     (void)state;
-    static const char rule[] = "expected a name and '}' behind each '${', found";
+    static const char rule[] = "expected a name and '}' after each '${', got";
     static const char *const bad[] = {"${", "a${}", "${a", "${a}${b", "${{a}}"};
     char text[200], expected[200];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -124,18 +124,18 @@ test_templates_regions_and_tenants_are_checked(void **state)
     }
     check_fine(S3_6 "  prefix: 'a$b/${tenant}/$${tenant}'\n", false);
     check_error(S3_6 "  prefix: '${tenant}/${job}/'\n",
-                "f.yml:6:11: prefix: only ${tenant} stands for a value here, found '${job}/'");
+                "f.yml:6:11: prefix: only ${tenant} can be used here, got '${job}/'");
     check_error(S3_6 "  tenant_label: __name__\n",
-                "f.yml:6:17: tenant_label: __name__ is the metric's");
+                "f.yml:6:17: tenant_label: __name__ is reserved for the metric name");
     check_fine(S3_6 "  prefix: ''\n", false);
     check_error("destinations:\n- {name: a, type: s3, bucket: b, region: a/b}\n",
-                "f.yml:2:42: region: expected a region such as eu-west-1, found 'a/b'");
+                "f.yml:2:42: region: expected a region such as eu-west-1, got 'a/b'");
     check_error_with(FILE_5 "  tenants: [a/b]\n", true,
-                     "f.yml:5:13: tenants: expected a tenant: at most 150 letters, digits and ! - "
-                     "_ . * ' ( ), found 'a/b'");
+                     "f.yml:5:13: tenants: expected a tenant name of at most 150 letters, digits "
+                     "and ! - _ . * ' ( ), got 'a/b'");
     check_error_with(FILE_5 "  tenants: ['..']\n", true,
-                     "f.yml:5:13: tenants: expected a tenant: at most 150 letters, digits and ! - "
-                     "_ . * ' ( ), found '..'");
+                     "f.yml:5:13: tenants: expected a tenant name of at most 150 letters, digits "
+                     "and ! - _ . * ' ( ), got '..'");
 }
 
 static void
@@ -156,28 +156,30 @@ test_headers_that_are_ours_are_refused(void **state)
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         snprintf(text, sizeof text, OPENTSDB_5 "  headers: {%s: v}\n", ours[i]);
         snprintf(expected, sizeof expected,
-                 "f.yml:5:13: headers: the header '%s' is set by Firekeep itself", ours[i]);
+                 "f.yml:5:13: headers: header '%s' is set by Firekeep and cannot be changed",
+                 ours[i]);
         check_error(text, expected);
     }
     check_error(OPENTSDB_5 "  headers: {'a b': v}\n",
-                "f.yml:5:13: headers: expected a header's name, found 'a b'");
+                "f.yml:5:13: headers: expected a header name, got 'a b'");
     check_error(OPENTSDB_5 "  headers: {a: \"hush\\r\"}\n",
                 "f.yml:5:16: headers: must not contain control characters");
     check_error(OPENTSDB_5 "  headers: {x-a: v, X-A: v}\n",
                 "f.yml:5:12: headers: x-a and X-A are the same header");
     check_error(REMOTE_WRITE_5 "  headers: {authorization: v}\n  sigv4: {}\n",
-                "f.yml:5:12: headers: the header authorization is set by sigv4");
+                "f.yml:5:12: headers: header authorization is set by sigv4");
     check_error(INFLUXDB_5 "  headers: {Authorization: v}\n  version: 1\n  database: d\n"
                            "  token_file: t\n",
-                "f.yml:5:12: headers: the header Authorization is set by token_file");
+                "f.yml:5:12: headers: header Authorization is set by token_file");
     check_error(S3_6 "  headers: {Authorization: v}\n",
-                "f.yml:6:12: headers: the header Authorization is set by what signs the request");
+                "f.yml:6:12: headers: header Authorization is set by the request signature");
     check_error(REMOTE_WRITE_5 "  headers: {X-Tenant: v}\n  tenant_header: x-tenant\n",
-                "f.yml:5:12: headers: the header X-Tenant is set by tenant_header");
+                "f.yml:5:12: headers: header X-Tenant is set by tenant_header");
     check_error(REMOTE_WRITE_5 "  tenant_header: Authorization\n  basic_auth: {username: u}\n",
-                "f.yml:5:18: tenant_header: the header Authorization is set by basic_auth");
-    check_error(REMOTE_WRITE_5 "  tenant_header: Host\n",
-                "f.yml:5:18: tenant_header: the header 'Host' is set by Firekeep itself");
+                "f.yml:5:18: tenant_header: header Authorization is set by basic_auth");
+    check_error(
+        REMOTE_WRITE_5 "  tenant_header: Host\n",
+        "f.yml:5:18: tenant_header: header 'Host' is set by Firekeep and cannot be changed");
     check_fine(OPENTSDB_5 "  headers: {Authorization: v}\n", false);
 }
 
@@ -186,25 +188,25 @@ test_influxdb_takes_the_keys_of_its_version(void **state)
 {
     (void)state;
     check_error(INFLUXDB_5 "  version: 1\n  database: d\n  org: o\n",
-                "f.yml:7:8: org: is for version 2, not 1");
+                "f.yml:7:8: org: is only valid for version 2, not 1");
     check_error(INFLUXDB_5 "  version: 3\n  database: d\n  bucket: o\n",
-                "f.yml:7:11: bucket: is for version 2, not 3");
+                "f.yml:7:11: bucket: is only valid for version 2, not 3");
     check_error(INFLUXDB_5 "  version: 3\n  database: d\n  retention_policy: o\n",
-                "f.yml:7:21: retention_policy: is for version 1, not 3");
+                "f.yml:7:21: retention_policy: is only valid for version 1, not 3");
     check_error(INFLUXDB_5 "  version: 2\n  database: d\n  org: o\n  bucket: b\n",
-                "f.yml:6:13: database: is for versions 1 and 3, not 2");
+                "f.yml:6:13: database: is only valid for versions 1 and 3, not 2");
 }
 
 static void
 test_with_tenancy_a_destination_names_its_tenants(void **state)
 {
     (void)state;
-    check_error_with(FILE_5, true,
-                     "f.yml:2:3: tenancy.enabled is true: type file needs 'tenants', a list or "
-                     "all");
+    check_error_with(
+        FILE_5, true,
+        "f.yml:2:3: tenancy.enabled is true: type file requires 'tenants', a list or all");
     check_fine(FILE_5 "  tenants: [one]\n", true);
     check_error_with(FILE_5 "  tenants: [all, one]\n", true,
-                     "f.yml:5:12: tenants: all stands alone");
+                     "f.yml:5:12: tenants: all cannot be combined with other tenants");
     static const struct {
         const char *text, *place, *otherwise;
     } cases[] = {
@@ -220,8 +222,8 @@ test_with_tenancy_a_destination_names_its_tenants(void **state)
             char text[300], expected[300];
             snprintf(text, sizeof text, "%s  tenants: %s\n", cases[i].text, several[j]);
             snprintf(expected, sizeof expected,
-                     "f.yml:%s:12: tenants: of several tenants each must stay visible: give "
-                     "tenant_label%s",
+                     "f.yml:%s:12: tenants: several tenants must be told apart at the destination: "
+                     "set tenant_label%s",
                      cases[i].place, cases[i].otherwise);
             check_error_with(text, true, expected);
             snprintf(text, sizeof text, "%s  tenants: %s\n  tenant_label: t\n", cases[i].text,
@@ -245,7 +247,7 @@ test_without_tenancy_only_anonymous_can_be_named(void **state)
 {
     (void)state;
     static const char expected[] =
-        "f.yml:5:12: tenants: tenancy.enabled is false: only [anonymous] or all can be given";
+        "f.yml:5:12: tenants: tenancy.enabled is false: expected [anonymous] or all";
     check_error(FILE_5 "  tenants: [one]\n", expected);
     check_error(FILE_5 "  tenants: [anonymous, one]\n", expected);
     check_fine(FILE_5 "  tenants: [anonymous]\n", false);

@@ -55,7 +55,7 @@ survey_entry(struct list_walk *w)
     struct config_reader *in = &w->in;
     yaml_mark_t begin = in->event.start_mark;
     if (in->event.type != YAML_MAPPING_START_EVENT) {
-        return reader_complain(in, "a destination has keys such as 'name:', found %s",
+        return reader_complain(in, "expected a destination with keys such as 'name:', got %s",
                                reader_found(in).text);
     }
     w->typed = false;
@@ -64,7 +64,7 @@ survey_entry(struct list_walk *w)
     struct setting shape = type_shape();
     char expected[200];
     setting_expected(&shape, expected, sizeof expected);
-    return reader_complain_at(in, begin, "a destination needs 'type', %s", expected);
+    return reader_complain_at(in, begin, "a destination requires 'type', %s", expected);
 }
 
 /* --- the second pass -------------------------------------------------------------------------- */
@@ -88,15 +88,14 @@ walk_list(struct list_walk *w)
 {
     struct config_reader *in = &w->in;
     if (in->event.type != YAML_SEQUENCE_START_EVENT) {
-        return reader_complain(in, "destinations: expected a list, found %s",
-                               reader_found(in).text);
+        return reader_complain(in, "destinations: expected a list, got %s", reader_found(in).text);
     }
     for (;;) {
         enum err e = reader_next(in);
         if (e) return e;
         if (in->event.type == YAML_SEQUENCE_END_EVENT) return OK;
         if (w->index == DESTINATIONS_MAX) {
-            return reader_complain(in, "more than %d destinations", DESTINATIONS_MAX);
+            return reader_complain(in, "at most %d destinations are allowed", DESTINATIONS_MAX);
         }
         e = w->entry(w);
         if (e) return e;
@@ -161,7 +160,7 @@ destinations_yaml(const char *file_name, struct bytes text, const struct setting
     if (w.index > 0) {
         e = list_new(&list, w.index);
         if (e) {
-            why_set(why, e, "%s: out of memory", file_name);
+            why_set(why, e, "%s: not enough memory", file_name);
             goto out;
         }
         e = walk_text(&w, read_entry, file_name, text, why);

@@ -596,20 +596,20 @@ static void
 test_what_is_no_list_of_destinations_is_refused(void **state)
 {
     (void)state;
-    check_error("destinations: 5\n", "f.yml:1:15: destinations: expected a list, found '5'");
-    check_error("destinations: ~\n", "f.yml:1:15: destinations: expected a list, found nothing");
+    check_error("destinations: 5\n", "f.yml:1:15: destinations: expected a list, got '5'");
+    check_error("destinations: ~\n", "f.yml:1:15: destinations: expected a list, got nothing");
     check_error("destinations: {a: b}\n",
-                "f.yml:1:15: destinations: expected a list, found a mapping");
+                "f.yml:1:15: destinations: expected a list, got a mapping");
     check_error("destinations: [5]\n",
-                "f.yml:1:16: a destination has keys such as 'name:', found '5'");
+                "f.yml:1:16: expected a destination with keys such as 'name:', got '5'");
     check_error("destinations: [[5]]\n",
-                "f.yml:1:16: a destination has keys such as 'name:', found a list");
-    check_error("destinations: [{[a]: b}]\n", "f.yml:1:17: expected a key, found a list");
-    check_error("destinations:\n- name: a\n", "f.yml:2:3: a destination needs 'type', " TYPES);
+                "f.yml:1:16: expected a destination with keys such as 'name:', got a list");
+    check_error("destinations: [{[a]: b}]\n", "f.yml:1:17: expected a key, got a list");
+    check_error("destinations:\n- name: a\n", "f.yml:2:3: a destination requires 'type', " TYPES);
     check_error("destinations: [{type: s4}]\n",
-                "f.yml:1:23: type: expected " TYPES ", found 's4'; did you mean 's3'?");
+                "f.yml:1:23: type: expected " TYPES ", got 's4'; did you mean 's3'?");
     check_error("destinations: [{type: [s3]}]\n",
-                "f.yml:1:23: type: expected " TYPES ", found a list");
+                "f.yml:1:23: type: expected " TYPES ", got a list");
     check_error("destinations: []\nlog: {}\ndestinations: []\n",
                 "f.yml:3:1: duplicate key 'destinations', first given on line 1");
     check_error("destinations: [&a {type: s3}]\n",
@@ -635,7 +635,7 @@ test_one_byte_over_the_limit_is_refused(void **state)
     assert_int_equal(
         destinations_yaml("f.yml", bytes_of(text, CONFIG_BYTES_MAX + 1), &s, &list, &why),
         ERR_LIMIT);
-    assert_string_equal(why.text, "f.yml: longer than 1024 KiB");
+    assert_string_equal(why.text, "f.yml: must be at most 1024 KiB");
     free(text);
 }
 

@@ -76,9 +76,9 @@ static enum err
 syntax_error(struct config_reader *r)
 {
     const yaml_parser_t *p = &r->parser;
-    const char *problem = p->problem == NULL ? "not YAML" : p->problem;
+    const char *problem = p->problem == NULL ? "invalid YAML" : p->problem;
     if (p->error == YAML_MEMORY_ERROR) {
-        return why_set(r->why, ERR_NOMEM, "%s: out of memory", r->file_name);
+        return why_set(r->why, ERR_NOMEM, "%s: not enough memory", r->file_name);
     }
     if (p->error == YAML_READER_ERROR) {
         return reader_complain_at(r, mark_of_offset(r, p->problem_offset), "%s", problem);
@@ -150,7 +150,7 @@ reader_mapping(struct config_reader *r, enum err (*each)(struct config_reader *r
         enum err e = reader_next(r);
         if (e || r->event.type == YAML_MAPPING_END_EVENT) return e;
         if (r->event.type != YAML_SCALAR_EVENT) {
-            return reader_complain(r, "expected a key, found %s", reader_found(r).text);
+            return reader_complain(r, "expected a key, got %s", reader_found(r).text);
         }
         e = each(r, context);
         if (e) return e;
@@ -195,7 +195,7 @@ reader_found(const struct config_reader *r)
 enum err
 reader_expected(struct config_reader *r, const char *name, const char *expected)
 {
-    return reader_complain(r, "%s: expected %s, found %s", name, expected, reader_found(r).text);
+    return reader_complain(r, "%s: expected %s, got %s", name, expected, reader_found(r).text);
 }
 
 enum err
@@ -269,12 +269,12 @@ enum err
 reader_init(struct config_reader *r, const char *file_name, struct bytes text, struct why *why)
 {
     if (text.size > CONFIG_BYTES_MAX) {
-        return why_set(why, ERR_LIMIT, "%s: longer than %d KiB", file_name,
+        return why_set(why, ERR_LIMIT, "%s: must be at most %d KiB", file_name,
                        CONFIG_BYTES_MAX / 1024);
     }
     *r = (struct config_reader){.file_name = file_name, .text = text, .why = why};
     if (!yaml_parser_initialize(&r->parser)) {
-        return why_set(why, ERR_NOMEM, "%s: out of memory", file_name);
+        return why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
     }
     yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r->parser, text.at == NULL ? (const uint8_t *)"" : text.at,

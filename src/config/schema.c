@@ -110,7 +110,7 @@ join_path(char to[SCHEMA_PATH_BYTES], const char *path, const char *name)
 static enum err
 no_memory(struct schema_reader *x)
 {
-    return why_set(x->in->why, ERR_NOMEM, "%s: out of memory", x->in->file_name);
+    return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
 }
 
 const struct schema_reader *
@@ -226,8 +226,8 @@ check_text(struct schema_reader *x, const struct schema_key *key, const char *pa
         return reader_complain(x->in, "%s: must not be empty", path);
     }
     if (text.size > max) {
-        return reader_complain(x->in, "%s: must not be longer than %zu bytes, found %zu", path,
-                               (size_t)max, text.size);
+        return reader_complain(x->in, "%s: must be at most %zu bytes, got %zu", path, (size_t)max,
+                               text.size);
     }
     for (size_t i = 0; i < text.size; i++) {
         bool control = text.at[i] < ' ' || text.at[i] == 0x7f;
@@ -245,7 +245,7 @@ read_text(struct schema_reader *x, const struct schema_key *key, const char *pat
           enum err (*check)(const char *text, struct why *why), const char **ret)
 {
     if (x->in->event.type != YAML_SCALAR_EVENT || reader_is_null(x->in)) {
-        return reader_expected(x->in, path, key->what == NULL ? "a text" : key->what);
+        return reader_expected(x->in, path, key->what == NULL ? "text" : key->what);
     }
     struct bytes text = reader_scalar(x->in);
     enum err e = check_text(x, key, path, text);
@@ -286,7 +286,7 @@ next_item(struct schema_reader *x, struct growing *g, size_t size)
 static enum err
 too_many(struct schema_reader *x, const struct schema_key *key, const char *path)
 {
-    return reader_complain(x->in, "%s: more than %zu of them", path, (size_t)key->max);
+    return reader_complain(x->in, "%s: at most %zu entries are allowed", path, (size_t)key->max);
 }
 
 static enum err read_mapping(struct schema_reader *x, const struct schema *schema, const char *path,
@@ -299,7 +299,7 @@ refuse_repeated(struct schema_reader *x, const struct growing *g, const char *pa
     const char *const *items = g->items;
     for (uint32_t i = 0; i < g->count; i++) {
         if (strcmp(items[i], text) != 0) continue;
-        return reader_complain(x->in, "%s: %s is named twice", path,
+        return reader_complain(x->in, "%s: duplicate entry %s", path,
                                shown_of(bytes_of_text(text)).text);
     }
     return OK;
@@ -377,7 +377,7 @@ read_named(struct config_reader *in, void *context)
     if (item == NULL) return no_memory(x);
     const char *name, *value;
     if (reader_scalar(in).size > SCHEMA_NAME_BYTES_MAX) {
-        return reader_complain(in, "%s: a name must not be longer than %d bytes, found %zu", path,
+        return reader_complain(in, "%s: a name must be at most %d bytes, got %zu", path,
                                SCHEMA_NAME_BYTES_MAX, reader_scalar(in).size);
     }
     enum err e = read_text(x, key, path, key->check_name, &name);
@@ -503,7 +503,7 @@ note_key(struct schema_place *place, const struct schema_key *key)
         return reader_complain(in, "duplicate key '%s', first given on line %zu", key->name, line);
     }
     if (other != NULL) {
-        return reader_complain(in, "'%s' and '%s' exclude each other; '%s' is given on line %zu",
+        return reader_complain(in, "'%s' and '%s' cannot be used together; '%s' is on line %zu",
                                key->name, other->name, other->name, line);
     }
     place->given[index] = true;
@@ -522,13 +522,13 @@ check_missing(struct schema_place *place)
         size_t index = (size_t)(k - place->schema->keys);
         if (k->required && given_of_group(place, k) == NULL) {
             bool outermost = place->path[0] == 0;
-            return reader_complain_at(in, place->begin, "%s%s needs '%s', %s",
+            return reader_complain_at(in, place->begin, "%s%s requires '%s', %s",
                                       outermost ? "type " : "", outermost ? type : place->path,
                                       k->name, k->help);
         }
         if (k->needs == NULL || !place->given[index]) continue;
         if (given_of_group(place, find_in(place, k->needs)) == NULL) {
-            return reader_complain_at(in, place->keys[index], "'%s' needs '%s' beside it", k->name,
+            return reader_complain_at(in, place->keys[index], "'%s' requires '%s'", k->name,
                                       k->needs);
         }
     }
@@ -560,9 +560,9 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     if (in->event.type != YAML_MAPPING_START_EVENT) {
         /* What stands there instead may be a secret that is one level too high. */
         bool shown = in->event.type != YAML_SCALAR_EVENT || path[0] == 0;
-        return reader_complain(in, "'%s' expects keys below it such as '%s:', found %s",
+        return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
                                path[0] == 0 ? "destinations" : path, schema->keys[0].name,
-                               shown ? reader_found(in).text : "a text");
+                               shown ? reader_found(in).text : "a value");
     }
     schema_default(schema, x->type, base);
     if (schema->given_first) *(bool *)base = true;

@@ -216,7 +216,7 @@ check_range(const struct setting *s, uint64_t number, struct why *why)
     setting_number_text(s, number, found, sizeof found);
     setting_number_text(s, s->min, low, sizeof low);
     setting_number_text(s, max, high, sizeof high);
-    return why_set(why, ERR_INPUT, "must be %sbetween %s and %s, found %s",
+    return why_set(why, ERR_INPUT, "must be %sbetween %s and %s, got %s",
                    s->zero_auto ? "0 (automatic) or " : "", low, high, found);
 }
 
@@ -227,20 +227,20 @@ parse_text(const struct setting *s, struct bytes text, struct settings *to, stru
     assert(max < SETTING_TEXT_BYTES);
     if (text.size < s->min) return why_set(why, ERR_INPUT, "must not be empty");
     if (text.size > max) {
-        return why_set(why, ERR_INPUT, "must not be longer than %" PRIu64 " bytes, found %zu", max,
+        return why_set(why, ERR_INPUT, "must be at most %" PRIu64 " bytes, got %zu", max,
                        text.size);
     }
     char copy[SETTING_TEXT_BYTES] = {0}; /* zeroed: equal settings are equal bytes */
     for (size_t i = 0; i < text.size; i++) {
         if (text.at[i] < ' ' || text.at[i] == 0x7f) {
-            return why_set(why, ERR_INPUT, "must not contain control characters, found %s",
+            return why_set(why, ERR_INPUT, "must not contain control characters, got %s",
                            shown_of(text).text);
         }
         copy[i] = (char)text.at[i];
     }
     const char *complaint = s->complaint == NULL ? NULL : s->complaint(copy);
     if (complaint != NULL) {
-        return why_set(why, ERR_INPUT, "expected %s, found %s", complaint, shown_of(text).text);
+        return why_set(why, ERR_INPUT, "expected %s, got %s", complaint, shown_of(text).text);
     }
     memcpy((uint8_t *)to + s->offset, copy, sizeof copy);
     return OK;
@@ -276,7 +276,7 @@ setting_parse_number(const struct setting *setting, struct bytes text, uint64_t 
         char expected[160], near[SUGGEST_BYTES_MAX + 24];
         setting_expected(setting, expected, sizeof expected);
         suggest_choice(setting, text, near, sizeof near);
-        return why_set(why, ERR_INPUT, "expected %s, found %s%s", expected, shown_of(text).text,
+        return why_set(why, ERR_INPUT, "expected %s, got %s%s", expected, shown_of(text).text,
                        near);
     }
     enum err e = check_range(setting, number, why);
@@ -302,10 +302,10 @@ void
 setting_expected(const struct setting *setting, char *to, size_t size)
 {
     static const char *const words[] = {
-        [SETTING_TEXT] = "a text",
+        [SETTING_TEXT] = "text",
         [SETTING_BOOL] = "true or false",
         [SETTING_COUNT] = "a whole number",
-        [SETTING_COUNT64] = "a whole number, with k, M or G if you like",
+        [SETTING_COUNT64] = "a whole number, optionally with k, M or G",
         [SETTING_BYTES] = "a size such as 512MiB or 500GB",
         [SETTING_BYTES32] = "a size such as 512 or 16KiB",
         [SETTING_DURATION] = "a duration such as 90s or 1h30m",

@@ -184,7 +184,7 @@ read_root_key(struct config_reader *in, void *context)
     if (e) return e;
     if (in->event.type != YAML_MAPPING_START_EVENT) {
         char key[SETTING_TEXT_BYTES];
-        return reader_complain(in, "'%.*s' expects keys below it such as '%s:', found %s",
+        return reader_complain(in, "'%.*s' expects keys below it such as '%s:', got %s",
                                (int)section_size(first), first->name, key_of(first, key),
                                reader_found(in).text);
     }
@@ -198,7 +198,7 @@ read_root(struct config_reader *in, void *context)
     if (in->event.type == YAML_MAPPING_START_EVENT) {
         return reader_mapping(in, read_root_key, context);
     }
-    return reader_complain(in, "expected sections such as 'web:', found %s", reader_found(in).text);
+    return reader_complain(in, "expected sections such as 'web:', got %s", reader_found(in).text);
 }
 
 enum err

@@ -144,8 +144,8 @@ test_yaml_unknown_keys_are_placed_and_explained(void **state)
                                             "only be given as a flag");
     check_yaml_error("config.file: x\n", "f.yml:1:1: --config.file can only be given as a flag");
     check_yaml_error("<<: {}\n", "f.yml:1:1: unknown key '<<'");
-    check_yaml_error("? [a]\n: b\n", "f.yml:1:3: expected a key, found a list");
-    check_yaml_error("web:\n  ? {a: b}\n  : c\n", "f.yml:2:5: expected a key, found a mapping");
+    check_yaml_error("? [a]\n: b\n", "f.yml:1:3: expected a key, got a list");
+    check_yaml_error("web:\n  ? {a: b}\n  : c\n", "f.yml:2:5: expected a key, got a mapping");
     check_yaml_error("'': 5\n", "f.yml:1:1: unknown key ''");
     check_yaml_error("\"a\\0b\": 5\n", "f.yml:1:1: unknown key 'a\\x00b'");
 }
@@ -182,35 +182,34 @@ static void
 test_yaml_values_of_the_wrong_kind_name_what_is_expected(void **state)
 {
     (void)state;
-    check_yaml_error("web:\n  header_timeout: soon\n",
-                     "f.yml:2:19: web.header_timeout: expected a duration such as 90s or 1h30m, "
-                     "found 'soon'");
-    check_yaml_error("web:\n  header_timeout: 10\n",
-                     "f.yml:2:19: web.header_timeout: expected a duration such as 90s or 1h30m, "
-                     "found '10'");
+    check_yaml_error(
+        "web:\n  header_timeout: soon\n",
+        "f.yml:2:19: web.header_timeout: expected a duration such as 90s or 1h30m, got 'soon'");
+    check_yaml_error(
+        "web:\n  header_timeout: 10\n",
+        "f.yml:2:19: web.header_timeout: expected a duration such as 90s or 1h30m, got '10'");
     check_yaml_error("web:\n  max_connections: [1]\n",
-                     "f.yml:2:20: web.max_connections: expected a whole number, found a list");
+                     "f.yml:2:20: web.max_connections: expected a whole number, got a list");
     check_yaml_error("web:\n  max_connections:\n    a: 1\n",
-                     "f.yml:3:5: web.max_connections: expected a whole number, found a mapping");
+                     "f.yml:3:5: web.max_connections: expected a whole number, got a mapping");
     check_yaml_error("web:\n  max_connections: -1\n",
-                     "f.yml:2:20: web.max_connections: expected a whole number, found '-1'");
+                     "f.yml:2:20: web.max_connections: expected a whole number, got '-1'");
     check_yaml_error("web:\n  max_connections: 0\n",
-                     "f.yml:2:20: web.max_connections: must be between 1 and 65536, found 0");
+                     "f.yml:2:20: web.max_connections: must be between 1 and 65536, got 0");
     check_yaml_error("web:\n  listen_address: nowhere\n",
-                     "f.yml:2:19: web.listen_address: expected HOST:PORT, found 'nowhere'");
+                     "f.yml:2:19: web.listen_address: expected HOST:PORT, got 'nowhere'");
     check_yaml_error("storage:\n  path: |\n    a\n",
-                     "f.yml:2:9: storage.path: must not contain control characters, found "
-                     "'a\\x0a'");
+                     "f.yml:2:9: storage.path: must not contain control characters, got 'a\\x0a'");
     check_yaml_error("storage:\n  path: \"a\\0b\"\n",
-                     "f.yml:2:9: storage.path: must not contain control characters, found "
-                     "'a\\x00b'");
-    check_yaml_error("web: 5\n", "f.yml:1:6: 'web' expects keys below it such as "
-                                 "'listen_address:', found '5'");
-    check_yaml_error("web: [listen_address]\n", "f.yml:1:6: 'web' expects keys below it such as "
-                                                "'listen_address:', found a list");
-    check_yaml_error("- web\n", "f.yml:1:1: expected sections such as 'web:', found a list");
-    check_yaml_error("web\n", "f.yml:1:1: expected sections such as 'web:', found 'web'");
-    check_yaml_error("null\n", "f.yml:1:1: expected sections such as 'web:', found nothing");
+                     "f.yml:2:9: storage.path: must not contain control characters, got 'a\\x00b'");
+    check_yaml_error("web: 5\n",
+                     "f.yml:1:6: 'web' expects keys below it such as 'listen_address:', got '5'");
+    check_yaml_error(
+        "web: [listen_address]\n",
+        "f.yml:1:6: 'web' expects keys below it such as 'listen_address:', got a list");
+    check_yaml_error("- web\n", "f.yml:1:1: expected sections such as 'web:', got a list");
+    check_yaml_error("web\n", "f.yml:1:1: expected sections such as 'web:', got 'web'");
+    check_yaml_error("null\n", "f.yml:1:1: expected sections such as 'web:', got nothing");
 }
 
 static void
@@ -225,16 +224,16 @@ test_yaml_null_is_no_value_but_quoted_it_is_text(void **state)
         struct why why = {""};
         assert_int_equal(yaml(&s, text, &why), ERR_INPUT);
         assert_non_null(
-            strstr(why.text, "log.level: expected one of debug, info, warn, error, found nothing"));
+            strstr(why.text, "log.level: expected one of debug, info, warn, error, got nothing"));
         snprintf(text, sizeof text, "log:%s\n", nulls[i]);
         assert_int_equal(yaml(&s, text, &why), ERR_INPUT);
-        assert_non_null(strstr(why.text, "'log' expects keys below it such as 'level:', found "
-                                         "nothing"));
+        assert_non_null(
+            strstr(why.text, "'log' expects keys below it such as 'level:', got nothing"));
     }
     check_yaml_ok("storage: {path: 'null'}\n");
     check_yaml_error("storage: {path: ''}\n", "f.yml:1:17: storage.path: must not be empty");
     check_yaml_error("storage: {path: ~}\n",
-                     "f.yml:1:17: storage.path: expected DIRECTORY, found nothing");
+                     "f.yml:1:17: storage.path: expected DIRECTORY, got nothing");
 }
 
 static void
@@ -328,7 +327,7 @@ test_yaml_one_byte_over_the_limit_is_refused(void **state)
     assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(text, CONFIG_BYTES_MAX), &why), OK);
     assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(text, CONFIG_BYTES_MAX + 1), &why),
                      ERR_LIMIT);
-    assert_string_equal(why.text, "f.yml: longer than 1024 KiB");
+    assert_string_equal(why.text, "f.yml: must be at most 1024 KiB");
     free(text);
 }
 
