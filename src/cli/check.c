@@ -40,7 +40,7 @@ flag_table(const char **against, struct flag to[2])
 {
     const struct flag flags[] = {
         {"against", 0, FLAG_TEXT, against, "DIR|URL",
-         "a server's storage directory, or its address: what would become of its destinations"},
+         "storage directory or URL of a server, to compare its destinations with the file"},
         {0},
     };
     memcpy(to, flags, sizeof flags);
@@ -55,22 +55,30 @@ check_help(struct buf *to)
     flags_help(flags, to);
     buf_put_text(
         to,
-        "\nReads the whole file. With --against also tells, of each destination that a server has\n"
-        "and the file does not name, how many samples are queued for it, how many bytes of log\n"
-        "and dead letters it has, and what becomes of them; which destinations would write\n"
-        "elsewhere, or select or relabel in another way while samples are queued (of a directory\n"
-        "this is known only of what was counted ahead); and which are new, and where they begin. "
-        "How a destination is renamed without\n"
-        "loss is told where an old and a new one write to the same place.\n"
-        "  DIR  the storage directory, whether the server runs or not; it is only read. How many\n"
-        "       samples are queued is told at most: which of them a removed destination was to "
-        "get\n"
-        "       only its settings said. Whether there is a store, FILE says (storage.mode).\n"
-        "  URL  a running server, which counts exactly.\n"
-        "\nExit status: 0 the file is right, and nothing is left behind; 1 the file is wrong, or\n"
-        "the directory or server cannot be read; 2 wrong usage; 3 the file is right, and a\n"
-        "destination that goes has a backlog or dead letters, or one that cannot be counted, or\n"
-        "one that stays would not deliver all that is queued.\n");
+        "\nChecks the whole file. With --against, also compares its destinations with those of a\n"
+        "server and prints:\n"
+        "  - destinations that the file does not name: queued samples, bytes of log, dead "
+        "letters,\n"
+        "    and what happens to them\n"
+        "  - destinations that would write elsewhere, or select or relabel differently while "
+        "samples\n"
+        "    are queued (for DIR, this counts only samples that were counted ahead)\n"
+        "  - new destinations and where they start\n"
+        "  - how to rename a destination without loss, where an old and a new one write to the "
+        "same\n"
+        "    place\n"
+        "\n"
+        "  DIR  storage directory of a running or stopped server; it is only read. The number of\n"
+        "       queued samples is an upper limit, because only the settings of a removed "
+        "destination\n"
+        "       say which samples it was to receive. storage.mode is taken from FILE.\n"
+        "  URL  running server; numbers are exact.\n"
+        "\n"
+        "Exit status: 0 the file is valid and nothing is left behind; 1 the file is invalid, or "
+        "the\n"
+        "directory or server cannot be read; 2 wrong usage; 3 the file is valid, but a removed\n"
+        "destination has a backlog or dead letters, or they cannot be counted, or a remaining\n"
+        "destination would not deliver everything that is queued.\n");
 }
 
 int
@@ -86,8 +94,8 @@ command_check(int argc, char **argv)
     flag_table(&against, flags);
     enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
     if (e) return cli_usage_error("check", "%s", why.text);
-    if (count < 1) return cli_usage_error("check", "which file?");
-    if (count > 1) return cli_usage_error("check", "unexpected word '%.64s'", argv[2]);
+    if (count < 1) return cli_usage_error("check", "missing FILE");
+    if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);
     e = check_file(argv[1], &settings, &list, &why);
     if (e) {
         fprintf(stderr, "%s\n", why.text);

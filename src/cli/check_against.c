@@ -126,7 +126,7 @@ note_backlog(struct checking *x, const char *name, const struct relay_backlog *b
     p.problem = b->unreadable;
     if (b->filling) {
         snprintf(p.problem.text, sizeof p.problem.text,
-                 "it was being given what is stored, of which it is not counted how much is left");
+                 "it was reading stored samples; how many are left is not known");
     }
     if (closed == NULL) {
         buf_put(&x->present, &p, sizeof p);
@@ -180,7 +180,7 @@ look_for_parts(struct checking *x, struct why *why)
 {
     char dir[PATH_BYTES];
     enum err e = path_join(dir, sizeof dir, x->against, "parts");
-    if (e) return why_set(why, e, "%.200s: the path is too long", x->against);
+    if (e) return why_set(why, e, "%.200s: path is too long", x->against);
     e = env_listdir(env_real(), dir, note_part, x, why);
     x->was_known = x->was_stored;
     return e == ERR_MISSING ? OK : e;
@@ -205,7 +205,7 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
     enum err e = path_join(dir, sizeof dir, x->against, "relay");
     if (e == OK) e = path_join(log_dir, sizeof log_dir, x->against, "wal");
     if (e || strlen(x->against) >= sizeof x->storage) {
-        return why_set(why, ERR_LIMIT, "%.200s: the path is too long", x->against);
+        return why_set(why, ERR_LIMIT, "%.200s: path is too long", x->against);
     }
     memcpy(x->storage, x->against, strlen(x->against) + 1);
     e = env_listdir(env_real(), x->against, note_nothing, &is_one, why);
@@ -233,7 +233,7 @@ fetch(struct checking *x, struct http_client *client, const char *page, json_t *
         size--;
     }
     int n = snprintf(url, sizeof url, "%.*s/api/v1/status/%s", (int)size, x->against, page);
-    if (n >= (int)sizeof url) return why_set(why, ERR_INPUT, "the address is too long");
+    if (n >= (int)sizeof url) return why_set(why, ERR_INPUT, "--against: URL is too long");
     buf_init(&text, &x->memory, ANSWER_BYTES_MAX);
     struct http_client_request request = {.url = url};
     struct http_client_answer answer = {.status = 0};
@@ -247,7 +247,7 @@ fetch(struct checking *x, struct http_client *client, const char *page, json_t *
         *ret_whole = whole;
         if (*ret_data == NULL) {
             json_decref(whole);
-            e = why_set(why, ERR_UNSUPPORTED, "%s: the answer is not one of Firekeep", url);
+            e = why_set(why, ERR_UNSUPPORTED, "%s: the response is not from Firekeep", url);
         }
     }
     buf_fini(&text);
@@ -296,7 +296,7 @@ note_counts(const json_t *one, struct present *p)
     p->open = strcmp(text_of(one, "state"), "closed") != 0;
     if (p->open) return;
     p->queued_known = false;
-    snprintf(p->problem.text, sizeof p->problem.text, "it is closed: %s",
+    snprintf(p->problem.text, sizeof p->problem.text, "the destination is closed: %s",
              text_of(one, "lastError"));
     mask_controls(p->problem.text);
 }
@@ -306,14 +306,18 @@ note_status(struct checking *x, const json_t *data, struct why *why)
 {
     if (!json_is_array(data)) {
         return why_set(why, ERR_UNSUPPORTED,
-                       "%s: the answer to the status of destinations is not a list", x->against);
+                       "%s: invalid response from /api/v1/status/destinations: expected a list",
+                       x->against);
     }
     for (size_t i = 0; i < json_array_size(data); i++) {
         const json_t *one = json_array_get(data, i);
         struct present p = {.type = destination_type_of(bytes_of_text(text_of(one, "type")))};
         int size = snprintf(p.name, sizeof p.name, "%s", text_of(one, "name"));
         if (size <= 0 || size >= (int)sizeof p.name) {
-            return why_set(why, ERR_UNSUPPORTED, "%s: a destination there has no name", x->against);
+            return why_set(why, ERR_UNSUPPORTED,
+                           "%s: invalid response from /api/v1/status/destinations: expected "
+                           "destinations with names",
+                           x->against);
         }
         mask_controls(p.name);
         note_counts(one, &p);
@@ -339,8 +343,8 @@ note_remembered(struct checking *x, const json_t *data, struct why *why)
     }
     if (e != ERR_UNSUPPORTED) return e;
     return why_set(why, e,
-                   "%s: the answer to /api/v1/status/remembered is not one of Firekeep; the server "
-                   "may be of another version",
+                   "%s: invalid response from /api/v1/status/remembered; the server may run "
+                   "another version of Firekeep",
                    x->against);
 }
 
@@ -422,11 +426,11 @@ static void
 print_kept(const struct kept_waiting *kept)
 {
     if (kept->objects > 0) {
-        printf(", %" PRIu64 " object%s of them (%" PRIu64 " bytes) on their way", kept->objects,
-               plural(kept->objects), kept->object_bytes);
+        printf(", of these %" PRIu64 " object%s (%" PRIu64 " bytes) waiting for upload",
+               kept->objects, plural(kept->objects), kept->object_bytes);
     }
     if (kept->files > 0) {
-        printf(", %" PRIu64 " file%s (%" PRIu64 " bytes) still named .tmp", kept->files,
+        printf(", %" PRIu64 " unfinished .tmp file%s (%" PRIu64 " bytes)", kept->files,
                plural(kept->files), kept->file_bytes);
     }
 }
@@ -438,7 +442,7 @@ print_backlog(const struct present *p)
     if (p->queued_known) {
         printf("%s%" PRIu64 " sample%s", p->at_most && p->samples > 0 ? "at most " : "", p->samples,
                plural(p->samples));
-        if (p->others > 0) printf(" and %" PRIu64 " exemplars or families", p->others);
+        if (p->others > 0) printf(" and %" PRIu64 " exemplars or metadata entries", p->others);
         printf(" queued, %" PRIu64 " bytes of log", p->log_bytes);
     } else {
         printf("an unknown number of samples queued");
@@ -481,13 +485,13 @@ print_renames(const struct checking *x, const struct present *p)
 static const char *
 then(const struct checking *x, const struct present *p)
 {
-    if (p->blocked) return "configured again it stays closed until that can be read";
+    if (p->blocked) return "when configured again, it stays closed until this can be read";
     if (p->closed) {
-        return "configured again it stays closed until firekeep destinations reset says where it "
-               "goes on";
+        return "when configured again, it stays closed until firekeep destinations reset sets its "
+               "position";
     }
     if (!x->stored && p->gone) {
-        return "part of what was queued is lost to it: the log has given it up";
+        return "some queued samples are lost to this destination: the log has removed them";
     }
     return relay_backlog_fate(x->stored);
 }
@@ -499,7 +503,7 @@ tell_removed(struct checking *x, const struct present *p)
     x->said++;
     printf("destination %s: not in the file: ", p->name);
     if (is_done(p)) {
-        printf("nothing waits for it\n");
+        printf("nothing is queued for it\n");
     } else {
         x->backlog = true;
         print_backlog(p);
@@ -518,35 +522,34 @@ say_changed(struct checking *x, const struct present *p)
 static void
 tell_changed(struct checking *x, const struct present *p, const struct destination_settings *d)
 {
-    static const char elsewhere[] =
-        "what is queued goes there, and nothing of what was delivered before";
+    static const char elsewhere[] = "queued samples go there, delivered ones do not";
     if (p->blocked) {
         x->said++;
         x->backlog = true;
-        printf("destination %s: stays closed until that is mended: %s\n", p->name, p->problem.text);
+        printf("destination %s: stays closed until this is fixed: %s\n", p->name, p->problem.text);
         return;
     }
     bool type_known = p->type != DESTINATION_TYPE_COUNT;
     if (type_known && p->type != d->type) {
         say_changed(x, p);
-        printf("becomes %s, was %s: goes on where it is; %s\n", destination_type_word(d->type),
-               destination_type_word(p->type), elsewhere);
+        printf("becomes %s, was %s: continues at its current position; %s\n",
+               destination_type_word(d->type), destination_type_word(p->type), elsewhere);
     } else if (p->place_known && p->place != destination_place_hash(d)) {
         say_changed(x, p);
-        printf("writes to another place: goes on where it is; %s\n", elsewhere);
+        printf("writes to another place: continues at its current position; %s\n", elsewhere);
     }
     bool waits = !p->queued_known || p->samples > 0 || p->others > 0;
     if (p->selection_known && p->selection != destination_selection_hash(d) && waits) {
         x->backlog = true;
         say_changed(x, p);
-        printf("selects or relabels in another way, also what is queued: what the file does not "
-               "select of it is not delivered: ");
+        printf("selects or relabels differently, queued samples too; those no longer selected are "
+               "not delivered: ");
         print_backlog(p);
         printf("\n");
     }
     if (p->dry_run_known && !p->dry_run && d->dry_run) {
         say_changed(x, p);
-        printf("becomes a dry run: nothing is delivered, and what is queued waits in the log until "
+        printf("becomes a dry run: nothing is delivered, queued samples wait in the log until "
                "dry_run is false: ");
         print_backlog(p);
         printf("\n");
@@ -558,13 +561,13 @@ tell_new(struct checking *x, const struct destination_settings *d)
 {
     char text[TIME_TEXT_BYTES];
     x->said++;
-    printf("destination %s: new, begins with ", d->name);
+    printf("destination %s: new, starts with ", d->name);
     if (d->start == START_NOW)
-        printf("what comes from then on");
+        printf("samples received from then on");
     else if (d->start == START_TIME)
-        printf("the samples of %s", time_print(d->start_ms, text));
+        printf("the samples of %s and later", time_print(d->start_ms, text));
     else
-        printf("the oldest sample of %s", x->stored ? "store and log" : "the log");
+        printf("the oldest sample in %s", x->stored ? "the store and the log" : "the log");
     printf("\n");
 }
 
@@ -579,14 +582,13 @@ tell_mode(struct checking *x)
            : x->was_stored ? "the server has local"
                            : "the server has none");
     if (x->stored) {
-        printf("takes effect with a restart\n");
+        printf("takes effect after a restart\n");
         return;
     }
     x->backlog = true;
-    printf(
-        "%sa server does not start with it where parts are stored; without them the log is given "
-        "up once all destinations of the file have it\n",
-        x->running ? "a reload refuses that, and " : "");
+    printf("%sa server with stored parts does not start with it; without parts, the log is removed "
+           "once all destinations of the file have taken it\n",
+           x->running ? "a reload refuses it, and " : "");
 }
 
 enum err
@@ -611,7 +613,7 @@ check_against(const struct settings *settings, const struct destinations *list, 
     for (uint32_t i = 0; i < list->count && e == OK; i++) {
         if (find_present(&x, list->items[i].name) == NULL) tell_new(&x, &list->items[i]);
     }
-    if (e == OK && x.said == 0) printf("no destination goes, comes or writes elsewhere\n");
+    if (e == OK && x.said == 0) printf("no destination is added, removed or changed\n");
     buf_fini(&x.present);
     *ret_backlog = x.backlog;
     return e;

@@ -34,7 +34,7 @@ print_overview(const struct command *commands, FILE *to)
     for (const struct command *c = commands; c->name != NULL; c++) {
         fprintf(to, "  %-*s  %s\n", width, c->name, c->help);
     }
-    fprintf(to, "  %-*s  %s\n", width, "help [CMD]", "what a command does and takes");
+    fprintf(to, "  %-*s  %s\n", width, "help [CMD]", "show the help of a command");
 }
 
 static int
@@ -101,7 +101,7 @@ run_help(const struct command *commands, int argc, char **argv)
         print_overview(commands, stdout);
         return EXIT_DONE;
     }
-    if (argc > 2) return cli_usage_error("help", "unexpected word '%.64s'", argv[2]);
+    if (argc > 2) return cli_usage_error("help", "unexpected argument '%.64s'", argv[2]);
     if (strcmp(argv[1], "help") == 0) {
         print_overview(commands, stdout);
         return EXIT_DONE;
@@ -136,6 +136,6 @@ cli_run(const struct command *commands, int argc, char **argv)
     int code = dispatch(commands, argc, argv);
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    fprintf(stderr, "firekeep: cannot write the output: %s\n", strerror(errno));
+    fprintf(stderr, "firekeep: cannot write to standard output: %s\n", strerror(errno));
     return code == EXIT_DONE ? EXIT_FAILED : code;
 }

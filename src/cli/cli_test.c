@@ -185,7 +185,7 @@ test_version_names_itself_and_its_libraries(void **state)
         assert_null(strstr(out, "(null)"));
     }
     assert_int_equal(RUN("version", "x"), EXIT_USAGE);
-    assert_string_equal(err, "firekeep version: unexpected word 'x'\n"
+    assert_string_equal(err, "firekeep version: unexpected argument 'x'\n"
                              "Try 'firekeep help version'.\n");
 }
 
@@ -196,7 +196,8 @@ test_output_that_cannot_be_written_is_a_failure(void **state)
     int full = open("/dev/full", O_RDWR);
     if (full < 0) skip();
     assert_int_equal(run_into(full, (const char *const[]){"version", NULL}), EXIT_FAILED);
-    assert_string_equal(err, "firekeep: cannot write the output: No space left on device\n");
+    assert_string_equal(err,
+                        "firekeep: cannot write to standard output: No space left on device\n");
 }
 
 static void
@@ -250,13 +251,14 @@ test_check_tells_right_files_from_wrong_ones(void **state)
     write_text(path, "destinations:\n- {name: a, type: file}\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected,
-             "%s:2:3: type file needs 'path', directory of the files; `${tenant}` is the tenant\n",
+             "%s:2:3: type file requires 'path', directory of the files; `${tenant}` stands for "
+             "the tenant\n",
              path);
     assert_string_equal(err, expected);
 
     unlink(path);
     assert_int_equal(RUN("check", path), EXIT_FAILED);
-    snprintf(expected, sizeof expected, "open %s: No such file or directory\n", path);
+    snprintf(expected, sizeof expected, "cannot open %s: No such file or directory\n", path);
     assert_string_equal(err, expected);
     rmdir(dir);
 

@@ -68,10 +68,11 @@ flag_table(struct asking *a, struct flag to[5])
 {
     const struct flag flags[] = {
         {"storage.path", 0, FLAG_TEXT, &a->storage, "DIRECTORY",
-         "the server's storage directory, whether it runs or not"},
+         "storage directory of the server, running or stopped"},
         {"destination", 0, FLAG_TEXT, &a->destination, "NAME",
-         "only of this one (default: of all)"},
-        {"reason", 0, FLAG_TEXT, &a->reason, "REASON", "only those with this reason"},
+         "only dead letters of this destination (default: all)"},
+        {"reason", 0, FLAG_TEXT, &a->reason, "REASON",
+         "only dead letters with this reason (default: all)"},
         {"format", 0, FLAG_CHOICE, &a->form, "FORM", "text or json (default text)", report_forms},
         {0},
     };
@@ -87,14 +88,16 @@ dead_letters_help(struct buf *to)
     flags_help(flags, to);
     buf_put_text(
         to,
-        "\nlist    how many there are, by destination and reason\n"
-        "show    each of them; with --format=json an object a line\n"
-        "replay  they are sent once more; what is refused again is a letter again\n"
-        "drop    they are given up, and counted as dropped by the operator\n"
-        "\nreplay and drop concern the letters there are now and nothing was decided about, and\n"
-        "print how many that is. A running server carries them out within seconds, a stopped\n"
-        "one when it starts. Run them as the user that the server runs as.\n"
-        "\nExit status: 0 done, 1 something is damaged or failed, 2 wrong usage.\n");
+        "\nlist    print the number of dead letters by destination and reason\n"
+        "show    print each dead letter; with --format=json, one object per line\n"
+        "replay  send the dead letters again; those refused again become dead letters again\n"
+        "drop    discard the dead letters; they count as dropped by the operator\n"
+        "\n"
+        "replay and drop apply to all dead letters that exist now and are not yet decided on, and\n"
+        "print their number. A running server carries them out within seconds, a stopped one when\n"
+        "it starts. Run them as the same user as the server.\n"
+        "\n"
+        "Exit status: 0 done, 1 something is damaged or failed, 2 wrong usage.\n");
 }
 
 /* --- which destinations ----------------------------------------------------------------------- */
@@ -112,7 +115,7 @@ destination_path(const struct asking *a, const char *name, char to[PATH_BYTES], 
 {
     int size = snprintf(to, PATH_BYTES, "%s/relay/%s", a->storage, name);
     if (size > 0 && size < PATH_BYTES) return OK;
-    return why_set(why, ERR_LIMIT, "%s: path too long", a->storage);
+    return why_set(why, ERR_LIMIT, "%s: path is too long", a->storage);
 }
 
 /* Somebody's. A link is one of a destination also if it leads nowhere. */
@@ -162,7 +165,7 @@ find_destinations(struct asking *a, struct why *why)
     e = relay_directory_look(env_real(), path, why);
     if (a->destination != NULL) {
         if (e == ERR_MISSING) {
-            why_set(why, e, "no destination '%s' was at work in %s", a->destination, a->storage);
+            why_set(why, e, "destination '%s' not found in %s", a->destination, a->storage);
         }
         return e ? e : note_name(a, a->destination, true);
     }
@@ -215,14 +218,15 @@ note_report(struct asking *a, const struct dead_letters_report *report)
     if (report->lost > 0) {
         buf_printf(&a->complaints,
                    "firekeep dead-letters: %s: %" PRIu64
-                   " letters are lost; the server counts them as dropped (damaged)\n",
+                   " dead letters are lost; the server counts them as dropped (reason damaged)\n",
                    a->name, report->lost);
     }
     if (report->back > 0) {
-        buf_printf(&a->complaints,
-                   "firekeep dead-letters: %s: %" PRIu64
-                   " letters that were gone are back; they may have been delivered\n",
-                   a->name, report->back);
+        buf_printf(
+            &a->complaints,
+            "firekeep dead-letters: %s: %" PRIu64
+            " dead letters that had been removed are back; they may have been delivered already\n",
+            a->name, report->back);
     }
 }
 
@@ -388,13 +392,13 @@ ask(struct asking *a, const char *key, const char *title, const char *letters_ti
 static void
 replay(struct asking *a)
 {
-    ask(a, "replay", "Replay", "letters to be replayed", replay_destination);
+    ask(a, "replay", "Replay", "dead letters to replay", replay_destination);
 }
 
 static void
 drop(struct asking *a)
 {
-    ask(a, "drop", "Drop", "letters to be dropped", drop_destination);
+    ask(a, "drop", "Drop", "dead letters to drop", drop_destination);
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
@@ -419,13 +423,13 @@ static enum err
 settle(struct asking *a, int count, char **words, const struct verb **ret_verb, struct why *why)
 {
     *ret_verb = count == 1 ? find_verb(words[0]) : NULL;
-    if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "list, show, replay or drop is wanted");
-    if (a->storage == NULL) return why_set(why, ERR_INPUT, "--storage.path is wanted");
+    if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "expected list, show, replay or drop");
+    if (a->storage == NULL) return why_set(why, ERR_INPUT, "--storage.path is required");
     if (a->destination != NULL && !is_name(a->destination)) {
-        return why_set(why, ERR_INPUT, "--destination: no destination has such a name");
+        return why_set(why, ERR_INPUT, "--destination: not a valid name");
     }
     if (a->reason != NULL && a->reason[0] == '\0') {
-        return why_set(why, ERR_INPUT, "--reason: no letter has an empty one");
+        return why_set(why, ERR_INPUT, "--reason must not be empty");
     }
     return OK;
 }
@@ -440,21 +444,21 @@ run(struct asking *a, const struct verb *verb, struct why *why)
     enum err e = find_destinations(a, why);
     if (e == OK && verb->reports) {
         e = report_new((enum report_form)a->form, stdout, &a->memory, &a->report);
-        if (e) why_set(why, e, "no memory for a report");
+        if (e) why_set(why, e, "not enough memory for the report");
     }
     if (e) goto out;
     verb->run(a);
     if (a->report != NULL) e = report_end(a->report);
-    if (e) why_set(why, e, "no memory for all of the report");
+    if (e) why_set(why, e, "the report is incomplete: not enough memory");
     fflush(stdout);
     if (a->complaints.size > 0) fwrite(a->complaints.at, 1, a->complaints.size, stderr);
     if (e == OK && a->damaged > 0) {
-        e = why_set(
-            why, ERR_CORRUPT,
-            "%" PRIu64 " %s in files of dead letters cannot be read; to have the letters back, put "
-            "the files back from a copy while the server is stopped; else it counts what is "
-            "lost when it opens the destination, and removes the files within seconds",
-            a->damaged, a->damaged == 1 ? "place" : "places");
+        e = why_set(why, ERR_CORRUPT,
+                    "%" PRIu64
+                    " %s in dead letter files cannot be read; to recover the dead letters, stop "
+                    "the server and restore the files from a copy; otherwise the server counts "
+                    "them as lost and removes the files when it opens the destination",
+                    a->damaged, a->damaged == 1 ? "place" : "places");
     }
 out:
     report_free(a->report);

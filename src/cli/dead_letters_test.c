@@ -313,7 +313,7 @@ test_replay_and_drop_say_how_many_and_ask_once(void **state)
     assert_int_equal(asked_for("drop", 1), 0);
     assert_int_equal(asked_for("drop", 2), 10);
     assert_int_equal(RUN("drop"), EXIT_DONE);
-    assert_non_null(strstr(out, "letters to be dropped\n"));
+    assert_non_null(strstr(out, "dead letters to drop\n"));
     assert_int_equal(RUN("list", "--destination=east"), EXIT_DONE);
     assert_string_equal(out, "no dead letters\n");
     add_letters("west", 40, 2);
@@ -344,7 +344,7 @@ test_wrong_words_are_wrong_usage(void **state)
         assert_string_equal(out, "");
     }
     assert_int_equal(run(false, (const char *const[]){"list", NULL}), EXIT_USAGE);
-    assert_non_null(strstr(err, "--storage.path is wanted"));
+    assert_non_null(strstr(err, "--storage.path is required"));
     assert_int_equal(RUN("list", "--help"), EXIT_DONE);
     assert_non_null(strstr(out, "--destination=NAME"));
 }
@@ -355,7 +355,7 @@ test_what_is_not_there_is_told(void **state)
     (void)state;
     char path[100];
     assert_int_equal(RUN("drop", "--destination=north"), EXIT_FAILED);
-    assert_non_null(strstr(err, "no destination 'north' was at work in"));
+    assert_non_null(strstr(err, "destination 'north' not found in"));
     snprintf(path, sizeof path, "--storage.path=%s/nowhere", storage);
     assert_int_equal(run(false, (const char *const[]){"list", path, NULL}), EXIT_FAILED);
     snprintf(path, sizeof path, "--storage.path=%s/relay/silent", storage); /* no destinations */
@@ -375,7 +375,7 @@ test_damage_is_told_and_the_rest_is_shown(void **state)
     must(file_write_at(&file, bytes_of("?", 1), 60, NULL));
     must(file_close(&file));
     assert_int_equal(RUN("show", "--destination=east"), EXIT_FAILED);
-    assert_non_null(strstr(err, "1 place in files of dead letters cannot be read"));
+    assert_non_null(strstr(err, "1 place in dead letter files cannot be read"));
     assert_null(strstr(out, "it said 16"));
     assert_non_null(strstr(out, "it said 17"));
     assert_non_null(strstr(out, "it said 31"));

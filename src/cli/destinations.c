@@ -31,17 +31,17 @@ flag_table(struct destinations_asking *a, struct flag to[FLAGS])
 {
     const struct flag flags[] = {
         {"config.file", 0, FLAG_TEXT, &a->config_file, "FILE",
-         "the server's configuration file, with the destination in it"},
+         "configuration file of the server, with the destination in it"},
         {"write", 0, FLAG_SWITCH, &a->write, NULL,
-         "test: writes one sample, firekeep_destination_test{destination=\"NAME\"}"},
+         "test: write one sample, firekeep_destination_test{destination=\"NAME\"}"},
         {"storage.path", 0, FLAG_TEXT, &a->storage, "DIRECTORY",
-         "plan: storage directory of a stopped server, or a snapshot (default: the file's); reset: "
-         "storage directory of the server, whether it runs or not"},
+         "plan: storage directory of a stopped server, or a snapshot (default: from the file); "
+         "reset: storage directory of the server, running or stopped"},
         {"from", 0, FLAG_TEXT, &a->from_word, "TIME",
-         "plan: first time, RFC 3339, Unix seconds, now-1d or beginning (default: the last day); "
+         "plan: start time: RFC 3339, Unix seconds, now-1d or beginning (default: the last day); "
          "reset: previous, oldest, now or a time"},
         {"shards", 0, FLAG_COUNT, &a->shards, "N",
-         "plan: of a Kinesis stream, which is not asked how many it has (default 1)"},
+         "plan: number of shards of the Kinesis stream (default 1)"},
         {"format", 0, FLAG_CHOICE, &a->form, "FORM", "text or json (default text)", report_forms},
         {0},
     };
@@ -57,20 +57,27 @@ destinations_help(struct buf *to)
     flags_help(flags, to);
     buf_put_text(
         to,
-        "\ntest    looks up the host, connects, checks TLS, credentials, permissions, and whether\n"
-        "        what is written to is there; a permission that is missing is named. Nothing is\n"
-        "        stored without --write. No server and no storage is needed.\n"
-        "plan    what of the stored samples the destination would be given, in how many calls and\n"
-        "        bytes, what is billed for it, what would be a dead letter, and what would be\n"
-        "        written in another, reversible form. Nothing is sent, and nothing written.\n"
-        "reset   decides where a destination goes on whose state is damaged or missing:\n"
-        "        previous  where the state saved before the last one stands; what was delivered\n"
-        "                  since is sent again\n"
-        "        oldest    at the oldest sample of store and log; all of it is sent again\n"
-        "        now       what waits is given up, and counted as dropped by the operator as far\n"
-        "                  as it is known\n"
-        "        TIME      at the samples of this time, in store and log\n"
-        "\nExit status: 0 done, 1 something does not work or cannot be read, 2 wrong usage.\n");
+        "\ntest    resolve the host, connect, and check TLS, credentials, permissions, and that "
+        "the\n"
+        "        target exists; a missing permission is named. Stores nothing without --write. "
+        "Needs\n"
+        "        no server and no storage directory.\n"
+        "plan    print which of the stored samples the destination would receive, the number of "
+        "calls\n"
+        "        and bytes, what is billed, what would become dead letters, and what would be "
+        "written\n"
+        "        in another, reversible form. Sends and writes nothing.\n"
+        "reset   set the position of a destination whose state is damaged or missing:\n"
+        "        previous  continue from the state saved before the last one; samples delivered\n"
+        "                  since then are sent again\n"
+        "        oldest    start at the oldest sample in the store and the log; everything is "
+        "sent\n"
+        "                  again\n"
+        "        now       drop what is queued; it counts as dropped by the operator, as far as\n"
+        "                  known\n"
+        "        TIME      start at the samples of this time in the store and the log\n"
+        "\n"
+        "Exit status: 0 done, 1 something does not work or cannot be read, 2 wrong usage.\n");
 }
 
 static enum err
@@ -83,10 +90,9 @@ no_destination(const struct destinations_asking *a, const char *name, struct why
     }
     const char *best = suggest_end(&near);
     if (best == NULL) {
-        return why_set(why, ERR_MISSING, "%s: there is no destination '%.64s'", a->config_file,
-                       name);
+        return why_set(why, ERR_MISSING, "%s: destination '%.64s' not found", a->config_file, name);
     }
-    return why_set(why, ERR_MISSING, "%s: there is no destination '%.64s'; did you mean '%s'?",
+    return why_set(why, ERR_MISSING, "%s: destination '%.64s' not found; did you mean '%s'?",
                    a->config_file, name, best);
 }
 
@@ -103,15 +109,17 @@ settle(struct destinations_asking *a, int count, char **words, const struct verb
     if ((*ret_verb)->run == NULL) {
         bool others = a->config_file != NULL || a->write || a->shards != 0 || a->form >= 0;
         if (a->storage == NULL || others) {
-            return why_set(why, ERR_INPUT, "reset takes --storage.path and --from, and needs both");
+            return why_set(why, ERR_INPUT,
+                           "reset requires --storage.path and --from, and takes no other flags");
         }
         return OK;
     }
     if (a->config_file == NULL) return why_set(why, ERR_INPUT, "--config.file is required");
     bool tests = strcmp((*ret_verb)->name, "test") == 0;
-    if (!tests && a->write) return why_set(why, ERR_INPUT, "--write goes with test");
+    if (!tests && a->write) return why_set(why, ERR_INPUT, "--write is only valid with test");
     if (tests && (a->storage != NULL || a->from_word != NULL || a->shards != 0)) {
-        return why_set(why, ERR_INPUT, "--storage.path, --from and --shards go with plan");
+        return why_set(why, ERR_INPUT,
+                       "--storage.path, --from and --shards are only valid with plan");
     }
     if (a->form < 0) a->form = REPORT_TEXT;
     return OK;
@@ -128,11 +136,11 @@ run(struct destinations_asking *a, const struct verb *verb, const char *name, bo
     }
     if (a->destination == NULL) return no_destination(a, name, why);
     e = report_new((enum report_form)a->form, stdout, NULL, &a->report);
-    if (e) return why_set(why, e, "no memory for a report");
+    if (e) return why_set(why, e, "not enough memory for the report");
     e = verb->run(a, ret_well, why);
     if (e) return e;
     e = report_end(a->report);
-    return e ? why_set(why, e, "no memory for all of the report") : OK;
+    return e ? why_set(why, e, "the report is incomplete: not enough memory") : OK;
 }
 
 int

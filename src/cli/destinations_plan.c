@@ -28,11 +28,11 @@ open_store(const struct destinations_asking *a, struct target **ret_target, stru
     };
     enum err e = target_open(&options, ret_target, why);
     if (e != ERR_AGAIN) return e;
-    return why_set(why, e,
-                   "a server holds %s: give --storage.path a snapshot, which POST "
-                   "/api/v1/admin/tsdb/snapshot makes in %s/snapshots (--web.enable-admin-api), "
-                   "or stop the server",
-                   storage, storage);
+    return why_set(
+        why, e,
+        "a running server uses %s; stop it, or give a snapshot as --storage.path: POST "
+        "/api/v1/admin/tsdb/snapshot creates one in %s/snapshots (--web.enable-admin-api)",
+        storage, storage);
 }
 
 static enum err
@@ -64,11 +64,11 @@ static enum err
 find_shards(const struct destinations_asking *a, uint32_t *ret_shards, struct why *why)
 {
     if (a->shards > 0 && a->destination->type != DESTINATION_KINESIS) {
-        return why_set(why, ERR_INPUT, "--shards: '%s' is no destination of type kinesis",
+        return why_set(why, ERR_INPUT, "--shards: destination '%s' does not have type kinesis",
                        a->destination->name);
     }
     if (a->shards > KINESIS_SHARDS_MAX) {
-        return why_set(why, ERR_INPUT, "--shards: %d at most", KINESIS_SHARDS_MAX);
+        return why_set(why, ERR_INPUT, "--shards must be at most %d", KINESIS_SHARDS_MAX);
     }
     *ret_shards = a->shards == 0 ? 1 : (uint32_t)a->shards;
     return OK;
@@ -100,17 +100,17 @@ print_taken(struct report *r, const struct plan *p)
 {
     bool any = p->first_ms <= p->last_ms;
     uint64_t samples = p->taken[ITEM_FLOAT] + p->taken[ITEM_HISTOGRAM];
-    report_section(r, "given", "What it would be given");
+    report_section(r, "given", "What it would receive");
     report_field(r, "stored", "samples stored", value_count(p->seen));
-    report_field(r, "samples", "samples it wants", value_count(samples));
-    report_field(r, "floats", "of these floats", value_count(p->taken[ITEM_FLOAT]));
+    report_field(r, "samples", "samples it would receive", value_count(samples));
+    report_field(r, "floats", "of these, floats", value_count(p->taken[ITEM_FLOAT]));
     report_field(r, "histograms", "native histograms", value_count(p->taken[ITEM_HISTOGRAM]));
     report_field(r, "exemplars", "exemplars", value_count(p->taken[ITEM_EXEMPLAR]));
-    report_field(r, "metadata", "families' metadata", value_count(p->taken[ITEM_METADATA]));
-    report_field(r, "series", "series at a time, at most", value_count(p->series));
+    report_field(r, "metadata", "metadata entries", value_count(p->taken[ITEM_METADATA]));
+    report_field(r, "series", "series at a time (max)", value_count(p->series));
     report_field(r, "first", "first", any ? value_time(p->first_ms) : value_none());
     report_field(r, "last", "last", any ? value_time(p->last_ms) : value_none());
-    report_field(r, "samplesADay", "samples a day", a_day(samples, p));
+    report_field(r, "samplesADay", "samples per day", a_day(samples, p));
     report_section_end(r);
 }
 
@@ -120,13 +120,13 @@ print_cost(struct report *r, const struct plan *p)
     bool billed = p->unit != NULL;
     report_section(r, "cost", "What it would cost");
     report_field(r, "calls", "calls", value_count(p->calls));
-    report_field(r, "callsADay", "calls a day", a_day(p->calls, p));
-    report_field(r, "bytes", p->bytes_are_exact ? "bytes sent" : "bytes sent, about",
+    report_field(r, "callsADay", "calls per day", a_day(p->calls, p));
+    report_field(r, "bytes", p->bytes_are_exact ? "bytes sent" : "bytes sent (estimate)",
                  value_size(p->bytes));
-    report_field(r, "bytesADay", "bytes a day", a_day(p->bytes, p));
+    report_field(r, "bytesADay", "bytes per day", a_day(p->bytes, p));
     report_field(r, "unit", "billed by", billed ? value_text(p->unit) : value_none());
     report_field(r, "units", "units", billed ? value_count(p->units) : value_none());
-    report_field(r, "unitsADay", "units a day", billed ? a_day(p->units, p) : value_none());
+    report_field(r, "unitsADay", "units per day", billed ? a_day(p->units, p) : value_none());
     report_section_end(r);
 }
 
@@ -162,8 +162,7 @@ print_mapped(struct report *r, const struct plan *p)
         {"samples", "samples", REPORT_BOTH},
         {"example", "example", REPORT_BOTH},
     };
-    report_table(r, "mapped", "Written in another form, from which it can be had back",
-                 REPORT_COLUMNS(columns));
+    report_table(r, "mapped", "Written in another, reversible form", REPORT_COLUMNS(columns));
     for (uint32_t kind = 0; kind < PLAN_MAPPED_COUNT; kind++) {
         const struct plan_mapped *m = &p->mapped[kind];
         char text[EXAMPLE_BYTES];
@@ -181,7 +180,7 @@ print_destination(struct report *r, const struct destination_settings *d, uint32
     report_field(r, "name", "name", value_text(d->name));
     report_field(r, "type", "type", value_text(destination_type_word(d->type)));
     if (has_shards(d)) {
-        report_field(r, "shards", "shards, as taken to be there (--shards)", value_count(shards));
+        report_field(r, "shards", "shards (--shards)", value_count(shards));
     }
     report_section_end(r);
 }
@@ -204,7 +203,7 @@ print_plan(const struct destinations_asking *a, const struct plan *p, uint32_t s
     print_dead(r, p, drops ? "Would be dropped" : "Would be dead letters");
     print_mapped(r, p);
     if (p->damaged > 0) {
-        fprintf(stderr, "firekeep destinations: not all could be read: %s\n", p->damage);
+        fprintf(stderr, "firekeep destinations: the result is incomplete: %s\n", p->damage);
     }
 }
 
@@ -222,7 +221,7 @@ destinations_plan(struct destinations_asking *a, bool *ret_well, struct why *why
         .writer = writer_class_of(a->destination->type),
         .stop = interrupt_watch(),
     };
-    enum err e = plan == NULL ? why_set(why, ERR_NOMEM, "no memory for a plan") : OK;
+    enum err e = plan == NULL ? why_set(why, ERR_NOMEM, "not enough memory for the plan") : OK;
     if (e == OK) e = find_shards(a, &options.shards, why);
     if (e == OK) e = open_store(a, &target, why);
     if (e == OK) {

@@ -17,7 +17,7 @@ parse_from(const char *word, struct reset *ret_reset, struct why *why)
 {
     static const enum reset_from words[] = {RESET_NOW, RESET_OLDEST, RESET_PREVIOUS};
     if (word == NULL) {
-        return why_set(why, ERR_INPUT, "--from is missing: previous, oldest, now or a time");
+        return why_set(why, ERR_INPUT, "--from is required: previous, oldest, now or a time");
     }
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(word, reset_word(words[i])) != 0) continue;
@@ -29,8 +29,8 @@ parse_from(const char *word, struct reset *ret_reset, struct why *why)
         time_parse(bytes_of_text(word), env_realtime_ms(env_real()), &ret_reset->from_ms, why);
     if (e) return why_prefix(why, e, "--from");
     if (ret_reset->from_ms <= env_realtime_ms(env_real())) return OK;
-    return why_set(why, ERR_INPUT, "--from: %s is in the future; to drop what waits, use now",
-                   word);
+    return why_set(why, ERR_INPUT,
+                   "--from: %s is in the future; to drop the queued samples, use now", word);
 }
 
 /* Only what cannot be read, or is another destination's, is reset. */
@@ -45,11 +45,11 @@ check_states(const char *dir, const char *name, const struct reset *reset, struc
     bool own = e == OK && (state.name[0] == '\0' || strcmp(state.name, name) == 0);
     if (own) {
         e = why_set(why, ERR_INPUT,
-                    "the state of destination %s is readable, nothing needs a reset; to give it "
-                    "stored samples again, use POST /api/v1/admin/destinations/%s/replay?from=TIME",
+                    "the state of destination %s is readable and needs no reset; to send stored "
+                    "samples again, use POST /api/v1/admin/destinations/%s/replay?from=TIME",
                     name, name);
     } else if (e == ERR_MISSING) {
-        why_set(why, e, "%s: no such destination was ever at work there", dir);
+        why_set(why, e, "%s: destination not found", dir);
     } else if (e && e != ERR_CORRUPT) {
         why_set(why, e, "%s", damage.text);
     } else {
@@ -57,7 +57,7 @@ check_states(const char *dir, const char *name, const struct reset *reset, struc
     }
     if (e == OK && reset->from == RESET_PREVIOUS) {
         e = relay_state_read_previous(env_real(), dir, &memory, &state, why);
-        if (e) why_prefix(why, e, "cannot go on from the previous state, choose another --from");
+        if (e) why_prefix(why, e, "cannot continue from the previous state; choose another --from");
     }
     buf_fini(&memory);
     return e;
@@ -72,8 +72,8 @@ destinations_reset(const struct destinations_asking *a, const char *name, struct
     if (e) return e;
     int size = snprintf(dir, sizeof dir, "%s/relay/%s", a->storage, name);
     if (size >= (int)sizeof dir || strchr(name, '/') != NULL) {
-        return why_set(why, ERR_INPUT, "%s/relay/%.64s: not the path of a destination", a->storage,
-                       name);
+        return why_set(why, ERR_INPUT, "%s/relay/%.64s: not a valid path of a destination",
+                       a->storage, name);
     }
     struct file lock = FILE_CLOSED;
     e = check_states(dir, name, &reset, why);
@@ -81,8 +81,8 @@ destinations_reset(const struct destinations_asking *a, const char *name, struct
     if (e == OK) e = reset_put(env_real(), dir, &reset, why);
     err_ignore(file_close(&lock), "nothing was written");
     if (e) return e;
-    printf("%s goes on from %s: a running server begins within 10 seconds, a stopped one when it "
-           "starts\n",
+    printf("%s continues from %s: a running server applies this within 10 seconds, a stopped one "
+           "when it starts\n",
            name, a->from_word);
     return OK;
 }

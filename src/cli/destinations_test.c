@@ -90,11 +90,11 @@ test_wrong_use_is_told(void **state)
         {{"test", "CONFIG", NULL}, "the name of one destination"},
         {{"test", "a", "b", "CONFIG", NULL}, "the name of one destination"},
         {{"test", "lines", NULL}, "--config.file is required"},
-        {{"test", "lines", "CONFIG", "--from=now", NULL}, "go with plan"},
-        {{"test", "lines", "CONFIG", "--storage.path=x", NULL}, "go with plan"},
-        {{"test", "lines", "CONFIG", "--shards=2", NULL}, "go with plan"},
-        {{"plan", "lines", "CONFIG", "--shards=two", NULL}, "--shards: 'two' is no number"},
-        {{"plan", "lines", "CONFIG", "--write", NULL}, "--write goes with test"},
+        {{"test", "lines", "CONFIG", "--from=now", NULL}, "are only valid with plan"},
+        {{"test", "lines", "CONFIG", "--storage.path=x", NULL}, "are only valid with plan"},
+        {{"test", "lines", "CONFIG", "--shards=2", NULL}, "are only valid with plan"},
+        {{"plan", "lines", "CONFIG", "--shards=two", NULL}, "--shards: invalid number 'two'"},
+        {{"plan", "lines", "CONFIG", "--write", NULL}, "--write is only valid with test"},
         {{"plan", "lines", "CONFIG", "--format=csv", NULL}, "text or json"},
         {{"plan", "lines", "CONFIG", "--frm=now", NULL}, "did you mean '--from'"},
     };
@@ -109,17 +109,17 @@ test_what_cannot_be_found_is_a_failure(void **state)
 {
     (void)state;
     assert_int_equal(run((const char *[]){"test", "line", "CONFIG", NULL}), EXIT_FAILED);
-    assert_non_null(strstr(said, "no destination 'line'; did you mean 'lines'?"));
+    assert_non_null(strstr(said, "destination 'line' not found; did you mean 'lines'?"));
     assert_int_equal(run((const char *[]){"test", "zzzzzz", "CONFIG", NULL}), EXIT_FAILED);
     assert_null(strstr(said, "did you mean"));
     assert_int_equal(run((const char *[]){"test", "x", "--config.file=/none", NULL}), EXIT_FAILED);
     assert_non_null(strstr(said, "/none"));
     assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--storage.path=/none", NULL}),
                      EXIT_FAILED);
-    assert_non_null(strstr(said, "/none is no storage directory"));
+    assert_non_null(strstr(said, "/none is not a storage directory"));
     assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--shards=2", NULL}),
                      EXIT_FAILED);
-    assert_non_null(strstr(said, "'lines' is no destination of type kinesis"));
+    assert_non_null(strstr(said, "'lines' does not have type kinesis"));
 }
 
 static void
@@ -128,7 +128,7 @@ test_what_works_is_told_as_text_and_as_json(void **state)
     (void)state;
     assert_int_equal(run((const char *[]){"test", "lines", "CONFIG", NULL}), EXIT_DONE);
     assert_non_null(strstr(said, "ok      directory /tmp: it is there"));
-    assert_non_null(strstr(said, "lines: ok; nothing was written, --write sends a sample"));
+    assert_non_null(strstr(said, "lines: ok; nothing was written (use --write to send a sample)"));
     assert_int_equal(run((const char *[]){"test", "lines", "CONFIG", "--format=json", NULL}),
                      EXIT_DONE);
     assert_non_null(strstr(said, "{\"name\":\"lines\",\"type\":\"file\",\"findings\":[{"));

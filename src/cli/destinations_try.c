@@ -41,7 +41,7 @@ make_dir(char dir[DIR_BYTES], struct why *why)
     int size = snprintf(dir, DIR_BYTES, "%s/firekeep-test-XXXXXX", place);
     if (size < 0 || size >= DIR_BYTES) return why_set(why, ERR_LIMIT, "TMPDIR is too long");
     if (mkdtemp(dir) != NULL) return OK;
-    return why_set(why, ERR_IO, "no directory can be made in %s", place);
+    return why_set(why, ERR_IO, "cannot create a directory in %s", place);
 }
 
 /* So that what is written there is nobody else's. */
@@ -80,9 +80,9 @@ print_end(struct destinations_asking *a, uint32_t failed)
         report_table_end(a->report, 0);
         report_field(a->report, "ok", "ok", value_bool(failed == 0));
     } else if (failed > 0) {
-        printf("%s: %" PRIu32 " failed; what could not work then was not tried\n", name, failed);
+        printf("%s: %" PRIu32 " failed; checks that depend on them were skipped\n", name, failed);
     } else {
-        const char *more = a->write ? "" : "; nothing was written, --write sends a sample";
+        const char *more = a->write ? "" : "; nothing was written (use --write to send a sample)";
         printf("%s: ok%s\n", name, more);
     }
 }
@@ -95,7 +95,7 @@ destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
     uint32_t failed = 0;
     settings.dry_run = false;
     enum err e = make_instance(instance);
-    if (e) return why_set(why, e, "no random numbers are to be had");
+    if (e) return why_set(why, e, "cannot get random numbers");
     e = make_dir(dir, why);
     if (e) return e;
     struct trial_options options = {

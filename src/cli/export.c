@@ -60,26 +60,26 @@ static void
 flag_table(struct exporting *x, struct flag to[16])
 {
     const struct flag flags[] = {
-        TARGET_FLAGS(&x->asked, "with --storage.path: the server's settings"),
+        TARGET_FLAGS(&x->asked, "with --storage.path: configuration file of the server"),
         {"match", 0, FLAG_TEXTS, &x->match, "SELECTOR",
-         "which series, as in PromQL; may be given again for more (default {__name__=~\".+\"})"},
+         "series to export, as in PromQL; can be repeated (default {__name__=~\".+\"})"},
         {"start", 0, FLAG_TIME, &x->start, "TIME",
-         "first time: RFC 3339, Unix seconds, now or now-1d (default: all there is)"},
-        {"end", 0, FLAG_TIME, &x->end, "TIME", "last time, inclusive (default: all there is)"},
+         "start time: RFC 3339, Unix seconds, now or now-1d (default: the oldest sample)"},
+        {"end", 0, FLAG_TIME, &x->end, "TIME", "end time, inclusive (default: the newest sample)"},
         {"format", 0, FLAG_TEXT, &x->format_word, "FORM",
-         "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by the file's suffix, else "
-         "jsonl)"},
-        {"output", 'o', FLAG_TEXT, &x->path, "FILE", "where to (default '-', standard output)"},
+         "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by the suffix of the file, "
+         "else jsonl)"},
+        {"output", 'o', FLAG_TEXT, &x->path, "FILE", "output file (default '-', standard output)"},
         {"compress", 0, FLAG_CHOICE, &x->compress, "HOW",
          "gzip, zstd or none (default: by the suffix .gz or .zst)", compressions},
         {"slice", 0, FLAG_DURATION, &x->slice_ns, "TIME",
-         "asks for so much time at once, such as 1d; not for openmetrics and prometheus"},
+         "read this much time per request, such as 1d; not for openmetrics and prometheus"},
         {"resume", 0, FLAG_TEXT, &x->resume_path, "FILE",
-         "keeps there how far it came, slice by slice, and goes on from there"},
+         "save the progress to this file after each slice, and continue from it"},
         {"partial", 0, FLAG_SWITCH, &x->asked.partial, NULL,
-         "leaves out the pages that are damaged, and says which, instead of all of the slice"},
+         "leave out only damaged pages, and name them, instead of the whole slice"},
         {"retry", 0, FLAG_DURATION, &x->asked.retry_ns, "TIME",
-         "how long to repeat what a server cannot answer now (default 5m)"},
+         "how long to retry when the server is not available (default 5m)"},
         {0},
     };
     memcpy(to, flags, sizeof flags);
@@ -104,10 +104,11 @@ export_help(struct buf *to)
     flags_help(flags, to);
     buf_put_text(
         to,
-        "\nOnly rw and ndjson carry native histograms; openmetrics and prometheus have no "
-        "staleness\nmarkers. What is left out is counted and said. Exemplars, metadata and "
-        "start times are\nnot exported.\n\nExit status: 0 all was written, 1 something went wrong, "
-        "2 wrong usage.\n");
+        "\nOnly rw and ndjson can hold native histograms; openmetrics and prometheus cannot hold\n"
+        "staleness markers. Whatever is left out is counted and reported. Exemplars, metadata and\n"
+        "start times are not exported.\n"
+        "\n"
+        "Exit status: 0 everything was written, 1 something failed, 2 wrong usage.\n");
 }
 
 /* --- what was asked for ----------------------------------------------------------------------- */
@@ -118,14 +119,14 @@ settle(struct exporting *x, struct why *why)
     x->format = sink_format_of(x->path);
     if (x->format == SINK_UNKNOWN) x->format = TEXT_JSON_LINES;
     if (x->format_word != NULL && !sink_format_parse(x->format_word, &x->format)) {
-        return why_set(why, ERR_INPUT, "--format: '%.64s' is no form", x->format_word);
+        return why_set(why, ERR_INPUT, "--format: unknown format '%.64s'", x->format_word);
     }
     x->packing = x->compress < 0 ? output_packing_of(x->path) : packings[x->compress];
     if (x->start.ms > x->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
     if (x->resume_path != NULL && x->slice_ns == 0) x->slice_ns = 86400 * NS_PER_S;
     x->slice_ms = x->slice_ns / NS_PER_MS;
     if (x->slice_ms != 0 && (x->start.word == NULL || x->end.word == NULL)) {
-        return why_set(why, ERR_INPUT, "--slice and --resume want --start and --end");
+        return why_set(why, ERR_INPUT, "--slice and --resume require --start and --end");
     }
     if (x->slice_ms != 0 && (x->format == TEXT_OPENMETRICS || x->format == TEXT_PROMETHEUS)) {
         return why_set(why, ERR_INPUT, "%s cannot be written in slices",
@@ -133,7 +134,7 @@ settle(struct exporting *x, struct why *why)
     }
     if (x->match.count == 0) x->match.at[x->match.count++] = "{__name__=~\".+\"}";
     x->selectors = mem_new(NULL, FLAG_TEXTS_MAX * sizeof *x->selectors);
-    if (x->selectors == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    if (x->selectors == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     for (uint32_t i = 0; i < x->match.count; i++) {
         enum err e = selector_parse(bytes_of_text(x->match.at[i]), &x->selectors[i], why);
         if (e) return why_prefix(why, e, "--match '%.64s'", x->match.at[i]);
@@ -173,7 +174,7 @@ load_resume(struct exporting *x, struct why *why)
                " %" SCNu64 " %" SCNu64 " %" SCNu64 "\nmissing %" SCNu64 " %" SCNu64 "\n",
                &x->start.ms, &x->end.ms, &x->next_ms, &x->place_bytes, &c->samples, &c->histograms,
                &c->histograms_left_out, &c->series, &x->missing, &x->left_out) < 8) {
-        e = why_set(why, ERR_INPUT, "%s is of another export", x->resume_path);
+        e = why_set(why, ERR_INPUT, "%s belongs to another export", x->resume_path);
         goto out;
     }
     x->begun = true;
@@ -303,7 +304,7 @@ export_slice(struct exporting *x, bool last, struct why *why)
         bool passing = x->asked.storage == NULL && (e == ERR_IO || e == ERR_AGAIN);
         if (!passing || tries == SLICE_TRIES_MAX) return e;
         if (output_back(x->output, x->place_bytes, &back) != OK) return e;
-        progress_say(&x->progress, "%s; once more", why->text);
+        progress_say(&x->progress, "%s; retrying", why->text);
     }
 }
 
@@ -342,7 +343,7 @@ open_both(struct exporting *x, struct why *why)
     x->next_ms = x->start.ms;
     if (x->resume_path != NULL) {
         if (x->path == NULL || strcmp(x->path, "-") == 0) {
-            return why_set(why, ERR_INPUT, "--resume wants an output file (-o)");
+            return why_set(why, ERR_INPUT, "--resume requires an output file (-o)");
         }
         e = load_resume(x, why);
         if (e) return e;
@@ -360,11 +361,11 @@ summarize(struct exporting *x)
             c->samples, c->histograms, seconds,
             seconds > 0 ? (double)(c->samples + c->histograms) / seconds : 0);
     if (c->histograms_left_out > 0) {
-        fprintf(stderr, "; %" PRIu64 " native histograms left out: this form has none",
+        fprintf(stderr, "; %" PRIu64 " native histograms left out: the format has none",
                 c->histograms_left_out);
     }
     if (c->stale_left_out > 0) {
-        fprintf(stderr, "; %" PRIu64 " staleness markers left out: this form has none",
+        fprintf(stderr, "; %" PRIu64 " staleness markers left out: the format has none",
                 c->stale_left_out);
     }
     if (c->nan_altered > 0) {
@@ -387,9 +388,9 @@ finish(struct exporting *x, enum err e, const struct why *why)
     if (e == OK) return EXIT_DONE;
     if (e == ERR_INPUT && !opened) return cli_usage_error("export", "%s", why->text);
     if (opened && x->resume_path != NULL && x->next_ms <= x->end.ms) {
-        fprintf(stderr, "the same command goes on where this one ended\n");
+        fprintf(stderr, "run the same command again to continue\n");
     } else if (opened) {
-        fprintf(stderr, "the output is not complete\n");
+        fprintf(stderr, "the output is incomplete\n");
     }
     return cli_failed("export", e, why);
 }
@@ -404,7 +405,7 @@ command_export(int argc, char **argv)
     flag_table(&x, flags);
     enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) {
-        e = why_set(&why, ERR_INPUT, "unexpected word '%.64s' (selectors go behind --match)",
+        e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'; use --match for selectors",
                     argv[1]);
     }
     if (e == OK) e = settle(&x, &why);

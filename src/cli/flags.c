@@ -36,7 +36,7 @@ set_choice(const struct flag *f, const char *value, struct why *why)
         size += (size_t)n;
         assert(size < sizeof expected);
     }
-    return why_set(why, ERR_INPUT, "--%s: %s is expected", f->name, expected);
+    return why_set(why, ERR_INPUT, "--%s: expected %s", f->name, expected);
 }
 
 static enum err
@@ -54,13 +54,13 @@ set_value(const struct flag *f, const char *value, struct why *why)
         return OK;
     case FLAG_TEXTS:
         if (texts->count == FLAG_TEXTS_MAX) {
-            return why_set(why, ERR_INPUT, "more than %d times --%s", FLAG_TEXTS_MAX, f->name);
+            return why_set(why, ERR_INPUT, "at most %d times --%s", FLAG_TEXTS_MAX, f->name);
         }
         texts->at[texts->count++] = value;
         return OK;
     case FLAG_COUNT:
         if (!time_parse_ms(bytes_of_text(value), &number) || number < 0) {
-            return why_set(why, ERR_INPUT, "--%s: '%.64s' is no number", f->name, value);
+            return why_set(why, ERR_INPUT, "--%s: invalid number '%.64s'", f->name, value);
         }
         *(uint64_t *)f->to = (uint64_t)number;
         return OK;
@@ -75,7 +75,8 @@ set_value(const struct flag *f, const char *value, struct why *why)
     }
     if (!time_parse_duration(bytes_of_text(value), &number) ||
         __builtin_mul_overflow(number, 1000000, (int64_t *)f->to)) {
-        return why_set(why, ERR_INPUT, "--%s: '%.64s' is no duration such as 90s or 1h30m", f->name,
+        return why_set(why, ERR_INPUT,
+                       "--%s: invalid duration '%.64s': expected one such as 90s or 1h30m", f->name,
                        value);
     }
     return OK;
@@ -102,7 +103,7 @@ take_flag(const struct flag *flags, int count, char **words, int *at, struct why
         return OK;
     }
     if (value == NULL) {
-        if (*at + 1 == count) return why_set(why, ERR_INPUT, "--%s wants a value", f->name);
+        if (*at + 1 == count) return why_set(why, ERR_INPUT, "--%s requires a value", f->name);
         value = words[++*at];
     }
     return set_value(f, value, why);

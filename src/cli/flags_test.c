@@ -81,12 +81,12 @@ test_wrong_flags_are_refused_with_a_reason(void **state)
     refuse("--ouput=x", "did you mean '--output'?");
     refuse("--xyzzy", "unknown flag '--xyzzy'");
     refuse("-z", "unknown");
-    refuse("--output", "wants a value");
-    refuse("-o", "wants a value");
+    refuse("--output", "requires a value");
+    refuse("-o", "requires a value");
     refuse("--dry-run=1", "takes no value");
-    refuse("--bad-lines=-1", "is no number");
-    refuse("--retry=5", "is no duration");
-    refuse("--retry=999999999y", "is no duration");
+    refuse("--bad-lines=-1", "invalid number");
+    refuse("--retry=5", "invalid duration");
+    refuse("--retry=999999999y", "invalid duration");
 }
 
 static void
@@ -99,8 +99,8 @@ test_times_and_choices_are_told_apart_from_what_is_none(void **state)
         {"--start=2026-01-01T00:00:01Z", NULL},
         {"--format=csv", NULL},
         {"--start=yesterday", "--start: "},
-        {"--format=yaml", "--format: text, json or csv is expected"},
-        {"--format=", "--format: text, json or csv is expected"},
+        {"--format=yaml", "--format: expected text, json or csv"},
+        {"--format=", "--format: expected text, json or csv"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char word[64];

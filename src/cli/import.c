@@ -67,25 +67,24 @@ static void
 flag_table(struct importing *im, struct flag to[16])
 {
     const struct flag flags[] = {
-        TARGET_FLAGS(&im->asked,
-                     "with --storage.path: the server's settings, whose limits and retention "
-                     "count"),
+        TARGET_FLAGS(
+            &im->asked,
+            "with --storage.path: configuration file of the server, for its limits and retention"),
         {"format", 0, FLAG_TEXT, &im->format_word, "FORM",
-         "openmetrics, prometheus, jsonl, ndjson, csv or rw; told by name and contents if left "
-         "out"},
+         "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by name and contents)"},
         {"timestamp", 0, FLAG_TIME, &im->time, "TIME",
-         "for samples that have none: RFC 3339, Unix seconds, now or now-1d"},
+         "time for samples that have none: RFC 3339, Unix seconds, now or now-1d"},
         {"resume", 0, FLAG_TEXT, &im->resume_path, "FILE",
-         "keeps there how far it came, and goes on from there"},
+         "save the progress to this file, and continue from it"},
         {"dry-run", 0, FLAG_SWITCH, &im->dry_run, NULL,
-         "reads and counts everything, sends nothing; the target's limits and retention are not "
-         "judged"},
+         "read and count everything, send nothing; limits and retention of the target are not "
+         "checked"},
         {"protocol", 0, FLAG_COUNT, &im->protocol, "1|2",
-         "version of remote write that a server is spoken to in (default 2; captures keep theirs)"},
+         "version of remote write to send (default 2; captures keep theirs)"},
         {"retry", 0, FLAG_DURATION, &im->asked.retry_ns, "TIME",
-         "how long to repeat what a server cannot take now (default 5m)"},
+         "how long to retry when the server is not available (default 5m)"},
         {"bad-lines", 0, FLAG_COUNT, &im->bad_shown_max, "N",
-         "how many bad lines to name; all are counted (default 20)"},
+         "maximum number of bad lines to print; all are counted (default 20)"},
         {0},
     };
     memcpy(to, flags, sizeof flags);
@@ -107,12 +106,16 @@ import_help(struct buf *to)
     struct flag flags[16];
     flag_table(&im, flags);
     flags_help(flags, to);
-    buf_put_text(
-        to, "\nA FILE of '-' is standard input; gzip and zstd are told by their first bytes. Bad "
-            "lines\nare named as FILE:LINE on stderr, the rest is imported. The same again does "
-            "no harm:\nwhat is stored already stays as it is.\n\n"
-            "Exit status: 0 all was imported, 1 something was not (bad lines, refused samples, "
-            "a\nfile that cannot be read, a server that cannot be reached), 2 wrong usage.\n");
+    buf_put_text(to,
+                 "\nFILE '-' is standard input; gzip and zstd are detected by their first bytes. "
+                 "Bad lines are\n"
+                 "printed to stderr as FILE:LINE, the rest is imported. Importing the same file "
+                 "again does no\n"
+                 "harm: samples that are already stored stay unchanged.\n"
+                 "\n"
+                 "Exit status: 0 everything was imported, 1 something was not (bad lines, refused "
+                 "samples, a\n"
+                 "file that cannot be read, a server that cannot be reached), 2 wrong usage.\n");
 }
 
 /* --- telling ---------------------------------------------------------------------------------- */
@@ -124,7 +127,7 @@ bad_line(struct importing *im, uint64_t line, const struct why *why)
     im->bad_here++;
     if (im->bad_shown == im->bad_shown_max) {
         im->bad_shown++;
-        progress_say(&im->progress, "further bad lines are counted, not shown (--bad-lines)");
+        progress_say(&im->progress, "more bad lines are counted but not shown (--bad-lines)");
     }
     if (im->bad_shown > im->bad_shown_max) return;
     im->bad_shown++;
@@ -142,7 +145,7 @@ rejected(void *context, const char *text)
     progress_say(&im->progress, "%s, up to line %" PRIu64 ": %s%s", im->file->path, im->lines,
                  said ? "" : "refused: ", text);
     if (im->rejected_shown == REJECTED_SHOWN) {
-        progress_say(&im->progress, "further refusals are counted, not shown");
+        progress_say(&im->progress, "more refusals are counted but not shown");
     }
 }
 
@@ -182,9 +185,9 @@ summarize(struct importing *im)
     if (total(&c.rejected) > 0) fprintf(stderr, "; %" PRIu64 " refused", total(&c.rejected));
     if (im->junk > 0) fprintf(stderr, "; %" PRIu64 " empty rows left out", im->junk);
     if (im->files_failed > 0) {
-        fprintf(stderr, "; %" PRIu64 " files not read to the end", im->files_failed);
+        fprintf(stderr, "; %" PRIu64 " files not read completely", im->files_failed);
     }
-    if (im->dry_run) fputs("; limits and retention of the target were not judged", stderr);
+    if (im->dry_run) fputs("; limits and retention of the target were not checked", stderr);
     fputc('\n', stderr);
 }
 
@@ -241,7 +244,7 @@ settle_format(struct importing *im, struct why *why)
     else if (text_format_guess(head, &guessed))
         im->format = (int)guessed;
     else
-        return why_set(why, ERR_INPUT, "looks like no form that is known; see --format");
+        return why_set(why, ERR_INPUT, "unknown format; use --format");
     return OK;
 }
 
@@ -316,7 +319,7 @@ read_text(struct importing *im, struct why *why)
                                           .time_ms = im->time.ms};
     struct text_item item;
     enum err e = text_reader_new(&options, &im->reader);
-    if (e) return why_set(why, e, "no memory");
+    if (e) return why_set(why, e, "not enough memory");
     e = read_lines(im, why);
     if (e == OK) {
         struct why end = {""};
@@ -341,8 +344,8 @@ read_record(struct importing *im, bool *ret_end, struct why *why)
     uint32_t size = load_le32(piece.at);
     im->lines++;
     if (size > RECORD_BYTES_MAX) {
-        return why_set(why, ERR_CORRUPT, "record %" PRIu64 " has %u bytes, more than %d", im->lines,
-                       size, RECORD_BYTES_MAX);
+        return why_set(why, ERR_CORRUPT, "record %" PRIu64 " has %u bytes, must be at most %d",
+                       im->lines, size, RECORD_BYTES_MAX);
     }
     e = input_piece(im->input, size, &piece, why);
     if (e == OK && piece.at == NULL && size > 0) {
@@ -412,7 +415,7 @@ read_files(struct importing *im, struct why *why)
         im->file = &im->resume.files[i];
         if (im->file->done) continue;
         if (im->file->lines > 0) {
-            progress_say(&im->progress, "%s: going on behind line %" PRIu64, im->file->path,
+            progress_say(&im->progress, "%s: continuing after line %" PRIu64, im->file->path,
                          im->file->lines);
         }
         enum err e = read_file(im, &of_file);
@@ -460,7 +463,7 @@ static enum err
 find_files(struct importing *im, uint32_t count, char *const *paths, struct why *why)
 {
     im->resume.files = mem_new(NULL, count * sizeof *im->resume.files);
-    if (im->resume.files == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    if (im->resume.files == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     for (uint32_t i = 0; i < count; i++) {
         im->resume.files[im->resume.file_count++].path = paths[i];
     }
@@ -498,7 +501,7 @@ run(struct importing *im, struct why *why)
         last.text[0] = '\0';
         enum err finished = target_finish(im->target, &last);
         if (finished && e == OK) {
-            progress_say(&im->progress, "all is in the log, but no part was written: %s",
+            progress_say(&im->progress, "everything is in the log, but writing a part failed: %s",
                          last.text);
         }
     }
@@ -514,8 +517,8 @@ check_files(int count, char *const *paths, struct why *why)
     for (int i = 0; i < count; i++) {
         inputs += strcmp(paths[i], "-") == 0;
     }
-    if (count == 0) return why_set(why, ERR_INPUT, "which files?");
-    return inputs > 1 ? why_set(why, ERR_INPUT, "'-' is given more than once") : OK;
+    if (count == 0) return why_set(why, ERR_INPUT, "missing FILE");
+    return inputs > 1 ? why_set(why, ERR_INPUT, "'-' can be given only once") : OK;
 }
 
 static enum err
@@ -528,10 +531,10 @@ check_words(struct importing *im, struct why *why)
         else if (text_format_parse(im->format_word, &format))
             im->format = (int)format;
         else
-            return why_set(why, ERR_INPUT, "--format: '%.64s' is no form", im->format_word);
+            return why_set(why, ERR_INPUT, "--format: unknown format '%.64s'", im->format_word);
     }
     if (im->protocol != 1 && im->protocol != 2) {
-        return why_set(why, ERR_INPUT, "--protocol: 1 or 2 is expected");
+        return why_set(why, ERR_INPUT, "--protocol: expected 1 or 2");
     }
     return OK;
 }
@@ -542,7 +545,7 @@ exit_code(const struct importing *im, enum err e, const struct why *why)
     if (e) {
         int code = cli_failed("import", e, why);
         if (im->resume.path != NULL) {
-            fprintf(stderr, "the same command goes on where this one ended\n");
+            fprintf(stderr, "run the same command again to continue\n");
         }
         return code;
     }

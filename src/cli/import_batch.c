@@ -34,7 +34,7 @@ batch_new(struct target *target, enum rw_version version,
           struct batch **ret_batch, struct why *why)
 {
     struct batch *b = mem_new(NULL, sizeof *b);
-    if (b == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    if (b == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     b->target = target;
     b->version = version;
     b->rejected = rejected;
@@ -47,7 +47,7 @@ batch_new(struct target *target, enum rw_version version,
     if (e == OK) e = rw_request_init(&b->request, NULL);
     if (e) {
         batch_free(b);
-        return why_set(why, e, "no memory");
+        return why_set(why, e, "not enough memory");
     }
     *ret_batch = b;
     return OK;
@@ -113,7 +113,7 @@ send_samples(struct batch *b, struct why *why)
     struct bytes message;
     if (built.series == 0) return OK;
     enum err e = rw_build_end(b->build, &message);
-    if (e) return fail(b, why_set(why, e, "no memory for a request"));
+    if (e) return fail(b, why_set(why, e, "not enough memory for a request"));
     e = deliver(b, b->version, message, (struct bytes){NULL, 0}, &counts, why);
     rw_build_clear(b->build);
     return e;
@@ -147,9 +147,9 @@ canonical(struct batch *b, struct label *labels, uint32_t count, struct buf *to,
 {
     buf_clear(to);
     enum reject verdict = labels_build(labels, count, &limits, to);
-    if (buf_error(to)) return fail(b, why_set(why, ERR_NOMEM, "no memory for labels"));
+    if (buf_error(to)) return fail(b, why_set(why, ERR_NOMEM, "not enough memory for labels"));
     if (verdict == REJECT_NONE) return OK;
-    return why_set(why, ERR_INPUT, "the labels are refused: %s", reject_word(verdict));
+    return why_set(why, ERR_INPUT, "invalid labels: %s", reject_word(verdict));
 }
 
 /* The labels of one, canonical, in b->exemplar_labels. */
@@ -203,7 +203,7 @@ batch_item(struct batch *b, const struct text_item *item, struct why *why)
     if (item->has_metadata) {
         rw_build_metadata_v1(&b->metadata, item->family, item->type, item->help, item->unit);
         if (buf_error(&b->metadata)) {
-            return fail(b, why_set(why, ERR_NOMEM, "no memory for metadata"));
+            return fail(b, why_set(why, ERR_NOMEM, "not enough memory for metadata"));
         }
         b->families++;
     }
@@ -226,14 +226,14 @@ batch_request(struct batch *b, struct bytes packed, struct why *why)
 {
     size_t size;
     enum err e = snappy_size(packed, MESSAGE_BYTES_MAX - 64, &size);
-    if (e) return why_set(why, ERR_INPUT, "no snappy block, or a larger one than is taken");
+    if (e) return why_set(why, ERR_INPUT, "not a snappy block, or too large");
     e = snappy_unpack(packed, &b->message, why);
-    if (e == ERR_NOMEM) return fail(b, why_set(why, e, "no memory for a request"));
+    if (e == ERR_NOMEM) return fail(b, why_set(why, e, "not enough memory for a request"));
     if (e) return e;
     enum rw_version version = version_of(buf_bytes(&b->message));
     e = rw_decode(&b->request, version, buf_bytes(&b->message), 0, why);
-    if (e == ERR_NOMEM) return fail(b, why_set(why, e, "no memory for a request"));
-    if (e) return why_set(why, ERR_INPUT, "no write request");
+    if (e == ERR_NOMEM) return fail(b, why_set(why, e, "not enough memory for a request"));
+    if (e) return why_set(why, ERR_INPUT, "not a remote write request");
     struct target_counts counts = {
         {b->request.float_count, b->request.histogram_count, b->request.exemplar_count}};
     b->counts.families += b->request.metadata_count;

@@ -25,7 +25,8 @@ resume_text_read(const char *path, struct buf *to, struct why *why)
     if (e) return e;
     e = file_size(&file, &size, why);
     if (e == OK && size >= to->limit) e = why_set(why, ERR_INPUT, "%s is too large", path);
-    if (e == OK && !buf_reserve(to, (size_t)size + 1)) e = why_set(why, ERR_NOMEM, "no memory");
+    if (e == OK && !buf_reserve(to, (size_t)size + 1))
+        e = why_set(why, ERR_NOMEM, "not enough memory");
     if (e == OK) e = file_read_at(&file, to->at, (size_t)size, 0, why);
     if (e == OK) to->at[size] = '\0';
     if (e == OK) to->size = (size_t)size;
@@ -81,13 +82,13 @@ take_file(struct resume *r, char *line, struct why *why)
     int fields = sscanf(line, "file %" SCNu64 " %" SCNu64 " %7s %" SCNu64 " %" SCNx64 " %n",
                         &found.lines, &found.bad, word, &found.bytes, &found.begin, &n);
     if (fields != 5 || n == 0) {
-        return why_set(why, ERR_INPUT, "%s has a line that says nothing: %.60s", r->path, line);
+        return why_set(why, ERR_INPUT, "%s: invalid line: %.60s", r->path, line);
     }
     for (uint32_t i = 0; i < r->file_count; i++) {
         struct resume_file *f = &r->files[i];
         if (strcmp(f->path, line + n) != 0) continue;
         if (!is_same_file(f, &found)) {
-            return why_set(why, ERR_INPUT, "%s is not the file that %s speaks of any more", f->path,
+            return why_set(why, ERR_INPUT, "%s is no longer the file recorded in %s", f->path,
                            r->path);
         }
         f->lines = found.lines;
@@ -104,10 +105,10 @@ parse(struct resume *r, char *text, struct why *why)
     char *first = next_line(&at), *to = next_line(&at), *tenant = next_line(&at);
     if (first == NULL || to == NULL || tenant == NULL || strcmp(first, head) != 0 ||
         strncmp(to, "to ", 3) != 0 || strncmp(tenant, "tenant ", 7) != 0) {
-        return why_set(why, ERR_INPUT, "%s does not say how far an import came", r->path);
+        return why_set(why, ERR_INPUT, "%s is not a progress file of an import", r->path);
     }
     if (strcmp(to + 3, r->target) != 0 || strcmp(tenant + 7, r->tenant) != 0) {
-        return why_set(why, ERR_INPUT, "%s is of an import to %s%s%s", r->path, to + 3,
+        return why_set(why, ERR_INPUT, "%s belongs to an import to %s%s%s", r->path, to + 3,
                        tenant[7] == '\0' ? "" : " for tenant ", tenant + 7);
     }
     for (char *line; (line = next_line(&at)) != NULL;) {
@@ -124,7 +125,7 @@ resume_load(struct resume *r, struct why *why)
     if (r->path == NULL) return OK;
     for (uint32_t i = 0; i < r->file_count; i++) {
         if (strchr(r->files[i].path, '\n') != NULL) {
-            return why_set(why, ERR_INPUT, "a file name with a line feed cannot be resumed");
+            return why_set(why, ERR_INPUT, "--resume does not support file names with a line feed");
         }
         identify(r->files[i].path, BEGIN_BYTES, &r->files[i].bytes, &r->files[i].begin);
     }
@@ -147,7 +148,7 @@ resume_text_write(const char *path, struct bytes text, struct why *why)
         snprintf(dir, sizeof dir, ".");
     else
         snprintf(dir, sizeof dir, "%.*s", size == 0 ? 1 : size, path);
-    if (strlen(path) >= sizeof dir) return why_set(why, ERR_INPUT, "%s: too long a name", path);
+    if (strlen(path) >= sizeof dir) return why_set(why, ERR_INPUT, "%s: path is too long", path);
     return env_write_whole(env_real(), dir, slash == NULL ? path : slash + 1, text, why);
 }
 
@@ -165,7 +166,7 @@ resume_save(struct resume *r, bool now, struct why *why)
                    f->lines, f->bad, f->done ? "done" : "part", f->bytes, f->begin, f->path);
     }
     enum err e = buf_error(&text);
-    if (e) why_set(why, e, "no memory");
+    if (e) why_set(why, e, "not enough memory");
     if (e == OK) e = resume_text_write(r->path, buf_bytes(&text), why);
     buf_fini(&text);
     r->saved_ns = at;

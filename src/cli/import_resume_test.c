@@ -132,7 +132,7 @@ test_a_file_that_grew_goes_on_and_another_one_is_refused(void **state)
 
     write_data(data, "one\nTWO\nthree\n");
     assert_int_equal(resume_load(&r, &why), ERR_INPUT);
-    assert_non_null(strstr(why.text, "is not the file"));
+    assert_non_null(strstr(why.text, "is no longer the file"));
     write_data(data, "one\n");
     assert_int_equal(resume_load(&r, &why), ERR_INPUT);
     unlink(data);

@@ -74,14 +74,14 @@ enum err
 input_open(const char *path, const atomic_bool *stop, struct input **ret_input, struct why *why)
 {
     struct input *in = mem_new(NULL, sizeof *in);
-    if (in == NULL) return why_set(why, ERR_NOMEM, "no memory for reading %s", path);
+    if (in == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read %s", path);
     in->file = -1;
     in->stop = stop;
     buf_init(&in->window, NULL, WINDOW_BYTES_MAX);
     enum err e = open_file(in, path, why);
     if (e == OK) {
         in->raw = mem_alloc(NULL, RAW_BYTES);
-        if (in->raw == NULL) e = why_set(why, ERR_NOMEM, "no memory for reading %s", path);
+        if (in->raw == NULL) e = why_set(why, ERR_NOMEM, "not enough memory to read %s", path);
     }
     if (e) {
         input_free(in);
@@ -155,13 +155,13 @@ detect(struct input *in, struct why *why)
     in->packing = PACKING_NONE;
     if (size >= 3 && at[0] == 0x1f && at[1] == 0x8b && at[2] == 8) {
         if (inflateInit2(&in->gzip, 15 + 16) != Z_OK) {
-            return why_set(why, ERR_NOMEM, "no memory for zlib");
+            return why_set(why, ERR_NOMEM, "not enough memory for zlib");
         }
         in->gzip_open = true;
         in->packing = PACKING_GZIP;
     } else if (size >= 4 && load_le32(at) == ZSTD_MAGICNUMBER) {
         in->zstd = ZSTD_createDStream();
-        if (in->zstd == NULL) return why_set(why, ERR_NOMEM, "no memory for zstd");
+        if (in->zstd == NULL) return why_set(why, ERR_NOMEM, "not enough memory for zstd");
         in->packing = PACKING_ZSTD;
     }
     return OK;
@@ -183,7 +183,7 @@ next_member(struct input *in, struct why *why)
         in->raw_at++;
     }
     if (in->raw_at == in->raw_end) return OK;
-    if (in->raw[in->raw_at] != 0x1f) return damaged(in, "garbage behind the gzip data", why);
+    if (in->raw[in->raw_at] != 0x1f) return damaged(in, "unexpected data after the gzip data", why);
     in->between = false;
     return inflateReset(&in->gzip) == Z_OK ? OK : damaged(in, "zlib failed", why);
 }
@@ -244,7 +244,7 @@ unpack_some(struct input *in, size_t before, struct why *why)
         size_t raw_before = in->raw_at;
         if (e == OK) e = unpack(in, why);
         if (e || in->window.size > before || !in->file_end || in->raw_at != raw_before) continue;
-        if (packed && !in->between) return damaged(in, "the compressed data ends too early", why);
+        if (packed && !in->between) return damaged(in, "the compressed data is cut short", why);
         in->end = true;
     }
     return e;
@@ -265,7 +265,7 @@ fill(struct input *in, struct why *why)
     if (!buf_reserve(&in->window, STEP_BYTES)) {
         e = buf_error(&in->window);
         in->window.failed = OK;
-        return why_set(why, e, "%s: no memory for a line", in->name);
+        return why_set(why, e, "%s: not enough memory for a line", in->name);
     }
     e = unpack_some(in, before, &in->reason);
     in->broken = e;
@@ -314,7 +314,7 @@ step_over(struct input *in, size_t size_max, struct why *why)
         enum err e = fill(in, why);
         if (e) return e;
     }
-    return why_set(why, ERR_LIMIT, "the line is longer than %zu bytes", size_max);
+    return why_set(why, ERR_LIMIT, "the line must be at most %zu bytes", size_max);
 }
 
 static enum err
@@ -383,7 +383,7 @@ input_record(struct input *in, size_t size_max, struct bytes *ret_record, struct
         if (!quoted && !over) return last_line(in, size_max, ret_record, why);
         enum err e = input_line(in, size_max, ret_record, why);
         if (e) return e;
-        return quoted ? why_set(why, ERR_LIMIT, "a quoted field does not end") : OK;
+        return quoted ? why_set(why, ERR_LIMIT, "a quoted field is not closed") : OK;
     }
     if (looked > size_max) return input_line(in, size_max, ret_record, why);
     in->line_begin = in->lines + 1;

@@ -198,7 +198,7 @@ test_a_packed_file_cut_short_is_told_and_gives_no_half_line(void **state)
                 at += line.size + 1;
             }
             assert_int_equal(e, ERR_CORRUPT);
-            assert_non_null(strstr(why.text, "too early"));
+            assert_non_null(strstr(why.text, "cut short"));
             assert_int_equal(input_line(in, 100, &line, &why), ERR_CORRUPT); /* it stays so */
             input_free(in);
         }

@@ -32,13 +32,13 @@ static void
 flag_table(struct inspect *x, struct flag to[8])
 {
     const struct flag flags[] = {
-        {"top", 0, FLAG_COUNT, &x->top, "N", "entries of each ranking (default 10)"},
+        {"top", 0, FLAG_COUNT, &x->top, "N", "number of entries in each ranking (default 10)"},
         {"format", 0, FLAG_CHOICE, &x->form, "FORM", "text or json (default text)", report_forms},
-        {"tenant", 0, FLAG_TEXT, &x->tenant, "ID",
-         "with a selector: whose series (default anonymous)"},
+        {"tenant", 0, FLAG_TEXT, &x->tenant, "ID", "with a selector: tenant (default anonymous)"},
         {"start", 0, FLAG_TIME, &x->start, "TIME",
-         "with a selector: first time, RFC 3339, Unix seconds, now or now-1d (default: all)"},
-        {"end", 0, FLAG_TIME, &x->end, "TIME", "with a selector: last time, inclusive"},
+         "with a selector: start time: RFC 3339, Unix seconds, now or now-1d (default: all)"},
+        {"end", 0, FLAG_TIME, &x->end, "TIME",
+         "with a selector: end time, inclusive (default: all)"},
         {0},
     };
     memcpy(to, flags, sizeof flags);
@@ -52,11 +52,14 @@ inspect_help(struct buf *to)
     flag_table(&x, flags);
     flags_help(flags, to);
     buf_put_text(
-        to, "\nPATH is a storage directory (or a snapshot), DIR/parts/NNNN for one part, or\n"
-            "DIR/wal/NNNN.wal for one segment of the log. With a SELECTOR, as in PromQL: where\n"
-            "its series are. Nothing is changed or locked: it works beside a running server.\n"
-            "\nExit status: 0 done, 1 something is damaged or cannot be read (what can be is\n"
-            "still shown), 2 wrong usage.\n");
+        to,
+        "\nPATH is a storage directory (or a snapshot), DIR/parts/NNNN for one part, or\n"
+        "DIR/wal/NNNN.wal for one segment of the log. With a SELECTOR, as in PromQL, prints where\n"
+        "the series that it matches are. Changes and locks nothing: it can run beside a server.\n"
+        "\n"
+        "Exit status: 0 done, 1 something is damaged or cannot be read (the rest is still "
+        "printed),\n"
+        "2 wrong usage.\n");
 }
 
 /* --- arguments -------------------------------------------------------------------------------- */
@@ -65,16 +68,16 @@ static enum err
 settle(struct inspect *x, int count, char **words, struct why *why)
 {
     if (count < 1 || count > 2) {
-        return why_set(why, ERR_INPUT, "a path, and perhaps a selector, is wanted");
+        return why_set(why, ERR_INPUT, "expected PATH and optionally SELECTOR");
     }
     if (x->top < 1 || x->top > INSPECT_TOP_MAX) {
-        return why_set(why, ERR_INPUT, "--top: 1 to %d is expected", INSPECT_TOP_MAX);
+        return why_set(why, ERR_INPUT, "--top must be between 1 and %d", INSPECT_TOP_MAX);
     }
     x->options.top = (uint32_t)x->top;
     x->has_selector = count == 2;
     bool extra = x->tenant != NULL || x->start.word != NULL || x->end.word != NULL;
     if (extra && !x->has_selector) {
-        return why_set(why, ERR_INPUT, "--tenant, --start and --end go with a selector");
+        return why_set(why, ERR_INPUT, "--tenant, --start and --end require a selector");
     }
     if (x->start.ms > x->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
     if (!x->has_selector) return OK;
@@ -164,7 +167,7 @@ run(struct inspect *x, const char *path, struct why *why)
     struct report *report;
     progress_begin(&x->progress, x->has_selector ? "series" : units[x->target.kind]);
     enum err e = report_new((enum report_form)x->form, stdout, &x->memory, &report);
-    if (e) return why_set(why, e, "no memory for a report");
+    if (e) return why_set(why, e, "not enough memory for the report");
     const char *kind = x->has_selector ? "series" : kinds[x->target.kind];
     if (x->form == REPORT_JSON) {
         report_field(report, "kind", "kind", value_text(kind));
@@ -179,7 +182,7 @@ run(struct inspect *x, const char *path, struct why *why)
     else
         e = run_segment(x, report, why);
     enum err ended = report_end(report);
-    if (e == OK && ended) e = why_set(why, ended, "no memory for all of the report");
+    if (e == OK && ended) e = why_set(why, ended, "the report is incomplete: not enough memory");
     report_free(report);
     return e;
 }
@@ -208,7 +211,7 @@ command_inspect(int argc, char **argv)
     e = inspect_path(x.options.env, argv[1], &x.target, &why);
     if (e == OK && x.has_selector && x.target.kind != INSPECT_DIRECTORY) {
         selector_fini(&x.selector);
-        return cli_usage_error("inspect", "a selector goes with a storage directory");
+        return cli_usage_error("inspect", "a selector requires a storage directory");
     }
     if (e == OK) e = run(&x, argv[1], &why);
     selector_fini(&x.selector);

@@ -63,10 +63,10 @@ print_facts(struct report *r, const struct inspect_part *p)
     report_field(r, "exemplars", "exemplars", value_count(f->samples[LEDGER_EXEMPLAR]));
     report_field(r, "exemplarSeries", "series with exemplars", value_count(p->exemplar_series));
     report_field(r, "families", "metadata families", value_count(p->families));
-    report_field(r, "bytesPerSample", "bytes a sample", value_ratio(f->file_bytes, samples));
+    report_field(r, "bytesPerSample", "bytes per sample", value_ratio(f->file_bytes, samples));
     report_field(r, "dataBytes", "data", value_size(f->data_bytes));
     report_field(r, "indexBytes", "index", value_size(f->file_bytes - f->data_bytes));
-    report_field(r, "indexBytesPerSeries", "index bytes a series",
+    report_field(r, "indexBytesPerSeries", "index bytes per series",
                  value_ratio(f->file_bytes - f->data_bytes, f->series));
     report_section_end(r);
 }
@@ -97,10 +97,10 @@ print_pages(struct report *r, const struct inspect_part *p)
                              value_size(0), value_size(0), value_none(), value_size(p->end_bytes),
                              value_ratio(100 * p->end_bytes, p->file_bytes)));
     if (p->unreadable_bytes > 0) {
-        report_row(r,
-                   REPORT_ROW(value_text("no page"), value_count(0), value_size(0), value_size(0),
-                              value_size(0), value_none(), value_size(p->unreadable_bytes),
-                              value_ratio(100 * p->unreadable_bytes, p->file_bytes)));
+        report_row(r, REPORT_ROW(value_text("not a page"), value_count(0), value_size(0),
+                                 value_size(0), value_size(0), value_none(),
+                                 value_size(p->unreadable_bytes),
+                                 value_ratio(100 * p->unreadable_bytes, p->file_bytes)));
     }
     report_table_end(r, 0);
 }
@@ -118,7 +118,7 @@ static const struct report_column block_columns[] = {
     {"blocks", "blocks", REPORT_BOTH},
     {"samples", "samples", REPORT_BOTH},
     {"bytes", "encoded", REPORT_BOTH},
-    {"bytesPerSample", "a sample", REPORT_BOTH},
+    {"bytesPerSample", "per sample", REPORT_BOTH},
 };
 
 static void
@@ -137,7 +137,7 @@ print_forms(struct report *r, const struct inspect_part *p)
         print_blocks_row(r, e + 1 < INSPECT_EXPONENTS ? word : "none", &p->exponents[e]);
     }
     report_table_end(r, 0);
-    report_table(r, "streams", "Floats by how their numbers go on", REPORT_COLUMNS(block_columns));
+    report_table(r, "streams", "Floats by sequence encoding", REPORT_COLUMNS(block_columns));
     for (unsigned m = 0; m < INSPECT_MODES; m++) {
         print_blocks_row(r, inspect_mode_word(m), &p->modes[m]);
     }
@@ -147,12 +147,13 @@ print_forms(struct report *r, const struct inspect_part *p)
 static void
 print_times(struct report *r, const struct inspect_part *p)
 {
-    report_section(r, "times", "Times and more");
+    report_section(r, "times", "Times and other columns");
     report_field(r, "columns", "columns of times", value_count(p->times.columns));
-    report_field(r, "references", "references to them", value_count(p->times.references));
+    report_field(r, "references", "references to columns", value_count(p->times.references));
     report_field(r, "columnSamples", "times in columns", value_count(p->times.samples));
     report_field(r, "columnBytes", "encoded", value_size(p->times.bytes));
-    report_field(r, "bytesPerTime", "bytes a time", value_ratio(p->times.bytes, p->times.samples));
+    report_field(r, "bytesPerTime", "bytes per time",
+                 value_ratio(p->times.bytes, p->times.samples));
     for (unsigned m = 0; m < INSPECT_MODES; m++) {
         static const char *const keys[INSPECT_MODES] = {"plainColumns", "deltaColumns",
                                                         "delta2Columns", "lineColumns"};
@@ -161,7 +162,7 @@ print_times(struct report *r, const struct inspect_part *p)
         if (p->times.modes[m] > 0) report_field(r, keys[m], title, value_count(p->times.modes[m]));
     }
     if (p->times.incomplete) {
-        report_field(r, "incomplete", "more columns", value_text("than are told apart"));
+        report_field(r, "incomplete", "columns incomplete", value_text("too many to count all"));
     }
     report_field(r, "startColumns", "columns of starts", value_count(p->starts.blocks));
     report_field(r, "startBytes", "encoded", value_size(p->starts.bytes));
@@ -184,14 +185,18 @@ print_ranking(struct report *r, const char *key, const char *title, enum ranking
     static const struct report_column pairs[] = {{"tenant", "tenant", REPORT_BOTH},
                                                  {"series", "series", REPORT_BOTH},
                                                  {"labels", "label pair", REPORT_BOTH}};
-    static const struct report_column metrics[] = {
-        {"tenant", "tenant", REPORT_BOTH},           {"series", "series", REPORT_BOTH},
-        {"samples", "samples", REPORT_BOTH},         {"bytes", "encoded", REPORT_BOTH},
-        {"bytesPerSample", "a sample", REPORT_BOTH}, {"name", "metric name", REPORT_BOTH}};
-    static const struct report_column series[] = {
-        {"tenant", "tenant", REPORT_BOTH},           {"blocks", "blocks", REPORT_BOTH},
-        {"samples", "samples", REPORT_BOTH},         {"bytes", "encoded", REPORT_BOTH},
-        {"bytesPerSample", "a sample", REPORT_BOTH}, {"labels", "series", REPORT_BOTH}};
+    static const struct report_column metrics[] = {{"tenant", "tenant", REPORT_BOTH},
+                                                   {"series", "series", REPORT_BOTH},
+                                                   {"samples", "samples", REPORT_BOTH},
+                                                   {"bytes", "encoded", REPORT_BOTH},
+                                                   {"bytesPerSample", "per sample", REPORT_BOTH},
+                                                   {"name", "metric name", REPORT_BOTH}};
+    static const struct report_column series[] = {{"tenant", "tenant", REPORT_BOTH},
+                                                  {"blocks", "blocks", REPORT_BOTH},
+                                                  {"samples", "samples", REPORT_BOTH},
+                                                  {"bytes", "encoded", REPORT_BOTH},
+                                                  {"bytesPerSample", "per sample", REPORT_BOTH},
+                                                  {"labels", "series", REPORT_BOTH}};
     static const struct {
         const struct report_column *columns;
         uint32_t count;
@@ -305,7 +310,7 @@ print_records(struct report *r, const struct inspect_segment *s)
         {"rawBytes", "unpacked", REPORT_BOTH},
         {"ratio", "ratio", REPORT_BOTH},
         {"bytes", "bytes", REPORT_BOTH},
-        {"bytesPerItem", "an item", REPORT_BOTH},
+        {"bytesPerItem", "per item", REPORT_BOTH},
     };
     report_table(r, "records", "Records", REPORT_COLUMNS(columns));
     for (unsigned t = 0; t <= WAL_TYPE_LAST; t++) {
@@ -327,8 +332,8 @@ print_commits(struct report *r, const struct inspect_segment *s)
     report_section(r, "commits", "Commits");
     report_field(r, "count", "commits", value_count(s->commits));
     report_field(r, "bytesMedian", "bytes, median", value_size(s->commit_bytes_p50));
-    report_field(r, "bytesMax", "bytes, at most", value_size(s->commit_bytes_max));
-    report_field(r, "recordsMax", "records, at most", value_count(s->commit_records_max));
+    report_field(r, "bytesMax", "bytes, maximum", value_size(s->commit_bytes_max));
+    report_field(r, "recordsMax", "records, maximum", value_count(s->commit_records_max));
     if (s->commits > 0) {
         report_field(r, "first", "first", value_time(s->first_commit_ms));
         report_field(r, "last", "last", value_time(s->last_commit_ms));
@@ -352,7 +357,7 @@ print_room(struct report *r, const struct inspect_segment *s)
     report_field(r, "header", "header", value_size(s->header_bytes));
     report_field(r, "records", "records", value_size(records));
     report_field(r, "damaged", "damaged", value_size(s->log.damaged_bytes));
-    report_field(r, "rest", "behind the end", value_size(s->rest_bytes));
+    report_field(r, "rest", "after the end", value_size(s->rest_bytes));
     report_section_end(r);
 }
 

@@ -20,14 +20,14 @@ print_overview(struct report *r, const struct inspect_dir *d)
     report_field(r, "minReader", "readable from version", value_count(d->min_reader));
     if (d->manifest_whole) {
         report_field(r, "edit", "edit of MANIFEST", value_count(d->edit));
-        report_field(r, "storePosition", "parts cover log up to", value_count(d->store_pos));
+        report_field(r, "storePosition", "parts cover the log up to", value_count(d->store_pos));
         report_field(r, "logEndPosition", "log ends at",
                      d->log_end_pos == 0 ? value_none() : value_count(d->log_end_pos));
         report_field(r, "logBytesNotInParts", "log not yet in parts",
                      value_size(d->log_end_pos > d->store_pos ? d->log_end_pos - d->store_pos : 0));
         report_field(r, "newest", "newest sample in parts",
                      d->newest_ms == INT64_MIN ? value_none() : value_time(d->newest_ms));
-        report_field(r, "retentionNow", "retention's now",
+        report_field(r, "retentionNow", "time for retention",
                      d->retention_now_ms == INT64_MIN ? value_none()
                                                       : value_time(d->retention_now_ms));
     }
@@ -36,7 +36,7 @@ print_overview(struct report *r, const struct inspect_dir *d)
     report_field(r, "floats", "floats", value_count(d->samples[LEDGER_FLOAT]));
     report_field(r, "histograms", "histograms", value_count(d->samples[LEDGER_HISTOGRAM]));
     report_field(r, "exemplars", "exemplars", value_count(d->samples[LEDGER_EXEMPLAR]));
-    report_field(r, "bytesPerSample", "bytes a sample",
+    report_field(r, "bytesPerSample", "bytes per sample",
                  value_ratio(d->data_bytes + d->index_bytes, sum_samples(d->samples)));
     report_section_end(r);
 }
@@ -49,7 +49,7 @@ print_bytes(struct report *r, const struct inspect_dir *d)
     report_field(r, "index", "parts: index", value_size(d->index_bytes));
     report_field(r, "meta", "parts: meta.json", value_size(d->meta_bytes));
     report_field(r, "log", "log", value_size(d->log_bytes));
-    report_field(r, "small", "MANIFEST and such", value_size(d->small_bytes));
+    report_field(r, "small", "MANIFEST, small files", value_size(d->small_bytes));
     report_field(r, "others", "other files", value_size(d->other_bytes));
     report_field(r, "total", "total",
                  value_size(d->data_bytes + d->index_bytes + d->meta_bytes + d->log_bytes +
@@ -71,7 +71,7 @@ print_parts(struct report *r, const struct inspect_dir *d)
         {"dataBytes", "data", REPORT_BOTH},
         {"indexBytes", "index", REPORT_BOTH},
         {"bytes", "bytes", REPORT_ONLY_JSON},
-        {"bytesPerSample", "a sample", REPORT_BOTH},
+        {"bytesPerSample", "per sample", REPORT_BOTH},
         {"fromPosition", "log from", REPORT_BOTH},
         {"toPosition", "log up to", REPORT_BOTH},
         {"appliedTombstone", "applied", REPORT_ONLY_JSON},
@@ -111,10 +111,10 @@ print_partitions(struct report *r, const struct inspect_dir *d)
         const int64_t day_ms = 24 * 3600 * 1000LL;
         int64_t span;
         bool whole = !__builtin_sub_overflow(p->time.max_ms, p->time.min_ms, &span);
-        const char *kind = p->several                    ? "in several"
+        const char *kind = p->several                    ? "several"
                            : whole && span < day_ms      ? "day"
                            : whole && span < 40 * day_ms ? "month"
-                                                         : "far away";
+                                                         : "other";
         report_row(r, REPORT_ROW(inspect_first(p->time), inspect_last(p->time), value_text(kind),
                                  value_count(p->parts), value_count(p->samples[LEDGER_FLOAT]),
                                  value_count(p->samples[LEDGER_HISTOGRAM]),
@@ -136,7 +136,7 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
         {"damaged", "damaged", REPORT_BOTH},       {"passed on", "passedOn", REPORT_BOTH},
     };
     report_table(r, "ledger",
-                 "Tenants: what became of what was received, up to where parts cover it",
+                 "Tenants: ledger of received samples, up to the position that parts cover",
                  REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
@@ -192,7 +192,7 @@ print_tombstones(struct report *r, const struct inspect_dir *d)
         {"tenant", "tenant", REPORT_BOTH},
         {"selector", "series", REPORT_BOTH},
     };
-    report_table(r, "tombstones", "Tombstones: deleted, and not yet merged away",
+    report_table(r, "tombstones", "Tombstones: deletions not yet applied by merges",
                  REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->tombstone_count; i++) {
         const struct inspect_tombstone *t = &d->tombstones[i];
@@ -216,7 +216,7 @@ print_segments(struct report *r, const struct inspect_dir *d)
         {"basePosition", "from", REPORT_BOTH},
         {"endPosition", "up to", REPORT_BOTH},
         {"bytes", "file", REPORT_BOTH},
-        {"needed", "needed by store", REPORT_BOTH},
+        {"needed", "needed by the store", REPORT_BOTH},
     };
     report_table(r, "segments", "Log segments", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->segment_count; i++) {
@@ -255,7 +255,7 @@ print_others(struct report *r, const struct inspect_dir *d)
 {
     static const struct report_column columns[] = {{"bytes", "bytes", REPORT_BOTH},
                                                    {"path", "path", REPORT_BOTH}};
-    report_table(r, "others", "Files that MANIFEST does not know of", REPORT_COLUMNS(columns));
+    report_table(r, "others", "Files not listed in MANIFEST", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->other_count; i++) {
         report_row(r, REPORT_ROW(value_size(d->others[i].bytes), value_text(d->others[i].path)));
     }
@@ -310,7 +310,7 @@ print_places(struct report *r, const struct inspect_series *s)
     };
     struct buf forms;
     buf_init(&forms, NULL, 1024);
-    report_table(r, "places", "Where they are", REPORT_COLUMNS(columns));
+    report_table(r, "places", "Locations", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < s->count; i++) {
         for (uint32_t k = 0; k < s->items[i].place_count; k++) {
             const struct inspect_place *p = &s->items[i].places[k];
@@ -361,7 +361,7 @@ inspect_print_series(struct report *r, const struct inspect_series *s)
 {
     report_section(r, "selected", "Selected");
     report_field(r, "series", "series", value_count(s->series));
-    report_field(r, "seriesInLog", "of them in the log", value_count(s->log_series));
+    report_field(r, "seriesInLog", "of these, in the log", value_count(s->log_series));
     report_field(r, "logComplete", "all of the log counted", value_bool(!s->log_series_left_out));
     report_field(r, "floats", "floats", value_count(s->samples[LEDGER_FLOAT]));
     report_field(r, "histograms", "histograms", value_count(s->samples[LEDGER_HISTOGRAM]));

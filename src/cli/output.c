@@ -54,7 +54,7 @@ open_file(struct output *o, const char *path, uint64_t resume_bytes, struct why 
     o->is_file = S_ISREG(st.st_mode);
     if (resume_bytes == 0) return OK;
     if (!o->is_file || (uint64_t)st.st_size < resume_bytes) {
-        return why_set(why, ERR_INPUT, "%s is shorter than what was written before", path);
+        return why_set(why, ERR_INPUT, "%s is shorter than the progress file records", path);
     }
     return output_back(o, resume_bytes, why);
 }
@@ -76,7 +76,7 @@ make_packer(struct output *o, struct why *why)
             !ZSTD_isError(ZSTD_CCtx_setParameter(o->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) &&
             !ZSTD_isError(ZSTD_CCtx_setParameter(o->zstd, ZSTD_c_checksumFlag, 1));
     }
-    return made ? OK : why_set(why, ERR_NOMEM, "no memory for writing %s", o->name);
+    return made ? OK : why_set(why, ERR_NOMEM, "not enough memory to write %s", o->name);
 }
 
 enum err
@@ -84,7 +84,7 @@ output_open(const char *path, enum output_packing packing, uint64_t resume_bytes
             struct output **ret_output, struct why *why)
 {
     struct output *o = mem_new(NULL, sizeof *o);
-    if (o == NULL) return why_set(why, ERR_NOMEM, "no memory for writing");
+    if (o == NULL) return why_set(why, ERR_NOMEM, "not enough memory to write the output");
     enum err e = OK;
     o->packing = packing;
     o->file = STDOUT_FILENO;
@@ -179,7 +179,7 @@ pack(struct output *o, struct bytes piece, bool finish, struct why *why)
             e = pack_zstd(o, &piece, finish, &more);
         else
             e = pack_plain(o, &piece);
-        if (e) return why_set(why, e, "compressing %s failed", o->name);
+        if (e) return why_set(why, e, "cannot compress %s", o->name);
         if (o->packing == OUTPUT_PLAIN) more = piece.size > 0;
     }
     return OK;
@@ -215,7 +215,7 @@ output_place(struct output *o, uint64_t *ret_bytes, struct why *why)
 enum err
 output_back(struct output *o, uint64_t bytes, struct why *why)
 {
-    if (!o->is_file) return why_set(why, ERR_UNSUPPORTED, "%s is no file", o->name);
+    if (!o->is_file) return why_set(why, ERR_UNSUPPORTED, "%s is not a file", o->name);
     if (ftruncate(o->file, (off_t)bytes) != 0 || lseek(o->file, (off_t)bytes, SEEK_SET) < 0) {
         return system_error(o, "cut", why);
     }

@@ -25,13 +25,13 @@ static void
 flag_table(struct querying *q, struct flag to[12])
 {
     const struct flag flags[] = {
-        TARGET_FLAGS(&q->target, "with --storage.path: the server's settings"),
+        TARGET_FLAGS(&q->target, "with --storage.path: configuration file of the server"),
         {"start", 0, FLAG_TIME, &q->start, "TIME",
-         "first time: RFC 3339, Unix seconds, now or now-1d (default now-1h)"},
-        {"end", 0, FLAG_TIME, &q->end, "TIME", "last time, inclusive (default now)"},
+         "start time: RFC 3339, Unix seconds, now or now-1d (default now-1h)"},
+        {"end", 0, FLAG_TIME, &q->end, "TIME", "end time, inclusive (default now)"},
         {"format", 0, FLAG_CHOICE, &q->form, "FORM", "text, json or csv (default text)", forms},
         {"retry", 0, FLAG_DURATION, &q->target.retry_ns, "TIME",
-         "how long to repeat what a server cannot answer now (default 0s)"},
+         "how long to retry when the server is not available (default 0s)"},
         {0},
     };
     memcpy(to, flags, sizeof flags);
@@ -44,11 +44,13 @@ query_help(struct buf *to)
     struct flag flags[12];
     flag_table(&q, flags);
     flags_help(flags, to);
-    buf_put_text(to,
-                 "\nA SELECTOR is one as in PromQL: up{job=~\"a|b\",x!=\"y\"}. As text, each "
-                 "series is a line,\nfollowed by its samples; json is a line for each series as "
-                 "in export's jsonl.\n\nExit status: 0 done, 1 something went wrong, 2 wrong "
-                 "usage.\n");
+    buf_put_text(
+        to,
+        "\nSELECTOR is a PromQL series selector: up{job=~\"a|b\",x!=\"y\"}. As text, each series "
+        "is one\n"
+        "line, followed by its samples; json prints one line per series, like jsonl of export.\n"
+        "\n"
+        "Exit status: 0 done, 1 something failed, 2 wrong usage.\n");
 }
 
 static enum err
@@ -73,7 +75,7 @@ print(struct querying *q, struct target *target, const struct selector *selector
         e = err_first(e, ended);
         uint64_t left_out = sample_sink_counts(sink).histograms_left_out;
         if (left_out > 0) {
-            fprintf(stderr, "%llu native histograms left out: only text shows them\n",
+            fprintf(stderr, "%llu native histograms left out; use --format=text to print them\n",
                     (unsigned long long)left_out);
         }
     }
@@ -94,7 +96,7 @@ command_query(int argc, char **argv)
     int count;
     flag_table(&q, flags);
     enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
-    if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "one selector is wanted");
+    if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one SELECTOR");
     if (e == OK && q.start.ms > q.end.ms) {
         e = why_set(&why, ERR_INPUT, "--start is later than --end");
     }
@@ -112,7 +114,7 @@ command_query(int argc, char **argv)
     if (e == OK) e = print(&q, target, &selector, &why);
     if (e == OK && target_damage(target) != NULL) {
         e = why_set(&why, ERR_CORRUPT, "%.400s", target_damage(target));
-        why_prefix(&why, e, "not all may be there");
+        why_prefix(&why, e, "the result may be incomplete");
     }
     target_free(target);
     selector_fini(&selector);

@@ -47,7 +47,7 @@ sample_sink_new(int format, struct output *output, struct progress *progress,
                 struct sample_sink **ret_sink, struct why *why)
 {
     struct sample_sink *s = mem_new(NULL, sizeof *s);
-    if (s == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     s->format = format;
     s->output = output;
     s->progress = progress;
@@ -62,7 +62,7 @@ sample_sink_new(int format, struct output *output, struct progress *progress,
         e = rw_build_new(RW_V2, NULL, &s->build);
     if (e) {
         sample_sink_free(s);
-        return why_set(why, e, "no memory");
+        return why_set(why, e, "not enough memory");
     }
     *ret_sink = s;
     return OK;
@@ -85,7 +85,7 @@ static enum err
 pass_on(struct sample_sink *s, size_t least, struct why *why)
 {
     enum err e = buf_error(&s->text);
-    if (e) return why_set(why, e, "no memory for the output");
+    if (e) return why_set(why, e, "not enough memory for the output");
     if (s->text.size == 0 || s->text.size < least) return OK;
     e = output_write(s->output, buf_bytes(&s->text), why);
     buf_clear(&s->text);
@@ -105,7 +105,7 @@ end_request(struct sample_sink *s, struct why *why)
         buf_put_le32(&s->text, 0);
         e = snappy_pack(message, &s->text);
     }
-    if (e) return why_set(why, e, "no memory for a request");
+    if (e) return why_set(why, e, "not enough memory for a request");
     store_le32(s->text.at + at, (uint32_t)(s->text.size - at - 4));
     rw_build_clear(s->build);
     return pass_on(s, TEXT_BYTES, why);
@@ -144,7 +144,8 @@ take_series(struct sample_sink *s, struct bytes labels, struct why *why)
 {
     enum err e = OK;
     end_text_series(s);
-    if (!labels_valid(labels)) return why_set(why, ERR_CORRUPT, "labels came that are none");
+    if (!labels_valid(labels))
+        return why_set(why, ERR_CORRUPT, "the response contains invalid labels");
     s->skip = false;
     for (uint32_t i = 0; i < s->skipped_count && !s->skip; i++) {
         s->skip = selects(&s->skipped[i], labels);
@@ -157,7 +158,7 @@ take_series(struct sample_sink *s, struct bytes labels, struct why *why)
     s->in_series = true;
     s->named = false;
     s->counts.series++;
-    return e ? why_set(why, e, "no memory for labels") : OK;
+    return e ? why_set(why, e, "not enough memory for labels") : OK;
 }
 
 /* A sample comes: those of a series that were all outside the range left no trace. */

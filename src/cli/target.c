@@ -24,16 +24,15 @@ enum err
 target_open(const struct target_options *options, struct target **ret_target, struct why *why)
 {
     if (options->tenant != NULL && !is_tenant(options->tenant)) {
-        return why_set(
-            why, ERR_INPUT,
-            "--tenant: '%.64s' cannot name a tenant: printable ASCII without blanks is expected",
-            options->tenant);
+        return why_set(why, ERR_INPUT,
+                       "--tenant: invalid tenant '%.64s': expected printable ASCII without spaces",
+                       options->tenant);
     }
     if ((options->url == NULL) == (options->storage == NULL)) {
-        return why_set(why, ERR_INPUT, "one of --url and --storage.path is wanted");
+        return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
     }
     if (options->url != NULL && options->config_file != NULL) {
-        return why_set(why, ERR_INPUT, "--config.file goes with --storage.path only");
+        return why_set(why, ERR_INPUT, "--config.file requires --storage.path");
     }
     return options->url != NULL ? target_server_open(options, ret_target, why)
                                 : target_directory_open(options, ret_target, why);

@@ -29,13 +29,14 @@ struct target_options {
 };
 
 /* The flags that say which, for a table of struct flag. */
-#define TARGET_FLAGS(o, config_help)                                                             \
-    {"url", 0, FLAG_TEXT, &(o)->url, "URL", "a running server (default http://127.0.0.1:9201)"}, \
-        {"storage.path", 0,           FLAG_TEXT,                                                 \
-         &(o)->storage,  "DIRECTORY", "instead: the storage directory of a stopped server"},     \
-        {"config.file", 0, FLAG_TEXT, &(o)->config_file, "FILE", (config_help)},                 \
-    {                                                                                            \
-        "tenant", 0, FLAG_TEXT, &(o)->tenant, "ID", "sent as X-Scope-OrgID"                      \
+#define TARGET_FLAGS(o, config_help)                                                                 \
+    {"url",     0,     FLAG_TEXT,                                                                    \
+     &(o)->url, "URL", "URL of a running server (default http://127.0.0.1:9201)"},                   \
+        {"storage.path", 0,           FLAG_TEXT,                                                     \
+         &(o)->storage,  "DIRECTORY", "instead of a server: storage directory of a stopped server"}, \
+        {"config.file", 0, FLAG_TEXT, &(o)->config_file, "FILE", (config_help)},                     \
+    {                                                                                                \
+        "tenant", 0, FLAG_TEXT, &(o)->tenant, "ID", "tenant, sent in the header X-Scope-OrgID"       \
     }
 /* If they said nothing: the server of this machine. */
 void target_settle(struct target_options *options);

@@ -112,7 +112,7 @@ ingest(struct target_directory *d, struct target_result *result, struct why *why
     }
     e = commit(d, why);
     if (e == OK && tsdb_epoch(d->tsdb, r.wait_epoch) == TSDB_EPOCH_VOID) {
-        e = why_set(why, ERR_IO, "the write-ahead log could not be written");
+        e = why_set(why, ERR_IO, "cannot write to the write-ahead log");
     }
     return e;
 }
@@ -162,7 +162,7 @@ read_settings(struct target_directory *d, struct why *why)
     enum err e = o->config_file == NULL ? OK : settings_file(s, o->config_file, why);
     if (e) return e;
     if (strlen(o->storage) >= sizeof s->storage_path) {
-        return why_set(why, ERR_INPUT, "--storage.path is too long");
+        return why_set(why, ERR_INPUT, "--storage.path: path is too long");
     }
     strcpy(s->storage_path, o->storage);
     return settings_validate(s, 0, why);
@@ -183,18 +183,18 @@ open_store(struct target_directory *d, struct why *why)
     struct tsdb_opening opening;
     enum err e = tsdb_open(&options, &limits, &d->tsdb, &opening, why);
     if (e == ERR_AGAIN) {
-        return why_set(why, e, "a server holds %s: stop it first, or go through it with --url",
-                       c->storage_path);
+        return why_set(why, e, "a running server uses %s; stop it, or use --url", c->storage_path);
     }
     if (e) return worded(why, e);
     if (opening.unlocked) {
-        fprintf(stderr, "%s/LOCK cannot be locked: no server may be at work on it\n",
+        fprintf(stderr,
+                "warning: cannot lock %s/LOCK; make sure that no server uses the directory\n",
                 c->storage_path);
     }
     if (opening.damage.places == 0 && opening.parts_set_aside == 0) return OK;
     snprintf(d->target.damage, sizeof d->target.damage, "%s is damaged (%s)", c->storage_path,
              opening.parts_set_aside > 0 ? opening.first_damage : opening.damage.first);
-    fprintf(stderr, "%s, what can be read is used; see firekeep verify\n", d->target.damage);
+    fprintf(stderr, "warning: %s; using what can be read, see firekeep verify\n", d->target.damage);
     return OK;
 }
 
@@ -205,7 +205,7 @@ must_exist(const char *dir, struct why *why)
     char path[SETTING_TEXT_BYTES + 16];
     snprintf(path, sizeof path, "%s/FORMAT", dir);
     if (access(path, F_OK) == 0) return OK;
-    return why_set(why, ERR_INPUT, "%s is no storage directory", dir);
+    return why_set(why, ERR_INPUT, "%s is not a storage directory", dir);
 }
 
 static struct tsdb *
@@ -222,7 +222,7 @@ target_directory_open(const struct target_options *options, struct target **ret_
                       struct why *why)
 {
     struct target_directory *d = mem_new(NULL, sizeof *d);
-    if (d == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    if (d == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     d->target.ops = &directory_ops;
     d->target.options = *options;
     d->target.name = options->storage;

@@ -49,7 +49,7 @@ make_url(const struct target_server *s, const char *usual_path, char to[URL_BYTE
     int base_size = (int)(path == NULL ? strlen(s->base) : (size_t)(path - s->base));
     int n = bare ? snprintf(to, URL_BYTES, "%.*s%s", base_size, s->base, usual_path)
                  : snprintf(to, URL_BYTES, "%s", s->base);
-    return n < URL_BYTES ? OK : why_set(why, ERR_INPUT, "--url is too long");
+    return n < URL_BYTES ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -61,7 +61,7 @@ pack(struct target_server *s, struct bytes message, struct bytes *packed, struct
     buf_clear(&s->packed);
     enum err e = snappy_pack(message, &s->packed);
     *packed = buf_bytes(&s->packed);
-    return e ? why_set(why, e, "no memory for a request") : OK;
+    return e ? why_set(why, e, "not enough memory for a request") : OK;
 }
 
 /* What a 400 left out: told by the headers, if the server has them. */
@@ -109,8 +109,7 @@ judge_answer(struct target_server *s, enum rw_version version,
         return why_set(why, ERR_INPUT, "%s: status %u: %s", s->url, answer->status, answer->text);
     }
     if (stored && version == RW_V2 && says_nothing(answer, counts)) {
-        return why_set(why, ERR_INPUT,
-                       "%s does not say what it stored: it has no remote write 2.0 (--protocol=1)",
+        return why_set(why, ERR_INPUT, "%s does not support remote write 2.0; use --protocol=1",
                        s->url);
     }
     count_rejected(answer, counts, result);
@@ -163,17 +162,18 @@ enum err
 target_check_url(const char *flag, const char *url, struct why *why)
 {
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
-        return why_set(why, ERR_INPUT, "%s: '%.64s' is neither http:// nor https://", flag, url);
+        return why_set(why, ERR_INPUT, "%s: invalid URL '%.64s': expected http:// or https://",
+                       flag, url);
     }
     const char *at = strchr(url, '@'), *path = strchr(strstr(url, "://") + 3, '/');
     if (at == NULL || (path != NULL && at > path)) return OK;
-    return why_set(why, ERR_INPUT, "%s must not hold a user name or password", flag);
+    return why_set(why, ERR_INPUT, "%s must not contain a user name or password", flag);
 }
 
 static void
 retrying(void *progress, const char *reason, int64_t wait_ns)
 {
-    progress_say(progress, "%s; again in %.1f s", reason, (double)wait_ns / 1e9);
+    progress_say(progress, "%s; retrying in %.1f s", reason, (double)wait_ns / 1e9);
 }
 
 enum err
@@ -181,13 +181,13 @@ target_server_open(const struct target_options *options, struct target **ret_tar
                    struct why *why)
 {
     struct target_server *s = mem_new(NULL, sizeof *s);
-    if (s == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     s->target.ops = &server_ops;
     s->target.options = *options;
     s->target.name = s->base;
     buf_init(&s->packed, NULL, PACKED_BYTES_MAX);
     int n = snprintf(s->base, sizeof s->base, "%s", options->url);
-    enum err e = n < (int)sizeof s->base ? OK : why_set(why, ERR_INPUT, "--url is too long");
+    enum err e = n < (int)sizeof s->base ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
     if (e == OK) e = target_check_url("--url", s->base, why);
     if (options->tenant != NULL) {
         snprintf(s->tenant_header, sizeof s->tenant_header, "X-Scope-OrgID: %s", options->tenant);

@@ -31,7 +31,7 @@ flag_table(struct verifying *v, struct flag to[2])
 {
     const struct flag flags[] = {
         {"config.file", 0, FLAG_TEXT, &v->config_file, "FILE",
-         "the server's configuration: what waits for its destinations is counted in the log"},
+         "configuration file of the server, to count the samples that wait for its destinations"},
         {0},
     };
     memcpy(to, flags, sizeof flags);
@@ -44,13 +44,14 @@ verify_help(struct buf *to)
     struct flag flags[2];
     flag_table(&v, flags);
     flags_help(flags, to);
-    buf_put_text(to, "\nReads all of a stopped server's directory, or of a snapshot, and changes "
-                     "nothing: parts,\n"
-                     "log, and what destinations remember (states, dead letters, what they keep). "
-                     "Each line\n"
-                     "that says what is wrong names the file.\n"
-                     "\nExit status: 0 all is well, 1 something is damaged or does not add up, "
-                     "2 wrong usage.\n");
+    buf_put_text(
+        to,
+        "\nReads the whole directory of a stopped server, or a snapshot, and changes nothing: "
+        "parts,\n"
+        "log, and the data of destinations (states, dead letters, files they keep). Prints a line\n"
+        "with the name of the file for each problem.\n"
+        "\n"
+        "Exit status: 0 no problems, 1 something is damaged or does not add up, 2 wrong usage.\n");
 }
 
 static void
@@ -88,7 +89,7 @@ verify_all(struct verifying *v, struct why *why)
     if (relay) return why_set(why, relay, "%s", relay_why.text);
     if (v->relay.wrong == 0) return OK;
     return why_set(why, ERR_CORRUPT,
-                   "something is wrong with what destinations remember (%" PRIu64 " findings)",
+                   "the data of destinations is damaged or does not add up (%" PRIu64 " findings)",
                    v->relay.wrong);
 }
 
@@ -118,7 +119,7 @@ command_verify(int argc, char **argv)
     budget_init(&v.memory, "verify", MEMORY_BYTES_MAX, NULL);
     flag_table(&v, flags);
     enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
-    if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "one directory is wanted");
+    if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one DIR");
     if (e) return cli_usage_error("verify", "%s", why.text);
     v.dir = argv[1];
     e = verify(&v, &why);

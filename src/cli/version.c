@@ -30,7 +30,7 @@
 int
 command_version(int argc, char **argv)
 {
-    if (argc > 1) return cli_usage_error("version", "unexpected word '%.64s'", argv[1]);
+    if (argc > 1) return cli_usage_error("version", "unexpected argument '%.64s'", argv[1]);
     printf("firekeep %s (%s, %s, libmicrohttpd %s, gnutls %s, zstd %s, zlib %s, libyaml %s, "
            "jansson %s, libcurl %s)\n",
            FIREKEEP_VERSION, COMPILER, ARCHITECTURE, MHD_get_version(), gnutls_check_version(NULL),

@@ -93,7 +93,7 @@ claim "a root that cannot be read: the rest is exported, and it is told" \
     -o "$work/rootless.csv"
 claim "a root that cannot be read: three days are there" \
     test "$(wc -l <"$work/rootless.csv")" == 60001
-claim "a root that cannot be read: query tells" says "not all may be there" 1 "$firekeep" query \
+claim "a root that cannot be read: query tells" says "the result may be incomplete" 1 "$firekeep" query \
     --storage.path="$work/rootless" --start=2023-11-15 --end=2023-11-16 load
 claim "a root that cannot be read: verify tells" says "0000000000000002" 1 \
     "$firekeep" verify "$work/rootless"
@@ -102,7 +102,7 @@ claim "a root that cannot be read: verify tells" says "0000000000000002" 1 \
 if claim "log: a server starts" start_firekeep a "$work/torn" "${ports[0]}"; then
     printf 'fresh 1 %s\n' "$(now_ms)" >"$work/fresh.prom"
     claim "log: samples are written" "$firekeep" import --url="$url" "$work/fresh.prom"
-    claim "log: beside a server nobody reads the directory" says "stop it first" 1 \
+    claim "log: beside a server nobody reads the directory" says "stop it, or use --url" 1 \
         "$firekeep" export --storage.path="$work/torn" -o "$work/no"
     crash a
     leave_no_trace "log" "$work/torn"

@@ -225,7 +225,7 @@ if claim "older: letters are made" make_letters older; then
     rm -rf "$work/older/relay/east/dead-letters"
     cp -a "$work/copy" "$work/older/relay/east/dead-letters"
     claim "older: verify tells and fails" says "east.*$all .*back" 1 "$firekeep" verify "$work/older"
-    claim "older: list tells and fails" says "$all letters that were gone are back" 1 "$firekeep" dead-letters list --storage.path="$work/older"
+    claim "older: list tells and fails" says "$all dead letters that had been removed are back" 1 "$firekeep" dead-letters list --storage.path="$work/older"
     claim "older: starts with the old copy" start_server "$work/older"
     claim "older: letters that were gone are back, and count as taken once more" within 10 account_is $((2 * all)) "$all" "$all" 0 0
     claim "older: an error says so" complains error "back=$all\b"

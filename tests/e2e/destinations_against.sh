@@ -159,17 +159,17 @@ remembers() { # EXPRESSION: what the server tells of those that it does not have
 
 # What lies in relay/ of a server that has `lines` alone is changed, and put back.
 remembered() {
-    local relay=$dir/relay closed='configured again it stays closed until firekeep destinations reset says where it goes on'
-    local blocked='configured again it stays closed until that can be read'
+    local relay=$dir/relay closed='when configured again, it stays closed until firekeep destinations reset sets its position'
+    local blocked='when configured again, it stays closed until this can be read'
     claim "$mode, remembered: the page names both" remembers '([.[].name] == ["old", "table"]) and all(.[]; .configured == false and .condition == "resting")'
     claim "$mode, remembered: what is queued is told, and what becomes of it" \
-        alike alone.yml 3 "^destination old: not in the file: at most 15 samples and 1 exemplars or families queued, [1-9][0-9]* bytes of log, 0 dead letters; then: $then$"
+        alike alone.yml 3 "^destination old: not in the file: at most 15 samples and 1 exemplars or metadata entries queued, [1-9][0-9]* bytes of log, 0 dead letters; then: $then$"
     claim "$mode, remembered: so are dead letters" alike alone.yml 3 "^destination table: not in the file: 0 samples queued, .* 3 dead letters; then: $then$"
     claim "$mode, remembered: of a new name it is told how to keep all" alike renamed.yml 3 "^destination old: new is new and writes to the same place; .* mv $dir/relay/old $dir/relay/new,"
-    claim "$mode, remembered: the same file again changes nothing" alike begin.yml 0 "no destination goes, comes or writes elsewhere"
-    claim "$mode, remembered: another address is told" alike moved.yml 0 "^destination old: writes to another place: goes on where it is"
-    claim "$mode, remembered: another type is told" alike moved.yml 0 "^destination table: becomes opentsdb, was file: goes on where it is"
-    claim "$mode, remembered: a new one is new" alike late.yml 0 "^destination from: new, begins with the oldest sample of [a-z ]*$"
+    claim "$mode, remembered: the same file again changes nothing" alike begin.yml 0 "no destination is added, removed or changed"
+    claim "$mode, remembered: another address is told" alike moved.yml 0 "^destination old: writes to another place: continues at its current position"
+    claim "$mode, remembered: another type is told" alike moved.yml 0 "^destination table: becomes opentsdb, was file: continues at its current position"
+    claim "$mode, remembered: a new one is new" alike late.yml 0 "^destination from: new, starts with the oldest sample of [a-z ]*$"
 
     cp -a "$relay/table" "$work/table-copy"
     claim "$mode, remembered: its letters may be dropped" "$firekeep" dead-letters drop --storage.path="$dir" --destination=table
@@ -185,11 +185,11 @@ remembered() {
     claim "$mode, remembered: a link is followed" alike alone.yml 3 "^destination old: not in the file: at most 15 samples"
     ln -sfn "$work/nothing" "$relay/old"
     claim "$mode, remembered: one that leads nowhere is told" alike alone.yml 3 "^destination old: not in the file: an unknown number .*leads nowhere.*; then: $blocked$"
-    claim "$mode, remembered: and what it means to who is called so" alike begin.yml 3 "^destination old: stays closed until that is mended: .*leads nowhere"
+    claim "$mode, remembered: and what it means to who is called so" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*leads nowhere"
     rm "$relay/old"
     echo x >"$relay/old"
     claim "$mode, remembered: a file is no destination" eval 'alike alone.yml 3 "^destination table: " && ! alike alone.yml 3 "destination old"'
-    claim "$mode, remembered: who is called so stays closed" alike begin.yml 3 "^destination old: stays closed until that is mended: .*relay/old is a file"
+    claim "$mode, remembered: who is called so stays closed" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*relay/old is a file"
     rm "$relay/old"
     cp -a "$work/old-copy" "$relay/old"
     flip "$relay/old/state" 40
@@ -203,17 +203,17 @@ remembered() {
 
 # A server that has `old` and `table` configured, and neither open.
 closed() {
-    local relay=$dir/relay closed='configured again it stays closed until firekeep destinations reset says where it goes on'
+    local relay=$dir/relay closed='when configured again, it stays closed until firekeep destinations reset sets its position'
     claim "$mode, closed: the page says so" within 20 remembers 'all(.[]; .configured and .condition == "closed") and ([.[].name] == ["old", "table"])'
     claim "$mode, closed: of a damaged state all is told" \
         alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged.*; then: $closed$"
     claim "$mode, closed: of a missing one, too, and letters are counted" \
         alike alone.yml 3 "^destination table: not in the file: an unknown number of samples queued, 3 dead letters (.*relay/table/state is missing.*; then: $closed$"
-    claim "$mode, closed: who stays is not told" alike begin.yml 0 "no destination goes, comes or writes elsewhere"
+    claim "$mode, closed: who stays is not told" alike begin.yml 0 "no destination is added, removed or changed"
     claim "$mode, closed: the server knows what place it was" says "^destination old: new is new and writes to the same place; " 3 against renamed.yml "$url"
     mv "$relay/old" "$work/old-copy"
     ln -s "$work/nothing" "$relay/old"
-    claim "$mode, closed: a link that leads nowhere is told" alike begin.yml 3 "^destination old: stays closed until that is mended: .*leads nowhere"
+    claim "$mode, closed: a link that leads nowhere is told" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*leads nowhere"
     rm "$relay/old"
     mv "$work/old-copy" "$relay/old"
 }
@@ -255,26 +255,26 @@ for mode in local none; do
 
     for at in "$url" "$dir"; do
         case $at in
-        http*) what="URL" most="" more=" and 1 exemplars or families" ;;
-        *) what="DIR" most="at most " more=" and 1 exemplars or families" ;;
+        http*) what="URL" most="" more=" and 1 exemplars or metadata entries" ;;
+        *) what="DIR" most="at most " more=" and 1 exemplars or metadata entries" ;;
         esac
-        claim "$mode, $what: the same file changes nothing" says "no destination goes, comes or writes elsewhere" 0 against firekeep.yml "$at"
+        claim "$mode, $what: the same file changes nothing" says "no destination is added, removed or changed" 0 against firekeep.yml "$at"
         claim "$mode, $what: what is queued is told, and what becomes of it" \
             says "^destination old: not in the file: ${most}15 samples$more queued, [1-9][0-9]* bytes of log, 0 dead letters; then: $then$" 3 against alone.yml "$at"
         claim "$mode, $what: so are dead letters" says "^destination table: not in the file: 0 samples queued, .* 3 dead letters; then: $then$" 3 against alone.yml "$at"
         claim "$mode, $what: of a new name it is told how to keep all" \
             says "^destination old: new is new and writes to the same place; .* mv $dir/relay/old $dir/relay/new," 3 against renamed.yml "$at"
-        claim "$mode, $what: a new one begins now" says "^destination new: new, begins with what comes from then on" 3 against renamed.yml "$at"
-        claim "$mode, $what: or with the oldest" says "^destination from: new, begins with the oldest sample of" 0 against late.yml "$at"
-        claim "$mode, $what: another address is told" says "^destination old: writes to another place: goes on where it is" 0 against moved.yml "$at"
-        claim "$mode, $what: another type is told" says "^destination table: becomes opentsdb, was file: goes on where it is" 0 against moved.yml "$at"
+        claim "$mode, $what: a new one begins now" says "^destination new: new, starts with samples received from then on" 3 against renamed.yml "$at"
+        claim "$mode, $what: or with the oldest" says "^destination from: new, starts with the oldest sample of" 0 against late.yml "$at"
+        claim "$mode, $what: another address is told" says "^destination old: writes to another place: continues at its current position" 0 against moved.yml "$at"
+        claim "$mode, $what: another type is told" says "^destination table: becomes opentsdb, was file: continues at its current position" 0 against moved.yml "$at"
     done
 
     sed 's/mode: [a-z]*/mode: local/' "$work/firekeep.yml" >"$work/as-local.yml"
     sed 's/mode: [a-z]*/mode: none/' "$work/firekeep.yml" >"$work/as-none.yml"
     case $mode in
-    local) claim "local, URL: another mode is told" says "^storage.mode: the file says none, the server has local: a reload refuses that, and a server does not start with it where parts are stored" 3 against as-none.yml "$url" ;;
-    none) claim "none, URL: another mode is told" says "^storage.mode: the file says local, the server has none: takes effect with a restart" 0 against as-local.yml "$url" ;;
+    local) claim "local, URL: another mode is told" says "^storage.mode: the file says none, the server has local: a reload refuses it, and a server with stored parts does not start with it" 3 against as-none.yml "$url" ;;
+    none) claim "none, URL: another mode is told" says "^storage.mode: the file says local, the server has none: takes effect after a restart" 0 against as-local.yml "$url" ;;
     esac
 
     # By a reload.
@@ -310,7 +310,7 @@ for mode in local none; do
     kept=$dir dir=$work/$mode-damaged
     : >"$work/broken.log"
     claim "$mode, damaged: starts" start_firekeep broken "$dir" "${ports[0]}" --config.file="$work/alone.yml"
-    claim "$mode, damaged: the log names it" logs broken 'level=warn .*not configured is remembered, and cannot be read" destination=old error=".*state is damaged'
+    claim "$mode, damaged: the log names it" logs broken 'level=warn .*cannot read the state of a destination that is not configured" destination=old error=".*state is damaged'
     crash broken
     cp "$work/begin.yml" "$work/firekeep.yml"
     claim "$mode, closed: starts" start_firekeep closed "$dir" "${ports[0]}" --config.file="$work/firekeep.yml"
@@ -321,7 +321,7 @@ for mode in local none; do
     # Renamed as it was told.
     cp "$work/renamed.yml" "$work/firekeep.yml"
     claim "$mode, renamed: the directory is" mv "$dir/relay/old" "$dir/relay/new"
-    claim "$mode, renamed: then nothing is left behind" says "no destination goes, comes or writes elsewhere" 0 against renamed.yml "$dir"
+    claim "$mode, renamed: then nothing is left behind" says "no destination is added, removed or changed" 0 against renamed.yml "$dir"
     claim "$mode, renamed: starts" serve
     claim "$mode, renamed: all of it waits" waits new 15
     claim "$mode, renamed: the other server comes" start_firekeep "$mode-there" "$work/$mode-there" "${ports[1]}"
@@ -329,7 +329,7 @@ for mode in local none; do
     claim "$mode, renamed: the account is right" balances new
     claim "$mode, renamed: the other server has the same" equals "$there" "$work/bits.rw"
     claim "$mode, renamed: so has the table its letters" eval '[[ $(samples dead_lettered_total table) == 2 ]]'
-    claim "$mode, renamed: nothing waits, so it may go" says "^destination new: not in the file: nothing waits for it" 3 against alone.yml "$url"
+    claim "$mode, renamed: nothing waits, so it may go" says "^destination new: not in the file: nothing is queued for it" 3 against alone.yml "$url"
     crash "$mode-there"
 
     # Removed, and the log goes: what is promised holds.
@@ -344,14 +344,14 @@ for mode in local none; do
     claim "$mode, given up: the log goes" within 20 log_is_gone
     case $mode in
     local) lost=$then ;;
-    none) lost='part of what was queued is lost to it: the log has given it up' ;;
+    none) lost='some queued samples are lost to this destination: the log has removed them' ;;
     esac
     claim "$mode, given up: it is told what becomes of it" \
         says "^destination new: not in the file: at most 250000 samples queued, .*; then: $lost$" 3 against alone.yml "$dir"
     claim "$mode, given up: SIGTERM ends it again" stop "$mode"
     case $mode in
     local)
-        claim "local, DIR: another mode is told" says "^storage.mode: the file says none, the directory holds stored samples (parts): a server does not start with it" 3 against as-none.yml "$dir"
+        claim "local, DIR: another mode is told" says "^storage.mode: the file says none, the directory holds stored samples (parts): a server with stored parts does not start with it" 3 against as-none.yml "$dir"
         claim "local, given up: verify says that the store has it" says "^destination new: position .*comes from the store" 0 "$firekeep" verify "$dir"
         ;;
     none)
@@ -415,8 +415,8 @@ for way in text list nothing names; do
 done
 claim "a server that refuses" says "status 403: no" 1 against alone.yml "$there/"
 claim "a server that does not answer" says "Couldn't connect" 1 against alone.yml "$nobody"
-claim "an address with a password" says "must not hold a user name or password" 1 against alone.yml "http://u:p@127.0.0.1:${ports[2]}"
-claim "an address of another kind" says "neither http:// nor https://" 1 against alone.yml "ftp://127.0.0.1/"
+claim "an address with a password" says "must not contain a user name or password" 1 against alone.yml "http://u:p@127.0.0.1:${ports[2]}"
+claim "an address of another kind" says "expected http:// or https://" 1 against alone.yml "ftp://127.0.0.1/"
 claim "a directory that is not there" says "No such file or directory" 1 against alone.yml "$work/nowhere"
 claim "a directory of something else" says "is not a storage directory" 1 against alone.yml "$work"
 claim "a file that is wrong" says "alone.yml.*$" 1 against no-alone.yml "$work/local"
@@ -432,6 +432,6 @@ done
 crash file
 rm "$work/local-damaged/relay"
 sed -i "s/mode: none/mode: local/" "$work/alone.yml"
-claim "a directory without destinations: all are new" says "^destination lines: new, begins with what comes" 0 against alone.yml "$work/local-damaged"
+claim "a directory without destinations: all are new" says "^destination lines: new, starts with samples received" 0 against alone.yml "$work/local-damaged"
 
 ((failures == 0))

@@ -33,7 +33,7 @@ move_away() {
 }
 
 is_alone() { # the warning is not in the log
-    ! grep 'msg="the storage directory is not the one' "$work/server.log"
+    ! grep 'msg="the storage directory was copied or restored' "$work/server.log"
 }
 
 : >"$work/server.log"
@@ -168,8 +168,8 @@ claim "renamed: 500 more are acknowledged" is_acknowledged "$work/2.rw"
 claim "renamed: they wait as an object" within 20 waits_as_object
 crash server
 claim "renamed: it is told that an object waits" \
-    eval '! "$firekeep" check --against "$dir" <(echo "destinations: [{name: none, type: opentsdb, url: \"$s3\"}]") >"$work/told.txt"; grep -q "destination bucket: .* objects\? of them ([1-9][0-9]* bytes) on their way" "$work/told.txt"'
-claim "renamed: and a file without its final name" grep -q 'destination files: .* 1 file ([1-9][0-9]* bytes) still named .tmp' "$work/told.txt"
+    eval '! "$firekeep" check --against "$dir" <(echo "destinations: [{name: none, type: opentsdb, url: \"$s3\"}]") >"$work/told.txt"; grep -q "destination bucket: .* objects\? ([1-9][0-9]* bytes) waiting for upload" "$work/told.txt"'
+claim "renamed: and a file without its final name" grep -q 'destination files: .* 1 unfinished .tmp file ([1-9][0-9]* bytes)' "$work/told.txt"
 claim "renamed: both destinations get other names" rename_both
 claim "renamed: the bucket works again" quiet_curl -o "$work/answer" -X POST "$s3/-/clear"
 claim "renamed: starts" serve

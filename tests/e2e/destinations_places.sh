@@ -56,16 +56,16 @@ with "$work/firekeep.yml" "$away"
 claim "inside: starts" serve inside "$dir"
 ln -s "$dir/relay" "$work/link"
 for path in "$dir" "$dir/wal" "$dir/new/deep" "$dir/relay/away" "$work/link/x" "$work/nothing/../store/wal" "$work/\${tenant}"; do
-    text="destination west: path $path .*lies within the storage directory $dir"
+    text="destination west: path $path .*is inside the storage directory $dir"
     with "$work/firekeep.yml" "{name: west, type: file, path: '$path'}"
     claim "inside: check refuses ${path#"$work"/}" prints "${text/\$/\\$}" 1 "$firekeep" check "$work/firekeep.yml"
     claim "inside: so does a reload" eval '! quiet_curl -X POST "$url/-/reload"'
 done
-claim "inside: the log says why" logs inside "not reloaded.*lies within the storage directory"
+claim "inside: the log says why" logs inside "reload failed.*is inside the storage directory"
 crash inside
-claim "inside: so does a start" prints "lies within the storage directory" 1 timeout 20 "$firekeep" serve --config.file="$work/firekeep.yml"
+claim "inside: so does a start" prints "is inside the storage directory" 1 timeout 20 "$firekeep" serve --config.file="$work/firekeep.yml"
 claim "inside: so does check against the directory of another path" eval 'sed -i "s|path: $dir,|path: $work/other,|; s|path: .*tenant.*|path: $dir/out}|" "$work/firekeep.yml"
-    prints "lies within the storage directory $dir" 1 "$firekeep" check "$work/firekeep.yml" --against "$dir"'
+    prints "is inside the storage directory $dir" 1 "$firekeep" check "$work/firekeep.yml" --against "$dir"'
 with "$work/firekeep.yml" "{name: west, type: file, path: '$work/stores'}"
 claim "inside: beside it is fine" "$firekeep" check "$work/firekeep.yml"
 
@@ -108,7 +108,7 @@ rm -r "$work/elsewhere/dead-letters"
 
 tools_say() { # CASE PATTERN
     claim "$1: verify finds it" prints "^destination away: $2" 1 verify --config.file="$work/firekeep.yml" "$dir"
-    claim "$1: check --against, too" prints "^destination away: stays closed until that is mended: $2" 3 "$firekeep" check "$work/firekeep.yml" --against "$dir"
+    claim "$1: check --against, too" prints "^destination away: stays closed until this is fixed: $2" 3 "$firekeep" check "$work/firekeep.yml" --against "$dir"
     claim "$1: dead-letters, too" prints "$2" 1 letters list --destination=away
     claim "$1: destinations reset, too" prints "$2" 1 "$firekeep" destinations reset away --from=now --storage.path="$dir"
     claim "$1: the server starts" serve "${1// /}" "$dir"
@@ -117,7 +117,7 @@ tools_say() { # CASE PATTERN
 }
 mv "$work/elsewhere" "$work/unmounted"
 tools_say "dangling link" ".*relay/away is a link that leads nowhere: put back what it leads to"
-claim "dangling link: one that is not configured is told" prints "^destination away: not in the file: an unknown number .*leads nowhere.* stays closed until that can be read" 3 "$firekeep" check "$work/alone.yml" --against "$dir"
+claim "dangling link: one that is not configured is told" prints "^destination away: not in the file: an unknown number .*leads nowhere.* stays closed until this can be read" 3 "$firekeep" check "$work/alone.yml" --against "$dir"
 claim "dangling link: verify finds it without a configuration" prints "^destination away: .*leads nowhere" 1 verify "$dir"
 claim "dangling link: dead-letters of all finds it" prints "away: .*leads nowhere" 1 letters list
 ln -sfn away "$dir/relay/away"
@@ -211,19 +211,19 @@ claim "changed: starts" serve changed "$dir"
 claim "changed: the destination is open" within 20 all_open
 claim "changed: samples are acknowledged" is_acknowledged "$work/many.rw"
 claim "changed: they wait" within 20 has_waiting 5000
-claim "changed: the same file changes nothing" prints "no destination goes, comes or writes elsewhere" 0 against begin
-claim "changed: another selection is told" prints "^destination away: selects or relabels in another way, also what is queued: .*: 5000 samples queued" 3 against narrow
-claim "changed: so is relabeling" prints "^destination away: selects or relabels in another way" 3 against relabeled
+claim "changed: the same file changes nothing" prints "no destination is added, removed or changed" 0 against begin
+claim "changed: another selection is told" prints "^destination away: selects or relabels differently, queued samples too; .*: 5000 samples queued" 3 against narrow
+claim "changed: so is relabeling" prints "^destination away: selects or relabels differently" 3 against relabeled
 claim "changed: a dry run is told" prints "^destination away: becomes a dry run: nothing is delivered, .*: 5000 samples queued" 0 against dry
 claim "changed: a reload makes it a dry run" reloads dry
-claim "changed: the log says so" logs changed "level=warn .*is a dry run now, what is queued waits.* destination=away queued=5000"
+claim "changed: the log says so" logs changed "level=warn .*is a dry run now, queued samples wait.* destination=away queued=5000"
 claim "changed: a reload ends that" reloads begin
 claim "changed: what was queued waits, as was said" within 20 has_waiting 5000
 claim "changed: a reload takes it to another place" reloads elsewhere
 claim "changed: the log says so, too" logs changed "level=warn .*writes to another place now.* destination=away queued=5000"
 claim "changed: all of it waits still" within 20 has_waiting 5000
 claim "changed: a reload selects other series" reloads narrow
-claim "changed: the log says how much was queued" logs changed "level=warn .*selects or relabels in another way now.* destination=away queued=5000"
+claim "changed: the log says how much was queued" logs changed "level=warn .*selects or relabels differently now.* destination=away queued=5000"
 claim "changed: nothing of it is, as was said" within 20 has_waiting 0
 crash changed
 

@@ -84,7 +84,7 @@ claim "test: as JSON" bash -c "'$firekeep' destinations test lines --config.file
 claim "test: a closed port is a connection that failed" tried 1 'FAILED .*a connection: connect' closed
 claim "test: a host that nobody knows is told so" tried 1 'FAILED .*the name is known: resolve' unknown
 claim "test: and nothing after it is tried" bash -c "! grep -q 'a write, of nothing' '$work/said'"
-claim "test: a name that no destination has is told so, with the nearest" tried 1 "no destination 'line'; did you mean 'lines'" line
+claim "test: a name that no destination has is told so, with the nearest" tried 1 "destination 'line' not found; did you mean 'lines'" line
 claim "test: a wrong use is status 2" bash -c "'$firekeep' destinations test lines 2>'$work/said'; [[ \$? == 2 ]] && grep -q 'config.file is required' '$work/said'"
 
 influx_rows() { # QUERY
@@ -186,7 +186,7 @@ claim "test: and gives it back" bash -c "'$firekeep' query --url='$url' 'firekee
 claim "test: a path that is wrong is told" tried 1 'http_404' path
 says_snapshot() {
     ! "$firekeep" destinations plan lines --config.file="$config" --storage.path="$work/store" 2>"$work/said" &&
-        cat "$work/said" && grep -q 'a server holds .*snapshot' "$work/said"
+        cat "$work/said" && grep -q 'a running server uses .*snapshot' "$work/said"
 }
 claim "plan: beside a server it says that a snapshot is wanted" says_snapshot
 snapshot_is_planned() {
@@ -211,7 +211,7 @@ claim "plan: influxdb has no place for exemplars, and codes what is not finite" 
 claim "plan: timestream writes names in another form" planned '(.mapped | map({(.what): .samples}) | add) == {"metric names": 1, "label names": 1, "NaN, +Inf, -Inf": 4, "native histograms": 1} and .cost.unit == "write_kib" and .cost.units >= 1' table "$work/store" --from=beginning
 claim "plan: as text, too" bash -c "'$firekeep' destinations plan table --config.file='$config' --storage.path='$work/store' | grep -q 'billed by .*write_kib'"
 claim "plan: nothing in the directory has changed" bash -c "cd '$work/store' && { find . -type f -exec sha256sum {} + | sort && find . | sort; } | diff - '$work/before'"
-claim "plan: a directory that is none is told so" bash -c "! '$firekeep' destinations plan lines --config.file='$config' --storage.path='$work/none' 2>&1 | grep -v 'no storage directory'"
+claim "plan: a directory that is none is told so" bash -c "! '$firekeep' destinations plan lines --config.file='$config' --storage.path='$work/none' 2>&1 | grep -v 'not a storage directory'"
 
 # --- real data --------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ forms=(jsonl ndjson csv rw jsonl.gz ndjson.zst csv.zst rw.gz om prom om.gz)
 if claim "bits: a server starts" start_firekeep a "$work/a" "${ports[0]}"; then
     claim "bits: a capture is imported" "$firekeep" import --url="$url" "$work/bits.rw"
     claim "bits: all of it is there" "$TOOLS/rrcompare" "$url" "$work/bits.rw" "${whole[@]}"
-    claim "bits: the directory of a running server is refused" says "stop it first" 1 \
+    claim "bits: the directory of a running server is refused" says "stop it, or use --url" 1 \
         "$firekeep" export --storage.path="$work/a" -o "$work/no"
     exported --url="$url" "$work/all.jsonl" 2>/dev/null
     exported --url="$url" "$work/plain.jsonl" --match="$plain" 2>/dev/null
@@ -228,7 +228,7 @@ goes_on() { # RESUME TARGET-FLAG
     output=$("$firekeep" import --resume="$1" --format=ndjson "$2" "$work/slow-${1##*/}" 2>&1)
     status=$?
     echo "$output"
-    [[ $output == *"going on behind line"* && $output != *"imported 300000 samples"* ]] &&
+    [[ $output == *"continuing after line"* && $output != *"imported 300000 samples"* ]] &&
         ((status == 0))
 }
 
@@ -336,7 +336,7 @@ awk 'BEGIN { printf "{\"metric\":{\"__name__\":\"long\"},\"values\":[0"
     print "]}"; for (i = 0; i < 70 * 1024; i++) printf "%1024s", "x"
     print ""; print "{\"metric\":{\"__name__\":\"last\"},\"values\":[1],\"timestamps\":[1700000000000]}" }' \
     >"$work/long.jsonl"
-claim "long lines: the longest is told" says "$work/long.jsonl:2: the line is longer than" 1 \
+claim "long lines: the longest is told" says "$work/long.jsonl:2: the line must be at most" 1 \
     "$firekeep" import --storage.path="$work/long" "$work/long.jsonl"
 claim "long lines: all others are there" says "exported 1000001 samples" 0 \
     "$firekeep" export --storage.path="$work/long" -o "$work/long.csv"
@@ -362,7 +362,7 @@ through() { # NAME PROGRAM PROTOCOL
 
 if command -v prometheus >/dev/null; then
     claim "Prometheus 2: imported by remote write 1.0, exported" through prometheus-2 prometheus 1
-    claim "Prometheus 2: that it has no 2.0 is noticed" says "no remote write 2.0" 1 \
+    claim "Prometheus 2: that it has no 2.0 is noticed" says "does not support remote write 2.0" 1 \
         "$firekeep" import --url="$url" "$work/live.jsonl"
     stop prometheus-2
 else

@@ -188,17 +188,17 @@ damage_is_told() {
 }
 
 bad_arguments() {
-    says 2 'a path, and perhaps a selector, is wanted' "$firekeep" inspect &&
-        says 2 'a path, and perhaps a selector, is wanted' "$firekeep" inspect a b c &&
+    says 2 'expected PATH and optionally SELECTOR' "$firekeep" inspect &&
+        says 2 'expected PATH and optionally SELECTOR' "$firekeep" inspect a b c &&
         says 2 "did you mean '--format'" "$firekeep" inspect --formt json "$dir" &&
         says 2 'text or json is expected' "$firekeep" inspect --format yaml "$dir" &&
         says 2 'is expected' "$firekeep" inspect --top 0 "$dir" &&
-        says 2 'is no number' "$firekeep" inspect --top many "$dir" &&
+        says 2 'invalid number' "$firekeep" inspect --top many "$dir" &&
         says 2 'go with a selector' "$firekeep" inspect --tenant x "$dir" &&
         says 2 '--start' "$firekeep" inspect --start never "$dir" up &&
         says 2 'later than' "$firekeep" inspect --start 2 --end 1 "$dir" up &&
         status_is 2 "$firekeep" inspect "$dir" 'up{' &&
-        says 2 'a selector goes with a storage directory' "$firekeep" inspect "$(first_part)" up &&
+        says 2 'a selector requires a storage directory' "$firekeep" inspect "$(first_part)" up &&
         says 1 'neither a Firekeep storage nor' "$firekeep" inspect "$work" &&
         says 1 'there is no part' "$firekeep" inspect "$dir/parts/00000000000000ff" &&
         says 1 'No such file' "$firekeep" inspect "$dir/wal/00000000000000ff.wal" &&
