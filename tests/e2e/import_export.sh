@@ -170,7 +170,7 @@ claim "OpenMetrics without its end is told" says "$work/cut.om:2: there is no # 
 head -c 200 "$work/bits.jsonl.gz" >"$work/cut.jsonl.gz"
 claim "a file cut short is told, by its name once" says_not "cut.jsonl.gz: $work/cut" 1 \
     "$firekeep" import --url="$url" "$work/cut.jsonl.gz"
-claim "a file cut short is told" says "too early" 1 \
+claim "a file cut short is told" says "cut short" 1 \
     "$firekeep" import --url="$url" "$work/cut.jsonl.gz"
 claim "wrong use: no file" status_is 2 "$firekeep" import --url="$url"
 claim "wrong use: standard input twice" status_is 2 "$firekeep" import --url="$url" - -

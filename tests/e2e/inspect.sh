@@ -191,8 +191,8 @@ bad_arguments() {
     says 2 'expected PATH and optionally SELECTOR' "$firekeep" inspect &&
         says 2 'expected PATH and optionally SELECTOR' "$firekeep" inspect a b c &&
         says 2 "did you mean '--format'" "$firekeep" inspect --formt json "$dir" &&
-        says 2 'text or json is expected' "$firekeep" inspect --format yaml "$dir" &&
-        says 2 'is expected' "$firekeep" inspect --top 0 "$dir" &&
+        says 2 'expected text or json' "$firekeep" inspect --format yaml "$dir" &&
+        says 2 'must be between' "$firekeep" inspect --top 0 "$dir" &&
         says 2 'invalid number' "$firekeep" inspect --top many "$dir" &&
         says 2 'go with a selector' "$firekeep" inspect --tenant x "$dir" &&
         says 2 '--start' "$firekeep" inspect --start never "$dir" up &&

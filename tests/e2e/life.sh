@@ -70,7 +70,7 @@ commands() {
     claim "a wrong value: 2" ends_with 2 'web.max-body-bytes' "$program" serve --web.max-body-bytes=many
     claim "a wrong setting in a file: 2, with line and column" ends_with 2 'bad.yml:2:3' \
         "$program" serve --config.file="$dir/bad.yml"
-    claim "a file that is not there: 2" ends_with 2 '--config.file: open .*nowhere.yml' \
+    claim "a file that is not there: 2" ends_with 2 '--config.file: cannot open .*nowhere.yml' \
         "$program" serve --config.file="$dir/nowhere.yml"
     claim "check of a good file: 0" ends_with 0 '' "$program" check "$dir/good.yml"
     claim "check of a bad file: 1, with line and column" ends_with 1 'bad.yml:2:3' \
@@ -123,13 +123,13 @@ reload_by_signal() {
     claim "reload: SIGHUP reads it again" hangup reload 'configuration reloaded'
     claim "reload: the new limit holds" acknowledged many '{a="1",b="2"}'
     settings none
-    claim "reload: a bad file is refused" hangup reload 'not reloaded.*reload.yml:2:15'
+    claim "reload: a bad file is refused" hangup reload 'reload failed.*reload.yml:2:15'
     claim "reload: the old limit stays" acknowledged many '{a="1",b="3"}'
     settings 1 'web: {workers: 7}'
-    claim "reload: what needs a restart is named" hangup reload 'not reloaded.*web.workers'
+    claim "reload: what needs a restart is named" hangup reload 'reload failed.*web.workers'
     claim "reload: and nothing of that file holds" acknowledged many '{a="1",b="4"}'
     rm "$work/reload.yml"
-    claim "reload: a missing file is refused" hangup reload 'not reloaded.*reload.yml'
+    claim "reload: a missing file is refused" hangup reload 'reload failed.*reload.yml'
     claim "reload: it goes on" acknowledged many '{a="1",b="5"}'
     claim "reload: the page says what holds" page_is 200 'max_labels: 3' /api/v1/status/config
     stop reload
@@ -172,7 +172,7 @@ nearly_full() {
     claim "full: reads go on" "$TOOLS/rrcompare" "$url" "$work/one.rw" --start 0 --end 4102444800000 \
         --match '{__name__="before"}'
     claim "full: nothing of it was taken" full_took_nothing
-    claim "full: the log says so" within 5 grep -q 'writes are refused.*nearly full' "$work/full.log"
+    claim "full: the log says so" within 5 grep -q 'refusing writes.*nearly full' "$work/full.log"
     claim "full: SIGTERM ends it with status 0" stop full
 }
 
@@ -219,7 +219,7 @@ stop_under_load() {
     began=$(now_ms)
     if ((reader)); then
         kill -TERM "$pid"
-        within 5 grep -q 'finishing requests' "$work/$name.log" || return 1
+        within 5 grep -q 'finishing open requests' "$work/$name.log" || return 1
     fi
     stop "$name" || {
         echo "status $? after SIGTERM"
