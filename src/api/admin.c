@@ -175,7 +175,7 @@ delete_run(struct api *api, struct http_request *request)
     form_fini(&form);
     /* Of several match[] the first may be done when another one fails. */
     if (e == OK || sum.series > 0) {
-        log_info("deleted", KV("tenant", tenant), KV("series", sum.series),
+        log_info("samples deleted on request", KV("tenant", tenant), KV("series", sum.series),
                  KV("samples", sum.samples));
     }
     if (e) {

@@ -58,9 +58,16 @@ bool
 why_names(const struct why *why, const char *path)
 {
     size_t size = strlen(path);
-    if (size == 0 || strncmp(why->text, path, size) != 0) return false;
-    char next = why->text[size];
-    return path[size - 1] == '/' || next == ':' || next == '/' || next == ' ';
+    if (size == 0) return false;
+    for (const char *at = why->text; (at = strstr(at, path)) != NULL; at++) {
+        bool first = at == why->text;
+        char next = at[size];
+        if (!first && at[-1] != ' ') continue;
+        if (path[size - 1] == '/' || next == ':' || next == '/' || (first && next == ' ')) {
+            return true;
+        }
+    }
+    return false;
 }
 
 enum err

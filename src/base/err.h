@@ -41,7 +41,8 @@ struct why {
 /* Writes the sentence; `why` may be NULL. Returns `e`, so that a failing function can end with it.
  */
 enum err why_set(struct why *why, enum err e, const char *format, ...) PRINTF_LIKE(3, 4);
-/* True if the sentence begins with that path, or one below it: it needs not be said again. */
+/* True if the sentence names that path, or one below it, as in "cannot open PATH: ...": it needs
+ * not be said again. */
 bool why_names(const struct why *why, const char *path);
 
 /*

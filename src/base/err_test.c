@@ -35,6 +35,12 @@ test_a_sentence_names_a_path_only_whole(void **state)
     assert_false(why_names(&why, ""));
     why_set(&why, ERR_CORRUPT, "a.gz: cut short");
     assert_true(why_names(&why, "a.gz"));
+    why_set(&why, ERR_IO, "cannot open a.gz: Permission denied");
+    assert_true(why_names(&why, "a.gz"));
+    assert_false(why_names(&why, "gz"));
+    assert_false(why_names(&why, "open"));
+    why_set(&why, ERR_IO, "cannot read gz.a/a: it is not a.gz");
+    assert_false(why_names(&why, "a"));
     why_set(&why, ERR_CORRUPT, "a");
     assert_false(why_names(&why, "a.gz"));
 }

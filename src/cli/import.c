@@ -244,7 +244,7 @@ settle_format(struct importing *im, struct why *why)
     else if (text_format_guess(head, &guessed))
         im->format = (int)guessed;
     else
-        return why_set(why, ERR_INPUT, "unknown format; use --format");
+        return why_set(why, ERR_INPUT, "unknown format; set it with --format");
     return OK;
 }
 
@@ -447,7 +447,8 @@ find_sizes(struct importing *im, struct why *why)
             continue;
         }
         if (stat(f->path, &st) != 0 || access(f->path, R_OK) != 0) {
-            return why_set(why, err_from_errno(errno), "%s: %s", f->path, strerror(errno));
+            return why_set(why, err_from_errno(errno), "cannot read %s: %s", f->path,
+                           strerror(errno));
         }
         if (S_ISDIR(st.st_mode)) return why_set(why, ERR_INPUT, "%s is a directory", f->path);
         known &= S_ISREG(st.st_mode);

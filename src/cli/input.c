@@ -62,7 +62,7 @@ open_file(struct input *in, const char *path, struct why *why)
     snprintf(in->name, sizeof in->name, "%s", is_stdin ? "standard input" : path);
     in->file = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (in->file < 0 || fstat(in->file, &st) != 0) {
-        return why_set(why, err_from_errno(errno), "%s: %s", in->name, strerror(errno));
+        return why_set(why, err_from_errno(errno), "cannot open %s: %s", in->name, strerror(errno));
     }
     if (S_ISDIR(st.st_mode)) return why_set(why, ERR_INPUT, "%s is a directory", in->name);
     in->may_wait = !S_ISREG(st.st_mode);
@@ -134,7 +134,9 @@ read_raw(struct input *in, struct why *why)
     do {
         got = read(in->file, in->raw + in->raw_end, RAW_BYTES - in->raw_end);
     } while (got < 0 && errno == EINTR);
-    if (got < 0) return why_set(why, err_from_errno(errno), "%s: %s", in->name, strerror(errno));
+    if (got < 0) {
+        return why_set(why, err_from_errno(errno), "cannot read %s: %s", in->name, strerror(errno));
+    }
     if (got == 0) in->file_end = true;
     in->raw_end += (size_t)got;
     in->read_bytes += (uint64_t)got;

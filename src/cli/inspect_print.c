@@ -164,7 +164,7 @@ print_times(struct report *r, const struct inspect_part *p)
     if (p->times.incomplete) {
         report_field(r, "incomplete", "columns incomplete", value_text("too many to count all"));
     }
-    report_field(r, "startColumns", "columns of starts", value_count(p->starts.blocks));
+    report_field(r, "startColumns", "columns of start times", value_count(p->starts.blocks));
     report_field(r, "startBytes", "encoded", value_size(p->starts.bytes));
     report_field(r, "blocksWithStatistics", "blocks with statistics", value_count(p->stats_blocks));
     report_field(r, "blocksEndingStale", "blocks ending stale", value_count(p->stale_blocks));
@@ -282,13 +282,14 @@ print_header(struct report *r, const struct inspect_segment *s)
         report_field(r, "made", "made", value_time(i->made_ms));
         report_field(r, "basePosition", "first position", value_count(i->base_pos));
         report_field(r, "endPosition", "end position", value_count(s->log.end_pos));
-        report_field(r, "limitPosition", "at most up to", value_count(i->limit_pos));
+        report_field(r, "limitPosition", "position limit", value_count(i->limit_pos));
         report_field(r, "end", "ends", value_text(inspect_end_word(s->log.end)));
         report_field(r, "tornBytes", "torn", value_size(s->log.torn_bytes));
-        report_field(r, "previous", "segment before",
+        report_field(r, "previous", "previous segment",
                      i->prev_number == 0 ? value_text("none")
                                          : value_text(inspect_number(i->prev_number, number)));
-        report_field(r, "previousEndPosition", "which ends at", value_count(i->prev_end_pos));
+        report_field(r, "previousEndPosition", "end of previous segment",
+                     value_count(i->prev_end_pos));
         report_field(r, "floatsBefore", "floats before", value_count(i->totals[LEDGER_FLOAT]));
         report_field(r, "histogramsBefore", "histograms before",
                      value_count(i->totals[LEDGER_HISTOGRAM]));

@@ -188,7 +188,7 @@ print_tombstones(struct report *r, const struct inspect_dir *d)
         {"made", "made", REPORT_BOTH},
         {"from", "from", REPORT_BOTH},
         {"to", "to", REPORT_BOTH},
-        {"position", "hides before", REPORT_BOTH},
+        {"position", "hides positions before", REPORT_BOTH},
         {"tenant", "tenant", REPORT_BOTH},
         {"selector", "series", REPORT_BOTH},
     };
@@ -239,7 +239,7 @@ print_snapshots(struct report *r, const struct inspect_dir *d)
 {
     static const struct report_column columns[] = {{"name", "name", REPORT_BOTH},
                                                    {"parts", "parts", REPORT_BOTH},
-                                                   {"bytes", "links to", REPORT_BOTH},
+                                                   {"bytes", "linked", REPORT_BOTH},
                                                    {"finished", "finished", REPORT_BOTH}};
     report_table(r, "snapshots", "Snapshots", REPORT_COLUMNS(columns));
     for (uint32_t i = 0; i < d->snapshot_count; i++) {

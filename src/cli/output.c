@@ -40,7 +40,7 @@ output_packing_of(const char *path)
 static enum err
 system_error(const struct output *o, const char *what, struct why *why)
 {
-    return why_set(why, err_from_errno(errno), "%s %s: %s", what, o->name, strerror(errno));
+    return why_set(why, err_from_errno(errno), "cannot %s %s: %s", what, o->name, strerror(errno));
 }
 
 static enum err
@@ -217,7 +217,7 @@ output_back(struct output *o, uint64_t bytes, struct why *why)
 {
     if (!o->is_file) return why_set(why, ERR_UNSUPPORTED, "%s is not a file", o->name);
     if (ftruncate(o->file, (off_t)bytes) != 0 || lseek(o->file, (off_t)bytes, SEEK_SET) < 0) {
-        return system_error(o, "cut", why);
+        return system_error(o, "truncate", why);
     }
     o->out_size = 0;
     o->in_frame = false;

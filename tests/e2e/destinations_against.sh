@@ -169,7 +169,7 @@ remembered() {
     claim "$mode, remembered: the same file again changes nothing" alike begin.yml 0 "no destination is added, removed or changed"
     claim "$mode, remembered: another address is told" alike moved.yml 0 "^destination old: writes to another place: continues at its current position"
     claim "$mode, remembered: another type is told" alike moved.yml 0 "^destination table: becomes opentsdb, was file: continues at its current position"
-    claim "$mode, remembered: a new one is new" alike late.yml 0 "^destination from: new, starts with the oldest sample of [a-z ]*$"
+    claim "$mode, remembered: a new one is new" alike late.yml 0 "^destination from: new, starts with the oldest sample in [a-z ]*$"
 
     cp -a "$relay/table" "$work/table-copy"
     claim "$mode, remembered: its letters may be dropped" "$firekeep" dead-letters drop --storage.path="$dir" --destination=table
@@ -265,7 +265,7 @@ for mode in local none; do
         claim "$mode, $what: of a new name it is told how to keep all" \
             says "^destination old: new is new and writes to the same place; .* mv $dir/relay/old $dir/relay/new," 3 against renamed.yml "$at"
         claim "$mode, $what: a new one begins now" says "^destination new: new, starts with samples received from then on" 3 against renamed.yml "$at"
-        claim "$mode, $what: or with the oldest" says "^destination from: new, starts with the oldest sample of" 0 against late.yml "$at"
+        claim "$mode, $what: or with the oldest" says "^destination from: new, starts with the oldest sample in" 0 against late.yml "$at"
         claim "$mode, $what: another address is told" says "^destination old: writes to another place: continues at its current position" 0 against moved.yml "$at"
         claim "$mode, $what: another type is told" says "^destination table: becomes opentsdb, was file: continues at its current position" 0 against moved.yml "$at"
     done
@@ -421,7 +421,7 @@ claim "a directory that is not there" says "No such file or directory" 1 against
 claim "a directory of something else" says "is not a storage directory" 1 against alone.yml "$work"
 claim "a file that is wrong" says "alone.yml.*$" 1 against no-alone.yml "$work/local"
 claim "no address" says "against" 2 "$firekeep" check "$work/alone.yml" --against
-claim "two files" says "unexpected word" 2 "$firekeep" check "$work/alone.yml" "$work/alone.yml"
+claim "two files" says "unexpected argument" 2 "$firekeep" check "$work/alone.yml" "$work/alone.yml"
 echo "storage: {mode: local}" >"$work/none.yml"
 rm -rf "$work/local-damaged/relay"
 echo x >"$work/local-damaged/relay"
