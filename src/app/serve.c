@@ -13,7 +13,6 @@
 #include "app/process_metrics.h"
 #include "app/server.h"
 #include "base/log.h"
-#include "cli/cli.h"
 #include "cli/commands.h"
 
 enum { STOP_SECONDS = 28, REQUESTS_SECONDS = 10, TICK_MS = 250 };
@@ -95,8 +94,8 @@ run(struct server *server, const sigset_t *signals)
     }
 }
 
-int
-command_serve(int argc, char **argv)
+static int
+serve(int argc, char **argv)
 {
     struct settings settings;
     struct destinations destinations;
@@ -120,3 +119,8 @@ command_serve(int argc, char **argv)
     server_free(server);
     return EXIT_DONE;
 }
+
+const struct command command_serve = {
+    "serve", "[flags]",
+    "run the server: receive, store and return samples until stopped by a signal", serve,
+    .details = settings_help};

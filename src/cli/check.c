@@ -3,9 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/flags.h"
 #include "config/destinations.h"
 
 enum err
@@ -35,64 +33,41 @@ out:
     return e;
 }
 
-static void
-flag_table(const char **against, struct flag to[2])
-{
-    const struct flag flags[] = {
-        {"against", 0, FLAG_TEXT, against, "DIR|URL",
-         "storage directory or URL of a server, to compare its destinations with the file"},
-        {0},
-    };
-    memcpy(to, flags, sizeof flags);
-}
+static const struct flag flags[] = {
+    {"against", 0, FLAG_TEXT, 0, "DIR|URL",
+     "storage directory or URL of a server, to compare its destinations with the file"},
+    {0},
+};
 
-void
-check_help(struct buf *to)
-{
-    struct flag flags[2];
-    const char *against = NULL;
-    flag_table(&against, flags);
-    flags_help(flags, to);
-    buf_put_text(
-        to,
-        "\nChecks the whole file. With --against, also compares its destinations with those of a\n"
-        "server and prints:\n"
-        "  - destinations that the file does not name: queued samples, bytes of log, dead "
-        "letters,\n"
-        "    and what happens to them\n"
-        "  - destinations that would write elsewhere, or select or relabel differently while "
-        "samples\n"
-        "    are queued (for DIR, this counts only samples that were counted ahead)\n"
-        "  - new destinations and where they start\n"
-        "  - how to rename a destination without loss, where an old and a new one write to the "
-        "same\n"
-        "    place\n"
-        "\n"
-        "  DIR  storage directory of a running or stopped server; it is only read. The number of\n"
-        "       queued samples is an upper limit, because only the settings of a removed "
-        "destination\n"
-        "       say which samples it was to receive. storage.mode is taken from FILE.\n"
-        "  URL  running server; numbers are exact.\n"
-        "\n"
-        "Exit status: 0 the file is valid and nothing is left behind; 1 the file is invalid, or "
-        "the\n"
-        "directory or server cannot be read; 2 wrong usage; 3 the file is valid, but a removed\n"
-        "destination has a backlog or dead letters, or they cannot be counted, or a remaining\n"
-        "destination would not deliver everything that is queued.\n");
-}
+static const char notes[] =
+    "\nChecks the whole file. With --against, also compares its destinations with those of a\n"
+    "server and prints:\n"
+    "  - destinations that the file does not name: queued samples, bytes of log, dead letters,\n"
+    "    and what happens to them\n"
+    "  - destinations that would write elsewhere, or select or relabel differently while samples\n"
+    "    are queued (for DIR, this counts only samples that were counted ahead)\n"
+    "  - new destinations and where they start\n"
+    "  - how to rename a destination without loss, where an old and a new one write to the same\n"
+    "    place\n"
+    "\n  DIR  storage directory of a running or stopped server; it is only read. The number of\n"
+    "       queued samples is an upper limit, because only the settings of a removed destination\n"
+    "       say which samples it was to receive. storage.mode is taken from FILE.\n"
+    "  URL  running server; numbers are exact.\n"
+    "\nExit status: 0 the file is valid and nothing is left behind; 1 the file is invalid, or the\n"
+    "directory or server cannot be read; 2 wrong usage; 3 the file is valid, but a removed\n"
+    "destination has a backlog or dead letters, or they cannot be counted, or a remaining\n"
+    "destination would not deliver everything that is queued.\n";
 
-int
-command_check(int argc, char **argv)
+static int
+run_check(int argc, char **argv)
 {
     struct settings settings;
     struct destinations list = {NULL};
     struct why why = {""};
-    struct flag flags[2];
     const char *against = NULL;
     bool backlog = false;
     int count = 0;
-    flag_table(&against, flags);
-    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(flags, &against, argc - 1, argv + 1, &count, &why);
     if (e) return cli_usage_error("check", "%s", why.text);
     if (count < 1) return cli_usage_error("check", "missing FILE");
     if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);
@@ -114,3 +89,11 @@ command_check(int argc, char **argv)
             why.text[0] != '\0' ? why.text : err_word(e));
     return EXIT_FAILED;
 }
+
+const struct command command_check = {
+    "check",
+    "[flags] FILE",
+    "check a configuration file, and what it would change about a server's destinations",
+    run_check,
+    flags,
+    notes};

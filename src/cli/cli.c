@@ -8,10 +8,10 @@
 enum { HELP_BYTES_MAX = 256 * 1024 };
 
 static const struct command *
-find_command(const struct command *commands, const char *name)
+find_command(const struct command *const *commands, const char *name)
 {
-    for (const struct command *c = commands; c->name != NULL; c++) {
-        if (strcmp(c->name, name) == 0) return c;
+    for (; *commands != NULL; commands++) {
+        if (strcmp((*commands)->name, name) == 0) return *commands;
     }
     return NULL;
 }
@@ -23,16 +23,16 @@ is_help_flag(const char *word)
 }
 
 static void
-print_overview(const struct command *commands, FILE *to)
+print_overview(const struct command *const *commands, FILE *to)
 {
     int width = (int)strlen("help [CMD]");
-    for (const struct command *c = commands; c->name != NULL; c++) {
-        int size = (int)strlen(c->name);
+    for (const struct command *const *c = commands; *c != NULL; c++) {
+        int size = (int)strlen((*c)->name);
         if (size > width) width = size;
     }
     fprintf(to, "usage: firekeep CMD [flags]\n\nLong-term storage for Prometheus.\n\n");
-    for (const struct command *c = commands; c->name != NULL; c++) {
-        fprintf(to, "  %-*s  %s\n", width, c->name, c->help);
+    for (const struct command *const *c = commands; *c != NULL; c++) {
+        fprintf(to, "  %-*s  %s\n", width, (*c)->name, (*c)->help);
     }
     fprintf(to, "  %-*s  %s\n", width, "help [CMD]", "show the help of a command");
 }
@@ -43,6 +43,8 @@ print_help(const struct command *c)
     struct buf details;
     buf_init(&details, NULL, HELP_BYTES_MAX);
     if (c->details != NULL) c->details(&details);
+    if (c->flags != NULL) flags_help(c->flags, &details);
+    if (c->notes != NULL) buf_put_text(&details, c->notes);
     enum err e = buf_error(&details);
     if (e) {
         fprintf(stderr, "firekeep: cannot print help: %s\n", err_word(e));
@@ -59,12 +61,12 @@ print_help(const struct command *c)
 }
 
 static int
-unknown_command(const struct command *commands, const char *name)
+unknown_command(const struct command *const *commands, const char *name)
 {
     struct suggestion near;
     suggest_begin(&near, bytes_of_text(name));
-    for (const struct command *c = commands; c->name != NULL; c++) {
-        suggest_try(&near, c->name);
+    for (; *commands != NULL; commands++) {
+        suggest_try(&near, (*commands)->name);
     }
     suggest_try(&near, "help");
     const char *best = suggest_end(&near);
@@ -95,7 +97,7 @@ cli_failed(const char *command, enum err e, const struct why *why)
 }
 
 static int
-run_help(const struct command *commands, int argc, char **argv)
+run_help(const struct command *const *commands, int argc, char **argv)
 {
     if (argc < 2 || is_help_flag(argv[1])) {
         print_overview(commands, stdout);
@@ -111,7 +113,7 @@ run_help(const struct command *commands, int argc, char **argv)
 }
 
 static int
-dispatch(const struct command *commands, int argc, char **argv)
+dispatch(const struct command *const *commands, int argc, char **argv)
 {
     if (argc < 2) {
         print_overview(commands, stderr);
@@ -131,7 +133,7 @@ dispatch(const struct command *commands, int argc, char **argv)
 }
 
 int
-cli_run(const struct command *commands, int argc, char **argv)
+cli_run(const struct command *const *commands, int argc, char **argv)
 {
     int code = dispatch(commands, argc, argv);
     errno = 0;

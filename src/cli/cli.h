@@ -11,6 +11,7 @@
 #define CLI_CLI_H
 
 #include "base/buf.h"
+#include "cli/flags.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_BACKLOG = 3 };
 
@@ -20,13 +21,14 @@ struct command {
     const char *help;      /* one sentence, lower case, no full stop */
     /* argv[0] is the name; help was not asked for. Returns an exit code. */
     int (*run)(int argc, char **argv);
-    /* Appends what `help CMD` says besides, such as flags; NULL: nothing. */
-    void (*details)(struct buf *to);
+    const struct flag *flags;        /* shown by `help CMD`; NULL: none */
+    const char *notes;               /* what it says after them; NULL: nothing */
+    void (*details)(struct buf *to); /* instead of both: appends them */
 };
 
-/* Runs what argv asks for. `commands` ends at a NULL name. Returns the exit code; 1 also when
- * stdout could not be written. */
-int cli_run(const struct command *commands, int argc, char **argv);
+/* Runs what argv asks for. `commands` ends at a NULL. Returns the exit code; 1 also when stdout
+ * could not be written. */
+int cli_run(const struct command *const *commands, int argc, char **argv);
 
 /* For commands: prints "firekeep CMD: ..." and a hint to stderr, and returns EXIT_USAGE. */
 int cli_usage_error(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -30,12 +30,9 @@ run_fake(int argc, char **argv)
     return 7;
 }
 
-static const struct command commands[] = {
-    {"check", "FILE", "tells whether a file is right", command_check, NULL},
-    {"version", NULL, "prints the version", command_version, NULL},
-    {"fake", "[flags]", "does nothing", run_fake, settings_help},
-    {0},
-};
+static const struct command fake = {"fake", "[flags]", "do nothing", run_fake,
+                                    .details = settings_help};
+static const struct command *const commands[] = {&command_check, &command_version, &fake, NULL};
 
 /* Moves a stream into a file in memory; returns what it was. */
 static int
@@ -111,9 +108,9 @@ test_help_lists_every_command(void **state)
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(RUN(words[i]), EXIT_DONE);
         assert_string_equal(err, "");
-        for (const struct command *c = commands; c->name != NULL; c++) {
+        for (const struct command *const *c = commands; *c != NULL; c++) {
             char line[100];
-            snprintf(line, sizeof line, "\n  %-10s  %s\n", c->name, c->help);
+            snprintf(line, sizeof line, "\n  %-10s  %s\n", (*c)->name, (*c)->help);
             assert_non_null(strstr(out, line));
         }
     }
@@ -126,7 +123,7 @@ static void
 test_help_of_a_command_comes_by_either_way_and_does_not_run_it(void **state)
 {
     (void)state;
-    static const char *const start = "usage: firekeep fake [flags]\n\ndoes nothing\n\n";
+    static const char *const start = "usage: firekeep fake [flags]\n\ndo nothing\n\n";
     assert_int_equal(RUN("help", "fake"), EXIT_DONE);
     assert_memory_equal(out, start, strlen(start));
     assert_non_null(strstr(out, "--web.listen-address=HOST:PORT\n"));
@@ -138,7 +135,8 @@ test_help_of_a_command_comes_by_either_way_and_does_not_run_it(void **state)
     assert_string_equal(out, first);
     assert_int_equal(fake_argc, 0);
     assert_int_equal(RUN("version", "--help"), EXIT_DONE);
-    assert_string_equal(out, "usage: firekeep version\n\nprints the version\n");
+    assert_string_equal(
+        out, "usage: firekeep version\n\nprint the versions of Firekeep and of its libraries\n");
 }
 
 static void

@@ -10,9 +10,7 @@
 #include <string.h>
 
 #include "backend/settings.h"
-#include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/flags.h"
 #include "cli/letter_print.h"
 #include "cli/report.h"
 #include "relay/directory.h"
@@ -63,42 +61,27 @@ struct asking {
     bool failed;
 };
 
-static void
-flag_table(struct asking *a, struct flag to[5])
-{
-    const struct flag flags[] = {
-        {"storage.path", 0, FLAG_TEXT, &a->storage, "DIRECTORY",
-         "storage directory of the server, running or stopped"},
-        {"destination", 0, FLAG_TEXT, &a->destination, "NAME",
-         "only dead letters of this destination (default: all)"},
-        {"reason", 0, FLAG_TEXT, &a->reason, "REASON",
-         "only dead letters with this reason (default: all)"},
-        {"format", 0, FLAG_CHOICE, &a->form, "FORM", "text or json (default text)", report_forms},
-        {0},
-    };
-    memcpy(to, flags, sizeof flags);
-}
+static const struct flag flags[] = {
+    {"storage.path", 0, FLAG_TEXT, offsetof(struct asking, storage), "DIRECTORY",
+     "storage directory of the server, running or stopped"},
+    {"destination", 0, FLAG_TEXT, offsetof(struct asking, destination), "NAME",
+     "only dead letters of this destination (default: all)"},
+    {"reason", 0, FLAG_TEXT, offsetof(struct asking, reason), "REASON",
+     "only dead letters with this reason (default: all)"},
+    {"format", 0, FLAG_CHOICE, offsetof(struct asking, form), "FORM", "text or json (default text)",
+     report_forms},
+    {0},
+};
 
-void
-dead_letters_help(struct buf *to)
-{
-    struct asking a = {0};
-    struct flag flags[5];
-    flag_table(&a, flags);
-    flags_help(flags, to);
-    buf_put_text(
-        to,
-        "\nlist    print the number of dead letters by destination and reason\n"
-        "show    print each dead letter; with --format=json, one object per line\n"
-        "replay  send the dead letters again; those refused again become dead letters again\n"
-        "drop    discard the dead letters; they count as dropped by the operator\n"
-        "\n"
-        "replay and drop apply to all dead letters that exist now and are not yet decided on, and\n"
-        "print their number. A running server carries them out within seconds, a stopped one when\n"
-        "it starts. Run them as the same user as the server.\n"
-        "\n"
-        "Exit status: 0 done, 1 something is damaged or failed, 2 wrong usage.\n");
-}
+static const char notes[] =
+    "\nlist    print the number of dead letters by destination and reason\n"
+    "show    print each dead letter; with --format=json, one object per line\n"
+    "replay  send the dead letters again; those refused again become dead letters again\n"
+    "drop    discard the dead letters; they count as dropped by the operator\n"
+    "\nreplay and drop apply to all dead letters that exist now and are not yet decided on, and\n"
+    "print their number. A running server carries them out within seconds, a stopped one when\n"
+    "it starts. Run them as the same user as the server.\n"
+    "\nExit status: 0 done, 1 something is damaged or failed, 2 wrong usage.\n";
 
 /* --- which destinations ----------------------------------------------------------------------- */
 
@@ -469,21 +452,27 @@ out:
     return e;
 }
 
-int
-command_dead_letters(int argc, char **argv)
+static int
+run_dead_letters(int argc, char **argv)
 {
     struct asking a = {0};
-    struct flag flags[5];
     struct why why = {""};
     const struct verb *verb;
     int count = 0;
     signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
     budget_init(&a.memory, "dead-letters", MEMORY_BYTES_MAX, NULL);
-    flag_table(&a, flags);
-    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = settle(&a, count, argv + 1, &verb, &why);
     if (e) return cli_usage_error("dead-letters", "%s", why.text);
     e = run(&a, verb, &why);
     if (e == OK) return a.failed ? EXIT_FAILED : EXIT_DONE;
     return cli_failed("dead-letters", e, &why);
 }
+
+const struct command command_dead_letters = {
+    "dead-letters",
+    "list|show|replay|drop [flags]",
+    "list, show, replay or drop samples that destinations refused for good",
+    run_dead_letters,
+    flags,
+    notes};

@@ -13,11 +13,7 @@
 static char storage[64];
 static char out[256 * 1024], err[4096];
 
-static const struct command commands[] = {
-    {"dead-letters", "list|show|replay|drop [flags]", "does", command_dead_letters,
-     dead_letters_help},
-    {0},
-};
+static const struct command *const commands[] = {&command_dead_letters, NULL};
 
 /* --- the directory ---------------------------------------------------------------------------- */
 

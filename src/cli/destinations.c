@@ -8,13 +8,10 @@
 #include <string.h>
 
 #include "cli/check.h"
-#include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/destinations_private.h"
-#include "cli/flags.h"
 #include "config/suggest.h"
 
-enum { FLAGS = 7 };
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 
 struct verb {
@@ -26,59 +23,40 @@ struct verb {
 static const struct verb verbs[] = {
     {"test", destinations_try}, {"plan", destinations_plan}, {"reset", NULL}};
 
-static void
-flag_table(struct destinations_asking *a, struct flag to[FLAGS])
-{
-    const struct flag flags[] = {
-        {"config.file", 0, FLAG_TEXT, &a->config_file, "FILE",
-         "configuration file of the server, with the destination in it"},
-        {"write", 0, FLAG_SWITCH, &a->write, NULL,
-         "test: write one sample, firekeep_destination_test{destination=\"NAME\"}"},
-        {"storage.path", 0, FLAG_TEXT, &a->storage, "DIRECTORY",
-         "plan: storage directory of a stopped server, or a snapshot (default: from the file); "
-         "reset: storage directory of the server, running or stopped"},
-        {"from", 0, FLAG_TEXT, &a->from_word, "TIME",
-         "plan: start time: RFC 3339, Unix seconds, now-1d or beginning (default: the last day); "
-         "reset: previous, oldest, now or a time"},
-        {"shards", 0, FLAG_COUNT, &a->shards, "N",
-         "plan: number of shards of the Kinesis stream (default 1)"},
-        {"format", 0, FLAG_CHOICE, &a->form, "FORM", "text or json (default text)", report_forms},
-        {0},
-    };
-    memcpy(to, flags, sizeof flags);
-}
+static const struct flag flags[] = {
+    {"config.file", 0, FLAG_TEXT, offsetof(struct destinations_asking, config_file), "FILE",
+     "configuration file of the server, with the destination in it"},
+    {"write", 0, FLAG_SWITCH, offsetof(struct destinations_asking, write), NULL,
+     "test: write one sample, firekeep_destination_test{destination=\"NAME\"}"},
+    {"storage.path", 0, FLAG_TEXT, offsetof(struct destinations_asking, storage), "DIRECTORY",
+     "plan: storage directory of a stopped server, or a snapshot (default: from the file); "
+     "reset: storage directory of the server, running or stopped"},
+    {"from", 0, FLAG_TEXT, offsetof(struct destinations_asking, from_word), "TIME",
+     "plan: start time: RFC 3339, Unix seconds, now-1d or beginning (default: the last day); "
+     "reset: previous, oldest, now or a time"},
+    {"shards", 0, FLAG_COUNT, offsetof(struct destinations_asking, shards), "N",
+     "plan: number of shards of the Kinesis stream (default 1)"},
+    {"format", 0, FLAG_CHOICE, offsetof(struct destinations_asking, form), "FORM",
+     "text or json (default text)", report_forms},
+    {0},
+};
 
-void
-destinations_help(struct buf *to)
-{
-    struct destinations_asking a = {0};
-    struct flag flags[FLAGS];
-    flag_table(&a, flags);
-    flags_help(flags, to);
-    buf_put_text(
-        to,
-        "\ntest    resolve the host, connect, and check TLS, credentials, permissions, and that "
-        "the\n"
-        "        target exists; a missing permission is named. Stores nothing without --write. "
-        "Needs\n"
-        "        no server and no storage directory.\n"
-        "plan    print which of the stored samples the destination would receive, the number of "
-        "calls\n"
-        "        and bytes, what is billed, what would become dead letters, and what would be "
-        "written\n"
-        "        in another, reversible form. Sends and writes nothing.\n"
-        "reset   set the position of a destination whose state is damaged or missing:\n"
-        "        previous  continue from the state saved before the last one; samples delivered\n"
-        "                  since then are sent again\n"
-        "        oldest    start at the oldest sample in the store and the log; everything is "
-        "sent\n"
-        "                  again\n"
-        "        now       drop what is queued; it counts as dropped by the operator, as far as\n"
-        "                  known\n"
-        "        TIME      start at the samples of this time in the store and the log\n"
-        "\n"
-        "Exit status: 0 done, 1 something does not work or cannot be read, 2 wrong usage.\n");
-}
+static const char notes[] =
+    "\ntest    resolve the host, connect, and check TLS, credentials, permissions, and that the\n"
+    "        target exists; a missing permission is named. Stores nothing without --write. Needs\n"
+    "        no server and no storage directory.\n"
+    "plan    print which of the stored samples the destination would receive, the number of calls\n"
+    "        and bytes, what is billed, what would become dead letters, and what would be written\n"
+    "        in another, reversible form. Sends and writes nothing.\n"
+    "reset   set the position of a destination whose state is damaged or missing:\n"
+    "        previous  continue from the state saved before the last one; samples delivered\n"
+    "                  since then are sent again\n"
+    "        oldest    start at the oldest sample in the store and the log; everything is sent\n"
+    "                  again\n"
+    "        now       drop what is queued; it counts as dropped by the operator, as far as\n"
+    "                  known\n"
+    "        TIME      start at the samples of this time in the store and the log\n"
+    "\nExit status: 0 done, 1 something does not work or cannot be read, 2 wrong usage.\n";
 
 static enum err
 no_destination(const struct destinations_asking *a, const char *name, struct why *why)
@@ -143,19 +121,17 @@ run(struct destinations_asking *a, const struct verb *verb, const char *name, bo
     return e ? why_set(why, e, "the report is incomplete: not enough memory") : OK;
 }
 
-int
-command_destinations(int argc, char **argv)
+static int
+run_destinations(int argc, char **argv)
 {
     struct destinations_asking a = {.form = -1};
-    struct flag flags[FLAGS];
     struct why why = {""};
     const struct verb *verb;
     int count = 0;
     bool well = false;
     signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
     budget_init(&a.memory, "destinations", MEMORY_BYTES_MAX, NULL);
-    flag_table(&a, flags);
-    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = settle(&a, count, argv + 1, &verb, &why);
     if (e) return cli_usage_error("destinations", "%s", why.text);
     if (verb->run == NULL) {
@@ -169,3 +145,11 @@ command_destinations(int argc, char **argv)
     if (e == OK) return well ? EXIT_DONE : EXIT_FAILED;
     return cli_failed("destinations", e, &why);
 }
+
+const struct command command_destinations = {
+    "destinations",
+    "test|plan|reset [flags] NAME",
+    "test a destination, estimate its volume and cost, or reset its position",
+    run_destinations,
+    flags,
+    notes};

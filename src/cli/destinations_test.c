@@ -43,11 +43,7 @@ end(void **state)
 static int
 run(const char *const *words)
 {
-    static const struct command commands[] = {
-        {"destinations", "test|plan|reset [flags] NAME", "does", command_destinations,
-         destinations_help},
-        {0},
-    };
+    static const struct command *const commands[] = {&command_destinations, NULL};
     char *argv[WORDS_MAX + 3] = {strdup("firekeep"), strdup("destinations")}, *owned[WORDS_MAX + 3];
     char flag[100];
     int argc = 2, fd = memfd_create("said", MFD_CLOEXEC);

@@ -11,9 +11,7 @@
 #include <string.h>
 
 #include "base/time_text.h"
-#include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/flags.h"
 #include "cli/import_resume.h"
 #include "cli/interrupt.h"
 #include "cli/sample_sink.h"
@@ -56,60 +54,37 @@ struct exporting {
 static const char *const compressions[] = {"gzip", "zstd", "none", NULL};
 static const enum output_packing packings[] = {OUTPUT_GZIP, OUTPUT_ZSTD, OUTPUT_PLAIN};
 
-static void
-flag_table(struct exporting *x, struct flag to[16])
-{
-    const struct flag flags[] = {
-        TARGET_FLAGS(&x->asked, "with --storage.path: configuration file of the server"),
-        {"match", 0, FLAG_TEXTS, &x->match, "SELECTOR",
-         "series to export, as in PromQL; can be repeated (default {__name__=~\".+\"})"},
-        {"start", 0, FLAG_TIME, &x->start, "TIME",
-         "start time: RFC 3339, Unix seconds, now or now-1d (default: the oldest sample)"},
-        {"end", 0, FLAG_TIME, &x->end, "TIME", "end time, inclusive (default: the newest sample)"},
-        {"format", 0, FLAG_TEXT, &x->format_word, "FORM",
-         "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by the suffix of the file, "
-         "else jsonl)"},
-        {"output", 'o', FLAG_TEXT, &x->path, "FILE", "output file (default '-', standard output)"},
-        {"compress", 0, FLAG_CHOICE, &x->compress, "HOW",
-         "gzip, zstd or none (default: by the suffix .gz or .zst)", compressions},
-        {"slice", 0, FLAG_DURATION, &x->slice_ns, "TIME",
-         "read this much time per request, such as 1d; not for openmetrics and prometheus"},
-        {"resume", 0, FLAG_TEXT, &x->resume_path, "FILE",
-         "save the progress to this file after each slice, and continue from it"},
-        {"partial", 0, FLAG_SWITCH, &x->asked.partial, NULL,
-         "leave out only damaged pages, and name them, instead of the whole slice"},
-        {"retry", 0, FLAG_DURATION, &x->asked.retry_ns, "TIME",
-         "how long to retry when the server is not available (default 5m)"},
-        {0},
-    };
-    memcpy(to, flags, sizeof flags);
-}
+static const struct flag flags[] = {
+    TARGET_FLAGS(struct exporting, asked, "with --storage.path: configuration file of the server"),
+    {"match", 0, FLAG_TEXTS, offsetof(struct exporting, match), "SELECTOR",
+     "series to export, as in PromQL; can be repeated (default {__name__=~\".+\"})"},
+    {"start", 0, FLAG_TIME, offsetof(struct exporting, start), "TIME",
+     "start time: RFC 3339, Unix seconds, now or now-1d (default: the oldest sample)"},
+    {"end", 0, FLAG_TIME, offsetof(struct exporting, end), "TIME",
+     "end time, inclusive (default: the newest sample)"},
+    {"format", 0, FLAG_TEXT, offsetof(struct exporting, format_word), "FORM",
+     "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by the suffix of the file, "
+     "else jsonl)"},
+    {"output", 'o', FLAG_TEXT, offsetof(struct exporting, path), "FILE",
+     "output file (default '-', standard output)"},
+    {"compress", 0, FLAG_CHOICE, offsetof(struct exporting, compress), "HOW",
+     "gzip, zstd or none (default: by the suffix .gz or .zst)", compressions},
+    {"slice", 0, FLAG_DURATION, offsetof(struct exporting, slice_ns), "TIME",
+     "read this much time per request, such as 1d; not for openmetrics and prometheus"},
+    {"resume", 0, FLAG_TEXT, offsetof(struct exporting, resume_path), "FILE",
+     "save the progress to this file after each slice, and continue from it"},
+    {"partial", 0, FLAG_SWITCH, offsetof(struct exporting, asked.partial), NULL,
+     "leave out only damaged pages, and name them, instead of the whole slice"},
+    {"retry", 0, FLAG_DURATION, offsetof(struct exporting, asked.retry_ns), "TIME",
+     "how long to retry when the server is not available (default 5m)"},
+    {0},
+};
 
-static struct exporting
-defaults(void)
-{
-    return (struct exporting){.asked.retry_ns = 300 * NS_PER_S,
-                              .start.ms = INT64_MIN,
-                              .end.ms = INT64_MAX,
-                              .compress = -1,
-                              .format = SINK_UNKNOWN};
-}
-
-void
-export_help(struct buf *to)
-{
-    struct exporting x = defaults();
-    struct flag flags[16];
-    flag_table(&x, flags);
-    flags_help(flags, to);
-    buf_put_text(
-        to,
-        "\nOnly rw and ndjson can hold native histograms; openmetrics and prometheus cannot hold\n"
-        "staleness markers. Whatever is left out is counted and reported. Exemplars, metadata and\n"
-        "start times are not exported.\n"
-        "\n"
-        "Exit status: 0 everything was written, 1 something failed, 2 wrong usage.\n");
-}
+static const char notes[] =
+    "\nOnly rw and ndjson can hold native histograms; openmetrics and prometheus cannot hold\n"
+    "staleness markers. Whatever is left out is counted and reported. Exemplars, metadata and\n"
+    "start times are not exported.\n"
+    "\nExit status: 0 everything was written, 1 something failed, 2 wrong usage.\n";
 
 /* --- what was asked for ----------------------------------------------------------------------- */
 
@@ -395,15 +370,17 @@ finish(struct exporting *x, enum err e, const struct why *why)
     return cli_failed("export", e, why);
 }
 
-int
-command_export(int argc, char **argv)
+static int
+run_export(int argc, char **argv)
 {
-    struct exporting x = defaults();
-    struct flag flags[16];
+    struct exporting x = {.asked.retry_ns = 300 * NS_PER_S,
+                          .start.ms = INT64_MIN,
+                          .end.ms = INT64_MAX,
+                          .compress = -1,
+                          .format = SINK_UNKNOWN};
     struct why why = {""};
     int count;
-    flag_table(&x, flags);
-    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(flags, &x, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) {
         e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'; use --match for selectors",
                     argv[1]);
@@ -424,3 +401,7 @@ command_export(int argc, char **argv)
     }
     return finish(&x, e, &why);
 }
+
+const struct command command_export = {
+    "export",   "[flags]", "write samples from a server or a storage directory to a file",
+    run_export, flags,     notes};

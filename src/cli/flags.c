@@ -22,13 +22,13 @@ unknown(const struct flag *flags, const char *word, struct bytes name, struct wh
 }
 
 static enum err
-set_choice(const struct flag *f, const char *value, struct why *why)
+set_choice(const struct flag *f, int *to, const char *value, struct why *why)
 {
     char expected[200];
     size_t size = 0;
     for (int i = 0; f->choices[i] != NULL; i++) {
         if (strcmp(value, f->choices[i]) == 0) {
-            *(int *)f->to = i;
+            *to = i;
             return OK;
         }
         const char *between = i == 0 ? "" : f->choices[i + 1] == NULL ? " or " : ", ";
@@ -40,17 +40,17 @@ set_choice(const struct flag *f, const char *value, struct why *why)
 }
 
 static enum err
-set_value(const struct flag *f, const char *value, struct why *why)
+set_value(const struct flag *f, void *to, const char *value, struct why *why)
 {
     int64_t number;
-    struct flag_texts *texts = f->to;
-    struct flag_time *time = f->to;
+    struct flag_texts *texts = to;
+    struct flag_time *time = to;
     enum err e;
     switch (f->kind) {
     case FLAG_SWITCH:
         return why_set(why, ERR_INPUT, "--%s takes no value", f->name);
     case FLAG_TEXT:
-        *(const char **)f->to = value;
+        *(const char **)to = value;
         return OK;
     case FLAG_TEXTS:
         if (texts->count == FLAG_TEXTS_MAX) {
@@ -62,19 +62,19 @@ set_value(const struct flag *f, const char *value, struct why *why)
         if (!time_parse_ms(bytes_of_text(value), &number) || number < 0) {
             return why_set(why, ERR_INPUT, "--%s: invalid number '%.64s'", f->name, value);
         }
-        *(uint64_t *)f->to = (uint64_t)number;
+        *(uint64_t *)to = (uint64_t)number;
         return OK;
     case FLAG_TIME:
         time->word = value;
         e = time_parse(bytes_of_text(value), env_realtime_ms(env_real()), &time->ms, why);
         return e ? why_prefix(why, e, "--%s", f->name) : OK;
     case FLAG_CHOICE:
-        return set_choice(f, value, why);
+        return set_choice(f, to, value, why);
     case FLAG_DURATION:
         break;
     }
     if (!time_parse_duration(bytes_of_text(value), &number) ||
-        __builtin_mul_overflow(number, 1000000, (int64_t *)f->to)) {
+        __builtin_mul_overflow(number, 1000000, (int64_t *)to)) {
         return why_set(why, ERR_INPUT,
                        "--%s: invalid duration '%.64s': expected one such as 90s or 1h30m", f->name,
                        value);
@@ -84,7 +84,7 @@ set_value(const struct flag *f, const char *value, struct why *why)
 
 /* `at`: the word; steps over a value that is a word of its own. */
 static enum err
-take_flag(const struct flag *flags, int count, char **words, int *at, struct why *why)
+take_flag(const struct flag *flags, void *base, int count, char **words, int *at, struct why *why)
 {
     const char *word = words[*at];
     bool is_long = word[1] == '-';
@@ -97,20 +97,22 @@ take_flag(const struct flag *flags, int count, char **words, int *at, struct why
         f++;
     }
     if (f->name == NULL) return unknown(flags, word, name, why);
+    void *to = (uint8_t *)base + f->at;
     if (!is_long && word[2] != '\0') value = word + 2;
     if (f->kind == FLAG_SWITCH && value == NULL) {
-        *(bool *)f->to = true;
+        *(bool *)to = true;
         return OK;
     }
     if (value == NULL) {
         if (*at + 1 == count) return why_set(why, ERR_INPUT, "--%s requires a value", f->name);
         value = words[++*at];
     }
-    return set_value(f, value, why);
+    return set_value(f, to, value, why);
 }
 
 enum err
-flags_parse(const struct flag *flags, int count, char **words, int *ret_word_count, struct why *why)
+flags_parse(const struct flag *flags, void *to, int count, char **words, int *ret_word_count,
+            struct why *why)
 {
     int found = 0;
     bool only_words = false;
@@ -121,7 +123,7 @@ flags_parse(const struct flag *flags, int count, char **words, int *ret_word_cou
         } else if (only_words || word[0] != '-' || word[1] == '\0') {
             words[found++] = word; /* "-" alone is standard input */
         } else {
-            enum err e = take_flag(flags, count, words, &i, why);
+            enum err e = take_flag(flags, to, count, words, &i, why);
             if (e) return e;
         }
     }

@@ -35,17 +35,17 @@ struct flag {
     const char *name; /* without hyphens; NULL ends the table */
     char letter;      /* 0: none */
     enum flag_kind kind;
-    void *to;
+    size_t at;                  /* offset of its field in the command's struct */
     const char *what;           /* a value is, "FILE" */
     const char *help;           /* one sentence, lower case, no full stop */
     const char *const *choices; /* of FLAG_CHOICE; ends at a NULL */
 };
 
 /*
- * Reads the words after the command. Words that are no flags are moved to the front of `words`,
- * and counted. ERR_INPUT: `why` says what is wrong.
+ * Reads the words after the command into the fields of `to`. Words that are no flags are moved to
+ * the front of `words`, and counted. ERR_INPUT: `why` says what is wrong.
  */
-MUST_CHECK enum err flags_parse(const struct flag *flags, int count, char **words,
+MUST_CHECK enum err flags_parse(const struct flag *flags, void *to, int count, char **words,
                                 int *ret_word_count, struct why *why);
 
 /* As `help CMD` shows them. */

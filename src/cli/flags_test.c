@@ -8,47 +8,45 @@
 
 #include "cli/flags.h"
 
-static bool dry;
-static const char *path;
-static struct flag_texts match;
-static uint64_t count;
-static int64_t wait_ns;
-static struct flag_time begin;
-static int form;
+static struct given {
+    bool dry;
+    const char *path;
+    struct flag_texts match;
+    uint64_t count;
+    int64_t wait_ns;
+    struct flag_time begin;
+    int form;
+} given;
 static const char *const forms[] = {"text", "json", "csv", NULL};
 
 static const struct flag flags[] = {
-    {"dry-run", 0, FLAG_SWITCH, &dry, NULL, "does nothing"},
-    {"output", 'o', FLAG_TEXT, &path, "FILE", "where to"},
-    {"match", 0, FLAG_TEXTS, &match, "SELECTOR", "which"},
-    {"bad-lines", 0, FLAG_COUNT, &count, "N", "how many"},
-    {"retry", 0, FLAG_DURATION, &wait_ns, "TIME", "how long"},
-    {"start", 0, FLAG_TIME, &begin, "TIME", "from when"},
-    {"format", 0, FLAG_CHOICE, &form, "FORM", "how", forms},
+    {"dry-run", 0, FLAG_SWITCH, offsetof(struct given, dry), NULL, "does nothing"},
+    {"output", 'o', FLAG_TEXT, offsetof(struct given, path), "FILE", "where to"},
+    {"match", 0, FLAG_TEXTS, offsetof(struct given, match), "SELECTOR", "which"},
+    {"bad-lines", 0, FLAG_COUNT, offsetof(struct given, count), "N", "how many"},
+    {"retry", 0, FLAG_DURATION, offsetof(struct given, wait_ns), "TIME", "how long"},
+    {"start", 0, FLAG_TIME, offsetof(struct given, begin), "TIME", "from when"},
+    {"format", 0, FLAG_CHOICE, offsetof(struct given, form), "FORM", "how", forms},
     {0},
 };
 
 static enum err
 parse(int n, char **words, int *ret_count, struct why *why)
 {
-    dry = false;
-    path = NULL;
-    match.count = 0;
-    count = 0;
-    wait_ns = 0;
+    given = (struct given){.begin = given.begin, .form = given.form};
     why->text[0] = '\0';
-    return flags_parse(flags, n, words, ret_count, why);
+    return flags_parse(flags, &given, n, words, ret_count, why);
 }
 
 static void
 test_flags_and_words_are_told_apart(void **state)
 {
     (void)state;
-    const char *const given[] = {
+    const char *const line[] = {
         "a",           "--dry-run", "--output=x",    "-",  "--match", "up", "--match=down", "-oy",
         "--bad-lines", "7",         "--retry=1m30s", "--", "--output"};
-    char *words[sizeof given / sizeof *given];
-    memcpy(words, given, sizeof given);
+    char *words[sizeof line / sizeof *line];
+    memcpy(words, line, sizeof line);
     int n;
     struct why why;
     assert_int_equal(parse(13, words, &n, &why), OK);
@@ -56,12 +54,12 @@ test_flags_and_words_are_told_apart(void **state)
     assert_string_equal(words[0], "a");
     assert_string_equal(words[1], "-");
     assert_string_equal(words[2], "--output");
-    assert_true(dry);
-    assert_string_equal(path, "y");
-    assert_int_equal(match.count, 2);
-    assert_string_equal(match.at[1], "down");
-    assert_int_equal(count, 7);
-    assert_int_equal(wait_ns, 90000000000);
+    assert_true(given.dry);
+    assert_string_equal(given.path, "y");
+    assert_int_equal(given.match.count, 2);
+    assert_string_equal(given.match.at[1], "down");
+    assert_int_equal(given.count, 7);
+    assert_int_equal(given.wait_ns, 90000000000);
 }
 
 static void
@@ -112,8 +110,8 @@ test_times_and_choices_are_told_apart_from_what_is_none(void **state)
         assert_int_equal(parse(1, words, &n, &why), right ? OK : ERR_INPUT);
         if (!right) assert_memory_equal(why.text, cases[i].why, strlen(cases[i].why));
     }
-    assert_int_equal(begin.ms, 1767225601000);
-    assert_int_equal(form, 2);
+    assert_int_equal(given.begin.ms, 1767225601000);
+    assert_int_equal(given.form, 2);
 }
 
 int

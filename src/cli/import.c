@@ -16,9 +16,7 @@
 #include <unistd.h>
 
 #include "base/time_text.h"
-#include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/flags.h"
 #include "cli/import_batch.h"
 #include "cli/import_resume.h"
 #include "cli/input.h"
@@ -63,60 +61,34 @@ struct importing {
     uint64_t done_bytes;
 };
 
-static void
-flag_table(struct importing *im, struct flag to[16])
-{
-    const struct flag flags[] = {
-        TARGET_FLAGS(
-            &im->asked,
-            "with --storage.path: configuration file of the server, for its limits and retention"),
-        {"format", 0, FLAG_TEXT, &im->format_word, "FORM",
-         "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by name and contents)"},
-        {"timestamp", 0, FLAG_TIME, &im->time, "TIME",
-         "time for samples that have none: RFC 3339, Unix seconds, now or now-1d"},
-        {"resume", 0, FLAG_TEXT, &im->resume_path, "FILE",
-         "save the progress to this file, and continue from it"},
-        {"dry-run", 0, FLAG_SWITCH, &im->dry_run, NULL,
-         "read and count everything, send nothing; limits and retention of the target are not "
-         "checked"},
-        {"protocol", 0, FLAG_COUNT, &im->protocol, "1|2",
-         "version of remote write to send (default 2; captures keep theirs)"},
-        {"retry", 0, FLAG_DURATION, &im->asked.retry_ns, "TIME",
-         "how long to retry when the server is not available (default 5m)"},
-        {"bad-lines", 0, FLAG_COUNT, &im->bad_shown_max, "N",
-         "maximum number of bad lines to print; all are counted (default 20)"},
-        {0},
-    };
-    memcpy(to, flags, sizeof flags);
-}
+static const struct flag flags[] = {
+    TARGET_FLAGS(
+        struct importing, asked,
+        "with --storage.path: configuration file of the server, for its limits and retention"),
+    {"format", 0, FLAG_TEXT, offsetof(struct importing, format_word), "FORM",
+     "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by name and contents)"},
+    {"timestamp", 0, FLAG_TIME, offsetof(struct importing, time), "TIME",
+     "time for samples that have none: RFC 3339, Unix seconds, now or now-1d"},
+    {"resume", 0, FLAG_TEXT, offsetof(struct importing, resume_path), "FILE",
+     "save the progress to this file, and continue from it"},
+    {"dry-run", 0, FLAG_SWITCH, offsetof(struct importing, dry_run), NULL,
+     "read and count everything, send nothing; limits and retention of the target are not "
+     "checked"},
+    {"protocol", 0, FLAG_COUNT, offsetof(struct importing, protocol), "1|2",
+     "version of remote write to send (default 2; captures keep theirs)"},
+    {"retry", 0, FLAG_DURATION, offsetof(struct importing, asked.retry_ns), "TIME",
+     "how long to retry when the server is not available (default 5m)"},
+    {"bad-lines", 0, FLAG_COUNT, offsetof(struct importing, bad_shown_max), "N",
+     "maximum number of bad lines to print; all are counted (default 20)"},
+    {0},
+};
 
-static struct importing
-defaults(void)
-{
-    return (struct importing){.protocol = 2,
-                              .asked.retry_ns = 300 * NS_PER_S,
-                              .bad_shown_max = BAD_SHOWN,
-                              .format = FORMAT_GUESS};
-}
-
-void
-import_help(struct buf *to)
-{
-    struct importing im = defaults();
-    struct flag flags[16];
-    flag_table(&im, flags);
-    flags_help(flags, to);
-    buf_put_text(to,
-                 "\nFILE '-' is standard input; gzip and zstd are detected by their first bytes. "
-                 "Bad lines are\n"
-                 "printed to stderr as FILE:LINE, the rest is imported. Importing the same file "
-                 "again does no\n"
-                 "harm: samples that are already stored stay unchanged.\n"
-                 "\n"
-                 "Exit status: 0 everything was imported, 1 something was not (bad lines, refused "
-                 "samples, a\n"
-                 "file that cannot be read, a server that cannot be reached), 2 wrong usage.\n");
-}
+static const char notes[] =
+    "\nFILE '-' is standard input; gzip and zstd are detected by their first bytes. Bad lines are\n"
+    "printed to stderr as FILE:LINE, the rest is imported. Importing the same file again does no\n"
+    "harm: samples that are already stored stay unchanged.\n"
+    "\nExit status: 0 everything was imported, 1 something was not (bad lines, refused samples, a\n"
+    "file that cannot be read, a server that cannot be reached), 2 wrong usage.\n";
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
@@ -555,15 +527,16 @@ exit_code(const struct importing *im, enum err e, const struct why *why)
     return whole ? EXIT_DONE : EXIT_FAILED;
 }
 
-int
-command_import(int argc, char **argv)
+static int
+run_import(int argc, char **argv)
 {
-    struct importing im = defaults();
-    struct flag flags[16];
+    struct importing im = {.protocol = 2,
+                           .asked.retry_ns = 300 * NS_PER_S,
+                           .bad_shown_max = BAD_SHOWN,
+                           .format = FORMAT_GUESS};
     struct why why = {""};
     int count;
-    flag_table(&im, flags);
-    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(flags, &im, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = check_words(&im, &why);
     if (e == OK) e = check_files(count, argv + 1, &why);
     if (e) return cli_usage_error("import", "%s", why.text);
@@ -583,3 +556,11 @@ command_import(int argc, char **argv)
     mem_free(NULL, im.resume.files, (size_t)count * sizeof *im.resume.files);
     return code;
 }
+
+const struct command command_import = {
+    "import",
+    "[flags] FILE...",
+    "load samples from files into a server or a storage directory",
+    run_import,
+    flags,
+    notes};

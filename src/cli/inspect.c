@@ -5,9 +5,7 @@
 #include <string.h>
 
 #include "base/time_text.h"
-#include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/flags.h"
 #include "cli/inspect_print.h"
 #include "cli/progress.h"
 
@@ -28,39 +26,26 @@ struct inspect {
     struct progress progress;
 };
 
-static void
-flag_table(struct inspect *x, struct flag to[8])
-{
-    const struct flag flags[] = {
-        {"top", 0, FLAG_COUNT, &x->top, "N", "number of entries in each ranking (default 10)"},
-        {"format", 0, FLAG_CHOICE, &x->form, "FORM", "text or json (default text)", report_forms},
-        {"tenant", 0, FLAG_TEXT, &x->tenant, "ID", "with a selector: tenant (default anonymous)"},
-        {"start", 0, FLAG_TIME, &x->start, "TIME",
-         "with a selector: start time: RFC 3339, Unix seconds, now or now-1d (default: all)"},
-        {"end", 0, FLAG_TIME, &x->end, "TIME",
-         "with a selector: end time, inclusive (default: all)"},
-        {0},
-    };
-    memcpy(to, flags, sizeof flags);
-}
+static const struct flag flags[] = {
+    {"top", 0, FLAG_COUNT, offsetof(struct inspect, top), "N",
+     "number of entries in each ranking (default 10)"},
+    {"format", 0, FLAG_CHOICE, offsetof(struct inspect, form), "FORM",
+     "text or json (default text)", report_forms},
+    {"tenant", 0, FLAG_TEXT, offsetof(struct inspect, tenant), "ID",
+     "with a selector: tenant (default anonymous)"},
+    {"start", 0, FLAG_TIME, offsetof(struct inspect, start), "TIME",
+     "with a selector: start time: RFC 3339, Unix seconds, now or now-1d (default: all)"},
+    {"end", 0, FLAG_TIME, offsetof(struct inspect, end), "TIME",
+     "with a selector: end time, inclusive (default: all)"},
+    {0},
+};
 
-void
-inspect_help(struct buf *to)
-{
-    struct inspect x = {0};
-    struct flag flags[8];
-    flag_table(&x, flags);
-    flags_help(flags, to);
-    buf_put_text(
-        to,
-        "\nPATH is a storage directory (or a snapshot), DIR/parts/NNNN for one part, or\n"
-        "DIR/wal/NNNN.wal for one segment of the log. With a SELECTOR, as in PromQL, prints where\n"
-        "the series that it matches are. Changes and locks nothing: it can run beside a server.\n"
-        "\n"
-        "Exit status: 0 done, 1 something is damaged or cannot be read (the rest is still "
-        "printed),\n"
-        "2 wrong usage.\n");
-}
+static const char notes[] =
+    "\nPATH is a storage directory (or a snapshot), DIR/parts/NNNN for one part, or\n"
+    "DIR/wal/NNNN.wal for one segment of the log. With a SELECTOR, as in PromQL, prints where\n"
+    "the series that it matches are. Changes and locks nothing: it can run beside a server.\n"
+    "\nExit status: 0 done, 1 something is damaged or cannot be read (the rest is still printed),\n"
+    "2 wrong usage.\n";
 
 /* --- arguments -------------------------------------------------------------------------------- */
 
@@ -187,11 +172,10 @@ run(struct inspect *x, const char *path, struct why *why)
     return e;
 }
 
-int
-command_inspect(int argc, char **argv)
+static int
+run_inspect(int argc, char **argv)
 {
     struct inspect x = {.top = TOP, .start.ms = INT64_MIN, .end.ms = INT64_MAX};
-    struct flag flags[8];
     struct why why = {""};
     int count = 0;
     signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
@@ -201,8 +185,7 @@ command_inspect(int argc, char **argv)
                                          .now_ms = env_realtime_ms(env_real()),
                                          .progress = show_progress,
                                          .context = &x};
-    flag_table(&x, flags);
-    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(flags, &x, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = settle(&x, count, argv + 1, &why);
     if (e) {
         selector_fini(&x.selector);
@@ -222,3 +205,11 @@ command_inspect(int argc, char **argv)
             why.text[0] != '\0' ? why.text : err_word(e));
     return EXIT_FAILED;
 }
+
+const struct command command_inspect = {
+    "inspect",
+    "[flags] PATH [SELECTOR]",
+    "show what a storage directory, a part or a log segment contains, and its size",
+    run_inspect,
+    flags,
+    notes};

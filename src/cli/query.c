@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "base/time_text.h"
-#include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/flags.h"
 #include "cli/interrupt.h"
 #include "cli/sample_sink.h"
 #include "cli/target.h"
@@ -21,37 +19,24 @@ struct querying {
 static const char *const forms[] = {"text", "json", "csv", NULL};
 static const int formats[] = {SINK_PEOPLE, TEXT_JSON_LINES, TEXT_CSV};
 
-static void
-flag_table(struct querying *q, struct flag to[12])
-{
-    const struct flag flags[] = {
-        TARGET_FLAGS(&q->target, "with --storage.path: configuration file of the server"),
-        {"start", 0, FLAG_TIME, &q->start, "TIME",
-         "start time: RFC 3339, Unix seconds, now or now-1d (default now-1h)"},
-        {"end", 0, FLAG_TIME, &q->end, "TIME", "end time, inclusive (default now)"},
-        {"format", 0, FLAG_CHOICE, &q->form, "FORM", "text, json or csv (default text)", forms},
-        {"retry", 0, FLAG_DURATION, &q->target.retry_ns, "TIME",
-         "how long to retry when the server is not available (default 0s)"},
-        {0},
-    };
-    memcpy(to, flags, sizeof flags);
-}
+static const struct flag flags[] = {
+    TARGET_FLAGS(struct querying, target, "with --storage.path: configuration file of the server"),
+    {"start", 0, FLAG_TIME, offsetof(struct querying, start), "TIME",
+     "start time: RFC 3339, Unix seconds, now or now-1d (default now-1h)"},
+    {"end", 0, FLAG_TIME, offsetof(struct querying, end), "TIME",
+     "end time, inclusive (default now)"},
+    {"format", 0, FLAG_CHOICE, offsetof(struct querying, form), "FORM",
+     "text, json or csv (default text)", forms},
+    {"retry", 0, FLAG_DURATION, offsetof(struct querying, target.retry_ns), "TIME",
+     "how long to retry when the server is not available (default 0s)"},
+    {0},
+};
 
-void
-query_help(struct buf *to)
-{
-    struct querying q = {0};
-    struct flag flags[12];
-    flag_table(&q, flags);
-    flags_help(flags, to);
-    buf_put_text(
-        to,
-        "\nSELECTOR is a PromQL series selector: up{job=~\"a|b\",x!=\"y\"}. As text, each series "
-        "is one\n"
-        "line, followed by its samples; json prints one line per series, like jsonl of export.\n"
-        "\n"
-        "Exit status: 0 done, 1 something failed, 2 wrong usage.\n");
-}
+static const char notes[] =
+    "\nSELECTOR is a PromQL series selector: up{job=~\"a|b\",x!=\"y\"}. As text, each series is "
+    "one\n"
+    "line, followed by its samples; json prints one line per series, like jsonl of export.\n"
+    "\nExit status: 0 done, 1 something failed, 2 wrong usage.\n";
 
 static enum err
 print(struct querying *q, struct target *target, const struct selector *selector, struct why *why)
@@ -84,18 +69,16 @@ print(struct querying *q, struct target *target, const struct selector *selector
     return e;
 }
 
-int
-command_query(int argc, char **argv)
+static int
+run_query(int argc, char **argv)
 {
     int64_t now_ms = env_realtime_ms(env_real());
     struct querying q = {.start.ms = now_ms - 3600 * 1000, .end.ms = now_ms};
-    struct flag flags[12];
     struct selector selector = {.count = 0};
     struct target *target = NULL;
     struct why why = {""};
     int count;
-    flag_table(&q, flags);
-    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(flags, &q, argc - 1, argv + 1, &count, &why);
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one SELECTOR");
     if (e == OK && q.start.ms > q.end.ms) {
         e = why_set(&why, ERR_INPUT, "--start is later than --end");
@@ -120,3 +103,7 @@ command_query(int argc, char **argv)
     selector_fini(&selector);
     return e ? cli_failed("query", e, &why) : EXIT_DONE;
 }
+
+const struct command command_query = {
+    "query", "[flags] SELECTOR", "print the samples that a selector matches", run_query, flags,
+    notes};

@@ -28,15 +28,18 @@ struct target_options {
     struct progress *progress; /* tells of an attempt that is repeated; NULL: nobody does */
 };
 
-/* The flags that say which, for a table of struct flag. */
-#define TARGET_FLAGS(o, config_help)                                                                 \
-    {"url",     0,     FLAG_TEXT,                                                                    \
-     &(o)->url, "URL", "URL of a running server (default http://127.0.0.1:9201)"},                   \
-        {"storage.path", 0,           FLAG_TEXT,                                                     \
-         &(o)->storage,  "DIRECTORY", "instead of a server: storage directory of a stopped server"}, \
-        {"config.file", 0, FLAG_TEXT, &(o)->config_file, "FILE", (config_help)},                     \
-    {                                                                                                \
-        "tenant", 0, FLAG_TEXT, &(o)->tenant, "ID", "tenant, sent in the header X-Scope-OrgID"       \
+/* The flags that say which, for a table of struct flag: of the field `f` of struct `s`. */
+#define TARGET_FLAGS(s, f, config_help)                                                   \
+    {"url",     0,                                                                        \
+     FLAG_TEXT, offsetof(s, f.url),                                                       \
+     "URL",     "URL of a running server (default http://127.0.0.1:9201)"},               \
+        {"storage.path", 0,                                                               \
+         FLAG_TEXT,      offsetof(s, f.storage),                                          \
+         "DIRECTORY",    "instead of a server: storage directory of a stopped server"},   \
+        {"config.file", 0, FLAG_TEXT, offsetof(s, f.config_file), "FILE", (config_help)}, \
+    {                                                                                     \
+        "tenant", 0, FLAG_TEXT, offsetof(s, f.tenant), "ID",                              \
+            "tenant, sent in the header X-Scope-OrgID"                                    \
     }
 /* If they said nothing: the server of this machine. */
 void target_settle(struct target_options *options);

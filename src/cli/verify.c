@@ -7,9 +7,7 @@
 #include <string.h>
 
 #include "cli/check.h"
-#include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/flags.h"
 #include "config/config.h"
 #include "relay/examine.h"
 #include "tsdb/tsdb.h"
@@ -26,33 +24,17 @@ struct verifying {
     struct examine_report relay;
 };
 
-static void
-flag_table(struct verifying *v, struct flag to[2])
-{
-    const struct flag flags[] = {
-        {"config.file", 0, FLAG_TEXT, &v->config_file, "FILE",
-         "configuration file of the server, to count the samples that wait for its destinations"},
-        {0},
-    };
-    memcpy(to, flags, sizeof flags);
-}
+static const struct flag flags[] = {
+    {"config.file", 0, FLAG_TEXT, offsetof(struct verifying, config_file), "FILE",
+     "configuration file of the server, to count the samples that wait for its destinations"},
+    {0},
+};
 
-void
-verify_help(struct buf *to)
-{
-    struct verifying v = {0};
-    struct flag flags[2];
-    flag_table(&v, flags);
-    flags_help(flags, to);
-    buf_put_text(
-        to,
-        "\nReads the whole directory of a stopped server, or a snapshot, and changes nothing: "
-        "parts,\n"
-        "log, and the data of destinations (states, dead letters, files they keep). Prints a line\n"
-        "with the name of the file for each problem.\n"
-        "\n"
-        "Exit status: 0 no problems, 1 something is damaged or does not add up, 2 wrong usage.\n");
-}
+static const char notes[] =
+    "\nReads the whole directory of a stopped server, or a snapshot, and changes nothing: parts,\n"
+    "log, and the data of destinations (states, dead letters, files they keep). Prints a line\n"
+    "with the name of the file for each problem.\n"
+    "\nExit status: 0 no problems, 1 something is damaged or does not add up, 2 wrong usage.\n";
 
 static void
 print_line(void *context, const char *line)
@@ -109,16 +91,14 @@ verify(struct verifying *v, struct why *why)
     return e;
 }
 
-int
-command_verify(int argc, char **argv)
+static int
+run_verify(int argc, char **argv)
 {
     struct verifying v = {0};
-    struct flag flags[2];
     struct why why = {""};
     int count = 0;
     budget_init(&v.memory, "verify", MEMORY_BYTES_MAX, NULL);
-    flag_table(&v, flags);
-    enum err e = flags_parse(flags, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(flags, &v, argc - 1, argv + 1, &count, &why);
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one DIR");
     if (e) return cli_usage_error("verify", "%s", why.text);
     v.dir = argv[1];
@@ -134,3 +114,11 @@ command_verify(int argc, char **argv)
            v.store.parts, v.store.log_records, v.relay.destinations);
     return EXIT_DONE;
 }
+
+const struct command command_verify = {
+    "verify",
+    "[flags] DIR",
+    "verify all checksums of a storage directory and recount its ledgers",
+    run_verify,
+    flags,
+    notes};

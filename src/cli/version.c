@@ -9,7 +9,6 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "cli/cli.h"
 #include "cli/commands.h"
 
 #if defined(__clang__)
@@ -27,8 +26,8 @@
 #endif
 
 /* Of libraries it is the version found at run time that matters when something is odd. */
-int
-command_version(int argc, char **argv)
+static int
+run_version(int argc, char **argv)
 {
     if (argc > 1) return cli_usage_error("version", "unexpected argument '%.64s'", argv[1]);
     printf("firekeep %s (%s, %s, libmicrohttpd %s, gnutls %s, zstd %s, zlib %s, libyaml %s, "
@@ -38,3 +37,6 @@ command_version(int argc, char **argv)
            curl_version_info(CURLVERSION_NOW)->version);
     return EXIT_DONE;
 }
+
+const struct command command_version = {
+    "version", NULL, "print the versions of Firekeep and of its libraries", run_version};
