@@ -50,8 +50,9 @@ struct asking {
     int form; /* enum report_form */
 
     struct budget memory;
-    struct buf names;  /* struct name: of the destinations meant */
-    const char *name;  /* of the one at hand */
+    struct buf names; /* struct name: of the destinations meant */
+    const char *name; /* of the one at hand */
+    enum dead_letters_wish wish;
     struct buf groups; /* struct group */
     uint64_t left_out; /* letters without a group */
     struct buf out;
@@ -274,18 +275,13 @@ list_destination(struct asking *a, const char *dir, struct why *why)
 static void
 list(struct asking *a)
 {
-    static const struct report_column columns[] = {
-        {"destination", "destination", REPORT_BOTH}, {"reason", "reason", REPORT_BOTH},
-        {"floats", "floats", REPORT_BOTH},           {"histograms", "histograms", REPORT_BOTH},
-        {"exemplars", "exemplars", REPORT_BOTH},     {"metadata", "metadata", REPORT_BOTH},
-        {"replaying", "replaying", REPORT_BOTH},     {"firstFailed", "first failed", REPORT_BOTH},
-        {"lastFailed", "last failed", REPORT_BOTH},  {"answer", "last answer", REPORT_BOTH},
-    };
     each_destination(a, list_destination);
     const struct group *groups = (const struct group *)(const void *)a->groups.at;
     size_t count = a->groups.size / sizeof *groups;
     if (a->form == REPORT_TEXT && count == 0) printf("no dead letters\n");
-    report_table(a->report, "letters", "Dead letters", REPORT_COLUMNS(columns));
+    report_table(a->report, "letters", "Dead letters",
+                 "destination|reason|floats|histograms|exemplars|metadata|replaying|firstFailed="
+                 "first failed|lastFailed=last failed|answer=last answer");
     for (size_t i = 0; i < count; i++) {
         const struct group *g = &groups[i];
         report_row(
@@ -335,12 +331,12 @@ show(struct asking *a)
 /* --- replay and drop -------------------------------------------------------------------------- */
 
 static enum err
-request(struct asking *a, const char *dir, enum dead_letters_wish wish, struct why *why)
+decide_destination(struct asking *a, const char *dir, struct why *why)
 {
     uint64_t count = 0;
     struct dead_letters_report report = {0};
     enum err e =
-        dead_letters_request(env_real(), dir, &a->memory, wish, a->reason, &count, &report, why);
+        dead_letters_request(env_real(), dir, &a->memory, a->wish, a->reason, &count, &report, why);
     note_report(a, &report);
     if (e == OK || e == ERR_MISSING) {
         report_row(a->report, REPORT_ROW(value_text(a->name), value_count(count)));
@@ -348,40 +344,16 @@ request(struct asking *a, const char *dir, enum dead_letters_wish wish, struct w
     return e;
 }
 
-static enum err
-replay_destination(struct asking *a, const char *dir, struct why *why)
-{
-    return request(a, dir, DEAD_LETTERS_REPLAY, why);
-}
-
-static enum err
-drop_destination(struct asking *a, const char *dir, struct why *why)
-{
-    return request(a, dir, DEAD_LETTERS_DROP, why);
-}
-
 static void
-ask(struct asking *a, const char *key, const char *title, const char *letters_title,
-    enum err (*act)(struct asking *a, const char *dir, struct why *why))
+decide(struct asking *a)
 {
-    const struct report_column columns[] = {{"destination", "destination", REPORT_BOTH},
-                                            {"letters", letters_title, REPORT_BOTH}};
     if (a->form == REPORT_TEXT && a->names.size == 0) printf("no dead letters\n");
-    report_table(a->report, key, title, REPORT_COLUMNS(columns));
-    each_destination(a, act);
+    if (a->wish == DEAD_LETTERS_REPLAY)
+        report_table(a->report, "replay", "Replay", "destination|letters=dead letters to replay");
+    else
+        report_table(a->report, "drop", "Drop", "destination|letters=dead letters to drop");
+    each_destination(a, decide_destination);
     report_table_end(a->report, 0);
-}
-
-static void
-replay(struct asking *a)
-{
-    ask(a, "replay", "Replay", "dead letters to replay", replay_destination);
-}
-
-static void
-drop(struct asking *a)
-{
-    ask(a, "drop", "Drop", "dead letters to drop", drop_destination);
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
@@ -390,8 +362,11 @@ static const struct verb {
     const char *name;
     void (*run)(struct asking *a);
     bool reports;
-} verbs[] = {
-    {"list", list, true}, {"show", show, false}, {"replay", replay, true}, {"drop", drop, true}};
+    enum dead_letters_wish wish;
+} verbs[] = {{"list", list, true},
+             {"show", show, false},
+             {"replay", decide, true, DEAD_LETTERS_REPLAY},
+             {"drop", decide, true, DEAD_LETTERS_DROP}};
 
 static const struct verb *
 find_verb(const char *name)
@@ -430,6 +405,7 @@ run(struct asking *a, const struct verb *verb, struct why *why)
         if (e) why_set(why, e, "not enough memory for the report");
     }
     if (e) goto out;
+    a->wish = verb->wish;
     verb->run(a);
     if (a->report != NULL) e = report_end(a->report);
     if (e) why_set(why, e, "the report is incomplete: not enough memory");

@@ -133,15 +133,7 @@ print_cost(struct report *r, const struct plan *p)
 static void
 print_dead(struct report *r, const struct plan *p, const char *fate)
 {
-    static const struct report_column columns[] = {
-        {"floats", "floats", REPORT_BOTH},
-        {"histograms", "histograms", REPORT_BOTH},
-        {"exemplars", "exemplars", REPORT_BOTH},
-        {"metadata", "metadata", REPORT_BOTH},
-        {"why", "why", REPORT_BOTH},
-        {"example", "example", REPORT_BOTH},
-    };
-    report_table(r, "unrepresentable", fate, REPORT_COLUMNS(columns));
+    report_table(r, "unrepresentable", fate, "floats|histograms|exemplars|metadata|why|example");
     for (uint32_t i = 0; i < p->dead_count; i++) {
         const struct plan_dead *d = &p->dead[i];
         char text[EXAMPLE_BYTES];
@@ -157,12 +149,7 @@ print_dead(struct report *r, const struct plan *p, const char *fate)
 static void
 print_mapped(struct report *r, const struct plan *p)
 {
-    static const struct report_column columns[] = {
-        {"what", "what", REPORT_BOTH},
-        {"samples", "samples", REPORT_BOTH},
-        {"example", "example", REPORT_BOTH},
-    };
-    report_table(r, "mapped", "Written in another, reversible form", REPORT_COLUMNS(columns));
+    report_table(r, "mapped", "Written in another, reversible form", "what|samples|example");
     for (uint32_t kind = 0; kind < PLAN_MAPPED_COUNT; kind++) {
         const struct plan_mapped *m = &p->mapped[kind];
         char text[EXAMPLE_BYTES];

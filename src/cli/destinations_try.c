@@ -60,16 +60,11 @@ make_instance(char instance[33])
 static void
 print_begin(struct destinations_asking *a)
 {
-    static const struct report_column columns[] = {
-        {"what", "what", REPORT_BOTH},     {"ok", "ok", REPORT_BOTH},
-        {"reason", "reason", REPORT_BOTH}, {"said", "said", REPORT_BOTH},
-        {"advice", "advice", REPORT_BOTH},
-    };
     const struct destination_settings *d = a->destination;
     if (a->form == REPORT_TEXT) return;
     report_field(a->report, "name", "name", value_text(d->name));
     report_field(a->report, "type", "type", value_text(destination_type_word(d->type)));
-    report_table(a->report, "findings", "Findings", REPORT_COLUMNS(columns));
+    report_table(a->report, "findings", "Findings", "what|ok|reason|said|advice");
 }
 
 static void

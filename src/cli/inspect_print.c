@@ -26,9 +26,7 @@ inspect_last(struct time_range range)
 void
 inspect_print_remarks(struct report *r, const struct inspect_remarks *remarks)
 {
-    static const struct report_column columns[] = {{"kind", "kind", REPORT_BOTH},
-                                                   {"text", "what", REPORT_BOTH}};
-    report_table(r, "remarks", "Remarks", REPORT_COLUMNS(columns));
+    report_table(r, "remarks", "Remarks", "kind|text=what");
     for (uint32_t i = 0; i < remarks->count; i++) {
         const struct inspect_remark *m = &remarks->items[i];
         report_row(r, REPORT_ROW(value_text(m->damage ? "damage" : "note"), value_text(m->text)));
@@ -75,14 +73,10 @@ print_facts(struct report *r, const struct inspect_part *p)
 static void
 print_pages(struct report *r, const struct inspect_part *p)
 {
-    static const struct report_column columns[] = {
-        {"kind", "kind", REPORT_BOTH},           {"pages", "pages", REPORT_BOTH},
-        {"headerBytes", "headers", REPORT_BOTH}, {"storedBytes", "stored", REPORT_BOTH},
-        {"rawBytes", "unpacked", REPORT_BOTH},   {"ratio", "ratio", REPORT_BOTH},
-        {"bytes", "bytes", REPORT_BOTH},         {"share", "% of file", REPORT_BOTH},
-    };
     report_field(r, "fileBytes", "file", value_size(p->file_bytes));
-    report_table(r, "pages", "Pages", REPORT_COLUMNS(columns));
+    report_table(r, "pages", "Pages",
+                 "kind|pages|headerBytes=headers|storedBytes=stored|rawBytes=unpacked|ratio|bytes|"
+                 "share=% of file");
     for (unsigned kind = 0; kind < INSPECT_PAGE_KINDS; kind++) {
         const struct inspect_pages *k = &p->pages[kind];
         uint64_t bytes = k->header_bytes + k->stored_bytes;
@@ -113,31 +107,24 @@ print_blocks_row(struct report *r, const char *word, const struct inspect_blocks
                              value_size(b->bytes), value_ratio(b->bytes, b->samples)));
 }
 
-static const struct report_column block_columns[] = {
-    {"form", "form", REPORT_BOTH},
-    {"blocks", "blocks", REPORT_BOTH},
-    {"samples", "samples", REPORT_BOTH},
-    {"bytes", "encoded", REPORT_BOTH},
-    {"bytesPerSample", "per sample", REPORT_BOTH},
-};
+static const char block_columns[] = "form|blocks|samples|bytes=encoded|bytesPerSample=per sample";
 
 static void
 print_forms(struct report *r, const struct inspect_part *p)
 {
-    report_table(r, "values", "Values, as encoded before pages are packed",
-                 REPORT_COLUMNS(block_columns));
+    report_table(r, "values", "Values, as encoded before pages are packed", block_columns);
     for (unsigned f = 0; f < INSPECT_FORM_COUNT; f++) {
         print_blocks_row(r, inspect_form_word((enum inspect_form)f), &p->forms[f]);
     }
     report_table_end(r, 0);
-    report_table(r, "exponents", "Floats by decimal places", REPORT_COLUMNS(block_columns));
+    report_table(r, "exponents", "Floats by decimal places", block_columns);
     for (unsigned e = 0; e < INSPECT_EXPONENTS; e++) {
         char word[24];
         snprintf(word, sizeof word, "%u", e);
         print_blocks_row(r, e + 1 < INSPECT_EXPONENTS ? word : "none", &p->exponents[e]);
     }
     report_table_end(r, 0);
-    report_table(r, "streams", "Floats by sequence encoding", REPORT_COLUMNS(block_columns));
+    report_table(r, "streams", "Floats by sequence encoding", block_columns);
     for (unsigned m = 0; m < INSPECT_MODES; m++) {
         print_blocks_row(r, inspect_mode_word(m), &p->modes[m]);
     }
@@ -172,39 +159,21 @@ print_times(struct report *r, const struct inspect_part *p)
     report_section_end(r);
 }
 
-enum ranking_columns { RANKING_NAMES, RANKING_PAIRS, RANKING_METRICS, RANKING_SERIES };
+enum ranking_of { RANKING_NAMES, RANKING_PAIRS, RANKING_METRICS, RANKING_SERIES };
 
 static void
-print_ranking(struct report *r, const char *key, const char *title, enum ranking_columns what,
+print_ranking(struct report *r, const char *key, const char *title, enum ranking_of what,
               const struct inspect_ranking *ranking)
 {
-    static const struct report_column names[] = {{"tenant", "tenant", REPORT_BOTH},
-                                                 {"values", "values", REPORT_BOTH},
-                                                 {"series", "series", REPORT_BOTH},
-                                                 {"name", "label name", REPORT_BOTH}};
-    static const struct report_column pairs[] = {{"tenant", "tenant", REPORT_BOTH},
-                                                 {"series", "series", REPORT_BOTH},
-                                                 {"labels", "label pair", REPORT_BOTH}};
-    static const struct report_column metrics[] = {{"tenant", "tenant", REPORT_BOTH},
-                                                   {"series", "series", REPORT_BOTH},
-                                                   {"samples", "samples", REPORT_BOTH},
-                                                   {"bytes", "encoded", REPORT_BOTH},
-                                                   {"bytesPerSample", "per sample", REPORT_BOTH},
-                                                   {"name", "metric name", REPORT_BOTH}};
-    static const struct report_column series[] = {{"tenant", "tenant", REPORT_BOTH},
-                                                  {"blocks", "blocks", REPORT_BOTH},
-                                                  {"samples", "samples", REPORT_BOTH},
-                                                  {"bytes", "encoded", REPORT_BOTH},
-                                                  {"bytesPerSample", "per sample", REPORT_BOTH},
-                                                  {"labels", "series", REPORT_BOTH}};
-    static const struct {
-        const struct report_column *columns;
-        uint32_t count;
-    } tables[] = {{REPORT_COLUMNS(names)},
-                  {REPORT_COLUMNS(pairs)},
-                  {REPORT_COLUMNS(metrics)},
-                  {REPORT_COLUMNS(series)}};
-    report_table(r, key, title, tables[what].columns, tables[what].count);
+    static const char *const columns[] = {
+        [RANKING_NAMES] = "tenant|values|series|name=label name",
+        [RANKING_PAIRS] = "tenant|series|labels=label pair",
+        [RANKING_METRICS] =
+            "tenant|series|samples|bytes=encoded|bytesPerSample=per sample|name=metric name",
+        [RANKING_SERIES] =
+            "tenant|blocks|samples|bytes=encoded|bytesPerSample=per sample|labels=series",
+    };
+    report_table(r, key, title, columns[what]);
     for (uint32_t i = 0; i < ranking->count; i++) {
         const struct inspect_item *x = &ranking->items[i];
         struct report_value tenant = value_view(x->tenant), samples = value_count(x->samples);
@@ -225,13 +194,8 @@ print_ranking(struct report *r, const char *key, const char *title, enum ranking
 static void
 print_tenants(struct report *r, const struct inspect_ranking *ranking)
 {
-    static const struct report_column columns[] = {
-        {"tenant", "tenant", REPORT_BOTH},       {"series", "series", REPORT_BOTH},
-        {"labelPairs", "pairs", REPORT_BOTH},    {"blocks", "blocks", REPORT_BOTH},
-        {"floats", "floats", REPORT_BOTH},       {"histograms", "histograms", REPORT_BOTH},
-        {"exemplars", "exemplars", REPORT_BOTH}, {"bytes", "encoded", REPORT_BOTH},
-    };
-    report_table(r, "tenants", "Tenants", REPORT_COLUMNS(columns));
+    report_table(r, "tenants", "Tenants",
+                 "tenant|series|labelPairs=pairs|blocks|floats|histograms|exemplars|bytes=encoded");
     for (uint32_t i = 0; i < ranking->count; i++) {
         const struct inspect_item *x = &ranking->items[i];
         report_row(r,
@@ -302,18 +266,9 @@ print_header(struct report *r, const struct inspect_segment *s)
 static void
 print_records(struct report *r, const struct inspect_segment *s)
 {
-    static const struct report_column columns[] = {
-        {"type", "type", REPORT_BOTH},
-        {"records", "records", REPORT_BOTH},
-        {"items", "items", REPORT_BOTH},
-        {"packed", "packed", REPORT_BOTH},
-        {"payloadBytes", "payload", REPORT_BOTH},
-        {"rawBytes", "unpacked", REPORT_BOTH},
-        {"ratio", "ratio", REPORT_BOTH},
-        {"bytes", "bytes", REPORT_BOTH},
-        {"bytesPerItem", "per item", REPORT_BOTH},
-    };
-    report_table(r, "records", "Records", REPORT_COLUMNS(columns));
+    report_table(r, "records", "Records",
+                 "type|records|items|packed|payloadBytes=payload|rawBytes=unpacked|ratio|bytes|"
+                 "bytesPerItem=per item");
     for (unsigned t = 0; t <= WAL_TYPE_LAST; t++) {
         const struct inspect_records *k = &s->types[t];
         if (k->count == 0) continue;

@@ -60,24 +60,10 @@ print_bytes(struct report *r, const struct inspect_dir *d)
 static void
 print_parts(struct report *r, const struct inspect_dir *d)
 {
-    static const struct report_column columns[] = {
-        {"number", "part", REPORT_BOTH},
-        {"from", "from", REPORT_BOTH},
-        {"to", "to", REPORT_BOTH},
-        {"series", "series", REPORT_BOTH},
-        {"floats", "floats", REPORT_BOTH},
-        {"histograms", "histograms", REPORT_BOTH},
-        {"exemplars", "exemplars", REPORT_BOTH},
-        {"dataBytes", "data", REPORT_BOTH},
-        {"indexBytes", "index", REPORT_BOTH},
-        {"bytes", "bytes", REPORT_ONLY_JSON},
-        {"bytesPerSample", "per sample", REPORT_BOTH},
-        {"fromPosition", "log from", REPORT_BOTH},
-        {"toPosition", "log up to", REPORT_BOTH},
-        {"appliedTombstone", "applied", REPORT_ONLY_JSON},
-        {"readable", "readable", REPORT_ONLY_JSON},
-    };
-    report_table(r, "partList", "Parts", REPORT_COLUMNS(columns));
+    report_table(r, "partList", "Parts",
+                 "number=part|from|to|series|floats|histograms|exemplars|dataBytes=data|indexBytes="
+                 "index|bytes=|bytesPerSample=per sample|fromPosition=log from|toPosition=log up "
+                 "to|appliedTombstone=|readable=");
     for (uint32_t i = 0; i < d->part_count; i++) {
         const struct inspect_live_part *p = &d->parts[i];
         const struct inspect_part_facts *f = &p->facts;
@@ -98,14 +84,8 @@ print_parts(struct report *r, const struct inspect_dir *d)
 static void
 print_partitions(struct report *r, const struct inspect_dir *d)
 {
-    static const struct report_column columns[] = {
-        {"from", "from", REPORT_BOTH},           {"to", "to", REPORT_BOTH},
-        {"kind", "kind", REPORT_BOTH},           {"parts", "parts", REPORT_BOTH},
-        {"floats", "floats", REPORT_BOTH},       {"histograms", "histograms", REPORT_BOTH},
-        {"exemplars", "exemplars", REPORT_BOTH}, {"dataBytes", "data", REPORT_BOTH},
-        {"indexBytes", "index", REPORT_BOTH},
-    };
-    report_table(r, "partitions", "Partitions of time", REPORT_COLUMNS(columns));
+    report_table(r, "partitions", "Partitions of time",
+                 "from|to|kind|parts|floats|histograms|exemplars|dataBytes=data|indexBytes=index");
     for (uint32_t i = 0; i < d->partition_count; i++) {
         const struct inspect_partition *p = &d->partitions[i];
         const int64_t day_ms = 24 * 3600 * 1000LL;
@@ -127,17 +107,10 @@ print_partitions(struct report *r, const struct inspect_dir *d)
 static void
 print_ledgers(struct report *r, const struct inspect_dir *d)
 {
-    static const struct report_column columns[] = {
-        {"tenant", "tenant", REPORT_BOTH},         {"kind", "kind", REPORT_BOTH},
-        {"received", "received", REPORT_BOTH},     {"stored", "stored", REPORT_BOTH},
-        {"pending", "pending", REPORT_BOTH},       {"duplicate", "duplicate", REPORT_BOTH},
-        {"superseded", "superseded", REPORT_BOTH}, {"rejected", "rejected", REPORT_BOTH},
-        {"expired", "expired", REPORT_BOTH},       {"deleted", "deleted", REPORT_BOTH},
-        {"damaged", "damaged", REPORT_BOTH},       {"passed on", "passedOn", REPORT_BOTH},
-    };
     report_table(r, "ledger",
                  "Tenants: ledger of received samples, up to the position that parts cover",
-                 REPORT_COLUMNS(columns));
+                 "tenant|kind|received|stored|pending|duplicate|superseded|rejected|expired|"
+                 "deleted|damaged|passed on=passedOn");
     for (uint32_t i = 0; i < d->tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             enum ledger_kind kind = (enum ledger_kind)k;
@@ -160,11 +133,7 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
 static void
 print_rejected(struct report *r, const struct inspect_dir *d)
 {
-    static const struct report_column columns[] = {{"tenant", "tenant", REPORT_BOTH},
-                                                   {"kind", "kind", REPORT_BOTH},
-                                                   {"count", "rejected", REPORT_BOTH},
-                                                   {"reason", "reason", REPORT_BOTH}};
-    report_table(r, "rejected", "Rejected", REPORT_COLUMNS(columns));
+    report_table(r, "rejected", "Rejected", "tenant|kind|count=rejected|reason");
     for (uint32_t i = 0; i < d->tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             for (unsigned reason = 0; reason < REJECT_COUNT; reason++) {
@@ -183,17 +152,8 @@ print_rejected(struct report *r, const struct inspect_dir *d)
 static void
 print_tombstones(struct report *r, const struct inspect_dir *d)
 {
-    static const struct report_column columns[] = {
-        {"number", "number", REPORT_BOTH},
-        {"made", "made", REPORT_BOTH},
-        {"from", "from", REPORT_BOTH},
-        {"to", "to", REPORT_BOTH},
-        {"position", "hides positions before", REPORT_BOTH},
-        {"tenant", "tenant", REPORT_BOTH},
-        {"selector", "series", REPORT_BOTH},
-    };
     report_table(r, "tombstones", "Tombstones: deletions not yet applied by merges",
-                 REPORT_COLUMNS(columns));
+                 "number|made|from|to|position=hides positions before|tenant|selector=series");
     for (uint32_t i = 0; i < d->tombstone_count; i++) {
         const struct inspect_tombstone *t = &d->tombstones[i];
         struct report_value from = value_time(t->range.min_ms), to = value_time(t->range.max_ms);
@@ -209,16 +169,9 @@ print_tombstones(struct report *r, const struct inspect_dir *d)
 static void
 print_segments(struct report *r, const struct inspect_dir *d)
 {
-    static const struct report_column columns[] = {
-        {"number", "segment", REPORT_BOTH},
-        {"state", "state", REPORT_BOTH},
-        {"made", "made", REPORT_BOTH},
-        {"basePosition", "from", REPORT_BOTH},
-        {"endPosition", "up to", REPORT_BOTH},
-        {"bytes", "file", REPORT_BOTH},
-        {"needed", "needed by the store", REPORT_BOTH},
-    };
-    report_table(r, "segments", "Log segments", REPORT_COLUMNS(columns));
+    report_table(r, "segments", "Log segments",
+                 "number=segment|state|made|basePosition=from|endPosition=up "
+                 "to|bytes=file|needed=needed by the store");
     for (uint32_t i = 0; i < d->segment_count; i++) {
         const struct wal_segment_info *s = &d->segments[i];
         bool live = s->state == WAL_SEGMENT_LIVE;
@@ -237,11 +190,7 @@ print_segments(struct report *r, const struct inspect_dir *d)
 static void
 print_snapshots(struct report *r, const struct inspect_dir *d)
 {
-    static const struct report_column columns[] = {{"name", "name", REPORT_BOTH},
-                                                   {"parts", "parts", REPORT_BOTH},
-                                                   {"bytes", "linked", REPORT_BOTH},
-                                                   {"finished", "finished", REPORT_BOTH}};
-    report_table(r, "snapshots", "Snapshots", REPORT_COLUMNS(columns));
+    report_table(r, "snapshots", "Snapshots", "name|parts|bytes=linked|finished");
     for (uint32_t i = 0; i < d->snapshot_count; i++) {
         const struct inspect_snapshot *s = &d->snapshots[i];
         report_row(r, REPORT_ROW(value_text(s->name), value_count(s->parts), value_size(s->bytes),
@@ -253,9 +202,7 @@ print_snapshots(struct report *r, const struct inspect_dir *d)
 static void
 print_others(struct report *r, const struct inspect_dir *d)
 {
-    static const struct report_column columns[] = {{"bytes", "bytes", REPORT_BOTH},
-                                                   {"path", "path", REPORT_BOTH}};
-    report_table(r, "others", "Files not listed in MANIFEST", REPORT_COLUMNS(columns));
+    report_table(r, "others", "Files not listed in MANIFEST", "bytes|path");
     for (uint32_t i = 0; i < d->other_count; i++) {
         report_row(r, REPORT_ROW(value_size(d->others[i].bytes), value_text(d->others[i].path)));
     }
@@ -295,22 +242,11 @@ print_place_forms(struct buf *to, const struct inspect_place *p)
 static void
 print_places(struct report *r, const struct inspect_series *s)
 {
-    static const struct report_column columns[] = {
-        {"series", "#", REPORT_BOTH},
-        {"part", "part", REPORT_BOTH},
-        {"from", "from", REPORT_BOTH},
-        {"to", "to", REPORT_BOTH},
-        {"floats", "floats", REPORT_BOTH},
-        {"histograms", "histograms", REPORT_BOTH},
-        {"exemplars", "exemplars", REPORT_ONLY_JSON},
-        {"blocks", "blocks", REPORT_BOTH},
-        {"bytes", "encoded", REPORT_BOTH},
-        {"timeBytes", "times", REPORT_BOTH},
-        {"forms", "forms of blocks", REPORT_BOTH},
-    };
     struct buf forms;
     buf_init(&forms, NULL, 1024);
-    report_table(r, "places", "Locations", REPORT_COLUMNS(columns));
+    report_table(r, "places", "Locations",
+                 "series=#|part|from|to|floats|histograms|exemplars=|blocks|bytes=encoded|"
+                 "timeBytes=times|forms=forms of blocks");
     for (uint32_t i = 0; i < s->count; i++) {
         for (uint32_t k = 0; k < s->items[i].place_count; k++) {
             const struct inspect_place *p = &s->items[i].places[k];
@@ -336,16 +272,8 @@ print_places(struct report *r, const struct inspect_series *s)
 static void
 print_items(struct report *r, const struct inspect_series *s)
 {
-    static const struct report_column columns[] = {
-        {"number", "#", REPORT_BOTH},
-        {"from", "from", REPORT_BOTH},
-        {"to", "to", REPORT_BOTH},
-        {"floats", "floats", REPORT_BOTH},
-        {"histograms", "histograms", REPORT_BOTH},
-        {"bytes", "encoded", REPORT_BOTH},
-        {"labels", "series", REPORT_BOTH},
-    };
-    report_table(r, "seriesList", "Series", REPORT_COLUMNS(columns));
+    report_table(r, "seriesList", "Series",
+                 "number=#|from|to|floats|histograms|bytes=encoded|labels=series");
     for (uint32_t i = 0; i < s->count; i++) {
         const struct inspect_series_item *x = &s->items[i];
         report_row(r, REPORT_ROW(value_count(i + 1), inspect_first(x->time), inspect_last(x->time),

@@ -32,14 +32,18 @@ struct report {
     enum err failed;
 
     /* The table at hand. */
-    const struct report_column *columns;
+    struct column {
+        struct bytes key;
+        struct bytes title; /* none in a table of text: it is not shown */
+        uint32_t width;
+        bool right;
+    } columns[REPORT_COLUMNS_MAX];
     uint32_t column_count;
+    uint32_t last; /* that is shown in text */
     const char *key;
     const char *title;
     struct buf cells; /* one after another, each counted */
     struct buf cell;
-    uint32_t widths[REPORT_COLUMNS_MAX];
-    bool right[REPORT_COLUMNS_MAX];
     bool head_printed;
 };
 
@@ -203,10 +207,10 @@ json_number(struct json *j, double number)
 }
 
 static void
-json_member(struct json *j, const char *key, const struct report_value *v)
+json_member(struct json *j, struct bytes key, const struct report_value *v)
 {
     char text[TIME_TEXT_BYTES + 40];
-    json_key(j, key);
+    json_key_bytes(j, key);
     switch (v->kind) {
     case VALUE_NONE:
         json_put_null(j);
@@ -220,7 +224,7 @@ json_member(struct json *j, const char *key, const struct report_value *v)
         break;
     case VALUE_TIME:
         json_put_text(j, time_print((int64_t)v->count, text));
-        snprintf(text, sizeof text, "%.60sMs", key);
+        snprintf(text, sizeof text, "%.*sMs", (int)key.size, (const char *)key.at);
         json_member_int(j, text, (int64_t)v->count);
         break;
     case VALUE_TEXT:
@@ -266,7 +270,7 @@ void
 report_field(struct report *r, const char *key, const char *title, struct report_value value)
 {
     if (r->form == REPORT_JSON) {
-        json_member(&r->json, key, &value);
+        json_member(&r->json, bytes_of_text(key), &value);
         return;
     }
     buf_printf(&r->out, "  %-*s ", FIELD_WIDTH, title);
@@ -277,62 +281,49 @@ report_field(struct report *r, const char *key, const char *title, struct report
 
 /* --- tables ----------------------------------------------------------------------------------- */
 
-static bool
-is_shown(const struct report *r, uint32_t column)
-{
-    enum report_only only = r->columns[column].only;
-    return only == REPORT_BOTH || (only == REPORT_ONLY_TEXT) == (r->form == REPORT_TEXT);
-}
-
 void
-report_table(struct report *r, const char *key, const char *title,
-             const struct report_column *columns, uint32_t count)
+report_table(struct report *r, const char *key, const char *title, const char *columns)
 {
-    assert(count <= REPORT_COLUMNS_MAX);
-    r->columns = columns;
-    r->column_count = count;
+    r->column_count = 0;
     r->key = key;
     r->title = title;
     r->head_printed = false;
     buf_clear(&r->cells);
-    for (uint32_t i = 0; i < count; i++) {
-        r->widths[i] = text_width(bytes_of_text(columns[i].title));
-        r->right[i] = true;
+    for (bool more = true; more;) {
+        assert(r->column_count < REPORT_COLUMNS_MAX);
+        struct column *c = &r->columns[r->column_count];
+        size_t size = strcspn(columns, "|"), key_size = strcspn(columns, "=|");
+        c->key = c->title = bytes_of(columns, key_size);
+        if (key_size < size) c->title = bytes_of(columns + key_size + 1, size - key_size - 1);
+        c->width = text_width(c->title);
+        c->right = true;
+        if (c->width > 0) r->last = r->column_count;
+        r->column_count++;
+        more = columns[size] == '|';
+        columns += size + more;
     }
-    if (r->form == REPORT_TEXT) return;
-    json_member_array(&r->json, key);
+    if (r->form == REPORT_JSON) json_member_array(&r->json, key);
 }
 
 static void
-put_cell(struct report *r, uint32_t column, struct bytes text, bool last)
+put_cell(struct report *r, uint32_t column, struct bytes text)
 {
-    uint32_t width = text_width(text), room = r->widths[column];
-    uint32_t pad = width < room ? room - width : 0;
+    const struct column *c = &r->columns[column];
+    uint32_t width = text_width(text), pad = width < c->width ? c->width - width : 0;
     buf_put_text(&r->out, "  ");
-    if (r->right[column]) buf_printf(&r->out, "%*s", (int)pad, "");
+    if (c->right) buf_printf(&r->out, "%*s", (int)pad, "");
     buf_put_bytes(&r->out, text);
-    if (!r->right[column] && !last) buf_printf(&r->out, "%*s", (int)pad, "");
-}
-
-static uint32_t
-last_shown(const struct report *r)
-{
-    uint32_t last = 0;
-    for (uint32_t i = 0; i < r->column_count; i++) {
-        if (is_shown(r, i)) last = i;
-    }
-    return last;
+    if (!c->right && column != r->last) buf_printf(&r->out, "%*s", (int)pad, "");
 }
 
 static void
 print_head(struct report *r)
 {
-    uint32_t last = last_shown(r);
     if (r->head_printed) return;
     r->head_printed = true;
     put_title(r, r->title);
     for (uint32_t i = 0; i < r->column_count; i++) {
-        if (is_shown(r, i)) put_cell(r, i, bytes_of_text(r->columns[i].title), i == last);
+        if (r->columns[i].title.size > 0) put_cell(r, i, r->columns[i].title);
     }
     buf_put_u8(&r->out, '\n');
 }
@@ -341,13 +332,12 @@ static void
 print_rows(struct report *r)
 {
     struct cursor c = cursor_of(buf_bytes(&r->cells));
-    uint32_t last = last_shown(r);
     r->failed = err_first(r->failed, buf_error(&r->cells));
     if (c.at == c.end) return;
     print_head(r);
     while (c.at != c.end) {
         for (uint32_t i = 0; i < r->column_count; i++) {
-            if (is_shown(r, i)) put_cell(r, i, cursor_counted(&c), i == last);
+            if (r->columns[i].title.size > 0) put_cell(r, i, cursor_counted(&c));
         }
         buf_put_u8(&r->out, '\n');
         flush_if_full(r);
@@ -355,18 +345,20 @@ print_rows(struct report *r)
     buf_clear(&r->cells);
 }
 
+/* A row of text waits for the widths of its columns. */
 static void
 row_wait(struct report *r, const struct report_value *values)
 {
     for (uint32_t i = 0; i < r->column_count; i++) {
-        if (!is_shown(r, i)) continue;
+        struct column *c = &r->columns[i];
+        if (c->title.size == 0) continue;
         buf_clear(&r->cell);
         put_value(&r->cell, &values[i]);
         r->failed = err_first(r->failed, buf_error(&r->cell));
         uint32_t width = text_width(buf_bytes(&r->cell));
-        if (width > r->widths[i]) r->widths[i] = width;
+        if (width > c->width) c->width = width;
         enum value_kind kind = values[i].kind;
-        if (kind == VALUE_TEXT || kind == VALUE_LABELS || kind == VALUE_TIME) r->right[i] = false;
+        if (kind == VALUE_TEXT || kind == VALUE_LABELS || kind == VALUE_TIME) c->right = false;
         buf_put_counted(&r->cells, buf_bytes(&r->cell));
     }
     if (r->cells.size >= CELLS_BYTES) print_rows(r);
@@ -381,7 +373,7 @@ report_row(struct report *r, const struct report_value *values)
     }
     json_object_open(&r->json);
     for (uint32_t i = 0; i < r->column_count; i++) {
-        if (is_shown(r, i)) json_member(&r->json, r->columns[i].key, &values[i]);
+        json_member(&r->json, r->columns[i].key, &values[i]);
     }
     json_object_close(&r->json);
     flush_if_full(r);

@@ -4,8 +4,8 @@
  *
  *     report_section(r, "log", "The log");
  *     report_field(r, "segments", "segments", value_count(3));
- *     report_table(r, "files", "Files", REPORT_COLUMNS(columns));
- *     report_row(r, REPORT_ROW(value_text("a"), value_size(10)));
+ *     report_table(r, "files", "Files", "name=file|bytes|inode=");
+ *     report_row(r, REPORT_ROW(value_text("a"), value_size(10), value_count(7)));
  *     report_table_end(r, 0);
  *     report_section_end(r);
  *
@@ -97,14 +97,6 @@ value_bool(bool yes)
     return (struct report_value){.kind = VALUE_BOOL, .count = yes};
 }
 
-enum report_only { REPORT_BOTH, REPORT_ONLY_TEXT, REPORT_ONLY_JSON };
-
-struct report_column {
-    const char *key;   /* in JSON; of a time also with "Ms" behind it */
-    const char *title; /* in text */
-    enum report_only only;
-};
-
 enum { REPORT_COLUMNS_MAX = 24 };
 
 struct report;
@@ -120,15 +112,17 @@ void report_section(struct report *report, const char *key, const char *title);
 void report_section_end(struct report *report);
 void report_field(struct report *report, const char *key, const char *title,
                   struct report_value value);
-/* The columns are borrowed until the table's end. An empty table is not seen in text. */
-void report_table(struct report *report, const char *key, const char *title,
-                  const struct report_column *columns, uint32_t count);
+/*
+ * Each column is its key in JSON (a time stands there also under KEYMs) and, behind '=', its title
+ * in text if that is another one; none behind '=': only in JSON. '|' stands between columns. They
+ * are borrowed until the table's end. An empty table is not seen in text.
+ */
+void report_table(struct report *report, const char *key, const char *title, const char *columns);
 void report_row(struct report *report, const struct report_value *values);
 /* `left_out`: rows that there are besides; in JSON KEYLeftOut. */
 void report_table_end(struct report *report, uint64_t left_out);
 
-/* report_table(r, key, title, REPORT_COLUMNS(array)) and report_row(r, REPORT_ROW(value, ...)). */
-#define REPORT_COLUMNS(list) (list), (uint32_t)(sizeof(list) / sizeof *(list))
-#define REPORT_ROW(...)      ((const struct report_value[]){__VA_ARGS__})
+/* report_row(r, REPORT_ROW(value, ...)). */
+#define REPORT_ROW(...) ((const struct report_value[]){__VA_ARGS__})
 
 #endif

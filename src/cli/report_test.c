@@ -22,10 +22,6 @@ struct printed {
 static void
 print(struct report *r, uint64_t rows)
 {
-    static const struct report_column columns[] = {{"name", "name", REPORT_BOTH},
-                                                   {"count", "count", REPORT_BOTH},
-                                                   {"secret", "secret", REPORT_ONLY_JSON},
-                                                   {"labels", "series", REPORT_BOTH}};
     struct buf labels;
     buf_init(&labels, NULL, 1000);
     labels_put(&labels, (struct label){bytes_of_text("a"), bytes_of_text("x\"y\033")});
@@ -37,7 +33,7 @@ print(struct report *r, uint64_t rows)
     report_field(r, "name", "name", value_view(bytes_of_text("red \033[31m\302\233 µ")));
     report_field(r, "yes", "yes", value_bool(true));
     report_section_end(r);
-    report_table(r, "rows", "Rows", columns, 4);
+    report_table(r, "rows", "Rows", "name|count|secret=|labels=series");
     for (uint64_t i = 0; i < rows; i++) {
         const struct report_value row[] = {value_text(i == 0 ? "µ" : "long one"),
                                            value_count(9 + 1000 * i), value_count(i),
