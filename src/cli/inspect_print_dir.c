@@ -110,7 +110,7 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
     report_table(r, "ledger",
                  "Tenants: ledger of received samples, up to the position that parts cover",
                  "tenant|kind|received|stored|pending|duplicate|superseded|rejected|expired|"
-                 "deleted|damaged|passed on=passedOn");
+                 "deleted|damaged|passedOn=passed on");
     for (uint32_t i = 0; i < d->tenant_count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             enum ledger_kind kind = (enum ledger_kind)k;

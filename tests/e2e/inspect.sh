@@ -79,6 +79,7 @@ adds_up() {
         .storage.floats == ([.partList[].floats] | add) and
         .storage.floats == ([.partitions[].floats] | add) and
         .storage.floats == ([.ledger[] | select(.kind == \"float\").stored] | add) and
+        ([.ledger[].passedOn] | all(. == 0)) and
         .storage.parts == (.partList | length) and .remarks == []" "$dir"
 }
 
@@ -194,7 +195,7 @@ bad_arguments() {
         says 2 'expected text or json' "$firekeep" inspect --format yaml "$dir" &&
         says 2 'must be between' "$firekeep" inspect --top 0 "$dir" &&
         says 2 'invalid number' "$firekeep" inspect --top many "$dir" &&
-        says 2 'go with a selector' "$firekeep" inspect --tenant x "$dir" &&
+        says 2 'require a selector' "$firekeep" inspect --tenant x "$dir" &&
         says 2 '--start' "$firekeep" inspect --start never "$dir" up &&
         says 2 'later than' "$firekeep" inspect --start 2 --end 1 "$dir" up &&
         status_is 2 "$firekeep" inspect "$dir" 'up{' &&
