@@ -102,8 +102,7 @@ serve(int argc, char **argv)
     struct server *server;
     struct why why = {""};
     sigset_t signals;
-    bool help;
-    enum err e = settings_load(&settings, &destinations, argc - 1, argv + 1, &help, &why);
+    enum err e = settings_load(&settings, &destinations, argc - 1, argv + 1, &why);
     if (e) return cli_usage_error("serve", "%s", why.text);
     log_configure(settings.log_level, settings.log_format);
     block_signals(&signals);

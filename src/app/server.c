@@ -9,31 +9,17 @@
  */
 #include "app/server.h"
 
-#include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "api/api.h"
-#include "app/merger.h"
+#include "app/keeper.h"
 #include "app/remembered.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "config/store_options.h"
 #include "sys/machine_memory.h"
-
-static struct metric_histogram commit_latency = {
-    .name = "firekeep_wal_commit_duration_seconds",
-    .help = "Duration of commits to the write-ahead log, in seconds.",
-    METRIC_LATENCY,
-};
-static struct metric_histogram flush_latency = {
-    .name = "firekeep_flush_duration_seconds",
-    .help = "Duration of flushes of the head to a part, in seconds.",
-    METRIC_LATENCY,
-};
 
 struct server {
     struct env *env;
@@ -41,48 +27,15 @@ struct server {
     struct tsdb *tsdb;
     struct api *api;
     struct http_server *http;
-    int flag_count;
-    char **flag_words;
-    bool synced_by_time; /* level fsync syncs each commit */
-
-    struct lock reload_lock; /* LOCK_RANK_APP; guards the next two once threads run */
-    struct settings settings;
-
-    struct lock commit_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
-    struct cond commit_cond;
-    unsigned commit_wanted;   /* by so many since the last one began */
-    unsigned commit_expected; /* it waits a moment for so many */
-    bool commit_stop;
-    uint64_t commits_begun;
-    uint64_t commits_ended;
-    struct cond commits_cond; /* one has ended */
-
-    struct lock flush_lock; /* LOCK_RANK_APP_WAKE; guards the rest */
-    struct cond flush_cond;
-    bool flush_stop;
-    bool flush_wanted; /* look at once */
-    bool flush_now;    /* somebody waits in flush_now() */
-    bool flush_now_over;
-    enum err flush_now_error;
-    struct why flush_now_why;
-    bool flush_all; /* the last one: until nothing is left in the head */
-    bool flushed_all;
-
-    /* The flush thread only. */
-    int64_t flush_after_ns; /* a flush failed: not before */
-    int64_t flush_pause_ns;
-    const char *refusing; /* why writes are refused, as it was logged; NULL: they are taken */
-
-    struct env_thread *commit_thread;
-    struct env_thread *flush_thread;
+    struct keeper keeper;
     struct merger *merger;
     struct relays *relays;
-};
+    int flag_count;
+    char **flag_words;
 
-#define GATHER_NS_MAX      (2 * NS_PER_MS)
-#define COMMIT_NOW_NS_MAX  (100 * NS_PER_MS)
-#define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
-#define DOWN_SAID_NS       (60 * NS_PER_S)
+    struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
+    struct settings settings;
+};
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
@@ -106,10 +59,9 @@ reload(void *context, struct why *why)
     struct settings next;
     struct destinations list = {NULL};
     struct relays_change *change;
-    bool help;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
-    enum err e = settings_load(&next, &list, s->flag_count, s->flag_words, &help, why);
+    enum err e = settings_load(&next, &list, s->flag_count, s->flag_words, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) e = destinations_check(&list, next.storage_path, why);
     uint32_t destination_count = list.count;
@@ -194,369 +146,27 @@ tell_destination(void *context, struct bytes name, const struct destination_wish
     return relays_wish(s->relays, name, wish->verb == DESTINATION_PAUSE, why);
 }
 
-/* Some errors, memory's above all, come without words. */
-static struct why *
-worded(struct why *why, enum err e)
-{
-    if (why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
-    return why;
-}
-
-/* --- committing ------------------------------------------------------------------------------- */
-
-/* The flush thread looks at once: memory or the log is short, or something was cut. */
-static void
-want_flush(void *context)
-{
-    struct server *s = context;
-    lock_take(&s->flush_lock);
-    s->flush_wanted = true;
-    cond_wake_all(&s->flush_cond);
-    lock_drop(&s->flush_lock);
-}
-
-static void
-want_commit_locked(struct server *s)
-{
-    unsigned wanted = ++s->commit_wanted;
-    if (wanted == 1 || wanted >= s->commit_expected) cond_wake_one(&s->commit_cond);
-}
+/* --- what the API asks for -------------------------------------------------------------------- */
 
 static void
 want_commit(void *context)
 {
     struct server *s = context;
-    lock_take(&s->commit_lock);
-    want_commit_locked(s);
-    lock_drop(&s->commit_lock);
+    keeper_want_commit(&s->keeper);
 }
 
-/* For readers where writers do not wait for commits. That a disk hangs is no reason for them to. */
 static void
-commit_now(void *context)
+want_flush(void *context)
 {
     struct server *s = context;
-    lock_take(&s->commit_lock);
-    uint64_t number = s->commits_begun + 1;
-    want_commit_locked(s);
-    int64_t until = env_monotonic_ns(s->env) + COMMIT_NOW_NS_MAX;
-    while (s->commits_ended < number && !s->commit_stop && env_monotonic_ns(s->env) < until) {
-        cond_wait_until(&s->commits_cond, &s->commit_lock, until);
-    }
-    lock_drop(&s->commit_lock);
+    keeper_want_flush(&s->keeper);
 }
 
-/*
- * Senders that were answered together come again together: the next commit waits a moment for as
- * many, so that few large ones are written instead of many small ones. A sender that is alone waits
- * for nobody.
- */
-static void
-gather_locked(struct server *s)
-{
-    int64_t until = env_monotonic_ns(s->env) + GATHER_NS_MAX;
-    while (s->commit_wanted < s->commit_expected && !s->commit_stop &&
-           env_monotonic_ns(s->env) < until) {
-        cond_wait_until(&s->commit_cond, &s->commit_lock, until);
-    }
-    unsigned came = s->commit_wanted, expected = s->commit_expected;
-    s->commit_expected = came >= expected ? came : expected - (expected - came + 1) / 2;
-    s->commit_wanted = 0;
-}
-
-/* Waits until somebody wants a commit, or a second. False: the end. */
-static bool
-wait_for_commit(struct server *s)
-{
-    lock_take(&s->commit_lock);
-    if (s->commit_wanted == 0 && !s->commit_stop) {
-        cond_wait_until(&s->commit_cond, &s->commit_lock, env_monotonic_ns(s->env) + NS_PER_S);
-    }
-    if (s->commit_wanted > 0) gather_locked(s);
-    bool stop = s->commit_stop;
-    s->commits_begun++;
-    lock_drop(&s->commit_lock);
-    return !stop || tsdb_commit_due(s->tsdb);
-}
-
-static void
-note_commit_ended(struct server *s)
-{
-    lock_take(&s->commit_lock);
-    s->commits_ended = s->commits_begun;
-    cond_wake_all(&s->commits_cond);
-    lock_drop(&s->commit_lock);
-}
-
-static void
-pause_ms(struct server *s, int64_t ms)
-{
-    lock_take(&s->commit_lock);
-    if (!s->commit_stop) {
-        cond_wait_until(&s->commit_cond, &s->commit_lock,
-                        env_monotonic_ns(s->env) + ms * NS_PER_MS);
-    }
-    lock_drop(&s->commit_lock);
-}
-
-static bool
-stopping(struct server *s)
-{
-    lock_take(&s->commit_lock);
-    bool stop = s->commit_stop;
-    lock_drop(&s->commit_lock);
-    return stop;
-}
-
-/* The log is down: everybody is told to come back, until a fresh segment could be made. */
-static void
-bring_back(struct server *s, const struct why *reason)
-{
-    struct log_gate gate = {0}; /* of this outage: it may last for days */
-    int64_t began = env_monotonic_ns(s->env);
-    uint64_t attempts = 0, held_back;
-    log_error("the write-ahead log failed, answering writes with 503 until it recovers",
-              KV("error", reason));
-    api_committed(s->api);
-    for (;;) {
-        struct why why = {""};
-        enum err e = tsdb_reopen(s->tsdb, &why);
-        if (e == OK) break;
-        api_committed(s->api);
-        if (stopping(s)) return;
-        attempts++;
-        if (log_often(&gate, env_monotonic_ns(s->env), DOWN_SAID_NS, &held_back)) {
-            log_warn("the write-ahead log is still down, retrying every second",
-                     KV("error", worded(&why, e)), KV("attempts", attempts));
-        }
-        pause_ms(s, 1000);
-    }
-    log_info("the write-ahead log recovered on a new segment", KV("failed_attempts", attempts),
-             KV("down_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
-}
-
-/*
- * Answers also when there is nothing to commit: what a request waits for may be over already. What
- * was cut is written out at once: a log that fills quickly has no second to spare.
- */
-static enum err
-commit_once(struct server *s, struct why *why)
-{
-    int64_t began = env_monotonic_ns(s->env);
-    bool due = tsdb_commit_due(s->tsdb), had_frozen = tsdb_has_frozen(s->tsdb);
-    if (due && tsdb_flush_due(s->tsdb)) tsdb_want_cut(s->tsdb);
-    enum err e = due ? tsdb_commit(s->tsdb, why) : OK;
-    if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(s->env) - began));
-    api_committed(s->api);
-    if (!had_frozen && tsdb_has_frozen(s->tsdb)) want_flush(s);
-    return e;
-}
-
-static void
-commit_loop(void *context)
-{
-    struct server *s = context;
-    int64_t next_sync = 0;
-    while (wait_for_commit(s)) {
-        struct why why = {""};
-        enum err e = commit_once(s, &why);
-        note_commit_ended(s);
-        if (e == OK && s->synced_by_time && env_monotonic_ns(s->env) >= next_sync) {
-            e = tsdb_sync(s->tsdb, &why);
-            next_sync = env_monotonic_ns(s->env) + NS_PER_S;
-        }
-        if (e) bring_back(s, worded(&why, e));
-    }
-    struct why why = {""};
-    enum err e = tsdb_sync(s->tsdb, &why);
-    if (e) log_error("the last sync of the write-ahead log failed", KV("error", worded(&why, e)));
-    api_committed(s->api);
-}
-
-/* --- flushing --------------------------------------------------------------------------------- */
-
-static void
-housekeep(struct server *s)
-{
-    static struct log_gate gate;
-    uint64_t held_back;
-    struct why why = {""};
-    enum err e = tsdb_maintain(s->tsdb, &why);
-    if (e == OK || !log_often(&gate, env_monotonic_ns(s->env), 60 * NS_PER_S, &held_back)) return;
-    log_warn("housekeeping failed, retrying every second", KV("error", worded(&why, e)),
-             KV("more_held_back", held_back));
-}
-
-enum { DIFFERENCES_SAID_MAX = 8 };
-
-static void
-tell_difference(void *context, struct bytes tenant, const struct ledger *ledger)
-{
-    uint64_t *said = context;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        int64_t difference = ledger_difference(ledger, (enum ledger_kind)k);
-        if (difference == 0 || (*said)++ >= DIFFERENCES_SAID_MAX) continue;
-        log_error("the ledger does not balance: items are lost or miscounted", KV("tenant", tenant),
-                  KV("kind", ledger_kind_word((enum ledger_kind)k)), KV("difference", difference),
-                  KV("received", ledger->count[k][LEDGER_RECEIVED]),
-                  KV("to_do", LEDGER_DIFFERENCE_TO_DO));
-    }
-}
-
-static void
-watch_ledger(struct server *s)
-{
-    static struct log_gate gate;
-    uint64_t held_back, said = 0;
-    if (!log_often(&gate, env_monotonic_ns(s->env), 60 * NS_PER_S, &held_back)) return;
-    tsdb_ledgers(s->tsdb, tell_difference, &said);
-    if (said > DIFFERENCES_SAID_MAX) {
-        log_error("the ledgers of other tenants or kinds do not balance either",
-                  KV("more", said - DIFFERENCES_SAID_MAX));
-    }
-}
-
-/* Whoever reads the log learns from when to when writes were refused, and why. */
-static void
-watch_writes(struct server *s)
-{
-    const char *reason = api_refuses_writes(s->api);
-    struct tsdb_stats stats;
-    if (reason == s->refusing) return;
-    tsdb_stats(s->tsdb, &stats);
-    if (reason == NULL) {
-        log_info("accepting writes again", KV("free_bytes", stats.free_bytes));
-    } else {
-        log_error("refusing writes with 503, reads continue", KV("reason", reason),
-                  KV("free_bytes", stats.free_bytes));
-    }
-    s->refusing = reason;
-}
-
-/* What could not be written is tried again, but less and less often: it may be gigabytes. */
-static void
-flush_failed(struct server *s, struct why *why, enum err e)
-{
-    s->flush_pause_ns = s->flush_pause_ns == 0 ? NS_PER_S : 2 * s->flush_pause_ns;
-    if (s->flush_pause_ns > FLUSH_PAUSE_NS_MAX) s->flush_pause_ns = FLUSH_PAUSE_NS_MAX;
-    s->flush_after_ns = env_monotonic_ns(s->env) + s->flush_pause_ns;
-    log_error("flush failed, retrying", KV("error", worded(why, e)),
-              KV("wait_ms", s->flush_pause_ns / NS_PER_MS));
-}
-
-/* What was cut becomes a part, whoever asked for it. */
-static enum err
-write_out(struct server *s, struct why *why)
-{
-    if (!tsdb_has_frozen(s->tsdb)) return OK;
-    int64_t began = env_monotonic_ns(s->env);
-    enum err e = tsdb_flush(s->tsdb, why);
-    if (e) return e;
-    int64_t took_ns = env_monotonic_ns(s->env) - began;
-    struct tsdb_stats stats;
-    tsdb_stats(s->tsdb, &stats);
-    metric_record(&flush_latency, (uint64_t)took_ns);
-    log_info("head flushed", KV("took_ms", took_ns / NS_PER_MS), KV("parts", stats.parts),
-             KV("part_bytes", stats.part_bytes));
-    return OK;
-}
-
-static void
-flush_once(struct server *s)
-{
-    housekeep(s);
-    watch_writes(s);
-    watch_ledger(s);
-    if (tsdb_flush_due(s->tsdb)) {
-        tsdb_want_cut(s->tsdb);
-        want_commit(s);
-    }
-    if (!tsdb_has_frozen(s->tsdb) || env_monotonic_ns(s->env) < s->flush_after_ns) return;
-    struct why why = {""};
-    enum err e = write_out(s, &why);
-    if (e) {
-        flush_failed(s, &why, e);
-        return;
-    }
-    s->flush_pause_ns = 0;
-    housekeep(s); /* the log gives up what is in parts now */
-    merger_wake(s->merger);
-}
-
-/* At the end: cut, commit, write, until nothing is left. The commit thread is still there. */
-static bool
-flush_all_step(struct server *s)
-{
-    struct why why = {""};
-    if (tsdb_is_flushed(s->tsdb) || tsdb_is_down(s->tsdb)) return true;
-    if (tsdb_has_frozen(s->tsdb)) {
-        enum err e = write_out(s, &why);
-        if (e == OK) return tsdb_is_flushed(s->tsdb);
-        log_error("the last flush failed, the next start replays the log",
-                  KV("error", worded(&why, e)));
-        return true;
-    }
-    tsdb_want_cut(s->tsdb);
-    want_commit(s);
-    return false;
-}
-
-/* All that is in the head now, as a part. The commit thread cuts. */
-static enum err
-flush_head(struct server *s, struct why *why)
-{
-    int64_t until = env_monotonic_ns(s->env) + 30 * NS_PER_S;
-    enum err e = write_out(s, why); /* what was cut before */
-    if (e || tsdb_is_flushed(s->tsdb)) return e;
-    while (!tsdb_has_frozen(s->tsdb)) {
-        if (tsdb_is_flushed(s->tsdb)) return OK;
-        if (tsdb_is_down(s->tsdb) || env_monotonic_ns(s->env) > until) {
-            return why_set(why, ERR_AGAIN, "cannot write to the write-ahead log");
-        }
-        tsdb_want_cut(s->tsdb);
-        want_commit(s);
-        lock_take(&s->flush_lock);
-        (void)cond_wait_until(&s->flush_cond, &s->flush_lock,
-                              env_monotonic_ns(s->env) + 2 * NS_PER_MS);
-        bool stop = s->flush_stop;
-        lock_drop(&s->flush_lock);
-        if (stop) return why_set(why, ERR_CANCELED, "shutting down");
-    }
-    return write_out(s, why);
-}
-
-static void
-flush_for_waiter(struct server *s)
-{
-    struct why why = {""};
-    enum err e = flush_head(s, &why);
-    if (e == OK) merger_wake(s->merger);
-    lock_take(&s->flush_lock);
-    s->flush_now = false;
-    s->flush_now_over = true;
-    s->flush_now_error = e;
-    s->flush_now_why = why;
-    cond_wake_all(&s->flush_cond);
-    lock_drop(&s->flush_lock);
-}
-
-/* Waits until the head, as it is now, lies in a part. */
 static enum err
 flush_now(void *context, struct why *why)
 {
     struct server *s = context;
-    lock_take(&s->flush_lock);
-    s->flush_now = true;
-    s->flush_now_over = false;
-    cond_wake_all(&s->flush_cond);
-    while (!s->flush_now_over && !s->flush_stop) {
-        cond_wait(&s->flush_cond, &s->flush_lock);
-    }
-    enum err e = s->flush_now_over ? s->flush_now_error : ERR_CANCELED;
-    if (s->flush_now_over && e) *why = s->flush_now_why;
-    if (!s->flush_now_over) why_set(why, e, "shutting down");
-    lock_drop(&s->flush_lock);
-    return e;
+    return keeper_flush_now(&s->keeper, why);
 }
 
 static enum err
@@ -564,38 +174,6 @@ merge_now(void *context, enum tsdb_merge_mode mode, struct why *why)
 {
     struct server *s = context;
     return merger_run(s->merger, mode, why);
-}
-
-static void
-flush_loop(void *context)
-{
-    struct server *s = context;
-    lock_take(&s->flush_lock);
-    while (!s->flush_stop) {
-        bool all = s->flush_all && !s->flushed_all, now = s->flush_now;
-        lock_drop(&s->flush_lock);
-        bool done = false;
-        if (now)
-            flush_for_waiter(s);
-        else if (all)
-            done = flush_all_step(s);
-        else
-            flush_once(s);
-        lock_take(&s->flush_lock);
-        if (!now && all && done) {
-            s->flushed_all = true;
-            cond_wake_all(&s->flush_cond);
-        }
-        if (s->flush_stop) break;
-        if ((s->flush_all && !all) || s->flush_now || s->flush_wanted) { /* asked for meanwhile */
-            s->flush_wanted = false;
-            continue;
-        }
-        int64_t wait_ns = all && !done ? 5 * NS_PER_MS : NS_PER_S;
-        cond_wait_until(&s->flush_cond, &s->flush_lock, env_monotonic_ns(s->env) + wait_ns);
-        s->flush_wanted = false;
-    }
-    lock_drop(&s->flush_lock);
 }
 
 /* --- starting --------------------------------------------------------------------------------- */
@@ -627,8 +205,8 @@ open_store(struct server *s, struct why *why)
     if (memory == 0) memory = machine_memory_bytes() / 10 * 6;
     memory_init(&s->memory, memory);
     struct tsdb_options options = store_options_of(c, s->env, &s->memory);
-    options.commit_now = commit_now;
-    options.commit_context = s;
+    options.commit_now = keeper_commit_now;
+    options.commit_context = &s->keeper;
     struct tsdb_limits limits = store_limits_of(c);
     struct tsdb_opening o;
     int64_t began = env_monotonic_ns(s->env);
@@ -780,18 +358,6 @@ start_http(struct server *s, struct why *why)
     return OK;
 }
 
-static enum err
-start_threads(struct server *s, struct why *why)
-{
-    metric_register_histogram(&commit_latency);
-    metric_register_histogram(&flush_latency);
-    enum err e = merger_start(s->env, s->tsdb, &s->merger, why);
-    if (e) return e;
-    e = env_thread_start(s->env, "commit", commit_loop, s, &s->commit_thread);
-    if (e == OK) e = env_thread_start(s->env, "flush", flush_loop, s, &s->flush_thread);
-    return e ? why_set(why, e, "cannot start the commit and flush threads") : OK;
-}
-
 /* --- stopping --------------------------------------------------------------------------------- */
 
 bool
@@ -811,73 +377,35 @@ server_quiesce(struct server *s)
 void
 server_flush_all(struct server *s)
 {
-    lock_take(&s->flush_lock);
-    s->flush_all = true;
-    cond_wake_all(&s->flush_cond);
-    lock_drop(&s->flush_lock);
+    keeper_flush_all(&s->keeper);
 }
 
 bool
 server_is_flushed(struct server *s)
 {
-    lock_take(&s->flush_lock);
-    bool done = s->flushed_all;
-    lock_drop(&s->flush_lock);
-    return done;
-}
-
-static void
-stop_flushing(struct server *s)
-{
-    if (s->flush_thread == NULL) return;
-    lock_take(&s->flush_lock);
-    s->flush_stop = true;
-    cond_wake_all(&s->flush_cond);
-    lock_drop(&s->flush_lock);
-    env_thread_join(s->env, s->flush_thread);
-    s->flush_thread = NULL;
-}
-
-static void
-stop_committing(struct server *s)
-{
-    if (s->commit_thread == NULL) return;
-    lock_take(&s->commit_lock);
-    s->commit_stop = true;
-    cond_wake_all(&s->commit_cond);
-    cond_wake_all(&s->commits_cond);
-    lock_drop(&s->commit_lock);
-    env_thread_join(s->env, s->commit_thread);
-    s->commit_thread = NULL;
+    return keeper_is_flushed(&s->keeper);
 }
 
 void
 server_commit_last(struct server *s)
 {
-    struct why why = {""};
-    stop_committing(s);
-    if (!tsdb_commit_due(s->tsdb)) return;
-    enum err e = tsdb_commit(s->tsdb, &why);
-    if (e) log_error("the last commit failed", KV("error", worded(&why, e)));
+    keeper_commit_last(&s->keeper);
 }
 
 void
 server_free(struct server *s)
 {
     if (s == NULL) return;
-    stop_flushing(s);
+    keeper_stop_flushing(&s->keeper);
     merger_stop(s->merger);
     http_server_free(s->http); /* whose requests wait for commits */
-    stop_committing(s);
+    keeper_stop_committing(&s->keeper);
     api_free(s->api);
     merger_free(s->merger); /* requests under way may have asked for these two until now */
     relays_free(s->relays);
     tsdb_free(s->tsdb);
+    keeper_fini(&s->keeper);
     lock_fini(&s->reload_lock);
-    lock_fini(&s->commit_lock);
-    lock_fini(&s->flush_lock);
-    cond_fini(&s->commit_cond);
-    cond_fini(&s->flush_cond);
     mem_free(NULL, s, sizeof *s);
 }
 
@@ -892,15 +420,10 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     why->text[0] = '\0';
     s->env = env;
     s->settings = *settings;
-    s->synced_by_time = settings->wal_ack != ACK_FSYNC;
     s->flag_count = flag_count;
     s->flag_words = flag_words;
     lock_init(&s->reload_lock, LOCK_RANK_APP);
-    lock_init(&s->commit_lock, LOCK_RANK_APP_WAKE);
-    lock_init(&s->flush_lock, LOCK_RANK_APP_WAKE);
-    cond_init(&s->commit_cond);
-    cond_init(&s->commits_cond);
-    cond_init(&s->flush_cond);
+    keeper_init(&s->keeper, env);
     enum err e = destinations_check(destinations, settings->storage_path, why);
     if (e == OK) e = open_store(s, why);
     if (e == OK) e = open_relays(s, why);
@@ -913,7 +436,12 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
         e = relays_prepare(s->relays, &list, &change, why);
         if (e == OK) relays_commit(change);
     }
-    if (e == OK) e = start_threads(s, why);
+    if (e == OK) e = merger_start(env, s->tsdb, &s->merger, why);
+    s->keeper.tsdb = s->tsdb;
+    s->keeper.api = s->api;
+    s->keeper.merger = s->merger;
+    s->keeper.synced_by_time = settings->wal_ack != ACK_FSYNC;
+    if (e == OK) e = keeper_start(&s->keeper, why);
     if (e == OK) e = start_http(s, why);
     if (e) {
         server_free(s);

@@ -502,14 +502,13 @@ test_a_reload_changes_all_or_nothing_while_requests_run(void **state)
     char lifecycle[] = "--web.enable-lifecycle", address[] = "--web.listen-address=127.0.0.1:0",
          level[] = "--log.level=error", workers[] = "--web.workers=2";
     char *words[] = {flag, lifecycle, address, level, workers};
-    bool help;
     snprintf(path, sizeof path, "%s/firekeep.yml", s->dir);
     snprintf(flag, sizeof flag, "--config.file=%s", path);
     write_config(s, path, "");
     s->flag_count = 5;
     s->flag_words = words;
     struct destinations none;
-    must(settings_load(&s->settings, &none, s->flag_count, words, &help, &why));
+    must(settings_load(&s->settings, &none, s->flag_count, words, &why));
     site_start(s);
     crowd_open(&crowd, s, 0, 8);
     check_reloads(s, path);
@@ -589,7 +588,6 @@ reloading_begin(struct reloading *r)
     struct site *s = r->s = site_new();
     struct destinations none;
     struct why why;
-    bool help;
     r->round = 0;
     snprintf(r->path, sizeof r->path, "%s/firekeep.yml", s->dir);
     snprintf(r->log_path, sizeof r->log_path, "%s/log", s->dir);
@@ -598,7 +596,7 @@ reloading_begin(struct reloading *r)
     s->flag_count = 3;
     s->flag_words = r->words;
     write_config(s, r->path, "");
-    must(settings_load(&s->settings, &none, s->flag_count, s->flag_words, &help, &why));
+    must(settings_load(&s->settings, &none, s->flag_count, s->flag_words, &why));
     site_start(s);
     write_before(r);
     must(server_reload(s->server, &why));

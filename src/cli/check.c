@@ -14,23 +14,18 @@ check_file(const char *path, struct settings *ret_settings, struct destinations 
     struct buf text;
     settings_default(ret_settings);
     enum err e = config_read(path, &text, why);
-    if (e) goto out;
-    e = settings_yaml(ret_settings, path, buf_bytes(&text), why);
-    if (e) goto out;
-    e = destinations_yaml(path, buf_bytes(&text), ret_settings, &list, why);
-    if (e) goto out;
+    if (e == OK) e = settings_yaml(ret_settings, path, buf_bytes(&text), why);
+    if (e == OK) e = destinations_yaml(path, buf_bytes(&text), ret_settings, &list, why);
+    buf_fini(&text);
+    if (e) return e;
     e = settings_validate(ret_settings, list.count, why);
     if (e == OK) e = destinations_check(&list, ret_settings->storage_path, why);
     if (e) {
-        why_prefix(why, e, "%s", path);
-        goto out;
+        destinations_free(&list);
+        return why_prefix(why, e, "%s", path);
     }
     *ret_list = list;
-    list = (struct destinations){NULL};
-out:
-    destinations_free(&list);
-    buf_fini(&text);
-    return e;
+    return OK;
 }
 
 static const struct flag flags[] = {

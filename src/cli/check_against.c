@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/time_text.h"
 #include "base/version.h"
 #include "cli/check.h"
@@ -60,27 +61,27 @@ struct checking {
     bool was_known;           /* if that is known */
     char storage[PATH_BYTES]; /* its directory, for people */
     struct budget memory;
-    struct buf present; /* struct present */
+    struct present *present;
+    uint32_t count, capacity;
     bool backlog;
     uint32_t said;
 };
 
-static const struct present *
-presents(const struct checking *x, size_t *ret_count)
-{
-    *ret_count = x->present.size / sizeof(struct present);
-    return (const struct present *)(const void *)x->present.at;
-}
-
 static struct present *
 find_present(const struct checking *x, const char *name)
 {
-    size_t count = x->present.size / sizeof(struct present);
-    struct present *all = (struct present *)(void *)x->present.at;
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(all[i].name, name) == 0) return &all[i];
+    for (uint32_t i = 0; i < x->count; i++) {
+        if (strcmp(x->present[i].name, name) == 0) return &x->present[i];
     }
     return NULL;
+}
+
+static enum err
+add_present(struct checking *x, const struct present *p)
+{
+    if (!array_reserve(&x->memory, &x->present, &x->capacity, x->count + 1)) return ERR_NOMEM;
+    x->present[x->count++] = *p;
+    return OK;
 }
 
 static const struct destination_settings *
@@ -128,10 +129,7 @@ note_backlog(struct checking *x, const char *name, const struct relay_backlog *b
         snprintf(p.problem.text, sizeof p.problem.text,
                  "it was reading stored samples; how many are left is not known");
     }
-    if (closed == NULL) {
-        buf_put(&x->present, &p, sizeof p);
-        return buf_error(&x->present);
-    }
+    if (closed == NULL) return add_present(x, &p);
     p.type = closed->type;
     p.file = false; /* it is one, whatever lies there */
     if (p.problem.text[0] == '\0') p.problem = closed->problem;
@@ -174,22 +172,10 @@ note_part(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* A directory with parts is one of a store; one without may be of either mode. */
-static enum err
-look_for_parts(struct checking *x, struct why *why)
-{
-    char dir[PATH_BYTES];
-    enum err e = path_join(dir, sizeof dir, x->against, "parts");
-    if (e) return why_set(why, e, "%.200s: path is too long", x->against);
-    e = env_listdir(env_real(), dir, note_part, x, why);
-    x->was_known = x->was_stored;
-    return e == ERR_MISSING ? OK : e;
-}
-
 static enum err
 read_directory(struct checking *x, const struct settings *settings, struct why *why)
 {
-    char dir[PATH_BYTES], log_dir[PATH_BYTES];
+    char dir[PATH_BYTES], log_dir[PATH_BYTES], parts_dir[PATH_BYTES];
     bool is_one = false;
     struct reading reading = {.x = x};
     reading.options = (struct backlog_options){
@@ -204,6 +190,7 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
     x->stored = settings->storage_mode == STORAGE_LOCAL;
     enum err e = path_join(dir, sizeof dir, x->against, "relay");
     if (e == OK) e = path_join(log_dir, sizeof log_dir, x->against, "wal");
+    if (e == OK) e = path_join(parts_dir, sizeof parts_dir, x->against, "parts");
     if (e || strlen(x->against) >= sizeof x->storage) {
         return why_set(why, ERR_LIMIT, "%.200s: path is too long", x->against);
     }
@@ -215,7 +202,11 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
                        x->against);
     }
     e = destinations_check(x->list, x->against, why);
-    if (e == OK) e = look_for_parts(x, why);
+    if (e == OK) {
+        e = env_listdir(env_real(), parts_dir, note_part, x, why);
+        if (e == ERR_MISSING) e = OK;
+    }
+    x->was_known = x->was_stored; /* a directory without parts may be of either mode */
     return e ? e : relay_backlogs(&reading.options, why);
 }
 
@@ -321,9 +312,10 @@ note_status(struct checking *x, const json_t *data, struct why *why)
         }
         mask_controls(p.name);
         note_counts(one, &p);
-        buf_put(&x->present, &p, sizeof p);
+        enum err e = add_present(x, &p);
+        if (e) return e;
     }
-    return buf_error(&x->present);
+    return OK;
 }
 
 /* Of those that are configured no more, and of those that are closed. */
@@ -350,13 +342,13 @@ note_remembered(struct checking *x, const json_t *data, struct why *why)
 
 /* Where they write to, and where they are remembered. One of another version may have keys that we
  * do not know: then nobody can say what is renamed. */
-static void
-note_config(struct checking *x, const json_t *data)
+static enum err
+note_config(struct checking *x, const json_t *data, struct why *why)
 {
+    (void)why;
     struct settings settings;
     struct destinations list = {NULL};
     struct bytes yaml = bytes_of_text(text_of(data, "yaml"));
-    size_t count;
     settings_default(&settings);
     enum err e = settings_yaml(&settings, "config", yaml, NULL);
     if (e == OK) {
@@ -366,19 +358,16 @@ note_config(struct checking *x, const json_t *data)
         mask_controls(x->storage);
         e = destinations_yaml("config", yaml, &settings, &list, NULL);
     }
-    presents(x, &count);
-    struct present *all = (struct present *)(void *)x->present.at;
-    for (size_t i = 0; i < count && e == OK; i++) {
-        const struct destination_settings *d = find_settings(&list, all[i].name);
+    for (struct present *p = x->present; e == OK && p < x->present + x->count; p++) {
+        const struct destination_settings *d = find_settings(&list, p->name);
         if (d == NULL) continue;
-        all[i].place_known = true;
-        all[i].place = destination_place_hash(d);
-        all[i].selection_known = true;
-        all[i].selection = destination_selection_hash(d);
-        all[i].dry_run_known = true;
-        all[i].dry_run = d->dry_run;
+        p->place_known = p->selection_known = p->dry_run_known = true;
+        p->place = destination_place_hash(d);
+        p->selection = destination_selection_hash(d);
+        p->dry_run = d->dry_run;
     }
     destinations_free(&list);
+    return OK;
 }
 
 static enum err
@@ -389,25 +378,21 @@ read_server(struct checking *x, const struct settings *settings, struct why *why
                                           .connect_timeout_ns = 10 * NS_PER_S,
                                           .idle_timeout_ns = 30 * NS_PER_S,
                                           .request_timeout_ns = 60 * NS_PER_S};
+    static const struct {
+        const char *name;
+        enum err (*note)(struct checking *x, const json_t *data, struct why *why);
+    } pages[] = {
+        {"destinations", note_status}, {"remembered", note_remembered}, {"config", note_config}};
     struct http_client *client = NULL;
-    json_t *whole, *data;
     x->stored = settings->storage_mode == STORAGE_LOCAL;
     snprintf(x->storage, sizeof x->storage, "DIR");
     enum err e = target_check_url("--against", x->against, why);
     if (e == OK) e = http_client_new(&options, &client, why);
-    if (e == OK) e = fetch(x, client, "destinations", &whole, &data, why);
-    if (e == OK) {
-        e = note_status(x, data, why);
-        json_decref(whole);
-    }
-    if (e == OK) e = fetch(x, client, "remembered", &whole, &data, why);
-    if (e == OK) {
-        e = note_remembered(x, data, why);
-        json_decref(whole);
-    }
-    if (e == OK) e = fetch(x, client, "config", &whole, &data, why);
-    if (e == OK) {
-        note_config(x, data);
+    for (size_t i = 0; i < sizeof pages / sizeof *pages && e == OK; i++) {
+        json_t *whole = NULL, *data = NULL;
+        e = fetch(x, client, pages[i].name, &whole, &data, why);
+        if (e) break;
+        e = pages[i].note(x, data, why);
         json_decref(whole);
     }
     http_client_free(client);
@@ -422,19 +407,6 @@ plural(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
-static void
-print_kept(const struct kept_waiting *kept)
-{
-    if (kept->objects > 0) {
-        printf(", of these %" PRIu64 " object%s (%" PRIu64 " bytes) waiting for upload",
-               kept->objects, plural(kept->objects), kept->object_bytes);
-    }
-    if (kept->files > 0) {
-        printf(", %" PRIu64 " unfinished .tmp file%s (%" PRIu64 " bytes)", kept->files,
-               plural(kept->files), kept->file_bytes);
-    }
-}
-
 /* What waits for it. */
 static void
 print_backlog(const struct present *p)
@@ -447,39 +419,21 @@ print_backlog(const struct present *p)
     } else {
         printf("an unknown number of samples queued");
     }
-    print_kept(&p->kept);
+    const struct kept_waiting *kept = &p->kept;
+    if (kept->objects > 0) {
+        printf(", of these %" PRIu64 " object%s (%" PRIu64 " bytes) waiting for upload",
+               kept->objects, plural(kept->objects), kept->object_bytes);
+    }
+    if (kept->files > 0) {
+        printf(", %" PRIu64 " unfinished .tmp file%s (%" PRIu64 " bytes)", kept->files,
+               plural(kept->files), kept->file_bytes);
+    }
     if (p->letters_known)
         printf(", %" PRIu64 " dead letter%s", p->letters, plural(p->letters));
     else
         printf(", an unknown number of dead letters");
     if (p->letters_problem.text[0] != '\0') printf(" (%s)", p->letters_problem.text);
     if (p->problem.text[0] != '\0') printf(" (%s)", p->problem.text);
-}
-
-static bool
-is_done(const struct present *p)
-{
-    return p->problem.text[0] == '\0' && p->letters_problem.text[0] == '\0' && p->queued_known &&
-           p->samples == 0 && p->others == 0 && p->letters_known && p->letters == 0 &&
-           p->kept.objects == 0 && p->kept.files == 0;
-}
-
-/* New ones that write to where this one does; if that is not known, those that may be of its type.
- */
-static void
-print_renames(const struct checking *x, const struct present *p)
-{
-    for (uint32_t i = 0; i < x->list->count; i++) {
-        const struct destination_settings *d = &x->list->items[i];
-        if (find_present(x, d->name) != NULL) continue;
-        if (p->place_known && p->place != destination_place_hash(d)) continue;
-        if (!p->place_known && p->type != DESTINATION_TYPE_COUNT && p->type != d->type) continue;
-        printf("destination %s: %s is new and %s; to rename without loss: stop the server, mv "
-               "%s/relay/%s %s/relay/%s, start it with this file\n",
-               p->name, d->name,
-               p->place_known ? "writes to the same place" : "may be its new name", x->storage,
-               p->name, x->storage, d->name);
-    }
 }
 
 static const char *
@@ -496,22 +450,38 @@ then(const struct checking *x, const struct present *p)
     return relay_backlog_fate(x->stored);
 }
 
+/* With the new ones that write to where it does; if that is not known, those that may be of its
+ * type. */
 static void
 tell_removed(struct checking *x, const struct present *p)
 {
     if (p->file) return;
     x->said++;
     printf("destination %s: not in the file: ", p->name);
-    if (is_done(p)) {
+    bool nothing = p->problem.text[0] == '\0' && p->letters_problem.text[0] == '\0' &&
+                   p->queued_known && p->samples == 0 && p->others == 0 && p->letters_known &&
+                   p->letters == 0 && p->kept.objects == 0 && p->kept.files == 0;
+    if (nothing) {
         printf("nothing is queued for it\n");
     } else {
         x->backlog = true;
         print_backlog(p);
         printf("; then: %s\n", then(x, p));
     }
-    print_renames(x, p);
+    for (uint32_t i = 0; i < x->list->count; i++) {
+        const struct destination_settings *d = &x->list->items[i];
+        if (find_present(x, d->name) != NULL) continue;
+        if (p->place_known && p->place != destination_place_hash(d)) continue;
+        if (!p->place_known && p->type != DESTINATION_TYPE_COUNT && p->type != d->type) continue;
+        printf("destination %s: %s is new and %s; to rename without loss: stop the server, mv "
+               "%s/relay/%s %s/relay/%s, start it with this file\n",
+               p->name, d->name,
+               p->place_known ? "writes to the same place" : "may be its new name", x->storage,
+               p->name, x->storage, d->name);
+    }
 }
 
+/* Begins a line about one that stays. */
 static void
 say_changed(struct checking *x, const struct present *p)
 {
@@ -522,21 +492,21 @@ say_changed(struct checking *x, const struct present *p)
 static void
 tell_changed(struct checking *x, const struct present *p, const struct destination_settings *d)
 {
-    static const char elsewhere[] = "queued samples go there, delivered ones do not";
+    static const char elsewhere[] = "continues at its current position; queued samples go there, "
+                                    "delivered ones do not";
     if (p->blocked) {
-        x->said++;
+        say_changed(x, p);
         x->backlog = true;
-        printf("destination %s: stays closed until this is fixed: %s\n", p->name, p->problem.text);
+        printf("stays closed until this is fixed: %s\n", p->problem.text);
         return;
     }
-    bool type_known = p->type != DESTINATION_TYPE_COUNT;
-    if (type_known && p->type != d->type) {
+    if (p->type != DESTINATION_TYPE_COUNT && p->type != d->type) {
         say_changed(x, p);
-        printf("becomes %s, was %s: continues at its current position; %s\n",
-               destination_type_word(d->type), destination_type_word(p->type), elsewhere);
+        printf("becomes %s, was %s: %s\n", destination_type_word(d->type),
+               destination_type_word(p->type), elsewhere);
     } else if (p->place_known && p->place != destination_place_hash(d)) {
         say_changed(x, p);
-        printf("writes to another place: continues at its current position; %s\n", elsewhere);
+        printf("writes to another place: %s\n", elsewhere);
     }
     bool waits = !p->queued_known || p->samples > 0 || p->others > 0;
     if (p->selection_known && p->selection != destination_selection_hash(d) && waits) {
@@ -598,23 +568,20 @@ check_against(const struct settings *settings, const struct destinations *list, 
     struct checking x = {.list = list, .against = against};
     x.running = strstr(against, "://") != NULL;
     budget_init(&x.memory, "check", MEMORY_BYTES_MAX, NULL);
-    buf_init(&x.present, &x.memory, MEMORY_BYTES_MAX / 2);
     enum err e = x.running ? read_server(&x, settings, why) : read_directory(&x, settings, why);
-    size_t count;
-    const struct present *all = presents(&x, &count);
     if (e == OK) tell_mode(&x);
-    for (size_t i = 0; i < count && e == OK; i++) {
-        const struct destination_settings *d = find_settings(list, all[i].name);
+    for (uint32_t i = 0; i < x.count && e == OK; i++) {
+        const struct destination_settings *d = find_settings(list, x.present[i].name);
         if (d == NULL)
-            tell_removed(&x, &all[i]);
+            tell_removed(&x, &x.present[i]);
         else
-            tell_changed(&x, &all[i], d);
+            tell_changed(&x, &x.present[i], d);
     }
     for (uint32_t i = 0; i < list->count && e == OK; i++) {
         if (find_present(&x, list->items[i].name) == NULL) tell_new(&x, &list->items[i]);
     }
     if (e == OK && x.said == 0) printf("no destination is added, removed or changed\n");
-    buf_fini(&x.present);
+    array_free(&x.memory, x.present, x.capacity);
     *ret_backlog = x.backlog;
     return e;
 }

@@ -97,22 +97,6 @@ cli_failed(const char *command, enum err e, const struct why *why)
 }
 
 static int
-run_help(const struct command *const *commands, int argc, char **argv)
-{
-    if (argc < 2 || is_help_flag(argv[1])) {
-        print_overview(commands, stdout);
-        return EXIT_DONE;
-    }
-    if (argc > 2) return cli_usage_error("help", "unexpected argument '%.64s'", argv[2]);
-    if (strcmp(argv[1], "help") == 0) {
-        print_overview(commands, stdout);
-        return EXIT_DONE;
-    }
-    const struct command *c = find_command(commands, argv[1]);
-    return c == NULL ? unknown_command(commands, argv[1]) : print_help(c);
-}
-
-static int
 dispatch(const struct command *const *commands, int argc, char **argv)
 {
     if (argc < 2) {
@@ -120,16 +104,20 @@ dispatch(const struct command *const *commands, int argc, char **argv)
         return EXIT_USAGE;
     }
     const char *name = argv[1];
-    if (strcmp(name, "help") == 0 || is_help_flag(name)) {
-        return run_help(commands, argc - 1, argv + 1);
+    bool help = strcmp(name, "help") == 0 || is_help_flag(name);
+    if (help && argc > 3) return cli_usage_error("help", "unexpected argument '%.64s'", argv[3]);
+    if (help && (argc < 3 || is_help_flag(argv[2]) || strcmp(argv[2], "help") == 0)) {
+        print_overview(commands, stdout);
+        return EXIT_DONE;
     }
+    if (help) name = argv[2];
     if (strcmp(name, "--version") == 0) name = "version"; /* what scripts try first */
     const struct command *c = find_command(commands, name);
-    if (c == NULL) return unknown_command(commands, argv[1]);
+    if (c == NULL) return unknown_command(commands, name);
     for (int i = 2; i < argc; i++) {
-        if (is_help_flag(argv[i])) return print_help(c);
+        help |= is_help_flag(argv[i]);
     }
-    return c->run(argc - 1, argv + 1);
+    return help ? print_help(c) : c->run(argc - 1, argv + 1);
 }
 
 int

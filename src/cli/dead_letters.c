@@ -27,12 +27,12 @@ enum {
     COMPLAINTS_BYTES_MAX = 16 * 1024 * 1024,
 };
 
-struct name {
+struct letter_name {
     char text[DESTINATION_NAME_BYTES_MAX + 1];
 };
 
 /* The letters of one destination that have one reason. */
-struct group {
+struct letter_group {
     const char *destination;
     char reason[REASON_BYTES]; /* its beginning */
     uint64_t kept[ITEM_KIND_COUNT];
@@ -53,7 +53,7 @@ struct asking {
     struct buf names; /* struct name: of the destinations meant */
     const char *name; /* of the one at hand */
     enum dead_letters_wish wish;
-    struct buf groups; /* struct group */
+    struct buf groups; /* struct letter_group */
     uint64_t left_out; /* letters without a group */
     struct buf out;
     struct buf complaints;
@@ -102,22 +102,19 @@ destination_path(const struct asking *a, const char *name, char to[PATH_BYTES], 
     return why_set(why, ERR_LIMIT, "%s: path is too long", a->storage);
 }
 
-/* Somebody's. A link is one of a destination also if it leads nowhere. */
-static bool
-is_file(const struct asking *a, const char *name)
-{
-    char path[PATH_BYTES];
-    struct file_facts facts;
-    return destination_path(a, name, path, NULL) == OK &&
-           env_facts(env_real(), path, &facts, NULL) == OK && !facts.is_dir;
-}
-
 static enum err
 note_name(void *context, const char *text, bool is_dir)
 {
     struct asking *a = context;
-    struct name name = {""};
-    if (!is_name(text) || text[0] == '.' || (!is_dir && is_file(a, text))) return OK;
+    struct letter_name name = {""};
+    char path[PATH_BYTES];
+    struct file_facts facts;
+    if (!is_name(text) || text[0] == '.') return OK;
+    /* A file is somebody's. A link is one of a destination also if it leads nowhere. */
+    if (!is_dir && destination_path(a, text, path, NULL) == OK &&
+        env_facts(env_real(), path, &facts, NULL) == OK && !facts.is_dir) {
+        return OK;
+    }
     memcpy(name.text, text, strlen(text));
     buf_put(&a->names, &name, sizeof name);
     return buf_error(&a->names);
@@ -135,7 +132,7 @@ note_nothing(void *context, const char *text, bool is_dir)
 static int
 order_names(const void *x, const void *y)
 {
-    return strcmp(((const struct name *)x)->text, ((const struct name *)y)->text);
+    return strcmp(((const struct letter_name *)x)->text, ((const struct letter_name *)y)->text);
 }
 
 /* A storage directory without the directory `relay` never had a destination. */
@@ -158,7 +155,8 @@ find_destinations(struct asking *a, struct why *why)
     else if (e == ERR_MISSING)
         e = env_listdir(env_real(), a->storage, note_nothing, NULL, why);
     if (e == OK && a->names.size > 0) {
-        qsort(a->names.at, a->names.size / sizeof(struct name), sizeof(struct name), order_names);
+        qsort(a->names.at, a->names.size / sizeof(struct letter_name), sizeof(struct letter_name),
+              order_names);
     }
     return e;
 }
@@ -168,7 +166,7 @@ static void
 each_destination(struct asking *a,
                  enum err (*act)(struct asking *a, const char *dir, struct why *why))
 {
-    const struct name *names = (const struct name *)(const void *)a->names.at;
+    const struct letter_name *names = (const struct letter_name *)(const void *)a->names.at;
     for (size_t i = 0; i < a->names.size / sizeof *names; i++) {
         char path[PATH_BYTES];
         struct why why = {""};
@@ -228,20 +226,21 @@ walk(struct asking *a, const char *dir,
 
 /* --- list ------------------------------------------------------------------------------------- */
 
-static struct group *
+static struct letter_group *
 find_group(struct asking *a, struct bytes reason, int64_t failed_ms)
 {
-    struct group *groups = (struct group *)(void *)a->groups.at;
+    struct letter_group *groups = (struct letter_group *)(void *)a->groups.at;
     size_t count = a->groups.size / sizeof *groups;
     if (reason.size >= REASON_BYTES) reason.size = REASON_BYTES - 1;
     for (size_t i = count; i-- > 0 && groups[i].destination == a->name;) {
         if (bytes_equal_text(reason, groups[i].reason)) return &groups[i];
     }
-    struct group group = {.destination = a->name, .first_ms = failed_ms, .last_ms = failed_ms};
+    struct letter_group group = {
+        .destination = a->name, .first_ms = failed_ms, .last_ms = failed_ms};
     if (reason.size > 0) memcpy(group.reason, reason.at, reason.size);
     if (count == GROUPS_MAX || !buf_reserve(&a->groups, sizeof group)) return NULL;
     buf_put(&a->groups, &group, sizeof group);
-    return (struct group *)(void *)a->groups.at + count;
+    return (struct letter_group *)(void *)a->groups.at + count;
 }
 
 static enum err
@@ -249,7 +248,7 @@ list_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
 {
     struct asking *a = context;
     if (!is_meant(a, letter)) return OK;
-    struct group *group = find_group(a, letter->reason, letter->failed_ms);
+    struct letter_group *group = find_group(a, letter->reason, letter->failed_ms);
     if (group == NULL) {
         a->left_out++;
         return OK;
@@ -276,14 +275,14 @@ static void
 list(struct asking *a)
 {
     each_destination(a, list_destination);
-    const struct group *groups = (const struct group *)(const void *)a->groups.at;
+    const struct letter_group *groups = (const struct letter_group *)(const void *)a->groups.at;
     size_t count = a->groups.size / sizeof *groups;
     if (a->form == REPORT_TEXT && count == 0) printf("no dead letters\n");
     report_table(a->report, "letters", "Dead letters",
                  "destination|reason|floats|histograms|exemplars|metadata|replaying|firstFailed="
                  "first failed|lastFailed=last failed|answer=last answer");
     for (size_t i = 0; i < count; i++) {
-        const struct group *g = &groups[i];
+        const struct letter_group *g = &groups[i];
         report_row(
             a->report,
             REPORT_ROW(value_text(g->destination), value_text(g->reason),
@@ -358,7 +357,7 @@ decide(struct asking *a)
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-static const struct verb {
+static const struct letter_verb {
     const char *name;
     void (*run)(struct asking *a);
     bool reports;
@@ -368,19 +367,14 @@ static const struct verb {
              {"replay", decide, true, DEAD_LETTERS_REPLAY},
              {"drop", decide, true, DEAD_LETTERS_DROP}};
 
-static const struct verb *
-find_verb(const char *name)
-{
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
-    }
-    return NULL;
-}
-
 static enum err
-settle(struct asking *a, int count, char **words, const struct verb **ret_verb, struct why *why)
+settle(struct asking *a, int count, char **words, const struct letter_verb **ret_verb,
+       struct why *why)
 {
-    *ret_verb = count == 1 ? find_verb(words[0]) : NULL;
+    *ret_verb = NULL;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs && count == 1; i++) {
+        if (strcmp(verbs[i].name, words[0]) == 0) *ret_verb = &verbs[i];
+    }
     if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "expected list, show, replay or drop");
     if (a->storage == NULL) return why_set(why, ERR_INPUT, "--storage.path is required");
     if (a->destination != NULL && !is_name(a->destination)) {
@@ -393,10 +387,10 @@ settle(struct asking *a, int count, char **words, const struct verb **ret_verb, 
 }
 
 static enum err
-run(struct asking *a, const struct verb *verb, struct why *why)
+run(struct asking *a, const struct letter_verb *verb, struct why *why)
 {
     buf_init(&a->names, &a->memory, 1 << 20);
-    buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct group));
+    buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct letter_group));
     buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
     buf_init(&a->complaints, &a->memory, COMPLAINTS_BYTES_MAX);
     enum err e = find_destinations(a, why);
@@ -433,7 +427,7 @@ run_dead_letters(int argc, char **argv)
 {
     struct asking a = {0};
     struct why why = {""};
-    const struct verb *verb;
+    const struct letter_verb *verb;
     int count = 0;
     signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
     budget_init(&a.memory, "dead-letters", MEMORY_BYTES_MAX, NULL);

@@ -14,13 +14,13 @@
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 
-struct verb {
+struct destinations_verb {
     const char *name;
     /* With a configuration; NULL: reset, which needs none. */
     enum err (*run)(struct destinations_asking *a, bool *ret_well, struct why *why);
 };
 
-static const struct verb verbs[] = {
+static const struct destinations_verb verbs[] = {
     {"test", destinations_try}, {"plan", destinations_plan}, {"reset", NULL}};
 
 static const struct flag flags[] = {
@@ -59,24 +59,8 @@ static const char notes[] =
     "\nExit status: 0 done, 1 something does not work or cannot be read, 2 wrong usage.\n";
 
 static enum err
-no_destination(const struct destinations_asking *a, const char *name, struct why *why)
-{
-    struct suggestion near;
-    suggest_begin(&near, bytes_of_text(name));
-    for (uint32_t i = 0; i < a->list.count; i++) {
-        suggest_try(&near, a->list.items[i].name);
-    }
-    const char *best = suggest_end(&near);
-    if (best == NULL) {
-        return why_set(why, ERR_MISSING, "%s: destination '%.64s' not found", a->config_file, name);
-    }
-    return why_set(why, ERR_MISSING, "%s: destination '%.64s' not found; did you mean '%s'?",
-                   a->config_file, name, best);
-}
-
-static enum err
-settle(struct destinations_asking *a, int count, char **words, const struct verb **ret_verb,
-       struct why *why)
+settle(struct destinations_asking *a, int count, char **words,
+       const struct destinations_verb **ret_verb, struct why *why)
 {
     *ret_verb = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs && count > 0; i++) {
@@ -104,15 +88,23 @@ settle(struct destinations_asking *a, int count, char **words, const struct verb
 }
 
 static enum err
-run(struct destinations_asking *a, const struct verb *verb, const char *name, bool *ret_well,
-    struct why *why)
+run(struct destinations_asking *a, const struct destinations_verb *verb, const char *name,
+    bool *ret_well, struct why *why)
 {
     enum err e = check_file(a->config_file, &a->settings, &a->list, why);
     if (e) return e;
+    struct suggestion near;
+    suggest_begin(&near, bytes_of_text(name));
     for (uint32_t i = 0; i < a->list.count; i++) {
         if (strcmp(a->list.items[i].name, name) == 0) a->destination = &a->list.items[i];
+        suggest_try(&near, a->list.items[i].name);
     }
-    if (a->destination == NULL) return no_destination(a, name, why);
+    if (a->destination == NULL) {
+        const char *best = suggest_end(&near);
+        return why_set(why, ERR_MISSING, "%s: destination '%.64s' not found%s%s%s", a->config_file,
+                       name, best == NULL ? "" : "; did you mean '", best == NULL ? "" : best,
+                       best == NULL ? "" : "'?");
+    }
     e = report_new((enum report_form)a->form, stdout, NULL, &a->report);
     if (e) return why_set(why, e, "not enough memory for the report");
     e = verb->run(a, ret_well, why);
@@ -126,7 +118,7 @@ run_destinations(int argc, char **argv)
 {
     struct destinations_asking a = {.form = -1};
     struct why why = {""};
-    const struct verb *verb;
+    const struct destinations_verb *verb;
     int count = 0;
     bool well = false;
     signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */

@@ -53,13 +53,6 @@ find_from(const struct destinations_asking *a, struct tsdb *tsdb, int64_t *ret_f
     return e ? why_prefix(why, e, "--from") : OK;
 }
 
-/* Whether what is sent depends on how many shards there are. */
-static bool
-has_shards(const struct destination_settings *d)
-{
-    return d->type == DESTINATION_KINESIS && d->u.kinesis.format != KINESIS_NDJSON;
-}
-
 static enum err
 find_shards(const struct destinations_asking *a, uint32_t *ret_shards, struct why *why)
 {
@@ -161,18 +154,6 @@ print_mapped(struct report *r, const struct plan *p)
 }
 
 static void
-print_destination(struct report *r, const struct destination_settings *d, uint32_t shards)
-{
-    report_section(r, "destination", "Destination");
-    report_field(r, "name", "name", value_text(d->name));
-    report_field(r, "type", "type", value_text(destination_type_word(d->type)));
-    if (has_shards(d)) {
-        report_field(r, "shards", "shards (--shards)", value_count(shards));
-    }
-    report_section_end(r);
-}
-
-static void
 print_plan(const struct destinations_asking *a, const struct plan *p, uint32_t shards)
 {
     const struct destination_settings *d = a->destination;
@@ -182,7 +163,14 @@ print_plan(const struct destinations_asking *a, const struct plan *p, uint32_t s
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         dead += p->dead_total[kind];
     }
-    print_destination(r, d, shards);
+    report_section(r, "destination", "Destination");
+    report_field(r, "name", "name", value_text(d->name));
+    report_field(r, "type", "type", value_text(destination_type_word(d->type)));
+    if (d->type == DESTINATION_KINESIS && d->u.kinesis.format != KINESIS_NDJSON) {
+        /* What is sent depends on how many there are. */
+        report_field(r, "shards", "shards (--shards)", value_count(shards));
+    }
+    report_section_end(r);
     print_taken(r, p);
     report_field(r, drops ? "dropped" : "deadLetters",
                  drops ? "would be dropped" : "would be dead letters", value_count(dead));

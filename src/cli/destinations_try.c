@@ -12,20 +12,15 @@
 enum { DIR_BYTES = 128 };
 
 static void
-print_text(const struct trial_finding *f)
-{
-    printf("%-6s  %s%s%s%s%s\n", f->ok ? "ok" : "FAILED", f->what, f->reason[0] == '\0' ? "" : ": ",
-           f->reason, f->said[0] == '\0' ? "" : ": ", f->said);
-    if (f->advice[0] != '\0') printf("        %s\n", f->advice);
-    fflush(stdout); /* the next one may take its time */
-}
-
-static void
 print_finding(void *context, const struct trial_finding *f)
 {
     struct destinations_asking *a = context;
     if (a->form == REPORT_TEXT) {
-        print_text(f);
+        printf("%-6s  %s%s%s%s%s\n", f->ok ? "ok" : "FAILED", f->what,
+               f->reason[0] == '\0' ? "" : ": ", f->reason, f->said[0] == '\0' ? "" : ": ",
+               f->said);
+        if (f->advice[0] != '\0') printf("        %s\n", f->advice);
+        fflush(stdout); /* the next one may take its time */
         return;
     }
     report_row(a->report, REPORT_ROW(value_text(f->what), value_bool(f->ok), value_text(f->reason),
@@ -44,53 +39,19 @@ make_dir(char dir[DIR_BYTES], struct why *why)
     return why_set(why, ERR_IO, "cannot create a directory in %s", place);
 }
 
-/* So that what is written there is nobody else's. */
-static enum err
-make_instance(char instance[33])
-{
-    uint8_t random[16];
-    enum err e = env_random(env_real(), random, sizeof random);
-    for (size_t i = 0; i < sizeof random && e == OK; i++) {
-        snprintf(instance + 2 * i, 3, "%02x", random[i]);
-    }
-    return e;
-}
-
-/* As JSON it is one object, with the findings in the middle. */
-static void
-print_begin(struct destinations_asking *a)
-{
-    const struct destination_settings *d = a->destination;
-    if (a->form == REPORT_TEXT) return;
-    report_field(a->report, "name", "name", value_text(d->name));
-    report_field(a->report, "type", "type", value_text(destination_type_word(d->type)));
-    report_table(a->report, "findings", "Findings", "what|ok|reason|said|advice");
-}
-
-static void
-print_end(struct destinations_asking *a, uint32_t failed)
-{
-    const char *name = a->destination->name;
-    if (a->form == REPORT_JSON) {
-        report_table_end(a->report, 0);
-        report_field(a->report, "ok", "ok", value_bool(failed == 0));
-    } else if (failed > 0) {
-        printf("%s: %" PRIu32 " failed; checks that depend on them were skipped\n", name, failed);
-    } else {
-        const char *more = a->write ? "" : "; nothing was written (use --write to send a sample)";
-        printf("%s: ok%s\n", name, more);
-    }
-}
-
 enum err
 destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
 {
     struct destination_settings settings = *a->destination;
-    char dir[DIR_BYTES], instance[33] = "";
+    char dir[DIR_BYTES], instance[33] = ""; /* random: what is written there is nobody else's */
+    uint8_t random[16];
     uint32_t failed = 0;
     settings.dry_run = false;
-    enum err e = make_instance(instance);
+    enum err e = env_random(env_real(), random, sizeof random);
     if (e) return why_set(why, e, "cannot get random numbers");
+    for (size_t i = 0; i < sizeof random; i++) {
+        snprintf(instance + 2 * i, 3, "%02x", random[i]);
+    }
     e = make_dir(dir, why);
     if (e) return e;
     struct trial_options options = {
@@ -106,9 +67,22 @@ destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
         .each = print_finding,
         .context = a,
     };
-    print_begin(a);
+    if (a->form == REPORT_JSON) { /* one object, with the findings in the middle */
+        report_field(a->report, "name", "name", value_text(settings.name));
+        report_field(a->report, "type", "type", value_text(destination_type_word(settings.type)));
+        report_table(a->report, "findings", "Findings", "what|ok|reason|said|advice");
+    }
     e = trial_run(&options, &failed, why);
-    if (e == OK) print_end(a, failed);
+    if (e == OK && a->form == REPORT_JSON) {
+        report_table_end(a->report, 0);
+        report_field(a->report, "ok", "ok", value_bool(failed == 0));
+    } else if (e == OK && failed > 0) {
+        printf("%s: %" PRIu32 " failed; checks that depend on them were skipped\n", settings.name,
+               failed);
+    } else if (e == OK) {
+        printf("%s: ok%s\n", settings.name,
+               a->write ? "" : "; nothing was written (use --write to send a sample)");
+    }
     err_ignore(env_remove_tree(env_real(), dir, NULL), "it is a temporary one");
     *ret_well = failed == 0;
     return e;

@@ -1,7 +1,7 @@
 /*
  * config.c - the table of settings, and what is done with all of it: defaults, flags, files,
- * reload, help. One value as text is config_text.c, the YAML reader config_yaml.c; destinations,
- * which have no flags, are config_destinations.c.
+ * reload, help. One value as text is text.c, settings from the file yaml.c; destinations, which
+ * have no flags, are destinations.c.
  *
  * A name follows its field: the first word is the section, units that a value carries itself (5m,
  * 4GiB) are left out unless the name would say nothing without them.
@@ -172,10 +172,10 @@ settings_table(void)
 }
 
 const struct setting *
-settings_find(const char *name)
+settings_find(struct bytes name)
 {
     for (const struct setting *s = table; s->name != NULL; s++) {
-        if (strcmp(s->name, name) == 0) return s;
+        if (bytes_equal_text(name, s->name)) return s;
     }
     return NULL;
 }
@@ -269,11 +269,10 @@ settings_validate(const struct settings *settings, uint32_t destination_count, s
         return why_set(why, ERR_INPUT, "storage.mode=none requires at least one destination");
     }
     if (settings->wal_budget_bytes / 2 < settings->wal_segment_bytes) {
+        static const struct setting shape = {.type = SETTING_BYTES};
         char budget[48], segment[48];
-        setting_number_text(settings_find("wal.budget"), settings->wal_budget_bytes, budget,
-                            sizeof budget);
-        setting_number_text(settings_find("wal.segment-bytes"), settings->wal_segment_bytes,
-                            segment, sizeof segment);
+        setting_number_text(&shape, settings->wal_budget_bytes, budget, sizeof budget);
+        setting_number_text(&shape, settings->wal_segment_bytes, segment, sizeof segment);
         return why_set(why, ERR_INPUT,
                        "wal.budget (%s) must be at least twice wal.segment-bytes (%s)", budget,
                        segment);
@@ -321,15 +320,6 @@ unknown_flag(struct bytes name, struct why *why)
                    best == NULL ? "" : "'?");
 }
 
-static const struct setting *
-find_by_bytes(struct bytes name)
-{
-    for (const struct setting *s = table; s->name != NULL; s++) {
-        if (bytes_equal_text(name, s->name)) return s;
-    }
-    return NULL;
-}
-
 /* One flag and, if it needs one, the word behind it. Returns by `ret_used` how many it took. */
 static enum err
 apply_flag(struct settings *to, int count, char *const *words, int *ret_used, struct why *why)
@@ -340,9 +330,9 @@ apply_flag(struct settings *to, int count, char *const *words, int *ret_used, st
     const char *value = equals == NULL ? NULL : equals + 1;
     *ret_used = 1;
 
-    const struct setting *s = find_by_bytes(bytes_of(word, size));
+    const struct setting *s = settings_find(bytes_of(word, size));
     if (s == NULL && size > 3 && memcmp(word, "no-", 3) == 0) {
-        s = find_by_bytes(bytes_of(word + 3, size - 3));
+        s = settings_find(bytes_of(word + 3, size - 3));
         if (s == NULL || s->type != SETTING_BOOL) return unknown_flag(bytes_of(word, size), why);
         if (value != NULL) return why_set(why, ERR_INPUT, "--no-%s takes no value", s->name);
         value = "false";
@@ -363,63 +353,50 @@ apply_flag(struct settings *to, int count, char *const *words, int *ret_used, st
 }
 
 enum err
-settings_flags(struct settings *settings, int count, char *const *words, bool *ret_want_help,
-               struct why *why)
+settings_flags(struct settings *settings, int count, char *const *words, struct why *why)
 {
     struct settings next = *settings;
-    bool want_help = false;
-    for (int i = 0; i < count;) {
-        if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0) {
-            want_help = true;
-            i++;
-            continue;
-        }
+    for (int i = 0, used; i < count; i += used) {
         if (strncmp(words[i], "--", 2) != 0 || words[i][2] == 0) {
             return why_set(why, ERR_INPUT, "unexpected argument %s: expected --name=value",
                            shown_of(bytes_of_text(words[i])).text);
         }
-        int used;
         enum err e = apply_flag(&next, count - i, words + i, &used, why);
         if (e) return e;
-        i += used;
     }
     *settings = next;
-    *ret_want_help = want_help;
     return OK;
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* One byte more than allowed is read, so that settings_yaml() sees what is too long. */
-static enum err
-read_all(int fd, const char *path, struct buf *to, struct why *why)
-{
-    while (to->size <= CONFIG_BYTES_MAX) {
-        size_t step = CONFIG_BYTES_MAX + 1 - to->size;
-        if (step > 16384) step = 16384;
-        if (!buf_reserve(to, step))
-            return why_set(why, buf_error(to), "%s: not enough memory", path);
-        ssize_t got = read(fd, to->at + to->size, step);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return why_set(why, ERR_IO, "cannot read %s: %s", path, strerror(errno));
-        if (got == 0) return OK;
-        to->size += (size_t)got;
-    }
-    return OK;
-}
-
 /*
  * Read without an env: nothing runs yet at start, and a file that cannot be read is no matter of
- * durability; the error goes to the person who named it.
+ * durability; the error goes to the person who named it. One byte more than allowed is read, so
+ * that settings_yaml() sees what is too long.
  */
 enum err
 config_read(const char *path, struct buf *to, struct why *why)
 {
     buf_init_secret(to, NULL, CONFIG_BYTES_MAX + 1);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    enum err e = OK;
+    if (fd < 0) {
         return why_set(why, err_from_errno(errno), "cannot open %s: %s", path, strerror(errno));
-    enum err e = read_all(fd, path, to, why);
+    }
+    while (e == OK && to->size <= CONFIG_BYTES_MAX) {
+        size_t step = CONFIG_BYTES_MAX + 1 - to->size;
+        if (step > 16384) step = 16384;
+        if (!buf_reserve(to, step)) {
+            e = why_set(why, buf_error(to), "%s: not enough memory", path);
+            break;
+        }
+        ssize_t got = read(fd, to->at + to->size, step);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) e = why_set(why, ERR_IO, "cannot read %s: %s", path, strerror(errno));
+        if (got <= 0) break;
+        to->size += (size_t)got;
+    }
     close(fd);
     return e;
 }
@@ -442,13 +419,12 @@ load_file(struct settings *settings, struct destinations *ret_destinations, int 
 {
     char path[SETTING_TEXT_BYTES];
     struct buf text;
-    bool want_help;
     memcpy(path, settings->config_file, sizeof path);
     settings_default(settings);
     enum err e = config_read(path, &text, why);
     if (e == OK) e = settings_yaml(settings, path, buf_bytes(&text), why);
     if (e == OK) {
-        enum err fine = settings_flags(settings, count, words, &want_help, why);
+        enum err fine = settings_flags(settings, count, words, why);
         assert(fine == OK); /* they were before, and do not depend on the file */
         e = destinations_yaml(path, buf_bytes(&text), settings, ret_destinations, why);
     }
@@ -459,29 +435,21 @@ load_file(struct settings *settings, struct destinations *ret_destinations, int 
 
 enum err
 settings_load(struct settings *settings, struct destinations *destinations, int count,
-              char *const *words, bool *ret_want_help, struct why *why)
+              char *const *words, struct why *why)
 {
     struct settings next;
     struct destinations list = {NULL};
     settings_default(&next);
-    bool want_help;
-    enum err e = settings_flags(&next, count, words, &want_help, why);
-    if (e) goto out;
-    if (!want_help && next.config_file[0] != 0) {
-        e = load_file(&next, &list, count, words, why);
-        if (e) goto out;
-    }
-    if (!want_help) {
-        e = settings_validate(&next, list.count, why);
-        if (e) goto out;
+    enum err e = settings_flags(&next, count, words, why);
+    if (e == OK && next.config_file[0] != 0) e = load_file(&next, &list, count, words, why);
+    if (e == OK) e = settings_validate(&next, list.count, why);
+    if (e) {
+        destinations_free(&list);
+        return e;
     }
     *settings = next;
     *destinations = list;
-    list = (struct destinations){NULL};
-    *ret_want_help = want_help;
-out:
-    destinations_free(&list);
-    return e;
+    return OK;
 }
 
 /* --- printing --------------------------------------------------------------------------------- */
@@ -526,11 +494,10 @@ settings_print_yaml(const struct settings *settings, struct buf *to)
             section_size = size;
         }
         buf_printf(to, "    %s: ", dot + 1);
-        if (s->type == SETTING_TEXT && !s->secret) {
+        if (s->type == SETTING_TEXT)
             quoted_put(to, setting_text(s, settings));
-        } else {
+        else
             settings_value(settings, s, to);
-        }
         buf_put_u8(to, '\n');
     }
 }

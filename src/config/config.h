@@ -88,7 +88,6 @@ struct setting {
     const char *choices;  /* "local|none", in the order of the enum */
     uint64_t min, max;    /* inclusive; both 0: any. Of a text: its length in bytes */
     bool reloadable;
-    bool secret;      /* shown as <secret> */
     const char *help; /* one sentence, lower case, no full stop */
     bool zero_auto;   /* 0 is fine below `min`: chosen by ourselves */
     bool flag_only;   /* has no place in the file */
@@ -101,19 +100,18 @@ struct setting {
 const struct setting *settings_table(void);
 
 /* NULL if there is no setting of that name. */
-const struct setting *settings_find(const char *name);
+const struct setting *settings_find(struct bytes name);
 
 /* All defaults. */
 void settings_default(struct settings *settings);
 
 /*
  * Applies flags, `count` words after the command ("--x=y" or "--x y"); of a flag given twice the
- * last one counts, so that a wrapper's flags can be overruled. With `want_help` set on return the
- * caller prints settings_help() and exits 0. ERR_INPUT: unknown flag (with a suggestion), bad
- * value, a stray word; nothing was changed.
+ * last one counts, so that a wrapper's flags can be overruled. ERR_INPUT: unknown flag (with a
+ * suggestion), bad value, a stray word; nothing was changed.
  */
 MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *const *words,
-                                   bool *ret_want_help, struct why *why);
+                                   struct why *why);
 
 /*
  * Applies a YAML text, all of it but its destinations, which are destinations_yaml()'s; `file_name`
@@ -139,13 +137,12 @@ MUST_CHECK enum err settings_validate(const struct settings *settings, uint32_t 
 
 /*
  * What `serve` does: defaults, then the file named by the flags, then the flags, then its
- * destinations, then settings_validate(). Errors as above, and of destinations_yaml(). With
- * `want_help` no file is read. Called again for a reload with the same words. `destinations` are
- * given, for destinations_free(); on error both are as before.
+ * destinations, then settings_validate(). Errors as above, and of destinations_yaml(). Called again
+ * for a reload with the same words. `destinations` are given, for destinations_free(); on error
+ * both are as before.
  */
 MUST_CHECK enum err settings_load(struct settings *settings, struct destinations *destinations,
-                                  int count, char *const *words, bool *ret_want_help,
-                                  struct why *why);
+                                  int count, char *const *words, struct why *why);
 
 /* ERR_INPUT if `next` differs from `now` in a setting that only a restart can change; names the
  * first. */
@@ -161,7 +158,7 @@ MUST_CHECK enum err settings_listen_address(const char *text, char *ret_host, ui
 
 /* "--web.listen-address=...  help (default ...)" lines for --help. */
 void settings_help(struct buf *to);
-/* The value of one setting as text, as one would write it (secrets hidden). */
+/* The value of one setting as text, as one would write it. */
 void settings_value(const struct settings *settings, const struct setting *setting, struct buf *to);
 /* A whole YAML file of the current values; read back it gives the same, but for secrets. */
 void settings_print_yaml(const struct settings *settings, struct buf *to);

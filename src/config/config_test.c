@@ -25,7 +25,7 @@ defaults(void)
 static const struct setting *
 find(const char *name)
 {
-    const struct setting *s = settings_find(name);
+    const struct setting *s = settings_find(bytes_of_text(name));
     assert_non_null(s);
     return s;
 }
@@ -44,9 +44,7 @@ flags(struct settings *settings, struct why *why, const char *first, ...)
         assert_non_null(words[count++]);
     }
     va_end(args);
-    bool want_help = true;
-    enum err e = settings_flags(settings, count, words, &want_help, why);
-    if (e == OK) assert_false(want_help);
+    enum err e = settings_flags(settings, count, words, why);
     for (int i = 0; i < count; i++) {
         free(words[i]);
     }
@@ -173,8 +171,8 @@ test_table_rows_are_well_formed_and_their_fields_do_not_overlap(void **state)
             assert_int_equal(used[s->offset + i]++, 0);
         }
     }
-    assert_ptr_equal(settings_find("log.level"), find("log.level"));
-    assert_null(settings_find("log"));
+    assert_ptr_equal(settings_find(bytes_of_text("log.level")), find("log.level"));
+    assert_null(settings_find(bytes_of_text("log")));
 }
 
 static void
@@ -522,9 +520,8 @@ load(struct settings *settings, struct temp_file *f, const char *second, struct 
     char word[100];
     snprintf(word, sizeof word, "%s", second);
     char *words[] = {f->flag, word};
-    bool want_help;
     struct destinations list = {NULL};
-    enum err e = settings_load(settings, &list, 2, words, &want_help, why);
+    enum err e = settings_load(settings, &list, 2, words, why);
     destinations_free(&list);
     return e;
 }
@@ -573,13 +570,12 @@ test_load_reads_destinations_with_the_flags_in_mind(void **state)
     struct settings s;
     struct destinations list = {NULL};
     struct why why = {""};
-    bool want_help;
-    assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_INPUT);
+    assert_int_equal(settings_load(&s, &list, 1, words, &why), ERR_INPUT);
     snprintf(expected, sizeof expected,
              "%s:2:44: tenants: tenancy.enabled is false: expected [anonymous] or all", f.path);
     assert_string_equal(why.text, expected);
     assert_null(list.items);
-    assert_int_equal(settings_load(&s, &list, 2, words, &want_help, &why), OK);
+    assert_int_equal(settings_load(&s, &list, 2, words, &why), OK);
     assert_int_equal(list.count, 1);
     assert_string_equal(list.items[0].name, "a");
     assert_int_equal(s.storage_mode, STORAGE_NONE);
@@ -593,9 +589,7 @@ test_load_without_file_flag_reads_none(void **state)
     (void)state;
     struct settings s, expected = defaults();
     struct destinations list;
-    bool want_help = true;
-    assert_int_equal(settings_load(&s, &list, 0, NULL, &want_help, NULL), OK);
-    assert_false(want_help);
+    assert_int_equal(settings_load(&s, &list, 0, NULL, NULL), OK);
     assert_int_equal(list.count, 0);
     assert_null(list.arena);
     assert_memory_equal(&s, &expected, sizeof s);
@@ -621,33 +615,15 @@ test_load_errors_name_the_file(void **state)
     assert_string_equal(why.text, expected);
 
     char flag[] = "--config.file=/", *words[] = {flag};
-    bool want_help;
     struct destinations list = {.count = 7};
-    assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_IO);
+    assert_int_equal(settings_load(&s, &list, 1, words, &why), ERR_IO);
     assert_string_equal(why.text, "--config.file: cannot read /: Is a directory");
 
     char endless[] = "--config.file=/dev/zero";
     words[0] = endless;
-    assert_int_equal(settings_load(&s, &list, 1, words, &want_help, &why), ERR_LIMIT);
+    assert_int_equal(settings_load(&s, &list, 1, words, &why), ERR_LIMIT);
     assert_int_equal(list.count, 7);
     assert_memory_equal(&s, &before, sizeof s);
-}
-
-static void
-test_load_that_only_wants_help_reads_no_file(void **state)
-{
-    (void)state;
-    char file[] = "--config.file=/nonexistent/firekeep.yml", help[] = "--help", short_help[] = "-h";
-    char *words[] = {file, help};
-    struct settings s;
-    struct destinations list;
-    bool want_help = false;
-    assert_int_equal(settings_load(&s, &list, 2, words, &want_help, NULL), OK);
-    assert_true(want_help);
-    words[1] = short_help;
-    want_help = false;
-    assert_int_equal(settings_load(&s, &list, 2, words, &want_help, NULL), OK);
-    assert_true(want_help);
 }
 
 static void
@@ -786,7 +762,6 @@ main(void)
         cmocka_unit_test(test_load_reads_destinations_with_the_flags_in_mind),
         cmocka_unit_test(test_load_without_file_flag_reads_none),
         cmocka_unit_test(test_load_errors_name_the_file),
-        cmocka_unit_test(test_load_that_only_wants_help_reads_no_file),
         cmocka_unit_test(test_load_reports_each_refused_allocation),
         cmocka_unit_test(test_manual_has_a_true_row_for_every_setting),
         cmocka_unit_test(test_example_file_names_every_setting_with_its_default)};

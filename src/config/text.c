@@ -426,9 +426,7 @@ quoted_put(struct buf *to, const char *text)
 void
 settings_value(const struct settings *settings, const struct setting *setting, struct buf *to)
 {
-    if (setting->secret) {
-        buf_put_text(to, "<secret>");
-    } else if (setting->type == SETTING_TEXT) {
+    if (setting->type == SETTING_TEXT) {
         buf_put_text(to, setting_text(setting, settings));
     } else {
         char text[48];

@@ -1,0 +1,489 @@
+/*
+ * keeper.c - see keeper.h. What is acknowledged is in the log, so neither thread hurries the other:
+ *
+ *      commit   woken by who wants one, else each second: commit, answer; cuts the head when it is
+ *               due. When the log is down: 503, and a new segment each second until one can be made
+ *      flush    woken when something was cut or memory is short, else each second: housekeeping,
+ *               the ledger, what was cut becomes a part; what fails is tried later and later
+ *
+ * One lock each, and nothing is called under them: a disk that hangs stops its thread alone.
+ */
+#include "app/keeper.h"
+
+#include "base/log.h"
+#include "base/metric.h"
+
+#define GATHER_NS_MAX      (2 * NS_PER_MS)
+#define COMMIT_NOW_NS_MAX  (100 * NS_PER_MS)
+#define FLUSH_NOW_NS_MAX   (30 * NS_PER_S)
+#define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
+#define DOWN_SAID_NS       (60 * NS_PER_S)
+
+enum { DIFFERENCES_SAID_MAX = 8 };
+
+static struct metric_histogram commit_latency = {
+    .name = "firekeep_wal_commit_duration_seconds",
+    .help = "Duration of commits to the write-ahead log, in seconds.",
+    METRIC_LATENCY,
+};
+static struct metric_histogram flush_latency = {
+    .name = "firekeep_flush_duration_seconds",
+    .help = "Duration of flushes of the head to a part, in seconds.",
+    METRIC_LATENCY,
+};
+
+/* Some errors, memory's above all, come without words. */
+static struct why *
+worded(struct why *why, enum err e)
+{
+    if (why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
+    return why;
+}
+
+/* --- committing ------------------------------------------------------------------------------- */
+
+void
+keeper_want_flush(struct keeper *k)
+{
+    lock_take(&k->flush_lock);
+    k->flush_wanted = true;
+    cond_wake_all(&k->flush_cond);
+    lock_drop(&k->flush_lock);
+}
+
+static void
+want_commit_locked(struct keeper *k)
+{
+    unsigned wanted = ++k->commit_wanted;
+    if (wanted == 1 || wanted >= k->commit_expected) cond_wake_one(&k->commit_cond);
+}
+
+void
+keeper_want_commit(struct keeper *k)
+{
+    lock_take(&k->commit_lock);
+    want_commit_locked(k);
+    lock_drop(&k->commit_lock);
+}
+
+void
+keeper_commit_now(void *keeper)
+{
+    struct keeper *k = keeper;
+    lock_take(&k->commit_lock);
+    uint64_t number = k->commits_begun + 1;
+    want_commit_locked(k);
+    int64_t until = env_monotonic_ns(k->env) + COMMIT_NOW_NS_MAX;
+    while (k->commits_ended < number && !k->commit_stop && env_monotonic_ns(k->env) < until) {
+        cond_wait_until(&k->commits_cond, &k->commit_lock, until);
+    }
+    lock_drop(&k->commit_lock);
+}
+
+/*
+ * Senders that were answered together come again together: the next commit waits a moment for as
+ * many, so that few large ones are written instead of many small ones. A sender that is alone waits
+ * for nobody.
+ */
+static void
+gather_locked(struct keeper *k)
+{
+    int64_t until = env_monotonic_ns(k->env) + GATHER_NS_MAX;
+    while (k->commit_wanted < k->commit_expected && !k->commit_stop &&
+           env_monotonic_ns(k->env) < until) {
+        cond_wait_until(&k->commit_cond, &k->commit_lock, until);
+    }
+    unsigned came = k->commit_wanted, expected = k->commit_expected;
+    k->commit_expected = came >= expected ? came : expected - (expected - came + 1) / 2;
+    k->commit_wanted = 0;
+}
+
+/* Waits until somebody wants a commit, or a second. False: the end. */
+static bool
+wait_for_commit(struct keeper *k)
+{
+    lock_take(&k->commit_lock);
+    if (k->commit_wanted == 0 && !k->commit_stop) {
+        cond_wait_until(&k->commit_cond, &k->commit_lock, env_monotonic_ns(k->env) + NS_PER_S);
+    }
+    if (k->commit_wanted > 0) gather_locked(k);
+    bool stop = k->commit_stop;
+    k->commits_begun++;
+    lock_drop(&k->commit_lock);
+    return !stop || tsdb_commit_due(k->tsdb);
+}
+
+/* Waits so long for the end, or for somebody who wants a commit. */
+static bool
+is_stopping(struct keeper *k, int64_t wait_ns)
+{
+    lock_take(&k->commit_lock);
+    if (!k->commit_stop && wait_ns > 0) {
+        cond_wait_until(&k->commit_cond, &k->commit_lock, env_monotonic_ns(k->env) + wait_ns);
+    }
+    bool stop = k->commit_stop;
+    lock_drop(&k->commit_lock);
+    return stop;
+}
+
+/* The log is down: everybody is told to come back, until a fresh segment could be made. */
+static void
+bring_back(struct keeper *k, const struct why *reason)
+{
+    struct log_gate gate = {0}; /* of this outage: it may last for days */
+    int64_t began = env_monotonic_ns(k->env);
+    uint64_t attempts = 0, held_back;
+    log_error("the write-ahead log failed, answering writes with 503 until it recovers",
+              KV("error", reason));
+    api_committed(k->api);
+    for (;;) {
+        struct why why = {""};
+        enum err e = tsdb_reopen(k->tsdb, &why);
+        if (e == OK) break;
+        api_committed(k->api);
+        if (is_stopping(k, 0)) return;
+        attempts++;
+        if (log_often(&gate, env_monotonic_ns(k->env), DOWN_SAID_NS, &held_back)) {
+            log_warn("the write-ahead log is still down, retrying every second",
+                     KV("error", worded(&why, e)), KV("attempts", attempts));
+        }
+        (void)is_stopping(k, NS_PER_S);
+    }
+    log_info("the write-ahead log recovered on a new segment", KV("failed_attempts", attempts),
+             KV("down_ms", (env_monotonic_ns(k->env) - began) / NS_PER_MS));
+}
+
+/*
+ * Answers also when there is nothing to commit: what a request waits for may be over already. What
+ * was cut is written out at once: a log that fills quickly has no second to spare.
+ */
+static enum err
+commit_once(struct keeper *k, struct why *why)
+{
+    int64_t began = env_monotonic_ns(k->env);
+    bool due = tsdb_commit_due(k->tsdb), had_frozen = tsdb_has_frozen(k->tsdb);
+    if (due && tsdb_flush_due(k->tsdb)) tsdb_want_cut(k->tsdb);
+    enum err e = due ? tsdb_commit(k->tsdb, why) : OK;
+    if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(k->env) - began));
+    api_committed(k->api);
+    if (!had_frozen && tsdb_has_frozen(k->tsdb)) keeper_want_flush(k);
+    lock_take(&k->commit_lock);
+    k->commits_ended = k->commits_begun;
+    cond_wake_all(&k->commits_cond);
+    lock_drop(&k->commit_lock);
+    return e;
+}
+
+static void
+commit_loop(void *keeper)
+{
+    struct keeper *k = keeper;
+    int64_t next_sync = 0;
+    while (wait_for_commit(k)) {
+        struct why why = {""};
+        enum err e = commit_once(k, &why);
+        if (e == OK && k->synced_by_time && env_monotonic_ns(k->env) >= next_sync) {
+            e = tsdb_sync(k->tsdb, &why);
+            next_sync = env_monotonic_ns(k->env) + NS_PER_S;
+        }
+        if (e) bring_back(k, worded(&why, e));
+    }
+    struct why why = {""};
+    enum err e = tsdb_sync(k->tsdb, &why);
+    if (e) log_error("the last sync of the write-ahead log failed", KV("error", worded(&why, e)));
+    api_committed(k->api);
+}
+
+/* --- watching --------------------------------------------------------------------------------- */
+
+static void
+housekeep(struct keeper *k)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    struct why why = {""};
+    enum err e = tsdb_maintain(k->tsdb, &why);
+    if (e == OK || !log_often(&gate, env_monotonic_ns(k->env), 60 * NS_PER_S, &held_back)) return;
+    log_warn("housekeeping failed, retrying every second", KV("error", worded(&why, e)),
+             KV("more_held_back", held_back));
+}
+
+static void
+tell_difference(void *context, struct bytes tenant, const struct ledger *ledger)
+{
+    uint64_t *said = context;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        int64_t difference = ledger_difference(ledger, (enum ledger_kind)kind);
+        if (difference == 0 || (*said)++ >= DIFFERENCES_SAID_MAX) continue;
+        log_error("the ledger does not balance: items are lost or miscounted", KV("tenant", tenant),
+                  KV("kind", ledger_kind_word((enum ledger_kind)kind)),
+                  KV("difference", difference),
+                  KV("received", ledger->count[kind][LEDGER_RECEIVED]),
+                  KV("to_do", LEDGER_DIFFERENCE_TO_DO));
+    }
+}
+
+/* Whoever reads the log learns from when to when writes were refused, and why; and of a ledger that
+ * does not balance. */
+static void
+watch(struct keeper *k)
+{
+    static struct log_gate gate;
+    uint64_t held_back, said = 0;
+    const char *reason = api_refuses_writes(k->api);
+    struct tsdb_stats stats;
+    if (reason != k->refusing) {
+        tsdb_stats(k->tsdb, &stats);
+        if (reason == NULL) {
+            log_info("accepting writes again", KV("free_bytes", stats.free_bytes));
+        } else {
+            log_error("refusing writes with 503, reads continue", KV("reason", reason),
+                      KV("free_bytes", stats.free_bytes));
+        }
+        k->refusing = reason;
+    }
+    if (!log_often(&gate, env_monotonic_ns(k->env), 60 * NS_PER_S, &held_back)) return;
+    tsdb_ledgers(k->tsdb, tell_difference, &said);
+    if (said > DIFFERENCES_SAID_MAX) {
+        log_error("the ledgers of other tenants or kinds do not balance either",
+                  KV("more", said - DIFFERENCES_SAID_MAX));
+    }
+}
+
+/* --- flushing --------------------------------------------------------------------------------- */
+
+/* What was cut becomes a part, whoever asked for it. */
+static enum err
+write_out(struct keeper *k, struct why *why)
+{
+    if (!tsdb_has_frozen(k->tsdb)) return OK;
+    int64_t began = env_monotonic_ns(k->env);
+    enum err e = tsdb_flush(k->tsdb, why);
+    if (e) return e;
+    int64_t took_ns = env_monotonic_ns(k->env) - began;
+    struct tsdb_stats stats;
+    tsdb_stats(k->tsdb, &stats);
+    metric_record(&flush_latency, (uint64_t)took_ns);
+    log_info("head flushed", KV("took_ms", took_ns / NS_PER_MS), KV("parts", stats.parts),
+             KV("part_bytes", stats.part_bytes));
+    return OK;
+}
+
+/* The commit thread cuts. */
+static void
+want_cut(struct keeper *k)
+{
+    tsdb_want_cut(k->tsdb);
+    keeper_want_commit(k);
+}
+
+static void
+flush_once(struct keeper *k)
+{
+    housekeep(k);
+    watch(k);
+    if (tsdb_flush_due(k->tsdb)) want_cut(k);
+    if (!tsdb_has_frozen(k->tsdb) || env_monotonic_ns(k->env) < k->flush_after_ns) return;
+    struct why why = {""};
+    enum err e = write_out(k, &why);
+    if (e) { /* tried again, but less and less often: it may be gigabytes */
+        k->flush_pause_ns = k->flush_pause_ns == 0 ? NS_PER_S : 2 * k->flush_pause_ns;
+        if (k->flush_pause_ns > FLUSH_PAUSE_NS_MAX) k->flush_pause_ns = FLUSH_PAUSE_NS_MAX;
+        k->flush_after_ns = env_monotonic_ns(k->env) + k->flush_pause_ns;
+        log_error("flush failed, retrying", KV("error", worded(&why, e)),
+                  KV("wait_ms", k->flush_pause_ns / NS_PER_MS));
+        return;
+    }
+    k->flush_pause_ns = 0;
+    housekeep(k); /* the log gives up what is in parts now */
+    merger_wake(k->merger);
+}
+
+/* At the end: cut, commit, write, until nothing is left. The commit thread is still there. */
+static bool
+flush_all_step(struct keeper *k)
+{
+    struct why why = {""};
+    if (tsdb_is_flushed(k->tsdb) || tsdb_is_down(k->tsdb)) return true;
+    if (tsdb_has_frozen(k->tsdb)) {
+        enum err e = write_out(k, &why);
+        if (e == OK) return tsdb_is_flushed(k->tsdb);
+        log_error("the last flush failed, the next start replays the log",
+                  KV("error", worded(&why, e)));
+        return true;
+    }
+    want_cut(k);
+    return false;
+}
+
+/* All that is in the head now, as a part. */
+static enum err
+flush_head(struct keeper *k, struct why *why)
+{
+    int64_t until = env_monotonic_ns(k->env) + FLUSH_NOW_NS_MAX;
+    enum err e = write_out(k, why); /* what was cut before */
+    if (e || tsdb_is_flushed(k->tsdb)) return e;
+    while (!tsdb_has_frozen(k->tsdb)) {
+        if (tsdb_is_flushed(k->tsdb)) return OK;
+        if (tsdb_is_down(k->tsdb) || env_monotonic_ns(k->env) > until) {
+            return why_set(why, ERR_AGAIN, "cannot write to the write-ahead log");
+        }
+        want_cut(k);
+        lock_take(&k->flush_lock);
+        (void)cond_wait_until(&k->flush_cond, &k->flush_lock,
+                              env_monotonic_ns(k->env) + 2 * NS_PER_MS);
+        bool stop = k->flush_stop;
+        lock_drop(&k->flush_lock);
+        if (stop) return why_set(why, ERR_CANCELED, "shutting down");
+    }
+    return write_out(k, why);
+}
+
+static void
+flush_for_waiter(struct keeper *k)
+{
+    struct why why = {""};
+    enum err e = flush_head(k, &why);
+    if (e == OK) merger_wake(k->merger);
+    lock_take(&k->flush_lock);
+    k->flush_now = false;
+    k->flush_now_over = true;
+    k->flush_now_error = e;
+    k->flush_now_why = why;
+    cond_wake_all(&k->flush_cond);
+    lock_drop(&k->flush_lock);
+}
+
+enum err
+keeper_flush_now(struct keeper *k, struct why *why)
+{
+    lock_take(&k->flush_lock);
+    k->flush_now = true;
+    k->flush_now_over = false;
+    cond_wake_all(&k->flush_cond);
+    while (!k->flush_now_over && !k->flush_stop) {
+        cond_wait(&k->flush_cond, &k->flush_lock);
+    }
+    enum err e = k->flush_now_over ? k->flush_now_error : ERR_CANCELED;
+    if (k->flush_now_over && e) *why = k->flush_now_why;
+    if (!k->flush_now_over) why_set(why, e, "shutting down");
+    lock_drop(&k->flush_lock);
+    return e;
+}
+
+static void
+flush_loop(void *keeper)
+{
+    struct keeper *k = keeper;
+    lock_take(&k->flush_lock);
+    while (!k->flush_stop) {
+        bool all = k->flush_all && !k->flushed_all, now = k->flush_now;
+        lock_drop(&k->flush_lock);
+        bool done = false;
+        if (now)
+            flush_for_waiter(k);
+        else if (all)
+            done = flush_all_step(k);
+        else
+            flush_once(k);
+        lock_take(&k->flush_lock);
+        if (!now && all && done) {
+            k->flushed_all = true;
+            cond_wake_all(&k->flush_cond);
+        }
+        if (k->flush_stop) break;
+        bool asked_meanwhile = (k->flush_all && !all) || k->flush_now || k->flush_wanted;
+        int64_t wait_ns = all && !done ? 5 * NS_PER_MS : NS_PER_S;
+        if (!asked_meanwhile) {
+            cond_wait_until(&k->flush_cond, &k->flush_lock, env_monotonic_ns(k->env) + wait_ns);
+        }
+        k->flush_wanted = false;
+    }
+    lock_drop(&k->flush_lock);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+void
+keeper_init(struct keeper *k, struct env *env)
+{
+    k->env = env;
+    lock_init(&k->commit_lock, LOCK_RANK_APP_WAKE);
+    lock_init(&k->flush_lock, LOCK_RANK_APP_WAKE);
+    cond_init(&k->commit_cond);
+    cond_init(&k->commits_cond);
+    cond_init(&k->flush_cond);
+}
+
+enum err
+keeper_start(struct keeper *k, struct why *why)
+{
+    metric_register_histogram(&commit_latency);
+    metric_register_histogram(&flush_latency);
+    enum err e = env_thread_start(k->env, "commit", commit_loop, k, &k->commit_thread);
+    if (e == OK) e = env_thread_start(k->env, "flush", flush_loop, k, &k->flush_thread);
+    return e ? why_set(why, e, "cannot start the commit and flush threads") : OK;
+}
+
+void
+keeper_flush_all(struct keeper *k)
+{
+    lock_take(&k->flush_lock);
+    k->flush_all = true;
+    cond_wake_all(&k->flush_cond);
+    lock_drop(&k->flush_lock);
+}
+
+bool
+keeper_is_flushed(struct keeper *k)
+{
+    lock_take(&k->flush_lock);
+    bool done = k->flushed_all;
+    lock_drop(&k->flush_lock);
+    return done;
+}
+
+void
+keeper_stop_flushing(struct keeper *k)
+{
+    if (k->flush_thread == NULL) return;
+    lock_take(&k->flush_lock);
+    k->flush_stop = true;
+    cond_wake_all(&k->flush_cond);
+    lock_drop(&k->flush_lock);
+    env_thread_join(k->env, k->flush_thread);
+    k->flush_thread = NULL;
+}
+
+void
+keeper_stop_committing(struct keeper *k)
+{
+    if (k->commit_thread == NULL) return;
+    lock_take(&k->commit_lock);
+    k->commit_stop = true;
+    cond_wake_all(&k->commit_cond);
+    cond_wake_all(&k->commits_cond);
+    lock_drop(&k->commit_lock);
+    env_thread_join(k->env, k->commit_thread);
+    k->commit_thread = NULL;
+}
+
+void
+keeper_commit_last(struct keeper *k)
+{
+    struct why why = {""};
+    keeper_stop_committing(k);
+    if (!tsdb_commit_due(k->tsdb)) return;
+    enum err e = tsdb_commit(k->tsdb, &why);
+    if (e) log_error("the last commit failed", KV("error", worded(&why, e)));
+}
+
+void
+keeper_fini(struct keeper *k)
+{
+    lock_fini(&k->commit_lock);
+    lock_fini(&k->flush_lock);
+    cond_fini(&k->commit_cond);
+    cond_fini(&k->commits_cond);
+    cond_fini(&k->flush_cond);
+}

@@ -1,0 +1,76 @@
+/*
+ * keeper.h - the two threads that keep what was taken in: one commits the log and answers what
+ * waits for that, one writes the head out and looks after the store each second.
+ *
+ * Threads: any, but for keeper_init(), keeper_start(), the stops and keeper_fini(), which are for
+ * the one that owns the server.
+ */
+#ifndef APP_KEEPER_H
+#define APP_KEEPER_H
+
+#include "api/api.h"
+#include "app/merger.h"
+#include "base/lock.h"
+
+struct keeper {
+    /* Immutable once threads run. */
+    struct env *env;
+    struct tsdb *tsdb;
+    struct api *api;
+    struct merger *merger;
+    bool synced_by_time; /* level fsync syncs each commit */
+
+    struct lock commit_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
+    struct cond commit_cond;
+    unsigned commit_wanted;   /* by so many since the last one began */
+    unsigned commit_expected; /* it waits a moment for so many */
+    bool commit_stop;
+    uint64_t commits_begun;
+    uint64_t commits_ended;
+    struct cond commits_cond; /* one has ended */
+
+    struct lock flush_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
+    struct cond flush_cond;
+    bool flush_stop;
+    bool flush_wanted; /* look at once */
+    bool flush_now;    /* somebody waits in flush_now() */
+    bool flush_now_over;
+    enum err flush_now_error;
+    struct why flush_now_why;
+    bool flush_all; /* the last one: until nothing is left in the head */
+    bool flushed_all;
+
+    /* The flush thread only. */
+    int64_t flush_after_ns; /* a flush failed: not before */
+    int64_t flush_pause_ns;
+    const char *refusing; /* why writes are refused, as it was logged; NULL: they are taken */
+
+    struct env_thread *commit_thread;
+    struct env_thread *flush_thread;
+};
+
+/* The requests of others are taken from now on, and kept until keeper_start(). */
+void keeper_init(struct keeper *keeper, struct env *env);
+/* With `tsdb`, `api` and `merger` set. ERR_AGAIN, ERR_NOMEM: no thread. */
+MUST_CHECK enum err keeper_start(struct keeper *keeper, struct why *why);
+
+void keeper_want_commit(struct keeper *keeper);
+/* The flush thread looks at once: memory or the log is short, or something was cut. */
+void keeper_want_flush(struct keeper *keeper);
+/* For readers where writers do not wait for commits. That a disk hangs is no reason for them to. A
+ * callback of the store, with the keeper as context. */
+void keeper_commit_now(void *keeper);
+/* Waits until the head, as it is now, lies in a part. ERR_CANCELED: it is the end. */
+MUST_CHECK enum err keeper_flush_now(struct keeper *keeper, struct why *why);
+
+/* Begins to write all of the head out; keeper_is_flushed(): that is done, or cannot be done now. */
+void keeper_flush_all(struct keeper *keeper);
+bool keeper_is_flushed(struct keeper *keeper);
+void keeper_stop_flushing(struct keeper *keeper);
+/* After a last commit and sync. */
+void keeper_stop_committing(struct keeper *keeper);
+/* What is in the log's batch goes to disk; nothing commits afterwards. */
+void keeper_commit_last(struct keeper *keeper);
+void keeper_fini(struct keeper *keeper);
+
+#endif
