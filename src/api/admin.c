@@ -202,20 +202,6 @@ static const char *const verbs[] = {
     [DESTINATION_REPLAY] = "replay",
 };
 
-/* The name in .../destinations/NAME/VERB. False: that is none. */
-static bool
-parse_verb(const char *path, struct bytes *ret_name, enum destination_verb *ret_verb)
-{
-    const char *name = path + strlen("/api/v1/admin/destinations/"), *verb = strrchr(name, '/');
-    if (verb == NULL) return false;
-    *ret_name = bytes_of(name, (size_t)(verb - name));
-    for (unsigned i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        *ret_verb = (enum destination_verb)i;
-        if (strcmp(verb + 1, verbs[i]) == 0) return true;
-    }
-    return false;
-}
-
 static enum err
 parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struct why *why)
 {
@@ -238,15 +224,22 @@ parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struc
 void
 destination_run(struct api *api, struct http_request *request)
 {
-    struct bytes name;
+    const char *path = http_path(request) + strlen("/api/v1/admin/destinations/");
+    const char *slash = strrchr(path, '/');
     struct destination_wish wish = {.from_ms = 0};
     struct why why = {""};
-    if (!parse_verb(http_path(request), &name, &wish.verb)) {
+    unsigned verb = 0, verb_count = sizeof verbs / sizeof *verbs;
+    while (slash != NULL && verb < verb_count && strcmp(slash + 1, verbs[verb]) != 0) {
+        verb++;
+    }
+    if (slash == NULL || verb == verb_count) {
         reply_problem(request, 404, "not_found",
                       "unknown action: expected /api/v1/admin/destinations/NAME/pause, .../resume "
                       "or .../replay");
         return;
     }
+    struct bytes name = bytes_of(path, (size_t)(slash - path));
+    wish.verb = (enum destination_verb)verb;
     enum err e = OK;
     if (wish.verb == DESTINATION_REPLAY) e = parse_from(api, request, &wish.from_ms, &why);
     if (e == OK) e = api->options.tell_destination(api->options.context, name, &wish, &why);
@@ -255,7 +248,7 @@ destination_run(struct api *api, struct http_request *request)
         return;
     }
     log_info("relay: request of the operator accepted", KV("destination", name),
-             KV("wish", verbs[wish.verb]));
+             KV("wish", verbs[verb]));
     struct http_answer answer = {.status = 204};
     http_reply(request, &answer);
 }

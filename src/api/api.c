@@ -67,16 +67,6 @@ enum { ROUTE_COUNT = sizeof route_table / sizeof route_table[0] };
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-static bool
-tenant_is_valid(const char *name)
-{
-    size_t size = strlen(name);
-    if (size == 0 || size > TENANT_NAME_BYTES_MAX) return false;
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return false;
-    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                        "!-_.*'()") == size;
-}
-
 unsigned
 tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
              struct why *why)
@@ -95,7 +85,12 @@ tenant_named(const struct api *api, struct http_request *request, struct bytes *
         why_set(why, ERR_INPUT, "header X-Scope-OrgID was sent more than once");
         return 400;
     }
-    if (!tenant_is_valid(name)) {
+    size_t size = strlen(name);
+    bool valid = size <= TENANT_NAME_BYTES_MAX && strcmp(name, ".") != 0 &&
+                 strcmp(name, "..") != 0 &&
+                 strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                              "!-_.*'()") == size;
+    if (!valid) {
         why_set(why, ERR_INPUT,
                 "invalid X-Scope-OrgID: expected at most %d letters, digits and ! - _ . * ' ( )",
                 TENANT_NAME_BYTES_MAX);

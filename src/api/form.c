@@ -29,59 +29,39 @@ unescape(char *text)
     return true;
 }
 
-static bool
-is_form(const struct http_request *request)
+enum err
+form_read(const struct http_request *request, struct budget *budget, struct form *ret,
+          struct why *why)
 {
-    static const char type[] = "application/x-www-form-urlencoded";
-    const char *given = http_header(request, "Content-Type");
-    return given != NULL && strncasecmp(given, type, sizeof type - 1) == 0;
-}
-
-static uint32_t
-count_fields(const char *text)
-{
-    uint32_t count = 1;
-    for (; (text = strchr(text, '&')) != NULL; text++) {
-        count++;
+    static const char form_type[] = "application/x-www-form-urlencoded";
+    const char *type = http_header(request, "Content-Type");
+    struct bytes body = http_body(request);
+    bool fine = body.size == 0 || memchr(body.at, '\0', body.size) == NULL;
+    *ret = (struct form){.request = request};
+    arena_init(&ret->arena, budget, 0, 0);
+    if (type == NULL || strncasecmp(type, form_type, sizeof form_type - 1) != 0) return OK;
+    if (body.size == 0) return OK;
+    size_t count = 1;
+    for (size_t i = 0; i < body.size; i++) {
+        count += body.at[i] == '&';
     }
-    return count;
-}
-
-static enum err
-split(struct form *form, char *text, struct why *why)
-{
-    form->fields = arena_alloc(&form->arena, count_fields(text) * sizeof *form->fields);
-    if (form->fields == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the form");
-    for (char *next; text != NULL; text = next) {
+    char *text = arena_alloc(&ret->arena, body.size + 1);
+    ret->fields = arena_alloc(&ret->arena, count * sizeof *ret->fields);
+    if (text == NULL || ret->fields == NULL) {
+        return why_set(why, ERR_NOMEM, "not enough memory for the form");
+    }
+    memcpy(text, body.at, body.size);
+    text[body.size] = '\0';
+    for (char *next; text != NULL && fine; text = next) {
         next = strchr(text, '&');
         if (next != NULL) *next++ = '\0';
         if (text[0] == '\0') continue;
         char *value = strchr(text, '=');
         if (value != NULL) *value++ = '\0';
-        if (!unescape(text) || (value != NULL && !unescape(value))) {
-            return why_set(why, ERR_INPUT, "the body is not a valid URL-encoded form");
-        }
-        form->fields[form->count++] = (struct form_field){text, value == NULL ? "" : value};
+        fine = unescape(text) && (value == NULL || unescape(value));
+        ret->fields[ret->count++] = (struct form_field){text, value == NULL ? "" : value};
     }
-    return OK;
-}
-
-enum err
-form_read(const struct http_request *request, struct budget *budget, struct form *ret,
-          struct why *why)
-{
-    *ret = (struct form){.request = request};
-    arena_init(&ret->arena, budget, 0, 0);
-    struct bytes body = http_body(request);
-    if (!is_form(request) || body.size == 0) return OK;
-    if (memchr(body.at, '\0', body.size) != NULL) {
-        return why_set(why, ERR_INPUT, "the body is not a valid URL-encoded form");
-    }
-    char *text = arena_alloc(&ret->arena, body.size + 1);
-    if (text == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the form");
-    memcpy(text, body.at, body.size);
-    text[body.size] = '\0';
-    return split(ret, text, why);
+    return fine ? OK : why_set(why, ERR_INPUT, "the body is not a valid URL-encoded form");
 }
 
 void

@@ -108,17 +108,9 @@ static enum err
 put_series(void *context, struct bytes labels)
 {
     struct lookup *l = context;
-    struct cursor c = cursor_of(labels);
-    struct label label;
     enum err e = count_one(l);
-    if (e) return e;
-    json_object_open(&l->json);
-    while (labels_next(&c, &label)) {
-        json_key_bytes(&l->json, label.name);
-        json_put_bytes(&l->json, label.value);
-    }
-    json_object_close(&l->json);
-    return OK;
+    if (e == OK) labels_put_json(&l->json, labels);
+    return e;
 }
 
 static enum err
@@ -131,26 +123,20 @@ keep_warning(void *context, const char *sentence)
 }
 
 static void
-put_warnings(struct lookup *l)
-{
-    const char *sentence = warnings_at(&l->warnings, 0);
-    if (!l->limited && sentence == NULL) return;
-    json_member_array(&l->json, "warnings");
-    if (l->limited) json_put_text(&l->json, "results truncated due to limit");
-    for (uint32_t i = 1; sentence != NULL; i++) {
-        json_put_text(&l->json, sentence);
-        sentence = warnings_at(&l->warnings, i);
-    }
-    json_array_close(&l->json);
-}
-
-static void
 end_answer(struct lookup *l, enum err e)
 {
     if (e == ERR_CANCELED && l->limited) e = OK;
     if (e == OK) {
         json_array_close(&l->json);
-        put_warnings(l);
+        const char *sentence = warnings_at(&l->warnings, 0);
+        bool warned = l->limited || sentence != NULL;
+        if (warned) json_member_array(&l->json, "warnings");
+        if (l->limited) json_put_text(&l->json, "results truncated due to limit");
+        for (uint32_t i = 1; sentence != NULL; i++) {
+            json_put_text(&l->json, sentence);
+            sentence = warnings_at(&l->warnings, i);
+        }
+        if (warned) json_array_close(&l->json);
         json_object_close(&l->json);
         e = l->begun ? send_piece(l) : buf_error(&l->text);
     }
@@ -225,29 +211,20 @@ ask_series(struct lookup *l)
     return view_series(l->view, &l->asked, &l->to, &l->why);
 }
 
-/* NAME of /api/v1/label/NAME/values, as it stands. */
-static bool
-name_of_path(const char *path, struct bytes *ret_name)
-{
-    static const char before[] = "/api/v1/label/", behind[] = "/values";
-    struct bytes text = bytes_of_text(path);
-    size_t around = sizeof before - 1 + sizeof behind - 1;
-    if (text.size <= around) return false;
-    size_t size = text.size - around;
-    *ret_name = bytes_of(text.at + sizeof before - 1, size);
-    return bytes_equal_text(bytes_of(ret_name->at + size, sizeof behind - 1), behind);
-}
-
 static enum err
 ask_values(struct lookup *l)
 {
-    l->to.each = put_text;
-    struct bytes name;
+    static const char begin[] = "/api/v1/label/", end[] = "/values";
+    struct bytes name = bytes_of_text(http_path(l->request));
+    size_t around = sizeof begin - 1 + sizeof end - 1;
     uint8_t room[1024];
     struct buf plain = {.at = room, .capacity = sizeof room, .limit = sizeof room};
-    if (!name_of_path(http_path(l->request), &name)) {
+    l->to.each = put_text;
+    if (name.size <= around ||
+        memcmp(name.at + name.size - (sizeof end - 1), end, sizeof end - 1) != 0) {
         return why_set(&l->why, ERR_INPUT, "unknown path: expected /api/v1/label/NAME/values");
     }
+    name = bytes_of(name.at + sizeof begin - 1, name.size - around);
     if (escaped_name_get(&plain, name) && plain.size > 0) name = buf_bytes(&plain);
     return view_label_values(l->view, &l->asked, name, &l->to, &l->why);
 }

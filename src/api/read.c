@@ -321,19 +321,6 @@ read_notices(struct read *r, struct why *why)
     return OK;
 }
 
-/* What an operator may have to act on, or a client cannot be told any more, its answer having
- * begun; one that fails all the time does not fill the log. */
-static void
-log_failure(struct read *r, enum err e, const struct why *why)
-{
-    static struct log_gate gate;
-    uint64_t held_back;
-    if (e == OK || e == ERR_INPUT || e == ERR_CANCELED || (e == ERR_LIMIT && !r->begun)) return;
-    if (!log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) return;
-    log_warn("read: query failed", KV("peer", http_peer(r->request)), KV("error", why),
-             KV("more_held_back", held_back));
-}
-
 static void
 finish(struct read *r, enum err e, const struct why *why)
 {
@@ -341,7 +328,15 @@ finish(struct read *r, enum err e, const struct why *why)
                   (uint64_t)(env_monotonic_ns(r->api->options.env) - http_began_ns(r->request)));
     metric_add(&read_samples, r->control.samples_seen);
     if (e) metric_inc(&read_failures);
-    log_failure(r, e, why);
+    /* What an operator may have to act on, or a client cannot be told any more, its answer having
+     * begun; one that fails all the time does not fill the log. */
+    static struct log_gate gate;
+    uint64_t held_back;
+    bool told = e == OK || e == ERR_INPUT || e == ERR_CANCELED || (e == ERR_LIMIT && !r->begun);
+    if (!told && log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) {
+        log_warn("read: query failed", KV("peer", http_peer(r->request)), KV("error", why),
+                 KV("more_held_back", held_back));
+    }
     if (r->begun)
         http_stream_end(r->request, e == OK || r->told);
     else if (r->too_large)

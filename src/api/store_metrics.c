@@ -56,6 +56,9 @@ static const struct {
 static const struct metric_family rejected_family = {
     "firekeep_samples_rejected_total", "Samples and exemplars refused, by kind and reason.",
     COUNTER};
+static const struct metric_family metadata_family = {
+    "firekeep_metadata_rejected_total",
+    "Metadata entries refused, by reason; label_limit means too many metrics.", COUNTER};
 static const struct metric_family difference_family = {LEDGER_DIFFERENCE_NAME,
                                                        LEDGER_DIFFERENCE_HELP, GAUGE};
 
@@ -189,19 +192,6 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
 }
 
 static void
-put_metadata(struct metric_sink *sink, const struct tsdb_stats *t)
-{
-    static const struct metric_family family = {
-        "firekeep_metadata_rejected_total",
-        "Metadata entries refused, by reason; label_limit means too many metrics.", COUNTER};
-    for (unsigned r = 1; r <= REJECT_BAD_REFERENCE; r++) {
-        if (r == REJECT_DUPLICATE_LABEL) continue;
-        struct metric_pair pair = {"reason", bytes_of_text(reject_word((enum reject)r))};
-        metric_put_u64(sink, &family, &pair, 1, t->metadata_rejected[r]);
-    }
-}
-
-static void
 put_http(struct metric_sink *s, const struct http_stats *h)
 {
     static const char *const classes[6] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -265,7 +255,11 @@ store_metrics(struct metric_sink *sink, void *context)
     tsdb_stats(api->options.tsdb, &t);
     put_wal(sink, &t.wal);
     put_store(sink, &t);
-    put_metadata(sink, &t);
+    for (unsigned r = 1; r <= REJECT_BAD_REFERENCE; r++) {
+        if (r == REJECT_DUPLICATE_LABEL) continue;
+        struct metric_pair pair = {"reason", bytes_of_text(reject_word((enum reject)r))};
+        metric_put_u64(sink, &metadata_family, &pair, 1, t.metadata_rejected[r]);
+    }
     struct ledger_sink ledgers = {sink, t.tenants <= TENANTS_WITH_ZEROS};
     tsdb_ledgers(api->options.tsdb, put_ledger, &ledgers);
     for (const struct budget *b = api->options.memory; b != NULL; b = b->parent) {

@@ -166,16 +166,6 @@ waiting_answer(struct api *api, struct waiting *w)
     write_reply(api, w->request, w->version, status_of(FOR_WRITE, w->error), &w->why, &w->result);
 }
 
-static struct waiting *
-waiting_new(struct api *api)
-{
-    lock_take(&api->lock);
-    struct waiting *w = api->spare_waiting;
-    if (w != NULL) api->spare_waiting = w->next;
-    lock_drop(&api->lock);
-    return w != NULL ? w : mem_alloc(&api->write_budget, sizeof *w);
-}
-
 /* Keeps them, all from first to last, for the next. */
 static void
 waiting_spare(struct api *api, struct waiting *first, struct waiting *last)
@@ -186,31 +176,13 @@ waiting_spare(struct api *api, struct waiting *first, struct waiting *last)
     lock_drop(&api->lock);
 }
 
-static void
-waiting_put(struct api *api, struct waiting *w)
+void
+api_committed(struct api *api)
 {
-    w->next = NULL;
+    struct waiting *taken = NULL, **tail = &taken, *last = NULL;
     lock_take(&api->lock);
-    if (api->waiting_last != NULL)
-        api->waiting_last->next = w;
-    else
-        api->waiting_first = w;
-    api->waiting_last = w;
-    api->waiting_count++;
-    lock_drop(&api->lock);
-    api->options.commit_wanted(api->options.context);
-}
-
-/* Takes those off the list whose fate is known; they keep their order. */
-static struct waiting *
-waiting_take(struct api *api)
-{
-    struct waiting *taken = NULL, **tail = &taken;
-    lock_take(&api->lock);
-    struct waiting **link = &api->waiting_first;
-    struct waiting *last = NULL;
-    while (*link != NULL) {
-        struct waiting *w = *link;
+    /* Those whose fate is known are taken off the list; they keep their order. */
+    for (struct waiting **link = &api->waiting_first, *w; (w = *link) != NULL;) {
         w->state = tsdb_epoch(api->options.tsdb, w->epoch);
         if (w->state == TSDB_EPOCH_PENDING) {
             last = w;
@@ -225,18 +197,12 @@ waiting_take(struct api *api)
     }
     api->waiting_last = last;
     lock_drop(&api->lock);
-    return taken;
-}
-
-void
-api_committed(struct api *api)
-{
-    struct waiting *list = waiting_take(api), *last = NULL;
-    for (struct waiting *w = list; w != NULL; w = w->next) {
+    last = NULL;
+    for (struct waiting *w = taken; w != NULL; w = w->next) {
         waiting_answer(api, w);
         last = w;
     }
-    if (last != NULL) waiting_spare(api, list, last);
+    if (last != NULL) waiting_spare(api, taken, last);
 }
 
 /* --- the request ------------------------------------------------------------------------------ */
@@ -357,7 +323,16 @@ write_judged(struct api *api, struct bytes tenant, struct waiting *wait)
     wait->epoch = wait->result.wait_epoch;
     wait->state = tsdb_epoch(api->options.tsdb, wait->epoch);
     if (wait->state == TSDB_EPOCH_PENDING) {
-        waiting_put(api, wait);
+        wait->next = NULL;
+        lock_take(&api->lock);
+        if (api->waiting_last != NULL)
+            api->waiting_last->next = wait;
+        else
+            api->waiting_first = wait;
+        api->waiting_last = wait;
+        api->waiting_count++;
+        lock_drop(&api->lock);
+        api->options.commit_wanted(api->options.context);
         return;
     }
     /* Nobody waits for what is acknowledged from memory. */
@@ -490,7 +465,13 @@ write_judge(struct api *api, struct http_request *request)
     enum err e = OK;
     if (w != NULL) e = write_decode(api, request, version, w, &why);
     if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
-    if (w != NULL && e == OK) wait = waiting_new(api);
+    if (w != NULL && e == OK) {
+        lock_take(&api->lock);
+        wait = api->spare_waiting;
+        if (wait != NULL) api->spare_waiting = wait->next;
+        lock_drop(&api->lock);
+        if (wait == NULL) wait = mem_alloc(&api->write_budget, sizeof *wait);
+    }
     if (e == OK && wait == NULL) e = why_set(&why, ERR_NOMEM, "not enough memory for the request");
     if (e) {
         if (w != NULL) write_memory_put(api, w);

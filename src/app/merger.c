@@ -85,16 +85,6 @@ go_on(void *context)
 }
 
 static void
-tell_merge(const struct tsdb_merge_result *r, int64_t took_ns)
-{
-    metric_record(&merge_latency, (uint64_t)took_ns);
-    log_info("parts merged", KV("inputs", r->input_count), KV("outputs", r->output_count),
-             KV("samples", r->samples), KV("exemplars", r->exemplars),
-             KV("bytes_before", r->input_bytes), KV("bytes_after", r->output_bytes),
-             KV("took_ms", took_ns / NS_PER_MS));
-}
-
-static void
 tell_expiry(const struct merger *m, const struct tsdb_merge_result *r)
 {
     static struct log_gate gate;
@@ -147,7 +137,12 @@ work(struct merger *m, struct why *why)
             continue;
         }
         if (e || r.input_count == 0) break;
-        tell_merge(&r, env_monotonic_ns(m->env) - began);
+        int64_t took_ns = env_monotonic_ns(m->env) - began;
+        metric_record(&merge_latency, (uint64_t)took_ns);
+        log_info("parts merged", KV("inputs", r.input_count), KV("outputs", r.output_count),
+                 KV("samples", r.samples), KV("exemplars", r.exemplars),
+                 KV("bytes_before", r.input_bytes), KV("bytes_after", r.output_bytes),
+                 KV("took_ms", took_ns / NS_PER_MS));
     }
     return e;
 }
@@ -174,15 +169,6 @@ run_for_waiter(struct merger *m)
 }
 
 static void
-failed(struct merger *m, enum err e, const struct why *why)
-{
-    m->pause_ns = m->pause_ns == 0 ? NS_PER_S : 2 * m->pause_ns;
-    if (m->pause_ns > PAUSE_NS_MAX) m->pause_ns = PAUSE_NS_MAX;
-    log_error("merge failed, retrying", KV("error", why->text[0] == '\0' ? err_word(e) : why->text),
-              KV("wait_ms", m->pause_ns / NS_PER_MS));
-}
-
-static void
 merge_loop(void *context)
 {
     struct merger *m = context;
@@ -195,10 +181,15 @@ merge_loop(void *context)
         }
         struct why why = {""};
         enum err e = work(m, &why);
-        if (e == OK || e == ERR_CANCELED)
+        if (e == OK || e == ERR_CANCELED) {
             m->pause_ns = 0;
-        else
-            failed(m, e, &why);
+            continue;
+        }
+        m->pause_ns = m->pause_ns == 0 ? NS_PER_S : 2 * m->pause_ns;
+        if (m->pause_ns > PAUSE_NS_MAX) m->pause_ns = PAUSE_NS_MAX;
+        log_error("merge failed, retrying",
+                  KV("error", why.text[0] == '\0' ? err_word(e) : why.text),
+                  KV("wait_ms", m->pause_ns / NS_PER_MS));
     }
 }
 

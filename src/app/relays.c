@@ -106,21 +106,6 @@ options_of(struct runner *r)
     };
 }
 
-/* At once, and then each minute. */
-static void
-note_closed(struct runner *r, const struct why *why)
-{
-    struct env *env = r->relays->options.env;
-    struct wal *wal = tsdb_wal(r->relays->options.tsdb);
-    int64_t now_ns = env_monotonic_ns(env);
-    if (r->logged_ns != 0 && now_ns - r->logged_ns < LOG_AGAIN_MS * NS_PER_MS) return;
-    r->logged_ns = now_ns;
-    log_error("relay: cannot open destination, retrying", KV("destination", r->settings->name),
-              KV("error", why),
-              KV("log_bytes_kept", wal_bytes_from(wal, relay_guard_pos(r->guard))),
-              KV("retry_s", REOPEN_MS / 1000));
-}
-
 static struct relay *
 open_relay(struct runner *r)
 {
@@ -129,11 +114,19 @@ open_relay(struct runner *r)
     struct why why = {""};
     enum err e = relay_open(&options, &relay, &why);
     if (e && why.text[0] == '\0') why_set(&why, e, "%s", err_word(e));
-    if (e) note_closed(r, &why);
     lock_take(&r->lock);
     r->relay = relay;
     r->error = why;
     lock_drop(&r->lock);
+    int64_t now_ns = env_monotonic_ns(options.env);
+    bool said = r->logged_ns != 0 && now_ns - r->logged_ns < LOG_AGAIN_MS * NS_PER_MS;
+    if (e && !said) { /* at once, and then each minute */
+        r->logged_ns = now_ns;
+        log_error("relay: cannot open destination, retrying", KV("destination", r->settings->name),
+                  KV("error", &why),
+                  KV("log_bytes_kept", wal_bytes_from(options.wal, relay_guard_pos(r->guard))),
+                  KV("retry_s", REOPEN_MS / 1000));
+    }
     return relay;
 }
 
@@ -174,25 +167,16 @@ note_full(struct runner *r, bool full)
     r->full = full;
 }
 
-/* Until whoever had the directory before is done with it. False: it is to stop. */
-static bool
-wait_to_go(struct runner *r)
-{
-    lock_take(&r->lock);
-    while (!r->go && !r->stop) {
-        cond_wait(&r->cond, &r->lock);
-    }
-    bool go = !r->stop;
-    lock_drop(&r->lock);
-    return go;
-}
-
 static void
 run(void *context)
 {
     struct runner *r = context;
     struct relay *relay = NULL;
-    if (!wait_to_go(r)) return;
+    lock_take(&r->lock);
+    while (!r->go && !r->stop) { /* until whoever had the directory before is done with it */
+        cond_wait(&r->cond, &r->lock);
+    }
+    lock_drop(&r->lock);
     while (relay == NULL && !must_stop(r)) {
         relay = open_relay(r);
         if (relay == NULL) rest(r, REOPEN_MS);
@@ -399,30 +383,6 @@ relays_prepare(struct relays *all, struct destinations *destinations,
     return OK;
 }
 
-static void
-share_memory(struct relays *all)
-{
-    for (uint32_t i = 0; i < all->count; i++) {
-        atomic_store_explicit(&all->runners[i]->memory.limit_bytes, share_of(all, all->count),
-                              memory_order_relaxed);
-    }
-}
-
-/* Until it is open it is seen as the one before was. */
-static void
-take_over_status(struct runner *to, struct runner *from)
-{
-    lock_take(&from->lock);
-    if (from->relay != NULL) relay_status(from->relay, &from->last);
-    struct relay_status last = from->last;
-    bool counted = from->counted || from->relay != NULL;
-    lock_drop(&from->lock);
-    lock_take(&to->lock);
-    to->last = last;
-    to->counted = counted;
-    lock_drop(&to->lock);
-}
-
 /* The others are seen from now on; those that end are in `ret_gone`, their number is returned. */
 static uint32_t
 switch_runners(struct relays_change *c, struct runner **ret_gone)
@@ -432,7 +392,17 @@ switch_runners(struct relays_change *c, struct runner **ret_gone)
     lock_take(&all->lock);
     for (uint32_t k = 0; k < c->list->destinations.count; k++) {
         struct runner *before = find_runner(all, c->next[k]->settings->name);
-        if (c->is_new[k] && before != NULL) take_over_status(c->next[k], before);
+        if (!c->is_new[k] || before == NULL) continue;
+        /* Until it is open it is seen as the one before was. */
+        lock_take(&before->lock);
+        if (before->relay != NULL) relay_status(before->relay, &before->last);
+        struct relay_status last = before->last;
+        bool counted = before->counted || before->relay != NULL;
+        lock_drop(&before->lock);
+        lock_take(&c->next[k]->lock);
+        c->next[k]->last = last;
+        c->next[k]->counted = counted;
+        lock_drop(&c->next[k]->lock);
     }
     for (uint32_t i = 0; i < all->count; i++) {
         bool stays = false;
@@ -445,7 +415,10 @@ switch_runners(struct relays_change *c, struct runner **ret_gone)
     memcpy(all->runners, c->next, sizeof all->runners);
     struct shared_list *old = all->list;
     all->list = c->list;
-    share_memory(all);
+    for (uint32_t i = 0; i < all->count; i++) {
+        atomic_store_explicit(&all->runners[i]->memory.limit_bytes, share_of(all, all->count),
+                              memory_order_relaxed);
+    }
     lock_drop(&all->lock);
     list_drop(old);
     return gone_count;
@@ -619,32 +592,25 @@ relays_free(struct relays *all)
 
 /* --- watching --------------------------------------------------------------------------------- */
 
-static void
-view_runner(struct runner *r, struct relays_view *ret_view, struct why *error)
-{
-    *ret_view = (struct relays_view){.settings = r->settings};
-    lock_take(&r->lock);
-    ret_view->opened = r->relay != NULL;
-    if (r->relay != NULL) {
-        relay_status(r->relay, &r->last);
-        r->counted = true;
-    }
-    ret_view->status = r->last;
-    ret_view->counted = r->counted;
-    *error = r->error;
-    lock_drop(&r->lock);
-    ret_view->error = error->text;
-}
-
 void
 relays_each(struct relays *all, void (*each)(void *context, const struct relays_view *view),
             void *context)
 {
     lock_take(&all->lock);
     for (uint32_t i = 0; i < all->count; i++) {
-        struct relays_view view;
-        struct why error;
-        view_runner(all->runners[i], &view, &error);
+        struct runner *r = all->runners[i];
+        struct relays_view view = {.settings = r->settings};
+        lock_take(&r->lock);
+        view.opened = r->relay != NULL;
+        if (view.opened) {
+            relay_status(r->relay, &r->last);
+            r->counted = true;
+        }
+        view.status = r->last;
+        view.counted = r->counted;
+        struct why error = r->error;
+        lock_drop(&r->lock);
+        view.error = error.text;
         each(context, &view);
     }
     lock_drop(&all->lock);

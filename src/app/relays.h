@@ -1,8 +1,8 @@
 /*
  * relays.h - the destinations of a server, each with a thread of its own that hands the log on.
  *
- * Threads: relays_status() and relays_wish() from any; the others from the one that owns the
- * server or, one at a time, reloads it.
+ * Threads: relays_each() and those that use it, relays_wish() and relays_replay() from any; the
+ * others from the one that owns the server or, one at a time, reloads it.
  */
 #ifndef APP_RELAYS_H
 #define APP_RELAYS_H

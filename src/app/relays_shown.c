@@ -78,28 +78,29 @@ print_fates(struct json *j, const char *key, const struct relay_status *s, enum 
     json_object_close(j);
 }
 
-/* As `firekeep destinations plan` tells it. */
-static void
-print_dry(struct json *j, const struct relay_status *s)
-{
-    double days = (double)s->dry.for_ms / (24 * 3600 * 1000.0);
-    json_member_object(j, "dryRun");
-    json_member_uint(j, "seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0);
-    json_member_uint(j, "samples", s->dry.samples);
-    json_member_uint(j, "others", s->dry.others);
-    json_member_uint(j, "mapped", s->dry.mapped);
-    json_member_uint(j, "unrepresentable", s->dry.unrepresentable);
-    json_member_uint(j, "samplesADay", days > 0 ? (uint64_t)((double)s->dry.samples / days) : 0);
-    json_member_uint(j, "bytesADay", days > 0 ? (uint64_t)((double)s->sent_bytes_total / days) : 0);
-    json_member_uint(j, "billedUnitsADay",
-                     days > 0 ? (uint64_t)((double)s->units_total / days) : 0);
-    json_object_close(j);
-}
-
 static void
 print_status(struct json *j, const struct relay_status *s)
 {
-    if (s->dry.since_ms != 0) print_dry(j, s);
+    if (s->dry.since_ms != 0) { /* as `firekeep destinations plan` tells it */
+        double days = (double)s->dry.for_ms / (24 * 3600 * 1000.0);
+        const struct {
+            const char *key;
+            uint64_t total;
+        } daily[] = {{"samplesADay", s->dry.samples},
+                     {"bytesADay", s->sent_bytes_total},
+                     {"billedUnitsADay", s->units_total}};
+        json_member_object(j, "dryRun");
+        json_member_uint(j, "seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0);
+        json_member_uint(j, "samples", s->dry.samples);
+        json_member_uint(j, "others", s->dry.others);
+        json_member_uint(j, "mapped", s->dry.mapped);
+        json_member_uint(j, "unrepresentable", s->dry.unrepresentable);
+        for (size_t i = 0; i < sizeof daily / sizeof *daily; i++) {
+            double each = days > 0 ? (double)daily[i].total / days : 0;
+            json_member_uint(j, daily[i].key, (uint64_t)each);
+        }
+        json_object_close(j);
+    }
     print_fates(j, "samples", s, SAMPLES);
     print_fates(j, "exemplars", s, EXEMPLARS);
     print_fates(j, "metadata", s, METADATA);

@@ -71,17 +71,6 @@ stop(struct server *server, const sigset_t *signals)
 }
 
 static void
-block_signals(sigset_t *signals)
-{
-    sigemptyset(signals);
-    sigaddset(signals, SIGTERM);
-    sigaddset(signals, SIGINT);
-    sigaddset(signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
-static void
 run(struct server *server, const sigset_t *signals)
 {
     for (;;) {
@@ -105,7 +94,12 @@ serve(int argc, char **argv)
     enum err e = settings_load(&settings, &destinations, argc - 1, argv + 1, &why);
     if (e) return cli_usage_error("serve", "%s", why.text);
     log_configure(settings.log_level, settings.log_format);
-    block_signals(&signals);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
     process_metrics_register();
     e = server_start(env_real(), &settings, &destinations, argc - 1, argv + 1, &server, &why);
     if (e) {

@@ -84,15 +84,6 @@ add_present(struct checking *x, const struct present *p)
     return OK;
 }
 
-static const struct destination_settings *
-find_settings(const struct destinations *list, const char *name)
-{
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (strcmp(list->items[i].name, name) == 0) return &list->items[i];
-    }
-    return NULL;
-}
-
 /* --- what directories hold ---------------------------------------------------------------------
  */
 
@@ -150,7 +141,7 @@ note_directory(void *context, const char *name, const struct relay_backlog *foun
     struct reading *r = context;
     struct relay_backlog b = *found;
     uint64_t all = UINT64_MAX;
-    if (find_settings(r->x->list, name) == NULL && !b.blocked) {
+    if (destinations_find(r->x->list, name) == NULL && !b.blocked) {
         relay_backlog_count_letters(&r->options, name, &all, &b);
     }
     return note_backlog(r->x, name, &b);
@@ -359,7 +350,7 @@ note_config(struct checking *x, const json_t *data, struct why *why)
         e = destinations_yaml("config", yaml, &settings, &list, NULL);
     }
     for (struct present *p = x->present; e == OK && p < x->present + x->count; p++) {
-        const struct destination_settings *d = find_settings(&list, p->name);
+        const struct destination_settings *d = destinations_find(&list, p->name);
         if (d == NULL) continue;
         p->place_known = p->selection_known = p->dry_run_known = true;
         p->place = destination_place_hash(d);
@@ -571,7 +562,7 @@ check_against(const struct settings *settings, const struct destinations *list, 
     enum err e = x.running ? read_server(&x, settings, why) : read_directory(&x, settings, why);
     if (e == OK) tell_mode(&x);
     for (uint32_t i = 0; i < x.count && e == OK; i++) {
-        const struct destination_settings *d = find_settings(list, x.present[i].name);
+        const struct destination_settings *d = destinations_find(list, x.present[i].name);
         if (d == NULL)
             tell_removed(&x, &x.present[i]);
         else

@@ -10,6 +10,7 @@
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/destinations_private.h"
+#include "config/destinations.h"
 #include "config/suggest.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
@@ -93,10 +94,10 @@ run(struct destinations_asking *a, const struct destinations_verb *verb, const c
 {
     enum err e = check_file(a->config_file, &a->settings, &a->list, why);
     if (e) return e;
+    a->destination = destinations_find(&a->list, name);
     struct suggestion near;
     suggest_begin(&near, bytes_of_text(name));
     for (uint32_t i = 0; i < a->list.count; i++) {
-        if (strcmp(a->list.items[i].name, name) == 0) a->destination = &a->list.items[i];
         suggest_try(&near, a->list.items[i].name);
     }
     if (a->destination == NULL) {

@@ -91,10 +91,11 @@ static const char notes[] =
 static enum err
 settle(struct exporting *x, struct why *why)
 {
-    x->format = sink_format_of(x->path);
-    if (x->format == SINK_UNKNOWN) x->format = TEXT_JSON_LINES;
-    if (x->format_word != NULL && !sink_format_parse(x->format_word, &x->format)) {
-        return why_set(why, ERR_INPUT, "--format: unknown format '%.64s'", x->format_word);
+    x->format = sample_format_of(x->path);
+    if (x->format == FORMAT_UNKNOWN) x->format = TEXT_JSON_LINES;
+    if (x->format_word != NULL) {
+        enum err e = sample_format_parse(x->format_word, &x->format, why);
+        if (e) return e;
     }
     x->packing = x->compress < 0 ? output_packing_of(x->path) : packings[x->compress];
     if (x->start.ms > x->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
@@ -377,7 +378,7 @@ run_export(int argc, char **argv)
                           .start.ms = INT64_MIN,
                           .end.ms = INT64_MAX,
                           .compress = -1,
-                          .format = SINK_UNKNOWN};
+                          .format = FORMAT_UNKNOWN};
     struct why why = {""};
     int count;
     enum err e = flags_parse(flags, &x, argc - 1, argv + 1, &count, &why);

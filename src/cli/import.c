@@ -22,12 +22,10 @@
 #include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/sample_format.h"
 #include "sys/env.h"
 
 enum { BAD_SHOWN = 20, REJECTED_SHOWN = 10, RECORD_BYTES_MAX = 64 << 20 };
-
-/* The forms of text_reader.h, and captures. */
-enum { FORMAT_CAPTURE = TEXT_FORMAT_COUNT, FORMAT_GUESS };
 
 struct importing {
     /* What was asked for. */
@@ -165,79 +163,29 @@ summarize(struct importing *im)
 
 /* --- a file ----------------------------------------------------------------------------------- */
 
-static bool
-has_suffix(const char *path, const char *suffix)
-{
-    static const char *const packings[] = {"", ".gz", ".zst"};
-    size_t size = strlen(path), wanted = strlen(suffix);
-    for (unsigned i = 0; i < 3; i++) {
-        size_t packing = strlen(packings[i]);
-        if (size < wanted + packing) continue;
-        if (strcmp(path + size - packing, packings[i]) != 0) continue;
-        if (memcmp(path + size - packing - wanted, suffix, wanted) == 0) return true;
-    }
-    return false;
-}
-
-/* The length of the first record is near, and snappy blocks are no text. */
-static bool
-looks_like_capture(struct bytes head)
-{
-    if (head.size < 8) return false;
-    uint32_t size = load_le32(head.at);
-    return size > 0 && size <= RECORD_BYTES_MAX && memchr(head.at, 0, 4) != NULL;
-}
-
+/* Of the file at hand: as was said, by its name, or by its contents. */
 static enum err
 settle_format(struct importing *im, struct why *why)
 {
-    static const struct {
-        const char *suffix;
-        int format;
-    } suffixes[] = {{".rw", FORMAT_CAPTURE},
-                    {".om", TEXT_OPENMETRICS},
-                    {".openmetrics", TEXT_OPENMETRICS},
-                    {".prom", TEXT_PROMETHEUS},
-                    {".csv", TEXT_CSV}};
     struct bytes head;
     enum text_format guessed;
-    for (unsigned i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        if (im->format_word != NULL || !has_suffix(im->file->path, suffixes[i].suffix)) continue;
-        im->format = suffixes[i].format;
-        return OK;
-    }
     if (im->format_word != NULL) return OK;
+    im->format = sample_format_of(im->file->path);
+    bool json = im->format == TEXT_JSON_LINES || im->format == TEXT_NDJSON; /* whichever it is */
+    if (im->format != FORMAT_UNKNOWN && !json) return OK;
     enum err e = input_head(im->input, &head, why);
     if (e) return e;
     im->format = TEXT_PROMETHEUS; /* an empty file is of any form */
     if (head.size == 0) return OK;
-    if (looks_like_capture(head))
+    /* The length of the first record is near, and snappy blocks are no text. */
+    uint32_t size = head.size < 8 ? 0 : load_le32(head.at);
+    if (size > 0 && size <= RECORD_BYTES_MAX && memchr(head.at, 0, 4) != NULL)
         im->format = FORMAT_CAPTURE;
     else if (text_format_guess(head, &guessed))
         im->format = (int)guessed;
     else
         return why_set(why, ERR_INPUT, "unknown format; set it with --format");
     return OK;
-}
-
-static enum err
-next_line(struct importing *im, struct bytes *line, struct why *why)
-{
-    enum err e = im->format == TEXT_CSV ? input_record(im->input, TEXT_CSV_BYTES_MAX, line, why)
-                                        : input_line(im->input, TEXT_LINE_BYTES_MAX, line, why);
-    im->lines = input_lines(im->input);
-    return e;
-}
-
-static enum err
-read_item(struct importing *im, struct bytes line, struct why *why)
-{
-    struct text_item item;
-    if (im->lines <= im->file->lines) return text_reader_skip(im->reader, line, why);
-    enum err e = text_reader_line(im->reader, line, &item, why);
-    if (e) return e;
-    im->junk += item.junk;
-    return batch_item(im->batch, &item, why);
 }
 
 static enum err
@@ -256,25 +204,29 @@ is_stopped(const struct importing *im)
     return atomic_load_explicit(im->asked.stop, memory_order_relaxed);
 }
 
-/* What is wrong with one line only. */
-static bool
-is_of_line(const struct importing *im, enum err e)
-{
-    return (e == ERR_INPUT || e == ERR_LIMIT) && !batch_failed(im->batch);
-}
-
 static enum err
 read_lines(struct importing *im, struct why *why)
 {
     for (uint64_t i = 1;; i++) {
         struct bytes line = {NULL, 0};
         if (is_stopped(im)) return why_set(why, ERR_CANCELED, "stopped");
-        uint64_t skipped = im->file->lines;
-        enum err e = next_line(im, &line, why);
+        enum err e = im->format == TEXT_CSV
+                         ? input_record(im->input, TEXT_CSV_BYTES_MAX, &line, why)
+                         : input_line(im->input, TEXT_LINE_BYTES_MAX, &line, why);
+        im->lines = input_lines(im->input);
         if (e == OK && line.at == NULL) return OK;
-        if (e == OK) e = read_item(im, line, why);
-        if (e && !is_of_line(im, e)) return e;
-        if (e && im->lines > skipped) bad_line(im, input_line_begin(im->input), why);
+        bool was_read = im->lines <= im->file->lines;
+        if (e == OK && was_read) {
+            e = text_reader_skip(im->reader, line, why);
+        } else if (e == OK) {
+            struct text_item item;
+            e = text_reader_line(im->reader, line, &item, why);
+            if (e == OK) im->junk += item.junk;
+            if (e == OK) e = batch_item(im->batch, &item, why);
+        }
+        bool of_line = (e == ERR_INPUT || e == ERR_LIMIT) && !batch_failed(im->batch);
+        if (e && !of_line) return e;
+        if (e && !was_read) bad_line(im, input_line_begin(im->input), why);
         if (batch_is_full(im->batch)) {
             e = send(im, why);
             if (e) return e;
@@ -451,15 +403,6 @@ find_files(struct importing *im, uint32_t count, char *const *paths, struct why 
 }
 
 static enum err
-open_target(struct importing *im, struct why *why)
-{
-    if (im->dry_run) return OK;
-    im->asked.writing = true;
-    im->asked.progress = &im->progress;
-    return target_open(&im->asked, &im->target, why);
-}
-
-static enum err
 run(struct importing *im, struct why *why)
 {
     struct why last = {""};
@@ -482,49 +425,22 @@ run(struct importing *im, struct why *why)
     return e;
 }
 
-/* Standard input can be read once. */
 static enum err
-check_files(int count, char *const *paths, struct why *why)
+check_words(struct importing *im, int count, char *const *paths, struct why *why)
 {
     int inputs = 0;
     for (int i = 0; i < count; i++) {
         inputs += strcmp(paths[i], "-") == 0;
     }
-    if (count == 0) return why_set(why, ERR_INPUT, "missing FILE");
-    return inputs > 1 ? why_set(why, ERR_INPUT, "'-' can be given only once") : OK;
-}
-
-static enum err
-check_words(struct importing *im, struct why *why)
-{
-    enum text_format format;
     if (im->format_word != NULL) {
-        if (strcmp(im->format_word, "rw") == 0)
-            im->format = FORMAT_CAPTURE;
-        else if (text_format_parse(im->format_word, &format))
-            im->format = (int)format;
-        else
-            return why_set(why, ERR_INPUT, "--format: unknown format '%.64s'", im->format_word);
+        enum err e = sample_format_parse(im->format_word, &im->format, why);
+        if (e) return e;
     }
     if (im->protocol != 1 && im->protocol != 2) {
         return why_set(why, ERR_INPUT, "--protocol: expected 1 or 2");
     }
-    return OK;
-}
-
-static int
-exit_code(const struct importing *im, enum err e, const struct why *why)
-{
-    if (e) {
-        int code = cli_failed("import", e, why);
-        if (im->resume.path != NULL) {
-            fprintf(stderr, "run the same command again to continue\n");
-        }
-        return code;
-    }
-    struct batch_counts c = batch_counts(im->batch);
-    bool whole = im->bad == 0 && im->files_failed == 0 && total(&c.rejected) == 0;
-    return whole ? EXIT_DONE : EXIT_FAILED;
+    if (count == 0) return why_set(why, ERR_INPUT, "missing FILE");
+    return inputs > 1 ? why_set(why, ERR_INPUT, "'-' can be given only once") : OK;
 }
 
 static int
@@ -533,24 +449,34 @@ run_import(int argc, char **argv)
     struct importing im = {.protocol = 2,
                            .asked.retry_ns = 300 * NS_PER_S,
                            .bad_shown_max = BAD_SHOWN,
-                           .format = FORMAT_GUESS};
+                           .format = FORMAT_UNKNOWN};
     struct why why = {""};
-    int count;
+    int count, code = EXIT_DONE;
     enum err e = flags_parse(flags, &im, argc - 1, argv + 1, &count, &why);
-    if (e == OK) e = check_words(&im, &why);
-    if (e == OK) e = check_files(count, argv + 1, &why);
+    if (e == OK) e = check_words(&im, count, argv + 1, &why);
     if (e) return cli_usage_error("import", "%s", why.text);
     im.asked.stop = interrupt_watch();
+    im.asked.writing = true;
+    im.asked.progress = &im.progress;
     progress_begin(&im.progress, "samples");
     target_settle(&im.asked);
     e = find_files(&im, (uint32_t)count, argv + 1, &why);
-    bool wrong_use = false;
-    if (e == OK) {
-        e = open_target(&im, &why);
-        wrong_use = e == ERR_INPUT;
+    bool found = e == OK;
+    if (e == OK && !im.dry_run) e = target_open(&im.asked, &im.target, &why);
+    if (found && e == ERR_INPUT) {
+        code = cli_usage_error("import", "%s", why.text);
+    } else {
+        if (e == OK) e = run(&im, &why);
+        if (e) code = cli_failed("import", e, &why);
+        if (e && im.resume.path != NULL) {
+            fprintf(stderr, "run the same command again to continue\n");
+        }
     }
-    if (e == OK) e = run(&im, &why);
-    int code = wrong_use ? cli_usage_error("import", "%s", why.text) : exit_code(&im, e, &why);
+    if (e == OK) {
+        struct batch_counts c = batch_counts(im.batch);
+        bool whole = im.bad == 0 && im.files_failed == 0 && total(&c.rejected) == 0;
+        if (!whole) code = EXIT_FAILED;
+    }
     batch_free(im.batch);
     target_free(im.target);
     mem_free(NULL, im.resume.files, (size_t)count * sizeof *im.resume.files);

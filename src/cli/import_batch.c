@@ -185,18 +185,6 @@ item_samples(struct batch *b, const struct text_item *item, struct why *why)
     return OK;
 }
 
-/* All of it is looked at before any is taken: a line is imported whole or not at all. */
-static enum err
-item_series(struct batch *b, const struct text_item *item, struct why *why)
-{
-    enum err e = canonical(b, item->labels, item->label_count, &b->labels, why);
-    for (uint32_t i = 0; i < item->exemplar_count && e == OK; i++) {
-        e = exemplar_labels(b, &item->exemplars[i], why);
-    }
-    if (e == OK && item->histogram != NULL) e = histogram_check(item->histogram, why);
-    return e ? e : item_samples(b, item, why);
-}
-
 enum err
 batch_item(struct batch *b, const struct text_item *item, struct why *why)
 {
@@ -208,18 +196,17 @@ batch_item(struct batch *b, const struct text_item *item, struct why *why)
         b->families++;
     }
     bool any = item->sample_count > 0 || item->histogram != NULL || item->exemplar_count > 0;
-    return any ? item_series(b, item, why) : OK;
+    if (!any) return OK;
+    /* All of it is looked at before any is taken: a line is imported whole or not at all. */
+    enum err e = canonical(b, item->labels, item->label_count, &b->labels, why);
+    for (uint32_t i = 0; i < item->exemplar_count && e == OK; i++) {
+        e = exemplar_labels(b, &item->exemplars[i], why);
+    }
+    if (e == OK && item->histogram != NULL) e = histogram_check(item->histogram, why);
+    return e ? e : item_samples(b, item, why);
 }
 
 /* --- captures --------------------------------------------------------------------------------- */
-
-/* The fields of 1.0 are 1 and 3, those of 2.0 are 4 and 5. */
-static enum rw_version
-version_of(struct bytes message)
-{
-    unsigned field = message.size == 0 ? 0 : message.at[0] >> 3;
-    return field == 4 || field == 5 ? RW_V2 : RW_V1;
-}
 
 enum err
 batch_request(struct batch *b, struct bytes packed, struct why *why)
@@ -230,7 +217,9 @@ batch_request(struct batch *b, struct bytes packed, struct why *why)
     e = snappy_unpack(packed, &b->message, why);
     if (e == ERR_NOMEM) return fail(b, why_set(why, e, "not enough memory for a request"));
     if (e) return e;
-    enum rw_version version = version_of(buf_bytes(&b->message));
+    /* The fields of 1.0 are 1 and 3, those of 2.0 are 4 and 5. */
+    unsigned field = b->message.size == 0 ? 0 : b->message.at[0] >> 3;
+    enum rw_version version = field == 4 || field == 5 ? RW_V2 : RW_V1;
     e = rw_decode(&b->request, version, buf_bytes(&b->message), 0, why);
     if (e == ERR_NOMEM) return fail(b, why_set(why, e, "not enough memory for a request"));
     if (e) return why_set(why, ERR_INPUT, "not a remote write request");

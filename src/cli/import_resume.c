@@ -63,16 +63,6 @@ identify(const char *path, uint64_t limit, uint64_t *ret_bytes, uint64_t *ret_be
     file_close(&file);
 }
 
-/* Whether it is the file that was read; it may have grown. */
-static bool
-is_same_file(struct resume_file *f, const struct resume_file *found)
-{
-    uint64_t bytes, begin;
-    if (found->bytes == 0) return true; /* it was no file: nobody can say */
-    identify(f->path, found->bytes, &bytes, &begin);
-    return bytes >= found->bytes && begin == found->begin;
-}
-
 static enum err
 take_file(struct resume *r, char *line, struct why *why)
 {
@@ -87,7 +77,9 @@ take_file(struct resume *r, char *line, struct why *why)
     for (uint32_t i = 0; i < r->file_count; i++) {
         struct resume_file *f = &r->files[i];
         if (strcmp(f->path, line + n) != 0) continue;
-        if (!is_same_file(f, &found)) {
+        uint64_t bytes = 0, begin = 0;
+        if (found.bytes > 0) identify(f->path, found.bytes, &bytes, &begin);    /* else no file */
+        if (bytes < found.bytes || (found.bytes > 0 && begin != found.begin)) { /* may have grown */
             return why_set(why, ERR_INPUT, "%s is no longer the file recorded in %s", f->path,
                            r->path);
         }

@@ -49,7 +49,6 @@ struct input {
 
     struct buf window;
     size_t start; /* of what was not taken yet */
-    uint64_t offset;
     uint64_t lines;
     uint64_t line_begin;
 };
@@ -105,19 +104,6 @@ input_free(struct input *in)
 
 /* --- raw bytes -------------------------------------------------------------------------------- */
 
-static enum err
-wait_readable(const struct input *in, struct why *why)
-{
-    while (in->may_wait && in->stop != NULL) {
-        struct pollfd polled = {.fd = in->file, .events = POLLIN};
-        if (atomic_load_explicit(in->stop, memory_order_relaxed)) {
-            return why_set(why, ERR_CANCELED, "stopped");
-        }
-        if (poll(&polled, 1, WAIT_MS) != 0 && polled.revents != 0) break;
-    }
-    return OK;
-}
-
 /* More of the file behind what is there. */
 static enum err
 read_raw(struct input *in, struct why *why)
@@ -128,8 +114,13 @@ read_raw(struct input *in, struct why *why)
         in->raw_end -= in->raw_at;
         in->raw_at = 0;
     }
-    enum err e = wait_readable(in, why);
-    if (e) return e;
+    while (in->may_wait && in->stop != NULL) {
+        struct pollfd polled = {.fd = in->file, .events = POLLIN};
+        if (atomic_load_explicit(in->stop, memory_order_relaxed)) {
+            return why_set(why, ERR_CANCELED, "stopped");
+        }
+        if (poll(&polled, 1, WAIT_MS) != 0 && polled.revents != 0) break;
+    }
     ssize_t got;
     do {
         got = read(in->file, in->raw + in->raw_end, RAW_BYTES - in->raw_end);
@@ -177,25 +168,19 @@ damaged(const struct input *in, const char *what, struct why *why)
     return why_set(why, ERR_CORRUPT, "%s: %s", in->name, what);
 }
 
-/* Behind a member only another one may stand, or zeros. */
-static enum err
-next_member(struct input *in, struct why *why)
-{
-    while (in->raw_at < in->raw_end && in->raw[in->raw_at] == 0) {
-        in->raw_at++;
-    }
-    if (in->raw_at == in->raw_end) return OK;
-    if (in->raw[in->raw_at] != 0x1f) return damaged(in, "unexpected data after the gzip data", why);
-    in->between = false;
-    return inflateReset(&in->gzip) == Z_OK ? OK : damaged(in, "zlib failed", why);
-}
-
 static enum err
 unpack_gzip(struct input *in, struct why *why)
 {
-    if (in->between) {
-        enum err e = next_member(in, why);
-        if (e || in->between) return e;
+    if (in->between) { /* behind a member only another one may stand, or zeros */
+        while (in->raw_at < in->raw_end && in->raw[in->raw_at] == 0) {
+            in->raw_at++;
+        }
+        if (in->raw_at == in->raw_end) return OK;
+        if (in->raw[in->raw_at] != 0x1f) {
+            return damaged(in, "unexpected data after the gzip data", why);
+        }
+        in->between = false;
+        if (inflateReset(&in->gzip) != Z_OK) return damaged(in, "zlib failed", why);
     }
     in->gzip.next_in = in->raw + in->raw_at;
     in->gzip.avail_in = (uInt)(in->raw_end - in->raw_at);
@@ -223,18 +208,6 @@ unpack_zstd(struct input *in, struct why *why)
     return OK;
 }
 
-static enum err
-unpack(struct input *in, struct why *why)
-{
-    if (in->packing == PACKING_GZIP) return unpack_gzip(in, why);
-    if (in->packing == PACKING_ZSTD) return unpack_zstd(in, why);
-    size_t size = in->raw_end - in->raw_at;
-    memcpy(in->window.at + in->window.size, in->raw + in->raw_at, size);
-    in->window.size += size;
-    in->raw_at = in->raw_end;
-    return OK;
-}
-
 /* Uncompresses until the window has more than `before` bytes, or the end is reached. */
 static enum err
 unpack_some(struct input *in, size_t before, struct why *why)
@@ -244,7 +217,17 @@ unpack_some(struct input *in, size_t before, struct why *why)
         bool packed = in->packing == PACKING_GZIP || in->packing == PACKING_ZSTD;
         if (in->raw_at == in->raw_end && !in->file_end) e = read_raw(in, why);
         size_t raw_before = in->raw_at;
-        if (e == OK) e = unpack(in, why);
+        if (e) break;
+        if (in->packing == PACKING_GZIP) {
+            e = unpack_gzip(in, why);
+        } else if (in->packing == PACKING_ZSTD) {
+            e = unpack_zstd(in, why);
+        } else {
+            size_t size = in->raw_end - in->raw_at;
+            memcpy(in->window.at + in->window.size, in->raw + in->raw_at, size);
+            in->window.size += size;
+            in->raw_at = in->raw_end;
+        }
         if (e || in->window.size > before || !in->file_end || in->raw_at != raw_before) continue;
         if (packed && !in->between) return damaged(in, "the compressed data is cut short", why);
         in->end = true;
@@ -287,7 +270,6 @@ take(struct input *in, size_t size, size_t with_feed)
 {
     struct bytes taken = {in->window.at + in->start, size};
     in->start += with_feed;
-    in->offset += with_feed;
     return taken;
 }
 
@@ -355,27 +337,18 @@ input_line(struct input *in, size_t size_max, struct bytes *ret_line, struct why
     }
 }
 
-/* Where the record ends: at a line feed outside quotes. False: not within what is there. */
-static bool
-record_end(const struct input *in, size_t *looked, bool *quoted, size_t *feeds)
-{
-    const uint8_t *at = in->window.at + in->start;
-    for (; *looked < available(in); ++*looked) {
-        uint8_t c = at[*looked];
-        if (c == '"') *quoted = !*quoted;
-        if (c != '\n') continue;
-        if (!*quoted) return true;
-        ++*feeds;
-    }
-    return false;
-}
-
 enum err
 input_record(struct input *in, size_t size_max, struct bytes *ret_record, struct why *why)
 {
     size_t looked = 0, feeds = 0;
     bool quoted = false;
-    while (!record_end(in, &looked, &quoted, &feeds)) {
+    for (;;) { /* up to a line feed outside quotes */
+        const uint8_t *at = in->window.at + in->start;
+        for (; looked < available(in) && (quoted || at[looked] != '\n'); looked++) {
+            if (at[looked] == '"') quoted = !quoted;
+            if (at[looked] == '\n') feeds++;
+        }
+        if (looked < available(in)) break;
         bool over = looked > size_max;
         if (!over && !in->end) {
             enum err e = fill(in, why);
@@ -418,12 +391,6 @@ uint64_t
 input_line_begin(const struct input *in)
 {
     return in->line_begin;
-}
-
-uint64_t
-input_offset(const struct input *in)
-{
-    return in->offset;
 }
 
 uint64_t

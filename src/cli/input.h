@@ -50,8 +50,6 @@ MUST_CHECK enum err input_piece(struct input *input, size_t size, struct bytes *
  */
 uint64_t input_lines(const struct input *input);
 uint64_t input_line_begin(const struct input *input);
-/* Uncompressed bytes taken so far. */
-uint64_t input_offset(const struct input *input);
 /* Of the file as it lies on disk: bytes read, and in all (0: not known). */
 uint64_t input_read_bytes(const struct input *input);
 uint64_t input_file_bytes(const struct input *input);

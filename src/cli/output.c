@@ -126,17 +126,6 @@ write_out(struct output *o, struct why *why)
     return OK;
 }
 
-static enum err
-pack_plain(struct output *o, struct bytes *piece)
-{
-    size_t room = OUT_BYTES - o->out_size;
-    size_t size = piece->size < room ? piece->size : room;
-    if (size > 0) memcpy(o->out + o->out_size, piece->at, size);
-    o->out_size += size;
-    *piece = bytes_of(piece->at + size, piece->size - size);
-    return OK;
-}
-
 /* Some of the piece, or of the frame's end, into the room there is. */
 static enum err
 pack_gzip(struct output *o, struct bytes *piece, bool finish, bool *more)
@@ -173,14 +162,18 @@ pack(struct output *o, struct bytes piece, bool finish, struct why *why)
     while (more) {
         enum err e = o->out_size == OUT_BYTES ? write_out(o, why) : OK;
         if (e) return e;
-        if (o->packing == OUTPUT_GZIP)
+        if (o->packing == OUTPUT_GZIP) {
             e = pack_gzip(o, &piece, finish, &more);
-        else if (o->packing == OUTPUT_ZSTD)
+        } else if (o->packing == OUTPUT_ZSTD) {
             e = pack_zstd(o, &piece, finish, &more);
-        else
-            e = pack_plain(o, &piece);
+        } else {
+            size_t room = OUT_BYTES - o->out_size, size = piece.size < room ? piece.size : room;
+            if (size > 0) memcpy(o->out + o->out_size, piece.at, size);
+            o->out_size += size;
+            piece = bytes_of(piece.at + size, piece.size - size);
+            more = piece.size > 0;
+        }
         if (e) return why_set(why, e, "cannot compress %s", o->name);
-        if (o->packing == OUTPUT_PLAIN) more = piece.size > 0;
     }
     return OK;
 }

@@ -17,7 +17,7 @@ struct querying {
 };
 
 static const char *const forms[] = {"text", "json", "csv", NULL};
-static const int formats[] = {SINK_PEOPLE, TEXT_JSON_LINES, TEXT_CSV};
+static const int formats[] = {FORMAT_PEOPLE, TEXT_JSON_LINES, TEXT_CSV};
 
 static const struct flag flags[] = {
     TARGET_FLAGS(struct querying, target, "with --storage.path: configuration file of the server"),

@@ -161,14 +161,6 @@ put_value(struct buf *to, const struct report_value *v)
     }
 }
 
-/* Beside a unit or a date what it is exactly. */
-static void
-put_exact(struct buf *to, const struct report_value *v)
-{
-    if (v->kind == VALUE_SIZE && v->count >= 1000) buf_printf(to, " (%" PRIu64 ")", v->count);
-    if (v->kind == VALUE_TIME) buf_printf(to, " (%" PRId64 ")", (int64_t)v->count);
-}
-
 /* Characters, as far as a terminal gives one place to each. */
 static uint32_t
 text_width(struct bytes text)
@@ -183,33 +175,10 @@ text_width(struct bytes text)
 /* --- values as JSON --------------------------------------------------------------------------- */
 
 static void
-json_labels(struct json *j, struct bytes labels)
-{
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    json_object_open(j);
-    while (labels_next(&c, &label)) {
-        json_key_bytes(j, label.name);
-        json_put_bytes(j, label.value);
-    }
-    json_object_close(j);
-}
-
-static void
-json_number(struct json *j, double number)
-{
-    char text[40];
-    int n = snprintf(text, sizeof text, "%.6g", number);
-    if (!isfinite(number) || n <= 0)
-        json_put_null(j);
-    else
-        json_put_raw(j, bytes_of(text, (size_t)n));
-}
-
-static void
 json_member(struct json *j, struct bytes key, const struct report_value *v)
 {
     char text[TIME_TEXT_BYTES + 40];
+    int n;
     json_key_bytes(j, key);
     switch (v->kind) {
     case VALUE_NONE:
@@ -220,7 +189,11 @@ json_member(struct json *j, struct bytes key, const struct report_value *v)
         json_put_uint(j, v->count);
         break;
     case VALUE_NUMBER:
-        json_number(j, v->number);
+        n = snprintf(text, sizeof text, "%.6g", v->number);
+        if (isfinite(v->number))
+            json_put_raw(j, bytes_of(text, (size_t)n));
+        else
+            json_put_null(j);
         break;
     case VALUE_TIME:
         json_put_text(j, time_print((int64_t)v->count, text));
@@ -231,7 +204,7 @@ json_member(struct json *j, struct bytes key, const struct report_value *v)
         json_put_bytes(j, v->text);
         break;
     case VALUE_LABELS:
-        json_labels(j, v->text);
+        labels_put_json(j, v->text);
         break;
     case VALUE_BOOL:
         json_put_bool(j, v->count != 0);
@@ -275,7 +248,10 @@ report_field(struct report *r, const char *key, const char *title, struct report
     }
     buf_printf(&r->out, "  %-*s ", FIELD_WIDTH, title);
     put_value(&r->out, &value);
-    put_exact(&r->out, &value);
+    if (value.kind == VALUE_SIZE && value.count >= 1000) { /* and what it is exactly */
+        buf_printf(&r->out, " (%" PRIu64 ")", value.count);
+    }
+    if (value.kind == VALUE_TIME) buf_printf(&r->out, " (%" PRId64 ")", (int64_t)value.count);
     buf_put_u8(&r->out, '\n');
 }
 

@@ -58,7 +58,7 @@ sample_sink_new(int format, struct output *output, struct progress *progress,
     enum err e = OK;
     if (format < TEXT_FORMAT_COUNT)
         e = text_writer_new((enum text_format)format, NULL, &s->writer);
-    else if (format == SINK_CAPTURE)
+    else if (format == FORMAT_CAPTURE)
         e = rw_build_new(RW_V2, NULL, &s->build);
     if (e) {
         sample_sink_free(s);
@@ -175,45 +175,31 @@ name_series(struct sample_sink *s)
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-static void
-print_float(struct sample_sink *s, int64_t t_ms, uint64_t bits)
-{
-    char time[TIME_TEXT_BYTES], number[NUMBER_TEXT_BYTES];
-    size_t size = number_print_exact(bits, number);
-    buf_printf(&s->text, "  %s %.*s\n", time_print(t_ms, time), (int)size, number);
-}
-
+/* In steps, so that a long series does not gather in memory. */
 static enum err
-take_some_floats(struct sample_sink *s, uint32_t count, const int64_t *times_ms,
-                 const uint64_t *bits, struct why *why)
-{
-    s->counts.samples += count;
-    if (s->writer != NULL) {
-        text_writer_floats(s->writer, count, times_ms, bits, &s->text);
-    } else {
-        for (uint32_t i = 0; i < count; i++) {
-            name_series(s);
-            if (s->build == NULL) {
-                print_float(s, times_ms[i], bits[i]);
-                continue;
-            }
-            rw_build_float(s->build, times_ms[i], bits[i], 0);
-            enum err e = end_full_request(s, why);
-            if (e) return e;
-        }
-    }
-    return pass_on(s, TEXT_BYTES, why);
-}
-
-static enum err
-take_floats(struct sample_sink *s, uint32_t count, const int64_t *times_ms, const uint64_t *bits,
-            struct why *why)
+take_floats(struct sample_sink *s, const struct sample_batch *b, struct why *why)
 {
     enum err e = OK;
-    if (s->skip) return OK;
-    for (uint32_t at = 0; at < count && e == OK; at += FLOATS_AT_ONCE) {
-        uint32_t some = count - at < FLOATS_AT_ONCE ? count - at : FLOATS_AT_ONCE;
-        e = take_some_floats(s, some, times_ms + at, bits + at, why);
+    for (uint32_t i = 0; i < b->count && e == OK;) {
+        uint32_t end = b->count - i < FLOATS_AT_ONCE ? b->count : i + FLOATS_AT_ONCE;
+        s->counts.samples += end - i;
+        if (s->writer != NULL) {
+            text_writer_floats(s->writer, end - i, b->times_ms + i, b->value_bits + i, &s->text);
+            i = end;
+        }
+        for (; i < end && e == OK; i++) {
+            name_series(s);
+            if (s->build == NULL) {
+                char time[TIME_TEXT_BYTES], number[NUMBER_TEXT_BYTES];
+                size_t size = number_print_exact(b->value_bits[i], number);
+                buf_printf(&s->text, "  %s %.*s\n", time_print(b->times_ms[i], time), (int)size,
+                           number);
+            } else {
+                rw_build_float(s->build, b->times_ms[i], b->value_bits[i], 0);
+                e = end_full_request(s, why);
+            }
+        }
+        if (e == OK) e = pass_on(s, TEXT_BYTES, why);
     }
     return e;
 }
@@ -250,7 +236,6 @@ print_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h)
 static enum err
 take_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h, struct why *why)
 {
-    if (s->skip) return OK;
     if (s->writer != NULL) {
         text_writer_histogram(s->writer, t_ms, h, &s->text);
         return pass_on(s, TEXT_BYTES, why);
@@ -274,9 +259,8 @@ sample_sink_take(struct sample_sink *s, struct bytes labels, struct series_set *
         enum err e = series_set_batch(set, &b, why);
         if (e || b.count == 0) return e;
         if (!named) e = take_series(s, labels, why);
-        if (e == OK && b.kind == SAMPLE_FLOAT) {
-            e = take_floats(s, b.count, b.times_ms, b.value_bits, why);
-        }
+        if (e == OK && s->skip) continue;
+        if (e == OK && b.kind == SAMPLE_FLOAT) e = take_floats(s, &b, why);
         for (uint32_t i = 0; b.kind != SAMPLE_FLOAT && i < b.count && e == OK; i++) {
             e = take_histogram(s, b.times_ms[i], &b.histograms[i], why);
         }
@@ -329,41 +313,4 @@ sample_sink_progress(struct sample_sink *s, uint64_t samples_before, uint64_t do
     s->before = samples_before;
     s->done = done;
     s->all = all;
-}
-
-/* --- formats ---------------------------------------------------------------------------------- */
-
-bool
-sink_format_parse(const char *word, int *ret_format)
-{
-    enum text_format format;
-    if (strcmp(word, "rw") == 0) {
-        *ret_format = SINK_CAPTURE;
-        return true;
-    }
-    if (!text_format_parse(word, &format)) return false;
-    *ret_format = (int)format;
-    return true;
-}
-
-int
-sink_format_of(const char *path)
-{
-    static const struct {
-        const char *suffix;
-        int format;
-    } suffixes[] = {
-        {".rw", SINK_CAPTURE},      {".om", TEXT_OPENMETRICS},   {".openmetrics", TEXT_OPENMETRICS},
-        {".prom", TEXT_PROMETHEUS}, {".jsonl", TEXT_JSON_LINES}, {".ndjson", TEXT_NDJSON},
-        {".csv", TEXT_CSV}};
-    size_t size = path == NULL ? 0 : strlen(path);
-    if (output_packing_of(path) == OUTPUT_GZIP) size -= 3;
-    if (output_packing_of(path) == OUTPUT_ZSTD) size -= 4;
-    for (unsigned i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        size_t wanted = strlen(suffixes[i].suffix);
-        if (size < wanted || memcmp(path + size - wanted, suffixes[i].suffix, wanted) != 0)
-            continue;
-        return suffixes[i].format;
-    }
-    return SINK_UNKNOWN;
 }

@@ -6,12 +6,10 @@
 
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/sample_format.h"
 #include "model/select.h"
 #include "model/selector.h"
 #include "wire/text_writer.h"
-
-/* The forms of text_reader.h, captures, and what people like to read. */
-enum { SINK_CAPTURE = TEXT_FORMAT_COUNT, SINK_PEOPLE, SINK_UNKNOWN };
 
 struct sink_counts {
     uint64_t series; /* as they came: one that comes again in another slice counts again */
@@ -24,7 +22,8 @@ struct sink_counts {
 
 struct sample_sink;
 
-/* `output` is borrowed. Series that one of `skipped` selects are left out. */
+/* `format` as in sample_format.h; `output` is borrowed. Series that one of `skipped` selects are
+ * left out. */
 MUST_CHECK enum err sample_sink_new(int format, struct output *output, struct progress *progress,
                                     const struct selector *skipped, uint32_t skipped_count,
                                     struct sample_sink **ret_sink, struct why *why);
@@ -44,10 +43,5 @@ struct sink_counts sample_sink_counts(const struct sample_sink *sink);
 /* What the rate is shown of: `done` of `all` as for progress_show(). */
 void sample_sink_progress(struct sample_sink *sink, uint64_t samples_before, uint64_t done,
                           uint64_t all);
-
-/* "jsonl", "rw", ...; false: no form. */
-bool sink_format_parse(const char *word, int *ret_format);
-/* By the suffix, before .gz or .zst; SINK_UNKNOWN: it says nothing. */
-int sink_format_of(const char *path);
 
 #endif

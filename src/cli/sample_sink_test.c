@@ -110,7 +110,7 @@ test_captures_hold_whole_requests(void **state)
     struct buf message;
     struct why why = {""};
     uint64_t floats = 0;
-    write_form(SINK_CAPTURE, NULL, 0);
+    write_form(FORMAT_CAPTURE, NULL, 0);
     buf_init(&message, NULL, 1 << 20);
     assert_int_equal(rw_request_init(&request, NULL), OK);
     assert_int_equal(input_open(path, NULL, &in, &why), OK);
@@ -151,8 +151,8 @@ static void
 test_a_series_without_samples_leaves_no_trace(void **state)
 {
     (void)state;
-    for (int format = 0; format <= SINK_PEOPLE; format++) {
-        if (format == SINK_CAPTURE) continue;
+    for (int format = 0; format <= FORMAT_PEOPLE; format++) {
+        if (format == FORMAT_CAPTURE) continue;
         write_form(format, NULL, 0);
         assert_true(lines_with("z") > 0);
         assert_int_equal(lines_with("\"y\""), 0);
@@ -177,16 +177,16 @@ test_forms_are_known_by_word_and_suffix(void **state)
 {
     (void)state;
     int format;
-    assert_true(sink_format_parse("rw", &format));
-    assert_int_equal(format, SINK_CAPTURE);
-    assert_true(sink_format_parse("csv", &format));
+    assert_int_equal(sample_format_parse("rw", &format, NULL), OK);
+    assert_int_equal(format, FORMAT_CAPTURE);
+    assert_int_equal(sample_format_parse("csv", &format, NULL), OK);
     assert_int_equal(format, TEXT_CSV);
-    assert_false(sink_format_parse("xml", &format));
-    assert_int_equal(sink_format_of("a/b.om.gz"), TEXT_OPENMETRICS);
-    assert_int_equal(sink_format_of("b.rw.zst"), SINK_CAPTURE);
-    assert_int_equal(sink_format_of("jsonl"), SINK_UNKNOWN);
-    assert_int_equal(sink_format_of("x.jsonl"), TEXT_JSON_LINES);
-    assert_int_equal(sink_format_of(NULL), SINK_UNKNOWN);
+    assert_int_equal(sample_format_parse("xml", &format, NULL), ERR_INPUT);
+    assert_int_equal(sample_format_of("a/b.om.gz"), TEXT_OPENMETRICS);
+    assert_int_equal(sample_format_of("b.rw.zst"), FORMAT_CAPTURE);
+    assert_int_equal(sample_format_of("jsonl"), FORMAT_UNKNOWN);
+    assert_int_equal(sample_format_of("x.jsonl"), TEXT_JSON_LINES);
+    assert_int_equal(sample_format_of(NULL), FORMAT_UNKNOWN);
 }
 
 #define SINK_TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)

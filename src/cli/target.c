@@ -4,16 +4,6 @@
 #include "model/select.h"
 #include "sys/env.h"
 
-/* A header value, and the name of a tenant: printable, no blanks. */
-static bool
-is_tenant(const char *text)
-{
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p <= ' ' || *p > '~') return false;
-    }
-    return text[0] != '\0';
-}
-
 void
 target_settle(struct target_options *options)
 {
@@ -23,7 +13,12 @@ target_settle(struct target_options *options)
 enum err
 target_open(const struct target_options *options, struct target **ret_target, struct why *why)
 {
-    if (options->tenant != NULL && !is_tenant(options->tenant)) {
+    /* A header value, and the name of a tenant: printable, no blanks. */
+    bool named = options->tenant == NULL || options->tenant[0] != '\0';
+    for (const char *p = options->tenant; p != NULL && *p != '\0'; p++) {
+        named &= *p > ' ' && *p <= '~';
+    }
+    if (!named) {
         return why_set(why, ERR_INPUT,
                        "--tenant: invalid tenant '%.64s': expected printable ASCII without spaces",
                        options->tenant);
@@ -90,17 +85,6 @@ target_tenant(const struct target *target)
     return bytes_of_text(tenant == NULL ? "anonymous" : tenant);
 }
 
-/* What is damaged is told once all is there: an attempt that fails is made again. */
-static void
-tell_left_out(const struct target *target, struct series_set *set)
-{
-    const char *text;
-    if (target->options.left_out == NULL) return;
-    for (uint32_t i = 0; (text = series_set_warning(set, i)) != NULL; i++) {
-        target->options.left_out(target->options.context, text);
-    }
-}
-
 enum err
 target_read(struct target *target, const struct selector *selector, int64_t min_ms, int64_t max_ms,
             struct sample_sink *sink, struct why *why)
@@ -125,7 +109,13 @@ target_read(struct target *target, const struct selector *selector, int64_t min_
             e = why_set(why, ERR_CANCELED, "stopped");
         }
     }
-    if (e == OK) tell_left_out(target, set);
+    /* What is damaged is told once all is there: an attempt that fails is made again. */
+    const char *left_out;
+    for (uint32_t i = 0; e == OK && target->options.left_out != NULL &&
+                         (left_out = series_set_warning(set, i)) != NULL;
+         i++) {
+        target->options.left_out(target->options.context, left_out);
+    }
     series_set_free(set);
     if (e && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
     return e;

@@ -73,15 +73,6 @@ flush(struct target_directory *d, struct why *why)
 }
 
 static enum err
-flush_if_due(struct target_directory *d, struct why *why)
-{
-    bool look = ++d->writes % REQUESTS_PER_LOOK == 0; /* at free space and the log's segments */
-    enum err e = look ? worded(why, tsdb_maintain(d->tsdb, why)) : OK;
-    if (e || (!tsdb_flush_due(d->tsdb) && !tsdb_has_frozen(d->tsdb))) return e;
-    return flush(d, why);
-}
-
-static enum err
 ingest(struct target_directory *d, struct target_result *result, struct why *why)
 {
     struct ingest_result r;
@@ -128,7 +119,10 @@ directory_write(struct target *target, enum rw_version version, struct bytes mes
     enum err e = rw_decode(&d->request, version, message, tsdb_hash_seed(d->tsdb), why);
     if (e == OK) e = ingest(d, result, why);
     rw_request_clear(&d->request);
-    return e ? e : flush_if_due(d, why);
+    bool look = ++d->writes % REQUESTS_PER_LOOK == 0; /* at free space and the log's segments */
+    if (e == OK && look) e = worded(why, tsdb_maintain(d->tsdb, why));
+    if (e || (!tsdb_flush_due(d->tsdb) && !tsdb_has_frozen(d->tsdb))) return e;
+    return flush(d, why);
 }
 
 static enum err
@@ -144,15 +138,6 @@ directory_finish(struct target *target, struct why *why)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* Half of what there is; a directory at rest shares the machine with who knows what. */
-static uint64_t
-memory_bytes(const struct settings *s)
-{
-    if (s->memory_limit_bytes != 0) return s->memory_limit_bytes;
-    uint64_t half = machine_memory_bytes() / 2;
-    return half < MEMORY_BYTES_MAX ? half : MEMORY_BYTES_MAX;
-}
-
 static enum err
 read_settings(struct target_directory *d, struct why *why)
 {
@@ -165,14 +150,25 @@ read_settings(struct target_directory *d, struct why *why)
         return why_set(why, ERR_INPUT, "--storage.path: path is too long");
     }
     strcpy(s->storage_path, o->storage);
-    return settings_validate(s, 0, why);
+    e = settings_validate(s, 0, why);
+    if (e || o->writing) return e;
+    /* Reading does not make a directory where none was. */
+    char path[SETTING_TEXT_BYTES + 16];
+    snprintf(path, sizeof path, "%s/FORMAT", o->storage);
+    if (access(path, F_OK) == 0) return OK;
+    return why_set(why, ERR_INPUT, "%s is not a storage directory", o->storage);
 }
 
 static enum err
 open_store(struct target_directory *d, struct why *why)
 {
     const struct settings *c = &d->settings;
-    memory_init(&d->memory, memory_bytes(c));
+    uint64_t memory = c->memory_limit_bytes;
+    if (memory == 0) { /* half of what there is; the machine is shared with who knows what */
+        memory = machine_memory_bytes() / 2;
+        if (memory > MEMORY_BYTES_MAX) memory = MEMORY_BYTES_MAX;
+    }
+    memory_init(&d->memory, memory);
     struct tsdb_options options = store_options_of(c, env_real(), &d->memory);
     struct tsdb_limits limits = store_limits_of(c);
     options.wal_sync = WAL_SYNC_FSYNC; /* whatever a server of this configuration acknowledges at */
@@ -198,16 +194,6 @@ open_store(struct target_directory *d, struct why *why)
     return OK;
 }
 
-/* Reading does not make a directory where none was. */
-static enum err
-must_exist(const char *dir, struct why *why)
-{
-    char path[SETTING_TEXT_BYTES + 16];
-    snprintf(path, sizeof path, "%s/FORMAT", dir);
-    if (access(path, F_OK) == 0) return OK;
-    return why_set(why, ERR_INPUT, "%s is not a storage directory", dir);
-}
-
 static struct tsdb *
 directory_store(struct target *target)
 {
@@ -227,7 +213,6 @@ target_directory_open(const struct target_options *options, struct target **ret_
     d->target.options = *options;
     d->target.name = options->storage;
     enum err e = read_settings(d, why);
-    if (e == OK && !options->writing) e = must_exist(d->settings.storage_path, why);
     if (e == OK) e = worded(why, rw_request_init(&d->request, NULL));
     if (e == OK) e = open_store(d, why);
     if (e == OK) d->target.answerer = tsdb_answerer(d->tsdb);

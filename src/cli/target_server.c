@@ -55,65 +55,31 @@ make_url(const struct target_server *s, const char *usual_path, char to[URL_BYTE
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static enum err
-pack(struct target_server *s, struct bytes message, struct bytes *packed, struct why *why)
-{
-    if (packed->at != NULL) return OK;
-    buf_clear(&s->packed);
-    enum err e = snappy_pack(message, &s->packed);
-    *packed = buf_bytes(&s->packed);
-    return e ? why_set(why, e, "not enough memory for a request") : OK;
-}
-
-/* What a 400 left out: told by the headers, if the server has them. */
-static void
-count_rejected(const struct http_client_answer *answer, const struct target_counts *counts,
-               struct target_result *result)
-{
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        const char *text = answer->wanted[kind].value;
-        uint64_t written = text[0] == '\0' ? 0 : strtoull(text, NULL, 10);
-        if (text[0] == '\0' && answer->status < 300) written = counts->of[kind];
-        result->rejected.of[kind] = written < counts->of[kind] ? counts->of[kind] - written : 0;
-    }
-}
-
-static bool
-any_rejected(const struct target_result *result)
-{
-    uint64_t sum = 0;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        sum += result->rejected.of[kind];
-    }
-    return sum > 0;
-}
-
-/* A receiver of 1.0 takes a 2.0 request for an empty one, and is content. */
-static bool
-says_nothing(const struct http_client_answer *answer, const struct target_counts *counts)
-{
-    uint64_t sent = 0;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        sent += counts->of[kind];
-        if (answer->wanted[kind].value[0] != '\0') return false;
-    }
-    return sent > 0;
-}
-
-static enum err
 judge_answer(struct target_server *s, enum rw_version version,
              const struct http_client_answer *answer, const struct target_counts *counts,
              struct target_result *result, struct why *why)
 {
-    bool stored = answer->status >= 200 && answer->status < 300;
+    bool stored = answer->status >= 200 && answer->status < 300, told = false;
+    uint64_t sent = 0, rejected = 0;
     if (!stored && answer->status != 400 && answer->status != 413) {
         return why_set(why, ERR_INPUT, "%s: status %u: %s", s->url, answer->status, answer->text);
     }
-    if (stored && version == RW_V2 && says_nothing(answer, counts)) {
+    /* What a 400 left out: told by the headers, if the server has them. */
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        const char *text = answer->wanted[kind].value;
+        uint64_t written = strtoull(text, NULL, 10), of = counts->of[kind];
+        if (text[0] == '\0' && stored) written = of;
+        result->rejected.of[kind] = written < of ? of - written : 0;
+        rejected += result->rejected.of[kind];
+        sent += of;
+        told |= text[0] != '\0';
+    }
+    /* A receiver of 1.0 takes a 2.0 request for an empty one, and is content. */
+    if (stored && version == RW_V2 && sent > 0 && !told) {
         return why_set(why, ERR_INPUT, "%s does not support remote write 2.0; use --protocol=1",
                        s->url);
     }
-    count_rejected(answer, counts, result);
-    if (stored && !any_rejected(result)) return OK;
+    if (stored && rejected == 0) return OK;
     snprintf(result->text, sizeof result->text, "%s",
              answer->text[0] != '\0' ? answer->text : "the server did not store all of it");
     return OK;
@@ -138,8 +104,14 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
         {.name = "X-Prometheus-Remote-Write-Histograms-Written"},
         {.name = "X-Prometheus-Remote-Write-Exemplars-Written"}};
     struct http_client_answer answer = {.wanted = wanted};
-    enum err e = pack(s, message, &packed, why);
-    if (e == OK) e = make_url(s, "/api/v1/write", s->url, why);
+    enum err e = OK;
+    if (packed.at == NULL) {
+        buf_clear(&s->packed);
+        e = snappy_pack(message, &s->packed);
+        if (e) return why_set(why, e, "not enough memory for a request");
+        packed = buf_bytes(&s->packed);
+    }
+    e = make_url(s, "/api/v1/write", s->url, why);
     if (e) return e;
     struct http_client_request request = {.url = s->url, .headers = headers, .body = packed};
     e = http_client_send(s->client, &request, &answer, why);

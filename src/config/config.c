@@ -280,18 +280,14 @@ settings_validate(const struct settings *settings, uint32_t destination_count, s
     return OK;
 }
 
-static bool
-same_value(const struct setting *s, const struct settings *a, const struct settings *b)
-{
-    if (s->type == SETTING_TEXT) return strcmp(setting_text(s, a), setting_text(s, b)) == 0;
-    return setting_number(s, a) == setting_number(s, b);
-}
-
 enum err
 settings_check_reload(const struct settings *now, const struct settings *next, struct why *why)
 {
     for (const struct setting *s = table; s->name != NULL; s++) {
-        if (s->reloadable || same_value(s, now, next)) continue;
+        bool same = s->type == SETTING_TEXT
+                        ? strcmp(setting_text(s, now), setting_text(s, next)) == 0
+                        : setting_number(s, now) == setting_number(s, next);
+        if (s->reloadable || same) continue;
         return why_set(why, ERR_INPUT, "%s can only be changed by a restart", s->name);
     }
     return OK;
@@ -454,25 +450,20 @@ settings_load(struct settings *settings, struct destinations *destinations, int 
 
 /* --- printing --------------------------------------------------------------------------------- */
 
-static const char *
-placeholder(const struct setting *s)
+void
+settings_help(struct buf *to)
 {
     static const char *const words[] = {
         [SETTING_TEXT] = "TEXT",     [SETTING_BOOL] = "",      [SETTING_COUNT] = "COUNT",
         [SETTING_COUNT64] = "COUNT", [SETTING_BYTES] = "SIZE", [SETTING_BYTES32] = "SIZE",
         [SETTING_DURATION] = "TIME", [SETTING_CHOICE] = "",
     };
-    if (s->what != NULL) return s->what;
-    return s->type == SETTING_CHOICE ? s->choices : words[s->type];
-}
-
-void
-settings_help(struct buf *to)
-{
     for (const struct setting *s = table; s->name != NULL; s++) {
         bool flag = s->type == SETTING_BOOL;
-        buf_printf(to, "  --%s%s%s%s\n", flag ? "[no-]" : "", s->name, flag ? "" : "=",
-                   placeholder(s));
+        const char *what = s->what != NULL             ? s->what
+                           : s->type == SETTING_CHOICE ? s->choices
+                                                       : words[s->type];
+        buf_printf(to, "  --%s%s%s%s\n", flag ? "[no-]" : "", s->name, flag ? "" : "=", what);
         buf_printf(to, "        %s (default %s%s)\n", s->help,
                    s->fallback[0] == 0 ? "none" : s->fallback, s->reloadable ? ", reloadable" : "");
     }

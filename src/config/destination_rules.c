@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "config/destination_keys.h"
+#include "config/destinations.h"
 #include "tsdb/tsdb.h"
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -71,27 +72,22 @@ rule_authorization_type(const char *text, struct why *why)
     return why_set(why, ERR_INPUT, "use basic_auth for the scheme Basic");
 }
 
-/* What a request has anyway; the others depend on the destination. */
-static bool
-is_own_header(const char *name)
-{
-    static const char *const names[] = {
-        "Connection", "Content-Encoding",  "Content-Length", "Content-Type",
-        "Host",       "Transfer-Encoding", "User-Agent",     "X-Prometheus-Remote-Write-Version",
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcasecmp(name, names[i]) == 0) return true;
-    }
-    return strncasecmp(name, "X-Amz-", 6) == 0;
-}
-
 enum err
 rule_header_name(const char *text, struct why *why)
 {
     if (!consists_of(text, LETTERS DIGITS "!#$%&'*+-.^_`|~")) { /* RFC 9110: token */
         return expected(why, "a header name", text);
     }
-    if (!is_own_header(text)) return OK;
+    /* What a request has anyway; the others depend on the destination. */
+    static const char *const names[] = {
+        "Connection", "Content-Encoding",  "Content-Length", "Content-Type",
+        "Host",       "Transfer-Encoding", "User-Agent",     "X-Prometheus-Remote-Write-Version",
+    };
+    bool own = strncasecmp(text, "X-Amz-", 6) == 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        own |= strcasecmp(text, names[i]) == 0;
+    }
+    if (!own) return OK;
     return why_set(why, ERR_INPUT, "header %s is set by Firekeep and cannot be changed",
                    shown_of(bytes_of_text(text)).text);
 }
@@ -261,19 +257,6 @@ rule_relabel(struct schema_place *place, void *base)
 
 /* --- a destination ---------------------------------------------------------------------------- */
 
-static enum err
-check_name(struct schema_place *place, const struct destination_settings *d)
-{
-    const struct destination_context *context = schema_reader_of(place)->context;
-    const struct destinations *before = context->before;
-    for (uint32_t i = 0; i < before->count; i++) {
-        if (strcmp(before->items[i].name, d->name) != 0) continue;
-        return schema_complain(place, "name", "the destination on line %u already has the name %s",
-                               before->items[i].line, shown_of(bytes_of_text(d->name)).text);
-    }
-    return OK;
-}
-
 /* Which key sets the header Authorization; NULL: none. */
 static const char *
 authorization_key(const struct schema_place *place, const struct destination_settings *d)
@@ -293,22 +276,17 @@ authorization_key(const struct schema_place *place, const struct destination_set
     return *keys;
 }
 
-static bool
-is_signed(const struct destination_settings *d)
-{
-    return d->type == DESTINATION_FIREHOSE || d->type == DESTINATION_KINESIS ||
-           d->type == DESTINATION_S3 || d->type == DESTINATION_TIMESTREAM;
-}
-
 static enum err
 check_headers(struct schema_place *place, const struct destination_settings *d)
 {
     const struct named_secrets *headers = &d->http.headers;
     const char *key = authorization_key(place, d);
+    bool is_signed = d->type == DESTINATION_FIREHOSE || d->type == DESTINATION_KINESIS ||
+                     d->type == DESTINATION_S3 || d->type == DESTINATION_TIMESTREAM;
     for (uint32_t i = 0; i < headers->count; i++) {
         const char *name = headers->items[i].name;
         bool authorization = strcasecmp(name, "Authorization") == 0;
-        if (authorization && (key != NULL || is_signed(d))) {
+        if (authorization && (key != NULL || is_signed)) {
             return schema_complain(place, "headers", "header %s is set by %s", name,
                                    key == NULL ? "the request signature" : key);
         }
@@ -420,8 +398,13 @@ enum err
 rule_destination(struct schema_place *place, void *base)
 {
     const struct destination_settings *d = base;
-    enum err e = check_name(place, d);
-    if (e == OK) e = check_headers(place, d);
+    const struct destination_context *context = schema_reader_of(place)->context;
+    const struct destination_settings *other = destinations_find(context->before, d->name);
+    if (other != NULL) {
+        return schema_complain(place, "name", "the destination on line %u already has the name %s",
+                               other->line, shown_of(bytes_of_text(d->name)).text);
+    }
+    enum err e = check_headers(place, d);
     if (e == OK && d->type == DESTINATION_INFLUXDB) e = check_influxdb(place, &d->u.influxdb);
     if (e == OK && d->type == DESTINATION_S3 && d->u.s3.kms_key_id != NULL &&
         d->u.s3.sse != S3_SSE_KMS) {

@@ -139,16 +139,6 @@ walk_text(struct list_walk *w, enum err (*entry)(struct list_walk *w), const cha
     return e;
 }
 
-static enum err
-list_new(struct destinations *list, uint32_t count)
-{
-    list->arena = mem_new(NULL, sizeof *list->arena);
-    if (list->arena == NULL) return ERR_NOMEM;
-    arena_init_secret(list->arena, NULL, ARENA_BYTES_MAX, 0);
-    list->items = arena_new(list->arena, count * sizeof *list->items);
-    return list->items == NULL ? ERR_NOMEM : OK;
-}
-
 enum err
 destinations_yaml(const char *file_name, struct bytes text, const struct settings *settings,
                   struct destinations *ret_list, struct why *why)
@@ -158,12 +148,13 @@ destinations_yaml(const char *file_name, struct bytes text, const struct setting
     enum err e = walk_text(&w, survey_entry, file_name, text, why);
     if (e) goto out;
     if (w.index > 0) {
-        e = list_new(&list, w.index);
-        if (e) {
-            why_set(why, e, "%s: not enough memory", file_name);
-            goto out;
+        list.arena = mem_new(NULL, sizeof *list.arena);
+        if (list.arena != NULL) {
+            arena_init_secret(list.arena, NULL, ARENA_BYTES_MAX, 0);
+            list.items = arena_new(list.arena, w.index * sizeof *list.items);
         }
-        e = walk_text(&w, read_entry, file_name, text, why);
+        e = list.items == NULL ? why_set(why, ERR_NOMEM, "%s: not enough memory", file_name)
+                               : walk_text(&w, read_entry, file_name, text, why);
         if (e) goto out;
     }
     *ret_list = list;
@@ -174,6 +165,15 @@ out:
 }
 
 /* --- what was read ---------------------------------------------------------------------------- */
+
+const struct destination_settings *
+destinations_find(const struct destinations *list, const char *name)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].name, name) == 0) return &list->items[i];
+    }
+    return NULL;
+}
 
 void
 destinations_print_yaml(const struct destinations *list, struct buf *to)

@@ -1,6 +1,6 @@
 /*
  * destinations.h - the list `destinations` of the configuration file. Its keys are tables,
- * in config_destination_keys.c; docs/configuration.md says what they mean.
+ * in destination_keys.c; docs/configuration.md says what they mean.
  */
 #ifndef CONFIG_DESTINATIONS_H
 #define CONFIG_DESTINATIONS_H
@@ -25,6 +25,10 @@ MUST_CHECK enum err destinations_yaml(const char *file_name, struct bytes text,
  * ERR_UNSUPPORTED: one is of a type that this version has not. */
 MUST_CHECK enum err destinations_check(const struct destinations *list, const char *storage_path,
                                        struct why *why);
+
+/* The one of that name; NULL: none. A view that lives as long as the list. */
+const struct destination_settings *destinations_find(const struct destinations *list,
+                                                     const char *name);
 
 /* The list as the file would have it, defaults too; secrets are <secret>. */
 void destinations_print_yaml(const struct destinations *list, struct buf *to);

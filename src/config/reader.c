@@ -42,20 +42,6 @@ reader_complain(struct config_reader *r, const char *format, ...)
     return reader_complain_at(r, r->event.start_mark, "%s", what.text);
 }
 
-/* Errors below the characters come with an offset only. */
-static yaml_mark_t
-mark_of_offset(const struct config_reader *r, size_t offset)
-{
-    yaml_mark_t mark = {0};
-    for (size_t i = 0; i < offset && i < r->text.size; i++) {
-        mark.column += (r->text.at[i] & 0xc0) != 0x80; /* characters, as libyaml counts */
-        if (r->text.at[i] != '\n') continue;
-        mark.line++;
-        mark.column = 0;
-    }
-    return mark;
-}
-
 /* True if the line of `mark` is indented with a tab: libyaml's words for it help nobody. */
 static bool
 tab_in_indent(const struct config_reader *r, yaml_mark_t mark)
@@ -80,8 +66,15 @@ syntax_error(struct config_reader *r)
     if (p->error == YAML_MEMORY_ERROR) {
         return why_set(r->why, ERR_NOMEM, "%s: not enough memory", r->file_name);
     }
-    if (p->error == YAML_READER_ERROR) {
-        return reader_complain_at(r, mark_of_offset(r, p->problem_offset), "%s", problem);
+    if (p->error == YAML_READER_ERROR) { /* below the characters: it comes with an offset only */
+        yaml_mark_t mark = {0};
+        for (size_t i = 0; i < p->problem_offset && i < r->text.size; i++) {
+            mark.column += (r->text.at[i] & 0xc0) != 0x80; /* characters, as libyaml counts */
+            if (r->text.at[i] != '\n') continue;
+            mark.line++;
+            mark.column = 0;
+        }
+        return reader_complain_at(r, mark, "%s", problem);
     }
     const char *hint =
         tab_in_indent(r, p->problem_mark) ? "; indent with spaces, not with tabs" : "";
@@ -236,14 +229,6 @@ reader_setting(struct config_reader *r, const struct setting *setting, const cha
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* An empty document, which has no keys either. */
-static bool
-is_empty(const struct config_reader *r)
-{
-    return r->event.type == YAML_SCALAR_EVENT && reader_scalar(r).size == 0 &&
-           r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-}
-
 enum err
 reader_document(struct config_reader *r, enum err (*root)(struct config_reader *r, void *context),
                 void *context)
@@ -255,7 +240,9 @@ reader_document(struct config_reader *r, enum err (*root)(struct config_reader *
     if (r->event.type == YAML_STREAM_END_EVENT) return OK; /* empty, or only comments */
     e = reader_next(r);                                    /* after the document's beginning */
     if (e) return e;
-    e = is_empty(r) ? OK : root(r, context);
+    bool empty = r->event.type == YAML_SCALAR_EVENT && reader_scalar(r).size == 0 &&
+                 r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    e = empty ? OK : root(r, context); /* which has no keys either */
     if (e) return e;
     e = reader_next(r); /* the document's end */
     if (e) return e;

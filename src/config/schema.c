@@ -1,5 +1,5 @@
 /*
- * schema.c - mappings are read as their tables say; config_schema_print.c does the rest.
+ * schema.c - mappings are read as their tables say; schema_print.c does the rest.
  * Reading recurses only into rows that have a schema of their own, so tables bound it.
  *
  * Of each mapping the places of all keys given are remembered until it ends: duplicates name the
@@ -293,19 +293,6 @@ static enum err read_mapping(struct schema_reader *x, const struct schema *schem
                              void *base);
 
 static enum err
-refuse_repeated(struct schema_reader *x, const struct growing *g, const char *path,
-                const char *text)
-{
-    const char *const *items = g->items;
-    for (uint32_t i = 0; i < g->count; i++) {
-        if (strcmp(items[i], text) != 0) continue;
-        return reader_complain(x->in, "%s: duplicate entry %s", path,
-                               shown_of(bytes_of_text(text)).text);
-    }
-    return OK;
-}
-
-static enum err
 read_item(struct schema_reader *x, const struct schema_key *key, const char *path,
           struct growing *g)
 {
@@ -319,8 +306,12 @@ read_item(struct schema_reader *x, const struct schema_key *key, const char *pat
     }
     const char *text;
     enum err e = read_text(x, key, path, key->check, &text);
-    if (e == OK && key->unique) e = refuse_repeated(x, g, path, text);
     if (e) return e;
+    for (uint32_t i = 0; key->unique && i < g->count; i++) {
+        if (strcmp(((const char *const *)g->items)[i], text) != 0) continue;
+        return reader_complain(x->in, "%s: duplicate entry %s", path,
+                               shown_of(bytes_of_text(text)).text);
+    }
     if (key->kind == SCHEMA_BYTES_LIST) {
         *(struct bytes *)item = bytes_of_text(text);
     } else {
@@ -420,33 +411,17 @@ read_map(struct schema_reader *x, const struct schema_key *key, const char *path
 /* --- values ----------------------------------------------------------------------------------- */
 
 static enum err
-read_number(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
-{
-    struct setting shape = schema_number(key);
-    uint64_t number = 0;
-    bool zero = key->zero_word != NULL && x->in->event.type == YAML_SCALAR_EVENT &&
-                bytes_equal_text(reader_scalar(x->in), key->zero_word);
-    enum err e = zero ? OK : reader_number(x->in, &shape, path, &number);
-    if (e == OK) set_number(key, base, number);
-    return e;
-}
-
-static enum err
-read_own(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
-{
-    bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
-    if (scalar && key->parse(reader_scalar(x->in), base)) return OK;
-    return reader_expected(x->in, path, key->what);
-}
-
-static enum err
 read_value(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
 {
+    bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
+    struct setting shape;
     const char *text;
+    char expected[200];
     enum err e;
     switch (key->kind) {
     case SCHEMA_OWN:
-        return read_own(x, key, path, base);
+        if (scalar && key->parse(reader_scalar(x->in), base)) return OK;
+        return reader_expected(x->in, path, key->what);
     case SCHEMA_TEXT:
     case SCHEMA_BYTES:
     case SCHEMA_SECRET:
@@ -472,7 +447,10 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
     case SCHEMA_MAPPING:
         return read_mapping(x, key->inner, path, (uint8_t *)base + key->offset);
     default:
-        return read_number(x, key, path, base);
+        shape = schema_number(key);
+        setting_expected(&shape, expected, sizeof expected);
+        if (!scalar) return reader_expected(x->in, path, expected);
+        return reader_wrong(x->in, path, parse_number(key, reader_scalar(x->in), base, x->in->why));
     }
 }
 

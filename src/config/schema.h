@@ -1,6 +1,6 @@
 /*
  * schema.h - mappings of the configuration file that nest, described by tables: reading them
- * strictly into structs, printing and comparing what was read. For config_*.c only.
+ * strictly into structs, printing and comparing what was read. For config/ only.
  *
  * A schema is a mapping and has a row for each key. Depth is that of the tables: deeper nesting is
  * refused where it begins. Which keys there are may depend on the type of destination.
@@ -102,7 +102,7 @@ MUST_CHECK enum err schema_read(struct schema_reader *x, const struct schema *sc
 /* The key of that name which the type has; NULL: none. */
 const struct schema_key *schema_find(const struct schema *schema, struct bytes name,
                                      enum destination_type type);
-/* A setting with the limits of a number, for config_text.h. */
+/* A setting with the limits of a number, for text.h. */
 struct setting schema_number(const struct schema_key *key);
 
 /* For rules: */

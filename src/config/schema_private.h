@@ -1,6 +1,6 @@
 /*
- * schema_private.h - fields as the rows of a schema name them. For config_schema.c and
- * config_schema_print.c only.
+ * schema_private.h - fields as the rows of a schema name them. For schema.c and
+ * schema_print.c only.
  */
 #ifndef CONFIG_SCHEMA_PRIVATE_H
 #define CONFIG_SCHEMA_PRIVATE_H

@@ -87,12 +87,6 @@ setting_number(const struct setting *setting, const struct settings *from)
     return number;
 }
 
-static void
-set_number(const struct setting *setting, struct settings *to, uint64_t number)
-{
-    memcpy((uint8_t *)to + setting->offset, &number, setting->size);
-}
-
 const char *
 setting_text(const struct setting *setting, const struct settings *from)
 {
@@ -197,20 +191,16 @@ parse_number(const struct setting *setting, struct bytes text, uint64_t *ret_num
     }
 }
 
-/* What the field can hold, whatever the table says. */
-static uint64_t
-type_max(enum setting_type type)
-{
-    if (type == SETTING_COUNT || type == SETTING_BYTES32) return UINT32_MAX;
-    return type == SETTING_DURATION ? INT64_MAX : UINT64_MAX;
-}
-
 static enum err
 check_range(const struct setting *s, uint64_t number, struct why *why)
 {
     if (number == 0 && s->zero_auto) return OK;
-    bool any = s->min == 0 && s->max == 0;
-    uint64_t max = any ? type_max(s->type) : s->max;
+    bool any = s->min == 0 && s->max == 0; /* that the field can hold */
+    bool narrow = s->type == SETTING_COUNT || s->type == SETTING_BYTES32;
+    uint64_t max = !any                          ? s->max
+                   : narrow                      ? UINT32_MAX
+                   : s->type == SETTING_DURATION ? INT64_MAX
+                                                 : UINT64_MAX;
     if (number >= s->min && number <= max) return OK;
     char found[48], low[48], high[48];
     setting_number_text(s, number, found, sizeof found);
@@ -292,7 +282,7 @@ setting_parse(const struct setting *setting, struct bytes text, struct settings 
     uint64_t number;
     enum err e = setting_parse_number(setting, text, &number, why);
     if (e) return e;
-    set_number(setting, to, number);
+    memcpy((uint8_t *)to + setting->offset, &number, setting->size);
     return OK;
 }
 
@@ -392,14 +382,6 @@ setting_number_text(const struct setting *setting, uint64_t number, char *to, si
     }
 }
 
-/* What YAML does not take for itself: control characters, line ends of Unicode, U+FEFF. */
-static bool
-needs_escape(uint32_t c)
-{
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
-           c >= 0xfffe;
-}
-
 void
 quoted_put(struct buf *to, const char *text)
 {
@@ -412,7 +394,9 @@ quoted_put(struct buf *to, const char *text)
                      : size == 3 ? (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
                                  : ' ';
         if (size == 0) size = 1;
-        if (needs_escape(c)) {
+        /* What YAML does not take for itself: control characters, line ends of Unicode, U+FEFF. */
+        if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
+            c >= 0xfffe) {
             buf_printf(to, "\\u%04x", c);
         } else {
             if (*p == '"' || *p == '\\') buf_put_u8(to, '\\');

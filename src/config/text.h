@@ -1,5 +1,5 @@
 /*
- * text.h - one setting's value as text: for config_*.c only.
+ * text.h - one setting's value as text: for config/ only.
  */
 #ifndef CONFIG_TEXT_H
 #define CONFIG_TEXT_H

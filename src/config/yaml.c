@@ -44,16 +44,6 @@ in_section(const struct setting *s, const struct setting *first)
     return section_size(s) == size && memcmp(s->name, first->name, size) == 0;
 }
 
-/* The first setting of a section that the file may have; NULL: no such section. */
-static const struct setting *
-find_section(struct bytes name)
-{
-    for (const struct setting *s = settings_table(); s->name != NULL; s++) {
-        if (!s->flag_only && bytes_equal(name, bytes_of(s->name, section_size(s)))) return s;
-    }
-    return NULL;
-}
-
 /* "listen_address" for web.listen-address, in `to`. */
 static const char *
 key_of(const struct setting *s, char to[SETTING_TEXT_BYTES])
@@ -177,8 +167,13 @@ read_root_key(struct config_reader *in, void *context)
         if (e == OK) e = reader_next(in);
         return e ? e : reader_skip(in);
     }
-    const struct setting *first = find_section(reader_scalar(in));
-    if (first == NULL) return unknown_section(r);
+    const struct setting *first = settings_table(); /* of the section that the file may have */
+    while (first->name != NULL &&
+           (first->flag_only ||
+            !bytes_equal(reader_scalar(in), bytes_of(first->name, section_size(first))))) {
+        first++;
+    }
+    if (first->name == NULL) return unknown_section(r);
     e = note_line(r, &r->section_line[first - settings_table()]);
     if (e == OK) e = reader_next(in);
     if (e) return e;

@@ -356,3 +356,15 @@ labels_print(struct buf *to, struct bytes labels)
     }
     buf_put_u8(to, '}');
 }
+
+void
+labels_put_json(struct json *to, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    json_object_open(to);
+    for (struct label label; labels_next(&c, &label);) {
+        json_key_bytes(to, label.name);
+        json_put_bytes(to, label.value);
+    }
+    json_object_close(to);
+}

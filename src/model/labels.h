@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "base/json.h"
 #include "base/utf8.h"
 #include "model/sample.h"
 #include "wire/label_bytes.h"
@@ -56,5 +57,7 @@ enum reject labels_build(struct label *given, uint32_t count, const struct label
 void labels_print(struct buf *to, struct bytes labels);
 /* One of them. Any bytes: what is no UTF-8 is escaped. */
 void label_print(struct buf *to, const struct label *label);
+/* As an object: {"a":"x"}. */
+void labels_put_json(struct json *to, struct bytes labels);
 
 #endif
