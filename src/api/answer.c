@@ -50,17 +50,11 @@ problem_type_of(enum purpose purpose, enum err e)
     return special ? answers[e].query_type : answers[e].type;
 }
 
-static const char *
-text_of(enum err e, const struct why *why)
-{
-    return why->text[0] == '\0' ? err_word(e) : why->text;
-}
-
 void
 reply_error(struct http_request *request, enum purpose purpose, enum err e, const struct why *why)
 {
     char text[sizeof why->text + 2];
-    int n = snprintf(text, sizeof text, "%s\n", text_of(e, why));
+    int n = snprintf(text, sizeof text, "%s\n", why_text(why, e));
     struct http_answer answer = {
         .status = status_of(purpose, e),
         .content_type = "text/plain; charset=utf-8",
@@ -104,7 +98,7 @@ void
 reply_problem_of(struct http_request *request, enum purpose purpose, enum err e,
                  const struct why *why)
 {
-    reply_problem(request, status_of(purpose, e), problem_type_of(purpose, e), text_of(e, why));
+    reply_problem(request, status_of(purpose, e), problem_type_of(purpose, e), why_text(why, e));
 }
 
 void

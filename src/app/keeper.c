@@ -32,14 +32,6 @@ static struct metric_histogram flush_latency = {
     METRIC_LATENCY,
 };
 
-/* Some errors, memory's above all, come without words. */
-static struct why *
-worded(struct why *why, enum err e)
-{
-    if (why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
-    return why;
-}
-
 /* --- committing ------------------------------------------------------------------------------- */
 
 void
@@ -128,7 +120,7 @@ is_stopping(struct keeper *k, int64_t wait_ns)
 
 /* The log is down: everybody is told to come back, until a fresh segment could be made. */
 static void
-bring_back(struct keeper *k, const struct why *reason)
+bring_back(struct keeper *k, const char *reason)
 {
     struct log_gate gate = {0}; /* of this outage: it may last for days */
     int64_t began = env_monotonic_ns(k->env);
@@ -145,7 +137,7 @@ bring_back(struct keeper *k, const struct why *reason)
         attempts++;
         if (log_often(&gate, env_monotonic_ns(k->env), DOWN_SAID_NS, &held_back)) {
             log_warn("the write-ahead log is still down, retrying every second",
-                     KV("error", worded(&why, e)), KV("attempts", attempts));
+                     KV("error", why_text(&why, e)), KV("attempts", attempts));
         }
         (void)is_stopping(k, NS_PER_S);
     }
@@ -186,11 +178,11 @@ commit_loop(void *keeper)
             e = tsdb_sync(k->tsdb, &why);
             next_sync = env_monotonic_ns(k->env) + NS_PER_S;
         }
-        if (e) bring_back(k, worded(&why, e));
+        if (e) bring_back(k, why_text(&why, e));
     }
     struct why why = {""};
     enum err e = tsdb_sync(k->tsdb, &why);
-    if (e) log_error("the last sync of the write-ahead log failed", KV("error", worded(&why, e)));
+    if (e) log_error("the last sync of the write-ahead log failed", KV("error", why_text(&why, e)));
     api_committed(k->api);
 }
 
@@ -204,7 +196,7 @@ housekeep(struct keeper *k)
     struct why why = {""};
     enum err e = tsdb_maintain(k->tsdb, &why);
     if (e == OK || !log_often(&gate, env_monotonic_ns(k->env), 60 * NS_PER_S, &held_back)) return;
-    log_warn("housekeeping failed, retrying every second", KV("error", worded(&why, e)),
+    log_warn("housekeeping failed, retrying every second", KV("error", why_text(&why, e)),
              KV("more_held_back", held_back));
 }
 
@@ -290,7 +282,7 @@ flush_once(struct keeper *k)
         k->flush_pause_ns = k->flush_pause_ns == 0 ? NS_PER_S : 2 * k->flush_pause_ns;
         if (k->flush_pause_ns > FLUSH_PAUSE_NS_MAX) k->flush_pause_ns = FLUSH_PAUSE_NS_MAX;
         k->flush_after_ns = env_monotonic_ns(k->env) + k->flush_pause_ns;
-        log_error("flush failed, retrying", KV("error", worded(&why, e)),
+        log_error("flush failed, retrying", KV("error", why_text(&why, e)),
                   KV("wait_ms", k->flush_pause_ns / NS_PER_MS));
         return;
     }
@@ -309,7 +301,7 @@ flush_all_step(struct keeper *k)
         enum err e = write_out(k, &why);
         if (e == OK) return tsdb_is_flushed(k->tsdb);
         log_error("the last flush failed, the next start replays the log",
-                  KV("error", worded(&why, e)));
+                  KV("error", why_text(&why, e)));
         return true;
     }
     want_cut(k);
@@ -475,7 +467,7 @@ keeper_commit_last(struct keeper *k)
     keeper_stop_committing(k);
     if (!tsdb_commit_due(k->tsdb)) return;
     enum err e = tsdb_commit(k->tsdb, &why);
-    if (e) log_error("the last commit failed", KV("error", worded(&why, e)));
+    if (e) log_error("the last commit failed", KV("error", why_text(&why, e)));
 }
 
 void

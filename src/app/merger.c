@@ -187,8 +187,7 @@ merge_loop(void *context)
         }
         m->pause_ns = m->pause_ns == 0 ? NS_PER_S : 2 * m->pause_ns;
         if (m->pause_ns > PAUSE_NS_MAX) m->pause_ns = PAUSE_NS_MAX;
-        log_error("merge failed, retrying",
-                  KV("error", why.text[0] == '\0' ? err_word(e) : why.text),
+        log_error("merge failed, retrying", KV("error", why_text(&why, e)),
                   KV("wait_ms", m->pause_ns / NS_PER_MS));
     }
 }

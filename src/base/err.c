@@ -54,6 +54,12 @@ why_prefix(struct why *why, enum err e, const char *format, ...)
     return e;
 }
 
+const char *
+why_text(const struct why *why, enum err e)
+{
+    return why->text[0] == '\0' ? err_word(e) : why->text;
+}
+
 bool
 why_names(const struct why *why, const char *path)
 {

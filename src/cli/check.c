@@ -80,8 +80,7 @@ run_check(int argc, char **argv)
     destinations_free(&list);
     if (e == OK) return backlog ? EXIT_BACKLOG : EXIT_DONE;
     fflush(stdout);
-    fprintf(stderr, "firekeep check: --against: %s\n",
-            why.text[0] != '\0' ? why.text : err_word(e));
+    fprintf(stderr, "firekeep check: --against: %s\n", why_text(&why, e));
     return EXIT_FAILED;
 }
 

@@ -69,10 +69,8 @@ unknown_command(const struct command *const *commands, const char *name)
         suggest_try(&near, (*commands)->name);
     }
     suggest_try(&near, "help");
-    const char *best = suggest_end(&near);
-    fprintf(stderr, "firekeep: unknown command '%.64s'", name);
-    if (best != NULL) fprintf(stderr, "; did you mean '%s'?", best);
-    fprintf(stderr, "\nTry 'firekeep help'.\n");
+    fprintf(stderr, "firekeep: unknown command '%.64s'%s\nTry 'firekeep help'.\n", name,
+            suggest_hint(&near, "").text);
     return EXIT_USAGE;
 }
 
@@ -92,7 +90,7 @@ int
 cli_failed(const char *command, enum err e, const struct why *why)
 {
     fflush(stdout);
-    fprintf(stderr, "firekeep %s: %s\n", command, why->text[0] != '\0' ? why->text : err_word(e));
+    fprintf(stderr, "firekeep %s: %s\n", command, why_text(why, e));
     return EXIT_FAILED;
 }
 

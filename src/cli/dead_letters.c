@@ -177,8 +177,7 @@ each_destination(struct asking *a,
         if (e == OK || e == ERR_MISSING) continue; /* it has no letters */
         a->failed = true;
         fflush(stdout);
-        fprintf(stderr, "firekeep dead-letters: %s: %s\n", a->name,
-                why.text[0] != '\0' ? why.text : err_word(e));
+        fprintf(stderr, "firekeep dead-letters: %s: %s\n", a->name, why_text(&why, e));
     }
 }
 
@@ -283,13 +282,11 @@ list(struct asking *a)
                  "first failed|lastFailed=last failed|answer=last answer");
     for (size_t i = 0; i < count; i++) {
         const struct letter_group *g = &groups[i];
-        report_row(
-            a->report,
-            REPORT_ROW(value_text(g->destination), value_text(g->reason),
-                       value_count(g->kept[ITEM_FLOAT]), value_count(g->kept[ITEM_HISTOGRAM]),
-                       value_count(g->kept[ITEM_EXEMPLAR]), value_count(g->kept[ITEM_METADATA]),
-                       value_count(g->replaying), value_time(g->first_ms), value_time(g->last_ms),
-                       value_view(bytes_of(g->answer, g->answer_size))));
+        report_row(a->report, value_text(g->destination), value_text(g->reason),
+                   value_count(g->kept[ITEM_FLOAT]), value_count(g->kept[ITEM_HISTOGRAM]),
+                   value_count(g->kept[ITEM_EXEMPLAR]), value_count(g->kept[ITEM_METADATA]),
+                   value_count(g->replaying), value_time(g->first_ms), value_time(g->last_ms),
+                   value_view(bytes_of(g->answer, g->answer_size)));
     }
     report_table_end(a->report, a->left_out);
 }
@@ -338,7 +335,7 @@ decide_destination(struct asking *a, const char *dir, struct why *why)
         dead_letters_request(env_real(), dir, &a->memory, a->wish, a->reason, &count, &report, why);
     note_report(a, &report);
     if (e == OK || e == ERR_MISSING) {
-        report_row(a->report, REPORT_ROW(value_text(a->name), value_count(count)));
+        report_row(a->report, value_text(a->name), value_count(count));
     }
     return e;
 }

@@ -101,10 +101,8 @@ run(struct destinations_asking *a, const struct destinations_verb *verb, const c
         suggest_try(&near, a->list.items[i].name);
     }
     if (a->destination == NULL) {
-        const char *best = suggest_end(&near);
-        return why_set(why, ERR_MISSING, "%s: destination '%.64s' not found%s%s%s", a->config_file,
-                       name, best == NULL ? "" : "; did you mean '", best == NULL ? "" : best,
-                       best == NULL ? "" : "'?");
+        return why_set(why, ERR_MISSING, "%s: destination '%.64s' not found%s", a->config_file,
+                       name, suggest_hint(&near, "").text);
     }
     e = report_new((enum report_form)a->form, stdout, NULL, &a->report);
     if (e) return why_set(why, e, "not enough memory for the report");

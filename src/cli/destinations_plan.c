@@ -130,11 +130,9 @@ print_dead(struct report *r, const struct plan *p, const char *fate)
     for (uint32_t i = 0; i < p->dead_count; i++) {
         const struct plan_dead *d = &p->dead[i];
         char text[EXAMPLE_BYTES];
-        report_row(r, REPORT_ROW(value_count(d->count[ITEM_FLOAT]),
-                                 value_count(d->count[ITEM_HISTOGRAM]),
-                                 value_count(d->count[ITEM_EXEMPLAR]),
-                                 value_count(d->count[ITEM_METADATA]), value_text(d->why),
-                                 example_of(&d->example, text)));
+        report_row(r, value_count(d->count[ITEM_FLOAT]), value_count(d->count[ITEM_HISTOGRAM]),
+                   value_count(d->count[ITEM_EXEMPLAR]), value_count(d->count[ITEM_METADATA]),
+                   value_text(d->why), example_of(&d->example, text));
     }
     report_table_end(r, p->dead_others);
 }
@@ -147,8 +145,8 @@ print_mapped(struct report *r, const struct plan *p)
         const struct plan_mapped *m = &p->mapped[kind];
         char text[EXAMPLE_BYTES];
         if (m->samples == 0) continue;
-        report_row(r, REPORT_ROW(value_text(plan_mapped_word(kind)), value_count(m->samples),
-                                 example_of(&m->example, text)));
+        report_row(r, value_text(plan_mapped_word(kind)), value_count(m->samples),
+                   example_of(&m->example, text));
     }
     report_table_end(r, 0);
 }

@@ -23,8 +23,8 @@ print_finding(void *context, const struct trial_finding *f)
         fflush(stdout); /* the next one may take its time */
         return;
     }
-    report_row(a->report, REPORT_ROW(value_text(f->what), value_bool(f->ok), value_text(f->reason),
-                                     value_text(f->said), value_text(f->advice)));
+    report_row(a->report, value_text(f->what), value_bool(f->ok), value_text(f->reason),
+               value_text(f->said), value_text(f->advice));
 }
 
 /* A directory that a writer may use as long as it is tried. */

@@ -16,9 +16,7 @@ unknown(const struct flag *flags, const char *word, struct bytes name, struct wh
     for (const struct flag *f = flags; f->name != NULL; f++) {
         suggest_try(&near, f->name);
     }
-    const char *best = suggest_end(&near);
-    if (best == NULL) return why_set(why, ERR_INPUT, "unknown flag '%.64s'", word);
-    return why_set(why, ERR_INPUT, "unknown flag '%.64s'; did you mean '--%s'?", word, best);
+    return why_set(why, ERR_INPUT, "unknown flag '%.64s'%s", word, suggest_hint(&near, "--").text);
 }
 
 static enum err

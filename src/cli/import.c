@@ -418,7 +418,7 @@ run(struct importing *im, struct why *why)
         enum err finished = target_finish(im->target, &last);
         if (finished && e == OK) {
             progress_say(&im->progress, "everything is in the log, but writing a part failed: %s",
-                         last.text);
+                         why_text(&last, finished));
         }
     }
     summarize(im);

@@ -189,7 +189,7 @@ run_inspect(int argc, char **argv)
     if (e == OK) e = settle(&x, count, argv + 1, &why);
     if (e) {
         selector_fini(&x.selector);
-        return cli_usage_error("inspect", "%s", why.text[0] != '\0' ? why.text : err_word(e));
+        return cli_usage_error("inspect", "%s", why_text(&why, e));
     }
     e = inspect_path(x.options.env, argv[1], &x.target, &why);
     if (e == OK && x.has_selector && x.target.kind != INSPECT_DIRECTORY) {
@@ -202,7 +202,7 @@ run_inspect(int argc, char **argv)
     fflush(stdout);
     bool named = why_names(&why, argv[1]);
     fprintf(stderr, "firekeep inspect: %s%s%s\n", named ? "" : argv[1], named ? "" : ": ",
-            why.text[0] != '\0' ? why.text : err_word(e));
+            why_text(&why, e));
     return EXIT_FAILED;
 }
 

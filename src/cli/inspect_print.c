@@ -24,12 +24,20 @@ inspect_last(struct time_range range)
 }
 
 void
+inspect_print_kinds(struct report *r, const uint64_t *counts)
+{
+    report_field(r, "floats", "floats", value_count(counts[LEDGER_FLOAT]));
+    report_field(r, "histograms", "histograms", value_count(counts[LEDGER_HISTOGRAM]));
+    report_field(r, "exemplars", "exemplars", value_count(counts[LEDGER_EXEMPLAR]));
+}
+
+void
 inspect_print_remarks(struct report *r, const struct inspect_remarks *remarks)
 {
     report_table(r, "remarks", "Remarks", "kind|text=what");
     for (uint32_t i = 0; i < remarks->count; i++) {
         const struct inspect_remark *m = &remarks->items[i];
-        report_row(r, REPORT_ROW(value_text(m->damage ? "damage" : "note"), value_text(m->text)));
+        report_row(r, value_text(m->damage ? "damage" : "note"), value_text(m->text));
     }
     report_table_end(r, remarks->left_out);
     if (remarks->damage_count > 0) {
@@ -56,9 +64,7 @@ print_facts(struct report *r, const struct inspect_part *p)
     report_field(r, "labelPairs", "label pairs", value_count(f->pairs));
     report_field(r, "labelNames", "label names", value_count(p->names));
     report_field(r, "blocks", "blocks", value_count(f->blocks));
-    report_field(r, "floats", "floats", value_count(f->samples[LEDGER_FLOAT]));
-    report_field(r, "histograms", "histograms", value_count(f->samples[LEDGER_HISTOGRAM]));
-    report_field(r, "exemplars", "exemplars", value_count(f->samples[LEDGER_EXEMPLAR]));
+    inspect_print_kinds(r, f->samples);
     report_field(r, "exemplarSeries", "series with exemplars", value_count(p->exemplar_series));
     report_field(r, "families", "metadata families", value_count(p->families));
     report_field(r, "bytesPerSample", "bytes per sample", value_ratio(f->file_bytes, samples));
@@ -81,20 +87,18 @@ print_pages(struct report *r, const struct inspect_part *p)
         const struct inspect_pages *k = &p->pages[kind];
         uint64_t bytes = k->header_bytes + k->stored_bytes;
         if (k->count == 0) continue;
-        report_row(r,
-                   REPORT_ROW(value_text(inspect_page_word(kind)), value_count(k->count),
-                              value_size(k->header_bytes), value_size(k->stored_bytes),
-                              value_size(k->raw_bytes), value_ratio(k->raw_bytes, k->stored_bytes),
-                              value_size(bytes), value_ratio(100 * bytes, p->file_bytes)));
+        report_row(r, value_text(inspect_page_word(kind)), value_count(k->count),
+                   value_size(k->header_bytes), value_size(k->stored_bytes),
+                   value_size(k->raw_bytes), value_ratio(k->raw_bytes, k->stored_bytes),
+                   value_size(bytes), value_ratio(100 * bytes, p->file_bytes));
     }
-    report_row(r, REPORT_ROW(value_text("header and footer"), value_count(0), value_size(0),
-                             value_size(0), value_size(0), value_none(), value_size(p->end_bytes),
-                             value_ratio(100 * p->end_bytes, p->file_bytes)));
+    report_row(r, value_text("header and footer"), value_count(0), value_size(0), value_size(0),
+               value_size(0), value_none(), value_size(p->end_bytes),
+               value_ratio(100 * p->end_bytes, p->file_bytes));
     if (p->unreadable_bytes > 0) {
-        report_row(r, REPORT_ROW(value_text("not a page"), value_count(0), value_size(0),
-                                 value_size(0), value_size(0), value_none(),
-                                 value_size(p->unreadable_bytes),
-                                 value_ratio(100 * p->unreadable_bytes, p->file_bytes)));
+        report_row(r, value_text("not a page"), value_count(0), value_size(0), value_size(0),
+                   value_size(0), value_none(), value_size(p->unreadable_bytes),
+                   value_ratio(100 * p->unreadable_bytes, p->file_bytes));
     }
     report_table_end(r, 0);
 }
@@ -103,8 +107,8 @@ static void
 print_blocks_row(struct report *r, const char *word, const struct inspect_blocks *b)
 {
     if (b->blocks == 0) return;
-    report_row(r, REPORT_ROW(value_text(word), value_count(b->blocks), value_count(b->samples),
-                             value_size(b->bytes), value_ratio(b->bytes, b->samples)));
+    report_row(r, value_text(word), value_count(b->blocks), value_count(b->samples),
+               value_size(b->bytes), value_ratio(b->bytes, b->samples));
 }
 
 static const char block_columns[] = "form|blocks|samples|bytes=encoded|bytesPerSample=per sample";
@@ -180,13 +184,10 @@ print_ranking(struct report *r, const char *key, const char *title, enum ranking
         struct report_value bytes = value_size(x->bytes), each = value_ratio(x->bytes, x->samples);
         struct report_value blocks = value_count(x->blocks), count = value_count(x->series);
         struct report_value name = value_view(x->text), labels = value_labels(x->text);
-        if (what == RANKING_NAMES)
-            report_row(r, REPORT_ROW(tenant, value_count(x->values), count, name));
-        if (what == RANKING_PAIRS) report_row(r, REPORT_ROW(tenant, count, labels));
-        if (what == RANKING_METRICS)
-            report_row(r, REPORT_ROW(tenant, count, samples, bytes, each, name));
-        if (what == RANKING_SERIES)
-            report_row(r, REPORT_ROW(tenant, blocks, samples, bytes, each, labels));
+        if (what == RANKING_NAMES) report_row(r, tenant, value_count(x->values), count, name);
+        if (what == RANKING_PAIRS) report_row(r, tenant, count, labels);
+        if (what == RANKING_METRICS) report_row(r, tenant, count, samples, bytes, each, name);
+        if (what == RANKING_SERIES) report_row(r, tenant, blocks, samples, bytes, each, labels);
     }
     report_table_end(r, ranking->left_out);
 }
@@ -198,11 +199,8 @@ print_tenants(struct report *r, const struct inspect_ranking *ranking)
                  "tenant|series|labelPairs=pairs|blocks|floats|histograms|exemplars|bytes=encoded");
     for (uint32_t i = 0; i < ranking->count; i++) {
         const struct inspect_item *x = &ranking->items[i];
-        report_row(r,
-                   REPORT_ROW(value_view(x->text), value_count(x->series), value_count(x->values),
-                              value_count(x->blocks), value_count(x->kinds[LEDGER_FLOAT]),
-                              value_count(x->kinds[LEDGER_HISTOGRAM]),
-                              value_count(x->kinds[LEDGER_EXEMPLAR]), value_size(x->bytes)));
+        report_row(r, value_view(x->text), value_count(x->series), value_count(x->values),
+                   value_count(x->blocks), INSPECT_KINDS(x->kinds), value_size(x->bytes));
     }
     report_table_end(r, ranking->left_out);
 }
@@ -272,12 +270,10 @@ print_records(struct report *r, const struct inspect_segment *s)
     for (unsigned t = 0; t <= WAL_TYPE_LAST; t++) {
         const struct inspect_records *k = &s->types[t];
         if (k->count == 0) continue;
-        report_row(r,
-                   REPORT_ROW(value_text(inspect_record_word(t)), value_count(k->count),
-                              value_count(k->items), value_count(k->packed),
-                              value_size(k->payload_bytes), value_size(k->raw_bytes),
-                              value_ratio(k->raw_bytes, k->payload_bytes),
-                              value_size(k->record_bytes), value_ratio(k->record_bytes, k->items)));
+        report_row(r, value_text(inspect_record_word(t)), value_count(k->count),
+                   value_count(k->items), value_count(k->packed), value_size(k->payload_bytes),
+                   value_size(k->raw_bytes), value_ratio(k->raw_bytes, k->payload_bytes),
+                   value_size(k->record_bytes), value_ratio(k->record_bytes, k->items));
     }
     report_table_end(r, 0);
 }
@@ -296,9 +292,7 @@ print_commits(struct report *r, const struct inspect_segment *s)
     }
     report_field(r, "samplesFrom", "samples from", inspect_first(s->samples));
     report_field(r, "samplesTo", "samples to", inspect_last(s->samples));
-    report_field(r, "floats", "floats", value_count(s->accepted[LEDGER_FLOAT]));
-    report_field(r, "histograms", "histograms", value_count(s->accepted[LEDGER_HISTOGRAM]));
-    report_field(r, "exemplars", "exemplars", value_count(s->accepted[LEDGER_EXEMPLAR]));
+    inspect_print_kinds(r, s->accepted);
     report_section_end(r);
 }
 

@@ -16,5 +16,12 @@ char *inspect_number(uint64_t number, char to[17]);
 /* The first time of a range, or the last; none of an empty range. */
 struct report_value inspect_first(struct time_range range);
 struct report_value inspect_last(struct time_range range);
+/* Both, and the numbers of floats, histograms and exemplars: values of a row. */
+#define INSPECT_RANGE(range) inspect_first(range), inspect_last(range)
+#define INSPECT_KINDS(n)                                                \
+    value_count((n)[LEDGER_FLOAT]), value_count((n)[LEDGER_HISTOGRAM]), \
+        value_count((n)[LEDGER_EXEMPLAR])
+/* These numbers as fields. */
+void inspect_print_kinds(struct report *report, const uint64_t *counts);
 
 #endif

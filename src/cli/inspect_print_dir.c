@@ -33,9 +33,7 @@ print_overview(struct report *r, const struct inspect_dir *d)
     }
     report_field(r, "parts", "parts", value_count(d->part_count));
     report_field(r, "series", "series, part by part", value_count(d->series));
-    report_field(r, "floats", "floats", value_count(d->samples[LEDGER_FLOAT]));
-    report_field(r, "histograms", "histograms", value_count(d->samples[LEDGER_HISTOGRAM]));
-    report_field(r, "exemplars", "exemplars", value_count(d->samples[LEDGER_EXEMPLAR]));
+    inspect_print_kinds(r, d->samples);
     report_field(r, "bytesPerSample", "bytes per sample",
                  value_ratio(d->data_bytes + d->index_bytes, sum_samples(d->samples)));
     report_section_end(r);
@@ -68,15 +66,11 @@ print_parts(struct report *r, const struct inspect_dir *d)
         const struct inspect_live_part *p = &d->parts[i];
         const struct inspect_part_facts *f = &p->facts;
         char number[17];
-        report_row(
-            r, REPORT_ROW(
-                   value_text(inspect_number(f->number, number)), inspect_first(f->time),
-                   inspect_last(f->time), value_count(f->series),
-                   value_count(f->samples[LEDGER_FLOAT]), value_count(f->samples[LEDGER_HISTOGRAM]),
-                   value_count(f->samples[LEDGER_EXEMPLAR]), value_size(f->data_bytes),
+        report_row(r, value_text(inspect_number(f->number, number)), INSPECT_RANGE(f->time),
+                   value_count(f->series), INSPECT_KINDS(f->samples), value_size(f->data_bytes),
                    value_size(f->file_bytes - f->data_bytes), value_size(f->file_bytes),
                    value_ratio(f->file_bytes, sum_samples(f->samples)), value_count(f->from_pos),
-                   value_count(f->to_pos), value_count(p->applied), value_bool(!p->unreadable)));
+                   value_count(f->to_pos), value_count(p->applied), value_bool(!p->unreadable));
     }
     report_table_end(r, 0);
 }
@@ -95,11 +89,9 @@ print_partitions(struct report *r, const struct inspect_dir *d)
                            : whole && span < day_ms      ? "day"
                            : whole && span < 40 * day_ms ? "month"
                                                          : "other";
-        report_row(r, REPORT_ROW(inspect_first(p->time), inspect_last(p->time), value_text(kind),
-                                 value_count(p->parts), value_count(p->samples[LEDGER_FLOAT]),
-                                 value_count(p->samples[LEDGER_HISTOGRAM]),
-                                 value_count(p->samples[LEDGER_EXEMPLAR]),
-                                 value_size(p->data_bytes), value_size(p->index_bytes)));
+        report_row(r, INSPECT_RANGE(p->time), value_text(kind), value_count(p->parts),
+                   INSPECT_KINDS(p->samples), value_size(p->data_bytes),
+                   value_size(p->index_bytes));
     }
     report_table_end(r, 0);
 }
@@ -117,14 +109,12 @@ print_ledgers(struct report *r, const struct inspect_dir *d)
             const struct ledger *l = &d->tenants[i].totals;
             const uint64_t *c = l->count[k];
             if (c[LEDGER_RECEIVED] == 0 && l->stored[k] == 0) continue;
-            report_row(
-                r, REPORT_ROW(value_view(d->tenants[i].name), value_text(ledger_kind_word(kind)),
-                              value_count(c[LEDGER_RECEIVED]), value_count(l->stored[k]),
-                              value_count(ledger_should_pend(l, kind)),
-                              value_count(c[LEDGER_DUPLICATE]), value_count(c[LEDGER_SUPERSEDED]),
-                              value_count(ledger_rejected(l, kind)), value_count(c[LEDGER_EXPIRED]),
-                              value_count(c[LEDGER_DELETED]), value_count(c[LEDGER_DAMAGED]),
-                              value_count(c[LEDGER_PASSED_ON])));
+            report_row(r, value_view(d->tenants[i].name), value_text(ledger_kind_word(kind)),
+                       value_count(c[LEDGER_RECEIVED]), value_count(l->stored[k]),
+                       value_count(ledger_should_pend(l, kind)), value_count(c[LEDGER_DUPLICATE]),
+                       value_count(c[LEDGER_SUPERSEDED]), value_count(ledger_rejected(l, kind)),
+                       value_count(c[LEDGER_EXPIRED]), value_count(c[LEDGER_DELETED]),
+                       value_count(c[LEDGER_DAMAGED]), value_count(c[LEDGER_PASSED_ON]));
         }
     }
     report_table_end(r, 0);
@@ -139,10 +129,9 @@ print_rejected(struct report *r, const struct inspect_dir *d)
             for (unsigned reason = 0; reason < REJECT_COUNT; reason++) {
                 uint64_t n = d->tenants[i].totals.count[k][LEDGER_REJECTED + reason];
                 if (n == 0) continue;
-                report_row(r, REPORT_ROW(value_view(d->tenants[i].name),
-                                         value_text(ledger_kind_word((enum ledger_kind)k)),
-                                         value_count(n),
-                                         value_text(reject_word((enum reject)reason))));
+                report_row(r, value_view(d->tenants[i].name),
+                           value_text(ledger_kind_word((enum ledger_kind)k)), value_count(n),
+                           value_text(reject_word((enum reject)reason)));
             }
         }
     }
@@ -159,9 +148,8 @@ print_tombstones(struct report *r, const struct inspect_dir *d)
         struct report_value from = value_time(t->range.min_ms), to = value_time(t->range.max_ms);
         if (t->range.min_ms == INT64_MIN) from = value_none();
         if (t->range.max_ms == INT64_MAX) to = value_none();
-        report_row(r,
-                   REPORT_ROW(value_count(t->id), value_time(t->made_ms), from, to,
-                              value_count(t->pos), value_view(t->tenant), value_view(t->selector)));
+        report_row(r, value_count(t->id), value_time(t->made_ms), from, to, value_count(t->pos),
+                   value_view(t->tenant), value_view(t->selector));
     }
     report_table_end(r, 0);
 }
@@ -176,13 +164,12 @@ print_segments(struct report *r, const struct inspect_dir *d)
         const struct wal_segment_info *s = &d->segments[i];
         bool live = s->state == WAL_SEGMENT_LIVE;
         char number[17];
-        report_row(r, REPORT_ROW(value_text(inspect_number(s->number, number)),
-                                 value_text(inspect_segment_word(s->state)),
-                                 live ? value_time(s->made_ms) : value_none(),
-                                 live ? value_count(s->base_pos) : value_none(),
-                                 live ? value_count(s->end_pos) : value_none(),
-                                 value_size(s->file_bytes),
-                                 value_bool(live && s->end_pos > d->store_pos)));
+        report_row(r, value_text(inspect_number(s->number, number)),
+                   value_text(inspect_segment_word(s->state)),
+                   live ? value_time(s->made_ms) : value_none(),
+                   live ? value_count(s->base_pos) : value_none(),
+                   live ? value_count(s->end_pos) : value_none(), value_size(s->file_bytes),
+                   value_bool(live && s->end_pos > d->store_pos));
     }
     report_table_end(r, 0);
 }
@@ -193,8 +180,8 @@ print_snapshots(struct report *r, const struct inspect_dir *d)
     report_table(r, "snapshots", "Snapshots", "name|parts|bytes=linked|finished");
     for (uint32_t i = 0; i < d->snapshot_count; i++) {
         const struct inspect_snapshot *s = &d->snapshots[i];
-        report_row(r, REPORT_ROW(value_text(s->name), value_count(s->parts), value_size(s->bytes),
-                                 value_bool(s->finished)));
+        report_row(r, value_text(s->name), value_count(s->parts), value_size(s->bytes),
+                   value_bool(s->finished));
     }
     report_table_end(r, 0);
 }
@@ -204,7 +191,7 @@ print_others(struct report *r, const struct inspect_dir *d)
 {
     report_table(r, "others", "Files not listed in MANIFEST", "bytes|path");
     for (uint32_t i = 0; i < d->other_count; i++) {
-        report_row(r, REPORT_ROW(value_size(d->others[i].bytes), value_text(d->others[i].path)));
+        report_row(r, value_size(d->others[i].bytes), value_text(d->others[i].path));
     }
     report_table_end(r, 0);
 }
@@ -253,16 +240,13 @@ print_places(struct report *r, const struct inspect_series *s)
             bool log = p->part == 0;
             char number[17];
             print_place_forms(&forms, p);
-            report_row(r, REPORT_ROW(value_count(i + 1),
-                                     value_text(log ? "log" : inspect_number(p->part, number)),
-                                     inspect_first(p->time), inspect_last(p->time),
-                                     value_count(p->samples[LEDGER_FLOAT]),
-                                     value_count(p->samples[LEDGER_HISTOGRAM]),
-                                     value_count(p->samples[LEDGER_EXEMPLAR]),
-                                     log ? value_none() : value_count(p->blocks),
-                                     log ? value_none() : value_size(p->bytes),
-                                     log ? value_none() : value_size(p->time_bytes),
-                                     log ? value_none() : value_view(buf_bytes(&forms))));
+            report_row(r, value_count(i + 1),
+                       value_text(log ? "log" : inspect_number(p->part, number)),
+                       INSPECT_RANGE(p->time), INSPECT_KINDS(p->samples),
+                       log ? value_none() : value_count(p->blocks),
+                       log ? value_none() : value_size(p->bytes),
+                       log ? value_none() : value_size(p->time_bytes),
+                       log ? value_none() : value_view(buf_bytes(&forms)));
         }
     }
     report_table_end(r, 0);
@@ -276,10 +260,9 @@ print_items(struct report *r, const struct inspect_series *s)
                  "number=#|from|to|floats|histograms|bytes=encoded|labels=series");
     for (uint32_t i = 0; i < s->count; i++) {
         const struct inspect_series_item *x = &s->items[i];
-        report_row(r, REPORT_ROW(value_count(i + 1), inspect_first(x->time), inspect_last(x->time),
-                                 value_count(x->samples[LEDGER_FLOAT]),
-                                 value_count(x->samples[LEDGER_HISTOGRAM]), value_size(x->bytes),
-                                 value_labels(x->labels)));
+        report_row(r, value_count(i + 1), INSPECT_RANGE(x->time),
+                   value_count(x->samples[LEDGER_FLOAT]), value_count(x->samples[LEDGER_HISTOGRAM]),
+                   value_size(x->bytes), value_labels(x->labels));
     }
     report_table_end(r, s->series - s->count);
 }

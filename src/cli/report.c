@@ -341,7 +341,7 @@ row_wait(struct report *r, const struct report_value *values)
 }
 
 void
-report_row(struct report *r, const struct report_value *values)
+report_row_of(struct report *r, const struct report_value *values)
 {
     if (r->form == REPORT_TEXT) {
         row_wait(r, values);

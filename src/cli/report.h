@@ -5,7 +5,7 @@
  *     report_section(r, "log", "The log");
  *     report_field(r, "segments", "segments", value_count(3));
  *     report_table(r, "files", "Files", "name=file|bytes|inode=");
- *     report_row(r, REPORT_ROW(value_text("a"), value_size(10), value_count(7)));
+ *     report_row(r, value_text("a"), value_size(10), value_count(7));
  *     report_table_end(r, 0);
  *     report_section_end(r);
  *
@@ -118,11 +118,10 @@ void report_field(struct report *report, const char *key, const char *title,
  * are borrowed until the table's end. An empty table is not seen in text.
  */
 void report_table(struct report *report, const char *key, const char *title, const char *columns);
-void report_row(struct report *report, const struct report_value *values);
+/* report_row(r, value, ...): as many as the table has columns. */
+#define report_row(report, ...) report_row_of(report, (const struct report_value[]){__VA_ARGS__})
+void report_row_of(struct report *report, const struct report_value *values);
 /* `left_out`: rows that there are besides; in JSON KEYLeftOut. */
 void report_table_end(struct report *report, uint64_t left_out);
-
-/* report_row(r, REPORT_ROW(value, ...)). */
-#define REPORT_ROW(...) ((const struct report_value[]){__VA_ARGS__})
 
 #endif

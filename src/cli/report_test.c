@@ -38,7 +38,7 @@ print(struct report *r, uint64_t rows)
         const struct report_value row[] = {value_text(i == 0 ? "µ" : "long one"),
                                            value_count(9 + 1000 * i), value_count(i),
                                            value_labels(buf_bytes(&labels))};
-        report_row(r, row);
+        report_row_of(r, row);
     }
     report_table_end(r, 7);
     buf_fini(&labels);

@@ -48,7 +48,7 @@ target_free(struct target *target)
 struct tsdb *
 target_store(struct target *target)
 {
-    return target->ops->store == NULL ? NULL : target->ops->store(target);
+    return target->store;
 }
 
 const char *

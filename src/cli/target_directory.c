@@ -42,13 +42,6 @@ directory_free(struct target *target)
     mem_free(NULL, d, sizeof *d);
 }
 
-static enum err
-worded(struct why *why, enum err e)
-{
-    if (e && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
-    return e;
-}
-
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -58,7 +51,7 @@ commit(struct target_directory *d, struct why *why)
     while (e == OK && tsdb_commit_due(d->tsdb)) {
         e = tsdb_commit(d->tsdb, why);
     }
-    return worded(why, e);
+    return e;
 }
 
 /* The head goes into a part. */
@@ -67,8 +60,8 @@ flush(struct target_directory *d, struct why *why)
 {
     if (!tsdb_has_frozen(d->tsdb)) tsdb_want_cut(d->tsdb);
     enum err e = commit(d, why);
-    if (e == OK) e = worded(why, tsdb_flush(d->tsdb, why));
-    if (e == OK) e = worded(why, tsdb_maintain(d->tsdb, why));
+    if (e == OK) e = tsdb_flush(d->tsdb, why);
+    if (e == OK) e = tsdb_maintain(d->tsdb, why);
     return e;
 }
 
@@ -92,7 +85,7 @@ ingest(struct target_directory *d, struct target_result *result, struct why *why
         }
         why->text[0] = '\0';
         r = (struct ingest_result){0};
-        e = worded(why, tsdb_ingest(d->tsdb, target_tenant(&d->target), &d->request, &r, why));
+        e = tsdb_ingest(d->tsdb, target_tenant(&d->target), &d->request, &r, why);
     }
     if (e) return e;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
@@ -120,7 +113,7 @@ directory_write(struct target *target, enum rw_version version, struct bytes mes
     if (e == OK) e = ingest(d, result, why);
     rw_request_clear(&d->request);
     bool look = ++d->writes % REQUESTS_PER_LOOK == 0; /* at free space and the log's segments */
-    if (e == OK && look) e = worded(why, tsdb_maintain(d->tsdb, why));
+    if (e == OK && look) e = tsdb_maintain(d->tsdb, why);
     if (e || (!tsdb_flush_due(d->tsdb) && !tsdb_has_frozen(d->tsdb))) return e;
     return flush(d, why);
 }
@@ -181,7 +174,7 @@ open_store(struct target_directory *d, struct why *why)
     if (e == ERR_AGAIN) {
         return why_set(why, e, "a running server uses %s; stop it, or use --url", c->storage_path);
     }
-    if (e) return worded(why, e);
+    if (e) return e;
     if (opening.unlocked) {
         fprintf(stderr,
                 "warning: cannot lock %s/LOCK; make sure that no server uses the directory\n",
@@ -194,14 +187,7 @@ open_store(struct target_directory *d, struct why *why)
     return OK;
 }
 
-static struct tsdb *
-directory_store(struct target *target)
-{
-    return directory_of(target)->tsdb;
-}
-
-static const struct target_ops directory_ops = {directory_write, directory_finish, directory_free,
-                                                directory_store};
+static const struct target_ops directory_ops = {directory_write, directory_finish, directory_free};
 
 enum err
 target_directory_open(const struct target_options *options, struct target **ret_target,
@@ -213,8 +199,9 @@ target_directory_open(const struct target_options *options, struct target **ret_
     d->target.options = *options;
     d->target.name = options->storage;
     enum err e = read_settings(d, why);
-    if (e == OK) e = worded(why, rw_request_init(&d->request, NULL));
+    if (e == OK) e = rw_request_init(&d->request, NULL);
     if (e == OK) e = open_store(d, why);
+    d->target.store = d->tsdb;
     if (e == OK) d->target.answerer = tsdb_answerer(d->tsdb);
     d->target.read_memory = &d->memory.foreground;
     if (e == OK) d->request.keys = tsdb_fingerprint_keys(d->tsdb);

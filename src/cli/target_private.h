@@ -10,7 +10,6 @@ struct target_ops {
                       struct target_result *result, struct why *why);
     enum err (*finish)(struct target *target, struct why *why);
     void (*free)(struct target *target);
-    struct tsdb *(*store)(struct target *target); /* NULL: it has none */
 };
 
 struct target {
@@ -18,6 +17,7 @@ struct target {
     struct target_options options;
     const char *name;
     struct answerer *answerer;
+    struct tsdb *store; /* NULL: it is a server */
     struct budget *read_memory;
     char damage[700]; /* what was found missing when it was opened; "": nothing */
 };

@@ -67,8 +67,7 @@ verify_all(struct verifying *v, struct why *why)
     if (relay == OK) relay = path_join(log_dir, sizeof log_dir, v->dir, "wal");
     if (relay == OK) relay = relay_examine(&options, &v->relay, &relay_why);
     if (store) return store;
-    if (relay && relay_why.text[0] == '\0') why_set(&relay_why, relay, "%s", err_word(relay));
-    if (relay) return why_set(why, relay, "%s", relay_why.text);
+    if (relay) return why_set(why, relay, "%s", why_text(&relay_why, relay));
     if (v->relay.wrong == 0) return OK;
     return why_set(why, ERR_CORRUPT,
                    "the data of destinations is damaged or does not add up (%" PRIu64 " findings)",
@@ -106,8 +105,7 @@ run_verify(int argc, char **argv)
     destinations_free(&v.destinations);
     if (e) {
         fflush(stdout);
-        fprintf(stderr, "firekeep verify: %s: %s\n", v.dir,
-                why.text[0] != '\0' ? why.text : err_word(e));
+        fprintf(stderr, "firekeep verify: %s: %s\n", v.dir, why_text(&why, e));
         return EXIT_FAILED;
     }
     printf("%s: ok (%" PRIu64 " parts, %" PRIu64 " log records, %" PRIu64 " destinations)\n", v.dir,

@@ -310,10 +310,8 @@ unknown_flag(struct bytes name, struct why *why)
     char flag[SUGGEST_BYTES_MAX + 2];
     snprintf(flag, sizeof flag, "--%.*s", (int)(name.size < 60 ? name.size : 60),
              (const char *)name.at);
-    const char *best = suggest_end(&near);
-    return why_set(why, ERR_INPUT, "unknown flag %s%s%s%s", shown_of(bytes_of_text(flag)).text,
-                   best == NULL ? "" : "; did you mean '--", best == NULL ? "" : best,
-                   best == NULL ? "" : "'?");
+    return why_set(why, ERR_INPUT, "unknown flag %s%s", shown_of(bytes_of_text(flag)).text,
+                   suggest_hint(&near, "--").text);
 }
 
 /* One flag and, if it needs one, the word behind it. Returns by `ret_used` how many it took. */

@@ -172,18 +172,6 @@ types_of(const struct schema *schema, struct bytes name, char *to, size_t size)
     }
 }
 
-/* A mapping that has the key at hand, which stands where the mapping should; NULL: none. */
-static const struct schema_key *
-find_below(const struct schema_place *place, struct bytes name)
-{
-    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
-        bool nested = k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS;
-        if (!nested || !schema_has_key(k, place->x->type)) continue;
-        if (schema_find(k->inner, name, place->x->type) != NULL) return k;
-    }
-    return NULL;
-}
-
 static enum err
 unknown_key(struct schema_place *place)
 {
@@ -204,15 +192,16 @@ unknown_key(struct schema_place *place)
         }
     }
     const char *where = place->path[0] == 0 ? "destinations" : place->path;
-    const struct schema_key *below = find_below(place, name);
-    if (below != NULL) {
+    /* Perhaps it stands where the mapping should that has it. */
+    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
+        bool nested = k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS;
+        if (!nested || !schema_has_key(k, type)) continue;
+        if (schema_find(k->inner, name, type) == NULL) continue;
         return reader_complain(in, "unknown key %s in '%s'; did you mean %s below '%s:'?",
-                               shown.text, where, shown.text, below->name);
+                               shown.text, where, shown.text, k->name);
     }
-    const char *best = suggest_end(&near);
-    if (best == NULL) return reader_complain(in, "unknown key %s in '%s'", shown.text, where);
-    return reader_complain(in, "unknown key %s in '%s'; did you mean '%s'?", shown.text, where,
-                           best);
+    return reader_complain(in, "unknown key %s in '%s'%s", shown.text, where,
+                           suggest_hint(&near, "").text);
 }
 
 /* --- texts ------------------------------------------------------------------------------------ */

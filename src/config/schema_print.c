@@ -25,16 +25,23 @@ same_secret(const struct secret *a, const struct secret *b)
     return same_text(a->text, b->text) && same_text(a->file, b->file);
 }
 
+/* Of one field, or of one item of a list: what is stored in both alike. */
 static bool
-same_item(const struct schema_key *key, enum destination_type type, const void *a, const void *b)
+same_stored(const struct schema_key *key, enum schema_kind kind, enum destination_type type,
+            const void *a, const void *b)
 {
     const struct named_text *ta = a, *tb = b;
     const struct named_secret *sa = a, *sb = b;
-    switch (key->kind) {
+    switch (kind) {
+    case SCHEMA_TEXT:
     case SCHEMA_TEXTS:
         return same_text(schema_get_pointer(a, 0), schema_get_pointer(b, 0));
+    case SCHEMA_BYTES:
     case SCHEMA_BYTES_LIST:
         return same_bytes(a, b);
+    case SCHEMA_SECRET:
+    case SCHEMA_SECRET_FILE:
+        return same_secret(a, b);
     case SCHEMA_NAMED_TEXTS:
         return same_text(ta->name, tb->name) && same_text(ta->value, tb->value);
     case SCHEMA_NAMED_SECRETS:
@@ -45,47 +52,30 @@ same_item(const struct schema_key *key, enum destination_type type, const void *
 }
 
 static bool
-same_list(const struct schema_key *key, enum destination_type type, const void *a, const void *b)
-{
-    uint32_t count = schema_get_count(key, a);
-    if (count != schema_get_count(key, b)) return false;
-    const uint8_t *ia = schema_get_pointer(a, key->offset),
-                  *ib = schema_get_pointer(b, key->offset);
-    for (uint32_t i = 0; i < count; i++) {
-        if (!same_item(key, type, ia + i * schema_item_size(key), ib + i * schema_item_size(key)))
-            return false;
-    }
-    return true;
-}
-
-static bool
 same_value(const struct schema_key *key, enum destination_type type, const void *a, const void *b)
 {
     const uint8_t *fa = (const uint8_t *)a + key->offset, *fb = (const uint8_t *)b + key->offset;
     char ta[64], tb[64];
-    switch (key->kind) {
-    case SCHEMA_OWN:
+    if (key->kind == SCHEMA_OWN) {
         key->print(a, ta, sizeof ta);
         key->print(b, tb, sizeof tb);
         return strcmp(ta, tb) == 0;
-    case SCHEMA_TEXT:
-        return same_text(schema_get_pointer(fa, 0), schema_get_pointer(fb, 0));
-    case SCHEMA_BYTES:
-        return same_bytes((const void *)fa, (const void *)fb);
-    case SCHEMA_SECRET:
-    case SCHEMA_SECRET_FILE:
-        return same_secret((const void *)fa, (const void *)fb);
-    case SCHEMA_TEXTS:
-    case SCHEMA_BYTES_LIST:
-    case SCHEMA_MAPPINGS:
-    case SCHEMA_NAMED_TEXTS:
-    case SCHEMA_NAMED_SECRETS:
-        return same_list(key, type, a, b);
-    case SCHEMA_MAPPING:
-        return schema_equal(key->inner, type, fa, fb);
-    default:
+    }
+    if (schema_is_number(key->kind)) {
         return schema_get_number(key, a) == schema_get_number(key, b);
     }
+    if (!schema_is_list(key->kind) && key->kind != SCHEMA_MAPPINGS) {
+        return same_stored(key, key->kind, type, fa, fb);
+    }
+    uint32_t count = schema_get_count(key, a);
+    if (count != schema_get_count(key, b)) return false;
+    fa = schema_get_pointer(fa, 0);
+    fb = schema_get_pointer(fb, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        size_t at = i * schema_item_size(key);
+        if (!same_stored(key, key->kind, type, fa + at, fb + at)) return false;
+    }
+    return true;
 }
 
 bool

@@ -8,6 +8,7 @@
 #include "config/suggest.h"
 
 #include <limits.h>
+#include <stdio.h>
 
 enum { FAR = UINT_MAX, PIECE_MIN = 4, DISTANCE_MAX = 4 };
 
@@ -96,8 +97,11 @@ suggest_try(struct suggestion *s, const char *candidate)
     s->best[c.size] = 0;
 }
 
-const char *
-suggest_end(const struct suggestion *s)
+struct hint
+suggest_hint(const struct suggestion *s, const char *before)
 {
-    return s->distance == FAR ? NULL : s->best;
+    struct hint hint = {""};
+    if (s->distance == FAR) return hint;
+    snprintf(hint.text, sizeof hint.text, "; did you mean '%s%s'?", before, s->best);
+    return hint;
 }

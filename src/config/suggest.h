@@ -4,7 +4,7 @@
  *     struct suggestion s;
  *     suggest_begin(&s, word);
  *     for (each candidate) suggest_try(&s, candidate);
- *     const char *near = suggest_end(&s);    NULL: nothing is near
+ *     printf("unknown word%s\n", suggest_hint(&s, "").text);
  */
 #ifndef CONFIG_SUGGEST_H
 #define CONFIG_SUGGEST_H
@@ -22,8 +22,12 @@ struct suggestion {
 /* Keeps a view of `word`, which outlives the suggestion. */
 void suggest_begin(struct suggestion *s, struct bytes word);
 void suggest_try(struct suggestion *s, const char *candidate);
-/* A view into `s`. Of equally near ones the first tried. */
-const char *suggest_end(const struct suggestion *s);
+/* "; did you mean '--best'?", where `before` is "--"; "" if nothing is near. Of equally near ones
+ * the first tried. */
+struct hint {
+    char text[SUGGEST_BYTES_MAX + 32];
+};
+struct hint suggest_hint(const struct suggestion *s, const char *before);
 
 /*
  * How many letters must be inserted, removed, replaced or swapped with their neighbour to turn one

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include <limits.h>
 
@@ -42,40 +43,44 @@ test_distance_to_a_very_long_word_is_infinite(void **state)
     assert_int_equal(distance(longest, "x"), UINT_MAX);
 }
 
-static const char *
-nearest(struct suggestion *s, const char *word)
+/* `nearest` NULL: nothing is suggested. */
+static void
+check_hint(const char *word, const char *nearest)
 {
     static const char *const candidates[] = {"web", "wal", "retention", "web.listen-address",
                                              "memory.limit"};
-    suggest_begin(s, bytes_of_text(word));
+    struct suggestion s;
+    char expected[100] = "";
+    suggest_begin(&s, bytes_of_text(word));
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
-        suggest_try(s, candidates[i]);
+        suggest_try(&s, candidates[i]);
     }
-    return suggest_end(s);
+    if (nearest != NULL) {
+        snprintf(expected, sizeof expected, "; did you mean '--%s'?", nearest);
+    }
+    assert_string_equal(suggest_hint(&s, "--").text, expected);
 }
 
 static void
 test_nearest_candidate_is_suggested_and_nothing_far(void **state)
 {
     (void)state;
-    struct suggestion s;
-    assert_string_equal(nearest(&s, "wbe"), "web");
-    assert_string_equal(nearest(&s, "wl"), "wal");
-    assert_string_equal(nearest(&s, "RETENTIONS"), "retention");
-    assert_null(nearest(&s, "tenancy"));
-    assert_null(nearest(&s, ""));
-    assert_null(nearest(&s, "xyz"));
+    check_hint("wbe", "web");
+    check_hint("wl", "wal");
+    check_hint("RETENTIONS", "retention");
+    check_hint("tenancy", NULL);
+    check_hint("", NULL);
+    check_hint("xyz", NULL);
 }
 
 static void
 test_unfinished_words_and_missing_sections_count_as_near(void **state)
 {
     (void)state;
-    struct suggestion s;
-    assert_string_equal(nearest(&s, "memory.limit-bytes"), "memory.limit");
-    assert_string_equal(nearest(&s, "listen_address"), "web.listen-address");
-    assert_string_equal(nearest(&s, "web.listen"), "web.listen-address");
-    assert_null(nearest(&s, "memory.limitless-things"));
+    check_hint("memory.limit-bytes", "memory.limit");
+    check_hint("listen_address", "web.listen-address");
+    check_hint("web.listen", "web.listen-address");
+    check_hint("memory.limitless-things", NULL);
 }
 
 int

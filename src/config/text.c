@@ -236,38 +236,25 @@ parse_text(const struct setting *s, struct bytes text, struct settings *to, stru
     return OK;
 }
 
-/* The choice that was probably meant, as "; did you mean 'info'?", or "". */
-static void
-suggest_choice(const struct setting *setting, struct bytes text, char *to, size_t size)
-{
-    to[0] = 0;
-    if (setting->type != SETTING_CHOICE) return;
-    struct suggestion s;
-    suggest_begin(&s, text);
-    const char *p = setting->choices;
-    for (;;) {
-        char word[SUGGEST_BYTES_MAX];
-        size_t n = strcspn(p, "|");
-        snprintf(word, sizeof word, "%.*s", (int)n, p);
-        suggest_try(&s, word);
-        if (p[n] == 0) break;
-        p += n + 1;
-    }
-    const char *near = suggest_end(&s);
-    if (near != NULL) snprintf(to, size, "; did you mean '%s'?", near);
-}
-
 enum err
 setting_parse_number(const struct setting *setting, struct bytes text, uint64_t *ret_number,
                      struct why *why)
 {
     uint64_t number;
     if (!parse_number(setting, text, &number)) {
-        char expected[160], near[SUGGEST_BYTES_MAX + 24];
+        char expected[160], word[SUGGEST_BYTES_MAX];
+        struct suggestion near;
         setting_expected(setting, expected, sizeof expected);
-        suggest_choice(setting, text, near, sizeof near);
+        suggest_begin(&near, text);
+        const char *p = setting->type == SETTING_CHOICE ? setting->choices : NULL;
+        while (p != NULL) {
+            size_t n = strcspn(p, "|");
+            snprintf(word, sizeof word, "%.*s", (int)n, p);
+            suggest_try(&near, word);
+            p = p[n] == 0 ? NULL : p + n + 1;
+        }
         return why_set(why, ERR_INPUT, "expected %s, got %s%s", expected, shown_of(text).text,
-                       near);
+                       suggest_hint(&near, "").text);
     }
     enum err e = check_range(setting, number, why);
     if (e == OK) *ret_number = number;

@@ -90,18 +90,16 @@ unknown_section(struct settings_reader *r)
         }
     }
     suggest_try(&near, "destinations");
-    const char *best = suggest_end(&near);
+    struct hint hint = suggest_hint(&near, "");
     struct shown shown = shown_of(name);
-    if (best != NULL)
-        return reader_complain(&r->in, "unknown key %s; did you mean '%s'?", shown.text, best);
     /* Perhaps a key without its section. */
-    for (const struct setting *s = settings_table(); s->name != NULL; s++) {
+    for (const struct setting *s = settings_table(); s->name != NULL && hint.text[0] == 0; s++) {
         char key[SETTING_TEXT_BYTES];
         if (s->flag_only || suggest_distance(name, bytes_of_text(key_of(s, key))) > 0) continue;
         return reader_complain(&r->in, "unknown key %s; did you mean '%s' below '%.*s:'?",
                                shown.text, key_of(s, key), (int)section_size(s), s->name);
     }
-    return reader_complain(&r->in, "unknown key %s", shown.text);
+    return reader_complain(&r->in, "unknown key %s%s", shown.text, hint.text);
 }
 
 static enum err
@@ -116,14 +114,8 @@ unknown_key(struct settings_reader *r, const struct setting *first)
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
         if (in_section(s, first)) suggest_try(&near, key_of(s, key));
     }
-    const char *best = suggest_end(&near);
-    struct shown shown = shown_of(name);
-    int size = (int)section_size(first);
-    if (best != NULL) {
-        return reader_complain(&r->in, "unknown key %s in '%.*s'; did you mean '%s'?", shown.text,
-                               size, first->name, best);
-    }
-    return reader_complain(&r->in, "unknown key %s in '%.*s'", shown.text, size, first->name);
+    return reader_complain(&r->in, "unknown key %s in '%.*s'%s", shown_of(name).text,
+                           (int)section_size(first), first->name, suggest_hint(&near, "").text);
 }
 
 /* --- the grammar ------------------------------------------------------------------------------ */
