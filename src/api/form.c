@@ -1,3 +1,4 @@
+/* form.c - a form is copied once and taken apart in place; its fields are views into that. */
 #include "api/form.h"
 
 #include <string.h>

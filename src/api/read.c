@@ -1,5 +1,13 @@
 /*
  * read.c - remote read: both forms of answer, on a query thread.
+ *
+ *      body -> snappy -> decode -> a view of the store -> each query: series, batches of samples
+ *                                                             |
+ *                          SAMPLES: all in memory, then sent -+- STREAMED_XOR_CHUNKS: sent as read
+ *
+ * Both are a struct read_form, so that queries do not know which. The status is sent with the first
+ * byte: until then an error still gets one of its own, afterwards the connection is cut, or a last
+ * frame says why to clients that asked for notices.
  */
 #include <inttypes.h>
 #include <stdio.h>

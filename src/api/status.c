@@ -1,6 +1,7 @@
 /*
  * status.c - what the server says of itself: health, metrics, status pages in Prometheus' JSON
- * envelope.
+ * envelope. A page is a function that puts the value of "data", and a row in `pages`. It is sent
+ * when it is whole, so it may fail at any point.
  */
 #include <assert.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* main.c - the list of commands, nothing else. */
 #include "cli/commands.h"
 
 #ifdef HAVE_JEMALLOC

@@ -1,6 +1,10 @@
 /*
  * relays.c - threads for destinations, and who they are.
  *
+ * A runner is a destination with its thread. The guard that holds the log for it begins before the
+ * thread does, and passes to the next runner of that name, so that a reload loses no position. Its
+ * directory has one user at a time: a new runner waits until the one before it has ended.
+ *
  * A destination's settings lie in the list it came with; lists live as long as one of theirs does.
  */
 #include "app/relays.h"

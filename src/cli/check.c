@@ -1,3 +1,4 @@
+/* check.c - `firekeep check FILE`: all that `serve` would find wrong with it before it starts. */
 #include "cli/check.h"
 
 #include <stdio.h>

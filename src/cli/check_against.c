@@ -130,7 +130,7 @@ note_backlog(struct checking *x, const char *name, const struct relay_backlog *b
 
 /* --- a directory ------------------------------------------------------------------------------ */
 
-struct reading {
+struct reading_directory {
     struct checking *x;
     struct backlog_options options;
 };
@@ -138,7 +138,7 @@ struct reading {
 static enum err
 note_directory(void *context, const char *name, const struct relay_backlog *found)
 {
-    struct reading *r = context;
+    struct reading_directory *r = context;
     struct relay_backlog b = *found;
     uint64_t all = UINT64_MAX;
     if (destinations_find(r->x->list, name) == NULL && !b.blocked) {
@@ -168,7 +168,7 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
 {
     char dir[PATH_BYTES], log_dir[PATH_BYTES], parts_dir[PATH_BYTES];
     bool is_one = false;
-    struct reading reading = {.x = x};
+    struct reading_directory reading = {.x = x};
     reading.options = (struct backlog_options){
         .env = env_real(),
         .dir = dir,

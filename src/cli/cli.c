@@ -1,3 +1,4 @@
+/* cli.c - finds the command, prints help; the exit code also tells of an output that was cut. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -6,15 +7,6 @@
 #include "config/suggest.h"
 
 enum { HELP_BYTES_MAX = 256 * 1024 };
-
-static const struct command *
-find_command(const struct command *const *commands, const char *name)
-{
-    for (; *commands != NULL; commands++) {
-        if (strcmp((*commands)->name, name) == 0) return *commands;
-    }
-    return NULL;
-}
 
 static bool
 is_help_flag(const char *word)
@@ -110,7 +102,11 @@ dispatch(const struct command *const *commands, int argc, char **argv)
     }
     if (help) name = argv[2];
     if (strcmp(name, "--version") == 0) name = "version"; /* what scripts try first */
-    const struct command *c = find_command(commands, name);
+    const struct command *const *found = commands;
+    while (*found != NULL && strcmp((*found)->name, name) != 0) {
+        found++;
+    }
+    const struct command *c = *found;
     if (c == NULL) return unknown_command(commands, name);
     for (int i = 2; i < argc; i++) {
         help |= is_help_flag(argv[i]);

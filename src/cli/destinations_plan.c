@@ -5,7 +5,7 @@
 #include "backend/settings.h"
 #include "base/time_text.h"
 #include "cli/destinations_private.h"
-#include "cli/interrupt.h"
+#include "cli/progress.h"
 #include "cli/target.h"
 #include "relay/plan.h"
 #include "sys/env.h"

@@ -5,7 +5,7 @@
 
 #include "base/version.h"
 #include "cli/destinations_private.h"
-#include "cli/interrupt.h"
+#include "cli/progress.h"
 #include "relay/trial.h"
 #include "sys/env.h"
 

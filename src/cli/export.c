@@ -13,7 +13,6 @@
 #include "base/time_text.h"
 #include "cli/commands.h"
 #include "cli/import_resume.h"
-#include "cli/interrupt.h"
 #include "cli/sample_sink.h"
 #include "cli/target.h"
 #include "sys/env.h"
@@ -101,6 +100,9 @@ settle(struct exporting *x, struct why *why)
     if (x->start.ms > x->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
     if (x->resume_path != NULL && x->slice_ns == 0) x->slice_ns = 86400 * NS_PER_S;
     x->slice_ms = x->slice_ns / NS_PER_MS;
+    if (x->resume_path != NULL && (x->path == NULL || strcmp(x->path, "-") == 0)) {
+        return why_set(why, ERR_INPUT, "--resume requires an output file (-o)");
+    }
     if (x->slice_ms != 0 && (x->start.word == NULL || x->end.word == NULL)) {
         return why_set(why, ERR_INPUT, "--slice and --resume require --start and --end");
     }
@@ -306,63 +308,37 @@ export_all(struct exporting *x, struct why *why)
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-static enum err
-open_both(struct exporting *x, struct why *why)
-{
-    target_settle(&x->asked);
-    x->asked.stop = interrupt_watch();
-    x->asked.left_out = left_out;
-    x->asked.context = x;
-    x->asked.progress = &x->progress;
-    enum err e = target_open(&x->asked, &x->target, why);
-    if (e) return e;
-    x->next_ms = x->start.ms;
-    if (x->resume_path != NULL) {
-        if (x->path == NULL || strcmp(x->path, "-") == 0) {
-            return why_set(why, ERR_INPUT, "--resume requires an output file (-o)");
-        }
-        e = load_resume(x, why);
-        if (e) return e;
-    }
-    return output_open(x->path, x->packing, x->place_bytes, &x->output, why);
-}
-
-static void
-summarize(struct exporting *x)
-{
-    const struct sink_counts *c = &x->counts;
-    double seconds = progress_seconds(&x->progress);
-    progress_clear(&x->progress);
-    fprintf(stderr, "exported %" PRIu64 " samples, %" PRIu64 " histograms in %.1f s (%.0f/s)",
-            c->samples, c->histograms, seconds,
-            seconds > 0 ? (double)(c->samples + c->histograms) / seconds : 0);
-    if (c->histograms_left_out > 0) {
-        fprintf(stderr, "; %" PRIu64 " native histograms left out: the format has none",
-                c->histograms_left_out);
-    }
-    if (c->stale_left_out > 0) {
-        fprintf(stderr, "; %" PRIu64 " staleness markers left out: the format has none",
-                c->stale_left_out);
-    }
-    if (c->nan_altered > 0) {
-        fprintf(stderr, "; %" PRIu64 " NaNs lost their payload", c->nan_altered);
-    }
-    fputc('\n', stderr);
-}
-
 static int
 finish(struct exporting *x, enum err e, const struct why *why)
 {
+    const struct sink_counts *c = &x->counts;
+    bool opened = x->output != NULL;
     for (uint32_t i = 0; i < x->selector_count; i++) {
         selector_fini(&x->selectors[i]);
     }
     mem_free(NULL, x->selectors, FLAG_TEXTS_MAX * sizeof *x->selectors);
-    if (x->output != NULL) summarize(x);
-    bool opened = x->output != NULL;
     output_free(x->output);
     target_free(x->target);
-    if (e == OK) return EXIT_DONE;
+    progress_clear(&x->progress);
     if (e == ERR_INPUT && !opened) return cli_usage_error("export", "%s", why->text);
+    if (opened) {
+        double seconds = progress_seconds(&x->progress), all = (double)(c->samples + c->histograms);
+        fprintf(stderr, "exported %" PRIu64 " samples, %" PRIu64 " histograms in %.1f s (%.0f/s)",
+                c->samples, c->histograms, seconds, seconds > 0 ? all / seconds : 0);
+        if (c->histograms_left_out > 0) {
+            fprintf(stderr, "; %" PRIu64 " native histograms left out: the format has none",
+                    c->histograms_left_out);
+        }
+        if (c->stale_left_out > 0) {
+            fprintf(stderr, "; %" PRIu64 " staleness markers left out: the format has none",
+                    c->stale_left_out);
+        }
+        if (c->nan_altered > 0) {
+            fprintf(stderr, "; %" PRIu64 " NaNs lost their payload", c->nan_altered);
+        }
+        fputc('\n', stderr);
+    }
+    if (e == OK) return EXIT_DONE;
     if (opened && x->resume_path != NULL && x->next_ms <= x->end.ms) {
         fprintf(stderr, "run the same command again to continue\n");
     } else if (opened) {
@@ -387,10 +363,16 @@ run_export(int argc, char **argv)
                     argv[1]);
     }
     if (e == OK) e = settle(&x, &why);
-    if (e == OK) {
-        progress_begin(&x.progress, "samples");
-        e = open_both(&x, &why);
-    }
+    progress_begin(&x.progress, "samples");
+    target_settle(&x.asked);
+    x.asked.stop = interrupt_watch();
+    x.asked.left_out = left_out;
+    x.asked.context = &x;
+    x.asked.progress = &x.progress;
+    if (e == OK) e = target_open(&x.asked, &x.target, &why);
+    x.next_ms = x.start.ms;
+    if (e == OK && x.resume_path != NULL) e = load_resume(&x, &why);
+    if (e == OK) e = output_open(x.path, x.packing, x.place_bytes, &x.output, &why);
     if (e == OK) e = export_all(&x, &why);
     if (e == OK && (x.missing > 0 || x.left_out > 0)) {
         e = why_set(&why, ERR_CORRUPT,

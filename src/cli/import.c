@@ -20,7 +20,6 @@
 #include "cli/import_batch.h"
 #include "cli/import_resume.h"
 #include "cli/input.h"
-#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/sample_format.h"
 #include "sys/env.h"

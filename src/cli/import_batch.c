@@ -1,3 +1,8 @@
+/*
+ * import_batch.c - items of text gather in one request until it is full; captures are requests
+ * already, and are decoded only to be counted and checked. What is wrong with an item is the
+ * caller's to tell; what fails for the target fails for good.
+ */
 #include "cli/import_batch.h"
 
 #include <stdio.h>

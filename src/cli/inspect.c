@@ -89,86 +89,58 @@ verdict(const struct inspect_remarks *remarks, struct why *why)
 }
 
 static enum err
-run_series(struct inspect *x, struct report *report, struct why *why)
-{
-    struct inspect_series series;
-    struct inspect_question question = {
-        .tenant = bytes_of_text(x->tenant == NULL ? "anonymous" : x->tenant),
-        .selector = &x->selector,
-        .range = {x->start.ms, x->end.ms}};
-    enum err e = inspect_series(&x->options, x->target.dir, &question, &series, why);
-    progress_clear(&x->progress);
-    if (e) return e;
-    inspect_print_series(report, &series);
-    e = verdict(&series.remarks, why);
-    inspect_series_fini(&series);
-    return e;
-}
-
-static enum err
-run_dir(struct inspect *x, struct report *report, struct why *why)
-{
-    struct inspect_dir dir;
-    enum err e = inspect_dir(&x->options, x->target.dir, &dir, why);
-    progress_clear(&x->progress);
-    if (e) return e;
-    inspect_print_dir(report, &dir);
-    e = verdict(&dir.remarks, why);
-    inspect_dir_fini(&dir);
-    return e;
-}
-
-static enum err
-run_part(struct inspect *x, struct report *report, struct why *why)
-{
-    struct inspect_part part;
-    enum err e = inspect_part(&x->options, &x->target, &part, why);
-    progress_clear(&x->progress);
-    if (e) return e;
-    inspect_print_part(report, &part);
-    e = verdict(&part.remarks, why);
-    inspect_part_fini(&part);
-    return e;
-}
-
-static enum err
-run_segment(struct inspect *x, struct report *report, struct why *why)
-{
-    struct inspect_segment segment;
-    enum err e = inspect_segment(&x->options, &x->target, &segment, why);
-    progress_clear(&x->progress);
-    if (e) return e;
-    inspect_print_segment(report, &segment);
-    e = verdict(&segment.remarks, why);
-    inspect_segment_fini(&segment);
-    return e;
-}
-
-static enum err
 run(struct inspect *x, const char *path, struct why *why)
 {
     static const char *const units[] = {"parts", "MiB", "MiB"};
     static const char *const kinds[] = {"directory", "part", "segment"};
-    struct report *report;
+    struct inspect_question question = {
+        .tenant = bytes_of_text(x->tenant == NULL ? "anonymous" : x->tenant),
+        .selector = &x->selector,
+        .range = {x->start.ms, x->end.ms}};
+    struct inspect_series series;
+    struct inspect_dir dir;
+    struct inspect_part part;
+    struct inspect_segment segment;
+    struct report *r;
     progress_begin(&x->progress, x->has_selector ? "series" : units[x->target.kind]);
-    enum err e = report_new((enum report_form)x->form, stdout, &x->memory, &report);
+    enum err e = report_new((enum report_form)x->form, stdout, &x->memory, &r);
     if (e) return why_set(why, e, "not enough memory for the report");
-    const char *kind = x->has_selector ? "series" : kinds[x->target.kind];
     if (x->form == REPORT_JSON) {
-        report_field(report, "kind", "kind", value_text(kind));
-        report_field(report, "path", "path", value_text(path));
+        const char *kind = x->has_selector ? "series" : kinds[x->target.kind];
+        report_field(r, "kind", "kind", value_text(kind));
+        report_field(r, "path", "path", value_text(path));
     }
     if (x->has_selector)
-        e = run_series(x, report, why);
+        e = inspect_series(&x->options, x->target.dir, &question, &series, why);
     else if (x->target.kind == INSPECT_DIRECTORY)
-        e = run_dir(x, report, why);
+        e = inspect_dir(&x->options, x->target.dir, &dir, why);
     else if (x->target.kind == INSPECT_PART)
-        e = run_part(x, report, why);
+        e = inspect_part(&x->options, &x->target, &part, why);
     else
-        e = run_segment(x, report, why);
-    enum err ended = report_end(report);
+        e = inspect_segment(&x->options, &x->target, &segment, why);
+    progress_clear(&x->progress);
+    if (e) {
+        /* there is nothing to show */
+    } else if (x->has_selector) {
+        inspect_print_series(r, &series);
+        e = verdict(&series.remarks, why);
+        inspect_series_fini(&series);
+    } else if (x->target.kind == INSPECT_DIRECTORY) {
+        inspect_print_dir(r, &dir);
+        e = verdict(&dir.remarks, why);
+        inspect_dir_fini(&dir);
+    } else if (x->target.kind == INSPECT_PART) {
+        inspect_print_part(r, &part);
+        e = verdict(&part.remarks, why);
+        inspect_part_fini(&part);
+    } else {
+        inspect_print_segment(r, &segment);
+        e = verdict(&segment.remarks, why);
+        inspect_segment_fini(&segment);
+    }
+    enum err ended = report_end(r);
     if (e == OK && ended) e = why_set(why, ended, "the report is incomplete: not enough memory");
-    report_free(report);
+    report_free(r);
     return e;
 }
 

@@ -1,4 +1,7 @@
-/* inspect_print.c - a part, and a segment of the log, for people. */
+/*
+ * inspect_print.c - a part, and a segment of the log, for people. Each print_... is a section or a
+ * table; those whose rows are bytes add up to the file, with a row for whatever else is in it.
+ */
 #include "cli/inspect_print.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* letter_print.c - a dead letter as one line of text, or as one JSON object. */
 #include "cli/letter_print.h"
 
 #include <inttypes.h>
@@ -35,15 +36,6 @@ text_number(struct buf *to, uint64_t bits)
 }
 
 static void
-text_count(struct buf *to, const struct histogram *h)
-{
-    if (h->kind == SAMPLE_HISTOGRAM_INT)
-        buf_printf(to, "%" PRIu64, h->count);
-    else
-        text_number(to, h->count);
-}
-
-static void
 text_item(struct buf *to, const struct item *item)
 {
     char time[TIME_TEXT_BYTES];
@@ -59,7 +51,10 @@ text_item(struct buf *to, const struct item *item)
     buf_printf(to, " %s ", time_print(item->t_ms, time));
     if (item->kind == ITEM_HISTOGRAM) {
         buf_put_text(to, "count=");
-        text_count(to, item->histogram);
+        if (item->histogram->kind == SAMPLE_HISTOGRAM_INT)
+            buf_printf(to, "%" PRIu64, item->histogram->count);
+        else
+            text_number(to, item->histogram->count);
         buf_put_text(to, " sum=");
         text_number(to, item->histogram->sum_bits);
         return;

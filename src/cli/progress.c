@@ -1,6 +1,8 @@
+/* progress.c - see progress.h. */
 #include "cli/progress.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -60,4 +62,24 @@ progress_say(struct progress *p, const char *format, ...)
     vfprintf(stderr, format, args);
     va_end(args);
     fputc('\n', stderr);
+}
+
+static atomic_bool interrupted; /* relaxed: orders nothing */
+
+static void
+note_signal(int number)
+{
+    atomic_store_explicit(&interrupted, true, memory_order_relaxed);
+    signal(number, SIG_DFL);
+}
+
+const atomic_bool *
+interrupt_watch(void)
+{
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return &interrupted;
 }

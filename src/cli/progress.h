@@ -1,10 +1,11 @@
 /*
- * progress.h - how far a long command is: on a terminal a line on stderr that is written over some
- * times a second, elsewhere nothing until the end.
+ * progress.h - for commands that work for long: how far they are, on a terminal a line on stderr
+ * that is written over some times a second, elsewhere nothing until the end; and what stops them.
  */
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,5 +32,12 @@ double progress_seconds(const struct progress *p);
 
 /* A line on stderr between those of the progress. */
 void progress_say(struct progress *p, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/*
+ * From now on SIGINT and SIGTERM set the flag that this gives, which lives as long as the process:
+ * the command finishes what it is at, notes how far it came, and ends. A second signal ends it at
+ * once.
+ */
+const atomic_bool *interrupt_watch(void);
 
 #endif

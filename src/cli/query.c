@@ -5,7 +5,6 @@
 
 #include "base/time_text.h"
 #include "cli/commands.h"
-#include "cli/interrupt.h"
 #include "cli/sample_sink.h"
 #include "cli/target.h"
 #include "sys/env.h"

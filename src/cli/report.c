@@ -32,7 +32,7 @@ struct report {
     enum err failed;
 
     /* The table at hand. */
-    struct column {
+    struct report_column {
         struct bytes key;
         struct bytes title; /* none in a table of text: it is not shown */
         uint32_t width;
@@ -267,7 +267,7 @@ report_table(struct report *r, const char *key, const char *title, const char *c
     buf_clear(&r->cells);
     for (bool more = true; more;) {
         assert(r->column_count < REPORT_COLUMNS_MAX);
-        struct column *c = &r->columns[r->column_count];
+        struct report_column *c = &r->columns[r->column_count];
         size_t size = strcspn(columns, "|"), key_size = strcspn(columns, "=|");
         c->key = c->title = bytes_of(columns, key_size);
         if (key_size < size) c->title = bytes_of(columns + key_size + 1, size - key_size - 1);
@@ -284,7 +284,7 @@ report_table(struct report *r, const char *key, const char *title, const char *c
 static void
 put_cell(struct report *r, uint32_t column, struct bytes text)
 {
-    const struct column *c = &r->columns[column];
+    const struct report_column *c = &r->columns[column];
     uint32_t width = text_width(text), pad = width < c->width ? c->width - width : 0;
     buf_put_text(&r->out, "  ");
     if (c->right) buf_printf(&r->out, "%*s", (int)pad, "");
@@ -326,7 +326,7 @@ static void
 row_wait(struct report *r, const struct report_value *values)
 {
     for (uint32_t i = 0; i < r->column_count; i++) {
-        struct column *c = &r->columns[i];
+        struct report_column *c = &r->columns[i];
         if (c->title.size == 0) continue;
         buf_clear(&r->cell);
         put_value(&r->cell, &values[i]);

@@ -1,3 +1,4 @@
+/* version.c - `firekeep version`. */
 #include "base/version.h"
 
 #include <curl/curl.h>

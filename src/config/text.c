@@ -1,3 +1,8 @@
+/*
+ * text.c - one value as text. Numbers of all kinds are one uint64_t, stored in as many bytes as the
+ * field has; what differs is the table of units they are written with. A number is printed in the
+ * shortest form that reads back as the same, so that what the API shows can go into a file.
+ */
 #include "config/text.h"
 
 #include <assert.h>
