@@ -322,23 +322,17 @@ start_api(struct server *s, struct why *why)
     return api_new(&options, &limits, &s->api, why);
 }
 
-static unsigned
-worker_count(const struct settings *c)
-{
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned workers = c->web_workers != 0 ? c->web_workers : (unsigned)processors;
-    return workers < 2 ? 2 : workers;
-}
-
 static enum err
 start_http(struct server *s, struct why *why)
 {
     const struct settings *c = &s->settings;
     char host[SETTING_TEXT_BYTES];
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned workers = c->web_workers != 0 ? c->web_workers : (unsigned)processors;
     struct http_options options = {
         .env = s->env,
         .host = host,
-        .workers = worker_count(c),
+        .workers = workers < 2 ? 2 : workers,
         .connections_max = c->web_max_connections,
         .header_bytes_max = c->web_max_header_bytes,
         .body_bytes_max = body_bytes_max(s),

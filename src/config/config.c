@@ -192,16 +192,6 @@ settings_default(struct settings *settings)
 
 /* --- rules ------------------------------------------------------------------------------------ */
 
-/* Letters, digits, '.', '-' and '_'; all digits and dots must be an IPv4 address. */
-static bool
-is_host(const char *host)
-{
-    struct in_addr v4;
-    if (host[strspn(host, "0123456789.")] == 0) return inet_pton(AF_INET, host, &v4) == 1;
-    return host[strspn(host,
-                       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == 0;
-}
-
 /* NULL if `text` was split, else what is wrong with it. */
 static const char *
 split_address(const char *text, char *host, uint16_t *ret_port)
@@ -220,12 +210,16 @@ split_address(const char *text, char *host, uint16_t *ret_port)
     memcpy(host, from, size);
     host[size] = 0;
 
+    struct in_addr v4;
     struct in6_addr v6;
+    bool is_v4 = host[strspn(host, "0123456789.")] == 0; /* or wants to be */
+    bool is_name = host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                     "0123456789.-_")] == 0;
     if (bracketed) {
         if (inet_pton(AF_INET6, host, &v6) != 1) return "an IPv6 address in the brackets";
     } else if (strchr(host, ':') != NULL) {
         return "HOST:PORT with an IPv6 address in brackets";
-    } else if (host[0] != 0 && !is_host(host)) {
+    } else if (host[0] != 0 && !(is_v4 ? inet_pton(AF_INET, host, &v4) == 1 : is_name)) {
         return "a host name or address before the colon";
     }
 

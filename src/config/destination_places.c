@@ -50,18 +50,6 @@ share_place(const struct destination_settings *a, const struct destination_setti
 
 static const char TENANT_TEMPLATE[] = "${tenant}";
 
-/* No list of tenants: whichever there is. */
-static bool
-takes_tenant(const struct destination_settings *d, struct bytes tenant)
-{
-    bool takes = d->tenants.count == 0;
-    for (uint32_t i = 0; i < d->tenants.count; i++) {
-        const char *text = d->tenants.items[i];
-        takes |= strcmp(text, "all") == 0 || bytes_equal_text(tenant, text);
-    }
-    return takes;
-}
-
 /* Of a path with a template: that of the tenant, if there is one, whose leads towards `target`. */
 static bool
 path_towards(const struct destination_settings *d, const char *target,
@@ -82,10 +70,16 @@ path_towards(const struct destination_settings *d, const char *target,
     next.size = strcspn(target + base_size + 1, "/");
     size_t begin = (size_t)(template - name), end = strcspn(behind, "/");
     if (next.size <= begin + end || memcmp(next.at, name, begin) != 0 ||
-        memcmp(next.at + next.size - end, behind, end) != 0 ||
-        !takes_tenant(d, bytes_of(next.at + begin, next.size - begin - end))) {
+        memcmp(next.at + next.size - end, behind, end) != 0) {
         return false;
     }
+    struct bytes tenant = bytes_of(next.at + begin, next.size - begin - end);
+    bool takes = d->tenants.count == 0; /* no list: whichever there is */
+    for (uint32_t i = 0; i < d->tenants.count; i++) {
+        const char *text = d->tenants.items[i];
+        takes |= strcmp(text, "all") == 0 || bytes_equal_text(tenant, text);
+    }
+    if (!takes) return false;
     size = snprintf(ret_path, REAL_PATH_BYTES, "%.*s/%.*s%s", (int)base_size, base, (int)next.size,
                     (const char *)next.at, behind + end);
     return size < REAL_PATH_BYTES;

@@ -48,13 +48,6 @@ schema_number(const struct schema_key *key)
                             .max = key->max};
 }
 
-static void
-set_number(const struct schema_key *key, void *base, uint64_t number)
-{
-    assert(key->size <= sizeof number);
-    memcpy((uint8_t *)base + key->offset, &number, key->size);
-}
-
 static enum err
 parse_number(const struct schema_key *key, struct bytes text, void *base, struct why *why)
 {
@@ -62,7 +55,8 @@ parse_number(const struct schema_key *key, struct bytes text, void *base, struct
     uint64_t number = 0;
     bool zero = key->zero_word != NULL && bytes_equal_text(text, key->zero_word);
     enum err e = zero ? OK : setting_parse_number(&shape, text, &number, why);
-    if (e == OK) set_number(key, base, number);
+    assert(key->size <= sizeof number);
+    if (e == OK) memcpy((uint8_t *)base + key->offset, &number, key->size);
     return e;
 }
 
@@ -384,25 +378,13 @@ read_named(struct config_reader *in, void *context)
 _Static_assert(offsetof(struct named_text, name) == 0, "a map's items begin with their name");
 _Static_assert(offsetof(struct named_secret, name) == 0, "a map's items begin with their name");
 
-static enum err
-read_map(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
-{
-    struct reading_map m = {.x = x, .key = key, .path = path};
-    assert(key->max <= SCHEMA_MAP_ITEMS_MAX);
-    if (x->in->event.type != YAML_MAPPING_START_EVENT) {
-        return reader_expected(x->in, path, "a mapping");
-    }
-    enum err e = reader_mapping(x->in, read_named, &m);
-    if (e == OK) set_list(key, base, m.items.items, m.items.count);
-    return e;
-}
-
 /* --- values ----------------------------------------------------------------------------------- */
 
 static enum err
 read_value(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
 {
     bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
+    struct reading_map map;
     struct setting shape;
     const char *text;
     char expected[200];
@@ -432,7 +414,14 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
         return read_list(x, key, path, base);
     case SCHEMA_NAMED_TEXTS:
     case SCHEMA_NAMED_SECRETS:
-        return read_map(x, key, path, base);
+        map = (struct reading_map){.x = x, .key = key, .path = path};
+        assert(key->max <= SCHEMA_MAP_ITEMS_MAX);
+        if (x->in->event.type != YAML_MAPPING_START_EVENT) {
+            return reader_expected(x->in, path, "a mapping");
+        }
+        e = reader_mapping(x->in, read_named, &map);
+        if (e == OK) set_list(key, base, map.items.items, map.items.count);
+        return e;
     case SCHEMA_MAPPING:
         return read_mapping(x, key->inner, path, (uint8_t *)base + key->offset);
     default:

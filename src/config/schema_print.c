@@ -14,12 +14,6 @@ same_text(const char *a, const char *b)
 }
 
 static bool
-same_bytes(const struct bytes *a, const struct bytes *b)
-{
-    return (a->at == NULL) == (b->at == NULL) && bytes_equal(*a, *b);
-}
-
-static bool
 same_secret(const struct secret *a, const struct secret *b)
 {
     return same_text(a->text, b->text) && same_text(a->file, b->file);
@@ -30,6 +24,7 @@ static bool
 same_stored(const struct schema_key *key, enum schema_kind kind, enum destination_type type,
             const void *a, const void *b)
 {
+    const struct bytes *ba = a, *bb = b;
     const struct named_text *ta = a, *tb = b;
     const struct named_secret *sa = a, *sb = b;
     switch (kind) {
@@ -38,7 +33,7 @@ same_stored(const struct schema_key *key, enum schema_kind kind, enum destinatio
         return same_text(schema_get_pointer(a, 0), schema_get_pointer(b, 0));
     case SCHEMA_BYTES:
     case SCHEMA_BYTES_LIST:
-        return same_bytes(a, b);
+        return (ba->at == NULL) == (bb->at == NULL) && bytes_equal(*ba, *bb);
     case SCHEMA_SECRET:
     case SCHEMA_SECRET_FILE:
         return same_secret(a, b);
