@@ -203,7 +203,7 @@ bad_arguments() {
         says 1 'neither a Firekeep storage nor' "$firekeep" inspect "$work" &&
         says 1 'there is no part' "$firekeep" inspect "$dir/parts/00000000000000ff" &&
         says 1 'No such file' "$firekeep" inspect "$dir/wal/00000000000000ff.wal" &&
-        says 0 'Nothing is changed or locked' "$firekeep" help inspect
+        says 0 'Changes and locks nothing' "$firekeep" help inspect
 }
 
 claim "starts" start_firekeep inspect "$dir" "$port" --web.enable-admin-api || exit 1
