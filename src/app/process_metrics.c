@@ -16,24 +16,6 @@
 
 enum { PROC_FILE_BYTES = 8192 };
 
-static const struct metric_family cpu = {"process_cpu_seconds_total",
-                                         "Total user and system CPU time spent, in seconds.",
-                                         METRIC_KIND_COUNTER};
-static const struct metric_family resident = {"process_resident_memory_bytes",
-                                              "Resident memory size, in bytes.", METRIC_KIND_GAUGE};
-static const struct metric_family resident_max = {
-    "process_resident_memory_max_bytes", "Maximum resident memory size since startup, in bytes.",
-    METRIC_KIND_GAUGE};
-static const struct metric_family virtual_memory = {
-    "process_virtual_memory_bytes", "Virtual memory size, in bytes.", METRIC_KIND_GAUGE};
-static const struct metric_family open_fds = {
-    "process_open_fds", "Number of open file descriptors.", METRIC_KIND_GAUGE};
-static const struct metric_family max_fds = {
-    "process_max_fds", "Maximum number of open file descriptors.", METRIC_KIND_GAUGE};
-static const struct metric_family start_time = {
-    "process_start_time_seconds", "Start time of the process, in seconds since the Unix epoch.",
-    METRIC_KIND_GAUGE};
-
 /* Written by process_metrics_register() before the collector is known; NAN: not known. */
 static double started_at_s = NAN;
 
@@ -155,6 +137,14 @@ count_fds(const char *dir, uint64_t *ret_count)
     return true;
 }
 
+static void
+put(struct metric_sink *sink, const char *name, enum metric_kind kind, const char *help,
+    double value)
+{
+    struct metric_family family = {name, help, kind};
+    metric_put_double(sink, &family, NULL, 0, value);
+}
+
 void
 process_metrics_collect(struct metric_sink *sink, void *dir)
 {
@@ -162,22 +152,34 @@ process_metrics_collect(struct metric_sink *sink, void *dir)
     struct process_stat stat;
     if (process_stat_parse(read_proc(dir, "stat", text), &stat)) {
         double ticks = (double)(stat.user_ticks + stat.system_ticks);
-        metric_put_double(sink, &cpu, NULL, 0, ticks / (double)sysconf(_SC_CLK_TCK));
-        metric_put_u64(sink, &virtual_memory, NULL, 0, stat.virtual_bytes);
-        metric_put_u64(sink, &resident, NULL, 0,
-                       stat.resident_pages * (uint64_t)sysconf(_SC_PAGESIZE));
+        put(sink, "process_cpu_seconds_total", METRIC_KIND_COUNTER,
+            "Total user and system CPU time spent, in seconds.",
+            ticks / (double)sysconf(_SC_CLK_TCK));
+        put(sink, "process_virtual_memory_bytes", METRIC_KIND_GAUGE,
+            "Virtual memory size, in bytes.", (double)stat.virtual_bytes);
+        put(sink, "process_resident_memory_bytes", METRIC_KIND_GAUGE,
+            "Resident memory size, in bytes.",
+            (double)(stat.resident_pages * (uint64_t)sysconf(_SC_PAGESIZE)));
     }
     uint64_t value;
     if (process_status_bytes(read_proc(dir, "status", text), "VmHWM", &value)) {
-        metric_put_u64(sink, &resident_max, NULL, 0, value);
+        put(sink, "process_resident_memory_max_bytes", METRIC_KIND_GAUGE,
+            "Maximum resident memory size since startup, in bytes.", (double)value);
     }
-    if (count_fds(dir, &value)) metric_put_u64(sink, &open_fds, NULL, 0, value);
+    if (count_fds(dir, &value)) {
+        put(sink, "process_open_fds", METRIC_KIND_GAUGE, "Number of open file descriptors.",
+            (double)value);
+    }
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         bool endless = limit.rlim_cur == RLIM_INFINITY;
-        metric_put_double(sink, &max_fds, NULL, 0, endless ? INFINITY : (double)limit.rlim_cur);
+        put(sink, "process_max_fds", METRIC_KIND_GAUGE, "Maximum number of open file descriptors.",
+            endless ? INFINITY : (double)limit.rlim_cur);
     }
-    if (!isnan(started_at_s)) metric_put_double(sink, &start_time, NULL, 0, started_at_s);
+    if (!isnan(started_at_s)) {
+        put(sink, "process_start_time_seconds", METRIC_KIND_GAUGE,
+            "Start time of the process, in seconds since the Unix epoch.", started_at_s);
+    }
 }
 
 static double

@@ -22,13 +22,10 @@ sample_format_of(const char *path)
     static const struct {
         const char *suffix;
         int format;
-    } suffixes[] = {{".rw", FORMAT_CAPTURE},
-                    {".om", TEXT_OPENMETRICS},
-                    {".openmetrics", TEXT_OPENMETRICS},
-                    {".prom", TEXT_PROMETHEUS},
-                    {".jsonl", TEXT_JSON_LINES},
-                    {".ndjson", TEXT_NDJSON},
-                    {".csv", TEXT_CSV}};
+    } suffixes[] = {
+        {".rw", FORMAT_CAPTURE},    {".om", TEXT_OPENMETRICS},   {".openmetrics", TEXT_OPENMETRICS},
+        {".prom", TEXT_PROMETHEUS}, {".jsonl", TEXT_JSON_LINES}, {".ndjson", TEXT_NDJSON},
+        {".csv", TEXT_CSV}};
     size_t size = path == NULL ? 0 : strlen(path);
     if (output_packing_of(path) == OUTPUT_GZIP) size -= 3;
     if (output_packing_of(path) == OUTPUT_ZSTD) size -= 4;

@@ -74,22 +74,6 @@ verify_all(struct verifying *v, struct why *why)
                    v->relay.wrong);
 }
 
-static enum err
-verify(struct verifying *v, struct why *why)
-{
-    struct file lock = FILE_CLOSED;
-    bool locked;
-    enum err e = OK;
-    if (v->config_file != NULL) {
-        e = check_file(v->config_file, &v->settings, &v->destinations, why);
-    }
-    /* Held over both; who reads shares it. */
-    if (e == OK) e = tsdb_reading_lock(env_real(), v->dir, &lock, &locked, why);
-    if (e == OK) e = verify_all(v, why);
-    err_ignore(file_close(&lock), "only read");
-    return e;
-}
-
 static int
 run_verify(int argc, char **argv)
 {
@@ -101,7 +85,13 @@ run_verify(int argc, char **argv)
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one DIR");
     if (e) return cli_usage_error("verify", "%s", why.text);
     v.dir = argv[1];
-    e = verify(&v, &why);
+    struct file lock = FILE_CLOSED;
+    bool locked;
+    if (v.config_file != NULL) e = check_file(v.config_file, &v.settings, &v.destinations, &why);
+    /* Held over both; who reads shares it. */
+    if (e == OK) e = tsdb_reading_lock(env_real(), v.dir, &lock, &locked, &why);
+    if (e == OK) e = verify_all(&v, &why);
+    err_ignore(file_close(&lock), "only read");
     destinations_free(&v.destinations);
     if (e) {
         fflush(stdout);
