@@ -243,22 +243,6 @@ open_store(struct server *s, struct why *why)
     return OK;
 }
 
-static enum err
-open_relays(struct server *s, struct why *why)
-{
-    uint64_t foreground =
-        atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
-    struct relays_options options = {
-        .env = s->env,
-        .tsdb = s->tsdb,
-        .stored = s->settings.storage_mode == STORAGE_LOCAL,
-        .storage_path = s->settings.storage_path,
-        .memory = &s->memory.foreground,
-        .memory_bytes = foreground / 4,
-    };
-    return relays_new(&options, &s->relays, why);
-}
-
 /* What could never be had beside a head that is half full is refused for its size. */
 static uint64_t
 decoded_bytes_max(const struct server *s)
@@ -420,7 +404,17 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     keeper_init(&s->keeper, env);
     enum err e = destinations_check(destinations, settings->storage_path, why);
     if (e == OK) e = open_store(s, why);
-    if (e == OK) e = open_relays(s, why);
+    uint64_t foreground =
+        atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
+    struct relays_options relays = {
+        .env = env,
+        .tsdb = s->tsdb,
+        .stored = settings->storage_mode == STORAGE_LOCAL,
+        .storage_path = s->settings.storage_path,
+        .memory = &s->memory.foreground,
+        .memory_bytes = foreground / 4,
+    };
+    if (e == OK) e = relays_new(&relays, &s->relays, why);
     if (e == OK) e = start_api(s, why);
     uint32_t destination_count = destinations->count;
     if (e == OK) { /* before anything of the log is given up */

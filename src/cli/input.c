@@ -53,32 +53,25 @@ struct input {
     uint64_t line_begin;
 };
 
-static enum err
-open_file(struct input *in, const char *path, struct why *why)
-{
-    struct stat st;
-    bool is_stdin = strcmp(path, "-") == 0;
-    snprintf(in->name, sizeof in->name, "%s", is_stdin ? "standard input" : path);
-    in->file = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (in->file < 0 || fstat(in->file, &st) != 0) {
-        return why_set(why, err_from_errno(errno), "cannot open %s: %s", in->name, strerror(errno));
-    }
-    if (S_ISDIR(st.st_mode)) return why_set(why, ERR_INPUT, "%s is a directory", in->name);
-    in->may_wait = !S_ISREG(st.st_mode);
-    if (!in->may_wait) in->file_bytes = (uint64_t)st.st_size;
-    return OK;
-}
-
 enum err
 input_open(const char *path, const atomic_bool *stop, struct input **ret_input, struct why *why)
 {
+    struct stat st;
+    bool is_stdin = strcmp(path, "-") == 0;
     struct input *in = mem_new(NULL, sizeof *in);
     if (in == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read %s", path);
-    in->file = -1;
     in->stop = stop;
     buf_init(&in->window, NULL, WINDOW_BYTES_MAX);
-    enum err e = open_file(in, path, why);
-    if (e == OK) {
+    snprintf(in->name, sizeof in->name, "%s", is_stdin ? "standard input" : path);
+    in->file = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    enum err e = OK;
+    if (in->file < 0 || fstat(in->file, &st) != 0) {
+        e = why_set(why, err_from_errno(errno), "cannot open %s: %s", in->name, strerror(errno));
+    } else if (S_ISDIR(st.st_mode)) {
+        e = why_set(why, ERR_INPUT, "%s is a directory", in->name);
+    } else {
+        in->may_wait = !S_ISREG(st.st_mode);
+        if (!in->may_wait) in->file_bytes = (uint64_t)st.st_size;
         in->raw = mem_alloc(NULL, RAW_BYTES);
         if (in->raw == NULL) e = why_set(why, ERR_NOMEM, "not enough memory to read %s", path);
     }
