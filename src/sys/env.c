@@ -28,7 +28,7 @@ fail(struct why *why, int64_t result, const char *operation, const char *path)
 {
     assert(result < 0);
     const char *text = strerrordesc_np((int)-result);
-    return why_set(why, err_from_errno((int)-result), "%s %s: %s", operation, path,
+    return why_set(why, err_from_errno((int)-result), "cannot %s %s: %s", operation, path,
                    text == NULL ? "unknown error" : text);
 }
 
@@ -47,7 +47,7 @@ file_open(struct env *env, const char *path, enum file_mode mode, struct file *r
     struct file file = {.env = env};
     size_t size = strlen(path);
     if (size >= sizeof file.path) {
-        return why_set(why, ERR_LIMIT, "open %s: the path is longer than %zu bytes", path,
+        return why_set(why, ERR_LIMIT, "cannot open %s: path is longer than %zu bytes", path,
                        sizeof file.path - 1);
     }
     memcpy(file.path, path, size + 1);
@@ -103,7 +103,7 @@ file_read_at(struct file *file, void *to, size_t size, uint64_t offset, struct w
     enum err e = file_read_some(file, to, size, offset, &got, why);
     if (e) return e;
     if (got == size) return OK;
-    return why_set(why, ERR_CORRUPT, "read %s: it ends %zu bytes into the %zu at offset %llu",
+    return why_set(why, ERR_CORRUPT, "cannot read %s: got %zu of %zu bytes at offset %llu",
                    file->path, got, size, (unsigned long long)offset);
 }
 
@@ -111,7 +111,7 @@ enum err
 file_write_at(struct file *file, struct bytes from, uint64_t offset, struct why *why)
 {
     if (!range_fits(offset, from.size)) {
-        return why_set(why, ERR_LIMIT, "write %s: offset %llu is out of range", file->path,
+        return why_set(why, ERR_LIMIT, "cannot write %s: offset %llu is out of range", file->path,
                        (unsigned long long)offset);
     }
     size_t done = 0;
@@ -156,7 +156,7 @@ enum err
 file_truncate(struct file *file, uint64_t size, struct why *why)
 {
     if (!range_fits(size, 0)) {
-        return why_set(why, ERR_LIMIT, "truncate %s: size %llu is out of range", file->path,
+        return why_set(why, ERR_LIMIT, "cannot truncate %s: size %llu is out of range", file->path,
                        (unsigned long long)size);
     }
     int result;
@@ -180,7 +180,8 @@ file_lock(struct file *file, struct why *why)
     int result;
     UNINTERRUPTED(result, file->env->ops->lock(file->env, file->handle));
     if (result == -EAGAIN) {
-        return why_set(why, ERR_AGAIN, "lock %s: another process holds it", file->path);
+        return why_set(why, ERR_AGAIN, "cannot lock %s: another process holds the lock",
+                       file->path);
     }
     return checked(why, result, "lock", file->path);
 }
@@ -193,7 +194,7 @@ fail_pair(struct why *why, int result, const char *operation, const char *from, 
     enum err e = fail(why, result, operation, to);
     if (why == NULL) return e;
     const char *text = strerrordesc_np(-result);
-    return why_set(why, e, "%s %s to %s: %s", operation, from, to,
+    return why_set(why, e, "cannot %s %s to %s: %s", operation, from, to,
                    text == NULL ? "unknown error" : text);
 }
 
@@ -219,7 +220,7 @@ env_unlink(struct env *env, const char *path, struct why *why)
     int result;
     UNINTERRUPTED(result, env->ops->unlink(env, path));
     if (result == -ENOENT) return OK;
-    return checked(why, result, "unlink", path);
+    return checked(why, result, "remove", path);
 }
 
 static int
@@ -238,7 +239,7 @@ env_mkdir(struct env *env, const char *path, struct why *why)
     UNINTERRUPTED(result, env->ops->mkdir(env, path));
     /* Something of that name is there: fine if it is a directory, which only listing tells. */
     if (result == -EEXIST) UNINTERRUPTED(result, env->ops->listdir(env, path, stop_listing, NULL));
-    return checked(why, result, "mkdir", path);
+    return checked(why, result, "create directory", path);
 }
 
 enum err
@@ -246,7 +247,7 @@ env_rmdir(struct env *env, const char *path, struct why *why)
 {
     int result;
     UNINTERRUPTED(result, env->ops->rmdir(env, path));
-    return checked(why, result, "rmdir", path);
+    return checked(why, result, "remove directory", path);
 }
 
 enum err
@@ -278,7 +279,7 @@ env_listdir(struct env *env, const char *path,
     int result;
     UNINTERRUPTED(result, env->ops->listdir(env, path, listing_each, &listing));
     if (result > 0) return (enum err)result; /* what `each` said, with its own sentence */
-    return checked(why, result, "list", path);
+    return checked(why, result, "list directory", path);
 }
 
 struct removal {
@@ -297,7 +298,9 @@ remove_each(void *context, const char *name, bool is_dir)
     struct removal *removal = context;
     char path[PATH_BYTES_MAX];
     enum err e = path_join(path, sizeof path, removal->path, name);
-    if (e) return why_set(removal->why, e, "remove %s/%s: path too long", removal->path, name);
+    if (e)
+        return why_set(removal->why, e, "cannot remove %s/%s: path is too long", removal->path,
+                       name);
     if (!is_dir) {
         e = env_unlink(removal->env, path, removal->why);
     } else if (removal->levels > 0) {
@@ -324,7 +327,7 @@ remove_level(struct env *env, const char *path, unsigned levels, struct why *why
         UNINTERRUPTED(result, env->ops->rmdir(env, path));
         if (result == -ENOENT) return OK;
         if (result == -ENOTEMPTY && removal.removed_count > 0) continue;
-        return checked(why, result, "rmdir", path);
+        return checked(why, result, "remove directory", path);
     }
 }
 
@@ -367,7 +370,7 @@ env_read_whole(struct env *env, const char *path, struct buf *to, struct why *wh
     if (e) return e;
     e = file_size(&file, &size, why);
     if (e == OK && !buf_reserve(to, (size_t)size)) {
-        e = why_set(why, buf_error(to), "read %s: %s", path, err_word(buf_error(to)));
+        e = why_set(why, buf_error(to), "cannot read %s: %s", path, err_word(buf_error(to)));
     }
     if (e == OK) e = file_read_at(&file, to->at + to->size, (size_t)size, 0, why);
     if (e == OK) to->size += (size_t)size;
@@ -387,7 +390,7 @@ env_write_whole(struct env *env, const char *dir, const char *name, struct bytes
         e = ERR_LIMIT;
     }
     if (e) {
-        why_set(why, e, "write %s/%s: path too long", dir, name);
+        why_set(why, e, "cannot write %s/%s: path is too long", dir, name);
         goto out;
     }
     e = file_open(env, beside, FILE_REPLACE, &file, why);
@@ -399,7 +402,7 @@ env_write_whole(struct env *env, const char *dir, const char *name, struct bytes
     if (e) goto out;
     e = file_close(&file);
     if (e) {
-        why_set(why, e, "close %s: %s", beside, err_word(e));
+        why_set(why, e, "cannot close %s: %s", beside, err_word(e));
         goto out;
     }
     e = env_rename(env, beside, path, why);
@@ -487,7 +490,7 @@ env_listen(struct env *env, const char *host, uint16_t port, int backlog, int *r
     UNINTERRUPTED(result, env->ops->listen(env, host, port, backlog));
     if (result < 0) {
         const char *text = strerrordesc_np(-result);
-        return why_set(why, listen_error(-result), "listen on %s port %u: %s",
+        return why_set(why, listen_error(-result), "cannot listen on %s port %u: %s",
                        host[0] == '\0' ? "any address" : host, (unsigned)port,
                        text == NULL ? "unknown error" : text);
     }
