@@ -98,7 +98,7 @@ http_calls_new(struct env *env, struct budget *budget, const char *user_agent,
     }
     if (calls == NULL || calls->multi == NULL) {
         http_calls_free(calls);
-        return why_set(why, ERR_NOMEM, "no memory for an HTTP client");
+        return why_set(why, ERR_NOMEM, "not enough memory for an HTTP client");
     }
     *ret_calls = calls;
     return OK;
@@ -325,10 +325,10 @@ http_calls_start(struct http_calls *calls, const struct http_call *call, struct 
         wanted++;
     }
     if (wanted > HTTP_CALLS_WANTED_MAX) {
-        return why_set(why, ERR_INPUT, "too many headers are wanted of an answer");
+        return why_set(why, ERR_INPUT, "too many headers of the answer are requested");
     }
     struct transfer *t = transfer_take(calls);
-    if (t == NULL) return why_set(why, ERR_NOMEM, "no memory for an HTTP request");
+    if (t == NULL) return why_set(why, ERR_NOMEM, "not enough memory for an HTTP request");
     t->call = *call;
     t->answer = (struct http_call_answer){.context = call->context};
     t->error[0] = '\0';
@@ -339,7 +339,7 @@ http_calls_start(struct http_calls *calls, const struct http_call *call, struct 
     if (t->call.answer_bytes_max > ANSWER_BYTES_MAX) t->call.answer_bytes_max = ANSWER_BYTES_MAX;
     if (!set_all(t) || curl_multi_add_handle(calls->multi, t->curl) != CURLM_OK) {
         transfer_free(t);
-        return why_set(why, ERR_NOMEM, "no memory for an HTTP request");
+        return why_set(why, ERR_NOMEM, "not enough memory for an HTTP request");
     }
     t->next = calls->under_way;
     calls->under_way = t;
@@ -433,11 +433,12 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     /* libcurl takes an answer that ends among its headers for one without a body. */
     if (t->answer.failure == HTTP_CALL_ANSWERED && !t->headers_whole) {
         t->answer.failure = HTTP_CALL_BROKEN;
-        snprintf(t->error, sizeof t->error, "the connection ended before the answer did");
+        snprintf(t->error, sizeof t->error,
+                 "the connection was closed before the end of the answer");
     }
     if (t->endless) {
         t->answer.failure = HTTP_CALL_BROKEN;
-        snprintf(t->error, sizeof t->error, "the answer does not come to an end");
+        snprintf(t->error, sizeof t->error, "the answer is too large");
     }
     if (t->answer.failure == HTTP_CALL_ANSWERED) {
         t->answer.status = (unsigned)status;

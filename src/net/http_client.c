@@ -146,7 +146,7 @@ http_client_new(const struct http_client_options *options, struct http_client **
                 struct why *why)
 {
     struct http_client *c = mem_new(NULL, sizeof *c);
-    if (c == NULL) return why_set(why, ERR_NOMEM, "no memory for an HTTP client");
+    if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for an HTTP client");
     c->options = *options;
     CURLcode code = curl_global_init(CURL_GLOBAL_ALL); /* counts how often it is called */
     if (code != CURLE_OK) {
@@ -158,7 +158,7 @@ http_client_new(const struct http_client_options *options, struct http_client **
     c->multi = curl_multi_init();
     if (c->curl == NULL || c->multi == NULL) {
         http_client_free(c);
-        return why_set(why, ERR_NOMEM, "no memory for an HTTP client");
+        return why_set(why, ERR_NOMEM, "not enough memory for an HTTP client");
     }
     set_up(c);
     *ret_client = c;
@@ -233,9 +233,9 @@ move(struct http_client *c)
 static enum err
 ended_badly(struct http_client *c, struct why *why)
 {
-    if (buf_error(&c->piece)) return why_set(why, ERR_NOMEM, "no memory for an answer");
+    if (buf_error(&c->piece)) return why_set(why, ERR_NOMEM, "not enough memory for an answer");
     if (is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
-    const char *told = c->idle               ? "no byte came for too long"
+    const char *told = c->idle               ? "timed out while waiting for data"
                        : c->error[0] != '\0' ? c->error
                                              : curl_easy_strerror(c->code);
     bool hopeless = c->code == CURLE_URL_MALFORMAT || c->code == CURLE_UNSUPPORTED_PROTOCOL ||
@@ -250,7 +250,7 @@ attempt(struct http_client *c, struct why *why)
 {
     begin_attempt(c);
     if (curl_multi_add_handle(c->multi, c->curl) != CURLM_OK) {
-        return why_set(why, ERR_NOMEM, "no memory for a request");
+        return why_set(why, ERR_NOMEM, "not enough memory for a request");
     }
     c->moving = true;
     move(c);
@@ -325,7 +325,7 @@ begin(struct http_client *c, const struct http_client_request *request, bool rea
 {
     struct why unwanted;
     enum err e = make_headers(request, &c->headers);
-    if (e) return why_set(why, e, "no memory for a request");
+    if (e) return why_set(why, e, "not enough memory for a request");
     c->request = request;
     c->answer = answer;
     c->reading = reading;

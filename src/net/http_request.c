@@ -386,7 +386,7 @@ http_send_raw(int fd, unsigned status)
         {408, "Request Timeout", "the request took too long to arrive\n"},
         {413, "Payload Too Large", "request body too large\n"},
         {431, "Request Header Fields Too Large", "too many arguments\n"},
-        {503, "Service Unavailable", "no room for this request, try again later\n"},
+        {503, "Service Unavailable", "not enough memory for this request, retry later\n"},
     };
     size_t i = 0;
     while (known[i].status != status) {

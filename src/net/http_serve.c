@@ -281,7 +281,7 @@ judge_route(struct http_request *request, const char *method, const struct frami
     if (methods == 0) {
         refuse(request, 404, false, "no such path");
     } else if (request->route == NULL) {
-        refuse(request, 405, false, "method not allowed here");
+        refuse(request, 405, false, "method not allowed");
         char *allow = request->refusal.allow;
         size_t used = 0;
         for (size_t i = 0; i < sizeof METHODS / sizeof *METHODS; i++) {
@@ -295,7 +295,7 @@ judge_route(struct http_request *request, const char *method, const struct frami
         refuse(request, 413, true, "request body too large");
     } else if (!plain && !word_listed(request->route->encodings, "*") &&
                !word_listed(request->route->encodings, encoding)) {
-        refuse(request, 415, false, "content encoding not supported here");
+        refuse(request, 415, false, "content encoding not supported");
     }
 }
 

@@ -141,11 +141,11 @@ start_daemon(struct http_server *server, struct why *why)
         .content_type = "text/plain; charset=utf-8",
         .headers = {{"Retry-After", HTTP_RETRY_AFTER}},
     };
-    static char text[] = "out of memory, try again later\n";
+    static char text[] = "not enough memory, retry later\n";
     server->no_memory =
         MHD_create_response_from_buffer(sizeof text - 1, text, MHD_RESPMEM_PERSISTENT);
     if (server->no_memory == NULL || !http_response_add_headers(server->no_memory, &no_memory)) {
-        return why_set(why, ERR_NOMEM, "no memory for the HTTP server");
+        return why_set(why, ERR_NOMEM, "not enough memory for the HTTP server");
     }
     unsigned workers = server->options.workers < 2 ? 2 : server->options.workers;
     /* Ours is the limit that counts, and is kept by the watch thread; theirs is per worker, and
@@ -159,7 +159,7 @@ start_daemon(struct http_server *server, struct why *why)
         MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         http_on_connection, server, MHD_OPTION_END);
     if (server->daemon == NULL) {
-        return why_set(why, ERR_NOMEM, "no threads for the HTTP server");
+        return why_set(why, ERR_NOMEM, "cannot start the threads of the HTTP server");
     }
     return OK;
 }
@@ -171,7 +171,7 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     struct http_server *server = NULL;
     enum err e = check_options(options, why);
     if (e) goto out;
-    e = why_set(why, ERR_NOMEM, "no memory for the HTTP server");
+    e = why_set(why, ERR_NOMEM, "not enough memory for the HTTP server");
     server = mem_new(options->budget, sizeof *server);
     if (server == NULL) goto out;
     server->options = *options;
@@ -200,7 +200,7 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     if (e) goto out;
     e = env_thread_start(options->env, "http-watch", http_watch_run, server, &server->watch);
     if (e) {
-        why_set(why, e, "no thread for the HTTP server");
+        why_set(why, e, "cannot start a thread of the HTTP server");
         goto out;
     }
     if (why != NULL) why->text[0] = '\0';

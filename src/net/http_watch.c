@@ -335,7 +335,7 @@ accept_some(struct http_server *server, int64_t now_ns)
         lock_drop(&server->lock);
         if (full) {
             http_count(&server->connections_refused);
-            warn_often(server, &limit_gate, now_ns, "limit of connections");
+            warn_often(server, &limit_gate, now_ns, "connection limit");
             part(server, fd, true, now_ns);
         } else {
             hand_over(server, fd, &address, size, now_ns);
