@@ -25,7 +25,7 @@ kept_examine(const struct kept_options *o, const char *name, bool is_dir, uint64
     *ret_files = !is_dir;
     if (is_dir && strcmp(name, "objects") == 0) return s3_objects_examine(o, ret_files, why);
     if (is_dir && strcmp(name, "index") == 0) return s3_indexes_examine(o, ret_files, why);
-    say(o, KEPT_UNKNOWN, name, "unknown, not of Firekeep: left alone");
+    say(o, KEPT_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
     return OK;
 }
 
@@ -60,7 +60,7 @@ kept_wait(const struct kept_options *o, enum destination_type type,
     struct kept_waiting waiting = {0};
     struct weighing weighing = {.options = o, .waiting = &waiting};
     enum err e = path_join(weighing.dir, sizeof weighing.dir, o->dir, "objects");
-    if (e) return why_set(why, e, "%s: the path is too long", o->dir);
+    if (e) return why_set(why, e, "%s: path is too long", o->dir);
     e = env_listdir(o->env, weighing.dir, weigh_object, &weighing, why);
     if (e && e != ERR_MISSING) return e;
     if (type == DESTINATION_FILE) {

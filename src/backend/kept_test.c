@@ -152,7 +152,7 @@ test_each_changed_byte_of_an_object_is_found(void **state)
     }
     must(env_unlink(rig.env, path, NULL));
     assert_int_equal(look(&rig, "objects"), 0);
-    check_said(&rig, KEPT_DAMAGED, "is missing; the object is made again");
+    check_said(&rig, KEPT_DAMAGED, "is missing; the object is rebuilt");
     rig_fini(&rig);
 }
 

@@ -80,7 +80,7 @@ expand(const char *text, struct buf *to, struct why *why)
         }
         const char *value = getenv(name);
         if (value == NULL) {
-            return why_set(why, ERR_MISSING, "there is no variable %s in the environment", name);
+            return why_set(why, ERR_MISSING, "environment variable %s is not set", name);
         }
         buf_put_text(to, value);
         text += size;
@@ -94,7 +94,7 @@ read_secret_file(const char *path, struct buf *to, struct why *why)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         enum err e = errno == ENOENT ? ERR_MISSING : ERR_IO;
-        return why_set(why, e, "open %s: %s", path, strerror(errno));
+        return why_set(why, e, "cannot open %s: %s", path, strerror(errno));
     }
     enum err e = OK;
     ssize_t got = 1;
@@ -102,7 +102,7 @@ read_secret_file(const char *path, struct buf *to, struct why *why)
         got = read(fd, to->at + to->size, to->capacity - to->size);
         if (got > 0) to->size += (size_t)got;
         if (got < 0 && errno != EINTR) {
-            e = why_set(why, ERR_IO, "read %s: %s", path, strerror(errno));
+            e = why_set(why, ERR_IO, "cannot read %s: %s", path, strerror(errno));
         }
     }
     close(fd);
@@ -126,8 +126,8 @@ secret_fetch(const struct secret *secret, struct buf *to, struct why *why)
     }
     if (e == OK && buf_error(&value) != OK) {
         e = why_set(why, buf_error(&value), "%s",
-                    buf_error(&value) == ERR_LIMIT ? "a secret of more than 64 KiB"
-                                                   : "no memory for a secret");
+                    buf_error(&value) == ERR_LIMIT ? "secret must be at most 64 KiB"
+                                                   : "not enough memory for a secret");
         if (secret->file != NULL) e = why_prefix(why, e, "%s", secret->file);
     }
     if (e == OK) {

@@ -62,7 +62,7 @@ test_variables_in_a_secret_stand_for_their_value(void **state)
     check_text("${FIREKEEP_TEST_a1}", "one ${FIREKEEP_TEST_B}"); /* once, not again */
     check_text("<${FIREKEEP_TEST_a1}|${FIREKEEP_TEST_B}>", "<one ${FIREKEEP_TEST_B}|>");
     check_refused((struct secret){.text = "x${FIREKEEP_TEST_C}"}, ERR_MISSING,
-                  "there is no variable FIREKEEP_TEST_C in the environment");
+                  "environment variable FIREKEEP_TEST_C is not set");
 }
 
 static void
@@ -112,9 +112,9 @@ test_a_secret_file_is_read_each_time_without_its_last_newline(void **state)
     }
     unlink(path);
     char sentence[100];
-    snprintf(sentence, sizeof sentence, "open %s: No such file or directory", path);
+    snprintf(sentence, sizeof sentence, "cannot open %s: No such file or directory", path);
     check_refused((struct secret){.file = path}, ERR_MISSING, sentence);
-    check_refused((struct secret){.file = "/"}, ERR_IO, "read /: Is a directory");
+    check_refused((struct secret){.file = "/"}, ERR_IO, "cannot read /: Is a directory");
 }
 
 static void
@@ -133,13 +133,13 @@ test_a_secret_of_more_than_64_kib_is_refused(void **state)
     write_file(path, MAX, "\r\n");
     check_fetched((struct secret){.file = path}, bytes_of(text, MAX));
     write_file(path, MAX, "st");
-    snprintf(sentence, sizeof sentence, "%s: a secret of more than 64 KiB", path);
+    snprintf(sentence, sizeof sentence, "%s: secret must be at most 64 KiB", path);
     check_refused((struct secret){.file = path}, ERR_LIMIT, sentence);
     unlink(path);
     text[MAX] = 's';
-    check_refused((struct secret){.text = text}, ERR_LIMIT, "a secret of more than 64 KiB");
+    check_refused((struct secret){.text = text}, ERR_LIMIT, "secret must be at most 64 KiB");
     check_refused((struct secret){.file = "/dev/zero"}, ERR_LIMIT,
-                  "/dev/zero: a secret of more than 64 KiB");
+                  "/dev/zero: secret must be at most 64 KiB");
     free(text);
 }
 

@@ -24,8 +24,7 @@ take_region(struct bytes text, const char *from, char *ret, struct why *why)
         good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
     }
     if (!good) {
-        return why_set(why, ERR_INPUT, "the region in %s is no name of one: a-z, 0-9 and '-'",
-                       from);
+        return why_set(why, ERR_INPUT, "invalid region in %s: expected a-z, 0-9 and '-'", from);
     }
     memcpy(ret, text.at, text.size);
     ret[text.size] = '\0';
@@ -43,8 +42,8 @@ profile_region(const struct aws_setup *setup, char *ret, struct why *why)
     (void)aws_profiles_find(&files, aws_profile_name(setup, &named), &profile);
     if (profile.values[AWS_PROFILE_REGION].size == 0) {
         e = why_set(why, ERR_MISSING,
-                    "no region is known: it is neither in the settings, nor in AWS_REGION or "
-                    "AWS_DEFAULT_REGION, nor in the profile");
+                    "missing region: set it in the settings, in AWS_REGION or AWS_DEFAULT_REGION, "
+                    "or in the profile");
         goto out;
     }
     e = take_region(profile.values[AWS_PROFILE_REGION], "the profile", ret, why);
@@ -133,13 +132,13 @@ take_endpoint(const char *url, const char *from, char *ret, struct why *why)
     struct aws_url parts;
     size_t size = strlen(url);
     if (size >= AWS_ENDPOINT_BYTES) {
-        return why_set(why, ERR_LIMIT, "the URL in %s has more than %d bytes", from,
+        return why_set(why, ERR_LIMIT, "the endpoint URL in %s must be at most %d bytes", from,
                        AWS_ENDPOINT_BYTES - 1);
     }
     if (!aws_url_split(url, &parts) || (parts.path.size > 0 && parts.path.at[0] != '/') ||
         strchr(url, '?') != NULL) {
-        return why_set(why, ERR_INPUT, "%s is no URL of an endpoint: http[s]://host[:port][/path]",
-                       from);
+        return why_set(why, ERR_INPUT,
+                       "invalid endpoint URL in %s: expected http[s]://host[:port][/path]", from);
     }
     while (size > 0 && url[size - 1] == '/') {
         size--;
@@ -155,7 +154,7 @@ aws_endpoint(const struct aws_setup *setup, const struct aws_service *service, c
 {
     char variable[80];
     snprintf(variable, sizeof variable, "AWS_ENDPOINT_URL_%s", service->variable);
-    const char *url = own, *from = "the endpoint of the settings";
+    const char *url = own, *from = "the settings";
     if (url == NULL) {
         from = variable;
         url = aws_variable(setup, from);
@@ -223,11 +222,11 @@ gather_headers(const struct aws_parts *parts, const struct aws_url *url,
     headers[count++] = (struct sigv4_header){bytes_of_text("Host"), url->authority};
     for (const char *const *h = parts->headers; h != NULL && *h != NULL; h++) {
         if (count == HTTP_CALLS_HEADERS_MAX) {
-            return why_set(why, ERR_LIMIT, "a request with more than %d headers",
+            return why_set(why, ERR_LIMIT, "a request must have at most %d headers",
                            HTTP_CALLS_HEADERS_MAX);
         }
         if (!split_header(*h, &headers[count++])) {
-            return why_set(why, ERR_INPUT, "a header that is no line of a request");
+            return why_set(why, ERR_INPUT, "invalid request header: expected NAME: VALUE");
         }
     }
     *ret_count = count;
@@ -283,7 +282,8 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
     buf_wipe(to);
     request->headers[0] = NULL;
     if (!aws_url_split(parts->endpoint, &url) || strpbrk(parts->endpoint, "?#") != NULL) {
-        return why_set(why, ERR_INPUT, "an endpoint that is no URL");
+        return why_set(why, ERR_INPUT,
+                       "invalid endpoint URL: expected http[s]://host[:port][/path]");
     }
     enum err e = gather_headers(parts, &url, headers, &count, why);
     if (e) return e;
@@ -295,7 +295,7 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
     }
     if (keys != NULL) need += keys->access_key.size + keys->session_token.size;
     if (!buf_reserve(to, need)) {
-        return why_set(why, buf_error(to), "no memory for a request");
+        return why_set(why, buf_error(to), "not enough memory for a request");
     }
     buf_put_text(to, url.tls ? "https://" : "http://");
     buf_put_bytes(to, url.authority);
@@ -305,7 +305,7 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
     size_t end = to->size;
     if (parts->query != NULL && parts->query[0] != '\0') buf_printf(to, "?%s", parts->query);
     if (memchr(to->at, '\n', to->size) != NULL) {
-        return why_set(why, ERR_INPUT, "a request whose URL has more than one line");
+        return why_set(why, ERR_INPUT, "the URL of the request contains a line break");
     }
     buf_put_u8(to, '\n');
     for (uint32_t i = 0; i < count; i++) {
@@ -317,7 +317,7 @@ aws_sign(const struct aws_parts *parts, const struct sigv4_credentials *keys, in
     if (keys != NULL) e = put_signature(parts, keys, time_s, headers, count, from, end, to);
     e = err_first(e, buf_error(to));
     if (e == OK) e = list_headers(request);
-    if (e) return why_set(why, e, "a request that cannot be signed");
+    if (e) return why_set(why, e, "cannot sign the request");
     *ret_call = (struct http_call){.target = parts->target,
                                    .method = parts->method,
                                    .url = (const char *)to->at,

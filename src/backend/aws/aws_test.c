@@ -44,7 +44,7 @@ test_the_region_is_the_first_that_is_named(void **state)
     char region[AWS_REGION_BYTES];
     struct why why;
     assert_int_equal(aws_region(&rig.setup, region, &why), ERR_MISSING);
-    expect_in(why.text, "no region is known");
+    expect_in(why.text, "missing region");
     rig_set(&rig, "HOME", "/home");
     rig_put(&rig, "/home/.aws/config", "[default]\nregion = eu-west-1\n[profile x]\nregion=x-1\n");
     expect_region("eu-west-1");
@@ -115,7 +115,7 @@ test_what_is_no_endpoint_is_refused_and_its_place_named(void **state)
     struct why why;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(aws_endpoint(&rig.setup, &ingest, bad[i], "r", endpoint, &why), ERR_INPUT);
-        expect_in(why.text, "the endpoint of the settings");
+        expect_in(why.text, "invalid endpoint URL in the settings");
     }
     memset(longer + 7, 'x', AWS_ENDPOINT_BYTES);
     assert_int_equal(aws_endpoint(&rig.setup, &ingest, longer, "r", endpoint, &why), ERR_LIMIT);

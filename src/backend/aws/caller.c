@@ -28,7 +28,7 @@ aws_caller_new(const struct aws_caller_options *options, struct aws_caller **ret
 {
     const struct destination_settings *settings = options->writer->settings;
     struct aws_caller *c = mem_new(options->writer->memory, sizeof *c);
-    if (c == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     c->options = *options->writer;
     c->service = options->service;
     c->operations = options->operations;
@@ -46,7 +46,7 @@ aws_caller_new(const struct aws_caller_options *options, struct aws_caller **ret
     const struct aws_credentials_options who = {setup, &c->target, &c->clock, settings->name};
     e = aws_credentials_new(&who, &c->credentials);
     if (e) {
-        why_set(why, e, "no memory for a destination");
+        why_set(why, e, "not enough memory for a destination");
         goto out;
     }
 
@@ -112,7 +112,7 @@ aws_caller_call_at(struct aws_caller *c, const char *endpoint, const char *opera
     *ret_keys = aws_credentials_generation(c->credentials);
     *ret_step = (struct writer_step){.next = WRITER_SEND};
     if (keys == NULL) {
-        step_done(ret_step, VERDICT_UNPREPARED, "credentials", "there are no credentials");
+        step_done(ret_step, VERDICT_UNPREPARED, "credentials", "no credentials yet");
         return;
     }
     char target[128];
@@ -154,7 +154,7 @@ void
 aws_judge_empty(struct writer_step *step)
 {
     if (step->verdict != VERDICT_DEAD && step->verdict != VERDICT_DELIVERED) return;
-    step_done(step, VERDICT_DELIVERED, "", "it was not refused for want of a permission");
+    step_done(step, VERDICT_DELIVERED, "", "access was not denied");
 }
 
 static void

@@ -167,7 +167,7 @@ fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
     if (good) {
         c->refresh_s = now_s + PUT_OFF_S;
         ret->verdict = VERDICT_DELIVERED;
-        prefix = "credentials are not refreshed yet: ";
+        prefix = "cannot refresh credentials, using the current ones: ";
     }
     snprintf(ret->reason, sizeof ret->reason, "credentials");
     snprintf(ret->answer, sizeof ret->answer, "%s%.300s%s%.150s", prefix, text,
@@ -229,7 +229,7 @@ finish(struct aws_credentials *c, struct writer_step *ret)
     if (c->refused && !c->held_back && aws_keys_equal(&c->keys, &c->fetched)) {
         c->held_back = true;
         fail_source(c, is_static(c) ? VERDICT_BLOCKED : VERDICT_RETRY,
-                    "it still gives the keys that were refused", ret);
+                    "it still returns the keys that the service refused", ret);
         return;
     }
     aws_keys_wipe(&c->keys);
@@ -244,9 +244,9 @@ finish(struct aws_credentials *c, struct writer_step *ret)
     if (expires_s == 0) c->refresh_s = 0;
     *ret = (struct writer_step){.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
     struct bytes role = c->plan.role_count == 0 ? bytes_of("", 0) : c->plan.roles[0].arn;
-    snprintf(ret->answer, sizeof ret->answer, "credentials of %s%s%.*s%s%s", c->plan.label,
+    snprintf(ret->answer, sizeof ret->answer, "credentials from %s%s%.*s%s%s", c->plan.label,
              role.size == 0 ? "" : " as ", shown(role), (const char *)role.at,
-             expires_s == 0 ? "" : ", good until ", time);
+             expires_s == 0 ? "" : ", valid until ", time);
     reset(c);
 }
 
@@ -295,7 +295,9 @@ send_to_sts(struct aws_credentials *c, enum state state, const struct sigv4_cred
         "Content-Type: application/x-www-form-urlencoded; charset=utf-8", NULL};
     struct why why = {""};
     enum err e = buf_error(&c->body);
-    if (e) why_set(&why, e, e == ERR_LIMIT ? "its request is too long" : "no memory for a request");
+    if (e)
+        why_set(&why, e,
+                e == ERR_LIMIT ? "the request is too long" : "not enough memory for a request");
     if (e == OK) e = aws_region(&c->setup, c->region, &why);
     if (e == OK) e = aws_endpoint(&c->setup, &sts, NULL, c->region, c->url, &why);
     if (e) {
@@ -345,7 +347,7 @@ read_token(struct env *env, const char *path, struct buf *to, struct why *why)
     }
     struct bytes token = bytes_of(to->at + begin, to->size - begin);
     if (token.size > 0 && aws_is_header_text(token)) return OK;
-    return why_set(why, ERR_INPUT, "%s holds no token", path);
+    return why_set(why, ERR_INPUT, "%s does not contain a token", path);
 }
 
 static void
@@ -457,10 +459,10 @@ find_container(struct aws_credentials *c, struct why *why)
         return why_set(why, ERR_LIMIT, "%s is too long", name);
     }
     if (!aws_url_split(whole, &url) || (relative != NULL && relative[0] != '/')) {
-        return why_set(why, ERR_INPUT, "%s is no URL", name);
+        return why_set(why, ERR_INPUT, "%s is not a valid URL", name);
     }
     if (!url.tls && !is_host_near(url.host)) {
-        return why_set(why, ERR_INPUT, "%s: such a host needs https", name);
+        return why_set(why, ERR_INPUT, "%s: https is required for this host", name);
     }
     snprintf(c->url, sizeof c->url, "%s://%.*s", url.tls ? "https" : "http",
              (int)url.authority.size, (const char *)url.authority.at);
@@ -603,7 +605,8 @@ begin_instance(struct aws_credentials *c, struct writer_step *ret)
         size--;
     }
     if (size >= sizeof c->url || !aws_url_split(url, &parts)) {
-        fail_source(c, VERDICT_BLOCKED, "AWS_EC2_METADATA_SERVICE_ENDPOINT is no URL", ret);
+        fail_source(c, VERDICT_BLOCKED, "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a valid URL",
+                    ret);
         return;
     }
     memcpy(c->url, url, size);
@@ -655,7 +658,7 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
         return;
     }
     if (state == INSTANCE_ROLE && answer->status == 404) {
-        fail_source(c, VERDICT_BLOCKED, "this instance has no role", ret);
+        fail_source(c, VERDICT_BLOCKED, "this instance has no IAM role", ret);
         return;
     }
     if (!is_answered(c, answer, ret)) return;
@@ -665,7 +668,7 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
     }
     if (state == INSTANCE_TOKEN) {
         if (word.size == 0 || word.size > METADATA_TOKEN_BYTES_MAX) {
-            fail_source(c, VERDICT_RETRY, "the answer is no token", ret);
+            fail_source(c, VERDICT_RETRY, "the answer is not a valid token", ret);
             return;
         }
         memcpy(c->metadata_token, word.at, word.size);
@@ -678,7 +681,7 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
             is_name = is_name_character(word.at[i]);
         }
         if (!is_name) {
-            fail_source(c, VERDICT_RETRY, "the answer is no name of a role", ret);
+            fail_source(c, VERDICT_RETRY, "the answer is not a valid role name", ret);
             return;
         }
         snprintf(c->path, sizeof c->path, "%s%.*s", metadata_path, (int)word.size,

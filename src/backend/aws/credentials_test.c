@@ -162,11 +162,11 @@ test_keys_of_the_settings_and_the_environment_are_there_at_once(void **state)
     use_environment();
     rig_set(&rig, "AWS_SESSION_TOKEN", "SECRETtoken");
     begin();
-    expect_keys("AKIDENV", "SECRETtoken", "credentials of the environment");
+    expect_keys("AKIDENV", "SECRETtoken", "credentials from the environment");
     rig.settings.access_key.text = "AKIDOWN";
     rig.settings.secret_key.text = "SECRETown";
     begin();
-    expect_keys("AKIDOWN", "", "credentials of the settings");
+    expect_keys("AKIDOWN", "", "credentials from the settings");
     advance(100LL * 365 * 86400);
     assert_false(aws_credentials_due(credentials));
 }
@@ -187,7 +187,7 @@ test_web_identity_asks_sts_without_a_signature(void **state)
                 "&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr"
                 "&RoleSessionName=firekeep-my-metrics-1&WebIdentityToken=SECRET.jwt%2F%2B");
     answer(200, WEB("ASIAWEB", "2026-01-01T01:00:00Z"));
-    expect_keys("ASIAWEB", "SECRETtokenASIAWEB", "web identity, good until 2026-01-01T01:00:00");
+    expect_keys("ASIAWEB", "SECRETtokenASIAWEB", "web identity, valid until 2026-01-01T01:00:00");
     rig_set(&rig, "AWS_ROLE_SESSION_NAME", "me");
     rig_put(&rig, "/var/token", "SECRET2"); /* it is read each time */
     begin();
@@ -203,17 +203,17 @@ test_a_web_identity_that_fails_says_why(void **state)
     rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/var/token");
     rig_set(&rig, "AWS_ROLE_ARN", "arn:r");
     begin();
-    expect_failed(VERDICT_BLOCKED, "web identity: open /var/token");
+    expect_failed(VERDICT_BLOCKED, "web identity: cannot open /var/token");
     rig_put(&rig, "/var/token", "SECRET\nSECRET");
     begin();
-    expect_failed(VERDICT_BLOCKED, "/var/token holds no token");
+    expect_failed(VERDICT_BLOCKED, "/var/token does not contain a token");
     rig_put(&rig, "/var/token", " \n");
     begin();
-    expect_failed(VERDICT_BLOCKED, "/var/token holds no token");
+    expect_failed(VERDICT_BLOCKED, "/var/token does not contain a token");
     static uint8_t many[(64 << 10) + 1];
     rig_put_bytes(&rig, "/var/token", bytes_of(many, sizeof many));
     begin();
-    expect_failed(VERDICT_BLOCKED, "more than 65536 bytes");
+    expect_failed(VERDICT_BLOCKED, "larger than 65536 bytes");
     rig_put(&rig, "/var/token", "SECRET");
     begin();
     answer(403,
@@ -224,10 +224,10 @@ test_a_web_identity_that_fails_says_why(void **state)
     expect_failed(VERDICT_RETRY, "ExpiredTokenException: Token expired");
     begin();
     answer(200, "<html>");
-    expect_failed(VERDICT_RETRY, "role arn:r: the answer is not one of STS");
+    expect_failed(VERDICT_RETRY, "role arn:r: the answer of STS");
     begin();
     answer(200, WEB("A B", "2026-01-01T01:00:00Z"));
-    expect_failed(VERDICT_RETRY, "the access key is not one word");
+    expect_failed(VERDICT_RETRY, "the access key is not a single word");
 }
 
 static void
@@ -242,20 +242,21 @@ test_a_profile_gives_keys_or_names_a_program(void **state)
             "[odd]\ncredential_process = echo SECRET\n"
             "[gone]\ncredential_process = /no/such/program SECRET\n");
     begin();
-    expect_keys("AKIDFILE", "", "credentials of profile 'default'");
+    expect_keys("AKIDFILE", "", "credentials from profile 'default'");
     rig_set(&rig, "AWS_PROFILE", "program");
     begin();
-    expect_keys("AKIDRUN", "", "profile 'program', good until 2026-01-01T02:00:00");
+    expect_keys("AKIDRUN", "", "profile 'program', valid until 2026-01-01T02:00:00");
     aws_credentials_refused(credentials, aws_credentials_generation(credentials));
     rig_set(&rig, "AWS_PROFILE", "fails");
     begin();
-    expect_failed(VERDICT_RETRY, "profile 'fails': credential_process: it ended with status 7");
+    expect_failed(VERDICT_RETRY,
+                  "profile 'fails': credential_process: the command exited with status 7");
     rig_set(&rig, "AWS_PROFILE", "odd");
     begin();
-    expect_failed(VERDICT_RETRY, "profile 'odd': the answer is no JSON object");
+    expect_failed(VERDICT_RETRY, "profile 'odd': the answer is not a valid JSON object");
     rig_set(&rig, "AWS_PROFILE", "gone");
     begin();
-    expect_failed(VERDICT_BLOCKED, "/no/such/program cannot be started");
+    expect_failed(VERDICT_BLOCKED, "cannot start /no/such/program");
 }
 
 static void
@@ -268,7 +269,7 @@ test_a_container_is_asked_where_its_variables_say(void **state)
     assert_string_equal(step.http.target->proxy_url, "");
     assert_string_equal(header("Authorization"), "");
     answer(200, SERVICE("ASIAECS", "2026-01-01T06:00:00Z"));
-    expect_keys("ASIAECS", "SECRETtoken", "credentials of the container, good until");
+    expect_keys("ASIAECS", "SECRETtoken", "credentials from the container, valid until");
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", NULL);
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials");
     rig_set(&rig, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "SECRET one");
@@ -323,7 +324,7 @@ test_without_tls_only_near_hosts_get_the_containers_token(void **state)
     }
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "@evil/");
     begin();
-    expect_failed(VERDICT_BLOCKED, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is no URL");
+    expect_failed(VERDICT_BLOCKED, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not a valid URL");
 }
 
 static void
@@ -339,14 +340,14 @@ test_a_container_that_fails_is_told(void **state)
     expect_failed(VERDICT_BLOCKED, "the container: HTTP status 400, InvalidIdParameter");
     begin();
     answer(200, "{\"Message\":\"SECRET\"}");
-    expect_failed(VERDICT_RETRY, "the container: there is no access key");
+    expect_failed(VERDICT_RETRY, "the container: missing access key");
     begin();
     struct http_call_answer silence = silence_of(HTTP_CALL_TIMEOUT, "timed out");
     take(&silence);
     expect_failed(VERDICT_RETRY, "the container: no answer: timed out");
     rig_set(&rig, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "SECRET\r\nX: y");
     begin();
-    expect_failed(VERDICT_BLOCKED, "the container: a header that is no line of a request");
+    expect_failed(VERDICT_BLOCKED, "the container: invalid request header");
 }
 
 static void
@@ -365,7 +366,7 @@ test_an_instance_is_asked_with_a_token(void **state)
     expect_call("GET", "http://169.254.169.254/latest/meta-data/iam/security-credentials/my-role");
     assert_string_equal(header("X-aws-ec2-metadata-token"), "SECRET==");
     answer(200, SERVICE("ASIAEC2", "2026-01-01T06:00:00Z"));
-    expect_keys("ASIAEC2", "SECRETtoken", "the instance's metadata");
+    expect_keys("ASIAEC2", "SECRETtoken", "the instance metadata");
     rig_set(&rig, "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://[fd00:ec2::254]/");
     begin();
     expect_call("PUT", "http://[fd00:ec2::254]/latest/api/token");
@@ -385,29 +386,29 @@ test_an_instance_that_fails_is_told(void **state)
     begin();
     struct http_call_answer silence = silence_of(HTTP_CALL_CONNECT, "refused");
     take(&silence);
-    expect_failed(VERDICT_RETRY, "(nothing else has credentials): no answer: refused");
+    expect_failed(VERDICT_RETRY, "(no other source has credentials): no answer: refused");
     begin();
     answer(403, "");
     expect_failed(VERDICT_BLOCKED, "HTTP status 403");
     begin();
     answer(200, "\r\nX: y");
-    expect_failed(VERDICT_RETRY, "the answer is no token");
+    expect_failed(VERDICT_RETRY, "the answer is not a valid token");
     to_role();
     answer(404, "<html>");
-    expect_failed(VERDICT_BLOCKED, "this instance has no role");
+    expect_failed(VERDICT_BLOCKED, "this instance has no IAM role");
     to_role();
     answer(200, "../../x");
-    expect_failed(VERDICT_RETRY, "no name of a role");
+    expect_failed(VERDICT_RETRY, "not a valid role name");
     to_role();
     answer(401, "");
     expect_failed(VERDICT_RETRY, "HTTP status 401");
     to_role();
     answer(200, "role");
     answer(200, "{\"Code\":\"AssumeRoleUnauthorizedAccess\",\"Message\":\"SECRET\"}");
-    expect_failed(VERDICT_RETRY, "Code is AssumeRoleUnauthorizedAccess");
+    expect_failed(VERDICT_RETRY, "Code AssumeRoleUnauthorizedAccess");
     rig_set(&rig, "AWS_EC2_METADATA_SERVICE_ENDPOINT", "nonsense");
     begin();
-    expect_failed(VERDICT_BLOCKED, "AWS_EC2_METADATA_SERVICE_ENDPOINT is no URL");
+    expect_failed(VERDICT_BLOCKED, "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a valid URL");
     rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "true");
     begin();
     expect_failed(VERDICT_BLOCKED, "no credentials: ");
@@ -439,7 +440,7 @@ test_roles_are_assumed_one_with_the_keys_of_the_other(void **state)
     expect_in(header("Authorization"), "Credential=ASIAONE/");
     assert_string_equal(header("X-Amz-Security-Token"), "SECRETtokenASIAONE");
     answer(200, ROLE("ASIATWO", "2026-01-01T01:00:00Z"));
-    expect_keys("ASIATWO", "SECRETtokenASIATWO", "credentials of the environment as arn:two");
+    expect_keys("ASIATWO", "SECRETtokenASIATWO", "credentials from the environment as arn:two");
 }
 
 static void
@@ -471,7 +472,7 @@ test_a_role_that_may_not_be_assumed_is_named(void **state)
     expect_failed(VERDICT_RETRY, "no such host");
     rig.settings.region = NULL;
     begin();
-    expect_failed(VERDICT_BLOCKED, "no region is known");
+    expect_failed(VERDICT_BLOCKED, "missing region");
     rig.settings.region = "eu-west-1";
     rig_set(&rig, "AWS_ENDPOINT_URL_STS", "http://sts:4566");
     begin();
@@ -545,7 +546,7 @@ test_keys_that_seem_to_have_expired_are_tried_and_fetched_again_soon(void **stat
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(200, SERVICE("ASIA1", "2025-12-31T23:00:00Z"));
-    expect_keys("ASIA1", "SECRETtoken", "good until 2025-12-31T23:00:00");
+    expect_keys("ASIA1", "SECRETtoken", "valid until 2025-12-31T23:00:00");
     advance(9);
     assert_false(aws_credentials_due(credentials));
     advance(1);
@@ -562,7 +563,9 @@ test_keys_that_still_work_are_kept_when_a_refresh_fails(void **state)
     advance(3400);
     begin();
     answer(500, "");
-    expect_keys("ASIA1", "SECRETtoken", "not refreshed yet: the container: HTTP status 500");
+    expect_keys(
+        "ASIA1", "SECRETtoken",
+        "cannot refresh credentials, using the current ones: the container: HTTP status 500");
     advance(59);
     assert_false(aws_credentials_due(credentials));
     advance(1);
@@ -603,7 +606,7 @@ test_the_same_keys_again_make_the_relay_wait_once(void **state)
         aws_credentials_refused(credentials, aws_credentials_generation(credentials));
         begin();
         expect_failed(VERDICT_BLOCKED,
-                      "the environment: it still gives the keys that were refused");
+                      "the environment: it still returns the keys that the service refused");
         begin();
         expect_keys("AKIDENV", "", "");
     }
@@ -615,7 +618,7 @@ test_the_same_keys_again_make_the_relay_wait_once(void **state)
     aws_credentials_refused(credentials, aws_credentials_generation(credentials));
     begin();
     answer(200, SERVICE("ASIA1", "2026-01-01T01:00:00Z"));
-    expect_failed(VERDICT_RETRY, "it still gives the keys that were refused");
+    expect_failed(VERDICT_RETRY, "it still returns the keys that the service refused");
     begin();
     answer(200, SERVICE("ASIA2", "2026-01-01T01:00:00Z"));
     expect_keys("ASIA2", "SECRETtoken", "");

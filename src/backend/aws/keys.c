@@ -29,7 +29,7 @@ check_text(struct bytes text, const char *name, size_t bytes_max, struct why *wh
     bool blank = text.size > 0 && memchr(text.at, ' ', text.size) != NULL;
     if (text.size <= bytes_max && !blank && aws_is_header_text(text)) return OK;
     return why_set(why, ERR_INPUT, "the %s is %s", name,
-                   text.size > bytes_max ? "too long" : "not one word of ASCII characters");
+                   text.size > bytes_max ? "too long" : "not a single word of ASCII characters");
 }
 
 static struct bytes
@@ -52,13 +52,13 @@ aws_keys_set(struct aws_keys *keys, struct budget *budget, const struct sigv4_cr
     }
     if (e) return e;
     if (from->access_key.size == 0 || from->secret_key.size == 0) {
-        return why_set(why, ERR_INPUT, "there is no %s key",
+        return why_set(why, ERR_INPUT, "missing %s key",
                        from->access_key.size == 0 ? "access" : "secret");
     }
     struct aws_keys made = {.expires_s = expires_s, .budget = budget};
     made.memory_bytes = from->access_key.size + from->secret_key.size + from->session_token.size;
     made.memory = mem_alloc(budget, made.memory_bytes);
-    if (made.memory == NULL) return why_set(why, ERR_NOMEM, "no memory for keys");
+    if (made.memory == NULL) return why_set(why, ERR_NOMEM, "not enough memory for keys");
     uint8_t *at = made.memory;
     made.views.access_key = take_copy(&at, from->access_key);
     made.views.secret_key = take_copy(&at, from->secret_key);
@@ -111,7 +111,7 @@ take_member(struct scan *s, struct bytes key, struct answer *a)
             *texts[i].to = scan_text(s);
             return;
         }
-        if (scan_peek(s) != 'n') scan_fail(s, "a text in double quotes is expected");
+        if (scan_peek(s) != 'n') scan_fail(s, "expected a string in double quotes");
         scan_null(s);
         *texts[i].to = bytes_of(NULL, 0);
         return;
@@ -128,7 +128,8 @@ parse_expiration(struct bytes text, int64_t *ret_s, struct why *why)
 {
     int64_t ms = 0;
     if (text.size > 0 && !time_parse_rfc3339(text, &ms)) {
-        return why_set(why, ERR_INPUT, "the answer's Expiration is no time");
+        return why_set(why, ERR_INPUT,
+                       "invalid Expiration in the answer: expected a time as in RFC 3339");
     }
     *ret_s = ms / 1000;
     return OK;
@@ -140,11 +141,11 @@ take_answer(struct aws_keys *keys, struct budget *budget, const struct answer *a
 {
     int64_t expires_s = 0;
     if (form == AWS_KEYS_OF_PROCESS && !bytes_equal_text(a->version, "1")) {
-        return why_set(why, ERR_INPUT, "the answer's Version is not 1");
+        return why_set(why, ERR_INPUT, "unknown Version in the answer: expected 1");
     }
     if (a->code.size > 0 && !bytes_equal_text(a->code, "Success")) {
         bool word = a->code.size <= 64 && aws_is_header_text(a->code);
-        return why_set(why, ERR_INPUT, "the answer's Code is %.*s, not Success",
+        return why_set(why, ERR_INPUT, "the answer has Code %.*s: expected Success",
                        word ? (int)a->code.size : 2, word ? (const char *)a->code.at : "??");
     }
     enum err e = parse_expiration(a->expiration, &expires_s, why);
@@ -161,7 +162,7 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
     struct answer a = {0};
     struct bytes key;
     if (answer.size > AWS_ANSWER_BYTES_MAX) {
-        return why_set(why, ERR_LIMIT, "the answer has more than %d bytes", AWS_ANSWER_BYTES_MAX);
+        return why_set(why, ERR_LIMIT, "the answer must be at most %d bytes", AWS_ANSWER_BYTES_MAX);
     }
     arena_init_secret(&arena, budget, 4 * AWS_ANSWER_BYTES_MAX, 0);
     struct scan s = scan_of(answer, &arena);
@@ -170,8 +171,9 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
         take_member(&s, key, &a);
     }
     scan_end(&s);
-    enum err e = s.bad != NULL ? why_set(why, s.error, "the answer is no JSON object: %s", s.bad)
-                               : take_answer(keys, budget, &a, form, why);
+    enum err e = s.bad != NULL
+                     ? why_set(why, s.error, "the answer is not a valid JSON object: %s", s.bad)
+                     : take_answer(keys, budget, &a, form, why);
     arena_fini(&arena);
     return e;
 }
@@ -203,7 +205,7 @@ aws_keys_from_xml(struct aws_keys *keys, struct budget *budget, struct bytes ans
     enum err e = aws_xml_read(answer, roots, fields, sizeof fields / sizeof *fields);
     if (e == ERR_MISSING) e = ERR_INPUT;
     if (e) {
-        e = why_set(why, e, "the answer is not one of STS that has keys");
+        e = why_set(why, e, "the answer of STS does not contain credentials");
         goto out;
     }
     e = parse_expiration(bytes_of_text(t.expiration), &expires_s, why);

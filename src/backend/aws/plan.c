@@ -22,7 +22,8 @@ static enum err
 add_role(const struct planning *p, const struct aws_role *role)
 {
     if (p->plan->role_count == AWS_ROLES_MAX) {
-        return why_set(p->why, ERR_LIMIT, "more than %d roles are to be assumed", AWS_ROLES_MAX);
+        return why_set(p->why, ERR_LIMIT, "too many roles to assume: at most %d are supported",
+                       AWS_ROLES_MAX);
     }
     p->plan->roles[p->plan->role_count++] = *role;
     return OK;
@@ -59,7 +60,7 @@ plan_settings(const struct planning *p)
     struct buf texts;
     choose(p, AWS_FROM_SETTINGS, "the settings");
     if (!secret_given(&s->access_key) || !secret_given(&s->secret_key)) {
-        return why_set(p->why, ERR_INPUT, "access_key and secret_key belong together");
+        return why_set(p->why, ERR_INPUT, "access_key and secret_key must be set together");
     }
     buf_init_secret(&texts, p->setup->memory, SECRETS_BYTES_MAX);
     enum err e = fetch(p, &s->access_key, "access_key", &texts, &access);
@@ -109,7 +110,7 @@ plan_instance(const struct planning *p, const char *label)
     const char *disabled = aws_variable(p->setup, "AWS_EC2_METADATA_DISABLED");
     choose(p, AWS_FROM_INSTANCE, label);
     if (disabled == NULL || strcasecmp(disabled, "true") != 0) return OK;
-    return why_set(p->why, ERR_MISSING, "AWS_EC2_METADATA_DISABLED forbids to ask");
+    return why_set(p->why, ERR_MISSING, "disabled by AWS_EC2_METADATA_DISABLED");
 }
 
 /* --- profiles --------------------------------------------------------------------------------- */
@@ -151,12 +152,14 @@ plan_credential_source(const struct planning *p, struct bytes source)
     case 1:
         choose(p, AWS_FROM_CONTAINER, "the container");
         if (is_in_container(p->setup)) return OK;
-        return why_set(p->why, ERR_MISSING, "no variable says where a container's are");
+        return why_set(p->why, ERR_MISSING,
+                       "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor "
+                       "AWS_CONTAINER_CREDENTIALS_FULL_URI is set");
     case 2:
-        return plan_instance(p, "the instance's metadata");
+        return plan_instance(p, "the instance metadata");
     default:
-        return why_set(p->why, ERR_INPUT, "credential_source is not one of %s, %s, %s", names[0],
-                       names[1], names[2]);
+        return why_set(p->why, ERR_INPUT, "invalid credential_source: expected %s, %s or %s",
+                       names[0], names[1], names[2]);
     }
 }
 
@@ -172,11 +175,13 @@ read_role(const struct planning *p, const struct aws_profile *profile, struct aw
     for (size_t i = 0; i < role.duration_s.size; i++) {
         uint8_t c = role.duration_s.at[i];
         if (c < '0' || c > '9' || i == 5) {
-            return why_set(p->why, ERR_INPUT, "duration_seconds is no number of seconds");
+            return why_set(p->why, ERR_INPUT,
+                           "invalid duration_seconds: expected a number of seconds");
         }
     }
     if (has(profile, AWS_PROFILE_MFA_SERIAL)) {
-        return why_set(p->why, ERR_UNSUPPORTED, "mfa_serial needs a person with a device");
+        return why_set(p->why, ERR_UNSUPPORTED,
+                       "mfa_serial is not supported: it requires a person with an MFA device");
     }
     *ret = role;
     return OK;
@@ -200,7 +205,7 @@ plan_profile_role(const struct planning *p, const struct aws_profile *profile,
     bool source_named = has(profile, AWS_PROFILE_CREDENTIAL_SOURCE);
     if (profile_named == source_named) {
         return why_set(p->why, ERR_INPUT,
-                       "role_arn needs one of source_profile, credential_source and "
+                       "role_arn requires exactly one of source_profile, credential_source and "
                        "web_identity_token_file");
     }
     e = add_role(p, &role);
@@ -230,10 +235,11 @@ plan_one_profile(const struct planning *p, const struct aws_profile *profile, bo
         return OK;
     }
     if (has(profile, AWS_PROFILE_SSO_SESSION) || has(profile, AWS_PROFILE_SSO_START_URL)) {
-        return why_set(p->why, ERR_UNSUPPORTED, "sso needs a person with a browser");
+        return why_set(p->why, ERR_UNSUPPORTED,
+                       "SSO is not supported: it requires a person with a browser");
     }
     *ret_has = false;
-    return is_source ? why_set(p->why, ERR_MISSING, "it has no credentials") : OK;
+    return is_source ? why_set(p->why, ERR_MISSING, "the profile has no credentials") : OK;
 }
 
 /* From profile to profile, each with a role for the one before. Not found: `ret_has` is false. */
@@ -256,10 +262,10 @@ follow_profiles(const struct planning *p, bool *ret_has)
         if (!aws_profiles_find(&p->plan->files, name, &profile)) {
             *ret_has = false;
             if (count == 0 && !named) return OK;
-            return why_set(p->why, ERR_MISSING, "there is no such profile");
+            return why_set(p->why, ERR_MISSING, "profile not found");
         }
         if (circle && !has_keys(&profile)) {
-            return why_set(p->why, ERR_INPUT, "its source_profile leads back to itself");
+            return why_set(p->why, ERR_INPUT, "its source_profile refers back to the profile");
         }
         enum err e = plan_one_profile(p, &profile, count > 0, ret_has, &next);
         if (e) return e;
@@ -288,11 +294,10 @@ plan_source(const struct planning *p)
             p->plan->web_role.arn = variable(p, "AWS_ROLE_ARN");
             p->plan->web_role.session_name = variable(p, "AWS_ROLE_SESSION_NAME");
             if (p->plan->web_role.arn.size > 0) return OK;
-            return why_set(p->why, ERR_INPUT,
-                           "AWS_WEB_IDENTITY_TOKEN_FILE needs AWS_ROLE_ARN beside it");
+            return why_set(p->why, ERR_INPUT, "AWS_WEB_IDENTITY_TOKEN_FILE requires AWS_ROLE_ARN");
         }
     }
-    choose(p, AWS_FROM_PROFILE, "the shared files");
+    choose(p, AWS_FROM_PROFILE, "the shared config files");
     enum err e = aws_profiles_read(p->setup, &p->plan->files, p->why);
     if (e == OK) e = follow_profiles(p, &has_some);
     if (e || has_some) return e;
@@ -300,7 +305,7 @@ plan_source(const struct planning *p)
         choose(p, AWS_FROM_CONTAINER, "the container");
         return OK;
     }
-    return plan_instance(p, "the instance's metadata (nothing else has credentials)");
+    return plan_instance(p, "the instance metadata (no other source has credentials)");
 }
 
 enum err

@@ -105,19 +105,19 @@ test_half_a_pair_of_keys_is_refused_and_not_passed_over(void **state)
 {
     (void)state;
     rig_put(&rig, "/home/.aws/credentials", "[default]\naws_access_key_id = P\n");
-    expect_refused(ERR_INPUT, "profile 'default': there is no secret key");
+    expect_refused(ERR_INPUT, "profile 'default': missing secret key");
     rig_put(&rig, "/home/.aws/credentials", "[default]\naws_secret_access_key = SECRET\n");
-    expect_refused(ERR_INPUT, "profile 'default': there is no access key");
+    expect_refused(ERR_INPUT, "profile 'default': missing access key");
     rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/token");
-    expect_refused(ERR_INPUT, "needs AWS_ROLE_ARN");
+    expect_refused(ERR_INPUT, "requires AWS_ROLE_ARN");
     rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRET");
-    expect_refused(ERR_INPUT, "the environment: there is no access key");
+    expect_refused(ERR_INPUT, "the environment: missing access key");
     rig.settings.secret_key.text = "SECRET";
-    expect_refused(ERR_INPUT, "the settings: access_key and secret_key belong together");
+    expect_refused(ERR_INPUT, "the settings: access_key and secret_key must be set together");
     rig.settings.access_key.file = "/no/such/file";
     expect_refused(ERR_MISSING, "the settings: access_key: ");
     rig.settings.access_key = (struct secret){.text = "SECRET SECRET"};
-    expect_refused(ERR_INPUT, "the access key is not one word");
+    expect_refused(ERR_INPUT, "the access key is not a single word");
 }
 
 static void
@@ -125,12 +125,12 @@ test_a_profile_that_was_named_must_be_there(void **state)
 {
     (void)state;
     rig_set(&rig, "AWS_PROFILE", "nobody");
-    expect_refused(ERR_MISSING, "profile 'nobody': there is no such profile");
+    expect_refused(ERR_MISSING, "profile 'nobody': profile not found");
     rig_put(&rig, "/home/.aws/config", "[profile nobody]\nregion = r\n");
     expect_plan(AWS_FROM_INSTANCE, NULL, 0); /* it only says where */
     aws_plan_fini(&plan);
     rig.settings.profile = "other";
-    expect_refused(ERR_MISSING, "profile 'other': there is no such profile");
+    expect_refused(ERR_MISSING, "profile 'other': profile not found");
 }
 
 static void
@@ -141,7 +141,8 @@ test_the_instance_is_not_asked_where_that_is_forbidden(void **state)
     expect_plan(AWS_FROM_INSTANCE, NULL, 0);
     aws_plan_fini(&plan);
     rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "True");
-    expect_refused(ERR_MISSING, "nothing else has credentials): AWS_EC2_METADATA_DISABLED");
+    expect_refused(ERR_MISSING,
+                   "no other source has credentials): disabled by AWS_EC2_METADATA_DISABLED");
 }
 
 static void
@@ -201,7 +202,7 @@ test_a_role_of_a_profile_says_who_assumes_it(void **state)
     expect_plan(AWS_FROM_ENVIRONMENT, "E", 1);
     aws_plan_fini(&plan);
     rig.settings.profile = "ecs";
-    expect_refused(ERR_MISSING, "no variable says where");
+    expect_refused(ERR_MISSING, "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "https://x");
     expect_plan(AWS_FROM_CONTAINER, NULL, 1);
     aws_plan_fini(&plan);
@@ -219,14 +220,14 @@ test_a_role_of_a_profile_says_who_assumes_it(void **state)
         enum err e;
         const char *says;
     } bad[] = {
-        {"odd", ERR_INPUT, "credential_source is not one of"},
-        {"two", ERR_INPUT, "role_arn needs one of"},
-        {"none", ERR_INPUT, "role_arn needs one of"},
+        {"odd", ERR_INPUT, "invalid credential_source"},
+        {"two", ERR_INPUT, "role_arn requires exactly one of"},
+        {"none", ERR_INPUT, "role_arn requires exactly one of"},
         {"mfa", ERR_UNSUPPORTED, "mfa_serial"},
         {"time", ERR_INPUT, "duration_seconds"},
         {"sso", ERR_UNSUPPORTED, "sso"},
-        {"empty", ERR_MISSING, "profile 'region': it has no credentials"},
-        {"gone", ERR_MISSING, "profile 'nowhere': there is no such profile"},
+        {"empty", ERR_MISSING, "profile 'region': the profile has no credentials"},
+        {"gone", ERR_MISSING, "profile 'nowhere': profile not found"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         rig.settings.profile = bad[i].profile;
@@ -244,9 +245,9 @@ test_profiles_in_a_circle_or_in_a_long_row_are_refused(void **state)
             "[profile c]\nrole_arn = r\nsource_profile = b\n"
             "[profile d]\nrole_arn = r\nsource_profile = d\n");
     rig.settings.profile = "a";
-    expect_refused(ERR_INPUT, "profile 'b': its source_profile leads back");
+    expect_refused(ERR_INPUT, "profile 'b': its source_profile refers back");
     rig.settings.profile = "d";
-    expect_refused(ERR_INPUT, "profile 'd': its source_profile leads back");
+    expect_refused(ERR_INPUT, "profile 'd': its source_profile refers back");
     char text[2000];
     size_t used = 0;
     for (int i = 0; i < AWS_ROLES_MAX + 1; i++) {
@@ -266,10 +267,10 @@ test_profiles_in_a_circle_or_in_a_long_row_are_refused(void **state)
     expect_plan(AWS_FROM_PROFILE, "A", 6);
     aws_plan_fini(&plan);
     rig.settings.role_arn = "own";
-    expect_refused(ERR_LIMIT, "more than 6 roles");
+    expect_refused(ERR_LIMIT, "at most 6");
     rig.settings.role_arn = NULL;
     rig.settings.profile = "p0";
-    expect_refused(ERR_LIMIT, "more than 6 roles");
+    expect_refused(ERR_LIMIT, "at most 6");
 }
 
 static void

@@ -57,7 +57,7 @@ split(struct bytes command, struct words *ret, struct why *why)
     char line[AWS_PROCESS_COMMAND_BYTES_MAX + 1];
     size_t count = 0;
     if (command.size > AWS_PROCESS_COMMAND_BYTES_MAX) {
-        return why_set(why, ERR_LIMIT, "the command has more than %d bytes",
+        return why_set(why, ERR_LIMIT, "the command must be at most %d bytes",
                        AWS_PROCESS_COMMAND_BYTES_MAX);
     }
     if (command.size > 0) memcpy(line, command.at, command.size);
@@ -68,15 +68,16 @@ split(struct bytes command, struct words *ret, struct why *why)
         at += strspn(at, " \t");
         if (*at == '\0') break;
         if (count == AWS_PROCESS_WORDS_MAX) {
-            return why_set(why, ERR_LIMIT, "the command has more than %d words",
+            return why_set(why, ERR_LIMIT, "the command must have at most %d words",
                            AWS_PROCESS_WORDS_MAX);
         }
         ret->list[count] = to;
-        if (!take_word(&at, &to)) return why_set(why, ERR_INPUT, "a quote does not end");
+        if (!take_word(&at, &to))
+            return why_set(why, ERR_INPUT, "missing closing quote in the command");
     }
     ret->list[count] = NULL;
     bool empty = count == 0 || ret->list[0][0] == '\0';
-    return empty ? why_set(why, ERR_INPUT, "there is no command") : OK;
+    return empty ? why_set(why, ERR_INPUT, "the command is empty") : OK;
 }
 
 /* --- the child -------------------------------------------------------------------------------- */
@@ -142,23 +143,23 @@ read_output(struct env *env, int from, int64_t deadline_ns, struct buf *output, 
 {
     /* At once: it is read straight into it. */
     if (!buf_reserve(output, AWS_PROCESS_OUTPUT_BYTES_MAX + 1)) {
-        return why_set(why, buf_error(output), "no memory for its output");
+        return why_set(why, buf_error(output), "not enough memory for the output of the command");
     }
     size_t begin = output->size;
     for (;;) {
         struct pollfd polled = {.fd = from, .events = POLLIN};
         int wait_ms = left_ms(env, deadline_ns);
         int ready = poll(&polled, 1, wait_ms);
-        if (ready == 0 && wait_ms == 0) return why_set(why, ERR_AGAIN, "it takes too long");
+        if (ready == 0 && wait_ms == 0) return why_set(why, ERR_AGAIN, "the command timed out");
         if (ready <= 0) continue; /* interrupted, or time to look at the clock */
         size_t room = AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - (output->size - begin);
         ssize_t got = read(from, output->at + output->size, room);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return why_set(why, ERR_IO, "its output cannot be read");
+        if (got < 0) return why_set(why, ERR_IO, "cannot read the output of the command");
         if (got == 0) return OK;
         output->size += (size_t)got;
         if ((size_t)got == room) {
-            return why_set(why, ERR_LIMIT, "its output has more than %d bytes",
+            return why_set(why, ERR_LIMIT, "the output of the command must be at most %d bytes",
                            AWS_PROCESS_OUTPUT_BYTES_MAX);
         }
     }
@@ -173,17 +174,18 @@ wait_for(struct env *env, pid_t child, int64_t deadline_ns, bool *ret_gone, stru
     while ((got = waitpid(child, &status, WNOHANG)) <= 0) {
         if (got < 0 && errno != EINTR) {
             *ret_gone = true;
-            return why_set(why, ERR_IO, "it cannot be waited for");
+            return why_set(why, ERR_IO, "cannot wait for the command");
         }
-        if (left_ms(env, deadline_ns) == 0) return why_set(why, ERR_AGAIN, "it does not end");
+        if (left_ms(env, deadline_ns) == 0)
+            return why_set(why, ERR_AGAIN, "the command did not exit in time");
         (void)poll(NULL, 0, EXIT_POLL_MS);
     }
     *ret_gone = true;
     if (WIFSIGNALED(status)) {
-        return why_set(why, ERR_AGAIN, "it was ended by signal %d", WTERMSIG(status));
+        return why_set(why, ERR_AGAIN, "the command was killed by signal %d", WTERMSIG(status));
     }
     int code = WEXITSTATUS(status);
-    return code == 0 ? OK : why_set(why, ERR_AGAIN, "it ended with status %d", code);
+    return code == 0 ? OK : why_set(why, ERR_AGAIN, "the command exited with status %d", code);
 }
 
 static void
@@ -205,12 +207,13 @@ aws_process_run(struct env *env, struct bytes command, int64_t limit_ms, struct 
     enum err e = split(command, &words, why);
     if (e) return e;
     int64_t deadline_ns = env_monotonic_ns(env) + limit_ms * NS_PER_MS;
-    if (pipe2(ends, O_CLOEXEC) != 0) return why_set(why, err_from_errno(errno), "no pipe for it");
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return why_set(why, err_from_errno(errno), "cannot create a pipe for the command");
     int failed = spawn(words.list, ends[1], &child);
     close(ends[1]);
     if (failed != 0) {
         close(ends[0]);
-        return why_set(why, err_from_errno(failed), "%.80s cannot be started: %s", words.list[0],
+        return why_set(why, err_from_errno(failed), "cannot start %.80s: %s", words.list[0],
                        strerrordesc_np(failed));
     }
     e = read_output(env, ends[0], deadline_ns, output, why);

@@ -45,17 +45,18 @@ aws_file_read(struct env *env, const char *path, size_t bytes_max, struct buf *t
     e = file_size(&file, &size, why);
     if (e) goto out;
     if (size > bytes_max) {
-        e = why_set(why, ERR_LIMIT, "read %s: it has more than %zu bytes", path, bytes_max);
+        e = why_set(why, ERR_LIMIT, "cannot read %s: the file is larger than %zu bytes", path,
+                    bytes_max);
         goto out;
     }
     if (!buf_reserve(to, (size_t)size + 1)) {
-        e = why_set(why, buf_error(to), "read %s: no memory for it", path);
+        e = why_set(why, buf_error(to), "cannot read %s: not enough memory", path);
         goto out;
     }
     e = file_read_some(&file, to->at + to->size, (size_t)size + 1, 0, &got, why);
     if (e) goto out;
     if (got > size) {
-        e = why_set(why, ERR_AGAIN, "read %s: its size is not what it was a moment ago", path);
+        e = why_set(why, ERR_AGAIN, "cannot read %s: the file changed while it was read", path);
         goto out;
     }
     to->size += got;

@@ -118,8 +118,8 @@ unfit(const struct aws_records *r, size_t size, struct why *why)
     char known[40] = "";
     if (size > 0) snprintf(known, sizeof known, " of %zu bytes", size);
     size_t frame = r->limits.frame_bytes + r->limits.line_frame_bytes;
-    return writer_unfit(why, "its line%s is too long: %s takes %zu", known, r->limits.what,
-                        r->limits.record_bytes_max - frame);
+    return writer_unfit(why, "its line%s is too long: %s holds at most %zu bytes", known,
+                        r->limits.what, r->limits.record_bytes_max - frame);
 }
 
 enum writer_add
@@ -320,7 +320,9 @@ read_list(struct aws_records *r, struct scan *s)
         snprintf(text, sizeof text, "%.*s%s%.*s", at_most(told.code.size, TOLD_CODE_BYTES),
                  (const char *)told.code.at, told.message.size > 0 ? ": " : "",
                  at_most(told.message.size, TOLD_MESSAGE_BYTES), (const char *)told.message.at);
-        step_answer(&step, bytes_of_text(told.code.size > 0 ? text : "a record without an answer"));
+        step_answer(
+            &step,
+            bytes_of_text(told.code.size > 0 ? text : "the answer does not mention the record"));
         memcpy(r->told, step.answer, sizeof r->told);
     }
     return count;

@@ -284,11 +284,12 @@ void
 http_judge_unmade(enum err e, const struct why *why, struct writer_step *step)
 {
     if (e == ERR_NOMEM) {
-        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a request");
         return;
     }
     step_done(step, VERDICT_BLOCKED, "configuration",
-              why->text[0] != 0 ? why->text : "a header cannot be sent");
+              why->text[0] != 0 ? why->text
+                                : "cannot send a request with these settings: check the headers");
 }
 
 void
@@ -358,9 +359,10 @@ http_judge(const struct http_call_answer *answer, struct writer_step *step)
     bool redirects = answer->status >= 300 && answer->status < 400;
     bool page = is_page(answer->body);
     if (step->verdict == VERDICT_DELIVERED && page) {
-        step_done(step, VERDICT_BLOCKED, "web_page", "a web page came instead of an answer");
+        step_done(step, VERDICT_BLOCKED, "web_page",
+                  "got a web page instead of an answer: check url");
     } else if (redirects && (page || answer->body.size == 0)) {
         snprintf(step->answer, sizeof step->answer,
-                 "a redirect; none is followed, url has to name where it leads to");
+                 "got a redirect, which is not followed: set url to its target");
     }
 }

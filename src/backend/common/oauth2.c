@@ -152,7 +152,7 @@ send_request(struct oauth2 *o, struct writer_step *step)
     if (e) {
         bool no_memory = e == ERR_NOMEM;
         step_done(step, no_memory ? VERDICT_RETRY : VERDICT_BLOCKED, "oauth2",
-                  no_memory ? "no memory for a request" : why.text);
+                  no_memory ? "not enough memory for a request" : why.text);
         return;
     }
     step->next = WRITER_SEND;
@@ -237,6 +237,6 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
     step->answer[0] = 0; /* it holds the token */
     o->tried_other = false;
     if (!take_token(o, answer->body)) {
-        step_done(step, VERDICT_BLOCKED, "oauth2", "the answer holds no access_token");
+        step_done(step, VERDICT_BLOCKED, "oauth2", "the answer does not contain access_token");
     }
 }

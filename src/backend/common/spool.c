@@ -74,7 +74,7 @@ file_path(const struct spool_file *f, enum suffix suffix, char *to, struct why *
     char name[NAME_BYTES + 16];
     snprintf(name, sizeof name, "%s%s", f->name, SUFFIXES[suffix]);
     enum err e = path_join(to, PATH_BYTES, f->dir, name);
-    return e ? why_set(why, e, "%s/%s: the path is too long", f->dir, name) : OK;
+    return e ? why_set(why, e, "%s/%s: path is too long", f->dir, name) : OK;
 }
 
 /* OK: it is there; ERR_MISSING: it is not. */
@@ -110,7 +110,7 @@ name_anew(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why
         int n = snprintf(f->name, sizeof f->name, "%.16s-%s-%08" PRIu64 "%s", s->options.instance,
                          when, s->number++, s->options.suffix);
         if (n < 0 || (size_t)n >= sizeof f->name) {
-            return why_set(why, ERR_LIMIT, "a name is too long");
+            return why_set(why, ERR_LIMIT, "file name is too long");
         }
         enum err e = file_look(s, f, SUFFIX_FINAL, why);
         if (e == OK) continue;
@@ -118,7 +118,7 @@ name_anew(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why
         e = file_look(s, f, SUFFIX_OPEN, why);
         if (e != OK) return e == ERR_MISSING ? OK : e;
     }
-    return why_set(why, ERR_LIMIT, "%s: no name is free", f->dir);
+    return why_set(why, ERR_LIMIT, "%s: cannot find an unused file name", f->dir);
 }
 
 /* --- marks ------------------------------------------------------------------------------------ */
@@ -244,14 +244,14 @@ remove_stray(void *context, const char *name, bool is_dir)
     enum err e = file_path(&f, SUFFIX_OPEN, path, NULL);
     if (e) return OK;
     if (mark_read(s, &f) > 0) {
-        log_warn("file: a file holds samples that this storage directory does not know to have "
-                 "delivered: its state is older (put back from a copy, or not written, as when the "
-                 "disk is full); the file is kept",
+        log_warn("file: keeping a file with samples that this storage directory has no record of "
+                 "delivering: its state is older (restored from a copy, or not written because the "
+                 "disk was full)",
                  KV("path", path));
         return OK;
     }
     e = env_unlink(s->options.env, path, NULL);
-    if (e == OK) log_info("spool: removed a file that was begun before a crash", KV("path", path));
+    if (e == OK) log_info("spool: removed an unfinished file left by a crash", KV("path", path));
     if (e == OK) mark_remove(s, &f);
     return OK;
 }
@@ -312,7 +312,7 @@ file_begin(struct spool *s, const char *dir, int64_t now_ms, struct spool_file *
     struct spool_file *f;
     char path[PATH_BYTES];
     enum err e = spool_more(s, &f);
-    if (e) return why_set(why, e, "no more files at a time");
+    if (e) return why_set(why, e, "too many open files");
     f->made_ms = now_ms;
     e = make_dirs(s->options.env, dir, why);
     if (e) return e;
@@ -395,14 +395,14 @@ file_rename(struct spool *s, struct spool_file *f, struct why *why)
     e = file_look(s, f, SUFFIX_OPEN, why);
     if (e == ERR_MISSING) {
         if (taken == ERR_MISSING)
-            log_error("file: a finished file is gone before it got its name", KV("path", from));
+            log_error("file: a finished file disappeared before it was renamed", KV("path", from));
         return OK;
     }
     struct spool_file named = *f;
     if (e == OK && taken == OK) {
         e = name_anew(s, &named, env_realtime_ms(s->options.env), why);
         if (e == OK)
-            log_warn("file: another file has the name already, the new one gets another name",
+            log_warn("file: a file with this name exists, using another name",
                      KV("directory", f->dir), KV("name", f->name), KV("new_name", named.name));
     }
     if (e == OK) e = file_path(&named, SUFFIX_FINAL, to, why);
@@ -464,7 +464,8 @@ copy_bytes(struct spool *s, struct file *from, struct file *to, uint64_t size, s
     struct buf piece;
     enum err e = OK;
     buf_init(&piece, s->options.memory, COPY_BYTES);
-    if (!buf_reserve(&piece, COPY_BYTES)) e = why_set(why, buf_error(&piece), "no memory to copy");
+    if (!buf_reserve(&piece, COPY_BYTES))
+        e = why_set(why, buf_error(&piece), "not enough memory to copy");
     for (uint64_t at = 0; at < size && e == OK;) {
         size_t part = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES;
         e = file_read_at(from, piece.at, part, at, why);
@@ -497,14 +498,15 @@ file_leave(struct spool *s, struct spool_file *f, uint64_t size, struct why *why
     }
     if (e) return e;
     if (ours)
-        log_warn("file: more of this file was confirmed than the state of this storage directory "
-                 "says, which is older (put back from a copy, or not written, as when the disk is "
-                 "full): the file is kept, what the state knows of it goes on in a new one",
-                 KV("path", old_path), KV("bytes", size), KV("confirmed_bytes", confirmed),
-                 KV("new_path", path), KV("new_bytes", f->size));
+        log_warn(
+            "file: keeping a file that has more confirmed bytes than the state of this storage "
+            "directory, which is older (restored from a copy, or not written because the disk was "
+            "full); continuing in a new file with the bytes that the state confirms",
+            KV("path", old_path), KV("bytes", size), KV("confirmed_bytes", confirmed),
+            KV("new_path", path), KV("new_bytes", f->size));
     else
-        log_warn("file: another storage directory has begun this file, of which this one is a "
-                 "copy: the file is kept, what the state knows of it goes on in a new one",
+        log_warn("file: keeping a file of another storage directory, of which this one is a copy; "
+                 "continuing in a new file with the bytes that the state confirms",
                  KV("path", old_path), KV("bytes", size), KV("new_path", path),
                  KV("new_bytes", f->size));
     return OK;
@@ -521,13 +523,13 @@ file_restore(struct spool *s, struct spool_file *f, struct why *why)
     enum err e = file_path(f, SUFFIX_OPEN, path, why);
     if (e == OK) e = file_open(s->options.env, path, FILE_UPDATE, &f->file, why);
     if (e == ERR_MISSING && !f->finished && file_look(s, f, SUFFIX_FINAL, NULL) != OK) {
-        log_error("spool: a file that was confirmed is gone", KV("path", path),
+        log_error("spool: a confirmed file is missing", KV("path", path),
                   KV("confirmed_bytes", f->size));
     }
     if (e) return e;
     e = file_size(&f->file, &size, why);
     if (e == OK && size < f->size) {
-        log_error("spool: a file is shorter than what was confirmed to be in it", KV("path", path),
+        log_error("spool: a file is shorter than its confirmed size", KV("path", path),
                   KV("bytes", size), KV("confirmed_bytes", f->size));
         f->size = size;
     }
@@ -591,10 +593,10 @@ spool_new(const struct spool_options *options, struct bytes saved, struct spool 
           struct why *why)
 {
     struct spool *s = mem_new(options->memory, sizeof *s);
-    if (s == NULL) return why_set(why, ERR_NOMEM, "no memory for files");
+    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory for files");
     s->options = *options;
     enum err e = saved.size == 0 ? OK : spool_load(s, saved, why);
-    if (e == ERR_CORRUPT) e = why_set(why, e, "the files that its state lists make no sense");
+    if (e == ERR_CORRUPT) e = why_set(why, e, "the list of files in its state is invalid");
     if (e == OK) e = spool_saved(s, why);
     if (e) {
         spool_free(s);

@@ -100,7 +100,7 @@ static enum err
 file_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
     struct file_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     w->options = *options;
     w->settings = &options->settings->u.file;
     w->by_tenant = strstr(w->settings->path, TENANT_TEMPLATE) != NULL;
@@ -189,12 +189,13 @@ file_call_clear(struct writer *writer, struct writer_call *call)
 static const char *
 text_complaint(const struct file_writer *w, const struct item *item)
 {
-    if (item->kind == ITEM_HISTOGRAM) return "this format has no native histograms";
-    if (item->kind == ITEM_EXEMPLAR) return "this format has exemplars only beside samples";
+    if (item->kind == ITEM_HISTOGRAM) return "this format does not support native histograms";
+    if (item->kind == ITEM_EXEMPLAR)
+        return "this format supports exemplars only together with samples";
     if (w->settings->format == FILE_CSV) return NULL;
     bool is_nan = (item->bits & INT64_MAX) > 0x7ff0000000000000;
     return is_nan && item->bits != NORMAL_NAN_BITS
-               ? "OpenMetrics has one NaN only, and no staleness marker"
+               ? "OpenMetrics supports only the normal NaN and no staleness markers"
                : NULL;
 }
 
@@ -208,7 +209,7 @@ file_add(struct writer *writer, struct writer_call *call, const struct item *ite
     *ret_entry = 0;
     if (c->text.size == 0 || w->by_tenant) {
         if (!expand_path(w, item->tenant, dir)) {
-            return writer_unfit(why, "the tenant gives no path");
+            return writer_unfit(why, "cannot use the tenant's name in a path");
         }
         if (c->text.size > 0 && strcmp(c->dir, dir) != 0) return WRITER_FULL;
         memcpy(c->dir, dir, sizeof dir);
@@ -290,7 +291,7 @@ file_step(struct writer *writer, struct writer_call *call, const struct http_cal
     if (e == OK) return;
     snprintf(ret_step->reason, sizeof ret_step->reason, "%s", e == ERR_FULL ? "disk_full" : "io");
     snprintf(ret_step->answer, sizeof ret_step->answer, "%s",
-             why.text[0] != 0 ? why.text : "out of memory");
+             why.text[0] != 0 ? why.text : "not enough memory");
 }
 
 /* --- what is remembered ----------------------------------------------------------------------- */
@@ -332,7 +333,8 @@ find_place(const struct file_writer *w, char path[SPOOL_DIR_BYTES_MAX], struct w
 {
     const char *whole = w->settings->path, *template = strstr(whole, TENANT_TEMPLATE);
     size_t size = template == NULL ? strlen(whole) : (size_t)(template - whole);
-    if (size >= SPOOL_DIR_BYTES_MAX) return why_set(why, ERR_LIMIT, "the path is too long");
+    if (size >= SPOOL_DIR_BYTES_MAX)
+        return why_set(why, ERR_LIMIT, "%.200s: path is too long", whole);
     snprintf(path, SPOOL_DIR_BYTES_MAX, "%.*s", (int)size, whole);
     for (;;) {
         enum err e = env_listdir(w->options.env, path, note_nothing, NULL, why);
@@ -353,12 +355,12 @@ check_place(const struct file_writer *w, struct writer_step *step)
     struct why why = {""};
     enum err e = find_place(w, path, &why);
     if (e == OK && access(path, W_OK | X_OK) != 0) {
-        e = why_set(&why, ERR_IO, "this user may not write in %s", path);
+        e = why_set(&why, ERR_IO, "cannot write to %s: this user has no write permission", path);
     }
     if (e == OK) e = env_space(w->options.env, path, &free_bytes, &all_bytes, &why);
     bool there = e == OK && strcmp(path, w->settings->path) == 0;
-    snprintf(text, sizeof text, "%s%s, %" PRIu64 " MiB are free",
-             there ? "it is there" : "it will be made in ", there ? "" : path, free_bytes >> 20);
+    snprintf(text, sizeof text, "%s%s, %" PRIu64 " MiB free",
+             there ? "exists" : "will be created in ", there ? "" : path, free_bytes >> 20);
     step->next = WRITER_DONE;
     step->verdict = e == OK ? VERDICT_DELIVERED : VERDICT_BLOCKED;
     snprintf(step->reason, sizeof step->reason, "%s", e == OK ? "" : "directory");

@@ -112,7 +112,7 @@ static enum err
 influxdb_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
     struct influxdb_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     w->options = *options;
     w->settings = &options->settings->u.influxdb;
     http_headers_init(&w->headers, options->memory);
@@ -133,13 +133,13 @@ influxdb_create(const struct writer_options *options, struct writer **ret_writer
     enum err e = err_first(buf_error(&w->url), buf_error(&w->compat_url));
     e = err_first(e, buf_error(&w->ping_url));
     if (e == ERR_LIMIT) {
-        e = why_set(why, ERR_INPUT, "url and the names in it are too long");
+        e = why_set(why, ERR_INPUT, "url with the names in it is too long");
     } else if (e == OK) {
         e = packer_new(COMPRESSION_GZIP, &w->packer);
     }
     if (e) {
         influxdb_destroy((struct writer *)w);
-        return e == ERR_NOMEM ? why_set(why, e, "no memory for a destination") : e;
+        return e == ERR_NOMEM ? why_set(why, e, "not enough memory for a destination") : e;
     }
     *ret_writer = (struct writer *)w;
     return OK;
@@ -198,9 +198,8 @@ influxdb_add(struct writer *writer, struct writer_call *call, const struct item 
     struct influxdb_call *c = (struct influxdb_call *)call;
     (void)writer;
     *ret_entry = 0;
-    if (item->kind == ITEM_EXEMPLAR)
-        return writer_unfit(why, "InfluxDB has no place for exemplars");
-    if (item->kind == ITEM_METADATA) return writer_unfit(why, "InfluxDB has no place for metadata");
+    if (item->kind == ITEM_EXEMPLAR) return writer_unfit(why, "InfluxDB cannot store exemplars");
+    if (item->kind == ITEM_METADATA) return writer_unfit(why, "InfluxDB cannot store metadata");
     if (c->lines > 0 && c->text.size >= BODY_BYTES_MAX) return WRITER_FULL;
     struct line_point point = {
         .labels = item->labels,
@@ -216,7 +215,8 @@ influxdb_add(struct writer *writer, struct writer_call *call, const struct item 
         c->text.failed = OK;
     }
     if (e == ERR_INPUT) return WRITER_UNFIT;
-    if (e == ERR_LIMIT && c->lines == 0) return writer_unfit(why, "name and labels are too long");
+    if (e == ERR_LIMIT && c->lines == 0)
+        return writer_unfit(why, "metric name and labels are too long");
     if (e == ERR_LIMIT || full) return WRITER_FULL;
     if (e) return WRITER_NO_MEMORY;
     c->lines++;
@@ -441,8 +441,7 @@ influxdb_check(struct writer *writer, uint32_t number, const struct http_call_an
     struct influxdb_writer *w = (struct influxdb_writer *)writer;
     static const struct bytes nothing = {NULL, 0};
     if (number > 1) return false;
-    snprintf(what, WRITER_ANSWER_BYTES, "%s",
-             number == 0 ? "whether it answers at /ping" : "whether it takes a write, of nothing");
+    snprintf(what, WRITER_ANSWER_BYTES, "%s", number == 0 ? "answer from /ping" : "an empty write");
     if (number == 1)
         check_write(w, answer, ret_step);
     else if (answer != NULL)

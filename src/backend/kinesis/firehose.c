@@ -96,11 +96,11 @@ firehose_create(const struct writer_options *options, struct writer **ret_writer
     /* AWS would refuse each call for it, and so all samples. */
     if (!aws_is_name(settings->delivery_stream, "_.-", NAME_BYTES_MAX)) {
         return why_set(why, ERR_INPUT,
-                       "the delivery stream's name is none: 1 to %d letters, digits and '_.-'",
+                       "invalid delivery stream name: expected 1 to %d letters, digits and '_.-'",
                        NAME_BYTES_MAX);
     }
     struct firehose *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     w->base = (struct stream_writer){.options = *options,
                                      .type = &type,
                                      .name_key = "DeliveryStreamName",
@@ -110,7 +110,7 @@ firehose_create(const struct writer_options *options, struct writer **ret_writer
     plan_records(w);
     buf_init(&w->packed, options->memory, RECORD_BYTES_MAX);
     enum err e = packer_new(settings->compression, &w->packer);
-    if (e) why_set(why, e, "no memory for a destination");
+    if (e) why_set(why, e, "not enough memory for a destination");
     if (e == OK) e = stream_init(&w->base, settings->endpoint, why);
     if (e) {
         firehose_destroy((struct writer *)w);
@@ -252,8 +252,8 @@ check_stream_is_there(struct stream_writer *base, const struct http_call_answer 
     if (strcmp(status, "ACTIVE") != 0) step->verdict = VERDICT_RETRY;
     if (strcmp(kind, "DirectPut") != 0) step->verdict = VERDICT_BLOCKED;
     snprintf(text, sizeof text, "the delivery stream is %s and of type %s%s",
-             status[0] != '\0' ? status : "in no known state", kind[0] != '\0' ? kind : "unknown",
-             step->verdict == VERDICT_BLOCKED ? ", not DirectPut as it has to be" : "");
+             status[0] != '\0' ? status : "in an unknown state", kind[0] != '\0' ? kind : "unknown",
+             step->verdict == VERDICT_BLOCKED ? ": expected type DirectPut" : "");
     step_answer(step, bytes_of_text(text));
 }
 
@@ -274,7 +274,7 @@ firehose_check(struct writer *writer, uint32_t number, const struct http_call_an
         return true;
     case 2:
         snprintf(what, WRITER_ANSWER_BYTES,
-                 "permission to write, asked with an empty request (firehose:PutRecordBatch)");
+                 "permission to write, checked with an empty request (firehose:PutRecordBatch)");
         stream_check_may_put(&w->base, answer, ret_step);
         return true;
     default:

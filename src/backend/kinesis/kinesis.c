@@ -151,11 +151,11 @@ kinesis_create(const struct writer_options *options, struct writer **ret_writer,
     if (!aws_is_name(settings->stream, arn ? "_.-:/" : "_.-",
                      arn ? ARN_BYTES_MAX : NAME_BYTES_MAX)) {
         return why_set(why, ERR_INPUT,
-                       "the stream's name is none: 1 to %d letters, digits and '_.-', or an ARN",
+                       "invalid stream name: expected 1 to %d letters, digits and '_.-', or an ARN",
                        NAME_BYTES_MAX);
     }
     struct kinesis *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     w->base = (struct stream_writer){
         .options = *options,
         .type = &type,
@@ -174,7 +174,7 @@ kinesis_create(const struct writer_options *options, struct writer **ret_writer,
     w->buckets_known = is_ours && !saved.bad && buckets > 0 && buckets <= BUCKETS_MAX;
     if (w->buckets_known) w->buckets = (uint32_t)buckets; /* or it is learnt again */
     enum err e = init_format(w, options->shards);
-    if (e) why_set(why, e, "no memory for a destination");
+    if (e) why_set(why, e, "not enough memory for a destination");
     if (e == OK) e = stream_init(&w->base, settings->endpoint, why);
     if (e) {
         kinesis_destroy((struct writer *)w);
@@ -374,7 +374,7 @@ kinesis_step(struct writer *writer, struct writer_call *call, const struct http_
      * were: series would begin in one shard and go on in another. */
     bool other = w->kpl != NULL && c->generation != kinesis_shards_generation(w->shards);
     if (other || (c->buckets_guessed && c->buckets != w->buckets))
-        step_done(ret_step, VERDICT_REBUILD, "resharded", "the stream's shards are others now");
+        step_done(ret_step, VERDICT_REBUILD, "resharded", "the stream's shards have changed");
     else
         stream_send(&w->base, c, ret_step);
 }
@@ -500,7 +500,7 @@ check_stream_is_there(struct stream_writer *base, const struct http_call_answer 
     bool works = strcmp(status, "ACTIVE") == 0 || strcmp(status, "UPDATING") == 0;
     char text[WRITER_ANSWER_BYTES];
     snprintf(text, sizeof text, "the stream is %s and has %s shards",
-             status[0] != '\0' ? status : "in no known state", shards[0] != '\0' ? shards : "?");
+             status[0] != '\0' ? status : "in an unknown state", shards[0] != '\0' ? shards : "?");
     step->verdict = works ? VERDICT_DELIVERED : VERDICT_RETRY;
     step_answer(step, bytes_of_text(text));
 }
@@ -522,7 +522,7 @@ kinesis_check(struct writer *writer, uint32_t number, const struct http_call_ans
         check_stream_is_there(&w->base, answer, ret_step);
         return true;
     case 2:
-        snprintf(what, WRITER_ANSWER_BYTES, "its shards (kinesis:ListShards)");
+        snprintf(what, WRITER_ANSWER_BYTES, "list of shards (kinesis:ListShards)");
         if (answer == NULL)
             begin_list(w, ret_step);
         else
@@ -530,7 +530,7 @@ kinesis_check(struct writer *writer, uint32_t number, const struct http_call_ans
         return true;
     case 3:
         snprintf(what, WRITER_ANSWER_BYTES,
-                 "permission to write, asked with an empty request (kinesis:PutRecords)");
+                 "permission to write, checked with an empty request (kinesis:PutRecords)");
         stream_check_may_put(&w->base, answer, ret_step);
         return true;
     default:

@@ -174,7 +174,7 @@ test_an_arn_is_a_stream_and_other_things_are_none(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         rig.settings.u.kinesis.stream = bad[i];
         assert_int_equal(rig_create(&rig, &why), ERR_INPUT);
-        assert_non_null(strstr(why.text, "the stream's name is none"));
+        assert_non_null(strstr(why.text, "invalid stream name"));
     }
     assert_int_equal(budget_used(&rig.memory), 0);
     rig.settings.u.kinesis.stream = "arn:aws:kinesis:eu-west-1:111122223333:stream/metrics";
@@ -197,7 +197,7 @@ test_a_record_has_a_mebibyte_with_its_key_at_most(void **state)
     open_with(KINESIS_NDJSON, NULL);
     assert_int_equal(rig_add(&rig, 1, 1, largest - frame + 1, &entry), WRITER_UNFIT);
     assert_string_equal(rig.step.answer, "its line of 1048561 bytes is too long: a record of the "
-                                         "stream takes 1048560");
+                                         "stream holds at most 1048560 bytes");
     assert_int_equal(rig_add(&rig, 1, 1, largest - frame, &entry), WRITER_ADDED);
     assert_int_equal(rig.class->units(rig.writer, rig.call), 41);
     begin();
@@ -332,10 +332,10 @@ test_without_shards_nothing_is_sent_for_the_first_time(void **state)
     assert_true(rig.class->need_prepare(rig.writer));
     rig_prepare(&rig, NULL);
     rig_prepare(&rig, "{\"Shards\":[]}");
-    rig_expect(&rig, VERDICT_RETRY, "do not share all keys");
+    rig_expect(&rig, VERDICT_RETRY, "do not cover all hash keys");
     rig_prepare(&rig, NULL);
     rig_prepare(&rig, "{}");
-    rig_expect(&rig, VERDICT_RETRY, "the list of shards cannot be read");
+    rig_expect(&rig, VERDICT_RETRY, "cannot read the list of shards");
 }
 
 static void
@@ -674,7 +674,7 @@ test_checks_name_what_is_missing(void **state)
     assert_true(check(3, 400, denied, what));
     rig_expect(&rig, VERDICT_BLOCKED, "permission kinesis:X on r is missing");
     assert_true(check(3, 400, "{\"__type\":\"ValidationException\"}", what));
-    rig_expect(&rig, VERDICT_DELIVERED, "not refused");
+    rig_expect(&rig, VERDICT_DELIVERED, "access was not denied");
     assert_non_null(strstr(what, "kinesis:PutRecords"));
     assert_true(check(3, 503, "", what));
     rig_expect(&rig, VERDICT_RETRY, "503");

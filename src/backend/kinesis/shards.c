@@ -93,7 +93,7 @@ read_hash_key(struct scan *s)
     static const hash_key max = ~(hash_key)0;
     hash_key v = 0;
     if (scan_peek(s) != '"') {
-        scan_fail(s, "the bound of a shard is expected in double quotes");
+        scan_fail(s, "expected the bound of a shard in double quotes");
         return 0;
     }
     struct bytes text = scan_text(s);
@@ -104,7 +104,7 @@ read_hash_key(struct scan *s)
         good = digit <= 9 && v <= max / 10 && v * 10 <= max - digit;
         v = v * 10 + digit;
     }
-    if (!good) scan_fail(s, "the bound of a shard is no number of 128 bits");
+    if (!good) scan_fail(s, "invalid bound of a shard: expected a number of 128 bits");
     return v;
 }
 
@@ -162,7 +162,7 @@ read_shard(struct kinesis_shards *all, struct scan *s)
     }
     if (s->bad != NULL || closed) return OK;
     if (id.size == 0 || !ranged) {
-        scan_fail(s, "a shard without an id or a range");
+        scan_fail(s, "missing id or range of a shard");
         return OK;
     }
     shard.id = hash_bytes(id, 0);
@@ -192,7 +192,7 @@ read_page(struct kinesis_shards *all, struct scan *s, struct buf *ret_token)
     }
     if (e) return e;
     scan_end(s);
-    if (s->bad == NULL && !found) scan_fail(s, "there is no list of shards");
+    if (s->bad == NULL && !found) scan_fail(s, "missing list of shards");
     if (s->bad != NULL) return s->error;
     return buf_error(ret_token);
 }
@@ -206,11 +206,11 @@ kinesis_shards_read(struct kinesis_shards *s, struct bytes answer, struct buf *r
     struct scan scan = scan_of(answer, &arena);
     enum err e = read_page(s, &scan, ret_token);
     if (e == ERR_INPUT) {
-        why_set(why, e, "the list of shards cannot be read: %s", scan.bad == NULL ? "" : scan.bad);
+        why_set(why, e, "cannot read the list of shards: %s", scan.bad == NULL ? "" : scan.bad);
     } else if (e) {
         why_set(why, e,
                 e == ERR_LIMIT ? "the list of shards is too long"
-                               : "no memory for the list of shards");
+                               : "not enough memory for the list of shards");
     }
     arena_fini(&arena);
     return e;
@@ -256,7 +256,7 @@ kinesis_shards_end(struct kinesis_shards *s, struct why *why)
         qsort(coming->items, coming->count, sizeof *coming->items, compare_shards);
     }
     if (!is_whole(coming)) {
-        return why_set(why, ERR_AGAIN, "the shards listed, %u, do not share all keys among them",
+        return why_set(why, ERR_AGAIN, "the %u listed shards do not cover all hash keys",
                        coming->count);
     }
     if (is_same(&s->known, coming)) {

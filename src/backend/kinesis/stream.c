@@ -18,7 +18,7 @@ stream_init(struct stream_writer *w, const char *endpoint, struct why *why)
     stream_put_name(w, &w->head);
     buf_put_text(&w->head, ",\"Records\":[");
     enum err e = buf_error(&w->head);
-    if (e) return why_set(why, e, "no memory for a destination");
+    if (e) return why_set(why, e, "not enough memory for a destination");
     const struct aws_caller_options caller = {&w->options, &w->type->service, endpoint,
                                               w->type->operations, "application/x-amz-json-1.1"};
     return aws_caller_new(&caller, &w->caller, why);
@@ -71,7 +71,7 @@ stream_send(struct stream_writer *w, struct aws_call *c, struct writer_step *ste
     enum err e = make_body(w, c);
     if (e) {
         step_done(step, VERDICT_RETRY, "no_memory",
-                  e == ERR_NOMEM ? "no memory for a request" : "a request cannot be made");
+                  e == ERR_NOMEM ? "not enough memory for a request" : "cannot build the request");
         return;
     }
     aws_caller_call(w->caller, w->type->put, aws_records_body(&c->records), &c->keys, step);
@@ -96,7 +96,7 @@ void
 stream_ask(struct stream_writer *w, const char *operation, struct writer_step *step)
 {
     if (buf_error(&w->asking)) {
-        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a request");
         return;
     }
     aws_caller_call(w->caller, operation, buf_bytes(&w->asking), &w->asking_keys, step);

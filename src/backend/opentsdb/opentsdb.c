@@ -67,10 +67,12 @@ static const struct refusal refusals[] = {
     {"", VERDICT_DEAD, "refused"}, /* whatever else it says */
 };
 /* Of points that may be the ones meant: also what is said then. */
-static const struct refusal untold_later = {"points of the request failed, and which is not said",
-                                            VERDICT_RETRY, "untold"};
+static const struct refusal untold_later = {
+    "some points of the request failed, and the answer does not say which", VERDICT_RETRY,
+    "untold"};
 static const struct refusal untold_throttled = {
-    "points of the request were throttled, and which is not said", VERDICT_THROTTLED, "throttled"};
+    "some points of the request were throttled, and the answer does not say which",
+    VERDICT_THROTTLED, "throttled"};
 
 struct entry {
     uint64_t series; /* no two of a call have the same */
@@ -109,7 +111,7 @@ static enum err
 opentsdb_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
     struct opentsdb_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     w->options = *options;
     w->settings = &options->settings->u.opentsdb;
     err_ignore(env_random(options->env, &w->seed, sizeof w->seed), "then it is no secret");
@@ -129,7 +131,7 @@ opentsdb_create(const struct writer_options *options, struct writer **ret_writer
     if (e) {
         opentsdb_destroy((struct writer *)w);
         return e == ERR_LIMIT ? why_set(why, ERR_INPUT, "url is too long")
-                              : why_set(why, e, "no memory for a destination");
+                              : why_set(why, e, "not enough memory for a destination");
     }
     *ret_writer = (struct writer *)w;
     return OK;
@@ -226,7 +228,7 @@ put_point(struct opentsdb_writer *w, struct opentsdb_call *c, const struct item 
     c->body.failed = OK;
     if (is_long && c->count > 0) return WRITER_FULL;
     if (is_long) {
-        return writer_unfit(why, "the point takes more than max_body, %llu bytes",
+        return writer_unfit(why, "the point is larger than max_body, %llu bytes",
                             (unsigned long long)body_bytes_max);
     }
     return e == ERR_INPUT ? WRITER_UNFIT : WRITER_NO_MEMORY;
@@ -238,10 +240,10 @@ opentsdb_add(struct writer *writer, struct writer_call *call, const struct item 
 {
     struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
     struct opentsdb_call *c = (struct opentsdb_call *)call;
-    if (item->kind == ITEM_HISTOGRAM) return writer_unfit(why, "OpenTSDB has no native histograms");
-    if (item->kind == ITEM_EXEMPLAR)
-        return writer_unfit(why, "OpenTSDB has no place for exemplars");
-    if (item->kind == ITEM_METADATA) return writer_unfit(why, "OpenTSDB has no place for metadata");
+    if (item->kind == ITEM_HISTOGRAM)
+        return writer_unfit(why, "OpenTSDB cannot store native histograms");
+    if (item->kind == ITEM_EXEMPLAR) return writer_unfit(why, "OpenTSDB cannot store exemplars");
+    if (item->kind == ITEM_METADATA) return writer_unfit(why, "OpenTSDB cannot store metadata");
     struct budget *memory = w->options.memory;
     if (c->count == c->capacity) { /* the table first: it has room for all that the array will */
         if (!table_reserve(&c->by_series, memory, c->count + ARRAY_ITEMS_FIRST) ||
@@ -542,8 +544,9 @@ judge_message(const struct told *told, struct writer_step *step)
     const struct refusal *refusal = refusal_of(message);
     step_answer(step, message);
     if (memmem(message.at, message.size, trap, strlen(trap)) != NULL) {
-        step_done(step, VERDICT_TOO_LARGE, "chunked",
-                  "Chunked request not supported: it takes no requests this large (max_body)");
+        step_done(
+            step, VERDICT_TOO_LARGE, "chunked",
+            "Chunked request not supported: the request is too large for OpenTSDB; lower max_body");
     } else if (refusal->verdict != VERDICT_DEAD) {
         step->verdict = refusal->verdict;
         snprintf(step->reason, sizeof step->reason, "%s", refusal->reason);
@@ -622,7 +625,7 @@ opentsdb_entry(const struct writer *writer, const struct writer_call *call, uint
     const struct opentsdb_call *c = (const struct opentsdb_call *)call;
     (void)writer;
     const struct entry *entry = &c->entries[number];
-    struct writer_step words = {.answer = "refused without words"};
+    struct writer_step words = {.answer = "refused without a reason"};
     *ret_entry = (struct writer_entry){.verdict = VERDICT_DELIVERED};
     if (entry->refusal == NULL) return;
     struct bytes said = entry->words_size > 0
@@ -644,8 +647,7 @@ opentsdb_check(struct writer *writer, uint32_t number, const struct http_call_an
     static const struct bytes nothing = {NULL, 0};
     if (number > 1) return false;
     snprintf(what, WRITER_ANSWER_BYTES, "%s",
-             number == 0 ? "whether it answers at /api/version"
-                         : "whether it takes points, asked with none");
+             number == 0 ? "answer from /api/version" : "an empty write");
     if (answer != NULL)
         http_judge(answer, ret_step);
     else if (number == 0)
@@ -656,12 +658,13 @@ opentsdb_check(struct writer *writer, uint32_t number, const struct http_call_an
     bool has_none =
         number == 0 && answer != NULL && (answer->status == 404 || answer->status == 405);
     if (has_none) {
-        step_done(ret_step, VERDICT_DELIVERED, "", "it tells no version");
+        step_done(ret_step, VERDICT_DELIVERED, "", "it does not report a version");
     }
     /* "No datapoints found": it would have taken some. */
     bool lacks_points = number == 1 && answer != NULL && answer->status == 400;
     if (lacks_points) {
-        step_done(ret_step, VERDICT_DELIVERED, "", "it refuses none but empty requests");
+        step_done(ret_step, VERDICT_DELIVERED, "",
+                  "it refused the request only because it is empty");
     }
     return true;
 }

@@ -107,12 +107,11 @@ take_labels(struct remote_set *s, struct bytes labels, struct why *why)
                        s->request.url);
     }
     if (s->labels.size > 0 && labels_compare(buf_bytes(&s->labels), labels) >= 0) {
-        return why_set(why, ERR_UNSUPPORTED, "%s: series do not come in label order",
-                       s->request.url);
+        return why_set(why, ERR_UNSUPPORTED, "%s: series are not in label order", s->request.url);
     }
     buf_clear(&s->coming);
     buf_put_bytes(&s->coming, labels);
-    return buf_error(&s->coming) ? why_set(why, ERR_NOMEM, "no memory for labels") : OK;
+    return buf_error(&s->coming) ? why_set(why, ERR_NOMEM, "not enough memory for labels") : OK;
 }
 
 static enum err
@@ -202,7 +201,7 @@ put_body(struct remote_set *s, const struct query_request *r, struct why *why)
     e = buf_error(&message);
     if (e == OK) e = snappy_pack(buf_bytes(&message), &s->body);
     buf_fini(&message);
-    return e ? why_set(why, e, "no memory for a request") : OK;
+    return e ? why_set(why, e, "not enough memory for a request") : OK;
 }
 
 static void
@@ -247,9 +246,10 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
 {
     struct remote_view *v = (struct remote_view *)view;
     if (r->set_count != 1)
-        return why_set(why, ERR_UNSUPPORTED, "a server is asked for one selector at a time");
+        return why_set(why, ERR_UNSUPPORTED,
+                       "a remote server supports only one selector per query");
     struct remote_set *s = mem_new(v->budget, sizeof *s);
-    if (s == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     s->set.ops = &set_ops;
     s->of = v->of;
     s->budget = v->budget;
@@ -267,7 +267,7 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     v->of->spare = NULL;
     if (e == OK && s->http == NULL) e = http_client_new(&v->of->options.http, &s->http, why);
     if (e == OK && rr_client_new(r->min_ms, r->max_ms, v->budget, &s->reader)) {
-        e = why_set(why, ERR_NOMEM, "no memory for the answer");
+        e = why_set(why, ERR_NOMEM, "not enough memory for the answer");
     }
     if (e == OK) {
         s->request = (struct http_client_request){.url = v->of->options.url,
@@ -346,7 +346,7 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
 {
     struct budget *budget = control == NULL ? NULL : control->budget;
     struct remote_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    if (v == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     v->view.ops = &remote_view_ops;
     v->of = (struct remote_answerer *)answerer;
     v->budget = budget;
@@ -377,7 +377,7 @@ remote_answerer_new(const struct remote_answerer_options *options, struct answer
 {
     static const struct answerer_ops ops = {open_view, find_range, free_answerer};
     struct remote_answerer *a = mem_new(NULL, sizeof *a);
-    if (a == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    if (a == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     a->answerer = (struct answerer){.ops = &ops,
                                     .name = options->url,
                                     .no_exemplars = true,

@@ -120,14 +120,14 @@ create_sigv4(struct remote_writer *w, struct why *why)
     enum err e = aws_region(&setup, w->region, why);
     if (e) return e;
     w->url = strdup(w->settings->url);
-    if (w->url == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (w->url == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     char *query = strchr(w->url, '?');
     if (query != NULL) *query++ = 0;
     w->query = query;
     aws_clock_init(&w->clock, w->options.env);
     const struct aws_credentials_options who = {setup, &w->target, &w->clock, settings->name};
     e = aws_credentials_new(&who, &w->credentials);
-    return e ? why_set(why, e, "no memory for a destination") : OK;
+    return e ? why_set(why, e, "not enough memory for a destination") : OK;
 }
 
 static enum err
@@ -135,7 +135,7 @@ remote_write_create(const struct writer_options *options, struct writer **ret_wr
                     struct why *why)
 {
     struct remote_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     w->options = *options;
     w->settings = &options->settings->u.remote_write;
     w->by_tenant = options->settings->tenant_header != NULL;
@@ -149,7 +149,7 @@ remote_write_create(const struct writer_options *options, struct writer **ret_wr
     if (e == OK && w->settings->oauth2.token_url != NULL) {
         e = oauth2_new(options, &w->settings->oauth2, &w->oauth2);
     }
-    if (e) why_set(why, e, "no memory for a destination");
+    if (e) why_set(why, e, "not enough memory for a destination");
     if (e == OK) e = create_sigv4(w, why);
     if (e) {
         remote_write_destroy((struct writer *)w);
@@ -407,7 +407,7 @@ sign(struct remote_writer *w, struct remote_call *c, struct writer_step *step, s
     };
     const struct sigv4_credentials *keys = aws_credentials_keys(w->credentials);
     c->keys = aws_credentials_generation(w->credentials);
-    if (keys == NULL) return why_set(why, ERR_MISSING, "there are no credentials");
+    if (keys == NULL) return why_set(why, ERR_MISSING, "no credentials yet");
     return aws_sign(&parts, keys, aws_clock_now_s(&w->clock), &w->request, &step->http, why);
 }
 
@@ -421,11 +421,11 @@ begin_step(struct remote_writer *w, struct remote_call *c, struct writer_step *s
     }
     enum err e = make_body(w, c);
     if (e == ERR_LIMIT) {
-        step_done(step, VERDICT_TOO_LARGE, "too_large", "the request is larger than we make any");
+        step_done(step, VERDICT_TOO_LARGE, "too_large", "the request is too large");
         return;
     }
     if (e == ERR_NOMEM) { /* what was lost of it nobody knows */
-        step_done(step, VERDICT_REBUILD, "no_memory", "no memory for a request");
+        step_done(step, VERDICT_REBUILD, "no_memory", "not enough memory for a request");
         return;
     }
     if (e == OK) e = make_headers(w, c, step, &why);
@@ -584,11 +584,12 @@ judge(struct remote_writer *w, struct remote_call *c, const struct http_call_ans
     if (step->verdict == VERDICT_SOME_DEAD && answer->status != 415) {
         judge_refusal(w, c, answer, step);
     } else if (answer->status == 415) {
-        refuse_version(w, c, step, "http_415", "the store does not take this message");
+        refuse_version(w, c, step, "http_415",
+                       "the store does not support this version of remote write");
     } else if (step->verdict == VERDICT_DELIVERED && c->version == RW_V2 && c->samples > 0 &&
                written_of(answer) == 0) { /* as far as the store says */
         refuse_version(w, c, step, "nothing_written",
-                       "the store answered 2xx, and says that nothing was written");
+                       "the store answered 2xx, but reports that nothing was written");
     } else if (answer->status == 401 && w->oauth2 != NULL) {
         oauth2_refused(w->oauth2);
         step->verdict = VERDICT_UNPREPARED;
@@ -651,7 +652,7 @@ begin_check(struct writer *writer, struct writer_step *step)
     if (e) {
         http_judge_unmade(ERR_NOMEM, &why, step);
     } else if (remote_write_need_prepare(writer)) {
-        step_done(step, VERDICT_UNPREPARED, "credentials", "there are no credentials yet");
+        step_done(step, VERDICT_UNPREPARED, "credentials", "no credentials yet");
     } else {
         const struct text_list *tenants = &w->options.settings->tenants;
         bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
@@ -667,8 +668,7 @@ remote_write_check(struct writer *writer, uint32_t number, const struct http_cal
     struct remote_writer *w = (struct remote_writer *)writer;
     if (number > 0) return false;
     bool is_aps = w->credentials != NULL;
-    snprintf(what, WRITER_ANSWER_BYTES, "whether it takes a write, of nothing%s",
-             is_aps ? " (aps:RemoteWrite)" : "");
+    snprintf(what, WRITER_ANSWER_BYTES, "an empty write%s", is_aps ? " (aps:RemoteWrite)" : "");
     if (answer == NULL) {
         begin_check(writer, ret_step);
         return true;

@@ -282,9 +282,9 @@ test_checks_say_what_is_there_and_what_is_needed(void **state)
         enum writer_verdict verdict;
         const char *says;
     } cases[] = {
-        {200, VERDICT_DELIVERED, "bucket our-metrics is there, in region eu-west-1"},
+        {200, VERDICT_DELIVERED, "bucket our-metrics exists in region eu-west-1"},
         {403, VERDICT_BLOCKED, "s3:ListBucket"},
-        {404, VERDICT_BLOCKED, "there is no bucket our-metrics"},
+        {404, VERDICT_BLOCKED, "bucket our-metrics not found"},
     };
     struct s3_rig rig;
     char what[WRITER_ANSWER_BYTES];

@@ -50,7 +50,9 @@ find_endpoint(struct s3_bucket *b, const char *region, struct why *why)
     struct aws_url url;
     enum err e = aws_endpoint(&b->setup, &SERVICE, b->s3->endpoint, region, plain, why);
     if (e) return e;
-    if (!aws_url_split(plain, &url)) return why_set(why, ERR_INPUT, "an endpoint that is no URL");
+    if (!aws_url_split(plain, &url))
+        return why_set(why, ERR_INPUT,
+                       "invalid endpoint URL: expected http[s]://host[:port][/path]");
     bool dotted = strchr(b->s3->bucket, '.') != NULL;
     b->in_path = b->s3->path_style || is_address(url.host) || (url.tls && dotted);
     snprintf(b->endpoint, sizeof b->endpoint, "%s://%s%s%.*s%.*s", url.tls ? "https" : "http",
@@ -96,7 +98,8 @@ s3_bucket_init(struct s3_bucket *b, const struct writer_options *options,
     size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
     bool is_name = size >= 3 && size <= S3_BUCKET_NAME_BYTES_MAX && name[size] == 0;
     if (!is_name || name[0] == '.') {
-        e = why_set(why, ERR_INPUT, "bucket: letters, digits, '.', '-' and '_', 3 to %d of them",
+        e = why_set(why, ERR_INPUT,
+                    "invalid bucket name: expected 3 to %d letters, digits, '.', '-' and '_'",
                     S3_BUCKET_NAME_BYTES_MAX);
     }
     if (e == OK) e = aws_region(&b->setup, b->told_region, why);
@@ -110,7 +113,7 @@ s3_bucket_init(struct s3_bucket *b, const struct writer_options *options,
         struct aws_credentials_options who = {b->setup, &b->target, &b->clock,
                                               options->settings->name};
         e = aws_credentials_new(&who, &b->credentials);
-        if (e) why_set(why, e, "no memory for a destination");
+        if (e) why_set(why, e, "not enough memory for a destination");
     }
     if (e) s3_bucket_fini(b);
     return e;
@@ -175,7 +178,7 @@ s3_bucket_send(struct s3_bucket *b, const struct s3_request *r, struct writer_st
     struct why why = {""};
     const struct sigv4_credentials *keys = aws_credentials_keys(b->credentials);
     if (keys == NULL) {
-        step_done(ret, VERDICT_UNPREPARED, "credentials", "there are no credentials yet");
+        step_done(ret, VERDICT_UNPREPARED, "credentials", "no credentials yet");
         return;
     }
     struct aws_parts parts = {

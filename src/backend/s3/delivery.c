@@ -58,7 +58,7 @@ make_index(struct s3_writer *w, const struct s3_object *o, const struct s3_names
     buf_clear(&w->index_text);
     if (e == OK) s3_index_print(x, &w->index_text);
     e = err_first(e, buf_error(&w->index_text));
-    if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "no memory for an index");
+    if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "not enough memory for an index");
     return e;
 }
 
@@ -146,11 +146,9 @@ send_upload(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
      */
     bool lost = e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_IO;
     if (lost) {
-        log_error(
-            "s3: an object that was not yet delivered is damaged on the disk, it is made again "
-            "from the log",
-            KV("destination", w->options.settings->name), KV("object", object_of(w, c)->base),
-            KV("error", &why));
+        log_error("s3: an undelivered object is damaged on disk, rebuilding it from the log",
+                  KV("destination", w->options.settings->name), KV("object", object_of(w, c)->base),
+                  KV("error", &why));
     }
     if (lost && c->adopts) s3_release_adopted(w);
     say_failed(step, lost ? VERDICT_REBUILD : VERDICT_RETRY, e, &why);
@@ -178,8 +176,8 @@ learn_conditional(struct s3_writer *w, enum s3_conditional conditional)
     if (w->bucket.conditional == conditional) return;
     w->bucket.conditional = conditional;
     if (conditional == S3_CONDITIONAL_ENFORCED) return;
-    log_info("s3: this store does not refuse to overwrite objects (If-None-Match), so names are "
-             "looked for before they are used",
+    log_info("s3: this store ignores If-None-Match and may overwrite objects, looking for an "
+             "object of that name before each upload",
              KV("destination", w->options.settings->name), KV("bucket", w->s3->bucket));
 }
 
@@ -194,14 +192,15 @@ rename_object(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     uint8_t random[RANDOM_ID_BYTES];
     memcpy(was, o->base, sizeof was);
     if (env_random(w->options.env, random, sizeof random) != OK) {
-        step_done(step, VERDICT_RETRY, "io", "no randomness for a name");
+        step_done(step, VERDICT_RETRY, "io", "cannot get random bytes for a name");
         return;
     }
     hex_print(bytes_of(random, sizeof random), w->instance);
     snprintf(w->sweep_key, sizeof w->sweep_key, "%s%s", o->dir, o->base);
     s3_object_rename(o, w->instance);
-    log_warn("s3: another object has this name in the bucket already: the storage directory was "
-             "rolled back, or another writes to this prefix; names begin with a new id from now on",
+    log_warn("s3: the bucket already has an object of this name, because the storage directory was "
+             "restored from a copy or another program writes to this prefix; using a new id in "
+             "names from now on",
              KV("destination", w->options.settings->name), KV("directory", o->dir),
              KV("object", was), KV("new_object", o->base),
              KV("looked_at", w->upload.unseen ? "no: s3:GetObject is missing" : "yes"));
@@ -218,12 +217,11 @@ static void
 say_names_taken(const struct s3_writer *w, struct writer_step *step)
 {
     char text[WRITER_ANSWER_BYTES];
-    snprintf(
-        text, sizeof text,
-        "the store says for %" PRIu32
-        " new names in a row that an object with that name exists, which cannot be, as the names "
-        "are random: check that an object store answers at %.200s",
-        w->names_taken, w->bucket.endpoint);
+    snprintf(text, sizeof text,
+             "the store reports for %" PRIu32
+             " new random names in a row that an object of that name exists: check that an object "
+             "store answers at %.200s",
+             w->names_taken, w->bucket.endpoint);
     step_done(step, VERDICT_RETRY, "name_taken", text);
 }
 

@@ -274,7 +274,7 @@ take_int(struct scan *s)
 {
     int64_t v = 0;
     struct bytes digits = scan_number(s);
-    if (s->bad == NULL && !time_parse_ms(digits, &v)) scan_fail(s, "no whole number");
+    if (s->bad == NULL && !time_parse_ms(digits, &v)) scan_fail(s, "expected a whole number");
     return v;
 }
 
@@ -282,7 +282,7 @@ static uint64_t
 take_count(struct scan *s)
 {
     int64_t v = take_int(s);
-    if (v < 0) scan_fail(s, "a number below zero");
+    if (v < 0) scan_fail(s, "expected a number of at least 0");
     return v < 0 ? 0 : (uint64_t)v;
 }
 
@@ -303,7 +303,7 @@ take_place(struct scan *s)
                 behind >= 0;
     if (good && is_fill) good = before <= UINT16_MAX && behind < 1LL << FILL_NUMBER_SHIFT;
     if (good && !is_fill) good = behind <= UINT32_MAX;
-    if (!good) scan_fail(s, "no place");
+    if (!good) scan_fail(s, "invalid place");
     if (!good || !is_fill) return (struct s3_place){(uint64_t)before, (uint32_t)behind};
     return (struct s3_place){FILL_BIT | (uint64_t)before << FILL_NUMBER_SHIFT | (uint64_t)behind,
                              0};
@@ -315,7 +315,7 @@ take_text(struct scan *s, char *to, size_t to_size)
     struct bytes text = scan_text(s);
     bool has_nul = text.size > 0 && memchr(text.at, 0, text.size) != NULL;
     if (text.size >= to_size || has_nul || !utf8_valid(text)) {
-        scan_fail(s, "no such text");
+        scan_fail(s, "invalid text");
         return;
     }
     if (text.size > 0) memcpy(to, text.at, text.size);
@@ -363,13 +363,13 @@ static void
 take_member(struct scan *s, struct bytes key, struct s3_index *x)
 {
     if (bytes_equal_text(key, "version")) {
-        if (take_int(s) != VERSION) scan_fail(s, "of another version");
+        if (take_int(s) != VERSION) scan_fail(s, "unknown version");
     } else if (bytes_equal_text(key, "instance")) {
         take_text(s, x->instance, sizeof x->instance);
     } else if (bytes_equal_text(key, "prefix")) {
         take_text(s, x->dir, sizeof x->dir);
     } else if (bytes_equal_text(key, "hour")) {
-        if (!time_parse_rfc3339(scan_text(s), &x->hour_ms)) scan_fail(s, "no time");
+        if (!time_parse_rfc3339(scan_text(s), &x->hour_ms)) scan_fail(s, "invalid time");
     } else if (bytes_equal_text(key, "all_objects")) {
         x->cut |= scan_peek(s) != 't';
         scan_skip(s);
@@ -462,13 +462,13 @@ s3_index_load(struct s3_index *x, struct env *env, const char *local_dir, const 
     print_name(dir, hour_ms, name);
     s3_index_begin(x, "", "", 0);
     enum err e = path_join(path, sizeof path, local_dir, name);
-    if (e) return why_set(why, e, "%s/%s: the path is too long", local_dir, name);
+    if (e) return why_set(why, e, "%s/%s: path is too long", local_dir, name);
     buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES);
     e = env_read_whole(env, path, &file, why);
     if (e == OK) e = s3_index_file_text(buf_bytes(&file), &text);
     if (e == OK) e = s3_index_parse(x, text);
     buf_fini(&file);
-    if (e == ERR_NOMEM) return why_set(why, e, "no memory for an index");
+    if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for an index");
     if (e == ERR_IO) return e;
     bool there = e == OK && strcmp(x->dir, dir) == 0;
     if (!there) s3_index_begin(x, instance, dir, hour_ms);
@@ -479,9 +479,9 @@ s3_index_load(struct s3_index *x, struct env *env, const char *local_dir, const 
     }
     if (there || e == ERR_MISSING) return OK;
     /* What was there and made no sense named objects that are left out now. */
-    log_error("s3: the local index of an hour is damaged; the index in the bucket says from now on "
-              "that it may not list all objects",
-              KV("path", path), KV("directory", dir));
+    log_error(
+        "s3: the local index of an hour is damaged, marking the index in the bucket as incomplete",
+        KV("path", path), KV("directory", dir));
     x->cut = x->names.cut = true;
     return OK;
 }
@@ -503,7 +503,7 @@ s3_index_store(const struct s3_index *x, struct env *env, const char *local_dir,
     buf_put(&file, header, sizeof header);
     buf_put_bytes(&file, text);
     enum err e = buf_error(&file);
-    if (e) why_set(why, e, "no memory for an index");
+    if (e) why_set(why, e, "not enough memory for an index");
     if (e == OK) e = env_write_whole(env, local_dir, name, buf_bytes(&file), why);
     buf_fini(&file);
     return e;

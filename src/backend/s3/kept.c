@@ -42,11 +42,11 @@ look_at_name(void *context, const char *name, bool is_dir)
         return OK;
     }
     if (is_dir) {
-        say(l, KEPT_UNKNOWN, name, "unknown, not of Firekeep: left alone");
+        say(l, KEPT_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
         return OK;
     }
     enum err e = path_join(path, sizeof path, l->dir, name);
-    return e ? why_set(l->why, e, "%s/%s: the path is too long", l->dir, name)
+    return e ? why_set(l->why, e, "%s/%s: path is too long", l->dir, name)
              : l->look(l, name, path, l->why);
 }
 
@@ -54,7 +54,7 @@ static enum err
 look(struct looking *l, uint64_t *ret_files)
 {
     enum err e = path_join(l->dir, sizeof l->dir, l->o->dir, l->name);
-    if (e) return why_set(l->why, e, "%s/%s: the path is too long", l->o->dir, l->name);
+    if (e) return why_set(l->why, e, "%s/%s: path is too long", l->o->dir, l->name);
     e = env_listdir(l->o->env, l->dir, look_at_name, l, l->why);
     *ret_files = l->files;
     return e;
@@ -62,7 +62,7 @@ look(struct looking *l, uint64_t *ret_files)
 
 /* --- objects ---------------------------------------------------------------------------------- */
 
-static const char MADE_AGAIN[] = "the object is made again from log or store";
+static const char MADE_AGAIN[] = "the object is rebuilt from the log or the store";
 
 static enum err
 look_at_object(struct looking *l, const char *name, const char *path, struct why *why)
@@ -74,7 +74,7 @@ look_at_object(struct looking *l, const char *name, const char *path, struct why
     uint64_t number = digits ? strtoull(name, NULL, 10) : 0;
     bool pending = l->saved.is_pending && l->saved.object.number == number;
     if (number == 0) {
-        say(l, KEPT_UNKNOWN, name, "unknown, not of Firekeep: removed at the next start");
+        say(l, KEPT_UNKNOWN, name, "unknown, not written by Firekeep: removed at the next start");
         return OK;
     }
     l->pending_seen |= pending;
@@ -82,7 +82,7 @@ look_at_object(struct looking *l, const char *name, const char *path, struct why
     enum err e = s3_object_examine(l->o->env, l->o->memory, path, pending ? &l->saved.object : NULL,
                                    &reason);
     if (e == ERR_MISSING && !pending) {
-        say(l, KEPT_HARMLESS, name, "was being filled, harmless: it is made again");
+        say(l, KEPT_HARMLESS, name, "was being filled, harmless: it is rebuilt");
         return OK;
     }
     if (e == ERR_NOMEM || e == ERR_IO) return why_set(why, e, "%s", reason.text);
@@ -116,7 +116,7 @@ look_at_index(struct looking *l, const char *name, const char *path, struct why 
     struct bytes text;
     size_t size = strlen(name);
     if (size < 5 || strcmp(name + size - 5, ".json") != 0) {
-        say(l, KEPT_UNKNOWN, name, "unknown, not of Firekeep: left alone");
+        say(l, KEPT_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
         return OK;
     }
     s3_index_init(&index, l->o->memory);
@@ -129,7 +129,7 @@ look_at_index(struct looking *l, const char *name, const char *path, struct why 
     if (e == ERR_NOMEM || e == ERR_IO) return e;
     if (e) {
         say(l, KEPT_DAMAGED, name,
-            "cannot be read; the index in the bucket says from now on that it is not complete");
+            "cannot be read; the index in the bucket will be marked as incomplete");
     }
     return OK;
 }

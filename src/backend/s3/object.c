@@ -215,7 +215,7 @@ file_path(const struct s3_store *s, uint64_t number, char *to, size_t to_size, s
     char name[24];
     snprintf(name, sizeof name, "%010" PRIu64, number);
     enum err e = path_join(to, to_size, s->dir, name);
-    return e ? why_set(why, e, "%s/%s: the path is too long", s->dir, name) : OK;
+    return e ? why_set(why, e, "%s/%s: path is too long", s->dir, name) : OK;
 }
 
 static enum err
@@ -251,7 +251,7 @@ s3_store_open(struct s3_store *s, struct env *env, struct budget *memory, const 
     *s = (struct s3_store){.env = env, .memory = memory, .next = keep + 1, .pretends = pretends};
     if (pretends) return OK;
     enum err e = path_join(s->dir, sizeof s->dir, parent, "objects");
-    if (e) return why_set(why, e, "%s/objects: the path is too long", parent);
+    if (e) return why_set(why, e, "%s/objects: path is too long", parent);
     e = env_mkdir(env, s->dir, why);
     if (e == OK) e = env_syncdir(env, parent, why);
     struct leftover context = {s, keep};
@@ -341,7 +341,7 @@ write_tail(struct s3_store *s, struct s3_object *o, struct why *why)
     struct buf tail;
     buf_init(&tail, s->memory, SUMS_BYTES_MAX + TAIL_BYTES);
     enum err e = make_tail(o, &tail);
-    if (e) why_set(why, e, "no memory for checksums");
+    if (e) why_set(why, e, "not enough memory for checksums");
     /* An append that failed may have left something behind. */
     if (e == OK) e = file_truncate(&o->file, o->size, why);
     if (e == OK) e = file_write_at(&o->file, buf_bytes(&tail), o->size, why);
@@ -367,7 +367,7 @@ check_tail(struct budget *memory, struct s3_object *o, bool has_digest, uint64_t
     struct buf all;
     buf_init(&all, memory, SUMS_BYTES_MAX + TAIL_BYTES);
     enum err e = buf_reserve(&all, sums_size + TAIL_BYTES) ? OK : buf_error(&all);
-    if (e) why_set(why, e, "no memory for checksums");
+    if (e) why_set(why, e, "not enough memory for checksums");
     if (e == OK) e = file_read_at(&o->file, all.at, sums_size + TAIL_BYTES, o->size, why);
     if (e == OK) {
         const uint8_t *tail = all.at + sums_size;
@@ -397,7 +397,7 @@ add_tail(struct s3_store *s, struct s3_object *o, struct why *why)
     enum err e = buf_reserve(&piece, PIECE_BYTES) ? OK : buf_error(&piece);
     if (e == OK && !buf_reserve(&o->sums, ((size_t)s3_object_blocks(o) + 1) * MD5_BYTES))
         e = buf_error(&o->sums);
-    if (e) why_set(why, e, "no memory for checksums");
+    if (e) why_set(why, e, "not enough memory for checksums");
     for (uint64_t at = 0; at < o->size && e == OK; at += PIECE_BYTES) {
         size_t part = o->size - at < PIECE_BYTES ? (size_t)(o->size - at) : PIECE_BYTES;
         e = file_read_at(&o->file, piece.at, part, at, why);
@@ -477,7 +477,7 @@ s3_object_append(struct s3_store *s, struct s3_object *o, struct bytes bytes, st
     if (!buf_reserve(&o->sums, blocks * MD5_BYTES)) {
         enum err full = buf_error(&o->sums);
         o->sums.failed = OK;
-        return why_set(why, full, "no memory for checksums");
+        return why_set(why, full, "not enough memory for checksums");
     }
     enum err e = OK;
     if (!s->pretends) e = file_write_at(&o->file, bytes, o->size, why);
@@ -503,7 +503,8 @@ s3_object_read(struct s3_object *o, uint32_t block, struct buf *to, uint8_t ret_
     uint64_t from = (uint64_t)block * S3_PART_BYTES, left = o->size - from;
     size_t size = left < S3_PART_BYTES ? (size_t)left : S3_PART_BYTES;
     buf_clear(to);
-    if (!buf_reserve(to, size)) return why_set(why, buf_error(to), "no memory for a request");
+    if (!buf_reserve(to, size))
+        return why_set(why, buf_error(to), "not enough memory for a request");
     enum err e = file_read_at(&o->file, to->at, size, from, why);
     if (e == OK)
         e = file_read_at(&o->file, want, sizeof want, o->size + (uint64_t)block * MD5_BYTES, why);

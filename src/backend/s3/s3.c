@@ -98,7 +98,7 @@ adopt(struct s3_writer *w, const struct s3_saved *saved, struct why *why)
                                same ? saved->object.number : 0, pretends, why);
     if (e || !saved->is_pending || pretends) return e;
     if (!same) {
-        log_info("s3: settings have changed, an object that was not confirmed is made again",
+        log_info("s3: settings have changed, rebuilding an unconfirmed object",
                  KV("destination", name), KV("object", saved->object.base));
         return OK;
     }
@@ -111,8 +111,7 @@ adopt(struct s3_writer *w, const struct s3_saved *saved, struct why *why)
     }
     w->adopted.number = 0;
     if (e != ERR_MISSING && e != ERR_CORRUPT) return why_set(why, e, "%s", missing.text);
-    log_error("s3: an object that was not yet delivered is missing or damaged on the disk, it is "
-              "made again from the log",
+    log_error("s3: an undelivered object is missing or damaged on disk, rebuilding it from the log",
               KV("destination", name), KV("object", saved->object.base), KV("error", &missing));
     return OK;
 }
@@ -140,7 +139,7 @@ static enum err
 s3_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
     struct s3_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     w->options = *options;
     w->s3 = &options->settings->u.s3;
     w->ratio = 1;
@@ -158,11 +157,11 @@ s3_create(const struct writer_options *options, struct writer **ret_writer, stru
     load(w, options->saved, &saved);
     w->store = mem_new(options->memory, sizeof *w->store);
     enum err e = w->store == NULL ? ERR_NOMEM : packer_new(w->s3->compression, &w->packer);
-    if (e) why_set(why, e, "no memory for a destination");
+    if (e) why_set(why, e, "not enough memory for a destination");
     if (e == OK) e = s3_bucket_init(&w->bucket, options, &aws_variables_real, saved.learnt, why);
     if (e == OK && !options->settings->dry_run) {
         e = path_join(w->index_dir, sizeof w->index_dir, options->dir, "index");
-        if (e) why_set(why, e, "%s/index: the path is too long", options->dir);
+        if (e) why_set(why, e, "%s/index: path is too long", options->dir);
         if (e == OK) e = env_mkdir(options->env, w->index_dir, why);
         if (e == OK) e = env_syncdir(options->env, options->dir, why);
     }
@@ -269,7 +268,7 @@ s3_flush_text(struct s3_writer *w, struct s3_call *c, struct why *why)
     if (w->s3->compression != COMPRESSION_NONE) {
         buf_clear(&w->packed);
         e = pack(w->packer, plain, &w->packed);
-        if (e) why_set(why, e, "no memory to compress an object");
+        if (e) why_set(why, e, "not enough memory to compress an object");
         packed = buf_bytes(&w->packed);
     }
     if (e == OK && c->own.number == 0) e = s3_store_begin(w->store, &c->own, why);
@@ -317,7 +316,7 @@ find_place(struct s3_writer *w, struct s3_call *c, const struct item *item, stru
     if (arrival_ms == 0) arrival_ms = env_realtime_ms(w->options.env);
     bool fits = s3_object_place(&probe, w->s3->prefix, item->tenant, arrival_ms) &&
                 item->tenant.size < sizeof c->tenant;
-    if (!fits) return writer_unfit(why, "the tenant gives no name of an object");
+    if (!fits) return writer_unfit(why, "cannot use the tenant's name in an object name");
     if (other) return WRITER_FULL;
     memcpy(c->own.dir, probe.dir, sizeof probe.dir);
     c->own.hour_ms = probe.hour_ms;
@@ -351,7 +350,7 @@ s3_add(struct writer *writer, struct writer_call *call, const struct item *item,
         c->text.failed = OK;
         if (e != ERR_LIMIT) return WRITER_NO_MEMORY;
         if (c->count > 0) return WRITER_FULL;
-        return writer_unfit(why, "a line of more than %d MiB", TEXT_BYTES_MAX >> 20);
+        return writer_unfit(why, "the line is larger than %d MiB", TEXT_BYTES_MAX >> 20);
     }
     uint64_t hash = item->series_hash | 1, *seen = &c->seen[(hash >> 1) & (S3_SEEN_SLOTS - 1)];
     if (*seen != hash) {
@@ -456,15 +455,15 @@ end_sweep(struct s3_writer *w, struct writer_step *step)
     const char *name = w->options.settings->name;
     w->sweeping = false;
     if (w->sweep.aborted > 0) {
-        log_info("s3: uploads that a crash left behind were aborted", KV("destination", name),
+        log_info("s3: aborted uploads left by a crash", KV("destination", name),
                  KV("uploads", w->sweep.aborted));
     }
     if (refuses_all(step)) return; /* with new keys, or a bucket, it is begun again */
     w->sweep_due = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
     w->sweep_ms = env_realtime_ms(w->options.env) + SWEEP_AGAIN_MS;
     if (step->verdict == VERDICT_DELIVERED) return;
-    log_warn("s3: uploads that a crash may have left behind were not looked for",
-             KV("destination", name), KV("reason", step->reason), KV("answer", step->answer));
+    log_warn("s3: cannot look for uploads left by a crash, retrying later", KV("destination", name),
+             KV("reason", step->reason), KV("answer", step->answer));
     bool unknown = strncmp(step->reason, "http_", 5) == 0;
     step_done(step, VERDICT_DELIVERED, "", "");
     if (unknown) look_at_keys(w, NULL, step);
@@ -511,14 +510,14 @@ explain_head(const struct s3_writer *w, struct writer_step *step)
     const char *bucket = w->s3->bucket;
     char text[WRITER_ANSWER_BYTES];
     if (step->verdict == VERDICT_DELIVERED) {
-        snprintf(text, sizeof text, "bucket %s is there, in region %s", bucket, w->bucket.region);
+        snprintf(text, sizeof text, "bucket %s exists in region %s", bucket, w->bucket.region);
     } else if (strcmp(step->reason, "http_404") == 0) {
-        snprintf(text, sizeof text, "there is no bucket %.255s at %.200s", bucket,
+        snprintf(text, sizeof text, "bucket %.255s not found at %.200s", bucket,
                  w->bucket.endpoint);
     } else if (strcmp(step->reason, "http_403") == 0) {
         snprintf(text, sizeof text,
-                 "bucket %s: permission s3:ListBucket is missing, or it belongs to somebody else; "
-                 "uploads may work nevertheless",
+                 "bucket %s: permission s3:ListBucket is missing, or the bucket belongs to another "
+                 "account; uploads may still work",
                  bucket);
     } else {
         return;
@@ -575,8 +574,8 @@ check_may(struct s3_writer *w, const char *method, const struct http_call_answer
     bool unknown = strcmp(error.code, "MethodNotAllowed") == 0 || answer->status == 501;
     if (!missing && !unknown) return;
     step_done(step, VERDICT_DELIVERED, "",
-              missing ? "it was not refused for want of a permission"
-                      : "this store does not know such uploads, and large objects need them");
+              missing ? "access was not denied"
+                      : "this store does not support uploads in parts, which large objects need");
 }
 
 static void
@@ -587,7 +586,7 @@ check_needs(const struct s3_writer *w, struct writer_step *step)
     snprintf(shown, sizeof shown, "%.*s", (int)strcspn(prefix, "$"), prefix);
     if (w->s3->sse == S3_SSE_KMS) {
         snprintf(kms, sizeof kms, ", kms:GenerateDataKey and kms:Decrypt on %.80s",
-                 w->s3->kms_key_id == NULL ? "the key of the bucket" : w->s3->kms_key_id);
+                 w->s3->kms_key_id == NULL ? "the bucket's key" : w->s3->kms_key_id);
     }
     step_done(step, VERDICT_DELIVERED, "", "");
     snprintf(step->answer, sizeof step->answer,
@@ -612,16 +611,16 @@ s3_check(struct writer *writer, uint32_t number, const struct http_call_answer *
         return true;
     case 2:
         snprintf(what, WRITER_ANSWER_BYTES,
-                 "permission to upload, asked with an upload that is not there (s3:PutObject)");
+                 "permission to upload, checked with an upload that does not exist (s3:PutObject)");
         check_may(w, "PUT", answer, ret_step);
         return true;
     case 3:
         snprintf(what, WRITER_ANSWER_BYTES,
-                 "permission to give up such an upload (s3:AbortMultipartUpload)");
+                 "permission to abort an upload (s3:AbortMultipartUpload)");
         check_may(w, "DELETE", answer, ret_step);
         return true;
     case 4:
-        snprintf(what, WRITER_ANSWER_BYTES, "what permissions are needed in all");
+        snprintf(what, WRITER_ANSWER_BYTES, "all required permissions");
         check_needs(w, ret_step);
         return true;
     default:

@@ -85,7 +85,7 @@ send(struct s3_sweep *s, const char *method, const char *key, struct writer_step
 {
     buf_put_u8(&s->query, 0);
     if (buf_error(&s->query)) {
-        step_done(ret, VERDICT_RETRY, "no_memory", "no memory for a request");
+        step_done(ret, VERDICT_RETRY, "no_memory", "not enough memory for a request");
         return;
     }
     struct s3_request request = {.method = method, .key = key, .query = (char *)s->query.at};
@@ -159,7 +159,7 @@ go_on(struct s3_sweep *s, struct writer_step *ret)
         send_list(s, ret);
         return;
     }
-    step_done(ret, VERDICT_DELIVERED, "", "no upload of ours is left behind");
+    step_done(ret, VERDICT_DELIVERED, "", "no uploads of Firekeep are left");
 }
 
 static void
@@ -168,11 +168,11 @@ take_list(struct s3_sweep *s, const struct http_call_answer *answer, struct writ
     buf_clear(&s->found);
     enum err e = s3_uploads_read(answer->body, note_upload, s, &s->page);
     if (e == ERR_NOMEM) {
-        step_done(ret, VERDICT_RETRY, "no_memory", "no memory for the list of uploads");
+        step_done(ret, VERDICT_RETRY, "no_memory", "not enough memory for the list of uploads");
         return;
     }
     if (e || answer->body_cut) {
-        step_done(ret, VERDICT_BLOCKED, "odd_answer", "the list of uploads makes no sense");
+        step_done(ret, VERDICT_BLOCKED, "odd_answer", "the list of uploads is invalid");
         return;
     }
     s->pages++;

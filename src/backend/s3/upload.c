@@ -174,7 +174,7 @@ take_created(struct s3_upload *u, const struct http_call_answer *answer, struct 
     }
     if (odd) {
         u->id[0] = 0;
-        say_odd(judged, "the answer that begins an upload in parts names none");
+        say_odd(judged, "the answer to CreateMultipartUpload has no upload id");
         return;
     }
     u->phase = S3_UPLOAD_PART;
@@ -264,7 +264,7 @@ take_look(struct s3_upload *u, const struct http_call_answer *answer, struct wri
         lead_on(u, u->phase, judged);
     } else if (answer->status == 404) { /* somebody removed it meanwhile */
         begin_anew(u);
-        step_done(judged, VERDICT_RETRY, "conflict", "an object was there, and is gone");
+        step_done(judged, VERDICT_RETRY, "conflict", "an object of this name existed and is gone");
     } else {
         u->unseen = true;
         lead_on(u, S3_UPLOAD_TAKEN, judged);
@@ -306,7 +306,7 @@ take_condition(struct s3_upload *u, const struct http_call_answer *answer,
     if (!in_parts || !says(answer, 409, "ConditionalRequestConflict")) return false;
     u->leftover = true;
     begin_anew(u);
-    step_done(judged, VERDICT_RETRY, "conflict", "another request concerns the same name");
+    step_done(judged, VERDICT_RETRY, "conflict", "another request for the same name is running");
     return true;
 }
 
@@ -333,13 +333,14 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
         return;
     case S3_UPLOAD_PART:
         if (!is_etag(etag)) {
-            say_odd(judged, "the answer to a part of an object has no ETag");
+            say_odd(judged, "the answer to UploadPart has no ETag");
             return;
         }
         buf_put_counted(&u->etags, etag);
         if (buf_error(&u->etags)) {
             begin_anew(u);
-            step_done(judged, VERDICT_RETRY, "no_memory", "no memory for the parts of an object");
+            step_done(judged, VERDICT_RETRY, "no_memory",
+                      "not enough memory for the parts of an object");
             return;
         }
         if (++u->part == part_count(u)) u->phase = S3_UPLOAD_COMPLETE;
@@ -347,7 +348,7 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
     case S3_UPLOAD_COMPLETE:
         /* A 200 says little: it was sent before the parts were put together. */
         if (aws_xml_read(answer->body, completed, NULL, 0) != OK) {
-            say_odd(judged, "the answer that ends an upload in parts is no result");
+            say_odd(judged, "the answer to CompleteMultipartUpload is not a valid result");
             return;
         }
         u->phase = S3_UPLOAD_DONE;
@@ -356,7 +357,7 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
     default:
         assert(u->phase == S3_UPLOAD_PUT);
         if (etag.size == 0)
-            say_odd(judged, "the answer to an object has no ETag");
+            say_odd(judged, "the answer to PutObject has no ETag");
         else
             u->phase = S3_UPLOAD_DONE;
         return;

@@ -94,7 +94,7 @@ take_rejection(struct timestream_rejections *r, const json_t *json, uint32_t cou
     step_answer(&words, text);
     r->of[index].reason = reason_of(words.answer, version > 0);
     r->of[index].from = (uint32_t)r->texts.size;
-    buf_put_text(&r->texts, words.answer[0] == '\0' ? "rejected without a reason" : words.answer);
+    buf_put_text(&r->texts, words.answer[0] == '\0' ? "refused without a reason" : words.answer);
     if (version > 0) buf_printf(&r->texts, " (existing version %lld)", (long long)version);
     r->of[index].size = (uint32_t)r->texts.size - r->of[index].from;
     return true;
@@ -186,12 +186,12 @@ timestream_table_read(struct bytes body, struct timestream_table *ret_table)
         ret_table->takes_ms = late && magnetic_ms > memory_ms ? magnetic_ms : memory_ms;
         if (!is_said) ret_table->takes_ms = INT64_MAX;
         snprintf(ret_table->text, sizeof ret_table->text,
-                 "%.40s; takes samples of the last %lld hours (memory store); older ones are %s; "
-                 "keeps all for %lld days (magnetic store)",
-                 status.answer[0] == '\0' ? "no status" : status.answer,
+                 "%.40s; accepts samples of the last %lld hours (memory store); older samples are "
+                 "%s; keeps samples for %lld days (magnetic store)",
+                 status.answer[0] == '\0' ? "unknown status" : status.answer,
                  (long long)json_integer_value(hours),
-                 late ? "taken, too (magnetic store writes are on)"
-                      : "refused (magnetic store writes are off)",
+                 late ? "accepted too (magnetic store writes are enabled)"
+                      : "refused (magnetic store writes are disabled)",
                  (long long)json_integer_value(days));
     }
     json_decref(root);

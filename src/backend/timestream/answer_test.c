@@ -48,7 +48,7 @@ test_refused_records_are_those_that_are_named(void **state)
                      OK);
     expect_rejection(0, "conflict", "Why (existing version 5)");
     expect_rejection(2, "outside_table_retention", "Out of the time range.");
-    expect_rejection(4, "rejected", "rejected without a reason");
+    expect_rejection(4, "rejected", "refused without a reason");
     assert_null(rejections.of[1].reason);
     assert_null(rejections.of[3].reason);
     assert_int_equal(read_list("[{\"RecordIndex\":1,\"Reason\":\"x\"}]", 5), OK);
@@ -230,19 +230,22 @@ static void
 test_a_table_is_told_in_words(void **state)
 {
     (void)state;
-    expect_table("{\"Table\":{\"TableStatus\":\"ACTIVE\",\"RetentionProperties\":{"
-                 "\"MemoryStoreRetentionPeriodInHours\":6,"
-                 "\"MagneticStoreRetentionPeriodInDays\":73000},"
-                 "\"MagneticStoreWriteProperties\":{\"EnableMagneticStoreWrites\":true}}}",
-                 true,
-                 "ACTIVE; takes samples of the last 6 hours (memory store); older ones are taken, "
-                 "too (magnetic store writes are on); keeps all for 73000 days (magnetic store)");
-    expect_table("{\"Table\":{\"TableStatus\":\"DELETING\",\"RetentionProperties\":{"
-                 "\"MemoryStoreRetentionPeriodInHours\":12,"
-                 "\"MagneticStoreRetentionPeriodInDays\":30}}}",
-                 false,
-                 "DELETING; takes samples of the last 12 hours (memory store); older ones are "
-                 "refused (magnetic store writes are off); keeps all for 30 days (magnetic store)");
+    expect_table(
+        "{\"Table\":{\"TableStatus\":\"ACTIVE\",\"RetentionProperties\":{"
+        "\"MemoryStoreRetentionPeriodInHours\":6,"
+        "\"MagneticStoreRetentionPeriodInDays\":73000},"
+        "\"MagneticStoreWriteProperties\":{\"EnableMagneticStoreWrites\":true}}}",
+        true,
+        "ACTIVE; accepts samples of the last 6 hours (memory store); older samples are accepted "
+        "too "
+        "(magnetic store writes are enabled); keeps samples for 73000 days (magnetic store)");
+    expect_table(
+        "{\"Table\":{\"TableStatus\":\"DELETING\",\"RetentionProperties\":{"
+        "\"MemoryStoreRetentionPeriodInHours\":12,"
+        "\"MagneticStoreRetentionPeriodInDays\":30}}}",
+        false,
+        "DELETING; accepts samples of the last 12 hours (memory store); older samples are "
+        "refused (magnetic store writes are disabled); keeps samples for 30 days (magnetic store)");
     struct timestream_table table;
     assert_int_equal(timestream_table_read(bytes_of_text("{}"), &table), ERR_INPUT);
     assert_int_equal(timestream_table_read(bytes_of_text("{\"Table\":[]}"), &table), ERR_INPUT);

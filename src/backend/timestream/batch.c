@@ -222,7 +222,7 @@ timestream_batch_add(struct timestream_batch *b, struct timestream_scratch *s,
     };
     if (e == OK) e = timestream_record_put(&s->record, &record, &a.counted_bytes, why);
     if (e == ERR_LIMIT) {
-        e = why_set(why, ERR_INPUT, "the record takes far more than %d bytes",
+        e = why_set(why, ERR_INPUT, "the record is larger than %d bytes",
                     TIMESTREAM_RECORD_BYTES_MAX);
     }
     if (e == ERR_INPUT) return WRITER_UNFIT;

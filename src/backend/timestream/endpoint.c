@@ -48,7 +48,7 @@ timestream_client_new(const struct writer_options *options, struct timestream_cl
     const struct aws_caller_options caller = {options, &service, own, "Timestream_20181101",
                                               "application/x-amz-json-1.0"};
     struct timestream_client *c = mem_new(options->memory, sizeof *c);
-    if (c == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     c->options = *options;
     c->is_fixed = own != NULL ||
                   aws_variable(&setup, "AWS_ENDPOINT_URL_TIMESTREAM_WRITE") != NULL ||
@@ -84,7 +84,7 @@ timestream_client_begin(struct timestream_client *c, const char *operation, stru
 {
     *ret_ticket = (struct timestream_ticket){.address = c->generation};
     if (!c->is_fixed && c->address[0] == '\0') {
-        step_done(ret_step, VERDICT_UNPREPARED, "endpoint", "no address is known yet");
+        step_done(ret_step, VERDICT_UNPREPARED, "endpoint", "no endpoint address yet");
         return;
     }
     aws_caller_call_at(c->caller, c->is_fixed ? NULL : c->address, operation, body,
@@ -140,7 +140,7 @@ take_address(struct timestream_client *c, const struct http_call_answer *answer,
             c->generation++;
             c->address_refused = false;
             c->address_due_ns = env_monotonic_ns(c->options.env) + keep_ms * NS_PER_MS;
-            snprintf(step->answer, sizeof step->answer, "%.400s is where requests go", c->address);
+            snprintf(step->answer, sizeof step->answer, "requests go to %.400s", c->address);
             return;
         }
         step_done(step, VERDICT_RETRY, "endpoint", why.text);
@@ -151,8 +151,8 @@ take_address(struct timestream_client *c, const struct http_call_answer *answer,
     c->address_due_ns = env_monotonic_ns(c->options.env) + PUT_OFF_S * NS_PER_S;
     snprintf(said, sizeof said, "%s", step->answer);
     step_done(step, VERDICT_DELIVERED, "", "");
-    snprintf(step->answer, sizeof step->answer, "the address is not asked for again yet: %.400s",
-             said);
+    snprintf(step->answer, sizeof step->answer,
+             "cannot refresh the endpoint address, using the current one: %.400s", said);
 }
 
 void
@@ -165,7 +165,7 @@ timestream_client_prepare(struct timestream_client *c, const struct http_call_an
         if (ret_step->next == WRITER_SEND || ret_step->verdict != VERDICT_DELIVERED) return;
         answer = NULL;
     } else if (answer == NULL) {
-        step_done(ret_step, VERDICT_DELIVERED, "", "credentials are there");
+        step_done(ret_step, VERDICT_DELIVERED, "", "credentials are available");
     }
     c->stage = STAGE_ADDRESS;
     if (answer != NULL) {

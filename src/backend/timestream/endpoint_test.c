@@ -80,7 +80,7 @@ discover(const char *answer)
     prepare();
     expect_call(&rig, SERVICE, "DescribeEndpoints", "{}");
     prepare_answer(200, answer);
-    expect_done(&rig, VERDICT_DELIVERED, "", "is where requests go");
+    expect_done(&rig, VERDICT_DELIVERED, "", "requests go to");
 }
 
 static void
@@ -90,7 +90,7 @@ test_requests_go_to_the_cell_that_is_named(void **state)
     open_client();
     assert_true(timestream_client_due(client));
     begin();
-    expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "no address");
+    expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "no endpoint address");
     discover(CELL);
     assert_false(timestream_client_due(client));
     begin();
@@ -125,7 +125,7 @@ test_an_address_that_works_is_used_while_no_other_can_be_had(void **state)
     rig_advance(&rig, 600);
     prepare();
     prepare_answer(500, "{\"__type\":\"InternalServerException\"}");
-    expect_done(&rig, VERDICT_DELIVERED, "", "not asked for again yet: InternalServerException");
+    expect_done(&rig, VERDICT_DELIVERED, "", "using the current one: InternalServerException");
     assert_false(timestream_client_due(client));
     begin();
     expect_call(&rig, "https://cell1.example/", "WriteRecords", "{x}");
@@ -205,7 +205,8 @@ test_keys_that_are_refused_are_fetched_again(void **state)
     begin();
     expect_done(&rig, VERDICT_UNPREPARED, "credentials", "no credentials");
     prepare(); /* the settings still have the same */
-    expect_done(&rig, VERDICT_BLOCKED, "credentials", "still gives the keys that were refused");
+    expect_done(&rig, VERDICT_BLOCKED, "credentials",
+                "still returns the keys that the service refused");
     prepare();
     expect_done(&rig, VERDICT_DELIVERED, "", "");
     assert_false(timestream_client_due(client));
@@ -220,7 +221,8 @@ test_keys_refused_by_discovery_are_fetched_again(void **state)
     prepare_answer(403, "{\"__type\":\"UnrecognizedClientException\",\"message\":\"x\"}");
     expect_done(&rig, VERDICT_UNPREPARED, "credentials", "UnrecognizedClient");
     prepare();
-    expect_done(&rig, VERDICT_BLOCKED, "credentials", "still gives the keys that were refused");
+    expect_done(&rig, VERDICT_BLOCKED, "credentials",
+                "still returns the keys that the service refused");
     discover(CELL);
 }
 
@@ -242,7 +244,7 @@ expect_fixed(const char *url, const char *host)
     open_client();
     assert_true(timestream_client_due(client));
     prepare();
-    expect_done(&rig, VERDICT_DELIVERED, "", "credentials of the settings");
+    expect_done(&rig, VERDICT_DELIVERED, "", "credentials from the settings");
     assert_false(timestream_client_due(client));
     begin();
     expect_call(&rig, url, "WriteRecords", "{x}");

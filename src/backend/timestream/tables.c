@@ -159,7 +159,7 @@ ask(struct timestream_tables *t, struct writer_step *step)
     const struct table *table = &t->tables[t->asked];
     buf_clear(&t->body);
     if (timestream_table_request_put(&t->body, table->database, table->name, "") != OK) {
-        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a request");
         return;
     }
     timestream_client_begin(t->client, "DescribeTable", buf_bytes(&t->body), &t->ticket, step);
@@ -183,8 +183,8 @@ do_without(struct timestream_tables *t, struct table *table, const struct writer
     settle(t, table, KNOWN_S);
     if (t->was_warned) return;
     t->was_warned = true;
-    log_warn("timestream: what is too old for a table is not known and becomes dead letters; the "
-             "permission timestream:DescribeTable would tell",
+    log_warn("timestream: the age limit of a table is unknown, samples that are too old for it "
+             "become dead letters; allow the action timestream:DescribeTable",
              KV("destination", t->options.settings->name), KV("database", table->database),
              KV("table", table->name), KV("reason", step->reason), KV("answer", step->answer));
 }

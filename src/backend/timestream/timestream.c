@@ -78,8 +78,8 @@ check_name(const char *name, const char *configured, struct why *why)
     size_t size = strlen(name);
     if (size > 0 && size <= TIMESTREAM_NAME_BYTES_MAX && strspn(name, allowed) == size) return OK;
     return why_set(why, ERR_INPUT,
-                   "'%.256s' gives no name that Timestream has: 1 to %d letters, digits, '_', '-' "
-                   "and '.'",
+                   "'%.256s' does not make a valid Timestream name: expected 1 to %d letters, "
+                   "digits, '_', '-' and '.'",
                    configured, TIMESTREAM_NAME_BYTES_MAX);
 }
 
@@ -105,7 +105,7 @@ expand(const char *template, const struct item *item, struct name *to, struct wh
         const char *from = at;
         struct bytes piece = expand_piece(&at, item);
         if (piece.size == 0) {
-            return why_set(why, ERR_INPUT, "the series has no label for %.*s in the table's name",
+            return why_set(why, ERR_INPUT, "the series has no label for %.*s in the table name",
                            (int)(at - from < 256 ? at - from : 256), from);
         }
         bool fits = piece.size <= TIMESTREAM_NAME_BYTES_MAX - used &&
@@ -182,7 +182,7 @@ timestream_create(const struct writer_options *options, struct writer **ret_writ
 {
     const struct timestream_settings *settings = &options->settings->u.timestream;
     struct timestream_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     w->options = *options;
     w->settings = settings;
     w->by_item = is_template(settings->database) || is_template(settings->table);
@@ -198,7 +198,7 @@ timestream_create(const struct writer_options *options, struct writer **ret_writ
     if (e == OK) e = timestream_client_new(options, &w->client, why);
     if (e == OK) {
         e = timestream_tables_new(options, w->client, &w->tables);
-        if (e) why_set(why, e, "no memory for a destination");
+        if (e) why_set(why, e, "not enough memory for a destination");
     }
     if (e) {
         timestream_destroy((struct writer *)w);
@@ -297,7 +297,7 @@ timestream_add(struct writer *writer, struct writer_call *call, const struct ite
     struct timestream_writer *w = (struct timestream_writer *)writer;
     struct timestream_call *c = (struct timestream_call *)call;
     struct name database, table;
-    if (!item_is_sample(item)) return writer_unfit(why, "Timestream has no place for exemplars");
+    if (!item_is_sample(item)) return writer_unfit(why, "Timestream cannot store exemplars");
     enum writer_add added = find_table(w, item, &database, &table, why);
     if (added != WRITER_ADDED) return added;
     bool other =
@@ -383,12 +383,12 @@ has_too_old(struct timestream_writer *w, const struct timestream_call *c, struct
     bool all_taken = true;
     if (c->oldest_ms == INT64_MAX || c->was_sent) return false;
     if (is_taken(w, database_of(w, c), table_of(w, c), c->oldest_ms, &all_taken) != OK) {
-        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a table");
+        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a table");
         return true;
     }
     if (!all_taken) {
         step_done(step, VERDICT_REBUILD, "outside_table_retention",
-                  "some samples are older than what the table takes");
+                  "some samples are too old for the table");
     }
     return !all_taken;
 }
@@ -402,7 +402,7 @@ begin_step(struct timestream_writer *w, struct timestream_call *c, struct writer
     }
     if (has_too_old(w, c, step)) return;
     if (make_body(w, c) != OK) {
-        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a request");
         return;
     }
     timestream_client_begin(w->client, "WriteRecords", buf_bytes(&c->body), &c->ticket, step);
@@ -426,7 +426,7 @@ judge_rejections(struct timestream_call *c, const struct http_call_answer *answe
     } else if (e == ERR_INPUT) {
         step->verdict = VERDICT_SOME_DEAD;
     } else {
-        step_done(step, VERDICT_RETRY, "no_memory", "no memory for an answer");
+        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for an answer");
     }
 }
 
@@ -441,8 +441,7 @@ judge(struct timestream_writer *w, struct timestream_call *c, const struct http_
     }
     if (step->verdict == VERDICT_DELIVERED && !timestream_is_answer(answer->body)) {
         /* What stands before the service may say 200 and know nothing of it. */
-        step_done(step, VERDICT_RETRY, "damaged",
-                  "an answer of success that is none of the service");
+        step_done(step, VERDICT_RETRY, "damaged", "got status 200 without an answer of Timestream");
     }
     if (step->verdict != VERDICT_DEAD) return;
     aws_json_error(answer, &error);
@@ -515,7 +514,7 @@ begin_check(struct timestream_writer *w, const char *operation, const char *more
     buf_clear(&w->check_body);
     if (timestream_table_request_put(&w->check_body, w->settings->database, w->settings->table,
                                      more) != OK) {
-        step_done(step, VERDICT_RETRY, "no_memory", "no memory for a request");
+        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a request");
         return;
     }
     timestream_client_begin(w->client, operation, buf_bytes(&w->check_body), &w->check_ticket,
@@ -564,7 +563,7 @@ timestream_check(struct writer *writer, uint32_t number, const struct http_call_
     if (number > (w->by_item ? 0 : 1)) return false;
     if (w->by_item) { /* of a template nobody knows what it will be */
         snprintf(what, WRITER_ANSWER_BYTES,
-                 "credentials and an address (timestream:DescribeEndpoints)");
+                 "credentials and endpoint address (timestream:DescribeEndpoints)");
         timestream_client_prepare(w->client, answer, ret_step);
     } else if (number == 0) {
         snprintf(what, WRITER_ANSWER_BYTES, "table %s of database %s (timestream:DescribeTable)",
@@ -575,7 +574,7 @@ timestream_check(struct writer *writer, uint32_t number, const struct http_call_
             begin_check(w, "DescribeTable", "", ret_step);
     } else {
         snprintf(what, WRITER_ANSWER_BYTES,
-                 "permission to write, asked with an empty request (timestream:WriteRecords)");
+                 "permission to write, checked with an empty request (timestream:WriteRecords)");
         /* With nothing in it: whoever may not write is told so, others that it is no request. */
         if (answer == NULL) {
             begin_check(w, "WriteRecords", ",\"Records\":[]", ret_step);

@@ -164,11 +164,11 @@ test_success_without_words_of_the_service_is_none(void **state)
     (void)state;
     send_three();
     answer(200, "");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "none of the service");
+    expect_done(&rig, VERDICT_RETRY, "damaged", "without an answer of Timestream");
     answer(200, "<html>");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "none of the service");
+    expect_done(&rig, VERDICT_RETRY, "damaged", "without an answer of Timestream");
     answer(200, "{\"RecordsIngested\":{\"Total\":3,");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "none of the service");
+    expect_done(&rig, VERDICT_RETRY, "damaged", "without an answer of Timestream");
     answer(200, "{}");
     expect_done(&rig, VERDICT_DELIVERED, "", "");
 }
@@ -269,7 +269,7 @@ test_a_series_that_gives_no_table_is_unfit(void **state)
     assert_int_equal(add("", "x"), WRITER_UNFIT);
     expect_in(why.text, "no label for ${env}");
     assert_int_equal(add("a b", "x"), WRITER_UNFIT);
-    expect_in(why.text, "'${env}' gives no name");
+    expect_in(why.text, "'${env}' does not make a valid");
     assert_int_equal(add("a\"", "x"), WRITER_UNFIT);
     assert_int_equal(add("\xc3\xa9", "x"), WRITER_UNFIT);
     assert_int_equal(add(longest, "x"), WRITER_ADDED);
@@ -345,14 +345,14 @@ test_of_the_store_only_what_the_table_takes_is_sent(void **state)
     expect_done(&rig, VERDICT_DELIVERED, "", "");
     assert_false(class->need_prepare(writer));
     begin();
-    expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "older than");
+    expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "too old for");
     class->call_clear(writer, call);
     assert_int_equal(add_filled("a", HOUR_MS + 1), WRITER_TOO_OLD);
     assert_int_equal(class->bytes(writer, call), 0);
     assert_int_equal(add_filled("a", HOUR_MS), WRITER_ADDED);
     rig_advance(&rig, 1); /* while it waited */
     begin();
-    expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "older than");
+    expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "too old for");
 }
 
 static void
@@ -561,7 +561,7 @@ test_without_memory_for_a_body_the_call_is_sent_again(void **state)
     mem_fail_nth(1, false);
     begin();
     mem_fail_nth(0, false);
-    expect_done(&rig, VERDICT_RETRY, "no_memory", "no memory");
+    expect_done(&rig, VERDICT_RETRY, "no_memory", "not enough memory");
     begin();
     expect_call(&rig, "http://here/", "WriteRecords", BODY("metrics", "prom", "a", RECORD("1000")));
 }
@@ -685,7 +685,7 @@ test_the_check_describes_the_table(void **state)
     expect_call(&rig, "http://here/", "DescribeTable",
                 "{\"DatabaseName\":\"metrics\",\"TableName\":\"prom\"}");
     check_answer(200, "{\"Table\":{\"TableStatus\":\"ACTIVE\"}}");
-    expect_done(&rig, VERDICT_DELIVERED, "", "ACTIVE; takes samples of the last 0 hours");
+    expect_done(&rig, VERDICT_DELIVERED, "", "ACTIVE; accepts samples of the last 0 hours");
     check_answer(200, "{\"Table\":{\"TableStatus\":\"DELETING\"}}");
     expect_done(&rig, VERDICT_BLOCKED, "not_active", "DELETING");
     check_answer(200, "{}");
@@ -718,7 +718,7 @@ test_a_check_asks_with_no_records_whether_writing_is_allowed(void **state)
     assert_non_null(strstr(what, "(timestream:WriteRecords)"));
     struct http_call_answer a = answer_of(400, "{\"__type\":\"ValidationException\"}");
     assert_true(class->check(writer, 1, &a, &rig.step, what));
-    expect_done(&rig, VERDICT_DELIVERED, "", "not refused for want of a permission");
+    expect_done(&rig, VERDICT_DELIVERED, "", "access was not denied");
     a = answer_of(400, "{\"__type\":\"AccessDeniedException\",\"message\":\"no\"}");
     assert_true(class->check(writer, 1, &a, &rig.step, what));
     expect_done(&rig, VERDICT_BLOCKED, "access_denied", "no");
