@@ -166,10 +166,10 @@ account_lost(struct relay *r, struct chunk *c)
         take_news(r, kind, news, 0);
         r->account.fed[kind] += lost;
         save_want(r, SAVE_SOON);
-        log_error("relay: part of the log is damaged or gone, and lost to this destination",
-                  KV("destination", r->settings->name), KV("kind", ledger_kind_word(kind)),
-                  KV("items", lost), KV("before_position", c->pos),
-                  KV("dropped_as", drop_word(reason)));
+        log_error(
+            "relay: part of the log is damaged or missing, its items are lost for this destination",
+            KV("destination", r->settings->name), KV("kind", ledger_kind_word(kind)),
+            KV("items", lost), KV("before_position", c->pos), KV("dropped_as", drop_word(reason)));
     }
     return OK;
 }
@@ -350,10 +350,9 @@ account_missing(struct relay *r, enum item_kind kind, uint64_t missing, struct t
     fates[FATE_DROPPED + DROP_DAMAGED] += damaged;
     r->account.base_taken[kind] += before;
     log_at(damaged + missing > 0 ? LOG_ERROR : LOG_WARN,
-           "relay: samples that waited are no longer in the store",
-           KV("destination", r->settings->name), KV("items", before), KV("deleted", deleted),
-           KV("expired", expired), KV("superseded", superseded), KV("damaged", damaged),
-           KV("unexplained", missing));
+           "relay: queued samples are no longer in the store", KV("destination", r->settings->name),
+           KV("items", before), KV("deleted", deleted), KV("expired", expired),
+           KV("superseded", superseded), KV("damaged", damaged), KV("unexplained", missing));
 }
 
 /* What could not be read of the log, and did not come from the store either. */
@@ -363,7 +362,7 @@ account_margin(struct relay *r, enum item_kind kind)
     uint64_t lost = r->account.ahead.margin[kind];
     if (lost == 0 || lost == UINT64_MAX) return;
     bool all = destination_takes_all(r->settings); /* else perhaps it wanted none of them */
-    log_error("relay: part of the log was damaged, and the store does not have it",
+    log_error("relay: part of the log is damaged, and its items are not in the store either",
               KV("destination", r->settings->name), KV("items_at_most", lost),
               KV("counted_as_dropped", all));
     if (!all) return;
@@ -464,13 +463,12 @@ account_found(struct relay *r)
         r->account.base.count[kind][fate] += lost;
         save_want(r, SAVE_SOON);
         if (same) {
-            log_error("relay: items that waited are no longer in the log, probably because it was "
-                      "removed or put back to an older state; they are counted as dropped",
+            log_error("relay: queued items are no longer in the log, probably because it was "
+                      "removed or restored from an older copy; counted as dropped",
                       KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
                       KV("items", lost));
         } else {
-            log_warn("relay: items that waited are not selected any more, they are counted as "
-                     "dropped",
+            log_warn("relay: queued items are no longer selected, counted as dropped",
                      KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
                      KV("items", lost));
         }

@@ -7,14 +7,14 @@ asking_lock(struct env *env, const char *dir, struct file *ret_lock, struct why 
     char path[sizeof ret_lock->path];
     struct file lock;
     enum err e = path_join(path, sizeof path, dir, ASKING_LOCK_NAME);
-    if (e) return why_set(why, e, "%s/%s: path too long", dir, ASKING_LOCK_NAME);
+    if (e) return why_set(why, e, "%s/%s: path is too long", dir, ASKING_LOCK_NAME);
     e = file_open(env, path, FILE_REPLACE, &lock, why);
     if (e) return e;
     e = file_lock(&lock, why);
     if (e == ERR_AGAIN) {
         why_set(why, e,
-                "%s: another command decides about this destination at this moment, nothing was "
-                "done: look at what it did, and ask again",
+                "%s: another command is changing this destination, nothing was changed: check what "
+                "it did, then retry",
                 dir);
     }
     if (e)

@@ -96,7 +96,7 @@ look_at_queued(struct backlog_listing *l, const struct relay_state *s, struct re
     bool in_log = !s->fill.active && s->cursor.pos != 0;
     b->gone = in_log && s->cursor.pos < examined_log_begin(l->log);
     if (examined_log_end(l->log) == 0 && kinds_sum(s->taken) > 0) {
-        return why_set(&b->unreadable, OK, "%s holds no log", l->options->log_dir);
+        return why_set(&b->unreadable, OK, "no log in %s", l->options->log_dir);
     }
     enum err e = count_queued(l, s, b, &why);
     if (e == ERR_NOMEM) return e;
@@ -115,7 +115,7 @@ look_at(struct backlog_listing *l, const struct backlog_name *name, struct relay
     struct relay_state state;
     *b = (struct relay_backlog){.type = DESTINATION_TYPE_COUNT};
     enum err e = path_join(dir, sizeof dir, o->dir, name->text);
-    if (e) return why_set(why, e, "%s/%s: the path is too long", o->dir, name->text);
+    if (e) return why_set(why, e, "%s/%s: path is too long", o->dir, name->text);
     if (name->is_file) {
         b->blocked = b->file = true;
         e = relay_directory_look(o->env, dir, &b->unreadable);
@@ -196,7 +196,7 @@ count_letters(const struct backlog_options *o, const char *dir, struct relay_bac
     else if (report.damaged > 0)
         why_set(&b->letters_problem, ERR_CORRUPT, "%s", report.texts[0]);
     else if (report.lost > 0)
-        why_set(&b->letters_problem, ERR_CORRUPT, "%" PRIu64 " are lost", report.lost);
+        why_set(&b->letters_problem, ERR_CORRUPT, "%" PRIu64 " dead letters are lost", report.lost);
 }
 
 void
@@ -207,14 +207,14 @@ relay_backlog_count_letters(const struct backlog_options *o, const char *name, u
     struct backlog_weighing weighing = {.env = o->env, .dir = letters_dir};
     if (path_join(dir, sizeof dir, o->dir, name) != OK ||
         path_join(letters_dir, sizeof letters_dir, dir, LETTER_FILES_DIR) != OK) {
-        why_set(&b->letters_problem, ERR_LIMIT, "%s/%s: the path is too long", o->dir, name);
+        why_set(&b->letters_problem, ERR_LIMIT, "%s/%s: path is too long", o->dir, name);
         return;
     }
     err_ignore(env_listdir(o->env, letters_dir, weigh_file, &weighing, NULL), "read next");
     if (weighing.bytes > *bytes_left) {
         why_set(&b->letters_problem, ERR_LIMIT,
-                "%" PRIu64 " bytes of dead letters are not read here: %s", weighing.bytes,
-                b->letters_known ? "counted as the state says" : "they are not counted");
+                "%" PRIu64 " bytes of dead letters are too many to read: %s", weighing.bytes,
+                b->letters_known ? "the count is that of the state" : "they are not counted");
         return;
     }
     *bytes_left -= weighing.bytes;
@@ -300,6 +300,6 @@ relay_backlogs(const struct backlog_options *o, struct why *why)
 const char *
 relay_backlog_fate(bool stored)
 {
-    return stored ? "configured again under this name it goes on from there"
-                  : "the log is given up, what was queued is lost to it";
+    return stored ? "a destination configured under this name continues from there"
+                  : "the log is no longer kept for it, queued samples are lost";
 }

@@ -47,8 +47,8 @@ explain(const struct relay *r, enum err cause, struct why *why)
 {
     struct why reason = *why;
     return why_set(why, cause,
-                   "%s; the log from position %" PRIu64
-                   " on is kept until you decide where to go on: firekeep destinations reset %s "
+                   "%s; keeping the log from position %" PRIu64
+                   " until you choose where to resume: firekeep destinations reset %s "
                    "--from=previous|oldest|now|TIME",
                    reason.text, relay_guard_pos(r->options.guard), r->settings->name);
 }
@@ -165,7 +165,7 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     bool known = e == OK;
     struct relay_state before = r->state;
     if (!known && reset.from == RESET_PREVIOUS) {
-        return why_set(why, e, "the state cannot be reset to the one before it: %s", decision.text);
+        return why_set(why, e, "cannot reset to the previous state: %s", decision.text);
     }
     if (!known) r->state = before = (struct relay_state){.wish = RELAY_WISH_NONE};
     take_state(r);
@@ -178,9 +178,9 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     if (e == OK) e = relay_state_put(r, &r->state, why);
     if (e == OK) e = reset_remove(env, r->dir, why);
     if (e) return e;
-    log_warn("relay: destination reset as decided by the operator",
-             KV("destination", r->settings->name), KV("from", reset_word(reset.from)),
-             KV("position", r->state.cursor.pos), KV("account_kept", known));
+    log_warn("relay: destination reset by the operator", KV("destination", r->settings->name),
+             KV("from", reset_word(reset.from)), KV("position", r->state.cursor.pos),
+             KV("account_kept", known));
     return OK;
 }
 
@@ -241,8 +241,8 @@ fit_to_log(struct relay *r)
     s->log_count.known &= !other && !filled && s->cursor.pos == pos;
     if (other) s->counted_pos = log.begin_pos;
     if (s->counted_pos > log.end_pos) s->counted_pos = log.end_pos;
-    log_warn("relay: the log is not the one that this destination followed, or has lost its end, "
-             "probably because it was removed or restored from a copy",
+    log_warn("relay: the log does not match the position of this destination, probably because it "
+             "was removed or restored from a copy",
              KV("destination", r->settings->name), KV("position", pos), KV("log_end", log.end_pos),
              KV("other_log", other), KV("reading_the_store", filled));
 }

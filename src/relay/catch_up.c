@@ -41,7 +41,7 @@ begin_with(struct relay *r, const struct relay_state *state)
 {
     struct why why = {""};
     if (save_instead(r, state, &why) != OK) {
-        obstacle_failed(&r->obstacle, "state", "state", why.text);
+        obstacle_failed(&r->obstacle, "save the state", "state", why.text);
     }
     relay_run_again(r);
 }
@@ -67,7 +67,7 @@ leave_log(struct relay *r)
     enum err e = relay_save(r, &why);
     if (e == OK) e = take_letters_back(r, &why);
     if (e) {
-        obstacle_failed(&r->obstacle, "leaving the log", "state", why.text);
+        obstacle_failed(&r->obstacle, "switch from the log to the store", "state", why.text);
         relay_run_again(r);
         return;
     }
@@ -85,7 +85,8 @@ leave_log(struct relay *r)
     account_leave(r, &before, &next);
     next.left_out = (struct samples_left_out){0};
     next.log_count.known = false;
-    log_warn("relay: far behind: what waits is read from the store, then the log is followed again",
+    log_warn("relay: destination is far behind, reading queued samples from the store before "
+             "following the log again",
              KV("destination", r->settings->name), KV("from", next.fill.from_pos),
              KV("to", next.fill.to_pos), KV("log_is_gone", r->feed.state == FEED_GONE));
     begin_with(r, &next);
@@ -120,14 +121,14 @@ give_again(struct relay *r)
         next.taken[kind] -= kept[kind] + replaying[kind];
     }
     if (e) {
-        obstacle_failed(&r->obstacle, "a replay", "state", why.text);
+        obstacle_failed(&r->obstacle, "begin a replay", "state", why.text);
         relay_run_again(r);
         return;
     }
     begin_with(r, &next);
     if (!r->state.fill.active) return; /* it could not begin: again later */
     watch_given_again(r);
-    log_info("relay: what is stored is given again", KV("destination", r->settings->name),
+    log_info("relay: sending stored samples again", KV("destination", r->settings->name),
              KV("to", next.fill.to_pos));
 }
 
@@ -155,13 +156,13 @@ follow_log(struct relay *r)
 {
     struct why why = {""};
     if (relay_save(r, &why) != OK) {
-        obstacle_failed(&r->obstacle, "state", "state", why.text);
+        obstacle_failed(&r->obstacle, "save the state", "state", why.text);
         return;
     }
     struct relay_state next = r->state;
     next.cursor = (struct relay_cursor){.pos = next.fill.to_pos};
     next.fill = (struct relay_fill){.active = false};
-    log_info("relay: the store was read, the log is followed again",
+    log_info("relay: finished reading the store, following the log again",
              KV("destination", r->settings->name), KV("from", next.cursor.pos));
     begin_with(r, &next);
 }
@@ -174,7 +175,7 @@ give_up_oldest(struct relay *r)
     uint64_t end_pos = wal_end(r->options.wal), budget = r->settings->log_budget_bytes;
     struct why why = {""};
     if (relay_save(r, &why) != OK) {
-        obstacle_failed(&r->obstacle, "state", "state", why.text);
+        obstacle_failed(&r->obstacle, "save the state", "state", why.text);
         return;
     }
     struct relay_state next = r->state;
@@ -185,9 +186,10 @@ give_up_oldest(struct relay *r)
     }
     next.drop_pos = end_pos - budget + budget / 8;
     next.drop_reason = DROP_LOG_BUDGET;
-    log_error("relay: the log's budget is reached: the oldest samples are lost to this destination",
-              KV("destination", r->settings->name), KV("from", r->state.cursor.pos),
-              KV("to", next.drop_pos));
+    log_error(
+        "relay: the log budget is exhausted, the oldest samples are lost for this destination",
+        KV("destination", r->settings->name), KV("from", r->state.cursor.pos),
+        KV("to", next.drop_pos));
     begin_with(r, &next);
 }
 

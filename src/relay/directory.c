@@ -29,7 +29,7 @@ look_for_name(struct env *env, const char *path, bool *ret_found, struct why *wh
     struct search search = {.name = slash == NULL ? path : slash + 1};
     int size = slash == NULL || slash == path ? 1 : (int)(slash - path);
     *ret_found = false;
-    if (size >= PATH_BYTES) return why_set(why, ERR_LIMIT, "%.200s: the path is too long", path);
+    if (size >= PATH_BYTES) return why_set(why, ERR_LIMIT, "%.200s: path is too long", path);
     snprintf(parent, sizeof parent, "%.*s", size, slash == NULL ? "." : path);
     enum err e = env_listdir(env, parent, note_name, &search, why);
     *ret_found = search.found;
@@ -45,8 +45,8 @@ relay_directory_look(struct env *env, const char *path, struct why *why)
     if (e == OK && facts.is_dir) return OK;
     if (e == OK) {
         return why_set(why, ERR_INPUT,
-                       "%s is a file, a directory is expected: put the directory back, or move the "
-                       "file away to begin without it",
+                       "%s is a file, expected a directory: restore the directory, or move the "
+                       "file away to start without it",
                        path);
     }
     if (e != ERR_MISSING) return e;
@@ -54,8 +54,8 @@ relay_directory_look(struct env *env, const char *path, struct why *why)
     if (e) return e;
     if (!found) return why_set(why, ERR_MISSING, "%s: no such directory", path);
     return why_set(why, ERR_CORRUPT,
-                   "%s is a link that leads nowhere: put back what it leads to (is its file system "
-                   "mounted?), or remove the link to begin without it",
+                   "%s is a dangling symbolic link: restore its target (is the file system "
+                   "mounted?), or remove the link to start without it",
                    path);
 }
 

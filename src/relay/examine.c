@@ -85,7 +85,7 @@ told(struct examining *x, enum err e, const struct why *why, const char *remedy,
     if (e == ERR_NOMEM || e == ERR_IO || e == ERR_LIMIT) return why_set(ret, e, "%s", why->text);
     const char *text = why->text[0] != '\0' ? why->text : err_word(e);
     if (e == ERR_UNSUPPORTED)
-        tell_wrong(x, "%s; use that version", text);
+        tell_wrong(x, "%s; use a version that can read it", text);
     else if (e)
         tell_wrong(x, "damaged: %s; %s", text, remedy);
     return OK;
@@ -160,7 +160,7 @@ tell_stray(struct examining *x, const char *dir, const struct examine_name *name
     if (ends_in(name->text, ".tmp")) {
         tell(x, "%s/%s%s: was never finished, harmless", dir, name->text, slash);
     } else {
-        tell(x, "%s/%s%s: unknown, not of Firekeep: left alone", dir, name->text, slash);
+        tell(x, "%s/%s%s: unknown, not written by Firekeep: left alone", dir, name->text, slash);
     }
 }
 
@@ -173,7 +173,7 @@ examine_state(struct examining *x, struct why *why)
     struct env *env = x->o->env;
     char remedy[256];
     snprintf(remedy, sizeof remedy,
-             "decide where the destination goes on: firekeep destinations reset %s "
+             "choose where the destination resumes: firekeep destinations reset %s "
              "--from=previous|oldest|now|TIME",
              x->name);
     enum err e = relay_state_read(env, x->dir, &x->state_bytes, &x->state, &reason);
@@ -187,7 +187,7 @@ examine_state(struct examining *x, struct why *why)
     e = relay_state_read_previous(env, x->dir, &memory, &previous, &reason);
     buf_fini(&memory);
     if (e == ERR_MISSING) return OK;
-    return told(x, e, &reason, "it is replaced with the next state; remove it", why);
+    return told(x, e, &reason, "remove it; the next state replaces it", why);
 }
 
 static enum err
@@ -197,10 +197,10 @@ examine_reset(struct examining *x, struct why *why)
     struct why reason = {""};
     enum err e = reset_read(x->o->env, x->dir, &reset, &reason);
     if (e == OK) {
-        tell(x, "%s/reset: to go on from %s is decided, and done when it is opened", x->dir,
+        tell(x, "%s/reset: the destination resumes from %s when it is next opened", x->dir,
              reset_word(reset.from));
     }
-    return told(x, e, &reason, "until then the destination stays closed", why);
+    return told(x, e, &reason, "the destination is kept closed until then", why);
 }
 
 /* What a state says while the store is read. */
@@ -212,20 +212,19 @@ examine_fill(struct examining *x)
     const char *wrong = NULL;
     bool filling = is_fill_pos(s->cursor.pos);
     if (filling != fill->active)
-        wrong = "it is of the store and of the log at one time";
+        wrong = "the position is in the store and in the log at the same time";
     else if (filling && fill_number(s->cursor.pos) != (s->fill_count & 0xffff))
-        wrong = "the position is not of its last fill";
+        wrong = "the position does not belong to its last read of the store";
     else if (filling && (fill->from_pos > fill->to_pos || s->cursor.index != 0))
-        wrong = "the stretch of the log that is read from the store ends before it begins";
+        wrong = "the range of the log that is read from the store ends before it begins";
     else if (filling && !fill_place_is_one(fill->place))
-        wrong = "the place in the store makes no sense";
+        wrong = "the place in the store is invalid";
     else if (filling && s->expected.until_pos != 0 && s->expected.until_pos < fill->to_pos)
-        wrong = "what waits was counted to a position before the end of what is read";
+        wrong = "the queue was counted up to a position before the end of that range";
     if (wrong == NULL) return;
-    tell_wrong(x,
-               "%s/state: %s; have it begin again: move the directory away, or give the state "
-               "back from a copy",
-               x->dir, wrong);
+    tell_wrong(
+        x, "%s/state: %s; restore the state from a copy, or move the directory away to start again",
+        x->dir, wrong);
 }
 
 /* Where the destination goes on in the log; while the store is read, once that is done. */
@@ -246,8 +245,8 @@ examine_place_of_nothing(struct examining *x)
     }
     if (taken == 0) return;
     tell_wrong(x,
-               "%s/state: %" PRIu64 " items were taken of a log that is not there; put back state "
-               "and log from one copy",
+               "%s/state: %" PRIu64 " items were taken from a log that is missing; restore the "
+               "state and the log from the same copy",
                x->dir, taken);
 }
 
@@ -265,8 +264,8 @@ examine_gone(struct examining *x, uint64_t pos, struct why *why)
     char text[64] = "an unknown number of samples";
     if (x->o->stored) {
         tell(x,
-             "position %" PRIu64 " is no longer in the log: what it has not taken comes from the "
-             "store",
+             "position %" PRIu64
+             " is no longer in the log: samples that it has not taken are read from the store",
              pos);
         return OK;
     }
@@ -284,7 +283,7 @@ examine_gone(struct examining *x, uint64_t pos, struct why *why)
     if (x->o->destinations == NULL || find_settings(x) != NULL) x->report->wrong++;
     tell(x,
          "position %" PRIu64 " is no longer in the log, and there is no store: %s that it has not "
-         "taken are lost to it; it goes on with the oldest record of the log",
+         "taken are lost for it; it resumes at the oldest record of the log",
          pos, text);
     return OK;
 }
@@ -308,16 +307,17 @@ examine_place(struct examining *x, struct why *why)
         return examine_gone(x, pos, why);
     case LOG_PLACE_AHEAD:
         tell_wrong(x,
-                   "%s/state: position %" PRIu64 " is behind the end of the log, %" PRIu64
-                   ": the log was put back from an older copy or has lost its end; the "
-                   "destination goes on at the end of the log",
+                   "%s/state: position %" PRIu64 " is after the end of the log, %" PRIu64
+                   ": the log was restored from an older copy or has lost its end; the destination "
+                   "resumes at the end of the log",
                    x->dir, pos, examined_log_end(x->log));
         break;
     case LOG_PLACE_NOWHERE:
-        tell_wrong(x,
-                   "%s/state: no record of the log begins or ends at position %" PRIu64
-                   ": the state is of another log; put back state and log from one copy",
-                   x->dir, pos);
+        tell_wrong(
+            x,
+            "%s/state: no record of the log begins or ends at position %" PRIu64
+            ": the state belongs to another log; restore the state and the log from the same copy",
+            x->dir, pos);
         break;
     }
     return OK;
@@ -338,8 +338,8 @@ examine_request(struct examining *x, const char *dir, const char *name, struct w
     struct letter_request request;
     struct why reason = {""};
     enum err e = letter_request_examine(x->o->env, dir, name, &request, &reason);
-    if (e == OK) tell(x, "%s/%s: waits to be carried out", dir, name);
-    return told(x, e, &reason, "it is forgotten at the next start: ask again", why);
+    if (e == OK) tell(x, "%s/%s: a request that waits for the next start", dir, name);
+    return told(x, e, &reason, "it is discarded at the next start: send the request again", why);
 }
 
 static enum err
@@ -372,7 +372,7 @@ tell_letters(struct examining *x, const char *dir)
         tell_wrong(x, "damaged: %s", text);
     }
     if (found->damaged > found->first_count) {
-        tell_wrong(x, "damaged: %s: %" PRIu64 " further places", dir,
+        tell_wrong(x, "damaged: %s: %" PRIu64 " more places", dir,
                    found->damaged - found->first_count);
     }
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
@@ -387,8 +387,9 @@ tell_letters(struct examining *x, const char *dir)
     }
     if (back > 0) {
         tell_wrong(x,
-                   "%s: %" PRIu64 " dead letters that were gone are back; they may have been "
-                   "delivered: replay or drop them once the destination is open",
+                   "%s: %" PRIu64
+                   " dead letters that had been removed are back; they may have been delivered: "
+                   "replay or drop them when the destination is open",
                    dir, back);
     }
 }
@@ -400,7 +401,7 @@ examine_letters(struct examining *x, struct why *why)
     struct why reason = {""};
     struct letter_index index;
     enum err e = path_join(dir, sizeof dir, x->dir, LETTER_FILES_DIR);
-    if (e) return why_set(why, e, "%s/%s: the path is too long", x->dir, LETTER_FILES_DIR);
+    if (e) return why_set(why, e, "%s/%s: path is too long", x->dir, LETTER_FILES_DIR);
     letter_index_init(&index, x->o->memory);
     e = letter_index_read(&index, x->o->env, dir, x->has_state ? &x->state : NULL, &reason);
     if (e == ERR_MISSING) e = OK;
@@ -449,7 +450,7 @@ count_waiting(struct examining *x, uint64_t waiting[ITEM_KIND_COUNT], bool *ret_
         examined_log_count(x->log, settings, &x->state, log_cursor(&x->state), waiting, &reason);
     *ret_counted = e == OK;
     if (e == ERR_MISSING) return OK; /* as was told of its place */
-    return told(x, e, &reason, "what waits in the log cannot be counted", why);
+    return told(x, e, &reason, "the queue in the log cannot be counted", why);
 }
 
 /* What was counted as waiting and is not in the log. */
@@ -461,13 +462,13 @@ tell_missing(struct examining *x, enum item_kind kind, uint64_t found)
     bool known = s->counted_pos != 0 && !s->fill.active && s->expected.until_pos == 0;
     if (!known || s->counted[kind] <= found) return;
     if (!same) {
-        tell(x, "%s: %" PRIu64 " that waited are not selected any more", kind_words[kind],
+        tell(x, "%s: %" PRIu64 " queued are no longer selected", kind_words[kind],
              s->counted[kind] - found);
         return;
     }
     tell_wrong(x,
-               "%s: %" PRIu64 " that waited are not in the log any more; what the store does not "
-               "have of them is counted as dropped at the next start",
+               "%s: %" PRIu64 " queued are no longer in the log; those that the store lacks are "
+               "counted as dropped at the next start",
                kind_words[kind], s->counted[kind] - found);
 }
 
@@ -482,7 +483,7 @@ examine_account(struct examining *x, struct why *why)
             relay_equation_of(&x->state, &x->found, &x->account, (enum item_kind)kind);
         char text[64] = "";
         if (counted && kind != ITEM_METADATA) {
-            snprintf(text, sizeof text, "; %" PRIu64 " wait in the log", waiting[kind]);
+            snprintf(text, sizeof text, "; %" PRIu64 " queued in the log", waiting[kind]);
         }
         if (q.taken == 0 && q.holds && waiting[kind] == 0 && x->state.counted[kind] == 0) continue;
         if (!q.holds) x->report->wrong++;
@@ -551,7 +552,7 @@ examine_names(struct examining *x, struct why *why)
         if (reset)
             e = examine_reset(x, why);
         else if (aside)
-            tell(x, "%s/%s: put aside when an operator decided where to go on", x->dir, name->text);
+            tell(x, "%s/%s: set aside when an operator reset the destination", x->dir, name->text);
         else if (tmp)
             tell_stray(x, x->dir, name);
         else if (!known)
@@ -574,8 +575,8 @@ examine_destination(struct examining *x, const char *name, struct why *why)
     if (e == OK) e = examine_letters(x, why);
     if (e == OK) e = examine_names(x, why);
     if (x->o->destinations != NULL && find_settings(x) == NULL) {
-        tell(x, "the configuration does not name it, so no log is held for it; configured again it "
-                "goes on where it was, without its directory it is forgotten");
+        tell(x, "not in the configuration, so no log is kept for it; configure it again to resume "
+                "where it stopped, or remove its directory to forget it");
     }
     if (e == OK && x->has_state) {
         examine_fill(x);
@@ -594,7 +595,7 @@ note_unread(struct examining *x, const char *name, enum err e, const struct why 
 {
     if (e != ERR_IO) return why_set(why, e, "%s", reason->text);
     x->name = name;
-    tell(x, "cannot be read: %s; what else it remembers was not looked at", reason->text);
+    tell(x, "cannot be read: %s; its other files were not checked", reason->text);
     x->name = NULL;
     if (x->unread++ == 0) why_set(why, e, "%s", reason->text);
     return OK;
@@ -625,7 +626,7 @@ examine_all(struct examining *x, const struct names *names, struct why *why)
         struct why reason = {""};
         x->report->files += !name->is_dir;
         if (name->is_dir && name->text[0] == '.' && ends_in(name->text, ".new")) {
-            tell(x, "%s/%s: a destination that was being made, harmless", relay_dir, name->text);
+            tell(x, "%s/%s: a destination that was being created, harmless", relay_dir, name->text);
             continue;
         }
         if (name->text[0] == '.' || (!name->is_dir && ends_in(name->text, ".tmp"))) {
@@ -633,7 +634,7 @@ examine_all(struct examining *x, const struct names *names, struct why *why)
             continue;
         }
         e = path_join(x->dir, sizeof x->dir, relay_dir, name->text);
-        if (e) return why_set(why, e, "%s/%s: the path is too long", relay_dir, name->text);
+        if (e) return why_set(why, e, "%s/%s: path is too long", relay_dir, name->text);
         if (!name->is_dir) {
             e = examine_obstacle(x, name, why);
             continue;
@@ -652,12 +653,12 @@ examine_missing(struct examining *x, struct why *why)
     for (uint32_t i = 0; all != NULL && i < all->count; i++) {
         const struct destination_settings *d = &all->items[i];
         enum err e = path_join(x->dir, sizeof x->dir, x->o->dir, d->name);
-        if (e) return why_set(why, e, "%s/%s: the path is too long", x->o->dir, d->name);
+        if (e) return why_set(why, e, "%s/%s: path is too long", x->o->dir, d->name);
         if (d->dry_run || relay_directory_look(x->o->env, x->dir, NULL) != ERR_MISSING) continue;
         x->name = d->name;
         tell(x,
-             "%s is not there: nothing is remembered of it, it begins as a new one; if it was at "
-             "work before, put the directory back before a start",
+             "%s is missing: it starts as a new destination; if it ran before, restore the "
+             "directory before the next start",
              x->dir);
         x->name = NULL;
     }

@@ -96,12 +96,12 @@ examined_log_open(struct env *env, const char *dir, struct budget *memory,
                   struct examined_log **ret_log, struct why *why)
 {
     struct examined_log *log = mem_new(memory, sizeof *log);
-    if (log == NULL) return why_set(why, ERR_NOMEM, "no memory to examine the log");
+    if (log == NULL) return why_set(why, ERR_NOMEM, "not enough memory to examine the log");
     log->env = env;
     log->memory = memory;
     buf_init(&log->extents, memory, SEGMENTS_BYTES_MAX);
     enum err e = strlen(dir) < sizeof log->dir ? OK : ERR_LIMIT;
-    if (e) why_set(why, e, "%.200s...: the path is too long", dir);
+    if (e) why_set(why, e, "%.200s...: path is too long", dir);
     if (e == OK) memcpy(log->dir, dir, strlen(dir) + 1);
     if (e == OK) e = wal_segments(env, log->dir, memory, note_segment, log, why);
     if (e == ERR_MISSING) e = OK;
@@ -226,7 +226,8 @@ examined_log_accepted(struct examined_log *log, uint64_t pos, const struct log_c
         return OK;
     }
     if (pos == 0) pos = all[0].base_pos; /* the oldest there is */
-    if (pos < all[0].base_pos) return why_set(why, ERR_MISSING, "the log does not reach back");
+    if (pos < all[0].base_pos)
+        return why_set(why, ERR_MISSING, "the log does not reach back that far");
     while (i + 1 < count && all[i + 1].base_pos <= pos) {
         i++;
     }

@@ -333,7 +333,7 @@ check_waits(struct world *w, uint64_t queued)
     struct said said;
     must(examine(w, w->m.env, true, &said));
     assert_int_equal(said.report.wrong, 0);
-    snprintf(text, sizeof text, "balanced; %llu wait in the log", (unsigned long long)queued);
+    snprintf(text, sizeof text, "balanced; %llu queued in the log", (unsigned long long)queued);
     if (strstr(said.text, text) == NULL) fail_msg("no \"%s\" in %s", text, said.text);
 }
 
@@ -470,8 +470,8 @@ begin_with_everything(struct world *w, uint64_t seed)
     ask_for(w, DEAD_LETTERS_REPLAY);
     struct reset decision = {.from = RESET_NOW};
     must(reset_put(w->m.env, THERE, &decision, NULL));
-    expect_said(w, 0, "reset: to go on from now is decided");
-    expect_said(w, 0, ".request: waits to be carried out");
+    expect_said(w, 0, "reset: the destination resumes from now");
+    expect_said(w, 0, ".request: a request that waits");
 }
 
 struct paths {
@@ -536,7 +536,7 @@ test_files_of_nobody_and_those_never_finished_are_named(void **state)
         {"relay", "notes.txt", "relay/notes.txt: unknown"},
         {THERE, "state.tmp", "relay/there/state.tmp: was never finished, harmless"},
         {THERE, "notes.txt", "relay/there/notes.txt: unknown"},
-        {THERE, "state.damaged", "relay/there/state.damaged: put aside"},
+        {THERE, "state.damaged", "relay/there/state.damaged: set aside"},
         {"relay/there/dead-letters", "00000009.letters.bak", "00000009.letters.bak: unknown"},
         {"relay/there/dead-letters", "names.tmp", "names.tmp: was never finished, harmless"},
     };
@@ -547,7 +547,7 @@ test_files_of_nobody_and_those_never_finished_are_named(void **state)
         expect_said(w, 0, strays[i].text);
     }
     must(env_mkdir(w->m.env, "relay/.east.new", NULL));
-    expect_said(w, 0, "relay/.east.new: a destination that was being made, harmless");
+    expect_said(w, 0, "relay/.east.new: a destination that was being created, harmless");
     must(env_unlink(w->m.env, "relay/there/state", NULL));
     expect_said(w, 1, "firekeep destinations reset there --from=");
     wake(w); /* as is decided, and nothing of all that is in the way */
@@ -648,15 +648,15 @@ test_a_state_that_does_not_fit_is_found(void **state)
     } cases[] = {
         {lose_a_letter_in_the_account, false, 1, "DOES NOT BALANCE"},
         {take_one_more, false, 1, "DOES NOT BALANCE"},
-        {go_ahead_of_the_log, false, 1, "is behind the end of the log"},
+        {go_ahead_of_the_log, false, 1, "is after the end of the log"},
         {go_into_a_record, false, 1, "no record of the log begins or ends at position"},
         {go_before_the_log, false, 1, "is no longer in the log"},
         {begin_to_fill, false, 0, "balanced"},
-        {fill_another, true, 1, "not of its last fill"},
-        {fill_nonsense, true, 1, "the place in the store makes no sense"},
+        {fill_another, true, 1, "does not belong to its last read"},
+        {fill_nonsense, true, 1, "the place in the store is invalid"},
         {fill_backwards, true, 1, "ends before it begins"},
-        {fill_what_was_not_counted, true, 1, "counted to a position before the end"},
-        {fill_and_follow, true, 1, "of the store and of the log at one time"},
+        {fill_what_was_not_counted, true, 1, "counted up to a position before the end"},
+        {fill_and_follow, true, 1, "in the store and in the log at the same time"},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (!cases[i].again) store(w, "relay/there/state", buf_bytes(&whole));
@@ -711,7 +711,8 @@ test_letters_that_are_lost_or_back_are_counted(void **state)
     turn(w, 60);
     rest(w, false);
     store(w, path, buf_bytes(&copy));
-    snprintf(expected, sizeof expected, ": %" PRIu64 " dead letters that were gone are back", dead);
+    snprintf(expected, sizeof expected, ": %" PRIu64 " dead letters that had been removed are back",
+             dead);
     expect_text(w, expected);
     buf_fini(&copy);
     wake(w);
@@ -730,7 +731,7 @@ test_what_was_taken_of_a_log_that_is_not_there_is_found(void **state)
     turn(w, 30);
     rest(w, false);
     must(env_remove_tree(w->m.env, LOG_DIR, NULL));
-    expect_text(w, ": 300 items were taken of a log that is not there");
+    expect_text(w, ": 300 items were taken from a log that is missing");
     world_fini(w);
 }
 

@@ -61,7 +61,8 @@ open_fill(struct relay *r, struct why *why)
 {
     const struct relay_fill *fill = &r->state.fill;
     if (r->options.tsdb == NULL) {
-        return why_set(why, ERR_INPUT, "the store it was reading is not there in this mode");
+        return why_set(why, ERR_INPUT,
+                       "cannot continue reading the store: this storage mode has none");
     }
     bool all = r->state.begin_pos <= fill->from_pos;
     struct fill_options options = {
@@ -140,7 +141,7 @@ relay_load_item(struct relay *r, uint64_t record, uint32_t index, struct item *r
         f->read_again_pos = pos;
     }
     if (index >= f->read_again.count) {
-        return why_set(why, ERR_CORRUPT, "a record of the log is not what it was");
+        return why_set(why, ERR_CORRUPT, "a record of the log has changed since it was read");
     }
     return source_item(f->source, &f->read_again, index, ret_item, why);
 }
@@ -210,7 +211,7 @@ note_unread(struct relay *r, enum err e, const struct why *why)
     if (e == ERR_MISSING)
         r->feed.state = FEED_GONE; /* catch_up() knows what to do */
     else
-        obstacle_failed(&r->obstacle, "what comes next cannot be read", "storage", why->text);
+        obstacle_failed(&r->obstacle, "read the next samples", "storage", why->text);
 }
 
 /* ERR_AGAIN: there is nothing now. */
@@ -253,7 +254,7 @@ pass_hole(struct relay *r)
     if (!stored || (r->feed.hole_pos == 0 && !account_hole(r, c))) return account_lost(r, c) == OK;
     if (r->feed.hole_pos == 0) {
         r->feed.hole_pos = c->pos;
-        log_error("relay: part of the log is damaged; reading it from the store instead",
+        log_error("relay: part of the log is damaged, reading it from the store instead",
                   KV("destination", r->settings->name), KV("items", lost),
                   KV("before_position", c->pos));
     }
@@ -269,8 +270,8 @@ next_chunk(struct relay *r)
         enum err e = read_chunk(r, &why);
         if (e == ERR_AGAIN) return false;
         if (e == ERR_CORRUPT && r->feed.fill == NULL) { /* the record behind it says what is lost */
-            log_error("relay: cannot read part of the log", KV("destination", r->settings->name),
-                      KV("error", &why));
+            log_error("relay: cannot read part of the log, skipping it",
+                      KV("destination", r->settings->name), KV("error", &why));
             return true;
         }
         if (e) {

@@ -171,7 +171,7 @@ tell_warnings(struct fill_walk *w)
     while ((warning = series_set_warning(w->set, w->warnings)) != NULL) {
         w->warnings++;
         w->fill->met_damage = true;
-        log_error("relay: part of the store is damaged and was not handed on",
+        log_error("relay: part of the store is damaged, skipping it",
                   KV("destination", w->fill->options.name), KV("error", warning));
     }
 }
@@ -527,7 +527,7 @@ chunk_of_exemplars(struct fill_walk *w, struct chunk *c, uint32_t count_max, str
     w->place.t_ms++;        /* behind the last one */
     if (e == ERR_CORRUPT) { /* what was read before stays; once more, and there is nothing */
         w->fill->met_damage = true;
-        log_error("relay: exemplars of the store are damaged and were not handed on",
+        log_error("relay: exemplars in the store are damaged, skipping them",
                   KV("destination", w->fill->options.name), KV("error", why));
         return OK;
     }
@@ -682,7 +682,7 @@ fill_open(const struct fill_options *options, uint64_t pos, struct bytes place,
           struct fill **ret_fill, struct why *why)
 {
     struct fill *f = mem_new(options->memory, sizeof *f);
-    if (f == NULL) return why_set(why, ERR_NOMEM, "no memory to read the store");
+    if (f == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read the store");
     f->options = *options;
     f->next_pos = pos;
     buf_init(&f->scratch, options->memory, PLACE_BYTES_MAX + 4096);
@@ -692,7 +692,7 @@ fill_open(const struct fill_options *options, uint64_t pos, struct bytes place,
     enum err e = place.size == 0 ? OK : place_get(&f->walk.place, place);
     if (e) {
         fill_close(f);
-        return why_set(why, e, "where the store is to be read on");
+        return why_set(why, e, "cannot resume reading the store: its saved place is invalid");
     }
     *ret_fill = f;
     return OK;
@@ -749,10 +749,10 @@ enum err
 fill_next(struct fill *f, const struct chunk **ret_chunk, struct why *why)
 {
     struct given g = {.pos = f->next_pos};
-    if (!ring_grow(f)) return why_set(why, ERR_NOMEM, "no memory to read the store");
+    if (!ring_grow(f)) return why_set(why, ERR_NOMEM, "not enough memory to read the store");
     enum err e = read_given(f, &g, why);
     if (e == ERR_MISSING) return e;
-    if (e) return e == ERR_NOMEM ? why_set(why, e, "no memory to read the store") : e;
+    if (e) return e == ERR_NOMEM ? why_set(why, e, "not enough memory to read the store") : e;
     struct chunk *c = g.chunk;
     c->pos = f->next_pos;
     c->end_pos = c->pos + c->count;
@@ -779,7 +779,7 @@ read_again(struct fill *f, const struct given *g, struct why *why)
     f->loaded.pos = g->pos;
     bool same = e == OK && f->loaded.count == g->count && hash_items(&f->loaded) == g->hash;
     if (e == ERR_MISSING || (e == OK && !same)) {
-        return why_set(why, ERR_CORRUPT, "the store has changed");
+        return why_set(why, ERR_CORRUPT, "the store has changed since it was read");
     }
     if (e == OK) f->loaded_pos = g->pos;
     return e;
@@ -793,7 +793,7 @@ fill_load(struct fill *f, uint64_t pos, const struct chunk **ret_chunk, struct w
     enum err e = OK;
     *ret_chunk = g->chunk != NULL ? g->chunk : &f->loaded;
     if (g->chunk == NULL && f->loaded_pos != g->pos) e = read_again(f, g, why);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory to read the store") : e;
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory to read the store") : e;
 }
 
 void
@@ -850,7 +850,7 @@ fill_place(struct fill *f, uint64_t pos, struct buf *to, struct why *why)
         item_spot(f, chunk, (uint32_t)(pos - g->pos), to);
     }
     enum err e = buf_error(to);
-    return e ? why_set(why, e, "no memory to say where the store is read") : OK;
+    return e ? why_set(why, e, "not enough memory to save the place in the store") : OK;
 }
 
 void

@@ -138,7 +138,7 @@ relay_guard_new(const struct relay_options *o, const struct relay_guard *before,
 {
     struct relay_guard *g = mem_new(o->memory, sizeof *g);
     if (g == NULL)
-        return why_set(why, ERR_NOMEM, "no memory for destination %s", o->settings->name);
+        return why_set(why, ERR_NOMEM, "not enough memory for destination %s", o->settings->name);
     g->wal = o->wal;
     g->memory = o->memory;
     g->name = o->settings->name;
@@ -147,7 +147,7 @@ relay_guard_new(const struct relay_options *o, const struct relay_guard *before,
     if (e == OK) e = first_hold(g, o, before);
     if (e) {
         relay_guard_free(g);
-        return why_set(why, e, "cannot hold the log for destination %s: %s", o->settings->name,
+        return why_set(why, e, "cannot keep the log for destination %s: %s", o->settings->name,
                        err_word(e));
     }
     *ret_guard = g;

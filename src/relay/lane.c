@@ -313,8 +313,8 @@ lose_one(struct relay *r, const struct call_item *at, enum err e, const struct w
     static struct log_gate gate; /* a record holds thousands of them */
     uint64_t held_back;
     if (log_often(&gate, relay_now_ns(r), LOST_SAID_NS, &held_back)) {
-        log_error("relay: samples not yet delivered cannot be read again from the log; they are "
-                  "counted as dropped, reason damaged",
+        log_error("relay: cannot read undelivered samples again from the log, counting them as "
+                  "dropped (damaged)",
                   KV("destination", r->settings->name), KV("error", why),
                   KV("more_held_back", held_back));
     }
@@ -377,7 +377,7 @@ build(struct relay *r, struct attempt *a)
             if (isolate_cut(&lane->pieces, piece, i) != OK) return false;
             break;
         }
-        obstacle_failed(&r->obstacle, "a call cannot be made again", "log", why.text);
+        obstacle_failed(&r->obstacle, "rebuild a call", "log", why.text);
         return false;
     }
     a->built = true;

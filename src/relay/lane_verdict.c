@@ -82,10 +82,10 @@ relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
     struct why why = {""};
     /* Once it is a letter nothing may fail: it would be tried again, and be another one. */
     enum err e = window_reserve(r->window, at->record);
-    if (e) why_set(&why, e, "no memory for a dead letter");
+    if (e) why_set(&why, e, "not enough memory for a dead letter");
     if (e == OK) e = dead_letters_add(r->letters, &letter, &why);
     if (e == OK) e = relay_settle(r, at, FATE_DEAD_LETTERED);
-    if (e) obstacle_failed(&r->obstacle, "a dead letter cannot be kept", "dead_letters", why.text);
+    if (e) obstacle_failed(&r->obstacle, "write a dead letter", "dead_letters", why.text);
     return e;
 }
 
@@ -314,7 +314,8 @@ bury_one(struct relay *r, const struct call_item *at, const char *reason, const 
     bool unread = (e == ERR_CORRUPT || e == ERR_MISSING) && r->feed.fill == NULL;
     if (unread && feed_gets_again(r, at, e)) return e;
     if (e == ERR_CORRUPT) {
-        log_error("relay: a refused sample cannot be read again from the log",
+        log_error("relay: cannot read a refused sample again from the log, counting it as dropped "
+                  "(damaged)",
                   KV("destination", r->settings->name), KV("reason", reason), KV("error", &why));
         return relay_settle(r, at, FATE_DROPPED + DROP_DAMAGED);
     }
@@ -451,7 +452,7 @@ take_too_large(struct relay *r, struct attempt *a, const struct writer_call *bod
     end_failures(lane);
     if (bytes / 2 < r->bounds.bytes) {
         r->bounds.bytes = bytes / 2 > 1 ? bytes / 2 : 1;
-        log_warn("relay: a call was too large, calls are smaller from now on",
+        log_warn("relay: a call was too large, making smaller calls from now on",
                  KV("destination", r->settings->name), KV("bytes", bytes),
                  KV("bytes_max", r->bounds.bytes), KV("answer", step->answer));
     }
@@ -509,7 +510,7 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
         if (lane->pieces.keys != NULL) lane->pieces.keys[kept] = lane->pieces.keys[i];
     }
     if (later.verdict != VERDICT_DELIVERED)
-        obstacle_failed(&r->obstacle, "samples", later.reason, later.answer);
+        obstacle_failed(&r->obstacle, "deliver samples", later.reason, later.answer);
     obstacle_judged(&r->obstacle, judged, refused, refused > 0 ? refusal.reason : NULL,
                     refusal.answer);
     if (judged > refused) obstacle_taken(&r->obstacle);
@@ -528,7 +529,7 @@ static void
 take_failed(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
     a->ambiguous = true;
-    obstacle_failed(&r->obstacle, "call", step->reason, step->answer);
+    obstacle_failed(&r->obstacle, "deliver a call", step->reason, step->answer);
     again_later(r, a, step->wait_ms, step->answer);
 }
 

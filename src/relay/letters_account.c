@@ -20,10 +20,10 @@ log_damage(const struct relay *r, const struct letters_found *found, bool differ
     for (uint32_t i = 0; i < found->first_count; i++) {
         letter_damage_print(&found->first[i], dir, text);
         if (differs) {
-            log_error("relay: a file of dead letters is damaged",
-                      KV("destination", r->settings->name), KV("place", text));
+            log_error("relay: a dead letter file is damaged", KV("destination", r->settings->name),
+                      KV("place", text));
         } else {
-            log_warn("relay: a file of dead letters is damaged, no further letter is missing",
+            log_warn("relay: a dead letter file is damaged, but no more dead letters are missing",
                      KV("destination", r->settings->name), KV("place", text));
         }
     }
@@ -36,12 +36,12 @@ log_account(const struct relay *r, const struct letters_found *found,
     uint64_t lost = kinds_sum(a->lost), back = kinds_sum(a->back);
     log_damage(r, found, a->differs);
     if (!a->differs) return;
-    log_error("relay: dead letters are lost, and counted as dropped; replays are called off",
+    log_error("relay: dead letters are lost, counting them as dropped and canceling replays",
               KV("destination", r->settings->name), KV("letters", lost),
               KV("damaged_places", found->damaged));
     if (back == 0) return;
-    log_error("relay: dead letters that were gone are back, and counted as taken once more: they "
-              "may have been delivered, replay or drop them",
+    log_error("relay: dead letters that had been removed are back, counting them as taken again; "
+              "they may have been delivered: replay or drop them",
               KV("destination", r->settings->name), KV("back", back));
 }
 
@@ -147,17 +147,17 @@ letters_tended(struct relay *r, const struct dead_letters_moved *moved)
 {
     uint64_t lost = kinds_sum(moved->lost);
     if (lost > 0) {
-        log_error("relay: dead letters cannot be read any more, they are counted as dropped",
+        log_error("relay: cannot read dead letters, counting them as dropped",
                   KV("destination", r->settings->name), KV("letters", lost),
                   KV("place", moved->lost_at));
     }
     if (moved->called_off > 0) {
-        log_warn("relay: replays are called off, what was sent again is dead letters again",
-                 KV("destination", r->settings->name), KV("letters", moved->called_off));
+        log_warn(
+            "relay: replays canceled, samples that were being sent again are dead letters again",
+            KV("destination", r->settings->name), KV("letters", moved->called_off));
     }
     if (moved->requests_damaged > 0) {
-        log_error("relay: what was asked for dead letters cannot be read and is forgotten, ask "
-                  "again",
+        log_error("relay: discarding a damaged request for dead letters; send the request again",
                   KV("destination", r->settings->name), KV("requests", moved->requests_damaged));
     }
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
@@ -220,7 +220,7 @@ count_moved(struct relay *r, const struct dead_letters_moved *moved)
         count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += full - moved->counted_full[kind];
         if (moved->replaying[kind] + moved->dropped[kind] + full > 0) save_want(r, SAVE_SOON);
         if (full == 0) continue;
-        log_error("relay: dead letters are lost: their budget or their age is reached",
+        log_error("relay: dead letters are lost: their size or age limit is reached",
                   KV("destination", r->settings->name), KV("letters", full));
     }
 }
@@ -248,7 +248,7 @@ letters_tend(struct relay *r)
     count_lost(r, &moved);
     count_moved(r, &moved);
     letters_tended(r, &moved);
-    if (e) obstacle_failed(&r->obstacle, "dead letters", "dead_letters", why.text);
+    if (e) obstacle_failed(&r->obstacle, "update dead letters", "dead_letters", why.text);
 }
 
 /* What comes by again after a restart is counted by the window. */

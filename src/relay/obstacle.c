@@ -47,8 +47,8 @@ obstacle_failed(struct obstacle *o, const char *what, const char *reason, const 
     int64_t now_ns = env_monotonic_ns(o->env);
     if (o->logged_ns != 0 && now_ns - o->logged_ns < LOG_AGAIN_MS * NS_PER_MS) return;
     o->logged_ns = now_ns;
-    log_warn("relay: it did not work, and is tried again", KV("destination", o->name),
-             KV("what", what), KV("reason", reason), KV("answer", text));
+    log_warn("relay: step failed, retrying", KV("destination", o->name), KV("what", what),
+             KV("reason", reason), KV("answer", text));
 }
 
 /* Something is in the way from now on. */
@@ -68,7 +68,7 @@ obstacle_blocked(struct obstacle *o, const char *reason, const char *text)
     begin(o, OBSTACLE_BLOCKED, reason, text);
     if (!news && now_ns - o->logged_ns < LOG_AGAIN_MS * NS_PER_MS) return;
     o->logged_ns = now_ns;
-    log_error("relay: nothing can be delivered until this is mended; everything is kept",
+    log_error("relay: delivery is blocked until this is fixed, keeping everything",
               KV("destination", o->name), KV("reason", reason), KV("answer", text),
               KV("tried_again_s", PROBE_MS / 1000));
 }
@@ -93,7 +93,7 @@ static void
 end(struct obstacle *o)
 {
     if (o->state != OBSTACLE_NONE) {
-        log_info("relay: it works again", KV("destination", o->name));
+        log_info("relay: delivery works again", KV("destination", o->name));
         obstacle_mended(o);
     }
     o->error[0] = 0;
@@ -128,7 +128,7 @@ obstacle_prepared(struct obstacle *o)
     o->error[0] = 0;
     if (o->state != OBSTACLE_BLOCKED) return;
     o->state = OBSTACLE_NONE;
-    log_info("relay: it works again", KV("destination", o->name));
+    log_info("relay: delivery works again", KV("destination", o->name));
 }
 
 /* Into slots of one size, whatever a call holds: those refused are spread over it. */
@@ -162,7 +162,7 @@ obstacle_judged(struct obstacle *o, uint32_t judged, uint32_t refused, const cha
     }
     if (sum <= REFUSALS_MAX || o->state != OBSTACLE_NONE) return;
     begin(o, OBSTACLE_REFUSING, reason, answer);
-    log_error("relay: most samples are refused for good; the rest is kept until that ends",
+    log_error("relay: most samples are refused permanently, keeping the rest until that ends",
               KV("destination", o->name), KV("refused", sum), KV("of_the_last", REFUSALS_WINDOW));
 }
 
@@ -174,8 +174,8 @@ obstacle_call_refused(struct obstacle *o, uint32_t samples, const char *reason, 
     if (o->calls_refused < CALLS_REFUSED_MAX || o->samples_refused < REFUSALS_WINDOW) return;
     if (o->state != OBSTACLE_NONE) return;
     begin(o, OBSTACLE_REFUSING, reason, answer);
-    log_error("relay: every call is refused for good; what was not sent yet is kept until a sample "
-              "is taken",
+    log_error("relay: every call is refused permanently, keeping unsent samples until the "
+              "destination accepts one",
               KV("destination", o->name), KV("calls", o->calls_refused),
               KV("samples", o->samples_refused), KV("reason", reason), KV("answer", answer),
               KV("tried_again_s", PROBE_MS / 1000));

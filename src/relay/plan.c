@@ -150,7 +150,7 @@ lane_send(struct planner *p, struct plan_lane *lane, struct why *why)
     if (lane->count == 0) return OK;
     uint64_t bytes = p->class->bytes(p->writer, lane->call);
     enum err e = p->class->make == NULL ? OK : p->class->make(p->writer, lane->call, &bytes);
-    if (e) return why_set(why, e, "a call cannot be made: %s", err_word(e));
+    if (e) return why_set(why, e, "cannot build a call: %s", err_word(e));
     p->plan->calls++;
     p->plan->bytes += bytes;
     if (p->class->units != NULL) p->plan->units += p->class->units(p->writer, lane->call);
@@ -215,7 +215,7 @@ hand_on(struct planner *p, const struct item *item, struct why *why)
         if (e) return e;
         added = lane_add(p, lane, item, &unfit);
     }
-    if (added == WRITER_NO_MEMORY) return why_set(why, ERR_NOMEM, "no memory for a call");
+    if (added == WRITER_NO_MEMORY) return why_set(why, ERR_NOMEM, "not enough memory for a call");
     if (added == WRITER_UNFIT) {
         note_dead(p, item, unfit.text);
         return OK;
@@ -261,7 +261,7 @@ open_writer(struct planner *p, struct why *why)
     while (p->lane_count < p->bounds.lanes) {
         struct plan_lane *lane = &p->lanes[p->lane_count];
         e = p->class->call_new(p->writer, &lane->call);
-        if (e) return why_set(why, e, "no memory for calls");
+        if (e) return why_set(why, e, "not enough memory for calls");
         p->lane_count++;
         lane_clear(p, lane);
     }
@@ -312,7 +312,7 @@ enum err
 plan_run(const struct plan_options *options, struct plan *ret_plan, struct why *why)
 {
     struct planner *p = mem_new(options->memory, sizeof *p);
-    if (p == NULL) return why_set(why, ERR_NOMEM, "no memory for a plan");
+    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a plan");
     p->options = *options;
     p->settings = *options->settings;
     p->settings.dry_run = true;

@@ -64,7 +64,7 @@ struct plan_gather {
 static enum err
 no_memory(struct why *why)
 {
-    return why_set(why, ERR_NOMEM, "no memory for the samples of a moment");
+    return why_set(why, ERR_NOMEM, "not enough memory for the samples of one timestamp");
 }
 
 /* --- a stretch of time ------------------------------------------------------------------------ */
@@ -374,7 +374,7 @@ plan_gather_metadata(struct plan_gather *g, struct why *why)
         e = view_metadata(view, &request, bytes_of(NULL, 0), hand_on_family, g, why);
     }
     view_free(view);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory for metadata") : e;
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory for metadata") : e;
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -407,12 +407,12 @@ plan_gather_new(const struct plan_gather_options *options, struct plan_gather **
                 struct why *why)
 {
     struct plan_gather *g = mem_new(options->memory, sizeof *g);
-    if (g == NULL) return why_set(why, ERR_NOMEM, "no memory for a plan");
+    if (g == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a plan");
     init(g, options);
     tsdb_ledgers(options->tsdb, note_tenant, g);
     if (buf_error(&g->tenants)) {
         plan_gather_free(g);
-        return why_set(why, ERR_NOMEM, "no memory for a plan");
+        return why_set(why, ERR_NOMEM, "not enough memory for a plan");
     }
     *ret_gather = g;
     return OK;

@@ -29,7 +29,7 @@ done(struct relay *r, const struct writer_step *step)
         obstacle_blocked(&r->obstacle, step->reason, step->answer);
         wait_ms = PROBE_MS;
     } else {
-        obstacle_failed(&r->obstacle, "preparation", step->reason, step->answer);
+        obstacle_failed(&r->obstacle, "prepare", step->reason, step->answer);
     }
     p->next_ns = relay_now_ns(r) + wait_ms * NS_PER_MS;
 }

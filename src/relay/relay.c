@@ -123,7 +123,7 @@ note_new(const struct relay *r)
     const struct relay_state *s = &r->state;
     bool at_time = r->settings->start == START_TIME;
     log_info(
-        "relay: the destination is new here, nothing is remembered of it",
+        "relay: destination has no saved state, starting as a new one",
         KV("destination", r->settings->name),
         KV("begins", at_time ? time_print(r->settings->start_ms, text) : words[r->settings->start]),
         KV("log_position", s->fill.active ? s->fill.to_pos : s->cursor.pos),
@@ -134,10 +134,10 @@ enum err
 relay_open(const struct relay_options *options, struct relay **ret_relay, struct why *why)
 {
     struct relay *r = mem_new(options->memory, sizeof *r);
-    if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for a destination");
+    if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     init(r, options);
     enum err e = path_join(r->dir, sizeof r->dir, options->dir, r->settings->name);
-    if (e) why_set(why, e, "the path is too long");
+    if (e) why_set(why, e, "%s/%s: path is too long", options->dir, r->settings->name);
     bool is_new = e == OK && !r->settings->dry_run &&
                   relay_directory_look(options->env, r->dir, NULL) == ERR_MISSING;
     if (e == OK) e = relay_load_state(r, why);
@@ -177,7 +177,7 @@ run(struct relay *r)
     struct why why = {""};
     if (now_ns < r->run_again_ns) return false;
     if (relay_begin_run(r, &why) == OK) return true;
-    obstacle_failed(&r->obstacle, "going on", "state", why.text);
+    obstacle_failed(&r->obstacle, "resume", "state", why.text);
     r->run_again_ns = now_ns + RUN_AGAIN_MS * NS_PER_MS;
     return false;
 }
@@ -262,7 +262,7 @@ relay_close(struct relay *r, struct why *why)
     enum err e = OK, saved = OK;
     if (r->settings->dry_run) {
         const struct sent *sent = &r->sent;
-        log_info("relay: a dry run ends, and would have sent", KV("destination", r->settings->name),
+        log_info("relay: dry run ended, it would have sent", KV("destination", r->settings->name),
                  KV("samples", sent->dry.samples), KV("calls", sent->calls),
                  KV("bytes", sent->bytes), KV("billed_units", sent->units),
                  KV("mapped", sent->dry.mapped), KV("unrepresentable", sent->dry.unrepresentable));

@@ -103,7 +103,7 @@ static inline enum err
 fake_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
 {
     struct writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory");
+    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     w->w = world;
     world->fills = options->fills;
     for (uint32_t i = 0; i < world->count; i++) {

@@ -61,7 +61,7 @@ reset_read(struct env *env, const char *dir, struct reset *ret_reset, struct why
     if (!sane || from > RESET_TIME) {
         const char *slash = strrchr(dir, '/');
         return why_set(why, ERR_CORRUPT,
-                       "%s is damaged; decide again: firekeep destinations reset %s "
+                       "%s is damaged; reset the destination again: firekeep destinations reset %s "
                        "--from=previous|oldest|now|TIME",
                        path, slash == NULL ? dir : slash + 1);
     }
@@ -74,5 +74,5 @@ reset_remove(struct env *env, const char *dir, struct why *why)
 {
     char path[sizeof(((struct file *)0)->path)];
     enum err e = path_join(path, sizeof path, dir, NAME);
-    return e ? why_set(why, e, "%s/%s: path too long", dir, NAME) : env_unlink(env, path, why);
+    return e ? why_set(why, e, "%s/%s: path is too long", dir, NAME) : env_unlink(env, path, why);
 }

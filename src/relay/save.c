@@ -121,7 +121,7 @@ ask_writer(struct relay *r, struct why *why)
     buf_clear(&r->saving.next_writer);
     if (r->class->save != NULL) r->class->save(r->writer, &r->saving.next_writer);
     enum err e = buf_error(&r->saving.next_writer);
-    return e ? why_set(why, e, "no memory for the state") : OK;
+    return e ? why_set(why, e, "not enough memory for the state") : OK;
 }
 
 /* As long as something of the log was not read, it may be what the store lost by damage, too. */
@@ -278,5 +278,5 @@ save_if_due(struct relay *r)
     enum err e = r->class->tend == NULL ? OK : r->class->tend(r->writer, false, &why);
     if (e == OK) e = ask_writer(r, &why);
     if (e == OK && has_news(r)) e = relay_save(r, &why);
-    if (e) obstacle_failed(&r->obstacle, "state", "state", why.text);
+    if (e) obstacle_failed(&r->obstacle, "save the state", "state", why.text);
 }

@@ -130,7 +130,8 @@ fill_chunk(struct chunk *c, const struct wal_record *record, struct why *why)
     c->segment = record->segment;
     c->realtime_ms = record->realtime_ms;
     enum err e = unpack_items(c, record->type, record->payload);
-    if (e) why_set(why, e, "record at position %" PRIu64 " of the log", record->pos);
+    if (e)
+        why_set(why, e, "cannot read the record at position %" PRIu64 " of the log", record->pos);
     return e;
 }
 
@@ -312,7 +313,7 @@ source_open(const struct source_options *options, uint64_t pos, struct source **
             struct why *why)
 {
     struct source *s = mem_new(options->memory, sizeof *s);
-    if (s == NULL) return why_set(why, ERR_NOMEM, "no memory to follow the log");
+    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory to follow the log");
     s->options = *options;
     s->count = options->begin;
     arena_init(&s->scratch, options->memory, SERIES_BYTES_MAX, 0);
@@ -405,7 +406,9 @@ source_next(struct source *s, struct chunk *ret_chunk, struct why *why)
         switch (record.type) {
         case WAL_SERIES:
             e = read_series(s, &record);
-            if (e) why_set(why, e, "series at position %" PRIu64 " of the log", record.pos);
+            if (e)
+                why_set(why, e, "cannot read the series at position %" PRIu64 " of the log",
+                        record.pos);
             break;
         case WAL_FLOATS:
         case WAL_HISTOGRAMS:
@@ -432,7 +435,8 @@ source_load(struct source *s, uint64_t pos, struct chunk *ret_chunk, struct why 
     if (e) return e;
     bool is_chunk = record.type == WAL_FLOATS || record.type == WAL_HISTOGRAMS ||
                     record.type == WAL_EXEMPLARS || record.type == WAL_METADATA;
-    if (!is_chunk) return why_set(why, ERR_CORRUPT, "no samples at position %" PRIu64, pos);
+    if (!is_chunk)
+        return why_set(why, ERR_CORRUPT, "no samples at position %" PRIu64 " of the log", pos);
     return fill_chunk(ret_chunk, &record, why);
 }
 

@@ -227,7 +227,7 @@ relay_state_make(struct env *env, const char *parent, const char *name, struct b
         snprintf(making, sizeof making, "%s/.%s.new", parent, name) >= (int)sizeof making) {
         e = ERR_LIMIT;
     }
-    if (e) return why_set(why, e, "%s/%s: path too long", parent, name);
+    if (e) return why_set(why, e, "%s/%s: path is too long", parent, name);
     e = env_mkdir(env, making, why);
     if (e == OK) e = state_pack(state, making, scratch, why);
     if (e == OK) e = env_write_whole(env, making, NAME, buf_bytes(scratch), why);
@@ -245,7 +245,7 @@ relay_state_put_aside(struct env *env, const char *dir, struct why *why)
     char state[256], aside[256];
     enum err e = path_join(state, sizeof state, dir, NAME);
     if (e == OK) e = path_join(aside, sizeof aside, dir, DAMAGED);
-    if (e) return why_set(why, e, "%s/%s: path too long", dir, NAME);
+    if (e) return why_set(why, e, "%s/%s: path is too long", dir, NAME);
     e = env_rename(env, state, aside, why);
     return e == ERR_MISSING ? OK : e;
 }
@@ -276,7 +276,7 @@ state_check(struct bytes file, const char *path, struct bytes *ret_payload, stru
 {
     if (file.size < HEADER_BYTES || memcmp(file.at, MAGIC, sizeof MAGIC) != 0) {
         return why_set(why, ERR_CORRUPT,
-                       "%s is damaged: it does not begin like the state of a destination", path);
+                       "%s is damaged: it does not begin as the state of a destination does", path);
     }
     struct bytes payload = bytes_of(file.at + HEADER_BYTES, file.size - HEADER_BYTES);
     uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), payload);
@@ -304,7 +304,8 @@ read_file(struct env *env, const char *dir, const char *name, struct buf *memory
     size_t got = 0;
     e = file_size(&file, &size, why);
     if (e == OK && size > RELAY_STATE_BYTES_MAX) {
-        e = why_set(why, ERR_CORRUPT, "%s is not the state of a destination: too large", path);
+        e = why_set(why, ERR_CORRUPT, "%s is not the state of a destination: the file is too large",
+                    path);
     }
     buf_clear(memory);
     if (e == OK && !buf_reserve(memory, (size_t)size)) e = buf_error(memory);
@@ -315,7 +316,7 @@ read_file(struct env *env, const char *dir, const char *name, struct buf *memory
     if (e == OK) e = state_check(buf_bytes(memory), path, &payload, why);
     if (e == OK) {
         e = state_unpack(payload, ret_state);
-        if (e) why_set(why, e, "%s is damaged: its content contradicts itself", path);
+        if (e) why_set(why, e, "%s is damaged: its content is inconsistent", path);
     }
     return e;
 }
@@ -330,9 +331,9 @@ relay_state_read(struct env *env, const char *dir, struct buf *memory,
     enum err there = relay_directory_look(env, dir, &place);
     if (there == ERR_INPUT || there == ERR_CORRUPT) return why_set(why, ERR_IO, "%s", place.text);
     if (e == ERR_IO) return e;
-    return there ? why_set(why, there, "%s", place.text)
-                 : why_set(why, ERR_CORRUPT, "%s/%s is missing, but its directory is there", dir,
-                           NAME);
+    return there
+               ? why_set(why, there, "%s", place.text)
+               : why_set(why, ERR_CORRUPT, "%s/%s is missing, but its directory exists", dir, NAME);
 }
 
 bool
@@ -351,8 +352,8 @@ relay_state_read_own(struct env *env, const char *dir, const struct destination_
     if (e) return e;
     if (relay_state_is_foreign(&s, settings)) {
         return why_set(why, ERR_CORRUPT,
-                       "%s/%s is of destination %s, which writes elsewhere: put back what belongs "
-                       "here",
+                       "%s/%s belongs to destination %s, which writes elsewhere: restore the state "
+                       "of this destination",
                        dir, NAME, s.name);
     }
     *ret_state = s;

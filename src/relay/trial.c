@@ -54,26 +54,27 @@ advice_on(const char *what, const char *reason, char to[ADVICE_BYTES])
     static const struct {
         const char *reason, *advice;
     } known[] = {
-        {"resolve", "check the host's name in the settings, and what this machine asks for names"},
-        {"connect", "check address and port, whether it runs, and what stands between"},
+        {"resolve", "check the host name in the settings and the DNS resolver of this machine"},
+        {"connect",
+         "check the address and port, that the server runs, and the firewalls in between"},
         {"proxy", "check the user and password of proxy_url, and what the proxy allows"},
-        {"timeout", "check address and port, and what stands between; or raise `timeout`"},
-        {"tls",
-         "check tls_config.ca_file and tls_config.server_name, and that the address is one of TLS"},
+        {"timeout", "check the address and port and the firewalls in between, or raise `timeout`"},
+        {"tls", "check tls_config.ca_file and tls_config.server_name, and that the server uses TLS "
+                "at this address"},
         {"bad_url", "check the address in the settings"},
         {"http_401", "check user, password or token"},
-        {"http_403", "check the token or password, and what its owner may do"},
-        {"http_404", "check the path and the names in the settings, or make what is not there"},
+        {"http_403", "check the token or password and its permissions"},
+        {"http_404", "check the path and the names in the settings, or create what is missing"},
         {"http_405", "check the path in the settings"},
         {"http_407", "check the user and password of proxy_url"},
         {"credentials", "check the keys, the profile or the role: docs/destinations/aws.md"},
-        {"not_found", "make it, or check its name, the region and the account"},
+        {"not_found", "create it, or check its name, the region and the account"},
         {"clock", "set this machine's clock"},
         {"region", "check the region"},
-        {"throttled", "try again; if it stays so, ask for a higher limit"},
-        {"unavailable", "try again later"},
-        {"configuration", "mend the settings"},
-        {"directory", "make it, or give it to the user that the server runs as"},
+        {"throttled", "retry; if it fails again, request a higher limit"},
+        {"unavailable", "retry later"},
+        {"configuration", "fix the settings"},
+        {"directory", "create it, or make it writable for the user that runs the server"},
     };
     char action[80];
     if (strcmp(reason, "access_denied") == 0 && find_action(what, action, sizeof action)) {
@@ -160,11 +161,11 @@ static void
 tell_way(struct trial *t, const struct http_call_answer *answer)
 {
     static const struct way_step steps[] = {
-        {"the name is known", "resolve", HTTP_CALL_RESOLVE},
-        {"a connection", "connect", HTTP_CALL_CONNECT},
-        {"the proxy connects", "proxy", HTTP_CALL_PROXY},
-        {"TLS: its certificate is trusted", "tls", HTTP_CALL_TLS},
-        {"an answer in time", "timeout", HTTP_CALL_TIMEOUT},
+        {"name resolution", "resolve", HTTP_CALL_RESOLVE},
+        {"connection", "connect", HTTP_CALL_CONNECT},
+        {"connection from the proxy to the server", "proxy", HTTP_CALL_PROXY},
+        {"TLS certificate", "tls", HTTP_CALL_TLS},
+        {"answer in time", "timeout", HTTP_CALL_TIMEOUT},
     };
     const char *host = t->hosts[t->host_count - 1];
     const struct http_settings *http = &t->options.settings->http;
@@ -216,7 +217,7 @@ prepare(struct trial *t, bool *ret_ready, struct why *why)
         t->class->prepare(t->writer, &answer, &step);
     }
     *ret_ready = step.verdict == VERDICT_DELIVERED;
-    tell(t, "credentials, and what else is asked for first", *ret_ready, step.reason, step.answer);
+    tell(t, "credentials and other preparation", *ret_ready, step.reason, step.answer);
     return OK;
 }
 
@@ -300,7 +301,7 @@ save(struct trial *t, struct why *why)
 {
     buf_clear(&t->state);
     if (t->class->save != NULL) t->class->save(t->writer, &t->state);
-    if (buf_error(&t->state)) return why_set(why, ERR_NOMEM, "no memory");
+    if (buf_error(&t->state)) return why_set(why, ERR_NOMEM, "not enough memory");
     return t->class->saved == NULL ? OK : t->class->saved(t->writer, why);
 }
 
@@ -357,7 +358,7 @@ deliver(struct trial *t, struct writer_call *call, const struct item *item,
                 step_done(step, VERDICT_DEAD, "unrepresentable", why->text);
                 return OK;
             default:
-                return why_set(why, ERR_NOMEM, "no memory for a sample");
+                return why_set(why, ERR_NOMEM, "not enough memory for a sample");
             }
         }
         e = send_once(t, call, step, why);
@@ -406,10 +407,10 @@ write_sample(struct trial *t, struct why *why)
     };
     e = buf_error(&labels);
     if (e == OK) e = t->class->call_new(t->writer, &call);
-    if (e) why_set(why, e, "no memory for a sample");
+    if (e) why_set(why, e, "not enough memory for a sample");
     if (e == OK) e = deliver(t, call, &item, &step, why);
     if (e == OK) {
-        snprintf(what, sizeof what, "a sample, firekeep_destination_test{destination=\"%s\"} 1, %s",
+        snprintf(what, sizeof what, "sample firekeep_destination_test{destination=\"%s\"} 1 at %s",
                  t->options.settings->name, time_print(now_ms, time));
         tell(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
     }

@@ -318,7 +318,7 @@ test_a_sample_is_marked_and_confirmed(void **state)
     assert_int_equal(did.steps, 1);
     assert_int_equal(did.saveds, 2); /* as it asked, and in the end */
     assert_int_equal(did.tends, 1);
-    assert_non_null(strstr(told, "ok a sample, firekeep_destination_test{destination=\"there\"}"));
+    assert_non_null(strstr(told, "ok sample firekeep_destination_test{destination=\"there\"}"));
     names[0] = "all";
     assert_int_equal(run(true, (struct text_list){names, 1}), 0);
     assert_string_equal(did.tenant, "anonymous");

@@ -192,7 +192,8 @@ enum err
 relay_replay(struct relay *r, int64_t from_ms, struct why *why)
 {
     if (r->options.tsdb == NULL) {
-        return why_set(why, ERR_UNSUPPORTED, "nothing is stored that could be given again");
+        return why_set(why, ERR_UNSUPPORTED,
+                       "cannot replay stored samples: this storage mode stores none");
     }
     struct watch *w = &r->watch;
     lock_take(&w->lock);
@@ -200,7 +201,9 @@ relay_replay(struct relay *r, int64_t from_ms, struct why *why)
     w->again_wanted |= !behind;
     w->wanted_from_ms = from_ms;
     lock_drop(&w->lock);
-    if (behind) return why_set(why, ERR_AGAIN, "it has not yet taken what is stored now");
+    if (behind)
+        return why_set(why, ERR_AGAIN,
+                       "the destination has not yet taken the samples that are stored now");
     relay_wake(r);
     return OK;
 }

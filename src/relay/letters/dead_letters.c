@@ -69,7 +69,7 @@ dead_letters_open(const struct dead_letters_options *options, struct dead_letter
                   struct why *why)
 {
     struct dead_letters *dl = mem_new(options->memory, sizeof *dl);
-    if (dl == NULL) return why_set(why, ERR_NOMEM, "no memory for dead letters");
+    if (dl == NULL) return why_set(why, ERR_NOMEM, "not enough memory for dead letters");
     dl->options = *options;
     dl->index = &dl->writer.index;
     buf_init(&dl->runs, options->memory, LETTER_ENTRY_BYTES_MAX);
@@ -81,7 +81,7 @@ dead_letters_open(const struct dead_letters_options *options, struct dead_letter
     if (e) goto out;
     e = letter_index_read(dl->index, options->env, dl->writer.path, options->state, why);
     if (e == ERR_MISSING) e = OK;
-    if (e == ERR_NOMEM) why_set(why, e, "no memory for what is known of dead letters");
+    if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the index of dead letters");
     if (e == OK) e = letter_writer_begin(&dl->writer, why);
     if (e) goto out;
     compare_with_state(dl, options->state);
@@ -292,7 +292,7 @@ dead_letters_check_volume(struct dead_letters *dl, struct letter_volume *v, stru
     if (e != ERR_MISSING) return e;
     letter_runs_end(&runs);
     e = buf_error(&dl->runs);
-    if (e) return why_set(why, e, "no memory for dead letters");
+    if (e) return why_set(why, e, "not enough memory for dead letters");
     struct letter_damage at = {LETTERS_UNREADABLE, v->number, 0, v->bytes, 0};
     const struct letter_scan *scan = &dl->reader;
     if (dl->reader_file == v->number && scan->bad_count > 0) {
@@ -390,7 +390,7 @@ next_of_volume(struct dead_letters *dl, struct letter_volume *v, const struct le
         if (waits && letter_slots_find(&dl->index->given, slot.pos, slot.index) != NULL)
             waits = false;
         if (waits) e = letter_slots_add(&dl->index->given, dl->options.memory, &slot);
-        if (e) return why_set(why, e, "no memory for a replay");
+        if (e) return why_set(why, e, "not enough memory for a replay");
         dl->replay_offset = dl->reader.offset;
         if (!waits) continue;
         letter_volume_set(v, entry->number, LETTER_GIVEN);

@@ -62,7 +62,8 @@ check_again(const struct letters_view *view, struct why *why)
     bool is;
     enum err e = read_state(view, &bytes, &now, &is, why);
     if (e == OK && is && !same_mark(&now.letters, &view->state.letters)) {
-        e = why_set(why, ERR_AGAIN, "%s: letters went while they were read", view->path);
+        e = why_set(why, ERR_AGAIN, "%s: dead letters were removed while they were read, retry",
+                    view->path);
     }
     buf_fini(&bytes);
     return e;
@@ -87,7 +88,7 @@ letters_view_try(struct letters_view *view, struct why *why)
     }
     bool gone = view->account.differs || view->index.found.missing_files > 0;
     if ((e == OK || none) && gone) e = check_again(view, why);
-    if (none && e == OK && !gone) e = why_set(why, ERR_MISSING, "%s: there are none", view->path);
+    if (none && e == OK && !gone) e = why_set(why, ERR_MISSING, "%s: no dead letters", view->path);
     if (e) letters_view_close(view);
     return e;
 }
@@ -98,7 +99,7 @@ letters_view_open(struct letters_view *view, struct env *env, const char *dir,
 {
     *view = (struct letters_view){.env = env, .memory = memory, .dir = dir};
     enum err e = path_join(view->path, sizeof view->path, dir, LETTER_FILES_DIR);
-    if (e) return why_set(why, e, "%s/%s: path too long", dir, LETTER_FILES_DIR);
+    if (e) return why_set(why, e, "%s/%s: path is too long", dir, LETTER_FILES_DIR);
     unsigned tries = 0;
     do {
         e = letters_view_try(view, why);
@@ -149,7 +150,7 @@ view_walk_volume(const struct letters_view *view, const struct letter_volume *v,
     const struct letter_entry *entry;
     letter_file_name(v->number, name);
     enum err e = path_join(path, sizeof path, view->path, name);
-    if (e) return why_set(why, e, "%s/%s: path too long", view->path, name);
+    if (e) return why_set(why, e, "%s/%s: path is too long", view->path, name);
     e = letter_scan_open(&scan, view->env, path, view->memory, why);
     if (e) return e == ERR_MISSING ? OK : e; /* all of its letters were decided about meanwhile */
     letter_scan_seek(&scan, LETTER_FILE_HEADER_BYTES, v->whole_bytes);
@@ -236,7 +237,7 @@ make_durable(const struct letters_view *view, const struct letter_volume *v, str
     struct file file;
     letter_file_name(v->number, name);
     enum err e = path_join(path, sizeof path, view->path, name);
-    if (e) return why_set(why, e, "%s/%s: path too long", view->path, name);
+    if (e) return why_set(why, e, "%s/%s: path is too long", view->path, name);
     e = file_open(view->env, path, FILE_READ, &file, why);
     if (e) return e == ERR_MISSING ? OK : e; /* it was not the youngest for long */
     e = file_datasync(&file, why);
@@ -253,7 +254,7 @@ dead_letters_request(struct env *env, const char *dir, struct budget *memory,
     struct letter_request request = {.wish = wish};
     struct counting counting = {&request, 0};
     if (reason != NULL && strlen(reason) >= sizeof request.reason) {
-        return why_set(why, ERR_INPUT, "no reason is that long");
+        return why_set(why, ERR_INPUT, "the reason is too long");
     }
     if (reason != NULL) memcpy(request.reason, reason, strlen(reason));
     struct file lock;
@@ -267,7 +268,7 @@ dead_letters_request(struct env *env, const char *dir, struct budget *memory,
     view_report(&view, ret_report);
     const struct letter_volume *newest = letter_index_newest(&view.index);
     if (newest == NULL) {
-        e = why_set(why, ERR_MISSING, "%s: there are no dead letters", view.path);
+        e = why_set(why, ERR_MISSING, "%s: no dead letters", view.path);
         goto out;
     }
     request.file = newest->number;
@@ -275,7 +276,8 @@ dead_letters_request(struct env *env, const char *dir, struct budget *memory,
     e = view_walk(&view, count_meant, &counting, why);
     if (e) goto out;
     if (counting.count > 0 && view.requests.count == LETTER_REQUESTS_MAX) {
-        e = why_set(why, ERR_LIMIT, "%s: too many requests wait for the relay", view.path);
+        e = why_set(why, ERR_LIMIT, "%s: too many requests wait for the destination, retry later",
+                    view.path);
         goto out;
     }
     if (counting.count > 0) e = make_durable(&view, newest, why);

@@ -18,7 +18,7 @@ tell_move(struct dead_letters *dl, const struct dead_letter *letter, enum letter
     bool counted = false;
     if (dl->options.moves == NULL) return OK;
     enum err e = dl->options.moves(dl->options.context, letter, move, &counted);
-    if (e) return why_set(why, e, "no memory to count a dead letter that goes");
+    if (e) return why_set(why, e, "not enough memory to count a removed dead letter");
     dl->counted[letter->item.kind] += counted;
     if (move == LETTER_AGAIN_FULL) dl->counted_again[letter->item.kind] += counted;
     return OK;
@@ -48,7 +48,7 @@ collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_re
     if (e != ERR_MISSING) return e;
     letter_runs_end(&runs);
     e = buf_error(&dl->runs);
-    if (e) return why_set(why, e, "no memory for a request");
+    if (e) return why_set(why, e, "not enough memory for a request");
     *ret_all = met >= letter_volume_live(v);
     return OK;
 }

@@ -449,7 +449,8 @@ letter_scan_next(struct letter_scan *s, const struct letter_entry **ret_entry, s
         if (!frame.whole) continue;
         s->entry.offset = s->offset;
         e = unpack_entry(s, frame.payload);
-        if (e == ERR_NOMEM) return why_set(why, e, "%s: no memory for a letter", s->file.path);
+        if (e == ERR_NOMEM)
+            return why_set(why, e, "%s: not enough memory for a dead letter", s->file.path);
         s->offset += LETTER_ENTRY_HEADER_BYTES + frame.payload.size;
         s->whole_end = s->offset;
         s->ended = s->entry.type == ENTRY_END;
@@ -568,12 +569,13 @@ letter_scan_mend(struct letter_scan *s, uint64_t from, uint64_t end, struct buf 
         uint64_t behind = end;
         e = find_whole(s, at + 1, end, &behind, why);
         if (e == OK) e = put_hole(to, behind - at, (uint32_t)from);
-        if (e == ERR_CORRUPT) why_set(why, e, "%s: what a crash left is too short", s->file.path);
-        if (e == ERR_NOMEM) why_set(why, e, "no memory for dead letters");
+        if (e == ERR_CORRUPT)
+            why_set(why, e, "%s: the part that a crash left is too short", s->file.path);
+        if (e == ERR_NOMEM) why_set(why, e, "not enough memory for dead letters");
         if (e) return e;
         at = behind;
     }
-    return buf_error(to) ? why_set(why, buf_error(to), "no memory for dead letters") : OK;
+    return buf_error(to) ? why_set(why, buf_error(to), "not enough memory for dead letters") : OK;
 }
 
 void

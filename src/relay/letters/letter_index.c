@@ -471,7 +471,7 @@ read_entries(struct index_reader *r, struct letter_volume *v, struct letter_scan
         }
         if (e == OK && entry->type == ENTRY_MARKS) apply_marks(r, entry);
         if (e == OK && entry->type == ENTRY_LETTER) e = fold_letter(r, v, entry);
-        if (e) why_set(why, e, "%s: no memory for its letters", scan->file.path);
+        if (e) why_set(why, e, "%s: not enough memory for its dead letters", scan->file.path);
     }
     return e == ERR_MISSING ? OK : e;
 }
@@ -487,7 +487,7 @@ read_volume(struct index_reader *r, struct env *env, const char *path, struct wh
     e = read_entries(r, v, &scan, why);
     if (e == OK) {
         e = end_volume(r, v, &scan);
-        if (e) why_set(why, e, "%s: no memory for its letters", path);
+        if (e) why_set(why, e, "%s: not enough memory for its dead letters", path);
     }
     letter_scan_close(&scan);
     return e;
@@ -563,7 +563,7 @@ letter_index_read(struct letter_index *index, struct env *env, const char *dir,
     buf_init(&n.all, index->memory, VOLUMES_MAX * sizeof(uint32_t));
     enum err e = env_listdir(env, dir, note_name, &n, why);
     if (e == ERR_LIMIT) why_set(why, e, "%s has too many files", dir);
-    if (e == ERR_NOMEM) why_set(why, e, "%s: no memory for its names", dir);
+    if (e == ERR_NOMEM) why_set(why, e, "%s: not enough memory for its file names", dir);
     if (e == OK && n.count > 0) qsort(n.all.at, n.count, sizeof(uint32_t), order_numbers);
     if (e == OK) e = read_volumes(&r, env, dir, &n, why);
     if (e == OK || e == ERR_MISSING) {

@@ -76,13 +76,13 @@ letter_request_write(struct env *env, const char *dir, const struct letter_reque
     /* Its turn is behind those that are there, also of the same moment or of a faster clock. */
     if (moment <= latest && latest < UINT64_MAX) moment = latest + 1;
     e = env_random(env, &random, sizeof random);
-    if (e) return why_set(why, e, "no random number for a request");
+    if (e) return why_set(why, e, "cannot get random bytes for a request");
     snprintf(name, sizeof name, "%016" PRIx64 "%016" PRIx64 "%s", moment, random, SUFFIX);
     buf_init(&content, NULL, FILE_BYTES_MAX);
     request_put(&content, request);
     e = buf_error(&content);
     if (e)
-        why_set(why, e, "no memory for a request");
+        why_set(why, e, "not enough memory for a request");
     else
         e = env_write_whole(env, dir, name, buf_bytes(&content), why);
     buf_fini(&content);
@@ -136,14 +136,14 @@ letter_request_examine(struct env *env, const char *dir, const char *name,
     size_t got;
     char path[sizeof file.path];
     enum err e = path_join(path, sizeof path, dir, name);
-    if (e) return why_set(why, e, "%s/%s", dir, name);
+    if (e) return why_set(why, e, "%s/%s: path is too long", dir, name);
     e = file_open(env, path, FILE_READ, &file, why);
     if (e) return e;
     e = file_read_some(&file, content, sizeof content, 0, &got, why);
     err_ignore(file_close(&file), "only read");
     if (e) return e;
     e = request_get(bytes_of(content, got), ret_request);
-    if (e == ERR_CORRUPT) why_set(why, e, "%s cannot be read", path);
+    if (e == ERR_CORRUPT) why_set(why, e, "%s is damaged", path);
     if (e == ERR_UNSUPPORTED) why_set(why, e, "%s was written by a newer version", path);
     return e;
 }
@@ -189,7 +189,7 @@ letter_requests_read(struct letter_requests *ret_requests, struct env *env, cons
     struct letter_requests r = {.count = 0};
     buf_init(&r.memory, memory, LETTER_REQUESTS_MAX * sizeof(struct letter_request));
     enum err e = env_listdir(env, dir, note_name, &r, why);
-    if (e == ERR_NOMEM) why_set(why, e, "%s: no memory for requests", dir);
+    if (e == ERR_NOMEM) why_set(why, e, "%s: not enough memory for requests", dir);
     struct letter_request *items = (struct letter_request *)(void *)r.memory.at;
     uint32_t kept = 0;
     if (e == OK && r.count > 0) qsort(items, r.count, sizeof *items, order_names);

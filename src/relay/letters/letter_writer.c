@@ -31,7 +31,7 @@ letter_writer_init(struct letter_writer *w, struct env *env, const char *dir, st
     buf_init(&w->scratch, memory, LETTER_ENTRY_BYTES_MAX);
     buf_init(&w->runs, memory, LETTER_ENTRY_BYTES_MAX);
     enum err e = path_join(w->path, sizeof w->path, dir, LETTER_FILES_DIR);
-    return e ? why_set(why, e, "%s/%s: path too long", dir, LETTER_FILES_DIR) : OK;
+    return e ? why_set(why, e, "%s/%s: path is too long", dir, LETTER_FILES_DIR) : OK;
 }
 
 void
@@ -51,7 +51,7 @@ letter_writer_path(const struct letter_writer *w, uint32_t number, char to[LETTE
     char name[LETTER_FILE_NAME_BYTES];
     letter_file_name(number, name);
     enum err e = path_join(to, LETTER_FILE_PATH_BYTES, w->path, name);
-    return e ? why_set(why, e, "%s/%s: path too long", w->path, name) : OK;
+    return e ? why_set(why, e, "%s/%s: path is too long", w->path, name) : OK;
 }
 
 /*
@@ -122,7 +122,7 @@ letter_writer_sync_names(struct letter_writer *w, struct why *why)
         struct file file;
         char path[LETTER_FILE_PATH_BYTES];
         e = path_join(path, sizeof path, w->path, "names.tmp");
-        if (e) return why_set(why, e, "%s/names.tmp: path too long", w->path);
+        if (e) return why_set(why, e, "%s/names.tmp: path is too long", w->path);
         e = file_open(w->env, path, FILE_REPLACE, &file, why);
         if (e) return e;
         err_ignore(file_close(&file), "nothing is in it");
@@ -189,10 +189,10 @@ begin_volume(struct letter_writer *w, struct why *why)
     uint32_t number = v == NULL ? w->number_min : v->number + 1;
     assert(w->pending.size == 0);
     if (number != 0 && number < w->number_min) number = w->number_min;
-    if (number == 0) return why_set(why, ERR_LIMIT, "%s: no file has that number", w->path);
+    if (number == 0) return why_set(why, ERR_LIMIT, "%s: no file numbers are left", w->path);
     enum err e = buf_reserve(&w->pending, LETTER_FILE_HEADER_BYTES) ? OK : ERR_NOMEM;
     if (e == OK) e = letter_index_append(&w->index, number);
-    if (e) return why_set(why, e, "no memory for dead letters");
+    if (e) return why_set(why, e, "not enough memory for dead letters");
     letter_header_put(&w->pending);
     err_ignore(file_close(&w->file), "all of it is synced");
     return OK;
@@ -207,7 +207,7 @@ end_volume(struct letter_writer *w, struct why *why)
     if (e || v == NULL || !v->clean) return e;
     static const uint8_t end[] = {ENTRY_END};
     e = letter_entry_put(&w->pending, bytes_of(end, sizeof end), (uint32_t)v->bytes);
-    return e ? why_set(why, e, "no memory for dead letters") : letter_writer_sync(w, why);
+    return e ? why_set(why, e, "not enough memory for dead letters") : letter_writer_sync(w, why);
 }
 
 /* Whether an entry of so many bytes goes into the youngest file. */
@@ -250,7 +250,7 @@ put_entry(struct letter_writer *w, struct why *why)
 {
     const struct letter_volume *v = letter_index_newest(&w->index);
     enum err e = letter_entry_put(&w->pending, buf_bytes(&w->scratch), (uint32_t)v->bytes);
-    return e ? why_set(why, e, "no memory for dead letters") : OK;
+    return e ? why_set(why, e, "not enough memory for dead letters") : OK;
 }
 
 enum err
@@ -260,7 +260,7 @@ letter_writer_marks(struct letter_writer *w, enum letter_mark mark, uint32_t fil
     buf_clear(&w->scratch);
     letter_marks_put(&w->scratch, mark, file, runs);
     enum err e = buf_error(&w->scratch);
-    if (e) return why_set(why, e, "no memory for dead letters");
+    if (e) return why_set(why, e, "not enough memory for dead letters");
     e = make_room(w, w->scratch.size, false, why);
     return e ? e : put_entry(w, why);
 }
@@ -291,7 +291,7 @@ letter_writer_mark_states(struct letter_writer *w, uint32_t at, unsigned states,
     }
     letter_runs_end(&runs);
     enum err e = buf_error(&w->runs);
-    if (e) return why_set(why, e, "no memory for dead letters");
+    if (e) return why_set(why, e, "not enough memory for dead letters");
     if (w->runs.size == 0) return OK;
     return letter_writer_marks(w, mark, v->number, buf_bytes(&w->runs), why);
 }
@@ -305,14 +305,14 @@ letter_writer_letter(struct letter_writer *w, const struct dead_letter *letter,
     buf_clear(&w->scratch);
     letter_put(&w->scratch, replaces, letter);
     enum err e = buf_error(&w->scratch);
-    if (e == ERR_LIMIT) return why_set(why, e, "a dead letter has more than 16 MiB");
-    if (e) return why_set(why, e, "no memory for dead letters");
+    if (e == ERR_LIMIT) return why_set(why, e, "a dead letter must be at most 16 MiB");
+    if (e) return why_set(why, e, "not enough memory for dead letters");
     e = make_room(w, w->scratch.size, is_of_age(w, letter->failed_ms), why);
     if (e) return e;
     struct letter_volume *v = letter_index_newest(&w->index);
     uint32_t number = v->letter_count;
     e = letter_volume_reserve(&w->index, v, number);
-    if (e) return why_set(why, e, "no memory for dead letters");
+    if (e) return why_set(why, e, "not enough memory for dead letters");
     letter_set_number(&w->scratch, number);
     uint64_t offset = v->bytes + w->pending.size;
     e = put_entry(w, why);

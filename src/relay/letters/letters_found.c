@@ -32,8 +32,8 @@ letter_damage_print(const struct letter_damage *d, const char *dir,
     switch (d->kind) {
     case LETTERS_UNREADABLE:
         snprintf(at, room,
-                 "%" PRIu64 " bytes at offset %" PRIu64 " cannot be read (letters: at most %" PRIu32
-                 ")",
+                 "%" PRIu64 " bytes at offset %" PRIu64 " cannot be read (at most %" PRIu32
+                 " dead letters)",
                  d->end - d->offset, d->offset, d->letters);
         return;
     case LETTERS_CUT:
