@@ -240,7 +240,7 @@ if [[ " ${all[*]} " == *" ndjson "* ]]; then
     claim "session: and says so" says ndjson 'AccessDenied\|not authorized'
     claim "session: that is mended" mend ndjson
     fault ndjson expired '"access_key": "KEY1"'
-    claim "session: with one that is over nothing is sent, and it says so" within 20 says ndjson "still gives the keys that were refused"
+    claim "session: with one that is over nothing is sent, and it says so" within 20 says ndjson "still returns the keys that the service refused"
     is_kept() {
         [[ $(samples queued ndjson):$(samples dead_lettered_total ndjson) == 19:0 ]]
     }

@@ -258,7 +258,7 @@ if claim "replaying: letters are made" make_letters replaying; then
     claim "replaying: starts with the old copy" start_server "$work/replaying"
     claim "replaying: letters that were gone are back, none is queued" within 10 account_is $((2 * all)) "$all" "$all" 0 0
     claim "replaying: an error says so" complains error "back=$all\b"
-    claim "replaying: a warning says that replays are called off" within 10 complains warn "replays are called off.*letters=$all\b"
+    claim "replaying: a warning says that replays are called off" within 10 complains warn "replays canceled.*letters=$all\b"
     claim "replaying: nothing is sent" [ "$(cat "$work"/files/* | wc -l)" == "$sent" ]
     "$firekeep" dead-letters replay --storage.path="$work/replaying" >"$work/replay.txt" 2>&1
     claim "replaying: when somebody wants it again, all are sent once more" within 20 account_is $((2 * all)) $((2 * all)) 0 0 0

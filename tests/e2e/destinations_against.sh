@@ -184,12 +184,12 @@ remembered() {
     ln -s "$work/old-copy" "$relay/old"
     claim "$mode, remembered: a link is followed" alike alone.yml 3 "^destination old: not in the file: at most 15 samples"
     ln -sfn "$work/nothing" "$relay/old"
-    claim "$mode, remembered: one that leads nowhere is told" alike alone.yml 3 "^destination old: not in the file: an unknown number .*leads nowhere.*; then: $blocked$"
-    claim "$mode, remembered: and what it means to who is called so" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*leads nowhere"
+    claim "$mode, remembered: one that leads nowhere is told" alike alone.yml 3 "^destination old: not in the file: an unknown number .*is a dangling symbolic link.*; then: $blocked$"
+    claim "$mode, remembered: and what it means to who is called so" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*is a dangling symbolic link"
     rm "$relay/old"
     echo x >"$relay/old"
     claim "$mode, remembered: a file is no destination" eval 'alike alone.yml 3 "^destination table: " && ! alike alone.yml 3 "destination old"'
-    claim "$mode, remembered: who is called so stays closed" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*relay/old is a file"
+    claim "$mode, remembered: who is called so stays closed" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*relay/old is a file, expected a directory"
     rm "$relay/old"
     cp -a "$work/old-copy" "$relay/old"
     flip "$relay/old/state" 40
@@ -213,7 +213,7 @@ closed() {
     claim "$mode, closed: the server knows what place it was" says "^destination old: new is new and writes to the same place; " 3 against renamed.yml "$url"
     mv "$relay/old" "$work/old-copy"
     ln -s "$work/nothing" "$relay/old"
-    claim "$mode, closed: a link that leads nowhere is told" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*leads nowhere"
+    claim "$mode, closed: a link that leads nowhere is told" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*is a dangling symbolic link"
     rm "$relay/old"
     mv "$work/old-copy" "$relay/old"
 }
@@ -236,8 +236,8 @@ cat "$work/bits.rw" "$work/load.rw" >"$work/all.rw"
 for mode in local none; do
     dir=$work/$mode
     case $mode in
-    local) then='configured again under this name it goes on from there' ;;
-    none) then='the log is given up, what was queued is lost to it' ;;
+    local) then='a destination configured under this name continues from there' ;;
+    none) then='the log is no longer kept for it, queued samples are lost' ;;
     esac
     begin_config
     cp "$work/firekeep.yml" "$work/begin.yml"
@@ -289,7 +289,7 @@ for mode in local none; do
     claim "$mode: SIGTERM ends it" stop "$mode"
     claim "$mode, stopped: it is told" says "^destination old: not in the file: at most 15 samples$more queued, " 3 against alone.yml "$dir"
     claim "$mode, stopped: nothing is changed" unchanged "$dir" against alone.yml "$dir"
-    claim "$mode, stopped: verify says that it is not named" says "^destination old: the configuration does not name it" 0 "$firekeep" verify --config.file="$work/alone.yml" "$dir"
+    claim "$mode, stopped: verify says that it is not named" says "^destination old: not in the configuration" 0 "$firekeep" verify --config.file="$work/alone.yml" "$dir"
     : >"$work/$mode.log"
     claim "$mode, restart: starts without them" serve
     claim "$mode, restart: the log names what waits" \
@@ -352,7 +352,7 @@ for mode in local none; do
     case $mode in
     local)
         claim "local, DIR: another mode is told" says "^storage.mode: the file says none, the directory holds stored samples (parts): a server with stored parts does not start with it" 3 against as-none.yml "$dir"
-        claim "local, given up: verify says that the store has it" says "^destination new: position .*comes from the store" 0 "$firekeep" verify "$dir"
+        claim "local, given up: verify says that the store has it" says "^destination new: position .*are read from the store" 0 "$firekeep" verify "$dir"
         ;;
     none)
         lost_to_it="^destination new: position .* no store: at most [1-9][0-9]* samples that it has not taken are lost"
@@ -427,7 +427,7 @@ rm -rf "$work/local-damaged/relay"
 echo x >"$work/local-damaged/relay"
 claim "relay/ is a file: starts without destinations" start_firekeep file "$work/local-damaged" "${ports[0]}" --config.file="$work/none.yml"
 for at in "$url" "$work/local-damaged"; do
-    claim "relay/ is a file: it cannot be asked for what it remembers (${at%%:*})" says "/relay is a file, a directory is expected" 1 against none.yml "$at"
+    claim "relay/ is a file: it cannot be asked for what it remembers (${at%%:*})" says "/relay is a file, expected a directory" 1 against none.yml "$at"
 done
 crash file
 rm "$work/local-damaged/relay"

@@ -125,11 +125,11 @@ has_all() { # NAME
 
 names_damage() {
     "$firekeep" verify "$dir" >"$work/said" 2>&1 && return 1
-    grep "damaged: $objects/[0-9]* .*made again from log or store" "$work/said"
+    grep "damaged: $objects/[0-9]* .*rebuilt from the log or the store" "$work/said"
 }
 
 told_damage() {
-    grep 'level=error' "$work/server.log" | grep 'msg="s3: an object that was not yet delivered is .*damaged on the disk'
+    grep 'level=error' "$work/server.log" | grep 'msg="s3: an undelivered object is .*damaged on disk'
 }
 
 settles() { # DELIVERED
@@ -229,7 +229,7 @@ claim "none: what is left is delivered, and the account is right" settles 500
 claim "none: the others are counted as damaged" [ "$(samples dropped_total bucket)" == 2000 ]
 claim "none: with that reason" grep -q '^firekeep_destination_samples_dropped_total{destination="bucket",reason="damaged"} 2000$' <(quiet_curl "$url/metrics")
 claim "none: the bucket has those that are left" has_all more
-claim "none: the log says it" grep -q 'cannot be read again from the log' "$work/server.log"
+claim "none: the log says it" grep -q 'cannot read undelivered samples again from the log' "$work/server.log"
 
 # --- the index that it keeps ------------------------------------------------------------------------
 

@@ -178,7 +178,7 @@ crash hang
 
 took_ms=0
 claim "it catches up while live samples come in" catch_up
-claim "the store was read for it" grep 'the store was read, the log is followed again.*destination=dead' "$work/day.log"
+claim "the store was read for it" grep 'finished reading the store, following the log again.*destination=dead' "$work/day.log"
 claim "then these come to it at once" within 60 has_delivered dead "$count"
 claim "and to the healthy one" within 60 has_delivered healthy "$count"
 for name in dead healthy; do

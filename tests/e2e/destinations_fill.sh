@@ -106,7 +106,7 @@ claim "dead: it is still known what waits" within 20 has_taken twin "$long_count
 claim "dead: the other server comes back" start_firekeep twin "$work/dead-twin" "${ports[1]}"
 claim "dead: everything arrives" within 60 has_delivered twin "$long_count"
 claim "dead: the account is right" balances twin
-claim "dead: the store was read for it" grep -q 'far behind: what waits is read from the store' "$work/dead.log"
+claim "dead: the store was read for it" grep -q 'far behind, reading queued samples from the store' "$work/dead.log"
 claim "dead: the other server has the same" equals "$there" "$long"
 claim "dead: it follows the log again" within 10 is_in_state twin running
 crash twin

@@ -84,7 +84,7 @@ claim "none: one record of the log is spoilt" spoil_log "$work/none" 19 1
 claim "none: starts again" serve none --storage.mode=none
 claim "none: the other server comes" start_firekeep twin "$work/none-twin" "${ports[1]}"
 claim "none: the others arrive, and 100 are counted as damaged" within 30 is_accounted 3900 100
-claim "none: the log says how many are lost" grep -q 'is damaged or gone, and lost to this destination.*items=100.*dropped_as=damaged' "$work/none.log"
+claim "none: the log says how many are lost" grep -q 'is damaged or missing, its items are lost for this destination.*items=100.*dropped_as=damaged' "$work/none.log"
 crash none
 claim "none: after SIGKILL it starts again" serve none --storage.mode=none
 claim "none: more is acknowledged" is_acknowledged "$work/more.rw"
@@ -104,7 +104,7 @@ claim "local: more is acknowledged" is_acknowledged "$work/more.rw"
 claim "local: reading goes on" quiet_curl -X POST "$url/api/v1/admin/destinations/twin/resume"
 claim "local: everything arrives, and nothing is dropped" within 60 is_accounted 4100 0
 claim "local: the other server has the same" equals "$there" "$work/all.rw"
-claim "local: the store was read for it" grep -q 'part of the log is damaged; reading it from the store instead' "$work/local.log"
+claim "local: the store was read for it" grep -q 'part of the log is damaged, reading it from the store instead' "$work/local.log"
 claim "local: SIGTERM ends it with status 0" stop local
 stop twin
 

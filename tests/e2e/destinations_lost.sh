@@ -98,7 +98,7 @@ is_sound() {
 
 missed_by_verify() { # COUNT
     ! "$firekeep" verify --config.file="$work/firekeep.yml" "$dir" >"$work/verified.txt" 2>&1 &&
-        grep -q "destination west: floats: $1 that waited are not in the log any more" "$work/verified.txt" || {
+        grep -q "destination west: floats: $1 queued are no longer in the log" "$work/verified.txt" || {
         cat "$work/verified.txt"
         return 1
     }
@@ -157,7 +157,7 @@ for mode in none local; do
     [[ $mode == none ]] || arrived=10000
     claim "$it: log and store deliver what they have, the rest is dropped" within 40 shows west taken_total=15000 delivered_total="$arrived" queued=0
     claim "$it: as damaged" dropped west damaged $((15000 - arrived))
-    claim "$it: it is said" logged 'the log is not the one that this destination followed, or has lost its end'
+    claim "$it: it is said" logged 'the log does not match the position of this destination'
     claim "$it: there is no difference" no_difference
     claim "$it: more is acknowledged" takes 3
     claim "$it: it arrives" within 20 shows west taken_total=20000 delivered_total=$((arrived + 5000)) queued=0
@@ -189,7 +189,7 @@ for mode in none local; do
     mv "$dir/relay/west" "$work/mounted"
     ln -s "$work/mount/west" "$dir/relay/west"
     claim "$it: starts" serve
-    claim "$it: the destination is closed, and it is said why" within 20 says west 'is a link that leads nowhere'
+    claim "$it: the destination is closed, and it is said why" within 20 says west 'is a dangling symbolic link'
     claim "$it: more is acknowledged" takes 1
     quiet_curl -X POST "$url/api/v1/admin/tsdb/flush" >/dev/null
     crash "$it"
@@ -209,8 +209,8 @@ for mode in none local; do
     for what in "" /state; do
         mv "$dir/relay/west$what" "$work/west" && mv "$dir/relay/other$what" "$dir/relay/west$what" && mv "$work/west" "$dir/relay/other$what"
         claim "$it: starts with two that are swapped (${what:-directories})" serve
-        claim "$it: one is closed" within 20 says west 'relay/west/state is of destination other'
-        claim "$it: so is the other" within 20 says other 'relay/other/state is of destination west'
+        claim "$it: one is closed" within 20 says west 'relay/west/state belongs to destination other'
+        claim "$it: so is the other" within 20 says other 'relay/other/state belongs to destination west'
         crash "$it"
         mv "$dir/relay/west$what" "$work/west" && mv "$dir/relay/other$what" "$dir/relay/west$what" && mv "$work/west" "$dir/relay/other$what"
     done
@@ -221,7 +221,7 @@ for mode in none local; do
     stop "$it"
     cp "$dir/relay/west/state" "$dir/relay/other/state"
     claim "$it: starts with a foreign state" serve
-    claim "$it: that destination is closed" within 20 says other 'relay/other/state is of destination west'
+    claim "$it: that destination is closed" within 20 says other 'relay/other/state belongs to destination west'
     claim "$it: the operator decides" "$firekeep" destinations reset other --storage.path="$dir" --from=previous
     claim "$it: all of it waits again" within 30 shows other queued=10000
     claim "$it: there is no difference" no_difference

@@ -95,9 +95,9 @@ echo x >"$work/elsewhere/state"
 claim "link: verify finds what is damaged behind it" prints "^destination away: damaged: .*firekeep destinations reset away --from" 1 verify "$dir"
 claim "link: an operator decides" "$firekeep" destinations reset away --from=previous --storage.path="$dir"
 echo x >"$work/elsewhere/reset"
-claim "link: a damaged decision names the command" prints "^destination away: damaged: .*reset is damaged; decide again: firekeep destinations reset away --from" 1 verify "$dir"
+claim "link: a damaged decision names the command" prints "^destination away: damaged: .*reset is damaged; reset the destination again: firekeep destinations reset away --from" 1 verify "$dir"
 claim "link: the server starts beside it" serve undecided "$dir"
-claim "link: so does the server" within 20 says away "decide again: firekeep destinations reset away --from"
+claim "link: so does the server" within 20 says away "reset the destination again: firekeep destinations reset away --from"
 crash undecided
 rm "$work/elsewhere/reset"
 cp "$work/state" "$work/elsewhere/state"
@@ -116,28 +116,28 @@ tools_say() { # CASE PATTERN
     crash "${1// /}"
 }
 mv "$work/elsewhere" "$work/unmounted"
-tools_say "dangling link" ".*relay/away is a link that leads nowhere: put back what it leads to"
-claim "dangling link: one that is not configured is told" prints "^destination away: not in the file: an unknown number .*leads nowhere.* stays closed until this can be read" 3 "$firekeep" check "$work/alone.yml" --against "$dir"
-claim "dangling link: verify finds it without a configuration" prints "^destination away: .*leads nowhere" 1 verify "$dir"
-claim "dangling link: dead-letters of all finds it" prints "away: .*leads nowhere" 1 letters list
+tools_say "dangling link" ".*relay/away is a dangling symbolic link: restore its target"
+claim "dangling link: one that is not configured is told" prints "^destination away: not in the file: an unknown number .*is a dangling symbolic link.* stays closed until this can be read" 3 "$firekeep" check "$work/alone.yml" --against "$dir"
+claim "dangling link: verify finds it without a configuration" prints "^destination away: .*is a dangling symbolic link" 1 verify "$dir"
+claim "dangling link: dead-letters of all finds it" prints "away: .*is a dangling symbolic link" 1 letters list
 ln -sfn away "$dir/relay/away"
 tools_say "circle" ".*\(list\|stat\|open\) .*relay/away.*: Too many levels of symbolic links"
 rm "$dir/relay/away"
 echo x >"$dir/relay/away"
-tools_say "file" ".*relay/away is a file, a directory is expected: put the directory back"
-claim "file: of nobody it is left alone" prints "relay/away: unknown, not of Firekeep" 0 verify "$dir"
+tools_say "file" ".*relay/away is a file, expected a directory: restore the directory"
+claim "file: of nobody it is left alone" prints "relay/away: unknown, not written by Firekeep" 0 verify "$dir"
 rm "$dir/relay/away"
-claim "missing: verify says that it begins anew, and is content" prints "^destination away: .*relay/away is not there: nothing is remembered of it, it begins as a new one" 0 verify --config.file="$work/firekeep.yml" "$dir"
+claim "missing: verify says that it begins anew, and is content" prints "^destination away: .*relay/away is missing: it starts as a new destination" 0 verify --config.file="$work/firekeep.yml" "$dir"
 claim "missing: a server starts" serve anew "$dir"
-claim "missing: and where it begins" logs anew 'level=info .*the destination is new here, nothing is remembered of it" destination=away begins=now log_position=[1-9][0-9]* from_store=0'
+claim "missing: and where it begins" logs anew 'level=info .*destination has no saved state, starting as a new one" destination=away begins=now log_position=[1-9][0-9]* from_store=0'
 claim "missing: stops" stop anew
 rm -r "$dir/relay/away"
 rmdir "$dir/relay"
-claim "missing: so it does without any" prints "^destination away: .*it begins as a new one" 0 verify --config.file="$work/firekeep.yml" "$dir"
+claim "missing: so it does without any" prints "^destination away: .*it starts as a new destination" 0 verify --config.file="$work/firekeep.yml" "$dir"
 
 mv "$work/unmounted" "$work/elsewhere"
 ln -s "$work/nothing" "$dir/relay"
-for what in "a link that leads nowhere" "a file, a directory is expected"; do
+for what in "a dangling symbolic link" "a file, expected a directory"; do
     claim "relay/: verify says that it is $what" prints "/relay is $what" 1 verify "$dir"
     claim "relay/: so does check" prints "/relay is $what" 1 "$firekeep" check "$work/firekeep.yml" --against "$dir"
     claim "relay/: and dead-letters" prints "/relay is $what" 1 letters list
@@ -175,7 +175,7 @@ with open(sys.argv[1], "w") as lock:
     sys.exit(subprocess.run(sys.argv[2:]).returncode)' "$dir/relay/table/asking.lock" "$@"
 }
 claim "two: there are dead letters" begin_letters
-again="another command decides about this destination at this moment, nothing was done"
+again="another command is changing this destination, nothing was changed"
 claim "two: a replay beside another command is refused" prints "$again" 1 beside_another "$firekeep" dead-letters replay --storage.path="$dir"
 claim "two: so is a drop" prints "$again" 1 beside_another "$firekeep" dead-letters drop --storage.path="$dir"
 claim "two: nothing was asked for" eval '! compgen -G "$dir/relay/table/dead-letters/*.request"'

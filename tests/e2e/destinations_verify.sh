@@ -85,11 +85,11 @@ claim "SIGTERM ends it with status 0" stop server
 claim "stopped: all is well" says "4 destinations)" 0 "$firekeep" verify "$work/stopped"
 
 with_config=("$firekeep" verify "--config.file=$work/firekeep.yml" "$work/stopped")
-claim "lines: the account" says "destination lines: floats: taken 13 = delivered 13 + .*: balanced; 0 wait in the log" 0 "${with_config[@]}"
+claim "lines: the account" says "destination lines: floats: taken 13 = delivered 13 + .*: balanced; 0 queued in the log" 0 "${with_config[@]}"
 claim "table: histograms are counted in files" says "destination table: histograms: taken 2 = delivered 0 + dead-lettered 2 (counted 2) .*: balanced; 0 wait" 0 "${with_config[@]}"
-claim "away: what waits is counted" says "destination away: floats: taken 0 .*: balanced; 13 wait in the log" 0 "${with_config[@]}"
-claim "away: of histograms, too" says "destination away: histograms: taken 0 .*: balanced; 2 wait in the log" 0 "${with_config[@]}"
-claim "some: only what is selected" says "destination some: floats: taken 0 .*: balanced; 3 wait in the log" 0 "${with_config[@]}"
+claim "away: what waits is counted" says "destination away: floats: taken 0 .*: balanced; 13 queued in the log" 0 "${with_config[@]}"
+claim "away: of histograms, too" says "destination away: histograms: taken 0 .*: balanced; 2 queued in the log" 0 "${with_config[@]}"
+claim "some: only what is selected" says "destination some: floats: taken 0 .*: balanced; 3 queued in the log" 0 "${with_config[@]}"
 claim "a configuration that is none is an error" says "no.yml" 1 "$firekeep" verify "--config.file=$work/no.yml" "$work/stopped"
 claim "it changes nothing" unchanged "$work/stopped" "${with_config[@]}"
 
@@ -117,7 +117,7 @@ cp -a "$work/stopped" "$work/damaged"
 flip "$work/damaged/relay/lines/state" 30
 claim "a state that is damaged: it is said what to do" says "destination lines: damaged: .*firekeep destinations reset" 1 "$firekeep" verify "$work/damaged"
 claim "an operator decides" "$firekeep" destinations reset lines --from=previous --storage.path="$work/damaged"
-claim "the decision is told" says "relay/lines/reset: to go on from previous is decided" 1 "$firekeep" verify "$work/damaged"
+claim "the decision is told" says "relay/lines/reset: the destination resumes from previous" 1 "$firekeep" verify "$work/damaged"
 flip "$work/damaged/relay/lines/reset" 20
 claim "a changed byte of it is found" says "damaged: .*relay/lines/reset" 1 "$firekeep" verify "$work/damaged"
 
@@ -127,7 +127,7 @@ echo x >"$work/strays/relay/table/dead-letters/letters.tmp"
 mkdir "$work/strays/relay/.north.new"
 claim "a file of nobody is named" says "relay/lines/notes.txt: unknown" 0 "$firekeep" verify "$work/strays"
 claim "one that was never finished is harmless" says "letters.tmp: was never finished, harmless" 0 "$firekeep" verify "$work/strays"
-claim "so is a directory" says "relay/.north.new: a destination that was being made, harmless" 0 "$firekeep" verify "$work/strays"
+claim "so is a directory" says "relay/.north.new: a destination that was being created, harmless" 0 "$firekeep" verify "$work/strays"
 rm "$work/strays/relay/lines/state"
 claim "a state that is missing is found" says "damaged: .*relay/lines/state is missing" 1 "$firekeep" verify "$work/strays"
 
@@ -135,12 +135,12 @@ claim "a state that is missing is found" says "damaged: .*relay/lines/state is m
 claim "other: starts" start_firekeep other "$work/other" "${ports[0]}"
 cp -a "$work/other" "$work/empty"
 cp -a "$work/stopped/relay" "$work/empty/relay"
-claim "empty: that there is no log is found" says "destination lines: .*taken of a log that is not there" 1 "$firekeep" verify "$work/empty"
+claim "empty: that there is no log is found" says "destination lines: .*taken from a log that is missing" 1 "$firekeep" verify "$work/empty"
 echo 'up 1 1700000000000' | "$TOOLS/rwmake" >"$work/one.rw"
 claim "other: a sample is acknowledged" is_acknowledged "$work/one.rw"
 claim "other: stops" stop other
 cp -a "$work/stopped/relay" "$work/other/relay"
-claim "other: a position behind the end of the log is found" says "destination lines: .*is behind the end of the log" 1 "$firekeep" verify "$work/other"
+claim "other: a position behind the end of the log is found" says "destination lines: .*is after the end of the log" 1 "$firekeep" verify "$work/other"
 
 # --- media that cannot be written -----------------------------------------------------------------
 

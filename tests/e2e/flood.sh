@@ -48,7 +48,7 @@ merges_all() {
 
 never_short_of_memory() {
     metric_is firekeep_flush_failures_total 0 && metric_is firekeep_merge_failures_total 0 &&
-        ! grep -i "no memory" "$work/flood.log"
+        ! grep -iE "(no|not enough) memory" "$work/flood.log"
 }
 
 # All lies in one day or two, but one merge has no memory for all of it.

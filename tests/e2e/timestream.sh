@@ -164,7 +164,7 @@ claim "unasked: starts" relay_to_all old
 claim "unasked: what the tables take is delivered, the rest is dead letters" within 20 became unasked 52 140 0
 claim "unasked: the account is right" balances unasked
 warned_once() {
-    grep 'permission timestream:DescribeTable would tell' "$work/old.log" | grep -c destination=unasked | grep -qx 1
+    grep 'allow the action timestream:DescribeTable' "$work/old.log" | grep -c destination=unasked | grep -qx 1
 }
 claim "unasked: a warning says why, once" warned_once
 claim "absent: a table that is missing blocks" within 20 is_in_state absent blocked
