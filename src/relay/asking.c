@@ -6,8 +6,8 @@ asking_lock(struct env *env, const char *dir, struct file *ret_lock, struct why 
 {
     char path[sizeof ret_lock->path];
     struct file lock;
-    enum err e = path_join(path, sizeof path, dir, ASKING_LOCK_NAME);
-    if (e) return why_set(why, e, "%s/%s: path is too long", dir, ASKING_LOCK_NAME);
+    enum err e = path_in(path, sizeof path, dir, ASKING_LOCK_NAME, why);
+    if (e) return e;
     e = file_open(env, path, FILE_REPLACE, &lock, why);
     if (e) return e;
     e = file_lock(&lock, why);

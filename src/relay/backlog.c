@@ -114,8 +114,8 @@ look_at(struct backlog_listing *l, const struct backlog_name *name, struct relay
     struct buf memory;
     struct relay_state state;
     *b = (struct relay_backlog){.type = DESTINATION_TYPE_COUNT};
-    enum err e = path_join(dir, sizeof dir, o->dir, name->text);
-    if (e) return why_set(why, e, "%s/%s: path is too long", o->dir, name->text);
+    enum err e = path_in(dir, sizeof dir, o->dir, name->text, why);
+    if (e) return e;
     if (name->is_file) {
         b->blocked = b->file = true;
         e = relay_directory_look(o->env, dir, &b->unreadable);

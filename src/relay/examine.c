@@ -400,8 +400,8 @@ examine_letters(struct examining *x, struct why *why)
     char dir[PATH_BYTES];
     struct why reason = {""};
     struct letter_index index;
-    enum err e = path_join(dir, sizeof dir, x->dir, LETTER_FILES_DIR);
-    if (e) return why_set(why, e, "%s/%s: path is too long", x->dir, LETTER_FILES_DIR);
+    enum err e = path_in(dir, sizeof dir, x->dir, LETTER_FILES_DIR, why);
+    if (e) return e;
     letter_index_init(&index, x->o->memory);
     e = letter_index_read(&index, x->o->env, dir, x->has_state ? &x->state : NULL, &reason);
     if (e == ERR_MISSING) e = OK;
@@ -633,8 +633,8 @@ examine_all(struct examining *x, const struct names *names, struct why *why)
             tell_stray(x, relay_dir, name);
             continue;
         }
-        e = path_join(x->dir, sizeof x->dir, relay_dir, name->text);
-        if (e) return why_set(why, e, "%s/%s: path is too long", relay_dir, name->text);
+        e = path_in(x->dir, sizeof x->dir, relay_dir, name->text, why);
+        if (e) return e;
         if (!name->is_dir) {
             e = examine_obstacle(x, name, why);
             continue;
@@ -652,8 +652,8 @@ examine_missing(struct examining *x, struct why *why)
     const struct destinations *all = x->o->destinations;
     for (uint32_t i = 0; all != NULL && i < all->count; i++) {
         const struct destination_settings *d = &all->items[i];
-        enum err e = path_join(x->dir, sizeof x->dir, x->o->dir, d->name);
-        if (e) return why_set(why, e, "%s/%s: path is too long", x->o->dir, d->name);
+        enum err e = path_in(x->dir, sizeof x->dir, x->o->dir, d->name, why);
+        if (e) return e;
         if (d->dry_run || relay_directory_look(x->o->env, x->dir, NULL) != ERR_MISSING) continue;
         x->name = d->name;
         tell(x,

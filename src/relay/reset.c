@@ -43,14 +43,10 @@ enum err
 reset_read(struct env *env, const char *dir, struct reset *ret_reset, struct why *why)
 {
     uint8_t content[FILE_BYTES];
-    struct file file;
+    char path[FILE_PATH_BYTES];
     size_t got = 0;
-    char path[sizeof file.path];
-    enum err e = path_join(path, sizeof path, dir, NAME);
-    if (e == OK) e = file_open(env, path, FILE_READ, &file, why);
-    if (e) return e;
-    e = file_read_some(&file, content, sizeof content, 0, &got, why);
-    err_ignore(file_close(&file), "only read");
+    enum err e = path_in(path, sizeof path, dir, NAME, why);
+    if (e == OK) e = env_read_some(env, path, content, sizeof content, &got, why);
     if (e) return e;
     bool sane = got == sizeof content && memcmp(content, MAGIC, sizeof MAGIC) == 0 &&
                 load_le32(content + CRC_AT) == crc32c(0, bytes_of(content, CRC_AT));
@@ -72,7 +68,7 @@ reset_read(struct env *env, const char *dir, struct reset *ret_reset, struct why
 enum err
 reset_remove(struct env *env, const char *dir, struct why *why)
 {
-    char path[sizeof(((struct file *)0)->path)];
-    enum err e = path_join(path, sizeof path, dir, NAME);
-    return e ? why_set(why, e, "%s/%s: path is too long", dir, NAME) : env_unlink(env, path, why);
+    char path[FILE_PATH_BYTES];
+    enum err e = path_in(path, sizeof path, dir, NAME, why);
+    return e ? e : env_unlink(env, path, why);
 }

@@ -11,13 +11,13 @@
 
 #include <stdio.h>
 
-#include "base/crc32c.h"
+#include "base/framed.h"
 #include "relay/directory.h"
 
 static const char NAME[] = "state", PREVIOUS[] = "state.previous", DAMAGED[] = "state.damaged";
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
 
-enum { VERSION = 1, HEADER_BYTES = 24 };
+enum { VERSION = 1 };
 
 static void
 put_rest(struct buf *to, const struct relay_state *s)
@@ -185,9 +185,8 @@ keep_previous(struct env *env, const char *dir)
 static enum err
 state_pack(const struct relay_state *state, const char *dir, struct buf *scratch, struct why *why)
 {
-    uint8_t header[HEADER_BYTES] = {0};
     buf_clear(scratch);
-    buf_put(scratch, header, sizeof header);
+    framed_begin(scratch);
     buf_put(scratch, state->log_id, sizeof state->log_id);
     buf_put_varint(scratch, state->cursor.pos);
     buf_put_varint(scratch, state->cursor.index);
@@ -196,14 +195,7 @@ state_pack(const struct relay_state *state, const char *dir, struct buf *scratch
     buf_put_counted(scratch, state->writer);
     put_rest(scratch, state);
     if (buf_error(scratch)) return why_set(why, buf_error(scratch), "%s/%s", dir, NAME);
-    memcpy(header, MAGIC, sizeof MAGIC);
-    store_le32(header + 8, VERSION);
-    store_le32(header + 12, VERSION); /* min_reader */
-    store_le32(header + 16, (uint32_t)(scratch->size - HEADER_BYTES));
-    memcpy(scratch->at, header, 20);
-    uint32_t crc = crc32c(0, bytes_of(scratch->at, 20));
-    crc = crc32c(crc, bytes_of(scratch->at + HEADER_BYTES, scratch->size - HEADER_BYTES));
-    store_le32(scratch->at + 20, crc);
+    framed_end(scratch, MAGIC, VERSION);
     return OK;
 }
 
@@ -244,8 +236,8 @@ relay_state_put_aside(struct env *env, const char *dir, struct why *why)
 {
     char state[256], aside[256];
     enum err e = path_join(state, sizeof state, dir, NAME);
-    if (e == OK) e = path_join(aside, sizeof aside, dir, DAMAGED);
-    if (e) return why_set(why, e, "%s/%s: path is too long", dir, NAME);
+    if (e == OK) e = path_in(aside, sizeof aside, dir, DAMAGED, why);
+    if (e) return e;
     e = env_rename(env, state, aside, why);
     return e == ERR_MISSING ? OK : e;
 }
@@ -272,53 +264,29 @@ state_unpack(struct bytes payload, struct relay_state *ret_state)
 }
 
 static enum err
-state_check(struct bytes file, const char *path, struct bytes *ret_payload, struct why *why)
-{
-    if (file.size < HEADER_BYTES || memcmp(file.at, MAGIC, sizeof MAGIC) != 0) {
-        return why_set(why, ERR_CORRUPT,
-                       "%s is damaged: it does not begin as the state of a destination does", path);
-    }
-    struct bytes payload = bytes_of(file.at + HEADER_BYTES, file.size - HEADER_BYTES);
-    uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), payload);
-    if (payload.size != load_le32(file.at + 16) || crc != load_le32(file.at + 20)) {
-        return why_set(why, ERR_CORRUPT, "%s is damaged: its checksum is wrong", path);
-    }
-    if (load_le32(file.at + 12) > VERSION) {
-        return why_set(why, ERR_UNSUPPORTED, "%s: version %u needs a reader of version %u", path,
-                       load_le32(file.at + 8), load_le32(file.at + 12));
-    }
-    *ret_payload = payload;
-    return OK;
-}
-
-static enum err
 read_file(struct env *env, const char *dir, const char *name, struct buf *memory,
           struct relay_state *ret_state, struct why *why)
 {
-    char path[256];
-    struct file file;
+    char path[FILE_PATH_BYTES];
+    struct bytes payload;
     enum err e = path_join(path, sizeof path, dir, name);
-    if (e == OK) e = file_open(env, path, FILE_READ, &file, why);
-    if (e) return e;
-    uint64_t size = 0;
-    size_t got = 0;
-    e = file_size(&file, &size, why);
-    if (e == OK && size > RELAY_STATE_BYTES_MAX) {
-        e = why_set(why, ERR_CORRUPT, "%s is not the state of a destination: the file is too large",
-                    path);
-    }
     buf_clear(memory);
-    if (e == OK && !buf_reserve(memory, (size_t)size)) e = buf_error(memory);
-    if (e == OK) e = file_read_some(&file, memory->at, (size_t)size, 0, &got, why);
-    file_close(&file);
-    memory->size = got;
-    struct bytes payload = {NULL, 0};
-    if (e == OK) e = state_check(buf_bytes(memory), path, &payload, why);
-    if (e == OK) {
-        e = state_unpack(payload, ret_state);
-        if (e) why_set(why, e, "%s is damaged: its content is inconsistent", path);
+    if (e == OK) e = env_read_whole(env, path, memory, why);
+    if (e == ERR_LIMIT) {
+        return why_set(why, ERR_CORRUPT,
+                       "%s is not the state of a destination: the file is too large", path);
     }
-    return e;
+    if (e) return e;
+    e = framed_open(buf_bytes(memory), MAGIC, VERSION, &payload);
+    if (e == ERR_CORRUPT) {
+        return why_set(why, e, "%s is damaged: its header or its checksum is wrong", path);
+    }
+    if (e) {
+        return why_set(why, e, "%s: version %u needs a reader of version %u", path,
+                       load_le32(memory->at + 8), load_le32(memory->at + 12));
+    }
+    e = state_unpack(payload, ret_state);
+    return e ? why_set(why, e, "%s is damaged: its content is inconsistent", path) : OK;
 }
 
 enum err

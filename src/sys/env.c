@@ -362,6 +362,18 @@ env_facts(struct env *env, const char *path, struct file_facts *ret_facts, struc
 }
 
 enum err
+env_read_some(struct env *env, const char *path, void *to, size_t size, size_t *ret_size,
+              struct why *why)
+{
+    struct file file;
+    enum err e = file_open(env, path, FILE_READ, &file, why);
+    if (e) return e;
+    e = file_read_some(&file, to, size, 0, ret_size, why);
+    err_ignore(file_close(&file), "only read");
+    return e;
+}
+
+enum err
 env_read_whole(struct env *env, const char *path, struct buf *to, struct why *why)
 {
     struct file file;
@@ -426,6 +438,13 @@ path_join(char *to, size_t to_size, const char *a, const char *b)
     if (need > to_size) return ERR_LIMIT;
     snprintf(to, to_size, "%s%s%s", a, slash, b);
     return OK;
+}
+
+enum err
+path_in(char *to, size_t to_size, const char *a, const char *b, struct why *why)
+{
+    enum err e = path_join(to, to_size, a, b);
+    return e ? why_set(why, e, "%s/%s: path is too long", a, b) : OK;
 }
 
 /* --- clock, randomness, threads, sockets ------------------------------------------------------ */

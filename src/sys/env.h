@@ -105,11 +105,12 @@ struct env *env_real(void);
 /* --- files ------------------------------------------------------------------------------------ */
 
 /* An open file. In the owner's memory; `path` is kept for messages. */
+enum { FILE_PATH_BYTES = 256 };
 struct file {
     struct env *env;
     int handle; /* -1: closed */
     bool direct;
-    char path[256];
+    char path[FILE_PATH_BYTES];
 };
 
 /* A `struct file` that is closed; file_close() on it does nothing. */
@@ -180,13 +181,18 @@ MUST_CHECK enum err env_facts(struct env *env, const char *path, struct file_fac
 MUST_CHECK enum err env_write_whole(struct env *env, const char *dir, const char *name,
                                     struct bytes content, struct why *why);
 
+/* The first bytes of a file, up to `size` of them. Errors as file_open() and file_read_some(). */
+MUST_CHECK enum err env_read_some(struct env *env, const char *path, void *to, size_t size,
+                                  size_t *ret_size, struct why *why);
 /* Appends a whole file. ERR_LIMIT: there is more than `to` may hold; ERR_NOMEM; and those of
  * file_open() and file_read_at(). */
 MUST_CHECK enum err env_read_whole(struct env *env, const char *path, struct buf *to,
                                    struct why *why);
 
-/* "a/b" into `to`; ERR_LIMIT if it does not fit. */
+/* "a/b" into `to`; ERR_LIMIT if it does not fit. path_in() says so in `why`. */
 MUST_CHECK enum err path_join(char *to, size_t to_size, const char *a, const char *b);
+MUST_CHECK enum err path_in(char *to, size_t to_size, const char *a, const char *b,
+                            struct why *why);
 
 /* --- clock, randomness, threads, sockets ------------------------------------------------------ */
 

@@ -98,8 +98,8 @@ letters_view_open(struct letters_view *view, struct env *env, const char *dir,
                   struct budget *memory, struct why *why)
 {
     *view = (struct letters_view){.env = env, .memory = memory, .dir = dir};
-    enum err e = path_join(view->path, sizeof view->path, dir, LETTER_FILES_DIR);
-    if (e) return why_set(why, e, "%s/%s: path is too long", dir, LETTER_FILES_DIR);
+    enum err e = path_in(view->path, sizeof view->path, dir, LETTER_FILES_DIR, why);
+    if (e) return e;
     unsigned tries = 0;
     do {
         e = letters_view_try(view, why);
@@ -149,8 +149,8 @@ view_walk_volume(const struct letters_view *view, const struct letter_volume *v,
     struct letter_scan scan;
     const struct letter_entry *entry;
     letter_file_name(v->number, name);
-    enum err e = path_join(path, sizeof path, view->path, name);
-    if (e) return why_set(why, e, "%s/%s: path is too long", view->path, name);
+    enum err e = path_in(path, sizeof path, view->path, name, why);
+    if (e) return e;
     e = letter_scan_open(&scan, view->env, path, view->memory, why);
     if (e) return e == ERR_MISSING ? OK : e; /* all of its letters were decided about meanwhile */
     letter_scan_seek(&scan, LETTER_FILE_HEADER_BYTES, v->whole_bytes);
@@ -236,8 +236,8 @@ make_durable(const struct letters_view *view, const struct letter_volume *v, str
     char name[LETTER_FILE_NAME_BYTES], path[PATH_BYTES];
     struct file file;
     letter_file_name(v->number, name);
-    enum err e = path_join(path, sizeof path, view->path, name);
-    if (e) return why_set(why, e, "%s/%s: path is too long", view->path, name);
+    enum err e = path_in(path, sizeof path, view->path, name, why);
+    if (e) return e;
     e = file_open(view->env, path, FILE_READ, &file, why);
     if (e) return e == ERR_MISSING ? OK : e; /* it was not the youngest for long */
     e = file_datasync(&file, why);

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/crc32c.h"
+#include "base/framed.h"
 #include "base/hex.h"
 
 static const uint8_t MAGIC[8] = {'F', 'K', 'L', 'E', 'T', 'R', 'E', 'Q'};
 static const char SUFFIX[] = ".request";
 
-enum { VERSION = 1, HEADER_BYTES = 24, FILE_BYTES_MAX = 4096, NAME_DIGITS = 32 };
+enum { VERSION = 1, FILE_BYTES_MAX = 4096, NAME_DIGITS = 2 * HEX_WORD_BYTES };
 
 bool
 letter_request_means(const struct letter_request *r, uint32_t file, uint64_t offset,
@@ -27,30 +27,29 @@ letter_request_means(const struct letter_request *r, uint32_t file, uint64_t off
 static void
 request_put(struct buf *to, const struct letter_request *r)
 {
-    uint8_t header[HEADER_BYTES] = {0};
-    buf_put(to, header, sizeof header);
+    framed_begin(to);
     buf_put_u8(to, (uint8_t)r->wish);
     buf_put_varint(to, r->file);
     buf_put_varint(to, r->offset);
     buf_put_counted(to, bytes_of_text(r->reason));
-    if (buf_error(to)) return;
-    memcpy(to->at, MAGIC, sizeof MAGIC);
-    store_le32(to->at + 8, VERSION);
-    store_le32(to->at + 12, VERSION); /* min_reader */
-    store_le32(to->at + 16, (uint32_t)(to->size - HEADER_BYTES));
-    uint32_t crc = crc32c(0, bytes_of(to->at, 20));
-    crc = crc32c(crc, bytes_of(to->at + HEADER_BYTES, to->size - HEADER_BYTES));
-    store_le32(to->at + 20, crc);
+    framed_end(to, MAGIC, VERSION);
+}
+
+/* Two words: the moment, and a random one. */
+static bool
+is_name(const char *name, uint64_t *ret_moment)
+{
+    uint64_t random;
+    const char *rest = hex_name_number(name, HEX_WORD_BYTES, ret_moment);
+    if (rest != NULL) rest = hex_name_number(rest, HEX_WORD_BYTES, &random);
+    return rest != NULL && strcmp(rest, SUFFIX) == 0;
 }
 
 bool
 letter_request_is_name(const char *name)
 {
-    for (unsigned i = 0; i < NAME_DIGITS; i++) {
-        bool digit = (name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'f');
-        if (!digit) return false;
-    }
-    return strcmp(name + NAME_DIGITS, SUFFIX) == 0;
+    uint64_t moment;
+    return is_name(name, &moment);
 }
 
 /* The greatest moment that a request is named after. */
@@ -58,9 +57,7 @@ static enum err
 note_moment(void *context, const char *name, bool is_dir)
 {
     uint64_t *latest = context, moment;
-    if (is_dir || !letter_request_is_name(name)) return OK;
-    if (hex_parse_word(bytes_of(name, HEX_WORD_BYTES), &moment) && moment > *latest)
-        *latest = moment;
+    if (!is_dir && is_name(name, &moment) && moment > *latest) *latest = moment;
     return OK;
 }
 
@@ -93,10 +90,9 @@ enum err
 letter_request_remove(struct env *env, const char *dir, const struct letter_request *request,
                       struct why *why)
 {
-    char path[sizeof(((struct file *)0)->path)];
-    enum err e = path_join(path, sizeof path, dir, request->name);
-    if (e) return why_set(why, e, "%s/%s", dir, request->name);
-    return env_unlink(env, path, why);
+    char path[FILE_PATH_BYTES];
+    enum err e = path_in(path, sizeof path, dir, request->name, why);
+    return e ? e : env_unlink(env, path, why);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -105,13 +101,9 @@ letter_request_remove(struct env *env, const char *dir, const struct letter_requ
 static enum err
 request_get(struct bytes file, struct letter_request *r)
 {
-    if (file.size < HEADER_BYTES || memcmp(file.at, MAGIC, sizeof MAGIC) != 0) return ERR_CORRUPT;
-    struct bytes payload = bytes_of(file.at + HEADER_BYTES, file.size - HEADER_BYTES);
-    uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), payload);
-    if (payload.size != load_le32(file.at + 16) || crc != load_le32(file.at + 20)) {
-        return ERR_CORRUPT;
-    }
-    if (load_le32(file.at + 12) > VERSION) return ERR_UNSUPPORTED;
+    struct bytes payload;
+    enum err e = framed_open(file, MAGIC, VERSION, &payload);
+    if (e) return e;
     struct cursor c = cursor_of(payload);
     uint8_t wish = cursor_u8(&c);
     uint64_t number = cursor_varint(&c), offset = cursor_varint(&c);
@@ -132,28 +124,15 @@ letter_request_examine(struct env *env, const char *dir, const char *name,
                        struct letter_request *ret_request, struct why *why)
 {
     uint8_t content[FILE_BYTES_MAX];
-    struct file file;
     size_t got;
-    char path[sizeof file.path];
-    enum err e = path_join(path, sizeof path, dir, name);
-    if (e) return why_set(why, e, "%s/%s: path is too long", dir, name);
-    e = file_open(env, path, FILE_READ, &file, why);
-    if (e) return e;
-    e = file_read_some(&file, content, sizeof content, 0, &got, why);
-    err_ignore(file_close(&file), "only read");
+    char path[FILE_PATH_BYTES];
+    enum err e = path_in(path, sizeof path, dir, name, why);
+    if (e == OK) e = env_read_some(env, path, content, sizeof content, &got, why);
     if (e) return e;
     e = request_get(bytes_of(content, got), ret_request);
     if (e == ERR_CORRUPT) why_set(why, e, "%s is damaged", path);
     if (e == ERR_UNSUPPORTED) why_set(why, e, "%s was written by a newer version", path);
     return e;
-}
-
-static enum err
-request_read(struct env *env, const char *dir, struct letter_request *r, struct why *why)
-{
-    enum err e = letter_request_examine(env, dir, r->name, r, why);
-    r->damaged = e == ERR_CORRUPT;
-    return r->damaged ? OK : e;
 }
 
 static enum err
@@ -194,7 +173,9 @@ letter_requests_read(struct letter_requests *ret_requests, struct env *env, cons
     uint32_t kept = 0;
     if (e == OK && r.count > 0) qsort(items, r.count, sizeof *items, order_names);
     for (uint32_t i = 0; i < r.count && e == OK; i++) {
-        e = request_read(env, dir, &items[i], why);
+        e = letter_request_examine(env, dir, items[i].name, &items[i], why);
+        items[i].damaged = e == ERR_CORRUPT;
+        if (items[i].damaged) e = OK;
         if (e == OK) items[kept++] = items[i];
         /* Done meanwhile, or not for us. */
         if (e == ERR_MISSING || e == ERR_UNSUPPORTED) e = OK;

@@ -30,8 +30,7 @@ letter_writer_init(struct letter_writer *w, struct env *env, const char *dir, st
     buf_init(&w->pending, memory, PENDING_BYTES_MAX);
     buf_init(&w->scratch, memory, LETTER_ENTRY_BYTES_MAX);
     buf_init(&w->runs, memory, LETTER_ENTRY_BYTES_MAX);
-    enum err e = path_join(w->path, sizeof w->path, dir, LETTER_FILES_DIR);
-    return e ? why_set(why, e, "%s/%s: path is too long", dir, LETTER_FILES_DIR) : OK;
+    return path_in(w->path, sizeof w->path, dir, LETTER_FILES_DIR, why);
 }
 
 void
@@ -50,8 +49,7 @@ letter_writer_path(const struct letter_writer *w, uint32_t number, char to[LETTE
 {
     char name[LETTER_FILE_NAME_BYTES];
     letter_file_name(number, name);
-    enum err e = path_join(to, LETTER_FILE_PATH_BYTES, w->path, name);
-    return e ? why_set(why, e, "%s/%s: path is too long", w->path, name) : OK;
+    return path_in(to, LETTER_FILE_PATH_BYTES, w->path, name, why);
 }
 
 /*
@@ -121,8 +119,8 @@ letter_writer_sync_names(struct letter_writer *w, struct why *why)
     if (!w->names_durable) {
         struct file file;
         char path[LETTER_FILE_PATH_BYTES];
-        e = path_join(path, sizeof path, w->path, "names.tmp");
-        if (e) return why_set(why, e, "%s/names.tmp: path is too long", w->path);
+        e = path_in(path, sizeof path, w->path, "names.tmp", why);
+        if (e) return e;
         e = file_open(w->env, path, FILE_REPLACE, &file, why);
         if (e) return e;
         err_ignore(file_close(&file), "nothing is in it");

@@ -1,0 +1,48 @@
+/*
+ * framed.h - small files of one piece behind a header: 8 bytes that name what they are, u32
+ * version, u32 min_reader (the same), u32 size of the piece, u32 CRC-32C of these 20 bytes and the
+ * piece.
+ */
+#ifndef BASE_FRAMED_H
+#define BASE_FRAMED_H
+
+#include "base/buf.h"
+#include "base/crc32c.h"
+
+enum { FRAMED_HEADER_BYTES = 24 };
+
+/* Room for the header, into an empty buffer; the piece follows. */
+static inline void
+framed_begin(struct buf *to)
+{
+    static const uint8_t header[FRAMED_HEADER_BYTES] = {0};
+    buf_put(to, header, sizeof header);
+}
+
+/* The piece is complete. */
+static inline void
+framed_end(struct buf *to, const uint8_t magic[8], uint32_t version)
+{
+    if (buf_error(to)) return;
+    struct bytes piece = bytes_of(to->at + FRAMED_HEADER_BYTES, to->size - FRAMED_HEADER_BYTES);
+    memcpy(to->at, magic, 8);
+    store_le32(to->at + 8, version);
+    store_le32(to->at + 12, version);
+    store_le32(to->at + 16, (uint32_t)piece.size);
+    store_le32(to->at + 20, crc32c(crc32c(0, bytes_of(to->at, 20)), piece));
+}
+
+/* A view of the piece. ERR_CORRUPT: it is no such file, or damaged. ERR_UNSUPPORTED: it needs a
+ * reader of a newer version. */
+MUST_CHECK static inline enum err
+framed_open(struct bytes file, const uint8_t magic[8], uint32_t version, struct bytes *ret_piece)
+{
+    if (file.size < FRAMED_HEADER_BYTES || memcmp(file.at, magic, 8) != 0) return ERR_CORRUPT;
+    struct bytes piece = bytes_of(file.at + FRAMED_HEADER_BYTES, file.size - FRAMED_HEADER_BYTES);
+    uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), piece);
+    if (piece.size != load_le32(file.at + 16) || crc != load_le32(file.at + 20)) return ERR_CORRUPT;
+    *ret_piece = piece;
+    return load_le32(file.at + 12) > version ? ERR_UNSUPPORTED : OK;
+}
+
+#endif
