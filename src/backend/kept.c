@@ -59,8 +59,8 @@ kept_wait(const struct kept_options *o, enum destination_type type,
 {
     struct kept_waiting waiting = {0};
     struct weighing weighing = {.options = o, .waiting = &waiting};
-    enum err e = path_join(weighing.dir, sizeof weighing.dir, o->dir, "objects");
-    if (e) return why_set(why, e, "%s: path is too long", o->dir);
+    enum err e = path_in(weighing.dir, sizeof weighing.dir, o->dir, "objects", why);
+    if (e) return e;
     e = env_listdir(o->env, weighing.dir, weigh_object, &weighing, why);
     if (e && e != ERR_MISSING) return e;
     if (type == DESTINATION_FILE) {

@@ -22,6 +22,55 @@ writer_class_of(enum destination_type type)
     return type < DESTINATION_TYPE_COUNT ? classes[type] : NULL;
 }
 
+enum err
+writer_new(const struct writer_class *class, const struct writer_options *options,
+           struct writer **ret_writer, struct why *why)
+{
+    struct writer_base *w = mem_new(options->memory, class->writer_bytes);
+    enum err e = ERR_NOMEM;
+    if (w != NULL) {
+        w->options = *options;
+        e = class->init((struct writer *)w, why);
+    }
+    if (e == ERR_NOMEM) why_set(why, e, "not enough memory for a destination");
+    if (e)
+        writer_free(class, (struct writer *)w);
+    else
+        *ret_writer = (struct writer *)w;
+    return e;
+}
+
+void
+writer_free(const struct writer_class *class, struct writer *writer)
+{
+    if (writer == NULL) return;
+    struct budget *memory = ((struct writer_base *)writer)->options.memory;
+    class->fini(writer);
+    mem_free(memory, writer, class->writer_bytes);
+}
+
+enum err
+writer_call_new(const struct writer_class *class, struct writer *writer,
+                struct writer_call **ret_call)
+{
+    struct budget *memory = ((struct writer_base *)writer)->options.memory;
+    struct writer_call *call = mem_new(memory, class->call_bytes);
+    enum err e = call == NULL ? ERR_NOMEM : class->call_init(writer, call);
+    if (e)
+        writer_call_free(class, writer, call);
+    else
+        *ret_call = call;
+    return e;
+}
+
+void
+writer_call_free(const struct writer_class *class, struct writer *writer, struct writer_call *call)
+{
+    if (call == NULL) return;
+    class->call_fini(writer, call);
+    mem_free(((struct writer_base *)writer)->options.memory, call, class->call_bytes);
+}
+
 enum writer_add
 writer_unfit(struct why *why, const char *format, ...)
 {
@@ -42,6 +91,13 @@ step_done(struct writer_step *step, enum writer_verdict verdict, const char *rea
     step->verdict = verdict;
     snprintf(step->reason, sizeof step->reason, "%s", reason);
     snprintf(step->answer, sizeof step->answer, "%s", answer);
+}
+
+void
+step_no_memory(struct writer_step *step, const char *what)
+{
+    step_done(step, VERDICT_RETRY, "no_memory", "");
+    snprintf(step->answer, sizeof step->answer, "not enough memory for %s", what);
 }
 
 void

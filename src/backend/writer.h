@@ -22,7 +22,7 @@
 #include "sys/env.h"
 
 /* What a type knows by a name of its own (struct influxdb_writer, struct influxdb_call): these two
- * are defined nowhere. */
+ * are defined nowhere. A writer begins with a struct writer_base. */
 struct writer;
 struct writer_call;
 
@@ -125,16 +125,23 @@ struct writer_options {
     uint64_t again_pos;   /* what the log has before it may have been given in an earlier fill */
 };
 
+struct writer_base {
+    struct writer_options options;
+    struct writer_limits limits;
+};
+
 struct writer_class {
     enum destination_type type;
+    size_t writer_bytes; /* of struct influxdb_writer, */
+    size_t call_bytes;   /* and struct influxdb_call */
 
-    MUST_CHECK enum err (*create)(const struct writer_options *options, struct writer **ret_writer,
-                                  struct why *why);
-    void (*destroy)(struct writer *writer);
-    struct writer_limits (*limits)(const struct writer *writer);
-
-    MUST_CHECK enum err (*call_new)(struct writer *writer, struct writer_call **ret_call);
-    void (*call_free)(struct writer *writer, struct writer_call *call);
+    /* For writer_new(): a writer in zeroed memory, with its options, gets its limits and all else.
+     * After an error fini() follows. ERR_NOMEM needs no sentence. */
+    MUST_CHECK enum err (*init)(struct writer *writer, struct why *why);
+    void (*fini)(struct writer *writer);
+    /* For writer_call_new(), in zeroed memory; after an error call_fini() follows. */
+    MUST_CHECK enum err (*call_init)(struct writer *writer, struct writer_call *call);
+    void (*call_fini)(struct writer *writer, struct writer_call *call);
     void (*call_clear)(struct writer *writer, struct writer_call *call);
     /*
      * `ret_entry`: the number of the part of the call that is judged with this item; 0 where only
@@ -196,6 +203,22 @@ extern const struct writer_class s3_writer;
 extern const struct writer_class timestream_writer;
 const struct writer_class *writer_class_of(enum destination_type type);
 
+/* Given. Its memory is of the options' budget. Errors are those of the type. */
+MUST_CHECK enum err writer_new(const struct writer_class *class,
+                               const struct writer_options *options, struct writer **ret_writer,
+                               struct why *why);
+void writer_free(const struct writer_class *class, struct writer *writer);
+/* A call of this writer, cleared. ERR_NOMEM. */
+MUST_CHECK enum err writer_call_new(const struct writer_class *class, struct writer *writer,
+                                    struct writer_call **ret_call);
+void writer_call_free(const struct writer_class *class, struct writer *writer,
+                      struct writer_call *call);
+static inline const struct writer_limits *
+writer_limits_of(const struct writer *writer)
+{
+    return &((const struct writer_base *)(const void *)writer)->limits;
+}
+
 /* WRITER_UNFIT, and why. */
 enum writer_add writer_unfit(struct why *why, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Whether a text of this role, one of the first three of enum writer_mapped, is mapped. */
@@ -209,5 +232,7 @@ void step_answer(struct writer_step *step, struct bytes text);
 /* DONE with a verdict and its words. */
 void step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
                const char *answer);
+/* DONE, to be repeated: there is not enough memory for `what`. */
+void step_no_memory(struct writer_step *step, const char *what);
 
 #endif

@@ -152,7 +152,7 @@ send_one(const struct destination_settings *d, const struct writer_class *class,
                         .labels = buf_bytes(&labels),
                         .series_hash = 1,
                         .t_ms = 1700000000000};
-    assert_int_equal(class->call_new(writer, &call), OK);
+    assert_int_equal(writer_call_new(class, writer, &call), OK);
     class->call_clear(writer, call);
     if (class->add(writer, call, &item, &entry, &why) != WRITER_ADDED) fail_msg("%s", why.text);
     class->step(writer, call, NULL, &step);
@@ -161,7 +161,7 @@ send_one(const struct destination_settings *d, const struct writer_class *class,
     struct http_call_answer answer = answer_to(&step.http);
     struct writer_step judged = {.next = WRITER_DONE};
     class->step(writer, call, &answer, &judged);
-    class->call_free(writer, call);
+    writer_call_free(class, writer, call);
     buf_fini(&labels);
 }
 
@@ -175,11 +175,11 @@ use(struct env *env, const struct destination_settings *d)
     budget_init(&memory, "test", 0, NULL);
     struct writer_options options = {
         .env = env, .memory = &memory, .settings = d, .dir = "", .instance = "0123456789abcdef"};
-    enum err e = class->create(&options, &writer, &why);
+    enum err e = writer_new(class, &options, &writer, &why);
     if (e) fail_msg("%s: %s", d->name, why.text);
     if (class->need_prepare != NULL && class->need_prepare(writer)) prepare(class, writer);
     send_one(d, class, writer);
-    class->destroy(writer);
+    writer_free(class, writer);
     assert_int_equal(budget_used(&memory), 0);
 }
 

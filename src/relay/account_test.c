@@ -15,12 +15,12 @@ enum { BUDGET_BYTES = 16 * 1024 };
 
 static uint64_t sent[ITEM_KIND_COUNT], arrived[ITEM_KIND_COUNT];
 
-static struct writer_limits
-any_limits(const struct writer *w)
+static enum err
+any_init(struct writer *w, struct why *why)
 {
-    struct writer_limits limits = fake_limits(w);
-    limits.takes_metadata = true;
-    return limits;
+    enum err e = fake_init(w, why);
+    w->base.limits.takes_metadata = true;
+    return e;
 }
 
 static enum writer_add
@@ -58,7 +58,7 @@ static void
 begin(struct world *w, uint64_t seed)
 {
     any_writer = fake_writer;
-    any_writer.limits = any_limits;
+    any_writer.init = any_init;
     any_writer.add = any_add;
     any_writer.step = any_step;
     memset(arrived, 0, sizeof arrived);

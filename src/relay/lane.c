@@ -34,14 +34,14 @@ static enum err
 call_init(struct relay *r, struct call *call)
 {
     *call = (struct call){0};
-    return r->class->call_new(r->writer, &call->body);
+    return writer_call_new(r->class, r->writer, &call->body);
 }
 
 static void
 call_fini(struct relay *r, struct call *call)
 {
     struct budget *memory = r->options.memory;
-    if (call->body != NULL) r->class->call_free(r->writer, call->body);
+    writer_call_free(r->class, r->writer, call->body);
     array_free(memory, call->items, call->capacity);
     series_seen_fini(&call->seen, memory);
     *call = (struct call){0};
@@ -116,7 +116,7 @@ lane_init(struct relay *r, struct lane *lane)
 void
 lane_end_attempt(struct relay *r, struct attempt *a)
 {
-    if (a->body != NULL) r->class->call_free(r->writer, a->body);
+    writer_call_free(r->class, r->writer, a->body);
     a->body = NULL;
     a->phase = ATTEMPT_FREE;
 }
@@ -491,7 +491,7 @@ take_piece(struct relay *r, struct lane *lane)
         if (!lane_split(r, lane, piece, NULL)) return NULL;
     }
     if (a == NULL || piece == NULL) return NULL;
-    if (body_of(a) == NULL && r->class->call_new(r->writer, &a->body) != OK) return NULL;
+    if (body_of(a) == NULL && writer_call_new(r->class, r->writer, &a->body) != OK) return NULL;
     piece->taken = a->number;
     a->phase = ATTEMPT_READY;
     a->built = a->ambiguous = false;

@@ -254,13 +254,13 @@ open_writer(struct planner *p, struct why *why)
         .instance = "0",
         .shards = p->options.shards,
     };
-    enum err e = p->class->create(&options, &p->writer, why);
+    enum err e = writer_new(p->class, &options, &p->writer, why);
     if (e) return e;
-    p->limits = p->class->limits(p->writer);
+    p->limits = *writer_limits_of(p->writer);
     p->bounds = call_bounds_of(&p->limits, &p->settings);
     while (p->lane_count < p->bounds.lanes) {
         struct plan_lane *lane = &p->lanes[p->lane_count];
-        e = p->class->call_new(p->writer, &lane->call);
+        e = writer_call_new(p->class, p->writer, &lane->call);
         if (e) return why_set(why, e, "not enough memory for calls");
         p->lane_count++;
         lane_clear(p, lane);
@@ -273,10 +273,10 @@ close_writer(struct planner *p)
 {
     for (uint32_t i = 0; i < p->lane_count; i++) {
         struct plan_lane *lane = &p->lanes[i];
-        p->class->call_free(p->writer, lane->call);
+        writer_call_free(p->class, p->writer, lane->call);
         series_seen_fini(&lane->seen, p->options.memory);
     }
-    if (p->writer != NULL) p->class->destroy(p->writer);
+    writer_free(p->class, p->writer);
 }
 
 static enum err

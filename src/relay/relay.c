@@ -47,9 +47,9 @@ open_writer(struct relay *r, struct why *why)
         .fills = r->state.fill_count,
         .again_pos = r->state.fill_count > 0 ? r->state.begin_pos : 0,
     };
-    enum err e = r->class->create(&options, &r->writer, why);
+    enum err e = writer_new(r->class, &options, &r->writer, why);
     if (e) return e;
-    r->limits = r->class->limits(r->writer);
+    r->limits = *writer_limits_of(r->writer);
     r->bounds = call_bounds_of(&r->limits, r->settings);
     call_bounds_fit(&r->bounds, relay_memory_limit(r));
     return lanes_begin(r);
@@ -60,7 +60,7 @@ relay_end_run(struct relay *r)
 {
     if (r->writer != NULL) {
         lanes_end(r);
-        r->class->destroy(r->writer);
+        writer_free(r->class, r->writer);
     }
     replay_end(r);
     window_free(r->window);
@@ -136,8 +136,7 @@ relay_open(const struct relay_options *options, struct relay **ret_relay, struct
     struct relay *r = mem_new(options->memory, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
     init(r, options);
-    enum err e = path_join(r->dir, sizeof r->dir, options->dir, r->settings->name);
-    if (e) why_set(why, e, "%s/%s: path is too long", options->dir, r->settings->name);
+    enum err e = path_in(r->dir, sizeof r->dir, options->dir, r->settings->name, why);
     bool is_new = e == OK && !r->settings->dry_run &&
                   relay_directory_look(options->env, r->dir, NULL) == ERR_MISSING;
     if (e == OK) e = relay_load_state(r, why);

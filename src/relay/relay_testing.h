@@ -88,6 +88,7 @@ static struct world *world; /* the writer's */
 /* --- the destination -------------------------------------------------------------------------- */
 
 struct writer {
+    struct writer_base base;
     struct world *w;
 };
 
@@ -100,52 +101,44 @@ struct writer_call {
 };
 
 static inline enum err
-fake_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+fake_init(struct writer *w, struct why *why)
 {
-    struct writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    (void)why;
     w->w = world;
-    world->fills = options->fills;
-    for (uint32_t i = 0; i < world->count; i++) {
-        world->sent[i].written = false;
-    }
-    *ret_writer = w;
-    return OK;
-}
-
-static inline void
-fake_destroy(struct writer *w)
-{
-    mem_free(&world->memory, w, sizeof *w);
-}
-
-static inline struct writer_limits
-fake_limits(const struct writer *w)
-{
-    return (struct writer_limits){
-        .one_of_a_series = w->w->one_of_a_series,
-        .one_lane = w->w->one_lane,
+    w->base.limits = (struct writer_limits){
+        .one_of_a_series = world->one_of_a_series,
+        .one_lane = world->one_lane,
         .concurrency = 3,
         .samples = 200,
         .bytes = 1 << 20,
         .samples_max = CALL_MAX,
         .bytes_max = 1 << 20,
     };
-}
-
-static inline enum err
-fake_call_new(struct writer *w, struct writer_call **ret_call)
-{
-    (void)w;
-    *ret_call = mem_new(&world->memory, sizeof **ret_call);
-    return *ret_call == NULL ? ERR_NOMEM : OK;
+    world->fills = w->base.options.fills;
+    for (uint32_t i = 0; i < world->count; i++) {
+        world->sent[i].written = false;
+    }
+    return OK;
 }
 
 static inline void
-fake_call_free(struct writer *w, struct writer_call *c)
+fake_fini(struct writer *w)
+{
+    (void)w;
+}
+
+static inline enum err
+fake_call_init(struct writer *w, struct writer_call *c)
+{
+    (void)w;
+    (void)c;
+    return OK;
+}
+
+static inline void
+fake_call_fini(struct writer *w, struct writer_call *c)
 {
     if (w->w->begun == c) w->w->begun = NULL;
-    mem_free(&world->memory, c, sizeof *c);
 }
 
 static inline void
@@ -382,11 +375,12 @@ fake_saved(struct writer *w, struct why *why)
 
 static const struct writer_class fake_writer = {
     .type = DESTINATION_REMOTE_WRITE,
-    .create = fake_create,
-    .destroy = fake_destroy,
-    .limits = fake_limits,
-    .call_new = fake_call_new,
-    .call_free = fake_call_free,
+    .writer_bytes = sizeof(struct writer),
+    .call_bytes = sizeof(struct writer_call),
+    .init = fake_init,
+    .fini = fake_fini,
+    .call_init = fake_call_init,
+    .call_fini = fake_call_fini,
     .call_clear = fake_call_clear,
     .add = fake_add,
     .bytes = fake_bytes,

@@ -406,7 +406,7 @@ write_sample(struct trial *t, struct why *why)
         .bits = 0x3ff0000000000000, /* 1 */
     };
     e = buf_error(&labels);
-    if (e == OK) e = t->class->call_new(t->writer, &call);
+    if (e == OK) e = writer_call_new(t->class, t->writer, &call);
     if (e) why_set(why, e, "not enough memory for a sample");
     if (e == OK) e = deliver(t, call, &item, &step, why);
     if (e == OK) {
@@ -414,7 +414,7 @@ write_sample(struct trial *t, struct why *why)
                  t->options.settings->name, time_print(now_ms, time));
         tell(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
     }
-    if (call != NULL) t->class->call_free(t->writer, call);
+    writer_call_free(t->class, t->writer, call);
     buf_fini(&labels);
     return e;
 }
@@ -433,14 +433,14 @@ trial_run(const struct trial_options *options, uint32_t *ret_failed, struct why 
         .instance = options->instance,
     };
     buf_init(&t.state, options->memory, STATE_BYTES_MAX);
-    enum err e = t.class->create(&writer, &t.writer, why);
+    enum err e = writer_new(t.class, &writer, &t.writer, why);
     if (e == OK) {
         e = http_calls_new(options->env, options->memory, options->user_agent, &t.http, why);
     }
     if (e == OK) e = check_all(&t, why);
     if (e == OK && options->write && t.failed == 0) e = write_sample(&t, why);
     http_calls_free(t.http);
-    if (t.writer != NULL) t.class->destroy(t.writer);
+    writer_free(t.class, t.writer);
     buf_fini(&t.state);
     if (e == OK) *ret_failed = t.failed;
     return e;

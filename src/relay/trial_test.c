@@ -37,6 +37,7 @@ static char told[4096]; /* a line for each finding */
 /* --- the destination -------------------------------------------------------------------------- */
 
 struct writer {
+    struct writer_base base;
     bool prepared;
     bool saved;
 };
@@ -44,30 +45,25 @@ struct writer_call {
     uint32_t count;
 };
 
-static struct writer the_writer;
-static struct writer_call the_call;
-
 static enum err
-create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+init(struct writer *w, struct why *why)
 {
     (void)why;
-    assert_string_equal(options->dir, "dir");
-    the_writer = (struct writer){false, false};
-    *ret_writer = &the_writer;
+    assert_string_equal(w->base.options.dir, "dir");
     return OK;
 }
 
 static void
-destroy(struct writer *w)
+fini(struct writer *w)
 {
-    assert_ptr_equal(w, &the_writer);
+    (void)w;
 }
 
 static enum err
-call_new(struct writer *w, struct writer_call **ret_call)
+call_init(struct writer *w, struct writer_call *c)
 {
     (void)w;
-    *ret_call = &the_call;
+    (void)c;
     return OK;
 }
 
@@ -189,18 +185,20 @@ check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
 }
 
 static void
-call_free(struct writer *w, struct writer_call *c)
+call_fini(struct writer *w, struct writer_call *c)
 {
     (void)w;
-    assert_ptr_equal(c, &the_call);
+    (void)c;
 }
 
 static const struct writer_class class = {
     .type = DESTINATION_KINESIS,
-    .create = create,
-    .destroy = destroy,
-    .call_new = call_new,
-    .call_free = call_free,
+    .writer_bytes = sizeof(struct writer),
+    .call_bytes = sizeof(struct writer_call),
+    .init = init,
+    .fini = fini,
+    .call_init = call_init,
+    .call_fini = call_fini,
     .call_clear = call_clear,
     .add = add,
     .step = step,

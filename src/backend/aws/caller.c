@@ -28,7 +28,7 @@ aws_caller_new(const struct aws_caller_options *options, struct aws_caller **ret
 {
     const struct destination_settings *settings = options->writer->settings;
     struct aws_caller *c = mem_new(options->writer->memory, sizeof *c);
-    if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
+    if (c == NULL) return ERR_NOMEM;
     c->options = *options->writer;
     c->service = options->service;
     c->operations = options->operations;
@@ -45,10 +45,7 @@ aws_caller_new(const struct aws_caller_options *options, struct aws_caller **ret
     if (e) goto out;
     const struct aws_credentials_options who = {setup, &c->target, &c->clock, settings->name};
     e = aws_credentials_new(&who, &c->credentials);
-    if (e) {
-        why_set(why, e, "not enough memory for a destination");
-        goto out;
-    }
+    if (e) goto out;
 
     *ret_caller = c;
     c = NULL;

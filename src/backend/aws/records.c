@@ -37,34 +37,24 @@ text_bytes_max(const struct aws_record_limits *l)
 }
 
 enum err
-aws_call_new(struct budget *memory, const struct aws_record_limits *limits,
-             struct writer_call **ret_call)
+aws_call_init(struct aws_call *c, struct budget *memory, const struct aws_record_limits *limits)
 {
-    struct aws_call *c = mem_new(memory, sizeof *c);
-    if (c == NULL) return ERR_NOMEM;
     struct aws_records *r = &c->records;
     *r = (struct aws_records){.memory = memory, .limits = *limits};
     buf_init(&r->text, memory, text_bytes_max(limits));
     r->body_bytes = limits->head_bytes;
     r->records = mem_new(memory, AWS_RECORDS_MAX * sizeof *r->records);
-    if (r->records == NULL) {
-        aws_call_free(NULL, (struct writer_call *)c);
-        return ERR_NOMEM;
-    }
-    *ret_call = (struct writer_call *)c;
-    return OK;
+    return r->records == NULL ? ERR_NOMEM : OK;
 }
 
 void
-aws_call_free(struct writer *writer, struct writer_call *call)
+aws_call_fini(struct writer *writer, struct writer_call *call)
 {
     (void)writer;
-    struct aws_call *c = (struct aws_call *)call;
-    struct aws_records *r = &c->records;
+    struct aws_records *r = &((struct aws_call *)call)->records;
     buf_fini(&r->text);
     array_free(r->memory, r->lines, r->lines_capacity);
     mem_free(r->memory, r->records, AWS_RECORDS_MAX * sizeof *r->records);
-    mem_free(r->memory, c, sizeof *c);
 }
 
 void

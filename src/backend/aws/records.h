@@ -81,10 +81,10 @@ struct aws_call {
     uint32_t generation;  /* of the shards its lines are gathered by */
 };
 
-/* ERR_NOMEM. `limits` is copied. The others are a writer's call_free(), call_clear(), entry(). */
-MUST_CHECK enum err aws_call_new(struct budget *memory, const struct aws_record_limits *limits,
-                                 struct writer_call **ret_call);
-void aws_call_free(struct writer *writer, struct writer_call *call);
+/* ERR_NOMEM. `limits` is copied. The others are a writer's call_fini(), call_clear(), entry(). */
+MUST_CHECK enum err aws_call_init(struct aws_call *call, struct budget *memory,
+                                  const struct aws_record_limits *limits);
+void aws_call_fini(struct writer *writer, struct writer_call *call);
 void aws_call_clear(struct writer *writer, struct writer_call *call);
 void aws_call_entry(const struct writer *writer, const struct writer_call *call, uint32_t record,
                     struct writer_entry *ret_entry);

@@ -51,12 +51,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char *const lists[] = {"Records", "RequestResponses"};
     const struct http_call_answer answer = {.status = 200, .body = bytes_of(data, size)};
     struct item item = {.kind = ITEM_FLOAT};
-    struct writer_call *call;
+    struct aws_call of;
+    struct writer_call *call = (struct writer_call *)&of;
     struct why why;
     uint32_t number;
     char text[16];
-    if (aws_call_new(NULL, &limits, &call) != OK) abort();
-    struct aws_records *records = &((struct aws_call *)call)->records;
+    if (aws_call_init(&of, NULL, &limits) != OK) abort();
+    struct aws_records *records = &of.records;
     for (uint64_t i = 0; i < 3; i++) {
         if (aws_records_add(records, i, &item, &number, &why) != WRITER_ADDED) abort();
     }
@@ -67,7 +68,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         else if (e != ERR_INPUT)
             abort();
     }
-    aws_call_free(NULL, call);
+    aws_call_fini(NULL, call);
     aws_answer_find(answer.body, "StreamDescriptionSummary", "StreamStatus", text, sizeof text);
     if (strnlen(text, sizeof text) == sizeof text) abort();
     return 0;

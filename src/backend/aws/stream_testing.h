@@ -57,7 +57,7 @@ rig_create(struct stream_rig *rig, struct why *why)
                                            .settings = &rig->settings,
                                            .instance = "0123456789abcdef",
                                            .saved = buf_bytes(&rig->saved)};
-    return rig->class->create(&options, &rig->writer, why);
+    return writer_new(rig->class, &options, &rig->writer, why);
 }
 
 static inline void
@@ -65,7 +65,7 @@ rig_open(struct stream_rig *rig)
 {
     struct why why = {""};
     if (rig_create(rig, &why) != OK) fail_msg("%s", why.text);
-    assert_int_equal(rig->class->call_new(rig->writer, &rig->call), OK);
+    assert_int_equal(writer_call_new(rig->class, rig->writer, &rig->call), OK);
     rig->class->call_clear(rig->writer, rig->call);
 }
 
@@ -73,8 +73,8 @@ static inline void
 rig_close(struct stream_rig *rig)
 {
     if (rig->writer == NULL) return;
-    rig->class->call_free(rig->writer, rig->call);
-    rig->class->destroy(rig->writer);
+    writer_call_free(rig->class, rig->writer, rig->call);
+    writer_free(rig->class, rig->writer);
     rig->writer = NULL;
     assert_int_equal(budget_used(&rig->memory), 0);
 }

@@ -284,7 +284,7 @@ void
 http_judge_unmade(enum err e, const struct why *why, struct writer_step *step)
 {
     if (e == ERR_NOMEM) {
-        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a request");
+        step_no_memory(step, "a request");
         return;
     }
     step_done(step, VERDICT_BLOCKED, "configuration",

@@ -51,16 +51,16 @@ rig_open(struct writer_rig *rig)
         .instance = "0123456789abcdef",
         .saved = buf_bytes(&rig->saved),
     };
-    assert_int_equal(rig->class->create(&options, &rig->writer, &rig->why), OK);
-    assert_int_equal(rig->class->call_new(rig->writer, &rig->call), OK);
+    assert_int_equal(writer_new(rig->class, &options, &rig->writer, &rig->why), OK);
+    assert_int_equal(writer_call_new(rig->class, rig->writer, &rig->call), OK);
     rig->class->call_clear(rig->writer, rig->call);
 }
 
 static inline void
 rig_close(struct writer_rig *rig)
 {
-    rig->class->call_free(rig->writer, rig->call);
-    rig->class->destroy(rig->writer);
+    writer_call_free(rig->class, rig->writer, rig->call);
+    writer_free(rig->class, rig->writer);
     assert_int_equal(budget_used(&rig->memory), 0);
 }
 

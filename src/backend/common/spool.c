@@ -73,8 +73,7 @@ file_path(const struct spool_file *f, enum suffix suffix, char *to, struct why *
 {
     char name[NAME_BYTES + 16];
     snprintf(name, sizeof name, "%s%s", f->name, SUFFIXES[suffix]);
-    enum err e = path_join(to, PATH_BYTES, f->dir, name);
-    return e ? why_set(why, e, "%s/%s: path is too long", f->dir, name) : OK;
+    return path_in(to, PATH_BYTES, f->dir, name, why);
 }
 
 /* OK: it is there; ERR_MISSING: it is not. */

@@ -26,7 +26,7 @@ enum {
 };
 
 struct file_writer {
-    struct writer_options options;
+    struct writer_base base;
     const struct file_settings *settings;
     struct spool *spool;
     struct packer *packer;
@@ -70,7 +70,7 @@ static enum err
 make_frame(struct file_writer *w)
 {
     struct buf plain;
-    buf_init(&plain, w->options.memory, FRAME_BYTES_MAX);
+    buf_init(&plain, w->base.options.memory, FRAME_BYTES_MAX);
     if (w->text != NULL) text_writer_begin(w->text, &plain);
     enum err e = buf_error(&plain);
     if (e == OK && plain.size > 0) e = pack(w->packer, buf_bytes(&plain), &w->head);
@@ -83,25 +83,30 @@ make_frame(struct file_writer *w)
 }
 
 static void
-file_destroy(struct writer *writer)
+file_fini(struct writer *writer)
 {
     struct file_writer *w = (struct file_writer *)writer;
-    if (w == NULL) return;
     spool_free(w->spool);
     packer_free(w->packer);
     text_writer_free(w->text);
     buf_fini(&w->packed);
     buf_fini(&w->head);
     buf_fini(&w->tail);
-    mem_free(w->options.memory, w, sizeof *w);
 }
 
 static enum err
-file_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+file_init(struct writer *writer, struct why *why)
 {
-    struct file_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
-    w->options = *options;
+    struct file_writer *w = (struct file_writer *)writer;
+    const struct writer_options *options = &w->base.options;
+    w->base.limits = (struct writer_limits){
+        .one_lane = true,
+        .concurrency = 1,
+        .samples = CALL_SAMPLES_MAX,
+        .bytes = CALL_BYTES,
+        .samples_max = UINT32_MAX,
+        .bytes_max = CALL_BYTES_MAX,
+    };
     w->settings = &options->settings->u.file;
     w->by_tenant = strstr(w->settings->path, TENANT_TEMPLATE) != NULL;
     uint64_t of_log = hash_bytes(bytes_of_text(options->instance), 0);
@@ -131,49 +136,25 @@ file_create(const struct writer_options *options, struct writer **ret_writer, st
         .head = buf_bytes(&w->head),
         .tail = buf_bytes(&w->tail),
     };
-    if (e == OK) e = spool_new(&spool, options->saved, &w->spool, why);
-    if (e) {
-        file_destroy((struct writer *)w);
-        return e;
-    }
-    *ret_writer = (struct writer *)w;
-    return OK;
-}
-
-static struct writer_limits
-file_limits(const struct writer *writer)
-{
-    (void)writer;
-    return (struct writer_limits){
-        .one_lane = true,
-        .concurrency = 1,
-        .samples = CALL_SAMPLES_MAX,
-        .bytes = CALL_BYTES,
-        .samples_max = UINT32_MAX,
-        .bytes_max = CALL_BYTES_MAX,
-    };
+    return e ? e : spool_new(&spool, options->saved, &w->spool, why);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-file_call_new(struct writer *writer, struct writer_call **ret_call)
+file_call_init(struct writer *writer, struct writer_call *call)
 {
     struct file_writer *w = (struct file_writer *)writer;
-    struct file_call *c = mem_new(w->options.memory, sizeof *c);
-    if (c == NULL) return ERR_NOMEM;
-    buf_init(&c->text, w->options.memory, TEXT_BYTES_MAX);
-    *ret_call = (struct writer_call *)c;
+    struct file_call *c = (struct file_call *)call;
+    buf_init(&c->text, w->base.options.memory, TEXT_BYTES_MAX);
     return OK;
 }
 
 static void
-file_call_free(struct writer *writer, struct writer_call *call)
+file_call_fini(struct writer *writer, struct writer_call *call)
 {
-    struct file_writer *w = (struct file_writer *)writer;
-    struct file_call *c = (struct file_call *)call;
-    buf_fini(&c->text);
-    mem_free(w->options.memory, c, sizeof *c);
+    (void)writer;
+    buf_fini(&((struct file_call *)call)->text);
 }
 
 static void
@@ -284,7 +265,7 @@ file_step(struct writer *writer, struct writer_call *call, const struct http_cal
     struct why why = {""};
     struct bytes text;
     enum err e = pack_text(w, c, &text);
-    int64_t now_ms = env_realtime_ms(w->options.env);
+    int64_t now_ms = env_realtime_ms(w->base.options.env);
     if (e == OK) e = spool_append(w->spool, c->dir, text, now_ms, &why);
     ret_step->next = WRITER_DONE;
     ret_step->verdict = e == OK ? VERDICT_DELIVERED : VERDICT_RETRY;
@@ -314,7 +295,7 @@ static enum err
 file_tend(struct writer *writer, bool closing, struct why *why)
 {
     struct file_writer *w = (struct file_writer *)writer;
-    return spool_tend(w->spool, env_realtime_ms(w->options.env), closing, why);
+    return spool_tend(w->spool, env_realtime_ms(w->base.options.env), closing, why);
 }
 
 /* --- checks ----------------------------------------------------------------------------------- */
@@ -337,7 +318,7 @@ find_place(const struct file_writer *w, char path[SPOOL_DIR_BYTES_MAX], struct w
         return why_set(why, ERR_LIMIT, "%.200s: path is too long", whole);
     snprintf(path, SPOOL_DIR_BYTES_MAX, "%.*s", (int)size, whole);
     for (;;) {
-        enum err e = env_listdir(w->options.env, path, note_nothing, NULL, why);
+        enum err e = env_listdir(w->base.options.env, path, note_nothing, NULL, why);
         char *slash = strrchr(path, '/');
         if (e != ERR_MISSING || strcmp(path, ".") == 0) return e;
         if (slash == NULL)
@@ -357,7 +338,7 @@ check_place(const struct file_writer *w, struct writer_step *step)
     if (e == OK && access(path, W_OK | X_OK) != 0) {
         e = why_set(&why, ERR_IO, "cannot write to %s: this user has no write permission", path);
     }
-    if (e == OK) e = env_space(w->options.env, path, &free_bytes, &all_bytes, &why);
+    if (e == OK) e = env_space(w->base.options.env, path, &free_bytes, &all_bytes, &why);
     bool there = e == OK && strcmp(path, w->settings->path) == 0;
     snprintf(text, sizeof text, "%s%s, %" PRIu64 " MiB free",
              there ? "exists" : "will be created in ", there ? "" : path, free_bytes >> 20);
@@ -381,11 +362,12 @@ file_check(struct writer *writer, uint32_t number, const struct http_call_answer
 
 const struct writer_class file_writer = {
     .type = DESTINATION_FILE,
-    .create = file_create,
-    .destroy = file_destroy,
-    .limits = file_limits,
-    .call_new = file_call_new,
-    .call_free = file_call_free,
+    .writer_bytes = sizeof(struct file_writer),
+    .call_bytes = sizeof(struct file_call),
+    .init = file_init,
+    .fini = file_fini,
+    .call_init = file_call_init,
+    .call_fini = file_call_fini,
     .call_clear = file_call_clear,
     .add = file_add,
     .bytes = file_bytes,

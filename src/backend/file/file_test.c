@@ -42,12 +42,12 @@ check(const char *below)
     struct destination_settings settings = {.name = "test", .u.file = {.path = path}};
     struct writer_options options = {
         .env = env_real(), .settings = &settings, .dir = "", .instance = "00"};
-    assert_int_equal(file_writer.create(&options, &writer, NULL), OK);
+    assert_int_equal(writer_new(&file_writer, &options, &writer, NULL), OK);
     assert_true(file_writer.check(writer, 0, NULL, &step, what));
     assert_non_null(strstr(what, path));
     assert_int_equal(step.next, WRITER_DONE);
     assert_false(file_writer.check(writer, 1, NULL, &(struct writer_step){0}, what));
-    file_writer.destroy(writer);
+    writer_free(&file_writer, writer);
     return step;
 }
 

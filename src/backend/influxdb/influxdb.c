@@ -30,7 +30,7 @@ enum {
 };
 
 struct influxdb_writer {
-    struct writer_options options;
+    struct writer_base base;
     const struct influxdb_settings *settings;
     struct http_calls_target target;
     struct http_headers headers;
@@ -95,25 +95,29 @@ influxdb_save(const struct writer *writer, struct buf *to)
 }
 
 static void
-influxdb_destroy(struct writer *writer)
+influxdb_fini(struct writer *writer)
 {
     struct influxdb_writer *w = (struct influxdb_writer *)writer;
-    if (w == NULL) return;
     packer_free(w->packer);
     http_headers_fini(&w->headers);
     buf_fini(&w->packed);
     buf_fini(&w->url);
     buf_fini(&w->compat_url);
     buf_fini(&w->ping_url);
-    mem_free(w->options.memory, w, sizeof *w);
 }
 
 static enum err
-influxdb_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+influxdb_init(struct writer *writer, struct why *why)
 {
-    struct influxdb_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
-    w->options = *options;
+    struct influxdb_writer *w = (struct influxdb_writer *)writer;
+    const struct writer_options *options = &w->base.options;
+    w->base.limits = (struct writer_limits){
+        .concurrency = LANES,
+        .samples = SAMPLES,
+        .bytes = BODY_BYTES,
+        .samples_max = UINT32_MAX,
+        .bytes_max = BODY_BYTES_MAX,
+    };
     w->settings = &options->settings->u.influxdb;
     http_headers_init(&w->headers, options->memory);
     http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
@@ -132,52 +136,26 @@ influxdb_create(const struct writer_options *options, struct writer **ret_writer
     http_url_end(&w->ping_url, s->url);
     enum err e = err_first(buf_error(&w->url), buf_error(&w->compat_url));
     e = err_first(e, buf_error(&w->ping_url));
-    if (e == ERR_LIMIT) {
-        e = why_set(why, ERR_INPUT, "url with the names in it is too long");
-    } else if (e == OK) {
-        e = packer_new(COMPRESSION_GZIP, &w->packer);
-    }
-    if (e) {
-        influxdb_destroy((struct writer *)w);
-        return e == ERR_NOMEM ? why_set(why, e, "not enough memory for a destination") : e;
-    }
-    *ret_writer = (struct writer *)w;
-    return OK;
-}
-
-static struct writer_limits
-influxdb_limits(const struct writer *writer)
-{
-    (void)writer;
-    return (struct writer_limits){
-        .concurrency = LANES,
-        .samples = SAMPLES,
-        .bytes = BODY_BYTES,
-        .samples_max = UINT32_MAX,
-        .bytes_max = BODY_BYTES_MAX,
-    };
+    if (e == ERR_LIMIT) return why_set(why, ERR_INPUT, "url with the names in it is too long");
+    return e ? e : packer_new(COMPRESSION_GZIP, &w->packer);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-influxdb_call_new(struct writer *writer, struct writer_call **ret_call)
+influxdb_call_init(struct writer *writer, struct writer_call *call)
 {
     struct influxdb_writer *w = (struct influxdb_writer *)writer;
-    struct influxdb_call *c = mem_new(w->options.memory, sizeof *c);
-    if (c == NULL) return ERR_NOMEM;
-    buf_init(&c->text, w->options.memory, TEXT_BYTES_MAX);
-    *ret_call = (struct writer_call *)c;
+    struct influxdb_call *c = (struct influxdb_call *)call;
+    buf_init(&c->text, w->base.options.memory, TEXT_BYTES_MAX);
     return OK;
 }
 
 static void
-influxdb_call_free(struct writer *writer, struct writer_call *call)
+influxdb_call_fini(struct writer *writer, struct writer_call *call)
 {
-    struct influxdb_writer *w = (struct influxdb_writer *)writer;
-    struct influxdb_call *c = (struct influxdb_call *)call;
-    buf_fini(&c->text);
-    mem_free(w->options.memory, c, sizeof *c);
+    (void)writer;
+    buf_fini(&((struct influxdb_call *)call)->text);
 }
 
 static void
@@ -285,7 +263,7 @@ send_request(struct influxdb_writer *w, const char *method, const struct buf *ur
     const struct authorization_settings token = {
         .type = s->version == INFLUXDB_3 ? "Bearer" : "Token", .credentials = s->token};
     const struct http_plain request = {
-        .settings = &w->options.settings->http,
+        .settings = &w->base.options.settings->http,
         .target = &w->target,
         .method = method,
         .url = (const char *)url->at,
@@ -350,7 +328,7 @@ judge_refusal(struct influxdb_writer *w, struct influxdb_call *c,
 {
     struct influxdb_told *told = &w->told;
     if (answer->body_cut) return;
-    influxdb_answer_read(answer->body, w->options.memory, told);
+    influxdb_answer_read(answer->body, w->base.options.memory, told);
     if (told->passes)
         step->verdict = VERDICT_RETRY;
     else if (told->dropped >= c->lines && !told->by_series)
@@ -380,7 +358,7 @@ judge(struct influxdb_writer *w, struct influxdb_call *c, const struct http_call
     }
     if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return;
     if (!c->by_compat && refuses_path(w, answer)) {
-        http_fallback_take(&w->by_compat, w->options.env);
+        http_fallback_take(&w->by_compat, w->base.options.env);
         step->verdict = VERDICT_AGAIN;
     } else if (is_missing(answer)) {
         step->verdict = VERDICT_BLOCKED;
@@ -397,13 +375,12 @@ influxdb_step(struct writer *writer, struct writer_call *call,
 {
     struct influxdb_writer *w = (struct influxdb_writer *)writer;
     struct influxdb_call *c = (struct influxdb_call *)call;
-    struct why why = {""};
     if (answer != NULL) {
         judge(w, c, answer, ret_step);
     } else if (pack_call(w, c) != OK) {
-        http_judge_unmade(ERR_NOMEM, &why, ret_step);
+        step_no_memory(ret_step, "a request");
     } else {
-        c->by_compat = http_fallback_now(&w->by_compat, w->options.env);
+        c->by_compat = http_fallback_now(&w->by_compat, w->base.options.env);
         send_lines(w, c->by_compat, buf_bytes(&c->text), ret_step);
     }
 }
@@ -420,11 +397,11 @@ check_write(struct influxdb_writer *w, const struct http_call_answer *answer,
 {
     struct bytes nothing = {NULL, 0};
     if (answer == NULL) {
-        send_lines(w, http_fallback_now(&w->by_compat, w->options.env), nothing, step);
+        send_lines(w, http_fallback_now(&w->by_compat, w->base.options.env), nothing, step);
         return;
     }
     if (!w->by_compat.is_taken && refuses_path(w, answer)) {
-        http_fallback_take(&w->by_compat, w->options.env);
+        http_fallback_take(&w->by_compat, w->base.options.env);
         send_lines(w, true, nothing, step);
         return;
     }
@@ -453,11 +430,12 @@ influxdb_check(struct writer *writer, uint32_t number, const struct http_call_an
 
 const struct writer_class influxdb_writer = {
     .type = DESTINATION_INFLUXDB,
-    .create = influxdb_create,
-    .destroy = influxdb_destroy,
-    .limits = influxdb_limits,
-    .call_new = influxdb_call_new,
-    .call_free = influxdb_call_free,
+    .writer_bytes = sizeof(struct influxdb_writer),
+    .call_bytes = sizeof(struct influxdb_call),
+    .init = influxdb_init,
+    .fini = influxdb_fini,
+    .call_init = influxdb_call_init,
+    .call_fini = influxdb_call_fini,
     .call_clear = influxdb_call_clear,
     .add = influxdb_add,
     .bytes = influxdb_bytes,

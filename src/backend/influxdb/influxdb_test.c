@@ -172,7 +172,7 @@ test_a_url_beyond_all_bounds_is_refused(void **state)
     name[LONG - 1] = 0;
     rig.settings.u.influxdb.database = name;
     struct writer_options options = {.env = sim_env_env(rig.sim), .settings = &rig.settings};
-    assert_int_equal(influxdb_writer.create(&options, &rig.writer, &rig.why), ERR_INPUT);
+    assert_int_equal(writer_new(&influxdb_writer, &options, &rig.writer, &rig.why), ERR_INPUT);
     expect_in(rig.why.text, "too long");
     free(name);
     rig.settings.u.influxdb.database = "d";
@@ -370,7 +370,7 @@ test_a_call_under_way_by_the_refused_path_is_sent_again(void **state)
     struct writer_call *other;
     open_3();
     add_up();
-    assert_int_equal(rig.class->call_new(rig.writer, &other), OK);
+    assert_int_equal(writer_call_new(rig.class, rig.writer, &other), OK);
     rig.class->call_clear(rig.writer, other);
     struct item item = rig_item(&rig, "__name__", "up", NULL);
     uint32_t entry;
@@ -383,7 +383,7 @@ test_a_call_under_way_by_the_refused_path_is_sent_again(void **state)
     assert_int_equal(rig_judge(&rig, &answer).verdict, VERDICT_AGAIN);
     rig.class->step(rig.writer, other, &answer, &step);
     assert_int_equal(step.verdict, VERDICT_AGAIN);
-    rig.class->call_free(rig.writer, other);
+    writer_call_free(rig.class, rig.writer, other);
 }
 
 static void
@@ -478,7 +478,7 @@ test_a_call_takes_no_more_than_its_bytes(void **state)
     static char value[20001];
     memset(value, 'v', sizeof value - 1);
     rig_open(&rig);
-    struct writer_limits limits = rig.class->limits(rig.writer);
+    struct writer_limits limits = *writer_limits_of(rig.writer);
     assert_false(limits.one_of_a_series);
     assert_false(limits.takes_metadata);
     assert_true(limits.concurrency * limits.bytes <= 2 * 1024 * 1024);

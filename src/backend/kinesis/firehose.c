@@ -34,7 +34,7 @@ enum {
 _Static_assert(RECORD_BYTES_MAX % STEP_BYTES == 0, "the largest record wastes nothing");
 
 struct firehose {
-    struct stream_writer base;
+    struct stream_writer stream;
     const struct firehose_settings *settings;
     uint32_t buckets;
     struct packer *packer;
@@ -48,7 +48,7 @@ struct firehose {
 static void
 plan_records(struct firehose *w)
 {
-    uint64_t body_bytes = w->base.options.settings->batch.max_bytes;
+    uint64_t body_bytes = w->stream.base.options.settings->batch.max_bytes;
     if (body_bytes == 0) body_bytes = CALL_BYTES;
     if (body_bytes > CALL_BYTES_MAX) body_bytes = CALL_BYTES_MAX;
     /* The lines that go into a body of so many bytes, before base64. */
@@ -56,7 +56,7 @@ plan_records(struct firehose *w)
     size_t raw = body_bytes <= frame ? 0 : (size_t)(body_bytes - frame) / 4 * 3;
     size_t record = raw < STEP_BYTES ? STEP_BYTES : raw / STEP_BYTES * STEP_BYTES;
     w->buckets = raw < 2 * largest ? 1 : (uint32_t)(raw / largest);
-    w->base.record_limits = (struct aws_record_limits){
+    w->stream.record_limits = (struct aws_record_limits){
         .lines = UINT32_MAX,
         .record_bytes_max = largest,
         .record_bytes = record < largest ? record : largest,
@@ -79,19 +79,19 @@ static const struct stream_type type = {
 };
 
 static void
-firehose_destroy(struct writer *writer)
+firehose_fini(struct writer *writer)
 {
     struct firehose *w = (struct firehose *)writer;
-    if (w == NULL) return;
-    stream_fini(&w->base);
+    stream_fini(&w->stream);
     packer_free(w->packer);
     buf_fini(&w->packed);
-    mem_free(w->base.options.memory, w, sizeof *w);
 }
 
 static enum err
-firehose_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+firehose_init(struct writer *writer, struct why *why)
 {
+    struct firehose *w = (struct firehose *)writer;
+    const struct writer_options *options = &w->stream.base.options;
     const struct firehose_settings *settings = &options->settings->u.firehose;
     /* AWS would refuse each call for it, and so all samples. */
     if (!aws_is_name(settings->delivery_stream, "_.-", NAME_BYTES_MAX)) {
@@ -99,32 +99,7 @@ firehose_create(const struct writer_options *options, struct writer **ret_writer
                        "invalid delivery stream name: expected 1 to %d letters, digits and '_.-'",
                        NAME_BYTES_MAX);
     }
-    struct firehose *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
-    w->base = (struct stream_writer){.options = *options,
-                                     .type = &type,
-                                     .name_key = "DeliveryStreamName",
-                                     .name = settings->delivery_stream};
-    w->settings = settings;
-    w->packed_parts = PARTS;
-    plan_records(w);
-    buf_init(&w->packed, options->memory, RECORD_BYTES_MAX);
-    enum err e = packer_new(settings->compression, &w->packer);
-    if (e) why_set(why, e, "not enough memory for a destination");
-    if (e == OK) e = stream_init(&w->base, settings->endpoint, why);
-    if (e) {
-        firehose_destroy((struct writer *)w);
-        return e;
-    }
-    *ret_writer = (struct writer *)w;
-    return OK;
-}
-
-static struct writer_limits
-firehose_limits(const struct writer *writer)
-{
-    (void)writer;
-    return (struct writer_limits){
+    w->stream.base.limits = (struct writer_limits){
         .concurrency = LANES,
         .samples = SAMPLES,
         .bytes = CALL_BYTES,
@@ -132,6 +107,15 @@ firehose_limits(const struct writer *writer)
         .bytes_max = CALL_BYTES_MAX,
         .unit = "5kb_steps",
     };
+    w->stream.type = &type;
+    w->stream.name_key = "DeliveryStreamName";
+    w->stream.name = settings->delivery_stream;
+    w->settings = settings;
+    w->packed_parts = PARTS;
+    plan_records(w);
+    buf_init(&w->packed, options->memory, RECORD_BYTES_MAX);
+    enum err e = packer_new(settings->compression, &w->packer);
+    return e ? e : stream_init(&w->stream, settings->endpoint, why);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -211,10 +195,10 @@ firehose_step(struct writer *writer, struct writer_call *call,
     static const char *const marks[] = {"InvalidSourceException", "KinesisStreamAsSource",
                                         "MSKAsSource"};
     if (answer == NULL) {
-        stream_send(&w->base, c, ret_step);
+        stream_send(&w->stream, c, ret_step);
         return;
     }
-    if (stream_take(&w->base, c, answer, ret_step)) aws_records_judge(&c->records, ret_step);
+    if (stream_take(&w->stream, c, answer, ret_step)) aws_records_judge(&c->records, ret_step);
     if (ret_step->verdict != VERDICT_SOME_DEAD) return;
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
         if (strstr(ret_step->answer, marks[i]) == NULL) continue;
@@ -227,7 +211,7 @@ static bool
 firehose_need_prepare(struct writer *writer)
 {
     struct firehose *w = (struct firehose *)writer;
-    return aws_caller_is_due(w->base.caller);
+    return aws_caller_is_due(w->stream.caller);
 }
 
 static void
@@ -235,7 +219,7 @@ firehose_prepare(struct writer *writer, const struct http_call_answer *answer,
                  struct writer_step *ret_step)
 {
     struct firehose *w = (struct firehose *)writer;
-    aws_caller_prepare(w->base.caller, answer, ret_step);
+    aws_caller_prepare(w->stream.caller, answer, ret_step);
 }
 
 /* --- looking whether it works ----------------------------------------------------------------- */
@@ -265,17 +249,17 @@ firehose_check(struct writer *writer, uint32_t number, const struct http_call_an
     switch (number) {
     case 0:
         snprintf(what, WRITER_ANSWER_BYTES, "credentials");
-        aws_caller_prepare(w->base.caller, answer, ret_step);
+        aws_caller_prepare(w->stream.caller, answer, ret_step);
         return true;
     case 1:
         snprintf(what, WRITER_ANSWER_BYTES, "delivery stream %s (firehose:DescribeDeliveryStream)",
-                 w->base.name);
-        check_stream_is_there(&w->base, answer, ret_step);
+                 w->stream.name);
+        check_stream_is_there(&w->stream, answer, ret_step);
         return true;
     case 2:
         snprintf(what, WRITER_ANSWER_BYTES,
                  "permission to write, checked with an empty request (firehose:PutRecordBatch)");
-        stream_check_may_put(&w->base, answer, ret_step);
+        stream_check_may_put(&w->stream, answer, ret_step);
         return true;
     default:
         return false;
@@ -284,11 +268,12 @@ firehose_check(struct writer *writer, uint32_t number, const struct http_call_an
 
 const struct writer_class firehose_writer = {
     .type = DESTINATION_FIREHOSE,
-    .create = firehose_create,
-    .destroy = firehose_destroy,
-    .limits = firehose_limits,
-    .call_new = stream_call_new,
-    .call_free = aws_call_free,
+    .writer_bytes = sizeof(struct firehose),
+    .call_bytes = sizeof(struct aws_call),
+    .init = firehose_init,
+    .fini = firehose_fini,
+    .call_init = stream_call_init,
+    .call_fini = aws_call_fini,
     .call_clear = aws_call_clear,
     .add = firehose_add,
     .bytes = firehose_bytes,

@@ -77,7 +77,7 @@ test_lines_are_one_record(void **state)
         "LCJ2YWx1ZSI6MSwibGFiZWxzIjp7Il9fbmFtZV9fIjoidXAifX0KeyJuYW1lIjoidXAiLCJ0aW1lIjoyLCJ2YWx1"
         "ZSI6MSwibGFiZWxzIjp7Il9fbmFtZV9fIjoidXAifX0K\"}]}";
     open_with(COMPRESSION_NONE, 0);
-    assert_false(rig.class->limits(rig.writer).one_of_a_series);
+    assert_false(writer_limits_of(rig.writer)->one_of_a_series);
     add(1, 1);
     add(2, 2);
     assert_int_equal(rig.class->units(rig.writer, rig.call), 1);
@@ -392,8 +392,8 @@ try_all(void)
         rig.writer = NULL;
         return false;
     }
-    if (rig.class->call_new(rig.writer, &rig.call) != OK) {
-        rig.class->destroy(rig.writer);
+    if (writer_call_new(rig.class, rig.writer, &rig.call) != OK) {
+        writer_free(rig.class, rig.writer);
         rig.writer = NULL;
         return false;
     }

@@ -49,7 +49,7 @@ enum {
 };
 
 struct kinesis {
-    struct stream_writer base;
+    struct stream_writer stream;
     const struct kinesis_settings *settings;
     uint32_t buckets; /* packed */
     bool buckets_known;
@@ -111,25 +111,23 @@ static const struct stream_type type = {
 };
 
 static void
-kinesis_destroy(struct writer *writer)
+kinesis_fini(struct writer *writer)
 {
     struct kinesis *w = (struct kinesis *)writer;
-    if (w == NULL) return;
-    struct budget *memory = w->base.options.memory;
-    stream_fini(&w->base);
+    struct budget *memory = w->stream.base.options.memory;
+    stream_fini(&w->stream);
     kinesis_shards_free(w->shards);
     kpl_writer_free(w->kpl);
     mem_free(memory, w->shard_of_key, KPL_KEYS * sizeof *w->shard_of_key);
     buf_fini(&w->token);
     buf_fini(&w->aggregates);
-    mem_free(memory, w, sizeof *w);
 }
 
 /* What the format needs besides. */
 static enum err
 init_format(struct kinesis *w, uint32_t shards)
 {
-    struct budget *memory = w->base.options.memory;
+    struct budget *memory = w->stream.base.options.memory;
     if (w->settings->format == KINESIS_NDJSON) return OK;
     enum err e = kinesis_shards_new(memory, &w->shards);
     if (e == OK && shards > 0) { /* for a plan, which asks nobody */
@@ -143,8 +141,10 @@ init_format(struct kinesis *w, uint32_t shards)
 }
 
 static enum err
-kinesis_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+kinesis_init(struct writer *writer, struct why *why)
 {
+    struct kinesis *w = (struct kinesis *)writer;
+    const struct writer_options *options = &w->stream.base.options;
     const struct kinesis_settings *settings = &options->settings->u.kinesis;
     bool arn = strncmp(settings->stream, "arn:", 4) == 0;
     /* AWS would refuse each call for it, and so all samples. */
@@ -154,42 +154,8 @@ kinesis_create(const struct writer_options *options, struct writer **ret_writer,
                        "invalid stream name: expected 1 to %d letters, digits and '_.-', or an ARN",
                        NAME_BYTES_MAX);
     }
-    struct kinesis *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
-    w->base = (struct stream_writer){
-        .options = *options,
-        .type = &type,
-        .name_key = arn ? "StreamARN" : "StreamName",
-        .name = settings->stream,
-        .record_limits = limits_of(options->settings),
-    };
-    w->settings = settings;
-    w->buckets = BUCKETS_OF_A_SHARD;
-    buf_init(&w->token, options->memory, KINESIS_TOKEN_BYTES_MAX);
-    /* The body is larger than they are. */
-    aws_records_body_init(&w->aggregates, options->memory, &w->base.record_limits);
-    struct cursor saved = cursor_of(options->saved);
-    bool is_ours = cursor_u8(&saved) == SAVED_VERSION;
-    uint64_t buckets = cursor_varint(&saved);
-    w->buckets_known = is_ours && !saved.bad && buckets > 0 && buckets <= BUCKETS_MAX;
-    if (w->buckets_known) w->buckets = (uint32_t)buckets; /* or it is learnt again */
-    enum err e = init_format(w, options->shards);
-    if (e) why_set(why, e, "not enough memory for a destination");
-    if (e == OK) e = stream_init(&w->base, settings->endpoint, why);
-    if (e) {
-        kinesis_destroy((struct writer *)w);
-        return e;
-    }
-    *ret_writer = (struct writer *)w;
-    return OK;
-}
-
-static struct writer_limits
-kinesis_limits(const struct writer *writer)
-{
-    const struct kinesis *w = (const struct kinesis *)writer;
-    bool ndjson = w->settings->format == KINESIS_NDJSON;
-    return (struct writer_limits){
+    bool ndjson = settings->format == KINESIS_NDJSON;
+    w->stream.base.limits = (struct writer_limits){
         .one_of_a_series = ndjson,
         .concurrency = LANES,
         .samples = ndjson ? AWS_RECORDS_MAX : SAMPLES,
@@ -198,6 +164,22 @@ kinesis_limits(const struct writer *writer)
         .bytes_max = CALL_BYTES_ASKED_MAX,
         .unit = "put_units",
     };
+    w->stream.type = &type;
+    w->stream.name_key = arn ? "StreamARN" : "StreamName";
+    w->stream.name = settings->stream;
+    w->stream.record_limits = limits_of(options->settings);
+    w->settings = settings;
+    w->buckets = BUCKETS_OF_A_SHARD;
+    buf_init(&w->token, options->memory, KINESIS_TOKEN_BYTES_MAX);
+    /* The body is larger than they are. */
+    aws_records_body_init(&w->aggregates, options->memory, &w->stream.record_limits);
+    struct cursor saved = cursor_of(options->saved);
+    bool is_ours = cursor_u8(&saved) == SAVED_VERSION;
+    uint64_t buckets = cursor_varint(&saved);
+    w->buckets_known = is_ours && !saved.bad && buckets > 0 && buckets <= BUCKETS_MAX;
+    if (w->buckets_known) w->buckets = (uint32_t)buckets; /* or it is learnt again */
+    enum err e = init_format(w, options->shards);
+    return e ? e : stream_init(&w->stream, settings->endpoint, why);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -305,9 +287,9 @@ put_record(struct kinesis *w, struct aws_records *r, uint32_t i, size_t *made)
         data = bytes_of(w->aggregates.at + *made, w->aggregate_bytes[i]);
         *made += data.size;
     } else {
-        e = aws_records_data(r, i, &w->base.scratch, &data);
+        e = aws_records_data(r, i, &w->stream.scratch, &data);
     }
-    if (e == OK) aws_records_put(r, &w->base.body, i, data, key);
+    if (e == OK) aws_records_put(r, &w->stream.body, i, data, key);
     return e;
 }
 
@@ -365,7 +347,7 @@ kinesis_step(struct writer *writer, struct writer_call *call, const struct http_
     struct kinesis *w = (struct kinesis *)writer;
     struct aws_call *c = (struct aws_call *)call;
     if (answer != NULL) {
-        if (!stream_take(&w->base, c, answer, ret_step)) return;
+        if (!stream_take(&w->stream, c, answer, ret_step)) return;
         if (w->kpl != NULL) look_at_shards(w, c);
         aws_records_judge(&c->records, ret_step);
         return;
@@ -376,7 +358,7 @@ kinesis_step(struct writer *writer, struct writer_call *call, const struct http_
     if (other || (c->buckets_guessed && c->buckets != w->buckets))
         step_done(ret_step, VERDICT_REBUILD, "resharded", "the stream's shards have changed");
     else
-        stream_send(&w->base, c, ret_step);
+        stream_send(&w->stream, c, ret_step);
 }
 
 /* --- before ----------------------------------------------------------------------------------- */
@@ -384,37 +366,37 @@ kinesis_step(struct writer *writer, struct writer_call *call, const struct http_
 static bool
 list_is_due(const struct kinesis *w)
 {
-    return w->shards != NULL && env_monotonic_ns(w->base.options.env) >= w->list_ns;
+    return w->shards != NULL && env_monotonic_ns(w->stream.base.options.env) >= w->list_ns;
 }
 
 static void
 list_again_in(struct kinesis *w, int64_t seconds)
 {
-    w->list_ns = env_monotonic_ns(w->base.options.env) + seconds * NS_PER_S;
+    w->list_ns = env_monotonic_ns(w->stream.base.options.env) + seconds * NS_PER_S;
 }
 
 static bool
 kinesis_need_prepare(struct writer *writer)
 {
     struct kinesis *w = (struct kinesis *)writer;
-    return aws_caller_is_due(w->base.caller) || list_is_due(w);
+    return aws_caller_is_due(w->stream.caller) || list_is_due(w);
 }
 
 static void
 ask_for_page(struct kinesis *w, struct writer_step *step)
 {
-    struct buf *to = &w->base.asking;
+    struct buf *to = &w->stream.asking;
     buf_clear(to);
     if (w->token.size > 0) {
         buf_put_text(to, "{\"NextToken\":");
         (void)json_print_string(to, buf_bytes(&w->token));
     } else {
         buf_put_u8(to, '{');
-        stream_put_name(&w->base, to);
+        stream_put_name(&w->stream, to);
         buf_put_text(to, ",\"ShardFilter\":{\"Type\":\"AT_LATEST\"}");
     }
     buf_printf(to, ",\"MaxResults\":%d}", KINESIS_PAGE_SHARDS);
-    stream_ask(&w->base, "ListShards", step);
+    stream_ask(&w->stream, "ListShards", step);
     w->listing = step->next == WRITER_SEND;
     step->http.answer_bytes_max = KINESIS_PAGE_BYTES_MAX;
 }
@@ -432,7 +414,7 @@ take_page(struct kinesis *w, const struct http_call_answer *answer, struct write
 {
     struct why why = {""};
     w->listing = false;
-    stream_judge(&w->base, answer, step);
+    stream_judge(&w->stream, answer, step);
     if (step->verdict != VERDICT_DELIVERED) return;
     buf_clear(&w->token);
     enum err e = kinesis_shards_read(w->shards, answer->body, &w->token, &why);
@@ -477,8 +459,8 @@ kinesis_prepare(struct writer *writer, const struct http_call_answer *answer,
         return;
     }
     *ret_step = (struct writer_step){.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
-    if (answer != NULL || aws_caller_is_due(w->base.caller)) {
-        aws_caller_prepare(w->base.caller, answer, ret_step);
+    if (answer != NULL || aws_caller_is_due(w->stream.caller)) {
+        aws_caller_prepare(w->stream.caller, answer, ret_step);
         if (ret_step->next == WRITER_SEND || ret_step->verdict != VERDICT_DELIVERED) return;
     }
     if (!list_is_due(w)) return;
@@ -514,12 +496,12 @@ kinesis_check(struct writer *writer, uint32_t number, const struct http_call_ans
     switch (number) {
     case 0:
         snprintf(what, WRITER_ANSWER_BYTES, "credentials");
-        aws_caller_prepare(w->base.caller, answer, ret_step);
+        aws_caller_prepare(w->stream.caller, answer, ret_step);
         return true;
     case 1:
         snprintf(what, WRITER_ANSWER_BYTES, "stream %.128s (kinesis:DescribeStreamSummary)",
                  w->settings->stream);
-        check_stream_is_there(&w->base, answer, ret_step);
+        check_stream_is_there(&w->stream, answer, ret_step);
         return true;
     case 2:
         snprintf(what, WRITER_ANSWER_BYTES, "list of shards (kinesis:ListShards)");
@@ -531,7 +513,7 @@ kinesis_check(struct writer *writer, uint32_t number, const struct http_call_ans
     case 3:
         snprintf(what, WRITER_ANSWER_BYTES,
                  "permission to write, checked with an empty request (kinesis:PutRecords)");
-        stream_check_may_put(&w->base, answer, ret_step);
+        stream_check_may_put(&w->stream, answer, ret_step);
         return true;
     default:
         return false;
@@ -540,11 +522,12 @@ kinesis_check(struct writer *writer, uint32_t number, const struct http_call_ans
 
 const struct writer_class kinesis_writer = {
     .type = DESTINATION_KINESIS,
-    .create = kinesis_create,
-    .destroy = kinesis_destroy,
-    .limits = kinesis_limits,
-    .call_new = stream_call_new,
-    .call_free = aws_call_free,
+    .writer_bytes = sizeof(struct kinesis),
+    .call_bytes = sizeof(struct aws_call),
+    .init = kinesis_init,
+    .fini = kinesis_fini,
+    .call_init = stream_call_init,
+    .call_fini = aws_call_fini,
     .call_clear = aws_call_clear,
     .add = kinesis_add,
     .bytes = kinesis_bytes,

@@ -99,7 +99,7 @@ test_ndjson_is_a_line_a_record_under_the_hash_of_its_series(void **state)
         "fX0K\",\"PartitionKey\":\"fedcba9876543210\"}]}";
     uint32_t entry;
     open_with(KINESIS_NDJSON, NULL);
-    assert_true(rig.class->limits(rig.writer).one_of_a_series);
+    assert_true(writer_limits_of(rig.writer)->one_of_a_series);
     assert_int_equal(rig_add(&rig, 0xab, 1, 0, &entry), WRITER_ADDED);
     assert_int_equal(entry, 0);
     assert_int_equal(rig_add(&rig, 0xfedcba9876543210, 2, 0, &entry), WRITER_ADDED);
@@ -142,7 +142,7 @@ test_a_call_has_five_hundred_records_at_most(void **state)
     assert_int_equal(rig_add(&rig, 500, 1, 0, &entry), WRITER_FULL);
     begin();
     assert_int_equal(rig_record_count(&rig), 500);
-    struct writer_limits limits = rig.class->limits(rig.writer);
+    struct writer_limits limits = *writer_limits_of(rig.writer);
     assert_int_equal(limits.samples, 500);
     assert_int_equal(limits.samples_max, 500);
 }
@@ -226,7 +226,7 @@ test_a_call_has_five_mebibytes_unless_more_is_asked_for(void **state)
     size_t size = largest_body();
     assert_true(size <= 5 << 20);
     assert_true(size > (5 << 20) - 135000);
-    assert_int_equal(rig.class->limits(rig.writer).bytes, 800 << 10);
+    assert_int_equal(writer_limits_of(rig.writer)->bytes, 800 << 10);
     rig_close(&rig);
     rig.settings.batch.max_bytes = 7 << 20;
     open_with(KINESIS_NDJSON, NULL);
@@ -249,7 +249,7 @@ test_packed_has_a_record_for_each_bucket(void **state)
     (void)state;
     uint32_t entry;
     open_with(KINESIS_PACKED, TWO_SHARDS);
-    assert_false(rig.class->limits(rig.writer).one_of_a_series);
+    assert_false(writer_limits_of(rig.writer)->one_of_a_series);
     for (uint64_t i = 0; i < 100; i++) {
         assert_int_equal(rig_add(&rig, 1000 + i % 16, (int64_t)i, 0, &entry), WRITER_ADDED);
         assert_int_equal(entry, i % 8);
@@ -699,8 +699,8 @@ try_all(void)
         rig.writer = NULL;
         return false;
     }
-    if (rig.class->call_new(rig.writer, &rig.call) != OK) {
-        rig.class->destroy(rig.writer);
+    if (writer_call_new(rig.class, rig.writer, &rig.call) != OK) {
+        writer_free(rig.class, rig.writer);
         rig.writer = NULL;
         return false;
     }

@@ -8,7 +8,7 @@ enum { ASKING_BYTES_MAX = 128 << 10 };
 enum err
 stream_init(struct stream_writer *w, const char *endpoint, struct why *why)
 {
-    struct budget *memory = w->options.memory;
+    struct budget *memory = w->base.options.memory;
     const struct aws_record_limits *limits = &w->record_limits;
     buf_init(&w->head, memory, limits->head_bytes);
     buf_init(&w->asking, memory, ASKING_BYTES_MAX);
@@ -18,8 +18,8 @@ stream_init(struct stream_writer *w, const char *endpoint, struct why *why)
     stream_put_name(w, &w->head);
     buf_put_text(&w->head, ",\"Records\":[");
     enum err e = buf_error(&w->head);
-    if (e) return why_set(why, e, "not enough memory for a destination");
-    const struct aws_caller_options caller = {&w->options, &w->type->service, endpoint,
+    if (e) return e;
+    const struct aws_caller_options caller = {&w->base.options, &w->type->service, endpoint,
                                               w->type->operations, "application/x-amz-json-1.1"};
     return aws_caller_new(&caller, &w->caller, why);
 }
@@ -44,10 +44,10 @@ stream_put_name(const struct stream_writer *w, struct buf *to)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 enum err
-stream_call_new(struct writer *writer, struct writer_call **ret_call)
+stream_call_init(struct writer *writer, struct writer_call *call)
 {
     const struct stream_writer *w = (const struct stream_writer *)writer;
-    return aws_call_new(w->options.memory, &w->record_limits, ret_call);
+    return aws_call_init((struct aws_call *)call, w->base.options.memory, &w->record_limits);
 }
 
 static enum err
@@ -96,7 +96,7 @@ void
 stream_ask(struct stream_writer *w, const char *operation, struct writer_step *step)
 {
     if (buf_error(&w->asking)) {
-        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a request");
+        step_no_memory(step, "a request");
         return;
     }
     aws_caller_call(w->caller, operation, buf_bytes(&w->asking), &w->asking_keys, step);

@@ -24,7 +24,7 @@ struct stream_type {
 
 /* What a writer of either begins with. */
 struct stream_writer {
-    struct writer_options options;
+    struct writer_base base;
     const struct stream_type *type;
     const char *name_key; /* "StreamName" */
     const char *name;     /* ASCII */
@@ -37,7 +37,7 @@ struct stream_writer {
     struct buf body;    /* of a call, while it is made */
 };
 
-/* The writer's options, type, name and limits are set. ERR_NOMEM; errors of aws_caller_new(). */
+/* The writer's type, name and limits of records are set. ERR_NOMEM; errors of aws_caller_new(). */
 MUST_CHECK enum err stream_init(struct stream_writer *writer, const char *endpoint,
                                 struct why *why);
 void stream_fini(struct stream_writer *writer);
@@ -45,7 +45,7 @@ void stream_fini(struct stream_writer *writer);
 void stream_put_name(const struct stream_writer *writer, struct buf *to);
 
 /* As a writer's functions of these names. */
-MUST_CHECK enum err stream_call_new(struct writer *writer, struct writer_call **ret_call);
+MUST_CHECK enum err stream_call_init(struct writer *writer, struct writer_call *call);
 MUST_CHECK enum err stream_make(struct writer *writer, struct writer_call *call,
                                 uint64_t *ret_bytes);
 

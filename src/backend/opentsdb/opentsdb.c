@@ -39,7 +39,7 @@ enum {
 };
 
 struct opentsdb_writer {
-    struct writer_options options;
+    struct writer_base base;
     const struct opentsdb_settings *settings;
     struct http_calls_target target;
     struct http_headers headers;
@@ -95,25 +95,33 @@ struct opentsdb_call {
 /* --- the writer ------------------------------------------------------------------------------- */
 
 static void
-opentsdb_destroy(struct writer *writer)
+opentsdb_fini(struct writer *writer)
 {
     struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
-    if (w == NULL) return;
     http_headers_fini(&w->headers);
     buf_fini(&w->put_url);
     buf_fini(&w->version_url);
     buf_fini(&w->name);
     buf_fini(&w->value);
-    mem_free(w->options.memory, w, sizeof *w);
 }
 
 static enum err
-opentsdb_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+opentsdb_init(struct writer *writer, struct why *why)
 {
-    struct opentsdb_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
-    w->options = *options;
+    struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
+    const struct writer_options *options = &w->base.options;
     w->settings = &options->settings->u.opentsdb;
+    uint64_t body_bytes = w->settings->max_body;
+    uint64_t points = body_bytes <= BODY_BYTES ? POINTS : body_bytes / (BODY_BYTES / POINTS);
+
+    w->base.limits = (struct writer_limits){
+        .one_of_a_series = true,
+        .concurrency = LANES,
+        .samples = points < POINTS_USUAL_MAX ? (uint32_t)points : POINTS_USUAL_MAX,
+        .bytes = body_bytes < BODY_BYTES_USUAL_MAX ? body_bytes : BODY_BYTES_USUAL_MAX,
+        .samples_max = POINTS_MAX,
+        .bytes_max = body_bytes,
+    };
     err_ignore(env_random(options->env, &w->seed, sizeof w->seed), "then it is no secret");
     http_headers_init(&w->headers, options->memory);
     http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
@@ -128,29 +136,7 @@ opentsdb_create(const struct writer_options *options, struct writer **ret_writer
     http_url_begin(&w->version_url, base, "/api/version");
     http_url_end(&w->version_url, base);
     enum err e = err_first(buf_error(&w->put_url), buf_error(&w->version_url));
-    if (e) {
-        opentsdb_destroy((struct writer *)w);
-        return e == ERR_LIMIT ? why_set(why, ERR_INPUT, "url is too long")
-                              : why_set(why, e, "not enough memory for a destination");
-    }
-    *ret_writer = (struct writer *)w;
-    return OK;
-}
-
-static struct writer_limits
-opentsdb_limits(const struct writer *writer)
-{
-    const struct opentsdb_writer *w = (const struct opentsdb_writer *)writer;
-    uint64_t body_bytes = w->settings->max_body;
-    uint64_t points = body_bytes <= BODY_BYTES ? POINTS : body_bytes / (BODY_BYTES / POINTS);
-    return (struct writer_limits){
-        .one_of_a_series = true,
-        .concurrency = LANES,
-        .samples = points < POINTS_USUAL_MAX ? (uint32_t)points : POINTS_USUAL_MAX,
-        .bytes = body_bytes < BODY_BYTES_USUAL_MAX ? body_bytes : BODY_BYTES_USUAL_MAX,
-        .samples_max = POINTS_MAX,
-        .bytes_max = body_bytes,
-    };
+    return e == ERR_LIMIT ? why_set(why, ERR_INPUT, "url is too long") : e;
 }
 
 /* --- series of a call ------------------------------------------------------------------------- */
@@ -175,28 +161,25 @@ find_series(const struct opentsdb_call *c, uint64_t series)
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-opentsdb_call_new(struct writer *writer, struct writer_call **ret_call)
+opentsdb_call_init(struct writer *writer, struct writer_call *call)
 {
     struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
-    struct opentsdb_call *c = mem_new(w->options.memory, sizeof *c);
-    if (c == NULL) return ERR_NOMEM;
+    struct opentsdb_call *c = (struct opentsdb_call *)call;
     /* With a point that is put before it turns out to be too long. */
-    buf_init(&c->body, w->options.memory, w->settings->max_body + NAME_BYTES_MAX);
-    buf_init(&c->words, w->options.memory, WORDS_BYTES_MAX);
-    *ret_call = (struct writer_call *)c;
+    buf_init(&c->body, w->base.options.memory, w->settings->max_body + NAME_BYTES_MAX);
+    buf_init(&c->words, w->base.options.memory, WORDS_BYTES_MAX);
     return OK;
 }
 
 static void
-opentsdb_call_free(struct writer *writer, struct writer_call *call)
+opentsdb_call_fini(struct writer *writer, struct writer_call *call)
 {
     struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
     struct opentsdb_call *c = (struct opentsdb_call *)call;
     buf_fini(&c->body);
     buf_fini(&c->words);
-    array_free(w->options.memory, c->entries, c->capacity);
-    table_fini(&c->by_series, w->options.memory);
-    mem_free(w->options.memory, c, sizeof *c);
+    array_free(w->base.options.memory, c->entries, c->capacity);
+    table_fini(&c->by_series, w->base.options.memory);
 }
 
 static void
@@ -244,7 +227,7 @@ opentsdb_add(struct writer *writer, struct writer_call *call, const struct item 
         return writer_unfit(why, "OpenTSDB cannot store native histograms");
     if (item->kind == ITEM_EXEMPLAR) return writer_unfit(why, "OpenTSDB cannot store exemplars");
     if (item->kind == ITEM_METADATA) return writer_unfit(why, "OpenTSDB cannot store metadata");
-    struct budget *memory = w->options.memory;
+    struct budget *memory = w->base.options.memory;
     if (c->count == c->capacity) { /* the table first: it has room for all that the array will */
         if (!table_reserve(&c->by_series, memory, c->count + ARRAY_ITEMS_FIRST) ||
             !array_reserve(memory, &c->entries, &c->capacity, c->count + 1)) {
@@ -280,7 +263,7 @@ send_request(struct opentsdb_writer *w, const char *method, const struct buf *ur
              struct bytes body, struct writer_step *step)
 {
     const struct http_plain request = {
-        .settings = &w->options.settings->http,
+        .settings = &w->base.options.settings->http,
         .target = &w->target,
         .method = method,
         .url = (const char *)url->at,
@@ -585,7 +568,7 @@ judge(struct opentsdb_writer *w, struct opentsdb_call *c, const struct http_call
     struct told told = {.failed = 0};
     struct bytes key;
     struct arena arena;
-    arena_init(&arena, w->options.memory, 4 * answer->body.size + ANSWER_BYTES, 0);
+    arena_init(&arena, w->base.options.memory, 4 * answer->body.size + ANSWER_BYTES, 0);
     struct scan s = scan_of(answer->body, &arena);
     scan_expect(&s, '{');
     while (scan_key(&s, &key)) {
@@ -609,11 +592,10 @@ opentsdb_step(struct writer *writer, struct writer_call *call,
 {
     struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
     struct opentsdb_call *c = (struct opentsdb_call *)call;
-    struct why why = {""};
     if (answer != NULL)
         judge(w, c, answer, ret_step);
     else if (close_body(c) != OK)
-        http_judge_unmade(ERR_NOMEM, &why, ret_step);
+        step_no_memory(ret_step, "a request");
     else
         send_request(w, "POST", &w->put_url, buf_bytes(&c->body), ret_step);
 }
@@ -671,11 +653,12 @@ opentsdb_check(struct writer *writer, uint32_t number, const struct http_call_an
 
 const struct writer_class opentsdb_writer = {
     .type = DESTINATION_OPENTSDB,
-    .create = opentsdb_create,
-    .destroy = opentsdb_destroy,
-    .limits = opentsdb_limits,
-    .call_new = opentsdb_call_new,
-    .call_free = opentsdb_call_free,
+    .writer_bytes = sizeof(struct opentsdb_writer),
+    .call_bytes = sizeof(struct opentsdb_call),
+    .init = opentsdb_init,
+    .fini = opentsdb_fini,
+    .call_init = opentsdb_call_init,
+    .call_fini = opentsdb_call_fini,
     .call_clear = opentsdb_call_clear,
     .add = opentsdb_add,
     .bytes = opentsdb_bytes,

@@ -61,8 +61,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct http_call_answer answer = {.body = bytes_of(data, size)};
     struct writer *w;
     struct writer_call *call;
-    if (opentsdb_writer.create(&options, &w, NULL) != OK) abort();
-    if (opentsdb_writer.call_new(w, &call) != OK) abort();
+    if (writer_new(&opentsdb_writer, &options, &w, NULL) != OK) abort();
+    if (writer_call_new(&opentsdb_writer, w, &call) != OK) abort();
     for (uint32_t count = 1; count <= POINTS_MAX; count++) {
         opentsdb_writer.call_clear(w, call);
         add_points(w, call, count);
@@ -76,7 +76,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (step.verdict == VERDICT_MIXED) check_entries(w, call, count);
         }
     }
-    opentsdb_writer.call_free(w, call);
-    opentsdb_writer.destroy(w);
+    writer_call_free(&opentsdb_writer, w, call);
+    writer_free(&opentsdb_writer, w);
     return 0;
 }

@@ -142,7 +142,9 @@ test_limits_follow_max_body(void **state)
                  {1 << 30, 5000, 1 << 20}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rig.settings.u.opentsdb.max_body = cases[i].max_body;
-        struct writer_limits limits = rig.class->limits(rig.writer);
+        rig_close(&rig);
+        rig_open(&rig);
+        struct writer_limits limits = *writer_limits_of(rig.writer);
         assert_true(limits.one_of_a_series);
         assert_false(limits.takes_metadata);
         assert_int_equal(limits.samples, cases[i].samples);

@@ -29,7 +29,7 @@ enum {
 };
 
 struct remote_writer {
-    struct writer_options options;
+    struct writer_base base;
     const struct remote_write_settings *settings;
     struct http_calls_target target;
     struct http_headers headers;
@@ -91,14 +91,11 @@ remote_write_save(const struct writer *writer, struct buf *to)
     http_fallback_save(&w->to_v1, to);
 }
 
-static void remote_write_call_free(struct writer *w, struct writer_call *c);
-
 static void
-remote_write_destroy(struct writer *writer)
+remote_write_fini(struct writer *writer)
 {
     struct remote_writer *w = (struct remote_writer *)writer;
-    if (w == NULL) return;
-    if (w->check != NULL) remote_write_call_free(writer, (struct writer_call *)w->check);
+    writer_call_free(&remote_write_writer, writer, (struct writer_call *)w->check);
     families_free(w->families);
     oauth2_free(w->oauth2);
     aws_credentials_free(w->credentials);
@@ -107,36 +104,41 @@ remote_write_destroy(struct writer *writer)
     http_headers_fini(&w->headers);
     buf_fini(&w->packed);
     buf_fini(&w->scratch);
-    mem_free(w->options.memory, w, sizeof *w);
 }
 
 static enum err
 create_sigv4(struct remote_writer *w, struct why *why)
 {
-    const struct destination_settings *settings = w->options.settings;
+    const struct destination_settings *settings = w->base.options.settings;
     const struct sigv4_settings *sigv4 = &w->settings->sigv4;
     if (!sigv4->given) return OK;
-    struct aws_setup setup = {w->options.env, w->options.memory, &sigv4->aws, &aws_variables_real};
+    struct aws_setup setup = {w->base.options.env, w->base.options.memory, &sigv4->aws,
+                              &aws_variables_real};
     enum err e = aws_region(&setup, w->region, why);
     if (e) return e;
     w->url = strdup(w->settings->url);
-    if (w->url == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
+    if (w->url == NULL) return ERR_NOMEM;
     char *query = strchr(w->url, '?');
     if (query != NULL) *query++ = 0;
     w->query = query;
-    aws_clock_init(&w->clock, w->options.env);
+    aws_clock_init(&w->clock, w->base.options.env);
     const struct aws_credentials_options who = {setup, &w->target, &w->clock, settings->name};
-    e = aws_credentials_new(&who, &w->credentials);
-    return e ? why_set(why, e, "not enough memory for a destination") : OK;
+    return aws_credentials_new(&who, &w->credentials);
 }
 
 static enum err
-remote_write_create(const struct writer_options *options, struct writer **ret_writer,
-                    struct why *why)
+remote_write_init(struct writer *writer, struct why *why)
 {
-    struct remote_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
-    w->options = *options;
+    struct remote_writer *w = (struct remote_writer *)writer;
+    const struct writer_options *options = &w->base.options;
+    w->base.limits = (struct writer_limits){
+        .takes_metadata = true,
+        .concurrency = LANES,
+        .samples = SAMPLES,
+        .bytes = MESSAGE_BYTES,
+        .samples_max = UINT32_MAX,
+        .bytes_max = MESSAGE_BYTES_MAX,
+    };
     w->settings = &options->settings->u.remote_write;
     w->by_tenant = options->settings->tenant_header != NULL;
     http_headers_init(&w->headers, options->memory);
@@ -149,54 +151,30 @@ remote_write_create(const struct writer_options *options, struct writer **ret_wr
     if (e == OK && w->settings->oauth2.token_url != NULL) {
         e = oauth2_new(options, &w->settings->oauth2, &w->oauth2);
     }
-    if (e) why_set(why, e, "not enough memory for a destination");
-    if (e == OK) e = create_sigv4(w, why);
-    if (e) {
-        remote_write_destroy((struct writer *)w);
-        return e;
-    }
-    *ret_writer = (struct writer *)w;
-    return OK;
-}
-
-static struct writer_limits
-remote_write_limits(const struct writer *writer)
-{
-    (void)writer;
-    return (struct writer_limits){
-        .takes_metadata = true,
-        .concurrency = LANES,
-        .samples = SAMPLES,
-        .bytes = MESSAGE_BYTES,
-        .samples_max = UINT32_MAX,
-        .bytes_max = MESSAGE_BYTES_MAX,
-    };
+    return e ? e : create_sigv4(w, why);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-remote_write_call_new(struct writer *writer, struct writer_call **ret_call)
+remote_write_call_init(struct writer *writer, struct writer_call *call)
 {
     struct remote_writer *w = (struct remote_writer *)writer;
-    struct remote_call *c = mem_new(w->options.memory, sizeof *c);
-    if (c == NULL) return ERR_NOMEM;
-    buf_init(&c->metadata, w->options.memory, RW_BUILD_BYTES_MAX);
-    buf_init(&c->body, w->options.memory, RW_BUILD_BYTES_MAX);
-    *ret_call = (struct writer_call *)c;
+    struct remote_call *c = (struct remote_call *)call;
+    buf_init(&c->metadata, w->base.options.memory, RW_BUILD_BYTES_MAX);
+    buf_init(&c->body, w->base.options.memory, RW_BUILD_BYTES_MAX);
     return OK;
 }
 
 static void
-remote_write_call_free(struct writer *writer, struct writer_call *call)
+remote_write_call_fini(struct writer *writer, struct writer_call *call)
 {
-    struct remote_writer *w = (struct remote_writer *)writer;
+    (void)writer;
     struct remote_call *c = (struct remote_call *)call;
     rw_build_free(c->builds[0]);
     rw_build_free(c->builds[1]);
     buf_fini(&c->metadata);
     buf_fini(&c->body);
-    mem_free(w->options.memory, c, sizeof *c);
 }
 
 static void
@@ -229,7 +207,7 @@ begin_call(struct remote_writer *w, struct remote_call *c, const struct item *it
     if (empty) {
         c->version = version_now(w);
         struct rw_build **build = &c->builds[c->version == RW_V1 ? 0 : 1];
-        if (*build == NULL && rw_build_new(c->version, w->options.memory, build) != OK) {
+        if (*build == NULL && rw_build_new(c->version, w->base.options.memory, build) != OK) {
             return WRITER_NO_MEMORY;
         }
         snprintf(c->tenant, sizeof c->tenant, "%.*s", (int)item->tenant.size,
@@ -383,9 +361,9 @@ make_headers(struct remote_writer *w, const struct remote_call *c, struct writer
     http_headers_put(h, "Content-Encoding", bytes_of_text("snappy"));
     http_headers_put(h, "X-Prometheus-Remote-Write-Version", bytes_of_text(v2 ? "2.0.0" : "0.1.0"));
     if (w->by_tenant) {
-        http_headers_put(h, w->options.settings->tenant_header, bytes_of_text(c->tenant));
+        http_headers_put(h, w->base.options.settings->tenant_header, bytes_of_text(c->tenant));
     }
-    enum err e = http_put_configured(h, &w->options.settings->http, why);
+    enum err e = http_put_configured(h, &w->base.options.settings->http, why);
     if (e == OK) e = put_auth(w, why);
     return e ? e : http_headers_lines(h, &step->http.headers);
 }
@@ -465,7 +443,7 @@ refuse_version(struct remote_writer *w, struct remote_call *c, struct writer_ste
     char told[WRITER_ANSWER_BYTES];
     snprintf(told, sizeof told, "%s", step->answer);
     if (c->version == RW_V2 && w->settings->protobuf_message == REMOTE_WRITE_AUTO) {
-        http_fallback_take(&w->to_v1, w->options.env);
+        http_fallback_take(&w->to_v1, w->base.options.env);
         step_done(step, VERDICT_REBUILD, reason, told);
         return;
     }
@@ -617,7 +595,7 @@ static bool
 remote_write_need_prepare(struct writer *writer)
 {
     struct remote_writer *w = (struct remote_writer *)writer;
-    (void)http_fallback_now(&w->to_v1, w->options.env); /* version_now() looks at it */
+    (void)http_fallback_now(&w->to_v1, w->base.options.env); /* version_now() looks at it */
     if (w->credentials != NULL) return aws_credentials_due(w->credentials);
     return w->oauth2 != NULL && oauth2_is_due(w->oauth2);
 }
@@ -642,19 +620,18 @@ begin_check(struct writer *writer, struct writer_step *step)
     struct remote_writer *w = (struct remote_writer *)writer;
     struct writer_call *call = (struct writer_call *)w->check;
     static const struct item nothing = {.kind = ITEM_FLOAT};
-    struct why why = {""};
-    enum err e = call == NULL ? remote_write_call_new(writer, &call) : OK;
+    enum err e = call == NULL ? writer_call_new(&remote_write_writer, writer, &call) : OK;
     struct remote_call *c = w->check = (struct remote_call *)call;
     if (e == OK) {
         remote_write_call_clear(writer, call);
         if (begin_call(w, c, &nothing) != WRITER_ADDED) e = ERR_NOMEM;
     }
     if (e) {
-        http_judge_unmade(ERR_NOMEM, &why, step);
+        step_no_memory(step, "a request");
     } else if (remote_write_need_prepare(writer)) {
         step_done(step, VERDICT_UNPREPARED, "credentials", "no credentials yet");
     } else {
-        const struct text_list *tenants = &w->options.settings->tenants;
+        const struct text_list *tenants = &w->base.options.settings->tenants;
         bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
         snprintf(c->tenant, sizeof c->tenant, "%s", named ? tenants->items[0] : "anonymous");
         begin_step(w, c, step);
@@ -684,11 +661,12 @@ remote_write_check(struct writer *writer, uint32_t number, const struct http_cal
 
 const struct writer_class remote_write_writer = {
     .type = DESTINATION_REMOTE_WRITE,
-    .create = remote_write_create,
-    .destroy = remote_write_destroy,
-    .limits = remote_write_limits,
-    .call_new = remote_write_call_new,
-    .call_free = remote_write_call_free,
+    .writer_bytes = sizeof(struct remote_writer),
+    .call_bytes = sizeof(struct remote_call),
+    .init = remote_write_init,
+    .fini = remote_write_fini,
+    .call_init = remote_write_call_init,
+    .call_fini = remote_write_call_fini,
     .call_clear = remote_write_call_clear,
     .add = remote_write_add,
     .bytes = remote_write_bytes,

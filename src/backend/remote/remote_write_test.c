@@ -60,16 +60,16 @@ rig_open(struct rig *rig, struct bytes saved)
         .instance = "00",
         .saved = saved,
     };
-    must(class->create(&options, &rig->writer, &rig->why));
-    must(class->call_new(rig->writer, &rig->call));
+    must(writer_new(class, &options, &rig->writer, &rig->why));
+    must(writer_call_new(class, rig->writer, &rig->call));
     class->call_clear(rig->writer, rig->call);
 }
 
 static void
 rig_close(struct rig *rig)
 {
-    class->call_free(rig->writer, rig->call);
-    class->destroy(rig->writer);
+    writer_call_free(class, rig->writer, rig->call);
+    writer_free(class, rig->writer);
 }
 
 static void

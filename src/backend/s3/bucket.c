@@ -113,7 +113,6 @@ s3_bucket_init(struct s3_bucket *b, const struct writer_options *options,
         struct aws_credentials_options who = {b->setup, &b->target, &b->clock,
                                               options->settings->name};
         e = aws_credentials_new(&who, &b->credentials);
-        if (e) why_set(why, e, "not enough memory for a destination");
     }
     if (e) s3_bucket_fini(b);
     return e;

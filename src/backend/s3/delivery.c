@@ -51,7 +51,8 @@ make_index(struct s3_writer *w, const struct s3_object *o, const struct s3_names
     struct s3_index *x = &w->index;
     enum err e = OK;
     if (strcmp(x->dir, o->dir) != 0 || strcmp(x->instance, w->instance) != 0) {
-        e = s3_index_load(x, w->options.env, w->index_dir, w->instance, o->dir, o->hour_ms, why);
+        e = s3_index_load(x, w->base.options.env, w->index_dir, w->instance, o->dir, o->hour_ms,
+                          why);
         s3_index_remove(x, w->void_seal);
     }
     if (e == OK) e = s3_index_put(x, o, names);
@@ -65,7 +66,7 @@ make_index(struct s3_writer *w, const struct s3_object *o, const struct s3_names
 enum err
 s3_store_index(struct s3_writer *w, const struct s3_object *o, struct why *why)
 {
-    struct env *env = w->options.env;
+    struct env *env = w->base.options.env;
     enum err e = s3_index_store(&w->index, env, w->index_dir, buf_bytes(&w->index_text), why);
     if (e == OK) s3_index_forget(env, w->index_dir, o->hour_ms - INDEX_KEPT_MS);
     return e;
@@ -98,7 +99,7 @@ seal(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     }
     if (o->seal == 0) {
         o->seal = ++w->seal_count;
-        uint32_t again = o->first.pos < w->options.again_pos ? w->options.fills : 0;
+        uint32_t again = o->first.pos < w->base.options.again_pos ? w->base.options.fills : 0;
         s3_object_name(o, w->instance, w->offered > o->last.pos, again,
                        pack_suffix(w->s3->compression));
     }
@@ -147,8 +148,8 @@ send_upload(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     bool lost = e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_IO;
     if (lost) {
         log_error("s3: an undelivered object is damaged on disk, rebuilding it from the log",
-                  KV("destination", w->options.settings->name), KV("object", object_of(w, c)->base),
-                  KV("error", &why));
+                  KV("destination", w->base.options.settings->name),
+                  KV("object", object_of(w, c)->base), KV("error", &why));
     }
     if (lost && c->adopts) s3_release_adopted(w);
     say_failed(step, lost ? VERDICT_REBUILD : VERDICT_RETRY, e, &why);
@@ -178,7 +179,7 @@ learn_conditional(struct s3_writer *w, enum s3_conditional conditional)
     if (conditional == S3_CONDITIONAL_ENFORCED) return;
     log_info("s3: this store ignores If-None-Match and may overwrite objects, looking for an "
              "object of that name before each upload",
-             KV("destination", w->options.settings->name), KV("bucket", w->s3->bucket));
+             KV("destination", w->base.options.settings->name), KV("bucket", w->s3->bucket));
 }
 
 /* --- another object has the name -------------------------------------------------------------- */
@@ -191,7 +192,7 @@ rename_object(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     char was[S3_BASE_BYTES];
     uint8_t random[RANDOM_ID_BYTES];
     memcpy(was, o->base, sizeof was);
-    if (env_random(w->options.env, random, sizeof random) != OK) {
+    if (env_random(w->base.options.env, random, sizeof random) != OK) {
         step_done(step, VERDICT_RETRY, "io", "cannot get random bytes for a name");
         return;
     }
@@ -201,7 +202,7 @@ rename_object(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     log_warn("s3: the bucket already has an object of this name, because the storage directory was "
              "restored from a copy or another program writes to this prefix; using a new id in "
              "names from now on",
-             KV("destination", w->options.settings->name), KV("directory", o->dir),
+             KV("destination", w->base.options.settings->name), KV("directory", o->dir),
              KV("object", was), KV("new_object", o->base),
              KV("looked_at", w->upload.unseen ? "no: s3:GetObject is missing" : "yes"));
     w->sweep_due |= w->upload.leftover;

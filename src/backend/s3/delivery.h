@@ -18,7 +18,7 @@ enum { S3_SEEN_SLOTS = 4096, S3_TENANT_BYTES = 256, S3_LOOKED_SLOTS = 256 };
 enum s3_stage { FILLING, RENAMED, SEALED, UPLOADING, INDEX_LOOKING, INDEXING, DELIVERED };
 
 struct s3_writer {
-    struct writer_options options;
+    struct writer_base base;
     char instance[S3_INSTANCE_BYTES]; /* what names begin with */
     const struct s3_settings *s3;
     struct s3_bucket bucket;

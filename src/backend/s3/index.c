@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "base/array.h"
-#include "base/crc32c.h"
+#include "base/framed.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -27,7 +27,6 @@ enum {
     HOUR_DIGITS = 10, /* of a local file's name */
     NAME_BYTES = 48,
     FILE_VERSION = 1,
-    FILE_HEADER_BYTES = 24, /* of a local file, before the text */
 };
 static const uint8_t FILE_MAGIC[8] = {'F', 'K', 'I', 'N', 'D', 'E', 'X', 0};
 
@@ -442,14 +441,8 @@ s3_index_file_text(struct bytes file, struct bytes *ret_text)
         *ret_text = file;
         return OK;
     }
-    if (file.size < FILE_HEADER_BYTES) return ERR_CORRUPT;
-    struct bytes text = bytes_of(file.at + FILE_HEADER_BYTES, file.size - FILE_HEADER_BYTES);
-    uint32_t crc = crc32c(crc32c(0, bytes_of(file.at, 20)), text);
-    bool whole = memcmp(file.at, FILE_MAGIC, sizeof FILE_MAGIC) == 0 &&
-                 load_le32(file.at + 12) <= FILE_VERSION && load_le32(file.at + 16) == text.size &&
-                 load_le32(file.at + 20) == crc;
-    *ret_text = text;
-    return whole ? OK : ERR_CORRUPT;
+    enum err e = framed_open(file, FILE_MAGIC, FILE_VERSION, ret_text);
+    return e ? ERR_CORRUPT : OK;
 }
 
 enum err
@@ -461,9 +454,9 @@ s3_index_load(struct s3_index *x, struct env *env, const char *local_dir, const 
     struct bytes text = bytes_of(NULL, 0);
     print_name(dir, hour_ms, name);
     s3_index_begin(x, "", "", 0);
-    enum err e = path_join(path, sizeof path, local_dir, name);
-    if (e) return why_set(why, e, "%s/%s: path is too long", local_dir, name);
-    buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES);
+    enum err e = path_in(path, sizeof path, local_dir, name, why);
+    if (e) return e;
+    buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FRAMED_HEADER_BYTES);
     e = env_read_whole(env, path, &file, why);
     if (e == OK) e = s3_index_file_text(buf_bytes(&file), &text);
     if (e == OK) e = s3_index_parse(x, text);
@@ -492,16 +485,11 @@ s3_index_store(const struct s3_index *x, struct env *env, const char *local_dir,
 {
     char name[NAME_BYTES];
     struct buf file;
-    uint8_t header[FILE_HEADER_BYTES] = {0};
     print_name(x->dir, x->hour_ms, name);
-    memcpy(header, FILE_MAGIC, sizeof FILE_MAGIC);
-    store_le32(header + 8, FILE_VERSION);
-    store_le32(header + 12, FILE_VERSION); /* min_reader */
-    store_le32(header + 16, (uint32_t)text.size);
-    store_le32(header + 20, crc32c(crc32c(0, bytes_of(header, 20)), text));
-    buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FILE_HEADER_BYTES);
-    buf_put(&file, header, sizeof header);
+    buf_init(&file, x->memory, S3_INDEX_BYTES_MAX + FRAMED_HEADER_BYTES);
+    framed_begin(&file);
     buf_put_bytes(&file, text);
+    framed_end(&file, FILE_MAGIC, FILE_VERSION);
     enum err e = buf_error(&file);
     if (e) why_set(why, e, "not enough memory for an index");
     if (e == OK) e = env_write_whole(env, local_dir, name, buf_bytes(&file), why);

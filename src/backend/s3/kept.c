@@ -45,16 +45,15 @@ look_at_name(void *context, const char *name, bool is_dir)
         say(l, KEPT_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
         return OK;
     }
-    enum err e = path_join(path, sizeof path, l->dir, name);
-    return e ? why_set(l->why, e, "%s/%s: path is too long", l->dir, name)
-             : l->look(l, name, path, l->why);
+    enum err e = path_in(path, sizeof path, l->dir, name, l->why);
+    return e ? e : l->look(l, name, path, l->why);
 }
 
 static enum err
 look(struct looking *l, uint64_t *ret_files)
 {
-    enum err e = path_join(l->dir, sizeof l->dir, l->o->dir, l->name);
-    if (e) return why_set(l->why, e, "%s/%s: path is too long", l->o->dir, l->name);
+    enum err e = path_in(l->dir, sizeof l->dir, l->o->dir, l->name, l->why);
+    if (e) return e;
     e = env_listdir(l->o->env, l->dir, look_at_name, l, l->why);
     *ret_files = l->files;
     return e;

@@ -214,8 +214,7 @@ file_path(const struct s3_store *s, uint64_t number, char *to, size_t to_size, s
 {
     char name[24];
     snprintf(name, sizeof name, "%010" PRIu64, number);
-    enum err e = path_join(to, to_size, s->dir, name);
-    return e ? why_set(why, e, "%s/%s: path is too long", s->dir, name) : OK;
+    return path_in(to, to_size, s->dir, name, why);
 }
 
 static enum err
@@ -250,8 +249,8 @@ s3_store_open(struct s3_store *s, struct env *env, struct budget *memory, const 
 {
     *s = (struct s3_store){.env = env, .memory = memory, .next = keep + 1, .pretends = pretends};
     if (pretends) return OK;
-    enum err e = path_join(s->dir, sizeof s->dir, parent, "objects");
-    if (e) return why_set(why, e, "%s/objects: path is too long", parent);
+    enum err e = path_in(s->dir, sizeof s->dir, parent, "objects", why);
+    if (e) return e;
     e = env_mkdir(env, s->dir, why);
     if (e == OK) e = env_syncdir(env, parent, why);
     struct leftover context = {s, keep};

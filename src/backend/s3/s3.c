@@ -34,7 +34,7 @@ s3_save(const struct writer *writer, struct buf *to)
 {
     const struct s3_writer *w = (const struct s3_writer *)writer;
     struct buf learnt;
-    buf_init(&learnt, w->options.memory, 256);
+    buf_init(&learnt, w->base.options.memory, 256);
     s3_bucket_learnt(&w->bucket, &learnt);
     const struct s3_object *pending = NULL;
     if (w->adopted.number != 0) pending = &w->adopted;
@@ -43,7 +43,7 @@ s3_save(const struct writer *writer, struct buf *to)
     struct s3_saved saved = {
         .learnt = buf_bytes(&learnt),
         .seal_count = w->seal_count - replays, /* what is not adopted is void: see load() */
-        .directory = bytes_of_text(w->options.instance),
+        .directory = bytes_of_text(w->base.options.instance),
         .instance = bytes_of_text(w->instance),
         .content = w->content,
     };
@@ -66,7 +66,7 @@ load(struct s3_writer *w, struct bytes bytes, struct s3_saved *ret)
     if (!s3_saved_get(bytes, ret)) return;
     /* Names begin as before, as long as this is the directory of before. */
     struct bytes instance = ret->instance;
-    bool same = bytes_equal_text(ret->directory, w->options.instance) && instance.size > 0 &&
+    bool same = bytes_equal_text(ret->directory, w->base.options.instance) && instance.size > 0 &&
                 instance.size < sizeof w->instance &&
                 memchr(instance.at, '-', instance.size) == NULL &&
                 memchr(instance.at, 0, instance.size) == NULL;
@@ -91,11 +91,11 @@ s3_release_adopted(struct s3_writer *w)
 static enum err
 adopt(struct s3_writer *w, const struct s3_saved *saved, struct why *why)
 {
-    const char *name = w->options.settings->name;
+    const char *name = w->base.options.settings->name;
     bool same = saved->is_pending && saved->content == w->content;
-    bool pretends = w->options.settings->dry_run;
-    enum err e = s3_store_open(w->store, w->options.env, w->options.memory, w->options.dir,
-                               same ? saved->object.number : 0, pretends, why);
+    bool pretends = w->base.options.settings->dry_run;
+    enum err e = s3_store_open(w->store, w->base.options.env, w->base.options.memory,
+                               w->base.options.dir, same ? saved->object.number : 0, pretends, why);
     if (e || !saved->is_pending || pretends) return e;
     if (!same) {
         log_info("s3: settings have changed, rebuilding an unconfirmed object",
@@ -119,10 +119,9 @@ adopt(struct s3_writer *w, const struct s3_saved *saved, struct why *why)
 /* --- the writer ------------------------------------------------------------------------------- */
 
 static void
-s3_destroy(struct writer *writer)
+s3_fini(struct writer *writer)
 {
     struct s3_writer *w = (struct s3_writer *)writer;
-    if (w == NULL) return;
     s3_object_fini(&w->adopted);
     s3_bucket_fini(&w->bucket);
     s3_upload_fini(&w->upload);
@@ -131,17 +130,25 @@ s3_destroy(struct writer *writer)
     packer_free(w->packer);
     buf_fini(&w->packed);
     buf_fini(&w->index_text);
-    mem_free(w->options.memory, w->store, sizeof *w->store);
-    mem_free(w->options.memory, w, sizeof *w);
+    mem_free(w->base.options.memory, w->store, sizeof *w->store);
 }
 
 static enum err
-s3_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+s3_init(struct writer *writer, struct why *why)
 {
-    struct s3_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
-    w->options = *options;
+    struct s3_writer *w = (struct s3_writer *)writer;
+    const struct writer_options *options = &w->base.options;
     w->s3 = &options->settings->u.s3;
+    w->base.limits = (struct writer_limits){
+        .one_lane = true,
+        .concurrency = 1,
+        .samples = UINT32_MAX,
+        .bytes = w->s3->roll_bytes,
+        .samples_max = UINT32_MAX,
+        .bytes_max = w->s3->roll_bytes,
+        .max_age_ms = w->s3->roll_age_ms,
+        .unit = "put_requests",
+    };
     w->ratio = 1;
     w->by_tenant = s3_prefix_names_tenant(w->s3->prefix);
     w->content = s3_content_hash(options->settings);
@@ -157,51 +164,25 @@ s3_create(const struct writer_options *options, struct writer **ret_writer, stru
     load(w, options->saved, &saved);
     w->store = mem_new(options->memory, sizeof *w->store);
     enum err e = w->store == NULL ? ERR_NOMEM : packer_new(w->s3->compression, &w->packer);
-    if (e) why_set(why, e, "not enough memory for a destination");
     if (e == OK) e = s3_bucket_init(&w->bucket, options, &aws_variables_real, saved.learnt, why);
     if (e == OK && !options->settings->dry_run) {
-        e = path_join(w->index_dir, sizeof w->index_dir, options->dir, "index");
-        if (e) why_set(why, e, "%s/index: path is too long", options->dir);
+        e = path_in(w->index_dir, sizeof w->index_dir, options->dir, "index", why);
         if (e == OK) e = env_mkdir(options->env, w->index_dir, why);
         if (e == OK) e = env_syncdir(options->env, options->dir, why);
     }
-    if (e == OK) e = adopt(w, &saved, why);
-    if (e) {
-        s3_destroy((struct writer *)w);
-        return e;
-    }
-    *ret_writer = (struct writer *)w;
-    return OK;
-}
-
-static struct writer_limits
-s3_limits(const struct writer *writer)
-{
-    const struct s3_writer *w = (const struct s3_writer *)writer;
-    return (struct writer_limits){
-        .one_lane = true,
-        .concurrency = 1,
-        .samples = UINT32_MAX,
-        .bytes = w->s3->roll_bytes,
-        .samples_max = UINT32_MAX,
-        .bytes_max = w->s3->roll_bytes,
-        .max_age_ms = w->s3->roll_age_ms,
-        .unit = "put_requests",
-    };
+    return e ? e : adopt(w, &saved, why);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-s3_call_new(struct writer *writer, struct writer_call **ret_call)
+s3_call_init(struct writer *writer, struct writer_call *call)
 {
     struct s3_writer *w = (struct s3_writer *)writer;
-    struct s3_call *c = mem_new(w->options.memory, sizeof *c);
-    if (c == NULL) return ERR_NOMEM;
+    struct s3_call *c = (struct s3_call *)call;
     c->own.file = FILE_CLOSED;
-    buf_init(&c->text, w->options.memory, TEXT_BYTES_MAX);
-    s3_names_init(&c->names, w->options.memory);
-    *ret_call = (struct writer_call *)c;
+    buf_init(&c->text, w->base.options.memory, TEXT_BYTES_MAX);
+    s3_names_init(&c->names, w->base.options.memory);
     return OK;
 }
 
@@ -244,7 +225,7 @@ s3_call_clear(struct writer *writer, struct writer_call *call)
 }
 
 static void
-s3_call_free(struct writer *writer, struct writer_call *call)
+s3_call_fini(struct writer *writer, struct writer_call *call)
 {
     struct s3_writer *w = (struct s3_writer *)writer;
     struct s3_call *c = (struct s3_call *)call;
@@ -253,7 +234,6 @@ s3_call_free(struct writer *writer, struct writer_call *call)
     s3_object_fini(&c->own);
     buf_fini(&c->text);
     s3_names_fini(&c->names);
-    mem_free(w->options.memory, c, sizeof *c);
 }
 
 /* --- adding ----------------------------------------------------------------------------------- */
@@ -313,7 +293,7 @@ find_place(struct s3_writer *w, struct s3_call *c, const struct item *item, stru
     if (c->count > 0 && !other) return WRITER_ADDED;
     struct s3_object probe = {.number = 0};
     int64_t arrival_ms = item->arrival_ms;
-    if (arrival_ms == 0) arrival_ms = env_realtime_ms(w->options.env);
+    if (arrival_ms == 0) arrival_ms = env_realtime_ms(w->base.options.env);
     bool fits = s3_object_place(&probe, w->s3->prefix, item->tenant, arrival_ms) &&
                 item->tenant.size < sizeof c->tenant;
     if (!fits) return writer_unfit(why, "cannot use the tenant's name in an object name");
@@ -388,7 +368,7 @@ s3_units(const struct writer *writer, const struct writer_call *call)
 {
     const struct s3_writer *w = (const struct s3_writer *)writer;
     const struct s3_call *c = (const struct s3_call *)call;
-    if (w->options.settings->dry_run) return requests_of(s3_bytes(writer, call));
+    if (w->base.options.settings->dry_run) return requests_of(s3_bytes(writer, call));
     switch (c->stage) {
     case FILLING: /* the first step sends nothing, but of an object that was sealed before */
         return c->adopts && !w->adopted_arrived ? requests_of(w->adopted.size) : 0;
@@ -411,7 +391,7 @@ s3_units(const struct writer *writer, const struct writer_call *call)
 static bool
 is_sweep_due(const struct s3_writer *w)
 {
-    return w->sweep_due && env_realtime_ms(w->options.env) >= w->sweep_ms;
+    return w->sweep_due && env_realtime_ms(w->base.options.env) >= w->sweep_ms;
 }
 
 static bool
@@ -452,7 +432,7 @@ look_at_keys(struct s3_writer *w, const struct http_call_answer *answer, struct 
 static void
 end_sweep(struct s3_writer *w, struct writer_step *step)
 {
-    const char *name = w->options.settings->name;
+    const char *name = w->base.options.settings->name;
     w->sweeping = false;
     if (w->sweep.aborted > 0) {
         log_info("s3: aborted uploads left by a crash", KV("destination", name),
@@ -460,7 +440,7 @@ end_sweep(struct s3_writer *w, struct writer_step *step)
     }
     if (refuses_all(step)) return; /* with new keys, or a bucket, it is begun again */
     w->sweep_due = step->verdict == VERDICT_RETRY || step->verdict == VERDICT_THROTTLED;
-    w->sweep_ms = env_realtime_ms(w->options.env) + SWEEP_AGAIN_MS;
+    w->sweep_ms = env_realtime_ms(w->base.options.env) + SWEEP_AGAIN_MS;
     if (step->verdict == VERDICT_DELIVERED) return;
     log_warn("s3: cannot look for uploads left by a crash, retrying later", KV("destination", name),
              KV("reason", step->reason), KV("answer", step->answer));
@@ -630,11 +610,12 @@ s3_check(struct writer *writer, uint32_t number, const struct http_call_answer *
 
 const struct writer_class s3_writer = {
     .type = DESTINATION_S3,
-    .create = s3_create,
-    .destroy = s3_destroy,
-    .limits = s3_limits,
-    .call_new = s3_call_new,
-    .call_free = s3_call_free,
+    .writer_bytes = sizeof(struct s3_writer),
+    .call_bytes = sizeof(struct s3_call),
+    .init = s3_init,
+    .fini = s3_fini,
+    .call_init = s3_call_init,
+    .call_fini = s3_call_fini,
     .call_clear = s3_call_clear,
     .add = s3_add,
     .bytes = s3_bytes,

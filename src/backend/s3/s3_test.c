@@ -93,10 +93,10 @@ expect_name(uint64_t first_pos, uint32_t first_index, uint64_t last_pos, uint32_
     must_add(&rig, last_pos, last_index);
     if (more) { /* the next record was offered to the call that is filled next */
         struct writer_call *sending = rig.call;
-        must(s3_writer.call_new(rig.writer, &rig.call));
+        must(writer_call_new(&s3_writer, rig.writer, &rig.call));
         must_add(&rig, last_pos + 50, 0);
         s3_writer.call_clear(rig.writer, rig.call);
-        s3_writer.call_free(rig.writer, rig.call);
+        writer_call_free(&s3_writer, rig.writer, rig.call);
         rig.call = sending;
     }
     seal_and_save(&rig);
@@ -343,7 +343,7 @@ test_an_object_is_complete_at_its_size_or_age(void **state)
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.roll_bytes = 5000;
     rig_open(&rig);
-    struct writer_limits limits = s3_writer.limits(rig.writer);
+    struct writer_limits limits = *writer_limits_of(rig.writer);
     assert_true(limits.one_lane);
     assert_int_equal(limits.bytes, 5000);
     assert_int_equal(limits.bytes_max, 5000);
@@ -402,14 +402,14 @@ test_settings_that_cannot_be_are_refused(void **state)
         struct s3_rig rig;
         s3_rig_init(&rig, 1);
         rig.settings.u.s3.bucket = buckets[i];
-        assert_int_equal(s3_writer.create(&rig.options, &rig.writer, &rig.why), ERR_INPUT);
+        assert_int_equal(writer_new(&s3_writer, &rig.options, &rig.writer, &rig.why), ERR_INPUT);
         expect_in(rig.why.text, "bucket");
         s3_rig_fini(&rig);
     }
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.endpoint = "ftp://x";
-    assert_int_equal(s3_writer.create(&rig.options, &rig.writer, &rig.why), ERR_INPUT);
+    assert_int_equal(writer_new(&s3_writer, &rig.options, &rig.writer, &rig.why), ERR_INPUT);
     s3_rig_fini(&rig);
 }
 

@@ -85,7 +85,7 @@ send(struct s3_sweep *s, const char *method, const char *key, struct writer_step
 {
     buf_put_u8(&s->query, 0);
     if (buf_error(&s->query)) {
-        step_done(ret, VERDICT_RETRY, "no_memory", "not enough memory for a request");
+        step_no_memory(ret, "a request");
         return;
     }
     struct s3_request request = {.method = method, .key = key, .query = (char *)s->query.at};
@@ -168,7 +168,7 @@ take_list(struct s3_sweep *s, const struct http_call_answer *answer, struct writ
     buf_clear(&s->found);
     enum err e = s3_uploads_read(answer->body, note_upload, s, &s->page);
     if (e == ERR_NOMEM) {
-        step_done(ret, VERDICT_RETRY, "no_memory", "not enough memory for the list of uploads");
+        step_no_memory(ret, "the list of uploads");
         return;
     }
     if (e || answer->body_cut) {

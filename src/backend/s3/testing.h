@@ -49,9 +49,9 @@ static inline void
 rig_open(struct s3_rig *rig)
 {
     rig->options.saved = buf_bytes(&rig->saved);
-    enum err e = s3_writer.create(&rig->options, &rig->writer, &rig->why);
+    enum err e = writer_new(&s3_writer, &rig->options, &rig->writer, &rig->why);
     if (e) fail_msg("create: %s: %s", err_word(e), rig->why.text);
-    must(s3_writer.call_new(rig->writer, &rig->call));
+    must(writer_call_new(&s3_writer, rig->writer, &rig->call));
     s3_writer.call_clear(rig->writer, rig->call);
 }
 
@@ -59,8 +59,8 @@ static inline void
 rig_close(struct s3_rig *rig)
 {
     if (rig->writer == NULL) return;
-    s3_writer.call_free(rig->writer, rig->call);
-    s3_writer.destroy(rig->writer);
+    writer_call_free(&s3_writer, rig->writer, rig->call);
+    writer_free(&s3_writer, rig->writer);
     rig->writer = NULL;
 }
 

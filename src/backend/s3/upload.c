@@ -339,8 +339,7 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
         buf_put_counted(&u->etags, etag);
         if (buf_error(&u->etags)) {
             begin_anew(u);
-            step_done(judged, VERDICT_RETRY, "no_memory",
-                      "not enough memory for the parts of an object");
+            step_no_memory(judged, "the parts of an object");
             return;
         }
         if (++u->part == part_count(u)) u->phase = S3_UPLOAD_COMPLETE;

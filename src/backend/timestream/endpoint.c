@@ -48,7 +48,7 @@ timestream_client_new(const struct writer_options *options, struct timestream_cl
     const struct aws_caller_options caller = {options, &service, own, "Timestream_20181101",
                                               "application/x-amz-json-1.0"};
     struct timestream_client *c = mem_new(options->memory, sizeof *c);
-    if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
+    if (c == NULL) return ERR_NOMEM;
     c->options = *options;
     c->is_fixed = own != NULL ||
                   aws_variable(&setup, "AWS_ENDPOINT_URL_TIMESTREAM_WRITE") != NULL ||

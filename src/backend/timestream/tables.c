@@ -159,7 +159,7 @@ ask(struct timestream_tables *t, struct writer_step *step)
     const struct table *table = &t->tables[t->asked];
     buf_clear(&t->body);
     if (timestream_table_request_put(&t->body, table->database, table->name, "") != OK) {
-        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a request");
+        step_no_memory(step, "a request");
         return;
     }
     timestream_client_begin(t->client, "DescribeTable", buf_bytes(&t->body), &t->ticket, step);

@@ -31,7 +31,7 @@ enum {
 };
 
 struct timestream_writer {
-    struct writer_options options;
+    struct writer_base base;
     const struct timestream_settings *settings;
     struct timestream_client *client;
     struct timestream_form form;
@@ -136,15 +136,15 @@ table_of(const struct timestream_writer *w, const struct timestream_call *c)
 static void
 choose_version(struct timestream_writer *w)
 {
-    struct cursor c = cursor_of(w->options.saved);
+    struct cursor c = cursor_of(w->base.options.saved);
     if (!w->settings->overwrite) return;
     bool is_ours = cursor_u8(&c) == SAVED_FORM;
     uint64_t began_ms = cursor_varint(&c);
-    int64_t now_ms = env_realtime_ms(w->options.env);
+    int64_t now_ms = env_realtime_ms(w->base.options.env);
     bool is_known = is_ours && !c.bad && began_ms > 0 && began_ms <= INT64_MAX - UINT32_MAX;
     if (!is_known) began_ms = now_ms > 0 ? (uint64_t)now_ms : 1;
     w->is_version_kept = is_known;
-    w->form.version = began_ms + w->options.fills;
+    w->form.version = began_ms + w->base.options.fills;
 }
 
 static void
@@ -153,7 +153,7 @@ timestream_save(const struct writer *writer, struct buf *to)
     const struct timestream_writer *w = (const struct timestream_writer *)writer;
     if (w->form.version == 0) return;
     buf_put_u8(to, SAVED_FORM);
-    buf_put_varint(to, w->form.version - w->options.fills);
+    buf_put_varint(to, w->form.version - w->base.options.fills);
 }
 
 static enum err
@@ -166,24 +166,30 @@ timestream_saved(struct writer *writer, struct why *why)
 }
 
 static void
-timestream_destroy(struct writer *writer)
+timestream_fini(struct writer *writer)
 {
     struct timestream_writer *w = (struct timestream_writer *)writer;
-    if (w == NULL) return;
     timestream_tables_free(w->tables);
     timestream_client_free(w->client);
     timestream_scratch_fini(&w->scratch);
     buf_fini(&w->check_body);
-    mem_free(w->options.memory, w, sizeof *w);
 }
 
 static enum err
-timestream_create(const struct writer_options *options, struct writer **ret_writer, struct why *why)
+timestream_init(struct writer *writer, struct why *why)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
+    const struct writer_options *options = &w->base.options;
     const struct timestream_settings *settings = &options->settings->u.timestream;
-    struct timestream_writer *w = mem_new(options->memory, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
-    w->options = *options;
+    w->base.limits = (struct writer_limits){
+        .one_of_a_series = true,
+        .concurrency = LANES,
+        .samples = TIMESTREAM_RECORDS_MAX,
+        .bytes = BODY_BYTES,
+        .samples_max = TIMESTREAM_RECORDS_MAX,
+        .bytes_max = BODY_BYTES,
+        .unit = "write_kib",
+    };
     w->settings = settings;
     w->by_item = is_template(settings->database) || is_template(settings->table);
     w->form.keep_colons = settings->measure_name_colon == TIMESTREAM_COLON_KEEP;
@@ -196,58 +202,31 @@ timestream_create(const struct writer_options *options, struct writer **ret_writ
     if (e == OK && !is_template(settings->table))
         e = check_name(settings->table, settings->table, why);
     if (e == OK) e = timestream_client_new(options, &w->client, why);
-    if (e == OK) {
-        e = timestream_tables_new(options, w->client, &w->tables);
-        if (e) why_set(why, e, "not enough memory for a destination");
-    }
-    if (e) {
-        timestream_destroy((struct writer *)w);
-        return e;
-    }
-    *ret_writer = (struct writer *)w;
-    return OK;
-}
-
-static struct writer_limits
-timestream_limits(const struct writer *writer)
-{
-    (void)writer;
-    return (struct writer_limits){
-        .one_of_a_series = true,
-        .concurrency = LANES,
-        .samples = TIMESTREAM_RECORDS_MAX,
-        .bytes = BODY_BYTES,
-        .samples_max = TIMESTREAM_RECORDS_MAX,
-        .bytes_max = BODY_BYTES,
-        .unit = "write_kib",
-    };
+    return e ? e : timestream_tables_new(options, w->client, &w->tables);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
 static enum err
-timestream_call_new(struct writer *writer, struct writer_call **ret_call)
+timestream_call_init(struct writer *writer, struct writer_call *call)
 {
     struct timestream_writer *w = (struct timestream_writer *)writer;
-    struct timestream_call *c = mem_new(w->options.memory, sizeof *c);
-    if (c == NULL) return ERR_NOMEM;
-    timestream_batch_init(&c->batch, w->options.memory);
-    buf_init(&c->body, w->options.memory, BODY_BYTES_MAX);
-    timestream_rejections_init(&c->rejections, w->options.memory);
+    struct timestream_call *c = (struct timestream_call *)call;
+    timestream_batch_init(&c->batch, w->base.options.memory);
+    buf_init(&c->body, w->base.options.memory, BODY_BYTES_MAX);
+    timestream_rejections_init(&c->rejections, w->base.options.memory);
     c->oldest_ms = INT64_MAX;
-    *ret_call = (struct writer_call *)c;
     return OK;
 }
 
 static void
-timestream_call_free(struct writer *writer, struct writer_call *call)
+timestream_call_fini(struct writer *writer, struct writer_call *call)
 {
-    struct timestream_writer *w = (struct timestream_writer *)writer;
+    (void)writer;
     struct timestream_call *c = (struct timestream_call *)call;
     timestream_batch_fini(&c->batch);
     buf_fini(&c->body);
     timestream_rejections_fini(&c->rejections);
-    mem_free(w->options.memory, c, sizeof *c);
 }
 
 static void
@@ -383,7 +362,7 @@ has_too_old(struct timestream_writer *w, const struct timestream_call *c, struct
     bool all_taken = true;
     if (c->oldest_ms == INT64_MAX || c->was_sent) return false;
     if (is_taken(w, database_of(w, c), table_of(w, c), c->oldest_ms, &all_taken) != OK) {
-        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a table");
+        step_no_memory(step, "a table");
         return true;
     }
     if (!all_taken) {
@@ -402,7 +381,7 @@ begin_step(struct timestream_writer *w, struct timestream_call *c, struct writer
     }
     if (has_too_old(w, c, step)) return;
     if (make_body(w, c) != OK) {
-        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a request");
+        step_no_memory(step, "a request");
         return;
     }
     timestream_client_begin(w->client, "WriteRecords", buf_bytes(&c->body), &c->ticket, step);
@@ -426,7 +405,7 @@ judge_rejections(struct timestream_call *c, const struct http_call_answer *answe
     } else if (e == ERR_INPUT) {
         step->verdict = VERDICT_SOME_DEAD;
     } else {
-        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for an answer");
+        step_no_memory(step, "an answer");
     }
 }
 
@@ -514,7 +493,7 @@ begin_check(struct timestream_writer *w, const char *operation, const char *more
     buf_clear(&w->check_body);
     if (timestream_table_request_put(&w->check_body, w->settings->database, w->settings->table,
                                      more) != OK) {
-        step_done(step, VERDICT_RETRY, "no_memory", "not enough memory for a request");
+        step_no_memory(step, "a request");
         return;
     }
     timestream_client_begin(w->client, operation, buf_bytes(&w->check_body), &w->check_ticket,
@@ -588,11 +567,12 @@ timestream_check(struct writer *writer, uint32_t number, const struct http_call_
 
 const struct writer_class timestream_writer = {
     .type = DESTINATION_TIMESTREAM,
-    .create = timestream_create,
-    .destroy = timestream_destroy,
-    .limits = timestream_limits,
-    .call_new = timestream_call_new,
-    .call_free = timestream_call_free,
+    .writer_bytes = sizeof(struct timestream_writer),
+    .call_bytes = sizeof(struct timestream_call),
+    .init = timestream_init,
+    .fini = timestream_fini,
+    .call_init = timestream_call_init,
+    .call_fini = timestream_call_fini,
     .call_clear = timestream_call_clear,
     .add = timestream_add,
     .bytes = timestream_bytes,

@@ -35,8 +35,8 @@ setup(void **state)
 static void
 close_writer(void)
 {
-    if (call != NULL) class->call_free(writer, call);
-    class->destroy(writer);
+    if (call != NULL) writer_call_free(class, writer, call);
+    writer_free(class, writer);
     call = NULL;
     writer = NULL;
 }
@@ -64,8 +64,8 @@ static void
 open_writer(void)
 {
     why.text[0] = '\0';
-    if (class->create(&rig.options, &writer, &why) != OK) fail_msg("%s", why.text);
-    assert_int_equal(class->call_new(writer, &call), OK);
+    if (writer_new(class, &rig.options, &writer, &why) != OK) fail_msg("%s", why.text);
+    assert_int_equal(writer_call_new(class, writer, &call), OK);
     class->call_clear(writer, call);
     assert_true(class->need_prepare(writer));
     prepare();
@@ -209,7 +209,7 @@ test_limits_are_those_of_the_service(void **state)
 {
     (void)state;
     open_writer();
-    struct writer_limits limits = class->limits(writer);
+    struct writer_limits limits = *writer_limits_of(writer);
     assert_true(limits.one_of_a_series);
     assert_false(limits.takes_metadata);
     assert_int_equal(limits.samples_max, 100);
@@ -291,11 +291,11 @@ test_names_that_no_table_has_are_refused_at_once(void **state)
 {
     (void)state;
     rig.settings.u.timestream.table = "a b";
-    assert_int_equal(class->create(&rig.options, &writer, &why), ERR_INPUT);
+    assert_int_equal(writer_new(class, &rig.options, &writer, &why), ERR_INPUT);
     expect_in(why.text, "'a b'");
     rig.settings.u.timestream.table = "a";
     rig.settings.u.timestream.database = "";
-    assert_int_equal(class->create(&rig.options, &writer, &why), ERR_INPUT);
+    assert_int_equal(writer_new(class, &rig.options, &writer, &why), ERR_INPUT);
     assert_int_equal(budget_used(&rig.memory), 0);
 }
 
@@ -733,8 +733,8 @@ test_a_writer_without_memory_is_none(void **state)
     (void)state;
     for (uint64_t nth = 1;; nth++) {
         mem_fail_nth(nth, false);
-        enum err e = class->create(&rig.options, &writer, &why);
-        if (e == OK) e = class->call_new(writer, &call);
+        enum err e = writer_new(class, &rig.options, &writer, &why);
+        if (e == OK) e = writer_call_new(class, writer, &call);
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         if (!fired) break;
