@@ -51,16 +51,6 @@ take_part(uint64_t *left, uint64_t most)
     return n;
 }
 
-/* So many more than were counted have come by. Returns how many of them are no repeats. */
-static uint32_t
-use_margin(struct ahead *a, enum item_kind kind, uint32_t more)
-{
-    uint64_t *margin = &a->margin[kind];
-    uint32_t part = *margin < more ? (uint32_t)*margin : more;
-    if (*margin != UINT64_MAX) *margin -= part;
-    return part;
-}
-
 uint32_t
 account_chunk(struct relay *r)
 {
@@ -73,8 +63,12 @@ account_chunk(struct relay *r)
         int64_t known = a->count[c->kind] < 0 ? 0 : a->count[c->kind];
         uint32_t more = known >= wanted ? 0 : wanted - (uint32_t)known;
         a->count[c->kind] = known - (int64_t)(wanted - more);
-        /* Stretch and log are counted together: repeats show only when the last of them come. */
-        news = a->lasting ? use_margin(a, c->kind, more) : more;
+        news = more;
+        /* Stretch and log are counted together: repeats show only when the last of them come, and
+         * are what the margin does not hold of the rest. */
+        uint64_t *margin = &a->margin[c->kind];
+        if (a->lasting && *margin < more) news = (uint32_t)*margin;
+        if (a->lasting && *margin != UINT64_MAX) *margin -= news;
         window_note_taken(r->window, wanted, more - news);
         r->account.fed[c->kind] += wanted - (more - news);
     } else {
@@ -107,26 +101,19 @@ note_lost_in_store(struct relay_state *state, const uint64_t lost[LEDGER_KIND_CO
     }
 }
 
-/* How many of these the store has lost, too: no more than it says, of what nothing came for yet. */
-static void
-lost_in_store(struct relay *r, const uint64_t lost[LEDGER_KIND_COUNT],
-              uint64_t ret_lost[LEDGER_KIND_COUNT])
+bool
+account_hole(struct relay *r, const struct chunk *c)
 {
+    struct ahead *a = &r->account.ahead;
+    /* How many of these the store has lost, too: no more than it says, of what nothing came for. */
+    uint64_t lost[LEDGER_KIND_COUNT];
     struct tsdb_gone samples, exemplars;
     tsdb_gone(r->options.tsdb, &samples, &exemplars);
     uint64_t left[] = {samples.damaged - r->state.gone.damaged,
                        exemplars.damaged - r->state.gone_exemplars.damaged};
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        ret_lost[kind] = take_part(&left[kind == LEDGER_EXEMPLAR], lost[kind]);
+        lost[kind] = take_part(&left[kind == LEDGER_EXEMPLAR], c->lost[kind]);
     }
-}
-
-bool
-account_hole(struct relay *r, const struct chunk *c)
-{
-    struct ahead *a = &r->account.ahead;
-    uint64_t lost[LEDGER_KIND_COUNT];
-    lost_in_store(r, c->lost, lost);
     bool may_have = c->pos > tsdb_opened_pos(r->options.tsdb);
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         may_have |= lost[kind] < c->lost[kind];
@@ -258,22 +245,6 @@ scout_begin(struct relay *r)
     return e;
 }
 
-static void
-count_ahead(struct relay *r)
-{
-    struct ahead *a = &r->account.ahead;
-    uint32_t from = relay_settled_before(r, &a->chunk);
-    uint32_t wanted = count_wanted(r, &a->chunk, from, a->scout);
-    add_margin(r, &a->chunk);
-    a->count[a->chunk.kind] += wanted;
-    take_news(r, a->chunk.kind, wanted, a->chunk.pos);
-    a->pos = a->chunk.end_pos;
-    if (a->lasting)
-        save_want(r, SAVE_SOON); /* what is saved says how far: until then the log stays */
-    else
-        source_pass(a->scout, a->chunk.pos, a->chunk.segment);
-}
-
 void
 account_saved(struct relay *r)
 {
@@ -298,7 +269,18 @@ account_scout(struct relay *r)
     enum err e = a->scout == NULL ? scout_begin(r) : OK;
     while (e == OK || e == ERR_CORRUPT) {
         e = source_next(a->scout, &a->chunk, NULL);
-        if (e == OK) count_ahead(r);
+        if (e == OK) {
+            uint32_t from = relay_settled_before(r, &a->chunk);
+            uint32_t wanted = count_wanted(r, &a->chunk, from, a->scout);
+            add_margin(r, &a->chunk);
+            a->count[a->chunk.kind] += wanted;
+            take_news(r, a->chunk.kind, wanted, a->chunk.pos);
+            a->pos = a->chunk.end_pos;
+            if (a->lasting)
+                save_want(r, SAVE_SOON); /* what is saved says how far: until then the log stays */
+            else
+                source_pass(a->scout, a->chunk.pos, a->chunk.segment);
+        }
         if (relay_now_ns(r) >= end_ns) break;
     }
     if (e == ERR_AGAIN) a->pos = source_pos(a->scout);

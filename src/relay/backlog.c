@@ -182,23 +182,6 @@ count_letter(void *context, const struct dead_letter *letter, enum dead_letter_s
     return OK;
 }
 
-static void
-count_letters(const struct backlog_options *o, const char *dir, struct relay_backlog *b)
-{
-    struct dead_letters_report report = {0};
-    struct why why = {""};
-    uint64_t count = 0;
-    enum err e = dead_letters_each(o->env, dir, o->memory, count_letter, &count, &report, &why);
-    b->letters_known = e == OK || e == ERR_MISSING;
-    b->letters = b->letters_known ? count : 0;
-    if (e && e != ERR_MISSING)
-        b->letters_problem = why;
-    else if (report.damaged > 0)
-        why_set(&b->letters_problem, ERR_CORRUPT, "%s", report.texts[0]);
-    else if (report.lost > 0)
-        why_set(&b->letters_problem, ERR_CORRUPT, "%" PRIu64 " dead letters are lost", report.lost);
-}
-
 void
 relay_backlog_count_letters(const struct backlog_options *o, const char *name, uint64_t *bytes_left,
                             struct relay_backlog *b)
@@ -218,7 +201,18 @@ relay_backlog_count_letters(const struct backlog_options *o, const char *name, u
         return;
     }
     *bytes_left -= weighing.bytes;
-    count_letters(o, dir, b);
+    struct dead_letters_report report = {0};
+    struct why why = {""};
+    uint64_t count = 0;
+    enum err e = dead_letters_each(o->env, dir, o->memory, count_letter, &count, &report, &why);
+    b->letters_known = e == OK || e == ERR_MISSING;
+    b->letters = b->letters_known ? count : 0;
+    if (e && e != ERR_MISSING)
+        b->letters_problem = why;
+    else if (report.damaged > 0)
+        why_set(&b->letters_problem, ERR_CORRUPT, "%s", report.texts[0]);
+    else if (report.lost > 0)
+        why_set(&b->letters_problem, ERR_CORRUPT, "%" PRIu64 " dead letters are lost", report.lost);
 }
 
 /* --- all ----------------------------------------------------------------------------------------

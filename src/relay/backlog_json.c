@@ -97,21 +97,6 @@ hash_of(const json_t *one, const char *key, uint64_t *ret_hash)
     return strlen(text) == HASH_TEXT_BYTES - 1 && *end == '\0';
 }
 
-/* That nothing is wrong has to be said. */
-static enum err
-take_condition(const json_t *one, struct relay_backlog *b)
-{
-    const char *word = text_of(one, "condition");
-    enum condition c = RESTING;
-    while (c < CONDITION_COUNT && strcmp(word, condition_words[c]) != 0) {
-        c++;
-    }
-    b->closed = c == CLOSED;
-    b->blocked = c == BLOCKED || c == BY_FILE;
-    b->file = c == BY_FILE;
-    return c == CONDITION_COUNT ? ERR_UNSUPPORTED : OK;
-}
-
 enum err
 relay_backlog_take(const json_t *one, char ret_name[DESTINATION_NAME_BYTES_MAX + 1],
                    struct relay_backlog *ret_backlog)
@@ -134,7 +119,16 @@ relay_backlog_take(const json_t *one, char ret_name[DESTINATION_NAME_BYTES_MAX +
     const char *name = text_of(one, "name");
     size_t size = strlen(name);
     if (size == 0 || size > DESTINATION_NAME_BYTES_MAX) return ERR_UNSUPPORTED;
-    enum err e = take_condition(one, &b);
+    /* That nothing is wrong has to be said. */
+    const char *word = text_of(one, "condition");
+    enum condition c = RESTING;
+    while (c < CONDITION_COUNT && strcmp(word, condition_words[c]) != 0) {
+        c++;
+    }
+    b.closed = c == CLOSED;
+    b.blocked = c == BLOCKED || c == BY_FILE;
+    b.file = c == BY_FILE;
+    enum err e = c == CONDITION_COUNT ? ERR_UNSUPPORTED : OK;
     if (e) return e;
     b.destination_known = hash_of(one, "place", &b.place);
     b.selection_known = hash_of(one, "selection", &b.selection);

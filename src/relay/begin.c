@@ -42,17 +42,6 @@ first_state(struct relay *r, enum destination_start start, int64_t start_ms)
 
 /* --- a state that cannot be read -------------------------------------------------------------- */
 
-static enum err
-explain(const struct relay *r, enum err cause, struct why *why)
-{
-    struct why reason = *why;
-    return why_set(why, cause,
-                   "%s; keeping the log from position %" PRIu64
-                   " until you choose where to resume: firekeep destinations reset %s "
-                   "--from=previous|oldest|now|TIME",
-                   reason.text, relay_guard_pos(r->options.guard), r->settings->name);
-}
-
 /*
  * What was sent before may be sent again in other calls: a number of fills that never was keeps
  * what writers name after it apart.
@@ -111,22 +100,6 @@ count_letter(void *context, const struct dead_letter *letter, enum dead_letter_s
     return OK;
 }
 
-/* What the log has for a state that may be older than the account was. */
-static void
-count_waiting(const struct relay *r, const struct relay_state *s, uint64_t ret_waits[])
-{
-    struct wal_stats log;
-    wal_stats(r->options.wal, &log);
-    bool known = s->log_count.known && !s->fill.active && destination_takes_all(r->settings);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        ret_waits[kind] = waiting(s, kind);
-        if (!known || kind >= LEDGER_KIND_COUNT || log.totals[kind] < s->log_count.of[kind])
-            continue;
-        uint64_t more = log.totals[kind] - s->log_count.of[kind];
-        if (more > ret_waits[kind]) ret_waits[kind] = more;
-    }
-}
-
 /* The account has the letters that are there, whatever it had. What waited, is no letter, and is
  * not to be gone on with is dropped: what comes all the same, because it is wanted from a time on,
  * is counted anew. */
@@ -136,7 +109,18 @@ count_letters(struct relay *r, const struct relay_state *was, enum reset_from fr
     struct relay_state *s = &r->state;
     struct letters_before before = {.state = s, .was = was};
     uint64_t waits[ITEM_KIND_COUNT] = {0};
-    if (s->drop_pos == 0 && (from == RESET_NOW || from == RESET_TIME)) count_waiting(r, was, waits);
+    /* What the log has for a state that may be older than the account was. */
+    bool drops = s->drop_pos == 0 && (from == RESET_NOW || from == RESET_TIME);
+    bool known = was->log_count.known && !was->fill.active && destination_takes_all(r->settings);
+    struct wal_stats log;
+    wal_stats(r->options.wal, &log);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && drops; kind++) {
+        waits[kind] = waiting(was, kind);
+        bool counted = known && kind < LEDGER_KIND_COUNT;
+        if (!counted || log.totals[kind] < was->log_count.of[kind]) continue;
+        uint64_t more = log.totals[kind] - was->log_count.of[kind];
+        if (more > waits[kind]) waits[kind] = more;
+    }
     enum err e = dead_letters_each(r->options.env, r->dir, r->options.memory, count_letter, &before,
                                    NULL, why);
     if (e && e != ERR_MISSING) return e;
@@ -159,7 +143,14 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     struct reset reset;
     struct why decision = {""};
     enum err e = reset_read(env, r->dir, &reset, &decision);
-    if (e == ERR_MISSING) return explain(r, cause, why);
+    if (e == ERR_MISSING) {
+        struct why reason = *why;
+        return why_set(why, cause,
+                       "%s; keeping the log from position %" PRIu64
+                       " until you choose where to resume: firekeep destinations reset %s "
+                       "--from=previous|oldest|now|TIME",
+                       reason.text, relay_guard_pos(r->options.guard), r->settings->name);
+    }
     if (e) return why_set(why, e, "%s", decision.text);
     e = relay_state_read_previous(env, r->dir, &r->saving.scratch, &r->state, &decision);
     bool known = e == OK;

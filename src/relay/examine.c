@@ -190,19 +190,6 @@ examine_state(struct examining *x, struct why *why)
     return told(x, e, &reason, "remove it; the next state replaces it", why);
 }
 
-static enum err
-examine_reset(struct examining *x, struct why *why)
-{
-    struct reset reset;
-    struct why reason = {""};
-    enum err e = reset_read(x->o->env, x->dir, &reset, &reason);
-    if (e == OK) {
-        tell(x, "%s/reset: the destination resumes from %s when it is next opened", x->dir,
-             reset_word(reset.from));
-    }
-    return told(x, e, &reason, "the destination is kept closed until then", why);
-}
-
 /* What a state says while the store is read. */
 static void
 examine_fill(struct examining *x)
@@ -233,21 +220,6 @@ log_cursor(const struct relay_state *s)
 {
     if (s->fill.active) return (struct relay_cursor){.pos = s->fill.to_pos};
     return s->cursor;
-}
-
-/* It begins at a position also where nothing was ever written. */
-static void
-examine_place_of_nothing(struct examining *x)
-{
-    uint64_t taken = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        taken += x->state.taken[kind];
-    }
-    if (taken == 0) return;
-    tell_wrong(x,
-               "%s/state: %" PRIu64 " items were taken from a log that is missing; restore the "
-               "state and the log from the same copy",
-               x->dir, taken);
 }
 
 /*
@@ -294,7 +266,12 @@ examine_place(struct examining *x, struct why *why)
     uint64_t pos = log_cursor(&x->state).pos;
     enum log_place place;
     if (examined_log_end(x->log) == 0) {
-        examine_place_of_nothing(x);
+        uint64_t taken = kinds_sum(x->state.taken);
+        if (taken == 0) return OK; /* it begins at a position also where nothing was written */
+        tell_wrong(x,
+                   "%s/state: %" PRIu64 " items were taken from a log that is missing; restore the "
+                   "state and the log from the same copy",
+                   x->dir, taken);
         return OK;
     }
     enum err e = examined_log_find(x->log, pos, &place, why);
@@ -325,47 +302,11 @@ examine_place(struct examining *x, struct why *why)
 
 /* --- dead letters ----------------------------------------------------------------------------- */
 
-static bool
-is_letters_name(const char *name)
-{
-    uint32_t number;
-    return letter_file_number(name, &number);
-}
-
-static enum err
-examine_request(struct examining *x, const char *dir, const char *name, struct why *why)
-{
-    struct letter_request request;
-    struct why reason = {""};
-    enum err e = letter_request_examine(x->o->env, dir, name, &request, &reason);
-    if (e == OK) tell(x, "%s/%s: a request that waits for the next start", dir, name);
-    return told(x, e, &reason, "it is discarded at the next start: send the request again", why);
-}
-
-static enum err
-examine_letter_names(struct examining *x, const char *dir, struct why *why)
-{
-    struct names names;
-    const struct examine_name *name;
-    enum err e = names_read(&names, x->o->env, dir, x->o->memory, why);
-    if (e) return e == ERR_MISSING ? OK : e;
-    for (size_t i = 0; (name = name_at(&names, i)) != NULL && e == OK; i++) {
-        x->report->files += !name->is_dir;
-        if (!name->is_dir && is_letters_name(name->text)) continue;
-        if (!name->is_dir && letter_request_is_name(name->text))
-            e = examine_request(x, dir, name->text, why);
-        else
-            tell_stray(x, dir, name);
-    }
-    buf_fini(&names.all);
-    return e;
-}
-
 static void
 tell_letters(struct examining *x, const char *dir)
 {
     const struct letters_found *found = &x->found;
-    uint64_t lost = 0, back = 0;
+    uint64_t lost = kinds_sum(x->account.lost), back = kinds_sum(x->account.back);
     for (uint32_t i = 0; i < found->first_count; i++) {
         char text[DEAD_LETTERS_TEXT_BYTES];
         letter_damage_print(&found->first[i], dir, text);
@@ -374,10 +315,6 @@ tell_letters(struct examining *x, const char *dir)
     if (found->damaged > found->first_count) {
         tell_wrong(x, "damaged: %s: %" PRIu64 " more places", dir,
                    found->damaged - found->first_count);
-    }
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        lost += x->account.lost[kind];
-        back += x->account.back[kind];
     }
     if (lost > 0) {
         tell_wrong(x,
@@ -412,7 +349,27 @@ examine_letters(struct examining *x, struct why *why)
     }
     letter_index_fini(&index);
     e = told(x, e, &reason, "see docs/destinations/README.md", why);
-    return e ? e : examine_letter_names(x, dir, why);
+    if (e) return e;
+    struct names names;
+    const struct examine_name *name;
+    e = names_read(&names, x->o->env, dir, x->o->memory, why);
+    if (e) return e == ERR_MISSING ? OK : e;
+    for (size_t i = 0; (name = name_at(&names, i)) != NULL && e == OK; i++) {
+        x->report->files += !name->is_dir;
+        uint32_t number;
+        if (!name->is_dir && letter_file_number(name->text, &number)) continue;
+        if (name->is_dir || !letter_request_is_name(name->text)) {
+            tell_stray(x, dir, name);
+            continue;
+        }
+        struct letter_request request;
+        reason = (struct why){""};
+        e = letter_request_examine(x->o->env, dir, name->text, &request, &reason);
+        if (e == OK) tell(x, "%s/%s: a request that waits for the next start", dir, name->text);
+        e = told(x, e, &reason, "it is discarded at the next start: send the request again", why);
+    }
+    buf_fini(&names.all);
+    return e;
 }
 
 /* --- the account ------------------------------------------------------------------------------ */
@@ -549,14 +506,22 @@ examine_names(struct examining *x, struct why *why)
         bool aside = strcmp(name->text, "state.damaged") == 0;
         bool tmp = ends_in(name->text, ".tmp");
         if (known || reset || aside || tmp) x->report->files += !name->is_dir;
-        if (reset)
-            e = examine_reset(x, why);
-        else if (aside)
+        if (reset) {
+            struct reset decided;
+            struct why reason = {""};
+            e = reset_read(x->o->env, x->dir, &decided, &reason);
+            if (e == OK) {
+                tell(x, "%s/reset: the destination resumes from %s when it is next opened", x->dir,
+                     reset_word(decided.from));
+            }
+            e = told(x, e, &reason, "the destination is kept closed until then", why);
+        } else if (aside) {
             tell(x, "%s/%s: set aside when an operator reset the destination", x->dir, name->text);
-        else if (tmp)
+        } else if (tmp) {
             tell_stray(x, x->dir, name);
-        else if (!known)
+        } else if (!known) {
             e = examine_kept(x, name, why);
+        }
     }
     buf_fini(&names.all);
     return e;
@@ -665,18 +630,6 @@ examine_missing(struct examining *x, struct why *why)
     return OK;
 }
 
-/* What takes the place of the directory of all. */
-static enum err
-examine_no_directory(struct examining *x, struct why *why)
-{
-    struct why reason = {""};
-    enum err e = relay_directory_look(x->o->env, x->o->dir, &reason);
-    if (e == ERR_MISSING) return examine_missing(x, why);
-    if (e != ERR_INPUT && e != ERR_CORRUPT) return why_set(why, e, "%s", reason.text);
-    tell_wrong(x, "%s", reason.text);
-    return OK;
-}
-
 enum err
 relay_examine(const struct examine_options *options, struct examine_report *ret_report,
               struct why *why)
@@ -687,7 +640,17 @@ relay_examine(const struct examine_options *options, struct examine_report *ret_
     memset(ret_report, 0, sizeof *ret_report);
     enum err e = names_read(&names, options->env, options->dir, options->memory, &reason);
     if (e == ERR_MISSING || e == ERR_IO) {
-        enum err other = examine_no_directory(&x, why);
+        /* What takes the place of the directory of all. */
+        struct why place = {""};
+        enum err other = relay_directory_look(options->env, options->dir, &place);
+        if (other == ERR_MISSING) {
+            other = examine_missing(&x, why);
+        } else if (other != ERR_INPUT && other != ERR_CORRUPT) {
+            return why_set(why, other, "%s", place.text);
+        } else {
+            tell_wrong(&x, "%s", place.text);
+            other = OK;
+        }
         return other || e == ERR_MISSING || ret_report->wrong > 0
                    ? other
                    : why_set(why, e, "%s", reason.text);

@@ -116,9 +116,9 @@ spot_put(const struct spot *s, struct buf *to)
 static void
 place_put(const struct fill_at *p, struct buf *to)
 {
-    struct spot spot = {
-        p->begun, p->stage, p->window_ms, buf_bytes(&p->tenant), buf_bytes(&p->labels), p->t_ms};
-    spot_put(&spot, to);
+    spot_put(&(struct spot){p->begun, p->stage, p->window_ms, buf_bytes(&p->tenant),
+                            buf_bytes(&p->labels), p->t_ms},
+             to);
 }
 
 static enum err
@@ -165,21 +165,15 @@ walk_init(struct fill_walk *w, struct fill *f)
 }
 
 static void
-tell_warnings(struct fill_walk *w)
+walk_rest(struct fill_walk *w)
 {
     const char *warning;
-    while ((warning = series_set_warning(w->set, w->warnings)) != NULL) {
+    while (w->set != NULL && (warning = series_set_warning(w->set, w->warnings)) != NULL) {
         w->warnings++;
         w->fill->met_damage = true;
         log_error("relay: part of the store is damaged, skipping it",
                   KV("destination", w->fill->options.name), KV("error", warning));
     }
-}
-
-static void
-walk_rest(struct fill_walk *w)
-{
-    if (w->set != NULL) tell_warnings(w);
     series_set_free(w->set);
     w->set = NULL;
     w->warnings = 0;
@@ -274,15 +268,6 @@ next_stage(struct fill_walk *w)
     if (e != ERR_MISSING || stage == STAGE_METADATA) return e;
     int64_t end_ms = window_end(w);
     return next_window(w, end_ms == INT64_MAX ? end_ms : end_ms + 1);
-}
-
-static enum err
-walk_begin(struct fill_walk *w)
-{
-    w->place.begun = true;
-    enum err e = next_window(w, w->fill->options.min_ms);
-    if (e && e != ERR_MISSING) w->place.begun = false;
-    return e;
 }
 
 /* --- walking: samples ------------------------------------------------------------------------- */
@@ -416,19 +401,6 @@ add_series(struct chunk *c, const struct chunk_series *series)
     return OK;
 }
 
-static enum err
-put_histogram(struct chunk *c, const struct histogram *h, int64_t t_ms, int64_t start_ms)
-{
-    struct record_histogram *grown = chunk_more(c, c->histograms, c->count, sizeof *grown);
-    if (grown == NULL) return ERR_NOMEM;
-    c->histograms = grown;
-    struct record_histogram *to = &grown[c->count];
-    *to = (struct record_histogram){.ref = c->series_count - 1, .t_ms = t_ms, .start_ms = start_ms};
-    enum err e = histogram_copy(h, &c->arena, &to->h);
-    if (e == OK) c->count++;
-    return e;
-}
-
 /* The sample that the walk is at. */
 static enum err
 put_sample(struct fill_walk *w, struct chunk *c, struct columns *columns)
@@ -444,7 +416,13 @@ put_sample(struct fill_walk *w, struct chunk *c, struct columns *columns)
         columns->bits[c->count] = b->value_bits[i];
         c->floats.count = ++c->count;
     } else if (e == OK) {
-        e = put_histogram(c, &b->histograms[i], t_ms, start_ms);
+        struct record_histogram *grown = chunk_more(c, c->histograms, c->count, sizeof *grown);
+        if (grown == NULL) return ERR_NOMEM;
+        c->histograms = grown;
+        grown[c->count] = (struct record_histogram){
+            .ref = c->series_count - 1, .t_ms = t_ms, .start_ms = start_ms};
+        e = histogram_copy(&b->histograms[i], &c->arena, &grown[c->count].h);
+        c->count += e == OK;
     }
     if (e) return e;
     w->batch_at++;
@@ -477,24 +455,17 @@ struct fill_listing {
     uint32_t count_max;
 };
 
-/* Whether something stands before the place where the walk is. */
-static bool
-stands_before(const struct fill_at *p, struct bytes labels, int64_t t_ms)
-{
-    int order = labels_compare(labels, buf_bytes(&p->labels));
-    return order < 0 || (order == 0 && t_ms < p->t_ms);
-}
-
 static enum err
 list_exemplar(void *context, const struct exemplar *x)
 {
     struct fill_listing *l = context;
     struct fill_walk *w = l->walk;
     struct chunk *c = l->chunk;
-    if (stands_before(&w->place, x->series_labels, x->t_ms)) return OK;
     struct fill_at *p = &w->place;
+    int order = labels_compare(x->series_labels, buf_bytes(&p->labels));
+    if (order < 0 || (order == 0 && x->t_ms < p->t_ms)) return OK;
     /* Those of one series and time are not taken apart. */
-    bool more = bytes_equal(x->series_labels, buf_bytes(&p->labels)) && x->t_ms == p->t_ms;
+    bool more = order == 0 && x->t_ms == p->t_ms;
     if (c->count >= l->count_max && !more) return ERR_CANCELED;
     buf_clear(&p->labels);
     buf_put_bytes(&p->labels, x->series_labels);
@@ -511,27 +482,6 @@ list_exemplar(void *context, const struct exemplar *x)
     if (!copy(c, x->labels, &added.labels)) return ERR_NOMEM;
     grown[c->count++] = added;
     return OK;
-}
-
-static enum err
-chunk_of_exemplars(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
-{
-    struct fill_listing l = {.walk = w, .chunk = c, .count_max = count_max};
-    const struct fill_options *o = &w->fill->options;
-    struct query_request request = request_of(w);
-    struct view *view = NULL;
-    c->kind = ITEM_EXEMPLAR;
-    enum err e = tsdb_stretch_view(o->tsdb, &o->stretch, &w->control, &view, why);
-    if (e == OK) e = view_exemplars(view, &request, list_exemplar, &l, why);
-    view_free(view);
-    w->place.t_ms++;        /* behind the last one */
-    if (e == ERR_CORRUPT) { /* what was read before stays; once more, and there is nothing */
-        w->fill->met_damage = true;
-        log_error("relay: exemplars in the store are damaged, skipping them",
-                  KV("destination", w->fill->options.name), KV("error", why));
-        return OK;
-    }
-    return e == ERR_CANCELED ? OK : e;
 }
 
 static enum err
@@ -560,17 +510,28 @@ list_family(void *context, const struct metadata *m)
     return OK;
 }
 
+/* Of the stages that are not read series by series. */
 static enum err
-chunk_of_families(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
+chunk_of_listed(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
     struct fill_listing l = {.walk = w, .chunk = c, .count_max = count_max};
     const struct fill_options *o = &w->fill->options;
     struct query_request request = request_of(w);
     struct view *view = NULL;
-    c->kind = ITEM_METADATA;
+    bool exemplars = w->place.stage == STAGE_EXEMPLARS;
+    c->kind = exemplars ? ITEM_EXEMPLAR : ITEM_METADATA;
     enum err e = tsdb_stretch_view(o->tsdb, &o->stretch, &w->control, &view, why);
-    if (e == OK) e = view_metadata(view, &request, bytes_of(NULL, 0), list_family, &l, why);
+    if (e == OK && exemplars) e = view_exemplars(view, &request, list_exemplar, &l, why);
+    if (e == OK && !exemplars)
+        e = view_metadata(view, &request, bytes_of(NULL, 0), list_family, &l, why);
     view_free(view);
+    if (exemplars) w->place.t_ms++;      /* behind the last one */
+    if (exemplars && e == ERR_CORRUPT) { /* what was read stays; once more, and there is nothing */
+        w->fill->met_damage = true;
+        log_error("relay: exemplars in the store are damaged, skipping them",
+                  KV("destination", w->fill->options.name), KV("error", why));
+        return OK;
+    }
     return e == ERR_CANCELED ? OK : e;
 }
 
@@ -578,17 +539,16 @@ chunk_of_families(struct fill_walk *w, struct chunk *c, uint32_t count_max, stru
 static enum err
 walk_chunk(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
 {
-    enum err e = w->place.begun ? OK : walk_begin(w);
+    enum err e = w->place.begun ? OK : next_window(w, w->fill->options.min_ms);
+    w->place.begun |= e == OK || e == ERR_MISSING;
     while (e == OK) {
         chunk_clear(c);
         c->filled = true;
         if (!copy(c, buf_bytes(&w->place.tenant), &c->tenant)) return ERR_NOMEM;
         if (w->place.stage == STAGE_SAMPLES)
             e = chunk_of_samples(w, c, count_max, why);
-        else if (w->place.stage == STAGE_EXEMPLARS)
-            e = chunk_of_exemplars(w, c, count_max, why);
         else
-            e = chunk_of_families(w, c, count_max, why);
+            e = chunk_of_listed(w, c, count_max, why);
         if (e || c->count > 0) return e;
         e = next_stage(w);
     }
@@ -633,15 +593,6 @@ forget_first(struct fill *f)
     drop_chunk(f, g);
     mem_free(f->options.memory, g->place, g->place_size);
     if (f->oldest_kept < f->first) f->oldest_kept = f->first;
-}
-
-/* All but the youngest may go. */
-static void
-keep_few(struct fill *f)
-{
-    while (f->kept_bytes > f->options.kept_bytes && f->oldest_kept + 1 < f->next) {
-        drop_chunk(f, given_at(f, f->oldest_kept++));
-    }
 }
 
 static bool
@@ -761,7 +712,10 @@ fill_next(struct fill *f, const struct chunk **ret_chunk, struct why *why)
     f->kept_bytes += c->arena.used_bytes;
     *given_at(f, f->next++) = g;
     f->next_pos = c->end_pos;
-    keep_few(f);
+    /* All but the youngest may go. */
+    while (f->kept_bytes > f->options.kept_bytes && f->oldest_kept + 1 < f->next) {
+        drop_chunk(f, given_at(f, f->oldest_kept++));
+    }
     *ret_chunk = c;
     return OK;
 }

@@ -121,20 +121,6 @@ lane_end_attempt(struct relay *r, struct attempt *a)
     a->phase = ATTEMPT_FREE;
 }
 
-static void
-lane_fini(struct relay *r, struct lane *lane)
-{
-    for (uint32_t i = 0; i < ATTEMPTS_MAX; i++) {
-        lane_end_attempt(r, &lane->attempts[i]);
-    }
-    isolate_fini(&lane->pieces);
-    for (uint32_t i = 0; i < QUEUED_MAX; i++) {
-        call_fini(r, &lane->queue[i]);
-    }
-    call_fini(r, &lane->filling);
-    call_fini(r, &lane->sending);
-}
-
 static bool
 lane_is_idle(const struct lane *lane)
 {
@@ -305,23 +291,6 @@ split_runs(struct relay *r, struct lane *lane)
     return true;
 }
 
-/* What a body was made of is not in the log any more, or not as it was. */
-static enum writer_add
-lose_one(struct relay *r, const struct call_item *at, enum err e, const struct why *why)
-{
-    if (feed_gets_again(r, at, e)) return WRITER_NO_MEMORY;
-    static struct log_gate gate; /* a record holds thousands of them */
-    uint64_t held_back;
-    if (log_often(&gate, relay_now_ns(r), LOST_SAID_NS, &held_back)) {
-        log_error("relay: cannot read undelivered samples again from the log, counting them as "
-                  "dropped (damaged)",
-                  KV("destination", r->settings->name), KV("error", why),
-                  KV("more_held_back", held_back));
-    }
-    e = relay_settle(r, at, FATE_DROPPED + DROP_DAMAGED);
-    return e == OK ? WRITER_UNFIT : WRITER_NO_MEMORY;
-}
-
 /* Adds one item to a body that is made again. */
 static enum writer_add
 build_one(struct relay *r, struct writer_call *body, struct call_item *at, struct why *why)
@@ -331,7 +300,20 @@ build_one(struct relay *r, struct writer_call *body, struct call_item *at, struc
     if (e == ERR_MISSING && at->record == REPLAY_RECORD)
         return WRITER_UNFIT; /* the letter is gone */
     bool lost = (e == ERR_MISSING || e == ERR_CORRUPT) && r->feed.fill == NULL;
-    if (lost && at->record != REPLAY_RECORD) return lose_one(r, at, e, why);
+    if (lost && at->record != REPLAY_RECORD) {
+        /* What a body was made of is not in the log any more, or not as it was. */
+        if (feed_gets_again(r, at, e)) return WRITER_NO_MEMORY;
+        static struct log_gate gate; /* a record holds thousands of them */
+        uint64_t held_back;
+        if (log_often(&gate, relay_now_ns(r), LOST_SAID_NS, &held_back)) {
+            log_error("relay: cannot read undelivered samples again from the log, counting them as "
+                      "dropped (damaged)",
+                      KV("destination", r->settings->name), KV("error", why),
+                      KV("more_held_back", held_back));
+        }
+        e = relay_settle(r, at, FATE_DROPPED + DROP_DAMAGED);
+        return e == OK ? WRITER_UNFIT : WRITER_NO_MEMORY;
+    }
     if (e) return WRITER_NO_MEMORY;
     enum writer_add added = r->class->add(r->writer, body, &item, &at->entry, why);
     if (added == WRITER_ADDED || added == WRITER_FULL || added == WRITER_NO_MEMORY) return added;
@@ -341,18 +323,6 @@ build_one(struct relay *r, struct writer_call *body, struct call_item *at, struc
     else
         e = relay_bury(r, at, &item, BURY_UNREPRESENTABLE, "unrepresentable", why->text);
     return e == OK ? WRITER_UNFIT : WRITER_NO_MEMORY;
-}
-
-/* Item `i` of the piece is settled, and no part of it any more. */
-static void
-take_out(struct lane *lane, struct call_piece *piece, uint32_t i)
-{
-    struct call_item *items = lane->sending.items;
-    struct isolate_key *keys = lane->pieces.keys;
-    uint32_t before = i - piece->from;
-    memmove(&items[piece->from + 1], &items[piece->from], before * sizeof *items);
-    if (keys != NULL) memmove(&keys[piece->from + 1], &keys[piece->from], before * sizeof *keys);
-    piece->from++;
 }
 
 /* Makes the body again of the attempt's piece, which becomes as much of it as goes in. False:
@@ -370,7 +340,11 @@ build(struct relay *r, struct attempt *a)
         enum writer_add added = build_one(r, body_of(a), &items[i], &why);
         if (added == WRITER_ADDED) continue;
         if (added == WRITER_UNFIT) {
-            take_out(lane, piece, i);
+            /* It is settled, and no part of the piece any more. */
+            struct isolate_key *keys = lane->pieces.keys;
+            uint32_t from = piece->from++, before = i - from;
+            memmove(&items[from + 1], &items[from], before * sizeof *items);
+            if (keys != NULL) memmove(&keys[from + 1], &keys[from], before * sizeof *keys);
             continue;
         }
         if (added == WRITER_FULL && i > piece->from) {
@@ -456,18 +430,6 @@ lane_answered(struct relay *r, struct attempt *a, const struct http_call_answer 
     take_step(r, a, &step);
 }
 
-/* With something in the way, one item is sent now and then to see whether it still is. */
-static bool
-may_probe(struct relay *r, struct attempt *a)
-{
-    bool whole = r->obstacle.state == OBSTACLE_NONE || r->limits.one_lane;
-    if (!obstacle_may_probe(&r->obstacle, relay_now_ns(r))) return false;
-    struct call_piece *piece = piece_of(a);
-    if (piece->to - piece->from == 1 || whole) return true;
-    a->built = false;
-    return isolate_cut(&a->lane->pieces, piece, piece->from + 1) == OK;
-}
-
 static struct attempt *
 find_attempt(const struct relay *r, struct lane *lane, enum attempt_phase phase)
 {
@@ -499,26 +461,17 @@ take_piece(struct relay *r, struct lane *lane)
     return a;
 }
 
-/*
- * A call that could not be sent yet is filled on: where calls take longer than their age, each
- * would else end with the few samples that have room beside a lane that is full, and ever smaller
- * ones would take as long as full ones.
- */
-static void
-seal_if_due(const struct relay *r, struct lane *lane)
-{
-    struct call *filling = &lane->filling;
-    if (filling->count == 0 || filling->sealed) return;
-    if (!lane_is_idle(lane) || lane->queued > 0) return;
-    filling->sealed = relay_now_ns(r) - filling->first_ns >= r->bounds.age_ms * NS_PER_MS;
-}
-
 /* Begins one request that may begin, goes on with what waited; `another`: beside those of this lane
  * that are under way. False: there was none. */
 static bool
 lane_go_on(struct relay *r, struct lane *lane, bool another)
 {
-    seal_if_due(r, lane);
+    /* A call that could not be sent yet is filled on: where calls take longer than their age, each
+     * would else end with the few samples that have room beside a lane that is full, and ever
+     * smaller ones would take as long as full ones. */
+    struct call *filling = &lane->filling;
+    if (filling->count > 0 && !filling->sealed && lane_is_idle(lane) && lane->queued == 0)
+        filling->sealed = relay_now_ns(r) - filling->first_ns >= r->bounds.age_ms * NS_PER_MS;
     bool filled = lane->queued > 0 || lane->filling.sealed;
     if (lane_is_idle(lane) && filled) lane_rotate(r, lane);
     if (lane_is_idle(lane) || relay_now_ns(r) < lane->next_ns) return false;
@@ -537,7 +490,14 @@ lane_go_on(struct relay *r, struct lane *lane, bool another)
         lane_bury_again(r, a);
         return false;
     }
-    if (!may_probe(r, a)) return false;
+    /* With something in the way, one item is sent now and then to see whether it still is. */
+    if (!obstacle_may_probe(&r->obstacle, relay_now_ns(r))) return false;
+    struct call_piece *piece = piece_of(a);
+    bool whole = r->obstacle.state == OBSTACLE_NONE || r->limits.one_lane;
+    if (piece->to - piece->from > 1 && !whole) {
+        a->built = false;
+        if (isolate_cut(&lane->pieces, piece, piece->from + 1) != OK) return false;
+    }
     send(r, a);
     return a->phase == ATTEMPT_UNDER_WAY;
 }
@@ -569,7 +529,16 @@ void
 lanes_end(struct relay *r)
 {
     for (uint32_t i = 0; i <= r->lanes.count; i++) {
-        lane_fini(r, lane_at(r, i));
+        struct lane *lane = lane_at(r, i);
+        for (uint32_t k = 0; k < ATTEMPTS_MAX; k++) {
+            lane_end_attempt(r, &lane->attempts[k]);
+        }
+        isolate_fini(&lane->pieces);
+        for (uint32_t k = 0; k < QUEUED_MAX; k++) {
+            call_fini(r, &lane->queue[k]);
+        }
+        call_fini(r, &lane->filling);
+        call_fini(r, &lane->sending);
     }
     suspects_fini(&r->lanes.suspects, r->options.memory);
     memset(&r->lanes, 0, sizeof r->lanes);

@@ -274,33 +274,6 @@ lane_set_apart(struct relay *r, struct lane *lane, struct call_piece *piece)
     return isolate_split(&lane->pieces, piece, lane->sending.items, &nothing) == OK;
 }
 
-/* Series that were found among others are looked at first next time; those refused for their times
- * are not, as it is the time that will pass. */
-static void
-remember_refused(struct relay *r, const struct lane *lane, const struct call_piece *piece)
-{
-    const struct isolate_key *keys = lane->pieces.keys;
-    if (keys == NULL || piece->depth == 0 || piece->by_time) return;
-    for (uint32_t i = piece->from; i < piece->to; i++) {
-        if (!keys[i].known || suspects_has(&r->lanes.suspects, keys[i].metric)) continue;
-        suspects_add(&r->lanes.suspects, r->options.memory, keys[i].series);
-    }
-}
-
-/* All of what was suspected is taken. */
-static void
-forget_suspects(struct relay *r, const struct lane *lane, const struct call_piece *piece)
-{
-    for (uint32_t i = piece->from; i < piece->to; i++) {
-        const struct call_item *at = &lane->sending.items[i];
-        struct item item;
-        struct why why = {""};
-        if (relay_load_item(r, at->record, at->index, &item, &why) != OK) continue;
-        suspects_forget(&r->lanes.suspects, item.series_hash);
-        suspects_forget(&r->lanes.suspects, metric_hash(&item));
-    }
-}
-
 /* --- dead letters ----------------------------------------------------------------------------- */
 
 /* The item becomes a dead letter. On an error it is still to be sent, and will be refused again. */
@@ -342,7 +315,14 @@ static void
 bury(struct relay *r, struct attempt *a, const char *reason, const char *answer)
 {
     struct call_piece *piece = piece_of(a);
-    remember_refused(r, a->lane, piece);
+    /* Series that were found among others are looked at first next time; those refused for their
+     * times are not, as it is the time that will pass. */
+    const struct isolate_key *keys = a->lane->pieces.keys;
+    bool found = keys != NULL && piece->depth > 0 && !piece->by_time;
+    for (uint32_t i = piece->from; i < piece->to && found; i++) {
+        if (!keys[i].known || suspects_has(&r->lanes.suspects, keys[i].metric)) continue;
+        suspects_add(&r->lanes.suspects, r->options.memory, keys[i].series);
+    }
     for (; piece->from < piece->to; piece->from++) {
         if (bury_run(r, &a->lane->sending.items[piece->from], reason, answer) == OK) continue;
         isolate_answered(&a->lane->pieces, piece);
@@ -377,22 +357,6 @@ take_refused(struct relay *r, struct attempt *a, const char *reason, const char 
         bury(r, a, reason, answer);
 }
 
-/* Some of the piece are refused for good, and nothing of it may be sent again. How many are bad is
- * not known, so it says little of what is sent next, unless nothing is ever taken. */
-static void
-take_dead_call(struct relay *r, struct attempt *a, const struct writer_step *step)
-{
-    struct call_piece *piece = piece_of(a);
-    uint32_t samples = lane_piece_samples(a->lane, piece);
-    end_failures(a->lane);
-    piece->dead = true;
-    if (step->refused > 0 && step->refused < samples)
-        obstacle_part_taken(&r->obstacle);
-    else
-        obstacle_call_refused(&r->obstacle, samples, step->reason, step->answer);
-    bury(r, a, step->reason, step->answer);
-}
-
 void
 lane_bury_again(struct relay *r, struct attempt *a)
 {
@@ -407,7 +371,15 @@ take_delivered(struct relay *r, struct attempt *a)
     end_failures(lane);
     obstacle_judged(&r->obstacle, lane_piece_samples(lane, piece), 0, NULL, NULL);
     obstacle_taken(&r->obstacle);
-    if (piece->suspect && !piece->by_time) forget_suspects(r, lane, piece);
+    bool cleared = piece->suspect && !piece->by_time; /* all of what was suspected is taken */
+    for (uint32_t i = piece->from; i < piece->to && cleared; i++) {
+        const struct call_item *at = &lane->sending.items[i];
+        struct item item;
+        struct why why = {""};
+        if (relay_load_item(r, at->record, at->index, &item, &why) != OK) continue;
+        suspects_forget(&r->lanes.suspects, item.series_hash);
+        suspects_forget(&r->lanes.suspects, metric_hash(&item));
+    }
     for (; piece->from < piece->to; piece->from++) {
         if (relay_settle(r, &lane->sending.items[piece->from], FATE_DELIVERED) == OK) continue;
         a->built = false; /* what is left is sent again: there was no memory to note it */
@@ -564,9 +536,21 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
     case VERDICT_MIXED:
         throttle_answered(&r->lanes.throttle, relay_now_ns(r), take_mixed(r, a, body, step));
         return;
-    case VERDICT_DEAD_CALL:
-        take_dead_call(r, a, step);
+    case VERDICT_DEAD_CALL: {
+        /* Some of the piece are refused for good, and nothing of it may be sent again. How many are
+         * bad is not known, so it says little of what is sent next, unless nothing is ever taken.
+         */
+        struct call_piece *piece = piece_of(a);
+        uint32_t samples = lane_piece_samples(a->lane, piece);
+        end_failures(a->lane);
+        piece->dead = true;
+        if (step->refused > 0 && step->refused < samples)
+            obstacle_part_taken(&r->obstacle);
+        else
+            obstacle_call_refused(&r->obstacle, samples, step->reason, step->answer);
+        bury(r, a, step->reason, step->answer);
         break;
+    }
     case VERDICT_DEAD:
         take_refused(r, a, step->reason, step->answer);
         break;

@@ -11,15 +11,17 @@
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* Each place by itself: an error if letters are lost with it, or back. */
 static void
-log_damage(const struct relay *r, const struct letters_found *found, bool differs)
+log_account(const struct relay *r, const struct letters_found *found,
+            const struct letters_account *a)
 {
+    uint64_t lost = kinds_sum(a->lost), back = kinds_sum(a->back);
+    /* Each place by itself: an error if letters are lost with it, or back. */
     char dir[sizeof r->dir + 16], text[DEAD_LETTERS_TEXT_BYTES];
     err_ignore(path_join(dir, sizeof dir, r->dir, LETTER_FILES_DIR), "it fits");
     for (uint32_t i = 0; i < found->first_count; i++) {
         letter_damage_print(&found->first[i], dir, text);
-        if (differs) {
+        if (a->differs) {
             log_error("relay: a dead letter file is damaged", KV("destination", r->settings->name),
                       KV("place", text));
         } else {
@@ -27,14 +29,6 @@ log_damage(const struct relay *r, const struct letters_found *found, bool differ
                      KV("destination", r->settings->name), KV("place", text));
         }
     }
-}
-
-static void
-log_account(const struct relay *r, const struct letters_found *found,
-            const struct letters_account *a)
-{
-    uint64_t lost = kinds_sum(a->lost), back = kinds_sum(a->back);
-    log_damage(r, found, a->differs);
     if (!a->differs) return;
     log_error("relay: dead letters are lost, counting them as dropped and canceling replays",
               KV("destination", r->settings->name), KV("letters", lost),
@@ -43,25 +37,6 @@ log_account(const struct relay *r, const struct letters_found *found,
     log_error("relay: dead letters that had been removed are back, counting them as taken again; "
               "they may have been delivered: replay or drop them",
               KV("destination", r->settings->name), KV("back", back));
-}
-
-/* Into the account of what is before the run. */
-static void
-count_account(struct relay *r, const struct letters_account *a)
-{
-    bool changed = a->differs;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        uint64_t *count = r->account.base.count[kind];
-        changed |= count[FATE_DEAD_LETTERED] != a->dead_lettered[kind];
-        count[FATE_DEAD_LETTERED] = a->dead_lettered[kind];
-        count[FATE_DELIVERED] += a->delivered[kind];
-        count[FATE_DROPPED + DROP_BY_OPERATOR] += a->dropped[kind];
-        count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += a->dropped_full[kind];
-        count[FATE_DROPPED + DROP_DAMAGED] += a->lost[kind];
-        r->account.base_taken[kind] += a->taken[kind];
-        r->account.taken[kind] += a->taken[kind];
-    }
-    if (changed) save_want(r, SAVE_SOON);
 }
 
 /* What is not behind the saved cursor comes by again after a restart, whatever became of it: only
@@ -110,7 +85,20 @@ relay_open_letters(struct relay *r, struct why *why)
     if (!dry) {
         const struct letters_account *account = dead_letters_account(r->letters);
         log_account(r, dead_letters_found(r->letters), account);
-        count_account(r, account);
+        /* Into the account of what is before the run. */
+        bool changed = account->differs;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            uint64_t *count = r->account.base.count[kind];
+            changed |= count[FATE_DEAD_LETTERED] != account->dead_lettered[kind];
+            count[FATE_DEAD_LETTERED] = account->dead_lettered[kind];
+            count[FATE_DELIVERED] += account->delivered[kind];
+            count[FATE_DROPPED + DROP_BY_OPERATOR] += account->dropped[kind];
+            count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += account->dropped_full[kind];
+            count[FATE_DROPPED + DROP_DAMAGED] += account->lost[kind];
+            r->account.base_taken[kind] += account->taken[kind];
+            r->account.taken[kind] += account->taken[kind];
+        }
+        if (changed) save_want(r, SAVE_SOON);
     }
     struct dead_letters_counts counts;
     dead_letters_counts(r->letters, &counts);

@@ -131,10 +131,11 @@ obstacle_prepared(struct obstacle *o)
     log_info("relay: delivery works again", KV("destination", o->name));
 }
 
-/* Into slots of one size, whatever a call holds: those refused are spread over it. */
-static void
-count_judged(struct obstacle *o, uint32_t judged, uint32_t refused)
+void
+obstacle_judged(struct obstacle *o, uint32_t judged, uint32_t refused, const char *reason,
+                const char *answer)
 {
+    /* Into slots of one size, whatever a call holds: those refused are spread over it. */
     enum { SLOT = REFUSALS_WINDOW / REFUSALS_SLOTS };
     while (judged > 0) {
         uint32_t *slot = &o->judged[o->refusal_slot], room = SLOT - *slot;
@@ -148,13 +149,6 @@ count_judged(struct obstacle *o, uint32_t judged, uint32_t refused)
         o->refusal_slot = (o->refusal_slot + 1) % REFUSALS_SLOTS;
         o->judged[o->refusal_slot] = o->refusals[o->refusal_slot] = 0;
     }
-}
-
-void
-obstacle_judged(struct obstacle *o, uint32_t judged, uint32_t refused, const char *reason,
-                const char *answer)
-{
-    count_judged(o, judged, refused);
     if (refused > 0) o->good_probes = 0;
     uint64_t sum = 0;
     for (unsigned i = 0; i < REFUSALS_SLOTS; i++) {

@@ -104,27 +104,6 @@ note_dead(struct planner *p, const struct item *item, const char *why)
     dead->count[item->kind]++;
 }
 
-static void
-note_mapped(struct planner *p, const struct item *item)
-{
-    unsigned bits = p->class->mapped == NULL ? 0 : p->class->mapped(p->writer, item);
-    for (unsigned kind = 0; kind < PLAN_MAPPED_COUNT; kind++) {
-        struct plan_mapped *mapped = &p->plan->mapped[kind];
-        if ((bits >> kind & 1) == 0) continue;
-        if (mapped->samples++ == 0) note_example(item, &mapped->example);
-    }
-}
-
-static void
-note_taken(struct planner *p, const struct item *item)
-{
-    struct plan *plan = p->plan;
-    plan->taken[item->kind]++;
-    if (item->kind == ITEM_METADATA) return;
-    if (item->t_ms < plan->first_ms) plan->first_ms = item->t_ms;
-    if (item->t_ms > plan->last_ms) plan->last_ms = item->t_ms;
-}
-
 const char *
 plan_mapped_word(uint32_t kind)
 {
@@ -167,22 +146,13 @@ is_old(const struct planner *p, const struct plan_lane *lane, int64_t t_ms)
     return __builtin_sub_overflow(t_ms, lane->first_ms, &age_ms) || age_ms >= p->bounds.age_ms;
 }
 
+/* All calls, or those that are as old as calls get at this time. */
 static enum err
-send_old(struct planner *p, int64_t t_ms, struct why *why)
+send_all(struct planner *p, const int64_t *t_ms, struct why *why)
 {
     enum err e = OK;
     for (uint32_t i = 0; i < p->lane_count && e == OK; i++) {
-        if (is_old(p, &p->lanes[i], t_ms)) e = lane_send(p, &p->lanes[i], why);
-    }
-    return e;
-}
-
-static enum err
-send_all(struct planner *p, struct why *why)
-{
-    enum err e = OK;
-    for (uint32_t i = 0; i < p->lane_count && e == OK; i++) {
-        e = lane_send(p, &p->lanes[i], why);
+        if (t_ms == NULL || is_old(p, &p->lanes[i], *t_ms)) e = lane_send(p, &p->lanes[i], why);
     }
     return e;
 }
@@ -220,7 +190,13 @@ hand_on(struct planner *p, const struct item *item, struct why *why)
         note_dead(p, item, unfit.text);
         return OK;
     }
-    if (item->kind != ITEM_METADATA) note_mapped(p, item);
+    bool maps = item->kind != ITEM_METADATA && p->class->mapped != NULL;
+    unsigned bits = maps ? p->class->mapped(p->writer, item) : 0;
+    for (unsigned kind = 0; kind < PLAN_MAPPED_COUNT; kind++) {
+        struct plan_mapped *mapped = &p->plan->mapped[kind];
+        if ((bits >> kind & 1) == 0) continue;
+        if (mapped->samples++ == 0) note_example(item, &mapped->example);
+    }
     bool sealed = lane->count >= p->bounds.samples ||
                   p->class->bytes(p->writer, lane->call) >= p->bounds.bytes;
     return sealed ? lane_send(p, lane, why) : OK;
@@ -232,11 +208,16 @@ take(void *context, const struct item *item, struct why *why)
     struct planner *p = context;
     enum err e = OK;
     if (item->kind != ITEM_METADATA && item->t_ms != p->now_ms) {
-        e = send_old(p, item->t_ms, why);
+        e = send_all(p, &item->t_ms, why);
         p->now_ms = item->t_ms;
     }
     if (e) return e;
-    note_taken(p, item);
+    struct plan *plan = p->plan;
+    plan->taken[item->kind]++;
+    if (item->kind != ITEM_METADATA) {
+        if (item->t_ms < plan->first_ms) plan->first_ms = item->t_ms;
+        if (item->t_ms > plan->last_ms) plan->last_ms = item->t_ms;
+    }
     return hand_on(p, item, why);
 }
 
@@ -268,17 +249,6 @@ open_writer(struct planner *p, struct why *why)
     return OK;
 }
 
-static void
-close_writer(struct planner *p)
-{
-    for (uint32_t i = 0; i < p->lane_count; i++) {
-        struct plan_lane *lane = &p->lanes[i];
-        writer_call_free(p->class, p->writer, lane->call);
-        series_seen_fini(&lane->seen, p->options.memory);
-    }
-    writer_free(p->class, p->writer);
-}
-
 static enum err
 open_gather(struct planner *p, struct why *why)
 {
@@ -295,17 +265,6 @@ open_gather(struct planner *p, struct why *why)
         .context = p,
     };
     return plan_gather_new(&options, &p->gather, why);
-}
-
-/* Metadata first, in calls of its own. */
-static enum err
-hand_on_all(struct planner *p, struct why *why)
-{
-    enum err e = OK;
-    if (p->limits.takes_metadata) e = plan_gather_metadata(p->gather, why);
-    if (e == OK) e = send_all(p, why);
-    if (e == OK) e = plan_gather_samples(p->gather, p->plan, why);
-    return e ? e : send_all(p, why);
 }
 
 enum err
@@ -325,9 +284,18 @@ plan_run(const struct plan_options *options, struct plan *ret_plan, struct why *
     if (e == OK) e = open_gather(p, why);
     ret_plan->unit = p->limits.unit;
     ret_plan->bytes_are_exact = p->class->make != NULL;
-    if (e == OK) e = hand_on_all(p, why);
+    /* Metadata first, in calls of its own. */
+    if (e == OK && p->limits.takes_metadata) e = plan_gather_metadata(p->gather, why);
+    if (e == OK) e = send_all(p, NULL, why);
+    if (e == OK) e = plan_gather_samples(p->gather, p->plan, why);
+    if (e == OK) e = send_all(p, NULL, why);
     plan_gather_free(p->gather);
-    close_writer(p);
+    for (uint32_t i = 0; i < p->lane_count; i++) {
+        struct plan_lane *lane = &p->lanes[i];
+        writer_call_free(p->class, p->writer, lane->call);
+        series_seen_fini(&lane->seen, p->options.memory);
+    }
+    writer_free(p->class, p->writer);
     selection_free(p->selection);
     mem_free(options->memory, p, sizeof *p);
     return e;

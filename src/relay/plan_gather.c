@@ -81,12 +81,6 @@ series_count(const struct plan_gather *g)
     return (uint32_t)(g->series.size / sizeof(struct plan_series));
 }
 
-static struct point *
-points_of(const struct plan_gather *g)
-{
-    return (struct point *)(void *)g->points.at;
-}
-
 /* Whether there is more in the stretch than is taken at a time. */
 static bool
 is_too_much(const struct plan_gather *g)
@@ -137,22 +131,6 @@ take_batch(struct plan_gather *g, uint32_t series, const struct sample_batch *b,
     return buf_error(&g->points) ? no_memory(why) : OK;
 }
 
-static enum err
-gather_series(struct plan_gather *g, struct series_set *set, struct bytes labels, struct why *why)
-{
-    uint32_t series;
-    enum err e = take_series(g, labels, &series, why);
-    while (e == OK) {
-        struct sample_batch b;
-        e = series_set_batch(set, &b, why);
-        if (e || b.count == 0) return e;
-        g->seen += b.count;
-        if (series != POINT_SERIES) e = take_batch(g, series, &b, why);
-        if (e == OK && is_too_much(g)) return OK;
-    }
-    return e;
-}
-
 static struct query_request
 request_of(struct plan_gather *g)
 {
@@ -186,7 +164,15 @@ gather_samples(struct plan_gather *g, struct why *why)
         const atomic_bool *stop = g->options.stop;
         e = series_set_next(set, &labels, why);
         if (e || labels.at == NULL) break;
-        e = gather_series(g, set, labels, why);
+        uint32_t series;
+        e = take_series(g, labels, &series, why);
+        while (e == OK && !is_too_much(g)) {
+            struct sample_batch b;
+            e = series_set_batch(set, &b, why);
+            if (e || b.count == 0) break;
+            g->seen += b.count;
+            if (series != POINT_SERIES) e = take_batch(g, series, &b, why);
+        }
         bool stopped = stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
         if (e == OK && stopped) e = why_set(why, ERR_CANCELED, "stopped");
     }
@@ -271,7 +257,7 @@ hand_on_points(struct plan_gather *g, struct why *why)
     enum err e = OK;
     if (count > 0) qsort(g->points.at, count, sizeof(struct point), compare_points);
     for (uint32_t i = 0; i < count && e == OK; i++) {
-        const struct point *point = &points_of(g)[i];
+        const struct point *point = &((const struct point *)(const void *)g->points.at)[i];
         const struct plan_series *s = &series[point->series];
         struct item item = {
             .kind = (enum item_kind)point->kind,
@@ -291,33 +277,7 @@ hand_on_points(struct plan_gather *g, struct why *why)
     return e;
 }
 
-/* What was gathered has been handed on. */
-static void
-note_stretch(struct plan_gather *g)
-{
-    struct plan *plan = g->plan;
-    plan->seen += g->seen;
-    plan->damaged += g->damaged;
-    if (g->with_samples > plan->series) plan->series = g->with_samples;
-}
-
 /* --- all of it -------------------------------------------------------------------------------- */
-
-static int64_t
-end_of(int64_t from_ms, int64_t stretch_ms, int64_t to_ms)
-{
-    int64_t end_ms;
-    bool beyond = __builtin_add_overflow(from_ms, stretch_ms - 1, &end_ms) || end_ms > to_ms;
-    return beyond ? to_ms : end_ms;
-}
-
-/* For the next attempt, after one that found too much. */
-static int64_t
-smaller_stretch(const struct plan_gather *g)
-{
-    int64_t whole_ms = g->max_ms - g->min_ms;
-    return whole_ms > STRETCH_PARTS ? whole_ms / STRETCH_PARTS : 1;
-}
 
 enum err
 plan_gather_samples(struct plan_gather *g, struct plan *plan, struct why *why)
@@ -326,16 +286,21 @@ plan_gather_samples(struct plan_gather *g, struct plan *plan, struct why *why)
     g->plan = plan;
     while (from_ms <= to_ms) {
         g->min_ms = from_ms;
-        g->max_ms = end_of(from_ms, stretch_ms, to_ms);
+        bool beyond = __builtin_add_overflow(from_ms, stretch_ms - 1, &g->max_ms);
+        if (beyond || g->max_ms > to_ms) g->max_ms = to_ms;
         enum err e = gather(g, why);
         bool too_much = e == OK && is_too_much(g);
         if (too_much || (e == ERR_NOMEM && g->min_ms != g->max_ms)) {
-            stretch_ms = smaller_stretch(g);
+            /* For the next attempt, after one that found too much. */
+            int64_t whole_ms = g->max_ms - g->min_ms;
+            stretch_ms = whole_ms > STRETCH_PARTS ? whole_ms / STRETCH_PARTS : 1;
             continue;
         }
         if (e == OK) e = hand_on_points(g, why);
         if (e) return e;
-        note_stretch(g);
+        plan->seen += g->seen;
+        plan->damaged += g->damaged;
+        if (g->with_samples > plan->series) plan->series = g->with_samples;
         if (point_count(g) < ITEMS_FEW && stretch_ms < STRETCH_MAX_MS) stretch_ms *= 2;
         if (g->max_ms == to_ms) break;
         from_ms = g->max_ms + 1;
@@ -389,9 +354,12 @@ note_tenant(void *context, struct bytes tenant, const struct ledger *ledger)
     }
 }
 
-static void
-init(struct plan_gather *g, const struct plan_gather_options *options)
+enum err
+plan_gather_new(const struct plan_gather_options *options, struct plan_gather **ret_gather,
+                struct why *why)
 {
+    struct plan_gather *g = mem_new(options->memory, sizeof *g);
+    if (g == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a plan");
     struct budget *memory = options->memory;
     g->options = *options;
     g->control = (struct query_control){.env = options->env, .budget = memory};
@@ -400,15 +368,6 @@ init(struct plan_gather *g, const struct plan_gather_options *options)
     buf_init(&g->points, memory, MOMENT_BYTES_MAX);
     arena_init(&g->arena, memory, 0, 0);
     arena_init(&g->scratch, memory, 0, 0);
-}
-
-enum err
-plan_gather_new(const struct plan_gather_options *options, struct plan_gather **ret_gather,
-                struct why *why)
-{
-    struct plan_gather *g = mem_new(options->memory, sizeof *g);
-    if (g == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a plan");
-    init(g, options);
     tsdb_ledgers(options->tsdb, note_tenant, g);
     if (buf_error(&g->tenants)) {
         plan_gather_free(g);

@@ -97,22 +97,6 @@ relay_run_again(struct relay *r)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static void
-init(struct relay *r, const struct relay_options *options)
-{
-    r->options = *options;
-    if (options->epoch_ns == 0) {
-        r->options.epoch_ms = env_realtime_ms(options->env);
-        r->options.epoch_ns = env_monotonic_ns(options->env);
-    }
-    r->settings = options->settings;
-    r->class = options->writer;
-    lock_init(&r->watch.lock, LOCK_RANK_RELAY);
-    rates_init(&r->rates, r->settings, relay_now_ns(r));
-    obstacle_init(&r->obstacle, options->env, r->settings->name);
-    save_init(r);
-}
-
 /* A directory that somebody removed, or did not put back, is seen here alone. */
 static void
 note_new(const struct relay *r)
@@ -135,7 +119,17 @@ relay_open(const struct relay_options *options, struct relay **ret_relay, struct
 {
     struct relay *r = mem_new(options->memory, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
-    init(r, options);
+    r->options = *options;
+    if (options->epoch_ns == 0) {
+        r->options.epoch_ms = env_realtime_ms(options->env);
+        r->options.epoch_ns = env_monotonic_ns(options->env);
+    }
+    r->settings = options->settings;
+    r->class = options->writer;
+    lock_init(&r->watch.lock, LOCK_RANK_RELAY);
+    rates_init(&r->rates, r->settings, relay_now_ns(r));
+    obstacle_init(&r->obstacle, options->env, r->settings->name);
+    save_init(r);
     enum err e = path_in(r->dir, sizeof r->dir, options->dir, r->settings->name, why);
     bool is_new = e == OK && !r->settings->dry_run &&
                   relay_directory_look(options->env, r->dir, NULL) == ERR_MISSING;
@@ -181,18 +175,6 @@ run(struct relay *r)
     return false;
 }
 
-static void
-take_answers(struct relay *r)
-{
-    struct http_call_answer answer;
-    while (http_calls_done(r->http, &answer)) {
-        if (answer.context == r)
-            prepare_answered(r, &answer);
-        else
-            lane_answered(r, answer.context, &answer);
-    }
-}
-
 static bool
 read_on(struct relay *r)
 {
@@ -220,7 +202,13 @@ relay_step(struct relay *r)
 {
     watch_take_wish(r);
     if (r->phase == RUN_NONE && !run(r)) return RUN_AGAIN_MS;
-    take_answers(r);
+    struct http_call_answer answer;
+    while (http_calls_done(r->http, &answer)) {
+        if (answer.context == r)
+            prepare_answered(r, &answer);
+        else
+            lane_answered(r, answer.context, &answer);
+    }
     bool more = read_on(r);
     prepare_early(r);
     lanes_send(r);

@@ -76,24 +76,6 @@ replay_load(struct relay *r, uint32_t index, struct item *ret_item, struct why *
     return e;
 }
 
-/*
- * They are letters until a state is durable that holds what the writer knows of them: some writers
- * take back what was not saved, as files are cut.
- */
-static enum err
-note_arrived(struct relay *r, const struct call_item *at)
-{
-    struct replays *p = &r->replays;
-    if (!array_reserve(r->options.memory, &p->arrived, &p->arrived_capacity,
-                       (size_t)p->arrived_count + at->count)) {
-        return ERR_NOMEM;
-    }
-    memcpy(&p->arrived[p->arrived_count], &p->ids[at->index], at->count * sizeof *p->arrived);
-    p->arrived_count += at->count;
-    save_want(r, SAVE_SOON);
-    return OK;
-}
-
 void
 replay_saved(struct relay *r)
 {
@@ -114,13 +96,27 @@ replay_saved(struct relay *r)
     r->replays.arrived_count = kept;
 }
 
+/*
+ * Those that arrived are letters until a state is durable that holds what the writer knows of them:
+ * some writers take back what was not saved, as files are cut.
+ */
 enum err
 replay_settle(struct relay *r, const struct call_item *at, bool delivered, const char *reason,
               const char *answer)
 {
-    if (delivered) return note_arrived(r, at);
+    struct replays *p = &r->replays;
+    if (delivered) {
+        if (!array_reserve(r->options.memory, &p->arrived, &p->arrived_capacity,
+                           (size_t)p->arrived_count + at->count)) {
+            return ERR_NOMEM;
+        }
+        memcpy(&p->arrived[p->arrived_count], &p->ids[at->index], at->count * sizeof *p->arrived);
+        p->arrived_count += at->count;
+        save_want(r, SAVE_SOON);
+        return OK;
+    }
     for (uint32_t i = at->index; i < at->index + at->count; i++) {
-        const struct replay_id *id = &r->replays.ids[i];
+        const struct replay_id *id = &p->ids[i];
         enum err e =
             dead_letters_settle(r->letters, id->pos, id->index, false, bytes_of_text(reason),
                                 bytes_of_text(answer), env_realtime_ms(r->options.env), NULL);

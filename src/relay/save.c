@@ -124,47 +124,6 @@ ask_writer(struct relay *r, struct why *why)
     return e ? why_set(why, e, "not enough memory for the state") : OK;
 }
 
-/* As long as something of the log was not read, it may be what the store lost by damage, too. */
-static void
-note_gone(struct relay *r, struct relay_state *s)
-{
-    uint64_t damaged = s->gone.damaged, exemplars_damaged = s->gone_exemplars.damaged;
-    tsdb_gone(r->options.tsdb, &s->gone, &s->gone_exemplars);
-    if (relay_read_pos(r) >= wal_end(r->options.wal)) return;
-    s->gone.damaged = damaged;
-    s->gone_exemplars.damaged = exemplars_damaged;
-}
-
-/* What was taken, and what the log had accepted, up to the cursor. */
-static void
-note_counts(struct relay *r, struct relay_state *s)
-{
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        s->taken[kind] = account_taken_before(r, kind);
-    }
-    account_remember(r, s);
-    if (r->feed.source == NULL)
-        return; /* nothing was read: the state's is still that of the cursor */
-    s->log_count = relay_read_count(r);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        s->log_count.of[kind] -= window_held(r->window, kind);
-    }
-}
-
-/* What is settled behind the cursor; `before`: what is so before it. */
-static void
-note_ahead(const struct relay *r, const struct fates *before, struct fates *ret_ahead)
-{
-    const struct fates *all = window_fates(r->window);
-    memset(ret_ahead, 0, sizeof *ret_ahead);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
-            if (!fate_is_term(fate)) continue;
-            ret_ahead->count[kind][fate] = all->count[kind][fate] - before->count[kind][fate];
-        }
-    }
-}
-
 /* What the state is to be, its texts in buffers of their own. */
 static enum err
 next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
@@ -179,11 +138,32 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->fates.count[kind][FATE_REPLAYING] = 0;
     }
-    note_ahead(r, &before, &s->ahead);
+    const struct fates *all = window_fates(r->window);
+    memset(&s->ahead, 0, sizeof s->ahead);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
+            if (!fate_is_term(fate)) continue;
+            s->ahead.count[kind][fate] = all->count[kind][fate] - before.count[kind][fate];
+        }
+    }
     account_expected(r, &before, &s->expected);
-    note_counts(r, s);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->taken[kind] = account_taken_before(r, kind);
+    }
+    account_remember(r, s);
+    if (r->feed.source != NULL) { /* else nothing was read: the state's is still the cursor's */
+        s->log_count = relay_read_count(r);
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+            s->log_count.of[kind] -= window_held(r->window, kind);
+        }
+    }
     if (r->feed.fill == NULL && r->options.tsdb != NULL && !r->account.ahead.lasting) {
-        note_gone(r, s);
+        tsdb_gone(r->options.tsdb, &s->gone, &s->gone_exemplars);
+        if (relay_read_pos(r) < wal_end(r->options.wal)) {
+            /* What of the log was not read may be what the store lost by damage, too. */
+            s->gone.damaged = r->state.gone.damaged;
+            s->gone_exemplars.damaged = r->state.gone_exemplars.damaged;
+        }
     }
     letters_remember(r, &before, &s->letters);
     enum err e = ask_writer(r, why);
@@ -202,17 +182,6 @@ swap(struct buf *a, struct buf *b)
     struct buf was = *a;
     *a = *b;
     *b = was;
-}
-
-/* What is before the cursor is needed no more. */
-static void
-pass(struct relay *r)
-{
-    uint64_t pos = r->state.cursor.pos, segment = window_segment(r->window);
-    guard_follow(r->options.guard, &r->state);
-    if (r->feed.fill != NULL) fill_pass(r->feed.fill, pos);
-    if (r->feed.source != NULL)
-        source_pass(r->feed.source, pos, segment != 0 ? segment : r->feed.log_chunk.segment);
 }
 
 enum err
@@ -234,7 +203,12 @@ relay_save(struct relay *r, struct why *why)
     if (!r->settings->dry_run) dead_letters_saved(r->letters);
     replay_saved(r);
     account_saved(r);
-    pass(r);
+    /* What is before the cursor is needed no more. */
+    uint64_t segment = window_segment(r->window);
+    if (segment == 0) segment = r->feed.log_chunk.segment;
+    guard_follow(r->options.guard, &r->state);
+    if (r->feed.fill != NULL) fill_pass(r->feed.fill, r->state.cursor.pos);
+    if (r->feed.source != NULL) source_pass(r->feed.source, r->state.cursor.pos, segment);
     e = r->class->saved == NULL ? OK : r->class->saved(r->writer, why);
     if (e == OK)
         lanes_saved(r);
@@ -253,19 +227,6 @@ save_instead(struct relay *r, const struct relay_state *state, struct why *why)
     return e;
 }
 
-static bool
-has_news(struct relay *r)
-{
-    struct relay_cursor cursor = relay_cursor(r, NULL);
-    uint64_t counted[ITEM_KIND_COUNT];
-    account_found(r);
-    account_counted(r, counted);
-    return cursor.pos != r->state.cursor.pos || cursor.index != r->state.cursor.index ||
-           memcmp(counted, r->state.counted, sizeof counted) != 0 ||
-           r->saving.need != SAVE_IF_MOVED ||
-           hash_bytes(buf_bytes(&r->saving.next_writer), 0) != r->saving.writer_hash;
-}
-
 void
 save_if_due(struct relay *r)
 {
@@ -277,6 +238,14 @@ save_if_due(struct relay *r)
     struct why why = {""};
     enum err e = r->class->tend == NULL ? OK : r->class->tend(r->writer, false, &why);
     if (e == OK) e = ask_writer(r, &why);
-    if (e == OK && has_news(r)) e = relay_save(r, &why);
+    struct relay_cursor cursor = relay_cursor(r, NULL);
+    uint64_t counted[ITEM_KIND_COUNT];
+    if (e == OK) account_found(r);
+    account_counted(r, counted);
+    bool news = cursor.pos != r->state.cursor.pos || cursor.index != r->state.cursor.index ||
+                memcmp(counted, r->state.counted, sizeof counted) != 0 ||
+                r->saving.need != SAVE_IF_MOVED ||
+                hash_bytes(buf_bytes(&r->saving.next_writer), 0) != r->saving.writer_hash;
+    if (e == OK && news) e = relay_save(r, &why);
     if (e) obstacle_failed(&r->obstacle, "save the state", "state", why.text);
 }

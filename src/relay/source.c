@@ -137,22 +137,6 @@ fill_chunk(struct chunk *c, const struct wal_record *record, struct why *why)
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-static size_t
-page_bytes(const struct label_page *p)
-{
-    return p->labels.capacity + p->ends.capacity + p->hashes.capacity + p->tenant.capacity;
-}
-
-static void
-page_init(struct label_page *p, struct budget *memory)
-{
-    *p = (struct label_page){0};
-    buf_init(&p->tenant, memory, PAGE_BYTES_MAX);
-    buf_init(&p->labels, memory, PAGE_BYTES_MAX);
-    buf_init(&p->ends, memory, PAGE_BYTES_MAX);
-    buf_init(&p->hashes, memory, PAGE_BYTES_MAX);
-}
-
 static void
 page_fini(struct label_page *p)
 {
@@ -170,19 +154,6 @@ page_labels(const struct label_page *p, uint32_t index)
     return bytes_of(p->labels.at + from, ends[index] - from);
 }
 
-static uint64_t
-page_hash(const struct label_page *p, uint32_t index)
-{
-    return load_le64(p->hashes.at + 8 * (size_t)index);
-}
-
-static void
-page_drop(struct source *s, uint32_t at)
-{
-    page_fini(&s->pages[at]);
-    s->pages[at] = s->pages[--s->page_count];
-}
-
 /* A page to be filled: a new one, or that which was not used for longest. */
 static struct label_page *
 page_claim(struct source *s)
@@ -190,13 +161,21 @@ page_claim(struct source *s)
     size_t bytes = 0;
     uint32_t oldest = 0;
     for (uint32_t i = 0; i < s->page_count; i++) {
-        bytes += page_bytes(&s->pages[i]);
+        const struct label_page *page = &s->pages[i];
+        bytes += page->labels.capacity + page->ends.capacity + page->hashes.capacity +
+                 page->tenant.capacity;
         if (s->pages[i].used < s->pages[oldest].used) oldest = i;
     }
     bool full = s->page_count == PAGES_MAX ||
                 (s->page_count >= PAGES_KEPT && bytes >= s->options.cache_bytes);
     struct label_page *p = &s->pages[full ? oldest : s->page_count++];
-    if (!full) page_init(p, s->options.memory);
+    if (!full) {
+        *p = (struct label_page){0};
+        buf_init(&p->tenant, s->options.memory, PAGE_BYTES_MAX);
+        buf_init(&p->labels, s->options.memory, PAGE_BYTES_MAX);
+        buf_init(&p->ends, s->options.memory, PAGE_BYTES_MAX);
+        buf_init(&p->hashes, s->options.memory, PAGE_BYTES_MAX);
+    }
     buf_clear(&p->tenant);
     buf_clear(&p->labels);
     buf_clear(&p->ends);
@@ -335,7 +314,7 @@ source_close(struct source *s)
         log_series_free(s->segments[--s->segment_count]);
     }
     while (s->page_count > 0) {
-        page_drop(s, s->page_count - 1);
+        page_fini(&s->pages[--s->page_count]);
     }
     arena_fini(&s->scratch);
     mem_free(s->options.memory, s, sizeof *s);
@@ -493,6 +472,6 @@ source_item(struct source *s, const struct chunk *c, uint32_t i, struct item *re
     if (e) return e;
     ret_item->tenant = buf_bytes(&page->tenant);
     ret_item->labels = page_labels(page, place.index);
-    ret_item->series_hash = page_hash(page, place.index);
+    ret_item->series_hash = load_le64(page->hashes.at + 8 * (size_t)place.index);
     return OK;
 }

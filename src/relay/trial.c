@@ -118,15 +118,6 @@ is_new_host(struct trial *t, const char *url)
     return true;
 }
 
-/* Of which nobody asks the name. */
-static bool
-is_address(const char *host)
-{
-    const char *from = strstr(host, "://") + 3;
-    return from[0] == '[' || from[strspn(from, "0123456789.")] == ':' ||
-           from[strspn(from, "0123456789.")] == '\0';
-}
-
 struct way_step {
     const char *what, *reason;
     enum http_call_failure failure;
@@ -138,11 +129,12 @@ is_passed(const struct way_step *step, const char *host, bool through_proxy,
           enum http_call_failure failure)
 {
     bool tls = strncmp(host, "https://", 8) == 0;
+    const char *name = strstr(host, "://") + 3, *after = name + strspn(name, "0123456789.");
     switch (step->failure) {
     case HTTP_CALL_TIMEOUT:
         return false;
     case HTTP_CALL_RESOLVE:
-        if (is_address(host)) return false;
+        if (name[0] == '[' || *after == ':' || *after == '\0') return false; /* an address */
         break;
     case HTTP_CALL_PROXY:
         if (!tls || !through_proxy) return false;
@@ -234,35 +226,25 @@ may_go_on(struct trial *t, const struct writer_step *step, uint32_t *agains, boo
 
 /* --- checks ----------------------------------------------------------------------------------- */
 
-/* From its first request to its verdict. False in `ret_there`: there is no check of this number. */
-static enum err
-check_once(struct trial *t, uint32_t number, struct writer_step *step, bool *ret_asked,
-           bool *ret_there, char what[WRITER_ANSWER_BYTES], struct why *why)
-{
-    struct http_call_answer answer;
-    *step = (struct writer_step){.next = WRITER_DONE};
-    *ret_asked = false;
-    *ret_there = t->class->check(t->writer, number, NULL, step, what);
-    while (*ret_there && step->next == WRITER_SEND) {
-        enum err e = ask(t, step, &answer, why);
-        if (e) return e;
-        *ret_asked = true;
-        *step = (struct writer_step){.next = WRITER_DONE};
-        t->class->check(t->writer, number, &answer, step, what);
-    }
-    return OK;
-}
-
 static enum err
 check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
 {
     char what[WRITER_ANSWER_BYTES] = "";
     uint32_t agains = 0;
     for (bool again = true; again;) {
-        struct writer_step step;
-        bool asked;
-        enum err e = check_once(t, number, &step, &asked, ret_there, what, why);
-        if (e || !*ret_there) return e;
+        struct writer_step step = {.next = WRITER_DONE};
+        struct http_call_answer answer;
+        bool asked = false;
+        *ret_there = t->class->check(t->writer, number, NULL, &step, what);
+        if (!*ret_there) return OK;
+        enum err e = OK;
+        while (step.next == WRITER_SEND) {
+            e = ask(t, &step, &answer, why);
+            if (e) return e;
+            asked = true;
+            step = (struct writer_step){.next = WRITER_DONE};
+            t->class->check(t->writer, number, &answer, &step, what);
+        }
         e = may_go_on(t, &step, &agains, &again, why);
         if (e) return e;
         bool unprepared = step.verdict == VERDICT_UNPREPARED;
@@ -370,15 +352,6 @@ deliver(struct trial *t, struct writer_call *call, const struct item *item,
     return e == OK && step->verdict == VERDICT_DELIVERED ? finish(t, step) : e;
 }
 
-static void
-make_labels(const struct trial *t, struct buf *to)
-{
-    labels_put(
-        to, (struct label){bytes_of_text("__name__"), bytes_of_text("firekeep_destination_test")});
-    labels_put(
-        to, (struct label){bytes_of_text("destination"), bytes_of_text(t->options.settings->name)});
-}
-
 static enum err
 write_sample(struct trial *t, struct why *why)
 {
@@ -393,7 +366,10 @@ write_sample(struct trial *t, struct why *why)
     }
     if (e || !ready) return e;
     buf_init(&labels, NULL, LABELS_BYTES_MAX);
-    make_labels(t, &labels);
+    labels_put(&labels, (struct label){bytes_of_text("__name__"),
+                                       bytes_of_text("firekeep_destination_test")});
+    labels_put(&labels, (struct label){bytes_of_text("destination"),
+                                       bytes_of_text(t->options.settings->name)});
     int64_t now_ms = env_realtime_ms(t->options.env);
     struct item item = {
         .kind = ITEM_FLOAT,

@@ -79,9 +79,26 @@ publish_account(const struct relay *r, struct relay_status *s)
     s->repeats_total = r->watch.left_repeats;
 }
 
-static void
-publish_lag(struct relay *r, struct relay_status *s)
+void
+watch_publish(struct relay *r)
 {
+    struct relay_status *s = &r->watch.now;
+    s->state = state_word(r);
+    memcpy(s->error, r->obstacle.error, sizeof s->error);
+    s->error_ms = r->obstacle.error_ms;
+    s->delivered_ms = r->obstacle.delivered_ms;
+    publish_account(r, s);
+    /* An alarm, and not the last word: what is saved has it as well. */
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        int64_t difference = r->watch.now.difference[kind];
+        if (difference == r->watch.told_difference[kind]) continue;
+        r->watch.told_difference[kind] = difference;
+        if (difference == 0) continue;
+        log_error("relay: the ledger does not balance: items are lost or miscounted",
+                  KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
+                  KV("difference", difference), KV("taken", r->watch.now.taken[kind]),
+                  KV("to_do", LEDGER_DIFFERENCE_TO_DO));
+    }
     int64_t oldest_ms = r->feed.fill != NULL ? r->state.fill.since_ms : window_oldest_ms(r->window);
     s->cursor_pos = r->feed.fill != NULL ? r->state.fill.from_pos : relay_cursor(r, NULL).pos;
     s->behind_bytes = wal_bytes_from(r->options.wal, s->cursor_pos);
@@ -93,11 +110,6 @@ publish_lag(struct relay *r, struct relay_status *s)
     s->behind_ms = oldest_ms == 0 ? 0 : now_ms - oldest_ms;
     s->full =
         r->options.tsdb == NULL && r->settings->on_full == ON_FULL_BLOCK && catch_up_is_due(r);
-}
-
-static void
-publish_sent(const struct relay *r, struct relay_status *s)
-{
     int64_t since_ms = s->dry.since_ms;
     s->calls_total = r->sent.calls;
     s->calls_failed_total = r->obstacle.failed_total;
@@ -107,36 +119,6 @@ publish_sent(const struct relay *r, struct relay_status *s)
     s->dry = r->sent.dry;
     s->dry.since_ms = since_ms;
     if (since_ms != 0) s->dry.for_ms = env_realtime_ms(r->options.env) - since_ms;
-}
-
-/* An alarm, and not the last word: what is saved has it as well. */
-static void
-watch_difference(struct relay *r)
-{
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        int64_t difference = r->watch.now.difference[kind];
-        if (difference == r->watch.told_difference[kind]) continue;
-        r->watch.told_difference[kind] = difference;
-        if (difference == 0) continue;
-        log_error("relay: the ledger does not balance: items are lost or miscounted",
-                  KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
-                  KV("difference", difference), KV("taken", r->watch.now.taken[kind]),
-                  KV("to_do", LEDGER_DIFFERENCE_TO_DO));
-    }
-}
-
-void
-watch_publish(struct relay *r)
-{
-    struct relay_status *s = &r->watch.now;
-    s->state = state_word(r);
-    memcpy(s->error, r->obstacle.error, sizeof s->error);
-    s->error_ms = r->obstacle.error_ms;
-    s->delivered_ms = r->obstacle.delivered_ms;
-    publish_account(r, s);
-    watch_difference(r);
-    publish_lag(r, s);
-    publish_sent(r, s);
     s->lanes = throttle_allows(&r->lanes.throttle);
     s->lanes_busy = lanes_busy(r);
     s->batch_bytes_max = r->bounds.bytes;

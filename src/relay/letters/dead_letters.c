@@ -35,23 +35,6 @@ enum {
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static void
-compare_with_state(struct dead_letters *dl, const struct relay_state *state)
-{
-    const struct letter_volume *v = letter_index_newest(dl->index);
-    bool known = state != NULL && state->letters.known;
-    if (state != NULL) letters_compare(state, &dl->index->found, &dl->account);
-    dl->differs = dl->account.differs;
-    for (uint32_t i = 0; i < dl->index->count && !dl->differs; i++) {
-        letter_volume_see_missing(&dl->index->volumes[i]);
-    }
-    dl->writer.number_min = known ? state->letters.file + 1 : 1;
-    dl->whole_from = 1;
-    if (v != NULL) dl->whole_from = v->number + v->damaged;
-    if (known) dl->whole_from = state->letters.whole_from;
-    if (known) dl->saved = (struct position){state->letters.file, state->letters.offset};
-}
-
 const struct letters_found *
 dead_letters_found(const struct dead_letters *dl)
 {
@@ -84,7 +67,19 @@ dead_letters_open(const struct dead_letters_options *options, struct dead_letter
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the index of dead letters");
     if (e == OK) e = letter_writer_begin(&dl->writer, why);
     if (e) goto out;
-    compare_with_state(dl, options->state);
+    const struct letter_volume *v = letter_index_newest(dl->index);
+    bool known = options->state != NULL && options->state->letters.known;
+    if (options->state != NULL) letters_compare(options->state, &dl->index->found, &dl->account);
+    dl->differs = dl->account.differs;
+    for (uint32_t i = 0; i < dl->index->count && !dl->differs; i++) {
+        letter_volume_see_missing(&dl->index->volumes[i]);
+    }
+    dl->writer.number_min = known ? options->state->letters.file + 1 : 1;
+    dl->whole_from = 1;
+    if (v != NULL) dl->whole_from = v->number + v->damaged;
+    if (known) dl->whole_from = options->state->letters.whole_from;
+    if (known)
+        dl->saved = (struct position){options->state->letters.file, options->state->letters.offset};
     dl->options.state = NULL;
 
     *ret_letters = dl;

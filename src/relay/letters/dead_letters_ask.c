@@ -47,12 +47,6 @@ read_state(const struct letters_view *view, struct buf *bytes, struct relay_stat
     return e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_UNSUPPORTED ? OK : e;
 }
 
-static bool
-same_mark(const struct letters_mark *a, const struct letters_mark *b)
-{
-    return a->file == b->file && a->offset == b->offset && a->print == b->print;
-}
-
 /* Whether what seems to be lost went because a relay is at work. */
 static enum err
 check_again(const struct letters_view *view, struct why *why)
@@ -61,7 +55,10 @@ check_again(const struct letters_view *view, struct why *why)
     struct relay_state now;
     bool is;
     enum err e = read_state(view, &bytes, &now, &is, why);
-    if (e == OK && is && !same_mark(&now.letters, &view->state.letters)) {
+    const struct letters_mark *a = &now.letters, *b = &view->state.letters;
+    bool same =
+        e == OK && is && a->file == b->file && a->offset == b->offset && a->print == b->print;
+    if (e == OK && is && !same) {
         e = why_set(why, ERR_AGAIN, "%s: dead letters were removed while they were read, retry",
                     view->path);
     }
@@ -123,20 +120,6 @@ view_report(const struct letters_view *view, struct dead_letters_report *ret)
     }
 }
 
-/* What will become of a letter that is kept, once the requests are carried out. */
-static enum letter_state
-state_asked_for(const struct letters_view *view, const struct letter_volume *v,
-                const struct letter_entry *entry)
-{
-    enum letter_state state = letter_volume_state(v, entry->number);
-    for (uint32_t i = 0; i < view->requests.count && state == LETTER_KEPT; i++) {
-        const struct letter_request *r = &view->requests.items[i];
-        if (!letter_request_means(r, v->number, entry->offset, entry->letter.reason)) continue;
-        state = r->wish == DEAD_LETTERS_DROP ? LETTER_GONE : LETTER_REPLAYING;
-    }
-    return state;
-}
-
 typedef enum err view_each(void *context, const struct letter_volume *volume,
                            const struct letter_entry *entry, enum letter_state state);
 
@@ -157,7 +140,13 @@ view_walk_volume(const struct letters_view *view, const struct letter_volume *v,
     enum err said = OK;
     while (said == OK && (e = letter_scan_next(&scan, &entry, why)) == OK) {
         if (entry->type != ENTRY_LETTER) continue;
-        enum letter_state state = state_asked_for(view, v, entry);
+        /* What will become of it, once the requests are carried out. */
+        enum letter_state state = letter_volume_state(v, entry->number);
+        for (uint32_t i = 0; i < view->requests.count && state == LETTER_KEPT; i++) {
+            const struct letter_request *r = &view->requests.items[i];
+            if (!letter_request_means(r, v->number, entry->offset, entry->letter.reason)) continue;
+            state = r->wish == DEAD_LETTERS_DROP ? LETTER_GONE : LETTER_REPLAYING;
+        }
         if (state != LETTER_GONE) said = each(context, v, entry, state);
     }
     letter_scan_close(&scan);

@@ -53,21 +53,6 @@ collect(struct dead_letters *dl, struct letter_volume *v, const struct letter_re
     return OK;
 }
 
-/* Those that were collected change their state. */
-static void
-move_collected(struct dead_letters *dl, struct letter_volume *v, enum letter_state to,
-               uint64_t counts[ITEM_KIND_COUNT])
-{
-    struct cursor c = cursor_of(buf_bytes(&dl->runs));
-    uint32_t behind = 0, first, count;
-    while (letter_runs_next(&c, &behind, &first, &count)) {
-        for (uint32_t i = first; i < behind; i++) {
-            counts[letter_volume_kind(v, i)]++;
-            letter_volume_set(v, i, to);
-        }
-    }
-}
-
 static enum err
 carry_out(struct dead_letters *dl, const struct letter_request *r, struct dead_letters_moved *moved,
           struct why *why)
@@ -90,8 +75,14 @@ carry_out(struct dead_letters *dl, const struct letter_request *r, struct dead_l
                                 buf_bytes(&dl->runs), why);
         if (e) return e;
         v = &dl->index->volumes[i]; /* a further file may have moved them */
-        move_collected(dl, v, drop ? LETTER_GONE : LETTER_REPLAYING,
-                       drop ? moved->dropped : moved->replaying);
+        struct cursor runs = cursor_of(buf_bytes(&dl->runs));
+        uint32_t behind = 0, first, count;
+        while (letter_runs_next(&runs, &behind, &first, &count)) {
+            for (uint32_t number = first; number < behind; number++) {
+                (drop ? moved->dropped : moved->replaying)[letter_volume_kind(v, number)]++;
+                letter_volume_set(v, number, drop ? LETTER_GONE : LETTER_REPLAYING);
+            }
+        }
         for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
             moved->counted[kind] += dl->counted[kind];
             if (drop) moved->counted_dropped[kind] += dl->counted[kind];
@@ -119,21 +110,6 @@ tend_requests(struct dead_letters *dl, struct dead_letters_moved *moved, struct 
 }
 
 /* --- files go --------------------------------------------------------------------------------- */
-
-/* From now on, until its name is gone for good, nothing of it is read. */
-static enum err
-remove_volume(struct dead_letters *dl, uint32_t at, struct why *why)
-{
-    struct letter_volume *v = &dl->index->volumes[at];
-    char path[LETTER_FILE_PATH_BYTES];
-    enum err e = letter_writer_path(&dl->writer, v->number, path, why);
-    if (dl->reader_file == v->number) dead_letters_close_reader(dl);
-    v->leaving = true;
-    if (e == OK) e = env_unlink(dl->options.env, path, why);
-    if (e == OK) e = letter_writer_sync_names(&dl->writer, why);
-    if (e == OK) letter_index_remove(dl->index, at);
-    return e;
-}
 
 static bool
 is_newest(const struct dead_letters *dl, const struct letter_volume *v)
@@ -207,16 +183,24 @@ remove_dead(struct dead_letters *dl, struct dead_letters_moved *moved, struct wh
 {
     enum err e = release_dead(dl, why);
     for (uint32_t i = 0; i < dl->index->count && e == OK;) {
-        const struct letter_volume *v = &dl->index->volumes[i];
+        struct letter_volume *v = &dl->index->volumes[i];
         const struct position *known = &dl->saved_before, *release = &v->release;
         bool goes =
             v->released && (release->file < known->file ||
                             (release->file == known->file && release->offset <= known->offset));
         moved->waits |= v->released && !goes;
-        if (goes)
-            e = remove_volume(dl, i, why);
-        else
+        if (!goes) {
             i++;
+            continue;
+        }
+        /* From now on, until its name is gone for good, nothing of it is read. */
+        char path[LETTER_FILE_PATH_BYTES];
+        e = letter_writer_path(&dl->writer, v->number, path, why);
+        if (dl->reader_file == v->number) dead_letters_close_reader(dl);
+        v->leaving = true;
+        if (e == OK) e = env_unlink(dl->options.env, path, why);
+        if (e == OK) e = letter_writer_sync_names(&dl->writer, why);
+        if (e == OK) letter_index_remove(dl->index, i);
     }
     return e;
 }

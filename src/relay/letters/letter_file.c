@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/crc32c.h"
+#include "base/hex.h"
 #include "model/labels.h"
 
 static const uint8_t MAGIC[8] = {'F', 'K', 'L', 'E', 'T', 'T', 'E', 'R'};
@@ -36,15 +37,10 @@ letter_file_name(uint32_t number, char to[LETTER_FILE_NAME_BYTES])
 bool
 letter_file_number(const char *name, uint32_t *ret_number)
 {
-    uint32_t number = 0;
-    for (unsigned i = 0; i < NUMBER_DIGITS; i++) {
-        char c = name[i];
-        bool digit = c >= '0' && c <= '9', letter = c >= 'a' && c <= 'f';
-        if (!digit && !letter) return false;
-        number = number << 4 | (uint32_t)(digit ? c - '0' : c - 'a' + 10);
-    }
-    if (number == 0 || strcmp(name + NUMBER_DIGITS, SUFFIX) != 0) return false;
-    *ret_number = number;
+    uint64_t number;
+    const char *rest = hex_name_number(name, NUMBER_DIGITS, &number);
+    if (rest == NULL || number == 0 || strcmp(rest, SUFFIX) != 0) return false;
+    *ret_number = (uint32_t)number;
     return true;
 }
 
@@ -187,14 +183,6 @@ letter_runs_next(struct cursor *from, uint32_t *behind, uint32_t *ret_first, uin
 /* --- what an entry holds ---------------------------------------------------------------------- */
 
 static enum err
-unpack_histogram(struct letter_scan *s, struct cursor *c)
-{
-    enum err e = histogram_get(c, &s->arena, &s->entry.histogram);
-    s->entry.letter.item.histogram = &s->entry.histogram;
-    return e == ERR_LIMIT ? ERR_NOMEM : e;
-}
-
-static enum err
 unpack_item(struct letter_scan *s, struct cursor *c)
 {
     struct item *item = &s->entry.letter.item;
@@ -211,7 +199,9 @@ unpack_item(struct letter_scan *s, struct cursor *c)
         item->bits = cursor_le64(c);
         break;
     case ITEM_HISTOGRAM:
-        e = unpack_histogram(s, c);
+        e = histogram_get(c, &s->arena, &s->entry.histogram);
+        if (e == ERR_LIMIT) e = ERR_NOMEM;
+        item->histogram = &s->entry.histogram;
         break;
     case ITEM_EXEMPLAR:
         item->bits = cursor_le64(c);
@@ -407,46 +397,21 @@ find_whole(struct letter_scan *s, uint64_t from, uint64_t end, uint64_t *ret_at,
     return OK;
 }
 
-static enum err
-search(struct letter_scan *s, struct why *why)
-{
-    uint64_t at = s->end;
-    enum err e = find_whole(s, s->offset + 1, s->end, &at, why);
-    if (e) return e;
-    suspect(s, s->offset, at);
-    s->offset = at;
-    return OK;
-}
-
-/* Between two letters there may be a place that is bad: then as many are missing there. */
-static void
-note_letter(struct letter_scan *s)
-{
-    uint32_t number = s->entry.number;
-    s->entry.missing = s->bad_before ? number - s->next_number : 0;
-    if (s->bad_before) s->bad[s->bad_count - 1].letters = s->entry.missing;
-    s->bad_before = false;
-    s->next_number = number + 1;
-}
-
-/* It passes its checksum and makes no sense. */
-static void
-note_nonsense(struct letter_scan *s)
-{
-    note_bad(s, s->entry.offset, s->offset);
-    s->damaged++;
-    if (s->entry.offset >= s->damaged_end) s->damaged_end = s->entry.offset + 1;
-}
-
 enum err
 letter_scan_next(struct letter_scan *s, const struct letter_entry **ret_entry, struct why *why)
 {
     while (s->offset < s->end) {
         struct letter_frame frame;
         enum err e = frame_at(s, s->offset, false, &frame, why);
-        if (e == OK && !frame.whole) e = search(s, why);
         if (e) return e;
-        if (!frame.whole) continue;
+        if (!frame.whole) {
+            uint64_t at = s->end;
+            e = find_whole(s, s->offset + 1, s->end, &at, why);
+            if (e) return e;
+            suspect(s, s->offset, at);
+            s->offset = at;
+            continue;
+        }
         s->entry.offset = s->offset;
         e = unpack_entry(s, frame.payload);
         if (e == ERR_NOMEM)
@@ -456,9 +421,19 @@ letter_scan_next(struct letter_scan *s, const struct letter_entry **ret_entry, s
         s->ended = s->entry.type == ENTRY_END;
         if (frame.batch_offset > s->batch_at) s->batch_at = frame.batch_offset;
         if (s->suspects > 0 && frame.batch_offset > s->suspect_at) condemn(s);
-        if (e == ERR_CORRUPT) note_nonsense(s);
+        if (e == ERR_CORRUPT) { /* it passes its checksum and makes no sense */
+            note_bad(s, s->entry.offset, s->offset);
+            s->damaged++;
+            if (s->entry.offset >= s->damaged_end) s->damaged_end = s->entry.offset + 1;
+        }
         if (e) continue;
-        if (s->entry.type == ENTRY_LETTER) note_letter(s);
+        if (s->entry.type == ENTRY_LETTER) {
+            /* Between two letters there may be a place that is bad: then as many are missing. */
+            s->entry.missing = s->bad_before ? s->entry.number - s->next_number : 0;
+            if (s->bad_before) s->bad[s->bad_count - 1].letters = s->entry.missing;
+            s->bad_before = false;
+            s->next_number = s->entry.number + 1;
+        }
         *ret_entry = &s->entry;
         return OK;
     }

@@ -287,30 +287,6 @@ see_gone(struct letter_volume *v, uint32_t number)
     v->unread_count--;
 }
 
-/* A letter that was replaced lies in an older file, or before its successor; one that is gone from
- * there need not be forgotten. */
-static void
-forget_replaced(const struct letter_index *index, struct letter_place place)
-{
-    struct letter_volume *v = place.file == 0 ? NULL : letter_index_find(index, place.file);
-    enum letter_state state = v == NULL ? LETTER_GONE : letter_volume_state(v, place.number);
-    if (state == LETTER_UNREAD)
-        see_gone(v, place.number);
-    else if (state != LETTER_GONE)
-        letter_volume_set(v, place.number, LETTER_GONE);
-}
-
-static void
-apply_mark(struct index_reader *r, struct letter_volume *v, uint32_t number, enum letter_mark mark)
-{
-    enum letter_state before = letter_volume_state(v, number);
-    if (before == LETTER_UNREAD && mark != MARK_REPLAYING) see_gone(v, number);
-    if (before == LETTER_GONE || before == LETTER_UNREAD) return;
-    enum item_kind kind = letter_volume_kind(v, number);
-    letter_volume_set(v, number, mark == MARK_REPLAYING ? LETTER_REPLAYING : LETTER_GONE);
-    if (r->passed && !comes_again(r->index, v->number, number)) r->index->found.moved[kind][mark]++;
-}
-
 static void
 apply_marks(struct index_reader *r, const struct letter_entry *entry)
 {
@@ -318,8 +294,15 @@ apply_marks(struct index_reader *r, const struct letter_entry *entry)
     struct cursor runs = cursor_of(entry->runs);
     uint32_t behind = 0, first, count;
     while (v != NULL && letter_runs_next(&runs, &behind, &first, &count)) {
-        for (uint32_t i = 0; i < count && first + i < v->letter_count; i++) {
-            apply_mark(r, v, first + i, entry->mark);
+        for (uint32_t number = first; number < behind && number < v->letter_count; number++) {
+            enum letter_state before = letter_volume_state(v, number);
+            bool replays = entry->mark == MARK_REPLAYING;
+            if (before == LETTER_UNREAD && !replays) see_gone(v, number);
+            if (before == LETTER_GONE || before == LETTER_UNREAD) continue;
+            enum item_kind kind = letter_volume_kind(v, number);
+            letter_volume_set(v, number, replays ? LETTER_REPLAYING : LETTER_GONE);
+            if (r->passed && !comes_again(r->index, v->number, number))
+                r->index->found.moved[kind][entry->mark]++;
         }
     }
 }
@@ -337,29 +320,33 @@ note_unread(const struct letter_index *index, struct letter_volume *v, uint32_t 
     return e;
 }
 
-/* Beyond a million they are not remembered: marks about them are counted twice, and one that comes
- * again is there twice. */
-static enum err
-note_again(struct index_reader *r, const struct letter_volume *v, const struct letter_entry *entry)
-{
-    const struct dead_letter *letter = &entry->letter;
-    struct letter_slots *again = &r->index->again;
-    if (r->state == NULL || letters_count_has(r->state, letter)) return OK;
-    if (again->count >= AGAIN_MAX) return OK;
-    struct letter_slot slot = {
-        letter->pos, letter->index, (uint32_t)entry->offset, {v->number, entry->number}};
-    return letter_slots_add(again, r->index->memory, &slot);
-}
-
 static enum err
 fold_letter(struct index_reader *r, struct letter_volume *v, const struct letter_entry *entry)
 {
     enum err e = OK;
+    const struct dead_letter *letter = &entry->letter;
+    struct letter_slots *again = &r->index->again;
     if (entry->missing > 0) e = note_unread(r->index, v, entry->number);
     if (e == OK) e = letter_volume_reserve(r->index, v, entry->number);
-    if (e == OK) e = note_again(r, v, entry);
+    /* Beyond a million they are not remembered: marks about them are counted twice, and one that
+     * comes again is there twice. */
+    bool comes_by = r->state != NULL && !letters_count_has(r->state, letter);
+    if (e == OK && comes_by && again->count < AGAIN_MAX) {
+        struct letter_slot slot = {
+            letter->pos, letter->index, (uint32_t)entry->offset, {v->number, entry->number}};
+        e = letter_slots_add(again, r->index->memory, &slot);
+    }
     if (e) return e;
-    forget_replaced(r->index, entry->replaces);
+    /* A letter that was replaced lies in an older file, or before its successor; one that is gone
+     * from there need not be forgotten. */
+    struct letter_place place = entry->replaces;
+    struct letter_volume *older = place.file == 0 ? NULL : letter_index_find(r->index, place.file);
+    enum letter_state state =
+        older == NULL ? LETTER_GONE : letter_volume_state(older, place.number);
+    if (state == LETTER_UNREAD)
+        see_gone(older, place.number);
+    else if (state != LETTER_GONE)
+        letter_volume_set(older, place.number, LETTER_GONE);
     letter_volume_add(v, entry->number, entry->letter.item.kind, entry->letter.failed_ms);
     return OK;
 }
@@ -388,68 +375,45 @@ pass_mark(struct index_reader *r)
     return e;
 }
 
-static bool
-is_behind_mark(const struct index_reader *r, uint32_t file, uint64_t offset)
-{
-    return file > r->mark->file || (file == r->mark->file && offset >= r->mark->offset);
-}
-
 static void
 add_damage(struct index_reader *r, struct letter_damage damage)
 {
     letters_found_damage(&r->index->found, &damage);
 }
 
-/* What the scan met. */
-static void
-add_bad(struct index_reader *r, uint32_t number, const struct letter_scan *scan)
+static enum err
+end_volume(struct index_reader *r, struct letter_volume *v, struct letter_scan *scan)
 {
+    /* A file behind which another one begins says at its end that it is one. */
+    bool whole = r->mark != NULL && v->number >= r->mark->whole_from && !r->is_last;
+    if (whole) letter_scan_trust(scan, UINT64_MAX);
+    /* What the scan met. */
     uint64_t told = 0;
     for (uint32_t i = 0; i < scan->bad_count; i++) {
         const struct letter_bad *bad = &scan->bad[i];
         if (bad->offset >= scan->damaged_end) continue;
         told++;
-        add_damage(r, (struct letter_damage){LETTERS_UNREADABLE, number, bad->offset, bad->end,
+        add_damage(r, (struct letter_damage){LETTERS_UNREADABLE, v->number, bad->offset, bad->end,
                                              bad->letters});
     }
     if (scan->damaged > told) r->index->found.damaged += scan->damaged - told;
-}
-
-/* A file behind which another one begins says at its end that it is one. */
-static bool
-must_be_whole(const struct index_reader *r, uint32_t number)
-{
-    return r->mark != NULL && number >= r->mark->whole_from && !r->is_last;
-}
-
-/* The file that was written to when the state was. */
-static enum err
-end_known_volume(struct index_reader *r, struct letter_volume *v, const struct letter_scan *scan)
-{
-    uint64_t durable = r->mark->offset;
-    uint64_t known = durable < v->whole_bytes ? durable : v->whole_bytes;
-    if (v->batch_bytes < known) v->batch_bytes = known;
-    if (scan->end < durable) {
-        v->clean = false;
-        v->damaged = true;
-        add_damage(r, (struct letter_damage){LETTERS_CUT, v->number, scan->end, durable, 0});
-    }
-    return r->passed ? OK : pass_mark(r);
-}
-
-static enum err
-end_volume(struct index_reader *r, struct letter_volume *v, struct letter_scan *scan)
-{
-    bool whole = must_be_whole(r, v->number);
-    if (whole) letter_scan_trust(scan, UINT64_MAX);
-    add_bad(r, v->number, scan);
     v->bytes = scan->end;
     v->whole_bytes = scan->whole_end;
     v->batch_bytes = scan->batch_at;
     v->made = true;
     v->clean = scan->clean;
     v->damaged = scan->damaged > 0;
-    if (r->mark != NULL && v->number == r->mark->file) return end_known_volume(r, v, scan);
+    if (r->mark != NULL && v->number == r->mark->file) { /* it was written to at that time */
+        uint64_t durable = r->mark->offset;
+        uint64_t known = durable < v->whole_bytes ? durable : v->whole_bytes;
+        if (v->batch_bytes < known) v->batch_bytes = known;
+        if (scan->end < durable) {
+            v->clean = false;
+            v->damaged = true;
+            add_damage(r, (struct letter_damage){LETTERS_CUT, v->number, scan->end, durable, 0});
+        }
+        return r->passed ? OK : pass_mark(r);
+    }
     if (whole && scan->clean && !scan->ended) {
         v->damaged = true;
         add_damage(r, (struct letter_damage){LETTERS_CUT, v->number, scan->end, 0, 0});
@@ -466,9 +430,10 @@ read_entries(struct index_reader *r, struct letter_volume *v, struct letter_scan
     while (e == OK) {
         e = letter_scan_next(scan, &entry, why);
         if (e) break;
-        if (r->mark != NULL && !r->passed && is_behind_mark(r, v->number, entry->offset)) {
-            e = pass_mark(r);
-        }
+        const struct letters_mark *mark = r->mark;
+        bool behind = mark != NULL && (v->number > mark->file ||
+                                       (v->number == mark->file && entry->offset >= mark->offset));
+        if (behind && !r->passed) e = pass_mark(r);
         if (e == OK && entry->type == ENTRY_MARKS) apply_marks(r, entry);
         if (e == OK && entry->type == ENTRY_LETTER) e = fold_letter(r, v, entry);
         if (e) why_set(why, e, "%s: not enough memory for its dead letters", scan->file.path);
@@ -490,26 +455,6 @@ read_volume(struct index_reader *r, struct env *env, const char *path, struct wh
         if (e) why_set(why, e, "%s: not enough memory for its dead letters", path);
     }
     letter_scan_close(&scan);
-    return e;
-}
-
-static enum err
-read_volumes(struct index_reader *r, struct env *env, const char *dir, const struct numbers *n,
-             struct why *why)
-{
-    enum err e = OK;
-    for (uint32_t i = 0; i < n->count && e == OK; i++) {
-        char name[LETTER_FILE_NAME_BYTES], path[sizeof(((struct file *)0)->path)];
-        uint32_t number = load_le32(n->all.at + i * sizeof(uint32_t));
-        r->is_last = i + 1 == n->count;
-        letter_file_name(number, name);
-        e = path_join(path, sizeof path, dir, name);
-        if (e == OK) e = letter_index_append(r->index, number);
-        if (e)
-            why_set(why, e, "%s/%s", dir, name);
-        else
-            e = read_volume(r, env, path, why);
-    }
     return e;
 }
 
@@ -565,7 +510,18 @@ letter_index_read(struct letter_index *index, struct env *env, const char *dir,
     if (e == ERR_LIMIT) why_set(why, e, "%s has too many files", dir);
     if (e == ERR_NOMEM) why_set(why, e, "%s: not enough memory for its file names", dir);
     if (e == OK && n.count > 0) qsort(n.all.at, n.count, sizeof(uint32_t), order_numbers);
-    if (e == OK) e = read_volumes(&r, env, dir, &n, why);
+    for (uint32_t i = 0; i < n.count && e == OK; i++) {
+        char name[LETTER_FILE_NAME_BYTES], path[FILE_PATH_BYTES];
+        uint32_t number = load_le32(n.all.at + i * sizeof(uint32_t));
+        r.is_last = i + 1 == n.count;
+        letter_file_name(number, name);
+        e = path_join(path, sizeof path, dir, name);
+        if (e == OK) e = letter_index_append(index, number);
+        if (e)
+            why_set(why, e, "%s/%s", dir, name);
+        else
+            e = read_volume(&r, env, path, why);
+    }
     if (e == OK || e == ERR_MISSING) {
         if (r.mark != NULL && !r.passed && pass_mark(&r) != OK) e = ERR_NOMEM;
         if (r.mark != NULL) find_missing(&r);

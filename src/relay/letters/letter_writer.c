@@ -95,19 +95,6 @@ letter_writer_end_pos(const struct letter_writer *w)
     if (v == NULL) return (struct position){w->number_min - 1, 0};
     return (struct position){v->number, v->bytes};
 }
-/* An empty directory is made anew: nobody knows whether an earlier attempt made its name durable.
- */
-static enum err
-make_dir(struct letter_writer *w, struct why *why)
-{
-    struct env *env = w->env;
-    if (w->index.count == 1) {
-        err_ignore(env_rmdir(env, w->path, NULL), "it is not there, or something is in it");
-    }
-    enum err e = env_mkdir(env, w->path, why);
-    return e ? e : env_syncdir(env, w->dir, why);
-}
-
 /*
  * After a failed sync of a directory, another one that succeeds proves nothing unless something has
  * changed since. Nobody knows how the last one before a restart ended.
@@ -132,27 +119,30 @@ letter_writer_sync_names(struct letter_writer *w, struct why *why)
 }
 
 static enum err
-create_newest(struct letter_writer *w, struct letter_volume *v, const char *path, struct why *why)
-{
-    v->made = false;
-    enum err e = make_dir(w, why);
-    if (e == OK) e = env_unlink(w->env, path, why); /* of an attempt that failed */
-    if (e == OK) e = file_open(w->env, path, FILE_CREATE, &w->file, why);
-    if (e == OK) e = letter_writer_sync_names(w, why);
-    v->made = e == OK;
-    return e;
-}
-
-static enum err
 open_newest(struct letter_writer *w, struct letter_volume *v, struct why *why)
 {
     char path[LETTER_FILE_PATH_BYTES];
     enum err e = letter_writer_path(w, v->number, path, why);
     if (e) return e;
-    if (v->made) e = file_open(w->env, path, FILE_UPDATE, &w->file, why);
-    /* If somebody has removed it, what comes now need not be lost, too. */
-    if (!v->made || e == ERR_MISSING) return create_newest(w, v, path, why);
-    return e || w->names_durable ? e : letter_writer_sync_names(w, why);
+    if (v->made) {
+        e = file_open(w->env, path, FILE_UPDATE, &w->file, why);
+        if (e == OK) return w->names_durable ? OK : letter_writer_sync_names(w, why);
+        /* If somebody has removed it, what comes now need not be lost, too. */
+        if (e != ERR_MISSING) return e;
+    }
+    v->made = false;
+    /* An empty directory is made anew: nobody knows whether an earlier attempt made its name
+     * durable. */
+    if (w->index.count == 1) {
+        err_ignore(env_rmdir(w->env, w->path, NULL), "it is not there, or something is in it");
+    }
+    e = env_mkdir(w->env, w->path, why);
+    if (e == OK) e = env_syncdir(w->env, w->dir, why);
+    if (e == OK) e = env_unlink(w->env, path, why); /* of an attempt that failed */
+    if (e == OK) e = file_open(w->env, path, FILE_CREATE, &w->file, why);
+    if (e == OK) e = letter_writer_sync_names(w, why);
+    v->made = e == OK;
+    return e;
 }
 
 enum err

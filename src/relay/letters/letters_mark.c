@@ -36,22 +36,6 @@ get_u32(struct cursor *c)
     return (uint32_t)v;
 }
 
-static void
-get_runs(struct cursor *c, struct letters_mark *m)
-{
-    uint64_t count = cursor_varint(c), behind = 0;
-    if (count > LETTERS_MARK_RUNS_MAX) cursor_fail(c);
-    for (uint64_t i = 0; i < count && !c->bad; i++) {
-        uint64_t first = behind + get_u32(c);
-        uint32_t of_it = get_u32(c);
-        behind = first + of_it;
-        if (behind > UINT32_MAX) cursor_fail(c);
-        m->runs[i].first = (uint32_t)first;
-        m->runs[i].count = of_it;
-        m->run_count++;
-    }
-}
-
 enum err
 letters_mark_get(struct cursor *from, struct letters_mark *ret_mark)
 {
@@ -68,7 +52,17 @@ letters_mark_get(struct cursor *from, struct letters_mark *ret_mark)
             m.replaying[kind] = cursor_varint(&c);
         }
         m.print = cursor_le64(&c);
-        get_runs(&c, &m);
+        uint64_t count = cursor_varint(&c), behind = 0;
+        if (count > LETTERS_MARK_RUNS_MAX) cursor_fail(&c);
+        for (uint64_t i = 0; i < count && !c.bad; i++) {
+            uint64_t first = behind + get_u32(&c);
+            uint32_t of_it = get_u32(&c);
+            behind = first + of_it;
+            if (behind > UINT32_MAX) cursor_fail(&c);
+            m.runs[i].first = (uint32_t)first;
+            m.runs[i].count = of_it;
+            m.run_count++;
+        }
         if (c.bad) return ERR_CORRUPT;
     }
     if (from->bad) return ERR_CORRUPT;
