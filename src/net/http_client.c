@@ -178,27 +178,6 @@ http_client_free(struct http_client *c)
 
 /* --- an attempt ------------------------------------------------------------------------------- */
 
-static void
-begin_attempt(struct http_client *c)
-{
-    struct http_client_header *wanted = c->answer->wanted;
-    uint32_t attempts = c->answer->attempts;
-    *c->answer = (struct http_client_answer){.attempts = attempts + 1, .wanted = wanted};
-    for (struct http_client_header *h = wanted; h != NULL && h->name != NULL; h++) {
-        h->value[0] = '\0';
-    }
-    c->error[0] = '\0';
-    buf_clear(&c->piece);
-    c->piece.failed = OK;
-    c->code = CURLE_OK;
-    c->begun = false;
-    c->text_size = 0;
-    c->asked_ns = 0;
-    c->moved_bytes = 0;
-    c->moved_ns = env_monotonic_ns(c->options.env);
-    c->idle = false;
-}
-
 /* The server says that it will not have another answer. */
 static bool
 is_final(const struct http_client *c)
@@ -248,7 +227,22 @@ ended_badly(struct http_client *c, struct why *why)
 static enum err
 attempt(struct http_client *c, struct why *why)
 {
-    begin_attempt(c);
+    struct http_client_header *wanted = c->answer->wanted;
+    uint32_t attempts = c->answer->attempts;
+    *c->answer = (struct http_client_answer){.attempts = attempts + 1, .wanted = wanted};
+    for (struct http_client_header *h = wanted; h != NULL && h->name != NULL; h++) {
+        h->value[0] = '\0';
+    }
+    c->error[0] = '\0';
+    buf_clear(&c->piece);
+    c->piece.failed = OK;
+    c->code = CURLE_OK;
+    c->begun = false;
+    c->text_size = 0;
+    c->asked_ns = 0;
+    c->moved_bytes = 0;
+    c->moved_ns = env_monotonic_ns(c->options.env);
+    c->idle = false;
     if (curl_multi_add_handle(c->multi, c->curl) != CURLM_OK) {
         return why_set(why, ERR_NOMEM, "not enough memory for a request");
     }

@@ -328,9 +328,14 @@ find_place(const struct file_writer *w, char path[SPOOL_DIR_BYTES_MAX], struct w
     }
 }
 
-static void
-check_place(const struct file_writer *w, struct writer_step *step)
+static bool
+file_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
+           struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
 {
+    struct file_writer *w = (struct file_writer *)writer;
+    (void)answer;
+    if (number > 0) return false;
+    snprintf(what, WRITER_ANSWER_BYTES, "directory %s", w->settings->path);
     char path[SPOOL_DIR_BYTES_MAX], text[WRITER_ANSWER_BYTES];
     uint64_t free_bytes = 0, all_bytes;
     struct why why = {""};
@@ -342,21 +347,10 @@ check_place(const struct file_writer *w, struct writer_step *step)
     bool there = e == OK && strcmp(path, w->settings->path) == 0;
     snprintf(text, sizeof text, "%s%s, %" PRIu64 " MiB free",
              there ? "exists" : "will be created in ", there ? "" : path, free_bytes >> 20);
-    step->next = WRITER_DONE;
-    step->verdict = e == OK ? VERDICT_DELIVERED : VERDICT_BLOCKED;
-    snprintf(step->reason, sizeof step->reason, "%s", e == OK ? "" : "directory");
-    snprintf(step->answer, sizeof step->answer, "%s", e == OK ? text : why.text);
-}
-
-static bool
-file_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
-           struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
-{
-    struct file_writer *w = (struct file_writer *)writer;
-    (void)answer;
-    if (number > 0) return false;
-    snprintf(what, WRITER_ANSWER_BYTES, "directory %s", w->settings->path);
-    check_place(w, ret_step);
+    ret_step->next = WRITER_DONE;
+    ret_step->verdict = e == OK ? VERDICT_DELIVERED : VERDICT_BLOCKED;
+    snprintf(ret_step->reason, sizeof ret_step->reason, "%s", e == OK ? "" : "directory");
+    snprintf(ret_step->answer, sizeof ret_step->answer, "%s", e == OK ? text : why.text);
     return true;
 }
 

@@ -478,26 +478,6 @@ take_message(struct scan *s, struct told *told)
 }
 
 static void
-take_member(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s, struct bytes key,
-            struct told *told)
-{
-    if (bytes_equal_text(key, "failed")) {
-        told->failed = scan_count(s);
-    } else if (bytes_equal_text(key, "timeouts")) {
-        told->timeouts = scan_count(s);
-    } else if (bytes_equal_text(key, "error") && scan_peek(s) == '{') {
-        take_message(s, told);
-    } else if (bytes_equal_text(key, "errors") && scan_peek(s) == '[') {
-        scan_expect(s, '[');
-        while (scan_item(s)) {
-            take_error(w, c, s, told);
-        }
-    } else {
-        scan_skip(s);
-    }
-}
-
-static void
 forget_refusals(struct opentsdb_call *c)
 {
     buf_clear(&c->words);
@@ -572,7 +552,20 @@ judge(struct opentsdb_writer *w, struct opentsdb_call *c, const struct http_call
     struct scan s = scan_of(answer->body, &arena);
     scan_expect(&s, '{');
     while (scan_key(&s, &key)) {
-        take_member(w, c, &s, key, &told);
+        if (bytes_equal_text(key, "failed")) {
+            told.failed = scan_count(&s);
+        } else if (bytes_equal_text(key, "timeouts")) {
+            told.timeouts = scan_count(&s);
+        } else if (bytes_equal_text(key, "error") && scan_peek(&s) == '{') {
+            take_message(&s, &told);
+        } else if (bytes_equal_text(key, "errors") && scan_peek(&s) == '[') {
+            scan_expect(&s, '[');
+            while (scan_item(&s)) {
+                take_error(w, c, &s, &told);
+            }
+        } else {
+            scan_skip(&s);
+        }
     }
     scan_end(&s);
     if (s.bad != NULL) {

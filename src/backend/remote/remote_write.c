@@ -107,26 +107,6 @@ remote_write_fini(struct writer *writer)
 }
 
 static enum err
-create_sigv4(struct remote_writer *w, struct why *why)
-{
-    const struct destination_settings *settings = w->base.options.settings;
-    const struct sigv4_settings *sigv4 = &w->settings->sigv4;
-    if (!sigv4->given) return OK;
-    struct aws_setup setup = {w->base.options.env, w->base.options.memory, &sigv4->aws,
-                              &aws_variables_real};
-    enum err e = aws_region(&setup, w->region, why);
-    if (e) return e;
-    w->url = strdup(w->settings->url);
-    if (w->url == NULL) return ERR_NOMEM;
-    char *query = strchr(w->url, '?');
-    if (query != NULL) *query++ = 0;
-    w->query = query;
-    aws_clock_init(&w->clock, w->base.options.env);
-    const struct aws_credentials_options who = {setup, &w->target, &w->clock, settings->name};
-    return aws_credentials_new(&who, &w->credentials);
-}
-
-static enum err
 remote_write_init(struct writer *writer, struct why *why)
 {
     struct remote_writer *w = (struct remote_writer *)writer;
@@ -151,7 +131,22 @@ remote_write_init(struct writer *writer, struct why *why)
     if (e == OK && w->settings->oauth2.token_url != NULL) {
         e = oauth2_new(options, &w->settings->oauth2, &w->oauth2);
     }
-    return e ? e : create_sigv4(w, why);
+    if (e) return e;
+    const struct destination_settings *settings = w->base.options.settings;
+    const struct sigv4_settings *sigv4 = &w->settings->sigv4;
+    if (!sigv4->given) return OK;
+    struct aws_setup setup = {w->base.options.env, w->base.options.memory, &sigv4->aws,
+                              &aws_variables_real};
+    e = aws_region(&setup, w->region, why);
+    if (e) return e;
+    w->url = strdup(w->settings->url);
+    if (w->url == NULL) return ERR_NOMEM;
+    char *query = strchr(w->url, '?');
+    if (query != NULL) *query++ = 0;
+    w->query = query;
+    aws_clock_init(&w->clock, w->base.options.env);
+    const struct aws_credentials_options who = {setup, &w->target, &w->clock, settings->name};
+    return aws_credentials_new(&who, &w->credentials);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */

@@ -390,25 +390,6 @@ begin_step(struct timestream_writer *w, struct timestream_call *c, struct writer
     c->was_sent = true;
 }
 
-/* Some records were refused, and the answer says which. */
-static void
-judge_rejections(struct timestream_call *c, const struct http_call_answer *answer,
-                 struct writer_step *step)
-{
-    snprintf(step->reason, sizeof step->reason, "rejected");
-    enum err e = ERR_INPUT;
-    if (!answer->body_cut) {
-        e = timestream_rejections_read(&c->rejections, answer->body, c->batch.count);
-    }
-    if (e == OK) {
-        step->verdict = VERDICT_MIXED;
-    } else if (e == ERR_INPUT) {
-        step->verdict = VERDICT_SOME_DEAD;
-    } else {
-        step_no_memory(step, "an answer");
-    }
-}
-
 static void
 judge(struct timestream_writer *w, struct timestream_call *c, const struct http_call_answer *answer,
       struct writer_step *step)
@@ -425,7 +406,19 @@ judge(struct timestream_writer *w, struct timestream_call *c, const struct http_
     if (step->verdict != VERDICT_DEAD) return;
     aws_json_error(answer, &error);
     if (answer->status == 419 || strcmp(error.code, "RejectedRecordsException") == 0) {
-        judge_rejections(c, answer, step);
+        /* Some records were refused, and the answer says which. */
+        snprintf(step->reason, sizeof step->reason, "rejected");
+        enum err e = ERR_INPUT;
+        if (!answer->body_cut) {
+            e = timestream_rejections_read(&c->rejections, answer->body, c->batch.count);
+        }
+        if (e == OK) {
+            step->verdict = VERDICT_MIXED;
+        } else if (e == ERR_INPUT) {
+            step->verdict = VERDICT_SOME_DEAD;
+        } else {
+            step_no_memory(step, "an answer");
+        }
         return;
     }
     step->verdict = VERDICT_SOME_DEAD;
@@ -500,19 +493,6 @@ begin_check(struct timestream_writer *w, const char *operation, const char *more
                             step);
 }
 
-/* Nothing but what is too old depends on this permission. */
-static void
-may_not_describe(struct writer_step *step)
-{
-    char said[WRITER_ANSWER_BYTES];
-    snprintf(said, sizeof said, "%s", step->answer);
-    step_done(step, VERDICT_DELIVERED, "", "");
-    snprintf(step->answer, sizeof step->answer,
-             "the optional permission timestream:DescribeTable is missing: samples from the store "
-             "that are too old for the table would become dead letters: %.250s",
-             said);
-}
-
 static void
 judge_table(struct timestream_writer *w, const struct http_call_answer *answer,
             struct writer_step *step)
@@ -520,7 +500,15 @@ judge_table(struct timestream_writer *w, const struct http_call_answer *answer,
     struct timestream_table table;
     timestream_client_judge(w->client, answer, &w->check_ticket, step);
     if (strcmp(step->reason, "access_denied") == 0) {
-        may_not_describe(step);
+        /* Nothing but what is too old depends on this permission. */
+        char said[WRITER_ANSWER_BYTES];
+        snprintf(said, sizeof said, "%s", step->answer);
+        step_done(step, VERDICT_DELIVERED, "", "");
+        snprintf(
+            step->answer, sizeof step->answer,
+            "the optional permission timestream:DescribeTable is missing: samples from the store "
+            "that are too old for the table would become dead letters: %.250s",
+            said);
         return;
     }
     if (step->verdict != VERDICT_DELIVERED) return;
