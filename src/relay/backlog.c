@@ -8,7 +8,6 @@
 #include "relay/backlog.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "relay/directory.h"
@@ -17,16 +16,10 @@
 #include "relay/letters/dead_letters.h"
 #include "relay/letters/letter_file.h"
 
-enum { TRIES_MAX = 5, NAMES_BYTES_MAX = 1024 * 1024, LETTER_PATH_BYTES = RELAY_DIR_BYTES + 64 };
-
-struct backlog_name {
-    char text[DESTINATION_NAME_BYTES_MAX + 1];
-    bool is_file;
-};
+enum { TRIES_MAX = 5, LETTER_PATH_BYTES = RELAY_DIR_BYTES + 64 };
 
 struct backlog_listing {
     const struct backlog_options *options;
-    struct buf names; /* struct backlog_name */
     struct examined_log *log;
     struct why log_why; /* why it is NULL */
 };
@@ -106,7 +99,7 @@ look_at_queued(struct backlog_listing *l, const struct relay_state *s, struct re
 
 /* ERR_MISSING: it is there no more. */
 static enum err
-look_at(struct backlog_listing *l, const struct backlog_name *name, struct relay_backlog *b,
+look_at(struct backlog_listing *l, const char *name, bool is_file, struct relay_backlog *b,
         struct why *why)
 {
     const struct backlog_options *o = l->options;
@@ -114,9 +107,9 @@ look_at(struct backlog_listing *l, const struct backlog_name *name, struct relay
     struct buf memory;
     struct relay_state state;
     *b = (struct relay_backlog){.type = DESTINATION_TYPE_COUNT};
-    enum err e = path_in(dir, sizeof dir, o->dir, name->text, why);
+    enum err e = path_in(dir, sizeof dir, o->dir, name, why);
     if (e) return e;
-    if (name->is_file) {
+    if (is_file) {
         b->blocked = b->file = true;
         e = relay_directory_look(o->env, dir, &b->unreadable);
         return e == OK ? ERR_MISSING : e == ERR_INPUT ? OK : e;
@@ -228,27 +221,6 @@ is_file(const struct backlog_listing *l, const char *name)
            env_facts(l->options->env, path, &facts, NULL) == OK && !facts.is_dir;
 }
 
-/* The names of those that are being made begin with a dot. */
-static enum err
-note_name(void *context, const char *text, bool is_dir)
-{
-    struct backlog_listing *l = context;
-    struct backlog_name name = {""};
-    if (strlen(text) >= sizeof name.text || text[0] == '.') return OK;
-    name.is_file = !is_dir && is_file(l, text);
-    if (name.is_file && !l->options->files) return OK;
-    if (l->options->wanted != NULL && !l->options->wanted(l->options->context, text)) return OK;
-    memcpy(name.text, text, strlen(text));
-    buf_put(&l->names, &name, sizeof name);
-    return buf_error(&l->names);
-}
-
-static int
-order_names(const void *a, const void *b)
-{
-    return strcmp(((const struct backlog_name *)a)->text, ((const struct backlog_name *)b)->text);
-}
-
 /* A server at work gives files up while they are looked at. */
 static enum err
 open_log(struct backlog_listing *l)
@@ -268,27 +240,29 @@ relay_backlogs(const struct backlog_options *o, struct why *why)
 {
     struct backlog_listing l = {.options = o};
     struct relay_backlog backlog;
-    buf_init(&l.names, o->memory, NAMES_BYTES_MAX);
+    struct relay_names names = {.env = o->env};
+    const struct relay_name *at;
     enum err e = relay_directory_look(o->env, o->dir, why);
-    if (e == OK) e = env_listdir(o->env, o->dir, note_name, &l, why);
-    size_t count = l.names.size / sizeof(struct backlog_name);
-    struct backlog_name *names = (struct backlog_name *)(void *)l.names.at;
-    if (e == ERR_MISSING) e = OK;
-    if (e == OK && count > 0) {
-        qsort(names, count, sizeof *names, order_names);
-        e = open_log(&l);
-        if (e) why_set(why, e, "%s", l.log_why.text);
-    }
-    for (size_t i = 0; i < count && e == OK; i++) {
-        e = look_at(&l, &names[i], &backlog, why);
+    if (e == OK) e = relay_names_read(&names, o->env, o->dir, o->memory, why);
+    for (size_t i = 0; e == OK && (at = relay_name_at(&names, i)) != NULL; i++) {
+        const char *name = at->text; /* those of what is being made begin with a dot */
+        if (name[0] == '.' || strlen(name) > DESTINATION_NAME_BYTES_MAX) continue;
+        bool file = !at->is_dir && is_file(&l, name);
+        if (file && !o->files) continue;
+        if (o->wanted != NULL && !o->wanted(o->context, name)) continue;
+        if (l.log == NULL && l.log_why.text[0] == '\0') e = open_log(&l);
+        if (e)
+            why_set(why, e, "%s", l.log_why.text);
+        else
+            e = look_at(&l, name, file, &backlog, why);
         if (e == OK)
-            e = o->each(o->context, names[i].text, &backlog);
+            e = o->each(o->context, name, &backlog);
         else if (e == ERR_MISSING)
             e = OK;
     }
     examined_log_free(l.log);
-    buf_fini(&l.names);
-    return e;
+    buf_fini(&names.all);
+    return e == ERR_MISSING ? OK : e;
 }
 
 const char *

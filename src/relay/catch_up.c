@@ -35,6 +35,16 @@ catch_up_end(struct relay *r, uint64_t from_pos)
     return pos;
 }
 
+/* Saves the state. False: it could not be; the next step tries again. */
+static bool
+is_saved(struct relay *r)
+{
+    struct why why = {""};
+    enum err e = relay_save(r, &why);
+    if (e) obstacle_failed(&r->obstacle, "save the state", "state", why.text);
+    return e == OK;
+}
+
 /* A state, and a run that begins with it; on an error, with the one that is saved. */
 static void
 begin_with(struct relay *r, const struct relay_state *state)
@@ -154,11 +164,7 @@ should_leave(struct relay *r)
 static void
 follow_log(struct relay *r)
 {
-    struct why why = {""};
-    if (relay_save(r, &why) != OK) {
-        obstacle_failed(&r->obstacle, "save the state", "state", why.text);
-        return;
-    }
+    if (!is_saved(r)) return;
     struct relay_state next = r->state;
     next.cursor = (struct relay_cursor){.pos = next.fill.to_pos};
     next.fill = (struct relay_fill){.active = false};
@@ -173,11 +179,7 @@ static void
 give_up_oldest(struct relay *r)
 {
     uint64_t end_pos = wal_end(r->options.wal), budget = r->settings->log_budget_bytes;
-    struct why why = {""};
-    if (relay_save(r, &why) != OK) {
-        obstacle_failed(&r->obstacle, "save the state", "state", why.text);
-        return;
-    }
+    if (!is_saved(r)) return;
     struct relay_state next = r->state;
     if (r->feed.state == FEED_GONE) { /* how much that is says the log's first record */
         next.cursor = (struct relay_cursor){0};

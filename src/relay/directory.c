@@ -2,9 +2,10 @@
 #include "relay/directory.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { PATH_BYTES = sizeof(((struct file *)0)->path) };
+enum { PATH_BYTES = FILE_PATH_BYTES, NAMES_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct search {
     const char *name;
@@ -59,12 +60,44 @@ relay_directory_look(struct env *env, const char *path, struct why *why)
                    path);
 }
 
-bool
-relay_directory_is_one(struct env *env, const char *parent, const char *name, bool is_dir)
+static enum err
+add_name(void *context, const char *text, bool is_dir)
 {
+    struct relay_names *names = context;
+    struct relay_name name = {.is_dir = is_dir};
     char path[PATH_BYTES];
     struct file_facts facts;
-    if (is_dir) return true;
-    return path_join(path, sizeof path, parent, name) == OK &&
-           env_facts(env, path, &facts, NULL) == OK && facts.is_dir;
+    if (strlen(text) >= sizeof name.text) return ERR_LIMIT;
+    if (!is_dir && path_join(path, sizeof path, names->dir, text) == OK)
+        name.is_dir = env_facts(names->env, path, &facts, NULL) == OK && facts.is_dir;
+    memcpy(name.text, text, strlen(text));
+    buf_put(&names->all, &name, sizeof name);
+    return buf_error(&names->all);
+}
+
+static int
+order_names(const void *a, const void *b)
+{
+    return strcmp(((const struct relay_name *)a)->text, ((const struct relay_name *)b)->text);
+}
+
+enum err
+relay_names_read(struct relay_names *ret_names, struct env *env, const char *dir,
+                 struct budget *memory, struct why *why)
+{
+    *ret_names = (struct relay_names){.env = env, .dir = dir};
+    struct buf *all = &ret_names->all;
+    buf_init(all, memory, NAMES_BYTES_MAX);
+    enum err e = env_listdir(env, dir, add_name, ret_names, why);
+    size_t each = sizeof(struct relay_name);
+    if (e == OK && all->size > 0) qsort(all->at, all->size / each, each, order_names);
+    if (e) buf_fini(all);
+    return e;
+}
+
+const struct relay_name *
+relay_name_at(const struct relay_names *names, size_t i)
+{
+    const struct relay_name *all = (const struct relay_name *)(const void *)names->all.at;
+    return i < names->all.size / sizeof *all ? &all[i] : NULL;
 }

@@ -8,6 +8,7 @@
 #ifndef RELAY_DIRECTORY_H
 #define RELAY_DIRECTORY_H
 
+#include "base/buf.h"
 #include "sys/env.h"
 
 /*
@@ -17,7 +18,22 @@
  */
 MUST_CHECK enum err relay_directory_look(struct env *env, const char *path, struct why *why);
 
-/* Whether a name that env_listdir() gave of `parent` is that of a directory, links followed. */
-bool relay_directory_is_one(struct env *env, const char *parent, const char *name, bool is_dir);
+struct relay_name {
+    bool is_dir; /* or a link to one */
+    char text[256];
+};
+
+/* What is in a directory, by the order of names. `all` is given back with buf_fini(). */
+struct relay_names {
+    struct env *env;
+    const char *dir;
+    struct buf all; /* struct relay_name */
+};
+
+/* ERR_MISSING: no such directory; ERR_LIMIT: too many names. */
+MUST_CHECK enum err relay_names_read(struct relay_names *ret_names, struct env *env,
+                                     const char *dir, struct budget *memory, struct why *why);
+/* NULL: there are no more. */
+const struct relay_name *relay_name_at(const struct relay_names *names, size_t i);
 
 #endif

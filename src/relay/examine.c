@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "backend/kept.h"
@@ -20,7 +19,7 @@
 #include "relay/letters/letter_request.h"
 #include "relay/reset.h"
 
-enum { PATH_BYTES = sizeof(((struct file *)0)->path), NAMES_BYTES_MAX = 64 * 1024 * 1024 };
+enum { PATH_BYTES = FILE_PATH_BYTES };
 
 static const char *const kind_words[ITEM_KIND_COUNT] = {"floats", "histograms", "exemplars",
                                                         "metadata"};
@@ -93,59 +92,6 @@ told(struct examining *x, enum err e, const struct why *why, const char *remedy,
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-struct examine_name {
-    bool is_dir;
-    char text[256];
-};
-
-struct names {
-    struct buf all; /* struct examine_name */
-    struct env *env;
-    const char *dir;
-};
-
-static enum err
-note_name(void *context, const char *text, bool is_dir)
-{
-    struct names *names = context;
-    struct examine_name name = {.is_dir =
-                                    relay_directory_is_one(names->env, names->dir, text, is_dir)};
-    if (strlen(text) >= sizeof name.text) return ERR_LIMIT;
-    memcpy(name.text, text, strlen(text));
-    buf_put(&names->all, &name, sizeof name);
-    return buf_error(&names->all);
-}
-
-static int
-order_names(const void *a, const void *b)
-{
-    return strcmp(((const struct examine_name *)a)->text, ((const struct examine_name *)b)->text);
-}
-
-/* By their order. ERR_MISSING: no such directory. */
-static enum err
-names_read(struct names *names, struct env *env, const char *dir, struct budget *memory,
-           struct why *why)
-{
-    names->env = env;
-    names->dir = dir;
-    buf_init(&names->all, memory, NAMES_BYTES_MAX);
-    enum err e = env_listdir(env, dir, note_name, names, why);
-    if (e == OK && names->all.size > 0) {
-        qsort(names->all.at, names->all.size / sizeof(struct examine_name),
-              sizeof(struct examine_name), order_names);
-    }
-    if (e) buf_fini(&names->all);
-    return e;
-}
-
-static const struct examine_name *
-name_at(const struct names *names, size_t i)
-{
-    const struct examine_name *all = (const struct examine_name *)(const void *)names->all.at;
-    return i < names->all.size / sizeof *all ? &all[i] : NULL;
-}
-
 static bool
 ends_in(const char *name, const char *end)
 {
@@ -154,7 +100,7 @@ ends_in(const char *name, const char *end)
 }
 
 static void
-tell_stray(struct examining *x, const char *dir, const struct examine_name *name)
+tell_stray(struct examining *x, const char *dir, const struct relay_name *name)
 {
     const char *slash = name->is_dir ? "/" : "";
     if (ends_in(name->text, ".tmp")) {
@@ -350,11 +296,11 @@ examine_letters(struct examining *x, struct why *why)
     letter_index_fini(&index);
     e = told(x, e, &reason, "see docs/destinations/README.md", why);
     if (e) return e;
-    struct names names;
-    const struct examine_name *name;
-    e = names_read(&names, x->o->env, dir, x->o->memory, why);
+    struct relay_names names;
+    const struct relay_name *name;
+    e = relay_names_read(&names, x->o->env, dir, x->o->memory, why);
     if (e) return e == ERR_MISSING ? OK : e;
-    for (size_t i = 0; (name = name_at(&names, i)) != NULL && e == OK; i++) {
+    for (size_t i = 0; (name = relay_name_at(&names, i)) != NULL && e == OK; i++) {
         x->report->files += !name->is_dir;
         uint32_t number;
         if (!name->is_dir && letter_file_number(name->text, &number)) continue;
@@ -471,7 +417,7 @@ say_kept(void *context, enum kept_verdict verdict, const char *text)
 
 /* What is not the relay's is of the destination's type. */
 static enum err
-examine_kept(struct examining *x, const struct examine_name *name, struct why *why)
+examine_kept(struct examining *x, const struct relay_name *name, struct why *why)
 {
     uint64_t files = 0;
     struct kept_options options = {
@@ -492,11 +438,11 @@ static enum err
 examine_names(struct examining *x, struct why *why)
 {
     static const char *const others[] = {"state", "state.previous", LETTER_FILES_DIR};
-    struct names names;
-    const struct examine_name *name;
-    enum err e = names_read(&names, x->o->env, x->dir, x->o->memory, why);
+    struct relay_names names;
+    const struct relay_name *name;
+    enum err e = relay_names_read(&names, x->o->env, x->dir, x->o->memory, why);
     if (e) return e;
-    for (size_t i = 0; (name = name_at(&names, i)) != NULL && e == OK; i++) {
+    for (size_t i = 0; (name = relay_name_at(&names, i)) != NULL && e == OK; i++) {
         if (strcmp(name->text, ASKING_LOCK_NAME) == 0) continue; /* nothing is in it */
         bool known = false;
         for (unsigned k = 0; k < sizeof others / sizeof *others; k++) {
@@ -568,7 +514,7 @@ note_unread(struct examining *x, const char *name, enum err e, const struct why 
 
 /* No directory: a file of somebody's, or what is in the way of a destination. */
 static enum err
-examine_obstacle(struct examining *x, const struct examine_name *name, struct why *why)
+examine_obstacle(struct examining *x, const struct relay_name *name, struct why *why)
 {
     struct why reason = {""};
     enum err e = relay_directory_look(x->o->env, x->dir, &reason);
@@ -582,12 +528,12 @@ examine_obstacle(struct examining *x, const struct examine_name *name, struct wh
 }
 
 static enum err
-examine_all(struct examining *x, const struct names *names, struct why *why)
+examine_all(struct examining *x, const struct relay_names *names, struct why *why)
 {
     const char *relay_dir = x->o->dir;
-    const struct examine_name *name;
+    const struct relay_name *name;
     enum err e = OK;
-    for (size_t i = 0; (name = name_at(names, i)) != NULL && e == OK; i++) {
+    for (size_t i = 0; (name = relay_name_at(names, i)) != NULL && e == OK; i++) {
         struct why reason = {""};
         x->report->files += !name->is_dir;
         if (name->is_dir && name->text[0] == '.' && ends_in(name->text, ".new")) {
@@ -635,10 +581,10 @@ relay_examine(const struct examine_options *options, struct examine_report *ret_
               struct why *why)
 {
     struct examining x = {.o = options, .report = ret_report};
-    struct names names;
+    struct relay_names names;
     struct why reason = {""};
     memset(ret_report, 0, sizeof *ret_report);
-    enum err e = names_read(&names, options->env, options->dir, options->memory, &reason);
+    enum err e = relay_names_read(&names, options->env, options->dir, options->memory, &reason);
     if (e == ERR_MISSING || e == ERR_IO) {
         /* What takes the place of the directory of all. */
         struct why place = {""};

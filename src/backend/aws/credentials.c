@@ -16,6 +16,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -198,12 +199,17 @@ verdict_of(enum err e)
     }
 }
 
+PRINTF_LIKE(4, 5)
 static void
-fail_source(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
-            struct writer_step *ret)
+fail_source(struct aws_credentials *c, enum writer_verdict verdict, struct writer_step *ret,
+            const char *format, ...)
 {
-    char whole[WRITER_ANSWER_BYTES];
-    snprintf(whole, sizeof whole, "%s: %.300s", c->plan.label, text);
+    char text[301], whole[WRITER_ANSWER_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    snprintf(whole, sizeof whole, "%s: %s", c->plan.label, text);
     fail(c, verdict, whole, ret);
 }
 
@@ -228,8 +234,8 @@ finish(struct aws_credentials *c, struct writer_step *ret)
     if (expires_s != 0) time_print(expires_s * 1000, time);
     if (c->refused && !c->held_back && aws_keys_equal(&c->keys, &c->fetched)) {
         c->held_back = true;
-        fail_source(c, is_static(c) ? VERDICT_BLOCKED : VERDICT_RETRY,
-                    "it still returns the keys that the service refused", ret);
+        fail_source(c, is_static(c) ? VERDICT_BLOCKED : VERDICT_RETRY, ret,
+                    "it still returns the keys that the service refused");
         return;
     }
     aws_keys_wipe(&c->keys);
@@ -260,7 +266,7 @@ send_call(struct aws_credentials *c, enum state state, const struct aws_parts *p
     *ret = (struct writer_step){.next = WRITER_SEND};
     enum err e = aws_sign(parts, keys, aws_clock_now_s(c->clock), &c->request, &ret->http, &why);
     if (e) {
-        fail_source(c, verdict_of(e), why.text, ret);
+        fail_source(c, verdict_of(e), ret, "%s", why.text);
         return;
     }
     c->state = state;
@@ -301,7 +307,7 @@ send_to_sts(struct aws_credentials *c, enum state state, const struct sigv4_cred
     if (e == OK) e = aws_region(&c->setup, c->region, &why);
     if (e == OK) e = aws_endpoint(&c->setup, &sts, NULL, c->region, c->url, &why);
     if (e) {
-        fail_source(c, verdict_of(e), why.text, ret);
+        fail_source(c, verdict_of(e), ret, "%s", why.text);
         return;
     }
     const struct aws_parts parts = {.target = c->target,
@@ -370,7 +376,7 @@ send_web_identity(struct aws_credentials *c, struct writer_step *ret)
     }
     buf_fini(&token);
     if (e) {
-        fail_source(c, verdict_of(e), why.text, ret);
+        fail_source(c, verdict_of(e), ret, "%s", why.text);
     } else {
         send_to_sts(c, WEB_IDENTITY, NULL, ret);
     }
@@ -380,7 +386,6 @@ static void
 take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struct writer_step *ret)
 {
     struct writer_step judged;
-    char text[WRITER_ANSWER_BYTES];
     struct why why = {""};
     bool web = c->state == WEB_IDENTITY;
     struct bytes arn = web ? c->plan.web_role.arn : c->plan.roles[c->roles_left - 1].arn;
@@ -394,8 +399,6 @@ take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struc
         return;
     }
     if (judged.verdict != VERDICT_DELIVERED) {
-        snprintf(text, sizeof text, "role %.*s: %.300s", shown(arn), (const char *)arn.at,
-                 judged.answer);
         /* Refused keys are those that were to assume the role; a web identity's token is renewed
          * by others. */
         bool later = judged.verdict == VERDICT_RETRY || judged.verdict == VERDICT_THROTTLED;
@@ -403,15 +406,15 @@ take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struc
         enum writer_verdict verdict = later     ? judged.verdict
                                       : renewed ? VERDICT_RETRY
                                                 : VERDICT_BLOCKED;
-        fail_source(c, verdict, text, ret);
+        fail_source(c, verdict, ret, "role %.*s: %s", shown(arn), (const char *)arn.at,
+                    judged.answer);
         if (ret->verdict != VERDICT_DELIVERED) ret->wait_ms = judged.wait_ms;
         return;
     }
     enum err e = aws_keys_from_xml(&c->fetched, c->setup.memory, answer->body, &why);
     if (e) {
-        snprintf(text, sizeof text, "role %.*s: %.300s", shown(arn), (const char *)arn.at,
-                 why.text);
-        fail_source(c, VERDICT_RETRY, text, ret);
+        fail_source(c, VERDICT_RETRY, ret, "role %.*s: %s", shown(arn), (const char *)arn.at,
+                    why.text);
         return;
     }
     if (!web) c->roles_left--;
@@ -501,7 +504,7 @@ send_to_container(struct aws_credentials *c, struct writer_step *ret)
     enum err e = find_container(c, &why);
     if (e == OK) e = put_authorization(c, &line, &why);
     if (e) {
-        fail_source(c, verdict_of(e), why.text[0] == '\0' ? err_word(e) : why.text, ret);
+        fail_source(c, verdict_of(e), ret, "%s", why.text[0] == '\0' ? err_word(e) : why.text);
     } else {
         if (line.size > 0) headers[0] = (const char *)line.at;
         const struct aws_parts parts = {.target = &container_target,
@@ -522,21 +525,18 @@ is_answered(struct aws_credentials *c, const struct http_call_answer *answer,
             struct writer_step *ret)
 {
     struct aws_error error;
-    char text[WRITER_ANSWER_BYTES];
     unsigned status = answer->status;
     if (answer->failure != HTTP_CALL_ANSWERED) {
         struct writer_step silence;
         http_judge_silence(answer, &silence);
-        snprintf(text, sizeof text, "no answer: %.300s", silence.answer);
-        fail_source(c, silence.verdict, text, ret);
+        fail_source(c, silence.verdict, ret, "no answer: %s", silence.answer);
         return false;
     }
     if (status >= 200 && status < 300) return true;
     aws_json_error(answer, &error);
-    snprintf(text, sizeof text, "HTTP status %u%s%s", status, error.code[0] == '\0' ? "" : ", ",
-             error.code);
     bool later = status >= 500 || status == 429 || status == 408 || status == 401;
-    fail_source(c, later ? VERDICT_RETRY : VERDICT_BLOCKED, text, ret);
+    fail_source(c, later ? VERDICT_RETRY : VERDICT_BLOCKED, ret, "HTTP status %u%s%s", status,
+                error.code[0] == '\0' ? "" : ", ", error.code);
     return false;
 }
 
@@ -548,7 +548,7 @@ take_json(struct aws_credentials *c, struct bytes text, enum aws_keys_form form,
     enum err e = aws_keys_from_json(&c->fetched, c->setup.memory, text, form, &why);
     if (e) {
         /* Who answers wrongly now may come to himself. */
-        fail_source(c, VERDICT_RETRY, why.text, ret);
+        fail_source(c, VERDICT_RETRY, ret, "%s", why.text);
     } else {
         have_keys(c, ret);
     }
@@ -563,9 +563,7 @@ run_process(struct aws_credentials *c, struct writer_step *ret)
     enum err e =
         aws_process_run(c->setup.env, c->plan.command, AWS_PROCESS_LIMIT_MS, &output, &why);
     if (e) {
-        char text[WRITER_ANSWER_BYTES];
-        snprintf(text, sizeof text, "credential_process: %s", why.text);
-        fail_source(c, verdict_of(e), text, ret);
+        fail_source(c, verdict_of(e), ret, "credential_process: %s", why.text);
     } else {
         take_json(c, buf_bytes(&output), AWS_KEYS_OF_PROCESS, ret);
     }
@@ -605,8 +603,8 @@ begin_instance(struct aws_credentials *c, struct writer_step *ret)
         size--;
     }
     if (size >= sizeof c->url || !aws_url_split(url, &parts)) {
-        fail_source(c, VERDICT_BLOCKED, "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a valid URL",
-                    ret);
+        fail_source(c, VERDICT_BLOCKED, ret,
+                    "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a valid URL");
         return;
     }
     memcpy(c->url, url, size);
@@ -658,7 +656,7 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
         return;
     }
     if (state == INSTANCE_ROLE && answer->status == 404) {
-        fail_source(c, VERDICT_BLOCKED, "this instance has no IAM role", ret);
+        fail_source(c, VERDICT_BLOCKED, ret, "this instance has no IAM role");
         return;
     }
     if (!is_answered(c, answer, ret)) return;
@@ -668,7 +666,7 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
     }
     if (state == INSTANCE_TOKEN) {
         if (word.size == 0 || word.size > METADATA_TOKEN_BYTES_MAX) {
-            fail_source(c, VERDICT_RETRY, "the answer is not a valid token", ret);
+            fail_source(c, VERDICT_RETRY, ret, "the answer is not a valid token");
             return;
         }
         memcpy(c->metadata_token, word.at, word.size);
@@ -681,7 +679,7 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
             is_name = is_name_character(word.at[i]);
         }
         if (!is_name) {
-            fail_source(c, VERDICT_RETRY, "the answer is not a valid role name", ret);
+            fail_source(c, VERDICT_RETRY, ret, "the answer is not a valid role name");
             return;
         }
         snprintf(c->path, sizeof c->path, "%s%.*s", metadata_path, (int)word.size,

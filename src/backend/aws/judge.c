@@ -34,12 +34,15 @@ may_be_secret(struct bytes word)
     return run > WORD_BYTES_MAX;
 }
 
-/* The first line, in printable ASCII, with "..." for what may be secret. */
+/* The first line that says something, in printable ASCII, with "..." for what may be secret. */
 static void
 put_message(char *to, size_t to_bytes, struct bytes text)
 {
-    size_t used = 0;
-    for (size_t i = 0; i < text.size && text.at[i] != '\n' && text.at[i] != '\r';) {
+    size_t used = 0, i = 0;
+    while (i < text.size && text.at[i] <= ' ') {
+        i++;
+    }
+    while (i < text.size && text.at[i] != '\n' && text.at[i] != '\r') {
         size_t end = i;
         while (end < text.size && text.at[end] > ' ') {
             end++;

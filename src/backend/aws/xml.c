@@ -109,7 +109,11 @@ aws_xml_walk(struct bytes body, const struct aws_xml_form *form)
         form->fields[i].to[0] = '\0';
     }
     bool whole = body.size <= form->bytes_max;
-    int size = (int)(whole ? body.size : form->bytes_max);
+    /* S3 keeps a connection open with blanks while it works. */
+    while (body.size > 0 && body.at[0] <= ' ') {
+        body = bytes_of(body.at + 1, body.size - 1);
+    }
+    int size = (int)(body.size < form->bytes_max ? body.size : form->bytes_max);
     r.parser = XML_ParserCreate(NULL);
     if (r.parser == NULL) return ERR_NOMEM;
     XML_SetUserData(r.parser, &r);

@@ -254,11 +254,8 @@ region_of_answer(const struct http_call_answer *answer, char region[AWS_REGION_B
 }
 
 void
-s3_bucket_judge(struct s3_bucket *b, struct http_call_answer *answer, struct writer_step *ret)
+s3_bucket_judge(struct s3_bucket *b, const struct http_call_answer *answer, struct writer_step *ret)
 {
-    while (answer->body.size > 0 && answer->body.at[0] <= ' ') {
-        answer->body = bytes_of(answer->body.at + 1, answer->body.size - 1);
-    }
     aws_xml_judge(&b->clock, answer, ret);
     if (answer->failure != HTTP_CALL_ANSWERED || ret->verdict == VERDICT_DELIVERED) return;
     char region[AWS_REGION_BYTES];

@@ -100,10 +100,9 @@ void s3_bucket_send(struct s3_bucket *bucket, const struct s3_request *request,
 /*
  * Judges an answer as aws_xml_judge() does it, with three differences: another region that it names
  * is taken (VERDICT_AGAIN); refused keys are due; and nothing is dead or too large, since a bucket
- * refuses requests for what they are and not for the samples in them: VERDICT_BLOCKED. Blanks
- * before the body, with which S3 keeps a connection open while it works, are taken away.
+ * refuses requests for what they are and not for the samples in them: VERDICT_BLOCKED.
  */
-void s3_bucket_judge(struct s3_bucket *bucket, struct http_call_answer *answer,
+void s3_bucket_judge(struct s3_bucket *bucket, const struct http_call_answer *answer,
                      struct writer_step *ret_step);
 
 #endif

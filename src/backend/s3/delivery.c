@@ -304,17 +304,16 @@ static void
 take_index_look(struct s3_writer *w, struct s3_call *c, const struct http_call_answer *answer,
                 struct writer_step *step)
 {
-    struct http_call_answer trimmed = *answer;
     struct why why = {""};
     enum err e = OK;
-    s3_bucket_judge(&w->bucket, &trimmed, step);
+    s3_bucket_judge(&w->bucket, answer, step);
     bool found = step->verdict == VERDICT_DELIVERED;
     bool refused = step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED &&
                    answer->status >= 400 && answer->status < 500;
     if (!found && !refused) return;
     name_index(w, object_of(w, c));
     if (found) e = make_index(w, object_of(w, c), &c->names, &why);
-    struct bytes text = trimmed.body_cut ? bytes_of(NULL, 0) : trimmed.body;
+    struct bytes text = answer->body_cut ? bytes_of(NULL, 0) : answer->body;
     if (e == OK && found) e = s3_index_merge(&w->index, text, &w->seal_count);
     if (e) {
         say_failed(step, VERDICT_RETRY, e, &why);
@@ -342,10 +341,9 @@ static void
 take_upload(struct s3_writer *w, struct s3_call *c, const struct http_call_answer *answer,
             struct writer_step *step)
 {
-    struct http_call_answer trimmed = *answer;
     bool asked = w->upload.how.only_new;
-    s3_bucket_judge(&w->bucket, &trimmed, step);
-    s3_upload_take(&w->upload, &trimmed, step);
+    s3_bucket_judge(&w->bucket, answer, step);
+    s3_upload_take(&w->upload, answer, step);
     if (w->upload.refused) learn_conditional(w, S3_CONDITIONAL_ENFORCED);
     if (asked && !w->upload.how.only_new) learn_conditional(w, S3_CONDITIONAL_UNSUPPORTED);
     w->sweep_due |= w->upload.leftover;
@@ -373,9 +371,8 @@ static void
 take_index(struct s3_writer *w, struct s3_call *c, const struct http_call_answer *answer,
            struct writer_step *step)
 {
-    struct http_call_answer trimmed = *answer;
     bool answered = answer->failure == HTTP_CALL_ANSWERED;
-    s3_bucket_judge(&w->bucket, &trimmed, step);
+    s3_bucket_judge(&w->bucket, answer, step);
     if (w->index_only_new && answered && (answer->status == 412 || answer->status == 501)) {
         learn_conditional(w, answer->status == 412 ? S3_CONDITIONAL_ENFORCED
                                                    : S3_CONDITIONAL_UNSUPPORTED);

@@ -421,8 +421,7 @@ look_at_keys(struct s3_writer *w, const struct http_call_answer *answer, struct 
         s3_bucket_send(&w->bucket, &request, step);
         return;
     }
-    struct http_call_answer trimmed = *answer;
-    s3_bucket_judge(&w->bucket, &trimmed, step);
+    s3_bucket_judge(&w->bucket, answer, step);
     w->sweep_due |= refuses_all(step);
     if (refuses_all(step)) w->sweep_ms = 0;
     if (!refuses_all(step)) step_done(step, VERDICT_DELIVERED, "", "");
@@ -452,11 +451,9 @@ end_sweep(struct s3_writer *w, struct writer_step *step)
 static void
 sweep(struct s3_writer *w, const struct http_call_answer *answer, struct writer_step *step)
 {
-    struct http_call_answer trimmed;
     const char *keep = w->upload.id[0] == 0 ? NULL : w->upload.id;
-    if (answer != NULL) trimmed = *answer;
     w->sweeping = true;
-    s3_sweep_step(&w->sweep, keep, answer == NULL ? NULL : &trimmed, step);
+    s3_sweep_step(&w->sweep, keep, answer, step);
     if (step->next == WRITER_DONE) end_sweep(w, step);
 }
 
@@ -514,8 +511,7 @@ check_head(struct s3_writer *w, const struct http_call_answer *answer, struct wr
         s3_bucket_send(&w->bucket, &request, step);
         return;
     }
-    struct http_call_answer trimmed = *answer;
-    s3_bucket_judge(&w->bucket, &trimmed, step);
+    s3_bucket_judge(&w->bucket, answer, step);
     if (step->verdict == VERDICT_AGAIN && ++w->check_agains <= CHECK_AGAINS_MAX)
         s3_bucket_send(&w->bucket, &request, step);
     else
@@ -546,10 +542,9 @@ check_may(struct s3_writer *w, const char *method, const struct http_call_answer
         s3_bucket_send(&w->bucket, &request, step);
         return;
     }
-    struct http_call_answer trimmed = *answer;
     struct aws_error error;
-    s3_bucket_judge(&w->bucket, &trimmed, step);
-    aws_xml_error(&trimmed, &error);
+    s3_bucket_judge(&w->bucket, answer, step);
+    aws_xml_error(answer, &error);
     bool missing = strcmp(error.code, "NoSuchUpload") == 0;
     bool unknown = strcmp(error.code, "MethodNotAllowed") == 0 || answer->status == 501;
     if (!missing && !unknown) return;

@@ -181,7 +181,7 @@ take_list(struct s3_sweep *s, const struct http_call_answer *answer, struct writ
 }
 
 void
-s3_sweep_step(struct s3_sweep *s, const char *keep, struct http_call_answer *answer,
+s3_sweep_step(struct s3_sweep *s, const char *keep, const struct http_call_answer *answer,
               struct writer_step *ret)
 {
     if (answer == NULL) {

@@ -62,7 +62,7 @@ void s3_sweep_fini(struct s3_sweep *sweep);
  * Steps as a writer's prepare(): `answer` NULL begins. Done with VERDICT_DELIVERED: all are gone.
  * With any other verdict some may be left, and nothing else is wrong. `keep`: borrowed until done.
  */
-void s3_sweep_step(struct s3_sweep *sweep, const char *keep, struct http_call_answer *answer,
+void s3_sweep_step(struct s3_sweep *sweep, const char *keep, const struct http_call_answer *answer,
                    struct writer_step *ret_step);
 
 #endif
