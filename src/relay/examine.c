@@ -308,7 +308,7 @@ examine_letters(struct examining *x, struct why *why)
             tell_stray(x, dir, name);
             continue;
         }
-        struct letter_request request;
+        struct letter_request request = {.offset = 0};
         reason = (struct why){""};
         e = letter_request_examine(x->o->env, dir, name->text, &request, &reason);
         if (e == OK) tell(x, "%s/%s: a request that waits for the next start", dir, name->text);

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 
+#include "base/fields.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/search.h"
@@ -102,45 +103,46 @@ struct spot {
 };
 
 static void
-spot_put(const struct spot *s, struct buf *to)
+spot_fields(const struct fields *f, struct spot *s)
 {
-    buf_put_u8(to, PLACE_VERSION);
-    buf_put_u8(to, s->begun);
-    buf_put_u8(to, (uint8_t)s->stage);
-    buf_put_zigzag(to, s->window_ms);
-    buf_put_counted(to, s->tenant);
-    buf_put_counted(to, s->labels);
-    buf_put_zigzag(to, s->t_ms);
+    uint8_t version = PLACE_VERSION, stage = (uint8_t)s->stage;
+    field_u8(f, &version);
+    field_bool(f, &s->begun);
+    field_u8(f, &stage);
+    field_zigzag(f, &s->window_ms);
+    field_counted(f, &s->tenant);
+    field_counted(f, &s->labels);
+    field_zigzag(f, &s->t_ms);
+    fields_check(f, version == PLACE_VERSION && stage <= STAGE_METADATA);
+    s->stage = (enum stage)stage;
 }
 
 static void
 place_put(const struct fill_at *p, struct buf *to)
 {
-    spot_put(&(struct spot){p->begun, p->stage, p->window_ms, buf_bytes(&p->tenant),
-                            buf_bytes(&p->labels), p->t_ms},
-             to);
+    const struct fields fields = {.to = to};
+    struct spot spot = {
+        p->begun, p->stage, p->window_ms, buf_bytes(&p->tenant), buf_bytes(&p->labels), p->t_ms};
+    spot_fields(&fields, &spot);
 }
 
 static enum err
 place_get(struct fill_at *p, struct bytes from)
 {
     struct cursor c = cursor_of(from);
-    uint8_t version = cursor_u8(&c);
-    p->begun = cursor_u8(&c) != 0;
-    uint8_t stage = cursor_u8(&c);
-    p->window_ms = cursor_zigzag(&c);
+    const struct fields fields = {.from = &c};
+    struct spot s = {.begun = false};
+    spot_fields(&fields, &s);
+    if (c.bad || (s.stage != STAGE_METADATA && !labels_valid(s.labels))) return ERR_CORRUPT;
+    p->begun = s.begun;
+    p->stage = s.stage;
+    p->window_ms = s.window_ms;
+    p->t_ms = s.t_ms;
     buf_clear(&p->tenant);
-    buf_put_bytes(&p->tenant, cursor_counted(&c));
-    struct bytes labels = cursor_counted(&c);
+    buf_put_bytes(&p->tenant, s.tenant);
     buf_clear(&p->labels);
-    buf_put_bytes(&p->labels, labels);
-    p->t_ms = cursor_zigzag(&c);
-    bool sane = !c.bad && version == PLACE_VERSION && stage <= STAGE_METADATA;
-    if (sane && stage != STAGE_METADATA) sane = labels_valid(labels);
-    p->stage = (enum stage)stage;
-    if (!sane) return ERR_CORRUPT;
-    enum err e = buf_error(&p->tenant);
-    return e ? e : buf_error(&p->labels);
+    buf_put_bytes(&p->labels, s.labels);
+    return err_first(buf_error(&p->tenant), buf_error(&p->labels));
 }
 
 bool
@@ -785,7 +787,7 @@ item_spot(const struct fill *f, const struct chunk *chunk, uint32_t i, struct bu
         spot.window_ms = window_of(f, item.t_ms);
         spot.labels = chunk->series[chunk_ref(chunk, i)].stored;
     }
-    spot_put(&spot, to);
+    spot_fields(&(const struct fields){.to = to}, &spot);
 }
 
 enum err

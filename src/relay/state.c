@@ -20,154 +20,108 @@ static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
 enum { VERSION = 1 };
 
 static void
-put_rest(struct buf *to, const struct relay_state *s)
+log_count_fields(const struct fields *f, struct log_count *count)
 {
-    buf_put_varint(to, s->fill_count);
-    buf_put_u8(to, s->fill.active);
-    if (s->fill.active) {
-        buf_put_varint(to, s->fill.from_pos);
-        buf_put_varint(to, s->fill.to_pos);
-        buf_put_zigzag(to, s->fill.since_ms);
-        buf_put_counted(to, s->fill.place);
-    }
-    buf_put_varint(to, s->expected.until_pos);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && s->expected.until_pos > 0; kind++) {
-        buf_put_zigzag(to, s->expected.count[kind]);
-    }
-    if (s->expected.until_pos > 0) buf_put_le64(to, s->expected.selection);
-    buf_put_varint(to, s->gone.deleted);
-    buf_put_varint(to, s->gone.expired);
-    buf_put_varint(to, s->gone.superseded);
-    buf_put_zigzag(to, s->begin_ms);
-    buf_put_varint(to, s->begin_pos);
-    buf_put_varint(to, s->drop_pos);
-    buf_put_varint(to, s->repeats_total);
-    letters_mark_put(to, &s->letters);
-    buf_put_u8(to, (uint8_t)s->drop_reason);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        buf_put_varint(to, s->taken[kind]);
-        buf_put_varint(to, s->expected.margin[kind]);
-    }
-    buf_put_u8(to, s->log_count.known);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        buf_put_varint(to, s->log_count.of[kind]);
-    }
-    buf_put_varint(to, s->gone.damaged);
-    buf_put_varint(to, s->gone_exemplars.damaged);
-    buf_put_varint(to, s->gone_exemplars.deleted);
-    buf_put_varint(to, s->gone_exemplars.expired);
-    buf_put_varint(to, s->gone_exemplars.superseded);
-    buf_put_varint(to, s->left_out.beaten);
-    buf_put_varint(to, s->left_out.deleted);
-    buf_put_varint(to, 0); /* expired ones, which are given as long as they are there */
-    buf_put_varint(to, s->left_out.exemplars_beaten);
-    buf_put_varint(to, s->left_out.exemplars_deleted);
-    fates_put(to, &s->beside);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        buf_put_varint(to, s->counted[kind]);
-    }
-    buf_put_u8(to, s->destination_known);
-    if (s->destination_known) {
-        buf_put_counted(to, bytes_of_text(destination_type_word(s->type)));
-        buf_put_le64(to, s->place);
-    }
-    fates_put(to, &s->ahead);
-    buf_put_counted(to, bytes_of_text(s->name));
-    buf_put_varint(to, s->counted_pos);
-    buf_put_le64(to, s->selection);
-    buf_put_u8(to, s->log_totals.known);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        buf_put_varint(to, s->log_totals.of[kind]);
-    }
-    buf_put_u8(to, s->log_lost);
+    field_bool(f, &count->known);
+    field_varints(f, count->of, LEDGER_KIND_COUNT);
+}
+
+static void
+fates_fields(const struct fields *f, struct fates *fates)
+{
+    if (f->to != NULL)
+        fates_put(f->to, fates);
+    else
+        fields_check(f, fates_get(f->from, fates) == OK);
 }
 
 /* What was added since; an older version left it out. */
 static void
-get_added(struct cursor *c, struct relay_state *s)
+added_fields(const struct fields *f, struct relay_state *s)
 {
-    s->drop_reason = DROP_LOG_BUDGET;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        s->taken[kind] = fates_settled(&s->fates, kind);
-    }
-    memcpy(s->counted, s->taken, sizeof s->counted);
-    if (cursor_left(c) == 0) return;
-    uint8_t reason = cursor_u8(c);
-    if (reason >= DROP_COUNT) c->bad = true;
+    uint8_t reason = (uint8_t)s->drop_reason;
+    uint64_t expired = 0; /* which are given as long as they are there */
+    if (!fields_follow(f)) return;
+    field_u8(f, &reason);
+    fields_check(f, reason < DROP_COUNT);
     s->drop_reason = (enum drop)reason;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        s->taken[kind] = cursor_varint(c);
-        s->expected.margin[kind] = cursor_varint(c);
+        field_varint(f, &s->taken[kind]);
+        field_varint(f, &s->expected.margin[kind]);
     }
-    s->log_count.known = cursor_u8(c) != 0;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        s->log_count.of[kind] = cursor_varint(c);
-    }
-    s->gone.damaged = cursor_varint(c);
-    s->gone_exemplars.damaged = cursor_varint(c);
-    s->gone_exemplars.deleted = cursor_varint(c);
-    s->gone_exemplars.expired = cursor_varint(c);
-    s->gone_exemplars.superseded = cursor_varint(c);
-    s->left_out.beaten = cursor_varint(c);
-    s->left_out.deleted = cursor_varint(c);
-    cursor_varint(c);
-    s->left_out.exemplars_beaten = cursor_varint(c);
-    s->left_out.exemplars_deleted = cursor_varint(c);
-    memcpy(s->counted, s->taken, sizeof s->counted);
-    if (c->bad || cursor_left(c) == 0) return;
-    if (fates_get(c, &s->beside) != OK) c->bad = true;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        s->counted[kind] = cursor_varint(c);
-    }
-    s->destination_known = cursor_left(c) > 0 && cursor_u8(c) != 0;
+    log_count_fields(f, &s->log_count);
+    field_varint(f, &s->gone.damaged);
+    field_varint(f, &s->gone_exemplars.damaged);
+    field_varint(f, &s->gone_exemplars.deleted);
+    field_varint(f, &s->gone_exemplars.expired);
+    field_varint(f, &s->gone_exemplars.superseded);
+    field_varint(f, &s->left_out.beaten);
+    field_varint(f, &s->left_out.deleted);
+    field_varint(f, &expired);
+    field_varint(f, &s->left_out.exemplars_beaten);
+    field_varint(f, &s->left_out.exemplars_deleted);
+    if (f->to == NULL) memcpy(s->counted, s->taken, sizeof s->counted);
+    if (!fields_follow(f)) return;
+    fates_fields(f, &s->beside);
+    field_varints(f, s->counted, ITEM_KIND_COUNT);
+    if (!fields_follow(f)) return;
+    field_bool(f, &s->destination_known);
     if (s->destination_known) {
-        s->type = destination_type_of(cursor_counted(c));
-        s->place = cursor_le64(c);
+        struct bytes type = {NULL, 0};
+        if (f->to != NULL) type = bytes_of_text(destination_type_word(s->type));
+        field_counted(f, &type);
+        s->type = destination_type_of(type);
+        field_le64(f, &s->place);
     }
-    if (c->bad || cursor_left(c) == 0) return;
-    if (fates_get(c, &s->ahead) != OK) c->bad = true;
-    if (c->bad || cursor_left(c) == 0) return;
-    struct bytes name = cursor_counted(c);
-    if (name.size >= sizeof s->name) c->bad = true;
-    if (!c->bad) memcpy(s->name, name.at, name.size);
-    s->counted_pos = cursor_varint(c);
-    s->selection = cursor_le64(c);
-    s->log_totals.known = cursor_u8(c) != 0;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        s->log_totals.of[kind] = cursor_varint(c);
-    }
-    s->log_lost = cursor_u8(c) != 0;
+    if (!fields_follow(f)) return;
+    fates_fields(f, &s->ahead);
+    if (!fields_follow(f)) return;
+    field_text(f, s->name, sizeof s->name);
+    field_varint(f, &s->counted_pos);
+    field_le64(f, &s->selection);
+    log_count_fields(f, &s->log_totals);
+    field_bool(f, &s->log_lost);
 }
 
 static void
-get_rest(struct cursor *c, struct relay_state *s)
+state_fields(const struct fields *f, struct relay_state *s)
 {
-    uint64_t fills = cursor_varint(c);
-    if (fills > UINT32_MAX) c->bad = true;
-    s->fill_count = (uint32_t)fills;
-    uint8_t active = cursor_u8(c);
-    if (active > 1) c->bad = true;
-    s->fill.active = active == 1;
+    uint8_t wish = (uint8_t)s->wish;
+    field_varint(f, &s->cursor.pos);
+    field_u32(f, &s->cursor.index);
+    fates_fields(f, &s->fates);
+    field_u8(f, &wish);
+    fields_check(f, wish <= RELAY_WISH_RESUME);
+    s->wish = (enum relay_wish)wish;
+    field_counted(f, &s->writer);
+    field_u32(f, &s->fill_count);
+    field_bool(f, &s->fill.active);
     if (s->fill.active) {
-        s->fill.from_pos = cursor_varint(c);
-        s->fill.to_pos = cursor_varint(c);
-        s->fill.since_ms = cursor_zigzag(c);
-        s->fill.place = cursor_counted(c);
+        field_varint(f, &s->fill.from_pos);
+        field_varint(f, &s->fill.to_pos);
+        field_zigzag(f, &s->fill.since_ms);
+        field_counted(f, &s->fill.place);
     }
-    s->expected.until_pos = cursor_varint(c);
+    field_varint(f, &s->expected.until_pos);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && s->expected.until_pos > 0; kind++) {
-        s->expected.count[kind] = cursor_zigzag(c);
+        field_zigzag(f, &s->expected.count[kind]);
     }
-    if (s->expected.until_pos > 0) s->expected.selection = cursor_le64(c);
-    s->gone.deleted = cursor_varint(c);
-    s->gone.expired = cursor_varint(c);
-    s->gone.superseded = cursor_varint(c);
-    s->begin_ms = cursor_zigzag(c);
-    s->begin_pos = cursor_varint(c);
-    s->drop_pos = cursor_varint(c);
-    s->repeats_total = cursor_varint(c);
-    if (letters_mark_get(c, &s->letters) != OK) c->bad = true;
-    get_added(c, s);
+    if (s->expected.until_pos > 0) field_le64(f, &s->expected.selection);
+    field_varint(f, &s->gone.deleted);
+    field_varint(f, &s->gone.expired);
+    field_varint(f, &s->gone.superseded);
+    field_zigzag(f, &s->begin_ms);
+    field_varint(f, &s->begin_pos);
+    field_varint(f, &s->drop_pos);
+    field_varint(f, &s->repeats_total);
+    letters_mark_fields(f, &s->letters);
+    if (f->to == NULL) {
+        s->drop_reason = DROP_LOG_BUDGET;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            s->taken[kind] = s->counted[kind] = fates_settled(&s->fates, kind);
+        }
+    }
+    added_fields(f, s);
 }
 
 /* A second name for the state that is replaced next: it is never away. */
@@ -185,15 +139,12 @@ keep_previous(struct env *env, const char *dir)
 static enum err
 state_pack(const struct relay_state *state, const char *dir, struct buf *scratch, struct why *why)
 {
+    struct relay_state s = *state;
+    const struct fields fields = {.to = scratch};
     buf_clear(scratch);
     framed_begin(scratch);
-    buf_put(scratch, state->log_id, sizeof state->log_id);
-    buf_put_varint(scratch, state->cursor.pos);
-    buf_put_varint(scratch, state->cursor.index);
-    fates_put(scratch, &state->fates);
-    buf_put_u8(scratch, (uint8_t)state->wish);
-    buf_put_counted(scratch, state->writer);
-    put_rest(scratch, state);
+    buf_put(scratch, s.log_id, sizeof s.log_id);
+    state_fields(&fields, &s);
     if (buf_error(scratch)) return why_set(why, buf_error(scratch), "%s/%s", dir, NAME);
     framed_end(scratch, MAGIC, VERSION);
     return OK;
@@ -251,16 +202,11 @@ state_unpack(struct bytes payload, struct relay_state *ret_state)
     struct bytes log_id = cursor_bytes(&c, sizeof s.log_id);
     if (c.bad) return ERR_CORRUPT;
     memcpy(s.log_id, log_id.at, sizeof s.log_id);
-    s.cursor.pos = cursor_varint(&c);
-    uint64_t index = cursor_varint(&c);
-    s.cursor.index = (uint32_t)index;
-    enum err e = fates_get(&c, &s.fates);
-    s.wish = (enum relay_wish)cursor_u8(&c);
-    s.writer = cursor_counted(&c);
-    get_rest(&c, &s);
-    if (e == OK && (c.bad || index > UINT32_MAX || s.wish > RELAY_WISH_RESUME)) e = ERR_CORRUPT;
-    if (e == OK) *ret_state = s;
-    return e;
+    const struct fields fields = {.from = &c};
+    state_fields(&fields, &s);
+    if (c.bad) return ERR_CORRUPT;
+    *ret_state = s;
+    return OK;
 }
 
 static enum err

@@ -27,6 +27,7 @@
 
 #include "base/array.h"
 #include "base/crc32c.h"
+#include "base/fields.h"
 #include "base/log.h"
 
 enum {
@@ -415,18 +416,25 @@ file_rename(struct spool *s, struct spool_file *f, struct why *why)
 
 /* --- what is remembered ----------------------------------------------------------------------- */
 
+static void
+file_fields(const struct fields *f, struct spool_file *file)
+{
+    field_text(f, file->dir, sizeof file->dir);
+    field_text(f, file->name, sizeof file->name);
+    field_varint(f, &file->size);
+    field_zigzag(f, &file->made_ms);
+    field_bool(f, &file->finished);
+}
+
 void
 spool_save(const struct spool *s, struct buf *to)
 {
+    const struct fields fields = {.to = to};
     buf_put_varint(to, s->number);
     buf_put_varint(to, s->count);
     for (uint32_t i = 0; i < s->count; i++) {
         struct spool_file *f = &s->files[i];
-        buf_put_counted(to, bytes_of_text(f->dir));
-        buf_put_counted(to, bytes_of_text(f->name));
-        buf_put_varint(to, f->size);
-        buf_put_zigzag(to, f->made_ms);
-        buf_put_u8(to, f->finished);
+        file_fields(&fields, f);
         f->saved = f->finished;
         f->saved_size = f->size;
     }
@@ -443,16 +451,6 @@ spool_saved(struct spool *s, struct why *why)
         if (e) return e;
         spool_remove(s, i);
     }
-    return OK;
-}
-
-static enum err
-text_get(struct cursor *c, char *to, size_t size)
-{
-    struct bytes text = cursor_counted(c);
-    if (c->bad || text.size >= size || memchr(text.at, 0, text.size) != NULL) return ERR_CORRUPT;
-    memcpy(to, text.at, text.size);
-    to[text.size] = 0;
     return OK;
 }
 
@@ -545,14 +543,13 @@ void
 spool_saved_files(struct bytes saved, uint64_t *ret_files, uint64_t *ret_bytes)
 {
     struct cursor c = cursor_of(saved);
+    const struct fields fields = {.from = &c};
     cursor_varint(&c);
     uint64_t count = cursor_varint(&c), bytes = 0;
     for (uint64_t i = 0; i < count && !c.bad; i++) {
-        cursor_counted(&c); /* directory */
-        cursor_counted(&c); /* and name */
-        bytes += cursor_varint(&c);
-        cursor_zigzag(&c);
-        cursor_u8(&c);
+        struct spool_file file = {.size = 0};
+        file_fields(&fields, &file);
+        bytes += file.size;
     }
     *ret_files = c.bad ? 0 : count;
     *ret_bytes = c.bad ? 0 : bytes;
@@ -562,17 +559,14 @@ static enum err
 spool_load(struct spool *s, struct bytes saved, struct why *why)
 {
     struct cursor c = cursor_of(saved);
+    const struct fields fields = {.from = &c};
     s->number = cursor_varint(&c);
     uint64_t count = cursor_varint(&c);
     for (uint64_t i = 0; i < count && !c.bad; i++) {
         struct spool_file *f;
         enum err e = spool_more(s, &f);
-        if (e == OK) e = text_get(&c, f->dir, sizeof f->dir);
-        if (e == OK) e = text_get(&c, f->name, sizeof f->name);
         if (e) return e;
-        f->size = cursor_varint(&c);
-        f->made_ms = cursor_zigzag(&c);
-        f->finished = cursor_u8(&c) != 0;
+        file_fields(&fields, f);
         if (c.bad) return ERR_CORRUPT;
         e = file_restore(s, f, why);
         if (e == ERR_MISSING) continue;

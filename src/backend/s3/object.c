@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "base/crc32c.h"
+#include "base/fields.h"
 #include "base/hex.h"
 
 enum {
@@ -144,65 +145,48 @@ s3_object_print_digest(const struct s3_object *o, char to[S3_DIGEST_BYTES])
 
 /* --- what is remembered ----------------------------------------------------------------------- */
 
-void
-s3_object_put(const struct s3_object *o, struct buf *to)
+static void
+place_fields(const struct fields *f, struct s3_place *place)
 {
-    buf_put_varint(to, o->number);
-    buf_put_varint(to, o->size);
-    buf_put_counted(to, bytes_of_text(o->dir));
-    buf_put_counted(to, bytes_of_text(o->base));
-    buf_put_zigzag(to, o->hour_ms);
-    buf_put_varint(to, o->seal);
-    buf_put_varint(to, o->first.pos);
-    buf_put_varint(to, o->first.index);
-    buf_put_varint(to, o->last.pos);
-    buf_put_varint(to, o->last.index);
-    buf_put_varint(to, o->samples);
-    buf_put_zigzag(to, o->t_min_ms);
-    buf_put_zigzag(to, o->t_max_ms);
-    buf_put(to, o->digest, sizeof o->digest);
+    field_varint(f, &place->pos);
+    field_u32(f, &place->index);
 }
 
 static void
-get_text(struct cursor *c, char *to, size_t size)
+object_fields(const struct fields *f, struct s3_object *o)
 {
-    struct bytes text = cursor_counted(c);
-    bool good = text.size > 0 && text.size < size && memchr(text.at, 0, text.size) == NULL;
-    if (!good) {
-        cursor_fail(c);
-        return;
-    }
-    memcpy(to, text.at, text.size);
-    to[text.size] = 0;
+    field_varint(f, &o->number);
+    field_varint(f, &o->size);
+    field_text(f, o->dir, sizeof o->dir);
+    field_text(f, o->base, sizeof o->base);
+    field_zigzag(f, &o->hour_ms);
+    field_varint(f, &o->seal);
+    place_fields(f, &o->first);
+    place_fields(f, &o->last);
+    field_varint(f, &o->samples);
+    field_zigzag(f, &o->t_min_ms);
+    field_zigzag(f, &o->t_max_ms);
 }
 
-static struct s3_place
-get_place(struct cursor *c)
+void
+s3_object_put(const struct s3_object *o, struct buf *to)
 {
-    struct s3_place place = {.pos = cursor_varint(c)};
-    uint64_t index = cursor_varint(c);
-    if (index > UINT32_MAX) cursor_fail(c);
-    place.index = (uint32_t)index;
-    return place;
+    const struct fields fields = {.to = to};
+    struct s3_object put = *o;
+    object_fields(&fields, &put);
+    buf_put(to, o->digest, sizeof o->digest);
 }
 
 bool
 s3_object_get(struct cursor *c, bool has_digest, struct s3_object *ret)
 {
-    struct s3_object o = {.number = cursor_varint(c), .file = FILE_CLOSED};
-    o.size = cursor_varint(c);
-    get_text(c, o.dir, sizeof o.dir);
-    get_text(c, o.base, sizeof o.base);
-    o.hour_ms = cursor_zigzag(c);
-    o.seal = cursor_varint(c);
-    o.first = get_place(c);
-    o.last = get_place(c);
-    o.samples = cursor_varint(c);
-    o.t_min_ms = cursor_zigzag(c);
-    o.t_max_ms = cursor_zigzag(c);
+    const struct fields fields = {.from = c};
+    struct s3_object o = {.file = FILE_CLOSED};
+    object_fields(&fields, &o);
     struct bytes digest = has_digest ? cursor_bytes(c, sizeof o.digest) : bytes_of(NULL, 0);
     if (!c->bad && has_digest) memcpy(o.digest, digest.at, sizeof o.digest);
-    if (c->bad || o.number == 0 || s3_place_compare(o.first, o.last) > 0) return false;
+    bool named = o.number != 0 && o.dir[0] != '\0' && o.base[0] != '\0';
+    if (c->bad || !named || s3_place_compare(o.first, o.last) > 0) return false;
     *ret = o;
     return true;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fields.h"
 #include "base/framed.h"
 #include "base/hex.h"
 
@@ -22,18 +23,19 @@ letter_request_means(const struct letter_request *r, uint32_t file, uint64_t off
     return r->reason[0] == '\0' || bytes_equal_text(reason, r->reason);
 }
 
-/* --- writing ---------------------------------------------------------------------------------- */
-
 static void
-request_put(struct buf *to, const struct letter_request *r)
+request_fields(const struct fields *f, struct letter_request *r)
 {
-    framed_begin(to);
-    buf_put_u8(to, (uint8_t)r->wish);
-    buf_put_varint(to, r->file);
-    buf_put_varint(to, r->offset);
-    buf_put_counted(to, bytes_of_text(r->reason));
-    framed_end(to, MAGIC, VERSION);
+    uint8_t wish = (uint8_t)r->wish;
+    field_u8(f, &wish);
+    field_u32(f, &r->file);
+    field_u32(f, &r->offset);
+    field_text(f, r->reason, sizeof r->reason);
+    fields_check(f, wish <= DEAD_LETTERS_DROP);
+    r->wish = (enum dead_letters_wish)wish;
 }
+
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* Two words: the moment, and a random one. */
 static bool
@@ -67,6 +69,7 @@ letter_request_write(struct env *env, const char *dir, const struct letter_reque
 {
     char name[LETTER_REQUEST_NAME_BYTES];
     uint64_t random, latest = 0, moment = (uint64_t)env_realtime_ms(env);
+    struct letter_request asked = *request;
     struct buf content;
     enum err e = env_listdir(env, dir, note_moment, &latest, why);
     if (e) return e;
@@ -76,7 +79,9 @@ letter_request_write(struct env *env, const char *dir, const struct letter_reque
     if (e) return why_set(why, e, "cannot get random bytes for a request");
     snprintf(name, sizeof name, "%016" PRIx64 "%016" PRIx64 "%s", moment, random, SUFFIX);
     buf_init(&content, NULL, FILE_BYTES_MAX);
-    request_put(&content, request);
+    framed_begin(&content);
+    request_fields(&(const struct fields){.to = &content}, &asked);
+    framed_end(&content, MAGIC, VERSION);
     e = buf_error(&content);
     if (e)
         why_set(why, e, "not enough memory for a request");
@@ -97,28 +102,6 @@ letter_request_remove(struct env *env, const char *dir, const struct letter_requ
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* ERR_CORRUPT; ERR_UNSUPPORTED: a newer version's. */
-static enum err
-request_get(struct bytes file, struct letter_request *r)
-{
-    struct bytes payload;
-    enum err e = framed_open(file, MAGIC, VERSION, &payload);
-    if (e) return e;
-    struct cursor c = cursor_of(payload);
-    uint8_t wish = cursor_u8(&c);
-    uint64_t number = cursor_varint(&c), offset = cursor_varint(&c);
-    struct bytes reason = cursor_counted(&c);
-    if (c.bad || wish > DEAD_LETTERS_DROP || number > UINT32_MAX || offset > UINT32_MAX ||
-        reason.size >= LETTER_REASON_BYTES) {
-        return ERR_CORRUPT;
-    }
-    r->wish = (enum dead_letters_wish)wish;
-    r->file = (uint32_t)number;
-    r->offset = (uint32_t)offset;
-    if (reason.size > 0) memcpy(r->reason, reason.at, reason.size);
-    return OK;
-}
-
 enum err
 letter_request_examine(struct env *env, const char *dir, const char *name,
                        struct letter_request *ret_request, struct why *why)
@@ -129,7 +112,13 @@ letter_request_examine(struct env *env, const char *dir, const char *name,
     enum err e = path_in(path, sizeof path, dir, name, why);
     if (e == OK) e = env_read_some(env, path, content, sizeof content, &got, why);
     if (e) return e;
-    e = request_get(bytes_of(content, got), ret_request);
+    struct bytes payload = {NULL, 0};
+    struct letter_request r = *ret_request; /* with its name */
+    e = framed_open(bytes_of(content, got), MAGIC, VERSION, &payload);
+    struct cursor c = cursor_of(payload);
+    if (e == OK) request_fields(&(const struct fields){.from = &c}, &r);
+    if (e == OK && c.bad) e = ERR_CORRUPT;
+    if (e == OK) *ret_request = r;
     if (e == ERR_CORRUPT) why_set(why, e, "%s is damaged", path);
     if (e == ERR_UNSUPPORTED) why_set(why, e, "%s was written by a newer version", path);
     return e;

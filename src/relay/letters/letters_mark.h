@@ -10,7 +10,7 @@
 #define RELAY_LETTERS_LETTERS_MARK_H
 
 #include "backend/item.h"
-#include "base/buf.h"
+#include "base/fields.h"
 
 enum { LETTERS_MARK_RUNS_MAX = 16 };
 
@@ -31,10 +31,9 @@ struct letters_mark {
     } runs[LETTERS_MARK_RUNS_MAX];
 };
 
-/* Counted, so that a newer version may put more behind it. */
-void letters_mark_put(struct buf *to, const struct letters_mark *mark);
-/* `known` is false if nothing is left to read. ERR_CORRUPT. */
-MUST_CHECK enum err letters_mark_get(struct cursor *from, struct letters_mark *ret_mark);
+/* Counted, so that a newer version may put more behind it. Read: `known` is false if nothing is
+ * left to read. */
+void letters_mark_fields(const struct fields *fields, struct letters_mark *mark);
 
 /* Whether that file held letters. */
 bool letters_mark_names(const struct letters_mark *mark, uint32_t file);

@@ -1,0 +1,89 @@
+/*
+ * fields.h - what is written and read again, described once: each function appends a field to a
+ * buffer, or takes it from a cursor. What is read is zero once the cursor is bad.
+ */
+#ifndef BASE_FIELDS_H
+#define BASE_FIELDS_H
+
+#include "base/buf.h"
+
+struct fields {
+    struct buf *to; /* NULL: they are read */
+    struct cursor *from;
+};
+
+/* What is read makes no sense. */
+static inline void
+fields_check(const struct fields *f, bool good)
+{
+    if (f->to == NULL && !good) cursor_fail(f->from);
+}
+
+static inline bool
+fields_are_good(const struct fields *f)
+{
+    return f->to != NULL || !f->from->bad;
+}
+
+/* Whether more fields follow: those that an older version wrote may end here. */
+static inline bool
+fields_follow(const struct fields *f)
+{
+    return f->to != NULL || (!f->from->bad && cursor_left(f->from) > 0);
+}
+
+#define FIELD(name, type, put, get)                                      \
+    static inline void field_##name(const struct fields *f, type *value) \
+    {                                                                    \
+        if (f->to != NULL)                                               \
+            put(f->to, *value);                                          \
+        else                                                             \
+            *value = get(f->from);                                       \
+    }
+FIELD(u8, uint8_t, buf_put_u8, cursor_u8)
+FIELD(le64, uint64_t, buf_put_le64, cursor_le64)
+FIELD(varint, uint64_t, buf_put_varint, cursor_varint)
+FIELD(zigzag, int64_t, buf_put_zigzag, cursor_zigzag)
+FIELD(counted, struct bytes, buf_put_counted, cursor_counted) /* a view, where it is read */
+#undef FIELD
+
+static inline void
+field_varints(const struct fields *f, uint64_t *values, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        field_varint(f, &values[i]);
+    }
+}
+
+static inline void
+field_u32(const struct fields *f, uint32_t *value)
+{
+    uint64_t wide = *value;
+    field_varint(f, &wide);
+    fields_check(f, wide <= UINT32_MAX);
+    *value = (uint32_t)wide;
+}
+
+static inline void
+field_bool(const struct fields *f, bool *value)
+{
+    uint8_t byte = *value;
+    field_u8(f, &byte);
+    *value = byte != 0;
+}
+
+/* A text of less than `size` bytes, that ends in NUL. */
+static inline void
+field_text(const struct fields *f, char *text, size_t size)
+{
+    struct bytes value = f->to == NULL ? bytes_of(NULL, 0) : bytes_of_text(text);
+    field_counted(f, &value);
+    if (f->to != NULL) return;
+    fields_check(f, value.size < size &&
+                        (value.size == 0 || memchr(value.at, '\0', value.size) == NULL));
+    if (f->from->bad) return;
+    if (value.size > 0) memcpy(text, value.at, value.size);
+    text[value.size] = '\0';
+}
+
+#endif
