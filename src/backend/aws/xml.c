@@ -8,7 +8,7 @@
 
 enum { NAME_BYTES = 40 /* longer ones are not looked for */ };
 
-struct reading {
+struct xml_reading {
     XML_Parser parser;
     const struct aws_xml_form *form;
     char names[AWS_XML_DEPTH_MAX][NAME_BYTES]; /* of the elements around */
@@ -19,7 +19,7 @@ struct reading {
 };
 
 static void
-stop(struct reading *r, enum err e)
+stop(struct xml_reading *r, enum err e)
 {
     r->stopped = e;
     XML_StopParser(r->parser, XML_FALSE);
@@ -28,7 +28,7 @@ stop(struct reading *r, enum err e)
 static void
 on_start(void *context, const char *name, const char **attributes)
 {
-    struct reading *r = context;
+    struct xml_reading *r = context;
     const struct aws_xml_form *form = r->form;
     (void)attributes;
     if (r->stopped != OK) return;
@@ -62,7 +62,7 @@ on_start(void *context, const char *name, const char **attributes)
 static void
 on_end(void *context, const char *name)
 {
-    struct reading *r = context;
+    struct xml_reading *r = context;
     const struct aws_xml_form *form = r->form;
     if (r->stopped != OK) return;
     if (r->taking != NULL && r->depth == r->taking_depth) r->taking = NULL;
@@ -79,7 +79,7 @@ on_end(void *context, const char *name)
 static void
 on_text(void *context, const char *text, int size)
 {
-    struct reading *r = context;
+    struct xml_reading *r = context;
     struct aws_xml_field *f = r->taking;
     if (f == NULL || r->stopped != OK || r->depth != r->taking_depth) return;
     size_t used = strlen(f->to), more = (size_t)size;
@@ -104,7 +104,7 @@ on_doctype(void *context, const char *name, const char *system, const char *publ
 enum err
 aws_xml_walk(struct bytes body, const struct aws_xml_form *form)
 {
-    struct reading r = {.form = form};
+    struct xml_reading r = {.form = form};
     for (uint32_t i = 0; i < form->count; i++) {
         form->fields[i].to[0] = '\0';
     }

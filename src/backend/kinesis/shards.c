@@ -27,7 +27,7 @@ struct shard {
     uint64_t id;
 };
 
-struct list {
+struct shard_list {
     struct shard *items;
     uint32_t count;
     uint32_t capacity;
@@ -35,8 +35,8 @@ struct list {
 
 struct kinesis_shards {
     struct budget *memory;
-    struct list known; /* by `first` */
-    struct list coming;
+    struct shard_list known; /* by `first` */
+    struct shard_list coming;
     uint32_t generation;
 };
 
@@ -53,10 +53,10 @@ kinesis_shards_new(struct budget *memory, struct kinesis_shards **ret_shards)
 }
 
 static void
-list_fini(struct kinesis_shards *s, struct list *list)
+list_fini(struct kinesis_shards *s, struct shard_list *list)
 {
     array_free(s->memory, list->items, list->capacity);
-    *list = (struct list){.count = 0};
+    *list = (struct shard_list){.count = 0};
 }
 
 void
@@ -77,7 +77,7 @@ kinesis_shards_begin(struct kinesis_shards *s)
 static enum err
 add_shard(struct kinesis_shards *s, const struct shard *shard)
 {
-    struct list *list = &s->coming;
+    struct shard_list *list = &s->coming;
     if (list->count == KINESIS_SHARDS_MAX) return ERR_LIMIT;
     if (!array_reserve(s->memory, &list->items, &list->capacity, list->count + 1)) return ERR_NOMEM;
     list->items[list->count++] = *shard;
@@ -227,7 +227,7 @@ compare_shards(const void *a, const void *b)
 
 /* One behind the other, and all there is. */
 static bool
-is_whole(const struct list *list)
+is_whole(const struct shard_list *list)
 {
     hash_key next = 0;
     for (uint32_t i = 0; i < list->count; i++) {
@@ -238,7 +238,7 @@ is_whole(const struct list *list)
 }
 
 static bool
-is_same(const struct list *a, const struct list *b)
+is_same(const struct shard_list *a, const struct shard_list *b)
 {
     bool same = a->count == b->count;
     for (uint32_t i = 0; i < a->count && same; i++) {
@@ -251,7 +251,7 @@ is_same(const struct list *a, const struct list *b)
 enum err
 kinesis_shards_end(struct kinesis_shards *s, struct why *why)
 {
-    struct list *coming = &s->coming;
+    struct shard_list *coming = &s->coming;
     if (coming->count > 0) {
         qsort(coming->items, coming->count, sizeof *coming->items, compare_shards);
     }
@@ -265,7 +265,7 @@ kinesis_shards_end(struct kinesis_shards *s, struct why *why)
     }
     list_fini(s, &s->known);
     s->known = *coming;
-    *coming = (struct list){.count = 0};
+    *coming = (struct shard_list){.count = 0};
     s->generation++;
     return OK;
 }

@@ -335,7 +335,7 @@ struct echo {
 };
 
 /* What the answer as a whole tells. */
-struct told {
+struct put_told {
     uint64_t failed;
     uint64_t timeouts;
     uint64_t errors;         /* that are listed, */
@@ -425,7 +425,8 @@ take_datapoint(struct opentsdb_writer *w, struct scan *s, struct echo *echo)
 
 /* {"datapoint":{...},"error":"..."} */
 static void
-take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s, struct told *told)
+take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s,
+           struct put_told *told)
 {
     struct echo echo = {0};
     struct bytes key, words = {(const uint8_t *)"", 0};
@@ -465,7 +466,7 @@ take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s, s
 
 /* {"code":400,"message":"...","details":"...","trace":"..."} */
 static void
-take_message(struct scan *s, struct told *told)
+take_message(struct scan *s, struct put_told *told)
 {
     struct bytes key;
     scan_expect(s, '{');
@@ -500,7 +501,7 @@ doubt_rest(struct opentsdb_call *c, const struct refusal *refusal)
 
 /* An error of the request as a whole. */
 static void
-judge_message(const struct told *told, struct writer_step *step)
+judge_message(const struct put_told *told, struct writer_step *step)
 {
     static const char trap[] = "Chunked request not supported";
     struct bytes message = told->message;
@@ -517,7 +518,7 @@ judge_message(const struct told *told, struct writer_step *step)
 }
 
 static void
-judge_told(struct opentsdb_call *c, const struct told *told, struct writer_step *step)
+judge_told(struct opentsdb_call *c, const struct put_told *told, struct writer_step *step)
 {
     uint64_t untold = told->failed > told->errors ? told->failed - told->errors : 0;
     bool timeouts_untold = told->timeouts > told->timeout_errors;
@@ -545,7 +546,7 @@ judge(struct opentsdb_writer *w, struct opentsdb_call *c, const struct http_call
     forget_refusals(c);
     if (answer->failure != HTTP_CALL_ANSWERED || by_status || answer->body.size == 0) return;
 
-    struct told told = {.failed = 0};
+    struct put_told told = {.failed = 0};
     struct bytes key;
     struct arena arena;
     arena_init(&arena, w->base.options.memory, 4 * answer->body.size + ANSWER_BYTES, 0);

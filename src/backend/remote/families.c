@@ -89,7 +89,7 @@ squeeze(struct families *f)
 
 enum err
 families_put(struct families *f, struct bytes tenant, struct bytes name,
-             const struct family *family)
+             const struct sent_family *family)
 {
     struct cursor c;
     struct kept_family *item = find(f, tenant, name, &c);
@@ -125,7 +125,7 @@ families_put(struct families *f, struct bytes tenant, struct bytes name,
 
 static bool
 find_exactly(const struct families *f, struct bytes tenant, struct bytes name,
-             struct family *ret_family)
+             struct sent_family *ret_family)
 {
     struct cursor c;
     const struct kept_family *item = find(f, tenant, name, &c);
@@ -138,7 +138,7 @@ find_exactly(const struct families *f, struct bytes tenant, struct bytes name,
 
 bool
 families_find(const struct families *f, struct bytes tenant, struct bytes metric,
-              struct family *ret_family)
+              struct sent_family *ret_family)
 {
     static const char *const suffixes[] = {"_total",   "_bucket", "_count",  "_sum",
                                            "_created", "_info",   "_gcount", "_gsum"};

@@ -22,7 +22,7 @@ test_a_family_is_found_by_its_name_and_those_of_its_series(void **state)
 {
     (void)state;
     struct families *f;
-    struct family got, in = {METRIC_HISTOGRAM, b("how long"), b("seconds")};
+    struct sent_family got, in = {METRIC_HISTOGRAM, b("how long"), b("seconds")};
     must(families_new(NULL, &f));
     assert_false(families_find(f, b("t"), b("latency"), &got));
     must(families_put(f, b("t"), b("latency"), &in));
@@ -46,7 +46,7 @@ test_what_comes_last_counts_and_room_comes_back(void **state)
     (void)state;
     struct budget budget;
     struct families *f;
-    struct family got;
+    struct sent_family got;
     budget_init(&budget, "test", 0, NULL);
     must(families_new(&budget, &f));
     for (unsigned round = 0; round < 200; round++) {
@@ -54,7 +54,7 @@ test_what_comes_last_counts_and_room_comes_back(void **state)
             char name[32], help[64];
             snprintf(name, sizeof name, "family_%u", i);
             snprintf(help, sizeof help, "help of %u, round %u", i, round);
-            struct family in = {METRIC_COUNTER, b(help), b("")};
+            struct sent_family in = {METRIC_COUNTER, b(help), b("")};
             must(families_put(f, b("t"), b(name), &in));
         }
     }
@@ -75,7 +75,7 @@ test_there_is_room_for_so_many_and_no_more(void **state)
 {
     (void)state;
     struct families *f;
-    struct family in = {METRIC_GAUGE, b(""), b("")};
+    struct sent_family in = {METRIC_GAUGE, b(""), b("")};
     must(families_new(NULL, &f));
     enum err e = OK;
     unsigned count = 0;

@@ -220,7 +220,7 @@ add_family(struct remote_writer *w, struct remote_call *c, const struct item *it
     if (c->version == RW_V1) {
         rw_build_metadata_v1(&c->metadata, item->family, item->family_type, item->help, item->unit);
     } else {
-        struct family family = {item->family_type, item->help, item->unit};
+        struct sent_family family = {item->family_type, item->help, item->unit};
         enum err e = families_put(w->families, item->tenant, item->family, &family);
         if (e == ERR_LIMIT) {
             return writer_unfit(why, "too many metric families to keep their metadata");
@@ -245,7 +245,7 @@ remote_write_add(struct writer *writer, struct writer_call *call, const struct i
     uint64_t before = rw_build_counts(build).series;
     rw_build_series(build, item->labels);
     if (c->version == RW_V2 && rw_build_counts(build).series > before) {
-        struct family family;
+        struct sent_family family;
         struct bytes metric = labels_get(item->labels, bytes_of_text("__name__"));
         if (families_find(w->families, item->tenant, metric, &family)) {
             rw_build_metadata(build, family.type, family.help, family.unit);

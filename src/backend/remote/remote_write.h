@@ -9,7 +9,7 @@
 /* --- families.c: metadata kept for the series of 2.0, which carry it themselves --------------- */
 
 struct families;
-struct family {
+struct sent_family {
     enum metric_type type;
     struct bytes help;
     struct bytes unit;
@@ -18,9 +18,9 @@ MUST_CHECK enum err families_new(struct budget *memory, struct families **ret_fa
 void families_free(struct families *families);
 /* ERR_LIMIT: there is no room for another one; ERR_NOMEM. What was known of it is replaced. */
 MUST_CHECK enum err families_put(struct families *families, struct bytes tenant, struct bytes name,
-                                 const struct family *family);
+                                 const struct sent_family *family);
 /* By the name of a metric: that of its family, or one of its series ("_total", "_bucket", ...). */
 bool families_find(const struct families *families, struct bytes tenant, struct bytes metric,
-                   struct family *ret_family);
+                   struct sent_family *ret_family);
 
 #endif

@@ -14,7 +14,7 @@ enum {
 
 /* --- a page of the listing -------------------------------------------------------------------- */
 
-struct reading {
+struct list_reading {
     enum err (*each)(void *context, const char *key, const char *id);
     void *context;
     char key[S3_KEY_BYTES_MAX + 1];
@@ -24,7 +24,7 @@ struct reading {
 static enum err
 take_upload(void *context)
 {
-    const struct reading *r = context;
+    const struct list_reading *r = context;
     return r->key[0] == 0 || r->id[0] == 0 ? OK : r->each(r->context, r->key, r->id);
 }
 
@@ -34,7 +34,7 @@ s3_uploads_read(struct bytes body, enum err (*each)(void *context, const char *k
 {
     static const char *const roots[] = {"ListMultipartUploadsResult", NULL};
     struct s3_uploads_page page;
-    struct reading r = {.each = each, .context = context};
+    struct list_reading r = {.each = each, .context = context};
     char truncated[8];
     struct aws_xml_field fields[] = {
         {roots[0], "NextKeyMarker", page.next_key, sizeof page.next_key},

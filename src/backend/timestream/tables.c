@@ -21,7 +21,7 @@
 
 enum { REQUEST_BYTES_MAX = 4096, KNOWN_S = 3600, PUT_OFF_S = 60 };
 
-struct table {
+struct known_table {
     char *database; /* the table's own memory, both names */
     char *name;
     size_t names_bytes;
@@ -34,7 +34,7 @@ struct table {
 struct timestream_tables {
     struct writer_options options;
     struct timestream_client *client;
-    struct table *tables;
+    struct known_table *tables;
     uint32_t count;
     uint32_t capacity;
     uint32_t last; /* found: samples come in runs of one table */
@@ -78,13 +78,13 @@ timestream_tables_free(struct timestream_tables *t)
 /* --- which there are -------------------------------------------------------------------------- */
 
 static bool
-is_called(const struct table *table, const char *database, const char *name)
+is_called(const struct known_table *table, const char *database, const char *name)
 {
     return strcmp(table->name, name) == 0 && strcmp(table->database, database) == 0;
 }
 
 /* NULL: there is none so far. */
-static struct table *
+static struct known_table *
 find(struct timestream_tables *t, const char *database, const char *name)
 {
     if (t->last < t->count && is_called(&t->tables[t->last], database, name)) {
@@ -98,7 +98,7 @@ find(struct timestream_tables *t, const char *database, const char *name)
     return NULL;
 }
 
-static struct table *
+static struct known_table *
 add(struct timestream_tables *t, const char *database, const char *name)
 {
     size_t database_bytes = strlen(database) + 1, name_bytes = strlen(name) + 1;
@@ -107,11 +107,11 @@ add(struct timestream_tables *t, const char *database, const char *name)
     if (names == NULL) return NULL;
     memcpy(names, database, database_bytes);
     memcpy(names + database_bytes, name, name_bytes);
-    struct table *table = &t->tables[t->count];
-    *table = (struct table){.database = names,
-                            .name = names + database_bytes,
-                            .names_bytes = database_bytes + name_bytes,
-                            .takes_ms = INT64_MAX};
+    struct known_table *table = &t->tables[t->count];
+    *table = (struct known_table){.database = names,
+                                  .name = names + database_bytes,
+                                  .names_bytes = database_bytes + name_bytes,
+                                  .takes_ms = INT64_MAX};
     t->last = t->count++;
     return table;
 }
@@ -120,7 +120,7 @@ enum err
 timestream_tables_oldest(struct timestream_tables *t, const char *database, const char *name,
                          int64_t *ret_oldest_ms)
 {
-    struct table *table = find(t, database, name);
+    struct known_table *table = find(t, database, name);
     if (table == NULL) table = add(t, database, name);
     if (table == NULL) return ERR_NOMEM;
     bool is_due = !table->is_known || env_monotonic_ns(t->options.env) >= table->due_ns;
@@ -156,7 +156,7 @@ timestream_table_named(const char *database, const char *table, struct writer_st
 static void
 ask(struct timestream_tables *t, struct writer_step *step)
 {
-    const struct table *table = &t->tables[t->asked];
+    const struct known_table *table = &t->tables[t->asked];
     buf_clear(&t->body);
     if (timestream_table_request_put(&t->body, table->database, table->name, "") != OK) {
         step_no_memory(step, "a request");
@@ -167,7 +167,7 @@ ask(struct timestream_tables *t, struct writer_step *step)
 
 /* The table need not be asked for so long. */
 static void
-settle(struct timestream_tables *t, struct table *table, int64_t seconds)
+settle(struct timestream_tables *t, struct known_table *table, int64_t seconds)
 {
     table->is_known = true;
     table->is_wanted = false;
@@ -177,7 +177,7 @@ settle(struct timestream_tables *t, struct table *table, int64_t seconds)
 
 /* Whoever may not ask, or asks who has no such question, sends all there is. */
 static void
-do_without(struct timestream_tables *t, struct table *table, const struct writer_step *step)
+do_without(struct timestream_tables *t, struct known_table *table, const struct writer_step *step)
 {
     table->takes_ms = INT64_MAX;
     settle(t, table, KNOWN_S);
@@ -194,7 +194,7 @@ static void
 take_answer(struct timestream_tables *t, const struct http_call_answer *answer,
             struct writer_step *step)
 {
-    struct table *table = &t->tables[t->asked];
+    struct known_table *table = &t->tables[t->asked];
     timestream_client_judge(t->client, answer, &t->ticket, step);
     if (step->verdict == VERDICT_AGAIN) { /* it is signed with the right time now */
         ask(t, step);

@@ -46,14 +46,14 @@ struct timestream_writer {
     struct buf check_body;
 };
 
-struct name {
+struct table_name {
     char text[TIMESTREAM_NAME_BYTES_MAX + 1];
 };
 
 struct timestream_call {
     struct timestream_batch batch;
-    struct name database; /* where they are templates */
-    struct name table;
+    struct table_name database; /* where they are templates */
+    struct table_name table;
     int64_t oldest_ms; /* of what comes from the store; INT64_MAX: nothing does */
     struct buf body;
     bool made;     /* the body holds what was added */
@@ -98,7 +98,7 @@ expand_piece(const char **at, const struct item *item)
 }
 
 static enum err
-expand(const char *template, const struct item *item, struct name *to, struct why *why)
+expand(const char *template, const struct item *item, struct table_name *to, struct why *why)
 {
     size_t used = 0;
     for (const char *at = template; *at != '\0';) {
@@ -253,8 +253,8 @@ is_taken(struct timestream_writer *w, const char *database, const char *table, i
 
 /* Which table it is for, and whether that takes it. */
 static enum writer_add
-find_table(struct timestream_writer *w, const struct item *item, struct name *database,
-           struct name *table, struct why *why)
+find_table(struct timestream_writer *w, const struct item *item, struct table_name *database,
+           struct table_name *table, struct why *why)
 {
     bool taken = true;
     if (w->by_item) {
@@ -275,7 +275,7 @@ timestream_add(struct writer *writer, struct writer_call *call, const struct ite
 {
     struct timestream_writer *w = (struct timestream_writer *)writer;
     struct timestream_call *c = (struct timestream_call *)call;
-    struct name database, table;
+    struct table_name database, table;
     if (!item_is_sample(item)) return writer_unfit(why, "Timestream cannot store exemplars");
     enum writer_add added = find_table(w, item, &database, &table, why);
     if (added != WRITER_ADDED) return added;
