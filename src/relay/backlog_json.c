@@ -33,16 +33,11 @@ put_hash(struct json *j, const char *key, bool known, uint64_t hash)
         json_put_null(j);
 }
 
-static enum condition
-condition_of(const struct relay_backlog *b)
-{
-    return b->file ? BY_FILE : b->blocked ? BLOCKED : b->closed ? CLOSED : RESTING;
-}
-
 void
 relay_backlog_print(const struct relay_backlog *b, struct json *j)
 {
-    json_member_text(j, "condition", condition_words[condition_of(b)]);
+    enum condition c = b->file ? BY_FILE : b->blocked ? BLOCKED : b->closed ? CLOSED : RESTING;
+    json_member_text(j, "condition", condition_words[c]);
     json_member_text(j, "problem", b->unreadable.text);
     json_key(j, "type");
     if (b->type == DESTINATION_TYPE_COUNT)

@@ -135,21 +135,17 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     s->cursor = relay_cursor(r, &before);
     s->fates = r->account.base;
     fates_add(&s->fates, &before);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        s->fates.count[kind][FATE_REPLAYING] = 0;
-    }
     const struct fates *all = window_fates(r->window);
     memset(&s->ahead, 0, sizeof s->ahead);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        s->fates.count[kind][FATE_REPLAYING] = 0;
+        s->taken[kind] = account_taken_before(r, kind);
         for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
             if (!fate_is_term(fate)) continue;
             s->ahead.count[kind][fate] = all->count[kind][fate] - before.count[kind][fate];
         }
     }
     account_expected(r, &before, &s->expected);
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        s->taken[kind] = account_taken_before(r, kind);
-    }
     account_remember(r, s);
     if (r->feed.source != NULL) { /* else nothing was read: the state's is still the cursor's */
         s->log_count = relay_read_count(r);

@@ -257,17 +257,6 @@ check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
     return OK;
 }
 
-static enum err
-check_all(struct trial *t, struct why *why)
-{
-    bool there = t->class->check != NULL;
-    for (uint32_t number = 0; there && !t->unreachable; number++) {
-        enum err e = check(t, number, &there, why);
-        if (e) return e;
-    }
-    return OK;
-}
-
 /* --- the sample ------------------------------------------------------------------------------- */
 
 static const char *
@@ -302,15 +291,6 @@ send_once(struct trial *t, struct writer_call *call, struct writer_step *step, s
         t->class->step(t->writer, call, sends ? &answer : NULL, step);
     }
     return OK;
-}
-
-static void
-look_at_entry(struct trial *t, const struct writer_call *call, uint32_t number,
-              struct writer_step *step)
-{
-    struct writer_entry entry;
-    t->class->entry(t->writer, call, number, &entry);
-    step_done(step, entry.verdict, entry.reason, entry.answer);
 }
 
 /* What is in files gets its final name. */
@@ -348,7 +328,11 @@ deliver(struct trial *t, struct writer_call *call, const struct item *item,
         rebuild = step->verdict == VERDICT_REBUILD;
         e = may_go_on(t, step, &agains, &again, why);
     }
-    if (e == OK && step->verdict == VERDICT_MIXED) look_at_entry(t, call, entry, step);
+    if (e == OK && step->verdict == VERDICT_MIXED) {
+        struct writer_entry told;
+        t->class->entry(t->writer, call, entry, &told);
+        step_done(step, told.verdict, told.reason, told.answer);
+    }
     return e == OK && step->verdict == VERDICT_DELIVERED ? finish(t, step) : e;
 }
 
@@ -413,7 +397,10 @@ trial_run(const struct trial_options *options, uint32_t *ret_failed, struct why 
     if (e == OK) {
         e = http_calls_new(options->env, options->memory, options->user_agent, &t.http, why);
     }
-    if (e == OK) e = check_all(&t, why);
+    bool there = e == OK && t.class->check != NULL;
+    for (uint32_t number = 0; there && e == OK && !t.unreachable; number++) {
+        e = check(&t, number, &there, why);
+    }
     if (e == OK && options->write && t.failed == 0) e = write_sample(&t, why);
     http_calls_free(t.http);
     writer_free(t.class, t.writer);

@@ -81,20 +81,6 @@ part_count(const struct s3_upload *u)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* Nothing that means something in XML but quotes stands in an ETag: see is_etag(). */
-static void
-put_complete(struct s3_upload *u)
-{
-    struct cursor c = cursor_of(buf_bytes(&u->etags));
-    buf_put_text(&u->body, "<CompleteMultipartUpload>");
-    for (uint32_t i = 0; i < part_count(u); i++) {
-        struct bytes etag = cursor_counted(&c);
-        buf_printf(&u->body, "<Part><PartNumber>%u</PartNumber><ETag>%.*s</ETag></Part>", i + 1,
-                   (int)etag.size, (const char *)etag.at);
-    }
-    buf_put_text(&u->body, "</CompleteMultipartUpload>");
-}
-
 enum err
 s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_type,
                   struct s3_request *ret, struct why *why)
@@ -102,6 +88,7 @@ s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_
     enum err e = OK;
     snprintf(u->key, sizeof u->key, "%s%s", o->dir, o->base);
     struct s3_request r = {.method = "PUT", .key = u->key, .kind = S3_PART};
+    struct cursor etags = cursor_of(buf_bytes(&u->etags));
     buf_clear(&u->query);
     if (u->phase == S3_UPLOAD_CREATE) buf_put_text(&u->query, "uploads=");
     if (u->phase == S3_UPLOAD_PART) buf_printf(&u->query, "partNumber=%u&", u->part + 1);
@@ -142,7 +129,14 @@ s3_upload_request(struct s3_upload *u, struct s3_object *o, const char *content_
         r.kind = S3_PLAIN;
         r.content_type = "application/xml";
         r.only_new = u->how.only_new;
-        put_complete(u);
+        buf_put_text(&u->body, "<CompleteMultipartUpload>");
+        for (uint32_t i = 0; i < part_count(u); i++) {
+            /* Nothing that means something in XML but quotes stands in an ETag: see is_etag(). */
+            struct bytes etag = cursor_counted(&etags);
+            buf_printf(&u->body, "<Part><PartNumber>%u</PartNumber><ETag>%.*s</ETag></Part>", i + 1,
+                       (int)etag.size, (const char *)etag.at);
+        }
+        buf_put_text(&u->body, "</CompleteMultipartUpload>");
         break;
     }
     e = err_first(e, err_first(buf_error(&u->body), buf_error(&u->query)));

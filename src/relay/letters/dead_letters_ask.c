@@ -114,9 +114,9 @@ view_report(const struct letters_view *view, struct dead_letters_report *ret)
     for (uint32_t i = 0; i < found->first_count; i++) {
         letter_damage_print(&found->first[i], view->path, ret->texts[ret->text_count++]);
     }
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && view->account.differs; kind++) {
-        ret->lost += view->account.lost[kind];
-        ret->back += view->account.back[kind];
+    if (view->account.differs) {
+        ret->lost += kinds_sum(view->account.lost);
+        ret->back += kinds_sum(view->account.back);
     }
 }
 
