@@ -305,11 +305,10 @@ time_parse(struct bytes text, int64_t now_ms, int64_t *ret_ms, struct why *why)
         *ret_ms = ms;
         return OK;
     }
-    return why_set(
-        why, ERR_INPUT,
-        "'%.*s' is no time: RFC 3339 (2024-02-29T12:00:00Z), Unix seconds, now or now-1d "
-        "is expected",
-        (int)(text.size < 64 ? text.size : 64), (const char *)text.at);
+    return why_set(why, ERR_INPUT,
+                   "'%.*s' is not a valid time: expected RFC 3339 (2024-02-29T12:00:00Z), Unix "
+                   "seconds, now or now-1d",
+                   (int)(text.size < 64 ? text.size : 64), (const char *)text.at);
 }
 
 /* --- printing --------------------------------------------------------------------------------- */

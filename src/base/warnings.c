@@ -35,5 +35,6 @@ const char *
 warnings_at(const struct warnings *w, uint32_t index)
 {
     if (index < w->count) return w->items[index].text;
-    return index == w->count && w->more ? "more is damaged: these are the first places" : NULL;
+    return index == w->count && w->more ? "more places are damaged: only the first are listed"
+                                        : NULL;
 }

@@ -91,7 +91,7 @@ test_selectors_and_rules_are_tried(void **state)
 {
     (void)state;
     check_error(FILE_5 "  select: [up, 'up{']\n",
-                "f.yml:5:16: select: the selector wants a label name at character 4");
+                "f.yml:5:16: select: invalid selector: expected a label name at character 4");
     check_error(FILE_5 "  select: ['{a=~\"(\"}']\n",
                 "f.yml:5:12: select: invalid regex: missing ): (");
     check_error(FILE_5 "  relabel:\n  - action: drop\n    regex: '('\n",
@@ -99,9 +99,9 @@ test_selectors_and_rules_are_tried(void **state)
     check_error(FILE_5 "  relabel:\n  - action: replace\n",
                 "f.yml:6:5: relabel: action replace requires target_label");
     check_error(FILE_5 "  relabel:\n  - action: drop\n  - {action: labeldrop, modulus: 5}\n",
-                "f.yml:7:5: relabel: action labeldrop takes only regex");
+                "f.yml:7:5: relabel: action labeldrop allows only regex");
     check_error(FILE_5 "  relabel:\n  - {action: keepequal, target_label: a, regex: b}\n",
-                "f.yml:6:5: relabel: action keepequal takes only source_labels and target_label");
+                "f.yml:6:5: relabel: action keepequal allows only source_labels and target_label");
     check_error(
         FILE_5 "  relabel: [{action: rename}]\n",
         "f.yml:5:22: relabel.action: expected one of replace, keep, drop, keepequal, dropequal, "

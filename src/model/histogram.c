@@ -48,7 +48,7 @@ check_spans(const struct hist_buckets *side, const char *name, int64_t *ret_end,
     for (uint32_t i = 0; i < side->span_count; i++) {
         const struct hist_span *span = &side->spans[i];
         if (i > 0 && span->offset < 0) {
-            return why_set(why, ERR_INPUT, "%s side: span %" PRIu32 " has the negative offset %d",
+            return why_set(why, ERR_INPUT, "%s side: span %" PRIu32 " has a negative offset: %d",
                            name, i + 1, span->offset);
         }
         index += (int64_t)span->offset + span->length;
@@ -60,8 +60,8 @@ check_spans(const struct hist_buckets *side, const char *name, int64_t *ret_end,
     }
     if (needed != side->bucket_count) {
         return why_set(why, ERR_INPUT,
-                       "%s side: spans need %" PRIu64 " buckets, there are %" PRIu32, name, needed,
-                       side->bucket_count);
+                       "%s side: expected %" PRIu64 " buckets for its spans, got %" PRIu32, name,
+                       needed, side->bucket_count);
     }
     *ret_end = index;
     return OK;
@@ -72,7 +72,7 @@ static enum err
 check_deltas(const struct hist_buckets *side, const char *name, uint64_t *total, struct why *why)
 {
     if (side->bucket_count > 0 && side->deltas == NULL) {
-        return why_set(why, ERR_INPUT, "%s side: an integer histogram without deltas", name);
+        return why_set(why, ERR_INPUT, "%s side: missing deltas of an integer histogram", name);
     }
     int64_t count = 0;
     for (uint32_t i = 0; i < side->bucket_count; i++) {
@@ -82,7 +82,7 @@ check_deltas(const struct hist_buckets *side, const char *name, uint64_t *total,
         }
         if (count < 0) {
             return why_set(why, ERR_INPUT,
-                           "%s side: bucket %" PRIu32 " has the negative count %" PRId64, name,
+                           "%s side: bucket %" PRIu32 " has a negative count: %" PRId64, name,
                            i + 1, count);
         }
         if (__builtin_add_overflow(*total, (uint64_t)count, total)) {
@@ -96,12 +96,12 @@ static enum err
 check_float_counts(const struct hist_buckets *side, const char *name, struct why *why)
 {
     if (side->bucket_count > 0 && side->counts == NULL) {
-        return why_set(why, ERR_INPUT, "%s side: a float histogram without counts", name);
+        return why_set(why, ERR_INPUT, "%s side: missing counts of a float histogram", name);
     }
     for (uint32_t i = 0; i < side->bucket_count; i++) {
         double count = bits_double(side->counts[i]);
         if (count < 0) {
-            return why_set(why, ERR_INPUT, "%s side: bucket %" PRIu32 " has the negative count %g",
+            return why_set(why, ERR_INPUT, "%s side: bucket %" PRIu32 " has a negative count: %g",
                            name, i + 1, count);
         }
     }
@@ -120,7 +120,7 @@ check_integer(const struct histogram *h, struct why *why)
     bool nan_seen = isnan(bits_double(h->sum_bits));
     if (total > h->count || (total < h->count && !nan_seen)) {
         return why_set(why, ERR_INPUT,
-                       "%" PRIu64 " observations in buckets, but the count is %" PRIu64, total,
+                       "buckets hold %" PRIu64 " observations, but the count is %" PRIu64, total,
                        h->count);
     }
     return OK;
@@ -150,19 +150,22 @@ check_custom(const struct histogram *h, int64_t end, struct why *why)
         double bound = bits_double(h->custom_bits[i]);
         if (isnan(bound)) return why_set(why, ERR_INPUT, "custom buckets: a bound is NaN");
         if (bound == INFINITY) {
-            return why_set(why, ERR_INPUT, "custom buckets: the bound +Inf must not be given");
+            return why_set(why, ERR_INPUT,
+                           "custom buckets: the bound +Inf is implied and must not be listed");
         }
         if (i > 0 && bound <= bits_double(h->custom_bits[i - 1])) {
-            return why_set(why, ERR_INPUT,
-                           "custom buckets: bound %" PRIu32 " is not above the one before", i + 1);
+            return why_set(
+                why, ERR_INPUT,
+                "custom buckets: bound %" PRIu32 " is not greater than the bound before it", i + 1);
         }
     }
     if (h->negative.span_count > 0 || h->negative.bucket_count > 0) {
-        return why_set(why, ERR_INPUT, "custom buckets: there is a negative side");
+        return why_set(why, ERR_INPUT, "custom buckets: negative buckets are not allowed");
     }
     bool empty = is_float(h) ? same_number(h->zero_count, 0) : h->zero_count == 0;
     if (!empty || !same_number(h->zero_threshold_bits, 0)) {
-        return why_set(why, ERR_INPUT, "custom buckets: the zero bucket is used");
+        return why_set(why, ERR_INPUT,
+                       "custom buckets: the zero bucket must be empty and its threshold 0");
     }
     if (h->positive.span_count > 0 && h->positive.spans[0].offset < 0) {
         return why_set(why, ERR_INPUT, "custom buckets: the first offset %d is negative",
@@ -181,10 +184,11 @@ static enum err
 check_exponential(const struct histogram *h, struct why *why)
 {
     if (h->schema < HISTOGRAM_SCHEMA_MIN || h->schema > HISTOGRAM_SCHEMA_MAX) {
-        return why_set(why, ERR_INPUT, "the schema %d is not known", h->schema);
+        return why_set(why, ERR_INPUT, "unknown schema %d", h->schema);
     }
     if (h->custom_count > 0) {
-        return why_set(why, ERR_INPUT, "custom bounds with the exponential schema %d", h->schema);
+        return why_set(why, ERR_INPUT,
+                       "custom bounds are not allowed with the exponential schema %d", h->schema);
     }
     double threshold = bits_double(h->zero_threshold_bits);
     if (!isfinite(threshold) || threshold < 0) {
@@ -201,7 +205,7 @@ histogram_check(const struct histogram *h, struct why *why)
         return why_set(why, ERR_INPUT, "not a histogram");
     }
     if ((unsigned)h->reset_hint > RESET_GAUGE) {
-        return why_set(why, ERR_INPUT, "the reset hint %d is not known", (int)h->reset_hint);
+        return why_set(why, ERR_INPUT, "unknown reset hint %d", (int)h->reset_hint);
     }
     int64_t positive_end = 0, negative_end = 0;
     enum err e = check_spans(&h->positive, "positive", &positive_end, why);

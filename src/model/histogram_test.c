@@ -146,15 +146,15 @@ test_check_wants_spans_that_fit_the_buckets(void **state)
     (void)state;
     INTEGER_HISTOGRAM(h);
     h.positive = (struct hist_buckets){SPANS({0, 2}, {2, 1}), DELTAS(6, 0)};
-    REFUSED(h, "positive side: spans need 3 buckets, there are 2");
+    REFUSED(h, "positive side: expected 3 buckets for its spans, got 2");
     h.positive = (struct hist_buckets){SPANS({0, 2}), DELTAS(2, 0, 0)};
-    REFUSED(h, "spans need 2 buckets, there are 3");
+    REFUSED(h, "expected 2 buckets for its spans, got 3");
     h.positive = (struct hist_buckets){.span_count = 0, DELTAS(6)};
-    REFUSED(h, "spans need 0 buckets, there are 1");
+    REFUSED(h, "expected 0 buckets for its spans, got 1");
     h.positive = (struct hist_buckets){SPANS({0, 1}, {5, 0}, {0, 0}), DELTAS(6)};
     ACCEPTED(h);
     h.negative = (struct hist_buckets){SPANS({0, 1}), DELTAS(1, 0)};
-    REFUSED(h, "negative side: spans need 1");
+    REFUSED(h, "negative side: expected 1 buckets");
     /* Lengths that add up to 2^32 + 3 are not 3. */
     h.negative = (struct hist_buckets){0};
     h.positive = (struct hist_buckets){SPANS({INT32_MIN, UINT32_MAX}, {0, 4}), DELTAS(2, 0, 0)};
@@ -169,7 +169,7 @@ test_check_lets_only_the_first_offset_be_negative(void **state)
     h.positive = (struct hist_buckets){SPANS({-5, 2}, {0, 1}), DELTAS(2, 0, 0)};
     ACCEPTED(h);
     h.positive = (struct hist_buckets){SPANS({-5, 2}, {-1, 1}), DELTAS(2, 0, 0)};
-    REFUSED(h, "span 2 has the negative offset -1");
+    REFUSED(h, "span 2 has a negative offset: -1");
     h.positive = (struct hist_buckets){SPANS({INT32_MIN, 3}), DELTAS(2, 0, 0)};
     ACCEPTED(h);
 }
@@ -238,12 +238,12 @@ test_check_wants_integer_counts_not_negative(void **state)
     h.positive = (struct hist_buckets){SPANS({0, 3}), DELTAS(6, -6, 0)};
     ACCEPTED(h);
     h.positive = (struct hist_buckets){SPANS({0, 3}), DELTAS(6, -7, 8)};
-    REFUSED(h, "positive side: bucket 2 has the negative count -1");
+    REFUSED(h, "positive side: bucket 2 has a negative count: -1");
     h.negative = (struct hist_buckets){SPANS({0, 1}), DELTAS(-1)};
     h.positive = (struct hist_buckets){0};
-    REFUSED(h, "negative side: bucket 1 has the negative count -1");
+    REFUSED(h, "negative side: bucket 1 has a negative count: -1");
     h.negative = (struct hist_buckets){SPANS({0, 1}), .counts = &h.count, .bucket_count = 1};
-    REFUSED(h, "without deltas");
+    REFUSED(h, "missing deltas");
 }
 
 static void
@@ -276,9 +276,9 @@ test_check_wants_buckets_to_add_up_unless_sum_is_nan(void **state)
     (void)state;
     INTEGER_HISTOGRAM(h);
     h.count = 11;
-    REFUSED(h, "10 observations in buckets, but the count is 11");
+    REFUSED(h, "buckets hold 10 observations, but the count is 11");
     h.count = 9;
-    REFUSED(h, "10 observations in buckets, but the count is 9");
+    REFUSED(h, "buckets hold 10 observations, but the count is 9");
     h.count = 10;
     h.zero_count = 3;
     REFUSED(h, "11 observations");
@@ -290,7 +290,7 @@ test_check_wants_buckets_to_add_up_unless_sum_is_nan(void **state)
     h.count = 11;
     ACCEPTED(h);
     h.count = 9;
-    REFUSED(h, "10 observations in buckets, but the count is 9");
+    REFUSED(h, "buckets hold 10 observations, but the count is 9");
     h.sum_bits = D(INFINITY);
     h.count = 11;
     REFUSED(h, "the count is 11");
@@ -315,13 +315,13 @@ test_check_of_float_counts(void **state)
     h.zero_count = D(0);
 
     h.positive = (struct hist_buckets){SPANS({0, 2}), COUNTS(D(1), D(-0.5))};
-    REFUSED(h, "positive side: bucket 2 has the negative count -0.5");
+    REFUSED(h, "positive side: bucket 2 has a negative count: -0.5");
     h.positive = (struct hist_buckets){SPANS({0, 3}), COUNTS(D(-0.0), D(NAN), D(INFINITY))};
     ACCEPTED(h);
     h.negative = (struct hist_buckets){SPANS({0, 1}), COUNTS(D(-1))};
     REFUSED(h, "negative side: bucket 1");
     h.negative = (struct hist_buckets){SPANS({0, 1}), DELTAS(1)};
-    REFUSED(h, "without counts");
+    REFUSED(h, "missing counts");
 }
 
 static void
@@ -332,11 +332,11 @@ test_check_of_custom_bounds(void **state)
     h.custom_bits = (const uint64_t[]){D(-INFINITY), D(-1), D(-0.0)};
     ACCEPTED(h);
     h.custom_bits = (const uint64_t[]){D(1), D(2), D(2)};
-    REFUSED(h, "bound 3 is not above");
+    REFUSED(h, "bound 3 is not greater");
     h.custom_bits = (const uint64_t[]){D(1), D(3), D(2)};
-    REFUSED(h, "bound 3 is not above");
+    REFUSED(h, "bound 3 is not greater");
     h.custom_bits = (const uint64_t[]){D(-0.0), D(0), D(2)};
-    REFUSED(h, "bound 2 is not above");
+    REFUSED(h, "bound 2 is not greater");
     h.custom_bits = (const uint64_t[]){D(NAN), D(3), D(4)};
     REFUSED(h, "NaN");
     h.custom_bits = (const uint64_t[]){D(1), D(2), D(INFINITY)};
@@ -365,19 +365,19 @@ test_check_wants_nothing_but_positive_custom_buckets(void **state)
     CUSTOM_HISTOGRAM(h);
     h.zero_count = 1;
     h.count = 5;
-    REFUSED(h, "the zero bucket is used");
+    REFUSED(h, "the zero bucket must be empty");
     h.zero_count = 0;
     h.count = 4;
     h.zero_threshold_bits = D(0.001);
-    REFUSED(h, "the zero bucket is used");
+    REFUSED(h, "the zero bucket must be empty");
     h.zero_threshold_bits = D(NAN);
-    REFUSED(h, "the zero bucket is used");
+    REFUSED(h, "the zero bucket must be empty");
     h.zero_threshold_bits = D(-0.0);
     ACCEPTED(h);
     h.negative = (struct hist_buckets){SPANS({0, 0})};
-    REFUSED(h, "negative side");
+    REFUSED(h, "negative buckets are not allowed");
     h.negative = (struct hist_buckets){SPANS({0, 1}), DELTAS(0)};
-    REFUSED(h, "negative side");
+    REFUSED(h, "negative buckets are not allowed");
 
     h.negative = (struct hist_buckets){0};
     h.kind = SAMPLE_HISTOGRAM_FLOAT;
@@ -386,12 +386,12 @@ test_check_wants_nothing_but_positive_custom_buckets(void **state)
     h.zero_count = D(-0.0);
     ACCEPTED(h);
     h.zero_count = D(1);
-    REFUSED(h, "the zero bucket is used");
+    REFUSED(h, "the zero bucket must be empty");
 
     INTEGER_HISTOGRAM(exponential);
     exponential.custom_bits = (const uint64_t[]){D(1)};
     exponential.custom_count = 1;
-    REFUSED(exponential, "custom bounds with the exponential schema 3");
+    REFUSED(exponential, "not allowed with the exponential schema 3");
 }
 
 /* --- equality --------------------------------------------------------------------------------- */

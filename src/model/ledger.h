@@ -38,11 +38,11 @@ uint64_t ledger_should_pend(const struct ledger *ledger, enum ledger_kind kind);
  * (above 0), or counted that never came (below).
  */
 #define LEDGER_DIFFERENCE_NAME "firekeep_ledger_difference"
-#define LEDGER_DIFFERENCE_HELP                                                                     \
-    "Items that a tenant sent, or a destination took, and that none of their fates counts. Other " \
-    "than 0: items are lost or miscounted."
+#define LEDGER_DIFFERENCE_HELP                                                                    \
+    "Items received minus the items whose outcome was counted. Any value but 0 means that items " \
+    "were lost or miscounted."
 #define LEDGER_DIFFERENCE_TO_DO \
-    "run firekeep verify on the directory when it is stopped, or on a snapshot"
+    "run firekeep verify on a snapshot, or on the directory after stopping the server"
 int64_t ledger_difference(const struct ledger *ledger, enum ledger_kind kind);
 uint64_t ledger_rejected(const struct ledger *ledger, enum ledger_kind kind);
 /* Whether received equals the sum of its fates. */

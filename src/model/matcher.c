@@ -227,11 +227,11 @@ compile_program(struct matcher *m, struct why *why)
     case RE2_INVALID:
         return why_set(why, ERR_INPUT, "invalid regex: %s", text);
     case RE2_TOO_LARGE:
-        return why_set(why, ERR_LIMIT, "regex too large: %s", text);
+        return why_set(why, ERR_LIMIT, "regex is too large: %s", text);
     case RE2_NO_MEMORY:
         break;
     }
-    return why_set(why, ERR_NOMEM, "out of memory while a regex was compiled");
+    return why_set(why, ERR_NOMEM, "not enough memory to compile a regex");
 }
 
 static enum err
@@ -253,13 +253,14 @@ out:
 static enum err
 check_texts(struct bytes name, struct bytes pattern, struct why *why)
 {
-    if (name.size == 0) return why_set(why, ERR_INPUT, "a matcher without a label name");
+    if (name.size == 0) return why_set(why, ERR_INPUT, "missing label name in a matcher");
     if (pattern.size > MATCHER_PATTERN_BYTES_MAX) {
-        return why_set(why, ERR_LIMIT, "a matcher's pattern of %zu bytes, more than %d",
+        return why_set(why, ERR_LIMIT, "matcher value has %zu bytes: at most %d are allowed",
                        pattern.size, MATCHER_PATTERN_BYTES_MAX);
     }
-    if (!utf8_valid(name)) return why_set(why, ERR_INPUT, "a matcher's name is not UTF-8");
-    if (!utf8_valid(pattern)) return why_set(why, ERR_INPUT, "a matcher's pattern is not UTF-8");
+    if (!utf8_valid(name))
+        return why_set(why, ERR_INPUT, "label name of a matcher is not valid UTF-8");
+    if (!utf8_valid(pattern)) return why_set(why, ERR_INPUT, "matcher value is not valid UTF-8");
     return OK;
 }
 
@@ -268,12 +269,12 @@ matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
             struct matcher **ret_matcher, struct why *why)
 {
     if ((unsigned)type > MATCH_NOT_REGEX) {
-        return why_set(why, ERR_INPUT, "the matcher type %d is not known", (int)type);
+        return why_set(why, ERR_INPUT, "unknown matcher type %d", (int)type);
     }
     enum err e = check_texts(name, pattern, why);
     if (e) return e;
     struct matcher *m = mem_new(NULL, sizeof *m);
-    if (m == NULL) return why_set(why, ERR_NOMEM, "out of memory for a matcher");
+    if (m == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a matcher");
     arena_init(&m->arena, NULL, 0, 256);
     m->type = type;
     m->negative = type == MATCH_NOT_EQUAL || type == MATCH_NOT_REGEX;
@@ -288,7 +289,7 @@ matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
         e = keep_heads(m, &m->pattern, 1);
         if (e == OK) e = set_build(m);
     }
-    if (e == ERR_NOMEM) why_set(why, e, "out of memory for a matcher");
+    if (e == ERR_NOMEM) why_set(why, e, "not enough memory for a matcher");
     if (e) goto out;
     m->matches_empty = matcher_matches(m, (struct bytes){(const uint8_t *)"", 0});
 

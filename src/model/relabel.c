@@ -177,21 +177,21 @@ check_spec(const struct relabel_spec *s, uint32_t number, struct why *why)
         break;
     case RELABEL_HASHMOD:
         if (!target) return wrong(why, number, s->action, "requires target_label");
-        if (s->modulus == 0) return wrong(why, number, s->action, "requires modulus, above 0");
+        if (s->modulus == 0) return wrong(why, number, s->action, "requires a modulus above 0");
         break;
     case RELABEL_KEEPEQUAL:
     case RELABEL_DROPEQUAL:
         if (!target) return wrong(why, number, s->action, "requires target_label");
         if (s->regex.at != NULL || s->separator.at != NULL || s->replacement.at != NULL ||
             s->modulus != 0) {
-            return wrong(why, number, s->action, "takes only source_labels and target_label");
+            return wrong(why, number, s->action, "allows only source_labels and target_label");
         }
         break;
     case RELABEL_LABELDROP:
     case RELABEL_LABELKEEP:
         if (s->source_label_count > 0 || target || s->modulus != 0 || s->separator.at != NULL ||
             s->replacement.at != NULL) {
-            return wrong(why, number, s->action, "takes only regex");
+            return wrong(why, number, s->action, "allows only regex");
         }
         break;
     case RELABEL_LABELMAP:
@@ -229,11 +229,11 @@ compile(struct rule *rule, struct bytes regex, uint32_t number, struct why *why)
     case RE2_INVALID:
         return why_set(why, ERR_INPUT, "relabel rule %u: invalid regex: %s", number, text);
     case RE2_TOO_LARGE:
-        return why_set(why, ERR_LIMIT, "relabel rule %u: regex too large: %s", number, text);
+        return why_set(why, ERR_LIMIT, "relabel rule %u: regex is too large: %s", number, text);
     case RE2_NO_MEMORY:
         break;
     }
-    return why_set(why, ERR_NOMEM, "out of memory while a regex was compiled");
+    return why_set(why, ERR_NOMEM, "not enough memory to compile a regex");
 }
 
 static enum err
@@ -264,7 +264,7 @@ enum err
 relabel_new(const struct relabel_spec *specs, uint32_t count, struct relabel **ret, struct why *why)
 {
     struct relabel *r = mem_new(NULL, sizeof *r);
-    if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for relabel rules");
+    if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for relabel rules");
     arena_init(&r->arena, NULL, 0, 0);
     r->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     r->rules = arena_new(&r->arena, (count + 1u) * sizeof *r->rules);
@@ -273,7 +273,7 @@ relabel_new(const struct relabel_spec *specs, uint32_t count, struct relabel **r
         r->count = i + 1;
         e = rule_init(r, &r->rules[i], &specs[i], i + 1, why);
     }
-    if (e == ERR_NOMEM) why_set(why, e, "no memory for relabel rules");
+    if (e == ERR_NOMEM) why_set(why, e, "not enough memory for relabel rules");
     if (e) {
         relabel_free(r);
         return e;

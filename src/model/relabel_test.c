@@ -208,12 +208,12 @@ test_rules_that_cannot_be_are_refused_and_named(void **state)
         const char *says;
     } bad[] = {
         {{.sources = "a"}, "action replace requires target_label"},
-        {{.action = RELABEL_HASHMOD, .sources = "a", .target = "b"}, "requires modulus"},
+        {{.action = RELABEL_HASHMOD, .sources = "a", .target = "b"}, "requires a modulus"},
         {{.action = RELABEL_LOWERCASE, .sources = "a"}, "requires target_label"},
-        {{.action = RELABEL_KEEPEQUAL, .sources = "a", .target = "b", .regex = "x"}, "takes only"},
+        {{.action = RELABEL_KEEPEQUAL, .sources = "a", .target = "b", .regex = "x"}, "allows only"},
         {{.action = RELABEL_DROPEQUAL, .sources = "a"}, "requires target_label"},
-        {{.action = RELABEL_LABELDROP, .sources = "a", .regex = "x"}, "takes only regex"},
-        {{.action = RELABEL_LABELKEEP, .regex = "x", .replacement = "y"}, "takes only regex"},
+        {{.action = RELABEL_LABELDROP, .sources = "a", .regex = "x"}, "allows only regex"},
+        {{.action = RELABEL_LABELKEEP, .regex = "x", .replacement = "y"}, "allows only regex"},
         {{.action = RELABEL_LABELMAP, .regex = "x", .replacement = ""}, "not empty"},
         {{.action = RELABEL_KEEP, .sources = "a", .regex = "("}, "invalid regex"},
     };

@@ -7,7 +7,7 @@
 #include "sys/env.h"
 
 #define GONE_ASKED_NS (5 * NS_PER_MS) /* a look at a socket costs as much as a batch of samples */
-static const char CLIENT_GONE[] = "the query was canceled: its client has gone";
+static const char CLIENT_GONE[] = "query canceled: the client disconnected";
 
 static bool
 is_gone(struct query_control *control, int64_t now_ns)
@@ -36,7 +36,7 @@ query_control_check(struct query_control *control, struct why *why)
         return why_set(why, ERR_CANCELED, CLIENT_GONE);
     }
     if (control->deadline_ns == 0 || now_ns < control->deadline_ns) return OK;
-    return why_set(why, ERR_CANCELED, "the query timed out");
+    return why_set(why, ERR_CANCELED, "query timed out");
 }
 
 static enum err
@@ -45,7 +45,10 @@ add_to(_Atomic uint64_t *seen, uint64_t count, uint64_t max, const char *what, s
     /* Relaxed: they order nothing, and a thread that is late by a batch does no harm. */
     uint64_t before = atomic_fetch_add_explicit(seen, count, memory_order_relaxed);
     if (max == 0 || before + count <= max) return OK;
-    return why_set(why, ERR_LIMIT, "the query reads more than %" PRIu64 " %s", max, what);
+    return why_set(why, ERR_LIMIT,
+                   "query reads more than %" PRIu64
+                   " %s: use narrower matchers or a shorter time range",
+                   max, what);
 }
 
 enum err

@@ -31,7 +31,7 @@ test_query_ends_at_its_deadline(void **state)
     assert_int_equal(query_control_check(&control, &why), OK);
     clock_ns = 1000;
     assert_int_equal(query_control_check(&control, &why), ERR_CANCELED);
-    assert_string_equal(why.text, "the query timed out");
+    assert_string_equal(why.text, "query timed out");
     assert_int_equal(query_control_check(&control, NULL), ERR_CANCELED);
 }
 
@@ -51,7 +51,7 @@ test_query_ends_when_canceled(void **state)
     struct why why = {""};
     atomic_store(&control.canceled, true);
     assert_int_equal(query_control_check(&control, &why), ERR_CANCELED);
-    assert_string_equal(why.text, "the query was canceled: its client has gone");
+    assert_string_equal(why.text, "query canceled: the client disconnected");
 }
 
 static bool
@@ -79,7 +79,7 @@ test_whether_the_client_is_gone_is_asked_now_and_then(void **state)
     clock_ns += 10 * NS_PER_MS;
     struct why why = {""};
     assert_int_equal(query_control_check(&control, &why), ERR_CANCELED);
-    assert_string_equal(why.text, "the query was canceled: its client has gone");
+    assert_string_equal(why.text, "query canceled: the client disconnected");
     assert_int_equal(query_control_check(&control, &why), ERR_CANCELED);
     assert_int_equal(asked, 3);
 }

@@ -18,7 +18,7 @@ struct parser {
 static enum err
 expected(struct parser *p, const char *what)
 {
-    return why_set(p->why, ERR_INPUT, "the selector wants %s at character %zu", what,
+    return why_set(p->why, ERR_INPUT, "invalid selector: %s at character %zu", what,
                    (size_t)(p->c.at - p->start) + 1);
 }
 
@@ -102,13 +102,13 @@ take_text(struct parser *p, struct buf *to)
     buf_clear(to);
     while (p->c.at != p->c.end && *p->c.at != quote) {
         uint8_t c = *p->c.at++;
-        if (c == '\n' && quote != '`') return expected(p, "no line feed within quotes");
+        if (c == '\n' && quote != '`') return expected(p, "line feed in a quoted string");
         if (c != '\\' || quote == '`')
             buf_put_u8(to, c);
         else if (!escape(p, quote, to))
-            return expected(p, "another escape");
+            return expected(p, "unknown escape sequence");
     }
-    if (p->c.at == p->c.end) return expected(p, "the end of a text in quotes");
+    if (p->c.at == p->c.end) return expected(p, "unterminated quoted string");
     p->c.at++;
     return OK;
 }
@@ -125,13 +125,14 @@ static enum err
 add_matcher(struct parser *p, enum matcher_type type, struct bytes name, struct bytes value)
 {
     enum err e = err_first(buf_error(&p->name), buf_error(&p->value));
-    if (e) return why_set(p->why, e, "no memory for the selector");
+    if (e) return why_set(p->why, e, "not enough memory for the selector");
     if (p->to->count == SELECTOR_MATCHERS_MAX) {
-        return why_set(p->why, ERR_LIMIT, "more than %d matchers", SELECTOR_MATCHERS_MAX);
+        return why_set(p->why, ERR_LIMIT, "selector has more than %d matchers",
+                       SELECTOR_MATCHERS_MAX);
     }
     e = matcher_new(type, name, value, &p->to->matchers[p->to->count], p->why);
     if (e == OK) p->to->count++;
-    if (e == ERR_NOMEM) why_set(p->why, e, "no memory for the selector");
+    if (e == ERR_NOMEM) why_set(p->why, e, "not enough memory for the selector");
     return e;
 }
 
@@ -149,7 +150,7 @@ take_operator(struct parser *p, enum matcher_type *ret_type)
     else if (first == '=')
         *ret_type = MATCH_EQUAL;
     else
-        return expected(p, "one of = != =~ !~");
+        return expected(p, "expected one of = != =~ !~");
     p->c.at += first == '=' && second != '~' ? 1 : 2;
     return OK;
 }
@@ -163,7 +164,7 @@ take_matcher(struct parser *p)
     if (quoted)
         e = take_text(p, &p->name);
     else if (!take_word(p, false, &p->name))
-        e = expected(p, "a label name");
+        e = expected(p, "expected a label name");
     if (e) return e;
     uint8_t next = peek(p);
     if (quoted && (next == ',' || next == '}')) { /* {"a metric's name"} */
@@ -171,7 +172,7 @@ take_matcher(struct parser *p)
     }
     e = take_operator(p, &type);
     if (e) return e;
-    if (!is_quote(peek(p))) return expected(p, "a text in quotes");
+    if (!is_quote(peek(p))) return expected(p, "expected a quoted string");
     e = take_text(p, &p->value);
     if (e) return e;
     return add_matcher(p, type, buf_bytes(&p->name), buf_bytes(&p->value));
@@ -204,16 +205,16 @@ parse(struct parser *p)
     if (peek(p) == '{')
         e = take_braces(p);
     else if (!named)
-        return expected(p, "a metric name or '{'");
+        return expected(p, "expected a metric name or '{'");
     if (e) return e;
     peek(p);
-    if (p->c.at != p->c.end) return expected(p, "nothing more");
+    if (p->c.at != p->c.end) return expected(p, "unexpected text");
     for (uint32_t i = 0; i < p->to->count; i++) {
         if (!matcher_matches_empty(p->to->matchers[i])) return OK;
     }
     return why_set(p->why, ERR_INPUT,
-                   "the selector would pass every series: at least one matcher must refuse the "
-                   "empty text, as {__name__=~\".+\"} does");
+                   "selector matches every series: at least one matcher must not match the empty "
+                   "string, as in {__name__=~\".+\"}");
 }
 
 enum err
@@ -221,7 +222,8 @@ selector_parse(struct bytes text, struct selector *ret_selector, struct why *why
 {
     struct selector selector = {.count = 0};
     struct parser p = {.c = cursor_of(text), .start = text.at, .to = &selector, .why = why};
-    if (text.size > SELECTOR_BYTES_MAX) return why_set(why, ERR_LIMIT, "the selector is too long");
+    if (text.size > SELECTOR_BYTES_MAX)
+        return why_set(why, ERR_LIMIT, "selector is longer than %d bytes", SELECTOR_BYTES_MAX);
     buf_init(&p.name, NULL, SELECTOR_BYTES_MAX);
     buf_init(&p.value, NULL, SELECTOR_BYTES_MAX);
     enum err e = parse(&p);
