@@ -110,7 +110,7 @@ link_segments(struct log_listing *l)
         if (memcmp(items[i].log_id, items[0].log_id, WAL_LOG_ID_BYTES) == 0) continue;
         return why_set(l->why, ERR_CORRUPT,
                        "%s: segments %016" PRIx64 " and %016" PRIx64
-                       " are of different logs: one of them must be moved away",
+                       " belong to different logs: move one of them away",
                        l->dir, items[0].number, items[i].number);
     }
     uint32_t keep = count - 1;

@@ -23,7 +23,7 @@ wal_reader_open(struct wal *wal, const char *name, uint64_t pos, struct wal_read
                 struct why *why)
 {
     struct wal_reader *r = mem_new(wal->memory, sizeof *r);
-    if (r == NULL) return why_set(why, ERR_NOMEM, "no memory for a reader of the log");
+    if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a log reader");
     r->wal = wal;
     snprintf(r->name, sizeof r->name, "%s", name);
     segment_reader_init(&r->reader, wal->env, wal->memory);
@@ -158,8 +158,7 @@ reader_skip_bad(struct wal_reader *r, uint64_t bad_pos, uint64_t limit, struct w
     if (e != OK && e != ERR_MISSING) return e;
     r->pos = e == OK ? raw.pos : limit;
     r->salvaging = true;
-    return why_set(why, ERR_CORRUPT,
-                   "%s: bytes of positions %" PRIu64 " to %" PRIu64 " are damaged: %s",
+    return why_set(why, ERR_CORRUPT, "%s: positions %" PRIu64 " to %" PRIu64 " are damaged: %s",
                    r->reader.file.path, bad_pos, r->pos, reason.text);
 }
 
@@ -262,7 +261,7 @@ wal_reader_again(struct wal_reader *r, uint64_t pos, struct wal_record *ret_reco
     struct segment segment;
     uint64_t limit;
     enum err e = again_place(r, pos, &segment, &limit);
-    if (e) return why_set(why, e, "position %" PRIu64 " is gone from the log", pos);
+    if (e) return why_set(why, e, "position %" PRIu64 " is no longer in the log", pos);
     if (r->again.segment.number != segment.number || r->again.file.handle < 0) {
         e = segment_reader_open(&r->again, r->wal->dir, &segment, why);
     }

@@ -85,7 +85,8 @@ note_lost_segments(struct log_walk *w, const struct segment_list *list)
     if (none && w->from_pos > 0 && !w->none_yet && note_place(w, 0)) {
         w->damage->samples_unknown = true;
         /* The newest is never given up. */
-        snprintf(w->damage->first, sizeof w->damage->first, "%.160s: no segment is there", w->dir);
+        snprintf(w->damage->first, sizeof w->damage->first, "%.160s: no log segments found",
+                 w->dir);
     }
     if (list->count == 0 || w->from_pos == 0) return;
     const struct segment *oldest = &list->items[0];
@@ -250,8 +251,8 @@ walk_log(struct log_walk *w, struct segment_list *list)
         enum err e = walk_segment(w, s);
         if (e) return e;
         if (s->copy_damaged && note_place(w, SEGMENT_COPY_BYTES)) {
-            snprintf(w->damage->first, sizeof w->damage->first, "%.180s: one of its two headers",
-                     w->reader.file.path);
+            snprintf(w->damage->first, sizeof w->damage->first,
+                     "%.180s: one of its two headers is damaged", w->reader.file.path);
         }
         if (s->end_pos == SEGMENT_POS_NONE) s->end_pos = w->end_pos;
     }
@@ -286,7 +287,8 @@ rewrite_header(struct file *file, uint64_t number, struct why *why)
     enum err e = file_read_some(file, header, sizeof header, 0, &size, why);
     if (e) return e;
     size_t copy = segment_header_copy(bytes_of(header, sizeof header), number);
-    if (copy == SIZE_MAX) return why_set(why, ERR_CORRUPT, "%s: its header is gone", file->path);
+    if (copy == SIZE_MAX)
+        return why_set(why, ERR_CORRUPT, "%s: its header is no longer readable", file->path);
     struct bytes whole = bytes_of(header + copy, SEGMENT_COPY_BYTES);
     e = file_write_at(file, whole, 0, why);
     return e ? e : file_write_at(file, whole, SEGMENT_COPY_OFFSET, why);

@@ -111,8 +111,8 @@ copy_check_version(struct bytes header, size_t offset, struct why *why)
     unsigned version = load_le16(at + 8), min_reader = load_le16(at + 10);
     if (min_reader <= FORMAT_VERSION) return OK;
     return why_set(why, ERR_UNSUPPORTED,
-                   "log format version %u (readable from version %u on) is newer than version %d, "
-                   "which this program knows",
+                   "log format version %u (minimum reader %u) is newer than version %d, which this "
+                   "program reads; use a newer Firekeep",
                    version, min_reader, FORMAT_VERSION);
 }
 
@@ -323,24 +323,24 @@ segment_read(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
              struct raw_record *ret_record, struct why *why)
 {
     if (pos > limit_pos || limit_pos - pos < RECORD_HEADER_BYTES) {
-        return why_set(why, ERR_CORRUPT, "no room for a record");
+        return why_set(why, ERR_CORRUPT, "truncated record header");
     }
     struct bytes b;
     enum err e = window_at(r, pos, limit_pos, RECORD_HEADER_BYTES, &b, why);
     if (e) return e;
-    if (b.size < RECORD_HEADER_BYTES) return why_set(why, ERR_CORRUPT, "the file ends");
+    if (b.size < RECORD_HEADER_BYTES) return why_set(why, ERR_CORRUPT, "unexpected end of file");
     uint64_t header = load_le64(b.at), place = hash_mix(r->segment.seed, pos);
     uint32_t payload_size = (uint32_t)header & 0xffffff;
     size_t size = record_size(payload_size);
     if (header >> 48 != header_check(header, place) || payload_size > WAL_RECORD_BYTES_MAX) {
-        return why_set(why, ERR_CORRUPT, "no header of a record");
+        return why_set(why, ERR_CORRUPT, "invalid record header");
     }
-    if (size > limit_pos - pos) return why_set(why, ERR_CORRUPT, "a record is cut off");
+    if (size > limit_pos - pos) return why_set(why, ERR_CORRUPT, "truncated record");
     e = window_at(r, pos, limit_pos, size, &b, why);
     if (e) return e;
-    if (b.size < size) return why_set(why, ERR_CORRUPT, "the file ends");
+    if (b.size < size) return why_set(why, ERR_CORRUPT, "unexpected end of file");
     if (load_le64(b.at + 8) != payload_check(header, place, b.at, size)) {
-        return why_set(why, ERR_CORRUPT, "a record's checksum is wrong");
+        return why_set(why, ERR_CORRUPT, "record checksum does not match");
     }
     struct raw_record raw = {
         .pos = pos,
@@ -351,10 +351,10 @@ segment_read(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
         .stored = bytes_of(b.at + RECORD_HEADER_BYTES, payload_size),
     };
     if (!record_is_known(raw.type, raw.version, raw.flags) && !(raw.flags & FLAG_SKIPPABLE)) {
-        return why_set(why, ERR_UNSUPPORTED,
-                       "%s holds a record of type %u version %u flags %u, which a newer program "
-                       "wrote",
-                       r->file.path, raw.type, raw.version, raw.flags);
+        return why_set(
+            why, ERR_UNSUPPORTED,
+            "%s: a newer Firekeep wrote a record of type %u version %u flags %u; use that version",
+            r->file.path, raw.type, raw.version, raw.flags);
     }
     *ret_record = raw;
     return OK;
@@ -368,9 +368,10 @@ segment_unpack(struct segment_reader *r, const struct raw_record *record, struct
         *ret_payload = record->stored;
         return OK;
     }
-    if (record->stored.size < 4) return why_set(why, ERR_CORRUPT, "no raw size");
+    if (record->stored.size < 4) return why_set(why, ERR_CORRUPT, "missing uncompressed size");
     uint32_t raw_size = load_le32(record->stored.at);
-    if (raw_size > WAL_RECORD_BYTES_MAX) return why_set(why, ERR_CORRUPT, "raw size too large");
+    if (raw_size > WAL_RECORD_BYTES_MAX)
+        return why_set(why, ERR_CORRUPT, "uncompressed size is too large");
     buf_clear(&r->raw);
     if (!buf_reserve(&r->raw, raw_size)) return buf_error(&r->raw);
     if (r->unpacker == NULL) r->unpacker = ZSTD_createDCtx();
@@ -378,7 +379,7 @@ segment_unpack(struct segment_reader *r, const struct raw_record *record, struct
     size_t got = ZSTD_decompressDCtx(r->unpacker, r->raw.at, raw_size, record->stored.at + 4,
                                      record->stored.size - 4);
     if (ZSTD_isError(got) || got != raw_size) {
-        return why_set(why, ERR_CORRUPT, "a record cannot be uncompressed");
+        return why_set(why, ERR_CORRUPT, "record cannot be decompressed");
     }
     *ret_payload = bytes_of(r->raw.at, raw_size);
     return OK;
@@ -394,20 +395,21 @@ segment_commit_whole(struct segment_reader *r, uint64_t pos, uint64_t limit_pos,
     enum err e = segment_read(r, pos, limit_pos, &record, why);
     if (e) return e;
     e = commit_unpack(&record, &commit);
-    if (e) return why_set(why, e, "not a commit record");
+    if (e) return why_set(why, e, "expected a commit record");
     *ret_commit = commit;
     *ret_bad_pos = record.end_pos;
-    if (commit.end_pos > limit_pos) return why_set(why, ERR_CORRUPT, "the commit is cut off");
+    if (commit.end_pos > limit_pos) return why_set(why, ERR_CORRUPT, "truncated commit");
     uint32_t count = 0;
     for (uint64_t at = record.end_pos; at < commit.end_pos; at = record.end_pos) {
         *ret_bad_pos = at;
         e = segment_read(r, at, commit.end_pos, &record, why);
         if (e) return e;
-        if (record.type == WAL_COMMIT) return why_set(why, ERR_CORRUPT, "a commit in a commit");
+        if (record.type == WAL_COMMIT)
+            return why_set(why, ERR_CORRUPT, "commit record inside a commit");
         count++;
     }
     if (count != commit.record_count) {
-        return why_set(why, ERR_CORRUPT, "a commit of %" PRIu32 " records holds %" PRIu32,
+        return why_set(why, ERR_CORRUPT, "expected %" PRIu32 " records in a commit, got %" PRIu32,
                        commit.record_count, count);
     }
     return OK;

@@ -73,7 +73,7 @@ prepare_file(struct wal *wal, const char *path, struct why *why)
     struct file file = FILE_CLOSED;
     uint8_t *zeros = mem_new(wal->memory, PREPARE_PIECE_BYTES);
     enum err e = zeros == NULL
-                     ? why_set(why, ERR_NOMEM, "no memory to prepare a segment of the log")
+                     ? why_set(why, ERR_NOMEM, "not enough memory to prepare a log segment")
                      : file_open(wal->env, path, FILE_REPLACE, &file, why);
     uint64_t size = wal_segment_file_bytes(wal);
     for (uint64_t at = 0; e == OK && at < size; at += PREPARE_PIECE_BYTES) {

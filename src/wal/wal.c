@@ -123,7 +123,7 @@ begin_first_batch(struct wal *wal, const struct wal_options *o, struct why *why)
     if (number < o->floor_number) number = o->floor_number;
     if (pos > POS_MAX || number >= NUMBER_MAX) {
         return why_set(why, ERR_CORRUPT,
-                       "%s: position %" PRIu64 " or segment number %" PRIu64 " makes no sense",
+                       "%s: position %" PRIu64 " or segment number %" PRIu64 " is out of range",
                        wal->dir, pos, number);
     }
     lock_take(&wal->lock);
@@ -156,11 +156,11 @@ check_options(const struct wal_options *o, struct why *why)
     struct wal *wal = NULL;
     size_t size = strlen(o->dir);
     if (size == 0 || size >= sizeof wal->dir) {
-        return why_set(why, ERR_LIMIT, "the path of the log is empty or too long");
+        return why_set(why, ERR_LIMIT, "log path is empty or too long");
     }
     if (o->segment_bytes < WAL_SEGMENT_BYTES_MIN || o->segment_bytes > WAL_SEGMENT_BYTES_MAX ||
         o->batch_bytes_max > WAL_SEGMENT_BYTES_MAX) {
-        return why_set(why, ERR_INPUT, "the log's segments or batches are too small or too large");
+        return why_set(why, ERR_INPUT, "size of log segments or batches is out of range");
     }
     return OK;
 }
@@ -171,7 +171,7 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
     enum err e = check_options(o, why);
     if (e) return e;
     struct wal *wal = mem_new(o->memory, sizeof *wal);
-    if (wal == NULL) return why_set(why, ERR_NOMEM, "no memory for the log");
+    if (wal == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the write-ahead log");
     wal->env = o->env;
     wal->memory = o->memory;
     memcpy(wal->dir, o->dir, strlen(o->dir) + 1);
@@ -278,16 +278,18 @@ wal_reserve(struct wal *wal, size_t bytes, struct why *why)
     lock_take(&wal->lock);
     struct wal_batch *b = filling(wal);
     if (bytes > wal->batch_limit - COMMIT_RECORD_BYTES) {
-        e = why_set(why, ERR_LIMIT, "a request needs %zu bytes of the write-ahead log at once",
+        e = why_set(why, ERR_LIMIT,
+                    "request needs %zu bytes in the write-ahead log, more than one batch holds: "
+                    "send fewer samples per request",
                     bytes);
     } else if (wal->down) {
         e = why_set(why, ERR_AGAIN, "the write-ahead log is down");
     } else if (batch_is_full(wal, b, bytes) || bytes > wal->batch_limit - batch_size(b)) {
-        e = why_set(why, ERR_AGAIN, "the write-ahead log is behind");
+        e = why_set(why, ERR_AGAIN, "the write-ahead log cannot keep up");
     } else if (wal_over_budget_locked(wal)) {
         e = why_set(why, ERR_AGAIN, "the write-ahead log has reached its budget");
     } else if (batch_grow(b, bytes) != OK) {
-        e = why_set(why, ERR_NOMEM, "no memory for the write-ahead log");
+        e = why_set(why, ERR_NOMEM, "not enough memory for the write-ahead log");
     } else if (b->reserved_to < batch_size(b) + bytes) {
         b->reserved_to = batch_size(b) + bytes;
     }
@@ -416,7 +418,7 @@ segment_begin(struct wal *wal, uint64_t number, uint64_t base_pos, struct why *w
     lock_drop(&wal->lock);
 
     struct file file = FILE_CLOSED;
-    if (e) return why_set(why, e, "no memory for a segment of the write-ahead log");
+    if (e) return why_set(why, e, "not enough memory for a log segment");
     if (wal->unsynced) e = file_datasync(&wal->file, why); /* invariant 5 */
     if (e == OK) e = make_file(wal, &segment, &file, why);
     if (e) return e;

@@ -389,7 +389,7 @@ test_a_full_batch_takes_no_more_until_it_is_taken(void **state)
         e = rig_put(&rig);
     }
     assert_int_equal(e, ERR_AGAIN);
-    assert_non_null(strstr(rig.why.text, "behind"));
+    assert_non_null(strstr(rig.why.text, "cannot keep up"));
     uint8_t kib[1024] = {0};
     for (e = OK; e == OK;) {
         e = wal_put(rig.wal, WAL_LEDGER, bytes_of(kib, sizeof kib), false);
