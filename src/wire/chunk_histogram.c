@@ -392,7 +392,7 @@ static enum err
 put_one(struct histogram_chunks *w, int64_t t_ms, const struct histogram *h, struct why *why)
 {
     if (!spans_match(&h->positive) || !spans_match(&h->negative)) {
-        return why_set(why, ERR_INPUT, "histogram's spans and buckets differ in number");
+        return why_set(why, ERR_INPUT, "histogram spans and buckets do not match");
     }
     enum err e = room_for_now(w, h);
     if (e) return e;

@@ -183,12 +183,13 @@ list_put(struct scan *s, struct list *list, const void *item)
 {
     if (s->bad != NULL) return;
     if (list->count == HISTOGRAM_BUCKETS_MAX) {
-        scan_fail(s, "a histogram has too many buckets");
+        scan_fail(s, "histogram has too many buckets");
         return;
     }
     if (list->count == list->capacity) {
         uint32_t capacity = list->capacity == 0 ? LIST_FIRST_ITEMS : list->capacity * 2;
-        void *at = scan_alloc(s, (size_t)capacity * ITEM_BYTES, "no memory for a histogram");
+        void *at =
+            scan_alloc(s, (size_t)capacity * ITEM_BYTES, "not enough memory for a histogram");
         if (at == NULL) return;
         if (list->count > 0) memcpy(at, list->at, (size_t)list->count * ITEM_BYTES);
         list->at = at;
@@ -206,7 +207,7 @@ scan_bits_or_double(struct scan *s)
     if (scan_peek(s) == '"') {
         struct bytes text = scan_text(s);
         if (s->bad == NULL && !hex_parse_word(text, &bits)) {
-            scan_fail(s, "a double in quotes is not 16 hex digits");
+            scan_fail(s, "expected 16 hex digits in a quoted number");
         }
         return bits;
     }
@@ -220,7 +221,7 @@ scan_int(struct scan *s, int64_t min, int64_t max)
     struct bytes digits = scan_number(s);
     if (s->bad != NULL) return 0;
     if (!time_parse_ms(digits, &v) || v < min || v > max) {
-        scan_fail(s, "a whole number is expected, or this one is too large");
+        scan_fail(s, "expected an integer within its range");
         return 0;
     }
     return v;
@@ -235,7 +236,7 @@ scan_uint(struct scan *s)
         bool digit = digits.at[i] >= '0' && digits.at[i] <= '9';
         if (!digit || __builtin_mul_overflow(v, 10, &v) ||
             __builtin_add_overflow(v, digits.at[i] - '0', &v)) {
-            scan_fail(s, "a count is no whole number, or too large");
+            scan_fail(s, "count is not an integer, or is too large");
         }
     }
     return v;
@@ -339,15 +340,15 @@ histogram_json_scan(struct scan *s, struct histogram *ret_histogram)
     scan_expect(s, '{');
     while (scan_key(s, &key)) {
         unsigned member =
-            scan_which(s, key, members, MEMBER_COUNT, &seen, "a histogram has a member twice");
+            scan_which(s, key, members, MEMBER_COUNT, &seen, "duplicate histogram member");
         scan_member(s, (enum member)member, &h, lists);
     }
     bool is_int = (seen & BIT(COUNT_INT)) != 0;
     if ((seen & (BIT(COUNT_INT) | BIT(COUNT_FLOAT))) == 0) {
-        scan_fail(s, "a histogram has no count");
+        scan_fail(s, "missing histogram count");
     }
     if ((seen & INT_MEMBERS) != 0 && (seen & FLOAT_MEMBERS) != 0) {
-        scan_fail(s, "a histogram has counts of both kinds");
+        scan_fail(s, "histogram has both integer and float counts");
     }
     if (s->bad != NULL) return;
     h.kind = is_int ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT;

@@ -52,7 +52,7 @@ void
 scan_expect(struct scan *s, char wanted)
 {
     if (scan_peek(s) != (uint8_t)wanted || s->at == s->end) {
-        scan_fail(s, wanted == '{' ? "an object is expected" : "an array is expected");
+        scan_fail(s, wanted == '{' ? "expected an object" : "expected an array");
         return;
     }
     s->at++;
@@ -73,7 +73,7 @@ another(struct scan *s, char close)
     }
     if (first) return true;
     if (c != ',') {
-        scan_fail(s, close == '}' ? "',' or '}' is expected" : "',' or ']' is expected");
+        scan_fail(s, close == '}' ? "expected ',' or '}'" : "expected ',' or ']'");
         return false;
     }
     s->at++;
@@ -84,9 +84,9 @@ bool
 scan_key(struct scan *s, struct bytes *ret_key)
 {
     if (!another(s, '}')) return false;
-    if (scan_peek(s) != '"') scan_fail(s, "a key in double quotes is expected");
+    if (scan_peek(s) != '"') scan_fail(s, "expected a key in double quotes");
     struct bytes key = scan_text(s);
-    if (scan_peek(s) != ':') scan_fail(s, "':' is expected after a key");
+    if (scan_peek(s) != ':') scan_fail(s, "expected ':' after a key");
     if (s->bad != NULL) return false;
     s->at++;
     *ret_key = key;
@@ -143,7 +143,7 @@ unescape_unicode(struct scan *s, uint8_t *to)
         c = pair ? 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00) : -1;
     }
     if (c < 0 || (c >= 0xdc00 && c < 0xe000)) {
-        scan_fail(s, "a \\u escape is wrong");
+        scan_fail(s, "invalid \\u escape");
         return to;
     }
     return to + utf8_put(to, (uint32_t)c);
@@ -157,7 +157,7 @@ unescape(struct scan *s, uint8_t *to)
     if (c == 'u') return unescape_unicode(s, to);
     const char *found = c == 0 ? NULL : strchr(names, c);
     if (found == NULL) {
-        scan_fail(s, "an escape is unknown");
+        scan_fail(s, "unknown escape sequence");
         return to;
     }
     *to = (uint8_t)meanings[found - names];
@@ -168,7 +168,7 @@ unescape(struct scan *s, uint8_t *to)
 static __attribute__((noinline)) struct bytes
 text_with_escapes(struct scan *s, size_t size)
 {
-    uint8_t *text = scan_alloc(s, size + 1, "no memory for a text"), *to = text;
+    uint8_t *text = scan_alloc(s, size + 1, "not enough memory for a string"), *to = text;
     while (s->bad == NULL && *s->at != '"') {
         if (*s->at == '\\') {
             s->at++;
@@ -187,7 +187,7 @@ scan_text(struct scan *s)
 {
     struct bytes none = {NULL, 0};
     if (scan_peek(s) != '"') {
-        scan_fail(s, "a text in double quotes is expected");
+        scan_fail(s, "expected a string in double quotes");
         return none;
     }
     const uint8_t *text = ++s->at, *p = text;
@@ -203,7 +203,7 @@ scan_text(struct scan *s)
     }
     if (p == s->end || *p != '"') {
         s->at = p;
-        scan_fail(s, p == s->end ? "a text does not end" : "a control character in a text");
+        scan_fail(s, p == s->end ? "unterminated string" : "control character in a string");
         return none;
     }
     if (escapes) return text_with_escapes(s, (size_t)(p - text));
@@ -243,7 +243,7 @@ scan_number(struct scan *s)
         right = take_digits(s) > 0;
     }
     if (!right) {
-        scan_fail(s, "a number is expected");
+        scan_fail(s, "expected a number");
         return none;
     }
     return bytes_of(from, (size_t)(s->at - from));
@@ -254,7 +254,7 @@ take_word(struct scan *s, const char *word)
 {
     size_t size = strlen(word);
     if ((size_t)(s->end - s->at) < size || memcmp(s->at, word, size) != 0) {
-        scan_fail(s, "a value is expected");
+        scan_fail(s, "expected a value");
         return;
     }
     s->at += size;
@@ -292,7 +292,7 @@ scan_skip(struct scan *s)
     for (;;) {
         uint8_t c = scan_peek(s);
         if (c == '{' || c == '[') {
-            if (depth == SCAN_DEPTH_MAX) scan_fail(s, "too many levels");
+            if (depth == SCAN_DEPTH_MAX) scan_fail(s, "too many nested levels");
             if (s->bad != NULL) return;
             objects = objects << 1 | (c == '{');
             depth++;
@@ -312,6 +312,6 @@ scan_skip(struct scan *s)
 void
 scan_end(struct scan *s)
 {
-    if (s->bad == NULL && scan_peek(s) != 0) scan_fail(s, "something follows the value");
-    if (s->bad == NULL && s->at != s->end) scan_fail(s, "something follows the value");
+    if (s->bad == NULL && scan_peek(s) != 0) scan_fail(s, "unexpected text after the value");
+    if (s->bad == NULL && s->at != s->end) scan_fail(s, "unexpected text after the value");
 }

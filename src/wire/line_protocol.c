@@ -146,7 +146,8 @@ put_histogram(struct buf *to, const struct histogram *h, struct why *why)
     buf_put_u8(to, '"');
     if (buf_error(to)) return buf_error(to);
     if (size > LINE_TEXT_BYTES_MAX) {
-        return why_set(why, ERR_INPUT, "the histogram takes %zu bytes, a text field at most %d",
+        return why_set(why, ERR_INPUT,
+                       "histogram takes %zu bytes: InfluxDB allows at most %d in a string field",
                        size, LINE_TEXT_BYTES_MAX);
     }
     return OK;
@@ -173,13 +174,13 @@ put_line(struct buf *to, const struct line_point *point, enum line_precision pre
     static const int64_t factors[] = {1, 1000, 1000000};
     size_t from = to->size;
     if (point->t_ms > LINE_TIME_MS_MAX || point->t_ms < -LINE_TIME_MS_MAX) {
-        return why_set(why, ERR_INPUT, "the time is beyond the years that InfluxDB knows");
+        return why_set(why, ERR_INPUT, "time is outside the range of InfluxDB");
     }
     /* About what it will be, and never more. */
     if (!buf_reserve(to, point->labels.size - point->labels.size / 2)) return buf_error(to);
     put_key(to, point->labels);
     if (to->size - from + strlen(" histogram") > LINE_KEY_BYTES_MAX) {
-        return why_set(why, ERR_INPUT, "name and labels take %zu bytes, more than %d",
+        return why_set(why, ERR_INPUT, "name and labels take %zu bytes: InfluxDB allows at most %d",
                        to->size - from, LINE_KEY_BYTES_MAX);
     }
     if (point->histogram != NULL) {

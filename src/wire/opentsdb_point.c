@@ -111,7 +111,7 @@ put_time(struct buf *to, int64_t t_ms, struct why *why)
 {
     bool whole = t_ms % 1000 == 0;
     if (t_ms < 1000 || t_ms > MS_MAX || (t_ms < MS_MIN && !whole)) {
-        return why_set(why, ERR_INPUT, "OpenTSDB has no form for a time so early or late");
+        return why_set(why, ERR_INPUT, "time is outside the range of OpenTSDB");
     }
     buf_put_int(to, t_ms < MS_MIN ? t_ms / 1000 : t_ms);
     return OK;
@@ -122,7 +122,7 @@ put_value(struct buf *to, uint64_t bits, struct why *why)
 {
     char text[NUMBER_TEXT_BYTES + 2];
     if ((bits >> 52 & 0x7ff) == 0x7ff) {
-        return why_set(why, ERR_INPUT, "OpenTSDB has no value that is not finite");
+        return why_set(why, ERR_INPUT, "value is not finite: OpenTSDB stores only finite values");
     }
     size_t size = number_print_json(bits, text);
     bool digits_only = memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL;
@@ -153,10 +153,10 @@ put_tags(struct buf *to, struct bytes labels, uint32_t max_tags, struct why *why
     }
     if (count == 0) {
         return why_set(why, ERR_INPUT,
-                       "a series without labels: OpenTSDB wants one at least (external_labels)");
+                       "series has no labels: OpenTSDB requires at least one; set external_labels");
     }
     if (count > max_tags) {
-        return why_set(why, ERR_INPUT, "%u labels are more than the %u tags that OpenTSDB takes",
+        return why_set(why, ERR_INPUT, "series has %u labels: OpenTSDB allows at most %u tags",
                        count, max_tags);
     }
     buf_put_text(to, "}}");
@@ -167,7 +167,7 @@ static enum err
 put_point(struct buf *to, const struct opentsdb_point *point, uint32_t max_tags, struct why *why)
 {
     struct bytes name = labels_get(point->labels, bytes_of_text("__name__"));
-    if (name.size == 0) return why_set(why, ERR_INPUT, "a series without a name");
+    if (name.size == 0) return why_set(why, ERR_INPUT, "series has no metric name");
     /* About what it will be, and never more. */
     if (!buf_reserve(to, point->labels.size - point->labels.size / 8)) return buf_error(to);
     buf_put_text(to, "{\"metric\":\"");

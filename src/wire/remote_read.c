@@ -113,7 +113,7 @@ scan_query(struct bytes message, struct rr_query *query, struct why *why)
     }
     if (c.bad) return malformed("Query", why);
     if (query->matcher_count > RR_MATCHERS_MAX) {
-        return why_set(why, ERR_LIMIT, "remote read: %u matchers in a query, at most %d",
+        return why_set(why, ERR_LIMIT, "remote read: query has %u matchers: at most %d are allowed",
                        query->matcher_count, RR_MATCHERS_MAX);
     }
     return OK;
@@ -193,10 +193,12 @@ scan_request(struct bytes message, uint32_t *ret_query_count, struct accepted *r
     }
     if (c.bad) return malformed("ReadRequest", why);
     if (accepted.listed && !accepted.found) {
-        return why_set(why, ERR_INPUT, "remote read: none of the accepted response types is known");
+        return why_set(why, ERR_INPUT,
+                       "remote read: none of the accepted response types is supported");
     }
     if (query_count > RR_QUERIES_MAX) {
-        return why_set(why, ERR_LIMIT, "remote read: %u queries, at most %d", query_count,
+        return why_set(why, ERR_LIMIT,
+                       "remote read: request has %u queries: at most %d are allowed", query_count,
                        RR_QUERIES_MAX);
     }
     *ret_query_count = query_count;

@@ -117,7 +117,7 @@ rr_client_free(struct rr_client *c)
 static enum err
 malformed(struct why *why, const char *what)
 {
-    return why_set(why, ERR_CORRUPT, "the streamed answer has a malformed %s", what);
+    return why_set(why, ERR_CORRUPT, "streamed response has a malformed %s", what);
 }
 
 /* --- a chunk ---------------------------------------------------------------------------------- */
@@ -145,13 +145,13 @@ read_chunk(struct rr_client *c, uint32_t type, struct bytes data, struct why *wh
     arena_reset(&c->arena);
     if (type != CHUNK_XOR) {
         c->histograms = arena_alloc(&c->arena, announced * sizeof *c->histograms);
-        if (c->histograms == NULL) return why_set(why, ERR_NOMEM, "no memory for a chunk");
+        if (c->histograms == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a chunk");
     }
     arena_init(&reading, c->budget, ARENA_BYTES_MAX, 0);
     enum err e = chunk_read((enum chunk_type)type, data, &reading, keep_sample, c);
     arena_fini(&reading);
-    if (e == ERR_CORRUPT) why_set(why, e, "a chunk of the streamed answer is damaged");
-    if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "a chunk takes too much memory");
+    if (e == ERR_CORRUPT) why_set(why, e, "streamed response has a damaged chunk");
+    if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "not enough memory to decode a chunk");
     return e;
 }
 
@@ -175,7 +175,7 @@ take_chunk(struct rr_client *c, struct bytes message, struct rr_piece *ret, stru
     }
     if (m.bad) return malformed(why, "chunk");
     if (type < CHUNK_XOR || type > CHUNK_FLOAT_HISTOGRAM) {
-        return why_set(why, ERR_UNSUPPORTED, "a chunk has the unknown encoding %u", type);
+        return why_set(why, ERR_UNSUPPORTED, "unknown chunk encoding %u", type);
     }
     enum err e = read_chunk(c, type, data, why);
     if (e || c->count == 0) return e;
@@ -206,11 +206,12 @@ begin_series(struct rr_client *c, struct bytes message, struct rr_piece *ret, st
         buf_put(&c->labels, from, (size_t)(m.at - from));
     }
     if (m.bad) return malformed(why, "series");
-    if (buf_error(&c->labels)) return why_set(why, ERR_NOMEM, "no memory for labels");
+    if (buf_error(&c->labels)) return why_set(why, ERR_NOMEM, "not enough memory for labels");
     if (c->in_series && bytes_equal(buf_bytes(&c->labels), buf_bytes(&c->series_labels))) return OK;
     buf_clear(&c->series_labels);
     buf_put_bytes(&c->series_labels, buf_bytes(&c->labels));
-    if (buf_error(&c->series_labels)) return why_set(why, ERR_NOMEM, "no memory for labels");
+    if (buf_error(&c->series_labels))
+        return why_set(why, ERR_NOMEM, "not enough memory for labels");
     c->in_series = true;
     *ret = (struct rr_piece){.kind = RR_PIECE_SERIES, .labels = buf_bytes(&c->series_labels)};
     return OK;
@@ -264,14 +265,14 @@ next_frame(struct rr_client *c, bool *ret_whole, struct why *why)
     uint64_t size = cursor_varint(&m);
     if (m.bad) return there < VARINT_SIZE_MAX ? OK : malformed(why, "length");
     if (size > RR_CLIENT_FRAME_BYTES_MAX) {
-        return why_set(why, ERR_LIMIT, "a frame of the answer is larger than %d bytes",
+        return why_set(why, ERR_LIMIT, "response frame is larger than %d bytes",
                        RR_CLIENT_FRAME_BYTES_MAX);
     }
     if (cursor_left(&m) < 4 + size) return OK;
     uint32_t sum = load_be32(m.at);
     struct bytes payload = bytes_of(m.at + 4, size);
     if (crc32c(0, payload) != sum) {
-        return why_set(why, ERR_CORRUPT, "a frame of the answer has a wrong checksum");
+        return why_set(why, ERR_CORRUPT, "response frame checksum does not match");
     }
     c->frame = cursor_of(payload);
     c->used = (size_t)(payload.at + size - c->input.at);
@@ -316,7 +317,8 @@ rr_client_give(struct rr_client *c, struct bytes answer, struct why *why)
     c->used = 0;
     c->frame = c->series = (struct cursor){NULL, NULL, false};
     buf_put_bytes(&c->input, answer);
-    return buf_error(&c->input) ? why_set(why, ERR_NOMEM, "no memory for the answer") : OK;
+    return buf_error(&c->input) ? why_set(why, ERR_NOMEM, "not enough memory for the response")
+                                : OK;
 }
 
 enum err
@@ -324,5 +326,5 @@ rr_client_end(struct rr_client *c, struct why *why)
 {
     if (c->failed) return why_set(why, c->failed, "%s", c->reason.text);
     if (c->used == c->input.size) return OK;
-    return why_set(why, ERR_CORRUPT, "the streamed answer was cut short");
+    return why_set(why, ERR_CORRUPT, "streamed response is truncated");
 }

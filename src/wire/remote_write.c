@@ -677,13 +677,14 @@ explain(const struct decoder *d, struct bytes message, enum err e, struct why *w
     uint32_t count = d->m->arrays[RW_SERIES].count;
     if (e == ERR_INPUT) {
         size_t offset = d->field == NULL ? 0 : (size_t)(d->field - message.at);
-        return why_set(why, e,
-                       "remote write %s: malformed protobuf in the field at byte %zu of %zu "
-                       "(series begun: %u)",
-                       version, offset, message.size, count);
+        return why_set(
+            why, e,
+            "remote write %s: malformed protobuf in the field at byte %zu of %zu (series %u)",
+            version, offset, message.size, count);
     }
     return why_set(why, e, "remote write %s: %s after %u series of a message of %zu bytes", version,
-                   e == ERR_LIMIT ? "too many empty parts" : "out of memory", count, message.size);
+                   e == ERR_LIMIT ? "too many empty elements" : "not enough memory", count,
+                   message.size);
 }
 
 static enum err
@@ -695,7 +696,9 @@ decode_request(struct rw_request *request, enum rw_version version, bool uncheck
     request->version = version;
     request->seed = seed;
     if (message.size > RW_MESSAGE_BYTES_MAX) {
-        return why_set(why, ERR_LIMIT, "remote write: a message of %zu bytes", message.size);
+        return why_set(why, ERR_LIMIT,
+                       "remote write: message has %zu bytes: at most %d are allowed", message.size,
+                       RW_MESSAGE_BYTES_MAX);
     }
     m->limit_bytes = RW_KEEP_BYTES + (uint64_t)RW_AMPLIFICATION_MAX * message.size;
     m->arena.limit_bytes = m->limit_bytes;

@@ -559,7 +559,7 @@ test_the_sentence_names_the_place(void **state)
     struct why why;
     assert_int_equal(rw_decode(&request, RW_V1, m, SEED, &why), ERR_INPUT);
     assert_string_equal(why.text, "remote write 1.0: malformed protobuf in the field at byte 6 of "
-                                  "11 (series begun: 2)");
+                                  "11 (series 2)");
 }
 
 int

@@ -29,18 +29,18 @@ snappy_unpack(struct bytes compressed, struct buf *to, struct why *why)
     size_t size;
     enum err e = snappy_size(compressed, to->limit, &size);
     if (e == ERR_LIMIT) {
-        return why_set(why, e, "snappy: uncompressed size is over %zu bytes", to->limit);
+        return why_set(why, e, "snappy: uncompressed size must be at most %zu bytes", to->limit);
     }
-    if (e) return why_set(why, e, "snappy: the length prefix is wrong");
+    if (e) return why_set(why, e, "snappy: invalid length prefix");
     /* At least one byte, so that there is memory to point to. */
     if (!buf_reserve(to, size == 0 ? 1 : size)) {
-        return why_set(why, buf_error(to), "snappy: no memory for %zu bytes", size);
+        return why_set(why, buf_error(to), "snappy: not enough memory for %zu bytes", size);
     }
     size_t got = to->capacity;
     if (snappy_uncompress(chars(compressed.at), compressed.size, (char *)to->at, &got) !=
             SNAPPY_OK ||
         got != size) {
-        return why_set(why, ERR_INPUT, "snappy: the block is damaged");
+        return why_set(why, ERR_INPUT, "snappy: damaged block");
     }
     to->size = size;
     return OK;

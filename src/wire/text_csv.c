@@ -47,16 +47,16 @@ quoted_field(struct text_reader *r, struct cursor *c, struct bytes *ret, struct 
         doubled = true;
         c->at++;
     }
-    if (c->at == c->end) return why_set(why, ERR_INPUT, "a quoted field does not end");
+    if (c->at == c->end) return why_set(why, ERR_INPUT, "unterminated quoted field");
     *ret = bytes_of(from, (size_t)(c->at - from));
     c->at++;
     if (c->at != c->end && *c->at != ',') {
-        return why_set(why, ERR_INPUT, "something follows a quoted field");
+        return why_set(why, ERR_INPUT, "expected ',' after a quoted field");
     }
     if (!doubled) return OK;
     uint8_t *text = arena_alloc(&r->arena, ret->size);
     size_t size = 0;
-    if (text == NULL) return why_set(why, ERR_NOMEM, "no memory for a field");
+    if (text == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a field");
     for (size_t i = 0; i < ret->size; i++) {
         text[size++] = ret->at[i];
         if (ret->at[i] == '"') i++;
@@ -78,7 +78,7 @@ next_field(struct text_reader *r, struct cursor *c, struct bytes *ret, bool *mor
         c->at = comma == NULL ? c->end : comma;
         *ret = bytes_of(from, (size_t)(c->at - from));
         if (ret->size > 0 && memchr(from, '"', ret->size) != NULL) {
-            e = why_set(why, ERR_INPUT, "a quote within a field that does not begin with one");
+            e = why_set(why, ERR_INPUT, "quote inside an unquoted field");
         }
     }
     *more = e == OK && c->at != c->end;
@@ -93,17 +93,17 @@ put_column(struct text_reader *r, struct bytes name, unsigned *seen, struct why 
 {
     struct csv_column column = {column_kind(name), (uint32_t)r->column_names.size,
                                 (uint32_t)name.size};
-    if (name.size == 0) return why_set(why, ERR_INPUT, "a column has no name");
+    if (name.size == 0) return why_set(why, ERR_INPUT, "missing column name");
     unsigned bit = column.kind == CSV_TIME_S ? 1u << CSV_TIME : 1u << column.kind;
     if (column.kind != CSV_LABEL && (*seen & bit) != 0) {
-        return why_set(why, ERR_INPUT, "two columns say the same: %.*s", SHOWN(name));
+        return why_set(why, ERR_INPUT, "column %.*s repeats an earlier column", SHOWN(name));
     }
     *seen |= bit;
     buf_put_bytes(&r->column_names, name);
     buf_put(&r->columns, &column, sizeof column);
     enum err e = buf_error(&r->columns);
     if (e == OK) e = buf_error(&r->column_names);
-    return e ? why_set(why, e, "the first line is too long") : OK;
+    return e ? why_set(why, e, "first line is too long") : OK;
 }
 
 static enum err
@@ -126,7 +126,7 @@ read_columns(struct text_reader *r, struct bytes line, struct why *why)
     bool timed = (seen & 1u << CSV_TIME) != 0 || r->options.has_time;
     if (e == OK && ((seen & 1u << CSV_VALUE) == 0 || !timed)) {
         e = why_set(why, ERR_INPUT,
-                    "the first line names the columns; value and time must be among them");
+                    "the first line must name the columns, among them value and time");
     }
     if (e == OK) return OK;
     buf_clear(&r->columns);
@@ -177,13 +177,14 @@ label_field(struct text_reader *r, struct bytes text, struct why *why)
         c.at++;
     } else {
         uint8_t *braced = arena_alloc(&r->arena, text.size + 1);
-        if (braced == NULL) return why_set(why, ERR_NOMEM, "no memory for the labels");
+        if (braced == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the labels");
         if (text.size > 0) memcpy(braced, text.at, text.size);
         braced[text.size] = '}';
         c = cursor_of(bytes_of(braced, text.size + 1));
     }
     enum err e = text_label_set(r, &c, &r->labels, true, why);
-    if (e == OK && c.at != c.end) return why_set(why, ERR_INPUT, "something follows the labels");
+    if (e == OK && c.at != c.end)
+        return why_set(why, ERR_INPUT, "unexpected text after the labels");
     return e;
 }
 
@@ -195,7 +196,7 @@ time_field(struct csv_row *row, enum csv_kind kind, struct bytes text, struct wh
     bool right = kind == CSV_TIME_S ? time_parse_seconds(text, &row->time_ms)
                                     : time_parse_ms(text, &row->time_ms) ||
                                           time_parse_rfc3339(text, &row->time_ms);
-    return right ? OK : why_set(why, ERR_INPUT, "'%.*s' is no time", SHOWN(text));
+    return right ? OK : why_set(why, ERR_INPUT, "'%.*s' is not a valid time", SHOWN(text));
 }
 
 static enum err
@@ -211,7 +212,7 @@ take_field(struct text_reader *r, const struct csv_column *column, struct bytes 
         if (!row->has_value || number_parse_exact((const char *)text.at, text.size, &row->bits)) {
             return OK;
         }
-        return why_set(why, ERR_INPUT, "'%.*s' is no number", SHOWN(text));
+        return why_set(why, ERR_INPUT, "'%.*s' is not a valid number", SHOWN(text));
     case CSV_TIME:
     case CSV_TIME_S:
         return time_field(row, column->kind, text, why);
@@ -236,11 +237,11 @@ read_fields(struct text_reader *r, struct bytes line, struct csv_row *row, struc
         struct bytes text;
         enum err e = next_field(r, &c, &text, &more, why);
         if (e) return e;
-        if (i == count) return why_set(why, ERR_INPUT, "more fields than the %zu columns", count);
+        if (i == count) return why_set(why, ERR_INPUT, "expected %zu fields, got more", count);
         e = take_field(r, &columns[i], text, row, why);
         if (e) return e;
     }
-    return i == count ? OK : why_set(why, ERR_INPUT, "%zu fields for %zu columns", i, count);
+    return i == count ? OK : why_set(why, ERR_INPUT, "got %zu fields for %zu columns", i, count);
 }
 
 enum err
@@ -256,7 +257,7 @@ csv_line(struct text_reader *r, struct bytes line, struct text_item *item, struc
         return OK;
     }
     if (!row.has_time && !r->options.has_time) {
-        return why_set(why, ERR_INPUT, "the row has no time (--timestamp gives one to all)");
+        return why_set(why, ERR_INPUT, "row has no time; --timestamp sets one for all rows");
     }
     text_put_sample(r, row.time_ms, row.bits);
     return OK;

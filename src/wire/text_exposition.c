@@ -82,13 +82,13 @@ quoted(struct text_reader *r, struct cursor *c, struct bytes *ret, struct why *w
         }
         c->at++;
     }
-    if (c->at == c->end) return why_set(why, ERR_INPUT, "a quoted text does not end");
+    if (c->at == c->end) return why_set(why, ERR_INPUT, "unterminated quoted string");
     struct bytes raw = {from, (size_t)(c->at - from)};
     c->at++;
     *ret = raw;
     if (!escapes) return OK;
     uint8_t *text = arena_alloc(&r->arena, raw.size);
-    if (text == NULL) return why_set(why, ERR_NOMEM, "no memory for a text");
+    if (text == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a string");
     *ret = bytes_of(text, unescape(text, raw));
     return OK;
 }
@@ -101,7 +101,7 @@ label_value(struct text_reader *r, struct cursor *c, struct buf *labels, struct 
     c->at++; /* the equals sign */
     skip_blanks(c);
     if (c->at == c->end || *c->at != '"') {
-        return why_set(why, ERR_INPUT, "the value of label %.*s is not in double quotes",
+        return why_set(why, ERR_INPUT, "expected double quotes around the value of label %.*s",
                        SHOWN(name));
     }
     enum err e = quoted(r, c, &value, why);
@@ -121,11 +121,11 @@ label_pair(struct text_reader *r, struct cursor *c, struct buf *labels, bool nam
     else
         name = plain_name(c, false);
     if (e) return e;
-    if (name.size == 0) return why_set(why, ERR_INPUT, "a label name is expected");
+    if (name.size == 0) return why_set(why, ERR_INPUT, "expected a label name");
     skip_blanks(c);
     if (c->at != c->end && *c->at == '=') return label_value(r, c, labels, name, why);
     if (!in_quotes || !name_too) {
-        return why_set(why, ERR_INPUT, "'=' is expected after label %.*s", SHOWN(name));
+        return why_set(why, ERR_INPUT, "expected '=' after label %.*s", SHOWN(name));
     }
     text_put_label(labels, bytes_of_text("__name__"), name);
     return OK;
@@ -149,10 +149,10 @@ text_label_set(struct text_reader *r, struct cursor *c, struct buf *labels, bool
         if (*c->at == ',') {
             c->at++;
         } else if (*c->at != '}') {
-            return why_set(why, ERR_INPUT, "',' or '}' is expected after a label");
+            return why_set(why, ERR_INPUT, "expected ',' or '}' after a label");
         }
     }
-    return why_set(why, ERR_INPUT, "the labels do not end");
+    return why_set(why, ERR_INPUT, "missing '}' after the labels");
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
@@ -161,9 +161,9 @@ static enum err
 value_of(struct cursor *c, uint64_t *ret_bits, struct why *why)
 {
     struct bytes text = word(c);
-    if (text.size == 0) return why_set(why, ERR_INPUT, "there is no value");
+    if (text.size == 0) return why_set(why, ERR_INPUT, "missing value");
     if (number_parse((const char *)text.at, text.size, ret_bits)) return OK;
-    return why_set(why, ERR_INPUT, "'%.*s' is no number", SHOWN(text));
+    return why_set(why, ERR_INPUT, "'%.*s' is not a valid number", SHOWN(text));
 }
 
 static enum err
@@ -171,7 +171,7 @@ time_of(const struct text_reader *r, struct bytes text, int64_t *ret_ms, struct 
 {
     bool seconds = r->options.format == TEXT_OPENMETRICS;
     if (seconds ? time_parse_seconds(text, ret_ms) : time_parse_ms(text, ret_ms)) return OK;
-    return why_set(why, ERR_INPUT, "'%.*s' is no time in Unix %s", SHOWN(text),
+    return why_set(why, ERR_INPUT, "'%.*s' is not a valid time in Unix %s", SHOWN(text),
                    seconds ? "seconds" : "milliseconds");
 }
 
@@ -182,7 +182,7 @@ exemplar(struct text_reader *r, struct cursor *c, int64_t t_ms, struct why *why)
     uint64_t bits;
     skip_blanks(c);
     if (c->at == c->end || *c->at != '{') {
-        return why_set(why, ERR_INPUT, "an exemplar begins with its labels in braces");
+        return why_set(why, ERR_INPUT, "expected '{' before the labels");
     }
     c->at++;
     enum err e = text_label_set(r, c, &r->exemplar_labels, false, why);
@@ -209,7 +209,7 @@ sample(struct text_reader *r, struct cursor *c, struct why *why)
         e = time_of(r, word(c), &t_ms, why);
         if (e) return e;
     } else if (!r->options.has_time) {
-        return why_set(why, ERR_INPUT, "the sample has no time (--timestamp gives one to all)");
+        return why_set(why, ERR_INPUT, "sample has no time; --timestamp sets one for all samples");
     }
     skip_blanks(c);
     if (marks && c->at != c->end && *c->at == '#') {
@@ -218,7 +218,7 @@ sample(struct text_reader *r, struct cursor *c, struct why *why)
         if (e) return e;
     }
     skip_blanks(c);
-    if (c->at != c->end) return why_set(why, ERR_INPUT, "something follows the sample");
+    if (c->at != c->end) return why_set(why, ERR_INPUT, "unexpected text after the sample");
     text_put_sample(r, t_ms, bits);
     return OK;
 }
@@ -230,13 +230,13 @@ sample_line(struct text_reader *r, struct cursor *c, struct why *why)
     if (name.size > 0) text_put_label(&r->labels, bytes_of_text("__name__"), name);
     skip_blanks(c);
     bool braces = c->at != c->end && *c->at == '{';
-    if (name.size == 0 && !braces) return why_set(why, ERR_INPUT, "a metric name is expected");
+    if (name.size == 0 && !braces) return why_set(why, ERR_INPUT, "expected a metric name");
     if (braces) {
         c->at++;
         enum err e = text_label_set(r, c, &r->labels, name.size == 0, why);
         if (e) return e;
     } else if (c->at != c->end && !is_blank(c->at[-1])) {
-        return why_set(why, ERR_INPUT, "'%.*s' is no metric name",
+        return why_set(why, ERR_INPUT, "'%.*s' is not a valid metric name",
                        SHOWN(bytes_of(name.at, name.size + 1)));
     }
     return sample(r, c, why);
@@ -291,7 +291,7 @@ metric_type(struct bytes text, enum metric_type *ret_type, struct why *why)
         *ret_type = types[i].type;
         return OK;
     }
-    return why_set(why, ERR_INPUT, "'%.*s' is no metric type", SHOWN(text));
+    return why_set(why, ERR_INPUT, "'%.*s' is not a valid metric type", SHOWN(text));
 }
 
 static void
@@ -315,7 +315,8 @@ metadata_line(struct text_reader *r, struct bytes what, struct cursor *c, struct
     else
         name = word(c);
     if (e) return e;
-    if (name.size == 0) return why_set(why, ERR_INPUT, "# %.*s names no metric", SHOWN(what));
+    if (name.size == 0)
+        return why_set(why, ERR_INPUT, "missing metric name after # %.*s", SHOWN(what));
     skip_blanks(c);
     struct bytes rest = {c->at, cursor_left(c)};
     if (what.at[0] == 'T') {
@@ -355,7 +356,7 @@ enum err
 exposition_line(struct text_reader *r, struct bytes line, struct text_item *item, struct why *why)
 {
     struct cursor c = cursor_of(line);
-    if (r->ended) return why_set(why, ERR_INPUT, "something follows # EOF");
+    if (r->ended) return why_set(why, ERR_INPUT, "unexpected text after # EOF");
     skip_blanks(&c);
     if (c.at == c.end) return OK;
     if (*c.at != '#') return sample_line(r, &c, why);
@@ -368,5 +369,5 @@ exposition_end(struct text_reader *r, struct text_item *item, struct why *why)
 {
     hand_out_family(r, item);
     if (r->options.format != TEXT_OPENMETRICS || r->ended) return OK;
-    return why_set(why, ERR_INPUT, "there is no # EOF at the end: the file may be cut short");
+    return why_set(why, ERR_INPUT, "missing # EOF at the end: the file may be truncated");
 }

@@ -15,7 +15,7 @@
 #include "wire/histogram_json.h"
 #include "wire/text_reader_private.h"
 
-static const char TWICE[] = "a key comes twice";
+static const char TWICE[] = "duplicate key";
 
 static bool
 key_is(struct bytes key, const char *name)
@@ -35,7 +35,7 @@ scan_value(struct scan *s)
     if (c == '"') {
         struct bytes text = scan_text(s);
         if (s->bad == NULL && !number_parse_exact((const char *)text.at, text.size, &bits)) {
-            scan_fail(s, "a value in quotes is no number");
+            scan_fail(s, "quoted value is not a valid number");
         }
         return bits;
     }
@@ -55,7 +55,7 @@ scan_time(struct scan *s)
         digits.size--;
         if (digits.at[digits.size - 1] == '.') digits.size--;
     }
-    if (!time_parse_ms(digits, &ms)) scan_fail(s, "a time is no whole number of milliseconds");
+    if (!time_parse_ms(digits, &ms)) scan_fail(s, "time is not an integer number of milliseconds");
     return ms;
 }
 
@@ -74,7 +74,7 @@ static enum err
 scan_verdict(const struct scan *s, struct why *why)
 {
     if (s->bad == NULL) return OK;
-    return why_set(why, s->error, "%s, at byte %zu", s->bad, (size_t)(s->at - s->start) + 1);
+    return why_set(why, s->error, "%s at byte %zu", s->bad, (size_t)(s->at - s->start) + 1);
 }
 
 /* --- JSON lines ------------------------------------------------------------------------------- */
@@ -118,13 +118,13 @@ json_lines_line(struct text_reader *r, struct bytes line, struct text_item *item
     enum err e = scan_verdict(&s, why);
     if (e) return e;
     if (seen != (1u << LINE_KEY_COUNT) - 1) {
-        return why_set(why, ERR_INPUT, "metric, values and timestamps are expected");
+        return why_set(why, ERR_INPUT, "expected metric, values and timestamps");
     }
     if (r->times.size != r->values.size) {
         return why_set(why, ERR_INPUT, "%zu values but %zu timestamps", r->values.size / 8,
                        r->times.size / 8);
     }
-    if (r->labels.size == 0) return why_set(why, ERR_INPUT, "the metric has no labels");
+    if (r->labels.size == 0) return why_set(why, ERR_INPUT, "metric has no labels");
     return OK;
 }
 
@@ -165,7 +165,7 @@ scan_bits(struct scan *s)
     uint64_t bits = 0;
     struct bytes text = scan_text(s);
     if (s->bad == NULL && !hex_parse_word(text, &bits)) {
-        scan_fail(s, "bits are not 16 hex digits");
+        scan_fail(s, "expected 16 hex digits in bits");
     }
     return bits;
 }
@@ -173,9 +173,9 @@ scan_bits(struct scan *s)
 static struct bytes
 bytes_of_hex(struct scan *s, struct bytes text)
 {
-    uint8_t *at = scan_alloc(s, text.size / 2 + 1, "no memory for a label");
+    uint8_t *at = scan_alloc(s, text.size / 2 + 1, "not enough memory for a label");
     if (at == NULL) return (struct bytes){NULL, 0};
-    if (!hex_parse(text, at)) scan_fail(s, "a name or value is not in hex digits");
+    if (!hex_parse(text, at)) scan_fail(s, "expected hex digits in a label name or value");
     return bytes_of(at, text.size / 2);
 }
 
@@ -219,7 +219,7 @@ scan_exemplar(struct text_reader *r, struct scan *s)
             scan_skip(s);
         }
     }
-    if (!has_value || !has_time) scan_fail(s, "an exemplar has no value or no time");
+    if (!has_value || !has_time) scan_fail(s, "exemplar has no value or no time");
     if (s->bad != NULL) return;
     size_t labels = (r->exemplar_labels.size - before) / sizeof(struct label);
     text_put_exemplar(r, (uint32_t)labels, t_ms, bits);
@@ -276,12 +276,12 @@ row_name(struct text_reader *r, const struct row *row, struct why *why)
     const struct label *labels = (const struct label *)(const void *)r->labels.at;
     size_t count = r->labels.size / sizeof *labels;
     if (row->name.size == 0) {
-        return count > 0 ? OK : why_set(why, ERR_INPUT, "the row has neither name nor labels");
+        return count > 0 ? OK : why_set(why, ERR_INPUT, "row has neither name nor labels");
     }
     for (size_t i = 0; i < count; i++) {
         if (!bytes_equal_text(labels[i].name, "__name__")) continue;
         if (bytes_equal(labels[i].value, row->name)) return OK;
-        return why_set(why, ERR_INPUT, "the name and the label __name__ differ");
+        return why_set(why, ERR_INPUT, "name and label __name__ differ");
     }
     text_put_label(&r->labels, bytes_of_text("__name__"), row->name);
     return OK;
@@ -295,13 +295,13 @@ row_value(struct text_reader *r, const struct row *row, struct text_item *item, 
          histogram = row_has(row, ROW_HISTOGRAM), exemplars = r->exemplars.size > 0;
     bool timed = row_has(row, ROW_TIME);
     if (!row_has(row, ROW_VALUE) && !bits && !histogram && !exemplars) {
-        return why_set(why, ERR_INPUT, "the row has no value");
+        return why_set(why, ERR_INPUT, "row has no value");
     }
     if (number + bits + histogram > 1) {
-        return why_set(why, ERR_INPUT, "the row has two values at once");
+        return why_set(why, ERR_INPUT, "row has more than one value");
     }
     if (!timed && !r->options.has_time) {
-        return why_set(why, ERR_INPUT, "the row has no time (--timestamp gives one to all)");
+        return why_set(why, ERR_INPUT, "row has no time; --timestamp sets one for all rows");
     }
     if (!number && !bits && !histogram) {
         if (exemplars) return OK;

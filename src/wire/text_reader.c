@@ -152,7 +152,7 @@ text_reader_line(struct text_reader *r, struct bytes line, struct text_item *ret
     enum err e = read_line(r, line, &item, why);
     enum err memory = memory_of_line(r);
     if (memory) {
-        e = why_set(why, memory, "too much for the memory at hand");
+        e = why_set(why, memory, "not enough memory for the line");
         r->has_family = false;
         buf_clear(&r->family);
         buf_clear(&r->help);

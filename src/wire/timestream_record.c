@@ -210,7 +210,7 @@ put_dimensions(struct list *list, struct bytes labels, struct why *why)
     while (labels_next(&c, &label)) {
         if (bytes_equal_text(label.name, "__name__")) continue;
         if (put_dimension(list, &label)) continue;
-        return why_set(why, ERR_INPUT, "a label has a value that is no UTF-8");
+        return why_set(why, ERR_INPUT, "label value is not valid UTF-8");
     }
     return OK;
 }
@@ -220,12 +220,12 @@ check_list(const struct list *list, struct why *why)
 {
     if (buf_error(list->to)) return buf_error(list->to);
     if (list->count > TIMESTREAM_DIMENSIONS_MAX) {
-        return why_set(why, ERR_INPUT, "the labels make %u dimensions, more than %d", list->count,
-                       TIMESTREAM_DIMENSIONS_MAX);
+        return why_set(why, ERR_INPUT, "labels need %u dimensions: Timestream allows at most %d",
+                       list->count, TIMESTREAM_DIMENSIONS_MAX);
     }
     if (list->bytes > TIMESTREAM_DIMENSION_BYTES_MAX) {
-        return why_set(why, ERR_INPUT, "the labels take %zu bytes, more than %d", list->bytes,
-                       TIMESTREAM_DIMENSION_BYTES_MAX);
+        return why_set(why, ERR_INPUT, "labels take %zu bytes: Timestream allows at most %d",
+                       list->bytes, TIMESTREAM_DIMENSION_BYTES_MAX);
     }
     return OK;
 }
@@ -292,8 +292,8 @@ put_record(struct buf *to, const struct timestream_record *record, uint32_t *ret
     if (e) return e;
     bytes += list.bytes;
     if (bytes > TIMESTREAM_RECORD_BYTES_MAX) {
-        return why_set(why, ERR_INPUT, "the record takes %zu bytes, more than %d", bytes,
-                       TIMESTREAM_RECORD_BYTES_MAX);
+        return why_set(why, ERR_INPUT, "record takes %zu bytes: Timestream allows at most %d",
+                       bytes, TIMESTREAM_RECORD_BYTES_MAX);
     }
     buf_put_text(to, "],\"Time\":\"");
     buf_put_int(to, record->t_ms);

@@ -241,7 +241,7 @@ test_what_opentsdb_cannot_hold_is_unfit(void **state)
     item = rig_item(&rig, "__name__", "a", "b", "1", "c", "1", "d", "1", "e", "1", "f", "1", "g",
                     "1", "h", "1", "i", "1", "j", "1", NULL);
     assert_int_equal(rig_add(&rig, &item), WRITER_UNFIT);
-    expect_in(rig.why.text, "9 labels are more than the 8 tags");
+    expect_in(rig.why.text, "9 labels: OpenTSDB allows at most 8 tags");
     assert_int_equal(rig.class->bytes(rig.writer, rig.call), 0);
     add_points(1);
 }
