@@ -216,8 +216,8 @@ expect_series(const char *labels, bool taken)
         char limit[80];
         bool tenant = strstr(m.result.text, "the tenant has") != NULL;
         snprintf(limit, sizeof limit,
-                 tenant ? "the tenant has write.max-series (%u)"
-                        : "the metric has write.max-series-per-metric (%u)",
+                 tenant ? "the tenant has reached write.max-series (%u)"
+                        : "the metric has reached write.max-series-per-metric (%u)",
                  tenant ? m.limits.tenant_series_max : m.limits.metric_series_max);
         assert_non_null(strstr(m.result.text, limit));
     }

@@ -420,7 +420,7 @@ test_a_request_that_no_head_could_hold_is_not_to_be_repeated(void **state)
     m.options.head_bytes_max = 16 << 20;
     machine_must_open(&m);
     assert_int_equal(send_new_series(1, 100000), ERR_LIMIT);
-    assert_non_null(strstr(m.why.text, "send fewer at once"));
+    assert_non_null(strstr(m.why.text, "send fewer series per request"));
     tsdb_want_cut(m.db);
     machine_commit(&m);
     must(tsdb_flush(m.db, &m.why));

@@ -233,7 +233,7 @@ if claim "aside: a server starts" start_firekeep p "$work/aside" "${ports[0]}"; 
         'firekeep_samples_damaged_total{tenant="anonymous",kind="float"}' 20000
     claim "aside: samples are written" "$firekeep" import --url="$url" "$work/fresh.prom"
     stop p
-    claim "aside: verify names it" says "0000000000000002.damaged: was put aside" 1 \
+    claim "aside: verify names it" says "0000000000000002.damaged: set aside" 1 \
         "$firekeep" verify "$work/aside"
     flip "$aside.damaged/part" -1
     mv "$aside.damaged" "$aside"

@@ -165,7 +165,7 @@ claim "what a server refuses is told" says "too_far_in_future" 1 \
 claim "a refusal is said once" says "far.om, up to line 2: refused: 1 too_far" 1 \
     "$firekeep" import --url="$url" "$work/far.om"
 printf 'cut 1 1700000000\n' >"$work/cut.om"
-claim "OpenMetrics without its end is told" says "$work/cut.om:2: there is no # EOF" 1 \
+claim "OpenMetrics without its end is told" says "$work/cut.om:2: missing # EOF" 1 \
     "$firekeep" import --url="$url" "$work/cut.om"
 head -c 200 "$work/bits.jsonl.gz" >"$work/cut.jsonl.gz"
 claim "a file cut short is told, by its name once" says_not "cut.jsonl.gz: $work/cut" 1 \

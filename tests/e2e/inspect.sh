@@ -183,7 +183,7 @@ damage_is_told() {
     says 1 'Pages' "$firekeep" inspect "$part" || return 1
     says 1 "$1" "$firekeep" inspect "$work/damaged" || return 1
     rm -r "$work/damaged/parts/$1"
-    says 1 'MANIFEST names it, and it is not there' "$firekeep" inspect "$work/damaged" &&
+    says 1 'listed in MANIFEST but missing' "$firekeep" inspect "$work/damaged" &&
         jq -en --slurpfile it <("$firekeep" inspect --format json "$work/damaged" 2>/dev/null) \
             '$it[0].damagedPlaces == 1 and $it[0].remarks[0].kind == "damage"'
 }
@@ -200,8 +200,8 @@ bad_arguments() {
         says 2 'later than' "$firekeep" inspect --start 2 --end 1 "$dir" up &&
         status_is 2 "$firekeep" inspect "$dir" 'up{' &&
         says 2 'a selector requires a storage directory' "$firekeep" inspect "$(first_part)" up &&
-        says 1 'neither a Firekeep storage nor' "$firekeep" inspect "$work" &&
-        says 1 'there is no part' "$firekeep" inspect "$dir/parts/00000000000000ff" &&
+        says 1 'is not a Firekeep storage directory, part or log segment' "$firekeep" inspect "$work" &&
+        says 1 "file 'part' not found" "$firekeep" inspect "$dir/parts/00000000000000ff" &&
         says 1 'No such file' "$firekeep" inspect "$dir/wal/00000000000000ff.wal" &&
         says 0 'Changes and locks nothing' "$firekeep" help inspect
 }

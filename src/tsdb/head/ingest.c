@@ -158,7 +158,7 @@ static enum err
 gather_failed(struct ingest *in, enum err e)
 {
     return why_set(in->why, e,
-                   e == ERR_INPUT ? "a series is not labels and a float"
+                   e == ERR_INPUT ? "a series does not consist of labels and one float"
                                   : "the head has reached its memory budget");
 }
 
@@ -197,7 +197,7 @@ slice_gather(struct ingest *in, struct ingest_place *at, uint32_t *ret_count)
         if (e) return gather_failed(in, e);
         ingest_need_series(in, &p, &need);
         e = ingest_series_metadata(in, p.from, p.series);
-        if (e) return why_set(in->why, e, "no memory for metadata");
+        if (e) return why_set(in->why, e, "not enough memory for metadata");
         in->s->pieces[count++] = p;
     }
     *ret_count = count;
@@ -270,7 +270,7 @@ metadata_slice(struct ingest *in)
         const struct rw_metadata *r = &in->request->metadata[i];
         struct metadata m = {r->family, r->type, r->help, r->unit};
         enum err e = ingest_metadata(in, &m);
-        if (e) return why_set(in->why, e, "no memory for metadata");
+        if (e) return why_set(in->why, e, "not enough memory for metadata");
         if (in->s->metadata.size < SLICE_BYTES && i + 1 < in->request->metadata_count) continue;
         e = ingest_reserve(in, &need);
         if (e == OK && !buf_reserve(&in->s->payload, in->s->metadata.size + 512)) e = ERR_NOMEM;
@@ -333,7 +333,7 @@ room_for_all(struct ingest *in)
     uint64_t most = in->head->options->head_bytes_max / 2;
     if (most != 0 && bytes > most) bytes = most;
     enum err e = budget_take(head, bytes);
-    if (e) return why_set(in->why, e, "the head has no room for all of the request");
+    if (e) return why_set(in->why, e, "not enough memory in the head for the whole request");
     budget_give(head, bytes);
     return OK;
 }
@@ -376,7 +376,8 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
     /* Names of tenants are limited: one is not spent on nothing. */
     bool empty = request->series_count == 0 && request->metadata_count == 0;
     if (e == OK && !empty) e = tenant_find_or_add(head, tenant, &in.tenant);
-    if (e == ERR_LIMIT) e = why_set(why, ERR_INPUT, "there are too many tenants");
+    if (e == ERR_LIMIT)
+        e = why_set(why, ERR_INPUT, "too many tenants: tenancy.max-tenants is reached");
     if (e == OK) e = room_for_all(&in);
     while (e == OK && at.series < request->series_count) {
         int64_t began = env_monotonic_ns(head->env);
@@ -387,11 +388,11 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
         lock_give_way(&head->lock);
         if (voids == head->void_count) continue;
         /* What was stored so far may have been taken back. */
-        e = why_set(why, ERR_AGAIN, "the write-ahead log failed meanwhile");
+        e = why_set(why, ERR_AGAIN, "the write-ahead log failed while the request was stored");
     }
     if (e == ERR_NOMEM && never_fits(&in, used_before)) {
         e = why_set(why, ERR_LIMIT,
-                    "%u series are more than the head has memory for: send fewer at once",
+                    "not enough memory in the head for %u series: send fewer series per request",
                     request->series_count);
     }
     if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
@@ -400,7 +401,9 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
          * sender: it may try again. The clock may have jumped since housekeeping looked. */
         look_at_clock(head);
         if (head->clock_suspect) {
-            e = why_set(why, ERR_AGAIN, "samples lie in the future of a clock that is suspect");
+            e = why_set(why, ERR_AGAIN,
+                        "samples are too far in the future of the system clock, which is suspect: "
+                        "check the clock");
         }
     }
     if (head->options->ack_memory) ret_result->wait_epoch = 0;

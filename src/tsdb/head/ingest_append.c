@@ -79,7 +79,8 @@ append_histograms(struct ingest *in, const struct ingest_piece *p)
     struct scratch *s = in->s;
     for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++) {
         const struct rw_histogram *h = &in->request->histograms[i];
-        struct why why = {"no count, a mixed one, or more than 65536 buckets of a side"};
+        struct why why = {"missing count, integer and float counts mixed, or more than 65536 "
+                          "buckets on one side"};
         enum reject reason = ingest_time_verdict(in, h->t_ms);
         if (h->malformed || histogram_check(&h->h, &why) != OK) {
             ingest_reject(in, p->from, LEDGER_HISTOGRAM, REJECT_BAD_HISTOGRAM, 1, h->t_ms,

@@ -290,7 +290,9 @@ look(struct tsdb_doubts *d, int64_t until_ns, struct why *why)
     version_unref(version);
     arena_fini(&x.block);
     arena_fini(&x.arena);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory to look for what is sent again") : OK;
+    return e == ERR_NOMEM
+               ? why_set(why, e, "not enough memory to look for samples that are sent again")
+               : OK;
 }
 
 /* --- counting --------------------------------------------------------------------------------- */

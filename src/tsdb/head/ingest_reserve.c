@@ -103,12 +103,12 @@ ingest_reserve(struct ingest *in, const struct need *need)
         !buf_reserve(&s->payload, 4096 + need->floats * 41u + need->histogram_bytes +
                                       need->exemplar_bytes + need->series_bytes +
                                       s->metadata.size)) {
-        return why_set(in->why, ERR_NOMEM, "no memory for a request");
+        return why_set(in->why, ERR_NOMEM, "not enough memory for the request");
     }
     arena_reset(&s->arena);
     size_t scratch = 8 + gen_presence_reserve(in->gen, need->largest_histogram);
     if (arena_alloc(&s->arena, scratch) == NULL) {
-        return why_set(in->why, ERR_NOMEM, "no memory for a request");
+        return why_set(in->why, ERR_NOMEM, "not enough memory for the request");
     }
     enum err e = gmem_reserve(&in->gen->gmem, need->head_bytes);
     if (e) return why_set(in->why, e, "the head has reached its memory budget");

@@ -215,8 +215,8 @@ series_is_one_too_many(struct ingest *in, struct bytes labels)
     in->head->series_refused |= refused;
     if (refused) {
         snprintf(in->series_limit, sizeof in->series_limit,
-                 tenant ? "the tenant has write.max-series (%" PRIu32 ")"
-                        : "the metric has write.max-series-per-metric (%" PRIu32 ")",
+                 tenant ? "the tenant has reached write.max-series (%" PRIu32 ")"
+                        : "the metric has reached write.max-series-per-metric (%" PRIu32 ")",
                  tenant ? limits->tenant_series_max : limits->metric_series_max);
     }
     return refused;

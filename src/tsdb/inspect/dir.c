@@ -57,7 +57,7 @@ part_look(struct dir_pass *x, const struct manifest_part *named)
                                            .time = {INT64_MAX, INT64_MIN}};
     p->applied = named->applied;
     enum err e = part_path(dir, sizeof dir, x->parts_dir, named->number);
-    if (e) return why_set(x->why, e, "the path is too long");
+    if (e) return why_set(x->why, e, "%.200s: path is too long", x->parts_dir);
     err_ignore(inspect_file_bytes(x->options->env, dir, "meta.json", &p->meta_bytes),
                "nothing reads it");
     e = part_open(x->options->env, x->options->memory, x->cache, x->parts_dir, named->number, &part,
@@ -71,8 +71,7 @@ part_look(struct dir_pass *x, const struct manifest_part *named)
         e = damage(x, reason.text);
     } else if (e == ERR_MISSING) {
         p->unreadable = true;
-        snprintf(reason.text, sizeof reason.text, "%.250s: MANIFEST names it, and it is not there",
-                 dir);
+        snprintf(reason.text, sizeof reason.text, "%.250s: listed in MANIFEST but missing", dir);
         e = part_missing(x, reason.text);
     } else {
         why_set(x->why, e, "%s", reason.text);
@@ -262,7 +261,7 @@ log_find_end(struct dir_pass *x, const char *wal_dir)
                              &look, &reason);
     if (e == ERR_MISSING) {
         x->missing = true;
-        return remark_note(&r->remarks, &r->arena, "the log moved on while it was looked at");
+        return remark_note(&r->remarks, &r->arena, "the log changed during the inspection");
     }
     if (e) return why_set(x->why, e, "%s", reason.text);
     bool unused = look.end_pos == look.segment.base_pos;
@@ -277,7 +276,7 @@ log_look(struct dir_pass *x)
     char dir[256];
     struct why reason;
     enum err e = path_join(dir, sizeof dir, x->dir, "wal");
-    if (e) return why_set(x->why, e, "the path is too long");
+    if (e) return why_set(x->why, e, "%.200s: path is too long", x->dir);
     e = wal_segments(x->options->env, dir, x->options->memory, segment_note, x, &reason);
     if (e == ERR_MISSING && !x->result->has_log && x->result->segment_count == 0) return OK;
     if (e == ERR_MISSING) return part_missing(x, reason.text);
@@ -485,7 +484,7 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
 {
     struct dir_pass x = {.options = options, .result = r, .dir = dir, .cache = cache, .why = why};
     enum err e = path_join(x.parts_dir, sizeof x.parts_dir, dir, "parts");
-    if (e) return why_set(why, e, "the path is too long");
+    if (e) return why_set(why, e, "%.200s: path is too long", dir);
     arena_init(&r->arena, options->memory, 0, 0);
     e = dir_look(&x);
     *ret_again = e == OK && x.missing && r->manifest_whole &&
@@ -495,8 +494,8 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
     r->remarks.damage_count = 0;
     r->remarks.count = 0;
     return remark_note(&r->remarks, &r->arena,
-                       "the directory changes faster than it can be looked at: some of what "
-                       "follows is gone by now");
+                       "the directory changed during every attempt to inspect it: some of the "
+                       "parts and segments below no longer exist");
 }
 
 enum err
@@ -509,7 +508,7 @@ inspect_dir(const struct inspect_options *options, const char *dir, struct inspe
     if (why == NULL) why = &local;
     why->text[0] = '\0';
     enum err e = page_cache_new(options->memory, INSPECT_CACHE_BYTES, &cache);
-    if (e) return why_set(why, e, "no memory to read parts");
+    if (e) return why_set(why, e, "not enough memory to read parts");
     bool again = true;
     for (int tries = 1; again; tries++) {
         memset(&r, 0, sizeof r);

@@ -74,11 +74,12 @@ const char *
 inspect_end_word(enum wal_segment_end end)
 {
     static const char *const words[] = {
-        "clean: the next segment says that it ends there",
-        "clean: the file ends there",
-        "clean: zeros, nothing was written behind it",
-        "torn: a commit that was never whole, or is being written",
-        "clean: an older life of the file, or the first bytes of a torn commit",
+        "clean: ends where the next segment's header says",
+        "clean: ends with the file",
+        "clean: followed by zeros, nothing was written after it",
+        "torn: an incomplete commit, or one being written",
+        "clean: followed by bytes of an earlier use of the file, or by the first bytes of a torn "
+        "commit",
     };
     return words[end];
 }
@@ -141,8 +142,8 @@ inspect_path(struct env *env, const char *path, struct inspect_target *ret, stru
     while (size > 1 && path[size - 1] == '/') {
         size--;
     }
-    if (size == 0) return why_set(why, ERR_MISSING, "the path is empty");
-    if (size >= sizeof plain) return why_set(why, ERR_LIMIT, "the path is too long");
+    if (size == 0) return why_set(why, ERR_MISSING, "path is empty");
+    if (size >= sizeof plain) return why_set(why, ERR_LIMIT, "%.200s: path is too long", path);
     snprintf(plain, sizeof plain, "%.*s", (int)size, path);
     split(plain, t.dir, name);
     if (strcmp(name, "part") == 0) {
@@ -155,14 +156,14 @@ inspect_path(struct env *env, const char *path, struct inspect_target *ret, stru
         t.kind = INSPECT_PART;
         snprintf(t.name, sizeof t.name, "%.60s", name);
         if (!file_is_there(env, plain, "part")) {
-            return why_set(why, ERR_MISSING, "%s: there is no part", plain);
+            return why_set(why, ERR_MISSING, "%s: file 'part' not found", plain);
         }
     } else if (is_storage(env, plain)) {
         snprintf(t.dir, sizeof t.dir, "%s", plain);
     } else {
         return why_set(why, ERR_MISSING,
-                       "%.*s is neither a Firekeep storage nor a part or log segment of one",
-                       (int)size, path);
+                       "%.*s is not a Firekeep storage directory, part or log segment", (int)size,
+                       path);
     }
     *ret = t;
     return OK;

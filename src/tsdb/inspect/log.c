@@ -123,7 +123,7 @@ note_record(void *context, const struct wal_record_info *info)
     enum err e = count_items(x, type, record->payload);
     if (e == ERR_CORRUPT) {
         char text[120];
-        snprintf(text, sizeof text, "the %s record at position %" PRIu64 " makes no sense",
+        snprintf(text, sizeof text, "cannot decode the %s record at position %" PRIu64,
                  inspect_record_word(type), record->pos);
         e = remark_damage(&x->result->remarks, &x->result->arena, text);
     }
@@ -174,7 +174,7 @@ segment_state_remarks(const struct inspect_options *options, const struct inspec
     static const struct wal_inspector nobody = {0};
     enum err e = OK;
     if (r->log.segment.state == WAL_SEGMENT_DAMAGED) {
-        e = remark_damage(&r->remarks, &r->arena, "neither copy of its header can be read");
+        e = remark_damage(&r->remarks, &r->arena, "both copies of its header are damaged");
     }
     if (e == OK && r->log.segment.copy_damaged) {
         e = remark_damage(&r->remarks, &r->arena, "one of the two copies of its header is damaged");
@@ -187,8 +187,8 @@ segment_state_remarks(const struct inspect_options *options, const struct inspec
         r->remarks.damage_count = 0;
         r->remarks.count = 0;
         return remark_note(&r->remarks, &r->arena,
-                           "the file was given up or used for a newer segment meanwhile: what was "
-                           "read of it may be incomplete");
+                           "the file was deleted or reused for a newer segment during the "
+                           "inspection: the result may be incomplete");
     }
     return e;
 }

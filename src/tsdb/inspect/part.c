@@ -135,7 +135,8 @@ compare(struct inspect_part *r, const uint64_t *counted)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         char text[120];
         if (counted[k] == r->facts.samples[k] || r->remarks.damage_count > 0) continue;
-        snprintf(text, sizeof text, "the root says %" PRIu64 " %s samples, there are %" PRIu64,
+        snprintf(text, sizeof text,
+                 "the root counts %" PRIu64 " %s samples, but the part holds %" PRIu64,
                  r->facts.samples[k], ledger_kind_word((enum ledger_kind)k), counted[k]);
         return remark_damage(&r->remarks, &r->arena, text);
     }
@@ -174,12 +175,12 @@ part_inspect(const struct inspect_options *options, const struct inspect_target 
     bool aside = false;
     enum err e = path_join(dir, sizeof dir, target->dir, target->name);
     if (e == OK) e = path_join(path, sizeof path, dir, "part");
-    if (e) return why_set(why, e, "the path is too long");
+    if (e) return why_set(why, e, "%.200s: path is too long", target->dir);
     e = part_pages(options, cache, path, target->number, r, why);
     if (e) return e;
     if (inspect_part_name(target->name, &number, &aside) && aside) {
         return remark_damage(&r->remarks, &r->arena,
-                             "it was set aside, because its root could not be read");
+                             "set aside because its root could not be read");
     }
     e = part_open(options->env, options->memory, cache, target->dir, target->number, &part,
                   &reason);
@@ -187,7 +188,7 @@ part_inspect(const struct inspect_options *options, const struct inspect_target 
     if (e == ERR_MISSING) {
         return remark_note(
             &r->remarks, &r->arena,
-            "it was merged into another one meanwhile: only its pages are explained");
+            "merged into another part during the inspection: only its pages are listed");
     }
     if (e) return why_set(why, e, "%s", reason.text);
     r->root_whole = true;
@@ -204,7 +205,7 @@ inspect_part(const struct inspect_options *options, const struct inspect_target 
     struct page_cache *cache;
     struct inspect_part r = {.root_whole = false};
     enum err e = page_cache_new(options->memory, INSPECT_CACHE_BYTES, &cache);
-    if (e) return why_set(why, e, "no memory to read a part");
+    if (e) return why_set(why, e, "not enough memory to read a part");
     if (why != NULL) why->text[0] = '\0';
     arena_init(&r.arena, options->memory, 0, 0);
     e = part_inspect(options, target, cache, &r, why);

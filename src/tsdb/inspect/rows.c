@@ -110,7 +110,7 @@ inspect_block(struct part *part, const struct block_ref *b, enum inspect_form *r
     }
     block_release(part, &bytes);
     if (e == OK) return OK;
-    return why_set(why, e, "%s: page at %" PRIu64 " is damaged: a block of it makes no sense",
+    return why_set(why, e, "%s: page at %" PRIu64 " is damaged: cannot decode a block",
                    part->source.file.path, b->values.page);
 }
 
@@ -387,9 +387,10 @@ tenant_begin(struct row_pass *x, const struct part_tenant *t, struct arena *aren
     x->metric_count = x->metric_name == NULL ? 0 : x->metric_name->pair_count;
     if (x->metric_count > METRICS_MAX) {
         x->metric_count = METRICS_MAX;
-        e = remark_note(&r->remarks, &r->arena,
-                        "only the first %d metric names are ranked; the others are summed up",
-                        METRICS_MAX);
+        e = remark_note(
+            &r->remarks, &r->arena,
+            "only the first %d metric names are ranked; the others are counted together",
+            METRICS_MAX);
         if (e) return e;
     }
     x->metrics = mem_new(x->options->memory, x->metric_count * sizeof *x->metrics);

@@ -311,7 +311,7 @@ series_try(const struct inspect_options *options, const char *dir,
                             .cache = cache,
                             .why = why};
     enum err e = path_join(x.parts_dir, sizeof x.parts_dir, dir, "parts");
-    if (e) return why_set(why, e, "the path is too long");
+    if (e) return why_set(why, e, "%.200s: path is too long", dir);
     arena_init(&r->arena, options->memory, 0, 0);
     arena_init(&x.arena, options->memory, 0, 0);
     buf_init(&x.labels, options->memory, PAGE_BYTES_MAX);
@@ -343,7 +343,7 @@ inspect_series(const struct inspect_options *options, const char *dir,
     if (why == NULL) why = &local;
     why->text[0] = '\0';
     enum err e = page_cache_new(options->memory, SERIES_CACHE_BYTES, &cache);
-    if (e) return why_set(why, e, "no memory to read parts");
+    if (e) return why_set(why, e, "not enough memory to read parts");
     bool again = true;
     for (int tries = 1; again; tries++) {
         memset(&r, 0, sizeof r);

@@ -121,7 +121,7 @@ note_record(void *context, const struct wal_record_info *info)
     }
     if (e != ERR_CORRUPT) return e;
     char text[100];
-    snprintf(text, sizeof text, "the log's record at position %" PRIu64 " makes no sense", r->pos);
+    snprintf(text, sizeof text, "cannot decode the log record at position %" PRIu64, r->pos);
     return remark_damage(&x->result->remarks, &x->result->arena, text);
 }
 
@@ -197,7 +197,7 @@ log_list_read(const struct inspect_options *options, const char *dir,
     if (e == ERR_MISSING && !manifest_has_log(manifest)) {
         e = OK;
     } else if (e == OK && x.segment_count == 0 && manifest_has_log(manifest)) {
-        e = remark_damage(&result->remarks, &result->arena, "no segment of the log is there");
+        e = remark_damage(&result->remarks, &result->arena, "no log segments found");
     }
     if (e == OK && x.segment_count > 0) {
         /* Where the newest segment ends nobody says: but often parts have all of it. */

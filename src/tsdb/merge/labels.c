@@ -258,7 +258,7 @@ row_numbers(struct merge_source *s, struct why *why)
     }
     s->pairs.size = count * sizeof *pairs;
     if (known && (s->row == 0 || compare_lists(&s->pairs_before, &s->pairs) < 0)) return OK;
-    return part_damaged(s->part, 0, "the order of its rows", why);
+    return part_damaged(s->part, 0, "row order", why);
 }
 
 /* Goes on to the next series that stays, from s->row on, and takes it into the heap. */

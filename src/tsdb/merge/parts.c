@@ -67,7 +67,7 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     uint32_t count = options->input_count;
     struct budget *budget = options->budget;
     struct part_merge *m = mem_new(budget, sizeof *m);
-    if (m == NULL) return why_set(why, ERR_NOMEM, "no memory to merge parts");
+    if (m == NULL) return why_set(why, ERR_NOMEM, "not enough memory to merge parts");
     m->options = *options;
     m->budget = budget;
     m->source_count = count;
@@ -89,7 +89,7 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     }
     if (e) {
         part_merge_free(m);
-        return why_set(why, e, "no memory to merge parts");
+        return why_set(why, e, "not enough memory to merge parts");
     }
     *ret_merge = m;
     return OK;
@@ -243,7 +243,7 @@ part_merge_step(struct part_merge *m, uint64_t samples, bool *ret_done, uint32_t
                 struct why *why)
 {
     m->work = 0;
-    m->why = (struct why){"no memory to merge parts"};
+    m->why = (struct why){"not enough memory to merge parts"};
     do {
         enum err e = advance(m);
         if (e == ERR_CORRUPT) *ret_input = m->failed_source;

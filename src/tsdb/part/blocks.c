@@ -17,8 +17,7 @@ block_kind(const struct block_ref *block)
 static enum err
 bad_place(struct part *p, const struct page_place *place, struct why *why)
 {
-    return why_set(why, ERR_CORRUPT,
-                   "%s: page at %" PRIu64 " is damaged: an item in it makes no sense",
+    return why_set(why, ERR_CORRUPT, "%s: page at %" PRIu64 " is damaged: cannot decode an item",
                    p->source.file.path, place->page);
 }
 
@@ -77,7 +76,7 @@ read_values(struct part *p, const struct block_ref *b, uint64_t *ret_bits,
     }
     page_release(&p->source, page);
     if (e == ERR_LIMIT || e == ERR_NOMEM)
-        return why_set(why, ERR_NOMEM, "no memory for histograms");
+        return why_set(why, ERR_NOMEM, "not enough memory for histograms");
     return e == ERR_CORRUPT ? bad_place(p, &b->values, why) : e;
 }
 
@@ -93,7 +92,7 @@ block_read_columns(struct part *p, const struct block_ref *b, struct hist_column
     if (e == OK && ret_columns->layout.kind != block_kind(b)) e = ERR_CORRUPT;
     page_release(&p->source, page);
     if (e == ERR_LIMIT || e == ERR_NOMEM)
-        return why_set(why, ERR_NOMEM, "no memory for histograms");
+        return why_set(why, ERR_NOMEM, "not enough memory for histograms");
     return e == ERR_CORRUPT ? bad_place(p, &b->values, why) : e;
 }
 

@@ -194,7 +194,7 @@ label_store_read(struct label_store *s, struct why *why)
 {
     enum err e = s->read_count < s->entry_count ? read_missing(s, why) : OK;
     if (e) label_store_forget(s);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory for the labels of series") : e;
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the labels of series") : e;
 }
 
 enum err
@@ -206,5 +206,5 @@ label_store_put(const struct label_store *s, const uint32_t *entries, uint32_t c
         buf_put(to, s->fields.at + entry->at, entry->size);
     }
     enum err e = buf_error(to);
-    return e ? why_set(why, e, "no memory for the labels of a series") : OK;
+    return e ? why_set(why, e, "not enough memory for the labels of a series") : OK;
 }

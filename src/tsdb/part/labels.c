@@ -40,7 +40,7 @@ part_index_load(struct part *part, const struct part_tenant *tenant, struct aren
     e = read_names(&index, &c, arena);
     page_release(&part->source, page);
     if (e == ERR_CORRUPT) return part_damaged(part, tenant->names_page, "label names", why);
-    if (e == ERR_NOMEM) why_set(why, e, "no memory for the label names of a part");
+    if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the label names of a part");
     if (e == OK) *ret_index = index;
     return e;
 }
@@ -102,7 +102,8 @@ value_step(struct value_walk *w, struct why *why)
     w->value.size = shared;
     buf_put_bytes(&w->value, rest);
     w->next_pair++;
-    if (buf_error(&w->value)) return why_set(why, buf_error(&w->value), "no memory for a label");
+    if (buf_error(&w->value))
+        return why_set(why, buf_error(&w->value), "not enough memory for a label");
     return OK;
 }
 

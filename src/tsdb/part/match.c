@@ -115,7 +115,7 @@ match_by_lists(struct match *m, const struct part_name *name, const struct match
     postings_begin(&m->postings, m->index, roaring_bitmap_minimum(result),
                    roaring_bitmap_maximum(result));
     enum err e =
-        m->postings.set == NULL ? why_set(why, ERR_NOMEM, "no memory to match series") : OK;
+        m->postings.set == NULL ? why_set(why, ERR_NOMEM, "not enough memory to match series") : OK;
     if (e == OK && name != NULL) {
         const struct bytes *values;
         uint32_t count = matcher_literals(matcher, &values);
@@ -176,7 +176,7 @@ match_by_rows(struct match *m, const struct part_name *name, const struct matche
     enum err e = kept == NULL ? ERR_NOMEM : row_reader_new(m->index, m->index->part->budget, &rows);
     if (e) {
         if (kept != NULL) roaring_bitmap_free(kept);
-        return why_set(why, e, "no memory to match series");
+        return why_set(why, e, "not enough memory to match series");
     }
     roaring_uint32_iterator_t left;
     roaring_init_iterator(result, &left);
@@ -215,7 +215,7 @@ part_match(const struct part_index *index, struct matcher *const *matchers, uint
         index->tenant->series_count == 0
             ? roaring_bitmap_create()
             : roaring_bitmap_from_range(first, first + index->tenant->series_count, 1);
-    if (result == NULL) return why_set(why, ERR_NOMEM, "no memory to match series");
+    if (result == NULL) return why_set(why, ERR_NOMEM, "not enough memory to match series");
     value_walk_init(&m.values, index->part, index->part->budget);
     enum err e = OK;
     for (uint32_t i = 0; i < 2 * matcher_count && e == OK; i++) {

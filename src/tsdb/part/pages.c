@@ -73,7 +73,7 @@ page_writer_open(struct page_writer *w, struct env *env, struct budget *budget, 
     buf_init(&w->out, budget, 4 * (size_t)WRITE_PIECE_BYTES);
     buf_init(&w->packed, budget, 2 * (size_t)PAGE_BYTES_MAX);
     w->zstd = ZSTD_createCCtx();
-    if (w->zstd == NULL) return why_set(why, ERR_NOMEM, "no memory to pack pages");
+    if (w->zstd == NULL) return why_set(why, ERR_NOMEM, "not enough memory to compress pages");
     return file_open(env, path, FILE_CREATE, &w->file, why);
 }
 
@@ -155,12 +155,12 @@ enum err
 page_write(struct page_writer *w, enum page_kind kind, struct bytes payload, uint64_t *ret_offset,
            struct why *why)
 {
-    if (payload.size > PAGE_BYTES_MAX) return why_set(why, ERR_LIMIT, "a page is too large");
+    if (payload.size > PAGE_BYTES_MAX) return why_set(why, ERR_LIMIT, "page is too large");
     uint64_t offset = page_writer_offset(w);
     struct page_header h = {.raw = (uint32_t)payload.size, .kind = kind};
     struct bytes stored;
     enum err e = pack(w, payload, &h.packed, &stored);
-    if (e) return why_set(why, e, "no memory to pack a page");
+    if (e) return why_set(why, e, "not enough memory to compress a page");
     uint8_t header[PAGE_HEADER_BYTES];
     h.stored = (uint32_t)stored.size;
     header_pack(header, &h, stored, w->part_number, offset);
@@ -177,7 +177,7 @@ page_writer_close(struct page_writer *w, struct why *why)
     if (e == OK) e = file_sync(&w->file, why);
     enum err closed = file_close(&w->file);
     if (e == OK && closed) {
-        e = why_set(why, closed, "close %s: %s", w->file.path, err_word(closed));
+        e = why_set(why, closed, "cannot close %s: %s", w->file.path, err_word(closed));
     }
     return e;
 }
@@ -535,13 +535,12 @@ static enum err
 read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why *why)
 {
     if (offset > s->file_bytes || s->file_bytes - offset < PAGE_HEADER_BYTES) {
-        return bad_page(s, offset, "outside the file", why);
+        return bad_page(s, offset, "it lies outside the file", why);
     }
     enum err e = read_twice(s, header, PAGE_HEADER_BYTES, offset, why);
     if (e) return e;
-    return header_is_good(s, header, offset)
-               ? OK
-               : bad_page(s, offset, "its header makes no sense", why);
+    return header_is_good(s, header, offset) ? OK
+                                             : bad_page(s, offset, "its header is invalid", why);
 }
 
 /* NULL: no memory. */
@@ -572,7 +571,7 @@ unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct byt
     struct page_header h = header_unpack(header);
     uint32_t raw = h.raw;
     if (load_le32(header + 12) != page_check_of(header, stored, s->part_number, offset)) {
-        return bad_page(s, offset, "its checksum is wrong", why);
+        return bad_page(s, offset, "its checksum does not match", why);
     }
     memset(to + raw, 0, PAGE_SLACK_BYTES);
     if (!h.packed) {
@@ -580,10 +579,10 @@ unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct byt
         return OK;
     }
     struct ZSTD_DCtx_s *z = unpacker_take(s->cache);
-    if (z == NULL) return why_set(why, ERR_NOMEM, "no memory to unpack a page");
+    if (z == NULL) return why_set(why, ERR_NOMEM, "not enough memory to decompress a page");
     size_t got = ZSTD_decompressDCtx(z, to, raw, stored.at, stored.size);
     unpacker_give(s->cache, z);
-    return got == raw ? OK : bad_page(s, offset, "it cannot be unpacked", why);
+    return got == raw ? OK : bad_page(s, offset, "it cannot be decompressed", why);
 }
 
 static enum err
@@ -600,7 +599,7 @@ page_load(struct page_source *s, uint64_t offset, struct cached **ret_page, stru
     size_t memory = sizeof *p + raw + PAGE_SLACK_BYTES;
     stored = cache_alloc(s->cache, stored_size);
     p = cache_alloc(s->cache, memory);
-    e = stored == NULL || p == NULL ? why_set(why, ERR_NOMEM, "no memory for a page") : OK;
+    e = stored == NULL || p == NULL ? why_set(why, ERR_NOMEM, "not enough memory for a page") : OK;
     if (e) goto out;
     e = read_twice(s, stored, stored_size, offset + PAGE_HEADER_BYTES, why);
     if (e) goto out;
@@ -635,7 +634,7 @@ page_get(struct page_source *s, uint64_t offset, enum page_kind kind, const stru
     }
     if (p->page.kind != kind) {
         page_release(s, &p->page);
-        return bad_page(s, offset, "it is of another kind", why);
+        return bad_page(s, offset, "its kind is not the expected one", why);
     }
     *ret_page = &p->page;
     return OK;
@@ -719,7 +718,7 @@ page_search(struct page_source *s, uint64_t from, uint64_t end, uint64_t *ret_of
 {
     enum { WINDOW = 64 * 1024 };
     uint8_t *window = mem_alloc(s->cache->budget, WINDOW);
-    if (window == NULL) return why_set(why, ERR_NOMEM, "no memory to search for a page");
+    if (window == NULL) return why_set(why, ERR_NOMEM, "not enough memory to search for a page");
     enum err e = OK;
     uint64_t found = end;
     while (found == end && end - from >= PAGE_HEADER_BYTES) {

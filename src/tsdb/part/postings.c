@@ -200,7 +200,7 @@ next_list(struct postings_walk *w, bool wanted, struct why *why)
     uint64_t head = cursor_varint(&w->c);
     struct cursor list = cursor_of(cursor_bytes(&w->c, head >> LIST_SIZE_SHIFT));
     enum err e = wanted ? bits_begin(w) : OK;
-    if (e) return why_set(why, e, "no memory to match series");
+    if (e) return why_set(why, e, "not enough memory to match series");
     if (wanted) {
         enum list_form form = (head & 1) != 0 ? LIST_RUNS : LIST_DIFFERENCES;
         w->list_count++;

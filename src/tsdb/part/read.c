@@ -13,9 +13,9 @@ enum err
 part_damaged(const struct part *p, uint64_t offset, const char *what, struct why *why)
 {
     if (offset == 0)
-        return why_set(why, ERR_CORRUPT, "%s: %s is damaged", p->source.file.path, what);
+        return why_set(why, ERR_CORRUPT, "%s is damaged: invalid %s", p->source.file.path, what);
     page_cache_note_damage(p->source.cache, p->info.number, offset);
-    return why_set(why, ERR_CORRUPT, "%s: page at %" PRIu64 " is damaged: as %s it makes no sense",
+    return why_set(why, ERR_CORRUPT, "%s: page at %" PRIu64 " is damaged: cannot decode its %s",
                    p->source.file.path, offset, what);
 }
 
@@ -107,8 +107,8 @@ table_load(struct part *p, const struct directory *d, struct directory_table **r
         e = table_read(p, d, bytes_of(page->at, page->size), ret_table);
         page_release(&p->source, page);
     }
-    if (e == ERR_NOMEM) return why_set(why, e, "no memory for a directory of a part");
-    return e ? part_damaged(p, d->page, "a directory", why) : OK;
+    if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for a directory of a part");
+    return e ? part_damaged(p, d->page, "directory", why) : OK;
 }
 
 enum err
@@ -118,7 +118,7 @@ part_directory_table(struct part *p, struct directory *d, const struct directory
     struct directory_table *t = atomic_load_explicit(&d->table, memory_order_acquire);
     if (t == NULL) {
         struct directory_table *first = NULL;
-        if (d->page == 0) return part_damaged(p, 0, "its root", why);
+        if (d->page == 0) return part_damaged(p, 0, "root", why);
         enum err e = table_load(p, d, &t, why);
         if (e) return e;
         if (!atomic_compare_exchange_strong_explicit(&d->table, &first, t, memory_order_acq_rel,
@@ -153,7 +153,7 @@ part_directory_find(struct part *p, struct directory *d, uint32_t number, uint64
     enum err e = part_directory_table(p, d, &t, why);
     if (e) return e;
     uint32_t at = part_pages_until(t, number);
-    if (at == 0) return part_damaged(p, d->page, "a directory", why);
+    if (at == 0) return part_damaged(p, d->page, "directory", why);
     *ret_offset = t->offsets[at - 1];
     *ret_first = t->numbers[at - 1];
     *ret_next = at < t->count ? t->numbers[at] : UINT32_MAX;
@@ -190,13 +190,13 @@ end_check(const struct part *p, const uint8_t *end, const char *magic, struct wh
 {
     if (memcmp(end, magic, 8) != 0 || load_le64(end + 16) != p->info.number ||
         load_le64(end + 56) != hash_bytes(bytes_of(end, 56), p->info.number)) {
-        return part_damaged(p, 0, "its header or footer", why);
+        return part_damaged(p, 0, "header or footer", why);
     }
     unsigned version = load_le16(end + 8), min_reader = load_le16(end + 10);
     if (min_reader <= PART_VERSION) return OK;
     return why_set(why, ERR_UNSUPPORTED,
-                   "%s: part format version %u (readable from version %u on) is newer than version "
-                   "%d, which this program knows",
+                   "%s: part format version %u (minimum reader %u) is newer than version %d, which "
+                   "this program reads; use a newer Firekeep",
                    p->source.file.path, version, min_reader, PART_VERSION);
 }
 
@@ -290,8 +290,8 @@ read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
     /* What a newer version has put behind it is left alone. */
     if (e == OK && (c.bad || (version <= PART_VERSION && c.at != c.end))) e = ERR_CORRUPT;
     page_release(&p->source, page);
-    if (e == ERR_NOMEM) return why_set(why, e, "no memory to open a part");
-    return e == ERR_CORRUPT ? part_damaged(p, offset, "a root", why) : e;
+    if (e == ERR_NOMEM) return why_set(why, e, "not enough memory to open a part");
+    return e == ERR_CORRUPT ? part_damaged(p, offset, "root", why) : e;
 }
 
 static enum err
@@ -305,16 +305,16 @@ part_open_file(struct part *p, struct env *env, const char *parts_dir, struct wh
     if (e == OK) e = file_open(env, path, FILE_READ, &s->file, why);
     if (e == OK) e = file_size(&s->file, &s->file_bytes, why);
     if (e) return e;
-    if (s->file_bytes < 2 * PART_END_BYTES) return part_damaged(p, 0, "its length", why);
+    if (s->file_bytes < 2 * PART_END_BYTES) return part_damaged(p, 0, "length", why);
     p->info.file_bytes = s->file_bytes;
     e = file_read_at(&s->file, end, sizeof end, 0, why);
     if (e == OK) e = end_check(p, end, PART_HEADER_MAGIC, why);
     if (e == OK) e = file_read_at(&s->file, end, sizeof end, s->file_bytes - sizeof end, why);
     if (e == OK) e = end_check(p, end, PART_FOOTER_MAGIC, why);
     if (e) return e;
-    if (load_le64(end + 32) != s->file_bytes) return part_damaged(p, 0, "its length", why);
+    if (load_le64(end + 32) != s->file_bytes) return part_damaged(p, 0, "length", why);
     p->info.data_bytes = load_le64(end + 40);
-    if (p->info.data_bytes > s->file_bytes) return part_damaged(p, 0, "its footer", why);
+    if (p->info.data_bytes > s->file_bytes) return part_damaged(p, 0, "footer", why);
     return read_root(p, load_le64(end + 24), load_le16(end + 8), why);
 }
 
@@ -323,7 +323,7 @@ part_open(struct env *env, struct budget *budget, struct page_cache *cache, cons
           uint64_t number, struct part **ret_part, struct why *why)
 {
     struct part *p = mem_new(budget, sizeof *p);
-    if (p == NULL) return why_set(why, ERR_NOMEM, "no memory to open a part");
+    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory to open a part");
     p->env = env;
     p->parts_dir = parts_dir;
     p->budget = budget;

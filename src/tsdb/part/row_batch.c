@@ -172,7 +172,7 @@ fill(struct row_batch *b)
     b->rows_left -= (uint32_t)(b->known.size / sizeof(struct batch_row));
     if (b->failed == ERR_LIMIT) b->failed = ERR_NOMEM;
     if (b->failed == ERR_NOMEM && b->failed_why.text[0] == '\0') {
-        why_set(&b->failed_why, ERR_NOMEM, "no memory for rows of a part");
+        why_set(&b->failed_why, ERR_NOMEM, "not enough memory for rows of a part");
     }
     b->rows_max = b->rows_max * ROWS_GROWTH > ROWS_MAX ? ROWS_MAX : b->rows_max * ROWS_GROWTH;
 }
@@ -223,12 +223,12 @@ take_labels(struct row_batch *b, struct why *why)
     uint32_t count = (uint32_t)(b->known.size / sizeof(struct batch_row)) - b->at;
     buf_clear(&b->entries);
     if (!buf_reserve(&b->entries, b->pairs.size)) {
-        return why_set(why, ERR_NOMEM, "no memory for the labels of series");
+        return why_set(why, ERR_NOMEM, "not enough memory for the labels of series");
     }
     for (;; count = (count + 1) / 2) {
         label_store_trim(&b->store);
         enum err e = note_labels(b, b->at, b->at + count);
-        if (e) why_set(why, e, "no memory for the labels of series");
+        if (e) why_set(why, e, "not enough memory for the labels of series");
         if (e == OK) e = label_store_read(&b->store, why);
         if (e == OK) b->labels_end = b->at + count;
         if (e == OK || count == 1) return e;

@@ -749,7 +749,7 @@ row_error(struct row_reader *r, enum err e, struct why *why)
 {
     if (e == OK) return OK;
     if (e == ERR_CORRUPT) part_damaged(r->index->part, r->offset, "rows", why);
-    if (e == ERR_NOMEM) why_set(why, e, "no memory for rows of a part");
+    if (e == ERR_NOMEM) why_set(why, e, "not enough memory for rows of a part");
     forget_page(r);
     return e;
 }
@@ -839,7 +839,7 @@ row_read(struct row_reader *r, uint32_t number, struct bytes *ret_labels,
     if (e || ret_labels == NULL) return e;
     e = read_labels(r, why);
     if (e == OK) *ret_labels = buf_bytes(&r->labels);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory for the labels of a series") : e;
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the labels of a series") : e;
 }
 
 enum err

@@ -25,8 +25,8 @@ part_path(char *to, size_t to_size, const char *parts_dir, uint64_t number)
 enum err
 part_told(const struct part_writer *w, enum err e, struct why *why)
 {
-    if (e == ERR_NOMEM) why_set(why, e, "%s: no memory to write a part", w->dir);
-    if (e == ERR_LIMIT) why_set(why, e, "%s: something in it is too large for a part", w->dir);
+    if (e == ERR_NOMEM) why_set(why, e, "%s: not enough memory to write the part", w->dir);
+    if (e == ERR_LIMIT) why_set(why, e, "%s: an item is too large for a part", w->dir);
     return e;
 }
 
@@ -220,7 +220,7 @@ writer_begin_file(struct part_writer *w, struct why *why)
     char path[256];
     uint8_t header[PART_END_BYTES] = {0};
     enum err e = env_remove_tree(w->env, w->dir, NULL);
-    if (e) why_set(why, e, "%s: what is left of an earlier attempt stays", w->dir);
+    if (e) why_set(why, e, "%s: cannot remove what an earlier attempt left", w->dir);
     w->begun = e == OK;
     if (e == OK) e = env_mkdir(w->env, w->dir, why);
     if (e == OK) e = path_join(path, sizeof path, w->dir, "part");
@@ -238,7 +238,7 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
                 struct why *why)
 {
     struct part_writer *w = mem_new(budget, sizeof *w);
-    if (w == NULL) return why_set(why, ERR_NOMEM, "no memory to write a part");
+    if (w == NULL) return why_set(why, ERR_NOMEM, "not enough memory to write a part");
     w->env = env;
     w->budget = budget;
     w->pages.file = FILE_CLOSED;
@@ -261,7 +261,7 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
     }
     if (e == OK) {
         e = env_random(env, &w->seed, sizeof w->seed);
-        if (e) why_set(why, e, "no random numbers to write a part with");
+        if (e) why_set(why, e, "cannot get random bytes to write a part");
     }
     if (e == OK) e = writer_arrays(w);
     if (e == OK) e = writer_begin_file(w, why);

@@ -247,7 +247,7 @@ piece_get(struct part_writer *w, const struct row_piece *p, bool in_file, uint64
     if (e) return e;
     *ret = bytes_of(w->encoded.at, p->size_bytes);
     if (hash_bytes(*ret, w->seed) == p->hash) return OK;
-    return why_set(why, ERR_IO, "%s: what was written reads differently", r->file.path);
+    return why_set(why, ERR_IO, "%s: postings read back differ from those written", r->file.path);
 }
 
 static inline __attribute__((always_inline)) enum err

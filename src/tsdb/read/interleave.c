@@ -366,7 +366,7 @@ leave_columns(struct interleave *m, struct why *why)
         const struct interleave_item *item = &m->items[s->item];
         const struct block_ref *b = item->block.ref;
         enum err e = slot_histogram_room(m, s, b->count);
-        if (e) return why_set(why, e, "no memory to read samples");
+        if (e) return why_set(why, e, "not enough memory to read samples");
         arena_reset(&s->arena);
         s->has_starts = b->has_starts;
         e = block_read_values(item->block.part, b, s->bits, s->starts, s->histograms, &s->arena,
@@ -455,8 +455,8 @@ take_item(struct interleave *m, struct why *why)
 {
     struct interleave_slot *s;
     enum err e = slot_get(m, &m->items[m->next_item], &s);
-    if (e) return why_set(why, e, "no memory to read samples");
-    struct why reason = {"no memory to read samples"};
+    if (e) return why_set(why, e, "not enough memory to read samples");
+    struct why reason = {"not enough memory to read samples"};
     e = decode(m, m->next_item, s, &reason);
     if (e == OK) { /* what lies outside of the range is skipped */
         s->at = slot_from(s, 0, s->count, m->min_ms);
@@ -476,7 +476,7 @@ take_item(struct interleave *m, struct why *why)
     m->idle = s;
     if (e == ERR_CORRUPT && m->partial) {
         e = warnings_add(&m->warnings, &reason);
-        if (e) why_set(&reason, e, "no memory to say what is damaged");
+        if (e) why_set(&reason, e, "not enough memory for warnings about damage");
     }
     if (e == OK) m->next_item++; /* else the same comes again */
     if (e && why != NULL) *why = reason;
@@ -520,7 +520,7 @@ fill(struct interleave *m, struct why *why)
         if (m->active != NULL && m->items[m->next_item].min_ms > first) return OK;
         if (m->items[m->next_item].min_ms > m->max_ms) return OK;
         if (m->items[m->next_item].type == ITEM_BUNDLE && split_bundle(m)) {
-            return why_set(why, ERR_NOMEM, "no memory to read samples");
+            return why_set(why, ERR_NOMEM, "not enough memory to read samples");
         }
         enum err e = take_item(m, why);
         if (e) return e;
@@ -616,7 +616,7 @@ gather(struct interleave *m, struct sample_batch *ret, struct why *why)
         if (n > 0 && slot_kind(s, s->at) != kind) break;
         kind = slot_kind(s, s->at);
         e = out_room(m, kind);
-        if (e) return why_set(why, e, "no memory to read samples");
+        if (e) return why_set(why, e, "not enough memory to read samples");
         take_sample(m, s, n++, &has_starts);
         if (m->active != NULL && m->active->next == NULL) break;
         if (m->active == NULL) break;

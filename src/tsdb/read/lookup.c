@@ -361,7 +361,7 @@ answer_texts(struct view *view, const struct query_request *request, const struc
     if (limit > 0 && limit < UINT32_MAX / 4) x.wanted = (uint32_t)limit + 1;
     arena_init(&x.arena, budget, 0, 0);
     enum err e = gather(v, request, name, to, &x, why);
-    if (e == ERR_NOMEM) why_set(why, e, "no memory for the labels");
+    if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the labels");
     /* What came in order, and the rest when that is sorted. */
     uint32_t a = 0, b = x.ordered_count, middle = b;
     if (e == OK) e = sort_texts(x.items + middle, x.count - middle, budget);

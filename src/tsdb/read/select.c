@@ -171,7 +171,7 @@ query_leave_out(struct store_query *q, enum err e, const struct why *reason, str
     if (e && why != NULL) *why = *reason;
     if (e != ERR_CORRUPT || !q->partial) return e;
     e = warnings_add(&q->interleave.warnings, reason);
-    return e ? why_set(why, e, "no memory to say what is damaged") : OK;
+    return e ? why_set(why, e, "not enough memory for warnings about damage") : OK;
 }
 
 static enum err
@@ -393,7 +393,7 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         }
         if (query_pass(q, first)) continue;
         enum err e = gather_series(q, first, why);
-        if (e == ERR_NOMEM) return why_set(why, e, "no memory for the query");
+        if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for the query");
         if (e) return e;
         if (q->interleave.item_count == 0 && !q->found) continue; /* nothing in the range */
         e = query_control_add_series(q->control, why);
@@ -507,7 +507,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
 {
     struct budget *budget = request->control == NULL ? NULL : request->control->budget;
     struct store_query *q = mem_new(budget, sizeof *q);
-    if (q == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    if (q == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     q->set.ops = &query_ops;
     q->head = view->head;
     q->budget = budget;
@@ -535,7 +535,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     enum err e = open_sources(q, request->tenant, why);
     if (e) {
         query_free(&q->set);
-        return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
+        return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the query") : e;
     }
     q->request = NULL;
     *ret_query = q;

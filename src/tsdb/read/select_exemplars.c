@@ -223,5 +223,5 @@ store_exemplars(struct view *view, const struct query_request *request,
     buf_fini(&l.items);
     arena_fini(&l.arena);
     series_set_free(&q->set);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory for the query") : e;
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the query") : e;
 }

@@ -97,5 +97,5 @@ store_metadata(struct view *view, const struct query_request *request, struct by
     enum err e = list_families(&x, request->tenant, family);
     if (e == OK) e = give_families(&x, request->control, each, context, why);
     mem_free(x.budget, x.items, x.capacity * sizeof *x.items);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory for the metadata") : e;
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the metadata") : e;
 }

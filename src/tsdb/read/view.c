@@ -28,7 +28,7 @@ store_view_open(struct head *head, enum view_scope scope, struct budget *budget,
                 struct store_view **ret_view, struct why *why)
 {
     struct store_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return why_set(why, ERR_NOMEM, "no memory for the query");
+    if (v == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     v->view.ops = &store_view_ops;
     v->head = head;
     v->budget = budget;
@@ -76,10 +76,9 @@ enum err
 store_view_check(const struct store_view *v, struct why *why)
 {
     if (!v->seen.lost) return OK;
-    return why_set(
-        why, ERR_AGAIN,
-        "what the query has seen of recent samples is not known any more, after a commit "
-        "failed or for want of memory: ask again");
+    return why_set(why, ERR_AGAIN,
+                   "the query's view of recent samples was lost, because a commit failed or memory "
+                   "ran out: repeat the query");
 }
 
 bool

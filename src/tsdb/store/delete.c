@@ -57,5 +57,5 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
 out:
     tombstone_unref(tombstone);
     selector_fini(selector);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory to delete") : e;
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory to delete series") : e;
 }

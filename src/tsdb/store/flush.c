@@ -368,7 +368,7 @@ pass_on(struct tsdb *db, struct why *why)
     uint32_t count = db->head.cut.tenant_count;
     struct ledger *change = mem_new(&db->flush_budget, count * sizeof *change);
     if (change == NULL && count > 0)
-        return why_set(why, ERR_NOMEM, "no memory to pass on the head");
+        return why_set(why, ERR_NOMEM, "not enough memory to pass on the head");
     for (uint32_t i = 0; i < count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             change[i].count[k][LEDGER_PASSED_ON] = db->head.cut.ledgers[i].pending[k];
@@ -392,7 +392,7 @@ flush_frozen(struct tsdb *db, struct why *why)
     struct store_edit edit = {.add = &part, .add_count = part != NULL, .flush = true};
     if (e == OK) e = store_edit(db, &edit, why);
     /* A part that is written stays for the next attempt: the manifest may name it already. */
-    if (e == ERR_NOMEM) why_set(why, e, "no memory to write the head out");
+    if (e == ERR_NOMEM) why_set(why, e, "not enough memory to write the head to a part");
     if (e) return why_prefix(why, e, "flush");
     atomic_fetch_add(&db->flushes_total, 1);
     return OK;

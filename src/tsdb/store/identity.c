@@ -68,8 +68,10 @@ unpack(struct identity *x, struct bytes file, const char *path, struct why *why)
         return why_set(why, ERR_CORRUPT, "%s is damaged", path);
     }
     if (load_le32(at + 12) > VERSION) {
-        return why_set(why, ERR_UNSUPPORTED, "%s: version %u needs a reader of version %u", path,
-                       load_le32(at + 8), load_le32(at + 12));
+        return why_set(why, ERR_UNSUPPORTED,
+                       "%s: version %u (minimum reader %u) is newer than version %d, which this "
+                       "program reads; use a newer Firekeep",
+                       path, load_le32(at + 8), load_le32(at + 12), VERSION);
     }
     uint32_t crc = crc32c(0, bytes_of(at, 20));
     crc = crc32c(crc, bytes_of(at + HEADER_BYTES, file.size - HEADER_BYTES));
@@ -131,11 +133,13 @@ look_at_witness(const struct identity *x, struct why *why)
     bool same =
         know_births(&was, &is) ? was.born_ns == is.born_ns : was.changed_ns == is.changed_ns;
     if (!same || was.number != is.number) {
-        return why_set(why, ERR_CORRUPT, "%s is not the file that it was", path);
+        return why_set(why, ERR_CORRUPT, "%s is another file than when the storage was last open",
+                       path);
     }
     same = !know_births(&x->place, &place) || x->place.born_ns == place.born_ns;
     if (same && x->place.number == place.number) return OK;
-    return why_set(why, ERR_CORRUPT, "%s is not the directory that it was", x->dir);
+    return why_set(why, ERR_CORRUPT, "%s is another directory than when the storage was last open",
+                   x->dir);
 }
 
 static enum err
@@ -216,10 +220,13 @@ look_at_log(const struct identity *x, struct identity_log log, struct why *why)
     static const uint8_t none[WAL_LOG_ID_BYTES];
     bool was_none = memcmp(x->log_id, none, sizeof none) == 0;
     bool same = was_none || (log.id != NULL && memcmp(x->log_id, log.id, sizeof none) == 0);
-    if (!same) return why_set(why, ERR_CORRUPT, "its log is another one than it was");
+    if (!same)
+        return why_set(why, ERR_CORRUPT,
+                       "its log is another one than when the storage was last open");
     if (log.end_pos >= x->end_pos) return OK;
-    return why_set(why, ERR_CORRUPT, "its log ends at position %" PRIu64 ", it was at %" PRIu64,
-                   log.end_pos, x->end_pos);
+    return why_set(why, ERR_CORRUPT,
+                   "its log ends at position %" PRIu64 ", but had reached %" PRIu64, log.end_pos,
+                   x->end_pos);
 }
 
 static enum err
@@ -254,7 +261,7 @@ identity_open(struct identity *x, struct env *env, const char *dir, struct ident
     uint8_t fresh[IDENTITY_BYTES];
     *x = (struct identity){.env = env, .dir = dir};
     enum err e = env_random(env, fresh, sizeof fresh);
-    if (e) return why_set(ret_reason, e, "no randomness for an id");
+    if (e) return why_set(ret_reason, e, "cannot get random bytes for an id");
     x->finding = finding_of(recognise(x, log, ret_reason));
     if (x->finding != IDENTITY_SAME) memcpy(x->id, fresh, sizeof fresh);
     note_log(x, log);

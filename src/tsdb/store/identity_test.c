@@ -216,7 +216,7 @@ test_a_log_that_is_older_or_another_one_is_recognised(void **state)
     keep_id(&rig, id);
     must(renew_at(&rig, 200));
     expect_finding(&rig, "db", 199, IDENTITY_CHANGED);
-    assert_non_null(strstr(rig.why.text, "its log ends at position 199, it was at 200"));
+    assert_non_null(strstr(rig.why.text, "its log ends at position 199, but had reached 200"));
     assert_false(has_id(&rig, id));
     struct identity_log other = {.id = OTHER_LOG, .end_pos = 300};
     must(identity_open(&rig.identity, rig.env, "db", other, &rig.why));

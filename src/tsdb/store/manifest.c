@@ -42,7 +42,7 @@ read_whole(struct env *env, const char *dir, const char *name, struct arena *are
     if (e == OK && size > SIZE_MAX_BYTES) e = why_set(why, ERR_CORRUPT, "%s is too large", path);
     if (e == OK) {
         at = arena_alloc(arena, size + 1);
-        e = at == NULL ? why_set(why, ERR_NOMEM, "no memory to read %s", path)
+        e = at == NULL ? why_set(why, ERR_NOMEM, "not enough memory to read %s", path)
                        : file_read_at(&file, at, size, 0, why);
     }
     file_close(&file);
@@ -226,13 +226,13 @@ check_version(const char *dir, struct bytes frame, struct why *why)
     unsigned version = load_le16(frame.at + 8), min_reader = load_le16(frame.at + 10);
     if (min_reader > MANIFEST_VERSION) {
         return why_set(why, ERR_UNSUPPORTED,
-                       "%s/MANIFEST: version %u (readable from version %u on) is newer than "
-                       "version %d, which this program knows",
+                       "%s/MANIFEST: version %u (minimum reader %u) is newer than version %d, "
+                       "which this program reads; use a newer Firekeep",
                        dir, version, min_reader, MANIFEST_VERSION);
     }
     if (version < MANIFEST_VERSION_MIN) {
         return why_set(why, ERR_UNSUPPORTED,
-                       "%s/MANIFEST: version %u was never released, this program reads version %d",
+                       "%s/MANIFEST: version %u was never released; this program reads version %d",
                        dir, version, MANIFEST_VERSION);
     }
     return OK;
@@ -253,7 +253,7 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
     struct bytes payload = bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8);
     e = manifest_decode(payload, load_le16(frame.at + 8), arena, &m);
     if (e == ERR_CORRUPT) return why_set(why, e, "%s/MANIFEST is damaged", dir);
-    if (e) return why_set(why, e, "no memory to read %s/MANIFEST", dir);
+    if (e) return why_set(why, e, "not enough memory to read %s/MANIFEST", dir);
     *ret = m;
     return OK;
 }
@@ -338,7 +338,7 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
         e = buf_error(&all);
     }
     if (e) {
-        why_set(why, e, "no memory to write the manifest");
+        why_set(why, e, "not enough memory to write MANIFEST");
     } else {
         e = env_write_whole(env, dir, "MANIFEST", buf_bytes(&all), why);
     }
@@ -356,7 +356,8 @@ format_read(struct env *env, const char *dir, unsigned *ret_version, unsigned *r
     enum err e = read_whole(env, dir, "FORMAT", &arena, &text, why);
     if (e == OK && sscanf((const char *)text.at, "firekeep storage version %u min_reader %u",
                           ret_version, ret_min_reader) != 2) {
-        e = why_set(why, ERR_CORRUPT, "%s/FORMAT is not that of a Firekeep storage", dir);
+        e = why_set(why, ERR_CORRUPT, "%s/FORMAT is not the FORMAT file of a Firekeep storage",
+                    dir);
     }
     arena_fini(&arena);
     return e;
@@ -369,13 +370,13 @@ format_check(struct env *env, const char *dir, struct why *why)
     enum err e = format_read(env, dir, &version, &min_reader, why);
     if (e == OK && version < STORAGE_VERSION) {
         e = why_set(why, ERR_UNSUPPORTED,
-                    "%s: storage version %u was never released, this program reads version %d", dir,
+                    "%s: storage version %u was never released; this program reads version %d", dir,
                     version, STORAGE_VERSION);
     }
     if (e == OK && min_reader > STORAGE_VERSION) {
         e = why_set(why, ERR_UNSUPPORTED,
-                    "%s: storage version %u (readable from version %u on) is newer than version "
-                    "%d, which this program knows",
+                    "%s: storage version %u (minimum reader %u) is newer than version %d, which "
+                    "this program reads; use a newer Firekeep",
                     dir, version, min_reader, STORAGE_VERSION);
     }
     return e;

@@ -138,7 +138,7 @@ check_counts(struct merging *g)
         if (held[k] == g->counted[k]) continue;
         why_set(g->why, ERR_CORRUPT,
                 "merging %u parts would turn %" PRIu64 " %s samples into %" PRIu64
-                ": they are left alone",
+                ": parts left unmerged",
                 g->plan.input_count, held[k], ledger_kind_word(k), g->counted[k]);
         for (uint32_t i = 0; i < g->plan.input_count; i++) {
             part_leave_alone(g->live[i], g->why);
@@ -293,7 +293,7 @@ run(struct merging *g, struct part_merge *merge)
         if (e == ERR_CORRUPT) part_leave_alone(g->live[input], g->why);
         if (e) return e;
         if (!done && g->options->go_on != NULL && !g->options->go_on(g->options->context)) {
-            return why_set(g->why, ERR_CANCELED, "told to stop");
+            return why_set(g->why, ERR_CANCELED, "merge stopped on request");
         }
     }
     return OK;
@@ -427,7 +427,7 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     atomic_fetch_add(&db->merge_failures_total, 1);
     if (e == ERR_NOMEM && g.plan.input_count > 1 && atomic_load(&db->merge_halvings) < HALVINGS_MAX)
         atomic_fetch_add(&db->merge_halvings, 1);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory to merge parts")
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory to merge parts")
                           : why_prefix(why, e, "merge");
 }
 
@@ -562,7 +562,7 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
     ret_result->bytes_too_many = x.bytes_too_many;
     version_unref(x.version);
     arena_fini(&arena);
-    return e == ERR_NOMEM ? why_set(why, e, "no memory to drop parts") : e;
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory to drop parts") : e;
 }
 
 /* --- what lies where -------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@ tsdb_reading_lock(struct env *env, const char *dir, struct file *ret_lock, bool 
     char path[256];
     *ret_locked = false;
     enum err e = path_join(path, sizeof path, dir, "LOCK");
-    if (e) return why_set(why, e, "the storage path is too long");
+    if (e) return why_set(why, e, "%.200s: path is too long", dir);
     e = file_open(env, path, FILE_READ, ret_lock, why);
     if (e == ERR_MISSING && format_check(env, dir, NULL) != ERR_MISSING) {
         *ret_locked = true; /* a copy of a storage: nobody has used it yet */

@@ -230,8 +230,8 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
         break;
     }
     if (e == ERR_CORRUPT)
-        return why_set(why, e, "a record of the log passes its checksum but makes no sense");
-    if (e) return why_set(why, e, "no memory to replay the log");
+        return why_set(why, e, "a log record has a valid checksum but cannot be decoded");
+    if (e) return why_set(why, e, "not enough memory to replay the log");
     return OK;
 }
 
@@ -300,7 +300,7 @@ replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_o
              * of those. */
             damage->places = 1;
             snprintf(damage->first, sizeof damage->first,
-                     "the labels of series that %" PRIu64 " samples name are lost", orphans);
+                     "the series labels of %" PRIu64 " samples are lost", orphans);
         }
         count_damage(&r, damage);
         db->opened_pos = wal_end(db->wal);

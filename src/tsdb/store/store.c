@@ -38,7 +38,7 @@ open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
     }
     enum err e = env_mkdir(db->env, db->dir, why);
     if (e == ERR_MISSING) {
-        return why_set(why, ERR_INPUT, "%s cannot be made: the directory above it is not there",
+        return why_set(why, ERR_INPUT, "cannot create %s: its parent directory does not exist",
                        db->dir);
     }
     if (e == OK) e = path_join(path, sizeof path, db->dir, "LOCK");
@@ -48,7 +48,7 @@ open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
     if (e) return e;
     e = file_lock(&db->lock_file, NULL);
     if (e == ERR_AGAIN) return why_set(why, e, "%s is in use by another process", db->dir);
-    if (e) return why_set(why, e, "%s cannot be locked", path);
+    if (e) return why_set(why, e, "cannot lock %s", path);
     int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
     enum err told = file_truncate(&db->lock_file, 0, NULL);
     if (told == OK) told = file_write_at(&db->lock_file, bytes_of(pid, (size_t)n), 0, NULL);
@@ -120,11 +120,10 @@ set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsd
     if (!tsdb_is_there(db, from) && !tsdb_is_there(db, to) && !tsdb_is_there(db, lost)) {
         /* It may come back: a disk that is not mounted, a backup half restored. To go on without
          * would be to forget it. */
-        return why_set(
-            why, ERR_CORRUPT,
-            "%s is named by MANIFEST and missing (%.100s): put it back, or, if it is lost for "
-            "good, make an empty directory %s.lost",
-            from, reason->text, from);
+        return why_set(why, ERR_CORRUPT,
+                       "%s is listed in MANIFEST but missing (%.100s): restore it, or, if it is "
+                       "lost for good, create an empty directory %s.lost",
+                       from, reason->text, from);
     }
     db->parts_set_aside = ++opening->parts_set_aside;
     if (opening->first_damage[0] == '\0') {
@@ -233,7 +232,8 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
     if (e == ERR_MISSING) {
         /* To take the store for a new one would be to sweep all its parts. */
         return why_set(why, ERR_CORRUPT,
-                       "%s/MANIFEST is missing: without it nobody knows which parts live", db->dir);
+                       "%s/MANIFEST is missing: it lists the live parts; restore it from a backup",
+                       db->dir);
     }
     if (e) return e;
     db->edit = m->edit;
@@ -349,7 +349,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     struct arena arena;
     struct tsdb *db = mem_new(NULL, sizeof *db);
     memset(ret_opening, 0, sizeof *ret_opening);
-    if (db == NULL) return why_set(why, ERR_NOMEM, "no memory for the store");
+    if (db == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the store");
     db->answerer.ops = &tsdb_answerer_ops;
     db->env = options->env;
     db->options = *options;
@@ -373,7 +373,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     budget_init(&db->merge_budget, "merge", o->merge_bytes, background);
     arena_init(&arena, NULL, 0, 0);
     enum err e = strlen(options->dir) < sizeof db->dir - 8 ? OK : ERR_LIMIT;
-    if (e) why_set(why, e, "the storage path is too long");
+    if (e) why_set(why, e, "%.200s: path is too long", options->dir);
     if (e == OK) {
         memcpy(db->dir, options->dir, strlen(options->dir) + 1);
         e = open_all(db, &arena, ret_opening, why);
@@ -507,7 +507,7 @@ tsdb_commit(struct tsdb *db, struct why *why)
         e = head_cut_locked(&db->head);
         db->head.cut_wanted = false;
         if (e) {
-            why_set(why, e, "no memory to cut the head");
+            why_set(why, e, "not enough memory to cut the head");
             e = OK; /* it is wanted again when a flush is due again */
         }
     }
@@ -536,7 +536,7 @@ tsdb_reopen(struct tsdb *db, struct why *why)
     if (db->head.undo_due) e = gen_undo(db->head.active, (uint32_t)db->head.durable_epoch);
     if (e == OK) db->head.undo_due = false;
     lock_drop(&db->head.lock);
-    return e ? why_set(why, e, "no memory to take back what was not committed")
+    return e ? why_set(why, e, "not enough memory to undo a failed commit")
              : wal_reopen(db->wal, why);
 }
 

@@ -24,7 +24,7 @@ read_one(struct budget *budget, const struct manifest_tombstone *from,
     for (uint32_t i = 0; i < count; i++) {
         matcher_free(matchers[i]);
     }
-    return e == ERR_NOMEM ? e : why_set(why, ERR_CORRUPT, "a tombstone of MANIFEST is damaged");
+    return e == ERR_NOMEM ? e : why_set(why, ERR_CORRUPT, "a tombstone in MANIFEST is damaged");
 }
 
 static enum err

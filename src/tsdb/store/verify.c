@@ -215,7 +215,9 @@ verify_part_tenant(struct verify *v, struct part *part, const struct part_tenant
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         v->tenants[tenant].stored[k] += stored[k];
         if (e != OK || stored[k] == t->sample_count[k]) continue;
-        tell(v, "part %016" PRIx64 ", tenant %.*s: holds %" PRIu64 " %s samples, says %" PRIu64,
+        tell(v,
+             "part %016" PRIx64 ", tenant %.*s: holds %" PRIu64
+             " %s samples, but its root counts %" PRIu64,
              part_info(part)->number, (int)t->name.size, (const char *)t->name.at, stored[k],
              ledger_kind_word((enum ledger_kind)k), t->sample_count[k]);
         v->report->damaged_places++;
@@ -253,7 +255,7 @@ tell_aside(void *context, const char *name, bool is_dir)
     size_t size = strlen(name), end = sizeof aside - 1;
     if (!is_dir || size <= end || strcmp(name + size - end, aside) != 0) return OK;
     v->report->damaged_places++;
-    tell(v, "damaged: %s/%s: was put aside when it could not be opened", v->parts_dir, name);
+    tell(v, "damaged: %s/%s: set aside because it could not be opened", v->parts_dir, name);
     return OK;
 }
 
@@ -324,10 +326,10 @@ count_record(void *context, const struct wal_record *r, struct why *why)
         e = record_each_time(r->type, r->payload, count_pending, v, &v->scratch);
     }
     if (e == ERR_CORRUPT) {
-        tell_damage(v, "a record of the log passes its checksum but makes no sense");
+        tell_damage(v, "a log record has a valid checksum but cannot be decoded");
         return OK;
     }
-    return e ? why_set(why, e, "no memory to read the log") : OK;
+    return e ? why_set(why, e, "not enough memory to read the log") : OK;
 }
 
 static enum err
@@ -343,8 +345,7 @@ verify_log(struct verify *v)
     if (e) return damage_is_told(v, e);
     if (damage.places > 0) {
         tell_damage(v, damage.first);
-        tell(v, "log: %" PRIu64 " damaged places of %" PRIu64 " bytes", damage.places,
-             damage.bytes);
+        tell(v, "log: %" PRIu64 " damaged places, %" PRIu64 " bytes", damage.places, damage.bytes);
     }
     tell(v, "log: %" PRIu64 " records", v->report->log_records);
     return OK;
@@ -361,7 +362,7 @@ compare(struct verify *v, const struct recount *t, enum ledger_kind k)
     /* A part that was put aside and has come back is counted when the store is opened. */
     uint64_t back = t->stored[k] > t->totals.stored[k] ? t->stored[k] - t->totals.stored[k] : 0;
     if (back > t->totals.count[k][LEDGER_DAMAGED]) back = 0;
-    if (back > 0) verdict = "balanced, once damaged samples that are back are counted as stored";
+    if (back > 0) verdict = "balanced, counting damaged samples that were recovered as stored";
     if (t->stored[k] != t->totals.stored[k] + back || t->pending[k] != pending ||
         !ledger_balances(&t->totals)) {
         v->report->ledger_balances = false;
@@ -414,7 +415,7 @@ verify_all(struct verify *v)
         }
     }
     if (v->orphans > 0) {
-        tell(v, "log: %" PRIu64 " samples of series without labels", v->orphans);
+        tell(v, "log: %" PRIu64 " samples of series whose labels are missing", v->orphans);
         v->report->damaged_places++;
     }
     return OK;
@@ -438,7 +439,7 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
     arena_init(&v.arena, NULL, 0, 0);
     arena_init(&v.scratch, NULL, 0, 0);
     enum err e = tsdb_reading_lock(env, dir, &lock, &locked, v.why);
-    if (e == OK && !locked) tell(&v, "%s cannot be locked: no server may be at work on it", dir);
+    if (e == OK && !locked) tell(&v, "cannot lock %s: make sure that no server is using it", dir);
     if (e == OK) e = verify_all(&v);
     page_cache_free(v.cache);
     array_free(NULL, v.tenants, v.tenant_capacity);
@@ -449,7 +450,7 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
     arena_fini(&v.scratch);
     file_close(&lock);
     if (e) return e;
-    if (ret_report->damaged_places > 0) return why_set(why, ERR_CORRUPT, "something is damaged");
+    if (ret_report->damaged_places > 0) return why_set(why, ERR_CORRUPT, "damage found");
     if (!ret_report->ledger_balances) {
         return why_set(why, ERR_CORRUPT, "the ledger does not balance");
     }
