@@ -76,17 +76,6 @@ budget_take_one(struct budget *b, uint64_t size_bytes)
     return true;
 }
 
-static void
-budget_note_peak(struct budget *b)
-{
-    uint64_t now = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
-    uint64_t peak = atomic_load_explicit(&b->peak_bytes, memory_order_relaxed);
-    while (now > peak &&
-           !atomic_compare_exchange_weak_explicit(&b->peak_bytes, &peak, now, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
-    }
-}
-
 enum err
 budget_take(struct budget *budget, uint64_t size_bytes)
 {
@@ -99,7 +88,12 @@ budget_take(struct budget *budget, uint64_t size_bytes)
     }
     /* Only now: what an ancestor refuses was never drawn. */
     for (struct budget *b = budget; b != NULL; b = b->parent) {
-        budget_note_peak(b);
+        uint64_t now = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
+        uint64_t peak = atomic_load_explicit(&b->peak_bytes, memory_order_relaxed);
+        while (now > peak &&
+               !atomic_compare_exchange_weak_explicit(&b->peak_bytes, &peak, now,
+                                                      memory_order_relaxed, memory_order_relaxed)) {
+        }
     }
     return OK;
 }

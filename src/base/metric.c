@@ -377,24 +377,6 @@ compare_runs(const void *a, const void *b)
     return order != 0 ? order : (x->offset > y->offset) - (x->offset < y->offset);
 }
 
-static void
-print_runs(const struct metric_sink *sink, struct buf *to)
-{
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
-    const struct metric_family *now = NULL;
-    for (size_t i = 0; i < sink->count; i++) {
-        const struct run *r = &sink->runs[i];
-        if (now == NULL || strcmp(now->name, r->family.name) != 0) {
-            now = &r->family;
-            buf_printf(to, "# HELP %s ", now->name);
-            put_escaped(to, bytes_of_text(now->help), false);
-            buf_printf(to, "\n# TYPE %s %s\n", now->name, kinds[now->kind]);
-        }
-        assert(now->kind == r->family.kind); /* two of our own modules disagree */
-        buf_put(to, sink->text.at + r->offset, r->size);
-    }
-}
-
 void
 metric_collect(struct buf *to)
 {
@@ -408,7 +390,19 @@ metric_collect(struct buf *to)
     enum err e = sink.failed ? ERR_NOMEM : buf_error(&sink.text);
     if (e == OK) {
         if (sink.count > 0) qsort(sink.runs, sink.count, sizeof *sink.runs, compare_runs);
-        print_runs(&sink, to);
+        static const char *const kinds[] = {"counter", "gauge", "histogram"};
+        const struct metric_family *now = NULL;
+        for (size_t i = 0; i < sink.count; i++) {
+            const struct run *r = &sink.runs[i];
+            if (now == NULL || strcmp(now->name, r->family.name) != 0) {
+                now = &r->family;
+                buf_printf(to, "# HELP %s ", now->name);
+                put_escaped(to, bytes_of_text(now->help), false);
+                buf_printf(to, "\n# TYPE %s %s\n", now->name, kinds[now->kind]);
+            }
+            assert(now->kind == r->family.kind); /* two of our own modules disagree */
+            buf_put(to, sink.text.at + r->offset, r->size);
+        }
     } else if (to->failed == OK) {
         to->failed = e;
     }

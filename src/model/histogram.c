@@ -344,9 +344,12 @@ put_count(struct buf *to, uint64_t count, bool floats)
     }
 }
 
-static void
-put_whole(struct buf *to, const struct histogram *h)
+void
+histogram_put(struct buf *to, const struct histogram *h)
 {
+    assert(h->kind == SAMPLE_HISTOGRAM_INT || h->kind == SAMPLE_HISTOGRAM_FLOAT);
+    assert((unsigned)h->reset_hint <= RESET_GAUGE);
+    size_t size_before = to->size;
     bool floats = is_float(h);
     bool negative = h->negative.span_count > 0 || h->negative.bucket_count > 0;
     unsigned flags = (unsigned)h->reset_hint << FLAG_HINT_SHIFT;
@@ -365,15 +368,6 @@ put_whole(struct buf *to, const struct histogram *h)
         buf_put_varint(to, h->custom_count);
         buf_put(to, h->custom_bits, h->custom_count * sizeof *h->custom_bits);
     }
-}
-
-void
-histogram_put(struct buf *to, const struct histogram *h)
-{
-    assert(h->kind == SAMPLE_HISTOGRAM_INT || h->kind == SAMPLE_HISTOGRAM_FLOAT);
-    assert((unsigned)h->reset_hint <= RESET_GAUGE);
-    size_t size_before = to->size;
-    put_whole(to, h);
     if (buf_error(to)) to->size = size_before;
 }
 
@@ -402,19 +396,6 @@ get_words(struct cursor *c, struct arena *arena, uint32_t count, const uint64_t 
 }
 
 static enum err
-get_deltas(struct cursor *c, struct arena *arena, struct hist_buckets *side)
-{
-    if (side->bucket_count == 0) return OK;
-    int64_t *deltas = arena_alloc(arena, side->bucket_count * sizeof *deltas);
-    if (deltas == NULL) return ERR_LIMIT;
-    for (uint32_t i = 0; i < side->bucket_count; i++) {
-        deltas[i] = cursor_zigzag(c);
-    }
-    side->deltas = deltas;
-    return OK;
-}
-
-static enum err
 get_spans(struct cursor *c, struct arena *arena, struct hist_buckets *side)
 {
     side->span_count = get_count(c, 2);
@@ -438,7 +419,14 @@ get_side(struct cursor *c, struct arena *arena, bool floats, struct hist_buckets
     if (e) return e;
     ret_side->bucket_count = get_count(c, floats ? 8 : 1);
     if (floats) return get_words(c, arena, ret_side->bucket_count, &ret_side->counts);
-    return get_deltas(c, arena, ret_side);
+    if (ret_side->bucket_count == 0) return OK;
+    int64_t *deltas = arena_alloc(arena, ret_side->bucket_count * sizeof *deltas);
+    if (deltas == NULL) return ERR_LIMIT;
+    for (uint32_t i = 0; i < ret_side->bucket_count; i++) {
+        deltas[i] = cursor_zigzag(c);
+    }
+    ret_side->deltas = deltas;
+    return OK;
 }
 
 enum err

@@ -133,18 +133,6 @@ labels_put(struct buf *to, struct label label)
 
 /* --- labels_build ----------------------------------------------------------------------------- */
 
-static uint32_t
-drop_empty(struct label *given, uint32_t count)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (given[i].value.size == 0) continue;
-        if (kept != i) given[kept] = given[i];
-        kept++;
-    }
-    return kept;
-}
-
 static int
 compare_names(const struct label *a, const struct label *b)
 {
@@ -266,7 +254,13 @@ labels_build(struct label *given, uint32_t count, const struct labels_limits *li
         put_all(given, count, size_bytes, to);
         return REJECT_NONE;
     }
-    count = drop_empty(given, count);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (given[i].value.size == 0) continue;
+        if (kept != i) given[kept] = given[i];
+        kept++;
+    }
+    count = kept;
     if (count == 0) return REJECT_EMPTY_LABELS;
 
     for (uint32_t i = 0; i < count; i++) {

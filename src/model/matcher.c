@@ -250,9 +250,13 @@ out:
     return e;
 }
 
-static enum err
-check_texts(struct bytes name, struct bytes pattern, struct why *why)
+enum err
+matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
+            struct matcher **ret_matcher, struct why *why)
 {
+    if ((unsigned)type > MATCH_NOT_REGEX) {
+        return why_set(why, ERR_INPUT, "unknown matcher type %d", (int)type);
+    }
     if (name.size == 0) return why_set(why, ERR_INPUT, "missing label name in a matcher");
     if (pattern.size > MATCHER_PATTERN_BYTES_MAX) {
         return why_set(why, ERR_LIMIT, "matcher value has %zu bytes: at most %d are allowed",
@@ -261,18 +265,6 @@ check_texts(struct bytes name, struct bytes pattern, struct why *why)
     if (!utf8_valid(name))
         return why_set(why, ERR_INPUT, "label name of a matcher is not valid UTF-8");
     if (!utf8_valid(pattern)) return why_set(why, ERR_INPUT, "matcher value is not valid UTF-8");
-    return OK;
-}
-
-enum err
-matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
-            struct matcher **ret_matcher, struct why *why)
-{
-    if ((unsigned)type > MATCH_NOT_REGEX) {
-        return why_set(why, ERR_INPUT, "unknown matcher type %d", (int)type);
-    }
-    enum err e = check_texts(name, pattern, why);
-    if (e) return e;
     struct matcher *m = mem_new(NULL, sizeof *m);
     if (m == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a matcher");
     arena_init(&m->arena, NULL, 0, 256);
@@ -280,7 +272,7 @@ matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
     m->negative = type == MATCH_NOT_EQUAL || type == MATCH_NOT_REGEX;
     m->name = arena_copy(&m->arena, name);
     m->pattern = arena_copy(&m->arena, pattern);
-    e = m->name.at == NULL || m->pattern.at == NULL ? ERR_NOMEM : OK;
+    enum err e = m->name.at == NULL || m->pattern.at == NULL ? ERR_NOMEM : OK;
     if (e == OK && (type == MATCH_REGEX || type == MATCH_NOT_REGEX)) {
         e = make_regex(m, why);
     } else if (e == OK) {

@@ -188,7 +188,7 @@ take_braces(struct parser *p)
         if (peek(p) == ',')
             p->c.at++;
         else if (peek(p) != '}')
-            return expected(p, "',' or '}'");
+            return expected(p, "expected ',' or '}'");
     }
     p->c.at++;
     return OK;
