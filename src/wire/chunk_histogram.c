@@ -247,44 +247,15 @@ judge(struct histogram_chunks *w, const struct histogram *h, enum reset_hint hin
 
 /* --- a row ------------------------------------------------------------------------------------ */
 
-/* The places of a histogram whose layout is ours. */
-static void
-map_straight(struct histogram_chunks *w)
-{
-    uint32_t positive = w->layout.positive.bucket_count;
-    uint32_t count = positive + w->layout.negative.bucket_count;
-    for (uint32_t i = 0; i < count; i++) {
-        w->map[i] = w->places[COLUMN_POSITIVE + i + (i >= positive)];
-    }
-}
-
-static void
-map_union(struct histogram_chunks *w, const struct histogram *h, const struct layout_union *u)
-{
-    uint32_t positive = h->positive.bucket_count;
-    for (uint32_t i = 0; i < positive; i++) {
-        w->map[i] = w->places[COLUMN_POSITIVE + u->positive.new_at[i]];
-    }
-    for (uint32_t i = 0; i < h->negative.bucket_count; i++) {
-        w->map[positive + i] = w->places[w->negative + u->negative.new_at[i]];
-    }
-}
-
-static inline void
-set_step(struct histogram_chunks *w, uint32_t row, uint32_t place, uint64_t step)
-{
-    w->touched[row / 64] |= (uint64_t)1 << row % 64;
-    w->steps[(size_t)row * w->row_places + place] = step;
-    w->masks[(size_t)row * w->row_words + place / 64] |= (uint64_t)1 << place % 64;
-}
-
 static inline void
 set_number(struct histogram_chunks *w, uint32_t row, uint32_t place, uint64_t now)
 {
     uint64_t before = w->last[place];
     if (now == before) return;
     bool xored = w->layout.kind == SAMPLE_HISTOGRAM_FLOAT || place == COLUMN_SUM;
-    set_step(w, row, place, xored ? now ^ before : now - before);
+    w->touched[row / 64] |= (uint64_t)1 << row % 64;
+    w->steps[(size_t)row * w->row_places + place] = xored ? now ^ before : now - before;
+    w->masks[(size_t)row * w->row_words + place / 64] |= (uint64_t)1 << place % 64;
     w->last[place] = now;
 }
 
@@ -369,10 +340,22 @@ put_now(struct histogram_chunks *w, const struct histogram *h, enum reset_hint h
     if (e == OK && j.verdict == FITS_UNION && j.both.wider) e = layout_widen(w, &j.both);
     if (e) return e;
     bool is_stale = w->now[COLUMN_SUM] == STALE_NAN_BITS;
-    if (j.verdict == FITS_UNION)
-        map_union(w, h, &j.both);
-    else if (!is_stale)
-        map_straight(w);
+    if (j.verdict == FITS_UNION) {
+        uint32_t in_positive = h->positive.bucket_count;
+        for (uint32_t i = 0; i < in_positive; i++) {
+            w->map[i] = w->places[COLUMN_POSITIVE + j.both.positive.new_at[i]];
+        }
+        for (uint32_t i = 0; i < h->negative.bucket_count; i++) {
+            w->map[in_positive + i] = w->places[w->negative + j.both.negative.new_at[i]];
+        }
+    } else if (!is_stale) {
+        /* The places of a histogram whose layout is ours. */
+        uint32_t positive = w->layout.positive.bucket_count;
+        uint32_t count = positive + w->layout.negative.bucket_count;
+        for (uint32_t i = 0; i < count; i++) {
+            w->map[i] = w->places[COLUMN_POSITIVE + i + (i >= positive)];
+        }
+    }
     add_row(w, h, hint, t_ms, &j);
     return OK;
 }
@@ -388,29 +371,23 @@ now_side(const struct hist_buckets *b, bool is_float, uint64_t *now)
     }
 }
 
-static enum err
-put_one(struct histogram_chunks *w, int64_t t_ms, const struct histogram *h, struct why *why)
-{
-    if (!spans_match(&h->positive) || !spans_match(&h->negative)) {
-        return why_set(why, ERR_INPUT, "histogram spans and buckets do not match");
-    }
-    enum err e = room_for_now(w, h);
-    if (e) return e;
-    bool is_float = h->kind == SAMPLE_HISTOGRAM_FLOAT;
-    w->now[COLUMN_COUNT] = h->count;
-    w->now[COLUMN_ZERO] = h->zero_count;
-    w->now[COLUMN_SUM] = h->sum_bits;
-    now_side(&h->positive, is_float, w->now + NOW_BUCKETS);
-    now_side(&h->negative, is_float, w->now + NOW_BUCKETS + h->positive.bucket_count);
-    return put_now(w, h, h->reset_hint, t_ms, why);
-}
-
 enum err
 histogram_chunks_put(struct histogram_chunks *w, uint32_t count, const int64_t *times_ms,
                      const struct histogram *h, struct why *why)
 {
     for (uint32_t i = 0; i < count; i++) {
-        enum err e = put_one(w, times_ms[i], &h[i], why);
+        if (!spans_match(&h[i].positive) || !spans_match(&h[i].negative)) {
+            return why_set(why, ERR_INPUT, "histogram spans and buckets do not match");
+        }
+        enum err e = room_for_now(w, &h[i]);
+        if (e) return e;
+        bool is_float = h[i].kind == SAMPLE_HISTOGRAM_FLOAT;
+        w->now[COLUMN_COUNT] = h[i].count;
+        w->now[COLUMN_ZERO] = h[i].zero_count;
+        w->now[COLUMN_SUM] = h[i].sum_bits;
+        now_side(&h[i].positive, is_float, w->now + NOW_BUCKETS);
+        now_side(&h[i].negative, is_float, w->now + NOW_BUCKETS + h[i].positive.bucket_count);
+        e = put_now(w, &h[i], h[i].reset_hint, times_ms[i], why);
         if (e) return e;
     }
     return OK;
@@ -573,34 +550,6 @@ run_rows_of(struct histogram_chunks *w, struct columns_in *in, uint32_t count, b
     if (w->gauge) memset(w->falls + w->rows, 0, count);
 }
 
-/* Rows that follow the last one, so many as there is room for. */
-static void
-run_rows(struct histogram_chunks *w, struct columns_in *in, uint32_t count)
-{
-    if (in->is_float)
-        run_rows_of(w, in, count, true);
-    else
-        run_rows_of(w, in, count, false);
-    for (uint32_t i = 0; i < count; i++) {
-        w->hints[w->rows + i] = (uint8_t)hint_at(in->columns, in->row + i);
-    }
-    memcpy(w->times_ms + w->rows, in->times_ms + (in->row - in->from), count * sizeof *w->times_ms);
-    w->rows += count;
-    in->row += count;
-}
-
-/* `now` is what the row before the next one has. */
-static void
-catch_up(struct histogram_chunks *w, const struct columns_in *in)
-{
-    w->now[COLUMN_SUM] = w->last[COLUMN_SUM];
-    w->now[COLUMN_ZERO] = w->last[COLUMN_ZERO];
-    if (in->is_float) w->now[NOW_BUCKETS + in->buckets] = w->last[COLUMN_COUNT];
-    for (uint32_t i = 0; i < in->buckets; i++) {
-        w->now[NOW_BUCKETS + i] = w->last[w->map[i]];
-    }
-}
-
 static enum err
 columns_in_begin(struct histogram_chunks *w, struct columns_in *in)
 {
@@ -644,9 +593,29 @@ histogram_chunks_put_columns(struct histogram_chunks *w, const struct hist_colum
             if (w->rows == w->rows_max) e = rows_encode(w, why);
             if (e) break;
             uint32_t room = w->rows_max - w->rows;
-            run_rows(w, &in, whole - in.row < room ? whole - in.row : room);
+            /* Rows that follow the last one, so many as there is room for. */
+            uint32_t rows = whole - in.row < room ? whole - in.row : room;
+            if (in.is_float)
+                run_rows_of(w, &in, rows, true);
+            else
+                run_rows_of(w, &in, rows, false);
+            for (uint32_t i = 0; i < rows; i++) {
+                w->hints[w->rows + i] = (uint8_t)hint_at(in.columns, in.row + i);
+            }
+            memcpy(w->times_ms + w->rows, in.times_ms + (in.row - in.from),
+                   rows * sizeof *w->times_ms);
+            w->rows += rows;
+            in.row += rows;
         }
-        if (ran) catch_up(w, &in);
+        if (ran) {
+            /* `now` is what the row before the next one has. */
+            w->now[COLUMN_SUM] = w->last[COLUMN_SUM];
+            w->now[COLUMN_ZERO] = w->last[COLUMN_ZERO];
+            if (in.is_float) w->now[NOW_BUCKETS + in.buckets] = w->last[COLUMN_COUNT];
+            for (uint32_t i = 0; i < in.buckets; i++) {
+                w->now[NOW_BUCKETS + i] = w->last[w->map[i]];
+            }
+        }
     }
     return e;
 }

@@ -25,20 +25,14 @@ struct emitter {
     uint64_t zeros;
 };
 
-/* Makes room for so many bytes behind the zeroes. NULL: no memory; else where to go on. */
-static uint8_t *
-grow_data(struct buf *data, uint8_t *at, size_t bytes)
-{
-    data->size = (size_t)(at - data->at);
-    return buf_reserve(data, bytes) ? data->at + data->size : NULL;
-}
-
 INLINE enum err
 reserve(struct buf *data, struct emitter *e, size_t bytes)
 {
     bytes += (size_t)(e->zeros / 8) + 1 + BITS_OUT_SLACK;
     if (bytes <= data->capacity - (size_t)(e->out.at - data->at)) return OK;
-    e->out.at = grow_data(data, e->out.at, bytes);
+    /* Room for so many bytes after the zeroes. */
+    data->size = (size_t)(e->out.at - data->at);
+    e->out.at = buf_reserve(data, bytes) ? data->at + data->size : NULL;
     return e->out.at == NULL ? ERR_NOMEM : OK;
 }
 
@@ -100,21 +94,6 @@ put_changed(struct emitter *e, struct xor_state *window, uint64_t changed)
 
 /* --- layout ----------------------------------------------------------------------------------- */
 
-/* One byte for nothing and for powers of two from 2^-243 to 2^10, else nine. */
-static void
-put_zero_threshold(struct bits_out *out, uint64_t bits)
-{
-    uint64_t exponent = bits >> 52; /* with the sign above it */
-    if (bits == 0) {
-        bits_put(out, 0, 8);
-    } else if ((bits & bits_mask(52)) == 0 && exponent >= 780 && exponent <= 1033) {
-        bits_put(out, exponent - 779, 8);
-    } else {
-        bits_put(out, 255, 8);
-        bits_put_wide(out, bits, 64);
-    }
-}
-
 /* Thousandths as a small number plus one, if that gives back the very same bits. */
 static void
 put_custom_bound(struct bits_out *out, uint64_t bits)
@@ -146,7 +125,17 @@ put_layout(struct bits_out *out, const struct histogram *h, enum chunk_reset hea
 {
     bits_put(out, 0, 16); /* the count, known at the end */
     bits_put(out, header, 8);
-    put_zero_threshold(out, h->zero_threshold_bits);
+    /* One byte for nothing and for powers of two from 2^-243 to 2^10, else nine. */
+    uint64_t exponent = h->zero_threshold_bits >> 52; /* with the sign above it */
+    if (h->zero_threshold_bits == 0) {
+        bits_put(out, 0, 8);
+    } else if ((h->zero_threshold_bits & bits_mask(52)) == 0 && exponent >= 780 &&
+               exponent <= 1033) {
+        bits_put(out, exponent - 779, 8);
+    } else {
+        bits_put(out, 255, 8);
+        bits_put_wide(out, h->zero_threshold_bits, 64);
+    }
     varbit_put_signed(out, (uint64_t)(int64_t)h->schema);
     put_spans(out, &h->positive);
     put_spans(out, &h->negative);
@@ -433,23 +422,6 @@ encode_chunk(struct histogram_chunks *w, uint32_t from, uint32_t *ret_end, struc
     return w->take(w->context, &chunk, why);
 }
 
-/* Rows in which something is not as expected: after a change of what changes, or of the time. */
-static void
-find_visited(struct histogram_chunks *w)
-{
-    uint64_t carry = 0, *visited = w->visited;
-    for (unsigned k = 0; k < ROW_WORDS; k++) {
-        visited[k] = w->touched[k] | w->touched[k] << 1 | carry;
-        carry = w->touched[k] >> 63;
-    }
-    const int64_t *t = w->times_ms;
-    for (uint32_t row = 2; row < w->rows; row++) {
-        bool regular =
-            (uint64_t)t[row] - (uint64_t)t[row - 1] == (uint64_t)t[row - 1] - (uint64_t)t[row - 2];
-        visited[row / 64] |= (uint64_t)!regular << row % 64;
-    }
-}
-
 /* Back to zeroes. */
 static void
 forget_rows(struct histogram_chunks *w)
@@ -474,7 +446,19 @@ forget_rows(struct histogram_chunks *w)
 enum err
 rows_encode(struct histogram_chunks *w, struct why *why)
 {
-    find_visited(w);
+    /* Rows in which something is not as expected: after a change of what changes, or of the time.
+     */
+    uint64_t carry = 0, *visited = w->visited;
+    for (unsigned k = 0; k < ROW_WORDS; k++) {
+        visited[k] = w->touched[k] | w->touched[k] << 1 | carry;
+        carry = w->touched[k] >> 63;
+    }
+    const int64_t *t = w->times_ms;
+    for (uint32_t row = 2; row < w->rows; row++) {
+        bool regular =
+            (uint64_t)t[row] - (uint64_t)t[row - 1] == (uint64_t)t[row - 1] - (uint64_t)t[row - 2];
+        visited[row / 64] |= (uint64_t)!regular << row % 64;
+    }
     for (uint32_t from = 0, end; from < w->rows; from = end) {
         enum err e = encode_chunk(w, from, &end, why);
         if (e) return e;

@@ -77,17 +77,6 @@ new_array(struct arena *arena, uint64_t count, size_t item_bytes)
     return arena_new(arena, ((size_t)count + 1) * item_bytes);
 }
 
-static void
-get_zero_threshold(struct histogram_in *r)
-{
-    uint64_t b = bits_get(&r->in, 8);
-    if (b == 255) {
-        r->h.zero_threshold_bits = bits_get_wide(&r->in, 64);
-    } else {
-        r->h.zero_threshold_bits = b == 0 ? 0 : (b + 779) << 52;
-    }
-}
-
 /* A number of items that cost at least `bits_each` bits, so that memory for them can be taken. */
 static uint32_t
 get_count(struct bits_in *in, unsigned bits_each)
@@ -121,21 +110,6 @@ get_spans(struct histogram_in *r, struct hist_buckets *to)
 }
 
 static enum err
-get_custom(struct histogram_in *r)
-{
-    r->h.custom_count = get_count(&r->in, 5);
-    uint64_t *custom = new_array(r->arena, r->h.custom_count, sizeof *custom);
-    if (custom == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < r->h.custom_count; i++) {
-        uint64_t scaled = varbit_get_unsigned(&r->in);
-        custom[i] =
-            scaled == 0 ? bits_get_wide(&r->in, 64) : double_bits((double)(scaled - 1) / 1000);
-    }
-    r->h.custom_bits = custom;
-    return r->in.bad ? ERR_CORRUPT : OK;
-}
-
-static enum err
 get_buckets_memory(struct histogram_in *r)
 {
     uint32_t positive = r->h.positive.bucket_count;
@@ -160,7 +134,12 @@ get_buckets_memory(struct histogram_in *r)
 static enum err
 get_layout(struct histogram_in *r)
 {
-    get_zero_threshold(r);
+    uint64_t b = bits_get(&r->in, 8);
+    if (b == 255) {
+        r->h.zero_threshold_bits = bits_get_wide(&r->in, 64);
+    } else {
+        r->h.zero_threshold_bits = b == 0 ? 0 : (b + 779) << 52;
+    }
     int64_t schema = (int64_t)varbit_get_signed(&r->in);
     if (schema != (int32_t)schema) return ERR_CORRUPT;
     r->h.schema = (int32_t)schema;
@@ -169,7 +148,16 @@ get_layout(struct histogram_in *r)
     e = get_spans(r, &r->h.negative);
     if (e) return e;
     if (r->h.schema == HISTOGRAM_SCHEMA_CUSTOM) {
-        e = get_custom(r);
+        r->h.custom_count = get_count(&r->in, 5);
+        uint64_t *custom = new_array(r->arena, r->h.custom_count, sizeof *custom);
+        if (custom == NULL) return ERR_NOMEM;
+        for (uint32_t i = 0; i < r->h.custom_count; i++) {
+            uint64_t scaled = varbit_get_unsigned(&r->in);
+            custom[i] =
+                scaled == 0 ? bits_get_wide(&r->in, 64) : double_bits((double)(scaled - 1) / 1000);
+        }
+        r->h.custom_bits = custom;
+        e = r->in.bad ? ERR_CORRUPT : OK;
         if (e) return e;
     }
     return get_buckets_memory(r);

@@ -31,23 +31,17 @@ put_doubles_field(struct buf *to, unsigned tag, const uint64_t *bits, uint32_t c
 }
 
 static void
-put_spans(struct buf *to, unsigned tag, const struct hist_buckets *b)
+put_side(struct buf *to, enum sample_kind kind, unsigned tag, const struct hist_buckets *b)
 {
     for (uint32_t i = 0; i < b->span_count; i++) {
         uint64_t offset = zigzag(b->spans[i].offset);
         uint32_t length = b->spans[i].length;
-        size_t size = (offset == 0 ? 0 : 1 + varint_size(offset)) +
-                      (length == 0 ? 0 : 1 + varint_size(length));
-        proto_put_varint(to, tag, size);
+        size_t span_bytes = (offset == 0 ? 0 : 1 + varint_size(offset)) +
+                            (length == 0 ? 0 : 1 + varint_size(length));
+        proto_put_varint(to, tag, span_bytes);
         if (offset != 0) proto_put_varint(to, TAG_SPAN_OFFSET, offset);
         if (length != 0) proto_put_varint(to, TAG_SPAN_LENGTH, length);
     }
-}
-
-static void
-put_side(struct buf *to, enum sample_kind kind, unsigned tag, const struct hist_buckets *b)
-{
-    put_spans(to, tag, b);
     if (kind == SAMPLE_HISTOGRAM_FLOAT) {
         put_doubles_field(to, tag + 2 * NEXT_FIELD, b->counts, b->bucket_count);
         return;

@@ -267,22 +267,6 @@ scan_null(struct scan *s)
     take_word(s, "null");
 }
 
-/* A value that holds no other. */
-static void
-skip_simple(struct scan *s, uint8_t c)
-{
-    if (c == '"')
-        (void)scan_text(s);
-    else if (c == 't')
-        take_word(s, "true");
-    else if (c == 'f')
-        take_word(s, "false");
-    else if (c == 'n')
-        take_word(s, "null");
-    else
-        (void)scan_number(s);
-}
-
 void
 scan_skip(struct scan *s)
 {
@@ -298,7 +282,17 @@ scan_skip(struct scan *s)
             depth++;
             scan_expect(s, (char)c);
         } else {
-            skip_simple(s, c);
+            /* A value that holds no other. */
+            if (c == '"')
+                (void)scan_text(s);
+            else if (c == 't')
+                take_word(s, "true");
+            else if (c == 'f')
+                take_word(s, "false");
+            else if (c == 'n')
+                take_word(s, "null");
+            else
+                (void)scan_number(s);
         }
         while (depth > 0 && !((objects & 1) != 0 ? scan_key(s, &key) : scan_item(s))) {
             if (s->bad != NULL) return;

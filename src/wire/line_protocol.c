@@ -121,21 +121,6 @@ put_text(struct buf *to, struct bytes text, enum line_role role)
         }
 }
 
-/* Measurement and tags. */
-static void
-put_key(struct buf *to, struct bytes labels)
-{
-    struct label label;
-    struct cursor c = cursor_of(labels);
-    put_text(to, labels_get(labels, bytes_of_text("__name__")), LINE_MEASUREMENT);
-    while (labels_next(&c, &label)) {
-        buf_put_u8(to, ',');
-        put_text(to, label.name, LINE_TAG_KEY);
-        buf_put_u8(to, '=');
-        put_text(to, label.value, LINE_TAG_VALUE);
-    }
-}
-
 /* --- the field -------------------------------------------------------------------------------- */
 
 static enum err
@@ -178,7 +163,16 @@ put_line(struct buf *to, const struct line_point *point, enum line_precision pre
     }
     /* About what it will be, and never more. */
     if (!buf_reserve(to, point->labels.size - point->labels.size / 2)) return buf_error(to);
-    put_key(to, point->labels);
+    /* Measurement and tags. */
+    struct label label;
+    struct cursor c = cursor_of(point->labels);
+    put_text(to, labels_get(point->labels, bytes_of_text("__name__")), LINE_MEASUREMENT);
+    while (labels_next(&c, &label)) {
+        buf_put_u8(to, ',');
+        put_text(to, label.name, LINE_TAG_KEY);
+        buf_put_u8(to, '=');
+        put_text(to, label.value, LINE_TAG_VALUE);
+    }
     if (to->size - from + strlen(" histogram") > LINE_KEY_BYTES_MAX) {
         return why_set(why, ERR_INPUT, "name and labels take %zu bytes: InfluxDB allows at most %d",
                        to->size - from, LINE_KEY_BYTES_MAX);

@@ -107,21 +107,6 @@ put_time(struct buf *to, const char *name, int64_t ms)
     buf_put_int(to, ms);
 }
 
-static void
-put_exemplars(struct buf *to, const struct ndjson_sample *sample)
-{
-    buf_put_text(to, ",\"exemplars\":[");
-    for (uint32_t i = 0; i < sample->exemplar_count; i++) {
-        const struct ndjson_exemplar *e = &sample->exemplars[i];
-        buf_put_text(to, i == 0 ? "{\"labels\":" : ",{\"labels\":");
-        put_labels(to, e->labels);
-        put_value(to, e->bits);
-        put_time(to, ",\"time\":", e->t_ms);
-        buf_put_u8(to, '}');
-    }
-    buf_put_u8(to, ']');
-}
-
 void
 ndjson_sample_put(struct buf *to, const struct ndjson_sample *sample)
 {
@@ -135,7 +120,18 @@ ndjson_sample_put(struct buf *to, const struct ndjson_sample *sample)
         buf_put_text(to, ",\"histogram\":");
         histogram_json_put(to, sample->histogram);
     }
-    if (sample->exemplar_count > 0) put_exemplars(to, sample);
+    if (sample->exemplar_count > 0) {
+        buf_put_text(to, ",\"exemplars\":[");
+        for (uint32_t i = 0; i < sample->exemplar_count; i++) {
+            const struct ndjson_exemplar *e = &sample->exemplars[i];
+            buf_put_text(to, i == 0 ? "{\"labels\":" : ",{\"labels\":");
+            put_labels(to, e->labels);
+            put_value(to, e->bits);
+            put_time(to, ",\"time\":", e->t_ms);
+            buf_put_u8(to, '}');
+        }
+        buf_put_u8(to, ']');
+    }
 }
 
 void

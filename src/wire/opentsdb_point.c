@@ -106,35 +106,6 @@ opentsdb_tag_get(struct buf *to, struct bytes name)
 
 /* --- points ----------------------------------------------------------------------------------- */
 
-static enum err
-put_time(struct buf *to, int64_t t_ms, struct why *why)
-{
-    bool whole = t_ms % 1000 == 0;
-    if (t_ms < 1000 || t_ms > MS_MAX || (t_ms < MS_MIN && !whole)) {
-        return why_set(why, ERR_INPUT, "time is outside the range of OpenTSDB");
-    }
-    buf_put_int(to, t_ms < MS_MIN ? t_ms / 1000 : t_ms);
-    return OK;
-}
-
-static enum err
-put_value(struct buf *to, uint64_t bits, struct why *why)
-{
-    char text[NUMBER_TEXT_BYTES + 2];
-    if ((bits >> 52 & 0x7ff) == 0x7ff) {
-        return why_set(why, ERR_INPUT, "value is not finite: OpenTSDB stores only finite values");
-    }
-    size_t size = number_print_json(bits, text);
-    bool digits_only = memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL;
-    double value = bits_double(bits);
-    if (digits_only && (value >= 0x1p53 || value <= -0x1p53)) {
-        memcpy(text + size, ".0", 2); /* else it is taken for an integer of 64 bits */
-        size += 2;
-    }
-    buf_put(to, text, size);
-    return OK;
-}
-
 /* All labels but the name. */
 static enum err
 put_tags(struct buf *to, struct bytes labels, uint32_t max_tags, struct why *why)
@@ -173,13 +144,26 @@ put_point(struct buf *to, const struct opentsdb_point *point, uint32_t max_tags,
     buf_put_text(to, "{\"metric\":\"");
     opentsdb_value_put(to, name);
     buf_put_text(to, "\",\"timestamp\":");
-    enum err e = put_time(to, point->t_ms, why);
-    if (e) return e;
+    bool whole = point->t_ms % 1000 == 0;
+    if (point->t_ms < 1000 || point->t_ms > MS_MAX || (point->t_ms < MS_MIN && !whole)) {
+        return why_set(why, ERR_INPUT, "time is outside the range of OpenTSDB");
+    }
+    buf_put_int(to, point->t_ms < MS_MIN ? point->t_ms / 1000 : point->t_ms);
     buf_put_text(to, ",\"value\":");
-    e = put_value(to, point->bits, why);
-    if (e) return e;
+    char text[NUMBER_TEXT_BYTES + 2];
+    if ((point->bits >> 52 & 0x7ff) == 0x7ff) {
+        return why_set(why, ERR_INPUT, "value is not finite: OpenTSDB stores only finite values");
+    }
+    size_t size = number_print_json(point->bits, text);
+    bool digits_only = memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL;
+    double value = bits_double(point->bits);
+    if (digits_only && (value >= 0x1p53 || value <= -0x1p53)) {
+        memcpy(text + size, ".0", 2); /* else it is taken for an integer of 64 bits */
+        size += 2;
+    }
+    buf_put(to, text, size);
     buf_put_text(to, ",\"tags\":");
-    e = put_tags(to, point->labels, max_tags, why);
+    enum err e = put_tags(to, point->labels, max_tags, why);
     return e ? e : buf_error(to);
 }
 

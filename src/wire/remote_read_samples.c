@@ -219,13 +219,6 @@ mark_at(const struct rr_samples *s, size_t index)
     return (struct mark *)marks + index;
 }
 
-/* The tag and the length in front of `bytes`, and these. */
-static uint64_t
-with_length(uint64_t bytes)
-{
-    return 1 + varint_size(bytes) + bytes;
-}
-
 /* --- the stage -------------------------------------------------------------------------------- */
 
 /* Makes half of the stage free, at least. */
@@ -296,7 +289,8 @@ end_series(struct rr_samples *s)
     s->in_series = false;
     if (!s->series_written) return;
     s->series_written = false;
-    s->query_bytes += with_length(s->series_bytes);
+    /* With the tag and the length in front. */
+    s->query_bytes += 1 + varint_size(s->series_bytes) + s->series_bytes;
     if (s->series_marked) {
         mark_at(s, s->series_mark)->length = s->series_bytes;
         return;

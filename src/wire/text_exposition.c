@@ -339,19 +339,6 @@ metadata_line(struct text_reader *r, struct bytes what, struct cursor *c, struct
     return OK;
 }
 
-static enum err
-comment_line(struct text_reader *r, struct cursor *c, struct text_item *item, struct why *why)
-{
-    bool open = r->options.format == TEXT_OPENMETRICS;
-    struct bytes what = word(c);
-    if (bytes_equal_text(what, "HELP") || bytes_equal_text(what, "TYPE") ||
-        (open && bytes_equal_text(what, "UNIT"))) {
-        return metadata_line(r, what, c, item, why);
-    }
-    if (open && bytes_equal_text(what, "EOF")) r->ended = true;
-    return OK;
-}
-
 enum err
 exposition_line(struct text_reader *r, struct bytes line, struct text_item *item, struct why *why)
 {
@@ -361,7 +348,14 @@ exposition_line(struct text_reader *r, struct bytes line, struct text_item *item
     if (c.at == c.end) return OK;
     if (*c.at != '#') return sample_line(r, &c, why);
     c.at++;
-    return comment_line(r, &c, item, why);
+    bool open = r->options.format == TEXT_OPENMETRICS;
+    struct bytes what = word(&c);
+    if (bytes_equal_text(what, "HELP") || bytes_equal_text(what, "TYPE") ||
+        (open && bytes_equal_text(what, "UNIT"))) {
+        return metadata_line(r, what, &c, item, why);
+    }
+    if (open && bytes_equal_text(what, "EOF")) r->ended = true;
+    return OK;
 }
 
 enum err

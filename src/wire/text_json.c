@@ -269,24 +269,6 @@ row_field(struct text_reader *r, struct scan *s, struct bytes key, struct row *r
     }
 }
 
-/* The name goes to the labels, unless they have it. */
-static enum err
-row_name(struct text_reader *r, const struct row *row, struct why *why)
-{
-    const struct label *labels = (const struct label *)(const void *)r->labels.at;
-    size_t count = r->labels.size / sizeof *labels;
-    if (row->name.size == 0) {
-        return count > 0 ? OK : why_set(why, ERR_INPUT, "row has neither name nor labels");
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (!bytes_equal_text(labels[i].name, "__name__")) continue;
-        if (bytes_equal(labels[i].value, row->name)) return OK;
-        return why_set(why, ERR_INPUT, "name and label __name__ differ");
-    }
-    text_put_label(&r->labels, bytes_of_text("__name__"), row->name);
-    return OK;
-}
-
 /* What is a sample at all, and which. */
 static enum err
 row_value(struct text_reader *r, const struct row *row, struct text_item *item, struct why *why)
@@ -337,5 +319,17 @@ ndjson_line(struct text_reader *r, struct bytes line, struct text_item *item, st
         buf_clear(&r->labels);
         return OK;
     }
-    return row_name(r, &row, why);
+    /* The name goes to the labels, unless they have it. */
+    const struct label *labels = (const struct label *)(const void *)r->labels.at;
+    size_t count = r->labels.size / sizeof *labels;
+    if (row.name.size == 0) {
+        return count > 0 ? OK : why_set(why, ERR_INPUT, "row has neither name nor labels");
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!bytes_equal_text(labels[i].name, "__name__")) continue;
+        if (bytes_equal(labels[i].value, row.name)) return OK;
+        return why_set(why, ERR_INPUT, "name and label __name__ differ");
+    }
+    text_put_label(&r->labels, bytes_of_text("__name__"), row.name);
+    return OK;
 }

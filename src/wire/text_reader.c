@@ -96,23 +96,6 @@ memory_of_line(const struct text_reader *r)
     return OK;
 }
 
-static void
-end_line(struct text_reader *r, struct text_item *item)
-{
-    item->labels = (struct label *)(void *)r->labels.at;
-    item->label_count = (uint32_t)(r->labels.size / sizeof(struct label));
-    item->times_ms = (const int64_t *)(const void *)r->times.at;
-    item->bits = (const uint64_t *)(const void *)r->values.at;
-    item->sample_count = (uint32_t)(r->times.size / sizeof(int64_t));
-    item->exemplars = (struct text_exemplar *)(void *)r->exemplars.at;
-    item->exemplar_count = (uint32_t)(r->exemplars.size / sizeof *item->exemplars);
-    struct label *labels = (struct label *)(void *)r->exemplar_labels.at;
-    for (uint32_t i = 0; i < item->exemplar_count; i++) {
-        item->exemplars[i].labels = labels;
-        if (labels != NULL) labels += item->exemplars[i].label_count;
-    }
-}
-
 static enum err
 read_line(struct text_reader *r, struct bytes line, struct text_item *item, struct why *why)
 {
@@ -159,7 +142,18 @@ text_reader_line(struct text_reader *r, struct bytes line, struct text_item *ret
         buf_clear(&r->unit);
     }
     if (e) return e;
-    end_line(r, &item);
+    item.labels = (struct label *)(void *)r->labels.at;
+    item.label_count = (uint32_t)(r->labels.size / sizeof(struct label));
+    item.times_ms = (const int64_t *)(const void *)r->times.at;
+    item.bits = (const uint64_t *)(const void *)r->values.at;
+    item.sample_count = (uint32_t)(r->times.size / sizeof(int64_t));
+    item.exemplars = (struct text_exemplar *)(void *)r->exemplars.at;
+    item.exemplar_count = (uint32_t)(r->exemplars.size / sizeof *item.exemplars);
+    struct label *labels = (struct label *)(void *)r->exemplar_labels.at;
+    for (uint32_t i = 0; i < item.exemplar_count; i++) {
+        item.exemplars[i].labels = labels;
+        if (labels != NULL) labels += item.exemplars[i].label_count;
+    }
     *ret_item = item;
     return OK;
 }

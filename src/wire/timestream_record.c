@@ -34,24 +34,14 @@ begins_with(struct bytes text, const char *start)
 }
 
 static bool
-begins_like_ours(struct bytes name)
-{
-    return name_looks_escaped(name) || begins_with(name, "H__") || begins_with(name, "N__") ||
-           begins_with(name, "M__");
-}
-
-static bool
-is_reserved(struct bytes name)
-{
-    return begins_with(name, "ts_") || begins_with(name, "measure_value") ||
-           bytes_equal_text(name, "time");
-}
-
-static bool
 must_escape(struct bytes name, enum role role)
 {
-    if (name.size == 0 || begins_like_ours(name) || !utf8_valid(name)) return true;
-    if (is_reserved(name)) return true;
+    if (name.size == 0 || name_looks_escaped(name) || begins_with(name, "H__") ||
+        begins_with(name, "N__") || begins_with(name, "M__") || !utf8_valid(name))
+        return true;
+    if (begins_with(name, "ts_") || begins_with(name, "measure_value") ||
+        bytes_equal_text(name, "time"))
+        return true;
     bool colon = memchr(name.at, ':', name.size) != NULL;
     if (role != DIMENSION) return colon && role == MEASURE;
     return colon || bytes_equal_text(name, "measure_name");
@@ -72,19 +62,6 @@ put_digits(struct buf *to, const char *before, struct bytes name)
     buf_put(to, digits, hex_print_word(hash_bytes(name, 0), digits));
 }
 
-static void
-put_shortened(struct buf *to, struct bytes name, enum role role)
-{
-    size_t room = name_bytes_max(role) - SHORTENED_AROUND;
-    struct bytes start = {name.at, name.size < room ? name.size : room};
-    while (start.size > 0 && !name_is_plain(start, false)) {
-        start.size--;
-    }
-    buf_put_text(to, "H__");
-    buf_put_bytes(to, start);
-    put_digits(to, "__", name);
-}
-
 static bool
 goes_as_it_is(struct bytes name, enum role role)
 {
@@ -101,7 +78,14 @@ put_mapped(struct buf *to, struct bytes name, enum role role)
         if (to->size - before <= name_bytes_max(role)) return false;
         to->size = before;
     }
-    put_shortened(to, name, role);
+    size_t room = name_bytes_max(role) - SHORTENED_AROUND;
+    struct bytes start = {name.at, name.size < room ? name.size : room};
+    while (start.size > 0 && !name_is_plain(start, false)) {
+        start.size--;
+    }
+    buf_put_text(to, "H__");
+    buf_put_bytes(to, start);
+    put_digits(to, "__", name);
     return true;
 }
 
