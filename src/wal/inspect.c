@@ -141,45 +141,6 @@ give_commit(struct log_looking *l, uint64_t pos, const struct commit *commit)
     return e;
 }
 
-/* What is whole between two places; all else there is damage. */
-static enum err
-salvage(struct log_looking *l, uint64_t pos, uint64_t to, const char *reason)
-{
-    while (pos < to) {
-        struct raw_record raw;
-        enum err e = segment_find(&l->reader, pos, to, &raw, l->why);
-        if (e == ERR_MISSING) break;
-        if (e) return e;
-        if (raw.pos > pos) tell_damage(l, pos, raw.pos, reason);
-        e = give(l, &raw, NULL, true);
-        if (e) return e;
-        pos = raw.end_pos;
-    }
-    if (pos < to) tell_damage(l, pos, to, reason);
-    return OK;
-}
-
-static enum err
-end_of(struct log_looking *l, uint64_t pos, const struct wal_outlook *o, bool begun,
-       enum wal_segment_end *ret_end)
-{
-    uint8_t next[RECORD_HEADER_BYTES];
-    size_t size;
-    if (begun || o->last_pos > pos) {
-        *ret_end = WAL_END_TORN;
-        return OK;
-    }
-    enum err e = file_read_some(&l->reader.file, next, sizeof next,
-                                segment_offset(&l->segment, pos), &size, l->why);
-    if (e) return e;
-    bool zero = true;
-    for (size_t i = 0; i < size; i++) {
-        zero &= next[i] == 0;
-    }
-    *ret_end = size < sizeof next ? WAL_END_FILE : zero ? WAL_END_ZERO : WAL_END_OTHER;
-    return OK;
-}
-
 /* No whole commit at `pos`. *ret_next: where the next one is; SEGMENT_POS_NONE: that was the end.
  */
 static enum err
@@ -192,11 +153,37 @@ bad_place(struct log_looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit,
     if (e) return e;
     if (o.damage) {
         *ret_next = o.next_pos;
-        return salvage(l, pos, o.next_pos, reason.text);
+        /* What is whole between two places; all else there is damage. */
+        while (pos < o.next_pos) {
+            struct raw_record raw;
+            e = segment_find(&l->reader, pos, o.next_pos, &raw, l->why);
+            if (e == ERR_MISSING) break;
+            if (e) return e;
+            if (raw.pos > pos) tell_damage(l, pos, raw.pos, reason.text);
+            e = give(l, &raw, NULL, true);
+            if (e) return e;
+            pos = raw.end_pos;
+        }
+        if (pos < o.next_pos) tell_damage(l, pos, o.next_pos, reason.text);
+        return OK;
     }
     *ret_next = SEGMENT_POS_NONE;
     l->result->torn_bytes = (o.last_pos > bad_pos ? o.last_pos : bad_pos) - pos;
-    return end_of(l, pos, &o, bad_pos > pos, &l->result->end);
+    uint8_t next[RECORD_HEADER_BYTES];
+    size_t size;
+    if (bad_pos > pos || o.last_pos > pos) {
+        l->result->end = WAL_END_TORN;
+        return OK;
+    }
+    e = file_read_some(&l->reader.file, next, sizeof next, segment_offset(&l->segment, pos), &size,
+                       l->why);
+    if (e) return e;
+    bool zero = true;
+    for (size_t i = 0; i < size; i++) {
+        zero &= next[i] == 0;
+    }
+    l->result->end = size < sizeof next ? WAL_END_FILE : zero ? WAL_END_ZERO : WAL_END_OTHER;
+    return OK;
 }
 
 static enum err

@@ -53,8 +53,15 @@ add_stray(struct log_listing *l, uint64_t number, uint64_t file_bytes, enum stra
 }
 
 static enum err
-add_file(struct log_listing *l, const char *name, uint64_t number, bool aside)
+add_name(void *context, const char *name, bool is_dir)
 {
+    struct log_listing *l = context;
+    char plain[32];
+    uint64_t number;
+    size_t size = strlen(name), aside = sizeof ASIDE - 1;
+    bool is_aside = size > aside && size < sizeof plain && strcmp(name + size - aside, ASIDE) == 0;
+    snprintf(plain, sizeof plain, "%.*s", is_aside ? (int)(size - aside) : 31, name);
+    if (is_dir || !wal_segment_name(plain, &number)) return OK;
     char path[256];
     uint8_t bytes[SEGMENT_HEADER_BYTES];
     struct bytes header;
@@ -66,26 +73,13 @@ add_file(struct log_listing *l, const char *name, uint64_t number, bool aside)
     if (e) return e;
     e = segment_header_unpack(header, number, &state, &segment, l->why);
     if (e) return why_prefix(l->why, e, "%s", path);
-    if (aside) return add_stray(l, number, file_bytes, STRAY_ASIDE);
+    if (is_aside) return add_stray(l, number, file_bytes, STRAY_ASIDE);
     if (state == SEGMENT_BLANK) return add_stray(l, number, file_bytes, STRAY_BLANK);
     if (state == SEGMENT_DAMAGED) return add_stray(l, number, file_bytes, STRAY_DAMAGED);
     segment.file_bytes = file_bytes;
     e = segment_list_reserve(l->list, l->budget);
     if (e == OK) l->list->items[l->list->count++] = segment;
     return e;
-}
-
-static enum err
-add_name(void *context, const char *name, bool is_dir)
-{
-    struct log_listing *l = context;
-    char plain[32];
-    uint64_t number;
-    size_t size = strlen(name), aside = sizeof ASIDE - 1;
-    bool is_aside = size > aside && size < sizeof plain && strcmp(name + size - aside, ASIDE) == 0;
-    snprintf(plain, sizeof plain, "%.*s", is_aside ? (int)(size - aside) : 31, name);
-    if (is_dir || !wal_segment_name(plain, &number)) return OK;
-    return add_file(l, name, number, is_aside);
 }
 
 /* --- the chain -------------------------------------------------------------------------------- */

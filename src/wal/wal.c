@@ -133,23 +133,6 @@ begin_first_batch(struct wal *wal, const struct wal_options *o, struct why *why)
     return OK;
 }
 
-/*
- * Afterwards the directory's name is durable. An empty one is made anew: whoever made it may have
- * been killed before its name was synced, or because that failed; then another sync says nothing
- * unless the name is new.
- */
-static enum err
-make_dir(struct wal *wal, struct why *why)
-{
-    char parent[sizeof wal->dir];
-    const char *slash = strrchr(wal->dir, '/');
-    snprintf(parent, sizeof parent, "%.*s", slash == NULL ? 0 : (int)(slash - wal->dir), wal->dir);
-    if (parent[0] == 0) snprintf(parent, sizeof parent, "%s", slash == NULL ? "." : "/");
-    err_ignore(env_rmdir(wal->env, wal->dir, NULL), "it holds something, or is missing");
-    enum err e = env_mkdir(wal->env, wal->dir, why);
-    return e ? e : env_syncdir(wal->env, parent, why);
-}
-
 static enum err
 check_options(const struct wal_options *o, struct why *why)
 {
@@ -202,7 +185,21 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
     if (e == OK && last != NULL) {
         memcpy(wal->log_id, last->log_id, sizeof wal->log_id);
     } else if (e == OK) {
-        if (!wal->read_only) e = make_dir(wal, why);
+        if (!wal->read_only) {
+            /*
+             * Afterwards the directory's name is durable. An empty one is made anew: whoever made
+             * it may have been killed before its name was synced, or because that failed; then
+             * another sync says nothing unless the name is new.
+             */
+            char parent[sizeof wal->dir];
+            const char *slash = strrchr(wal->dir, '/');
+            snprintf(parent, sizeof parent, "%.*s", slash == NULL ? 0 : (int)(slash - wal->dir),
+                     wal->dir);
+            if (parent[0] == 0) snprintf(parent, sizeof parent, "%s", slash == NULL ? "." : "/");
+            err_ignore(env_rmdir(wal->env, wal->dir, NULL), "it holds something, or is missing");
+            e = env_mkdir(wal->env, wal->dir, why);
+            if (e == OK) e = env_syncdir(wal->env, parent, why);
+        }
         if (e == OK) e = env_random(o->env, wal->log_id, sizeof wal->log_id);
     }
     if (e == OK) e = begin_first_batch(wal, o, why);
@@ -535,24 +532,6 @@ go_down_locked(struct wal *wal)
     wal->stats.failures_total++;
 }
 
-static void
-note_committed_locked(struct wal *wal, const struct wal_batch *b)
-{
-    uint64_t end = b->start_pos + b->bytes.size;
-    struct segment *last = wal_last_segment(wal);
-    assert(end <= last->limit_pos);
-    wal->durable_epoch = b->epoch;
-    wal->end_pos = end;
-    if (!wal->unsynced) wal->synced_pos = end;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        wal->totals[k] += b->accepted[k];
-    }
-    uint64_t used = segment_offset(last, end);
-    if (last->file_bytes < used) last->file_bytes = used;
-    wal->stats.commits_total++;
-    wal->stats.commit_bytes_total += b->bytes.size;
-}
-
 enum err
 wal_commit(struct wal *wal, struct why *why)
 {
@@ -567,7 +546,21 @@ wal_commit(struct wal *wal, struct why *why)
 
     lock_take(&wal->lock);
     wal->taken = false;
-    if (e == OK) note_committed_locked(wal, b);
+    if (e == OK) {
+        uint64_t end = b->start_pos + b->bytes.size;
+        struct segment *last = wal_last_segment(wal);
+        assert(end <= last->limit_pos);
+        wal->durable_epoch = b->epoch;
+        wal->end_pos = end;
+        if (!wal->unsynced) wal->synced_pos = end;
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            wal->totals[k] += b->accepted[k];
+        }
+        uint64_t used = segment_offset(last, end);
+        if (last->file_bytes < used) last->file_bytes = used;
+        wal->stats.commits_total++;
+        wal->stats.commit_bytes_total += b->bytes.size;
+    }
     if (e != OK && !down) go_down_locked(wal);
     lock_drop(&wal->lock);
     return e;
