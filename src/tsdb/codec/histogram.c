@@ -60,27 +60,6 @@ put_spans(struct buf *out, const struct hist_buckets *side)
     assert(buckets == side->bucket_count);
 }
 
-/* A float column longer than a block: in pieces. */
-static void
-put_bounds(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count, struct buf *out)
-{
-    buf_put_varint(out, count);
-    for (uint32_t at = 0; at < count; at += CODEC_SAMPLES_MAX) {
-        uint32_t piece = count - at < CODEC_SAMPLES_MAX ? count - at : CODEC_SAMPLES_MAX;
-        codec_float_encode(scratch, bits + at, piece, out);
-    }
-}
-
-static void
-put_layout(struct codec_scratch *scratch, const struct histogram *h, struct buf *out)
-{
-    buf_put_zigzag(out, h->schema);
-    codec_float_encode(scratch, &h->zero_threshold_bits, 1, out);
-    put_spans(out, &h->positive);
-    put_spans(out, &h->negative);
-    put_bounds(scratch, h->custom_bits, h->custom_count, out);
-}
-
 /* `column` is scratch->column, `total` scratch->k: writing integers touches neither. */
 static void
 put_integer_side(struct codec_scratch *scratch, const struct histogram *h, uint32_t count,
@@ -159,7 +138,17 @@ codec_histogram_encode(struct codec_scratch *scratch, const struct histogram *h,
     unsigned flags = is_float ? FLAG_FLOAT : 0;
     if (same_hint) flags |= FLAG_ONE_HINT | (unsigned)h->reset_hint << HINT_SHIFT;
     buf_put_u8(out, (uint8_t)flags);
-    put_layout(scratch, h, out);
+    buf_put_zigzag(out, h->schema);
+    codec_float_encode(scratch, &h->zero_threshold_bits, 1, out);
+    put_spans(out, &h->positive);
+    put_spans(out, &h->negative);
+    /* A float column longer than a block: in pieces. */
+    buf_put_varint(out, h->custom_count);
+    for (uint32_t at = 0; at < h->custom_count; at += CODEC_SAMPLES_MAX) {
+        uint32_t piece =
+            h->custom_count - at < CODEC_SAMPLES_MAX ? h->custom_count - at : CODEC_SAMPLES_MAX;
+        codec_float_encode(scratch, h->custom_bits + at, piece, out);
+    }
     if (!same_hint) {
         for (uint32_t i = 0; i < count; i++) {
             scratch->column[i] = h[i].reset_hint;
@@ -227,23 +216,6 @@ read_spans(struct cursor *cursor, struct arena *arena, struct hist_buckets *ret_
     return cursor->bad ? ERR_CORRUPT : OK;
 }
 
-static enum err
-read_bounds(struct cursor *cursor, struct arena *arena, struct histogram *h)
-{
-    uint64_t count = cursor_varint(cursor);
-    if (cursor->bad || count > HISTOGRAM_BUCKETS_MAX) return ERR_CORRUPT;
-    void *memory;
-    enum err e = take(arena, count, sizeof(uint64_t), &memory);
-    uint64_t *bounds = memory;
-    for (uint64_t at = 0; at < count && e == OK; at += CODEC_SAMPLES_MAX) {
-        uint64_t piece = count - at < CODEC_SAMPLES_MAX ? count - at : CODEC_SAMPLES_MAX;
-        e = codec_float_read(cursor, 0, (uint32_t)piece, bounds + at);
-    }
-    h->custom_bits = bounds;
-    h->custom_count = (uint32_t)count;
-    return e;
-}
-
 /* The first histogram gets the layout. */
 static enum err
 read_layout(struct histogram_reading *reading, struct histogram *h)
@@ -258,24 +230,18 @@ read_layout(struct histogram_reading *reading, struct histogram *h)
     if (e) return e;
     e = read_spans(cursor, reading->arena, &h->negative);
     if (e) return e;
-    return read_bounds(cursor, reading->arena, h);
-}
-
-static enum err
-read_hints(struct histogram_reading *reading, unsigned flags)
-{
-    unsigned one = flags >> HINT_SHIFT;
-    if ((flags & FLAG_ONE_HINT) == 0) {
-        if (one != 0) return ERR_CORRUPT;
-        enum err e = codec_int_decode(&reading->cursor, reading->count, (int64_t *)reading->column);
-        if (e) return e;
+    uint64_t count = cursor_varint(cursor);
+    if (cursor->bad || count > HISTOGRAM_BUCKETS_MAX) return ERR_CORRUPT;
+    void *memory;
+    e = take(reading->arena, count, sizeof(uint64_t), &memory);
+    uint64_t *bounds = memory;
+    for (uint64_t at = 0; at < count && e == OK; at += CODEC_SAMPLES_MAX) {
+        uint64_t piece = count - at < CODEC_SAMPLES_MAX ? count - at : CODEC_SAMPLES_MAX;
+        e = codec_float_read(cursor, 0, (uint32_t)piece, bounds + at);
     }
-    for (uint32_t i = 0; i < reading->count; i++) {
-        uint64_t hint = flags & FLAG_ONE_HINT ? one : reading->column[i];
-        if (hint > RESET_GAUGE) return ERR_CORRUPT;
-        reading->histograms[i].reset_hint = (enum reset_hint)hint;
-    }
-    return OK;
+    h->custom_bits = bounds;
+    h->custom_count = (uint32_t)count;
+    return e;
 }
 
 /* The buckets of one sign: from columns to rows, absolute counts to deltas. */
@@ -374,7 +340,17 @@ read_columns(struct histogram_reading *reading, unsigned flags)
     for (uint32_t i = 1; i < reading->count; i++) {
         h[i] = h[0];
     }
-    e = read_hints(reading, flags);
+    unsigned one = flags >> HINT_SHIFT;
+    if ((flags & FLAG_ONE_HINT) == 0) {
+        if (one != 0) return ERR_CORRUPT;
+        e = codec_int_decode(&reading->cursor, reading->count, (int64_t *)reading->column);
+        if (e) return e;
+    }
+    for (uint32_t i = 0; i < reading->count; i++) {
+        uint64_t hint = flags & FLAG_ONE_HINT ? one : reading->column[i];
+        if (hint > RESET_GAUGE) return ERR_CORRUPT;
+        reading->histograms[i].reset_hint = (enum reset_hint)hint;
+    }
     if (e) return e;
     e = codec_float_read(&reading->cursor, 0, reading->count, reading->column);
     if (e) return e;

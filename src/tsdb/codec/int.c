@@ -138,12 +138,6 @@ lengths_count(struct lengths *lengths, const int64_t *x, uint32_t count, bool zi
 }
 
 static void
-lengths_count_folded(struct lengths *lengths, const int64_t *x, uint32_t count)
-{
-    lengths_count(lengths, x, count, true, 0);
-}
-
-static void
 lengths_count_based(struct lengths *lengths, const int64_t *x, uint32_t count, int64_t base)
 {
     lengths_count(lengths, x, count, false, base);
@@ -297,7 +291,7 @@ plan_fold(const int64_t *x, uint32_t count, struct int_plan *plan)
 {
     uint32_t frames = (count + CODEC_FRAME - 1) / CODEC_FRAME;
     struct lengths lengths;
-    lengths_count_folded(&lengths, x, count);
+    lengths_count(&lengths, x, count, true, 0);
     struct width folded = lengths_choose_width(&lengths, count, frames);
     uint64_t head_bits = plan->cost_bits;
     plan->zigzag = true;

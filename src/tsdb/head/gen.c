@@ -112,17 +112,6 @@ gen_series_is_empty(const struct gen_series *s)
             (s->past->sealed == NULL && (s->past->late == NULL || s->past->late->count == 0)));
 }
 
-static bool
-late_meets(const struct late *late, int64_t min_ms, int64_t max_ms, uint32_t epoch)
-{
-    for (uint32_t i = 0; late != NULL && i < late->count; i++) {
-        const struct late_sample *l = &late->samples[i];
-        if (l->t_ms > max_ms) return false;
-        if (l->t_ms >= min_ms && (int32_t)(l->epoch - epoch) <= 0) return true;
-    }
-    return false;
-}
-
 uint32_t
 gen_open_visible(const struct gen *gen, const struct gen_series *s, uint32_t epoch)
 {
@@ -159,7 +148,12 @@ gen_series_meets(const struct gen *gen, const struct gen_series *s, int64_t min_
             return true;
         }
     }
-    return late_meets(s->past->late, min_ms, max_ms, epoch);
+    for (uint32_t i = 0; s->past->late != NULL && i < s->past->late->count; i++) {
+        const struct late_sample *l = &s->past->late->samples[i];
+        if (l->t_ms > max_ms) return false;
+        if (l->t_ms >= min_ms && (int32_t)(l->epoch - epoch) <= 0) return true;
+    }
+    return false;
 }
 
 struct gen_exemplar *

@@ -113,13 +113,6 @@ start_of(const struct hchunk_open *o)
     return o->extra == NULL ? 0 : o->extra->start_ms;
 }
 
-static size_t
-open_reserve(const struct hchunk_open *o, size_t more)
-{
-    return gmem_piece_bytes(sizeof(struct hchunk) + o->size_bytes) + grown_capacity(o, more) +
-           gmem_piece_bytes(sizeof(struct hchunk_extra));
-}
-
 static void
 note_pending(struct hchunk_open *o, uint32_t epoch)
 {
@@ -310,7 +303,9 @@ hchunk_histogram_bytes(const struct histogram *h)
 size_t
 hchunk_histogram_reserve(const struct hchunk_open *open, const struct histogram *h)
 {
-    return open_reserve(open, 32 + histogram_put_max(h) + row_max(h)) +
+    return gmem_piece_bytes(sizeof(struct hchunk) + open->size_bytes) +
+           grown_capacity(open, 32 + histogram_put_max(h) + row_max(h)) +
+           gmem_piece_bytes(sizeof(struct hchunk_extra)) +
            gmem_piece_bytes(hchunk_histogram_bytes(h));
 }
 

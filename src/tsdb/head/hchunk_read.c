@@ -239,28 +239,6 @@ walk_rows(const struct hchunk_view *view)
     return w;
 }
 
-static enum err
-read_histograms(struct bytes bytes, uint32_t count, struct arena *arena, int64_t *times,
-                int64_t *starts, struct histogram *out, bool *has_starts)
-{
-    struct chunk_rows w;
-    enum err e = read_first(bytes, arena, &out[0], &w);
-    if (e) return e;
-    *has_starts = false;
-    for (uint32_t i = 0;; i++) {
-        times[i] = w.t_ms;
-        starts[i] = w.start_ms;
-        *has_starts |= w.start_ms != 0;
-        if (i + 1 == count) return OK;
-        out[i + 1] = out[i];
-        e = row_arrays(&out[i].positive, arena, &out[i + 1].positive);
-        if (e == OK) e = row_arrays(&out[i].negative, arena, &out[i + 1].negative);
-        if (e) return e;
-        row_times(&w);
-        w.at = read_words(w.at, &out[i], &out[i + 1]);
-    }
-}
-
 enum err
 hchunk_unpack(enum sample_kind kind, struct bytes bytes, uint32_t count, struct arena *arena,
               int64_t *ret_times_ms, int64_t *ret_starts_ms, uint64_t *ret_bits,
@@ -270,8 +248,23 @@ hchunk_unpack(enum sample_kind kind, struct bytes bytes, uint32_t count, struct 
     *ret_has_starts = false;
     if (count == 0) return OK;
     if (kind != SAMPLE_FLOAT) {
-        return read_histograms(bytes, count, arena, ret_times_ms, ret_starts_ms, ret_histograms,
-                               ret_has_starts);
+        struct chunk_rows w;
+        enum err e = read_first(bytes, arena, &ret_histograms[0], &w);
+        if (e) return e;
+        *ret_has_starts = false;
+        for (uint32_t i = 0;; i++) {
+            ret_times_ms[i] = w.t_ms;
+            ret_starts_ms[i] = w.start_ms;
+            *ret_has_starts |= w.start_ms != 0;
+            if (i + 1 == count) return OK;
+            ret_histograms[i + 1] = ret_histograms[i];
+            e = row_arrays(&ret_histograms[i].positive, arena, &ret_histograms[i + 1].positive);
+            if (e == OK)
+                e = row_arrays(&ret_histograms[i].negative, arena, &ret_histograms[i + 1].negative);
+            if (e) return e;
+            row_times(&w);
+            w.at = read_words(w.at, &ret_histograms[i], &ret_histograms[i + 1]);
+        }
     }
     struct float_reader r = float_reader_of(bytes);
     for (uint32_t i = 0; i < count; i++) {
@@ -379,27 +372,6 @@ hchunk_find(const struct hchunk_view *view, int64_t t_ms, struct arena *scratch,
 
 /* --- taking back ------------------------------------------------------------------------------ */
 
-/* The reader after the last sample kept knows all that the writer knew then. */
-static void
-cut_floats(struct hchunk_open *o, uint32_t keep)
-{
-    struct float_reader r = float_reader_of(bytes_of(o->bytes, o->size_bytes));
-    const uint8_t *token = r.at;
-    for (uint32_t i = 0; i < keep; i++) {
-        if (r.run_left == 0) token = r.at;
-        read_sample(&r);
-    }
-    o->size_bytes = (uint32_t)(r.at - o->bytes);
-    o->run_open = *token < 0x40;
-    if (o->run_open) o->bytes[o->size_bytes - 1] -= (uint8_t)r.run_left;
-    o->last_ms = r.t_ms;
-    o->step_ms = (uint32_t)r.step_ms;
-    if (o->extra != NULL) o->extra->start_ms = r.start_ms;
-    o->special = r.special;
-    o->last = r.special ? r.bits : (uint64_t)r.k;
-    o->exponent = (uint8_t)r.exponent;
-}
-
 static void
 copy_words(struct hist_buckets *to, const struct hist_buckets *from)
 {
@@ -407,36 +379,43 @@ copy_words(struct hist_buckets *to, const struct hist_buckets *from)
     memcpy(bucket_words(to), bucket_words(from), from->bucket_count * sizeof(uint64_t));
 }
 
-static enum err
-cut_histograms(struct hchunk_open *o, uint32_t keep, struct arena *scratch)
-{
-    struct histogram h;
-    struct chunk_rows w;
-    enum err e = histogram_at(bytes_of(o->bytes, o->size_bytes), keep - 1, scratch, &h, &w);
-    if (e) return e;
-    struct histogram *last = o->extra->last_histogram;
-    copy_words(&last->positive, &h.positive);
-    copy_words(&last->negative, &h.negative);
-    last->reset_hint = h.reset_hint;
-    last->count = h.count;
-    last->zero_count = h.zero_count;
-    last->sum_bits = h.sum_bits;
-    o->size_bytes = (uint32_t)(w.at - o->bytes);
-    o->last_ms = w.t_ms;
-    o->step_ms = (uint32_t)w.step_ms;
-    o->extra->start_ms = w.start_ms;
-    return OK;
-}
-
 enum err
 hchunk_cut_open(struct hchunk_open *o, uint32_t keep, uint32_t epoch, struct arena *scratch)
 {
     assert(keep > 0 && keep < o->count);
     if (o->kind == SAMPLE_FLOAT) {
-        cut_floats(o, keep);
+        /* The reader after the last sample kept knows all that the writer knew then. */
+        struct float_reader r = float_reader_of(bytes_of(o->bytes, o->size_bytes));
+        const uint8_t *token = r.at;
+        for (uint32_t i = 0; i < keep; i++) {
+            if (r.run_left == 0) token = r.at;
+            read_sample(&r);
+        }
+        o->size_bytes = (uint32_t)(r.at - o->bytes);
+        o->run_open = *token < 0x40;
+        if (o->run_open) o->bytes[o->size_bytes - 1] -= (uint8_t)r.run_left;
+        o->last_ms = r.t_ms;
+        o->step_ms = (uint32_t)r.step_ms;
+        if (o->extra != NULL) o->extra->start_ms = r.start_ms;
+        o->special = r.special;
+        o->last = r.special ? r.bits : (uint64_t)r.k;
+        o->exponent = (uint8_t)r.exponent;
     } else {
-        enum err e = cut_histograms(o, keep, scratch);
+        struct histogram h;
+        struct chunk_rows w;
+        enum err e = histogram_at(bytes_of(o->bytes, o->size_bytes), keep - 1, scratch, &h, &w);
         if (e) return e;
+        struct histogram *last = o->extra->last_histogram;
+        copy_words(&last->positive, &h.positive);
+        copy_words(&last->negative, &h.negative);
+        last->reset_hint = h.reset_hint;
+        last->count = h.count;
+        last->zero_count = h.zero_count;
+        last->sum_bits = h.sum_bits;
+        o->size_bytes = (uint32_t)(w.at - o->bytes);
+        o->last_ms = w.t_ms;
+        o->step_ms = (uint32_t)w.step_ms;
+        o->extra->start_ms = w.start_ms;
     }
     o->count = (uint8_t)keep;
     o->tag = epoch;

@@ -150,18 +150,6 @@ head_new_gen(struct head *head, struct registry *shared, struct gen **ret_gen)
     return OK;
 }
 
-static enum err
-cut_totals(struct head *head, struct cut *cut)
-{
-    cut->tenant_count = head->tenant_count;
-    cut->ledgers = mem_alloc(head->cut_budget, head->tenant_count * sizeof *cut->ledgers);
-    if (cut->ledgers == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < head->tenant_count; i++) {
-        cut->ledgers[i] = head->tenants[i]->total;
-    }
-    return OK;
-}
-
 void
 cut_free(struct head *head, struct cut *cut)
 {
@@ -179,12 +167,16 @@ head_cut_locked(struct head *head)
                       .segment = wal_place(head->wal).segment,
                       .epoch = head->durable_epoch,
                       .metadata = head->metadata_changed};
-    enum err e = cut_totals(head, &cut);
-    if (e) return e;
+    cut.tenant_count = head->tenant_count;
+    cut.ledgers = mem_alloc(head->cut_budget, head->tenant_count * sizeof *cut.ledgers);
+    if (cut.ledgers == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < head->tenant_count; i++) {
+        cut.ledgers[i] = head->tenants[i]->total;
+    }
     struct registry *registry = head->active->registry;
     head->next_ref = registry->ref_base + registry->series.count;
     struct gen *next;
-    e = head_new_gen(head, registry_lasts(head) ? registry : NULL, &next);
+    enum err e = head_new_gen(head, registry_lasts(head) ? registry : NULL, &next);
     if (e) {
         cut_free(head, &cut);
         return e;

@@ -15,21 +15,6 @@ enum { NO_NUMBER = UINT32_MAX };
 
 /* --- labels ----------------------------------------------------------------------------------- */
 
-static enum err
-list_pairs(const struct registry *registry, const uint32_t *ids, uint32_t count,
-           uint32_t *pair_numbers, struct buf *ret_pairs)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        const struct series_pairs *row = registry_series(registry, ids[i])->pairs;
-        for (uint32_t p = 0; p < row->count; p++) {
-            if (pair_numbers[row->ids[p]] != NO_NUMBER) continue;
-            pair_numbers[row->ids[p]] = 0;
-            buf_put_le32(ret_pairs, row->ids[p]);
-        }
-    }
-    return buf_error(ret_pairs);
-}
-
 /* Pairs of one name, one after another. */
 struct name_run {
     uint32_t name;
@@ -87,7 +72,15 @@ enum err
 pairs_number(const struct registry *registry, const uint32_t *ids, uint32_t count,
              uint32_t *pair_numbers, struct buf *ret_pairs, struct query_control *control)
 {
-    enum err e = list_pairs(registry, ids, count, pair_numbers, ret_pairs);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct series_pairs *row = registry_series(registry, ids[i])->pairs;
+        for (uint32_t p = 0; p < row->count; p++) {
+            if (pair_numbers[row->ids[p]] != NO_NUMBER) continue;
+            pair_numbers[row->ids[p]] = 0;
+            buf_put_le32(ret_pairs, row->ids[p]);
+        }
+    }
+    enum err e = buf_error(ret_pairs);
     if (e || ret_pairs->size == 0) return e;
     struct budget *budget = ret_pairs->budget;
     struct name_runs runs = {.registry = registry};

@@ -180,33 +180,6 @@ tombstone_copy(struct dir_pass *x, const struct manifest_tombstone *from,
     return e || to->selector.at == NULL ? ERR_NOMEM : OK;
 }
 
-/* Texts of the manifest lie in the result's arena as they are. */
-static enum err
-manifest_copy(struct dir_pass *x)
-{
-    struct inspect_dir *r = x->result;
-    const struct manifest *m = &x->manifest;
-    r->manifest_whole = true;
-    r->has_log = manifest_has_log(m);
-    r->edit = m->edit;
-    r->store_pos = m->store_pos;
-    r->newest_ms = m->newest_ms;
-    r->retention_now_ms = m->retention_now_ms;
-    r->tenants = arena_new(&r->arena, (m->tenant_count + 1) * sizeof *r->tenants);
-    r->tombstones = arena_new(&r->arena, (m->tombstone_count + 1) * sizeof *r->tombstones);
-    if (r->tenants == NULL || r->tombstones == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < m->tenant_count; i++) {
-        r->tenants[i] = (struct inspect_tenant){m->tenants[i].name, m->tenants[i].totals};
-    }
-    r->tenant_count = m->tenant_count;
-    for (uint32_t i = 0; i < m->tombstone_count; i++) {
-        enum err e = tombstone_copy(x, &m->tombstones[i], &r->tombstones[i]);
-        if (e) return e;
-    }
-    r->tombstone_count = m->tombstone_count;
-    return m->copies_damaged == 1 ? damage(x, "one of the two copies in MANIFEST is damaged") : OK;
-}
-
 static enum err
 manifest_look(struct dir_pass *x)
 {
@@ -222,7 +195,27 @@ manifest_look(struct dir_pass *x)
     e = manifest_read(x->options->env, x->dir, &r->arena, &x->manifest, &reason);
     if (e == ERR_CORRUPT || e == ERR_MISSING) return damage(x, reason.text);
     if (e) return why_set(x->why, e, "%s", reason.text);
-    return manifest_copy(x);
+    /* Texts of the manifest lie in the result's arena as they are. */
+    const struct manifest *m = &x->manifest;
+    r->manifest_whole = true;
+    r->has_log = manifest_has_log(m);
+    r->edit = m->edit;
+    r->store_pos = m->store_pos;
+    r->newest_ms = m->newest_ms;
+    r->retention_now_ms = m->retention_now_ms;
+    r->tenants = arena_new(&r->arena, (m->tenant_count + 1) * sizeof *r->tenants);
+    r->tombstones = arena_new(&r->arena, (m->tombstone_count + 1) * sizeof *r->tombstones);
+    if (r->tenants == NULL || r->tombstones == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < m->tenant_count; i++) {
+        r->tenants[i] = (struct inspect_tenant){m->tenants[i].name, m->tenants[i].totals};
+    }
+    r->tenant_count = m->tenant_count;
+    for (uint32_t i = 0; i < m->tombstone_count; i++) {
+        e = tombstone_copy(x, &m->tombstones[i], &r->tombstones[i]);
+        if (e) return e;
+    }
+    r->tombstone_count = m->tombstone_count;
+    return m->copies_damaged == 1 ? damage(x, "one of the two copies in MANIFEST is damaged") : OK;
 }
 
 /* --- the log ---------------------------------------------------------------------------------- */

@@ -304,15 +304,6 @@ sift_down(struct top *t, uint32_t at, uint32_t count)
     }
 }
 
-static void
-sift_up(struct top *t, uint32_t at)
-{
-    while (at > 0 && is_less(&t->heap[at], &t->heap[(at - 1) / 2])) {
-        exchange(&t->heap[at], &t->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-}
-
 bool
 top_offer(struct top *t, uint64_t rank)
 {
@@ -331,10 +322,15 @@ top_put(struct top *t, uint64_t rank, const struct inspect_item *item)
     entry->item = *item;
     entry->rank = rank;
     entry->order = t->offered;
-    if (grows)
-        sift_up(t, t->count++);
-    else
+    if (grows) {
+        uint32_t at = t->count++;
+        while (at > 0 && is_less(&t->heap[at], &t->heap[(at - 1) / 2])) {
+            exchange(&t->heap[at], &t->heap[(at - 1) / 2]);
+            at = (at - 1) / 2;
+        }
+    } else {
         sift_down(t, 0, t->count);
+    }
     return OK;
 }
 

@@ -63,27 +63,6 @@ pages_walk(struct page_pass *x, struct why *why)
     return OK;
 }
 
-static enum err
-part_pages(const struct inspect_options *options, struct page_cache *cache, const char *path,
-           uint64_t number, struct inspect_part *r, struct why *why)
-{
-    struct page_pass x = {.options = options, .result = r};
-    x.source = (struct page_source){.cache = cache,
-                                    .cache_id = page_cache_new_id(cache),
-                                    .part_number = number,
-                                    .file = FILE_CLOSED};
-    enum err e = file_open(options->env, path, FILE_READ, &x.source.file, why);
-    if (e == OK) e = file_size(&x.source.file, &x.source.file_bytes, why);
-    if (e == OK) {
-        r->file_bytes = x.source.file_bytes;
-        r->end_bytes = r->file_bytes < 2 * PART_END_BYTES ? r->file_bytes : 2 * PART_END_BYTES;
-        if (r->file_bytes > 2 * PART_END_BYTES) e = pages_walk(&x, why);
-    }
-    page_cache_forget(cache, x.source.cache_id);
-    file_close(&x.source.file);
-    return e;
-}
-
 /* --- what is in them -------------------------------------------------------------------------- */
 
 void
@@ -176,7 +155,20 @@ part_inspect(const struct inspect_options *options, const struct inspect_target 
     enum err e = path_join(dir, sizeof dir, target->dir, target->name);
     if (e == OK) e = path_join(path, sizeof path, dir, "part");
     if (e) return why_set(why, e, "%.200s: path is too long", target->dir);
-    e = part_pages(options, cache, path, target->number, r, why);
+    struct page_pass x = {.options = options, .result = r};
+    x.source = (struct page_source){.cache = cache,
+                                    .cache_id = page_cache_new_id(cache),
+                                    .part_number = target->number,
+                                    .file = FILE_CLOSED};
+    e = file_open(options->env, path, FILE_READ, &x.source.file, why);
+    if (e == OK) e = file_size(&x.source.file, &x.source.file_bytes, why);
+    if (e == OK) {
+        r->file_bytes = x.source.file_bytes;
+        r->end_bytes = r->file_bytes < 2 * PART_END_BYTES ? r->file_bytes : 2 * PART_END_BYTES;
+        if (r->file_bytes > 2 * PART_END_BYTES) e = pages_walk(&x, why);
+    }
+    page_cache_forget(cache, x.source.cache_id);
+    file_close(&x.source.file);
     if (e) return e;
     if (inspect_part_name(target->name, &number, &aside) && aside) {
         return remark_damage(&r->remarks, &r->arena,

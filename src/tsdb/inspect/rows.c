@@ -250,23 +250,6 @@ count_row(struct row_pass *x, uint32_t number, uint32_t *ret_next)
     return top_offer(&x->series, item.bytes) ? rank_series(x, number, &item) : OK;
 }
 
-static enum err
-count_rows(struct row_pass *x, const struct part_tenant *t)
-{
-    enum err e = OK;
-    uint32_t number = t->first_series, end = t->first_series + t->series_count;
-    while (number < end && e == OK) {
-        e = count_row(x, number, &number);
-        if (x->options->progress == NULL || number % ROWS_PER_LOOK != 0) continue;
-        const struct part_info *info = part_info(x->part);
-        double share = (double)number / (double)(info->series_count + 1);
-        x->options->progress(x->options->context,
-                             info->file_bytes + (uint64_t)(share * (double)info->file_bytes),
-                             2 * info->file_bytes);
-    }
-    return e;
-}
-
 /* A further window: damage was told before. */
 static enum err
 count_rows_again(struct row_pass *x, const struct part_tenant *t)
@@ -406,7 +389,17 @@ tenant_count_all(struct row_pass *x, const struct part_tenant *t)
 {
     uint32_t room = x->window_count;
     x->window_first = t->first_pair;
-    enum err e = count_rows(x, t);
+    enum err e = OK;
+    uint32_t number = t->first_series, end = t->first_series + t->series_count;
+    while (number < end && e == OK) {
+        e = count_row(x, number, &number);
+        if (x->options->progress == NULL || number % ROWS_PER_LOOK != 0) continue;
+        const struct part_info *info = part_info(x->part);
+        double share = (double)number / (double)(info->series_count + 1);
+        x->options->progress(x->options->context,
+                             info->file_bytes + (uint64_t)(share * (double)info->file_bytes),
+                             2 * info->file_bytes);
+    }
     if (e == OK) e = rank_window(x);
     for (uint32_t done = room; e == OK && done < t->pair_count; done += room) {
         x->window_first = t->first_pair + done;

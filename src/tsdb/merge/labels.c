@@ -38,20 +38,6 @@ heap_push(struct source_heap *h, source_order order, struct merge_source *s)
     h->at[i] = s;
 }
 
-static void
-heap_pop(struct source_heap *h, source_order order)
-{
-    struct merge_source *last = h->at[--h->count];
-    uint32_t i = 0;
-    for (uint32_t child = 1; child < h->count; child = 2 * i + 1) {
-        if (child + 1 < h->count && comes_before(order, h->at[child + 1], h->at[child])) child++;
-        if (!comes_before(order, h->at[child], last)) break;
-        h->at[i] = h->at[child];
-        i = child;
-    }
-    h->at[i] = last;
-}
-
 /* Moves the sources that stand at the same as the top into the group, by arrival. */
 static void
 heap_pop_group(struct part_merge *m, source_order order)
@@ -59,7 +45,17 @@ heap_pop_group(struct part_merge *m, source_order order)
     m->group_count = 0;
     do {
         m->group[m->group_count++] = m->heap.at[0];
-        heap_pop(&m->heap, order);
+        struct source_heap *h = &m->heap;
+        struct merge_source *last = h->at[--h->count];
+        uint32_t i = 0;
+        for (uint32_t child = 1; child < h->count; child = 2 * i + 1) {
+            if (child + 1 < h->count && comes_before(order, h->at[child + 1], h->at[child]))
+                child++;
+            if (!comes_before(order, h->at[child], last)) break;
+            h->at[i] = h->at[child];
+            i = child;
+        }
+        h->at[i] = last;
     } while (m->heap.count > 0 && order(m->group[0], m->heap.at[0]) == 0);
 }
 

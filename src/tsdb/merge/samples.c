@@ -162,26 +162,22 @@ begin_merging(struct part_merge *m, const struct merge_piece *p, uint32_t count)
     return OK;
 }
 
-static enum err
-merge_batch(struct part_merge *m)
-{
-    struct sample_batch batch;
-    enum err e = interleave_next(&m->interleave, &batch, &m->why);
-    if (e == ERR_CORRUPT) {
-        const struct interleave_item *item = &m->interleave.items[m->interleave.next_item];
-        return merge_source_error(m, &m->sources[item->order], e);
-    }
-    if (e) return e;
-    m->merging = batch.count > 0;
-    m->work += batch.count;
-    m->count.written[ledger_kind_of(batch.kind)] += batch.count;
-    return m->merging ? part_write_samples(m->writer, &batch, &m->why) : OK;
-}
-
 enum err
 merge_samples(struct part_merge *m)
 {
-    if (m->merging) return merge_batch(m);
+    if (m->merging) {
+        struct sample_batch batch;
+        enum err e = interleave_next(&m->interleave, &batch, &m->why);
+        if (e == ERR_CORRUPT) {
+            const struct interleave_item *item = &m->interleave.items[m->interleave.next_item];
+            return merge_source_error(m, &m->sources[item->order], e);
+        }
+        if (e) return e;
+        m->merging = batch.count > 0;
+        m->work += batch.count;
+        m->count.written[ledger_kind_of(batch.kind)] += batch.count;
+        return m->merging ? part_write_samples(m->writer, &batch, &m->why) : OK;
+    }
     uint32_t count, at = m->next_piece;
     const struct merge_piece *p = pieces_of(m, &count);
     if (at == count) {

@@ -543,25 +543,6 @@ drop_spent(struct interleave *m)
     }
 }
 
-/* `best` comes first, or arrived first at its time: others lose their sample of that time. */
-static void
-drop_losers(struct interleave *m, const struct interleave_slot *best)
-{
-    for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
-        if (s == best || s->times[s->at] != best->times[best->at]) continue;
-        enum sample_kind kind = slot_kind(s, s->at);
-        bool same = kind == slot_kind(best, best->at) &&
-                    (kind == SAMPLE_FLOAT
-                         ? s->bits[s->at] == best->bits[best->at]
-                         : histogram_equal(&best->histograms[best->at], &s->histograms[s->at]));
-        if (same)
-            m->duplicate_count[ledger_kind_of(kind)]++;
-        else
-            m->superseded_count[ledger_kind_of(kind)]++;
-        s->at++;
-    }
-}
-
 static enum err
 out_room(struct interleave *m, enum sample_kind kind)
 {
@@ -580,7 +561,20 @@ take_sample(struct interleave *m, struct interleave_slot *best, uint32_t n, bool
 {
     struct sample_batch_memory *out = m->out;
     uint32_t i = best->at;
-    drop_losers(m, best);
+    /* `best` comes first, or arrived first at its time: others lose their sample of that time. */
+    for (struct interleave_slot *s = m->active; s != NULL; s = s->next) {
+        if (s == best || s->times[s->at] != best->times[best->at]) continue;
+        enum sample_kind kind = slot_kind(s, s->at);
+        bool same = kind == slot_kind(best, best->at) &&
+                    (kind == SAMPLE_FLOAT
+                         ? s->bits[s->at] == best->bits[best->at]
+                         : histogram_equal(&best->histograms[best->at], &s->histograms[s->at]));
+        if (same)
+            m->duplicate_count[ledger_kind_of(kind)]++;
+        else
+            m->superseded_count[ledger_kind_of(kind)]++;
+        s->at++;
+    }
     out->times[n] = best->times[i];
     out->starts[n] = best->has_starts ? best->starts[i] : 0;
     *has_starts |= out->starts[n] != 0;

@@ -49,18 +49,6 @@ row_has_news(const struct part_pairs *x)
     return false;
 }
 
-static void
-add_row(struct part_pairs *x)
-{
-    const uint32_t *pairs;
-    uint32_t count, what;
-    row_pairs(x->rows, &pairs, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        if (!what_of_pair(x, pairs[i], &what)) continue;
-        x->found_count += roaring_bitmap_add_checked(x->found, what);
-    }
-}
-
 /* Has the series something in the time that is not deleted? */
 static enum err
 row_counts(struct part_pairs *x, uint32_t number, bool *ret_counts, struct why *why)
@@ -89,7 +77,15 @@ gather_rows(struct part_pairs *x, struct why *why)
         bool counts = false;
         e = row_seek(x->rows, it.current_value, why);
         if (e == OK && row_has_news(x)) e = row_counts(x, it.current_value, &counts, why);
-        if (e == OK && counts) add_row(x);
+        if (e == OK && counts) {
+            const uint32_t *pairs;
+            uint32_t count, what;
+            row_pairs(x->rows, &pairs, &count);
+            for (uint32_t i = 0; i < count; i++) {
+                if (!what_of_pair(x, pairs[i], &what)) continue;
+                x->found_count += roaring_bitmap_add_checked(x->found, what);
+            }
+        }
         if (e == OK && n % ROWS_PER_CHECK == 0) e = query_control_check(x->q->control, why);
         roaring_advance_uint32_iterator(&it);
     }
@@ -156,21 +152,6 @@ walk_pairs(const struct store_query *q, const struct registry_name *name)
     struct id_walk walk = name == NULL ? (struct id_walk){0} : id_list_walk(&name->pairs);
     lock_drop(&q->head->lock);
     return walk;
-}
-
-/* Those of one name; or all. */
-static void
-want_pairs(struct head_pairs *x, const struct registry_name *name, bool all)
-{
-    uint32_t id;
-    struct id_walk walk = walk_pairs(x->q, name);
-    x->wanted_count = all ? UINT32_MAX : 0;
-    if (all) memset(x->wanted, 0xff, (x->pair_count / 64 + 1) * sizeof *x->wanted);
-    while (id_walk_next(&walk, &id)) {
-        if (id >= x->pair_count) continue;
-        x->wanted[id / 64] |= UINT64_C(1) << id % 64;
-        x->wanted_count++;
-    }
 }
 
 /* Strikes out what series have, as long as something is left. */
@@ -250,7 +231,17 @@ head_texts(struct store_query *q, const struct query_source *s, const struct byt
     size_t size = (x.pair_count / 64 + 1) * sizeof(uint64_t);
     x.wanted = mem_new(q->budget, size);
     if (x.wanted == NULL) return ERR_NOMEM;
-    want_pairs(&x, known, name == NULL);
+    /* Those of one name; or all. */
+    bool all = name == NULL;
+    uint32_t id;
+    struct id_walk walk = walk_pairs(x.q, known);
+    x.wanted_count = all ? UINT32_MAX : 0;
+    if (all) memset(x.wanted, 0xff, (x.pair_count / 64 + 1) * sizeof *x.wanted);
+    while (id_walk_next(&walk, &id)) {
+        if (id >= x.pair_count) continue;
+        x.wanted[id / 64] |= UINT64_C(1) << id % 64;
+        x.wanted_count++;
+    }
     enum err e = OK;
     for (uint32_t at = 0, end; e == OK && at < s->id_count && x.wanted_count > 0; at = end) {
         end = s->id_count - at < IDS_AT_ONCE ? s->id_count : at + IDS_AT_ONCE;

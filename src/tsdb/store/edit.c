@@ -118,10 +118,14 @@ next_totals(struct tsdb *db, const struct store_edit *edit, struct saved *next)
     return OK;
 }
 
-/* Parts put aside stand among the live ones where they would, by their position. */
-static void
-list_parts(const struct tsdb *db, const struct version *v, uint32_t aside_count, struct manifest *m)
+static enum err
+manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
+               const struct saved *next, struct arena *arena, struct manifest *m)
 {
+    m->parts = arena_alloc(arena, (v->part_count + aside_count + 1u) * sizeof *m->parts);
+    m->tenants = arena_alloc(arena, (next->tenant_count + 1u) * sizeof *m->tenants);
+    if (m->parts == NULL || m->tenants == NULL) return ERR_NOMEM;
+    /* Parts put aside stand among the live ones where they would, by their position. */
     for (uint32_t i = 0, a = 0; i < v->part_count || a < aside_count;) {
         const struct part_info *info = i < v->part_count ? part_info(v->parts[i]) : NULL;
         if (a < aside_count && (info == NULL || db->aside[a].from_pos < info->from_pos)) {
@@ -132,16 +136,6 @@ list_parts(const struct tsdb *db, const struct version *v, uint32_t aside_count,
                                                            info->to_pos, part_applied(v->parts[i])};
         i++;
     }
-}
-
-static enum err
-manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
-               const struct saved *next, struct arena *arena, struct manifest *m)
-{
-    m->parts = arena_alloc(arena, (v->part_count + aside_count + 1u) * sizeof *m->parts);
-    m->tenants = arena_alloc(arena, (next->tenant_count + 1u) * sizeof *m->tenants);
-    if (m->parts == NULL || m->tenants == NULL) return ERR_NOMEM;
-    list_parts(db, v, aside_count, m);
     m->tenant_count = next->tenant_count;
     lock_take(&db->head.lock);
     for (uint32_t i = 0; i < next->tenant_count; i++) {
@@ -244,18 +238,6 @@ keep_uncertain(struct tsdb *db, const struct store_edit *edit)
         grown[db->uncertain_count++] = edit->add[i];
     }
     db->uncertain = grown;
-}
-
-static void
-drop_uncertain(struct tsdb *db)
-{
-    for (uint32_t i = 0; i < db->uncertain_count; i++) {
-        part_drop(db->uncertain[i]);
-        part_unref(db->uncertain[i]);
-    }
-    mem_free(&db->flush_budget, db->uncertain, db->uncertain_count * sizeof *db->uncertain);
-    db->uncertain = NULL;
-    db->uncertain_count = 0;
 }
 
 /* --- publishing ------------------------------------------------------------------------------- */
@@ -361,7 +343,13 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
     saved_free(db, &db->saved);
     db->saved = next;
     publish(db, edit, version);
-    drop_uncertain(db);
+    for (uint32_t i = 0; i < db->uncertain_count; i++) {
+        part_drop(db->uncertain[i]);
+        part_unref(db->uncertain[i]);
+    }
+    mem_free(&db->flush_budget, db->uncertain, db->uncertain_count * sizeof *db->uncertain);
+    db->uncertain = NULL;
+    db->uncertain_count = 0;
     return OK;
 }
 

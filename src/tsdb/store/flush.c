@@ -162,24 +162,6 @@ by_series_time(const void *a, const void *b)
 }
 
 static enum err
-list_exemplars(struct flush *f)
-{
-    struct gen *gen = f->gen;
-    f->exemplars = arena_alloc(&f->arena, (gen->exemplars.count + 1u) * sizeof *f->exemplars);
-    f->marks = arena_new(&f->arena, f->series_max);
-    if (f->exemplars == NULL || f->marks == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < gen->exemplars.count; i++) {
-        const struct gen_exemplar *x = gen_exemplar(gen, i);
-        if (x->undone) continue;
-        f->marks[x->series] = 1;
-        f->exemplars[f->exemplar_count++] = (struct exemplar_order){
-            .tenant = registry_series(f->registry, x->series)->tenant, .id = i};
-    }
-    qsort(f->exemplars, f->exemplar_count, sizeof *f->exemplars, by_tenant);
-    return OK;
-}
-
-static enum err
 write_exemplars(struct flush *f, uint32_t tenant)
 {
     struct exemplar_order *list =
@@ -307,8 +289,19 @@ write_tenants(struct flush *f)
         return ERR_NOMEM;
     }
     memset(f->pair_numbers, 0xff, pairs_max * sizeof *f->pair_numbers);
-    enum err e = list_exemplars(f);
-    if (e) return e;
+    struct gen *gen = f->gen;
+    f->exemplars = arena_alloc(&f->arena, (gen->exemplars.count + 1u) * sizeof *f->exemplars);
+    f->marks = arena_new(&f->arena, f->series_max);
+    if (f->exemplars == NULL || f->marks == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < gen->exemplars.count; i++) {
+        const struct gen_exemplar *x = gen_exemplar(gen, i);
+        if (x->undone) continue;
+        f->marks[x->series] = 1;
+        f->exemplars[f->exemplar_count++] = (struct exemplar_order){
+            .tenant = registry_series(f->registry, x->series)->tenant, .id = i};
+    }
+    qsort(f->exemplars, f->exemplar_count, sizeof *f->exemplars, by_tenant);
+    enum err e = OK;
     lock_take(&db->head.lock);
     memcpy(sorted, db->head.tenants, count * sizeof *sorted);
     lock_drop(&db->head.lock);
@@ -317,13 +310,6 @@ write_tenants(struct flush *f)
         e = write_tenant(f, sorted[i]);
     }
     return e;
-}
-
-static bool
-gen_is_empty(const struct gen *gen)
-{
-    return gen->sample_count[LEDGER_FLOAT] == 0 && gen->sample_count[LEDGER_HISTOGRAM] == 0 &&
-           gen->sample_count[LEDGER_EXEMPLAR] == 0;
 }
 
 enum { WRITER_SHARE = 8 }; /* of a flush's memory; most is for series in order */
@@ -386,7 +372,9 @@ static enum err
 flush_frozen(struct tsdb *db, struct why *why)
 {
     enum err e = OK;
-    bool wanted = !gen_is_empty(db->head.frozen) || db->head.cut.metadata;
+    const uint64_t *samples = db->head.frozen->sample_count;
+    bool wanted = samples[LEDGER_FLOAT] > 0 || samples[LEDGER_HISTOGRAM] > 0 ||
+                  samples[LEDGER_EXEMPLAR] > 0 || db->head.cut.metadata;
     if (wanted && db->head.cut.part == NULL) e = write_part(db, &db->head.cut.part, why);
     struct part *part = db->head.cut.part;
     struct store_edit edit = {.add = &part, .add_count = part != NULL, .flush = true};

@@ -39,27 +39,6 @@ enum { VERSION = 1, HEADER_BYTES = 24, SIZE_BYTES = 112, PATH_BYTES = 256 };
 
 /* --- the file --------------------------------------------------------------------------------- */
 
-static void
-pack(const struct identity *x, uint8_t to[SIZE_BYTES])
-{
-    memset(to, 0, SIZE_BYTES);
-    memcpy(to, MAGIC, sizeof MAGIC);
-    store_le32(to + 8, VERSION);
-    store_le32(to + 12, VERSION); /* min_reader */
-    store_le32(to + 16, SIZE_BYTES - HEADER_BYTES);
-    memcpy(to + 24, x->id, IDENTITY_BYTES);
-    store_le64(to + 40, x->slot);
-    store_le64(to + 48, x->witness.number);
-    store_le64(to + 56, (uint64_t)x->witness.born_ns);
-    store_le64(to + 64, (uint64_t)x->witness.changed_ns);
-    store_le64(to + 72, x->place.number);
-    store_le64(to + 80, (uint64_t)x->place.born_ns);
-    memcpy(to + 88, x->log_id, WAL_LOG_ID_BYTES);
-    store_le64(to + 104, x->end_pos);
-    uint32_t crc = crc32c(0, bytes_of(to, 20));
-    store_le32(to + 20, crc32c(crc, bytes_of(to + HEADER_BYTES, SIZE_BYTES - HEADER_BYTES)));
-}
-
 static enum err
 unpack(struct identity *x, struct bytes file, const char *path, struct why *why)
 {
@@ -194,7 +173,22 @@ renew(struct identity *x, bool synced, struct why *why)
     enum err e = make_witness(x, next.slot, synced, &next.witness, why);
     if (e == OK) e = env_facts(x->env, x->dir, &next.place, why);
     if (e) return e;
-    pack(&next, bytes);
+    memset(bytes, 0, SIZE_BYTES);
+    memcpy(bytes, MAGIC, sizeof MAGIC);
+    store_le32(bytes + 8, VERSION);
+    store_le32(bytes + 12, VERSION); /* min_reader */
+    store_le32(bytes + 16, SIZE_BYTES - HEADER_BYTES);
+    memcpy(bytes + 24, next.id, IDENTITY_BYTES);
+    store_le64(bytes + 40, next.slot);
+    store_le64(bytes + 48, next.witness.number);
+    store_le64(bytes + 56, (uint64_t)next.witness.born_ns);
+    store_le64(bytes + 64, (uint64_t)next.witness.changed_ns);
+    store_le64(bytes + 72, next.place.number);
+    store_le64(bytes + 80, (uint64_t)next.place.born_ns);
+    memcpy(bytes + 88, next.log_id, WAL_LOG_ID_BYTES);
+    store_le64(bytes + 104, next.end_pos);
+    uint32_t crc = crc32c(0, bytes_of(bytes, 20));
+    store_le32(bytes + 20, crc32c(crc, bytes_of(bytes + HEADER_BYTES, SIZE_BYTES - HEADER_BYTES)));
     struct bytes content = bytes_of(bytes, sizeof bytes);
     e = synced ? env_write_whole(x->env, x->dir, NAME, content, why) : write_file(x, content, why);
     if (e) return e;

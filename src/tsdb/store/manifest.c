@@ -141,28 +141,6 @@ get_removed(struct cursor *c, struct arena *arena, struct manifest *m)
     return c->bad ? ERR_CORRUPT : OK;
 }
 
-static void
-put_tombstones(const struct manifest *m, struct buf *to)
-{
-    buf_put_varint(to, m->last_tombstone);
-    buf_put_varint(to, m->tombstone_count);
-    for (uint32_t i = 0; i < m->tombstone_count; i++) {
-        const struct manifest_tombstone *t = &m->tombstones[i];
-        buf_put_varint(to, t->id);
-        buf_put_le64(to, t->pos);
-        buf_put_zigzag(to, t->made_ms);
-        buf_put_zigzag(to, t->range.min_ms);
-        buf_put_zigzag(to, t->range.max_ms);
-        buf_put_counted(to, t->tenant);
-        buf_put_varint(to, t->matcher_count);
-        for (uint32_t k = 0; k < t->matcher_count; k++) {
-            buf_put_u8(to, t->matchers[k].type);
-            buf_put_counted(to, t->matchers[k].name);
-            buf_put_counted(to, t->matchers[k].pattern);
-        }
-    }
-}
-
 /* What a newer version has put behind it is left alone. */
 static enum err
 manifest_decode(struct bytes payload, unsigned version, struct arena *arena, struct manifest *m)
@@ -201,28 +179,22 @@ frame_at(struct bytes all, uint64_t from, struct bytes *ret_frame)
     return load_le64(at + HEAD_BYTES + size) == hash_bytes(bytes_of(at, HEAD_BYTES + size), 0);
 }
 
-/* Of the second copy, in a file of that size: the first sector that the first one leaves free. */
-static uint64_t
-second_offset(uint64_t file_bytes)
+enum err
+manifest_read(struct env *env, const char *dir, struct arena *arena, struct manifest *ret,
+              struct why *why)
 {
-    return (file_bytes + 2 * SECTOR_BYTES - 1) / (2 * SECTOR_BYTES) * SECTOR_BYTES;
-}
-
-/* Either of the two copies; how many of them are damaged. */
-static uint8_t
-find_frame(struct bytes all, struct bytes *ret_frame)
-{
+    struct bytes all, frame;
+    struct manifest m = {0};
+    enum err e = read_whole(env, dir, "MANIFEST", arena, &all, why);
+    if (e) return e;
+    /* The second copy begins at the first sector that the first one leaves free. */
     struct bytes first, second;
     bool first_whole = frame_at(all, 0, &first);
-    uint64_t offset = second_offset(all.size);
+    uint64_t offset = (all.size + 2 * SECTOR_BYTES - 1) / (2 * SECTOR_BYTES) * SECTOR_BYTES;
     bool second_whole = frame_at(all, offset, &second) && all.size == offset + second.size;
-    *ret_frame = first_whole ? first : second;
-    return (uint8_t)(!first_whole + !second_whole);
-}
-
-static enum err
-check_version(const char *dir, struct bytes frame, struct why *why)
-{
+    frame = first_whole ? first : second;
+    m.copies_damaged = (uint8_t)(!first_whole + !second_whole);
+    if (m.copies_damaged == 2) return why_set(why, ERR_CORRUPT, "%s/MANIFEST is damaged", dir);
     unsigned version = load_le16(frame.at + 8), min_reader = load_le16(frame.at + 10);
     if (min_reader > MANIFEST_VERSION) {
         return why_set(why, ERR_UNSUPPORTED,
@@ -235,20 +207,6 @@ check_version(const char *dir, struct bytes frame, struct why *why)
                        "%s/MANIFEST: version %u was never released; this program reads version %d",
                        dir, version, MANIFEST_VERSION);
     }
-    return OK;
-}
-
-enum err
-manifest_read(struct env *env, const char *dir, struct arena *arena, struct manifest *ret,
-              struct why *why)
-{
-    struct bytes all, frame;
-    struct manifest m = {0};
-    enum err e = read_whole(env, dir, "MANIFEST", arena, &all, why);
-    if (e) return e;
-    m.copies_damaged = find_frame(all, &frame);
-    if (m.copies_damaged == 2) return why_set(why, ERR_CORRUPT, "%s/MANIFEST is damaged", dir);
-    e = check_version(dir, frame, why);
     if (e) return e;
     struct bytes payload = bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8);
     e = manifest_decode(payload, load_le16(frame.at + 8), arena, &m);
@@ -289,7 +247,23 @@ manifest_encode(const struct manifest *m, struct buf *to)
         buf_put_counted(to, m->tenants[i].name);
         ledger_put(to, &m->tenants[i].totals);
     }
-    put_tombstones(m, to);
+    buf_put_varint(to, m->last_tombstone);
+    buf_put_varint(to, m->tombstone_count);
+    for (uint32_t i = 0; i < m->tombstone_count; i++) {
+        const struct manifest_tombstone *t = &m->tombstones[i];
+        buf_put_varint(to, t->id);
+        buf_put_le64(to, t->pos);
+        buf_put_zigzag(to, t->made_ms);
+        buf_put_zigzag(to, t->range.min_ms);
+        buf_put_zigzag(to, t->range.max_ms);
+        buf_put_counted(to, t->tenant);
+        buf_put_varint(to, t->matcher_count);
+        for (uint32_t k = 0; k < t->matcher_count; k++) {
+            buf_put_u8(to, t->matchers[k].type);
+            buf_put_counted(to, t->matchers[k].name);
+            buf_put_counted(to, t->matchers[k].pattern);
+        }
+    }
     buf_put_varint(to, m->removed_count);
     for (uint32_t i = 0; i < m->removed_count; i++) {
         buf_put_varint(to, m->removed[i]);

@@ -111,20 +111,6 @@ change_of(struct tsdb *db, struct bytes tenant, struct ledger *change, uint32_t 
     return &change[t->id];
 }
 
-static void
-count_tenant(struct merging *g, const struct part_merge_counts *c)
-{
-    struct ledger *l = change_of(g->db, c->tenant, g->change, g->change_count);
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        move(l, k, LEDGER_DUPLICATE, c->duplicate[k]);
-        move(l, k, LEDGER_SUPERSEDED, c->superseded[k]);
-        move(l, k, LEDGER_DELETED, c->deleted[k]);
-        move(l, k, LEDGER_EXPIRED, c->expired[k]);
-        g->counted[k] +=
-            c->written[k] + c->duplicate[k] + c->superseded[k] + c->deleted[k] + c->expired[k];
-    }
-}
-
 static enum err
 check_counts(struct merging *g)
 {
@@ -238,28 +224,6 @@ plan(struct merging *g)
 }
 
 static enum err
-open_input(struct merging *g, uint32_t index)
-{
-    struct tsdb *db = g->db;
-    struct part *live = g->version->parts[g->plan.inputs[index]];
-    const struct part_info *info = part_info(live);
-    g->live[index] = live;
-    if (info->to_pos > g->to_pos) g->to_pos = info->to_pos;
-    enum err e = part_open(db->env, &db->merge_budget, g->cache, db->parts_dir, info->number,
-                           &g->inputs[index].part, g->why);
-    if (e == OK) {
-        struct part_deletion *deletions;
-        struct part_merge_input *input = &g->inputs[index];
-        part_set_applied(input->part, part_applied(live));
-        e = tombstones_of_part(g->version->tombstones, input->part, (struct bytes){NULL, 0},
-                               &g->arena, &deletions, &input->deletion_count, g->why);
-        input->deletions = deletions;
-    }
-    if (e == ERR_CORRUPT || e == ERR_MISSING) part_leave_alone(live, g->why);
-    return e;
-}
-
-static enum err
 take_inputs(struct merging *g)
 {
     const struct merge_plan *p = &g->plan;
@@ -270,7 +234,22 @@ take_inputs(struct merging *g)
     enum err e = page_cache_new(&g->db->merge_budget, g->shares.cache_bytes, &g->cache);
     if (e == OK) page_cache_tell(g->cache, g->db->cache);
     for (uint32_t i = 0; e == OK && i < p->input_count; i++) {
-        e = open_input(g, i);
+        struct tsdb *db = g->db;
+        struct part *live = g->version->parts[g->plan.inputs[i]];
+        const struct part_info *of = part_info(live);
+        g->live[i] = live;
+        if (of->to_pos > g->to_pos) g->to_pos = of->to_pos;
+        e = part_open(db->env, &db->merge_budget, g->cache, db->parts_dir, of->number,
+                      &g->inputs[i].part, g->why);
+        if (e == OK) {
+            struct part_deletion *deletions;
+            struct part_merge_input *input = &g->inputs[i];
+            part_set_applied(input->part, part_applied(live));
+            e = tombstones_of_part(g->version->tombstones, input->part, (struct bytes){NULL, 0},
+                                   &g->arena, &deletions, &input->deletion_count, g->why);
+            input->deletions = deletions;
+        }
+        if (e == ERR_CORRUPT || e == ERR_MISSING) part_leave_alone(live, g->why);
     }
     return e ? e : ledger_change(g->db, &g->arena, &g->change, &g->change_count);
 }
@@ -329,7 +308,15 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
     e = run(g, merge);
     if (e == OK) e = part_merge_finish(merge, &info, &counts, &count, g->why);
     for (uint32_t i = 0; e == OK && i < count; i++) {
-        count_tenant(g, &counts[i]);
+        struct ledger *l = change_of(g->db, counts[i].tenant, g->change, g->change_count);
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            move(l, k, LEDGER_DUPLICATE, counts[i].duplicate[k]);
+            move(l, k, LEDGER_SUPERSEDED, counts[i].superseded[k]);
+            move(l, k, LEDGER_DELETED, counts[i].deleted[k]);
+            move(l, k, LEDGER_EXPIRED, counts[i].expired[k]);
+            g->counted[k] += counts[i].written[k] + counts[i].duplicate[k] +
+                             counts[i].superseded[k] + counts[i].deleted[k] + counts[i].expired[k];
+        }
     }
     if (e == OK && info.number != 0) {
         struct part **output = &g->outputs[g->output_count];

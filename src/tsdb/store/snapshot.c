@@ -28,19 +28,6 @@ link_file(struct snapshot *x, const char *from_dir, const char *to_dir, const ch
     return e ? e : env_link(x->db->env, from, to, x->why);
 }
 
-static enum err
-link_part(struct snapshot *x, uint64_t number)
-{
-    char from[256], to[360];
-    struct env *env = x->db->env;
-    enum err e = part_path(from, sizeof from, x->db->parts_dir, number);
-    if (e == OK) e = part_path(to, sizeof to, x->parts, number);
-    if (e == OK) e = env_mkdir(env, to, x->why);
-    if (e == OK) e = link_file(x, from, to, "part");
-    if (e == OK) e = link_file(x, from, to, "meta.json");
-    return e ? e : env_syncdir(env, to, x->why);
-}
-
 /* Under the edit lock: parts, positions and totals of one moment. */
 static enum err
 link_parts_locked(struct snapshot *x)
@@ -48,7 +35,15 @@ link_parts_locked(struct snapshot *x)
     struct tsdb *db = x->db;
     enum err e = OK;
     for (uint32_t i = 0; i < db->live.version->part_count && e == OK; i++) {
-        e = link_part(x, part_info(db->live.version->parts[i])->number);
+        uint64_t number = part_info(db->live.version->parts[i])->number;
+        char from[256], to[360];
+        struct env *env = x->db->env;
+        e = part_path(from, sizeof from, x->db->parts_dir, number);
+        if (e == OK) e = part_path(to, sizeof to, x->parts, number);
+        if (e == OK) e = env_mkdir(env, to, x->why);
+        if (e == OK) e = link_file(x, from, to, "part");
+        if (e == OK) e = link_file(x, from, to, "meta.json");
+        if (e == OK) e = env_syncdir(env, to, x->why);
     }
     if (e == OK) e = env_syncdir(db->env, x->parts, x->why);
     return e ? e : edit_write_manifest(db, x->dir, x->why);

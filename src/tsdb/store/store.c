@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "tsdb/store/store.h"
 
 enum { LEDGERS_AT_ONCE = 16, VIEWS_SHARE = 8 }; /* of the head, for what open views need */
@@ -279,25 +280,6 @@ log_of(struct tsdb *db)
 }
 
 static enum err
-open_identity(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
-{
-    static const enum tsdb_identity findings[] = {
-        [IDENTITY_SAME] = TSDB_IDENTITY_SAME,
-        [IDENTITY_FIRST] = TSDB_IDENTITY_FIRST,
-        [IDENTITY_CHANGED] = TSDB_IDENTITY_CHANGED,
-        [IDENTITY_UNKEPT] = TSDB_IDENTITY_UNKEPT,
-    };
-    struct why reason = {""};
-    enum err e = identity_open(&db->identity, db->env, db->dir, log_of(db), &reason);
-    if (e) return why_set(why, e, "%s", reason.text);
-    opening->identity = findings[db->identity.finding];
-    snprintf(opening->identity_reason, sizeof opening->identity_reason, "%.255s", reason.text);
-    for (unsigned i = 0; i < IDENTITY_BYTES; i++)
-        snprintf(db->name_id + 2 * i, 3, "%02x", db->identity.id[i]);
-    return OK;
-}
-
-static enum err
 open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, struct why *why)
 {
     struct manifest m;
@@ -335,7 +317,18 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     }
     lock_drop(&db->head.lock);
     if (e || !writes) return e;
-    e = open_identity(db, opening, why);
+    static const enum tsdb_identity findings[] = {
+        [IDENTITY_SAME] = TSDB_IDENTITY_SAME,
+        [IDENTITY_FIRST] = TSDB_IDENTITY_FIRST,
+        [IDENTITY_CHANGED] = TSDB_IDENTITY_CHANGED,
+        [IDENTITY_UNKEPT] = TSDB_IDENTITY_UNKEPT,
+    };
+    struct why reason = {""};
+    e = identity_open(&db->identity, db->env, db->dir, log_of(db), &reason);
+    if (e) return why_set(why, e, "%s", reason.text);
+    opening->identity = findings[db->identity.finding];
+    snprintf(opening->identity_reason, sizeof opening->identity_reason, "%.255s", reason.text);
+    hex_print(bytes_of(db->identity.id, IDENTITY_BYTES), db->name_id);
     if (e) return e;
     parts_sweep(db, &m, opening);
     snapshots_sweep(db);
@@ -728,21 +721,6 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     *ret = s;
 }
 
-/*
- * What a tenant's account is for good: without commits that may still be taken back, so that no
- * count ever goes down; with what is stored and pending as it is there, and not as it should be.
- */
-static struct ledger
-settled_ledger(const struct tsdb *db, const struct tenant *t)
-{
-    struct ledger l = t->total;
-    for (unsigned slot = 0; slot < 2; slot++) {
-        if (t->change_epoch[slot] > db->head.durable_epoch) ledger_subtract(&l, &t->change[slot]);
-    }
-    memcpy(l.stored, t->in_parts, sizeof l.stored);
-    return l;
-}
-
 /* Tenants never go, and keep their order: only the numbers must be copied under the lock. */
 void
 tsdb_ledgers(struct tsdb *db,
@@ -757,7 +735,19 @@ tsdb_ledgers(struct tsdb *db,
         lock_take(&db->head.lock);
         for (count = 0; count < LEDGERS_AT_ONCE && done + count < db->head.tenant_count; count++) {
             copies[count].name = db->head.tenants[done + count]->name;
-            copies[count].total = settled_ledger(db, db->head.tenants[done + count]);
+            /*
+             * What a tenant's account is for good: without commits that may still be taken back, so
+             * that no count ever goes down; with what is stored and pending as it is there, and not
+             * as it should be.
+             */
+            const struct tenant *t = db->head.tenants[done + count];
+            struct ledger l = t->total;
+            for (unsigned slot = 0; slot < 2; slot++) {
+                if (t->change_epoch[slot] > db->head.durable_epoch)
+                    ledger_subtract(&l, &t->change[slot]);
+            }
+            memcpy(l.stored, t->in_parts, sizeof l.stored);
+            copies[count].total = l;
         }
         lock_drop(&db->head.lock);
         for (uint32_t i = 0; i < count; i++) {
