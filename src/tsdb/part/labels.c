@@ -142,18 +142,6 @@ value_restart(struct value_walk *w, uint32_t restart, struct why *why)
     return OK;
 }
 
-/* Stands before `pair`, having entered its page at the restart before it. */
-static enum err
-value_enter(struct value_walk *w, uint32_t pair, struct why *why)
-{
-    enum err e = value_page(w, pair, why);
-    if (e == OK) e = value_restart(w, (pair - w->page_first) / LABEL_RESTART, why);
-    while (e == OK && w->next_pair < pair) {
-        e = value_step(w, why);
-    }
-    return e;
-}
-
 static void
 value_forget(struct value_walk *w)
 {
@@ -166,7 +154,12 @@ value_walk_get(struct value_walk *w, uint32_t pair, struct why *why)
 {
     enum err e = OK;
     if (w->page == NULL || pair != w->next_pair || pair >= w->page_end) {
-        e = value_enter(w, pair, why);
+        /* Stands before `pair`, having entered its page at the restart before it. */
+        e = value_page(w, pair, why);
+        if (e == OK) e = value_restart(w, (pair - w->page_first) / LABEL_RESTART, why);
+        while (e == OK && w->next_pair < pair) {
+            e = value_step(w, why);
+        }
     }
     if (e == OK) e = value_step(w, why);
     if (e) value_forget(w); /* nothing is known of the next value */

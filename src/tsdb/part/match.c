@@ -41,12 +41,6 @@ find_value(struct match *m, const struct part_name *name, struct bytes value, ui
     return e;
 }
 
-static bool
-begins_with(struct bytes text, struct bytes prefix)
-{
-    return text.size >= prefix.size && bytes_equal(bytes_of(text.at, prefix.size), prefix);
-}
-
 /* Adds the series of all values of `name`, among those with `prefix`, for which matching gives
  * `want`. */
 static enum err
@@ -60,7 +54,9 @@ collect_scan(struct match *m, const struct part_name *name, const struct matcher
         e = value_walk_get(&m->values, pair, why);
         if (e) break;
         struct bytes value = buf_bytes(&m->values.value);
-        if (!begins_with(value, prefix)) break;
+        if (value.size < prefix.size || !bytes_equal(bytes_of(value.at, prefix.size), prefix)) {
+            break;
+        }
         if (matcher_matches(matcher, value) == want) {
             e = postings_add(&m->postings, pair, why);
         }
@@ -105,28 +101,6 @@ is_cheap(const struct match *m, const struct matcher *matcher)
     const struct bytes *values;
     return part_find_name(m->index, matcher_name(matcher)) == NULL ||
            (uses_positive_form(matcher) && matcher_literals(matcher, &values) > 0);
-}
-
-static enum err
-match_by_lists(struct match *m, const struct part_name *name, const struct matcher *matcher,
-               roaring_bitmap_t *result, struct why *why)
-{
-    bool excludes = matcher_matches_empty(matcher), positive = uses_positive_form(matcher);
-    postings_begin(&m->postings, m->index, roaring_bitmap_minimum(result),
-                   roaring_bitmap_maximum(result));
-    enum err e =
-        m->postings.set == NULL ? why_set(why, ERR_NOMEM, "not enough memory to match series") : OK;
-    if (e == OK && name != NULL) {
-        const struct bytes *values;
-        uint32_t count = matcher_literals(matcher, &values);
-        struct bytes prefix = positive ? matcher_prefix(matcher) : (struct bytes){NULL, 0};
-        e = positive && count > 0 ? collect_literals(m, name, values, count, why)
-                                  : collect_scan(m, name, matcher, prefix, !excludes, why);
-    }
-    if (e == OK && excludes) roaring_bitmap_andnot_inplace(result, postings_set(&m->postings));
-    if (e == OK && !excludes) roaring_bitmap_and_inplace(result, postings_set(&m->postings));
-    postings_end(&m->postings);
-    return e;
 }
 
 /* --- the few that are left, one by one -------------------------------------------------------- */
@@ -202,7 +176,22 @@ match_one(struct match *m, const struct matcher *matcher, roaring_bitmap_t *resu
     if (name != NULL && !is_cheap(m, matcher) && rows_are_cheaper(name, result)) {
         return match_by_rows(m, name, matcher, result, why);
     }
-    return match_by_lists(m, name, matcher, result, why);
+    bool excludes = matcher_matches_empty(matcher), positive = uses_positive_form(matcher);
+    postings_begin(&m->postings, m->index, roaring_bitmap_minimum(result),
+                   roaring_bitmap_maximum(result));
+    enum err e =
+        m->postings.set == NULL ? why_set(why, ERR_NOMEM, "not enough memory to match series") : OK;
+    if (e == OK && name != NULL) {
+        const struct bytes *values;
+        uint32_t count = matcher_literals(matcher, &values);
+        struct bytes prefix = positive ? matcher_prefix(matcher) : (struct bytes){NULL, 0};
+        e = positive && count > 0 ? collect_literals(m, name, values, count, why)
+                                  : collect_scan(m, name, matcher, prefix, !excludes, why);
+    }
+    if (e == OK && excludes) roaring_bitmap_andnot_inplace(result, postings_set(&m->postings));
+    if (e == OK && !excludes) roaring_bitmap_and_inplace(result, postings_set(&m->postings));
+    postings_end(&m->postings);
+    return e;
 }
 
 enum err

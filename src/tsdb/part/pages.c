@@ -45,16 +45,6 @@ header_check_of(const uint8_t *header, uint64_t part_number, uint64_t offset)
     return (uint32_t)hash_bytes(bytes_of(header, 8), hash_mix(part_number, offset));
 }
 
-static void
-header_pack(uint8_t *to, const struct page_header *h, struct bytes stored, uint64_t part_number,
-            uint64_t offset)
-{
-    store_le32(to, h->stored | h->kind << KIND_SHIFT);
-    store_le32(to + 4, h->raw | (h->packed ? PACKED_BIT : 0));
-    store_le32(to + 8, header_check_of(to, part_number, offset));
-    store_le32(to + 12, page_check_of(to, stored, part_number, offset));
-}
-
 static struct page_header
 header_unpack(const uint8_t *from)
 {
@@ -104,30 +94,19 @@ write_out(struct page_writer *w, struct why *why)
     return OK;
 }
 
-/* What is large is not copied before it is written. */
-static enum err
-write_large(struct page_writer *w, struct bytes bytes, struct why *why)
-{
-    enum err e = write_out(w, why);
-    if (e == OK) e = file_write_at(&w->file, bytes, w->flushed_bytes, why);
-    if (e == OK) w->flushed_bytes += bytes.size;
-    return e;
-}
-
 enum err
 page_write_raw(struct page_writer *w, struct bytes bytes, struct why *why)
 {
-    if (bytes.size >= WRITE_PIECE_BYTES) return write_large(w, bytes, why);
+    if (bytes.size >= WRITE_PIECE_BYTES) {
+        /* What is large is not copied before it is written. */
+        enum err e = write_out(w, why);
+        if (e == OK) e = file_write_at(&w->file, bytes, w->flushed_bytes, why);
+        if (e == OK) w->flushed_bytes += bytes.size;
+        return e;
+    }
     buf_put_bytes(&w->out, bytes);
     if (buf_error(&w->out)) return buf_error(&w->out);
     return w->out.size >= WRITE_PIECE_BYTES ? write_out(w, why) : OK;
-}
-
-/* What must be saved to be worth unpacking: more, where it is soon done again. */
-static size_t
-worth_packing(const struct page_writer *w, size_t size)
-{
-    return w->level < PACK_HARD_LEVEL ? size / 20 : size / 64;
 }
 
 /* The payload packed, or as it is where packing saves too little. */
@@ -145,7 +124,9 @@ pack(struct page_writer *w, struct bytes payload, bool *ret_packed, struct bytes
     if (ZSTD_isError(got)) {
         return ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation ? ERR_NOMEM : OK;
     }
-    if (got > payload.size - worth_packing(w, payload.size)) return OK;
+    /* What must be saved to be worth unpacking: more, where it is soon done again. */
+    if (got > payload.size - (w->level < PACK_HARD_LEVEL ? payload.size / 20 : payload.size / 64))
+        return OK;
     *ret_packed = true;
     *ret_stored = bytes_of(w->packed.at, got);
     return OK;
@@ -163,7 +144,10 @@ page_write(struct page_writer *w, enum page_kind kind, struct bytes payload, uin
     if (e) return why_set(why, e, "not enough memory to compress a page");
     uint8_t header[PAGE_HEADER_BYTES];
     h.stored = (uint32_t)stored.size;
-    header_pack(header, &h, stored, w->part_number, offset);
+    store_le32(header, h.stored | h.kind << KIND_SHIFT);
+    store_le32(header + 4, h.raw | (h.packed ? PACKED_BIT : 0));
+    store_le32(header + 8, header_check_of(header, w->part_number, offset));
+    store_le32(header + 12, page_check_of(header, stored, w->part_number, offset));
     w->payload_bytes[kind] += stored.size + PAGE_HEADER_BYTES;
     buf_put(&w->out, header, sizeof header);
     *ret_offset = offset;
@@ -275,18 +259,6 @@ link_newest(struct page_cache *c, struct cached *p)
 }
 
 static void
-list_locked(struct page_cache *c, struct cached *p)
-{
-    struct cached **slot = slot_of(c, p->cache_id, p->offset);
-    p->next_in_slot = *slot;
-    *slot = p;
-    link_newest(c, p);
-    p->listed = true;
-    c->stats.bytes += p->memory_bytes;
-    c->stats.pages++;
-}
-
-static void
 unlist_locked(struct page_cache *c, struct cached *p)
 {
     struct cached **link = slot_of(c, p->cache_id, p->offset);
@@ -315,12 +287,6 @@ shrink_locked(struct page_cache *c, uint64_t most_bytes)
         gone = p;
     }
     return gone;
-}
-
-static struct cached *
-evict_locked(struct page_cache *c, size_t more)
-{
-    return shrink_locked(c, c->capacity_bytes - more);
 }
 
 static void
@@ -415,8 +381,16 @@ keep_cached(struct page_cache *c, struct cached *p)
     struct cached *gone = NULL;
     if (p->memory_bytes <= c->capacity_bytes / 4 &&
         find_locked(c, p->cache_id, p->offset) == NULL) {
-        gone = evict_locked(c, p->memory_bytes);
-        if (c->stats.bytes + p->memory_bytes <= c->capacity_bytes) list_locked(c, p);
+        gone = shrink_locked(c, c->capacity_bytes - p->memory_bytes);
+        if (c->stats.bytes + p->memory_bytes <= c->capacity_bytes) {
+            struct cached **slot = slot_of(c, p->cache_id, p->offset);
+            p->next_in_slot = *slot;
+            *slot = p;
+            link_newest(c, p);
+            p->listed = true;
+            c->stats.bytes += p->memory_bytes;
+            c->stats.pages++;
+        }
     }
     size_t slot_count = c->slot_count;
     bool crowded = c->stats.pages > slot_count;
@@ -543,27 +517,6 @@ read_header(struct page_source *s, uint64_t offset, uint8_t *header, struct why 
                                              : bad_page(s, offset, "its header is invalid", why);
 }
 
-/* NULL: no memory. */
-static struct ZSTD_DCtx_s *
-unpacker_take(struct page_cache *c)
-{
-    struct ZSTD_DCtx_s *z = NULL;
-    lock_take(&c->lock);
-    if (c->unpacker_count > 0) z = c->unpackers[--c->unpacker_count];
-    lock_drop(&c->lock);
-    return z != NULL ? z : ZSTD_createDCtx();
-}
-
-static void
-unpacker_give(struct page_cache *c, struct ZSTD_DCtx_s *z)
-{
-    lock_take(&c->lock);
-    bool keep = c->unpacker_count < UNPACKERS_KEPT;
-    if (keep) c->unpackers[c->unpacker_count++] = z;
-    lock_drop(&c->lock);
-    if (!keep) ZSTD_freeDCtx(z);
-}
-
 static enum err
 unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct bytes stored,
        uint8_t *to, struct why *why)
@@ -578,10 +531,19 @@ unpack(struct page_source *s, uint64_t offset, const uint8_t *header, struct byt
         if (raw > 0) memcpy(to, stored.at, raw);
         return OK;
     }
-    struct ZSTD_DCtx_s *z = unpacker_take(s->cache);
+    struct page_cache *c = s->cache;
+    struct ZSTD_DCtx_s *z = NULL;
+    lock_take(&c->lock);
+    if (c->unpacker_count > 0) z = c->unpackers[--c->unpacker_count];
+    lock_drop(&c->lock);
+    if (z == NULL) z = ZSTD_createDCtx();
     if (z == NULL) return why_set(why, ERR_NOMEM, "not enough memory to decompress a page");
     size_t got = ZSTD_decompressDCtx(z, to, raw, stored.at, stored.size);
-    unpacker_give(s->cache, z);
+    lock_take(&c->lock);
+    bool keep = c->unpacker_count < UNPACKERS_KEPT;
+    if (keep) c->unpackers[c->unpacker_count++] = z;
+    lock_drop(&c->lock);
+    if (!keep) ZSTD_freeDCtx(z);
     return got == raw ? OK : bad_page(s, offset, "it cannot be decompressed", why);
 }
 

@@ -91,35 +91,31 @@ bits_begin(struct postings_walk *w)
     return w->bits == NULL ? ERR_NOMEM : OK;
 }
 
-/* The bits follow in order: full words as runs. */
-static void
-bits_out(struct postings_walk *w)
-{
-    size_t words = bits_bytes(w) / sizeof *w->bits;
-    uint64_t *bits = w->bits;
-    w->bits = NULL; /* what comes goes into the bitmap */
-    for (size_t i = 0; i < words; i++) {
-        uint32_t first = w->from + (uint32_t)i * 64;
-        if (bits[i] == UINT64_MAX) {
-            size_t end = i;
-            while (end + 1 < words && bits[end + 1] == UINT64_MAX) {
-                end++;
-            }
-            add_run(w, first, w->from + (uint32_t)end * 64 + 63);
-            i = end;
-            continue;
-        }
-        for (uint64_t left = bits[i]; left != 0; left &= left - 1) {
-            add_one(w, first + (uint32_t)__builtin_ctzll(left));
-        }
-    }
-    mem_free(w->part->budget, bits, words * sizeof *bits);
-}
-
 roaring_bitmap_t *
 postings_set(struct postings_walk *w)
 {
-    if (w->bits != NULL) bits_out(w);
+    if (w->bits != NULL) {
+        /* The bits follow in order: full words as runs. */
+        size_t words = bits_bytes(w) / sizeof *w->bits;
+        uint64_t *bits = w->bits;
+        w->bits = NULL; /* what comes goes into the bitmap */
+        for (size_t i = 0; i < words; i++) {
+            uint32_t first = w->from + (uint32_t)i * 64;
+            if (bits[i] == UINT64_MAX) {
+                size_t end = i;
+                while (end + 1 < words && bits[end + 1] == UINT64_MAX) {
+                    end++;
+                }
+                add_run(w, first, w->from + (uint32_t)end * 64 + 63);
+                i = end;
+                continue;
+            }
+            for (uint64_t left = bits[i]; left != 0; left &= left - 1) {
+                add_one(w, first + (uint32_t)__builtin_ctzll(left));
+            }
+        }
+        mem_free(w->part->budget, bits, words * sizeof *bits);
+    }
     batch_out(w);
     return w->set;
 }

@@ -93,24 +93,6 @@ table_read(struct part *p, const struct directory *d, struct bytes bytes,
     return OK;
 }
 
-static enum err
-table_load(struct part *p, const struct directory *d, struct directory_table **ret_table,
-           struct why *why)
-{
-    enum err e;
-    if (d->page == DIRECTORY_IN_ROOT) {
-        e = table_read(p, d, d->bytes, ret_table);
-    } else {
-        const struct page *page;
-        e = page_get(&p->source, d->page, PAGE_DIRECTORY, &page, why);
-        if (e) return e;
-        e = table_read(p, d, bytes_of(page->at, page->size), ret_table);
-        page_release(&p->source, page);
-    }
-    if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for a directory of a part");
-    return e ? part_damaged(p, d->page, "directory", why) : OK;
-}
-
 enum err
 part_directory_table(struct part *p, struct directory *d, const struct directory_table **ret_table,
                      struct why *why)
@@ -119,8 +101,18 @@ part_directory_table(struct part *p, struct directory *d, const struct directory
     if (t == NULL) {
         struct directory_table *first = NULL;
         if (d->page == 0) return part_damaged(p, 0, "root", why);
-        enum err e = table_load(p, d, &t, why);
-        if (e) return e;
+        enum err e;
+        if (d->page == DIRECTORY_IN_ROOT) {
+            e = table_read(p, d, d->bytes, &t);
+        } else {
+            const struct page *page;
+            e = page_get(&p->source, d->page, PAGE_DIRECTORY, &page, why);
+            if (e) return e;
+            e = table_read(p, d, bytes_of(page->at, page->size), &t);
+            page_release(&p->source, page);
+        }
+        if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for a directory of a part");
+        if (e) return part_damaged(p, d->page, "directory", why);
         if (!atomic_compare_exchange_strong_explicit(&d->table, &first, t, memory_order_acq_rel,
                                                      memory_order_acquire)) {
             table_free(p, t);
@@ -446,26 +438,8 @@ part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
     return e;
 }
 
-static void
-hidden_fini(struct part *part)
-{
-    for (uint32_t i = 0; i < part->hidden_count; i++) {
-        roaring_bitmap_free(part->hidden[i].series);
-    }
-    mem_free(part->budget, part->hidden, part->hidden_capacity * sizeof *part->hidden);
-}
-
 /* --- the end ------------------------------------------------------------------------------------
  */
-
-static void
-remove_from_disk(const struct part *p)
-{
-    char dir[256];
-    enum err e = part_path(dir, sizeof dir, p->parts_dir, p->info.number);
-    if (e == OK) e = env_remove_tree(p->env, dir, NULL);
-    err_ignore(e, "what stays is swept at the next start");
-}
 
 void
 part_unref(struct part *p)
@@ -479,9 +453,17 @@ part_unref(struct part *p)
     directory_fini(p, &p->stale);
     page_cache_forget(p->source.cache, p->source.cache_id);
     file_close(&p->source.file);
-    if (atomic_load_explicit(&p->dropped, memory_order_relaxed)) remove_from_disk(p);
+    if (atomic_load_explicit(&p->dropped, memory_order_relaxed)) {
+        char dir[256];
+        enum err e = part_path(dir, sizeof dir, p->parts_dir, p->info.number);
+        if (e == OK) e = env_remove_tree(p->env, dir, NULL);
+        err_ignore(e, "what stays is swept at the next start");
+    }
     arena_fini(&p->arena);
-    hidden_fini(p);
+    for (uint32_t i = 0; i < p->hidden_count; i++) {
+        roaring_bitmap_free(p->hidden[i].series);
+    }
+    mem_free(p->budget, p->hidden, p->hidden_capacity * sizeof *p->hidden);
     mem_free(p->budget, atomic_load_explicit(&p->alone, memory_order_relaxed), sizeof(struct why));
     lock_fini(&p->hidden_lock);
     mem_free(p->budget, p, sizeof *p);
@@ -537,19 +519,6 @@ exemplar_walk_fini(struct exemplar_walk *w)
     w->at_end = true;
 }
 
-/* The next page; every one begins to count its series anew. */
-static enum err
-exemplar_page(struct exemplar_walk *w, struct why *why)
-{
-    page_release(&w->part->source, w->page);
-    w->page = NULL;
-    w->series = 0;
-    w->offset = w->table->offsets[w->next_page++];
-    enum err e = page_get(&w->part->source, w->offset, PAGE_EXEMPLARS, &w->page, why);
-    if (e == OK) w->c = (struct cursor){w->page->at, w->page->at + w->page->size, false};
-    return e;
-}
-
 enum err
 exemplar_walk_step(struct exemplar_walk *w, struct why *why)
 {
@@ -559,7 +528,13 @@ exemplar_walk_step(struct exemplar_walk *w, struct why *why)
             exemplar_walk_fini(w);
             return OK;
         }
-        enum err e = exemplar_page(w, why);
+        /* The next page; every one begins to count its series anew. */
+        page_release(&w->part->source, w->page);
+        w->page = NULL;
+        w->series = 0;
+        w->offset = w->table->offsets[w->next_page++];
+        enum err e = page_get(&w->part->source, w->offset, PAGE_EXEMPLARS, &w->page, why);
+        if (e == OK) w->c = (struct cursor){w->page->at, w->page->at + w->page->size, false};
         if (e) return e;
     }
     uint64_t step = cursor_varint(c);

@@ -151,32 +151,6 @@ add_row(struct row_batch *b, uint32_t number, struct why *why)
     return buf_error(&b->known);
 }
 
-/* Rows stay whole: what a failing one has left behind nobody names. */
-static void
-fill(struct row_batch *b)
-{
-    buf_clear(&b->known);
-    buf_clear(&b->pairs);
-    buf_clear(&b->blocks);
-    b->at = b->labels_end = 0;
-    uint32_t rows_max = b->rows_max < b->rows_left ? b->rows_max : b->rows_left;
-    size_t most = rows_max * sizeof(struct batch_row);
-    while (b->next.has_value && b->failed == OK && b->known.size < most &&
-           b->blocks.size < BLOCK_BYTES_MANY && b->pairs.size < PAIR_BYTES_MANY) {
-        uint32_t number = b->next.current_value;
-        b->failed_why.text[0] = '\0';
-        b->failed_number = number;
-        b->failed = add_row(b, number, &b->failed_why);
-        roaring_advance_uint32_iterator(&b->next);
-    }
-    b->rows_left -= (uint32_t)(b->known.size / sizeof(struct batch_row));
-    if (b->failed == ERR_LIMIT) b->failed = ERR_NOMEM;
-    if (b->failed == ERR_NOMEM && b->failed_why.text[0] == '\0') {
-        why_set(&b->failed_why, ERR_NOMEM, "not enough memory for rows of a part");
-    }
-    b->rows_max = b->rows_max * ROWS_GROWTH > ROWS_MAX ? ROWS_MAX : b->rows_max * ROWS_GROWTH;
-}
-
 /* --- labels ----------------------------------------------------------------------------------- */
 
 static const struct batch_row *
@@ -258,7 +232,29 @@ row_batch_pass(struct row_batch *b)
 enum err
 row_batch_next(struct row_batch *b, struct row_of_batch *ret_row, struct why *why)
 {
-    if (b->at == b->known.size / sizeof(struct batch_row) && b->failed == OK) fill(b);
+    if (b->at == b->known.size / sizeof(struct batch_row) && b->failed == OK) {
+        /* Rows stay whole: what a failing one has left behind nobody names. */
+        buf_clear(&b->known);
+        buf_clear(&b->pairs);
+        buf_clear(&b->blocks);
+        b->at = b->labels_end = 0;
+        uint32_t rows_max = b->rows_max < b->rows_left ? b->rows_max : b->rows_left;
+        size_t most = rows_max * sizeof(struct batch_row);
+        while (b->next.has_value && b->failed == OK && b->known.size < most &&
+               b->blocks.size < BLOCK_BYTES_MANY && b->pairs.size < PAIR_BYTES_MANY) {
+            uint32_t number = b->next.current_value;
+            b->failed_why.text[0] = '\0';
+            b->failed_number = number;
+            b->failed = add_row(b, number, &b->failed_why);
+            roaring_advance_uint32_iterator(&b->next);
+        }
+        b->rows_left -= (uint32_t)(b->known.size / sizeof(struct batch_row));
+        if (b->failed == ERR_LIMIT) b->failed = ERR_NOMEM;
+        if (b->failed == ERR_NOMEM && b->failed_why.text[0] == '\0') {
+            why_set(&b->failed_why, ERR_NOMEM, "not enough memory for rows of a part");
+        }
+        b->rows_max = b->rows_max * ROWS_GROWTH > ROWS_MAX ? ROWS_MAX : b->rows_max * ROWS_GROWTH;
+    }
     if (b->at == b->known.size / sizeof(struct batch_row)) {
         *ret_row = (struct row_of_batch){.labels = {NULL, 0}};
         if (b->failed && why != NULL) *why = b->failed_why;

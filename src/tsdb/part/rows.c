@@ -331,23 +331,6 @@ go_on(struct cursor *c, uint64_t *place, uint64_t *step)
     *place += *step;
 }
 
-/* What is said of the next stretch; the hands stay where they are. */
-static enum err
-stretch_step(struct row_reader *r)
-{
-    struct cursor *c = &r->stretches;
-    for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
-        go_on(c, &r->place.bytes[i], &r->advance.bytes[i]);
-        if (r->place.bytes[i] > r->columns[i].size) return ERR_CORRUPT;
-    }
-    go_on(c, &r->place.time_index, &r->advance.time_index);
-    go_on(c, &r->place.items, &r->advance.items);
-    go_on(c, &r->place.item_at, &r->advance.item_at);
-    r->stretch_row += STRETCH_ROWS;
-    uint64_t count = cursor_varint(c), mask = cursor_varint(c);
-    return c->bad ? ERR_CORRUPT : change_pairs(r, &r->stretch_pairs, count, mask, c);
-}
-
 static bool
 hands_are_at(const struct row_reader *r, unsigned first, unsigned end, const uint64_t *bytes)
 {
@@ -396,7 +379,18 @@ stretch_enter(struct row_reader *r, uint32_t row)
 {
     bool at_end = r->pairs_rows == r->stretch_row + STRETCH_ROWS;
     while (r->stretch_row < row) {
-        enum err e = stretch_step(r);
+        /* What is said of the next stretch; the hands stay where they are. */
+        struct cursor *c = &r->stretches;
+        for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
+            go_on(c, &r->place.bytes[i], &r->advance.bytes[i]);
+            if (r->place.bytes[i] > r->columns[i].size) return ERR_CORRUPT;
+        }
+        go_on(c, &r->place.time_index, &r->advance.time_index);
+        go_on(c, &r->place.items, &r->advance.items);
+        go_on(c, &r->place.item_at, &r->advance.item_at);
+        r->stretch_row += STRETCH_ROWS;
+        uint64_t count = cursor_varint(c), mask = cursor_varint(c);
+        enum err e = c->bad ? ERR_CORRUPT : change_pairs(r, &r->stretch_pairs, count, mask, c);
         if (e) return e;
         if (at_end && !stretch_ends_at(r, r->stretch_row, &r->place)) return ERR_CORRUPT;
         at_end = false;
@@ -518,19 +512,6 @@ corrected(unsigned e, int64_t k, int64_t correction)
     return bits_double(codec_decimal_bits(e, k) + (uint64_t)correction);
 }
 
-static void
-get_raw_stats(struct cursor *columns, struct block_ref *b)
-{
-    struct codec_stats *s = &b->stats;
-    b->k = cursor_zigzag(&columns[ROW_LEASTS]);
-    s->min = bits_double(cursor_le64(&columns[ROW_RAW]));
-    s->max = bits_double(cursor_le64(&columns[ROW_RAW]));
-    s->sum = bits_double(cursor_le64(&columns[ROW_RAW]));
-    uint64_t missing = cursor_varint(&columns[ROW_MISSING]);
-    if (missing > b->count) cursor_fail(&columns[ROW_MISSING]);
-    s->number_count = b->count - (uint32_t)missing;
-}
-
 static bool
 get_scaled_stats(struct cursor *columns, unsigned scale, struct block_ref *b)
 {
@@ -565,7 +546,14 @@ get_stats(struct cursor *columns, struct block_ref *b)
     b->has_stats = true;
     b->scale = SCALE_NONE;
     if (scale == SCALE_RAW) {
-        get_raw_stats(columns, b);
+        struct codec_stats *s = &b->stats;
+        b->k = cursor_zigzag(&columns[ROW_LEASTS]);
+        s->min = bits_double(cursor_le64(&columns[ROW_RAW]));
+        s->max = bits_double(cursor_le64(&columns[ROW_RAW]));
+        s->sum = bits_double(cursor_le64(&columns[ROW_RAW]));
+        uint64_t missing = cursor_varint(&columns[ROW_MISSING]);
+        if (missing > b->count) cursor_fail(&columns[ROW_MISSING]);
+        s->number_count = b->count - (uint32_t)missing;
     } else if (scale == SCALE_NO_NUMBER) {
         b->stats = (struct codec_stats){.min = __builtin_inf(), .max = -__builtin_inf()};
     } else if ((scale & SCALE_RAW) == SCALE_RAW) {
@@ -728,21 +716,6 @@ find_group(struct row_reader *r, uint32_t number)
     return ERR_CORRUPT;
 }
 
-static enum err
-enter_page(struct row_reader *r, uint32_t number, struct why *why)
-{
-    struct part *p = r->index->part;
-    uint32_t first;
-    forget_page(r);
-    enum err e = part_directory_find(p, &p->rows, number, &r->offset, &first, &r->page_end, why);
-    if (e == OK) e = page_get(&p->source, r->offset, PAGE_ROWS, &r->page, why);
-    if (e) return e;
-    r->groups = (struct cursor){r->page->at, r->page->at + r->page->size, false};
-    r->group_first = first;
-    r->group_rows = 0;
-    return OK;
-}
-
 /* In words. What is known of the page is worth nothing any more. */
 static enum err
 row_error(struct row_reader *r, enum err e, struct why *why)
@@ -759,7 +732,15 @@ row_seek(struct row_reader *r, uint32_t number, struct why *why)
 {
     enum err e = OK;
     if (r->page == NULL || number < r->group_first || number >= r->page_end) {
-        e = enter_page(r, number, why);
+        struct part *p = r->index->part;
+        uint32_t first;
+        forget_page(r);
+        e = part_directory_find(p, &p->rows, number, &r->offset, &first, &r->page_end, why);
+        if (e == OK) e = page_get(&p->source, r->offset, PAGE_ROWS, &r->page, why);
+        if (e) return e;
+        r->groups = (struct cursor){r->page->at, r->page->at + r->page->size, false};
+        r->group_first = first;
+        r->group_rows = 0;
         if (e) return e;
     }
     if (number - r->group_first >= r->group_rows) e = find_group(r, number);

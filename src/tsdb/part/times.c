@@ -49,18 +49,6 @@ is_of(const struct times_cache *c, const struct cached_times *x, const struct pa
            c->ring[(x->at + x->count - 1) % RING_SAMPLES] == b->max_ms;
 }
 
-/* Columns do not wrap around: the end of the ring is left empty instead. */
-static void
-keep(struct times_cache *c, struct cached_times *x, const struct part *part,
-     const struct block_ref *b, const int64_t *times)
-{
-    uint64_t left = RING_SAMPLES - c->end % RING_SAMPLES;
-    if (left < b->count) c->end += left;
-    *x = (struct cached_times){part, b->times, b->count, c->end};
-    memcpy(c->ring + c->end % RING_SAMPLES, times, b->count * sizeof *times);
-    c->end += b->count;
-}
-
 enum err
 times_cache_read(struct times_cache *c, struct part *part, const struct block_ref *b,
                  int64_t *ret_times, struct why *why)
@@ -72,6 +60,13 @@ times_cache_read(struct times_cache *c, struct part *part, const struct block_re
         return OK;
     }
     enum err e = block_read_times(part, b, ret_times, why);
-    if (e == OK && b->count <= COLUMN_MAX) keep(c, x, part, b, ret_times);
+    if (e == OK && b->count <= COLUMN_MAX) {
+        /* Columns do not wrap around: the end of the ring is left empty instead. */
+        uint64_t left = RING_SAMPLES - c->end % RING_SAMPLES;
+        if (left < b->count) c->end += left;
+        *x = (struct cached_times){part, b->times, b->count, c->end};
+        memcpy(c->ring + c->end % RING_SAMPLES, ret_times, b->count * sizeof *ret_times);
+        c->end += b->count;
+    }
     return e;
 }

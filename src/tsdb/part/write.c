@@ -180,27 +180,6 @@ own_buffers(struct part_writer *w, struct buf *ret_all[OWN_BUFFERS])
     memcpy(ret_all, all, sizeof all);
 }
 
-static void
-writer_buffers(struct part_writer *w)
-{
-    struct buf *all[OWN_BUFFERS];
-    own_buffers(w, all);
-    for (unsigned i = 0; i < OWN_BUFFERS; i++) {
-        buf_init(all[i], w->budget, (size_t)1 << 32);
-    }
-    part_pairs_init(w);
-    filling_init(w, &w->times, PAGE_TIMES);
-    filling_init(w, &w->values, PAGE_VALUES);
-    filling_init(w, &w->rows.page, PAGE_ROWS);
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
-        buf_init(&w->rows.columns[i], w->budget, PAGE_BYTES_MAX);
-    }
-    filling_init(w, &w->label_values, PAGE_LABEL_VALUES);
-    filling_init(w, &w->postings, PAGE_POSTINGS);
-    filling_init(w, &w->exemplars, PAGE_EXEMPLARS);
-    filling_init(w, &w->stale, PAGE_DIRECTORY); /* a kind that version 1 knows */
-}
-
 static enum err
 writer_arrays(struct part_writer *w)
 {
@@ -252,7 +231,22 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
         .min_ms = INT64_MAX,
         .max_ms = INT64_MIN,
     };
-    writer_buffers(w);
+    struct buf *all[OWN_BUFFERS];
+    own_buffers(w, all);
+    for (unsigned i = 0; i < OWN_BUFFERS; i++) {
+        buf_init(all[i], w->budget, (size_t)1 << 32);
+    }
+    part_pairs_init(w);
+    filling_init(w, &w->times, PAGE_TIMES);
+    filling_init(w, &w->values, PAGE_VALUES);
+    filling_init(w, &w->rows.page, PAGE_ROWS);
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        buf_init(&w->rows.columns[i], w->budget, PAGE_BYTES_MAX);
+    }
+    filling_init(w, &w->label_values, PAGE_LABEL_VALUES);
+    filling_init(w, &w->postings, PAGE_POSTINGS);
+    filling_init(w, &w->exemplars, PAGE_EXEMPLARS);
+    filling_init(w, &w->stale, PAGE_DIRECTORY); /* a kind that version 1 knows */
     arena_init(&w->histogram_arena, budget, 0, 0);
     enum err e = part_path(w->dir, sizeof w->dir, parts_dir, number);
     if (e == OK && (size_t)snprintf(w->parts_dir, sizeof w->parts_dir, "%s", parts_dir) >=

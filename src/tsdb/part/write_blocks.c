@@ -153,18 +153,6 @@ place_times(struct part_writer *w, struct page_place *ret_place, struct why *why
 
 /* --- blocks ----------------------------------------------------------------------------------- */
 
-static enum err
-encode_values(struct part_writer *w, uint32_t first, uint32_t count)
-{
-    buf_clear(&w->encoded);
-    if (w->kind == SAMPLE_FLOAT) {
-        codec_float_encode_from(w->scratch, w->sample_bits + first, count, &w->origin, &w->encoded);
-    } else {
-        codec_histogram_encode(w->scratch, w->sample_histograms + first, count, &w->encoded);
-    }
-    return buf_error(&w->encoded);
-}
-
 /*
  * Values that turn out too large for one block leave with half the samples, and so on: the rest
  * stays in the sample arrays.
@@ -174,7 +162,13 @@ cut_block(struct part_writer *w, uint32_t *ret_count)
 {
     uint32_t count = w->sample_count;
     for (;;) {
-        enum err e = encode_values(w, 0, count);
+        buf_clear(&w->encoded);
+        if (w->kind == SAMPLE_FLOAT) {
+            codec_float_encode_from(w->scratch, w->sample_bits, count, &w->origin, &w->encoded);
+        } else {
+            codec_histogram_encode(w->scratch, w->sample_histograms, count, &w->encoded);
+        }
+        enum err e = buf_error(&w->encoded);
         if (e) return e;
         if (w->encoded.size <= BLOCK_BYTES_MAX || count == 1) break;
         count = (count + 1) / 2;
@@ -275,14 +269,6 @@ part_blocks_out(struct part_writer *w, struct why *why)
     return OK;
 }
 
-/* Words that a histogram takes while its block waits. */
-static uint64_t
-histogram_words(const struct histogram *h)
-{
-    return 16 + (uint64_t)h->positive.bucket_count + h->negative.bucket_count +
-           h->positive.span_count + h->negative.span_count + h->custom_count;
-}
-
 static bool
 fits_block(const struct part_writer *w, enum sample_kind kind, const struct histogram *h)
 {
@@ -291,7 +277,11 @@ fits_block(const struct part_writer *w, enum sample_kind kind, const struct hist
     if (kind == SAMPLE_FLOAT) return true;
     return histogram_same_layout(&w->sample_histograms[0], h) &&
            codec_histogram_fits(h, w->sample_count + 1) &&
-           (w->sample_count + 1) * histogram_words(h) <= HISTOGRAM_WORDS_MAX;
+           /* Words that a histogram takes while its block waits. */
+           (w->sample_count + 1) *
+                   (16 + (uint64_t)h->positive.bucket_count + h->negative.bucket_count +
+                    h->positive.span_count + h->negative.span_count + h->custom_count) <=
+               HISTOGRAM_WORDS_MAX;
 }
 
 static enum err

@@ -46,16 +46,6 @@ shared_prefix(struct bytes a, struct bytes b)
     return (uint32_t)n;
 }
 
-/* What is above the value before and not above the first of the page; of the first of a name: "".
- */
-static void
-note_separator(struct part_writer *w, struct bytes value, bool new_name)
-{
-    size_t size = new_name ? 0 : shared_prefix(buf_bytes(&w->last_value), value) + 1u;
-    buf_clear(&w->separator);
-    buf_put_bytes(&w->separator, bytes_of(value.at, size));
-}
-
 enum err
 part_write_pair(struct part_writer *w, struct label label, struct why *why)
 {
@@ -74,7 +64,14 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
         buf_clear(&w->last_name);
         buf_put_bytes(&w->last_name, label.name);
     }
-    if (w->page_values == 0) note_separator(w, label.value, new_name);
+    if (w->page_values == 0) {
+        /* What is above the value before and not above the first of the page; of the first of a
+         * name: "".
+         */
+        size_t size = new_name ? 0 : shared_prefix(buf_bytes(&w->last_value), label.value) + 1u;
+        buf_clear(&w->separator);
+        buf_put_bytes(&w->separator, bytes_of(label.value.at, size));
+    }
     struct buf *to = &w->label_values.payload;
     bool restart = w->page_values % LABEL_RESTART == 0;
     if (restart) buf_put_le32(&w->restarts, (uint32_t)to->size);

@@ -54,19 +54,6 @@ part_pairs_fini(struct part_writer *w)
     file_close(&r->file);
 }
 
-static void
-pairs_clear(struct part_writer *w)
-{
-    struct row_pairs *r = &w->row_pairs;
-    buf_clear(&r->pairs);
-    buf_clear(&r->packed);
-    buf_clear(&r->pieces);
-    r->piece_begin = 0;
-    r->spilled_count = 0;
-    r->file_bytes = 0;
-    r->row_count = 0;
-}
-
 enum err
 part_pairs_end(struct part_writer *w, struct why *why)
 {
@@ -329,19 +316,15 @@ find_bit(const struct run_walk *x, uint32_t row, bool value)
     return row < x->row_count ? row : x->row_count;
 }
 
-static bool
-run_next_bits(struct run_walk *x, struct pair_run *ret)
-{
-    ret->first = find_bit(x, x->row, true);
-    x->row = find_bit(x, ret->first, false);
-    ret->count = x->row - ret->first;
-    return ret->count > 0;
-}
-
 static inline bool
 run_next(struct run_walk *x, struct pair_run *ret)
 {
-    if (x->bits != NULL) return run_next_bits(x, ret);
+    if (x->bits != NULL) {
+        ret->first = find_bit(x, x->row, true);
+        x->row = find_bit(x, ret->first, false);
+        ret->count = x->row - ret->first;
+        return ret->count > 0;
+    }
     if (x->at == x->end) return false;
     struct pair_run run = *x->at++;
     while (x->at < x->end && x->at->first == run.first + run.count) {
@@ -440,16 +423,6 @@ segment_begin(struct segments *s, uint32_t first)
 }
 
 static void
-segments_put_run(struct segments *s, struct pair_run run)
-{
-    segment_begin(s, run.first);
-    uint8_t *to = s->list + s->list_size;
-    s->list_size += (size_t)(put_run(to, run, s->next) - to);
-    s->next = run.first + run.count;
-    s->number_count += 2;
-}
-
-static void
 segments_put_differences(struct segments *s, struct pair_run run)
 {
     while (run.count > 0) {
@@ -474,33 +447,18 @@ put_segments(struct buf *to, struct run_walk walk, enum list_form form)
     s.size_bytes = s.list_size = 0;
     s.before = s.number_count = 0;
     for (struct pair_run run; run_next(&walk, &run);) {
-        if (form == LIST_RUNS)
-            segments_put_run(&s, run);
-        else
+        if (form == LIST_RUNS) {
+            segment_begin(&s, run.first);
+            uint8_t *at = s.list + s.list_size;
+            s.list_size += (size_t)(put_run(at, run, s.next) - at);
+            s.next = run.first + run.count;
+            s.number_count += 2;
+        } else {
             segments_put_differences(&s, run);
+        }
     }
     segment_end(&s);
     return s.size_bytes;
-}
-
-/* One list, behind its size. Long lists come in segments. */
-static enum err
-list_put(struct part_writer *w, struct run_walk walk, const struct measured *m, enum list_form form)
-{
-    struct buf *to = &w->postings.payload;
-    uint64_t size = m->size[form];
-    if (size < LIST_SEGMENTED_BYTES) {
-        buf_put_varint(to, size << LIST_SIZE_SHIFT | form);
-        if (!buf_reserve(to, size)) return buf_error(to);
-        put_whole(to->at + to->size, walk, form);
-        to->size += size;
-        return buf_error(to);
-    }
-    size = put_segments(NULL, walk, form);
-    buf_put_varint(to, size << LIST_SIZE_SHIFT | LIST_SEGMENTS | form);
-    if (!buf_reserve(to, size)) return buf_error(to);
-    (void)put_segments(to, walk, form);
-    return buf_error(to);
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */
@@ -532,7 +490,22 @@ pair_out(struct part_writer *w, uint32_t pair, struct run_walk walk, struct why 
         if (e) return e;
     }
     bool runs = m.series_count > 0 && 2 * (uint64_t)m.run_count <= m.series_count;
-    return list_put(w, walk, &m, runs ? LIST_RUNS : LIST_DIFFERENCES);
+    /* One list, behind its size. Long lists come in segments. */
+    enum list_form form = runs ? LIST_RUNS : LIST_DIFFERENCES;
+    struct buf *to = &w->postings.payload;
+    uint64_t size = m.size[form];
+    if (size < LIST_SEGMENTED_BYTES) {
+        buf_put_varint(to, size << LIST_SIZE_SHIFT | form);
+        if (!buf_reserve(to, size)) return buf_error(to);
+        put_whole(to->at + to->size, walk, form);
+        to->size += size;
+        return buf_error(to);
+    }
+    size = put_segments(NULL, walk, form);
+    buf_put_varint(to, size << LIST_SIZE_SHIFT | LIST_SEGMENTS | form);
+    if (!buf_reserve(to, size)) return buf_error(to);
+    (void)put_segments(to, walk, form);
+    return buf_error(to);
 }
 
 /* --- passes ----------------------------------------------------------------------------------- */
@@ -653,6 +626,13 @@ part_postings_out(struct part_writer *w, struct why *why)
         taken = p.taken_count;
     }
     if (e == OK) e = page_out(w, 0, why);
-    pairs_clear(w);
+    struct row_pairs *r = &w->row_pairs;
+    buf_clear(&r->pairs);
+    buf_clear(&r->packed);
+    buf_clear(&r->pieces);
+    r->piece_begin = 0;
+    r->spilled_count = 0;
+    r->file_bytes = 0;
+    r->row_count = 0;
     return e;
 }

@@ -34,40 +34,6 @@ is_short(int64_t correction)
     return correction < INT64_C(1) << 40 && correction > -(INT64_C(1) << 40);
 }
 
-static void
-put_raw_stats(struct buf *columns, const struct block_ref *b)
-{
-    const struct codec_stats *s = &b->stats;
-    buf_put_u8(&columns[ROW_SCALES], SCALE_RAW);
-    buf_put_zigzag(&columns[ROW_LEASTS], b->k);
-    buf_put_le64(&columns[ROW_RAW], double_bits(s->min));
-    buf_put_le64(&columns[ROW_RAW], double_bits(s->max));
-    buf_put_le64(&columns[ROW_RAW], double_bits(s->sum));
-    buf_put_varint(&columns[ROW_MISSING], b->count - s->number_count);
-}
-
-static bool
-has_no_number(const struct codec_stats *s)
-{
-    return s->number_count == 0 && s->min == __builtin_inf() && s->max == -__builtin_inf() &&
-           double_bits(s->sum) == 0;
-}
-
-static void
-put_constant_stats(struct buf *columns, const struct block_ref *b)
-{
-    const struct codec_stats *s = &b->stats;
-    uint64_t sum = part_sum_guess(b->k, 0, s->number_count);
-    int64_t sum_off = correction_of(s->sum, b->scale, (int64_t)sum);
-    unsigned scale = b->scale | SCALE_CONSTANT;
-    if (s->number_count < b->count) scale |= SCALE_MISSING;
-    if (sum_off != 0) scale |= SCALE_SUM_OFF;
-    buf_put_u8(&columns[ROW_SCALES], (uint8_t)scale);
-    buf_put_zigzag(&columns[ROW_LEASTS], b->k);
-    if (sum_off != 0) buf_put_zigzag(&columns[ROW_CORRECTIONS], sum_off);
-    if (s->number_count < b->count) buf_put_varint(&columns[ROW_MISSING], 1);
-}
-
 /* False: they are not near to decimals of this scale. */
 static bool
 put_scaled_stats(struct buf *columns, const struct block_ref *b)
@@ -111,12 +77,37 @@ put_scaled_end(struct buf *columns, double v, unsigned e, int64_t least)
     return true;
 }
 
-/* First, last and resets, if they do not follow from least and greatest. Gives what the shape says.
- */
+/* Gives what the shape says of them. */
 static unsigned
-put_ends(struct buf *columns, const struct block_ref *b, bool scaled)
+put_stats(struct buf *columns, const struct block_ref *b)
 {
     const struct codec_stats *s = &b->stats;
+    bool scaled = b->is_constant;
+    if (b->is_constant) {
+        uint64_t sum = part_sum_guess(b->k, 0, s->number_count);
+        int64_t sum_off = correction_of(s->sum, b->scale, (int64_t)sum);
+        unsigned scale = b->scale | SCALE_CONSTANT;
+        if (s->number_count < b->count) scale |= SCALE_MISSING;
+        if (sum_off != 0) scale |= SCALE_SUM_OFF;
+        buf_put_u8(&columns[ROW_SCALES], (uint8_t)scale);
+        buf_put_zigzag(&columns[ROW_LEASTS], b->k);
+        if (sum_off != 0) buf_put_zigzag(&columns[ROW_CORRECTIONS], sum_off);
+        if (s->number_count < b->count) buf_put_varint(&columns[ROW_MISSING], 1);
+    } else if (s->number_count == 0 && s->min == __builtin_inf() && s->max == -__builtin_inf() &&
+               double_bits(s->sum) == 0 && b->k == 0) {
+        buf_put_u8(&columns[ROW_SCALES], SCALE_NO_NUMBER);
+    } else {
+        scaled = b->scale != SCALE_NONE && put_scaled_stats(columns, b);
+        if (!scaled) {
+            buf_put_u8(&columns[ROW_SCALES], SCALE_RAW);
+            buf_put_zigzag(&columns[ROW_LEASTS], b->k);
+            buf_put_le64(&columns[ROW_RAW], double_bits(s->min));
+            buf_put_le64(&columns[ROW_RAW], double_bits(s->max));
+            buf_put_le64(&columns[ROW_RAW], double_bits(s->sum));
+            buf_put_varint(&columns[ROW_MISSING], b->count - s->number_count);
+        }
+    }
+    /* First, last and resets, if they do not follow from least and greatest. */
     bool climbs = double_bits(s->first) == double_bits(s->min) &&
                   double_bits(s->last) == double_bits(s->max) && s->reset_count == 0;
     if (climbs) return 0;
@@ -131,22 +122,6 @@ put_ends(struct buf *columns, const struct block_ref *b, bool scaled)
     buf_put_le64(ends, double_bits(s->first));
     buf_put_le64(ends, double_bits(s->last));
     return SHAPE_ENDS | SHAPE_ENDS_RAW;
-}
-
-/* Gives what the shape says of them. */
-static unsigned
-put_stats(struct buf *columns, const struct block_ref *b)
-{
-    bool scaled = b->is_constant;
-    if (b->is_constant) {
-        put_constant_stats(columns, b);
-    } else if (has_no_number(&b->stats) && b->k == 0) {
-        buf_put_u8(&columns[ROW_SCALES], SCALE_NO_NUMBER);
-    } else {
-        scaled = b->scale != SCALE_NONE && put_scaled_stats(columns, b);
-        if (!scaled) put_raw_stats(columns, b);
-    }
-    return put_ends(columns, b, scaled);
 }
 
 /* --- what several blocks of a page have in common --------------------------------------------- */
@@ -189,22 +164,6 @@ times_page_index(struct row_filling *r, uint64_t offset)
     return count;
 }
 
-static void
-put_time_column(struct row_filling *r, const struct block_ref *b)
-{
-    struct buf *to = &r->time_columns;
-    uint64_t span = (uint64_t)b->max_ms - (uint64_t)b->min_ms;
-    buf_put_varint(to, times_page_index(r, b->times.page));
-    buf_put_zigzag(to, (int64_t)b->times.at - (int64_t)r->column_end);
-    buf_put_varint(to, b->times.size);
-    buf_put_varint(to, b->count);
-    buf_put_zigzag(to, (int64_t)((uint64_t)b->min_ms - r->column_min));
-    buf_put_zigzag(to, (int64_t)(span - r->column_span));
-    r->column_end = b->times.at + b->times.size;
-    r->column_min = (uint64_t)b->min_ms;
-    r->column_span = span;
-}
-
 static uint32_t
 slot_of(const struct row_filling *r, const struct page_place *place)
 {
@@ -216,37 +175,39 @@ slot_of(const struct row_filling *r, const struct page_place *place)
     return at;
 }
 
-static enum err
-slots_resize(struct part_writer *w, uint32_t count)
-{
-    struct row_filling *r = &w->rows;
-    struct time_slot *old = r->slots;
-    uint32_t old_count = r->slot_count;
-    struct time_slot *grown = mem_new(w->budget, count * sizeof *grown);
-    if (grown == NULL) return ERR_NOMEM;
-    r->slots = grown;
-    r->slot_count = count;
-    for (uint32_t i = 0; i < old_count; i++) {
-        if (old[i].index_plus_1 == 0) continue;
-        struct page_place place = {.page = old[i].page, .at = old[i].at};
-        grown[slot_of(r, &place)] = old[i];
-    }
-    mem_free(w->budget, old, old_count * sizeof *old);
-    return OK;
-}
-
 /* Which of the page's time columns a block has; the first to have one brings it. */
 static enum err
 put_times(struct part_writer *w, const struct block_ref *b)
 {
     struct row_filling *r = &w->rows;
     if (r->slot_count == 0 || r->time_count >= r->slot_count / 2) {
-        enum err e = slots_resize(w, r->slot_count == 0 ? TIMES_SLOTS_FIRST : 2 * r->slot_count);
-        if (e) return e;
+        uint32_t count = r->slot_count == 0 ? TIMES_SLOTS_FIRST : 2 * r->slot_count;
+        struct time_slot *old = r->slots;
+        uint32_t old_count = r->slot_count;
+        struct time_slot *grown = mem_new(w->budget, count * sizeof *grown);
+        if (grown == NULL) return ERR_NOMEM;
+        r->slots = grown;
+        r->slot_count = count;
+        for (uint32_t i = 0; i < old_count; i++) {
+            if (old[i].index_plus_1 == 0) continue;
+            struct page_place place = {.page = old[i].page, .at = old[i].at};
+            grown[slot_of(r, &place)] = old[i];
+        }
+        mem_free(w->budget, old, old_count * sizeof *old);
     }
     struct time_slot *slot = &r->slots[slot_of(r, &b->times)];
     if (slot->index_plus_1 == 0) {
-        put_time_column(r, b);
+        struct buf *to = &r->time_columns;
+        uint64_t span = (uint64_t)b->max_ms - (uint64_t)b->min_ms;
+        buf_put_varint(to, times_page_index(r, b->times.page));
+        buf_put_zigzag(to, (int64_t)b->times.at - (int64_t)r->column_end);
+        buf_put_varint(to, b->times.size);
+        buf_put_varint(to, b->count);
+        buf_put_zigzag(to, (int64_t)((uint64_t)b->min_ms - r->column_min));
+        buf_put_zigzag(to, (int64_t)(span - r->column_span));
+        r->column_end = b->times.at + b->times.size;
+        r->column_min = (uint64_t)b->min_ms;
+        r->column_span = span;
         *slot = (struct time_slot){b->times.page, b->times.at, ++r->time_count};
     }
     uint32_t index = slot->index_plus_1 - 1;
@@ -312,19 +273,6 @@ put_advance(struct buf *to, uint64_t now, uint64_t *before, uint64_t *advance)
     *before = now;
 }
 
-/* Before the first row of a stretch that is not the group's first. */
-static void
-put_stretch(struct row_filling *r)
-{
-    struct buf *to = &r->columns[ROW_STRETCHES];
-    for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
-        put_advance(to, r->columns[i].size, &r->stretch.bytes[i], &r->advance.bytes[i]);
-    }
-    put_advance(to, r->time_index, &r->stretch.time_index, &r->advance.time_index);
-    put_advance(to, r->item_count, &r->stretch.items, &r->advance.items);
-    put_advance(to, r->item_end, &r->stretch.item_at, &r->advance.item_at);
-}
-
 static enum err
 put_block(struct part_writer *w, const struct block_ref *b)
 {
@@ -371,24 +319,6 @@ rows_error(const struct row_filling *r)
     return e;
 }
 
-static void
-rows_clear(struct row_filling *r)
-{
-    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
-        buf_clear(&r->columns[i]);
-    }
-    buf_clear(&r->pairs);
-    buf_clear(&r->stretch_pairs);
-    buf_clear(&r->values_pages);
-    buf_clear(&r->times_offsets);
-    buf_clear(&r->time_columns);
-    if (r->slot_count > 0) memset(r->slots, 0, r->slot_count * sizeof *r->slots);
-    r->row_count = r->values_page_count = r->items = r->time_count = r->time_index = 0;
-    r->values_page = r->column_min = r->column_span = 0;
-    r->column_end = r->item_count = r->item_end = 0;
-    r->stretch = r->advance = (struct row_place){0};
-}
-
 /* The group goes behind those that the page has. */
 static enum err
 group_out(struct part_writer *w)
@@ -409,7 +339,19 @@ group_out(struct part_writer *w)
     if (e) return e;
     buf_put_counted(&r->page.payload, buf_bytes(to));
     r->page_rows += r->row_count;
-    rows_clear(r);
+    for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
+        buf_clear(&r->columns[i]);
+    }
+    buf_clear(&r->pairs);
+    buf_clear(&r->stretch_pairs);
+    buf_clear(&r->values_pages);
+    buf_clear(&r->times_offsets);
+    buf_clear(&r->time_columns);
+    if (r->slot_count > 0) memset(r->slots, 0, r->slot_count * sizeof *r->slots);
+    r->row_count = r->values_page_count = r->items = r->time_count = r->time_index = 0;
+    r->values_page = r->column_min = r->column_span = 0;
+    r->column_end = r->item_count = r->item_end = 0;
+    r->stretch = r->advance = (struct row_place){0};
     return buf_error(&r->page.payload);
 }
 
@@ -456,7 +398,16 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
                     : r->row_count == GROUP_ROWS_MAX              ? group_out(w)
                                                                   : OK;
     if (full) return full;
-    if (r->row_count > 0 && r->row_count % STRETCH_ROWS == 0) put_stretch(r);
+    if (r->row_count > 0 && r->row_count % STRETCH_ROWS == 0) {
+        /* Before the first row of a stretch that is not the group's first. */
+        struct buf *to = &r->columns[ROW_STRETCHES];
+        for (unsigned i = ROW_PAIR_COUNTS; i < ROW_COLUMN_COUNT; i++) {
+            put_advance(to, r->columns[i].size, &r->stretch.bytes[i], &r->advance.bytes[i]);
+        }
+        put_advance(to, r->time_index, &r->stretch.time_index, &r->advance.time_index);
+        put_advance(to, r->item_count, &r->stretch.items, &r->advance.items);
+        put_advance(to, r->item_end, &r->stretch.item_at, &r->advance.item_at);
+    }
     enum err e = put_pairs(r, pairs, row->pair_count);
     buf_put_varint(&r->columns[ROW_BLOCK_COUNTS], row->block_count);
     for (uint32_t i = 0; i < row->block_count && e == OK; i++) {
