@@ -5,7 +5,9 @@
  */
 #include "wire/remote_write_build.h"
 
+#include "base/array.h"
 #include "base/hash.h"
+#include "base/table.h"
 #include "wire/histogram_message.h"
 #include "wire/label_bytes.h"
 #include "wire/proto.h"
@@ -33,14 +35,12 @@ enum {
     TAG_SERIES_METADATA = 5 << 3 | 2, /* TimeSeries of 2.0; then its Metadata, with TYPE as above */
     TAG_METADATA_HELP_REF = 3 << 3 | 0,
     TAG_METADATA_UNIT_REF = 4 << 3 | 0,
-    SLOTS_FIRST = 1024,
 };
 
+/* A text in the message's table. */
 struct symbol {
-    uint64_t hash;
-    size_t at; /* in message.symbols */
+    size_t at; /* in `symbols` */
     uint32_t size;
-    uint32_t number; /* 0: an empty slot, as symbol 0 is never looked up */
 };
 
 struct rw_build {
@@ -49,10 +49,11 @@ struct rw_build {
     enum err failed;
     struct rw_build_counts counts;
 
-    struct buf symbols; /* fields */
-    struct symbol *slots;
-    size_t slot_count; /* a power of two, or 0 */
+    struct buf symbols;         /* fields */
+    struct symbol *symbol_list; /* by number; the first is never looked up */
     uint32_t symbol_count;
+    uint32_t symbol_capacity;
+    struct table symbol_table; /* by hash of the text */
 
     bool in_series;
     struct buf labels; /* of the series at hand */
@@ -108,7 +109,8 @@ rw_build_free(struct rw_build *b)
     for (unsigned i = 0; i < 7; i++) {
         buf_fini(bufs[i]);
     }
-    mem_free(b->budget, b->slots, b->slot_count * sizeof *b->slots);
+    array_free(b->budget, b->symbol_list, b->symbol_capacity);
+    table_fini(&b->symbol_table, b->budget);
     mem_free(b->budget, b, sizeof *b);
 }
 
@@ -120,7 +122,7 @@ rw_build_clear(struct rw_build *b)
     for (unsigned i = 0; i < 7; i++) {
         buf_clear(bufs[i]);
     }
-    if (b->slot_count > 0) memset(b->slots, 0, b->slot_count * sizeof *b->slots);
+    table_clear(&b->symbol_table);
     b->failed = OK;
     b->in_series = false;
     b->counts = (struct rw_build_counts){0};
@@ -140,52 +142,25 @@ empty(struct rw_build *b, struct buf *part)
 
 /* --- symbols ---------------------------------------------------------------------------------- */
 
-static struct symbol *
-find_slot(struct symbol *slots, size_t slot_count, const uint8_t *texts, uint64_t hash,
-          struct bytes text)
-{
-    for (size_t i = hash & (slot_count - 1);; i = (i + 1) & (slot_count - 1)) {
-        struct symbol *s = &slots[i];
-        if (s->number == 0) return s;
-        if (s->hash == hash && s->size == text.size &&
-            memcmp(texts + s->at, text.at, text.size) == 0) {
-            return s;
-        }
-    }
-}
-
-static bool
-grow_slots(struct rw_build *b)
-{
-    size_t count = b->slot_count == 0 ? SLOTS_FIRST : b->slot_count * 2;
-    struct symbol *slots = mem_new(b->budget, count * sizeof *slots);
-    if (slots == NULL) {
-        b->failed = ERR_NOMEM;
-        return false;
-    }
-    for (size_t i = 0; i < b->slot_count; i++) {
-        struct symbol *s = &b->slots[i];
-        if (s->number == 0) continue;
-        struct bytes text = {b->symbols.at + s->at, s->size};
-        *find_slot(slots, count, b->symbols.at, s->hash, text) = *s;
-    }
-    mem_free(b->budget, b->slots, b->slot_count * sizeof *b->slots);
-    b->slots = slots;
-    b->slot_count = count;
-    return true;
-}
-
 static uint32_t
 symbol_number(struct rw_build *b, struct bytes text)
 {
     if (text.size == 0 || b->failed) return 0;
-    if ((size_t)b->symbol_count * 2 > b->slot_count && !grow_slots(b)) return 0;
     uint64_t hash = hash_bytes(text, 0); /* what is written is our own: nobody attacks it */
-    struct symbol *s = find_slot(b->slots, b->slot_count, b->symbols.at, hash, text);
-    if (s->number != 0) return s->number;
+    for (uint32_t at = TABLE_START, i; table_next(&b->symbol_table, hash, &at, &i);) {
+        const struct symbol *s = &b->symbol_list[i];
+        if (bytes_equal(bytes_of(b->symbols.at + s->at, s->size), text)) return i;
+    }
+    if (!table_reserve(&b->symbol_table, b->budget, 1) ||
+        !array_reserve(b->budget, &b->symbol_list, &b->symbol_capacity, b->symbol_count + 1)) {
+        b->failed = ERR_NOMEM;
+        return 0;
+    }
     proto_put_bytes(&b->symbols, TAG_SYMBOL, text);
     if (buf_error(&b->symbols)) return 0;
-    *s = (struct symbol){hash, b->symbols.size - text.size, (uint32_t)text.size, b->symbol_count};
+    b->symbol_list[b->symbol_count] =
+        (struct symbol){b->symbols.size - text.size, (uint32_t)text.size};
+    table_add(&b->symbol_table, hash, b->symbol_count);
     return b->symbol_count++;
 }
 

@@ -5,57 +5,17 @@
  */
 #include "tsdb/head/text_order.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "base/radix.h"
 
 /* --- by a number ------------------------------------------------------------------------------ */
 
-enum { RADIX_BITS = 11, RADIX = 1 << RADIX_BITS, RADIX_WORTH = 2048 };
-
-static int
-by_key(const void *a, const void *b)
-{
-    const struct order_key *x = a, *y = b;
-    return (x->key > y->key) - (x->key < y->key);
-}
-
-static void
-radix_pass(const struct order_key *from, struct order_key *to, uint32_t count, unsigned shift)
-{
-    uint32_t starts[RADIX] = {0};
-    for (uint32_t i = 0; i < count; i++) {
-        starts[from[i].key >> shift & (RADIX - 1)]++;
-    }
-    for (uint32_t b = 0, at = 0; b < RADIX; b++) {
-        uint32_t size = starts[b];
-        starts[b] = at;
-        at += size;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        to[starts[from[i].key >> shift & (RADIX - 1)]++] = from[i];
-    }
-}
+enum { RADIX_WORTH = 2048 };
 
 void
 order_by_key(struct order_key *keys, struct order_key *spare, uint32_t count)
 {
-    if (count < RADIX_WORTH) {
-        qsort(keys, count, sizeof *keys, by_key);
-        return;
-    }
-    struct order_key *a = keys, *b = spare;
-    uint64_t differ = 0;
-    for (uint32_t i = 1; i < count; i++) {
-        differ |= a[i].key ^ a[0].key;
-    }
-    for (unsigned shift = 0; shift < 64; shift += RADIX_BITS) {
-        if ((differ >> shift & (RADIX - 1)) == 0) continue;
-        radix_pass(a, b, count, shift);
-        struct order_key *swap = a;
-        a = b;
-        b = swap;
-    }
-    if (a != keys) memcpy(keys, a, count * sizeof *a);
+    void *sorted = radix_sort(keys, spare, count, sizeof *keys, 0, RADIX_WORTH);
+    if (sorted != keys) memcpy(keys, sorted, count * sizeof *keys);
 }
 
 /* --- by texts --------------------------------------------------------------------------------- */

@@ -29,7 +29,7 @@ struct dir_pass {
 static enum err
 damage(struct dir_pass *x, const char *text)
 {
-    return remark_damage(&x->result->remarks, &x->result->arena, text);
+    return remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE, "%s", text);
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */
@@ -229,10 +229,8 @@ segment_note(void *context, const struct wal_segment_info *info)
     if (r->segments == NULL) return ERR_NOMEM;
     r->segments[r->segment_count++] = *info;
     if (info->state == WAL_SEGMENT_DAMAGED) {
-        char text[80];
-        snprintf(text, sizeof text, "log segment %016" PRIx64 " has no readable header",
-                 info->number);
-        return damage(x, text);
+        return remark(&r->remarks, &r->arena, REMARK_DAMAGE,
+                      "log segment %016" PRIx64 " has no readable header", info->number);
     }
     return OK;
 }
@@ -254,7 +252,7 @@ log_find_end(struct dir_pass *x, const char *wal_dir)
                              &look, &reason);
     if (e == ERR_MISSING) {
         x->missing = true;
-        return remark_note(&r->remarks, &r->arena, "the log changed during the inspection");
+        return remark(&r->remarks, &r->arena, REMARK_NOTE, "the log changed during the inspection");
     }
     if (e) return why_set(x->why, e, "%s", reason.text);
     bool unused = look.end_pos == look.segment.base_pos;
@@ -486,9 +484,9 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
     *ret_again = false;
     r->remarks.damage_count = 0;
     r->remarks.count = 0;
-    return remark_note(&r->remarks, &r->arena,
-                       "the directory changed during every attempt to inspect it: some of the "
-                       "parts and segments below no longer exist");
+    return remark(&r->remarks, &r->arena, REMARK_NOTE,
+                  "the directory changed during every attempt to inspect it: some of the "
+                  "parts and segments below no longer exist");
 }
 
 enum err

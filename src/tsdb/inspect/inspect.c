@@ -206,46 +206,36 @@ arena_push(struct arena *arena, void *items, uint32_t count, size_t item_bytes)
     return at;
 }
 
-static enum err
-remark(struct inspect_remarks *r, struct arena *arena, bool damage, const char *text)
-{
-    if (r->count == INSPECT_REMARKS_MAX) {
-        r->left_out++;
-        return OK;
-    }
-    const char *copy = arena_text(arena, text);
-    if (copy == NULL) return ERR_NOMEM;
-    r->items[r->count++] = (struct inspect_remark){damage, copy};
-    return OK;
-}
-
 enum err
-remark_damage(struct inspect_remarks *r, struct arena *arena, const char *text)
-{
-    uint64_t hash = hash_bytes(bytes_of_text(text), 1);
-    uint64_t known = r->damage_count < INSPECT_REMARKS_MAX ? r->damage_count : INSPECT_REMARKS_MAX;
-    for (uint64_t i = 0; i < known; i++) {
-        if (r->recent[i] == hash) return OK;
-    }
-    r->recent[r->damage_count++ % INSPECT_REMARKS_MAX] = hash;
-    return remark(r, arena, true, text);
-}
-
-enum err
-remark_note(struct inspect_remarks *r, struct arena *arena, const char *format, ...)
+remark(struct inspect_remarks *r, struct arena *arena, enum remark_kind kind, const char *format,
+       ...)
 {
     char text[480];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return remark(r, arena, false, text);
+    if (kind == REMARK_DAMAGE) {
+        uint64_t hash = hash_bytes(bytes_of_text(text), 1), known = r->damage_count;
+        for (uint64_t i = 0; i < known && i < INSPECT_REMARKS_MAX; i++) {
+            if (r->recent[i] == hash) return OK;
+        }
+        r->recent[r->damage_count++ % INSPECT_REMARKS_MAX] = hash;
+    }
+    if (r->count == INSPECT_REMARKS_MAX) {
+        r->left_out++;
+        return OK;
+    }
+    const char *copy = arena_text(arena, text);
+    if (copy == NULL) return ERR_NOMEM;
+    r->items[r->count++] = (struct inspect_remark){kind == REMARK_DAMAGE, copy};
+    return OK;
 }
 
 enum err
 remark_if_damage(struct inspect_remarks *r, struct arena *arena, enum err e, const struct why *why)
 {
-    return e == ERR_CORRUPT ? remark_damage(r, arena, why->text) : e;
+    return e == ERR_CORRUPT ? remark(r, arena, REMARK_DAMAGE, "%s", why->text) : e;
 }
 
 /* --- rankings --------------------------------------------------------------------------------- */

@@ -122,10 +122,9 @@ note_record(void *context, const struct wal_record_info *info)
     x->items = 0;
     enum err e = count_items(x, type, record->payload);
     if (e == ERR_CORRUPT) {
-        char text[120];
-        snprintf(text, sizeof text, "cannot decode the %s record at position %" PRIu64,
-                 inspect_record_word(type), record->pos);
-        e = remark_damage(&x->result->remarks, &x->result->arena, text);
+        e = remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE,
+                   "cannot decode the %s record at position %" PRIu64, inspect_record_word(type),
+                   record->pos);
     }
     to->count++;
     to->record_bytes += info->record_bytes;
@@ -160,9 +159,8 @@ static void
 note_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
 {
     struct log_pass *x = context;
-    char all[480];
-    snprintf(all, sizeof all, "%.400s (position %" PRIu64 ", %" PRIu64 " bytes)", text, pos, bytes);
-    enum err e = remark_damage(&x->result->remarks, &x->result->arena, all);
+    enum err e = remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE,
+                        "%.400s (position %" PRIu64 ", %" PRIu64 " bytes)", text, pos, bytes);
     x->failed = err_first(x->failed, e);
 }
 
@@ -174,10 +172,11 @@ segment_state_remarks(const struct inspect_options *options, const struct inspec
     static const struct wal_inspector nobody = {0};
     enum err e = OK;
     if (r->log.segment.state == WAL_SEGMENT_DAMAGED) {
-        e = remark_damage(&r->remarks, &r->arena, "both copies of its header are damaged");
+        e = remark(&r->remarks, &r->arena, REMARK_DAMAGE, "both copies of its header are damaged");
     }
     if (e == OK && r->log.segment.copy_damaged) {
-        e = remark_damage(&r->remarks, &r->arena, "one of the two copies of its header is damaged");
+        e = remark(&r->remarks, &r->arena, REMARK_DAMAGE,
+                   "one of the two copies of its header is damaged");
     }
     if (e || r->remarks.damage_count == 0) return e;
     /* A server may have given it up while it was read: then nothing is damaged. */
@@ -186,9 +185,9 @@ segment_state_remarks(const struct inspect_options *options, const struct inspec
     if (e == ERR_MISSING || (e == OK && again.segment.state == WAL_SEGMENT_BLANK)) {
         r->remarks.damage_count = 0;
         r->remarks.count = 0;
-        return remark_note(&r->remarks, &r->arena,
-                           "the file was deleted or reused for a newer segment during the "
-                           "inspection: the result may be incomplete");
+        return remark(&r->remarks, &r->arena, REMARK_NOTE,
+                      "the file was deleted or reused for a newer segment during the "
+                      "inspection: the result may be incomplete");
     }
     return e;
 }

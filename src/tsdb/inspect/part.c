@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "tsdb/inspect/rows.h"
+#include "tsdb/inspect/private.h"
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
@@ -48,7 +48,7 @@ pages_walk(struct page_pass *x, struct why *why)
             if (why != NULL) *why = reason;
             return e;
         }
-        if (e) e = remark_damage(&r->remarks, &r->arena, reason.text);
+        if (e) e = remark(&r->remarks, &r->arena, REMARK_DAMAGE, "%s", reason.text);
         if (e == OK && next == at) {
             e = page_search(&x->source, at + 1, end, &next, why);
             r->unreadable_bytes += next - at;
@@ -112,12 +112,10 @@ static enum err
 compare(struct inspect_part *r, const uint64_t *counted)
 {
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        char text[120];
         if (counted[k] == r->facts.samples[k] || r->remarks.damage_count > 0) continue;
-        snprintf(text, sizeof text,
-                 "the root counts %" PRIu64 " %s samples, but the part holds %" PRIu64,
-                 r->facts.samples[k], ledger_kind_word((enum ledger_kind)k), counted[k]);
-        return remark_damage(&r->remarks, &r->arena, text);
+        return remark(&r->remarks, &r->arena, REMARK_DAMAGE,
+                      "the root counts %" PRIu64 " %s samples, but the part holds %" PRIu64,
+                      r->facts.samples[k], ledger_kind_word((enum ledger_kind)k), counted[k]);
     }
     return OK;
 }
@@ -171,16 +169,15 @@ part_inspect(const struct inspect_options *options, const struct inspect_target 
     file_close(&x.source.file);
     if (e) return e;
     if (inspect_part_name(target->name, &number, &aside) && aside) {
-        return remark_damage(&r->remarks, &r->arena,
-                             "set aside because its root could not be read");
+        return remark(&r->remarks, &r->arena, REMARK_DAMAGE,
+                      "set aside because its root could not be read");
     }
     e = part_open(options->env, options->memory, cache, target->dir, target->number, &part,
                   &reason);
-    if (e == ERR_CORRUPT) return remark_damage(&r->remarks, &r->arena, reason.text);
+    if (e == ERR_CORRUPT) return remark(&r->remarks, &r->arena, REMARK_DAMAGE, "%s", reason.text);
     if (e == ERR_MISSING) {
-        return remark_note(
-            &r->remarks, &r->arena,
-            "merged into another part during the inspection: only its pages are listed");
+        return remark(&r->remarks, &r->arena, REMARK_NOTE,
+                      "merged into another part during the inspection: only its pages are listed");
     }
     if (e) return why_set(why, e, "%s", reason.text);
     r->root_whole = true;

@@ -16,11 +16,10 @@ bool inspect_is_edited(const struct inspect_options *options, const char *dir, u
 
 /* --- remarks ---------------------------------------------------------------------------------- */
 
+enum remark_kind { REMARK_NOTE, REMARK_DAMAGE };
 /* Damage that was told among the last is not told again. ERR_NOMEM. */
-MUST_CHECK enum err remark_damage(struct inspect_remarks *remarks, struct arena *arena,
-                                  const char *text);
-MUST_CHECK enum err remark_note(struct inspect_remarks *remarks, struct arena *arena,
-                                const char *format, ...) PRINTF_LIKE(3, 4);
+MUST_CHECK enum err remark(struct inspect_remarks *remarks, struct arena *arena,
+                           enum remark_kind kind, const char *format, ...) PRINTF_LIKE(4, 5);
 /* ERR_CORRUPT becomes a remark and OK; all else stays. */
 MUST_CHECK enum err remark_if_damage(struct inspect_remarks *remarks, struct arena *arena,
                                      enum err e, const struct why *why);
@@ -70,5 +69,16 @@ MUST_CHECK enum err inspect_file_bytes(struct env *env, const char *dir, const c
                                        uint64_t *ret_bytes);
 /* "NNNN" or "NNNN.damaged". */
 bool inspect_part_name(const char *name, uint64_t *ret_number, bool *ret_aside);
+
+/* --- rows.c: the rows of a part, and the blocks they name ---------------------------------------
+ */
+
+/*
+ * Fills in everything that comes from rows, blocks and labels. `ret_counted`: floats and
+ * histograms. Damage becomes remarks. ERR_NOMEM, ERR_IO.
+ */
+MUST_CHECK enum err inspect_rows(const struct inspect_options *options, struct part *part,
+                                 struct inspect_part *result, uint64_t *ret_counted,
+                                 struct why *why);
 
 #endif

@@ -5,7 +5,7 @@
  * of pairs cover a window of the tenant's pairs; should there be more, each further window costs a
  * pass over the rows alone. Labels are only put together for series that belong into the ranking.
  */
-#include "tsdb/inspect/rows.h"
+#include "tsdb/inspect/private.h"
 
 #include <inttypes.h>
 
@@ -228,7 +228,7 @@ count_row(struct row_pass *x, uint32_t number, uint32_t *ret_next)
     *ret_next = number + 1;
     if (e == ERR_CORRUPT) {
         *ret_next = row_behind_page(x, number);
-        return remark_damage(&x->result->remarks, &x->result->arena, reason.text);
+        return remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE, "%s", reason.text);
     }
     if (e) return why_set(x->why, e, "%s", reason.text);
     count_pairs(x);
@@ -370,10 +370,9 @@ tenant_begin(struct row_pass *x, const struct part_tenant *t, struct arena *aren
     x->metric_count = x->metric_name == NULL ? 0 : x->metric_name->pair_count;
     if (x->metric_count > METRICS_MAX) {
         x->metric_count = METRICS_MAX;
-        e = remark_note(
-            &r->remarks, &r->arena,
-            "only the first %d metric names are ranked; the others are counted together",
-            METRICS_MAX);
+        e = remark(&r->remarks, &r->arena, REMARK_NOTE,
+                   "only the first %d metric names are ranked; the others are counted together",
+                   METRICS_MAX);
         if (e) return e;
     }
     x->metrics = mem_new(x->options->memory, x->metric_count * sizeof *x->metrics);
@@ -430,7 +429,7 @@ tenant_inspect(struct row_pass *x, const struct part_tenant *t)
     arena_init(&arena, x->options->memory, 0, 0);
     enum err e = tenant_begin(x, t, &arena);
     if (e == ERR_CORRUPT) { /* without its names nothing of it can be told */
-        e = remark_damage(&r->remarks, &r->arena, reason.text);
+        e = remark(&r->remarks, &r->arena, REMARK_DAMAGE, "%s", reason.text);
     } else if (e == OK) {
         e = tenant_count_all(x, t);
     }

@@ -3,17 +3,13 @@
  * of its own, in another order than the rows, taking them one by one would unpack a page of values
  * for each as soon as not all pages fit into the cache.
  */
-#include <stdlib.h>
-
+#include "base/radix.h"
 #include "model/labels.h"
 #include "tsdb/part/private.h"
 
 enum {
-    SLOTS_FIRST = 256,
     LABELS_MANY = 1024, /* what is kept between batches, about; and bytes of it */
     FIELD_BYTES_MANY = 64 * 1024,
-    RADIX_BITS = 11,
-    RADIX = 1 << RADIX_BITS,
     RADIX_WORTH = 512,
 };
 
@@ -30,7 +26,7 @@ label_store_init(struct label_store *s, const struct part_index *index, struct b
 void
 label_store_fini(struct label_store *s)
 {
-    mem_free(s->budget, s->slots, s->slot_count * sizeof *s->slots);
+    table_fini(&s->table, s->budget);
     buf_fini(&s->entries);
     buf_fini(&s->fields);
     buf_fini(&s->order);
@@ -47,7 +43,7 @@ label_store_forget(struct label_store *s)
     }
     buf_clear(&s->entries);
     buf_clear(&s->fields);
-    if (s->entry_count > 0) memset(s->slots, 0, s->slot_count * sizeof *s->slots);
+    table_clear(&s->table);
     s->entry_count = s->read_count = 0;
 }
 
@@ -66,77 +62,28 @@ entry_at(const struct label_store *s, uint32_t index)
     return (struct label_entry *)(void *)s->entries.at + index;
 }
 
-static inline uint32_t *
-slot_of(const struct label_store *s, uint32_t *slots, uint32_t slot_count, uint32_t pair)
-{
-    uint32_t at = (pair * UINT32_C(0x9e3779b1) >> 7) & (slot_count - 1);
-    while (slots[at] != 0 && entry_at(s, slots[at] - 1)->pair != pair) {
-        at = (at + 1) & (slot_count - 1);
-    }
-    return &slots[at];
-}
-
-static enum err
-grow(struct label_store *s)
-{
-    uint32_t count = s->slot_count == 0 ? SLOTS_FIRST : s->slot_count * 2;
-    uint32_t *slots = mem_new(s->budget, count * sizeof *slots);
-    if (slots == NULL) return ERR_NOMEM;
-    for (uint32_t i = 0; i < s->entry_count; i++) {
-        *slot_of(s, slots, count, entry_at(s, i)->pair) = i + 1;
-    }
-    mem_free(s->budget, s->slots, s->slot_count * sizeof *slots);
-    s->slots = slots;
-    s->slot_count = count;
-    return OK;
-}
-
 enum err
 label_store_note(struct label_store *s, const uint32_t *pairs, uint32_t count,
                  uint32_t *ret_entries)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (s->entry_count >= s->slot_count / 2) {
-            enum err e = grow(s);
-            if (e) return e;
+        uint32_t hash = pairs[i] * UINT32_C(0x9e3779b1) >> 7, at = TABLE_START;
+        bool found = false;
+        while (!found && table_next(&s->table, hash, &at, &ret_entries[i])) {
+            found = entry_at(s, ret_entries[i])->pair == pairs[i];
         }
-        uint32_t *slot = slot_of(s, s->slots, s->slot_count, pairs[i]);
-        if (*slot == 0) {
-            struct label_entry entry = {pairs[i], 0, 0};
-            buf_put(&s->entries, &entry, sizeof entry);
-            if (buf_error(&s->entries)) return ERR_NOMEM;
-            *slot = ++s->entry_count;
-        }
-        ret_entries[i] = *slot - 1;
+        if (found) continue;
+        struct label_entry entry = {pairs[i], 0, 0};
+        if (!table_reserve(&s->table, s->budget, 1)) return ERR_NOMEM;
+        buf_put(&s->entries, &entry, sizeof entry);
+        if (buf_error(&s->entries)) return ERR_NOMEM;
+        table_add(&s->table, hash, s->entry_count);
+        ret_entries[i] = s->entry_count++;
     }
     return OK;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
-
-static int
-by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static void
-radix_pass(const uint64_t *from, uint64_t *to, uint32_t count, unsigned shift)
-{
-    uint32_t starts[RADIX] = {0};
-    for (uint32_t i = 0; i < count; i++) {
-        starts[from[i] >> shift & (RADIX - 1)]++;
-    }
-    for (uint32_t b = 0, at = 0; b < RADIX; b++) {
-        uint32_t size = starts[b];
-        starts[b] = at;
-        at += size;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        to[starts[from[i] >> shift & (RADIX - 1)]++] = from[i];
-    }
-}
 
 /* Pairs that are not there, ascending, each above the number of its entry. NULL: no memory. */
 static const uint64_t *
@@ -145,23 +92,11 @@ order_missing(struct label_store *s)
     uint32_t count = s->entry_count - s->read_count;
     buf_clear(&s->order);
     if (!buf_reserve(&s->order, 2 * (size_t)count * sizeof(uint64_t))) return NULL;
-    uint64_t *a = (uint64_t *)(void *)s->order.at, *b = a + count, differ = 0;
+    uint64_t *order = (uint64_t *)(void *)s->order.at;
     for (uint32_t i = 0; i < count; i++) {
-        a[i] = (uint64_t)entry_at(s, s->read_count + i)->pair << 32 | (s->read_count + i);
-        differ |= a[i] ^ a[0];
+        order[i] = (uint64_t)entry_at(s, s->read_count + i)->pair << 32 | (s->read_count + i);
     }
-    if (count < RADIX_WORTH) {
-        qsort(a, count, sizeof *a, by_number);
-        return a;
-    }
-    for (unsigned shift = 32; shift < 64; shift += RADIX_BITS) {
-        if ((differ >> shift & (RADIX - 1)) == 0) continue;
-        radix_pass(a, b, count, shift);
-        uint64_t *swap = a;
-        a = b;
-        b = swap;
-    }
-    return a;
+    return radix_sort(order, order + count, count, sizeof *order, 32, RADIX_WORTH);
 }
 
 static enum err

@@ -6,6 +6,7 @@
 #define TSDB_PART_PRIVATE_H
 
 #include "base/lock.h"
+#include "base/table.h"
 #include "tsdb/part/format.h"
 #include "tsdb/part/part.h"
 
@@ -153,8 +154,7 @@ struct label_store {
     struct buf entries; /* struct label_entry */
     uint32_t entry_count;
     uint32_t read_count; /* so many of them are there */
-    uint32_t *slots;     /* index of an entry and 1; open addressing; at most half are used */
-    uint32_t slot_count; /* a power of two, or 0 */
+    struct table table;  /* by hash of the pair, indexes of entries */
     struct buf fields;
     struct buf order; /* u64: of those being read, pair and entry */
     struct value_walk values;
