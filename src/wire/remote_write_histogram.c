@@ -13,7 +13,22 @@
 #include "wire/proto.h"
 #include "wire/remote_write_memory.h"
 
-enum { NEGATIVE = 0, POSITIVE = 1, LIST_FIRST_ITEMS = 8, ITEM_BYTES = 8 };
+enum { LIST_FIRST_ITEMS = 8, ITEM_BYTES = 8 };
+
+/* Fields 8 to 13 and 16, in this order: for each sign spans, deltas (int64_t), counts (uint64_t,
+ * double bits), then the custom bounds (as counts). */
+enum array {
+    NEGATIVE_SPANS,
+    NEGATIVE_DELTAS,
+    NEGATIVE_COUNTS,
+    POSITIVE_SPANS,
+    POSITIVE_DELTAS,
+    POSITIVE_COUNTS,
+    CUSTOM,
+    ARRAY_COUNT,
+    FIRST_ARRAY_FIELD = 8,
+    CUSTOM_FIELD = 16,
+};
 
 _Static_assert(sizeof(struct hist_span) == ITEM_BYTES, "spans are list items");
 
@@ -28,14 +43,10 @@ struct list {
 struct parts {
     struct rw_memory *m;
     struct rw_histogram *to;
-    struct list spans[2];  /* struct hist_span */
-    struct list deltas[2]; /* int64_t */
-    struct list counts[2]; /* uint64_t, double bits */
-    struct list custom;    /* uint64_t, double bits */
+    struct list lists[ARRAY_COUNT];
     enum which count;
     enum which zero_count;
-    bool
-        too_many; /* a list would pass HISTOGRAM_BUCKETS_MAX; what is beyond is checked, not kept */
+    bool too_many; /* for a list: what is beyond HISTOGRAM_BUCKETS_MAX is checked, not kept */
 };
 
 /* Places for `more` items; *ret_items is NULL if there would be too many of them. */
@@ -127,32 +138,21 @@ take_packed_doubles(struct parts *p, struct list *list, struct bytes packed)
 static enum err
 take_array(struct parts *p, uint32_t tag, struct cursor *c)
 {
-    switch (tag) {
-    case PROTO_TAG(8, PROTO_BYTES):
-        return take_span(p, &p->spans[NEGATIVE], proto_bytes(c));
-    case PROTO_TAG(9, PROTO_BYTES):
-        return take_packed_deltas(p, &p->deltas[NEGATIVE], proto_bytes(c));
-    case PROTO_TAG(9, PROTO_VARINT):
-        return take_word(p, &p->deltas[NEGATIVE], (uint64_t)cursor_zigzag(c));
-    case PROTO_TAG(10, PROTO_BYTES):
-        return take_packed_doubles(p, &p->counts[NEGATIVE], proto_bytes(c));
-    case PROTO_TAG(10, PROTO_FIXED64):
-        return take_word(p, &p->counts[NEGATIVE], cursor_le64(c));
-    case PROTO_TAG(11, PROTO_BYTES):
-        return take_span(p, &p->spans[POSITIVE], proto_bytes(c));
-    case PROTO_TAG(12, PROTO_BYTES):
-        return take_packed_deltas(p, &p->deltas[POSITIVE], proto_bytes(c));
-    case PROTO_TAG(12, PROTO_VARINT):
-        return take_word(p, &p->deltas[POSITIVE], (uint64_t)cursor_zigzag(c));
-    case PROTO_TAG(13, PROTO_BYTES):
-        return take_packed_doubles(p, &p->counts[POSITIVE], proto_bytes(c));
-    case PROTO_TAG(13, PROTO_FIXED64):
-        return take_word(p, &p->counts[POSITIVE], cursor_le64(c));
-    case PROTO_TAG(16, PROTO_BYTES):
-        return take_packed_doubles(p, &p->custom, proto_bytes(c));
-    case PROTO_TAG(16, PROTO_FIXED64):
-        return take_word(p, &p->custom, cursor_le64(c));
-    default: /* one of these with a wrong wire type */
+    uint32_t field = tag >> 3;
+    enum array array = field == CUSTOM_FIELD ? CUSTOM : (enum array)(field - FIRST_ARRAY_FIELD);
+    struct list *list = &p->lists[array];
+    bool spans = array == NEGATIVE_SPANS || array == POSITIVE_SPANS;
+    bool deltas = array == NEGATIVE_DELTAS || array == POSITIVE_DELTAS;
+    switch (tag & 7) {
+    case PROTO_BYTES:
+        return spans    ? take_span(p, list, proto_bytes(c))
+               : deltas ? take_packed_deltas(p, list, proto_bytes(c))
+                        : take_packed_doubles(p, list, proto_bytes(c));
+    case PROTO_VARINT:
+        return deltas ? take_word(p, list, (uint64_t)cursor_zigzag(c)) : ERR_INPUT;
+    case PROTO_FIXED64:
+        return spans || deltas ? ERR_INPUT : take_word(p, list, cursor_le64(c));
+    default:
         return ERR_INPUT;
     }
 }
@@ -205,57 +205,32 @@ take_scalar(struct parts *p, uint32_t tag, struct cursor *c, uint64_t known)
 }
 
 static struct hist_buckets
-buckets_of(const struct parts *p, enum sample_kind kind, int sign)
+buckets_of(const struct list *spans, enum sample_kind kind)
 {
-    struct hist_buckets b = {.spans = p->spans[sign].at, .span_count = p->spans[sign].count};
-    if (kind == SAMPLE_HISTOGRAM_FLOAT) {
-        b.counts = p->counts[sign].at;
-        b.bucket_count = p->counts[sign].count;
-    } else {
-        b.deltas = p->deltas[sign].at;
-        b.bucket_count = p->deltas[sign].count;
-    }
-    return b;
+    bool floats = kind == SAMPLE_HISTOGRAM_FLOAT;
+    const struct list *buckets = &spans[floats ? 2 : 1];
+    return (struct hist_buckets){.spans = spans->at,
+                                 .span_count = spans->count,
+                                 .bucket_count = buckets->count,
+                                 .deltas = floats ? NULL : buckets->at,
+                                 .counts = floats ? buckets->at : NULL};
 }
 
 static void
 finish(struct parts *p)
 {
     struct histogram *h = &p->to->h;
-    bool deltas = p->deltas[NEGATIVE].count > 0 || p->deltas[POSITIVE].count > 0;
-    bool counts = p->counts[NEGATIVE].count > 0 || p->counts[POSITIVE].count > 0;
+    bool deltas = p->lists[NEGATIVE_DELTAS].count > 0 || p->lists[POSITIVE_DELTAS].count > 0;
+    bool counts = p->lists[NEGATIVE_COUNTS].count > 0 || p->lists[POSITIVE_COUNTS].count > 0;
     bool integer = p->count == INTEGER || p->zero_count == INTEGER || deltas;
     bool floating = p->count == FLOAT || p->zero_count == FLOAT || counts;
     h->kind = p->count == FLOAT || (p->count == ABSENT && floating) ? SAMPLE_HISTOGRAM_FLOAT
                                                                     : SAMPLE_HISTOGRAM_INT;
-    h->negative = buckets_of(p, h->kind, NEGATIVE);
-    h->positive = buckets_of(p, h->kind, POSITIVE);
-    h->custom_bits = p->custom.at;
-    h->custom_count = p->custom.count;
+    h->negative = buckets_of(&p->lists[NEGATIVE_SPANS], h->kind);
+    h->positive = buckets_of(&p->lists[POSITIVE_SPANS], h->kind);
+    h->custom_bits = p->lists[CUSTOM].at;
+    h->custom_count = p->lists[CUSTOM].count;
     p->to->malformed = p->count == ABSENT || (integer && floating) || p->too_many;
-}
-
-/*
- * All of *h but what finish() sets. Member by member: for whole structs of this size the compiler
- * falls back on a slow string instruction.
- */
-static void
-begin(struct parts *p, struct rw_memory *m, struct rw_histogram *h)
-{
-    const struct list none = {0};
-    p->m = m;
-    p->to = h;
-    p->spans[NEGATIVE] = p->spans[POSITIVE] = none;
-    p->deltas[NEGATIVE] = p->deltas[POSITIVE] = none;
-    p->counts[NEGATIVE] = p->counts[POSITIVE] = none;
-    p->custom = none;
-    p->count = p->zero_count = ABSENT;
-    p->too_many = false;
-    h->t_ms = h->start_ms = 0;
-    h->h.reset_hint = RESET_UNKNOWN;
-    h->h.schema = 0;
-    h->h.zero_threshold_bits = h->h.sum_bits = 0;
-    h->h.count = h->h.zero_count = 0;
 }
 
 enum err
@@ -265,8 +240,22 @@ rw_decode_histogram(struct rw_memory *m, enum rw_version version, struct bytes m
     const uint64_t arrays = PROTO_KNOWN(8) | PROTO_KNOWN(9) | PROTO_KNOWN(10) | PROTO_KNOWN(11) |
                             PROTO_KNOWN(12) | PROTO_KNOWN(13) | PROTO_KNOWN(16);
     const uint64_t known = version == RW_V1 ? 0x1fffe : 0x3fffe; /* 1 to 16, 1 to 17 */
+    /* All of p, and of *h but what finish() sets. Member by member: for whole structs of this size
+     * the compiler falls back on a slow string instruction. */
+    const struct list none = {0};
     struct parts p;
-    begin(&p, m, h);
+    p.m = m;
+    p.to = h;
+    p.lists[NEGATIVE_SPANS] = p.lists[NEGATIVE_DELTAS] = p.lists[NEGATIVE_COUNTS] = none;
+    p.lists[POSITIVE_SPANS] = p.lists[POSITIVE_DELTAS] = p.lists[POSITIVE_COUNTS] = none;
+    p.lists[CUSTOM] = none;
+    p.count = p.zero_count = ABSENT;
+    p.too_many = false;
+    h->t_ms = h->start_ms = 0;
+    h->h.reset_hint = RESET_UNKNOWN;
+    h->h.schema = 0;
+    h->h.zero_threshold_bits = h->h.sum_bits = 0;
+    h->h.count = h->h.zero_count = 0;
     struct cursor c = cursor_of(message);
     for (uint32_t tag; (tag = proto_tag(&c)) != 0;) {
         uint32_t field = tag >> 3;

@@ -4,8 +4,8 @@
  */
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
 
+#include "base/search.h"
 #include "model/labels.h"
 #include "tsdb/part/private.h"
 
@@ -126,15 +126,7 @@ part_directory_table(struct part *p, struct directory *d, const struct directory
 uint32_t
 part_pages_until(const struct directory_table *t, uint32_t number)
 {
-    uint32_t low = 0, high = t->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (t->numbers[middle] <= number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return search_first(i, 0u, t->count, t->numbers[i] > number);
 }
 
 enum err

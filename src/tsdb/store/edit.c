@@ -15,8 +15,8 @@
 
 /* --- the next version ------------------------------------------------------------------------- */
 
-static bool
-is_among(const struct part *part, struct part *const *list, uint32_t count)
+bool
+parts_have(const struct part *part, struct part *const *list, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (list[i] == part) return true;
@@ -63,7 +63,7 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
     if (e) return e;
     v->part_count = 0;
     for (uint32_t i = 0; i < old->part_count; i++) {
-        if (is_among(old->parts[i], edit->remove, edit->remove_count)) continue;
+        if (parts_have(old->parts[i], edit->remove, edit->remove_count)) continue;
         v->parts[v->part_count++] = old->parts[i];
     }
     assert(v->part_count + edit->remove_count == old->part_count);

@@ -254,15 +254,6 @@ take_inputs(struct merging *g)
     return e ? e : ledger_change(g->db, &g->arena, &g->change, &g->change_count);
 }
 
-static bool
-inputs_have(const struct merging *g, const struct part *part)
-{
-    for (uint32_t i = 0; i < g->plan.input_count; i++) {
-        if (g->live[i] == part) return true;
-    }
-    return false;
-}
-
 static enum err
 run(struct merging *g, struct part_merge *merge)
 {
@@ -296,7 +287,8 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         .window = g->plan.windows[window],
         .expired_before_ms = expired,
         .with_metadata =
-            window + 1 == g->plan.window_count && inputs_have(g, version_metadata_part(g->version)),
+            window + 1 == g->plan.window_count &&
+            parts_have(version_metadata_part(g->version), g->live, g->plan.input_count),
         .number = atomic_fetch_add(&db->next_part, 1),
         .from_pos = part_info(g->live[0])->from_pos,
         .to_pos = g->to_pos,
@@ -439,15 +431,6 @@ drop(struct expiry *x, struct part *part)
 }
 
 static bool
-is_dropped(const struct expiry *x, const struct part *part)
-{
-    for (uint32_t i = 0; i < x->drop_count; i++) {
-        if (x->drop[i] == part) return true;
-    }
-    return false;
-}
-
-static bool
 part_has_samples(const struct part *part)
 {
     const uint64_t *count = part_info(part)->sample_count;
@@ -462,7 +445,7 @@ oldest_part(const struct expiry *x, bool *ret_last)
     uint32_t count = 0;
     for (uint32_t i = 0; i < x->version->part_count; i++) {
         struct part *p = x->version->parts[i];
-        if (!part_has_samples(p) || is_dropped(x, p)) continue;
+        if (!part_has_samples(p) || parts_have(p, x->drop, x->drop_count)) continue;
         count++;
         if (oldest == NULL || part_info(p)->max_ms < part_info(oldest)->max_ms) oldest = p;
     }

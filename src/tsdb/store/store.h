@@ -97,6 +97,8 @@ MUST_CHECK enum err store_edit(struct tsdb *db, const struct store_edit *edit, s
 /* While the store is opened, when parts and tenants are there and the log is not yet replayed. */
 MUST_CHECK enum err edits_begin(struct tsdb *db, const struct manifest *manifest);
 void edits_end(struct tsdb *db);
+/* Whether the list has the part. */
+bool parts_have(const struct part *part, struct part *const *list, uint32_t count);
 /*
  * While the store is opened: if the part was put aside it stays named, so that it is taken back
  * when it comes under its name again. ERR_NOMEM.
