@@ -252,7 +252,7 @@ measure(struct codec_scratch *scratch, struct block *blocks, uint32_t count, int
         if (!wanted(b, group)) continue;
         r.blocks++;
         r.samples += b->count;
-        if (codec_float_decode(bytes_of(out.at + b->at, b->size), b->count, values) != OK ||
+        if (codec_float_decode_from(bytes_of(out.at + b->at, b->size), 0, b->count, values) != OK ||
             memcmp(values, b->series->values + b->from, b->count * sizeof *values) != 0) {
             die("a block did not come back");
         }
@@ -263,7 +263,8 @@ measure(struct codec_scratch *scratch, struct block *blocks, uint32_t count, int
         for (uint32_t i = 0; i < count; i++) {
             const struct block *b = &blocks[i];
             if (!wanted(b, group)) continue;
-            if (codec_float_decode(bytes_of(out.at + b->at, b->size), b->count, values)) die("?");
+            if (codec_float_decode_from(bytes_of(out.at + b->at, b->size), 0, b->count, values))
+                die("?");
             done += b->count;
         }
     } while ((spent = cpu_seconds() - start) < 0.1 * MIN_TENTHS);

@@ -422,27 +422,6 @@ encode_chunk(struct histogram_chunks *w, uint32_t from, uint32_t *ret_end, struc
     return w->take(w->context, &chunk, why);
 }
 
-/* Back to zeroes. */
-static void
-forget_rows(struct histogram_chunks *w)
-{
-    for (unsigned i = 0; i < ROW_WORDS; i++) {
-        for (; w->touched[i] != 0; w->touched[i] &= w->touched[i] - 1) {
-            uint32_t row = i * 64 + (uint32_t)__builtin_ctzll(w->touched[i]);
-            uint64_t *steps = w->steps + (size_t)row * w->row_places;
-            uint64_t *mask = w->masks + (size_t)row * w->row_words;
-            for (uint32_t k = 0; k < w->row_words; k++) {
-                for (; mask[k] != 0; mask[k] &= mask[k] - 1) {
-                    steps[k * 64 + (uint32_t)__builtin_ctzll(mask[k])] = 0;
-                }
-            }
-        }
-    }
-    w->rows = 0;
-    w->stale_from = UINT32_MAX;
-    w->has_header = false;
-}
-
 enum err
 rows_encode(struct histogram_chunks *w, struct why *why)
 {
@@ -467,6 +446,21 @@ rows_encode(struct histogram_chunks *w, struct why *why)
         }
     }
     memcpy(w->base, w->last, w->places_used * sizeof *w->base);
-    forget_rows(w);
+    /* Back to zeroes. */
+    for (unsigned i = 0; i < ROW_WORDS; i++) {
+        for (; w->touched[i] != 0; w->touched[i] &= w->touched[i] - 1) {
+            uint32_t row = i * 64 + (uint32_t)__builtin_ctzll(w->touched[i]);
+            uint64_t *steps = w->steps + (size_t)row * w->row_places;
+            uint64_t *mask = w->masks + (size_t)row * w->row_words;
+            for (uint32_t k = 0; k < w->row_words; k++) {
+                for (; mask[k] != 0; mask[k] &= mask[k] - 1) {
+                    steps[k * 64 + (uint32_t)__builtin_ctzll(mask[k])] = 0;
+                }
+            }
+        }
+    }
+    w->rows = 0;
+    w->stale_from = UINT32_MAX;
+    w->has_header = false;
     return OK;
 }

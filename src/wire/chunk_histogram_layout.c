@@ -112,25 +112,6 @@ set_columns(struct histogram_chunks *w, uint32_t positive, uint32_t negative)
     return OK;
 }
 
-/* Nothing is gathered yet. */
-static enum err
-lay_out(struct histogram_chunks *w)
-{
-    enum err e = set_columns(w, w->layout.positive.bucket_count, w->layout.negative.bucket_count);
-    if (e == OK && (w->columns > w->row_places || w->row_places > places_for(w->columns))) {
-        e = set_row_places(w, places_for(w->columns));
-    }
-    if (e) return e;
-    for (uint32_t c = 0; c < w->columns; c++) {
-        w->places[c] = w->ordered[c] = c;
-    }
-    w->places_used = w->columns;
-    w->straight = true;
-    memset(w->base, 0, w->columns * sizeof *w->base);
-    memset(w->last, 0, w->columns * sizeof *w->last);
-    return OK;
-}
-
 enum err
 layout_begin(struct histogram_chunks *w, const struct histogram *h)
 {
@@ -154,7 +135,20 @@ layout_begin(struct histogram_chunks *w, const struct histogram *h)
         .custom_bits = w->custom.at,
         .custom_count = h->custom_count,
     };
-    return lay_out(w);
+    /* Nothing is gathered yet. */
+    e = set_columns(w, w->layout.positive.bucket_count, w->layout.negative.bucket_count);
+    if (e == OK && (w->columns > w->row_places || w->row_places > places_for(w->columns))) {
+        e = set_row_places(w, places_for(w->columns));
+    }
+    if (e) return e;
+    for (uint32_t c = 0; c < w->columns; c++) {
+        w->places[c] = w->ordered[c] = c;
+    }
+    w->places_used = w->columns;
+    w->straight = true;
+    memset(w->base, 0, w->columns * sizeof *w->base);
+    memset(w->last, 0, w->columns * sizeof *w->last);
+    return OK;
 }
 
 /* --- the union of two layouts ----------------------------------------------------------------- */

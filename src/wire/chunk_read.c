@@ -110,28 +110,6 @@ get_spans(struct histogram_in *r, struct hist_buckets *to)
 }
 
 static enum err
-get_buckets_memory(struct histogram_in *r)
-{
-    uint32_t positive = r->h.positive.bucket_count;
-    uint64_t total = (uint64_t)positive + r->h.negative.bucket_count;
-    if (total > bits_left(&r->in)) return ERR_CORRUPT;
-    r->buckets = new_array(r->arena, total, sizeof *r->buckets);
-    /* Both are 64-bit words; only one of the two views of them is used. */
-    void *values = new_array(r->arena, total, sizeof *r->counts);
-    if (r->buckets == NULL || values == NULL) return ERR_NOMEM;
-    if (r->h.kind == SAMPLE_HISTOGRAM_INT) {
-        r->deltas = values;
-        r->h.positive.deltas = r->deltas;
-        r->h.negative.deltas = r->deltas + positive;
-    } else {
-        r->counts = values;
-        r->h.positive.counts = r->counts;
-        r->h.negative.counts = r->counts + positive;
-    }
-    return OK;
-}
-
-static enum err
 get_layout(struct histogram_in *r)
 {
     uint64_t b = bits_get(&r->in, 8);
@@ -160,7 +138,23 @@ get_layout(struct histogram_in *r)
         e = r->in.bad ? ERR_CORRUPT : OK;
         if (e) return e;
     }
-    return get_buckets_memory(r);
+    uint32_t positive = r->h.positive.bucket_count;
+    uint64_t total = (uint64_t)positive + r->h.negative.bucket_count;
+    if (total > bits_left(&r->in)) return ERR_CORRUPT;
+    r->buckets = new_array(r->arena, total, sizeof *r->buckets);
+    /* Both are 64-bit words; only one of the two views of them is used. */
+    void *values = new_array(r->arena, total, sizeof *r->counts);
+    if (r->buckets == NULL || values == NULL) return ERR_NOMEM;
+    if (r->h.kind == SAMPLE_HISTOGRAM_INT) {
+        r->deltas = values;
+        r->h.positive.deltas = r->deltas;
+        r->h.negative.deltas = r->deltas + positive;
+    } else {
+        r->counts = values;
+        r->h.positive.counts = r->counts;
+        r->h.negative.counts = r->counts + positive;
+    }
+    return OK;
 }
 
 /* --- histograms: samples ---------------------------------------------------------------------- */

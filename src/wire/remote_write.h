@@ -157,10 +157,4 @@ struct rw_label_walk {
 struct rw_label_walk rw_labels(const struct rw_request *request, const struct rw_series *series);
 bool rw_label_next(struct rw_label_walk *walk, struct label *ret_label);
 
-/*
- * Asserts what this header promises of a decoded request: ranges in bounds and in order, references
- * that exist, histograms that are of one kind. O(n), for tests and fuzzers.
- */
-void rw_request_validate(const struct rw_request *request);
-
 #endif

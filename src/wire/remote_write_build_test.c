@@ -11,6 +11,7 @@
 #include "wire/random_test.h"
 #include "wire/remote_write.h"
 #include "wire/remote_write_build.h"
+#include "wire/remote_write_validate_testing.h"
 
 enum { SERIES = 200, SAMPLES = 30 };
 

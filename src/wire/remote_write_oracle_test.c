@@ -24,6 +24,7 @@
 
 #include "wire/proto.h"
 #include "wire/remote_write.h"
+#include "wire/remote_write_validate_testing.h"
 #include "wire/snappy.h"
 
 enum { SEED = 99, MESSAGES = 2000, MUTATIONS = 12, MESSAGE_BYTES_MAX = 8 << 20 };

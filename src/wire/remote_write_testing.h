@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "wire/proto_text.h"
 #include "wire/remote_write.h"
+#include "wire/remote_write_validate_testing.h"
 
 enum { SEED = 12345 };
 

@@ -2,6 +2,7 @@
 #include <assert.h>
 
 #include "wire/remote_write.h"
+#include "wire/remote_write_validate_testing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

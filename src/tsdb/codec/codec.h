@@ -34,8 +34,6 @@ void codec_scratch_free(struct codec_scratch *scratch);
  */
 void codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
                         struct buf *out);
-/* ERR_CORRUPT: not an encoding of exactly `count` values. */
-MUST_CHECK enum err codec_float_decode(struct bytes encoded, uint32_t count, uint64_t *ret_bits);
 
 /*
  * The same where the least of the decimals is kept outside: what is written counts from it, and
@@ -43,6 +41,7 @@ MUST_CHECK enum err codec_float_decode(struct bytes encoded, uint32_t count, uin
  */
 void codec_float_encode_from(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
                              int64_t *ret_origin, struct buf *out);
+/* ERR_CORRUPT: not an encoding of exactly `count` values. */
 MUST_CHECK enum err codec_float_decode_from(struct bytes encoded, int64_t origin, uint32_t count,
                                             uint64_t *ret_bits);
 

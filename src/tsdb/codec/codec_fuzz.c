@@ -29,7 +29,7 @@ static enum err
 decode(bool times, struct bytes encoded, uint32_t count, uint64_t *ret)
 {
     if (times) return codec_times_decode(encoded, count, (int64_t *)ret);
-    return codec_float_decode(encoded, count, ret);
+    return codec_float_decode_from(encoded, 0, count, ret);
 }
 
 static void

@@ -218,7 +218,7 @@ encode(enum kind kind, const uint64_t *v, uint32_t count, struct buf *out)
 static enum err
 decode(enum kind kind, struct bytes encoded, uint32_t count, uint64_t *ret)
 {
-    if (kind == FLOATS) return codec_float_decode(encoded, count, ret);
+    if (kind == FLOATS) return codec_float_decode_from(encoded, 0, count, ret);
     if (kind == TIMES) return codec_times_decode(encoded, count, (int64_t *)ret);
     struct cursor cursor = cursor_of(encoded);
     enum err e = codec_int_decode(&cursor, count, (int64_t *)ret);

@@ -225,16 +225,6 @@ unordered(uint64_t v)
     return ((v ^ sign) - sign) | (sign & SIGN_BIT);
 }
 
-static unsigned
-common_zeros(const uint64_t *bits, uint32_t count)
-{
-    uint64_t all = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        all |= bits[i];
-    }
-    return all == 0 ? 0 : (unsigned)__builtin_ctzll(all);
-}
-
 /* --- choosing for real numbers ---------------------------------------------------------------- */
 
 enum { PAIRS = 12, PAIR_GAIN_BITS = 3 };
@@ -326,18 +316,6 @@ write_constant(uint8_t *out, uint8_t stale, uint64_t bits)
     return out + sizeof bits;
 }
 
-static uint8_t *
-write_bits(struct codec_scratch *scratch, uint8_t *out, uint8_t stale, const uint64_t *bits,
-           uint32_t count, unsigned zeros)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        scratch->k[i] = ordered(bits[i]) >> zeros;
-    }
-    *out++ = (uint8_t)(TYPE_BITS | stale);
-    *out++ = (uint8_t)zeros;
-    return out + codec_int_write(scratch, scratch->k, count, false, out);
-}
-
 /* Makes all numbers count from the least of them, which is returned. */
 static int64_t
 take_origin(int64_t *k, uint32_t count)
@@ -360,9 +338,20 @@ write_moving(struct codec_scratch *scratch, uint8_t *out, uint8_t stale, const u
     enum float_form verdict = VERDICT_REAL;
     if (e != E_NONE) verdict = convert_all(bits, count, &e, scratch->k, scratch->r);
     if (verdict == VERDICT_REAL) {
-        unsigned zeros = common_zeros(bits, count);
+        uint64_t all = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            all |= bits[i];
+        }
+        unsigned zeros = all == 0 ? 0 : (unsigned)__builtin_ctzll(all);
         e = choose_for_reals(bits, count, zeros);
-        if (e == E_NONE) return write_bits(scratch, out, stale, bits, count, zeros);
+        if (e == E_NONE) {
+            for (uint32_t i = 0; i < count; i++) {
+                scratch->k[i] = ordered(bits[i]) >> zeros;
+            }
+            *out++ = (uint8_t)(TYPE_BITS | stale);
+            *out++ = (uint8_t)zeros;
+            return out + codec_int_write(scratch, scratch->k, count, false, out);
+        }
         bool exact = convert(bits, count, e, scratch->k, scratch->r);
         verdict = exact ? VERDICT_DECIMAL : VERDICT_CORRECTED;
     }
@@ -461,33 +450,6 @@ pairs_to_bits(uint64_t *v, uint32_t count, double power, bool divide)
     if (count & 1) v[count - 1] = decimal_bits(v[count - 1], power);
 }
 
-/* Integers to doubles, in place. */
-static void
-decimals_to_bits(uint64_t *v, uint32_t count, unsigned e)
-{
-    if (e == 0) {
-        pairs_to_bits(v, count, 1, false);
-    } else {
-        pairs_to_bits(v, count, codec_powers[e], true);
-    }
-}
-
-static void
-orders_to_bits(uint64_t *v, uint32_t count, unsigned zeros)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        v[i] = unordered(v[i] << zeros);
-    }
-}
-
-static void
-add_origin(uint64_t *v, uint32_t count, int64_t origin)
-{
-    for (uint32_t i = 0; i < count && origin != 0; i++) {
-        v[i] += (uint64_t)origin;
-    }
-}
-
 static enum err
 read_main(struct cursor *cursor, unsigned type, unsigned e, int64_t origin, uint32_t count,
           uint64_t *ret_bits)
@@ -499,10 +461,19 @@ read_main(struct cursor *cursor, unsigned type, unsigned e, int64_t origin, uint
     enum err err = codec_int_head(&reader, cursor, count, ret_bits, &got);
     while (err == OK) {
         if (type == TYPE_BITS) {
-            orders_to_bits(ret_bits, got, zeros);
+            for (uint32_t i = 0; i < got; i++) {
+                ret_bits[i] = unordered(ret_bits[i] << zeros);
+            }
         } else {
-            add_origin(ret_bits, got, origin);
-            decimals_to_bits(ret_bits, got, e);
+            for (uint32_t i = 0; i < got && origin != 0; i++) {
+                ret_bits[i] += (uint64_t)origin;
+            }
+            /* Integers to doubles, in place. */
+            if (e == 0) {
+                pairs_to_bits(ret_bits, got, 1, false);
+            } else {
+                pairs_to_bits(ret_bits, got, codec_powers[e], true);
+            }
         }
         ret_bits += got;
         if (reader.left == 0) break;
@@ -545,22 +516,6 @@ codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint64_t 
     if (stale) ret_bits[count - 1] = STALE_BITS;
 }
 
-static enum err
-read_constant(struct cursor *cursor, unsigned e, uint32_t count, uint64_t *ret_bits)
-{
-    uint64_t bits;
-    if (e == E_RAW) {
-        bits = cursor_le64(cursor);
-    } else if (e <= E_MAX) {
-        bits = decimal_bits((uint64_t)cursor_zigzag(cursor), codec_powers[e]);
-    } else {
-        return ERR_CORRUPT;
-    }
-    if (cursor->bad) return ERR_CORRUPT;
-    fill(ret_bits, count, bits);
-    return OK;
-}
-
 enum err
 codec_float_read(struct cursor *cursor, int64_t origin, uint32_t count, uint64_t *ret_bits)
 {
@@ -571,17 +526,23 @@ codec_float_read(struct cursor *cursor, int64_t origin, uint32_t count, uint64_t
     if (cursor->bad) return ERR_CORRUPT;
     if (first & STALE_AT_END) ret_bits[--count] = STALE_BITS;
     if (count == 0) return first == STALE_AT_END ? OK : ERR_CORRUPT;
-    if (type == TYPE_CONSTANT) return read_constant(cursor, e, count, ret_bits);
+    if (type == TYPE_CONSTANT) {
+        uint64_t bits;
+        if (e == E_RAW) {
+            bits = cursor_le64(cursor);
+        } else if (e <= E_MAX) {
+            bits = decimal_bits((uint64_t)cursor_zigzag(cursor), codec_powers[e]);
+        } else {
+            return ERR_CORRUPT;
+        }
+        if (cursor->bad) return ERR_CORRUPT;
+        fill(ret_bits, count, bits);
+        return OK;
+    }
     if (e > (type == TYPE_BITS ? 0 : E_MAX)) return ERR_CORRUPT;
     enum err err = read_main(cursor, type, e, origin, count, ret_bits);
     if (err == OK && type == TYPE_CORRECTED) err = read_corrections(cursor, count, ret_bits);
     return err;
-}
-
-enum err
-codec_float_decode(struct bytes encoded, uint32_t count, uint64_t *ret_bits)
-{
-    return codec_float_decode_from(encoded, 0, count, ret_bits);
 }
 
 enum err

@@ -335,20 +335,6 @@ rank_metric(struct row_pass *x, struct value_walk *walk, uint32_t pair, const st
     return e;
 }
 
-static enum err
-rank_metrics(struct row_pass *x)
-{
-    struct value_walk walk;
-    enum err e = OK;
-    value_walk_init(&walk, x->part, x->options->memory);
-    for (uint32_t i = 0; i < x->metric_count && e == OK; i++) {
-        e = rank_metric(x, &walk, x->metric_name->first_pair + i, &x->metrics[i]);
-    }
-    if (e == OK && x->metricless.series > 0) e = rank_metric(x, NULL, 0, &x->metricless);
-    value_walk_fini(&walk);
-    return e;
-}
-
 /* --- tenants ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -408,7 +394,15 @@ tenant_count_all(struct row_pass *x, const struct part_tenant *t)
         if (e == OK) e = rank_window(x);
     }
     x->window_count = room;
-    if (e == OK) e = rank_metrics(x);
+    if (e == OK) {
+        struct value_walk walk;
+        value_walk_init(&walk, x->part, x->options->memory);
+        for (uint32_t i = 0; i < x->metric_count && e == OK; i++) {
+            e = rank_metric(x, &walk, x->metric_name->first_pair + i, &x->metrics[i]);
+        }
+        if (e == OK && x->metricless.series > 0) e = rank_metric(x, NULL, 0, &x->metricless);
+        value_walk_fini(&walk);
+    }
     if (e == OK && top_offer(&x->tenants, x->tenant.samples)) {
         e = top_put(&x->tenants, x->tenant.samples, &x->tenant);
     }

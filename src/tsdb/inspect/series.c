@@ -246,13 +246,6 @@ log_list_read(const struct inspect_options *options, const char *dir,
     return OK;
 }
 
-static void
-log_list_fini(struct log_list *list)
-{
-    array_free(list->budget, list->items, list->capacity);
-    *list = (struct log_list){0};
-}
-
 /* --- a selection ------------------------------------------------------------------------------ */
 
 struct series_source {
@@ -470,25 +463,18 @@ series_finish(struct series_pass *x)
     return r->count < x->options->top ? item_keep(x, &item) : OK;
 }
 
-/* The least labels of all; empty: all are at their end. */
-static struct bytes
-next_labels(const struct series_pass *x)
-{
-    struct bytes least = {NULL, 0};
-    if (x->log_at < x->log.count) least = x->log.items[x->log_at].labels;
-    for (uint32_t i = 0; i < x->source_count; i++) {
-        const struct series_source *s = &x->sources[i];
-        if (s->at_end) continue;
-        if (least.at == NULL || labels_compare(s->labels, least) < 0) least = s->labels;
-    }
-    return least;
-}
-
 static enum err
 series_walk(struct series_pass *x)
 {
     for (;;) {
-        struct bytes labels = next_labels(x);
+        /* The least labels of all; empty: all are at their end. */
+        struct bytes labels = {NULL, 0};
+        if (x->log_at < x->log.count) labels = x->log.items[x->log_at].labels;
+        for (uint32_t i = 0; i < x->source_count; i++) {
+            const struct series_source *s = &x->sources[i];
+            if (s->at_end) continue;
+            if (labels.at == NULL || labels_compare(s->labels, labels) < 0) labels = s->labels;
+        }
         if (labels.at == NULL) return OK;
         buf_clear(&x->labels);
         buf_put_bytes(&x->labels, labels);
@@ -568,7 +554,7 @@ series_try(const struct inspect_options *options, const char *dir,
         row_reader_free(s->rows);
         part_unref(s->part);
     }
-    log_list_fini(&x.log);
+    array_free(x.log.budget, x.log.items, x.log.capacity);
     buf_fini(&x.labels);
     arena_fini(&x.arena);
     return e;

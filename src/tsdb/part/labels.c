@@ -1,6 +1,7 @@
 /*
  * labels.c - the labels of a part: names and values.
  */
+#include "base/search.h"
 #include "tsdb/part/private.h"
 
 /* --- names and label values ------------------------------------------------------------------- */
@@ -48,34 +49,18 @@ part_index_load(struct part *part, const struct part_tenant *tenant, struct aren
 const struct part_name *
 part_find_name(const struct part_index *index, struct bytes name)
 {
-    uint32_t low = 0, high = index->name_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        int order = bytes_compare(index->names[middle].name, name);
-        if (order == 0) return &index->names[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    uint32_t at =
+        search_first(i, 0u, index->name_count, bytes_compare(index->names[i].name, name) >= 0);
+    bool found = at < index->name_count && bytes_equal(index->names[at].name, name);
+    return found ? &index->names[at] : NULL;
 }
 
 const struct part_name *
 part_name_of_pair(const struct part_index *index, uint32_t pair)
 {
-    uint32_t low = 0, high = index->name_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        const struct part_name *n = &index->names[middle];
-        if (pair < n->first_pair)
-            high = middle;
-        else if (pair - n->first_pair >= n->pair_count)
-            low = middle + 1;
-        else
-            return n;
-    }
-    return NULL;
+    uint32_t at = search_first(i, 0u, index->name_count, pair < index->names[i].first_pair);
+    const struct part_name *n = at == 0 ? NULL : &index->names[at - 1];
+    return n != NULL && pair - n->first_pair < n->pair_count ? n : NULL;
 }
 
 void

@@ -323,23 +323,6 @@ find_locked(struct page_cache *c, uint64_t cache_id, uint64_t offset)
     return p;
 }
 
-static struct cached *
-hold_cached(struct page_cache *c, uint64_t cache_id, uint64_t offset)
-{
-    lock_take(&c->lock);
-    struct cached *p = find_locked(c, cache_id, offset);
-    if (p != NULL) {
-        p->holders++;
-        unlink_use(c, p);
-        link_newest(c, p);
-        c->stats.hits++;
-    } else {
-        c->stats.misses++;
-    }
-    lock_drop(&c->lock);
-    return p;
-}
-
 /* Puts all pages into twice as many slots; what is left over is `slots`. */
 static void
 spread_locked(struct page_cache *c, struct cached ***slots)
@@ -587,7 +570,17 @@ enum err
 page_get(struct page_source *s, uint64_t offset, enum page_kind kind, const struct page **ret_page,
          struct why *why)
 {
-    struct cached *p = hold_cached(s->cache, s->cache_id, offset);
+    lock_take(&s->cache->lock);
+    struct cached *p = find_locked(s->cache, s->cache_id, offset);
+    if (p != NULL) {
+        p->holders++;
+        unlink_use(s->cache, p);
+        link_newest(s->cache, p);
+        s->cache->stats.hits++;
+    } else {
+        s->cache->stats.misses++;
+    }
+    lock_drop(&s->cache->lock);
     if (p == NULL) {
         enum err e = page_load(s, offset, &p, why);
         if (e == ERR_CORRUPT) page_cache_note_damage(s->cache, s->part_number, offset);

@@ -482,17 +482,10 @@ part_tenant_at(const struct part *part, uint32_t index)
 const struct part_tenant *
 part_tenant(const struct part *part, struct bytes name)
 {
-    uint32_t low = 0, high = part->tenant_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        int order = bytes_compare(part->tenants[middle].name, name);
-        if (order == 0) return &part->tenants[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    uint32_t at =
+        search_first(i, 0u, part->tenant_count, bytes_compare(part->tenants[i].name, name) >= 0);
+    bool found = at < part->tenant_count && bytes_equal(part->tenants[at].name, name);
+    return found ? &part->tenants[at] : NULL;
 }
 
 /* --- exemplars, metadata, verify -------------------------------------------------------------- */

@@ -380,26 +380,6 @@ root_out(struct part_writer *w, uint64_t *ret_offset, struct why *why)
     return page_write(&w->pages, PAGE_ROOT, buf_bytes(to), ret_offset, why);
 }
 
-static enum err
-meta_json_out(struct part_writer *w, struct why *why)
-{
-    char text[1024];
-    const struct part_info *i = &w->info;
-    int n = snprintf(text, sizeof text,
-                     "{\n  \"format\": \"firekeep part\",\n  \"version\": %d,\n"
-                     "  \"number\": %" PRIu64 ",\n  \"log_from\": %" PRIu64
-                     ",\n  \"log_to\": %" PRIu64 ",\n  \"min_time_ms\": %" PRId64
-                     ",\n  \"max_time_ms\": %" PRId64 ",\n  \"tenants\": %" PRIu32
-                     ",\n  \"series\": %" PRIu64 ",\n  \"blocks\": %" PRIu64
-                     ",\n  \"floats\": %" PRIu64 ",\n  \"histograms\": %" PRIu64
-                     ",\n  \"exemplars\": %" PRIu64 ",\n  \"bytes\": %" PRIu64 "\n}\n",
-                     PART_VERSION, i->number, i->from_pos, i->to_pos, i->min_ms, i->max_ms,
-                     w->tenant_count, i->series_count, i->block_count, i->sample_count[0],
-                     i->sample_count[1], i->sample_count[2], i->file_bytes);
-    assert(n > 0 && (size_t)n < sizeof text);
-    return env_write_whole(w->env, w->dir, "meta.json", bytes_of(text, (size_t)n), why);
-}
-
 enum err
 part_writer_finish(struct part_writer *w, struct part_info *ret_info, struct why *why)
 {
@@ -416,7 +396,23 @@ part_writer_finish(struct part_writer *w, struct part_info *ret_info, struct why
                   w->info.data_bytes);
     e = page_write_raw(&w->pages, bytes_of(footer, sizeof footer), why);
     if (e == OK) e = page_writer_close(&w->pages, why);
-    if (e == OK) e = meta_json_out(w, why);
+    if (e == OK) {
+        char text[1024];
+        const struct part_info *i = &w->info;
+        int n = snprintf(text, sizeof text,
+                         "{\n  \"format\": \"firekeep part\",\n  \"version\": %d,\n"
+                         "  \"number\": %" PRIu64 ",\n  \"log_from\": %" PRIu64
+                         ",\n  \"log_to\": %" PRIu64 ",\n  \"min_time_ms\": %" PRId64
+                         ",\n  \"max_time_ms\": %" PRId64 ",\n  \"tenants\": %" PRIu32
+                         ",\n  \"series\": %" PRIu64 ",\n  \"blocks\": %" PRIu64
+                         ",\n  \"floats\": %" PRIu64 ",\n  \"histograms\": %" PRIu64
+                         ",\n  \"exemplars\": %" PRIu64 ",\n  \"bytes\": %" PRIu64 "\n}\n",
+                         PART_VERSION, i->number, i->from_pos, i->to_pos, i->min_ms, i->max_ms,
+                         w->tenant_count, i->series_count, i->block_count, i->sample_count[0],
+                         i->sample_count[1], i->sample_count[2], i->file_bytes);
+        assert(n > 0 && (size_t)n < sizeof text);
+        e = env_write_whole(w->env, w->dir, "meta.json", bytes_of(text, (size_t)n), why);
+    }
     if (e == OK) e = env_syncdir(w->env, w->dir, why);
     if (e == OK) e = env_syncdir(w->env, w->parts_dir, why);
     if (e == OK) *ret_info = w->info;

@@ -422,22 +422,6 @@ segment_begin(struct segments *s, uint32_t first)
     s->first = s->next = first;
 }
 
-static void
-segments_put_differences(struct segments *s, struct pair_run run)
-{
-    while (run.count > 0) {
-        segment_begin(s, run.first);
-        uint32_t room = SEGMENT_NUMBERS - s->number_count;
-        struct pair_run some = {run.first, run.count < room ? run.count : room};
-        uint8_t *to = s->list + s->list_size;
-        s->list_size += (size_t)(put_differences(to, some, s->next) - to);
-        s->next = some.first + some.count - 1;
-        s->number_count += some.count;
-        run.first += some.count;
-        run.count -= some.count;
-    }
-}
-
 /* Into `to`, or nowhere: their size. */
 static uint64_t
 put_segments(struct buf *to, struct run_walk walk, enum list_form form)
@@ -454,7 +438,17 @@ put_segments(struct buf *to, struct run_walk walk, enum list_form form)
             s.next = run.first + run.count;
             s.number_count += 2;
         } else {
-            segments_put_differences(&s, run);
+            while (run.count > 0) {
+                segment_begin(&s, run.first);
+                uint32_t room = SEGMENT_NUMBERS - s.number_count;
+                struct pair_run some = {run.first, run.count < room ? run.count : room};
+                uint8_t *at = s.list + s.list_size;
+                s.list_size += (size_t)(put_differences(at, some, s.next) - at);
+                s.next = some.first + some.count - 1;
+                s.number_count += some.count;
+                run.first += some.count;
+                run.count -= some.count;
+            }
         }
     }
     segment_end(&s);
@@ -552,20 +546,6 @@ long_pair(struct part_writer *w, struct pass *p, struct why *why)
     return e;
 }
 
-/* As many of the pairs as there is room for their runs; how many runs that are. */
-static uint32_t
-choose_pairs(struct pass *p)
-{
-    uint32_t runs = 0, i = 0;
-    for (; i < p->pair_count && p->ends[i] <= p->run_max - runs; i++) {
-        uint32_t count = p->ends[i];
-        p->ends[i] = runs;
-        runs += count;
-    }
-    p->taken_count = i;
-    return runs;
-}
-
 static enum err
 short_pairs(struct part_writer *w, struct pass *p, uint32_t run_count, struct why *why)
 {
@@ -591,7 +571,14 @@ pass_run(struct part_writer *w, struct pass *p, struct why *why)
     if (p->ends == NULL) return ERR_NOMEM;
     enum err e = rows_walk(w, count_run, p, why);
     if (e == OK) {
-        uint32_t runs = choose_pairs(p);
+        /* As many of the pairs as there is room for their runs; how many runs that are. */
+        uint32_t runs = 0, i = 0;
+        for (; i < p->pair_count && p->ends[i] <= p->run_max - runs; i++) {
+            uint32_t count = p->ends[i];
+            p->ends[i] = runs;
+            runs += count;
+        }
+        p->taken_count = i;
         e = p->taken_count > 0 ? short_pairs(w, p, runs, why) : long_pair(w, p, why);
         if (p->taken_count == 0) p->taken_count = 1;
     }

@@ -71,26 +71,6 @@ add_series(struct head_match *m, roaring_bitmap_t *into)
     }
 }
 
-/* Takes away from `result` the series that have (or have not) any of what was found. ERR_NOMEM. */
-static enum err
-drop_by_rows(const struct head_match *m, bool excludes, roaring_bitmap_t *result)
-{
-    roaring_uint32_iterator_t it;
-    roaring_bitmap_t *gone = roaring_bitmap_create();
-    if (gone == NULL) return ERR_NOMEM;
-    roaring_init_iterator(result, &it);
-    for (; it.has_value; roaring_advance_uint32_iterator(&it)) {
-        const struct series_pairs *row = registry_series(m->registry, it.current_value)->pairs;
-        bool has = false;
-        for (uint32_t p = 0; p < row->count && !has; p++)
-            has = roaring_bitmap_contains(m->found, row->ids[p]);
-        if (has == excludes) roaring_bitmap_add(gone, it.current_value);
-    }
-    roaring_bitmap_andnot_inplace(result, gone);
-    roaring_bitmap_free(gone);
-    return OK;
-}
-
 /* Finds the pairs of all values of the name for which matching gives `want`. */
 static enum err
 collect_scan(struct head_match *m, const struct matcher *matcher, bool want)
@@ -179,7 +159,22 @@ select_step(struct head_match *m, const struct matcher *matcher, bool first,
         return OK;
     }
     if (m->series_total / LIST_WORTH > roaring_bitmap_get_cardinality(result)) {
-        return drop_by_rows(m, excludes, result);
+        /* Takes away from `result` the series that have (or have not) any of what was found.
+         * ERR_NOMEM. */
+        roaring_uint32_iterator_t it;
+        roaring_bitmap_t *gone = roaring_bitmap_create();
+        if (gone == NULL) return ERR_NOMEM;
+        roaring_init_iterator(result, &it);
+        for (; it.has_value; roaring_advance_uint32_iterator(&it)) {
+            const struct series_pairs *row = registry_series(m->registry, it.current_value)->pairs;
+            bool has = false;
+            for (uint32_t p = 0; p < row->count && !has; p++)
+                has = roaring_bitmap_contains(m->found, row->ids[p]);
+            if (has == excludes) roaring_bitmap_add(gone, it.current_value);
+        }
+        roaring_bitmap_andnot_inplace(result, gone);
+        roaring_bitmap_free(gone);
+        return OK;
     }
     roaring_bitmap_t *set = roaring_bitmap_create();
     if (set == NULL) return ERR_NOMEM;

@@ -437,22 +437,6 @@ part_has_samples(const struct part *part)
     return count[LEDGER_FLOAT] + count[LEDGER_HISTOGRAM] + count[LEDGER_EXEMPLAR] > 0;
 }
 
-/* The part whose newest sample is the oldest, and whether it is the only one with samples. */
-static struct part *
-oldest_part(const struct expiry *x, bool *ret_last)
-{
-    struct part *oldest = NULL;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < x->version->part_count; i++) {
-        struct part *p = x->version->parts[i];
-        if (!part_has_samples(p) || parts_have(p, x->drop, x->drop_count)) continue;
-        count++;
-        if (oldest == NULL || part_info(p)->max_ms < part_info(oldest)->max_ms) oldest = p;
-    }
-    *ret_last = count == 1;
-    return oldest;
-}
-
 static void
 choose(struct expiry *x)
 {
@@ -472,16 +456,22 @@ choose(struct expiry *x)
         x->metadata_wanted |= gone && p == x->metadata && part_has_samples(p);
     }
     while (bytes_max != 0 && x->bytes > bytes_max) {
-        bool last;
-        struct part *p = oldest_part(x, &last);
-        if (last) {
+        struct part *oldest = NULL; /* by its newest sample */
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < x->version->part_count; i++) {
+            struct part *p = x->version->parts[i];
+            if (!part_has_samples(p) || parts_have(p, x->drop, x->drop_count)) continue;
+            count++;
+            if (oldest == NULL || part_info(p)->max_ms < part_info(oldest)->max_ms) oldest = p;
+        }
+        if (count == 1) {
             /* A size that is set too small must not cost what is being kept this moment. */
             x->bytes_too_many = x->bytes - bytes_max;
             return;
         }
-        x->metadata_wanted |= p != NULL && p == x->metadata;
-        if (p == NULL || p == x->metadata) return;
-        drop(x, p);
+        x->metadata_wanted |= oldest != NULL && oldest == x->metadata;
+        if (oldest == NULL || oldest == x->metadata) return;
+        drop(x, oldest);
     }
 }
 
@@ -545,26 +535,6 @@ by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Adds up neighbours that are of one partition; how many are left. */
-static uint32_t
-add_up(struct tsdb_partition *list, uint32_t count)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct tsdb_partition *last = kept == 0 ? NULL : &list[kept - 1];
-        if (last == NULL || last->time.min_ms != list[i].time.min_ms) {
-            list[kept++] = list[i];
-            continue;
-        }
-        last->parts++;
-        last->samples += list[i].samples;
-        last->exemplars += list[i].exemplars;
-        last->data_bytes += list[i].data_bytes;
-        last->index_bytes += list[i].index_bytes;
-    }
-    return kept;
-}
-
 enum err
 tsdb_partitions(struct tsdb *db,
                 void (*each)(void *context, const struct tsdb_partition *partition), void *context)
@@ -586,7 +556,21 @@ tsdb_partitions(struct tsdb *db,
         list[count++] = p;
     }
     if (count > 1) qsort(list, count, sizeof *list, by_time);
-    count = add_up(list, count);
+    /* Adds up neighbours that are of one partition; how many are left. */
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct tsdb_partition *last = kept == 0 ? NULL : &list[kept - 1];
+        if (last == NULL || last->time.min_ms != list[i].time.min_ms) {
+            list[kept++] = list[i];
+            continue;
+        }
+        last->parts++;
+        last->samples += list[i].samples;
+        last->exemplars += list[i].exemplars;
+        last->data_bytes += list[i].data_bytes;
+        last->index_bytes += list[i].index_bytes;
+    }
+    count = kept;
     for (uint32_t i = 0; i < count; i++) {
         each(context, &list[i]);
     }

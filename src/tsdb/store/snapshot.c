@@ -28,38 +28,30 @@ link_file(struct snapshot *x, const char *from_dir, const char *to_dir, const ch
     return e ? e : env_link(x->db->env, from, to, x->why);
 }
 
-/* Under the edit lock: parts, positions and totals of one moment. */
 static enum err
-link_parts_locked(struct snapshot *x)
+build(struct snapshot *x)
 {
     struct tsdb *db = x->db;
-    enum err e = OK;
+    struct env *env = db->env;
+    enum err e = env_mkdir(env, x->dir, x->why);
+    if (e == OK) e = path_join(x->parts, sizeof x->parts, x->dir, "parts");
+    if (e == OK) e = env_mkdir(env, x->parts, x->why);
+    if (e) return e;
+    lock_take(&db->edit_lock);
+    /* Parts, positions and totals of one moment. */
     for (uint32_t i = 0; i < db->live.version->part_count && e == OK; i++) {
         uint64_t number = part_info(db->live.version->parts[i])->number;
         char from[256], to[360];
-        struct env *env = x->db->env;
-        e = part_path(from, sizeof from, x->db->parts_dir, number);
+        e = part_path(from, sizeof from, db->parts_dir, number);
         if (e == OK) e = part_path(to, sizeof to, x->parts, number);
         if (e == OK) e = env_mkdir(env, to, x->why);
         if (e == OK) e = link_file(x, from, to, "part");
         if (e == OK) e = link_file(x, from, to, "meta.json");
         if (e == OK) e = env_syncdir(env, to, x->why);
     }
-    if (e == OK) e = env_syncdir(db->env, x->parts, x->why);
-    return e ? e : edit_write_manifest(db, x->dir, x->why);
-}
-
-static enum err
-build(struct snapshot *x)
-{
-    struct env *env = x->db->env;
-    enum err e = env_mkdir(env, x->dir, x->why);
-    if (e == OK) e = path_join(x->parts, sizeof x->parts, x->dir, "parts");
-    if (e == OK) e = env_mkdir(env, x->parts, x->why);
-    if (e) return e;
-    lock_take(&x->db->edit_lock);
-    e = link_parts_locked(x);
-    lock_drop(&x->db->edit_lock);
+    if (e == OK) e = env_syncdir(env, x->parts, x->why);
+    if (e == OK) e = edit_write_manifest(db, x->dir, x->why);
+    lock_drop(&db->edit_lock);
     if (e == OK) e = format_write(env, x->dir, x->why);
     return e ? e : env_syncdir(env, x->dir, x->why);
 }
