@@ -17,7 +17,7 @@
 #include "model/sample.h"
 #include "tsdb/head/hchunk.h"
 #include "tsdb/head/registry.h"
-#include "tsdb/head/view_notes.h"
+#include "tsdb/head/views.h"
 
 /* An out-of-order sample waiting in a small sorted buffer. */
 struct late_sample {

@@ -62,7 +62,7 @@ look_at_clock(struct head *head)
 /* --- epochs ----------------------------------------------------------------------------------- */
 
 /* Void epochs behind the durable one count as seen: samples that come next are two epochs away at
- * most, see view_notes.h. */
+ * most, see views.h. */
 uint64_t
 head_visible_epoch(const struct head *head)
 {

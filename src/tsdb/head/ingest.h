@@ -150,14 +150,8 @@ MUST_CHECK enum err ingest_resolve(struct ingest *in, const struct rw_series *se
 MUST_CHECK enum err ingest_canonical(struct ingest *in, const struct rw_series *series,
                                      enum reject *ret_reason);
 
-/* --- 2. reserve (ingest_reserve.c) --- */
+/* --- 2. reserve (ingest.c) --- */
 
-/* Takes as much of the series at hand as the slice has room for. Moves `at` on. */
-struct ingest_piece ingest_take_piece(struct ingest *in, struct ingest_place *at,
-                                      struct need *need);
-/* The piece's series is known now. */
-void ingest_need_series(const struct ingest *in, const struct ingest_piece *piece,
-                        struct need *need);
 /* After this nothing that the slice does can fail, but for exemplars. ERR_NOMEM, ERR_AGAIN. */
 MUST_CHECK enum err ingest_reserve(struct ingest *in, const struct need *need);
 
@@ -178,11 +172,8 @@ MUST_CHECK enum err ingest_series_metadata(struct ingest *in, const struct rw_se
 /* The columns become records of the batch. */
 void ingest_log(struct ingest *in);
 
-/* --- log records of a slice (ingest_records.c); codec/record.h reads them --- */
-
+/* The columns of floats as a record of the log, which codec/record.h reads. */
 void record_floats(struct scratch *s, struct buf *to);
-/* Appends to the scratch's series, of which all are in one registry. */
-enum { RECORD_SERIES_BYTES_MAX = 3 * VARINT_SIZE_MAX }; /* and its labels */
-void record_series(struct scratch *s, const struct registry *registry, const struct series *series);
+enum { RECORD_SERIES_BYTES_MAX = 3 * VARINT_SIZE_MAX }; /* of a series in the log, and its labels */
 
 #endif

@@ -1,6 +1,8 @@
 /* views.c - see views.h. A list, as they come: mostly at its end, and there are not many. */
 #include "tsdb/head/views.h"
 
+#include "base/hash.h"
+
 static bool
 is_before(uint32_t a, uint32_t b)
 {
@@ -61,4 +63,152 @@ views_keep_only(struct views *views, uint32_t epoch)
     for (struct head_view *v = views->oldest; v != NULL; v = v->newer) {
         v->lost |= v->epoch != epoch;
     }
+}
+
+/* --- pages of notes ----------------------------------------------------------------------------
+ */
+
+enum { PAGE_NOTES_MIN = 256, PAGE_NOTES_MAX = 1 << 20 };
+
+struct note {
+    const void *series;
+    int64_t first_ms; /* of the chunk */
+    uint32_t older;   /* of this series in this page, plus 1; 0: none */
+    uint32_t tag;
+    uint8_t count;
+    uint8_t now;
+    uint8_t before;
+};
+
+struct view_notes_page {
+    struct view_notes_page *older;
+    uint32_t capacity; /* a power of two */
+    uint32_t count;
+    uint32_t to;     /* views from this epoch on need none of them */
+    uint32_t *slots; /* twice as many as notes: by series, the newest note of it plus 1 */
+    struct note notes[];
+};
+
+static size_t
+slots_bytes(uint32_t capacity)
+{
+    return 2 * (size_t)capacity * sizeof(uint32_t);
+}
+
+static size_t
+page_bytes(uint32_t capacity)
+{
+    return sizeof(struct view_notes_page) + (size_t)capacity * sizeof(struct note);
+}
+
+static void
+page_free(struct view_notes_page *p, struct views *views)
+{
+    mem_free(&views->budget, p->slots, slots_bytes(p->capacity));
+    mem_free(&views->budget, p, page_bytes(p->capacity));
+}
+
+static enum err
+page_new(struct view_notes *notes, struct views *views)
+{
+    uint32_t capacity = PAGE_NOTES_MIN;
+    if (notes->newest != NULL) capacity = 2 * notes->newest->capacity;
+    if (capacity > PAGE_NOTES_MAX) capacity = PAGE_NOTES_MAX;
+    struct view_notes_page *p = mem_alloc(&views->budget, page_bytes(capacity));
+    uint32_t *slots = mem_new(&views->budget, slots_bytes(capacity));
+    if (p == NULL || slots == NULL) {
+        mem_free(&views->budget, p, page_bytes(capacity));
+        mem_free(&views->budget, slots, slots_bytes(capacity));
+        return ERR_NOMEM;
+    }
+    *p = (struct view_notes_page){.older = notes->newest, .capacity = capacity, .slots = slots};
+    notes->newest = p;
+    return OK;
+}
+
+void
+view_notes_trim(struct view_notes *notes, struct views *views)
+{
+    struct view_notes_page **link = &notes->newest;
+    uint32_t oldest = 0;
+    bool any = false;
+    for (const struct head_view *v = views->oldest; v != NULL && !any; v = v->newer) {
+        any = !v->lost;
+        oldest = v->epoch;
+    }
+    while (*link != NULL && any && is_before(oldest, (*link)->to)) {
+        link = &(*link)->older;
+    }
+    struct view_notes_page *p = *link;
+    *link = NULL;
+    while (p != NULL) {
+        struct view_notes_page *older = p->older;
+        page_free(p, views);
+        p = older;
+    }
+}
+
+void
+view_notes_fini(struct view_notes *notes, struct views *views)
+{
+    while (notes->newest != NULL) {
+        struct view_notes_page *p = notes->newest;
+        notes->newest = p->older;
+        page_free(p, views);
+    }
+}
+
+/* --- notes ------------------------------------------------------------------------------------ */
+
+static uint32_t *
+slot_of(const struct view_notes_page *p, const void *series)
+{
+    uint32_t mask = 2 * p->capacity - 1, at = (uint32_t)hash_mix(0, (uintptr_t)series) & mask;
+    while (p->slots[at] != 0 && p->notes[p->slots[at] - 1].series != series) {
+        at = (at + 1) & mask;
+    }
+    return &p->slots[at];
+}
+
+void
+view_notes_append(struct view_notes *notes, struct views *views, const void *series,
+                  const struct hchunk_open *o, uint32_t epoch)
+{
+    if (views->newest == NULL || o->count == 0 || o->tag == epoch) return;
+    if (!views_meet(views, o->tag - 2, epoch - 2)) return;
+    if (notes->newest == NULL || notes->newest->count == notes->newest->capacity) {
+        view_notes_trim(notes, views); /* full pages may have become needless since */
+        if (page_new(notes, views) != OK) {
+            views_lose(views, o->tag - 2, epoch - 2);
+            return;
+        }
+    }
+    struct view_notes_page *p = notes->newest;
+    uint32_t *slot = slot_of(p, series);
+    p->notes[p->count] = (struct note){.series = series,
+                                       .first_ms = hchunk_first_ms(o),
+                                       .older = *slot,
+                                       .tag = o->tag,
+                                       .count = o->count,
+                                       .now = o->pending_now,
+                                       .before = o->pending_before};
+    *slot = ++p->count;
+    p->to = epoch - 2;
+}
+
+uint32_t
+view_notes_visible(const struct view_notes *notes, const void *series, const struct chunk_marks *c,
+                   uint32_t epoch)
+{
+    if (chunk_marks_tell(c, epoch)) {
+        return hchunk_visible(c->count, c->tag, c->now, c->before, epoch);
+    }
+    for (const struct view_notes_page *p = notes->newest; p != NULL; p = p->older) {
+        for (uint32_t i = *slot_of(p, series); i != 0; i = p->notes[i - 1].older) {
+            const struct note *n = &p->notes[i - 1];
+            if (n->first_ms != c->first_ms || is_before(epoch, n->tag - 2)) continue;
+            return hchunk_visible(n->count, n->tag, n->now, n->before, epoch);
+        }
+    }
+    return 0;
 }
