@@ -325,14 +325,14 @@ print_quoted(struct buf *to, struct bytes text)
 }
 
 void
-label_print(struct buf *to, const struct label *label)
+label_print(struct buf *to, const struct label *label, const char *operator)
 {
     if (name_is_plain(label->name, false)) {
         buf_put_bytes(to, label->name);
     } else {
         print_quoted(to, label->name);
     }
-    buf_put_u8(to, '=');
+    buf_put_text(to, operator);
     print_quoted(to, label->value);
 }
 
@@ -346,7 +346,7 @@ labels_print(struct buf *to, struct bytes labels)
     while (labels_next(&c, &label)) {
         if (!first) buf_put_text(to, ", ");
         first = false;
-        label_print(to, &label);
+        label_print(to, &label, "=");
     }
     buf_put_u8(to, '}');
 }

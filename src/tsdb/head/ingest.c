@@ -68,7 +68,7 @@ ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kin
         if (words.size > begin) buf_put_text(&words, ", ");
         cut_to(&label.name, 64);
         cut_to(&label.value, 64);
-        label_print(&words, &label);
+        label_print(&words, &label, "=");
     }
     buf_put_u8(&words, '}');
     if (detail[0] != '\0') buf_printf(&words, ": %s", detail);
@@ -86,7 +86,7 @@ ingest_reject_metadata(struct ingest *in, const struct metadata *m, enum reject 
     struct label family = {bytes_of_text("family"), m->family};
     cut_to(&family.value, 128);
     buf_printf(&words, "%s: metadata of ", reject_word(reason));
-    label_print(&words, &family);
+    label_print(&words, &family, "=");
     put_offender(in, &words);
 }
 

@@ -140,33 +140,18 @@ partitions_sum(struct dir_pass *x)
 
 /* --- the manifest ----------------------------------------------------------------------------- */
 
-/* A matcher as PromQL writes it; label_print() knows how to quote. */
-static void
-print_matcher(struct buf *to, const struct manifest_matcher *m)
-{
-    static const char *const operators[] = {"=", "!=", "=~", "!~"};
-    struct label name = {m->name, bytes_of("", 0)}, value = {bytes_of("x", 1), m->pattern};
-    label_print(to, &name);
-    if (to->size >= 3) to->size -= 3; /* ="" */
-    buf_put_text(to, operators[m->type % 4]);
-    size_t at = to->size;
-    label_print(to, &value);
-    if (buf_error(to) == OK) { /* x= */
-        memmove(to->at + at, to->at + at + 2, to->size - at - 2);
-        to->size -= 2;
-    }
-}
-
 static enum err
 tombstone_copy(struct dir_pass *x, const struct manifest_tombstone *from,
                struct inspect_tombstone *to)
 {
+    static const char *const operators[] = {"=", "!=", "=~", "!~"};
     struct buf text;
     buf_init(&text, x->options->memory, 1 << 24);
     buf_put_u8(&text, '{');
     for (uint32_t i = 0; i < from->matcher_count; i++) {
         if (i > 0) buf_put_text(&text, ", ");
-        print_matcher(&text, &from->matchers[i]);
+        const struct manifest_matcher *m = &from->matchers[i];
+        label_print(&text, &(struct label){m->name, m->pattern}, operators[m->type % 4]);
     }
     buf_put_u8(&text, '}');
     *to = (struct inspect_tombstone){.id = from->id,
