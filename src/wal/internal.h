@@ -111,8 +111,6 @@ wal_last_segment(struct wal *wal)
 
 /* --- space.c ---------------------------------------------------------------------------------- */
 
-/* Bytes of all files. */
-uint64_t wal_used_bytes_locked(const struct wal *wal);
 /* Whether what is used is beyond the budget, and something could ever be given up. */
 bool wal_over_budget_locked(const struct wal *wal);
 /*

@@ -19,8 +19,9 @@ static const char HALF_NAME[] = "half-prepared.tmp";
 
 /* --- the budget ------------------------------------------------------------------------------- */
 
-uint64_t
-wal_used_bytes_locked(const struct wal *wal)
+/* Of all files. */
+static uint64_t
+used_bytes_locked(const struct wal *wal)
 {
     uint64_t bytes = wal->prepared.making_bytes;
     for (uint32_t i = 0; i < wal->prepared.count; i++) {
@@ -37,7 +38,7 @@ wal_over_budget_locked(const struct wal *wal)
 {
     /* One segment there always is; a budget smaller than that must not stop everything. */
     return wal->budget_bytes != 0 && wal->list.count > 1 &&
-           wal_used_bytes_locked(wal) > wal->budget_bytes;
+           used_bytes_locked(wal) > wal->budget_bytes;
 }
 
 /* Room for another file of a segment's size. */
@@ -45,7 +46,7 @@ static bool
 has_room_locked(const struct wal *wal)
 {
     return wal->budget_bytes == 0 ||
-           wal_used_bytes_locked(wal) + wal_segment_file_bytes(wal) <= wal->budget_bytes;
+           used_bytes_locked(wal) + wal_segment_file_bytes(wal) <= wal->budget_bytes;
 }
 
 void
@@ -295,7 +296,7 @@ wal_stats(struct wal *wal, struct wal_stats *ret_stats)
     memcpy(s.totals, wal->totals, sizeof s.totals);
     s.begin_pos = wal->list.count == 0 ? wal->end_pos : wal->list.items[0].base_pos;
     s.segment_count = wal->list.count;
-    s.segment_bytes = wal_used_bytes_locked(wal);
+    s.segment_bytes = used_bytes_locked(wal);
     for (struct wal_reader *r = wal->readers; r != NULL; r = r->next) {
         s.readers++;
         s.readers_behind += r->behind;

@@ -65,8 +65,9 @@ gen_bytes(const struct gen *gen)
 
 /* --- series ----------------------------------------------------------------------------------- */
 
-bool
-gen_before_id(const struct gen *gen, const struct series *series, uint32_t *ret_id)
+/* The series in the generation before. False: nothing of it can be there. */
+static bool
+id_before(const struct gen *gen, const struct series *series, uint32_t *ret_id)
 {
     if (gen->before == NULL) return false;
     bool shared = gen->before->registry == gen->registry;
@@ -78,7 +79,7 @@ const struct gen_series *
 gen_before(const struct gen *gen, const struct series *series)
 {
     uint32_t id;
-    return gen_before_id(gen, series, &id) ? gen_series(gen->before, id) : NULL;
+    return id_before(gen, series, &id) ? gen_series(gen->before, id) : NULL;
 }
 
 static void
@@ -222,8 +223,7 @@ gen_add_exemplar(struct gen *gen, const struct series *series, int64_t t_ms, uin
         return ERR_AGAIN;
     }
     uint32_t before_id;
-    if (gen_before_id(gen, series, &before_id) &&
-        exemplar_find(gen->before, before_id, &new) != NULL) {
+    if (id_before(gen, series, &before_id) && exemplar_find(gen->before, before_id, &new) != NULL) {
         *ret_epoch = 0; /* a frozen generation is durable */
         return ERR_AGAIN;
     }

@@ -115,8 +115,7 @@ gen_series(const struct gen *gen, uint32_t id)
 /* The place for a series of the registry's. ERR_NOMEM. */
 MUST_CHECK enum err gen_series_get(struct gen *gen, const struct series *series,
                                    struct gen_series **ret_series);
-/* The series in the generation before. False, NULL: nothing of it can be there. */
-bool gen_before_id(const struct gen *gen, const struct series *series, uint32_t *ret_id);
+/* The series in the generation before. NULL: nothing of it can be there. */
 const struct gen_series *gen_before(const struct gen *gen, const struct series *series);
 bool gen_series_is_empty(const struct gen_series *series);
 /* How many of a chunk's samples, from the first, are of this epoch or earlier ones: of a view's, or

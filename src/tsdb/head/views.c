@@ -49,7 +49,8 @@ views_meet(const struct views *views, uint32_t from, uint32_t to)
     return views_next(views, from, &epoch) && is_before(epoch, to);
 }
 
-void
+/* Views from epochs in [from, to) are lost. */
+static void
 views_lose(struct views *views, uint32_t from, uint32_t to)
 {
     for (struct head_view *v = views->oldest; v != NULL; v = v->newer) {

@@ -35,8 +35,6 @@ void views_close(struct views *views, struct head_view *view);
 bool views_next(const struct views *views, uint32_t from, uint32_t *ret_epoch);
 /* Does a view look from an epoch in [from, to)? */
 bool views_meet(const struct views *views, uint32_t from, uint32_t to);
-/* Views from epochs in [from, to) are lost. */
-void views_lose(struct views *views, uint32_t from, uint32_t to);
 /* All views that do not look from this epoch are lost. */
 void views_keep_only(struct views *views, uint32_t epoch);
 
