@@ -58,9 +58,8 @@ letter_header_put(struct buf *to)
     buf_put(to, header, sizeof header);
 }
 
-/* But for the histogram, which stands at the end. Inline, so that either way is all that is made of
- * it. */
-static inline __attribute__((always_inline)) void
+/* But for the histogram, which stands at the end. */
+FIELDS_INLINE void
 letter_fields(const struct fields *f, struct letter_place *replaces, struct dead_letter *letter)
 {
     struct item *item = &letter->item;
