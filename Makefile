@@ -201,7 +201,7 @@ test-tools: $(TOOLS)
 # Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
 .PHONY: check check-asan check-tsan check-long
 check: tests
-	@BUILD=$(BUILD) tests/run.sh includes unit corpora
+	@BUILD=$(BUILD) tests/run.sh source unit corpora
 
 check-asan:
 	@$(MAKE) --no-print-directory VARIANT=asan check
@@ -210,7 +210,12 @@ check-tsan:
 	@$(MAKE) --no-print-directory VARIANT=tsan check
 
 check-long: program tests test-tools
-	@BUILD=$(BUILD) LONG=1 tests/run.sh includes unit corpora e2e crash
+	@BUILD=$(BUILD) LONG=1 tests/run.sh source unit corpora e2e crash
+
+# All texts of the sources that users see, in the list that reviewers read.
+.PHONY: messages
+messages:
+	@tests/messages.py --write tests/golden/messages.txt
 
 # Each statement of the accounting is taken away in turn: some unit test has to notice. Takes hours;
 # ONLY="PATTERN" chooses files.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh [STAGE...] - runs what is built and sums it up; called by ./check and make check.
 #
-# Stages: includes build-gcc build-clang unit corpora e2e crash. The last line is "N passed, N failed" and,
+# Stages: source build-gcc build-clang unit corpora e2e crash. The last line is "N passed, N failed" and,
 # if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
 # each stage and script when it begins; everything else goes to build/check/*.log. Afterwards the
 # source tree must hold the same files as before: what runs writes below build/ only. CHECK_JOBS
@@ -189,13 +189,21 @@ count_tap() { # BINARY LOG STATUS
     ((bad == 0)) || print_log "$log"
 }
 
-stage_includes() {
-    if tests/includes.py >"$logs/includes.log" 2>&1; then
+check_source() { # CLAIM COMMAND...
+    local claim=$1 log=$logs/source.log
+    shift
+    if "$@" >"$log" 2>&1; then
         pass
     else
-        fail "each include is one that docs/rooms.txt allows"
-        print_log "$logs/includes.log"
+        fail "$claim"
+        print_log "$log"
     fi
+}
+
+stage_source() {
+    check_source 'each include is one that docs/rooms.txt allows' tests/includes.py
+    check_source 'tests/golden/messages.txt lists the texts that users see (make messages writes it)' \
+        tests/messages.py --check tests/golden/messages.txt
 }
 
 stage_unit() {
@@ -313,7 +321,7 @@ for stage; do
     build-clang)
         build build-clang CC=clang-14 CXX=clang++-14 BUILD=build/clang program tests test-tools
         ;;
-    includes) stage_includes ;;
+    source) stage_source ;;
     unit) stage_unit ;;
     corpora) stage_corpora ;;
     e2e | crash) stage_scripts "$stage" ;;
