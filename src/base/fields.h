@@ -75,6 +75,17 @@ field_bool(const struct fields *f, bool *value)
     *value = byte != 0;
 }
 
+static inline void
+field_fixed(const struct fields *f, uint8_t *bytes, size_t size)
+{
+    if (f->to != NULL) {
+        buf_put(f->to, bytes, size);
+        return;
+    }
+    struct bytes value = cursor_bytes(f->from, size);
+    if (!f->from->bad) memcpy(bytes, value.at, size);
+}
+
 /* A text of less than `size` bytes, that ends in NUL. */
 static inline void
 field_text(const struct fields *f, char *text, size_t size)

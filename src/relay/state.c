@@ -87,6 +87,7 @@ static void
 state_fields(const struct fields *f, struct relay_state *s)
 {
     uint8_t wish = (uint8_t)s->wish;
+    field_fixed(f, s->log_id, sizeof s->log_id);
     field_varint(f, &s->cursor.pos);
     field_u32(f, &s->cursor.index);
     fates_fields(f, &s->fates);
@@ -143,7 +144,6 @@ state_pack(const struct relay_state *state, const char *dir, struct buf *scratch
     const struct fields fields = {.to = scratch};
     buf_clear(scratch);
     framed_begin(scratch);
-    buf_put(scratch, s.log_id, sizeof s.log_id);
     state_fields(&fields, &s);
     if (buf_error(scratch)) return why_set(why, buf_error(scratch), "%s/%s", dir, NAME);
     framed_end(scratch, MAGIC, VERSION);
@@ -199,9 +199,6 @@ state_unpack(struct bytes payload, struct relay_state *ret_state)
 {
     struct relay_state s = {.wish = RELAY_WISH_NONE};
     struct cursor c = cursor_of(payload);
-    struct bytes log_id = cursor_bytes(&c, sizeof s.log_id);
-    if (c.bad) return ERR_CORRUPT;
-    memcpy(s.log_id, log_id.at, sizeof s.log_id);
     const struct fields fields = {.from = &c};
     state_fields(&fields, &s);
     if (c.bad) return ERR_CORRUPT;

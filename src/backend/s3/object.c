@@ -174,7 +174,7 @@ s3_object_put(const struct s3_object *o, struct buf *to)
     const struct fields fields = {.to = to};
     struct s3_object put = *o;
     object_fields(&fields, &put);
-    buf_put(to, o->digest, sizeof o->digest);
+    field_fixed(&fields, put.digest, sizeof put.digest);
 }
 
 bool
@@ -183,8 +183,7 @@ s3_object_get(struct cursor *c, bool has_digest, struct s3_object *ret)
     const struct fields fields = {.from = c};
     struct s3_object o = {.file = FILE_CLOSED};
     object_fields(&fields, &o);
-    struct bytes digest = has_digest ? cursor_bytes(c, sizeof o.digest) : bytes_of(NULL, 0);
-    if (!c->bad && has_digest) memcpy(o.digest, digest.at, sizeof o.digest);
+    if (has_digest) field_fixed(&fields, o.digest, sizeof o.digest);
     bool named = o.number != 0 && o.dir[0] != '\0' && o.base[0] != '\0';
     if (c->bad || !named || s3_place_compare(o.first, o.last) > 0) return false;
     *ret = o;

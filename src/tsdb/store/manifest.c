@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 
+#include "base/fields.h"
 #include "base/hash.h"
 
 enum {
@@ -52,117 +53,103 @@ read_whole(struct env *env, const char *dir, const char *name, struct arena *are
     return OK;
 }
 
+/* How many items of a list follow and, where they are read, room for them. Each takes `least` bytes
+ * of the file or more. */
 static enum err
-get_parts(struct cursor *c, struct arena *arena, struct manifest *m)
+list_fields(const struct fields *f, struct arena *arena, uint32_t *count, void *ret_items,
+            size_t item_bytes, size_t least)
 {
-    uint64_t count = cursor_varint(c);
-    if (count > cursor_left(c) / PART_BYTES_MIN) return ERR_CORRUPT;
-    m->parts = arena_alloc(arena, (count + 1) * sizeof *m->parts);
-    if (m->parts == NULL) return ERR_NOMEM;
-    for (uint64_t i = 0; i < count; i++) {
-        struct manifest_part *p = &m->parts[i];
-        p->number = cursor_varint(c);
-        p->from_pos = cursor_le64(c);
-        p->to_pos = cursor_le64(c);
-        p->applied = cursor_varint(c);
-    }
-    m->part_count = (uint32_t)count;
-    return c->bad ? ERR_CORRUPT : OK;
-}
-
-static enum err
-get_tenants(struct cursor *c, struct arena *arena, struct manifest *m)
-{
-    uint64_t count = cursor_varint(c);
-    if (count > cursor_left(c) / TENANT_BYTES_MIN) return ERR_CORRUPT;
-    m->tenants = arena_new(arena, (count + 1) * sizeof *m->tenants);
-    if (m->tenants == NULL) return ERR_NOMEM;
-    for (uint64_t i = 0; i < count; i++) {
-        struct manifest_tenant *t = &m->tenants[i];
-        t->name = cursor_counted(c);
-        enum err e = c->bad || t->name.size == 0 ? ERR_CORRUPT : ledger_get(c, &t->totals);
-        if (e) return e;
-    }
-    m->tenant_count = (uint32_t)count;
-    return c->bad ? ERR_CORRUPT : OK;
-}
-
-static enum err
-get_matchers(struct cursor *c, struct arena *arena, struct manifest_tombstone *t)
-{
-    uint64_t count = cursor_varint(c);
-    if (c->bad || count > cursor_left(c) / MATCHER_BYTES_MIN) return ERR_CORRUPT;
-    t->matchers = arena_alloc(arena, (count + 1) * sizeof *t->matchers);
-    if (t->matchers == NULL) return ERR_NOMEM;
-    for (uint64_t i = 0; i < count; i++) {
-        t->matchers[i].type = cursor_u8(c);
-        t->matchers[i].name = cursor_counted(c);
-        t->matchers[i].pattern = cursor_counted(c);
-        if (t->matchers[i].name.size == 0) return ERR_CORRUPT;
-    }
-    t->matcher_count = (uint32_t)count;
-    return c->bad ? ERR_CORRUPT : OK;
-}
-
-static enum err
-get_tombstones(struct cursor *c, struct arena *arena, struct manifest *m)
-{
-    m->last_tombstone = cursor_varint(c);
-    uint64_t count = cursor_varint(c);
-    if (c->bad || count > cursor_left(c) / TOMBSTONE_BYTES_MIN) return ERR_CORRUPT;
-    m->tombstones = arena_new(arena, (count + 1) * sizeof *m->tombstones);
-    if (m->tombstones == NULL) return ERR_NOMEM;
-    for (uint64_t i = 0; i < count; i++) {
-        struct manifest_tombstone *t = &m->tombstones[i];
-        t->id = cursor_varint(c);
-        t->pos = cursor_le64(c);
-        t->made_ms = cursor_zigzag(c);
-        t->range.min_ms = cursor_zigzag(c);
-        t->range.max_ms = cursor_zigzag(c);
-        t->tenant = cursor_counted(c);
-        enum err e = c->bad || t->tenant.size == 0 ? ERR_CORRUPT : get_matchers(c, arena, t);
-        if (e) return e;
-    }
-    m->tombstone_count = (uint32_t)count;
+    uint64_t items = *count;
+    field_varint(f, &items);
+    if (f->to != NULL) return OK;
+    if (f->from->bad || items > cursor_left(f->from) / least) return ERR_CORRUPT;
+    void *room = arena_new(arena, (items + 1) * item_bytes);
+    if (room == NULL) return ERR_NOMEM;
+    memcpy(ret_items, &room, sizeof room);
+    *count = (uint32_t)items;
     return OK;
 }
 
 static enum err
-get_removed(struct cursor *c, struct arena *arena, struct manifest *m)
+part_fields(const struct fields *f, struct arena *arena, struct manifest *m)
 {
-    uint64_t count = cursor_varint(c);
-    if (c->bad || count > cursor_left(c)) return ERR_CORRUPT;
-    m->removed = arena_alloc(arena, (count + 1) * sizeof *m->removed);
-    if (m->removed == NULL) return ERR_NOMEM;
-    for (uint64_t i = 0; i < count; i++) {
-        m->removed[i] = cursor_varint(c);
+    enum err e = list_fields(f, arena, &m->part_count, &m->parts, sizeof *m->parts, PART_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < m->part_count; i++) {
+        struct manifest_part *p = &m->parts[i];
+        field_varint(f, &p->number);
+        field_le64(f, &p->from_pos);
+        field_le64(f, &p->to_pos);
+        field_varint(f, &p->applied);
     }
-    m->removed_count = (uint32_t)count;
-    return c->bad ? ERR_CORRUPT : OK;
+    return e;
 }
 
-/* What a newer version has put behind it is left alone. */
 static enum err
-manifest_decode(struct bytes payload, unsigned version, struct arena *arena, struct manifest *m)
+tenant_fields(const struct fields *f, struct arena *arena, struct manifest *m)
 {
-    struct cursor c = cursor_of(payload);
-    m->edit = cursor_varint(&c);
-    m->store_pos = cursor_le64(&c);
-    m->next_part = cursor_varint(&c);
-    m->next_ref = cursor_varint(&c);
-    m->ref_floor = cursor_varint(&c);
-    m->segment_floor = cursor_varint(&c);
-    m->newest_ms = cursor_zigzag(&c);
-    m->retention_now_ms = cursor_zigzag(&c);
-    struct bytes id = cursor_bytes(&c, sizeof m->log_id);
-    if (c.bad) return ERR_CORRUPT;
-    memcpy(m->log_id, id.at, sizeof m->log_id);
-    enum err e = get_parts(&c, arena, m);
-    if (e == OK) e = get_tenants(&c, arena, m);
-    if (e == OK) e = get_tombstones(&c, arena, m);
-    if (e == OK) e = get_removed(&c, arena, m);
-    if (e == OK && version <= MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
+    enum err e =
+        list_fields(f, arena, &m->tenant_count, &m->tenants, sizeof *m->tenants, TENANT_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < m->tenant_count; i++) {
+        struct manifest_tenant *t = &m->tenants[i];
+        field_counted(f, &t->name);
+        fields_check(f, t->name.size > 0);
+        if (f->to != NULL)
+            ledger_put(f->to, &t->totals);
+        else
+            e = ledger_get(f->from, &t->totals);
+    }
     return e;
+}
+
+static enum err
+tombstone_fields(const struct fields *f, struct arena *arena, struct manifest_tombstone *t)
+{
+    field_varint(f, &t->id);
+    field_le64(f, &t->pos);
+    field_zigzag(f, &t->made_ms);
+    field_zigzag(f, &t->range.min_ms);
+    field_zigzag(f, &t->range.max_ms);
+    field_counted(f, &t->tenant);
+    fields_check(f, t->tenant.size > 0);
+    enum err e = list_fields(f, arena, &t->matcher_count, &t->matchers, sizeof *t->matchers,
+                             MATCHER_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < t->matcher_count; i++) {
+        field_u8(f, &t->matchers[i].type);
+        field_counted(f, &t->matchers[i].name);
+        field_counted(f, &t->matchers[i].pattern);
+        fields_check(f, t->matchers[i].name.size > 0);
+    }
+    return e;
+}
+
+/* What is read has its lists in `arena`. */
+static enum err
+manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
+{
+    field_varint(f, &m->edit);
+    field_le64(f, &m->store_pos);
+    field_varint(f, &m->next_part);
+    field_varint(f, &m->next_ref);
+    field_varint(f, &m->ref_floor);
+    field_varint(f, &m->segment_floor);
+    field_zigzag(f, &m->newest_ms);
+    field_zigzag(f, &m->retention_now_ms);
+    field_fixed(f, m->log_id, sizeof m->log_id);
+    enum err e = part_fields(f, arena, m);
+    if (e == OK) e = tenant_fields(f, arena, m);
+    field_varint(f, &m->last_tombstone);
+    if (e == OK) {
+        e = list_fields(f, arena, &m->tombstone_count, &m->tombstones, sizeof *m->tombstones,
+                        TOMBSTONE_BYTES_MIN);
+    }
+    for (uint32_t i = 0; e == OK && i < m->tombstone_count; i++) {
+        e = tombstone_fields(f, arena, &m->tombstones[i]);
+    }
+    if (e == OK) {
+        e = list_fields(f, arena, &m->removed_count, &m->removed, sizeof *m->removed, 1);
+    }
+    if (e == OK) field_varints(f, m->removed, m->removed_count);
+    return e == OK && !fields_are_good(f) ? ERR_CORRUPT : e;
 }
 
 /* The copy that begins at `from`, if it is whole. */
@@ -207,9 +194,10 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
                        "%s/MANIFEST: version %u was never released; this program reads version %d",
                        dir, version, MANIFEST_VERSION);
     }
-    if (e) return e;
-    struct bytes payload = bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8);
-    e = manifest_decode(payload, load_le16(frame.at + 8), arena, &m);
+    struct cursor c = cursor_of(bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8));
+    e = manifest_fields(&(struct fields){.from = &c}, arena, &m);
+    /* What a newer version has put behind it is left alone. */
+    if (e == OK && version <= MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
     if (e == ERR_CORRUPT) return why_set(why, e, "%s/MANIFEST is damaged", dir);
     if (e) return why_set(why, e, "not enough memory to read %s/MANIFEST", dir);
     *ret = m;
@@ -221,53 +209,6 @@ manifest_has_log(const struct manifest *m)
 {
     static const uint8_t none[sizeof m->log_id];
     return memcmp(m->log_id, none, sizeof none) != 0;
-}
-
-static void
-manifest_encode(const struct manifest *m, struct buf *to)
-{
-    buf_put_varint(to, m->edit);
-    buf_put_le64(to, m->store_pos);
-    buf_put_varint(to, m->next_part);
-    buf_put_varint(to, m->next_ref);
-    buf_put_varint(to, m->ref_floor);
-    buf_put_varint(to, m->segment_floor);
-    buf_put_zigzag(to, m->newest_ms);
-    buf_put_zigzag(to, m->retention_now_ms);
-    buf_put(to, m->log_id, sizeof m->log_id);
-    buf_put_varint(to, m->part_count);
-    for (uint32_t i = 0; i < m->part_count; i++) {
-        buf_put_varint(to, m->parts[i].number);
-        buf_put_le64(to, m->parts[i].from_pos);
-        buf_put_le64(to, m->parts[i].to_pos);
-        buf_put_varint(to, m->parts[i].applied);
-    }
-    buf_put_varint(to, m->tenant_count);
-    for (uint32_t i = 0; i < m->tenant_count; i++) {
-        buf_put_counted(to, m->tenants[i].name);
-        ledger_put(to, &m->tenants[i].totals);
-    }
-    buf_put_varint(to, m->last_tombstone);
-    buf_put_varint(to, m->tombstone_count);
-    for (uint32_t i = 0; i < m->tombstone_count; i++) {
-        const struct manifest_tombstone *t = &m->tombstones[i];
-        buf_put_varint(to, t->id);
-        buf_put_le64(to, t->pos);
-        buf_put_zigzag(to, t->made_ms);
-        buf_put_zigzag(to, t->range.min_ms);
-        buf_put_zigzag(to, t->range.max_ms);
-        buf_put_counted(to, t->tenant);
-        buf_put_varint(to, t->matcher_count);
-        for (uint32_t k = 0; k < t->matcher_count; k++) {
-            buf_put_u8(to, t->matchers[k].type);
-            buf_put_counted(to, t->matchers[k].name);
-            buf_put_counted(to, t->matchers[k].pattern);
-        }
-    }
-    buf_put_varint(to, m->removed_count);
-    for (uint32_t i = 0; i < m->removed_count; i++) {
-        buf_put_varint(to, m->removed[i]);
-    }
 }
 
 /* Older programs read what has nothing that they do not know. */
@@ -297,8 +238,9 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     store_le16(head + 8, version);
     store_le16(head + 10, version);
     buf_put(&all, head, sizeof head);
-    manifest_encode(m, &all);
-    enum err e = buf_error(&all);
+    struct manifest fields = *m;
+    enum err e = manifest_fields(&(struct fields){.to = &all}, NULL, &fields);
+    if (e == OK) e = buf_error(&all);
     if (e == OK) {
         store_le32(all.at + 12, (uint32_t)(all.size - HEAD_BYTES));
         buf_put_le64(&all, hash_bytes(buf_bytes(&all), 0));
