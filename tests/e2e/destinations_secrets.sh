@@ -158,7 +158,7 @@ claim "some lines were logged" grep -q 'relay: step failed' "$work/server.log"
 claim "no secret in the log" tells_nothing "$work/server.log"
 claim "no secret in pages and metrics" tells_nothing "$work"/page-*.txt
 claim "no secret in what commands say" tells_nothing "$work"/tried-*.txt "$work"/letters-*.txt "$work"/plan-*.txt
-claim "wrong configurations are refused" grep -q 'must not contain a user or a password' "$work/wrong.txt"
+claim "wrong configurations are refused" grep -q 'must not contain a user name or password' "$work/wrong.txt"
 claim "no secret in what is said of wrong configurations" tells_nothing "$work/wrong.txt" "$work/broken.txt"
 claim "no secret in the data directory" tells_nothing "$work/store"
 stop table

@@ -741,7 +741,6 @@ row_seek(struct row_reader *r, uint32_t number, struct why *why)
         r->groups = (struct cursor){r->page->at, r->page->at + r->page->size, false};
         r->group_first = first;
         r->group_rows = 0;
-        if (e) return e;
     }
     if (number - r->group_first >= r->group_rows) e = find_group(r, number);
     if (e == OK) e = group_seek(r, number - r->group_first);
