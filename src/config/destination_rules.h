@@ -1,6 +1,6 @@
 /*
  * destination_rules.h - what the texts of a destination must be like, and what its keys must
- * agree on: functions for the rows of config_destination_keys.c.
+ * agree on: functions for the rows of destination_keys.c.
  */
 #ifndef CONFIG_DESTINATION_RULES_H
 #define CONFIG_DESTINATION_RULES_H

@@ -1,6 +1,6 @@
 /*
  * timestream_test.c - the writer: items in, requests out, and each answer's verdict, with played
- * answers. What the records look like is timestream_batch_test.c's.
+ * answers. What the records look like is batch_test.c's.
  */
 #include <setjmp.h>
 #include <stdarg.h>

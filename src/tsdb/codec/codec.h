@@ -20,7 +20,7 @@ enum { CODEC_SAMPLES_MAX = 8192, CODEC_SLACK = 16 };
 enum codec {
     CODEC_FLOAT_V1 = 1,     /* decimals, patched bit packing */
     CODEC_TIMES_V1 = 2,     /* an integer stream */
-    CODEC_HISTOGRAM_V1 = 3, /* rows: see codec_histogram.h */
+    CODEC_HISTOGRAM_V1 = 3, /* rows: see histogram.h */
 };
 
 /* Working memory of an encoder, reused from block to block; about 470 KiB. One thread at a time. */

@@ -1,5 +1,5 @@
 /*
- * int.c - integer streams: writing them. Reading is codec_unpack.c, the bytes are
+ * int.c - integer streams: writing them. Reading is unpack.c, the bytes are
  * docs/format/codec.md.
  *
  * A stream costs what the widths of its numbers cost, so the writer's work is to choose, without

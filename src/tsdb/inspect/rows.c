@@ -1,5 +1,5 @@
 /*
- * rows.c - see rows.h.
+ * rows.c - what the rows of a part cost, by label, metric and series.
  *
  * One pass over the rows counts blocks, series by label pair, and what each metric costs. Counters
  * of pairs cover a window of the tenant's pairs; should there be more, each further window costs a

@@ -62,7 +62,7 @@ struct part {
     uint32_t hidden_capacity;
 };
 
-/* --- part_read.c ------------------------------------------------------------------------------ */
+/* --- read.c ----------------------------------------------------------------------------------- */
 
 /* ERR_CORRUPT, in words. `offset` is that of the page; 0: it is none. */
 enum err part_damaged(const struct part *part, uint64_t offset, const char *what, struct why *why);
@@ -84,7 +84,7 @@ MUST_CHECK enum err part_directory_search(struct part *part, struct directory *d
                                           uint32_t first, uint32_t end, struct bytes value,
                                           uint32_t *ret_number, struct why *why);
 
-/* --- part_stale.c ----------------------------------------------------------------------------- */
+/* --- stale.c ---------------------------------------------------------------------------------- */
 
 /* Walks what is told of blocks of histograms, those that have staleness markers or may. */
 struct stale_walk {
@@ -104,7 +104,7 @@ MUST_CHECK enum err stale_walk_set(struct stale_walk *walk, struct part *part, u
                                    struct block_ref *blocks, uint32_t count, struct why *why);
 void stale_walk_fini(struct stale_walk *walk, struct part *part);
 
-/* --- part_labels.c ---------------------------------------------------------------------------- */
+/* --- labels.c --------------------------------------------------------------------------------- */
 
 /* NULL: there is none. */
 const struct part_name *part_find_name(const struct part_index *index, struct bytes name);
@@ -135,7 +135,7 @@ MUST_CHECK enum err value_walk_get(struct value_walk *walk, uint32_t pair, struc
 MUST_CHECK enum err value_walk_near(struct value_walk *walk, uint32_t *pair, uint32_t end,
                                     struct bytes value, struct why *why);
 
-/* --- part_label_store.c ----------------------------------------------------------------------- */
+/* --- label_store.c ---------------------------------------------------------------------------- */
 
 /* A label that is wanted, or there, as a field of canonical labels. */
 struct label_entry {
@@ -177,7 +177,7 @@ MUST_CHECK enum err label_store_read(struct label_store *store, struct why *why)
 MUST_CHECK enum err label_store_put(const struct label_store *store, const uint32_t *entries,
                                     uint32_t count, struct buf *to, struct why *why);
 
-/* --- part_postings.c -------------------------------------------------------------------------- */
+/* --- postings.c ------------------------------------------------------------------------------- */
 
 /* Gathers the series of pairs, those of a window. */
 struct postings_walk {

@@ -3,11 +3,11 @@
  * rows point at them; postings, which belong to a whole tenant, are made when its rows are
  * complete.
  *
- *     part_write_blocks.c   samples become blocks in pages of values and times
- *     part_write_rows.c     rows wait for the offsets of those pages
- *     part_write_postings.c which series have a pair
- *     part_write_index.c    label values, exemplars, metadata
- *     here                  tenants, and the file
+ *     write_blocks.c      samples become blocks in pages of values and times
+ *     write_rows.c        rows wait for the offsets of those pages
+ *     write_postings.c    which series have a pair
+ *     write_index.c       label values, exemplars, metadata
+ *     here                tenants, and the file
  */
 #include <assert.h>
 #include <inttypes.h>

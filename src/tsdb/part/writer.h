@@ -73,7 +73,7 @@ struct row_filling {
     uint32_t time_index; /* of the block before */
 };
 
-/* The pairs of all rows of a tenant, in little: part_write_postings.c. */
+/* The pairs of all rows of a tenant, in little: write_postings.c. */
 struct row_pairs {
     struct buf pairs;   /* u32: of the row before */
     struct buf packed;  /* what is not in the file: whole pieces, then one that is being filled */
@@ -171,7 +171,7 @@ struct part_writer {
     uint32_t stale_last;
 };
 
-/* --- part_write.c ----------------------------------------------------------------------------- */
+/* --- write.c ---------------------------------------------------------------------------------- */
 
 /* Errors that nobody below has put into words. */
 enum err part_told(const struct part_writer *writer, enum err e, struct why *why);
@@ -183,7 +183,7 @@ MUST_CHECK enum err part_filling_flush(struct part_writer *writer, struct fillin
 bool part_filling_full(const struct part_writer *writer, const struct filling *filling,
                        size_t size);
 
-/* --- part_write_blocks.c ---------------------------------------------------------------------- */
+/* --- write_blocks.c --------------------------------------------------------------------------- */
 
 MUST_CHECK enum err part_columns_begin(struct part_writer *writer);
 /* Forgets all columns; the cost is in proportion to what was remembered. */
@@ -194,7 +194,7 @@ MUST_CHECK enum err part_placed_flush(struct part_writer *writer, struct filling
 /* All samples that wait become blocks. */
 MUST_CHECK enum err part_blocks_out(struct part_writer *writer, struct why *why);
 
-/* --- part_write_rows.c ------------------------------------------------------------------------ */
+/* --- write_rows.c ----------------------------------------------------------------------------- */
 
 /* The series being written is finished: its row waits for the pages of its blocks. */
 MUST_CHECK enum err part_series_end(struct part_writer *writer, struct why *why);
@@ -202,7 +202,7 @@ MUST_CHECK enum err part_series_end(struct part_writer *writer, struct why *why)
 MUST_CHECK enum err part_waiting_out(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_rows_page_out(struct part_writer *writer, struct why *why);
 
-/* --- part_write_postings.c -------------------------------------------------------------------- */
+/* --- write_postings.c ------------------------------------------------------------------------- */
 
 void part_pairs_init(struct part_writer *writer);
 void part_pairs_fini(struct part_writer *writer);
@@ -214,7 +214,7 @@ MUST_CHECK enum err part_postings_out(struct part_writer *writer, struct why *wh
 /* Removes the file rows were in, if there is one. */
 MUST_CHECK enum err part_pairs_end(struct part_writer *writer, struct why *why);
 
-/* --- part_write_index.c ----------------------------------------------------------------------- */
+/* --- write_index.c ---------------------------------------------------------------------------- */
 
 MUST_CHECK enum err part_name_end(struct part_writer *writer);
 MUST_CHECK enum err part_values_page_out(struct part_writer *writer, struct why *why);

@@ -1,5 +1,5 @@
 /*
- * run.c - parts become fewer, and go when they are old.
+ * merging.c - parts become fewer, and go when they are old.
  *
  *      live parts --- merge_plan() ---> inputs, windows --- a part_merge for each window --->
  *      outputs, all durable --- one edit: outputs live, inputs not, ledger moved ---> done
