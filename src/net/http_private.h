@@ -19,7 +19,7 @@
 
 enum {
     HTTP_POOL_BYTES = 32 * 1024,
-    /* Each argument takes a record from the pool; see on_uri() for what happens beyond. */
+    /* Each argument takes a record from the pool; see http_on_uri() for what happens beyond. */
     HTTP_ARGUMENTS_MAX = 96,
     /* A body up to here is read to its end before the refusal is sent, so that the connection can
      * be kept. */
@@ -34,8 +34,8 @@ enum {
  *
  *      accept --> HEADER --on_headers()--> BODY --on_complete()--> HANDLER --http_queue()--> SEND
  *                   ^                       |                                ^               |
- *          on_uri() |                       +--------- refused early --------+  on_completed()
- *    or first byte  |                                                                        |
+ *     http_on_uri() |                       +--------- refused early --------+       http_on_
+ *    or first byte  |                                                            completed() |
  *                  IDLE <--------------------------------------------------------------------+
  *
  * From HEADER, BODY, IDLE and SEND the watch thread may go to CUT, which nothing leaves: whoever
@@ -53,7 +53,7 @@ enum http_phase {
 struct http_conn {
     /* Immutable once listed. */
     struct http_server *server;
-    int fd; /* libmicrohttpd's; open at least until on_connection() unlists the connection */
+    int fd; /* libmicrohttpd's; open at least until http_on_connection() unlists the connection */
     char peer[HTTP_PEER_BYTES];
 
     /* Guarded by server->lock. */

@@ -4,8 +4,8 @@
  * by tenant, there series by series in label order with samples in time order, then exemplars; at
  * the end the families' metadata.
  *
- * Items are numbered as they come by; their positions are of item_fill()'s kind, which
- * no position of the log is. What was given can be loaded again by its position until it is
+ * Items are numbered as they come by; their positions begin at fill_first_pos(), and no position
+ * of the log is among them. What was given can be loaded again by its position until it is
  * passed: some of it is kept, the rest is read again from the store, and checked to be the same.
  *
  * Threads: one.

@@ -1,5 +1,5 @@
 /*
- * obstacle.c - see obstacle.h.
+ * obstacle.c - see obstacle.h. The functions are written without their obstacle_:
  *
  *            blocked()                             judged(), call_refused()
  *        +--------------------- NONE ------------------------------------+

@@ -45,7 +45,7 @@ MUST_CHECK enum err window_settle(struct window *window, uint64_t record, uint32
                                   uint32_t count, uint8_t fate);
 /*
  * An item that is settled as `from` is so as `to`; once more is no error. `pos` and `index` are its
- * identity (relay_identity()). `ret_there`: false if it is settled in another way, as what was so
+ * identity. `ret_there`: false if it is settled in another way, as what was so
  * before a restart is, or its record is not here any more. ERR_NOMEM.
  */
 MUST_CHECK enum err window_change(struct window *window, uint64_t pos, uint32_t index, uint8_t from,

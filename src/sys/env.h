@@ -27,7 +27,7 @@ struct buf;
 struct env;
 struct env_thread;
 
-/* How env_open() opens. */
+/* How file_open() opens. */
 enum file_mode {
     FILE_READ,    /* existing, read only */
     FILE_UPDATE,  /* existing, read and write */

@@ -86,7 +86,7 @@ struct histogram_chunks {
     uint64_t *now;
     uint32_t *map;
     struct room now_room, map_room;
-    struct room reached; /* put_columns(): u32 of each column, how many of its steps are done */
+    struct room reached; /* of histogram_chunks_put_columns(): u32 of each column, its steps done */
     struct arena scratch;
     struct buf data;
 };

@@ -1,5 +1,6 @@
 /*
- * dead_letters.c - the relay's half: one writer of a log of letters and marks.
+ * dead_letters.c - the relay's half: one writer of a log of letters and marks. The functions are
+ * written without their dead_letters_:
  *
  *                 add() ---> KEPT --- a request: replay ---> REPLAYING --- next_replay() --> GIVEN
  *                             |  ^                                                             |

@@ -14,7 +14,7 @@ struct dead_letters {
 
     struct letter_scan reader;
     uint32_t reader_file; /* 0: closed */
-    uint32_t replay_file; /* where next_replay() goes on */
+    uint32_t replay_file; /* where dead_letters_next_replay() continues */
     uint64_t replay_offset;
     uint32_t checked_file; /* letters of it that were not met are lost already */
 
