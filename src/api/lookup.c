@@ -45,9 +45,10 @@ read_question(struct lookup *l)
     if (l->selectors == NULL) return ERR_NOMEM;
     const char *match;
     for (uint32_t i = 0; (match = form_nth(&l->form, "match[]", i)) != NULL; i++) {
-        if (i == SETS_MAX)
+        if (i == SETS_MAX) {
             return why_set(&l->why, ERR_INPUT,
                            "too many match[] parameters: at most %d are allowed", SETS_MAX);
+        }
         e = selector_parse(bytes_of_text(match), &l->selectors[i], &l->why);
         if (e) return e;
         l->sets[i] = (struct matcher_set){l->selectors[i].matchers, l->selectors[i].count};

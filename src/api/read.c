@@ -248,10 +248,11 @@ static enum err
 samples_error(enum err e, struct why *why)
 {
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for the response");
-    if (e == ERR_LIMIT)
+    if (e == ERR_LIMIT) {
         return why_set(why, e,
                        "the response is too large for one message; use STREAMED_XOR_CHUNKS or a "
                        "shorter time range");
+    }
     return e;
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hex.h"
 #include "base/version.h"
 #include "cli/destinations_private.h"
 #include "cli/progress.h"
@@ -49,9 +50,7 @@ destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
     settings.dry_run = false;
     enum err e = env_random(env_real(), random, sizeof random);
     if (e) return why_set(why, e, "cannot get random numbers");
-    for (size_t i = 0; i < sizeof random; i++) {
-        snprintf(instance + 2 * i, 3, "%02x", random[i]);
-    }
+    hex_print(bytes_of(random, sizeof random), instance);
     e = make_dir(dir, why);
     if (e) return e;
     struct trial_options options = {

@@ -46,7 +46,7 @@ void obstacle_init(struct obstacle *obstacle, struct env *env, const char *name)
 /* Something failed, or was refused; logged the first time and then now and then. */
 void obstacle_failed(struct obstacle *obstacle, const char *what, const char *reason,
                      const char *text);
-/* Nothing can be delivered for now; single items try whether that has changed. */
+/* Nothing can be delivered; single items try whether that has changed. */
 void obstacle_blocked(struct obstacle *obstacle, const char *reason, const char *text);
 /* Samples that the destination judged. `reason` and `answer` are those of a refusal; NULL where
  * there is none. */

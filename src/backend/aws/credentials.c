@@ -504,7 +504,7 @@ send_to_container(struct aws_credentials *c, struct writer_step *ret)
     enum err e = find_container(c, &why);
     if (e == OK) e = put_authorization(c, &line, &why);
     if (e) {
-        fail_source(c, verdict_of(e), ret, "%s", why.text[0] == '\0' ? err_word(e) : why.text);
+        fail_source(c, verdict_of(e), ret, "%s", why_text(&why, e));
     } else {
         if (line.size > 0) headers[0] = (const char *)line.at;
         const struct aws_parts parts = {.target = &container_target,

@@ -325,8 +325,7 @@ aws_plan_make(const struct aws_setup *setup, struct aws_plan *ret_plan, struct w
     if (e == OK) e = plan_source(&p);
     if (e == OK) return OK;
     const char *passed_over = ret_plan->files.passed_over.text;
-    return why_set(why, e, "%s: %.200s%s%.150s", ret_plan->label,
-                   cause.text[0] == '\0' ? err_word(e) : cause.text,
+    return why_set(why, e, "%s: %.200s%s%.150s", ret_plan->label, why_text(&cause, e),
                    passed_over[0] == '\0' ? "" : "; ", passed_over);
 }
 

@@ -78,7 +78,7 @@ static void
 say_failed(struct writer_step *step, enum writer_verdict verdict, enum err e, const struct why *why)
 {
     const char *reason = e == ERR_FULL ? "disk_full" : e == ERR_NOMEM ? "no_memory" : "io";
-    step_done(step, verdict, reason, why->text[0] != 0 ? why->text : err_word(e));
+    step_done(step, verdict, reason, why_text(why, e));
 }
 
 /* Everything that has to be durable before the upload, but what save() gives. */

@@ -257,7 +257,7 @@ log_look(struct dir_pass *x)
     if (e == ERR_MISSING && !x->result->has_log && x->result->segment_count == 0) return OK;
     if (e == ERR_MISSING) return part_missing(x, reason.text);
     if (e == ERR_CORRUPT) return damage(x, reason.text);
-    if (e) return why_set(x->why, e, "%s", reason.text[0] == '\0' ? err_word(e) : reason.text);
+    if (e) return why_set(x->why, e, "%s", why_text(&reason, e));
     return log_find_end(x, dir);
 }
 

@@ -432,7 +432,7 @@ tenant_inspect(struct row_pass *x, const struct part_tenant *t)
     mem_free(x->options->memory, x->window, x->window_count * sizeof *x->window);
     arena_fini(&arena);
     x->why = why;
-    return e ? why_set(why, e, "%s", reason.text[0] == '\0' ? err_word(e) : reason.text) : OK;
+    return e ? why_set(why, e, "%s", why_text(&reason, e)) : OK;
 }
 
 enum { RANKINGS = 7 };

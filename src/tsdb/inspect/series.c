@@ -230,7 +230,7 @@ log_list_read(const struct inspect_options *options, const char *dir,
     if (e == OK) e = segments_walk(&x, options, path, &reason);
     x.labelling = true;
     if (e == OK && ret_list->count > 0) e = segments_walk(&x, options, path, &reason);
-    if (e) why_set(why, e, "%s", reason.text[0] == '\0' ? err_word(e) : reason.text);
+    if (e) why_set(why, e, "%s", why_text(&reason, e));
     arena_fini(&x.scratch);
     arena_fini(&x.arena);
     array_free(budget, x.refs, x.ref_capacity);
