@@ -287,6 +287,9 @@ account_scout(struct relay *r)
     if (e == ERR_MISSING) { /* the log went away under it: what was counted still waits */
         scout_end(r);
         a->blind = true;
+        log_warn("relay: log segments were deleted before all of their samples were counted, the "
+                 "number of queued samples is too low until they are delivered",
+                 KV("destination", r->settings->name), KV("counted_until", a->pos));
     }
     return e == OK || e == ERR_CORRUPT;
 }

@@ -142,18 +142,19 @@ give_again(struct relay *r)
              KV("to", next.fill.to_pos));
 }
 
-/* Whether the store has enough of what waits, and all of that was counted. */
+/* Whether the store has enough of what waits, and all of that was counted, or never can be. */
 static bool
 should_leave(struct relay *r)
 {
     uint64_t store_pos = tsdb_store_pos(r->options.tsdb), pos = log_pos(r);
-    bool counted = relay_read_pos(r) >= store_pos || r->account.ahead.pos >= store_pos;
+    const struct ahead *a = &r->account.ahead;
+    bool counted = a->blind || relay_read_pos(r) >= store_pos || a->pos >= store_pos;
     if (r->feed.hole_pos > store_pos || r->feed.reload_pos > store_pos)
         tsdb_want_parts(r->options.tsdb);
     if (store_pos <= pos) return false;
     if (r->feed.reload_pos > 0) return counted && store_pos >= r->feed.reload_pos;
     if (r->feed.hole_pos > 0) return counted && store_pos >= r->feed.hole_pos && lanes_are_empty(r);
-    if (r->feed.state == FEED_GONE) return counted || !r->account.ahead.lasting;
+    if (r->feed.state == FEED_GONE) return counted || !a->lasting;
     struct wal *wal = r->options.wal;
     uint64_t covered = wal_bytes_from(wal, pos) - wal_bytes_from(wal, store_pos);
     return counted && covered >= r->settings->log_budget_bytes / 2;

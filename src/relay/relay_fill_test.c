@@ -244,6 +244,38 @@ test_who_stood_still_for_too_long_is_given_the_rest_from_the_store(void **state)
     world_fini(w);
 }
 
+/* What waits cannot be counted where the log has no room for it; it arrives all the same. */
+static void
+test_who_is_not_counted_for_because_the_log_went_away_is_given_everything(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (uint64_t seed = 60; seed < 68; seed++) {
+        world_init(w, seed);
+        w->names_nobody = true;
+        w->settings.log_budget_bytes = BUDGET_BYTES;
+        w->m.limits.wal_budget_bytes = 4 * WAL_SEGMENT_BYTES_MIN;
+        tsdb_set_limits(w->m.db, &w->m.limits);
+        relay_must_open(w);
+        stand_still(w, 20, 900);
+        for (uint32_t i = 0; i < 60 * 3; i++) {
+            log_some(w, 100, 0); /* faster than it is counted */
+            machine_flush(&w->m);
+            must(tsdb_maintain(w->m.db, &w->m.why));
+        }
+        struct wal_stats log;
+        wal_stats(tsdb_wal(w->m.db), &log);
+        assert_true(log.readers_behind > 0);
+        if (seed % 2 == 0) crash(w);
+        turn_until_settled(w);
+        for (uint32_t i = 0; i < w->count; i++) {
+            bool refused = w->sent[i].poison || i % 1000 == 999;
+            assert_true(refused || w->sent[i].delivered);
+        }
+        world_fini(w);
+    }
+}
+
 static void
 test_repeats_that_were_not_delivered_do_not_lessen_what_was(void **state)
 {
@@ -615,6 +647,8 @@ main(void)
         cmocka_unit_test_teardown(test_who_begins_at_a_time_is_given_what_is_not_older, tell_seed),
         cmocka_unit_test_teardown(
             test_who_stood_still_for_too_long_is_given_the_rest_from_the_store, tell_seed),
+        cmocka_unit_test_teardown(
+            test_who_is_not_counted_for_because_the_log_went_away_is_given_everything, tell_seed),
         cmocka_unit_test_teardown(test_repeats_that_were_not_delivered_do_not_lessen_what_was,
                                   tell_seed),
         cmocka_unit_test_teardown(test_it_waits_while_it_is_paused_too, tell_seed),

@@ -4,7 +4,9 @@
 # it comes back, and gets the day from the store and the log while live samples come in; in the end it
 # has what was sent, bit for bit, and its account is right.
 #
-# The day is simulated: samples 15 s apart, sent as fast as they are taken. With LONG=1 it has 1000 series, else 200.
+# The day is simulated: samples 15 s apart, an hour of them as fast as they are taken, and the next
+# hour when the healthy one has it and what waits for the dead one is counted: both have an hour for
+# that otherwise. With LONG=1 it has 1000 series, else 200.
 
 set -u
 work=${SCRATCH:?}
@@ -76,6 +78,8 @@ send_day() {
     for ((i = 0; i < 24; i++)); do
         ((i != 12)) || hang # until then nobody was there at all
         send $((i * hour)) $(((i + 1) * hour)) || return 1
+        within 60 has_delivered healthy $(((i + 1) * hour * batch)) || return 1
+        within 60 is_known_to_wait $(((i + 1) * hour * batch)) || return 1
         watch
     done
 }
