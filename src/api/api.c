@@ -220,6 +220,12 @@ query_control_begin(struct api *api, struct http_request *request, struct budget
     ret->bytes_max = atomic_load_explicit(&api->read_bytes_max, memory_order_relaxed);
 }
 
+void
+limit_stream(struct api *api, struct http_request *request, const struct query_control *control)
+{
+    http_stream_limit(request, control->deadline_ns, &api->queues[QUEUE_READS].waiting);
+}
+
 /* One each, but for reads. */
 static const char *const thread_names[QUEUE_COUNT] = {
     [QUEUE_READS] = "query",     [QUEUE_PAGES] = "pages", [QUEUE_WRITES] = "writes",

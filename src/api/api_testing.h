@@ -220,9 +220,10 @@ http_stream_end(struct http_request *r, bool complete)
 }
 
 void
-http_stream_hurry(struct http_request *request, const _Atomic uint32_t *others_waiting)
+http_stream_limit(struct http_request *request, int64_t deadline_ns,
+                  const _Atomic uint32_t *others_waiting)
 {
-    (void)request, (void)others_waiting;
+    (void)request, (void)deadline_ns, (void)others_waiting;
 }
 
 void

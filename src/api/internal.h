@@ -134,6 +134,10 @@ bool tenant_of(const struct api *api, struct http_request *request, struct bytes
 /* What a query of this request may cost: all that is allowed, until the client is gone. */
 void query_control_begin(struct api *api, struct http_request *request, struct budget *budget,
                          struct query_control *ret_control);
+/* Of an answer of such a query that has just begun: it ends at the query's deadline, and sooner if
+ * its client is slow while others wait for the thread. */
+void limit_stream(struct api *api, struct http_request *request,
+                  const struct query_control *control);
 /*
  * Hands a request to the threads of a queue. `refused` answers it if its turn does not come; NULL:
  * 503 in plain text.

@@ -79,7 +79,7 @@ send_piece(struct lookup *l)
         struct http_answer answer = {.status = 200, .content_type = "application/json"};
         e = http_stream_begin(l->request, &answer, UINT64_MAX, &l->why);
         l->begun = e == OK;
-        if (e == OK) http_stream_hurry(l->request, &l->api->queues[QUEUE_READS].waiting);
+        if (e == OK) limit_stream(l->api, l->request, &l->control);
     }
     if (e == OK) e = http_stream_write(l->request, buf_bytes(&l->text), &l->why);
     buf_clear(&l->text);

@@ -90,7 +90,7 @@ begin(struct read *r, struct why *why)
     if (!streamed) answer.headers[0] = (struct http_answer_header){"Content-Encoding", "snappy"};
     enum err e = http_stream_begin(r->request, &answer, r->content_length, why);
     if (e) return e;
-    http_stream_hurry(r->request, &r->api->queues[QUEUE_READS].waiting);
+    limit_stream(r->api, r->request, &r->control);
     r->begun = true;
     return OK;
 }
@@ -287,6 +287,8 @@ answer_samples(struct read *r, struct why *why)
         e = samples_error(rr_samples_query(samples), why);
         if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);
     }
+    view_free(r->view); /* the answer is complete: a client that is slow holds no parts */
+    r->view = NULL;
     if (e == OK) e = samples_error(rr_samples_end(samples, &r->content_length), why);
     if (e == OK) e = rr_samples_write(samples, &sink, why);
     rr_samples_free(samples);

@@ -90,6 +90,40 @@ test_readers_that_take_nothing_are_cut_off_and_slow_no_write(void **state)
     site_free(s);
 }
 
+/* What is left of the queries while their client takes a little all along. */
+static double
+running_while_taken(const struct site *s, const struct client *client)
+{
+    char some[64];
+    (void)recv(client->fd, some, sizeof some, MSG_DONTWAIT);
+    return site_metric(s, "firekeep_queries_running");
+}
+
+static void
+test_readers_that_take_little_are_cut_off_when_the_query_times_out(void **state)
+{
+    (void)state;
+    struct site *s = site_new();
+    s->settings.read_timeout_ms = 1000;
+    site_start(s);
+    write_noise(s);
+    for (unsigned form = 0; form < 2; form++) {
+        bool streamed = form == 0;
+        struct body body = read_body(s, streamed, READ_QUERIES_MAX);
+        struct client client = client_connect_to(server_port(s->server), 4096);
+        assert_true(send_post(&client, "/api/v1/read", "", body));
+        wait_for(s, site_metric(s, "firekeep_queries_running") == 1);
+        /* What is complete needs no view; what is not ends with the query. */
+        if (!streamed) wait_for(s, site_metric(s, "firekeep_views") == 0);
+        wait_for(s, running_while_taken(s, &client) == 0);
+        assert_int_equal(site_metric(s, "firekeep_views"), 0);
+        assert_int_equal(site_metric(s, "firekeep_http_timeouts_total{phase=\"send\"}"), 0);
+        client_close(&client);
+        free(body.at);
+    }
+    site_free(s);
+}
+
 /* --- the disk fails --------------------------------------------------------------------------- */
 
 static void
@@ -603,6 +637,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         SERVER_TEST(test_one_sync_serves_all_who_wait),
         SERVER_TEST(test_readers_that_take_nothing_are_cut_off_and_slow_no_write),
+        SERVER_TEST(test_readers_that_take_little_are_cut_off_when_the_query_times_out),
         SERVER_TEST(test_a_sync_that_fails_once_loses_nothing_acknowledged),
         SERVER_TEST(test_large_requests_amid_failures_are_taken_whole_or_refused),
         SERVER_TEST(test_syncs_that_fail_for_long_refuse_writes_until_they_work),

@@ -99,7 +99,8 @@ struct http_stream {
     bool nowhere;                           /* the answer has no body (HEAD, 204, 304) */
     bool ended;                             /* nothing more will be written */
     bool aborted;                           /* and what was is not all */
-    const _Atomic uint32_t *others_waiting; /* NULL: nobody can */
+    const _Atomic uint32_t *others_waiting; /* NULL: no limits */
+    int64_t deadline_ns;                    /* monotonic */
     uint64_t waited_ns;                     /* for room */
     uint64_t taken_slowly;                  /* bytes meanwhile */
     struct cond room;

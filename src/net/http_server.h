@@ -174,10 +174,12 @@ MUST_CHECK enum err http_stream_write(struct http_request *request, struct bytes
                                       struct why *why);
 void http_stream_end(struct http_request *request, bool complete);
 /*
- * While *others_waiting, who want the place of the one that makes this answer, is above 0, a client
- * for which two seconds of waiting bring less than 128 KiB is cut off: http_stream_write() gives
- * ERR_CANCELED. To be called right after http_stream_begin(); the counter outlives the request.
+ * A client is cut off, and http_stream_write() gives ERR_CANCELED, when it has to be waited for and
+ * the deadline (monotonic) has passed, or while *others_waiting, who want the place of the one that
+ * makes this answer, is above 0 and two seconds of waiting bring less than 128 KiB. To be called
+ * right after http_stream_begin(); the counter outlives the request.
  */
-void http_stream_hurry(struct http_request *request, const _Atomic uint32_t *others_waiting);
+void http_stream_limit(struct http_request *request, int64_t deadline_ns,
+                       const _Atomic uint32_t *others_waiting);
 
 #endif

@@ -9,10 +9,10 @@
  * them the producer fills the ring, so a fast producer makes large pieces and a slow one is heard
  * without delay.
  *
- * The producer waits without a deadline of its own: the watch thread cuts a client that takes
- * nothing for send_timeout, libmicrohttpd then closes the connection, and http_on_completed()
- * wakes the producer. While others wait for the producer's place a client has to be quicker, see
- * http_stream_hurry().
+ * The watch thread cuts a client that takes nothing for send_timeout, libmicrohttpd then closes the
+ * connection, and http_on_completed() wakes the producer. A client that goes on taking a little
+ * meets the deadline of the answer, and while others wait for the producer's place it has to be
+ * quicker: see http_stream_limit().
  */
 #include <assert.h>
 #include <sys/socket.h>
@@ -124,12 +124,15 @@ refused:
 }
 
 void
-http_stream_hurry(struct http_request *request, const _Atomic uint32_t *others_waiting)
+http_stream_limit(struct http_request *request, int64_t deadline_ns,
+                  const _Atomic uint32_t *others_waiting)
 {
+    request->stream.deadline_ns = deadline_ns;
     request->stream.others_waiting = others_waiting;
 }
 
-/* Waits for room; false: the client is too slow for those who wait for the producer's place. */
+/* Waits for room; false: the client is too slow, for the answer's deadline or for those who wait
+ * for the producer's place. */
 static bool
 wait_for_room(struct http_request *request)
 {
@@ -138,12 +141,14 @@ wait_for_room(struct http_request *request)
         cond_wait(&stream->room, request->lock);
         return true;
     }
+    struct env *env = request->server->options.env;
+    int64_t began = env_monotonic_ns(env), until = began + HURRY_LOOK_MS * NS_PER_MS;
     if (stream->taken_slowly >= HURRY_BYTES) stream->waited_ns = stream->taken_slowly = 0;
     bool others = atomic_load_explicit(stream->others_waiting, memory_order_relaxed) > 0;
     if (others && stream->waited_ns > HURRY_MS * NS_PER_MS) return false;
-    struct env *env = request->server->options.env;
-    int64_t began = env_monotonic_ns(env);
-    (void)cond_wait_until(&stream->room, request->lock, began + HURRY_LOOK_MS * NS_PER_MS);
+    if (began >= stream->deadline_ns) return false;
+    if (until > stream->deadline_ns) until = stream->deadline_ns;
+    (void)cond_wait_until(&stream->room, request->lock, until);
     stream->waited_ns += (uint64_t)(env_monotonic_ns(env) - began);
     return true;
 }
