@@ -147,6 +147,10 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
         "being freed.",
         GAUGE};
     metric_put_double(s, &oldest, NULL, 0, (double)t->view_oldest_ns / 1e9);
+    put(s, "firekeep_views_lost_total", COUNTER,
+        "Views of queries that were ended because they were held for too long, or because a commit "
+        "failed.",
+        t->views_lost_total);
     put(s, "firekeep_parts", GAUGE, "Live parts.", t->parts);
     put(s, "firekeep_parts_left_alone", GAUGE,
         "Live parts that are not merged because they are damaged.", t->parts_left_alone);

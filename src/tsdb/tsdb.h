@@ -303,6 +303,7 @@ struct tsdb_stats {
     uint64_t cache_bytes;
     uint64_t tenants;
     uint64_t views;         /* that are open */
+    uint64_t views_lost_total;
     int64_t view_oldest_ns; /* how long the first of them has been; 0: there is none */
     uint64_t metadata_rejected[REJECT_COUNT]; /* by this process */
     int64_t newest_ms;

@@ -192,7 +192,10 @@ put_in_order(struct gen *gen, struct gen_series *s, int64_t t_ms, int64_t start_
 {
     enum err e = OK;
     if (!hchunk_takes(&s->open, v->kind, t_ms)) e = seal(gen, s);
-    if (gen->views != NULL) view_notes_append(&gen->notes, gen->views, s, &s->open, epoch);
+    if (gen->views != NULL) {
+        view_notes_append(&gen->notes, gen->before == NULL ? NULL : &gen->before->notes, gen->views,
+                          s, &s->open, epoch);
+    }
     if (e == OK) e = put_value(&s->open, &gen->gmem, t_ms, start_ms, v, epoch);
     if (e == ERR_AGAIN) {
         e = seal(gen, s);

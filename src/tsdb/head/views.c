@@ -49,20 +49,31 @@ views_meet(const struct views *views, uint32_t from, uint32_t to)
     return views_next(views, from, &epoch) && is_before(epoch, to);
 }
 
-/* Views from epochs in [from, to) are lost. */
 static void
-views_lose(struct views *views, uint32_t from, uint32_t to)
+lose(struct views *views, struct head_view *view, enum view_loss reason)
 {
-    for (struct head_view *v = views->oldest; v != NULL; v = v->newer) {
-        v->lost |= !is_before(v->epoch, from) && is_before(v->epoch, to);
+    if (view->lost != VIEW_NOT_LOST) return;
+    view->lost = reason;
+    views->lost_total++;
+}
+
+/* The one that has been open for longest, and holds most for that. False: there is none. */
+static bool
+lose_oldest(struct views *views)
+{
+    struct head_view *v = views->oldest;
+    while (v != NULL && v->lost != VIEW_NOT_LOST) {
+        v = v->newer;
     }
+    if (v != NULL) lose(views, v, VIEW_LOST_MEMORY);
+    return v != NULL;
 }
 
 void
 views_keep_only(struct views *views, uint32_t epoch)
 {
     for (struct head_view *v = views->oldest; v != NULL; v = v->newer) {
-        v->lost |= v->epoch != epoch;
+        if (v->epoch != epoch) lose(views, v, VIEW_LOST_COMMIT);
     }
 }
 
@@ -110,11 +121,8 @@ page_free(struct view_notes_page *p, struct views *views)
 }
 
 static enum err
-page_new(struct view_notes *notes, struct views *views)
+page_new(struct view_notes *notes, struct views *views, uint32_t capacity)
 {
-    uint32_t capacity = PAGE_NOTES_MIN;
-    if (notes->newest != NULL) capacity = 2 * notes->newest->capacity;
-    if (capacity > PAGE_NOTES_MAX) capacity = PAGE_NOTES_MAX;
     struct view_notes_page *p = mem_alloc(&views->budget, page_bytes(capacity));
     uint32_t *slots = mem_new(&views->budget, slots_bytes(capacity));
     if (p == NULL || slots == NULL) {
@@ -127,6 +135,21 @@ page_new(struct view_notes *notes, struct views *views)
     return OK;
 }
 
+/* Twice as large as the one before, or as large as there is memory for. */
+static enum err
+page_fit(struct view_notes *notes, struct views *views)
+{
+    uint32_t capacity = PAGE_NOTES_MIN;
+    if (notes->newest != NULL) capacity = 2 * notes->newest->capacity;
+    if (capacity > PAGE_NOTES_MAX) capacity = PAGE_NOTES_MAX;
+    enum err e = page_new(notes, views, capacity);
+    while (e && capacity > PAGE_NOTES_MIN) {
+        capacity /= 2;
+        e = page_new(notes, views, capacity);
+    }
+    return e;
+}
+
 void
 view_notes_trim(struct view_notes *notes, struct views *views)
 {
@@ -134,7 +157,7 @@ view_notes_trim(struct view_notes *notes, struct views *views)
     uint32_t oldest = 0;
     bool any = false;
     for (const struct head_view *v = views->oldest; v != NULL && !any; v = v->newer) {
-        any = !v->lost;
+        any = v->lost == VIEW_NOT_LOST;
         oldest = v->epoch;
     }
     while (*link != NULL && any && is_before(oldest, (*link)->to)) {
@@ -172,16 +195,18 @@ slot_of(const struct view_notes_page *p, const void *series)
 }
 
 void
-view_notes_append(struct view_notes *notes, struct views *views, const void *series,
-                  const struct hchunk_open *o, uint32_t epoch)
+view_notes_append(struct view_notes *notes, struct view_notes *frozen, struct views *views,
+                  const void *series, const struct hchunk_open *o, uint32_t epoch)
 {
     if (views->newest == NULL || o->count == 0 || o->tag == epoch) return;
     if (!views_meet(views, o->tag - 2, epoch - 2)) return;
     if (notes->newest == NULL || notes->newest->count == notes->newest->capacity) {
         view_notes_trim(notes, views); /* full pages may have become needless since */
-        if (page_new(notes, views) != OK) {
-            views_lose(views, o->tag - 2, epoch - 2);
-            return;
+        while (page_fit(notes, views) != OK) {
+            if (!lose_oldest(views)) return;
+            view_notes_trim(notes, views);
+            if (frozen != NULL) view_notes_trim(frozen, views);
+            if (!views_meet(views, o->tag - 2, epoch - 2)) return; /* it was for that one */
         }
     }
     struct view_notes_page *p = notes->newest;

@@ -2,9 +2,9 @@
  * views.h - private to tsdb/: from which epochs somebody looks at the head.
  *
  * A view sees the samples of the epochs up to its own, whatever is appended while it is open. What
- * it takes for that is kept by the generations (struct view_notes); it can get too much, and a
- * commit that fails takes back what chunks told of earlier epochs. Then a view is lost: what it
- * asks from then on fails.
+ * it takes for that is kept by the generations (struct view_notes). If that gets too much, the
+ * oldest view is lost, so that one that is held for long never costs those that come and go; and a
+ * commit that fails takes back what chunks told of earlier epochs. What a lost view is asked fails.
  *
  * Locking: everything under the head lock.
  */
@@ -14,18 +14,25 @@
 #include "base/mem.h"
 #include "tsdb/head/hchunk.h"
 
+enum view_loss {
+    VIEW_NOT_LOST,
+    VIEW_LOST_COMMIT, /* what it may have seen was taken back */
+    VIEW_LOST_MEMORY, /* it was the oldest when there was no room for notes */
+};
+
 struct head_view {
     struct head_view *older; /* in the order of their epochs */
     struct head_view *newer;
     int64_t opened_ns; /* monotonic */
     uint32_t epoch;
-    bool lost;
+    enum view_loss lost;
 };
 
 struct views {
     struct budget budget; /* "views": of the notes */
     struct head_view *oldest;
     struct head_view *newest;
+    uint64_t lost_total;
 };
 
 void views_open(struct views *views, struct head_view *view, uint32_t epoch, int64_t now_ns);
@@ -59,10 +66,11 @@ struct view_notes {
 
 /*
  * A sample of `epoch` is about to go into the open chunk of a series, which is told by its address.
- * Without memory for a note the views that need it are lost.
+ * Without memory for a note views are lost, the oldest first, until there is some. `frozen`: the
+ * notes of the generation before; NULL: there is none.
  */
-void view_notes_append(struct view_notes *notes, struct views *views, const void *series,
-                       const struct hchunk_open *open, uint32_t epoch);
+void view_notes_append(struct view_notes *notes, struct view_notes *frozen, struct views *views,
+                       const void *series, const struct hchunk_open *open, uint32_t epoch);
 
 /* How many samples, from the first, a view from this epoch sees. */
 uint32_t view_notes_visible(const struct view_notes *notes, const void *series,

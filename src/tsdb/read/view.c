@@ -45,7 +45,7 @@ store_view_open(struct head *head, enum view_scope scope, struct budget *budget,
     }
     v->epoch = head_visible_epoch(head);
     views_open(&head->views, &v->seen, (uint32_t)v->epoch, env_monotonic_ns(head->env));
-    v->seen.lost = scope == VIEW_PARTS; /* nothing is to be noted for it */
+    if (scope == VIEW_PARTS) v->seen.lost = VIEW_LOST_MEMORY; /* nothing is to be noted for it */
     lock_drop(&head->lock);
     lock_drop(&head->live->lock);
     *ret_view = v;
@@ -75,10 +75,20 @@ store_view_unref(struct store_view *v)
 enum err
 store_view_check(const struct store_view *v, struct why *why)
 {
-    if (!v->seen.lost) return OK;
+    switch (v->seen.lost) {
+    case VIEW_NOT_LOST:
+        return OK;
+    case VIEW_LOST_COMMIT:
+        return why_set(why, ERR_AGAIN,
+                       "a commit to the write-ahead log failed while the query ran: repeat the "
+                       "query");
+    case VIEW_LOST_MEMORY:
+        break;
+    }
     return why_set(why, ERR_AGAIN,
-                   "the query's view of recent samples was lost, because a commit failed or memory "
-                   "ran out: repeat the query");
+                   "the query ran for so long that there is no memory left to keep the recent "
+                   "samples as they were when it began: repeat it with a shorter time range, or "
+                   "read its response faster");
 }
 
 bool

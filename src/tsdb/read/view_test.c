@@ -328,12 +328,76 @@ test_where_memory_acknowledges_it_does_so_too(void **state)
     }
 }
 
+/* --- one that is held for long ---------------------------------------------------------------- */
+
+enum { MANY_SERIES = 4000, MANY_ROWS = 120, ROWS_AT_ONCE = 4 };
+
+static void
+send_many(uint32_t row)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    for (uint32_t i = 0; i < MANY_SERIES; i++) {
+        char labels[40];
+        snprintf(labels, sizeof labels, "__name__=row,i=%u", i);
+        rq_series(&rq, labels);
+        rq_float(&rq, time_of(row), double_bits(row), 0);
+    }
+    must(machine_send(&m, "anonymous", &rq));
+    rq_fini(&rq);
+    commit(false);
+}
+
+/* Asks for everything; in the midst of the answer more is committed than chunks tell apart. */
+static void
+ask_for_many(uint32_t rows_before)
+{
+    struct reader r;
+    struct bytes labels;
+    uint64_t found = 0;
+    reader_begin(&r);
+    for (uint32_t series = 0;; series++) {
+        must(series_set_next(r.set, &labels, &m.why));
+        if (labels.at == NULL) break;
+        for (struct sample_batch b = {.count = 1}; b.count > 0; found += b.count)
+            must(series_set_batch(r.set, &b, &m.why));
+        for (uint32_t i = 0; series == MANY_SERIES / 2 && i < ROWS_AT_ONCE; i++)
+            send_many(rows_before + i);
+    }
+    assert_int_equal(found, (uint64_t)MANY_SERIES * rows_before);
+    reader_end(&r);
+}
+
+static void
+test_a_view_held_for_long_is_lost_before_those_that_come_and_go(void **state)
+{
+    (void)state;
+    struct reader slow;
+    struct bytes labels;
+    machine_init(&m, 7);
+    m.options.head_bytes_max = 16 << 20; /* an eighth of it for views */
+    m.options.head_samples_max = 1 << 30;
+    machine_must_open(&m);
+    send_many(0);
+    reader_begin(&slow);
+    for (uint32_t row = 1; row < MANY_ROWS; row += ROWS_AT_ONCE)
+        ask_for_many(row);
+    struct tsdb_stats stats;
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.views_lost_total, 1);
+    enum err e = series_set_next(slow.set, &labels, &m.why);
+    assert_int_equal(e, ERR_AGAIN);
+    reader_end(&slow);
+    machine_fini(&m);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_a_question_sees_each_commit_whole_or_not_at_all, tell_seed),
         cmocka_unit_test_teardown(test_where_memory_acknowledges_it_does_so_too, tell_seed),
+        cmocka_unit_test(test_a_view_held_for_long_is_lost_before_those_that_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -704,6 +704,7 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
         if (age_ns > s.view_oldest_ns) s.view_oldest_ns = age_ns;
         s.views++;
     }
+    s.views_lost_total = db->head.views.lost_total;
     s.disk_low = db->head.disk_low;
     s.clock_suspect = db->head.clock_suspect;
     memcpy(s.metadata_rejected, db->head.metadata_rejected, sizeof s.metadata_rejected);
