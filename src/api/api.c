@@ -217,6 +217,7 @@ query_control_begin(struct api *api, struct http_request *request, struct budget
     ret->deadline_ns = env_monotonic_ns(env) + timeout_ns;
     ret->is_gone = is_client_gone;
     ret->gone_context = request;
+    ret->series_max = atomic_load_explicit(&api->read_series_max, memory_order_relaxed);
     ret->bytes_max = atomic_load_explicit(&api->read_bytes_max, memory_order_relaxed);
 }
 
@@ -369,6 +370,7 @@ void
 api_set_limits(struct api *api, const struct api_limits *limits)
 {
     atomic_store_explicit(&api->read_samples_max, limits->read_samples_max, memory_order_relaxed);
+    atomic_store_explicit(&api->read_series_max, limits->read_series_max, memory_order_relaxed);
     atomic_store_explicit(&api->read_bytes_max, limits->read_bytes_max, memory_order_relaxed);
     atomic_store_explicit(&api->read_timeout_ns, limits->read_timeout_ns, memory_order_relaxed);
 }

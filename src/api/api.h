@@ -19,6 +19,7 @@ struct api;
 /* What a reload may change; the rest is fixed. */
 struct api_limits {
     uint64_t read_samples_max;
+    uint64_t read_series_max; /* 0: no limit */
     uint64_t read_bytes_max; /* of stored samples; 0: no limit */
     int64_t read_timeout_ns;
 };

@@ -87,6 +87,7 @@ struct api {
     struct metric_collector collector;
 
     _Atomic uint64_t read_samples_max; /* relaxed */
+    _Atomic uint64_t read_series_max;  /* relaxed */
     _Atomic uint64_t read_bytes_max;   /* relaxed */
     _Atomic int64_t read_timeout_ns;   /* relaxed */
     _Atomic bool stopping;             /* relaxed: a request that misses it is served */

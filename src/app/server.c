@@ -44,6 +44,7 @@ api_limits_of(const struct settings *s)
 {
     return (struct api_limits){
         .read_samples_max = s->read_max_samples,
+        .read_series_max = s->read_max_series,
         .read_bytes_max = s->read_max_bytes,
         .read_timeout_ns = s->read_timeout_ms * NS_PER_MS,
     };

@@ -141,10 +141,15 @@ static const struct setting table[] = {
     {"read.queue-timeout", SETTING_DURATION, FIELD(read_queue_timeout_ms), .fallback = "10s",
      .max = HOUR, .help = "maximum time that a read waits for its turn before it gets 503"},
     {"read.timeout", SETTING_DURATION, FIELD(read_timeout_ms), .fallback = "2m", .min = 1,
-     .max = DAY, .reloadable = true, .help = "maximum time for one read"},
+     .max = DAY, .reloadable = true,
+     .help = "maximum time for one read, including the time that the client takes to read the "
+             "response"},
     {"read.max-samples", SETTING_COUNT64, FIELD(read_max_samples), .fallback = "50M", .min = 1,
      .max = 100000000000, .reloadable = true,
      .help = "maximum number of samples in a response that is not streamed"},
+    {"read.max-series", SETTING_COUNT64, FIELD(read_max_series), .fallback = "0",
+     .max = 100000000000, .reloadable = true,
+     .help = "maximum number of series that one read may return; 0 means no limit"},
     {"read.max-bytes", SETTING_BYTES, FIELD(read_max_bytes), .fallback = "0", .max = PIB,
      .reloadable = true,
      .help = "maximum size of compressed samples that one read may take from the store; 0 means no "

@@ -62,6 +62,7 @@ struct settings {
     uint32_t read_max_concurrent;                /* 10 */
     int64_t read_queue_timeout_ms;               /* 10s: waiting for a place, then 503 */
     int64_t read_timeout_ms;                     /* 2m; reloadable */
+    uint64_t read_max_series;                    /* 0: no limit; reloadable */
     uint64_t read_max_bytes;                     /* stored ones; 0: no limit; reloadable */
     uint64_t read_max_samples;                   /* 50 M, SAMPLES form; reloadable */
     uint64_t read_frame_bytes;                   /* 1 MiB */

@@ -62,6 +62,17 @@ bytes_have_a_limit() {
     status_is 400 'reads more than 10240 bytes'
 }
 
+series_have_a_limit() {
+    samples_request 1
+    send /api/v1/read -H 'Content-Encoding: snappy'
+    status_is 400 'reads more than 3 series'
+}
+
+a_lookup_has_the_limit() {
+    curl -sg "$url/api/v1/series?match[]={__name__=~\".%2B\"}" | tee /dev/stderr | grep -q 'reads more than 3 series' &&
+        curl -sg "$url/api/v1/series?match[]={__name__=~\".%2B\"}&limit=2" | grep -q '"status":"success"'
+}
+
 a_stream_is_cut() {
     read_load 1
     echo "status $status, $bytes bytes"
@@ -196,6 +207,10 @@ claim "starts with a limit of bytes" begin bytes --read.max-bytes=10KiB || exit 
 claim "SAMPLES beyond read.max-bytes get 400" bytes_have_a_limit
 claim "chunks beyond it are cut off, and the log says why" a_stream_is_cut
 stop bytes
+claim "starts with a limit of series" begin series --read.max-series=3 || exit 1
+claim "SAMPLES of more than read.max-series get 400" series_have_a_limit
+claim "so do look-ups" a_lookup_has_the_limit
+stop series
 claim "starts with four places for reads" begin four --read.max-concurrent=4 || exit 1
 claim "who takes nothing makes room for who waits" makes_room
 stop four
