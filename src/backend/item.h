@@ -56,4 +56,14 @@ item_is_sample(const struct item *item)
     return item->kind == ITEM_FLOAT || item->kind == ITEM_HISTOGRAM;
 }
 
+static inline uint64_t
+kinds_sum(const uint64_t count[ITEM_KIND_COUNT])
+{
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        sum += count[kind];
+    }
+    return sum;
+}
+
 #endif

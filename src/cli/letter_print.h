@@ -14,7 +14,7 @@
 #ifndef CLI_LETTER_PRINT_H
 #define CLI_LETTER_PRINT_H
 
-#include "relay/relay.h"
+#include "relay/dead_letters_ask.h"
 
 /* A line each, with its line feed. Out of memory shows in buf_error(to). */
 void letter_print_text(struct buf *to, const char *destination, const struct dead_letter *letter,

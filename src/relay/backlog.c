@@ -10,10 +10,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "relay/dead_letters_ask.h"
 #include "relay/directory.h"
 #include "relay/examine_log.h"
 #include "relay/fill.h"
-#include "relay/letters/dead_letters.h"
 #include "relay/letters/letter_file.h"
 
 enum { TRIES_MAX = 5, LETTER_PATH_BYTES = RELAY_DIR_BYTES + 64 };

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
+#include "relay/dead_letters_ask.h"
 #include "relay/letters/letters_found.h"
 #include "relay/relay_private.h"
 #include "relay/reset.h"
@@ -84,7 +85,7 @@ waiting(const struct relay_state *s, unsigned kind)
 
 /* Letters that do not come by again; of them, those that did as the state was. */
 struct letters_before {
-    const struct relay_state *state, *was;
+    struct letters_known now, was;
     uint64_t count[ITEM_KIND_COUNT];
     uint64_t waited[ITEM_KIND_COUNT];
 };
@@ -94,9 +95,9 @@ count_letter(void *context, const struct dead_letter *letter, enum dead_letter_s
 {
     (void)state;
     struct letters_before *x = context;
-    if (!letters_count_has(x->state, letter)) return OK;
+    if (!letters_count_has(&x->now, letter)) return OK;
     x->count[letter->item.kind]++;
-    x->waited[letter->item.kind] += !letters_count_has(x->was, letter);
+    x->waited[letter->item.kind] += !letters_count_has(&x->was, letter);
     return OK;
 }
 
@@ -107,7 +108,7 @@ static enum err
 count_letters(struct relay *r, const struct relay_state *was, enum reset_from from, struct why *why)
 {
     struct relay_state *s = &r->state;
-    struct letters_before before = {.state = s, .was = was};
+    struct letters_before before = {relay_state_letters(s), relay_state_letters(was), {0}, {0}};
     uint64_t waits[ITEM_KIND_COUNT] = {0};
     /* What the log has for a state that may be older than the account was. */
     bool drops = s->drop_pos == 0 && (from == RESET_NOW || from == RESET_TIME);

@@ -124,7 +124,8 @@ give_again(struct relay *r)
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
     /* Letters of what comes by again in the log: they are counted again then. */
     uint64_t kept[ITEM_KIND_COUNT] = {0}, replaying[ITEM_KIND_COUNT] = {0};
-    if (e == OK) e = dead_letters_count_again(r->letters, &next, kept, replaying, &why);
+    struct letters_known known = relay_state_letters(&next);
+    if (e == OK) e = dead_letters_count_again(r->letters, &known, kept, replaying, &why);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         next.fates.count[kind][FATE_DEAD_LETTERED] -= kept[kind];
         next.letters.replaying[kind] -= replaying[kind];

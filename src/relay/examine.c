@@ -286,11 +286,12 @@ examine_letters(struct examining *x, struct why *why)
     enum err e = path_in(dir, sizeof dir, x->dir, LETTER_FILES_DIR, why);
     if (e) return e;
     letter_index_init(&index, x->o->memory);
-    e = letter_index_read(&index, x->o->env, dir, x->has_state ? &x->state : NULL, &reason);
+    struct letters_known known = relay_state_letters(&x->state);
+    e = letter_index_read(&index, x->o->env, dir, x->has_state ? &known : NULL, &reason);
     if (e == ERR_MISSING) e = OK;
     if (e == OK) {
         x->found = index.found;
-        if (x->has_state) letters_compare(&x->state, &x->found, &x->account);
+        if (x->has_state) letters_compare(&known, &x->found, &x->account);
         tell_letters(x, dir);
     }
     letter_index_fini(&index);

@@ -10,6 +10,7 @@
 
 #include "backend/settings.h"
 #include "relay/letters/letters_found.h"
+#include "relay/state.h"
 
 /*
  * taken = delivered + dead-lettered + dropped + replaying, of all before the cursor, for one kind;

@@ -34,16 +34,6 @@ drop_word(enum drop reason)
     return words[reason];
 }
 
-uint64_t
-kinds_sum(const uint64_t count[ITEM_KIND_COUNT])
-{
-    uint64_t sum = 0;
-    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        sum += count[kind];
-    }
-    return sum;
-}
-
 void
 fates_add(struct fates *to, const struct fates *change)
 {

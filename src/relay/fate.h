@@ -55,8 +55,6 @@ struct relay_shown {
     uint64_t again[ITEM_KIND_COUNT]; /* of those taken: once more */
 };
 
-uint64_t kinds_sum(const uint64_t count[ITEM_KIND_COUNT]);
-
 void fates_add(struct fates *to, const struct fates *change);
 /* What was settled: all but FATE_OPEN, FATE_PASSED, FATE_NOT_TAKEN. */
 uint64_t fates_settled(const struct fates *fates, enum item_kind kind);

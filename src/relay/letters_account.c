@@ -60,19 +60,20 @@ letter_moves(void *context, const struct dead_letter *letter, enum letter_move m
 enum err
 relay_open_letters(struct relay *r, struct why *why)
 {
-    struct relay_state known = r->state;
+    struct relay_state state = r->state;
     bool dry = r->settings->dry_run, is_known = true;
     if (dry) { /* it has no state of its own */
-        is_known = relay_state_read(r->options.env, r->dir, &r->saving.scratch, &known, NULL) == OK;
-    } else if (known.cursor.pos == 0) { /* the oldest of the log */
+        is_known = relay_state_read(r->options.env, r->dir, &r->saving.scratch, &state, NULL) == OK;
+    } else if (state.cursor.pos == 0) { /* the oldest of the log */
         struct wal_stats stats;
         wal_stats(r->options.wal, &stats);
-        known.cursor.pos = stats.begin_pos;
+        state.cursor.pos = stats.begin_pos;
     }
+    struct letters_known known = relay_state_letters(&state);
     struct dead_letters_options options = {
         .env = r->options.env,
         .dir = r->dir,
-        .state = is_known ? &known : NULL,
+        .known = is_known ? &known : NULL,
         .memory = r->options.memory,
         .max_bytes = r->settings->dead_letters_max_bytes,
         .max_age_ms = r->settings->dead_letters_max_age_ms,

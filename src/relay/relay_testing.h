@@ -11,7 +11,7 @@
 
 #include "model/labels.h"
 #include "model/selector.h"
-#include "relay/letters/dead_letters.h"
+#include "relay/dead_letters_ask.h"
 #include "relay/relay.h"
 #include "relay/seed_testing.h"
 #include "relay/state.h"

@@ -19,6 +19,23 @@ static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
 
 enum { VERSION = 1 };
 
+struct letters_known
+relay_state_letters(const struct relay_state *s)
+{
+    struct letters_known known = {
+        .mark = s->letters,
+        .cursor_pos = s->cursor.pos,
+        .cursor_index = s->cursor.index,
+        .begin_pos = s->begin_pos,
+        .begin_ms = s->begin_ms,
+        .fill_to_pos = s->fill.to_pos,
+    };
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        known.dead_lettered[kind] = s->fates.count[kind][FATE_DEAD_LETTERED];
+    }
+    return known;
+}
+
 static void
 log_count_fields(const struct fields *f, struct log_count *count)
 {

@@ -78,6 +78,9 @@ struct relay_state {
     bool log_lost; /* of what is expected, some was in a log that is lost: the store may have it */
 };
 
+/* What it says of dead letters, and of which of them its account has. */
+struct letters_known relay_state_letters(const struct relay_state *state);
+
 /*
  * `dir` is the destination's own. `memory` keeps what `ret_state` has views of. ERR_MISSING: there
  * is no such directory, so the destination is new. ERR_CORRUPT: the state is damaged, or missing

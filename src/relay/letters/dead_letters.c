@@ -58,30 +58,30 @@ dead_letters_open(const struct dead_letters_options *options, struct dead_letter
     dl->index = &dl->writer.index;
     buf_init(&dl->runs, options->memory, LETTER_ENTRY_BYTES_MAX);
     enum err e = letter_writer_init(&dl->writer, options->env, options->dir, options->memory, why);
+    const struct letters_known *known = options->known;
     uint64_t file_bytes = options->max_bytes / FILES_OF_BUDGET;
     if (file_bytes < FILE_BYTES_MIN) file_bytes = FILE_BYTES_MIN;
     dl->writer.file_bytes_max = file_bytes < LETTER_FILE_BYTES ? file_bytes : LETTER_FILE_BYTES;
     dl->writer.max_age_ms = options->max_age_ms;
     if (e) goto out;
-    e = letter_index_read(dl->index, options->env, dl->writer.path, options->state, why);
+    e = letter_index_read(dl->index, options->env, dl->writer.path, known, why);
     if (e == ERR_MISSING) e = OK;
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the index of dead letters");
     if (e == OK) e = letter_writer_begin(&dl->writer, why);
     if (e) goto out;
     const struct letter_volume *v = letter_index_newest(dl->index);
-    bool known = options->state != NULL && options->state->letters.known;
-    if (options->state != NULL) letters_compare(options->state, &dl->index->found, &dl->account);
+    const struct letters_mark *mark = known != NULL && known->mark.known ? &known->mark : NULL;
+    if (known != NULL) letters_compare(known, &dl->index->found, &dl->account);
     dl->differs = dl->account.differs;
     for (uint32_t i = 0; i < dl->index->count && !dl->differs; i++) {
         letter_volume_see_missing(&dl->index->volumes[i]);
     }
-    dl->writer.number_min = known ? options->state->letters.file + 1 : 1;
+    dl->writer.number_min = mark != NULL ? mark->file + 1 : 1;
     dl->whole_from = 1;
     if (v != NULL) dl->whole_from = v->number + v->damaged;
-    if (known) dl->whole_from = options->state->letters.whole_from;
-    if (known)
-        dl->saved = (struct position){options->state->letters.file, options->state->letters.offset};
-    dl->options.state = NULL;
+    if (mark != NULL) dl->whole_from = mark->whole_from;
+    if (mark != NULL) dl->saved = (struct position){mark->file, mark->offset};
+    dl->options.known = NULL;
 
     *ret_letters = dl;
     dl = NULL;
@@ -337,7 +337,7 @@ dead_letters_each_alive(struct dead_letters *dl,
 }
 
 struct again {
-    const struct relay_state *next;
+    const struct letters_known *next;
     uint64_t kept[ITEM_KIND_COUNT], replaying[ITEM_KIND_COUNT];
 };
 
@@ -351,7 +351,7 @@ note_again(void *context, const struct dead_letter *letter, bool kept)
 }
 
 enum err
-dead_letters_count_again(struct dead_letters *dl, const struct relay_state *next,
+dead_letters_count_again(struct dead_letters *dl, const struct letters_known *next,
                          uint64_t ret_kept[ITEM_KIND_COUNT],
                          uint64_t ret_replaying[ITEM_KIND_COUNT], struct why *why)
 {

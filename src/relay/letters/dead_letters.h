@@ -3,8 +3,8 @@
  * reason, until somebody decides. Format: docs/format/relay.md.
  *
  * They lie in files of some megabytes under DIR/dead-letters. The relay alone writes these; an
- * operator's decisions come in as files of requests beside them, which any process may make, so
- * that deciding works with a server at work and without one.
+ * operator's decisions come in as files of requests in the same directory, which any process may
+ * make (relay/dead_letters_ask.h), so that deciding works while a server runs and while none does.
  *
  * A letter is identified by the position of its record in the log and its number in there. What is
  * remembered of a letter is half a byte; identities are known only of those that come by again, as
@@ -14,7 +14,7 @@
  * reads them can tell damage from what a crash left, and how many letters are lost or back; and no
  * file goes before two states in a row say that it held nothing any more.
  *
- * Threads: one for a struct dead_letters; the functions of the second half from anywhere.
+ * Threads: one for a struct dead_letters.
  */
 #ifndef RELAY_LETTERS_DEAD_LETTERS_H
 #define RELAY_LETTERS_DEAD_LETTERS_H
@@ -23,7 +23,11 @@
 #include "base/buf.h"
 #include "sys/env.h"
 
-enum { DEAD_LETTERS_TEXT_BYTES = 384 };
+/* Of places of damage, the first that are told, and the text of one. */
+enum { DEAD_LETTERS_TEXTS = 8, DEAD_LETTERS_TEXT_BYTES = 384 };
+
+/* What an operator decides. The numbers are stored. */
+enum dead_letters_wish { DEAD_LETTERS_REPLAY = 0, DEAD_LETTERS_DROP = 1 };
 
 struct dead_letter {
     uint64_t pos;
@@ -34,20 +38,18 @@ struct dead_letter {
     int64_t failed_ms;   /* Unix time */
 };
 
-/* --- the relay's half ------------------------------------------------------------------------- */
-
 struct dead_letters;
 struct letters_mark;
 struct letters_account;
 struct letters_found;
-struct relay_state;
+struct letters_known;
 /* Where a letter goes: an operator wants it sent again, or dropped, or it goes for the budget or
  * its age, kept or while it is sent again. */
 enum letter_move { LETTER_AGAIN, LETTER_DROPPED, LETTER_FULL, LETTER_AGAIN_FULL };
 struct dead_letters_options {
     struct env *env;
     const char *dir; /* the destination's, which is there; outlives what is opened */
-    const struct relay_state *state; /* its, for the opening; NULL: nothing is known of letters */
+    const struct letters_known *known; /* borrowed for the opening; NULL: nothing is known */
     struct budget *memory;
     uint64_t max_bytes;
     int64_t max_age_ms; /* 0: for ever */
@@ -95,7 +97,7 @@ MUST_CHECK enum err dead_letters_revoke_known(struct dead_letters *letters, stru
  * account; to be asked before it is written. Reads all files.
  */
 MUST_CHECK enum err dead_letters_count_again(struct dead_letters *letters,
-                                             const struct relay_state *next,
+                                             const struct letters_known *next,
                                              uint64_t ret_kept[ITEM_KIND_COUNT],
                                              uint64_t ret_replaying[ITEM_KIND_COUNT],
                                              struct why *why);
@@ -174,45 +176,5 @@ MUST_CHECK enum err dead_letters_load(struct dead_letters *letters, uint64_t pos
 MUST_CHECK enum err dead_letters_settle(struct dead_letters *letters, uint64_t pos, uint32_t index,
                                         bool delivered, struct bytes reason, struct bytes answer,
                                         int64_t now_ms, struct why *why);
-
-/* --- the operator's half ---------------------------------------------------------------------- */
-
-enum dead_letter_state { DEAD_LETTER_KEPT, DEAD_LETTER_REPLAYING };
-
-/* What is wrong with the files, by themselves and beside what the destination's state says. */
-enum { DEAD_LETTERS_TEXTS = 8 };
-struct dead_letters_report {
-    uint64_t damaged; /* places in them, of which the first: */
-    uint32_t text_count;
-    char texts[DEAD_LETTERS_TEXTS][DEAD_LETTERS_TEXT_BYTES];
-    uint64_t lost; /* letters that should be there, */
-    uint64_t back; /* and that should not; both until a relay has counted them */
-};
-
-/*
- * Calls `each` for every letter under a destination's directory, oldest first, with requests that
- * wait already counted in. Changes nothing; a relay may be at work. ERR_MISSING: no letters were
- * ever there; ERR_AGAIN: files went time and again while they were read; ERR_UNSUPPORTED, ERR_IO,
- * ERR_NOMEM. Errors of `each` are forwarded. `ret_report` may be NULL.
- */
-MUST_CHECK enum err dead_letters_each(
-    struct env *env, const char *dir, struct budget *memory,
-    enum err (*each)(void *context, const struct dead_letter *letter, enum dead_letter_state state),
-    void *context, struct dead_letters_report *ret_report, struct why *why);
-
-/* The numbers are stored. */
-enum dead_letters_wish { DEAD_LETTERS_REPLAY = 0, DEAD_LETTERS_DROP = 1 };
-/*
- * Asks the relay to replay or drop all letters there are now and nothing was decided about, or
- * those with one reason (NULL: all). Durable on return. `ret_count`: how many that are; if there
- * are none, nothing is asked, so asking twice does no more than once. `ret_report` may be NULL.
- * ERR_MISSING: no letters were ever there; ERR_AGAIN: another command asks at this moment;
- * ERR_INPUT: no reason is that long; ERR_LIMIT: too many
- * requests wait; and those of dead_letters_each().
- */
-MUST_CHECK enum err dead_letters_request(struct env *env, const char *dir, struct budget *memory,
-                                         enum dead_letters_wish wish, const char *reason,
-                                         uint64_t *ret_count,
-                                         struct dead_letters_report *ret_report, struct why *why);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/crc32c.h"
+#include "relay/dead_letters_ask.h"
 #include "relay/letters/letter_request.h"
 #include "sys/sim.h"
 

@@ -18,8 +18,10 @@
 
 #include "base/hash.h"
 #include "model/labels.h"
+#include "relay/dead_letters_ask.h"
 #include "relay/letters/letters_found.h"
 #include "relay/seed_testing.h"
+#include "relay/state.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 
@@ -46,6 +48,7 @@ struct rig {
     struct dead_letters *letters;
     struct dead_letters_moved moved; /* since it was opened */
     struct relay_state state;        /* as it is on disk */
+    struct letters_known known;      /* of it, when they were opened */
     uint64_t random;
     uint64_t damaged; /* by the last walk */
     struct dead_letters_report report;
@@ -104,7 +107,8 @@ rig_open_at(struct rig *rig, uint64_t cursor_pos, uint32_t cursor_index)
     assert_null(rig->letters);
     memset(&rig->moved, 0, sizeof rig->moved);
     rig->state.cursor = (struct relay_cursor){cursor_pos, cursor_index};
-    rig->options.state = &rig->state;
+    rig->known = relay_state_letters(&rig->state);
+    rig->options.known = &rig->known;
     return dead_letters_open(&rig->options, &rig->letters, &rig->why);
 }
 

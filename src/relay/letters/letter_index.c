@@ -259,10 +259,10 @@ order_numbers(const void *a, const void *b)
 
 struct index_reader {
     struct letter_index *index;
-    const struct relay_state *state;
-    const struct letters_mark *mark; /* NULL: nothing is known */
-    bool passed;                     /* the place that it knows */
-    bool is_last;                    /* the file at hand */
+    const struct letters_known *known; /* NULL: there is no state, or none that can be read */
+    const struct letters_mark *mark;   /* NULL: it does not say what the files held */
+    bool passed;                       /* the place that it knows */
+    bool is_last;                      /* the file at hand */
 };
 
 /* --- reading: states -------------------------------------------------------------------------- */
@@ -330,7 +330,7 @@ fold_letter(struct index_reader *r, struct letter_volume *v, const struct letter
     if (e == OK) e = letter_volume_reserve(r->index, v, entry->number);
     /* Beyond a million they are not remembered: marks about them are counted twice, and one that
      * comes again is there twice. */
-    bool comes_by = r->state != NULL && !letters_count_has(r->state, letter);
+    bool comes_by = r->known != NULL && !letters_count_has(r->known, letter);
     if (e == OK && comes_by && again->count < AGAIN_MAX) {
         struct letter_slot slot = {
             letter->pos, letter->index, (uint32_t)entry->offset, {v->number, entry->number}};
@@ -500,11 +500,11 @@ count_found(struct index_reader *r)
 
 enum err
 letter_index_read(struct letter_index *index, struct env *env, const char *dir,
-                  const struct relay_state *state, struct why *why)
+                  const struct letters_known *known, struct why *why)
 {
     struct numbers n = {.count = 0};
-    struct index_reader r = {.index = index, .state = state};
-    if (state != NULL && state->letters.known) r.mark = &state->letters;
+    struct index_reader r = {.index = index, .known = known};
+    if (known != NULL && known->mark.known) r.mark = &known->mark;
     buf_init(&n.all, index->memory, VOLUMES_MAX * sizeof(uint32_t));
     enum err e = env_listdir(env, dir, note_name, &n, why);
     if (e == ERR_LIMIT) why_set(why, e, "%s has too many files", dir);

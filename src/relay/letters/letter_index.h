@@ -85,7 +85,7 @@ void letter_index_fini(struct letter_index *index);
  * after every other error. ERR_UNSUPPORTED, ERR_IO, ERR_NOMEM; ERR_LIMIT: of names.
  */
 MUST_CHECK enum err letter_index_read(struct letter_index *index, struct env *env, const char *dir,
-                                      const struct relay_state *state, struct why *why);
+                                      const struct letters_known *known, struct why *why);
 
 /* One with a number above all others. Moves the others: they are to be found again. ERR_NOMEM. */
 MUST_CHECK enum err letter_index_append(struct letter_index *index, uint32_t number);

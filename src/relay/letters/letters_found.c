@@ -17,7 +17,7 @@ letters_found_damage(struct letters_found *found, const struct letter_damage *da
 {
     found->damaged++;
     found->missing_files += damage->kind == LETTERS_MISSING;
-    if (found->first_count < LETTERS_DAMAGE_TOLD) found->first[found->first_count++] = *damage;
+    if (found->first_count < DEAD_LETTERS_TEXTS) found->first[found->first_count++] = *damage;
 }
 
 void
@@ -49,20 +49,20 @@ letter_damage_print(const struct letter_damage *d, const char *dir,
 }
 
 static bool
-is_before(const struct relay_cursor *cursor, const struct dead_letter *l)
+is_before_cursor(const struct letters_known *k, const struct dead_letter *l)
 {
-    return l->pos < cursor->pos || (l->pos == cursor->pos && l->index < cursor->index);
+    return l->pos < k->cursor_pos || (l->pos == k->cursor_pos && l->index < k->cursor_index);
 }
 
 /* Of what a replay gives again the account has only what is older than it wants. */
 bool
-letters_count_has(const struct relay_state *s, const struct dead_letter *l)
+letters_count_has(const struct letters_known *k, const struct dead_letter *l)
 {
-    bool filling = is_fill_pos(s->cursor.pos);
-    if (is_fill_pos(l->pos)) return !filling || is_before(&s->cursor, l);
-    bool of_replay = l->pos < s->begin_pos;
-    if (filling) return !of_replay || l->pos < s->fill.to_pos || l->item.t_ms < s->begin_ms;
-    return is_before(&s->cursor, l) || (of_replay && l->item.t_ms < s->begin_ms);
+    bool filling = is_fill_pos(k->cursor_pos);
+    if (is_fill_pos(l->pos)) return !filling || is_before_cursor(k, l);
+    bool of_replay = l->pos < k->begin_pos;
+    if (filling) return !of_replay || l->pos < k->fill_to_pos || l->item.t_ms < k->begin_ms;
+    return is_before_cursor(k, l) || (of_replay && l->item.t_ms < k->begin_ms);
 }
 
 /* --- the account ------------------------------------------------------------------------------ */
@@ -75,19 +75,19 @@ less(uint64_t from, uint64_t what)
 
 /* An older version's state does not say how many were sent again. */
 static uint64_t
-replaying_before(const struct relay_state *s, const struct letters_found *f, unsigned kind)
+replaying_before(const struct letters_known *k, const struct letters_found *f, unsigned kind)
 {
-    if (s->letters.known) return s->letters.replaying[kind];
-    uint64_t moved = less(s->fates.count[kind][FATE_DEAD_LETTERED], f->kept[kind]);
+    if (k->mark.known) return k->mark.replaying[kind];
+    uint64_t moved = less(k->dead_lettered[kind], f->kept[kind]);
     return less(f->replaying[kind], moved);
 }
 
 static bool
-is_as_it_was(const struct relay_state *s, const struct letters_found *f)
+is_as_it_was(const struct letters_known *k, const struct letters_found *f)
 {
-    bool same = f->print == s->letters.print;
+    bool same = f->print == k->mark.print;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        same &= f->live[kind] == s->letters.live[kind];
+        same &= f->live[kind] == k->mark.live[kind];
     }
     return same;
 }
@@ -115,27 +115,27 @@ part_lost_and_back(struct letters_account *a, uint64_t missing,
  * what it has may be below 0. So many are missing in its account as there are more.
  */
 static uint64_t
-taken_from_others(const struct relay_state *s, const struct letters_found *f, unsigned kind)
+taken_from_others(const struct letters_known *k, const struct letters_found *f, unsigned kind)
 {
     const uint64_t *moved = f->moved[kind];
-    uint64_t has = s->fates.count[kind][FATE_DEAD_LETTERED];
-    if (!s->letters.known || (int64_t)has >= 0) return 0;
+    uint64_t has = k->dead_lettered[kind];
+    if (!k->mark.known || (int64_t)has >= 0) return 0;
     uint64_t were = f->kept[kind] + f->replaying[kind] + moved[MARK_DELIVERED] +
                     moved[MARK_DROPPED] + moved[MARK_GONE];
-    return were - (has + s->letters.replaying[kind]);
+    return were - (has + k->mark.replaying[kind]);
 }
 
 void
-letters_compare(const struct relay_state *s, const struct letters_found *f,
+letters_compare(const struct letters_known *k, const struct letters_found *f,
                 struct letters_account *a)
 {
     uint64_t expected[ITEM_KIND_COUNT];
     memset(a, 0, sizeof *a);
-    a->differs = s->letters.known && !is_as_it_was(s, f);
+    a->differs = k->mark.known && !is_as_it_was(k, f);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         const uint64_t *moved = f->moved[kind];
-        uint64_t left = s->fates.count[kind][FATE_DEAD_LETTERED] + replaying_before(s, f, kind);
-        a->taken[kind] = taken_from_others(s, f, kind);
+        uint64_t left = k->dead_lettered[kind] + replaying_before(k, f, kind);
+        a->taken[kind] = taken_from_others(k, f, kind);
         left += a->taken[kind];
         a->delivered[kind] = moved[MARK_DELIVERED];
         a->dropped[kind] = moved[MARK_DROPPED];
@@ -144,7 +144,7 @@ letters_compare(const struct relay_state *s, const struct letters_found *f,
         left = less(left, moved[MARK_DELIVERED] + moved[MARK_DROPPED] + moved[MARK_GONE]);
         expected[kind] = left;
         a->dead_lettered[kind] = less(left, f->replaying[kind]);
-        if (s->letters.known && !a->differs) continue;
+        if (k->mark.known && !a->differs) continue;
         uint64_t found = f->kept[kind] + f->replaying[kind];
         a->dead_lettered[kind] = f->kept[kind];
         a->lost[kind] = less(left, found);
@@ -154,6 +154,6 @@ letters_compare(const struct relay_state *s, const struct letters_found *f,
     if (a->differs) part_lost_and_back(a, f->missing, expected);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         a->taken[kind] += a->back[kind];
-        if (!s->letters.known) a->taken[kind] += replaying_before(s, f, kind);
+        if (!k->mark.known) a->taken[kind] += replaying_before(k, f, kind);
     }
 }

@@ -9,7 +9,7 @@
 #define RELAY_LETTERS_LETTERS_FOUND_H
 
 #include "relay/letters/letter_file.h"
-#include "relay/state.h"
+#include "relay/letters/letters_mark.h"
 
 enum letter_damage_kind {
     LETTERS_UNREADABLE, /* from `offset` to `end` */
@@ -25,11 +25,9 @@ struct letter_damage {
     uint32_t letters; /* that may have stood there, if that is known */
 };
 
-enum { LETTERS_DAMAGE_TOLD = DEAD_LETTERS_TEXTS };
-
 struct letters_found {
     uint64_t damaged; /* places; the first of them: */
-    struct letter_damage first[LETTERS_DAMAGE_TOLD];
+    struct letter_damage first[DEAD_LETTERS_TEXTS];
     uint32_t first_count;
     uint64_t missing_files;
     uint64_t missing; /* letters that cannot be read, and no mark says that they are gone */
@@ -50,10 +48,10 @@ void letter_damage_print(const struct letter_damage *damage, const char *dir,
                          char to[DEAD_LETTERS_TEXT_BYTES]);
 
 /*
- * Whether the account of a state has this letter. It has not if its item lies behind the cursor, or
- * is given once more: then it comes by again, and is counted by who sees it.
+ * Whether the account of a state has this letter. It has not if its item lies after the cursor, or
+ * is given once more: then it comes by again, and is counted then.
  */
-bool letters_count_has(const struct relay_state *state, const struct dead_letter *letter);
+bool letters_count_has(const struct letters_known *known, const struct dead_letter *letter);
 
 /*
  * What becomes of the account. For each kind, dead_lettered and replaying of the state, less what
@@ -72,7 +70,7 @@ struct letters_account {
      * out: being sent again, or taken from others (letters_found.c). */
     uint64_t taken[ITEM_KIND_COUNT];
 };
-void letters_compare(const struct relay_state *state, const struct letters_found *found,
+void letters_compare(const struct letters_known *known, const struct letters_found *found,
                      struct letters_account *ret_account);
 
 #endif

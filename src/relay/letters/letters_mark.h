@@ -1,7 +1,7 @@
 /*
  * letters_mark.h - what a destination's state says of its dead letters: up to where their files
  * were durable when it was written, and what they held. So what is missing or unreadable before
- * that place is damage, and what is so behind it may be what a crash left. Format:
+ * that place is damage, and what is so after it may be what a crash left. Format:
  * docs/format/relay.md.
  *
  * Threads: none of its own.
@@ -29,6 +29,19 @@ struct letters_mark {
         uint32_t first;
         uint32_t count;
     } runs[LETTERS_MARK_RUNS_MAX];
+};
+
+/* All that has to be known of a state to judge the files; relay_state_letters() takes it out. */
+struct letters_known {
+    struct letters_mark mark;
+    /* Kept letters of items before the cursor. An older version's count may be below 0. */
+    uint64_t dead_lettered[ITEM_KIND_COUNT];
+    /* Which items come by again, see letters_count_has(): the cursor, */
+    uint64_t cursor_pos;
+    uint32_t cursor_index;
+    uint64_t begin_pos; /* and as in struct relay_state */
+    int64_t begin_ms;
+    uint64_t fill_to_pos;
 };
 
 /* Counted, so that a newer version may put more behind it. Read: `known` is false if nothing is

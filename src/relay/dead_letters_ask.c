@@ -1,17 +1,17 @@
 /*
- * dead_letters_ask.c - the operator's half: looks at files that a relay may be writing, and leaves
- * requests for it.
+ * dead_letters_ask.c - see dead_letters_ask.h. A relay may be writing the files meanwhile.
  *
  * Requests are listed before the files are read: one that the relay carries out meanwhile shows in
  * the files as well, and means nothing there any more. So is the state: files may go once two later
  * ones know that they are not needed, so if something seems to be lost, and there is a later state,
  * all is read again.
  */
-#include "relay/asking.h"
-#include "relay/letters/dead_letters.h"
+#include "relay/dead_letters_ask.h"
 
+#include "relay/asking.h"
 #include "relay/letters/letter_index.h"
 #include "relay/letters/letter_request.h"
+#include "relay/state.h"
 
 enum { TRIES_MAX = 8, PATH_BYTES = sizeof(((struct file *)0)->path) };
 
@@ -20,9 +20,8 @@ struct letters_view {
     struct budget *memory;
     const char *dir;
     char path[PATH_BYTES];
-    struct buf state_bytes; /* what `state` has views of */
-    struct relay_state state;
-    bool has_state;
+    struct letters_known known; /* of the destination's state, */
+    bool has_state;             /* if it can be read */
     struct letter_requests requests;
     struct letter_index index;
     struct letters_account account;
@@ -33,17 +32,20 @@ letters_view_close(struct letters_view *view)
 {
     letter_requests_fini(&view->requests);
     letter_index_fini(&view->index);
-    buf_fini(&view->state_bytes);
 }
 
 /* Without a state that can be read nothing is known of what there should be. */
 static enum err
-read_state(const struct letters_view *view, struct buf *bytes, struct relay_state *ret_state,
-           bool *ret_is, struct why *why)
+read_state(const struct letters_view *view, struct letters_known *ret_known, bool *ret_is,
+           struct why *why)
 {
-    buf_init(bytes, view->memory, RELAY_STATE_BYTES_MAX);
-    enum err e = relay_state_read(view->env, view->dir, bytes, ret_state, why);
+    struct buf bytes;
+    struct relay_state state;
+    buf_init(&bytes, view->memory, RELAY_STATE_BYTES_MAX);
+    enum err e = relay_state_read(view->env, view->dir, &bytes, &state, why);
     *ret_is = e == OK;
+    if (e == OK) *ret_known = relay_state_letters(&state);
+    buf_fini(&bytes);
     return e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_UNSUPPORTED ? OK : e;
 }
 
@@ -51,19 +53,14 @@ read_state(const struct letters_view *view, struct buf *bytes, struct relay_stat
 static enum err
 check_again(const struct letters_view *view, struct why *why)
 {
-    struct buf bytes;
-    struct relay_state now;
+    struct letters_known now;
     bool is;
-    enum err e = read_state(view, &bytes, &now, &is, why);
-    const struct letters_mark *a = &now.letters, *b = &view->state.letters;
-    bool same =
-        e == OK && is && a->file == b->file && a->offset == b->offset && a->print == b->print;
-    if (e == OK && is && !same) {
-        e = why_set(why, ERR_AGAIN, "%s: dead letters were removed while they were read, retry",
-                    view->path);
-    }
-    buf_fini(&bytes);
-    return e;
+    enum err e = read_state(view, &now, &is, why);
+    if (e || !is) return e;
+    const struct letters_mark *a = &now.mark, *b = &view->known.mark;
+    if (a->file == b->file && a->offset == b->offset && a->print == b->print) return OK;
+    return why_set(why, ERR_AGAIN, "%s: dead letters were removed while they were read, retry",
+                   view->path);
 }
 
 static enum err
@@ -73,15 +70,15 @@ letters_view_try(struct letters_view *view, struct why *why)
     bool none = e == ERR_MISSING;
     if (e && !none) return e;
     letter_index_init(&view->index, view->memory);
-    e = read_state(view, &view->state_bytes, &view->state, &view->has_state, why);
+    e = read_state(view, &view->known, &view->has_state, why);
     if (e == OK) {
-        const struct relay_state *state = view->has_state ? &view->state : NULL;
-        e = letter_index_read(&view->index, view->env, view->path, state, why);
+        const struct letters_known *known = view->has_state ? &view->known : NULL;
+        e = letter_index_read(&view->index, view->env, view->path, known, why);
         none = e == ERR_MISSING;
     }
     memset(&view->account, 0, sizeof view->account);
     if ((e == OK || none) && view->has_state) {
-        letters_compare(&view->state, &view->index.found, &view->account);
+        letters_compare(&view->known, &view->index.found, &view->account);
     }
     bool gone = view->account.differs || view->index.found.missing_files > 0;
     if ((e == OK || none) && gone) e = check_again(view, why);
