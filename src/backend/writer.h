@@ -4,9 +4,9 @@
  * A writer gathers items into calls, says what is to be sent for a call, and judges the answer. It
  * never repeats, waits, counts or remembers: the relay does. A call lives through
  *
- *      clear() -> [empty] -- add() --> [filling] -- step(NULL) --> SEND -- step(answer) --> DONE
- *                                                      ^              |
- *                                                      +-- SEND again (several requests a call)
+ *      clear() -> [empty] -- add() --> [filling] -- begin() --> SEND -- judge() --> DONE
+ *                                                                ^          |
+ *                                                                +-- SEND again (several requests)
  *
  * Before any call the relay runs prepare() where need_prepare() says so: what all calls need and
  * what itself takes requests (credentials, tokens, addresses, shards).
@@ -52,7 +52,7 @@ enum writer_verdict {
 
 enum writer_next {
     WRITER_SEND,
-    WRITER_SAVE, /* what save() gives has to be durable first; then step(NULL) again */
+    WRITER_SAVE, /* what save() gives has to be durable first; then begin() again */
     WRITER_DONE,
 };
 
@@ -154,24 +154,27 @@ struct writer_class {
     uint64_t (*units)(const struct writer *writer, const struct writer_call *call); /* or NULL */
     /*
      * For `firekeep destinations plan`: makes what would be sent, and sends or writes nothing;
-     * bytes and units are then exact. No step() follows, only call_clear(). ERR_NOMEM, ERR_LIMIT.
+     * bytes and units are then exact. Only call_clear() follows. ERR_NOMEM, ERR_LIMIT.
      * NULL: bytes() and units() are all that is known.
      */
     MUST_CHECK enum err (*make)(struct writer *writer, struct writer_call *call,
                                 uint64_t *ret_bytes);
     /* The bits of enum writer_mapped for an item; NULL: nothing is ever mapped. */
     unsigned (*mapped)(struct writer *writer, const struct item *item);
-    /* `answer` NULL: the call is to be begun, for the first time or again. */
-    void (*step)(struct writer *writer, struct writer_call *call,
-                 const struct http_call_answer *answer, struct writer_step *ret_step);
-    /* After HINT_NAMED, before any further step(): whether that answer names an item. NULL where
+    /* The call is to be sent, for the first time or again. */
+    void (*begin)(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
+    /* After WRITER_SEND: what the answer means. NULL where nothing is ever sent. */
+    void (*judge)(struct writer *writer, struct writer_call *call,
+                  const struct http_call_answer *answer, struct writer_step *ret_step);
+    /* After HINT_NAMED, before the next judge(): whether that answer names an item. NULL where
      * there is no such hint. */
     enum writer_blame (*blames)(struct writer *writer, const struct item *item);
     /* After VERDICT_MIXED. NULL where there is none. */
     void (*entry)(const struct writer *writer, const struct writer_call *call, uint32_t entry,
                   struct writer_entry *ret_entry);
 
-    /* NULL: nothing is ever to be prepared. prepare() steps like a call: DELIVERED is success. */
+    /* NULL: nothing is ever to be prepared. prepare() begins where `answer` is NULL, and DELIVERED
+     * is success. */
     bool (*need_prepare)(struct writer *writer);
     void (*prepare)(struct writer *writer, const struct http_call_answer *answer,
                     struct writer_step *ret_step);
@@ -185,7 +188,7 @@ struct writer_class {
     MUST_CHECK enum err (*tend)(struct writer *writer, bool closing, struct why *why);
 
     /*
-     * For `firekeep destinations test`: the checks one after another, each stepped like a call;
+     * For `firekeep destinations test`: the checks one after another, each stepped as by prepare();
      * `what` says what was looked at. False: there is no check of that number.
      */
     bool (*check)(struct writer *writer, uint32_t number, const struct http_call_answer *answer,

@@ -155,12 +155,12 @@ send_one(const struct destination_settings *d, const struct writer_class *class,
     assert_int_equal(writer_call_new(class, writer, &call), OK);
     class->call_clear(writer, call);
     if (class->add(writer, call, &item, &entry, &why) != WRITER_ADDED) fail_msg("%s", why.text);
-    class->step(writer, call, NULL, &step);
+    class->begin(writer, call, &step);
     assert_int_equal(step.next, WRITER_SEND);
     if (!tells(&step.http)) fail_msg("%s: no secret is sent", d->name);
     struct http_call_answer answer = answer_to(&step.http);
     struct writer_step judged = {.next = WRITER_DONE};
-    class->step(writer, call, &answer, &judged);
+    class->judge(writer, call, &answer, &judged);
     writer_call_free(class, writer, call);
     buf_fini(&labels);
 }

@@ -406,7 +406,7 @@ send(struct relay *r, struct attempt *a)
     uint64_t bytes = r->class->bytes(r->writer, body_of(a));
     if (!rates_allow(&r->rates, r->feed.fill != NULL, relay_now_ns(r))) return;
     struct writer_step step = {.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
-    if (!r->settings->dry_run) r->class->step(r->writer, body_of(a), NULL, &step);
+    if (!r->settings->dry_run) r->class->begin(r->writer, body_of(a), &step);
     bool is_made_again = step.next == WRITER_DONE && step.verdict == VERDICT_REBUILD;
     bool needs_no_network = step.next == WRITER_DONE && step.verdict == VERDICT_DELIVERED;
     bool is_nothing = needs_no_network && bytes == 0; /* as families that series will bring along */
@@ -426,7 +426,7 @@ lane_answered(struct relay *r, struct attempt *a, const struct http_call_answer 
     assert(a->phase == ATTEMPT_UNDER_WAY);
     struct writer_step step = {.next = WRITER_DONE};
     r->lanes.under_way--;
-    r->class->step(r->writer, body_of(a), answer, &step);
+    r->class->judge(r->writer, body_of(a), answer, &step);
     take_step(r, a, &step);
 }
 

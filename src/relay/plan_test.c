@@ -57,7 +57,7 @@ run_until(struct world *w, int64_t from_ms, int64_t to_ms, const atomic_bool *st
     class.add = add_in_order;
     class.make = make;
     class.mapped = map_tenths;
-    class.step = NULL; /* nothing is sent */
+    class.begin = NULL; /* nothing is sent */
     last_number = -1;
     made = 0;
     struct plan_options options = {

@@ -544,7 +544,7 @@ test_with_one_lane_letters_wait_for_the_call_under_way(void **state)
                               NULL, &w->m.why));
     assert_true(letters > 200);
     w->moods.retry = 70;
-    for (unsigned i = 0; i < 40; i++) { /* fake_step() looks at who is begun */
+    for (unsigned i = 0; i < 40; i++) { /* fake_begin() looks at who is begun */
         log_some(w, 200, 0);
         turn(w, 10);
     }

@@ -275,12 +275,10 @@ fake_blames(struct writer *w, const struct item *item)
 }
 
 static inline void
-fake_step(struct writer *writer, struct writer_call *c, const struct http_call_answer *answer,
-          struct writer_step *step)
+fake_begin(struct writer *writer, struct writer_call *c, struct writer_step *step)
 {
     struct world *w = writer->w;
     const struct moods *m = &w->moods;
-    assert_null(answer);
     assert_true(c->count > 0);
     if (c->has_too_old) {
         w->has_learnt = true;
@@ -385,7 +383,7 @@ static const struct writer_class fake_writer = {
     .add = fake_add,
     .bytes = fake_bytes,
     .units = fake_units,
-    .step = fake_step,
+    .begin = fake_begin,
     .blames = fake_blames,
     .entry = fake_entry,
     .need_prepare = fake_need_prepare,

@@ -282,13 +282,16 @@ send_once(struct trial *t, struct writer_call *call, struct writer_step *step, s
 {
     struct http_call_answer answer;
     *step = (struct writer_step){.next = WRITER_DONE};
-    t->class->step(t->writer, call, NULL, step);
+    t->class->begin(t->writer, call, step);
     while (step->next != WRITER_DONE) {
         bool sends = step->next == WRITER_SEND;
         enum err e = sends ? ask(t, step, &answer, why) : save(t, why);
         if (e) return e;
         *step = (struct writer_step){.next = WRITER_DONE};
-        t->class->step(t->writer, call, sends ? &answer : NULL, step);
+        if (sends)
+            t->class->judge(t->writer, call, &answer, step);
+        else
+            t->class->begin(t->writer, call, step);
     }
     return OK;
 }

@@ -106,10 +106,8 @@ say(struct writer_step *step, enum writer_verdict verdict, const char *reason)
 }
 
 static void
-step(struct writer *w, struct writer_call *c, const struct http_call_answer *answer,
-     struct writer_step *ret_step)
+begin(struct writer *w, struct writer_call *c, struct writer_step *ret_step)
 {
-    assert_null(answer);
     assert_int_equal(c->count, 1);
     ret_step->next = WRITER_SAVE;
     if (script.saves && !w->saved) return;
@@ -201,7 +199,7 @@ static const struct writer_class class = {
     .call_fini = call_fini,
     .call_clear = call_clear,
     .add = add,
-    .step = step,
+    .begin = begin,
     .entry = entry,
     .need_prepare = need_prepare,
     .prepare = prepare,

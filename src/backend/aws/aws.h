@@ -6,8 +6,8 @@
  *
  *     once         aws_region(), aws_endpoint(), aws_credentials_new()
  *     prepare()    aws_credentials_step()
- *     step(NULL)   aws_sign() -> a call to send
- *     step(answer) aws_json_judge() or aws_xml_judge() -> a verdict; VERDICT_UNPREPARED:
+ *     begin()      aws_sign() -> a call to send
+ *     judge()      aws_json_judge() or aws_xml_judge() -> a verdict; VERDICT_UNPREPARED:
  *                  aws_credentials_refused()
  *
  * Nothing here waits for the network. Threads: all of one destination belongs to its thread.

@@ -156,7 +156,7 @@ static inline void
 rig_begin(struct stream_rig *rig)
 {
     rig->step = (struct writer_step){.next = WRITER_DONE};
-    rig->class->step(rig->writer, rig->call, NULL, &rig->step);
+    rig->class->begin(rig->writer, rig->call, &rig->step);
     if (rig->step.next == WRITER_SEND) rig_keep_body(rig);
 }
 
@@ -171,7 +171,7 @@ rig_answer(struct stream_rig *rig, unsigned status, const char *body)
 {
     struct http_call_answer answer = rig_answer_of(status, body);
     rig->step = (struct writer_step){.next = WRITER_DONE};
-    rig->class->step(rig->writer, rig->call, &answer, &rig->step);
+    rig->class->judge(rig->writer, rig->call, &answer, &rig->step);
     assert_int_equal(rig->step.next, WRITER_DONE);
 }
 

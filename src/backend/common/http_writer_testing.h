@@ -115,7 +115,7 @@ static inline struct writer_step
 rig_begin(struct writer_rig *rig)
 {
     struct writer_step step = {.next = WRITER_DONE};
-    rig->class->step(rig->writer, rig->call, NULL, &step);
+    rig->class->begin(rig->writer, rig->call, &step);
     return step;
 }
 
@@ -137,7 +137,7 @@ static inline struct writer_step
 rig_judge(struct writer_rig *rig, const struct http_call_answer *answer)
 {
     struct writer_step step = {.next = WRITER_SEND};
-    rig->class->step(rig->writer, rig->call, answer, &step);
+    rig->class->judge(rig->writer, rig->call, answer, &step);
     assert_int_equal(step.next, WRITER_DONE);
     return step;
 }

@@ -2,7 +2,7 @@
  * file.c - destination type `file`: a directory of files, each complete once it has its name.
  *
  * A call is a piece of text, appended and synced as one (compressed: a gzip member or zstd frame of
- * its own), so a call is delivered when step() returns. One lane: what is settled is always a
+ * its own), so a call is delivered when begin() returns. One lane: what is settled is always a
  * prefix of the log, and what stands in the open file is exactly that.
  */
 #include <inttypes.h>
@@ -256,12 +256,10 @@ file_mapped(struct writer *writer, const struct item *item)
 }
 
 static void
-file_step(struct writer *writer, struct writer_call *call, const struct http_call_answer *answer,
-          struct writer_step *ret_step)
+file_begin(struct writer *writer, struct writer_call *call, struct writer_step *ret_step)
 {
     struct file_writer *w = (struct file_writer *)writer;
     struct file_call *c = (struct file_call *)call;
-    (void)answer;
     struct why why = {""};
     struct bytes text;
     enum err e = pack_text(w, c, &text);
@@ -367,7 +365,7 @@ const struct writer_class file_writer = {
     .bytes = file_bytes,
     .make = file_make,
     .mapped = file_mapped,
-    .step = file_step,
+    .begin = file_begin,
     .save = file_save,
     .saved = file_saved,
     .tend = file_tend,

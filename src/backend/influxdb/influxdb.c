@@ -283,6 +283,19 @@ send_lines(struct influxdb_writer *w, bool by_compat, struct bytes body, struct 
     send_request(w, "POST", by_compat ? &w->compat_url : &w->url, body, step);
 }
 
+static void
+influxdb_begin(struct writer *writer, struct writer_call *call, struct writer_step *step)
+{
+    struct influxdb_writer *w = (struct influxdb_writer *)writer;
+    struct influxdb_call *c = (struct influxdb_call *)call;
+    if (pack_call(w, c) != OK) {
+        step_no_memory(step, "a request");
+        return;
+    }
+    c->by_compat = http_fallback_now(&w->by_compat, w->base.options.env);
+    send_lines(w, c->by_compat, buf_bytes(&c->text), step);
+}
+
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static bool
@@ -349,9 +362,11 @@ influxdb_blames(struct writer *writer, const struct item *item)
 }
 
 static void
-judge(struct influxdb_writer *w, struct influxdb_call *c, const struct http_call_answer *answer,
-      struct writer_step *step)
+influxdb_judge(struct writer *writer, struct writer_call *call,
+               const struct http_call_answer *answer, struct writer_step *step)
 {
+    struct influxdb_writer *w = (struct influxdb_writer *)writer;
+    struct influxdb_call *c = (struct influxdb_call *)call;
     http_judge(answer, step);
     if (step->verdict == VERDICT_DELIVERED && answer->body.size > 0) {
         step->verdict = VERDICT_RETRY; /* what was written is answered with 204, without words */
@@ -366,22 +381,6 @@ judge(struct influxdb_writer *w, struct influxdb_call *c, const struct http_call
         step->verdict = VERDICT_THROTTLED; /* it is there, and asks for less */
     } else if (step->verdict == VERDICT_SOME_DEAD) {
         judge_refusal(w, c, answer, step);
-    }
-}
-
-static void
-influxdb_step(struct writer *writer, struct writer_call *call,
-              const struct http_call_answer *answer, struct writer_step *ret_step)
-{
-    struct influxdb_writer *w = (struct influxdb_writer *)writer;
-    struct influxdb_call *c = (struct influxdb_call *)call;
-    if (answer != NULL) {
-        judge(w, c, answer, ret_step);
-    } else if (pack_call(w, c) != OK) {
-        step_no_memory(ret_step, "a request");
-    } else {
-        c->by_compat = http_fallback_now(&w->by_compat, w->base.options.env);
-        send_lines(w, c->by_compat, buf_bytes(&c->text), ret_step);
     }
 }
 
@@ -441,7 +440,8 @@ const struct writer_class influxdb_writer = {
     .bytes = influxdb_bytes,
     .make = influxdb_make,
     .mapped = influxdb_mapped,
-    .step = influxdb_step,
+    .begin = influxdb_begin,
+    .judge = influxdb_judge,
     .blames = influxdb_blames,
     .save = influxdb_save,
     .check = influxdb_check,

@@ -377,11 +377,11 @@ test_a_call_under_way_by_the_refused_path_is_sent_again(void **state)
     assert_int_equal(rig.class->add(rig.writer, other, &item, &entry, &rig.why), WRITER_ADDED);
     struct writer_step step = {.next = WRITER_DONE};
     expect_next_url(V3);
-    rig.class->step(rig.writer, other, NULL, &step);
+    rig.class->begin(rig.writer, other, &step);
     assert_string_equal(step.http.url, V3);
     struct http_call_answer answer = answer_of(400, "unknown variant `millisecond`");
     assert_int_equal(rig_judge(&rig, &answer).verdict, VERDICT_AGAIN);
-    rig.class->step(rig.writer, other, &answer, &step);
+    rig.class->judge(rig.writer, other, &answer, &step);
     assert_int_equal(step.verdict, VERDICT_AGAIN);
     writer_call_free(rig.class, rig.writer, other);
 }

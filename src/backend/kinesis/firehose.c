@@ -186,18 +186,14 @@ make_body(struct stream_writer *base, struct aws_records *r)
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static void
-firehose_step(struct writer *writer, struct writer_call *call,
-              const struct http_call_answer *answer, struct writer_step *ret_step)
+firehose_judge(struct writer *writer, struct writer_call *call,
+               const struct http_call_answer *answer, struct writer_step *ret_step)
 {
     struct firehose *w = (struct firehose *)writer;
     struct aws_call *c = (struct aws_call *)call;
     /* Refusals of a stream that is not meant to be written to: no sample is at fault. */
     static const char *const marks[] = {"InvalidSourceException", "KinesisStreamAsSource",
                                         "MSKAsSource"};
-    if (answer == NULL) {
-        stream_send(&w->stream, c, ret_step);
-        return;
-    }
     if (stream_take(&w->stream, c, answer, ret_step)) aws_records_judge(&c->records, ret_step);
     if (ret_step->verdict != VERDICT_SOME_DEAD) return;
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
@@ -280,7 +276,8 @@ const struct writer_class firehose_writer = {
     .units = firehose_units,
     .make = stream_make,
     .mapped = item_ndjson_mapped,
-    .step = firehose_step,
+    .begin = stream_begin,
+    .judge = firehose_judge,
     .entry = aws_call_entry,
     .need_prepare = firehose_need_prepare,
     .prepare = firehose_prepare,

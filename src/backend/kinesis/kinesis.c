@@ -341,24 +341,28 @@ look_at_shards(struct kinesis *w, struct aws_call *c)
 }
 
 static void
-kinesis_step(struct writer *writer, struct writer_call *call, const struct http_call_answer *answer,
-             struct writer_step *ret_step)
+kinesis_judge(struct writer *writer, struct writer_call *call,
+              const struct http_call_answer *answer, struct writer_step *step)
 {
     struct kinesis *w = (struct kinesis *)writer;
     struct aws_call *c = (struct aws_call *)call;
-    if (answer != NULL) {
-        if (!stream_take(&w->stream, c, answer, ret_step)) return;
-        if (w->kpl != NULL) look_at_shards(w, c);
-        aws_records_judge(&c->records, ret_step);
-        return;
-    }
+    if (!stream_take(&w->stream, c, answer, step)) return;
+    if (w->kpl != NULL) look_at_shards(w, c);
+    aws_records_judge(&c->records, step);
+}
+
+static void
+kinesis_begin(struct writer *writer, struct writer_call *call, struct writer_step *step)
+{
+    struct kinesis *w = (struct kinesis *)writer;
+    struct aws_call *c = (struct aws_call *)call;
     /* Lines gathered by shards that are not those of the stream. Of `packed` only if they never
      * were: series would begin in one shard and go on in another. */
     bool other = w->kpl != NULL && c->generation != kinesis_shards_generation(w->shards);
     if (other || (c->buckets_guessed && c->buckets != w->buckets))
-        step_done(ret_step, VERDICT_REBUILD, "resharded", "the stream's shards have changed");
+        step_done(step, VERDICT_REBUILD, "resharded", "the stream's shards have changed");
     else
-        stream_send(&w->stream, c, ret_step);
+        stream_begin(writer, call, step);
 }
 
 /* --- before ----------------------------------------------------------------------------------- */
@@ -534,7 +538,8 @@ const struct writer_class kinesis_writer = {
     .units = kinesis_units,
     .make = stream_make,
     .mapped = item_ndjson_mapped,
-    .step = kinesis_step,
+    .begin = kinesis_begin,
+    .judge = kinesis_judge,
     .entry = aws_call_entry,
     .need_prepare = kinesis_need_prepare,
     .prepare = kinesis_prepare,

@@ -624,7 +624,7 @@ test_refusals_of_the_whole_call_have_their_verdicts(void **state)
     }
     assert_true(rig.class->need_prepare(rig.writer)); /* after the last */
     struct http_call_answer silence = {.failure = HTTP_CALL_TIMEOUT, .error = "too slow"};
-    rig.class->step(rig.writer, rig.call, &silence, &rig.step);
+    rig.class->judge(rig.writer, rig.call, &silence, &rig.step);
     rig_expect(&rig, VERDICT_RETRY, "too slow");
 }
 

@@ -66,8 +66,10 @@ stream_make(struct writer *writer, struct writer_call *call, uint64_t *ret_bytes
 }
 
 void
-stream_send(struct stream_writer *w, struct aws_call *c, struct writer_step *step)
+stream_begin(struct writer *writer, struct writer_call *call, struct writer_step *step)
 {
+    struct stream_writer *w = (struct stream_writer *)writer;
+    struct aws_call *c = (struct aws_call *)call;
     enum err e = make_body(w, c);
     if (e) {
         step_done(step, VERDICT_RETRY, "no_memory",

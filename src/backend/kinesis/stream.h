@@ -48,9 +48,8 @@ void stream_put_name(const struct stream_writer *writer, struct buf *to);
 MUST_CHECK enum err stream_call_init(struct writer *writer, struct writer_call *call);
 MUST_CHECK enum err stream_make(struct writer *writer, struct writer_call *call,
                                 uint64_t *ret_bytes);
+void stream_begin(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
 
-/* Makes the body and sends it. */
-void stream_send(struct stream_writer *writer, struct aws_call *call, struct writer_step *ret_step);
 /* Judges the answer as a whole. True: it has a verdict on each record, for aws_records_judge(). */
 bool stream_take(struct stream_writer *writer, struct aws_call *call,
                  const struct http_call_answer *answer, struct writer_step *ret_step);

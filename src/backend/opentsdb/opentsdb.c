@@ -538,9 +538,11 @@ judge_told(struct opentsdb_call *c, const struct put_told *told, struct writer_s
 
 /* Reads what 2xx and 400 may bring. What is no answer of OpenTSDB's is judged by its status. */
 static void
-judge(struct opentsdb_writer *w, struct opentsdb_call *c, const struct http_call_answer *answer,
-      struct writer_step *step)
+opentsdb_judge(struct writer *writer, struct writer_call *call,
+               const struct http_call_answer *answer, struct writer_step *step)
 {
+    struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
+    struct opentsdb_call *c = (struct opentsdb_call *)call;
     http_judge(answer, step);
     bool by_status = step->verdict != VERDICT_DELIVERED && answer->status != 400;
     forget_refusals(c);
@@ -581,17 +583,14 @@ judge(struct opentsdb_writer *w, struct opentsdb_call *c, const struct http_call
 }
 
 static void
-opentsdb_step(struct writer *writer, struct writer_call *call,
-              const struct http_call_answer *answer, struct writer_step *ret_step)
+opentsdb_begin(struct writer *writer, struct writer_call *call, struct writer_step *step)
 {
     struct opentsdb_writer *w = (struct opentsdb_writer *)writer;
     struct opentsdb_call *c = (struct opentsdb_call *)call;
-    if (answer != NULL)
-        judge(w, c, answer, ret_step);
-    else if (close_body(c) != OK)
-        step_no_memory(ret_step, "a request");
+    if (close_body(c) != OK)
+        step_no_memory(step, "a request");
     else
-        send_request(w, "POST", &w->put_url, buf_bytes(&c->body), ret_step);
+        send_request(w, "POST", &w->put_url, buf_bytes(&c->body), step);
 }
 
 static void
@@ -658,7 +657,8 @@ const struct writer_class opentsdb_writer = {
     .bytes = opentsdb_bytes,
     .make = opentsdb_make,
     .mapped = opentsdb_mapped,
-    .step = opentsdb_step,
+    .begin = opentsdb_begin,
+    .judge = opentsdb_judge,
     .entry = opentsdb_entry,
     .check = opentsdb_check,
 };

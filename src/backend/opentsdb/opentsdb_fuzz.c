@@ -69,7 +69,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (unsigned i = 0; i < sizeof statuses / sizeof *statuses; i++) {
             struct writer_step step = {.next = WRITER_SEND};
             answer.status = statuses[i];
-            opentsdb_writer.step(w, call, &answer, &step);
+            opentsdb_writer.judge(w, call, &answer, &step);
             if (step.next != WRITER_DONE || step.verdict > VERDICT_BLOCKED) abort();
             check_text(step.reason, sizeof step.reason);
             check_text(step.answer, sizeof step.answer);

@@ -385,8 +385,10 @@ sign(struct remote_writer *w, struct remote_call *c, struct writer_step *step, s
 }
 
 static void
-begin_step(struct remote_writer *w, struct remote_call *c, struct writer_step *step)
+remote_write_begin(struct writer *writer, struct writer_call *call, struct writer_step *step)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
+    struct remote_call *c = (struct remote_call *)call;
     struct why why = {""};
     if (is_nothing(c)) {
         step_done(step, VERDICT_DELIVERED, "", "");
@@ -549,9 +551,11 @@ remote_write_blames(struct writer *writer, const struct item *item)
 }
 
 static void
-judge(struct remote_writer *w, struct remote_call *c, const struct http_call_answer *answer,
-      struct writer_step *step)
+remote_write_judge(struct writer *writer, struct writer_call *call,
+                   const struct http_call_answer *answer, struct writer_step *step)
 {
+    struct remote_writer *w = (struct remote_writer *)writer;
+    struct remote_call *c = (struct remote_call *)call;
     http_judge(answer, step);
     if (answer->failure != HTTP_CALL_ANSWERED) return;
     if (step->verdict == VERDICT_SOME_DEAD && answer->status != 415) {
@@ -570,18 +574,6 @@ judge(struct remote_writer *w, struct remote_call *c, const struct http_call_ans
         aws_json_judge(&w->clock, answer, step);
         if (step->verdict == VERDICT_UNPREPARED) aws_credentials_refused(w->credentials, c->keys);
     }
-}
-
-static void
-remote_write_step(struct writer *writer, struct writer_call *call,
-                  const struct http_call_answer *answer, struct writer_step *ret_step)
-{
-    struct remote_writer *w = (struct remote_writer *)writer;
-    struct remote_call *c = (struct remote_call *)call;
-    if (answer != NULL)
-        judge(w, c, answer, ret_step);
-    else
-        begin_step(w, c, ret_step);
 }
 
 /* --- before ----------------------------------------------------------------------------------- */
@@ -629,7 +621,7 @@ begin_check(struct writer *writer, struct writer_step *step)
         const struct text_list *tenants = &w->base.options.settings->tenants;
         bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
         snprintf(c->tenant, sizeof c->tenant, "%s", named ? tenants->items[0] : "anonymous");
-        begin_step(w, c, step);
+        remote_write_begin(writer, call, step);
     }
 }
 
@@ -645,7 +637,7 @@ remote_write_check(struct writer *writer, uint32_t number, const struct http_cal
         begin_check(writer, ret_step);
         return true;
     }
-    judge(w, w->check, answer, ret_step);
+    remote_write_judge(writer, (struct writer_call *)w->check, answer, ret_step);
     /* It has looked at who asks, and then at what. */
     bool lacks_series =
         answer->failure == HTTP_CALL_ANSWERED && answer->status == 400 &&
@@ -666,7 +658,8 @@ const struct writer_class remote_write_writer = {
     .add = remote_write_add,
     .bytes = remote_write_bytes,
     .make = remote_write_make,
-    .step = remote_write_step,
+    .begin = remote_write_begin,
+    .judge = remote_write_judge,
     .blames = remote_write_blames,
     .need_prepare = remote_write_need_prepare,
     .prepare = remote_write_prepare,

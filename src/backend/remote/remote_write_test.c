@@ -127,7 +127,7 @@ static void
 send(struct rig *rig, enum rw_version version)
 {
     memset(&rig->step, 0, sizeof rig->step);
-    class->step(rig->writer, rig->call, NULL, &rig->step);
+    class->begin(rig->writer, rig->call, &rig->step);
     assert_int_equal(rig->step.next, WRITER_SEND);
     buf_clear(&rig->message);
     must(snappy_unpack(rig->step.http.body, &rig->message, &rig->why));
@@ -150,7 +150,7 @@ answered(struct rig *rig, unsigned status, const char *written, const char *body
         .failure = HTTP_CALL_ANSWERED, .status = status, .body = bytes_of_text(body)};
     snprintf(answer.wanted[1], sizeof answer.wanted[1], "%s", written);
     memset(&rig->step, 0, sizeof rig->step);
-    class->step(rig->writer, rig->call, &answer, &rig->step);
+    class->judge(rig->writer, rig->call, &answer, &rig->step);
     assert_int_equal(rig->step.next, WRITER_DONE);
     return rig->step.verdict;
 }
@@ -250,7 +250,7 @@ test_a_request_for_which_there_was_no_memory_is_made_again(void **state)
             add_some(&rig);
             mem_fail_nth(nth, true);
             memset(&rig.step, 0, sizeof rig.step);
-            class->step(rig.writer, rig.call, NULL, &rig.step);
+            class->begin(rig.writer, rig.call, &rig.step);
             mem_fail_nth(0, false);
             refused += rig.step.next == WRITER_DONE;
             bool rebuild = rig.step.verdict == VERDICT_REBUILD;
@@ -349,7 +349,7 @@ test_each_answer_means_what_it_says(void **state)
     }
     struct http_call_answer none = {.failure = HTTP_CALL_TIMEOUT};
     memset(&rig.step, 0, sizeof rig.step);
-    class->step(rig.writer, rig.call, &none, &rig.step);
+    class->judge(rig.writer, rig.call, &none, &rig.step);
     assert_int_equal(rig.step.verdict, VERDICT_RETRY);
     assert_string_equal(rig.step.reason, "timeout");
     rig_fini(&rig);
@@ -425,7 +425,7 @@ firekeep_refuses(struct rig *rig, const char *written, const char *body)
         snprintf(answer.wanted[i], sizeof answer.wanted[i], "%s", i == 1 ? written : "0");
     }
     memset(&rig->step, 0, sizeof rig->step);
-    class->step(rig->writer, rig->call, &answer, &rig->step);
+    class->judge(rig->writer, rig->call, &answer, &rig->step);
     assert_int_equal(rig->step.next, WRITER_DONE);
 }
 
@@ -515,7 +515,7 @@ test_families_alone_are_no_request_of_2_0(void **state)
     rig_open(&rig, bytes_of(NULL, 0));
     add_family(&rig, "requests", "how many");
     rig.step = (struct writer_step){.next = WRITER_SEND};
-    class->step(rig.writer, rig.call, NULL, &rig.step);
+    class->begin(rig.writer, rig.call, &rig.step);
     assert_int_equal(rig.step.next, WRITER_DONE);
     assert_int_equal(rig.step.verdict, VERDICT_DELIVERED);
     assert_int_equal(class->bytes(rig.writer, rig.call), 0);
@@ -556,7 +556,7 @@ test_secrets_become_headers(void **state)
     rig_open(&rig, bytes_of(NULL, 0));
     add_float(&rig, "up", "a", 1, 1);
     memset(&rig.step, 0, sizeof rig.step);
-    class->step(rig.writer, rig.call, NULL, &rig.step); /* no header can hold that */
+    class->begin(rig.writer, rig.call, &rig.step); /* no header can hold that */
     assert_int_equal(rig.step.next, WRITER_DONE);
     assert_int_equal(rig.step.verdict, VERDICT_BLOCKED);
     rig_fini(&rig);

@@ -390,9 +390,11 @@ take_index(struct s3_writer *w, struct s3_call *c, const struct http_call_answer
     finish(w, c, step);
 }
 
-static void
-go_on(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
+void
+s3_begin(struct writer *writer, struct writer_call *call, struct writer_step *step)
 {
+    struct s3_writer *w = (struct s3_writer *)writer;
+    struct s3_call *c = (struct s3_call *)call;
     switch (c->stage) {
     case FILLING:
         if (!c->adopts)
@@ -422,17 +424,15 @@ go_on(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
 }
 
 void
-s3_deliver(struct writer *writer, struct writer_call *call, const struct http_call_answer *answer,
-           struct writer_step *ret_step)
+s3_judge(struct writer *writer, struct writer_call *call, const struct http_call_answer *answer,
+         struct writer_step *step)
 {
     struct s3_writer *w = (struct s3_writer *)writer;
     struct s3_call *c = (struct s3_call *)call;
-    if (answer == NULL)
-        go_on(w, c, ret_step);
-    else if (c->stage == UPLOADING)
-        take_upload(w, c, answer, ret_step);
+    if (c->stage == UPLOADING)
+        take_upload(w, c, answer, step);
     else if (c->stage == INDEX_LOOKING)
-        take_index_look(w, c, answer, ret_step);
+        take_index_look(w, c, answer, step);
     else
-        take_index(w, c, answer, ret_step);
+        take_index(w, c, answer, step);
 }

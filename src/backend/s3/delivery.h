@@ -81,9 +81,10 @@ void s3_release_adopted(struct s3_writer *writer);
 
 /* --- delivery.c ------------------------------------------------------------------------------- */
 
-/* A writer's step(). */
-void s3_deliver(struct writer *writer, struct writer_call *call,
-                const struct http_call_answer *answer, struct writer_step *ret_step);
+/* As a writer's functions of these names. */
+void s3_begin(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
+void s3_judge(struct writer *writer, struct writer_call *call,
+              const struct http_call_answer *answer, struct writer_step *ret_step);
 /* Writes the text of the index at hand, that of the object's hour, to the local file. */
 MUST_CHECK enum err s3_store_index(struct s3_writer *writer, const struct s3_object *object,
                                    struct why *why);

@@ -197,10 +197,13 @@ step_with(struct s3_rig *rig, const struct http_call_answer *answer)
 {
     struct http_call_answer nothing = answer_of(404, "");
     rig->step = (struct writer_step){.next = WRITER_DONE};
-    s3_writer.step(rig->writer, rig->call, answer, &rig->step);
+    if (answer == NULL)
+        s3_writer.begin(rig->writer, rig->call, &rig->step);
+    else
+        s3_writer.judge(rig->writer, rig->call, answer, &rig->step);
     while (is_look(rig) && !rig->tells_looks) {
         rig->step = (struct writer_step){.next = WRITER_DONE};
-        s3_writer.step(rig->writer, rig->call, &nothing, &rig->step);
+        s3_writer.judge(rig->writer, rig->call, &nothing, &rig->step);
     }
 }
 

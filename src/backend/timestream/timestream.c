@@ -373,8 +373,10 @@ has_too_old(struct timestream_writer *w, const struct timestream_call *c, struct
 }
 
 static void
-begin_step(struct timestream_writer *w, struct timestream_call *c, struct writer_step *step)
+timestream_begin(struct writer *writer, struct writer_call *call, struct writer_step *step)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
+    struct timestream_call *c = (struct timestream_call *)call;
     if (w->form.version != 0 && !w->is_version_kept) {
         step->next = WRITER_SAVE;
         return;
@@ -391,9 +393,11 @@ begin_step(struct timestream_writer *w, struct timestream_call *c, struct writer
 }
 
 static void
-judge(struct timestream_writer *w, struct timestream_call *c, const struct http_call_answer *answer,
-      struct writer_step *step)
+timestream_judge(struct writer *writer, struct writer_call *call,
+                 const struct http_call_answer *answer, struct writer_step *step)
 {
+    struct timestream_writer *w = (struct timestream_writer *)writer;
+    struct timestream_call *c = (struct timestream_call *)call;
     struct aws_error error;
     timestream_client_judge(w->client, answer, &c->ticket, step);
     if (step->verdict == VERDICT_BLOCKED && answer->failure == HTTP_CALL_ANSWERED) {
@@ -425,18 +429,6 @@ judge(struct timestream_writer *w, struct timestream_call *c, const struct http_
     if (strcmp(error.code, "ValidationException") == 0) {
         snprintf(step->reason, sizeof step->reason, "validation");
     }
-}
-
-static void
-timestream_step(struct writer *writer, struct writer_call *call,
-                const struct http_call_answer *answer, struct writer_step *ret_step)
-{
-    struct timestream_writer *w = (struct timestream_writer *)writer;
-    struct timestream_call *c = (struct timestream_call *)call;
-    if (answer != NULL)
-        judge(w, c, answer, ret_step);
-    else
-        begin_step(w, c, ret_step);
 }
 
 static void
@@ -567,7 +559,8 @@ const struct writer_class timestream_writer = {
     .units = timestream_units,
     .make = timestream_make,
     .mapped = timestream_mapped,
-    .step = timestream_step,
+    .begin = timestream_begin,
+    .judge = timestream_judge,
     .entry = timestream_entry,
     .need_prepare = timestream_need_prepare,
     .prepare = timestream_prepare,

@@ -107,7 +107,7 @@ static void
 begin(void)
 {
     rig.step = (struct writer_step){.next = WRITER_DONE};
-    class->step(writer, call, NULL, &rig.step);
+    class->begin(writer, call, &rig.step);
 }
 
 static void
@@ -115,7 +115,7 @@ answer(unsigned status, const char *body)
 {
     struct http_call_answer a = answer_of(status, body);
     rig.step = (struct writer_step){.next = WRITER_DONE};
-    class->step(writer, call, &a, &rig.step);
+    class->judge(writer, call, &a, &rig.step);
 }
 
 /* A call of three records is under way. */
@@ -366,7 +366,7 @@ test_what_may_have_arrived_is_for_timestream_to_judge(void **state)
     begin();
     assert_int_equal(rig.step.next, WRITER_SEND);
     struct http_call_answer silence = silence_of(HTTP_CALL_TIMEOUT, "too late");
-    class->step(writer, call, &silence, &rig.step);
+    class->judge(writer, call, &silence, &rig.step);
     rig_advance(&rig, 2);
     begin();
     assert_int_equal(rig.step.next, WRITER_SEND);
@@ -481,7 +481,7 @@ test_refusals_that_name_nobody_are_told_apart_by_halving(void **state)
     expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "419");
     struct http_call_answer cut = answer_of(419, REJECTED("[{\"RecordIndex\":1}]"));
     cut.body_cut = true;
-    class->step(writer, call, &cut, &rig.step);
+    class->judge(writer, call, &cut, &rig.step);
     expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "");
     answer(400, "{\"__type\":\"ValidationException\",\"message\":\"a dimension is wrong\"}");
     expect_done(&rig, VERDICT_SOME_DEAD, "validation", "a dimension is wrong");
@@ -538,7 +538,7 @@ test_every_other_answer_has_its_verdict(void **state)
     answer(404, "{\"__type\":\"ResourceNotFoundException\",\"message\":\"words\"}");
     expect_done(&rig, VERDICT_BLOCKED, "not_found", "table prom of database metrics: Resource");
     struct http_call_answer silence = silence_of(HTTP_CALL_TIMEOUT, "too late");
-    class->step(writer, call, &silence, &rig.step);
+    class->judge(writer, call, &silence, &rig.step);
     expect_done(&rig, VERDICT_RETRY, "timeout", "too late");
 }
 
