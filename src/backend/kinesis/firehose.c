@@ -68,6 +68,21 @@ plan_records(struct firehose *w)
     };
 }
 
+static void
+judge_description(struct bytes answer, struct writer_step *step)
+{
+    static const char outer[] = "DeliveryStreamDescription";
+    char status[32], kind[48], text[WRITER_ANSWER_BYTES];
+    aws_answer_find(answer, outer, "DeliveryStreamStatus", status, sizeof status);
+    aws_answer_find(answer, outer, "DeliveryStreamType", kind, sizeof kind);
+    if (strcmp(status, "ACTIVE") != 0) step->verdict = VERDICT_RETRY;
+    if (strcmp(kind, "DirectPut") != 0) step->verdict = VERDICT_BLOCKED;
+    snprintf(text, sizeof text, "the delivery stream is %s and of type %s%s",
+             status[0] != '\0' ? status : "in an unknown state", kind[0] != '\0' ? kind : "unknown",
+             step->verdict == VERDICT_BLOCKED ? ": expected type DirectPut" : "");
+    step_answer(step, bytes_of_text(text));
+}
+
 static enum err make_body(struct stream_writer *base, struct aws_records *r);
 
 static const struct stream_type type = {
@@ -75,6 +90,9 @@ static const struct stream_type type = {
     .operations = "Firehose_20150804",
     .put = "PutRecordBatch",
     .list = "RequestResponses",
+    .what = "delivery stream",
+    .describe = "DescribeDeliveryStream",
+    .judge_description = judge_description,
     .make_body = make_body,
 };
 
@@ -203,65 +221,6 @@ firehose_judge(struct writer *writer, struct writer_call *call,
     }
 }
 
-static bool
-firehose_need_prepare(struct writer *writer)
-{
-    struct firehose *w = (struct firehose *)writer;
-    return aws_caller_is_due(w->stream.caller);
-}
-
-static void
-firehose_prepare(struct writer *writer, const struct http_call_answer *answer,
-                 struct writer_step *ret_step)
-{
-    struct firehose *w = (struct firehose *)writer;
-    aws_caller_prepare(w->stream.caller, answer, ret_step);
-}
-
-/* --- looking whether it works ----------------------------------------------------------------- */
-
-static void
-check_stream_is_there(struct stream_writer *base, const struct http_call_answer *answer,
-                      struct writer_step *step)
-{
-    static const char outer[] = "DeliveryStreamDescription";
-    char status[32], kind[48], text[WRITER_ANSWER_BYTES];
-    if (!stream_described(base, "DescribeDeliveryStream", answer, step)) return;
-    aws_answer_find(answer->body, outer, "DeliveryStreamStatus", status, sizeof status);
-    aws_answer_find(answer->body, outer, "DeliveryStreamType", kind, sizeof kind);
-    if (strcmp(status, "ACTIVE") != 0) step->verdict = VERDICT_RETRY;
-    if (strcmp(kind, "DirectPut") != 0) step->verdict = VERDICT_BLOCKED;
-    snprintf(text, sizeof text, "the delivery stream is %s and of type %s%s",
-             status[0] != '\0' ? status : "in an unknown state", kind[0] != '\0' ? kind : "unknown",
-             step->verdict == VERDICT_BLOCKED ? ": expected type DirectPut" : "");
-    step_answer(step, bytes_of_text(text));
-}
-
-static bool
-firehose_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
-               struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
-{
-    struct firehose *w = (struct firehose *)writer;
-    switch (number) {
-    case 0:
-        snprintf(what, WRITER_ANSWER_BYTES, "credentials");
-        aws_caller_prepare(w->stream.caller, answer, ret_step);
-        return true;
-    case 1:
-        snprintf(what, WRITER_ANSWER_BYTES, "delivery stream %s (firehose:DescribeDeliveryStream)",
-                 w->stream.name);
-        check_stream_is_there(&w->stream, answer, ret_step);
-        return true;
-    case 2:
-        snprintf(what, WRITER_ANSWER_BYTES,
-                 "permission to write, checked with an empty request (firehose:PutRecordBatch)");
-        stream_check_may_put(&w->stream, answer, ret_step);
-        return true;
-    default:
-        return false;
-    }
-}
-
 const struct writer_class firehose_writer = {
     .type = DESTINATION_FIREHOSE,
     .writer_bytes = sizeof(struct firehose),
@@ -279,7 +238,7 @@ const struct writer_class firehose_writer = {
     .begin = stream_begin,
     .judge = firehose_judge,
     .entry = aws_call_entry,
-    .need_prepare = firehose_need_prepare,
-    .prepare = firehose_prepare,
-    .check = firehose_check,
+    .need_prepare = stream_need_prepare,
+    .prepare = stream_prepare,
+    .check = stream_check,
 };

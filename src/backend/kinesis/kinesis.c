@@ -2,12 +2,12 @@
  * kinesis.c - destination type `kinesis`: Amazon Kinesis Data Streams, by PutRecords.
  *
  * Records of a call are stored or refused singly, so whatever a call holds of a series is one
- * record. What a record is, says the format:
+ * record. The format says what a record is:
  *
  *   ndjson  a line. Its partition key is the series' hash, for labels may be longer than a key.
- *   packed  the lines of a bucket. Series are spread over four buckets a shard, by their hash.
- *   kpl     an aggregate of at most 500 lines, each with its series' hash as a key of its own, all
- * of which belong to one shard.
+ *   packed  the lines of a bucket. Series are spread over four buckets per shard, by their hash.
+ *   kpl     an aggregate of at most 500 lines. Each has a key of its own, the hash of its series;
+ *           all keys of an aggregate belong to one shard.
  *
  * Consumers pass over what they find in an aggregate with a key of another shard. So an aggregate
  * made by an old list of shards, which AWS stored in a shard that it was not meant for, is not
@@ -100,6 +100,20 @@ kinesis_save(const struct writer *writer, struct buf *to)
     buf_put_varint(to, w->buckets);
 }
 
+static void
+judge_description(struct bytes answer, struct writer_step *step)
+{
+    static const char outer[] = "StreamDescriptionSummary";
+    char status[32], shards[16], text[WRITER_ANSWER_BYTES];
+    aws_answer_find(answer, outer, "StreamStatus", status, sizeof status);
+    aws_answer_find(answer, outer, "OpenShardCount", shards, sizeof shards);
+    bool works = strcmp(status, "ACTIVE") == 0 || strcmp(status, "UPDATING") == 0;
+    snprintf(text, sizeof text, "the stream is %s and has %s shards",
+             status[0] != '\0' ? status : "in an unknown state", shards[0] != '\0' ? shards : "?");
+    step->verdict = works ? VERDICT_DELIVERED : VERDICT_RETRY;
+    step_answer(step, bytes_of_text(text));
+}
+
 static enum err make_body(struct stream_writer *base, struct aws_records *r);
 
 static const struct stream_type type = {
@@ -107,6 +121,9 @@ static const struct stream_type type = {
     .operations = "Kinesis_20131202",
     .put = "PutRecords",
     .list = "Records",
+    .what = "stream",
+    .describe = "DescribeStreamSummary",
+    .judge_description = judge_description,
     .make_body = make_body,
 };
 
@@ -472,56 +489,20 @@ kinesis_prepare(struct writer *writer, const struct http_call_answer *answer,
     put_list_off(w, ret_step);
 }
 
-/* --- looking whether it works ----------------------------------------------------------------- */
-
-static void
-check_stream_is_there(struct stream_writer *base, const struct http_call_answer *answer,
-                      struct writer_step *step)
-{
-    static const char outer[] = "StreamDescriptionSummary";
-    char status[32], shards[16];
-    if (!stream_described(base, "DescribeStreamSummary", answer, step)) return;
-    aws_answer_find(answer->body, outer, "StreamStatus", status, sizeof status);
-    aws_answer_find(answer->body, outer, "OpenShardCount", shards, sizeof shards);
-    bool works = strcmp(status, "ACTIVE") == 0 || strcmp(status, "UPDATING") == 0;
-    char text[WRITER_ANSWER_BYTES];
-    snprintf(text, sizeof text, "the stream is %s and has %s shards",
-             status[0] != '\0' ? status : "in an unknown state", shards[0] != '\0' ? shards : "?");
-    step->verdict = works ? VERDICT_DELIVERED : VERDICT_RETRY;
-    step_answer(step, bytes_of_text(text));
-}
-
+/* ndjson needs no list of shards; in the other formats the list is looked at before the put. */
 static bool
 kinesis_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
-              struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES])
+              struct writer_step *step, char what[WRITER_ANSWER_BYTES])
 {
     struct kinesis *w = (struct kinesis *)writer;
-    if (number >= 2 && w->shards == NULL) number++; /* ndjson needs no list of them */
-    switch (number) {
-    case 0:
-        snprintf(what, WRITER_ANSWER_BYTES, "credentials");
-        aws_caller_prepare(w->stream.caller, answer, ret_step);
-        return true;
-    case 1:
-        snprintf(what, WRITER_ANSWER_BYTES, "stream %.128s (kinesis:DescribeStreamSummary)",
-                 w->settings->stream);
-        check_stream_is_there(&w->stream, answer, ret_step);
-        return true;
-    case 2:
-        snprintf(what, WRITER_ANSWER_BYTES, "list of shards (kinesis:ListShards)");
-        if (answer == NULL)
-            begin_list(w, ret_step);
-        else
-            take_page(w, answer, ret_step);
-        return true;
-    case 3:
-        snprintf(what, WRITER_ANSWER_BYTES,
-                 "permission to write, checked with an empty request (kinesis:PutRecords)");
-        stream_check_may_put(&w->stream, answer, ret_step);
-        return true;
-    default:
-        return false;
-    }
+    if (number < 2 || w->shards == NULL) return stream_check(writer, number, answer, step, what);
+    if (number > 2) return stream_check(writer, number - 1, answer, step, what);
+    snprintf(what, WRITER_ANSWER_BYTES, "list of shards (kinesis:ListShards)");
+    if (answer == NULL)
+        begin_list(w, step);
+    else
+        take_page(w, answer, step);
+    return true;
 }
 
 const struct writer_class kinesis_writer = {

@@ -1,6 +1,8 @@
 /* stream.c - see stream.h. */
 #include "backend/kinesis/stream.h"
 
+#include <stdio.h>
+
 #include "base/json.h"
 
 enum { ASKING_BYTES_MAX = 128 << 10 };
@@ -111,25 +113,41 @@ stream_judge(struct stream_writer *w, const struct http_call_answer *answer,
     aws_caller_judge(w->caller, w->asking_keys, answer, step);
 }
 
+/* --- before, and whether it would work -------------------------------------------------------- */
+
 bool
-stream_described(struct stream_writer *w, const char *operation,
-                 const struct http_call_answer *answer, struct writer_step *step)
+stream_need_prepare(struct writer *writer)
+{
+    return aws_caller_is_due(((const struct stream_writer *)writer)->caller);
+}
+
+void
+stream_prepare(struct writer *writer, const struct http_call_answer *answer,
+               struct writer_step *step)
+{
+    aws_caller_prepare(((struct stream_writer *)writer)->caller, answer, step);
+}
+
+static void
+check_is_there(struct stream_writer *w, const struct http_call_answer *answer,
+               struct writer_step *step)
 {
     if (answer != NULL) {
         stream_judge(w, answer, step);
-        return step->verdict == VERDICT_DELIVERED;
+        if (step->verdict == VERDICT_DELIVERED) w->type->judge_description(answer->body, step);
+        return;
     }
     buf_clear(&w->asking);
     buf_put_u8(&w->asking, '{');
     stream_put_name(w, &w->asking);
     buf_put_u8(&w->asking, '}');
-    stream_ask(w, operation, step);
-    return false;
+    stream_ask(w, w->type->describe, step);
 }
 
-void
-stream_check_may_put(struct stream_writer *w, const struct http_call_answer *answer,
-                     struct writer_step *step)
+/* A put with nothing in it: who may not write is told so, others that it is no request. */
+static void
+check_may_put(struct stream_writer *w, const struct http_call_answer *answer,
+              struct writer_step *step)
 {
     if (answer != NULL) {
         stream_judge(w, answer, step);
@@ -140,4 +158,26 @@ stream_check_may_put(struct stream_writer *w, const struct http_call_answer *ans
     buf_put_bytes(&w->asking, buf_bytes(&w->head));
     buf_put_text(&w->asking, "]}");
     stream_ask(w, w->type->put, step);
+}
+
+bool
+stream_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
+             struct writer_step *step, char what[WRITER_ANSWER_BYTES])
+{
+    struct stream_writer *w = (struct stream_writer *)writer;
+    const struct stream_type *type = w->type;
+    if (number == 0) {
+        snprintf(what, WRITER_ANSWER_BYTES, "credentials");
+        stream_prepare(writer, answer, step);
+    } else if (number == 1) {
+        snprintf(what, WRITER_ANSWER_BYTES, "%s %.128s (%s:%s)", type->what, w->name,
+                 type->service.name, type->describe);
+        check_is_there(w, answer, step);
+    } else if (number == 2) {
+        snprintf(what, WRITER_ANSWER_BYTES,
+                 "permission to write, checked with an empty request (%s:%s)", type->service.name,
+                 type->put);
+        check_may_put(w, answer, step);
+    }
+    return number <= 2;
 }

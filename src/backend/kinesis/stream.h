@@ -18,6 +18,10 @@ struct stream_type {
     const char *operations; /* what X-Amz-Target begins with */
     const char *put;        /* the operation that takes records, */
     const char *list;       /* and where its answer has them */
+    const char *what;       /* "stream" */
+    const char *describe;   /* the operation that describes one, */
+    /* and what a description means for destinations test. */
+    void (*judge_description)(struct bytes answer, struct writer_step *step);
     /* Makes the body, from aws_records_begin() to aws_records_end(). */
     enum err (*make_body)(struct stream_writer *writer, struct aws_records *records);
 };
@@ -49,6 +53,12 @@ MUST_CHECK enum err stream_call_init(struct writer *writer, struct writer_call *
 MUST_CHECK enum err stream_make(struct writer *writer, struct writer_call *call,
                                 uint64_t *ret_bytes);
 void stream_begin(struct writer *writer, struct writer_call *call, struct writer_step *ret_step);
+bool stream_need_prepare(struct writer *writer);
+void stream_prepare(struct writer *writer, const struct http_call_answer *answer,
+                    struct writer_step *ret_step);
+/* Three: credentials, the stream, and whether it may be written to. */
+bool stream_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,
+                  struct writer_step *ret_step, char what[WRITER_ANSWER_BYTES]);
 
 /* Judges the answer as a whole. True: it has a verdict on each record, for aws_records_judge(). */
 bool stream_take(struct stream_writer *writer, struct aws_call *call,
@@ -58,12 +68,5 @@ bool stream_take(struct stream_writer *writer, struct aws_call *call,
 void stream_ask(struct stream_writer *writer, const char *operation, struct writer_step *ret_step);
 void stream_judge(struct stream_writer *writer, const struct http_call_answer *answer,
                   struct writer_step *ret_step);
-/* Asks for the stream's description; true: `answer` is one. */
-bool stream_described(struct stream_writer *writer, const char *operation,
-                      const struct http_call_answer *answer, struct writer_step *ret_step);
-/* Steps through a put with nothing in it: whoever may not write is told so, others that it is no
- * request. */
-void stream_check_may_put(struct stream_writer *writer, const struct http_call_answer *answer,
-                          struct writer_step *ret_step);
 
 #endif
