@@ -59,29 +59,17 @@ has_controls(struct bytes text)
     return false;
 }
 
-static void
-put(struct http_headers *h, const char *name, const char *colon, struct bytes rest)
+void
+http_headers_put(struct http_headers *h, const char *name, struct bytes value)
 {
-    if (has_controls(rest)) note_failed(h, ERR_INPUT);
+    if (has_controls(value)) note_failed(h, ERR_INPUT);
     if (h->count == HTTP_CALLS_HEADERS_MAX) note_failed(h, ERR_LIMIT);
     if (h->failed) return;
     h->at[h->count++] = (uint32_t)h->text.size;
     buf_put_text(&h->text, name);
-    buf_put_text(&h->text, colon);
-    buf_put_bytes(&h->text, rest);
+    buf_put_text(&h->text, ": ");
+    buf_put_bytes(&h->text, value);
     buf_put_u8(&h->text, 0);
-}
-
-void
-http_headers_put_line(struct http_headers *h, struct bytes line)
-{
-    put(h, "", "", line);
-}
-
-void
-http_headers_put(struct http_headers *h, const char *name, struct bytes value)
-{
-    put(h, name, ": ", value);
 }
 
 enum err

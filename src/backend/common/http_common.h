@@ -24,8 +24,6 @@ void http_headers_clear(struct http_headers *headers);
 /* Appends; what goes wrong shows in http_headers_lines(). A value that holds control characters is
  * ERR_INPUT. */
 void http_headers_put(struct http_headers *headers, const char *name, struct bytes value);
-/* A whole line "Name: value". */
-void http_headers_put_line(struct http_headers *headers, struct bytes line);
 /* NULL-terminated; valid until the next clear or put. ERR_NOMEM; ERR_INPUT; ERR_LIMIT: too many. */
 MUST_CHECK enum err http_headers_lines(struct http_headers *headers, const char *const **ret_lines);
 

@@ -64,7 +64,6 @@ struct spool {
     uint32_t count;
     uint32_t capacity;
     uint64_t number; /* of the next file */
-    uint64_t files_total;
 };
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -409,7 +408,6 @@ file_rename(struct spool *s, struct spool_file *f, struct why *why)
     if (e == OK) e = env_rename(s->options.env, from, to, why);
     if (e == OK) e = env_syncdir(s->options.env, f->dir, why);
     if (e) return e;
-    s->files_total++;
     mark_remove(s, f);
     return OK;
 }
@@ -611,10 +609,4 @@ spool_free(struct spool *s)
     }
     array_free(s->options.memory, s->files, s->capacity);
     mem_free(s->options.memory, s, sizeof *s);
-}
-
-uint64_t
-spool_files_total(const struct spool *s)
-{
-    return s->files_total;
 }

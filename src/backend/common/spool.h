@@ -64,7 +64,4 @@ MUST_CHECK enum err spool_saved(struct spool *spool, struct why *why);
  * makes no sense. */
 void spool_saved_files(struct bytes saved, uint64_t *ret_files, uint64_t *ret_bytes);
 
-/* Files with their final names that this spool made. */
-uint64_t spool_files_total(const struct spool *spool);
-
 #endif

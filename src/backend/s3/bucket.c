@@ -10,7 +10,6 @@
 
 enum {
     PATH_BYTES_MAX = 3 * (S3_KEY_BYTES_MAX + S3_BUCKET_NAME_BYTES_MAX) + 16,
-    LINE_BYTES_MAX = 4096,
 };
 
 static const struct aws_service SERVICE = {.name = "s3", .host = "s3", .variable = "S3"};

@@ -50,15 +50,6 @@ letters_mark_fields(const struct fields *f, struct letters_mark *m)
     fields_check(f, !c.bad);
 }
 
-bool
-letters_mark_names(const struct letters_mark *m, uint32_t file)
-{
-    for (uint32_t i = 0; i < m->run_count; i++) {
-        if (file >= m->runs[i].first && file - m->runs[i].first < m->runs[i].count) return true;
-    }
-    return false;
-}
-
 void
 letters_mark_add(struct letters_mark *m, uint32_t file)
 {

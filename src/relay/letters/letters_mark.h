@@ -48,8 +48,6 @@ struct letters_known {
  * left to read. */
 void letters_mark_fields(const struct fields *fields, struct letters_mark *mark);
 
-/* Whether that file held letters. */
-bool letters_mark_names(const struct letters_mark *mark, uint32_t file);
 /* Adds a file that does; numbers ascend. */
 void letters_mark_add(struct letters_mark *mark, uint32_t file);
 
