@@ -1,8 +1,8 @@
 /*
- * fill.h - the store as a destination sees it that wants what the log has no more, or never had for
- * it: everything in parts that came in a stretch of the log, by windows of time, in a window tenant
- * by tenant, there series by series in label order with samples in time order, then exemplars; at
- * the end the families' metadata.
+ * fill.h - what the store has, for a destination that wants what the log no longer has: everything
+ * in parts that came in a stretch of the log, by windows of time, in a window tenant by tenant,
+ * there series by series in label order with samples in time order, then exemplars; at the end the
+ * families' metadata.
  *
  * Items are numbered as they come by; their positions begin at fill_first_pos(), and no position
  * of the log is among them. What was given can be loaded again by its position until it is
@@ -53,7 +53,7 @@ MUST_CHECK enum err fill_load(struct fill *fill, uint64_t pos, const struct chun
                               struct why *why);
 /* Items before this position are not needed any more. */
 void fill_pass(struct fill *fill, uint64_t pos);
-/* Behind what was given. */
+/* After what was given. */
 uint64_t fill_pos(const struct fill *fill);
 /*
  * Puts where reading goes on for who wants to begin with this item, which was given and not passed,

@@ -47,7 +47,7 @@ COUNTING = (
         "src/relay/account.c src/relay/fate.c src/relay/window.c src/relay/save.c src/relay/replay.c"
         " src/relay/letters_account.c src/relay/letters/letters_found.c src/relay/letters/letters_mark.c src/relay/letters/letter_index.c"
         " src/relay/catch_up.c src/relay/begin.c src/relay/examine.c src/relay/examine_log.c"
-        " src/relay/source.c src/relay/feed.c src/relay/fill.c src/relay/letters/dead_letters.c src/relay/letters/dead_letters_tend.c",
+        " src/relay/source.c src/relay/feed.c src/relay/fill.c src/relay/fill_walk.c src/relay/letters/dead_letters.c src/relay/letters/dead_letters_tend.c",
         "relay",
     ),
 )
@@ -67,7 +67,7 @@ NOT_TERMS = (
     ("src/tsdb/head/ingest.c", r"metadata_rejected", "metadata is in no ledger"),
     ("src/tsdb/store/verify.c", r"report->|orphans|ref_count", "findings, how much was looked at, the size of a table"),
     ("src/tsdb/read/select.c", r"_seen|^\*ret_", "what a query costs"),
-    ("src/relay/fill.c", r"w->|rest|^c->count", "a place"),
+    ("src/relay/fill_walk.c", r"w->|rest|^c->count", "a place"),
     ("src/relay/examine.c", r"report->(files|destinations)", "how much was looked at"),
     ("src/relay/letters/(letters_found|letter_index).c", r"missing_files|found.damaged", "places of damage that are told, not letters"),
     ("src/relay/letters/dead_letters_tend.c", r"^letters \+=|requests_damaged|called_off", "where the first place was, and what is told of requests"),
