@@ -8,7 +8,7 @@
  * the reader or ahead of it; the fates when an item is settled (window.c); `queued` is what stands
  * in the window and what was counted ahead. So the equation can fail, and a difference is an alarm.
  *
- * That the log itself was read whole is known by its own totals (source.c): what they count and
+ * That the log itself was read whole is known by its own totals (log_items.c): what they count and
  * nobody could read is lost. The store may have it, if there is one.
  *
  * What waits behind the point that reading has reached is counted by a second reader, the scout. It

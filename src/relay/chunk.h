@@ -31,7 +31,7 @@ struct chunk {
     /* Of source_next(): items that stood in the log after the chunk before, and cannot be read. */
     uint64_t lost[LEDGER_KIND_COUNT];
 
-    /* How they are kept: for source.c and fill.c. */
+    /* How they are kept: for log_items.c and fill_walk.c. */
     struct arena arena;
     struct record_columns floats;
     struct record_histogram *histograms;

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#include "relay/source.h"
+#include "relay/log_items.h"
 
 enum {
     SEGMENTS_BYTES_MAX = 64 * 1024 * 1024,

@@ -15,11 +15,11 @@
 #include "relay/guard.h"
 #include "relay/isolate.h"
 #include "relay/letters/dead_letters.h"
+#include "relay/log_items.h"
 #include "relay/obstacle.h"
 #include "relay/rates.h"
 #include "relay/relay.h"
 #include "relay/series_seen.h"
-#include "relay/source.h"
 #include "relay/state.h"
 #include "relay/suspects.h"
 #include "relay/throttle.h"
@@ -186,7 +186,7 @@ struct sent {
     struct relay_dry dry; /* but for since_ms and for_ms */
 };
 
-/* --- replay.c --------------------------------------------------------------------------------- */
+/* --- letters_replay.c ------------------------------------------------------------------------- */
 
 /* A dead letter, where it came from in the log. */
 struct replay_id {
@@ -497,7 +497,7 @@ void lane_bury_again(struct relay *r, struct attempt *a);
 /* What becomes of an attempt that is done. */
 void lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step);
 
-/* --- replay.c --------------------------------------------------------------------------------- */
+/* --- letters_replay.c ------------------------------------------------------------------------- */
 
 /* Gives the lane of replayed letters what it takes. */
 void replay_feed(struct relay *r);

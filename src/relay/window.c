@@ -7,7 +7,7 @@
 #include <assert.h>
 
 #include "base/search.h"
-#include "relay/source.h"
+#include "relay/log_items.h"
 
 enum { RECORDS_MAX = 1 << 20 };
 

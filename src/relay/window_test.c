@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "relay/log_items.h"
 #include "relay/seed_testing.h"
-#include "relay/source.h"
 #include "relay/window.h"
 #include "wire/random_test.h"
 

@@ -1,5 +1,5 @@
 /*
- * credentials.c - carries a plan out (plan.h).
+ * credentials.c - carries a plan out (key_sources.h).
  *
  *      IDLE -- step(NULL): plan --+-- settings, environment, profile, process --> [keys]
  *                                 +-- WEB_IDENTITY --------------------------->   [keys]
@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "backend/aws/plan.h"
+#include "backend/aws/key_sources.h"
 #include "backend/aws/process.h"
 #include "backend/common/http_common.h"
 #include "base/hex.h"

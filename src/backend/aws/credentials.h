@@ -1,6 +1,6 @@
 /*
  * credentials.h - who a destination is for AWS: its keys, fetched, refreshed before they
- * expire, fetched again when they are refused. Sources and their order: plan.h.
+ * expire, fetched again when they are refused. Sources and their order: key_sources.h.
  *
  * Fetching goes step by step and never waits for the network, with one exception: a profile's
  * credential_process is run within a step, which takes up to AWS_PROCESS_LIMIT_MS. It holds up its

@@ -1,8 +1,8 @@
 /*
- * plan.c - one function a source; each says whether it is the one. A source that is there but
- * wrong is an error, and not a reason to look further: keys of somebody else would be worse.
+ * key_sources.c - one function a source; each says whether it is the one. A source that is there
+ * but wrong is an error, and not a reason to look further: keys of somebody else would be worse.
  */
-#include "backend/aws/plan.h"
+#include "backend/aws/key_sources.h"
 
 #include <stdio.h>
 #include <strings.h>

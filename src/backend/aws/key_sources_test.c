@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "backend/aws/plan.h"
+#include "backend/aws/key_sources.h"
 #include "backend/aws/testing.h"
 
 static struct aws_rig rig;

@@ -1,12 +1,12 @@
 /*
- * source_test.c - every item of the log is given with its labels, in order, also when its record is
- * loaded again, and whatever segments, pages and memory are at hand.
+ * log_items_test.c - every item of the log is given with its labels, in order, also when its record
+ * is loaded again, and whatever segments, pages and memory are at hand.
  */
 #include "tsdb/tsdb_testing.h"
 
 #include "model/labels.h"
+#include "relay/log_items.h"
 #include "relay/seed_testing.h"
-#include "relay/source.h"
 
 enum { SERIES = 3000, RECORDS_MAX = 4000 };
 

@@ -1,13 +1,13 @@
 /*
- * plan.h - where a destination's credentials are to come from: the first source that has any,
- * and the roles to be assumed with what it gives. Looks at settings, variables and files; asks
+ * key_sources.h - where a destination's credentials are to come from: the first source that has
+ * any, and the roles to be assumed with what it gives. Looks at settings, variables and files; asks
  * nobody. A plan is made anew for each fetch, so that changed files and secrets count.
  *
  * The order: own settings, environment, web identity, profile, container, instance. A profile that
  * the settings name is an own setting: then environment and web identity are passed over.
  */
-#ifndef BACKEND_AWS_PLAN_H
-#define BACKEND_AWS_PLAN_H
+#ifndef BACKEND_AWS_KEY_SOURCES_H
+#define BACKEND_AWS_KEY_SOURCES_H
 
 #include "backend/aws/keys.h"
 #include "backend/aws/profile.h"

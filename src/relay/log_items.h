@@ -1,5 +1,5 @@
 /*
- * source.h - the log as a destination sees it: record by record of samples, each with the labels
+ * log_items.h - the log as a destination sees it: record by record of samples, each with the labels
  * under which it is handed on, if it is.
  *
  * Of series it remembers where they are named (log_series.h), for every segment from the one passed
@@ -8,8 +8,8 @@
  *
  * Threads: one.
  */
-#ifndef RELAY_SOURCE_H
-#define RELAY_SOURCE_H
+#ifndef RELAY_LOG_ITEMS_H
+#define RELAY_LOG_ITEMS_H
 
 #include "relay/chunk.h"
 #include "relay/selection.h"

@@ -1,6 +1,6 @@
 /*
- * replay.c - dead letters that an operator wants sent again. They have a lane of their own, beside
- * those of the log: their series have gone on long ago, so there is no order to keep.
+ * letters_replay.c - dead letters that an operator wants sent again. They have a lane of their own,
+ * beside those of the log: their series have gone on long ago, so there is no order to keep.
  *
  * In calls they stand under a record number that no record has, and their number in a list of
  * identities, which begins anew whenever the lane is empty.

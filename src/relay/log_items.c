@@ -1,5 +1,5 @@
 /*
- * source.c - records of the log turned into items.
+ * log_items.c - records of the log turned into items.
  *
  * A record of series becomes a page: the labels of its series as they are handed on, one after
  * another. A page is made when the record comes by, because the samples that follow are of its
@@ -7,7 +7,7 @@
  * steady load a record of samples needs one or two pages, and mostly those that the one before
  * needed: senders send their series in one order.
  */
-#include "relay/source.h"
+#include "relay/log_items.h"
 
 #include <assert.h>
 #include <inttypes.h>
