@@ -26,11 +26,11 @@
 enum { SCOUT_AFTER_MS = 1000, SCOUT_AT_ONCE_MS = 5, SCOUT_CACHE_BYTES = 64 * 1024 };
 
 static uint32_t
-count_wanted(struct relay *r, const struct chunk *c, uint32_t from, struct source *source)
+count_wanted(struct relay *r, const struct chunk *c, uint32_t from, struct log_items *log)
 {
     uint32_t wanted = 0;
     for (uint32_t i = from; i < c->count; i++) {
-        wanted += relay_takes(r, c, i, source);
+        wanted += relay_takes(r, c, i, log);
     }
     return wanted;
 }
@@ -57,7 +57,7 @@ account_chunk(struct relay *r)
     const struct chunk *c = r->feed.chunk;
     struct ahead *a = &r->account.ahead;
     uint32_t from = r->feed.next + r->feed.over;
-    uint32_t wanted = count_wanted(r, c, from, r->feed.source), news = wanted;
+    uint32_t wanted = count_wanted(r, c, from, r->feed.log), news = wanted;
     bool counted = c->filled ? a->lasting : c->pos < a->pos;
     if (counted) {
         int64_t known = a->count[c->kind] < 0 ? 0 : a->count[c->kind];
@@ -207,7 +207,7 @@ account_taken_before(const struct relay *r, enum item_kind kind)
 static void
 scout_end(struct relay *r)
 {
-    source_close(r->account.ahead.scout);
+    log_items_close(r->account.ahead.scout);
     r->account.ahead.scout = NULL;
 }
 
@@ -226,7 +226,7 @@ static enum err
 scout_begin(struct relay *r)
 {
     struct ahead *a = &r->account.ahead;
-    struct source_options options = {
+    struct log_items_options options = {
         .wal = r->options.wal,
         .name = r->settings->name,
         .selection = r->selection,
@@ -240,7 +240,7 @@ scout_begin(struct relay *r)
         options.begin.of[kind] +=
             r->feed.log_chunk.lost[kind]; /* the reader has them in the margin */
     }
-    enum err e = source_open(&options, pos, &a->scout, NULL);
+    enum err e = log_items_open(&options, pos, &a->scout, NULL);
     if (e == OK) a->pos = pos;
     return e;
 }
@@ -250,7 +250,7 @@ account_saved(struct relay *r)
 {
     struct ahead *a = &r->account.ahead;
     if (a->scout == NULL || !a->lasting) return;
-    source_pass(a->scout, r->state.expected.until_pos, a->chunk.segment);
+    log_items_pass(a->scout, r->state.expected.until_pos, a->chunk.segment);
 }
 
 bool
@@ -261,14 +261,14 @@ account_scout(struct relay *r)
     if (r->feed.state == FEED_GONE && !a->lasting) return false; /* from where nobody knows */
     if (a->blind) return false;
     if (a->scout == NULL) {
-        bool more = r->feed.source == NULL || wal_end(r->options.wal) > source_pos(r->feed.source);
+        bool more = r->feed.log == NULL || wal_end(r->options.wal) > log_items_pos(r->feed.log);
         if (!more || a->behind_ns == 0) a->behind_ns = more ? now_ns : 0;
         bool is_behind = now_ns - a->behind_ns >= SCOUT_AFTER_MS * NS_PER_MS;
         if (!more || (!relay_is_paused(r) && !is_behind)) return false;
     }
     enum err e = a->scout == NULL ? scout_begin(r) : OK;
     while (e == OK || e == ERR_CORRUPT) {
-        e = source_next(a->scout, &a->chunk, NULL);
+        e = log_items_next(a->scout, &a->chunk, NULL);
         if (e == OK) {
             uint32_t from = relay_settled_before(r, &a->chunk);
             uint32_t wanted = count_wanted(r, &a->chunk, from, a->scout);
@@ -279,11 +279,11 @@ account_scout(struct relay *r)
             if (a->lasting)
                 save_want(r, SAVE_SOON); /* what is saved says how far: until then the log stays */
             else
-                source_pass(a->scout, a->chunk.pos, a->chunk.segment);
+                log_items_pass(a->scout, a->chunk.pos, a->chunk.segment);
         }
         if (relay_now_ns(r) >= end_ns) break;
     }
-    if (e == ERR_AGAIN) a->pos = source_pos(a->scout);
+    if (e == ERR_AGAIN) a->pos = log_items_pos(a->scout);
     if (e == ERR_MISSING) { /* the log went away under it: what was counted still waits */
         scout_end(r);
         a->blind = true;
@@ -360,7 +360,7 @@ void
 account_close(struct relay *r)
 {
     struct ahead *a = &r->account.ahead;
-    if (a->pos == 0 || r->feed.source == NULL || r->feed.hole_pos > 0 || relay_read_pos(r) < a->pos)
+    if (a->pos == 0 || r->feed.log == NULL || r->feed.hole_pos > 0 || relay_read_pos(r) < a->pos)
         return;
     struct tsdb_gone samples, exemplars;
     lost_since(r, &samples, &exemplars);

@@ -23,12 +23,13 @@ struct log_count {
 struct chunk {
     uint64_t pos;
     uint64_t segment;
-    uint64_t end_pos;    /* where the next one is to be looked for; not after source_load() */
+    uint64_t end_pos;    /* where the next one is to be looked for; not after log_items_load() */
     int64_t realtime_ms; /* when it was committed; 0: not known */
     enum item_kind kind;
     uint32_t count;
     bool filled; /* from the store: each item has a position of its own, from `pos` on */
-    /* Of source_next(): items that stood in the log after the chunk before, and cannot be read. */
+    /* Of log_items_next(): items that stood in the log after the chunk before, and cannot be read.
+     */
     uint64_t lost[LEDGER_KIND_COUNT];
 
     /* How they are kept: for log_items.c and fill_walk.c. */

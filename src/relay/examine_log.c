@@ -3,7 +3,7 @@
  *
  * Segments are listed once, with where each begins and ends: so whether a position is in the log is
  * a question to the list. What a destination would take is counted by reading the log behind its
- * cursor with a source of its own, in batches, as the scout of a relay does (account.c).
+ * cursor with a reader of its own, in batches, as the scout of a relay does (account.c).
  */
 #include "relay/examine_log.h"
 
@@ -277,13 +277,13 @@ time_of(const struct chunk *c, uint32_t i)
 /* As relay_takes() and relay_settled_before() have it. */
 static void
 count_chunk(const struct chunk *c, const struct relay_state *s, struct relay_cursor from,
-            struct source *source, uint64_t count[ITEM_KIND_COUNT])
+            struct log_items *items, uint64_t count[ITEM_KIND_COUNT])
 {
     uint32_t first = c->pos == from.pos ? from.index : 0;
     if (c->pos < from.pos || c->kind == ITEM_METADATA) return;
     for (uint32_t i = first; i < c->count; i++) {
         if (c->pos < s->begin_pos && time_of(c, i) < s->begin_ms) continue;
-        count[c->kind] += source_takes(source, c, i);
+        count[c->kind] += log_items_takes(items, c, i);
     }
 }
 
@@ -293,7 +293,7 @@ examined_log_count(struct examined_log *log, const struct destination_settings *
                    uint64_t ret_count[ITEM_KIND_COUNT], struct why *why)
 {
     struct selection *selection = NULL;
-    struct source *source = NULL;
+    struct log_items *items = NULL;
     struct chunk chunk;
     uint64_t count[ITEM_KIND_COUNT] = {0};
     bool damaged = false;
@@ -303,24 +303,24 @@ examined_log_count(struct examined_log *log, const struct destination_settings *
     enum err e = open_wal(log, why);
     if (e == OK) e = selection_new(settings, &selection, why);
     if (e == OK) {
-        struct source_options options = {
+        struct log_items_options options = {
             .wal = log->wal,
             .name = settings->name,
             .selection = selection,
             .memory = log->memory,
             .cache_bytes = LABEL_CACHE_BYTES,
         };
-        e = source_open(&options, from.pos, &source, why);
+        e = log_items_open(&options, from.pos, &items, why);
     }
     while (e == OK || e == ERR_CORRUPT) {
-        e = source_next(source, &chunk, why);
+        e = log_items_next(items, &chunk, why);
         damaged |= e == ERR_CORRUPT;
-        if (e == OK) count_chunk(&chunk, state, from, source, count);
-        if (e == OK) source_pass(source, chunk.pos, chunk.segment);
+        if (e == OK) count_chunk(&chunk, state, from, items, count);
+        if (e == OK) log_items_pass(items, chunk.pos, chunk.segment);
     }
     if (e == ERR_AGAIN) e = damaged ? ERR_CORRUPT : OK;
     if (e == OK || e == ERR_CORRUPT) memcpy(ret_count, count, sizeof count);
-    source_close(source);
+    log_items_close(items);
     selection_free(selection);
     chunk_fini(&chunk);
     return e;

@@ -35,12 +35,12 @@ enum {
 /* --- beginning and end ------------------------------------------------------------------------ */
 
 static enum err
-open_source(struct relay *r, struct why *why)
+open_log(struct relay *r, struct why *why)
 {
     struct feed *f = &r->feed;
     uint64_t limit = relay_memory_limit(r);
     bool scarce = limit > 0 && limit / 8 < LABEL_CACHE_BYTES;
-    struct source_options options = {
+    struct log_items_options options = {
         .wal = r->options.wal,
         .name = r->settings->name,
         .selection = r->selection,
@@ -48,9 +48,9 @@ open_source(struct relay *r, struct why *why)
         .cache_bytes = scarce ? (size_t)(limit / 8) : LABEL_CACHE_BYTES,
         .begin = r->state.log_count,
     };
-    enum err e = source_open(&options, r->state.cursor.pos, &f->source, why);
+    enum err e = log_items_open(&options, r->state.cursor.pos, &f->log, why);
     f->state = r->state.cursor.pos == 0 ? FEED_OLDEST : FEED_LOG;
-    if (e == OK && f->state == FEED_OLDEST) r->state.cursor.pos = source_pos(f->source);
+    if (e == OK && f->state == FEED_OLDEST) r->state.cursor.pos = log_items_pos(f->log);
     if (e != ERR_MISSING) return e;
     f->state = FEED_GONE;
     return OK;
@@ -86,7 +86,7 @@ feed_begin(struct relay *r, struct why *why)
 {
     chunk_init(&r->feed.log_chunk, r->options.memory);
     chunk_init(&r->feed.read_again, r->options.memory);
-    enum err e = r->state.fill.active ? open_fill(r, why) : open_source(r, why);
+    enum err e = r->state.fill.active ? open_fill(r, why) : open_log(r, why);
     r->feed.from = r->state.cursor;
     return e;
 }
@@ -94,11 +94,11 @@ feed_begin(struct relay *r, struct why *why)
 void
 feed_end(struct relay *r)
 {
-    source_close(r->feed.source);
+    log_items_close(r->feed.log);
     fill_close(r->feed.fill);
     chunk_fini(&r->feed.log_chunk);
     chunk_fini(&r->feed.read_again);
-    r->feed = (struct feed){.source = NULL};
+    r->feed = (struct feed){.log = NULL};
 }
 
 /* --- items again ------------------------------------------------------------------------------ */
@@ -123,7 +123,7 @@ relay_load_item(struct relay *r, uint64_t record, uint32_t index, struct item *r
                 struct why *why)
 {
     struct feed *f = &r->feed;
-    if (record == REPLAY_RECORD) return replay_load(r, index, ret_item, why);
+    if (record == REPLAY_RECORD) return letters_replay_load(r, index, ret_item, why);
     uint64_t pos = window_place(r->window, record).pos;
     enum err e = OK;
     if (f->fill != NULL) {
@@ -136,14 +136,14 @@ relay_load_item(struct relay *r, uint64_t record, uint32_t index, struct item *r
     }
     if (f->read_again_pos != pos) {
         f->read_again_pos = 0;
-        e = source_load(f->source, pos, &f->read_again, why);
+        e = log_items_load(f->log, pos, &f->read_again, why);
         if (e) return e;
         f->read_again_pos = pos;
     }
     if (index >= f->read_again.count) {
         return why_set(why, ERR_CORRUPT, "a record of the log has changed since it was read");
     }
-    return source_item(f->source, &f->read_again, index, ret_item, why);
+    return log_items_item(f->log, &f->read_again, index, ret_item, why);
 }
 
 /* --- reading on ------------------------------------------------------------------------------- */
@@ -158,14 +158,14 @@ has_unread(const struct relay *r)
 uint64_t
 relay_read_pos(const struct relay *r)
 {
-    if (r->feed.source == NULL) return 0;
-    return has_unread(r) ? r->feed.log_chunk.pos : source_pos(r->feed.source);
+    if (r->feed.log == NULL) return 0;
+    return has_unread(r) ? r->feed.log_chunk.pos : log_items_pos(r->feed.log);
 }
 
 struct log_count
 relay_read_count(const struct relay *r)
 {
-    struct log_count count = *source_count(r->feed.source);
+    struct log_count count = *log_items_count(r->feed.log);
     const struct chunk *c = &r->feed.log_chunk;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && has_unread(r); kind++) {
         count.of[kind] -= c->lost[kind] + (c->kind == kind ? c->count : 0);
@@ -174,15 +174,15 @@ relay_read_count(const struct relay *r)
 }
 
 bool
-relay_takes(struct relay *r, const struct chunk *c, uint32_t i, struct source *source)
+relay_takes(struct relay *r, const struct chunk *c, uint32_t i, struct log_items *log)
 {
     if (c->filled) return true;
-    if (c->kind == ITEM_METADATA) return r->limits.takes_metadata && source_takes(source, c, i);
+    if (c->kind == ITEM_METADATA) return r->limits.takes_metadata && log_items_takes(log, c, i);
     int64_t t_ms = c->kind == ITEM_FLOAT       ? (int64_t)c->floats.times[i]
                    : c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms
                                                : c->exemplars[i].t_ms;
     if (c->pos < r->state.begin_pos && t_ms < r->state.begin_ms) return false;
-    return source_takes(source, c, i);
+    return log_items_takes(log, c, i);
 }
 
 /* What was settled before a restart, or is no concern of this destination. */
@@ -224,7 +224,7 @@ read_chunk(struct relay *r, struct why *why)
     case FEED_OLDEST:
     case FEED_LOG:
         f->chunk = &f->log_chunk;
-        return source_next(f->source, &f->log_chunk, why);
+        return log_items_next(f->log, &f->log_chunk, why);
     case FEED_STORE:
         e = fill_next(f->fill, &f->chunk, why);
         if (e == ERR_MISSING) f->state = FEED_STORE_END;
@@ -297,7 +297,7 @@ count_alike(struct relay *r, bool wanted)
 {
     uint32_t i = r->feed.next;
     if (r->feed.untaken == 0) return wanted ? r->feed.count - i : 0;
-    while (i < r->feed.count && relay_takes(r, r->feed.chunk, i, r->feed.source) == wanted) {
+    while (i < r->feed.count && relay_takes(r, r->feed.chunk, i, r->feed.log) == wanted) {
         i++;
     }
     return i - r->feed.next;
@@ -332,7 +332,7 @@ feed_item(struct relay *r)
     if (r->feed.fill != NULL)
         chunk_item(r->feed.chunk, r->feed.next, &item);
     else
-        e = source_item(r->feed.source, r->feed.chunk, r->feed.next, &item, &why);
+        e = log_items_item(r->feed.log, r->feed.chunk, r->feed.next, &item, &why);
     if (e == ERR_CORRUPT) return pass_damaged(r, &why);
     if (e) {
         note_unread(r, e, &why);
@@ -389,9 +389,9 @@ void
 feed_skip_ahead(struct relay *r)
 {
     const struct feed *f = &r->feed;
-    if (f->source == NULL || window_records(r->window) > 0 || f->is_read) return;
-    bool read = source_pos(f->source) > r->state.cursor.pos && f->next == f->count;
-    if (read) window_skip(r->window, (struct relay_cursor){.pos = source_pos(f->source)});
+    if (f->log == NULL || window_records(r->window) > 0 || f->is_read) return;
+    bool read = log_items_pos(f->log) > r->state.cursor.pos && f->next == f->count;
+    if (read) window_skip(r->window, (struct relay_cursor){.pos = log_items_pos(f->log)});
 }
 
 void

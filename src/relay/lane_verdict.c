@@ -41,7 +41,7 @@ enum err
 relay_settle(struct relay *r, const struct call_item *item, uint8_t fate)
 {
     if (item->record == REPLAY_RECORD) {
-        return replay_settle(r, item, fate == FATE_DELIVERED, "damaged", "");
+        return letters_replay_settle(r, item, fate == FATE_DELIVERED, "damaged", "");
     }
     if (r->settings->dry_run) fate = FATE_NOT_TAKEN;
     /* What was a letter, is given once more, and has arrived now, or is too old by now, is none any
@@ -64,7 +64,7 @@ enum err
 relay_bury(struct relay *r, const struct call_item *at, const struct item *item,
            enum bury_why why_buried, const char *reason, const char *answer)
 {
-    if (at->record == REPLAY_RECORD) return replay_settle(r, at, false, reason, answer);
+    if (at->record == REPLAY_RECORD) return letters_replay_settle(r, at, false, reason, answer);
     bool drop =
         why_buried == BURY_UNREPRESENTABLE && r->settings->unrepresentable == UNREPRESENTABLE_DROP;
     if (drop) return relay_settle(r, at, FATE_DROPPED + DROP_UNREPRESENTABLE);
@@ -282,7 +282,7 @@ bury_one(struct relay *r, const struct call_item *at, const char *reason, const 
 {
     struct why why = {""};
     struct item item;
-    if (at->record == REPLAY_RECORD) return replay_settle(r, at, false, reason, answer);
+    if (at->record == REPLAY_RECORD) return letters_replay_settle(r, at, false, reason, answer);
     enum err e = relay_load_item(r, at->record, at->index, &item, &why);
     bool unread = (e == ERR_CORRUPT || e == ERR_MISSING) && r->feed.fill == NULL;
     if (unread && feed_gets_again(r, at, e)) return e;

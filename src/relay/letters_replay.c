@@ -14,7 +14,7 @@ enum { REPLAY_AT_ONCE = 4096 };
 
 /* Remembers a letter; `at` is where it stands in calls. */
 static bool
-replay_push(struct relay *r, const struct dead_letter *letter, struct call_item *at)
+letters_replay_push(struct relay *r, const struct dead_letter *letter, struct call_item *at)
 {
     struct replays *p = &r->replays;
     if (!array_reserve(r->options.memory, &p->ids, &p->capacity, p->count + 1)) return false;
@@ -25,7 +25,7 @@ replay_push(struct relay *r, const struct dead_letter *letter, struct call_item 
 
 /* The letter that had no room last time, or the next one. */
 static enum err
-replay_next(struct relay *r, struct dead_letter *ret_letter, struct why *why)
+letters_replay_next(struct relay *r, struct dead_letter *ret_letter, struct why *why)
 {
     enum err e = ERR_MISSING;
     if (r->replays.waits) {
@@ -42,7 +42,7 @@ replay_next(struct relay *r, struct dead_letter *ret_letter, struct why *why)
 }
 
 void
-replay_feed(struct relay *r)
+letters_replay_feed(struct relay *r)
 {
     if (lane_is_empty(&r->lanes.replay)) r->replays.count = 0;
     if (kinds_sum(r->account.replaying) == 0 && !r->replays.waits) return;
@@ -50,7 +50,8 @@ replay_feed(struct relay *r)
         struct dead_letter letter;
         struct call_item at;
         struct why why = {""};
-        if (replay_next(r, &letter, &why) != OK || !replay_push(r, &letter, &at)) return;
+        if (letters_replay_next(r, &letter, &why) != OK || !letters_replay_push(r, &letter, &at))
+            return;
         enum lane_offer offer = lane_offer(r, &r->lanes.replay, &letter.item, at, &why);
         assert(offer != LANE_TOO_OLD); /* a letter is nothing that comes from the store */
         if (offer == LANE_FULL) {
@@ -58,7 +59,7 @@ replay_feed(struct relay *r)
             return;
         }
         if (offer == LANE_UNFIT &&
-            replay_settle(r, &at, false, "unrepresentable", why.text) != OK) {
+            letters_replay_settle(r, &at, false, "unrepresentable", why.text) != OK) {
             return;
         }
         r->replays.waits = false;
@@ -66,7 +67,7 @@ replay_feed(struct relay *r)
 }
 
 enum err
-replay_load(struct relay *r, uint32_t index, struct item *ret_item, struct why *why)
+letters_replay_load(struct relay *r, uint32_t index, struct item *ret_item, struct why *why)
 {
     assert(index < r->replays.count);
     struct dead_letter letter;
@@ -77,7 +78,7 @@ replay_load(struct relay *r, uint32_t index, struct item *ret_item, struct why *
 }
 
 void
-replay_saved(struct relay *r)
+letters_replay_saved(struct relay *r)
 {
     uint32_t kept = 0;
     struct bytes nothing = {NULL, 0};
@@ -101,8 +102,8 @@ replay_saved(struct relay *r)
  * some writers take back what was not saved, as files are cut.
  */
 enum err
-replay_settle(struct relay *r, const struct call_item *at, bool delivered, const char *reason,
-              const char *answer)
+letters_replay_settle(struct relay *r, const struct call_item *at, bool delivered,
+                      const char *reason, const char *answer)
 {
     struct replays *p = &r->replays;
     if (delivered) {
@@ -129,7 +130,7 @@ replay_settle(struct relay *r, const struct call_item *at, bool delivered, const
 }
 
 void
-replay_end(struct relay *r)
+letters_replay_end(struct relay *r)
 {
     struct replays *p = &r->replays;
     array_free(r->options.memory, p->ids, p->capacity);

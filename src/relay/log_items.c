@@ -36,8 +36,8 @@ struct label_page {
     struct buf hashes; /* uint64_t */
 };
 
-struct source {
-    struct source_options options;
+struct log_items {
+    struct log_items_options options;
     struct wal_reader *reader;
     struct log_series *segments[SEGMENTS_MAX]; /* from the one passed last */
     uint32_t segment_count;
@@ -156,7 +156,7 @@ page_labels(const struct label_page *p, uint32_t index)
 
 /* A page to be filled: a new one, or that which was not used for longest. */
 static struct label_page *
-page_claim(struct source *s)
+page_claim(struct log_items *s)
 {
     size_t bytes = 0;
     uint32_t oldest = 0;
@@ -188,7 +188,7 @@ page_claim(struct source *s)
 
 /* A record of series on its way into a page, and the first time into the map too. */
 struct page_fill {
-    struct source *source;
+    struct log_items *log;
     struct label_page *page;
     struct log_series *map; /* NULL: it is there already */
 };
@@ -199,9 +199,9 @@ fill_series(void *context, struct bytes tenant, uint64_t ref, struct bytes label
     struct page_fill *f = context;
     struct label_page *p = f->page;
     if (p->count == 0) buf_put_bytes(&p->tenant, tenant);
-    struct arena *scratch = &f->source->scratch;
+    struct arena *scratch = &f->log->scratch;
     struct bytes given;
-    enum err e = selection_apply(f->source->options.selection, tenant, labels, scratch, &given);
+    enum err e = selection_apply(f->log->options.selection, tenant, labels, scratch, &given);
     if (e) return e;
     buf_put_bytes(&p->labels, given);
     buf_put_le32(&p->ends, (uint32_t)p->labels.size);
@@ -212,7 +212,7 @@ fill_series(void *context, struct bytes tenant, uint64_t ref, struct bytes label
 }
 
 static enum err
-page_fill(struct source *s, struct log_series *map, const struct wal_record *record,
+page_fill(struct log_items *s, struct log_series *map, const struct wal_record *record,
           struct label_page **ret_page)
 {
     struct page_fill f = {s, page_claim(s), map};
@@ -230,7 +230,7 @@ page_fill(struct source *s, struct log_series *map, const struct wal_record *rec
 
 /* The page that holds a series. */
 static enum err
-page_find(struct source *s, uint64_t segment, const struct log_series_place *place,
+page_find(struct log_items *s, uint64_t segment, const struct log_series_place *place,
           struct label_page **ret_page, struct why *why)
 {
     for (uint32_t i = s->page_count; i-- > 0;) {
@@ -256,7 +256,7 @@ page_find(struct source *s, uint64_t segment, const struct log_series_place *pla
 /* --- segments --------------------------------------------------------------------------------- */
 
 static struct log_series *
-segment_series(struct source *s, uint64_t segment)
+segment_series(struct log_items *s, uint64_t segment)
 {
     for (uint32_t i = s->segment_count; i-- > 0;) {
         if (log_series_segment(s->segments[i]) == segment) return s->segments[i];
@@ -266,7 +266,7 @@ segment_series(struct source *s, uint64_t segment)
 
 /* ERR_AGAIN: too many segments are under way; what is passed makes room. */
 static enum err
-read_series(struct source *s, const struct wal_record *record)
+read_series(struct log_items *s, const struct wal_record *record)
 {
     struct log_series *map = segment_series(s, record->segment);
     struct label_page *page;
@@ -288,25 +288,25 @@ read_series(struct source *s, const struct wal_record *record)
 /* --- reading ---------------------------------------------------------------------------------- */
 
 enum err
-source_open(const struct source_options *options, uint64_t pos, struct source **ret_source,
-            struct why *why)
+log_items_open(const struct log_items_options *options, uint64_t pos, struct log_items **ret_items,
+               struct why *why)
 {
-    struct source *s = mem_new(options->memory, sizeof *s);
+    struct log_items *s = mem_new(options->memory, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory to follow the log");
     s->options = *options;
     s->count = options->begin;
     arena_init(&s->scratch, options->memory, SERIES_BYTES_MAX, 0);
     enum err e = wal_reader_open(options->wal, options->name, pos, &s->reader, why);
     if (e) {
-        source_close(s);
+        log_items_close(s);
         return e;
     }
-    *ret_source = s;
+    *ret_items = s;
     return OK;
 }
 
 void
-source_close(struct source *s)
+log_items_close(struct log_items *s)
 {
     if (s == NULL) return;
     wal_reader_close(s->reader);
@@ -321,14 +321,14 @@ source_close(struct source *s)
 }
 
 uint64_t
-source_pos(const struct source *s)
+log_items_pos(const struct log_items *s)
 {
     return s->has_pending ? s->pending.pos : wal_reader_pos(s->reader);
 }
 
 /* What could not be taken in is not given again by the reader: it is asked for once more. */
 static enum err
-next_record(struct source *s, struct wal_record *ret_record, struct why *why)
+next_record(struct log_items *s, struct wal_record *ret_record, struct why *why)
 {
     enum err e = OK;
     if (!s->has_pending) {
@@ -345,7 +345,7 @@ next_record(struct source *s, struct wal_record *ret_record, struct why *why)
 }
 
 const struct log_count *
-source_count(const struct source *s)
+log_items_count(const struct log_items *s)
 {
     return &s->count;
 }
@@ -355,7 +355,7 @@ source_count(const struct source *s)
  * them is lost. Where reading begins within a commit, its total is behind what was read.
  */
 static void
-count_items(struct source *s, const struct wal_record *record, struct chunk *c)
+count_items(struct log_items *s, const struct wal_record *record, struct chunk *c)
 {
     bool compare = record->totals_known && record->epoch != s->epoch;
     if (!s->count.known && s->epoch == 0) {
@@ -375,7 +375,7 @@ count_items(struct source *s, const struct wal_record *record, struct chunk *c)
 }
 
 enum err
-source_next(struct source *s, struct chunk *ret_chunk, struct why *why)
+log_items_next(struct log_items *s, struct chunk *ret_chunk, struct why *why)
 {
     for (;;) {
         struct wal_record record;
@@ -407,7 +407,7 @@ source_next(struct source *s, struct chunk *ret_chunk, struct why *why)
 }
 
 enum err
-source_load(struct source *s, uint64_t pos, struct chunk *ret_chunk, struct why *why)
+log_items_load(struct log_items *s, uint64_t pos, struct chunk *ret_chunk, struct why *why)
 {
     struct wal_record record;
     enum err e = wal_reader_again(s->reader, pos, &record, why);
@@ -420,7 +420,7 @@ source_load(struct source *s, uint64_t pos, struct chunk *ret_chunk, struct why 
 }
 
 void
-source_pass(struct source *s, uint64_t pos, uint64_t segment)
+log_items_pass(struct log_items *s, uint64_t pos, uint64_t segment)
 {
     wal_reader_pass(s->reader, pos);
     uint32_t kept = 0;
@@ -437,14 +437,14 @@ source_pass(struct source *s, uint64_t pos, uint64_t segment)
 /* --- items ------------------------------------------------------------------------------------ */
 
 static bool
-find_series(struct source *s, const struct chunk *c, uint32_t i, struct log_series_place *ret)
+find_series(struct log_items *s, const struct chunk *c, uint32_t i, struct log_series_place *ret)
 {
     struct log_series *map = segment_series(s, c->segment);
     return map != NULL && log_series_find(map, chunk_ref(c, i), ret);
 }
 
 bool
-source_takes(struct source *s, const struct chunk *c, uint32_t i)
+log_items_takes(struct log_items *s, const struct chunk *c, uint32_t i)
 {
     assert(i < c->count);
     if (c->kind == ITEM_METADATA) {
@@ -455,8 +455,8 @@ source_takes(struct source *s, const struct chunk *c, uint32_t i)
 }
 
 enum err
-source_item(struct source *s, const struct chunk *c, uint32_t i, struct item *ret_item,
-            struct why *why)
+log_items_item(struct log_items *s, const struct chunk *c, uint32_t i, struct item *ret_item,
+               struct why *why)
 {
     assert(i < c->count);
     chunk_item(c, i, ret_item);

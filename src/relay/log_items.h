@@ -15,7 +15,7 @@
 #include "relay/selection.h"
 #include "wal/wal.h"
 
-struct source_options {
+struct log_items_options {
     struct wal *wal;
     const char *name; /* of the reader */
     const struct selection *selection;
@@ -24,11 +24,11 @@ struct source_options {
     struct log_count begin; /* what the log had accepted where reading begins */
 };
 
-struct source;
+struct log_items;
 /* Reads from `pos` on: where a record begins or ends, or 0 for the oldest there is. */
-MUST_CHECK enum err source_open(const struct source_options *options, uint64_t pos,
-                                struct source **ret_source, struct why *why);
-void source_close(struct source *source);
+MUST_CHECK enum err log_items_open(const struct log_items_options *options, uint64_t pos,
+                                   struct log_items **ret_items, struct why *why);
+void log_items_close(struct log_items *log);
 
 /*
  * The next record of samples, exemplars or families; `lost` tells how many items of the log before
@@ -36,26 +36,26 @@ void source_close(struct source *source);
  * from the log, for good. ERR_CORRUPT: something was damaged and is skipped, go on. ERR_IO,
  * ERR_NOMEM: the same call again.
  */
-MUST_CHECK enum err source_next(struct source *source, struct chunk *ret_chunk, struct why *why);
+MUST_CHECK enum err log_items_next(struct log_items *log, struct chunk *ret_chunk, struct why *why);
 /* A record that was read before and was not passed. ERR_MISSING: it is gone. */
-MUST_CHECK enum err source_load(struct source *source, uint64_t pos, struct chunk *ret_chunk,
-                                struct why *why);
+MUST_CHECK enum err log_items_load(struct log_items *log, uint64_t pos, struct chunk *ret_chunk,
+                                   struct why *why);
 /* Nothing before this position is needed any more; `segment` is that of the oldest record that
  * is. */
-void source_pass(struct source *source, uint64_t pos, uint64_t segment);
+void log_items_pass(struct log_items *log, uint64_t pos, uint64_t segment);
 /* Behind what was read. */
-uint64_t source_pos(const struct source *source);
+uint64_t log_items_pos(const struct log_items *log);
 /* What the log had accepted there, by its own totals. */
-const struct log_count *source_count(const struct source *source);
+const struct log_count *log_items_count(const struct log_items *log);
 
 /* Whether the destination takes item `i`, without a look at its labels. Of a sample whose series is
  * not known, because of damage, it is true. */
-bool source_takes(struct source *source, const struct chunk *chunk, uint32_t i);
+bool log_items_takes(struct log_items *log, const struct chunk *chunk, uint32_t i);
 /*
- * Item `i`, which source_takes(): its views end with the next call that has this source.
+ * Item `i`, which log_items_takes(): its views end with the next call that has this log.
  * ERR_CORRUPT: its labels are lost. ERR_MISSING: they are gone. ERR_IO, ERR_NOMEM, ERR_LIMIT.
  */
-MUST_CHECK enum err source_item(struct source *source, const struct chunk *chunk, uint32_t i,
-                                struct item *ret_item, struct why *why);
+MUST_CHECK enum err log_items_item(struct log_items *log, const struct chunk *chunk, uint32_t i,
+                                   struct item *ret_item, struct why *why);
 
 #endif

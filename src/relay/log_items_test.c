@@ -14,7 +14,7 @@ struct rig {
     struct machine m;
     struct destination_settings settings;
     struct selection *selection;
-    struct source *source;
+    struct log_items *log;
     struct chunk chunk;
     struct chunk again;
     struct budget memory;
@@ -26,24 +26,24 @@ rig_init(struct rig *rig, uint64_t seed, size_t cache_bytes)
     memset(rig, 0, sizeof *rig);
     machine_init(&rig->m, shifted_seed(seed));
     machine_must_open(&rig->m);
-    budget_init(&rig->memory, "source", 0, NULL);
+    budget_init(&rig->memory, "log_items", 0, NULL);
     chunk_init(&rig->chunk, &rig->memory);
     chunk_init(&rig->again, &rig->memory);
     must(selection_new(&rig->settings, &rig->selection, &rig->m.why));
-    struct source_options options = {
+    struct log_items_options options = {
         .wal = tsdb_wal(rig->m.db),
         .name = "test",
         .selection = rig->selection,
         .memory = &rig->memory,
         .cache_bytes = cache_bytes,
     };
-    must(source_open(&options, 0, &rig->source, &rig->m.why));
+    must(log_items_open(&options, 0, &rig->log, &rig->m.why));
 }
 
 static void
 rig_fini(struct rig *rig)
 {
-    source_close(rig->source);
+    log_items_close(rig->log);
     chunk_fini(&rig->chunk);
     chunk_fini(&rig->again);
     selection_free(rig->selection);
@@ -107,7 +107,7 @@ test_items_come_with_their_labels_and_come_again(void **state)
             log_samples(&rig, logged, logged + more);
             logged += more;
             for (enum err e = OK; e == OK;) {
-                e = source_next(rig.source, &rig.chunk, &rig.m.why);
+                e = log_items_next(rig.log, &rig.chunk, &rig.m.why);
                 if (e) {
                     assert_int_equal(e, ERR_AGAIN);
                     break;
@@ -119,8 +119,8 @@ test_items_come_with_their_labels_and_come_again(void **state)
                 s->count[s->records++] = rig.chunk.count;
                 assert_true(rig.chunk.realtime_ms >= SIM_BEGIN);
                 for (uint32_t i = 0; i < rig.chunk.count; i++) {
-                    assert_true(source_takes(rig.source, &rig.chunk, i));
-                    must(source_item(rig.source, &rig.chunk, i, &item, &rig.m.why));
+                    assert_true(log_items_takes(rig.log, &rig.chunk, i));
+                    must(log_items_item(rig.log, &rig.chunk, i, &item, &rig.m.why));
                     check_item(&item, read++);
                 }
             }
@@ -128,15 +128,15 @@ test_items_come_with_their_labels_and_come_again(void **state)
             /* One of the last twenty once more. */
             uint32_t back = (uint32_t)rng_below(&rng, seen.records < 20 ? seen.records : 20);
             uint32_t at = seen.records - 1 - back;
-            must(source_load(rig.source, seen.pos[at], &rig.again, &rig.m.why));
+            must(log_items_load(rig.log, seen.pos[at], &rig.again, &rig.m.why));
             assert_int_equal(rig.again.count, seen.count[at]);
             for (uint32_t i = 0; i < rig.again.count; i++) {
-                must(source_item(rig.source, &rig.again, i, &item, &rig.m.why));
+                must(log_items_item(rig.log, &rig.again, i, &item, &rig.m.why));
                 check_item(&item, seen.first[at] + i);
             }
             if (seen.records <= 20) continue;
             at = seen.records - 20;
-            source_pass(rig.source, seen.pos[at], seen.segment[at]);
+            log_items_pass(rig.log, seen.pos[at], seen.segment[at]);
         }
         assert_true(seen.segment[seen.records - 1] > seen.segment[0]);
         rig_fini(&rig);
@@ -170,10 +170,10 @@ test_each_kind_of_item_is_given(void **state)
     machine_commit(&rig.m);
     rq_fini(&rq);
     bool had[ITEM_KIND_COUNT] = {false};
-    while (source_next(rig.source, &rig.chunk, &rig.m.why) == OK) {
+    while (log_items_next(rig.log, &rig.chunk, &rig.m.why) == OK) {
         assert_int_equal(rig.chunk.count, 1);
-        assert_true(source_takes(rig.source, &rig.chunk, 0));
-        must(source_item(rig.source, &rig.chunk, 0, &item, &rig.m.why));
+        assert_true(log_items_takes(rig.log, &rig.chunk, 0));
+        must(log_items_item(rig.log, &rig.chunk, 0, &item, &rig.m.why));
         assert_true(bytes_equal_text(item.tenant, "team"));
         had[item.kind] = true;
         switch (item.kind) {
@@ -215,13 +215,13 @@ test_what_found_no_memory_comes_again(void **state)
         log_samples(&rig, 50, 120);
         mem_fail_nth(nth, false);
         for (unsigned tries = 0; tries < 20 && read < 120; tries++) {
-            enum err e = source_next(rig.source, &rig.chunk, &rig.m.why);
+            enum err e = log_items_next(rig.log, &rig.chunk, &rig.m.why);
             if (e) {
                 assert_true(e == ERR_NOMEM || e == ERR_AGAIN);
                 continue;
             }
             for (uint32_t i = 0; i < rig.chunk.count;) {
-                e = source_item(rig.source, &rig.chunk, i, &item, &rig.m.why);
+                e = log_items_item(rig.log, &rig.chunk, i, &item, &rig.m.why);
                 if (e) {
                     assert_int_equal(e, ERR_NOMEM);
                     continue;

@@ -62,7 +62,7 @@ relay_end_run(struct relay *r)
         lanes_end(r);
         writer_free(r->class, r->writer);
     }
-    replay_end(r);
+    letters_replay_end(r);
     window_free(r->window);
     account_end(r);
     feed_end(r);
@@ -181,7 +181,7 @@ read_on(struct relay *r)
     bool drops = r->state.drop_pos > r->state.cursor.pos; /* paused or not */
     bool may_read = (!relay_is_paused(r) || drops) && !r->stopping && r->phase == RUN_ON;
     bool more = may_read && relay_feed(r);
-    if (may_read && !r->settings->dry_run) replay_feed(r);
+    if (may_read && !r->settings->dry_run) letters_replay_feed(r);
     feed_rest(r);
     account_close(r);
     return (!r->stopping && account_scout(r)) || more;

@@ -2,7 +2,7 @@
  * relay.h - hands the log on to one destination: at least once, in the order of the log for each
  * series, and with an account of every sample.
  *
- *     log --> source --> [ lane: calls filled | call under way ] x lanes --> writer --> HTTP
+ *     log --> items --> [ lane: calls filled | call under way ] x lanes --> writer --> HTTP
  *                |                         |
  *              window <---- settled -------+----> dead letters
  *

@@ -62,7 +62,7 @@ enum feed_state {
 
 struct feed {
     enum feed_state state;
-    struct source *source;  /* the log; NULL while the store is read, or if it was gone at once */
+    struct log_items *log;  /* the log; NULL while the store is read, or if it was gone at once */
     struct fill *fill;      /* the store, in the states FEED_STORE_*; else NULL */
     uint64_t fill_read_pos; /* how far it was, and since when */
     int64_t fill_read_ns;
@@ -88,9 +88,9 @@ struct feed {
 
 /* Items behind what was read, counted ahead of it. */
 struct ahead {
-    struct source *scout; /* who counts; NULL: nobody does */
-    struct chunk chunk;   /* the scout's */
-    uint64_t pos;         /* of the log: so far they are counted; 0: not at all */
+    struct log_items *scout; /* who counts; NULL: nobody does */
+    struct chunk chunk;      /* the scout's */
+    uint64_t pos;            /* of the log: so far they are counted; 0: not at all */
     int64_t count[ITEM_KIND_COUNT];
     /* Those that could not be counted, because they cannot be read: so many more may come by, which
      * are taken then. UINT64_MAX: any number. */
@@ -410,7 +410,7 @@ void feed_end(struct relay *r);
 /* How much of a record was settled before a restart. */
 uint32_t relay_settled_before(const struct relay *r, const struct chunk *c);
 /* Whether item `i` of the chunk being handed on is wanted. */
-bool relay_takes(struct relay *r, const struct chunk *chunk, uint32_t i, struct source *source);
+bool relay_takes(struct relay *r, const struct chunk *chunk, uint32_t i, struct log_items *log);
 /* How far the log was read, as far as it is in the window. */
 uint64_t relay_read_pos(const struct relay *r);
 /* What the log had accepted there. */
@@ -500,15 +500,15 @@ void lane_judge(struct relay *r, struct attempt *a, const struct writer_step *st
 /* --- letters_replay.c ------------------------------------------------------------------------- */
 
 /* Gives the lane of replayed letters what it takes. */
-void replay_feed(struct relay *r);
+void letters_replay_feed(struct relay *r);
 /* Such an item again. ERR_MISSING: the letter is gone. */
-MUST_CHECK enum err replay_load(struct relay *r, uint32_t index, struct item *ret_item,
-                                struct why *why);
+MUST_CHECK enum err letters_replay_load(struct relay *r, uint32_t index, struct item *ret_item,
+                                        struct why *why);
 /* The state says what arrived: so much is no letter any more. Durable with the next save. */
-void replay_saved(struct relay *r);
+void letters_replay_saved(struct relay *r);
 /* Delivered, once that is saved, or a letter again. */
-MUST_CHECK enum err replay_settle(struct relay *r, const struct call_item *at, bool delivered,
-                                  const char *reason, const char *answer);
-void replay_end(struct relay *r);
+MUST_CHECK enum err letters_replay_settle(struct relay *r, const struct call_item *at,
+                                          bool delivered, const char *reason, const char *answer);
+void letters_replay_end(struct relay *r);
 
 #endif

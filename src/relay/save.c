@@ -147,7 +147,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     }
     account_expected(r, &before, &s->expected);
     account_remember(r, s);
-    if (r->feed.source != NULL) { /* else nothing was read: the state's is still the cursor's */
+    if (r->feed.log != NULL) { /* else nothing was read: the state's is still the cursor's */
         s->log_count = relay_read_count(r);
         for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
             s->log_count.of[kind] -= window_held(r->window, kind);
@@ -197,14 +197,14 @@ relay_save(struct relay *r, struct why *why)
     saving->writer_hash = hash_bytes(state.writer, 0);
     saving->need = SAVE_IF_MOVED;
     if (!r->settings->dry_run) dead_letters_saved(r->letters);
-    replay_saved(r);
+    letters_replay_saved(r);
     account_saved(r);
     /* What is before the cursor is needed no more. */
     uint64_t segment = window_segment(r->window);
     if (segment == 0) segment = r->feed.log_chunk.segment;
     guard_follow(r->options.guard, &r->state);
     if (r->feed.fill != NULL) fill_pass(r->feed.fill, r->state.cursor.pos);
-    if (r->feed.source != NULL) source_pass(r->feed.source, r->state.cursor.pos, segment);
+    if (r->feed.log != NULL) log_items_pass(r->feed.log, r->state.cursor.pos, segment);
     e = r->class->saved == NULL ? OK : r->class->saved(r->writer, why);
     if (e == OK)
         lanes_saved(r);

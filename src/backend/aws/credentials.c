@@ -1,12 +1,12 @@
 /*
- * credentials.c - carries a plan out (key_sources.h).
+ * credentials.c - fetches keys from the source that key_sources.h finds.
  *
- *      IDLE -- step(NULL): plan --+-- settings, environment, profile, process --> [keys]
+ *      IDLE -- step(NULL): find --+-- settings, environment, profile, process --> [keys]
  *                                 +-- WEB_IDENTITY --------------------------->   [keys]
  *                                 +-- CONTAINER ------------------------------>   [keys]
  *                                 +-- INSTANCE_TOKEN -> _ROLE -> _KEYS ------->   [keys]
  *
- *      [keys] -- for each role of the plan, from the last: ROLE --> [keys] --> finish() --> IDLE
+ *      [keys] -- for each role of the source, from the last: ROLE --> [keys] --> finish() --> IDLE
  *
  * begin() leaves IDLE, go_on() takes each arrow that an answer brings, fail() goes back to IDLE
  * from anywhere. What a step sent lives in `request` and `body`, both overwritten before the next
@@ -57,7 +57,7 @@ struct aws_credentials {
 
     /* The fetch under way. */
     enum state state;
-    struct aws_plan plan;
+    struct aws_key_source source;
     uint32_t roles_left;
     struct aws_keys fetched;
     char region[AWS_REGION_BYTES];
@@ -111,7 +111,7 @@ static void
 reset(struct aws_credentials *c)
 {
     c->state = IDLE;
-    aws_plan_fini(&c->plan);
+    aws_key_source_fini(&c->source);
     aws_keys_wipe(&c->fetched);
     aws_request_fini(&c->request);
     buf_fini(&c->body);
@@ -160,7 +160,7 @@ fail(struct aws_credentials *c, enum writer_verdict verdict, const char *text,
      struct writer_step *ret)
 {
     int64_t now_s = aws_clock_now_s(c->clock);
-    const char *passed_over = c->plan.files.passed_over.text;
+    const char *passed_over = c->source.files.passed_over.text;
     const char *prefix = "no credentials: ";
     *ret = (struct writer_step){.next = WRITER_DONE, .verdict = verdict};
     bool good = aws_keys_given(&c->keys) && !c->refused &&
@@ -209,7 +209,7 @@ fail_source(struct aws_credentials *c, enum writer_verdict verdict, struct write
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    snprintf(whole, sizeof whole, "%s: %s", c->plan.label, text);
+    snprintf(whole, sizeof whole, "%s: %s", c->source.label, text);
     fail(c, verdict, whole, ret);
 }
 
@@ -217,9 +217,8 @@ fail_source(struct aws_credentials *c, enum writer_verdict verdict, struct write
 static bool
 is_static(const struct aws_credentials *c)
 {
-    enum aws_source source = c->plan.source;
-    return source == AWS_FROM_SETTINGS || source == AWS_FROM_ENVIRONMENT ||
-           source == AWS_FROM_PROFILE;
+    enum aws_key_source_kind kind = c->source.kind;
+    return kind == AWS_FROM_SETTINGS || kind == AWS_FROM_ENVIRONMENT || kind == AWS_FROM_PROFILE;
 }
 
 /*
@@ -249,8 +248,8 @@ finish(struct aws_credentials *c, struct writer_step *ret)
     if (c->refresh_s < now_s + REFRESH_MIN_S) c->refresh_s = now_s + REFRESH_MIN_S;
     if (expires_s == 0) c->refresh_s = 0;
     *ret = (struct writer_step){.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
-    struct bytes role = c->plan.role_count == 0 ? bytes_of("", 0) : c->plan.roles[0].arn;
-    snprintf(ret->answer, sizeof ret->answer, "credentials from %s%s%.*s%s%s", c->plan.label,
+    struct bytes role = c->source.role_count == 0 ? bytes_of("", 0) : c->source.roles[0].arn;
+    snprintf(ret->answer, sizeof ret->answer, "credentials from %s%s%.*s%s%s", c->source.label,
              role.size == 0 ? "" : " as ", shown(role), (const char *)role.at,
              expires_s == 0 ? "" : ", valid until ", time);
     reset(c);
@@ -326,7 +325,7 @@ send_to_sts(struct aws_credentials *c, enum state state, const struct sigv4_cred
 static void
 send_role(struct aws_credentials *c, struct writer_step *ret)
 {
-    begin_form(c, "AssumeRole", &c->plan.roles[c->roles_left - 1]);
+    begin_form(c, "AssumeRole", &c->source.roles[c->roles_left - 1]);
     send_to_sts(c, ROLE, &c->fetched.views, ret);
 }
 
@@ -362,16 +361,16 @@ send_web_identity(struct aws_credentials *c, struct writer_step *ret)
     char path[URL_BYTES];
     struct why why = {""};
     struct buf token;
-    if (c->plan.token_file != NULL) {
-        snprintf(path, sizeof path, "%s", c->plan.token_file);
+    if (c->source.token_file != NULL) {
+        snprintf(path, sizeof path, "%s", c->source.token_file);
     } else {
-        snprintf(path, sizeof path, "%.*s", (int)c->plan.profile_token_file.size,
-                 (const char *)c->plan.profile_token_file.at);
+        snprintf(path, sizeof path, "%.*s", (int)c->source.profile_token_file.size,
+                 (const char *)c->source.profile_token_file.at);
     }
     buf_init_secret(&token, c->setup.memory, TOKEN_FILE_BYTES_MAX + 1);
     enum err e = read_token(c->setup.env, path, &token, &why);
     if (e == OK) {
-        begin_form(c, "AssumeRoleWithWebIdentity", &c->plan.web_role);
+        begin_form(c, "AssumeRoleWithWebIdentity", &c->source.web_role);
         put_parameter(&c->body, "WebIdentityToken", buf_bytes(&token));
     }
     buf_fini(&token);
@@ -388,7 +387,7 @@ take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struc
     struct writer_step judged;
     struct why why = {""};
     bool web = c->state == WEB_IDENTITY;
-    struct bytes arn = web ? c->plan.web_role.arn : c->plan.roles[c->roles_left - 1].arn;
+    struct bytes arn = web ? c->source.web_role.arn : c->source.roles[c->roles_left - 1].arn;
     aws_xml_judge(c->clock, answer, &judged);
     if (judged.verdict == VERDICT_AGAIN) {
         if (web) {
@@ -561,7 +560,7 @@ run_process(struct aws_credentials *c, struct writer_step *ret)
     struct buf output;
     buf_init_secret(&output, c->setup.memory, AWS_PROCESS_OUTPUT_BYTES_MAX + 1);
     enum err e =
-        aws_process_run(c->setup.env, c->plan.command, AWS_PROCESS_LIMIT_MS, &output, &why);
+        aws_process_run(c->setup.env, c->source.command, AWS_PROCESS_LIMIT_MS, &output, &why);
     if (e) {
         fail_source(c, verdict_of(e), ret, "credential_process: %s", why.text);
     } else {
@@ -619,14 +618,14 @@ begin(struct aws_credentials *c, struct writer_step *ret)
 {
     struct why why = {""};
     reset(c);
-    enum err e = aws_plan_make(&c->setup, &c->plan, &why);
+    enum err e = aws_key_source_find(&c->setup, &c->source, &why);
     if (e) {
-        c->plan.files.passed_over.text[0] = '\0'; /* it is in the sentence */
+        c->source.files.passed_over.text[0] = '\0'; /* it is in the sentence */
         fail(c, verdict_of(e), why.text, ret);
         return;
     }
-    c->roles_left = c->plan.role_count;
-    switch (c->plan.source) {
+    c->roles_left = c->source.role_count;
+    switch (c->source.kind) {
     case AWS_FROM_WEB_IDENTITY:
         send_web_identity(c, ret);
         break;
@@ -640,8 +639,8 @@ begin(struct aws_credentials *c, struct writer_step *ret)
         begin_instance(c, ret);
         break;
     default:
-        c->fetched = c->plan.keys;
-        c->plan.keys = (struct aws_keys){.memory = NULL};
+        c->fetched = c->source.keys;
+        c->source.keys = (struct aws_keys){.memory = NULL};
         have_keys(c, ret);
         break;
     }

@@ -136,7 +136,7 @@ aws_xml_error(const struct http_call_answer *answer, struct aws_error *ret_error
 
 static const char CLOCK[] = "clock"; /* compared by address */
 
-static const struct rule {
+static const struct error_rule {
     const char *code; /* a '*' at its end: all that begin so */
     enum writer_verdict verdict;
     const char *reason;
@@ -207,7 +207,7 @@ static const struct rule {
     {"MaxMessageLengthExceeded*", VERDICT_TOO_LARGE, "too_large"},
 };
 
-static const struct rule *
+static const struct error_rule *
 rule_of(const char *code)
 {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
@@ -299,7 +299,7 @@ static void
 judge_error(struct aws_clock *clock, const struct http_call_answer *answer,
             const struct aws_error *error, struct writer_step *ret)
 {
-    const struct rule *rule = rule_of(error->code);
+    const struct error_rule *rule = rule_of(error->code);
     /* A signature is wrong because of its time as often as because of its key. */
     bool of_signature = strncmp(error->code, "InvalidSignature", 16) == 0 ||
                         strncmp(error->code, "SignatureDoesNotMatch", 21) == 0;

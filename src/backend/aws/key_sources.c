@@ -1,5 +1,5 @@
 /*
- * key_sources.c - one function a source; each says whether it is the one. A source that is there
+ * key_sources.c - one function per source; each says whether it is the one. A source that is there
  * but wrong is an error, and not a reason to look further: keys of somebody else would be worse.
  */
 #include "backend/aws/key_sources.h"
@@ -12,35 +12,35 @@ enum {
     NAME_SHOWN_MAX = 64, /* of a profile's name in a message */
 };
 
-struct planning {
+struct looking {
     const struct aws_setup *setup;
-    struct aws_plan *plan;
+    struct aws_key_source *source;
     struct why *why;
 };
 
 static enum err
-add_role(const struct planning *p, const struct aws_role *role)
+add_role(const struct looking *p, const struct aws_role *role)
 {
-    if (p->plan->role_count == AWS_ROLES_MAX) {
+    if (p->source->role_count == AWS_ROLES_MAX) {
         return why_set(p->why, ERR_LIMIT, "too many roles to assume: at most %d are supported",
                        AWS_ROLES_MAX);
     }
-    p->plan->roles[p->plan->role_count++] = *role;
+    p->source->roles[p->source->role_count++] = *role;
     return OK;
 }
 
 static void
-choose(const struct planning *p, enum aws_source source, const char *label)
+choose(const struct looking *p, enum aws_key_source_kind kind, const char *label)
 {
-    p->plan->source = source;
-    snprintf(p->plan->label, sizeof p->plan->label, "%s", label);
+    p->source->kind = kind;
+    snprintf(p->source->label, sizeof p->source->label, "%s", label);
 }
 
 /* --- settings --------------------------------------------------------------------------------- */
 
 /* Into `to` as a whole, and where it ends. */
 static enum err
-fetch(const struct planning *p, const struct secret *secret, const char *name, struct buf *to,
+fetch(const struct looking *p, const struct secret *secret, const char *name, struct buf *to,
       size_t *ret_end)
 {
     enum err e = OK;
@@ -53,7 +53,7 @@ fetch(const struct planning *p, const struct secret *secret, const char *name, s
 }
 
 static enum err
-plan_settings(const struct planning *p)
+try_settings(const struct looking *p)
 {
     const struct aws_settings *s = p->setup->settings;
     size_t access = 0, secret = 0, token = 0;
@@ -70,7 +70,7 @@ plan_settings(const struct planning *p)
         const struct sigv4_credentials views = {bytes_of(texts.at, access),
                                                 bytes_of(texts.at + access, secret - access),
                                                 bytes_of(texts.at + secret, token - secret)};
-        e = aws_keys_set(&p->plan->keys, p->setup->memory, &views, 0, p->why);
+        e = aws_keys_set(&p->source->keys, p->setup->memory, &views, 0, p->why);
     }
     buf_fini(&texts);
     return e;
@@ -79,20 +79,20 @@ plan_settings(const struct planning *p)
 /* --- environment ------------------------------------------------------------------------------ */
 
 static struct bytes
-variable(const struct planning *p, const char *name)
+variable(const struct looking *p, const char *name)
 {
     const char *value = aws_variable(p->setup, name);
     return value == NULL ? bytes_of(NULL, 0) : bytes_of_text(value);
 }
 
 static enum err
-plan_environment(const struct planning *p)
+try_environment(const struct looking *p)
 {
     const struct sigv4_credentials views = {variable(p, "AWS_ACCESS_KEY_ID"),
                                             variable(p, "AWS_SECRET_ACCESS_KEY"),
                                             variable(p, "AWS_SESSION_TOKEN")};
     choose(p, AWS_FROM_ENVIRONMENT, "the environment");
-    return aws_keys_set(&p->plan->keys, p->setup->memory, &views, 0, p->why);
+    return aws_keys_set(&p->source->keys, p->setup->memory, &views, 0, p->why);
 }
 
 /* --- the machine ------------------------------------------------------------------------------ */
@@ -105,7 +105,7 @@ is_in_container(const struct aws_setup *setup)
 }
 
 static enum err
-plan_instance(const struct planning *p, const char *label)
+try_instance(const struct looking *p, const char *label)
 {
     const char *disabled = aws_variable(p->setup, "AWS_EC2_METADATA_DISABLED");
     choose(p, AWS_FROM_INSTANCE, label);
@@ -128,17 +128,17 @@ has_keys(const struct aws_profile *profile)
 }
 
 static enum err
-plan_profile_keys(const struct planning *p, const struct aws_profile *profile)
+try_profile_keys(const struct looking *p, const struct aws_profile *profile)
 {
     const struct sigv4_credentials views = {profile->values[AWS_PROFILE_ACCESS_KEY],
                                             profile->values[AWS_PROFILE_SECRET_KEY],
                                             profile->values[AWS_PROFILE_SESSION_TOKEN]};
-    p->plan->source = AWS_FROM_PROFILE;
-    return aws_keys_set(&p->plan->keys, p->setup->memory, &views, 0, p->why);
+    p->source->kind = AWS_FROM_PROFILE;
+    return aws_keys_set(&p->source->keys, p->setup->memory, &views, 0, p->why);
 }
 
 static enum err
-plan_credential_source(const struct planning *p, struct bytes source)
+try_credential_source(const struct looking *p, struct bytes source)
 {
     static const char *const names[] = {"Environment", "EcsContainer", "Ec2InstanceMetadata"};
     unsigned found = 0;
@@ -148,7 +148,7 @@ plan_credential_source(const struct planning *p, struct bytes source)
     }
     switch (found) {
     case 0:
-        return plan_environment(p);
+        return try_environment(p);
     case 1:
         choose(p, AWS_FROM_CONTAINER, "the container");
         if (is_in_container(p->setup)) return OK;
@@ -156,7 +156,7 @@ plan_credential_source(const struct planning *p, struct bytes source)
                        "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor "
                        "AWS_CONTAINER_CREDENTIALS_FULL_URI is set");
     case 2:
-        return plan_instance(p, "the instance metadata");
+        return try_instance(p, "the instance metadata");
     default:
         return why_set(p->why, ERR_INPUT, "invalid credential_source: expected %s, %s or %s",
                        names[0], names[1], names[2]);
@@ -164,7 +164,7 @@ plan_credential_source(const struct planning *p, struct bytes source)
 }
 
 static enum err
-read_role(const struct planning *p, const struct aws_profile *profile, struct aws_role *ret)
+read_role(const struct looking *p, const struct aws_profile *profile, struct aws_role *ret)
 {
     struct aws_role role = {
         .arn = profile->values[AWS_PROFILE_ROLE_ARN],
@@ -189,16 +189,15 @@ read_role(const struct planning *p, const struct aws_profile *profile, struct aw
 
 /* A role; `ret_next`: the profile whose keys are to assume it; left alone where none is. */
 static enum err
-plan_profile_role(const struct planning *p, const struct aws_profile *profile,
-                  struct bytes *ret_next)
+try_profile_role(const struct looking *p, const struct aws_profile *profile, struct bytes *ret_next)
 {
     struct aws_role role;
     enum err e = read_role(p, profile, &role);
     if (e) return e;
     if (has(profile, AWS_PROFILE_WEB_IDENTITY_TOKEN_FILE)) {
-        p->plan->source = AWS_FROM_WEB_IDENTITY;
-        p->plan->profile_token_file = profile->values[AWS_PROFILE_WEB_IDENTITY_TOKEN_FILE];
-        p->plan->web_role = role;
+        p->source->kind = AWS_FROM_WEB_IDENTITY;
+        p->source->profile_token_file = profile->values[AWS_PROFILE_WEB_IDENTITY_TOKEN_FILE];
+        p->source->web_role = role;
         return OK;
     }
     bool profile_named = has(profile, AWS_PROFILE_SOURCE_PROFILE);
@@ -214,7 +213,7 @@ plan_profile_role(const struct planning *p, const struct aws_profile *profile,
         *ret_next = profile->values[AWS_PROFILE_SOURCE_PROFILE];
         return OK;
     }
-    return plan_credential_source(p, profile->values[AWS_PROFILE_CREDENTIAL_SOURCE]);
+    return try_credential_source(p, profile->values[AWS_PROFILE_CREDENTIAL_SOURCE]);
 }
 
 /*
@@ -222,16 +221,16 @@ plan_profile_role(const struct planning *p, const struct aws_profile *profile,
  * so that a profile may name itself. `ret_has`: it says something.
  */
 static enum err
-plan_one_profile(const struct planning *p, const struct aws_profile *profile, bool is_source,
-                 bool *ret_has, struct bytes *ret_next)
+try_one_profile(const struct looking *p, const struct aws_profile *profile, bool is_source,
+                bool *ret_has, struct bytes *ret_next)
 {
     *ret_has = true;
-    if (is_source && has_keys(profile)) return plan_profile_keys(p, profile);
-    if (has(profile, AWS_PROFILE_ROLE_ARN)) return plan_profile_role(p, profile, ret_next);
-    if (has_keys(profile)) return plan_profile_keys(p, profile);
+    if (is_source && has_keys(profile)) return try_profile_keys(p, profile);
+    if (has(profile, AWS_PROFILE_ROLE_ARN)) return try_profile_role(p, profile, ret_next);
+    if (has_keys(profile)) return try_profile_keys(p, profile);
     if (has(profile, AWS_PROFILE_CREDENTIAL_PROCESS)) {
-        p->plan->source = AWS_FROM_PROCESS;
-        p->plan->command = profile->values[AWS_PROFILE_CREDENTIAL_PROCESS];
+        p->source->kind = AWS_FROM_PROCESS;
+        p->source->command = profile->values[AWS_PROFILE_CREDENTIAL_PROCESS];
         return OK;
     }
     if (has(profile, AWS_PROFILE_SSO_SESSION) || has(profile, AWS_PROFILE_SSO_START_URL)) {
@@ -244,7 +243,7 @@ plan_one_profile(const struct planning *p, const struct aws_profile *profile, bo
 
 /* From profile to profile, each with a role for the one before. Not found: `ret_has` is false. */
 static enum err
-follow_profiles(const struct planning *p, bool *ret_has)
+follow_profiles(const struct looking *p, bool *ret_has)
 {
     struct bytes seen[AWS_ROLES_MAX + 1];
     bool named;
@@ -256,10 +255,10 @@ follow_profiles(const struct planning *p, bool *ret_has)
         for (uint32_t i = 0; i < count; i++) {
             circle |= bytes_equal(seen[i], name);
         }
-        snprintf(p->plan->label, sizeof p->plan->label, "profile '%.*s'",
+        snprintf(p->source->label, sizeof p->source->label, "profile '%.*s'",
                  (int)(name.size < NAME_SHOWN_MAX ? name.size : NAME_SHOWN_MAX),
                  (const char *)name.at);
-        if (!aws_profiles_find(&p->plan->files, name, &profile)) {
+        if (!aws_profiles_find(&p->source->files, name, &profile)) {
             *ret_has = false;
             if (count == 0 && !named) return OK;
             return why_set(p->why, ERR_MISSING, "profile not found");
@@ -267,7 +266,7 @@ follow_profiles(const struct planning *p, bool *ret_has)
         if (circle && !has_keys(&profile)) {
             return why_set(p->why, ERR_INPUT, "its source_profile refers back to the profile");
         }
-        enum err e = plan_one_profile(p, &profile, count > 0, ret_has, &next);
+        enum err e = try_one_profile(p, &profile, count > 0, ret_has, &next);
         if (e) return e;
         seen[count] = name; /* roles are fewer, and each step but the last adds one */
         name = next;
@@ -278,42 +277,43 @@ follow_profiles(const struct planning *p, bool *ret_has)
 /* --- the order -------------------------------------------------------------------------------- */
 
 static enum err
-plan_source(const struct planning *p)
+try_source(const struct looking *p)
 {
     const struct aws_settings *s = p->setup->settings;
     bool has_some = false;
-    if (secret_given(&s->access_key) || secret_given(&s->secret_key)) return plan_settings(p);
+    if (secret_given(&s->access_key) || secret_given(&s->secret_key)) return try_settings(p);
     if (s->profile == NULL) {
         bool named = aws_variable(p->setup, "AWS_ACCESS_KEY_ID") != NULL ||
                      aws_variable(p->setup, "AWS_SECRET_ACCESS_KEY") != NULL;
         const char *token_file = aws_variable(p->setup, "AWS_WEB_IDENTITY_TOKEN_FILE");
-        if (named) return plan_environment(p);
+        if (named) return try_environment(p);
         if (token_file != NULL) {
             choose(p, AWS_FROM_WEB_IDENTITY, "web identity");
-            p->plan->token_file = token_file;
-            p->plan->web_role.arn = variable(p, "AWS_ROLE_ARN");
-            p->plan->web_role.session_name = variable(p, "AWS_ROLE_SESSION_NAME");
-            if (p->plan->web_role.arn.size > 0) return OK;
+            p->source->token_file = token_file;
+            p->source->web_role.arn = variable(p, "AWS_ROLE_ARN");
+            p->source->web_role.session_name = variable(p, "AWS_ROLE_SESSION_NAME");
+            if (p->source->web_role.arn.size > 0) return OK;
             return why_set(p->why, ERR_INPUT, "AWS_WEB_IDENTITY_TOKEN_FILE requires AWS_ROLE_ARN");
         }
     }
     choose(p, AWS_FROM_PROFILE, "the shared config files");
-    enum err e = aws_profiles_read(p->setup, &p->plan->files, p->why);
+    enum err e = aws_profiles_read(p->setup, &p->source->files, p->why);
     if (e == OK) e = follow_profiles(p, &has_some);
     if (e || has_some) return e;
     if (is_in_container(p->setup)) {
         choose(p, AWS_FROM_CONTAINER, "the container");
         return OK;
     }
-    return plan_instance(p, "the instance metadata (no other source has credentials)");
+    return try_instance(p, "the instance metadata (no other source has credentials)");
 }
 
 enum err
-aws_plan_make(const struct aws_setup *setup, struct aws_plan *ret_plan, struct why *why)
+aws_key_source_find(const struct aws_setup *setup, struct aws_key_source *ret_source,
+                    struct why *why)
 {
     struct why cause = {""};
-    const struct planning p = {setup, ret_plan, &cause};
-    *ret_plan = (struct aws_plan){.label = "the settings"};
+    const struct looking p = {setup, ret_source, &cause};
+    *ret_source = (struct aws_key_source){.label = "the settings"};
     enum err e = OK;
     if (setup->settings->role_arn != NULL) {
         struct aws_role role = {.arn = bytes_of_text(setup->settings->role_arn)};
@@ -322,17 +322,17 @@ aws_plan_make(const struct aws_setup *setup, struct aws_plan *ret_plan, struct w
         }
         e = add_role(&p, &role);
     }
-    if (e == OK) e = plan_source(&p);
+    if (e == OK) e = try_source(&p);
     if (e == OK) return OK;
-    const char *passed_over = ret_plan->files.passed_over.text;
-    return why_set(why, e, "%s: %.200s%s%.150s", ret_plan->label, why_text(&cause, e),
+    const char *passed_over = ret_source->files.passed_over.text;
+    return why_set(why, e, "%s: %.200s%s%.150s", ret_source->label, why_text(&cause, e),
                    passed_over[0] == '\0' ? "" : "; ", passed_over);
 }
 
 void
-aws_plan_fini(struct aws_plan *plan)
+aws_key_source_fini(struct aws_key_source *source)
 {
-    aws_keys_wipe(&plan->keys);
-    aws_profiles_fini(&plan->files);
-    *plan = (struct aws_plan){.role_count = 0};
+    aws_keys_wipe(&source->keys);
+    aws_profiles_fini(&source->files);
+    *source = (struct aws_key_source){.role_count = 0};
 }

@@ -1,7 +1,7 @@
 /*
  * key_sources.h - where a destination's credentials are to come from: the first source that has
  * any, and the roles to be assumed with what it gives. Looks at settings, variables and files; asks
- * nobody. A plan is made anew for each fetch, so that changed files and secrets count.
+ * nobody. It is looked for anew for each fetch, so that changed files and secrets count.
  *
  * The order: own settings, environment, web identity, profile, container, instance. A profile that
  * the settings name is an own setting: then environment and web identity are passed over.
@@ -12,7 +12,7 @@
 #include "backend/aws/keys.h"
 #include "backend/aws/profile.h"
 
-enum aws_source {
+enum aws_key_source_kind {
     AWS_FROM_SETTINGS,
     AWS_FROM_ENVIRONMENT,
     AWS_FROM_WEB_IDENTITY,
@@ -32,8 +32,8 @@ struct aws_role {
 enum { AWS_ROLES_MAX = 6, AWS_LABEL_BYTES = 160 };
 
 /* Views are of settings, variables, or `files`. */
-struct aws_plan {
-    enum aws_source source;
+struct aws_key_source {
+    enum aws_key_source_kind kind;
     char label[AWS_LABEL_BYTES];          /* the source, for people: "profile 'x'" */
     struct aws_keys keys;                 /* SETTINGS, ENVIRONMENT, PROFILE */
     const char *token_file;               /* WEB_IDENTITY, of the environment */
@@ -46,14 +46,14 @@ struct aws_plan {
 };
 
 /*
- * Given: aws_plan_fini(), also after an error. ERR_MISSING: nobody has credentials, or what
- * is named is not there; ERR_INPUT: what is there makes no sense (half a pair of keys, profiles in
- * a circle); ERR_LIMIT; ERR_UNSUPPORTED: a way to credentials that needs a person; ERR_NOMEM;
- * errors of secret_fetch() and aws_profiles_read().
+ * Given: aws_key_source_fini(), also after an error. ERR_MISSING: no source has credentials, or
+ * what is named is not there; ERR_INPUT: what is there makes no sense (half a pair of keys,
+ * profiles in a circle); ERR_LIMIT; ERR_UNSUPPORTED: a way to credentials that needs a person;
+ * ERR_NOMEM; errors of secret_fetch() and aws_profiles_read().
  */
-MUST_CHECK enum err aws_plan_make(const struct aws_setup *setup, struct aws_plan *ret_plan,
-                                  struct why *why);
+MUST_CHECK enum err aws_key_source_find(const struct aws_setup *setup,
+                                        struct aws_key_source *ret_source, struct why *why);
 /* Overwrites what was read. Accepts zeroed memory. */
-void aws_plan_fini(struct aws_plan *plan);
+void aws_key_source_fini(struct aws_key_source *source);
 
 #endif

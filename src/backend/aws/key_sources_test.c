@@ -10,7 +10,7 @@
 #include "backend/aws/testing.h"
 
 static struct aws_rig rig;
-static struct aws_plan plan;
+static struct aws_key_source source;
 static struct why why;
 
 static int
@@ -34,18 +34,18 @@ static enum err
 make(void)
 {
     why.text[0] = '\0';
-    return aws_plan_make(&rig.setup, &plan, &why);
+    return aws_key_source_find(&rig.setup, &source, &why);
 }
 
 /* `access_key` NULL: the source has no keys of its own. */
 static void
-expect_plan(enum aws_source source, const char *access_key, uint32_t role_count)
+expect_source(enum aws_key_source_kind kind, const char *access_key, uint32_t role_count)
 {
     if (make() != OK) fail_msg("%s", why.text);
-    assert_int_equal(plan.source, source);
-    assert_int_equal(aws_keys_given(&plan.keys), access_key != NULL);
-    if (access_key != NULL) assert_true(bytes_equal_text(plan.keys.views.access_key, access_key));
-    assert_int_equal(plan.role_count, role_count);
+    assert_int_equal(source.kind, kind);
+    assert_int_equal(aws_keys_given(&source.keys), access_key != NULL);
+    if (access_key != NULL) assert_true(bytes_equal_text(source.keys.views.access_key, access_key));
+    assert_int_equal(source.role_count, role_count);
 }
 
 static void
@@ -54,50 +54,50 @@ expect_refused(enum err e, const char *says)
     assert_int_equal(make(), e);
     expect_in(why.text, says);
     expect_no_secret(why.text);
-    aws_plan_fini(&plan);
+    aws_key_source_fini(&source);
 }
 
 static void
 test_each_source_gives_way_to_those_before_it(void **state)
 {
     (void)state;
-    expect_plan(AWS_FROM_INSTANCE, NULL, 0);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_INSTANCE, NULL, 0);
+    aws_key_source_fini(&source);
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
-    expect_plan(AWS_FROM_CONTAINER, NULL, 0);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_CONTAINER, NULL, 0);
+    aws_key_source_fini(&source);
     rig_put(&rig, "/home/.aws/config", "[default]\nregion = r\n");
-    expect_plan(AWS_FROM_CONTAINER, NULL, 0);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_CONTAINER, NULL, 0);
+    aws_key_source_fini(&source);
     rig_put(&rig, "/home/.aws/config", "[default]\ncredential_process = /x y\n");
-    expect_plan(AWS_FROM_PROCESS, NULL, 0);
-    assert_true(bytes_equal_text(plan.command, "/x y"));
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_PROCESS, NULL, 0);
+    assert_true(bytes_equal_text(source.command, "/x y"));
+    aws_key_source_fini(&source);
     rig_put(&rig, "/home/.aws/credentials",
             "[default]\naws_access_key_id = P\naws_secret_access_key = SECRET\n");
-    expect_plan(AWS_FROM_PROFILE, "P", 0);
-    assert_string_equal(plan.label, "profile 'default'");
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_PROFILE, "P", 0);
+    assert_string_equal(source.label, "profile 'default'");
+    aws_key_source_fini(&source);
     rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/token");
     rig_set(&rig, "AWS_ROLE_ARN", "arn:role");
-    expect_plan(AWS_FROM_WEB_IDENTITY, NULL, 0);
-    assert_string_equal(plan.token_file, "/token");
-    assert_true(bytes_equal_text(plan.web_role.arn, "arn:role"));
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_WEB_IDENTITY, NULL, 0);
+    assert_string_equal(source.token_file, "/token");
+    assert_true(bytes_equal_text(source.web_role.arn, "arn:role"));
+    aws_key_source_fini(&source);
     rig_set(&rig, "AWS_ACCESS_KEY_ID", "E");
     rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRET");
     rig_set(&rig, "AWS_SESSION_TOKEN", "SECRET2");
-    expect_plan(AWS_FROM_ENVIRONMENT, "E", 0);
-    assert_true(bytes_equal_text(plan.keys.views.session_token, "SECRET2"));
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_ENVIRONMENT, "E", 0);
+    assert_true(bytes_equal_text(source.keys.views.session_token, "SECRET2"));
+    aws_key_source_fini(&source);
     rig.settings.profile = "default"; /* an own setting */
-    expect_plan(AWS_FROM_PROFILE, "P", 0);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_PROFILE, "P", 0);
+    aws_key_source_fini(&source);
     rig.settings.access_key.text = "S";
     rig.settings.secret_key.text = "SECRET";
-    expect_plan(AWS_FROM_SETTINGS, "S", 0);
-    assert_int_equal(plan.keys.views.session_token.size, 0);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_SETTINGS, "S", 0);
+    assert_int_equal(source.keys.views.session_token.size, 0);
+    aws_key_source_fini(&source);
 }
 
 static void
@@ -127,8 +127,8 @@ test_a_profile_that_was_named_must_be_there(void **state)
     rig_set(&rig, "AWS_PROFILE", "nobody");
     expect_refused(ERR_MISSING, "profile 'nobody': profile not found");
     rig_put(&rig, "/home/.aws/config", "[profile nobody]\nregion = r\n");
-    expect_plan(AWS_FROM_INSTANCE, NULL, 0); /* it only says where */
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_INSTANCE, NULL, 0); /* it only says where */
+    aws_key_source_fini(&source);
     rig.settings.profile = "other";
     expect_refused(ERR_MISSING, "profile 'other': profile not found");
 }
@@ -138,8 +138,8 @@ test_the_instance_is_not_asked_where_that_is_forbidden(void **state)
 {
     (void)state;
     rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "false");
-    expect_plan(AWS_FROM_INSTANCE, NULL, 0);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_INSTANCE, NULL, 0);
+    aws_key_source_fini(&source);
     rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "True");
     expect_refused(ERR_MISSING,
                    "no other source has credentials): disabled by AWS_EC2_METADATA_DISABLED");
@@ -158,24 +158,24 @@ test_roles_are_assumed_from_profile_to_profile(void **state)
     rig_put(&rig, "/home/.aws/credentials",
             "[c]\naws_access_key_id = C\naws_secret_access_key = SECRET\n");
     rig.settings.profile = "a";
-    expect_plan(AWS_FROM_PROFILE, "C", 2);
-    assert_string_equal(plan.label, "profile 'c'");
-    assert_true(bytes_equal_text(plan.roles[0].arn, "arn:a"));
-    assert_true(bytes_equal_text(plan.roles[0].external_id, "ext"));
-    assert_true(bytes_equal_text(plan.roles[0].session_name, "me"));
-    assert_true(bytes_equal_text(plan.roles[0].duration_s, "900"));
-    assert_true(bytes_equal_text(plan.roles[1].arn, "arn:b"));
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_PROFILE, "C", 2);
+    assert_string_equal(source.label, "profile 'c'");
+    assert_true(bytes_equal_text(source.roles[0].arn, "arn:a"));
+    assert_true(bytes_equal_text(source.roles[0].external_id, "ext"));
+    assert_true(bytes_equal_text(source.roles[0].session_name, "me"));
+    assert_true(bytes_equal_text(source.roles[0].duration_s, "900"));
+    assert_true(bytes_equal_text(source.roles[1].arn, "arn:b"));
+    aws_key_source_fini(&source);
     rig.settings.role_arn = "arn:own";
     rig.settings.external_id = "own";
-    expect_plan(AWS_FROM_PROFILE, "C", 3);
-    assert_true(bytes_equal_text(plan.roles[0].arn, "arn:own"));
-    assert_true(bytes_equal_text(plan.roles[0].external_id, "own"));
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_PROFILE, "C", 3);
+    assert_true(bytes_equal_text(source.roles[0].arn, "arn:own"));
+    assert_true(bytes_equal_text(source.roles[0].external_id, "own"));
+    aws_key_source_fini(&source);
     rig.settings.role_arn = NULL;
     rig.settings.profile = "self";
-    expect_plan(AWS_FROM_PROFILE, "K", 1);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_PROFILE, "K", 1);
+    aws_key_source_fini(&source);
 }
 
 static void
@@ -199,22 +199,22 @@ test_a_role_of_a_profile_says_who_assumes_it(void **state)
     rig_set(&rig, "AWS_ACCESS_KEY_ID", "E");
     rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRET");
     rig.settings.profile = "env";
-    expect_plan(AWS_FROM_ENVIRONMENT, "E", 1);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_ENVIRONMENT, "E", 1);
+    aws_key_source_fini(&source);
     rig.settings.profile = "ecs";
     expect_refused(ERR_MISSING, "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
     rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "https://x");
-    expect_plan(AWS_FROM_CONTAINER, NULL, 1);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_CONTAINER, NULL, 1);
+    aws_key_source_fini(&source);
     rig.settings.profile = "ec2";
-    expect_plan(AWS_FROM_INSTANCE, NULL, 1);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_INSTANCE, NULL, 1);
+    aws_key_source_fini(&source);
     rig.settings.profile = "web";
-    expect_plan(AWS_FROM_WEB_IDENTITY, NULL, 0);
-    assert_null(plan.token_file);
-    assert_true(bytes_equal_text(plan.profile_token_file, "/t"));
-    assert_true(bytes_equal_text(plan.web_role.session_name, "n"));
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_WEB_IDENTITY, NULL, 0);
+    assert_null(source.token_file);
+    assert_true(bytes_equal_text(source.profile_token_file, "/t"));
+    assert_true(bytes_equal_text(source.web_role.session_name, "n"));
+    aws_key_source_fini(&source);
     static const struct {
         const char *profile;
         enum err e;
@@ -260,12 +260,12 @@ test_profiles_in_a_circle_or_in_a_long_row_are_refused(void **state)
             "[p7]\naws_access_key_id = A\naws_secret_access_key = S\n"
             "[p6]\naws_access_key_id = B\naws_secret_access_key = S\n");
     rig.settings.profile = "p1";
-    expect_plan(AWS_FROM_PROFILE, "B", 5);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_PROFILE, "B", 5);
+    aws_key_source_fini(&source);
     rig_put(&rig, "/home/.aws/credentials",
             "[p7]\naws_access_key_id = A\naws_secret_access_key = S\n");
-    expect_plan(AWS_FROM_PROFILE, "A", 6);
-    aws_plan_fini(&plan);
+    expect_source(AWS_FROM_PROFILE, "A", 6);
+    aws_key_source_fini(&source);
     rig.settings.role_arn = "own";
     expect_refused(ERR_LIMIT, "at most 6");
     rig.settings.role_arn = NULL;
@@ -291,7 +291,7 @@ test_refused_memory_is_an_error_and_leaks_nothing(void **state)
             bool fired = mem_fail_fired();
             mem_fail_nth(0, false);
             assert_int_equal(e, fired ? ERR_NOMEM : OK);
-            aws_plan_fini(&plan);
+            aws_key_source_fini(&source);
             assert_int_equal(budget_used(&budget), 0);
             if (!fired) break;
         }
