@@ -154,11 +154,11 @@ note_damage(struct plan_gather *g, struct series_set *set)
 }
 
 static enum err
-gather_samples(struct plan_gather *g, struct why *why)
+gather_samples(struct plan_gather *g, struct view *view, struct why *why)
 {
     struct query_request request = request_of(g);
     struct series_set *set = NULL;
-    enum err e = answerer_select(g->options.answerer, &request, &set, why);
+    enum err e = view_select(view, &request, &set, why);
     while (e == OK && !is_too_much(g)) {
         struct bytes labels;
         const atomic_bool *stop = g->options.stop;
@@ -194,17 +194,6 @@ gather_exemplar(void *context, const struct exemplar *x)
     return buf_error(&g->points);
 }
 
-static enum err
-gather_exemplars(struct plan_gather *g, struct why *why)
-{
-    struct query_request request = request_of(g);
-    struct view *view = NULL;
-    enum err e = view_open(g->options.answerer, &g->control, &view, why);
-    if (e == OK) e = view_exemplars(view, &request, gather_exemplar, g, why);
-    view_free(view);
-    return e == ERR_NOMEM ? no_memory(why) : e;
-}
-
 /* The next of the names, which are counted. */
 static bool
 next_tenant(struct plan_gather *g, struct cursor *c)
@@ -218,17 +207,22 @@ static enum err
 gather(struct plan_gather *g, struct why *why)
 {
     struct cursor tenants = cursor_of(buf_bytes(&g->tenants));
-    enum err e = OK;
+    struct view *view = NULL;
+    enum err e = view_open(g->options.answerer, &g->control, &view, why);
     arena_reset(&g->arena);
     buf_clear(&g->series);
     buf_clear(&g->points);
     g->seen = g->with_samples = g->damaged = 0;
     while (e == OK && !is_too_much(g) && next_tenant(g, &tenants)) {
         uint32_t before = series_count(g);
-        e = gather_samples(g, why);
+        e = gather_samples(g, view, why);
         g->with_samples += series_count(g) - before;
-        if (e == OK && !is_too_much(g)) e = gather_exemplars(g, why);
+        if (e || is_too_much(g)) break;
+        struct query_request request = request_of(g);
+        e = view_exemplars(view, &request, gather_exemplar, g, why);
+        if (e == ERR_NOMEM) e = no_memory(why);
     }
+    view_free(view);
     return e;
 }
 
