@@ -23,6 +23,13 @@ rig_with_clock(struct http_options *options)
     return rig_new(*options);
 }
 
+static void
+wait_for_answer(const struct client *client)
+{
+    struct pollfd look = {.fd = client->fd, .events = POLLIN};
+    assert_int_equal(poll(&look, 1, WAIT_S * 1000), 1);
+}
+
 /* Sends a byte in each tenth of the time a phase has; it is cut off at its end, and not before. */
 static void
 drip(struct rig *rig, struct client *client, const char *text)
@@ -145,18 +152,21 @@ test_reader_that_takes_nothing_is_cut_off(void **state)
 {
     (void)state;
     struct http_options options = usual_options();
-    options.send_timeout_ns = 150 * NS_PER_MS;
-    struct rig *rig = rig_new(options);
+    struct rig *rig = rig_with_clock(&options);
     struct client client = client_connect_buffered(rig, 4096);
     client_send(&client, "GET /stream?size=100000000&piece=5000 HTTP/1.1\r\n\r\n");
+    wait_for_answer(&client);
+    while (stats_of(rig).timeouts_send < 1) {
+        rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
+    }
     assert_int_equal(wait_stream_done(rig), ERR_CANCELED);
-    assert_int_equal(stats_of(rig).timeouts_send, 1);
     client_close(&client);
 
     client = client_connect_buffered(rig, 4096);
     client_send(&client, "GET /blob?size=30000000 HTTP/1.1\r\n\r\n");
+    wait_for_answer(&client);
     while (stats_of(rig).timeouts_send < 2) {
-        poll(NULL, 0, 1);
+        rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
     }
     client_close(&client);
     expect_works(rig);
@@ -168,14 +178,14 @@ test_slow_but_steady_reader_and_slow_producer_are_not_cut_off(void **state)
 {
     (void)state;
     struct http_options options = usual_options();
-    options.send_timeout_ns = 100 * NS_PER_MS;
-    struct rig *rig = rig_new(options);
+    struct rig *rig = rig_with_clock(&options);
     struct client client = client_connect_buffered(rig, 16384);
     client_send(&client, "GET /blob?size=2000000 HTTP/1.1\r\n\r\n");
     size_t got = 0;
     char some[200000];
-    while (got < 2000000) {
-        poll(NULL, 0, 5);
+    wait_for_answer(&client);
+    for (unsigned steps = 0; got < 2000000; steps++) {
+        if (steps < 10) rig_advance(rig, PHASE_MS / 2 * NS_PER_MS); /* five times what it has */
         ssize_t size = recv(client.fd, some, sizeof some, 0);
         assert_true(size > 0);
         got += (size_t)size;
@@ -188,7 +198,7 @@ test_slow_but_steady_reader_and_slow_producer_are_not_cut_off(void **state)
     const struct http_answer answer = {.status = 200};
     assert_int_equal(http_stream_begin(request, &answer, UINT64_MAX, NULL), OK);
     assert_int_equal(http_stream_write(request, bytes_of("one ", 4), NULL), OK);
-    poll(NULL, 0, 300);
+    rig_advance(rig, 3 * PHASE_MS * NS_PER_MS);
     assert_false(http_gone(request));
     assert_int_equal(http_stream_write(request, bytes_of("two", 3), NULL), OK);
     http_stream_end(request, true);
@@ -352,7 +362,8 @@ test_many_silent_connections_beyond_the_limit_are_turned_away(void **state)
     (void)state;
     struct http_options options = usual_options();
     options.connections_max = 1;
-    options.header_timeout_ns = 200 * NS_PER_MS; /* nor do they get more time than others */
+    options.header_timeout_ns = PHASE_MS * NS_PER_MS; /* nor do they get more time than others */
+    clock_ns = 1000 * NS_PER_S;
     struct rig *rig = rig_new(options);
     struct client inside = client_connect(rig);
     client_send(&inside, "GET /text HTTP/1.1\r\n\r\n");
@@ -363,6 +374,10 @@ test_many_silent_connections_beyond_the_limit_are_turned_away(void **state)
     }
     unsigned told = 0;
     for (size_t i = 0; i < 200; i++) {
+        struct pollfd look = {.fd = outside[i].fd, .events = POLLIN};
+        while (poll(&look, 1, 0) == 0) {
+            rig_advance(rig, 2 * PHASE_MS * NS_PER_MS);
+        }
         struct response response = client_response(&outside[i], false);
         told += response.status == 503;
         response_free(&response);
