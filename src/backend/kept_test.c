@@ -175,7 +175,7 @@ test_objects_that_nobody_waits_for_are_harmless_if_they_are_not_damaged(void **s
     check_said(&rig, KEPT_DAMAGED, "d/objects/0000000009");
     put(&rig, "d/objects/0000000009", bytes_of(content, 10));
     look(&rig, "objects");
-    check_said(&rig, KEPT_HARMLESS, "d/objects/0000000009: was being filled, harmless");
+    check_said(&rig, KEPT_HARMLESS, "d/objects/0000000009: unfinished object, harmless");
     must(env_unlink(rig.env, "d/objects/0000000009", NULL));
     put(&rig, "d/objects/x", bytes_of_text("x"));
     look(&rig, "objects");
@@ -221,7 +221,8 @@ test_each_changed_byte_of_an_index_is_found(void **state)
     put(&rig, path, whole);
     put(&rig, "d/index/2026.json.tmp", bytes_of_text("x"));
     assert_int_equal(look(&rig, "index"), 2);
-    check_said(&rig, KEPT_HARMLESS, "2026.json.tmp: was never finished, harmless");
+    check_said(&rig, KEPT_HARMLESS,
+               "2026.json.tmp: unfinished file of an interrupted write, harmless");
     must(env_unlink(rig.env, "d/index/2026.json.tmp", NULL));
     must(env_mkdir(rig.env, "d/index/x", NULL));
     look(&rig, "index");

@@ -325,7 +325,7 @@ http_calls_start(struct http_calls *calls, const struct http_call *call, struct 
         wanted++;
     }
     if (wanted > HTTP_CALLS_WANTED_MAX) {
-        return why_set(why, ERR_INPUT, "too many headers of the answer are requested");
+        return why_set(why, ERR_INPUT, "too many headers of the response are requested");
     }
     struct transfer *t = transfer_take(calls);
     if (t == NULL) return why_set(why, ERR_NOMEM, "not enough memory for an HTTP request");
@@ -434,11 +434,11 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     if (t->answer.failure == HTTP_CALL_ANSWERED && !t->headers_whole) {
         t->answer.failure = HTTP_CALL_BROKEN;
         snprintf(t->error, sizeof t->error,
-                 "the connection was closed before the end of the answer");
+                 "the connection was closed before the end of the response");
     }
     if (t->endless) {
         t->answer.failure = HTTP_CALL_BROKEN;
-        snprintf(t->error, sizeof t->error, "the answer is too large");
+        snprintf(t->error, sizeof t->error, "the response is too large");
     }
     if (t->answer.failure == HTTP_CALL_ANSWERED) {
         t->answer.status = (unsigned)status;

@@ -179,7 +179,7 @@ test_an_answer_without_an_end_is_none(void **state)
     assert_int_equal(http_calls_start(calls, &call, NULL), OK);
     struct http_call_answer a = wait_for_one(calls);
     assert_int_equal(a.failure, HTTP_CALL_BROKEN);
-    assert_string_equal(a.error, "the answer is too large");
+    assert_string_equal(a.error, "the response is too large");
     http_calls_free(calls);
     player_stop(&p);
     free(answer);

@@ -212,7 +212,7 @@ move(struct http_client *c)
 static enum err
 ended_badly(struct http_client *c, struct why *why)
 {
-    if (buf_error(&c->piece)) return why_set(why, ERR_NOMEM, "not enough memory for an answer");
+    if (buf_error(&c->piece)) return why_set(why, ERR_NOMEM, "not enough memory for a response");
     if (is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
     const char *told = c->idle               ? "timed out while waiting for data"
                        : c->error[0] != '\0' ? c->error
@@ -392,8 +392,8 @@ http_client_fetch(struct http_client *c, const struct http_client_request *reque
         if (e == OK) e = http_client_read(c, &piece, why);
         if (e == OK) buf_put_bytes(to, piece);
         if (e == OK && buf_error(to)) {
-            e = why_set(why, buf_error(to), "%s: the answer is larger than %zu bytes", request->url,
-                        to->limit);
+            e = why_set(why, buf_error(to), "%s: the response is larger than %zu bytes",
+                        request->url, to->limit);
         }
     } while (e == OK && piece.size > 0);
     http_client_close(c);

@@ -385,7 +385,7 @@ http_send_raw(int fd, unsigned status)
     } known[] = {
         {408, "Request Timeout", "the request took too long to arrive\n"},
         {413, "Payload Too Large", "request body too large\n"},
-        {431, "Request Header Fields Too Large", "too many arguments\n"},
+        {431, "Request Header Fields Too Large", "too many query parameters\n"},
         {503, "Service Unavailable", "not enough memory for this request, retry later\n"},
     };
     size_t i = 0;

@@ -279,7 +279,7 @@ judge_route(struct http_request *request, const char *method, const struct frami
     unsigned methods;
     request->route = route_find(request->server, request->path, bit, &methods);
     if (methods == 0) {
-        refuse(request, 404, false, "no such path");
+        refuse(request, 404, false, "unknown path");
     } else if (request->route == NULL) {
         refuse(request, 405, false, "method not allowed");
         char *allow = request->refusal.allow;

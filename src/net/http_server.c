@@ -101,7 +101,7 @@ static enum err
 check_options(const struct http_options *options, struct why *why)
 {
     if (options->header_bytes_max == 0 || options->header_bytes_max > HTTP_HEADER_BYTES_CEILING) {
-        return why_set(why, ERR_INPUT, "HTTP header limit must be between 1 and %d bytes, not %zu",
+        return why_set(why, ERR_INPUT, "web.max-header-bytes must be between 1 and %d, got %zu",
                        HTTP_HEADER_BYTES_CEILING, options->header_bytes_max);
     }
     if (options->connections_max == 0 || options->body_bytes_max == 0 ||

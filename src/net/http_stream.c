@@ -120,7 +120,7 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
 refused:
     if (response != NULL) MHD_destroy_response(response);
     mem_free(budget, ring, capacity);
-    return why_set(why, ERR_NOMEM, "not enough memory for the answer");
+    return why_set(why, ERR_NOMEM, "not enough memory for the response");
 }
 
 void
@@ -182,7 +182,7 @@ http_stream_write(struct http_request *request, struct bytes piece, struct why *
         resume_locked(request);
     }
     lock_drop(request->lock);
-    return e == OK ? OK : why_set(why, e, "the client is gone or reads too slowly");
+    return e == OK ? OK : why_set(why, e, "the client disconnected or reads too slowly");
 }
 
 void

@@ -153,10 +153,11 @@ account_lost(struct relay *r, struct chunk *c)
         take_news(r, kind, news, 0);
         r->account.fed[kind] += lost;
         save_want(r, SAVE_SOON);
-        log_error(
-            "relay: part of the log is damaged or missing, its items are lost for this destination",
-            KV("destination", r->settings->name), KV("kind", ledger_kind_word(kind)),
-            KV("items", lost), KV("before_position", c->pos), KV("dropped_as", drop_word(reason)));
+        log_error("relay: part of the log is damaged or missing, its samples are lost for this "
+                  "destination",
+                  KV("destination", r->settings->name), KV("kind", ledger_kind_word(kind)),
+                  KV("items", lost), KV("before_position", c->pos),
+                  KV("dropped_as", drop_word(reason)));
     }
     return OK;
 }
@@ -347,7 +348,7 @@ account_margin(struct relay *r, enum item_kind kind)
     uint64_t lost = r->account.ahead.margin[kind];
     if (lost == 0 || lost == UINT64_MAX) return;
     bool all = destination_takes_all(r->settings); /* else perhaps it wanted none of them */
-    log_error("relay: part of the log is damaged, and its items are not in the store either",
+    log_error("relay: part of the log is damaged, and its samples are not in the store either",
               KV("destination", r->settings->name), KV("items_at_most", lost),
               KV("counted_as_dropped", all));
     if (!all) return;
@@ -448,12 +449,12 @@ account_found(struct relay *r)
         r->account.base.count[kind][fate] += lost;
         save_want(r, SAVE_SOON);
         if (same) {
-            log_error("relay: queued items are no longer in the log, probably because it was "
-                      "removed or restored from an older copy; counted as dropped",
+            log_error("relay: queued samples are no longer in the log (removed, or restored "
+                      "from an older copy), counting them as dropped",
                       KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
                       KV("items", lost));
         } else {
-            log_warn("relay: queued items are no longer selected, counted as dropped",
+            log_warn("relay: queued samples are no longer selected, counting them as dropped",
                      KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
                      KV("items", lost));
         }

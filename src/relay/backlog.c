@@ -190,7 +190,8 @@ relay_backlog_count_letters(const struct backlog_options *o, const char *name, u
     if (weighing.bytes > *bytes_left) {
         why_set(&b->letters_problem, ERR_LIMIT,
                 "%" PRIu64 " bytes of dead letters are too many to read: %s", weighing.bytes,
-                b->letters_known ? "the count is that of the state" : "they are not counted");
+                b->letters_known ? "using the number in the state of the destination"
+                                 : "their number is not known");
         return;
     }
     *bytes_left -= weighing.bytes;

@@ -288,7 +288,8 @@ test_dead_letters_are_counted_in_their_files_as_far_as_bytes_go(void **state)
     relay_backlog_count_letters(&options, "there", &left, &counted);
     assert_int_equal(left, bytes - 1);
     assert_int_equal(counted.letters, letters);
-    assert_non_null(strstr(counted.letters_problem.text, "the count is that of the state"));
+    assert_non_null(
+        strstr(counted.letters_problem.text, "using the number in the state of the destination"));
     assert_int_equal(budget_used(&memory), 0);
     machine_must_open(&w->m);
     world_fini(w);

@@ -190,10 +190,10 @@ give_up_oldest(struct relay *r)
     }
     next.drop_pos = end_pos - budget + budget / 8;
     next.drop_reason = DROP_LOG_BUDGET;
-    log_error(
-        "relay: the log budget is exhausted, the oldest samples are lost for this destination",
-        KV("destination", r->settings->name), KV("from", r->state.cursor.pos),
-        KV("to", next.drop_pos));
+    log_error("relay: log budget of the destination is used up, dropping its oldest samples "
+              "(reason log_budget)",
+              KV("destination", r->settings->name), KV("from", r->state.cursor.pos),
+              KV("to", next.drop_pos));
     begin_with(r, &next);
 }
 

@@ -104,7 +104,8 @@ tell_stray(struct examining *x, const char *dir, const struct relay_name *name)
 {
     const char *slash = name->is_dir ? "/" : "";
     if (ends_in(name->text, ".tmp")) {
-        tell(x, "%s/%s%s: was never finished, harmless", dir, name->text, slash);
+        tell(x, "%s/%s%s: unfinished file of an interrupted write, harmless", dir, name->text,
+             slash);
     } else {
         tell(x, "%s/%s%s: unknown, not written by Firekeep: left alone", dir, name->text, slash);
     }
@@ -259,7 +260,7 @@ tell_letters(struct examining *x, const char *dir)
         tell_wrong(x, "damaged: %s", text);
     }
     if (found->damaged > found->first_count) {
-        tell_wrong(x, "damaged: %s: %" PRIu64 " more places", dir,
+        tell_wrong(x, "damaged: %s: %" PRIu64 " more damaged places", dir,
                    found->damaged - found->first_count);
     }
     if (lost > 0) {
@@ -366,12 +367,13 @@ tell_missing(struct examining *x, enum item_kind kind, uint64_t found)
     bool known = s->counted_pos != 0 && !s->fill.active && s->expected.until_pos == 0;
     if (!known || s->counted[kind] <= found) return;
     if (!same) {
-        tell(x, "%s: %" PRIu64 " queued are no longer selected", kind_words[kind],
+        tell(x, "%s: %" PRIu64 " queued items are no longer selected", kind_words[kind],
              s->counted[kind] - found);
         return;
     }
     tell_wrong(x,
-               "%s: %" PRIu64 " queued are no longer in the log; those that the store lacks are "
+               "%s: %" PRIu64
+               " queued items are no longer in the log; those that are not in the store are "
                "counted as dropped at the next start",
                kind_words[kind], s->counted[kind] - found);
 }

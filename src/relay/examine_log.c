@@ -7,6 +7,7 @@
  */
 #include "relay/examine_log.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "relay/log_items.h"
@@ -227,7 +228,7 @@ examined_log_accepted(struct examined_log *log, uint64_t pos, const struct log_c
     }
     if (pos == 0) pos = all[0].base_pos; /* the oldest there is */
     if (pos < all[0].base_pos)
-        return why_set(why, ERR_MISSING, "the log does not reach back that far");
+        return why_set(why, ERR_MISSING, "position %" PRIu64 " is no longer in the log", pos);
     while (i + 1 < count && all[i + 1].base_pos <= pos) {
         i++;
     }

@@ -534,11 +534,13 @@ test_files_of_nobody_and_those_never_finished_are_named(void **state)
         const char *dir, *name, *text;
     } strays[] = {
         {"relay", "notes.txt", "relay/notes.txt: unknown"},
-        {THERE, "state.tmp", "relay/there/state.tmp: was never finished, harmless"},
+        {THERE, "state.tmp",
+         "relay/there/state.tmp: unfinished file of an interrupted write, harmless"},
         {THERE, "notes.txt", "relay/there/notes.txt: unknown"},
         {THERE, "state.damaged", "relay/there/state.damaged: set aside"},
         {"relay/there/dead-letters", "00000009.letters.bak", "00000009.letters.bak: unknown"},
-        {"relay/there/dead-letters", "names.tmp", "names.tmp: was never finished, harmless"},
+        {"relay/there/dead-letters", "names.tmp",
+         "names.tmp: unfinished file of an interrupted write, harmless"},
     };
     for (unsigned i = 0; i < sizeof strays / sizeof *strays; i++) {
         char path[200];

@@ -62,7 +62,7 @@ open_fill(struct relay *r, struct why *why)
     const struct relay_fill *fill = &r->state.fill;
     if (r->options.tsdb == NULL) {
         return why_set(why, ERR_INPUT,
-                       "cannot continue reading the store: this storage mode has none");
+                       "cannot continue reading the store: there is none with storage.mode=none");
     }
     bool all = r->state.begin_pos <= fill->from_pos;
     struct fill_options options = {

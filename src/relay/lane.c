@@ -351,7 +351,7 @@ build(struct relay *r, struct attempt *a)
             if (isolate_cut(&lane->pieces, piece, i) != OK) return false;
             break;
         }
-        obstacle_failed(&r->obstacle, "rebuild a call", "log", why.text);
+        obstacle_failed(&r->obstacle, "rebuild a request", "log", why.text);
         return false;
     }
     a->built = true;

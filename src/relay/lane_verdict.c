@@ -424,7 +424,7 @@ take_too_large(struct relay *r, struct attempt *a, const struct writer_call *bod
     end_failures(lane);
     if (bytes / 2 < r->bounds.bytes) {
         r->bounds.bytes = bytes / 2 > 1 ? bytes / 2 : 1;
-        log_warn("relay: a call was too large, making smaller calls from now on",
+        log_warn("relay: a request was too large, sending smaller requests from now on",
                  KV("destination", r->settings->name), KV("bytes", bytes),
                  KV("bytes_max", r->bounds.bytes), KV("answer", step->answer));
     }
@@ -501,7 +501,7 @@ static void
 take_failed(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
     a->ambiguous = true;
-    obstacle_failed(&r->obstacle, "deliver a call", step->reason, step->answer);
+    obstacle_failed(&r->obstacle, "send a request", step->reason, step->answer);
     again_later(r, a, step->wait_ms, step->answer);
 }
 

@@ -25,7 +25,7 @@ log_account(const struct relay *r, const struct letters_found *found,
             log_error("relay: a dead letter file is damaged", KV("destination", r->settings->name),
                       KV("place", text));
         } else {
-            log_warn("relay: a dead letter file is damaged, but no more dead letters are missing",
+            log_warn("relay: a dead letter file is damaged, no further dead letters are lost",
                      KV("destination", r->settings->name), KV("place", text));
         }
     }
@@ -209,7 +209,8 @@ count_moved(struct relay *r, const struct dead_letters_moved *moved)
         count[FATE_DROPPED + DROP_DEAD_LETTERS_FULL] += full - moved->counted_full[kind];
         if (moved->replaying[kind] + moved->dropped[kind] + full > 0) save_want(r, SAVE_SOON);
         if (full == 0) continue;
-        log_error("relay: dead letters are lost: their size or age limit is reached",
+        log_error("relay: oldest dead letters removed: dead_letters.max_bytes or "
+                  "dead_letters.max_age is reached",
                   KV("destination", r->settings->name), KV("letters", full));
     }
 }

@@ -47,8 +47,8 @@ obstacle_failed(struct obstacle *o, const char *what, const char *reason, const 
     int64_t now_ns = env_monotonic_ns(o->env);
     if (o->logged_ns != 0 && now_ns - o->logged_ns < LOG_AGAIN_MS * NS_PER_MS) return;
     o->logged_ns = now_ns;
-    log_warn("relay: step failed, retrying", KV("destination", o->name), KV("what", what),
-             KV("reason", reason), KV("answer", text));
+    log_warn("relay: operation failed, retrying", KV("destination", o->name), KV("operation", what),
+             KV("reason", reason), KV("error", text));
 }
 
 /* Something is in the way from now on. */
@@ -156,7 +156,8 @@ obstacle_judged(struct obstacle *o, uint32_t judged, uint32_t refused, const cha
     }
     if (sum <= REFUSALS_MAX || o->state != OBSTACLE_NONE) return;
     begin(o, OBSTACLE_REFUSING, reason, answer);
-    log_error("relay: most samples are refused permanently, keeping the rest until that ends",
+    log_error("relay: destination refuses most samples, sending only one every 10 s until it "
+              "accepts them",
               KV("destination", o->name), KV("refused", sum), KV("of_the_last", REFUSALS_WINDOW));
 }
 
@@ -168,9 +169,9 @@ obstacle_call_refused(struct obstacle *o, uint32_t samples, const char *reason, 
     if (o->calls_refused < CALLS_REFUSED_MAX || o->samples_refused < REFUSALS_WINDOW) return;
     if (o->state != OBSTACLE_NONE) return;
     begin(o, OBSTACLE_REFUSING, reason, answer);
-    log_error("relay: every call is refused permanently, keeping unsent samples until the "
+    log_error("relay: every request is refused permanently, keeping unsent samples until the "
               "destination accepts one",
-              KV("destination", o->name), KV("calls", o->calls_refused),
+              KV("destination", o->name), KV("requests", o->calls_refused),
               KV("samples", o->samples_refused), KV("reason", reason), KV("answer", answer),
               KV("tried_again_s", PROBE_MS / 1000));
 }

@@ -129,7 +129,7 @@ lane_send(struct planner *p, struct plan_lane *lane, struct why *why)
     if (lane->count == 0) return OK;
     uint64_t bytes = p->class->bytes(p->writer, lane->call);
     enum err e = p->class->make == NULL ? OK : p->class->make(p->writer, lane->call, &bytes);
-    if (e) return why_set(why, e, "cannot build a call: %s", err_word(e));
+    if (e) return why_set(why, e, "cannot build a request: %s", err_word(e));
     p->plan->calls++;
     p->plan->bytes += bytes;
     if (p->class->units != NULL) p->plan->units += p->class->units(p->writer, lane->call);
@@ -185,7 +185,8 @@ hand_on(struct planner *p, const struct item *item, struct why *why)
         if (e) return e;
         added = lane_add(p, lane, item, &unfit);
     }
-    if (added == WRITER_NO_MEMORY) return why_set(why, ERR_NOMEM, "not enough memory for a call");
+    if (added == WRITER_NO_MEMORY)
+        return why_set(why, ERR_NOMEM, "not enough memory for a request");
     if (added == WRITER_UNFIT) {
         note_dead(p, item, unfit.text);
         return OK;
@@ -242,7 +243,7 @@ open_writer(struct planner *p, struct why *why)
     while (p->lane_count < p->bounds.lanes) {
         struct plan_lane *lane = &p->lanes[p->lane_count];
         e = writer_call_new(p->class, p->writer, &lane->call);
-        if (e) return why_set(why, e, "not enough memory for calls");
+        if (e) return why_set(why, e, "not enough memory for requests");
         p->lane_count++;
         lane_clear(p, lane);
     }

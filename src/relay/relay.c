@@ -250,7 +250,7 @@ relay_close(struct relay *r, struct why *why)
     if (r->settings->dry_run) {
         const struct sent *sent = &r->sent;
         log_info("relay: dry run ended, it would have sent", KV("destination", r->settings->name),
-                 KV("samples", sent->dry.samples), KV("calls", sent->calls),
+                 KV("samples", sent->dry.samples), KV("requests", sent->calls),
                  KV("bytes", sent->bytes), KV("billed_units", sent->units),
                  KV("mapped", sent->dry.mapped), KV("unrepresentable", sent->dry.unrepresentable));
     }

@@ -51,7 +51,8 @@ reset_read(struct env *env, const char *dir, struct reset *ret_reset, struct why
     bool sane = got == sizeof content && memcmp(content, MAGIC, sizeof MAGIC) == 0 &&
                 load_le32(content + CRC_AT) == crc32c(0, bytes_of(content, CRC_AT));
     if (sane && load_le32(content + 12) > VERSION) {
-        return why_set(why, ERR_UNSUPPORTED, "%s was written by a newer version", path);
+        return why_set(why, ERR_UNSUPPORTED, "%s was written by a newer Firekeep; use that version",
+                       path);
     }
     uint32_t from = load_le32(content + FROM_AT);
     if (!sane || from > RESET_TIME) {

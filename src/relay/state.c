@@ -242,8 +242,10 @@ read_file(struct env *env, const char *dir, const char *name, struct buf *memory
         return why_set(why, e, "%s is damaged: its header or its checksum is wrong", path);
     }
     if (e) {
-        return why_set(why, e, "%s: version %u needs a reader of version %u", path,
-                       load_le32(memory->at + 8), load_le32(memory->at + 12));
+        return why_set(why, e,
+                       "%s: version %u (minimum reader %u) is newer than version %d, which this "
+                       "program reads; use a newer Firekeep",
+                       path, load_le32(memory->at + 8), load_le32(memory->at + 12), VERSION);
     }
     e = state_unpack(payload, ret_state);
     return e ? why_set(why, e, "%s is damaged: its content is inconsistent", path) : OK;

@@ -157,7 +157,7 @@ tell_way(struct trial *t, const struct http_call_answer *answer)
         {"connection", "connect", HTTP_CALL_CONNECT},
         {"connection from the proxy to the server", "proxy", HTTP_CALL_PROXY},
         {"TLS certificate", "tls", HTTP_CALL_TLS},
-        {"answer in time", "timeout", HTTP_CALL_TIMEOUT},
+        {"response in time", "timeout", HTTP_CALL_TIMEOUT},
     };
     const char *host = t->hosts[t->host_count - 1];
     const struct http_settings *http = &t->options.settings->http;

@@ -175,7 +175,7 @@ relay_replay(struct relay *r, int64_t from_ms, struct why *why)
 {
     if (r->options.tsdb == NULL) {
         return why_set(why, ERR_UNSUPPORTED,
-                       "cannot replay stored samples: this storage mode stores none");
+                       "cannot replay stored samples: none are stored with storage.mode=none");
     }
     struct watch *w = &r->watch;
     lock_take(&w->lock);
@@ -185,7 +185,7 @@ relay_replay(struct relay *r, int64_t from_ms, struct why *why)
     lock_drop(&w->lock);
     if (behind)
         return why_set(why, ERR_AGAIN,
-                       "the destination has not yet taken the samples that are stored now");
+                       "the destination has not yet taken all stored samples, retry later");
     relay_wake(r);
     return OK;
 }

@@ -98,7 +98,7 @@ is_sound() {
 
 missed_by_verify() { # COUNT
     ! "$firekeep" verify --config.file="$work/firekeep.yml" "$dir" >"$work/verified.txt" 2>&1 &&
-        grep -q "destination west: floats: $1 queued are no longer in the log" "$work/verified.txt" || {
+        grep -q "destination west: floats: $1 queued items are no longer in the log" "$work/verified.txt" || {
         cat "$work/verified.txt"
         return 1
     }

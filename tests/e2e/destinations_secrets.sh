@@ -154,7 +154,7 @@ tells_nothing() { # FILE OR DIRECTORY...
     printf '%s\n' "$found" | head
     [[ -z $found ]]
 }
-claim "some lines were logged" grep -q 'relay: step failed' "$work/server.log"
+claim "some lines were logged" grep -q 'relay: operation failed' "$work/server.log"
 claim "no secret in the log" tells_nothing "$work/server.log"
 claim "no secret in pages and metrics" tells_nothing "$work"/page-*.txt
 claim "no secret in what commands say" tells_nothing "$work"/tried-*.txt "$work"/letters-*.txt "$work"/plan-*.txt

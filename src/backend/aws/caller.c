@@ -109,7 +109,7 @@ aws_caller_call_at(struct aws_caller *c, const char *endpoint, const char *opera
     *ret_keys = aws_credentials_generation(c->credentials);
     *ret_step = (struct writer_step){.next = WRITER_SEND};
     if (keys == NULL) {
-        step_done(ret_step, VERDICT_UNPREPARED, "credentials", "no credentials yet");
+        step_done(ret_step, VERDICT_UNPREPARED, "credentials", "credentials are not available yet");
         return;
     }
     char target[128];
@@ -151,7 +151,7 @@ void
 aws_judge_empty(struct writer_step *step)
 {
     if (step->verdict != VERDICT_DEAD && step->verdict != VERDICT_DELIVERED) return;
-    step_done(step, VERDICT_DELIVERED, "", "access was not denied");
+    step_done(step, VERDICT_DELIVERED, "", "access allowed");
 }
 
 static void

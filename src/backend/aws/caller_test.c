@@ -90,7 +90,7 @@ test_without_credentials_it_is_not_prepared(void **state)
     (void)state;
     assert_int_equal(new_caller("https://kinesis.example"), OK);
     call();
-    rig_expect(&rig, VERDICT_UNPREPARED, "no credentials");
+    rig_expect(&rig, VERDICT_UNPREPARED, "credentials are not available");
 }
 
 static void

@@ -234,7 +234,7 @@ finish(struct aws_credentials *c, struct writer_step *ret)
     if (c->refused && !c->held_back && aws_keys_equal(&c->keys, &c->fetched)) {
         c->held_back = true;
         fail_source(c, is_static(c) ? VERDICT_BLOCKED : VERDICT_RETRY, ret,
-                    "it still returns the keys that the service refused");
+                    "the source still returns the keys that the service refused");
         return;
     }
     aws_keys_wipe(&c->keys);
@@ -528,7 +528,7 @@ is_answered(struct aws_credentials *c, const struct http_call_answer *answer,
     if (answer->failure != HTTP_CALL_ANSWERED) {
         struct writer_step silence;
         http_judge_silence(answer, &silence);
-        fail_source(c, silence.verdict, ret, "no answer: %s", silence.answer);
+        fail_source(c, silence.verdict, ret, "no response: %s", silence.answer);
         return false;
     }
     if (status >= 200 && status < 300) return true;
@@ -665,7 +665,7 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
     }
     if (state == INSTANCE_TOKEN) {
         if (word.size == 0 || word.size > METADATA_TOKEN_BYTES_MAX) {
-            fail_source(c, VERDICT_RETRY, ret, "the answer is not a valid token");
+            fail_source(c, VERDICT_RETRY, ret, "the response is not a valid token");
             return;
         }
         memcpy(c->metadata_token, word.at, word.size);
@@ -678,7 +678,7 @@ go_on(struct aws_credentials *c, const struct http_call_answer *answer, struct w
             is_name = is_name_character(word.at[i]);
         }
         if (!is_name) {
-            fail_source(c, VERDICT_RETRY, ret, "the answer is not a valid role name");
+            fail_source(c, VERDICT_RETRY, ret, "the response is not a valid role name");
             return;
         }
         snprintf(c->path, sizeof c->path, "%s%.*s", metadata_path, (int)word.size,

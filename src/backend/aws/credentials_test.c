@@ -224,10 +224,10 @@ test_a_web_identity_that_fails_says_why(void **state)
     expect_failed(VERDICT_RETRY, "ExpiredTokenException: Token expired");
     begin();
     answer(200, "<html>");
-    expect_failed(VERDICT_RETRY, "role arn:r: the answer of STS");
+    expect_failed(VERDICT_RETRY, "role arn:r: the response of STS");
     begin();
     answer(200, WEB("A B", "2026-01-01T01:00:00Z"));
-    expect_failed(VERDICT_RETRY, "the access key is not a single word");
+    expect_failed(VERDICT_RETRY, "the access key is not printable ASCII");
 }
 
 static void
@@ -253,7 +253,7 @@ test_a_profile_gives_keys_or_names_a_program(void **state)
                   "profile 'fails': credential_process: the command exited with status 7");
     rig_set(&rig, "AWS_PROFILE", "odd");
     begin();
-    expect_failed(VERDICT_RETRY, "profile 'odd': the answer is not a valid JSON object");
+    expect_failed(VERDICT_RETRY, "profile 'odd': the response is not a valid JSON object");
     rig_set(&rig, "AWS_PROFILE", "gone");
     begin();
     expect_failed(VERDICT_BLOCKED, "cannot start /no/such/program");
@@ -344,7 +344,7 @@ test_a_container_that_fails_is_told(void **state)
     begin();
     struct http_call_answer silence = silence_of(HTTP_CALL_TIMEOUT, "timed out");
     take(&silence);
-    expect_failed(VERDICT_RETRY, "the container: no answer: timed out");
+    expect_failed(VERDICT_RETRY, "the container: no response: timed out");
     rig_set(&rig, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "SECRET\r\nX: y");
     begin();
     expect_failed(VERDICT_BLOCKED, "the container: invalid request header");
@@ -386,13 +386,13 @@ test_an_instance_that_fails_is_told(void **state)
     begin();
     struct http_call_answer silence = silence_of(HTTP_CALL_CONNECT, "refused");
     take(&silence);
-    expect_failed(VERDICT_RETRY, "(no other source has credentials): no answer: refused");
+    expect_failed(VERDICT_RETRY, "(no other source has credentials): no response: refused");
     begin();
     answer(403, "");
     expect_failed(VERDICT_BLOCKED, "HTTP status 403");
     begin();
     answer(200, "\r\nX: y");
-    expect_failed(VERDICT_RETRY, "the answer is not a valid token");
+    expect_failed(VERDICT_RETRY, "the response is not a valid token");
     to_role();
     answer(404, "<html>");
     expect_failed(VERDICT_BLOCKED, "this instance has no IAM role");
@@ -605,8 +605,9 @@ test_the_same_keys_again_make_the_relay_wait_once(void **state)
     for (int i = 0; i < 2; i++) {
         aws_credentials_refused(credentials, aws_credentials_generation(credentials));
         begin();
-        expect_failed(VERDICT_BLOCKED,
-                      "the environment: it still returns the keys that the service refused");
+        expect_failed(
+            VERDICT_BLOCKED,
+            "the environment: the source still returns the keys that the service refused");
         begin();
         expect_keys("AKIDENV", "", "");
     }
@@ -618,7 +619,7 @@ test_the_same_keys_again_make_the_relay_wait_once(void **state)
     aws_credentials_refused(credentials, aws_credentials_generation(credentials));
     begin();
     answer(200, SERVICE("ASIA1", "2026-01-01T01:00:00Z"));
-    expect_failed(VERDICT_RETRY, "it still returns the keys that the service refused");
+    expect_failed(VERDICT_RETRY, "the source still returns the keys that the service refused");
     begin();
     answer(200, SERVICE("ASIA2", "2026-01-01T01:00:00Z"));
     expect_keys("ASIA2", "SECRETtoken", "");

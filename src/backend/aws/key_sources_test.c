@@ -117,7 +117,7 @@ test_half_a_pair_of_keys_is_refused_and_not_passed_over(void **state)
     rig.settings.access_key.file = "/no/such/file";
     expect_refused(ERR_MISSING, "the settings: access_key: ");
     rig.settings.access_key = (struct secret){.text = "SECRET SECRET"};
-    expect_refused(ERR_INPUT, "the access key is not a single word");
+    expect_refused(ERR_INPUT, "the access key is not printable ASCII");
 }
 
 static void

@@ -29,7 +29,7 @@ check_text(struct bytes text, const char *name, size_t bytes_max, struct why *wh
     bool blank = text.size > 0 && memchr(text.at, ' ', text.size) != NULL;
     if (text.size <= bytes_max && !blank && aws_is_header_text(text)) return OK;
     return why_set(why, ERR_INPUT, "the %s is %s", name,
-                   text.size > bytes_max ? "too long" : "not a single word of ASCII characters");
+                   text.size > bytes_max ? "too long" : "not printable ASCII without spaces");
 }
 
 static struct bytes
@@ -129,7 +129,7 @@ parse_expiration(struct bytes text, int64_t *ret_s, struct why *why)
     int64_t ms = 0;
     if (text.size > 0 && !time_parse_rfc3339(text, &ms)) {
         return why_set(why, ERR_INPUT,
-                       "invalid Expiration in the answer: expected a time as in RFC 3339");
+                       "invalid Expiration in the response: expected a time as in RFC 3339");
     }
     *ret_s = ms / 1000;
     return OK;
@@ -141,11 +141,11 @@ take_answer(struct aws_keys *keys, struct budget *budget, const struct answer *a
 {
     int64_t expires_s = 0;
     if (form == AWS_KEYS_OF_PROCESS && !bytes_equal_text(a->version, "1")) {
-        return why_set(why, ERR_INPUT, "unknown Version in the answer: expected 1");
+        return why_set(why, ERR_INPUT, "unknown Version in the response: expected 1");
     }
     if (a->code.size > 0 && !bytes_equal_text(a->code, "Success")) {
         bool word = a->code.size <= 64 && aws_is_header_text(a->code);
-        return why_set(why, ERR_INPUT, "the answer has Code %.*s: expected Success",
+        return why_set(why, ERR_INPUT, "the response has Code %.*s: expected Success",
                        word ? (int)a->code.size : 2, word ? (const char *)a->code.at : "??");
     }
     enum err e = parse_expiration(a->expiration, &expires_s, why);
@@ -162,7 +162,8 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
     struct answer a = {0};
     struct bytes key;
     if (answer.size > AWS_ANSWER_BYTES_MAX) {
-        return why_set(why, ERR_LIMIT, "the answer must be at most %d bytes", AWS_ANSWER_BYTES_MAX);
+        return why_set(why, ERR_LIMIT, "the response must be at most %d bytes",
+                       AWS_ANSWER_BYTES_MAX);
     }
     arena_init_secret(&arena, budget, 4 * AWS_ANSWER_BYTES_MAX, 0);
     struct scan s = scan_of(answer, &arena);
@@ -172,7 +173,7 @@ aws_keys_from_json(struct aws_keys *keys, struct budget *budget, struct bytes an
     }
     scan_end(&s);
     enum err e = s.bad != NULL
-                     ? why_set(why, s.error, "the answer is not a valid JSON object: %s", s.bad)
+                     ? why_set(why, s.error, "the response is not a valid JSON object: %s", s.bad)
                      : take_answer(keys, budget, &a, form, why);
     arena_fini(&arena);
     return e;
@@ -205,7 +206,7 @@ aws_keys_from_xml(struct aws_keys *keys, struct budget *budget, struct bytes ans
     enum err e = aws_xml_read(answer, roots, fields, sizeof fields / sizeof *fields);
     if (e == ERR_MISSING) e = ERR_INPUT;
     if (e) {
-        e = why_set(why, e, "the answer of STS does not contain credentials");
+        e = why_set(why, e, "the response of STS does not contain credentials");
         goto out;
     }
     e = parse_expiration(bytes_of_text(t.expiration), &expires_s, why);

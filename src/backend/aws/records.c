@@ -108,7 +108,7 @@ unfit(const struct aws_records *r, size_t size, struct why *why)
     char known[40] = "";
     if (size > 0) snprintf(known, sizeof known, " of %zu bytes", size);
     size_t frame = r->limits.frame_bytes + r->limits.line_frame_bytes;
-    return writer_unfit(why, "its line%s is too long: %s holds at most %zu bytes", known,
+    return writer_unfit(why, "the line%s is too long: %s holds at most %zu bytes", known,
                         r->limits.what, r->limits.record_bytes_max - frame);
 }
 
@@ -312,7 +312,7 @@ read_list(struct aws_records *r, struct scan *s)
                  at_most(told.message.size, TOLD_MESSAGE_BYTES), (const char *)told.message.at);
         step_answer(
             &step,
-            bytes_of_text(told.code.size > 0 ? text : "the answer does not mention the record"));
+            bytes_of_text(told.code.size > 0 ? text : "the response does not mention the record"));
         memcpy(r->told, step.answer, sizeof r->told);
     }
     return count;

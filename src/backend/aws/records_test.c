@@ -158,7 +158,7 @@ test_a_line_may_be_as_long_as_the_longest_record(void **state)
     assert_int_equal(add(5, 1, label_of_line(1981), &number), WRITER_UNFIT);
     assert_string_equal(
         why.text,
-        "its line of 1981 bytes is too long: a record of the test holds at most 1980 bytes");
+        "the line of 1981 bytes is too long: a record of the test holds at most 1980 bytes");
     assert_int_equal(records->count, 0);
     assert_int_equal(add(5, 1, label_of_line(1980), &number), WRITER_ADDED);
     assert_int_equal(add(5, 1, 0, &number), WRITER_FULL);
@@ -296,7 +296,7 @@ test_each_record_has_its_verdict(void **state)
                     "TTRR");
     assert_string_equal(step.answer, "ServiceUnavailableException");
     expect_verdicts("{\"Records\":[{}," STORED "," STORED "]}", "MRDD");
-    assert_string_equal(step.answer, "the answer does not mention the record");
+    assert_string_equal(step.answer, "the response does not mention the record");
 }
 
 static void

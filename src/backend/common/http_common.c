@@ -349,7 +349,7 @@ http_judge(const struct http_call_answer *answer, struct writer_step *step)
     bool page = is_page(answer->body);
     if (step->verdict == VERDICT_DELIVERED && page) {
         step_done(step, VERDICT_BLOCKED, "web_page",
-                  "got a web page instead of an answer: check url");
+                  "got a web page instead of an API response: check url");
     } else if (redirects && (page || answer->body.size == 0)) {
         snprintf(step->answer, sizeof step->answer,
                  "got a redirect, which is not followed: set url to its target");

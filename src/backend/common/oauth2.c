@@ -237,6 +237,6 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
     step->answer[0] = 0; /* it holds the token */
     o->tried_other = false;
     if (!take_token(o, answer->body)) {
-        step_done(step, VERDICT_BLOCKED, "oauth2", "the answer does not contain access_token");
+        step_done(step, VERDICT_BLOCKED, "oauth2", "the response does not contain access_token");
     }
 }

@@ -283,7 +283,8 @@ make_dirs(struct env *env, const char *dir, struct why *why)
 {
     char path[SPOOL_DIR_BYTES_MAX];
     int n = snprintf(path, sizeof path, "%s", dir);
-    if (n < 0 || (size_t)n >= sizeof path) return why_set(why, ERR_LIMIT, "a path is too long");
+    if (n < 0 || (size_t)n >= sizeof path)
+        return why_set(why, ERR_LIMIT, "%.200s: path is too long", dir);
     for (char *p = path + 1; *p != 0; p++) {
         if (*p != '/' || p[-1] == '/') continue;
         *p = 0;
@@ -587,7 +588,8 @@ spool_new(const struct spool_options *options, struct bytes saved, struct spool 
     if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory for files");
     s->options = *options;
     enum err e = saved.size == 0 ? OK : spool_load(s, saved, why);
-    if (e == ERR_CORRUPT) e = why_set(why, e, "the list of files in its state is invalid");
+    if (e == ERR_CORRUPT)
+        e = why_set(why, e, "the list of files in the state of the destination is invalid");
     if (e == OK) e = spool_saved(s, why);
     if (e) {
         spool_free(s);

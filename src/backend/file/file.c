@@ -176,7 +176,7 @@ text_complaint(const struct file_writer *w, const struct item *item)
     if (w->settings->format == FILE_CSV) return NULL;
     bool is_nan = (item->bits & INT64_MAX) > 0x7ff0000000000000;
     return is_nan && item->bits != NORMAL_NAN_BITS
-               ? "OpenMetrics supports only the normal NaN and no staleness markers"
+               ? "OpenMetrics supports only the ordinary NaN, and no staleness markers"
                : NULL;
 }
 

@@ -136,7 +136,9 @@ influxdb_init(struct writer *writer, struct why *why)
     http_url_end(&w->ping_url, s->url);
     enum err e = err_first(buf_error(&w->url), buf_error(&w->compat_url));
     e = err_first(e, buf_error(&w->ping_url));
-    if (e == ERR_LIMIT) return why_set(why, ERR_INPUT, "url with the names in it is too long");
+    if (e == ERR_LIMIT)
+        return why_set(why, ERR_INPUT,
+                       "url is too long with the names of database, bucket or organization in it");
     return e ? e : packer_new(COMPRESSION_GZIP, &w->packer);
 }
 
@@ -417,7 +419,8 @@ influxdb_check(struct writer *writer, uint32_t number, const struct http_call_an
     struct influxdb_writer *w = (struct influxdb_writer *)writer;
     static const struct bytes nothing = {NULL, 0};
     if (number > 1) return false;
-    snprintf(what, WRITER_ANSWER_BYTES, "%s", number == 0 ? "answer from /ping" : "an empty write");
+    snprintf(what, WRITER_ANSWER_BYTES, "%s",
+             number == 0 ? "response from /ping" : "an empty write");
     if (number == 1)
         check_write(w, answer, ret_step);
     else if (answer != NULL)

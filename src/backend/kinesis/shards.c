@@ -104,7 +104,7 @@ read_hash_key(struct scan *s)
         good = digit <= 9 && v <= max / 10 && v * 10 <= max - digit;
         v = v * 10 + digit;
     }
-    if (!good) scan_fail(s, "invalid bound of a shard: expected a number of 128 bits");
+    if (!good) scan_fail(s, "invalid bound of a shard: expected a 128-bit number");
     return v;
 }
 

@@ -90,7 +90,7 @@ stream_take(struct stream_writer *w, struct aws_call *c, const struct http_call_
     if (step->verdict == VERDICT_DEAD) step->verdict = VERDICT_SOME_DEAD;
     if (step->verdict != VERDICT_DELIVERED) return false;
     if (aws_records_read(&c->records, w->type->list, answer) == OK) return true;
-    step_done(step, VERDICT_RETRY, "answer", "the answer does not say which records were stored");
+    step_done(step, VERDICT_RETRY, "answer", "the response does not say which records were stored");
     return false;
 }
 

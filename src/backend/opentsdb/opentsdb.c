@@ -68,10 +68,10 @@ static const struct refusal refusals[] = {
 };
 /* Of points that may be the ones meant: also what is said then. */
 static const struct refusal untold_later = {
-    "some points of the request failed, and the answer does not say which", VERDICT_RETRY,
+    "some points of the request failed, and the response does not say which", VERDICT_RETRY,
     "untold"};
 static const struct refusal untold_throttled = {
-    "some points of the request were throttled, and the answer does not say which",
+    "some points of the request were throttled, and the response does not say which",
     VERDICT_THROTTLED, "throttled"};
 
 struct entry {
@@ -622,7 +622,7 @@ opentsdb_check(struct writer *writer, uint32_t number, const struct http_call_an
     static const struct bytes nothing = {NULL, 0};
     if (number > 1) return false;
     snprintf(what, WRITER_ANSWER_BYTES, "%s",
-             number == 0 ? "answer from /api/version" : "an empty write");
+             number == 0 ? "response from /api/version" : "an empty write");
     if (answer != NULL)
         http_judge(answer, ret_step);
     else if (number == 0)
@@ -633,13 +633,13 @@ opentsdb_check(struct writer *writer, uint32_t number, const struct http_call_an
     bool has_none =
         number == 0 && answer != NULL && (answer->status == 404 || answer->status == 405);
     if (has_none) {
-        step_done(ret_step, VERDICT_DELIVERED, "", "it does not report a version");
+        step_done(ret_step, VERDICT_DELIVERED, "", "the server does not report a version");
     }
     /* "No datapoints found": it would have taken some. */
     bool lacks_points = number == 1 && answer != NULL && answer->status == 400;
     if (lacks_points) {
         step_done(ret_step, VERDICT_DELIVERED, "",
-                  "it refused the request only because it is empty");
+                  "the server refused the request only because it is empty");
     }
     return true;
 }

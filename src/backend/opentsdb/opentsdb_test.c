@@ -437,12 +437,12 @@ test_untold_timeouts_and_throttling_repeat_what_is_not_told_of(void **state)
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         struct writer_step step = rig_answer(&rig, 400, bodies[i]);
         if (step.verdict != VERDICT_MIXED) fail_msg("%s: %d", bodies[i], step.verdict);
-        expect_entry(0, VERDICT_RETRY, "untold", "the answer does not say which");
+        expect_entry(0, VERDICT_RETRY, "untold", "the response does not say which");
         if (i < 2)
-            expect_entry(1, VERDICT_RETRY, "untold", "the answer does not say which");
+            expect_entry(1, VERDICT_RETRY, "untold", "the response does not say which");
         else
             expect_entry(1, VERDICT_DEAD, "unknown_metric", "Unknown metric");
-        expect_entry(2, VERDICT_RETRY, "untold", "the answer does not say which");
+        expect_entry(2, VERDICT_RETRY, "untold", "the response does not say which");
     }
     /* Timeouts that are told of are no secret. */
     static const char told[] =
@@ -454,7 +454,7 @@ test_untold_timeouts_and_throttling_repeat_what_is_not_told_of(void **state)
     expect_entry(2, VERDICT_RETRY, "timeout", "Write timedout");
     step = rig_answer(&rig, 400, TOLD("2", "1", ERROR("z", "1", "Please throttle writes")));
     assert_int_equal(step.verdict, VERDICT_MIXED);
-    expect_entry(1, VERDICT_THROTTLED, "throttled", "the answer does not say which");
+    expect_entry(1, VERDICT_THROTTLED, "throttled", "the response does not say which");
 }
 
 static void

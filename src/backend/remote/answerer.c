@@ -236,7 +236,7 @@ check_answer(const struct remote_set *s, struct why *why)
                        s->request.url, a->status, a->text);
     }
     if (strncasecmp(a->wanted[0].value, streamed, sizeof streamed - 1) == 0) return OK;
-    return why_set(why, ERR_UNSUPPORTED, "%s does not answer with STREAMED_XOR_CHUNKS",
+    return why_set(why, ERR_UNSUPPORTED, "%s does not respond with STREAMED_XOR_CHUNKS",
                    s->request.url);
 }
 
@@ -267,7 +267,7 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     v->of->spare = NULL;
     if (e == OK && s->http == NULL) e = http_client_new(&v->of->options.http, &s->http, why);
     if (e == OK && rr_client_new(r->min_ms, r->max_ms, v->budget, &s->reader)) {
-        e = why_set(why, ERR_NOMEM, "not enough memory for the answer");
+        e = why_set(why, ERR_NOMEM, "not enough memory for the response");
     }
     if (e == OK) {
         s->request = (struct http_client_request){.url = v->of->options.url,

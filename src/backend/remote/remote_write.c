@@ -380,7 +380,7 @@ sign(struct remote_writer *w, struct remote_call *c, struct writer_step *step, s
     };
     const struct sigv4_credentials *keys = aws_credentials_keys(w->credentials);
     c->keys = aws_credentials_generation(w->credentials);
-    if (keys == NULL) return why_set(why, ERR_MISSING, "no credentials yet");
+    if (keys == NULL) return why_set(why, ERR_MISSING, "credentials are not available yet");
     return aws_sign(&parts, keys, aws_clock_now_s(&w->clock), &w->request, &step->http, why);
 }
 
@@ -562,11 +562,11 @@ remote_write_judge(struct writer *writer, struct writer_call *call,
         judge_refusal(w, c, answer, step);
     } else if (answer->status == 415) {
         refuse_version(w, c, step, "http_415",
-                       "the store does not support this version of remote write");
+                       "the server does not support this version of remote write");
     } else if (step->verdict == VERDICT_DELIVERED && c->version == RW_V2 && c->samples > 0 &&
                written_of(answer) == 0) { /* as far as the store says */
         refuse_version(w, c, step, "nothing_written",
-                       "the store answered 2xx, but reports that nothing was written");
+                       "the server answered 2xx, but reports that nothing was written");
     } else if (answer->status == 401 && w->oauth2 != NULL) {
         oauth2_refused(w->oauth2);
         step->verdict = VERDICT_UNPREPARED;
@@ -616,7 +616,7 @@ begin_check(struct writer *writer, struct writer_step *step)
     if (e) {
         step_no_memory(step, "a request");
     } else if (remote_write_need_prepare(writer)) {
-        step_done(step, VERDICT_UNPREPARED, "credentials", "no credentials yet");
+        step_done(step, VERDICT_UNPREPARED, "credentials", "credentials are not available yet");
     } else {
         const struct text_list *tenants = &w->base.options.settings->tenants;
         bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;

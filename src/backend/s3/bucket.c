@@ -176,7 +176,7 @@ s3_bucket_send(struct s3_bucket *b, const struct s3_request *r, struct writer_st
     struct why why = {""};
     const struct sigv4_credentials *keys = aws_credentials_keys(b->credentials);
     if (keys == NULL) {
-        step_done(ret, VERDICT_UNPREPARED, "credentials", "no credentials yet");
+        step_done(ret, VERDICT_UNPREPARED, "credentials", "credentials are not available yet");
         return;
     }
     struct aws_parts parts = {

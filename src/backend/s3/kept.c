@@ -38,7 +38,7 @@ look_at_name(void *context, const char *name, bool is_dir)
     size_t size = strlen(name);
     l->files += !is_dir;
     if (size > 4 && strcmp(name + size - 4, ".tmp") == 0) {
-        say(l, KEPT_HARMLESS, name, "was never finished, harmless");
+        say(l, KEPT_HARMLESS, name, "unfinished file of an interrupted write, harmless");
         return OK;
     }
     if (is_dir) {
@@ -81,7 +81,7 @@ look_at_object(struct looking *l, const char *name, const char *path, struct why
     enum err e = s3_object_examine(l->o->env, l->o->memory, path, pending ? &l->saved.object : NULL,
                                    &reason);
     if (e == ERR_MISSING && !pending) {
-        say(l, KEPT_HARMLESS, name, "was being filled, harmless: it is rebuilt");
+        say(l, KEPT_HARMLESS, name, "unfinished object, harmless: it is rebuilt");
         return OK;
     }
     if (e == ERR_NOMEM || e == ERR_IO) return why_set(why, e, "%s", reason.text);

@@ -549,7 +549,7 @@ check_may(struct s3_writer *w, const char *method, const struct http_call_answer
     bool unknown = strcmp(error.code, "MethodNotAllowed") == 0 || answer->status == 501;
     if (!missing && !unknown) return;
     step_done(step, VERDICT_DELIVERED, "",
-              missing ? "access was not denied"
+              missing ? "access allowed"
                       : "this store does not support uploads in parts, which large objects need");
 }
 

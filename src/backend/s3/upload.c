@@ -168,7 +168,7 @@ take_created(struct s3_upload *u, const struct http_call_answer *answer, struct 
     }
     if (odd) {
         u->id[0] = 0;
-        say_odd(judged, "the answer to CreateMultipartUpload has no upload id");
+        say_odd(judged, "the response to CreateMultipartUpload has no upload id");
         return;
     }
     u->phase = S3_UPLOAD_PART;
@@ -249,7 +249,7 @@ take_look(struct s3_upload *u, const struct http_call_answer *answer, struct wri
         answer->wanted[S3_WANTED_ETAG][0] != 0 || answer->wanted[S3_WANTED_DIGEST][0] != 0;
     if (!found && !is_refusal(answer, judged)) return;
     if (found && u->phase == S3_UPLOAD_LOOK && !names_an_object) {
-        say_odd(judged, "the answer to HEAD says that the object exists, but has no ETag: check "
+        say_odd(judged, "the response to HEAD says that the object exists, but has no ETag: check "
                         "that an object store answers at this endpoint");
     } else if (found) {
         lead_on(u, is_same(u, answer) ? S3_UPLOAD_DONE : S3_UPLOAD_TAKEN, judged);
@@ -327,7 +327,7 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
         return;
     case S3_UPLOAD_PART:
         if (!is_etag(etag)) {
-            say_odd(judged, "the answer to UploadPart has no ETag");
+            say_odd(judged, "the response to UploadPart has no ETag");
             return;
         }
         buf_put_counted(&u->etags, etag);
@@ -341,7 +341,7 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
     case S3_UPLOAD_COMPLETE:
         /* A 200 says little: it was sent before the parts were put together. */
         if (aws_xml_read(answer->body, completed, NULL, 0) != OK) {
-            say_odd(judged, "the answer to CompleteMultipartUpload is not a valid result");
+            say_odd(judged, "the response to CompleteMultipartUpload is not a valid result");
             return;
         }
         u->phase = S3_UPLOAD_DONE;
@@ -350,7 +350,7 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
     default:
         assert(u->phase == S3_UPLOAD_PUT);
         if (etag.size == 0)
-            say_odd(judged, "the answer to PutObject has no ETag");
+            say_odd(judged, "the response to PutObject has no ETag");
         else
             u->phase = S3_UPLOAD_DONE;
         return;

@@ -145,7 +145,7 @@ timestream_address_read(struct bytes body, char ret_endpoint[AWS_ENDPOINT_BYTES]
         minutes = json_integer_value(json_object_get(json, "CachePeriodInMinutes"));
     }
     json_decref(root);
-    if (!found) return why_set(why, ERR_INPUT, "the answer to DescribeEndpoints has no address");
+    if (!found) return why_set(why, ERR_INPUT, "the response to DescribeEndpoints has no address");
     if (minutes < 1) minutes = 1;
     if (minutes > KEEP_MINUTES_MAX) minutes = KEEP_MINUTES_MAX;
     memcpy(ret_endpoint, endpoint, sizeof endpoint);

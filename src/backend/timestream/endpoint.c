@@ -84,7 +84,8 @@ timestream_client_begin(struct timestream_client *c, const char *operation, stru
 {
     *ret_ticket = (struct timestream_ticket){.address = c->generation};
     if (!c->is_fixed && c->address[0] == '\0') {
-        step_done(ret_step, VERDICT_UNPREPARED, "endpoint", "no endpoint address yet");
+        step_done(ret_step, VERDICT_UNPREPARED, "endpoint",
+                  "the endpoint address is not known yet");
         return;
     }
     aws_caller_call_at(c->caller, c->is_fixed ? NULL : c->address, operation, body,

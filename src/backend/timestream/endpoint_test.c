@@ -90,7 +90,7 @@ test_requests_go_to_the_cell_that_is_named(void **state)
     open_client();
     assert_true(timestream_client_due(client));
     begin();
-    expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "no endpoint address");
+    expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "the endpoint address is not known");
     discover(CELL);
     assert_false(timestream_client_due(client));
     begin();
@@ -203,7 +203,7 @@ test_keys_that_are_refused_are_fetched_again(void **state)
     expect_done(&rig, VERDICT_UNPREPARED, "credentials", "ExpiredToken");
     assert_true(timestream_client_due(client));
     begin();
-    expect_done(&rig, VERDICT_UNPREPARED, "credentials", "no credentials");
+    expect_done(&rig, VERDICT_UNPREPARED, "credentials", "credentials are not available");
     prepare(); /* the settings still have the same */
     expect_done(&rig, VERDICT_BLOCKED, "credentials",
                 "still returns the keys that the service refused");

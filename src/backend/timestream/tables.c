@@ -206,7 +206,7 @@ take_answer(struct timestream_tables *t, const struct http_call_answer *answer,
             table->takes_ms = described.takes_ms;
             settle(t, table, KNOWN_S);
         } else {
-            step_done(step, VERDICT_RETRY, "answer", "the answer does not describe a table");
+            step_done(step, VERDICT_RETRY, "answer", "the response does not describe a table");
         }
     }
     if (step->verdict == VERDICT_DELIVERED || step->verdict == VERDICT_UNPREPARED) return;

@@ -405,7 +405,7 @@ timestream_judge(struct writer *writer, struct writer_call *call,
     }
     if (step->verdict == VERDICT_DELIVERED && !timestream_is_answer(answer->body)) {
         /* What stands before the service may say 200 and know nothing of it. */
-        step_done(step, VERDICT_RETRY, "damaged", "got status 200 without an answer of Timestream");
+        step_done(step, VERDICT_RETRY, "damaged", "got status 200 without a Timestream response");
     }
     if (step->verdict != VERDICT_DEAD) return;
     aws_json_error(answer, &error);
@@ -421,7 +421,7 @@ timestream_judge(struct writer *writer, struct writer_call *call,
         } else if (e == ERR_INPUT) {
             step->verdict = VERDICT_SOME_DEAD;
         } else {
-            step_no_memory(step, "an answer");
+            step_no_memory(step, "a response");
         }
         return;
     }
@@ -505,7 +505,7 @@ judge_table(struct timestream_writer *w, const struct http_call_answer *answer,
     }
     if (step->verdict != VERDICT_DELIVERED) return;
     if (timestream_table_read(answer->body, &table) != OK) {
-        step_done(step, VERDICT_RETRY, "answer", "the answer does not describe a table");
+        step_done(step, VERDICT_RETRY, "answer", "the response does not describe a table");
         return;
     }
     step_done(step, VERDICT_DELIVERED, "", table.text);

@@ -164,11 +164,11 @@ test_success_without_words_of_the_service_is_none(void **state)
     (void)state;
     send_three();
     answer(200, "");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "without an answer of Timestream");
+    expect_done(&rig, VERDICT_RETRY, "damaged", "without a Timestream response");
     answer(200, "<html>");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "without an answer of Timestream");
+    expect_done(&rig, VERDICT_RETRY, "damaged", "without a Timestream response");
     answer(200, "{\"RecordsIngested\":{\"Total\":3,");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "without an answer of Timestream");
+    expect_done(&rig, VERDICT_RETRY, "damaged", "without a Timestream response");
     answer(200, "{}");
     expect_done(&rig, VERDICT_DELIVERED, "", "");
 }
@@ -718,7 +718,7 @@ test_a_check_asks_with_no_records_whether_writing_is_allowed(void **state)
     assert_non_null(strstr(what, "(timestream:WriteRecords)"));
     struct http_call_answer a = answer_of(400, "{\"__type\":\"ValidationException\"}");
     assert_true(class->check(writer, 1, &a, &rig.step, what));
-    expect_done(&rig, VERDICT_DELIVERED, "", "access was not denied");
+    expect_done(&rig, VERDICT_DELIVERED, "", "access allowed");
     a = answer_of(400, "{\"__type\":\"AccessDeniedException\",\"message\":\"no\"}");
     assert_true(class->check(writer, 1, &a, &rig.step, what));
     expect_done(&rig, VERDICT_BLOCKED, "access_denied", "no");

@@ -437,8 +437,10 @@ read_header(struct letter_scan *s, struct why *why)
         return OK;
     }
     if (load_le32(at + 12) <= VERSION) return OK;
-    return why_set(why, ERR_UNSUPPORTED, "%s: version %u needs a reader of version %u",
-                   s->file.path, load_le32(at + 8), load_le32(at + 12));
+    return why_set(why, ERR_UNSUPPORTED,
+                   "%s: version %u (minimum reader %u) is newer than version %d, which this "
+                   "program reads; use a newer Firekeep",
+                   s->file.path, load_le32(at + 8), load_le32(at + 12), VERSION);
 }
 
 enum err
@@ -516,7 +518,8 @@ letter_scan_mend(struct letter_scan *s, uint64_t from, uint64_t end, struct buf 
         e = find_whole(s, at + 1, end, &behind, why);
         if (e == OK) e = put_hole(to, behind - at, (uint32_t)from);
         if (e == ERR_CORRUPT)
-            why_set(why, e, "%s: the part that a crash left is too short", s->file.path);
+            why_set(why, e, "%s: the incomplete end left by a crash is shorter than a record",
+                    s->file.path);
         if (e == ERR_NOMEM) why_set(why, e, "not enough memory for dead letters");
         if (e) return e;
         at = behind;

@@ -120,7 +120,8 @@ letter_request_examine(struct env *env, const char *dir, const char *name,
     if (e == OK && c.bad) e = ERR_CORRUPT;
     if (e == OK) *ret_request = r;
     if (e == ERR_CORRUPT) why_set(why, e, "%s is damaged", path);
-    if (e == ERR_UNSUPPORTED) why_set(why, e, "%s was written by a newer version", path);
+    if (e == ERR_UNSUPPORTED)
+        why_set(why, e, "%s was written by a newer Firekeep; use that version", path);
     return e;
 }
 
