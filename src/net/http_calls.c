@@ -1,7 +1,14 @@
 /*
- * http_calls.c - libcurl's multi interface. A transfer keeps its easy handle when it is done, for
- * the next call. Only http and https, no redirects (a POST must not turn into a GET), answers
- * uncompressed.
+ * http_calls.c - libcurl's multi interface.
+ *
+ * A transfer is an easy handle with its call and its answer, in one of three lists: under way, done
+ * (its answer was not taken yet), and idle. It keeps its handle for the next call; connections
+ * belong to the multi handle, which reuses them for whatever transfer comes next. The answer that
+ * was taken last is `shown`: its body is freed when the next one is taken.
+ *
+ * Only http and https, no redirects (a POST must not turn into a GET), answers uncompressed. Of a
+ * body that is longer than its call allows the beginning is kept, and the rest is read and dropped
+ * up to a limit, so that the connection can be used again.
  */
 #include "net/http_calls.h"
 

@@ -32,7 +32,7 @@ enum {
 /*
  * What a connection is doing, as far as deadlines are concerned.
  *
- *      accept --> HEADER --on_headers()--> BODY --on_complete()--> HANDLER --http_queue()--> SEND
+ *      accept --> HEADER --on_headers()--> BODY --on_complete()--> HANDLER -----queue()----> SEND
  *                   ^                       |                                ^               |
  *     http_on_uri() |                       +--------- refused early --------+       http_on_
  *    or first byte  |                                                            completed() |

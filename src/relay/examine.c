@@ -1,7 +1,15 @@
 /*
- * examine.c - see examine.h. Everything below relay/ is somebody's: the relay's (states, an
- * operator's decisions), its dead letters', or what the destination's type keeps. What is nobody's
- * is named and left alone.
+ * examine.c - see examine.h. Every name below relay/ belongs to the relay (states, an operator's
+ * decisions), to dead letters, or to the destination's type (kept.h). Other names are reported and
+ * left alone.
+ *
+ * Of a destination first the state is read, since dead letters are compared with what it says of
+ * them (letters_found.h), then all files of letters, then the other names; then the position of the
+ * state is looked up in the log (examine_log.h), and last the account, which needs all of these:
+ * what the state says, what letters have moved since, and what waits in the log.
+ *
+ * What is wrong is a line and a count, and the examination goes on; what cannot be read at all (of
+ * the device, or for want of memory) ends it, but of one destination only that one.
  */
 #include "relay/examine.h"
 
@@ -84,7 +92,7 @@ told(struct examining *x, enum err e, const struct why *why, const char *remedy,
     if (e == ERR_NOMEM || e == ERR_IO || e == ERR_LIMIT) return why_set(ret, e, "%s", why->text);
     const char *text = why->text[0] != '\0' ? why->text : err_word(e);
     if (e == ERR_UNSUPPORTED)
-        tell_wrong(x, "%s; use a version that can read it", text);
+        tell_wrong(x, "%s", text); /* it says what can read it */
     else if (e)
         tell_wrong(x, "damaged: %s; %s", text, remedy);
     return OK;

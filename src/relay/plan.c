@@ -1,6 +1,11 @@
 /*
- * plan.c - see plan.h. Items come in the order of time (plan_gather.h), go into calls as the relay
- * fills them, and calls are counted instead of sent.
+ * plan.c - see plan.h. Items come in the order of time (plan_gather.h) and go into calls as the
+ * relay fills them: lanes by the hash of the series, the same bounds of samples, bytes and age, one
+ * of each series where records fail singly. A call that the relay would send is made by the
+ * writer's own code, counted and cleared, so what it would cost is exact where the type has make().
+ *
+ * The clock is the time of the samples, which makes a call as old as it would have become. Nothing
+ * fails here, so there are no retries or pieces, and memory holds one call per lane.
  */
 #include "relay/plan.h"
 

@@ -75,7 +75,7 @@ struct plan {
     char damage[PLAN_EXAMPLE_BYTES]; /* the first of them */
 };
 
-/* ERR_INPUT and others of the writer's create(): settings that cannot be; ERR_NOMEM; ERR_CANCELED:
+/* ERR_INPUT and others of the writer's init(): settings that cannot be; ERR_NOMEM; ERR_CANCELED:
  * stopped; errors of the store. */
 MUST_CHECK enum err plan_run(const struct plan_options *options, struct plan *ret_plan,
                              struct why *why);

@@ -36,7 +36,7 @@ struct trial_options {
 
 /*
  * Calls `each` for everything that was tried; what cannot succeed after a failure is not.
- * ERR_INPUT and others of the writer's create(): settings that cannot be; ERR_NOMEM; ERR_CANCELED:
+ * ERR_INPUT and others of the writer's init(): settings that cannot be; ERR_NOMEM; ERR_CANCELED:
  * stopped. OK with `ret_failed` 0: all is well.
  */
 MUST_CHECK enum err trial_run(const struct trial_options *options, uint32_t *ret_failed,

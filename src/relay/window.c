@@ -1,6 +1,24 @@
 /*
- * window.c - a ring of records. A record that is settled as a whole, or not at all, is a few words;
- * only one that is settled piece by piece has a byte an item.
+ * window.c - see window.h. A ring of records: found by their numbers, which are consecutive, and by
+ * position with a binary search, since positions ascend. It grows and never shrinks.
+ *
+ *     window_push()                 window_settle(): all of it, with one fate
+ *          |---> [all are open] ------------------------------------> [all settled alike]
+ *                      |   window_settle(): some of it                   |
+ *                      +---> [a fate per item] <-- window_change() ------+
+ *
+ * Nearly every record is settled as a whole, and then costs a few words; only `fates` has a byte
+ * per item. Settling some of a record fails where memory for that is refused, unless
+ * window_reserve() took it before. A record leaves with window_cursor(), when it is the oldest and
+ * nothing of it is open.
+ *
+ * Repeats are items that the store gives once more. How many a record has is known, and not which:
+ * the first that are settled in a way that may count (not as dead letters) are settled as repeats.
+ * What a record cannot bear any more becomes the debt of its kind, which later ones pay.
+ *
+ * 1. `open` of a record is how many of its items are FATE_OPEN; w->open is the sum by kind.
+ * 2. `repeats` of a record is at most `open`; with `debt` the sum by kind is w->repeats_open.
+ * 3. w->all is `before` and the settled fates of all records in the ring.
  */
 #include "relay/window.h"
 
