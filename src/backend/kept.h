@@ -1,6 +1,6 @@
 /*
- * kept.h - what a type of destination keeps in the destination's directory beside what the relay
- * does, looked at at rest. Nothing is written.
+ * kept.h - examines what a type keeps in the destination's directory beside what the relay does,
+ * while no server runs. Nothing is written.
  *
  * Threads: any.
  */
@@ -13,7 +13,7 @@
 
 enum kept_verdict {
     KEPT_HARMLESS, /* left over, or begun: nothing is lost with it */
-    KEPT_UNKNOWN,  /* nobody's */
+    KEPT_UNKNOWN,  /* not of the type */
     KEPT_DAMAGED,
 };
 

@@ -1,6 +1,7 @@
 /*
- * settings.h - what a destination is told: the entries of the configuration's list `destinations`
- * as plain structs. docs/configuration.md explains every key; config/destinations.c reads them.
+ * settings.h - the settings of destinations: the entries of the configuration's list
+ * `destinations` as plain structs. docs/configuration.md explains every key; config/destinations.c
+ * reads them.
  *
  * Texts are NUL-terminated, live as long as the list, and are NULL where nothing was given. Times
  * are milliseconds, sizes bytes. Nothing here was looked at outside the file: secrets are fetched

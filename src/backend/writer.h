@@ -39,9 +39,9 @@ enum writer_verdict {
     VERDICT_DELIVERED,
     VERDICT_RETRY,      /* later: the network, 5xx, timeouts */
     VERDICT_THROTTLED,  /* later, and less at a time */
-    VERDICT_DEAD,       /* refused for good */
+    VERDICT_DEAD,       /* refused permanently */
     VERDICT_MIXED,      /* each entry has its own; only of whole calls, as are those below */
-    VERDICT_SOME_DEAD,  /* some were refused for good, and nobody says which */
+    VERDICT_SOME_DEAD,  /* some were refused permanently, and it is not known which */
     VERDICT_DEAD_CALL,  /* the same, and nothing of it is to be sent again */
     VERDICT_TOO_LARGE,  /* fewer at a time */
     VERDICT_AGAIN,      /* at once: the writer has learnt something (an address, the time) */

@@ -42,7 +42,7 @@ struct http_call {
     const char *const *headers; /* "Name: value"; NULL after the last */
     struct bytes body;          /* borrowed until the call is done */
     const char *const *wanted; /* names of the answer's headers; NULL after the last; may be NULL */
-    size_t answer_bytes_max;   /* what is behind is cut off; 16 MiB behind it the call is */
+    size_t answer_bytes_max;   /* what is beyond is cut off; 16 MiB beyond it the call is */
     void *context;             /* the caller's own */
 };
 

@@ -81,7 +81,7 @@ MUST_CHECK enum err http_client_open(struct http_client *client,
                                      struct http_client_answer *answer, struct why *why);
 /*
  * More of the body of a 2xx; a view until the next call. Empty: it ended in order, or it is that of
- * another status. ERR_IO: it broke off; ERR_CANCELED; ERR_NOMEM. Headers that come behind the body
+ * another status. ERR_IO: it broke off; ERR_CANCELED; ERR_NOMEM. Headers that come after the body
  * are in the answer when it has ended.
  */
 MUST_CHECK enum err http_client_read(struct http_client *client, struct bytes *ret_piece,

@@ -134,7 +134,7 @@ struct http_request {
     struct http_stream stream;
 };
 
-/* A connection that is not (or no more) libmicrohttpd's. */
+/* A connection that is not (or no longer) libmicrohttpd's. */
 struct http_parting {
     int fd;
     bool waiting; /* for a request to refuse */

@@ -1,6 +1,6 @@
 /*
- * backlog.h - what a destination has left to do, from its directory and the log: of one that the
- * configuration does not name any more, nobody else can tell. Nothing is written and nothing
+ * backlog.h - what a destination has left to do, read from its directory and the log: so it is
+ * known also of a destination that is no longer configured. Nothing is written and nothing
  * locked; relays and the log's writer may be at work, then it is about as it was a moment ago.
  *
  * Threads: any.
@@ -24,17 +24,17 @@ struct relay_backlog {
     uint64_t selection;   /* destination_selection_hash() */
 
     bool queued_known;
-    /* At most: what the log has accepted for whomever behind the position, what was counted of the
-     * store included. */
+    /* At most: what the log has accepted for any destination after the position, what was counted
+     * of the store included. */
     uint64_t samples; /* and histograms */
     uint64_t exemplars;
     bool filling;       /* it was being given what is stored; what is not counted of it is not in
                            `samples` */
     bool gone;          /* the log does not reach back to its position */
-    uint64_t log_bytes; /* that lie behind it; whether the log is held is known to no one at rest */
+    uint64_t log_bytes; /* that lie after it; whether the log is held is known only to a server */
     bool letters_known;
     uint64_t letters; /* dead letters, as the state says or, when they were counted, their files */
-    struct why letters_problem; /* what of them cannot be read; "": all can, or nobody looked */
+    struct why letters_problem; /* what of them cannot be read; "": all can, or none were read */
     struct kept_waiting kept;
 };
 /* Nothing waits, and it holds no letters. */
@@ -52,7 +52,7 @@ struct backlog_options {
     void *context;
 };
 /*
- * In the order of their names; of those that go meanwhile nothing is told. Where there is no such
+ * In the order of their names; those that go meanwhile are left out. Where there is no such
  * directory there are no destinations.
  * ERR_INPUT, ERR_CORRUPT: something else is there, as relay_directory_look() says; ERR_IO,
  * ERR_NOMEM, ERR_LIMIT, and errors of `each`; what is damaged stands in `unreadable`.
@@ -74,7 +74,7 @@ struct json;
 struct json_t;
 /* The members of an object that is open. */
 void relay_backlog_print(const struct relay_backlog *backlog, struct json *to);
-/* One of them. ERR_UNSUPPORTED: it is none. Its texts are as a stranger sent them. */
+/* One of them. ERR_UNSUPPORTED: it is not one of them. Its texts are as a stranger sent them. */
 MUST_CHECK enum err relay_backlog_take(const struct json_t *one,
                                        char ret_name[DESTINATION_NAME_BYTES_MAX + 1],
                                        struct relay_backlog *ret_backlog);

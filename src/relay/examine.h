@@ -1,7 +1,7 @@
 /*
- * examine.h - what destinations remember, looked at at rest: every file under relay/, its checksum,
- * the places in the log, and the account of each destination, recounted from its dead letters.
- * Nothing is written. Format: docs/format/relay.md.
+ * examine.h - examines what destinations remember while no server runs: every file under relay/,
+ * its checksum, the places in the log, and the account of each destination, recounted from its dead
+ * letters. Nothing is written. Format: docs/format/relay.md.
  *
  * Threads: any.
  */
@@ -14,7 +14,7 @@
 
 /*
  * taken = delivered + dead-lettered + dropped + replaying, of all before the cursor, for one kind;
- * and letters in files are those two of it. What is behind the cursor waits in the log or the
+ * and letters in files are those two of it. What is after the cursor waits in the log or the
  * store.
  */
 struct relay_equation {
@@ -35,11 +35,11 @@ struct relay_equation relay_equation_of(const struct relay_state *state,
 struct examine_options {
     struct env *env;
     const char *dir;     /* of all destinations, and */
-    const char *log_dir; /* of the log; nobody else writes to them */
+    const char *log_dir; /* of the log; no other process writes to them */
     struct budget *memory;
     /* The destinations there should be, whose waiting items are counted; NULL: not known. */
     const struct destinations *destinations;
-    /* What the log has given up may be had from a store; false: nobody has it. */
+    /* What the log has given up may be had from a store; false: it is lost. */
     bool stored;
     /* Is given a line for each finding and each destination. */
     void (*say)(void *context, const char *line);
@@ -49,7 +49,7 @@ struct examine_options {
 struct examine_report {
     uint64_t destinations;
     uint64_t files;
-    uint64_t wrong; /* findings that somebody has to do something about */
+    uint64_t wrong; /* findings that an operator has to act on */
 };
 
 /*

@@ -18,9 +18,9 @@ MUST_CHECK enum err examined_log_open(struct env *env, const char *dir, struct b
 void examined_log_free(struct examined_log *log);
 
 enum log_place {
-    LOG_PLACE_THERE,   /* a record begins or ends there, or nobody can tell because of damage */
+    LOG_PLACE_THERE,   /* a record begins or ends there, or damage does not let it be known */
     LOG_PLACE_GONE,    /* before the oldest segment */
-    LOG_PLACE_AHEAD,   /* behind the end */
+    LOG_PLACE_AHEAD,   /* after the end */
     LOG_PLACE_NOWHERE, /* within a record, or between segments */
 };
 MUST_CHECK enum err examined_log_find(struct examined_log *log, uint64_t pos,
@@ -29,13 +29,13 @@ MUST_CHECK enum err examined_log_find(struct examined_log *log, uint64_t pos,
 uint64_t examined_log_end(const struct examined_log *log);
 /* Where the oldest segment begins; 0: there is none. */
 uint64_t examined_log_begin(const struct examined_log *log);
-/* How many bytes of records lie behind a position, as far as they are there. */
+/* How many bytes of records lie after a position, as far as they are there. */
 uint64_t examined_log_bytes_from(const struct examined_log *log, uint64_t pos);
 
 /*
- * What the log has accepted behind a position, by its own totals, for whomever: all of the commit
- * that the position lies in. `count` is what it had accepted there, if that is known. ERR_MISSING:
- * it is not, and the place is gone; ERR_IO, ERR_NOMEM.
+ * What the log has accepted after a position, by its own totals, for any destination: all of the
+ * commit that the position lies in. `count` is what it had accepted there, if that is known.
+ * ERR_MISSING: it is not, and the place is gone; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err examined_log_accepted(struct examined_log *log, uint64_t pos,
                                           const struct log_count *count,

@@ -14,7 +14,7 @@
 #include "relay/state.h"
 #include "tsdb/tsdb.h"
 
-/* Between what is settled, what waits in the store, and what is behind it. */
+/* Between what is settled, what waits in the store, and what is after it. */
 enum { BORDER_FROM, BORDER_TO, BORDER_COUNT };
 struct borders {
     struct tsdb *tsdb; /* NULL: there are none */

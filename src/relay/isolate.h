@@ -36,7 +36,7 @@ struct call_item {
 struct call_piece {
     uint32_t from, to;
     uint32_t after; /* not to be tried before nothing is left of [after, from) */
-    uint8_t taken;  /* by whom; 0: nobody is trying it */
+    uint8_t taken;  /* the attempt's number; 0: none is trying it */
     uint8_t depth;  /* refusals that led to it */
     bool waits;     /* for an answer to the piece in front of it, which will tell */
     bool sure;      /* one at least is refused: not to be tried as a whole */
@@ -73,7 +73,7 @@ void isolate_begin(struct isolate *isolate, uint32_t count);
 /* Nothing is left. */
 bool isolate_is_done(const struct isolate *isolate);
 /*
- * A piece that may be tried now, and nobody is trying; NULL: none. If it is `sure` and has more
+ * A piece that may be tried now, and that no attempt has; NULL: none. If it is `sure` and has more
  * than one item it is to be split instead. A view until the next change.
  */
 struct call_piece *isolate_next(const struct isolate *isolate);
@@ -98,7 +98,7 @@ struct isolate_told {
     bool unasked;     /* nothing was said: what is blamed is set apart before it is asked for */
 };
 /*
- * Some of a piece of two at least are refused: it comes in pieces, of which nobody has taken any.
+ * Some of a piece of two at least are refused: it comes in pieces, of which no attempt has any.
  * Keys are those of `items`, and are reordered with them. ERR_NOMEM: it is as it was.
  */
 MUST_CHECK enum err isolate_split(struct isolate *isolate, struct call_piece *piece,

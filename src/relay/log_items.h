@@ -4,7 +4,7 @@
  *
  * Of series it remembers where they are named (log_series.h), for every segment from the one passed
  * last to the newest; labels lie in a cache of few records. What was read can be loaded again by
- * its position as long as it was not passed, so nobody has to keep samples that are under way.
+ * its position as long as it was not passed, so samples that are under way need not be kept.
  *
  * Threads: one.
  */

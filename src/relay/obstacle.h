@@ -1,5 +1,5 @@
 /*
- * obstacle.h - what stands in the way of sending to a destination, and what is said of failures.
+ * obstacle.h - whether a destination is blocked or refusing, and the logging of its failures.
  *
  * Threads: one.
  */

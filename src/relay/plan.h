@@ -30,10 +30,10 @@ struct plan_options {
     struct budget *memory;
     const struct destination_settings *settings;
     const struct writer_class *writer;
-    uint32_t shards; /* of a stream; nobody asks it how many there are. 0: one */
+    uint32_t shards; /* of a stream, which is not asked how many it has. 0: one */
     int64_t from_ms; /* both inclusive */
     int64_t to_ms;
-    const atomic_bool *stop; /* NULL: nobody will */
+    const atomic_bool *stop; /* NULL: it is never stopped */
 };
 
 /* A series with a time, as PromQL has it; of metadata the family's name, which has none. */

@@ -23,7 +23,7 @@ struct plan_gather_options {
     const struct selection *selection;
     int64_t from_ms; /* both inclusive */
     int64_t to_ms;
-    const atomic_bool *stop; /* NULL: nobody will */
+    const atomic_bool *stop; /* NULL: it is never stopped */
     /* Given every item; views end with the call. Its error ends the gathering. */
     enum err (*each)(void *context, const struct item *item, struct why *why);
     void *context;
@@ -36,7 +36,7 @@ void plan_gather_free(struct plan_gather *gather);
 
 /* ERR_NOMEM; errors of the store and of each(). */
 MUST_CHECK enum err plan_gather_metadata(struct plan_gather *gather, struct why *why);
-/* Samples, and exemplars behind the samples of their time; fills in what `plan` says of the store:
+/* Samples, and exemplars after the samples of their time; fills in what `plan` says of the store:
  * `seen`, `series`, `damaged`, `damage`. ERR_CANCELED: stopped; as above. */
 MUST_CHECK enum err plan_gather_samples(struct plan_gather *gather, struct plan *plan,
                                         struct why *why);

@@ -67,3 +67,9 @@ prepare_early(struct relay *r)
     if (r->preparation.looked || r->settings->dry_run) return;
     if (r->class->need_prepare == NULL || relay_is_ready(r)) r->preparation.looked = true;
 }
+
+void
+prepare_end(struct relay *r)
+{
+    r->preparation = (struct preparation){.looked = false};
+}

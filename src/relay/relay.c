@@ -63,6 +63,7 @@ relay_end_run(struct relay *r)
         writer_free(r->class, r->writer);
     }
     letters_replay_end(r);
+    prepare_end(r);
     window_free(r->window);
     account_end(r);
     feed_end(r);
@@ -70,7 +71,6 @@ relay_end_run(struct relay *r)
     r->writer = NULL;
     r->window = NULL;
     r->letters = NULL;
-    r->preparation = (struct preparation){.looked = false};
     r->phase = RUN_NONE;
 }
 

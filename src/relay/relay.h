@@ -44,9 +44,10 @@ struct relay_options {
 
 /*
  * Keeps the log, and the store as the destination wants to find it, from when a destination is
- * named until it is named no more: from where its state says, from here on if it is new and begins
- * now, else from the oldest record. `before` guards the same destination until this one does, under
- * other settings; NULL: nothing does. Options may have no guard yet. ERR_NOMEM; ERR_LIMIT.
+ * named until it is no longer named: from where its state says, from here on if it is new and
+ * begins now, else from the oldest record. `before` guards the same destination until this one
+ * does, under other settings; NULL: nothing does. Options may have no guard yet. ERR_NOMEM;
+ * ERR_LIMIT.
  */
 struct relay_guard;
 MUST_CHECK enum err relay_guard_new(const struct relay_options *options,
@@ -85,7 +86,7 @@ enum relay_state_word {
     RELAY_RUNNING,
     RELAY_PAUSED,   /* as told */
     RELAY_RETRYING, /* the last answer was a temporary failure */
-    RELAY_BLOCKED,  /* nothing can be delivered until somebody mends something */
+    RELAY_BLOCKED,  /* nothing can be delivered until an operator mends something */
     RELAY_REFUSING, /* the destination refuses most of what it is given */
     RELAY_FILLING,  /* it is given what the store has, and then the log again */
     RELAY_DRY_RUN,
@@ -110,10 +111,10 @@ struct relay_status {
     struct relay_dry dry;
     char error[RELAY_TEXT_BYTES]; /* the last failure, until something is delivered; "" */
     int64_t error_ms;             /* Unix time of it */
-    struct fates fates;           /* FATE_OPEN: what is under way, and what waits behind it */
+    struct fates fates;           /* FATE_OPEN: what is under way, and what waits after it */
     uint64_t taken[ITEM_KIND_COUNT];
     struct relay_shown shown; /* the same for counters: of the durable state, and never less */
-    int64_t difference[ITEM_KIND_COUNT]; /* taken, but nowhere; 0 unless somebody miscounts */
+    int64_t difference[ITEM_KIND_COUNT]; /* taken, but nowhere; 0 unless something is miscounted */
     uint64_t repeats_total; /* samples that the store gave once more, beside the account */
     uint64_t behind_bytes;  /* of the log, not yet settled */
     int64_t behind_ms;      /* age of the oldest sample of it; 0: all is settled */
@@ -136,8 +137,9 @@ void relay_status(struct relay *relay, struct relay_status *ret_status);
 bool relay_is_full(const struct relay *relay);
 
 /*
- * Gives the destination again what is stored with times from there on; it goes on behind that. Once
- * begun it is remembered. ERR_UNSUPPORTED: there is no store; ERR_AGAIN: it is behind, or at it.
+ * Gives the destination again what is stored with times from there on; it goes on after that. Once
+ * begun it is remembered. ERR_UNSUPPORTED: there is no store; ERR_AGAIN: it has not yet taken all,
+ * or is at it.
  */
 MUST_CHECK enum err relay_replay(struct relay *relay, int64_t from_ms, struct why *why);
 /* Pauses or goes on, whatever the settings say; remembered. */

@@ -1,10 +1,10 @@
 /*
  * relay_private.h - one destination at work, as its files share it.
  *
- * Each part is a struct that the file named above it alone writes; others read it, and ask. The
- * state is what was saved last (begin.c, save.c), and has what is known since and belongs into the
- * next one: an operator's wish (watch.c), where the oldest of the log is (feed.c), what the store
- * has lost (account.c), letters that were taken back (catch_up.c).
+ * Each part is a struct that only the files named above it write; others read it, or call them. The
+ * exception is the state: what was saved last (begin.c, save.c), and what is known since and
+ * belongs into the next one: an operator's wish (watch.c), where the oldest record of the log is
+ * (feed.c), what the store has lost (account.c), letters that were taken back (catch_up.c).
  */
 #ifndef RELAY_RELAY_PRIVATE_H
 #define RELAY_RELAY_PRIVATE_H
@@ -86,16 +86,16 @@ struct feed {
 
 /* --- account.c and letters_account.c ---------------------------------------------------------- */
 
-/* Items behind what was read, counted ahead of it. */
+/* Items after what was read, counted in advance. */
 struct ahead {
-    struct log_items *scout; /* who counts; NULL: nobody does */
+    struct log_items *scout; /* reads ahead, and counts; NULL: nothing is counted */
     struct chunk chunk;      /* the scout's */
     uint64_t pos;            /* of the log: so far they are counted; 0: not at all */
     int64_t count[ITEM_KIND_COUNT];
     /* Those that could not be counted, because they cannot be read: so many more may come by, which
      * are taken then. UINT64_MAX: any number. */
     uint64_t margin[ITEM_KIND_COUNT];
-    bool blind;        /* what comes behind `pos` cannot be counted: the log is gone */
+    bool blind;        /* what comes after `pos` cannot be counted: the log is gone */
     bool lasting;      /* those of the log that is gone are among them: this outlives a restart */
     int64_t behind_ns; /* since when there is more in the log than was read; 0: there is not */
 };
@@ -114,7 +114,7 @@ struct account {
     uint64_t whole_from_pos;               /* then it is */
     uint64_t known[ITEM_KIND_COUNT];       /* so many the state had counted */
     uint64_t known_pos;                    /* before this position of the log; */
-    uint64_t taken_since[ITEM_KIND_COUNT]; /* so many of `taken` are behind it */
+    uint64_t taken_since[ITEM_KIND_COUNT]; /* so many of `taken` are after it */
 };
 
 /* --- lane.c and lane_verdict.c ---------------------------------------------------------------- */
@@ -331,6 +331,7 @@ bool relay_is_ready(struct relay *r);
 /* Once after the start, whether there is something to be sent or not: what is wrong with
  * credentials is said then, and not with the first call. */
 void prepare_early(struct relay *r);
+void prepare_end(struct relay *r);
 /* The answer to its request; NULL: it is begun. */
 void prepare_answered(struct relay *r, const struct http_call_answer *answer);
 
@@ -346,7 +347,7 @@ uint32_t account_chunk(struct relay *r);
 bool account_hole(struct relay *r, const struct chunk *c);
 /* They are gone. ERR_NOMEM, ERR_AGAIN. */
 MUST_CHECK enum err account_lost(struct relay *r, struct chunk *c);
-/* What is taken and neither settled nor waiting: 0, or somebody miscounts. */
+/* What is taken and neither settled nor waiting: 0, unless something is miscounted. */
 int64_t account_difference(const struct relay *r, enum item_kind kind);
 /* Items taken, of all before the cursor. */
 uint64_t account_taken_before(const struct relay *r, enum item_kind kind);
@@ -355,7 +356,7 @@ uint64_t account_taken_before(const struct relay *r, enum item_kind kind);
 bool account_scout(struct relay *r);
 /* What was counted and never came is accounted for, once reading has got that far. */
 void account_close(struct relay *r);
-/* What is expected behind the cursor, before which these were settled; for the state. */
+/* What is expected after the cursor, before which these were settled; for the state. */
 void account_expected(const struct relay *r, const struct fates *before,
                       struct relay_expected *ret_expected);
 /* That is durable now. */
@@ -388,7 +389,7 @@ void letters_tend(struct relay *r);
 /* What the state to be written says of letters, which are synced. `before`: what was settled before
  * its cursor in this run. */
 void letters_remember(struct relay *r, const struct fates *before, struct letters_mark *ret_mark);
-/* The same, when those of items behind the cursor were just revoked, and synced. */
+/* The same, when those of items after the cursor were just revoked, and synced. */
 void letters_taken_back(struct relay *r, struct letters_mark *ret_mark);
 /* A letter that was sent again is settled. */
 void letters_replayed(struct relay *r, const struct replay_id *id, uint8_t fate);
@@ -420,7 +421,7 @@ void feed_skip_ahead(struct relay *r);
 
 /* Reads on as far as lanes take it. False: there is nothing more to read, or no room. */
 bool relay_feed(struct relay *r);
-/* Parts that were removed meanwhile stay on disk as long as somebody reads them: the store is let
+/* Parts that were removed meanwhile stay on disk as long as they are read: the store is let
  * go of for as long as nothing is read. */
 void feed_rest(struct relay *r);
 /* What was read from the store is not there again as it was. Nothing is lost: what is not settled

@@ -62,14 +62,13 @@ struct relay_state {
     enum drop drop_reason;            /* for this reason */
     uint64_t repeats_total;           /* samples the store gave once more */
     struct letters_mark letters;
-    struct fates beside; /* what left a term of the account: see save.c */
-    uint64_t
-        counted[ITEM_KIND_COUNT]; /* all that was taken, of what waits behind the cursor, too */
-    bool destination_known;       /* false: an older version wrote it, which does not say: */
+    struct fates beside;               /* what left a term of the account: see save.c */
+    uint64_t counted[ITEM_KIND_COUNT]; /* all that was taken, of what waits after the cursor, too */
+    bool destination_known;            /* false: an older version wrote it, which does not say: */
     enum destination_type
         type;           /* whose `writer` is (DESTINATION_TYPE_COUNT: of a newer version), */
     uint64_t place;     /* and destination_place_hash() of where it wrote to */
-    struct fates ahead; /* of what is settled behind the cursor; it comes by again after a restart,
+    struct fates ahead; /* of what is settled after the cursor; it comes by again after a restart,
                            and is known only to be shown */
     char name[DESTINATION_NAME_BYTES_MAX + 1]; /* the destination's own; empty: not known */
     uint64_t counted_pos;                      /* of the log: so far `counted` goes */

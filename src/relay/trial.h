@@ -17,7 +17,7 @@ struct trial_finding {
     bool ok;
     const char *reason; /* one word; "" if it is ok */
     const char *said;   /* by the other side, in one line; may be "" */
-    const char *advice; /* what to do; "" if it is ok, or nobody knows */
+    const char *advice; /* what to do; "" if it is ok, or it is not known */
 };
 
 struct trial_options {
@@ -25,11 +25,11 @@ struct trial_options {
     struct budget *memory;
     const struct destination_settings *settings; /* outlive the trial */
     const struct writer_class *writer;
-    const char *dir;      /* the writer's for as long; empty, and nobody needs it afterwards */
+    const char *dir;      /* the writer's for as long; empty, and of no use afterwards */
     const char *instance; /* a name, in hex, that no server has */
     const char *user_agent;
     bool write;              /* the sample, too */
-    const atomic_bool *stop; /* NULL: nobody will */
+    const atomic_bool *stop; /* NULL: it is never stopped */
     void (*each)(void *context, const struct trial_finding *finding);
     void *context;
 };

@@ -36,8 +36,9 @@ MUST_CHECK enum err window_push(struct window *window, const struct chunk *chunk
 MUST_CHECK enum err window_push_lost(struct window *window, uint64_t pos, uint64_t segment,
                                      enum item_kind kind, uint64_t count, uint8_t fate);
 /*
- * Of the record pushed last `taken` items are wanted, and `repeats` of these were counted before.
- * So many are settled as repeated: items that are no dead letters, of this record or of later ones.
+ * Of the record pushed last `taken` items are wanted, and `repeats` of these were counted before,
+ * it is not known which: as many that do not become dead letters, of this record or of later ones,
+ * are settled as repeated.
  */
 void window_note_taken(struct window *window, uint32_t taken, uint32_t repeats);
 /* `count` items of a record from `first` on, all of them open. ERR_NOMEM: they still are. */
@@ -80,7 +81,7 @@ uint64_t window_held(const struct window *window, enum item_kind kind);
 /* Repeats that were not settled as such yet; more than are open, if too many became dead letters.
  */
 uint64_t window_repeats_open(const struct window *window, enum item_kind kind);
-/* Everything that was settled since the window was made, also behind the cursor. */
+/* Everything that was settled since the window was made, also after the cursor. */
 const struct fates *window_fates(const struct window *window);
 /* Records under way, open items among them, and the segment of the oldest (0: there is none). */
 uint64_t window_records(const struct window *window);

@@ -1,6 +1,6 @@
 /*
  * aws.h - what all destinations in AWS share: where a service is, how a request to it is signed,
- * what its refusals mean. Who we are is told by credentials.h.
+ * what its refusals mean. credentials.h says who we are.
  *
  * A writer's way through this:
  *
@@ -25,7 +25,7 @@ enum { AWS_REGION_BYTES = 40, AWS_ENDPOINT_BYTES = 512 };
 
 /*
  * The region: of the settings, of AWS_REGION, AWS_DEFAULT_REGION, of the profile. ERR_MISSING:
- * nobody says one; ERR_INPUT: it is no name of one; errors of aws_profiles_read().
+ * none is given; ERR_INPUT: it is not a valid name; errors of aws_profiles_read().
  */
 MUST_CHECK enum err aws_region(const struct aws_setup *setup, char ret_region[AWS_REGION_BYTES],
                                struct why *why);
@@ -75,7 +75,7 @@ struct aws_parts {
     const struct http_calls_target *target;
     const char *method;
     const char *endpoint; /* of aws_endpoint() */
-    const char *path;     /* behind the endpoint's, percent-encoded, begins with "/" */
+    const char *path;     /* after the endpoint's, percent-encoded, begins with "/" */
     const char *query;    /* percent-encoded, without "?"; NULL: none */
     const char *const
         *headers; /* "Name: value", all are signed; NULL after the last; may be NULL */

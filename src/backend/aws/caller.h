@@ -49,7 +49,7 @@ void aws_caller_call_at(struct aws_caller *caller, const char *endpoint, const c
 void aws_caller_judge(struct aws_caller *caller, uint32_t keys,
                       const struct http_call_answer *answer, struct writer_step *ret_step);
 
-/* For a request with nothing in it, sent to see whether it may be: that it is none counts as no
+/* For a request with nothing in it, sent to see whether it may be: that it is not a valid one is no
  * refusal. After aws_caller_judge(). */
 void aws_judge_empty(struct writer_step *step);
 

@@ -40,7 +40,7 @@ bool aws_credentials_due(const struct aws_credentials *credentials);
  * Fetches keys, step by step as a writer's prepare(): `answer` NULL begins anew, WRITER_SEND is a
  * call whose texts live until the next step, WRITER_DONE the end. VERDICT_DELIVERED: there are
  * keys, and `answer` says whose. If keys that still work cannot be refreshed it is DELIVERED too
- * and says so, and they become due a minute later. VERDICT_BLOCKED: nobody has credentials, a
+ * and says so, and they become due a minute later. VERDICT_BLOCKED: no source has credentials, a
  * source makes no sense, a role may not be assumed; VERDICT_RETRY, VERDICT_THROTTLED: later.
  * `answer` names the source that failed, and why.
  */

@@ -1,7 +1,7 @@
 /*
  * key_sources.h - where a destination's credentials are to come from: the first source that has
- * any, and the roles to be assumed with what it gives. Looks at settings, variables and files; asks
- * nobody. It is looked for anew for each fetch, so that changed files and secrets count.
+ * any, and the roles to be assumed with what it gives. Looks at settings, variables and files;
+ * makes no requests. It is looked for anew for each fetch, so that changed files and secrets count.
  *
  * The order: own settings, environment, web identity, profile, container, instance. A profile that
  * the settings name is an own setting: then environment and web identity are passed over.

@@ -46,8 +46,8 @@ enum aws_keys_form {
 };
 
 /*
- * Reads keys from such an answer. ERR_INPUT: it is none, or one without keys, and why; ERR_LIMIT:
- * longer than AWS_ANSWER_BYTES_MAX; ERR_NOMEM. After an error nothing changed.
+ * Reads keys from such an answer. ERR_INPUT: it is not such an answer, or has no keys, and why;
+ * ERR_LIMIT: longer than AWS_ANSWER_BYTES_MAX; ERR_NOMEM. After an error nothing changed.
  */
 MUST_CHECK enum err aws_keys_from_json(struct aws_keys *keys, struct budget *budget,
                                        struct bytes answer, enum aws_keys_form form,

@@ -17,7 +17,7 @@ enum {
 /*
  * Starts a program and waits for it: this blocks, `limit_ms` at most. There is no shell: blanks
  * part the words, '...', "..." and \ quote as a shell's do, nothing is expanded. The program is
- * searched in PATH, has our environment, no input, and nobody reads what it complains about: that
+ * searched in PATH, has our environment, no input, and what it complains about is not read: that
  * may hold secrets. What it does not end by itself is killed, with all it started.
  *
  * What it said is appended to `output`, which the caller has to overwrite.

@@ -32,7 +32,7 @@ struct aws_setup {
 const char *aws_variable(const struct aws_setup *setup, const char *name);
 
 /*
- * A whole file behind what is in `to`, in one piece of memory, so that no copy of a secret is left
+ * A whole file after what is in `to`, in one piece of memory, so that no copy of a secret is left
  * behind. ERR_LIMIT: more than `bytes_max`; ERR_AGAIN: it grew meanwhile; ERR_MISSING.
  */
 MUST_CHECK enum err aws_file_read(struct env *env, const char *path, size_t bytes_max,

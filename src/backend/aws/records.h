@@ -48,7 +48,7 @@ struct aws_record {
     uint32_t first; /* line */
     uint32_t last;
     uint32_t line_count;
-    bool adjoining;    /* its lines stand one behind the other */
+    bool adjoining;    /* its lines stand one after another */
     uint8_t verdict;   /* enum writer_verdict, after aws_records_read() */
     size_t bytes;      /* before base64, at most */
     size_t sent_bytes; /* the same exactly, once the body is made */

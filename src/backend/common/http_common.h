@@ -60,8 +60,8 @@ void http_send_plain(struct http_headers *headers, const struct http_plain *requ
 
 /*
  * A URL below one that is configured, which may have a path and a query of its own: begin with what
- * comes behind its path, add parameters, end with its query. A value with `at` NULL: the name
- * alone. http_url_end() puts a NUL behind. Out of memory shows in buf_error(to).
+ * comes after its path, add parameters, end with its query. A value with `at` NULL: the name
+ * alone. http_url_end() puts a NUL after it. Out of memory shows in buf_error(to).
  */
 void http_url_begin(struct buf *to, const char *base, const char *path);
 void http_url_param(struct buf *to, const char *name, struct bytes value);

@@ -1,6 +1,6 @@
 /*
  * pack.h - compresses a piece of memory into a whole of its own: a gzip member or a zstd frame.
- * Such wholes may be put one behind the other.   Threads: one for a packer.
+ * Such wholes may be put one after another.   Threads: one for a packer.
  */
 #ifndef BACKEND_COMMON_PACK_H
 #define BACKEND_COMMON_PACK_H

@@ -35,7 +35,7 @@ struct spool_options {
 };
 
 /*
- * `saved`: what save() gave; empty: nothing. Cuts files that grew behind that to what they were
+ * `saved`: what save() gave; empty: nothing. Cuts files that grew after that to what they were
  * (unless that was confirmed later, or under another `instance`: see above), and renames those that
  * were finished. ERR_CORRUPT: `saved` makes no sense. ERR_IO, ERR_NOMEM.
  */

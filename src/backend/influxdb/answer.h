@@ -10,7 +10,7 @@
  *
  * Where a request's points lie in several shards, version 1 and 2 tell of one of them: the number
  * is that of points refused at least, and the measurement one of those concerned. What is named
- * here is a reason to look there first, and no more.
+ * here is a reason to look there first, and nothing else.
  *
  * Threads: one.
  */
@@ -36,7 +36,7 @@ struct influxdb_told {
     uint32_t name_count;
 };
 
-/* Of a body that is none of these nothing is told. */
+/* A body that is none of these says nothing. */
 void influxdb_answer_read(struct bytes body, struct budget *memory, struct influxdb_told *ret_told);
 /* Whether a series (canonical labels) is among the names. */
 bool influxdb_told_names(const struct influxdb_told *told, struct bytes labels);

@@ -33,7 +33,7 @@ MUST_CHECK enum err kinesis_shards_read(struct kinesis_shards *shards, struct by
                                         struct buf *ret_token, struct why *why);
 /*
  * Takes what was read in place of what was known. ERR_AGAIN: those shards are not a stream's, one
- * behind the other from the first key to the last, as it may be for a moment while they change.
+ * after another from the first key to the last, as it may be for a moment while they change.
  */
 MUST_CHECK enum err kinesis_shards_end(struct kinesis_shards *shards, struct why *why);
 

@@ -1,6 +1,6 @@
 /*
- * answerer.h - another server as something that can be asked: samples, by remote read as streamed
- * chunks. Source: docs/protocols-read.md.
+ * answerer.h - queries another server for samples, by remote read with streamed chunks. Source:
+ * docs/protocols-read.md.
  *
  * Each answer is read from its connection as it is wanted, so that memory holds a frame of each.
  * All that is asked of a view is asked of the server anew: what comes there meanwhile may be seen

@@ -29,7 +29,7 @@ int s3_place_compare(struct s3_place a, struct s3_place b);
 /* Of a block, which is what one request uploads, and how many an object has at most. */
 enum { S3_PART_BYTES = 8 * 1024 * 1024, S3_PARTS_MAX = 10000 };
 
-/* Of an object's name, behind the last '/' and up to there; each ends in NUL. */
+/* Of an object's name, after the last '/' and up to there; each ends in NUL. */
 enum { S3_BASE_BYTES = 192, S3_DIR_BYTES = S3_KEY_BYTES_MAX - S3_BASE_BYTES + 1 };
 
 /* All times are Unix milliseconds. */
@@ -137,7 +137,7 @@ MUST_CHECK enum err s3_object_examine(struct env *env, struct budget *memory, co
 /* Appends. After an error the object is as before. */
 MUST_CHECK enum err s3_object_append(struct s3_store *store, struct s3_object *object,
                                      struct bytes bytes, struct why *why);
-/* It is durable on return. After an error nobody can say what of it is: it is to be made again. */
+/* It is durable on return. After an error it is not known what of it is: it is to be made again. */
 MUST_CHECK enum err s3_object_seal(struct s3_store *store, struct s3_object *object,
                                    struct why *why);
 /* A block in place of what is in `to`, and its MD5 as it was when it was made. ERR_CORRUPT: the
@@ -147,8 +147,8 @@ MUST_CHECK enum err s3_object_read(struct s3_object *object, uint32_t block, str
 /* Gives back what it has in memory, and closes its file. */
 void s3_object_fini(struct s3_object *object);
 
-/* The object is needed no more: closes its file, which is removed at once (`at_once`: nothing that
- * is durable names it), or after the next s3_store_save() and s3_store_saved(). */
+/* The object is no longer needed: closes its file, which is removed at once (`at_once`: nothing
+ * that is durable names it), or after the next s3_store_save() and s3_store_saved(). */
 void s3_store_let_go(struct s3_store *store, struct s3_object *object, bool at_once);
 void s3_store_save(struct s3_store *store);
 /* What was true at s3_store_save() is durable. The first error; it is tried again. */

@@ -1,5 +1,5 @@
 /*
- * sweep.h - aborts uploads in parts that nobody will end: a crash leaves them behind, they cost
+ * sweep.h - aborts uploads in parts that nothing will end: a crash leaves them behind, they cost
  * as if they were objects, and no listing of objects shows them.
  *
  *     LIST --> ABORT ... --> LIST (the next page) ... --> done

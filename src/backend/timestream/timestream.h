@@ -34,10 +34,10 @@ struct timestream_batch {
         uint32_t left_from; /* in `left`: what follows is this record's, too */
     } records[TIMESTREAM_RECORDS_MAX];
     uint32_t count;
-    struct buf texts;  /* records, one behind the other */
+    struct buf texts;  /* records, one after another */
     struct buf common; /* labels that all have, canonical */
     struct timestream_size common_size;
-    struct buf left;        /* dimensions that were common once, each behind a comma */
+    struct buf left;        /* dimensions that were common once, each after a comma */
     uint64_t left_bytes;    /* what they take in the body: once a record that has them */
     uint64_t counted_bytes; /* as Timestream counts, without what is common */
 };
@@ -144,7 +144,7 @@ bool timestream_tables_due(const struct timestream_tables *tables);
 void timestream_tables_prepare(struct timestream_tables *tables,
                                const struct http_call_answer *answer, struct writer_step *ret_step);
 
-/* A request with the names of a table, and behind them `more`. The names need no escapes in JSON.
+/* A request with the names of a table, and after them `more`. The names need no escapes in JSON.
  * Errors are those of `to`. */
 MUST_CHECK enum err timestream_table_request_put(struct buf *to, const char *database,
                                                  const char *table, const char *more);
@@ -169,7 +169,7 @@ void timestream_rejections_init(struct timestream_rejections *rejections, struct
 void timestream_rejections_fini(struct timestream_rejections *rejections);
 
 /*
- * Reads a RejectedRecordsException about `count` records. ERR_INPUT: nobody can tell from it which
+ * Reads a RejectedRecordsException about `count` records. ERR_INPUT: it does not say which
  * were refused; ERR_NOMEM. After an error nothing is to be made of what was read.
  */
 MUST_CHECK enum err timestream_rejections_read(struct timestream_rejections *rejections,

@@ -1,6 +1,6 @@
 /*
  * dead_letters.h - what a destination refused for good, or has no form for: kept whole, with the
- * reason, until somebody decides. Format: docs/format/relay.md.
+ * reason, until an operator decides. Format: docs/format/relay.md.
  *
  * They lie in files of some megabytes under DIR/dead-letters. The relay alone writes these; an
  * operator's decisions come in as files of requests in the same directory, which any process may
@@ -55,7 +55,7 @@ struct dead_letters_options {
     int64_t max_age_ms; /* 0: for ever */
     /*
      * A letter is going to move; perhaps it is said again. `ret_counted`: it is counted there, and
-     * not in what moved. NULL: nobody wants to know.
+     * not in what moved. NULL: the caller need not know.
      */
     enum err (*moves)(void *context, const struct dead_letter *letter, enum letter_move move,
                       bool *ret_counted);
@@ -63,11 +63,11 @@ struct dead_letters_options {
 };
 
 /*
- * Reads all of them. Nothing is made on disk before the first letter. What stands at or behind the
+ * Reads all of them. Nothing is made on disk before the first letter. What stands at or after the
  * cursor may be added again by a relay that begins there: that is noticed then. ERR_UNSUPPORTED: a
  * newer version wrote them. ERR_IO, ERR_NOMEM. Damaged letters are skipped, and counted: if not all
- * is as the state says, replays are called off with the next dead_letters_tend(), as nobody knows
- * which of them are over.
+ * is as the state says, replays are called off with the next dead_letters_tend(), as it is not
+ * known which of them are over.
  */
 MUST_CHECK enum err dead_letters_open(const struct dead_letters_options *options,
                                       struct dead_letters **ret_letters, struct why *why);

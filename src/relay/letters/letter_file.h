@@ -5,7 +5,7 @@
  * A file is a header and entries. An entry is a letter, or marks: what became of letters of this
  * file or of older ones. Entries are written in batches, each durable before the next is begun; an
  * entry says where its batch began. So what is bad before the begin of a batch is damage, and what
- * is bad behind the begin of the last one is what a crash left, unless somebody else knows that it
+ * is bad after the begin of the last one is what a crash left, unless the caller knows that it
  * was durable (letters_mark.h).
  *
  * Threads: none of its own; a scan belongs to one at a time.
@@ -17,7 +17,7 @@
 
 enum {
     LETTER_FILE_BYTES = 16 * 1024 * 1024,      /* then another begins, at the latest */
-    LETTER_FILE_READ_BYTES = 64 * 1024 * 1024, /* what is behind that is not ours */
+    LETTER_FILE_READ_BYTES = 64 * 1024 * 1024, /* what is after that is not ours */
     LETTER_FILE_HEADER_BYTES = 20,
     LETTER_FILE_NAME_BYTES = 24,
     LETTER_ENTRY_HEADER_BYTES = 12,
@@ -48,7 +48,7 @@ enum letter_mark {
 enum letter_entry_type {
     ENTRY_LETTER = 1,
     ENTRY_MARKS = 2,
-    ENTRY_END = 3,  /* of a file behind which another one begins: all of it is durable */
+    ENTRY_END = 3,  /* of a file after which another one begins: all of it is durable */
     ENTRY_HOLE = 4, /* in the place of what a crash left; readers are not given any */
 };
 
@@ -124,7 +124,7 @@ struct letter_scan {
     uint64_t offset;      /* where the next entry is looked for */
     uint64_t whole_end;   /* of the last entry that was given */
     uint64_t batch_at;    /* where the last batch begins, as far as entries were given */
-    bool ended;           /* the last whole entry says that nothing comes behind it */
+    bool ended;           /* the last whole entry says that nothing comes after it */
     uint64_t damaged;     /* places that were durable and cannot be read */
     uint64_t damaged_end; /* bad places before it are such */
     bool clean;           /* nothing bad was met so far, a torn end neither */

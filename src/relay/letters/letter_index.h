@@ -81,7 +81,7 @@ void letter_index_fini(struct letter_index *index);
 /*
  * Reads all files of a directory, beside what the destination's state says of them; NULL: there is
  * none. ERR_MISSING: no such directory, which is told in `found`, too.
- * ERR_AGAIN: files went meanwhile, somebody is at work; then the index is to be thrown away, as
+ * ERR_AGAIN: files went meanwhile, a relay is at work; then the index is to be thrown away, as
  * after every other error. ERR_UNSUPPORTED, ERR_IO, ERR_NOMEM; ERR_LIMIT: of names.
  */
 MUST_CHECK enum err letter_index_read(struct letter_index *index, struct env *env, const char *dir,

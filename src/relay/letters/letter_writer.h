@@ -15,7 +15,7 @@ enum { LETTER_FILE_PATH_BYTES = sizeof(((struct file *)0)->path) };
 enum letter_tail {
     TAIL_WRITTEN,
     TAIL_WAITS, /* it is in `pending`, to be written again, */
-    TAIL_CUT,   /* and what stands behind it goes */
+    TAIL_CUT,   /* and what stands after it goes */
 };
 
 struct letter_writer {
@@ -41,7 +41,7 @@ MUST_CHECK enum err letter_writer_init(struct letter_writer *writer, struct env 
                                        const char *dir, struct budget *memory, struct why *why);
 /* Abandons what was not synced. */
 void letter_writer_fini(struct letter_writer *writer);
-/* The index was read: goes on behind what there is. ERR_IO, ERR_NOMEM. */
+/* The index was read: goes on after what there is. ERR_IO, ERR_NOMEM. */
 MUST_CHECK enum err letter_writer_begin(struct letter_writer *writer, struct why *why);
 
 /* Of a file. ERR_LIMIT. */

@@ -35,7 +35,7 @@ struct letters_found {
     /* Only if the state says what the files held: */
     uint64_t live[ITEM_KIND_COUNT]; /* up to where it knows them, and of which letters that is */
     uint64_t print;
-    uint64_t moved[ITEM_KIND_COUNT][MARK_LAST + 1]; /* by marks behind that */
+    uint64_t moved[ITEM_KIND_COUNT][MARK_LAST + 1]; /* by marks after that */
 
     /* In the end. Only those that the state's account has, as in `moved`. */
     uint64_t kept[ITEM_KIND_COUNT];

@@ -44,7 +44,7 @@ struct letters_known {
     uint64_t fill_to_pos;
 };
 
-/* Counted, so that a newer version may put more behind it. Read: `known` is false if nothing is
+/* Counted, so that a newer version may put more after it. Read: `known` is false if nothing is
  * left to read. */
 void letters_mark_fields(const struct fields *fields, struct letters_mark *mark);
 
