@@ -1,5 +1,5 @@
 /*
- * oauth2.h - private to backend/: tokens by client credentials (RFC 6749, section 4.4).
+ * oauth2.h - tokens by client credentials (RFC 6749, section 4.4).
  *
  * Threads: one, as a writer.
  */

@@ -1,5 +1,5 @@
 /*
- * remote_write.h - private to backend/: what the files of destination type `remote_write` share.
+ * remote_write.h - what the files of destination type `remote_write` share.
  */
 #ifndef BACKEND_REMOTE_REMOTE_WRITE_H
 #define BACKEND_REMOTE_REMOTE_WRITE_H

@@ -1,11 +1,11 @@
 /*
- * timestream.h - private to backend/: what the files of destination type `timestream` share.
+ * timestream.h - what the files of destination type `timestream` share.
  *
- *     timestream.c           the writer
- *     batch.c     the records of a call, and the request's body
- *     endpoint.c  where requests go and how they are signed
- *     tables.c    how old a sample may be that a table takes
- *     answer.c    what Timestream's answers say
+ *     timestream.c  the writer
+ *     batch.c       the records of a call, and the request's body
+ *     endpoint.c    where requests go and how they are signed
+ *     tables.c      how old a sample may be that a table takes
+ *     answer.c      what Timestream's answers say
  *
  * Threads: all of one destination belongs to its thread.
  */
