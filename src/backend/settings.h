@@ -277,8 +277,7 @@ void destinations_free(struct destinations *list);
 /* A hash of what decides which series a destination is given, and under which labels. It is stored:
  * as long as nothing of that changes, it does not. */
 uint64_t destination_selection_hash(const struct destination_settings *settings);
-/* A hash of its type and of the place it writes to: an address, a bucket, a stream. Stored as well.
- */
+/* A hash of its type and of where it writes to: an address, a bucket, a stream. Stored. */
 uint64_t destination_place_hash(const struct destination_settings *settings);
 /* Whether every series there may be is wanted. */
 bool destination_takes_all(const struct destination_settings *settings);

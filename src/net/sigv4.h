@@ -53,8 +53,7 @@ void sigv4_hash(struct bytes body, char *ret_hash);
 MUST_CHECK enum err sigv4_sign(const struct sigv4_request *request,
                                const struct sigv4_credentials *credentials, struct buf *to);
 
-/* What is signed, for tests and for explaining a refusal: the canonical request. Errors as above.
- */
+/* What is signed, for tests and to explain a refusal: the canonical request. Errors as above. */
 MUST_CHECK enum err sigv4_canonical(const struct sigv4_request *request,
                                     const struct sigv4_credentials *credentials, struct buf *to);
 

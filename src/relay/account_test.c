@@ -10,8 +10,7 @@ enum { BUDGET_BYTES = 16 * 1024 };
 #define LOG_DIR  STORE_DIR "/wal"
 #define LOG_NAME "0000000000000001.wal"
 
-/* --- a destination that takes whatever there is ------------------------------------------------
- */
+/* --- a destination that takes whatever there is ----------------------------------------------- */
 
 static uint64_t sent[ITEM_KIND_COUNT], arrived[ITEM_KIND_COUNT];
 
@@ -65,8 +64,7 @@ begin(struct world *w, uint64_t seed)
     w->writer = &any_writer;
 }
 
-/* --- what is sent ------------------------------------------------------------------------------
- */
+/* --- what is sent ----------------------------------------------------------------------------- */
 
 /* Half of it expires where two days are kept. */
 #define KEPT_MS (2 * DAY_MS)
@@ -125,8 +123,7 @@ send_some(struct world *w, const struct some *x, unsigned count)
     rq_fini(&rq);
 }
 
-/* --- losing ------------------------------------------------------------------------------------
- */
+/* --- losing ----------------------------------------------------------------------------------- */
 
 static void
 delete_series(struct world *w, const char *selector_text, int64_t max_ms)
@@ -312,8 +309,7 @@ test_what_expired_of_one_kind_explains_no_loss_of_another(void **state)
     world_fini(w);
 }
 
-/* --- damage ------------------------------------------------------------------------------------
- */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 /* So many of a kind stand in a record that nobody can read any more; `behind` it all can be. */
 static void
@@ -579,8 +575,7 @@ test_what_is_not_wanted_does_not_wait(void **state)
     world_fini(w);
 }
 
-/* --- what waited and is not there any more -----------------------------------------------------
- */
+/* --- what waited and is not there any more ---------------------------------------------------- */
 
 /* Calls of what comes first fail; what comes behind that is counted ahead, and saved so. */
 static void

@@ -32,8 +32,7 @@ relay_backlog_is_none(const struct relay_backlog *b)
            b->letters == 0 && b->kept.objects == 0 && b->kept.files == 0;
 }
 
-/* --- one ----------------------------------------------------------------------------------------
- */
+/* --- one -------------------------------------------------------------------------------------- */
 
 static uint64_t
 letters_of(const struct relay_state *s)
@@ -140,8 +139,7 @@ look_at(struct backlog_listing *l, const char *name, bool is_file, struct relay_
     return gone ? ERR_MISSING : e;
 }
 
-/* --- dead letters -------------------------------------------------------------------------------
- */
+/* --- dead letters ----------------------------------------------------------------------------- */
 
 struct backlog_weighing {
     struct env *env;
@@ -209,8 +207,7 @@ relay_backlog_count_letters(const struct backlog_options *o, const char *name, u
         why_set(&b->letters_problem, ERR_CORRUPT, "%" PRIu64 " dead letters are lost", report.lost);
 }
 
-/* --- all ----------------------------------------------------------------------------------------
- */
+/* --- all -------------------------------------------------------------------------------------- */
 
 /* Somebody's. A link is one of a destination also if it leads nowhere. */
 static bool

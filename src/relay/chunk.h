@@ -28,8 +28,7 @@ struct chunk {
     enum item_kind kind;
     uint32_t count;
     bool filled; /* from the store: each item has a position of its own, from `pos` on */
-    /* Of log_items_next(): items that stood in the log after the chunk before, and cannot be read.
-     */
+    /* Of log_items_next(): items of the log between the chunk before and this one that are lost. */
     uint64_t lost[LEDGER_KIND_COUNT];
 
     /* How they are kept: for log_items.c and fill_walk.c. */
@@ -47,8 +46,7 @@ void chunk_init(struct chunk *chunk, struct budget *memory);
 void chunk_fini(struct chunk *chunk);
 /* Nothing is in it. */
 void chunk_clear(struct chunk *chunk);
-/* Makes room for one more of an array of `count` that grows in the chunk's arena. NULL: no memory.
- */
+/* Room for one more of an array of `count` that grows in the chunk's arena. NULL: no memory. */
 void *chunk_more(struct chunk *chunk, void *array, uint32_t count, size_t size);
 
 /* The reference of item `i`, which is no metadata. */

@@ -22,8 +22,7 @@ enum {
 /* Tells the hash of a metric's name from those of series. */
 static const uint64_t METRIC_SEED = 0x6d657472;
 
-/* --- one item ----------------------------------------------------------------------------------
- */
+/* --- one item --------------------------------------------------------------------------------- */
 
 /* What is identified by record and index in calls: which position, which number in there. */
 static void
@@ -538,8 +537,7 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
         return;
     case VERDICT_DEAD_CALL: {
         /* Some of the piece are refused for good, and nothing of it may be sent again. How many are
-         * bad is not known, so it says little of what is sent next, unless nothing is ever taken.
-         */
+         * bad is not known, so it says little of what comes next, unless nothing is ever taken. */
         struct call_piece *piece = piece_of(a);
         uint32_t samples = lane_piece_samples(a->lane, piece);
         end_failures(a->lane);

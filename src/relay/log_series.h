@@ -33,8 +33,7 @@ struct log_series_place {
     uint32_t index;  /* within the record */
     bool taken;
 };
-/* False: the segment has not named it. Quick where references come in the order of their records.
- */
+/* False: the segment has not named it. Quick for references in the order of their records. */
 bool log_series_find(struct log_series *series, uint64_t ref, struct log_series_place *ret_place);
 /* How many records it was given. */
 uint32_t log_series_records(const struct log_series *series);

@@ -501,8 +501,7 @@ test_letters_stay_though_the_log_is_gone(void **state)
     world_fini(w);
 }
 
-/* --- what is shown while the cursor stands ------------------------------------------------------
- */
+/* --- what is shown while the cursor stands ---------------------------------------------------- */
 
 /* So long that it is saved. */
 static void

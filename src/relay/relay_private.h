@@ -303,8 +303,7 @@ void save_if_due(struct relay *r);
 /* The cursor as it is remembered; `ret_before` may be NULL. */
 struct relay_cursor relay_cursor(struct relay *r, struct fates *ret_before);
 /* For a state that is to follow `before` where reading begins again: what was taken comes again,
- * and still waits. What left a term of the account since is counted beside it, as counters show it.
- */
+ * and still waits. What left a term of the account since is counted beside it, for counters. */
 void shown_keep_taken(struct relay_state *next, const struct relay_state *before);
 /* Another state than the one that follows, for the run to come. On an error it is as it was. */
 MUST_CHECK enum err save_instead(struct relay *r, const struct relay_state *state, struct why *why);

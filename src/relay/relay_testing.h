@@ -658,8 +658,7 @@ note_segment(void *context, const struct wal_segment_info *info)
     return OK;
 }
 
-/* Damages the next records of this type from a position on. Returns the samples that stood there.
- */
+/* Damages the next records of this type from a position on. Returns the samples in them. */
 static inline uint32_t
 spoil_log(struct world *w, uint64_t from_pos, enum wal_type type, unsigned records)
 {

@@ -18,8 +18,7 @@ void selection_free(struct selection *selection);
 bool selection_takes_tenant(const struct selection *selection, struct bytes tenant);
 /* What its selectors say, for who asks a store: any of them takes a series; none: all are taken. */
 const struct matcher_set *selection_sets(const struct selection *selection, uint32_t *ret_count);
-/* Metadata has no labels but its family's name: what selectors say of other labels does not count.
- */
+/* Metadata has only its family's name as a label: selectors of other labels do not count. */
 bool selection_takes_family(const struct selection *selection, struct bytes tenant,
                             struct bytes family);
 

@@ -218,8 +218,7 @@ window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count,
     return OK;
 }
 
-/* The record with an item of this identity; NULL: it is not here. `ret_index`: the item's number.
- */
+/* The record with an item of this identity; NULL: not here. `ret_index`: the item's number. */
 static struct window_record *
 find_item(const struct window *w, uint64_t pos, uint32_t index, uint32_t *ret_index)
 {

@@ -78,8 +78,7 @@ void window_cursor(struct window *window, struct relay_cursor *ret_cursor,
 uint64_t window_taken_before(const struct window *window, enum item_kind kind);
 /* Items of the records under way, wanted or not. */
 uint64_t window_held(const struct window *window, enum item_kind kind);
-/* Repeats that were not settled as such yet; more than are open, if too many became dead letters.
- */
+/* Repeats not yet settled as such; more than are open, if too many became dead letters. */
 uint64_t window_repeats_open(const struct window *window, enum item_kind kind);
 /* Everything that was settled since the window was made, also after the cursor. */
 const struct fates *window_fates(const struct window *window);

@@ -34,8 +34,7 @@ take_word(const char **from, char **to)
     char quote = '\0';
     for (; *at != '\0' && (quote != '\0' || (*at != ' ' && *at != '\t')); at++) {
         bool escapes = *at == '\\' && quote != '\'' && at[1] != '\0';
-        /* Within double quotes a backslash quotes only these; before others it stands for itself.
-         */
+        /* Within double quotes a backslash quotes only these; before others it is itself. */
         if (escapes && (quote == '\0' || strchr("\"\\$`", at[1]) != NULL)) {
             *(*to)++ = *++at;
         } else if (*at == quote) {

@@ -89,8 +89,7 @@ void aws_call_clear(struct writer *writer, struct writer_call *call);
 void aws_call_entry(const struct writer *writer, const struct writer_call *call, uint32_t record,
                     struct writer_entry *ret_entry);
 
-/* Adds the item's line to the record of its group. As a writer's add(); `ret_record`: its number.
- */
+/* Adds the item's line to the record of its group. As a writer's add(); `ret_record`: which. */
 enum writer_add aws_records_add(struct aws_records *records, uint64_t group,
                                 const struct item *item, uint32_t *ret_record, struct why *why);
 

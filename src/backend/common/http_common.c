@@ -315,8 +315,7 @@ verdict_of_status(unsigned status)
     return blocked || status < 400 ? VERDICT_BLOCKED : VERDICT_SOME_DEAD;
 }
 
-/* No service answers a write with a page for people: a portal does, or a URL that leads elsewhere.
- */
+/* No service answers a write with a page for people: a portal does, or another URL's server. */
 static bool
 is_page(struct bytes body)
 {

@@ -248,8 +248,7 @@ test_files_of_others_are_left_alone(void **state)
     rig_fini(&rig);
 }
 
-/* --- a state that is older than the files ------------------------------------------------------
- */
+/* --- a state that is older than the files ----------------------------------------------------- */
 
 /* What each file in the directory holds, to be found again. */
 struct contents {

@@ -31,8 +31,7 @@ struct file_writer {
     struct spool *spool;
     struct packer *packer;
     struct text_writer *text; /* of csv and openmetrics */
-    char instance[17]; /* of this store's destination of this name: what others left is not its own
-                        */
+    char instance[17];        /* of this destination: what others left is not its own */
     struct buf packed;
     struct buf head; /* of each file */
     struct buf tail;

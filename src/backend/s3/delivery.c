@@ -143,8 +143,7 @@ send_upload(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
         return;
     }
     /* The object's file cannot be read, or is not what was written. What it should hold is in the
-     * log as long as it is not delivered: that a disk may give it back later is no reason to wait.
-     */
+     * log as long as it is not delivered, so there is no reason to wait for the disk. */
     bool lost = e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_IO;
     if (lost) {
         log_error("s3: an undelivered object is damaged on disk, rebuilding it from the log",

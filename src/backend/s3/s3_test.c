@@ -467,8 +467,7 @@ test_the_index_gathers_the_objects_of_an_hour(void **state)
     s3_rig_fini(&rig);
 }
 
-/* --- a dry run ---------------------------------------------------------------------------------
- */
+/* --- a dry run -------------------------------------------------------------------------------- */
 
 static void
 test_a_dry_run_touches_nothing(void **state)

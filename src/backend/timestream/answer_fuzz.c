@@ -1,5 +1,4 @@
-/* Any bytes as each answer of Timestream that is read: what comes out is bounded and can be used.
- */
+/* Any bytes as each answer of Timestream that is read: what comes out is bounded. */
 #include <stdlib.h>
 
 #include "backend/timestream/timestream.h"
