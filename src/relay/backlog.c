@@ -179,15 +179,13 @@ relay_backlog_count_letters(const struct backlog_options *o, const char *name, u
 {
     char dir[RELAY_DIR_BYTES], letters_dir[LETTER_PATH_BYTES];
     struct backlog_weighing weighing = {.env = o->env, .dir = letters_dir};
-    if (path_join(dir, sizeof dir, o->dir, name) != OK ||
-        path_join(letters_dir, sizeof letters_dir, dir, LETTER_FILES_DIR) != OK) {
-        why_set(&b->letters_problem, ERR_LIMIT, "%s/%s: path is too long", o->dir, name);
-        return;
-    }
+    struct why *problem = &b->letters_problem;
+    if (path_in(dir, sizeof dir, o->dir, name, problem) != OK) return;
+    if (path_in(letters_dir, sizeof letters_dir, dir, LETTER_FILES_DIR, problem) != OK) return;
     err_ignore(env_listdir(o->env, letters_dir, weigh_file, &weighing, NULL), "read next");
     if (weighing.bytes > *bytes_left) {
-        why_set(&b->letters_problem, ERR_LIMIT,
-                "%" PRIu64 " bytes of dead letters are too many to read: %s", weighing.bytes,
+        why_set(problem, ERR_LIMIT, "%" PRIu64 " bytes of dead letters are too many to read: %s",
+                weighing.bytes,
                 b->letters_known ? "using the number in the state of the destination"
                                  : "their number is not known");
         return;

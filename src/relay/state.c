@@ -203,7 +203,7 @@ enum err
 relay_state_put_aside(struct env *env, const char *dir, struct why *why)
 {
     char state[256], aside[256];
-    enum err e = path_join(state, sizeof state, dir, NAME);
+    enum err e = path_in(state, sizeof state, dir, NAME, why);
     if (e == OK) e = path_in(aside, sizeof aside, dir, DAMAGED, why);
     if (e) return e;
     e = env_rename(env, state, aside, why);
@@ -229,9 +229,10 @@ read_file(struct env *env, const char *dir, const char *name, struct buf *memory
 {
     char path[FILE_PATH_BYTES];
     struct bytes payload;
-    enum err e = path_join(path, sizeof path, dir, name);
+    enum err e = path_in(path, sizeof path, dir, name, why);
+    if (e) return e;
     buf_clear(memory);
-    if (e == OK) e = env_read_whole(env, path, memory, why);
+    e = env_read_whole(env, path, memory, why);
     if (e == ERR_LIMIT) {
         return why_set(why, ERR_CORRUPT,
                        "%s is not the state of a destination: the file is too large", path);

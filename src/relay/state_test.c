@@ -367,6 +367,20 @@ test_a_directory_that_is_made_takes_no_other_ones_place(void **state)
     rig_fini(&rig);
 }
 
+static void
+test_a_path_that_is_too_long_is_named(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct relay_state got;
+    char dir[FILE_PATH_BYTES] = "";
+    rig_init(&rig);
+    memset(dir, 'd', sizeof dir - 1);
+    assert_int_equal(relay_state_read(rig.env, dir, &rig.memory, &got, &rig.why), ERR_LIMIT);
+    assert_non_null(strstr(rig.why.text, "path is too long"));
+    rig_fini(&rig);
+}
+
 int
 main(void)
 {
@@ -380,6 +394,7 @@ main(void)
         cmocka_unit_test(test_the_state_before_is_kept_beside),
         cmocka_unit_test(test_a_directory_is_never_there_without_a_state),
         cmocka_unit_test(test_a_directory_that_is_made_takes_no_other_ones_place),
+        cmocka_unit_test(test_a_path_that_is_too_long_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,9 +6,9 @@
  *                         +---- RENAMED <-----+  another object has the name
  *
  * 1. Sealed: the file is durable, the object has its name, the local index names it.
- * 2. Saved: what save() gives names the object (first and last item, file, name, checksum), and is
- *    durable before the first byte of it goes out. So a crash later repeats the same bytes under
- * the same name: the file is adopted, and items of it that come again are counted, not written.
+ * 2. Saved: what save() gives names the object (first and last item, file, name, checksum), and
+ *    is durable before the first byte of it goes out. So after a crash the same bytes go out under
+ *    the same name: the file is adopted, and items of it that come again are only counted.
  * 3. The object is in the bucket, then the index of its hour, then it is delivered.
  * 4. The file goes when the state that says so is durable.
  *
