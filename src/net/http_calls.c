@@ -33,7 +33,7 @@ struct transfer {
     struct buf body;
     char error[CURL_ERROR_SIZE];
     CURLcode code;
-    bool headers_whole; /* the empty line behind them has come */
+    bool headers_whole; /* the empty line after them has come */
     uint64_t cut_bytes; /* of the body, that nobody will look at */
     bool endless;       /* these were too many */
 };

@@ -11,7 +11,7 @@
  * That the log itself was read whole is known by its own totals (log_items.c): what they count and
  * nobody could read is lost. The store may have it, if there is one.
  *
- * What waits behind the point that reading has reached is counted by a second reader, the scout. It
+ * What waits after the point that reading has reached is counted by a second reader, the scout. It
  * sets out when the relay has been behind for a moment, or is paused, and is gone when the relay
  * has caught up with it: then everything it counted has come by.
  *
@@ -479,7 +479,7 @@ account_remember(const struct relay *r, struct relay_state *next)
     account_counted(r, next->counted);
     next->log_totals.known = true;
     memcpy(next->log_totals.of, log.totals, sizeof log.totals);
-    /* What was counted before stands behind what was looked at since, or before it. */
+    /* What was counted before stands after what was looked at since, or before it. */
     uint64_t pos = known_pos(r), before_pos = r->state.counted_pos;
     if (r->account.is_whole || (before_pos != 0 && before_pos < pos)) next->counted_pos = pos;
     if (r->account.is_whole) next->selection = destination_selection_hash(r->settings);

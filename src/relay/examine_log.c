@@ -2,7 +2,7 @@
  * examine_log.c - see examine_log.h.
  *
  * Segments are listed once, with where each begins and ends: so whether a position is in the log is
- * a question to the list. What a destination would take is counted by reading the log behind its
+ * a question to the list. What a destination would take is counted by reading the log after its
  * cursor with a reader of its own, in batches, as the scout of a relay does (account.c).
  */
 #include "relay/examine_log.h"
@@ -55,7 +55,7 @@ note_segment(void *context, const struct wal_segment_info *info)
     return buf_error(&log->extents);
 }
 
-/* Commits that end behind a position. */
+/* Commits that end after a position. */
 struct summing {
     uint64_t pos;
     uint64_t *accepted;
@@ -183,7 +183,7 @@ examined_log_find(struct examined_log *log, uint64_t pos, enum log_place *ret_pl
     return e;
 }
 
-/* --- behind a place --------------------------------------------------------------------------- */
+/* --- after a place ---------------------------------------------------------------------------- */
 
 uint64_t
 examined_log_begin(const struct examined_log *log)

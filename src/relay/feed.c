@@ -238,7 +238,7 @@ read_chunk(struct relay *r, struct why *why)
 }
 
 /*
- * The log is damaged before the record at hand. Nothing behind that is handed on before the store
+ * The log is damaged before the record at hand. Nothing after that is handed on before the store
  * has given what stood there (catch_up.c), or it is counted as lost. False: not now.
  */
 static bool
@@ -269,7 +269,7 @@ next_chunk(struct relay *r)
     if (!r->feed.is_read) {
         enum err e = read_chunk(r, &why);
         if (e == ERR_AGAIN) return false;
-        if (e == ERR_CORRUPT && r->feed.fill == NULL) { /* the record behind it says what is lost */
+        if (e == ERR_CORRUPT && r->feed.fill == NULL) { /* the record after it says what is lost */
             log_error("relay: cannot read part of the log, skipping it",
                       KV("destination", r->settings->name), KV("error", &why));
             return true;

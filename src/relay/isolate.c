@@ -100,7 +100,7 @@ isolate_need_keys(struct isolate *is, uint32_t count)
 
 /* --- pieces come and go ----------------------------------------------------------------------- */
 
-/* Whether the piece behind this one is refused follows from its being so, or not. */
+/* Whether the piece after this one is refused follows from its being so, or not. */
 static void
 tell_next(struct isolate *is, const struct call_piece *piece, bool delivered)
 {

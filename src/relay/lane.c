@@ -186,7 +186,7 @@ lane_rotate(struct relay *r, struct lane *lane)
     assert(call->count > 0);
     isolate_begin(&lane->pieces, call->count);
     /* What was refused lately is set apart, unless since a sample was added one was forgotten: then
-     * an earlier one of a series could stand behind a later one. */
+     * an earlier one of a series could stand after a later one. */
     if (call->suspects > 0 && call->forgot_count == r->lanes.suspects.forgot_count) {
         err_ignore(isolate_set_apart(&lane->pieces, call->items), "it is sent as a whole");
     }

@@ -462,7 +462,7 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
     uint32_t judged = 0, refused = 0, throttled = 0, count = piece->to - piece->from;
     struct writer_entry refusal = {.verdict = VERDICT_DEAD};
     bool keep = keeps(r, a);
-    uint32_t kept = piece->to; /* from behind, so that those before may be counted off */
+    uint32_t kept = piece->to; /* from the end, so that those before may be counted off */
     for (uint32_t i = piece->to; i-- > piece->from;) {
         r->class->entry(r->writer, body, items[i].entry, &entry);
         bool dead = entry.verdict == VERDICT_DEAD, judges = entry.verdict == VERDICT_DELIVERED;

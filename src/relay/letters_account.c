@@ -39,7 +39,7 @@ log_account(const struct relay *r, const struct letters_found *found,
               KV("destination", r->settings->name), KV("back", back));
 }
 
-/* What is not behind the saved cursor comes by again after a restart, whatever became of it: only
+/* What is not after the saved cursor comes by again after a restart, whatever became of it: only
  * the window counts it. */
 static enum err
 letter_moves(void *context, const struct dead_letter *letter, enum letter_move move,
@@ -109,7 +109,7 @@ relay_open_letters(struct relay *r, struct why *why)
 
 /* --- what a state says of them ---------------------------------------------------------------- */
 
-/* Those of items behind the cursor come by again, and are queued then. */
+/* Those of items after the cursor come by again, and are queued then. */
 void
 letters_remember(struct relay *r, const struct fates *before, struct letters_mark *ret_mark)
 {

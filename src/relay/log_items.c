@@ -31,7 +31,7 @@ struct label_page {
     uint32_t count;
     uint64_t used; /* when it was asked for last */
     struct buf tenant;
-    struct buf labels; /* one series' behind the other's */
+    struct buf labels; /* one series' after another's */
     struct buf ends;   /* uint32_t: where they end */
     struct buf hashes; /* uint64_t */
 };
@@ -352,7 +352,7 @@ log_items_count(const struct log_items *s)
 
 /*
  * The log's running totals at each commit say how many items stand before it: what was not read of
- * them is lost. Where reading begins within a commit, its total is behind what was read.
+ * them is lost. Where reading begins within a commit, its total is after what was read.
  */
 static void
 count_items(struct log_items *s, const struct wal_record *record, struct chunk *c)

@@ -3,7 +3,7 @@
  *
  * Invariants, between log_series_end() and the next log_series_begin():
  * 1. runs are sorted and share no reference;
- * 2. every run lies in one record: its references are at `index` and behind it, one each.
+ * 2. every run lies in one record: its references are at `index` and after it, one each.
  */
 #include "relay/log_series.h"
 
@@ -95,7 +95,7 @@ log_series_begin(struct log_series *s, uint64_t pos)
     return OK;
 }
 
-/* The run that holds `ref`, or the place behind the last one before it. */
+/* The run that holds `ref`, or the place after the last one before it. */
 static size_t
 run_place(const struct log_series *s, uint64_t ref, bool *ret_found)
 {
@@ -177,7 +177,7 @@ log_series_end(struct log_series *s)
     if (e) return e;
     if (s->added_count > 1) qsort(s->added, s->added_count, sizeof *s->added, compare_runs);
     drop_repeated(s);
-    /* From behind, so that both may share the array. */
+    /* From the end, so that both may share the array. */
     size_t old = s->run_count, new = s->added_count, to = old + new;
     while (new > 0) {
         bool is_old = old > 0 && s->runs[old - 1].first_ref > s->added[new - 1].first_ref;

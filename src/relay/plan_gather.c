@@ -226,7 +226,7 @@ gather(struct plan_gather *g, struct why *why)
     return e;
 }
 
-/* Exemplars behind the samples of their time. */
+/* Exemplars after the samples of their time. */
 static int
 compare_points(const void *x, const void *y)
 {

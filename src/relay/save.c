@@ -59,7 +59,7 @@ save_want(struct relay *r, enum save_need need)
  * So what leaves a term stays in it beside the account, and counts as taken once more with the fate
  * it has next: the equation holds, and every change is seen.
  *
- * What is settled behind the cursor is shown, too, as the state says: the cursor may stand for
+ * What is settled after the cursor is shown, too, as the state says: the cursor may stand for
  * long, as while one call is throttled. After a restart that comes by again, and leaves its terms
  * so.
  */
@@ -72,7 +72,7 @@ term(const struct relay_state *s, unsigned kind, unsigned fate)
 }
 
 /* Repeats are no term of the account, and only rise. An older version's state may have a term below
- * 0 before the cursor, where letters behind it went for want of room: as a sum it is not. */
+ * 0 before the cursor, where letters after it went for want of room: as a sum it is not. */
 static void
 shown_keep(struct relay_state *next, const struct relay_state *before)
 {

@@ -210,7 +210,7 @@ relay_state_put_aside(struct env *env, const char *dir, struct why *why)
     return e == ERR_MISSING ? OK : e;
 }
 
-/* What a newer version appended behind what we know is left alone. */
+/* What a newer version appended after what we know is left alone. */
 static enum err
 state_unpack(struct bytes payload, struct relay_state *ret_state)
 {

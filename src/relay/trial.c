@@ -38,7 +38,7 @@ struct trial {
 
 /* --- what to do about it ---------------------------------------------------------------------- */
 
-/* An action such as kinesis:PutRecords that stands in brackets behind what was looked at. */
+/* An action such as kinesis:PutRecords that stands in brackets after what was looked at. */
 static bool
 find_action(const char *what, char *to, size_t size)
 {

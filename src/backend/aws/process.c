@@ -62,7 +62,7 @@ split(struct bytes command, struct words *ret, struct why *why)
     if (command.size > 0) memcpy(line, command.at, command.size);
     line[command.size] = '\0';
     const char *at = line;
-    /* A word takes no more than it did with the blank or the end behind it. */
+    /* A word takes no more than it did with the blank or the end after it. */
     for (char *to = ret->text;; count++) {
         at += strspn(at, " \t");
         if (*at == '\0') break;

@@ -1,7 +1,7 @@
 /*
  * http_common.c - see http_common.h.
  *
- * Header lines stand one behind the other in one buffer, which grows and so may move: they are kept
+ * Header lines stand one after another in one buffer, which grows and so may move: they are kept
  * as offsets, and become pointers when all are there. The buffer holds secrets and is overwritten
  * when it is given back. What cannot be sent is noted with the first line that cannot, so that
  * whoever puts many looks once.

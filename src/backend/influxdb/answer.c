@@ -1,6 +1,6 @@
 /*
  * answer.c - see answer.h. Sentences are found by words that stand before and
- * behind a name; in a name the same words may stand. Then something else is looked at first, or
+ * after a name; in a name the same words may stand. Then something else is looked at first, or
  * nothing.
  */
 #include "backend/influxdb/answer.h"
@@ -19,7 +19,7 @@ says(struct bytes text, const char *words)
     return memmem(text.at, text.size, words, strlen(words)) != NULL;
 }
 
-/* What stands behind the first `before`; false: that does not stand there. */
+/* What stands after the first `before`; false: that does not stand there. */
 static bool
 behind(struct bytes text, const char *before, struct bytes *ret_rest)
 {

@@ -324,7 +324,7 @@ refuses_path(const struct influxdb_writer *w, const struct http_call_answer *ans
     return answer->status == 400 && (says(answer, "precision") || says(answer, "unknown variant"));
 }
 
-/* Version 1 has these as 404 or 500. Looked for at the begin: names and labels may stand behind. */
+/* Version 1 has these as 404 or 500. Looked for at the begin: names and labels may follow. */
 static bool
 is_missing(const struct http_call_answer *answer)
 {

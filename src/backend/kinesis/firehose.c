@@ -1,7 +1,7 @@
 /*
  * firehose.c - destination type `firehose`: Amazon Data Firehose, by PutRecordBatch.
  *
- * Firehose writes records one behind the other and bills each in steps of 5 KB, so few large ones
+ * Firehose writes records one after another and bills each in steps of 5 KB, so few large ones
  * are made of many lines, filled to just below such a step. Records are stored or refused singly;
  * a call holds one of each bucket of series, so that a series is in one record. There is one
  * bucket, and so one record, until calls may be larger than a record can be.

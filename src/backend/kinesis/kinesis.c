@@ -274,7 +274,7 @@ kinesis_units(const struct writer *writer, const struct writer_call *call)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* An aggregate of the record's lines, behind the others. */
+/* An aggregate of the record's lines, after the others. */
 static enum err
 aggregate(struct kinesis *w, const struct aws_records *r, const struct aws_record *record)
 {

@@ -3,7 +3,7 @@
  *
  * Two lists: the one in force, sorted by where ranges begin, for a binary search; and the one that
  * is coming in, page by page, in any order. The second takes the place of the first only if its
- * ranges are all keys there are, one behind the other, and only if it is another one: whoever
+ * ranges are all keys there are, one after another, and only if it is another one: whoever
  * gathered lines by the numbers of shards compares generations.
  */
 #include "backend/kinesis/shards.h"
@@ -225,7 +225,7 @@ compare_shards(const void *a, const void *b)
     return (one->first > other->first) - (one->first < other->first);
 }
 
-/* One behind the other, and all there is. */
+/* One after another, and all there is. */
 static bool
 is_whole(const struct shard_list *list)
 {

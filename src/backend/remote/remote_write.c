@@ -52,7 +52,7 @@ struct remote_writer {
 struct remote_call {
     struct rw_build *builds[2]; /* 1.0, 2.0; made when first needed */
     enum rw_version version;    /* of what was added */
-    struct buf metadata;        /* 1.0: of families, behind the series */
+    struct buf metadata;        /* 1.0: of families, after the series */
     struct buf body;
     bool made;              /* the body holds what was added */
     uint64_t message_bytes; /* of a body that is made, before it was packed */

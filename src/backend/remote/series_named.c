@@ -10,7 +10,7 @@
 enum { NAME_BYTES_MAX = 1024 };
 
 /* Hashes from a brace to the one that closes it, without the blanks between labels. Gives the place
- * behind it; 0: it is not closed. */
+ * after it; 0: it is not closed. */
 static size_t
 hash_braces(struct bytes text, size_t from, uint64_t seed, uint64_t *ret_hash)
 {

@@ -1,7 +1,7 @@
 /*
  * index.c - see index.h.
  *
- * Metric names are a set: texts one behind the other, and a hash table of where they begin. Objects
+ * Metric names are a set: texts one after another, and a hash table of where they begin. Objects
  * are an array, searched from its begin: an hour has few. Both have limits, beyond which the index
  * says that it is not complete, as it does of what was damaged or not readable; a reader then lists
  * the hour. Names are never taken out: there may be more than in the objects, never less.
@@ -285,7 +285,7 @@ take_count(struct scan *s)
     return v < 0 ? 0 : (uint64_t)v;
 }
 
-/* As s3_place_print() has it: the two numbers beside the dot, behind "fill" for one of a fill. */
+/* As s3_place_print() has it: the two numbers beside the dot, after "fill" for one of a fill. */
 static struct s3_place
 take_place(struct scan *s)
 {

@@ -285,7 +285,7 @@ add_sums(struct s3_object *o, struct bytes bytes)
     }
 }
 
-/* The checksums of all blocks, also of the last, and what is behind them. */
+/* The checksums of all blocks, also of the last, and what is after them. */
 static enum err
 make_tail(const struct s3_object *o, struct buf *to)
 {
@@ -316,7 +316,7 @@ note_digest(struct s3_object *o, struct bytes sums)
         md5(sums, o->digest);
 }
 
-/* Writes the checksums behind the object; they are durable with all before them on return. */
+/* Writes the checksums after the object; they are durable with all before them on return. */
 static enum err
 write_tail(struct s3_store *s, struct s3_object *o, struct why *why)
 {

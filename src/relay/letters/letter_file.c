@@ -352,7 +352,7 @@ letter_scan_trust(struct letter_scan *s, uint64_t durable_end)
     if (s->suspects > 0 && s->suspect_at < durable_end) condemn(s);
 }
 
-/* The first whole entry at or behind an offset; `end` if there is none. */
+/* The first whole entry at or after an offset; `end` if there is none. */
 static enum err
 find_whole(struct letter_scan *s, uint64_t from, uint64_t end, uint64_t *ret_at, struct why *why)
 {
@@ -416,7 +416,7 @@ letter_scan_seek(struct letter_scan *s, uint64_t offset, uint64_t end)
 {
     s->offset = offset;
     s->end = end < LETTER_FILE_READ_BYTES ? end : LETTER_FILE_READ_BYTES;
-    /* What stands behind the end now may be written over before that is read. */
+    /* What stands after the end now may be written over before that is read. */
     if (s->window_at + s->window.size > s->end) buf_clear(&s->window);
     s->patience = PATIENCE_BYTES;
     s->next_number = 0;

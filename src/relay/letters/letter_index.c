@@ -3,7 +3,7 @@
  * an entry says of a letter is true until a later one says otherwise.
  *
  * Where the state knows the files up to a place, the letters there are at that place have to be
- * those it knows; what marks behind it say is told apart, as the state has not heard of it.
+ * those it knows; what marks after it say is told apart, as the state has not heard of it.
  */
 #include "relay/letters/letter_index.h"
 
@@ -384,7 +384,7 @@ add_damage(struct index_reader *r, struct letter_damage damage)
 static enum err
 end_volume(struct index_reader *r, struct letter_volume *v, struct letter_scan *scan)
 {
-    /* A file behind which another one begins says at its end that it is one. */
+    /* A file after which another one begins says at its end that it is one. */
     bool whole = r->mark != NULL && v->number >= r->mark->whole_from && !r->is_last;
     if (whole) letter_scan_trust(scan, UINT64_MAX);
     /* What the scan met. */

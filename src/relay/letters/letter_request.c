@@ -73,7 +73,7 @@ letter_request_write(struct env *env, const char *dir, const struct letter_reque
     struct buf content;
     enum err e = env_listdir(env, dir, note_moment, &latest, why);
     if (e) return e;
-    /* Its turn is behind those that are there, also of the same moment or of a faster clock. */
+    /* Its turn is after those that are there, also of the same moment or of a faster clock. */
     if (moment <= latest && latest < UINT64_MAX) moment = latest + 1;
     e = env_random(env, &random, sizeof random);
     if (e) return why_set(why, e, "cannot get random bytes for a request");

@@ -1,14 +1,14 @@
 /*
  * letter_writer.c - see letter_writer.h. Format: docs/format/relay.md.
  *
- * What is said waits in memory until a sync writes it behind what is durable, as one batch; should
+ * What is said waits in memory until a sync writes it after what is durable, as one batch; should
  * that fail, the same bytes are written to the same place again, because after a failed sync what
  * was written is not known to be there. Nor is it after a restart: so the last batch that is found
  * then waits for the next sync like a new one, with holes in the place of what a crash has left of
  * it; what the state knows is there needs neither.
  *
  * The last volume of the index is the one written to; of it `bytes` are durable, and `pending` is
- * what comes behind them.
+ * what comes after them.
  */
 #include "relay/letters/letter_writer.h"
 

@@ -2,7 +2,7 @@
  * letters_found.c - see letters_found.h.
  *
  * Files of letters and the state are two things on a disk, and the second is written after the
- * first: so what the files say behind the place that the state names has to be added to it. What
+ * first: so what the files say after the place that the state names has to be added to it. What
  * they say up to there has to be what the state says of them, letter by letter: a sum of hashes
  * tells. If it is not, some are lost or back, and how many of each is known only as far as numbers
  * of letters are missing in files; beyond that, one that is lost hides one that is back.
@@ -111,7 +111,7 @@ part_lost_and_back(struct letters_account *a, uint64_t missing,
 }
 
 /*
- * An older version took letters behind the cursor that went for budget or age from those before it:
+ * An older version took letters after the cursor that went for budget or age from those before it:
  * what it has may be below 0. So many are missing in its account as there are more.
  */
 static uint64_t
