@@ -307,6 +307,9 @@ start_api(struct server *s, struct why *why)
     return api_new(&options, &limits, &s->api, why);
 }
 
+_Static_assert((int)WEB_HEADER_BYTES_MAX == (int)HTTP_HEADER_BYTES_CEILING,
+               "config accepts what the HTTP server starts with");
+
 static enum err
 start_http(struct server *s, struct why *why)
 {

@@ -59,7 +59,7 @@ static const struct setting table[] = {
     {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,
      .zero_auto = true, .help = "number of HTTP threads; 0 means one per processor, at least 2"},
     {"web.max-header-bytes", SETTING_BYTES, FIELD(web_max_header_bytes), .fallback = "16KiB",
-     .min = KIB, .max = MIB,
+     .min = KIB, .max = WEB_HEADER_BYTES_MAX,
      .help = "maximum size of the request line and headers together; larger ones get 431"},
     {"web.max-body-bytes", SETTING_BYTES, FIELD(web_max_body_bytes), .fallback = "32MiB",
      .min = KIB, .max = GIB,

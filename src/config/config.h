@@ -23,13 +23,18 @@ struct destinations; /* backend/settings.h */
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
 
-enum { SETTING_TEXT_BYTES = 256, SETTINGS_MAX = 64, CONFIG_BYTES_MAX = 1024 * 1024 };
+enum {
+    SETTING_TEXT_BYTES = 256,
+    SETTINGS_MAX = 64,
+    CONFIG_BYTES_MAX = 1024 * 1024,
+    WEB_HEADER_BYTES_MAX = 24 * 1024, /* what the HTTP server can hold */
+};
 
 struct settings {
     char config_file[SETTING_TEXT_BYTES];        /* --config.file, "" = none */
     char storage_path[SETTING_TEXT_BYTES];       /* ./data */
     enum storage_mode storage_mode;              /* local | none */
-    uint64_t storage_min_free_bytes;             /* 1 GiB */
+    uint64_t storage_min_free_bytes;             /* 0: as much as the disk suggests */
     char web_listen_address[SETTING_TEXT_BYTES]; /* 127.0.0.1:9201 */
     bool web_enable_lifecycle;                   /* false: /-/reload */
     bool web_enable_admin_api;                   /* false: /api/v1/admin/tsdb/... */

@@ -185,6 +185,8 @@ test_out_of_range_message_names_the_range(void **state)
                      "--web.workers: must be 0 (automatic) or between 2 and 256, got 1");
     check_flag_error("--memory.limit=63MiB",
                      "--memory.limit: must be 0 (automatic) or between 64MiB and 1PiB, got 63MiB");
+    check_flag_error("--web.max-header-bytes=25KiB",
+                     "--web.max-header-bytes: must be between 1KiB and 24KiB, got 25KiB");
     check_flag_error("--storage.path=", "--storage.path: must not be empty");
     char word[300] = "--storage.path=";
     memset(word + 15, 'x', 201);

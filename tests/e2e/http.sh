@@ -223,6 +223,23 @@ all_bodies() {
     claim "an unknown expectation gets 417" wrong_header 417 'Expect: miracles'
     claim "headers beyond web.max-header-bytes get 431" wrong_header 431 \
         "X-Long: $(printf 'x%.0s' {1..20000})"
+    claim "check and serve agree on the range of web.max-header-bytes" check_and_serve_agree
+}
+
+# The range of a setting is that of the server: what `check` accepts, `serve` starts with.
+check_and_serve_agree() {
+    local dir=$work/header_limit error port
+    mkdir -p "$dir"
+    port=$(free_ports 1)
+    printf 'web:\n  max_header_bytes: 24KiB\n' >"$dir/good.yml"
+    printf 'web:\n  max_header_bytes: 25KiB\n' >"$dir/bad.yml"
+    build/firekeep check "$dir/good.yml" || return 1
+    start_firekeep header_limit "$dir/data" "$port" "--config.file=$dir/good.yml" || return 1
+    stop header_limit || return 1
+    error="$dir/bad.yml:2:21: web.max_header_bytes: must be between 1KiB and 24KiB, got 25KiB"
+    build/firekeep check "$dir/bad.yml" 2>&1 | grep -F "$error" || return 1
+    build/firekeep serve "--storage.path=$dir/data" "--config.file=$dir/bad.yml" 2>&1 |
+        grep -F "$error"
 }
 
 wrong_header() { # STATUS HEADER
