@@ -6,7 +6,7 @@
  *      flush    woken when something was cut or memory is short, else each second: housekeeping,
  *               the ledger, what was cut becomes a part; what fails is tried later and later
  *
- * One lock each, and nothing is called under them: a disk that hangs stops its thread alone.
+ * Nothing is called under their locks: a disk that hangs stops its thread alone.
  */
 #include "app/keeper.h"
 
@@ -37,39 +37,38 @@ static struct metric_histogram flush_latency = {
 void
 keeper_want_flush(struct keeper *k)
 {
-    lock_take(&k->flush_lock);
-    k->flush_wanted = true;
-    cond_wake_all(&k->flush_cond);
-    lock_drop(&k->flush_lock);
+    worker_wake(&k->flush);
 }
 
 static void
 want_commit_locked(struct keeper *k)
 {
     unsigned wanted = ++k->commit_wanted;
-    if (wanted == 1 || wanted >= k->commit_expected) cond_wake_one(&k->commit_cond);
+    if (wanted > 1 && wanted < k->commit_expected) return;
+    k->commit.woken = true;
+    cond_wake_one(&k->commit.cond);
 }
 
 void
 keeper_want_commit(struct keeper *k)
 {
-    lock_take(&k->commit_lock);
+    lock_take(&k->commit.lock);
     want_commit_locked(k);
-    lock_drop(&k->commit_lock);
+    lock_drop(&k->commit.lock);
 }
 
 void
 keeper_commit_now(void *keeper)
 {
     struct keeper *k = keeper;
-    lock_take(&k->commit_lock);
+    lock_take(&k->commit.lock);
     uint64_t number = k->commits_begun + 1;
     want_commit_locked(k);
     int64_t until = env_monotonic_ns(k->env) + COMMIT_NOW_NS_MAX;
-    while (k->commits_ended < number && !k->commit_stop && env_monotonic_ns(k->env) < until) {
-        cond_wait_until(&k->commits_cond, &k->commit_lock, until);
+    while (k->commits_ended < number && !k->commit.stop && env_monotonic_ns(k->env) < until) {
+        cond_wait_until(&k->commits_cond, &k->commit.lock, until);
     }
-    lock_drop(&k->commit_lock);
+    lock_drop(&k->commit.lock);
 }
 
 /*
@@ -81,41 +80,29 @@ static void
 gather_locked(struct keeper *k)
 {
     int64_t until = env_monotonic_ns(k->env) + GATHER_NS_MAX;
-    while (k->commit_wanted < k->commit_expected && !k->commit_stop &&
+    while (k->commit_wanted < k->commit_expected && !k->commit.stop &&
            env_monotonic_ns(k->env) < until) {
-        cond_wait_until(&k->commit_cond, &k->commit_lock, until);
+        cond_wait_until(&k->commit.cond, &k->commit.lock, until);
     }
     unsigned came = k->commit_wanted, expected = k->commit_expected;
     k->commit_expected = came >= expected ? came : expected - (expected - came + 1) / 2;
     k->commit_wanted = 0;
+    k->commit.woken = false;
 }
 
 /* Waits until somebody wants a commit, or a second. False: the end. */
 static bool
 wait_for_commit(struct keeper *k)
 {
-    lock_take(&k->commit_lock);
-    if (k->commit_wanted == 0 && !k->commit_stop) {
-        cond_wait_until(&k->commit_cond, &k->commit_lock, env_monotonic_ns(k->env) + NS_PER_S);
+    lock_take(&k->commit.lock);
+    if (k->commit_wanted == 0 && !k->commit.stop) {
+        cond_wait_until(&k->commit.cond, &k->commit.lock, env_monotonic_ns(k->env) + NS_PER_S);
     }
     if (k->commit_wanted > 0) gather_locked(k);
-    bool stop = k->commit_stop;
+    bool stop = k->commit.stop;
     k->commits_begun++;
-    lock_drop(&k->commit_lock);
+    lock_drop(&k->commit.lock);
     return !stop || tsdb_commit_due(k->tsdb);
-}
-
-/* Waits so long for the end, or for somebody who wants a commit. */
-static bool
-is_stopping(struct keeper *k, int64_t wait_ns)
-{
-    lock_take(&k->commit_lock);
-    if (!k->commit_stop && wait_ns > 0) {
-        cond_wait_until(&k->commit_cond, &k->commit_lock, env_monotonic_ns(k->env) + wait_ns);
-    }
-    bool stop = k->commit_stop;
-    lock_drop(&k->commit_lock);
-    return stop;
 }
 
 /* The log is down: everybody is told to come back, until a fresh segment could be made. */
@@ -133,13 +120,13 @@ bring_back(struct keeper *k, const char *reason)
         enum err e = tsdb_reopen(k->tsdb, &why);
         if (e == OK) break;
         api_committed(k->api);
-        if (is_stopping(k, 0)) return;
+        if (!worker_rest(&k->commit, 0, REST_UNTIL_STOPPED)) return;
         attempts++;
         if (log_often(&gate, env_monotonic_ns(k->env), DOWN_SAID_NS, &held_back)) {
             log_warn("the write-ahead log is still down, retrying every second",
                      KV("error", why_text(&why, e)), KV("attempts", attempts));
         }
-        (void)is_stopping(k, NS_PER_S);
+        worker_rest(&k->commit, env_monotonic_ns(k->env) + NS_PER_S, REST_UNTIL_WOKEN);
     }
     log_info("the write-ahead log recovered on a new segment", KV("failed_attempts", attempts),
              KV("down_ms", (env_monotonic_ns(k->env) - began) / NS_PER_MS));
@@ -159,10 +146,10 @@ commit_once(struct keeper *k, struct why *why)
     if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(k->env) - began));
     api_committed(k->api);
     if (!had_frozen && tsdb_has_frozen(k->tsdb)) keeper_want_flush(k);
-    lock_take(&k->commit_lock);
+    lock_take(&k->commit.lock);
     k->commits_ended = k->commits_begun;
     cond_wake_all(&k->commits_cond);
-    lock_drop(&k->commit_lock);
+    lock_drop(&k->commit.lock);
     return e;
 }
 
@@ -279,8 +266,7 @@ flush_once(struct keeper *k)
     struct why why = {""};
     enum err e = write_out(k, &why);
     if (e) { /* tried again, but less and less often: it may be gigabytes */
-        k->flush_pause_ns = k->flush_pause_ns == 0 ? NS_PER_S : 2 * k->flush_pause_ns;
-        if (k->flush_pause_ns > FLUSH_PAUSE_NS_MAX) k->flush_pause_ns = FLUSH_PAUSE_NS_MAX;
+        k->flush_pause_ns = worker_pause_ns(k->flush_pause_ns, FLUSH_PAUSE_NS_MAX);
         k->flush_after_ns = env_monotonic_ns(k->env) + k->flush_pause_ns;
         log_error("flush failed, retrying", KV("error", why_text(&why, e)),
                   KV("wait_ms", k->flush_pause_ns / NS_PER_MS));
@@ -321,12 +307,10 @@ flush_head(struct keeper *k, struct why *why)
             return why_set(why, ERR_AGAIN, "cannot write to the write-ahead log");
         }
         want_cut(k);
-        lock_take(&k->flush_lock);
-        (void)cond_wait_until(&k->flush_cond, &k->flush_lock,
-                              env_monotonic_ns(k->env) + 2 * NS_PER_MS);
-        bool stop = k->flush_stop;
-        lock_drop(&k->flush_lock);
-        if (stop) return why_set(why, ERR_CANCELED, "shutting down");
+        int64_t next_look = env_monotonic_ns(k->env) + 2 * NS_PER_MS;
+        if (!worker_rest(&k->flush, next_look, REST_UNTIL_STOPPED)) {
+            return why_set(why, ERR_CANCELED, "shutting down");
+        }
     }
     return write_out(k, why);
 }
@@ -337,61 +321,33 @@ flush_for_waiter(struct keeper *k)
     struct why why = {""};
     enum err e = flush_head(k, &why);
     if (e == OK) merger_wake(k->merger);
-    lock_take(&k->flush_lock);
-    k->flush_now = false;
-    k->flush_now_over = true;
-    k->flush_now_error = e;
-    k->flush_now_why = why;
-    cond_wake_all(&k->flush_cond);
-    lock_drop(&k->flush_lock);
+    worker_answer(&k->flush, e, &why);
 }
 
 enum err
 keeper_flush_now(struct keeper *k, struct why *why)
 {
-    lock_take(&k->flush_lock);
-    k->flush_now = true;
-    k->flush_now_over = false;
-    cond_wake_all(&k->flush_cond);
-    while (!k->flush_now_over && !k->flush_stop) {
-        cond_wait(&k->flush_cond, &k->flush_lock);
-    }
-    enum err e = k->flush_now_over ? k->flush_now_error : ERR_CANCELED;
-    if (k->flush_now_over && e) *why = k->flush_now_why;
-    if (!k->flush_now_over) why_set(why, e, "shutting down");
-    lock_drop(&k->flush_lock);
-    return e;
+    return worker_ask(&k->flush, 0, why);
 }
 
 static void
 flush_loop(void *keeper)
 {
     struct keeper *k = keeper;
-    lock_take(&k->flush_lock);
-    while (!k->flush_stop) {
-        bool all = k->flush_all && !k->flushed_all, now = k->flush_now;
-        lock_drop(&k->flush_lock);
-        bool done = false;
-        if (now)
+    int64_t wait_ns = 0;
+    int what;
+    while (worker_rest(&k->flush, env_monotonic_ns(k->env) + wait_ns, REST_UNTIL_WOKEN)) {
+        wait_ns = NS_PER_S;
+        if (worker_take(&k->flush, &what)) {
             flush_for_waiter(k);
-        else if (all)
-            done = flush_all_step(k);
-        else
+        } else if (!atomic_load(&k->flush_all) || atomic_load(&k->flushed_all)) {
             flush_once(k);
-        lock_take(&k->flush_lock);
-        if (!now && all && done) {
-            k->flushed_all = true;
-            cond_wake_all(&k->flush_cond);
+        } else if (flush_all_step(k)) {
+            atomic_store(&k->flushed_all, true);
+        } else {
+            wait_ns = 5 * NS_PER_MS;
         }
-        if (k->flush_stop) break;
-        bool asked_meanwhile = (k->flush_all && !all) || k->flush_now || k->flush_wanted;
-        int64_t wait_ns = all && !done ? 5 * NS_PER_MS : NS_PER_S;
-        if (!asked_meanwhile) {
-            cond_wait_until(&k->flush_cond, &k->flush_lock, env_monotonic_ns(k->env) + wait_ns);
-        }
-        k->flush_wanted = false;
     }
-    lock_drop(&k->flush_lock);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -400,11 +356,9 @@ void
 keeper_init(struct keeper *k, struct env *env)
 {
     k->env = env;
-    lock_init(&k->commit_lock, LOCK_RANK_APP_WAKE);
-    lock_init(&k->flush_lock, LOCK_RANK_APP_WAKE);
-    cond_init(&k->commit_cond);
+    worker_init(&k->commit, env);
+    worker_init(&k->flush, env);
     cond_init(&k->commits_cond);
-    cond_init(&k->flush_cond);
 }
 
 enum err
@@ -412,52 +366,38 @@ keeper_start(struct keeper *k, struct why *why)
 {
     metric_register_histogram(&commit_latency);
     metric_register_histogram(&flush_latency);
-    enum err e = env_thread_start(k->env, "commit", commit_loop, k, &k->commit_thread);
-    if (e == OK) e = env_thread_start(k->env, "flush", flush_loop, k, &k->flush_thread);
+    enum err e = worker_start(&k->commit, "commit", commit_loop, k);
+    if (e == OK) e = worker_start(&k->flush, "flush", flush_loop, k);
     return e ? why_set(why, e, "cannot start the commit and flush threads") : OK;
 }
 
 void
 keeper_flush_all(struct keeper *k)
 {
-    lock_take(&k->flush_lock);
-    k->flush_all = true;
-    cond_wake_all(&k->flush_cond);
-    lock_drop(&k->flush_lock);
+    atomic_store(&k->flush_all, true);
+    worker_wake(&k->flush);
 }
 
 bool
 keeper_is_flushed(struct keeper *k)
 {
-    lock_take(&k->flush_lock);
-    bool done = k->flushed_all;
-    lock_drop(&k->flush_lock);
-    return done;
+    return atomic_load(&k->flushed_all);
 }
 
 void
 keeper_stop_flushing(struct keeper *k)
 {
-    if (k->flush_thread == NULL) return;
-    lock_take(&k->flush_lock);
-    k->flush_stop = true;
-    cond_wake_all(&k->flush_cond);
-    lock_drop(&k->flush_lock);
-    env_thread_join(k->env, k->flush_thread);
-    k->flush_thread = NULL;
+    worker_join(&k->flush);
 }
 
 void
 keeper_stop_committing(struct keeper *k)
 {
-    if (k->commit_thread == NULL) return;
-    lock_take(&k->commit_lock);
-    k->commit_stop = true;
-    cond_wake_all(&k->commit_cond);
+    worker_stop(&k->commit);
+    lock_take(&k->commit.lock);
     cond_wake_all(&k->commits_cond);
-    lock_drop(&k->commit_lock);
-    env_thread_join(k->env, k->commit_thread);
-    k->commit_thread = NULL;
+    lock_drop(&k->commit.lock);
+    worker_join(&k->commit);
 }
 
 void
@@ -473,9 +413,7 @@ keeper_commit_last(struct keeper *k)
 void
 keeper_fini(struct keeper *k)
 {
-    lock_fini(&k->commit_lock);
-    lock_fini(&k->flush_lock);
-    cond_fini(&k->commit_cond);
+    worker_fini(&k->commit);
+    worker_fini(&k->flush);
     cond_fini(&k->commits_cond);
-    cond_fini(&k->flush_cond);
 }

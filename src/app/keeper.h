@@ -10,7 +10,7 @@
 
 #include "api/api.h"
 #include "app/merger.h"
-#include "base/lock.h"
+#include "app/worker.h"
 
 struct keeper {
     /* Immutable once threads run. */
@@ -20,33 +20,22 @@ struct keeper {
     struct merger *merger;
     bool synced_by_time; /* level fsync syncs each commit */
 
-    struct lock commit_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
-    struct cond commit_cond;
+    /* Its lock guards to the next blank line. */
+    struct worker commit;
     unsigned commit_wanted;   /* by so many since the last one began */
     unsigned commit_expected; /* it waits a moment for so many */
-    bool commit_stop;
     uint64_t commits_begun;
     uint64_t commits_ended;
     struct cond commits_cond; /* one has ended */
 
-    struct lock flush_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
-    struct cond flush_cond;
-    bool flush_stop;
-    bool flush_wanted; /* look at once */
-    bool flush_now;    /* somebody waits in flush_now() */
-    bool flush_now_over;
-    enum err flush_now_error;
-    struct why flush_now_why;
-    bool flush_all; /* the last one: until nothing is left in the head */
-    bool flushed_all;
+    struct worker flush;     /* asked by keeper_flush_now() */
+    atomic_bool flush_all;   /* the last one: until nothing is left in the head */
+    atomic_bool flushed_all; /* set by the flush thread */
 
     /* The flush thread only. */
     int64_t flush_after_ns; /* a flush failed: not before */
     int64_t flush_pause_ns;
     const char *refusing; /* why writes are refused, as it was logged; NULL: they are taken */
-
-    struct env_thread *commit_thread;
-    struct env_thread *flush_thread;
 };
 
 /* The requests of others are taken from now on, and kept until keeper_start(). */

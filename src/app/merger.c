@@ -9,6 +9,7 @@
  */
 #include "app/merger.h"
 
+#include "app/worker.h"
 #include "base/log.h"
 #include "base/metric.h"
 
@@ -27,18 +28,7 @@ static struct metric_histogram merge_latency = {
 struct merger {
     struct env *env;
     struct tsdb *tsdb;
-    struct env_thread *thread;
-
-    struct lock lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
-    struct cond cond;
-    bool woken;
-    bool stop;
-    uint32_t waiters; /* in merger_run() */
-    bool run_wanted;
-    enum tsdb_merge_mode run_mode;
-    bool run_over;
-    enum err run_error;
-    struct why run_why;
+    struct worker worker; /* asked with an enum tsdb_merge_mode */
 
     /* The thread only. */
     bool hurry; /* somebody waits: no rests */
@@ -48,30 +38,6 @@ struct merger {
     uint64_t left_alone; /* parts, before the merge at hand */
 };
 
-/* Waits until then, or for a wake-up if that counts; false when it is time to stop. */
-static bool
-rest(struct merger *m, int64_t until_ns, bool may_be_woken)
-{
-    lock_take(&m->lock);
-    while (!m->stop && !(may_be_woken && m->woken) && !m->run_wanted &&
-           env_monotonic_ns(m->env) < until_ns) {
-        (void)cond_wait_until(&m->cond, &m->lock, until_ns);
-    }
-    if (may_be_woken) m->woken = false;
-    bool go_on = !m->stop;
-    lock_drop(&m->lock);
-    return go_on;
-}
-
-static bool
-somebody_waits(struct merger *m)
-{
-    lock_take(&m->lock);
-    bool waits = m->run_wanted;
-    lock_drop(&m->lock);
-    return waits;
-}
-
 /* Between slices of a merge. One that rests is given up for one that is waited for. */
 static bool
 go_on(void *context)
@@ -79,9 +45,10 @@ go_on(void *context)
     struct merger *m = context;
     int64_t now = env_monotonic_ns(m->env), worked = now - m->worked_since_ns;
     if (m->hurry) worked = 0;
-    bool more = rest(m, now + (worked < REST_NS_MAX ? worked : REST_NS_MAX), false);
+    int64_t until = now + (worked < REST_NS_MAX ? worked : REST_NS_MAX);
+    bool more = worker_rest(&m->worker, until, REST_UNTIL_ASKED);
     m->worked_since_ns = env_monotonic_ns(m->env);
-    return more && (m->hurry || !somebody_waits(m));
+    return more && (m->hurry || !worker_is_asked(&m->worker));
 }
 
 static void
@@ -147,36 +114,30 @@ work(struct merger *m, struct why *why)
     return e;
 }
 
-/* What somebody waits for. */
+/* For those who wait. */
 static void
-run_for_waiter(struct merger *m)
+run_for_waiter(struct merger *m, enum tsdb_merge_mode mode)
 {
     struct why why = {""};
-    lock_take(&m->lock);
-    m->mode = m->run_mode;
-    m->run_wanted = false;
-    lock_drop(&m->lock);
+    m->mode = mode;
     m->hurry = true;
     enum err e = work(m, &why);
     m->hurry = false;
     m->mode = TSDB_MERGE_DUE;
-    lock_take(&m->lock);
-    m->run_error = e;
-    m->run_why = why;
-    m->run_over = true;
-    cond_wake_all(&m->cond);
-    lock_drop(&m->lock);
+    worker_answer(&m->worker, e, &why);
 }
 
 static void
 merge_loop(void *context)
 {
     struct merger *m = context;
+    int mode;
     for (;;) {
-        int64_t pause_ns = m->pause_ns == 0 ? LOOK_NS : m->pause_ns;
-        if (!rest(m, env_monotonic_ns(m->env) + pause_ns, m->pause_ns == 0)) return;
-        if (somebody_waits(m)) {
-            run_for_waiter(m);
+        int64_t until = env_monotonic_ns(m->env) + (m->pause_ns == 0 ? LOOK_NS : m->pause_ns);
+        enum worker_rest how = m->pause_ns == 0 ? REST_UNTIL_WOKEN : REST_UNTIL_ASKED;
+        if (!worker_rest(&m->worker, until, how)) return;
+        if (worker_take(&m->worker, &mode)) {
+            run_for_waiter(m, (enum tsdb_merge_mode)mode);
             continue;
         }
         struct why why = {""};
@@ -185,8 +146,7 @@ merge_loop(void *context)
             m->pause_ns = 0;
             continue;
         }
-        m->pause_ns = m->pause_ns == 0 ? NS_PER_S : 2 * m->pause_ns;
-        if (m->pause_ns > PAUSE_NS_MAX) m->pause_ns = PAUSE_NS_MAX;
+        m->pause_ns = worker_pause_ns(m->pause_ns, PAUSE_NS_MAX);
         log_error("merge failed, retrying", KV("error", why_text(&why, e)),
                   KV("wait_ms", m->pause_ns / NS_PER_MS));
     }
@@ -195,22 +155,7 @@ merge_loop(void *context)
 enum err
 merger_run(struct merger *m, enum tsdb_merge_mode mode, struct why *why)
 {
-    lock_take(&m->lock);
-    m->waiters++;
-    m->run_wanted = true;
-    m->run_mode = mode;
-    m->run_over = false;
-    cond_wake_all(&m->cond);
-    while (!m->run_over && !m->stop) {
-        cond_wait(&m->cond, &m->lock);
-    }
-    enum err e = m->run_over ? m->run_error : ERR_CANCELED;
-    if (m->run_over && e) *why = m->run_why;
-    if (!m->run_over) why_set(why, e, "shutting down");
-    m->waiters--;
-    cond_wake_all(&m->cond);
-    lock_drop(&m->lock);
-    return e;
+    return worker_ask(&m->worker, (int)mode, why);
 }
 
 enum err
@@ -221,10 +166,9 @@ merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger, str
     metric_register_histogram(&merge_latency);
     m->env = env;
     m->tsdb = tsdb;
-    m->woken = true; /* what was left undone */
-    lock_init(&m->lock, LOCK_RANK_APP_WAKE);
-    cond_init(&m->cond);
-    enum err e = env_thread_start(env, "merge", merge_loop, m, &m->thread);
+    worker_init(&m->worker, env);
+    worker_wake(&m->worker); /* what was left undone */
+    enum err e = worker_start(&m->worker, "merge", merge_loop, m);
     if (e) {
         merger_free(m);
         return why_set(why, e, "cannot start the merge thread");
@@ -236,25 +180,13 @@ merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger, str
 void
 merger_wake(struct merger *m)
 {
-    lock_take(&m->lock);
-    m->woken = true;
-    cond_wake_all(&m->cond);
-    lock_drop(&m->lock);
+    worker_wake(&m->worker);
 }
 
 void
 merger_stop(struct merger *m)
 {
-    if (m == NULL) return;
-    lock_take(&m->lock);
-    m->stop = true;
-    cond_wake_all(&m->cond);
-    while (m->waiters > 0) {
-        cond_wait(&m->cond, &m->lock);
-    }
-    lock_drop(&m->lock);
-    if (m->thread != NULL) env_thread_join(m->env, m->thread);
-    m->thread = NULL;
+    if (m != NULL) worker_join(&m->worker);
 }
 
 void
@@ -262,7 +194,6 @@ merger_free(struct merger *m)
 {
     if (m == NULL) return;
     merger_stop(m);
-    lock_fini(&m->lock);
-    cond_fini(&m->cond);
+    worker_fini(&m->worker);
     mem_free(NULL, m, sizeof *m);
 }

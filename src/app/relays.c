@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#include "base/lock.h"
+#include "app/worker.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/version.h"
@@ -34,21 +34,19 @@ struct runner {
     const struct destination_settings *settings;
     struct budget memory;
     char budget_name[DESTINATION_NAME_BYTES_MAX + 8];
-    struct env_thread *thread;
     struct relay_guard *guard;
 
     /* The thread's own. */
     bool full;
     int64_t logged_ns; /* when it was logged last that it cannot be opened; 0: it was not */
 
-    struct lock lock; /* LOCK_RANK_RELAY_OPEN; guards the rest */
-    struct cond cond;
+    struct worker worker; /* woken when the directory is its own from now on */
+
+    struct lock lock;    /* LOCK_RANK_RELAY_OPEN; guards the rest */
     struct relay *relay; /* NULL: not open */
     struct why error;
     struct relay_status last; /* of this relay, or of the one before */
     bool counted;             /* that is known */
-    bool go;                  /* the directory is its own from now on */
-    bool stop;
 };
 
 struct relays {
@@ -67,28 +65,6 @@ struct relays {
 };
 
 /* --- one destination -------------------------------------------------------------------------- */
-
-static bool
-must_stop(struct runner *r)
-{
-    lock_take(&r->lock);
-    bool stop = r->stop;
-    lock_drop(&r->lock);
-    return stop;
-}
-
-/* Waits, unless it is to stop. */
-static void
-rest(struct runner *r, int64_t wait_ms)
-{
-    struct env *env = r->relays->options.env;
-    int64_t until_ns = env_monotonic_ns(env) + wait_ms * NS_PER_MS;
-    lock_take(&r->lock);
-    while (!r->stop && env_monotonic_ns(env) < until_ns) {
-        cond_wait_until(&r->cond, &r->lock, until_ns);
-    }
-    lock_drop(&r->lock);
-}
 
 static struct relay_options
 options_of(struct runner *r)
@@ -176,19 +152,16 @@ run(void *context)
 {
     struct runner *r = context;
     struct relay *relay = NULL;
-    lock_take(&r->lock);
-    while (!r->go && !r->stop) { /* until whoever had the directory before is done with it */
-        cond_wait(&r->cond, &r->lock);
-    }
-    lock_drop(&r->lock);
-    while (relay == NULL && !must_stop(r)) {
-        relay = open_relay(r);
-        if (relay == NULL) rest(r, REOPEN_MS);
+    /* Until whoever had the directory before is done with it. */
+    bool go_on = worker_rest(&r->worker, INT64_MAX, REST_UNTIL_WOKEN);
+    while (go_on && (relay = open_relay(r)) == NULL) {
+        int64_t until_ns = env_monotonic_ns(r->worker.env) + REOPEN_MS * NS_PER_MS;
+        go_on = worker_rest(&r->worker, until_ns, REST_UNTIL_WOKEN);
     }
     if (relay == NULL) return;
     log_info("relay: destination opened", KV("destination", r->settings->name),
              KV("type", destination_type_word(r->settings->type)));
-    while (!must_stop(r)) {
+    while (worker_rest(&r->worker, 0, REST_UNTIL_STOPPED)) {
         int wait_ms = relay_step(relay);
         note_full(r, relay_is_full(relay));
         relay_wait(relay, wait_ms);
@@ -208,10 +181,9 @@ list_drop(struct shared_list *list)
 static void
 runner_stop(struct runner *r)
 {
+    worker_stop(&r->worker);
     lock_take(&r->lock);
-    r->stop = true;
     if (r->relay != NULL) relay_wake(r->relay);
-    cond_wake_all(&r->cond);
     lock_drop(&r->lock);
 }
 
@@ -219,8 +191,7 @@ static void
 runner_join(struct runner *r)
 {
     runner_stop(r);
-    if (r->thread != NULL) env_thread_join(r->relays->options.env, r->thread);
-    r->thread = NULL;
+    worker_join(&r->worker);
 }
 
 static void
@@ -228,8 +199,8 @@ runner_free(struct runner *r)
 {
     runner_join(r);
     relay_guard_free(r->guard);
+    worker_fini(&r->worker);
     lock_fini(&r->lock);
-    cond_fini(&r->cond);
     list_drop(r->list);
     mem_free(NULL, r, sizeof *r);
 }
@@ -241,7 +212,7 @@ share_of(const struct relays *all, uint32_t count)
     return all->options.memory_bytes / count;
 }
 
-/* Guards the log from now on, and has a thread that waits for runner_go(). */
+/* Guards the log from now on, and has a thread that waits for a wake-up. */
 static enum err
 runner_new(struct relays *all, struct shared_list *list,
            const struct destination_settings *settings, const struct runner *before,
@@ -253,14 +224,14 @@ runner_new(struct relays *all, struct shared_list *list,
     r->list = list;
     r->settings = settings;
     list->users++;
+    worker_init(&r->worker, all->options.env);
     lock_init(&r->lock, LOCK_RANK_RELAY_OPEN);
-    cond_init(&r->cond);
     snprintf(r->budget_name, sizeof r->budget_name, "relay:%s", settings->name);
     budget_init(&r->memory, r->budget_name, share_of(all, list->destinations.count), &all->memory);
     struct relay_options options = options_of(r);
     enum err e = relay_guard_new(&options, before == NULL ? NULL : before->guard, &r->guard, why);
     if (e == OK) {
-        e = env_thread_start(all->options.env, r->budget_name, run, r, &r->thread);
+        e = worker_start(&r->worker, r->budget_name, run, r);
         if (e) why_set(why, e, "cannot start a thread for destination %s", settings->name);
     }
     if (e) {
@@ -269,15 +240,6 @@ runner_new(struct relays *all, struct shared_list *list,
     }
     *ret_runner = r;
     return OK;
-}
-
-static void
-runner_go(struct runner *r)
-{
-    lock_take(&r->lock);
-    r->go = true;
-    cond_wake_all(&r->cond);
-    lock_drop(&r->lock);
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */
@@ -563,7 +525,7 @@ relays_commit(struct relays_change *c)
         runner_free(gone[i]);
     }
     for (uint32_t i = 0; i < all->count; i++) {
-        if (c->is_new[i]) runner_go(all->runners[i]);
+        if (c->is_new[i]) worker_wake(&all->runners[i]->worker);
     }
     if (first) note_all_left_over(all);
     mem_free(NULL, c, sizeof *c);

@@ -26,8 +26,7 @@ enum lock_rank {
     LOCK_RANK_CACHE,      /* pages in memory; never held while one is read */
     LOCK_RANK_HTTP,       /* one connection's state; resumed from any thread above */
     LOCK_RANK_ENV,        /* the simulated machine: any I/O may be done under any lock there */
-    LOCK_RANK_APP_WAKE, /* flags that wake the commit and flush threads; nothing is taken under them
-                         */
+    LOCK_RANK_APP_WAKE, /* flags that wake commit and flush threads; nothing is taken under them */
     LOCK_RANK_LEAF,     /* counters, rate limits of log lines */
     LOCK_RANK_COUNT
 };

@@ -1,0 +1,122 @@
+/* worker.c - see worker.h. */
+#include "app/worker.h"
+
+void
+worker_init(struct worker *w, struct env *env)
+{
+    w->env = env;
+    lock_init(&w->lock, LOCK_RANK_APP_WAKE);
+    cond_init(&w->cond);
+}
+
+enum err
+worker_start(struct worker *w, const char *name, void (*run)(void *context), void *context)
+{
+    return env_thread_start(w->env, name, run, context, &w->thread);
+}
+
+void
+worker_stop(struct worker *w)
+{
+    lock_take(&w->lock);
+    w->stop = true;
+    cond_wake_all(&w->cond);
+    lock_drop(&w->lock);
+}
+
+void
+worker_join(struct worker *w)
+{
+    worker_stop(w);
+    lock_take(&w->lock);
+    while (w->waiters > 0) {
+        cond_wait(&w->cond, &w->lock);
+    }
+    lock_drop(&w->lock);
+    if (w->thread != NULL) env_thread_join(w->env, w->thread);
+    w->thread = NULL;
+}
+
+void
+worker_fini(struct worker *w)
+{
+    lock_fini(&w->lock);
+    cond_fini(&w->cond);
+}
+
+void
+worker_wake(struct worker *w)
+{
+    lock_take(&w->lock);
+    w->woken = true;
+    cond_wake_all(&w->cond);
+    lock_drop(&w->lock);
+}
+
+enum err
+worker_ask(struct worker *w, int what, struct why *why)
+{
+    lock_take(&w->lock);
+    uint64_t number = ++w->asked;
+    w->what = what;
+    w->waiters++;
+    cond_wake_all(&w->cond);
+    while (w->answered < number && !w->stop) {
+        cond_wait(&w->cond, &w->lock);
+    }
+    enum err e = w->error;
+    if (w->answered < number)
+        e = why_set(why, ERR_CANCELED, "shutting down");
+    else if (e)
+        *why = w->why;
+    w->waiters--;
+    cond_wake_all(&w->cond);
+    lock_drop(&w->lock);
+    return e;
+}
+
+bool
+worker_rest(struct worker *w, int64_t until_ns, enum worker_rest how)
+{
+    lock_take(&w->lock);
+    while (!w->stop && !(how == REST_UNTIL_WOKEN && w->woken) &&
+           !(how != REST_UNTIL_STOPPED && w->asked > w->taken) &&
+           env_monotonic_ns(w->env) < until_ns) {
+        (void)cond_wait_until(&w->cond, &w->lock, until_ns);
+    }
+    if (how == REST_UNTIL_WOKEN) w->woken = false;
+    bool go_on = !w->stop;
+    lock_drop(&w->lock);
+    return go_on;
+}
+
+bool
+worker_is_asked(struct worker *w)
+{
+    lock_take(&w->lock);
+    bool asked = w->asked > w->taken;
+    lock_drop(&w->lock);
+    return asked;
+}
+
+bool
+worker_take(struct worker *w, int *ret_what)
+{
+    lock_take(&w->lock);
+    bool asked = w->asked > w->taken;
+    w->taken = w->asked;
+    if (asked) *ret_what = w->what;
+    lock_drop(&w->lock);
+    return asked;
+}
+
+void
+worker_answer(struct worker *w, enum err error, const struct why *why)
+{
+    lock_take(&w->lock);
+    w->error = error;
+    w->why = *why;
+    w->answered = w->taken;
+    cond_wake_all(&w->cond);
+    lock_drop(&w->lock);
+}
