@@ -66,26 +66,13 @@ put_text(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-/*
- * The bytes at the front that stand for themselves: a printable character of UTF-8, escaped or not
- * in its quotes. 0: a control character (those of C1, which terminals obey, included) or a byte
- * that is no UTF-8.
- */
-static size_t
-plain_size(struct bytes b)
-{
-    size_t size = utf8_step(b.at, b.size);
-    uint32_t c = size == 0 ? 0 : utf8_get(b.at, size);
-    return c < ' ' || (c >= 0x7f && c < 0xa0) ? 0 : size;
-}
-
 static bool
 needs_quotes(struct bytes b)
 {
     if (b.size == 0) return true;
     for (size_t i = 0, size; i < b.size; i += size) {
         uint8_t c = b.at[i];
-        size = plain_size(bytes_of(b.at + i, b.size - i));
+        size = utf8_plain(b.at + i, b.size - i);
         if (size == 0 || c == ' ' || c == '"' || c == '=' || c == '\\') return true;
     }
     return false;
@@ -99,7 +86,7 @@ put_escaped(struct line *line, struct bytes b)
         char piece[8];
         const char *at = (const char *)b.at + i;
         struct bytes left = bytes_of(at, b.size - i);
-        size = plain_size(left);
+        size = utf8_plain(left.at, left.size);
         if (*at == '"' || *at == '\\') put_text(line, "\\");
         if (size > 0) {
             put(line, at, size);

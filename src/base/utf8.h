@@ -75,6 +75,18 @@ utf8_get(const uint8_t *p, size_t size)
     return c;
 }
 
+/*
+ * The bytes of the character at `p` if it is harmless on a terminal. 0: it is a control character,
+ * those of C1 (U+0080 to U+009F), which terminals obey, included, or no UTF-8.
+ */
+static inline size_t
+utf8_plain(const uint8_t *p, size_t left)
+{
+    size_t size = utf8_step(p, left);
+    uint32_t c = size == 0 ? 0 : utf8_get(p, size);
+    return c < ' ' || (c >= 0x7f && c < 0xa0) ? 0 : size;
+}
+
 /* Words that overlap at the end: no loop over single bytes. */
 static inline bool
 utf8_is_ascii(struct bytes text)

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/time_text.h"
+#include "base/utf8.h"
 #include "model/labels.h"
 
 enum {
@@ -105,14 +106,13 @@ report_free(struct report *r)
 static void
 put_plain(struct buf *to, struct bytes text)
 {
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t b = text.at[i];
-        bool c1 = b == 0xc2 && i + 1 < text.size && text.at[i + 1] >= 0x80 && text.at[i + 1] < 0xa0;
-        if (b < 0x20 || b == 0x7f || c1)
-            buf_printf(to, "\\x%02x", b);
+    for (size_t at = 0, size; at < text.size; at += size) {
+        size = utf8_plain(text.at + at, text.size - at);
+        if (size > 0)
+            buf_put(to, text.at + at, size);
         else
-            buf_put_u8(to, b);
-        if (c1) buf_printf(to, "\\x%02x", text.at[++i]);
+            buf_printf(to, "\\x%02x", text.at[at]);
+        if (size == 0) size = 1;
     }
 }
 

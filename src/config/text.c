@@ -50,27 +50,6 @@ static const struct unit count_units[] = {
 
 static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 
-struct shown
-shown_of(struct bytes text)
-{
-    enum { ROOM = sizeof(struct shown) - 8 }; /* behind it: dots, quote, end */
-    struct shown s = {"'"};
-    size_t used = 1;
-    size_t i = 0;
-    for (; i < text.size; i++) {
-        uint8_t c = text.at[i];
-        bool continues = (c & 0xc0) == 0x80; /* a character is not cut in the middle */
-        if (used + (continues ? 1 : 4) > ROOM) break;
-        if (c < ' ' || c == 0x7f) {
-            used += (size_t)snprintf(s.text + used, sizeof s.text - used, "\\x%02x", c);
-        } else {
-            s.text[used++] = (char)c;
-        }
-    }
-    snprintf(s.text + used, sizeof s.text - used, "%s'", i < text.size ? "..." : "");
-    return s;
-}
-
 char *
 setting_yaml_name(const struct setting *setting, char to[SETTING_TEXT_BYTES])
 {

@@ -4,6 +4,7 @@
 #ifndef CONFIG_TEXT_H
 #define CONFIG_TEXT_H
 
+#include "base/shown.h"
 #include "config/config.h"
 
 /*
@@ -32,11 +33,5 @@ void quoted_put(struct buf *to, const char *text);
 
 /* web.listen-address as in a file, web.listen_address. Returns `to`. */
 char *setting_yaml_name(const struct setting *setting, char to[SETTING_TEXT_BYTES]);
-
-/* Foreign text for a message: bounded, control characters escaped, in single quotes. */
-struct shown {
-    char text[72];
-};
-struct shown shown_of(struct bytes text);
 
 #endif

@@ -135,26 +135,6 @@ test_counts_are_whole_numbers(void **state)
 }
 
 static void
-test_foreign_text_in_messages_is_bounded_and_whole(void **state)
-{
-    (void)state;
-    char text[400];
-    for (size_t i = 0; i + 2 < sizeof text; i += 2) {
-        memcpy(text + i, "\xc3\xa9", 3);
-    }
-    struct shown s = shown_of(bytes_of_text(text));
-    size_t size = strlen(s.text);
-    assert_in_range(size, 50, sizeof s.text - 1);
-    assert_string_equal(s.text + size - 4, "...'");
-    assert_int_equal((size - 5) % 2, 0); /* no half character before the dots */
-    memset(text, 0x80, sizeof text - 1);
-    s = shown_of(bytes_of(text, sizeof text - 1));
-    assert_string_equal(s.text + strlen(s.text) - 4, "...'");
-    assert_string_equal(shown_of(bytes_of("a\0b\n", 4)).text, "'a\\x00b\\x0a'");
-    assert_string_equal(shown_of(bytes_of(NULL, 0)).text, "''");
-}
-
-static void
 test_numbers_are_printed_in_their_shortest_exact_form(void **state)
 {
     (void)state;
@@ -229,7 +209,6 @@ main(void)
         cmocka_unit_test(test_durations_are_read_as_prometheus_reads_them),
         cmocka_unit_test(test_sizes_know_powers_of_1000_and_of_1024),
         cmocka_unit_test(test_counts_are_whole_numbers),
-        cmocka_unit_test(test_foreign_text_in_messages_is_bounded_and_whole),
         cmocka_unit_test(test_numbers_are_printed_in_their_shortest_exact_form),
         cmocka_unit_test(test_every_range_is_enforced_at_both_ends),
         cmocka_unit_test(test_every_default_is_written_in_its_shortest_form),

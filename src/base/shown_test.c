@@ -1,0 +1,44 @@
+/* What foreign text looks like in a message. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/shown.h"
+
+static void
+test_foreign_text_in_messages_is_bounded_and_whole(void **state)
+{
+    (void)state;
+    char text[400];
+    for (size_t i = 0; i + 2 < sizeof text; i += 2) {
+        memcpy(text + i, "\xc3\xa9", 3);
+    }
+    struct shown s = shown_of(bytes_of_text(text));
+    size_t size = strlen(s.text);
+    assert_in_range(size, 50, sizeof s.text - 1);
+    assert_string_equal(s.text + size - 4, "...'");
+    assert_int_equal((size - 5) % 2, 0); /* no half character before the dots */
+    memset(text, 0x80, sizeof text - 1);
+    s = shown_of(bytes_of(text, sizeof text - 1));
+    assert_string_equal(s.text + strlen(s.text) - 4, "...'");
+    assert_string_equal(shown_of(bytes_of("a\0b\n", 4)).text, "'a\\x00b\\x0a'");
+    assert_string_equal(shown_of(bytes_of(NULL, 0)).text, "''");
+    /* C1 controls, as in U+009B "31m", and what is no UTF-8. */
+    assert_string_equal(shown_of(bytes_of_text("\xc2\x9b"
+                                               "31m"))
+                            .text,
+                        "'\\xc2\\x9b31m'");
+    assert_string_equal(shown_of(bytes_of_text("\xff")).text, "'\\xff'");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_foreign_text_in_messages_is_bounded_and_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
