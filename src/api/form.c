@@ -12,19 +12,12 @@ static bool
 unescape(char *text)
 {
     char *to = text;
-    for (const char *at = text; *at != '\0'; at++) {
-        int high, low;
-        if (*at == '+') {
-            *to++ = ' ';
-        } else if (*at != '%') {
-            *to++ = *at;
-        } else {
-            high = hex_digit((uint8_t)at[1]);
-            low = high < 0 ? -1 : hex_digit((uint8_t)at[2]);
-            if (low < 0 || high * 16 + low == 0) return false;
-            *to++ = (char)(high * 16 + low);
-            at += 2;
-        }
+    size_t left = strlen(text);
+    for (size_t step; left > 0; text += step, left -= step) {
+        uint8_t c;
+        step = percent_step((const uint8_t *)text, left, &c);
+        if (step == 0 || c == '\0') return false;
+        *to++ = *text == '+' ? ' ' : (char)c;
     }
     *to = '\0';
     return true;

@@ -93,6 +93,16 @@ hex_parse(struct bytes text, uint8_t *to)
     return true;
 }
 
+/* The byte that percent-encoded text, of at least one byte, begins with. Returns how many bytes
+ * stand for it; 0: a % without two digits. */
+static inline size_t
+percent_step(const uint8_t *p, size_t left, uint8_t *ret)
+{
+    *ret = p[0];
+    if (p[0] != '%') return 1;
+    return left >= 3 && hex_parse(bytes_of(p + 1, 2), ret) ? 3 : 0;
+}
+
 /* Percent-encoded (RFC 3986, section 2): all but letters, digits, "-._~" and what `also` has. */
 static inline void
 buf_put_percent(struct buf *to, struct bytes from, const char *also)

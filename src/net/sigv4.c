@@ -39,16 +39,11 @@ hmac(const uint8_t *key, size_t key_size, struct bytes text, uint8_t *ret)
 static enum err
 put_canonical(struct buf *to, struct bytes text)
 {
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.at[i];
-        if (c == '+') c = ' ';
-        if (c == '%') {
-            int high = i + 2 < text.size ? hex_digit(text.at[i + 1]) : -1;
-            int low = i + 2 < text.size ? hex_digit(text.at[i + 2]) : -1;
-            if (high < 0 || low < 0) return ERR_INPUT;
-            c = (uint8_t)(high * 16 + low);
-            i += 2;
-        }
+    for (size_t i = 0, step; i < text.size; i += step) {
+        uint8_t c;
+        step = percent_step(text.at + i, text.size - i, &c);
+        if (step == 0) return ERR_INPUT;
+        if (text.at[i] == '+') c = ' ';
         buf_put_percent(to, bytes_of(&c, 1), "");
     }
     return OK;

@@ -210,14 +210,12 @@ line_text_decode(struct buf *to, struct bytes text)
         buf_put_bytes(to, text);
         return buf_error(to);
     }
-    for (size_t i = 2; i < text.size; i++) {
-        uint8_t c = text.at[i];
-        if (c == '%') {
-            if (text.size - i < 3 || !hex_parse(bytes_of(text.at + i + 1, 2), &c)) {
-                to->size = before;
-                return ERR_INPUT;
-            }
-            i += 2;
+    for (size_t i = 2, step; i < text.size; i += step) {
+        uint8_t c;
+        step = percent_step(text.at + i, text.size - i, &c);
+        if (step == 0) {
+            to->size = before;
+            return ERR_INPUT;
         }
         buf_put_u8(to, c);
     }
