@@ -174,20 +174,11 @@ parse_action(struct bytes text, void *base)
     return true;
 }
 
-static const char *const action_words[RELABEL_ACTION_COUNT] = {
-    [RELABEL_REPLACE] = "replace",     [RELABEL_KEEP] = "keep",
-    [RELABEL_DROP] = "drop",           [RELABEL_KEEPEQUAL] = "keepequal",
-    [RELABEL_DROPEQUAL] = "dropequal", [RELABEL_HASHMOD] = "hashmod",
-    [RELABEL_LABELMAP] = "labelmap",   [RELABEL_LABELDROP] = "labeldrop",
-    [RELABEL_LABELKEEP] = "labelkeep", [RELABEL_LOWERCASE] = "lowercase",
-    [RELABEL_UPPERCASE] = "uppercase",
-};
-
 static void
 print_action(const void *base, char *to, size_t size)
 {
     const struct relabel_spec *spec = base;
-    snprintf(to, size, "%s", action_words[spec->action]);
+    snprintf(to, size, "%s", relabel_action_word(spec->action));
 }
 
 static const struct schema_key relabel_keys[] = {

@@ -67,6 +67,12 @@ relabel_action_of(struct bytes word)
     return (enum relabel_action)a;
 }
 
+const char *
+relabel_action_word(enum relabel_action action)
+{
+    return words[action];
+}
+
 /* --- templates -------------------------------------------------------------------------------- */
 
 /* The group that a name means; one that does not exist matches nothing. */

@@ -26,6 +26,7 @@ enum relabel_action {
 
 /* "replace", ...; RELABEL_ACTION_COUNT if it is none (letter case does not matter). */
 enum relabel_action relabel_action_of(struct bytes word);
+const char *relabel_action_word(enum relabel_action action);
 
 /* One rule as it is configured; `at` NULL: not given, and the default counts. */
 struct relabel_spec {
