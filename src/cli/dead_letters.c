@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "backend/settings.h"
@@ -25,10 +24,6 @@ enum {
     ANSWER_BYTES = 512,
     GROUPS_MAX = 4096,
     COMPLAINTS_BYTES_MAX = 16 * 1024 * 1024,
-};
-
-struct letter_name {
-    char text[DESTINATION_NAME_BYTES_MAX + 1];
 };
 
 /* The letters of one destination that have one reason. */
@@ -50,8 +45,8 @@ struct asking {
     int form; /* enum report_form */
 
     struct budget memory;
-    struct buf names; /* struct name: of the destinations meant */
-    const char *name; /* of the one at hand */
+    struct relay_names names; /* of the destinations meant */
+    const char *name;         /* of the one at hand */
     enum dead_letters_wish wish;
     struct buf groups; /* struct letter_group */
     uint64_t left_out; /* letters without a group */
@@ -103,24 +98,6 @@ destination_path(const struct asking *a, const char *name, char to[PATH_BYTES], 
 }
 
 static enum err
-note_name(void *context, const char *text, bool is_dir)
-{
-    struct asking *a = context;
-    struct letter_name name = {""};
-    char path[PATH_BYTES];
-    struct file_facts facts;
-    if (!is_name(text) || text[0] == '.') return OK;
-    /* A file is somebody's. A link is one of a destination also if it leads nowhere. */
-    if (!is_dir && destination_path(a, text, path, NULL) == OK &&
-        env_facts(env_real(), path, &facts, NULL) == OK && !facts.is_dir) {
-        return OK;
-    }
-    memcpy(name.text, text, strlen(text));
-    buf_put(&a->names, &name, sizeof name);
-    return buf_error(&a->names);
-}
-
-static enum err
 note_nothing(void *context, const char *text, bool is_dir)
 {
     (void)context;
@@ -129,10 +106,22 @@ note_nothing(void *context, const char *text, bool is_dir)
     return OK;
 }
 
-static int
-order_names(const void *x, const void *y)
+/* Leaves those of destinations: also of links that lead nowhere, but not of files. */
+static void
+keep_destinations(struct asking *a)
 {
-    return strcmp(((const struct letter_name *)x)->text, ((const struct letter_name *)y)->text);
+    struct relay_name *names = (struct relay_name *)(void *)a->names.all.at;
+    size_t count = a->names.all.size / sizeof *names, kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        char path[PATH_BYTES];
+        if (!is_name(names[i].text) || names[i].text[0] == '.') continue;
+        if (!names[i].is_dir && destination_path(a, names[i].text, path, NULL) == OK &&
+            relay_directory_look(env_real(), path, NULL) == ERR_INPUT) {
+            continue;
+        }
+        names[kept++] = names[i];
+    }
+    a->names.all.size = kept * sizeof *names;
 }
 
 /* A storage directory without the directory `relay` never had a destination. */
@@ -140,6 +129,7 @@ static enum err
 find_destinations(struct asking *a, struct why *why)
 {
     char path[PATH_BYTES];
+    struct relay_name name = {.is_dir = true};
     enum err e = destination_path(a, a->destination == NULL ? "" : a->destination, path, why);
     if (e) return e;
     if (a->destination == NULL) path[strlen(path) - 1] = '\0';
@@ -148,16 +138,15 @@ find_destinations(struct asking *a, struct why *why)
         if (e == ERR_MISSING) {
             why_set(why, e, "destination '%s' not found in %s", a->destination, a->storage);
         }
-        return e ? e : note_name(a, a->destination, true);
+        if (e) return e;
+        memcpy(name.text, a->destination, strlen(a->destination));
+        buf_init(&a->names.all, &a->memory, sizeof name);
+        buf_put(&a->names.all, &name, sizeof name);
+        return buf_error(&a->names.all);
     }
-    if (e == OK)
-        e = env_listdir(env_real(), path, note_name, a, why);
-    else if (e == ERR_MISSING)
-        e = env_listdir(env_real(), a->storage, note_nothing, NULL, why);
-    if (e == OK && a->names.size > 0) {
-        qsort(a->names.at, a->names.size / sizeof(struct letter_name), sizeof(struct letter_name),
-              order_names);
-    }
+    if (e == ERR_MISSING) return env_listdir(env_real(), a->storage, note_nothing, NULL, why);
+    if (e == OK) e = relay_names_read(&a->names, env_real(), path, &a->memory, why);
+    if (e == OK) keep_destinations(a);
     return e;
 }
 
@@ -166,11 +155,11 @@ static void
 each_destination(struct asking *a,
                  enum err (*act)(struct asking *a, const char *dir, struct why *why))
 {
-    const struct letter_name *names = (const struct letter_name *)(const void *)a->names.at;
-    for (size_t i = 0; i < a->names.size / sizeof *names; i++) {
+    const struct relay_name *name;
+    for (size_t i = 0; (name = relay_name_at(&a->names, i)) != NULL; i++) {
         char path[PATH_BYTES];
         struct why why = {""};
-        a->name = names[i].text;
+        a->name = name->text;
         enum err e = destination_path(a, a->name, path, &why);
         if (e == OK) e = relay_directory_look(env_real(), path, &why);
         if (e == OK) e = act(a, path, &why);
@@ -343,7 +332,7 @@ decide_destination(struct asking *a, const char *dir, struct why *why)
 static void
 decide(struct asking *a)
 {
-    if (a->form == REPORT_TEXT && a->names.size == 0) printf("no dead letters\n");
+    if (a->form == REPORT_TEXT && a->names.all.size == 0) printf("no dead letters\n");
     if (a->wish == DEAD_LETTERS_REPLAY)
         report_table(a->report, "replay", "Replay", "destination|letters=dead letters to replay");
     else
@@ -375,7 +364,8 @@ settle(struct asking *a, int count, char **words, const struct letter_verb **ret
     if (*ret_verb == NULL) return why_set(why, ERR_INPUT, "expected list, show, replay or drop");
     if (a->storage == NULL) return why_set(why, ERR_INPUT, "--storage.path is required");
     if (a->destination != NULL && !is_name(a->destination)) {
-        return why_set(why, ERR_INPUT, "--destination: not a valid name");
+        return why_set(why, ERR_INPUT, "--destination: invalid destination name '%.64s'",
+                       a->destination);
     }
     if (a->reason != NULL && a->reason[0] == '\0') {
         return why_set(why, ERR_INPUT, "--reason must not be empty");
@@ -386,7 +376,6 @@ settle(struct asking *a, int count, char **words, const struct letter_verb **ret
 static enum err
 run(struct asking *a, const struct letter_verb *verb, struct why *why)
 {
-    buf_init(&a->names, &a->memory, 1 << 20);
     buf_init(&a->groups, &a->memory, GROUPS_MAX * sizeof(struct letter_group));
     buf_init(&a->out, &a->memory, OUT_BYTES_MAX);
     buf_init(&a->complaints, &a->memory, COMPLAINTS_BYTES_MAX);
@@ -412,7 +401,7 @@ run(struct asking *a, const struct letter_verb *verb, struct why *why)
     }
 out:
     report_free(a->report);
-    buf_fini(&a->names);
+    buf_fini(&a->names.all);
     buf_fini(&a->groups);
     buf_fini(&a->out);
     buf_fini(&a->complaints);
