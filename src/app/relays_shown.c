@@ -86,9 +86,9 @@ print_status(struct json *j, const struct relay_status *s)
         const struct {
             const char *key;
             uint64_t total;
-        } daily[] = {{"samplesADay", s->dry.samples},
-                     {"bytesADay", s->sent_bytes_total},
-                     {"billedUnitsADay", s->units_total}};
+        } daily[] = {{"samplesPerDay", s->dry.samples},
+                     {"bytesPerDay", s->sent_bytes_total},
+                     {"billedUnitsPerDay", s->units_total}};
         json_member_object(j, "dryRun");
         json_member_uint(j, "seconds", s->dry.for_ms > 0 ? (uint64_t)s->dry.for_ms / 1000 : 0);
         json_member_uint(j, "samples", s->dry.samples);

@@ -70,7 +70,7 @@ find_shards(const struct destinations_asking *a, uint32_t *ret_shards, struct wh
 /* --- printing --------------------------------------------------------------------------------- */
 
 static struct report_value
-a_day(uint64_t count, const struct plan *p)
+per_day(uint64_t count, const struct plan *p)
 {
     int64_t span_ms;
     bool unknown = __builtin_sub_overflow(p->last_ms, p->first_ms, &span_ms);
@@ -103,7 +103,7 @@ print_taken(struct report *r, const struct plan *p)
     report_field(r, "series", "series at a time (max)", value_count(p->series));
     report_field(r, "first", "first", any ? value_time(p->first_ms) : value_none());
     report_field(r, "last", "last", any ? value_time(p->last_ms) : value_none());
-    report_field(r, "samplesADay", "samples per day", a_day(samples, p));
+    report_field(r, "samplesPerDay", "samples per day", per_day(samples, p));
     report_section_end(r);
 }
 
@@ -113,13 +113,13 @@ print_cost(struct report *r, const struct plan *p)
     bool billed = p->unit != NULL;
     report_section(r, "cost", "What it would cost");
     report_field(r, "calls", "calls", value_count(p->calls));
-    report_field(r, "callsADay", "calls per day", a_day(p->calls, p));
+    report_field(r, "callsPerDay", "calls per day", per_day(p->calls, p));
     report_field(r, "bytes", p->bytes_are_exact ? "bytes sent" : "bytes sent (estimate)",
                  value_size(p->bytes));
-    report_field(r, "bytesADay", "bytes per day", a_day(p->bytes, p));
+    report_field(r, "bytesPerDay", "bytes per day", per_day(p->bytes, p));
     report_field(r, "unit", "billed by", billed ? value_text(p->unit) : value_none());
     report_field(r, "units", "units", billed ? value_count(p->units) : value_none());
-    report_field(r, "unitsADay", "units per day", billed ? a_day(p->units, p) : value_none());
+    report_field(r, "unitsPerDay", "units per day", billed ? per_day(p->units, p) : value_none());
     report_section_end(r);
 }
 

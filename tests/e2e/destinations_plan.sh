@@ -240,7 +240,7 @@ END
     claim "capture: and as many bytes as the files really hold" planned ".cost.bytes == $(real_bytes)" lines "$work/capture"
     claim "capture: packed they are fewer" planned ".cost.bytes < $(real_bytes) / 4" packed "$work/capture"
     claim "capture: influxdb: all of it, nothing is billed" planned ".given.samples == $delivered and .deadLetters == 0 and .cost.unit == null and .cost.calls > 0" influx "$work/capture"
-    claim "capture: kinesis: units of 25 KiB at least" planned ".given.samples == $delivered and .cost.unit == \"put_units\" and .cost.units >= (.cost.bytes * 3 / 4 / 25600 | floor) * 9 / 10 and .cost.unitsADay > .cost.units" stream "$work/capture"
+    claim "capture: kinesis: units of 25 KiB at least" planned ".given.samples == $delivered and .cost.unit == \"put_units\" and .cost.units >= (.cost.bytes * 3 / 4 / 25600 | floor) * 9 / 10 and .cost.unitsPerDay > .cost.units" stream "$work/capture"
     plan stream "$work/capture" >"$work/one-shard.json"
     claim "capture: kinesis: one shard, if nobody says how many" jq -e '.destination.shards == 1' "$work/one-shard.json"
     claim "capture: kinesis: with more shards records are smaller and units more" planned ".destination.shards == 64 and .given.samples == $delivered and .cost.units > $(jq .cost.units "$work/one-shard.json")" stream "$work/capture" --shards=64
@@ -277,7 +277,7 @@ claim "dry: it is open" within 20 all_open
 claim "dry: writes are acknowledged" is_acknowledged "$work/bits.rw"
 would_send() { # DESTINATION SAMPLES OTHERS UNREPRESENTABLE
     quiet_curl "$url/api/v1/status/destinations" | jq -c ".data[] | select(.name == \"$1\") | [.state, .dryRun, .samples]" | tee "$work/dry.json"
-    jq -e ".[0] == \"dry_run\" and .[1].samples == $2 and .[1].others == $3 and .[1].unrepresentable == $4 and .[1].bytesADay > 0 and .[2].taken == 0" "$work/dry.json"
+    jq -e ".[0] == \"dry_run\" and .[1].samples == $2 and .[1].others == $3 and .[1].unrepresentable == $4 and .[1].bytesPerDay > 0 and .[2].taken == 0" "$work/dry.json"
 }
 claim "dry: what a stream would be given is told" within 20 would_send stream 15 1 0
 claim "dry: and what has no form elsewhere" within 20 would_send points 4 0 12
