@@ -5,8 +5,11 @@
     messages.py --check FILE          says what differs from FILE, and exits with 1 if anything does
     messages.py --write FILE          FILE becomes what they are now
 
-A text is a string of at least two words, with what the compiler joins to it; strings of assertions, of
-ignored errors, of comments and of tests are left out. Whoever changes a message changes
+A text is a string of at least two words, with what the compiler joins to it. Left out are strings of
+assertions, of ignored errors, of comments and of tests, and what is looked for in the words of others:
+arguments of the functions in NOT_SHOWN, and strings between a comment that begins with "not shown" and
+the next semicolon. Single words stand in two lines below: `words:`, of tables whose names end in
+"words" and reasons beside a VERDICT, and `keys:` of log lines. Whoever changes a message changes
 tests/golden/messages.txt, where a reviewer reads all of them in one sitting.
 """
 
@@ -17,54 +20,91 @@ import re
 import sys
 
 TOKEN = re.compile(
-    r'/\*.*?\*/|//[^\n]*|^[ \t]*#[^\n]*(?:\\\n[^\n]*)*|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|[A-Za-z_][A-Za-z_0-9]*|\s+|.',
+    r"""/\*.*?\*/|//[^\n]*|^[ \t]*\#[ \t]*define[ \t]+\w+(?:\([^)\n]*\))?|^[ \t]*\#[^\n]*"""
+    r"""|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[A-Za-z_][A-Za-z_0-9]*|\n|[^\S\n]+|.""",
     re.DOTALL | re.MULTILINE,
 )
 FOR_TESTS = re.compile(r"(_test|_fuzz)\.c$|(testing|_test|_test_rig)\.h$")
 WORDS = re.compile(r"[A-Za-z']{2,}[,:;)]* +[(<'%]*[A-Za-z%]")
+WORD = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*$")
 CONVERSIONS = re.compile(r"PRI[a-zA-Z0-9]+$")
 
 
-# Their strings are for readers of the source.
-NOT_SHOWN = {"err_ignore", "assert", "_Static_assert", "expect"}
+# Their strings are for readers of the source, or looked for in answers and files.
+NOT_SHOWN = {"err_ignore", "assert", "_Static_assert", "expect", "sscanf", "strstr", "strcasestr", "says", "begins", "behind", "until"}
 
 
-def texts_of(source):
-    """Strings of a source, those that stand beside each other joined, but for those in NOT_SHOWN."""
-    joined, calls, last = None, [], ""
-    for match in TOKEN.finditer(source):
-        token = match.group(0)
-        if token.isspace() or token.startswith(("/*", "//")) or token.lstrip().startswith("#"):
-            continue
-        if token.startswith('"'):
-            joined = (joined or "") + token[1:-1]
-            continue
-        if joined is not None and CONVERSIONS.match(token):
-            joined += "<n>"
-            continue
-        if joined is not None:
-            if not NOT_SHOWN.intersection(calls):
-                yield joined
-            joined = None
+class Texts:
+    """Strings of a source, those that stand beside each other joined."""
+
+    def __init__(self, source):
+        self.texts, self.words, self.keys = {}, {}, {}  # in their order
+        self.joined, self.calls, self.last, self.before = None, [], "", ""
+        self.in_define = self.hidden = False
+        self.table = ""  # the name before the last [ of a declaration
+        for match in TOKEN.finditer(source.replace("\\\n", " ")):
+            self.take(match.group(0))
+
+    def take(self, token):
+        if token.startswith(("/*", "//")):
+            self.hidden = self.hidden or token[2:].lstrip().startswith("not shown")
+        elif token == "\n" and self.in_define:
+            self.end_text()
+            self.calls, self.in_define = [], False
+        elif token.isspace():
+            pass
+        elif token.lstrip().startswith("#"):
+            self.end_text()
+            self.in_define = "define" in token
+        elif token.startswith('"'):
+            self.joined = (self.joined or "") + token[1:-1]
+        elif self.joined is not None and CONVERSIONS.match(token):
+            self.joined += "<n>"
+        else:
+            self.end_text()
+            self.take_code(token)
+
+    def take_code(self, token):
         if token == "(":
-            calls.append(last)
-        elif token == ")" and calls:
-            calls.pop()
-        last = token
+            self.calls.append(self.last)
+        elif token == ")" and self.calls:
+            self.calls.pop()
+        elif token == "[" and re.match(r"[A-Za-z_]", self.last):
+            self.table = self.last
+        elif token == ";":
+            self.table, self.hidden = "", False
+        self.before, self.last = self.last, token
+
+    def end_text(self):
+        text, self.joined = self.joined, None
+        if text is None or NOT_SHOWN.intersection(self.calls):
+            return
+        if WORDS.search(text):
+            if not self.hidden:
+                self.texts[re.sub(r"(\\\\n)+$", "", text)] = True
+        elif not WORD.match(text):
+            pass
+        elif self.calls and self.calls[-1] == "KV" and self.last == "(":
+            self.keys[text] = True
+        elif self.table.lower().endswith("words") or (self.last == "," and self.before.startswith("VERDICT_")):
+            self.words[text] = True
+        self.last = ""
 
 
 def messages(root):
     lines = []
     for folder, _, names in sorted(os.walk(os.path.join(root, "src"))):
         for name in sorted(names):
-            if not name.endswith((".c", ".h")) or FOR_TESTS.search(name):
+            if not name.endswith((".c", ".cc", ".h")) or FOR_TESTS.search(name):
                 continue
             path = os.path.join(folder, name)
             with open(path, encoding="utf-8") as file:
-                texts = dict.fromkeys(text for text in texts_of(file.read()) if WORDS.search(text))
-            if texts:
+                found = Texts(file.read())
+            if found.texts or found.words or found.keys:
                 lines.append(f"== {os.path.relpath(path, root)}")
-                lines += [re.sub(r"(\\\\n)+$", "", text) for text in texts]
+                lines += found.texts
+                lines += [f"words: {' '.join(found.words)}"] if found.words else []
+                lines += [f"keys: {' '.join(found.keys)}"] if found.keys else []
     return lines
 
 

@@ -265,6 +265,7 @@ correct_clock(struct aws_clock *clock, int64_t date_s)
 static bool
 put_missing_permission(const struct aws_error *error, char *to, size_t to_bytes)
 {
+    /* not shown: looked for in answers */
     static const char marks[][32] = {"is not authorized to perform: ", "on resource: "};
     const char *action = strstr(error->message, marks[0]);
     if (action == NULL) return false;

@@ -319,6 +319,7 @@ verdict_of_status(unsigned status)
 static bool
 is_page(struct bytes body)
 {
+    /* not shown: looked for in answers */
     static const char *const begins[] = {"<!doctype html", "<html"};
     const char *at = (const char *)body.at;
     size_t size = body.size;

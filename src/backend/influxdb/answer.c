@@ -120,6 +120,7 @@ read_dropped(struct bytes text)
 static void
 take_text(struct influxdb_told *told, struct bytes text, struct buf *scratch)
 {
+    /* not shown: looked for in answers */
     static const char partial[] = "partial write: ", shard[] = "partial write: shard ";
     struct bytes rest = text, name;
     /* unable to parse 'LINE': why; each on a line of its own. */

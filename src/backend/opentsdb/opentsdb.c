@@ -58,6 +58,7 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
+    /* not shown: looked for in answers */
     {"Please throttle", VERDICT_THROTTLED, "throttled"},
     {"Timeout exception", VERDICT_RETRY, "timeout"},
     {"Write timedout", VERDICT_RETRY, "timeout"},
@@ -503,6 +504,7 @@ doubt_rest(struct opentsdb_call *c, const struct refusal *refusal)
 static void
 judge_message(const struct put_told *told, struct writer_step *step)
 {
+    /* not shown: what it says itself */
     static const char trap[] = "Chunked request not supported";
     struct bytes message = told->message;
     const struct refusal *refusal = refusal_of(message);

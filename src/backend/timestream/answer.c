@@ -64,6 +64,7 @@ reason_of(const char *words, bool has_version)
         const char *reason;
         const char *marks[4];
     } rules[] = {
+        /* not shown: looked for in answers */
         {"type", {"type"}},
         {CONFLICT, {"same dimensions", "duplicate", "existing", "record version"}},
         {"outside_table_retention",
