@@ -14,6 +14,7 @@
 
 #include "base/array.h"
 #include "base/time_text.h"
+#include "base/utf8.h"
 #include "base/version.h"
 #include "cli/check.h"
 #include "cli/target.h"
@@ -27,29 +28,11 @@ enum { PATH_BYTES = 256, URL_BYTES = 1024, ANSWER_BYTES_MAX = 8 * 1024 * 1024 };
 /* A destination as it is at the server. */
 struct present {
     char name[DESTINATION_NAME_BYTES_MAX + 1];
-    enum destination_type type; /* DESTINATION_TYPE_COUNT: not known */
-    bool place_known;
-    uint64_t place;
-    bool selection_known;
-    uint64_t selection;
+    struct relay_backlog waits; /* of a running server, metadata entries are in `exemplars`, too */
+    bool at_most;               /* `waits` counts what may have been delivered, too */
     bool dry_run_known;
     bool dry_run;
-
-    bool queued_known;
-    bool at_most;
-    uint64_t samples; /* and histograms */
-    uint64_t others;  /* exemplars; of a running server families, too */
-    uint64_t log_bytes;
-    bool letters_known;
-    uint64_t letters;
-    bool gone; /* the log does not reach back to where it is */
-    struct kept_waiting kept;
-    bool open;          /* at a server: what it counts is right */
-    bool file;          /* none: one of this name would be blocked by it */
-    bool blocked;       /* what lies there cannot be looked at */
-    bool closed;        /* its state cannot be read */
-    struct why problem; /* why something is not known; "": nothing */
-    struct why letters_problem;
+    bool open; /* at a server: what it counts is right */
 };
 
 struct checking {
@@ -94,36 +77,20 @@ note_backlog(struct checking *x, const char *name, const struct relay_backlog *b
     struct present *closed = find_present(x, name);
     if (closed != NULL && closed->open) return OK;
     struct present p = {
-        .type = b->type,
-        .place_known = b->destination_known,
-        .place = b->place,
-        .selection_known = b->selection_known,
-        .selection = b->selection,
-        .dry_run_known = b->destination_known, /* a dry run remembers nothing */
-        .queued_known = b->queued_known && !b->filling,
+        .waits = *b,
         .at_most = true,
-        .samples = b->samples,
-        .others = b->exemplars,
-        .log_bytes = b->log_bytes,
-        .letters_known = b->letters_known,
-        .letters = b->letters,
-        .letters_problem = b->letters_problem,
-        .gone = b->gone,
-        .file = b->file,
-        .blocked = b->blocked,
-        .closed = b->closed,
-        .kept = b->kept,
+        .dry_run_known = b->destination_known, /* a dry run remembers nothing */
     };
     snprintf(p.name, sizeof p.name, "%s", name);
-    p.problem = b->unreadable;
     if (b->filling) {
-        snprintf(p.problem.text, sizeof p.problem.text,
+        p.waits.queued_known = false;
+        snprintf(p.waits.unreadable.text, sizeof p.waits.unreadable.text,
                  "it was reading stored samples; how many are left is not known");
     }
     if (closed == NULL) return add_present(x, &p);
-    p.type = closed->type;
-    p.file = false; /* it is one, whatever lies there */
-    if (p.problem.text[0] == '\0') p.problem = closed->problem;
+    p.waits.type = closed->waits.type;
+    p.waits.file = false; /* it is one, whatever lies there */
+    if (p.waits.unreadable.text[0] == '\0') p.waits.unreadable = closed->waits.unreadable;
     *closed = p;
     return OK;
 }
@@ -249,8 +216,11 @@ number_of(const json_t *object, const char *key)
 static void
 mask_controls(char *text)
 {
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < ' ' || *text == 0x7f) *text = ' ';
+    for (size_t step, left = strlen(text); left > 0; text += step, left -= step) {
+        step = utf8_plain((const uint8_t *)text, left);
+        if (step > 0) continue;
+        *text = ' ';
+        step = 1;
     }
 }
 
@@ -264,23 +234,24 @@ text_of(const json_t *object, const char *key)
 static void
 note_counts(const json_t *one, struct present *p)
 {
+    struct relay_backlog *b = &p->waits;
     static const char *const others[] = {"exemplars", "metadata"};
     const json_t *samples = json_object_get(one, "samples");
-    p->letters_known = p->queued_known = json_is_object(samples);
-    p->samples = number_of(samples, "queued");
-    p->letters = number_of(samples, "deadLettered");
+    b->letters_known = b->queued_known = json_is_object(samples);
+    b->samples = number_of(samples, "queued");
+    b->letters = number_of(samples, "deadLettered");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         const json_t *fates = json_object_get(one, others[i]);
-        p->others += number_of(fates, "queued");
-        p->letters += number_of(fates, "deadLettered");
+        b->exemplars += number_of(fates, "queued");
+        b->letters += number_of(fates, "deadLettered");
     }
-    p->log_bytes = number_of(one, "lagBytes");
+    b->log_bytes = number_of(one, "lagBytes");
     p->open = strcmp(text_of(one, "state"), "closed") != 0;
     if (p->open) return;
-    p->queued_known = false;
-    snprintf(p->problem.text, sizeof p->problem.text, "the destination is closed: %s",
+    b->queued_known = false;
+    snprintf(b->unreadable.text, sizeof b->unreadable.text, "the destination is closed: %s",
              text_of(one, "lastError"));
-    mask_controls(p->problem.text);
+    mask_controls(b->unreadable.text);
 }
 
 static enum err
@@ -293,7 +264,7 @@ note_status(struct checking *x, const json_t *data, struct why *why)
     }
     for (size_t i = 0; i < json_array_size(data); i++) {
         const json_t *one = json_array_get(data, i);
-        struct present p = {.type = destination_type_of(bytes_of_text(text_of(one, "type")))};
+        struct present p = {.waits.type = destination_type_of(bytes_of_text(text_of(one, "type")))};
         int size = snprintf(p.name, sizeof p.name, "%s", text_of(one, "name"));
         if (size <= 0 || size >= (int)sizeof p.name) {
             return why_set(why, ERR_UNSUPPORTED,
@@ -352,9 +323,9 @@ note_config(struct checking *x, const json_t *data, struct why *why)
     for (struct present *p = x->present; e == OK && p < x->present + x->count; p++) {
         const struct destination_settings *d = destinations_find(&list, p->name);
         if (d == NULL) continue;
-        p->place_known = p->selection_known = p->dry_run_known = true;
-        p->place = destination_place_hash(d);
-        p->selection = destination_selection_hash(d);
+        p->waits.destination_known = p->waits.selection_known = p->dry_run_known = true;
+        p->waits.place = destination_place_hash(d);
+        p->waits.selection = destination_selection_hash(d);
         p->dry_run = d->dry_run;
     }
     destinations_free(&list);
@@ -402,15 +373,17 @@ plural(uint64_t count)
 static void
 print_backlog(const struct present *p)
 {
-    if (p->queued_known) {
-        printf("%s%" PRIu64 " sample%s", p->at_most && p->samples > 0 ? "at most " : "", p->samples,
-               plural(p->samples));
-        if (p->others > 0) printf(" and %" PRIu64 " exemplars or metadata entries", p->others);
-        printf(" queued, %" PRIu64 " bytes of log", p->log_bytes);
+    const struct relay_backlog *b = &p->waits;
+    if (b->queued_known) {
+        printf("%s%" PRIu64 " sample%s", p->at_most && b->samples > 0 ? "at most " : "", b->samples,
+               plural(b->samples));
+        if (b->exemplars > 0)
+            printf(" and %" PRIu64 " exemplars or metadata entries", b->exemplars);
+        printf(" queued, %" PRIu64 " bytes of log", b->log_bytes);
     } else {
         printf("an unknown number of samples queued");
     }
-    const struct kept_waiting *kept = &p->kept;
+    const struct kept_waiting *kept = &b->kept;
     if (kept->objects > 0) {
         printf(", of these %" PRIu64 " object%s (%" PRIu64 " bytes) waiting for upload",
                kept->objects, plural(kept->objects), kept->object_bytes);
@@ -419,23 +392,24 @@ print_backlog(const struct present *p)
         printf(", %" PRIu64 " unfinished .tmp file%s (%" PRIu64 " bytes)", kept->files,
                plural(kept->files), kept->file_bytes);
     }
-    if (p->letters_known)
-        printf(", %" PRIu64 " dead letter%s", p->letters, plural(p->letters));
+    if (b->letters_known)
+        printf(", %" PRIu64 " dead letter%s", b->letters, plural(b->letters));
     else
         printf(", an unknown number of dead letters");
-    if (p->letters_problem.text[0] != '\0') printf(" (%s)", p->letters_problem.text);
-    if (p->problem.text[0] != '\0') printf(" (%s)", p->problem.text);
+    if (b->letters_problem.text[0] != '\0') printf(" (%s)", b->letters_problem.text);
+    if (b->unreadable.text[0] != '\0') printf(" (%s)", b->unreadable.text);
 }
 
 static const char *
 then(const struct checking *x, const struct present *p)
 {
-    if (p->blocked) return "when configured again, it stays closed until this can be read";
-    if (p->closed) {
+    const struct relay_backlog *b = &p->waits;
+    if (b->blocked) return "when configured again, it stays closed until this can be read";
+    if (b->closed) {
         return "when configured again, it stays closed until firekeep destinations reset sets its "
                "position";
     }
-    if (!x->stored && p->gone) {
+    if (!x->stored && b->gone) {
         return "some queued samples are lost to this destination: the log has removed them";
     }
     return relay_backlog_fate(x->stored);
@@ -446,13 +420,11 @@ then(const struct checking *x, const struct present *p)
 static void
 tell_removed(struct checking *x, const struct present *p)
 {
-    if (p->file) return;
+    const struct relay_backlog *b = &p->waits;
+    if (b->file) return;
     x->said++;
     printf("destination %s: not in the file: ", p->name);
-    bool nothing = p->problem.text[0] == '\0' && p->letters_problem.text[0] == '\0' &&
-                   p->queued_known && p->samples == 0 && p->others == 0 && p->letters_known &&
-                   p->letters == 0 && p->kept.objects == 0 && p->kept.files == 0;
-    if (nothing) {
+    if (relay_backlog_is_none(&p->waits)) {
         printf("nothing is queued for it\n");
     } else {
         x->backlog = true;
@@ -462,13 +434,14 @@ tell_removed(struct checking *x, const struct present *p)
     for (uint32_t i = 0; i < x->list->count; i++) {
         const struct destination_settings *d = &x->list->items[i];
         if (find_present(x, d->name) != NULL) continue;
-        if (p->place_known && p->place != destination_place_hash(d)) continue;
-        if (!p->place_known && p->type != DESTINATION_TYPE_COUNT && p->type != d->type) continue;
+        if (b->destination_known && b->place != destination_place_hash(d)) continue;
+        if (!b->destination_known && b->type != DESTINATION_TYPE_COUNT && b->type != d->type)
+            continue;
         printf("destination %s: %s is new and %s; to rename without loss: stop the server, mv "
                "%s/relay/%s %s/relay/%s, start it with this file\n",
                p->name, d->name,
-               p->place_known ? "writes to the same place" : "may be its new name", x->storage,
-               p->name, x->storage, d->name);
+               b->destination_known ? "writes to the same place" : "may be its new name",
+               x->storage, p->name, x->storage, d->name);
     }
 }
 
@@ -483,24 +456,25 @@ say_changed(struct checking *x, const struct present *p)
 static void
 tell_changed(struct checking *x, const struct present *p, const struct destination_settings *d)
 {
+    const struct relay_backlog *b = &p->waits;
     static const char elsewhere[] = "continues at its current position; queued samples go there, "
                                     "delivered ones do not";
-    if (p->blocked) {
+    if (b->blocked) {
         say_changed(x, p);
         x->backlog = true;
-        printf("stays closed until this is fixed: %s\n", p->problem.text);
+        printf("stays closed until this is fixed: %s\n", b->unreadable.text);
         return;
     }
-    if (p->type != DESTINATION_TYPE_COUNT && p->type != d->type) {
+    if (b->type != DESTINATION_TYPE_COUNT && b->type != d->type) {
         say_changed(x, p);
         printf("becomes %s, was %s: %s\n", destination_type_word(d->type),
-               destination_type_word(p->type), elsewhere);
-    } else if (p->place_known && p->place != destination_place_hash(d)) {
+               destination_type_word(b->type), elsewhere);
+    } else if (b->destination_known && b->place != destination_place_hash(d)) {
         say_changed(x, p);
         printf("writes to another place: %s\n", elsewhere);
     }
-    bool waits = !p->queued_known || p->samples > 0 || p->others > 0;
-    if (p->selection_known && p->selection != destination_selection_hash(d) && waits) {
+    bool waits = !b->queued_known || b->samples > 0 || b->exemplars > 0;
+    if (b->selection_known && b->selection != destination_selection_hash(d) && waits) {
         x->backlog = true;
         say_changed(x, p);
         printf("selects or relabels differently, queued samples too; those no longer selected are "
