@@ -23,7 +23,7 @@ static const char USAGE[] =
     "  --end-ms T        Unix time of the end (now)\n"
     "  --batch N         histograms in a request, at least (500)\n"
     "  --float           their counts as floats\n"
-    "Prints one key=value a line. Status 1: something was refused for good.\n";
+    "Prints one key=value a line. Status 1: something was refused permanently.\n";
 
 /* Behind the last histogram of a round comes the first of the next. */
 enum { PAUSE_MS = 1000 };

@@ -39,7 +39,7 @@ static const char USAGE[] =
     "  --rate N          samples a second at most, by all connections together (0: no limit)\n"
     "  --window N        samples made ahead of sending them (20000000)\n"
     "  --kill PID        SIGKILL to that process when the last answer has come\n"
-    "Prints one key=value a line. Status 1: something was refused for good.\n";
+    "Prints one key=value a line. Status 1: something was refused permanently.\n";
 
 enum { TOGETHER = 10 };
 

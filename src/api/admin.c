@@ -210,7 +210,8 @@ parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struc
     const char *text = e == OK ? form_nth(&form, "from", 0) : NULL;
     if (e == OK && text == NULL) {
         e = why_set(why, ERR_INPUT,
-                    "from is required: the time of the oldest sample to send again");
+                    "missing parameter 'from': the time of the oldest sample to send again (RFC "
+                    "3339 or Unix seconds)");
     }
     if (e == OK) {
         int64_t now_ms = env_realtime_ms(api->options.env);
@@ -247,8 +248,7 @@ destination_run(struct api *api, struct http_request *request)
         reply_problem_of(request, FOR_ANYTHING, e, &why);
         return;
     }
-    log_info("relay: request of the operator accepted", KV("destination", name),
-             KV("wish", verbs[verb]));
+    log_info("relay: admin request accepted", KV("destination", name), KV("action", verbs[verb]));
     struct http_answer answer = {.status = 204};
     http_reply(request, &answer);
 }

@@ -59,7 +59,8 @@ read_question(struct lookup *l)
         char *end;
         l->asked.hints.limit = strtoull(limit, &end, 10);
         if (*end != '\0' || limit[0] < '0' || limit[0] > '9') {
-            return why_set(&l->why, ERR_INPUT, "limit must be a non-negative number");
+            return why_set(&l->why, ERR_INPUT,
+                           "invalid limit: expected a whole number of at least 0");
         }
     }
     e = form_time(&l->form, "start", INT64_MIN, &l->asked.min_ms, &l->why);

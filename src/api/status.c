@@ -32,7 +32,7 @@ api_refuses_writes(struct api *api)
     tsdb_stats(api->options.tsdb, &s);
     if (s.down) return "cannot write to the write-ahead log";
     if (s.disk_low) return "the disk is nearly full";
-    if (s.wal.over_budget) return "the write-ahead log has reached its budget";
+    if (s.wal.over_budget) return "the write-ahead log has reached wal.budget";
     if (s.clock_suspect) return "the system clock is earlier than the newest sample";
     return NULL;
 }
@@ -256,7 +256,7 @@ tsdb_page(struct status_page *p)
     int64_t wanted;
     uint32_t metric_count = 0, name_count = 0;
     if (!whole_argument(p->request, "limit", TOP_COUNT, &wanted) || wanted < 1) {
-        return why_set(&p->why, ERR_INPUT, "limit must be a positive number");
+        return why_set(&p->why, ERR_INPUT, "invalid limit: expected a whole number of at least 1");
     }
     uint32_t limit = wanted > TOP_COUNT_MAX ? TOP_COUNT_MAX : (uint32_t)wanted;
     tsdb_stats(tsdb, &s);
@@ -377,7 +377,7 @@ metadata_page(struct status_page *p)
     struct metadata_page page = {.j = p->j, .left = UINT64_MAX};
     int64_t limit;
     if (!whole_argument(p->request, "limit", 0, &limit)) {
-        return why_set(&p->why, ERR_INPUT, "limit must be a number");
+        return why_set(&p->why, ERR_INPUT, "invalid limit: expected a whole number");
     }
     if (limit > 0) page.left = (uint64_t)limit;
     struct query_request asked = {.tenant = p->tenant};

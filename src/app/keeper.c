@@ -169,7 +169,10 @@ commit_loop(void *keeper)
     }
     struct why why = {""};
     enum err e = tsdb_sync(k->tsdb, &why);
-    if (e) log_error("the last sync of the write-ahead log failed", KV("error", why_text(&why, e)));
+    if (e)
+        log_error("the last sync of the write-ahead log failed, the samples since the previous "
+                  "sync may not survive a power failure",
+                  KV("error", why_text(&why, e)));
     api_committed(k->api);
 }
 
@@ -183,8 +186,8 @@ housekeep(struct keeper *k)
     struct why why = {""};
     enum err e = tsdb_maintain(k->tsdb, &why);
     if (e == OK || !log_often(&gate, env_monotonic_ns(k->env), 60 * NS_PER_S, &held_back)) return;
-    log_warn("housekeeping failed, retrying every second", KV("error", why_text(&why, e)),
-             KV("more_held_back", held_back));
+    log_warn("maintenance of the write-ahead log failed, retrying every second",
+             KV("error", why_text(&why, e)), KV("more_held_back", held_back));
 }
 
 static void

@@ -130,7 +130,7 @@ end_relay(struct runner *r, struct relay *relay)
     enum err e = relay_close(relay, &why);
     if (e) {
         log_error("relay: cannot save the state of the destination, samples delivered since the "
-                  "last save are sent again",
+                  "last save will be sent again",
                   KV("destination", r->settings->name), KV("error", &why));
     }
 }
@@ -258,7 +258,7 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
     enum err e = path_join(all->dir, sizeof all->dir, options->storage_path, "relay");
     if (e) {
         relays_free(all);
-        return why_set(why, e, "the path of the storage is too long");
+        return why_set(why, e, "--storage.path: path is too long");
     }
     all->collector = (struct metric_collector){.collect = relays_collect, .context = all};
     metric_register_collector(&all->collector);
@@ -407,21 +407,21 @@ note_other_settings(const struct runner *before, const struct destination_settin
     const struct destination_settings *was = before->settings;
     uint64_t queued = all_kinds(&before->last.fates, FATE_OPEN);
     if (was->type != now->type) {
-        log_warn("relay: destination has another type now, continuing at its current position",
+        log_warn("relay: type of the destination changed, continuing at its current position",
                  KV("destination", now->name), KV("type", destination_type_word(now->type)),
                  KV("was", destination_type_word(was->type)), KV("queued", queued));
     } else if (destination_place_hash(was) != destination_place_hash(now)) {
-        log_warn(
-            "relay: destination writes to another place now, continuing at its current position",
-            KV("destination", now->name), KV("queued", queued));
-    }
-    if (destination_selection_hash(was) != destination_selection_hash(now) && queued > 0) {
-        log_warn("relay: destination selects or relabels differently now, queued samples too; "
-                 "queued samples no longer selected are counted as dropped (reason operator)",
+        log_warn("relay: target of the destination changed, continuing at its current position",
                  KV("destination", now->name), KV("queued", queued));
     }
+    if (destination_selection_hash(was) != destination_selection_hash(now) && queued > 0) {
+        log_warn(
+            "relay: selection or relabelling of the destination changed, for queued samples too; "
+            "those no longer selected are counted as dropped (reason operator)",
+            KV("destination", now->name), KV("queued", queued));
+    }
     if (!was->dry_run && now->dry_run) {
-        log_warn("relay: destination is a dry run now, queued samples wait until dry_run is false",
+        log_warn("relay: destination is now a dry run, queued samples wait until dry_run is false",
                  KV("destination", now->name), KV("queued", queued));
     }
 }
@@ -446,7 +446,8 @@ note_end(const struct relays *all, struct runner *r)
     }
     log_warn("relay: destination removed with a backlog", KV("destination", name),
              KV("queued", queued), KV("log_bytes", wal_bytes_from(wal, relay_guard_pos(r->guard))),
-             KV("dead_letters", letters), KV("then", relay_backlog_fate(all->options.stored)));
+             KV("dead_letters", letters),
+             KV("then", relay_backlog_fate(all->options.stored, false)));
 }
 
 /* --- those that are not configured ----------------------------------------------------------- */
@@ -463,7 +464,6 @@ static enum err
 note_left_over(void *context, const char *name, const struct relay_backlog *b)
 {
     const struct relays *all = context;
-    bool lost = !all->options.stored && b->gone;
     char dir[RELAY_DIR_BYTES];
     err_ignore(path_join(dir, sizeof dir, all->dir, name), "it was read there");
     if (relay_backlog_is_none(b)) {
@@ -479,9 +479,7 @@ note_left_over(void *context, const char *name, const struct relay_backlog *b)
             KV("destination", name), KV("queued_at_most", b->samples + b->exemplars),
             KV("all_counted", b->queued_known && !b->filling), KV("log_bytes", b->log_bytes),
             KV("dead_letters", b->letters),
-            KV("then",
-               lost ? "some queued samples are lost to this destination: the log has removed them"
-                    : relay_backlog_fate(all->options.stored)),
+            KV("then", relay_backlog_fate(all->options.stored, b->gone)),
             KV("to_do", "add the destination to the configuration again, or remove its directory"),
             KV("directory", dir));
     }
@@ -505,7 +503,7 @@ note_all_left_over(struct relays *all)
     enum err e = path_join(log_dir, sizeof log_dir, all->options.storage_path, "wal");
     if (e == OK) e = relay_backlogs(&options, &why);
     if (e) {
-        log_warn("relay: cannot look for destinations that are not configured", KV("error", &why));
+        log_warn("relay: cannot list the destinations in the storage directory", KV("error", &why));
     }
 }
 

@@ -165,7 +165,7 @@ static const struct metric_family taken_families[THINGS] =
     FAMILIES(METRIC_KIND_COUNTER, "taken_total", "that the destination took from the log.");
 static const struct metric_family again_families[THINGS] =
     FAMILIES(METRIC_KIND_COUNTER, "taken_again_total",
-             "that the destination took again: dead letters replayed, dropped or lost, and "
+             "that are counted as taken once more: dead letters replayed, dropped or lost, and "
              "what is sent again after a restart.");
 static const struct metric_family dropped_families[THINGS] = FAMILIES(
     METRIC_KIND_COUNTER, "dropped_total", "that were neither delivered nor kept, by reason.");
@@ -177,7 +177,7 @@ static const struct {
      FAMILIES(METRIC_KIND_COUNTER, "delivered_total", "that the destination confirmed.")},
     {FATE_DEAD_LETTERED,
      FAMILIES(METRIC_KIND_COUNTER, "dead_lettered_total",
-              "that are kept as dead letters: refused for good, or not representable.")},
+              "that are kept as dead letters: refused permanently, or not representable.")},
     {FATE_OPEN,
      FAMILIES(METRIC_KIND_GAUGE, "queued",
               "that the destination took and that are not yet delivered, dropped or kept.")},
@@ -242,15 +242,16 @@ collect_work(struct metric_sink *sink, const struct relays_view *view)
         double value;
     } numbers[] = {
         {GAUGE("firekeep_destination_lag_bytes",
-               "Size of the log that the destination has not finished, in bytes."),
+               "Size of the log that waits for the destination, in bytes."),
          (double)s->behind_bytes},
         {GAUGE("firekeep_destination_lag_seconds",
-               "Age of the oldest sample that the destination has not finished, in seconds."),
+               "Age of the oldest sample that waits for the destination, in seconds."),
          (double)s->behind_ms / 1000},
-        {COUNTER("firekeep_destination_calls_total", "Calls to the destination, retries included."),
+        {COUNTER("firekeep_destination_calls_total",
+                 "Requests to the destination, retries included."),
          (double)s->calls_total},
         {COUNTER("firekeep_destination_call_failures_total",
-                 "Calls to the destination that failed."),
+                 "Requests to the destination that failed."),
          (double)s->calls_failed_total},
         {COUNTER("firekeep_destination_sent_bytes_total",
                  "Bytes sent to the destination in request bodies."),
@@ -268,7 +269,7 @@ collect_work(struct metric_sink *sink, const struct relays_view *view)
         {GAUGE("firekeep_destination_log_budget_bytes", "Log budget of the destination, in bytes."),
          (double)view->settings->log_budget_bytes},
         {GAUGE("firekeep_destination_lanes",
-               "Maximum number of concurrent calls to the destination."),
+               "Maximum number of concurrent requests to the destination."),
          s->lanes},
     };
     struct metric_pair pair = {"destination", bytes_of_text(view->settings->name)};

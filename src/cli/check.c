@@ -44,7 +44,7 @@ static const char notes[] =
     "    are queued (for DIR, this counts only samples that were counted ahead)\n"
     "  - new destinations and where they start\n"
     "  - how to rename a destination without loss, where an old and a new one write to the same\n"
-    "    place\n"
+    "    target\n"
     "\n  DIR  storage directory of a running or stopped server; it is only read. The number of\n"
     "       queued samples is an upper limit, because only the settings of a removed destination\n"
     "       say which samples it was to receive. storage.mode is taken from FILE.\n"

@@ -156,8 +156,8 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
     e = env_listdir(env_real(), x->against, note_nothing, &is_one, why);
     if (e) return e;
     if (!is_one) {
-        return why_set(why, ERR_MISSING, "%s is not a storage directory: it has no file FORMAT",
-                       x->against);
+        return why_set(why, ERR_MISSING,
+                       "%s is not a Firekeep storage directory: it has no file FORMAT", x->against);
     }
     e = destinations_check(x->list, x->against, why);
     if (e == OK) {
@@ -409,10 +409,7 @@ then(const struct checking *x, const struct present *p)
         return "when configured again, it stays closed until firekeep destinations reset sets its "
                "position";
     }
-    if (!x->stored && b->gone) {
-        return "some queued samples are lost to this destination: the log has removed them";
-    }
-    return relay_backlog_fate(x->stored);
+    return relay_backlog_fate(x->stored, b->gone);
 }
 
 /* With the new ones that write to where it does; if that is not known, those that may be of its
@@ -429,7 +426,7 @@ tell_removed(struct checking *x, const struct present *p)
     } else {
         x->backlog = true;
         print_backlog(p);
-        printf("; then: %s\n", then(x, p));
+        printf("; consequence: %s\n", then(x, p));
     }
     for (uint32_t i = 0; i < x->list->count; i++) {
         const struct destination_settings *d = &x->list->items[i];
@@ -440,7 +437,7 @@ tell_removed(struct checking *x, const struct present *p)
         printf("destination %s: %s is new and %s; to rename without loss: stop the server, mv "
                "%s/relay/%s %s/relay/%s, start it with this file\n",
                p->name, d->name,
-               b->destination_known ? "writes to the same place" : "may be its new name",
+               b->destination_known ? "writes to the same target" : "may be its new name",
                x->storage, p->name, x->storage, d->name);
     }
 }
@@ -471,7 +468,7 @@ tell_changed(struct checking *x, const struct present *p, const struct destinati
                destination_type_word(b->type), elsewhere);
     } else if (b->destination_known && b->place != destination_place_hash(d)) {
         say_changed(x, p);
-        printf("writes to another place: %s\n", elsewhere);
+        printf("writes to another target: %s\n", elsewhere);
     }
     bool waits = !b->queued_known || b->samples > 0 || b->exemplars > 0;
     if (b->selection_known && b->selection != destination_selection_hash(d) && waits) {
@@ -498,7 +495,7 @@ tell_new(struct checking *x, const struct destination_settings *d)
     x->said++;
     printf("destination %s: new, starts with ", d->name);
     if (d->start == START_NOW)
-        printf("samples received from then on");
+        printf("samples received after it is configured");
     else if (d->start == START_TIME)
         printf("the samples of %s and later", time_print(d->start_ms, text));
     else

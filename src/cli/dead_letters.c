@@ -268,7 +268,7 @@ list(struct asking *a)
     if (a->form == REPORT_TEXT && count == 0) printf("no dead letters\n");
     report_table(a->report, "letters", "Dead letters",
                  "destination|reason|floats|histograms|exemplars|metadata|replaying|firstFailed="
-                 "first failed|lastFailed=last failed|answer=last answer");
+                 "first failed|lastFailed=last failed|answer=last response");
     for (size_t i = 0; i < count; i++) {
         const struct letter_group *g = &groups[i];
         report_row(a->report, value_text(g->destination), value_text(g->reason),
@@ -428,7 +428,7 @@ run_dead_letters(int argc, char **argv)
 const struct command command_dead_letters = {
     "dead-letters",
     "list|show|replay|drop [flags]",
-    "list, show, replay or drop samples that destinations refused for good",
+    "list, show, replay or drop samples that destinations refused permanently",
     run_dead_letters,
     flags,
     notes};

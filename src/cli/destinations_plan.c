@@ -57,8 +57,10 @@ static enum err
 find_shards(const struct destinations_asking *a, uint32_t *ret_shards, struct why *why)
 {
     if (a->shards > 0 && a->destination->type != DESTINATION_KINESIS) {
-        return why_set(why, ERR_INPUT, "--shards: destination '%s' does not have type kinesis",
-                       a->destination->name);
+        return why_set(
+            why, ERR_INPUT,
+            "--shards is only valid with type kinesis; destination '%s' has another type",
+            a->destination->name);
     }
     if (a->shards > KINESIS_SHARDS_MAX) {
         return why_set(why, ERR_INPUT, "--shards must be at most %d", KINESIS_SHARDS_MAX);
@@ -112,8 +114,8 @@ print_cost(struct report *r, const struct plan *p)
 {
     bool billed = p->unit != NULL;
     report_section(r, "cost", "What it would cost");
-    report_field(r, "calls", "calls", value_count(p->calls));
-    report_field(r, "callsPerDay", "calls per day", per_day(p->calls, p));
+    report_field(r, "calls", "requests", value_count(p->calls));
+    report_field(r, "callsPerDay", "requests per day", per_day(p->calls, p));
     report_field(r, "bytes", p->bytes_are_exact ? "bytes sent" : "bytes sent (estimate)",
                  value_size(p->bytes));
     report_field(r, "bytesPerDay", "bytes per day", per_day(p->bytes, p));

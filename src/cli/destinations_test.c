@@ -112,10 +112,11 @@ test_what_cannot_be_found_is_a_failure(void **state)
     assert_non_null(strstr(said, "/none"));
     assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--storage.path=/none", NULL}),
                      EXIT_FAILED);
-    assert_non_null(strstr(said, "/none is not a storage directory"));
+    assert_non_null(strstr(said, "/none is not a Firekeep storage directory"));
     assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--shards=2", NULL}),
                      EXIT_FAILED);
-    assert_non_null(strstr(said, "'lines' does not have type kinesis"));
+    assert_non_null(strstr(
+        said, "--shards is only valid with type kinesis; destination 'lines' has another type"));
 }
 
 static void

@@ -326,11 +326,11 @@ finish(struct exporting *x, enum err e, const struct why *why)
         fprintf(stderr, "exported %" PRIu64 " samples, %" PRIu64 " histograms in %.1f s (%.0f/s)",
                 c->samples, c->histograms, seconds, seconds > 0 ? all / seconds : 0);
         if (c->histograms_left_out > 0) {
-            fprintf(stderr, "; %" PRIu64 " native histograms left out: the format has none",
+            fprintf(stderr, "; %" PRIu64 " native histograms left out: the format cannot hold them",
                     c->histograms_left_out);
         }
         if (c->stale_left_out > 0) {
-            fprintf(stderr, "; %" PRIu64 " staleness markers left out: the format has none",
+            fprintf(stderr, "; %" PRIu64 " staleness markers left out: the format cannot hold them",
                     c->stale_left_out);
         }
         if (c->nan_altered > 0) {

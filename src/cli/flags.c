@@ -52,7 +52,8 @@ set_value(const struct flag *f, void *to, const char *value, struct why *why)
         return OK;
     case FLAG_TEXTS:
         if (texts->count == FLAG_TEXTS_MAX) {
-            return why_set(why, ERR_INPUT, "at most %d times --%s", FLAG_TEXTS_MAX, f->name);
+            return why_set(why, ERR_INPUT, "--%s can be given at most %d times", f->name,
+                           FLAG_TEXTS_MAX);
         }
         texts->at[texts->count++] = value;
         return OK;

@@ -24,7 +24,8 @@ resume_text_read(const char *path, struct buf *to, struct why *why)
     enum err e = file_open(env_real(), path, FILE_READ, &file, why);
     if (e) return e;
     e = file_size(&file, &size, why);
-    if (e == OK && size >= to->limit) e = why_set(why, ERR_INPUT, "%s is too large", path);
+    if (e == OK && size >= to->limit)
+        e = why_set(why, ERR_INPUT, "%s: the progress file is too large", path);
     if (e == OK && !buf_reserve(to, (size_t)size + 1))
         e = why_set(why, ERR_NOMEM, "not enough memory");
     if (e == OK) e = file_read_at(&file, to->at, (size_t)size, 0, why);

@@ -149,7 +149,7 @@ read_settings(struct target_directory *d, struct why *why)
     char path[SETTING_TEXT_BYTES + 16];
     snprintf(path, sizeof path, "%s/FORMAT", o->storage);
     if (access(path, F_OK) == 0) return OK;
-    return why_set(why, ERR_INPUT, "%s is not a storage directory", o->storage);
+    return why_set(why, ERR_INPUT, "%s is not a Firekeep storage directory", o->storage);
 }
 
 static enum err

@@ -87,7 +87,8 @@ static const struct setting table[] = {
 
     {"write.max-future", SETTING_DURATION, FIELD(write_max_future_ms), .fallback = "10m",
      .max = 100 * YEAR, .reloadable = true,
-     .help = "maximum time that a sample may be ahead of the system clock; others are refused"},
+     .help =
+         "maximum time that a sample may be ahead of the system clock; later samples are refused"},
     {"write.max-labels", SETTING_COUNT, FIELD(write_max_labels), .fallback = "128", .min = 1,
      .max = 4096, .reloadable = true,
      .help = "maximum number of labels per series; series with more are refused"},

@@ -116,7 +116,7 @@ destinations_check(const struct destinations *list, const char *storage_path, st
             if (!share_place(d, &list->items[k])) continue;
             return why_set(
                 why, ERR_INPUT,
-                "destinations %s and %s write to the same place; give each its own path or prefix",
+                "destinations %s and %s write to the same target; give each its own path or prefix",
                 list->items[k].name, d->name);
         }
         if (writer_class_of(d->type) != NULL) continue;

@@ -262,8 +262,11 @@ relay_backlogs(const struct backlog_options *o, struct why *why)
 }
 
 const char *
-relay_backlog_fate(bool stored)
+relay_backlog_fate(bool stored, bool gone)
 {
+    if (!stored && gone) {
+        return "some queued samples are lost for this destination: they were removed from the log";
+    }
     return stored ? "a destination configured under this name continues from there"
                   : "the log is no longer kept for it, queued samples are lost";
 }

@@ -67,8 +67,9 @@ MUST_CHECK enum err relay_backlogs(const struct backlog_options *options, struct
 void relay_backlog_count_letters(const struct backlog_options *options, const char *name,
                                  uint64_t *bytes_left, struct relay_backlog *backlog);
 
-/* What becomes of what waits for a destination that is removed, with a store or without. */
-const char *relay_backlog_fate(bool stored);
+/* What becomes of what waits for a destination that is removed, with a store or without; `gone` as
+ * in its backlog. */
+const char *relay_backlog_fate(bool stored, bool gone);
 
 struct json;
 struct json_t;

@@ -53,7 +53,7 @@ destinations:
 END
 claim "bits: check counts the destinations" bash -c "'$firekeep' check '$work/firekeep.yml' | grep -q '5 destinations'"
 printf 'destinations:\n  - {name: a, type: file, path: /x}\n  - {name: b, type: file, path: //x/}\n' >"$work/twice.yml"
-claim "bits: two that write into one directory are refused" bash -c "! '$firekeep' check '$work/twice.yml' 2>'$work/said' && grep -q 'a and b write to the same place' '$work/said'"
+claim "bits: two that write into one directory are refused" bash -c "! '$firekeep' check '$work/twice.yml' 2>'$work/said' && grep -q 'a and b write to the same target' '$work/said'"
 claim "bits: the other server starts" start_firekeep twin "$work/twin" "${ports[1]}"
 claim "bits: starts" start_firekeep bits "$work/bits" "${ports[0]}" --config.file="$work/firekeep.yml"
 claim "bits: every request is acknowledged in full" is_acknowledged "$work/bits.rw"

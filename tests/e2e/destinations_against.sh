@@ -163,17 +163,17 @@ remembered() {
     local blocked='when configured again, it stays closed until this can be read'
     claim "$mode, remembered: the page names both" remembers '([.[].name] == ["old", "table"]) and all(.[]; .configured == false and .condition == "resting")'
     claim "$mode, remembered: what is queued is told, and what becomes of it" \
-        alike alone.yml 3 "^destination old: not in the file: at most 15 samples and 1 exemplars or metadata entries queued, [1-9][0-9]* bytes of log, 0 dead letters; then: $then$"
-    claim "$mode, remembered: so are dead letters" alike alone.yml 3 "^destination table: not in the file: 0 samples queued, .* 3 dead letters; then: $then$"
-    claim "$mode, remembered: of a new name it is told how to keep all" alike renamed.yml 3 "^destination old: new is new and writes to the same place; .* mv $dir/relay/old $dir/relay/new,"
+        alike alone.yml 3 "^destination old: not in the file: at most 15 samples and 1 exemplars or metadata entries queued, [1-9][0-9]* bytes of log, 0 dead letters; consequence: $then$"
+    claim "$mode, remembered: so are dead letters" alike alone.yml 3 "^destination table: not in the file: 0 samples queued, .* 3 dead letters; consequence: $then$"
+    claim "$mode, remembered: of a new name it is told how to keep all" alike renamed.yml 3 "^destination old: new is new and writes to the same target; .* mv $dir/relay/old $dir/relay/new,"
     claim "$mode, remembered: the same file again changes nothing" alike begin.yml 0 "no destination is added, removed or changed"
-    claim "$mode, remembered: another address is told" alike moved.yml 0 "^destination old: writes to another place: continues at its current position"
+    claim "$mode, remembered: another address is told" alike moved.yml 0 "^destination old: writes to another target: continues at its current position"
     claim "$mode, remembered: another type is told" alike moved.yml 0 "^destination table: becomes opentsdb, was file: continues at its current position"
     claim "$mode, remembered: a new one is new" alike late.yml 0 "^destination from: new, starts with the oldest sample in [a-z ]*$"
 
     cp -a "$relay/table" "$work/table-copy"
     claim "$mode, remembered: its letters may be dropped" "$firekeep" dead-letters drop --storage.path="$dir" --destination=table
-    claim "$mode, remembered: dropped letters do not wait" alike alone.yml 3 "^destination table: not in the file: 0 samples queued, .* 0 dead letters; then: "
+    claim "$mode, remembered: dropped letters do not wait" alike alone.yml 3 "^destination table: not in the file: 0 samples queued, .* 0 dead letters; consequence: "
     rm -r "$relay/table" && cp -a "$work/table-copy" "$relay/table"
     flip "$relay/table/dead-letters/00000001.letters" 40
     claim "$mode, remembered: letters that cannot be read are named" alike alone.yml 3 "^destination table: .* dead letters (.*00000001.letters"
@@ -184,7 +184,7 @@ remembered() {
     ln -s "$work/old-copy" "$relay/old"
     claim "$mode, remembered: a link is followed" alike alone.yml 3 "^destination old: not in the file: at most 15 samples"
     ln -sfn "$work/nothing" "$relay/old"
-    claim "$mode, remembered: one that leads nowhere is told" alike alone.yml 3 "^destination old: not in the file: an unknown number .*is a dangling symbolic link.*; then: $blocked$"
+    claim "$mode, remembered: one that leads nowhere is told" alike alone.yml 3 "^destination old: not in the file: an unknown number .*is a dangling symbolic link.*; consequence: $blocked$"
     claim "$mode, remembered: and what it means to who is called so" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*is a dangling symbolic link"
     rm "$relay/old"
     echo x >"$relay/old"
@@ -193,10 +193,10 @@ remembered() {
     rm "$relay/old"
     cp -a "$work/old-copy" "$relay/old"
     flip "$relay/old/state" 40
-    claim "$mode, remembered: a damaged state is told" alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged.*; then: $closed$"
+    claim "$mode, remembered: a damaged state is told" alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged.*; consequence: $closed$"
     claim "$mode, remembered: a new one may be its new name" alike renamed.yml 3 "^destination old: new is new and may be its new name; "
     rm "$relay/old/state"
-    claim "$mode, remembered: a missing one, too" alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is missing.*; then: $closed$"
+    claim "$mode, remembered: a missing one, too" alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is missing.*; consequence: $closed$"
     rm -r "$relay/old" && mv "$work/old-copy" "$relay/old"
     claim "$mode, remembered: all of it is there again" alike alone.yml 3 "^destination old: not in the file: at most 15 samples"
 }
@@ -206,11 +206,11 @@ closed() {
     local relay=$dir/relay closed='when configured again, it stays closed until firekeep destinations reset sets its position'
     claim "$mode, closed: the page says so" within 20 remembers 'all(.[]; .configured and .condition == "closed") and ([.[].name] == ["old", "table"])'
     claim "$mode, closed: of a damaged state all is told" \
-        alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged.*; then: $closed$"
+        alike alone.yml 3 "^destination old: not in the file: an unknown number of samples queued, 0 dead letters (.*relay/old/state is damaged.*; consequence: $closed$"
     claim "$mode, closed: of a missing one, too, and letters are counted" \
-        alike alone.yml 3 "^destination table: not in the file: an unknown number of samples queued, 3 dead letters (.*relay/table/state is missing.*; then: $closed$"
+        alike alone.yml 3 "^destination table: not in the file: an unknown number of samples queued, 3 dead letters (.*relay/table/state is missing.*; consequence: $closed$"
     claim "$mode, closed: who stays is not told" alike begin.yml 0 "no destination is added, removed or changed"
-    claim "$mode, closed: the server knows what place it was" says "^destination old: new is new and writes to the same place; " 3 against renamed.yml "$url"
+    claim "$mode, closed: the server knows what place it was" says "^destination old: new is new and writes to the same target; " 3 against renamed.yml "$url"
     mv "$relay/old" "$work/old-copy"
     ln -s "$work/nothing" "$relay/old"
     claim "$mode, closed: a link that leads nowhere is told" alike begin.yml 3 "^destination old: stays closed until this is fixed: .*is a dangling symbolic link"
@@ -260,13 +260,13 @@ for mode in local none; do
         esac
         claim "$mode, $what: the same file changes nothing" says "no destination is added, removed or changed" 0 against firekeep.yml "$at"
         claim "$mode, $what: what is queued is told, and what becomes of it" \
-            says "^destination old: not in the file: ${most}15 samples$more queued, [1-9][0-9]* bytes of log, 0 dead letters; then: $then$" 3 against alone.yml "$at"
-        claim "$mode, $what: so are dead letters" says "^destination table: not in the file: 0 samples queued, .* 3 dead letters; then: $then$" 3 against alone.yml "$at"
+            says "^destination old: not in the file: ${most}15 samples$more queued, [1-9][0-9]* bytes of log, 0 dead letters; consequence: $then$" 3 against alone.yml "$at"
+        claim "$mode, $what: so are dead letters" says "^destination table: not in the file: 0 samples queued, .* 3 dead letters; consequence: $then$" 3 against alone.yml "$at"
         claim "$mode, $what: of a new name it is told how to keep all" \
-            says "^destination old: new is new and writes to the same place; .* mv $dir/relay/old $dir/relay/new," 3 against renamed.yml "$at"
-        claim "$mode, $what: a new one begins now" says "^destination new: new, starts with samples received from then on" 3 against renamed.yml "$at"
+            says "^destination old: new is new and writes to the same target; .* mv $dir/relay/old $dir/relay/new," 3 against renamed.yml "$at"
+        claim "$mode, $what: a new one begins now" says "^destination new: new, starts with samples received after it is configured" 3 against renamed.yml "$at"
         claim "$mode, $what: or with the oldest" says "^destination from: new, starts with the oldest sample in" 0 against late.yml "$at"
-        claim "$mode, $what: another address is told" says "^destination old: writes to another place: continues at its current position" 0 against moved.yml "$at"
+        claim "$mode, $what: another address is told" says "^destination old: writes to another target: continues at its current position" 0 against moved.yml "$at"
         claim "$mode, $what: another type is told" says "^destination table: becomes opentsdb, was file: continues at its current position" 0 against moved.yml "$at"
     done
 
@@ -344,10 +344,10 @@ for mode in local none; do
     claim "$mode, given up: the log goes" within 20 log_is_gone
     case $mode in
     local) lost=$then ;;
-    none) lost='some queued samples are lost to this destination: the log has removed them' ;;
+    none) lost='some queued samples are lost for this destination: they were removed from the log' ;;
     esac
     claim "$mode, given up: it is told what becomes of it" \
-        says "^destination new: not in the file: at most 250000 samples queued, .*; then: $lost$" 3 against alone.yml "$dir"
+        says "^destination new: not in the file: at most 250000 samples queued, .*; consequence: $lost$" 3 against alone.yml "$dir"
     claim "$mode, given up: SIGTERM ends it again" stop "$mode"
     case $mode in
     local)
@@ -418,7 +418,7 @@ claim "a server that does not answer" says "Couldn't connect" 1 against alone.ym
 claim "an address with a password" says "must not contain a user name or password" 1 against alone.yml "http://u:p@127.0.0.1:${ports[2]}"
 claim "an address of another kind" says "expected http:// or https://" 1 against alone.yml "ftp://127.0.0.1/"
 claim "a directory that is not there" says "No such file or directory" 1 against alone.yml "$work/nowhere"
-claim "a directory of something else" says "is not a storage directory" 1 against alone.yml "$work"
+claim "a directory of something else" says "is not a Firekeep storage directory" 1 against alone.yml "$work"
 claim "a file that is wrong" says "alone.yml.*$" 1 against no-alone.yml "$work/local"
 claim "no address" says "against" 2 "$firekeep" check "$work/alone.yml" --against
 claim "two files" says "unexpected argument" 2 "$firekeep" check "$work/alone.yml" "$work/alone.yml"

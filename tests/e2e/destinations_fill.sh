@@ -112,7 +112,7 @@ claim "dead: it follows the log again" within 10 is_in_state twin running
 crash twin
 rm -rf "$work/dead-twin"
 claim "dead: the other server has lost everything" start_firekeep twin "$work/dead-twin" "${ports[1]}"
-claim "dead: a replay needs a time" bash -c "curl -sg --noproxy '*' -X POST '$url/api/v1/admin/destinations/twin/replay' | grep -q 'from is required'"
+claim "dead: a replay needs a time" bash -c "curl -sg --noproxy '*' -X POST '$url/api/v1/admin/destinations/twin/replay' | grep -q 'missing parameter .from.'"
 claim "dead: it is told to give everything again" quiet_curl -X POST "$url/api/v1/admin/destinations/twin/replay?from=0"
 claim "dead: everything arrives again" within 60 has_delivered twin $((2 * long_count))
 claim "dead: the account is right then, too" balances twin

@@ -216,14 +216,14 @@ claim "changed: another selection is told" prints "^destination away: selects or
 claim "changed: so is relabeling" prints "^destination away: selects or relabels differently" 3 against relabeled
 claim "changed: a dry run is told" prints "^destination away: becomes a dry run: nothing is delivered, .*: 5000 samples queued" 0 against dry
 claim "changed: a reload makes it a dry run" reloads dry
-claim "changed: the log says so" logs changed "level=warn .*is a dry run now, queued samples wait.* destination=away queued=5000"
+claim "changed: the log says so" logs changed "level=warn .*is now a dry run, queued samples wait.* destination=away queued=5000"
 claim "changed: a reload ends that" reloads begin
 claim "changed: what was queued waits, as was said" within 20 has_waiting 5000
 claim "changed: a reload takes it to another place" reloads elsewhere
-claim "changed: the log says so, too" logs changed "level=warn .*writes to another place now.* destination=away queued=5000"
+claim "changed: the log says so, too" logs changed "level=warn .*target of the destination changed.* destination=away queued=5000"
 claim "changed: all of it waits still" within 20 has_waiting 5000
 claim "changed: a reload selects other series" reloads narrow
-claim "changed: the log says how much was queued" logs changed "level=warn .*selects or relabels differently now.* destination=away queued=5000"
+claim "changed: the log says how much was queued" logs changed "level=warn .*selection or relabelling of the destination changed.* destination=away queued=5000"
 claim "changed: nothing of it is, as was said" within 20 has_waiting 0
 crash changed
 

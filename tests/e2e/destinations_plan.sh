@@ -211,7 +211,7 @@ claim "plan: influxdb has no place for exemplars, and codes what is not finite" 
 claim "plan: timestream writes names in another form" planned '(.mapped | map({(.what): .samples}) | add) == {"metric names": 1, "label names": 1, "NaN, +Inf, -Inf": 4, "native histograms": 1} and .cost.unit == "write_kib" and .cost.units >= 1' table "$work/store" --from=beginning
 claim "plan: as text, too" bash -c "'$firekeep' destinations plan table --config.file='$config' --storage.path='$work/store' | grep -q 'billed by .*write_kib'"
 claim "plan: nothing in the directory has changed" bash -c "cd '$work/store' && { find . -type f -exec sha256sum {} + | sort && find . | sort; } | diff - '$work/before'"
-claim "plan: a directory that is none is told so" bash -c "! '$firekeep' destinations plan lines --config.file='$config' --storage.path='$work/none' 2>&1 | grep -v 'not a storage directory'"
+claim "plan: a directory that is none is told so" bash -c "! '$firekeep' destinations plan lines --config.file='$config' --storage.path='$work/none' 2>&1 | grep -v 'not a Firekeep storage directory'"
 
 # --- real data --------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ static const char USAGE[] =
     "  --step T    from one round of the old ones to the next, in ms (15000)\n"
     "  --start T   the first time, in ms (so that the last round is now)\n"
     "  --give-up S seconds after which a request that is not accepted is an error (120)\n"
-    "exit status: 0 all accepted, 1 something was refused for good or too long, 2 error\n";
+    "exit status: 0 all accepted, 1 something was refused permanently or too long, 2 error\n";
 
 struct flood {
     struct post *post;
