@@ -1,5 +1,4 @@
-/* store_metrics.c - the store's numbers for /metrics: the ledger, log, head, parts, memory, HTTP.
- */
+/* store_metrics.c - numbers for /metrics: of ledger, log, head, parts, memory and HTTP. */
 #include "api/internal.h"
 
 #define COUNTER METRIC_KIND_COUNTER

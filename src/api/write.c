@@ -296,8 +296,7 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
     return e == ERR_NOMEM ? write_unfit(api, w, why) : e;
 }
 
-/* Series the store knows need no second look; a message that is not what it looked like gets one.
- */
+/* Known series need no second look; a message that is not what it looked like gets one. */
 static enum err
 write_ingest(struct api *api, enum rw_version version, struct bytes tenant, struct write_memory *w,
              struct waiting *wait, struct why *why)

@@ -35,8 +35,7 @@ MUST_CHECK enum err relays_new(const struct relays_options *options, struct rela
 struct relays_change;
 MUST_CHECK enum err relays_prepare(struct relays *relays, struct destinations *list,
                                    struct relays_change **ret_change, struct why *why);
-/* Taken; waits for those that end. The first time directories that no destination has are logged.
- */
+/* Taken; waits for those that end. The first one logs directories that no destination has. */
 void relays_commit(struct relays_change *change);
 void relays_abandon(struct relays_change *change); /* taken; NULL is fine */
 /* Begins to end all; relays_free() waits, for calls under way some seconds at most. */
@@ -57,14 +56,12 @@ void relays_each(struct relays *relays, void (*each)(void *context, const struct
 void relays_collect(struct metric_sink *sink, void *relays);
 /* An array of all, as the API shows them. */
 void relays_print(struct relays *relays, struct json *to);
-/* Whether the log is full of what a destination has not taken, and may not be given up. Any thread.
- */
+/* Whether a destination has used up its log budget, and no sample may be dropped. Any thread. */
 bool relays_are_full(struct relays *relays);
 /* ERR_MISSING: there is no destination of this name. */
 MUST_CHECK enum err relays_wish(struct relays *relays, struct bytes name, bool paused,
                                 struct why *why);
-/* Gives a destination again what is stored from that time on. ERR_MISSING, and as relay_replay().
- */
+/* Sends what is stored from that time on once more. ERR_MISSING, and as relay_replay(). */
 MUST_CHECK enum err relays_replay(struct relays *relays, struct bytes name, int64_t from_ms,
                                   struct why *why);
 /* The list as the file would have it. */

@@ -7,8 +7,7 @@
 #include "base/time_text.h"
 #include "model/ledger.h"
 
-/* Float samples and histograms are one thing in what is shown; what else the log holds is another.
- */
+/* What is shown counts float samples and histograms as one, and the other kinds separately. */
 enum thing { SAMPLES, EXEMPLARS, METADATA, THINGS };
 
 static bool

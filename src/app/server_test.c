@@ -513,8 +513,7 @@ test_a_request_that_no_empty_server_has_memory_for_gets_413(void **state)
     }
 }
 
-/* --- repeats of what parts hold ----------------------------------------------------------------
- */
+/* --- repeats of what parts hold --------------------------------------------------------------- */
 
 enum { DISPUTED = 40, DISPUTED_SAMPLES = 50 };
 

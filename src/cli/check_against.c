@@ -67,8 +67,7 @@ add_present(struct checking *x, const struct present *p)
     return OK;
 }
 
-/* --- what directories hold ---------------------------------------------------------------------
- */
+/* --- what directories hold -------------------------------------------------------------------- */
 
 /* The server's own count is better; where it has none, what it says of why stays. */
 static enum err

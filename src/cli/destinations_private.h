@@ -21,8 +21,7 @@ struct destinations_asking {
     struct report *report;
 };
 
-/* `test` and `plan`. `ret_well`: everything that was tried works; all of the store could be read.
- */
+/* `test` and `plan`. `ret_well`: all that was tried works, all of the store could be read. */
 MUST_CHECK enum err destinations_try(struct destinations_asking *asking, bool *ret_well,
                                      struct why *why);
 MUST_CHECK enum err destinations_plan(struct destinations_asking *asking, bool *ret_well,

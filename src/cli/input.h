@@ -46,8 +46,7 @@ MUST_CHECK enum err input_record(struct input *input, size_t size_max, struct by
 MUST_CHECK enum err input_piece(struct input *input, size_t size, struct bytes *ret_piece,
                                 struct why *why);
 
-/* Lines taken so far; that of the line or record just given, counted from 1, is input_line_begin().
- */
+/* Lines taken so far; input_line_begin() is that of the line or record just given, from 1. */
 uint64_t input_lines(const struct input *input);
 uint64_t input_line_begin(const struct input *input);
 /* Of the file as it lies on disk: bytes read, and in all (0: not known). */

@@ -21,8 +21,7 @@ struct progress {
 
 void progress_begin(struct progress *p, const char *unit);
 
-/* `done` of `all` (0: not known) decides the time left; `units` are what is counted for the rate.
- */
+/* `done` of `all` (0: not known) gives the time left, `units` are counted for the rate. */
 void progress_show(struct progress *p, uint64_t units, uint64_t done, uint64_t all);
 
 /* Removes the line. */

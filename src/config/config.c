@@ -405,8 +405,7 @@ settings_file(struct settings *settings, const char *path, struct why *why)
     return e;
 }
 
-/* Defaults, the file that `settings` name, the flags; and the destinations, for which they count.
- */
+/* Defaults, the file that `settings` name, the flags; and the destinations, which follow them. */
 static enum err
 load_file(struct settings *settings, struct destinations *ret_destinations, int count,
           char *const *words, struct why *why)

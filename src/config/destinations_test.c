@@ -587,8 +587,7 @@ test_a_text_without_destinations_has_none(void **state)
     }
 }
 
-/* --- errors and limits --------------------------------------------------------------------------
- */
+/* --- errors and limits ------------------------------------------------------------------------ */
 
 #define TYPES "one of file, firehose, influxdb, kinesis, opentsdb, remote_write, s3, timestream"
 
