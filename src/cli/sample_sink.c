@@ -1,6 +1,18 @@
 /*
- * sample_sink.c - text gathers in a buffer and goes on to the output when that is large. Captures
- * are requests of remote write 2.0, each of the size that a sender would choose.
+ * sample_sink.c - samples as they are read, series by series, become one of three things:
+ *
+ *      series, batches -+- text_writer: a text format                         -+- text - output
+ *                       +- rw_build: a capture, requests of remote write 2.0  -+
+ *                       +- neither: labels and samples for people             -+
+ *
+ * `text` gathers what is written and goes on to the output at 256 KiB, and whole when a slice of
+ * time ends, so that the output can be made durable there (sample_sink_series_end()). A batch is
+ * written in steps of 1024 floats: the samples of one series may be more than fit into memory.
+ * Requests of a capture have the size that a sender would choose, 2000 samples, and a series that
+ * is longer is named again in the next one.
+ *
+ * Without a text_writer a series is named before its first sample only: one that had none in the
+ * range asked for leaves nothing. The text_writer sees to that, and to counting, by itself.
  */
 #include "cli/sample_sink.h"
 

@@ -34,9 +34,9 @@ MUST_CHECK enum err sample_sink_begin(struct sample_sink *sink, struct why *why)
 /* A series, and what the set has of it. */
 MUST_CHECK enum err sample_sink_take(struct sample_sink *sink, struct bytes labels,
                                      struct series_set *set, struct why *why);
-/* The last series is over; all of it is given to the output. */
+/* The last series is over; all that was taken is given to the output. */
 MUST_CHECK enum err sample_sink_series_end(struct sample_sink *sink, struct why *why);
-/* What comes behind all samples. */
+/* What comes after all samples. */
 MUST_CHECK enum err sample_sink_end(struct sample_sink *sink, struct why *why);
 
 struct sink_counts sample_sink_counts(const struct sample_sink *sink);

@@ -1,5 +1,18 @@
 /*
- * destination_keys.c - the tables. docs/configuration.md has a row for each of theirs.
+ * destination_keys.c - the tables of a destination's keys. A key stands in one row: its kind, its
+ * field, default and limits, the types that have it, and its help. Reading the file, printing the
+ * configuration and finding out whether a reload changes a destination all walk these rows, and a
+ * test compares them with docs/configuration.md; so a new key is a row and a field.
+ *
+ *      destination_keys -+- keys of all types, then those of one type after the other (`types`)
+ *                        +- relabel, batch, retry, tls_config, ...: a mapping is a table of its own
+ *
+ * Their order is that of the printed configuration. A mapping with a struct of its own is named
+ * with BELOW(); its keys may be shared by several parents, each with another offset. Keys that
+ * several structs have side by side, without a mapping around them, cannot be shared so: HTTP_KEYS
+ * and AWS_KEYS are macros. SECRET makes two rows of one field, the value and the file with it, of
+ * which a group allows one. What a row cannot say is a function in destination_rules.c: of a single
+ * value (`check` of a key), or of several keys of a mapping (`check` of a schema).
  */
 #include "config/destination_keys.h"
 

@@ -1,6 +1,9 @@
 /*
- * destination_rules.c - see destination_rules.h. A sentence never shows what may be a
- * secret: values of headers, and URLs with an '@' in them.
+ * destination_rules.c - what the tables of destination_keys.c cannot say: the form of a value (a
+ * name, a URL, a region, a selector), and what several keys of a mapping must agree on. A rule of
+ * one value gets its text and has no place; schema.c adds file, line, column and key. A rule of a
+ * mapping runs when all of it was read, and names the key that is in the way. A sentence never
+ * shows what may be a secret: values of headers, and URLs with an '@' in them.
  */
 #include "config/destination_rules.h"
 
