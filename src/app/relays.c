@@ -289,10 +289,9 @@ find_runner(const struct relays *all, const char *name)
     return NULL;
 }
 
-void
-relays_abandon(struct relays_change *c)
+static void
+abandon(struct relays_change *c)
 {
-    if (c == NULL) return;
     for (uint32_t i = 0; i < c->list->destinations.count; i++) {
         if (c->is_new[i]) runner_free(c->next[i]);
     }
@@ -342,7 +341,7 @@ relays_prepare(struct relays *all, struct destinations *destinations,
     }
     if (e == OK) e = prepare_runners(c, why);
     if (e) {
-        relays_abandon(c);
+        abandon(c);
         return e;
     }
     *ret_change = c;

@@ -37,7 +37,6 @@ MUST_CHECK enum err relays_prepare(struct relays *relays, struct destinations *l
                                    struct relays_change **ret_change, struct why *why);
 /* Taken; waits for those that end. The first one logs directories that no destination has. */
 void relays_commit(struct relays_change *change);
-void relays_abandon(struct relays_change *change); /* taken; NULL is fine */
 /* Begins to end all; relays_free() waits, for calls under way some seconds at most. */
 void relays_stop(struct relays *relays);
 void relays_free(struct relays *relays);

@@ -76,9 +76,9 @@ remembered_print(const struct remembered_options *options, struct json *to, stru
         .each = print_one,
         .context = &x,
     };
-    enum err e = path_join(dir, sizeof dir, options->storage_path, "relay");
-    if (e == OK) e = path_join(log_dir, sizeof log_dir, options->storage_path, "wal");
-    if (e) return why_set(why, e, "%.200s: path is too long", options->storage_path);
+    enum err e = path_in(dir, sizeof dir, options->storage_path, "relay", why);
+    if (e == OK) e = path_in(log_dir, sizeof log_dir, options->storage_path, "wal", why);
+    if (e) return e;
     relays_each(options->relays, note_configured, &x);
     json_array_open(to);
     e = relay_backlogs(&x.options, why);
