@@ -20,7 +20,7 @@ struct api;
 struct api_limits {
     uint64_t read_samples_max;
     uint64_t read_series_max; /* 0: no limit */
-    uint64_t read_bytes_max; /* of stored samples; 0: no limit */
+    uint64_t read_bytes_max;  /* of stored samples; 0: no limit */
     int64_t read_timeout_ns;
 };
 
@@ -28,7 +28,7 @@ struct api_limits {
 enum destination_verb { DESTINATION_PAUSE, DESTINATION_RESUME, DESTINATION_REPLAY };
 struct destination_wish {
     enum destination_verb verb;
-    int64_t from_ms; /* of DESTINATION_REPLAY: what is older is not given again */
+    int64_t from_ms; /* of DESTINATION_REPLAY: older samples are not sent again */
 };
 
 struct api_options {
@@ -64,8 +64,8 @@ struct api_options {
     enum err (*remembered)(void *context, struct budget *memory, struct json *to, struct why *why);
     /* Why writes have to wait, a constant; NULL: they need not. Called for each of them. */
     const char *(*holds_writes)(void *context);
-    /* ERR_MISSING: there is none of that name; ERR_UNSUPPORTED: nothing is stored to be given
-     * again; ERR_AGAIN: not now. */
+    /* ERR_MISSING: no destination has this name; ERR_UNSUPPORTED: nothing is stored that could be
+     * sent again; ERR_AGAIN: not now. */
     enum err (*tell_destination)(void *context, struct bytes name,
                                  const struct destination_wish *wish, struct why *why);
 };
@@ -76,14 +76,14 @@ MUST_CHECK enum err api_new(const struct api_options *options, const struct api_
 void api_free(struct api *api);
 void api_set_limits(struct api *api, const struct api_limits *limits);
 
-/* The routes to serve; valid while the api is. `server` is told later, for /metrics. */
+/* The routes to serve; valid while the api is. `server` is set later, for /metrics. */
 const struct http_route *api_routes(const struct api *api, size_t *ret_count);
 void api_set_server(struct api *api, struct http_server *server);
 
 /*
- * Answers every write whose epoch is committed, and with 503 those whose commit failed. After each
- * commit, and each time somebody wanted one: the commit may have been over before the request was
- * on the list.
+ * Answers every write whose epoch is committed, and with 503 those whose commit failed. To be
+ * called after each commit, and also when a commit was wanted but nothing was due: it may have been
+ * over before the request was on the list.
  */
 void api_committed(struct api *api);
 /* Why the store refuses writes right now, a constant; NULL: it does not. Any thread. */

@@ -20,8 +20,8 @@ struct form {
     uint32_t count;
 };
 
-/* Reads the body if it says that it is a form. ERR_INPUT: it is none; ERR_NOMEM. To be ended with
- * form_fini() in any case. */
+/* Reads the body if its content type is that of a form. ERR_INPUT: it is not a valid form;
+ * ERR_NOMEM. To be ended with form_fini() in any case. */
 MUST_CHECK enum err form_read(const struct http_request *request, struct budget *budget,
                               struct form *ret_form, struct why *why);
 void form_fini(struct form *form);

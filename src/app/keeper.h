@@ -44,7 +44,8 @@ void keeper_init(struct keeper *keeper, struct env *env);
 MUST_CHECK enum err keeper_start(struct keeper *keeper, struct why *why);
 
 void keeper_want_commit(struct keeper *keeper);
-/* The flush thread looks at once: memory or the log is short, or something was cut. */
+/* The flush thread does not wait for the next second: memory or the log is short, or a generation
+ * was cut. */
 void keeper_want_flush(struct keeper *keeper);
 /* For readers where writers do not wait for commits. That a disk hangs is no reason for them to. A
  * callback of the store, with the keeper as context. */

@@ -1,5 +1,5 @@
 /*
- * relays.h - the destinations of a server, each with a thread of its own that hands the log on.
+ * relays.h - the destinations of a server, each with a thread of its own.
  *
  * Threads: relays_each() and those that use it, relays_wish() and relays_replay() from any; the
  * others from the one that owns the server or, one at a time, reloads it.
@@ -37,7 +37,7 @@ MUST_CHECK enum err relays_prepare(struct relays *relays, struct destinations *l
                                    struct relays_change **ret_change, struct why *why);
 /* Taken; waits for those that end. The first one logs directories that no destination has. */
 void relays_commit(struct relays_change *change);
-/* Begins to end all; relays_free() waits, for calls under way some seconds at most. */
+/* Begins to end all; relays_free() waits, some seconds at most for requests under way. */
 void relays_stop(struct relays *relays);
 void relays_free(struct relays *relays);
 
@@ -63,7 +63,7 @@ MUST_CHECK enum err relays_wish(struct relays *relays, struct bytes name, bool p
 /* Sends what is stored from that time on once more. ERR_MISSING, and as relay_replay(). */
 MUST_CHECK enum err relays_replay(struct relays *relays, struct bytes name, int64_t from_ms,
                                   struct why *why);
-/* The list as the file would have it. */
+/* The list in the form of the configuration file. */
 void relays_print_yaml(struct relays *relays, struct buf *to);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * remembered.h - what a server's directories hold of destinations that it does not have open: of
- * those that are configured no more, and of those that are closed. As JSON, which
+ * those that are no longer configured, and of those that are closed. As JSON, which
  * `firekeep check --against URL` reads.
  *
  * Threads: any.

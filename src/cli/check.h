@@ -1,4 +1,4 @@
-/* check.h - a configuration file, all of it looked at; for commands that are told one. */
+/* check.h - reads and checks a whole configuration file, for commands that take one. */
 #ifndef CLI_CHECK_H
 #define CLI_CHECK_H
 
@@ -14,13 +14,13 @@ MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
                                struct destinations *ret_list, struct why *why);
 
 /*
- * Tells, a line for each, what a file's destinations would change at a server: those that go, with
- * what waits for them, those that become others, and those that are new. `against` is its address
- * or its storage directory, which is only read. `ret_backlog`: one that goes leaves something
- * behind, or nobody can say that it does not.
+ * Prints a line for each destination that the file would remove from a server, with what waits for
+ * it, change, or add. `against` is the address of the server or its storage directory, which is
+ * only read. `ret_backlog`: samples or dead letters of one that is removed would remain, or cannot
+ * be counted.
  *
  * ERR_INPUT: no such address; ERR_MISSING: no such directory; ERR_AGAIN: the server does not
- * answer; ERR_UNSUPPORTED: its answer is not one that Firekeep gives; ERR_IO, ERR_NOMEM.
+ * answer; ERR_UNSUPPORTED: the response is not from Firekeep; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err check_against(const struct settings *settings, const struct destinations *list,
                                   const char *against, bool *ret_backlog, struct why *why);

@@ -4,8 +4,8 @@
  *     firekeep CMD [words]      runs it
  *     firekeep help [CMD]       also --help, -h; and after a command: firekeep CMD --help
  *
- * Exit codes: 0 done, 1 failed, 2 wrong usage (the reason and a hint go to stderr), 3 done, and
- * something would be left behind (check --against).
+ * Exit codes: 0 done, 1 failed, 2 wrong usage (the reason and a hint go to stderr), 3 done, but
+ * samples of a destination would remain undelivered (check --against).
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H

@@ -8,7 +8,7 @@
  *
  * which is: lines (or records) done, bad ones among them, part|done, the file's bytes and a hash of
  * its begin, its name as it was given. Only what the target has acknowledged counts. A file that
- * has grown since goes on behind what was read; one that begins otherwise now is refused.
+ * has grown since is continued after what was read; one whose begin has changed is refused.
  */
 #ifndef CLI_IMPORT_RESUME_H
 #define CLI_IMPORT_RESUME_H
@@ -23,7 +23,7 @@ struct resume_file {
     uint64_t lines;
     uint64_t bad;
     bool done;
-    uint64_t bytes; /* of the file, and a hash of its begin; 0 where it is none */
+    uint64_t bytes; /* of the file, and a hash of its begin; 0 of what is not a file */
     uint64_t begin;
 };
 
@@ -47,7 +47,7 @@ MUST_CHECK enum err resume_load(struct resume *resume, struct why *why);
 MUST_CHECK enum err resume_save(struct resume *resume, bool now, struct why *why);
 
 /*
- * Such a file's text, of import or export: all of it, with a NUL behind it, into `to`, whose limit
+ * Such a file's text, of import or export: all of it, ended by a NUL, into `to`, whose limit
  * is above the size (else ERR_INPUT); ERR_MISSING. And back, durably and as a whole.
  */
 MUST_CHECK enum err resume_text_read(const char *path, struct buf *to, struct why *why);

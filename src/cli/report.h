@@ -107,21 +107,21 @@ MUST_CHECK enum err report_new(enum report_form form, FILE *to, struct budget *b
 MUST_CHECK enum err report_end(struct report *report);
 void report_free(struct report *report);
 
-/* `title` NULL: nothing is seen of it in text. */
+/* `title` NULL: not shown in text. */
 void report_section(struct report *report, const char *key, const char *title);
 void report_section_end(struct report *report);
 void report_field(struct report *report, const char *key, const char *title,
                   struct report_value value);
 /*
- * Each column is its key in JSON (a time stands there also under KEYMs) and, behind '=', its title
- * in text if that is another one; none behind '=': only in JSON. '|' stands between columns. They
- * are borrowed until the table's end. An empty table is not seen in text.
+ * Each column is its key in JSON (a time stands there also under KEYMs) and, after '=', its title
+ * in text if that is another one; nothing after '=': only in JSON. '|' stands between columns. They
+ * are borrowed until the table's end. An empty table is not shown in text.
  */
 void report_table(struct report *report, const char *key, const char *title, const char *columns);
 /* report_row(r, value, ...): as many as the table has columns. */
 #define report_row(report, ...) report_row_of(report, (const struct report_value[]){__VA_ARGS__})
 void report_row_of(struct report *report, const struct report_value *values);
-/* `left_out`: rows that there are besides; in JSON KEYLeftOut. */
+/* `left_out`: number of rows that are not shown; in JSON KEYLeftOut. */
 void report_table_end(struct report *report, uint64_t left_out);
 
 #endif

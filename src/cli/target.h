@@ -17,15 +17,15 @@ struct target_options {
     const char *url;         /* NULL, or of the server's root, or of one path of it */
     const char *storage;     /* NULL, or a directory */
     const char *config_file; /* NULL, or the one of the directory's server: its limits count */
-    const char *tenant;      /* NULL: none is said */
+    const char *tenant;      /* NULL: not given */
     int64_t retry_ns;        /* how long a server may be away */
     bool writing;
-    bool partial; /* damaged pages are left out of what is read, and told */
-    /* Tells of one; with `partial`. */
+    bool partial; /* damaged pages are left out of what is read, and reported */
+    /* Reports one; with `partial`. */
     void (*left_out)(void *context, const char *text);
     const atomic_bool *stop;
     void *context;
-    struct progress *progress; /* tells of an attempt that is repeated; NULL: nobody does */
+    struct progress *progress; /* shows that a request is retried; NULL: nothing is shown */
 };
 
 /* The flags that say which, for a table of struct flag: of the field `f` of struct `s`. */
@@ -50,8 +50,8 @@ struct target;
 struct tsdb;
 
 /*
- * Nothing is asked of a server yet. ERR_INPUT: neither or both of url and storage, a bad tenant, a
- * directory that is none; ERR_AGAIN: a server holds the directory.
+ * Nothing is asked of a server yet. ERR_INPUT: neither or both of url and storage, an invalid
+ * tenant, not a storage directory; ERR_AGAIN: a server holds the directory.
  */
 MUST_CHECK enum err target_open(const struct target_options *options, struct target **ret_target,
                                 struct why *why);
