@@ -11,6 +11,8 @@
 
 #include <assert.h>
 
+#include "model/tenant_name.h"
+
 /* What a route needs besides its method. */
 enum {
     STORED = 1 /* a store: with storage.mode=none nothing is kept */,
@@ -85,15 +87,9 @@ tenant_named(const struct api *api, struct http_request *request, struct bytes *
         why_set(why, ERR_INPUT, "header X-Scope-OrgID was sent more than once");
         return 400;
     }
-    size_t size = strlen(name);
-    bool valid = size <= TENANT_NAME_BYTES_MAX && strcmp(name, ".") != 0 &&
-                 strcmp(name, "..") != 0 &&
-                 strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                              "!-_.*'()") == size;
-    if (!valid) {
-        why_set(why, ERR_INPUT,
-                "invalid X-Scope-OrgID: expected at most %d letters, digits and ! - _ . * ' ( )",
-                TENANT_NAME_BYTES_MAX);
+    enum err e = tenant_name_check(bytes_of_text(name), why);
+    if (e) {
+        why_prefix(why, e, "invalid X-Scope-OrgID");
         return 400;
     }
     *ret_tenant = bytes_of_text(name);

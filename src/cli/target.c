@@ -2,6 +2,7 @@
 #include "cli/sample_sink.h"
 #include "cli/target_private.h"
 #include "model/select.h"
+#include "model/tenant_name.h"
 #include "sys/env.h"
 
 void
@@ -13,16 +14,9 @@ target_settle(struct target_options *options)
 enum err
 target_open(const struct target_options *options, struct target **ret_target, struct why *why)
 {
-    /* A header value, and the name of a tenant: printable, no blanks. */
-    bool named = options->tenant == NULL || options->tenant[0] != '\0';
-    for (const char *p = options->tenant; p != NULL && *p != '\0'; p++) {
-        named &= *p > ' ' && *p <= '~';
-    }
-    if (!named) {
-        return why_set(why, ERR_INPUT,
-                       "--tenant: invalid tenant '%.64s': expected printable ASCII without spaces",
-                       options->tenant);
-    }
+    const char *tenant = options->tenant;
+    enum err e = tenant == NULL ? OK : tenant_name_check(bytes_of_text(tenant), why);
+    if (e) return why_prefix(why, e, "--tenant");
     if ((options->url == NULL) == (options->storage == NULL)) {
         return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
     }

@@ -12,7 +12,7 @@
 
 #include "config/destination_keys.h"
 #include "config/destinations.h"
-#include "tsdb/tsdb.h"
+#include "model/tenant_name.h"
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS  "0123456789"
@@ -41,14 +41,8 @@ rule_destination_name(const char *text, struct why *why)
 enum err
 rule_tenant(const char *text, struct why *why)
 {
-    bool dots = strcmp(text, ".") == 0 || strcmp(text, "..") == 0;
-    if (!dots && strlen(text) <= TENANT_NAME_BYTES_MAX &&
-        consists_of(text, LETTERS DIGITS "!-_.*'()")) {
-        return OK;
-    }
-    return expected(why, "a tenant name of at most 150 letters, digits and ! - _ . * ' ( )", text);
+    return tenant_name_check(bytes_of_text(text), why);
 }
-_Static_assert(TENANT_NAME_BYTES_MAX == 150, "the sentence above names it");
 
 enum err
 rule_region(const char *text, struct why *why)

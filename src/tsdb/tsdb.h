@@ -15,13 +15,12 @@
 
 #include "model/ledger.h"
 #include "model/select.h"
+#include "model/tenant_name.h"
 #include "sys/env.h"
 #include "tsdb/codec/record.h"
 #include "tsdb/inspect/inspect.h"
 #include "wal/wal.h"
 #include "wire/remote_write.h"
-
-enum { TENANT_NAME_BYTES_MAX = 150 };
 
 struct tsdb_options {
     struct env *env;
@@ -126,8 +125,9 @@ struct ingest_result {
  * Judges, stores and logs a request. On an error part of it may be stored: the sender repeats all
  * of it, which is harmless. ERR_AGAIN: the log is down, behind or at its budget, the disk is nearly
  * full, or the clock is not to be trusted; ERR_NOMEM: a budget is exhausted. Both are temporary.
- * ERR_LIMIT: the head could not hold it if it were empty. ERR_INPUT: there are too many tenants, or
- * rw_series_check() is not true of an unchecked series; nothing is stored.
+ * ERR_LIMIT: the head could not hold it if it were empty. ERR_INPUT: tenant_name_check() refuses
+ * the name, there are too many tenants, or rw_series_check() is not true of an unchecked series;
+ * nothing is stored.
  */
 MUST_CHECK enum err tsdb_ingest(struct tsdb *tsdb, struct bytes tenant,
                                 const struct rw_request *request, struct ingest_result *ret_result,

@@ -192,6 +192,12 @@ stop a
 
 # --- tenants -------------------------------------------------------------------------------------
 
+for tenant in "$(printf 'x%.0s' {1..151})" a/b .. ''; do
+    claim "tenants: '${tenant:0:9}' is refused as it would be by a server" \
+        says "--tenant: expected a tenant name of at most 150 letters, digits and ! - _ . * ' ( ), got '${tenant:0:50}" 2 \
+        "$firekeep" import --storage.path="$work/refused" --tenant="$tenant" "$work/bits.rw"
+done
+
 if claim "tenants: a server starts" \
     start_firekeep t "$work/t" "${ports[0]}" --tenancy.enabled; then
     claim "tenants: without one it is refused" status_is 1 \

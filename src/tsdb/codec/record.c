@@ -4,8 +4,9 @@
  */
 #include "tsdb/codec/record.h"
 
+#include "model/tenant_name.h"
 #include "tsdb/codec/codec.h"
-#include "tsdb/tsdb.h"
+#include "wal/wal.h"
 
 /* --- floats ----------------------------------------------------------------------------------- */
 
@@ -180,7 +181,7 @@ record_each_series(struct bytes payload, struct bytes *ret_tenant,
     struct bytes tenant = cursor_counted(&c);
     uint64_t n = cursor_varint(&c), ref = 0;
     struct record_labels l = {.count = 0};
-    if (tenant.size == 0 || tenant.size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
+    if (!tenant_name_fits(tenant)) return ERR_CORRUPT;
     for (uint64_t i = 0; i < n; i++) {
         ref += (uint64_t)cursor_zigzag(&c);
         enum err e = labels_change(&l, &c, scratch);
@@ -201,7 +202,7 @@ record_each_metadata(struct bytes payload,
     struct cursor c = cursor_of(payload);
     struct bytes tenant = cursor_counted(&c);
     uint64_t n = cursor_varint(&c);
-    if (tenant.size == 0 || tenant.size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
+    if (!tenant_name_fits(tenant)) return ERR_CORRUPT;
     for (uint64_t i = 0; i < n; i++) {
         struct metadata m = {.family = cursor_counted(&c)};
         m.type = (enum metric_type)cursor_u8(&c);
@@ -257,7 +258,7 @@ record_ledger(struct bytes payload, struct bytes *ret_tenant, struct ledger *ret
     struct cursor c = cursor_of(payload);
     struct bytes tenant = cursor_counted(&c);
     memset(ret_change, 0, sizeof *ret_change);
-    if (tenant.size == 0 || tenant.size > TENANT_NAME_BYTES_MAX) return ERR_CORRUPT;
+    if (!tenant_name_fits(tenant)) return ERR_CORRUPT;
     *ret_tenant = tenant;
     enum err e = ledger_get(&c, ret_change);
     return e ? e : record_end(&c);

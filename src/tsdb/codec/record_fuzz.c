@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "model/tenant_name.h"
 #include "tsdb/head/ingest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -91,7 +92,7 @@ each_series(void *context, struct bytes tenant, uint64_t ref, struct bytes label
 {
     (void)context;
     (void)ref;
-    assert(tenant.size > 0 && tenant.size <= TENANT_NAME_BYTES_MAX);
+    assert(tenant_name_fits(tenant));
     assert(labels.size > 0 && labels_valid(labels));
     return OK;
 }

@@ -145,7 +145,6 @@ enum tsdb_epoch head_epoch_state(struct head *head, uint64_t epoch);
 MUST_CHECK enum err head_new_gen(struct head *head, struct registry *shared, struct gen **ret_gen);
 /* With nothing pending: the active generation becomes the frozen one. */
 MUST_CHECK enum err head_cut_locked(struct head *head);
-void cut_free(struct head *head, struct cut *cut);
 /* The series with these labels in the active generation's registry; made if it is not there. */
 MUST_CHECK enum err head_series(struct head *head, uint32_t tenant, struct bytes labels,
                                 struct series **ret_series);
@@ -154,7 +153,7 @@ void cut_free(struct head *head, struct cut *cut);
 
 /* --- tenants (tenant.c), under the head lock -------------------------------------------------- */
 
-/* ERR_LIMIT: there are too many; ERR_NOMEM. */
+/* ERR_LIMIT: there are too many; ERR_CORRUPT: a size that no name has; ERR_NOMEM. */
 MUST_CHECK enum err tenant_find_or_add(struct head *head, struct bytes name,
                                        struct tenant **ret_tenant);
 struct tenant *tenant_find(struct head *head, struct bytes name);

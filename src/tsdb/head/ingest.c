@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "model/tenant_name.h"
 #include "tsdb/head/ingest.h"
 
 enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024, SLICE_FLOATS_MIN = 16 };
@@ -495,6 +496,7 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
     }
     /* Names of tenants are limited: one is not spent on nothing. */
     bool empty = request->series_count == 0 && request->metadata_count == 0;
+    if (e == OK && !empty) e = tenant_name_check(tenant, why);
     if (e == OK && !empty) e = tenant_find_or_add(head, tenant, &in.tenant);
     if (e == ERR_LIMIT)
         e = why_set(why, ERR_INPUT, "too many tenants: tenancy.max-tenants is reached");

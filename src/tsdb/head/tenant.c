@@ -1,9 +1,8 @@
 /* tenant.c - who there is, what became of what they sent, and what they said about their metrics.
  */
-#include <assert.h>
-
 #include "base/array.h"
 #include "base/hash.h"
+#include "model/tenant_name.h"
 #include "tsdb/head/head.h"
 
 enum { FAMILIES_MAX = 100 * 1000 };
@@ -21,7 +20,7 @@ tenant_find(struct head *head, struct bytes name)
 enum err
 tenant_find_or_add(struct head *head, struct bytes name, struct tenant **ret_tenant)
 {
-    assert(name.size > 0 && name.size <= TENANT_NAME_BYTES_MAX);
+    if (!tenant_name_fits(name)) return ERR_CORRUPT;
     struct tenant *t = tenant_find(head, name);
     if (t == NULL) {
         struct budget *budget = &head->budget;

@@ -12,6 +12,7 @@
 
 #include "base/fields.h"
 #include "base/hash.h"
+#include "model/tenant_name.h"
 
 enum {
     MANIFEST_VERSION = 4,     /* with something that only version 2 of the ledger knows */
@@ -92,7 +93,7 @@ tenant_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     for (uint32_t i = 0; e == OK && i < m->tenant_count; i++) {
         struct manifest_tenant *t = &m->tenants[i];
         field_counted(f, &t->name);
-        fields_check(f, t->name.size > 0);
+        fields_check(f, tenant_name_fits(t->name));
         if (f->to != NULL)
             ledger_put(f->to, &t->totals);
         else

@@ -1,0 +1,26 @@
+/* tenant_name.c - see tenant_name.h. A name becomes part of paths and headers of destinations. */
+#include "model/tenant_name.h"
+
+#include "base/shown.h"
+
+static bool
+is_allowed(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("!-_.*'()", c) != NULL);
+}
+
+enum err
+tenant_name_check(struct bytes name, struct why *why)
+{
+    bool dots = bytes_equal_text(name, ".") || bytes_equal_text(name, "..");
+    bool allowed = tenant_name_fits(name) && !dots;
+    for (size_t i = 0; i < name.size && allowed; i++) {
+        allowed = is_allowed(name.at[i]);
+    }
+    if (allowed) return OK;
+    return why_set(why, ERR_INPUT,
+                   "expected a tenant name of at most %d letters, digits and ! - _ . * ' ( ), "
+                   "got %s",
+                   TENANT_NAME_BYTES_MAX, shown_of(name).text);
+}
