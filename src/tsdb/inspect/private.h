@@ -6,7 +6,7 @@
 #define TSDB_INSPECT_PRIVATE_H
 
 #include "tsdb/inspect/inspect.h"
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 #include "tsdb/store/store.h"
 
 enum { INSPECT_CACHE_BYTES = 16 * 1024 * 1024 };

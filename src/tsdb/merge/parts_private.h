@@ -6,8 +6,8 @@
 #define TSDB_MERGE_PARTS_PRIVATE_H
 
 #include "tsdb/merge/parts.h"
-#include "tsdb/part/private.h"
 #include "tsdb/part/times.h"
+#include "tsdb/part/walk.h"
 
 /* What a step counts for work on labels and rows, in samples. */
 enum { PAIR_WORK = 8, ROW_WORK = 16, EXEMPLAR_WORK = 8 };

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 
 #include "tsdb/codec/histogram.h"
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 enum sample_kind
 block_kind(const struct block_ref *block)

@@ -1,7 +1,7 @@
 /* bundle.c - see bundle.h. */
 #include "tsdb/part/bundle.h"
 
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 #include "wire/remote_read.h"
 
 enum {

@@ -5,7 +5,7 @@
  */
 #include "base/radix.h"
 #include "model/labels.h"
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 enum {
     LABELS_MANY = 1024, /* what is kept between batches, about; and bytes of it */

@@ -2,7 +2,7 @@
  * labels.c - the labels of a part: names and values.
  */
 #include "base/search.h"
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 /* --- names and label values ------------------------------------------------------------------- */
 

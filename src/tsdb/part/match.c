@@ -6,7 +6,7 @@
  *     prefixes                  the values that have it, and their lists
  *     all else                  all values of the label; or, where few series are left, theirs
  */
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 enum { VALUES_PER_CHECK = 1024 }; /* of the deadline */
 

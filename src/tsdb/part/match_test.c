@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "sys/sim.h"
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 enum { NAMES = 20, IDS = 12000, INSTANCES = 97, JOBS = 3, NUMBER = 7 };
 enum { PER_NAME = IDS / NAMES + INSTANCES * JOBS, SERIES = NAMES * PER_NAME };

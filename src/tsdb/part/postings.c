@@ -7,7 +7,7 @@
  * it all over, and that costs more than reading them: once enough has come to be worth clearing
  * plain bits for the window, they go there.
  */
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 enum {
     LISTS_FEW = 4,

@@ -7,7 +7,7 @@
 
 #include "base/search.h"
 #include "model/labels.h"
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 enum err
 part_damaged(const struct part *p, uint64_t offset, const char *what, struct why *why)

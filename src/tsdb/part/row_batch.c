@@ -6,7 +6,7 @@
  * many as memory allows are at hand: all of the batch, mostly. Something damaged, or a refusal, is
  * told when the row comes that it concerns.
  */
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 enum {
     ROWS_FIRST = 16, /* of the first batch: who asks for a few does not pay for many */

@@ -15,7 +15,7 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 /* What the head of a group says: the times of blocks, and where their values are. */
 struct time_column {

@@ -9,8 +9,8 @@
 #include "base/hash.h"
 #include "model/labels.h"
 #include "sys/sim.h"
-#include "tsdb/part/private.h"
 #include "tsdb/part/random_test.h"
+#include "tsdb/part/walk.h"
 
 enum { NUMBER = 3, WHOLE_CACHE = 8 << 20 };
 

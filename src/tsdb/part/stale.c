@@ -5,7 +5,7 @@
  * by series and block, in pages of their own that are only read when somebody asks. A block that is
  * copied from a part without such a list is listed as not known. So are all whose list is damaged.
  */
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 enum { NO_SERIES = UINT32_MAX };
 

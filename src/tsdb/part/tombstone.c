@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 
 /* --- one -------------------------------------------------------------------------------------- */
 

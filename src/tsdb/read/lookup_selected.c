@@ -3,7 +3,7 @@
  * put together of all sources for that: in each, the pairs of those that have a sample in the time
  * are gathered, and what pairs say is looked up once.
  */
-#include "tsdb/part/private.h"
+#include "tsdb/part/walk.h"
 #include "tsdb/read/lookup_private.h"
 #include "tsdb/read/select_private.h"
 

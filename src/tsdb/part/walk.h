@@ -1,9 +1,9 @@
 /*
- * private.h - private to the files that read parts: a part as an object, and where in it
- * something is.
+ * walk.h - a part as an object, where in it something is, and walks over it: for the files that
+ * read parts, here and in the folders that docs/rooms.txt names.
  */
-#ifndef TSDB_PART_PRIVATE_H
-#define TSDB_PART_PRIVATE_H
+#ifndef TSDB_PART_WALK_H
+#define TSDB_PART_WALK_H
 
 #include "base/lock.h"
 #include "base/table.h"
