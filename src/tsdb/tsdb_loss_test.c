@@ -2,7 +2,10 @@
  * tsdb_loss_test.c - what deletions, damage and failed commits do to what was there: it is gone,
  * and counted.
  */
+#include <inttypes.h>
+
 #include "model/selector.h"
+#include "tsdb/store/store.h"
 #include "tsdb/tsdb_claim_testing.h"
 
 static void
@@ -360,6 +363,126 @@ test_damage_of_the_log_is_told_and_each_tenant_balances(void **state)
     damage_each_place_of_the_log(4);
 }
 
+/* --- what has valid checksums and makes no sense ---------------------------------------------- */
+
+static void
+collect_line(void *context, const char *line)
+{
+    buf_printf(context, "%s\n", line);
+}
+
+/* With the store closed: tsdb_verify() fails and says so. */
+static void
+verify_must_say(const char *expected)
+{
+    struct tsdb_report report;
+    struct buf said;
+    buf_init(&said, NULL, 1 << 20);
+    enum err e = tsdb_verify(m.env, STORE_DIR, collect_line, &said, &report, &m.why);
+    assert_int_equal(e, ERR_CORRUPT);
+    assert_true(report.damaged_places > 0);
+    buf_put_u8(&said, '\0');
+    if (strstr((const char *)said.at, expected) == NULL) fail_msg("%s", (const char *)said.at);
+    buf_fini(&said);
+}
+
+static enum err
+note_position(void *context, const struct wal_record *record, struct why *why)
+{
+    (void)why;
+    *(uint64_t *)context = record->pos;
+    return OK;
+}
+
+/* Returns where it stands in the log. */
+static uint64_t
+put_nonsense_record(void)
+{
+    struct wal_options options = {.env = m.env,
+                                  .dir = STORE_DIR "/wal",
+                                  .segment_bytes = WAL_SEGMENT_BYTES_MIN,
+                                  .batch_bytes_max = 256 * 1024};
+    struct wal *wal;
+    struct wal_damage damage;
+    must(wal_open(&options, &wal, &m.why));
+    must(wal_recover(wal, 0, NULL, NULL, &damage, &m.why));
+    must(wal_put(wal, WAL_FLOATS, bytes_of_text("nonsense"), false));
+    assert_true(wal_take(wal));
+    must(wal_commit(wal, &m.why));
+    wal_free(wal);
+    uint64_t pos = 0;
+    must(wal_verify(m.env, options.dir, 0, false, note_position, &pos, &damage, &m.why));
+    return pos;
+}
+
+static void
+test_a_record_that_cannot_be_decoded_is_named_by_its_position(void **state)
+{
+    (void)state;
+    char expected[100];
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    machine_close(&m);
+    snprintf(expected, sizeof expected,
+             "log record at position %" PRIu64 " has a valid checksum but cannot be decoded",
+             put_nonsense_record());
+    verify_must_say(expected);
+    assert_int_equal(machine_open(&m), ERR_CORRUPT);
+    assert_string_equal(m.why.text, expected);
+}
+
+/* The same part with m{x="2"} before m{x="1"}. */
+static void
+swap_series_of_part_1(void)
+{
+    static const uint32_t pairs[2][2] = {{0, 2}, {0, 1}};
+    static const struct label labels[3] = {
+        {{(const uint8_t *)"__name__", 8}, {(const uint8_t *)"m", 1}},
+        {{(const uint8_t *)"x", 1}, {(const uint8_t *)"1", 1}},
+        {{(const uint8_t *)"x", 1}, {(const uint8_t *)"2", 1}}};
+    const int64_t time = T0;
+    const uint64_t bits = double_bits(1);
+    const struct sample_batch batch = {
+        .kind = SAMPLE_FLOAT, .count = 1, .times_ms = &time, .value_bits = &bits};
+    struct part_writer *w;
+    struct part_info info;
+    struct manifest manifest;
+    struct arena arena;
+    char path[100];
+    arena_init(&arena, NULL, 0, 0);
+    must(manifest_read(m.env, STORE_DIR, &arena, &manifest, &m.why));
+    assert_int_equal(manifest.part_count, 1);
+    part_name(1, path, sizeof path);
+    must(env_unlink(m.env, path, &m.why));
+    must(part_writer_new(m.env, NULL, STORE_DIR "/parts", 1, manifest.parts[0].from_pos,
+                         manifest.parts[0].to_pos, &w, &m.why));
+    must(part_write_tenant(w, text("a"), &m.why));
+    for (int i = 0; i < 3; i++)
+        must(part_write_pair(w, labels[i], &m.why));
+    for (int i = 0; i < 2; i++) {
+        must(part_write_series(w, pairs[i], 2, &m.why));
+        must(part_write_samples(w, &batch, &m.why));
+    }
+    must(part_writer_finish(w, &info, &m.why));
+    part_writer_free(w);
+    arena_fini(&arena);
+}
+
+static void
+test_series_out_of_order_are_named_by_their_part_and_tenant(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=m,x=1", T0, 1);
+    must_send_float("a", "__name__=m,x=2", T0, 1);
+    machine_commit(&m);
+    machine_flush(&m);
+    machine_close(&m);
+    must(machine_verify(&m, true));
+    swap_series_of_part_1();
+    verify_must_say("damaged: part 0000000000000001, tenant a: series are not in label order\n");
+    machine_must_open(&m);
+}
+
 int
 main(void)
 {
@@ -374,6 +497,8 @@ main(void)
         claim(test_what_nobody_knows_of_any_more_is_received_and_damaged),
         claim(test_what_is_not_committed_is_in_no_count_that_is_shown),
         claim(test_damage_of_the_log_is_told_and_each_tenant_balances),
+        claim(test_a_record_that_cannot_be_decoded_is_named_by_its_position),
+        claim(test_series_out_of_order_are_named_by_their_part_and_tenant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

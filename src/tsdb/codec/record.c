@@ -4,9 +4,10 @@
  */
 #include "tsdb/codec/record.h"
 
+#include <inttypes.h>
+
 #include "model/tenant_name.h"
 #include "tsdb/codec/codec.h"
-#include "wal/wal.h"
 
 /* --- floats ----------------------------------------------------------------------------------- */
 
@@ -262,4 +263,12 @@ record_ledger(struct bytes payload, struct bytes *ret_tenant, struct ledger *ret
     *ret_tenant = tenant;
     enum err e = ledger_get(&c, ret_change);
     return e ? e : record_end(&c);
+}
+
+enum err
+record_damaged(const struct wal_record *record, struct why *why)
+{
+    return why_set(why, ERR_CORRUPT,
+                   "log record at position %" PRIu64 " has a valid checksum but cannot be decoded",
+                   record->pos);
 }

@@ -11,6 +11,7 @@
 #include "model/histogram.h"
 #include "model/ledger.h"
 #include "model/select.h"
+#include "wal/wal.h"
 
 enum { RECORD_EXPONENT_RAW = 31, RECORD_EXPONENT_MAX = 11, RECORD_MASK_BITS = 63 };
 
@@ -75,5 +76,7 @@ MUST_CHECK enum err record_each_time(uint8_t type, struct bytes payload,
                                      void *context, struct arena *scratch);
 MUST_CHECK enum err record_ledger(struct bytes payload, struct bytes *ret_tenant,
                                   struct ledger *ret_change);
+/* ERR_CORRUPT, in words. */
+enum err record_damaged(const struct wal_record *record, struct why *why);
 
 #endif

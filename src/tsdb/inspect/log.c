@@ -123,8 +123,8 @@ note_record(void *context, const struct wal_record_info *info)
     enum err e = count_items(x, type, record->payload);
     if (e == ERR_CORRUPT) {
         e = remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE,
-                   "cannot decode the %s record at position %" PRIu64, inspect_record_word(type),
-                   record->pos);
+                   "%s record at position %" PRIu64 " has a valid checksum but cannot be decoded",
+                   inspect_record_word(type), record->pos);
     }
     to->count++;
     to->record_bytes += info->record_bytes;

@@ -141,8 +141,9 @@ log_note_record(void *context, const struct wal_record_info *info)
         e = record_each_time(r->type, r->payload, log_note_sample, x, &x->scratch);
     }
     if (e != ERR_CORRUPT) return e;
-    return remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE,
-                  "cannot decode the log record at position %" PRIu64, r->pos);
+    struct why why;
+    e = record_damaged(r, &why);
+    return remark_if_damage(&x->result->remarks, &x->result->arena, e, &why);
 }
 
 static void

@@ -229,8 +229,7 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     default:
         break;
     }
-    if (e == ERR_CORRUPT)
-        return why_set(why, e, "a log record has a valid checksum but cannot be decoded");
+    if (e == ERR_CORRUPT) return record_damaged(record, why);
     if (e) return why_set(why, e, "not enough memory to replay the log");
     return OK;
 }

@@ -66,6 +66,15 @@ tell_damage(struct verify *v, const char *text)
     tell(v, "damaged: %s", text);
 }
 
+/* The same of what lies in a part. */
+static void
+tell_damage_of(struct verify *v, struct part *part, const struct part_tenant *t, const char *text)
+{
+    v->report->damaged_places++;
+    tell(v, "damaged: part %016" PRIx64 ", tenant %.*s: %s", part_info(part)->number,
+         (int)t->name.size, (const char *)t->name.at, text);
+}
+
 /* What is damaged, or should be there and is not, is said; the rest can still be looked at. */
 static enum err
 damage_is_told(struct verify *v, enum err e)
@@ -168,7 +177,7 @@ count_series(struct verify *v, struct part *part, const struct part_index *index
         if (e) break;
         row_pairs(rows, &pairs, &pair_count);
         if (i > 0 && !pairs_ascend(&last, pairs, pair_count)) {
-            tell_damage(v, "series are not in label order");
+            tell_damage_of(v, part, index->tenant, "series are not in label order");
         }
         buf_clear(&last);
         buf_put(&last, pairs, pair_count * sizeof *pairs);
@@ -325,10 +334,7 @@ count_record(void *context, const struct wal_record *r, struct why *why)
     } else if (pending) {
         e = record_each_time(r->type, r->payload, count_pending, v, &v->scratch);
     }
-    if (e == ERR_CORRUPT) {
-        tell_damage(v, "a log record has a valid checksum but cannot be decoded");
-        return OK;
-    }
+    if (e == ERR_CORRUPT) return damage_is_told(v, record_damaged(r, v->why));
     return e ? why_set(why, e, "not enough memory to read the log") : OK;
 }
 
