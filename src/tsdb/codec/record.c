@@ -6,6 +6,8 @@
 
 #include <inttypes.h>
 
+#include "base/array.h"
+#include "base/hash.h"
 #include "model/tenant_name.h"
 #include "tsdb/codec/codec.h"
 
@@ -62,20 +64,6 @@ record_unpack_floats(struct bytes payload, struct arena *scratch, struct record_
     if (e == OK && has_starts) e = read_deltas(&c, starts, n);
     if (e == OK) e = record_end(&c);
     *ret = (struct record_columns){n, refs, times, has_starts ? starts : NULL, bits};
-    return e;
-}
-
-enum err
-record_each_float(struct bytes payload,
-                  enum err (*each)(void *context, const struct record_float *sample), void *context,
-                  struct arena *scratch)
-{
-    struct record_columns columns;
-    enum err e = record_unpack_floats(payload, scratch, &columns);
-    for (uint64_t i = 0; e == OK && i < columns.count; i++) {
-        struct record_float sample = record_float_at(&columns, i);
-        e = each(context, &sample);
-    }
     return e;
 }
 
@@ -216,43 +204,6 @@ record_each_metadata(struct bytes payload,
     return record_end(&c);
 }
 
-struct each_time {
-    enum err (*each)(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind);
-    void *context;
-};
-
-static enum err
-float_time(void *context, const struct record_float *f)
-{
-    const struct each_time *x = context;
-    return x->each(x->context, f->ref, f->t_ms, LEDGER_FLOAT);
-}
-
-static enum err
-histogram_time(void *context, const struct record_histogram *h)
-{
-    const struct each_time *x = context;
-    return x->each(x->context, h->ref, h->t_ms, LEDGER_HISTOGRAM);
-}
-
-static enum err
-exemplar_time(void *context, const struct record_exemplar *e)
-{
-    const struct each_time *x = context;
-    return x->each(x->context, e->ref, e->t_ms, LEDGER_EXEMPLAR);
-}
-
-enum err
-record_each_time(uint8_t type, struct bytes payload,
-                 enum err (*each)(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind),
-                 void *context, struct arena *scratch)
-{
-    struct each_time x = {each, context};
-    if (type == WAL_FLOATS) return record_each_float(payload, float_time, &x, scratch);
-    if (type == WAL_HISTOGRAMS) return record_each_histogram(payload, histogram_time, &x, scratch);
-    return type == WAL_EXEMPLARS ? record_each_exemplar(payload, exemplar_time, &x) : OK;
-}
-
 enum err
 record_ledger(struct bytes payload, struct bytes *ret_tenant, struct ledger *ret_change)
 {
@@ -265,10 +216,97 @@ record_ledger(struct bytes payload, struct bytes *ret_tenant, struct ledger *ret
     return e ? e : record_end(&c);
 }
 
+/* --- all of them ------------------------------------------------------------------------------ */
+
+static enum err
+visit_floats(const struct record_visitor *v, struct bytes payload, struct arena *scratch)
+{
+    struct record_columns c;
+    enum err e = record_unpack_floats(payload, scratch, &c);
+    for (uint64_t i = 0; e == OK && i < c.count; i++)
+        e = v->sample(v->context, c.refs[i], (int64_t)c.times[i], LEDGER_FLOAT);
+    return e;
+}
+
+static enum err
+visit_histogram(void *context, const struct record_histogram *h)
+{
+    const struct record_visitor *v = context;
+    return v->sample(v->context, h->ref, h->t_ms, LEDGER_HISTOGRAM);
+}
+
+static enum err
+visit_exemplar(void *context, const struct record_exemplar *x)
+{
+    const struct record_visitor *v = context;
+    return v->sample(v->context, x->ref, x->t_ms, LEDGER_EXEMPLAR);
+}
+
+static enum err
+visit_ledger(const struct record_visitor *v, struct bytes payload)
+{
+    struct bytes tenant;
+    struct ledger change;
+    enum err e = record_ledger(payload, &tenant, &change);
+    return e ? e : v->ledger(v->context, tenant, &change);
+}
+
+enum err
+record_walk(const struct wal_record *record, struct record_visitor *v, struct arena *scratch,
+            struct why *why)
+{
+    struct bytes payload = record->payload;
+    enum err e = OK;
+    arena_reset(scratch);
+    if (record->type == WAL_SERIES && v->series != NULL)
+        e = record_each_series(payload, NULL, v->series, v->context, scratch);
+    else if (record->type == WAL_FLOATS && v->sample != NULL)
+        e = visit_floats(v, payload, scratch);
+    else if (record->type == WAL_HISTOGRAMS && v->sample != NULL)
+        e = record_each_histogram(payload, visit_histogram, v, scratch);
+    else if (record->type == WAL_EXEMPLARS && v->sample != NULL)
+        e = record_each_exemplar(payload, visit_exemplar, v);
+    else if (record->type == WAL_METADATA && v->family != NULL)
+        e = record_each_metadata(payload, v->family, v->context);
+    else if (record->type == WAL_LEDGER && v->ledger != NULL)
+        e = visit_ledger(v, payload);
+    return e == ERR_CORRUPT ? record_damaged(record, why) : e;
+}
+
 enum err
 record_damaged(const struct wal_record *record, struct why *why)
 {
     return why_set(why, ERR_CORRUPT,
                    "log record at position %" PRIu64 " has a valid checksum but cannot be decoded",
                    record->pos);
+}
+
+/* --- references ------------------------------------------------------------------------------- */
+
+uint32_t *
+record_ref_find(const struct record_refs *r, uint64_t ref)
+{
+    for (uint32_t at = TABLE_START, i; table_next(&r->table, hash_mix(ref, 0), &at, &i);) {
+        if (r->items[i].ref == ref) return &r->items[i].value;
+    }
+    return NULL;
+}
+
+uint32_t *
+record_ref_add(struct record_refs *r, uint64_t ref)
+{
+    if (!table_reserve(&r->table, r->budget, 1) ||
+        !array_reserve(r->budget, &r->items, &r->capacity, r->count + 1)) {
+        return NULL;
+    }
+    table_add(&r->table, hash_mix(ref, 0), r->count);
+    r->items[r->count] = (struct record_ref){.ref = ref};
+    return &r->items[r->count++].value;
+}
+
+void
+record_refs_fini(struct record_refs *r)
+{
+    array_free(r->budget, r->items, r->capacity);
+    table_fini(&r->table, r->budget);
 }

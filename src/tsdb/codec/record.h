@@ -8,6 +8,7 @@
 #define TSDB_CODEC_RECORD_H
 
 #include "base/mem.h"
+#include "base/table.h"
 #include "model/histogram.h"
 #include "model/ledger.h"
 #include "model/select.h"
@@ -37,10 +38,6 @@ record_float_at(const struct record_columns *c, uint64_t i)
     return (struct record_float){c->refs[i], (int64_t)c->times[i],
                                  c->starts == NULL ? 0 : (int64_t)c->starts[i], c->bits[i]};
 }
-MUST_CHECK enum err record_each_float(struct bytes payload,
-                                      enum err (*each)(void *context,
-                                                       const struct record_float *sample),
-                                      void *context, struct arena *scratch);
 struct record_histogram {
     uint64_t ref;
     int64_t t_ms;
@@ -69,14 +66,38 @@ MUST_CHECK enum err record_each_metadata(struct bytes payload,
                                          enum err (*each)(void *context, struct bytes tenant,
                                                           const struct metadata *metadata),
                                          void *context);
-/* The samples and exemplars of a record of any type, by reference and time; others have none. */
-MUST_CHECK enum err record_each_time(uint8_t type, struct bytes payload,
-                                     enum err (*each)(void *context, uint64_t ref, int64_t t_ms,
-                                                      enum ledger_kind kind),
-                                     void *context, struct arena *scratch);
 MUST_CHECK enum err record_ledger(struct bytes payload, struct bytes *ret_tenant,
                                   struct ledger *ret_change);
 /* ERR_CORRUPT, in words. */
 enum err record_damaged(const struct wal_record *record, struct why *why);
+
+/* What records hold, piece by piece, for those who count. What has no function is not read. */
+struct record_visitor {
+    enum err (*series)(void *context, struct bytes tenant, uint64_t ref, struct bytes labels);
+    enum err (*sample)(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind);
+    enum err (*family)(void *context, struct bytes tenant, const struct metadata *metadata);
+    enum err (*ledger)(void *context, struct bytes tenant, const struct ledger *change);
+    void *context;
+};
+/* Resets the scratch. ERR_CORRUPT comes in words. */
+MUST_CHECK enum err record_walk(const struct wal_record *record, struct record_visitor *visitor,
+                                struct arena *scratch, struct why *why);
+
+/* A number that a reader keeps for each reference of a log. Zeroed memory is empty. */
+struct record_refs {
+    struct budget *budget;
+    struct record_ref {
+        uint64_t ref;
+        uint32_t value;
+    } * items;
+    uint32_t count;
+    uint32_t capacity;
+    struct table table; /* by hash of the reference, places in `items` */
+};
+/* NULL: it was not added. Views end when another is added. */
+uint32_t *record_ref_find(const struct record_refs *refs, uint64_t ref);
+/* The number of one that is new, 0. NULL: no memory. */
+uint32_t *record_ref_add(struct record_refs *refs, uint64_t ref);
+void record_refs_fini(struct record_refs *refs);
 
 #endif

@@ -18,36 +18,36 @@ static struct {
     uint8_t hints[COUNT_MAX];
     uint32_t count;
     bool has_starts;
-    bool checking;
 } floats;
 
-static enum err
-each_float(void *context, const struct record_float *x)
+static void
+take_float(uint32_t i, struct record_float x)
 {
-    (void)context;
-    if (floats.count == COUNT_MAX) return ERR_LIMIT;
-    uint32_t i = floats.count++;
-    if (floats.checking) {
-        assert(floats.refs[i] == x->ref);
-        assert(floats.times[i] == x->t_ms);
-        assert(floats.bits[i] == x->bits);
-        assert(floats.starts[i] == x->start_ms);
-        return OK;
-    }
-    floats.refs[i] = x->ref;
-    floats.times[i] = x->t_ms;
-    floats.bits[i] = x->bits;
-    floats.starts[i] = x->start_ms;
-    floats.has_starts |= x->start_ms != 0;
-    return OK;
+    floats.refs[i] = x.ref;
+    floats.times[i] = x.t_ms;
+    floats.bits[i] = x.bits;
+    floats.starts[i] = x.start_ms;
+    floats.has_starts |= x.start_ms != 0;
+}
+
+static void
+check_float(uint32_t i, struct record_float x)
+{
+    assert(floats.refs[i] == x.ref);
+    assert(floats.times[i] == x.t_ms);
+    assert(floats.bits[i] == x.bits);
+    assert(floats.starts[i] == x.start_ms);
 }
 
 static void
 try_floats(struct bytes payload, struct arena *arena)
 {
-    floats.count = 0;
-    floats.has_starts = floats.checking = false;
-    if (record_each_float(payload, each_float, NULL, arena) != OK) return;
+    struct record_columns c;
+    floats.has_starts = false;
+    if (record_unpack_floats(payload, arena, &c) != OK || c.count > COUNT_MAX) return;
+    floats.count = (uint32_t)c.count;
+    for (uint32_t i = 0; i < floats.count; i++)
+        take_float(i, record_float_at(&c, i));
     struct scratch scratch = {
         .refs = floats.refs,
         .times = floats.times,
@@ -61,12 +61,11 @@ try_floats(struct bytes payload, struct arena *arena)
     buf_init(&to, NULL, 1 << 22);
     record_floats(&scratch, &to);
     assert(buf_error(&to) == OK);
-    uint32_t count = floats.count;
-    floats.checking = true;
-    floats.count = 0;
-    enum err e = record_each_float(buf_bytes(&to), each_float, NULL, arena);
+    enum err e = record_unpack_floats(buf_bytes(&to), arena, &c);
     assert(e == OK);
-    assert(floats.count == count);
+    assert(floats.count == c.count);
+    for (uint32_t i = 0; i < floats.count; i++)
+        check_float(i, record_float_at(&c, i));
     buf_fini(&to);
 }
 

@@ -20,7 +20,6 @@ struct floats {
     int64_t starts[MANY];
     uint8_t hints[MANY];
     struct scratch scratch;
-    uint32_t seen;
 };
 
 static struct floats *
@@ -50,23 +49,20 @@ floats_make(struct rng *r, uint32_t count, bool has_starts)
 }
 
 static enum err
-check_float(void *context, const struct record_float *x)
+check_floats(struct bytes payload, struct floats *f, struct arena *arena)
 {
-    struct floats *f = context;
-    uint32_t i = f->seen++;
-    assert_true(i < f->scratch.float_count);
-    assert_int_equal(x->ref, f->refs[i]);
-    assert_int_equal(x->t_ms, f->times[i]);
-    assert_int_equal(x->bits, f->bits[i]);
-    assert_int_equal(x->start_ms, f->starts[i]);
+    struct record_columns c;
+    enum err e = record_unpack_floats(payload, arena, &c);
+    if (e) return e;
+    assert_int_equal(c.count, f->scratch.float_count);
+    for (uint64_t i = 0; i < c.count; i++) {
+        struct record_float x = record_float_at(&c, i);
+        assert_int_equal(x.ref, f->refs[i]);
+        assert_int_equal(x.t_ms, f->times[i]);
+        assert_int_equal(x.bits, f->bits[i]);
+        assert_int_equal(x.start_ms, f->starts[i]);
+    }
     return OK;
-}
-
-static enum err
-stop_float(void *context, const struct record_float *x)
-{
-    (void)x;
-    return ++*(uint32_t *)context == 3 ? ERR_LIMIT : OK;
 }
 
 static void
@@ -84,16 +80,13 @@ test_floats_come_back_bit_for_bit(void **state)
         record_floats(&f->scratch, &to);
         assert_int_equal(buf_error(&to), OK);
         assert_true(to.size <= 64 + 41u * count); /* what ingest reserves */
-        assert_int_equal(record_each_float(buf_bytes(&to), check_float, f, &arena), OK);
-        assert_int_equal(f->seen, count);
+        assert_int_equal(check_floats(buf_bytes(&to), f, &arena), OK);
         for (uint32_t cut = 1; cut <= to.size && cut < 40; cut++) {
-            f->seen = 0;
-            enum err e = record_each_float(bytes_of(to.at, to.size - cut), check_float, f, &arena);
+            enum err e = check_floats(bytes_of(to.at, to.size - cut), f, &arena);
             assert_int_equal(e, ERR_CORRUPT);
-            assert_int_equal(f->seen, 0);
         }
         buf_put_u8(&to, 0);
-        assert_int_equal(record_each_float(buf_bytes(&to), check_float, f, &arena), ERR_CORRUPT);
+        assert_int_equal(check_floats(buf_bytes(&to), f, &arena), ERR_CORRUPT);
         arena_fini(&arena);
         buf_fini(&to);
         free(f);
@@ -101,14 +94,13 @@ test_floats_come_back_bit_for_bit(void **state)
 }
 
 static void
-test_reading_stops_when_told_and_when_memory_is_refused(void **state)
+test_refused_memory_is_an_error(void **state)
 {
     (void)state;
     struct rng r = {1};
     struct floats *f = floats_make(&r, 100, true);
     struct buf to;
     struct arena arena;
-    uint32_t seen = 0;
     buf_init(&to, NULL, 1 << 24);
     arena_init(&arena, NULL, 0, 0);
     mem_fail_nth(1, false);
@@ -117,10 +109,8 @@ test_reading_stops_when_told_and_when_memory_is_refused(void **state)
     record_floats(&f->scratch, &to);
     assert_int_equal(buf_error(&to), OK);
     mem_fail_nth(1, false);
-    assert_int_equal(record_each_float(buf_bytes(&to), check_float, f, &arena), ERR_NOMEM);
+    assert_int_equal(check_floats(buf_bytes(&to), f, &arena), ERR_NOMEM);
     mem_fail_nth(0, false);
-    assert_int_equal(record_each_float(buf_bytes(&to), stop_float, &seen, &arena), ERR_LIMIT);
-    assert_int_equal(seen, 3);
     arena_fini(&arena);
     buf_fini(&to);
     free(f);
@@ -374,7 +364,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_floats_come_back_bit_for_bit),
-        cmocka_unit_test(test_reading_stops_when_told_and_when_memory_is_refused),
+        cmocka_unit_test(test_refused_memory_is_an_error),
         cmocka_unit_test(test_the_other_records_come_back),
         cmocka_unit_test(test_a_ledger_comes_back_and_its_tenant_is_checked),
     };

@@ -87,29 +87,14 @@ note_family(void *context, struct bytes tenant, const struct metadata *metadata)
     return OK;
 }
 
-/* How many things a payload holds. ERR_CORRUPT: it makes no sense. */
 static enum err
-count_items(struct log_pass *x, uint8_t type, struct bytes payload)
+note_ledger(void *context, struct bytes tenant, const struct ledger *change)
 {
-    struct bytes tenant;
-    struct ledger change;
-    arena_reset(&x->scratch);
-    switch (type) {
-    case WAL_SERIES:
-        return record_each_series(payload, NULL, note_series, x, &x->scratch);
-    case WAL_FLOATS:
-    case WAL_HISTOGRAMS:
-    case WAL_EXEMPLARS:
-        return record_each_time(type, payload, note_time, x, &x->scratch);
-    case WAL_METADATA:
-        return record_each_metadata(payload, note_family, x);
-    case WAL_LEDGER:
-        x->items = 1;
-        return record_ledger(payload, &tenant, &change);
-    default:
-        x->items = 1;
-        return OK;
-    }
+    struct log_pass *x = context;
+    (void)tenant;
+    (void)change;
+    x->items++;
+    return OK;
 }
 
 static enum err
@@ -119,13 +104,11 @@ note_record(void *context, const struct wal_record_info *info)
     const struct wal_record *record = &info->record;
     uint8_t type = record->type <= WAL_TYPE_LAST ? record->type : 0;
     struct inspect_records *to = &x->result->types[type];
-    x->items = 0;
-    enum err e = count_items(x, type, record->payload);
-    if (e == ERR_CORRUPT) {
-        e = remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE,
-                   "%s record at position %" PRIu64 " has a valid checksum but cannot be decoded",
-                   inspect_record_word(type), record->pos);
-    }
+    struct record_visitor visitor = {note_series, note_time, note_family, note_ledger, x};
+    struct why why;
+    x->items = type < WAL_SERIES || type > WAL_LEDGER; /* the others are one thing */
+    enum err e = record_walk(record, &visitor, &x->scratch, &why);
+    e = remark_if_damage(&x->result->remarks, &x->result->arena, e, &why);
     to->count++;
     to->record_bytes += info->record_bytes;
     to->payload_bytes += info->payload_bytes;

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/hash.h"
-#include "base/table.h"
 #include "model/labels.h"
 #include "tsdb/inspect/private.h"
 
@@ -37,21 +35,13 @@ struct log_list {
  * it is walked twice: first a selected series is just a reference, until it has a sample; then
  * those that have get their labels.
  */
-struct log_ref {
-    uint64_t ref;
-    uint32_t item_plus_1; /* 0: no sample yet */
-};
-
 struct series_log_pass {
     const struct inspect_question *question;
     uint64_t store_pos;
     struct inspect_series *result;
     struct log_list *list;
-    struct log_ref *refs;
-    uint32_t ref_count;
-    uint32_t ref_capacity;
-    struct table table; /* by hash of the reference, places in `refs` */
-    bool labelling;     /* the second walk */
+    struct record_refs refs; /* those selected: 0, or 1 + the place in `list` */
+    bool labelling;          /* the second walk */
     struct arena scratch;
     struct arena arena;
     struct wal_segment_info *segments;
@@ -59,25 +49,14 @@ struct series_log_pass {
     enum err failed; /* of a remark */
 };
 
-/* NULL: it is not selected. */
-static struct log_ref *
-find_ref(const struct series_log_pass *x, uint64_t ref)
-{
-    uint64_t hash = hash_mix(ref, 0);
-    for (uint32_t at = TABLE_START, i; table_next(&x->table, hash, &at, &i);) {
-        if (x->refs[i].ref == ref) return &x->refs[i];
-    }
-    return NULL;
-}
-
 static enum err
 log_note_series(void *context, struct bytes tenant, uint64_t ref, struct bytes labels)
 {
     struct series_log_pass *x = context;
-    const struct log_ref *known = find_ref(x, ref);
+    const uint32_t *known = record_ref_find(&x->refs, ref);
     if (x->labelling) {
-        if (known == NULL || known->item_plus_1 == 0) return OK;
-        struct series_in_log *s = &x->list->items[known->item_plus_1 - 1];
+        if (known == NULL || *known == 0) return OK;
+        struct series_in_log *s = &x->list->items[*known - 1];
         if (s->labels.at != NULL) return OK; /* each segment defines it again */
         s->labels = arena_copy(&x->result->arena, labels);
         return s->labels.at == NULL ? ERR_NOMEM : OK;
@@ -87,18 +66,11 @@ log_note_series(void *context, struct bytes tenant, uint64_t ref, struct bytes l
         const struct matcher *m = x->question->selector->matchers[i];
         if (!matcher_matches(m, labels_get(labels, matcher_name(m)))) return OK;
     }
-    if (x->ref_count == REFS_MAX) {
+    if (x->refs.count == REFS_MAX) {
         x->result->log_series_left_out = true;
         return OK;
     }
-    struct budget *budget = x->list->budget;
-    if (!table_reserve(&x->table, budget, 1) ||
-        !array_reserve(budget, &x->refs, &x->ref_capacity, x->ref_count + 1)) {
-        return ERR_NOMEM;
-    }
-    table_add(&x->table, hash_mix(ref, 0), x->ref_count);
-    x->refs[x->ref_count++] = (struct log_ref){.ref = ref};
-    return OK;
+    return record_ref_add(&x->refs, ref) == NULL ? ERR_NOMEM : OK;
 }
 
 static enum err
@@ -107,9 +79,9 @@ log_note_sample(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind
     struct series_log_pass *x = context;
     struct log_list *list = x->list;
     if (t_ms < x->question->range.min_ms || t_ms > x->question->range.max_ms) return OK;
-    struct log_ref *known = find_ref(x, ref);
+    uint32_t *known = record_ref_find(&x->refs, ref);
     if (known == NULL) return OK;
-    if (known->item_plus_1 == 0) {
+    if (*known == 0) {
         if (list->count == LOG_SERIES_MAX) {
             x->result->log_series_left_out = true;
             return OK;
@@ -118,9 +90,9 @@ log_note_sample(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind
             return ERR_NOMEM;
         }
         list->items[list->count++] = (struct series_in_log){.time = {INT64_MAX, INT64_MIN}};
-        known->item_plus_1 = list->count;
+        *known = list->count;
     }
-    struct series_in_log *s = &list->items[known->item_plus_1 - 1];
+    struct series_in_log *s = &list->items[*known - 1];
     s->samples[kind]++;
     if (kind == LEDGER_EXEMPLAR) return OK;
     if (t_ms < s->time.min_ms) s->time.min_ms = t_ms;
@@ -132,17 +104,11 @@ static enum err
 log_note_record(void *context, const struct wal_record_info *info)
 {
     struct series_log_pass *x = context;
-    const struct wal_record *r = &info->record;
-    enum err e = OK;
-    arena_reset(&x->scratch);
-    if (r->type == WAL_SERIES) {
-        e = record_each_series(r->payload, NULL, log_note_series, x, &x->scratch);
-    } else if (r->pos >= x->store_pos && !x->labelling) {
-        e = record_each_time(r->type, r->payload, log_note_sample, x, &x->scratch);
-    }
-    if (e != ERR_CORRUPT) return e;
-    struct why why;
-    e = record_damaged(r, &why);
+    bool pending = info->record.pos >= x->store_pos && !x->labelling;
+    struct record_visitor visitor = {
+        .series = log_note_series, .sample = pending ? log_note_sample : NULL, .context = x};
+    struct why why = {""};
+    enum err e = record_walk(&info->record, &visitor, &x->scratch, &why);
     return remark_if_damage(&x->result->remarks, &x->result->arena, e, &why);
 }
 
@@ -209,8 +175,11 @@ log_list_read(const struct inspect_options *options, const char *dir,
     struct why reason = {""};
     struct budget *budget = options->memory;
     *ret_list = (struct log_list){.budget = budget};
-    struct series_log_pass x = {
-        .question = question, .store_pos = manifest->store_pos, .result = result, .list = ret_list};
+    struct series_log_pass x = {.question = question,
+                                .store_pos = manifest->store_pos,
+                                .result = result,
+                                .list = ret_list,
+                                .refs.budget = budget};
     arena_init(&x.scratch, budget, 0, 0);
     arena_init(&x.arena, budget, 0, 0);
     enum err e = path_join(path, sizeof path, dir, "wal");
@@ -234,8 +203,7 @@ log_list_read(const struct inspect_options *options, const char *dir,
     if (e) why_set(why, e, "%s", why_text(&reason, e));
     arena_fini(&x.scratch);
     arena_fini(&x.arena);
-    array_free(budget, x.refs, x.ref_capacity);
-    table_fini(&x.table, budget);
+    record_refs_fini(&x.refs);
     if (e) return e;
     /* A definition that was there for the first walk may be gone for the second. */
     uint32_t kept = 0;

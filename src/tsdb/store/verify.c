@@ -20,12 +20,6 @@ struct recount {
     uint64_t pending[LEDGER_KIND_COUNT];
 };
 
-/* Whose series a reference of the log is. */
-struct owned_ref {
-    uint64_t ref;
-    uint32_t tenant;
-};
-
 struct verify {
     struct env *env;
     const char *dir;
@@ -41,10 +35,7 @@ struct verify {
     uint32_t tenant_count;
     uint32_t tenant_capacity;
     struct table tenant_table; /* by hash of the name */
-    struct owned_ref *refs;
-    uint32_t ref_count;
-    uint32_t ref_capacity;
-    struct table ref_table; /* by hash of the reference */
+    struct record_refs owners; /* which tenant's series a reference of the log is */
     uint64_t orphans;
     struct why *why;
 };
@@ -270,34 +261,18 @@ tell_aside(void *context, const char *name, bool is_dir)
 
 /* --- the log ---------------------------------------------------------------------------------- */
 
-/* NULL: nothing was said of it. */
-static struct owned_ref *
-find_ref(const struct verify *v, uint64_t ref)
-{
-    for (uint32_t at = TABLE_START, i; table_next(&v->ref_table, hash_mix(ref, 0), &at, &i);) {
-        if (v->refs[i].ref == ref) return &v->refs[i];
-    }
-    return NULL;
-}
-
 static enum err
-note_ref(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
+note_owner(void *context, struct bytes tenant_name, uint64_t ref, struct bytes labels)
 {
     struct verify *v = context;
     uint32_t tenant;
     (void)labels;
     enum err e = tenant_get(v, tenant_name, &tenant);
     if (e) return e;
-    struct owned_ref *known = find_ref(v, ref);
-    if (known == NULL) {
-        if (!table_reserve(&v->ref_table, NULL, 1) ||
-            !array_reserve(NULL, &v->refs, &v->ref_capacity, v->ref_count + 1)) {
-            return ERR_NOMEM;
-        }
-        table_add(&v->ref_table, hash_mix(ref, 0), v->ref_count);
-        known = &v->refs[v->ref_count++];
-    }
-    *known = (struct owned_ref){ref, tenant};
+    uint32_t *owner = record_ref_find(&v->owners, ref);
+    if (owner == NULL) owner = record_ref_add(&v->owners, ref);
+    if (owner == NULL) return ERR_NOMEM;
+    *owner = tenant;
     return OK;
 }
 
@@ -305,36 +280,36 @@ static enum err
 count_pending(void *context, uint64_t ref, int64_t t_ms, enum ledger_kind kind)
 {
     struct verify *v = context;
-    const struct owned_ref *known = find_ref(v, ref);
+    const uint32_t *owner = record_ref_find(&v->owners, ref);
     (void)t_ms;
-    if (known == NULL)
+    if (owner == NULL)
         v->orphans++;
     else
-        v->tenants[known->tenant].pending[kind]++;
+        v->tenants[*owner].pending[kind]++;
     return OK;
+}
+
+static enum err
+add_change(void *context, struct bytes tenant_name, const struct ledger *change)
+{
+    struct verify *v = context;
+    uint32_t tenant;
+    enum err e = tenant_get(v, tenant_name, &tenant);
+    if (e == OK) ledger_add(&v->tenants[tenant].totals, change);
+    return e;
 }
 
 static enum err
 count_record(void *context, const struct wal_record *r, struct why *why)
 {
     struct verify *v = context;
-    enum err e = OK;
-    v->report->log_records++;
-    arena_reset(&v->scratch);
-    bool pending = r->pos >= v->manifest.store_pos;
-    if (r->type == WAL_SERIES) {
-        e = record_each_series(r->payload, NULL, note_ref, v, &v->scratch);
-    } else if (pending && r->type == WAL_LEDGER) {
-        struct bytes name;
-        struct ledger change;
-        uint32_t tenant;
-        e = record_ledger(r->payload, &name, &change);
-        if (e == OK) e = tenant_get(v, name, &tenant);
-        if (e == OK) ledger_add(&v->tenants[tenant].totals, &change);
-    } else if (pending) {
-        e = record_each_time(r->type, r->payload, count_pending, v, &v->scratch);
+    struct record_visitor visitor = {.series = note_owner, .context = v};
+    if (r->pos >= v->manifest.store_pos) {
+        visitor.sample = count_pending;
+        visitor.ledger = add_change;
     }
-    if (e == ERR_CORRUPT) return damage_is_told(v, record_damaged(r, v->why));
+    v->report->log_records++;
+    enum err e = damage_is_told(v, record_walk(r, &visitor, &v->scratch, v->why));
     return e ? why_set(why, e, "not enough memory to read the log") : OK;
 }
 
@@ -450,8 +425,7 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
     page_cache_free(v.cache);
     array_free(NULL, v.tenants, v.tenant_capacity);
     table_fini(&v.tenant_table, NULL);
-    array_free(NULL, v.refs, v.ref_capacity);
-    table_fini(&v.ref_table, NULL);
+    record_refs_fini(&v.owners);
     arena_fini(&v.arena);
     arena_fini(&v.scratch);
     file_close(&lock);
