@@ -16,11 +16,13 @@
 
 enum { CODEC_SAMPLES_MAX = 8192, CODEC_SLACK = 16 };
 
-/* Numbers stored in parts; never reused. */
+/* The names that docs/format/codec.md gives to encodings, each for good: a change of one is a new
+ * number. Parts store shapes (tsdb/part/format.h), which say which of them it is. */
 enum codec {
-    CODEC_FLOAT_V1 = 1,     /* decimals, patched bit packing */
-    CODEC_TIMES_V1 = 2,     /* an integer stream */
-    CODEC_HISTOGRAM_V1 = 3, /* rows: see histogram.h */
+    CODEC_FLOAT_V1 = 1,           /* decimals, patched bit packing */
+    CODEC_TIMES_V1 = 2,           /* an integer stream */
+    CODEC_HISTOGRAM_V1 = 3,       /* integer histograms, in rows: see histogram.h */
+    CODEC_HISTOGRAM_FLOAT_V1 = 4, /* float histograms, likewise */
 };
 
 /* Working memory of an encoder, reused from block to block; about 470 KiB. One thread at a time. */

@@ -17,13 +17,10 @@ enum {
     DIRECTORY_ROOT_BYTES = 512,
     PAGE_BYTES_SOON = 16 * 1024, /* of pages, about, in parts that are merged again soon, */
     PAGE_BYTES_LAST = 64 * 1024, /* and in those that stay */
-    CODEC_HISTOGRAM_FLOAT_V1 = 4,
 };
 
 #define PART_HEADER_MAGIC "FKPARTHD"
 #define PART_FOOTER_MAGIC "FKPARTFT"
-
-_Static_assert(CODEC_HISTOGRAM_V1 == 3, "docs/format/part.md: 3 is integer histograms");
 
 static inline uint8_t
 part_codec_of(enum sample_kind kind)
