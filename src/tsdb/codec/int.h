@@ -1,6 +1,6 @@
 /*
  * int.h - what the pieces of the codec share: the scratch memory, and the integer stream as
- * something that can be written to plain memory and read frame by frame. Private to codec*.c.
+ * something that can be written to plain memory and read frame by frame. Private to this folder.
  */
 #ifndef TSDB_CODEC_INT_H
 #define TSDB_CODEC_INT_H

@@ -1,5 +1,5 @@
 /*
- * gmem.h - private to tsdb/: the memory of one generation of the head. Small pieces that grow and
+ * gmem.h - private to head/: the memory of one generation of the head. Small pieces that grow and
  * move, all freed together. Pieces are cut from blocks charged to a budget; what is given back is
  * reused by size class: steps of 16 bytes up to 1 KiB, of a quarter of a power of two up to 32 KiB.
  * Threads: the caller's lock.

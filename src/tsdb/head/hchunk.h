@@ -1,5 +1,5 @@
 /*
- * hchunk.h - private to tsdb/: chunks of the head: up to 240 samples of one series and kind,
+ * hchunk.h - private to head/: chunks of the head: up to 240 samples of one series and kind,
  * compressed as they arrive. In memory only; never stored.
  *
  * Floats are byte tokens on decimal integers k / 10^e, times on second differences:

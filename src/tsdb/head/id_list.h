@@ -1,5 +1,5 @@
 /*
- * id_list.h - private to tsdb/: ascending ids, as differences of mostly one byte each.
+ * id_list.h - private to head/: ascending ids, as differences of mostly one byte each.
  *
  * A list only grows, and what is written never moves: a walk that was begun under the lock that
  * guards the list may go on without it, and sees the ids there were when it began.

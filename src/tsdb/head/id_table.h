@@ -1,5 +1,5 @@
 /*
- * id_table.h - private to tsdb/: a table of ids (base/table.h) in shards, so that growing one is a
+ * id_table.h - private to head/: a table of ids (base/table.h) in shards, so that growing one is a
  * short pause. None is ever taken out.
  */
 #ifndef TSDB_HEAD_ID_TABLE_H

@@ -1,6 +1,6 @@
 /*
- * ingest.h - private to tsdb/ingest*.c: a request on its way in. Everything here is called under
- * the head lock.
+ * ingest.h - private to ingest*.c: a request on its way in. Everything here is called under the
+ * head lock.
  */
 #ifndef TSDB_HEAD_INGEST_H
 #define TSDB_HEAD_INGEST_H

@@ -1,5 +1,5 @@
 /*
- * late_index.h - private to tsdb/: which sealed chunks of a series may hold a time.
+ * late_index.h - private to head/: which sealed chunks of a series may hold a time.
  *
  * Chunks of a series whose samples come in any order overlap, hundreds of them at one time. Each
  * sample is looked for before it is taken: without an index, in all of them. It exists for series

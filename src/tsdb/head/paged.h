@@ -1,5 +1,5 @@
 /*
- * paged.h - private to tsdb/: an array of fixed-size items with stable addresses, in pages of 64,
+ * paged.h - private to head/: an array of fixed-size items with stable addresses, in pages of 64,
  * 64, 128, ... up to 8192 items, each aligned to 64 bytes. Pages lie in a gmem.
  */
 #ifndef TSDB_HEAD_PAGED_H

@@ -1,5 +1,5 @@
 /*
- * registry.h - private to tsdb/: the series that the head knows: their labels and an index over
+ * registry.h - private to head/: the series that the head knows: their labels and an index over
  * them. Generations hold samples of its series by number.
  *
  * A registry is shared by generation after generation while most of its series are alive, so that a

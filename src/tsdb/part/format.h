@@ -1,4 +1,4 @@
-/* format.h - private to tsdb/: what writing and reading a part share. docs/format/part.md */
+/* format.h - private to part/: what writing and reading a part share. docs/format/part.md */
 #ifndef TSDB_PART_FORMAT_H
 #define TSDB_PART_FORMAT_H
 

@@ -1,5 +1,5 @@
 /*
- * pages.h - private to tsdb/: the pages a part is made of: written in a row, read one by one
+ * pages.h - private to part/: the pages a part is made of: written in a row, read one by one
  * through a cache. Format: docs/format/part.md.
  */
 #ifndef TSDB_PART_PAGES_H

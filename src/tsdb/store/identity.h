@@ -1,7 +1,7 @@
 /*
- * identity.h - private to tsdb/: the id under which a storage directory gives names to what leaves
- * it (objects in a bucket, files elsewhere), and whether the directory is still the one that was
- * last open under that id. Format: docs/format/manifest.md.
+ * identity.h - private to store/: the id under which a storage directory gives names to what
+ * leaves it (objects in a bucket, files elsewhere), and whether the directory is still the one that
+ * was last open under that id. Format: docs/format/manifest.md.
  *
  * A directory that was put back from an older copy goes on at an older position of its log. Were it
  * to use the id of before, names made of id and position would come again for other content.

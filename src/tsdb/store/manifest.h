@@ -1,4 +1,4 @@
-/* manifest.h - private to tsdb/: the one file that says what is live. Format:
+/* manifest.h - private to store/: the one file that says what is live. Format:
  * docs/format/manifest.md. */
 #ifndef TSDB_STORE_MANIFEST_H
 #define TSDB_STORE_MANIFEST_H
