@@ -4,8 +4,6 @@
  */
 #include "wal/wal_testing.h"
 
-#include <time.h>
-
 /* --- losing power ----------------------------------------------------------------------------- */
 
 /* Some records, committed; a log that went down is reopened as the caller of a real one would. */
@@ -433,20 +431,15 @@ test_segments_before_the_wanted_position_are_not_read(void **state)
     rig_fini(&rig);
 }
 
-static double
-cpu_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Payloads that look like headers of large records at every place cannot make the search slow. */
+/*
+ * Payloads that look like headers of large records at every place cannot make the search slow. Such
+ * a record is read as a whole before its checksum is computed: so the calls tell the work.
+ */
 static void
-test_the_search_behind_a_bad_place_is_fast_whatever_stands_there(void **state)
+test_the_search_behind_a_bad_place_reads_little_whatever_stands_there(void **state)
 {
     (void)state;
-    enum { FILE_BYTES = 64 * 1024 * 1024 };
+    enum { FILE_BYTES = 64 * 1024 * 1024, CALLS_MAX = 1500 }; /* for 8 million places */
     struct rig rig;
     rig_init(&rig, 343);
     rig.options.segment_bytes = FILE_BYTES - SEGMENT_HEADER_BYTES;
@@ -463,10 +456,9 @@ test_the_search_behind_a_bad_place_is_fast_whatever_stands_there(void **state)
             at[i] = what == 0 ? 0 : what == 1 ? like_a_header : rig_random(&rig, UINT64_MAX);
         }
         patch_file(&rig, segment_file(number), at, (FILE_BYTES - used) / 8 * 8, used);
-        double before = cpu_seconds();
+        fault_env_arm(rig.fe, (struct fault){FAULT_EIO, CALLS_MAX, true});
         must(rig_open(&rig));
-        double seconds = cpu_seconds() - before;
-        if (seconds > 5) fail_msg("kind %u took %.2f s", what, seconds); /* also in slow builds */
+        fault_env_disarm(rig.fe);
         rig_close(&rig);
     }
     free(at);
@@ -489,7 +481,7 @@ main(void)
         claim(test_verify_changes_nothing_and_says_what_recovery_would),
         claim(test_an_error_of_the_receiver_ends_recovery_and_does_no_harm),
         claim(test_segments_before_the_wanted_position_are_not_read),
-        claim(test_the_search_behind_a_bad_place_is_fast_whatever_stands_there),
+        claim(test_the_search_behind_a_bad_place_reads_little_whatever_stands_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
