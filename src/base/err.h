@@ -38,11 +38,9 @@ struct why {
     char text[480];
 };
 
-/* Writes the sentence; `why` may be NULL. Returns `e`, so that a failing function can end with it.
- */
+/* Writes the sentence; `why` may be NULL. Returns `e`, so that a failing function ends with it. */
 enum err why_set(struct why *why, enum err e, const char *format, ...) PRINTF_LIKE(3, 4);
-/* The sentence, or the word of `e` if there is none: some errors, memory's above all, come without.
- */
+/* The sentence, or the word of `e` without one: some errors, memory's above all, have none. */
 const char *why_text(const struct why *why, enum err e);
 /* True if the sentence names that path, or one below it, as in "cannot open PATH: ...": it needs
  * not be said again. */

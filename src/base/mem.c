@@ -249,8 +249,7 @@ arena_reset_to(struct arena *arena, size_t bytes_max)
     if (arena->used_bytes > bytes_max) arena_fini(arena);
 }
 
-/* A large item gets a block of its own, behind the current one, so that the latter is not wasted.
- */
+/* A large item gets a block of its own, after the current one, so that that is not wasted. */
 static void *
 arena_alloc_slow(struct arena *arena, size_t size_bytes)
 {

@@ -41,8 +41,7 @@ uint64_t budget_used(const struct budget *budget);
  */
 void *mem_new(struct budget *budget, size_t size_bytes);
 void *mem_alloc(struct budget *budget, size_t size_bytes);
-/* Keeps the contents; on NULL the old memory is untouched. While something large grows, both count.
- */
+/* Keeps the contents; on NULL the old memory is untouched. While large memory grows, both count. */
 void *mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes);
 void mem_free(struct budget *budget, void *memory, size_t size_bytes);
 /* The same, for what held a secret: it is overwritten first. */

@@ -55,8 +55,7 @@ enum reject labels_build(struct label *given, uint32_t count, const struct label
 
 /* For people: {__name__="up", job="x"} with values quoted and escaped as in PromQL. */
 void labels_print(struct buf *to, struct bytes labels);
-/* One of them, or a matcher with the operator of its own. Any bytes: what is no UTF-8 is escaped.
- */
+/* One of them, or a matcher with its own operator. Any bytes: what is no UTF-8 is escaped. */
 void label_print(struct buf *to, const struct label *label, const char *operator);
 /* As an object: {"a":"x"}. */
 void labels_put_json(struct json *to, struct bytes labels);

@@ -48,8 +48,7 @@ uint64_t ledger_rejected(const struct ledger *ledger, enum ledger_kind kind);
 /* Whether received equals the sum of its fates. */
 bool ledger_balances(const struct ledger *ledger);
 bool ledger_is_zero(const struct ledger *ledger);
-/* The least version that knows all of it: who wrote version 1 only can read what has nothing new.
- */
+/* The least version that has all of it: programs of version 1 read what has nothing new. */
 unsigned ledger_version(const struct ledger *ledger);
 void ledger_add(struct ledger *to, const struct ledger *change);
 void ledger_subtract(struct ledger *from, const struct ledger *change);

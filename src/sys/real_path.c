@@ -1,5 +1,4 @@
-/* real_path.c - see real_path.h. realpath(3) wants all of a path to be there, hence step by step.
- */
+/* real_path.c - see real_path.h. realpath(3) wants all of a path to exist, hence step by step. */
 #include "sys/real_path.h"
 
 #include <errno.h>

@@ -165,8 +165,7 @@ bool tsdb_commit_due(struct tsdb *tsdb);
  */
 MUST_CHECK enum err tsdb_commit(struct tsdb *tsdb, struct why *why);
 MUST_CHECK enum err tsdb_reopen(struct tsdb *tsdb, struct why *why);
-/* For acknowledgement level `written`: syncs; call it every second or so. Errors as tsdb_commit().
- */
+/* For acknowledgement level `written`: syncs; call it about each second. Errors: tsdb_commit(). */
 MUST_CHECK enum err tsdb_sync(struct tsdb *tsdb, struct why *why);
 uint64_t tsdb_durable_epoch(struct tsdb *tsdb);
 /*
@@ -218,8 +217,7 @@ enum { SNAPSHOT_NAME_BYTES = 40 };
  */
 MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb, char *ret_name, struct why *why);
 
-/* --- merging and retention: one thread, beside that which flushes ------------------------------
- */
+/* --- merging and retention: one thread, beside that which flushes ----------------------------- */
 
 enum tsdb_merge_mode {
     TSDB_MERGE_DUE,  /* what is worth it, and parts of which something was deleted hours ago */
@@ -251,8 +249,7 @@ MUST_CHECK enum err tsdb_merge(struct tsdb *tsdb, const struct tsdb_merge_option
 /* Calls `each` for every part that is not merged because it is damaged, under no lock. */
 void tsdb_left_alone(struct tsdb *tsdb,
                      void (*each)(void *context, uint64_t part, const char *reason), void *context);
-/* Drops parts that are beyond retention as a whole, by age and by size; never the newest by size.
- */
+/* Drops parts that are wholly beyond retention, by age and by size; never the newest by size. */
 MUST_CHECK enum err tsdb_expire(struct tsdb *tsdb, struct tsdb_merge_result *ret_result,
                                 struct why *why);
 
@@ -375,8 +372,7 @@ MUST_CHECK enum err tsdb_verify(struct env *env, const char *dir,
                                 void (*say)(void *context, const char *line), void *context,
                                 struct tsdb_report *ret_report, struct why *why);
 
-/* --- stretches of the log: for destinations that want what the log no longer has; any thread ---
- */
+/* --- stretches of the log: for destinations that want what the log no longer has; any thread -- */
 
 /* What came in a stretch is asked of the parts. One that reaches beyond it is read as a whole. */
 struct tsdb_stretch {
@@ -387,8 +383,7 @@ struct tsdb_stretch {
 /* Parts cover the log up to here. */
 uint64_t tsdb_store_pos(const struct tsdb *tsdb);
 
-/* Up to here the log was read when the store was opened: what was damaged then, it does not have.
- */
+/* Up to here the log was read when the store was opened: what was damaged then is missing. */
 uint64_t tsdb_opened_pos(const struct tsdb *tsdb);
 
 /* Makes what is in the head due to become a part: somebody cannot have it from the log. */

@@ -456,8 +456,7 @@ note_budget(void *context, const struct budget *b)
     if (strcmp(b->name, "merge") == 0) u->merge = used;
 }
 
-/* Everything flushed and merged: memory is what it was, and the disk holds parts and little else.
- */
+/* All flushed and merged: memory is what it was, and the disk holds parts and little else. */
 static void
 rest(struct life *l)
 {

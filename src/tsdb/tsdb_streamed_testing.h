@@ -159,8 +159,7 @@ read_streamed(struct answerer *a, const struct query_request *request, struct st
     return e;
 }
 
-/* Asks both ways, the streamed one twice: the second time from what the first has left in memory.
- */
+/* Asks both ways, the streamed one twice: the second time from what the first left in memory. */
 static inline void
 check_streamed(struct machine *m, const struct question *q)
 {

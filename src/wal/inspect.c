@@ -141,8 +141,7 @@ give_commit(struct log_looking *l, uint64_t pos, const struct commit *commit)
     return e;
 }
 
-/* No whole commit at `pos`. *ret_next: where the next one is; SEGMENT_POS_NONE: that was the end.
- */
+/* No whole commit at `pos`. *ret_next: where the next one is; SEGMENT_POS_NONE: it was the last. */
 static enum err
 bad_place(struct log_looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit, uint64_t *ret_next)
 {

@@ -1,5 +1,4 @@
-/* internal.h - private to wal/: the log as an object, shared by its writing and its reading half.
- */
+/* internal.h - private to wal/: the log as an object, shared by those that write and read it. */
 #ifndef WAL_INTERNAL_H
 #define WAL_INTERNAL_H
 

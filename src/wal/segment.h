@@ -91,8 +91,7 @@ enum segment_state {
     SEGMENT_DAMAGED, /* had a header, which is not readable */
 };
 
-/* The first bytes of a file, in `to` with its SEGMENT_HEADER_BYTES; fewer if the file ends there.
- */
+/* The first SEGMENT_HEADER_BYTES of a file, in `to`; fewer if the file ends before. */
 MUST_CHECK enum err segment_header_read(struct env *env, const char *path, uint8_t *to,
                                         struct bytes *ret_header, uint64_t *ret_file_bytes,
                                         struct why *why);

@@ -198,8 +198,7 @@ uint64_t wal_bytes_from(struct wal *wal, uint64_t pos);
 
 /* The segment being written is half full, or there is none: time for wal_prepare(). */
 bool wal_next_is_near(struct wal *wal);
-/* Zero-fills a segment in advance if none is at hand, so that no commit has to. May take a while.
- */
+/* Zero-fills a segment in advance if none is at hand, so that no commit has to. May take long. */
 MUST_CHECK enum err wal_prepare(struct wal *wal, struct why *why);
 /*
  * Gives up segments that lie wholly before `store_pos` and before every reader; where the budget

@@ -395,8 +395,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (by_put && cursor_left(&c) >= 4) {
         change_file(&m, &c);
     }
-    /* What a failed sync left in memory could be read once more if the header that voids it went.
-     */
+    /* What a failed sync left in memory could be read again if the header that voids it went. */
     sim_env_power_loss(m.sim);
     use_log(&m, by_put);
     fault_env_free(m.fe);

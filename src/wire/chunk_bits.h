@@ -162,8 +162,7 @@ struct xor_state {
 
 enum { XOR_NO_WINDOW = 64, XOR_LEADING_MAX = 31, XOR_BYTES_MAX = 10 };
 
-/* `changed` is not 0; `before` is not looked at. A call for each float would cost 5 % of a chunk.
- */
+/* `changed` is not 0; `before` is not read. A call for each float would cost 5 % of a chunk. */
 static inline __attribute__((always_inline)) void
 xor_put_changed(struct bits_out *out, struct xor_state *s, uint64_t changed)
 {
@@ -256,8 +255,7 @@ bits_get_wide(struct bits_in *in, unsigned count)
     return high << 32 | bits_get(in, 32);
 }
 
-/* Counts ones up to `max` (1..8) and takes them with the zero behind them, which the maximum lacks.
- */
+/* Counts ones up to `max` (1..8) and takes them with the zero after them, which `max` ones lack. */
 static inline unsigned
 bits_get_ones(struct bits_in *in, unsigned max)
 {

@@ -11,8 +11,7 @@ enum { HISTOGRAM_CHUNK_SAMPLES = 256 };
 
 /* What becomes of histograms that have not the same buckets as those before them. */
 enum chunk_layouts {
-    CHUNK_LAYOUTS_UNITED, /* they share a chunk: each has the buckets of all then, empty ones, too
-                           */
+    CHUNK_LAYOUTS_UNITED, /* they share a chunk: each then has the buckets of all, also empty */
     CHUNK_LAYOUTS_KEPT,   /* they begin a chunk, and come back with the spans they have */
 };
 

@@ -18,8 +18,7 @@ enum {
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Where bits go; `zeros` come before what is put next. Lives in registers while rows are written.
- */
+/* Where bits go; `zeros` come before what is put next. In registers while rows are written. */
 struct emitter {
     struct bits_out out;
     uint64_t zeros;
@@ -228,8 +227,7 @@ put_first(struct histogram_chunks *w, uint32_t row, enum chunk_reset header,
 
 /* --- the other rows --------------------------------------------------------------------------- */
 
-/* A row, and the one before; before a chunk's second row there was nothing. Masks are of columns.
- */
+/* A row, and the one before; before a chunk's second row it is empty. Masks are of columns. */
 struct row_pair {
     const uint64_t *steps, *before;
     const uint64_t *mask, *mask_before;
@@ -425,8 +423,7 @@ encode_chunk(struct histogram_chunks *w, uint32_t from, uint32_t *ret_end, struc
 enum err
 rows_encode(struct histogram_chunks *w, struct why *why)
 {
-    /* Rows in which something is not as expected: after a change of what changes, or of the time.
-     */
+    /* Rows in which something is not as expected: after a change of what changes, or of time. */
     uint64_t carry = 0, *visited = w->visited;
     for (unsigned k = 0; k < ROW_WORDS; k++) {
         visited[k] = w->touched[k] | w->touched[k] << 1 | carry;

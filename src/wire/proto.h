@@ -163,8 +163,7 @@ proto_packed_count(struct bytes packed)
     return (uint32_t)count;
 }
 
-/* --- writing: a field, whatever its value; all of it or nothing --------------------------------
- */
+/* --- writing: a field, whatever its value; all of it or nothing ------------------------------- */
 
 static inline void
 proto_put_varint(struct buf *to, uint32_t tag, uint64_t v)

@@ -1,5 +1,4 @@
-/* What rr_stream_*() writes is received as it was, in pieces of any size; anything else is refused.
- */
+/* What rr_stream_*() writes is received as it was, in pieces of any size; all else is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -235,8 +235,7 @@ zigzag_length(int64_t v)
     return codec_bit_length(zigzag(v));
 }
 
-/* What e would cost on some pairs of neighbours: the step of k, and the lesser of r and its step.
- */
+/* What e would cost on some pairs of neighbours: the step of k, the lesser of r and its step. */
 static uint32_t
 corrected_cost(const uint64_t *const *pairs, uint32_t pair_count, unsigned e)
 {

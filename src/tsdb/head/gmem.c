@@ -100,8 +100,7 @@ block_room(const struct gmem_block *b)
     return b == NULL ? 0 : b->size_bytes - BLOCK_HEADER_BYTES;
 }
 
-/* The rest of a block may be too small for the next piece: so the spare block alone must hold all.
- */
+/* The rest of a block may be too small for the next piece: the spare block alone must hold all. */
 enum err
 gmem_reserve(struct gmem *gmem, size_t bytes)
 {

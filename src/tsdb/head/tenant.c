@@ -1,5 +1,4 @@
-/* tenant.c - who there is, what became of what they sent, and what they said about their metrics.
- */
+/* tenant.c - the tenants, what became of what they sent, and what they said of their metrics. */
 #include "base/array.h"
 #include "base/hash.h"
 #include "model/tenant_name.h"

@@ -77,8 +77,7 @@ views_keep_only(struct views *views, uint32_t epoch)
     }
 }
 
-/* --- pages of notes ----------------------------------------------------------------------------
- */
+/* --- pages of notes --------------------------------------------------------------------------- */
 
 enum { PAGE_NOTES_MIN = 256, PAGE_NOTES_MAX = 1 << 20 };
 

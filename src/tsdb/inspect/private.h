@@ -70,8 +70,7 @@ MUST_CHECK enum err inspect_file_bytes(struct env *env, const char *dir, const c
 /* "NNNN" or "NNNN.damaged". */
 bool inspect_part_name(const char *name, uint64_t *ret_number, bool *ret_aside);
 
-/* --- rows.c: the rows of a part, and the blocks they name ---------------------------------------
- */
+/* --- rows.c: the rows of a part, and the blocks they name ------------------------------------- */
 
 /*
  * Fills in everything that comes from rows, blocks and labels. `ret_counted`: floats and

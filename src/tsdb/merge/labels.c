@@ -233,8 +233,7 @@ by_pairs(const struct merge_source *a, const struct merge_source *b)
     return compare_lists(&a->pairs, &b->pairs);
 }
 
-/* The pairs of the row just read, as numbers of the output; ERR_CORRUPT if rows are not in order.
- */
+/* The pairs of the row just read, as numbers of the output; ERR_CORRUPT: rows are not in order. */
 static enum err
 row_numbers(struct merge_source *s, struct why *why)
 {

@@ -129,8 +129,7 @@ MUST_CHECK enum err part_write_exemplar(struct part_writer *writer, uint32_t ser
 /* Families in name order. After all series. */
 MUST_CHECK enum err part_write_metadata(struct part_writer *writer, const struct metadata *metadata,
                                         struct why *why);
-/* Writes what is left, syncs file and directory: the part is durable, though nobody names it yet.
- */
+/* Writes what is left, syncs file and directory: the part is durable, though nothing names it. */
 MUST_CHECK enum err part_writer_finish(struct part_writer *writer, struct part_info *ret_info,
                                        struct why *why);
 
@@ -306,8 +305,7 @@ struct exemplar_walk {
 
 void exemplar_walk_init(struct exemplar_walk *walk, struct part *part);
 void exemplar_walk_fini(struct exemplar_walk *walk);
-/* To the first one of series `first` and up; at_end: there is none. Views end with the next step.
- */
+/* To the first of series `first` and up; at_end: there is none. Views end with the next step. */
 MUST_CHECK enum err exemplar_walk_enter(struct exemplar_walk *walk, uint32_t first,
                                         struct why *why);
 MUST_CHECK enum err exemplar_walk_step(struct exemplar_walk *walk, struct why *why);

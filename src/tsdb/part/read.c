@@ -367,8 +367,7 @@ part_is_left_alone(const struct part *part)
     return atomic_load_explicit(&part->left_alone, memory_order_relaxed);
 }
 
-/* --- what tombstones name in it -----------------------------------------------------------------
- */
+/* --- what tombstones name in it --------------------------------------------------------------- */
 
 uint64_t
 part_applied(const struct part *part)
@@ -430,8 +429,7 @@ part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
     return e;
 }
 
-/* --- the end ------------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 void
 part_unref(struct part *p)

@@ -66,8 +66,7 @@ part_write_pair(struct part_writer *w, struct label label, struct why *why)
     }
     if (w->page_values == 0) {
         /* What is above the value before and not above the first of the page; of the first of a
-         * name: "".
-         */
+         * name: "". */
         size_t size = new_name ? 0 : shared_prefix(buf_bytes(&w->last_value), label.value) + 1u;
         buf_clear(&w->separator);
         buf_put_bytes(&w->separator, bytes_of(label.value.at, size));

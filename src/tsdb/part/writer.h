@@ -220,8 +220,7 @@ MUST_CHECK enum err part_name_end(struct part_writer *writer);
 MUST_CHECK enum err part_values_page_out(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_exemplars_page_out(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_stale_page_out(struct part_writer *writer, struct why *why);
-/* Notes a block of histograms of series `number` of the part if it has staleness markers, or may.
- */
+/* Notes a block of histograms of series `number` of the part if it may have staleness markers. */
 MUST_CHECK enum err part_stale_put(struct part_writer *writer, uint32_t number, uint32_t block,
                                    const struct block_ref *ref, struct why *why);
 

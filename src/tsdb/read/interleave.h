@@ -75,8 +75,7 @@ void interleave_init(struct interleave *interleave, struct budget *budget,
 void interleave_fini(struct interleave *interleave);
 
 /* Forgets the last series, though not the counts; items are then added, and interleave_begin()
- * starts.
- */
+ * starts. */
 void interleave_reset(struct interleave *interleave, int64_t min_ms, int64_t max_ms, bool partial);
 /* A new item to fill in. NULL: no memory. */
 struct interleave_item *interleave_add(struct interleave *interleave);

@@ -21,8 +21,7 @@ struct part_pairs {
     uint64_t found_max; /* there are no more */
 };
 
-/* What a pair of a row tells: itself, or the index of its name. False: nothing of what is wanted.
- */
+/* What a pair of a row tells: itself, or the index of its name. False: nothing that is wanted. */
 static bool
 what_of_pair(const struct part_pairs *x, uint32_t pair, uint32_t *ret_what)
 {

@@ -223,8 +223,7 @@ edit_write_manifest(struct tsdb *db, const char *dir, struct why *why)
     return write_manifest(db, dir, NULL, db->live.version, &db->saved, NULL, why);
 }
 
-/* --- parts that an uncertain manifest may name -------------------------------------------------
- */
+/* --- parts that an uncertain manifest may name ------------------------------------------------ */
 
 static void
 keep_uncertain(struct tsdb *db, const struct store_edit *edit)

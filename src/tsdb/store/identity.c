@@ -146,8 +146,7 @@ make_witness(struct identity *x, unsigned slot, bool synced, struct file_facts *
     return e ? e : env_facts(x->env, path, ret_facts, why);
 }
 
-/* As env_write_whole(), but that the name may be durable later: what was there before is as good.
- */
+/* As env_write_whole(), but the name may be durable later: what was there before is as good. */
 static enum err
 write_file(struct identity *x, struct bytes content, struct why *why)
 {

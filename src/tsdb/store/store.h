@@ -76,8 +76,7 @@ struct tsdb {
     _Atomic uint64_t reserve_bytes; /* of them, for more than writing */
 };
 
-/* --- edits (edit.c): nothing else changes what is live -----------------------------------------
- */
+/* --- edits (edit.c): nothing else changes what is live ---------------------------------------- */
 
 struct store_edit {
     struct part *const *add; /* borrowed: the version takes references of its own */
@@ -112,8 +111,7 @@ const uint8_t *tsdb_log_id(struct tsdb *db);
  * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);
 
-/* --- snapshots (snapshot.c) --------------------------------------------------------------------
- */
+/* --- snapshots (snapshot.c) ------------------------------------------------------------------- */
 
 /* Removes those that were never finished. */
 void snapshots_sweep(struct tsdb *db);
