@@ -13,10 +13,7 @@
 extern "C" {
 #endif
 
-enum {
-    NUMBER_TEXT_BYTES = 32,   /* room for any number_print() */
-    NUMBER_FIXED_BYTES = 352, /* room for any number_print_fixed() */
-};
+enum { NUMBER_TEXT_BYTES = 32 }; /* room for any number_print() */
 
 /*
  * As sample values stand in the JSON answers of the query API: no exponent for 0 and for
@@ -30,9 +27,6 @@ size_t number_print(uint64_t bits, char *to);
  * integer, which has no minus zero: "-0.0", else as number_print().
  */
 size_t number_print_json(uint64_t bits, char *to);
-
-/* The same digits, never an exponent: as label values made from numbers (count_values, le). */
-size_t number_print_fixed(uint64_t bits, char *to);
 
 /*
  * Reads all of `text` as one decimal number, correctly rounded whatever its length: an optional

@@ -13,32 +13,30 @@
 #include "wire/number.h"
 
 static void
-check_bits(uint64_t bits, const char *expected, const char *expected_fixed)
+check_bits(uint64_t bits, const char *expected)
 {
-    char text[NUMBER_TEXT_BYTES + 1], fixed[NUMBER_FIXED_BYTES + 1];
+    char text[NUMBER_TEXT_BYTES + 1];
     text[number_print(bits, text)] = 0;
-    fixed[number_print_fixed(bits, fixed)] = 0;
     assert_string_equal(text, expected);
-    assert_string_equal(fixed, expected_fixed);
 }
 
 static void
-check_number(double value, const char *expected, const char *expected_fixed)
+check_number(double value, const char *expected)
 {
-    check_bits(double_bits(value), expected, expected_fixed);
+    check_bits(double_bits(value), expected);
 }
 
 static void
 test_special_values_have_prometheus_names(void **state)
 {
     (void)state;
-    check_number(INFINITY, "+Inf", "+Inf");
-    check_number(-INFINITY, "-Inf", "-Inf");
-    check_bits(0x7ff0000000000002u, "NaN", "NaN"); /* a staleness marker */
-    check_bits(0x7ff8000000000001u, "NaN", "NaN");
-    check_bits(0xfff8000000000000u, "NaN", "NaN");
-    check_number(0.0, "0", "0");
-    check_number(-0.0, "-0", "-0");
+    check_number(INFINITY, "+Inf");
+    check_number(-INFINITY, "-Inf");
+    check_bits(0x7ff0000000000002u, "NaN"); /* a staleness marker */
+    check_bits(0x7ff8000000000001u, "NaN");
+    check_bits(0xfff8000000000000u, "NaN");
+    check_number(0.0, "0");
+    check_number(-0.0, "-0");
 }
 
 static void
@@ -85,7 +83,7 @@ test_ordinary_values_have_no_exponent(void **state)
         {4503599627370495.5, "4503599627370495.5"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        check_number(cases[i].value, cases[i].text, cases[i].text);
+        check_number(cases[i].value, cases[i].text);
     }
 }
 
@@ -93,38 +91,30 @@ static void
 test_very_small_and_large_have_one_except_when_fixed(void **state)
 {
     (void)state;
-    check_number(1e21, "1e+21", "1000000000000000000000");
-    check_number(-1e21, "-1e+21", "-1000000000000000000000");
-    check_number(1.5e22, "1.5e+22", "15000000000000000000000");
-    check_number(9.999999999999997e-7, "9.999999999999997e-07", "0.0000009999999999999997");
-    check_number(1e-7, "1e-07", "0.0000001");
-    check_number(-2.5e-10, "-2.5e-10", "-0.00000000025");
-    check_number(2.938735877055719e-39, "2.938735877055719e-39",
-                 "0.000000000000000000000000000000000000002938735877055719");
-    check_number(
-        1e100, "1e+100",
-        "1000000000000000000000000000000000000000000000000000000000000000000000000000000000"
-        "0000000000000000000");
+    check_number(1e21, "1e+21");
+    check_number(-1e21, "-1e+21");
+    check_number(1.5e22, "1.5e+22");
+    check_number(9.999999999999997e-7, "9.999999999999997e-07");
+    check_number(1e-7, "1e-07");
+    check_number(-2.5e-10, "-2.5e-10");
+    check_number(2.938735877055719e-39, "2.938735877055719e-39");
+    check_number(1e100, "1e+100");
 }
 
 static void
 test_extremes_fit_the_room_promised(void **state)
 {
     (void)state;
-    char text[NUMBER_TEXT_BYTES], fixed[NUMBER_FIXED_BYTES];
+    char text[NUMBER_TEXT_BYTES];
     static const double extremes[] = {-DBL_MAX,
                                       -DBL_MIN,
                                       -5e-324,
                                       -2.2250738585072009e-308,
                                       -1.2345678901234567e-300,
                                       -1.2345678901234567e-6};
-    static const size_t sizes[][2] = {{24, 310}, {24, 327}, {7, 327},
-                                      {23, 326}, {24, 319}, {25, 25}};
+    static const size_t sizes[] = {24, 24, 7, 23, 24, 25};
     for (size_t i = 0; i < sizeof extremes / sizeof *extremes; i++) {
-        assert_int_equal(number_print(double_bits(extremes[i]), text), sizes[i][0]);
-        size_t size = number_print_fixed(double_bits(extremes[i]), fixed);
-        assert_true(size <= NUMBER_FIXED_BYTES);
-        assert_int_equal(size, sizes[i][1]);
+        assert_int_equal(number_print(double_bits(extremes[i]), text), sizes[i]);
     }
 }
 
@@ -141,11 +131,10 @@ random_next(uint64_t *state)
 static void
 check_shortest(uint64_t bits)
 {
-    char text[NUMBER_TEXT_BYTES + 1], fixed[NUMBER_FIXED_BYTES + 1], shorter[64];
+    char text[NUMBER_TEXT_BYTES + 1], shorter[64];
     text[number_print(bits, text)] = 0;
-    fixed[number_print_fixed(bits, fixed)] = 0;
-    if (double_bits(strtod(text, NULL)) != bits || double_bits(strtod(fixed, NULL)) != bits) {
-        fail_msg("%016llx became %s and %s", (unsigned long long)bits, text, fixed);
+    if (double_bits(strtod(text, NULL)) != bits) {
+        fail_msg("%016llx became %s", (unsigned long long)bits, text);
     }
     int digits = 0, trailing_zeros = 0;
     for (const char *at = text; *at != 0 && *at != 'e'; at++) {

@@ -16,19 +16,19 @@ namespace
 enum { DIGITS_MAX = 17, EXPONENT_BELOW_FIXED = -6, EXPONENT_ABOVE_FIXED = 21 };
 
 /* 0.d1d2d3... * 10^point */
-struct decimal {
+struct shortest {
     char digits[DIGITS_MAX + 1];
     int count;
     int point;
 };
 
 /* A positive finite number. */
-decimal
-decimal_of(double value)
+shortest
+shortest_of(double value)
 {
     char text[32];
     char *end = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific).ptr;
-    decimal d = {};
+    shortest d = {};
     char *at = text;
     for (; at != end && *at != 'e'; at++) {
         if (*at != '.') d.digits[d.count++] = *at;
@@ -56,7 +56,7 @@ put_digits(char *to, const char *digits, int count)
 }
 
 char *
-put_fixed(char *to, const decimal &d)
+put_fixed(char *to, const shortest &d)
 {
     if (d.point <= 0) {
         *to++ = '0';
@@ -74,7 +74,7 @@ put_fixed(char *to, const decimal &d)
 }
 
 char *
-put_exponent(char *to, const decimal &d)
+put_exponent(char *to, const shortest &d)
 {
     *to++ = d.digits[0];
     if (d.count > 1) *to++ = '.';
@@ -95,33 +95,6 @@ put_text(char *to, const char *text)
     size_t size = std::strlen(text);
     std::memcpy(to, text, size);
     return to + size;
-}
-
-size_t
-print(uint64_t bits, bool fixed_always, char *to)
-{
-    double value;
-    std::memcpy(&value, &bits, sizeof value);
-    char *at = to;
-    if (std::isnan(value)) return static_cast<size_t>(put_text(at, "NaN") - to);
-    if (std::isinf(value))
-        return static_cast<size_t>(put_text(at, value > 0 ? "+Inf" : "-Inf") - to);
-    if (std::signbit(value)) {
-        *at++ = '-';
-        value = -value;
-    }
-    /* Most samples are counts: below 2^53 the integer's own digits are the shortest. */
-    if (value < 9007199254740992.0) {
-        uint64_t whole = static_cast<uint64_t>(value);
-        if (static_cast<double>(whole) == value) {
-            return static_cast<size_t>(std::to_chars(at, at + 17, whole).ptr - to);
-        }
-    }
-    decimal d = decimal_of(value);
-    bool fixed =
-        fixed_always || (d.point - 1 >= EXPONENT_BELOW_FIXED && d.point - 1 < EXPONENT_ABOVE_FIXED);
-    at = fixed ? put_fixed(at, d) : put_exponent(at, d);
-    return static_cast<size_t>(at - to);
 }
 
 constexpr uint64_t SIGN_BIT = 1ull << 63;
@@ -226,10 +199,36 @@ number_parse_exact(const char *text, size_t size, uint64_t *ret_bits)
 }
 
 size_t
+number_print(uint64_t bits, char *to)
+{
+    double value;
+    std::memcpy(&value, &bits, sizeof value);
+    char *at = to;
+    if (std::isnan(value)) return static_cast<size_t>(put_text(at, "NaN") - to);
+    if (std::isinf(value))
+        return static_cast<size_t>(put_text(at, value > 0 ? "+Inf" : "-Inf") - to);
+    if (std::signbit(value)) {
+        *at++ = '-';
+        value = -value;
+    }
+    /* Most samples are counts: below 2^53 the integer's own digits are the shortest. */
+    if (value < 9007199254740992.0) {
+        uint64_t whole = static_cast<uint64_t>(value);
+        if (static_cast<double>(whole) == value) {
+            return static_cast<size_t>(std::to_chars(at, at + 17, whole).ptr - to);
+        }
+    }
+    shortest d = shortest_of(value);
+    bool fixed = d.point - 1 >= EXPONENT_BELOW_FIXED && d.point - 1 < EXPONENT_ABOVE_FIXED;
+    at = fixed ? put_fixed(at, d) : put_exponent(at, d);
+    return static_cast<size_t>(at - to);
+}
+
+size_t
 number_print_exact(uint64_t bits, char *to)
 {
     if ((bits & ~SIGN_BIT) <= INFINITY_BITS || bits == ORDINARY_NAN_BITS) {
-        return print(bits, false, to);
+        return number_print(bits, to);
     }
     char *at = to;
     if (bits == STALE_BITS) return static_cast<size_t>(put_text(at, "stale") - to);
@@ -240,20 +239,8 @@ number_print_exact(uint64_t bits, char *to)
 }
 
 size_t
-number_print(uint64_t bits, char *to)
-{
-    return print(bits, false, to);
-}
-
-size_t
 number_print_json(uint64_t bits, char *to)
 {
     if (bits == SIGN_BIT) return static_cast<size_t>(put_text(to, "-0.0") - to);
-    return print(bits, false, to);
-}
-
-size_t
-number_print_fixed(uint64_t bits, char *to)
-{
-    return print(bits, true, to);
+    return number_print(bits, to);
 }

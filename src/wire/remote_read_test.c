@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "remote_read.pb-c.h"
-#include "wire/proto_text.h"
+#include "wire/proto_text_testing.h"
 #include "wire/random_test.h"
 #include "wire/remote_read.h"
 

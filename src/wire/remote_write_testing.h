@@ -1,6 +1,6 @@
 /*
  * remote_write_testing.h - what the tests of remote_write*.c share: one request, and messages
- * written as in proto_text.h.
+ * written as in proto_text_testing.h.
  */
 #ifndef WIRE_REMOTE_WRITE_TESTING_H
 #define WIRE_REMOTE_WRITE_TESTING_H
@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
-#include "wire/proto_text.h"
+#include "wire/proto_text_testing.h"
 #include "wire/remote_write.h"
 #include "wire/remote_write_validate_testing.h"
 

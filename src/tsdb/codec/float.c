@@ -363,9 +363,10 @@ write_moving(struct codec_scratch *scratch, uint8_t *out, uint8_t stale, const u
     return out;
 }
 
-size_t
-codec_float_write(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
-                  int64_t *ret_origin, uint8_t *out)
+/* `ret_origin` may be NULL: all numbers are written as they are. */
+static size_t
+float_write(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
+            int64_t *ret_origin, uint8_t *out)
 {
     assert(count > 0 && count <= CODEC_SAMPLES_MAX);
     uint8_t stale = bits[count - 1] == STALE_BITS ? STALE_AT_END : 0;
@@ -387,14 +388,14 @@ void
 codec_float_encode(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
                    struct buf *out)
 {
-    buf_put(out, scratch->out, codec_float_write(scratch, bits, count, NULL, scratch->out));
+    buf_put(out, scratch->out, float_write(scratch, bits, count, NULL, scratch->out));
 }
 
 void
 codec_float_encode_from(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
                         int64_t *ret_origin, struct buf *out)
 {
-    buf_put(out, scratch->out, codec_float_write(scratch, bits, count, ret_origin, scratch->out));
+    buf_put(out, scratch->out, float_write(scratch, bits, count, ret_origin, scratch->out));
 }
 
 struct codec_shape

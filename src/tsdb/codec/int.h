@@ -80,10 +80,7 @@ struct codec_changes {
 MUST_CHECK enum err codec_int_changes(struct cursor *cursor, uint32_t count,
                                       struct codec_changes *changes);
 
-/* codec_float_encode_from() and _decode_from() (`ret_origin` may be NULL, and 0 is none) within a
- * longer encoding: the cursor stops after the values. */
-size_t codec_float_write(struct codec_scratch *scratch, const uint64_t *bits, uint32_t count,
-                         int64_t *ret_origin, uint8_t *out);
+/* codec_float_decode_from() within a longer encoding: the cursor stops after the values. */
 MUST_CHECK enum err codec_float_read(struct cursor *cursor, int64_t origin, uint32_t count,
                                      uint64_t *ret_bits);
 

@@ -132,7 +132,6 @@ MUST_CHECK enum err tombstones_write(const struct tombstones *set, struct arena 
 
 /* --- replay (replay.c) ------------------------------------------------------------------------ */
 
-struct replay;
 MUST_CHECK enum err replay_log(struct tsdb *db, const struct manifest *m,
                                struct tsdb_opening *ret_opening, struct why *why);
 

@@ -1,5 +1,5 @@
 /*
- * proto_text.h - protobuf messages written down so that a person can check them; for tests.
+ * proto_text_testing.h - protobuf messages written down so that a person can check them; for tests.
  *
  *     0a          a byte in hex: mostly a tag
  *     { ... }     what stands inside, preceded by its length
@@ -9,8 +9,8 @@
  *
  * So "0a{ 0a{'job'} 12{'api'} }" is a label.
  */
-#ifndef WIRE_PROTO_TEXT_H
-#define WIRE_PROTO_TEXT_H
+#ifndef WIRE_PROTO_TEXT_TESTING_H
+#define WIRE_PROTO_TEXT_TESTING_H
 
 #include <assert.h>
 #include <stdlib.h>
