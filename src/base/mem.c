@@ -298,6 +298,18 @@ arena_new(struct arena *arena, size_t size_bytes)
     return memory;
 }
 
+/* The capacity follows from the count: 16, or the next power of two. */
+void *
+arena_push(struct arena *arena, void *items, size_t count, size_t item_bytes)
+{
+    enum { ITEMS_FIRST = 16 };
+    bool full = count == 0 || (count >= ITEMS_FIRST && (count & (count - 1)) == 0);
+    if (!full) return items;
+    void *grown = arena_alloc(arena, (count == 0 ? ITEMS_FIRST : 2 * count) * item_bytes);
+    if (grown != NULL && count > 0) memcpy(grown, items, count * item_bytes);
+    return grown;
+}
+
 struct bytes
 arena_copy(struct arena *arena, struct bytes from)
 {

@@ -91,6 +91,12 @@ void arena_reset_to(struct arena *arena, size_t bytes_max);
 void *arena_alloc(struct arena *arena, size_t size_bytes);
 /* Zeroed. */
 void *arena_new(struct arena *arena, size_t size_bytes);
+/*
+ * An array of `count` items with room for one more at its end, which is not zeroed: `items`, which
+ * an earlier call gave (NULL at first), or a copy. NULL: refused, and `items` is as it was. What
+ * was outgrown stays in the arena, as much as is in use at most.
+ */
+void *arena_push(struct arena *arena, void *items, size_t count, size_t item_bytes);
 /* A copy that lives as long as the arena; `at` NULL with size > 0 means refused. */
 struct bytes arena_copy(struct arena *arena, struct bytes from);
 

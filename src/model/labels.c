@@ -12,6 +12,7 @@
 
 #include <assert.h>
 
+#include "base/heap.h"
 #include "wire/escaped_name.h"
 
 enum {
@@ -144,16 +145,7 @@ compare_names(const struct label *a, const struct label *b)
 static void
 sink(struct label *heap, uint32_t root, uint32_t count)
 {
-    struct label sinking = heap[root];
-    for (;;) {
-        uint64_t child = 2 * (uint64_t)root + 1;
-        if (child >= count) break;
-        if (child + 1 < count && compare_names(&heap[child], &heap[child + 1]) < 0) child++;
-        if (compare_names(&sinking, &heap[child]) >= 0) break;
-        heap[root] = heap[child];
-        root = (uint32_t)child;
-    }
-    heap[root] = sinking;
+    heap_down(heap, count, root, heap[root], compare_names(a, b) > 0);
 }
 
 static void

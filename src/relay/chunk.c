@@ -29,11 +29,7 @@ chunk_clear(struct chunk *chunk)
 void *
 chunk_more(struct chunk *chunk, void *array, uint32_t count, size_t size)
 {
-    bool full = count == 0 || (count >= 16 && (count & (count - 1)) == 0);
-    if (!full) return array;
-    void *grown = arena_alloc(&chunk->arena, (count < 16 ? 16 : 2 * (size_t)count) * size);
-    if (grown != NULL && count > 0) memcpy(grown, array, count * size);
-    return grown;
+    return arena_push(&chunk->arena, array, count, size);
 }
 
 uint64_t

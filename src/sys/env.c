@@ -444,7 +444,7 @@ enum err
 path_in(char *to, size_t to_size, const char *a, const char *b, struct why *why)
 {
     enum err e = path_join(to, to_size, a, b);
-    return e ? why_set(why, e, "%s/%s: path is too long", a, b) : OK;
+    return e ? why_set(why, e, "%.200s/%.200s: path is too long", a, b) : OK;
 }
 
 /* --- clock, randomness, threads, sockets ------------------------------------------------------ */

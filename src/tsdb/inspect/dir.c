@@ -51,11 +51,11 @@ part_look(struct dir_pass *x, const struct manifest_part *named)
     r->parts = arena_push(&r->arena, r->parts, r->part_count, sizeof *r->parts);
     if (r->parts == NULL) return ERR_NOMEM;
     struct inspect_live_part *p = &r->parts[r->part_count];
-    p->facts = (struct inspect_part_facts){.number = named->number,
-                                           .from_pos = named->from_pos,
-                                           .to_pos = named->to_pos,
-                                           .time = {INT64_MAX, INT64_MIN}};
-    p->applied = named->applied;
+    *p = (struct inspect_live_part){.facts = {.number = named->number,
+                                              .from_pos = named->from_pos,
+                                              .to_pos = named->to_pos,
+                                              .time = {INT64_MAX, INT64_MIN}},
+                                    .applied = named->applied};
     enum err e = part_path(dir, sizeof dir, x->parts_dir, named->number);
     if (e) return why_set(x->why, e, "%.200s: path is too long", x->parts_dir);
     err_ignore(inspect_file_bytes(x->options->env, dir, "meta.json", &p->meta_bytes),
@@ -101,8 +101,8 @@ partition_find(struct inspect_dir *r, struct time_range time, bool several)
     r->partitions = arena_push(&r->arena, r->partitions, r->partition_count, sizeof *r->partitions);
     if (r->partitions == NULL) return NULL;
     struct inspect_partition *p = &r->partitions[r->partition_count++];
-    p->time = several ? (struct time_range){INT64_MAX, INT64_MIN} : time;
-    p->several = several;
+    *p = (struct inspect_partition){
+        .time = several ? (struct time_range){INT64_MAX, INT64_MIN} : time, .several = several};
     return p;
 }
 
@@ -251,8 +251,8 @@ log_look(struct dir_pass *x)
 {
     char dir[256];
     struct why reason;
-    enum err e = path_join(dir, sizeof dir, x->dir, "wal");
-    if (e) return why_set(x->why, e, "%.200s: path is too long", x->dir);
+    enum err e = path_in(dir, sizeof dir, x->dir, "wal", x->why);
+    if (e) return e;
     e = wal_segments(x->options->env, dir, x->options->memory, segment_note, x, &reason);
     if (e == ERR_MISSING && !x->result->has_log && x->result->segment_count == 0) return OK;
     if (e == ERR_MISSING) return part_missing(x, reason.text);
@@ -459,8 +459,8 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
         struct inspect_dir *r, bool *ret_again, struct why *why)
 {
     struct dir_pass x = {.options = options, .result = r, .dir = dir, .cache = cache, .why = why};
-    enum err e = path_join(x.parts_dir, sizeof x.parts_dir, dir, "parts");
-    if (e) return why_set(why, e, "%.200s: path is too long", dir);
+    enum err e = path_in(x.parts_dir, sizeof x.parts_dir, dir, "parts", why);
+    if (e) return e;
     arena_init(&r->arena, options->memory, 0, 0);
     e = dir_look(&x);
     *ret_again = e == OK && x.missing && r->manifest_whole &&

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "base/heap.h"
 #include "base/hex.h"
 #include "tsdb/inspect/private.h"
 
@@ -192,19 +193,6 @@ arena_text(struct arena *arena, const char *text)
     return copy;
 }
 
-void *
-arena_push(struct arena *arena, void *items, uint32_t count, size_t item_bytes)
-{
-    uint8_t *at = items;
-    if ((count & (count - 1)) == 0) { /* none, or a power of two: full */
-        at = arena_alloc(arena, (count == 0 ? 1 : 2 * (size_t)count) * item_bytes);
-        if (at == NULL) return NULL;
-        if (count > 0) memcpy(at, items, count * item_bytes);
-    }
-    memset(at + count * item_bytes, 0, item_bytes);
-    return at;
-}
-
 enum err
 remark(struct inspect_remarks *r, struct arena *arena, enum remark_kind kind, const char *format,
        ...)
@@ -271,28 +259,6 @@ is_less(const struct top_entry *a, const struct top_entry *b)
     return a->rank != b->rank ? a->rank < b->rank : a->order > b->order;
 }
 
-static void
-exchange(struct top_entry *a, struct top_entry *b)
-{
-    struct top_entry c = *a;
-    *a = *b;
-    *b = c;
-}
-
-static void
-sift_down(struct top *t, uint32_t at, uint32_t count)
-{
-    for (;;) {
-        uint32_t least = at;
-        for (uint32_t child = 2 * at + 1; child <= 2 * at + 2 && child < count; child++) {
-            if (is_less(&t->heap[child], &t->heap[least])) least = child;
-        }
-        if (least == at) return;
-        exchange(&t->heap[at], &t->heap[least]);
-        at = least;
-    }
-}
-
 bool
 top_offer(struct top *t, uint64_t rank)
 {
@@ -311,15 +277,10 @@ top_put(struct top *t, uint64_t rank, const struct inspect_item *item)
     entry->item = *item;
     entry->rank = rank;
     entry->order = t->offered;
-    if (grows) {
-        uint32_t at = t->count++;
-        while (at > 0 && is_less(&t->heap[at], &t->heap[(at - 1) / 2])) {
-            exchange(&t->heap[at], &t->heap[(at - 1) / 2]);
-            at = (at - 1) / 2;
-        }
-    } else {
-        sift_down(t, 0, t->count);
-    }
+    if (grows)
+        heap_up(t->heap, t->count++, *entry, is_less(a, b));
+    else
+        heap_down(t->heap, t->count, 0, *entry, is_less(a, b));
     return OK;
 }
 
@@ -330,13 +291,13 @@ top_take(struct top *t, struct arena *arena, struct inspect_ranking *ret)
     r.items = arena_alloc(arena, (t->count + 1) * sizeof *r.items);
     if (r.items == NULL) return ERR_NOMEM;
     while (t->count > 0) { /* the least goes to the back */
-        struct top_entry *least = &t->heap[0];
+        struct top_entry least = t->heap[0];
         struct inspect_item *to = &r.items[--t->count];
-        *to = least->item;
-        to->text = arena_copy(arena, buf_bytes(&least->text));
+        *to = least.item;
+        to->text = arena_copy(arena, buf_bytes(&least.text));
         if (to->text.at == NULL && to->text.size > 0) return ERR_NOMEM;
-        exchange(least, &t->heap[t->count]);
-        sift_down(t, 0, t->count);
+        heap_down(t->heap, t->count, 0, t->heap[t->count], is_less(a, b));
+        t->heap[t->count] = least; /* its text is freed with the heap */
     }
     t->offered = 0;
     *ret = r;

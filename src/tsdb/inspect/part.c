@@ -150,9 +150,9 @@ part_inspect(const struct inspect_options *options, const struct inspect_target 
     struct why reason;
     uint64_t number;
     bool aside = false;
-    enum err e = path_join(dir, sizeof dir, target->dir, target->name);
-    if (e == OK) e = path_join(path, sizeof path, dir, "part");
-    if (e) return why_set(why, e, "%.200s: path is too long", target->dir);
+    enum err e = path_in(dir, sizeof dir, target->dir, target->name, why);
+    if (e == OK) e = path_in(path, sizeof path, dir, "part", why);
+    if (e) return e;
     struct page_pass x = {.options = options, .result = r};
     x.source = (struct page_source){.cache = cache,
                                     .cache_id = page_cache_new_id(cache),

@@ -24,8 +24,6 @@ MUST_CHECK enum err remark(struct inspect_remarks *remarks, struct arena *arena,
 MUST_CHECK enum err remark_if_damage(struct inspect_remarks *remarks, struct arena *arena,
                                      enum err e, const struct why *why);
 
-/* Room for one more in an array of `count` that lies in an arena, zeroed; NULL: no memory. */
-void *arena_push(struct arena *arena, void *items, uint32_t count, size_t item_bytes);
 /* A copy with a NUL behind it; NULL: no memory. */
 const char *arena_text(struct arena *arena, const char *text);
 

@@ -507,8 +507,8 @@ series_try(const struct inspect_options *options, const char *dir,
                             .dir = dir,
                             .cache = cache,
                             .why = why};
-    enum err e = path_join(x.parts_dir, sizeof x.parts_dir, dir, "parts");
-    if (e) return why_set(why, e, "%.200s: path is too long", dir);
+    enum err e = path_in(x.parts_dir, sizeof x.parts_dir, dir, "parts", why);
+    if (e) return e;
     arena_init(&r->arena, options->memory, 0, 0);
     arena_init(&x.arena, options->memory, 0, 0);
     buf_init(&x.labels, options->memory, PAGE_BYTES_MAX);

@@ -12,6 +12,7 @@
  */
 #include <assert.h>
 
+#include "base/heap.h"
 #include "tsdb/merge/parts_private.h"
 
 enum { NO_PAIR = UINT32_MAX, RANK_PAIRS = 512, RANK_WORDS = RANK_PAIRS / 64 };
@@ -30,12 +31,7 @@ comes_before(source_order order, const struct merge_source *a, const struct merg
 static void
 heap_push(struct source_heap *h, source_order order, struct merge_source *s)
 {
-    uint32_t i = h->count++;
-    while (i > 0 && comes_before(order, s, h->at[(i - 1) / 2])) {
-        h->at[i] = h->at[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    h->at[i] = s;
+    heap_up(h->at, h->count++, s, comes_before(order, *a, *b));
 }
 
 /* Moves the sources that stand at the same as the top into the group, by arrival. */
@@ -46,16 +42,8 @@ heap_pop_group(struct part_merge *m, source_order order)
     do {
         m->group[m->group_count++] = m->heap.at[0];
         struct source_heap *h = &m->heap;
-        struct merge_source *last = h->at[--h->count];
-        uint32_t i = 0;
-        for (uint32_t child = 1; child < h->count; child = 2 * i + 1) {
-            if (child + 1 < h->count && comes_before(order, h->at[child + 1], h->at[child]))
-                child++;
-            if (!comes_before(order, h->at[child], last)) break;
-            h->at[i] = h->at[child];
-            i = child;
-        }
-        h->at[i] = last;
+        h->count--;
+        heap_down(h->at, h->count, 0, h->at[h->count], comes_before(order, *a, *b));
     } while (m->heap.count > 0 && order(m->group[0], m->heap.at[0]) == 0);
 }
 

@@ -132,15 +132,10 @@ static enum err
 plan_set(struct merge_planning *g, bool last, struct merge_plan *plan)
 {
     struct plan_part hull = set_hull(g);
-    uint32_t count = 0, capacity = 0;
+    uint32_t count = 0;
     for (int64_t t = hull.time.min_ms;;) {
-        if (count == capacity) {
-            capacity = capacity == 0 ? 4 : capacity * 2;
-            struct time_range *grown = arena_alloc(g->arena, capacity * sizeof *grown);
-            if (grown == NULL) return ERR_NOMEM;
-            if (count > 0) memcpy(grown, plan->windows, count * sizeof *grown);
-            plan->windows = grown;
-        }
+        plan->windows = arena_push(g->arena, plan->windows, count, sizeof *plan->windows);
+        if (plan->windows == NULL) return ERR_NOMEM;
         struct time_range window = partition_of(t, g->options->now_ms);
         plan->windows[count++] = window;
         if (window.max_ms >= hull.time.max_ms) break;

@@ -2,6 +2,7 @@
  * select_head.c - the series of the head that pass matchers, by the index of their registry. The
  * head lock is taken for a few steps at a time: others write meanwhile.
  */
+#include "base/heap.h"
 #include "tsdb/read/select_private.h"
 
 enum {
@@ -240,23 +241,11 @@ head_select(const struct store_query *q, const struct registry *registry, roarin
 
 enum { MET_AT_ONCE = 256 };
 
+/* In a heap of which the last in order is on top. */
 static bool
-comes_before(const struct registry *r, uint32_t a, uint32_t b)
+is_above(const struct registry *r, uint32_t a, uint32_t b)
 {
-    return series_compare(r, registry_series(r, a), registry_series(r, b)) < 0;
-}
-
-/* A heap: the last in order is on top. */
-static void
-sift_down(const struct registry *r, uint32_t *ids, uint32_t count, uint32_t at)
-{
-    for (uint32_t child; (child = 2 * at + 1) < count; at = child) {
-        if (child + 1 < count && comes_before(r, ids[child], ids[child + 1])) child++;
-        if (!comes_before(r, ids[at], ids[child])) return;
-        uint32_t id = ids[at];
-        ids[at] = ids[child];
-        ids[child] = id;
-    }
+    return series_compare(r, registry_series(r, a), registry_series(r, b)) > 0;
 }
 
 enum err
@@ -281,26 +270,18 @@ head_first(struct store_query *q, struct query_source *s, const roaring_bitmap_t
         lock_drop(&q->head->lock);
         if (e == OK) e = query_control_check(q->control, why);
         if (e) return e;
+        const struct registry *r = s->registry;
         for (uint32_t i = 0; i < kept; i++) {
-            if (s->id_count == most) {
-                if (!comes_before(s->registry, ids[i], s->ids[0])) continue;
-                s->ids[0] = ids[i];
-                sift_down(s->registry, s->ids, most, 0);
-                continue;
-            }
-            uint32_t at = s->id_count++;
-            for (; at > 0 && comes_before(s->registry, s->ids[(at - 1) / 2], ids[i]);
-                 at = (at - 1) / 2) {
-                s->ids[at] = s->ids[(at - 1) / 2];
-            }
-            s->ids[at] = ids[i];
+            if (s->id_count < most)
+                heap_up(s->ids, s->id_count++, ids[i], is_above(r, *a, *b));
+            else if (is_above(r, s->ids[0], ids[i]))
+                heap_down(s->ids, most, 0, ids[i], is_above(r, *a, *b));
         }
     }
     for (uint32_t left = s->id_count; left > 1;) { /* the last one goes to the end */
         uint32_t id = s->ids[--left];
         s->ids[left] = s->ids[0];
-        s->ids[0] = id;
-        sift_down(s->registry, s->ids, left, 0);
+        heap_down(s->ids, left, 0, id, is_above(s->registry, *a, *b));
     }
     return OK;
 }

@@ -11,8 +11,8 @@ tsdb_reading_lock(struct env *env, const char *dir, struct file *ret_lock, bool 
 {
     char path[256];
     *ret_locked = false;
-    enum err e = path_join(path, sizeof path, dir, "LOCK");
-    if (e) return why_set(why, e, "%.200s: path is too long", dir);
+    enum err e = path_in(path, sizeof path, dir, "LOCK", why);
+    if (e) return e;
     e = file_open(env, path, FILE_READ, ret_lock, why);
     if (e == ERR_MISSING && format_check(env, dir, NULL) != ERR_MISSING) {
         *ret_locked = true; /* a copy of a storage: nobody has used it yet */
