@@ -84,6 +84,15 @@ MUST_CHECK enum err part_directory_search(struct part *part, struct directory *d
                                           uint32_t first, uint32_t end, struct bytes value,
                                           uint32_t *ret_number, struct why *why);
 
+/* --- row_stats.c ------------------------------------------------------------------------------ */
+
+/* Of a block of floats, whose `count` is set, out of the columns of its group, each of which is
+ * read on. False: it makes no sense; that a column was too short its cursor tells. */
+bool row_stats_get(struct cursor *columns, unsigned shape, struct block_ref *block);
+/* Passes over those of a block of any kind. True: it is a constant, of which nothing more is
+ * written. */
+bool row_stats_skip(struct cursor *columns, unsigned shape);
+
 /* --- stale.c ---------------------------------------------------------------------------------- */
 
 /* Walks what is told of blocks of histograms, those that have staleness markers or may. */
