@@ -171,13 +171,12 @@ series_sort(const struct registry *registry, const uint32_t *pair_numbers, uint3
 
 /* --- few of many ------------------------------------------------------------------------------ */
 
-static _Thread_local const struct registry *sorting; /* qsort takes no context */
-
 static int
-by_labels(const void *a, const void *b)
+by_labels(const void *a, const void *b, void *context)
 {
-    return series_compare(sorting, registry_series(sorting, *(const uint32_t *)a),
-                          registry_series(sorting, *(const uint32_t *)b));
+    const struct registry *r = context;
+    return series_compare(r, registry_series(r, *(const uint32_t *)a),
+                          registry_series(r, *(const uint32_t *)b));
 }
 
 enum { FEW_SHARE = 64 };
@@ -189,8 +188,7 @@ series_order(const struct registry *registry, uint32_t pair_count, uint32_t *ids
 {
     if (count < 2) return OK;
     if (count < pair_count / FEW_SHARE) {
-        sorting = registry;
-        qsort(ids, count, sizeof *ids, by_labels);
+        qsort_r(ids, count, sizeof *ids, by_labels, (void *)(uintptr_t)registry);
         return OK;
     }
     struct buf pairs;

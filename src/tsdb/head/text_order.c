@@ -28,12 +28,10 @@ text_at(const struct order_texts *x, const struct order_key *key)
     return x->text_of(x->context, key->id);
 }
 
-static _Thread_local const struct order_texts *sorting; /* qsort takes no context */
-
 static int
-by_text(const void *a, const void *b)
+by_text(const void *a, const void *b, void *texts)
 {
-    return bytes_compare(text_at(sorting, a), text_at(sorting, b));
+    return bytes_compare(text_at(texts, a), text_at(texts, b));
 }
 
 /* What is shorter is filled up with zeros: such texts are compared. */
@@ -52,8 +50,7 @@ sort_from(const struct order_texts *x, struct order_key *keys, struct order_key 
           uint32_t count, size_t from, unsigned depth)
 {
     if (count < KEYS_WORTH || depth == DEPTH_MAX) {
-        sorting = x;
-        qsort(keys, count, sizeof *keys, by_text);
+        qsort_r(keys, count, sizeof *keys, by_text, (void *)(uintptr_t)x);
         return;
     }
     struct bytes first = text_at(x, &keys[0]);

@@ -1,8 +1,7 @@
 /*
  * flush.c - a generation becomes a part.
  *
- *      active --- cut, when nothing is pending ---> frozen --- part written, MANIFEST edited --->
- * gone
+ *      active --- cut, when nothing is pending ---> frozen --- part and MANIFEST written ---> gone
  *
  * The cut remembers the log's position and everybody's totals there. The part is durable before the
  * manifest names it, and the manifest is durable before the generation and the log's segments are
@@ -149,14 +148,12 @@ by_tenant(const void *a, const void *b)
     return (x->tenant > y->tenant) - (x->tenant < y->tenant);
 }
 
-static _Thread_local const struct gen *sorting; /* qsort takes no context */
-
 static int
-by_series_time(const void *a, const void *b)
+by_series_time(const void *a, const void *b, void *gen)
 {
     const struct exemplar_order *x = a, *y = b;
     if (x->number != y->number) return x->number < y->number ? -1 : 1;
-    int64_t x_ms = gen_exemplar(sorting, x->id)->t_ms, y_ms = gen_exemplar(sorting, y->id)->t_ms;
+    int64_t x_ms = gen_exemplar(gen, x->id)->t_ms, y_ms = gen_exemplar(gen, y->id)->t_ms;
     if (x_ms != y_ms) return x_ms < y_ms ? -1 : 1;
     return (x->id > y->id) - (x->id < y->id);
 }
@@ -172,8 +169,7 @@ write_exemplars(struct flush *f, uint32_t tenant)
     for (uint32_t i = 0; i < count; i++) {
         list[i].number = f->series_numbers[gen_exemplar(f->gen, list[i].id)->series];
     }
-    sorting = f->gen;
-    if (count > 1) qsort(list, count, sizeof *list, by_series_time);
+    if (count > 1) qsort_r(list, count, sizeof *list, by_series_time, f->gen);
     for (uint32_t i = 0; i < count; i++) {
         const struct gen_exemplar *x = gen_exemplar(f->gen, list[i].id);
         enum err e = part_write_exemplar(f->writer, list[i].number, x->t_ms, x->bits,
