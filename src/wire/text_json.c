@@ -2,8 +2,7 @@
  * text_json.c - the two JSON forms, an object a line.
  *
  *     jsonl    {"metric":{NAME:TEXT,...},"values":[...],"timestamps":[MS,...]}
- *     ndjson   {"name":TEXT,"time":MS,"value":...,"labels":{NAME:TEXT,...}}, and more:
- * ndjson_line.h
+ *     ndjson   {"name":TEXT,"time":MS,"value":...,"labels":{NAME:TEXT,...}}, see ndjson_line.h
  *
  * Keys come in any order, others are stepped over. A value is a number, null (an ordinary NaN), or
  * a text: "Inf", "-Infinity", "NaN", "stale" and so on, see number_parse_exact(); in NDJSON "bits"
