@@ -280,11 +280,11 @@ wal_reserve(struct wal *wal, size_t bytes, struct why *why)
                     "send fewer samples per request",
                     bytes);
     } else if (wal->down) {
-        e = why_set(why, ERR_AGAIN, "the write-ahead log is down");
+        e = why_set(why, ERR_AGAIN, "cannot write to the write-ahead log, retry later");
     } else if (batch_is_full(wal, b, bytes) || bytes > wal->batch_limit - batch_size(b)) {
-        e = why_set(why, ERR_AGAIN, "the write-ahead log cannot keep up");
+        e = why_set(why, ERR_AGAIN, "the write-ahead log cannot keep up, retry later");
     } else if (wal_over_budget_locked(wal)) {
-        e = why_set(why, ERR_AGAIN, "the write-ahead log has reached its budget");
+        e = why_set(why, ERR_AGAIN, "the write-ahead log has reached wal.budget");
     } else if (batch_grow(b, bytes) != OK) {
         e = why_set(why, ERR_NOMEM, "not enough memory for the write-ahead log");
     } else if (b->reserved_to < batch_size(b) + bytes) {

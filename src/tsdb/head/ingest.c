@@ -279,7 +279,7 @@ static enum err
 gather_failed(struct ingest *in, enum err e)
 {
     return why_set(in->why, e,
-                   e == ERR_INPUT ? "a series does not consist of labels and one float"
+                   e == ERR_INPUT ? "cannot decode a series of the request"
                                   : "the head has reached its memory budget");
 }
 
@@ -492,7 +492,7 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
     enum err e = OK;
     if (head->disk_low) e = why_set(why, ERR_AGAIN, "the disk is nearly full");
     if (e == OK && wal_is_down(head->wal)) {
-        e = why_set(why, ERR_AGAIN, "the write-ahead log is down");
+        e = why_set(why, ERR_AGAIN, "cannot write to the write-ahead log, retry later");
     }
     /* Names of tenants are limited: one is not spent on nothing. */
     bool empty = request->series_count == 0 && request->metadata_count == 0;
@@ -524,8 +524,8 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
         look_at_clock(head);
         if (head->clock_suspect) {
             e = why_set(why, ERR_AGAIN,
-                        "samples are too far in the future of the system clock, which is suspect: "
-                        "check the clock");
+                        "samples are too far ahead of the system clock, and the clock is earlier "
+                        "than stored samples: set the system clock");
         }
     }
     if (head->options->ack_memory) ret_result->wait_epoch = 0;

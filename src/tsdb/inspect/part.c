@@ -114,8 +114,8 @@ compare(struct inspect_part *r, const uint64_t *counted)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         if (counted[k] == r->facts.samples[k] || r->remarks.damage_count > 0) continue;
         return remark(&r->remarks, &r->arena, REMARK_DAMAGE,
-                      "the root counts %" PRIu64 " %s samples, but the part holds %" PRIu64,
-                      r->facts.samples[k], ledger_kind_word((enum ledger_kind)k), counted[k]);
+                      "holds %" PRIu64 " %s samples, but its root counts %" PRIu64, counted[k],
+                      ledger_kind_word((enum ledger_kind)k), r->facts.samples[k]);
     }
     return OK;
 }

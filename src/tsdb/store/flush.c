@@ -350,7 +350,7 @@ pass_on(struct tsdb *db, struct why *why)
     uint32_t count = db->head.cut.tenant_count;
     struct ledger *change = mem_new(&db->flush_budget, count * sizeof *change);
     if (change == NULL && count > 0)
-        return why_set(why, ERR_NOMEM, "not enough memory to pass on the head");
+        return why_set(why, ERR_NOMEM, "not enough memory to release the head");
     for (uint32_t i = 0; i < count; i++) {
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             change[i].count[k][LEDGER_PASSED_ON] = db->head.cut.ledgers[i].pending[k];

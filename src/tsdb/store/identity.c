@@ -112,13 +112,13 @@ look_at_witness(const struct identity *x, struct why *why)
     bool same =
         know_births(&was, &is) ? was.born_ns == is.born_ns : was.changed_ns == is.changed_ns;
     if (!same || was.number != is.number) {
-        return why_set(why, ERR_CORRUPT, "%s is another file than when the storage was last open",
-                       path);
+        return why_set(why, ERR_CORRUPT,
+                       "%s is not the file that it was when the storage was last open", path);
     }
     same = !know_births(&x->place, &place) || x->place.born_ns == place.born_ns;
     if (same && x->place.number == place.number) return OK;
-    return why_set(why, ERR_CORRUPT, "%s is another directory than when the storage was last open",
-                   x->dir);
+    return why_set(why, ERR_CORRUPT,
+                   "%s is not the directory that it was when the storage was last open", x->dir);
 }
 
 static enum err
@@ -215,7 +215,7 @@ look_at_log(const struct identity *x, struct identity_log log, struct why *why)
     bool same = was_none || (log.id != NULL && memcmp(x->log_id, log.id, sizeof none) == 0);
     if (!same)
         return why_set(why, ERR_CORRUPT,
-                       "its log is another one than when the storage was last open");
+                       "its log is not the one that it had when the storage was last open");
     if (log.end_pos >= x->end_pos) return OK;
     return why_set(why, ERR_CORRUPT,
                    "its log ends at position %" PRIu64 ", but had reached %" PRIu64, log.end_pos,

@@ -273,8 +273,8 @@ format_read(struct env *env, const char *dir, unsigned *ret_version, unsigned *r
     enum err e = read_whole(env, dir, "FORMAT", &arena, &text, why);
     if (e == OK && sscanf((const char *)text.at, "firekeep storage version %u min_reader %u",
                           ret_version, ret_min_reader) != 2) {
-        e = why_set(why, ERR_CORRUPT, "%s/FORMAT is not the FORMAT file of a Firekeep storage",
-                    dir);
+        e = why_set(why, ERR_CORRUPT,
+                    "%s/FORMAT is not the FORMAT file of a Firekeep storage directory", dir);
     }
     arena_fini(&arena);
     return e;

@@ -18,7 +18,7 @@ tsdb_reading_lock(struct env *env, const char *dir, struct file *ret_lock, bool 
         *ret_locked = true; /* a copy of a storage: nobody has used it yet */
         return OK;
     }
-    if (e == ERR_MISSING) return why_set(why, e, "%s is not a Firekeep storage", dir);
+    if (e == ERR_MISSING) return why_set(why, e, "%s is not a Firekeep storage directory", dir);
     if (e) return e;
     e = file_lock(ret_lock, NULL);
     if (e == ERR_AGAIN) return why_set(why, e, "%s is in use by another process", dir);

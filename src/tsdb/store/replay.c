@@ -299,7 +299,7 @@ replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_o
              * of those. */
             damage->places = 1;
             snprintf(damage->first, sizeof damage->first,
-                     "the series labels of %" PRIu64 " samples are lost", orphans);
+                     "the labels of the series of %" PRIu64 " samples are missing", orphans);
         }
         count_damage(&r, damage);
         db->opened_pos = wal_end(db->wal);

@@ -80,7 +80,7 @@ open_format(struct tsdb *db, struct why *why)
     if (e != ERR_MISSING || db->options.read_only) return e;
     e = env_listdir(db->env, db->dir, refuse_if_used, NULL, why);
     if (e == ERR_INPUT) {
-        return why_set(why, e, "%s is not empty and is not a Firekeep storage", db->dir);
+        return why_set(why, e, "%s is not empty and is not a Firekeep storage directory", db->dir);
     }
     if (e == OK) {
         /* The directory's own name must outlive a power loss as what is in it does. */
@@ -122,8 +122,8 @@ set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsd
         /* It may come back: a disk that is not mounted, a backup half restored. To go on without
          * would be to forget it. */
         return why_set(why, ERR_CORRUPT,
-                       "%s is listed in MANIFEST but missing (%.100s): restore it, or, if it is "
-                       "lost for good, create an empty directory %s.lost",
+                       "%s is listed in MANIFEST but missing (%.100s): restore it, or, if that is "
+                       "impossible, create an empty directory %s.lost",
                        from, reason->text, from);
     }
     db->parts_set_aside = ++opening->parts_set_aside;

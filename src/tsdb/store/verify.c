@@ -420,7 +420,8 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
     arena_init(&v.arena, NULL, 0, 0);
     arena_init(&v.scratch, NULL, 0, 0);
     enum err e = tsdb_reading_lock(env, dir, &lock, &locked, v.why);
-    if (e == OK && !locked) tell(&v, "cannot lock %s: make sure that no server is using it", dir);
+    if (e == OK && !locked)
+        tell(&v, "warning: cannot lock %s/LOCK; make sure that no server uses the directory", dir);
     if (e == OK) e = verify_all(&v);
     page_cache_free(v.cache);
     array_free(NULL, v.tenants, v.tenant_capacity);
