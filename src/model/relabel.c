@@ -1,6 +1,15 @@
 /*
  * relabel.c - rules are compiled once: the regex, and templates cut into pieces. A series' labels
  * are an array while the rules change them, and are made canonical at the end.
+ *
+ * The rules are Prometheus', and which action takes which fields is checked when they are read.
+ * Lists of labels are short, so they are searched from the front; a removed label keeps its place
+ * with an empty value. New values lie in the caller's arena. A series that no rule changes keeps
+ * the bytes it came with: nothing is made anew. Rules are immutable, and may be applied by any
+ * number of threads.
+ *
+ * Upper and lower case are those of the C library's C.UTF-8, whatever the process' locale, as Go
+ * maps characters one by one, too.
  */
 #include "model/relabel.h"
 
@@ -31,7 +40,7 @@ struct template
     uint32_t count;
 };
 
-struct rule {
+struct relabel_rule {
     enum relabel_action action;
     struct bytes *sources;
     uint32_t source_count;
@@ -45,7 +54,7 @@ struct rule {
 
 struct relabel {
     struct arena arena;
-    struct rule *rules;
+    struct relabel_rule *rules;
     uint32_t count;
     locale_t locale; /* whose letters have cases */
 };
@@ -225,7 +234,7 @@ copy(struct relabel *r, struct bytes text, struct bytes *ret)
 }
 
 static enum err
-compile(struct rule *rule, struct bytes regex, uint32_t number, struct why *why)
+compile(struct relabel_rule *rule, struct bytes regex, uint32_t number, struct why *why)
 {
     char text[200];
     switch (re2_program_new(regex.at, regex.size, PROGRAM_BYTES_MAX, RE2_CAPTURES, &rule->program,
@@ -243,8 +252,8 @@ compile(struct rule *rule, struct bytes regex, uint32_t number, struct why *why)
 }
 
 static enum err
-rule_init(struct relabel *r, struct rule *rule, const struct relabel_spec *s, uint32_t number,
-          struct why *why)
+rule_init(struct relabel *r, struct relabel_rule *rule, const struct relabel_spec *s,
+          uint32_t number, struct why *why)
 {
     enum err e = check_spec(s, number, why);
     if (e) return e;
@@ -355,7 +364,7 @@ set(struct work *w, struct bytes name, struct bytes value)
 }
 
 static struct bytes
-joined_sources(struct work *w, const struct rule *rule)
+joined_sources(struct work *w, const struct relabel_rule *rule)
 {
     if (rule->source_count == 1) return value_of(w, rule->sources[0]);
     size_t size = 0;
@@ -379,13 +388,13 @@ joined_sources(struct work *w, const struct rule *rule)
 }
 
 static bool
-captures(struct work *w, const struct rule *rule, struct bytes text)
+captures(struct work *w, const struct relabel_rule *rule, struct bytes text)
 {
     return re2_program_capture(rule->program, text.at, text.size, w->captures);
 }
 
 static void
-replace(struct work *w, const struct rule *rule, struct bytes text)
+replace(struct work *w, const struct relabel_rule *rule, struct bytes text)
 {
     uint32_t groups = re2_program_groups(rule->program) + 1;
     if (!captures(w, rule, text)) return;
@@ -395,7 +404,7 @@ replace(struct work *w, const struct rule *rule, struct bytes text)
 }
 
 static void
-hashmod(struct work *w, const struct rule *rule, struct bytes text)
+hashmod(struct work *w, const struct relabel_rule *rule, struct bytes text)
 {
     uint8_t hash[MD5_BYTES];
     char number[24];
@@ -408,7 +417,7 @@ hashmod(struct work *w, const struct rule *rule, struct bytes text)
 }
 
 static void
-labelmap(struct work *w, const struct rule *rule)
+labelmap(struct work *w, const struct relabel_rule *rule)
 {
     uint32_t groups = re2_program_groups(rule->program) + 1, count = w->count;
     for (uint32_t i = 0; i < count && w->e == OK; i++) {
@@ -421,7 +430,7 @@ labelmap(struct work *w, const struct rule *rule)
 }
 
 static void
-labels_by_name(struct work *w, const struct rule *rule, bool drop_those_that_match)
+labels_by_name(struct work *w, const struct relabel_rule *rule, bool drop_those_that_match)
 {
     for (uint32_t i = 0; i < w->count; i++) {
         struct label *l = &w->labels[i];
@@ -433,7 +442,7 @@ labels_by_name(struct work *w, const struct rule *rule, bool drop_those_that_mat
 }
 
 static void
-change_case(struct work *w, const struct rule *rule, struct bytes text, bool upper)
+change_case(struct work *w, const struct relabel_rule *rule, struct bytes text, bool upper)
 {
     if (!utf8_valid(text)) return; /* left as it is: it came so */
     uint8_t *at = arena_alloc(w->arena, text.size * 4 + 1), *end = at;
@@ -453,7 +462,7 @@ change_case(struct work *w, const struct rule *rule, struct bytes text, bool upp
 }
 
 static void
-apply_rule(struct work *w, const struct rule *rule)
+apply_rule(struct work *w, const struct relabel_rule *rule)
 {
     struct bytes text = joined_sources(w, rule);
     if (w->e) return;

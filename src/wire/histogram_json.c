@@ -172,14 +172,14 @@ _Static_assert(sizeof(struct hist_span) == ITEM_BYTES, "spans are list items");
 
 /* An array whose length is not known before its end: it doubles, and leaves its old memory to the
  * arena, at most as much again as it holds. */
-struct list {
+struct json_list {
     void *at;
     uint32_t count;
     uint32_t capacity;
 };
 
 static void
-list_put(struct scan *s, struct list *list, const void *item)
+list_put(struct scan *s, struct json_list *list, const void *item)
 {
     if (s->bad != NULL) return;
     if (list->count == HISTOGRAM_BUCKETS_MAX) {
@@ -243,7 +243,7 @@ scan_uint(struct scan *s)
 }
 
 static void
-scan_spans(struct scan *s, struct list *list)
+scan_spans(struct scan *s, struct json_list *list)
 {
     struct bytes key;
     scan_expect(s, '[');
@@ -263,7 +263,7 @@ scan_spans(struct scan *s, struct list *list)
 }
 
 static void
-scan_member(struct scan *s, enum member member, struct histogram *h, struct list lists[])
+scan_member(struct scan *s, enum member member, struct histogram *h, struct json_list lists[])
 {
     switch (member) {
     case COUNT_INT:
@@ -318,9 +318,9 @@ scan_member(struct scan *s, enum member member, struct histogram *h, struct list
 
 /* `spans` is followed by the deltas, and these by the counts. */
 static struct hist_buckets
-buckets_of(const struct list lists[], enum member spans, bool is_int)
+buckets_of(const struct json_list lists[], enum member spans, bool is_int)
 {
-    const struct list *counts = &lists[spans + (is_int ? 1 : 2)];
+    const struct json_list *counts = &lists[spans + (is_int ? 1 : 2)];
     struct hist_buckets b = {
         .spans = lists[spans].at, .span_count = lists[spans].count, .bucket_count = counts->count};
     if (is_int)
@@ -334,7 +334,7 @@ void
 histogram_json_scan(struct scan *s, struct histogram *ret_histogram)
 {
     struct histogram h = {0};
-    struct list lists[MEMBER_COUNT] = {{0}};
+    struct json_list lists[MEMBER_COUNT] = {{0}};
     struct bytes key;
     unsigned seen = 0;
     scan_expect(s, '{');

@@ -34,7 +34,7 @@ _Static_assert(sizeof(struct hist_span) == ITEM_BYTES, "spans are list items");
 
 enum which { ABSENT, INTEGER, FLOAT };
 
-struct list {
+struct array_list {
     void *at;
     uint32_t count;
     uint32_t capacity;
@@ -43,7 +43,7 @@ struct list {
 struct parts {
     struct rw_memory *m;
     struct rw_histogram *to;
-    struct list lists[ARRAY_COUNT];
+    struct array_list lists[ARRAY_COUNT];
     enum which count;
     enum which zero_count;
     bool too_many; /* for a list: what is beyond HISTOGRAM_BUCKETS_MAX is checked, not kept */
@@ -51,7 +51,7 @@ struct parts {
 
 /* Places for `more` items; *ret_items is NULL if there would be too many of them. */
 static enum err
-list_extend(struct parts *p, struct list *list, uint32_t more, void **ret_items)
+list_extend(struct parts *p, struct array_list *list, uint32_t more, void **ret_items)
 {
     *ret_items = NULL;
     if (more == 0) return OK;
@@ -76,7 +76,7 @@ list_extend(struct parts *p, struct list *list, uint32_t more, void **ret_items)
 }
 
 static enum err
-take_span(struct parts *p, struct list *list, struct bytes message)
+take_span(struct parts *p, struct array_list *list, struct bytes message)
 {
     struct hist_span span = {0};
     struct cursor c = cursor_of(message);
@@ -100,7 +100,7 @@ take_span(struct parts *p, struct list *list, struct bytes message)
 }
 
 static enum err
-take_word(struct parts *p, struct list *list, uint64_t word)
+take_word(struct parts *p, struct array_list *list, uint64_t word)
 {
     void *item;
     enum err e = list_extend(p, list, 1, &item);
@@ -109,7 +109,7 @@ take_word(struct parts *p, struct list *list, uint64_t word)
 }
 
 static enum err
-take_packed_deltas(struct parts *p, struct list *list, struct bytes packed)
+take_packed_deltas(struct parts *p, struct array_list *list, struct bytes packed)
 {
     void *items;
     enum err e = list_extend(p, list, proto_packed_count(packed), &items);
@@ -125,7 +125,7 @@ take_packed_deltas(struct parts *p, struct list *list, struct bytes packed)
 }
 
 static enum err
-take_packed_doubles(struct parts *p, struct list *list, struct bytes packed)
+take_packed_doubles(struct parts *p, struct array_list *list, struct bytes packed)
 {
     if (packed.size % 8 != 0) return ERR_INPUT;
     void *items;
@@ -140,7 +140,7 @@ take_array(struct parts *p, uint32_t tag, struct cursor *c)
 {
     uint32_t field = tag >> 3;
     enum array array = field == CUSTOM_FIELD ? CUSTOM : (enum array)(field - FIRST_ARRAY_FIELD);
-    struct list *list = &p->lists[array];
+    struct array_list *list = &p->lists[array];
     bool spans = array == NEGATIVE_SPANS || array == POSITIVE_SPANS;
     bool deltas = array == NEGATIVE_DELTAS || array == POSITIVE_DELTAS;
     switch (tag & 7) {
@@ -205,10 +205,10 @@ take_scalar(struct parts *p, uint32_t tag, struct cursor *c, uint64_t known)
 }
 
 static struct hist_buckets
-buckets_of(const struct list *spans, enum sample_kind kind)
+buckets_of(const struct array_list *spans, enum sample_kind kind)
 {
     bool floats = kind == SAMPLE_HISTOGRAM_FLOAT;
-    const struct list *buckets = &spans[floats ? 2 : 1];
+    const struct array_list *buckets = &spans[floats ? 2 : 1];
     return (struct hist_buckets){.spans = spans->at,
                                  .span_count = spans->count,
                                  .bucket_count = buckets->count,
@@ -242,7 +242,7 @@ rw_decode_histogram(struct rw_memory *m, enum rw_version version, struct bytes m
     const uint64_t known = version == RW_V1 ? 0x1fffe : 0x3fffe; /* 1 to 16, 1 to 17 */
     /* All of p, and of *h but what finish() sets. Member by member: for whole structs of this size
      * the compiler falls back on a slow string instruction. */
-    const struct list none = {0};
+    const struct array_list none = {0};
     struct parts p;
     p.m = m;
     p.to = h;

@@ -1,7 +1,11 @@
 /*
- * text_writer.c - what comes before and behind a sample is the same for all samples of a series,
- * so it is made once, when the series begins. JSON lines have values and times apart: the times
- * wait until the line is full or the series ends.
+ * text_writer.c - what comes before and after a sample is the same for all samples of a series, so
+ * it is made once, when the series begins. A sample then is a copy of the head, two numbers and a
+ * copy of the tail. JSON lines have values and times apart: samples wait until the line is full or
+ * the series ends, so a series of any length takes the memory of one line.
+ *
+ * Not every form holds everything: histograms, and staleness markers where there is one NaN, are
+ * left out; other NaN become the ordinary one there. All of that is counted.
  */
 #include "wire/text_writer.h"
 

@@ -1,6 +1,13 @@
 /*
  * timestream_record.c - nearly all names go as they are. What is mapped consists of letters, digits
  * and underscores alone, so that JSON has nothing to escape in it.
+ *
+ * A record is written in one pass, and what Timestream counts is added up on the way: dimensions
+ * and bytes, of names as they are sent and of values before JSON escapes them. Limits are checked
+ * at the end, when the numbers are known; after an error the buffer is as it was. Where a name was
+ * shortened a dimension under a prefix of its own holds the whole of it, so that different series
+ * stay different. Dimensions that all records of a request share are written once, and count in
+ * each record's limits.
  */
 #include "wire/timestream_record.h"
 
@@ -135,7 +142,7 @@ put_json_name(struct buf *to, struct bytes name, enum role role, size_t *bytes)
 /* --- dimensions ------------------------------------------------------------------------------- */
 
 /* The list that is being written. */
-struct list {
+struct dimension_list {
     struct buf *to;
     uint32_t here; /* dimensions in it */
     uint32_t count;
@@ -143,7 +150,7 @@ struct list {
 };
 
 static void
-begin_dimension(struct list *list)
+begin_dimension(struct dimension_list *list)
 {
     buf_put_text(list->to, list->here == 0 ? "{\"Name\":" : ",{\"Name\":");
     list->here++;
@@ -152,7 +159,7 @@ begin_dimension(struct list *list)
 
 /* One whose value is the name that was too long. */
 static void
-put_keeper(struct list *list, const char *prefix, struct bytes name, enum role role)
+put_keeper(struct dimension_list *list, const char *prefix, struct bytes name, enum role role)
 {
     begin_dimension(list);
     buf_put_u8(list->to, '"');
@@ -174,7 +181,7 @@ put_keeper(struct list *list, const char *prefix, struct bytes name, enum role r
 
 /* False: the value is no UTF-8. */
 static bool
-put_dimension(struct list *list, const struct label *label)
+put_dimension(struct dimension_list *list, const struct label *label)
 {
     begin_dimension(list);
     bool shortened = put_json_name(list->to, label->name, DIMENSION, &list->bytes);
@@ -187,7 +194,7 @@ put_dimension(struct list *list, const struct label *label)
 }
 
 static enum err
-put_dimensions(struct list *list, struct bytes labels, struct why *why)
+put_dimensions(struct dimension_list *list, struct bytes labels, struct why *why)
 {
     struct cursor c = cursor_of(labels);
     struct label label;
@@ -200,7 +207,7 @@ put_dimensions(struct list *list, struct bytes labels, struct why *why)
 }
 
 static enum err
-check_list(const struct list *list, struct why *why)
+check_list(const struct dimension_list *list, struct why *why)
 {
     if (buf_error(list->to)) return buf_error(list->to);
     if (list->count > TIMESTREAM_DIMENSIONS_MAX) {
@@ -219,7 +226,7 @@ timestream_dimensions_put(struct buf *to, struct bytes labels, struct timestream
                           struct why *why)
 {
     size_t before = to->size;
-    struct list list = {.to = to, .count = size->count, .bytes = size->bytes};
+    struct dimension_list list = {.to = to, .count = size->count, .bytes = size->bytes};
     buf_put_text(to, "\"Dimensions\":[");
     enum err e = put_dimensions(&list, labels, why);
     buf_put_u8(to, ']');
@@ -261,7 +268,8 @@ static enum err
 put_record(struct buf *to, const struct timestream_record *record, uint32_t *ret_bytes,
            struct why *why)
 {
-    struct list list = {.to = to, .count = record->common.count, .bytes = record->common.bytes};
+    struct dimension_list list = {
+        .to = to, .count = record->common.count, .bytes = record->common.bytes};
     enum role role = measure_role(record->keep_colons);
     size_t bytes = TIME_BYTES;
     /* About what it will be, and never more. */

@@ -33,7 +33,7 @@ struct width {
 };
 
 /* How a stream is going to be written. */
-struct int_plan {
+struct int_choice {
     enum codec_mode mode;
     bool zigzag;
     bool all_zero;
@@ -287,7 +287,7 @@ span_of_short(const int64_t *x, uint32_t count, unsigned w)
  * than zigzag's width, or when there is no sign to keep.
  */
 static void
-plan_fold(const int64_t *x, uint32_t count, struct int_plan *plan)
+plan_fold(const int64_t *x, uint32_t count, struct int_choice *plan)
 {
     uint32_t frames = (count + CODEC_FRAME - 1) / CODEC_FRAME;
     struct lengths lengths;
@@ -322,9 +322,9 @@ plan_fold(const int64_t *x, uint32_t count, struct int_plan *plan)
 /* Tries one mode; keeps it if it is cheaper than what `best` holds. Leaves its differences in x. */
 static void
 plan_try(const int64_t *values, uint32_t count, enum codec_mode mode, int64_t step, int64_t *x,
-         struct int_plan *best)
+         struct int_choice *best)
 {
-    struct int_plan plan = {.mode = mode, .step = step, .cost_bits = 8};
+    struct int_choice plan = {.mode = mode, .step = step, .cost_bits = 8};
     if (mode != CODEC_PLAIN) plan.cost_bits += zigzag_cost_bits(values[0]);
     if (mode == CODEC_DELTA2) {
         plan.cost_bits += zigzag_cost_bits((int64_t)((uint64_t)values[1] - (uint64_t)values[0]));
@@ -344,7 +344,7 @@ enum { PLAN_CHEAP_BITS = 32 };
  * in the middle, which survives a gap or a late last value.
  */
 static void
-plan_try_lines(const int64_t *values, uint32_t count, int64_t *x, struct int_plan *best)
+plan_try_lines(const int64_t *values, uint32_t count, int64_t *x, struct int_choice *best)
 {
     int64_t whole;
     if (__builtin_sub_overflow(values[count - 1], values[0], &whole)) return;
@@ -363,12 +363,12 @@ plan_try_lines(const int64_t *values, uint32_t count, int64_t *x, struct int_pla
  * Delta first. Where most values repeat the one before, differences of differences only move twice
  * as often; where values never fall, they are nearer to each other than to any base.
  */
-static struct int_plan
+static struct int_choice
 plan_stream(const int64_t *values, uint32_t count, bool ascending, int64_t *x)
 {
-    struct int_plan best = {.cost_bits = UINT64_MAX};
+    struct int_choice best = {.cost_bits = UINT64_MAX};
     if (count == 1) {
-        best = (struct int_plan){.all_zero = true, .base = values[0]};
+        best = (struct int_choice){.all_zero = true, .base = values[0]};
         best.cost_bits = 8 + zigzag_cost_bits(values[0]);
         return best;
     }
@@ -532,7 +532,8 @@ write_exceptions(uint8_t *out, uint8_t *ret_h, const uint64_t *positions, const 
 }
 
 static uint8_t *
-write_frame(uint8_t *out, const int64_t *x, uint32_t count, const struct int_plan *plan, bool only)
+write_frame(uint8_t *out, const int64_t *x, uint32_t count, const struct int_choice *plan,
+            bool only)
 {
     uint64_t u[CODEC_FRAME];
     for (uint32_t i = 0; i < count; i++) {
@@ -562,7 +563,7 @@ write_frame(uint8_t *out, const int64_t *x, uint32_t count, const struct int_pla
 }
 
 static uint8_t *
-write_planned(uint8_t *out, const int64_t *values, uint32_t count, const struct int_plan *plan,
+write_planned(uint8_t *out, const int64_t *values, uint32_t count, const struct int_choice *plan,
               int64_t *x)
 {
     *out++ = (uint8_t)((unsigned)plan->mode | (plan->zigzag ? CODEC_ZIGZAG : 0) |
@@ -594,7 +595,7 @@ codec_int_write(struct codec_scratch *scratch, const int64_t *values, uint32_t c
     assert(count > 0 && count <= CODEC_SAMPLES_MAX);
     int64_t *quotient = scratch->quotient;
     struct divisor divisor = {0};
-    struct int_plan divided = {.cost_bits = UINT64_MAX}, plain = {.cost_bits = UINT64_MAX};
+    struct int_choice divided = {.cost_bits = UINT64_MAX}, plain = {.cost_bits = UINT64_MAX};
     uint32_t moved_count;
     bool sure = false;
     if (divisor_find(values, count, &divisor, &moved_count)) {

@@ -1,6 +1,16 @@
 /*
  * hchunk_read.c - reads chunks of the head, looks into them, and takes samples back. Decoding
  * trusts the bytes: they never left the process.
+ *
+ * A chunk can be read from its beginning only. Its readers (struct float_reader for tokens, struct
+ * chunk_rows for histograms) hold what the writer knew at the same sample. Taking samples back uses
+ * that: it reads up to the last sample that stays, and the reader's state becomes the writer's. It
+ * takes no memory but for an open chunk of histograms, so that an exhausted budget does not stand
+ * in the way of undoing a commit. The bytes of a sealed chunk stay as they are, since queries may
+ * be reading them without a lock: it merely counts fewer.
+ *
+ * Looking for a time takes no memory, either, as times of histograms are read while their buckets
+ * are passed over; only one that is found and wanted is made, by adding the rows up to it.
  */
 #include <assert.h>
 

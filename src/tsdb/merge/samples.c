@@ -145,7 +145,7 @@ begin_merging(struct part_merge *m, const struct merge_piece *p, uint32_t count)
         const struct merge_source *s = p[i].source;
         struct interleave_item *item = interleave_add(&m->interleave);
         if (item == NULL) return ERR_NOMEM;
-        item->type = ITEM_BLOCK;
+        item->type = PIECE_BLOCK;
         item->kind = (uint8_t)block_kind(p[i].block);
         item->min_ms = p[i].min_ms;
         item->max_ms = p[i].max_ms;

@@ -1,4 +1,23 @@
-/* pages.c - pages of a part: packed and checked, read through a cache that several parts share. */
+/*
+ * pages.c - pages of a part: packed and checked, read through a cache that several parts share.
+ *
+ * A page's header has two checksums, both seeded with part and offset, so that a page that was
+ * written elsewhere, or in another part, is not taken for this one. The first is of the header's
+ * sizes alone: a damaged size is seen before memory is taken for it, and page_search() can look for
+ * the next header behind damage. The second is of the payload as it is stored; nothing is unpacked
+ * that does not match it.
+ *
+ * The cache is a hash table of chains and a list by last use. A page is read without the lock: of
+ * two threads that miss the same page both read it, and the second one's copy is not listed. Who
+ * gets a page holds it; a held page is never freed, and one that is not listed goes with its last
+ * holder. So a page that is too large for the cache (a quarter of it), or finds no room beside held
+ * ones, can be read all the same. When the budget is exhausted, pages that nothing holds are given
+ * up before the caller is refused.
+ *
+ * The table grows with the number of pages, as those of small tenants have a few hundred bytes: in
+ * a fixed one, with 100,000 of them in 32 MiB, merging many tenants took three times as long. Idle
+ * contexts of zstd are kept instead of one being made for each page.
+ */
 #include "tsdb/part/pages.h"
 
 #include <assert.h>

@@ -1,6 +1,19 @@
 /*
  * read.c - opens parts, and reads what belongs to a whole tenant. Every number read is checked
  * before it is used: a damaged page is an error that names it, never a crash.
+ *
+ * Opening reads header, footer and root, which lists tenants and where the directories are; small
+ * ones lie in it. A directory, which says in which page a number lies, is unpacked into plain
+ * arrays when something first asks for it, and is searched by halves from then on; it stays as long
+ * as the part. Two threads may unpack it at once: the first to publish it wins, the other frees its
+ * own, so that readers take no lock.
+ *
+ * A part is shared by reference and immutable but for what tombstones hide in it, which is found by
+ * the first query that needs it and kept under the part's own lock. A part that a merge replaced is
+ * marked as dropped: its files are removed with the last reference, so that open queries read on.
+ *
+ * Verification walks pages in file order instead of following directories, so that it also sees
+ * pages that nothing refers to.
  */
 #include <assert.h>
 #include <inttypes.h>

@@ -1,7 +1,20 @@
 /*
- * interleave.c - see interleave.h. Items are sorted by their first time; one is decoded into a slot
- * when its time comes and given up when it is spent. While one slot alone covers the time at
+ * interleave.c - see interleave.h. Pieces are sorted by their first time; one is decoded into a
+ * slot when its time comes and given up when it is spent. While one slot alone covers the time at
  * hand its arrays are shown as they are; only where slots overlap are samples picked one by one.
+ *
+ * Active slots are a list in the order of arrival, so that the first with the least time is the one
+ * that wins: the others lose their sample of that time, counted as duplicate or superseded. A heap
+ * by time would not help: each sample has to visit all slots anyway that hold its time, and mostly
+ * one or two are active, since sources overlap at their borders only.
+ *
+ * Spent slots are kept until the next call, as the batch that was given shows their arrays, and are
+ * then used again: a series of many blocks takes the memory of those that overlap.
+ *
+ * Three short cuts avoid decoding. A block that is alone, wholly in the range and has nothing
+ * deleted may be answered by its statistics. Histograms of such a block may leave as columns, and
+ * a run of them as chunks that were made before (a bundle). If another piece meets a bundle after
+ * all it is split into its blocks; columns of a block are then read again as samples.
  */
 #include "tsdb/read/interleave.h"
 
@@ -125,7 +138,7 @@ add_chunk(struct interleave *m, enum sample_kind kind, int64_t min_ms, int64_t m
 {
     struct interleave_item *item = interleave_add(m);
     if (item == NULL) return ERR_NOMEM;
-    item->type = ITEM_CHUNK;
+    item->type = PIECE_CHUNK;
     item->kind = (uint8_t)kind;
     item->min_ms = min_ms;
     item->max_ms = max_ms;
@@ -178,7 +191,7 @@ add_late(struct interleave *m, const struct late *late, uint32_t epoch, uint32_t
     }
     struct interleave_item *item = interleave_add(m);
     if (item == NULL) return ERR_NOMEM;
-    item->type = ITEM_LATE;
+    item->type = PIECE_LATE;
     item->min_ms = copy[0].t_ms;
     item->max_ms = copy[count - 1].t_ms;
     item->order = order;
@@ -250,7 +263,7 @@ slot_histogram_room(struct interleave *m, struct interleave_slot *s, uint32_t co
 static bool
 shows_columns(const struct interleave *m, const struct interleave_item *item)
 {
-    return m->chunks && item->type == ITEM_BLOCK && item->kind != SAMPLE_FLOAT &&
+    return m->chunks && item->type == PIECE_BLOCK && item->kind != SAMPLE_FLOAT &&
            item->hidden_count == 0 && item->min_ms >= m->expired_before_ms;
 }
 
@@ -268,7 +281,7 @@ slot_get(struct interleave *m, const struct interleave_item *item,
     }
     s->next = NULL;
     arena_reset(&s->arena);
-    bool histograms = item->type == ITEM_LATE || item->kind != SAMPLE_FLOAT;
+    bool histograms = item->type == PIECE_LATE || item->kind != SAMPLE_FLOAT;
     enum err e = slot_room(m, s, item->count);
     if (e == OK && histograms && !shows_columns(m, item))
         e = slot_histogram_room(m, s, item->count);
@@ -296,14 +309,14 @@ item_bytes(const struct interleave_item *item)
 {
     const struct block_ref *b = item->block.ref;
     uint64_t bytes = 0;
-    switch ((enum item_type)item->type) {
-    case ITEM_CHUNK:
+    switch ((enum piece_type)item->type) {
+    case PIECE_CHUNK:
         return item->chunk.size;
-    case ITEM_LATE:
+    case PIECE_LATE:
         return item->count * sizeof *item->late;
-    case ITEM_BLOCK:
+    case PIECE_BLOCK:
         return block_bytes_stored(b);
-    case ITEM_BUNDLE:
+    case PIECE_BUNDLE:
         break;
     }
     for (uint32_t i = 0; i < b->bundled; i++) {
@@ -321,15 +334,15 @@ decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct w
     s->count = item->count;
     s->item = index;
     s->in_columns = shows_columns(m, item);
-    s->mixed = item->type == ITEM_LATE;
+    s->mixed = item->type == PIECE_LATE;
     s->kind = (enum sample_kind)item->kind;
     enum err e = query_control_add_bytes(m->control, item_bytes(item), why);
     if (e) return e;
-    if (item->type == ITEM_CHUNK) {
+    if (item->type == PIECE_CHUNK) {
         return hchunk_unpack(s->kind, item->chunk, item->count, &s->arena, s->times, s->starts,
                              s->bits, s->histograms, &s->has_starts);
     }
-    if (item->type == ITEM_LATE) {
+    if (item->type == PIECE_LATE) {
         s->has_starts = false;
         for (uint32_t i = 0; i < item->count; i++) {
             const struct late_sample *l = &item->late[i];
@@ -498,7 +511,7 @@ split_bundle(struct interleave *m)
     for (uint32_t i = 0; i < b->bundled; i++) {
         struct interleave_item *item = &m->items[i == 0 ? m->next_item : count + i - 1];
         *item = bundle;
-        item->type = ITEM_BLOCK;
+        item->type = PIECE_BLOCK;
         item->min_ms = b[i].min_ms;
         item->max_ms = b[i].max_ms;
         item->count = b[i].count;
@@ -519,7 +532,7 @@ fill(struct interleave *m, struct why *why)
         }
         if (m->active != NULL && m->items[m->next_item].min_ms > first) return OK;
         if (m->items[m->next_item].min_ms > m->max_ms) return OK;
-        if (m->items[m->next_item].type == ITEM_BUNDLE && split_bundle(m)) {
+        if (m->items[m->next_item].type == PIECE_BUNDLE && split_bundle(m)) {
             return why_set(why, ERR_NOMEM, "not enough memory to read samples");
         }
         enum err e = take_item(m, why);
@@ -630,7 +643,7 @@ gather(struct interleave *m, struct sample_batch *ret, struct why *why)
 
 /* The next item, if it is of this type and nobody else meets it. */
 static const struct interleave_item *
-lone_item(const struct interleave *m, enum item_type type)
+lone_item(const struct interleave *m, enum piece_type type)
 {
     if (m->active != NULL || m->next_item == m->item_count) return NULL;
     const struct interleave_item *item = &m->items[m->next_item];
@@ -666,7 +679,7 @@ summarize(const struct block_ref *b, unsigned wanted, struct sample_summary *ret
 static bool
 show_summary(struct interleave *m, struct sample_batch *ret)
 {
-    const struct interleave_item *item = lone_item(m, ITEM_BLOCK);
+    const struct interleave_item *item = lone_item(m, PIECE_BLOCK);
     if (item == NULL || item->hidden_count > 0) return false;
     if (item->min_ms < m->min_ms || item->max_ms > m->max_ms) return false;
     if (item->min_ms < m->expired_before_ms) return false;
@@ -682,7 +695,7 @@ show_summary(struct interleave *m, struct sample_batch *ret)
 static bool
 show_bundle(struct interleave *m, struct sample_batch *ret)
 {
-    const struct interleave_item *item = lone_item(m, ITEM_BUNDLE);
+    const struct interleave_item *item = lone_item(m, PIECE_BUNDLE);
     if (item == NULL) return false;
     if (m->bundles == NULL && bundles_new(m->budget, &m->bundles)) return false;
     struct bytes chunks;

@@ -17,15 +17,15 @@ struct part;
 struct block_ref;
 struct times_cache;
 
-enum item_type { ITEM_CHUNK, ITEM_LATE, ITEM_BLOCK, ITEM_BUNDLE };
+enum piece_type { PIECE_CHUNK, PIECE_LATE, PIECE_BLOCK, PIECE_BUNDLE };
 
 /* One piece that can be decoded. What it points to stays valid meanwhile. */
 struct interleave_item {
     int64_t min_ms;
     int64_t max_ms;
     uint32_t order; /* earlier arrivals first */
-    uint8_t type;   /* enum item_type */
-    uint8_t kind;   /* enum sample_kind; ITEM_LATE: mixed */
+    uint8_t type;   /* enum piece_type */
+    uint8_t kind;   /* enum sample_kind; PIECE_LATE: mixed */
     uint32_t count;
     uint32_t hidden_count;
     const struct time_range *hidden; /* deleted in this piece: somebody else may be the first */
@@ -34,7 +34,7 @@ struct interleave_item {
         const struct late_sample *late;
         struct {
             struct part *part;
-            const struct block_ref *ref; /* ITEM_BUNDLE: the first of ref->bundled */
+            const struct block_ref *ref; /* PIECE_BUNDLE: the first of ref->bundled */
             uint32_t row;
         } block;
     };

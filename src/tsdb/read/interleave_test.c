@@ -102,7 +102,7 @@ add_chunk(struct rig *g, struct hchunk_open *o, uint32_t order)
         .min_ms = c->min_ms,
         .max_ms = c->max_ms,
         .order = order,
-        .type = ITEM_CHUNK,
+        .type = PIECE_CHUNK,
         .kind = c->kind,
         .count = c->count,
         .chunk = bytes_of(c->bytes, c->size_bytes),
@@ -124,7 +124,7 @@ add_late(struct rig *g, const struct one *samples, uint32_t count)
         .min_ms = samples[0].t_ms,
         .max_ms = samples[count - 1].t_ms,
         .order = samples[0].order,
-        .type = ITEM_LATE,
+        .type = PIECE_LATE,
         .count = count,
         .late = late,
     };

@@ -1,6 +1,22 @@
 /*
- * select.c - the store's answers. The sources of a question, the parts and generations of its view,
- * each yield series in label order, and series with equal labels are merged.
+ * select.c - the store's answers.
+ *
+ * A query has sources: each part of its view that meets the time range, and the generations of the
+ * head. Each source yields its matching series in label order, and holds the labels of one. The
+ * first in order is the next series of the answer; all sources with the same labels add their
+ * chunks and blocks to one interleave, which merges samples, and step on. A source's number is its
+ * age: of two samples at one time the one that arrived first is the answer.
+ *
+ * - Memory is that of one series and of a batch of rows a part (row_batch.h reads labels for many
+ *   rows at once), whatever the answer's size; a limit stops reading early.
+ * - The head's series have no order of their own. Those that match are collected and sorted when
+ * the query opens, or, where a few are wanted, kept in a heap of as many (head_first()).
+ * - Two generations that share a registry are one source: their series have the same numbers.
+ * - Sources are compared one by one: there are tens of parts at most, and most series are in nearly
+ *   all of them, so that a heap would be rebuilt for each series.
+ * - What is deleted hides whole blocks here and samples in the interleave, before anything asks
+ *   which came first: a deleted sample does not win over a later one.
+ * - With `partial`, damage leaves out what it covers and is a warning; without, it is an error.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -281,7 +297,7 @@ add_blocks(struct store_query *q, const struct query_source *s)
         }
         struct interleave_item *item = interleave_add(&q->interleave);
         if (item == NULL) return ERR_NOMEM;
-        item->type = ITEM_BLOCK;
+        item->type = PIECE_BLOCK;
         item->kind = (uint8_t)block_kind(b);
         item->min_ms = b->min_ms;
         item->max_ms = b->max_ms;
@@ -293,7 +309,7 @@ add_blocks(struct store_query *q, const struct query_source *s)
         item->block.ref = b;
         item->block.row = s->number;
         if (b->bundled == 0) continue;
-        item->type = ITEM_BUNDLE;
+        item->type = PIECE_BUNDLE;
         for (; i + 1 < s->block_count && &s->blocks[i + 1] < b + b->bundled; i++) {
             item->count += s->blocks[i + 1].count;
             item->max_ms = s->blocks[i + 1].max_ms;

@@ -2,6 +2,17 @@
  * verify.c - walks every checksum of a directory at rest, decodes every block, and recounts the
  * ledger: what is stored from the parts, what is pending from the log, the rest from the saved
  * totals.
+ *
+ * Damage is told and counted, and the walk goes on with what is next: a page, a block, a row, a
+ * tenant, a part, a record. Only what says nothing of the data ends it: an I/O error, no memory, a
+ * newer version. The two halves do not trust each other: part_verify() reads pages in file order,
+ * then rows are read as queries read them, so a page that is whole but makes no sense is found,
+ * too.
+ *
+ * Memory is that of a block, of names of labels and tenants, and of one number for each reference
+ * of the log. Rows are compared by the numbers of their pairs, which ascend with labels:
+ * to make the labels of each row took 103 s instead of 4 for 5 million series with a label of their
+ * own.
  */
 #include <inttypes.h>
 #include <stdio.h>
