@@ -28,7 +28,7 @@ void buf_fini(struct buf *buf);
 /* Overwrites what is in it, and clears it. */
 void buf_wipe(struct buf *buf);
 
-/* Slow half of the inline functions below: makes room for `more` bytes behind `size`. */
+/* Slow half of the inline functions below: makes room for `more` bytes after `size`. */
 bool buf_grow(struct buf *buf, size_t more);
 
 static inline void

@@ -1,5 +1,5 @@
 /*
- * framed.h - small files of one piece behind a header: 8 bytes that name what they are, u32
+ * framed.h - small files of one piece after a header: 8 bytes that name what they are, u32
  * version, u32 min_reader (the same), u32 size of the piece, u32 CRC-32C of these 20 bytes and the
  * piece.
  */

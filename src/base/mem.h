@@ -1,5 +1,5 @@
 /*
- * mem.h - memory that somebody pays for: named budgets, checked allocation, arenas.
+ * mem.h - memory on budgets: named limits that form a tree, checked allocation, arenas.
  *
  * Every allocation draws on a budget; budgets form a tree (the root is the process limit) and a
  * charge must fit all the way up. A refused charge is ERR_NOMEM or NULL, an ordinary error.

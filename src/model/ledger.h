@@ -21,7 +21,7 @@ enum ledger_field {
     LEDGER_FIELD_COUNT = LEDGER_REJECTED + REJECT_COUNT
 };
 
-/* Version 1 knows no reason behind REJECT_SERIES_LIMIT. */
+/* Version 1 knows no reason after REJECT_SERIES_LIMIT. */
 enum { LEDGER_VERSION = 2, LEDGER_VERSION_MIN = 1 };
 
 /* One tenant's totals, or increments to them. */

@@ -39,7 +39,7 @@ struct re2_capture {
     size_t size;
 };
 enum { RE2_CAPTURES_MAX = 64 };
-/* Groups, at most RE2_CAPTURES_MAX - 1: those behind are never asked for. */
+/* Groups, at most RE2_CAPTURES_MAX - 1: further ones are never asked for. */
 uint32_t re2_program_groups(const struct re2_program *program);
 /* The number of the group of that name; 0: there is none. */
 uint32_t re2_program_group(const struct re2_program *program, const uint8_t *name,

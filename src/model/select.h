@@ -36,8 +36,8 @@ struct query_control {
     struct env *env;
     int64_t deadline_ns;  /* monotonic; 0: none */
     atomic_bool canceled; /* by any thread */
-    /* Whether nobody waits for the answer any more: asked now and then, by one thread at a time.
-     * NULL: somebody does. */
+    /* Whether the client has gone away: asked now and then, by one thread at a time. NULL: it is
+     * taken to be there. */
     bool (*is_gone)(void *context);
     void *gone_context;
     _Atomic int64_t gone_asked_ns;
@@ -49,7 +49,7 @@ struct query_control {
     _Atomic uint64_t series_seen;
     _Atomic uint64_t samples_seen; /* floats and histograms */
     _Atomic uint64_t bytes_seen;
-    struct samples_left_out *left_out; /* NULL: nobody wants to know; else one thread */
+    struct samples_left_out *left_out; /* NULL: not counted; else one thread */
 };
 
 /* `control` may be NULL: nothing limits the query. */

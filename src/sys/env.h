@@ -44,8 +44,8 @@ struct file_facts {
     uint64_t is_dir;     /* 0, 1; no bytes between fields: facts are compared whole */
     uint64_t number;     /* of its inode: no other file of this file system has it meanwhile */
     int64_t born_ns;     /* 0: the file system does not say */
-    int64_t changed_ns;  /* content, names or owner: nobody can set it back */
-    int64_t modified_ns; /* content, or as somebody set it */
+    int64_t changed_ns;  /* content, names or owner: it cannot be set back */
+    int64_t modified_ns; /* content, or as it was set */
 };
 
 /*

@@ -68,7 +68,7 @@ struct tsdb;
 /* Whether the directory is the one that was last open here: see tsdb_name_id(). */
 enum tsdb_identity {
     TSDB_IDENTITY_SAME,
-    TSDB_IDENTITY_FIRST,   /* nobody knows: it is new, or of a version that did not remember */
+    TSDB_IDENTITY_FIRST,   /* not known: it is new, or of a version that did not remember */
     TSDB_IDENTITY_CHANGED, /* a copy, or put back from one: it has a new id */
     TSDB_IDENTITY_UNKEPT,  /* what tells it could not be read or written: an id of this run only */
 };
@@ -226,7 +226,7 @@ enum tsdb_merge_mode {
 };
 struct tsdb_merge_options {
     enum tsdb_merge_mode mode;
-    uint64_t up_to_pos; /* parts that hold what came behind it are left out; 0: none are */
+    uint64_t up_to_pos; /* parts that hold what came after it are left out; 0: none are */
     /* May be NULL. Asked now and then, may sleep; false: what was begun is given up. */
     bool (*go_on)(void *context);
     void *context;
@@ -386,7 +386,7 @@ uint64_t tsdb_store_pos(const struct tsdb *tsdb);
 /* Up to here the log was read when the store was opened: what was damaged then is missing. */
 uint64_t tsdb_opened_pos(const struct tsdb *tsdb);
 
-/* Makes what is in the head due to become a part: somebody cannot have it from the log. */
+/* Makes what is in the head due to become a part: a reader cannot have it from the log. */
 void tsdb_want_parts(struct tsdb *tsdb);
 
 /* The first time from `from_ms` on at which a part of the stretch may have samples. False: there is
@@ -406,7 +406,7 @@ MUST_CHECK enum err tsdb_stretch_view(struct tsdb *tsdb, const struct tsdb_stret
 
 /*
  * A border is a position of the log across which parts are not merged: so who has come to it can
- * go on from there later without reading what lies before, and reads nothing that lies behind. It
+ * go on from there later without reading what lies before, and reads nothing that lies after. It
  * means something to merges that are planned from now on. ERR_LIMIT: there are too many.
  */
 MUST_CHECK enum err tsdb_border_new(struct tsdb *tsdb, uint32_t *ret_border);

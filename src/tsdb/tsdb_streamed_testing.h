@@ -8,7 +8,7 @@
 #include "tsdb/tsdb_testing.h"
 #include "wire/remote_read_client.h"
 
-/* The samples of an answer, one behind the other, each as a few words that tell it from others. */
+/* The samples of an answer, one after the other, each as a few words that tell it from others. */
 struct streamed {
     struct buf samples;
     uint64_t labels_hash;

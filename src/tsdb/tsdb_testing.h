@@ -571,7 +571,7 @@ set_walk(struct series_set *set, const struct query_request *request, each_sampl
             if (e || b.count == 0) break;
             for (uint32_t i = 0; i < b.count; i++, any = true) {
                 if (any && b.times_ms[i] <= before) {
-                    fail_msg("sample at %lld behind %lld", (long long)b.times_ms[i],
+                    fail_msg("sample at %lld after %lld", (long long)b.times_ms[i],
                              (long long)before);
                 }
                 before = b.times_ms[i];

@@ -19,7 +19,7 @@ struct wal_batch {
 /* Files at hand for the next segments: zeros, or segments given up. */
 enum { PREPARED_MAX = 3 };
 struct prepared {
-    bool busy; /* somebody makes, takes or removes one */
+    bool busy; /* a thread makes, takes or removes one */
     uint32_t count;
     uint64_t bytes[PREPARED_MAX];
     uint64_t making_bytes; /* of the one that is being made */
@@ -49,10 +49,10 @@ struct wal {
     bool down;
     uint64_t durable_epoch;
     uint64_t sequence_base;             /* a commit's sequence number is this + its epoch */
-    uint64_t end_pos;                   /* behind the last committed record */
-    uint64_t synced_pos;                /* behind the last record known to be on stable storage */
+    uint64_t end_pos;                   /* after the last committed record */
+    uint64_t synced_pos;                /* after the last record known to be on stable storage */
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted, up to end_pos */
-    uint64_t tried_pos;                 /* behind any byte that was ever tried to be written */
+    uint64_t tried_pos;                 /* after any byte that was ever tried to be written */
     uint64_t tried_number;              /* the highest number a segment was ever given */
     struct prepared prepared;
     struct wal_stats stats;
@@ -62,7 +62,7 @@ struct wal {
     struct file file;     /* the segment being written */
     uint64_t file_number; /* 0: none */
     uint64_t file_base_pos;
-    bool unsynced;    /* it holds bytes behind synced_pos */
+    bool unsynced;    /* it holds bytes after synced_pos */
     uint8_t *sectors; /* DIRECT_BYTES in whole sectors, for a file that is written directly, */
     uint8_t *sectors_memory; /* and where they lie */
 
@@ -88,7 +88,7 @@ struct wal_reader {
     uint64_t totals[LEDGER_KIND_COUNT];
     uint64_t start_totals[LEDGER_KIND_COUNT]; /* at start_pos, if a commit ends there */
     bool start_known;
-    bool salvaging; /* behind damage, before the next commit */
+    bool salvaging; /* after damage, before the next commit */
     bool open;
     struct segment_reader reader;
     struct segment_reader again; /* of records that are asked for once more */
@@ -118,20 +118,20 @@ bool wal_over_budget_locked(const struct wal *wal);
  */
 MUST_CHECK enum err wal_take_prepared(struct wal *wal, const char *path, struct file *ret_file,
                                       struct why *why);
-/* Cuts off what stands behind the end of a segment that was left before it was full. */
+/* Cuts off what stands after the end of a segment that was left before it was full. */
 void wal_cut_tail(struct wal *wal, uint64_t number, uint64_t file_bytes);
 
 /* --- recover.c -------------------------------------------------------------------------------- */
 
 struct wal_outlook {
     bool damage;       /* the place was durable once */
-    uint64_t next_pos; /* of the first commit record behind it, or the limit */
-    uint64_t last_pos; /* behind the last whole record found: nothing reached further, or is known
+    uint64_t next_pos; /* of the first commit record after it, or the limit */
+    uint64_t last_pos; /* after the last whole record found: nothing reached further, or is known
                           to */
 };
 /*
  * Was `bad_pos` ever durable? `durable` is what the next segment's header says; otherwise a commit
- * record behind it has to.
+ * record after it has to.
  */
 MUST_CHECK enum err wal_look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable,
                                     uint64_t limit, struct wal_outlook *ret_outlook,

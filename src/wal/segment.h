@@ -28,11 +28,11 @@ struct segment {
     uint64_t number;
     uint64_t base_pos;
     uint64_t prev_number;
-    uint64_t prev_end_pos;              /* behind the last record of the log before this segment */
-    uint64_t limit_pos;                 /* no record of this segment reaches behind it */
+    uint64_t prev_end_pos;              /* after the last record of the log before this segment */
+    uint64_t limit_pos;                 /* no record of this segment reaches beyond it */
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before base_pos */
     uint64_t seed;                      /* of its checksums */
-    uint64_t end_pos; /* what is behind is void; SEGMENT_POS_NONE: not known yet */
+    uint64_t end_pos;                   /* what follows is void; SEGMENT_POS_NONE: not known yet */
     uint64_t file_bytes;
     bool copy_damaged; /* one copy of the header is neither whole nor an older life's */
     bool going;        /* being given up */
@@ -44,7 +44,7 @@ struct commit {
     uint64_t durable_pos; /* known durable before this commit was written */
     uint64_t end_pos;
     int64_t realtime_ms;
-    uint32_t record_count;  /* behind the commit record */
+    uint32_t record_count;  /* after the commit record */
     uint32_t padding_bytes; /* of the last of them, if that is padding */
     uint64_t totals_before[LEDGER_KIND_COUNT];
     uint64_t accepted[LEDGER_KIND_COUNT];
@@ -62,7 +62,7 @@ segment_offset(const struct segment *segment, uint64_t pos)
     return pos - segment->base_pos + SEGMENT_HEADER_BYTES;
 }
 
-/* Where a segment ends, says the header behind it. It may have been begun and never used. */
+/* Where a segment ends, says the header after it. It may have been begun and never used. */
 static inline uint64_t
 segment_end_before(const struct segment *segment, const struct segment *next)
 {
@@ -106,7 +106,7 @@ MUST_CHECK enum err segment_header_unpack(struct bytes header, uint64_t number,
 size_t segment_header_copy(struct bytes header, uint64_t number);
 
 /*
- * Writes header and checksums in front of a payload that stands at to + 16, and zeros behind it.
+ * Writes header and checksums in front of a payload that stands at to + 16, and zeros after it.
  */
 void record_seal(uint8_t *to, size_t payload_size, uint8_t type, uint8_t version, uint8_t flags,
                  uint64_t seed, uint64_t pos);
@@ -147,7 +147,7 @@ struct raw_record {
 };
 
 /*
- * The record at `pos`, wholly before `limit_pos`; bytes behind that are not even looked at.
+ * The record at `pos`, wholly before `limit_pos`; bytes after that are not even looked at.
  * ERR_CORRUPT: there is none. ERR_UNSUPPORTED: one that is unknown and may not be skipped. ERR_IO,
  * ERR_NOMEM.
  */
@@ -168,7 +168,7 @@ MUST_CHECK enum err segment_commit_whole(struct segment_reader *reader, uint64_t
                                          uint64_t limit_pos, struct commit *ret_commit,
                                          uint64_t *ret_bad_pos, struct why *why);
 /*
- * The next place at or behind `pos` where a record is whole. ERR_MISSING: none before `limit_pos`.
+ * The next place at or after `pos` where a record is whole. ERR_MISSING: none before `limit_pos`.
  */
 MUST_CHECK enum err segment_find(struct segment_reader *reader, uint64_t pos, uint64_t limit_pos,
                                  struct raw_record *ret_record, struct why *why);

@@ -46,7 +46,7 @@ enum {
     WAL_SEGMENT_BYTES_MIN = 64 * 1024,
     WAL_SEGMENT_BYTES_MAX = 1024 * 1024 * 1024,
     WAL_LOG_ID_BYTES = 16,
-    WAL_SEGMENT_HEADER_BYTES = 8192, /* records begin behind it */
+    WAL_SEGMENT_HEADER_BYTES = 8192, /* records begin after it */
 };
 
 struct wal;
@@ -58,7 +58,7 @@ struct wal_options {
     uint64_t batch_bytes_max; /* a batch that holds this much takes no more: ERR_AGAIN */
     uint64_t budget_bytes;    /* of all files; 0: none. See wal_trim(), wal_reserve() */
     enum wal_sync sync;
-    uint64_t floor_pos;    /* a new log begins behind this position and segment number: what the */
+    uint64_t floor_pos;    /* a new log begins after this position and segment number: what the */
     uint64_t floor_number; /* store remembers of a log whose files were taken away */
     bool read_only;        /* nothing is written: after wal_recover() the log is down for good */
     bool keep_for_readers; /* nothing that a reader wants is given up, whatever the budget says */
@@ -106,13 +106,13 @@ MUST_CHECK enum err wal_open(const struct wal_options *options, struct wal **ret
                              struct why *why);
 
 /*
- * Reads all commits at or behind `from_pos` (0: all there are), before anything is put; it must be
+ * Reads all commits at or after `from_pos` (0: all there are), before anything is put; it must be
  * called, once. From the segment that holds `from_pos`, series records before that position are
  * given too (with record->pos < from_pos): all others are not. `each` may be NULL; its errors are
  * forwarded. Damage before `from_pos` is not reported.
  *
  * In the end it writes: what no later commit says was durable is written again and synced, because
- * a process that was killed may have left it to the kernel only, or behind a sync that failed. Not
+ * a process that was killed may have left it to the kernel only, or after a sync that failed. Not
  * with `read_only`.
  *
  * ERR_UNSUPPORTED: an unknown record that may not be skipped; nothing was touched. After other
@@ -187,10 +187,10 @@ MUST_CHECK enum err wal_reopen(struct wal *wal, struct why *why);
 bool wal_is_down(struct wal *wal);
 
 uint64_t wal_durable_epoch(struct wal *wal);
-/* The position behind the last committed record. */
+/* The position after the last committed record. */
 uint64_t wal_end(struct wal *wal);
 
-/* How many bytes of records lie behind a position, as far as they are there: positions are not
+/* How many bytes of records lie after a position, as far as they are there: positions are not
  * spent without gaps. */
 uint64_t wal_bytes_from(struct wal *wal, uint64_t pos);
 
@@ -203,7 +203,7 @@ MUST_CHECK enum err wal_prepare(struct wal *wal, struct why *why);
 /*
  * Gives up segments that lie wholly before `store_pos` and before every reader; where the budget
  * has no room for one more segment, also those that only readers still want: they are then behind.
- * Nothing at or behind `store_pos` is ever given up, nor the newest segment. After an error the
+ * Nothing at or after `store_pos` is ever given up, nor the newest segment. After an error the
  * segment is still there; try again.
  */
 MUST_CHECK enum err wal_trim(struct wal *wal, uint64_t store_pos, struct why *why);
@@ -243,7 +243,7 @@ void wal_reader_close(struct wal_reader *reader);
 /*
  * The next committed record. ERR_AGAIN: none yet. ERR_MISSING: the reader is behind: what it wanted
  * next is gone from the log, for good; wal_reader_pos() is where it was. ERR_CORRUPT: damage,
- * skipped: the next call goes on behind it. ERR_IO, ERR_NOMEM: the next call tries the same again.
+ * skipped: the next call goes on after it. ERR_IO, ERR_NOMEM: the next call tries the same again.
  */
 MUST_CHECK enum err wal_reader_next(struct wal_reader *reader, struct wal_record *ret_record,
                                     struct why *why);
@@ -355,14 +355,14 @@ struct wal_inspection {
     struct wal_segment_info segment;
     enum wal_segment_end end;
     uint64_t end_pos;
-    uint64_t torn_bytes; /* behind it, at least */
+    uint64_t torn_bytes; /* after it, at least */
     uint64_t damaged_bytes;
 };
 
 /*
  * Walks one segment. Needs no other file of the log; those that are there say where it ends.
  * Changes nothing, and is no hindrance to a server at work, which may give the file up meanwhile:
- * then what is behind looks damaged. ERR_MISSING, ERR_UNSUPPORTED, ERR_NOMEM, ERR_IO.
+ * then what follows looks damaged. ERR_MISSING, ERR_UNSUPPORTED, ERR_NOMEM, ERR_IO.
  */
 MUST_CHECK enum err wal_inspect(struct env *env, const char *dir, uint64_t number,
                                 struct budget *memory, const struct wal_inspector *inspector,

@@ -20,7 +20,7 @@ enum chunk_reset {
 /*
  * Writing. `at` points at the first byte that is not full; its `fill` bits (0..7) are in memory
  * already, and again at the top of `held`. Every put stores eight bytes, so the memory must reach 8
- * bytes behind the last bit; in exchange there is no branch.
+ * bytes after the last bit; in exchange there is no branch.
  */
 struct bits_out {
     uint8_t *at;

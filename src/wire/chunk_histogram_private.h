@@ -10,7 +10,7 @@
 /*
  * The columns of a chunk, in its order: before the buckets of each sign is one that is always 0, so
  * that each bucket has one before it. When a layout grows, columns that are there keep their place
- * in rows, and new ones get places behind them.
+ * in rows, and new ones get places after them.
  */
 enum {
     COLUMN_COUNT,

@@ -50,7 +50,7 @@ size_t kpl_writer_bytes(const struct kpl_writer *writer);
  * unchanged.
  */
 MUST_CHECK enum err kpl_writer_end(struct kpl_writer *writer, struct buf *to);
-/* The checksums of finished records, up to KPL_SEALED_MAX, that stand one behind the other: of many
+/* The checksums of finished records, up to KPL_SEALED_MAX, that stand one after the other: of many
  * at once they cost less. */
 void kpl_seal(uint8_t *records, const size_t *sizes, size_t count);
 

@@ -12,7 +12,7 @@
  *     if (c.bad) return ERR_INPUT;
  *
  * Reads follow base/bytes.h: after a failure the cursor is at its end and `bad`, so one check
- * behind the loop is enough; what was read in the failing round is zero or empty.
+ * after the loop is enough; what was read in the failing round is zero or empty.
  *
  * Stricter than the protobuf specification asks, in ways that no encoder ever notices: tags and
  * lengths take at most 5 bytes; a varint beyond 64 bits is refused instead of cut; groups (long
@@ -106,7 +106,7 @@ proto_int64(struct cursor *c)
     return (int64_t)cursor_varint(c);
 }
 
-/* Steps behind the end of a group of this field, whose begin was read. Bad: it ends with another
+/* Steps after the end of a group of this field, whose begin was read. Bad: it ends with another
  * field's, or with the message. */
 void proto_skip_group(struct cursor *c, uint32_t field);
 

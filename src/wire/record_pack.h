@@ -10,7 +10,7 @@
 
 enum {
     RECORD_PACK_BYTES_MAX = 65536, /* of input */
-    RECORD_PACK_SLACK = 16, /* bytes behind the input, and of the room, that may be touched */
+    RECORD_PACK_SLACK = 16,        /* bytes after the input, and of the room, that may be touched */
     RECORD_PACK_OVERHEAD = 16 + RECORD_PACK_SLACK
 };
 

@@ -73,7 +73,7 @@ struct rw_series {
     /* 2.0 only. A reference of 0 is the empty text, whatever the first symbol is. */
     struct bytes help; /* a bad help or unit reference leaves it empty and sets bad_metadata */
     struct bytes unit;
-    enum metric_type type; /* a number nobody knows is METRIC_UNKNOWN */
+    enum metric_type type; /* an unknown number is METRIC_UNKNOWN */
     bool has_metadata;
     bool bad_metadata;
     bool unchecked; /* 1.0 only: see rw_decode_unchecked() */

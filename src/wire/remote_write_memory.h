@@ -46,7 +46,7 @@ void rw_memory_empty(struct rw_memory *m);
 /* The slow half of rw_reserve(). */
 bool rw_array_grow(struct rw_memory *m, struct rw_array *array, uint32_t more);
 
-/* Room for `more` (below 2^31) items behind the last; false: m->refused says why. */
+/* Room for `more` (below 2^31) items after the last; false: m->refused says why. */
 static inline bool
 rw_reserve(struct rw_memory *m, struct rw_array *array, uint32_t more)
 {

@@ -58,7 +58,7 @@ bool csv_has_columns(const struct text_reader *reader);
 bool csv_is_header(struct bytes line);
 
 /*
- * {name="value",...} from behind the brace to behind its end, as exposition and CSV write it. The
+ * {name="value",...} from after the brace to after its end, as exposition and CSV write it. The
  * metric's name may stand in quotes without a value, if `name_too`. ERR_INPUT, ERR_NOMEM.
  */
 enum err text_label_set(struct text_reader *reader, struct cursor *c, struct buf *labels,

@@ -6,7 +6,7 @@
  * codec's number are kept outside (in the index), and a staleness marker at the very end costs
  * nothing.
  *
- * Decoders may read up to CODEC_SLACK bytes behind the encoded bytes: the buffer must have them.
+ * Decoders may read up to CODEC_SLACK bytes after the encoded bytes: the buffer must have them.
  */
 #ifndef TSDB_CODEC_CODEC_H
 #define TSDB_CODEC_CODEC_H

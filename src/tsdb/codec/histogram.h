@@ -7,7 +7,7 @@
  * wire/shape.h), which is written once; what changes are columns over time: hints, sums, counts,
  * and one column for each bucket. Nothing is judged or normalised: what goes in comes out, empty
  * spans and staleness markers included. As with the other codecs the count is kept in the index,
- * and decoders may read CODEC_SLACK bytes behind the encoded ones.
+ * and decoders may read CODEC_SLACK bytes after the encoded ones.
  */
 #ifndef TSDB_CODEC_HISTOGRAM_H
 #define TSDB_CODEC_HISTOGRAM_H

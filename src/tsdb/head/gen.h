@@ -24,7 +24,7 @@ struct late_sample {
     int64_t t_ms;
     int64_t start_ms;
     uint64_t bits;
-    const struct histogram *histogram; /* with its arrays behind it; NULL for floats */
+    const struct histogram *histogram; /* with its arrays after it; NULL for floats */
     uint32_t histogram_bytes;
     uint32_t epoch;
 };
@@ -39,7 +39,7 @@ struct late {
     struct late_index *index; /* NULL: none */
 };
 
-/* The place of the first late sample at or behind t. */
+/* The place of the first late sample at or after t. */
 static inline uint32_t
 late_from(const struct late *late, int64_t t_ms)
 {

@@ -13,7 +13,7 @@
  *      F8 varint prefix: zigzag of the change of the step in time
  *      F9 varint prefix: zigzag of the change of the start time, from this sample on
  *      FD        the same value as before, after a prefix
- *      FE 8      a value as its bits; k is 0 behind it
+ *      FE 8      a value as its bits; k is 0 after it
  *      FF e      prefix: from here on k is of exponent e (31: k is the bits in the order of
  *                doubles), and was 0
  *
@@ -127,7 +127,7 @@ uint32_t hchunk_visible(uint32_t count, uint32_t tag, uint32_t now, uint32_t bef
 /* The epoch of the sample at `index`; 0: one before those that may be on their way. */
 uint32_t hchunk_epoch(uint32_t index, uint32_t count, uint32_t tag, uint32_t now, uint32_t before);
 
-/* Could another sample of this kind be put behind the last one? (Not: does the histogram's layout
+/* Could another sample of this kind be put after the last one? (Not: does the histogram's layout
  * fit.) */
 bool hchunk_takes(const struct hchunk_open *open, enum sample_kind kind, int64_t t_ms);
 /*
@@ -141,11 +141,11 @@ hchunk_float_reserve(const struct hchunk_open *open)
 }
 size_t hchunk_histogram_reserve(const struct hchunk_open *open, const struct histogram *h);
 
-/* A copy with its arrays behind it, in one piece of hchunk_histogram_bytes(). NULL: no memory. */
+/* A copy with its arrays after it, in one piece of hchunk_histogram_bytes(). NULL: no memory. */
 struct histogram *hchunk_keep_histogram(struct gmem *gmem, const struct histogram *h);
 size_t hchunk_histogram_bytes(const struct histogram *h);
 
-/* Appends behind the last sample. ERR_NOMEM: nothing changed. ERR_AGAIN: another layout: seal
+/* Appends after the last sample. ERR_NOMEM: nothing changed. ERR_AGAIN: another layout: seal
  * first. */
 MUST_CHECK enum err hchunk_put_float(struct hchunk_open *open, struct gmem *gmem, int64_t t_ms,
                                      uint64_t bits, int64_t start_ms, uint32_t epoch);

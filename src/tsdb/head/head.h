@@ -23,7 +23,7 @@ struct family_text {
     struct family_text *older; /* as long as a view may want it */
     uint64_t epoch;
     enum metric_type type;
-    struct bytes help; /* behind it, as the next */
+    struct bytes help; /* after it, as the next */
     struct bytes unit;
 };
 
@@ -82,7 +82,7 @@ struct head {
     uint64_t next_ref;
     uint64_t next_gen;
     bool cut_wanted;
-    bool parts_wanted; /* somebody waits for what is in the head to be in parts */
+    bool parts_wanted; /* a caller waits for what is in the head to be in parts */
     struct cut cut;    /* of the frozen generation */
     int64_t newest_ms;
     int64_t retention_base_ms; /* as saved, and when this process began to count */

@@ -56,7 +56,7 @@ struct series {
     uint32_t nameless : 1;  /* it has no __name__ */
     uint32_t metadata_hash; /* of what was last said about it; 0: nothing */
     uint32_t defined_in;    /* low bits of the log segment that holds its labels */
-    uint32_t after_plus_1;  /* the series that came behind it last time; 0: none */
+    uint32_t after_plus_1;  /* the series that came after it last time; 0: none */
     uint32_t before_plus_1; /* the same series in the registry of the frozen generation, if that is
                                another one; 0: it was not there */
 };

@@ -1,5 +1,5 @@
 /*
- * views.h - private to head/: from which epochs somebody looks at the head.
+ * views.h - private to head/: which epochs of the head open views see.
  *
  * A view sees the samples of the epochs up to its own, whatever is appended while it is open. What
  * it takes for that is kept by the generations (struct view_notes). If that gets too much, the

@@ -210,7 +210,7 @@ struct inspect_segment {
     struct inspect_remarks remarks;
     struct wal_inspection log;
     uint64_t header_bytes;
-    uint64_t rest_bytes; /* behind the end; records, header, damage and rest are all the file */
+    uint64_t rest_bytes; /* after the end; records, header, damage and rest are all the file */
     struct inspect_records types[WAL_TYPE_LAST + 1]; /* 0: unknown ones that may be skipped */
     uint64_t commits;
     uint64_t commit_bytes_p50; /* to within 3 % */
@@ -317,7 +317,7 @@ void inspect_dir_fini(struct inspect_dir *dir);
 /* --- series ----------------------------------------------------------------------------------- */
 
 struct inspect_place {
-    uint64_t part; /* 0: the log, behind what parts cover */
+    uint64_t part; /* 0: the log, after what parts cover */
     uint64_t blocks;
     uint64_t samples[LEDGER_KIND_COUNT]; /* of blocks: whole ones that meet the range */
     uint64_t bytes;                      /* encoded values and start times; of the log: unknown */

@@ -24,7 +24,7 @@ MUST_CHECK enum err remark(struct inspect_remarks *remarks, struct arena *arena,
 MUST_CHECK enum err remark_if_damage(struct inspect_remarks *remarks, struct arena *arena,
                                      enum err e, const struct why *why);
 
-/* A copy with a NUL behind it; NULL: no memory. */
+/* A copy with a NUL after it; NULL: no memory. */
 const char *arena_text(struct arena *arena, const char *text);
 
 /* --- rankings --------------------------------------------------------------------------------- */

@@ -86,7 +86,7 @@ struct row_place {
     uint64_t item_at;                 /* where the last of them ends */
 };
 
-enum { ROW_MASK_BITS = 63 }; /* pairs behind these are always listed */
+enum { ROW_MASK_BITS = 63 }; /* pairs after these are always listed */
 
 enum shape {
     SHAPE_FLOATS = 0,

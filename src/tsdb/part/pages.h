@@ -25,7 +25,7 @@ enum page_kind {
 enum {
     PAGE_HEADER_BYTES = 16,
     PAGE_BYTES_MAX = 256 * 1024 * 1024 - 1, /* 28 bits */
-    PAGE_SLACK_BYTES = 16,                  /* readable behind an unpacked page */
+    PAGE_SLACK_BYTES = 16,                  /* readable after an unpacked page */
 };
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -58,7 +58,7 @@ MUST_CHECK enum err page_writer_close(struct page_writer *writer, struct why *wh
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* An unpacked page, held by whoever got it. PAGE_SLACK_BYTES behind it are zero. */
+/* An unpacked page, held by whoever got it. PAGE_SLACK_BYTES after it are zero. */
 struct page {
     const uint8_t *at;
     uint32_t size;
@@ -88,8 +88,8 @@ void page_cache_forget(struct page_cache *cache, uint64_t cache_id);
 
 /*
  * ERR_CORRUPT: no whole page of that kind there; `why` names part and page. ERR_IO is tried again
- * once. ERR_NOMEM: the budget is exhausted, and giving up pages nobody
- * holds did not help. What does not fit into the cache is kept as long as somebody holds it.
+ * once. ERR_NOMEM: the budget is exhausted, and giving up pages that are not held did not help.
+ * What does not fit into the cache is kept as long as it is held.
  */
 MUST_CHECK enum err page_get(struct page_source *source, uint64_t offset, enum page_kind kind,
                              const struct page **ret_page, struct why *why);
@@ -103,7 +103,7 @@ const struct page *page_find_made(struct page_source *source, uint64_t number);
 /* Without memory, or room in the cache, nothing is kept. */
 void page_keep_made(struct page_source *source, uint64_t number, struct bytes bytes);
 
-/* Checks the page at `offset` without keeping it; gives the offset behind it. For verify. */
+/* Checks the page at `offset` without keeping it; gives the offset after it. For verify. */
 MUST_CHECK enum err page_check(struct page_source *source, uint64_t offset, uint64_t *ret_next,
                                enum page_kind *ret_kind, struct why *why);
 
@@ -113,7 +113,7 @@ struct page_facts {
     bool packed;
     uint32_t stored_bytes; /* of the payload */
     uint32_t raw_bytes;
-    uint64_t next; /* the offset behind the page; what the header takes is the rest */
+    uint64_t next; /* the offset after the page; what the header takes is the rest */
 };
 MUST_CHECK enum err page_describe(struct page_source *source, uint64_t offset,
                                   struct page_facts *ret_facts, struct why *why);

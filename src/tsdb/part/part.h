@@ -114,7 +114,7 @@ MUST_CHECK enum err part_write_series(struct part_writer *writer, const uint32_t
 MUST_CHECK enum err part_write_samples(struct part_writer *writer, const struct sample_batch *batch,
                                        struct why *why);
 /*
- * A block that is encoded already: of the current series, behind its last sample. Where `block`
+ * A block that is encoded already: of the current series, after its last sample. Where `block`
  * says its bytes lie is not looked at.
  */
 struct block_bytes;
@@ -160,7 +160,7 @@ uint64_t part_applied(const struct part *part);
 void part_set_applied(struct part *part, uint64_t tombstone);
 /* Which series a tombstone names in it. False: not known yet. */
 bool part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitmap_t **ret_series);
-/* Takes `series`, whatever happens; somebody else may have been quicker. ERR_NOMEM. */
+/* Takes `series`, whatever happens; another thread may have been quicker. ERR_NOMEM. */
 MUST_CHECK enum err part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
                                     const roaring_bitmap_t **ret_series);
 const struct part_info *part_info(const struct part *part);
@@ -237,11 +237,11 @@ struct row_range {
     /* Tells which blocks of histograms make a bundle: a piece of the row, always the same, that is
      * worth streaming together (bundle.h). Only those that lie in the time as a whole are told. */
     bool with_bundles;
-    uint32_t rows_max; /* there are no more behind so many; 0: all */
+    uint32_t rows_max; /* there are no more after so many; 0: all */
 };
 struct row_of_batch {
     uint32_t number;
-    struct bytes labels; /* canonical; at is NULL behind the last one */
+    struct bytes labels; /* canonical; at is NULL after the last one */
     const struct block_ref *blocks;
     uint32_t block_count;
 };
@@ -250,7 +250,7 @@ MUST_CHECK enum err row_batch_new(const struct part_index *index, const roaring_
                                   const struct row_range *range, struct budget *budget,
                                   struct row_batch **ret_batch);
 void row_batch_free(struct row_batch *batch);
-/* After ERR_CORRUPT: on behind the page of rows that is damaged, or the row whose labels are.
+/* After ERR_CORRUPT: on after the page of rows that is damaged, or the row whose labels are.
  * False: how far the damage goes is not known. */
 bool row_batch_pass(struct row_batch *batch);
 /* Views until the next call. Errors come with the row they concern, and stay. */

@@ -28,7 +28,7 @@ struct interleave_item {
     uint8_t kind;   /* enum sample_kind; PIECE_LATE: mixed */
     uint32_t count;
     uint32_t hidden_count;
-    const struct time_range *hidden; /* deleted in this piece: somebody else may be the first */
+    const struct time_range *hidden; /* deleted in this piece: another sample may be the first */
     union {
         struct bytes chunk;
         const struct late_sample *late;

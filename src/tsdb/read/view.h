@@ -6,7 +6,7 @@
 
 #include "tsdb/head/head.h"
 
-/* Stays as long as somebody has a reference. */
+/* Stays as long as there is a reference. */
 struct store_view {
     struct view view; /* first: it is handed out */
     struct head *head;

@@ -19,7 +19,7 @@ enum { IDENTITY_BYTES = 16, IDENTITY_RENEW_MS = 5000 };
 enum identity_finding {
     IDENTITY_SAME,    /* it is the directory that was last open under this id */
     IDENTITY_FIRST,   /* it has had no id so far */
-    IDENTITY_CHANGED, /* it is another one, or nobody can tell: the id is new */
+    IDENTITY_CHANGED, /* it is another one, or that is not known: the id is new */
     IDENTITY_UNKEPT,  /* the id could not be written: it is new, and of this run only */
 };
 

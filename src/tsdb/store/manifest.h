@@ -40,7 +40,7 @@ struct manifest {
     uint64_t store_pos; /* replay begins here */
     uint64_t next_part;
     uint64_t next_ref;
-    uint64_t ref_floor; /* behind store_pos the log uses no lower reference */
+    uint64_t ref_floor; /* after store_pos the log uses no lower reference */
     uint64_t segment_floor;
     int64_t newest_ms;
     int64_t retention_now_ms;

@@ -81,7 +81,7 @@ struct tsdb {
 struct store_edit {
     struct part *const *add; /* borrowed: the version takes references of its own */
     uint32_t add_count;
-    struct part *const *remove; /* live ones; gone from disk once nobody reads them */
+    struct part *const *remove; /* live ones; removed from disk after their last reader */
     uint32_t remove_count;
     const struct ledger *change; /* of the totals, by tenant id; modulo 2^64 */
     uint32_t change_count;
