@@ -1,13 +1,13 @@
 /* tenant_name.c - see tenant_name.h. A name becomes part of paths and headers of destinations. */
 #include "model/tenant_name.h"
 
+#include "base/ascii.h"
 #include "base/shown.h"
 
 static bool
 is_allowed(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("!-_.*'()", c) != NULL);
+    return ascii_is_letter(c) || ascii_is_digit(c) || (c != '\0' && strchr("!-_.*'()", c) != NULL);
 }
 
 enum err

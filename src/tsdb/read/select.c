@@ -7,7 +7,7 @@
  * chunks and blocks to one interleave, which merges samples, and step on. A source's number is its
  * age: of two samples at one time the one that arrived first is the answer.
  *
- * - Memory is that of one series and of a batch of rows a part (row_batch.h reads labels for many
+ * - Memory is that of one series and of a batch of rows a part (row_batch.c reads labels for many
  *   rows at once), whatever the answer's size; a limit stops reading early.
  * - The head's series have no order of their own. Those that match are collected and sorted when
  * the query opens, or, where a few are wanted, kept in a heap of as many (head_first()).
