@@ -1,4 +1,4 @@
-/* array.h, search.h, table.h against the plainest model of each. */
+/* array.h, arena_push(), heap.h, search.h, table.h against the plainest model of each. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/array.h"
+#include "base/heap.h"
 #include "base/search.h"
 #include "base/table.h"
 
@@ -136,6 +137,49 @@ test_a_table_without_memory_stays_as_it_is(void **state)
     table_fini(&t, &budget);
 }
 
+static void
+test_an_array_in_an_arena_keeps_its_items_and_is_whole_after_a_refusal(void **state)
+{
+    (void)state;
+    struct arena arena;
+    uint32_t *items = NULL, count = 0;
+    arena_init(&arena, NULL, 64 * 1024, 0);
+    for (uint32_t *grown;; items[count] = count * 7, count++) {
+        grown = arena_push(&arena, items, count, sizeof *items);
+        if (grown == NULL) break;
+        items = grown;
+    }
+    assert_in_range(count, 1024, 16 * 1024);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(items[i], i * 7);
+    arena_fini(&arena);
+}
+
+static void
+test_a_heap_gives_what_goes_before_all_others(void **state)
+{
+    (void)state;
+    enum { MANY = 200 };
+    uint32_t heap[MANY], random = 1;
+    for (uint32_t size = 1; size <= MANY; size++) {
+        uint32_t counts[64] = {0}, last = 0;
+        for (uint32_t i = 0; i < size; i++) {
+            random = random * 1664525 + 1013904223;
+            counts[random >> 26]++;
+            heap_up(heap, i, random >> 26, *a < *b);
+        }
+        for (uint32_t left = size; left > 0;) {
+            assert_true(heap[0] >= last);
+            last = heap[0];
+            counts[last]--;
+            left--;
+            heap_down(heap, left, 0, heap[left], *a < *b);
+        }
+        for (uint32_t i = 0; i < 64; i++)
+            assert_int_equal(counts[i], 0);
+    }
+}
+
 int
 main(void)
 {
@@ -143,6 +187,8 @@ main(void)
         cmocka_unit_test(test_an_array_grows_keeps_its_items_and_gives_all_memory_back),
         cmocka_unit_test(test_an_array_that_cannot_grow_stays_as_it_is),
         cmocka_unit_test(test_an_array_is_never_longer_than_its_count_can_say),
+        cmocka_unit_test(test_an_array_in_an_arena_keeps_its_items_and_is_whole_after_a_refusal),
+        cmocka_unit_test(test_a_heap_gives_what_goes_before_all_others),
         cmocka_unit_test(test_a_search_finds_the_first_that_is_past_or_the_end),
         cmocka_unit_test(test_a_table_has_what_was_added_and_not_removed_whatever_shares_a_hash),
         cmocka_unit_test(test_a_table_without_memory_stays_as_it_is),
