@@ -24,13 +24,6 @@ import re
 import sys
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
-# Until tsdb/part/private.h has another name, and the size of a tenant's name stands where tsdb/codec may look.
-ALLOWED = {
-    ("tsdb/codec/record.c", "tsdb/tsdb.h"),
-    ("tsdb/inspect/private.h", "tsdb/part/private.h"),
-    ("tsdb/merge/parts_private.h", "tsdb/part/private.h"),
-    ("tsdb/read/lookup_selected.c", "tsdb/part/private.h"),
-}
 PRIVATE = re.compile(r"(^|_)(private|internal)\.h$")
 FOR_TESTS = re.compile(r"(_test|_fuzz)\.c$|(testing|_test|_test_rig)\.h$")
 
@@ -93,7 +86,7 @@ def problem_of(folders, includes, path, header):
     name = os.path.basename(header)
     if used not in folders:
         return f"{used or header} is not in the table"
-    if user == used or (path, header) in ALLOWED:
+    if user == used:
         return None
     if FOR_TESTS.search(path) and user.split("/")[0] == used.split("/")[0]:
         return None
