@@ -431,6 +431,53 @@ test_a_record_that_cannot_be_decoded_is_named_by_its_position(void **state)
     assert_string_equal(m.why.text, expected);
 }
 
+/* One bit of the last byte of the log that is not 0. */
+static void
+flip_end_of_log(void)
+{
+    static uint8_t bytes[WAL_SEGMENT_BYTES_MIN];
+    struct file file;
+    size_t size;
+    must(file_open(m.env, STORE_DIR "/wal/0000000000000001.wal", FILE_UPDATE, &file, NULL));
+    must(file_read_some(&file, bytes, sizeof bytes, 0, &size, NULL));
+    while (size > 0 && bytes[size - 1] == 0) {
+        size--;
+    }
+    assert_true(size > 0);
+    bytes[size - 1] ^= 1;
+    must(file_write_at(&file, bytes_of(&bytes[size - 1], 1), size - 1, NULL));
+    must(file_close(&file));
+}
+
+static void
+test_the_last_commits_of_the_log_do_not_vanish_unnoticed(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        must_send_float("a", "__name__=m", T0 + i * 1000, i);
+        machine_commit(&m);
+    }
+    sim_env_advance_ns(m.sim, 10 * NS_PER_S);
+    must(tsdb_maintain(m.db, &m.why)); /* it is known now how far the log has come */
+    machine_close(&m);
+    flip_end_of_log();
+    verify_must_say("its last commits are missing");
+    machine_must_open(&m);
+    assert_int_equal(m.opening.damage.places, 1);
+    assert_int_equal(m.opening.damage.samples[LEDGER_FLOAT], 1);
+    assert_non_null(strstr(m.opening.damage.first, "its last commits are missing"));
+    expect_all(&m, "a",
+               "{__name__=\"m\"} 1767222000000 0\n"
+               "{__name__=\"m\"} 1767222001000 1\n");
+    struct ledger l = machine_ledger(&m, "a");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 3);
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
+    machine_flush(&m);
+    machine_verified_restart(&m); /* and it has been counted once */
+    l = machine_ledger(&m, "a");
+    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
+}
+
 /* The same part with m{x="2"} before m{x="1"}. */
 static void
 swap_series_of_part_1(void)
@@ -498,6 +545,7 @@ main(void)
         claim(test_what_is_not_committed_is_in_no_count_that_is_shown),
         claim(test_damage_of_the_log_is_told_and_each_tenant_balances),
         claim(test_a_record_that_cannot_be_decoded_is_named_by_its_position),
+        claim(test_the_last_commits_of_the_log_do_not_vanish_unnoticed),
         claim(test_series_out_of_order_are_named_by_their_part_and_tenant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

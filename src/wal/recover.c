@@ -260,6 +260,17 @@ walk_log(struct log_walk *w, struct segment_list *list)
     return OK;
 }
 
+/* Where the log ends: what never began a segment leaves the end to the one before. */
+static void
+note_end(struct log_walk *w, const struct segment *newest)
+{
+    if (newest == NULL) return;
+    bool unused = newest->end_pos == newest->base_pos;
+    w->damage->end_pos = unused ? newest->prev_end_pos : newest->end_pos;
+    memcpy(w->damage->totals, w->totals, sizeof w->totals);
+    memcpy(w->damage->log_id, newest->log_id, sizeof newest->log_id);
+}
+
 /* --- what was read is made durable ------------------------------------------------------------ */
 
 enum err
@@ -345,13 +356,11 @@ wal_recover(struct wal *wal, uint64_t from_pos, record_each *each, void *context
     const struct segment *newest = wal_last_segment(wal);
     if (e == OK && newest != NULL && !wal->read_only) e = settle(wal, newest, w.durable_pos, why);
     if (e) return e;
+    note_end(&w, newest);
     lock_take(&wal->lock);
     assert(!wal->recovered);
     wal->recovered = true;
-    if (newest != NULL) {
-        bool unused = newest->end_pos == newest->base_pos;
-        wal->end_pos = wal->synced_pos = unused ? newest->prev_end_pos : newest->end_pos;
-    }
+    if (newest != NULL) wal->end_pos = wal->synced_pos = ret_damage->end_pos;
     memcpy(wal->totals, w.totals, sizeof wal->totals);
     wal->sequence_base = w.sequence;
     wal->down = wal->read_only;
@@ -380,6 +389,7 @@ wal_verify(struct env *env, const char *dir, uint64_t from_pos, bool none_yet, r
     };
     segment_reader_init(&w.reader, env, NULL);
     e = walk_log(&w, &list);
+    if (e == OK) note_end(&w, list.count == 0 ? NULL : &list.items[list.count - 1]);
     segment_reader_fini(&w.reader);
     segment_list_fini(&list, NULL);
     return e;

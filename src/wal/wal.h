@@ -85,6 +85,10 @@ struct wal_record {
 
 /* What recovery met. */
 struct wal_damage {
+    /* The log as it is: all zero without segments. */
+    uint8_t log_id[WAL_LOG_ID_BYTES];
+    uint64_t end_pos;
+    uint64_t totals[LEDGER_KIND_COUNT];
     uint64_t places; /* runs of bytes that were durable and are not readable */
     uint64_t bytes;
     /*

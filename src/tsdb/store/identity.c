@@ -27,6 +27,7 @@
 #include "tsdb/store/identity.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/crc32c.h"
@@ -35,7 +36,13 @@ static const char NAME[] = "IDENTITY";
 static const char *const WITNESSES[] = {"WITNESS.0", "WITNESS.1"};
 static const uint8_t MAGIC[8] = {'F', 'K', 'I', 'D', 'E', 'N', 'T', 0};
 
-enum { VERSION = 1, HEADER_BYTES = 24, SIZE_BYTES = 112, PATH_BYTES = 256 };
+enum {
+    VERSION = 1,
+    HEADER_BYTES = 24,
+    OLD_SIZE_BYTES = 112, /* without totals */
+    SIZE_BYTES = OLD_SIZE_BYTES + LEDGER_KIND_COUNT * 8,
+    PATH_BYTES = 256,
+};
 
 /* --- the file --------------------------------------------------------------------------------- */
 
@@ -54,7 +61,7 @@ unpack(struct identity *x, struct bytes file, const char *path, struct why *why)
     }
     uint32_t crc = crc32c(0, bytes_of(at, 20));
     crc = crc32c(crc, bytes_of(at + HEADER_BYTES, file.size - HEADER_BYTES));
-    bool whole = file.size >= SIZE_BYTES && load_le32(at + 16) == file.size - HEADER_BYTES &&
+    bool whole = file.size >= OLD_SIZE_BYTES && load_le32(at + 16) == file.size - HEADER_BYTES &&
                  load_le32(at + 20) == crc && load_le64(at + 40) < 2;
     if (!whole) return why_set(why, ERR_CORRUPT, "%s is damaged", path);
     memcpy(x->id, at + 24, IDENTITY_BYTES);
@@ -66,6 +73,9 @@ unpack(struct identity *x, struct bytes file, const char *path, struct why *why)
     x->place.born_ns = (int64_t)load_le64(at + 80);
     memcpy(x->log_id, at + 88, WAL_LOG_ID_BYTES);
     x->end_pos = load_le64(at + 104);
+    x->totals_known = file.size >= SIZE_BYTES;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT && x->totals_known; k++)
+        x->totals[k] = load_le64(at + OLD_SIZE_BYTES + 8 * k);
     return OK;
 }
 
@@ -186,6 +196,8 @@ renew(struct identity *x, bool synced, struct why *why)
     store_le64(bytes + 80, (uint64_t)next.place.born_ns);
     memcpy(bytes + 88, next.log_id, WAL_LOG_ID_BYTES);
     store_le64(bytes + 104, next.end_pos);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+        store_le64(bytes + OLD_SIZE_BYTES + 8 * k, next.totals[k]);
     uint32_t crc = crc32c(0, bytes_of(bytes, 20));
     store_le32(bytes + 20, crc32c(crc, bytes_of(bytes + HEADER_BYTES, SIZE_BYTES - HEADER_BYTES)));
     struct bytes content = bytes_of(bytes, sizeof bytes);
@@ -204,6 +216,7 @@ note_log(struct identity *x, struct identity_log log)
     memset(x->log_id, 0, sizeof x->log_id);
     if (log.id != NULL) memcpy(x->log_id, log.id, sizeof x->log_id);
     x->end_pos = log.end_pos;
+    memcpy(x->totals, log.totals, sizeof x->totals);
 }
 
 /* Whether the log is the one that was there, and goes as far. */
@@ -230,6 +243,28 @@ recognise(struct identity *x, struct identity_log log, struct why *why)
     e = look_at_witness(x, why);
     if (e == OK) e = look_at_log(x, log, why);
     return e == ERR_MISSING ? ERR_CORRUPT : e;
+}
+
+void
+identity_note_lost_end(struct env *env, const char *dir, struct wal_damage *damage)
+{
+    static const uint8_t none[WAL_LOG_ID_BYTES];
+    struct identity x = {.env = env, .dir = dir};
+    if (memcmp(damage->log_id, none, sizeof none) == 0) return; /* that is another matter */
+    bool same = read_file(&x, NULL) == OK && look_at_witness(&x, NULL) == OK &&
+                memcmp(x.log_id, damage->log_id, sizeof x.log_id) == 0;
+    if (!same || damage->end_pos >= x.end_pos) return;
+    if (damage->places++ == 0) {
+        snprintf(damage->first, sizeof damage->first,
+                 "the log ends at position %" PRIu64 ", but had reached %" PRIu64
+                 ": its last commits are missing",
+                 damage->end_pos, x.end_pos);
+    }
+    damage->bytes += x.end_pos - damage->end_pos;
+    damage->samples_unknown |= !x.totals_known;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        if (x.totals[k] > damage->totals[k]) damage->samples[k] += x.totals[k] - damage->totals[k];
+    }
 }
 
 static enum identity_finding

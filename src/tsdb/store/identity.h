@@ -29,11 +29,13 @@ struct identity {
     uint8_t id[IDENTITY_BYTES];
     enum identity_finding finding;
     bool kept;
-    uint8_t log_id[WAL_LOG_ID_BYTES]; /* all zero: there was no log yet */
-    uint64_t end_pos;                 /* of the log, as told last */
-    unsigned slot;                    /* of the witness */
-    struct file_facts witness;        /* as it was made */
-    struct file_facts place;          /* of the directory */
+    uint8_t log_id[WAL_LOG_ID_BYTES];   /* all zero: there was no log yet */
+    uint64_t end_pos;                   /* of the log, as told last */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* what it had accepted up to there */
+    bool totals_known;
+    unsigned slot;             /* of the witness */
+    struct file_facts witness; /* as it was made */
+    struct file_facts place;   /* of the directory */
     int64_t renewed_ns;
 };
 
@@ -41,6 +43,7 @@ struct identity {
 struct identity_log {
     const uint8_t *id; /* WAL_LOG_ID_BYTES; NULL: there is none yet */
     uint64_t end_pos;
+    uint64_t totals[LEDGER_KIND_COUNT]; /* what it accepted up to there */
 };
 
 /*
@@ -59,6 +62,13 @@ MUST_CHECK enum err identity_open(struct identity *identity, struct env *env, co
  */
 MUST_CHECK enum err identity_renew(struct identity *identity, struct identity_log log,
                                    struct why *why);
+
+/*
+ * A log whose last commits are damaged or cut off looks like one whose last commit was broken off
+ * by a crash. If the directory is the one that was last open, and its log had reached further than
+ * it does now, what is missing is added to `damage`. Else nothing is: a copy may be older.
+ */
+void identity_note_lost_end(struct env *env, const char *dir, struct wal_damage *damage);
 
 /* Reads the file as verify does. ERR_MISSING; ERR_CORRUPT; ERR_UNSUPPORTED; ERR_IO. */
 MUST_CHECK enum err identity_check(struct env *env, const char *dir, struct why *why);

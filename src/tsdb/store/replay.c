@@ -290,6 +290,7 @@ replay_log(struct tsdb *db, const struct manifest *m, struct tsdb_opening *ret_o
     enum err e = wal_recover(db->wal, m->store_pos, replay_record, &r, &ret_opening->damage, why);
     if (e == OK) {
         struct wal_damage *damage = &ret_opening->damage;
+        identity_note_lost_end(db->env, db->dir, damage);
         struct registry *registry = db->head.active->registry;
         uint64_t orphans = 0;
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)

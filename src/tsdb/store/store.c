@@ -276,7 +276,12 @@ open_log(struct tsdb *db, const struct manifest *m, struct why *why)
 static struct identity_log
 log_of(struct tsdb *db)
 {
-    return (struct identity_log){.id = tsdb_log_id(db), .end_pos = wal_end(db->wal)};
+    struct wal_stats stats;
+    struct identity_log log = {.id = tsdb_log_id(db)};
+    wal_stats(db->wal, &stats);
+    log.end_pos = stats.end_pos;
+    memcpy(log.totals, stats.totals, sizeof log.totals);
+    return log;
 }
 
 static enum err
