@@ -194,6 +194,33 @@ test_store_without_its_manifest_is_refused_and_not_swept(void **state)
 }
 
 static void
+test_a_part_whose_file_is_removed_meanwhile_is_damaged(void **state)
+{
+    (void)state;
+    char path[200], name[SNAPSHOT_NAME_BYTES];
+    struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL};
+    struct tsdb_merge_result r;
+    struct tsdb_stats stats;
+    for (int i = 0; i < 3; i++) {
+        must_send_float("a", "__name__=m", T0 + i * 1000, i);
+        machine_commit(&m);
+        machine_flush(&m);
+    }
+    part_name(2, path, sizeof path);
+    must(env_unlink(m.env, path, NULL));
+    assert_int_equal(tsdb_snapshot(m.db, name, &m.why), ERR_CORRUPT);
+    assert_int_equal(tsdb_merge(m.db, &options, &r, &m.why), ERR_CORRUPT);
+    assert_non_null(strstr(m.why.text, path));
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.parts_left_alone, 1);
+    merge_all(TSDB_MERGE_FULL); /* the others */
+    expect_all(&m, "a",
+               "{__name__=\"m\"} 1767222000000 0\n"
+               "{__name__=\"m\"} 1767222001000 1\n"
+               "{__name__=\"m\"} 1767222002000 2\n");
+}
+
+static void
 test_log_that_is_gone_is_damage(void **state)
 {
     (void)state;
@@ -539,6 +566,7 @@ main(void)
         claim(test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for),
         claim(test_part_without_its_root_is_put_aside_and_counted),
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
+        claim(test_a_part_whose_file_is_removed_meanwhile_is_damaged),
         claim(test_log_that_is_gone_is_damage),
         claim(test_an_exemplar_that_is_logged_twice_is_a_duplicate),
         claim(test_what_nobody_knows_of_any_more_is_received_and_damaged),

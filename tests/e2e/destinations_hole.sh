@@ -84,7 +84,7 @@ claim "none: one record of the log is spoilt" spoil_log "$work/none" 19 1
 claim "none: starts again" serve none --storage.mode=none
 claim "none: the other server comes" start_firekeep twin "$work/none-twin" "${ports[1]}"
 claim "none: the others arrive, and 100 are counted as damaged" within 30 is_accounted 3900 100
-claim "none: the log says how many are lost" grep -q 'is damaged or missing, its items are lost for this destination.*items=100.*dropped_as=damaged' "$work/none.log"
+claim "none: the log says how many are lost" grep -q 'is damaged or missing, its samples are lost for this destination.*items=100.*dropped_as=damaged' "$work/none.log"
 crash none
 claim "none: after SIGKILL it starts again" serve none --storage.mode=none
 claim "none: more is acknowledged" is_acknowledged "$work/more.rw"

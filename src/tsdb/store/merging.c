@@ -249,7 +249,10 @@ take_inputs(struct merging *g)
                                    &g->arena, &deletions, &input->deletion_count, g->why);
             input->deletions = deletions;
         }
-        if (e == ERR_CORRUPT || e == ERR_MISSING) part_leave_alone(live, g->why);
+        /* Somebody has removed the file of a part that lives: reads go on from the open one, but
+         * who starts next will not have it. */
+        if (e == ERR_MISSING) e = ERR_CORRUPT;
+        if (e == ERR_CORRUPT) part_leave_alone(live, g->why);
     }
     return e ? e : ledger_change(g->db, &g->arena, &g->change, &g->change_count);
 }

@@ -25,7 +25,8 @@ link_file(struct snapshot *x, const char *from_dir, const char *to_dir, const ch
     char from[400], to[400];
     enum err e = path_join(from, sizeof from, from_dir, name);
     if (e == OK) e = path_join(to, sizeof to, to_dir, name);
-    return e ? e : env_link(x->db->env, from, to, x->why);
+    if (e == OK) e = env_link(x->db->env, from, to, x->why);
+    return e == ERR_MISSING ? ERR_CORRUPT : e; /* somebody has removed what lives */
 }
 
 static enum err
