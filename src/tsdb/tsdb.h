@@ -307,6 +307,7 @@ struct tsdb_stats {
     int64_t oldest_ms; /* of parts; INT64_MAX: none */
     int64_t retention_now_ms;
     bool disk_low;
+    bool dir_moved; /* while it was open: writes are refused */
     bool clock_suspect;
     bool down;
 };

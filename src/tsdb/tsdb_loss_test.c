@@ -221,6 +221,44 @@ test_a_part_whose_file_is_removed_meanwhile_is_damaged(void **state)
 }
 
 static void
+test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one(void **state)
+{
+    (void)state;
+    struct tsdb_stats stats;
+    struct file file;
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    must(env_rename(m.env, STORE_DIR, "/away", NULL));
+    for (unsigned there = 0; there < 2; there++) {
+        if (there) must(env_mkdir(m.env, STORE_DIR, NULL));
+        err_ignore(tsdb_maintain(m.db, &m.why), "what it would write has no place");
+        tsdb_stats(m.db, &stats);
+        assert_true(stats.dir_moved);
+        struct rq rq;
+        rq_init(&rq, RW_V1);
+        rq_series(&rq, "__name__=m");
+        rq_float(&rq, T0 + 1000, double_bits(2), 0);
+        assert_int_equal(machine_send(&m, "a", &rq), ERR_AGAIN);
+        rq_fini(&rq);
+        tsdb_want_cut(m.db);
+        machine_commit(&m);
+        assert_int_equal(tsdb_flush(m.db, &m.why), ERR_CORRUPT);
+        assert_int_equal(file_open(m.env, STORE_DIR "/MANIFEST", FILE_READ, &file, NULL),
+                         ERR_MISSING);
+    }
+    must(env_remove_tree(m.env, STORE_DIR, NULL));
+    must(env_rename(m.env, "/away", STORE_DIR, NULL));
+    must(tsdb_maintain(m.db, &m.why));
+    must_send_float("a", "__name__=m", T0 + 1000, 2);
+    machine_commit(&m);
+    machine_flush(&m);
+    machine_verified_restart(&m);
+    expect_all(&m, "a",
+               "{__name__=\"m\"} 1767222000000 1\n"
+               "{__name__=\"m\"} 1767222001000 2\n");
+}
+
+static void
 test_log_that_is_gone_is_damage(void **state)
 {
     (void)state;
@@ -567,6 +605,7 @@ main(void)
         claim(test_part_without_its_root_is_put_aside_and_counted),
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
         claim(test_a_part_whose_file_is_removed_meanwhile_is_damaged),
+        claim(test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one),
         claim(test_log_that_is_gone_is_damage),
         claim(test_an_exemplar_that_is_logged_twice_is_a_duplicate),
         claim(test_what_nobody_knows_of_any_more_is_received_and_damaged),

@@ -88,6 +88,7 @@ struct head {
     int64_t retention_base_ms; /* as saved, and when this process began to count */
     int64_t retention_base_ns;
     bool disk_low;
+    bool dir_moved;      /* another directory has the name of the store's, or none */
     bool series_refused; /* by a limit, since the last cut */
     bool clock_suspect;
     uint32_t metadata_life; /* moves on when families were forgotten: series ask again */

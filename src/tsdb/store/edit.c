@@ -329,7 +329,8 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
         lock_drop(&db->head.lock);
     }
     if (edit->tombstone != NULL) edit->tombstone->pos = next.store_pos;
-    enum err e = next_version(db, edit, &version);
+    enum err e = tsdb_look_at_dir(db, why);
+    if (e == OK) e = next_version(db, edit, &version);
     if (e == OK) e = next_totals(db, edit, &next);
     if (e == OK) e = write_manifest(db, db->dir, tsdb_log_id(db), version, &next, edit, why);
     if (e) {

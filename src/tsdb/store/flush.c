@@ -387,7 +387,8 @@ tsdb_flush(struct tsdb *db, struct why *why)
 {
     if (!tsdb_has_frozen(db)) return OK;
     carry_series_over(db);
-    enum err e = db->options.log_only ? pass_on(db, why) : flush_frozen(db, why);
+    enum err e = tsdb_look_at_dir(db, why);
+    if (e == OK) e = db->options.log_only ? pass_on(db, why) : flush_frozen(db, why);
     if (e) {
         atomic_fetch_add(&db->flush_failures_total, 1);
         return e;

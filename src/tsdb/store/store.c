@@ -54,6 +54,7 @@ open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
     enum err told = file_truncate(&db->lock_file, 0, NULL);
     if (told == OK) told = file_write_at(&db->lock_file, bytes_of(pid, (size_t)n), 0, NULL);
     err_ignore(told, "the number in it is for people only");
+    if (env_facts(db->env, db->dir, &db->place, NULL) != OK) db->place.number = 0;
     return OK;
 }
 
@@ -646,9 +647,29 @@ look_at_space(struct tsdb *db)
 }
 
 enum err
+tsdb_look_at_dir(struct tsdb *db, struct why *why)
+{
+    struct file_facts is, was = db->place;
+    if (was.number == 0) return OK;
+    enum err e = env_facts(db->env, db->dir, &is, why);
+    bool unborn = was.born_ns == 0 || is.born_ns == 0;
+    bool same = e == OK && is.number == was.number && (unborn || is.born_ns == was.born_ns);
+    if (same || (e && e != ERR_MISSING)) return OK; /* what cannot be looked at may well be there */
+    return why_set(
+        why, ERR_CORRUPT,
+        "%s was moved or replaced while the server runs: put the directory back, or stop "
+        "the server",
+        db->dir);
+}
+
+enum err
 tsdb_maintain(struct tsdb *db, struct why *why)
 {
     look_at_space(db);
+    bool moved = tsdb_look_at_dir(db, NULL) != OK;
+    lock_take(&db->head.lock);
+    db->head.dir_moved = moved;
+    lock_drop(&db->head.lock);
     enum err e = wal_trim(db->wal, atomic_load(&db->store_pos), why);
     enum err prepared = OK;
     if (wal_next_is_near(db->wal)) prepared = wal_prepare(db->wal, e ? NULL : why);

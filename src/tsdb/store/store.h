@@ -37,6 +37,7 @@ struct tsdb {
     struct budget flush_budget;
     struct budget merge_budget;
     struct file lock_file;
+    struct file_facts place;  /* of the directory, as it was opened; a number of 0: not known */
     struct identity identity; /* the flushing thread's, but for the next one */
     char name_id[TSDB_NAME_ID_BYTES];
     struct wal *wal;
@@ -107,6 +108,9 @@ MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part 
 bool tsdb_is_there(struct tsdb *db, const char *path);
 /* NULL while the log has no segment: that there is none is no loss then. */
 const uint8_t *tsdb_log_id(struct tsdb *db);
+/* ERR_CORRUPT: under the path of the store there is another directory than was opened, or none.
+ * What is written by path would go astray. */
+MUST_CHECK enum err tsdb_look_at_dir(struct tsdb *db, struct why *why);
 /* The manifest of what is live now into another directory, as of one without a log. Under the edit
  * lock. */
 MUST_CHECK enum err edit_write_manifest(struct tsdb *db, const char *dir, struct why *why);
