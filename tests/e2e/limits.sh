@@ -141,7 +141,7 @@ makes_room() {
 slow_but_steady() {
     local began
     began=$(now_ms)
-    read_load 8 --limit-rate 4M
+    read_load 8 --limit-rate 2M
     echo "$bytes bytes in $(($(now_ms) - began)) ms"
     status_is 200 && ((bytes > 10000000)) && (($(now_ms) - began > 1500)) &&
         metric_is 'firekeep_http_timeouts_total.phase="send".' 3
