@@ -491,7 +491,9 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
     uint64_t used_before = budget_used(&head->budget);
     enum err e = OK;
     if (head->disk_low) e = why_set(why, ERR_AGAIN, "the disk is nearly full");
-    if (head->dir_moved) e = why_set(why, ERR_AGAIN, "the storage directory was moved or replaced");
+    if (head->dir_moved)
+        e = why_set(why, ERR_AGAIN,
+                    "the storage directory was moved or replaced: put it back, or stop the server");
     if (e == OK && wal_is_down(head->wal)) {
         e = why_set(why, ERR_AGAIN, "cannot write to the write-ahead log, retry later");
     }
