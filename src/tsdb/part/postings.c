@@ -22,6 +22,7 @@ postings_begin(struct postings_walk *w, const struct part_index *index, uint32_t
         .tenant = index->tenant,
         .from = from - index->tenant->first_series,
         .to = to - index->tenant->first_series,
+        .list_max = UINT32_MAX,
         .set = roaring_bitmap_create(),
     };
 }
@@ -122,11 +123,23 @@ postings_set(struct postings_walk *w)
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
+/* Is the number of the list at hand wanted? */
+static bool
+is_wanted(struct postings_walk *w, uint32_t number)
+{
+    if (w->among != NULL && !roaring_bitmap_contains(w->among, w->tenant->first_series + number)) {
+        return false;
+    }
+    w->list_ended = w->list_left == 0;
+    w->list_left -= !w->list_ended;
+    return !w->list_ended;
+}
+
 static void
 read_differences(struct postings_walk *w, struct cursor *c, uint64_t number)
 {
     uint64_t all = w->tenant->series_count;
-    while (c->at != c->end) {
+    while (c->at != c->end && !w->list_ended) {
         uint64_t step = cursor_varint(c);
         if (c->bad || step >= all - number) {
             cursor_fail(c);
@@ -134,7 +147,19 @@ read_differences(struct postings_walk *w, struct cursor *c, uint64_t number)
         }
         number += step;
         if (number > w->to) return;
-        if (number >= w->from) add_one(w, (uint32_t)number);
+        if (number >= w->from && is_wanted(w, (uint32_t)number)) add_one(w, (uint32_t)number);
+    }
+}
+
+static void
+read_run(struct postings_walk *w, uint32_t first, uint32_t last)
+{
+    if (w->among == NULL && w->list_max == UINT32_MAX) {
+        add_run(w, first, last);
+        return;
+    }
+    for (uint32_t i = first; i <= last && !w->list_ended; i++) {
+        if (is_wanted(w, i)) add_one(w, i);
     }
 }
 
@@ -142,7 +167,7 @@ static void
 read_runs(struct postings_walk *w, struct cursor *c, uint64_t next)
 {
     uint64_t all = w->tenant->series_count;
-    while (c->at != c->end) {
+    while (c->at != c->end && !w->list_ended) {
         uint64_t gap = cursor_varint(c), more = cursor_varint(c);
         if (c->bad || gap >= all - next || more >= all - next - gap) {
             cursor_fail(c);
@@ -152,8 +177,8 @@ read_runs(struct postings_walk *w, struct cursor *c, uint64_t next)
         next = last + 1;
         if (first > w->to) return;
         if (last < w->from) continue;
-        add_run(w, first < w->from ? w->from : (uint32_t)first,
-                last > w->to ? w->to : (uint32_t)last);
+        read_run(w, first < w->from ? w->from : (uint32_t)first,
+                 last > w->to ? w->to : (uint32_t)last);
     }
 }
 
@@ -172,7 +197,7 @@ read_segments(struct postings_walk *w, struct cursor *c, enum list_form form)
 {
     struct cursor before = {NULL, NULL, false};
     uint64_t first = 0, before_first = 0;
-    while (c->at != c->end && first <= w->to) {
+    while (c->at != c->end && first <= w->to && !w->list_ended) {
         uint64_t step = cursor_varint(c);
         struct bytes bytes = cursor_counted(c);
         if (c->bad || step >= w->tenant->series_count - first) {
@@ -185,7 +210,7 @@ read_segments(struct postings_walk *w, struct cursor *c, enum list_form form)
         before = cursor_of(bytes);
         before_first = first;
     }
-    if (before_first <= w->to) read_segment(w, &before, form, before_first);
+    if (before_first <= w->to && !w->list_ended) read_segment(w, &before, form, before_first);
     if (before.bad) cursor_fail(c);
 }
 
@@ -200,10 +225,13 @@ next_list(struct postings_walk *w, bool wanted, struct why *why)
     if (wanted) {
         enum list_form form = (head & 1) != 0 ? LIST_RUNS : LIST_DIFFERENCES;
         w->list_count++;
+        w->list_left = w->list_max;
+        w->list_ended = false;
         if (head & LIST_SEGMENTS)
             read_segments(w, &list, form);
         else
             read_segment(w, &list, form, 0);
+        w->cut |= w->list_ended;
     }
     w->next_pair++;
     return w->c.bad || list.bad ? part_damaged(w->part, w->offset, "postings", why) : OK;

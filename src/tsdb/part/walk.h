@@ -200,6 +200,11 @@ struct postings_walk {
 
     uint32_t from; /* the window, within the tenant */
     uint32_t to;
+    const roaring_bitmap_t *among; /* others are not wanted; NULL: all are */
+    uint32_t list_max;             /* so many of each list are enough */
+    uint32_t list_left;            /* of the list at hand; with one more, */
+    bool list_ended;               /* it ended early, */
+    bool cut;                      /* as some list did */
     uint32_t list_count;
     uint64_t added_count;
     roaring_bitmap_t *set; /* numbers in the part */
@@ -208,7 +213,8 @@ struct postings_walk {
     uint32_t batch[256]; /* still more */
 };
 
-/* Series `from` to `to`, numbers in the part. No memory: walk->set is NULL. */
+/* Series `from` to `to`, numbers in the part; `among` and `list_max` may be set then, for a few of
+ * each list. No memory: walk->set is NULL. */
 void postings_begin(struct postings_walk *walk, const struct part_index *index, uint32_t from,
                     uint32_t to);
 void postings_end(struct postings_walk *walk);

@@ -1,8 +1,7 @@
 /*
- * lookup.c - label names, label values, series. Without matchers and deletions the indexes answer:
- * names and values of each part whose time meets the question's, and of the head's registry as far
- * as their series have samples. Otherwise the pairs of the series that are selected are gone
- * through (lookup_selected.c); no sample is read for that.
+ * lookup.c - label names, label values, series. For names and values, series are not put together
+ * of all sources: each source tells those it has (lookup_part.c, lookup_head.c), and no sample is
+ * read for that.
  */
 #include "base/array.h"
 #include "base/hash.h"
@@ -151,203 +150,29 @@ texts_add_another(struct texts *x, struct bytes text)
     return e ? e : append(x, text, comes_in_order(x, text));
 }
 
-/* --- by the indexes --------------------------------------------------------------------------- */
-
-enum { CHECKED_AT_ONCE = 1024, PAIRS_AT_ONCE = 32 };
-
-struct head_look {
-    const struct store_view *view;
-    const struct registry *registry;
-    int64_t min_ms;
-    int64_t max_ms;
-    uint32_t checked; /* since others had the lock */
-    bool alone;       /* no texts are there but those of this registry, which has each once */
-    struct query_control *control;
-};
-
-static bool
-series_meets(const struct head_look *l, uint32_t id)
-{
-    for (unsigned i = 0; i < 2; i++) {
-        const struct gen *gen = l->view->gens[i];
-        if (gen == NULL || gen->registry != l->registry) continue;
-        const struct gen_series *s = gen_series(gen, id);
-        if (s != NULL && gen_series_meets(gen, s, l->min_ms, l->max_ms, l->view->seen.epoch)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Has any series with the label a sample? The head lock is held, and let go now and then. */
-static enum err
-pair_meets(struct head_look *l, uint32_t pair, bool *ret_meets, struct why *why)
-{
-    uint32_t id;
-    struct id_walk walk = id_list_walk(&registry_pair_use(l->registry, pair)->series);
-    *ret_meets = false;
-    while (!*ret_meets && id_walk_next(&walk, &id)) {
-        *ret_meets = series_meets(l, id);
-        if (++l->checked < CHECKED_AT_ONCE) continue;
-        l->checked = 0;
-        lock_drop(&l->view->head->lock);
-        enum err e = query_control_check(l->control, why);
-        lock_take(&l->view->head->lock);
-        if (e) return e;
-    }
-    return OK;
-}
-
-/* What pair_meets() and the text of a pair will touch, asked of the processor for many at once. */
-static void
-prefetch_pairs(const struct head_look *l, const uint32_t *pairs, uint32_t count)
-{
-    const struct registry *r = l->registry;
-    for (uint32_t i = 0; i < count; i++) {
-        __builtin_prefetch(registry_pair_use(r, pairs[i]));
-        __builtin_prefetch(registry_pair(r, pairs[i]));
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const struct id_list *series = &registry_pair_use(r, pairs[i])->series;
-        __builtin_prefetch(registry_pair(r, pairs[i])->field);
-        for (unsigned g = 0; g < 2 && series->count > 0; g++) {
-            const struct gen *gen = l->view->gens[g];
-            if (gen == NULL || gen->registry != r) continue;
-            __builtin_prefetch(gen_series(gen, series->first_id));
-        }
-    }
-}
-
-static enum err
-head_values(struct head_look *l, const struct registry_name *name, struct texts *x, struct why *why)
-{
-    uint32_t pairs[PAIRS_AT_ONCE], count;
-    struct id_walk walk = id_list_walk(&name->pairs);
-    while ((count = id_walk_read(&walk, pairs, PAIRS_AT_ONCE)) > 0) {
-        prefetch_pairs(l, pairs, count);
-        for (uint32_t i = 0; i < count; i++) {
-            struct bytes value = pair_label(registry_pair(l->registry, pairs[i])).value;
-            if (!texts_want(x, value)) continue;
-            bool meets;
-            enum err e = pair_meets(l, pairs[i], &meets, why);
-            if (e) return e;
-            if (!meets) continue;
-            e = l->alone ? texts_add_another(x, value) : texts_add(x, value);
-            if (e) return e;
-        }
-    }
-    return OK;
-}
-
-static enum err
-head_names(struct head_look *l, const struct registry_tenant *tenant, struct texts *x,
-           struct why *why)
-{
-    uint32_t id, pair;
-    struct id_walk names = id_list_walk(&tenant->names);
-    while (id_walk_next(&names, &id)) {
-        const struct registry_name *name = registry_name(l->registry, id);
-        struct id_walk pairs = id_list_walk(&name->pairs);
-        bool meets = false;
-        enum err e = OK;
-        while (e == OK && !meets && id_walk_next(&pairs, &pair)) {
-            e = pair_meets(l, pair, &meets, why);
-        }
-        if (e == OK && meets) e = texts_add(x, name->text);
-        if (e) return e;
-    }
-    return OK;
-}
-
-static enum err
-gather_head(const struct store_view *view, const struct query_request *request,
-            const struct bytes *name, struct texts *x, struct why *why)
-{
-    struct head *head = view->head;
-    struct head_look l = {.view = view,
-                          .min_ms = request->min_ms,
-                          .max_ms = request->max_ms,
-                          .control = request->control};
-    enum err e = OK;
-    lock_take(&head->lock);
-    const struct tenant *tenant = tenant_find(head, request->tenant);
-    for (unsigned i = 0; i < 2 && e == OK && tenant != NULL; i++) {
-        const struct gen *gen = view->gens[i];
-        if (gen == NULL || gen->series_count == 0 || gen->registry == l.registry) continue;
-        l.registry = gen->registry;
-        const struct registry_tenant *t = registry_tenant(l.registry, tenant->id);
-        if (t == NULL) continue;
-        if (name == NULL) {
-            e = head_names(&l, t, x, why);
-            continue;
-        }
-        const struct registry_name *n = registry_find_name(l.registry, tenant->id, *name);
-        l.alone = x->count == 0;
-        if (n != NULL) e = head_values(&l, n, x, why);
-    }
-    if (e == OK) e = store_view_check(view, why);
-    lock_drop(&head->lock);
-    return e;
-}
-
-/* Of a part they come in order. */
-static enum err
-add_part_value(void *context, struct bytes value)
-{
-    return texts_want(context, value) ? texts_add(context, value) : ERR_CANCELED;
-}
-
-static enum err
-gather_part(struct part *part, const struct query_request *request, const struct bytes *name,
-            struct texts *x, struct why *why)
-{
-    const struct part_tenant *tenant = part_tenant(part, request->tenant);
-    const struct part_info *info = part_info(part);
-    if (tenant == NULL || tenant->series_count == 0) return OK;
-    if (info->max_ms < request->min_ms || info->min_ms > request->max_ms) return OK;
-    struct arena arena;
-    struct part_index index;
-    arena_init(&arena, x->budget, 0, 4096);
-    enum err e = part_index_load(part, tenant, &arena, &index, why);
-    if (e == OK) {
-        index.control = request->control;
-        if (name != NULL) e = part_values(&index, *name, add_part_value, x, why);
-        for (uint32_t i = 0; name == NULL && i < index.name_count && e == OK; i++) {
-            e = texts_add(x, index.names[i].name);
-        }
-    }
-    arena_fini(&arena);
-    return e;
-}
-
-static bool
-something_is_deleted(const struct tombstones *set, struct bytes tenant)
-{
-    for (uint32_t i = 0; i < set->count; i++) {
-        if (bytes_equal(set->items[i]->tenant, tenant)) return true;
-    }
-    return false;
-}
-
 /* --- the three questions ---------------------------------------------------------------------- */
 
 static enum err
 gather(struct store_view *view, const struct query_request *request, const struct bytes *name,
        const struct text_sink *to, struct texts *x, struct why *why)
 {
-    bool selects =
-        request->set_count > 0 || something_is_deleted(view->version->tombstones, request->tenant);
-    if (selects) return lookup_selected(view, request, name, to, x, why);
-    enum err e = OK;
-    for (uint32_t i = 0; i < view->version->part_count && e == OK; i++) {
+    struct store_query *q;
+    enum err e = query_open(view, request, QUERY_TEXTS, &q, why);
+    if (e) return e;
+    q->request = request;
+    for (uint32_t i = 0; i < q->source_count && e == OK; i++) {
+        struct query_source *s = &q->sources[i];
         struct why reason = {""};
-        e = gather_part(view->version->parts[i], request, name, x, &reason);
-        if (e == ERR_CORRUPT && request->partial)
-            e = to->warning == NULL ? OK : to->warning(to->context, reason.text);
-        else if (e && why != NULL)
-            *why = reason;
+        e = source_is_head(s) ? lookup_head(q, s, name, x, &reason)
+                              : lookup_part(q, s, name, x, &reason);
+        e = query_leave_out(q, e, &reason, why);
     }
-    return e ? e : gather_head(view, request, name, x, why);
+    const char *sentence;
+    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(&q->set, i)) != NULL; i++) {
+        e = to->warning == NULL ? OK : to->warning(to->context, sentence);
+    }
+    series_set_free(&q->set);
+    return e;
 }
 
 static enum err

@@ -29,12 +29,13 @@ texts_want(const struct texts *texts, struct bytes text)
 /* The same of a text that is not there: for those of one registry, if they are the first. */
 MUST_CHECK enum err texts_add_another(struct texts *texts, struct bytes text);
 
-/* --- lookup_selected.c ------------------------------------------------------------------------ */
+/* --- lookup_part.c, lookup_head.c ------------------------------------------------------------- */
 
-/* Adds the values of a label that the selected series have; `name` NULL: their label names. Only
- * warnings go to `to`. */
-MUST_CHECK enum err lookup_selected(struct store_view *view, const struct query_request *request,
-                                    const struct bytes *name, const struct text_sink *to,
-                                    struct texts *texts, struct why *why);
+/* Adds the values of a label that the source's series have which are selected and have something in
+ * the time; `name` NULL: their label names. */
+MUST_CHECK enum err lookup_part(struct store_query *q, struct query_source *s,
+                                const struct bytes *name, struct texts *texts, struct why *why);
+MUST_CHECK enum err lookup_head(struct store_query *q, const struct query_source *s,
+                                const struct bytes *name, struct texts *texts, struct why *why);
 
 #endif

@@ -66,8 +66,13 @@ head_source_open(struct store_query *q, struct query_source *s, struct why *why)
 {
     roaring_bitmap_t *matched;
     buf_init(&s->label_bytes, q->budget, 64 * 1024 * 1024);
+    if (q->kind == QUERY_TEXTS && q->request->set_count == 0) return OK;
     enum err e = head_select(q, s->registry, &matched, why);
     if (e) return e;
+    if (q->kind == QUERY_TEXTS) {
+        s->matched = matched;
+        return OK;
+    }
     lock_take(&q->head->lock); /* all pairs of the series found are below */
     uint32_t pair_total = s->registry->pairs.count;
     lock_drop(&q->head->lock);
@@ -88,9 +93,8 @@ head_source_open(struct store_query *q, struct query_source *s, struct why *why)
     if (s->ids != NULL) {
         s->id_capacity = s->id_count = (uint32_t)count;
         roaring_bitmap_to_uint32_array(matched, s->ids);
-        if (q->kind != QUERY_TEXTS) keep_alive_ones(q, s);
-        if (q->kind != QUERY_TEXTS)
-            e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget, q->control);
+        keep_alive_ones(q, s);
+        e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget, q->control);
     }
     roaring_bitmap_free(matched);
     return s->ids == NULL ? ERR_NOMEM : e;

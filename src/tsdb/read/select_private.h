@@ -13,11 +13,13 @@ struct query_source {
     bool at_end;
     bool consumed; /* its series was given: step on before the next one */
     struct bytes labels;
+    /* The series that matchers select: of a part; for names and values, of generations, too, NULL
+     * if all are. */
+    roaring_bitmap_t *matched;
 
     /* A part. */
     struct part *part;
     struct part_index index;
-    roaring_bitmap_t *matched;
     struct row_batch *batch; /* of those; NULL: whole series are not asked for */
     struct row_reader *rows; /* for exemplars, as the next */
     struct exemplar_walk exemplars;
