@@ -289,6 +289,8 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          "the body is not a valid URL-encoded form"},
         {"no name", HTTP_GET, "/api/v1/label/values", NULL, NULL, 0, 400, JSON,
          "unknown path: expected /api/v1/label/NAME/values"},
+        {"a name of bytes", HTTP_GET, "/api/v1/label/\xff/values", NULL, NULL, 0, 400, JSON,
+         "label name is not valid UTF-8"},
         {"all series", HTTP_GET, "/api/v1/series", NULL, NULL, 0, 400, JSON,
          "no match[] parameter provided"},
         {"no limit", HTTP_GET, "/api/v1/metadata?limit=x", NULL, NULL, 0, 400, JSON,

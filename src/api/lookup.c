@@ -8,6 +8,7 @@
 
 #include "api/form.h"
 #include "api/internal.h"
+#include "base/utf8.h"
 #include "base/warnings.h"
 #include "model/selector.h"
 #include "wire/escaped_name.h"
@@ -228,6 +229,7 @@ ask_values(struct lookup *l)
     }
     name = bytes_of(name.at + sizeof begin - 1, name.size - around);
     if (escaped_name_get(&plain, name) && plain.size > 0) name = buf_bytes(&plain);
+    if (!utf8_valid(name)) return why_set(&l->why, ERR_INPUT, "label name is not valid UTF-8");
     return view_label_values(l->view, &l->asked, name, &l->to, &l->why);
 }
 

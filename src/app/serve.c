@@ -48,7 +48,10 @@ wait_until(struct server *server, const sigset_t *signals, int64_t deadline_ns,
 static void
 leave_now(struct server *server)
 {
-    log_warn("stopping immediately, the next start replays the log");
+    if (server_is_flushed(server))
+        log_warn("stopping, open requests are cut off");
+    else
+        log_warn("stopping immediately, the next start replays the log");
     server_commit_last(server);
     _exit(EXIT_DONE);
 }

@@ -95,7 +95,9 @@ run_verify(int argc, char **argv)
     destinations_free(&v.destinations);
     if (e) {
         fflush(stdout);
-        fprintf(stderr, "firekeep verify: %s: %s\n", v.dir, why_text(&why, e));
+        bool names_it = why_names(&why, v.dir);
+        fprintf(stderr, "firekeep verify: %s%s%s\n", names_it ? "" : v.dir, names_it ? "" : ": ",
+                why_text(&why, e));
         return EXIT_FAILED;
     }
     printf("%s: ok (%" PRIu64 " parts, %" PRIu64 " log records, %" PRIu64 " destinations)\n", v.dir,

@@ -252,9 +252,12 @@ attempt(struct http_client *c, struct why *why)
     long status = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
     c->answer->status = (unsigned)status;
+    if (c->text_size == 0 && (status < 200 || status > 299)) {
+        snprintf(c->answer->text, sizeof c->answer->text, "%s",
+                 status / 100 == 3 ? "redirects are not followed" : "no explanation");
+    }
     if ((status != 429 && status < 500) || is_final(c)) return OK;
-    return why_set(why, ERR_AGAIN, "%s: status %ld%s%s", c->request->url, status,
-                   c->text_size > 0 ? ": " : "", c->answer->text);
+    return why_set(why, ERR_AGAIN, "%s: status %ld: %s", c->request->url, status, c->answer->text);
 }
 
 /* In small steps, so that `stop` is seen. */

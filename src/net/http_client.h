@@ -53,7 +53,8 @@ struct http_client_answer {
     unsigned status;
     uint32_t attempts;
     struct http_client_header *wanted; /* filled; ended by a NULL name; may be NULL */
-    char text[HTTP_CLIENT_TEXT_BYTES]; /* the body's begin as one line, unless it is to be read */
+    /* The body's begin as one line, unless it is to be read; of failures never empty. */
+    char text[HTTP_CLIENT_TEXT_BYTES];
 };
 
 struct http_client;

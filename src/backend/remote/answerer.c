@@ -70,14 +70,20 @@ take_notice(struct remote_set *s, const struct rr_piece *piece, struct why *why)
     return warnings_add(&s->warnings, &warning);
 }
 
-/* The next piece that is no notice; RR_PIECE_NONE at the end. What is damaged on its way may come
- * whole the next time. */
+/* What is damaged on its way may come whole the next time. */
+static enum err
+bad_answer(const struct remote_set *s, enum err e, struct why *why)
+{
+    return e == OK ? OK : why_prefix(why, e == ERR_CORRUPT ? ERR_IO : e, "%s", s->request.url);
+}
+
+/* The next piece that is no notice; RR_PIECE_NONE at the end. */
 static enum err
 next_piece(struct remote_set *s, struct rr_piece *ret, struct why *why)
 {
     for (;;) {
-        enum err e = rr_client_next(s->reader, ret, why);
-        if (e) return e == ERR_CORRUPT ? ERR_IO : e;
+        enum err e = bad_answer(s, rr_client_next(s->reader, ret, why), why);
+        if (e) return e;
         if (ret->kind == RR_PIECE_NOTICE) {
             e = take_notice(s, ret, why);
             if (e) return e;
@@ -88,8 +94,7 @@ next_piece(struct remote_set *s, struct rr_piece *ret, struct why *why)
         e = http_client_read(s->http, &more, why);
         if (e == OK && more.size == 0) {
             s->at_end = true;
-            e = rr_client_end(s->reader, why);
-            if (e == ERR_CORRUPT) e = ERR_IO;
+            e = bad_answer(s, rr_client_end(s->reader, why), why);
         } else if (e == OK) {
             e = query_control_add_bytes(s->control, more.size, why);
             if (e == OK) e = rr_client_give(s->reader, more, why);
