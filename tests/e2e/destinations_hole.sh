@@ -95,7 +95,7 @@ stop twin
 # --- with a store that has what stood there ----------------------------------------------------------
 
 claim "local: starts" serve local --web.enable-admin-api
-claim "local: nothing is read of the log" quiet_curl -X POST "$url/api/v1/admin/destinations/twin/pause"
+claim "local: nothing is read of the log" within 20 quiet_curl -X POST "$url/api/v1/admin/destinations/twin/pause"
 claim "local: 4000 samples are acknowledged" is_acknowledged "$work/first.rw"
 claim "local: all of them wait" within 20 waits 4000
 claim "local: three records of the log are spoilt" spoil_log "$work/local" 10 3
