@@ -40,6 +40,8 @@ static const struct route {
     {"/api/v1/labels", HTTP_GET | HTTP_POST, QUEUE_READS, label_names_run, STORED},
     {"/api/v1/label/*", HTTP_GET, QUEUE_READS, label_values_run, STORED},
     {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, STORED},
+    {"/api/v1/format_query", HTTP_GET | HTTP_POST, QUEUE_READS, format_query_run},
+    {"/api/v1/parse_query", HTTP_GET | HTTP_POST, QUEUE_READS, parse_query_run},
     {"/api/v1/metadata", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/buildinfo", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/runtimeinfo", HTTP_GET, QUEUE_PAGES, page_run},

@@ -159,6 +159,8 @@ void page_run(struct api *api, struct http_request *request);
 void label_names_run(struct api *api, struct http_request *request);
 void label_values_run(struct api *api, struct http_request *request);
 void series_run(struct api *api, struct http_request *request);
+void format_query_run(struct api *api, struct http_request *request);
+void parse_query_run(struct api *api, struct http_request *request);
 void flush_run(struct api *api, struct http_request *request);
 void merge_run(struct api *api, struct http_request *request);
 void snapshot_run(struct api *api, struct http_request *request);

@@ -1,0 +1,68 @@
+/* expression.c - /api/v1/format_query and /api/v1/parse_query: an expression in another form. */
+#include "api/form.h"
+#include "api/internal.h"
+#include "promql/promql.h"
+
+enum { ANSWER_BYTES_MAX = 64 << 20, ERROR_BYTES_MAX = 64 * 1024 };
+
+static enum err
+rewrite(struct api *api, const struct form *form, enum promql_form wanted, struct buf *to,
+        struct buf *error)
+{
+    const char *query = form_nth(form, "query", 0);
+    struct bytes text = bytes_of_text(query == NULL ? "" : query);
+    struct buf lines;
+    struct json j;
+    success_begin(&j, to);
+    if (wanted == PROMQL_JSON) {
+        enum err e = promql_rewrite(text, wanted, &api->read_budget, to, error);
+        buf_put_u8(to, '}'); /* the writer was left where the value of "data" stands */
+        return err_first(e, buf_error(to));
+    }
+    buf_init(&lines, &api->read_budget, ANSWER_BYTES_MAX);
+    enum err e = promql_rewrite(text, wanted, &api->read_budget, &lines, error);
+    if (e == OK) {
+        json_put_bytes(&j, buf_bytes(&lines));
+        json_object_close(&j);
+    }
+    buf_fini(&lines);
+    return err_first(e, buf_error(to));
+}
+
+static void
+run(struct api *api, struct http_request *request, enum promql_form wanted)
+{
+    struct form form;
+    struct why why = {""};
+    struct buf text, error;
+    buf_init(&text, &api->read_budget, ANSWER_BYTES_MAX);
+    buf_init(&error, NULL, ERROR_BYTES_MAX);
+    buf_put_text(&error, "invalid parameter \"query\": ");
+    enum err e = form_read(request, &api->read_budget, &form, &why);
+    bool was_read = e == OK;
+    if (was_read) e = rewrite(api, &form, wanted, &text, &error);
+    if (e == OK) {
+        reply_json(request, 200, &text);
+    } else if (was_read && (e == ERR_INPUT || e == ERR_LIMIT)) {
+        buf_put_u8(&error, '\0');
+        reply_problem(request, 400, "bad_data", (const char *)error.at);
+    } else {
+        if (e == ERR_NOMEM) why_set(&why, e, "not enough memory for the expression");
+        reply_problem_of(request, FOR_QUERY, e, &why);
+    }
+    form_fini(&form);
+    buf_fini(&error);
+    buf_fini(&text);
+}
+
+void
+format_query_run(struct api *api, struct http_request *request)
+{
+    run(api, request, PROMQL_LINES);
+}
+
+void
+parse_query_run(struct api *api, struct http_request *request)
+{
+    run(api, request, PROMQL_JSON);
+}

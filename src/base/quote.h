@@ -1,0 +1,29 @@
+/*
+ * quote.h - text in double quotes as Go writes it, and read back: what is printable stands for
+ * itself, all else is escaped. For string literals, labels and errors.
+ */
+#ifndef BASE_QUOTE_H
+#define BASE_QUOTE_H
+
+#include "base/buf.h"
+
+enum { RUNE_NONE = -1, RUNE_BAD = 0xfffd };
+
+/* The character that begins at `p`, and its bytes: a byte that is none is RUNE_BAD and 1. `left` at
+ * least 1. */
+int32_t rune_get(const uint8_t *p, size_t left, unsigned *ret_bytes);
+
+void quote_text(struct buf *to, struct bytes text);
+/* In single quotes; RUNE_NONE as RUNE_BAD. */
+void quote_rune(struct buf *to, int32_t rune);
+
+/* U+0041 'A'; the character only if it is printable. */
+void quote_code_point(struct buf *to, int32_t rune);
+
+/*
+ * What a literal in "", '' or `` stands for, appended to `to`. False: it is none. The bytes of \x
+ * and octal escapes need not be UTF-8.
+ */
+bool quote_read(struct bytes literal, struct buf *to);
+
+#endif

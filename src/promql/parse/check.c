@@ -1,0 +1,240 @@
+/* check.c - whether a tree makes sense: types of operands and arguments, and what cannot stand
+ * together. The order of the checks is that of Prometheus, since only the first one counts. */
+#include "base/quote.h"
+#include "promql/parse/private.h"
+
+const char *
+value_type_name(enum value_type type)
+{
+    static const char *const names[] = {"none", "scalar", "instant vector", "range vector",
+                                        "string"};
+    return names[type];
+}
+
+static void check(struct parser *p, struct node *n);
+
+static void
+check_type(struct parser *p, struct node *n, enum value_type wanted, const char *context)
+{
+    check(p, n);
+    if (n->type == wanted) return;
+    parse_fail(p, n->at.begin, "expected type %s in %s, got %s", value_type_name(wanted), context,
+               value_type_name(n->type));
+}
+
+static void
+check_aggregation(struct parser *p, struct node *n)
+{
+    check_type(p, n->aggregation.expr, VALUE_VECTOR, "aggregation expression");
+    if (n->aggregation.param == NULL) return;
+    bool is_text = n->aggregation.op == TOKEN_COUNT_VALUES;
+    check_type(p, n->aggregation.param, is_text ? VALUE_STRING : VALUE_SCALAR,
+               "aggregation parameter");
+}
+
+/* Where the operator begins. */
+static uint32_t
+operator_at(const struct parser *p, const struct node *n)
+{
+    uint32_t at = n->binary.left->at.end;
+    struct bytes text = p->tree->text;
+    while (at < text.size && strchr(" \t\r\n", text.at[at]) != NULL) {
+        at++;
+    }
+    return at;
+}
+
+static bool
+is_scalar_or_vector(const struct node *n)
+{
+    return n->type == VALUE_SCALAR || n->type == VALUE_VECTOR;
+}
+
+static void
+check_matching(struct parser *p, struct node *n)
+{
+    struct matching *m = &n->binary.matching;
+    enum token_type op = n->binary.op;
+    bool vectors = n->binary.left->type == VALUE_VECTOR && n->binary.right->type == VALUE_VECTOR;
+    bool fills = m->fills_left || m->fills_right;
+    n->binary.matches = vectors;
+    if (!vectors) {
+        if (m->labels.count > 0) {
+            parse_fail(p, n->at.begin, "vector matching only allowed between instant vectors");
+        }
+        if (fills) {
+            parse_fail(p, n->at.begin,
+                       "filling in missing series only allowed between instant vectors");
+        }
+        return;
+    }
+    if (!token_is_set_operator(op)) return;
+    if (m->cardinality == ONE_TO_MANY || m->cardinality == MANY_TO_ONE) {
+        parse_fail(p, n->at.begin, "no grouping allowed for \"%s\" operation", token_word(op));
+    }
+    if (m->cardinality != MANY_TO_MANY) {
+        parse_fail(p, n->at.begin, "set operations must always be many-to-many");
+    }
+    if (fills) {
+        parse_fail(p, n->at.begin, "filling in missing series not allowed for set operators");
+    }
+}
+
+static void
+check_binary(struct parser *p, struct node *n)
+{
+    struct node *left = n->binary.left, *right = n->binary.right;
+    struct matching *m = &n->binary.matching;
+    enum token_type op = n->binary.op;
+    check(p, left);
+    check(p, right);
+    if (n->binary.returns_bool && !token_is_comparison(op)) {
+        parse_fail(p, operator_at(p, n), "bool modifier can only be used on comparison operators");
+    }
+    if (token_is_comparison(op) && !n->binary.returns_bool && left->type == VALUE_SCALAR &&
+        right->type == VALUE_SCALAR) {
+        parse_fail(p, operator_at(p, n), "comparisons between scalars must use BOOL modifier");
+    }
+    if (token_is_set_operator(op) && m->cardinality == ONE_TO_ONE) m->cardinality = MANY_TO_MANY;
+    for (uint32_t i = 0; i < m->labels.count && m->on; i++) {
+        for (uint32_t k = 0; k < m->include.count; k++) {
+            if (!bytes_equal(m->labels.names[i], m->include.names[k])) continue;
+            parse_fail_quoted(p, operator_at(p, n), "label ", m->labels.names[i],
+                              " must not occur in ON and GROUP clause at once");
+        }
+    }
+    if (!is_scalar_or_vector(left)) {
+        parse_fail(p, left->at.begin,
+                   "binary expression must contain only scalar and instant vector types");
+    }
+    if (!is_scalar_or_vector(right)) {
+        parse_fail(p, right->at.begin,
+                   "binary expression must contain only scalar and instant vector types");
+    }
+    check_matching(p, n);
+    if (token_is_set_operator(op) && (left->type == VALUE_SCALAR || right->type == VALUE_SCALAR)) {
+        parse_fail(p, n->at.begin, "set operator \"%s\" not allowed in binary scalar expression",
+                   token_word(op));
+    }
+}
+
+/* The second argument names labels, as a selector without a metric. */
+static void
+check_info(struct parser *p, struct node *n)
+{
+    if (n->call.argument_count < 2) return;
+    struct node *labels = n->call.arguments[1];
+    if (labels->type != VALUE_VECTOR) {
+        parse_fail(p, n->at.begin, "expected type %s in call to function \"info\", got %s",
+                   value_type_name(VALUE_VECTOR), value_type_name(labels->type));
+    }
+    if (labels->kind != NODE_SELECTOR) {
+        parse_fail(p, labels->at.begin, "expected label selectors only");
+    } else if (labels->selector.name.size > 0) {
+        parse_fail(p, labels->at.begin,
+                   "expected label selectors only, got vector selector instead");
+    } else {
+        labels->selector.may_be_empty = true;
+    }
+}
+
+static void
+check_call(struct parser *p, struct node *n)
+{
+    const struct function *f = n->call.function;
+    uint32_t count = n->call.argument_count, least = f->argument_count - (f->variadic != 0);
+    if (f->variadic == 0 && count != least) {
+        parse_fail(p, n->at.begin, "expected %u argument(s) in call to \"%s\", got %u", least,
+                   f->name, count);
+    } else if (count < least) {
+        parse_fail(p, n->at.begin, "expected at least %u argument(s) in call to \"%s\", got %u",
+                   least, f->name, count);
+    } else if (f->variadic > 0 && count > least + (unsigned)f->variadic) {
+        parse_fail(p, n->at.begin, "expected at most %u argument(s) in call to \"%s\", got %u",
+                   least + (unsigned)f->variadic, f->name, count);
+    }
+    if (f == &functions[FUNCTION_INFO]) check_info(p, n);
+    for (uint32_t i = 0; i < count && !p->failed; i++) {
+        struct node *argument = n->call.arguments[i];
+        enum value_type wanted = f->arguments[i < f->argument_count ? i : f->argument_count - 1];
+        check(p, argument);
+        if (argument->type == wanted) continue;
+        parse_fail(p, argument->at.begin, "expected type %s in call to function \"%s\", got %s",
+                   value_type_name(wanted), f->name, value_type_name(argument->type));
+    }
+}
+
+static void
+check_selector(struct parser *p, struct node *n)
+{
+    uint32_t count = n->selector.matcher_count;
+    struct bytes name = n->selector.name;
+    if (name.size == 0) {
+        bool selects = n->selector.may_be_empty;
+        for (uint32_t i = 0; i < count && !selects; i++) {
+            selects = !matcher_matches_empty(n->selector.matchers[i].matcher);
+        }
+        if (selects) return;
+        parse_fail(p, n->at.begin, "vector selector must contain at least one non-empty matcher");
+        return;
+    }
+    for (uint32_t i = 0; i + 1 < count && !p->failed; i++) {
+        const struct node_matcher *m = &n->selector.matchers[i];
+        if (!bytes_equal_text(m->name, "__name__")) continue;
+        parse_fail_quoted(p, n->at.begin, "metric name must not be set twice: ", name, " or ");
+        quote_text(p->error, m->value);
+    }
+}
+
+static void
+check(struct parser *p, struct node *n)
+{
+    if (p->failed) return;
+    switch (n->kind) {
+    case NODE_AGGREGATION:
+        check_aggregation(p, n);
+        return;
+    case NODE_BINARY:
+        check_binary(p, n);
+        return;
+    case NODE_CALL:
+        check_call(p, n);
+        return;
+    case NODE_PAREN:
+        check(p, n->paren);
+        return;
+    case NODE_UNARY:
+        check(p, n->unary.expr);
+        if (is_scalar_or_vector(n->unary.expr)) return;
+        parse_fail(p, n->at.begin,
+                   "unary expression only allowed on expressions of type scalar or instant vector, "
+                   "got \"%s\"",
+                   value_type_name(n->unary.expr->type));
+        return;
+    case NODE_SUBQUERY: {
+        static const char *const names[] = {"none", "scalar", "vector", "matrix", "string"};
+        enum value_type type = n->subquery.expr->type;
+        check(p, n->subquery.expr);
+        if (type == VALUE_VECTOR) return;
+        parse_fail(p, n->at.begin, "subquery is only allowed on instant vector, got %s instead",
+                   names[type]);
+        return;
+    }
+    case NODE_RANGE:
+        check(p, n->range.selector);
+        return;
+    case NODE_SELECTOR:
+        check_selector(p, n);
+        return;
+    case NODE_NUMBER:
+    case NODE_STRING:
+    case NODE_DURATION:
+        return;
+    }
+}
+
+void
+tree_check(struct parser *p)
+{
+    check(p, p->tree->root);
+}

@@ -1,0 +1,646 @@
+/*
+ * lexer.c - see lexer.h. What is a token depends on where it stands: within braces there are no
+ * keywords; behind "[" a duration is awaited, and until one has come other characters are refused
+ * than afterwards. Texts of errors, and where they point to, are those of Prometheus (its lexer,
+ * promql/parser/lex.go), also where an error replaces the token that it is about.
+ */
+#include "promql/parse/lexer.h"
+
+#include <strings.h>
+
+#include "base/ascii.h"
+#include "base/hex.h"
+#include "base/quote.h"
+
+static const char *const words[TOKEN_TYPE_COUNT] = {
+    [TOKEN_EQUAL] = "=",
+    [TOKEN_COMMA] = ",",
+    [TOKEN_COLON] = ":",
+    [TOKEN_LEFT_BRACE] = "{",
+    [TOKEN_RIGHT_BRACE] = "}",
+    [TOKEN_LEFT_BRACKET] = "[",
+    [TOKEN_RIGHT_BRACKET] = "]",
+    [TOKEN_LEFT_PAREN] = "(",
+    [TOKEN_RIGHT_PAREN] = ")",
+    [TOKEN_ADD] = "+",
+    [TOKEN_SUB] = "-",
+    [TOKEN_MUL] = "*",
+    [TOKEN_DIV] = "/",
+    [TOKEN_MOD] = "%",
+    [TOKEN_POW] = "^",
+    [TOKEN_ATAN2] = "atan2",
+    [TOKEN_EQ] = "==",
+    [TOKEN_NE] = "!=",
+    [TOKEN_LE] = "<=",
+    [TOKEN_LT] = "<",
+    [TOKEN_GE] = ">=",
+    [TOKEN_GT] = ">",
+    [TOKEN_TRIM_UPPER] = "</",
+    [TOKEN_TRIM_LOWER] = ">/",
+    [TOKEN_AND] = "and",
+    [TOKEN_OR] = "or",
+    [TOKEN_UNLESS] = "unless",
+    [TOKEN_MATCH_REGEX] = "=~",
+    [TOKEN_MATCH_NOT_REGEX] = "!~",
+    [TOKEN_AT] = "@",
+    [TOKEN_SUM] = "sum",
+    [TOKEN_AVG] = "avg",
+    [TOKEN_COUNT] = "count",
+    [TOKEN_MIN] = "min",
+    [TOKEN_MAX] = "max",
+    [TOKEN_GROUP] = "group",
+    [TOKEN_STDDEV] = "stddev",
+    [TOKEN_STDVAR] = "stdvar",
+    [TOKEN_TOPK] = "topk",
+    [TOKEN_BOTTOMK] = "bottomk",
+    [TOKEN_COUNT_VALUES] = "count_values",
+    [TOKEN_QUANTILE] = "quantile",
+    [TOKEN_LIMITK] = "limitk",
+    [TOKEN_LIMIT_RATIO] = "limit_ratio",
+    [TOKEN_OFFSET] = "offset",
+    [TOKEN_SMOOTHED] = "smoothed",
+    [TOKEN_ANCHORED] = "anchored",
+    [TOKEN_BY] = "by",
+    [TOKEN_WITHOUT] = "without",
+    [TOKEN_ON] = "on",
+    [TOKEN_IGNORING] = "ignoring",
+    [TOKEN_GROUP_LEFT] = "group_left",
+    [TOKEN_GROUP_RIGHT] = "group_right",
+    [TOKEN_FILL] = "fill",
+    [TOKEN_FILL_LEFT] = "fill_left",
+    [TOKEN_FILL_RIGHT] = "fill_right",
+    [TOKEN_BOOL] = "bool",
+    [TOKEN_START] = "start",
+    [TOKEN_STOP] = "end",
+    [TOKEN_STEP] = "step",
+    [TOKEN_RANGE] = "range",
+};
+
+const char *
+token_word(enum token_type type)
+{
+    return words[type];
+}
+
+/* The first characters of a long one. */
+static void
+put_quoted_begin(struct buf *to, struct bytes text, unsigned characters)
+{
+    size_t size = 0;
+    for (unsigned i = 0, bytes; i < characters && size < text.size; i++, size += bytes) {
+        rune_get(text.at + size, text.size - size, &bytes);
+    }
+    quote_text(to, bytes_of(text.at, size));
+}
+
+static void
+put_token(const struct token *t, struct buf *to)
+{
+    enum { SHOWN = 10 };
+    int size = (int)t->text.size;
+    const char *at = (const char *)t->text.at;
+    if (t->type == TOKEN_IDENTIFIER || t->type == TOKEN_METRIC_IDENTIFIER)
+        quote_text(to, t->text);
+    else if (t->type >= TOKEN_OFFSET && t->type <= TOKEN_BOOL)
+        buf_printf(to, "<%.*s>", size, at);
+    else if (token_is_operator(t->type))
+        buf_printf(to, "<op:%.*s>", size, at);
+    else if (token_is_aggregation(t->type))
+        buf_printf(to, "<aggr:%.*s>", size, at);
+    else if (size > SHOWN) {
+        put_quoted_begin(to, t->text, SHOWN);
+        buf_put_text(to, "...");
+    } else
+        quote_text(to, t->text);
+}
+
+void
+token_describe(const struct token *token, struct buf *to)
+{
+    static const char *const kinds[] = {
+        [TOKEN_DURATION] = "duration ",
+        [TOKEN_IDENTIFIER] = "identifier ",
+        [TOKEN_METRIC_IDENTIFIER] = "metric identifier ",
+        [TOKEN_NUMBER] = "number ",
+        [TOKEN_STRING] = "string ",
+    };
+    if (token->type == TOKEN_END) {
+        buf_put_text(to, "end of input");
+        return;
+    }
+    if (words[token->type] == NULL) buf_put_text(to, kinds[token->type]);
+    put_token(token, to);
+}
+
+/* --- characters ------------------------------------------------------------------------------- */
+
+void
+lexer_init(struct lexer *lexer, struct bytes input, struct buf *error)
+{
+    *lexer = (struct lexer){.input = input, .error = error};
+}
+
+/* The character at hand; RUNE_NONE at the end. */
+static int32_t
+peek_wide(const struct lexer *x, unsigned *ret_bytes)
+{
+    *ret_bytes = 0;
+    if (x->at >= x->input.size) return RUNE_NONE;
+    return rune_get(x->input.at + x->at, x->input.size - x->at, ret_bytes);
+}
+
+static int32_t
+peek(const struct lexer *x)
+{
+    unsigned bytes;
+    return peek_wide(x, &bytes);
+}
+
+static int32_t
+next(struct lexer *x)
+{
+    unsigned bytes;
+    int32_t c = peek_wide(x, &bytes);
+    x->at += bytes;
+    return c;
+}
+
+static bool
+is_in(int32_t c, const char *set)
+{
+    return c > 0 && c < 0x80 && strchr(set, c) != NULL;
+}
+
+static bool
+accept(struct lexer *x, const char *set)
+{
+    if (!is_in(peek(x), set)) return false;
+    x->at++;
+    return true;
+}
+
+static bool
+is_space(int32_t c)
+{
+    return is_in(c, " \t\r\n");
+}
+
+static bool
+is_digit(int32_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool
+is_alpha(int32_t c)
+{
+    return c == '_' || (c > 0 && c < 0x80 && ascii_is_letter((uint8_t)c));
+}
+
+static struct bytes
+taken(const struct lexer *x)
+{
+    return bytes_of(x->input.at + x->start, x->at - x->start);
+}
+
+static struct token
+emit(struct lexer *x, enum token_type type)
+{
+    struct token t = {type, x->start, taken(x)};
+    x->start = x->at;
+    return t;
+}
+
+/* The error is about what is at hand; after emit() it points behind that. */
+static struct token
+fail(struct lexer *x, const char *text)
+{
+    x->mode = LEX_ENDED;
+    buf_put_text(x->error, text);
+    return (struct token){TOKEN_ERROR, x->start, taken(x)};
+}
+
+static struct token
+fail_at_rune(struct lexer *x, const char *text, int32_t c)
+{
+    struct token t = fail(x, text);
+    quote_rune(x->error, c);
+    return t;
+}
+
+static struct token
+fail_at_text(struct lexer *x, const char *text)
+{
+    struct token t = fail(x, text);
+    quote_text(x->error, t.text);
+    return t;
+}
+
+/* --- numbers, durations, strings -------------------------------------------------------------- */
+
+/* Decimal or hexadecimal, as far as it can be told here; the parser reads it. */
+static bool
+scan_number(struct lexer *x)
+{
+    const char *digits = "0123456789";
+    uint32_t begin = x->at;
+    bool is_hex = accept(x, "0") && accept(x, "xX"), dot = false, exponent = false;
+    if (is_hex) {
+        accept(x, "_");
+        digits = "0123456789abcdefABCDEF";
+    }
+    accept(x, ".");
+    accept(x, digits);
+    for (int32_t c = peek(x); is_in(c, digits) || is_in(c, "._eE"); c = peek(x)) {
+        if (c == '.' && dot) {
+            x->at++;
+            return false;
+        }
+        if (is_in(c, "eE") && exponent) {
+            x->at++;
+            return false;
+        }
+        if (c == '.') {
+            x->at++;
+            dot = true;
+            if (accept(x, "_.") || is_hex) return false;
+        } else if (is_in(c, "eE")) {
+            x->at++;
+            exponent = true;
+            accept(x, "+-");
+            if (accept(x, "._eE") || peek(x) == RUNE_NONE) return false;
+        } else if (c == '_') {
+            x->at++;
+            if (accept(x, "._eE") || peek(x) == RUNE_NONE) return false;
+        } else {
+            while (accept(x, digits)) {
+            }
+        }
+    }
+    if (x->at == begin) return false;
+    int32_t after = peek(x);
+    return !is_alpha(after) && !is_digit(after);
+}
+
+/* What follows the first number of a duration. */
+static bool
+scan_duration(struct lexer *x)
+{
+    if (!accept(x, "smhdwy")) return false;
+    accept(x, "s");
+    while (is_digit(peek(x))) {
+        while (accept(x, "0123456789")) {
+        }
+        if (!accept(x, "smhdw")) return false;
+        accept(x, "s");
+    }
+    int32_t after = peek(x);
+    if (!is_alpha(after) && !is_digit(after)) return true;
+    x->at++; /* the error shows it */
+    return false;
+}
+
+static struct token
+number_or_duration(struct lexer *x)
+{
+    if (scan_number(x)) return emit(x, TOKEN_NUMBER);
+    if (scan_duration(x)) return emit(x, TOKEN_DURATION);
+    return fail_at_text(x, "bad number or duration syntax: ");
+}
+
+/* In front of an escape's character. False: it failed, and *ret says so. */
+static bool
+pass_escape(struct lexer *x, int32_t quote, struct token *ret)
+{
+    int32_t c = next(x);
+    unsigned count = 0, base = 16;
+    uint32_t v = 0;
+    if (c == quote || is_in(c, "abfnrtv\\")) return true;
+    if (c >= '0' && c <= '7') {
+        count = 3;
+        base = 8;
+    } else if (is_in(c, "xuU")) {
+        count = c == 'x' ? 2 : c == 'u' ? 4 : 8;
+        c = next(x);
+    } else if (c == RUNE_NONE) {
+        *ret = fail(x, "escape sequence not terminated");
+        return false;
+    } else {
+        *ret = fail(x, "unknown escape sequence ");
+        quote_code_point(x->error, c);
+        return false;
+    }
+    uint32_t max = base == 8 || count == 2 ? 0xff : 0x10ffff;
+    for (; count > 0; count--) {
+        int digit = c < 0 || c > 0x7f ? -1 : hex_digit((uint8_t)c);
+        if (digit < 0 || (unsigned)digit >= base) {
+            if (c == RUNE_NONE) {
+                *ret = fail(x, "escape sequence not terminated");
+                return false;
+            }
+            *ret = fail(x, "illegal character ");
+            quote_code_point(x->error, c);
+            buf_put_text(x->error, " in escape sequence");
+            return false;
+        }
+        v = v * base + (unsigned)digit;
+        if (count > 1) c = next(x);
+    }
+    if (v <= max && (v < 0xd800 || v >= 0xe000)) return true;
+    *ret = fail(x, "escape sequence is an invalid Unicode code point");
+    return false;
+}
+
+static struct token
+string(struct lexer *x, int32_t quote)
+{
+    for (;;) {
+        unsigned bytes;
+        int32_t c = peek_wide(x, &bytes);
+        struct token failed;
+        x->at += bytes;
+        if (c == quote) return emit(x, TOKEN_STRING);
+        if (c == RUNE_BAD) return fail(x, "invalid UTF-8 rune");
+        if (quote == '`') {
+            if (c == RUNE_NONE) return fail(x, "unterminated raw string");
+            continue;
+        }
+        if (c == RUNE_NONE || c == '\n') return fail(x, "unterminated quoted string");
+        if (c == '\\' && !pass_escape(x, quote, &failed)) return failed;
+    }
+}
+
+/* --- words ------------------------------------------------------------------------------------ */
+
+static bool
+word_is(struct bytes word, const char *text)
+{
+    return strlen(text) == word.size && strncasecmp((const char *)word.at, text, word.size) == 0;
+}
+
+/* fill and its like are keywords only in front of a parenthesis: metrics may have their names. */
+static bool
+opens_paren(const struct lexer *x)
+{
+    for (size_t i = x->at; i < x->input.size; i++) {
+        if (!is_space(x->input.at[i])) return x->input.at[i] == '(';
+    }
+    return false;
+}
+
+static struct token
+keyword_or_identifier(struct lexer *x)
+{
+    int32_t c = peek(x);
+    while (is_alpha(c) || is_digit(c) || c == ':') {
+        x->at++;
+        c = peek(x);
+    }
+    struct bytes word = taken(x);
+    if (word_is(word, "inf") || word_is(word, "nan")) return emit(x, TOKEN_NUMBER);
+    for (enum token_type t = TOKEN_ADD; t < TOKEN_TYPE_COUNT; t++) {
+        if (!word_is(word, words[t])) continue;
+        bool fills = t == TOKEN_FILL || t == TOKEN_FILL_LEFT || t == TOKEN_FILL_RIGHT;
+        return emit(x, fills && !opens_paren(x) ? TOKEN_IDENTIFIER : t);
+    }
+    bool colon = memchr(word.at, ':', word.size) != NULL;
+    return emit(x, colon ? TOKEN_METRIC_IDENTIFIER : TOKEN_IDENTIFIER);
+}
+
+/* The words that a duration may have. The first letter is passed. */
+static bool
+duration_word(struct lexer *x, struct token *ret)
+{
+    static const enum token_type types[] = {TOKEN_STEP, TOKEN_RANGE, TOKEN_MIN, TOKEN_MAX};
+    while (is_alpha(peek(x))) {
+        x->at++;
+    }
+    for (unsigned i = 0; i < sizeof types / sizeof *types; i++) {
+        if (!word_is(taken(x), words[types[i]])) continue;
+        *ret = emit(x, types[i]);
+        return true;
+    }
+    return false;
+}
+
+/* --- modes ------------------------------------------------------------------------------------ */
+
+static struct token
+close_paren(struct lexer *x)
+{
+    struct token t = emit(x, TOKEN_RIGHT_PAREN);
+    if (x->paren_depth == 0) return fail_at_rune(x, "unexpected right parenthesis ", ')');
+    x->paren_depth--;
+    return t;
+}
+
+static struct token
+open_paren(struct lexer *x)
+{
+    x->paren_depth++;
+    return emit(x, TOKEN_LEFT_PAREN);
+}
+
+static struct token
+inside_braces(struct lexer *x)
+{
+    int32_t c = next(x);
+    if (c == RUNE_NONE) return fail(x, "unexpected end of input inside braces");
+    if (is_alpha(c)) {
+        for (c = peek(x); is_alpha(c) || is_digit(c); c = peek(x)) {
+            x->at++;
+        }
+        return emit(x, TOKEN_IDENTIFIER);
+    }
+    switch (c) {
+    case ',':
+        return emit(x, TOKEN_COMMA);
+    case '"':
+    case '\'':
+    case '`':
+        return string(x, c);
+    case '=':
+        return emit(x, accept(x, "~") ? TOKEN_MATCH_REGEX : TOKEN_EQUAL);
+    case '!':
+        c = next(x);
+        if (c == '~') return emit(x, TOKEN_MATCH_NOT_REGEX);
+        if (c == '=') return emit(x, TOKEN_NE);
+        return fail_at_rune(x, "unexpected character after '!' inside braces: ", c);
+    case '{':
+        return fail_at_rune(x, "unexpected left brace ", c);
+    case '}':
+        x->brace_open = false;
+        return emit(x, TOKEN_RIGHT_BRACE);
+    default:
+        return fail_at_rune(x, "unexpected character inside braces: ", c);
+    }
+}
+
+/* Behind "[", until a number or a duration came. */
+static struct token
+duration(struct lexer *x)
+{
+    struct token t;
+    int32_t c = next(x);
+    if (is_digit(c) || (c == '.' && is_digit(peek(x)))) {
+        x->at--;
+        x->got_duration = true;
+        x->mode = LEX_ORDINARY;
+        return number_or_duration(x);
+    }
+    switch (c) {
+    case RUNE_NONE:
+        return fail(x, "unexpected end of input in duration expression");
+    case ']':
+        x->bracket_open = x->got_colon = false;
+        x->mode = LEX_ORDINARY;
+        return emit(x, TOKEN_RIGHT_BRACKET);
+    case ':':
+        t = emit(x, TOKEN_COLON);
+        if (!x->got_duration)
+            return fail(x, "unexpected colon before duration in duration expression");
+        if (x->got_colon) return fail(x, "unexpected repeated colon in duration expression");
+        x->got_colon = true;
+        return t;
+    case '(':
+        return open_paren(x);
+    case ')':
+        return close_paren(x);
+    case '+':
+        return emit(x, TOKEN_ADD);
+    case '-':
+        return emit(x, TOKEN_SUB);
+    case '*':
+        return emit(x, TOKEN_MUL);
+    case '/':
+        return emit(x, TOKEN_DIV);
+    case '%':
+        return emit(x, TOKEN_MOD);
+    case '^':
+        return emit(x, TOKEN_POW);
+    case ',':
+        return emit(x, TOKEN_COMMA);
+    default:
+        if (is_in(c, "sSmMrR") && duration_word(x, &t)) return t;
+        return fail_at_rune(x, "unexpected character in duration expression: ", c);
+    }
+}
+
+/* A letter or colon within brackets. */
+static struct token
+within_brackets(struct lexer *x, int32_t c)
+{
+    struct token t;
+    if (c == ':') {
+        if (x->got_colon) return fail_at_rune(x, "unexpected colon ", c);
+        x->got_colon = true;
+        return emit(x, TOKEN_COLON);
+    }
+    if (is_in(c, "sSmMrR") && duration_word(x, &t)) return t;
+    t = fail_at_rune(x, "unexpected character: ", c);
+    buf_put_text(x->error, ", expected ':'");
+    return t;
+}
+
+static struct token
+ordinary(struct lexer *x)
+{
+    int32_t c = next(x);
+    if (is_digit(c) || (c == '.' && is_digit(peek(x)))) {
+        x->at--;
+        return number_or_duration(x);
+    }
+    if (is_alpha(c) || c == ':') {
+        if (x->bracket_open) return within_brackets(x, c);
+        x->at--;
+        return keyword_or_identifier(x);
+    }
+    switch (c) {
+    case RUNE_NONE:
+        if (x->paren_depth > 0) return fail(x, "unclosed left parenthesis");
+        if (x->bracket_open) return fail(x, "unclosed left bracket");
+        x->mode = LEX_ENDED;
+        return emit(x, TOKEN_END);
+    case ',':
+        return emit(x, TOKEN_COMMA);
+    case '*':
+        return emit(x, TOKEN_MUL);
+    case '/':
+        return emit(x, TOKEN_DIV);
+    case '%':
+        return emit(x, TOKEN_MOD);
+    case '+':
+        return emit(x, TOKEN_ADD);
+    case '-':
+        return emit(x, TOKEN_SUB);
+    case '^':
+        return emit(x, TOKEN_POW);
+    case '@':
+        return emit(x, TOKEN_AT);
+    case '=':
+        if (accept(x, "=")) return emit(x, TOKEN_EQ);
+        if (peek(x) == '~') return fail_at_rune(x, "unexpected character after '=': ", '~');
+        return emit(x, TOKEN_EQUAL);
+    case '!':
+        c = next(x);
+        if (c == '=') return emit(x, TOKEN_NE);
+        return fail_at_rune(x, "unexpected character after '!': ", c);
+    case '<':
+        if (accept(x, "/")) return emit(x, TOKEN_TRIM_UPPER);
+        return emit(x, accept(x, "=") ? TOKEN_LE : TOKEN_LT);
+    case '>':
+        if (accept(x, "/")) return emit(x, TOKEN_TRIM_LOWER);
+        return emit(x, accept(x, "=") ? TOKEN_GE : TOKEN_GT);
+    case '"':
+    case '\'':
+    case '`':
+        return string(x, c);
+    case '(':
+        return open_paren(x);
+    case ')':
+        return close_paren(x);
+    case '{':
+        x->brace_open = true;
+        return emit(x, TOKEN_LEFT_BRACE);
+    case '[':
+        if (x->bracket_open) return fail_at_rune(x, "unexpected left bracket ", c);
+        x->bracket_open = true;
+        x->got_colon = x->got_duration = false;
+        x->mode = LEX_DURATION;
+        return emit(x, TOKEN_LEFT_BRACKET);
+    case ']':
+        if (!x->bracket_open) return fail_at_rune(x, "unexpected right bracket ", c);
+        x->bracket_open = false;
+        return emit(x, TOKEN_RIGHT_BRACKET);
+    default:
+        return fail_at_rune(x, "unexpected character: ", c);
+    }
+}
+
+static void
+skip(struct lexer *x)
+{
+    for (;;) {
+        int32_t c = peek(x);
+        if (c == '#' && x->mode == LEX_ORDINARY) {
+            while (c != '\n' && c != '\r' && c != RUNE_NONE) {
+                next(x);
+                c = peek(x);
+            }
+        } else if (is_space(c)) {
+            x->at++;
+        } else {
+            break;
+        }
+    }
+    x->start = x->at;
+}
+
+struct token
+lexer_next(struct lexer *x)
+{
+    if (x->mode == LEX_ENDED) return (struct token){TOKEN_END, x->start, bytes_of(NULL, 0)};
+    skip(x);
+    if (x->mode == LEX_DURATION) return duration(x);
+    return x->brace_open ? inside_braces(x) : ordinary(x);
+}

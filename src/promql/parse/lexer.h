@@ -1,0 +1,139 @@
+/*
+ * lexer.h - PromQL text as tokens, with the positions and the words of Prometheus' errors.
+ */
+#ifndef PROMQL_PARSE_LEXER_H
+#define PROMQL_PARSE_LEXER_H
+
+#include "base/buf.h"
+
+enum token_type {
+    TOKEN_END,
+    TOKEN_ERROR, /* the lexer's `error` says what is wrong; TOKEN_END follows */
+    TOKEN_EQUAL,
+    TOKEN_COMMA,
+    TOKEN_COLON,
+    TOKEN_DURATION,
+    TOKEN_IDENTIFIER,
+    TOKEN_METRIC_IDENTIFIER, /* with a colon */
+    TOKEN_NUMBER,
+    TOKEN_STRING, /* with its quotes */
+    TOKEN_LEFT_BRACE,
+    TOKEN_RIGHT_BRACE,
+    TOKEN_LEFT_BRACKET,
+    TOKEN_RIGHT_BRACKET,
+    TOKEN_LEFT_PAREN,
+    TOKEN_RIGHT_PAREN,
+
+    TOKEN_ADD, /* operators from here */
+    TOKEN_SUB,
+    TOKEN_MUL,
+    TOKEN_DIV,
+    TOKEN_MOD,
+    TOKEN_POW,
+    TOKEN_ATAN2,
+    TOKEN_EQ,
+    TOKEN_NE,
+    TOKEN_LE,
+    TOKEN_LT,
+    TOKEN_GE,
+    TOKEN_GT,
+    TOKEN_TRIM_UPPER, /* </ */
+    TOKEN_TRIM_LOWER, /* >/ */
+    TOKEN_AND,
+    TOKEN_OR,
+    TOKEN_UNLESS,
+    TOKEN_MATCH_REGEX,
+    TOKEN_MATCH_NOT_REGEX,
+    TOKEN_AT,
+
+    TOKEN_SUM, /* aggregations from here */
+    TOKEN_AVG,
+    TOKEN_COUNT,
+    TOKEN_MIN,
+    TOKEN_MAX,
+    TOKEN_GROUP,
+    TOKEN_STDDEV,
+    TOKEN_STDVAR,
+    TOKEN_TOPK,
+    TOKEN_BOTTOMK,
+    TOKEN_COUNT_VALUES,
+    TOKEN_QUANTILE,
+    TOKEN_LIMITK,
+    TOKEN_LIMIT_RATIO,
+
+    TOKEN_OFFSET, /* keywords from here */
+    TOKEN_SMOOTHED,
+    TOKEN_ANCHORED,
+    TOKEN_BY,
+    TOKEN_WITHOUT,
+    TOKEN_ON,
+    TOKEN_IGNORING,
+    TOKEN_GROUP_LEFT,
+    TOKEN_GROUP_RIGHT,
+    TOKEN_FILL,
+    TOKEN_FILL_LEFT,
+    TOKEN_FILL_RIGHT,
+    TOKEN_BOOL,
+
+    TOKEN_START, /* words that are followed by () */
+    TOKEN_STOP,
+    TOKEN_STEP,
+    TOKEN_RANGE,
+    TOKEN_TYPE_COUNT
+};
+
+struct token {
+    enum token_type type;
+    uint32_t at; /* byte in the text */
+    struct bytes text;
+};
+
+enum lexer_mode { LEX_ORDINARY, LEX_DURATION, LEX_ENDED };
+
+struct lexer {
+    struct bytes input;
+    uint32_t at;    /* the next character */
+    uint32_t start; /* of the token at hand */
+    enum lexer_mode mode;
+    uint32_t paren_depth;
+    bool brace_open;
+    bool bracket_open;
+    bool got_colon;    /* since a bracket was opened */
+    bool got_duration; /* the same */
+    struct buf *error; /* written once */
+};
+
+/* Comments are left out. `input` below 4 GiB. */
+void lexer_init(struct lexer *lexer, struct bytes input, struct buf *error);
+struct token lexer_next(struct lexer *lexer);
+
+static inline bool
+token_is_operator(enum token_type type)
+{
+    return type >= TOKEN_ADD && type <= TOKEN_AT;
+}
+
+static inline bool
+token_is_aggregation(enum token_type type)
+{
+    return type >= TOKEN_SUM && type <= TOKEN_LIMIT_RATIO;
+}
+
+static inline bool
+token_is_comparison(enum token_type type)
+{
+    return type >= TOKEN_EQ && type <= TOKEN_GT;
+}
+
+static inline bool
+token_is_set_operator(enum token_type type)
+{
+    return type == TOKEN_AND || type == TOKEN_OR || type == TOKEN_UNLESS;
+}
+
+/* How it is written; NULL: it has no text of its own. */
+const char *token_word(enum token_type type);
+/* As errors name it: identifier "up", <op:+>, "(", end of input. */
+void token_describe(const struct token *token, struct buf *to);
+
+#endif

@@ -1,0 +1,392 @@
+/*
+ * parser.c - tokens become a tree: recursive descent, operators by precedence.
+ *
+ * Only the first error is told, in the words of Prometheus, whose parser is generated from a
+ * grammar. What an unexpected token is said to be unexpected *in* is the innermost rule that has
+ * words for it: here the parser's `context`, which a rule sets from the token on where the grammar
+ * has them, and restores at its end.
+ *
+ *     or < and unless < == != <= < >= > </ >/ < + - < * / % atan2 < ^ < unary < offset @ [ ]
+ *
+ * All operators but ^ group from the left; a sign binds like *, so -2^2 is -(2^2). What stands
+ * behind an expression (offset, @, a range, anchored, smoothed) belongs to its last operand.
+ */
+#include "base/array.h"
+#include "promql/parse/private.h"
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static struct node *expression(struct parser *p, unsigned above);
+
+struct arguments {
+    struct node **items;
+    uint32_t count;
+    uint32_t depth;
+};
+
+static bool
+may_begin(enum token_type type)
+{
+    return token_is_number(type) || token_is_sign(type) || token_may_name_metric(type) ||
+           type == TOKEN_STRING || type == TOKEN_LEFT_PAREN || type == TOKEN_LEFT_BRACE;
+}
+
+static bool
+call_body(struct parser *p, struct arguments *ret)
+{
+    if (!parse_expect(p, TOKEN_LEFT_PAREN)) return false;
+    if (parse_accept(p, TOKEN_RIGHT_PAREN)) return true;
+    for (;;) {
+        struct node *n = expression(p, 0);
+        if (n == NULL) return false;
+        struct node **items = arena_push(&p->tree->arena, ret->items, ret->count, sizeof *items);
+        if (items == NULL) return parse_no_memory(p) != NULL;
+        ret->items = items;
+        items[ret->count++] = n;
+        if (n->depth > ret->depth) ret->depth = n->depth;
+        if (parse_accept(p, TOKEN_RIGHT_PAREN)) return true;
+        struct token comma = *parse_peek(p);
+        if (!parse_expect(p, TOKEN_COMMA)) return false;
+        if (!may_begin(parse_peek(p)->type)) {
+            return parse_fail(p, comma.at, "trailing commas not allowed in function call args") !=
+                   NULL;
+        }
+    }
+}
+
+static struct node *
+call(struct parser *p, const struct token *name)
+{
+    struct arguments arguments = {.items = NULL};
+    if (!call_body(p, &arguments)) return NULL;
+    const struct function *function = function_find(name->text);
+    if (function == NULL) {
+        return parse_fail_quoted(p, name->at, "unknown function with name ", name->text, "");
+    }
+    struct node *n =
+        parse_node(p, NODE_CALL, function->result, (struct span){name->at, p->last_end});
+    if (n == NULL) return NULL;
+    n->call.function = function;
+    n->call.arguments = arguments.items;
+    n->call.argument_count = arguments.count;
+    for (uint32_t i = 0; i < arguments.count; i++) {
+        parse_add_depth(p, n, arguments.items[i]);
+    }
+    return n;
+}
+
+static bool
+takes_param(enum token_type op)
+{
+    return op == TOKEN_TOPK || op == TOKEN_BOTTOMK || op == TOKEN_COUNT_VALUES ||
+           op == TOKEN_QUANTILE || op == TOKEN_LIMITK || op == TOKEN_LIMIT_RATIO;
+}
+
+static bool
+aggregation_modifier(struct parser *p, struct node *n)
+{
+    enum token_type type = parse_peek(p)->type;
+    if (type != TOKEN_BY && type != TOKEN_WITHOUT) return true;
+    parse_take(p);
+    n->aggregation.without = type == TOKEN_WITHOUT;
+    return parse_labels(p, &n->aggregation.labels);
+}
+
+static struct node *
+aggregation(struct parser *p, const struct token *op)
+{
+    struct node *n = parse_node(p, NODE_AGGREGATION, VALUE_VECTOR, parse_span(op));
+    struct arguments arguments = {.items = NULL};
+    struct parse_context before = parse_in_context(p, "aggregation", NULL);
+    if (n == NULL) return NULL;
+    n->aggregation.op = op->type;
+    bool first = parse_peek(p)->type != TOKEN_LEFT_PAREN;
+    if (first && !aggregation_modifier(p, n)) return NULL;
+    if (!call_body(p, &arguments)) return NULL;
+    p->context = before;
+    if (!first && !aggregation_modifier(p, n)) return NULL;
+    n->at.end = p->last_end;
+    if (p->failed) return NULL;
+    uint32_t wanted = takes_param(op->type) ? 2 : 1;
+    if (arguments.count == 0) {
+        return parse_fail(p, op->at, "no arguments for aggregate expression provided");
+    }
+    if (arguments.count != wanted) {
+        return parse_fail(
+            p, op->at,
+            "wrong number of arguments for aggregate expression provided, expected %u, "
+            "got %u",
+            wanted, arguments.count);
+    }
+    n->aggregation.param = wanted == 2 ? arguments.items[0] : NULL;
+    n->aggregation.expr = arguments.items[wanted - 1];
+    parse_add_depth(p, n, n->aggregation.param);
+    parse_add_depth(p, n, n->aggregation.expr);
+    return n;
+}
+
+/* --- operands --------------------------------------------------------------------------------- */
+
+static struct node *
+paren(struct parser *p)
+{
+    struct token open = parse_take(p);
+    struct node *inner = expression(p, 0);
+    if (inner == NULL || !parse_expect(p, TOKEN_RIGHT_PAREN)) return NULL;
+    struct node *n = parse_node(p, NODE_PAREN, inner->type, (struct span){open.at, p->last_end});
+    if (n == NULL) return NULL;
+    n->paren = inner;
+    parse_add_depth(p, n, inner);
+    return n;
+}
+
+static struct node *
+word(struct parser *p)
+{
+    struct token t = parse_take(p);
+    enum token_type after = parse_peek(p)->type;
+    if (p->failed) return NULL;
+    bool opens = after == TOKEN_LEFT_PAREN;
+    if (token_is_aggregation(t.type) && (opens || after == TOKEN_BY || after == TOKEN_WITHOUT)) {
+        return aggregation(p, &t);
+    }
+    bool calls = t.type == TOKEN_IDENTIFIER || (t.type >= TOKEN_START && t.type <= TOKEN_RANGE);
+    return opens && calls ? call(p, &t) : parse_selector(p, &t);
+}
+
+enum { PRECEDENCE_SIGN = 5 };
+
+static struct node *
+sign(struct parser *p)
+{
+    struct token t = parse_take(p);
+    struct node *inner = expression(p, PRECEDENCE_SIGN);
+    if (inner == NULL) return NULL;
+    if (inner->kind == NODE_NUMBER) {
+        if (t.type == TOKEN_SUB) inner->number.value = -inner->number.value;
+        inner->at.begin = t.at;
+        return inner;
+    }
+    struct node *n = parse_node(p, NODE_UNARY, inner->type, (struct span){t.at, inner->at.end});
+    if (n == NULL) return NULL;
+    n->unary.op = t.type;
+    n->unary.expr = inner;
+    parse_add_depth(p, n, inner);
+    return n;
+}
+
+static struct node *
+string(struct parser *p)
+{
+    struct token t = parse_take(p);
+    struct node *n = parse_node(p, NODE_STRING, VALUE_STRING, parse_span(&t));
+    struct bytes value = parse_unquote(p, &t);
+    if (n == NULL || p->failed) return NULL;
+    n->string = value;
+    return n;
+}
+
+static struct node *
+operand(struct parser *p)
+{
+    enum token_type type = parse_peek(p)->type;
+    if (p->failed) return NULL;
+    if (token_is_sign(type)) return sign(p); /* what stands behind belongs to the operand */
+    struct node *n;
+    if (token_is_number(type))
+        n = parse_number(p);
+    else if (type == TOKEN_STRING)
+        n = string(p);
+    else if (type == TOKEN_LEFT_PAREN)
+        n = paren(p);
+    else if (type == TOKEN_LEFT_BRACE)
+        n = parse_selector(p, NULL);
+    else if (token_may_name_metric(type))
+        n = word(p);
+    else
+        n = parse_unexpected(p);
+    return parse_suffixes(p, n);
+}
+
+/* --- binary operators ------------------------------------------------------------------------- */
+
+static unsigned
+precedence_of(enum token_type op)
+{
+    switch (op) {
+    case TOKEN_OR:
+        return 1;
+    case TOKEN_AND:
+    case TOKEN_UNLESS:
+        return 2;
+    case TOKEN_EQ:
+    case TOKEN_NE:
+    case TOKEN_LE:
+    case TOKEN_LT:
+    case TOKEN_GE:
+    case TOKEN_GT:
+    case TOKEN_TRIM_UPPER:
+    case TOKEN_TRIM_LOWER:
+        return 3;
+    case TOKEN_ADD:
+    case TOKEN_SUB:
+        return 4;
+    case TOKEN_MUL:
+    case TOKEN_DIV:
+    case TOKEN_MOD:
+    case TOKEN_ATAN2:
+        return PRECEDENCE_SIGN;
+    case TOKEN_POW:
+        return 6;
+    default:
+        return 0;
+    }
+}
+
+static bool
+fill_value(struct parser *p, double *ret)
+{
+    double negative = 1;
+    parse_take(p);
+    if (!parse_expect(p, TOKEN_LEFT_PAREN)) return false;
+    if (token_is_sign(parse_peek(p)->type)) negative = parse_take(p).type == TOKEN_SUB ? -1 : 1;
+    if (!token_is_number(parse_peek(p)->type)) return parse_unexpected(p) != NULL;
+    const struct node *n = parse_number(p);
+    if (n == NULL || !parse_expect(p, TOKEN_RIGHT_PAREN)) return false;
+    *ret = negative * n->number.value;
+    return true;
+}
+
+static bool
+fill_modifiers(struct parser *p, struct matching *m)
+{
+    enum token_type type = parse_peek(p)->type;
+    if (type == TOKEN_FILL) {
+        m->fills_left = m->fills_right = m->fills_both = true;
+        if (!fill_value(p, &m->fill_left)) return false;
+        m->fill_right = m->fill_left;
+        return true;
+    }
+    while ((type == TOKEN_FILL_LEFT && !m->fills_left) ||
+           (type == TOKEN_FILL_RIGHT && !m->fills_right)) {
+        bool left = type == TOKEN_FILL_LEFT;
+        if (!fill_value(p, left ? &m->fill_left : &m->fill_right)) return false;
+        *(left ? &m->fills_left : &m->fills_right) = true;
+        type = parse_peek(p)->type;
+    }
+    return !p->failed;
+}
+
+static bool
+binary_modifiers(struct parser *p, struct node *n)
+{
+    struct matching *m = &n->binary.matching;
+    n->binary.returns_bool = parse_accept(p, TOKEN_BOOL);
+    enum token_type type = parse_peek(p)->type;
+    if (type == TOKEN_ON || type == TOKEN_IGNORING) {
+        parse_take(p);
+        m->on = type == TOKEN_ON;
+        if (!parse_labels(p, &m->labels)) return false;
+        type = parse_peek(p)->type;
+        if (type == TOKEN_GROUP_LEFT || type == TOKEN_GROUP_RIGHT) {
+            parse_take(p);
+            m->cardinality = type == TOKEN_GROUP_LEFT ? MANY_TO_ONE : ONE_TO_MANY;
+            enum token_type after = parse_peek(p)->type;
+            bool fills = after >= TOKEN_FILL && after <= TOKEN_FILL_RIGHT;
+            bool labels = after == TOKEN_LEFT_PAREN || !(may_begin(after) || fills);
+            if (labels && !parse_labels(p, &m->include)) return false;
+        }
+    }
+    return fill_modifiers(p, m);
+}
+
+static struct node *
+binary(struct parser *p, struct node *left, unsigned precedence)
+{
+    struct token op = parse_take(p);
+    struct node *n = parse_node(p, NODE_BINARY, VALUE_VECTOR, left->at);
+    if (n == NULL || !binary_modifiers(p, n)) return NULL;
+    struct node *right = expression(p, op.type == TOKEN_POW ? precedence - 1 : precedence);
+    if (right == NULL) return NULL;
+    n->at.end = right->at.end;
+    n->binary.op = op.type;
+    n->binary.left = left;
+    n->binary.right = right;
+    if (left->type == VALUE_SCALAR && right->type == VALUE_SCALAR) n->type = VALUE_SCALAR;
+    parse_add_depth(p, n, left);
+    parse_add_depth(p, n, right);
+    return n;
+}
+
+/* An expression of operators that bind tighter than `above`. */
+static struct node *
+expression(struct parser *p, unsigned above)
+{
+    if (!parse_is_unnested(p)) return NULL;
+    p->nesting++;
+    struct node *n = operand(p);
+    while (n != NULL && !p->failed) {
+        unsigned precedence = precedence_of(parse_peek(p)->type);
+        if (precedence <= above) break;
+        n = binary(p, n, precedence);
+    }
+    p->nesting--;
+    return p->failed ? NULL : n;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static void
+parse(struct parser *p)
+{
+    if (parse_peek(p)->type == TOKEN_END && !p->failed) {
+        parse_fail(p, 0, "no expression found in input");
+        return;
+    }
+    p->tree->root = expression(p, 0);
+    if (!p->failed && parse_peek(p)->type != TOKEN_END) parse_unexpected(p);
+    if (!p->failed) tree_check(p);
+}
+
+enum err
+tree_parse(struct bytes text, struct budget *budget, struct tree **ret_tree, struct buf *error)
+{
+    if (text.size > TREE_TEXT_BYTES_MAX) {
+        buf_printf(error, "expression is longer than %d bytes", TREE_TEXT_BYTES_MAX);
+        return ERR_LIMIT;
+    }
+    struct tree *tree = mem_new(budget, sizeof *tree);
+    struct parser p = {.tree = tree, .error = error};
+    if (tree == NULL) return ERR_NOMEM;
+    tree->budget = budget;
+    arena_init(&tree->arena, budget, 0, 0);
+    tree->text = arena_copy(&tree->arena, text);
+    buf_init(&p.lexer_error, budget, TREE_TEXT_BYTES_MAX);
+    buf_init(&p.scratch, budget, TREE_TEXT_BYTES_MAX);
+    lexer_init(&p.lexer, tree->text, &p.lexer_error);
+    if (tree->text.at == NULL && text.size > 0)
+        parse_no_memory(&p);
+    else
+        parse(&p);
+    enum err e = err_first(p.failed, buf_error(&p.lexer_error));
+    buf_fini(&p.lexer_error);
+    buf_fini(&p.scratch);
+    if (e) {
+        tree_free(tree);
+        return e;
+    }
+    *ret_tree = tree;
+    return OK;
+}
+
+void
+tree_free(struct tree *tree)
+{
+    if (tree == NULL) return;
+    for (uint32_t i = 0; i < tree->matcher_count; i++) {
+        matcher_free(tree->matchers[i]);
+    }
+    array_free(tree->budget, tree->matchers, tree->matcher_capacity);
+    arena_fini(&tree->arena);
+    mem_free(tree->budget, tree, sizeof *tree);
+}

@@ -1,0 +1,51 @@
+/* Arbitrary text as an expression. What is one is printed, on one line and in several; what was
+ * printed is an expression, too, and printed the same. */
+#include <assert.h>
+
+#include "promql/parse/tree.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { TEXT_BYTES_MAX = 64 << 20 };
+
+static void
+check_comes_back(const struct tree *tree)
+{
+    struct buf line, lines, again_line, error;
+    struct tree *again;
+    buf_init(&line, NULL, TEXT_BYTES_MAX);
+    buf_init(&lines, NULL, TEXT_BYTES_MAX);
+    buf_init(&again_line, NULL, TEXT_BYTES_MAX);
+    buf_init(&error, NULL, TEXT_BYTES_MAX);
+    tree_print(tree->root, &line);
+    tree_print_pretty(tree->root, &lines);
+    enum err e = tree_parse(buf_bytes(&lines), NULL, &again, &error);
+    assert(e == OK);
+    tree_print(again->root, &again_line);
+    assert(bytes_equal(buf_bytes(&line), buf_bytes(&again_line)));
+    buf_clear(&lines);
+    tree_print_json(again->root, &lines);
+    assert(buf_error(&lines) == OK);
+    tree_free(again);
+    buf_fini(&line);
+    buf_fini(&lines);
+    buf_fini(&again_line);
+    buf_fini(&error);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct tree *tree;
+    struct buf error;
+    buf_init(&error, NULL, TEXT_BYTES_MAX);
+    enum err e = tree_parse(bytes_of(data, size), NULL, &tree, &error);
+    assert(e == OK || e == ERR_INPUT || e == ERR_LIMIT);
+    assert((e == OK) == (error.size == 0));
+    if (e == OK) {
+        check_comes_back(tree);
+        tree_free(tree);
+    }
+    buf_fini(&error);
+    return 0;
+}

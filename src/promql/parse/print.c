@@ -1,0 +1,472 @@
+/*
+ * print.c - a tree as text that is parsed to the same tree. In lines: what is longer than 100
+ * characters on one is opened, its parts on lines of their own, two blanks deeper; as Prometheus
+ * lays it out (promql/parser/prettier.go), so that both format files alike.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/ascii.h"
+#include "base/quote.h"
+#include "promql/parse/tree.h"
+#include "wire/number.h"
+
+enum { LINE_MAX_BYTES = 100 };
+
+/* --- pieces ----------------------------------------------------------------------------------- */
+
+void
+tree_print_number(double value, struct buf *to)
+{
+    char text[NUMBER_TEXT_BYTES + 1];
+    size_t size = number_print(double_bits(value), text);
+    text[size] = '\0';
+    const char *e = strchr(text, 'e');
+    if (e == NULL) {
+        buf_put(to, text, size);
+        return;
+    }
+    int exponent = atoi(e + 1);
+    const char *digits = text + (text[0] == '-');
+    if (text[0] == '-') buf_put_u8(to, '-');
+    char all[NUMBER_TEXT_BYTES];
+    int count = 0;
+    for (const char *c = digits; c < e; c++) {
+        if (*c != '.') all[count++] = *c;
+    }
+    if (exponent < 0) {
+        buf_put_text(to, "0.");
+        for (int i = 1; i < -exponent; i++) {
+            buf_put_u8(to, '0');
+        }
+        buf_put(to, all, (size_t)count);
+        return;
+    }
+    for (int i = 0; i <= exponent; i++) {
+        buf_put_u8(to, i < count ? (uint8_t)all[i] : '0');
+    }
+}
+
+/* 1h30m; weeks and days only where nothing else is left over, years likewise. */
+static void
+put_duration(struct buf *to, int64_t ms)
+{
+    static const struct {
+        const char *name;
+        int64_t ms;
+        bool exactly;
+    } units[] = {{"y", 31536000000, true}, {"w", 604800000, true}, {"d", 86400000, false},
+                 {"h", 3600000, false},    {"m", 60000, false},    {"s", 1000, false},
+                 {"ms", 1, false}};
+    if (ms == 0) buf_put_text(to, "0s");
+    for (unsigned i = 0; i < sizeof units / sizeof *units; i++) {
+        if (ms < units[i].ms || (units[i].exactly && ms % units[i].ms != 0)) continue;
+        buf_printf(to, "%lld%s", (long long)(ms / units[i].ms), units[i].name);
+        ms %= units[i].ms;
+    }
+}
+
+static void
+put_signed_duration(struct buf *to, int64_t ms)
+{
+    if (ms < 0) buf_put_u8(to, '-');
+    put_duration(to, ms < 0 ? -ms : ms);
+}
+
+static void
+put_length(struct buf *to, const struct duration *d)
+{
+    if (d->expr != NULL)
+        tree_print(d->expr, to);
+    else
+        put_duration(to, d->ms);
+}
+
+static bool
+is_plain_label(struct bytes name)
+{
+    if (name.size == 0 || ascii_is_digit(name.at[0])) return false;
+    for (size_t i = 0; i < name.size; i++) {
+        if (!ascii_is_word(name.at[i])) return false;
+    }
+    return true;
+}
+
+static void
+put_label(struct buf *to, struct bytes name)
+{
+    if (is_plain_label(name))
+        buf_put_bytes(to, name);
+    else
+        quote_text(to, name);
+}
+
+static void
+put_labels(struct buf *to, const struct labels_named *labels)
+{
+    buf_put_u8(to, '(');
+    for (uint32_t i = 0; i < labels->count; i++) {
+        if (i > 0) buf_put_text(to, ", ");
+        put_label(to, labels->names[i]);
+    }
+    buf_put_u8(to, ')');
+}
+
+static void
+put_at(struct buf *to, const struct shift *shift)
+{
+    switch (shift->at) {
+    case AT_NONE:
+        return;
+    case AT_TIME:
+        buf_printf(to, " @ %.3f", (double)shift->at_ms / 1000);
+        return;
+    case AT_START:
+        buf_put_text(to, " @ start()");
+        return;
+    case AT_END:
+        buf_put_text(to, " @ end()");
+        return;
+    }
+}
+
+static void
+put_offset(struct buf *to, const struct shift *shift)
+{
+    if (shift->offset.expr == NULL && shift->offset.ms == 0) return;
+    buf_put_text(to, " offset ");
+    if (shift->offset.expr != NULL)
+        tree_print(shift->offset.expr, to);
+    else
+        put_signed_duration(to, shift->offset.ms);
+}
+
+static void
+put_extent(struct buf *to, enum extent extent)
+{
+    if (extent == EXTENT_ANCHORED) buf_put_text(to, " anchored");
+    if (extent == EXTENT_SMOOTHED) buf_put_text(to, " smoothed");
+}
+
+/* --- selectors -------------------------------------------------------------------------------- */
+
+static void
+put_matcher(struct buf *to, const struct node_matcher *m)
+{
+    static const char *const operators[] = {"=", "!=", "=~", "!~"};
+    put_label(to, m->name);
+    buf_put_text(to, operators[m->type]);
+    quote_text(to, m->value);
+}
+
+struct printed {
+    size_t begin;
+    size_t end;
+    const struct buf *in;
+};
+
+static int
+compare_printed(const void *a, const void *b)
+{
+    const struct printed *x = a, *y = b;
+    return bytes_compare(bytes_of(x->in->at + x->begin, x->end - x->begin),
+                         bytes_of(y->in->at + y->begin, y->end - y->begin));
+}
+
+/* The name stands in front; matchers in the order of their texts. */
+static void
+put_series(struct buf *to, const struct node *n)
+{
+    struct buf texts;
+    uint32_t count = 0;
+    buf_init(&texts, to->budget, to->limit);
+    struct printed *list = mem_alloc(to->budget, (n->selector.matcher_count + 1) * sizeof *list);
+    if (list == NULL) {
+        to->failed = ERR_NOMEM;
+        return;
+    }
+    for (uint32_t i = 0; i < n->selector.matcher_count; i++) {
+        const struct node_matcher *m = &n->selector.matchers[i];
+        bool is_name = m->type == MATCH_EQUAL && m->value.size > 0 &&
+                       bytes_equal_text(m->name, "__name__") &&
+                       bytes_equal(m->value, n->selector.name);
+        if (is_name) continue;
+        list[count].begin = texts.size;
+        put_matcher(&texts, m);
+        list[count].in = &texts;
+        list[count++].end = texts.size;
+    }
+    if (buf_error(&texts) == OK) qsort(list, count, sizeof *list, compare_printed);
+    buf_put_bytes(to, n->selector.name);
+    for (uint32_t i = 0; i < count && buf_error(&texts) == OK; i++) {
+        buf_put_u8(to, i == 0 ? '{' : ',');
+        buf_put(to, texts.at + list[i].begin, list[i].end - list[i].begin);
+    }
+    if (count > 0) buf_put_u8(to, '}');
+    if (buf_error(&texts)) to->failed = buf_error(&texts);
+    mem_free(to->budget, list, (n->selector.matcher_count + 1) * sizeof *list);
+    buf_fini(&texts);
+}
+
+static void
+put_subquery_times(struct buf *to, const struct node *n)
+{
+    buf_put_u8(to, '[');
+    put_length(to, &n->subquery.range);
+    buf_put_u8(to, ':');
+    if (n->subquery.step.expr != NULL || n->subquery.step.ms != 0) {
+        put_length(to, &n->subquery.step);
+    }
+    buf_put_u8(to, ']');
+    put_at(to, &n->subquery.shift);
+    put_offset(to, &n->subquery.shift);
+}
+
+/* --- operators -------------------------------------------------------------------------------- */
+
+static void
+put_aggregation_head(struct buf *to, const struct node *n)
+{
+    const struct labels_named *labels = &n->aggregation.labels;
+    buf_put_text(to, token_word(n->aggregation.op));
+    if (!n->aggregation.without && labels->count == 0) return;
+    buf_put_text(to, n->aggregation.without ? " without " : " by ");
+    put_labels(to, labels);
+    buf_put_u8(to, ' ');
+}
+
+/* The operator with what modifies it. */
+static void
+put_operator(struct buf *to, const struct node *n)
+{
+    const struct matching *m = &n->binary.matching;
+    bool groups = m->cardinality == MANY_TO_ONE || m->cardinality == ONE_TO_MANY;
+    buf_put_text(to, token_word(n->binary.op));
+    if (n->binary.returns_bool) buf_put_text(to, " bool");
+    if (!n->binary.matches) return;
+    if (m->labels.count > 0 || m->on || groups) {
+        buf_put_text(to, m->on ? " on " : " ignoring ");
+        put_labels(to, &m->labels);
+    }
+    if (groups) {
+        buf_put_text(to, m->cardinality == MANY_TO_ONE ? " group_left " : " group_right ");
+        put_labels(to, &m->include);
+    }
+    char text[NUMBER_TEXT_BYTES];
+    for (unsigned side = 0; side < 2; side++) {
+        if (!(side == 0 ? m->fills_left : m->fills_right) || (side == 1 && m->fills_both)) continue;
+        double value = side == 0 ? m->fill_left : m->fill_right;
+        buf_printf(to, " fill%s (", m->fills_both ? "" : side == 0 ? "_left" : "_right");
+        buf_put(to, text, number_print(double_bits(value), text));
+        buf_put_u8(to, ')');
+    }
+}
+
+static void
+put_duration_expression(struct buf *to, const struct node *n)
+{
+    enum token_type op = n->duration.op;
+    const char *word = token_word(op);
+    if (n->duration.in_parens) buf_put_u8(to, '(');
+    if (op == TOKEN_STEP || op == TOKEN_RANGE) {
+        buf_printf(to, "%s()", word);
+    } else if (op == TOKEN_MIN || op == TOKEN_MAX) {
+        buf_printf(to, "%s(", word);
+        tree_print(n->duration.left, to);
+        buf_put_text(to, ", ");
+        tree_print(n->duration.right, to);
+        buf_put_u8(to, ')');
+    } else if (n->duration.left == NULL) {
+        if (op == TOKEN_SUB) buf_put_u8(to, '-');
+        tree_print(n->duration.right, to);
+    } else {
+        tree_print(n->duration.left, to);
+        buf_printf(to, " %s ", word);
+        tree_print(n->duration.right, to);
+    }
+    if (n->duration.in_parens) buf_put_u8(to, ')');
+}
+
+void
+tree_print(const struct node *n, struct buf *to)
+{
+    switch (n->kind) {
+    case NODE_NUMBER:
+        if (n->number.is_duration)
+            put_signed_duration(to, (int64_t)llround(n->number.value * 1000));
+        else
+            tree_print_number(n->number.value, to);
+        return;
+    case NODE_STRING:
+        quote_text(to, n->string);
+        return;
+    case NODE_SELECTOR:
+        put_series(to, n);
+        put_at(to, &n->selector.shift);
+        put_extent(to, n->selector.extent);
+        put_offset(to, &n->selector.shift);
+        return;
+    case NODE_RANGE:
+        put_series(to, n->range.selector);
+        buf_put_u8(to, '[');
+        put_length(to, &n->range.range);
+        buf_put_u8(to, ']');
+        put_extent(to, n->range.selector->selector.extent);
+        put_at(to, &n->range.selector->selector.shift);
+        put_offset(to, &n->range.selector->selector.shift);
+        return;
+    case NODE_SUBQUERY:
+        tree_print(n->subquery.expr, to);
+        put_subquery_times(to, n);
+        return;
+    case NODE_CALL:
+        buf_printf(to, "%s(", n->call.function->name);
+        for (uint32_t i = 0; i < n->call.argument_count; i++) {
+            if (i > 0) buf_put_text(to, ", ");
+            tree_print(n->call.arguments[i], to);
+        }
+        buf_put_u8(to, ')');
+        return;
+    case NODE_AGGREGATION:
+        put_aggregation_head(to, n);
+        buf_put_u8(to, '(');
+        if (n->aggregation.param != NULL) {
+            tree_print(n->aggregation.param, to);
+            buf_put_text(to, ", ");
+        }
+        tree_print(n->aggregation.expr, to);
+        buf_put_u8(to, ')');
+        return;
+    case NODE_BINARY:
+        tree_print(n->binary.left, to);
+        buf_put_u8(to, ' ');
+        put_operator(to, n);
+        buf_put_u8(to, ' ');
+        tree_print(n->binary.right, to);
+        return;
+    case NODE_UNARY:
+        buf_put_text(to, token_word(n->unary.op));
+        tree_print(n->unary.expr, to);
+        return;
+    case NODE_PAREN:
+        buf_put_u8(to, '(');
+        tree_print(n->paren, to);
+        buf_put_u8(to, ')');
+        return;
+    case NODE_DURATION:
+        put_duration_expression(to, n);
+        return;
+    }
+}
+
+/* --- in lines --------------------------------------------------------------------------------- */
+
+static void
+put_indent(struct buf *to, unsigned level)
+{
+    for (unsigned i = 0; i < level; i++) {
+        buf_put_text(to, "  ");
+    }
+}
+
+/* Fits it on a line? Then it is there. */
+static bool
+put_short(struct buf *to, const struct node *n)
+{
+    size_t before = to->size;
+    tree_print(n, to);
+    if (to->size - before <= LINE_MAX_BYTES) return true;
+    to->size = before;
+    return false;
+}
+
+static void put_lines(struct buf *to, const struct node *n, unsigned level, bool indents);
+
+static void
+close_lines(struct buf *to, unsigned level)
+{
+    buf_put_u8(to, '\n');
+    put_indent(to, level);
+    buf_put_u8(to, ')');
+}
+
+static void
+put_binary_lines(struct buf *to, const struct node *n, unsigned level, bool indents)
+{
+    put_lines(to, n->binary.left, level + 1, indents);
+    buf_put_u8(to, '\n');
+    put_indent(to, level);
+    put_operator(to, n);
+    buf_put_u8(to, '\n');
+    put_lines(to, n->binary.right, level + 1, true);
+}
+
+static void
+put_call_lines(struct buf *to, const struct node *n, unsigned level)
+{
+    buf_printf(to, "%s(\n", n->call.function->name);
+    for (uint32_t i = 0; i < n->call.argument_count; i++) {
+        if (i > 0) buf_put_text(to, ",\n");
+        put_lines(to, n->call.arguments[i], level + 1, true);
+    }
+    close_lines(to, level);
+}
+
+static void
+put_lines(struct buf *to, const struct node *n, unsigned level, bool indents)
+{
+    if (buf_error(to)) return;
+    if (n->kind == NODE_SUBQUERY) { /* its expression indents itself, where it is opened */
+        if (put_short(to, n)) return;
+        put_lines(to, n->subquery.expr, level, indents);
+        put_subquery_times(to, n);
+        return;
+    }
+    size_t before = to->size;
+    if (indents) put_indent(to, level);
+    switch (n->kind) {
+    case NODE_AGGREGATION:
+        if (put_short(to, n)) return;
+        put_aggregation_head(to, n);
+        buf_put_text(to, "(\n");
+        if (n->aggregation.param != NULL) {
+            put_lines(to, n->aggregation.param, level + 1, true);
+            buf_put_text(to, ",\n");
+        }
+        put_lines(to, n->aggregation.expr, level + 1, true);
+        close_lines(to, level);
+        return;
+    case NODE_CALL:
+        if (!put_short(to, n)) put_call_lines(to, n, level);
+        return;
+    case NODE_PAREN:
+        if (put_short(to, n)) return;
+        buf_put_text(to, "(\n");
+        put_lines(to, n->paren, level + 1, true);
+        close_lines(to, level);
+        return;
+    case NODE_UNARY:
+        buf_put_text(to, token_word(n->unary.op));
+        put_lines(to, n->unary.expr, level, false);
+        return;
+    case NODE_BINARY:
+        if (put_short(to, n)) return;
+        to->size = before; /* its operands indent themselves */
+        put_binary_lines(to, n, level, indents);
+        return;
+    case NODE_NUMBER:
+    case NODE_STRING:
+    case NODE_SELECTOR:
+    case NODE_RANGE:
+    case NODE_SUBQUERY:
+    case NODE_DURATION:
+        tree_print(n, to);
+        return;
+    }
+}
+
+void
+tree_print_pretty(const struct node *n, struct buf *to)
+{
+    put_lines(to, n, 0, true);
+}

@@ -1,0 +1,191 @@
+/* selectors.c - selectors of series, and lists of label names. */
+#include "base/array.h"
+#include "base/utf8.h"
+#include "promql/parse/private.h"
+
+/* --- selectors -------------------------------------------------------------------------------- */
+
+/* In the words that Prometheus has from its library. */
+static void
+fail_regex(struct parser *p, uint32_t at, const char *text)
+{
+    static const char *const ours_and_theirs[][2] = {
+        {"missing )", "missing closing )"},
+        {"missing ]", "missing closing ]"},
+        {"no argument for repetition operator", "missing argument to repetition operator"},
+        {"bad repetition operator", "invalid nested repetition operator"},
+        {"invalid repetition size", "invalid repeat count"},
+        {"invalid perl operator", "invalid or unsupported Perl syntax"},
+        {"invalid named capture group", "invalid named capture"},
+        {"trailing \\", "trailing backslash at end of expression"},
+    };
+    static const char before[] = "invalid regex: ";
+    const char *words = text + sizeof before - 1, *colon;
+    if (strncmp(text, before, sizeof before - 1) != 0 || p->failed) {
+        parse_fail(p, at, "%s", text);
+        return;
+    }
+    colon = strstr(words, ": ");
+    size_t size = colon == NULL ? strlen(words) : (size_t)(colon - words);
+    const char *theirs = NULL;
+    for (unsigned i = 0; i < sizeof ours_and_theirs / sizeof *ours_and_theirs; i++) {
+        const char *ours = ours_and_theirs[i][0];
+        if (strlen(ours) == size && memcmp(ours, words, size) == 0) theirs = ours_and_theirs[i][1];
+    }
+    if (theirs == NULL)
+        parse_fail(p, at, "error parsing regexp: %.*s", (int)size, words);
+    else
+        parse_fail(p, at, "error parsing regexp: %s", theirs);
+    buf_printf(p->error, ": `%s`", colon == NULL ? "" : colon + 2);
+}
+
+static bool
+add_matcher(struct parser *p, struct node *n, struct node_matcher m, struct span at)
+{
+    struct why why;
+    struct tree *tree = p->tree;
+    struct matcher *made;
+    enum err e = matcher_new(m.type, m.name, m.value, &made, &why);
+    if (e == ERR_NOMEM) return parse_no_memory(p) != NULL;
+    if (e) {
+        fail_regex(p, at.begin, why.text);
+        return false;
+    }
+    if (!array_reserve(tree->budget, &tree->matchers, &tree->matcher_capacity,
+                       tree->matcher_count + 1)) {
+        matcher_free(made);
+        return parse_no_memory(p) != NULL;
+    }
+    tree->matchers[tree->matcher_count++] = made;
+    m.matcher = made;
+    struct node_matcher *items =
+        arena_push(&tree->arena, n->selector.matchers, n->selector.matcher_count, sizeof *items);
+    if (items == NULL) return parse_no_memory(p) != NULL;
+    n->selector.matchers = items;
+    items[n->selector.matcher_count++] = m;
+    return true;
+}
+
+static bool
+take_match_type(struct parser *p, enum matcher_type *ret)
+{
+    switch (parse_peek(p)->type) {
+    case TOKEN_EQUAL:
+        *ret = MATCH_EQUAL;
+        break;
+    case TOKEN_NE:
+        *ret = MATCH_NOT_EQUAL;
+        break;
+    case TOKEN_MATCH_REGEX:
+        *ret = MATCH_REGEX;
+        break;
+    case TOKEN_MATCH_NOT_REGEX:
+        *ret = MATCH_NOT_REGEX;
+        break;
+    default:
+        return false;
+    }
+    parse_take(p);
+    return true;
+}
+
+static bool
+label_matcher(struct parser *p, struct node *n)
+{
+    struct token name = *parse_peek(p);
+    bool quoted = name.type == TOKEN_STRING;
+    if (!quoted && name.type != TOKEN_IDENTIFIER) return parse_unexpected(p) != NULL;
+    parse_take(p);
+    struct node_matcher m = {.name = quoted ? parse_unquote(p, &name) : name.text};
+    if (p->failed) return false;
+    if (!take_match_type(p, &m.type)) {
+        parse_in_context(p, "label matching", "label matching operator");
+        if (!quoted) return parse_unexpected(p) != NULL;
+        m = (struct node_matcher){MATCH_EQUAL, bytes_of_text("__name__"), m.name, NULL};
+        return add_matcher(p, n, m, parse_span(&name));
+    }
+    parse_in_context(p, "label matching", "string");
+    struct token value = *parse_peek(p);
+    if (value.type != TOKEN_STRING) return parse_unexpected(p) != NULL;
+    parse_take(p);
+    m.value = parse_unquote(p, &value);
+    return !p->failed && add_matcher(p, n, m, parse_span(&name));
+}
+
+static bool
+label_matchers(struct parser *p, struct node *n)
+{
+    struct parse_context before = parse_in_context(p, "label matching", "identifier or \"}\"");
+    parse_take(p);
+    while (!parse_accept(p, TOKEN_RIGHT_BRACE)) {
+        if (!label_matcher(p, n)) return false;
+        if (parse_accept(p, TOKEN_COMMA)) {
+            parse_in_context(p, "label matching", "identifier or \"}\"");
+            continue;
+        }
+        if (parse_peek(p)->type == TOKEN_RIGHT_BRACE) continue;
+        parse_in_context(p, "label matching", "\",\" or \"}\"");
+        return parse_unexpected(p) != NULL;
+    }
+    p->context = before;
+    n->at.end = p->last_end;
+    return true;
+}
+
+/* The name is taken already, if there is one. */
+struct node *
+parse_selector(struct parser *p, const struct token *name)
+{
+    struct node *n =
+        parse_node(p, NODE_SELECTOR, VALUE_VECTOR, parse_span(name == NULL ? parse_peek(p) : name));
+    if (n == NULL) return NULL;
+    if (parse_peek(p)->type == TOKEN_LEFT_BRACE && !label_matchers(p, n)) return NULL;
+    if (p->failed || name == NULL) return p->failed ? NULL : n;
+    n->selector.name = name->text;
+    struct node_matcher m = {MATCH_EQUAL, bytes_of_text("__name__"), name->text, NULL};
+    return add_matcher(p, n, m, n->at) ? n : NULL;
+}
+
+/* --- lists of labels -------------------------------------------------------------------------- */
+
+static bool
+may_name_label(enum token_type type)
+{
+    return type == TOKEN_IDENTIFIER || type == TOKEN_METRIC_IDENTIFIER || type == TOKEN_STRING ||
+           token_is_aggregation(type) || token_is_set_operator(type) || type == TOKEN_ATAN2 ||
+           (type >= TOKEN_OFFSET && type <= TOKEN_RANGE && type != TOKEN_WITHOUT);
+}
+
+static bool
+add_label(struct parser *p, struct labels_named *to)
+{
+    struct token t = *parse_peek(p);
+    if (!may_name_label(t.type)) return parse_unexpected(p) != NULL;
+    parse_take(p);
+    struct bytes name = t.type == TOKEN_STRING ? parse_unquote(p, &t) : t.text;
+    if (!p->failed && (name.size == 0 || !utf8_valid(name))) {
+        return parse_unexpected_in(p, &t, p->context) != NULL;
+    }
+    struct bytes *names = arena_push(&p->tree->arena, to->names, to->count, sizeof *names);
+    if (names == NULL) return parse_no_memory(p) != NULL;
+    to->names = names;
+    names[to->count++] = name;
+    return !p->failed;
+}
+
+bool
+parse_labels(struct parser *p, struct labels_named *ret)
+{
+    struct parse_context before = parse_in_context(p, "grouping opts", "\"(\"");
+    if (!parse_expect(p, TOKEN_LEFT_PAREN)) return false;
+    while (!parse_accept(p, TOKEN_RIGHT_PAREN)) {
+        parse_in_context(p, "grouping opts", "label");
+        if (!add_label(p, ret)) return false;
+        parse_in_context(p, "grouping opts", "\",\" or \")\"");
+        if (!parse_accept(p, TOKEN_COMMA) && parse_peek(p)->type != TOKEN_RIGHT_PAREN) {
+            return parse_unexpected(p) != NULL;
+        }
+    }
+    p->context = before;
+    return true;
+}

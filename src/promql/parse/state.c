@@ -1,0 +1,198 @@
+/* state.c - what all rules of the parser share: tokens, nodes, the first error. */
+#include <stdio.h>
+
+#include "base/quote.h"
+#include "promql/parse/private.h"
+
+/* --- errors ----------------------------------------------------------------------------------- */
+
+void
+tree_put_position(struct bytes text, uint32_t at, struct buf *to)
+{
+    uint32_t line = 1, begin = 0;
+    if (text.size == 0) {
+        buf_put_text(to, "unknown position");
+        return;
+    }
+    for (uint32_t i = 0; i < at && i < text.size; i++) {
+        if (text.at[i] != '\n') continue;
+        line++;
+        begin = i + 1;
+    }
+    buf_printf(to, "%u:%u", line, at - begin + 1);
+}
+
+/* The first error stays. Returns NULL, for those who return a node. */
+void *
+parse_fail(struct parser *p, uint32_t at, const char *format, ...)
+{
+    if (p->failed) return NULL;
+    p->failed = ERR_INPUT;
+    tree_put_position(p->tree->text, at, p->error);
+    buf_put_text(p->error, ": parse error: ");
+    va_list args;
+    va_start(args, format);
+    char text[1024];
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    buf_put_text(p->error, text);
+    return NULL;
+}
+
+/* The same with a text in quotes between two others. */
+void *
+parse_fail_quoted(struct parser *p, uint32_t at, const char *before, struct bytes text,
+                  const char *after)
+{
+    if (p->failed) return NULL;
+    parse_fail(p, at, "%s", before);
+    quote_text(p->error, text);
+    buf_put_text(p->error, after);
+    return NULL;
+}
+
+void *
+parse_no_memory(struct parser *p)
+{
+    if (p->failed) return NULL;
+    p->failed = ERR_NOMEM;
+    buf_put_text(p->error, "not enough memory for the query");
+    return NULL;
+}
+
+void *
+parse_unexpected_in(struct parser *p, const struct token *t, struct parse_context context)
+{
+    if (p->failed) return NULL;
+    parse_fail(p, t->at, "unexpected ");
+    token_describe(t, p->error);
+    if (context.in != NULL) buf_printf(p->error, " in %s", context.in);
+    if (context.expected != NULL) buf_printf(p->error, ", expected %s", context.expected);
+    return NULL;
+}
+
+/* --- tokens ----------------------------------------------------------------------------------- */
+
+/* The token at hand; read only when it is needed, so that errors come in the order of the text. */
+const struct token *
+parse_peek(struct parser *p)
+{
+    if (p->has_token) return &p->token;
+    buf_clear(&p->lexer_error);
+    p->token = lexer_next(&p->lexer);
+    p->has_token = true;
+    if (p->token.type == TOKEN_ERROR && !p->failed) {
+        p->failed = ERR_INPUT;
+        tree_put_position(p->tree->text, p->token.at, p->error);
+        buf_put_text(p->error, ": parse error: ");
+        buf_put_bytes(p->error, buf_bytes(&p->lexer_error));
+    }
+    return &p->token;
+}
+
+struct token
+parse_take(struct parser *p)
+{
+    struct token t = *parse_peek(p);
+    p->has_token = false;
+    switch (t.type) {
+    case TOKEN_RIGHT_BRACE:
+    case TOKEN_RIGHT_PAREN:
+    case TOKEN_RIGHT_BRACKET:
+    case TOKEN_DURATION:
+    case TOKEN_NUMBER:
+        p->last_end = t.at + (uint32_t)t.text.size;
+        break;
+    default:
+        break;
+    }
+    return t;
+}
+
+void *
+parse_unexpected(struct parser *p)
+{
+    return parse_unexpected_in(p, parse_peek(p), p->context);
+}
+
+bool
+parse_accept(struct parser *p, enum token_type type)
+{
+    if (p->failed || parse_peek(p)->type != type) return false;
+    parse_take(p);
+    return true;
+}
+
+/* False: something else is there, which is told. */
+bool
+parse_expect(struct parser *p, enum token_type type)
+{
+    if (parse_accept(p, type)) return true;
+    parse_unexpected(p);
+    return false;
+}
+
+struct span
+parse_span(const struct token *t)
+{
+    return (struct span){t->at, t->at + (uint32_t)t->text.size};
+}
+
+struct parse_context
+parse_in_context(struct parser *p, const char *in, const char *expected)
+{
+    struct parse_context before = p->context;
+    p->context = (struct parse_context){in, expected};
+    return before;
+}
+
+/* --- nodes ------------------------------------------------------------------------------------ */
+
+struct node *
+parse_node(struct parser *p, enum node_kind kind, enum value_type type, struct span at)
+{
+    struct node *n = p->failed ? NULL : arena_new(&p->tree->arena, sizeof *n);
+    if (n == NULL) return parse_no_memory(p);
+    n->kind = kind;
+    n->type = type;
+    n->at = at;
+    n->depth = 1;
+    return n;
+}
+
+static void
+too_deep(struct parser *p, int levels)
+{
+    if (p->failed) return;
+    p->failed = ERR_LIMIT;
+    buf_printf(p->error, "expression is nested deeper than %d levels", levels);
+}
+
+void
+parse_add_depth(struct parser *p, struct node *n, const struct node *below)
+{
+    if (below == NULL || below->depth < n->depth) return;
+    n->depth = below->depth + 1;
+    if (n->depth > TREE_DEPTH_MAX) too_deep(p, TREE_DEPTH_MAX);
+}
+
+bool
+parse_is_unnested(struct parser *p)
+{
+    if (p->nesting >= TREE_NESTING_MAX) too_deep(p, TREE_NESTING_MAX);
+    return !p->failed;
+}
+
+/* What a literal stands for; its memory is the tree's. */
+struct bytes
+parse_unquote(struct parser *p, const struct token *t)
+{
+    buf_clear(&p->scratch);
+    if (!quote_read(t->text, &p->scratch)) {
+        parse_fail_quoted(p, t->at, "error unquoting string ", t->text, ": invalid syntax");
+        return bytes_of(NULL, 0);
+    }
+    struct bytes copy = arena_copy(&p->tree->arena, buf_bytes(&p->scratch));
+    if (copy.at == NULL && p->scratch.size > 0) parse_no_memory(p);
+    return copy;
+}

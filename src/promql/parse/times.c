@@ -1,0 +1,472 @@
+/*
+ * times.c - numbers and durations, expressions of durations, and what stands behind an operand:
+ * ranges, offset, @, anchored, smoothed.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/ascii.h"
+#include "base/quote.h"
+#include "promql/parse/private.h"
+#include "wire/number.h"
+
+/* --- numbers ---------------------------------------------------------------------------------- */
+
+/* Digits with single underscores between them, or behind a prefix, lose these. */
+static bool
+drop_underscores(struct bytes text, char *to, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        if (c == '_') {
+            bool before = i > 0 && text.at[i - 1] != '_' && text.at[i - 1] != '.';
+            bool after = i + 1 < text.size && text.at[i + 1] != '_' && text.at[i + 1] != '.';
+            if (!before || !after) return false;
+            continue;
+        }
+        if (n + 1 >= size) return false;
+        to[n++] = (char)c;
+    }
+    to[n] = '\0';
+    return true;
+}
+
+/* 0x1f, 017, 1_000 are integers; what is none, or too large for one, may be a float. */
+static double
+number(struct parser *p, const struct token *t)
+{
+    char text[512];
+    uint64_t bits;
+    if (drop_underscores(t->text, text, sizeof text)) {
+        bool is_hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+        bool is_octal = text[0] == '0' && strspn(text, "01234567") == strlen(text);
+        char *end = text;
+        errno = 0;
+        unsigned long long whole = strtoull(text + (is_hex ? 2 : 0), &end, is_hex ? 16 : 8);
+        bool fits = errno == 0 && whole <= INT64_MAX && *end == '\0' && end > text + 2 * is_hex;
+        if ((is_hex || is_octal) && fits) return (double)whole;
+        if (!is_hex && number_parse(text, strlen(text), &bits)) return bits_double(bits);
+    }
+    char *end = text;
+    bool is_range = isinf(strtod(text, &end)) && *end == '\0';
+    parse_fail_quoted(p, t->at, "error parsing number: strconv.ParseFloat: parsing ", t->text,
+                      is_range ? ": value out of range" : ": invalid syntax");
+    return 0;
+}
+
+static int64_t
+bad_duration(struct parser *p, const struct token *t, const char *text)
+{
+    parse_fail_quoted(p, t->at, text, t->text, "");
+    return 0;
+}
+
+/* 1h30m: each unit once, the larger ones first. Milliseconds; as nanoseconds it fits 64 bits. */
+static int64_t
+duration_ms(struct parser *p, const struct token *t)
+{
+    static const char invalid[] = "not a valid duration string: ";
+    static const struct {
+        char name[3];
+        uint64_t ms;
+    } units[] = {{"y", 31536000000}, {"w", 604800000}, {"d", 86400000}, {"h", 3600000},
+                 {"m", 60000},       {"s", 1000},      {"ms", 1}};
+    enum { UNITS = sizeof units / sizeof *units };
+    static const uint64_t ms_max = INT64_MAX / 1000000;
+    struct bytes s = t->text;
+    uint64_t sum = 0;
+    for (size_t i = 0, next = 0; i < s.size;) {
+        uint64_t n = 0;
+        size_t digits = i, unit = 0;
+        for (; i < s.size && ascii_is_digit(s.at[i]); i++) {
+            if (n > (UINT64_MAX - 9) / 10) return bad_duration(p, t, invalid);
+            n = n * 10 + (s.at[i] - '0');
+        }
+        size_t begin = i;
+        while (i < s.size && !ascii_is_digit(s.at[i])) {
+            i++;
+        }
+        if (begin == digits || i == begin) return bad_duration(p, t, invalid);
+        struct bytes name = bytes_of(s.at + begin, i - begin);
+        while (unit < UNITS && !bytes_equal_text(name, units[unit].name)) {
+            unit++;
+        }
+        if (unit == UNITS) {
+            parse_fail_quoted(p, t->at, "unknown unit ", name, " in duration ");
+            quote_text(p->error, s);
+            return 0;
+        }
+        if (unit < next) return bad_duration(p, t, invalid);
+        next = unit + 1;
+        if (n > ms_max / units[unit].ms || sum + n * units[unit].ms > ms_max) {
+            parse_fail(p, t->at, "duration out of range");
+            return 0;
+        }
+        sum += n * units[unit].ms;
+    }
+    return (int64_t)sum;
+}
+
+/* At a number or a duration. */
+struct node *
+parse_number(struct parser *p)
+{
+    struct token t = parse_take(p);
+    bool is_duration = t.type == TOKEN_DURATION;
+    double value = is_duration ? (double)duration_ms(p, &t) / 1000 : number(p, &t);
+    struct node *n = parse_node(p, NODE_NUMBER, VALUE_SCALAR, parse_span(&t));
+    if (n == NULL) return NULL;
+    n->number.value = value;
+    n->number.is_duration = is_duration;
+    return n;
+}
+
+/* --- duration expressions --------------------------------------------------------------------- */
+
+/* As seconds; the nanoseconds have to fit 64 bits. */
+static bool
+is_out_of_range(double seconds)
+{
+    return seconds > 0x1p63 / 1e9 || seconds < -0x1p63 / 1e9;
+}
+
+static struct node *
+duration_node(struct parser *p, enum token_type op, struct node *left, struct node *right,
+              struct span at)
+{
+    struct node *n = parse_node(p, NODE_DURATION, VALUE_SCALAR, at);
+    if (n == NULL) return NULL;
+    n->duration.op = op;
+    n->duration.left = left;
+    n->duration.right = right;
+    parse_add_depth(p, n, left);
+    parse_add_depth(p, n, right);
+    return n;
+}
+
+static struct node *duration_binary(struct parser *p, unsigned above);
+
+/* step(), range(), min(a, b), max(a, b) */
+static struct node *
+duration_word(struct parser *p)
+{
+    struct token word = parse_take(p);
+    struct node *left = NULL, *right = NULL;
+    if (!parse_expect(p, TOKEN_LEFT_PAREN)) return NULL;
+    if (word.type == TOKEN_MIN || word.type == TOKEN_MAX) {
+        left = duration_binary(p, 0);
+        if (left == NULL || !parse_expect(p, TOKEN_COMMA)) return NULL;
+        right = duration_binary(p, 0);
+        if (right == NULL) return NULL;
+    }
+    if (!parse_expect(p, TOKEN_RIGHT_PAREN)) return NULL;
+    return duration_node(p, word.type, left, right, (struct span){word.at, p->last_end});
+}
+
+static bool
+is_duration_word(enum token_type type)
+{
+    return type == TOKEN_STEP || type == TOKEN_RANGE || type == TOKEN_MIN || type == TOKEN_MAX;
+}
+
+/* A number in parentheses becomes an expression, too: as such it is printed again. */
+static struct node *
+duration_paren(struct parser *p)
+{
+    struct token open = parse_take(p);
+    struct node *n = duration_binary(p, 0);
+    if (n == NULL || !parse_expect(p, TOKEN_RIGHT_PAREN)) return NULL;
+    if (n->kind == NODE_NUMBER) {
+        n = duration_node(p, TOKEN_ADD, NULL, n, (struct span){open.at, p->last_end});
+    }
+    if (n != NULL) n->duration.in_parens = true;
+    return n;
+}
+
+static struct node *
+duration_negative(struct parser *p, const struct token *sign, struct node *n)
+{
+    if (n == NULL) return NULL;
+    if (n->kind == NODE_NUMBER) {
+        if (sign->type == TOKEN_SUB) n->number.value = -n->number.value;
+        n->at.begin = sign->at;
+        return n;
+    }
+    if (sign->type == TOKEN_ADD) return n;
+    return duration_node(p, TOKEN_SUB, NULL, n, (struct span){sign->at, n->at.end});
+}
+
+/* One operand; `whole`: signs in front of it are followed by an expression that binds tighter. */
+static struct node *
+duration_operand(struct parser *p, bool whole)
+{
+    struct node *n = NULL;
+    if (!parse_is_unnested(p)) return NULL;
+    p->nesting++;
+    enum token_type type = parse_peek(p)->type;
+    if (token_is_number(type)) {
+        n = parse_number(p);
+    } else if (is_duration_word(type)) {
+        n = duration_word(p);
+    } else if (type == TOKEN_LEFT_PAREN) {
+        n = duration_paren(p);
+    } else if (token_is_sign(type)) {
+        struct token sign = parse_take(p);
+        enum { BINDS_LIKE_MUL = 2 };
+        n = whole ? duration_binary(p, BINDS_LIKE_MUL) : duration_operand(p, false);
+        n = duration_negative(p, &sign, n);
+    } else {
+        parse_unexpected(p);
+    }
+    p->nesting--;
+    return p->failed ? NULL : n;
+}
+
+static unsigned
+duration_precedence(enum token_type op)
+{
+    switch (op) {
+    case TOKEN_ADD:
+    case TOKEN_SUB:
+        return 1;
+    case TOKEN_MUL:
+    case TOKEN_DIV:
+    case TOKEN_MOD:
+        return 2;
+    case TOKEN_POW:
+        return 3;
+    default:
+        return 0;
+    }
+}
+
+static struct node *
+duration_binary(struct parser *p, unsigned above)
+{
+    struct node *left = duration_operand(p, true);
+    while (left != NULL && !p->failed) {
+        unsigned precedence = duration_precedence(parse_peek(p)->type);
+        if (precedence <= above) break;
+        struct token op = parse_take(p);
+        struct node *right = duration_binary(p, op.type == TOKEN_POW ? precedence - 1 : precedence);
+        if (right == NULL) return NULL;
+        bool is_zero = right->kind == NODE_NUMBER && right->number.value == 0;
+        if (is_zero && op.type == TOKEN_DIV) return parse_fail(p, op.at, "division by zero");
+        if (is_zero && op.type == TOKEN_MOD) return parse_fail(p, op.at, "modulo by zero");
+        left = duration_node(p, op.type, left, right, (struct span){left->at.begin, right->at.end});
+    }
+    return p->failed ? NULL : left;
+}
+
+static struct duration
+duration_of(struct parser *p, const struct node *n, bool positive)
+{
+    struct duration d = {0, NULL};
+    if (n == NULL) return d;
+    if (n->kind == NODE_DURATION) {
+        d.expr = n;
+        return d;
+    }
+    if (positive && !(n->number.value > 0)) {
+        parse_fail(p, n->at.begin, "duration must be greater than 0");
+    } else if (is_out_of_range(n->number.value)) {
+        parse_fail(p, n->at.begin, "duration out of range");
+    } else {
+        d.ms = (int64_t)round(n->number.value * 1000);
+    }
+    return d;
+}
+
+/* --- what stands behind an operand ------------------------------------------------------------ */
+
+/* Whose offset and @ are meant, and where these end. NULL: it has none. */
+static struct shift *
+shift_of(struct node *n)
+{
+    switch (n->kind) {
+    case NODE_SELECTOR:
+        return &n->selector.shift;
+    case NODE_RANGE:
+        return &n->range.selector->selector.shift;
+    case NODE_SUBQUERY:
+        return &n->subquery.shift;
+    default:
+        return NULL;
+    }
+}
+
+static bool
+offset(struct parser *p, struct node *n)
+{
+    static const char expected[] = "number, duration, step(), or range()";
+    struct parse_context before = parse_in_context(p, "offset", expected);
+    parse_take(p);
+    struct node *value = duration_operand(p, false);
+    struct duration d = duration_of(p, value, false);
+    if (p->failed) return false;
+    p->context = before;
+    struct shift *shift = shift_of(n);
+    if (shift == NULL) {
+        return parse_fail(p, n->at.begin,
+                          "offset modifier must be preceded by an instant vector selector or range "
+                          "vector selector or a subquery") != NULL;
+    }
+    if (shift->offset.ms != 0 || shift->offset.expr != NULL) {
+        return parse_fail(p, n->at.begin, "offset may not be set multiple times") != NULL;
+    }
+    shift->offset = d;
+    n->at.end = p->last_end;
+    return true;
+}
+
+static bool
+at_number(struct parser *p, double *ret)
+{
+    double sign = 1;
+    if (token_is_sign(parse_peek(p)->type)) sign = parse_take(p).type == TOKEN_SUB ? -1 : 1;
+    if (!token_is_number(parse_peek(p)->type)) return parse_unexpected(p) != NULL;
+    struct token t = parse_take(p);
+    *ret = sign * (t.type == TOKEN_DURATION ? (double)duration_ms(p, &t) / 1000 : number(p, &t));
+    return !p->failed;
+}
+
+static bool
+at_modifier(struct parser *p, struct node *n)
+{
+    struct parse_context before = parse_in_context(p, "@", "timestamp");
+    double seconds = 0;
+    parse_take(p);
+    enum token_type type = parse_peek(p)->type;
+    enum at_kind kind = type == TOKEN_START ? AT_START : type == TOKEN_STOP ? AT_END : AT_TIME;
+    if (kind == AT_TIME) {
+        if (!at_number(p, &seconds)) return false;
+    } else {
+        parse_take(p);
+        if (!parse_expect(p, TOKEN_LEFT_PAREN) || !parse_expect(p, TOKEN_RIGHT_PAREN)) return false;
+    }
+    p->context = before;
+    if (!(fabs(seconds) < 0x1p63)) {
+        const char *sign = isnan(seconds) ? "NaN" : seconds < 0 ? "-Inf" : "+Inf";
+        char text[400];
+        snprintf(text, sizeof text, "%f", seconds);
+        return parse_fail(p, n->at.begin, "timestamp out of bounds for @ modifier: %s",
+                          isfinite(seconds) ? text : sign) != NULL;
+    }
+    struct shift *shift = shift_of(n);
+    if (shift == NULL) {
+        return parse_fail(
+                   p, n->at.begin,
+                   "@ modifier must be preceded by an instant vector selector or range vector "
+                   "selector or a subquery") != NULL;
+    }
+    if (shift->at != AT_NONE) {
+        return parse_fail(p, n->at.begin, "@ <timestamp> may not be set multiple times") != NULL;
+    }
+    shift->at = kind;
+    double ms = round(seconds * 1000);
+    shift->at_ms = ms >= 0x1p63 ? INT64_MAX : ms < -0x1p63 ? INT64_MIN : (int64_t)ms;
+    n->at.end = p->last_end;
+    return true;
+}
+
+static bool
+extent(struct parser *p, struct node *n)
+{
+    struct token word = parse_take(p);
+    bool smoothed = word.type == TOKEN_SMOOTHED;
+    enum extent wanted = smoothed ? EXTENT_SMOOTHED : EXTENT_ANCHORED;
+    const char *name = token_word(word.type);
+    struct node *s = n->kind == NODE_RANGE ? n->range.selector : n;
+    if (n->kind == NODE_SUBQUERY) {
+        return parse_fail(p, n->at.begin, "%s modifier is not supported for subqueries", name) !=
+               NULL;
+    }
+    if (s->kind != NODE_SELECTOR) {
+        return parse_fail(p, n->at.begin, "%s modifier not implemented", name) != NULL;
+    }
+    if (s->selector.extent != EXTENT_PLAIN && s->selector.extent != wanted) {
+        return parse_fail(p, n->at.begin,
+                          "anchored and smoothed modifiers cannot be used together") != NULL;
+    }
+    s->selector.extent = wanted;
+    return true;
+}
+
+static struct node *
+range_of(struct parser *p, struct node *n, uint32_t open, struct duration range)
+{
+    const char *wrong = NULL;
+    if (n->kind != NODE_SELECTOR)
+        wrong = "ranges only allowed for vector selectors";
+    else if (n->selector.shift.offset.ms != 0 || n->selector.shift.offset.expr != NULL)
+        wrong = "no offset modifiers allowed before range";
+    else if (n->selector.shift.at != AT_NONE)
+        wrong = "no @ modifiers allowed before range";
+    if (wrong != NULL) return parse_fail(p, open, "%s", wrong);
+    struct node *r =
+        parse_node(p, NODE_RANGE, VALUE_MATRIX, (struct span){n->at.begin, p->last_end});
+    if (r == NULL) return NULL;
+    r->range.selector = n;
+    r->range.range = range;
+    parse_add_depth(p, r, n);
+    return r;
+}
+
+/* [range] or [range:step] */
+static struct node *
+brackets(struct parser *p, struct node *n)
+{
+    struct parse_context before =
+        parse_in_context(p, "subquery or range selector", "number, duration, step(), or range()");
+    struct token open = parse_take(p);
+    struct duration range = duration_of(p, duration_binary(p, 0), true);
+    parse_in_context(p, "subquery or range", "\":\" or \"]\"");
+    if (p->failed) return NULL;
+    if (parse_accept(p, TOKEN_RIGHT_BRACKET)) {
+        p->context = before;
+        return range_of(p, n, open.at, range);
+    }
+    if (!parse_expect(p, TOKEN_COLON)) return NULL;
+    struct node *s = parse_node(p, NODE_SUBQUERY, VALUE_MATRIX, n->at);
+    if (s == NULL) return NULL;
+    parse_in_context(p, "subquery selector", "number, duration, step(), range(), or \"]\"");
+    if (parse_peek(p)->type != TOKEN_RIGHT_BRACKET) {
+        s->subquery.step = duration_of(p, duration_binary(p, 0), true);
+        parse_in_context(p, "subquery selector", "\"]\"");
+    }
+    if (p->failed || !parse_expect(p, TOKEN_RIGHT_BRACKET)) return NULL;
+    p->context = before;
+    s->at.end = p->last_end;
+    s->subquery.expr = n;
+    s->subquery.range = range;
+    parse_add_depth(p, s, n);
+    return s;
+}
+
+struct node *
+parse_suffixes(struct parser *p, struct node *n)
+{
+    while (n != NULL && !p->failed) {
+        switch (parse_peek(p)->type) {
+        case TOKEN_LEFT_BRACKET:
+            n = brackets(p, n);
+            break;
+        case TOKEN_OFFSET:
+            if (!offset(p, n)) return NULL;
+            break;
+        case TOKEN_AT:
+            if (!at_modifier(p, n)) return NULL;
+            break;
+        case TOKEN_ANCHORED:
+        case TOKEN_SMOOTHED:
+            if (!extent(p, n)) return NULL;
+            break;
+        default:
+            return p->failed ? NULL : n;
+        }
+    }
+    return NULL;
+}

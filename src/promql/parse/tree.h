@@ -1,0 +1,171 @@
+/*
+ * tree.h - an expression as a tree. Immutable once parsed; all of it lies in the tree's arena.
+ */
+#ifndef PROMQL_PARSE_TREE_H
+#define PROMQL_PARSE_TREE_H
+
+#include "model/matcher.h"
+#include "promql/functions/functions.h"
+#include "promql/parse/lexer.h"
+
+/* Bytes of the text, which it is about: from `begin` to before `end`. */
+struct span {
+    uint32_t begin;
+    uint32_t end;
+};
+
+enum node_kind {
+    NODE_NUMBER,
+    NODE_STRING,
+    NODE_SELECTOR,    /* of an instant vector */
+    NODE_RANGE,       /* a selector with [range] */
+    NODE_SUBQUERY,    /* an expression with [range:step] */
+    NODE_CALL,        /* of a function */
+    NODE_AGGREGATION, /* sum by (...) (...) */
+    NODE_BINARY,
+    NODE_UNARY,
+    NODE_PAREN,
+    NODE_DURATION, /* what is computed where a duration stands */
+};
+
+/* A duration as it stands: a number, or an expression, which has a value when a query is run. */
+struct duration {
+    int64_t ms;
+    const struct node *expr; /* NULL: `ms` is it */
+};
+
+enum at_kind { AT_NONE, AT_TIME, AT_START, AT_END };
+
+/* offset and @ */
+struct shift {
+    struct duration offset;
+    enum at_kind at;
+    int64_t at_ms;
+};
+
+enum extent { EXTENT_PLAIN, EXTENT_ANCHORED, EXTENT_SMOOTHED };
+
+struct node_matcher {
+    enum matcher_type type;
+    struct bytes name;
+    struct bytes value;
+    const struct matcher *matcher;
+};
+
+struct labels_named {
+    struct bytes *names;
+    uint32_t count;
+};
+
+enum cardinality { ONE_TO_ONE, MANY_TO_ONE, ONE_TO_MANY, MANY_TO_MANY };
+
+struct matching {
+    enum cardinality cardinality;
+    bool on;
+    struct labels_named labels;
+    struct labels_named include;
+    bool fills_left;
+    bool fills_right;
+    bool fills_both; /* by one modifier */
+    double fill_left;
+    double fill_right;
+};
+
+struct node {
+    enum node_kind kind;
+    enum value_type type;
+    struct span at;
+    uint32_t depth; /* of nodes below, this one included */
+    union {
+        struct {
+            double value;
+            bool is_duration;
+        } number;
+        struct bytes string;
+        struct {
+            struct bytes name; /* outside of the braces; empty: none */
+            struct node_matcher *matchers;
+            uint32_t matcher_count;
+            enum extent extent;
+            struct shift shift;
+            bool may_be_empty; /* only labels are meant: info() */
+        } selector;
+        struct {
+            struct node *selector;
+            struct duration range;
+        } range;
+        struct {
+            struct node *expr;
+            struct duration range;
+            struct duration step; /* 0: the default */
+            struct shift shift;
+        } subquery;
+        struct {
+            const struct function *function;
+            struct node **arguments;
+            uint32_t argument_count;
+        } call;
+        struct {
+            enum token_type op;
+            struct node *expr;
+            struct node *param; /* NULL: it has none */
+            bool without;
+            struct labels_named labels;
+        } aggregation;
+        struct {
+            enum token_type op;
+            struct node *left;
+            struct node *right;
+            bool returns_bool;
+            bool matches; /* both are vectors: as `matching` says */
+            struct matching matching;
+        } binary;
+        struct {
+            enum token_type op;
+            struct node *expr;
+        } unary;
+        struct node *paren;
+        struct {
+            enum token_type op; /* TOKEN_STEP, TOKEN_RANGE: without operands */
+            struct node *left;  /* NULL: of the right one alone */
+            struct node *right;
+            bool in_parens;
+        } duration;
+    };
+};
+
+struct tree {
+    struct budget *budget;
+    struct arena arena;
+    struct bytes text;
+    struct node *root;
+    struct matcher **matchers; /* of all selectors; freed with the tree */
+    uint32_t matcher_count;
+    uint32_t matcher_capacity;
+};
+
+/*
+ * Parses and checks an expression; the text is copied. ERR_INPUT: `error` has the sentence, as
+ * Prometheus words it, with its position; it may be longer than a `why`. ERR_LIMIT: too long or too
+ * deep, `error` says so. ERR_NOMEM.
+ */
+enum { TREE_TEXT_BYTES_MAX = 8 << 20, TREE_DEPTH_MAX = 5000, TREE_NESTING_MAX = 1000 };
+MUST_CHECK enum err tree_parse(struct bytes text, struct budget *budget, struct tree **ret_tree,
+                               struct buf *error);
+void tree_free(struct tree *tree);
+
+/* An expression of one line that is parsed to the same. */
+void tree_print(const struct node *node, struct buf *to);
+/* The same, in lines of at most 100 characters where that is possible. */
+void tree_print_pretty(const struct node *node, struct buf *to);
+/* Decimal digits without an exponent, as many as the shortest text has that reads back. */
+void tree_print_number(double value, struct buf *to);
+/* As the query API gives it to user interfaces. */
+void tree_print_json(const struct node *node, struct buf *to);
+
+/* "LINE:COLUMN", both from 1, of a byte of the text. */
+void tree_put_position(struct bytes text, uint32_t at, struct buf *to);
+/* instant vector, range vector, ... */
+const char *value_type_name(enum value_type type);
+
+#endif
