@@ -10,6 +10,7 @@
 #include "api/internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "model/tenant_name.h"
 
@@ -40,8 +41,16 @@ static const struct route {
     {"/api/v1/labels", HTTP_GET | HTTP_POST, QUEUE_READS, label_names_run, STORED},
     {"/api/v1/label/*", HTTP_GET, QUEUE_READS, label_values_run, STORED},
     {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, STORED},
+    {"/api/v1/query_exemplars", HTTP_GET | HTTP_POST, QUEUE_READS, query_exemplars_run, STORED},
     {"/api/v1/format_query", HTTP_GET | HTTP_POST, QUEUE_READS, format_query_run},
     {"/api/v1/parse_query", HTTP_GET | HTTP_POST, QUEUE_READS, parse_query_run},
+    {"/api/v1/rules", HTTP_GET, QUEUE_NONE, targets_run},
+    {"/api/v1/alerts", HTTP_GET, QUEUE_NONE, targets_run},
+    {"/api/v1/alertmanagers", HTTP_GET, QUEUE_NONE, targets_run},
+    {"/api/v1/targets", HTTP_GET, QUEUE_NONE, targets_run},
+    {"/api/v1/targets/metadata", HTTP_GET, QUEUE_NONE, targets_run},
+    {"/api/v1/scrape_pools", HTTP_GET, QUEUE_NONE, targets_run},
+    {"/api/v1/notifications", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/metadata", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/buildinfo", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/runtimeinfo", HTTP_GET, QUEUE_PAGES, page_run},
@@ -67,7 +76,24 @@ static const struct route {
     {"/", HTTP_GET, QUEUE_NONE, root_run},
 };
 
-enum { ROUTE_COUNT = sizeof route_table / sizeof route_table[0] };
+/* The API is also there below this, where Cortex and Mimir have it. */
+static const char api_prefix[] = "/prometheus", api_begin[] = "/api/v1/";
+
+enum {
+    TABLE_COUNT = sizeof route_table / sizeof route_table[0],
+    ROUTE_COUNT = 2 * TABLE_COUNT, /* at most */
+    PREFIXED_BYTES = 96,
+};
+
+const char *
+api_path(const struct http_request *request)
+{
+    const char *path = http_path(request);
+    size_t size = sizeof api_prefix - 1;
+    bool prefixed = strncmp(path, api_prefix, size) == 0 &&
+                    strncmp(path + size, api_begin, sizeof api_begin - 1) == 0;
+    return prefixed ? path + size : path;
+}
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
@@ -289,21 +315,37 @@ dispatch(void *context, struct http_request *request)
     }
 }
 
+static void
+route_add(struct api *api, const struct route *route, struct route_of_api *context,
+          const char *path)
+{
+    api->routes[api->route_count++] = (struct http_route){
+        .path = path,
+        .methods = route->methods,
+        .handler = dispatch,
+        .encodings = "*", /* judged by what runs, whose answers say more */
+        .context = context,
+    };
+}
+
 static enum err
 routes_make(struct api *api)
 {
     api->routes = mem_new(NULL, ROUTE_COUNT * sizeof *api->routes);
-    api->route_contexts = mem_new(NULL, ROUTE_COUNT * sizeof *api->route_contexts);
-    if (api->routes == NULL || api->route_contexts == NULL) return ERR_NOMEM;
-    for (unsigned i = 0; i < ROUTE_COUNT; i++) {
+    api->route_contexts = mem_new(NULL, TABLE_COUNT * sizeof *api->route_contexts);
+    api->route_paths = mem_new(NULL, TABLE_COUNT * PREFIXED_BYTES);
+    if (api->routes == NULL || api->route_contexts == NULL || api->route_paths == NULL) {
+        return ERR_NOMEM;
+    }
+    for (unsigned i = 0; i < TABLE_COUNT; i++) {
+        const char *path = route_table[i].path;
+        char *prefixed = api->route_paths + (size_t)i * PREFIXED_BYTES;
         api->route_contexts[i] = (struct route_of_api){api, &route_table[i]};
-        api->routes[i] = (struct http_route){
-            .path = route_table[i].path,
-            .methods = route_table[i].methods,
-            .handler = dispatch,
-            .encodings = "*", /* judged by what runs, whose answers say more */
-            .context = &api->route_contexts[i],
-        };
+        route_add(api, &route_table[i], &api->route_contexts[i], path);
+        if (strncmp(path, api_begin, sizeof api_begin - 1) != 0) continue;
+        int size = snprintf(prefixed, PREFIXED_BYTES, "%s%s", api_prefix, path);
+        assert(size < PREFIXED_BYTES);
+        route_add(api, &route_table[i], &api->route_contexts[i], prefixed);
     }
     return OK;
 }
@@ -356,7 +398,8 @@ api_free(struct api *api)
     write_memories_free(api);
     mem_free(NULL, api->threads, api->threads_max * sizeof *api->threads);
     mem_free(NULL, api->routes, ROUTE_COUNT * sizeof *api->routes);
-    mem_free(NULL, api->route_contexts, ROUTE_COUNT * sizeof *api->route_contexts);
+    mem_free(NULL, api->route_contexts, TABLE_COUNT * sizeof *api->route_contexts);
+    mem_free(NULL, api->route_paths, TABLE_COUNT * PREFIXED_BYTES);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_fini(&api->queues[i].cond);
     }
@@ -376,7 +419,7 @@ api_set_limits(struct api *api, const struct api_limits *limits)
 const struct http_route *
 api_routes(const struct api *api, size_t *ret_count)
 {
-    *ret_count = api->routes == NULL ? 0 : ROUTE_COUNT;
+    *ret_count = api->route_count;
     return api->routes;
 }
 

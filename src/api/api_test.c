@@ -144,6 +144,28 @@ test_each_route_answers(void **state)
          "[\"name000\""},
         {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON,
          "\"data\":[{\"__name__\":\"up\"}]}"},
+        {"below a prefix", HTTP_GET, "/prometheus/api/v1/label/job/values", NULL, NULL, 0, 200,
+         JSON, "[\"name000\""},
+        {"a page below a prefix", HTTP_GET, "/prometheus/api/v1/status/buildinfo", NULL, NULL, 0,
+         200, JSON, "\"application\":\"Firekeep\""},
+        {"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=rate(up[5m])", NULL, NULL, 0, 200,
+         JSON,
+         "\"data\":[{\"seriesLabels\":{\"__name__\":\"up\"},\"exemplars\":[{\"labels\":{\"trace\":"
+         "\"x\"},\"value\":\"0.5\",\"timestamp\":-1},{\"labels\":{\"trace\":\"x\"},\"value\":\"1."
+         "5\","
+         "\"timestamp\":1.05}]},{\"seriesLabels\":{\"__name__\":\"vp\"},\"exemplars\":[{\"labels\":"
+         "{"
+         "\"trace\":\"x\"},\"value\":\"2.5\",\"timestamp\":3.1}]}]}"},
+        {"exemplars of nothing", HTTP_POST, "/api/v1/query_exemplars", FORM, "query=1", 0, 200,
+         JSON, "\"data\":[]}"},
+        {"an expression in lines", HTTP_POST, "/api/v1/format_query", FORM, "query=sum(up)by(job)",
+         0, 200, JSON, "{\"status\":\"success\",\"data\":\"sum by (job) (up)\"}"},
+        {"an expression as a tree", HTTP_GET, "/api/v1/parse_query?query=1", NULL, NULL, 0, 200,
+         JSON, "{\"status\":\"success\",\"data\":{\"type\":\"numberLiteral\",\"val\":\"1\"}}"},
+        {"no rules", HTTP_GET, "/api/v1/rules", NULL, NULL, 0, 200, JSON,
+         "{\"status\":\"success\",\"data\":{\"groups\":[]}}"},
+        {"no targets", HTTP_GET, "/api/v1/targets", NULL, NULL, 0, 200, JSON,
+         "\"activeTargets\":[]"},
         {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, JSON,
          "{\"a_total\":[{\"type\":\"counter\",\"help\":\"Help.\",\"unit\":\"bytes\"}],"
          "\"b_total\":"},
@@ -291,6 +313,14 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          "unknown path: expected /api/v1/label/NAME/values"},
         {"a name of bytes", HTTP_GET, "/api/v1/label/\xff/values", NULL, NULL, 0, 400, JSON,
          "label name is not valid UTF-8"},
+        {"no selector", HTTP_GET, "/api/v1/series?match[]=up[5m]", NULL, NULL, 0, 400, JSON,
+         "invalid parameter \\\"match[]\\\": 1:3: parse error: unexpected \\\"[\\\""},
+        {"a selector of all", HTTP_GET, "/api/v1/series?match[]={a=\"\"}", NULL, NULL, 0, 400, JSON,
+         "invalid parameter \\\"match[]\\\": match[] must contain at least one non-empty matcher"},
+        {"no expression", HTTP_GET, "/api/v1/query_exemplars?query=sum(", NULL, NULL, 0, 400, JSON,
+         "invalid parameter \\\"query\\\": 1:5: parse error: unclosed left parenthesis"},
+        {"times in the wrong order", HTTP_GET, "/api/v1/query_exemplars?query=up&start=2&end=1",
+         NULL, NULL, 0, 400, JSON, "end timestamp must not be before start timestamp"},
         {"all series", HTTP_GET, "/api/v1/series", NULL, NULL, 0, 400, JSON,
          "no match[] parameter provided"},
         {"no limit", HTTP_GET, "/api/v1/metadata?limit=x", NULL, NULL, 0, 400, JSON,
@@ -585,8 +615,9 @@ test_lookups_ask_what_the_request_says(void **state)
     for (unsigned i = 0; i < 64; i++) {
         strcat(many, "&match[]=up");
     }
-    ask(rig, &(struct asked){"too many selectors", HTTP_GET, many, NULL, NULL, 0, 400, JSON,
-                             "too many match[] parameters: at most 64 are allowed"});
+    ask(rig,
+        &(struct asked){"many selectors", HTTP_GET, many, NULL, NULL, 0, 200, JSON, "\"name000\""});
+    assert_int_equal(rig->asked.set_count, 65);
     rig_free(rig);
 }
 

@@ -361,6 +361,28 @@ double_metadata(struct view *view, const struct query_request *request, struct b
     return double_result(rig->ask_error, why);
 }
 
+/* Two of a series, one of another. */
+static inline enum err
+double_exemplars(struct view *view, const struct query_request *request,
+                 enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
+                 struct why *why)
+{
+    struct api_rig *rig = rig_of_view(view);
+    rig->asked = *request;
+    for (int i = 0; i < 3; i++) {
+        uint8_t room[2][100];
+        struct buf series = {.at = room[0], .capacity = sizeof room[0], .limit = sizeof room[0]};
+        struct buf labels = {.at = room[1], .capacity = sizeof room[1], .limit = sizeof room[1]};
+        labels_put(&series, (struct label){text("__name__"), text(i < 2 ? "up" : "vp")});
+        labels_put(&labels, (struct label){text("trace"), text("x")});
+        struct exemplar x = {buf_bytes(&series), buf_bytes(&labels), double_bits(i + 0.5),
+                             -1000 + i * 2050};
+        enum err e = each(context, &x);
+        if (e) return e;
+    }
+    return double_result(rig->ask_error, why);
+}
+
 static inline enum err
 double_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
@@ -419,6 +441,7 @@ double_view_free(struct view *view)
 static const struct answerer_ops answerer_double = {.open = double_open};
 static const struct view_ops view_double = {
     .select = double_select,
+    .exemplars = double_exemplars,
     .metadata = double_metadata,
     .label_names = double_texts,
     .label_values = double_values,

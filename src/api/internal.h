@@ -80,6 +80,8 @@ struct route_of_api {
 struct api {
     struct api_options options;
     struct http_route *routes;
+    size_t route_count;
+    char *route_paths; /* those below /prometheus */
     struct route_of_api *route_contexts;
     struct budget write_budget;
     struct budget read_budget;
@@ -127,6 +129,9 @@ void reply_json(struct http_request *request, unsigned status, const struct buf 
 /* Begins the document of a success; what comes next is the value of its "data". */
 void success_begin(struct json *j, struct buf *text);
 
+/* The path in the table of routes, whichever way the request came. */
+const char *api_path(const struct http_request *request);
+
 /* The tenant of a request. 0, or the status to answer with (401 or 400) and why. */
 unsigned tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
                       struct why *why);
@@ -159,6 +164,8 @@ void page_run(struct api *api, struct http_request *request);
 void label_names_run(struct api *api, struct http_request *request);
 void label_values_run(struct api *api, struct http_request *request);
 void series_run(struct api *api, struct http_request *request);
+void targets_run(struct api *api, struct http_request *request);
+void query_exemplars_run(struct api *api, struct http_request *request);
 void format_query_run(struct api *api, struct http_request *request);
 void parse_query_run(struct api *api, struct http_request *request);
 void flush_run(struct api *api, struct http_request *request);

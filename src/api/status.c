@@ -417,7 +417,7 @@ void
 page_run(struct api *api, struct http_request *request)
 {
     unsigned i = 0;
-    while (strcmp(pages[i].path, http_path(request)) != 0) {
+    while (strcmp(pages[i].path, api_path(request)) != 0) {
         i++; /* it is among them: see the table of routes */
         assert(i < sizeof pages / sizeof *pages);
     }

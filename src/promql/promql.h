@@ -8,6 +8,7 @@
 #define PROMQL_PROMQL_H
 
 #include "base/buf.h"
+#include "model/select.h"
 
 enum promql_form {
     PROMQL_LINES, /* the expression, in lines of at most 100 characters where that is possible */
@@ -20,5 +21,19 @@ enum promql_form {
  */
 MUST_CHECK enum err promql_rewrite(struct bytes text, enum promql_form form, struct budget *budget,
                                    struct buf *to, struct buf *error);
+
+/* An expression that was read. Immutable; given by the next two, whose errors are those above. */
+struct promql_tree;
+MUST_CHECK enum err promql_parse(struct bytes text, struct budget *budget,
+                                 struct promql_tree **ret_tree, struct buf *error);
+/*
+ * The same of a selector of series alone, as match[] has it. ERR_INPUT also if each of its matchers
+ * passes the empty string: it would select everything.
+ */
+MUST_CHECK enum err promql_parse_selector(struct bytes text, struct budget *budget,
+                                          struct promql_tree **ret_tree, struct buf *error);
+void promql_free(struct promql_tree *tree);
+/* What its selectors select; a view of the tree. */
+const struct matcher_set *promql_selectors(const struct promql_tree *tree, uint32_t *ret_count);
 
 #endif

@@ -337,7 +337,7 @@ expression(struct parser *p, unsigned above)
 /* --- the whole -------------------------------------------------------------------------------- */
 
 static void
-parse(struct parser *p)
+parse_expression(struct parser *p)
 {
     if (parse_peek(p)->type == TOKEN_END && !p->failed) {
         parse_fail(p, 0, "no expression found in input");
@@ -348,14 +348,30 @@ parse(struct parser *p)
     if (!p->failed) tree_check(p);
 }
 
-enum err
-tree_parse(struct bytes text, struct budget *budget, struct tree **ret_tree, struct buf *error)
+static void
+parse_series(struct parser *p)
+{
+    enum token_type type = parse_peek(p)->type;
+    if (token_may_name_metric(type)) {
+        struct token name = parse_take(p);
+        p->tree->root = parse_selector(p, &name);
+    } else if (type == TOKEN_LEFT_BRACE) {
+        p->tree->root = parse_selector(p, NULL);
+    } else {
+        parse_unexpected(p);
+    }
+    if (!p->failed && parse_peek(p)->type != TOKEN_END) parse_unexpected(p);
+}
+
+static enum err
+parse(struct bytes text, void (*rule)(struct parser *p), struct budget *budget,
+      struct promql_tree **ret_tree, struct buf *error)
 {
     if (text.size > TREE_TEXT_BYTES_MAX) {
         buf_printf(error, "expression is longer than %d bytes", TREE_TEXT_BYTES_MAX);
         return ERR_LIMIT;
     }
-    struct tree *tree = mem_new(budget, sizeof *tree);
+    struct promql_tree *tree = mem_new(budget, sizeof *tree);
     struct parser p = {.tree = tree, .error = error};
     if (tree == NULL) return ERR_NOMEM;
     tree->budget = budget;
@@ -367,7 +383,7 @@ tree_parse(struct bytes text, struct budget *budget, struct tree **ret_tree, str
     if (tree->text.at == NULL && text.size > 0)
         parse_no_memory(&p);
     else
-        parse(&p);
+        rule(&p);
     enum err e = err_first(p.failed, buf_error(&p.lexer_error));
     buf_fini(&p.lexer_error);
     buf_fini(&p.scratch);
@@ -379,8 +395,22 @@ tree_parse(struct bytes text, struct budget *budget, struct tree **ret_tree, str
     return OK;
 }
 
+enum err
+tree_parse(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
+           struct buf *error)
+{
+    return parse(text, parse_expression, budget, ret_tree, error);
+}
+
+enum err
+tree_parse_selector(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
+                    struct buf *error)
+{
+    return parse(text, parse_series, budget, ret_tree, error);
+}
+
 void
-tree_free(struct tree *tree)
+tree_free(struct promql_tree *tree)
 {
     if (tree == NULL) return;
     for (uint32_t i = 0; i < tree->matcher_count; i++) {

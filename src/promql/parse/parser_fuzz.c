@@ -9,10 +9,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { TEXT_BYTES_MAX = 64 << 20 };
 
 static void
-check_comes_back(const struct tree *tree)
+check_comes_back(const struct promql_tree *tree)
 {
     struct buf line, lines, again_line, error;
-    struct tree *again;
+    struct promql_tree *again;
     buf_init(&line, NULL, TEXT_BYTES_MAX);
     buf_init(&lines, NULL, TEXT_BYTES_MAX);
     buf_init(&again_line, NULL, TEXT_BYTES_MAX);
@@ -36,7 +36,7 @@ check_comes_back(const struct tree *tree)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct tree *tree;
+    struct promql_tree *tree;
     struct buf error;
     buf_init(&error, NULL, TEXT_BYTES_MAX);
     enum err e = tree_parse(bytes_of(data, size), NULL, &tree, &error);

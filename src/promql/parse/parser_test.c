@@ -333,7 +333,7 @@ static const struct written errors[] = {
 };
 
 static void
-parse(const char *query, enum err wanted, struct tree **ret_tree, struct buf *error)
+parse(const char *query, enum err wanted, struct promql_tree **ret_tree, struct buf *error)
 {
     buf_init(error, NULL, 1 << 20);
     enum err e = tree_parse(bytes_of_text(query), NULL, ret_tree, error);
@@ -356,7 +356,7 @@ test_an_expression_is_printed_as_prometheus_prints_it(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        struct tree *tree;
+        struct promql_tree *tree;
         struct buf error, text;
         parse(lines[i].query, OK, &tree, &error);
         buf_init(&text, NULL, 1 << 20);
@@ -373,7 +373,7 @@ test_what_is_printed_is_read_as_the_same(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        struct tree *tree, *again;
+        struct promql_tree *tree, *again;
         struct buf error, text, text_again;
         parse(lines[i].query, OK, &tree, &error);
         buf_fini(&error);
@@ -398,7 +398,7 @@ test_what_is_wrong_is_said_as_prometheus_says_it(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
-        struct tree *tree;
+        struct promql_tree *tree;
         struct buf error;
         parse(errors[i].query, ERR_INPUT, &tree, &error);
         check_text(errors[i].query, &error, errors[i].text);
@@ -436,7 +436,7 @@ test_what_is_too_deep_is_refused_before_it_is_followed(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         for (unsigned k = 0; k < 2; k++) {
-            struct tree *tree = NULL;
+            struct promql_tree *tree = NULL;
             struct buf text, error;
             buf_init(&text, NULL, TREE_TEXT_BYTES_MAX);
             buf_init(&error, NULL, 1 << 20);
@@ -459,7 +459,7 @@ test_whichever_allocation_fails_nothing_is_lost(void **state)
         "sum by (a, b) (rate(x{c=~\"d.*\"}[5m + step()])) / on (a) group_left (c) y > bool \"\\n\"";
     for (uint64_t nth = 1;; nth++) {
         struct budget budget;
-        struct tree *tree = NULL;
+        struct promql_tree *tree = NULL;
         struct buf error;
         budget_init(&budget, "test", 0, NULL);
         buf_init(&error, NULL, 1 << 20);

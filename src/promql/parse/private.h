@@ -11,7 +11,7 @@ struct parse_context {
 };
 
 struct parser {
-    struct tree *tree;
+    struct promql_tree *tree;
     struct lexer lexer;
     struct buf lexer_error;
     struct token token; /* at hand, if there is one */

@@ -43,7 +43,7 @@ static bool
 add_matcher(struct parser *p, struct node *n, struct node_matcher m, struct span at)
 {
     struct why why;
-    struct tree *tree = p->tree;
+    struct promql_tree *tree = p->tree;
     struct matcher *made;
     enum err e = matcher_new(m.type, m.name, m.value, &made, &why);
     if (e == ERR_NOMEM) return parse_no_memory(p) != NULL;
@@ -133,17 +133,35 @@ label_matchers(struct parser *p, struct node *n)
 }
 
 /* The name is taken already, if there is one. */
+/* What the query asks its answerer for. */
+static struct node *
+add_set(struct parser *p, struct node *n)
+{
+    struct promql_tree *tree = p->tree;
+    uint32_t count = n->selector.matcher_count;
+    struct matcher_set *sets = arena_push(&tree->arena, tree->sets, tree->set_count, sizeof *sets);
+    struct matcher **matchers = arena_alloc(&tree->arena, (count + 1) * sizeof *matchers);
+    if (sets == NULL || matchers == NULL) return parse_no_memory(p);
+    for (uint32_t i = 0; i < count; i++) {
+        matchers[i] = n->selector.matchers[i].matcher;
+    }
+    tree->sets = sets;
+    sets[tree->set_count++] = (struct matcher_set){matchers, count};
+    return n;
+}
+
 struct node *
 parse_selector(struct parser *p, const struct token *name)
 {
-    struct node *n =
-        parse_node(p, NODE_SELECTOR, VALUE_VECTOR, parse_span(name == NULL ? parse_peek(p) : name));
+    const struct token *first = name == NULL ? parse_peek(p) : name;
+    struct node *n = parse_node(p, NODE_SELECTOR, VALUE_VECTOR, parse_span(first));
     if (n == NULL) return NULL;
     if (parse_peek(p)->type == TOKEN_LEFT_BRACE && !label_matchers(p, n)) return NULL;
-    if (p->failed || name == NULL) return p->failed ? NULL : n;
+    if (p->failed) return NULL;
+    if (name == NULL) return add_set(p, n);
     n->selector.name = name->text;
     struct node_matcher m = {MATCH_EQUAL, bytes_of_text("__name__"), name->text, NULL};
-    return add_matcher(p, n, m, n->at) ? n : NULL;
+    return add_matcher(p, n, m, n->at) ? add_set(p, n) : NULL;
 }
 
 /* --- lists of labels -------------------------------------------------------------------------- */

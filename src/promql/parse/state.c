@@ -188,7 +188,12 @@ struct bytes
 parse_unquote(struct parser *p, const struct token *t)
 {
     buf_clear(&p->scratch);
-    if (!quote_read(t->text, &p->scratch)) {
+    bool reads = quote_read(t->text, &p->scratch);
+    if (buf_error(&p->scratch)) {
+        parse_no_memory(p);
+        return bytes_of(NULL, 0);
+    }
+    if (!reads) {
         parse_fail_quoted(p, t->at, "error unquoting string ", t->text, ": invalid syntax");
         return bytes_of(NULL, 0);
     }

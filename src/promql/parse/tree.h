@@ -4,7 +4,7 @@
 #ifndef PROMQL_PARSE_TREE_H
 #define PROMQL_PARSE_TREE_H
 
-#include "model/matcher.h"
+#include "model/select.h"
 #include "promql/functions/functions.h"
 #include "promql/parse/lexer.h"
 
@@ -49,7 +49,7 @@ struct node_matcher {
     enum matcher_type type;
     struct bytes name;
     struct bytes value;
-    const struct matcher *matcher;
+    struct matcher *matcher;
 };
 
 struct labels_named {
@@ -134,7 +134,7 @@ struct node {
     };
 };
 
-struct tree {
+struct promql_tree {
     struct budget *budget;
     struct arena arena;
     struct bytes text;
@@ -142,6 +142,8 @@ struct tree {
     struct matcher **matchers; /* of all selectors; freed with the tree */
     uint32_t matcher_count;
     uint32_t matcher_capacity;
+    struct matcher_set *sets; /* of each selector */
+    uint32_t set_count;
 };
 
 /*
@@ -150,9 +152,12 @@ struct tree {
  * deep, `error` says so. ERR_NOMEM.
  */
 enum { TREE_TEXT_BYTES_MAX = 8 << 20, TREE_DEPTH_MAX = 5000, TREE_NESTING_MAX = 1000 };
-MUST_CHECK enum err tree_parse(struct bytes text, struct budget *budget, struct tree **ret_tree,
-                               struct buf *error);
-void tree_free(struct tree *tree);
+MUST_CHECK enum err tree_parse(struct bytes text, struct budget *budget,
+                               struct promql_tree **ret_tree, struct buf *error);
+/* The same of a selector of series alone, which may select all. */
+MUST_CHECK enum err tree_parse_selector(struct bytes text, struct budget *budget,
+                                        struct promql_tree **ret_tree, struct buf *error);
+void tree_free(struct promql_tree *tree);
 
 /* An expression of one line that is parsed to the same. */
 void tree_print(const struct node *node, struct buf *to);
