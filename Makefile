@@ -195,8 +195,16 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Scripts of PromQL run over the simulated machine, as tests do.
+PROMQLRUN := $(BUILD)/tools/promqlrun
+$(BUILD)/tests/tools/promqlrun.o: CPPFLAGS += -I$(BUILD)/proto
+$(BUILD)/tests/tools/promqlrun.o: $(PROTO_OBJECTS)
+$(PROMQLRUN): $(BUILD)/tests/tools/promqlrun.o $(PROTO_OBJECTS) $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lprotobuf-c
+
 .PHONY: test-tools
-test-tools: $(TOOLS)
+test-tools: $(TOOLS) $(PROMQLRUN)
 
 # Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
 .PHONY: check check-asan check-tsan check-long

@@ -1,0 +1,420 @@
+/* build.c - operators of a tree's nodes, and scalars, which are computed at once. */
+#include <math.h>
+#include <stdio.h>
+
+#include "promql/eval/eval.h"
+#include "promql/eval/label_edit.h"
+
+enum err
+eval_fail(struct evaluation *ev, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    buf_put_text(&ev->error, text);
+    return ERR_INPUT;
+}
+
+enum err
+eval_no_memory(struct evaluation *ev)
+{
+    return why_set(&ev->why, ERR_NOMEM, "not enough memory for the query");
+}
+
+const struct node *
+node_inside(const struct node *node)
+{
+    while (node->kind == NODE_PAREN) {
+        node = node->paren;
+    }
+    return node;
+}
+
+enum err
+node_matchers(struct evaluation *ev, const struct node *node, struct matcher_set *ret_set)
+{
+    uint32_t count = node->selector.matcher_count;
+    struct matcher **matchers = arena_alloc(&ev->arena, (count + 1) * sizeof *matchers);
+    if (matchers == NULL) return eval_no_memory(ev);
+    for (uint32_t i = 0; i < count; i++) {
+        matchers[i] = node->selector.matchers[i].matcher;
+    }
+    *ret_set = (struct matcher_set){matchers, count};
+    return OK;
+}
+
+/* --- durations -------------------------------------------------------------------------------- */
+
+static enum err
+duration_seconds(struct evaluation *ev, const struct node *n, double *ret)
+{
+    double left = 0, right = 0;
+    enum err e = OK;
+    if (n->kind == NODE_NUMBER) {
+        *ret = n->number.value;
+        return OK;
+    }
+    if (n->duration.left != NULL) e = duration_seconds(ev, n->duration.left, &left);
+    if (e == OK && n->duration.right != NULL) e = duration_seconds(ev, n->duration.right, &right);
+    if (e) return e;
+    switch (n->duration.op) {
+    case TOKEN_STEP:
+        *ret = (double)ev->grid.step_ms / 1000;
+        break;
+    case TOKEN_RANGE:
+        *ret = (double)(ev->end_ms - ev->grid.first_ms) / 1000;
+        break;
+    case TOKEN_MIN:
+        *ret = fmin(left, right);
+        break;
+    case TOKEN_MAX:
+        *ret = fmax(left, right);
+        break;
+    case TOKEN_ADD:
+        *ret = left + right;
+        break;
+    case TOKEN_SUB:
+        *ret = left - right; /* of one alone: 0 - right */
+        break;
+    case TOKEN_MUL:
+        *ret = left * right;
+        break;
+    case TOKEN_DIV:
+        if (right == 0) return eval_fail(ev, "division by zero");
+        *ret = left / right;
+        break;
+    case TOKEN_MOD:
+        if (right == 0) return eval_fail(ev, "modulo by zero");
+        *ret = fmod(left, right);
+        break;
+    default:
+        *ret = pow(left, right);
+        break;
+    }
+    return OK;
+}
+
+enum err
+duration_value(struct evaluation *ev, const struct duration *d, bool positive, int64_t *ret_ms)
+{
+    double seconds;
+    *ret_ms = d->ms;
+    if (d->expr == NULL) return OK;
+    enum err e = duration_seconds(ev, d->expr, &seconds);
+    if (e) return e;
+    if (positive && !(seconds > 0)) {
+        tree_put_position(ev->tree->text, d->expr->at.begin, &ev->error);
+        return eval_fail(ev, ": duration must be greater than 0");
+    }
+    if (!(fabs(seconds) < 0x1p63 / 1e9)) {
+        tree_put_position(ev->tree->text, d->expr->at.begin, &ev->error);
+        return eval_fail(ev, ": duration is out of range");
+    }
+    *ret_ms = (int64_t)round(seconds * 1000);
+    return OK;
+}
+
+/* --- scalars ---------------------------------------------------------------------------------- */
+
+double
+binary_number(enum token_type op, double a, double b)
+{
+    switch (op) {
+    case TOKEN_ADD:
+        return a + b;
+    case TOKEN_SUB:
+        return a - b;
+    case TOKEN_MUL:
+        return a * b;
+    case TOKEN_DIV:
+        return a / b;
+    case TOKEN_MOD:
+        return fmod(a, b);
+    case TOKEN_POW:
+        return pow(a, b);
+    case TOKEN_ATAN2:
+        return atan2(a, b);
+    case TOKEN_EQ:
+        return a == b;
+    case TOKEN_NE:
+        return a != b;
+    case TOKEN_LT:
+        return a < b;
+    case TOKEN_LE:
+        return a <= b;
+    case TOKEN_GT:
+        return a > b;
+    default:
+        return a >= b;
+    }
+}
+
+/* scalar(): the value where there is just one series. */
+static enum err
+scalar_of_vector(struct evaluation *ev, const struct node *node, const struct grid *grid,
+                 double *values)
+{
+    struct vector *v;
+    struct column *c;
+    uint8_t *counts = arena_new(&ev->arena, grid->count);
+    if (counts == NULL) return eval_no_memory(ev);
+    enum err e = vector_new(ev, node, grid, &v);
+    if (e) return e;
+    while ((e = vector_next(v, &c)) == OK && c != NULL) {
+        for (bits_each(i, c->present, grid->count)) {
+            values[i] = counts[i] == 0 ? c->values[i] : NAN;
+            counts[i] = 1;
+        }
+    }
+    vector_free(v);
+    for (uint32_t i = 0; i < grid->count; i++) {
+        if (counts[i] == 0) values[i] = NAN;
+    }
+    return e;
+}
+
+static enum err
+scalar_call(struct evaluation *ev, const struct node *node, const struct grid *grid, double *values)
+{
+    struct node **arguments = node->call.arguments;
+    enum function_id id = (enum function_id)(node->call.function - functions);
+    double *a, *b, constant = 0;
+    enum err e = OK;
+    switch (id) {
+    case FUNCTION_SCALAR:
+        return scalar_of_vector(ev, arguments[0], grid, values);
+    case FUNCTION_TIME:
+        for (uint32_t i = 0; i < grid->count; i++) {
+            values[i] = (double)grid_time(grid, i) / 1000;
+        }
+        return OK;
+    case FUNCTION_MIN_OF:
+    case FUNCTION_MAX_OF:
+        e = scalar_values(ev, arguments[0], grid, &a);
+        if (e == OK) e = scalar_values(ev, arguments[1], grid, &b);
+        for (uint32_t i = 0; i < grid->count && e == OK; i++) {
+            bool nan = isnan(a[i]) || isnan(b[i]);
+            double least = id == FUNCTION_MIN_OF ? fmin(a[i], b[i]) : fmax(a[i], b[i]);
+            values[i] = nan ? NAN : least;
+        }
+        return e;
+    case FUNCTION_PI:
+        constant = M_PI;
+        break;
+    case FUNCTION_START:
+        constant = (double)ev->grid.first_ms / 1000;
+        break;
+    case FUNCTION_END:
+        constant = (double)ev->end_ms / 1000;
+        break;
+    case FUNCTION_STEP:
+        constant = (double)ev->grid.step_ms / 1000;
+        break;
+    case FUNCTION_RANGE:
+        constant = (double)(ev->end_ms - ev->grid.first_ms) / 1000;
+        break;
+    default:
+        return eval_fail(ev, "function %s is not supported", node->call.function->name);
+    }
+    for (uint32_t i = 0; i < grid->count; i++) {
+        values[i] = constant;
+    }
+    return e;
+}
+
+enum err
+scalar_values(struct evaluation *ev, const struct node *node, const struct grid *grid,
+              double **ret_values)
+{
+    double *values, *left, *right;
+    enum err e = OK;
+    node = node_inside(node);
+    values = arena_alloc(&ev->arena, grid->count * sizeof *values);
+    if (values == NULL) return eval_no_memory(ev);
+    switch (node->kind) {
+    case NODE_NUMBER:
+        for (uint32_t i = 0; i < grid->count; i++) {
+            values[i] = node->number.value;
+        }
+        break;
+    case NODE_UNARY:
+        e = scalar_values(ev, node->unary.expr, grid, &left);
+        for (uint32_t i = 0; i < grid->count && e == OK; i++) {
+            values[i] = node->unary.op == TOKEN_SUB ? -left[i] : left[i];
+        }
+        break;
+    case NODE_BINARY:
+        e = scalar_values(ev, node->binary.left, grid, &left);
+        if (e == OK) e = scalar_values(ev, node->binary.right, grid, &right);
+        for (uint32_t i = 0; i < grid->count && e == OK; i++) {
+            values[i] = binary_number(node->binary.op, left[i], right[i]);
+        }
+        break;
+    default:
+        e = scalar_call(ev, node, grid, values);
+        break;
+    }
+    *ret_values = values;
+    return e;
+}
+
+/* --- one column for all steps ----------------------------------------------------------------- */
+
+struct repeat_vector {
+    struct vector vector; /* first */
+    struct vector *of;
+    struct column column;
+};
+
+static enum err
+repeat_next(struct vector *v, struct column **ret_column)
+{
+    struct repeat_vector *r = (struct repeat_vector *)v;
+    struct column *c;
+    enum err e = vector_next(r->of, &c);
+    *ret_column = NULL;
+    if (e || c == NULL) return e;
+    column_clear(&r->column, v->grid.count);
+    for (uint32_t i = 0; i < v->grid.count; i++) {
+        column_set(&r->column, i, c->values[0]);
+    }
+    r->column.labels = c->labels;
+    *ret_column = &r->column;
+    return OK;
+}
+
+static void
+repeat_free(struct vector *v)
+{
+    struct repeat_vector *r = (struct repeat_vector *)v;
+    vector_free(r->of);
+    column_fini(&r->column, v->ev->budget, v->grid.count);
+    mem_free(v->ev->budget, r, sizeof *r);
+}
+
+enum err
+vector_repeat_new(struct evaluation *ev, struct vector *of, const struct grid *grid,
+                  struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {repeat_next, repeat_free};
+    struct repeat_vector *r = mem_new(ev->budget, sizeof *r);
+    if (r == NULL || column_init(&r->column, ev->budget, grid->count)) {
+        mem_free(ev->budget, r, sizeof *r);
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    r->vector = (struct vector){&ops, ev, *grid, of->one_name};
+    r->of = of;
+    *ret_vector = &r->vector;
+    return OK;
+}
+
+/* --- vectors ---------------------------------------------------------------------------------- */
+
+static enum err
+build_selector(struct evaluation *ev, const struct node *node, const struct grid *grid, bool times,
+               struct vector **ret_vector)
+{
+    const struct shift *shift = &node->selector.shift;
+    if (shift->at == AT_NONE) return vector_selector_new(ev, node, grid, times, ret_vector);
+    int64_t at_ms = shift->at == AT_START ? ev->grid.first_ms
+                    : shift->at == AT_END ? ev->end_ms
+                                          : shift->at_ms;
+    struct grid once = {at_ms, 0, 1};
+    struct vector *of;
+    enum err e = vector_selector_new(ev, node, &once, times, &of);
+    return e ? e : vector_repeat_new(ev, of, grid, ret_vector);
+}
+
+static enum err
+build_binary(struct evaluation *ev, const struct node *node, const struct grid *grid,
+             struct vector **ret_vector)
+{
+    const struct node *left = node->binary.left, *right = node->binary.right;
+    struct vector *a, *b;
+    enum err e;
+    if (node->binary.matches) {
+        e = vector_new(ev, left, grid, &a);
+        if (e) return e;
+        e = vector_new(ev, right, grid, &b);
+        if (e) {
+            vector_free(a);
+            return e;
+        }
+        return vector_binary_new(ev, node, a, b, ret_vector);
+    }
+    bool scalar_left = left->type == VALUE_SCALAR;
+    double *scalars;
+    e = scalar_values(ev, scalar_left ? left : right, grid, &scalars);
+    if (e == OK) e = vector_new(ev, scalar_left ? right : left, grid, &a);
+    return e ? e : vector_scalar_binary_new(ev, node, a, scalars, scalar_left, ret_vector);
+}
+
+static enum err
+build_call(struct evaluation *ev, const struct node *node, const struct grid *grid,
+           struct vector **ret_vector)
+{
+    enum function_id id = (enum function_id)(node->call.function - functions);
+    struct vector *of = NULL;
+    enum err e = OK;
+    for (uint32_t i = 0; i < node->call.argument_count && of == NULL && e == OK; i++) {
+        enum value_type type = node->call.arguments[i]->type;
+        if (type == VALUE_MATRIX) {
+            e = vector_range_new(ev, node, grid, &of);
+            if (e || id != FUNCTION_ABSENT_OVER_TIME) {
+                if (e == OK) *ret_vector = of;
+                return e;
+            }
+        } else if (type == VALUE_VECTOR) {
+            const struct node *argument = node_inside(node->call.arguments[i]);
+            bool times = id == FUNCTION_TIMESTAMP && argument->kind == NODE_SELECTOR;
+            e = times ? build_selector(ev, argument, grid, true, &of)
+                      : vector_new(ev, node->call.arguments[i], grid, &of);
+        }
+    }
+    if (e) return e;
+    switch (id) {
+    case FUNCTION_ABSENT:
+    case FUNCTION_ABSENT_OVER_TIME:
+        return vector_absent_new(ev, node->call.arguments[0], of, ret_vector);
+    case FUNCTION_LABEL_JOIN:
+        return vector_label_join_new(ev, node, of, ret_vector);
+    case FUNCTION_SORT: /* the order is given to the result */
+    case FUNCTION_SORT_DESC:
+        *ret_vector = of;
+        return OK;
+    default:
+        return vector_map_new(ev, node, of, grid, ret_vector);
+    }
+}
+
+enum err
+vector_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
+           struct vector **ret_vector)
+{
+    struct vector *of;
+    enum err e;
+    node = node_inside(node);
+    switch (node->kind) {
+    case NODE_SELECTOR:
+        return build_selector(ev, node, grid, false, ret_vector);
+    case NODE_BINARY:
+        return build_binary(ev, node, grid, ret_vector);
+    case NODE_CALL:
+        return build_call(ev, node, grid, ret_vector);
+    case NODE_UNARY:
+        e = vector_new(ev, node->unary.expr, grid, &of);
+        if (e || node->unary.op == TOKEN_ADD) {
+            if (e == OK) *ret_vector = of;
+            return e;
+        }
+        return vector_map_new(ev, node, of, grid, ret_vector);
+    case NODE_AGGREGATION:
+        e = vector_new(ev, node->aggregation.expr, grid, &of);
+        return e ? e : vector_aggregation_new(ev, node, of, ret_vector);
+    default:
+        return eval_fail(ev, "not supported");
+    }
+}

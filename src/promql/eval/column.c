@@ -1,0 +1,125 @@
+/* column.c - see column.h. */
+#include "promql/eval/column.h"
+
+#include "base/array.h"
+
+uint32_t
+bits_next(const uint64_t *bits, uint32_t step, uint32_t steps)
+{
+    if (step >= steps) return steps;
+    size_t word = step / 64, words = bits_words(steps);
+    uint64_t left = bits[word] >> step % 64 << step % 64;
+    while (left == 0) {
+        if (++word == words) return steps;
+        left = bits[word];
+    }
+    return (uint32_t)word * 64 + (uint32_t)__builtin_ctzll(left);
+}
+
+uint32_t
+bits_count(const uint64_t *bits, uint32_t steps)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < bits_words(steps); i++) {
+        count += (uint32_t)__builtin_popcountll(bits[i]);
+    }
+    return count;
+}
+
+bool
+bits_meet(const uint64_t *a, const uint64_t *b, uint32_t steps)
+{
+    for (size_t i = 0; i < bits_words(steps); i++) {
+        if ((a[i] & b[i]) != 0) return true;
+    }
+    return false;
+}
+
+void
+bits_add(uint64_t *to, const uint64_t *from, uint32_t steps)
+{
+    for (size_t i = 0; i < bits_words(steps); i++) {
+        to[i] |= from[i];
+    }
+}
+
+/* --- columns ---------------------------------------------------------------------------------- */
+
+static size_t
+values_bytes(uint32_t steps)
+{
+    return steps * sizeof(double);
+}
+
+static size_t
+present_bytes(uint32_t steps)
+{
+    return bits_words(steps) * sizeof(uint64_t);
+}
+
+enum err
+column_init(struct column *c, struct budget *budget, uint32_t steps)
+{
+    *c = (struct column){.labels = bytes_of(NULL, 0)};
+    c->values = mem_alloc(budget, values_bytes(steps));
+    c->present = mem_new(budget, present_bytes(steps));
+    if (c->values != NULL && c->present != NULL) return OK;
+    column_fini(c, budget, steps);
+    return ERR_NOMEM;
+}
+
+void
+column_fini(struct column *c, struct budget *budget, uint32_t steps)
+{
+    if (c->values != NULL) mem_free(budget, c->values, values_bytes(steps));
+    if (c->present != NULL) mem_free(budget, c->present, present_bytes(steps));
+    *c = (struct column){.labels = bytes_of(NULL, 0)};
+}
+
+void
+column_clear(struct column *c, uint32_t steps)
+{
+    memset(c->present, 0, present_bytes(steps));
+    c->drops_name = false;
+}
+
+void
+columns_init(struct columns *columns, struct budget *budget)
+{
+    *columns = (struct columns){.budget = budget};
+    arena_init(&columns->arena, budget, 0, 0);
+}
+
+void
+columns_fini(struct columns *columns)
+{
+    array_free(columns->budget, columns->items, columns->capacity);
+    arena_fini(&columns->arena);
+    columns->items = NULL;
+    columns->count = columns->capacity = 0;
+}
+
+enum err
+columns_add_bits(struct columns *columns, const struct column *c, uint32_t steps)
+{
+    struct column copy = {.drops_name = c->drops_name};
+    if (!array_reserve(columns->budget, &columns->items, &columns->capacity, columns->count + 1)) {
+        return ERR_NOMEM;
+    }
+    copy.labels = arena_copy(&columns->arena, c->labels);
+    copy.present = arena_alloc(&columns->arena, present_bytes(steps));
+    if ((copy.labels.at == NULL && c->labels.size > 0) || copy.present == NULL) return ERR_NOMEM;
+    memcpy(copy.present, c->present, present_bytes(steps));
+    columns->items[columns->count++] = copy;
+    return OK;
+}
+
+enum err
+columns_add(struct columns *columns, const struct column *c, uint32_t steps)
+{
+    double *values = arena_alloc(&columns->arena, values_bytes(steps));
+    if (values == NULL || columns_add_bits(columns, c, steps)) return ERR_NOMEM;
+    memcpy(values, c->values, values_bytes(steps));
+    columns->items[columns->count - 1].values = values;
+    return OK;
+}

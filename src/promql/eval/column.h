@@ -1,0 +1,101 @@
+/*
+ * column.h - what one series of a vector is at each step of a query.
+ */
+#ifndef PROMQL_EVAL_COLUMN_H
+#define PROMQL_EVAL_COLUMN_H
+
+#include "base/mem.h"
+#include "base/table.h"
+
+/* The times at which an expression has values. */
+struct grid {
+    int64_t first_ms;
+    int64_t step_ms;
+    uint32_t count; /* at least 1 */
+};
+
+static inline int64_t
+grid_time(const struct grid *g, uint32_t step)
+{
+    return (int64_t)((uint64_t)g->first_ms + (uint64_t)g->step_ms * step);
+}
+
+/* --- bits, one for each step ------------------------------------------------------------------ */
+
+static inline size_t
+bits_words(uint32_t steps)
+{
+    return (steps + 63) / 64;
+}
+
+static inline bool
+bits_has(const uint64_t *bits, uint32_t step)
+{
+    return (bits[step / 64] >> step % 64 & 1) != 0;
+}
+
+static inline void
+bits_set(uint64_t *bits, uint32_t step)
+{
+    bits[step / 64] |= UINT64_C(1) << step % 64;
+}
+
+static inline void
+bits_reset(uint64_t *bits, uint32_t step)
+{
+    bits[step / 64] &= ~(UINT64_C(1) << step % 64);
+}
+
+/* The first step from `step` on that is set; `steps` if none is. */
+uint32_t bits_next(const uint64_t *bits, uint32_t step, uint32_t steps);
+uint32_t bits_count(const uint64_t *bits, uint32_t steps);
+bool bits_meet(const uint64_t *a, const uint64_t *b, uint32_t steps);
+void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
+
+/*
+ *     for (uint32_t i = bits_next(bits, 0, n); i < n; i = bits_next(bits, i + 1, n))
+ */
+#define bits_each(i, bits, n)           \
+    uint32_t i = bits_next(bits, 0, n); \
+    i < (n);                            \
+    i = bits_next(bits, i + 1, n)
+
+/* --- columns ---------------------------------------------------------------------------------- */
+
+struct column {
+    struct bytes labels; /* canonical */
+    bool drops_name;     /* __name__ is there still and goes at the end: delayed name removal */
+    double *values;
+    uint64_t *present; /* bits: it has a value */
+};
+
+/* Room for a value at each step; nothing is present. ERR_NOMEM. */
+MUST_CHECK enum err column_init(struct column *c, struct budget *budget, uint32_t steps);
+void column_fini(struct column *c, struct budget *budget, uint32_t steps);
+void column_clear(struct column *c, uint32_t steps);
+
+static inline void
+column_set(struct column *c, uint32_t step, double value)
+{
+    c->values[step] = value;
+    bits_set(c->present, step);
+}
+
+/* Columns that are kept. Zeroed memory with a budget is an empty one. */
+struct columns {
+    struct budget *budget;
+    struct arena arena; /* of labels, values and bits */
+    struct column *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+void columns_init(struct columns *columns, struct budget *budget);
+void columns_fini(struct columns *columns);
+/* A copy. ERR_NOMEM. */
+MUST_CHECK enum err columns_add(struct columns *columns, const struct column *c, uint32_t steps);
+/* The same without values. */
+MUST_CHECK enum err columns_add_bits(struct columns *columns, const struct column *c,
+                                     uint32_t steps);
+
+#endif

@@ -1,0 +1,112 @@
+/*
+ * eval.h - private to promql/eval/: an expression being evaluated.
+ *
+ * A vector is a stream of columns: each is one series with its values at all steps. Whoever needs
+ * one asks the operator for the next; it is valid until then. Two columns may have the same labels
+ * if they have no step in common: they are one series. Scalars are arrays of one value a step.
+ */
+#ifndef PROMQL_EVAL_EVAL_H
+#define PROMQL_EVAL_EVAL_H
+
+#include "model/select.h"
+#include "promql/eval/column.h"
+#include "promql/eval/notes.h"
+#include "promql/parse/tree.h"
+
+struct evaluation {
+    const struct promql_tree *tree;
+    struct view *view;
+    struct bytes tenant;
+    struct query_control *control;
+    struct budget *budget;
+    struct arena arena; /* as long as the evaluation */
+    struct notes notes;
+    struct buf error; /* of ERR_INPUT: what cannot be evaluated */
+    struct why why;   /* of other errors */
+    struct grid grid; /* of the whole expression */
+    int64_t end_ms;
+    int64_t lookback_ms;
+    int64_t subquery_step_ms; /* where none is given */
+    uint64_t samples;         /* read, as Prometheus counts them */
+};
+
+/* What cannot be evaluated: ERR_INPUT. */
+enum err eval_fail(struct evaluation *ev, const char *format, ...) PRINTF_LIKE(2, 3);
+MUST_CHECK enum err eval_no_memory(struct evaluation *ev);
+
+struct vector;
+struct vector_ops {
+    /* *ret_column NULL: there are no more. */
+    enum err (*next)(struct vector *v, struct column **ret_column);
+    void (*free)(struct vector *v);
+};
+struct vector {
+    const struct vector_ops *ops;
+    struct evaluation *ev;
+    struct grid grid;
+    /* No two series differ only in __name__: dropping it makes no two the same. */
+    bool one_name;
+};
+
+static inline enum err
+vector_next(struct vector *v, struct column **ret_column)
+{
+    return v->ops->next(v, ret_column);
+}
+
+static inline void
+vector_free(struct vector *v)
+{
+    if (v != NULL) v->ops->free(v);
+}
+
+/* --- build.c: operators of a tree's nodes; given ---------------------------------------------- */
+
+MUST_CHECK enum err vector_new(struct evaluation *ev, const struct node *node,
+                               const struct grid *grid, struct vector **ret_vector);
+/* The values of a scalar; they live as long as the evaluation. */
+MUST_CHECK enum err scalar_values(struct evaluation *ev, const struct node *node,
+                                  const struct grid *grid, double **ret_values);
+double binary_number(enum token_type op, double a, double b);
+/* A duration with what is computed in it. */
+MUST_CHECK enum err duration_value(struct evaluation *ev, const struct duration *d, bool positive,
+                                   int64_t *ret_ms);
+/* What a selector asks for; in the evaluation's arena. */
+MUST_CHECK enum err node_matchers(struct evaluation *ev, const struct node *node,
+                                  struct matcher_set *ret_set);
+/* Without parentheses. */
+const struct node *node_inside(const struct node *node);
+
+/* --- operators; those they take are theirs, whatever happens ---------------------------------- */
+
+/* With `times`, the times of samples are the values. */
+MUST_CHECK enum err vector_selector_new(struct evaluation *ev, const struct node *node,
+                                        const struct grid *grid, bool times,
+                                        struct vector **ret_vector);
+/* The one column of an expression of one step, at each step. */
+MUST_CHECK enum err vector_repeat_new(struct evaluation *ev, struct vector *of,
+                                      const struct grid *grid, struct vector **ret_vector);
+MUST_CHECK enum err vector_range_new(struct evaluation *ev, const struct node *call,
+                                     const struct grid *grid, struct vector **ret_vector);
+/* A function of each value, or unary minus; `of` NULL: of scalars alone. */
+MUST_CHECK enum err vector_map_new(struct evaluation *ev, const struct node *node,
+                                   struct vector *of, const struct grid *grid,
+                                   struct vector **ret_vector);
+/* One series where `of` has none; its labels are those that the argument's matchers name. */
+MUST_CHECK enum err vector_absent_new(struct evaluation *ev, const struct node *argument,
+                                      struct vector *of, struct vector **ret_vector);
+MUST_CHECK enum err vector_label_join_new(struct evaluation *ev, const struct node *call,
+                                          struct vector *of, struct vector **ret_vector);
+/* Fails where two columns of the same labels meet at a step. */
+MUST_CHECK enum err vector_unique_new(struct evaluation *ev, struct vector *of,
+                                      struct vector **ret_vector);
+MUST_CHECK enum err vector_scalar_binary_new(struct evaluation *ev, const struct node *node,
+                                             struct vector *of, const double *scalars,
+                                             bool scalar_left, struct vector **ret_vector);
+MUST_CHECK enum err vector_binary_new(struct evaluation *ev, const struct node *node,
+                                      struct vector *left, struct vector *right,
+                                      struct vector **ret_vector);
+MUST_CHECK enum err vector_aggregation_new(struct evaluation *ev, const struct node *node,
+                                           struct vector *of, struct vector **ret_vector);
+
+#endif

@@ -1,0 +1,80 @@
+/* label_edit.c - see label_edit.h. */
+#include "promql/eval/label_edit.h"
+
+#include <stdlib.h>
+
+#include "base/search.h"
+
+static int
+compare_names(const void *a, const void *b)
+{
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+struct name_list
+name_list_of(struct bytes *names, uint32_t count)
+{
+    uint32_t kept = 0;
+    if (count > 1) qsort(names, count, sizeof *names, compare_names);
+    for (uint32_t i = 0; i < count; i++) {
+        if (kept == 0 || !bytes_equal(names[kept - 1], names[i])) names[kept++] = names[i];
+    }
+    return (struct name_list){names, kept};
+}
+
+bool
+name_list_has(const struct name_list *list, struct bytes name)
+{
+    uint32_t i = search_first(n, 0u, list->count, bytes_compare(list->names[n], name) >= 0);
+    return i < list->count && bytes_equal(list->names[i], name);
+}
+
+static bool
+is_name(const struct label *label)
+{
+    return bytes_equal_text(label->name, "__name__");
+}
+
+void
+labels_without_name(struct buf *to, struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    for (struct label label; labels_next(&c, &label);) {
+        if (!is_name(&label)) labels_put(to, label);
+    }
+}
+
+void
+labels_keep(struct buf *to, struct bytes labels, const struct name_list *names)
+{
+    struct cursor c = cursor_of(labels);
+    for (struct label label; labels_next(&c, &label);) {
+        if (name_list_has(names, label.name)) labels_put(to, label);
+    }
+}
+
+void
+labels_drop(struct buf *to, struct bytes labels, const struct name_list *names, bool name_too)
+{
+    struct cursor c = cursor_of(labels);
+    for (struct label label; labels_next(&c, &label);) {
+        if (name_too && is_name(&label)) continue;
+        if (!name_list_has(names, label.name)) labels_put(to, label);
+    }
+}
+
+void
+labels_with(struct buf *to, struct bytes labels, struct label wanted)
+{
+    struct cursor c = cursor_of(labels);
+    bool done = wanted.value.size == 0;
+    for (struct label label; labels_next(&c, &label);) {
+        int order = bytes_compare(label.name, wanted.name);
+        if (order >= 0 && !done) {
+            labels_put(to, wanted);
+            done = true;
+        }
+        if (order != 0) labels_put(to, label);
+    }
+    if (!done) labels_put(to, wanted);
+}

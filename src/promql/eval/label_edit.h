@@ -1,0 +1,28 @@
+/*
+ * label_edit.h - label sets that are made of others: canonical (model/labels.h), as these are.
+ */
+#ifndef PROMQL_EVAL_LABEL_EDIT_H
+#define PROMQL_EVAL_LABEL_EDIT_H
+
+#include "model/labels.h"
+
+/* Label names, ascending, each once. */
+struct name_list {
+    const struct bytes *names;
+    uint32_t count;
+};
+
+/* Sorts names in place and drops repetitions. */
+struct name_list name_list_of(struct bytes *names, uint32_t count);
+bool name_list_has(const struct name_list *list, struct bytes name);
+
+/* All append to `to`, whose buf_error() tells of failure. */
+void labels_without_name(struct buf *to, struct bytes labels);
+/* Only those named. */
+void labels_keep(struct buf *to, struct bytes labels, const struct name_list *names);
+/* Without those named; __name__ goes, too, with `name_too`. */
+void labels_drop(struct buf *to, struct bytes labels, const struct name_list *names, bool name_too);
+/* With one label set to a value, in place of the one it has; an empty value drops it. */
+void labels_with(struct buf *to, struct bytes labels, struct label label);
+
+#endif

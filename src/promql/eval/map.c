@@ -1,0 +1,380 @@
+/* map.c - functions of each value of a vector by itself. The result has no name. */
+#include <math.h>
+#include <time.h>
+
+#include "base/hash.h"
+#include "promql/eval/eval.h"
+#include "promql/eval/label_edit.h"
+
+enum { SCALARS_MAX = 2 };
+
+struct map_vector {
+    struct vector vector; /* first */
+    struct vector *of;    /* NULL: one series without labels */
+    enum function_id id;  /* FUNCTION_COUNT: unary minus */
+    double (*function)(double value);
+    bool is_time; /* the values are times of samples already */
+    const double *scalars[SCALARS_MAX];
+    struct column column;
+    struct buf labels;
+    bool done; /* without `of` */
+};
+
+static double
+sign_of(double x)
+{
+    return x < 0 ? -1 : x > 0 ? 1 : x;
+}
+
+static double
+degrees(double x)
+{
+    return x * 180 / M_PI;
+}
+
+static double
+radians(double x)
+{
+    return x * M_PI / 180;
+}
+
+static double
+negative(double x)
+{
+    return -x;
+}
+
+static double
+same(double x)
+{
+    return x;
+}
+
+static double (*const functions_of_one[FUNCTION_COUNT + 1])(double) = {
+    [FUNCTION_ABS] = fabs,       [FUNCTION_CEIL] = ceil,   [FUNCTION_FLOOR] = floor,
+    [FUNCTION_EXP] = exp,        [FUNCTION_LN] = log,      [FUNCTION_LOG2] = log2,
+    [FUNCTION_LOG10] = log10,    [FUNCTION_SQRT] = sqrt,   [FUNCTION_SGN] = sign_of,
+    [FUNCTION_SIN] = sin,        [FUNCTION_COS] = cos,     [FUNCTION_TAN] = tan,
+    [FUNCTION_ASIN] = asin,      [FUNCTION_ACOS] = acos,   [FUNCTION_ATAN] = atan,
+    [FUNCTION_SINH] = sinh,      [FUNCTION_COSH] = cosh,   [FUNCTION_TANH] = tanh,
+    [FUNCTION_ASINH] = asinh,    [FUNCTION_ACOSH] = acosh, [FUNCTION_ATANH] = atanh,
+    [FUNCTION_DEG] = degrees,    [FUNCTION_RAD] = radians, [FUNCTION_VECTOR] = same,
+    [FUNCTION_COUNT] = negative,
+};
+
+/* --- dates ------------------------------------------------------------------------------------ */
+
+static double
+date_part(enum function_id id, double seconds)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (!(fabs(seconds) < 0x1p55)) return NAN;
+    time_t t = (time_t)seconds;
+    struct tm tm;
+    if (gmtime_r(&t, &tm) == NULL) return NAN;
+    int year = tm.tm_year + 1900;
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    switch (id) {
+    case FUNCTION_MINUTE:
+        return tm.tm_min;
+    case FUNCTION_HOUR:
+        return tm.tm_hour;
+    case FUNCTION_DAY_OF_WEEK:
+        return tm.tm_wday;
+    case FUNCTION_DAY_OF_MONTH:
+        return tm.tm_mday;
+    case FUNCTION_DAY_OF_YEAR:
+        return tm.tm_yday + 1;
+    case FUNCTION_MONTH:
+        return tm.tm_mon + 1;
+    case FUNCTION_YEAR:
+        return year;
+    default:
+        return days[tm.tm_mon] + (tm.tm_mon == 1 && leap);
+    }
+}
+
+static bool
+is_date(enum function_id id)
+{
+    return id == FUNCTION_MINUTE || id == FUNCTION_HOUR || id == FUNCTION_DAY_OF_WEEK ||
+           id == FUNCTION_DAY_OF_MONTH || id == FUNCTION_DAY_OF_YEAR || id == FUNCTION_MONTH ||
+           id == FUNCTION_YEAR || id == FUNCTION_DAYS_IN_MONTH;
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+static double
+clamp(double x, double least, double greatest)
+{
+    if (isnan(x) || isnan(least) || isnan(greatest)) return NAN;
+    return fmax(least, fmin(greatest, x));
+}
+
+/* By the inverse: it is exact for 0.1 and its like. */
+static double
+round_to(double x, double nearest)
+{
+    double inverse = 1 / nearest;
+    return floor(x * inverse + 0.5) / inverse;
+}
+
+/* False: there is no result at this step. */
+static bool
+value_of(const struct map_vector *m, uint32_t step, double x, double *ret)
+{
+    double a = m->scalars[0] == NULL ? 1 : m->scalars[0][step];
+    double b = m->scalars[1] == NULL ? 0 : m->scalars[1][step];
+    if (m->function != NULL) {
+        *ret = m->function(x);
+    } else if (is_date(m->id)) {
+        *ret = date_part(m->id, x);
+    } else if (m->id == FUNCTION_TIMESTAMP) {
+        *ret = m->is_time ? x : (double)grid_time(&m->vector.grid, step) / 1000;
+    } else if (m->id == FUNCTION_CLAMP) {
+        if (a > b) return false;
+        *ret = clamp(x, a, b);
+    } else if (m->id == FUNCTION_CLAMP_MIN) {
+        *ret = clamp(x, a, INFINITY);
+    } else if (m->id == FUNCTION_CLAMP_MAX) {
+        *ret = clamp(x, -INFINITY, a);
+    } else {
+        *ret = round_to(x, a);
+    }
+    return true;
+}
+
+static enum err
+next_of_scalars(struct map_vector *m, struct column **ret_column)
+{
+    *ret_column = NULL;
+    if (m->done) return OK;
+    m->done = true;
+    column_clear(&m->column, m->vector.grid.count);
+    for (uint32_t i = 0; i < m->vector.grid.count; i++) {
+        double x = is_date(m->id) ? (double)grid_time(&m->vector.grid, i) / 1000 : m->scalars[0][i];
+        double value;
+        if (value_of(m, i, x, &value)) column_set(&m->column, i, value);
+    }
+    m->column.labels = bytes_of("", 0);
+    *ret_column = &m->column;
+    return OK;
+}
+
+static enum err
+next(struct vector *v, struct column **ret_column)
+{
+    struct map_vector *m = (struct map_vector *)v;
+    if (m->of == NULL) return next_of_scalars(m, ret_column);
+    for (;;) {
+        struct column *c;
+        enum err e = vector_next(m->of, &c);
+        *ret_column = NULL;
+        if (e || c == NULL) return e;
+        column_clear(&m->column, v->grid.count);
+        for (bits_each(i, c->present, v->grid.count)) {
+            double value;
+            if (value_of(m, i, c->values[i], &value)) column_set(&m->column, i, value);
+        }
+        if (bits_count(m->column.present, v->grid.count) == 0) continue;
+        buf_clear(&m->labels);
+        labels_without_name(&m->labels, c->labels);
+        if (buf_error(&m->labels)) return eval_no_memory(v->ev);
+        m->column.labels = buf_bytes(&m->labels);
+        *ret_column = &m->column;
+        return OK;
+    }
+}
+
+static void
+map_free(struct vector *v)
+{
+    struct map_vector *m = (struct map_vector *)v;
+    vector_free(m->of);
+    column_fini(&m->column, v->ev->budget, v->grid.count);
+    buf_fini(&m->labels);
+    mem_free(v->ev->budget, m, sizeof *m);
+}
+
+static enum err
+set_up(struct map_vector *m, const struct node *node)
+{
+    struct evaluation *ev = m->vector.ev;
+    uint32_t count = 0;
+    bool is_call = node->kind == NODE_CALL;
+    m->id = is_call ? (enum function_id)(node->call.function - functions) : FUNCTION_COUNT;
+    m->function = functions_of_one[m->id];
+    bool known = m->function != NULL || is_date(m->id) || m->id == FUNCTION_CLAMP ||
+                 m->id == FUNCTION_CLAMP_MIN || m->id == FUNCTION_CLAMP_MAX ||
+                 m->id == FUNCTION_ROUND || m->id == FUNCTION_TIMESTAMP;
+    if (!known) return eval_fail(ev, "function %s is not supported", node->call.function->name);
+    m->is_time =
+        m->id == FUNCTION_TIMESTAMP && node_inside(node->call.arguments[0])->kind == NODE_SELECTOR;
+    for (uint32_t i = 0; is_call && i < node->call.argument_count; i++) {
+        double *values;
+        if (node->call.arguments[i]->type != VALUE_SCALAR) continue;
+        enum err e = scalar_values(ev, node->call.arguments[i], &m->vector.grid, &values);
+        if (e) return e;
+        m->scalars[count++] = values;
+    }
+    return column_init(&m->column, ev->budget, m->vector.grid.count) ? eval_no_memory(ev) : OK;
+}
+
+enum err
+vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of,
+               const struct grid *grid, struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {next, map_free};
+    struct map_vector *m = mem_new(ev->budget, sizeof *m);
+    if (m == NULL) {
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    m->vector = (struct vector){&ops, ev, *grid, true};
+    m->of = of;
+    buf_init(&m->labels, ev->budget, 64 << 20);
+    enum err e = set_up(m, node);
+    if (e) {
+        map_free(&m->vector);
+        return e;
+    }
+    if (of != NULL && !of->one_name) return vector_unique_new(ev, &m->vector, ret_vector);
+    *ret_vector = &m->vector;
+    return OK;
+}
+
+/* --- with a scalar ---------------------------------------------------------------------------- */
+
+struct scalar_binary_vector {
+    struct vector vector; /* first */
+    struct vector *of;
+    const struct node *node;
+    const double *scalars;
+    bool scalar_left;
+    struct column column;
+    struct buf labels;
+};
+
+static enum err
+scalar_binary_next(struct vector *v, struct column **ret_column)
+{
+    struct scalar_binary_vector *s = (struct scalar_binary_vector *)v;
+    enum token_type op = s->node->binary.op;
+    bool filters = token_is_comparison(op) && !s->node->binary.returns_bool;
+    for (;;) {
+        struct column *c;
+        enum err e = vector_next(s->of, &c);
+        *ret_column = NULL;
+        if (e || c == NULL) return e;
+        column_clear(&s->column, v->grid.count);
+        for (bits_each(i, c->present, v->grid.count)) {
+            double x = c->values[i], y = s->scalars[i];
+            double value = s->scalar_left ? binary_number(op, y, x) : binary_number(op, x, y);
+            if (filters && value == 0) continue;
+            column_set(&s->column, i, filters ? x : value);
+        }
+        if (bits_count(s->column.present, v->grid.count) == 0) continue;
+        buf_clear(&s->labels);
+        if (filters)
+            buf_put_bytes(&s->labels, c->labels);
+        else
+            labels_without_name(&s->labels, c->labels);
+        if (buf_error(&s->labels)) return eval_no_memory(v->ev);
+        s->column.labels = buf_bytes(&s->labels);
+        *ret_column = &s->column;
+        return OK;
+    }
+}
+
+static void
+scalar_binary_free(struct vector *v)
+{
+    struct scalar_binary_vector *s = (struct scalar_binary_vector *)v;
+    vector_free(s->of);
+    column_fini(&s->column, v->ev->budget, v->grid.count);
+    buf_fini(&s->labels);
+    mem_free(v->ev->budget, s, sizeof *s);
+}
+
+enum err
+vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct vector *of,
+                         const double *scalars, bool scalar_left, struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {scalar_binary_next, scalar_binary_free};
+    struct scalar_binary_vector *s = mem_new(ev->budget, sizeof *s);
+    if (s == NULL || column_init(&s->column, ev->budget, of->grid.count)) {
+        mem_free(ev->budget, s, sizeof *s);
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    bool filters = token_is_comparison(node->binary.op) && !node->binary.returns_bool;
+    s->vector = (struct vector){&ops, ev, of->grid, of->one_name || !filters};
+    s->of = of;
+    s->node = node;
+    s->scalars = scalars;
+    s->scalar_left = scalar_left;
+    buf_init(&s->labels, ev->budget, 64 << 20);
+    if (!filters && !of->one_name) return vector_unique_new(ev, &s->vector, ret_vector);
+    *ret_vector = &s->vector;
+    return OK;
+}
+
+/* --- one series a step ------------------------------------------------------------------------ */
+
+struct unique_vector {
+    struct vector vector; /* first */
+    struct vector *of;
+    struct columns seen; /* labels and bits */
+    struct table table;
+};
+
+static enum err
+unique_next(struct vector *v, struct column **ret_column)
+{
+    struct unique_vector *u = (struct unique_vector *)v;
+    struct evaluation *ev = v->ev;
+    uint32_t steps = v->grid.count;
+    enum err e = vector_next(u->of, ret_column);
+    struct column *c = *ret_column;
+    if (e || c == NULL) return e;
+    uint64_t hash = hash_bytes(c->labels, 0);
+    for (uint32_t at = TABLE_START, id; table_next(&u->table, hash, &at, &id);) {
+        struct column *seen = &u->seen.items[id];
+        if (!bytes_equal(seen->labels, c->labels)) continue;
+        if (bits_meet(seen->present, c->present, steps)) {
+            return eval_fail(ev, "vector cannot contain metrics with the same labelset");
+        }
+        bits_add(seen->present, c->present, steps);
+        return OK;
+    }
+    if (!table_reserve(&u->table, ev->budget, 1)) return eval_no_memory(ev);
+    if (columns_add_bits(&u->seen, c, steps)) return eval_no_memory(ev);
+    table_add(&u->table, hash, u->seen.count - 1);
+    return OK;
+}
+
+static void
+unique_free(struct vector *v)
+{
+    struct unique_vector *u = (struct unique_vector *)v;
+    vector_free(u->of);
+    columns_fini(&u->seen);
+    table_fini(&u->table, v->ev->budget);
+    mem_free(v->ev->budget, u, sizeof *u);
+}
+
+enum err
+vector_unique_new(struct evaluation *ev, struct vector *of, struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {unique_next, unique_free};
+    struct unique_vector *u = mem_new(ev->budget, sizeof *u);
+    if (u == NULL) {
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    u->vector = (struct vector){&ops, ev, of->grid, true};
+    u->of = of;
+    columns_init(&u->seen, ev->budget);
+    *ret_vector = &u->vector;
+    return OK;
+}

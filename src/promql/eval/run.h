@@ -1,0 +1,34 @@
+/* run.h - evaluates an expression at one time or at many, and holds what came of it. */
+#ifndef PROMQL_EVAL_RUN_H
+#define PROMQL_EVAL_RUN_H
+
+#include "promql/eval/eval.h"
+
+struct run_options {
+    struct bytes tenant;
+    int64_t first_ms;
+    int64_t last_ms;
+    int64_t step_ms; /* 0: one time only, first_ms */
+    int64_t lookback_ms;
+    int64_t subquery_step_ms;
+    struct query_control *control;
+    struct budget *budget;
+};
+
+struct run {
+    struct evaluation ev;
+    enum value_type type;
+    double *scalars; /* VALUE_SCALAR: one a step */
+    struct bytes string;
+    struct columns columns; /* VALUE_VECTOR: the series, each once, */
+    uint32_t *order;        /* in this order: by labels; of one time as the expression sorts them */
+    struct table table;
+};
+
+/* ERR_INPUT: run->ev.error says what cannot be evaluated; others are in run->ev.why. To be ended
+ * with run_fini() in any case. */
+MUST_CHECK enum err run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
+                              const struct run_options *options);
+void run_fini(struct run *run);
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * special.c - functions that are more than a value of each value: absent, absent_over_time, sort,
+ * timestamp, label_join.
+ */
+#include <math.h>
+
+#include "promql/eval/eval.h"
+#include "promql/eval/label_edit.h"
+
+/* --- absent ----------------------------------------------------------------------------------- */
+
+struct absent_vector {
+    struct vector vector; /* first */
+    struct vector *of;
+    struct column column;
+    struct buf labels;
+    bool done;
+};
+
+static enum err
+absent_next(struct vector *v, struct column **ret_column)
+{
+    struct absent_vector *a = (struct absent_vector *)v;
+    struct column *c;
+    enum err e;
+    *ret_column = NULL;
+    if (a->done) return OK;
+    a->done = true;
+    column_clear(&a->column, v->grid.count);
+    while ((e = vector_next(a->of, &c)) == OK && c != NULL) {
+        bits_add(a->column.present, c->present, v->grid.count);
+    }
+    if (e) return e;
+    for (uint32_t i = 0; i < v->grid.count; i++) {
+        a->column.values[i] = 1;
+        if (bits_has(a->column.present, i))
+            bits_reset(a->column.present, i);
+        else
+            bits_set(a->column.present, i);
+    }
+    if (bits_count(a->column.present, v->grid.count) == 0) return OK;
+    a->column.labels = buf_bytes(&a->labels);
+    *ret_column = &a->column;
+    return OK;
+}
+
+static void
+absent_free(struct vector *v)
+{
+    struct absent_vector *a = (struct absent_vector *)v;
+    vector_free(a->of);
+    column_fini(&a->column, v->ev->budget, v->grid.count);
+    buf_fini(&a->labels);
+    mem_free(v->ev->budget, a, sizeof *a);
+}
+
+/* The labels that the selector's matchers give one value, and only once. */
+static enum err
+labels_of_matchers(struct evaluation *ev, const struct node *node, struct buf *to)
+{
+    struct buf next;
+    if (node->kind == NODE_RANGE) node = node->range.selector;
+    if (node->kind != NODE_SELECTOR) return OK;
+    buf_init(&next, ev->budget, 64 << 20);
+    for (uint32_t i = 0; i < node->selector.matcher_count; i++) {
+        const struct node_matcher *m = &node->selector.matchers[i];
+        bool counts = m->type == MATCH_EQUAL && !bytes_equal_text(m->name, "__name__");
+        for (uint32_t k = 0; k < node->selector.matcher_count && counts; k++) {
+            counts = k == i || !bytes_equal(node->selector.matchers[k].name, m->name);
+        }
+        if (!counts) continue;
+        buf_clear(&next);
+        labels_with(&next, buf_bytes(to), (struct label){m->name, m->value});
+        buf_clear(to);
+        buf_put_bytes(to, buf_bytes(&next));
+    }
+    enum err e = err_first(buf_error(&next), buf_error(to));
+    buf_fini(&next);
+    return e ? eval_no_memory(ev) : OK;
+}
+
+enum err
+vector_absent_new(struct evaluation *ev, const struct node *argument, struct vector *of,
+                  struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {absent_next, absent_free};
+    struct absent_vector *a = mem_new(ev->budget, sizeof *a);
+    if (a == NULL) {
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    a->vector = (struct vector){&ops, ev, of->grid, true};
+    a->of = of;
+    buf_init(&a->labels, ev->budget, 64 << 20);
+    enum err e = column_init(&a->column, ev->budget, of->grid.count) ? eval_no_memory(ev) : OK;
+    if (e == OK) e = labels_of_matchers(ev, node_inside(argument), &a->labels);
+    if (e) {
+        absent_free(&a->vector);
+        return e;
+    }
+    *ret_vector = &a->vector;
+    return OK;
+}
+
+/* --- labels ----------------------------------------------------------------------------------- */
+
+struct label_vector {
+    struct vector vector; /* first */
+    struct vector *of;
+    struct bytes target;
+    struct bytes separator;
+    struct bytes *sources;
+    uint32_t source_count;
+    struct buf value;
+    struct buf labels;
+};
+
+static enum err
+join_next(struct vector *v, struct column **ret_column)
+{
+    struct label_vector *l = (struct label_vector *)v;
+    enum err e = vector_next(l->of, ret_column);
+    struct column *c = *ret_column;
+    if (e || c == NULL) return e;
+    buf_clear(&l->value);
+    buf_clear(&l->labels);
+    for (uint32_t i = 0; i < l->source_count; i++) {
+        if (i > 0) buf_put_bytes(&l->value, l->separator);
+        buf_put_bytes(&l->value, labels_get(c->labels, l->sources[i]));
+    }
+    labels_with(&l->labels, c->labels, (struct label){l->target, buf_bytes(&l->value)});
+    if (buf_error(&l->value) || buf_error(&l->labels)) return eval_no_memory(v->ev);
+    c->labels = buf_bytes(&l->labels);
+    return OK;
+}
+
+static void
+label_free(struct vector *v)
+{
+    struct label_vector *l = (struct label_vector *)v;
+    vector_free(l->of);
+    buf_fini(&l->value);
+    buf_fini(&l->labels);
+    mem_free(v->ev->budget, l, sizeof *l);
+}
+
+enum err
+vector_label_join_new(struct evaluation *ev, const struct node *call, struct vector *of,
+                      struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {join_next, label_free};
+    struct label_vector *l = mem_new(ev->budget, sizeof *l);
+    uint32_t count = call->call.argument_count - 3;
+    struct bytes *sources = arena_alloc(&ev->arena, (count + 1) * sizeof *sources);
+    if (l == NULL || sources == NULL) {
+        mem_free(ev->budget, l, sizeof *l);
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        sources[i] = node_inside(call->call.arguments[i + 3])->string;
+    }
+    l->vector = (struct vector){&ops, ev, of->grid, false};
+    l->of = of;
+    l->target = node_inside(call->call.arguments[1])->string;
+    l->separator = node_inside(call->call.arguments[2])->string;
+    l->sources = sources;
+    l->source_count = count;
+    buf_init(&l->value, ev->budget, 64 << 20);
+    buf_init(&l->labels, ev->budget, 64 << 20);
+    return vector_unique_new(ev, &l->vector, ret_vector);
+}
