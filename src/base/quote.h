@@ -9,8 +9,8 @@
 
 enum { RUNE_NONE = -1, RUNE_BAD = 0xfffd };
 
-/* The character that begins at `p`, and its bytes: a byte that is none is RUNE_BAD and 1. `left` at
- * least 1. */
+/* The character that begins at `p`, and how many bytes it has. A byte that is not part of valid
+ * UTF-8 is RUNE_BAD, of one byte. `left` is at least 1. */
 int32_t rune_get(const uint8_t *p, size_t left, unsigned *ret_bytes);
 
 void quote_text(struct buf *to, struct bytes text);
@@ -21,8 +21,8 @@ void quote_rune(struct buf *to, int32_t rune);
 void quote_code_point(struct buf *to, int32_t rune);
 
 /*
- * What a literal in "", '' or `` stands for, appended to `to`. False: it is none. The bytes of \x
- * and octal escapes need not be UTF-8.
+ * What a literal in "", '' or `` stands for, appended to `to`. False: not a literal. The bytes of
+ * \x and octal escapes need not be UTF-8.
  */
 bool quote_read(struct bytes literal, struct buf *to);
 

@@ -16,8 +16,8 @@ enum promql_form {
 };
 
 /*
- * Appends an expression in another form to `to`. ERR_INPUT: it is none, ERR_LIMIT: it is too long
- * or nested too deep; `error` says what. ERR_NOMEM.
+ * Appends an expression in another form to `to`. ERR_INPUT: not an expression, ERR_LIMIT: it is too
+ * long or nested too deep; `error` says what. ERR_NOMEM.
  */
 MUST_CHECK enum err promql_rewrite(struct bytes text, enum promql_form form, struct budget *budget,
                                    struct buf *to, struct buf *error);

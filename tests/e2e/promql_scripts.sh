@@ -15,6 +15,10 @@ runs() { # ARGUMENT...
     return $status
 }
 
+for each in tests/promql/scripts/*.test; do
+    claim "$(basename "$each" .test), ours" runs "$each"
+    claim "$(basename "$each" .test), ours, from parts" runs --flush "$each"
+done
 for each in aggregators collision literals operators selectors staleness subquery trig_functions; do
     if [[ ! -f $scripts/$each.test ]]; then
         skip "$each" "no scripts beside the captures"

@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/hash.h"
 #include "promql/eval/label_edit.h"
+#include "promql/eval/precise.h"
 #include "promql/eval/window.h"
 
 struct group {
@@ -83,19 +84,6 @@ find_group(struct aggregation_vector *a, struct bytes labels, uint32_t *ret_grou
 
 /* --- folding ---------------------------------------------------------------------------------- */
 
-static inline void
-sum_more(double *sum, double *lost, double x)
-{
-    double t = *sum + x;
-    if (isinf(t))
-        *lost = 0;
-    else if (fabs(*sum) >= fabs(x))
-        *lost += (*sum - t) + x;
-    else
-        *lost += (x - t) + *sum;
-    *sum = t;
-}
-
 static void
 fold_one(struct group *g, enum token_type op, uint32_t i, double x)
 {
@@ -105,10 +93,14 @@ fold_one(struct group *g, enum token_type op, uint32_t i, double x)
     switch (op) {
     case TOKEN_SUM:
     case TOKEN_AVG:
-        if (first)
+        if (first) {
             *value = x;
-        else
-            sum_more(value, lost, x);
+        } else {
+            struct precise p = {*value, *lost};
+            precise_add(&p, x);
+            *value = p.sum;
+            *lost = p.lost;
+        }
         break;
     case TOKEN_MIN:
         if (first || *value > x || isnan(*value)) *value = x;

@@ -12,7 +12,11 @@
 
 #include "promql/eval/eval.h"
 
-/* Where a result was made already: by signature, or by labels as well. */
+struct pair_of_kept {
+    uint32_t first;
+    uint32_t second;
+};
+
 struct binary_vector {
     struct vector vector; /* first */
     struct vector *left;  /* the many side, or the left one */
@@ -24,10 +28,12 @@ struct binary_vector {
     struct columns kept; /* of the right */
     struct bytes *signatures;
     uint32_t signature_capacity;
-    struct table table;  /* of them, by signature */
+    struct table table;         /* of them, by signature */
+    struct pair_of_kept *pairs; /* of one signature, with a step in common */
+    uint32_t pair_count;
+    uint32_t pair_capacity;
     struct columns made; /* labels: what may be made once a step; bits: where it was */
     struct table made_table;
-    uint64_t *any_right; /* or */
     struct buf signature;
     struct buf key;
     struct buf labels;
@@ -54,15 +60,33 @@ put_signature(const struct binary_vector *b, struct buf *to, struct bytes labels
 
 /* --- the side that is kept -------------------------------------------------------------------- */
 
+/* The last one kept, with those before that it meets. */
+static enum err
+note_pairs(struct binary_vector *b, uint64_t hash)
+{
+    struct budget *budget = b->vector.ev->budget;
+    uint32_t last = b->kept.count - 1;
+    for (uint32_t at = TABLE_START, id; table_next(&b->table, hash, &at, &id);) {
+        bool meets =
+            bytes_equal(b->signatures[id], b->signatures[last]) &&
+            bits_meet(b->kept.items[id].present, b->kept.items[last].present, b->vector.grid.count);
+        if (!meets) continue;
+        if (!array_reserve(budget, &b->pairs, &b->pair_capacity, b->pair_count + 1)) {
+            return eval_no_memory(b->vector.ev);
+        }
+        b->pairs[b->pair_count++] = (struct pair_of_kept){id, last};
+    }
+    return OK;
+}
+
 static enum err
 read_right(struct binary_vector *b)
 {
+    bool may_repeat = token_is_set_operator(b->node->binary.op);
     struct evaluation *ev = b->vector.ev;
     struct column *c;
     enum err e;
     uint32_t steps = b->vector.grid.count;
-    b->any_right = arena_new(&b->kept.arena, bits_words(steps) * sizeof *b->any_right);
-    if (b->any_right == NULL) return eval_no_memory(ev);
     while ((e = vector_next(b->right, &c)) == OK && c != NULL) {
         put_signature(b, &b->signature, c->labels);
         struct bytes copy = arena_copy(&b->kept.arena, buf_bytes(&b->signature));
@@ -73,8 +97,9 @@ read_right(struct binary_vector *b)
             return eval_no_memory(ev);
         }
         b->signatures[b->kept.count - 1] = copy;
+        e = may_repeat ? OK : note_pairs(b, hash);
+        if (e) return e;
         table_add(&b->table, hash, b->kept.count - 1);
-        bits_add(b->any_right, c->present, steps);
     }
     return e;
 }
@@ -100,24 +125,20 @@ check_duplicates(struct binary_vector *b, const struct column *left)
 {
     struct evaluation *ev = b->vector.ev;
     uint32_t steps = b->vector.grid.count;
-    for (uint32_t i = 0; i < b->kept.count; i++) {
-        const struct column *x = &b->kept.items[i];
-        uint64_t hash = hash_bytes(b->signatures[i], 0);
-        for (uint32_t at = TABLE_START, id; table_next(&b->table, hash, &at, &id);) {
-            const struct column *y = &b->kept.items[id];
-            if (id <= i || !bytes_equal(b->signatures[id], b->signatures[i])) continue;
-            for (bits_each(step, x->present, steps)) {
-                if (!bits_has(y->present, step) || !bits_has(left->present, step)) continue;
-                buf_put_text(&ev->error, "found duplicate series for the match group ");
-                put_quoted_labels(&ev->error, b->signatures[i]);
-                buf_printf(&ev->error, " on the %s hand-side of the operation: [",
-                           b->swapped ? "left" : "right");
-                put_quoted_labels(&ev->error, y->labels);
-                buf_put_text(&ev->error, ", ");
-                put_quoted_labels(&ev->error, x->labels);
-                return eval_fail(ev, "];many-to-many matching not allowed: matching labels must "
-                                     "be unique on one side");
-            }
+    for (uint32_t i = 0; i < b->pair_count; i++) {
+        const struct column *x = &b->kept.items[b->pairs[i].first];
+        const struct column *y = &b->kept.items[b->pairs[i].second];
+        for (bits_each(step, x->present, steps)) {
+            if (!bits_has(y->present, step) || !bits_has(left->present, step)) continue;
+            buf_put_text(&ev->error, "found duplicate series for the match group ");
+            put_quoted_labels(&ev->error, b->signatures[b->pairs[i].first]);
+            buf_printf(&ev->error, " on the %s hand-side of the operation: [",
+                       b->swapped ? "left" : "right");
+            put_quoted_labels(&ev->error, y->labels);
+            buf_put_text(&ev->error, ", ");
+            put_quoted_labels(&ev->error, x->labels);
+            return eval_fail(ev, "];many-to-many matching not allowed: matching labels must be "
+                                 "unique on one side");
         }
     }
     return OK;
@@ -313,6 +334,7 @@ binary_free(struct vector *v)
     table_fini(&b->table, budget);
     table_fini(&b->made_table, budget);
     array_free(budget, b->signatures, b->signature_capacity);
+    array_free(budget, b->pairs, b->pair_capacity);
     buf_fini(&b->signature);
     buf_fini(&b->key);
     buf_fini(&b->labels);

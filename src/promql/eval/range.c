@@ -26,6 +26,8 @@ struct range_vector {
     struct column *column;   /* of it, at hand */
     uint32_t column_at;
     struct samples samples;
+    double *scratch; /* of functions that sort */
+    uint32_t scratch_capacity;
     struct column result;
     struct buf labels;
     bool keeps_name;
@@ -153,6 +155,10 @@ fill_column(struct range_vector *r)
         }
         w.scalars = scalars;
         r->vector.ev->samples += w.count;
+        if (!array_reserve(r->vector.ev->budget, &r->scratch, &r->scratch_capacity, w.count)) {
+            return eval_no_memory(r->vector.ev);
+        }
+        w.scratch = r->scratch;
         double value;
         if (r->function(&w, &value)) column_set(&r->result, i, value);
     }
@@ -205,6 +211,7 @@ range_free(struct vector *v)
     vector_free(r->subquery);
     array_free(budget, r->samples.times_ms, r->samples.time_capacity);
     array_free(budget, r->samples.values, r->samples.value_capacity);
+    array_free(budget, r->scratch, r->scratch_capacity);
     column_fini(&r->result, budget, v->grid.count);
     buf_fini(&r->labels);
     mem_free(budget, r, sizeof *r);

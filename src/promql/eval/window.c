@@ -3,33 +3,10 @@
  * rounding is carried along.
  */
 #include "promql/eval/window.h"
+#include "promql/eval/precise.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-struct precise {
-    double sum;
-    double lost;
-};
-
-static inline void
-precise_add(struct precise *p, double x)
-{
-    double t = p->sum + x;
-    if (isinf(t))
-        p->lost = 0;
-    else if (fabs(p->sum) >= fabs(x))
-        p->lost += (p->sum - t) + x;
-    else
-        p->lost += (x - t) + p->sum;
-    p->sum = t;
-}
-
-static double
-precise_value(const struct precise *p)
-{
-    return isinf(p->sum) ? p->sum : p->sum + p->lost;
-}
 
 /* --- rates ------------------------------------------------------------------------------------ */
 
@@ -378,26 +355,22 @@ quantile_of(double q, double *values, uint32_t count)
 static bool
 quantile_over_time(const struct window *w, double *ret)
 {
-    double *copy = mem_alloc(NULL, w->count * sizeof *copy);
-    if (copy == NULL) return false;
+    double *copy = w->scratch;
     memcpy(copy, w->values, w->count * sizeof *copy);
     *ret = quantile_of(w->scalars[0], copy, w->count);
-    mem_free(NULL, copy, w->count * sizeof *copy);
     return true;
 }
 
 static bool
 mad_over_time(const struct window *w, double *ret)
 {
-    double *copy = mem_alloc(NULL, w->count * sizeof *copy);
-    if (copy == NULL) return false;
+    double *copy = w->scratch;
     memcpy(copy, w->values, w->count * sizeof *copy);
     double median = quantile_of(0.5, copy, w->count);
     for (uint32_t i = 0; i < w->count; i++) {
         copy[i] = fabs(w->values[i] - median);
     }
     *ret = quantile_of(0.5, copy, w->count);
-    mem_free(NULL, copy, w->count * sizeof *copy);
     return true;
 }
 

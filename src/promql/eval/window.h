@@ -13,6 +13,7 @@ struct window {
     int64_t step_time_ms; /* at which the function is evaluated */
     int64_t range_ms;
     const double *scalars; /* the other arguments, at this step */
+    double *scratch;       /* room for `count` values */
 };
 
 /* False: there is no result. */

@@ -476,6 +476,28 @@ inside_braces(struct lexer *x)
     }
 }
 
+/* What is the same everywhere outside of braces. */
+static enum token_type
+sign_of(int32_t c)
+{
+    switch (c) {
+    case '+':
+        return TOKEN_ADD;
+    case '-':
+        return TOKEN_SUB;
+    case '*':
+        return TOKEN_MUL;
+    case '/':
+        return TOKEN_DIV;
+    case '%':
+        return TOKEN_MOD;
+    case '^':
+        return TOKEN_POW;
+    default:
+        return TOKEN_COMMA;
+    }
+}
+
 /* Behind "[", until a number or a duration came. */
 static struct token
 duration(struct lexer *x)
@@ -507,19 +529,13 @@ duration(struct lexer *x)
     case ')':
         return close_paren(x);
     case '+':
-        return emit(x, TOKEN_ADD);
     case '-':
-        return emit(x, TOKEN_SUB);
     case '*':
-        return emit(x, TOKEN_MUL);
     case '/':
-        return emit(x, TOKEN_DIV);
     case '%':
-        return emit(x, TOKEN_MOD);
     case '^':
-        return emit(x, TOKEN_POW);
     case ',':
-        return emit(x, TOKEN_COMMA);
+        return emit(x, sign_of(c));
     default:
         if (is_in(c, "sSmMrR") && duration_word(x, &t)) return t;
         return fail_at_rune(x, "unexpected character in duration expression: ", c);
@@ -561,20 +577,14 @@ ordinary(struct lexer *x)
         if (x->bracket_open) return fail(x, "unclosed left bracket");
         x->mode = LEX_ENDED;
         return emit(x, TOKEN_END);
-    case ',':
-        return emit(x, TOKEN_COMMA);
-    case '*':
-        return emit(x, TOKEN_MUL);
-    case '/':
-        return emit(x, TOKEN_DIV);
-    case '%':
-        return emit(x, TOKEN_MOD);
     case '+':
-        return emit(x, TOKEN_ADD);
     case '-':
-        return emit(x, TOKEN_SUB);
+    case '*':
+    case '/':
+    case '%':
     case '^':
-        return emit(x, TOKEN_POW);
+    case ',':
+        return emit(x, sign_of(c));
     case '@':
         return emit(x, TOKEN_AT);
     case '=':
