@@ -32,7 +32,7 @@ export SAMPLES
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1}
-unit_seconds=$([[ $BUILD == build/release ]] && echo 120 || echo 600)
+unit_seconds=$([[ $BUILD == build/release ]] && echo 300 || echo 900)
 ((long == 0)) || unit_seconds=3600
 script_seconds=$([[ $long == 1 ]] && echo 7200 || echo 600)
 passed=0

@@ -61,37 +61,7 @@ fault_test(test_nothing_is_lost_when_any_call_fails, FAULT_EIO)
                 fault_test(test_nothing_is_lost_when_a_write_is_torn, FAULT_TORN)
                     fault_test(test_nothing_is_lost_when_a_sync_fails, FAULT_SYNC)
 
-                        static bool run_without_memory(uint64_t nth, bool forever)
-{
-    struct machine m;
-    machine_init(&m, nth);
-    model_init(&model, &m);
-    memory_arm(&m, nth, forever);
-    scenario_run(&model);
-    bool fired = m.memory_failed;
-    memory_arm(&m, 0, false);
-    scenario_end(&model);
-    model_fini(&model);
-    machine_fini(&m);
-    return fired;
-}
-
-static void
-test_nothing_is_lost_when_any_allocation_fails(void **state)
-{
-    (void)state;
-    for (int forever = 0; forever <= 1; forever++) {
-        uint64_t nth = 1;
-        while (run_without_memory(nth, forever != 0)) {
-            nth += stride();
-            sites_tried++;
-        }
-        assert_true(nth > 1);
-    }
-}
-
-static void
-test_scenario_passes_without_faults(void **state)
+                        static void test_scenario_passes_without_faults(void **state)
 {
     (void)state;
     assert_false(run_with_fault((struct fault){FAULT_EIO, 0, false}));
@@ -117,7 +87,6 @@ main(void)
         cmocka_unit_test_teardown(test_short_transfers_are_continued, tell_seed),
         cmocka_unit_test_teardown(test_nothing_is_lost_when_a_write_is_torn, tell_seed),
         cmocka_unit_test_teardown(test_nothing_is_lost_when_a_sync_fails, tell_seed),
-        cmocka_unit_test_teardown(test_nothing_is_lost_when_any_allocation_fails, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }
