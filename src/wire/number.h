@@ -23,6 +23,12 @@ enum { NUMBER_TEXT_BYTES = 32 }; /* room for any number_print() */
 size_t number_print(uint64_t bits, char *to);
 
 /*
+ * As in sentences of Prometheus: the same digits, with an exponent below 0.0001 and from 1000000 on
+ * ("1e+06").
+ */
+size_t number_print_sentence(uint64_t bits, char *to);
+
+/*
  * A finite one for JSON and its like, where a number without point or exponent may be taken for an
  * integer, which has no minus zero: "-0.0", else as number_print().
  */

@@ -13,7 +13,17 @@
 namespace
 {
 
-enum { DIGITS_MAX = 17, EXPONENT_BELOW_FIXED = -6, EXPONENT_ABOVE_FIXED = 21 };
+enum { DIGITS_MAX = 17 };
+
+/* Of which decimal exponents numbers are written without one; and below which limit integers are.
+ */
+struct layout {
+    int least;
+    int above;
+    double integers_below;
+};
+constexpr layout OF_SAMPLES = {-6, 21, 9007199254740992.0};
+constexpr layout OF_SENTENCES = {-4, 6, 1e6};
 
 /* 0.d1d2d3... * 10^point */
 struct shortest {
@@ -198,8 +208,8 @@ number_parse_exact(const char *text, size_t size, uint64_t *ret_bits)
     return true;
 }
 
-size_t
-number_print(uint64_t bits, char *to)
+static size_t
+print(uint64_t bits, const layout &as, char *to)
 {
     double value;
     std::memcpy(&value, &bits, sizeof value);
@@ -212,16 +222,28 @@ number_print(uint64_t bits, char *to)
         value = -value;
     }
     /* Most samples are counts: below 2^53 the integer's own digits are the shortest. */
-    if (value < 9007199254740992.0) {
+    if (value < as.integers_below) {
         uint64_t whole = static_cast<uint64_t>(value);
         if (static_cast<double>(whole) == value) {
             return static_cast<size_t>(std::to_chars(at, at + 17, whole).ptr - to);
         }
     }
     shortest d = shortest_of(value);
-    bool fixed = d.point - 1 >= EXPONENT_BELOW_FIXED && d.point - 1 < EXPONENT_ABOVE_FIXED;
+    bool fixed = d.point - 1 >= as.least && d.point - 1 < as.above;
     at = fixed ? put_fixed(at, d) : put_exponent(at, d);
     return static_cast<size_t>(at - to);
+}
+
+size_t
+number_print(uint64_t bits, char *to)
+{
+    return print(bits, OF_SAMPLES, to);
+}
+
+size_t
+number_print_sentence(uint64_t bits, char *to)
+{
+    return print(bits, OF_SENTENCES, to);
 }
 
 size_t

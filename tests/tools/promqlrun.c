@@ -6,7 +6,8 @@
  * --flush: what a script loads is written into parts before it is asked for. Instant evaluations
  * are also made as range queries around their time. The last line is "N passed, N failed"; each
  * failure is printed with file and line. Staleness markers, gaps and the series notation: see the
- * scripts' own documentation in Prometheus (promql/promqltest).
+ * scripts' own documentation in Prometheus (promql/promqltest). As there, names are removed at the
+ * end, and start timestamps are looked at.
  */
 #include <ctype.h>
 #include <math.h>
@@ -19,15 +20,24 @@
 
 #include "base/quote.h"
 #include "model/labels.h"
+#include "model/replacer.h"
 #include "promql/eval/run.h"
 #include "tsdb/tsdb_testing.h"
 #include "wire/number.h"
 
 enum { LINE_BYTES = 1 << 16, VALUES_MAX = 1 << 16, LOOKBACK_MS = 5 * 60 * 1000 };
 
-struct expected {
+/* One of VALUES. */
+struct value {
+    bool is_there;
+    double number;
+    struct histogram *histogram; /* instead of the number */
+    bool has_hint;
+};
+
+struct series {
     struct buf labels; /* canonical */
-    double *values;    /* NAN with a payload: none */
+    struct value *values;
     uint32_t count;
 };
 
@@ -38,18 +48,11 @@ struct script {
     char text[LINE_BYTES];
     bool has_text; /* it was read and put back */
     struct machine m;
+    struct arena arena; /* of values, as long as a command */
     bool flush;
     unsigned passed;
     unsigned failed;
 };
-
-static const uint64_t NO_VALUE = 0x7ff0dead0000beefu;
-
-static bool
-is_none(double x)
-{
-    return double_bits(x) == NO_VALUE;
-}
 
 static char *
 trim(char *s)
@@ -217,40 +220,407 @@ take_times(const char **at)
     return n;
 }
 
-/* VALUES; false: they have histograms. */
-static bool
-take_values(const char *p, double *values, uint32_t *ret_count)
+/* --- histograms ------------------------------------------------------------------------------- */
+
+/* What {{...}} says. */
+struct notation {
+    double schema, sum, count, zero_count, zero_threshold, offset, negative_offset;
+    double positive[512], negative[512], custom[512];
+    uint32_t positive_count, negative_count, custom_count;
+    bool has_hint;
+    enum reset_hint hint;
+};
+
+static uint32_t
+take_list(const char **at, double *values)
 {
+    uint32_t n = 0;
+    const char *p = *at + 1;
+    while (*p != ']') {
+        while (*p == ' ') {
+            p++;
+        }
+        if (*p != ']') values[n++] = take_number(&p);
+    }
+    *at = p + 1;
+    return n;
+}
+
+static bool
+take_word(const char **at, const char *word)
+{
+    size_t size = strlen(word);
+    if (strncmp(*at, word, size) != 0) return false;
+    *at += size;
+    return true;
+}
+
+static struct notation
+take_notation(const char **at)
+{
+    struct notation n = {.schema = 0};
+    const char *p = *at + 2;
+    while (*p != '}') {
+        if (*p == ' ')
+            p++;
+        else if (take_word(&p, "schema:"))
+            n.schema = take_number(&p);
+        else if (take_word(&p, "sum:"))
+            n.sum = take_number(&p);
+        else if (take_word(&p, "count:"))
+            n.count = take_number(&p);
+        else if (take_word(&p, "z_bucket_w:"))
+            n.zero_threshold = take_number(&p);
+        else if (take_word(&p, "z_bucket:"))
+            n.zero_count = take_number(&p);
+        else if (take_word(&p, "n_offset:"))
+            n.negative_offset = take_number(&p);
+        else if (take_word(&p, "offset:"))
+            n.offset = take_number(&p);
+        else if (take_word(&p, "n_buckets:"))
+            n.negative_count = take_list(&p, n.negative);
+        else if (take_word(&p, "buckets:"))
+            n.positive_count = take_list(&p, n.positive);
+        else if (take_word(&p, "custom_values:"))
+            n.custom_count = take_list(&p, n.custom);
+        else if (take_word(&p, "counter_reset_hint:")) {
+            n.has_hint = true;
+            n.hint = take_word(&p, "unknown")     ? RESET_UNKNOWN
+                     : take_word(&p, "reset")     ? RESET_YES
+                     : take_word(&p, "not_reset") ? RESET_NO
+                     : take_word(&p, "gauge")     ? RESET_GAUGE
+                                                  : (abort(), RESET_UNKNOWN);
+        } else {
+            printf("bad histogram at '%s'\n", p);
+            abort();
+        }
+    }
+    *at = p + 2;
+    return n;
+}
+
+static uint64_t *
+bits_of(struct script *s, const double *values, uint32_t count)
+{
+    uint64_t *bits = arena_alloc(&s->arena, (count + 1) * sizeof *bits);
+    for (uint32_t i = 0; i < count; i++) {
+        bits[i] = double_bits(values[i]);
+    }
+    return bits;
+}
+
+static struct hist_buckets
+buckets_of(struct script *s, double offset, const double *counts, uint32_t count)
+{
+    struct hist_buckets b = {.span_count = count > 0, .bucket_count = count};
+    struct hist_span *span = arena_alloc(&s->arena, sizeof *span);
+    *span = (struct hist_span){(int32_t)offset, count};
+    b.spans = span;
+    b.counts = bits_of(s, counts, count);
+    return b;
+}
+
+static struct histogram *
+histogram_of(struct script *s, const struct notation *n)
+{
+    struct histogram *h = arena_new(&s->arena, sizeof *h);
+    h->kind = SAMPLE_HISTOGRAM_FLOAT;
+    h->reset_hint = n->hint;
+    h->schema = (int32_t)n->schema;
+    h->zero_threshold_bits = double_bits(n->zero_threshold);
+    h->zero_count = double_bits(n->zero_count);
+    h->count = double_bits(n->count);
+    h->sum_bits = double_bits(n->sum);
+    h->positive = buckets_of(s, n->offset, n->positive, n->positive_count);
+    h->negative = buckets_of(s, n->negative_offset, n->negative, n->negative_count);
+    h->custom_bits = bits_of(s, n->custom, n->custom_count);
+    h->custom_count = n->custom_count;
+    return h;
+}
+
+/* The buckets of a sum, with those between them. */
+static struct hist_buckets
+filled_buckets(struct script *s, const struct fhist_side *side)
+{
+    static double counts[1 << 16];
+    if (side->count == 0) return (struct hist_buckets){.span_count = 0};
+    int32_t first = side->indexes[0];
+    uint32_t count = (uint32_t)(side->indexes[side->count - 1] - first) + 1;
+    memset(counts, 0, count * sizeof *counts);
+    for (uint32_t i = 0; i < side->count; i++) {
+        counts[side->indexes[i] - first] = side->counts[i];
+    }
+    return buckets_of(s, first, counts, count);
+}
+
+static struct histogram *
+sum_of(struct script *s, const struct histogram *a, const struct histogram *b, double factor)
+{
+    struct fhist sum;
+    struct fhist_outcome outcome;
+    const struct fhist *x = fhist_of(arena_alloc(&s->arena, fhist_bytes_of(a)), a);
+    const struct fhist *y = fhist_of(arena_alloc(&s->arena, fhist_bytes_of(b)), b);
+    if (fhist_begin(&s->arena, x, false, &sum) || fhist_add(&s->arena, &sum, y, factor, &outcome)) {
+        abort();
+    }
+    struct histogram *h = arena_new(&s->arena, sizeof *h);
+    *h = (struct histogram){
+        .kind = SAMPLE_HISTOGRAM_FLOAT,
+        .reset_hint = sum.hint,
+        .schema = sum.schema,
+        .zero_threshold_bits = double_bits(sum.zero_threshold),
+        .zero_count = double_bits(sum.zero_count),
+        .count = double_bits(sum.count),
+        .sum_bits = double_bits(sum.sum),
+        .positive = filled_buckets(s, &sum.positive),
+        .negative = filled_buckets(s, &sum.negative),
+        .custom_bits = bits_of(s, sum.bounds, sum.bound_count),
+        .custom_count = sum.bound_count,
+    };
+    return h;
+}
+
+/* --- VALUES ----------------------------------------------------------------------------------- */
+
+static void
+put_value(struct value *values, uint32_t *count, struct value v)
+{
+    if (*count == VALUES_MAX) abort();
+    values[(*count)++] = v;
+}
+
+static void
+take_histograms(struct script *s, const char **at, struct value *values, uint32_t *count)
+{
+    struct notation n = take_notation(at), step;
+    struct histogram *h = histogram_of(s, &n), *more = NULL;
+    unsigned long times = 0;
+    double factor = **at == '-' ? -1 : 1;
+    if (**at == '+' || **at == '-') {
+        (*at)++;
+        step = take_notation(at);
+        more = histogram_of(s, &step);
+    }
+    if (**at == 'x') times = take_times(at);
+    for (unsigned long i = 0; i <= times; i++) {
+        put_value(values, count, (struct value){true, 0, h, n.has_hint});
+        if (more != NULL) h = sum_of(s, h, more, factor);
+    }
+}
+
+static void
+take_numbers(const char **at, struct value *values, uint32_t *count)
+{
+    double first = take_number(at), step = 0;
+    unsigned long times = 0;
+    if (**at == '+' || **at == '-') step = take_number(at);
+    if (**at == 'x') times = take_times(at);
+    for (unsigned long i = 0; i <= times; i++) {
+        put_value(values, count, (struct value){true, first, NULL, false});
+        first += step;
+    }
+}
+
+static struct value *
+take_values(struct script *s, const char *p, uint32_t *ret_count)
+{
+    static struct value values[VALUES_MAX];
     uint32_t n = 0;
     for (;;) {
         while (isspace((unsigned char)*p)) {
             p++;
         }
         if (*p == '\0') break;
-        if (*p == '{') return false;
-        if (*p == '_') {
+        if (*p == '{') {
+            take_histograms(s, &p, values, &n);
+        } else if (*p == '_') {
             unsigned long times = 1;
             p++;
             if (*p == 'x') times = take_times(&p);
             for (unsigned long i = 0; i < times; i++) {
-                values[n++] = bits_double(NO_VALUE);
+                put_value(values, &n, (struct value){.is_there = false});
             }
-            continue;
-        }
-        double first = take_number(&p), step = 0;
-        unsigned long times = 0;
-        if (*p == '+' || *p == '-') step = take_number(&p);
-        if (*p == 'x') times = take_times(&p);
-        for (unsigned long i = 0; i <= times; i++) {
-            values[n++] = first;
-            first += step;
+        } else {
+            take_numbers(&p, values, &n);
         }
     }
     *ret_count = n;
-    return true;
+    struct value *copy = arena_alloc(&s->arena, (n + 1) * sizeof *copy);
+    memcpy(copy, values, n * sizeof *copy);
+    return copy;
 }
 
 /* --- loading ---------------------------------------------------------------------------------- */
+
+enum { SERIES_MAX = 1 << 16 };
+
+struct load {
+    struct series *items;
+    uint32_t count;
+};
+
+/* Of two series with the same labels the last one counts, as in Prometheus. */
+static struct series *
+add_series(struct load *l, struct buf labels)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (!bytes_equal(buf_bytes(&l->items[i].labels), buf_bytes(&labels))) continue;
+        buf_fini(&l->items[i].labels);
+        l->items[i].labels = labels;
+        return &l->items[i];
+    }
+    if (l->count == SERIES_MAX) abort();
+    l->items[l->count] = (struct series){.labels = labels};
+    return &l->items[l->count++];
+}
+
+static void
+read_load(struct script *s, struct load *l)
+{
+    for (char *line; (line = next_line(s)) != NULL;) {
+        if (*line == '\0') continue;
+        if (*line != ' ') {
+            s->has_text = true;
+            break;
+        }
+        const char *p = line + 1;
+        struct buf labels;
+        buf_init(&labels, NULL, LINE_BYTES);
+        take_labels(&p, &labels);
+        struct series *x = add_series(l, labels);
+        x->values = take_values(s, p, &x->count);
+    }
+}
+
+/* --- classic histograms as native ones -------------------------------------------------------- */
+
+enum { BUCKETS_MAX = 256 };
+
+struct bound_series {
+    double bound;
+    const struct series *series;
+};
+
+/* The labels of a classic histogram's series, as one of the native one; false: it is none. */
+static bool
+native_labels(struct bytes labels, const char *suffix, struct buf *to)
+{
+    struct label kept[64];
+    uint32_t count = 0;
+    static char name[4096];
+    struct cursor c = cursor_of(labels);
+    bool fits = false;
+    for (struct label label; labels_next(&c, &label);) {
+        if (bytes_equal_text(label.name, "le")) continue;
+        if (bytes_equal_text(label.name, "__name__")) {
+            size_t size = strlen(suffix);
+            fits = label.value.size > size &&
+                   memcmp(label.value.at + label.value.size - size, suffix, size) == 0;
+            if (!fits) return false;
+            memcpy(name, label.value.at, label.value.size - size);
+            label.value = bytes_of(name, label.value.size - size);
+        }
+        kept[count++] = label;
+    }
+    static const struct labels_limits limits = {100, 10000, 100000};
+    return fits && labels_build(kept, count, &limits, to) == REJECT_NONE;
+}
+
+static const struct series *
+find_native(const struct load *l, uint32_t classic, const char *suffix, struct bytes wanted)
+{
+    for (uint32_t i = 0; i < classic; i++) {
+        struct buf labels;
+        buf_init(&labels, NULL, LINE_BYTES);
+        bool found = native_labels(buf_bytes(&l->items[i].labels), suffix, &labels) &&
+                     bytes_equal(buf_bytes(&labels), wanted);
+        buf_fini(&labels);
+        if (found) return &l->items[i];
+    }
+    return NULL;
+}
+
+static const struct value *
+value_at(const struct series *s, uint32_t i)
+{
+    if (s == NULL || i >= s->count || !s->values[i].is_there) return NULL;
+    return &s->values[i];
+}
+
+static struct histogram *
+native_at(struct script *s, const struct bound_series *bounds, uint32_t count,
+          const struct series *sums, const struct series *counts, uint32_t i)
+{
+    struct notation n = {.schema = HISTOGRAM_SCHEMA_CUSTOM};
+    double before = 0, last = 0;
+    bool any = false;
+    for (uint32_t k = 0; k < count; k++) {
+        const struct value *v = value_at(bounds[k].series, i);
+        if (v == NULL || v->histogram != NULL) continue;
+        if (k > 0 && bounds[k].bound == bounds[k - 1].bound) continue; /* written otherwise */
+        any = true;
+        n.positive[n.positive_count++] = v->number - before;
+        before = last = v->number;
+        if (bounds[k].bound != INFINITY) n.custom[n.custom_count++] = bounds[k].bound;
+    }
+    if (!any) return NULL;
+    const struct value *all = value_at(counts, i), *sum = value_at(sums, i);
+    n.count = all != NULL ? all->number : last;
+    if (n.positive_count == n.custom_count) n.positive[n.positive_count++] = n.count - before;
+    n.sum = sum != NULL ? sum->number : 0;
+    return histogram_of(s, &n);
+}
+
+static int
+compare_bounds(const void *a, const void *b)
+{
+    const struct bound_series *x = a, *y = b;
+    return x->bound < y->bound ? -1 : x->bound > y->bound;
+}
+
+/* Each classic histogram a second time. */
+static void
+add_natives(struct script *s, struct load *l)
+{
+    uint32_t classic = l->count;
+    for (uint32_t i = 0; i < classic; i++) {
+        struct buf labels, others;
+        struct bound_series bounds[BUCKETS_MAX];
+        uint32_t count = 0, longest = 0;
+        bool first = true;
+        buf_init(&labels, NULL, LINE_BYTES);
+        if (!native_labels(buf_bytes(&l->items[i].labels), "_bucket", &labels)) {
+            buf_fini(&labels);
+            continue;
+        }
+        for (uint32_t k = 0; k < classic; k++) {
+            uint64_t bits;
+            struct bytes own = buf_bytes(&l->items[k].labels), le = labels_get(own, text("le"));
+            buf_init(&others, NULL, LINE_BYTES);
+            bool same = native_labels(own, "_bucket", &others) &&
+                        bytes_equal(buf_bytes(&others), buf_bytes(&labels));
+            buf_fini(&others);
+            if (!same || !number_parse((const char *)le.at, le.size, &bits)) continue;
+            first &= k >= i;
+            bounds[count++] = (struct bound_series){bits_double(bits), &l->items[k]};
+            if (l->items[k].count > longest) longest = l->items[k].count;
+        }
+        if (!first || count == 0) {
+            buf_fini(&labels);
+            continue;
+        }
+        qsort(bounds, count, sizeof *bounds, compare_bounds);
+        const struct series *sums = find_native(l, classic, "_sum", buf_bytes(&labels));
+        const struct series *counts = find_native(l, classic, "_count", buf_bytes(&labels));
+        struct series native = {labels, arena_new(&s->arena, (longest + 1) * sizeof(struct value)),
+                                longest};
+        for (uint32_t k = 0; k < longest; k++) {
+            native.values[k].histogram = native_at(s, bounds, count, sums, counts, k);
+            native.values[k].is_there = native.values[k].histogram != NULL;
+        }
+        l->items[l->count++] = native;
+    }
+}
 
 /* Canonical labels are what a message of remote write 1.0 has. */
 static void
@@ -262,66 +632,55 @@ rq_series_labels(struct rq *rq, struct bytes labels)
     buf_put_bytes(&rq->item, labels);
 }
 
-struct loaded {
-    struct buf labels;
-    double *values;
-    uint32_t count;
-};
-
-enum { LOADED_MAX = 1 << 16 };
-
-/* Of two series with the same labels the last one counts, as in Prometheus. */
 static void
-load(struct script *s, int64_t step_ms)
+load(struct script *s, int64_t step_ms, bool natives)
 {
-    static double values[VALUES_MAX];
-    static struct loaded list[LOADED_MAX];
-    uint32_t series = 0;
-    for (char *line; (line = next_line(s)) != NULL;) {
-        if (*line == '\0') continue;
-        if (*line != ' ') {
-            s->has_text = true;
-            break;
-        }
-        const char *p = line + 1;
-        struct loaded x;
-        buf_init(&x.labels, NULL, LINE_BYTES);
-        take_labels(&p, &x.labels);
-        if (!take_values(p, values, &x.count)) {
-            buf_fini(&x.labels);
-            continue;
-        }
-        x.values = malloc((x.count + 1) * sizeof *x.values);
-        memcpy(x.values, values, x.count * sizeof *x.values);
-        uint32_t at = 0;
-        while (at < series && !bytes_equal(buf_bytes(&list[at].labels), buf_bytes(&x.labels))) {
-            at++;
-        }
-        if (at < series) {
-            buf_fini(&list[at].labels);
-            free(list[at].values);
-        }
-        list[at] = x;
-        series += at == series;
-    }
+    struct load l = {.items = calloc(SERIES_MAX, sizeof *l.items)};
     struct rq rq;
+    read_load(s, &l);
+    if (natives) add_natives(s, &l);
     rq_init(&rq, RW_V1);
-    for (uint32_t k = 0; k < series; k++) {
-        rq_series_labels(&rq, buf_bytes(&list[k].labels));
-        for (uint32_t i = 0; i < list[k].count; i++) {
-            double value = list[k].values[i];
-            if (!is_none(value)) rq_float(&rq, i * step_ms, double_bits(value), 0);
+    for (uint32_t k = 0; k < l.count; k++) {
+        rq_series_labels(&rq, buf_bytes(&l.items[k].labels));
+        for (uint32_t i = 0; i < l.items[k].count; i++) {
+            const struct value *v = &l.items[k].values[i];
+            if (!v->is_there) continue;
+            if (v->histogram != NULL)
+                rq_histogram(&rq, i * step_ms, v->histogram, 0);
+            else
+                rq_float(&rq, i * step_ms, double_bits(v->number), 0);
         }
-        buf_fini(&list[k].labels);
-        free(list[k].values);
+        buf_fini(&l.items[k].labels);
     }
-    if (series > 0) must(machine_send(&s->m, "a", &rq));
+    if (l.count > 0) must(machine_send(&s->m, "a", &rq));
+    free(l.items);
     rq_fini(&rq);
     machine_commit(&s->m);
     if (s->flush) machine_flush(&s->m);
 }
 
 /* --- evaluating ------------------------------------------------------------------------------- */
+
+/* "expect warn msg: TEXT" and its like. */
+struct demand {
+    char what[16]; /* fail, warn, info, no_warn, no_info */
+    char text[4096];
+    bool is_regex;
+};
+
+struct eval {
+    bool instant;
+    int64_t first_ms, last_ms, step_ms;
+    char query[LINE_BYTES];
+    bool fails, ordered, has_scalar, has_string, is_matrix;
+    int64_t matrix_first_ms, matrix_step_ms;
+    double scalar;
+    struct buf string;
+    struct demand demands[16];
+    uint32_t demand_count;
+    struct series items[512];
+    uint32_t count;
+};
 
 static bool
 nearly(double a, double b)
@@ -331,16 +690,49 @@ nearly(double a, double b)
     return fabs(a - b) <= 1e-6 * fmax(fabs(a), fabs(b));
 }
 
-struct eval {
-    bool instant;
-    int64_t first_ms, last_ms, step_ms;
-    char query[LINE_BYTES];
-    bool fails, ordered, scalar, has_string;
-    bool unsupported; /* histograms are expected */
-    double scalar_value;
-    struct expected items[512];
-    uint32_t count;
-};
+static bool
+sides_agree(const struct fhist_side *a, const struct fhist_side *b)
+{
+    if (a->count != b->count) return false;
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (a->indexes[i] != b->indexes[i] || !nearly(a->counts[i], b->counts[i])) return false;
+    }
+    return true;
+}
+
+static struct fhist *
+compacted(struct script *s, const struct fhist *h)
+{
+    struct fhist *copy = fhist_keep(&s->arena, h);
+    fhist_compact(copy);
+    return copy;
+}
+
+static bool
+histograms_agree(struct script *s, const struct value *wanted, const struct fhist *is)
+{
+    const struct histogram *stored = wanted->histogram;
+    const struct fhist *a =
+        compacted(s, fhist_of(arena_alloc(&s->arena, fhist_bytes_of(stored)), stored));
+    const struct fhist *b = compacted(s, is);
+    if (wanted->has_hint && a->hint != b->hint) return false;
+    if (a->bound_count != b->bound_count) return false;
+    for (uint32_t i = 0; i < a->bound_count; i++) {
+        if (!nearly(a->bounds[i], b->bounds[i])) return false;
+    }
+    return a->schema == b->schema && nearly(a->count, b->count) && nearly(a->sum, b->sum) &&
+           nearly(a->zero_threshold, b->zero_threshold) && nearly(a->zero_count, b->zero_count) &&
+           sides_agree(&a->positive, &b->positive) && sides_agree(&a->negative, &b->negative);
+}
+
+static bool
+agrees(struct script *s, const struct value *wanted, bool is_there, double number,
+       const struct fhist *h)
+{
+    if (wanted == NULL || !wanted->is_there) return !is_there;
+    if (!is_there || (wanted->histogram != NULL) != (h != NULL)) return false;
+    return h != NULL ? histograms_agree(s, wanted, h) : nearly(wanted->number, number);
+}
 
 static void
 print_labels(struct bytes labels)
@@ -352,29 +744,103 @@ print_labels(struct bytes labels)
     buf_fini(&out);
 }
 
+static void
+print_value(bool is_there, double number, const struct fhist *h)
+{
+    struct buf out;
+    if (!is_there) {
+        printf("nothing");
+        return;
+    }
+    if (h == NULL) {
+        printf("%.17g", number);
+        return;
+    }
+    buf_init(&out, NULL, LINE_BYTES);
+    fhist_print(h, &out);
+    printf("schema %d hint %d zero %g/%g %.*s", h->schema, h->hint, h->zero_count,
+           h->zero_threshold, (int)out.size, (const char *)out.at);
+    buf_fini(&out);
+}
+
+static void
+print_wanted(struct script *s, const struct value *v)
+{
+    if (v == NULL || !v->is_there) {
+        printf("nothing");
+    } else if (v->histogram != NULL) {
+        size_t bytes = fhist_bytes_of(v->histogram);
+        print_value(true, 0, fhist_of(arena_alloc(&s->arena, bytes), v->histogram));
+    } else {
+        print_value(true, v->number, NULL);
+    }
+}
+
 static bool
-check_series(struct script *s, const struct eval *x, const struct run *run,
-             uint32_t step_of_instant)
+differs(struct script *s, const struct eval *x, struct bytes labels, uint32_t at,
+        const struct value *wanted, bool is_there, double number, const struct fhist *h)
+{
+    if (agrees(s, wanted, is_there, number, h)) return false;
+    printf("%s:%u: %s: ", s->file, s->line, x->query);
+    print_labels(labels);
+    printf(" value %u is ", at);
+    print_value(is_there, number, h);
+    printf(", expected ");
+    print_wanted(s, wanted);
+    printf("\n");
+    return true;
+}
+
+/* The expected series with these labels; NULL: none. */
+static const struct series *
+expected_of(const struct eval *x, struct bytes labels, uint32_t *ret_place)
+{
+    for (uint32_t i = 0; i < x->count; i++) {
+        if (!bytes_equal(buf_bytes(&x->items[i].labels), labels)) continue;
+        *ret_place = i;
+        return &x->items[i];
+    }
+    return NULL;
+}
+
+static bool
+unexpected(struct script *s, const struct eval *x, struct bytes labels)
+{
+    printf("%s:%u: %s: unexpected series ", s->file, s->line, x->query);
+    print_labels(labels);
+    printf("\n");
+    return false;
+}
+
+static bool
+all_found(struct script *s, const struct eval *x, uint32_t found)
+{
+    uint32_t wanted = 0;
+    for (uint32_t k = 0; k < x->count; k++) {
+        bool any = false;
+        for (uint32_t i = 0; i < x->items[k].count; i++) {
+            any |= x->items[k].values[i].is_there;
+        }
+        wanted += any;
+    }
+    if (found >= wanted) return true;
+    script_fail(s, "%s: %u series, expected %u", x->query, found, wanted);
+    return false;
+}
+
+/* Of an instant query, or of one step of a range query. */
+static bool
+check_series(struct script *s, const struct eval *x, const struct run *run, uint32_t only_step)
 {
     uint32_t found = 0;
-    bool ok = true;
-    bool as_range = x->instant && run->ev.grid.count > 1;
+    bool ok = true, as_range = x->instant && run->ev.grid.count > 1;
     for (uint32_t i = 0; i < run->columns.count; i++) {
-        uint32_t id = run->order[i];
-        const struct column *c = &run->columns.items[id];
-        if (as_range && !bits_has(c->present, step_of_instant)) continue;
-        const struct expected *e = NULL;
+        const struct column *c = &run->columns.items[run->order[i]];
         uint32_t place = 0;
-        for (uint32_t k = 0; k < x->count; k++) {
-            if (!bytes_equal(buf_bytes(&x->items[k].labels), c->labels)) continue;
-            e = &x->items[k];
-            place = k;
-        }
+        if (as_range && !bits_has(c->present, only_step)) continue;
+        const struct series *e = expected_of(x, c->labels, &place);
         if (e == NULL) {
-            script_fail(s, "%s: unexpected series ", x->query);
-            print_labels(c->labels);
-            printf(" %g\n", c->values[as_range ? step_of_instant : 0]);
-            ok = false;
+            ok = unexpected(s, x, c->labels);
             continue;
         }
         found++;
@@ -384,84 +850,182 @@ check_series(struct script *s, const struct eval *x, const struct run *run,
         }
         uint32_t steps = x->instant ? 1 : run->ev.grid.count;
         for (uint32_t k = 0; k < steps; k++) {
-            uint32_t step = as_range ? step_of_instant : k;
-            bool wanted = k < e->count && !is_none(e->values[k]), is = bits_has(c->present, step);
-            if (wanted == is && (!is || nearly(c->values[step], e->values[k]))) continue;
-            script_fail(s, "%s: value %u is %s%.17g, expected %s%.17g", x->query, k,
-                        is ? "" : "none ", is ? c->values[step] : 0, wanted ? "" : "none ",
-                        wanted ? e->values[k] : 0);
+            uint32_t step = as_range ? only_step : k;
+            const struct value *wanted = k < e->count ? &e->values[k] : NULL;
+            if (!differs(s, x, c->labels, k, wanted, bits_has(c->present, step), c->values[step],
+                         column_histogram(c, step))) {
+                continue;
+            }
             ok = false;
             break;
         }
     }
-    uint32_t wanted = 0;
-    for (uint32_t k = 0; k < x->count; k++) {
-        bool any = false;
-        for (uint32_t i = 0; i < x->items[k].count; i++) {
-            any |= !is_none(x->items[k].values[i]);
+    return all_found(s, x, found) && ok;
+}
+
+static bool
+check_matrix(struct script *s, const struct eval *x, const struct run *run)
+{
+    bool ok = true;
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < run->matrix.count; i++) {
+        const struct matrix_series *m = &run->matrix.items[i];
+        uint32_t place, at = 0;
+        const struct series *e = expected_of(x, m->labels, &place);
+        if (e == NULL) {
+            ok = unexpected(s, x, m->labels);
+            continue;
         }
-        wanted += any;
+        found++;
+        for (uint32_t k = 0; k < e->count && ok; k++) {
+            if (!e->values[k].is_there) continue;
+            int64_t t_ms = x->matrix_first_ms + k * x->matrix_step_ms;
+            bool is_there = at < m->count && m->times_ms[at] == t_ms;
+            ok = !differs(s, x, m->labels, k, &e->values[k], is_there, is_there ? m->values[at] : 0,
+                          is_there ? m->histograms[at] : NULL);
+            at++;
+        }
+        if (ok && at != m->count) {
+            script_fail(s, "%s: %u samples, expected %u", x->query, m->count, at);
+            ok = false;
+        }
     }
-    if (found < wanted) {
-        script_fail(s, "%s: %u series, expected %u", x->query, found, wanted);
-        ok = false;
+    return all_found(s, x, found) && ok;
+}
+
+static bool
+check_scalar(struct script *s, const struct eval *x, const struct run *run, uint32_t only_step)
+{
+    double value = run->scalars[only_step];
+    bool ok = true;
+    if (x->has_scalar) {
+        ok = nearly(value, x->scalar);
+    } else if (x->instant) {
+        ok = x->count == 0;
+    } else if (x->count == 1) {
+        for (uint32_t i = 0; i < run->ev.grid.count; i++) {
+            ok &= i < x->items[0].count && nearly(run->scalars[i], x->items[0].values[i].number);
+        }
     }
+    if (!ok) script_fail(s, "%s: is %.17g, expected %.17g", x->query, value, x->scalar);
+    return ok;
+}
+
+/* --- what is said of an answer ---------------------------------------------------------------- */
+
+static bool
+text_fits(const struct demand *d, struct bytes given)
+{
+    struct buf pattern, ignored;
+    struct replacer *r;
+    if (d->text[0] == '\0') return true;
+    if (!d->is_regex) return bytes_equal_text(given, d->text);
+    buf_init(&pattern, NULL, LINE_BYTES);
+    buf_init(&ignored, NULL, LINE_BYTES);
+    buf_printf(&pattern, "(?s:.*)(?:%s)(?s:.*)", d->text);
+    if (replacer_new(buf_bytes(&pattern), bytes_of("", 0), NULL, &r)) abort();
+    bool fits = replacer_apply(r, given, &ignored);
+    replacer_free(r);
+    buf_fini(&pattern);
+    buf_fini(&ignored);
+    return fits;
+}
+
+static bool
+check_demand(struct script *s, const struct eval *x, const struct demand *d, const struct run *run)
+{
+    bool none = strncmp(d->what, "no_", 3) == 0;
+    enum note_kind kind = strstr(d->what, "warn") != NULL ? NOTE_WARNING : NOTE_INFO;
+    struct buf all;
+    bool found = false;
+    buf_init(&all, NULL, LINE_BYTES);
+    for (uint32_t i = 0; i < run->ev.notes.count; i++) {
+        struct buf text;
+        if (run->ev.notes.items[i].kind != kind) continue;
+        buf_init(&text, NULL, LINE_BYTES);
+        note_print(&run->ev.notes, &run->ev.notes.items[i], &text);
+        found |= text_fits(d, buf_bytes(&text));
+        buf_put_bytes(&all, buf_bytes(&text));
+        buf_put_text(&all, "; ");
+        buf_fini(&text);
+    }
+    if (found == none) {
+        script_fail(s, "%s: expect %s %s: there is %.*s", x->query, d->what, d->text, (int)all.size,
+                    all.at == NULL ? "" : (const char *)all.at);
+    }
+    buf_fini(&all);
+    return found != none;
+}
+
+/* Of an error: is it one that is wanted? */
+static bool
+check_failure(struct script *s, const struct eval *x, struct bytes error)
+{
+    bool ok = x->fails;
+    for (uint32_t i = 0; i < x->demand_count && ok; i++) {
+        if (strcmp(x->demands[i].what, "fail") == 0) ok = text_fits(&x->demands[i], error);
+    }
+    if (!ok) script_fail(s, "%s: error %.*s", x->query, (int)error.size, (const char *)error.at);
     return ok;
 }
 
 static bool
+check_answer(struct script *s, const struct eval *x, const struct run *run, uint32_t only_step)
+{
+    bool ok = true;
+    if (x->fails) {
+        script_fail(s, "%s: does not fail", x->query);
+        return false;
+    }
+    for (uint32_t i = 0; i < x->demand_count; i++) {
+        ok &= check_demand(s, x, &x->demands[i], run);
+    }
+    if (run->type == VALUE_SCALAR) return check_scalar(s, x, run, only_step) && ok;
+    if (run->type == VALUE_VECTOR) return check_series(s, x, run, only_step) && ok;
+    if (run->type == VALUE_MATRIX) return check_matrix(s, x, run) && ok;
+    if (!x->has_string || bytes_equal(run->string, buf_bytes(&x->string))) return ok;
+    script_fail(s, "%s: is another string", x->query);
+    return false;
+}
+
+static bool
 evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_ms, int64_t step_ms,
-         uint32_t step_of_instant)
+         uint32_t only_step)
 {
     struct promql_tree *tree;
     struct buf error;
-    struct view *view = machine_view(&s->m);
     struct run run;
-    bool ok = true;
+    bool ok;
     buf_init(&error, NULL, 1 << 20);
-    enum err e = tree_parse(text(x->query), NULL, &tree, &error);
-    if (e) {
-        if (!x->fails)
-            script_fail(s, "%s: %.*s", x->query, (int)error.size, (const char *)error.at);
+    if (tree_parse(text(x->query), NULL, &tree, &error)) {
+        ok = check_failure(s, x, buf_bytes(&error));
         buf_fini(&error);
-        view_free(view);
-        return x->fails;
+        return ok;
     }
-    struct run_options options = {.tenant = text("a"),
-                                  .first_ms = first_ms,
-                                  .last_ms = last_ms,
-                                  .step_ms = step_ms,
-                                  .lookback_ms = LOOKBACK_MS,
-                                  .subquery_step_ms = 60000};
-    e = run_begin(&run, tree, view, &options);
-    if (e) {
-        ok = x->fails;
-        if (!ok) {
-            script_fail(s, "%s: %.*s%s", x->query, (int)run.ev.error.size,
-                        (const char *)run.ev.error.at, run.ev.why.text);
-        }
-    } else if (x->fails) {
-        script_fail(s, "%s: does not fail", x->query);
-        ok = false;
-    } else if (run.type == VALUE_SCALAR) {
-        double value = run.scalars[step_of_instant];
-        ok = x->scalar ? nearly(value, x->scalar_value) : !x->instant || x->count == 0;
-        if (!x->instant && x->count == 1) {
-            ok = true;
-            for (uint32_t i = 0; i < run.ev.grid.count; i++) {
-                ok &= i < x->items[0].count && nearly(run.scalars[i], x->items[0].values[i]);
-            }
-        }
-        if (!ok) script_fail(s, "%s: is %.17g, expected %.17g", x->query, value, x->scalar_value);
-    } else if (run.type == VALUE_VECTOR) {
-        ok = check_series(s, x, &run, step_of_instant);
-    }
+    struct view *view = machine_view(&s->m);
+    struct run_options options = {
+        .tenant = text("a"),
+        .first_ms = first_ms,
+        .last_ms = last_ms,
+        .step_ms = step_ms,
+        .lookback_ms = LOOKBACK_MS,
+        .subquery_step_ms = 60000,
+        .features = {.delayed_name_removal = true, .start_timestamps = true}};
+    enum err e = run_begin(&run, tree, view, &options);
+    if (e == ERR_INPUT && run.ev.error.size > 0)
+        ok = check_failure(s, x, buf_bytes(&run.ev.error));
+    else if (e)
+        ok = check_failure(s, x, text(run.ev.why.text));
+    else
+        ok = check_answer(s, x, &run, only_step);
     run_fini(&run);
     tree_free(tree);
     buf_fini(&error);
     view_free(view);
     return ok;
 }
+
+/* --- commands --------------------------------------------------------------------------------- */
 
 static bool
 begins(const char *text, const char *begin)
@@ -470,39 +1034,87 @@ begins(const char *text, const char *begin)
 }
 
 static void
+add_demand(struct eval *x, const char *what, const char *rest)
+{
+    struct demand *d = &x->demands[x->demand_count++];
+    *d = (struct demand){.is_regex = false};
+    snprintf(d->what, sizeof d->what, "%s", what);
+    while (*rest == ' ') {
+        rest++;
+    }
+    if (begins(rest, "msg:")) rest += 4;
+    d->is_regex = begins(rest, "regex:");
+    if (d->is_regex) rest += 6;
+    while (*rest == ' ') {
+        rest++;
+    }
+    snprintf(d->text, sizeof d->text, "%s", rest);
+}
+
+static void
+read_expect(struct eval *x, const char *p)
+{
+    char a[64], b[64], c[64];
+    if (begins(p, "ordered")) {
+        x->ordered = true;
+    } else if (begins(p, "string ")) {
+        x->has_string = true;
+        if (!quote_read(text(p + 7), &x->string)) abort();
+    } else if (sscanf(p, "range vector from %63s to %63s step %63s", a, b, c) == 3) {
+        x->is_matrix = true;
+        x->matrix_first_ms = duration_ms(a);
+        x->matrix_step_ms = duration_ms(c);
+    } else {
+        static const char *const words[] = {"fail", "warn", "info", "no_warn", "no_info"};
+        for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
+            if (!begins(p, words[i])) continue;
+            x->fails |= i == 0;
+            add_demand(x, words[i], p + strlen(words[i]));
+            return;
+        }
+        printf("unknown expectation: %s\n", p);
+        abort();
+    }
+}
+
+static void
 read_expectations(struct script *s, struct eval *x)
 {
-    static double values[VALUES_MAX];
     for (char *line; (line = next_line(s)) != NULL;) {
         if (*line != ' ') {
             s->has_text = true;
             break;
         }
         const char *p = line + 1;
-        if (begins(p, "expect ") || begins(p, "expected_fail")) {
-            x->fails |= begins(p, "expect fail") || begins(p, "expected_fail");
-            x->ordered |= begins(p, "expect ordered");
-            x->has_string |= begins(p, "expect string");
-            x->unsupported |= begins(p, "expect range vector");
-            continue;
+        if (begins(p, "expect ")) {
+            read_expect(x, p + 7);
+        } else if (begins(p, "expected_fail_message ")) {
+            add_demand(x, "fail", p + 22);
+        } else if (begins(p, "expected_fail_regexp ")) {
+            add_demand(x, "fail", p + 21);
+            x->demands[x->demand_count - 1].is_regex = true;
+        } else if (isdigit((unsigned char)*p) || *p == '-' || *p == '+' || *p == '.' ||
+                   begins(p, "NaN") || begins(p, "Inf")) {
+            x->has_scalar = true;
+            x->scalar = take_number(&p);
+        } else {
+            struct series *e = &x->items[x->count++];
+            buf_init(&e->labels, NULL, LINE_BYTES);
+            if (!begins(p, "{{")) take_labels(&p, &e->labels);
+            e->values = take_values(s, p, &e->count);
         }
-        if (strstr(p, "{{") != NULL) {
-            x->unsupported = true;
-            continue;
-        }
-        if (isdigit((unsigned char)*p) || *p == '-' || *p == '+' || *p == '.' || begins(p, "NaN") ||
-            begins(p, "Inf")) {
-            x->scalar = true;
-            x->scalar_value = take_number(&p);
-            continue;
-        }
-        struct expected *e = &x->items[x->count++];
-        buf_init(&e->labels, NULL, LINE_BYTES);
-        take_labels(&p, &e->labels);
-        if (!take_values(p, values, &e->count)) abort();
-        e->values = malloc((e->count + 1) * sizeof *e->values);
-        memcpy(e->values, values, e->count * sizeof *e->values);
     }
+}
+
+/* Not the same for a range. */
+static bool
+is_of_one_time(const char *query)
+{
+    static const char *const words[] = {"start()", "end()", "step()", "range()"};
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strstr(query, words[i]) != NULL) return true;
+    }
+    return false;
 }
 
 static void
@@ -511,9 +1123,13 @@ eval(struct script *s, char *line)
     static struct eval x;
     unsigned at_line = s->line;
     memset(&x, 0, sizeof x);
+    buf_init(&x.string, NULL, LINE_BYTES);
     char *p = strchr(line, ' ');
     *p++ = '\0';
-    x.fails = strcmp(line, "eval_fail") == 0;
+    if (begins(line, "eval_") && strcmp(line, "eval_ordered") != 0) {
+        add_demand(&x, line + 5, "");
+        x.fails = strcmp(line, "eval_fail") == 0;
+    }
     x.ordered = strcmp(line, "eval_ordered") == 0;
     x.instant = begins(p, "instant");
     char a[64], b[64], c[64];
@@ -532,13 +1148,10 @@ eval(struct script *s, char *line)
     unsigned end_line = s->line;
     s->line = at_line;
     bool ok = evaluate(s, &x, x.first_ms, x.last_ms, x.step_ms, 0);
-    /* These are not the same for a range. */
-    static const char *const of_grid[] = {"start()", "end()", "step()", "range()"};
-    bool differs = false;
-    for (unsigned i = 0; i < sizeof of_grid / sizeof of_grid[0]; i++) {
-        differs |= strstr(x.query, of_grid[i]) != NULL;
-    }
-    if (ok && x.instant && !x.fails && !x.ordered && !differs) {
+    bool also_range = x.instant && !x.fails && !x.ordered && !x.is_matrix && !x.has_string &&
+                      !is_of_one_time(x.query);
+    if (ok && also_range) {
+        x.demand_count = 0; /* other times may have more to say */
         ok = evaluate(s, &x, x.first_ms - 60000, x.first_ms + 60000, 60000, 1);
     }
     s->line = end_line;
@@ -546,8 +1159,8 @@ eval(struct script *s, char *line)
     s->failed += !ok;
     for (uint32_t i = 0; i < x.count; i++) {
         buf_fini(&x.items[i].labels);
-        free(x.items[i].values);
     }
+    buf_fini(&x.string);
 }
 
 static void
@@ -555,14 +1168,15 @@ run_script(struct script *s)
 {
     machine_init(&s->m, 1);
     machine_must_open(&s->m);
-    for (char *line; (line = next_line(s)) != NULL;) {
+    arena_init(&s->arena, NULL, 0, 0);
+    for (char *line; (line = next_line(s)) != NULL; arena_reset(&s->arena)) {
         if (*line == '\0') continue;
         if (begins(line, "clear")) {
             machine_fini(&s->m);
             machine_init(&s->m, 1);
             machine_must_open(&s->m);
         } else if (begins(line, "load")) {
-            load(s, duration_ms(strchr(line, ' ') + 1));
+            load(s, duration_ms(strchr(line, ' ') + 1), begins(line, "load_with_nhcb"));
         } else if (begins(line, "eval")) {
             eval(s, line);
         } else {
@@ -570,6 +1184,7 @@ run_script(struct script *s)
             s->failed++;
         }
     }
+    arena_fini(&s->arena);
     machine_fini(&s->m);
 }
 

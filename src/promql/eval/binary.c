@@ -1,16 +1,16 @@
 /*
  * binary.c - operators between two vectors. The right side is kept, by what is matched on; the left
  * one passes by. Whether two series meet twice is judged step by step: series of one signature that
- * have no step in common do not disturb each other.
+ * have no step in common do not disturb each other. With `fill` a side that has nothing to match at
+ * a step meets a number there.
  */
 #include <math.h>
 
 #include "base/array.h"
 #include "base/hash.h"
 #include "base/quote.h"
-#include "promql/eval/label_edit.h"
-
 #include "promql/eval/eval.h"
+#include "promql/eval/label_edit.h"
 
 struct pair_of_kept {
     uint32_t first;
@@ -38,14 +38,24 @@ struct binary_vector {
     struct buf key;
     struct buf labels;
     struct column result;
+    struct arena arena; /* of its histograms */
+    uint64_t *meeting;  /* bits: where the two at hand are both */
     bool read;
     /* The left column at hand, and which of the right come next. */
     struct column *at_hand;
     uint64_t hash;
     uint32_t place;
     bool searching;
-    bool left_done; /* or: what is left of the right comes */
+    bool left_done; /* or, filled: what is left of the right comes */
     uint32_t right_at;
+
+    bool fills_one; /* the kept side, where it is missing */
+    bool fills_many;
+    double one_value;
+    double many_value;
+    uint64_t *matched;  /* bits of the left column at hand */
+    uint64_t **met;     /* of each kept one: where the left had something for it */
+    struct column fill; /* the number, at some steps */
 };
 
 static void
@@ -130,13 +140,14 @@ check_duplicates(struct binary_vector *b, const struct column *left)
         const struct column *y = &b->kept.items[b->pairs[i].second];
         for (bits_each(step, x->present, steps)) {
             if (!bits_has(y->present, step) || !bits_has(left->present, step)) continue;
+            bool rising = labels_compare(x->labels, y->labels) < 0;
             buf_put_text(&ev->error, "found duplicate series for the match group ");
             put_quoted_labels(&ev->error, b->signatures[b->pairs[i].first]);
             buf_printf(&ev->error, " on the %s hand-side of the operation: [",
                        b->swapped ? "left" : "right");
-            put_quoted_labels(&ev->error, y->labels);
+            put_quoted_labels(&ev->error, rising ? x->labels : y->labels);
             buf_put_text(&ev->error, ", ");
-            put_quoted_labels(&ev->error, x->labels);
+            put_quoted_labels(&ev->error, rising ? y->labels : x->labels);
             return eval_fail(ev, "];many-to-many matching not allowed: matching labels must be "
                                  "unique on one side");
         }
@@ -146,10 +157,21 @@ check_duplicates(struct binary_vector *b, const struct column *left)
 
 /* --- one pair --------------------------------------------------------------------------------- */
 
+/* Do results lose what describes the metric, now? */
 static bool
-drops_name(const struct node *n)
+drops_metadata(const struct binary_vector *b)
 {
-    return !token_is_comparison(n->binary.op) || n->binary.returns_bool;
+    return token_changes_metric(b->node->binary.op) ||
+           (b->node->binary.returns_bool && !b->vector.ev->features.delayed_name_removal);
+}
+
+static void
+put_left_labels(const struct binary_vector *b, struct bytes left, struct buf *to)
+{
+    if (drops_metadata(b))
+        labels_without_metadata(to, left);
+    else
+        buf_put_bytes(to, left);
 }
 
 /* The labels of the result. */
@@ -157,29 +179,26 @@ static enum err
 put_result_labels(struct binary_vector *b, struct bytes left, struct bytes right)
 {
     const struct matching *m = &b->node->binary.matching;
-    struct buf *to = &b->labels;
-    struct name_list none = {NULL, 0};
+    struct buf *to = &b->labels, *scratch = &b->key;
     buf_clear(to);
+    buf_clear(scratch);
     if (m->cardinality == ONE_TO_ONE) {
-        struct buf plain = b->key; /* scratch */
-        buf_clear(&plain);
-        labels_drop(&plain, left, &none, drops_name(b->node));
+        put_left_labels(b, left, scratch);
         if (m->on)
-            labels_keep(to, buf_bytes(&plain), &b->names);
+            labels_keep(to, buf_bytes(scratch), &b->names);
         else
-            labels_drop(to, buf_bytes(&plain), &b->names, false);
-        b->key = plain;
-        return err_first(buf_error(to), buf_error(&plain));
+            labels_drop(to, buf_bytes(scratch), &b->names, false);
+        return err_first(buf_error(to), buf_error(scratch));
     }
-    labels_drop(to, left, &none, drops_name(b->node));
+    put_left_labels(b, left, to);
     for (uint32_t i = 0; i < b->include.count; i++) {
         struct label label = {b->include.names[i], labels_get(right, b->include.names[i])};
-        buf_clear(&b->key);
-        labels_with(&b->key, buf_bytes(to), label);
+        buf_clear(scratch);
+        labels_with(scratch, buf_bytes(to), label);
         buf_clear(to);
-        buf_put_bytes(to, buf_bytes(&b->key));
+        buf_put_bytes(to, buf_bytes(scratch));
     }
-    return err_first(buf_error(to), buf_error(&b->key));
+    return err_first(buf_error(to), buf_error(scratch));
 }
 
 /* That nothing is made twice at a step. */
@@ -193,7 +212,7 @@ note_made(struct binary_vector *b)
     buf_put_counted(&b->key, buf_bytes(&b->signature));
     if (!one_to_one) buf_put_bytes(&b->key, buf_bytes(&b->labels));
     if (buf_error(&b->key)) return eval_no_memory(ev);
-    struct column made = {.labels = buf_bytes(&b->key), .present = b->result.present};
+    struct column made = {.labels = buf_bytes(&b->key), .present = b->meeting};
     uint64_t hash = hash_bytes(made.labels, 0);
     for (uint32_t at = TABLE_START, id; table_next(&b->made_table, hash, &at, &id);) {
         struct column *before = &b->made.items[id];
@@ -215,30 +234,131 @@ note_made(struct binary_vector *b)
     return OK;
 }
 
+/* Whatever is not plain arithmetic of floats. */
 static enum err
-combine(struct binary_vector *b, const struct column *left, const struct column *right,
-        struct column **ret_column)
+combine_operands(struct binary_vector *b, uint32_t step, struct operand x, struct operand y)
+{
+    struct evaluation *ev = b->vector.ev;
+    struct operand result;
+    bool keep;
+    enum err e = binary_operands(ev, b->node, &b->arena, x, y, &result, &keep);
+    if (e || !keep) return e;
+    if (result.histogram == NULL) {
+        column_set(&b->result, step, result.value);
+        return OK;
+    }
+    return column_set_histogram(&b->result, ev->budget, b->vector.grid.count, step,
+                                result.histogram)
+               ? eval_no_memory(ev)
+               : OK;
+}
+
+static enum err
+combine_values(struct binary_vector *b, const struct column *left, const struct column *right)
 {
     enum token_type op = b->node->binary.op;
     bool filters = token_is_comparison(op) && !b->node->binary.returns_bool;
+    bool trims = op == TOKEN_TRIM_UPPER || op == TOKEN_TRIM_LOWER;
     uint32_t steps = b->vector.grid.count;
-    column_clear(&b->result, steps);
-    for (bits_each(i, left->present, steps)) {
-        if (!bits_has(right->present, i)) continue;
-        double x = b->swapped ? right->values[i] : left->values[i];
-        double y = b->swapped ? left->values[i] : right->values[i];
+    const struct column *first = b->swapped ? right : left, *second = b->swapped ? left : right;
+    bool plain = first->histograms == NULL && second->histograms == NULL && !trims;
+    for (bits_each(i, b->meeting, steps)) {
+        double x = first->values[i], y = second->values[i];
+        if (!plain) {
+            struct operand p = {x, column_histogram(first, i)};
+            struct operand q = {y, column_histogram(second, i)};
+            enum err e = combine_operands(b, i, p, q);
+            if (e) return e;
+            continue;
+        }
         double value = binary_number(op, x, y);
         if (filters && value == 0) continue;
         column_set(&b->result, i, filters ? x : value);
     }
+    return OK;
+}
+
+/* Where both are; *ret_column NULL: nothing came of it. */
+static enum err
+combine(struct binary_vector *b, const struct column *left, const struct column *right,
+        struct column **ret_column)
+{
+    uint32_t steps = b->vector.grid.count;
     *ret_column = NULL;
-    if (bits_count(b->result.present, steps) == 0) return OK;
+    for (size_t w = 0; w < bits_words(steps); w++) {
+        b->meeting[w] = left->present[w] & right->present[w];
+    }
+    if (bits_count(b->meeting, steps) == 0) return OK;
     if (put_result_labels(b, left->labels, right->labels)) return eval_no_memory(b->vector.ev);
     enum err e = note_made(b);
     if (e) return e;
+    column_clear(&b->result, steps);
+    arena_reset(&b->arena);
+    e = combine_values(b, left, right);
+    if (e || bits_count(b->result.present, steps) == 0) return e;
     b->result.labels = buf_bytes(&b->labels);
+    b->result.drops_name = b->node->binary.returns_bool && !drops_metadata(b);
     *ret_column = &b->result;
     return OK;
+}
+
+/* --- fill ------------------------------------------------------------------------------------- */
+
+/* The number at the steps at which a column has met nothing; its labels are what is matched on. */
+static struct column *
+filling(struct binary_vector *b, const struct column *c, const uint64_t *met, double value)
+{
+    uint32_t steps = b->vector.grid.count;
+    column_clear(&b->fill, steps);
+    for (bits_each(i, c->present, steps)) {
+        if (!bits_has(met, i)) column_set(&b->fill, i, value);
+    }
+    b->fill.labels = buf_bytes(&b->signature);
+    return &b->fill;
+}
+
+/* The left one has been with all of its signature. */
+static void
+note_met(struct binary_vector *b, const struct column *left)
+{
+    uint32_t steps = b->vector.grid.count;
+    memset(b->matched, 0, bits_words(steps) * sizeof *b->matched);
+    for (uint32_t at = TABLE_START, id; table_next(&b->table, b->hash, &at, &id);) {
+        if (!bytes_equal(b->signatures[id], buf_bytes(&b->signature))) continue;
+        bits_add(b->matched, b->kept.items[id].present, steps);
+        if (b->met != NULL) bits_add(b->met[id], left->present, steps);
+    }
+}
+
+/* Those of the right that the left had nothing for, one by one. */
+static enum err
+fill_many_next(struct binary_vector *b, struct column **ret_column)
+{
+    *ret_column = NULL;
+    while (b->right_at < b->kept.count) {
+        uint32_t id = b->right_at++;
+        const struct column *right = &b->kept.items[id];
+        buf_clear(&b->signature);
+        buf_put_bytes(&b->signature, b->signatures[id]);
+        if (buf_error(&b->signature)) return eval_no_memory(b->vector.ev);
+        enum err e = combine(b, filling(b, right, b->met[id], b->many_value), right, ret_column);
+        if (e || *ret_column != NULL) return e;
+    }
+    return OK;
+}
+
+static enum err
+prepare_fill(struct binary_vector *b)
+{
+    struct evaluation *ev = b->vector.ev;
+    uint32_t steps = b->vector.grid.count;
+    if (!b->fills_many) return OK;
+    b->met = arena_alloc(&b->kept.arena, (b->kept.count + 1) * sizeof *b->met);
+    for (uint32_t i = 0; b->met != NULL && i < b->kept.count; i++) {
+        b->met[i] = arena_new(&b->kept.arena, bits_words(steps) * sizeof **b->met);
+        if (b->met[i] == NULL) return eval_no_memory(ev);
+    }
+    return b->met == NULL ? eval_no_memory(ev) : OK;
 }
 
 /* --- and, or, unless -------------------------------------------------------------------------- */
@@ -258,6 +378,9 @@ set_next(struct binary_vector *b, struct column **ret_column)
         put_signature(b, &b->signature, c->labels);
         if (buf_error(&b->signature)) return eval_no_memory(ev);
         uint64_t hash = hash_bytes(buf_bytes(&b->signature), 0);
+        column_clear(&b->result, steps);
+        b->result.drops_name = c->drops_name;
+        b->result.histograms = c->histograms;
         memcpy(b->result.values, c->values, steps * sizeof *c->values);
         memcpy(b->result.present, c->present, bits_words(steps) * sizeof *c->present);
         if (op == TOKEN_AND) memset(b->result.present, 0, bits_words(steps) * sizeof *c->present);
@@ -291,35 +414,50 @@ set_next(struct binary_vector *b, struct column **ret_column)
 /* --- the vector ------------------------------------------------------------------------------- */
 
 static enum err
+next_left(struct binary_vector *b)
+{
+    enum err e = vector_next(b->left, &b->at_hand);
+    b->left_done = e == OK && b->at_hand == NULL;
+    if (e || b->at_hand == NULL) return e;
+    e = check_duplicates(b, b->at_hand);
+    if (e) return e;
+    put_signature(b, &b->signature, b->at_hand->labels);
+    if (buf_error(&b->signature)) return eval_no_memory(b->vector.ev);
+    b->hash = hash_bytes(buf_bytes(&b->signature), 0);
+    b->place = TABLE_START;
+    b->searching = true;
+    return OK;
+}
+
+static enum err
 next(struct vector *v, struct column **ret_column)
 {
     struct binary_vector *b = (struct binary_vector *)v;
     enum err e = b->read ? OK : read_right(b);
+    if (e == OK && !b->read) e = prepare_fill(b);
     b->read = true;
     *ret_column = NULL;
     if (e) return e;
     if (token_is_set_operator(b->node->binary.op)) return set_next(b, ret_column);
-    for (;;) {
-        if (!b->searching) {
-            e = vector_next(b->left, &b->at_hand);
-            if (e || b->at_hand == NULL) return e;
-            e = check_duplicates(b, b->at_hand);
-            if (e) return e;
-            put_signature(b, &b->signature, b->at_hand->labels);
-            if (buf_error(&b->signature)) return eval_no_memory(v->ev);
-            b->hash = hash_bytes(buf_bytes(&b->signature), 0);
-            b->place = TABLE_START;
-            b->searching = true;
-        }
+    while (!b->left_done) {
         uint32_t id;
-        if (!table_next(&b->table, b->hash, &b->place, &id)) {
+        if (!b->searching) {
+            e = next_left(b);
+            if (e) return e;
+        } else if (table_next(&b->table, b->hash, &b->place, &id)) {
+            if (!bytes_equal(b->signatures[id], buf_bytes(&b->signature))) continue;
+            e = combine(b, b->at_hand, &b->kept.items[id], ret_column);
+        } else {
             b->searching = false;
-            continue;
+            if (!b->fills_one && !b->fills_many) continue;
+            note_met(b, b->at_hand);
+            if (!b->fills_one) continue;
+            e = combine(b, b->at_hand, filling(b, b->at_hand, b->matched, b->one_value),
+                        ret_column);
         }
-        if (!bytes_equal(b->signatures[id], buf_bytes(&b->signature))) continue;
-        e = combine(b, b->at_hand, &b->kept.items[id], ret_column);
         if (e || *ret_column != NULL) return e;
     }
+    return b->fills_many ? fill_many_next(b, ret_column) : OK;
 }
 
 static void
@@ -339,6 +477,8 @@ binary_free(struct vector *v)
     buf_fini(&b->key);
     buf_fini(&b->labels);
     column_fini(&b->result, budget, v->grid.count);
+    column_fini(&b->fill, budget, v->grid.count);
+    arena_fini(&b->arena);
     mem_free(budget, b, sizeof *b);
 }
 
@@ -352,6 +492,28 @@ copy_names(struct evaluation *ev, const struct labels_named *labels, struct name
     return OK;
 }
 
+static enum err
+set_up(struct binary_vector *b)
+{
+    struct evaluation *ev = b->vector.ev;
+    const struct matching *m = &b->node->binary.matching;
+    uint32_t steps = b->vector.grid.count;
+    size_t bytes = bits_words(steps) * sizeof *b->meeting;
+    b->fills_one = b->swapped ? m->fills_left : m->fills_right;
+    b->fills_many = b->swapped ? m->fills_right : m->fills_left;
+    b->one_value = b->swapped ? m->fill_left : m->fill_right;
+    b->many_value = b->swapped ? m->fill_right : m->fill_left;
+    b->meeting = arena_alloc(&ev->arena, bytes);
+    b->matched = arena_alloc(&ev->arena, bytes);
+    bool fills = b->fills_one || b->fills_many;
+    if (b->meeting == NULL || b->matched == NULL || column_init(&b->result, ev->budget, steps) ||
+        (fills && column_init(&b->fill, ev->budget, steps))) {
+        return eval_no_memory(ev);
+    }
+    enum err e = copy_names(ev, &m->labels, &b->names);
+    return e ? e : copy_names(ev, &m->include, &b->include);
+}
+
 enum err
 vector_binary_new(struct evaluation *ev, const struct node *node, struct vector *left,
                   struct vector *right, struct vector **ret_vector)
@@ -359,30 +521,25 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
     static const struct vector_ops ops = {next, binary_free};
     struct binary_vector *b = mem_new(ev->budget, sizeof *b);
     const struct matching *m = &node->binary.matching;
+    enum token_type op = node->binary.op;
     if (b == NULL) {
         vector_free(left);
         vector_free(right);
         return eval_no_memory(ev);
     }
-    b->vector = (struct vector){&ops, ev, left->grid, drops_name(node)};
+    b->vector = (struct vector){&ops, ev, left->grid, token_changes_metric(op)};
     b->swapped = m->cardinality == ONE_TO_MANY;
     b->left = b->swapped ? right : left;
     b->right = b->swapped ? left : right;
     b->node = node;
-    if (token_is_set_operator(node->binary.op)) {
-        b->vector.one_name = left->one_name && node->binary.op != TOKEN_OR;
-    }
+    if (token_is_set_operator(op)) b->vector.one_name = left->one_name && op != TOKEN_OR;
     columns_init(&b->kept, ev->budget);
     columns_init(&b->made, ev->budget);
+    arena_init(&b->arena, ev->budget, 0, 0);
     buf_init(&b->signature, ev->budget, 64 << 20);
     buf_init(&b->key, ev->budget, 64 << 20);
     buf_init(&b->labels, ev->budget, 64 << 20);
-    enum err e = column_init(&b->result, ev->budget, left->grid.count) ? eval_no_memory(ev) : OK;
-    if (e == OK) e = copy_names(ev, &m->labels, &b->names);
-    if (e == OK) e = copy_names(ev, &m->include, &b->include);
-    if (e == OK && (m->fills_left || m->fills_right)) {
-        e = eval_fail(ev, "fill modifiers are not supported");
-    }
+    enum err e = set_up(b);
     if (e) {
         binary_free(&b->vector);
         return e;

@@ -23,6 +23,22 @@ eval_no_memory(struct evaluation *ev)
     return why_set(&ev->why, ERR_NOMEM, "not enough memory for the query");
 }
 
+enum err
+eval_other_metric(struct evaluation *ev, const struct column *c, struct buf *labels,
+                  struct column *result)
+{
+    if (ev->features.delayed_name_removal) {
+        result->labels = c->labels;
+        result->drops_name = true;
+        return OK;
+    }
+    buf_clear(labels);
+    labels_without_metadata(labels, c->labels);
+    if (buf_error(labels)) return eval_no_memory(ev);
+    result->labels = buf_bytes(labels);
+    return OK;
+}
+
 const struct node *
 node_inside(const struct node *node)
 {
@@ -116,6 +132,24 @@ duration_value(struct evaluation *ev, const struct duration *d, bool positive, i
     return OK;
 }
 
+/* The steps of a subquery are multiples of their distance, whatever the query's are. */
+enum err
+subquery_grid(struct evaluation *ev, const struct node *node, int64_t from_ms, int64_t to_ms,
+              struct grid *ret)
+{
+    int64_t step_ms;
+    enum err e = duration_value(ev, &node->subquery.step, false, &step_ms);
+    if (e) return e;
+    if (step_ms == 0) step_ms = ev->subquery_step_ms;
+    int64_t first_ms = from_ms / step_ms * step_ms;
+    while (first_ms <= from_ms) {
+        first_ms += step_ms;
+    }
+    *ret = (struct grid){first_ms, step_ms, 0};
+    if (to_ms >= first_ms) ret->count = (uint32_t)((to_ms - first_ms) / step_ms) + 1;
+    return OK;
+}
+
 /* --- scalars ---------------------------------------------------------------------------------- */
 
 double
@@ -164,6 +198,7 @@ scalar_of_vector(struct evaluation *ev, const struct node *node, const struct gr
     if (e) return e;
     while ((e = vector_next(v, &c)) == OK && c != NULL) {
         for (bits_each(i, c->present, grid->count)) {
+            if (column_histogram(c, i) != NULL) continue;
             values[i] = counts[i] == 0 ? c->values[i] : NAN;
             counts[i] = 1;
         }
@@ -277,10 +312,16 @@ repeat_next(struct vector *v, struct column **ret_column)
     *ret_column = NULL;
     if (e || c == NULL) return e;
     column_clear(&r->column, v->grid.count);
-    for (uint32_t i = 0; i < v->grid.count; i++) {
-        column_set(&r->column, i, c->values[0]);
+    const struct fhist *h = column_histogram(c, 0);
+    for (uint32_t i = 0; i < v->grid.count && bits_has(c->present, 0); i++) {
+        if (h == NULL) {
+            column_set(&r->column, i, c->values[0]);
+        } else if (column_set_histogram(&r->column, v->ev->budget, v->grid.count, i, h)) {
+            return eval_no_memory(v->ev);
+        }
     }
     r->column.labels = c->labels;
+    r->column.drops_name = c->drops_name;
     *ret_column = &r->column;
     return OK;
 }
@@ -314,17 +355,17 @@ vector_repeat_new(struct evaluation *ev, struct vector *of, const struct grid *g
 /* --- vectors ---------------------------------------------------------------------------------- */
 
 static enum err
-build_selector(struct evaluation *ev, const struct node *node, const struct grid *grid, bool times,
-               struct vector **ret_vector)
+build_selector(struct evaluation *ev, const struct node *node, const struct grid *grid,
+               enum sample_part part, struct vector **ret_vector)
 {
     const struct shift *shift = &node->selector.shift;
-    if (shift->at == AT_NONE) return vector_selector_new(ev, node, grid, times, ret_vector);
+    if (shift->at == AT_NONE) return vector_selector_new(ev, node, grid, part, ret_vector);
     int64_t at_ms = shift->at == AT_START ? ev->grid.first_ms
                     : shift->at == AT_END ? ev->end_ms
                                           : shift->at_ms;
     struct grid once = {at_ms, 0, 1};
     struct vector *of;
-    enum err e = vector_selector_new(ev, node, &once, times, &of);
+    enum err e = vector_selector_new(ev, node, &once, part, &of);
     return e ? e : vector_repeat_new(ev, of, grid, ret_vector);
 }
 
@@ -369,9 +410,12 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
             }
         } else if (type == VALUE_VECTOR) {
             const struct node *argument = node_inside(node->call.arguments[i]);
-            bool times = id == FUNCTION_TIMESTAMP && argument->kind == NODE_SELECTOR;
-            e = times ? build_selector(ev, argument, grid, true, &of)
-                      : vector_new(ev, node->call.arguments[i], grid, &of);
+            enum sample_part part = id == FUNCTION_TIMESTAMP         ? PART_TIME
+                                    : id == FUNCTION_START_TIMESTAMP ? PART_START
+                                                                     : PART_VALUE;
+            e = part != PART_VALUE && argument->kind == NODE_SELECTOR
+                    ? build_selector(ev, argument, grid, part, &of)
+                    : vector_new(ev, node->call.arguments[i], grid, &of);
         }
     }
     if (e) return e;
@@ -381,10 +425,19 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
         return vector_absent_new(ev, node->call.arguments[0], of, ret_vector);
     case FUNCTION_LABEL_JOIN:
         return vector_label_join_new(ev, node, of, ret_vector);
+    case FUNCTION_LABEL_REPLACE:
+        return vector_label_replace_new(ev, node, of, ret_vector);
     case FUNCTION_SORT: /* the order is given to the result */
     case FUNCTION_SORT_DESC:
+        return vector_floats_new(ev, of, ret_vector);
+    case FUNCTION_SORT_BY_LABEL:
+    case FUNCTION_SORT_BY_LABEL_DESC:
         *ret_vector = of;
         return OK;
+    case FUNCTION_HISTOGRAM_QUANTILE:
+    case FUNCTION_HISTOGRAM_QUANTILES:
+    case FUNCTION_HISTOGRAM_FRACTION:
+        return vector_estimate_new(ev, node, of, ret_vector);
     default:
         return vector_map_new(ev, node, of, grid, ret_vector);
     }
@@ -399,7 +452,7 @@ vector_new(struct evaluation *ev, const struct node *node, const struct grid *gr
     node = node_inside(node);
     switch (node->kind) {
     case NODE_SELECTOR:
-        return build_selector(ev, node, grid, false, ret_vector);
+        return build_selector(ev, node, grid, PART_VALUE, ret_vector);
     case NODE_BINARY:
         return build_binary(ev, node, grid, ret_vector);
     case NODE_CALL:

@@ -73,6 +73,7 @@ column_fini(struct column *c, struct budget *budget, uint32_t steps)
 {
     if (c->values != NULL) mem_free(budget, c->values, values_bytes(steps));
     if (c->present != NULL) mem_free(budget, c->present, present_bytes(steps));
+    if (c->room != NULL) mem_free(budget, c->room, steps * sizeof *c->room);
     *c = (struct column){.labels = bytes_of(NULL, 0)};
 }
 
@@ -81,6 +82,22 @@ column_clear(struct column *c, uint32_t steps)
 {
     memset(c->present, 0, present_bytes(steps));
     c->drops_name = false;
+    c->histograms = NULL;
+}
+
+enum err
+column_set_histogram(struct column *c, struct budget *budget, uint32_t steps, uint32_t step,
+                     const struct fhist *h)
+{
+    if (c->room == NULL) c->room = mem_alloc(budget, steps * sizeof *c->room);
+    if (c->room == NULL) return ERR_NOMEM;
+    if (c->histograms == NULL) {
+        memset(c->room, 0, steps * sizeof *c->room);
+        c->histograms = c->room;
+    }
+    c->histograms[step] = h;
+    bits_set(c->present, step);
+    return OK;
 }
 
 void
@@ -114,12 +131,39 @@ columns_add_bits(struct columns *columns, const struct column *c, uint32_t steps
     return OK;
 }
 
+static enum err
+keep_histograms(struct columns *columns, struct column *to, const struct column *c, uint32_t steps)
+{
+    if (c->histograms == NULL) return OK;
+    if (to->histograms == NULL) {
+        to->histograms = arena_new(&columns->arena, steps * sizeof *to->histograms);
+        if (to->histograms == NULL) return ERR_NOMEM;
+    }
+    for (bits_each(i, c->present, steps)) {
+        if (c->histograms[i] == NULL) continue;
+        to->histograms[i] = fhist_keep(&columns->arena, c->histograms[i]);
+        if (to->histograms[i] == NULL) return ERR_NOMEM;
+    }
+    return OK;
+}
+
 enum err
 columns_add(struct columns *columns, const struct column *c, uint32_t steps)
 {
     double *values = arena_alloc(&columns->arena, values_bytes(steps));
     if (values == NULL || columns_add_bits(columns, c, steps)) return ERR_NOMEM;
     memcpy(values, c->values, values_bytes(steps));
-    columns->items[columns->count - 1].values = values;
-    return OK;
+    struct column *kept = &columns->items[columns->count - 1];
+    kept->values = values;
+    return keep_histograms(columns, kept, c, steps);
+}
+
+enum err
+columns_join(struct columns *columns, struct column *to, const struct column *c, uint32_t steps)
+{
+    for (bits_each(i, c->present, steps)) {
+        to->values[i] = c->values[i];
+    }
+    bits_add(to->present, c->present, steps);
+    return keep_histograms(columns, to, c, steps);
 }

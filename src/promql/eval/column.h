@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/table.h"
+#include "promql/histogram/fhist.h"
 
 /* The times at which an expression has values. */
 struct grid {
@@ -64,9 +65,11 @@ void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
 
 struct column {
     struct bytes labels; /* canonical */
-    bool drops_name;     /* __name__ is there still and goes at the end: delayed name removal */
+    bool drops_name;     /* it is another metric, and loses its name at the end: delayed removal */
     double *values;
-    uint64_t *present; /* bits: it has a value */
+    uint64_t *present;               /* bits: it has a value or a histogram */
+    const struct fhist **histograms; /* NULL where there is a value; NULL itself: nowhere is one */
+    const struct fhist **room;       /* for these */
 };
 
 /* Room for a value at each step; nothing is present. ERR_NOMEM. */
@@ -74,6 +77,7 @@ MUST_CHECK enum err column_init(struct column *c, struct budget *budget, uint32_
 void column_fini(struct column *c, struct budget *budget, uint32_t steps);
 void column_clear(struct column *c, uint32_t steps);
 
+/* Each step is set once. */
 static inline void
 column_set(struct column *c, uint32_t step, double value)
 {
@@ -81,10 +85,21 @@ column_set(struct column *c, uint32_t step, double value)
     bits_set(c->present, step);
 }
 
+/* A view. ERR_NOMEM. */
+MUST_CHECK enum err column_set_histogram(struct column *c, struct budget *budget, uint32_t steps,
+                                         uint32_t step, const struct fhist *h);
+
+/* NULL: there is a value. */
+static inline const struct fhist *
+column_histogram(const struct column *c, uint32_t step)
+{
+    return c->histograms == NULL ? NULL : c->histograms[step];
+}
+
 /* Columns that are kept. Zeroed memory with a budget is an empty one. */
 struct columns {
     struct budget *budget;
-    struct arena arena; /* of labels, values and bits */
+    struct arena arena; /* of all that they have */
     struct column *items;
     uint32_t count;
     uint32_t capacity;
@@ -97,5 +112,8 @@ MUST_CHECK enum err columns_add(struct columns *columns, const struct column *c,
 /* The same without values. */
 MUST_CHECK enum err columns_add_bits(struct columns *columns, const struct column *c,
                                      uint32_t steps);
+/* Adds what another has at steps at which `to`, one of them, has nothing. ERR_NOMEM. */
+MUST_CHECK enum err columns_join(struct columns *columns, struct column *to, const struct column *c,
+                                 uint32_t steps);
 
 #endif

@@ -13,8 +13,15 @@
 #include "promql/eval/notes.h"
 #include "promql/parse/tree.h"
 
+struct features {
+    bool delayed_name_removal; /* names go at the end, not where another metric comes to be */
+    bool start_timestamps;     /* a counter that began anew was reset */
+    bool type_and_unit_labels; /* __type__ says what a counter is */
+};
+
 struct evaluation {
     const struct promql_tree *tree;
+    struct features features;
     struct view *view;
     struct bytes tenant;
     struct query_control *control;
@@ -33,6 +40,11 @@ struct evaluation {
 /* What cannot be evaluated: ERR_INPUT. */
 enum err eval_fail(struct evaluation *ev, const char *format, ...) PRINTF_LIKE(2, 3);
 MUST_CHECK enum err eval_no_memory(struct evaluation *ev);
+
+/* The result is another metric: it has the labels of `c` without what describes the metric, or will
+ * have them at the end. */
+MUST_CHECK enum err eval_other_metric(struct evaluation *ev, const struct column *c,
+                                      struct buf *labels, struct column *result);
 
 struct vector;
 struct vector_ops {
@@ -68,9 +80,25 @@ MUST_CHECK enum err vector_new(struct evaluation *ev, const struct node *node,
 MUST_CHECK enum err scalar_values(struct evaluation *ev, const struct node *node,
                                   const struct grid *grid, double **ret_values);
 double binary_number(enum token_type op, double a, double b);
+
+/* An operand or a result at one step. */
+struct operand {
+    double value;
+    const struct fhist *histogram; /* instead of the value */
+};
+/*
+ * Any binary operator but those of sets. *ret_keep false: it gives nothing, a note may say why. A
+ * comparison gives what is on the left. New histograms are in the arena. ERR_NOMEM.
+ */
+MUST_CHECK enum err binary_operands(struct evaluation *ev, const struct node *node,
+                                    struct arena *arena, struct operand a, struct operand b,
+                                    struct operand *ret, bool *ret_keep);
 /* A duration with what is computed in it. */
 MUST_CHECK enum err duration_value(struct evaluation *ev, const struct duration *d, bool positive,
                                    int64_t *ret_ms);
+/* The steps in (from_ms, to_ms]; its count may be 0. */
+MUST_CHECK enum err subquery_grid(struct evaluation *ev, const struct node *node, int64_t from_ms,
+                                  int64_t to_ms, struct grid *ret);
 /* What a selector asks for; in the evaluation's arena. */
 MUST_CHECK enum err node_matchers(struct evaluation *ev, const struct node *node,
                                   struct matcher_set *ret_set);
@@ -79,9 +107,11 @@ const struct node *node_inside(const struct node *node);
 
 /* --- operators; those they take are theirs, whatever happens ---------------------------------- */
 
-/* With `times`, the times of samples are the values. */
+/* What of a selected sample is the value. */
+enum sample_part { PART_VALUE, PART_TIME, PART_START };
+
 MUST_CHECK enum err vector_selector_new(struct evaluation *ev, const struct node *node,
-                                        const struct grid *grid, bool times,
+                                        const struct grid *grid, enum sample_part part,
                                         struct vector **ret_vector);
 /* The one column of an expression of one step, at each step. */
 MUST_CHECK enum err vector_repeat_new(struct evaluation *ev, struct vector *of,
@@ -106,6 +136,14 @@ MUST_CHECK enum err vector_scalar_binary_new(struct evaluation *ev, const struct
 MUST_CHECK enum err vector_binary_new(struct evaluation *ev, const struct node *node,
                                       struct vector *left, struct vector *right,
                                       struct vector **ret_vector);
+/* Without histograms. */
+MUST_CHECK enum err vector_floats_new(struct evaluation *ev, struct vector *of,
+                                      struct vector **ret_vector);
+MUST_CHECK enum err vector_label_replace_new(struct evaluation *ev, const struct node *call,
+                                             struct vector *of, struct vector **ret_vector);
+/* histogram_quantile, histogram_quantiles, histogram_fraction */
+MUST_CHECK enum err vector_estimate_new(struct evaluation *ev, const struct node *call,
+                                        struct vector *of, struct vector **ret_vector);
 MUST_CHECK enum err vector_aggregation_new(struct evaluation *ev, const struct node *node,
                                            struct vector *of, struct vector **ret_vector);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/search.h"
+#include "base/utf8.h"
 
 static int
 compare_names(const void *a, const void *b)
@@ -29,6 +30,16 @@ name_list_has(const struct name_list *list, struct bytes name)
     return i < list->count && bytes_equal(list->names[i], name);
 }
 
+bool
+label_name_is_valid(struct bytes name)
+{
+    for (size_t i = 0, step; i < name.size; i += step) {
+        step = utf8_step(name.at + i, name.size - i);
+        if (step == 0) return false;
+    }
+    return name.size > 0;
+}
+
 static bool
 is_name(const struct label *label)
 {
@@ -36,11 +47,13 @@ is_name(const struct label *label)
 }
 
 void
-labels_without_name(struct buf *to, struct bytes labels)
+labels_without_metadata(struct buf *to, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);
     for (struct label label; labels_next(&c, &label);) {
-        if (!is_name(&label)) labels_put(to, label);
+        bool describes = is_name(&label) || bytes_equal_text(label.name, "__type__") ||
+                         bytes_equal_text(label.name, "__unit__");
+        if (!describes) labels_put(to, label);
     }
 }
 

@@ -16,8 +16,12 @@ struct name_list {
 struct name_list name_list_of(struct bytes *names, uint32_t count);
 bool name_list_has(const struct name_list *list, struct bytes name);
 
+/* Any text but the empty one, in UTF-8. */
+bool label_name_is_valid(struct bytes name);
+
 /* All append to `to`, whose buf_error() tells of failure. */
-void labels_without_name(struct buf *to, struct bytes labels);
+/* Without what describes the metric: __name__, __type__, __unit__. */
+void labels_without_metadata(struct buf *to, struct bytes labels);
 /* Only those named. */
 void labels_keep(struct buf *to, struct bytes labels, const struct name_list *names);
 /* Without those named; __name__ goes, too, with `name_too`. */

@@ -43,7 +43,7 @@ test_labels_are_kept_and_dropped_by_their_names(void **state)
     assert_int_equal(list.count, 3);
     make(&labels, "__name__=m,a=1,b=2,c=3");
     buf_init(&to, NULL, 10000);
-    labels_without_name(&to, buf_bytes(&labels));
+    labels_without_metadata(&to, buf_bytes(&labels));
     check(&to, "a=1,b=2,c=3");
     labels_keep(&to, buf_bytes(&labels), &list);
     check(&to, "a=1,c=3");

@@ -16,6 +16,7 @@ struct map_vector {
     bool is_time; /* the values are times of samples already */
     const double *scalars[SCALARS_MAX];
     struct column column;
+    struct arena arena; /* of histograms */
     struct buf labels;
     bool done; /* without `of` */
 };
@@ -60,6 +61,38 @@ static double (*const functions_of_one[FUNCTION_COUNT + 1])(double) = {
     [FUNCTION_ASINH] = asinh,    [FUNCTION_ACOSH] = acosh, [FUNCTION_ATANH] = atanh,
     [FUNCTION_DEG] = degrees,    [FUNCTION_RAD] = radians, [FUNCTION_VECTOR] = same,
     [FUNCTION_COUNT] = negative,
+};
+
+/* --- of histograms ---------------------------------------------------------------------------- */
+
+static double
+count_of(const struct fhist *h)
+{
+    return h->count;
+}
+
+static double
+sum_of(const struct fhist *h)
+{
+    return h->sum;
+}
+
+static double
+average_of(const struct fhist *h)
+{
+    return h->sum / h->count;
+}
+
+static double
+deviation_of(const struct fhist *h)
+{
+    return sqrt(fhist_variance(h));
+}
+
+static double (*const functions_of_histograms[FUNCTION_COUNT + 1])(const struct fhist *) = {
+    [FUNCTION_HISTOGRAM_COUNT] = count_of,        [FUNCTION_HISTOGRAM_SUM] = sum_of,
+    [FUNCTION_HISTOGRAM_AVG] = average_of,        [FUNCTION_HISTOGRAM_STDDEV] = deviation_of,
+    [FUNCTION_HISTOGRAM_STDVAR] = fhist_variance,
 };
 
 /* --- dates ------------------------------------------------------------------------------------ */
@@ -131,6 +164,9 @@ value_of(const struct map_vector *m, uint32_t step, double x, double *ret)
         *ret = date_part(m->id, x);
     } else if (m->id == FUNCTION_TIMESTAMP) {
         *ret = m->is_time ? x : (double)grid_time(&m->vector.grid, step) / 1000;
+    } else if (m->id == FUNCTION_START_TIMESTAMP) {
+        *ret = x;
+        return m->is_time && m->vector.ev->features.start_timestamps;
     } else if (m->id == FUNCTION_CLAMP) {
         if (a > b) return false;
         *ret = clamp(x, a, b);
@@ -161,6 +197,46 @@ next_of_scalars(struct map_vector *m, struct column **ret_column)
     return OK;
 }
 
+/* Of a histogram: nearly all functions have none. */
+static enum err
+map_histogram(struct map_vector *m, uint32_t step, const struct fhist *h)
+{
+    struct evaluation *ev = m->vector.ev;
+    if (functions_of_histograms[m->id] != NULL) {
+        column_set(&m->column, step, functions_of_histograms[m->id](h));
+    } else if (m->id == FUNCTION_TIMESTAMP) {
+        column_set(&m->column, step, (double)grid_time(&m->vector.grid, step) / 1000);
+    } else if (m->id == FUNCTION_COUNT) {
+        struct fhist *opposite = fhist_keep(&m->arena, h);
+        if (opposite == NULL) return eval_no_memory(ev);
+        fhist_multiply(opposite, -1);
+        if (column_set_histogram(&m->column, ev->budget, m->vector.grid.count, step, opposite)) {
+            return eval_no_memory(ev);
+        }
+    }
+    return OK;
+}
+
+static enum err
+map_column(struct map_vector *m, const struct column *c)
+{
+    uint32_t steps = m->vector.grid.count;
+    bool of_histograms = functions_of_histograms[m->id] != NULL;
+    column_clear(&m->column, steps);
+    arena_reset(&m->arena);
+    for (bits_each(i, c->present, steps)) {
+        const struct fhist *h = column_histogram(c, i);
+        double value;
+        if (h != NULL) {
+            enum err e = map_histogram(m, i, h);
+            if (e) return e;
+        } else if (!of_histograms && value_of(m, i, c->values[i], &value)) {
+            column_set(&m->column, i, value);
+        }
+    }
+    return OK;
+}
+
 static enum err
 next(struct vector *v, struct column **ret_column)
 {
@@ -171,16 +247,11 @@ next(struct vector *v, struct column **ret_column)
         enum err e = vector_next(m->of, &c);
         *ret_column = NULL;
         if (e || c == NULL) return e;
-        column_clear(&m->column, v->grid.count);
-        for (bits_each(i, c->present, v->grid.count)) {
-            double value;
-            if (value_of(m, i, c->values[i], &value)) column_set(&m->column, i, value);
-        }
+        e = map_column(m, c);
+        if (e) return e;
         if (bits_count(m->column.present, v->grid.count) == 0) continue;
-        buf_clear(&m->labels);
-        labels_without_name(&m->labels, c->labels);
-        if (buf_error(&m->labels)) return eval_no_memory(v->ev);
-        m->column.labels = buf_bytes(&m->labels);
+        e = eval_other_metric(v->ev, c, &m->labels, &m->column);
+        if (e) return e;
         *ret_column = &m->column;
         return OK;
     }
@@ -192,6 +263,7 @@ map_free(struct vector *v)
     struct map_vector *m = (struct map_vector *)v;
     vector_free(m->of);
     column_fini(&m->column, v->ev->budget, v->grid.count);
+    arena_fini(&m->arena);
     buf_fini(&m->labels);
     mem_free(v->ev->budget, m, sizeof *m);
 }
@@ -204,12 +276,13 @@ set_up(struct map_vector *m, const struct node *node)
     bool is_call = node->kind == NODE_CALL;
     m->id = is_call ? (enum function_id)(node->call.function - functions) : FUNCTION_COUNT;
     m->function = functions_of_one[m->id];
-    bool known = m->function != NULL || is_date(m->id) || m->id == FUNCTION_CLAMP ||
+    bool known = m->function != NULL || functions_of_histograms[m->id] != NULL || is_date(m->id) ||
+                 m->id == FUNCTION_START_TIMESTAMP || m->id == FUNCTION_CLAMP ||
                  m->id == FUNCTION_CLAMP_MIN || m->id == FUNCTION_CLAMP_MAX ||
                  m->id == FUNCTION_ROUND || m->id == FUNCTION_TIMESTAMP;
     if (!known) return eval_fail(ev, "function %s is not supported", node->call.function->name);
-    m->is_time =
-        m->id == FUNCTION_TIMESTAMP && node_inside(node->call.arguments[0])->kind == NODE_SELECTOR;
+    bool of_samples = m->id == FUNCTION_TIMESTAMP || m->id == FUNCTION_START_TIMESTAMP;
+    m->is_time = of_samples && node_inside(node->call.arguments[0])->kind == NODE_SELECTOR;
     for (uint32_t i = 0; is_call && i < node->call.argument_count; i++) {
         double *values;
         if (node->call.arguments[i]->type != VALUE_SCALAR) continue;
@@ -232,13 +305,15 @@ vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of
     }
     m->vector = (struct vector){&ops, ev, *grid, true};
     m->of = of;
+    arena_init(&m->arena, ev->budget, 0, 0);
     buf_init(&m->labels, ev->budget, 64 << 20);
     enum err e = set_up(m, node);
     if (e) {
         map_free(&m->vector);
         return e;
     }
-    if (of != NULL && !of->one_name) return vector_unique_new(ev, &m->vector, ret_vector);
+    bool may_repeat = of != NULL && !of->one_name && !ev->features.delayed_name_removal;
+    if (may_repeat) return vector_unique_new(ev, &m->vector, ret_vector);
     *ret_vector = &m->vector;
     return OK;
 }
@@ -252,35 +327,77 @@ struct scalar_binary_vector {
     const double *scalars;
     bool scalar_left;
     struct column column;
+    struct arena arena; /* of histograms */
     struct buf labels;
 };
+
+/* Whatever is not plain arithmetic of floats. */
+static enum err
+combine_with_scalar(struct scalar_binary_vector *s, uint32_t step, struct operand x)
+{
+    struct evaluation *ev = s->vector.ev;
+    struct operand y = {s->scalars[step], NULL}, result;
+    bool keep;
+    enum err e = s->scalar_left ? binary_operands(ev, s->node, &s->arena, y, x, &result, &keep)
+                                : binary_operands(ev, s->node, &s->arena, x, y, &result, &keep);
+    if (e || !keep) return e;
+    /* Of a comparison the vector's side stays, wherever it stands. */
+    bool compares = token_is_comparison(s->node->binary.op);
+    if (compares && !s->node->binary.returns_bool) result = x;
+    if (result.histogram == NULL) {
+        column_set(&s->column, step, result.value);
+        return OK;
+    }
+    return column_set_histogram(&s->column, ev->budget, s->vector.grid.count, step,
+                                result.histogram)
+               ? eval_no_memory(ev)
+               : OK;
+}
+
+static enum err
+combine_column(struct scalar_binary_vector *s, const struct column *c)
+{
+    enum token_type op = s->node->binary.op;
+    bool filters = token_is_comparison(op) && !s->node->binary.returns_bool;
+    bool trims = op == TOKEN_TRIM_UPPER || op == TOKEN_TRIM_LOWER;
+    uint32_t steps = s->vector.grid.count;
+    column_clear(&s->column, steps);
+    arena_reset(&s->arena);
+    for (bits_each(i, c->present, steps)) {
+        double x = c->values[i], y = s->scalars[i];
+        const struct fhist *h = column_histogram(c, i);
+        if (h != NULL || trims) {
+            enum err e = combine_with_scalar(s, i, (struct operand){x, h});
+            if (e) return e;
+            continue;
+        }
+        double value = s->scalar_left ? binary_number(op, y, x) : binary_number(op, x, y);
+        if (filters && value == 0) continue;
+        column_set(&s->column, i, filters ? x : value);
+    }
+    return OK;
+}
 
 static enum err
 scalar_binary_next(struct vector *v, struct column **ret_column)
 {
     struct scalar_binary_vector *s = (struct scalar_binary_vector *)v;
     enum token_type op = s->node->binary.op;
-    bool filters = token_is_comparison(op) && !s->node->binary.returns_bool;
+    bool keeps_name = !s->node->binary.returns_bool && !token_changes_metric(op);
     for (;;) {
         struct column *c;
         enum err e = vector_next(s->of, &c);
         *ret_column = NULL;
         if (e || c == NULL) return e;
-        column_clear(&s->column, v->grid.count);
-        for (bits_each(i, c->present, v->grid.count)) {
-            double x = c->values[i], y = s->scalars[i];
-            double value = s->scalar_left ? binary_number(op, y, x) : binary_number(op, x, y);
-            if (filters && value == 0) continue;
-            column_set(&s->column, i, filters ? x : value);
-        }
+        e = combine_column(s, c);
+        if (e) return e;
         if (bits_count(s->column.present, v->grid.count) == 0) continue;
-        buf_clear(&s->labels);
-        if (filters)
-            buf_put_bytes(&s->labels, c->labels);
-        else
-            labels_without_name(&s->labels, c->labels);
-        if (buf_error(&s->labels)) return eval_no_memory(v->ev);
-        s->column.labels = buf_bytes(&s->labels);
+        s->column.labels = c->labels;
+        s->column.drops_name = c->drops_name;
+        if (!keeps_name) {
+            e = eval_other_metric(v->ev, c, &s->labels, &s->column);
+            if (e) return e;
+        }
         *ret_column = &s->column;
         return OK;
     }
@@ -292,6 +409,7 @@ scalar_binary_free(struct vector *v)
     struct scalar_binary_vector *s = (struct scalar_binary_vector *)v;
     vector_free(s->of);
     column_fini(&s->column, v->ev->budget, v->grid.count);
+    arena_fini(&s->arena);
     buf_fini(&s->labels);
     mem_free(v->ev->budget, s, sizeof *s);
 }
@@ -307,14 +425,16 @@ vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct 
         vector_free(of);
         return eval_no_memory(ev);
     }
-    bool filters = token_is_comparison(node->binary.op) && !node->binary.returns_bool;
-    s->vector = (struct vector){&ops, ev, of->grid, of->one_name || !filters};
+    bool keeps_name = !node->binary.returns_bool && !token_changes_metric(node->binary.op);
+    s->vector = (struct vector){&ops, ev, of->grid, of->one_name || !keeps_name};
     s->of = of;
     s->node = node;
     s->scalars = scalars;
     s->scalar_left = scalar_left;
+    arena_init(&s->arena, ev->budget, 0, 0);
     buf_init(&s->labels, ev->budget, 64 << 20);
-    if (!filters && !of->one_name) return vector_unique_new(ev, &s->vector, ret_vector);
+    bool may_repeat = !keeps_name && !of->one_name && !ev->features.delayed_name_removal;
+    if (may_repeat) return vector_unique_new(ev, &s->vector, ret_vector);
     *ret_vector = &s->vector;
     return OK;
 }

@@ -2,11 +2,20 @@
 #include "promql/eval/notes.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "base/array.h"
 #include "base/quote.h"
+#include "wire/number.h"
 
 enum { NOTE_BYTES_MAX = 64 * 1024 };
+
+/* What all decreases of one text have in common. */
+struct forced {
+    int64_t first_ms, last_ms;
+    struct decrease decrease;
+    uint64_t samples;
+};
 
 void
 notes_init(struct notes *notes, struct budget *budget, struct bytes query)
@@ -22,33 +31,38 @@ notes_fini(struct notes *notes)
     arena_fini(&notes->arena);
 }
 
-static void
+/* Is `a` evaluated before `b`? What is within another is, and what is left of it. */
+static bool
+is_before(struct span a, struct span b)
+{
+    if (b.begin <= a.begin && a.end <= b.end) return true;
+    if (a.begin <= b.begin && b.end <= a.end) return false;
+    return a.begin < b.begin;
+}
+
+static struct note *
 add(struct notes *notes, enum note_kind kind, struct span at, struct buf *text)
 {
-    buf_put_text(text, " (");
-    tree_put_position(notes->query, at.begin, text);
-    buf_put_u8(text, ')');
+    struct note *note = NULL;
     if (buf_error(text)) {
         notes->failed = buf_error(text);
-        return;
+        return NULL;
     }
     for (uint32_t i = 0; i < notes->count; i++) {
-        if (bytes_equal(notes->items[i].text, buf_bytes(text))) return;
+        note = &notes->items[i];
+        if (note->kind != kind || !bytes_equal(note->text, buf_bytes(text))) continue;
+        if (is_before(note->at, at)) note->at = at;
+        return note;
     }
     struct bytes copy = arena_copy(&notes->arena, buf_bytes(text));
     if (copy.at == NULL ||
         !array_reserve(notes->budget, &notes->items, &notes->capacity, notes->count + 1)) {
         notes->failed = ERR_NOMEM;
-        return;
+        return NULL;
     }
-    notes->items[notes->count++] = (struct note){kind, copy};
-}
-
-static void
-begin(struct notes *notes, enum note_kind kind, struct buf *text)
-{
-    buf_init(text, notes->budget, NOTE_BYTES_MAX);
-    buf_put_text(text, kind == NOTE_WARNING ? "PromQL warning: " : "PromQL info: ");
+    note = &notes->items[notes->count++];
+    *note = (struct note){kind, copy, at, NULL};
+    return note;
 }
 
 void
@@ -60,7 +74,7 @@ notes_add(struct notes *notes, enum note_kind kind, struct span at, const char *
     va_start(args, format);
     vsnprintf(words, sizeof words, format, args);
     va_end(args);
-    begin(notes, kind, &text);
+    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
     buf_put_text(&text, words);
     add(notes, kind, at, &text);
     buf_fini(&text);
@@ -71,9 +85,129 @@ notes_add_quoted(struct notes *notes, enum note_kind kind, struct span at, const
                  struct bytes quoted)
 {
     struct buf text;
-    begin(notes, kind, &text);
+    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
     buf_put_text(&text, words);
     quote_text(&text, quoted);
     add(notes, kind, at, &text);
     buf_fini(&text);
+}
+
+static void
+put_number(struct buf *to, double number)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    buf_put(to, digits, number_print_sentence(double_bits(number), digits));
+}
+
+void
+notes_add_number(struct notes *notes, enum note_kind kind, struct span at, const char *words,
+                 double number)
+{
+    struct buf text;
+    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
+    buf_put_text(&text, words);
+    put_number(&text, number);
+    add(notes, kind, at, &text);
+    buf_fini(&text);
+}
+
+void
+notes_add_type(struct notes *notes, struct span at, struct bytes type, struct bytes metric)
+{
+    struct buf text;
+    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
+    buf_put_text(&text, "metric might not be a counter, __type__ label is not set to \"counter\" "
+                        "or \"histogram\", got ");
+    quote_text(&text, type);
+    buf_put_text(&text, ": ");
+    quote_text(&text, metric);
+    add(notes, NOTE_INFO, at, &text);
+    buf_fini(&text);
+}
+
+static void
+put_metric(struct buf *to, const char *words, struct bytes metric)
+{
+    buf_put_text(to, words);
+    if (metric.size == 0) return;
+    buf_put_text(to, " for metric name ");
+    quote_text(to, metric);
+}
+
+void
+notes_add_metric(struct notes *notes, enum note_kind kind, struct span at, const char *words,
+                 struct bytes metric)
+{
+    struct buf text;
+    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
+    put_metric(&text, words, metric);
+    add(notes, kind, at, &text);
+    buf_fini(&text);
+}
+
+void
+notes_add_decrease(struct notes *notes, struct span at, struct bytes metric, int64_t t_ms,
+                   const struct decrease *d)
+{
+    struct buf text;
+    buf_init(&text, notes->budget, NOTE_BYTES_MAX);
+    put_metric(&text,
+               "input to histogram_quantile needed to be fixed for monotonicity (see "
+               "https://prometheus.io/docs/prometheus/latest/querying/functions/"
+               "#histogram_quantile)",
+               metric);
+    struct note *note = add(notes, NOTE_INFO, at, &text);
+    buf_fini(&text);
+    if (note == NULL) return;
+    struct forced *f = note->forced;
+    if (f == NULL) {
+        note->forced = f = arena_alloc(&notes->arena, sizeof *f);
+        if (f == NULL) {
+            notes->failed = ERR_NOMEM;
+            return;
+        }
+        *f = (struct forced){t_ms, t_ms, *d, 1};
+        return;
+    }
+    if (t_ms < f->first_ms) f->first_ms = t_ms;
+    if (t_ms > f->last_ms) f->last_ms = t_ms;
+    if (d->least_bound < f->decrease.least_bound) f->decrease.least_bound = d->least_bound;
+    if (d->greatest_bound > f->decrease.greatest_bound) {
+        f->decrease.greatest_bound = d->greatest_bound;
+    }
+    if (d->most > f->decrease.most) f->decrease.most = d->most;
+    f->samples++;
+}
+
+static void
+put_time(struct buf *to, int64_t t_ms)
+{
+    char text[64];
+    time_t seconds = (time_t)(t_ms / 1000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    buf_put_text(to, text);
+}
+
+void
+note_print(const struct notes *notes, const struct note *note, struct buf *to)
+{
+    const struct forced *f = note->forced;
+    buf_put_text(to, note->kind == NOTE_WARNING ? "PromQL warning: " : "PromQL info: ");
+    buf_put_bytes(to, note->text);
+    if (f != NULL) {
+        buf_put_text(to, ", from buckets ");
+        put_number(to, f->decrease.least_bound);
+        buf_put_text(to, " to ");
+        put_number(to, f->decrease.greatest_bound);
+        buf_printf(to, ", with a max diff of %.2g, over %llu samples from ", f->decrease.most,
+                   (unsigned long long)f->samples);
+        put_time(to, f->first_ms);
+        buf_put_text(to, " to ");
+        put_time(to, f->last_ms);
+    }
+    buf_put_text(to, " (");
+    tree_put_position(notes->query, note->at.begin, to);
+    buf_put_u8(to, ')');
 }

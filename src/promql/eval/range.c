@@ -12,28 +12,42 @@ enum { ARGUMENTS_MAX = 2 };
 struct samples {
     int64_t *times_ms;
     double *values;
+    int64_t *starts_ms;
     uint32_t time_capacity;
     uint32_t value_capacity;
+    uint32_t start_capacity;
     uint32_t count;
+    uint32_t begin, end; /* of the window at hand */
+
+    struct histogram_point *histograms;
+    uint32_t histogram_capacity;
+    uint32_t histogram_count;
+    uint32_t histogram_begin, histogram_end;
 };
 
 struct range_vector {
     struct vector vector; /* first */
     const struct node *call;
-    window_function function;
+    const struct window_kind *kind;
+    enum function_id id;
     struct series_set *set;  /* of the store; or */
     struct vector *subquery; /* of an expression: its steps are the samples */
     struct column *column;   /* of it, at hand */
-    uint32_t column_at;
     struct samples samples;
     double *scratch; /* of functions that sort */
     uint32_t scratch_capacity;
     struct column result;
+    struct arena arena; /* of its histograms */
     struct buf labels;
     bool keeps_name;
-    bool at_end; /* of the series: there are no more samples */
+    bool looks_at_starts;
+    bool at_end;            /* of the series: there are no more samples */
+    bool follows_histogram; /* what is read next does */
     int64_t range_ms;
     int64_t offset_ms;
+    int64_t before_ms; /* how far windows reach beyond the range */
+    int64_t after_ms;
+    enum extent extent;
     bool fixed; /* by @ */
     int64_t at_ms;
     const double *scalars[ARGUMENTS_MAX];
@@ -55,7 +69,43 @@ reserve(struct range_vector *r, uint32_t more)
     struct samples *s = &r->samples;
     struct budget *budget = r->vector.ev->budget;
     return array_reserve(budget, &s->times_ms, &s->time_capacity, s->count + more) &&
-           array_reserve(budget, &s->values, &s->value_capacity, s->count + more);
+           array_reserve(budget, &s->values, &s->value_capacity, s->count + more) &&
+           (!r->looks_at_starts ||
+            array_reserve(budget, &s->starts_ms, &s->start_capacity, s->count + more));
+}
+
+static enum err
+add_histogram(struct range_vector *r, int64_t t_ms, int64_t start_ms, struct fhist *h)
+{
+    struct samples *s = &r->samples;
+    struct budget *budget = r->vector.ev->budget;
+    if (h == NULL ||
+        !array_reserve(budget, &s->histograms, &s->histogram_capacity, s->histogram_count + 1)) {
+        if (h != NULL) mem_free(budget, h, fhist_bytes(h));
+        return eval_no_memory(r->vector.ev);
+    }
+    s->histograms[s->histogram_count++] = (struct histogram_point){t_ms, start_ms, h};
+    return OK;
+}
+
+static enum err
+read_histograms(struct range_vector *r, const struct sample_batch *b)
+{
+    struct samples *s = &r->samples;
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct histogram *h = &b->histograms[i];
+        bool follows = r->follows_histogram && s->histogram_count > 0;
+        r->follows_histogram = h->sum_bits != STALE_NAN_BITS;
+        if (!r->follows_histogram) continue;
+        const struct fhist *before = follows ? s->histograms[s->histogram_count - 1].h : NULL;
+        void *memory = mem_alloc(r->vector.ev->budget, fhist_bytes_of(h));
+        struct fhist *made = memory == NULL ? NULL : fhist_of(memory, h);
+        if (made != NULL) fhist_hint(made, before);
+        enum err e =
+            add_histogram(r, b->times_ms[i], b->starts_ms == NULL ? 0 : b->starts_ms[i], made);
+        if (e) return e;
+    }
+    return OK;
 }
 
 static enum err
@@ -67,12 +117,14 @@ read_batch(struct range_vector *r)
     if (e) return e;
     r->at_end = b.count == 0;
     if (r->at_end) return OK;
-    if (b.kind != SAMPLE_FLOAT) return eval_fail(ev, "native histograms are not supported");
+    if (b.kind != SAMPLE_FLOAT) return read_histograms(r, &b);
+    r->follows_histogram = false;
     if (!reserve(r, b.count)) return eval_no_memory(ev);
     struct samples *s = &r->samples;
     for (uint32_t i = 0; i < b.count; i++) {
         if (b.value_bits[i] == STALE_NAN_BITS) continue;
         s->times_ms[s->count] = b.times_ms[i];
+        if (r->looks_at_starts) s->starts_ms[s->count] = b.starts_ms == NULL ? 0 : b.starts_ms[i];
         s->values[s->count++] = bits_double(b.value_bits[i]);
     }
     return OK;
@@ -82,85 +134,195 @@ static enum err
 read_column(struct range_vector *r)
 {
     const struct vector *sub = r->subquery;
-    if (!reserve(r, bits_count(r->column->present, sub->grid.count))) {
-        return eval_no_memory(r->vector.ev);
-    }
+    struct evaluation *ev = r->vector.ev;
     struct samples *s = &r->samples;
+    if (!reserve(r, bits_count(r->column->present, sub->grid.count))) return eval_no_memory(ev);
     for (bits_each(i, r->column->present, sub->grid.count)) {
-        s->times_ms[s->count] = grid_time(&sub->grid, i);
+        const struct fhist *h = column_histogram(r->column, i);
+        int64_t t_ms = grid_time(&sub->grid, i);
+        if (h != NULL) {
+            void *memory = mem_alloc(ev->budget, fhist_bytes(h));
+            struct fhist *made = memory == NULL ? NULL : fhist_copy(memory, h);
+            if (made != NULL) fhist_forget_reset(made);
+            enum err e = add_histogram(r, t_ms, 0, made);
+            if (e) return e;
+            continue;
+        }
+        s->times_ms[s->count] = t_ms;
+        if (r->looks_at_starts) s->starts_ms[s->count] = 0;
         s->values[s->count++] = r->column->values[i];
     }
     r->at_end = true;
     return OK;
 }
 
-/* So that all samples until a time are there; those before `from_ms` need not be. */
-static enum err
-read_until(struct range_vector *r, int64_t from_ms, int64_t until_ms, uint32_t *begin)
+/* The first so many histograms go. */
+static void
+drop_histograms(struct range_vector *r, uint32_t count)
 {
     struct samples *s = &r->samples;
-    while (!r->at_end && (s->count == 0 || s->times_ms[s->count - 1] <= until_ms)) {
-        uint32_t gone = *begin;
-        while (gone < s->count && s->times_ms[gone] <= from_ms) {
-            gone++;
+    for (uint32_t i = 0; i < count; i++) {
+        struct fhist *h = s->histograms[i].h;
+        mem_free(r->vector.ev->budget, h, fhist_bytes(h));
+    }
+    s->histogram_count -= count;
+    if (count > 0 && s->histogram_count > 0) {
+        memmove(s->histograms, s->histograms + count, s->histogram_count * sizeof *s->histograms);
+    }
+    s->histogram_begin -= count;
+    s->histogram_end -= count;
+}
+
+static void
+drop_floats(struct range_vector *r, uint32_t count)
+{
+    struct samples *s = &r->samples;
+    s->count -= count;
+    memmove(s->times_ms, s->times_ms + count, s->count * sizeof *s->times_ms);
+    memmove(s->values, s->values + count, s->count * sizeof *s->values);
+    if (r->looks_at_starts) {
+        memmove(s->starts_ms, s->starts_ms + count, s->count * sizeof *s->starts_ms);
+    }
+    s->begin -= count;
+    s->end -= count;
+}
+
+static bool
+has_past(const struct samples *s, int64_t t_ms)
+{
+    return (s->count > 0 && s->times_ms[s->count - 1] > t_ms) ||
+           (s->histogram_count > 0 && s->histograms[s->histogram_count - 1].t_ms > t_ms);
+}
+
+/* Moves the window to the samples in (from_ms, until_ms], reading as many as that needs. */
+static enum err
+slide(struct range_vector *r, int64_t from_ms, int64_t until_ms)
+{
+    struct samples *s = &r->samples;
+    for (;;) {
+        while (s->begin < s->count && s->times_ms[s->begin] <= from_ms) {
+            s->begin++;
         }
-        if (gone > s->count / 2) {
-            s->count -= gone;
-            memmove(s->times_ms, s->times_ms + gone, s->count * sizeof *s->times_ms);
-            memmove(s->values, s->values + gone, s->count * sizeof *s->values);
-            gone = 0;
+        while (s->histogram_begin < s->histogram_count &&
+               s->histograms[s->histogram_begin].t_ms <= from_ms) {
+            s->histogram_begin++;
         }
-        *begin = gone;
+        if (s->end < s->begin) s->end = s->begin;
+        if (s->histogram_end < s->histogram_begin) s->histogram_end = s->histogram_begin;
+        if (r->at_end || has_past(s, until_ms)) break;
+        if (s->begin > s->count / 2) drop_floats(r, s->begin);
+        if (s->histogram_begin > s->histogram_count / 2) drop_histograms(r, s->histogram_begin);
         enum err e = r->set != NULL ? read_batch(r) : read_column(r);
         if (e) return e;
+    }
+    while (s->end < s->count && s->times_ms[s->end] <= until_ms) {
+        s->end++;
+    }
+    while (s->histogram_end < s->histogram_count &&
+           s->histograms[s->histogram_end].t_ms <= until_ms) {
+        s->histogram_end++;
     }
     return OK;
 }
 
 /* --- windows ---------------------------------------------------------------------------------- */
 
+static uint64_t
+weight_of(const struct histogram_point *points, uint32_t count)
+{
+    uint64_t weight = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        weight += points[i].h->weight;
+    }
+    return weight;
+}
+
+/* False: there are only histograms, and these do not count. */
+static bool
+has_samples(const struct range_vector *r, const struct window *w)
+{
+    if (!r->kind->floats_only) return true;
+    if (w->count == 0) return false;
+    if (w->histogram_count > 0) {
+        notes_add_quoted(&w->ev->notes, NOTE_INFO, r->call->call.arguments[0]->at,
+                         "ignored histograms in a range containing both floats and histograms for "
+                         "metric name ",
+                         labels_get(w->labels, bytes_of("__name__", 8)));
+    }
+    return true;
+}
+
 static enum err
-fill_column(struct range_vector *r)
+fill_step(struct range_vector *r, uint32_t step, struct window *w)
+{
+    struct evaluation *ev = r->vector.ev;
+    struct samples *s = &r->samples;
+    struct operand result = {0, NULL};
+    double scalars[ARGUMENTS_MAX];
+    w->times_ms = s->times_ms + s->begin;
+    w->values = s->values + s->begin;
+    w->starts_ms = r->looks_at_starts ? s->starts_ms + s->begin : NULL;
+    w->count = s->end - s->begin;
+    w->histograms = s->histograms + s->histogram_begin;
+    w->histogram_count = s->histogram_end - s->histogram_begin;
+    for (uint32_t k = 0; k < r->scalar_count; k++) {
+        scalars[k] = r->scalars[k][step];
+    }
+    w->scalars = scalars;
+    ev->samples += w->count + weight_of(w->histograms, w->histogram_count);
+    if (!array_reserve(ev->budget, &r->scratch, &r->scratch_capacity, w->count)) {
+        return eval_no_memory(ev);
+    }
+    w->scratch = r->scratch;
+    if (!has_samples(r, w)) return OK;
+    if (!r->kind->function(w, &result)) {
+        return w->failed == ERR_NOMEM ? eval_no_memory(ev) : w->failed;
+    }
+    if (result.histogram == NULL) {
+        column_set(&r->result, step, result.value);
+        return OK;
+    }
+    /* What stands in the window may be gone at the next step. */
+    const struct fhist *kept =
+        w->result == result.histogram ? result.histogram : fhist_keep(&r->arena, result.histogram);
+    if (kept == NULL ||
+        column_set_histogram(&r->result, ev->budget, r->vector.grid.count, step, kept)) {
+        return eval_no_memory(ev);
+    }
+    return OK;
+}
+
+static enum err
+fill_column(struct range_vector *r, struct bytes labels)
 {
     struct samples *s = &r->samples;
-    uint32_t begin = 0, end = 0, steps = r->vector.grid.count;
-    double scalars[ARGUMENTS_MAX];
-    s->count = 0;
-    r->at_end = false;
+    uint32_t steps = r->vector.grid.count;
+    drop_histograms(r, s->histogram_count);
+    s->count = s->begin = s->end = s->histogram_begin = s->histogram_end = 0;
+    r->at_end = r->follows_histogram = false;
     column_clear(&r->result, steps);
+    arena_reset(&r->arena);
     for (uint32_t i = 0; i < steps; i++) {
-        struct window w = {.end_ms = window_end(r, i), .range_ms = r->range_ms};
+        struct window w = {
+            .end_ms = window_end(r, i),
+            .range_ms = r->range_ms,
+            .extent = r->extent,
+            .ev = r->vector.ev,
+            .call = r->call,
+            .labels = labels,
+            .arena = &r->arena,
+            .histogram_starts = r->looks_at_starts,
+            .step_time_ms = grid_time(&r->vector.grid, i),
+        };
         w.start_ms = w.end_ms - r->range_ms;
-        w.step_time_ms = grid_time(&r->vector.grid, i);
-        uint32_t before = begin;
-        enum err e = read_until(r, w.start_ms, w.end_ms, &begin);
+        enum err e = slide(r, w.start_ms - r->before_ms, w.end_ms + r->after_ms);
+        if (e == OK && (s->begin < s->end || s->histogram_begin < s->histogram_end)) {
+            e = fill_step(r, i, &w);
+        } else if (r->at_end && s->begin == s->count && s->histogram_begin == s->histogram_count &&
+                   !r->fixed) {
+            break;
+        }
         if (e) return e;
-        end = begin < before ? begin : end < begin ? begin : end;
-        while (begin < s->count && s->times_ms[begin] <= w.start_ms) {
-            begin++;
-        }
-        if (end < begin) end = begin;
-        while (end < s->count && s->times_ms[end] <= w.end_ms) {
-            end++;
-        }
-        if (begin == end) {
-            if (r->at_end && begin == s->count && !r->fixed) break;
-            continue;
-        }
-        w.times_ms = s->times_ms + begin;
-        w.values = s->values + begin;
-        w.count = end - begin;
-        for (uint32_t k = 0; k < r->scalar_count; k++) {
-            scalars[k] = r->scalars[k][i];
-        }
-        w.scalars = scalars;
-        r->vector.ev->samples += w.count;
-        if (!array_reserve(r->vector.ev->budget, &r->scratch, &r->scratch_capacity, w.count)) {
-            return eval_no_memory(r->vector.ev);
-        }
-        w.scratch = r->scratch;
-        double value;
-        if (r->function(&w, &value)) column_set(&r->result, i, value);
     }
     return OK;
 }
@@ -176,6 +338,40 @@ next_series(struct range_vector *r, struct bytes *ret_labels)
     return OK;
 }
 
+static bool
+ends_with(struct bytes text, const char *end)
+{
+    size_t size = strlen(end);
+    return text.size >= size && memcmp(text.at + text.size - size, end, size) == 0;
+}
+
+/* rate() of what does not look like a counter. */
+static void
+note_non_counter(struct range_vector *r, struct bytes labels)
+{
+    struct evaluation *ev = r->vector.ev;
+    struct span at = r->call->call.arguments[0]->at;
+    struct bytes name = labels_get(labels, bytes_of("__name__", 8));
+    if ((r->id != FUNCTION_RATE && r->id != FUNCTION_INCREASE) || name.size == 0) return;
+    bool any_float = false;
+    for (bits_each(i, r->result.present, r->vector.grid.count)) {
+        any_float |= column_histogram(&r->result, i) == NULL;
+        if (any_float) break;
+    }
+    if (!any_float) return;
+    if (ev->features.type_and_unit_labels) {
+        struct bytes type = labels_get(labels, bytes_of("__type__", 8));
+        if (bytes_equal_text(type, "counter") || bytes_equal_text(type, "histogram")) return;
+        notes_add_type(&ev->notes, at, type, name);
+    } else if (!ends_with(name, "_total") && !ends_with(name, "_sum") &&
+               !ends_with(name, "_count") && !ends_with(name, "_bucket")) {
+        notes_add_quoted(&ev->notes, NOTE_INFO, at,
+                         "metric might not be a counter, name does not end in "
+                         "_total/_sum/_count/_bucket: ",
+                         name);
+    }
+}
+
 static enum err
 next(struct vector *v, struct column **ret_column)
 {
@@ -183,23 +379,24 @@ next(struct vector *v, struct column **ret_column)
     for (;;) {
         struct bytes labels;
         enum err e = next_series(r, &labels);
+        *ret_column = NULL;
         if (e) return e;
-        if (labels.at == NULL) break;
-        buf_clear(&r->labels);
-        if (r->keeps_name)
-            buf_put_bytes(&r->labels, labels);
-        else
-            labels_without_name(&r->labels, labels);
-        if (buf_error(&r->labels)) return eval_no_memory(v->ev);
-        e = fill_column(r);
+        if (labels.at == NULL) return OK;
+        struct column source = {.labels = labels,
+                                .drops_name = r->column != NULL && r->column->drops_name};
+        e = fill_column(r, labels);
         if (e) return e;
         if (bits_count(r->result.present, v->grid.count) == 0) continue;
-        r->result.labels = buf_bytes(&r->labels);
+        note_non_counter(r, labels);
+        r->result.labels = labels;
+        r->result.drops_name = source.drops_name;
+        if (!r->keeps_name) {
+            e = eval_other_metric(v->ev, &source, &r->labels, &r->result);
+            if (e) return e;
+        }
         *ret_column = &r->result;
         return OK;
     }
-    *ret_column = NULL;
-    return OK;
 }
 
 static void
@@ -211,6 +408,10 @@ range_free(struct vector *v)
     vector_free(r->subquery);
     array_free(budget, r->samples.times_ms, r->samples.time_capacity);
     array_free(budget, r->samples.values, r->samples.value_capacity);
+    array_free(budget, r->samples.starts_ms, r->samples.start_capacity);
+    drop_histograms(r, r->samples.histogram_count);
+    array_free(budget, r->samples.histograms, r->samples.histogram_capacity);
+    arena_fini(&r->arena);
     array_free(budget, r->scratch, r->scratch_capacity);
     column_fini(&r->result, budget, v->grid.count);
     buf_fini(&r->labels);
@@ -230,31 +431,46 @@ open_selector(struct range_vector *r, const struct node *node)
         .tenant = ev->tenant,
         .sets = &set,
         .set_count = 1,
-        .min_ms = window_end(r, 0) - r->range_ms + 1,
-        .max_ms = window_end(r, r->vector.grid.count - 1),
+        .min_ms = window_end(r, 0) - r->range_ms - r->before_ms + 1,
+        .max_ms = window_end(r, r->vector.grid.count - 1) + r->after_ms,
         .control = ev->control,
     };
     return view_select(ev->view, &request, &r->set, &ev->why);
 }
 
-/* The steps of a subquery are multiples of their distance, whatever the query's are. */
 static enum err
 open_subquery(struct range_vector *r, const struct node *node)
 {
     struct evaluation *ev = r->vector.ev;
-    int64_t step_ms;
-    enum err e = duration_value(ev, &node->subquery.step, false, &step_ms);
+    struct grid grid;
+    enum err e = subquery_grid(ev, node, window_end(r, 0) - r->range_ms,
+                               window_end(r, r->vector.grid.count - 1), &grid);
     if (e) return e;
-    if (step_ms == 0) step_ms = ev->subquery_step_ms;
-    int64_t from_ms = window_end(r, 0) - r->range_ms;
-    int64_t to_ms = window_end(r, r->vector.grid.count - 1);
-    int64_t first_ms = from_ms / step_ms * step_ms;
-    while (first_ms <= from_ms) {
-        first_ms += step_ms;
-    }
-    struct grid grid = {first_ms, step_ms, 1};
-    if (to_ms >= first_ms) grid.count = (uint32_t)((to_ms - first_ms) / step_ms) + 1;
+    if (grid.count == 0) grid.count = 1; /* behind the windows: it is in none of them */
     return vector_new(ev, node->subquery.expr, &grid, &r->subquery);
+}
+
+/* anchored, smoothed: only of functions that know what to do with them. */
+static enum err
+set_extent(struct range_vector *r, const struct node *selector)
+{
+    struct evaluation *ev = r->vector.ev;
+    const char *name = r->call->call.function->name;
+    r->extent = selector->selector.extent;
+    if (r->extent == EXTENT_ANCHORED && !r->kind->takes_anchored) {
+        return eval_fail(ev,
+                         "anchored modifier can only be used with: changes, delta, increase, rate, "
+                         "resets - not with %s",
+                         name);
+    }
+    if (r->extent == EXTENT_SMOOTHED && !r->kind->takes_smoothed) {
+        return eval_fail(
+            ev, "smoothed modifier can only be used with: delta, increase, rate - not with %s",
+            name);
+    }
+    if (r->extent != EXTENT_PLAIN) r->before_ms = ev->lookback_ms;
+    if (r->extent == EXTENT_SMOOTHED) r->after_ms = ev->lookback_ms;
+    return OK;
 }
 
 static enum err
@@ -272,7 +488,9 @@ open_range(struct range_vector *r, const struct node *node)
     r->at_ms = shift->at == AT_START ? ev->grid.first_ms
                : shift->at == AT_END ? ev->end_ms
                                      : shift->at_ms;
-    return is_subquery ? open_subquery(r, node) : open_selector(r, node);
+    if (is_subquery) return open_subquery(r, node);
+    e = set_extent(r, node->range.selector);
+    return e ? e : open_selector(r, node);
 }
 
 enum err
@@ -286,10 +504,14 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     if (r == NULL) return eval_no_memory(ev);
     r->vector = (struct vector){&ops, ev, *grid, false};
     r->call = call;
-    r->function = window_function_of(id);
+    r->kind = window_kind_of(id);
+    r->id = id;
+    r->looks_at_starts = ev->features.start_timestamps && r->kind->takes_starts;
+    arena_init(&r->arena, ev->budget, 0, 0);
     r->keeps_name = id == FUNCTION_LAST_OVER_TIME || id == FUNCTION_FIRST_OVER_TIME;
     buf_init(&r->labels, ev->budget, 64 << 20);
-    enum err e = r->function == NULL ? eval_fail(ev, "function %s is not supported", f->name) : OK;
+    enum err e =
+        r->kind->function == NULL ? eval_fail(ev, "function %s is not supported", f->name) : OK;
     if (e == OK && column_init(&r->result, ev->budget, grid->count)) e = eval_no_memory(ev);
     for (uint32_t i = 0; i < call->call.argument_count && e == OK; i++) {
         const struct node *argument = node_inside(call->call.arguments[i]);

@@ -4,16 +4,24 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/ascii.h"
 #include "base/hash.h"
 #include "model/labels.h"
+#include "promql/eval/label_edit.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
 
 static enum err
-collect(struct run *run, const struct column *c)
+collect(struct run *run, struct column *c)
 {
     struct evaluation *ev = &run->ev;
     uint32_t steps = ev->grid.count;
+    if (c->drops_name) {
+        buf_clear(&run->labels);
+        labels_without_metadata(&run->labels, c->labels);
+        if (buf_error(&run->labels)) return eval_no_memory(ev);
+        c->labels = buf_bytes(&run->labels);
+    }
     uint64_t hash = hash_bytes(c->labels, 0);
     for (uint32_t at = TABLE_START, id; table_next(&run->table, hash, &at, &id);) {
         struct column *known = &run->columns.items[id];
@@ -21,11 +29,7 @@ collect(struct run *run, const struct column *c)
         if (bits_meet(known->present, c->present, steps)) {
             return eval_fail(ev, "vector cannot contain metrics with the same labelset");
         }
-        for (bits_each(i, c->present, steps)) {
-            known->values[i] = c->values[i];
-        }
-        bits_add(known->present, c->present, steps);
-        return OK;
+        return columns_join(&run->columns, known, c, steps) ? eval_no_memory(ev) : OK;
     }
     if (!table_reserve(&run->table, ev->budget, 1) || columns_add(&run->columns, c, steps)) {
         return eval_no_memory(ev);
@@ -36,33 +40,96 @@ collect(struct run *run, const struct column *c)
 
 /* --- order ------------------------------------------------------------------------------------ */
 
-enum order { ORDER_LABELS, ORDER_AS_IS, ORDER_RISING, ORDER_FALLING };
+enum order { ORDER_LABELS, ORDER_RISING, ORDER_FALLING, ORDER_NAMED_RISING, ORDER_NAMED_FALLING };
 
 struct placed {
     const struct column *column;
     uint32_t index;
     enum order order;
+    const struct node *call; /* sort_by_label */
 };
+
+/* "a2" comes before "a10": numbers in texts are compared as numbers. */
+static int
+compare_naturally(struct bytes a, struct bytes b)
+{
+    size_t i = 0, k = 0;
+    while (i < a.size && k < b.size) {
+        if (!ascii_is_digit(a.at[i]) || !ascii_is_digit(b.at[k])) {
+            if (a.at[i] != b.at[k]) return a.at[i] < b.at[k] ? -1 : 1;
+            i++;
+            k++;
+            continue;
+        }
+        size_t end = i, end_b = k;
+        while (end < a.size && ascii_is_digit(a.at[end])) {
+            end++;
+        }
+        while (end_b < b.size && ascii_is_digit(b.at[end_b])) {
+            end_b++;
+        }
+        while (i < end && a.at[i] == '0') {
+            i++;
+        }
+        while (k < end_b && b.at[k] == '0') {
+            k++;
+        }
+        if (end - i != end_b - k) return end - i < end_b - k ? -1 : 1;
+        int order = end == i ? 0 : memcmp(a.at + i, b.at + k, end - i);
+        if (order != 0) return order;
+        i = end;
+        k = end_b;
+    }
+    if (a.size - i != b.size - k) return a.size - i < b.size - k ? -1 : 1;
+    return bytes_compare(a, b);
+}
+
+static int
+compare_named(const struct placed *x, const struct placed *y)
+{
+    for (uint32_t i = 1; i < x->call->call.argument_count; i++) {
+        struct bytes name = node_inside(x->call->call.arguments[i])->string;
+        int order = compare_naturally(labels_get(x->column->labels, name),
+                                      labels_get(y->column->labels, name));
+        if (order != 0) return order;
+    }
+    return labels_compare(x->column->labels, y->column->labels);
+}
 
 static int
 compare_placed(const void *a, const void *b)
 {
     const struct placed *x = a, *y = b;
-    if (x->order == ORDER_LABELS) return labels_compare(x->column->labels, y->column->labels);
+    switch (x->order) {
+    case ORDER_LABELS:
+        return labels_compare(x->column->labels, y->column->labels);
+    case ORDER_NAMED_RISING:
+        return compare_named(x, y);
+    case ORDER_NAMED_FALLING:
+        return compare_named(y, x);
+    default:
+        break;
+    }
     double v = x->column->values[0], w = y->column->values[0];
-    if (isnan(v) || isnan(w)) return isnan(v) - isnan(w);
-    if (v != w) return (v < w) == (x->order == ORDER_RISING) ? -1 : 1;
+    if (isnan(v) || isnan(w)) {
+        if (isnan(v) != isnan(w)) return isnan(v) ? 1 : -1;
+    } else if (v != w) {
+        return (v < w) == (x->order == ORDER_RISING) ? -1 : 1;
+    }
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
 static enum order
 order_of(const struct run *run, const struct node *root)
 {
-    root = node_inside(root);
     if (run->ev.grid.step_ms != 0) return ORDER_LABELS;
     if (root->kind == NODE_CALL) {
         if (root->call.function == &functions[FUNCTION_SORT]) return ORDER_RISING;
         if (root->call.function == &functions[FUNCTION_SORT_DESC]) return ORDER_FALLING;
+        if (root->call.function == &functions[FUNCTION_SORT_BY_LABEL]) return ORDER_NAMED_RISING;
+        if (root->call.function == &functions[FUNCTION_SORT_BY_LABEL_DESC]) {
+            return ORDER_NAMED_FALLING;
+        }
     }
     if (root->kind == NODE_AGGREGATION) {
         if (root->aggregation.op == TOKEN_TOPK) return ORDER_FALLING;
@@ -72,17 +139,18 @@ order_of(const struct run *run, const struct node *root)
 }
 
 static enum err
-put_in_order(struct run *run, enum order order)
+put_in_order(struct run *run, const struct node *root)
 {
+    enum order order = order_of(run, root);
     struct evaluation *ev = &run->ev;
     uint32_t count = run->columns.count;
     struct placed *list = arena_alloc(&ev->arena, (count + 1) * sizeof *list);
     run->order = arena_alloc(&ev->arena, (count + 1) * sizeof *run->order);
     if (list == NULL || run->order == NULL) return eval_no_memory(ev);
     for (uint32_t i = 0; i < count; i++) {
-        list[i] = (struct placed){&run->columns.items[i], i, order};
+        list[i] = (struct placed){&run->columns.items[i], i, order, root};
     }
-    if (order != ORDER_AS_IS && count > 1) qsort(list, count, sizeof *list, compare_placed);
+    if (count > 1) qsort(list, count, sizeof *list, compare_placed);
     for (uint32_t i = 0; i < count; i++) {
         run->order[i] = list[i].index;
     }
@@ -103,7 +171,7 @@ run_vector(struct run *run, const struct node *root)
         if (e) break;
     }
     vector_free(v);
-    return e ? e : put_in_order(run, order_of(run, root));
+    return e ? e : put_in_order(run, node_inside(root));
 }
 
 enum err
@@ -117,6 +185,7 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     ev->tenant = options->tenant;
     ev->control = options->control;
     ev->budget = options->budget;
+    ev->features = options->features;
     ev->lookback_ms = options->lookback_ms;
     ev->subquery_step_ms = options->subquery_step_ms;
     ev->grid = (struct grid){options->first_ms, options->step_ms, 1};
@@ -128,6 +197,7 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     buf_init(&ev->error, ev->budget, 1 << 20);
     notes_init(&ev->notes, ev->budget, tree->text);
     columns_init(&run->columns, ev->budget);
+    buf_init(&run->labels, ev->budget, 64 << 20);
     switch (run->type) {
     case VALUE_SCALAR:
         return scalar_values(ev, tree->root, &ev->grid, &run->scalars);
@@ -137,7 +207,7 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     case VALUE_VECTOR:
         return run_vector(run, tree->root);
     default:
-        return eval_fail(ev, "range vectors are not supported");
+        return matrix_fill(ev, tree->root, &run->matrix);
     }
 }
 
@@ -145,6 +215,8 @@ void
 run_fini(struct run *run)
 {
     columns_fini(&run->columns);
+    matrix_fini(&run->ev, &run->matrix);
+    buf_fini(&run->labels);
     table_fini(&run->table, run->ev.budget);
     notes_fini(&run->ev.notes);
     buf_fini(&run->ev.error);

@@ -2,7 +2,7 @@
 #ifndef PROMQL_EVAL_RUN_H
 #define PROMQL_EVAL_RUN_H
 
-#include "promql/eval/eval.h"
+#include "promql/eval/matrix.h"
 
 struct run_options {
     struct bytes tenant;
@@ -11,6 +11,7 @@ struct run_options {
     int64_t step_ms; /* 0: one time only, first_ms */
     int64_t lookback_ms;
     int64_t subquery_step_ms;
+    struct features features;
     struct query_control *control;
     struct budget *budget;
 };
@@ -22,7 +23,9 @@ struct run {
     struct bytes string;
     struct columns columns; /* VALUE_VECTOR: the series, each once, */
     uint32_t *order;        /* in this order: by labels; of one time as the expression sorts them */
+    struct matrix matrix;   /* VALUE_MATRIX, of one time */
     struct table table;
+    struct buf labels;
 };
 
 /* ERR_INPUT: run->ev.error says what cannot be evaluated; others are in run->ev.why. To be ended

@@ -1,16 +1,32 @@
 /*
  * selector.c - an instant vector of the store: of each series, at each step, the last sample that
- * is not older than the look-back, unless it is a staleness marker.
+ * is not older than the look-back, unless it is a staleness marker. With `smoothed` it is what is
+ * between the samples before and after the step.
  */
-#include "promql/eval/eval.h"
+#include "promql/eval/window.h"
+
+/* A sample that steps may look back to. A histogram is a view of its batch until it is kept. */
+struct last_sample {
+    int64_t t_ms;
+    int64_t start_ms;
+    bool is_there; /* and is no staleness marker */
+    double value;
+    const struct histogram *stored;
+    const struct fhist *h;
+};
 
 struct selector_vector {
     struct vector vector; /* first */
+    const struct node *node;
     struct series_set *set;
+    struct bytes labels; /* of the series at hand */
     struct column column;
+    struct arena arena; /* of its histograms */
     struct query_request request;
     int64_t offset_ms;
-    bool times; /* of the samples, instead of their values */
+    enum sample_part part;
+    struct last_sample before; /* the last one: what its hint is about */
+    uint64_t weight;           /* of the histograms in the column, as Prometheus counts samples */
 };
 
 /* The time that step `i` looks back from. */
@@ -20,70 +36,227 @@ reference(const struct selector_vector *s, uint32_t i)
     return (int64_t)((uint64_t)grid_time(&s->vector.grid, i) - (uint64_t)s->offset_ms);
 }
 
-struct last_sample {
-    int64_t t_ms;
-    uint64_t bits;
-    bool is_there;
-};
+static struct last_sample
+sample_of(const struct sample_batch *b, uint32_t i)
+{
+    struct last_sample last = {.t_ms = b->times_ms[i], .is_there = true};
+    if (b->starts_ms != NULL) last.start_ms = b->starts_ms[i];
+    if (b->kind == SAMPLE_FLOAT) {
+        last.value = bits_double(b->value_bits[i]);
+        last.is_there = b->value_bits[i] != STALE_NAN_BITS;
+    } else {
+        last.stored = &b->histograms[i];
+        last.is_there = last.stored->sum_bits != STALE_NAN_BITS;
+    }
+    return last;
+}
+
+static bool
+is_histogram(const struct last_sample *x)
+{
+    return x->stored != NULL || x->h != NULL;
+}
+
+static struct fhist *
+made_of(struct selector_vector *s, const struct histogram *stored)
+{
+    void *memory = arena_alloc(&s->arena, fhist_bytes_of(stored));
+    return memory == NULL ? NULL : fhist_of(memory, stored);
+}
+
+/* Its histogram, kept as long as the column. */
+static enum err
+keep(struct selector_vector *s, struct last_sample *x)
+{
+    if (x->stored == NULL) return OK;
+    struct fhist *h = made_of(s, x->stored);
+    if (h == NULL) return eval_no_memory(s->vector.ev);
+    x->stored = NULL;
+    x->h = h;
+    return OK;
+}
+
+/* The same of the last sample, which then knows whether it comes after a reset. */
+static enum err
+keep_last(struct selector_vector *s, struct last_sample *last)
+{
+    struct last_sample *before = &s->before;
+    if (last->stored == NULL) return OK;
+    struct fhist *h = made_of(s, last->stored);
+    if (h == NULL) return eval_no_memory(s->vector.ev);
+    if (h->hint == RESET_UNKNOWN && before->is_there && is_histogram(before)) {
+        enum err e = keep(s, before);
+        if (e) return e;
+        fhist_hint(h, before->h);
+    }
+    last->stored = NULL;
+    last->h = h;
+    return OK;
+}
+
+static enum err
+put_histogram(struct selector_vector *s, uint32_t step, const struct fhist *h)
+{
+    struct evaluation *ev = s->vector.ev;
+    s->weight += h->weight;
+    if (h->weight > 0) s->weight--; /* it is counted as one already */
+    return column_set_histogram(&s->column, ev->budget, s->vector.grid.count, step, h)
+               ? eval_no_memory(ev)
+               : OK;
+}
+
+static enum err
+put(struct selector_vector *s, uint32_t step, struct last_sample *x)
+{
+    if (s->part == PART_TIME) {
+        column_set(&s->column, step, (double)x->t_ms / 1000);
+    } else if (s->part == PART_START) {
+        column_set(&s->column, step, (double)x->start_ms / 1000);
+    } else if (is_histogram(x)) {
+        enum err e = keep_last(s, x);
+        return e ? e : put_histogram(s, step, x->h);
+    } else {
+        column_set(&s->column, step, x->value);
+    }
+    return OK;
+}
 
 /* Steps that look back from before `until_ms` get the last sample. */
-static uint32_t
-fill(struct selector_vector *s, uint32_t step, int64_t until_ms, const struct last_sample *last)
+static enum err
+fill(struct selector_vector *s, uint32_t *step, int64_t until_ms, struct last_sample *last)
 {
     uint32_t count = s->vector.grid.count;
-    bool counts = last->is_there && last->bits != STALE_NAN_BITS;
-    for (; step < count; step++) {
-        int64_t t = reference(s, step);
+    for (; *step < count; (*step)++) {
+        int64_t t = reference(s, *step);
         if (t >= until_ms) break;
-        if (!counts || last->t_ms <= t - s->vector.ev->lookback_ms) continue;
-        column_set(&s->column, step,
-                   s->times ? (double)last->t_ms / 1000 : bits_double(last->bits));
+        if (!last->is_there || last->t_ms <= t - s->vector.ev->lookback_ms) continue;
+        enum err e = put(s, *step, last);
+        if (e) return e;
     }
-    return step;
+    return OK;
+}
+
+/* --- smoothed --------------------------------------------------------------------------------- */
+
+static enum err
+put_between(struct selector_vector *s, uint32_t step, const struct last_sample *a,
+            const struct last_sample *b, int64_t t_ms)
+{
+    struct evaluation *ev = s->vector.ev;
+    if (!is_histogram(a)) {
+        column_set(&s->column, step,
+                   interpolated(a->t_ms, a->value, b->t_ms, b->value, t_ms, false));
+        return OK;
+    }
+    if (fhist_is_custom(a->h) != fhist_is_custom(b->h)) {
+        note_mixed_schemas(ev, s->node->at, s->labels);
+        return OK;
+    }
+    struct fhist before = *a->h, after = *b->h, *h;
+    struct histogram_point x = {a->t_ms, 0, &before}, y = {b->t_ms, 0, &after};
+    bool is_counter = before.hint != RESET_GAUGE || after.hint != RESET_GAUGE;
+    if (interpolated_histogram(ev, &s->arena, &x, &y, t_ms, is_counter, s->node->at, s->labels,
+                               &h)) {
+        return eval_no_memory(ev);
+    }
+    return h == NULL ? OK : put_histogram(s, step, h);
+}
+
+/* At the steps from the sample `a` until before `b`. */
+static enum err
+smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
+       const struct last_sample *b)
+{
+    struct evaluation *ev = s->vector.ev;
+    for (; *step < s->vector.grid.count; (*step)++) {
+        int64_t t = reference(s, *step);
+        enum err e = OK;
+        if (b->is_there && t >= b->t_ms) break;
+        bool before = a->is_there && a->t_ms > t - ev->lookback_ms;
+        bool after = b->is_there && b->t_ms <= t + ev->lookback_ms;
+        if (!before) continue;
+        if (after && is_histogram(a) != is_histogram(b)) {
+            note_mixed_samples(ev, s->node->at, s->labels);
+        } else if (a->t_ms == t || !after) {
+            struct last_sample copy = *a;
+            if (is_histogram(a) && a->t_ms != t) {
+                struct fhist *carried = fhist_keep(&s->arena, a->h);
+                if (carried == NULL) return eval_no_memory(ev);
+                carried->hint = RESET_UNKNOWN; /* it is about two samples in a row */
+                copy.h = carried;
+            }
+            e = put(s, *step, &copy);
+        } else {
+            e = put_between(s, *step, a, b, t);
+        }
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* --- columns ---------------------------------------------------------------------------------- */
+
+static enum err
+fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
+           struct last_sample *last)
+{
+    bool smoothed = s->node->selector.extent == EXTENT_SMOOTHED;
+    enum err e = OK;
+    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+        struct last_sample now = sample_of(b, i);
+        if (smoothed) {
+            if (!now.is_there) continue;
+            e = keep(s, &now);
+            if (e == OK) e = smooth(s, step, last, &now);
+        } else {
+            e = fill(s, step, now.t_ms, last);
+        }
+        s->before = *last;
+        *last = now;
+    }
+    if (e == OK) e = keep(s, &s->before);
+    return e ? e : keep_last(s, last);
 }
 
 static enum err
 fill_column(struct selector_vector *s)
 {
     struct evaluation *ev = s->vector.ev;
-    struct last_sample last = {0, 0, false};
+    struct last_sample last = {.is_there = false}, none = {.is_there = false};
     uint32_t step = 0;
     column_clear(&s->column, s->vector.grid.count);
+    arena_reset(&s->arena);
+    s->weight = 0;
+    s->before = last;
     for (;;) {
         struct sample_batch b;
         enum err e = series_set_batch(s->set, &b, &ev->why);
         if (e) return e;
         if (b.count == 0) break;
-        if (b.kind != SAMPLE_FLOAT) return eval_fail(ev, "native histograms are not supported");
-        for (uint32_t i = 0; i < b.count; i++) {
-            step = fill(s, step, b.times_ms[i], &last);
-            last = (struct last_sample){b.times_ms[i], b.value_bits[i], true};
-        }
+        e = fill_batch(s, &b, &step, &last);
+        if (e) return e;
     }
-    (void)fill(s, step, INT64_MAX, &last);
-    return OK;
+    return s->node->selector.extent == EXTENT_SMOOTHED ? smooth(s, &step, &last, &none)
+                                                       : fill(s, &step, INT64_MAX, &last);
 }
 
 static enum err
 next(struct vector *v, struct column **ret_column)
 {
     struct selector_vector *s = (struct selector_vector *)v;
+    *ret_column = NULL;
     for (;;) {
-        struct bytes labels;
-        enum err e = series_set_next(s->set, &labels, &v->ev->why);
-        if (e) return e;
-        if (labels.at == NULL) break;
+        enum err e = series_set_next(s->set, &s->labels, &v->ev->why);
+        if (e || s->labels.at == NULL) return e;
         e = fill_column(s);
         if (e) return e;
         uint32_t count = bits_count(s->column.present, v->grid.count);
         if (count == 0) continue;
-        v->ev->samples += count;
-        s->column.labels = labels;
+        v->ev->samples += count + s->weight;
+        s->column.labels = s->labels;
         *ret_column = &s->column;
         return OK;
     }
-    *ret_column = NULL;
-    return OK;
 }
 
 static void
@@ -92,6 +265,7 @@ selector_free(struct vector *v)
     struct selector_vector *s = (struct selector_vector *)v;
     series_set_free(s->set);
     column_fini(&s->column, v->ev->budget, v->grid.count);
+    arena_fini(&s->arena);
     mem_free(v->ev->budget, s, sizeof *s);
 }
 
@@ -108,15 +282,22 @@ names_one(const struct node *n)
 
 enum err
 vector_selector_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
-                    bool times, struct vector **ret_vector)
+                    enum sample_part part, struct vector **ret_vector)
 {
     static const struct vector_ops ops = {next, selector_free};
     struct selector_vector *s = mem_new(ev->budget, sizeof *s);
     if (s == NULL) return eval_no_memory(ev);
     s->vector = (struct vector){&ops, ev, *grid, names_one(node)};
-    s->times = times;
+    s->node = node;
+    s->part = part;
+    arena_init(&s->arena, ev->budget, 0, 0);
     struct matcher_set set;
-    enum err e = duration_value(ev, &node->selector.shift.offset, false, &s->offset_ms);
+    int64_t after_ms = node->selector.extent == EXTENT_SMOOTHED ? ev->lookback_ms : 0;
+    enum err e = OK;
+    if (node->selector.extent == EXTENT_ANCHORED) {
+        e = eval_fail(ev, "anchored modifier is not supported for instant vector selectors");
+    }
+    if (e == OK) e = duration_value(ev, &node->selector.shift.offset, false, &s->offset_ms);
     if (e == OK && column_init(&s->column, ev->budget, grid->count)) e = eval_no_memory(ev);
     if (e == OK) e = node_matchers(ev, node, &set);
     if (e == OK) {
@@ -124,8 +305,9 @@ vector_selector_new(struct evaluation *ev, const struct node *node, const struct
             .tenant = ev->tenant,
             .sets = &set,
             .set_count = 1,
-            .min_ms = reference(s, 0) - ev->lookback_ms + 1,
-            .max_ms = reference(s, grid->count - 1),
+            /* With the sample just too old: a histogram's hint may be about it. */
+            .min_ms = reference(s, 0) - ev->lookback_ms,
+            .max_ms = reference(s, grid->count - 1) + after_ms,
             .control = ev->control,
         };
         e = view_select(ev->view, &s->request, &s->set, &ev->why);

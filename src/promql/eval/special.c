@@ -1,6 +1,5 @@
 /*
- * special.c - functions that are more than a value of each value: absent, absent_over_time, sort,
- * timestamp, label_join.
+ * special.c - functions that are more than a value of each value: absent, absent_over_time, sort.
  */
 #include <math.h>
 
@@ -102,71 +101,47 @@ vector_absent_new(struct evaluation *ev, const struct node *argument, struct vec
     return OK;
 }
 
-/* --- labels ----------------------------------------------------------------------------------- */
+/* --- floats ----------------------------------------------------------------------------------- */
 
-struct label_vector {
+struct floats_vector {
     struct vector vector; /* first */
     struct vector *of;
-    struct bytes target;
-    struct bytes separator;
-    struct bytes *sources;
-    uint32_t source_count;
-    struct buf value;
-    struct buf labels;
 };
 
 static enum err
-join_next(struct vector *v, struct column **ret_column)
+floats_next(struct vector *v, struct column **ret_column)
 {
-    struct label_vector *l = (struct label_vector *)v;
-    enum err e = vector_next(l->of, ret_column);
-    struct column *c = *ret_column;
-    if (e || c == NULL) return e;
-    buf_clear(&l->value);
-    buf_clear(&l->labels);
-    for (uint32_t i = 0; i < l->source_count; i++) {
-        if (i > 0) buf_put_bytes(&l->value, l->separator);
-        buf_put_bytes(&l->value, labels_get(c->labels, l->sources[i]));
+    struct floats_vector *f = (struct floats_vector *)v;
+    for (;;) {
+        enum err e = vector_next(f->of, ret_column);
+        struct column *c = *ret_column;
+        if (e || c == NULL || c->histograms == NULL) return e;
+        for (bits_each(i, c->present, v->grid.count)) {
+            if (c->histograms[i] != NULL) bits_reset(c->present, i);
+        }
+        if (bits_count(c->present, v->grid.count) > 0) return OK;
     }
-    labels_with(&l->labels, c->labels, (struct label){l->target, buf_bytes(&l->value)});
-    if (buf_error(&l->value) || buf_error(&l->labels)) return eval_no_memory(v->ev);
-    c->labels = buf_bytes(&l->labels);
-    return OK;
 }
 
 static void
-label_free(struct vector *v)
+floats_free(struct vector *v)
 {
-    struct label_vector *l = (struct label_vector *)v;
-    vector_free(l->of);
-    buf_fini(&l->value);
-    buf_fini(&l->labels);
-    mem_free(v->ev->budget, l, sizeof *l);
+    struct floats_vector *f = (struct floats_vector *)v;
+    vector_free(f->of);
+    mem_free(v->ev->budget, f, sizeof *f);
 }
 
 enum err
-vector_label_join_new(struct evaluation *ev, const struct node *call, struct vector *of,
-                      struct vector **ret_vector)
+vector_floats_new(struct evaluation *ev, struct vector *of, struct vector **ret_vector)
 {
-    static const struct vector_ops ops = {join_next, label_free};
-    struct label_vector *l = mem_new(ev->budget, sizeof *l);
-    uint32_t count = call->call.argument_count - 3;
-    struct bytes *sources = arena_alloc(&ev->arena, (count + 1) * sizeof *sources);
-    if (l == NULL || sources == NULL) {
-        mem_free(ev->budget, l, sizeof *l);
+    static const struct vector_ops ops = {floats_next, floats_free};
+    struct floats_vector *f = mem_new(ev->budget, sizeof *f);
+    if (f == NULL) {
         vector_free(of);
         return eval_no_memory(ev);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        sources[i] = node_inside(call->call.arguments[i + 3])->string;
-    }
-    l->vector = (struct vector){&ops, ev, of->grid, false};
-    l->of = of;
-    l->target = node_inside(call->call.arguments[1])->string;
-    l->separator = node_inside(call->call.arguments[2])->string;
-    l->sources = sources;
-    l->source_count = count;
-    buf_init(&l->value, ev->budget, 64 << 20);
-    buf_init(&l->labels, ev->budget, 64 << 20);
-    return vector_unique_new(ev, &l->vector, ret_vector);
+    f->vector = (struct vector){&ops, ev, of->grid, of->one_name};
+    f->of = of;
+    *ret_vector = &f->vector;
+    return OK;
 }

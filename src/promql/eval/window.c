@@ -3,86 +3,196 @@
  * rounding is carried along.
  */
 #include "promql/eval/window.h"
-#include "promql/eval/precise.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/search.h"
+#include "promql/histogram/precise.h"
+
 /* --- rates ------------------------------------------------------------------------------------ */
 
-enum rate_kind { RATE_DELTA, RATE_INCREASE, RATE_RATE };
+bool
+window_starts_anew(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms)
+{
+    if (start_ms == 0 || start_ms >= t_ms || start_ms < before_ms) return false;
+    if (start_ms > before_ms) return true;
+    /* It began where the one before was: a delta, if that had a start, too. */
+    return start_before_ms != 0 && start_before_ms < before_ms;
+}
+
+static bool
+was_reset(const struct window *w, uint32_t i)
+{
+    if (w->values[i] < w->values[i - 1]) return true;
+    return w->starts_ms != NULL && window_starts_anew(w->starts_ms[i - 1], w->times_ms[i - 1],
+                                                      w->starts_ms[i], w->times_ms[i]);
+}
+
+/* How often the difference between the first and the last sample fits into the range. */
+struct stretch {
+    double factor;
+    bool from_start; /* the counter began in the range, at its first sample's start */
+};
 
 /*
- * The difference between the last and the first sample, stretched to the whole range: up to its
- * ends if these are about as near as one sample to the next, else by half of that. A counter is not
- * stretched below zero.
+ * Up to the ends of the range if these are about as near as one sample to the next, else by half of
+ * that. A counter is not stretched below zero: `first` is its first value, `more` what it grew by.
  */
 static bool
-extrapolated(const struct window *w, enum rate_kind kind, double *ret)
+stretch_of(const struct window *w, int64_t first_ms, int64_t last_ms, uint32_t count,
+           int64_t counter_start_ms, double first, double more, bool is_counter,
+           struct stretch *ret)
 {
-    if (w->count < 2) return false;
-    bool counter = kind != RATE_DELTA;
-    uint32_t last = w->count - 1;
-    double result = w->values[last] - w->values[0];
-    for (uint32_t i = 1; i < w->count && counter; i++) {
-        if (w->values[i] < w->values[i - 1]) result += w->values[i - 1];
-    }
-    double to_start = (double)(w->times_ms[0] - w->start_ms) / 1000;
-    double to_end = (double)(w->end_ms - w->times_ms[last]) / 1000;
-    double sampled = (double)(w->times_ms[last] - w->times_ms[0]) / 1000;
-    double between = sampled / last, near = between * 1.1;
-    if (to_start >= near) to_start = between / 2;
-    if (counter && result > 0 && w->values[0] >= 0) {
-        double to_zero = sampled * (w->values[0] / result);
-        if (to_zero < to_start) to_start = to_zero;
+    double to_start = (double)(first_ms - w->start_ms) / 1000;
+    double to_end = (double)(w->end_ms - last_ms) / 1000;
+    double sampled = (double)(last_ms - first_ms) / 1000;
+    double between = count > 1 ? sampled / (count - 1) : 0, near = between * 1.1;
+    ret->from_start = is_counter && counter_start_ms != 0 && counter_start_ms > w->start_ms &&
+                      counter_start_ms < first_ms;
+    if (ret->from_start) {
+        to_start = 0;
+        sampled = (double)(last_ms - counter_start_ms) / 1000;
+    } else {
+        if (count < 2) return false;
+        if (to_start >= near) to_start = between / 2;
+        if (is_counter && more > 0 && first >= 0) {
+            double to_zero = sampled * (first / more);
+            if (to_zero < to_start) to_start = to_zero;
+        }
     }
     if (to_end >= near) to_end = between / 2;
-    double factor = (sampled + to_start + to_end) / sampled;
-    if (kind == RATE_RATE) factor /= (double)w->range_ms / 1000;
-    *ret = result * factor;
+    ret->factor = sampled == 0 ? 1 : (sampled + to_start + to_end) / sampled;
     return true;
 }
 
 static bool
-rate(const struct window *w, double *ret)
+float_rate(const struct window *w, enum rate_kind kind, struct operand *ret)
 {
-    return extrapolated(w, RATE_RATE, ret);
+    bool is_counter = kind != RATE_DELTA;
+    uint32_t last = w->count - 1;
+    double result = w->values[last] - w->values[0];
+    for (uint32_t i = 1; i < w->count && is_counter; i++) {
+        if (was_reset(w, i)) result += w->values[i - 1];
+    }
+    struct stretch s;
+    if (!stretch_of(w, w->times_ms[0], w->times_ms[last], w->count,
+                    w->starts_ms == NULL ? 0 : w->starts_ms[0], w->values[0], result, is_counter,
+                    &s)) {
+        return false;
+    }
+    if (s.from_start) result += w->values[0];
+    if (kind == RATE_RATE) s.factor /= (double)w->range_ms / 1000;
+    ret->value = result * s.factor;
+    return true;
 }
 
 static bool
-increase(const struct window *w, double *ret)
+histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret)
 {
-    return extrapolated(w, RATE_INCREASE, ret);
+    const struct histogram_point *first = &w->histograms[0];
+    const struct histogram_point *last = &w->histograms[w->histogram_count - 1];
+    bool is_counter = kind != RATE_DELTA;
+    struct fhist *h = NULL;
+    struct stretch s;
+    struct fhist_outcome outcome;
+    if (w->histogram_count > 1) {
+        if (!window_histogram_rate(w, kind, ret)) return false;
+        h = w->result;
+    }
+    if (!stretch_of(w, first->t_ms, last->t_ms, w->histogram_count,
+                    w->histogram_starts ? first->start_ms : 0, first->h->count,
+                    h == NULL ? 0 : h->count, is_counter, &s)) {
+        return false;
+    }
+    if (h == NULL) {
+        h = w->result = arena_alloc(w->arena, sizeof *h);
+        if (h == NULL || fhist_begin(w->arena, first->h, false, h)) {
+            w->failed = ERR_NOMEM;
+            return false;
+        }
+    } else if (s.from_start) {
+        w->failed = fhist_add(w->arena, h, first->h, 1, &outcome);
+        if (w->failed) return false;
+        if (outcome.incompatible) {
+            note_mixed_schemas(w->ev, w->call->call.arguments[0]->at, w->labels);
+            return false;
+        }
+    }
+    if (kind == RATE_RATE) s.factor /= (double)w->range_ms / 1000;
+    fhist_multiply(h, s.factor);
+    ret->histogram = h;
+    return true;
 }
 
 static bool
-delta(const struct window *w, double *ret)
+any_rate(struct window *w, enum rate_kind kind, struct operand *ret)
 {
-    return extrapolated(w, RATE_DELTA, ret);
+    if (w->count > 0 && w->histogram_count > 0) {
+        note_mixed_samples(w->ev, w->call->call.arguments[0]->at, w->labels);
+        return false;
+    }
+    if (w->extent != EXTENT_PLAIN) return window_extended_rate(w, kind, ret);
+    return w->count > 0 ? float_rate(w, kind, ret) : histogram_rate(w, kind, ret);
 }
 
 static bool
-instant(const struct window *w, bool is_rate, double *ret)
+rate(struct window *w, struct operand *ret)
 {
-    if (w->count < 2) return false;
+    return any_rate(w, RATE_RATE, ret);
+}
+
+static bool
+increase(struct window *w, struct operand *ret)
+{
+    return any_rate(w, RATE_INCREASE, ret);
+}
+
+static bool
+delta(struct window *w, struct operand *ret)
+{
+    return any_rate(w, RATE_DELTA, ret);
+}
+
+static bool
+instant_floats(const struct window *w, bool is_rate, struct operand *ret)
+{
     uint32_t last = w->count - 1;
     double before = w->values[last - 1], value = w->values[last];
-    *ret = is_rate && value < before ? value : value - before;
-    if (!is_rate) return true;
+    bool reset = is_rate && was_reset(w, last);
+    ret->value = reset ? value : value - before;
     int64_t between_ms = w->times_ms[last] - w->times_ms[last - 1];
     if (between_ms == 0) return false;
-    *ret /= (double)between_ms / 1000;
+    if (is_rate) ret->value /= (double)between_ms / 1000;
     return true;
 }
 
+/* Of the last two samples, which must be of one kind. */
 static bool
-irate(const struct window *w, double *ret)
+instant(struct window *w, bool is_rate, struct operand *ret)
+{
+    uint32_t n = w->count, m = w->histogram_count;
+    if (n + m < 2) return false;
+    if (m == 0) return instant_floats(w, is_rate, ret);
+    const struct histogram_point *h = w->histograms;
+    bool two_floats = n >= 2 && w->times_ms[n - 2] > h[m - 1].t_ms;
+    bool two_histograms = m >= 2 && (n == 0 || h[m - 2].t_ms > w->times_ms[n - 1]);
+    if (two_floats) return instant_floats(w, is_rate, ret);
+    if (two_histograms) {
+        return window_instant_histograms(w, &h[m - 2], &h[m - 1], is_rate, ret);
+    }
+    note_mixed_samples(w->ev, w->call->call.arguments[0]->at, w->labels);
+    return false;
+}
+
+static bool
+irate(struct window *w, struct operand *ret)
 {
     return instant(w, true, ret);
 }
 
 static bool
-idelta(const struct window *w, double *ret)
+idelta(struct window *w, struct operand *ret)
 {
     return instant(w, false, ret);
 }
@@ -90,13 +200,14 @@ idelta(const struct window *w, double *ret)
 /* --- over time -------------------------------------------------------------------------------- */
 
 static bool
-sum_over_time(const struct window *w, double *ret)
+sum_over_time(struct window *w, struct operand *ret)
 {
     struct precise p = {0, 0};
+    if (w->histogram_count > 0) return window_sum_histograms(w, false, ret);
     for (uint32_t i = 0; i < w->count; i++) {
         precise_add(&p, w->values[i]);
     }
-    *ret = precise_value(&p);
+    ret->value = precise_value(&p);
     return true;
 }
 
@@ -130,16 +241,17 @@ mean_of(const double *values, uint32_t count)
 }
 
 static bool
-avg_over_time(const struct window *w, double *ret)
+avg_over_time(struct window *w, struct operand *ret)
 {
-    *ret = mean_of(w->values, w->count);
+    if (w->histogram_count > 0) return window_sum_histograms(w, true, ret);
+    ret->value = mean_of(w->values, w->count);
     return true;
 }
 
 static bool
-count_over_time(const struct window *w, double *ret)
+count_over_time(struct window *w, struct operand *ret)
 {
-    *ret = w->count;
+    ret->value = w->count + w->histogram_count;
     return true;
 }
 
@@ -156,72 +268,96 @@ extreme(const struct window *w, bool greatest, bool last)
 }
 
 static bool
-max_over_time(const struct window *w, double *ret)
+max_over_time(struct window *w, struct operand *ret)
 {
-    *ret = w->values[extreme(w, true, false)];
+    ret->value = w->values[extreme(w, true, false)];
     return true;
 }
 
 static bool
-min_over_time(const struct window *w, double *ret)
+min_over_time(struct window *w, struct operand *ret)
 {
-    *ret = w->values[extreme(w, false, false)];
+    ret->value = w->values[extreme(w, false, false)];
     return true;
 }
 
 static bool
-ts_of_max_over_time(const struct window *w, double *ret)
+ts_of_max_over_time(struct window *w, struct operand *ret)
 {
-    *ret = (double)w->times_ms[extreme(w, true, true)] / 1000;
+    ret->value = (double)w->times_ms[extreme(w, true, true)] / 1000;
     return true;
 }
 
 static bool
-ts_of_min_over_time(const struct window *w, double *ret)
+ts_of_min_over_time(struct window *w, struct operand *ret)
 {
-    *ret = (double)w->times_ms[extreme(w, false, true)] / 1000;
+    ret->value = (double)w->times_ms[extreme(w, false, true)] / 1000;
+    return true;
+}
+
+/* Is the first sample, or the last one, a histogram? */
+static bool
+histogram_first(const struct window *w)
+{
+    if (w->histogram_count == 0) return false;
+    return w->count == 0 || w->histograms[0].t_ms <= w->times_ms[0];
+}
+
+static bool
+histogram_last(const struct window *w)
+{
+    if (w->histogram_count == 0) return false;
+    return w->count == 0 || w->histograms[w->histogram_count - 1].t_ms >= w->times_ms[w->count - 1];
+}
+
+static bool
+first_over_time(struct window *w, struct operand *ret)
+{
+    if (histogram_first(w))
+        ret->histogram = w->histograms[0].h;
+    else
+        ret->value = w->values[0];
     return true;
 }
 
 static bool
-first_over_time(const struct window *w, double *ret)
+last_over_time(struct window *w, struct operand *ret)
 {
-    *ret = w->values[0];
+    if (histogram_last(w))
+        ret->histogram = w->histograms[w->histogram_count - 1].h;
+    else
+        ret->value = w->values[w->count - 1];
     return true;
 }
 
 static bool
-last_over_time(const struct window *w, double *ret)
+ts_of_first_over_time(struct window *w, struct operand *ret)
 {
-    *ret = w->values[w->count - 1];
+    int64_t t_ms = histogram_first(w) ? w->histograms[0].t_ms : w->times_ms[0];
+    ret->value = (double)t_ms / 1000;
     return true;
 }
 
 static bool
-ts_of_first_over_time(const struct window *w, double *ret)
+ts_of_last_over_time(struct window *w, struct operand *ret)
 {
-    *ret = (double)w->times_ms[0] / 1000;
+    int64_t t_ms =
+        histogram_last(w) ? w->histograms[w->histogram_count - 1].t_ms : w->times_ms[w->count - 1];
+    ret->value = (double)t_ms / 1000;
     return true;
 }
 
 static bool
-ts_of_last_over_time(const struct window *w, double *ret)
-{
-    *ret = (double)w->times_ms[w->count - 1] / 1000;
-    return true;
-}
-
-static bool
-present_over_time(const struct window *w, double *ret)
+present_over_time(struct window *w, struct operand *ret)
 {
     (void)w;
-    *ret = 1;
+    ret->value = 1;
     return true;
 }
 
 /* Welford's, with what is lost carried along. */
 static bool
-stdvar_over_time(const struct window *w, double *ret)
+stdvar_over_time(struct window *w, struct operand *ret)
 {
     struct precise mean = {0, 0}, squares = {0, 0};
     for (uint32_t i = 0; i < w->count; i++) {
@@ -229,39 +365,95 @@ stdvar_over_time(const struct window *w, double *ret)
         precise_add(&mean, before / (i + 1));
         precise_add(&squares, before * (w->values[i] - (mean.sum + mean.lost)));
     }
-    *ret = (squares.sum + squares.lost) / w->count;
+    ret->value = (squares.sum + squares.lost) / w->count;
     return true;
 }
 
 static bool
-stddev_over_time(const struct window *w, double *ret)
+stddev_over_time(struct window *w, struct operand *ret)
 {
     stdvar_over_time(w, ret);
-    *ret = sqrt(*ret);
+    ret->value = sqrt(ret->value);
+    return true;
+}
+
+bool
+window_first(const struct window *w, uint32_t *ret_first)
+{
+    *ret_first = 0;
+    if (w->extent != EXTENT_ANCHORED) return true;
+    if (w->count == 0 || w->times_ms[w->count - 1] <= w->start_ms) return false;
+    uint32_t after = search_first(i, 0u, w->count - 1, w->times_ms[i] > w->start_ms);
+    *ret_first = after > 0 ? after - 1 : 0;
+    return true;
+}
+
+struct either {
+    double value;
+    const struct fhist *histogram;
+    int64_t t_ms, start_ms;
+};
+
+/* The next sample of both kinds, in the order of time; false: there is none. */
+static bool
+next_of_both(const struct window *w, uint32_t *i, uint32_t *k, struct either *ret)
+{
+    bool more_floats = *i < w->count, more_histograms = *k < w->histogram_count;
+    if (more_floats && (!more_histograms || w->times_ms[*i] < w->histograms[*k].t_ms)) {
+        *ret = (struct either){w->values[*i], NULL, w->times_ms[*i],
+                               w->starts_ms == NULL ? 0 : w->starts_ms[*i]};
+        (*i)++;
+        return true;
+    }
+    if (!more_histograms) return false;
+    const struct histogram_point *p = &w->histograms[*k];
+    *ret = (struct either){0, p->h, p->t_ms, w->histogram_starts ? p->start_ms : 0};
+    (*k)++;
     return true;
 }
 
 static bool
-changes(const struct window *w, double *ret)
+changed(const struct either *a, const struct either *b)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 1; i < w->count; i++) {
-        double a = w->values[i - 1], b = w->values[i];
-        count += a != b && !(isnan(a) && isnan(b));
+    if ((a->histogram == NULL) != (b->histogram == NULL)) return true;
+    if (a->histogram != NULL) return !fhist_equal(b->histogram, a->histogram);
+    return a->value != b->value && !(isnan(a->value) && isnan(b->value));
+}
+
+static bool
+was_reset_between(const struct either *a, const struct either *b)
+{
+    if ((a->histogram == NULL) != (b->histogram == NULL)) return true;
+    if (window_starts_anew(a->start_ms, a->t_ms, b->start_ms, b->t_ms)) return true;
+    if (a->histogram != NULL) return fhist_was_reset(b->histogram, a->histogram);
+    return b->value < a->value;
+}
+
+static bool
+count_pairs(const struct window *w, bool (*counts)(const struct either *, const struct either *),
+            struct operand *ret)
+{
+    uint32_t i, k = 0, count = 0;
+    struct either before, now;
+    if (!window_first(w, &i)) return false;
+    if (!next_of_both(w, &i, &k, &before)) return false;
+    for (; next_of_both(w, &i, &k, &now); before = now) {
+        count += counts(&before, &now);
     }
-    *ret = count;
+    ret->value = count;
     return true;
 }
 
 static bool
-resets(const struct window *w, double *ret)
+changes(struct window *w, struct operand *ret)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 1; i < w->count; i++) {
-        count += w->values[i] < w->values[i - 1];
-    }
-    *ret = count;
-    return true;
+    return count_pairs(w, changed, ret);
+}
+
+static bool
+resets(struct window *w, struct operand *ret)
+{
+    return count_pairs(w, was_reset_between, ret);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -293,28 +485,36 @@ regress(const struct window *w, int64_t origin_ms, double *ret_slope, double *re
 }
 
 static bool
-deriv(const struct window *w, double *ret)
+deriv(struct window *w, struct operand *ret)
 {
     double intercept;
     if (w->count < 2) return false;
-    regress(w, w->times_ms[0], ret, &intercept);
+    regress(w, w->times_ms[0], &ret->value, &intercept);
     return true;
 }
 
 static bool
-predict_linear(const struct window *w, double *ret)
+predict_linear(struct window *w, struct operand *ret)
 {
     double slope, intercept;
     if (w->count < 2) return false;
     regress(w, w->step_time_ms, &slope, &intercept);
-    *ret = slope * w->scalars[0] + intercept;
+    ret->value = slope * w->scalars[0] + intercept;
     return true;
 }
 
 static bool
-double_exponential_smoothing(const struct window *w, double *ret)
+double_exponential_smoothing(struct window *w, struct operand *ret)
 {
     double sf = w->scalars[0], tf = w->scalars[1];
+    if (sf <= 0 || sf >= 1) {
+        w->failed = eval_fail(w->ev, "invalid smoothing factor. Expected: 0 < sf < 1, got: %f", sf);
+        return false;
+    }
+    if (tf <= 0 || tf >= 1) {
+        w->failed = eval_fail(w->ev, "invalid trend factor. Expected: 0 < tf < 1, got: %f", tf);
+        return false;
+    }
     if (w->count < 2) return false;
     double before = 0, level = w->values[0], trend = w->values[1] - w->values[0];
     for (uint32_t i = 1; i < w->count; i++) {
@@ -324,7 +524,7 @@ double_exponential_smoothing(const struct window *w, double *ret)
         before = level;
         level = x + y;
     }
-    *ret = level;
+    ret->value = level;
     return true;
 }
 
@@ -353,16 +553,20 @@ quantile_of(double q, double *values, uint32_t count)
 }
 
 static bool
-quantile_over_time(const struct window *w, double *ret)
+quantile_over_time(struct window *w, struct operand *ret)
 {
-    double *copy = w->scratch;
+    double *copy = w->scratch, q = w->scalars[0];
+    if (!(q >= 0 && q <= 1)) {
+        notes_add_number(&w->ev->notes, NOTE_WARNING, w->call->call.arguments[0]->at,
+                         "quantile value should be between 0 and 1, got ", q);
+    }
     memcpy(copy, w->values, w->count * sizeof *copy);
-    *ret = quantile_of(w->scalars[0], copy, w->count);
+    ret->value = quantile_of(q, copy, w->count);
     return true;
 }
 
 static bool
-mad_over_time(const struct window *w, double *ret)
+mad_over_time(struct window *w, struct operand *ret)
 {
     double *copy = w->scratch;
     memcpy(copy, w->values, w->count * sizeof *copy);
@@ -370,41 +574,42 @@ mad_over_time(const struct window *w, double *ret)
     for (uint32_t i = 0; i < w->count; i++) {
         copy[i] = fabs(w->values[i] - median);
     }
-    *ret = quantile_of(0.5, copy, w->count);
+    ret->value = quantile_of(0.5, copy, w->count);
     return true;
 }
 
-window_function
-window_function_of(enum function_id id)
+const struct window_kind *
+window_kind_of(enum function_id id)
 {
-    static const window_function table[FUNCTION_COUNT] = {
-        [FUNCTION_RATE] = rate,
-        [FUNCTION_INCREASE] = increase,
-        [FUNCTION_DELTA] = delta,
-        [FUNCTION_IRATE] = irate,
-        [FUNCTION_IDELTA] = idelta,
-        [FUNCTION_SUM_OVER_TIME] = sum_over_time,
-        [FUNCTION_AVG_OVER_TIME] = avg_over_time,
-        [FUNCTION_COUNT_OVER_TIME] = count_over_time,
-        [FUNCTION_MAX_OVER_TIME] = max_over_time,
-        [FUNCTION_MIN_OVER_TIME] = min_over_time,
-        [FUNCTION_TS_OF_MAX_OVER_TIME] = ts_of_max_over_time,
-        [FUNCTION_TS_OF_MIN_OVER_TIME] = ts_of_min_over_time,
-        [FUNCTION_FIRST_OVER_TIME] = first_over_time,
-        [FUNCTION_LAST_OVER_TIME] = last_over_time,
-        [FUNCTION_TS_OF_FIRST_OVER_TIME] = ts_of_first_over_time,
-        [FUNCTION_TS_OF_LAST_OVER_TIME] = ts_of_last_over_time,
-        [FUNCTION_PRESENT_OVER_TIME] = present_over_time,
-        [FUNCTION_ABSENT_OVER_TIME] = present_over_time, /* of which it is the opposite */
-        [FUNCTION_STDVAR_OVER_TIME] = stdvar_over_time,
-        [FUNCTION_STDDEV_OVER_TIME] = stddev_over_time,
-        [FUNCTION_CHANGES] = changes,
-        [FUNCTION_RESETS] = resets,
-        [FUNCTION_DERIV] = deriv,
-        [FUNCTION_PREDICT_LINEAR] = predict_linear,
-        [FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING] = double_exponential_smoothing,
-        [FUNCTION_QUANTILE_OVER_TIME] = quantile_over_time,
-        [FUNCTION_MAD_OVER_TIME] = mad_over_time,
+    static const struct window_kind table[FUNCTION_COUNT] = {
+        [FUNCTION_RATE] = {rate, false, true, true, true},
+        [FUNCTION_INCREASE] = {increase, false, true, true, true},
+        [FUNCTION_DELTA] = {delta, false, true, true, false},
+        [FUNCTION_IRATE] = {irate, false, false, false, true},
+        [FUNCTION_IDELTA] = {idelta, false, false, false, false},
+        [FUNCTION_CHANGES] = {changes, false, true, false, false},
+        [FUNCTION_RESETS] = {resets, false, true, false, true},
+        [FUNCTION_SUM_OVER_TIME] = {.function = sum_over_time},
+        [FUNCTION_AVG_OVER_TIME] = {.function = avg_over_time},
+        [FUNCTION_COUNT_OVER_TIME] = {.function = count_over_time},
+        [FUNCTION_FIRST_OVER_TIME] = {.function = first_over_time},
+        [FUNCTION_LAST_OVER_TIME] = {.function = last_over_time},
+        [FUNCTION_TS_OF_FIRST_OVER_TIME] = {.function = ts_of_first_over_time},
+        [FUNCTION_TS_OF_LAST_OVER_TIME] = {.function = ts_of_last_over_time},
+        [FUNCTION_PRESENT_OVER_TIME] = {.function = present_over_time},
+        [FUNCTION_ABSENT_OVER_TIME] = {.function = present_over_time}, /* its opposite */
+        [FUNCTION_MAX_OVER_TIME] = {max_over_time, .floats_only = true},
+        [FUNCTION_MIN_OVER_TIME] = {min_over_time, .floats_only = true},
+        [FUNCTION_TS_OF_MAX_OVER_TIME] = {ts_of_max_over_time, .floats_only = true},
+        [FUNCTION_TS_OF_MIN_OVER_TIME] = {ts_of_min_over_time, .floats_only = true},
+        [FUNCTION_STDVAR_OVER_TIME] = {stdvar_over_time, .floats_only = true},
+        [FUNCTION_STDDEV_OVER_TIME] = {stddev_over_time, .floats_only = true},
+        [FUNCTION_DERIV] = {deriv, .floats_only = true},
+        [FUNCTION_PREDICT_LINEAR] = {predict_linear, .floats_only = true},
+        [FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING] = {double_exponential_smoothing,
+                                                   .floats_only = true},
+        [FUNCTION_QUANTILE_OVER_TIME] = {quantile_over_time, .floats_only = true},
+        [FUNCTION_MAD_OVER_TIME] = {mad_over_time, .floats_only = true},
     };
-    return table[id];
+    return &table[id];
 }

@@ -1,25 +1,87 @@
-/* window.h - functions of the samples of one series in a stretch of time. */
+/*
+ * window.h - functions of the samples of one series in a stretch of time.
+ */
 #ifndef PROMQL_EVAL_WINDOW_H
 #define PROMQL_EVAL_WINDOW_H
 
 #include "promql/eval/eval.h"
 
+struct histogram_point {
+    int64_t t_ms;
+    int64_t start_ms; /* 0: unknown */
+    struct fhist *h;
+};
+
 struct window {
-    const int64_t *times_ms; /* ascending, in (start_ms, end_ms] */
+    /* Floats and histograms, both ascending; at least one. With EXTENT_PLAIN in (start_ms, end_ms],
+     * else also before and after that, as far as the query looks back. */
+    const int64_t *times_ms;
     const double *values;
+    const int64_t *starts_ms; /* of floats; NULL: not looked at */
     uint32_t count;
+    const struct histogram_point *histograms;
+    uint32_t histogram_count;
+    bool histogram_starts; /* are looked at */
+
     int64_t start_ms;
     int64_t end_ms;
     int64_t step_time_ms; /* at which the function is evaluated */
     int64_t range_ms;
+    enum extent extent;
     const double *scalars; /* the other arguments, at this step */
     double *scratch;       /* room for `count` values */
+
+    struct evaluation *ev;
+    const struct node *call;
+    struct bytes labels;  /* of the series */
+    struct arena *arena;  /* for a resulting histogram: as long as the column */
+    struct fhist *result; /* in the arena; others are copied */
+    enum err failed;      /* set with a false */
 };
 
-/* False: there is no result. */
-typedef bool (*window_function)(const struct window *w, double *ret);
-/* NULL: it is no function of floats in a window. */
-window_function window_function_of(enum function_id id);
+/* False: there is no result, or `failed` is set. *ret is zeroed before. */
+typedef bool (*window_function)(struct window *w, struct operand *ret);
+
+struct window_kind {
+    window_function function; /* NULL: it is no function of a window */
+    /* Only of floats: without any there is no result, and a note says if there are histograms. */
+    bool floats_only;
+    bool takes_anchored;
+    bool takes_smoothed;
+    bool takes_starts; /* a new start time is a reset */
+};
+const struct window_kind *window_kind_of(enum function_id id);
+
+/* rate, increase, delta of histograms, and of either with `anchored` or `smoothed`. */
+enum rate_kind { RATE_DELTA, RATE_INCREASE, RATE_RATE };
+bool window_histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret);
+bool window_extended_rate(struct window *w, enum rate_kind kind, struct operand *ret);
+bool window_instant_histograms(struct window *w, const struct histogram_point *before,
+                               const struct histogram_point *last, bool is_rate,
+                               struct operand *ret);
+bool window_sum_histograms(struct window *w, bool average, struct operand *ret);
+/* With the sample before the window, where `anchored` wants it: the first one that counts. False:
+ * none does. */
+bool window_first(const struct window *w, uint32_t *ret_first);
+/* A new start between two samples says that the counter began anew. */
+bool window_starts_anew(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms);
+
+/* Between two samples at a time that is not outside of them. */
+double interpolated(int64_t t1_ms, double v1, int64_t t2_ms, double v2, int64_t t_ms,
+                    bool is_counter);
+/* The same. *ret NULL: their layouts do not go together, a note says so. ERR_NOMEM. */
+MUST_CHECK enum err interpolated_histogram(struct evaluation *ev, struct arena *arena,
+                                           const struct histogram_point *a,
+                                           const struct histogram_point *b, int64_t t_ms,
+                                           bool is_counter, struct span at, struct bytes labels,
+                                           struct fhist **ret);
+
+/* --- notes about samples, with the metric's name ---------------------------------------------- */
+
+void note_mixed_samples(struct evaluation *ev, struct span at, struct bytes labels);
+void note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labels);
+void note_reconciled(struct evaluation *ev, struct span at, const char *operation);
+void note_collision(struct evaluation *ev, struct span at, const char *operation);
 
 /* Of values that get sorted; NaN are the least. Outside of 0 to 1: -Inf or +Inf. */
 double quantile_of(double q, double *values, uint32_t count);

@@ -125,6 +125,13 @@ token_is_comparison(enum token_type type)
     return type >= TOKEN_EQ && type <= TOKEN_GT;
 }
 
+/* Does it make another metric of its operands? */
+static inline bool
+token_changes_metric(enum token_type type)
+{
+    return type >= TOKEN_ADD && type <= TOKEN_ATAN2;
+}
+
 static inline bool
 token_is_set_operator(enum token_type type)
 {

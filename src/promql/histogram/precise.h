@@ -1,6 +1,6 @@
 /* precise.h - sums that carry along what rounding loses (Neumaier), as Prometheus makes them. */
-#ifndef PROMQL_EVAL_PRECISE_H
-#define PROMQL_EVAL_PRECISE_H
+#ifndef PROMQL_HISTOGRAM_PRECISE_H
+#define PROMQL_HISTOGRAM_PRECISE_H
 
 #include <math.h>
 

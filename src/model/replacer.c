@@ -1,0 +1,61 @@
+/* replacer.c - see replacer.h. */
+#include "model/replacer.h"
+
+#include "model/template.h"
+
+enum { PROGRAM_BYTES_MAX = 8 << 20 };
+
+struct replacer {
+    struct budget *budget;
+    struct arena arena;
+    struct re2_program *program;
+    struct template replacement;
+};
+
+enum err
+replacer_new(struct bytes regex, struct bytes replacement, struct budget *budget,
+             struct replacer **ret_replacer)
+{
+    char sentence[256];
+    struct replacer *r = mem_new(budget, sizeof *r);
+    if (r == NULL) return ERR_NOMEM;
+    r->budget = budget;
+    arena_init(&r->arena, budget, 0, 0);
+    enum re2_result result = re2_program_new(regex.at, regex.size, PROGRAM_BYTES_MAX, RE2_CAPTURES,
+                                             &r->program, sentence, sizeof sentence);
+    struct bytes copy = arena_copy(&r->arena, replacement);
+    enum err e = result == RE2_OK ? OK : result == RE2_NO_MEMORY ? ERR_NOMEM : ERR_INPUT;
+    if (e == OK && copy.at == NULL && replacement.size > 0) e = ERR_NOMEM;
+    if (e == OK) e = template_new(&r->arena, copy, r->program, &r->replacement);
+    if (e) {
+        replacer_free(r);
+        return e;
+    }
+    *ret_replacer = r;
+    return OK;
+}
+
+void
+replacer_free(struct replacer *r)
+{
+    if (r == NULL) return;
+    re2_program_free(r->program);
+    arena_fini(&r->arena);
+    mem_free(r->budget, r, sizeof *r);
+}
+
+bool
+replacer_apply(const struct replacer *r, struct bytes text, struct buf *to)
+{
+    struct re2_capture captures[RE2_CAPTURES_MAX];
+    uint32_t groups = re2_program_groups(r->program) + 1;
+    if (!re2_program_capture(r->program, text.at, text.size, captures)) return false;
+    for (uint32_t i = 0; i < r->replacement.count; i++) {
+        const struct piece *p = &r->replacement.pieces[i];
+        if (!p->is_group)
+            buf_put_bytes(to, p->text);
+        else if (p->group < groups && captures[p->group].size > 0)
+            buf_put(to, captures[p->group].at, captures[p->group].size);
+    }
+    return buf_error(to) == OK;
+}

@@ -1,0 +1,446 @@
+/*
+ * estimate.c - histogram_quantile, histogram_quantiles and histogram_fraction: of native
+ * histograms, each by itself, and of classic ones, whose buckets are series that differ in `le`.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/hash.h"
+#include "base/quote.h"
+#include "promql/eval/label_edit.h"
+#include "promql/eval/window.h"
+#include "promql/histogram/classic.h"
+#include "wire/number.h"
+
+enum { QUANTILES_MAX = 16 };
+
+/* A bucket's series. */
+struct member {
+    uint32_t column;
+    uint32_t group;
+    double bound;
+};
+
+/* A native histogram's results, and where it was. */
+struct native {
+    struct bytes labels; /* with the name */
+    uint64_t *present;
+    uint32_t first_result;
+    uint32_t result_count;
+};
+
+struct estimate_vector {
+    struct vector vector; /* first */
+    struct vector *of;
+    const struct node *call;
+    struct span vector_at; /* of the histograms: of notes */
+    bool fraction;
+    struct bytes quantile_label; /* histogram_quantiles */
+    const double *scalars[QUANTILES_MAX];
+    uint32_t scalar_count;
+
+    struct columns buckets; /* of classic histograms; labels without `le` */
+    struct member *members;
+    uint32_t member_capacity;
+    struct table groups; /* the first column of each */
+    uint32_t group_count;
+    struct native *natives;
+    uint32_t native_count;
+    uint32_t native_capacity;
+    struct columns results;
+    struct column result;
+    struct classic_bucket *at_step;
+    uint64_t *done;
+    struct buf labels;
+    struct buf text;
+    bool read;
+    uint32_t next;
+};
+
+static struct bytes
+name_for_notes(const struct estimate_vector *x, struct bytes labels)
+{
+    if (!x->vector.ev->features.delayed_name_removal) return bytes_of(NULL, 0);
+    return labels_get(labels, bytes_of("__name__", 8));
+}
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+/* "0.5", "1.0": a number as OpenMetrics writes it. */
+static void
+put_quantile(struct buf *to, double q)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    size_t size = number_print_sentence(double_bits(q), digits);
+    buf_put(to, digits, size);
+    if (memchr(digits, '.', size) == NULL && memchr(digits, 'e', size) == NULL && isfinite(q)) {
+        buf_put_text(to, ".0");
+    }
+}
+
+/* Keeps what is in x->result. */
+static enum err
+add_result(struct estimate_vector *x, struct bytes labels, double q)
+{
+    struct evaluation *ev = x->vector.ev;
+    struct column source = {.labels = labels};
+    uint32_t steps = x->vector.grid.count;
+    if (bits_count(x->result.present, steps) == 0) return OK;
+    enum err e = eval_other_metric(ev, &source, &x->labels, &x->result);
+    if (e) return e;
+    if (x->quantile_label.size > 0) {
+        struct buf labelled;
+        buf_clear(&x->text);
+        put_quantile(&x->text, q);
+        buf_init(&labelled, ev->budget, 64 << 20);
+        labels_with(&labelled, x->result.labels,
+                    (struct label){x->quantile_label, buf_bytes(&x->text)});
+        x->result.labels = buf_bytes(&labelled);
+        e = buf_error(&labelled) || buf_error(&x->text) ||
+                    columns_add(&x->results, &x->result, steps)
+                ? eval_no_memory(ev)
+                : OK;
+        buf_fini(&labelled);
+        return e;
+    }
+    return columns_add(&x->results, &x->result, steps) ? eval_no_memory(ev) : OK;
+}
+
+/* The value at a step. */
+typedef double (*estimator)(struct estimate_vector *x, const void *of, uint32_t step, double q);
+
+/*
+ * All results of one histogram, which is at the steps of `present`. Where quantiles are labels,
+ * those of one value belong together.
+ */
+static enum err
+estimate(struct estimate_vector *x, const void *of, const uint64_t *present, struct bytes labels,
+         estimator value)
+{
+    uint32_t steps = x->vector.grid.count, arguments = x->fraction ? 1 : x->scalar_count;
+    size_t bytes = bits_words(steps) * sizeof *x->done;
+    for (uint32_t k = 0; k < arguments; k++) {
+        memcpy(x->done, present, bytes);
+        for (uint32_t first; (first = bits_next(x->done, 0, steps)) < steps;) {
+            double q = x->scalars[k][first];
+            column_clear(&x->result, steps);
+            for (bits_each(i, x->done, steps)) {
+                bool same = double_bits(x->scalars[k][i]) == double_bits(q);
+                if (x->quantile_label.size > 0 && !same) continue;
+                column_set(&x->result, i, value(x, of, i, x->scalars[k][i]));
+                bits_reset(x->done, i);
+            }
+            enum err e = add_result(x, labels, q);
+            if (e) return e;
+        }
+    }
+    return OK;
+}
+
+/* --- native histograms ------------------------------------------------------------------------ */
+
+static double
+estimate_native(struct estimate_vector *x, const void *of, uint32_t step, double q)
+{
+    static const char *const words[] = {
+        [SKEW_RESULT_NAN] = "input to histogram_quantile has NaN observations, result is NaN",
+        [SKEW_HIGHER] = "input to histogram_quantile has NaN observations, result is skewed higher",
+        [SKEW_EXCLUDED] = "input to histogram_fraction has NaN observations, which are excluded "
+                          "from all fractions",
+    };
+    const struct column *c = of;
+    const struct fhist *h = c->histograms[step];
+    enum fhist_skew skew;
+    double value = x->fraction ? fhist_fraction(h, q, x->scalars[1][step], &skew)
+                               : fhist_quantile(h, q, &skew);
+    if (skew != SKEW_NONE) {
+        notes_add_metric(&x->vector.ev->notes, NOTE_INFO, x->vector_at, words[skew],
+                         name_for_notes(x, c->labels));
+    }
+    return value;
+}
+
+/* The steps at which a column has histograms. */
+static enum err
+read_native(struct estimate_vector *x, const struct column *c)
+{
+    struct evaluation *ev = x->vector.ev;
+    uint32_t steps = x->vector.grid.count;
+    struct native n = {.first_result = x->results.count};
+    n.present = arena_new(&x->results.arena, bits_words(steps) * sizeof *n.present);
+    n.labels = arena_copy(&x->results.arena, c->labels);
+    if (n.present == NULL || (n.labels.at == NULL && c->labels.size > 0) ||
+        !array_reserve(ev->budget, &x->natives, &x->native_capacity, x->native_count + 1)) {
+        return eval_no_memory(ev);
+    }
+    for (bits_each(i, c->present, steps)) {
+        if (c->histograms[i] != NULL) bits_set(n.present, i);
+    }
+    enum err e = estimate(x, c, n.present, c->labels, estimate_native);
+    n.result_count = x->results.count - n.first_result;
+    x->natives[x->native_count++] = n;
+    return e;
+}
+
+/* --- classic histograms ----------------------------------------------------------------------- */
+
+static enum err
+read_bucket(struct estimate_vector *x, const struct column *c)
+{
+    struct evaluation *ev = x->vector.ev;
+    struct bytes le = bytes_of("le", 2), text = labels_get(c->labels, le);
+    struct name_list names = {&le, 1};
+    uint32_t steps = x->vector.grid.count, id, at = TABLE_START;
+    uint64_t bits;
+    if (!number_parse((const char *)text.at, text.size, &bits)) {
+        buf_clear(&x->text);
+        buf_put_text(&x->text, "bucket label \"le\" is missing or has a malformed value of ");
+        quote_text(&x->text, text);
+        buf_put_u8(&x->text, '\0');
+        if (buf_error(&x->text)) return eval_no_memory(ev);
+        notes_add_metric(&ev->notes, NOTE_WARNING, x->vector_at, (const char *)x->text.at,
+                         name_for_notes(x, c->labels));
+        return OK;
+    }
+    buf_clear(&x->labels);
+    labels_drop(&x->labels, c->labels, &names, false);
+    struct column bucket = *c;
+    bucket.labels = buf_bytes(&x->labels);
+    if (buf_error(&x->labels) || columns_add(&x->buckets, &bucket, steps) ||
+        !table_reserve(&x->groups, ev->budget, 1) ||
+        !array_reserve(ev->budget, &x->members, &x->member_capacity, x->buckets.count)) {
+        return eval_no_memory(ev);
+    }
+    uint64_t hash = hash_bytes(bucket.labels, 0);
+    uint32_t column = x->buckets.count - 1;
+    struct member m = {column, x->group_count, bits_double(bits)};
+    while (table_next(&x->groups, hash, &at, &id)) {
+        if (!bytes_equal(x->buckets.items[id].labels, bucket.labels)) continue;
+        m.group = x->members[id].group;
+        break;
+    }
+    if (m.group == x->group_count) {
+        table_add(&x->groups, hash, column);
+        x->group_count++;
+    }
+    x->members[column] = m;
+    return OK;
+}
+
+static int
+compare_members(const void *a, const void *b)
+{
+    const struct member *x = a, *y = b;
+    if (x->group != y->group) return x->group < y->group ? -1 : 1;
+    if (x->bound != y->bound) return x->bound < y->bound ? -1 : 1;
+    return x->column < y->column ? -1 : x->column > y->column;
+}
+
+/* The members of one group. */
+struct classic {
+    const struct member *members;
+    uint32_t count;
+};
+
+static double
+estimate_classic(struct estimate_vector *x, const void *of, uint32_t step, double q)
+{
+    const struct classic *g = of;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < g->count; i++) {
+        const struct column *c = &x->buckets.items[g->members[i].column];
+        if (!bits_has(c->present, step) || column_histogram(c, step) != NULL) continue;
+        x->at_step[count++] = (struct classic_bucket){g->members[i].bound, c->values[step]};
+    }
+    if (x->fraction) return classic_fraction(q, x->scalars[1][step], x->at_step, count);
+    struct classic_fix fix;
+    double value = classic_quantile(q, x->at_step, count, &fix);
+    if (fix.forced) {
+        struct bytes labels = x->buckets.items[g->members[0].column].labels;
+        struct decrease d = {fix.least_bound, fix.greatest_bound, fix.most};
+        notes_add_decrease(&x->vector.ev->notes, x->vector_at, name_for_notes(x, labels),
+                           grid_time(&x->vector.grid, step), &d);
+    }
+    return value;
+}
+
+/* Where native and classic histograms of the same labels meet, neither counts. */
+static void
+drop_conflicts(struct estimate_vector *x, struct bytes labels, uint64_t *present)
+{
+    uint32_t steps = x->vector.grid.count;
+    for (uint32_t i = 0; i < x->native_count; i++) {
+        const struct native *n = &x->natives[i];
+        if (!bytes_equal(n->labels, labels) || !bits_meet(n->present, present, steps)) continue;
+        notes_add_metric(&x->vector.ev->notes, NOTE_WARNING, x->vector_at,
+                         "vector contains a mix of classic and native histograms",
+                         name_for_notes(x, labels));
+        for (uint32_t k = 0; k < n->result_count; k++) {
+            struct column *c = &x->results.items[n->first_result + k];
+            for (size_t w = 0; w < bits_words(steps); w++) {
+                c->present[w] &= ~present[w];
+            }
+        }
+        for (size_t w = 0; w < bits_words(steps); w++) {
+            present[w] &= ~n->present[w];
+        }
+    }
+}
+
+static enum err
+estimate_group(struct estimate_vector *x, const struct classic *g)
+{
+    uint32_t steps = x->vector.grid.count;
+    size_t bytes = bits_words(steps) * sizeof(uint64_t);
+    uint64_t *present = arena_new(&x->buckets.arena, bytes);
+    struct bytes labels = x->buckets.items[g->members[0].column].labels;
+    if (present == NULL) return eval_no_memory(x->vector.ev);
+    for (uint32_t i = 0; i < g->count; i++) {
+        const struct column *c = &x->buckets.items[g->members[i].column];
+        for (bits_each(k, c->present, steps)) {
+            if (column_histogram(c, k) == NULL) bits_set(present, k);
+        }
+    }
+    drop_conflicts(x, labels, present);
+    return estimate(x, g, present, labels, estimate_classic);
+}
+
+static enum err
+estimate_groups(struct estimate_vector *x)
+{
+    struct evaluation *ev = x->vector.ev;
+    uint32_t count = x->buckets.count;
+    if (count == 0) return OK;
+    qsort(x->members, count, sizeof *x->members, compare_members);
+    x->at_step = arena_alloc(&ev->arena, count * sizeof *x->at_step);
+    if (x->at_step == NULL) return eval_no_memory(ev);
+    for (uint32_t begin = 0, end; begin < count; begin = end) {
+        end = begin + 1;
+        while (end < count && x->members[end].group == x->members[begin].group) {
+            end++;
+        }
+        struct classic g = {x->members + begin, end - begin};
+        enum err e = estimate_group(x, &g);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* --- the vector ------------------------------------------------------------------------------- */
+
+static enum err
+read_all(struct estimate_vector *x)
+{
+    struct column *c;
+    enum err e;
+    while ((e = vector_next(x->of, &c)) == OK && c != NULL) {
+        uint32_t steps = x->vector.grid.count, floats = 0;
+        for (bits_each(i, c->present, steps)) {
+            floats += column_histogram(c, i) == NULL;
+        }
+        if (c->histograms != NULL) e = read_native(x, c);
+        if (e == OK && floats > 0) e = read_bucket(x, c);
+        if (e) return e;
+    }
+    return e ? e : estimate_groups(x);
+}
+
+static enum err
+next(struct vector *v, struct column **ret_column)
+{
+    struct estimate_vector *x = (struct estimate_vector *)v;
+    enum err e = x->read ? OK : read_all(x);
+    x->read = true;
+    *ret_column = NULL;
+    if (e) return e;
+    while (x->next < x->results.count) {
+        struct column *c = &x->results.items[x->next++];
+        if (bits_count(c->present, v->grid.count) == 0) continue;
+        *ret_column = c;
+        return OK;
+    }
+    return OK;
+}
+
+static void
+estimate_free(struct vector *v)
+{
+    struct estimate_vector *x = (struct estimate_vector *)v;
+    struct budget *budget = v->ev->budget;
+    vector_free(x->of);
+    columns_fini(&x->buckets);
+    columns_fini(&x->results);
+    column_fini(&x->result, budget, v->grid.count);
+    array_free(budget, x->members, x->member_capacity);
+    array_free(budget, x->natives, x->native_capacity);
+    table_fini(&x->groups, budget);
+    buf_fini(&x->labels);
+    buf_fini(&x->text);
+    mem_free(budget, x, sizeof *x);
+}
+
+/* A warning for each quantile that is none, whatever there is to estimate. */
+static void
+check_quantiles(const struct estimate_vector *x, const struct node *argument, const double *values)
+{
+    for (uint32_t i = 0; i < x->vector.grid.count; i++) {
+        if (values[i] >= 0 && values[i] <= 1) continue;
+        notes_add_number(&x->vector.ev->notes, NOTE_WARNING, argument->at,
+                         "quantile value should be between 0 and 1, got ", values[i]);
+    }
+}
+
+static enum err
+set_up(struct estimate_vector *x)
+{
+    struct evaluation *ev = x->vector.ev;
+    struct node **arguments = x->call->call.arguments;
+    enum function_id id = (enum function_id)(x->call->call.function - functions);
+    bool many = id == FUNCTION_HISTOGRAM_QUANTILES;
+    x->fraction = id == FUNCTION_HISTOGRAM_FRACTION;
+    x->vector_at = arguments[many ? 0 : x->fraction ? 2 : 1]->at;
+    if (many) x->quantile_label = node_inside(arguments[1])->string;
+    x->done = arena_alloc(&ev->arena, bits_words(x->vector.grid.count) * sizeof *x->done);
+    if (x->done == NULL || column_init(&x->result, ev->budget, x->vector.grid.count)) {
+        return eval_no_memory(ev);
+    }
+    for (uint32_t i = 0; i < x->call->call.argument_count; i++) {
+        double *values;
+        if (arguments[i]->type != VALUE_SCALAR) continue;
+        enum err e = scalar_values(ev, arguments[i], &x->vector.grid, &values);
+        if (e) return e;
+        if (!x->fraction) check_quantiles(x, arguments[i], values);
+        x->scalars[x->scalar_count++] = values;
+    }
+    return OK;
+}
+
+enum err
+vector_estimate_new(struct evaluation *ev, const struct node *call, struct vector *of,
+                    struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {next, estimate_free};
+    struct estimate_vector *x = mem_new(ev->budget, sizeof *x);
+    if (x == NULL) {
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    x->vector = (struct vector){&ops, ev, of->grid, false};
+    x->of = of;
+    x->call = call;
+    columns_init(&x->buckets, ev->budget);
+    columns_init(&x->results, ev->budget);
+    buf_init(&x->labels, ev->budget, 64 << 20);
+    buf_init(&x->text, ev->budget, 64 << 20);
+    enum err e = set_up(x);
+    if (e) {
+        estimate_free(&x->vector);
+        return e;
+    }
+    if (!ev->features.delayed_name_removal) {
+        return vector_unique_new(ev, &x->vector, ret_vector);
+    }
+    *ret_vector = &x->vector;
+    return OK;
+}

@@ -1,0 +1,144 @@
+/* label_functions.c - label_replace and label_join: the same values with other labels. */
+#include "model/replacer.h"
+#include "promql/eval/eval.h"
+#include "promql/eval/label_edit.h"
+
+struct label_vector {
+    struct vector vector; /* first */
+    struct vector *of;
+    struct bytes target;
+    struct bytes separator; /* label_join */
+    struct bytes *sources;
+    uint32_t source_count;
+    struct replacer *replacer; /* label_replace; NULL: label_join */
+    struct buf value;
+    struct buf labels;
+};
+
+/* The value of the target; false: the labels stay as they are. */
+static bool
+make_value(struct label_vector *l, struct bytes labels)
+{
+    if (l->replacer != NULL) {
+        return replacer_apply(l->replacer, labels_get(labels, l->sources[0]), &l->value);
+    }
+    for (uint32_t i = 0; i < l->source_count; i++) {
+        if (i > 0) buf_put_bytes(&l->value, l->separator);
+        buf_put_bytes(&l->value, labels_get(labels, l->sources[i]));
+    }
+    return true;
+}
+
+static enum err
+next(struct vector *v, struct column **ret_column)
+{
+    struct label_vector *l = (struct label_vector *)v;
+    enum err e = vector_next(l->of, ret_column);
+    struct column *c = *ret_column;
+    if (e || c == NULL) return e;
+    buf_clear(&l->value);
+    buf_clear(&l->labels);
+    bool changes = make_value(l, c->labels);
+    if (changes) {
+        labels_with(&l->labels, c->labels, (struct label){l->target, buf_bytes(&l->value)});
+    }
+    if (buf_error(&l->value) || buf_error(&l->labels)) return eval_no_memory(v->ev);
+    if (!changes) return OK;
+    c->labels = buf_bytes(&l->labels);
+    if (bytes_equal_text(l->target, "__name__")) c->drops_name = false;
+    return OK;
+}
+
+static void
+label_free(struct vector *v)
+{
+    struct label_vector *l = (struct label_vector *)v;
+    vector_free(l->of);
+    replacer_free(l->replacer);
+    buf_fini(&l->value);
+    buf_fini(&l->labels);
+    mem_free(v->ev->budget, l, sizeof *l);
+}
+
+static enum err
+wrong(struct evaluation *ev, const char *what, struct bytes given)
+{
+    buf_put_text(&ev->error, what);
+    buf_put_bytes(&ev->error, given);
+    return ERR_INPUT;
+}
+
+/* label_replace(v, target, replacement, source, regex) */
+static enum err
+set_up_replace(struct label_vector *l, struct node **arguments)
+{
+    struct evaluation *ev = l->vector.ev;
+    struct bytes replacement = node_inside(arguments[2])->string;
+    struct bytes regex = node_inside(arguments[4])->string;
+    l->sources[0] = node_inside(arguments[3])->string;
+    enum err e = replacer_new(regex, replacement, ev->budget, &l->replacer);
+    if (e == ERR_INPUT) {
+        return wrong(ev, "invalid regular expression in label_replace(): ", regex);
+    }
+    if (e) return eval_no_memory(ev);
+    if (label_name_is_valid(l->target)) return OK;
+    return wrong(ev, "invalid destination label name in label_replace(): ", l->target);
+}
+
+/* label_join(v, target, separator, source...) */
+static enum err
+set_up_join(struct label_vector *l, struct node **arguments)
+{
+    struct evaluation *ev = l->vector.ev;
+    l->separator = node_inside(arguments[2])->string;
+    for (uint32_t i = 0; i < l->source_count; i++) {
+        l->sources[i] = node_inside(arguments[i + 3])->string;
+        if (label_name_is_valid(l->sources[i])) continue;
+        return wrong(ev, "invalid source label name in label_join(): ", l->sources[i]);
+    }
+    if (label_name_is_valid(l->target)) return OK;
+    return wrong(ev, "invalid destination label name in label_join(): ", l->target);
+}
+
+static enum err
+label_new(struct evaluation *ev, const struct node *call, struct vector *of, bool replaces,
+          struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {next, label_free};
+    struct label_vector *l = mem_new(ev->budget, sizeof *l);
+    struct node **arguments = call->call.arguments;
+    uint32_t count = call->call.argument_count;
+    if (l == NULL) {
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    l->vector = (struct vector){&ops, ev, of->grid, false};
+    l->of = of;
+    l->target = node_inside(arguments[1])->string;
+    l->source_count = replaces ? 1 : count - 3;
+    l->sources = arena_alloc(&ev->arena, count * sizeof *l->sources);
+    buf_init(&l->value, ev->budget, 64 << 20);
+    buf_init(&l->labels, ev->budget, 64 << 20);
+    enum err e = l->sources == NULL ? eval_no_memory(ev)
+                 : replaces         ? set_up_replace(l, arguments)
+                                    : set_up_join(l, arguments);
+    if (e) {
+        label_free(&l->vector);
+        return e;
+    }
+    return vector_unique_new(ev, &l->vector, ret_vector);
+}
+
+enum err
+vector_label_replace_new(struct evaluation *ev, const struct node *call, struct vector *of,
+                         struct vector **ret_vector)
+{
+    return label_new(ev, call, of, true, ret_vector);
+}
+
+enum err
+vector_label_join_new(struct evaluation *ev, const struct node *call, struct vector *of,
+                      struct vector **ret_vector)
+{
+    return label_new(ev, call, of, false, ret_vector);
+}

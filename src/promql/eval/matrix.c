@@ -1,0 +1,220 @@
+/* matrix.c - see matrix.h. */
+#include "promql/eval/matrix.h"
+
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "promql/eval/label_edit.h"
+
+static enum err
+add_series(struct evaluation *ev, struct matrix *m, struct bytes labels, bool drops_name)
+{
+    struct matrix_series s = {.labels = arena_copy(&m->arena, labels), .drops_name = drops_name};
+    if ((s.labels.at == NULL && labels.size > 0) ||
+        !array_reserve(ev->budget, &m->items, &m->capacity, m->count + 1)) {
+        return eval_no_memory(ev);
+    }
+    m->items[m->count++] = s;
+    return OK;
+}
+
+/* The histogram is NULL, or lies in the arena. */
+static enum err
+add_sample(struct evaluation *ev, struct matrix *m, int64_t t_ms, double value,
+           const struct fhist *h)
+{
+    struct matrix_series *s = &m->items[m->count - 1];
+    int64_t *times = arena_push(&m->arena, s->times_ms, s->count, sizeof *times);
+    if (times == NULL) return eval_no_memory(ev);
+    s->times_ms = times;
+    double *values = arena_push(&m->arena, s->values, s->count, sizeof *values);
+    if (values == NULL) return eval_no_memory(ev);
+    s->values = values;
+    const struct fhist **histograms =
+        arena_push(&m->arena, s->histograms, s->count, sizeof *histograms);
+    if (histograms == NULL) return eval_no_memory(ev);
+    s->histograms = histograms;
+    times[s->count] = t_ms;
+    values[s->count] = value;
+    histograms[s->count++] = h;
+    ev->samples += h == NULL ? 1 : h->weight;
+    return OK;
+}
+
+/* --- a selector ------------------------------------------------------------------------------- */
+
+/* `before` is the histogram that comes before, if one does. */
+static enum err
+add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b,
+          const struct fhist **before)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+        if (b->kind == SAMPLE_FLOAT) {
+            *before = NULL;
+            if (b->value_bits[i] == STALE_NAN_BITS) continue;
+            e = add_sample(ev, m, b->times_ms[i], bits_double(b->value_bits[i]), NULL);
+            continue;
+        }
+        const struct histogram *h = &b->histograms[i];
+        if (h->sum_bits == STALE_NAN_BITS) {
+            *before = NULL;
+            continue;
+        }
+        void *memory = arena_alloc(&m->arena, fhist_bytes_of(h));
+        if (memory == NULL) return eval_no_memory(ev);
+        struct fhist *made = fhist_of(memory, h);
+        fhist_hint(made, *before);
+        *before = made;
+        e = add_sample(ev, m, b->times_ms[i], 0, made);
+    }
+    return e;
+}
+
+static enum err
+read_series(struct evaluation *ev, struct matrix *m, struct series_set *set)
+{
+    for (;;) {
+        struct bytes labels;
+        struct sample_batch b;
+        const struct fhist *before = NULL;
+        enum err e = series_set_next(set, &labels, &ev->why);
+        if (e || labels.at == NULL) return e;
+        e = add_series(ev, m, labels, false);
+        do {
+            if (e == OK) e = series_set_batch(set, &b, &ev->why);
+            if (e == OK) e = add_batch(ev, m, &b, &before);
+            if (e) return e;
+        } while (b.count > 0);
+        if (m->items[m->count - 1].count == 0) m->count--;
+    }
+}
+
+/* When a range ends. */
+static enum err
+end_of(struct evaluation *ev, const struct shift *shift, int64_t *ret_ms)
+{
+    int64_t offset_ms;
+    enum err e = duration_value(ev, &shift->offset, false, &offset_ms);
+    int64_t at_ms = shift->at == AT_NONE || shift->at == AT_START ? ev->grid.first_ms
+                    : shift->at == AT_END                         ? ev->end_ms
+                                                                  : shift->at_ms;
+    if (e == OK) *ret_ms = at_ms - offset_ms;
+    return e;
+}
+
+static enum err
+fill_range(struct evaluation *ev, const struct node *node, struct matrix *m)
+{
+    int64_t range_ms, end_ms;
+    struct matcher_set matchers;
+    struct series_set *set;
+    enum err e = duration_value(ev, &node->range.range, true, &range_ms);
+    if (e == OK) e = end_of(ev, &node->range.selector->selector.shift, &end_ms);
+    if (e == OK) e = node_matchers(ev, node->range.selector, &matchers);
+    if (e) return e;
+    struct query_request request = {
+        .tenant = ev->tenant,
+        .sets = &matchers,
+        .set_count = 1,
+        .min_ms = end_ms - range_ms + 1,
+        .max_ms = end_ms,
+        .control = ev->control,
+    };
+    e = view_select(ev->view, &request, &set, &ev->why);
+    if (e) return e;
+    e = read_series(ev, m, set);
+    series_set_free(set);
+    return e;
+}
+
+/* --- a subquery ------------------------------------------------------------------------------- */
+
+static enum err
+add_column(struct evaluation *ev, struct matrix *m, const struct column *c, const struct grid *grid)
+{
+    enum err e = add_series(ev, m, c->labels, c->drops_name);
+    for (uint32_t i = bits_next(c->present, 0, grid->count); i < grid->count && e == OK;
+         i = bits_next(c->present, i + 1, grid->count)) {
+        const struct fhist *h = column_histogram(c, i);
+        struct fhist *kept = h == NULL ? NULL : fhist_keep(&m->arena, h);
+        if (h != NULL && kept == NULL) return eval_no_memory(ev);
+        if (kept != NULL) fhist_forget_reset(kept);
+        e = add_sample(ev, m, grid_time(grid, i), h == NULL ? c->values[i] : 0, kept);
+    }
+    return e;
+}
+
+static enum err
+fill_subquery(struct evaluation *ev, const struct node *node, struct matrix *m)
+{
+    int64_t range_ms, end_ms;
+    struct grid grid;
+    struct vector *v;
+    struct column *c;
+    enum err e = duration_value(ev, &node->subquery.range, true, &range_ms);
+    if (e == OK) e = end_of(ev, &node->subquery.shift, &end_ms);
+    if (e == OK) e = subquery_grid(ev, node, end_ms - range_ms, end_ms, &grid);
+    if (e || grid.count == 0) return e;
+    e = vector_new(ev, node->subquery.expr, &grid, &v);
+    if (e) return e;
+    while ((e = vector_next(v, &c)) == OK && c != NULL) {
+        e = add_column(ev, m, c, &grid);
+        if (e) break;
+    }
+    vector_free(v);
+    return e;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static int
+compare_series(const void *a, const void *b)
+{
+    const struct matrix_series *x = a, *y = b;
+    return labels_compare(x->labels, y->labels);
+}
+
+/* Names that go at the end go now. */
+static enum err
+drop_names(struct evaluation *ev, struct matrix *m)
+{
+    struct buf labels;
+    enum err e = OK;
+    buf_init(&labels, ev->budget, 64 << 20);
+    for (uint32_t i = 0; i < m->count && e == OK; i++) {
+        struct matrix_series *s = &m->items[i];
+        if (!s->drops_name) continue;
+        buf_clear(&labels);
+        labels_without_metadata(&labels, s->labels);
+        struct bytes copy = arena_copy(&m->arena, buf_bytes(&labels));
+        if (buf_error(&labels) || (copy.at == NULL && labels.size > 0)) e = eval_no_memory(ev);
+        s->labels = copy;
+    }
+    buf_fini(&labels);
+    return e;
+}
+
+enum err
+matrix_fill(struct evaluation *ev, const struct node *node, struct matrix *m)
+{
+    arena_init(&m->arena, ev->budget, 0, 0);
+    node = node_inside(node);
+    enum err e = node->kind == NODE_SUBQUERY ? fill_subquery(ev, node, m) : fill_range(ev, node, m);
+    if (e == OK) e = drop_names(ev, m);
+    if (e) return e;
+    if (m->count > 1) qsort(m->items, m->count, sizeof *m->items, compare_series);
+    for (uint32_t i = 1; i < m->count; i++) {
+        if (compare_series(&m->items[i - 1], &m->items[i]) == 0) {
+            return eval_fail(ev, "vector cannot contain metrics with the same labelset");
+        }
+    }
+    return OK;
+}
+
+void
+matrix_fini(struct evaluation *ev, struct matrix *m)
+{
+    array_free(ev->budget, m->items, m->capacity);
+    arena_fini(&m->arena);
+}

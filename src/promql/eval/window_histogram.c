@@ -1,0 +1,393 @@
+/*
+ * window_histogram.c - functions of a window that have histograms as results, and the rates of
+ * `anchored` and `smoothed`, which take the ends of the range from samples outside of it.
+ */
+#include <math.h>
+
+#include "base/search.h"
+#include "model/labels.h"
+#include "promql/eval/window.h"
+
+/* --- notes ------------------------------------------------------------------------------------ */
+
+static struct bytes
+metric_name(struct bytes labels)
+{
+    return labels_get(labels, bytes_of("__name__", 8));
+}
+
+void
+note_mixed_samples(struct evaluation *ev, struct span at, struct bytes labels)
+{
+    notes_add_quoted(&ev->notes, NOTE_WARNING, at,
+                     "encountered a mix of histograms and floats for metric name ",
+                     metric_name(labels));
+}
+
+void
+note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labels)
+{
+    notes_add_quoted(&ev->notes, NOTE_WARNING, at,
+                     "vector contains a mix of histograms with exponential and custom buckets "
+                     "schemas for metric name ",
+                     metric_name(labels));
+}
+
+void
+note_reconciled(struct evaluation *ev, struct span at, const char *operation)
+{
+    notes_add(&ev->notes, NOTE_INFO, at, "mismatched custom buckets were reconciled during %s",
+              operation);
+}
+
+void
+note_collision(struct evaluation *ev, struct span at, const char *operation)
+{
+    notes_add(&ev->notes, NOTE_WARNING, at, "conflicting counter resets during histogram %s",
+              operation);
+}
+
+static struct span
+argument_at(const struct window *w)
+{
+    return w->call->call.arguments[0]->at;
+}
+
+static void
+note_not_counter(const struct window *w)
+{
+    notes_add_quoted(&w->ev->notes, NOTE_WARNING, argument_at(w),
+                     "this native histogram metric is not a counter: ", metric_name(w->labels));
+}
+
+static void
+note_not_gauge(const struct window *w)
+{
+    notes_add_quoted(&w->ev->notes, NOTE_WARNING, argument_at(w),
+                     "this native histogram metric is not a gauge: ", metric_name(w->labels));
+}
+
+static bool
+is_gauge(const struct fhist *h)
+{
+    return h->hint == RESET_GAUGE;
+}
+
+/* --- arithmetic with notes -------------------------------------------------------------------- */
+
+static struct fhist *
+changeable(struct window *w, const struct fhist *h)
+{
+    struct fhist *copy = arena_alloc(w->arena, sizeof *copy);
+    if (copy != NULL && fhist_begin(w->arena, h, false, copy) == OK) return copy;
+    w->failed = ERR_NOMEM;
+    return NULL;
+}
+
+/* False: they do not go together, or there is no memory. */
+static bool
+add(struct window *w, struct fhist *to, const struct fhist *h, double factor)
+{
+    struct fhist_outcome outcome;
+    w->failed = fhist_add(w->arena, to, h, factor, &outcome);
+    if (w->failed) return false;
+    if (outcome.incompatible) note_mixed_schemas(w->ev, argument_at(w), w->labels);
+    if (outcome.reconciled) {
+        note_reconciled(w->ev, argument_at(w), factor < 0 ? "subtraction" : "addition");
+    }
+    return !outcome.incompatible;
+}
+
+/* --- rates ------------------------------------------------------------------------------------ */
+
+static bool
+point_was_reset(const struct window *w, const struct histogram_point *p, const struct fhist *before)
+{
+    return (w->histogram_starts &&
+            window_starts_anew(p[-1].start_ms, p[-1].t_ms, p->start_ms, p->t_ms)) ||
+           fhist_was_reset(p->h, before);
+}
+
+/* Notes about what is no counter. False: exponential and custom buckets are mixed. */
+static bool
+check_points(struct window *w, const struct histogram_point *points, uint32_t count, bool custom,
+             bool is_counter)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_counter && is_gauge(points[i].h)) note_not_counter(w);
+        if (fhist_is_custom(points[i].h) == custom) continue;
+        note_mixed_schemas(w->ev, argument_at(w), w->labels);
+        return false;
+    }
+    return true;
+}
+
+/* The difference between the first and the last, with what was before resets; not stretched yet. */
+bool
+window_histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret)
+{
+    const struct histogram_point *points = w->histograms, *last = points + w->histogram_count - 1;
+    bool is_counter = kind != RATE_DELTA;
+    const struct fhist *before = points[0].h;
+    struct fhist nothing = {.schema = points[1].h->schema,
+                            .bounds = points[1].h->bounds,
+                            .bound_count = points[1].h->bound_count};
+    (void)ret;
+    if (is_counter && (is_gauge(before) || is_gauge(last->h))) note_not_counter(w);
+    /* What is before a reset needs not go together with what comes after it. */
+    if (is_counter && point_was_reset(w, &points[1], before)) before = &nothing;
+    bool custom = fhist_is_custom(before);
+    if (fhist_is_custom(last->h) != custom) {
+        note_mixed_schemas(w->ev, argument_at(w), w->labels);
+        return false;
+    }
+    if (is_counter && !check_points(w, points + 1, w->histogram_count - 2, custom, true)) {
+        return false;
+    }
+    struct fhist *h = changeable(w, last->h);
+    if (h == NULL || !add(w, h, before, -1)) return false;
+    for (const struct histogram_point *p = points + 1; is_counter && p <= last; p++) {
+        bool reset = point_was_reset(w, p, before);
+        if (reset && !add(w, h, before, 1)) return false;
+        before = p->h;
+    }
+    if (!is_counter && !(is_gauge(points[0].h) && is_gauge(last->h))) note_not_gauge(w);
+    h->hint = RESET_GAUGE;
+    fhist_compact(h);
+    w->result = h;
+    return true;
+}
+
+bool
+window_instant_histograms(struct window *w, const struct histogram_point *before,
+                          const struct histogram_point *last, bool is_rate, struct operand *ret)
+{
+    bool gauges = is_gauge(before->h) && is_gauge(last->h);
+    if (is_rate && (is_gauge(before->h) || is_gauge(last->h))) note_not_counter(w);
+    if (!is_rate && !gauges) note_not_gauge(w);
+    struct fhist *h = changeable(w, last->h);
+    if (h == NULL) return false;
+    bool reset = is_rate && point_was_reset(w, last, before->h);
+    if (!reset && !add(w, h, before->h, -1)) return false;
+    h->hint = RESET_GAUGE;
+    fhist_compact(h);
+    if (is_rate) fhist_divide(h, (double)(last->t_ms - before->t_ms) / 1000);
+    w->result = h;
+    ret->histogram = h;
+    return true;
+}
+
+/* --- sums ------------------------------------------------------------------------------------- */
+
+/* Adds the n-th of a mean that moves along. */
+static bool
+move_mean(struct window *w, struct fhist *mean, const struct fhist *h, double n,
+          struct fhist_outcome *outcome)
+{
+    struct fhist *share = changeable(w, h);
+    if (share == NULL) return false;
+    fhist_divide(share, n);
+    fhist_multiply(mean, (n - 1) / n);
+    w->failed = fhist_add(w->arena, mean, share, 1, outcome);
+    return w->failed == OK;
+}
+
+bool
+window_sum_histograms(struct window *w, bool average, struct operand *ret)
+{
+    const struct histogram_point *points = w->histograms;
+    bool reset = false, no_reset = false, reconciled = false, moves = false;
+    if (w->count > 0) {
+        note_mixed_samples(w->ev, argument_at(w), w->labels);
+        return false;
+    }
+    struct fhist *sum = arena_alloc(w->arena, sizeof *sum);
+    if (sum == NULL || fhist_begin(w->arena, points[0].h, true, sum)) {
+        w->failed = ERR_NOMEM;
+        return false;
+    }
+    for (uint32_t i = 0; i < w->histogram_count; i++) {
+        struct fhist_outcome outcome;
+        reset |= points[i].h->hint == RESET_YES;
+        no_reset |= points[i].h->hint == RESET_NO;
+        if (i == 0) continue;
+        if (average && !moves && fhist_overflows(sum, points[i].h)) {
+            moves = true;
+            fhist_divide(sum, i);
+        }
+        if (moves) {
+            if (!move_mean(w, sum, points[i].h, i + 1, &outcome)) return false;
+        } else {
+            w->failed = fhist_add(w->arena, sum, points[i].h, 1, &outcome);
+            if (w->failed) return false;
+        }
+        if (outcome.incompatible) {
+            note_mixed_schemas(w->ev, argument_at(w), w->labels);
+            return false;
+        }
+        reconciled |= outcome.reconciled;
+    }
+    if (reset && no_reset) note_collision(w->ev, argument_at(w), "aggregation");
+    if (reconciled) note_reconciled(w->ev, argument_at(w), "aggregation");
+    if (average && !moves) fhist_divide(sum, w->histogram_count);
+    fhist_settle(sum);
+    w->result = sum;
+    ret->histogram = sum;
+    return true;
+}
+
+/* --- between samples -------------------------------------------------------------------------- */
+
+double
+interpolated(int64_t t1_ms, double v1, int64_t t2_ms, double v2, int64_t t_ms, bool is_counter)
+{
+    if (is_counter && v2 < v1) v1 = 0; /* it began anew */
+    return v1 + (v2 - v1) * (double)(t_ms - t1_ms) / (double)(t2_ms - t1_ms);
+}
+
+enum err
+interpolated_histogram(struct evaluation *ev, struct arena *arena, const struct histogram_point *a,
+                       const struct histogram_point *b, int64_t t_ms, bool is_counter,
+                       struct span at, struct bytes labels, struct fhist **ret)
+{
+    double share = (double)(t_ms - a->t_ms) / (double)(b->t_ms - a->t_ms);
+    struct fhist_outcome down, up = {false, false, false};
+    struct fhist *h = arena_alloc(arena, sizeof *h);
+    *ret = h;
+    if (h == NULL) return ERR_NOMEM;
+    if (t_ms == a->t_ms) return fhist_begin(arena, a->h, false, h);
+    if (fhist_begin(arena, b->h, false, h)) return ERR_NOMEM;
+    if (t_ms == b->t_ms) return OK;
+    if (is_counter && fhist_was_reset(b->h, a->h)) {
+        fhist_multiply(h, share);
+        return OK;
+    }
+    if (fhist_add(arena, h, a->h, -1, &down)) return ERR_NOMEM;
+    if (!down.incompatible) {
+        fhist_multiply(h, share);
+        if (fhist_add(arena, h, a->h, 1, &up)) return ERR_NOMEM;
+    }
+    if (down.incompatible || up.incompatible) {
+        note_mixed_schemas(ev, at, labels);
+        *ret = NULL;
+    }
+    if (down.reconciled) note_reconciled(ev, at, "subtraction");
+    if (up.reconciled) note_reconciled(ev, at, "addition");
+    return OK;
+}
+
+/* Which samples the ends of the range are taken from. False: there are none for it. */
+static bool
+ends_of(const struct window *w, uint32_t count, const int64_t *times_ms, size_t stride,
+        uint32_t *ret_first, uint32_t *ret_last)
+{
+#define TIME(i) (*(const int64_t *)(const void *)((const char *)times_ms + (i)*stride))
+    uint32_t last = count - 1;
+    uint32_t after = search_first(i, 0u, last, TIME(i) > w->start_ms);
+    uint32_t first = after > 0 ? after - 1 : 0;
+    bool smoothed = w->extent == EXTENT_SMOOTHED;
+    if (smoothed) last = search_first(i, 0u, last, TIME(i) >= w->end_ms);
+    *ret_first = first;
+    *ret_last = last;
+    return TIME(last) > w->start_ms && !(smoothed && TIME(first) > w->end_ms);
+#undef TIME
+}
+
+static bool
+extended_floats(const struct window *w, enum rate_kind kind, struct operand *ret)
+{
+    bool smoothed = w->extent == EXTENT_SMOOTHED, is_counter = kind != RATE_DELTA;
+    const int64_t *t = w->times_ms;
+    const double *v = w->values;
+    uint32_t first, last;
+    if (!ends_of(w, w->count, t, sizeof *t, &first, &last)) return false;
+    double left = v[first], right = v[last];
+    if (smoothed && t[first] < w->start_ms) {
+        left =
+            interpolated(t[first], v[first], t[first + 1], v[first + 1], w->start_ms, is_counter);
+    }
+    if (smoothed && last > 0 && t[last] > w->end_ms) {
+        right = interpolated(t[last - 1], v[last - 1], t[last], v[last], w->end_ms, is_counter);
+    }
+    ret->value = right - left;
+    if (is_counter) {
+        double before = left;
+        uint32_t i = first + (t[first] <= w->start_ms);
+        uint32_t end = last + 1 - (t[last] >= w->end_ms);
+        for (; i < end; i++) {
+            if (v[i] < before) ret->value += before;
+            before = v[i];
+        }
+        if (right < before) ret->value += before;
+    }
+    if (kind == RATE_RATE) ret->value /= (double)w->range_ms / 1000;
+    return true;
+}
+
+/* One end of the range. NULL: none, or no memory. */
+static struct fhist *
+histogram_end(struct window *w, const struct histogram_point *a, const struct histogram_point *b,
+              int64_t t_ms, bool is_counter)
+{
+    struct fhist *h;
+    w->failed = interpolated_histogram(w->ev, w->arena, a, b, t_ms, is_counter, argument_at(w),
+                                       w->labels, &h);
+    return w->failed ? NULL : h;
+}
+
+/* Adds what was before resets. */
+static bool
+add_resets(struct window *w, struct fhist *sum, uint32_t first, uint32_t last,
+           const struct fhist *left, const struct fhist *right)
+{
+    const struct histogram_point *p = w->histograms;
+    const struct fhist *before = left;
+    uint32_t i = first + 1;
+    bool smoothed = w->extent == EXTENT_SMOOTHED;
+    if (smoothed && p[first].t_ms < w->start_ms && fhist_was_reset(p[i].h, p[first].h)) {
+        before = p[i++].h; /* that reset is in `left` already */
+    }
+    if (i > last) return true;
+    for (; i < last; before = p[i++].h) {
+        if (fhist_was_reset(p[i].h, before) && !add(w, sum, before, 1)) return false;
+    }
+    return !fhist_was_reset(right, before) || add(w, sum, before, 1);
+}
+
+static bool
+extended_histograms(struct window *w, enum rate_kind kind, struct operand *ret)
+{
+    bool smoothed = w->extent == EXTENT_SMOOTHED, is_counter = kind != RATE_DELTA;
+    const struct histogram_point *p = w->histograms;
+    uint32_t first, last;
+    if (!ends_of(w, w->histogram_count, &p->t_ms, sizeof *p, &first, &last)) return false;
+    if (!check_points(w, p + first, last + 1 - first, fhist_is_custom(p[first].h), is_counter)) {
+        return false;
+    }
+    bool left_between = smoothed && p[first].t_ms < w->start_ms;
+    bool right_between = smoothed && last > 0 && p[last].t_ms > w->end_ms;
+    struct fhist *left = left_between
+                             ? histogram_end(w, &p[first], &p[first + 1], w->start_ms, is_counter)
+                             : changeable(w, p[first].h);
+    if (left == NULL) return false;
+    struct fhist *right = right_between
+                              ? histogram_end(w, &p[last - 1], &p[last], w->end_ms, is_counter)
+                              : changeable(w, p[last].h);
+    if (right == NULL) return false;
+    if (!is_counter && !(is_gauge(left) && is_gauge(right))) note_not_gauge(w);
+    struct fhist *result = changeable(w, right);
+    if (result == NULL || !add(w, result, left, -1)) return false;
+    if (is_counter && !add_resets(w, result, first, last, left, right)) return false;
+    if (kind == RATE_RATE) fhist_divide(result, (double)w->range_ms / 1000);
+    result->hint = RESET_GAUGE;
+    fhist_compact(result);
+    w->result = result;
+    ret->histogram = result;
+    return true;
+}
+
+bool
+window_extended_rate(struct window *w, enum rate_kind kind, struct operand *ret)
+{
+    return w->count > 0 ? extended_floats(w, kind, ret) : extended_histograms(w, kind, ret);
+}

@@ -1,0 +1,277 @@
+/* fhist.c - see fhist.h: what a histogram is made of. */
+#include "promql/histogram/fhist.h"
+
+#include <float.h>
+#include <math.h>
+#include <pthread.h>
+
+#include "promql/histogram/private.h"
+#include "wire/number.h"
+
+/* --- bounds ----------------------------------------------------------------------------------- */
+
+enum { FRACTIONS = 1 << HISTOGRAM_SCHEMA_MAX };
+
+/* 2^(i/256) / 2, of which other schemas take each second, fourth, ... */
+static double fractions[FRACTIONS];
+static pthread_once_t fractions_once = PTHREAD_ONCE_INIT;
+
+static void
+fill_fractions(void)
+{
+    for (int i = 0; i < FRACTIONS; i++) {
+        fractions[i] = (double)(exp2l((long double)i / FRACTIONS) / 2);
+    }
+}
+
+double
+exponential_bound(int32_t schema, int64_t index)
+{
+    if (schema < 0) {
+        int64_t exponent = index * (1 << -schema);
+        if (exponent == 1024) return DBL_MAX; /* the last bucket that is not infinite */
+        return ldexp(1, (int)(exponent > 5000 ? 5000 : exponent < -5000 ? -5000 : exponent));
+    }
+    pthread_once(&fractions_once, fill_fractions);
+    int64_t in_one = index & ((INT64_C(1) << schema) - 1);
+    int64_t exponent = (index >> schema) + 1;
+    if (in_one == 0 && exponent == 1025) return DBL_MAX;
+    if (exponent > 5000) exponent = 5000;
+    if (exponent < -5000) exponent = -5000;
+    return ldexp(fractions[in_one << (HISTOGRAM_SCHEMA_MAX - schema)], (int)exponent);
+}
+
+static double
+bound(const struct fhist *h, int64_t index)
+{
+    if (!fhist_is_custom(h)) return exponential_bound(h->schema, index);
+    if (index < 0) return -INFINITY;
+    return index < h->bound_count ? h->bounds[index] : INFINITY;
+}
+
+/* --- one piece of memory ---------------------------------------------------------------------- */
+
+static size_t
+bytes_for(uint32_t buckets, uint32_t bounds)
+{
+    size_t indexes = ((size_t)buckets * sizeof(int32_t) + 7) / 8 * 8;
+    return sizeof(struct fhist) + ((size_t)buckets + bounds) * sizeof(double) + indexes;
+}
+
+static void
+place_side(struct fhist_side *side, uint32_t count, double **doubles, int32_t **indexes)
+{
+    side->counts = *doubles;
+    side->indexes = *indexes;
+    side->count = side->capacity = count;
+    *doubles += count;
+    *indexes += count;
+}
+
+/* Arrays behind the struct: bounds, counts, indexes. */
+static struct fhist *
+place(void *memory, uint32_t positive, uint32_t negative, uint32_t bounds, double **ret_bounds)
+{
+    struct fhist *h = memory;
+    *h = (struct fhist){.bound_count = bounds};
+    double *doubles = (double *)(h + 1);
+    *ret_bounds = doubles;
+    h->bounds = doubles;
+    doubles += bounds;
+    int32_t *indexes = (int32_t *)(doubles + positive + negative);
+    place_side(&h->positive, positive, &doubles, &indexes);
+    place_side(&h->negative, negative, &doubles, &indexes);
+    return h;
+}
+
+size_t
+fhist_bytes_of(const struct histogram *h)
+{
+    return bytes_for(h->positive.bucket_count + h->negative.bucket_count, h->custom_count);
+}
+
+size_t
+fhist_bytes(const struct fhist *h)
+{
+    return bytes_for(h->positive.count + h->negative.count, h->bound_count);
+}
+
+static void
+fill_side(struct fhist_side *side, const struct hist_buckets *from)
+{
+    int64_t index = 0, absolute = 0;
+    uint32_t at = 0;
+    for (uint32_t s = 0; s < from->span_count; s++) {
+        index += from->spans[s].offset;
+        for (uint32_t i = 0; i < from->spans[s].length; i++, index++, at++) {
+            side->indexes[at] = (int32_t)index;
+            if (from->deltas == NULL) {
+                side->counts[at] = bits_double(from->counts[at]);
+            } else {
+                absolute += from->deltas[at];
+                side->counts[at] = (double)absolute;
+            }
+        }
+    }
+}
+
+struct fhist *
+fhist_of(void *memory, const struct histogram *from)
+{
+    bool is_int = from->kind == SAMPLE_HISTOGRAM_INT;
+    double *bounds;
+    struct fhist *h = place(memory, from->positive.bucket_count, from->negative.bucket_count,
+                            from->custom_count, &bounds);
+    h->hint = from->reset_hint;
+    h->schema = from->schema;
+    h->zero_threshold = bits_double(from->zero_threshold_bits);
+    h->zero_count = is_int ? (double)from->zero_count : bits_double(from->zero_count);
+    h->count = is_int ? (double)from->count : bits_double(from->count);
+    h->sum = bits_double(from->sum_bits);
+    fill_side(&h->positive, &from->positive);
+    fill_side(&h->negative, &from->negative);
+    for (uint32_t i = 0; i < from->custom_count; i++) {
+        bounds[i] = bits_double(from->custom_bits[i]);
+    }
+    /* A struct, and 8 bytes for each span, count and bound; a time with it; 16 for a float. */
+    h->weight =
+        (168 + 8 +
+         8 * (from->positive.span_count + from->negative.span_count + from->positive.bucket_count +
+              from->negative.bucket_count + from->custom_count)) /
+        16;
+    return h;
+}
+
+static void
+copy_side(struct fhist_side *to, const struct fhist_side *from)
+{
+    if (from->count == 0) return;
+    memcpy(to->indexes, from->indexes, from->count * sizeof *to->indexes);
+    memcpy(to->counts, from->counts, from->count * sizeof *to->counts);
+}
+
+struct fhist *
+fhist_copy(void *memory, const struct fhist *from)
+{
+    double *bounds;
+    struct fhist *h =
+        place(memory, from->positive.count, from->negative.count, from->bound_count, &bounds);
+    struct fhist_side positive = h->positive, negative = h->negative;
+    copy_side(&positive, &from->positive);
+    copy_side(&negative, &from->negative);
+    if (from->bound_count > 0) memcpy(bounds, from->bounds, from->bound_count * sizeof *bounds);
+    *h = *from;
+    h->positive = positive;
+    h->negative = negative;
+    h->bounds = bounds;
+    h->zero_lost = h->count_lost = h->sum_lost = 0;
+    return h;
+}
+
+struct fhist *
+fhist_keep(struct arena *arena, const struct fhist *h)
+{
+    void *memory = arena_alloc(arena, fhist_bytes(h));
+    return memory == NULL ? NULL : fhist_copy(memory, h);
+}
+
+/* --- buckets ---------------------------------------------------------------------------------- */
+
+uint32_t
+fhist_bucket_count(const struct fhist *h)
+{
+    return h->negative.count + h->positive.count + (h->zero_count > 0);
+}
+
+struct fhist_bucket
+fhist_side_bucket(const struct fhist *h, bool positive, uint32_t i)
+{
+    const struct fhist_side *s = positive ? &h->positive : &h->negative;
+    int64_t index = s->indexes[i];
+    double near = bound(h, index - 1), far = bound(h, index), count = s->counts[i];
+    if (!positive) return (struct fhist_bucket){-far, -near, count, true, false};
+    return (struct fhist_bucket){near, far, count, fhist_is_custom(h) && index == 0, true};
+}
+
+struct fhist_bucket
+fhist_bucket(const struct fhist *h, uint32_t i)
+{
+    double zero = h->zero_threshold;
+    if (i < h->negative.count) {
+        struct fhist_bucket b = fhist_side_bucket(h, false, h->negative.count - 1 - i);
+        if (b.upper > -zero) b.upper = -zero;
+        return b;
+    }
+    i -= h->negative.count;
+    if (h->zero_count > 0 && i == 0) {
+        return (struct fhist_bucket){-zero, zero, h->zero_count, true, true};
+    }
+    struct fhist_bucket b = fhist_side_bucket(h, true, i - (h->zero_count > 0));
+    if (!fhist_is_custom(h) && b.lower < zero) b.lower = zero;
+    return b;
+}
+
+/* --- comparing -------------------------------------------------------------------------------- */
+
+static bool
+same_bits(double a, double b)
+{
+    return double_bits(a) == double_bits(b);
+}
+
+static bool
+sides_equal(const struct fhist_side *a, const struct fhist_side *b)
+{
+    if (a->count != b->count) return false;
+    if (a->count == 0) return true;
+    return memcmp(a->indexes, b->indexes, a->count * sizeof *a->indexes) == 0 &&
+           memcmp(a->counts, b->counts, a->count * sizeof *a->counts) == 0;
+}
+
+bool
+same_bounds(const struct fhist *a, const struct fhist *b)
+{
+    if (a->bound_count != b->bound_count) return false;
+    for (uint32_t i = 0; i < a->bound_count; i++) {
+        if (a->bounds[i] != b->bounds[i]) return false;
+    }
+    return true;
+}
+
+bool
+fhist_equal(const struct fhist *a, const struct fhist *b)
+{
+    return a->schema == b->schema && same_bits(a->count, b->count) && same_bits(a->sum, b->sum) &&
+           a->zero_threshold == b->zero_threshold && same_bits(a->zero_count, b->zero_count) &&
+           same_bounds(a, b) && sides_equal(&a->positive, &b->positive) &&
+           sides_equal(&a->negative, &b->negative);
+}
+
+/* --- a text ----------------------------------------------------------------------------------- */
+
+static void
+put_number(struct buf *to, double value)
+{
+    char text[NUMBER_TEXT_BYTES];
+    buf_put(to, text, number_print_sentence(double_bits(value), text));
+}
+
+void
+fhist_print(const struct fhist *h, struct buf *to)
+{
+    buf_put_text(to, "{count:");
+    put_number(to, h->count);
+    buf_put_text(to, ", sum:");
+    put_number(to, h->sum);
+    for (uint32_t i = 0; i < fhist_bucket_count(h); i++) {
+        struct fhist_bucket b = fhist_bucket(h, i);
+        if (b.count == 0) continue;
+        buf_put_text(to, b.has_lower ? ", [" : ", (");
+        put_number(to, b.lower);
+        buf_put_u8(to, ',');
+        put_number(to, b.upper);
+        buf_put_text(to, b.has_upper ? "]:" : "):");
+        put_number(to, b.count);
+    }
+    buf_put_u8(to, '}');
+}

@@ -1,0 +1,556 @@
+/*
+ * sum.c - histograms added up. Buckets of both are brought to one layout first: the lower
+ * resolution of the two, the zero bucket that holds both, the custom bounds that both have.
+ */
+#include <math.h>
+
+#include "promql/histogram/precise.h"
+#include "promql/histogram/private.h"
+
+/* --- buckets read at a lower resolution ------------------------------------------------------- */
+
+struct side_reader {
+    const struct fhist_side *side;
+    uint32_t at;
+    unsigned shift;
+    int64_t index;
+    double count;
+};
+
+static bool
+side_next(struct side_reader *r)
+{
+    const struct fhist_side *s = r->side;
+    if (r->at == s->count) return false;
+    r->index = coarser_index(s->indexes[r->at], r->shift);
+    r->count = 0;
+    do {
+        r->count += s->counts[r->at++];
+    } while (r->at < s->count && coarser_index(s->indexes[r->at], r->shift) == r->index);
+    return true;
+}
+
+/* Past the buckets that end in the zero bucket. */
+static void
+skip_zero(struct side_reader *r, int32_t schema, double threshold)
+{
+    struct side_reader ahead = *r;
+    while (threshold > 0 && side_next(&ahead) &&
+           exponential_bound(schema, ahead.index) <= threshold) {
+        *r = ahead;
+    }
+}
+
+/* --- a side that changes ---------------------------------------------------------------------- */
+
+static void
+put_bucket(struct fhist_side *s, uint32_t at, int64_t index, double count, double lost)
+{
+    s->indexes[at] = (int32_t)index;
+    s->counts[at] = count;
+    if (s->lost != NULL) s->lost[at] = lost;
+}
+
+static void
+add_to(struct fhist_side *s, uint32_t at, double count)
+{
+    if (s->lost == NULL) {
+        s->counts[at] += count;
+        return;
+    }
+    struct precise p = {s->counts[at], s->lost[at]};
+    precise_add(&p, count);
+    s->counts[at] = p.sum;
+    s->lost[at] = p.lost;
+}
+
+static bool
+make_room(struct arena *arena, struct fhist_side *s, uint32_t wanted)
+{
+    if (wanted <= s->capacity) return true;
+    uint32_t capacity = wanted + wanted / 2 + 4;
+    struct fhist_side grown = *s;
+    grown.indexes = arena_alloc(arena, capacity * sizeof *grown.indexes);
+    grown.counts = arena_alloc(arena, capacity * sizeof *grown.counts);
+    if (s->lost != NULL) grown.lost = arena_alloc(arena, capacity * sizeof *grown.lost);
+    if (grown.indexes == NULL || grown.counts == NULL || (s->lost != NULL && grown.lost == NULL)) {
+        return false;
+    }
+    grown.capacity = capacity;
+    if (s->count > 0) {
+        memcpy(grown.indexes, s->indexes, s->count * sizeof *s->indexes);
+        memcpy(grown.counts, s->counts, s->count * sizeof *s->counts);
+        if (s->lost != NULL) memcpy(grown.lost, s->lost, s->count * sizeof *s->lost);
+    }
+    *s = grown;
+    return true;
+}
+
+static uint32_t
+count_missing(const struct fhist_side *to, struct side_reader r)
+{
+    uint32_t missing = 0, at = 0;
+    while (side_next(&r)) {
+        while (at < to->count && to->indexes[at] < r.index) {
+            at++;
+        }
+        missing += at == to->count || to->indexes[at] != r.index;
+    }
+    return missing;
+}
+
+static enum err
+add_side(struct arena *arena, struct fhist_side *to, struct side_reader r, double factor)
+{
+    uint32_t missing = count_missing(to, r), old = to->count, at = missing, put = 0;
+    if (!make_room(arena, to, old + missing)) return ERR_NOMEM;
+    /* What is there goes to the end, from which it is merged with what comes. */
+    if (missing > 0 && old > 0) {
+        memmove(to->indexes + missing, to->indexes, old * sizeof *to->indexes);
+        memmove(to->counts + missing, to->counts, old * sizeof *to->counts);
+        if (to->lost != NULL) memmove(to->lost + missing, to->lost, old * sizeof *to->lost);
+    }
+    to->count = old + missing;
+    while (side_next(&r)) {
+        while (at < to->count && to->indexes[at] < r.index) {
+            if (put != at) {
+                put_bucket(to, put, to->indexes[at], to->counts[at],
+                           to->lost == NULL ? 0 : to->lost[at]);
+            }
+            put++;
+            at++;
+        }
+        if (at < to->count && to->indexes[at] == r.index) {
+            if (put != at) {
+                put_bucket(to, put, r.index, to->counts[at], to->lost == NULL ? 0 : to->lost[at]);
+            }
+            add_to(to, put++, factor * r.count);
+            at++;
+        } else {
+            put_bucket(to, put++, r.index, factor * r.count, 0);
+        }
+    }
+    return OK; /* what is left stands where it belongs: all that was missing has come */
+}
+
+static void
+reduce_side(struct fhist_side *s, unsigned shift)
+{
+    uint32_t put = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        int64_t index = coarser_index(s->indexes[i], shift);
+        double lost = s->lost == NULL ? 0 : s->lost[i];
+        if (put > 0 && s->indexes[put - 1] == index) {
+            add_to(s, put - 1, s->counts[i]);
+            if (s->lost != NULL) s->lost[put - 1] += lost;
+        } else {
+            put_bucket(s, put++, index, s->counts[i], lost);
+        }
+    }
+    s->count = put;
+}
+
+static void
+compact_side(struct fhist_side *s)
+{
+    uint32_t put = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (s->counts[i] == 0 && (s->lost == NULL || s->lost[i] == 0)) continue;
+        put_bucket(s, put++, s->indexes[i], s->counts[i], s->lost == NULL ? 0 : s->lost[i]);
+    }
+    s->count = put;
+}
+
+void
+fhist_compact(struct fhist *h)
+{
+    compact_side(&h->positive);
+    compact_side(&h->negative);
+}
+
+/* --- zero buckets ----------------------------------------------------------------------------- */
+
+/*
+ * What would be in a zero bucket until *threshold, which moves to the end of a bucket with
+ * observations if it is within one; it is not less than the histogram's own.
+ */
+static double
+wider_zero_count(const struct fhist *h, double *threshold)
+{
+    const struct fhist_side *sides[] = {&h->positive, &h->negative};
+    double count;
+    if (*threshold == h->zero_threshold) return h->zero_count;
+again:
+    count = h->zero_count;
+    for (int k = 0; k < 2; k++) {
+        for (uint32_t i = 0; i < sides[k]->count; i++) {
+            double lower = exponential_bound(h->schema, (int64_t)sides[k]->indexes[i] - 1);
+            double upper = exponential_bound(h->schema, sides[k]->indexes[i]);
+            if (lower >= *threshold) break;
+            count += sides[k]->counts[i];
+            if (upper <= *threshold) continue;
+            if (sides[k]->counts[i] != 0) {
+                *threshold = upper;
+                if (k == 1) goto again; /* the positive ones must be looked at again */
+            }
+            break;
+        }
+    }
+    return count;
+}
+
+/* Buckets that are in the zero bucket now go. */
+static void
+drop_zeroed(struct fhist *h)
+{
+    struct fhist_side *sides[] = {&h->positive, &h->negative};
+    for (int k = 0; k < 2; k++) {
+        struct fhist_side *s = sides[k];
+        for (uint32_t i = 0; i < s->count; i++) {
+            if (exponential_bound(h->schema, (int64_t)s->indexes[i] - 1) >= h->zero_threshold)
+                break;
+            s->counts[i] = 0;
+            if (s->lost != NULL) s->lost[i] = 0;
+        }
+    }
+    fhist_compact(h);
+}
+
+/* Widens the zero bucket of `to` so that it holds that of `h`; what this has in it, then. */
+static double
+reconcile_zero(struct fhist *to, const struct fhist *h)
+{
+    double count = h->zero_count, threshold = h->zero_threshold;
+    while (threshold != to->zero_threshold) {
+        if (to->zero_threshold > threshold) {
+            threshold = to->zero_threshold;
+            count = wider_zero_count(h, &threshold);
+        }
+        if (threshold > to->zero_threshold) {
+            double wider = threshold;
+            to->zero_count = wider_zero_count(to, &wider);
+            to->zero_threshold = wider;
+            drop_zeroed(to);
+        }
+    }
+    return count;
+}
+
+/* --- custom bounds ---------------------------------------------------------------------------- */
+
+static double *
+common_bounds(struct arena *arena, const struct fhist *a, const struct fhist *b,
+              uint32_t *ret_count)
+{
+    double *common = arena_alloc(arena, (a->bound_count + 1) * sizeof *common);
+    uint32_t count = 0;
+    for (uint32_t i = 0, k = 0; common != NULL && i < a->bound_count && k < b->bound_count;) {
+        if (a->bounds[i] == b->bounds[k]) {
+            common[count++] = a->bounds[i];
+            i++;
+            k++;
+        } else if (a->bounds[i] < b->bounds[k]) {
+            i++;
+        } else {
+            k++;
+        }
+    }
+    *ret_count = count;
+    return common;
+}
+
+/* Which of the bounds takes a bucket of `h`. */
+static uint32_t
+new_place(const struct fhist *h, int64_t index, const double *bounds, uint32_t count)
+{
+    uint32_t place = 0;
+    if (index >= h->bound_count) return count;
+    while (place < count && bounds[place] < h->bounds[index]) {
+        place++;
+    }
+    return place;
+}
+
+/* Both on the bounds they have in common, without empty buckets. */
+static enum err
+add_reconciled(struct arena *arena, struct fhist *to, const struct fhist *h, double factor)
+{
+    uint32_t count;
+    double *bounds = common_bounds(arena, to, h, &count);
+    struct precise *sums = arena_new(arena, (count + 1) * sizeof *sums);
+    struct fhist_side *side = &to->positive;
+    if (bounds == NULL || sums == NULL || !make_room(arena, side, count + 1)) return ERR_NOMEM;
+    for (uint32_t i = 0; i < side->count; i++) {
+        struct precise *sum = &sums[new_place(to, side->indexes[i], bounds, count)];
+        precise_add(sum, side->counts[i]);
+        if (side->lost != NULL) sum->lost += side->lost[i];
+    }
+    for (uint32_t i = 0; i < h->positive.count; i++) {
+        precise_add(&sums[new_place(h, h->positive.indexes[i], bounds, count)],
+                    factor * h->positive.counts[i]);
+    }
+    side->count = 0;
+    for (uint32_t i = 0; i <= count; i++) {
+        double value = side->lost == NULL ? precise_value(&sums[i]) : sums[i].sum;
+        if (value == 0 && (side->lost == NULL || sums[i].lost == 0)) continue;
+        put_bucket(side, side->count++, i, value, sums[i].lost);
+    }
+    to->bounds = bounds;
+    to->bound_count = count;
+    return OK;
+}
+
+/* --- sums ------------------------------------------------------------------------------------- */
+
+static bool
+begin_side(struct arena *arena, const struct fhist_side *from, bool precise, struct fhist_side *to)
+{
+    uint32_t capacity = from->count + 4;
+    *to = (struct fhist_side){.count = from->count, .capacity = capacity};
+    to->indexes = arena_alloc(arena, capacity * sizeof *to->indexes);
+    to->counts = arena_alloc(arena, capacity * sizeof *to->counts);
+    if (precise) to->lost = arena_new(arena, capacity * sizeof *to->lost);
+    if (to->indexes == NULL || to->counts == NULL || (precise && to->lost == NULL)) return false;
+    if (from->count == 0) return true;
+    memcpy(to->indexes, from->indexes, from->count * sizeof *to->indexes);
+    memcpy(to->counts, from->counts, from->count * sizeof *to->counts);
+    return true;
+}
+
+enum err
+fhist_begin(struct arena *arena, const struct fhist *h, bool precise, struct fhist *ret)
+{
+    *ret = *h;
+    ret->zero_lost = ret->count_lost = ret->sum_lost = 0;
+    if (!begin_side(arena, &h->positive, precise, &ret->positive) ||
+        !begin_side(arena, &h->negative, precise, &ret->negative)) {
+        return ERR_NOMEM;
+    }
+    if (h->bound_count == 0) return OK;
+    double *bounds = arena_alloc(arena, h->bound_count * sizeof *bounds);
+    if (bounds == NULL) return ERR_NOMEM;
+    memcpy(bounds, h->bounds, h->bound_count * sizeof *bounds);
+    ret->bounds = bounds;
+    return OK;
+}
+
+/* Unless both say the same, a sum is a gauge if one is, else nothing is known. True: they disagree
+ * about a reset. */
+static bool
+join_hints(enum reset_hint *to, enum reset_hint hint)
+{
+    if (*to == hint || *to == RESET_GAUGE) return false;
+    if (hint == RESET_GAUGE) {
+        *to = RESET_GAUGE;
+        return false;
+    }
+    bool collision = *to != RESET_UNKNOWN && hint != RESET_UNKNOWN;
+    *to = RESET_UNKNOWN;
+    return collision;
+}
+
+static void
+add_number(double *sum, double *lost, double x, bool precise)
+{
+    if (!precise) {
+        *sum += x;
+        return;
+    }
+    struct precise p = {*sum, *lost};
+    precise_add(&p, x);
+    *sum = p.sum;
+    *lost = p.lost;
+}
+
+enum err
+fhist_add(struct arena *arena, struct fhist *to, const struct fhist *h, double factor,
+          struct fhist_outcome *ret_outcome)
+{
+    bool custom = fhist_is_custom(to), precise = to->positive.lost != NULL;
+    *ret_outcome = (struct fhist_outcome){.incompatible = custom != fhist_is_custom(h)};
+    if (ret_outcome->incompatible) return OK;
+    ret_outcome->collision = join_hints(&to->hint, h->hint);
+    if (!custom) {
+        double zero = reconcile_zero(to, h);
+        add_number(&to->zero_count, &to->zero_lost, factor * zero, precise);
+    }
+    add_number(&to->count, &to->count_lost, factor * h->count, precise);
+    add_number(&to->sum, &to->sum_lost, factor * h->sum, precise);
+    if (custom && !same_bounds(to, h)) {
+        ret_outcome->reconciled = true;
+        return add_reconciled(arena, to, h, factor);
+    }
+    if (h->schema < to->schema) {
+        reduce_side(&to->positive, (unsigned)(to->schema - h->schema));
+        reduce_side(&to->negative, (unsigned)(to->schema - h->schema));
+        to->schema = h->schema;
+    }
+    struct side_reader positive = {.side = &h->positive}, negative = {.side = &h->negative};
+    positive.shift = negative.shift = (unsigned)(h->schema - to->schema);
+    if (!custom) {
+        skip_zero(&positive, to->schema, to->zero_threshold);
+        skip_zero(&negative, to->schema, to->zero_threshold);
+    }
+    enum err e = add_side(arena, &to->positive, positive, factor);
+    return e ? e : add_side(arena, &to->negative, negative, factor);
+}
+
+bool
+fhist_overflows(const struct fhist *to, const struct fhist *h)
+{
+    return isinf(to->count + h->count) || isinf(to->sum + h->sum) ||
+           isinf(to->zero_count + h->zero_count);
+}
+
+static void
+multiply_side(struct fhist_side *s, double factor)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->counts[i] *= factor;
+        if (s->lost != NULL) s->lost[i] *= factor;
+    }
+}
+
+void
+fhist_multiply(struct fhist *h, double factor)
+{
+    h->zero_count *= factor;
+    h->zero_lost *= factor;
+    h->count *= factor;
+    h->count_lost *= factor;
+    h->sum *= factor;
+    h->sum_lost *= factor;
+    multiply_side(&h->positive, factor);
+    multiply_side(&h->negative, factor);
+    if (factor < 0) h->hint = RESET_GAUGE;
+}
+
+static void
+divide_side(struct fhist_side *s, double divisor)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->counts[i] /= divisor;
+        if (s->lost != NULL) s->lost[i] /= divisor;
+    }
+}
+
+void
+fhist_divide(struct fhist *h, double divisor)
+{
+    h->zero_count /= divisor;
+    h->zero_lost /= divisor;
+    h->count /= divisor;
+    h->count_lost /= divisor;
+    h->sum /= divisor;
+    h->sum_lost /= divisor;
+    if (divisor == 0) {
+        h->positive.count = h->negative.count = 0;
+        return;
+    }
+    divide_side(&h->positive, divisor);
+    divide_side(&h->negative, divisor);
+    if (divisor < 0) h->hint = RESET_GAUGE;
+}
+
+static void
+settle_side(struct fhist_side *s)
+{
+    for (uint32_t i = 0; s->lost != NULL && i < s->count; i++) {
+        s->counts[i] += s->lost[i];
+        s->lost[i] = 0;
+    }
+}
+
+void
+fhist_settle(struct fhist *h)
+{
+    h->zero_count += h->zero_lost;
+    h->count += h->count_lost;
+    h->sum += h->sum_lost;
+    h->zero_lost = h->count_lost = h->sum_lost = 0;
+    settle_side(&h->positive);
+    settle_side(&h->negative);
+}
+
+/* --- resets ----------------------------------------------------------------------------------- */
+
+/* Has a bucket fewer observations than before? */
+static bool
+side_was_reset(struct side_reader now, struct side_reader before)
+{
+    bool more = side_next(&now);
+    while (side_next(&before)) {
+        while (more && now.index < before.index) {
+            more = side_next(&now);
+        }
+        double count = more && now.index == before.index ? now.count : 0;
+        bool is_there = more && now.index == before.index;
+        if (is_there ? count < before.count : before.count != 0) return true;
+    }
+    return false;
+}
+
+static double
+until_bound(const struct fhist *h, uint32_t *at, double limit)
+{
+    const struct fhist_side *s = &h->positive;
+    double sum = 0;
+    for (; *at < s->count; (*at)++) {
+        double upper =
+            s->indexes[*at] < (int64_t)h->bound_count ? h->bounds[s->indexes[*at]] : INFINITY;
+        if (upper > limit) break;
+        sum += s->counts[*at];
+    }
+    return sum;
+}
+
+/* The same for the bounds that both have. */
+static bool
+custom_was_reset(const struct fhist *h, const struct fhist *before)
+{
+    uint32_t at = 0, at_before = 0, i = 0, k = 0;
+    while (i <= h->bound_count && k <= before->bound_count) {
+        double x = i < h->bound_count ? h->bounds[i] : INFINITY;
+        double y = k < before->bound_count ? before->bounds[k] : INFINITY;
+        if (x == y) {
+            if (until_bound(h, &at, x) < until_bound(before, &at_before, x)) return true;
+        }
+        i += x <= y;
+        k += y <= x;
+    }
+    return false;
+}
+
+bool
+fhist_was_reset(const struct fhist *h, const struct fhist *before)
+{
+    if (h->hint == RESET_YES || h->hint == RESET_NO) return h->hint == RESET_YES;
+    if (h->count < before->count) return true;
+    if (fhist_is_custom(h)) {
+        if (!fhist_is_custom(before)) return true;
+        if (!same_bounds(h, before)) return custom_was_reset(h, before);
+    }
+    if (h->schema > before->schema || h->zero_threshold < before->zero_threshold) return true;
+    if (fhist_is_custom(before) != fhist_is_custom(h)) return true;
+    double threshold = h->zero_threshold, zero = wider_zero_count(before, &threshold);
+    if (threshold != h->zero_threshold || h->zero_count < zero) return true;
+    unsigned shift = (unsigned)(before->schema - h->schema);
+    struct side_reader now[] = {{.side = &h->positive}, {.side = &h->negative}};
+    struct side_reader then[] = {{.side = &before->positive, .shift = shift},
+                                 {.side = &before->negative, .shift = shift}};
+    for (int k = 0; k < 2; k++) {
+        if (!fhist_is_custom(h)) {
+            skip_zero(&now[k], h->schema, h->zero_threshold);
+            skip_zero(&then[k], h->schema, h->zero_threshold);
+        }
+        if (side_was_reset(now[k], then[k])) return true;
+    }
+    return false;
+}
+
+void
+fhist_hint(struct fhist *h, const struct fhist *before)
+{
+    if (h->hint != RESET_UNKNOWN || before == NULL) return;
+    h->hint = fhist_was_reset(h, before) ? RESET_YES : RESET_NO;
+}
