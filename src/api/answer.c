@@ -82,16 +82,24 @@ reply_json(struct http_request *request, unsigned status, const struct buf *text
 void
 reply_problem(struct http_request *request, unsigned status, const char *type, const char *text)
 {
-    uint8_t room[8192];
-    struct buf body = {.at = room, .capacity = sizeof room, .limit = sizeof room};
+    struct buf body;
     struct json j;
+    buf_init(&body, NULL, (size_t)1 << 20);
     json_init(&j, &body);
     json_object_open(&j);
     json_member_text(&j, "status", "error");
     json_member_text(&j, "errorType", type);
     json_member_text(&j, "error", text);
     json_object_close(&j);
-    reply_json(request, status, &body);
+    if (buf_error(&body)) {
+        static uint8_t poor[] = "{\"status\":\"error\",\"errorType\":\"unavailable\","
+                                "\"error\":\"not enough memory for the error\"}";
+        struct buf known = {.at = poor, .size = sizeof poor - 1};
+        reply_json(request, 503, &known);
+    } else {
+        reply_json(request, status, &body);
+    }
+    buf_fini(&body);
 }
 
 void

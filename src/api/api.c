@@ -41,6 +41,8 @@ static const struct route {
     {"/api/v1/labels", HTTP_GET | HTTP_POST, QUEUE_READS, label_names_run, STORED},
     {"/api/v1/label/*", HTTP_GET, QUEUE_READS, label_values_run, STORED},
     {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, STORED},
+    {"/api/v1/query", HTTP_GET | HTTP_POST, QUEUE_READS, query_run, STORED},
+    {"/api/v1/query_range", HTTP_GET | HTTP_POST, QUEUE_READS, query_range_run, STORED},
     {"/api/v1/query_exemplars", HTTP_GET | HTTP_POST, QUEUE_READS, query_exemplars_run, STORED},
     {"/api/v1/format_query", HTTP_GET | HTTP_POST, QUEUE_READS, format_query_run},
     {"/api/v1/parse_query", HTTP_GET | HTTP_POST, QUEUE_READS, parse_query_run},
@@ -414,6 +416,8 @@ api_set_limits(struct api *api, const struct api_limits *limits)
     atomic_store_explicit(&api->read_series_max, limits->read_series_max, memory_order_relaxed);
     atomic_store_explicit(&api->read_bytes_max, limits->read_bytes_max, memory_order_relaxed);
     atomic_store_explicit(&api->read_timeout_ns, limits->read_timeout_ns, memory_order_relaxed);
+    atomic_store_explicit(&api->query_lookback_ms, limits->query_lookback_ms, memory_order_relaxed);
+    atomic_store_explicit(&api->query_points_max, limits->query_points_max, memory_order_relaxed);
 }
 
 const struct http_route *

@@ -22,6 +22,8 @@ struct api_limits {
     uint64_t read_series_max; /* 0: no limit */
     uint64_t read_bytes_max;  /* of stored samples; 0: no limit */
     int64_t read_timeout_ns;
+    int64_t query_lookback_ms;
+    uint64_t query_points_max; /* steps of a range query */
 };
 
 /* What an operator wants of a destination. */

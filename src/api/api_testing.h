@@ -562,7 +562,10 @@ rig_new(void)
     rig->view.ops = &view_double;
     rig->set.ops = &set_double;
     rig->names = 3;
-    rig->limits = (struct api_limits){.read_samples_max = 1000, .read_timeout_ns = NS_PER_S};
+    rig->limits = (struct api_limits){.read_samples_max = 1000,
+                                      .read_timeout_ns = NS_PER_S,
+                                      .query_lookback_ms = 300000,
+                                      .query_points_max = 11000};
     rig->options = (struct api_options){
         .env = rig->m.env,
         .tsdb = rig->m.db,

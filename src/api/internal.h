@@ -92,6 +92,8 @@ struct api {
     _Atomic uint64_t read_series_max;  /* relaxed */
     _Atomic uint64_t read_bytes_max;   /* relaxed */
     _Atomic int64_t read_timeout_ns;   /* relaxed */
+    _Atomic int64_t query_lookback_ms; /* relaxed */
+    _Atomic uint64_t query_points_max; /* relaxed */
     _Atomic bool stopping;             /* relaxed: a request that misses it is served */
 
     struct lock lock; /* LOCK_RANK_API; guards to the next blank line */
@@ -165,6 +167,8 @@ void label_names_run(struct api *api, struct http_request *request);
 void label_values_run(struct api *api, struct http_request *request);
 void series_run(struct api *api, struct http_request *request);
 void targets_run(struct api *api, struct http_request *request);
+void query_run(struct api *api, struct http_request *request);
+void query_range_run(struct api *api, struct http_request *request);
 void query_exemplars_run(struct api *api, struct http_request *request);
 void format_query_run(struct api *api, struct http_request *request);
 void parse_query_run(struct api *api, struct http_request *request);

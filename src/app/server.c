@@ -47,6 +47,8 @@ api_limits_of(const struct settings *s)
         .read_series_max = s->read_max_series,
         .read_bytes_max = s->read_max_bytes,
         .read_timeout_ns = s->read_timeout_ms * NS_PER_MS,
+        .query_lookback_ms = s->query_lookback_delta_ms,
+        .query_points_max = s->query_max_points,
     };
 }
 

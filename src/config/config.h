@@ -71,6 +71,8 @@ struct settings {
     uint64_t read_max_bytes;                     /* stored ones; 0: no limit; reloadable */
     uint64_t read_max_samples;                   /* 50 M, SAMPLES form; reloadable */
     uint64_t read_frame_bytes;                   /* 1 MiB */
+    int64_t query_lookback_delta_ms;             /* 5m; reloadable */
+    uint64_t query_max_points;                   /* 11000; reloadable */
     enum log_level log_level;                    /* info; reloadable */
     enum log_format log_format;                  /* logfmt */
 };

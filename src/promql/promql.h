@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "model/select.h"
+#include "promql/histogram/fhist.h"
 
 enum promql_form {
     PROMQL_LINES, /* the expression, in lines of at most 100 characters where that is possible */
@@ -35,5 +36,70 @@ MUST_CHECK enum err promql_parse_selector(struct bytes text, struct budget *budg
 void promql_free(struct promql_tree *tree);
 /* What its selectors select; a view of the tree. */
 const struct matcher_set *promql_selectors(const struct promql_tree *tree, uint32_t *ret_count);
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+struct promql_features {
+    bool delayed_name_removal; /* names go at the end, not where another metric comes to be */
+    bool start_timestamps;     /* a counter that began anew was reset */
+    bool type_and_unit_labels; /* __type__ says what a counter is */
+};
+
+struct promql_options {
+    struct bytes tenant;
+    int64_t first_ms;
+    int64_t last_ms;
+    int64_t step_ms; /* 0: once, at first_ms */
+    int64_t lookback_ms;
+    int64_t subquery_step_ms; /* of subqueries that give none */
+    struct promql_features features;
+    struct query_control *control; /* may be NULL */
+    struct budget *budget;
+};
+
+/* With a step, the result is a matrix whatever the expression is. */
+enum promql_type { PROMQL_SCALAR, PROMQL_STRING, PROMQL_VECTOR, PROMQL_MATRIX };
+/* "scalar", "string", "vector", "matrix". */
+const char *promql_type_word(enum promql_type type);
+
+/*
+ * Whether an expression may be run over a range, which gives a scalar or an instant vector at each
+ * step. False: `error` has the sentence.
+ */
+bool promql_has_range(const struct promql_tree *tree, struct buf *error);
+
+struct promql_result;
+/*
+ * ERR_INPUT: the expression has no result, and `error` says why; others are told in `why`. The tree
+ * and the view live as long as the result, which is one thread's.
+ */
+MUST_CHECK enum err promql_run(const struct promql_tree *tree, struct view *view,
+                               const struct promql_options *options,
+                               struct promql_result **ret_result, struct buf *error,
+                               struct why *why);
+void promql_result_free(struct promql_result *result);
+enum promql_type promql_result_type(const struct promql_result *result);
+struct bytes promql_result_string(const struct promql_result *result);
+
+/* A scalar is a series without labels; of one time each series has one point. */
+struct promql_point {
+    int64_t t_ms;
+    double value;
+    const struct fhist *histogram; /* instead of the value; NULL: there is none */
+};
+/* The next series, in the order of the result. False: there are no more. */
+bool promql_next_series(struct promql_result *result, struct bytes *ret_labels);
+/* Its next point that has a histogram, or that has none. False: there are no more. */
+bool promql_next_point(struct promql_result *result, bool histograms, struct promql_point *ret);
+uint64_t promql_series_count(const struct promql_result *result);
+
+enum promql_note { PROMQL_WARNING, PROMQL_INFO };
+/* Appends a sentence about the result, the n-th of its kind. False: there are not so many. */
+bool promql_note(const struct promql_result *result, enum promql_note kind, uint32_t n,
+                 struct buf *to);
+
+/* Samples that were read, as Prometheus counts them: in all, and at each step. */
+uint64_t promql_samples(const struct promql_result *result);
+const uint64_t *promql_step_samples(const struct promql_result *result, uint32_t *ret_steps);
 
 #endif

@@ -1003,7 +1003,7 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
         return ok;
     }
     struct view *view = machine_view(&s->m);
-    struct run_options options = {
+    struct promql_options options = {
         .tenant = text("a"),
         .first_ms = first_ms,
         .last_ms = last_ms,

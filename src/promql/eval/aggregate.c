@@ -591,19 +591,26 @@ aggregation_free(struct vector *v)
     mem_free(budget, a, sizeof *a);
 }
 
+/* The parameter is looked at after what is aggregated, and so told of. */
+static struct span
+param_at(const struct aggregation_vector *a)
+{
+    return (struct span){node_inside(a->node->aggregation.param)->at.begin, a->node->at.end};
+}
+
 static void
 note_ratio(const struct aggregation_vector *a, double ratio, double used)
 {
     char digits[NUMBER_TEXT_BYTES + 1];
     digits[number_print_sentence(double_bits(ratio), digits)] = '\0';
-    notes_add(&a->vector.ev->notes, NOTE_WARNING, a->node->aggregation.param->at,
+    notes_add(&a->vector.ev->notes, NOTE_WARNING, param_at(a),
               "ratio value should be between -1 and 1, got %s, capping to %g", digits, used);
 }
 
 static void
 note_quantile(const struct aggregation_vector *a, double q)
 {
-    notes_add_number(&a->vector.ev->notes, NOTE_WARNING, a->node->aggregation.param->at,
+    notes_add_number(&a->vector.ev->notes, NOTE_WARNING, param_at(a),
                      "quantile value should be between 0 and 1, got ", q);
 }
 
@@ -655,12 +662,15 @@ set_up(struct aggregation_vector *a)
     const struct labels_named *labels = &a->node->aggregation.labels;
     const struct node *param = a->node->aggregation.param;
     struct bytes *names = arena_alloc(&a->arena, (labels->count + 1) * sizeof *names);
+    uint32_t count = labels->count;
+    bool values = a->node->aggregation.op == TOKEN_COUNT_VALUES;
     if (names == NULL) return eval_no_memory(ev);
-    if (labels->count > 0) memcpy(names, labels->names, labels->count * sizeof *names);
-    a->names = name_list_of(names, labels->count);
+    if (count > 0) memcpy(names, labels->names, count * sizeof *names);
+    if (values) a->value_label = node_inside(param)->string;
+    if (values && !a->node->aggregation.without) names[count++] = a->value_label;
+    a->names = name_list_of(names, count);
     if (param == NULL) return OK;
-    if (a->node->aggregation.op == TOKEN_COUNT_VALUES) {
-        a->value_label = node_inside(param)->string;
+    if (values) {
         if (label_name_is_valid(a->value_label)) return OK;
         buf_put_text(&ev->error, "invalid label name ");
         quote_text(&ev->error, a->value_label);

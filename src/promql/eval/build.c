@@ -145,7 +145,7 @@ subquery_grid(struct evaluation *ev, const struct node *node, int64_t from_ms, i
     while (first_ms <= from_ms) {
         first_ms += step_ms;
     }
-    *ret = (struct grid){first_ms, step_ms, 0};
+    *ret = (struct grid){first_ms, step_ms, 0, false};
     if (to_ms >= first_ms) ret->count = (uint32_t)((to_ms - first_ms) / step_ms) + 1;
     return OK;
 }
@@ -363,7 +363,7 @@ build_selector(struct evaluation *ev, const struct node *node, const struct grid
     int64_t at_ms = shift->at == AT_START ? ev->grid.first_ms
                     : shift->at == AT_END ? ev->end_ms
                                           : shift->at_ms;
-    struct grid once = {at_ms, 0, 1};
+    struct grid once = {at_ms, 0, 1, grid->counts};
     struct vector *of;
     enum err e = vector_selector_new(ev, node, &once, part, &of);
     return e ? e : vector_repeat_new(ev, of, grid, ret_vector);

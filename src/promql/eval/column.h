@@ -13,6 +13,7 @@ struct grid {
     int64_t first_ms;
     int64_t step_ms;
     uint32_t count; /* at least 1 */
+    bool counts;    /* what is read for it is among the query's samples */
 };
 
 static inline int64_t

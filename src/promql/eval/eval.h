@@ -12,16 +12,11 @@
 #include "promql/eval/column.h"
 #include "promql/eval/notes.h"
 #include "promql/parse/tree.h"
-
-struct features {
-    bool delayed_name_removal; /* names go at the end, not where another metric comes to be */
-    bool start_timestamps;     /* a counter that began anew was reset */
-    bool type_and_unit_labels; /* __type__ says what a counter is */
-};
+#include "promql/promql.h"
 
 struct evaluation {
     const struct promql_tree *tree;
-    struct features features;
+    struct promql_features features;
     struct view *view;
     struct bytes tenant;
     struct query_control *control;
@@ -34,7 +29,9 @@ struct evaluation {
     int64_t end_ms;
     int64_t lookback_ms;
     int64_t subquery_step_ms; /* where none is given */
-    uint64_t samples;         /* read, as Prometheus counts them */
+    /* Samples that were read, as Prometheus counts them: those of subqueries are not. */
+    uint64_t samples;
+    uint64_t *step_samples; /* of them, at each step */
 };
 
 /* What cannot be evaluated: ERR_INPUT. */
@@ -70,6 +67,14 @@ static inline void
 vector_free(struct vector *v)
 {
     if (v != NULL) v->ops->free(v);
+}
+
+static inline void
+eval_count(struct evaluation *ev, const struct grid *grid, uint32_t step, uint64_t samples)
+{
+    if (!grid->counts) return;
+    ev->samples += samples;
+    ev->step_samples[step] += samples;
 }
 
 /* --- build.c: operators of a tree's nodes; given ---------------------------------------------- */

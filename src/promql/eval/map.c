@@ -1,6 +1,5 @@
 /* map.c - functions of each value of a vector by itself. The result has no name. */
 #include <math.h>
-#include <time.h>
 
 #include "base/hash.h"
 #include "promql/eval/eval.h"
@@ -97,33 +96,66 @@ static double (*const functions_of_histograms[FUNCTION_COUNT + 1])(const struct 
 
 /* --- dates ------------------------------------------------------------------------------------ */
 
+/* A day of the Gregorian calendar, which goes back and forth for ever. */
+struct day {
+    int64_t year;
+    unsigned of_year; /* from 0 */
+    bool leap;
+};
+
+/*
+ * Days are counted from the first one of a year that begins a cycle of 400 and is before all times
+ * that there are.
+ */
+static const int64_t FIRST_YEAR = -292277022399;
+static const uint64_t SECONDS_TO_1970 = UINT64_C(9223372028715321600);
+
+static struct day
+day_of(uint64_t days)
+{
+    struct day d = {.year = FIRST_YEAR + (int64_t)(days / 146097) * 400};
+    unsigned left = (unsigned)(days % 146097);
+    unsigned centuries = left / 36524 - left / 36524 / 4; /* the fourth has a day more */
+    left -= centuries * 36524;
+    unsigned fours = left / 1461;
+    left -= fours * 1461;
+    unsigned years = left / 365 - left / 365 / 4;
+    d.of_year = left - years * 365;
+    d.year += centuries * 100 + fours * 4 + years;
+    d.leap = years == 3 && (fours != 24 || centuries == 3);
+    return d;
+}
+
 static double
 date_part(enum function_id id, double seconds)
 {
-    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    if (!(fabs(seconds) < 0x1p55)) return NAN;
-    time_t t = (time_t)seconds;
-    struct tm tm;
-    if (gmtime_r(&t, &tm) == NULL) return NAN;
-    int year = tm.tm_year + 1900;
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    static const unsigned days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    /* What is no time is the least one, as on Prometheus' processors. */
+    int64_t t = fabs(seconds) < 0x1p63 ? (int64_t)seconds : INT64_MIN;
+    uint64_t since = (uint64_t)t + SECONDS_TO_1970;
+    struct day day = day_of(since / 86400);
+    unsigned month = 0, left = day.of_year;
+    while (left >= days[month] + (month == 1 && day.leap)) {
+        left -= days[month] + (month == 1 && day.leap);
+        month++;
+    }
     switch (id) {
     case FUNCTION_MINUTE:
-        return tm.tm_min;
+        return (double)(since % 3600 / 60);
     case FUNCTION_HOUR:
-        return tm.tm_hour;
+        return (double)(since % 86400 / 3600);
     case FUNCTION_DAY_OF_WEEK:
-        return tm.tm_wday;
+        return (double)((since / 86400 + 1) % 7);
     case FUNCTION_DAY_OF_MONTH:
-        return tm.tm_mday;
+        return left + 1;
     case FUNCTION_DAY_OF_YEAR:
-        return tm.tm_yday + 1;
+        return day.of_year + 1;
     case FUNCTION_MONTH:
-        return tm.tm_mon + 1;
+        return month + 1;
     case FUNCTION_YEAR:
-        return year;
+        return (double)day.year;
     default:
-        return days[tm.tm_mon] + (tm.tm_mon == 1 && leap);
+        return days[month] + (month == 1 && day.leap);
     }
 }
 

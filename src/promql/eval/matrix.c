@@ -37,7 +37,7 @@ add_sample(struct evaluation *ev, struct matrix *m, int64_t t_ms, double value,
     times[s->count] = t_ms;
     values[s->count] = value;
     histograms[s->count++] = h;
-    ev->samples += h == NULL ? 1 : h->weight;
+    eval_count(ev, &ev->grid, 0, h == NULL ? 1 : h->weight);
     return OK;
 }
 

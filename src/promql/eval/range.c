@@ -28,6 +28,7 @@ struct samples {
 struct range_vector {
     struct vector vector; /* first */
     const struct node *call;
+    struct span at; /* of what notes are about */
     const struct window_kind *kind;
     enum function_id id;
     struct series_set *set;  /* of the store; or */
@@ -244,7 +245,7 @@ has_samples(const struct range_vector *r, const struct window *w)
     if (!r->kind->floats_only) return true;
     if (w->count == 0) return false;
     if (w->histogram_count > 0) {
-        notes_add_quoted(&w->ev->notes, NOTE_INFO, r->call->call.arguments[0]->at,
+        notes_add_quoted(&w->ev->notes, NOTE_INFO, r->at,
                          "ignored histograms in a range containing both floats and histograms for "
                          "metric name ",
                          labels_get(w->labels, bytes_of("__name__", 8)));
@@ -269,7 +270,7 @@ fill_step(struct range_vector *r, uint32_t step, struct window *w)
         scalars[k] = r->scalars[k][step];
     }
     w->scalars = scalars;
-    ev->samples += w->count + weight_of(w->histograms, w->histogram_count);
+    eval_count(ev, &r->vector.grid, step, w->count + weight_of(w->histograms, w->histogram_count));
     if (!array_reserve(ev->budget, &r->scratch, &r->scratch_capacity, w->count)) {
         return eval_no_memory(ev);
     }
@@ -308,7 +309,7 @@ fill_column(struct range_vector *r, struct bytes labels)
             .range_ms = r->range_ms,
             .extent = r->extent,
             .ev = r->vector.ev,
-            .call = r->call,
+            .at = r->at,
             .labels = labels,
             .arena = &r->arena,
             .histogram_starts = r->looks_at_starts,
@@ -331,7 +332,8 @@ static enum err
 next_series(struct range_vector *r, struct bytes *ret_labels)
 {
     if (r->set != NULL) return series_set_next(r->set, ret_labels, &r->vector.ev->why);
-    enum err e = vector_next(r->subquery, &r->column);
+    r->column = NULL;
+    enum err e = r->subquery == NULL ? OK : vector_next(r->subquery, &r->column);
     if (e) return e;
     *ret_labels = r->column == NULL ? bytes_of(NULL, 0) : r->column->labels;
     if (r->column != NULL && r->column->labels.at == NULL) *ret_labels = bytes_of("", 0);
@@ -350,7 +352,7 @@ static void
 note_non_counter(struct range_vector *r, struct bytes labels)
 {
     struct evaluation *ev = r->vector.ev;
-    struct span at = r->call->call.arguments[0]->at;
+    struct span at = r->at;
     struct bytes name = labels_get(labels, bytes_of("__name__", 8));
     if ((r->id != FUNCTION_RATE && r->id != FUNCTION_INCREASE) || name.size == 0) return;
     bool any_float = false;
@@ -446,7 +448,7 @@ open_subquery(struct range_vector *r, const struct node *node)
     enum err e = subquery_grid(ev, node, window_end(r, 0) - r->range_ms,
                                window_end(r, r->vector.grid.count - 1), &grid);
     if (e) return e;
-    if (grid.count == 0) grid.count = 1; /* behind the windows: it is in none of them */
+    if (grid.count == 0) return OK; /* nothing is evaluated */
     return vector_new(ev, node->subquery.expr, &grid, &r->subquery);
 }
 
@@ -502,6 +504,11 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     enum function_id id = (enum function_id)(f - functions);
     struct range_vector *r = mem_new(ev->budget, sizeof *r);
     if (r == NULL) return eval_no_memory(ev);
+    const struct node *first = node_inside(call->call.arguments[0]);
+    r->at = first->type == VALUE_MATRIX ? first->at : call->call.arguments[0]->at;
+    if (first->kind == NODE_SUBQUERY) {
+        r->at = (struct span){0, r->at.end}; /* Prometheus does not know where that stood */
+    }
     r->vector = (struct vector){&ops, ev, *grid, false};
     r->call = call;
     r->kind = window_kind_of(id);

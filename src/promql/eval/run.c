@@ -176,7 +176,7 @@ run_vector(struct run *run, const struct node *root)
 
 enum err
 run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
-          const struct run_options *options)
+          const struct promql_options *options)
 {
     *run = (struct run){.type = tree->root->type};
     struct evaluation *ev = &run->ev;
@@ -188,7 +188,7 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     ev->features = options->features;
     ev->lookback_ms = options->lookback_ms;
     ev->subquery_step_ms = options->subquery_step_ms;
-    ev->grid = (struct grid){options->first_ms, options->step_ms, 1};
+    ev->grid = (struct grid){options->first_ms, options->step_ms, 1, true};
     if (options->step_ms > 0) {
         ev->grid.count = (uint32_t)((options->last_ms - options->first_ms) / options->step_ms) + 1;
     }
@@ -198,6 +198,8 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     notes_init(&ev->notes, ev->budget, tree->text);
     columns_init(&run->columns, ev->budget);
     buf_init(&run->labels, ev->budget, 64 << 20);
+    ev->step_samples = arena_new(&ev->arena, ev->grid.count * sizeof *ev->step_samples);
+    if (ev->step_samples == NULL) return eval_no_memory(ev);
     switch (run->type) {
     case VALUE_SCALAR:
         return scalar_values(ev, tree->root, &ev->grid, &run->scalars);

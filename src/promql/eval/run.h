@@ -3,18 +3,7 @@
 #define PROMQL_EVAL_RUN_H
 
 #include "promql/eval/matrix.h"
-
-struct run_options {
-    struct bytes tenant;
-    int64_t first_ms;
-    int64_t last_ms;
-    int64_t step_ms; /* 0: one time only, first_ms */
-    int64_t lookback_ms;
-    int64_t subquery_step_ms;
-    struct features features;
-    struct query_control *control;
-    struct budget *budget;
-};
+#include "promql/promql.h"
 
 struct run {
     struct evaluation ev;
@@ -31,7 +20,7 @@ struct run {
 /* ERR_INPUT: run->ev.error says what cannot be evaluated; others are in run->ev.why. To be ended
  * with run_fini() in any case. */
 MUST_CHECK enum err run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
-                              const struct run_options *options);
+                              const struct promql_options *options);
 void run_fini(struct run *run);
 
 #endif

@@ -98,8 +98,7 @@ static enum err
 put_histogram(struct selector_vector *s, uint32_t step, const struct fhist *h)
 {
     struct evaluation *ev = s->vector.ev;
-    s->weight += h->weight;
-    if (h->weight > 0) s->weight--; /* it is counted as one already */
+    if (h->weight > 0) eval_count(ev, &s->vector.grid, step, h->weight - 1); /* one is counted */
     return column_set_histogram(&s->column, ev->budget, s->vector.grid.count, step, h)
                ? eval_no_memory(ev)
                : OK;
@@ -226,7 +225,6 @@ fill_column(struct selector_vector *s)
     uint32_t step = 0;
     column_clear(&s->column, s->vector.grid.count);
     arena_reset(&s->arena);
-    s->weight = 0;
     s->before = last;
     for (;;) {
         struct sample_batch b;
@@ -250,9 +248,10 @@ next(struct vector *v, struct column **ret_column)
         if (e || s->labels.at == NULL) return e;
         e = fill_column(s);
         if (e) return e;
-        uint32_t count = bits_count(s->column.present, v->grid.count);
-        if (count == 0) continue;
-        v->ev->samples += count + s->weight;
+        if (bits_count(s->column.present, v->grid.count) == 0) continue;
+        for (bits_each(i, s->column.present, v->grid.count)) {
+            eval_count(v->ev, &v->grid, i, 1);
+        }
         s->column.labels = s->labels;
         *ret_column = &s->column;
         return OK;

@@ -115,7 +115,7 @@ histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret)
         w->failed = fhist_add(w->arena, h, first->h, 1, &outcome);
         if (w->failed) return false;
         if (outcome.incompatible) {
-            note_mixed_schemas(w->ev, w->call->call.arguments[0]->at, w->labels);
+            note_mixed_schemas(w->ev, w->at, w->labels);
             return false;
         }
     }
@@ -129,7 +129,7 @@ static bool
 any_rate(struct window *w, enum rate_kind kind, struct operand *ret)
 {
     if (w->count > 0 && w->histogram_count > 0) {
-        note_mixed_samples(w->ev, w->call->call.arguments[0]->at, w->labels);
+        note_mixed_samples(w->ev, w->at, w->labels);
         return false;
     }
     if (w->extent != EXTENT_PLAIN) return window_extended_rate(w, kind, ret);
@@ -181,7 +181,7 @@ instant(struct window *w, bool is_rate, struct operand *ret)
     if (two_histograms) {
         return window_instant_histograms(w, &h[m - 2], &h[m - 1], is_rate, ret);
     }
-    note_mixed_samples(w->ev, w->call->call.arguments[0]->at, w->labels);
+    note_mixed_samples(w->ev, w->at, w->labels);
     return false;
 }
 
@@ -557,7 +557,7 @@ quantile_over_time(struct window *w, struct operand *ret)
 {
     double *copy = w->scratch, q = w->scalars[0];
     if (!(q >= 0 && q <= 1)) {
-        notes_add_number(&w->ev->notes, NOTE_WARNING, w->call->call.arguments[0]->at,
+        notes_add_number(&w->ev->notes, NOTE_WARNING, w->at,
                          "quantile value should be between 0 and 1, got ", q);
     }
     memcpy(copy, w->values, w->count * sizeof *copy);

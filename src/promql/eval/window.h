@@ -32,7 +32,7 @@ struct window {
     double *scratch;       /* room for `count` values */
 
     struct evaluation *ev;
-    const struct node *call;
+    struct span at;       /* of what notes are about */
     struct bytes labels;  /* of the series */
     struct arena *arena;  /* for a resulting histogram: as long as the column */
     struct fhist *result; /* in the arena; others are copied */

@@ -47,23 +47,17 @@ note_collision(struct evaluation *ev, struct span at, const char *operation)
               operation);
 }
 
-static struct span
-argument_at(const struct window *w)
-{
-    return w->call->call.arguments[0]->at;
-}
-
 static void
 note_not_counter(const struct window *w)
 {
-    notes_add_quoted(&w->ev->notes, NOTE_WARNING, argument_at(w),
+    notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
                      "this native histogram metric is not a counter: ", metric_name(w->labels));
 }
 
 static void
 note_not_gauge(const struct window *w)
 {
-    notes_add_quoted(&w->ev->notes, NOTE_WARNING, argument_at(w),
+    notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
                      "this native histogram metric is not a gauge: ", metric_name(w->labels));
 }
 
@@ -91,9 +85,9 @@ add(struct window *w, struct fhist *to, const struct fhist *h, double factor)
     struct fhist_outcome outcome;
     w->failed = fhist_add(w->arena, to, h, factor, &outcome);
     if (w->failed) return false;
-    if (outcome.incompatible) note_mixed_schemas(w->ev, argument_at(w), w->labels);
+    if (outcome.incompatible) note_mixed_schemas(w->ev, w->at, w->labels);
     if (outcome.reconciled) {
-        note_reconciled(w->ev, argument_at(w), factor < 0 ? "subtraction" : "addition");
+        note_reconciled(w->ev, w->at, factor < 0 ? "subtraction" : "addition");
     }
     return !outcome.incompatible;
 }
@@ -116,7 +110,7 @@ check_points(struct window *w, const struct histogram_point *points, uint32_t co
     for (uint32_t i = 0; i < count; i++) {
         if (is_counter && is_gauge(points[i].h)) note_not_counter(w);
         if (fhist_is_custom(points[i].h) == custom) continue;
-        note_mixed_schemas(w->ev, argument_at(w), w->labels);
+        note_mixed_schemas(w->ev, w->at, w->labels);
         return false;
     }
     return true;
@@ -138,7 +132,7 @@ window_histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret
     if (is_counter && point_was_reset(w, &points[1], before)) before = &nothing;
     bool custom = fhist_is_custom(before);
     if (fhist_is_custom(last->h) != custom) {
-        note_mixed_schemas(w->ev, argument_at(w), w->labels);
+        note_mixed_schemas(w->ev, w->at, w->labels);
         return false;
     }
     if (is_counter && !check_points(w, points + 1, w->histogram_count - 2, custom, true)) {
@@ -198,7 +192,7 @@ window_sum_histograms(struct window *w, bool average, struct operand *ret)
     const struct histogram_point *points = w->histograms;
     bool reset = false, no_reset = false, reconciled = false, moves = false;
     if (w->count > 0) {
-        note_mixed_samples(w->ev, argument_at(w), w->labels);
+        note_mixed_samples(w->ev, w->at, w->labels);
         return false;
     }
     struct fhist *sum = arena_alloc(w->arena, sizeof *sum);
@@ -222,13 +216,13 @@ window_sum_histograms(struct window *w, bool average, struct operand *ret)
             if (w->failed) return false;
         }
         if (outcome.incompatible) {
-            note_mixed_schemas(w->ev, argument_at(w), w->labels);
+            note_mixed_schemas(w->ev, w->at, w->labels);
             return false;
         }
         reconciled |= outcome.reconciled;
     }
-    if (reset && no_reset) note_collision(w->ev, argument_at(w), "aggregation");
-    if (reconciled) note_reconciled(w->ev, argument_at(w), "aggregation");
+    if (reset && no_reset) note_collision(w->ev, w->at, "aggregation");
+    if (reconciled) note_reconciled(w->ev, w->at, "aggregation");
     if (average && !moves) fhist_divide(sum, w->histogram_count);
     fhist_settle(sum);
     w->result = sum;
@@ -330,8 +324,8 @@ histogram_end(struct window *w, const struct histogram_point *a, const struct hi
               int64_t t_ms, bool is_counter)
 {
     struct fhist *h;
-    w->failed = interpolated_histogram(w->ev, w->arena, a, b, t_ms, is_counter, argument_at(w),
-                                       w->labels, &h);
+    w->failed =
+        interpolated_histogram(w->ev, w->arena, a, b, t_ms, is_counter, w->at, w->labels, &h);
     return w->failed ? NULL : h;
 }
 

@@ -1,0 +1,571 @@
+/*
+ * query.c - /api/v1/query and /api/v1/query_range: PromQL, in Prometheus' envelope, on a query
+ * thread. Small answers are sent as one, large ones as they come.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/form.h"
+#include "api/internal.h"
+#include "base/time_text.h"
+#include "promql/promql.h"
+#include "wire/number.h"
+
+enum {
+    PIECE_BYTES = 64 * 1024,
+    ERROR_BYTES_MAX = 64 * 1024,
+    NOTES_MAX = 10, /* of each kind; the others are counted */
+    SUBQUERY_STEP_MS = 60 * 1000,
+};
+
+struct query {
+    struct api *api;
+    struct http_request *request;
+    bool is_range;
+    struct form form;
+    struct budget budget;
+    struct query_control control;
+    struct promql_options options;
+    struct promql_tree *tree;
+    struct promql_result *result;
+    struct view *view;
+    uint64_t limit;  /* of series; 0: none */
+    bool stats;      /* are wanted, */
+    bool step_stats; /* those of each step, too */
+    int64_t begun_ns, prepared_ns, run_ns;
+    uint64_t points; /* that were put */
+    struct buf text;
+    struct json json;
+    bool begun; /* the answer is a stream */
+    struct buf error;
+    const char *error_type; /* NULL: that of the error's kind */
+    unsigned error_status;
+    struct why why;
+};
+
+/* --- what is asked ---------------------------------------------------------------------------- */
+
+/* A parameter is not what it should be; the sentence is Prometheus'. */
+static enum err
+invalid(struct query *q, const char *name, const char *what)
+{
+    buf_printf(&q->error, "invalid parameter \"%s\": %s", name, what);
+    return ERR_INPUT;
+}
+
+static enum err
+cannot_parse(struct query *q, const char *name, const char *given, const char *as)
+{
+    buf_printf(&q->error, "invalid parameter \"%s\": cannot parse ", name);
+    json_print_string(&q->error, bytes_of_text(given));
+    buf_put_text(&q->error, as);
+    return ERR_INPUT;
+}
+
+static enum err
+read_time(struct query *q, const char *name, const int64_t *otherwise, int64_t *ret_ms)
+{
+    const char *text = form_nth(&q->form, name, 0);
+    if ((text == NULL || text[0] == '\0') && otherwise != NULL) {
+        *ret_ms = *otherwise;
+        return OK;
+    }
+    if (text == NULL) text = "";
+    if (time_parse_api(bytes_of_text(text), ret_ms)) return OK;
+    return cannot_parse(q, name, text, " to a valid timestamp");
+}
+
+/* Seconds, or "5m". */
+static enum err
+read_duration(struct query *q, const char *name, int64_t *ret_ms)
+{
+    const char *text = form_nth(&q->form, name, 0);
+    uint64_t bits;
+    if (text == NULL) text = "";
+    if (number_parse(text, strlen(text), &bits)) {
+        double ms = bits_double(bits) * 1000;
+        if (!(fabs(ms) < 0x1p63 / 1e6)) {
+            return cannot_parse(q, name, text, " to a valid duration. It overflows int64");
+        }
+        *ret_ms = (int64_t)ms;
+        return OK;
+    }
+    if (time_parse_duration(bytes_of_text(text), ret_ms)) return OK;
+    return cannot_parse(q, name, text, " to a valid duration");
+}
+
+static bool
+is_given(const struct query *q, const char *name)
+{
+    const char *text = form_nth(&q->form, name, 0);
+    return text != NULL && text[0] != '\0';
+}
+
+static enum err
+read_limit(struct query *q)
+{
+    const char *text = form_nth(&q->form, "limit", 0);
+    char *end;
+    if (!is_given(q, "limit")) return OK;
+    long long limit = strtoll(text, &end, 10);
+    if (*end != '\0') return cannot_parse(q, "limit", text, " to a valid limit");
+    if (limit < 0) return invalid(q, "limit", "limit must be non-negative");
+    q->limit = (uint64_t)limit;
+    return OK;
+}
+
+static enum err
+read_options(struct query *q)
+{
+    struct promql_options *o = &q->options;
+    int64_t timeout_ms = 0;
+    enum err e = OK;
+    if (is_given(q, "timeout")) {
+        e = read_duration(q, "timeout", &timeout_ms);
+        int64_t deadline_ns = q->begun_ns + timeout_ms * NS_PER_MS;
+        if (e == OK && timeout_ms < INT64_MAX / NS_PER_MS / 2 &&
+            deadline_ns < q->control.deadline_ns) {
+            q->control.deadline_ns = deadline_ns;
+        }
+    }
+    if (e == OK && is_given(q, "lookback_delta")) {
+        e = read_duration(q, "lookback_delta", &o->lookback_ms);
+    }
+    if (o->lookback_ms <= 0) { /* as Prometheus: not given, then */
+        o->lookback_ms = atomic_load_explicit(&q->api->query_lookback_ms, memory_order_relaxed);
+    }
+    const char *stats = form_nth(&q->form, "stats", 0);
+    q->stats = stats != NULL && stats[0] != '\0';
+    q->step_stats = q->stats && strcmp(stats, "all") == 0;
+    return e;
+}
+
+static enum err
+read_instant(struct query *q)
+{
+    int64_t now_ms = env_realtime_ms(q->api->options.env);
+    enum err e = read_limit(q);
+    if (e == OK) e = read_time(q, "time", &now_ms, &q->options.first_ms);
+    q->options.last_ms = q->options.first_ms;
+    return e ? e : read_options(q);
+}
+
+static void
+put_with_commas(struct buf *to, uint64_t number)
+{
+    if (number < 1000) {
+        buf_printf(to, "%" PRIu64, number);
+        return;
+    }
+    put_with_commas(to, number / 1000);
+    buf_printf(to, ",%03" PRIu64, number % 1000);
+}
+
+/* Prometheus refuses more steps, too. */
+static enum err
+check_points(struct query *q)
+{
+    struct promql_options *o = &q->options;
+    uint64_t max = atomic_load_explicit(&q->api->query_points_max, memory_order_relaxed);
+    uint64_t steps = ((uint64_t)o->last_ms - (uint64_t)o->first_ms) / (uint64_t)o->step_ms;
+    if (steps <= max) return OK;
+    buf_put_text(&q->error, "exceeded maximum resolution of ");
+    put_with_commas(&q->error, max);
+    buf_put_text(&q->error,
+                 " points per timeseries. Try decreasing the query resolution (?step=XX)");
+    return ERR_INPUT;
+}
+
+static enum err
+read_range(struct query *q)
+{
+    struct promql_options *o = &q->options;
+    enum err e = read_limit(q);
+    if (e == OK) e = read_time(q, "start", NULL, &o->first_ms);
+    if (e == OK) e = read_time(q, "end", NULL, &o->last_ms);
+    if (e == OK && o->last_ms < o->first_ms) {
+        e = invalid(q, "end", "end timestamp must not be before start time");
+    }
+    if (e == OK) e = read_duration(q, "step", &o->step_ms);
+    if (e == OK && o->step_ms <= 0) {
+        e = invalid(q, "step",
+                    "zero or negative query resolution step widths are not accepted. Try a "
+                    "positive integer");
+    }
+    if (e == OK) e = check_points(q);
+    return e ? e : read_options(q);
+}
+
+static enum err
+parse(struct query *q)
+{
+    const char *text = form_nth(&q->form, "query", 0);
+    struct buf sentence;
+    buf_init(&sentence, NULL, ERROR_BYTES_MAX);
+    enum err e =
+        promql_parse(bytes_of_text(text == NULL ? "" : text), &q->budget, &q->tree, &sentence);
+    if (e == OK && q->is_range && !promql_has_range(q->tree, &sentence)) e = ERR_INPUT;
+    if (e == ERR_INPUT || e == ERR_LIMIT) {
+        buf_put_text(&q->error, "invalid parameter \"query\": ");
+        buf_put_bytes(&q->error, buf_bytes(&sentence));
+        e = ERR_INPUT;
+    } else if (e) {
+        why_set(&q->why, e, "not enough memory for the expression");
+    }
+    buf_fini(&sentence);
+    return e;
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+static enum err
+send_piece(struct query *q)
+{
+    enum err e = buf_error(&q->text);
+    if (e == OK && !q->begun) {
+        struct http_answer answer = {.status = 200, .content_type = "application/json"};
+        e = http_stream_begin(q->request, &answer, UINT64_MAX, &q->why);
+        q->begun = e == OK;
+        if (e == OK) limit_stream(q->api, q->request, &q->control);
+    }
+    if (e == OK) e = http_stream_write(q->request, buf_bytes(&q->text), &q->why);
+    buf_clear(&q->text);
+    return e;
+}
+
+static enum err
+send_if_large(struct query *q)
+{
+    return q->text.size < PIECE_BYTES ? OK : send_piece(q);
+}
+
+/* Seconds, with three digits behind the point where there are any. */
+static size_t
+print_time(int64_t t_ms, char *to)
+{
+    uint64_t ms = t_ms < 0 ? -(uint64_t)t_ms : (uint64_t)t_ms;
+    size_t size = t_ms < 0;
+    to[0] = '-';
+    size += (size_t)sprintf(to + size, "%" PRIu64, ms / 1000);
+    if (ms % 1000 != 0) size += (size_t)sprintf(to + size, ".%03u", (unsigned)(ms % 1000));
+    return size;
+}
+
+static void
+put_number(struct json *j, double value)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    json_put_bytes(j, bytes_of(digits, number_print(double_bits(value), digits)));
+}
+
+/* Which bounds belong to a bucket, as the answer has it. */
+static int
+bounds_code(const struct fhist_bucket *b)
+{
+    if (b->has_lower) return b->has_upper ? 3 : 1;
+    return b->has_upper ? 0 : 2;
+}
+
+static void
+put_histogram(struct json *j, const struct fhist *h)
+{
+    bool any = false;
+    json_object_open(j);
+    json_key(j, "count");
+    put_number(j, h->count);
+    json_key(j, "sum");
+    put_number(j, h->sum);
+    for (uint32_t i = 0; i < fhist_bucket_count(h); i++) {
+        struct fhist_bucket b = fhist_bucket(h, i);
+        if (b.count == 0) continue;
+        if (!any) json_member_array(j, "buckets");
+        any = true;
+        json_array_open(j);
+        json_put_int(j, bounds_code(&b));
+        put_number(j, b.lower);
+        put_number(j, b.upper);
+        put_number(j, b.count);
+        json_array_close(j);
+    }
+    if (any) json_array_close(j);
+    json_object_close(j);
+}
+
+/* [time, "value"] */
+static void
+put_point(struct query *q, const struct promql_point *p)
+{
+    char text[96];
+    size_t size = 1;
+    q->points++;
+    text[0] = '[';
+    size += print_time(p->t_ms, text + size);
+    if (p->histogram != NULL) {
+        json_array_open(&q->json);
+        json_put_raw(&q->json, bytes_of(text + 1, size - 1));
+        put_histogram(&q->json, p->histogram);
+        json_array_close(&q->json);
+        return;
+    }
+    text[size++] = ',';
+    text[size++] = '"';
+    size += number_print(double_bits(p->value), text + size);
+    text[size++] = '"';
+    text[size++] = ']';
+    json_put_raw(&q->json, bytes_of(text, size));
+}
+
+static enum err
+put_points(struct query *q, bool histograms, const char *key)
+{
+    struct promql_point p;
+    enum err e = OK;
+    bool any = false;
+    while (e == OK && promql_next_point(q->result, histograms, &p)) {
+        if (!any) json_member_array(&q->json, key);
+        any = true;
+        put_point(q, &p);
+        e = send_if_large(q);
+    }
+    if (any) json_array_close(&q->json);
+    return e;
+}
+
+/* *ret_limited: there were more series than are wanted. */
+static enum err
+put_series(struct query *q, bool is_matrix, bool *ret_limited)
+{
+    struct bytes labels;
+    struct promql_point p;
+    enum err e = OK;
+    uint64_t count = 0;
+    json_array_open(&q->json);
+    while (e == OK && promql_next_series(q->result, &labels)) {
+        *ret_limited = q->limit != 0 && count++ == q->limit;
+        if (*ret_limited) break;
+        json_object_open(&q->json);
+        json_key(&q->json, "metric");
+        labels_put_json(&q->json, labels);
+        if (is_matrix) {
+            e = put_points(q, false, "values");
+            if (e == OK) e = put_points(q, true, "histograms");
+        } else if (promql_next_point(q->result, false, &p)) {
+            json_key(&q->json, "value");
+            put_point(q, &p);
+        } else if (promql_next_point(q->result, true, &p)) {
+            json_key(&q->json, "histogram");
+            put_point(q, &p);
+        }
+        json_object_close(&q->json);
+        if (e == OK) e = send_if_large(q);
+    }
+    json_array_close(&q->json);
+    return e;
+}
+
+static void
+put_string(struct query *q)
+{
+    char time[32];
+    json_array_open(&q->json);
+    json_put_raw(&q->json, bytes_of(time, print_time(q->options.first_ms, time)));
+    json_put_bytes(&q->json, promql_result_string(q->result));
+    json_array_close(&q->json);
+}
+
+static enum err
+put_result(struct query *q, bool *ret_limited)
+{
+    enum promql_type type = promql_result_type(q->result);
+    struct bytes labels;
+    struct promql_point p;
+    json_member_text(&q->json, "resultType", promql_type_word(type));
+    json_key(&q->json, "result");
+    if (type == PROMQL_STRING) {
+        put_string(q);
+    } else if (type == PROMQL_SCALAR) {
+        if (promql_next_series(q->result, &labels) && promql_next_point(q->result, false, &p)) {
+            put_point(q, &p);
+        }
+    } else {
+        return put_series(q, type == PROMQL_MATRIX, ret_limited);
+    }
+    return OK;
+}
+
+static void
+put_seconds(struct json *j, const char *name, int64_t ns)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    json_key(j, name);
+    json_put_raw(j, bytes_of(digits, number_print_json(double_bits((double)ns / 1e9), digits)));
+}
+
+static void
+put_stats(struct query *q)
+{
+    struct json *j = &q->json;
+    uint32_t steps;
+    const uint64_t *each = promql_step_samples(q->result, &steps);
+    json_member_object(j, "stats");
+    json_member_object(j, "timings");
+    put_seconds(j, "evalTotalTime", q->run_ns - q->begun_ns);
+    put_seconds(j, "resultSortTime", 0);
+    put_seconds(j, "queryPreparationTime", q->prepared_ns - q->begun_ns);
+    put_seconds(j, "innerEvalTime", q->run_ns - q->prepared_ns);
+    put_seconds(j, "execQueueTime", 0);
+    put_seconds(j, "execTotalTime", q->run_ns - q->begun_ns);
+    json_object_close(j);
+    json_member_object(j, "samples");
+    if (q->step_stats) {
+        json_member_array(j, "totalQueryableSamplesPerStep");
+        for (uint32_t i = 0; i < steps; i++) {
+            char time[32];
+            int64_t t_ms = q->options.first_ms + (int64_t)i * q->options.step_ms;
+            json_array_open(j);
+            json_put_raw(j, bytes_of(time, print_time(t_ms, time)));
+            json_put_uint(j, each[i]);
+            json_array_close(j);
+        }
+        json_array_close(j);
+    }
+    json_member_uint(j, "totalQueryableSamples", promql_samples(q->result));
+    json_member_uint(j, "peakSamples", q->points);
+    json_object_close(j);
+    json_object_close(j);
+}
+
+/* "warnings" or "infos", unless there are none. */
+static void
+put_notes(struct query *q, enum promql_note kind, bool limited)
+{
+    bool warns = kind == PROMQL_WARNING, any = warns && limited;
+    const char *key = warns ? "warnings" : "infos";
+    struct buf text;
+    uint32_t n = 0;
+    if (any) {
+        json_member_array(&q->json, key);
+        json_put_text(&q->json, "results truncated due to limit");
+    }
+    buf_init(&text, &q->budget, ERROR_BYTES_MAX);
+    for (; promql_note(q->result, kind, n, &text); n++) {
+        if (!any) json_member_array(&q->json, key);
+        any = true;
+        if (n < NOTES_MAX) json_put_bytes(&q->json, buf_bytes(&text));
+        buf_clear(&text);
+    }
+    buf_fini(&text);
+    if (n > NOTES_MAX) {
+        char more[64];
+        snprintf(more, sizeof more, "%" PRIu32 " more %s annotations omitted", n - NOTES_MAX,
+                 warns ? "warning" : "info");
+        json_put_text(&q->json, more);
+    }
+    if (any) json_array_close(&q->json);
+}
+
+static enum err
+put_answer(struct query *q)
+{
+    bool limited = false;
+    success_begin(&q->json, &q->text);
+    json_object_open(&q->json);
+    enum err e = put_result(q, &limited);
+    if (e) return e;
+    if (q->stats) put_stats(q);
+    json_object_close(&q->json);
+    put_notes(q, PROMQL_WARNING, limited);
+    put_notes(q, PROMQL_INFO, false);
+    json_object_close(&q->json);
+    return q->begun ? send_piece(q) : buf_error(&q->text);
+}
+
+static void
+end_answer(struct query *q, enum err e)
+{
+    if (q->begun) {
+        http_stream_end(q->request, e == OK);
+    } else if (e == OK) {
+        reply_json(q->request, 200, &q->text);
+    } else if (e == ERR_INPUT && q->error.size > 0) {
+        buf_put_u8(&q->error, '\0');
+        reply_problem(q->request, q->error_status, q->error_type, (const char *)q->error.at);
+    } else {
+        if (e == ERR_LIMIT) {
+            q->error_status = 422;
+            q->error_type = "execution";
+            reply_problem(q->request, q->error_status, q->error_type, why_text(&q->why, e));
+            return;
+        }
+        reply_problem_of(q->request, FOR_QUERY, e, &q->why);
+    }
+}
+
+/* --- the query -------------------------------------------------------------------------------- */
+
+static enum err
+answer(struct query *q)
+{
+    enum err e = form_read(q->request, &q->budget, &q->form, &q->why);
+    q->error_status = 400;
+    q->error_type = "bad_data";
+    if (e == OK) e = q->is_range ? read_range(q) : read_instant(q);
+    if (e == OK) e = parse(q);
+    if (e) return e;
+    q->prepared_ns = env_monotonic_ns(q->api->options.env);
+    e = view_open(q->api->options.answerer, &q->control, &q->view, &q->why);
+    if (e) return e;
+    q->error_status = 422;
+    q->error_type = "execution";
+    e = promql_run(q->tree, q->view, &q->options, &q->result, &q->error, &q->why);
+    view_free(q->view); /* a client that is slow holds no parts */
+    q->run_ns = env_monotonic_ns(q->api->options.env);
+    return e ? e : put_answer(q);
+}
+
+static void
+run(struct api *api, struct http_request *request, bool is_range)
+{
+    struct query *q = mem_new(&api->read_budget, sizeof *q);
+    if (q == NULL) {
+        reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
+                      problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the query");
+        return;
+    }
+    q->api = api;
+    q->request = request;
+    q->is_range = is_range;
+    q->begun_ns = env_monotonic_ns(api->options.env);
+    budget_init(&q->budget, "query", 0, &api->read_budget);
+    buf_init(&q->text, &q->budget, (size_t)1 << 30);
+    buf_init(&q->error, NULL, ERROR_BYTES_MAX);
+    query_control_begin(api, request, &q->budget, &q->control);
+    q->options.control = &q->control;
+    q->options.budget = &q->budget;
+    q->options.subquery_step_ms = SUBQUERY_STEP_MS;
+    unsigned refused = tenant_named(api, request, &q->options.tenant, &q->why);
+    if (refused != 0)
+        reply_problem(request, refused, "bad_data", q->why.text);
+    else
+        end_answer(q, answer(q));
+    promql_result_free(q->result);
+    if (q->tree != NULL) promql_free(q->tree);
+    form_fini(&q->form);
+    buf_fini(&q->error);
+    buf_fini(&q->text);
+    mem_free(&api->read_budget, q, sizeof *q);
+}
+
+void
+query_run(struct api *api, struct http_request *request)
+{
+    run(api, request, false);
+}
+
+void
+query_range_run(struct api *api, struct http_request *request)
+{
+    run(api, request, true);
+}
