@@ -71,7 +71,7 @@ bool promql_has_range(const struct promql_tree *tree, struct buf *error);
 struct promql_result;
 /*
  * ERR_INPUT: the expression has no result, and `error` says why; others are told in `why`. The tree
- * and the view live as long as the result, which is one thread's.
+ * lives as long as the result, which is one thread's; the view is of no use to it any more.
  */
 MUST_CHECK enum err promql_run(const struct promql_tree *tree, struct view *view,
                                const struct promql_options *options,

@@ -469,15 +469,44 @@ ranks_before(enum token_type op, double x, double y)
     return op == TOKEN_TOPK ? x > y : x < y;
 }
 
+/* What is kept, group by group in the order in which it came; group g ends before ends[g]. */
+struct members {
+    uint32_t *ids;
+    uint32_t *ends;
+};
+
+static enum err
+list_members(struct aggregation_vector *a, struct members *ret)
+{
+    uint32_t begin = 0;
+    ret->ids = arena_alloc(&a->arena, (a->kept.count + 1) * sizeof *ret->ids);
+    ret->ends = arena_new(&a->arena, (a->group_count + 1) * sizeof *ret->ends);
+    if (ret->ids == NULL || ret->ends == NULL) return eval_no_memory(a->vector.ev);
+    for (uint32_t i = 0; i < a->kept.count; i++) {
+        ret->ends[a->group_of[i]]++;
+    }
+    for (uint32_t g = 0; g < a->group_count; g++) {
+        uint32_t count = ret->ends[g];
+        ret->ends[g] = begin;
+        begin += count;
+    }
+    for (uint32_t i = 0; i < a->kept.count; i++) {
+        ret->ids[ret->ends[a->group_of[i]]++] = i;
+    }
+    return OK;
+}
+
 /* Of one group at one step: all but the first k are struck out; `chosen` has room for all. */
 static void
-choose(struct aggregation_vector *a, uint32_t group, uint32_t step, uint64_t k, uint32_t *chosen)
+choose(struct aggregation_vector *a, const uint32_t *ids, const uint32_t *end, uint32_t step,
+       uint64_t k, uint32_t *chosen)
 {
     enum token_type op = a->node->aggregation.op;
     uint64_t count = 0;
-    for (uint32_t i = 0; i < a->kept.count; i++) {
+    for (; ids < end; ids++) {
+        uint32_t i = *ids;
         struct column *c = &a->kept.items[i];
-        if (a->group_of[i] != group || !bits_has(c->present, step)) continue;
+        if (!bits_has(c->present, step)) continue;
         uint64_t at = count;
         while (op != TOKEN_LIMITK && at > 0 &&
                ranks_before(op, c->values[step], a->kept.items[chosen[at - 1]].values[step])) {
@@ -497,38 +526,43 @@ choose(struct aggregation_vector *a, uint32_t group, uint32_t step, uint64_t k, 
 static enum err
 choose_all(struct aggregation_vector *a)
 {
+    struct members m;
     uint32_t *chosen = arena_alloc(&a->arena, (a->kept.count + 1) * sizeof *chosen);
     if (chosen == NULL) return eval_no_memory(a->vector.ev);
-    for (uint32_t step = 0; step < a->vector.grid.count; step++) {
+    enum err e = list_members(a, &m);
+    for (uint32_t step = 0; step < a->vector.grid.count && e == OK; step++) {
         double p = a->params[step];
         uint64_t k = p < 1 ? 0 : (uint64_t)p;
-        for (uint32_t g = 0; g < a->group_count; g++) {
-            choose(a, g, step, k, chosen);
+        for (uint32_t g = 0, begin = 0; g < a->group_count && e == OK; begin = m.ends[g++]) {
+            uint64_t size = m.ends[g] - begin;
+            choose(a, m.ids + begin, m.ids + m.ends[g], step, k, chosen);
+            e = eval_work(a->vector.ev, size * (1 + (k < size ? k : size) / 64));
         }
     }
-    return OK;
+    return e;
 }
 
 static enum err
 quantiles(struct aggregation_vector *a)
 {
     struct evaluation *ev = a->vector.ev;
+    struct members m;
     double *values = arena_alloc(&a->arena, (a->kept.count + 1) * sizeof *values);
     if (values == NULL) return eval_no_memory(ev);
-    for (uint32_t step = 0; step < a->vector.grid.count; step++) {
+    enum err e = list_members(a, &m);
+    for (uint32_t step = 0; step < a->vector.grid.count && e == OK; step++) {
         double q = a->params[step];
-        for (uint32_t g = 0; g < a->group_count; g++) {
+        for (uint32_t g = 0, begin = 0; g < a->group_count && e == OK; begin = m.ends[g++]) {
             uint32_t count = 0;
-            for (uint32_t i = 0; i < a->kept.count; i++) {
-                const struct column *c = &a->kept.items[i];
-                if (a->group_of[i] == g && bits_has(c->present, step)) {
-                    values[count++] = c->values[step];
-                }
+            for (uint32_t at = begin; at < m.ends[g]; at++) {
+                const struct column *c = &a->kept.items[m.ids[at]];
+                if (bits_has(c->present, step)) values[count++] = c->values[step];
             }
             if (count > 0) a->groups[g].column.values[step] = quantile_of(q, values, count);
+            e = eval_work(ev, m.ends[g] - begin);
         }
     }
-    return OK;
+    return e;
 }
 
 /* --- the vector ------------------------------------------------------------------------------- */

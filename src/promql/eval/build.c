@@ -1,9 +1,13 @@
 /* build.c - operators of a tree's nodes, and scalars, which are computed at once. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
+
+/* As many samples as a query of Prometheus may have in memory by default. */
+enum { SUBQUERY_STEPS_MAX = 50 * 1000 * 1000 };
 
 enum err
 eval_fail(struct evaluation *ev, const char *format, ...)
@@ -146,7 +150,16 @@ subquery_grid(struct evaluation *ev, const struct node *node, int64_t from_ms, i
         first_ms += step_ms;
     }
     *ret = (struct grid){first_ms, step_ms, 0, false};
-    if (to_ms >= first_ms) ret->count = (uint32_t)((to_ms - first_ms) / step_ms) + 1;
+    if (to_ms < first_ms) return OK;
+    int64_t before = (to_ms - first_ms) / step_ms;
+    if (before >= SUBQUERY_STEPS_MAX) {
+        return eval_fail(ev,
+                         "query processing would load too many samples into memory in query "
+                         "execution: a subquery has %" PRId64 " steps, at most %d are allowed; use "
+                         "a longer step or a shorter range",
+                         before + 1, SUBQUERY_STEPS_MAX);
+    }
+    ret->count = (uint32_t)before + 1;
     return OK;
 }
 

@@ -32,6 +32,7 @@ struct evaluation {
     /* Samples that were read, as Prometheus counts them: those of subqueries are not. */
     uint64_t samples;
     uint64_t *step_samples; /* of them, at each step */
+    uint64_t work;          /* since it was last asked whether the query has to end */
 };
 
 /* What cannot be evaluated: ERR_INPUT. */
@@ -42,6 +43,17 @@ MUST_CHECK enum err eval_no_memory(struct evaluation *ev);
  * have them at the end. */
 MUST_CHECK enum err eval_other_metric(struct evaluation *ev, const struct column *c,
                                       struct buf *labels, struct column *result);
+
+/* About as many values are going to be looked at. ERR_CANCELED: nobody waits for them. */
+static inline enum err
+eval_work(struct evaluation *ev, uint64_t values)
+{
+    enum { VALUES_BETWEEN_CHECKS = 1 << 20 };
+    ev->work += values;
+    if (ev->work < VALUES_BETWEEN_CHECKS) return OK;
+    ev->work = 0;
+    return query_control_check(ev->control, &ev->why);
+}
 
 struct vector;
 struct vector_ops {
@@ -60,7 +72,8 @@ struct vector {
 static inline enum err
 vector_next(struct vector *v, struct column **ret_column)
 {
-    return v->ops->next(v, ret_column);
+    enum err e = eval_work(v->ev, v->grid.count);
+    return e ? e : v->ops->next(v, ret_column);
 }
 
 static inline void

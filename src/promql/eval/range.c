@@ -270,7 +270,10 @@ fill_step(struct range_vector *r, uint32_t step, struct window *w)
         scalars[k] = r->scalars[k][step];
     }
     w->scalars = scalars;
-    eval_count(ev, &r->vector.grid, step, w->count + weight_of(w->histograms, w->histogram_count));
+    uint64_t weight = w->count + weight_of(w->histograms, w->histogram_count);
+    enum err e = eval_work(ev, weight);
+    if (e) return e;
+    eval_count(ev, &r->vector.grid, step, weight);
     if (!array_reserve(ev->budget, &r->scratch, &r->scratch_capacity, w->count)) {
         return eval_no_memory(ev);
     }
