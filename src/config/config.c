@@ -161,7 +161,7 @@ static const struct setting table[] = {
     {"query.lookback-delta", SETTING_DURATION, FIELD(query_lookback_delta_ms), .fallback = "5m",
      .min = 1, .max = 365 * DAY, .reloadable = true,
      .help = "how long a series has its last value in PromQL"},
-    {"query.max-points", SETTING_COUNT64, FIELD(query_max_points), .fallback = "11000", .min = 1,
+    {"query.max-points", SETTING_COUNT64, FIELD(query_max_points), .fallback = "11k", .min = 1,
      .max = 100000000, .reloadable = true, .help = "maximum number of steps of a range query"},
 
     {"log.level", SETTING_CHOICE, FIELD(log_level), .fallback = "info",
