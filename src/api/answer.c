@@ -79,6 +79,22 @@ reply_json(struct http_request *request, unsigned status, const struct buf *text
     http_reply(request, &answer);
 }
 
+enum err
+reply_piece(struct api *api, struct http_request *request, const struct query_control *control,
+            struct buf *text, bool *begun, struct why *why)
+{
+    enum err e = buf_error(text);
+    if (e == OK && !*begun) {
+        struct http_answer answer = {.status = 200, .content_type = "application/json"};
+        e = http_stream_begin(request, &answer, UINT64_MAX, why);
+        *begun = e == OK;
+        if (e == OK) limit_stream(api, request, control);
+    }
+    if (e == OK) e = http_stream_write(request, buf_bytes(text), why);
+    buf_clear(text);
+    return e;
+}
+
 void
 reply_problem(struct http_request *request, unsigned status, const char *type, const char *text)
 {

@@ -128,6 +128,13 @@ void reply_problem_of(struct http_request *request, enum purpose purpose, enum e
 void reply_problem(struct http_request *request, unsigned status, const char *type,
                    const char *text);
 void reply_json(struct http_request *request, unsigned status, const struct buf *text);
+/*
+ * Sends what `text` has of a long answer of status 200 and clears it. The first piece begins the
+ * stream, which *begun tells from then on: the caller ends it.
+ */
+MUST_CHECK enum err reply_piece(struct api *api, struct http_request *request,
+                                const struct query_control *control, struct buf *text, bool *begun,
+                                struct why *why);
 /* Begins the document of a success; what comes next is the value of its "data". */
 void success_begin(struct json *j, struct buf *text);
 

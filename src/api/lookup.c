@@ -123,16 +123,7 @@ read_exemplars_question(struct lookup *l)
 static enum err
 send_piece(struct lookup *l)
 {
-    enum err e = buf_error(&l->text);
-    if (e == OK && !l->begun) {
-        struct http_answer answer = {.status = 200, .content_type = "application/json"};
-        e = http_stream_begin(l->request, &answer, UINT64_MAX, &l->why);
-        l->begun = e == OK;
-        if (e == OK) limit_stream(l->api, l->request, &l->control);
-    }
-    if (e == OK) e = http_stream_write(l->request, buf_bytes(&l->text), &l->why);
-    buf_clear(&l->text);
-    return e;
+    return reply_piece(l->api, l->request, &l->control, &l->text, &l->begun, &l->why);
 }
 
 /* One more; ERR_CANCELED: as many as are wanted are there. */

@@ -16,6 +16,7 @@
 enum {
     PIECE_BYTES = 64 * 1024,
     ERROR_BYTES_MAX = 64 * 1024,
+    NOTE_BYTES_MAX = 1024 * 1024,
     NOTES_MAX = 10, /* of each kind; the others are counted */
     SUBQUERY_STEP_MS = 60 * 1000,
 };
@@ -40,7 +41,7 @@ struct query {
     struct json json;
     bool begun; /* the answer is a stream */
     struct buf error;
-    const char *error_type; /* NULL: that of the error's kind */
+    const char *error_type; /* of ERR_INPUT */
     unsigned error_status;
     struct why why;
 };
@@ -124,10 +125,9 @@ read_options(struct query *q)
     enum err e = OK;
     if (is_given(q, "timeout")) {
         e = read_duration(q, "timeout", &timeout_ms);
-        int64_t deadline_ns = q->begun_ns + timeout_ms * NS_PER_MS;
-        if (e == OK && timeout_ms < INT64_MAX / NS_PER_MS / 2 &&
-            deadline_ns < q->control.deadline_ns) {
-            q->control.deadline_ns = deadline_ns;
+        int64_t rest_ns = q->control.deadline_ns - q->begun_ns;
+        if (e == OK && timeout_ms < rest_ns / NS_PER_MS) {
+            q->control.deadline_ns = q->begun_ns + timeout_ms * NS_PER_MS;
         }
     }
     if (e == OK && is_given(q, "lookback_delta")) {
@@ -223,16 +223,7 @@ parse(struct query *q)
 static enum err
 send_piece(struct query *q)
 {
-    enum err e = buf_error(&q->text);
-    if (e == OK && !q->begun) {
-        struct http_answer answer = {.status = 200, .content_type = "application/json"};
-        e = http_stream_begin(q->request, &answer, UINT64_MAX, &q->why);
-        q->begun = e == OK;
-        if (e == OK) limit_stream(q->api, q->request, &q->control);
-    }
-    if (e == OK) e = http_stream_write(q->request, buf_bytes(&q->text), &q->why);
-    buf_clear(&q->text);
-    return e;
+    return reply_piece(q->api, q->request, &q->control, &q->text, &q->begun, &q->why);
 }
 
 static enum err
@@ -437,8 +428,8 @@ put_stats(struct query *q)
     json_object_close(j);
 }
 
-/* "warnings" or "infos", unless there are none. */
-static void
+/* The member "warnings" or "infos"; it is left out when empty. */
+static enum err
 put_notes(struct query *q, enum promql_note kind, bool limited)
 {
     bool warns = kind == PROMQL_WARNING, any = warns && limited;
@@ -449,13 +440,17 @@ put_notes(struct query *q, enum promql_note kind, bool limited)
         json_member_array(&q->json, key);
         json_put_text(&q->json, "results truncated due to limit");
     }
-    buf_init(&text, &q->budget, ERROR_BYTES_MAX);
+    buf_init(&text, &q->budget, NOTE_BYTES_MAX);
     for (; promql_note(q->result, kind, n, &text); n++) {
         if (!any) json_member_array(&q->json, key);
         any = true;
         if (n < NOTES_MAX) json_put_bytes(&q->json, buf_bytes(&text));
         buf_clear(&text);
     }
+    enum err e = buf_error(&text) == OK ? OK
+                                        : why_set(&q->why, ERR_NOMEM,
+                                                  "not enough memory for the "
+                                                  "warnings of the query");
     buf_fini(&text);
     if (n > NOTES_MAX) {
         char more[64];
@@ -464,6 +459,7 @@ put_notes(struct query *q, enum promql_note kind, bool limited)
         json_put_text(&q->json, more);
     }
     if (any) json_array_close(&q->json);
+    return e;
 }
 
 static enum err
@@ -476,8 +472,9 @@ put_answer(struct query *q)
     if (e) return e;
     if (q->stats) put_stats(q);
     json_object_close(&q->json);
-    put_notes(q, PROMQL_WARNING, limited);
-    put_notes(q, PROMQL_INFO, false);
+    e = put_notes(q, PROMQL_WARNING, limited);
+    if (e == OK) e = put_notes(q, PROMQL_INFO, false);
+    if (e) return e;
     json_object_close(&q->json);
     return q->begun ? send_piece(q) : buf_error(&q->text);
 }
@@ -492,13 +489,9 @@ end_answer(struct query *q, enum err e)
     } else if (e == ERR_INPUT && q->error.size > 0) {
         buf_put_u8(&q->error, '\0');
         reply_problem(q->request, q->error_status, q->error_type, (const char *)q->error.at);
+    } else if (e == ERR_LIMIT) {
+        reply_problem(q->request, 422, "execution", why_text(&q->why, e));
     } else {
-        if (e == ERR_LIMIT) {
-            q->error_status = 422;
-            q->error_type = "execution";
-            reply_problem(q->request, q->error_status, q->error_type, why_text(&q->why, e));
-            return;
-        }
         reply_problem_of(q->request, FOR_QUERY, e, &q->why);
     }
 }
@@ -519,7 +512,8 @@ answer(struct query *q)
     if (e) return e;
     q->error_status = 422;
     q->error_type = "execution";
-    e = promql_run(q->tree, q->view, &q->options, &q->result, &q->error, &q->why);
+    e = query_control_check(&q->control, &q->why);
+    if (e == OK) e = promql_run(q->tree, q->view, &q->options, &q->result, &q->error, &q->why);
     view_free(q->view); /* a client that is slow holds no parts */
     q->run_ns = env_monotonic_ns(q->api->options.env);
     return e ? e : put_answer(q);

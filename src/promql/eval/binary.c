@@ -75,8 +75,8 @@ static enum err
 note_pairs(struct binary_vector *b, uint64_t hash)
 {
     struct budget *budget = b->vector.ev->budget;
-    uint32_t last = b->kept.count - 1;
-    for (uint32_t at = TABLE_START, id; table_next(&b->table, hash, &at, &id);) {
+    uint32_t last = b->kept.count - 1, looked_at = 0;
+    for (uint32_t at = TABLE_START, id; table_next(&b->table, hash, &at, &id); looked_at++) {
         bool meets =
             bytes_equal(b->signatures[id], b->signatures[last]) &&
             bits_meet(b->kept.items[id].present, b->kept.items[last].present, b->vector.grid.count);
@@ -86,7 +86,7 @@ note_pairs(struct binary_vector *b, uint64_t hash)
         }
         b->pairs[b->pair_count++] = (struct pair_of_kept){id, last};
     }
-    return OK;
+    return eval_work(b->vector.ev, looked_at);
 }
 
 static enum err

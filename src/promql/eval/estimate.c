@@ -380,7 +380,7 @@ estimate_free(struct vector *v)
     mem_free(budget, x, sizeof *x);
 }
 
-/* A warning for each quantile that is none, whatever there is to estimate. */
+/* A warning for each quantile that is not between 0 and 1, whatever there is to estimate. */
 static void
 check_quantiles(const struct estimate_vector *x, const struct node *argument, const double *values)
 {

@@ -44,7 +44,8 @@ MUST_CHECK enum err eval_no_memory(struct evaluation *ev);
 MUST_CHECK enum err eval_other_metric(struct evaluation *ev, const struct column *c,
                                       struct buf *labels, struct column *result);
 
-/* About as many values are going to be looked at. ERR_CANCELED: nobody waits for them. */
+/* About as many values are going to be looked at. ERR_CANCELED: the query's time is over, or its
+ * client is gone. */
 static inline enum err
 eval_work(struct evaluation *ev, uint64_t values)
 {
