@@ -436,6 +436,8 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
     case FUNCTION_ABSENT:
     case FUNCTION_ABSENT_OVER_TIME:
         return vector_absent_new(ev, node->call.arguments[0], of, ret_vector);
+    case FUNCTION_INFO:
+        return vector_info_new(ev, node, of, ret_vector);
     case FUNCTION_LABEL_JOIN:
         return vector_label_join_new(ev, node, of, ret_vector);
     case FUNCTION_LABEL_REPLACE:

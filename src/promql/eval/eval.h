@@ -127,7 +127,12 @@ const struct node *node_inside(const struct node *node);
 /* --- operators; those they take are theirs, whatever happens ---------------------------------- */
 
 /* What of a selected sample is the value. */
-enum sample_part { PART_VALUE, PART_TIME, PART_START };
+enum sample_part {
+    PART_VALUE,
+    PART_TIME,
+    PART_INFO_TIME, /* of an info metric, which has no histograms */
+    PART_START,
+};
 
 MUST_CHECK enum err vector_selector_new(struct evaluation *ev, const struct node *node,
                                         const struct grid *grid, enum sample_part part,
@@ -163,6 +168,9 @@ MUST_CHECK enum err vector_label_replace_new(struct evaluation *ev, const struct
 /* histogram_quantile, histogram_quantiles, histogram_fraction */
 MUST_CHECK enum err vector_estimate_new(struct evaluation *ev, const struct node *call,
                                         struct vector *of, struct vector **ret_vector);
+/* info() */
+MUST_CHECK enum err vector_info_new(struct evaluation *ev, const struct node *call,
+                                    struct vector *of, struct vector **ret_vector);
 MUST_CHECK enum err vector_aggregation_new(struct evaluation *ev, const struct node *node,
                                            struct vector *of, struct vector **ret_vector);
 
