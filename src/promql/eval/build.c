@@ -406,6 +406,21 @@ build_binary(struct evaluation *ev, const struct node *node, const struct grid *
     return e ? e : vector_scalar_binary_new(ev, node, a, scalars, scalar_left, ret_vector);
 }
 
+static bool
+sorts(enum function_id id)
+{
+    return id == FUNCTION_SORT || id == FUNCTION_SORT_DESC || id == FUNCTION_SORT_BY_LABEL ||
+           id == FUNCTION_SORT_BY_LABEL_DESC;
+}
+
+static void
+note_ineffective_sort(struct evaluation *ev, const struct node *call, const struct grid *grid)
+{
+    if (grid->count == 1) return;
+    notes_add(&ev->notes, NOTE_WARNING, call->at,
+              "sort is ineffective for range queries since results are always ordered by labels");
+}
+
 static enum err
 build_call(struct evaluation *ev, const struct node *node, const struct grid *grid,
            struct vector **ret_vector)
@@ -432,6 +447,7 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
         }
     }
     if (e) return e;
+    if (sorts(id)) note_ineffective_sort(ev, node, grid);
     switch (id) {
     case FUNCTION_ABSENT:
     case FUNCTION_ABSENT_OVER_TIME:
