@@ -730,7 +730,7 @@ vector_aggregation_new(struct evaluation *ev, const struct node *node, struct ve
     a->of = of;
     a->node = node;
     arena_init(&a->arena, ev->budget, 0, 0);
-    columns_init(&a->kept, ev->budget);
+    columns_init(&a->kept, ev->budget, &ev->held);
     buf_init(&a->labels, ev->budget, 64 << 20);
     buf_init(&a->valued, ev->budget, 64 << 20);
     buf_init(&a->value, ev->budget, 64 << 20);

@@ -22,6 +22,20 @@ eval_fail(struct evaluation *ev, const char *format, ...)
 }
 
 enum err
+eval_hold(struct evaluation *ev, uint64_t more)
+{
+    struct held *held = &ev->held;
+    uint64_t now = held->now + more;
+    if (now > held->most) held->most = now;
+    if (held->max == 0 || now <= held->max) return OK;
+    return eval_fail(ev,
+                     "query processing would load too many samples into memory in query execution: "
+                     "more than %" PRIu64 " at a time (query.max_samples); select fewer series, or "
+                     "use a shorter range or a longer step",
+                     held->max);
+}
+
+enum err
 eval_no_memory(struct evaluation *ev)
 {
     return why_set(&ev->why, ERR_NOMEM, "not enough memory for the query");

@@ -447,8 +447,8 @@ vector_info_new(struct evaluation *ev, const struct node *call, struct vector *o
     v->vector = (struct vector){&ops, ev, of->grid, false};
     v->of = of;
     v->wanted = call->call.argument_count < 2 ? NULL : node_inside(call->call.arguments[1]);
-    columns_init(&v->kept, ev->budget);
-    columns_init(&v->infos, ev->budget);
+    columns_init(&v->kept, ev->budget, &ev->held);
+    columns_init(&v->infos, ev->budget, &ev->held);
     buf_init(&v->signature, ev->budget, 64 << 20);
     buf_init(&v->added, ev->budget, 64 << 20);
     buf_init(&v->labels, ev->budget, 64 << 20);

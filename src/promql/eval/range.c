@@ -75,6 +75,16 @@ reserve(struct range_vector *r, uint32_t more)
             array_reserve(budget, &s->starts_ms, &s->start_capacity, s->count + more));
 }
 
+/* What is in the buffer counts among the samples that are held; histograms are taken to be alike.
+ */
+static enum err
+hold_buffer(struct range_vector *r)
+{
+    const struct samples *s = &r->samples;
+    uint64_t weight = s->histogram_count > 0 ? s->histograms[s->histogram_count - 1].h->weight : 0;
+    return eval_hold(r->vector.ev, s->count + s->histogram_count * weight);
+}
+
 static enum err
 add_histogram(struct range_vector *r, int64_t t_ms, int64_t start_ms, struct fhist *h)
 {
@@ -106,7 +116,7 @@ read_histograms(struct range_vector *r, const struct sample_batch *b)
             add_histogram(r, b->times_ms[i], b->starts_ms == NULL ? 0 : b->starts_ms[i], made);
         if (e) return e;
     }
-    return OK;
+    return hold_buffer(r);
 }
 
 static enum err
@@ -128,7 +138,7 @@ read_batch(struct range_vector *r)
         if (r->looks_at_starts) s->starts_ms[s->count] = b.starts_ms == NULL ? 0 : b.starts_ms[i];
         s->values[s->count++] = bits_double(b.value_bits[i]);
     }
-    return OK;
+    return hold_buffer(r);
 }
 
 static enum err
@@ -154,7 +164,7 @@ read_column(struct range_vector *r)
         s->values[s->count++] = r->column->values[i];
     }
     r->at_end = true;
-    return OK;
+    return hold_buffer(r);
 }
 
 /* The first so many histograms go. */
