@@ -23,7 +23,7 @@ DIFFERENCES = [
     (r"multiple matches for labels.*theirs success", "comparisons that drop all matches count among the matches"),
     (r"histogram_fraction.*NaN", "an observation below the first bound of a histogram that begins at -Inf"),
     (r"changes\(.*_seconds(\[|\{).* value:", "of histograms: empty buckets that a chunk's layout adds are changes to it"),
-    (r"^(rate|increase)\([^()]*\) value: .*\"count\"", "rates of histograms are not stretched below zero either"),
+    (r"^(rate|increase)\(\(?[^()]*\)?[^()]*\) value: .*\"count\"", "rates of histograms are not stretched below zero either"),
 ]
 REWORDED = [
     # Names are gone already, so these are one, at the place of the last.

@@ -4,7 +4,7 @@
 #include "base/array.h"
 
 uint32_t
-bits_next(const uint64_t *bits, uint32_t step, uint32_t steps)
+bits_search(const uint64_t *bits, uint32_t step, uint32_t steps)
 {
     if (step >= steps) return steps;
     size_t word = step / 64, words = bits_words(steps);

@@ -49,7 +49,13 @@ bits_reset(uint64_t *bits, uint32_t step)
 }
 
 /* The first step from `step` on that is set; `steps` if none is. */
-uint32_t bits_next(const uint64_t *bits, uint32_t step, uint32_t steps);
+uint32_t bits_search(const uint64_t *bits, uint32_t step, uint32_t steps);
+static inline uint32_t
+bits_next(const uint64_t *bits, uint32_t step, uint32_t steps)
+{
+    bool at_once = step < steps && bits_has(bits, step);
+    return at_once ? step : bits_search(bits, step, steps);
+}
 uint32_t bits_count(const uint64_t *bits, uint32_t steps);
 bool bits_meet(const uint64_t *a, const uint64_t *b, uint32_t steps);
 void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
