@@ -246,6 +246,59 @@ queue_work_locked(struct job_queue *q)
     return true;
 }
 
+/* --- query threads that help others ----------------------------------------------------------- */
+
+static void
+ask(void *context, struct promql_help *help)
+{
+    struct api *api = context;
+    lock_take(&api->lock);
+    if (help->wanted++ == 0) {
+        help->next = api->helps;
+        api->helps = help;
+    }
+    cond_wake_one(&api->queues[QUEUE_QUERIES].cond);
+    lock_drop(&api->lock);
+}
+
+static void
+dismiss(void *context, struct promql_help *help)
+{
+    struct api *api = context;
+    lock_take(&api->lock);
+    for (struct promql_help **place = &api->helps; *place != NULL; place = &(*place)->next) {
+        if (*place != help) continue;
+        *place = help->next;
+        break;
+    }
+    help->wanted = 0;
+    while (help->running > 0) {
+        cond_wait(&api->help_cond, &api->lock);
+    }
+    lock_drop(&api->lock);
+}
+
+struct promql_helpers
+query_helpers(struct api *api)
+{
+    return (struct promql_helpers){ask, dismiss, api};
+}
+
+/* False: nobody wants help. */
+static bool
+help_locked(struct api *api)
+{
+    struct promql_help *help = api->helps;
+    if (help == NULL) return false;
+    if (--help->wanted == 0) api->helps = help->next;
+    help->running++;
+    lock_drop(&api->lock);
+    help->work(help);
+    lock_take(&api->lock);
+    if (--help->running == 0) cond_wake_all(&api->help_cond);
+    return true;
+}
+
 static void
 queue_thread(void *queue)
 {
@@ -254,6 +307,7 @@ queue_thread(void *queue)
     lock_take(&api->lock);
     for (;;) {
         if (queue_work_locked(q)) continue;
+        if (q == &api->queues[QUEUE_QUERIES] && help_locked(api)) continue;
         if (api->threads_stop) break;
         cond_wait(&q->cond, &api->lock);
     }
@@ -412,6 +466,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
         api->queues[i].api = api;
     }
     api->queues[QUEUE_REPEATS].of_gone_too = true;
+    cond_init(&api->help_cond);
     budget_init(&api->write_budget, "write", 0, options->memory);
     budget_init(&api->read_budget, "read", 0, options->memory);
     api_set_limits(api, limits);
@@ -454,6 +509,7 @@ api_free(struct api *api)
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_fini(&api->queues[i].cond);
     }
+    cond_fini(&api->help_cond);
     lock_fini(&api->lock);
     mem_free(NULL, api, sizeof *api);
 }

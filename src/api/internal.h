@@ -96,6 +96,8 @@ struct api {
 
     struct lock lock; /* LOCK_RANK_API; guards to the next blank line */
     struct api_limits limits;
+    struct promql_help *helps;   /* queries that more threads may work on */
+    struct cond help_cond;       /* one of these threads is done */
     struct active_query *active; /* the newest first */
     uint64_t query_count;        /* the number of the newest */
     struct past_query *past;     /* of the last queries, by their texts; see queries.c */
@@ -168,6 +170,9 @@ void run_later(struct api *api, enum queue_name queue, struct http_request *requ
                                const struct why *why));
 /* Runs the queue's first job, without the lock. False: there is none. */
 bool queue_work_locked(struct job_queue *q);
+
+/* For what runs on query threads: those that are idle help. */
+struct promql_helpers query_helpers(struct api *api);
 
 /* --- queries.c: queries that run, and what the last ones cost ----------------------------------
  */

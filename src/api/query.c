@@ -30,6 +30,7 @@ struct query {
     struct query_control control;
     struct query_limits limits;
     struct promql_options options;
+    struct promql_helpers helpers;
     struct active_query active;
     bool is_active;
     struct promql_tree *tree;
@@ -516,6 +517,8 @@ begin_control(struct query *q)
     q->options.control = c;
     q->options.budget = &q->budget;
     q->options.held_max = q->limits.samples_max;
+    q->helpers = query_helpers(q->api);
+    q->options.helpers = &q->helpers;
     q->options.features = q->limits.features;
     q->options.subquery_step_ms = SUBQUERY_STEP_MS;
 }

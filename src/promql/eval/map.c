@@ -335,7 +335,7 @@ vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of
         vector_free(of);
         return eval_no_memory(ev);
     }
-    m->vector = (struct vector){&ops, ev, *grid, true};
+    m->vector = (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = true};
     m->of = of;
     arena_init(&m->arena, ev->budget, 0, 0);
     buf_init(&m->labels, ev->budget, 64 << 20);
@@ -458,7 +458,8 @@ vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct 
         return eval_no_memory(ev);
     }
     bool keeps_name = !node->binary.returns_bool && !token_changes_metric(node->binary.op);
-    s->vector = (struct vector){&ops, ev, of->grid, of->one_name || !keeps_name};
+    s->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name || !keeps_name};
     s->of = of;
     s->node = node;
     s->scalars = scalars;
@@ -524,7 +525,7 @@ vector_unique_new(struct evaluation *ev, struct vector *of, struct vector **ret_
         vector_free(of);
         return eval_no_memory(ev);
     }
-    u->vector = (struct vector){&ops, ev, of->grid, true};
+    u->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = true};
     u->of = of;
     columns_init(&u->seen, ev->budget, &ev->held);
     *ret_vector = &u->vector;

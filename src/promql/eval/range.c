@@ -494,7 +494,7 @@ next(struct vector *v, struct column **ret_column)
         if (e) return e;
         if (bits_count(r->result.present, v->grid.count) == 0) continue;
         note_non_counter(r, labels);
-        r->result.labels = labels;
+        r->result.labels = r->result.source = labels;
         r->result.drops_name = source.drops_name;
         if (!r->keeps_name) {
             e = eval_other_metric(v->ev, &source, &r->labels, &r->result);
@@ -539,9 +539,12 @@ open_selector(struct range_vector *r, const struct node *node)
         .set_count = 1,
         .min_ms = window_end(r, 0) - r->range_ms - r->before_ms + 1,
         .max_ms = window_end(r, r->vector.grid.count - 1) + r->after_ms,
+        .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
         .control = ev->control,
     };
-    return view_select(ev->view, &request, &r->set, &ev->why);
+    e = view_select(ev->view, &request, &r->set, &ev->why);
+    if (e == OK) r->vector.cost = series_set_cost(r->set);
+    return e;
 }
 
 static enum err
@@ -613,7 +616,7 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     if (first->kind == NODE_SUBQUERY) {
         r->at = (struct span){0, r->at.end}; /* Prometheus does not know where that stood */
     }
-    r->vector = (struct vector){&ops, ev, *grid, false};
+    r->vector = (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = false};
     r->call = call;
     r->kind = window_kind_of(id);
     r->floats_kind = float_windows_kind_of(id);

@@ -255,7 +255,7 @@ next(struct vector *v, struct column **ret_column)
         for (bits_each(i, s->column.present, v->grid.count)) {
             eval_count(v->ev, &v->grid, i, 1);
         }
-        s->column.labels = s->labels;
+        s->column.labels = s->column.source = s->labels;
         *ret_column = &s->column;
         return OK;
     }
@@ -289,7 +289,7 @@ vector_selector_new(struct evaluation *ev, const struct node *node, const struct
     static const struct vector_ops ops = {next, selector_free};
     struct selector_vector *s = mem_new(ev->budget, sizeof *s);
     if (s == NULL) return eval_no_memory(ev);
-    s->vector = (struct vector){&ops, ev, *grid, names_one(node)};
+    s->vector = (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = names_one(node)};
     s->node = node;
     s->part = part;
     arena_init(&s->arena, ev->budget, 0, 0);
@@ -310,9 +310,11 @@ vector_selector_new(struct evaluation *ev, const struct node *node, const struct
             /* With the sample just too old: a histogram's hint may be about it. */
             .min_ms = reference(s, 0) - ev->lookback_ms,
             .max_ms = reference(s, grid->count - 1) + after_ms,
+            .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
             .control = ev->control,
         };
         e = view_select(ev->view, &s->request, &s->set, &ev->why);
+        if (e == OK) s->vector.cost = series_set_cost(s->set);
     }
     if (e) {
         selector_free(&s->vector);
