@@ -9,6 +9,7 @@
 
 #include "api/form.h"
 #include "api/internal.h"
+#include "base/decimal.h"
 #include "base/time_text.h"
 #include "promql/promql.h"
 #include "wire/number.h"
@@ -243,9 +244,11 @@ print_time(int64_t t_ms, char *to)
     uint64_t ms = t_ms < 0 ? -(uint64_t)t_ms : (uint64_t)t_ms;
     size_t size = t_ms < 0;
     to[0] = '-';
-    size += (size_t)sprintf(to + size, "%" PRIu64, ms / 1000);
-    if (ms % 1000 != 0) size += (size_t)sprintf(to + size, ".%03u", (unsigned)(ms % 1000));
-    return size;
+    size += decimal_print_uint(ms / 1000, to + size);
+    if (ms % 1000 == 0) return size;
+    size_t end = size + decimal_print_uint(1000 + ms % 1000, to + size);
+    to[size] = '.'; /* in place of the thousand */
+    return end;
 }
 
 static void

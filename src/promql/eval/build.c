@@ -212,6 +212,21 @@ binary_number(enum token_type op, double a, double b)
     }
 }
 
+double
+number_least(double a, double b)
+{
+    if (a == -INFINITY || b == -INFINITY) return -INFINITY;
+    if (isnan(a) || isnan(b)) return NAN;
+    if (a == b) return signbit(a) ? a : b;
+    return a < b ? a : b;
+}
+
+double
+number_greatest(double a, double b)
+{
+    return -number_least(-a, -b);
+}
+
 /* scalar(): the value where there is just one series. */
 static enum err
 scalar_of_vector(struct evaluation *ev, const struct node *node, const struct grid *grid,
@@ -257,9 +272,8 @@ scalar_call(struct evaluation *ev, const struct node *node, const struct grid *g
         e = scalar_values(ev, arguments[0], grid, &a);
         if (e == OK) e = scalar_values(ev, arguments[1], grid, &b);
         for (uint32_t i = 0; i < grid->count && e == OK; i++) {
-            bool nan = isnan(a[i]) || isnan(b[i]);
-            double least = id == FUNCTION_MIN_OF ? fmin(a[i], b[i]) : fmax(a[i], b[i]);
-            values[i] = nan ? NAN : least;
+            values[i] =
+                id == FUNCTION_MIN_OF ? number_least(a[i], b[i]) : number_greatest(a[i], b[i]);
         }
         return e;
     case FUNCTION_PI:
@@ -494,6 +508,23 @@ build_binary(struct evaluation *ev, const struct node *node, const struct grid *
     return e ? e : vector_scalar_binary_new(ev, node, a, scalars, scalar_left, ret_vector);
 }
 
+static enum err
+build_range(struct evaluation *ev, const struct node *call, const struct grid *grid,
+            struct vector **ret_vector)
+{
+    enum function_id id = (enum function_id)(call->call.function - functions);
+    bool keeps_name = id == FUNCTION_LAST_OVER_TIME || id == FUNCTION_FIRST_OVER_TIME;
+    struct vector *of;
+    enum err e = build_leaf(ev, &(struct leaf){call, *grid, PART_VALUE}, &of);
+    if (e) return e;
+    bool may_repeat = !keeps_name && !of->one_name && !ev->features.delayed_name_removal;
+    if (may_repeat && id != FUNCTION_ABSENT_OVER_TIME) {
+        return vector_unique_new(ev, of, ret_vector);
+    }
+    *ret_vector = of;
+    return OK;
+}
+
 static bool
 sorts(enum function_id id)
 {
@@ -519,7 +550,7 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
     for (uint32_t i = 0; i < node->call.argument_count && of == NULL && e == OK; i++) {
         enum value_type type = node->call.arguments[i]->type;
         if (type == VALUE_MATRIX) {
-            e = build_leaf(ev, &(struct leaf){node, *grid, PART_VALUE}, &of);
+            e = build_range(ev, node, grid, &of);
             if (e || id != FUNCTION_ABSENT_OVER_TIME) {
                 if (e == OK) *ret_vector = of;
                 return e;

@@ -115,6 +115,9 @@ MUST_CHECK enum err vector_new(struct evaluation *ev, const struct node *node,
 MUST_CHECK enum err scalar_values(struct evaluation *ev, const struct node *node,
                                   const struct grid *grid, double **ret_values);
 double binary_number(enum token_type op, double a, double b);
+/* As in Go: of NaN and what nothing can be beyond, the latter. */
+double number_least(double a, double b);
+double number_greatest(double a, double b);
 
 /* An operand or a result at one step. */
 struct operand {
@@ -137,6 +140,8 @@ MUST_CHECK enum err subquery_grid(struct evaluation *ev, const struct node *node
 /* What a selector asks for; in the evaluation's arena. */
 MUST_CHECK enum err node_matchers(struct evaluation *ev, const struct node *node,
                                   struct matcher_set *ret_set);
+/* Is the metric's name given? */
+bool selector_names_one(const struct node *selector);
 /* Without parentheses. */
 const struct node *node_inside(const struct node *node);
 

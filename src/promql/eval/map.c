@@ -169,13 +169,6 @@ is_date(enum function_id id)
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-static double
-clamp(double x, double least, double greatest)
-{
-    if (isnan(x) || isnan(least) || isnan(greatest)) return NAN;
-    return fmax(least, fmin(greatest, x));
-}
-
 /* By the inverse: it is exact for 0.1 and its like. */
 static double
 round_to(double x, double nearest)
@@ -201,11 +194,11 @@ value_of(const struct map_vector *m, uint32_t step, double x, double *ret)
         return m->is_time && m->vector.ev->features.start_timestamps;
     } else if (m->id == FUNCTION_CLAMP) {
         if (a > b) return false;
-        *ret = clamp(x, a, b);
+        *ret = number_greatest(a, number_least(b, x));
     } else if (m->id == FUNCTION_CLAMP_MIN) {
-        *ret = clamp(x, a, INFINITY);
+        *ret = number_greatest(a, x);
     } else if (m->id == FUNCTION_CLAMP_MAX) {
-        *ret = clamp(x, -INFINITY, a);
+        *ret = number_least(a, x);
     } else {
         *ret = round_to(x, a);
     }

@@ -556,7 +556,9 @@ open_subquery(struct range_vector *r, const struct node *node)
                                window_end(r, r->vector.grid.count - 1), &grid);
     if (e) return e;
     if (grid.count == 0) return OK; /* nothing is evaluated */
-    return vector_new(ev, node->subquery.expr, &grid, &r->subquery);
+    e = vector_new(ev, node->subquery.expr, &grid, &r->subquery);
+    if (e == OK) r->vector.one_name = r->subquery->one_name;
+    return e;
 }
 
 /* anchored, smoothed: only of functions that know what to do with them. */
@@ -598,6 +600,7 @@ open_range(struct range_vector *r, const struct node *node)
                : shift->at == AT_END ? ev->end_ms
                                      : shift->at_ms;
     if (is_subquery) return open_subquery(r, node);
+    r->vector.one_name = selector_names_one(node->range.selector);
     e = set_extent(r, node->range.selector);
     return e ? e : open_selector(r, node);
 }
