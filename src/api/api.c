@@ -54,6 +54,7 @@ static const struct route {
     {"/api/v1/scrape_pools", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/notifications", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/metadata", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/features", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/buildinfo", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/runtimeinfo", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/flags", HTTP_GET, QUEUE_PAGES, page_run},

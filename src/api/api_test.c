@@ -147,7 +147,7 @@ test_each_route_answers(void **state)
         {"below a prefix", HTTP_GET, "/prometheus/api/v1/label/job/values", NULL, NULL, 0, 200,
          JSON, "[\"name000\""},
         {"a page below a prefix", HTTP_GET, "/prometheus/api/v1/status/buildinfo", NULL, NULL, 0,
-         200, JSON, "\"application\":\"Firekeep\""},
+         200, JSON, "\"version\":\"3.14.0\""},
         {"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=rate(up[5m])", NULL, NULL, 0, 200,
          JSON,
          "\"data\":[{\"seriesLabels\":{\"__name__\":\"up\"},\"exemplars\":[{\"labels\":{\"trace\":"
@@ -192,7 +192,16 @@ test_each_route_answers(void **state)
         {"metadata of so many", HTTP_GET, "/api/v1/metadata?limit=1", NULL, NULL, 0, 200, JSON,
          "}]}}"},
         {"the build", HTTP_GET, "/api/v1/status/buildinfo", NULL, NULL, 0, 200, JSON,
-         "\"application\":\"Firekeep\",\"version\":\"1.2.3\""},
+         "{\"version\":\"3.14.0\",\"revision\":\"\",\"branch\":\"\",\"buildUser\":\"\","
+         "\"buildDate\":\"\",\"goVersion\":\"\",\"firekeepVersion\":\"1.2.3\""},
+        {"features of the API", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+         "{\"status\":\"success\",\"data\":{\"api\":{\"admin\":true,\"exclude_alerts\":true,"},
+        {"features of the language", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+         "\"promql_functions\":{\"abs\":true,\"absent\":true,"},
+        {"operators", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+         "\"@\":true,\"sum\":true,"},
+        {"the last aggregation", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+         "\"limit_ratio\":true},\"rules\":{"},
         {"the process", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
          "\"startTime\":\"2026-01-01T00:00:00Z\",\"serverTime\":\"2026-01-01T00:00:00Z\","
          "\"ready\":true,\"notReadyReason\":\"\",\"timeSeriesCount\":1"},

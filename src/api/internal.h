@@ -164,6 +164,11 @@ void run_later(struct api *api, enum queue_name queue, struct http_request *requ
 /* Runs the queue's first job, without the lock. False: there is none. */
 bool queue_work_locked(struct job_queue *q);
 
+/* The value of the page about features. */
+struct promql_features;
+void features_put(const struct api_options *options, const struct promql_features *chosen,
+                  struct json *j);
+
 /* --- families of routes ----------------------------------------------------------------------- */
 
 void write_run(struct api *api, struct http_request *request);

@@ -11,6 +11,9 @@
 #include <string.h>
 
 #include "api/internal.h"
+#include "promql/promql.h"
+
+#define PROMETHEUS_VERSION "3.14.0" /* the one that is measured up to */
 
 enum { PAGE_BYTES_MAX = 256 * 1024 * 1024, TOP_COUNT = 10, TOP_COUNT_MAX = 10000 };
 
@@ -124,24 +127,33 @@ struct status_page {
     struct why why;
 };
 
+/* Grafana and others go by the version of the Prometheus whose API this is. */
 static enum err
 build_info(struct status_page *p)
 {
     struct json *j = p->j;
     json_object_open(j);
-    json_member_text(j, "application", "Firekeep");
-    json_member_text(j, "version", p->api->options.version);
+    json_member_text(j, "version", PROMETHEUS_VERSION);
     json_member_text(j, "revision", "");
     json_member_text(j, "branch", "");
     json_member_text(j, "buildUser", "");
     json_member_text(j, "buildDate", "");
+    json_member_text(j, "goVersion", "");
+    json_member_text(j, "firekeepVersion", p->api->options.version);
 #ifdef __clang__
     json_member_text(j, "compiler", "clang " __clang_version__);
 #else
     json_member_text(j, "compiler", "gcc " __VERSION__);
 #endif
-    json_member_text(j, "goVersion", "");
     json_object_close(j);
+    return OK;
+}
+
+static enum err
+features_page(struct status_page *p)
+{
+    struct promql_features none = {0};
+    features_put(&p->api->options, &none, p->j);
     return OK;
 }
 
@@ -403,6 +415,7 @@ static const struct {
     bool of_tenant; /* about data; those about the process need no tenant */
 } pages[] = {
     {"/api/v1/metadata", metadata_page, true},
+    {"/api/v1/features", features_page},
     {"/api/v1/status/buildinfo", build_info},
     {"/api/v1/status/runtimeinfo", runtime_info},
     {"/api/v1/status/flags", flags_page},

@@ -53,6 +53,21 @@ promql_selectors(const struct promql_tree *tree, uint32_t *ret_count)
     return tree->sets;
 }
 
+const char *
+promql_function_word(uint32_t n)
+{
+    return n < FUNCTION_COUNT ? functions[n].name : NULL;
+}
+
+const char *
+promql_operator_word(uint32_t n)
+{
+    enum token_type type = (enum token_type)(TOKEN_ADD + n);
+    return n < TOKEN_TYPE_COUNT && (token_is_operator(type) || token_is_aggregation(type))
+               ? token_word(type)
+               : NULL;
+}
+
 /* --- running ---------------------------------------------------------------------------------- */
 
 struct promql_result {

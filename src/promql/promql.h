@@ -37,6 +37,11 @@ void promql_free(struct promql_tree *tree);
 /* What its selectors select; a view of the tree. */
 const struct matcher_set *promql_selectors(const struct promql_tree *tree, uint32_t *ret_count);
 
+/* Words of the language, for those who ask what there is: the n-th, or NULL when there are no more.
+ */
+const char *promql_function_word(uint32_t n);
+const char *promql_operator_word(uint32_t n); /* aggregations are among them */
+
 /* --- running ---------------------------------------------------------------------------------- */
 
 struct promql_features {
