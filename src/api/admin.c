@@ -225,7 +225,7 @@ parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struc
 void
 destination_run(struct api *api, struct http_request *request)
 {
-    const char *path = api_path(request) + strlen("/api/v1/admin/destinations/");
+    const char *path = api_path(api, request) + strlen("/api/v1/admin/destinations/");
     const char *slash = strrchr(path, '/');
     struct destination_wish wish = {.from_ms = 0};
     struct why why = {""};

@@ -75,14 +75,15 @@ struct write_memory {
 struct route_of_api {
     struct api *api;
     const struct route *route;
+    bool cors; /* pages of other origins may ask it */
 };
 
 struct api {
     struct api_options options;
     struct http_route *routes;
     size_t route_count;
-    char *route_paths; /* those below /prometheus */
-    struct route_of_api *route_contexts;
+    struct arena route_memory; /* of the paths, and of what handlers are given */
+    struct matcher *origins;
     struct budget write_budget;
     struct budget read_budget;
     _Atomic(struct http_server *) server; /* release in api_set_server(), acquire in /metrics */
@@ -139,7 +140,7 @@ MUST_CHECK enum err reply_piece(struct api *api, struct http_request *request,
 void success_begin(struct json *j, struct buf *text);
 
 /* The path in the table of routes, whichever way the request came. */
-const char *api_path(const struct http_request *request);
+const char *api_path(const struct api *api, const struct http_request *request);
 
 /* The tenant of a request. 0, or the status to answer with (401 or 400) and why. */
 unsigned tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
@@ -194,6 +195,7 @@ void metrics_run(struct api *api, struct http_request *request);
 void healthy_run(struct api *api, struct http_request *request);
 void ready_run(struct api *api, struct http_request *request);
 void reload_run(struct api *api, struct http_request *request);
+void redirect_run(struct api *api, struct http_request *request);
 void root_run(struct api *api, struct http_request *request);
 
 void store_metrics(struct metric_sink *sink, void *context);

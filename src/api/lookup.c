@@ -299,7 +299,7 @@ static enum err
 ask_values(struct lookup *l)
 {
     static const char begin[] = "/api/v1/label/", end[] = "/values";
-    struct bytes name = bytes_of_text(api_path(l->request));
+    struct bytes name = bytes_of_text(api_path(l->api, l->request));
     size_t around = sizeof begin - 1 + sizeof end - 1;
     uint8_t room[1024];
     struct buf plain = {.at = room, .capacity = sizeof room, .limit = sizeof room};

@@ -64,13 +64,25 @@ root_run(struct api *api, struct http_request *request)
 {
     http_reply_text(request, 200,
                     "Firekeep %s\n\n"
-                    "POST /api/v1/write    remote write 1.0 and 2.0\n"
-                    "POST /api/v1/read     remote read\n"
-                    "GET  /metrics\n"
-                    "GET  /-/ready\n"
-                    "GET  /api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage|"
+                    "Below %s/:\n"
+                    "POST api/v1/write    remote write 1.0 and 2.0\n"
+                    "POST api/v1/read     remote read\n"
+                    "GET  api/v1/query    PromQL, and the other paths of the API of Prometheus\n"
+                    "GET  metrics\n"
+                    "GET  -/ready\n"
+                    "GET  api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage|"
                     "destinations|remembered\n",
-                    api->options.version);
+                    api->options.version, api->options.route_prefix);
+}
+
+/* Everything is below a prefix, and somebody asks for what is above it. */
+void
+redirect_run(struct api *api, struct http_request *request)
+{
+    char location[512];
+    snprintf(location, sizeof location, "%s/", api->options.route_prefix);
+    struct http_answer answer = {.status = 302, .headers = {{"Location", location}}};
+    http_reply(request, &answer);
 }
 
 /* --- metrics ---------------------------------------------------------------------------------- */
@@ -430,7 +442,7 @@ void
 page_run(struct api *api, struct http_request *request)
 {
     unsigned i = 0;
-    while (strcmp(pages[i].path, api_path(request)) != 0) {
+    while (strcmp(pages[i].path, api_path(api, request)) != 0) {
         i++; /* it is among them: see the table of routes */
         assert(i < sizeof pages / sizeof *pages);
     }
