@@ -46,8 +46,8 @@ test_each_route_answers(void **state)
          "\"timestamp\":1.05}]},{\"seriesLabels\":{\"__name__\":\"vp\"},\"exemplars\":[{\"labels\":"
          "{"
          "\"trace\":\"x\"},\"value\":\"2.5\",\"timestamp\":3.1}]}]}"},
-        {"exemplars of nothing", HTTP_POST, "/api/v1/query_exemplars", FORM, "query=1", 0, 200,
-         JSON, "\"data\":[]}"},
+        {"exemplars of nothing", HTTP_POST, "/api/v1/query_exemplars", FORM, "query=1", 0, 204,
+         NULL, NULL},
         {"a number", HTTP_GET, "/api/v1/query?query=1*2&time=5", NULL, NULL, 0, 200, JSON,
          "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[5,\"2\"]}}"},
         {"a text", HTTP_POST, "/api/v1/query", FORM, "query='x'&time=5", 0, 200, JSON,
@@ -217,20 +217,39 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          READ_SAMPLES, 400, TEXT, "STREAMED_XOR_CHUNKS"},
         {"no selector", HTTP_GET, "/api/v1/labels?match[]={", NULL, NULL, 0, 400, JSON,
          "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\""},
-        {"no limit", HTTP_GET, "/api/v1/labels?limit=-1", NULL, NULL, 0, 400, JSON,
-         "invalid limit: expected a whole number of at least 0"},
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=-1&start=x", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"invalid parameter \\\"limit\\\": limit must be non-negative\"}"},
         {"no limit", HTTP_GET, "/api/v1/labels?limit=1x", NULL, NULL, 0, 400, JSON,
-         "invalid limit: expected a whole number of at least 0"},
-        {"no time", HTTP_GET, "/api/v1/labels?start=yesterday", NULL, NULL, 0, 400, JSON,
-         "invalid start 'yesterday'"},
+         "invalid parameter \\\"limit\\\": strconv.Atoi: parsing \\\"1x\\\": invalid syntax\"}"},
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=9223372036854775808", NULL, NULL, 0, 400, JSON,
+         "parsing \\\"9223372036854775808\\\": value out of range\"}"},
+        {"no time", HTTP_GET, "/api/v1/labels?start=yesterday&end=x&match[]={", NULL, NULL, 0, 400,
+         JSON,
+         "\"error\":\"invalid parameter \\\"start\\\": invalid time value for 'start': cannot "
+         "parse "
+         "\\\"yesterday\\\" to a valid timestamp\"}"},
         {"no time", HTTP_GET, "/api/v1/series?match[]=up&end=x", NULL, NULL, 0, 400, JSON,
-         "invalid end "},
+         "invalid parameter \\\"end\\\": invalid time value for 'end'"},
+        {"neither yes nor no", HTTP_GET, "/api/v1/labels?partial_response=perhaps", NULL, NULL, 0,
+         400, JSON,
+         "invalid parameter \\\"partial_response\\\": strconv.ParseBool: parsing \\\"perhaps\\\": "
+         "invalid syntax"},
         {"no form", HTTP_POST, "/api/v1/labels", FORM, "start=%4", 0, 400, JSON,
-         "the body is not a valid URL-encoded form"},
-        {"no name", HTTP_GET, "/api/v1/label/values", NULL, NULL, 0, 400, JSON,
-         "unknown path: expected /api/v1/label/NAME/values"},
-        {"a name of bytes", HTTP_GET, "/api/v1/label/\xff/values", NULL, NULL, 0, 400, JSON,
-         "label name is not valid UTF-8"},
+         "error parsing form values: invalid URL escape \\\"%4\\\""},
+        {"no name", HTTP_GET, "/api/v1/label/values", NULL, NULL, 0, 404, TEXT,
+         "404 page not found"},
+        {"no name", HTTP_GET, "/api/v1/label//values", NULL, NULL, 0, 404, TEXT, "404"},
+        {"two names", HTTP_GET, "/api/v1/label/a/b/values", NULL, NULL, 0, 404, TEXT, "404"},
+        {"a name of bytes", HTTP_GET, "/api/v1/label/\xff/values?limit=x", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"invalid label name: \\\"\\\\xff\\\"\"}"},
+        {"an escaped name of nothing", HTTP_GET, "/api/v1/label/U__/values", NULL, NULL, 0, 400,
+         JSON, "invalid label name: \\\"\\\""},
+        {"no series", HTTP_GET, "/api/v1/series?limit=x", NULL, NULL, 0, 400, JSON,
+         "no match[] parameter provided"},
+        {"an error of one of several", HTTP_GET, "/api/v1/labels?match[]={}&match[]={", NULL, NULL,
+         0, 400, JSON, "\"error\":\"1:2: parse error: unexpected end of input inside braces\"}"},
+        {"exemplars of no expression", HTTP_GET, "/api/v1/query_exemplars?query={", NULL, NULL, 0,
+         400, JSON, "\"error\":\"1:2: parse error: unexpected end of input inside braces\"}"},
         {"no selector", HTTP_GET, "/api/v1/series?match[]=up[5m]", NULL, NULL, 0, 400, JSON,
          "invalid parameter \\\"match[]\\\": 1:3: parse error: unexpected \\\"[\\\""},
         {"a selector of all", HTTP_GET, "/api/v1/series?match[]={a=\"\"}", NULL, NULL, 0, 400, JSON,
@@ -265,7 +284,7 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
         {"what cannot be evaluated", HTTP_GET, "/api/v1/query?query=limit_ratio(0/0,vector(1))",
          NULL, NULL, 0, 422, JSON, "\"errorType\":\"execution\",\"error\":\"Ratio value is NaN\""},
         {"no expression", HTTP_GET, "/api/v1/query_exemplars?query=sum(", NULL, NULL, 0, 400, JSON,
-         "invalid parameter \\\"query\\\": 1:5: parse error: unclosed left parenthesis"},
+         "\"error\":\"1:5: parse error: unclosed left parenthesis\"}"},
         {"times in the wrong order", HTTP_GET, "/api/v1/query_exemplars?query=up&start=2&end=1",
          NULL, NULL, 0, 400, JSON, "end timestamp must not be before start timestamp"},
         {"all series", HTTP_GET, "/api/v1/series", NULL, NULL, 0, 400, JSON,
@@ -275,14 +294,14 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
         {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=0", NULL, NULL, 0, 400, JSON,
          "invalid limit: expected a whole number of at least 1"},
         {"no form", HTTP_POST, "/api/v1/admin/tsdb/merge", FORM, "full=%zz", 0, 400, JSON,
-         "the body is not a valid URL-encoded form"},
+         "error parsing form values: invalid URL escape"},
         {"deletion of all", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 400, JSON,
          "no match[] parameter provided"},
         {"deletion by no selector", HTTP_POST,
          "/api/v1/admin/tsdb/delete_series?match[]=up&match[]={", NULL, NULL, 0, 400, JSON,
          "\"bad_data\""},
         {"deletion at no time", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up&start=x",
-         NULL, NULL, 0, 400, JSON, "invalid start "},
+         NULL, NULL, 0, 400, JSON, "invalid time value for 'start'"},
         {"an unknown verb", HTTP_POST, "/api/v1/admin/destinations/s3/stop", NULL, NULL, 0, 404,
          JSON, "\"errorType\":\"not_found\""},
         {"no verb", HTTP_POST, "/api/v1/admin/destinations/s3", NULL, NULL, 0, 404, JSON,
@@ -551,6 +570,18 @@ test_lookups_ask_what_the_request_says(void **state)
     ask(rig, &(struct asked){"an escaped name", HTTP_GET, "/api/v1/label/U__a_2e_b/values", NULL,
                              NULL, 0, 200, JSON, "name000"});
     assert_string_equal(rig->asked_name, "a.b");
+    static const char *const as_they_are[] = {"U__a_", "U__a_zz_", "U__a_d800_", "U__a_1100ff_"};
+    for (unsigned i = 0; i < 4; i++) {
+        char path[100];
+        snprintf(path, sizeof path, "/api/v1/label/%s/values", as_they_are[i]);
+        ask(rig, &(struct asked){"a name that is not escaped", HTTP_GET, path, NULL, NULL, 0, 200,
+                                 JSON, "name000"});
+        assert_string_equal(rig->asked_name, as_they_are[i]);
+    }
+    assert_true(rig->asked.partial);
+    ask(rig, &(struct asked){"all or nothing", HTTP_GET, "/api/v1/labels?partial_response=false",
+                             NULL, NULL, 0, 200, JSON, "name000"});
+    assert_false(rig->asked.partial);
     ask(rig, &(struct asked){"no time at all", HTTP_GET, "/api/v1/labels?start=2&end=1", NULL, NULL,
                              0, 200, JSON, "\"data\":[]}"});
     rig->warning = "page 7 is damaged";

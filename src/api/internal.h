@@ -128,6 +128,8 @@ void reply_problem_of(struct http_request *request, enum purpose purpose, enum e
                       const struct why *why);
 void reply_problem(struct http_request *request, unsigned status, const char *type,
                    const char *text);
+/* 400 with the sentence that was made of what is wrong with the parameters. */
+void reply_invalid(struct http_request *request, struct buf *error);
 void reply_json(struct http_request *request, unsigned status, const struct buf *text);
 /*
  * Sends what `text` has of a long answer of status 200 and clears it. The first piece begins the

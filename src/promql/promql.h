@@ -27,10 +27,7 @@ MUST_CHECK enum err promql_rewrite(struct bytes text, enum promql_form form, str
 struct promql_tree;
 MUST_CHECK enum err promql_parse(struct bytes text, struct budget *budget,
                                  struct promql_tree **ret_tree, struct buf *error);
-/*
- * The same of a selector of series alone, as match[] has it. ERR_INPUT also if each of its matchers
- * passes the empty string: it would select everything.
- */
+/* The same of a selector of series alone, as match[] has it. */
 MUST_CHECK enum err promql_parse_selector(struct bytes text, struct budget *budget,
                                           struct promql_tree **ret_tree, struct buf *error);
 void promql_free(struct promql_tree *tree);
