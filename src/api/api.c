@@ -49,8 +49,11 @@ static const struct route {
     {"/api/v1/labels", HTTP_GET | HTTP_POST, QUEUE_READS, label_names_run, STORED},
     {"/api/v1/label/*", HTTP_GET, QUEUE_READS, label_values_run, STORED},
     {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, STORED},
-    {"/api/v1/query", HTTP_GET | HTTP_POST, QUEUE_READS, query_run, STORED},
-    {"/api/v1/query_range", HTTP_GET | HTTP_POST, QUEUE_READS, query_range_run, STORED},
+    {"/api/v1/query", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_run, STORED},
+    {"/api/v1/query_range", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_range_run, STORED},
+    {"/api/v1/status/active_queries", HTTP_GET, QUEUE_PAGES, active_queries_run},
+    {"/api/v1/status/active_queries/*", HTTP_DELETE, QUEUE_PAGES, query_cancel_run},
+    {"/api/v1/status/top_queries", HTTP_GET, QUEUE_PAGES, top_queries_run},
     {"/api/v1/query_exemplars", HTTP_GET | HTTP_POST, QUEUE_READS, query_exemplars_run, STORED},
     {"/api/v1/format_query", HTTP_GET | HTTP_POST, QUEUE_READS, format_query_run},
     {"/api/v1/parse_query", HTTP_GET | HTTP_POST, QUEUE_READS, parse_query_run},
@@ -168,47 +171,79 @@ tenant_of(const struct api *api, struct http_request *request, struct bytes *ret
 /* --- threads --------------------------------------------------------------------------------- */
 
 static void
-job_refuse(struct api *api, struct job *job, const char *text)
+job_refuse(struct api *api, struct job *job, enum err e, const char *text)
 {
     struct why why;
-    why_set(&why, ERR_AGAIN, "%s", text);
+    why_set(&why, e, "%s", text);
     if (job->refused != NULL)
-        job->refused(api, job->request, &why);
+        job->refused(api, job->request, e, &why);
     else
-        reply_error(job->request, FOR_ANYTHING, ERR_AGAIN, &why);
+        reply_error(job->request, FOR_ANYTHING, e, &why);
+}
+
+/* In Prometheus' envelope. */
+static void
+refuse_query(struct api *api, struct http_request *request, enum err e, const struct why *why)
+{
+    (void)api;
+    reply_problem_of(request, FOR_QUERY, e, why);
+}
+
+/*
+ * Tenants take turns: a job comes behind the last one of its tenant and behind one of each other
+ * tenant. False: this tenant, or all together, have too many that wait.
+ */
+static bool
+job_add_locked(struct job_queue *q, struct job *job)
+{
+    struct job **place = &q->first;
+    uint32_t of_tenant = 0;
+    job->round = q->round;
+    for (struct job *j = q->first; j != NULL; j = j->next) {
+        if (!bytes_equal(j->tenant, job->tenant)) continue;
+        of_tenant++;
+        job->round = j->round + 1;
+    }
+    if (q->waiting == JOBS_MAX) return false;
+    if (job->tenant.size > 0 && of_tenant == JOBS_OF_TENANT_MAX) return false;
+    while (*place != NULL && (*place)->round <= job->round) {
+        place = &(*place)->next;
+    }
+    job->next = *place;
+    *place = job;
+    q->waiting++;
+    return true;
 }
 
 void
 run_later(struct api *api, enum queue_name name, struct http_request *request,
           void (*run)(struct api *api, struct http_request *request),
-          void (*refused)(struct api *api, struct http_request *request, const struct why *why))
+          void (*refused)(struct api *api, struct http_request *request, enum err e,
+                          const struct why *why))
 {
     struct job_queue *q = &api->queues[name];
+    int64_t timeout_ns = name == QUEUE_QUERIES ? api->options.query_queue_timeout_ns
+                                               : api->options.read_queue_timeout_ns;
+    bool in_turns = api->options.tenancy && (name == QUEUE_QUERIES || name == QUEUE_READS);
+    const char *tenant = in_turns ? http_header(request, "X-Scope-OrgID") : NULL;
     struct job made = {
         .request = request,
         .run = run,
         .refused = refused,
-        .deadline_ns = env_monotonic_ns(api->options.env) + api->options.read_queue_timeout_ns,
+        .deadline_ns = env_monotonic_ns(api->options.env) + timeout_ns,
+        .tenant = tenant == NULL ? bytes_of("", 0) : bytes_of_text(tenant),
     };
     struct job *job = mem_new(NULL, sizeof *job);
     if (job != NULL) {
         *job = made;
         lock_take(&api->lock);
-        bool room = q->waiting < JOBS_MAX && !api->threads_stop;
-        if (room) {
-            if (q->last != NULL)
-                q->last->next = job;
-            else
-                q->first = job;
-            q->last = job;
-            q->waiting++;
-            cond_wake_one(&q->cond);
-        }
+        bool room = !api->threads_stop && job_add_locked(q, job);
+        if (room) cond_wake_one(&q->cond);
         lock_drop(&api->lock);
         if (room) return;
         mem_free(NULL, job, sizeof *job);
     }
-    job_refuse(api, &made, "too many requests are waiting");
+    job_refuse(api, &made, ERR_AGAIN, "too many requests are waiting");
 }
 
 static struct job *
@@ -217,9 +252,8 @@ job_take_locked(struct job_queue *q)
     struct job *job = q->first;
     if (job == NULL) return NULL;
     q->first = job->next;
-    if (q->first == NULL) q->last = NULL;
     q->waiting--;
-    job->next = NULL;
+    q->round = job->round;
     return job;
 }
 
@@ -267,36 +301,41 @@ query_control_begin(struct api *api, struct http_request *request, struct budget
                     struct query_control *ret)
 {
     struct env *env = api->options.env;
-    int64_t timeout_ns = atomic_load_explicit(&api->read_timeout_ns, memory_order_relaxed);
+    struct api_limits limits = api_limits_now(api);
     ret->env = env;
     ret->budget = budget;
-    ret->deadline_ns = env_monotonic_ns(env) + timeout_ns;
+    ret->deadline_ns = env_monotonic_ns(env) + limits.read_timeout_ns;
     ret->is_gone = is_client_gone;
     ret->gone_context = request;
-    ret->series_max = atomic_load_explicit(&api->read_series_max, memory_order_relaxed);
-    ret->bytes_max = atomic_load_explicit(&api->read_bytes_max, memory_order_relaxed);
+    ret->series_max = limits.read_series_max;
+    ret->bytes_max = limits.read_bytes_max;
 }
 
 void
-limit_stream(struct api *api, struct http_request *request, const struct query_control *control)
+limit_stream(struct api *api, enum queue_name queue, struct http_request *request,
+             const struct query_control *control)
 {
-    http_stream_limit(request, control->deadline_ns, &api->queues[QUEUE_READS].waiting);
+    http_stream_limit(request, control->deadline_ns, &api->queues[queue].waiting);
 }
 
-/* One each, but for reads. */
+/* One each, but for reads and queries. */
 static const char *const thread_names[QUEUE_COUNT] = {
-    [QUEUE_READS] = "query",     [QUEUE_PAGES] = "pages", [QUEUE_WRITES] = "writes",
-    [QUEUE_REPEATS] = "repeats", [QUEUE_ADMIN] = "admin", [QUEUE_MERGES] = "merges",
+    [QUEUE_READS] = "read",    [QUEUE_QUERIES] = "query",   [QUEUE_PAGES] = "pages",
+    [QUEUE_WRITES] = "writes", [QUEUE_REPEATS] = "repeats", [QUEUE_ADMIN] = "admin",
+    [QUEUE_MERGES] = "merges",
 };
 
 static enum err
 threads_start(struct api *api)
 {
-    api->threads_max = api->options.read_concurrency + QUEUE_COUNT - 1;
+    const struct api_options *o = &api->options;
+    api->threads_max = o->read_concurrency + o->query_concurrency + QUEUE_COUNT - 2;
     api->threads = mem_new(NULL, api->threads_max * sizeof *api->threads);
     if (api->threads == NULL) return ERR_NOMEM;
     for (unsigned q = 0; q < QUEUE_COUNT; q++) {
-        uint32_t count = q == QUEUE_READS ? api->options.read_concurrency : 1;
+        uint32_t count = q == QUEUE_READS     ? o->read_concurrency
+                         : q == QUEUE_QUERIES ? o->query_concurrency
+                                              : 1;
         for (uint32_t i = 0; i < count; i++) {
             enum err e = env_thread_start(api->options.env, thread_names[q], queue_thread,
                                           &api->queues[q], &api->threads[api->thread_count]);
@@ -311,19 +350,26 @@ void
 api_tick(struct api *api)
 {
     int64_t now = env_monotonic_ns(api->options.env);
-    struct job *late = NULL, **tail = &late;
+    struct job *late = NULL;
     lock_take(&api->lock);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
-        struct job_queue *q = &api->queues[i];
-        while (q->first != NULL && q->first->deadline_ns <= now) {
-            *tail = job_take_locked(q);
-            tail = &(*tail)->next;
+        struct job **place = &api->queues[i].first;
+        while (*place != NULL) {
+            struct job *job = *place;
+            if (job->deadline_ns > now) {
+                place = &job->next;
+                continue;
+            }
+            *place = job->next;
+            api->queues[i].waiting--;
+            job->next = late;
+            late = job;
         }
     }
     lock_drop(&api->lock);
     for (struct job *job = late; job != NULL; job = late) {
         late = job->next;
-        job_refuse(api, job, "timed out waiting for other requests to finish");
+        job_refuse(api, job, ERR_CANCELED, "timed out waiting for other requests to finish");
         mem_free(NULL, job, sizeof *job);
     }
 }
@@ -346,7 +392,8 @@ dispatch(void *context, struct http_request *request)
     } else if (r->route->queue == QUEUE_NONE) {
         r->route->run(r->api, request);
     } else {
-        run_later(r->api, r->route->queue, request, r->route->run, NULL);
+        bool is_query = r->route->queue == QUEUE_QUERIES;
+        run_later(r->api, r->route->queue, request, r->route->run, is_query ? refuse_query : NULL);
     }
 }
 
@@ -423,6 +470,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     metric_register_collector(&api->collector);
     write_metrics_register();
     read_metrics_register();
+    query_metrics_register();
     *ret_api = api;
     return OK;
 }
@@ -443,6 +491,7 @@ api_free(struct api *api)
     }
     assert(api->waiting_first == NULL && api->doubtful == NULL);
     write_memories_free(api);
+    queries_free(api);
     mem_free(NULL, api->threads, api->threads_max * sizeof *api->threads);
     mem_free(NULL, api->routes, ROUTE_COUNT * sizeof *api->routes);
     arena_fini(&api->route_memory);
@@ -457,12 +506,18 @@ api_free(struct api *api)
 void
 api_set_limits(struct api *api, const struct api_limits *limits)
 {
-    atomic_store_explicit(&api->read_samples_max, limits->read_samples_max, memory_order_relaxed);
-    atomic_store_explicit(&api->read_series_max, limits->read_series_max, memory_order_relaxed);
-    atomic_store_explicit(&api->read_bytes_max, limits->read_bytes_max, memory_order_relaxed);
-    atomic_store_explicit(&api->read_timeout_ns, limits->read_timeout_ns, memory_order_relaxed);
-    atomic_store_explicit(&api->query_lookback_ms, limits->query_lookback_ms, memory_order_relaxed);
-    atomic_store_explicit(&api->query_points_max, limits->query_points_max, memory_order_relaxed);
+    lock_take(&api->lock);
+    api->limits = *limits;
+    lock_drop(&api->lock);
+}
+
+struct api_limits
+api_limits_now(struct api *api)
+{
+    lock_take(&api->lock);
+    struct api_limits limits = api->limits;
+    lock_drop(&api->lock);
+    return limits;
 }
 
 const struct http_route *

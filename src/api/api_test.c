@@ -769,6 +769,111 @@ test_whoever_waits_too_long_is_told_to_come_back(void **state)
 }
 
 static void
+test_a_query_that_waits_too_long_times_out(void **state)
+{
+    (void)state;
+    struct http_request query;
+    struct api_rig *rig = rig_new();
+    rig->options.query_queue_timeout_ns = NS_PER_S;
+    rig_start(rig);
+    request_init(&query, HTTP_GET, "/api/v1/query?query=1", NULL, bytes_of("", 0));
+    assert_true(rig_hand(rig, &query));
+    sim_env_advance_ns(rig->m.sim, NS_PER_S);
+    api_tick(rig->api);
+    assert_int_equal(query.status, 503);
+    assert_non_null(strstr(answer_text(&query), "\"errorType\":\"timeout\""));
+    buf_fini(&query.text);
+    rig_free(rig);
+}
+
+static void
+test_tenants_take_turns(void **state)
+{
+    (void)state;
+    static const char *const tenants[] = {"a", "a", "a", "a", "b", "b", "c"};
+    static const unsigned turns[] = {0, 4, 6, 1, 5, 2, 3};
+    enum { COUNT = sizeof tenants / sizeof *tenants };
+    struct http_request all[COUNT];
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct job_queue *q = &rig->api->queues[QUEUE_QUERIES];
+    for (unsigned i = 0; i < COUNT; i++) {
+        char header[32];
+        snprintf(header, sizeof header, "X-Scope-OrgID: %s", tenants[i]);
+        request_init(&all[i], HTTP_GET, "/api/v1/query?query=1", header, bytes_of("", 0));
+        assert_true(rig_hand(rig, &all[i]));
+    }
+    for (unsigned turn = 0; turn < COUNT; turn++) {
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        for (unsigned later = 0; later < COUNT; later++) {
+            assert_int_equal(all[turns[later]].status, later <= turn ? 200 : 0);
+        }
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        buf_fini(&all[i].text);
+    }
+    rig_free(rig);
+}
+
+static void
+test_one_tenant_does_not_take_all_places(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct http_request *all = calloc(JOBS_OF_TENANT_MAX + 2, sizeof *all);
+    for (unsigned i = 0; i < JOBS_OF_TENANT_MAX + 2; i++) {
+        bool other = i == JOBS_OF_TENANT_MAX + 1;
+        request_init(&all[i], HTTP_GET, "/api/v1/query?query=1",
+                     other ? "X-Scope-OrgID: b" : "X-Scope-OrgID: a", bytes_of("", 0));
+        assert_true(rig_hand(rig, &all[i]));
+        assert_int_equal(all[i].status, i == JOBS_OF_TENANT_MAX ? 503 : 0);
+    }
+    rig_run(rig);
+    for (unsigned i = 0; i < JOBS_OF_TENANT_MAX + 2; i++) {
+        assert_int_equal(all[i].status, i == JOBS_OF_TENANT_MAX ? 503 : 200);
+        buf_fini(&all[i].text);
+    }
+    free(all);
+    rig_free(rig);
+}
+
+static void
+test_queries_are_remembered_by_what_they_cost(void **state)
+{
+    (void)state;
+    static const char *const asked[] = {"/api/v1/query?query=up", "/api/v1/query?query=up",
+                                        "/api/v1/query?query=vector(1)"};
+    struct http_request r;
+    struct api_rig *rig = rig_start(rig_new());
+    for (unsigned i = 0; i < sizeof asked / sizeof *asked; i++) {
+        rig_ask(rig, &r, HTTP_GET, asked[i], NULL, bytes_of("", 0));
+        assert_int_equal(r.status, 200);
+        buf_fini(&r.text);
+    }
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=samples&limit=1", NULL,
+            bytes_of("", 0));
+    assert_non_null(strstr(answer_text(&r), "\"data\":[{\"query\":\"up\""));
+    assert_non_null(strstr(answer_text(&r), "\"count\":2,\"failed\":0"));
+    assert_null(strstr(answer_text(&r), "vector"));
+    buf_fini(&r.text);
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=luck", NULL, bytes_of("", 0));
+    assert_int_equal(r.status, 400);
+    buf_fini(&r.text);
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/active_queries", NULL, bytes_of("", 0));
+    assert_non_null(strstr(answer_text(&r), "\"data\":[]"));
+    buf_fini(&r.text);
+    rig_ask(rig, &r, HTTP_DELETE, "/api/v1/status/active_queries/1", NULL, bytes_of("", 0));
+    assert_int_equal(r.status, 404);
+    buf_fini(&r.text);
+    rig_free(rig);
+}
+
+static void
 test_nobody_works_for_a_client_that_is_gone(void **state)
 {
     (void)state;
@@ -894,6 +999,10 @@ main(void)
         API_TEST(test_without_a_store_what_asks_it_is_not_implemented),
         API_TEST(test_tenants_are_named_once_and_well_where_data_are_meant),
         API_TEST(test_errors_of_a_query_become_statuses),
+        API_TEST(test_a_query_that_waits_too_long_times_out),
+        API_TEST(test_tenants_take_turns),
+        API_TEST(test_one_tenant_does_not_take_all_places),
+        API_TEST(test_queries_are_remembered_by_what_they_cost),
         API_TEST(test_errors_of_the_owner_become_statuses),
         API_TEST(test_wishes_reach_their_owner_as_they_were_said),
         API_TEST(test_lookups_ask_what_the_request_says),

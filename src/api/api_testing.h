@@ -572,8 +572,10 @@ rig_new(void)
     rig->names = 3;
     rig->limits = (struct api_limits){.read_samples_max = 1000,
                                       .read_timeout_ns = NS_PER_S,
-                                      .query_lookback_ms = 300000,
-                                      .query_points_max = 11000};
+                                      .query = {.timeout_ns = NS_PER_S,
+                                                .lookback_ms = 300000,
+                                                .points_max = 11000,
+                                                .samples_max = 1000000}};
     rig->options = (struct api_options){
         .env = rig->m.env,
         .tsdb = rig->m.db,
@@ -587,6 +589,8 @@ rig_new(void)
         .cors_origin = ".*",
         .read_concurrency = 2,
         .read_queue_timeout_ns = 10 * NS_PER_S,
+        .query_concurrency = 2,
+        .query_queue_timeout_ns = 10 * NS_PER_S,
         .read_frame_bytes = 1 << 16,
         .started_ms = SIM_BEGIN,
         .version = "1.2.3",

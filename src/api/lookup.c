@@ -137,7 +137,7 @@ read_exemplars_question(struct lookup *l)
 static enum err
 send_piece(struct lookup *l)
 {
-    return reply_piece(l->api, l->request, &l->control, &l->text, &l->begun, &l->why);
+    return reply_piece(l->api, QUEUE_READS, l->request, &l->control, &l->text, &l->begun, &l->why);
 }
 
 /* One more; ERR_CANCELED: as many as are wanted are there. */

@@ -164,8 +164,8 @@ build_info(struct status_page *p)
 static enum err
 features_page(struct status_page *p)
 {
-    struct promql_features none = {0};
-    features_put(&p->api->options, &none, p->j);
+    struct api_limits limits = api_limits_now(p->api);
+    features_put(&p->api->options, &limits.query.features, p->j);
     return OK;
 }
 

@@ -169,11 +169,40 @@ static const struct setting table[] = {
     {"read.frame-bytes", SETTING_BYTES, FIELD(read_frame_bytes), .fallback = "1MiB", .min = KIB,
      .max = 64 * MIB, .help = "size of one frame of a streamed response"},
 
+    {"query.max-concurrent", SETTING_COUNT, FIELD(query_max_concurrent), .fallback = "20", .min = 1,
+     .max = 1000,
+     .help = "maximum number of PromQL queries that run at a time; others wait, and "
+             "tenants take turns"},
+    {"query.queue-timeout", SETTING_DURATION, FIELD(query_queue_timeout_ms), .fallback = "30s",
+     .max = HOUR, .help = "maximum time that a query waits for its turn before it gets 503"},
+    {"query.timeout", SETTING_DURATION, FIELD(query_timeout_ms), .fallback = "2m", .min = 1,
+     .max = DAY, .reloadable = true,
+     .help = "maximum time for one query, including the time that the client takes to read the "
+             "response"},
+    {"query.max-samples", SETTING_COUNT64, FIELD(query_max_samples), .fallback = "50M", .min = 1,
+     .max = 100000000000, .reloadable = true,
+     .help = "maximum number of samples that one query may hold in memory at a time"},
+    {"query.max-samples-read", SETTING_COUNT64, FIELD(query_max_samples_read), .fallback = "0",
+     .max = 100000000000, .reloadable = true,
+     .help = "maximum number of samples that one query may read; 0 means no limit"},
+    {"query.max-series", SETTING_COUNT64, FIELD(query_max_series), .fallback = "0",
+     .max = 100000000000, .reloadable = true,
+     .help = "maximum number of series that one query may read; 0 means no limit"},
+    {"query.max-bytes", SETTING_BYTES, FIELD(query_max_bytes), .fallback = "0", .max = PIB,
+     .reloadable = true,
+     .help = "maximum size of compressed samples that one query may take from the store; 0 means "
+             "no limit"},
+    {"query.max-points", SETTING_COUNT64, FIELD(query_max_points), .fallback = "11k", .min = 1,
+     .max = 100000000, .reloadable = true, .help = "maximum number of steps of a range query"},
     {"query.lookback-delta", SETTING_DURATION, FIELD(query_lookback_delta_ms), .fallback = "5m",
      .min = 1, .max = 365 * DAY, .reloadable = true,
      .help = "how long a series has its last value in PromQL"},
-    {"query.max-points", SETTING_COUNT64, FIELD(query_max_points), .fallback = "11k", .min = 1,
-     .max = 100000000, .reloadable = true, .help = "maximum number of steps of a range query"},
+    {"query.slow-log", SETTING_DURATION, FIELD(query_slow_log_ms), .fallback = "10s", .max = DAY,
+     .reloadable = true,
+     .help = "log queries that take this long, with what they read; 0s logs none"},
+    {"query.features", SETTING_SET, FIELD(query_features), .fallback = "", .reloadable = true,
+     .choices = "delayed-name-removal|use-start-timestamps|type-and-unit-labels",
+     .help = "optional behaviour of PromQL, as Prometheus enables it with --enable-feature"},
 
     {"log.level", SETTING_CHOICE, FIELD(log_level), .fallback = "info",
      .choices = "debug|info|warn|error", .reloadable = true,
@@ -420,6 +449,14 @@ settings_help(struct buf *to)
     }
 }
 
+static void
+put_list(const struct settings *settings, const struct setting *s, struct buf *to)
+{
+    buf_put_u8(to, '[');
+    settings_value(settings, s, to);
+    buf_put_u8(to, ']');
+}
+
 void
 settings_print_yaml(const struct settings *settings, struct buf *to)
 {
@@ -438,6 +475,8 @@ settings_print_yaml(const struct settings *settings, struct buf *to)
         buf_printf(to, "    %s: ", dot + 1);
         if (s->type == SETTING_TEXT)
             quoted_put(to, setting_text(s, settings));
+        else if (s->type == SETTING_SET)
+            put_list(settings, s, to);
         else
             settings_value(settings, s, to);
         buf_put_u8(to, '\n');

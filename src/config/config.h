@@ -27,6 +27,7 @@ enum {
     SETTING_TEXT_BYTES = 256,
     SETTING_PREFIX_BYTES = SETTING_TEXT_BYTES + 1,
     SETTINGS_MAX = 64,
+    SETTING_NUMBER_BYTES = 96, /* of a number's or a set's text */
     CONFIG_BYTES_MAX = 1024 * 1024,
     WEB_HEADER_BYTES_MAX = 24 * 1024, /* what the HTTP server can hold */
 };
@@ -75,10 +76,26 @@ struct settings {
     uint64_t read_max_bytes;                     /* stored ones; 0: no limit; reloadable */
     uint64_t read_max_samples;                   /* 50 M, SAMPLES form; reloadable */
     uint64_t read_frame_bytes;                   /* 1 MiB */
-    int64_t query_lookback_delta_ms;             /* 5m; reloadable */
+    uint32_t query_max_concurrent;               /* 20 */
+    int64_t query_queue_timeout_ms;              /* 30s: waiting for a place, then 503 */
+    int64_t query_timeout_ms;                    /* 2m; reloadable */
+    uint64_t query_max_samples;                  /* 50 M, held at one moment; reloadable */
+    uint64_t query_max_samples_read;             /* 0: no limit; reloadable */
+    uint64_t query_max_series;                   /* 0: no limit; reloadable */
+    uint64_t query_max_bytes;                    /* stored ones; 0: no limit; reloadable */
     uint64_t query_max_points;                   /* 11000; reloadable */
+    int64_t query_lookback_delta_ms;             /* 5m; reloadable */
+    int64_t query_slow_log_ms;                   /* 10s; 0: none is logged; reloadable */
+    uint32_t query_features;                     /* bits of enum query_feature; reloadable */
     enum log_level log_level;                    /* info; reloadable */
     enum log_format log_format;                  /* logfmt */
+};
+
+/* query_features */
+enum query_feature {
+    QUERY_DELAYED_NAME_REMOVAL = 1,
+    QUERY_START_TIMESTAMPS = 2,
+    QUERY_TYPE_AND_UNIT_LABELS = 4,
 };
 
 enum setting_type {
@@ -90,6 +107,7 @@ enum setting_type {
     SETTING_DURATION, /* int64_t milliseconds */
     SETTING_CHOICE,   /* an enum stored as int */
     SETTING_BYTES32,  /* uint32_t, written like SETTING_BYTES */
+    SETTING_SET,      /* uint32_t: a bit for each choice; "a,b", in a file also [a, b] */
 };
 
 struct setting {
@@ -97,7 +115,7 @@ struct setting {
     enum setting_type type;
     size_t offset, size;  /* of the field in struct settings */
     const char *fallback; /* the default, as one would write it */
-    const char *choices;  /* "local|none", in the order of the enum */
+    const char *choices;  /* "local|none", in the order of the enum, or of the bits */
     uint64_t min, max;    /* inclusive; both 0: any. Of a text: its length in bytes */
     bool reloadable;
     const char *help; /* one sentence, lower case, no full stop */

@@ -156,14 +156,15 @@ test_table_rows_are_well_formed_and_their_fields_do_not_overlap(void **state)
                                    [SETTING_BYTES] = 8,
                                    [SETTING_DURATION] = 8,
                                    [SETTING_CHOICE] = sizeof(int),
-                                   [SETTING_BYTES32] = 4};
+                                   [SETTING_BYTES32] = 4,
+                                   [SETTING_SET] = 4};
     uint8_t used[sizeof(struct settings)] = {0};
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
         const char *dot = strchr(s->name, '.');
         assert_non_null(dot);
         assert_null(strchr(dot + 1, '.'));
         assert_int_equal(s->name[strspn(s->name, "abcdefghijklmnopqrstuvwxyz.-")], 0);
-        assert_int_equal(s->type == SETTING_CHOICE, s->choices != NULL);
+        assert_int_equal(s->type == SETTING_CHOICE || s->type == SETTING_SET, s->choices != NULL);
         assert_true(s->min <= s->max);
         assert_non_null(s->help);
         assert_int_not_equal(s->help[strlen(s->help) - 1], '.');
@@ -384,7 +385,7 @@ randomize(struct settings *settings, uint64_t *random)
                      address           ? "[::]:1"
                      : t->rule != NULL ? "/x"
                                        : texts[r % 7]);
-        } else if (t->type == SETTING_BOOL || t->type == SETTING_CHOICE) {
+        } else if (t->type == SETTING_BOOL || t->choices != NULL) {
             setting_number_text(t, r % 2, text, sizeof text);
         } else {
             unsigned shift = (unsigned)(r >> 58);
@@ -511,12 +512,12 @@ test_origins_are_a_regular_expression(void **state)
 static const char *
 other_value(const struct setting *t)
 {
-    static char text[48];
+    static char text[SETTING_NUMBER_BYTES];
     struct settings s = defaults();
     if (strcmp(t->name, "web.listen-address") == 0) return ":1";
     if (t->rule != NULL) return "/x";
     if (t->type == SETTING_TEXT) return "other";
-    bool word = t->type == SETTING_BOOL || t->type == SETTING_CHOICE;
+    bool word = t->type == SETTING_BOOL || t->choices != NULL;
     uint64_t number = setting_number(t, &s);
     setting_number_text(t,
                         word               ? number ^ 1
@@ -546,7 +547,7 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
         snprintf(expected, sizeof expected, "%s can only be changed by a restart", t->name);
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 17);
+    assert_int_equal(reloadable_count, 24);
 }
 
 /* A file in a fresh directory; both are removed by drop_file(). */
@@ -740,6 +741,7 @@ allowed_values(const struct setting *t, char *to, size_t size)
     case SETTING_BOOL:
         snprintf(to, size, "`true`, `false`");
         return;
+    case SETTING_SET:
     case SETTING_CHOICE:
         used = (size_t)snprintf(to, size, "`");
         for (const char *p = t->choices; *p != 0; p++) {

@@ -34,8 +34,8 @@ struct samples_left_out {
  */
 struct query_control {
     struct env *env;
-    int64_t deadline_ns;  /* monotonic; 0: none */
-    atomic_bool canceled; /* by any thread */
+    int64_t deadline_ns;            /* monotonic; 0: none */
+    _Atomic(const char *) canceled; /* by any thread: why, a constant; NULL: it is not */
     /* Whether the client has gone away: asked now and then, by one thread at a time. NULL: it is
      * taken to be there. */
     bool (*is_gone)(void *context);

@@ -210,6 +210,13 @@ promql_samples(const struct promql_result *r)
     return r->run.ev.samples;
 }
 
+uint64_t
+promql_peak_samples(const struct promql_result *r)
+{
+    const struct held *held = &r->run.ev.held;
+    return held->now > held->most ? held->now : held->most;
+}
+
 const uint64_t *
 promql_step_samples(const struct promql_result *r, uint32_t *ret_steps)
 {

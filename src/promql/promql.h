@@ -55,6 +55,7 @@ struct promql_options {
     int64_t lookback_ms;
     int64_t subquery_step_ms; /* of subqueries that give none */
     struct promql_features features;
+    uint64_t held_max;             /* samples held at one moment; 0: no limit */
     struct query_control *control; /* may be NULL */
     struct budget *budget;
 };
@@ -102,6 +103,8 @@ bool promql_note(const struct promql_result *result, enum promql_note kind, uint
 
 /* Samples that were read, as Prometheus counts them: in all, and at each step. */
 uint64_t promql_samples(const struct promql_result *result);
+/* The most that were held at one moment. */
+uint64_t promql_peak_samples(const struct promql_result *result);
 const uint64_t *promql_step_samples(const struct promql_result *result, uint32_t *ret_steps);
 
 #endif

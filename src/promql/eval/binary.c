@@ -533,8 +533,8 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
     b->right = b->swapped ? left : right;
     b->node = node;
     if (token_is_set_operator(op)) b->vector.one_name = left->one_name && op != TOKEN_OR;
-    columns_init(&b->kept, ev->budget);
-    columns_init(&b->made, ev->budget);
+    columns_init(&b->kept, ev->budget, &ev->held);
+    columns_init(&b->made, ev->budget, &ev->held);
     arena_init(&b->arena, ev->budget, 0, 0);
     buf_init(&b->signature, ev->budget, 64 << 20);
     buf_init(&b->key, ev->budget, 64 << 20);

@@ -22,6 +22,20 @@ eval_fail(struct evaluation *ev, const char *format, ...)
 }
 
 enum err
+eval_hold(struct evaluation *ev, uint64_t more)
+{
+    struct held *held = &ev->held;
+    uint64_t now = held->now + more;
+    if (now > held->most) held->most = now;
+    if (held->max == 0 || now <= held->max) return OK;
+    return eval_fail(ev,
+                     "query processing would load too many samples into memory in query execution: "
+                     "more than %" PRIu64 " at a time (query.max_samples); select fewer series, or "
+                     "use a shorter range or a longer step",
+                     held->max);
+}
+
+enum err
 eval_no_memory(struct evaluation *ev)
 {
     return why_set(&ev->why, ERR_NOMEM, "not enough memory for the query");
@@ -406,6 +420,21 @@ build_binary(struct evaluation *ev, const struct node *node, const struct grid *
     return e ? e : vector_scalar_binary_new(ev, node, a, scalars, scalar_left, ret_vector);
 }
 
+static bool
+sorts(enum function_id id)
+{
+    return id == FUNCTION_SORT || id == FUNCTION_SORT_DESC || id == FUNCTION_SORT_BY_LABEL ||
+           id == FUNCTION_SORT_BY_LABEL_DESC;
+}
+
+static void
+note_ineffective_sort(struct evaluation *ev, const struct node *call, const struct grid *grid)
+{
+    if (grid->count == 1) return;
+    notes_add(&ev->notes, NOTE_WARNING, call->at,
+              "sort is ineffective for range queries since results are always ordered by labels");
+}
+
 static enum err
 build_call(struct evaluation *ev, const struct node *node, const struct grid *grid,
            struct vector **ret_vector)
@@ -432,10 +461,13 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
         }
     }
     if (e) return e;
+    if (sorts(id)) note_ineffective_sort(ev, node, grid);
     switch (id) {
     case FUNCTION_ABSENT:
     case FUNCTION_ABSENT_OVER_TIME:
         return vector_absent_new(ev, node->call.arguments[0], of, ret_vector);
+    case FUNCTION_INFO:
+        return vector_info_new(ev, node, of, ret_vector);
     case FUNCTION_LABEL_JOIN:
         return vector_label_join_new(ev, node, of, ret_vector);
     case FUNCTION_LABEL_REPLACE:

@@ -431,8 +431,8 @@ vector_estimate_new(struct evaluation *ev, const struct node *call, struct vecto
     x->vector = (struct vector){&ops, ev, of->grid, false};
     x->of = of;
     x->call = call;
-    columns_init(&x->buckets, ev->budget);
-    columns_init(&x->results, ev->budget);
+    columns_init(&x->buckets, ev->budget, &ev->held);
+    columns_init(&x->results, ev->budget, &ev->held);
     buf_init(&x->labels, ev->budget, 64 << 20);
     buf_init(&x->text, ev->budget, 64 << 20);
     enum err e = set_up(x);

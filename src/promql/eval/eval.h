@@ -32,6 +32,7 @@ struct evaluation {
     /* Samples that were read, as Prometheus counts them: those of subqueries are not. */
     uint64_t samples;
     uint64_t *step_samples; /* of them, at each step */
+    struct held held;       /* those of windows are not among them */
     uint64_t work;          /* since it was last asked whether the query has to end */
 };
 
@@ -56,6 +57,9 @@ eval_work(struct evaluation *ev, uint64_t values)
     return query_control_check(ev->control, &ev->why);
 }
 
+/* ERR_INPUT: with so many more, too many samples are held. */
+enum err eval_hold(struct evaluation *ev, uint64_t more);
+
 struct vector;
 struct vector_ops {
     /* *ret_column NULL: there are no more. */
@@ -74,6 +78,7 @@ static inline enum err
 vector_next(struct vector *v, struct column **ret_column)
 {
     enum err e = eval_work(v->ev, v->grid.count);
+    if (e == OK) e = eval_hold(v->ev, 0);
     return e ? e : v->ops->next(v, ret_column);
 }
 
@@ -127,7 +132,12 @@ const struct node *node_inside(const struct node *node);
 /* --- operators; those they take are theirs, whatever happens ---------------------------------- */
 
 /* What of a selected sample is the value. */
-enum sample_part { PART_VALUE, PART_TIME, PART_START };
+enum sample_part {
+    PART_VALUE,
+    PART_TIME,
+    PART_INFO_TIME, /* of an info metric, which has no histograms */
+    PART_START,
+};
 
 MUST_CHECK enum err vector_selector_new(struct evaluation *ev, const struct node *node,
                                         const struct grid *grid, enum sample_part part,
@@ -163,6 +173,9 @@ MUST_CHECK enum err vector_label_replace_new(struct evaluation *ev, const struct
 /* histogram_quantile, histogram_quantiles, histogram_fraction */
 MUST_CHECK enum err vector_estimate_new(struct evaluation *ev, const struct node *call,
                                         struct vector *of, struct vector **ret_vector);
+/* info() */
+MUST_CHECK enum err vector_info_new(struct evaluation *ev, const struct node *call,
+                                    struct vector *of, struct vector **ret_vector);
 MUST_CHECK enum err vector_aggregation_new(struct evaluation *ev, const struct node *node,
                                            struct vector *of, struct vector **ret_vector);
 

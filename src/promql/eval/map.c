@@ -526,7 +526,7 @@ vector_unique_new(struct evaluation *ev, struct vector *of, struct vector **ret_
     }
     u->vector = (struct vector){&ops, ev, of->grid, true};
     u->of = of;
-    columns_init(&u->seen, ev->budget);
+    columns_init(&u->seen, ev->budget, &ev->held);
     *ret_vector = &u->vector;
     return OK;
 }

@@ -186,6 +186,7 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     ev->control = options->control;
     ev->budget = options->budget;
     ev->features = options->features;
+    ev->held.max = options->held_max;
     ev->lookback_ms = options->lookback_ms;
     ev->subquery_step_ms = options->subquery_step_ms;
     ev->grid = (struct grid){options->first_ms, options->step_ms, 1, true};
@@ -196,7 +197,7 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     arena_init(&ev->arena, ev->budget, 0, 0);
     buf_init(&ev->error, ev->budget, 1 << 20);
     notes_init(&ev->notes, ev->budget, tree->text);
-    columns_init(&run->columns, ev->budget);
+    columns_init(&run->columns, ev->budget, &ev->held);
     buf_init(&run->labels, ev->budget, 64 << 20);
     ev->step_samples = arena_new(&ev->arena, ev->grid.count * sizeof *ev->step_samples);
     if (ev->step_samples == NULL) return eval_no_memory(ev);

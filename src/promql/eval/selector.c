@@ -107,7 +107,10 @@ put_histogram(struct selector_vector *s, uint32_t step, const struct fhist *h)
 static enum err
 put(struct selector_vector *s, uint32_t step, struct last_sample *x)
 {
-    if (s->part == PART_TIME) {
+    if (s->part == PART_INFO_TIME && is_histogram(x)) {
+        return eval_fail(s->vector.ev, "info sample should be float");
+    }
+    if (s->part == PART_TIME || s->part == PART_INFO_TIME) {
         column_set(&s->column, step, (double)x->t_ms / 1000);
     } else if (s->part == PART_START) {
         column_set(&s->column, step, (double)x->start_ms / 1000);
