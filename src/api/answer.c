@@ -126,6 +126,14 @@ reply_problem_of(struct http_request *request, enum purpose purpose, enum err e,
 }
 
 void
+reply_invalid(struct http_request *request, struct buf *error)
+{
+    buf_put_u8(error, '\0');
+    reply_problem(request, 400, "bad_data",
+                  buf_error(error) ? "invalid parameters" : (const char *)error->at);
+}
+
+void
 success_begin(struct json *j, struct buf *text)
 {
     json_init(j, text);

@@ -20,6 +20,14 @@ enum {
     ADMIN = 2 /* permission */
 };
 
+/* OPTIONS is answered for all of the API, whether or not a path exists: dispatch() does it. */
+static void
+no_run(struct api *api, struct http_request *request)
+{
+    (void)api, (void)request;
+    assert(!"OPTIONS only");
+}
+
 static const struct route {
     const char *path;
     unsigned methods;
@@ -57,6 +65,7 @@ static const struct route {
     {"/api/v1/scrape_pools", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/notifications", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/metadata", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/features", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/buildinfo", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/runtimeinfo", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/flags", HTTP_GET, QUEUE_PAGES, page_run},
@@ -74,6 +83,7 @@ static const struct route {
     {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, QUEUE_MERGES, clean_run,
      STORED | ADMIN},
     {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, QUEUE_PAGES, destination_run, ADMIN},
+    {"/api/v1/*", HTTP_OPTIONS, QUEUE_NONE, no_run},
     {"/metrics", HTTP_GET, QUEUE_PAGES, metrics_run},
     {"/-/healthy", HTTP_GET, QUEUE_NONE, healthy_run},
     {"/-/ready", HTTP_GET, QUEUE_NONE, ready_run},
@@ -86,18 +96,38 @@ static const char api_prefix[] = "/prometheus", api_begin[] = "/api/v1/";
 
 enum {
     TABLE_COUNT = sizeof route_table / sizeof route_table[0],
-    ROUTE_COUNT = 2 * TABLE_COUNT, /* at most */
-    PREFIXED_BYTES = 96,
+    ROUTE_COUNT = 2 * TABLE_COUNT + 2, /* at most */
 };
 
 const char *
-api_path(const struct http_request *request)
+api_path(const struct api *api, const struct http_request *request)
 {
-    const char *path = http_path(request);
+    const char *path = http_path(request) + strlen(api->options.route_prefix);
     size_t size = sizeof api_prefix - 1;
     bool prefixed = strncmp(path, api_prefix, size) == 0 &&
                     strncmp(path + size, api_begin, sizeof api_begin - 1) == 0;
     return prefixed ? path + size : path;
+}
+
+/* --- pages of other origins ------------------------------------------------------------------- */
+
+/* As Prometheus: the origin is repeated, whichever way it is allowed. */
+static void
+allow_origin(struct api *api, struct http_request *request)
+{
+    const char *origin = http_header(request, "Origin");
+    http_answer_also(request, "Vary", "Origin");
+    if (origin == NULL || origin[0] == '\0') return;
+    http_answer_also(request, "Access-Control-Allow-Headers",
+                     api->options.tenancy
+                         ? "Accept, Authorization, Content-Type, Origin, X-Scope-OrgID"
+                         : "Accept, Authorization, Content-Type, Origin");
+    http_answer_also(request, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    http_answer_also(request, "Access-Control-Expose-Headers", "Date");
+    bool fine = strchr(origin, '\t') == NULL; /* which no answer may have */
+    if (fine && matcher_matches(api->origins, bytes_of_text(origin))) {
+        http_answer_also(request, "Access-Control-Allow-Origin", origin);
+    }
 }
 
 /* --- tenants ---------------------------------------------------------------------------------- */
@@ -405,7 +435,10 @@ static void
 dispatch(void *context, struct http_request *request)
 {
     const struct route_of_api *r = context;
-    if ((r->route->needs & STORED) && !r->api->options.stored) {
+    if (r->cors) allow_origin(r->api, request);
+    if (http_method(request) == HTTP_OPTIONS) {
+        http_reply(request, &(struct http_answer){.status = 204});
+    } else if ((r->route->needs & STORED) && !r->api->options.stored) {
         http_reply_text(request, 501, "no samples are stored with storage.mode=none\n");
     } else if ((r->route->needs & ADMIN) && !r->api->options.admin) {
         reply_problem(request, 503, "unavailable",
@@ -418,39 +451,48 @@ dispatch(void *context, struct http_request *request)
     }
 }
 
-static void
-route_add(struct api *api, const struct route *route, struct route_of_api *context,
-          const char *path)
+/* `between` stands between the prefix of all paths and the route's own. */
+static enum err
+route_add(struct api *api, const struct route *route, const char *prefix, const char *between)
 {
+    struct route_of_api *context = arena_new(&api->route_memory, sizeof *context);
+    size_t size = strlen(prefix) + strlen(between) + strlen(route->path) + 1;
+    char *path = arena_alloc(&api->route_memory, size);
+    if (context == NULL || path == NULL) return ERR_NOMEM;
+    snprintf(path, size, "%s%s%s", prefix, between, route->path);
+    bool of_api = strncmp(route->path, api_begin, sizeof api_begin - 1) == 0;
+    *context = (struct route_of_api){
+        .api = api,
+        .route = route,
+        .cors = of_api && route->run != write_run && route->run != read_run,
+    };
+    assert(api->route_count < ROUTE_COUNT);
     api->routes[api->route_count++] = (struct http_route){
         .path = path,
-        .methods = route->methods,
+        .methods = route->methods | (of_api ? HTTP_OPTIONS : 0),
         .handler = dispatch,
         .encodings = "*", /* judged by what runs, whose answers say more */
         .context = context,
     };
+    return OK;
 }
 
 static enum err
 routes_make(struct api *api)
 {
+    static const struct route redirect = {"/", HTTP_GET, QUEUE_NONE, redirect_run};
+    static const struct route root = {"", HTTP_GET, QUEUE_NONE, root_run};
+    const char *prefix = api->options.route_prefix;
     api->routes = mem_new(NULL, ROUTE_COUNT * sizeof *api->routes);
-    api->route_contexts = mem_new(NULL, TABLE_COUNT * sizeof *api->route_contexts);
-    api->route_paths = mem_new(NULL, TABLE_COUNT * PREFIXED_BYTES);
-    if (api->routes == NULL || api->route_contexts == NULL || api->route_paths == NULL) {
-        return ERR_NOMEM;
+    enum err e = api->routes == NULL ? ERR_NOMEM : OK;
+    for (unsigned i = 0; i < TABLE_COUNT && e == OK; i++) {
+        bool of_api = strncmp(route_table[i].path, api_begin, sizeof api_begin - 1) == 0;
+        e = route_add(api, &route_table[i], prefix, "");
+        if (e == OK && of_api) e = route_add(api, &route_table[i], prefix, api_prefix);
     }
-    for (unsigned i = 0; i < TABLE_COUNT; i++) {
-        const char *path = route_table[i].path;
-        char *prefixed = api->route_paths + (size_t)i * PREFIXED_BYTES;
-        api->route_contexts[i] = (struct route_of_api){api, &route_table[i]};
-        route_add(api, &route_table[i], &api->route_contexts[i], path);
-        if (strncmp(path, api_begin, sizeof api_begin - 1) != 0) continue;
-        int size = snprintf(prefixed, PREFIXED_BYTES, "%s%s", api_prefix, path);
-        assert(size < PREFIXED_BYTES);
-        route_add(api, &route_table[i], &api->route_contexts[i], prefixed);
-    }
-    return OK;
+    if (e || prefix[0] == '\0') return e;
+    e = route_add(api, &root, prefix, "");
+    return e ? e : route_add(api, &redirect, "", "");
 }
 
 enum err
@@ -469,12 +511,15 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     cond_init(&api->help_cond);
     budget_init(&api->write_budget, "write", 0, options->memory);
     budget_init(&api->read_budget, "read", 0, options->memory);
+    arena_init(&api->route_memory, NULL, 0, 0);
     api_set_limits(api, limits);
-    enum err e = routes_make(api);
-    if (e == OK) e = threads_start(api);
+    enum err e = matcher_new(MATCH_REGEX, bytes_of_text("origin"),
+                             bytes_of_text(options->cors_origin), &api->origins, why);
+    if (e == OK) e = why_set(why, routes_make(api), "not enough memory to start");
+    if (e == OK) e = why_set(why, threads_start(api), "cannot start the query threads");
     if (e) {
         api_free(api);
-        return why_set(why, e, "cannot start the query threads");
+        return e;
     }
     api->collector = (struct metric_collector){.collect = store_metrics, .context = api};
     metric_register_collector(&api->collector);
@@ -504,8 +549,8 @@ api_free(struct api *api)
     queries_free(api);
     mem_free(NULL, api->threads, api->threads_max * sizeof *api->threads);
     mem_free(NULL, api->routes, ROUTE_COUNT * sizeof *api->routes);
-    mem_free(NULL, api->route_contexts, TABLE_COUNT * sizeof *api->route_contexts);
-    mem_free(NULL, api->route_paths, TABLE_COUNT * PREFIXED_BYTES);
+    arena_fini(&api->route_memory);
+    matcher_free(api->origins);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_fini(&api->queues[i].cond);
     }

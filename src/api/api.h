@@ -56,6 +56,8 @@ struct api_options {
     bool stored; /* more than the log is kept */
     bool lifecycle;
     bool admin;
+    const char *route_prefix; /* of all paths: "", or "/some/path"; outlives the api */
+    const char *cors_origin;  /* a regular expression: whose pages may read here */
     uint32_t read_concurrency;
     int64_t read_queue_timeout_ns;
     uint32_t query_concurrency;
@@ -87,6 +89,7 @@ struct api_options {
                                  const struct destination_wish *wish, struct why *why);
 };
 
+/* ERR_INPUT: cors_origin is not a regular expression. ERR_NOMEM. */
 MUST_CHECK enum err api_new(const struct api_options *options, const struct api_limits *limits,
                             struct api **ret_api, struct why *why);
 /* No request may be under way. Joins the query threads. */

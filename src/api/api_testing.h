@@ -157,6 +157,14 @@ http_gone(const struct http_request *request)
     return request->gone;
 }
 
+void
+http_answer_also(struct http_request *r, const char *name, const char *value)
+{
+    size_t used = strlen(r->answer_headers);
+    assert_int_equal(r->status, 0);
+    snprintf(r->answer_headers + used, sizeof r->answer_headers - used, "%s: %s\n", name, value);
+}
+
 static inline void
 answer_take(struct http_request *r, const struct http_answer *answer)
 {
@@ -579,6 +587,8 @@ rig_new(void)
         .stored = true,
         .lifecycle = true,
         .admin = true,
+        .route_prefix = "",
+        .cors_origin = ".*",
         .read_concurrency = 2,
         .read_queue_timeout_ns = 10 * NS_PER_S,
         .query_concurrency = 2,

@@ -79,14 +79,15 @@ struct write_memory {
 struct route_of_api {
     struct api *api;
     const struct route *route;
+    bool cors; /* pages of other origins may ask it */
 };
 
 struct api {
     struct api_options options;
     struct http_route *routes;
     size_t route_count;
-    char *route_paths; /* those below /prometheus */
-    struct route_of_api *route_contexts;
+    struct arena route_memory; /* of the paths, and of what handlers are given */
+    struct matcher *origins;
     struct budget write_budget;
     struct budget read_budget;
     _Atomic(struct http_server *) server; /* release in api_set_server(), acquire in /metrics */
@@ -132,6 +133,8 @@ void reply_problem_of(struct http_request *request, enum purpose purpose, enum e
                       const struct why *why);
 void reply_problem(struct http_request *request, unsigned status, const char *type,
                    const char *text);
+/* 400 with the sentence that was made of what is wrong with the parameters. */
+void reply_invalid(struct http_request *request, struct buf *error);
 void reply_json(struct http_request *request, unsigned status, const struct buf *text);
 /*
  * Sends what `text` has of a long answer of status 200 and clears it. The first piece begins the
@@ -144,7 +147,7 @@ MUST_CHECK enum err reply_piece(struct api *api, enum queue_name queue,
 void success_begin(struct json *j, struct buf *text);
 
 /* The path in the table of routes, whichever way the request came. */
-const char *api_path(const struct http_request *request);
+const char *api_path(const struct api *api, const struct http_request *request);
 
 /* The tenant of a request. 0, or the status to answer with (401 or 400) and why. */
 unsigned tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
@@ -173,6 +176,10 @@ bool queue_work_locked(struct job_queue *q);
 
 /* For what runs on query threads: those that are idle help. */
 struct promql_helpers query_helpers(struct api *api);
+
+/* The value of the page about features. */
+void features_put(const struct api_options *options, const struct promql_features *chosen,
+                  struct json *j);
 
 /* --- queries.c: queries that run, and what the last ones cost ----------------------------------
  */
@@ -221,6 +228,7 @@ void metrics_run(struct api *api, struct http_request *request);
 void healthy_run(struct api *api, struct http_request *request);
 void ready_run(struct api *api, struct http_request *request);
 void reload_run(struct api *api, struct http_request *request);
+void redirect_run(struct api *api, struct http_request *request);
 void root_run(struct api *api, struct http_request *request);
 
 void store_metrics(struct metric_sink *sink, void *context);

@@ -250,7 +250,7 @@ void
 query_cancel_run(struct api *api, struct http_request *request)
 {
     static const char reason[] = "query canceled: by DELETE /api/v1/status/active_queries";
-    const char *number = api_path(request) + strlen("/api/v1/status/active_queries/");
+    const char *number = api_path(api, request) + strlen("/api/v1/status/active_queries/");
     char *end;
     uint64_t id = strtoull(number, &end, 10);
     struct bytes wanted;

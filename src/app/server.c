@@ -32,6 +32,7 @@ struct server {
     struct relays *relays;
     int flag_count;
     char **flag_words;
+    char route_prefix[SETTING_PREFIX_BYTES];
 
     struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
     struct settings settings;
@@ -306,6 +307,8 @@ start_api(struct server *s, struct why *why)
         .tenancy = c->tenancy_enabled,
         .lifecycle = c->web_enable_lifecycle,
         .admin = c->web_enable_admin_api,
+        .route_prefix = s->route_prefix,
+        .cors_origin = c->web_cors_origin,
         .read_concurrency = c->read_max_concurrent,
         .read_queue_timeout_ns = c->read_queue_timeout_ms * NS_PER_MS,
         .query_concurrency = c->query_max_concurrent,
@@ -328,6 +331,7 @@ start_api(struct server *s, struct why *why)
         .stored = c->storage_mode == STORAGE_LOCAL,
     };
     struct api_limits limits = api_limits_of(c);
+    settings_route_prefix(c, s->route_prefix);
     return api_new(&options, &limits, &s->api, why);
 }
 

@@ -25,6 +25,7 @@ enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
 
 enum {
     SETTING_TEXT_BYTES = 256,
+    SETTING_PREFIX_BYTES = SETTING_TEXT_BYTES + 1,
     SETTINGS_MAX = 64,
     SETTING_NUMBER_BYTES = 96, /* of a number's or a set's text */
     CONFIG_BYTES_MAX = 1024 * 1024,
@@ -37,6 +38,9 @@ struct settings {
     enum storage_mode storage_mode;              /* local | none */
     uint64_t storage_min_free_bytes;             /* 0: as much as the disk suggests */
     char web_listen_address[SETTING_TEXT_BYTES]; /* 127.0.0.1:9201 */
+    char web_external_url[SETTING_TEXT_BYTES];   /* "" = not known */
+    char web_route_prefix[SETTING_TEXT_BYTES];   /* "" = that of the external URL */
+    char web_cors_origin[SETTING_TEXT_BYTES];    /* .* */
     bool web_enable_lifecycle;                   /* false: /-/reload */
     bool web_enable_admin_api;                   /* false: /api/v1/admin/tsdb/... */
     uint32_t web_max_connections;                /* 1024 */
@@ -118,8 +122,8 @@ struct setting {
     bool zero_auto;   /* 0 is fine below `min`: chosen by ourselves */
     bool flag_only;   /* has no place in the file */
     const char *what; /* what a value is, "HOST:PORT"; NULL: the type says it */
-    /* A text's own rules: NULL if it is fine, else what is expected. */
-    const char *(*complaint)(const char *text);
+    /* A text's own rules. ERR_INPUT: *ret_expected is what is expected instead; ERR_NOMEM. */
+    enum err (*rule)(const char *text, const char **ret_expected);
 };
 
 /* The table, ended by a NULL name. */
@@ -181,6 +185,10 @@ MUST_CHECK enum err settings_check_reload(const struct settings *now, const stru
  */
 MUST_CHECK enum err settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port,
                                             struct why *why);
+
+/* What all paths begin with: "", or "/some/path". `ret_prefix` has room for SETTING_PREFIX_BYTES.
+ */
+void settings_route_prefix(const struct settings *settings, char *ret_prefix);
 
 /* "--web.listen-address=...  help (default ...)" lines for --help. */
 void settings_help(struct buf *to);

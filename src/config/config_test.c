@@ -109,6 +109,7 @@ test_defaults_are_those_the_header_names(void **state)
     assert_int_equal(s.storage_mode, STORAGE_LOCAL);
     assert_int_equal(s.storage_min_free_bytes, 0);
     assert_string_equal(s.web_listen_address, "127.0.0.1:9201");
+    assert_string_equal(s.web_cors_origin, ".*");
     assert_false(s.web_enable_lifecycle);
     assert_int_equal(s.web_max_connections, 1024);
     assert_int_equal(s.web_workers, 0);
@@ -379,8 +380,11 @@ randomize(struct settings *settings, uint64_t *random)
         uint64_t r = next_random(random);
         char text[64];
         if (t->type == SETTING_TEXT) {
-            bool address = t->complaint != NULL;
-            snprintf(text, sizeof text, "%s", address ? "[::]:1" : texts[r % 7]);
+            bool address = strcmp(t->name, "web.listen-address") == 0;
+            snprintf(text, sizeof text, "%s",
+                     address           ? "[::]:1"
+                     : t->rule != NULL ? "/x"
+                                       : texts[r % 7]);
         } else if (t->type == SETTING_BOOL || t->choices != NULL) {
             setting_number_text(t, r % 2, text, sizeof text);
         } else {
@@ -448,13 +452,70 @@ test_help_names_every_flag_with_its_default(void **state)
 
 /* --- reload and load -------------------------------------------------------------------------- */
 
+static void
+check_prefix(const char *url, const char *prefix, const char *expected)
+{
+    char got[SETTING_PREFIX_BYTES];
+    struct settings s = defaults();
+    assert_int_equal(setting_parse(find("web.external-url"), bytes_of_text(url), &s, NULL), OK);
+    assert_int_equal(setting_parse(find("web.route-prefix"), bytes_of_text(prefix), &s, NULL), OK);
+    settings_route_prefix(&s, got);
+    assert_string_equal(got, expected);
+}
+
+static void
+test_route_prefix_is_its_own_or_the_path_of_the_external_url(void **state)
+{
+    (void)state;
+    check_prefix("", "", "");
+    check_prefix("http://example.com", "", "");
+    check_prefix("http://example.com:9201/", "", "");
+    check_prefix("https://example.com/keep", "", "/keep");
+    check_prefix("https://example.com/a/b/", "", "/a/b");
+    check_prefix("https://example.com/keep", "/", "");
+    check_prefix("https://example.com/keep", "other/", "/other");
+    check_prefix("/keep/", "", "/keep");
+    char longest[SETTING_TEXT_BYTES];
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    char with_slash[SETTING_PREFIX_BYTES];
+    snprintf(with_slash, sizeof with_slash, "/%s", longest);
+    check_prefix("", longest, with_slash);
+    static const char *const bad_urls[] = {
+        "example.com",         "ftp://example.com/",    "http://",
+        "http:///keep",        "http://example.com/?a", "http://example.com/a%20b",
+        "'http://example.com'"};
+    for (size_t i = 0; i < sizeof bad_urls / sizeof *bad_urls; i++) {
+        check_refused("web.external-url", bad_urls[i]);
+    }
+    check_refused("web.route-prefix", "a b");
+    check_refused("web.route-prefix", "/a*");
+    check_refused("web.route-prefix", "http://example.com");
+    check_flag_error(
+        "--web.external-url=keep",
+        "--web.external-url: expected a URL such as https://example.com/firekeep, or a "
+        "path, got 'keep'");
+}
+
+static void
+test_origins_are_a_regular_expression(void **state)
+{
+    (void)state;
+    struct settings s = defaults();
+    const char *fine = "https?://(a|b)\\.example\\.com";
+    assert_int_equal(setting_parse(find("web.cors-origin"), bytes_of_text(fine), &s, NULL), OK);
+    check_flag_error("--web.cors-origin=(",
+                     "--web.cors-origin: expected a regular expression, got '('");
+}
+
 /* A value that differs from the default. */
 static const char *
 other_value(const struct setting *t)
 {
     static char text[SETTING_NUMBER_BYTES];
     struct settings s = defaults();
-    if (t->complaint != NULL) return ":1";
+    if (strcmp(t->name, "web.listen-address") == 0) return ":1";
+    if (t->rule != NULL) return "/x";
     if (t->type == SETTING_TEXT) return "other";
     bool word = t->type == SETTING_BOOL || t->choices != NULL;
     uint64_t number = setting_number(t, &s);
@@ -754,6 +815,8 @@ main(void)
         cmocka_unit_test(test_out_of_range_message_names_the_range),
         cmocka_unit_test(test_choices_and_yes_or_no_are_exact_words),
         cmocka_unit_test(test_listen_address_is_host_and_port),
+        cmocka_unit_test(test_route_prefix_is_its_own_or_the_path_of_the_external_url),
+        cmocka_unit_test(test_origins_are_a_regular_expression),
         cmocka_unit_test(test_settings_that_disagree_are_refused),
         cmocka_unit_test(test_flags_take_their_value_in_either_form),
         cmocka_unit_test(test_wrong_flags_are_refused_with_a_suggestion),

@@ -233,10 +233,12 @@ parse_text(const struct setting *s, struct bytes text, struct settings *to, stru
         }
         copy[i] = (char)text.at[i];
     }
-    const char *complaint = s->complaint == NULL ? NULL : s->complaint(copy);
-    if (complaint != NULL) {
-        return why_set(why, ERR_INPUT, "expected %s, got %s", complaint, shown_of(text).text);
+    const char *expected = NULL;
+    enum err e = s->rule == NULL ? OK : s->rule(copy, &expected);
+    if (e == ERR_INPUT) {
+        return why_set(why, e, "expected %s, got %s", expected, shown_of(text).text);
     }
+    if (e) return why_set(why, e, "not enough memory");
     memcpy((uint8_t *)to + s->offset, copy, sizeof copy);
     return OK;
 }

@@ -29,15 +29,7 @@ enum err
 promql_parse_selector(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
                       struct buf *error)
 {
-    enum err e = tree_parse_selector(text, budget, ret_tree, error);
-    if (e) return e;
-    const struct matcher_set *set = &(*ret_tree)->sets[0];
-    for (uint32_t i = 0; i < set->count; i++) {
-        if (!matcher_matches_empty(set->matchers[i])) return OK;
-    }
-    tree_free(*ret_tree);
-    buf_put_text(error, "match[] must contain at least one non-empty matcher");
-    return ERR_INPUT;
+    return tree_parse_selector(text, budget, ret_tree, error);
 }
 
 void
@@ -51,6 +43,21 @@ promql_selectors(const struct promql_tree *tree, uint32_t *ret_count)
 {
     *ret_count = tree->set_count;
     return tree->sets;
+}
+
+const char *
+promql_function_word(uint32_t n)
+{
+    return n < FUNCTION_COUNT ? functions[n].name : NULL;
+}
+
+const char *
+promql_operator_word(uint32_t n)
+{
+    enum token_type type = (enum token_type)(TOKEN_ADD + n);
+    return n < TOKEN_TYPE_COUNT && (token_is_operator(type) || token_is_aggregation(type))
+               ? token_word(type)
+               : NULL;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */

@@ -27,15 +27,17 @@ MUST_CHECK enum err promql_rewrite(struct bytes text, enum promql_form form, str
 struct promql_tree;
 MUST_CHECK enum err promql_parse(struct bytes text, struct budget *budget,
                                  struct promql_tree **ret_tree, struct buf *error);
-/*
- * The same of a selector of series alone, as match[] has it. ERR_INPUT also if each of its matchers
- * passes the empty string: it would select everything.
- */
+/* The same of a selector of series alone, as match[] has it. */
 MUST_CHECK enum err promql_parse_selector(struct bytes text, struct budget *budget,
                                           struct promql_tree **ret_tree, struct buf *error);
 void promql_free(struct promql_tree *tree);
 /* What its selectors select; a view of the tree. */
 const struct matcher_set *promql_selectors(const struct promql_tree *tree, uint32_t *ret_count);
+
+/* Words of the language, for those who ask what there is: the n-th, or NULL when there are no more.
+ */
+const char *promql_function_word(uint32_t n);
+const char *promql_operator_word(uint32_t n); /* aggregations are among them */
 
 /* --- running ---------------------------------------------------------------------------------- */
 
