@@ -70,6 +70,15 @@ promql_end() { # STAMP
     end_s=$(sed -n 2p "$file")
 }
 
+# How long a server must be quiet after its start; Prometheus' loop looks once a minute.
+promql_look_s() {
+    if [[ $name == prometheus* ]] && ((QUICK == 0)); then
+        echo 65
+    else
+        echo "$QUIET"
+    fi
+}
+
 # The data in $dir, from the rounds before if they are the same.
 promql_prepare() {
     local kept=$base/promql/$case-$name stamp
@@ -93,9 +102,9 @@ promql_prepare() {
         mv "$kept"/data/snapshots/* "$kept/snapshot" && rm -rf "$kept/data"
         dir=$kept/snapshot
     fi
-    # what a server does to its files after its start: once
+    # what it does to its files once it has started
     start_server "$name"
-    settle $((QUICK || name != prometheus3 ? QUIET : 65))
+    settle "$(promql_look_s)"
     stop "$name" || give_up "ends badly"
     echo "$stamp" >"$kept/stamp"
 }
@@ -120,7 +129,7 @@ promql_ask() { # MODE ARGUMENT...
     shift
     "$BUILD/bench/query_load" "$url" bench/promql/queries.txt --set "$case" --end-s "$end_s" \
         --pid "$pid" "$@" >"$work/asked" || give_up "ends while it is asked ($mode)"
-    while IFS== read -r key value; do
+    while IFS='=' read -r key value; do
         value=$(tr -c 'A-Za-z0-9.:/%+\n-' '_' <<<"$value")
         note "$mode.$key" "${value:0:120}"
     done <"$work/asked"
