@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# promql.sh - the queries of bench/promql/queries.txt over four sets of data (the cases), settled:
-# 1,000 series of a month, 10,000 of a day, 100,000 of an hour, and native histograms. Prometheus
-# serves a snapshot, so that every server reads from its files and none from its head. Each query is
-# asked
+# promql.sh - the queries of bench/promql/queries.txt over four sets of data, settled: 1,000 series of
+# a month, 10,000 of a day, 100,000 of an hour, and native histograms. Prometheus serves a snapshot,
+# so that every server reads from its files and none from its head. The case `head` is the hour as it
+# was just received, by servers that were not stopped since. Each query is asked
 #
 #   first     once, one query after the other, of a server just started whose files are not in the
 #             page cache; answers of earlier queries are not used (nocache=1)
@@ -15,7 +15,7 @@
 # Before that the answers are compared by what they come to (bench/lib/digest.h). The data stay in
 # $base/promql for the rounds; KEEP=1 keeps them for the next run, too. SETS="day hour" chooses.
 
-read -ra SETS <<<"${SETS:-month day hour native}"
+read -ra SETS <<<"${SETS:-month day hour head native}"
 KEEP=${KEEP:-0}
 promql_modes=(first warm cached eight fresh)
 
@@ -36,9 +36,15 @@ promql_load() {
         -search.maxSamplesPerQuery=10000000000 -search.maxUniqueTimeseries=1000000)
 }
 
+# The set of queries that a case is asked.
+promql_set() { # CASE
+    echo "${1/#head/hour}"
+}
+
 # series and scrapes of the set.
 promql_sizes() {
-    case $case in
+    set=$(promql_set "$case")
+    case $set in
     month) series=1000 scrapes=$((QUICK ? 11520 : 172800)) ;;
     day) series=$((QUICK ? 2000 : 10000)) scrapes=5760 ;;
     hour) series=$((QUICK ? 5000 : 100000)) scrapes=240 ;;
@@ -51,7 +57,7 @@ promql_sizes() {
 }
 
 promql_send() {
-    if [[ $case != native ]]; then
+    if [[ $set != native ]]; then
         start_ms=$(((end_s - span_s) * 1000))
         send 0 "$scrapes" --cluster bench/promql/cluster.txt
         return
@@ -63,10 +69,12 @@ promql_send() {
 }
 
 # All servers get the same samples: the set ends when the first of them was loaded.
-promql_end() { # STAMP
-    local file=$base/promql/$case.end
+promql_end() {
+    local file=$base/promql/$set.end
+    stamp="$series $scrapes $(cat bench/promql/cluster.txt "$capture" | cksum)"
     mkdir -p "$base/promql"
-    [[ $(head -n 1 "$file" 2>/dev/null) == "$1" ]] || printf '%s\n' "$1" "$(date +%s)" >"$file"
+    [[ $(head -n 1 "$file" 2>/dev/null) == "$stamp" ]] ||
+        printf '%s\n' "$stamp" "$(date +%s)" >"$file"
     end_s=$(sed -n 2p "$file")
 }
 
@@ -81,10 +89,7 @@ promql_look_s() {
 
 # The data in $dir, from the rounds before if they are the same.
 promql_prepare() {
-    local kept=$base/promql/$case-$name stamp
-    promql_sizes
-    stamp="$series $scrapes $(cat bench/promql/cluster.txt "$capture" | cksum)"
-    promql_end "$stamp"
+    local kept=$base/promql/$set-$name
     stamp+=" $end_s $(version_of "$name")"
     dir=$kept/data
     [[ $name != prometheus* ]] || dir=$kept/snapshot
@@ -127,7 +132,7 @@ promql_bytes() {
 promql_ask() { # MODE ARGUMENT...
     local mode=$1 key value
     shift
-    "$BUILD/bench/query_load" "$url" bench/promql/queries.txt --set "$case" --end-s "$end_s" \
+    "$BUILD/bench/query_load" "$url" bench/promql/queries.txt --set "$set" --end-s "$end_s" \
         --pid "$pid" "$@" >"$work/asked" || give_up "ends while it is asked ($mode)"
     while IFS='=' read -r key value; do
         value=$(tr -c 'A-Za-z0-9.:/%+\n-' '_' <<<"$value")
@@ -150,7 +155,7 @@ promql_unlike() { # FILE FILE: the names of queries
 
 promql_compare() {
     local other query digests=$work/digests.$case
-    "$BUILD/bench/query_load" "$url" bench/promql/queries.txt --set "$case" --end-s "$end_s" \
+    "$BUILD/bench/query_load" "$url" bench/promql/queries.txt --set "$set" --end-s "$end_s" \
         --digest >"$digests.$name" || give_up "ends while it is compared"
     note answers "$(grep -vc ' failed ' "$digests.$name")"
     for other in firekeep prometheus3; do
@@ -166,7 +171,7 @@ promql_compare() {
 # Each in a process of its own: what an earlier query left would hide what the next one takes.
 promql_fresh() {
     local query
-    "$BUILD/bench/query_load" "$url" bench/promql/queries.txt --set "$case" --heavy --list |
+    "$BUILD/bench/query_load" "$url" bench/promql/queries.txt --set "$set" --heavy --list |
         cut -d ' ' -f 1 >"$work/heavy"
     while read -r query; do
         stop "$name" || give_up "ends badly"
@@ -176,22 +181,36 @@ promql_fresh() {
     done <"$work/heavy"
 }
 
+# A server with the data, ready to be asked.
+promql_begin() {
+    promql_sizes
+    promql_end
+    if [[ $case == head ]]; then
+        start_server "$name"
+        promql_send
+        # which finds what was sent last only once it is flushed
+        [[ $name != victoriametrics ]] || ask -o /dev/null "$url/internal/force_flush"
+        settle
+    else
+        promql_prepare
+        promql_forget_pages
+        start_server "$name"
+        settle 1
+        note data_mib "$(calc "$(promql_bytes) / 1048576" %.1f)"
+    fi
+    note idle_rss_mib "$(calc "$(memory_kib VmRSS) / 1024" %.1f)"
+}
+
 promql_turn() {
     [[ $case != native || $name != victoriametrics ]] || return 0 # takes no native histograms
-    local quick=(--least 3 --most 200)
-    local end_s budget_s=$((QUICK ? 0 : 1))
-    promql_prepare
-    promql_forget_pages
-    start_server "$name"
-    settle 1
-    note idle_rss_mib "$(calc "$(memory_kib VmRSS) / 1024" %.1f)"
-    note data_mib "$(calc "$(promql_bytes) / 1048576" %.1f)"
-    promql_ask first --nocache --least 1 --most 1
+    local set end_s stamp budget_s=$((QUICK ? 0 : 1))
+    promql_begin
+    [[ $case == head ]] || promql_ask first --nocache --least 1 --most 1
     promql_compare
-    promql_ask warm --nocache "${quick[@]}" --budget-s "$budget_s"
+    promql_ask warm --nocache --least 3 --most 200 --budget-s "$budget_s"
     promql_ask cached --slide --least 3 --most 40 --budget-s "$budget_s"
     promql_ask eight --nocache --clients 8 --least 16 --most 1600 --budget-s "$budget_s"
-    promql_fresh
+    [[ $case == head ]] || promql_fresh
     finish
 }
 
@@ -210,10 +229,10 @@ END
 
 # Each query's medians, then what they come to: geometric means of ratios.
 promql_verdict() {
-    local set
-    for set in "${cases[@]}"; do
-        "$BUILD/bench/query_load" http://nobody:1 bench/promql/queries.txt --set "$set" --list |
-            sed "s/^/class $set /"
+    local each
+    for each in "${cases[@]}"; do
+        "$BUILD/bench/query_load" http://nobody:1 bench/promql/queries.txt --list \
+            --set "$(promql_set "$each")" | sed "s/^/class $each /"
     done | cat - <(summaries) | awk -f bench/promql/verdict.awk
     ((KEEP == 1)) || rm -rf "$base/promql"
 }
