@@ -11,8 +11,8 @@
  * refused has NAME.failed instead.
  *
  * CPU is that of the server's process, as precise as the kernel's scheduler knows it. Memory is
- * VmHWM above what was resident before, without what was read of mapped files meanwhile: that is
- * page cache, which others keep outside of their process.
+ * VmHWM above what was resident before: rss_kib is all of it, above_kib is without what became
+ * resident of mapped files, which is page cache that the kernel takes back when it needs it.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -119,11 +119,9 @@ forget_peak(uint64_t pid)
 }
 
 static uint64_t
-memory_above_kib(struct memory before, struct memory after)
+above(uint64_t a, uint64_t b)
 {
-    uint64_t base = before.now_kib;
-    if (after.mapped_kib > before.mapped_kib) base += after.mapped_kib - before.mapped_kib;
-    return after.peak_kib > base ? after.peak_kib - base : 0;
+    return a > b ? a - b : 0;
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -191,7 +189,7 @@ sort_times(double *took_s, uint64_t count)
 }
 
 static void
-report(struct turn *t, uint64_t most, double cpu_s, uint64_t above_kib)
+report(struct turn *t, double cpu_s, struct memory before, struct memory after)
 {
     const char *name = t->query->name;
     double sum_s = 0;
@@ -199,7 +197,7 @@ report(struct turn *t, uint64_t most, double cpu_s, uint64_t above_kib)
         printf("%s.failed=%u:%s\n", name, t->status, t->error);
         return;
     }
-    uint64_t count = sort_times(t->took_s, most);
+    uint64_t count = sort_times(t->took_s, t->options->most);
     for (uint64_t i = 0; i < count; i++)
         sum_s += t->took_s[i];
     double each = (double)count;
@@ -210,7 +208,10 @@ report(struct turn *t, uint64_t most, double cpu_s, uint64_t above_kib)
     printf("%s.bytes=%" PRIu64 "\n", name, t->bytes);
     if (t->options->pid == 0) return;
     printf("%s.cpu_ms=%.3f\n", name, cpu_s / each * 1e3);
-    printf("%s.above_kib=%" PRIu64 "\n", name, above_kib);
+    uint64_t rss_kib = above(after.peak_kib, before.now_kib);
+    printf("%s.rss_kib=%" PRIu64 "\n", name, rss_kib);
+    printf("%s.above_kib=%" PRIu64 "\n", name,
+           above(rss_kib, above(after.mapped_kib, before.mapped_kib)));
 }
 
 static void
@@ -230,7 +231,7 @@ measure(const struct options *o, const struct query *q, struct client *clients)
     for (uint64_t i = 0; i < o->clients; i++)
         pthread_join(threads[i], NULL);
     cpu_s = server_cpu_s(o->pid) - cpu_s;
-    report(&t, o->most, cpu_s, memory_above_kib(before, server_memory(o->pid)));
+    report(&t, cpu_s, before, server_memory(o->pid));
     free(t.took_s);
     fflush(stdout);
 }

@@ -79,7 +79,9 @@ END {
         means(set, "warm", "cpu_ms", "victoriametrics", 1, 0.5)
         means(set, "warm", "cpu_ms", "prometheus3", 0, "")
         means(set, "warm", "cpu_ms", "victoriametrics", 0, "")
-        means(set, "fresh", "above_kib", "prometheus3", 1, 0.1)
+        means(set, "fresh", "rss_kib", "prometheus3", 1, 0.1)
+        means(set, "fresh", "rss_kib", "victoriametrics", 1, "")
+        means(set, "fresh", "above_kib", "prometheus3", 1, "")
         means(set, "fresh", "above_kib", "victoriametrics", 1, "")
     }
     print "\nall sets: geometric means"
