@@ -9,6 +9,8 @@
  */
 #include "wire/text_writer.h"
 
+#include <assert.h>
+
 #include "base/decimal.h"
 #include "base/json.h"
 #include "base/time_text.h"
@@ -328,6 +330,17 @@ text_writer_histogram(struct text_writer *w, int64_t t_ms, const struct histogra
     count_series(w);
     put_ndjson(w, &sample, to);
     w->counts.histograms++;
+}
+
+void
+text_writer_text(struct text_writer *w, int64_t t_ms, struct bytes text, struct buf *to)
+{
+    assert(w->format == TEXT_CSV);
+    buf_put_bytes(to, buf_bytes(&w->head));
+    buf_put_int(to, t_ms);
+    buf_put_u8(to, ',');
+    put_csv_field(to, text);
+    buf_put_u8(to, '\n');
 }
 
 void

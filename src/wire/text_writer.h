@@ -38,6 +38,8 @@ void text_writer_floats(struct text_writer *writer, uint32_t count, const int64_
                         const uint64_t *bits, struct buf *to);
 void text_writer_histogram(struct text_writer *writer, int64_t t_ms, const struct histogram *h,
                            struct buf *to);
+/* Of CSV: a value that is no number. It is not counted. */
+void text_writer_text(struct text_writer *writer, int64_t t_ms, struct bytes text, struct buf *to);
 void text_writer_series_end(struct text_writer *writer, struct buf *to);
 void text_writer_end(struct text_writer *writer, struct buf *to);
 
