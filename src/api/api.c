@@ -191,14 +191,15 @@ refuse_query(struct api *api, struct http_request *request, enum err e, const st
 
 /*
  * Tenants take turns: a job comes behind the last one of its tenant and behind one of each other
- * tenant. False: this tenant, or all together, have too many that wait.
+ * tenant, also if its tenant had the last turn. False: this tenant, or all together, have too many
+ * that wait.
  */
 static bool
 job_add_locked(struct job_queue *q, struct job *job)
 {
     struct job **place = &q->first;
     uint32_t of_tenant = 0;
-    job->round = q->round;
+    job->round = q->round + 1;
     for (struct job *j = q->first; j != NULL; j = j->next) {
         if (!bytes_equal(j->tenant, job->tenant)) continue;
         of_tenant++;

@@ -818,6 +818,40 @@ test_tenants_take_turns(void **state)
     rig_free(rig);
 }
 
+/* Whoever asks again as soon as it is answered does not pass by those that wait. */
+static void
+test_who_had_a_turn_waits_for_the_others(void **state)
+{
+    (void)state;
+    struct http_request backlog[2], eager[2];
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct job_queue *q = &rig->api->queues[QUEUE_QUERIES];
+    for (unsigned i = 0; i < 2; i++) {
+        request_init(&backlog[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a",
+                     bytes_of("", 0));
+        assert_true(rig_hand(rig, &backlog[i]));
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        request_init(&eager[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: b",
+                     bytes_of("", 0));
+        assert_true(rig_hand(rig, &eager[i]));
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        assert_int_equal(backlog[i].status, 200);
+        assert_int_equal(eager[i].status, 0);
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        assert_int_equal(eager[i].status, 200);
+        buf_fini(&backlog[i].text);
+        buf_fini(&eager[i].text);
+    }
+    rig_free(rig);
+}
+
 static void
 test_one_tenant_does_not_take_all_places(void **state)
 {
@@ -1001,6 +1035,7 @@ main(void)
         API_TEST(test_errors_of_a_query_become_statuses),
         API_TEST(test_a_query_that_waits_too_long_times_out),
         API_TEST(test_tenants_take_turns),
+        API_TEST(test_who_had_a_turn_waits_for_the_others),
         API_TEST(test_one_tenant_does_not_take_all_places),
         API_TEST(test_queries_are_remembered_by_what_they_cost),
         API_TEST(test_errors_of_the_owner_become_statuses),
