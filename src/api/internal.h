@@ -177,6 +177,7 @@ void targets_run(struct api *api, struct http_request *request);
 void query_run(struct api *api, struct http_request *request);
 void query_range_run(struct api *api, struct http_request *request);
 void query_exemplars_run(struct api *api, struct http_request *request);
+void federate_run(struct api *api, struct http_request *request);
 void format_query_run(struct api *api, struct http_request *request);
 void parse_query_run(struct api *api, struct http_request *request);
 void flush_run(struct api *api, struct http_request *request);

@@ -40,6 +40,13 @@ promql_parse_selector(struct bytes text, struct budget *budget, struct promql_tr
     return ERR_INPUT;
 }
 
+enum err
+promql_parse_any_selector(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
+                          struct buf *error)
+{
+    return tree_parse_selector(text, budget, ret_tree, error);
+}
+
 void
 promql_free(struct promql_tree *tree)
 {

@@ -33,6 +33,9 @@ MUST_CHECK enum err promql_parse(struct bytes text, struct budget *budget,
  */
 MUST_CHECK enum err promql_parse_selector(struct bytes text, struct budget *budget,
                                           struct promql_tree **ret_tree, struct buf *error);
+/* The same, also if it selects everything: of those who scrape. */
+MUST_CHECK enum err promql_parse_any_selector(struct bytes text, struct budget *budget,
+                                              struct promql_tree **ret_tree, struct buf *error);
 void promql_free(struct promql_tree *tree);
 /* What its selectors select; a view of the tree. */
 const struct matcher_set *promql_selectors(const struct promql_tree *tree, uint32_t *ret_count);
