@@ -12,7 +12,7 @@
 #include "base/time_text.h"
 #include "model/selector.h"
 
-enum { ALONE_NAMED_MAX = 8, ALONE_TEXT_BYTES = 300 };
+enum { ALONE_NAMED_MAX = 8, ALONE_TEXT_BYTES = 300, ERROR_BYTES_MAX = 64 * 1024 };
 
 struct alone {
     struct json *json;
@@ -134,7 +134,8 @@ delete_all(struct api *api, const struct form *form, struct bytes tenant, int64_
            int64_t max_ms, struct tsdb_deletion *sum, struct why *why)
 {
     const char *match;
-    for (unsigned i = 0; (match = form_nth(form, "match[]", i)) != NULL; i++) {
+    struct form_walk walk = {0};
+    while ((match = form_next(form, "match[]", &walk)) != NULL) {
         struct selector selector;
         struct tsdb_deletion deletion;
         enum err e = selector_parse(bytes_of_text(match), &selector, why);
@@ -153,23 +154,26 @@ delete_run(struct api *api, struct http_request *request)
 {
     struct why why = {""};
     struct bytes tenant;
-    int64_t min_ms, max_ms;
+    int64_t min_ms = INT64_MIN, max_ms = INT64_MAX;
+    struct buf error;
     struct tsdb_deletion sum = {0, 0};
     struct form form;
     if (!tenant_of(api, request, &tenant)) return;
+    buf_init(&error, NULL, ERROR_BYTES_MAX);
     enum err e = form_read(request, &api->read_budget, &form, &why);
     if (e == OK && form_nth(&form, "match[]", 0) == NULL) {
         e = why_set(&why, ERR_INPUT, "no match[] parameter provided");
     }
     /* Nothing is deleted by a request that is wrong in any of its parts. */
     const char *match;
-    for (unsigned i = 0; e == OK && (match = form_nth(&form, "match[]", i)) != NULL; i++) {
+    struct form_walk walk = {0};
+    while (e == OK && (match = form_next(&form, "match[]", &walk)) != NULL) {
         struct selector selector;
         e = selector_parse(bytes_of_text(match), &selector, &why);
         if (e == OK) selector_fini(&selector);
     }
-    if (e == OK) e = form_time(&form, "start", INT64_MIN, &min_ms, &why);
-    if (e == OK) e = form_time(&form, "end", INT64_MAX, &max_ms, &why);
+    if (e == OK) e = form_time(&form, "start", &min_ms, &error);
+    if (e == OK) e = form_time(&form, "end", &max_ms, &error);
     if (e == OK) e = api->options.flush_now(api->options.context, &why);
     if (e == OK) e = delete_all(api, &form, tenant, min_ms, max_ms, &sum, &why);
     form_fini(&form);
@@ -178,10 +182,12 @@ delete_run(struct api *api, struct http_request *request)
         log_info("samples deleted on request", KV("tenant", tenant), KV("series", sum.series),
                  KV("samples", sum.samples));
     }
-    if (e) {
+    if (error.size > 0)
+        reply_invalid(request, &error);
+    else if (e)
         reply_problem_of(request, FOR_ANYTHING, e, &why);
-        return;
-    }
+    buf_fini(&error);
+    if (e) return;
     struct json j;
     uint8_t room[200];
     struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
@@ -225,7 +231,7 @@ parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struc
 void
 destination_run(struct api *api, struct http_request *request)
 {
-    const char *path = api_path(request) + strlen("/api/v1/admin/destinations/");
+    const char *path = api_path(api, request) + strlen("/api/v1/admin/destinations/");
     const char *slash = strrchr(path, '/');
     struct destination_wish wish = {.from_ms = 0};
     struct why why = {""};

@@ -80,15 +80,15 @@ reply_json(struct http_request *request, unsigned status, const struct buf *text
 }
 
 enum err
-reply_piece(struct api *api, struct http_request *request, const struct query_control *control,
-            struct buf *text, bool *begun, struct why *why)
+reply_piece(struct api *api, enum queue_name queue, struct http_request *request,
+            const struct query_control *control, struct buf *text, bool *begun, struct why *why)
 {
     enum err e = buf_error(text);
     if (e == OK && !*begun) {
         struct http_answer answer = {.status = 200, .content_type = "application/json"};
         e = http_stream_begin(request, &answer, UINT64_MAX, why);
         *begun = e == OK;
-        if (e == OK) limit_stream(api, request, control);
+        if (e == OK) limit_stream(api, queue, request, control);
     }
     if (e == OK) e = http_stream_write(request, buf_bytes(text), why);
     buf_clear(text);
@@ -123,6 +123,14 @@ reply_problem_of(struct http_request *request, enum purpose purpose, enum err e,
                  const struct why *why)
 {
     reply_problem(request, status_of(purpose, e), problem_type_of(purpose, e), why_text(why, e));
+}
+
+void
+reply_invalid(struct http_request *request, struct buf *error)
+{
+    buf_put_u8(error, '\0');
+    reply_problem(request, 400, "bad_data",
+                  buf_error(error) ? "invalid parameters" : (const char *)error->at);
 }
 
 void

@@ -20,6 +20,14 @@ enum {
     ADMIN = 2 /* permission */
 };
 
+/* OPTIONS is answered for all of the API, whether or not a path exists: dispatch() does it. */
+static void
+no_run(struct api *api, struct http_request *request)
+{
+    (void)api, (void)request;
+    assert(!"OPTIONS only");
+}
+
 static const struct route {
     const char *path;
     unsigned methods;
@@ -41,8 +49,11 @@ static const struct route {
     {"/api/v1/labels", HTTP_GET | HTTP_POST, QUEUE_READS, label_names_run, STORED},
     {"/api/v1/label/*", HTTP_GET, QUEUE_READS, label_values_run, STORED},
     {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, STORED},
-    {"/api/v1/query", HTTP_GET | HTTP_POST, QUEUE_READS, query_run, STORED},
-    {"/api/v1/query_range", HTTP_GET | HTTP_POST, QUEUE_READS, query_range_run, STORED},
+    {"/api/v1/query", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_run, STORED},
+    {"/api/v1/query_range", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_range_run, STORED},
+    {"/api/v1/status/active_queries", HTTP_GET, QUEUE_PAGES, active_queries_run},
+    {"/api/v1/status/active_queries/*", HTTP_DELETE, QUEUE_PAGES, query_cancel_run},
+    {"/api/v1/status/top_queries", HTTP_GET, QUEUE_PAGES, top_queries_run},
     {"/api/v1/query_exemplars", HTTP_GET | HTTP_POST, QUEUE_READS, query_exemplars_run, STORED},
     {"/api/v1/format_query", HTTP_GET | HTTP_POST, QUEUE_READS, format_query_run},
     {"/api/v1/parse_query", HTTP_GET | HTTP_POST, QUEUE_READS, parse_query_run},
@@ -54,6 +65,7 @@ static const struct route {
     {"/api/v1/scrape_pools", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/notifications", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/metadata", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/features", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/buildinfo", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/runtimeinfo", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/flags", HTTP_GET, QUEUE_PAGES, page_run},
@@ -73,6 +85,7 @@ static const struct route {
     {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, QUEUE_PAGES, destination_run, ADMIN},
     {"/federate", HTTP_GET, QUEUE_READS, federate_run, STORED},
     {"/prometheus/federate", HTTP_GET, QUEUE_READS, federate_run, STORED},
+    {"/api/v1/*", HTTP_OPTIONS, QUEUE_NONE, no_run},
     {"/metrics", HTTP_GET, QUEUE_PAGES, metrics_run},
     {"/-/healthy", HTTP_GET, QUEUE_NONE, healthy_run},
     {"/-/ready", HTTP_GET, QUEUE_NONE, ready_run},
@@ -85,18 +98,38 @@ static const char api_prefix[] = "/prometheus", api_begin[] = "/api/v1/";
 
 enum {
     TABLE_COUNT = sizeof route_table / sizeof route_table[0],
-    ROUTE_COUNT = 2 * TABLE_COUNT, /* at most */
-    PREFIXED_BYTES = 96,
+    ROUTE_COUNT = 2 * TABLE_COUNT + 2, /* at most */
 };
 
 const char *
-api_path(const struct http_request *request)
+api_path(const struct api *api, const struct http_request *request)
 {
-    const char *path = http_path(request);
+    const char *path = http_path(request) + strlen(api->options.route_prefix);
     size_t size = sizeof api_prefix - 1;
     bool prefixed = strncmp(path, api_prefix, size) == 0 &&
                     strncmp(path + size, api_begin, sizeof api_begin - 1) == 0;
     return prefixed ? path + size : path;
+}
+
+/* --- pages of other origins ------------------------------------------------------------------- */
+
+/* As Prometheus: the origin is repeated, whichever way it is allowed. */
+static void
+allow_origin(struct api *api, struct http_request *request)
+{
+    const char *origin = http_header(request, "Origin");
+    http_answer_also(request, "Vary", "Origin");
+    if (origin == NULL || origin[0] == '\0') return;
+    http_answer_also(request, "Access-Control-Allow-Headers",
+                     api->options.tenancy
+                         ? "Accept, Authorization, Content-Type, Origin, X-Scope-OrgID"
+                         : "Accept, Authorization, Content-Type, Origin");
+    http_answer_also(request, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    http_answer_also(request, "Access-Control-Expose-Headers", "Date");
+    bool fine = strchr(origin, '\t') == NULL; /* which no answer may have */
+    if (fine && matcher_matches(api->origins, bytes_of_text(origin))) {
+        http_answer_also(request, "Access-Control-Allow-Origin", origin);
+    }
 }
 
 /* --- tenants ---------------------------------------------------------------------------------- */
@@ -140,47 +173,79 @@ tenant_of(const struct api *api, struct http_request *request, struct bytes *ret
 /* --- threads --------------------------------------------------------------------------------- */
 
 static void
-job_refuse(struct api *api, struct job *job, const char *text)
+job_refuse(struct api *api, struct job *job, enum err e, const char *text)
 {
     struct why why;
-    why_set(&why, ERR_AGAIN, "%s", text);
+    why_set(&why, e, "%s", text);
     if (job->refused != NULL)
-        job->refused(api, job->request, &why);
+        job->refused(api, job->request, e, &why);
     else
-        reply_error(job->request, FOR_ANYTHING, ERR_AGAIN, &why);
+        reply_error(job->request, FOR_ANYTHING, e, &why);
+}
+
+/* In Prometheus' envelope. */
+static void
+refuse_query(struct api *api, struct http_request *request, enum err e, const struct why *why)
+{
+    (void)api;
+    reply_problem_of(request, FOR_QUERY, e, why);
+}
+
+/*
+ * Tenants take turns: a job comes behind the last one of its tenant and behind one of each other
+ * tenant. False: this tenant, or all together, have too many that wait.
+ */
+static bool
+job_add_locked(struct job_queue *q, struct job *job)
+{
+    struct job **place = &q->first;
+    uint32_t of_tenant = 0;
+    job->round = q->round;
+    for (struct job *j = q->first; j != NULL; j = j->next) {
+        if (!bytes_equal(j->tenant, job->tenant)) continue;
+        of_tenant++;
+        job->round = j->round + 1;
+    }
+    if (q->waiting == JOBS_MAX) return false;
+    if (job->tenant.size > 0 && of_tenant == JOBS_OF_TENANT_MAX) return false;
+    while (*place != NULL && (*place)->round <= job->round) {
+        place = &(*place)->next;
+    }
+    job->next = *place;
+    *place = job;
+    q->waiting++;
+    return true;
 }
 
 void
 run_later(struct api *api, enum queue_name name, struct http_request *request,
           void (*run)(struct api *api, struct http_request *request),
-          void (*refused)(struct api *api, struct http_request *request, const struct why *why))
+          void (*refused)(struct api *api, struct http_request *request, enum err e,
+                          const struct why *why))
 {
     struct job_queue *q = &api->queues[name];
+    int64_t timeout_ns = name == QUEUE_QUERIES ? api->options.query_queue_timeout_ns
+                                               : api->options.read_queue_timeout_ns;
+    bool in_turns = api->options.tenancy && (name == QUEUE_QUERIES || name == QUEUE_READS);
+    const char *tenant = in_turns ? http_header(request, "X-Scope-OrgID") : NULL;
     struct job made = {
         .request = request,
         .run = run,
         .refused = refused,
-        .deadline_ns = env_monotonic_ns(api->options.env) + api->options.read_queue_timeout_ns,
+        .deadline_ns = env_monotonic_ns(api->options.env) + timeout_ns,
+        .tenant = tenant == NULL ? bytes_of("", 0) : bytes_of_text(tenant),
     };
     struct job *job = mem_new(NULL, sizeof *job);
     if (job != NULL) {
         *job = made;
         lock_take(&api->lock);
-        bool room = q->waiting < JOBS_MAX && !api->threads_stop;
-        if (room) {
-            if (q->last != NULL)
-                q->last->next = job;
-            else
-                q->first = job;
-            q->last = job;
-            q->waiting++;
-            cond_wake_one(&q->cond);
-        }
+        bool room = !api->threads_stop && job_add_locked(q, job);
+        if (room) cond_wake_one(&q->cond);
         lock_drop(&api->lock);
         if (room) return;
         mem_free(NULL, job, sizeof *job);
     }
-    job_refuse(api, &made, "too many requests are waiting");
+    job_refuse(api, &made, ERR_AGAIN, "too many requests are waiting");
 }
 
 static struct job *
@@ -189,9 +254,8 @@ job_take_locked(struct job_queue *q)
     struct job *job = q->first;
     if (job == NULL) return NULL;
     q->first = job->next;
-    if (q->first == NULL) q->last = NULL;
     q->waiting--;
-    job->next = NULL;
+    q->round = job->round;
     return job;
 }
 
@@ -214,6 +278,59 @@ queue_work_locked(struct job_queue *q)
     return true;
 }
 
+/* --- query threads that help others ----------------------------------------------------------- */
+
+static void
+ask(void *context, struct promql_help *help)
+{
+    struct api *api = context;
+    lock_take(&api->lock);
+    if (help->wanted++ == 0) {
+        help->next = api->helps;
+        api->helps = help;
+    }
+    cond_wake_one(&api->queues[QUEUE_QUERIES].cond);
+    lock_drop(&api->lock);
+}
+
+static void
+dismiss(void *context, struct promql_help *help)
+{
+    struct api *api = context;
+    lock_take(&api->lock);
+    for (struct promql_help **place = &api->helps; *place != NULL; place = &(*place)->next) {
+        if (*place != help) continue;
+        *place = help->next;
+        break;
+    }
+    help->wanted = 0;
+    while (help->running > 0) {
+        cond_wait(&api->help_cond, &api->lock);
+    }
+    lock_drop(&api->lock);
+}
+
+struct promql_helpers
+query_helpers(struct api *api)
+{
+    return (struct promql_helpers){ask, dismiss, api};
+}
+
+/* False: nobody wants help. */
+static bool
+help_locked(struct api *api)
+{
+    struct promql_help *help = api->helps;
+    if (help == NULL) return false;
+    if (--help->wanted == 0) api->helps = help->next;
+    help->running++;
+    lock_drop(&api->lock);
+    help->work(help);
+    lock_take(&api->lock);
+    if (--help->running == 0) cond_wake_all(&api->help_cond);
+    return true;
+}
+
 static void
 queue_thread(void *queue)
 {
@@ -222,6 +339,7 @@ queue_thread(void *queue)
     lock_take(&api->lock);
     for (;;) {
         if (queue_work_locked(q)) continue;
+        if (q == &api->queues[QUEUE_QUERIES] && help_locked(api)) continue;
         if (api->threads_stop) break;
         cond_wait(&q->cond, &api->lock);
     }
@@ -239,36 +357,41 @@ query_control_begin(struct api *api, struct http_request *request, struct budget
                     struct query_control *ret)
 {
     struct env *env = api->options.env;
-    int64_t timeout_ns = atomic_load_explicit(&api->read_timeout_ns, memory_order_relaxed);
+    struct api_limits limits = api_limits_now(api);
     ret->env = env;
     ret->budget = budget;
-    ret->deadline_ns = env_monotonic_ns(env) + timeout_ns;
+    ret->deadline_ns = env_monotonic_ns(env) + limits.read_timeout_ns;
     ret->is_gone = is_client_gone;
     ret->gone_context = request;
-    ret->series_max = atomic_load_explicit(&api->read_series_max, memory_order_relaxed);
-    ret->bytes_max = atomic_load_explicit(&api->read_bytes_max, memory_order_relaxed);
+    ret->series_max = limits.read_series_max;
+    ret->bytes_max = limits.read_bytes_max;
 }
 
 void
-limit_stream(struct api *api, struct http_request *request, const struct query_control *control)
+limit_stream(struct api *api, enum queue_name queue, struct http_request *request,
+             const struct query_control *control)
 {
-    http_stream_limit(request, control->deadline_ns, &api->queues[QUEUE_READS].waiting);
+    http_stream_limit(request, control->deadline_ns, &api->queues[queue].waiting);
 }
 
-/* One each, but for reads. */
+/* One each, but for reads and queries. */
 static const char *const thread_names[QUEUE_COUNT] = {
-    [QUEUE_READS] = "query",     [QUEUE_PAGES] = "pages", [QUEUE_WRITES] = "writes",
-    [QUEUE_REPEATS] = "repeats", [QUEUE_ADMIN] = "admin", [QUEUE_MERGES] = "merges",
+    [QUEUE_READS] = "read",    [QUEUE_QUERIES] = "query",   [QUEUE_PAGES] = "pages",
+    [QUEUE_WRITES] = "writes", [QUEUE_REPEATS] = "repeats", [QUEUE_ADMIN] = "admin",
+    [QUEUE_MERGES] = "merges",
 };
 
 static enum err
 threads_start(struct api *api)
 {
-    api->threads_max = api->options.read_concurrency + QUEUE_COUNT - 1;
+    const struct api_options *o = &api->options;
+    api->threads_max = o->read_concurrency + o->query_concurrency + QUEUE_COUNT - 2;
     api->threads = mem_new(NULL, api->threads_max * sizeof *api->threads);
     if (api->threads == NULL) return ERR_NOMEM;
     for (unsigned q = 0; q < QUEUE_COUNT; q++) {
-        uint32_t count = q == QUEUE_READS ? api->options.read_concurrency : 1;
+        uint32_t count = q == QUEUE_READS     ? o->read_concurrency
+                         : q == QUEUE_QUERIES ? o->query_concurrency
+                                              : 1;
         for (uint32_t i = 0; i < count; i++) {
             enum err e = env_thread_start(api->options.env, thread_names[q], queue_thread,
                                           &api->queues[q], &api->threads[api->thread_count]);
@@ -283,19 +406,26 @@ void
 api_tick(struct api *api)
 {
     int64_t now = env_monotonic_ns(api->options.env);
-    struct job *late = NULL, **tail = &late;
+    struct job *late = NULL;
     lock_take(&api->lock);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
-        struct job_queue *q = &api->queues[i];
-        while (q->first != NULL && q->first->deadline_ns <= now) {
-            *tail = job_take_locked(q);
-            tail = &(*tail)->next;
+        struct job **place = &api->queues[i].first;
+        while (*place != NULL) {
+            struct job *job = *place;
+            if (job->deadline_ns > now) {
+                place = &job->next;
+                continue;
+            }
+            *place = job->next;
+            api->queues[i].waiting--;
+            job->next = late;
+            late = job;
         }
     }
     lock_drop(&api->lock);
     for (struct job *job = late; job != NULL; job = late) {
         late = job->next;
-        job_refuse(api, job, "timed out waiting for other requests to finish");
+        job_refuse(api, job, ERR_CANCELED, "timed out waiting for other requests to finish");
         mem_free(NULL, job, sizeof *job);
     }
 }
@@ -307,7 +437,10 @@ static void
 dispatch(void *context, struct http_request *request)
 {
     const struct route_of_api *r = context;
-    if ((r->route->needs & STORED) && !r->api->options.stored) {
+    if (r->cors) allow_origin(r->api, request);
+    if (http_method(request) == HTTP_OPTIONS) {
+        http_reply(request, &(struct http_answer){.status = 204});
+    } else if ((r->route->needs & STORED) && !r->api->options.stored) {
         http_reply_text(request, 501, "no samples are stored with storage.mode=none\n");
     } else if ((r->route->needs & ADMIN) && !r->api->options.admin) {
         reply_problem(request, 503, "unavailable",
@@ -315,43 +448,53 @@ dispatch(void *context, struct http_request *request)
     } else if (r->route->queue == QUEUE_NONE) {
         r->route->run(r->api, request);
     } else {
-        run_later(r->api, r->route->queue, request, r->route->run, NULL);
+        bool is_query = r->route->queue == QUEUE_QUERIES;
+        run_later(r->api, r->route->queue, request, r->route->run, is_query ? refuse_query : NULL);
     }
 }
 
-static void
-route_add(struct api *api, const struct route *route, struct route_of_api *context,
-          const char *path)
+/* `between` stands between the prefix of all paths and the route's own. */
+static enum err
+route_add(struct api *api, const struct route *route, const char *prefix, const char *between)
 {
+    struct route_of_api *context = arena_new(&api->route_memory, sizeof *context);
+    size_t size = strlen(prefix) + strlen(between) + strlen(route->path) + 1;
+    char *path = arena_alloc(&api->route_memory, size);
+    if (context == NULL || path == NULL) return ERR_NOMEM;
+    snprintf(path, size, "%s%s%s", prefix, between, route->path);
+    bool of_api = strncmp(route->path, api_begin, sizeof api_begin - 1) == 0;
+    *context = (struct route_of_api){
+        .api = api,
+        .route = route,
+        .cors = of_api && route->run != write_run && route->run != read_run,
+    };
+    assert(api->route_count < ROUTE_COUNT);
     api->routes[api->route_count++] = (struct http_route){
         .path = path,
-        .methods = route->methods,
+        .methods = route->methods | (of_api ? HTTP_OPTIONS : 0),
         .handler = dispatch,
         .encodings = "*", /* judged by what runs, whose answers say more */
         .context = context,
     };
+    return OK;
 }
 
 static enum err
 routes_make(struct api *api)
 {
+    static const struct route redirect = {"/", HTTP_GET, QUEUE_NONE, redirect_run};
+    static const struct route root = {"", HTTP_GET, QUEUE_NONE, root_run};
+    const char *prefix = api->options.route_prefix;
     api->routes = mem_new(NULL, ROUTE_COUNT * sizeof *api->routes);
-    api->route_contexts = mem_new(NULL, TABLE_COUNT * sizeof *api->route_contexts);
-    api->route_paths = mem_new(NULL, TABLE_COUNT * PREFIXED_BYTES);
-    if (api->routes == NULL || api->route_contexts == NULL || api->route_paths == NULL) {
-        return ERR_NOMEM;
+    enum err e = api->routes == NULL ? ERR_NOMEM : OK;
+    for (unsigned i = 0; i < TABLE_COUNT && e == OK; i++) {
+        bool of_api = strncmp(route_table[i].path, api_begin, sizeof api_begin - 1) == 0;
+        e = route_add(api, &route_table[i], prefix, "");
+        if (e == OK && of_api) e = route_add(api, &route_table[i], prefix, api_prefix);
     }
-    for (unsigned i = 0; i < TABLE_COUNT; i++) {
-        const char *path = route_table[i].path;
-        char *prefixed = api->route_paths + (size_t)i * PREFIXED_BYTES;
-        api->route_contexts[i] = (struct route_of_api){api, &route_table[i]};
-        route_add(api, &route_table[i], &api->route_contexts[i], path);
-        if (strncmp(path, api_begin, sizeof api_begin - 1) != 0) continue;
-        int size = snprintf(prefixed, PREFIXED_BYTES, "%s%s", api_prefix, path);
-        assert(size < PREFIXED_BYTES);
-        route_add(api, &route_table[i], &api->route_contexts[i], prefixed);
-    }
-    return OK;
+    if (e || prefix[0] == '\0') return e;
+    e = route_add(api, &root, prefix, "");
+    return e ? e : route_add(api, &redirect, "", "");
 }
 
 enum err
@@ -367,19 +510,24 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
         api->queues[i].api = api;
     }
     api->queues[QUEUE_REPEATS].of_gone_too = true;
+    cond_init(&api->help_cond);
     budget_init(&api->write_budget, "write", 0, options->memory);
     budget_init(&api->read_budget, "read", 0, options->memory);
+    arena_init(&api->route_memory, NULL, 0, 0);
     api_set_limits(api, limits);
-    enum err e = routes_make(api);
-    if (e == OK) e = threads_start(api);
+    enum err e = matcher_new(MATCH_REGEX, bytes_of_text("origin"),
+                             bytes_of_text(options->cors_origin), &api->origins, why);
+    if (e == OK) e = why_set(why, routes_make(api), "not enough memory to start");
+    if (e == OK) e = why_set(why, threads_start(api), "cannot start the query threads");
     if (e) {
         api_free(api);
-        return why_set(why, e, "cannot start the query threads");
+        return e;
     }
     api->collector = (struct metric_collector){.collect = store_metrics, .context = api};
     metric_register_collector(&api->collector);
     write_metrics_register();
     read_metrics_register();
+    query_metrics_register();
     *ret_api = api;
     return OK;
 }
@@ -400,13 +548,15 @@ api_free(struct api *api)
     }
     assert(api->waiting_first == NULL && api->doubtful == NULL);
     write_memories_free(api);
+    queries_free(api);
     mem_free(NULL, api->threads, api->threads_max * sizeof *api->threads);
     mem_free(NULL, api->routes, ROUTE_COUNT * sizeof *api->routes);
-    mem_free(NULL, api->route_contexts, TABLE_COUNT * sizeof *api->route_contexts);
-    mem_free(NULL, api->route_paths, TABLE_COUNT * PREFIXED_BYTES);
+    arena_fini(&api->route_memory);
+    matcher_free(api->origins);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_fini(&api->queues[i].cond);
     }
+    cond_fini(&api->help_cond);
     lock_fini(&api->lock);
     mem_free(NULL, api, sizeof *api);
 }
@@ -414,12 +564,18 @@ api_free(struct api *api)
 void
 api_set_limits(struct api *api, const struct api_limits *limits)
 {
-    atomic_store_explicit(&api->read_samples_max, limits->read_samples_max, memory_order_relaxed);
-    atomic_store_explicit(&api->read_series_max, limits->read_series_max, memory_order_relaxed);
-    atomic_store_explicit(&api->read_bytes_max, limits->read_bytes_max, memory_order_relaxed);
-    atomic_store_explicit(&api->read_timeout_ns, limits->read_timeout_ns, memory_order_relaxed);
-    atomic_store_explicit(&api->query_lookback_ms, limits->query_lookback_ms, memory_order_relaxed);
-    atomic_store_explicit(&api->query_points_max, limits->query_points_max, memory_order_relaxed);
+    lock_take(&api->lock);
+    api->limits = *limits;
+    lock_drop(&api->lock);
+}
+
+struct api_limits
+api_limits_now(struct api *api)
+{
+    lock_take(&api->lock);
+    struct api_limits limits = api->limits;
+    lock_drop(&api->lock);
+    return limits;
 }
 
 const struct http_route *

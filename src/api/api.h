@@ -12,9 +12,23 @@
 #include "base/json.h"
 #include "base/metric.h"
 #include "net/http_server.h"
+#include "promql/promql.h"
 #include "tsdb/tsdb.h"
 
 struct api;
+
+/* Of one PromQL query; 0 means no limit. */
+struct query_limits {
+    int64_t timeout_ns;
+    int64_t lookback_ms;
+    uint64_t points_max;       /* steps of a range query */
+    uint64_t samples_max;      /* held at one moment */
+    uint64_t samples_read_max; /* of the store */
+    uint64_t series_max;
+    uint64_t bytes_max;  /* of stored samples */
+    int64_t slow_log_ns; /* queries that take longer are logged; 0: none */
+    struct promql_features features;
+};
 
 /* What a reload may change; the rest is fixed. */
 struct api_limits {
@@ -22,8 +36,7 @@ struct api_limits {
     uint64_t read_series_max; /* 0: no limit */
     uint64_t read_bytes_max;  /* of stored samples; 0: no limit */
     int64_t read_timeout_ns;
-    int64_t query_lookback_ms;
-    uint64_t query_points_max; /* steps of a range query */
+    struct query_limits query;
 };
 
 /* What an operator wants of a destination. */
@@ -43,8 +56,12 @@ struct api_options {
     bool stored; /* more than the log is kept */
     bool lifecycle;
     bool admin;
+    const char *route_prefix; /* of all paths: "", or "/some/path"; outlives the api */
+    const char *cors_origin;  /* a regular expression: whose pages may read here */
     uint32_t read_concurrency;
     int64_t read_queue_timeout_ns;
+    uint32_t query_concurrency;
+    int64_t query_queue_timeout_ns;
     uint64_t read_frame_bytes;
     int64_t started_ms;
     const char *version;
@@ -72,6 +89,7 @@ struct api_options {
                                  const struct destination_wish *wish, struct why *why);
 };
 
+/* ERR_INPUT: cors_origin is not a regular expression. ERR_NOMEM. */
 MUST_CHECK enum err api_new(const struct api_options *options, const struct api_limits *limits,
                             struct api **ret_api, struct why *why);
 /* No request may be under way. Joins the query threads. */

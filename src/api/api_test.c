@@ -1,116 +1,7 @@
 /* api_test.c - what each route answers: request in, answer out. */
-#include "api/api_testing.h"
+#include "api/asked_testing.h"
 
-/* --- tables of requests ----------------------------------------------------------------------- */
-
-/* Bodies that are no text. */
-enum message {
-    NO_MESSAGE,
-    WRITE_V1,
-    WRITE_V2,
-    WRITE_FUTURE, /* 2.0 */
-    WRITE_NO_SNAPPY,
-    WRITE_NO_MESSAGE, /* snappy, and then nothing that is known */
-    WRITE_TOO_LARGE,
-    READ_SAMPLES,
-    READ_STREAMED,
-    READ_ALL, /* without matchers */
-    READ_BAD_PATTERN,
-};
-
-static struct bytes
-message_of(enum message message)
-{
-    struct buf raw;
-    struct bytes done = {NULL, 0};
-    buf_init(&raw, NULL, 1 << 26);
-    switch (message) {
-    case NO_MESSAGE:
-        break;
-    case WRITE_V1:
-        return write_message(RW_V1, SIM_BEGIN, 1);
-    case WRITE_V2:
-        return write_message(RW_V2, SIM_BEGIN, 1);
-    case WRITE_FUTURE:
-        return write_message(RW_V2, SIM_BEGIN + DAY_MS, 1);
-    case WRITE_NO_SNAPPY:
-        buf_put_text(&raw, "\xff\xff\xff\xff\xff\xff");
-        return buf_bytes(&raw);
-    case WRITE_NO_MESSAGE:
-        buf_put_text(&raw, "\x0b\x0b\x0b");
-        done = packed(&raw);
-        break;
-    case WRITE_TOO_LARGE:
-        for (unsigned i = 0; i < 1100; i++) {
-            for (unsigned k = 0; k < 1024; k++) {
-                buf_put_u8(&raw, (uint8_t)k);
-            }
-        }
-        done = packed(&raw);
-        break;
-    case READ_SAMPLES:
-        return read_message(false, 0, "up");
-    case READ_STREAMED:
-        return read_message(true, 0, "up");
-    case READ_ALL:
-        return read_message(false, 0, NULL);
-    case READ_BAD_PATTERN:
-        return read_message(false, 2, "(");
-    }
-    buf_fini(&raw);
-    return done;
-}
-
-struct asked {
-    const char *name;
-    enum http_method method;
-    const char *target;
-    const char *headers;
-    const char *text; /* the body; or: */
-    enum message message;
-    unsigned status;
-    const char *type;     /* how the answer's content type begins; NULL: none */
-    const char *fragment; /* of the answer; NULL: it is empty */
-    const char *header;   /* one it has; NULL: any */
-};
-
-#define TEXT      "text/plain"
-#define JSON      "application/json"
 #define FEDERATED "text/plain; version=0.0.4; charset=utf-8"
-#define PROTO     "application/x-protobuf"
-#define FORM      "Content-Type: application/x-www-form-urlencoded"
-#define V2        "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
-#define WRITTEN   "X-Prometheus-Remote-Write-"
-
-static void
-ask(struct api_rig *rig, const struct asked *c)
-{
-    struct http_request r;
-    struct bytes message = message_of(c->message);
-    rig_ask(rig, &r, c->method, c->target, c->headers,
-            c->text != NULL ? bytes_of_text(c->text) : message);
-    const char *got = answer_text(&r);
-    bool as_said = r.status == c->status;
-    as_said &= c->type == NULL ? r.content_type[0] == '\0'
-                               : strncmp(r.content_type, c->type, strlen(c->type)) == 0;
-    as_said &= c->fragment == NULL
-                   ? r.text.size == 0
-                   : memmem(got, r.text.size, c->fragment, strlen(c->fragment)) != NULL;
-    as_said &= c->header == NULL || strstr(r.answer_headers, c->header) != NULL;
-    /* Whoever is to come back is told when. */
-    bool json = strcmp(r.content_type, JSON) == 0;
-    as_said &= r.status != 503 || json || strstr(r.answer_headers, "Retry-After: 2\n") != NULL;
-    if (!as_said) {
-        fail_msg("%s: %s: %u, type '%s', headers '%s', body '%s'", c->name, c->target, r.status,
-                 r.content_type, r.answer_headers, got);
-    }
-    buf_fini(&r.text);
-    free((void *)(uintptr_t)message.at);
-}
-
-#define ask_all(rig, cases)                                         \
-    for (size_t i_ = 0; i_ < sizeof(cases) / sizeof *(cases); i_++) \
-    ask(rig, &(cases)[i_])
 
 /* --- success ---------------------------------------------------------------------------------- */
 
@@ -148,7 +39,7 @@ test_each_route_answers(void **state)
         {"below a prefix", HTTP_GET, "/prometheus/api/v1/label/job/values", NULL, NULL, 0, 200,
          JSON, "[\"name000\""},
         {"a page below a prefix", HTTP_GET, "/prometheus/api/v1/status/buildinfo", NULL, NULL, 0,
-         200, JSON, "\"application\":\"Firekeep\""},
+         200, JSON, "\"version\":\"3.14.0\""},
         {"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=rate(up[5m])", NULL, NULL, 0, 200,
          JSON,
          "\"data\":[{\"seriesLabels\":{\"__name__\":\"up\"},\"exemplars\":[{\"labels\":{\"trace\":"
@@ -157,8 +48,8 @@ test_each_route_answers(void **state)
          "\"timestamp\":1.05}]},{\"seriesLabels\":{\"__name__\":\"vp\"},\"exemplars\":[{\"labels\":"
          "{"
          "\"trace\":\"x\"},\"value\":\"2.5\",\"timestamp\":3.1}]}]}"},
-        {"exemplars of nothing", HTTP_POST, "/api/v1/query_exemplars", FORM, "query=1", 0, 200,
-         JSON, "\"data\":[]}"},
+        {"exemplars of nothing", HTTP_POST, "/api/v1/query_exemplars", FORM, "query=1", 0, 204,
+         NULL, NULL},
         {"a number", HTTP_GET, "/api/v1/query?query=1*2&time=5", NULL, NULL, 0, 200, JSON,
          "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[5,\"2\"]}}"},
         {"a text", HTTP_POST, "/api/v1/query", FORM, "query='x'&time=5", 0, 200, JSON,
@@ -193,7 +84,16 @@ test_each_route_answers(void **state)
         {"metadata of so many", HTTP_GET, "/api/v1/metadata?limit=1", NULL, NULL, 0, 200, JSON,
          "}]}}"},
         {"the build", HTTP_GET, "/api/v1/status/buildinfo", NULL, NULL, 0, 200, JSON,
-         "\"application\":\"Firekeep\",\"version\":\"1.2.3\""},
+         "{\"version\":\"3.14.0\",\"revision\":\"\",\"branch\":\"\",\"buildUser\":\"\","
+         "\"buildDate\":\"\",\"goVersion\":\"\",\"firekeepVersion\":\"1.2.3\""},
+        {"features of the API", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+         "{\"status\":\"success\",\"data\":{\"api\":{\"admin\":true,\"exclude_alerts\":true,"},
+        {"features of the language", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+         "\"promql_functions\":{\"abs\":true,\"absent\":true,"},
+        {"operators", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+         "\"@\":true,\"sum\":true,"},
+        {"the last aggregation", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+         "\"limit_ratio\":true},\"rules\":{"},
         {"the process", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
          "\"startTime\":\"2026-01-01T00:00:00Z\",\"serverTime\":\"2026-01-01T00:00:00Z\","
          "\"ready\":true,\"notReadyReason\":\"\",\"timeSeriesCount\":1"},
@@ -253,25 +153,26 @@ test_no_route_takes_another_method(void **state)
         const char *path;
         unsigned methods;
     } cases[] = {
-        {"/api/v1/write", HTTP_POST},
-        {"/api/v1/read", HTTP_POST},
-        {"/api/v1/labels", HTTP_GET | HTTP_POST},
-        {"/api/v1/label/a/values", HTTP_GET},
-        {"/api/v1/series", HTTP_GET | HTTP_POST},
-        {"/api/v1/metadata", HTTP_GET},
-        {"/api/v1/status/flags", HTTP_GET},
-        {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT},
-        {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT},
-        {"/api/v1/admin/destinations/s3/pause", HTTP_POST | HTTP_PUT},
+        {"/api/v1/write", HTTP_POST | HTTP_OPTIONS},
+        {"/api/v1/read", HTTP_POST | HTTP_OPTIONS},
+        {"/api/v1/labels", HTTP_GET | HTTP_POST | HTTP_OPTIONS},
+        {"/api/v1/label/a/values", HTTP_GET | HTTP_OPTIONS},
+        {"/api/v1/series", HTTP_GET | HTTP_POST | HTTP_OPTIONS},
+        {"/api/v1/metadata", HTTP_GET | HTTP_OPTIONS},
+        {"/api/v1/status/flags", HTTP_GET | HTTP_OPTIONS},
+        {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT | HTTP_OPTIONS},
+        {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT | HTTP_OPTIONS},
+        {"/api/v1/admin/destinations/s3/pause", HTTP_POST | HTTP_PUT | HTTP_OPTIONS},
         {"/metrics", HTTP_GET},
         {"/-/healthy", HTTP_GET},
         {"/-/reload", HTTP_POST | HTTP_PUT},
         {"/", HTTP_GET},
-        {"/api/v1/nothing", 0},
+        {"/api/v1/nothing", HTTP_OPTIONS},
+        {"/nothing", 0},
     };
     struct api_rig *rig = rig_start(rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        for (unsigned method = HTTP_GET; method <= HTTP_DELETE; method *= 2) {
+        for (unsigned method = HTTP_GET; method <= HTTP_OPTIONS; method *= 2) {
             struct http_request r;
             request_init(&r, (enum http_method)method, cases[i].path, NULL, bytes_of("", 0));
             bool taken = rig_hand(rig, &r);
@@ -326,20 +227,39 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          READ_SAMPLES, 400, TEXT, "STREAMED_XOR_CHUNKS"},
         {"no selector", HTTP_GET, "/api/v1/labels?match[]={", NULL, NULL, 0, 400, JSON,
          "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\""},
-        {"no limit", HTTP_GET, "/api/v1/labels?limit=-1", NULL, NULL, 0, 400, JSON,
-         "invalid limit: expected a whole number of at least 0"},
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=-1&start=x", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"invalid parameter \\\"limit\\\": limit must be non-negative\"}"},
         {"no limit", HTTP_GET, "/api/v1/labels?limit=1x", NULL, NULL, 0, 400, JSON,
-         "invalid limit: expected a whole number of at least 0"},
-        {"no time", HTTP_GET, "/api/v1/labels?start=yesterday", NULL, NULL, 0, 400, JSON,
-         "invalid start 'yesterday'"},
+         "invalid parameter \\\"limit\\\": strconv.Atoi: parsing \\\"1x\\\": invalid syntax\"}"},
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=9223372036854775808", NULL, NULL, 0, 400, JSON,
+         "parsing \\\"9223372036854775808\\\": value out of range\"}"},
+        {"no time", HTTP_GET, "/api/v1/labels?start=yesterday&end=x&match[]={", NULL, NULL, 0, 400,
+         JSON,
+         "\"error\":\"invalid parameter \\\"start\\\": invalid time value for 'start': cannot "
+         "parse "
+         "\\\"yesterday\\\" to a valid timestamp\"}"},
         {"no time", HTTP_GET, "/api/v1/series?match[]=up&end=x", NULL, NULL, 0, 400, JSON,
-         "invalid end "},
+         "invalid parameter \\\"end\\\": invalid time value for 'end'"},
+        {"neither yes nor no", HTTP_GET, "/api/v1/labels?partial_response=perhaps", NULL, NULL, 0,
+         400, JSON,
+         "invalid parameter \\\"partial_response\\\": strconv.ParseBool: parsing \\\"perhaps\\\": "
+         "invalid syntax"},
         {"no form", HTTP_POST, "/api/v1/labels", FORM, "start=%4", 0, 400, JSON,
-         "the body is not a valid URL-encoded form"},
-        {"no name", HTTP_GET, "/api/v1/label/values", NULL, NULL, 0, 400, JSON,
-         "unknown path: expected /api/v1/label/NAME/values"},
-        {"a name of bytes", HTTP_GET, "/api/v1/label/\xff/values", NULL, NULL, 0, 400, JSON,
-         "label name is not valid UTF-8"},
+         "error parsing form values: invalid URL escape \\\"%4\\\""},
+        {"no name", HTTP_GET, "/api/v1/label/values", NULL, NULL, 0, 404, TEXT,
+         "404 page not found"},
+        {"no name", HTTP_GET, "/api/v1/label//values", NULL, NULL, 0, 404, TEXT, "404"},
+        {"two names", HTTP_GET, "/api/v1/label/a/b/values", NULL, NULL, 0, 404, TEXT, "404"},
+        {"a name of bytes", HTTP_GET, "/api/v1/label/\xff/values?limit=x", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"invalid label name: \\\"\\\\xff\\\"\"}"},
+        {"an escaped name of nothing", HTTP_GET, "/api/v1/label/U__/values", NULL, NULL, 0, 400,
+         JSON, "invalid label name: \\\"\\\""},
+        {"no series", HTTP_GET, "/api/v1/series?limit=x", NULL, NULL, 0, 400, JSON,
+         "no match[] parameter provided"},
+        {"an error of one of several", HTTP_GET, "/api/v1/labels?match[]={}&match[]={", NULL, NULL,
+         0, 400, JSON, "\"error\":\"1:2: parse error: unexpected end of input inside braces\"}"},
+        {"exemplars of no expression", HTTP_GET, "/api/v1/query_exemplars?query={", NULL, NULL, 0,
+         400, JSON, "\"error\":\"1:2: parse error: unexpected end of input inside braces\"}"},
         {"no selector", HTTP_GET, "/api/v1/series?match[]=up[5m]", NULL, NULL, 0, 400, JSON,
          "invalid parameter \\\"match[]\\\": 1:3: parse error: unexpected \\\"[\\\""},
         {"a selector of all", HTTP_GET, "/api/v1/series?match[]={a=\"\"}", NULL, NULL, 0, 400, JSON,
@@ -374,7 +294,7 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
         {"what cannot be evaluated", HTTP_GET, "/api/v1/query?query=limit_ratio(0/0,vector(1))",
          NULL, NULL, 0, 422, JSON, "\"errorType\":\"execution\",\"error\":\"Ratio value is NaN\""},
         {"no expression", HTTP_GET, "/api/v1/query_exemplars?query=sum(", NULL, NULL, 0, 400, JSON,
-         "invalid parameter \\\"query\\\": 1:5: parse error: unclosed left parenthesis"},
+         "\"error\":\"1:5: parse error: unclosed left parenthesis\"}"},
         {"times in the wrong order", HTTP_GET, "/api/v1/query_exemplars?query=up&start=2&end=1",
          NULL, NULL, 0, 400, JSON, "end timestamp must not be before start timestamp"},
         {"no selector to federate", HTTP_GET, "/federate?match[]=up&match[]=up{", NULL, NULL, 0,
@@ -386,14 +306,14 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
         {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=0", NULL, NULL, 0, 400, JSON,
          "invalid limit: expected a whole number of at least 1"},
         {"no form", HTTP_POST, "/api/v1/admin/tsdb/merge", FORM, "full=%zz", 0, 400, JSON,
-         "the body is not a valid URL-encoded form"},
+         "error parsing form values: invalid URL escape"},
         {"deletion of all", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 400, JSON,
          "no match[] parameter provided"},
         {"deletion by no selector", HTTP_POST,
          "/api/v1/admin/tsdb/delete_series?match[]=up&match[]={", NULL, NULL, 0, 400, JSON,
          "\"bad_data\""},
         {"deletion at no time", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up&start=x",
-         NULL, NULL, 0, 400, JSON, "invalid start "},
+         NULL, NULL, 0, 400, JSON, "invalid time value for 'start'"},
         {"an unknown verb", HTTP_POST, "/api/v1/admin/destinations/s3/stop", NULL, NULL, 0, 404,
          JSON, "\"errorType\":\"not_found\""},
         {"no verb", HTTP_POST, "/api/v1/admin/destinations/s3", NULL, NULL, 0, 404, JSON,
@@ -665,6 +585,18 @@ test_lookups_ask_what_the_request_says(void **state)
     ask(rig, &(struct asked){"an escaped name", HTTP_GET, "/api/v1/label/U__a_2e_b/values", NULL,
                              NULL, 0, 200, JSON, "name000"});
     assert_string_equal(rig->asked_name, "a.b");
+    static const char *const as_they_are[] = {"U__a_", "U__a_zz_", "U__a_d800_", "U__a_1100ff_"};
+    for (unsigned i = 0; i < 4; i++) {
+        char path[100];
+        snprintf(path, sizeof path, "/api/v1/label/%s/values", as_they_are[i]);
+        ask(rig, &(struct asked){"a name that is not escaped", HTTP_GET, path, NULL, NULL, 0, 200,
+                                 JSON, "name000"});
+        assert_string_equal(rig->asked_name, as_they_are[i]);
+    }
+    assert_true(rig->asked.partial);
+    ask(rig, &(struct asked){"all or nothing", HTTP_GET, "/api/v1/labels?partial_response=false",
+                             NULL, NULL, 0, 200, JSON, "name000"});
+    assert_false(rig->asked.partial);
     ask(rig, &(struct asked){"no time at all", HTTP_GET, "/api/v1/labels?start=2&end=1", NULL, NULL,
                              0, 200, JSON, "\"data\":[]}"});
     rig->warning = "page 7 is damaged";
@@ -915,6 +847,111 @@ test_whoever_waits_too_long_is_told_to_come_back(void **state)
 }
 
 static void
+test_a_query_that_waits_too_long_times_out(void **state)
+{
+    (void)state;
+    struct http_request query;
+    struct api_rig *rig = rig_new();
+    rig->options.query_queue_timeout_ns = NS_PER_S;
+    rig_start(rig);
+    request_init(&query, HTTP_GET, "/api/v1/query?query=1", NULL, bytes_of("", 0));
+    assert_true(rig_hand(rig, &query));
+    sim_env_advance_ns(rig->m.sim, NS_PER_S);
+    api_tick(rig->api);
+    assert_int_equal(query.status, 503);
+    assert_non_null(strstr(answer_text(&query), "\"errorType\":\"timeout\""));
+    buf_fini(&query.text);
+    rig_free(rig);
+}
+
+static void
+test_tenants_take_turns(void **state)
+{
+    (void)state;
+    static const char *const tenants[] = {"a", "a", "a", "a", "b", "b", "c"};
+    static const unsigned turns[] = {0, 4, 6, 1, 5, 2, 3};
+    enum { COUNT = sizeof tenants / sizeof *tenants };
+    struct http_request all[COUNT];
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct job_queue *q = &rig->api->queues[QUEUE_QUERIES];
+    for (unsigned i = 0; i < COUNT; i++) {
+        char header[32];
+        snprintf(header, sizeof header, "X-Scope-OrgID: %s", tenants[i]);
+        request_init(&all[i], HTTP_GET, "/api/v1/query?query=1", header, bytes_of("", 0));
+        assert_true(rig_hand(rig, &all[i]));
+    }
+    for (unsigned turn = 0; turn < COUNT; turn++) {
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        for (unsigned later = 0; later < COUNT; later++) {
+            assert_int_equal(all[turns[later]].status, later <= turn ? 200 : 0);
+        }
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        buf_fini(&all[i].text);
+    }
+    rig_free(rig);
+}
+
+static void
+test_one_tenant_does_not_take_all_places(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct http_request *all = calloc(JOBS_OF_TENANT_MAX + 2, sizeof *all);
+    for (unsigned i = 0; i < JOBS_OF_TENANT_MAX + 2; i++) {
+        bool other = i == JOBS_OF_TENANT_MAX + 1;
+        request_init(&all[i], HTTP_GET, "/api/v1/query?query=1",
+                     other ? "X-Scope-OrgID: b" : "X-Scope-OrgID: a", bytes_of("", 0));
+        assert_true(rig_hand(rig, &all[i]));
+        assert_int_equal(all[i].status, i == JOBS_OF_TENANT_MAX ? 503 : 0);
+    }
+    rig_run(rig);
+    for (unsigned i = 0; i < JOBS_OF_TENANT_MAX + 2; i++) {
+        assert_int_equal(all[i].status, i == JOBS_OF_TENANT_MAX ? 503 : 200);
+        buf_fini(&all[i].text);
+    }
+    free(all);
+    rig_free(rig);
+}
+
+static void
+test_queries_are_remembered_by_what_they_cost(void **state)
+{
+    (void)state;
+    static const char *const asked[] = {"/api/v1/query?query=up", "/api/v1/query?query=up",
+                                        "/api/v1/query?query=vector(1)"};
+    struct http_request r;
+    struct api_rig *rig = rig_start(rig_new());
+    for (unsigned i = 0; i < sizeof asked / sizeof *asked; i++) {
+        rig_ask(rig, &r, HTTP_GET, asked[i], NULL, bytes_of("", 0));
+        assert_int_equal(r.status, 200);
+        buf_fini(&r.text);
+    }
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=samples&limit=1", NULL,
+            bytes_of("", 0));
+    assert_non_null(strstr(answer_text(&r), "\"data\":[{\"query\":\"up\""));
+    assert_non_null(strstr(answer_text(&r), "\"count\":2,\"failed\":0"));
+    assert_null(strstr(answer_text(&r), "vector"));
+    buf_fini(&r.text);
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=luck", NULL, bytes_of("", 0));
+    assert_int_equal(r.status, 400);
+    buf_fini(&r.text);
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/active_queries", NULL, bytes_of("", 0));
+    assert_non_null(strstr(answer_text(&r), "\"data\":[]"));
+    buf_fini(&r.text);
+    rig_ask(rig, &r, HTTP_DELETE, "/api/v1/status/active_queries/1", NULL, bytes_of("", 0));
+    assert_int_equal(r.status, 404);
+    buf_fini(&r.text);
+    rig_free(rig);
+}
+
+static void
 test_nobody_works_for_a_client_that_is_gone(void **state)
 {
     (void)state;
@@ -1041,6 +1078,10 @@ main(void)
         API_TEST(test_without_a_store_what_asks_it_is_not_implemented),
         API_TEST(test_tenants_are_named_once_and_well_where_data_are_meant),
         API_TEST(test_errors_of_a_query_become_statuses),
+        API_TEST(test_a_query_that_waits_too_long_times_out),
+        API_TEST(test_tenants_take_turns),
+        API_TEST(test_one_tenant_does_not_take_all_places),
+        API_TEST(test_queries_are_remembered_by_what_they_cost),
         API_TEST(test_errors_of_the_owner_become_statuses),
         API_TEST(test_wishes_reach_their_owner_as_they_were_said),
         API_TEST(test_lookups_ask_what_the_request_says),

@@ -157,6 +157,14 @@ http_gone(const struct http_request *request)
     return request->gone;
 }
 
+void
+http_answer_also(struct http_request *r, const char *name, const char *value)
+{
+    size_t used = strlen(r->answer_headers);
+    assert_int_equal(r->status, 0);
+    snprintf(r->answer_headers + used, sizeof r->answer_headers - used, "%s: %s\n", name, value);
+}
+
 static inline void
 answer_take(struct http_request *r, const struct http_answer *answer)
 {
@@ -448,8 +456,8 @@ static const struct view_ops view_double = {
     .series = double_series,
     .free = double_view_free,
 };
-static const struct series_set_ops set_double = {double_next, double_batch, double_warning,
-                                                 double_set_free};
+static const struct series_set_ops set_double = {
+    .next = double_next, .batch = double_batch, .warning = double_warning, .free = double_set_free};
 
 static inline enum err
 owner_result(struct api_rig *rig, struct why *why)
@@ -564,8 +572,10 @@ rig_new(void)
     rig->names = 3;
     rig->limits = (struct api_limits){.read_samples_max = 1000,
                                       .read_timeout_ns = NS_PER_S,
-                                      .query_lookback_ms = 300000,
-                                      .query_points_max = 11000};
+                                      .query = {.timeout_ns = NS_PER_S,
+                                                .lookback_ms = 300000,
+                                                .points_max = 11000,
+                                                .samples_max = 1000000}};
     rig->options = (struct api_options){
         .env = rig->m.env,
         .tsdb = rig->m.db,
@@ -575,8 +585,12 @@ rig_new(void)
         .stored = true,
         .lifecycle = true,
         .admin = true,
+        .route_prefix = "",
+        .cors_origin = ".*",
         .read_concurrency = 2,
         .read_queue_timeout_ns = 10 * NS_PER_S,
+        .query_concurrency = 2,
+        .query_queue_timeout_ns = 10 * NS_PER_S,
         .read_frame_bytes = 1 << 16,
         .started_ms = SIM_BEGIN,
         .version = "1.2.3",

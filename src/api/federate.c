@@ -7,10 +7,9 @@
  * capital do: then each name is selected for itself. Either way a sample is written as it comes,
  * and what is written is sent in pieces.
  */
-#include "api/form.h"
 #include "api/internal.h"
+#include "api/match.h"
 #include "api/negotiate.h"
-#include "promql/promql.h"
 
 enum { PIECE_BYTES = 256 * 1024, ERROR_BYTES_MAX = 64 * 1024 };
 
@@ -20,9 +19,7 @@ struct federation {
     struct form form;
     struct budget budget;
     struct query_control control;
-    struct promql_tree **trees; /* in the form's arena */
-    uint32_t tree_count;
-    struct matcher_set *sets; /* of the trees; the same */
+    struct match match;
     struct query_request asked;
     struct view *view;
     struct negotiated form_of;
@@ -55,39 +52,24 @@ no_memory(struct federation *f)
 
 /* --- what is asked ---------------------------------------------------------------------------- */
 
-static enum err
-add_selector(struct federation *f, const char *text)
-{
-    struct arena *arena = &f->form.arena;
-    struct promql_tree **trees = arena_push(arena, f->trees, f->tree_count, sizeof(void *));
-    struct matcher_set *sets = arena_push(arena, f->sets, f->asked.set_count, sizeof *sets);
-    if (trees == NULL || sets == NULL) return no_memory(f);
-    f->trees = trees;
-    f->asked.sets = f->sets = sets;
-    enum err e = promql_parse_any_selector(bytes_of_text(text), &f->budget, &trees[f->tree_count],
-                                           &f->error);
-    if (e == ERR_NOMEM) return no_memory(f);
-    if (e) return ERR_INPUT;
-    uint32_t count;
-    sets[f->asked.set_count++] = promql_selectors(trees[f->tree_count++], &count)[0];
-    return OK;
-}
-
+/* Unlike those of look-ups, selectors may select everything. */
 static enum err
 read_question(struct federation *f)
 {
-    struct api *api = f->api;
+    struct form_walk walk = {0};
     const char *match;
     enum err e = form_read(f->request, &f->budget, &f->form, &f->why);
-    for (uint32_t i = 0; e == OK && (match = form_nth(&f->form, "match[]", i)) != NULL; i++) {
-        e = add_selector(f, match);
+    while (e == OK && (match = form_next(&f->form, "match[]", &walk)) != NULL) {
+        e = match_add(&f->match, match, promql_parse_selector, &f->form, &f->budget, &f->error,
+                      &f->why);
     }
+    f->asked.sets = f->match.sets;
+    f->asked.set_count = f->match.set_count;
     /* Views of the request end when the answer begins, and names are asked for one by one. */
     f->asked.tenant = arena_copy(&f->form.arena, f->asked.tenant);
     if (e == OK && f->asked.tenant.at == NULL) e = no_memory(f);
-    f->asked.max_ms = env_realtime_ms(api->options.env);
-    f->asked.min_ms =
-        f->asked.max_ms - atomic_load_explicit(&api->query_lookback_ms, memory_order_relaxed);
+    f->asked.max_ms = env_realtime_ms(f->api->options.env);
+    f->asked.min_ms = f->asked.max_ms - api_limits_now(f->api).query.lookback_ms;
     return e;
 }
 
@@ -103,7 +85,7 @@ send_piece(struct federation *f)
         e = http_stream_begin(f->request, &answer, UINT64_MAX, &f->why);
         if (e) return e;
         f->begun = true;
-        limit_stream(f->api, f->request, &f->control);
+        limit_stream(f->api, QUEUE_READS, f->request, &f->control);
     }
     e = http_stream_write(f->request, buf_bytes(&f->text), &f->why);
     buf_clear(&f->text);
@@ -204,7 +186,7 @@ static enum err
 extend_sets(struct federation *f, struct matcher_set *sets)
 {
     for (uint32_t i = 0; i < f->asked.set_count; i++) {
-        const struct matcher_set *from = &f->sets[i];
+        const struct matcher_set *from = &f->match.sets[i];
         struct matcher **matchers =
             arena_alloc(&f->form.arena, (from->count + 1) * sizeof(struct matcher *));
         if (matchers == NULL) return no_memory(f);
@@ -308,9 +290,7 @@ federate_run(struct api *api, struct http_request *request)
     query_control_begin(api, request, &f->budget, &f->control);
     if (tenant_of(api, request, &f->asked.tenant)) end_answer(f, answer(f));
     view_free(f->view);
-    for (uint32_t i = 0; i < f->tree_count; i++) {
-        promql_free(f->trees[i]);
-    }
+    match_fini(&f->match);
     form_fini(&f->form);
     family_writer_fini(&f->writer);
     arena_fini(&f->arena);

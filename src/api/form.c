@@ -1,26 +1,32 @@
 /* form.c - a form is copied once and taken apart in place; its fields are views into that. */
 #include "api/form.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/ascii.h"
 #include "base/hex.h"
+#include "base/quote.h"
 #include "base/time_text.h"
 
-/* In place. False: a % without two digits, or a NUL. */
-static bool
-unescape(char *text)
+/* In place. ERR_INPUT: a % without two digits, or a NUL. */
+static enum err
+unescape(char *text, struct why *why)
 {
     char *to = text;
     size_t left = strlen(text);
     for (size_t step; left > 0; text += step, left -= step) {
         uint8_t c;
         step = percent_step((const uint8_t *)text, left, &c);
-        if (step == 0 || c == '\0') return false;
+        if (step == 0 || c == '\0') {
+            return why_set(why, ERR_INPUT, "error parsing form values: invalid URL escape \"%.3s\"",
+                           text);
+        }
         *to++ = *text == '+' ? ' ' : (char)c;
     }
     *to = '\0';
-    return true;
+    return OK;
 }
 
 enum err
@@ -30,11 +36,13 @@ form_read(const struct http_request *request, struct budget *budget, struct form
     static const char form_type[] = "application/x-www-form-urlencoded";
     const char *type = http_header(request, "Content-Type");
     struct bytes body = http_body(request);
-    bool fine = body.size == 0 || memchr(body.at, '\0', body.size) == NULL;
     *ret = (struct form){.request = request};
     arena_init(&ret->arena, budget, 0, 0);
     if (type == NULL || strncasecmp(type, form_type, sizeof form_type - 1) != 0) return OK;
     if (body.size == 0) return OK;
+    if (memchr(body.at, '\0', body.size) != NULL) {
+        return why_set(why, ERR_INPUT, "error parsing form values: NUL is not allowed");
+    }
     size_t count = 1;
     for (size_t i = 0; i < body.size; i++) {
         count += body.at[i] == '&';
@@ -46,16 +54,18 @@ form_read(const struct http_request *request, struct budget *budget, struct form
     }
     memcpy(text, body.at, body.size);
     text[body.size] = '\0';
-    for (char *next; text != NULL && fine; text = next) {
+    enum err e = OK;
+    for (char *next; text != NULL && e == OK; text = next) {
         next = strchr(text, '&');
         if (next != NULL) *next++ = '\0';
         if (text[0] == '\0') continue;
         char *value = strchr(text, '=');
         if (value != NULL) *value++ = '\0';
-        fine = unescape(text) && (value == NULL || unescape(value));
+        e = unescape(text, why);
+        if (e == OK && value != NULL) e = unescape(value, why);
         ret->fields[ret->count++] = (struct form_field){text, value == NULL ? "" : value};
     }
-    return fine ? OK : why_set(why, ERR_INPUT, "the body is not a valid URL-encoded form");
+    return e;
 }
 
 void
@@ -65,27 +75,114 @@ form_fini(struct form *form)
 }
 
 const char *
-form_nth(const struct form *form, const char *name, uint32_t nth)
+form_next(const struct form *form, const char *name, struct form_walk *walk)
 {
-    uint32_t seen = 0;
-    for (const char *value; (value = http_argument_nth(form->request, name, seen)) != NULL;) {
-        if (seen++ == nth) return value;
+    /* The server lets through few arguments of a query string, and any number of fields. */
+    const char *value = http_argument_nth(form->request, name, walk->arguments);
+    if (value != NULL) {
+        walk->arguments++;
+        return value;
     }
-    for (uint32_t i = 0; i < form->count; i++) {
-        if (strcmp(form->fields[i].name, name) != 0) continue;
-        if (seen++ == nth) return form->fields[i].value;
+    while (walk->fields < form->count) {
+        const struct form_field *field = &form->fields[walk->fields++];
+        if (strcmp(field->name, name) == 0) return field->value;
     }
     return NULL;
 }
 
-enum err
-form_time(const struct form *form, const char *name, int64_t otherwise, int64_t *ret_ms,
-          struct why *why)
+const char *
+form_nth(const struct form *form, const char *name, uint32_t nth)
 {
-    const char *text = form_nth(form, name, 0);
-    *ret_ms = otherwise;
-    if (text == NULL || text[0] == '\0' || time_parse_api(bytes_of_text(text), ret_ms)) return OK;
-    return why_set(why, ERR_INPUT,
-                   "invalid %s '%.64s': expected RFC 3339 (2024-02-29T12:00:00Z) or Unix seconds",
-                   name, text);
+    struct form_walk walk = {0};
+    const char *value = form_next(form, name, &walk);
+    while (value != NULL && nth-- > 0) {
+        value = form_next(form, name, &walk);
+    }
+    return value;
+}
+
+const char *
+form_given(const struct form *form, const char *name)
+{
+    const char *value = form_nth(form, name, 0);
+    return value == NULL || value[0] == '\0' ? NULL : value;
+}
+
+/* --- kinds ------------------------------------------------------------------------------------ */
+
+enum err
+form_invalid(struct buf *error, const char *name, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    buf_printf(error, "invalid parameter \"%s\": %s", name, text);
+    return ERR_INPUT;
+}
+
+const char *
+form_whole(const char *text, unsigned bits, int64_t *ret_number)
+{
+    const uint64_t max = UINT64_C(1) << (bits - 1);
+    uint64_t number = 0;
+    bool negative = text[0] == '-', fits = true;
+    if (text[0] == '-' || text[0] == '+') text++;
+    if (text[0] == '\0') return "invalid syntax";
+    for (; *text != '\0'; text++) {
+        if (!ascii_is_digit((uint8_t)*text)) return "invalid syntax";
+        fits = fits && !__builtin_mul_overflow(number, 10, &number) &&
+               !__builtin_add_overflow(number, (uint64_t)(*text - '0'), &number);
+    }
+    if (!fits || number > max || (number == max && !negative)) return "value out of range";
+    *ret_number = (int64_t)(negative ? -number : number);
+    return NULL;
+}
+
+enum err
+form_time(const struct form *form, const char *name, int64_t *ret_ms, struct buf *error)
+{
+    const char *text = form_given(form, name);
+    if (text == NULL || time_parse_api(bytes_of_text(text), ret_ms)) return OK;
+    enum err e = form_invalid(error, name, "invalid time value for '%s': cannot parse ", name);
+    quote_text(error, bytes_of_text(text));
+    buf_put_text(error, " to a valid timestamp");
+    return e;
+}
+
+enum err
+form_limit(const struct form *form, uint64_t *ret_limit, struct buf *error)
+{
+    int64_t limit;
+    const char *text = form_given(form, "limit");
+    if (text == NULL) return OK;
+    const char *wrong = form_whole(text, 64, &limit);
+    if (wrong != NULL) {
+        enum err e = form_invalid(error, "limit", "strconv.Atoi: parsing ");
+        quote_text(error, bytes_of_text(text));
+        buf_printf(error, ": %s", wrong);
+        return e;
+    }
+    if (limit < 0) return form_invalid(error, "limit", "limit must be non-negative");
+    *ret_limit = (uint64_t)limit;
+    return OK;
+}
+
+enum err
+form_bool(const struct form *form, const char *name, bool *ret, struct buf *error)
+{
+    static const char *const words[] = {"0",     "1",    "f",     "t",    "F",     "T",
+                                        "false", "true", "FALSE", "TRUE", "False", "True"};
+    const char *text = form_given(form, name);
+    if (text == NULL) return OK;
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(text, words[i]) != 0) continue;
+        *ret = i % 2 == 1;
+        return OK;
+    }
+    enum err e = form_invalid(error, name, "strconv.ParseBool: parsing ");
+    quote_text(error, bytes_of_text(text));
+    buf_put_text(error, ": invalid syntax");
+    return e;
 }

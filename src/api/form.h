@@ -5,7 +5,7 @@
 #ifndef API_FORM_H
 #define API_FORM_H
 
-#include "base/mem.h"
+#include "base/buf.h"
 #include "net/http_server.h"
 
 struct form_field {
@@ -29,8 +29,31 @@ void form_fini(struct form *form);
 /* The argument's `nth` value, counted from 0: those of the query string come first. NULL: there
  * are no more. */
 const char *form_nth(const struct form *form, const char *name, uint32_t nth);
-/* A time as Prometheus takes it; `otherwise` if it is not there. ERR_INPUT. */
-MUST_CHECK enum err form_time(const struct form *form, const char *name, int64_t otherwise,
-                              int64_t *ret_ms, struct why *why);
+/* The first; NULL also if it is empty: Prometheus takes that for not given. */
+const char *form_given(const struct form *form, const char *name);
+/* All values of an argument, where there may be many: begin with {0}. NULL: there are no more. */
+struct form_walk {
+    uint32_t arguments;
+    uint32_t fields;
+};
+const char *form_next(const struct form *form, const char *name, struct form_walk *walk);
+
+/* A whole number of so many bits, as Go reads it. NULL: *ret_number is set; else Go's words for
+ * what is wrong with it. */
+const char *form_whole(const char *text, unsigned bits, int64_t *ret_number);
+
+/*
+ * Arguments of a kind; what is not given leaves *ret as it is. ERR_INPUT: `error` has Prometheus'
+ * sentence about it, appended.
+ */
+MUST_CHECK enum err form_time(const struct form *form, const char *name, int64_t *ret_ms,
+                              struct buf *error);
+/* "limit": 0 is none. */
+MUST_CHECK enum err form_limit(const struct form *form, uint64_t *ret_limit, struct buf *error);
+MUST_CHECK enum err form_bool(const struct form *form, const char *name, bool *ret,
+                              struct buf *error);
+/* `invalid parameter "name": ` and what follows. Returns ERR_INPUT. */
+enum err form_invalid(struct buf *error, const char *name, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 
 #endif

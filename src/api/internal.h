@@ -9,7 +9,7 @@
 
 #define RETRY_AFTER_S "2"
 
-enum { JOBS_MAX = 4096 };
+enum { JOBS_MAX = 4096, JOBS_OF_TENANT_MAX = 1024 };
 
 /* A write that waits for its commit; or before, for what parts say of samples in doubt. */
 struct waiting {
@@ -26,13 +26,14 @@ struct waiting {
 };
 
 /*
- * Reads may take every thread there is for them. What watches the server does not queue behind
- * them: pages and reloads have a thread of their own. So have writes too large for a worker, writes
- * that are compared with what parts hold, what an operator waits for, and merges, which may take
- * hours.
+ * Reads and queries may take every thread there is for them. What watches the server does not queue
+ * behind them: pages and reloads have a thread of their own. So have writes too large for a worker,
+ * writes that are compared with what parts hold, what an operator waits for, and merges, which may
+ * take hours.
  */
 enum queue_name {
-    QUEUE_READS,
+    QUEUE_READS, /* remote reads and look-ups */
+    QUEUE_QUERIES,
     QUEUE_PAGES,
     QUEUE_WRITES,
     QUEUE_REPEATS,
@@ -48,16 +49,19 @@ struct job {
     struct http_request *request;
     void (*run)(struct api *api, struct http_request *request);
     /* Instead, if its turn does not come; NULL: 503 is all there is to say. */
-    void (*refused)(struct api *api, struct http_request *request, const struct why *why);
+    void (*refused)(struct api *api, struct http_request *request, enum err e,
+                    const struct why *why);
     int64_t deadline_ns;
+    struct bytes tenant; /* of the request, not judged; empty: all are alike */
+    uint64_t round;      /* tenants take turns: each has at most one job in a round */
 };
 
 /* Guarded by api->lock. */
 struct job_queue {
     struct api *api; /* immutable */
     struct job *first;
-    struct job *last;
     _Atomic uint32_t waiting; /* relaxed where it is read without the lock: a hint */
+    uint64_t round;           /* of the job that was taken last */
     uint32_t running;
     bool of_gone_too; /* whether or not the client is there: immutable */
     struct cond cond;
@@ -75,28 +79,30 @@ struct write_memory {
 struct route_of_api {
     struct api *api;
     const struct route *route;
+    bool cors; /* pages of other origins may ask it */
 };
 
 struct api {
     struct api_options options;
     struct http_route *routes;
     size_t route_count;
-    char *route_paths; /* those below /prometheus */
-    struct route_of_api *route_contexts;
+    struct arena route_memory; /* of the paths, and of what handlers are given */
+    struct matcher *origins;
     struct budget write_budget;
     struct budget read_budget;
     _Atomic(struct http_server *) server; /* release in api_set_server(), acquire in /metrics */
     struct metric_collector collector;
 
-    _Atomic uint64_t read_samples_max; /* relaxed */
-    _Atomic uint64_t read_series_max;  /* relaxed */
-    _Atomic uint64_t read_bytes_max;   /* relaxed */
-    _Atomic int64_t read_timeout_ns;   /* relaxed */
-    _Atomic int64_t query_lookback_ms; /* relaxed */
-    _Atomic uint64_t query_points_max; /* relaxed */
-    _Atomic bool stopping;             /* relaxed: a request that misses it is served */
+    _Atomic bool stopping; /* relaxed: a request that misses it is served */
 
     struct lock lock; /* LOCK_RANK_API; guards to the next blank line */
+    struct api_limits limits;
+    struct promql_help *helps;   /* queries that more threads may work on */
+    struct cond help_cond;       /* one of these threads is done */
+    struct active_query *active; /* the newest first */
+    uint64_t query_count;        /* the number of the newest */
+    struct past_query *past;     /* of the last queries, by their texts; see queries.c */
+    uint32_t past_count;
     struct waiting *waiting_first;
     struct waiting *waiting_last;
     uint64_t waiting_count;
@@ -127,31 +133,35 @@ void reply_problem_of(struct http_request *request, enum purpose purpose, enum e
                       const struct why *why);
 void reply_problem(struct http_request *request, unsigned status, const char *type,
                    const char *text);
+/* 400 with the sentence that was made of what is wrong with the parameters. */
+void reply_invalid(struct http_request *request, struct buf *error);
 void reply_json(struct http_request *request, unsigned status, const struct buf *text);
 /*
  * Sends what `text` has of a long answer of status 200 and clears it. The first piece begins the
  * stream, which *begun tells from then on: the caller ends it.
  */
-MUST_CHECK enum err reply_piece(struct api *api, struct http_request *request,
-                                const struct query_control *control, struct buf *text, bool *begun,
-                                struct why *why);
+MUST_CHECK enum err reply_piece(struct api *api, enum queue_name queue,
+                                struct http_request *request, const struct query_control *control,
+                                struct buf *text, bool *begun, struct why *why);
 /* Begins the document of a success; what comes next is the value of its "data". */
 void success_begin(struct json *j, struct buf *text);
 
 /* The path in the table of routes, whichever way the request came. */
-const char *api_path(const struct http_request *request);
+const char *api_path(const struct api *api, const struct http_request *request);
 
 /* The tenant of a request. 0, or the status to answer with (401 or 400) and why. */
 unsigned tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
                       struct why *why);
 /* The same; false: it was answered. */
 bool tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant);
-/* What a query of this request may cost: all that is allowed, until the client is gone. */
+/* What is allowed now. */
+struct api_limits api_limits_now(struct api *api);
+/* What a read of this request may cost: all that is allowed, until the client is gone. */
 void query_control_begin(struct api *api, struct http_request *request, struct budget *budget,
                          struct query_control *ret_control);
 /* Of an answer of such a query that has just begun: it ends at the query's deadline, and sooner if
- * its client is slow while others wait for the thread. */
-void limit_stream(struct api *api, struct http_request *request,
+ * its client is slow while others wait for a thread of the queue. */
+void limit_stream(struct api *api, enum queue_name queue, struct http_request *request,
                   const struct query_control *control);
 /*
  * Hands a request to the threads of a queue. `refused` answers it if its turn does not come; NULL:
@@ -159,10 +169,36 @@ void limit_stream(struct api *api, struct http_request *request,
  */
 void run_later(struct api *api, enum queue_name queue, struct http_request *request,
                void (*run)(struct api *api, struct http_request *request),
-               void (*refused)(struct api *api, struct http_request *request,
+               void (*refused)(struct api *api, struct http_request *request, enum err e,
                                const struct why *why));
 /* Runs the queue's first job, without the lock. False: there is none. */
 bool queue_work_locked(struct job_queue *q);
+
+/* For what runs on query threads: those that are idle help. */
+struct promql_helpers query_helpers(struct api *api);
+
+/* The value of the page about features. */
+void features_put(const struct api_options *options, const struct promql_features *chosen,
+                  struct json *j);
+
+/* --- queries.c: queries that run, and what the last ones cost ----------------------------------
+ */
+
+/* A query that runs. But for the first line all is set by its thread before queries_begin(); what
+ * it views stays until queries_end(). */
+struct active_query {
+    struct active_query *next, *before; /* guarded by the lock of the api */
+    uint64_t id;                        /* the same */
+    struct bytes tenant;
+    struct bytes text;
+    int64_t first_ms, last_ms, step_ms; /* step 0: at one time */
+    int64_t begun_ns;
+    struct query_control *control; /* and its budget */
+};
+void queries_begin(struct api *api, struct active_query *query);
+/* Keeps and perhaps logs what it cost. `e`: how it ended. */
+void queries_end(struct api *api, struct active_query *query, enum err e, int64_t now_ns);
+void queries_free(struct api *api);
 
 /* --- families of routes ----------------------------------------------------------------------- */
 
@@ -176,6 +212,9 @@ void series_run(struct api *api, struct http_request *request);
 void targets_run(struct api *api, struct http_request *request);
 void query_run(struct api *api, struct http_request *request);
 void query_range_run(struct api *api, struct http_request *request);
+void active_queries_run(struct api *api, struct http_request *request);
+void query_cancel_run(struct api *api, struct http_request *request);
+void top_queries_run(struct api *api, struct http_request *request);
 void query_exemplars_run(struct api *api, struct http_request *request);
 void federate_run(struct api *api, struct http_request *request);
 void format_query_run(struct api *api, struct http_request *request);
@@ -190,6 +229,7 @@ void metrics_run(struct api *api, struct http_request *request);
 void healthy_run(struct api *api, struct http_request *request);
 void ready_run(struct api *api, struct http_request *request);
 void reload_run(struct api *api, struct http_request *request);
+void redirect_run(struct api *api, struct http_request *request);
 void root_run(struct api *api, struct http_request *request);
 
 void store_metrics(struct metric_sink *sink, void *context);
@@ -197,5 +237,6 @@ void write_metrics_register(void);
 /* Logs what a request was refused of, once a minute for each reason. Any thread, under no lock. */
 void refusals_log(int64_t now_ns, struct bytes tenant, const struct ingest_result *result);
 void read_metrics_register(void);
+void query_metrics_register(void);
 
 #endif

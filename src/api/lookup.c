@@ -9,13 +9,14 @@
 
 #include "api/form.h"
 #include "api/internal.h"
+#include "api/match.h"
+#include "base/quote.h"
 #include "base/utf8.h"
 #include "base/warnings.h"
-#include "promql/promql.h"
 #include "wire/escaped_name.h"
 #include "wire/number.h"
 
-enum { PIECE_BYTES = 64 * 1024, ERROR_BYTES_MAX = 64 * 1024 };
+enum { PIECE_BYTES = 64 * 1024, ERROR_BYTES_MAX = 64 * 1024, NAME_BYTES_MAX = 24 * 1024 };
 
 struct lookup {
     struct api *api;
@@ -23,9 +24,8 @@ struct lookup {
     struct form form;
     struct budget budget;
     struct query_control control;
-    struct promql_tree **trees; /* in the form's arena */
-    uint32_t tree_count;
-    struct matcher_set *sets; /* of the trees; the same */
+    struct match match;
+    struct bytes name; /* whose values are asked for; in the form's arena */
     struct query_request asked;
     struct view *view;
     struct text_sink to;
@@ -35,87 +35,101 @@ struct lookup {
     struct buf series;        /* of the exemplars that are being put */
     struct buf text;
     struct json json;
-    bool begun; /* the answer is a stream */
+    bool begun;       /* the answer is a stream */
+    struct buf error; /* of ERR_INPUT */
     struct why why;
 };
 
 /* --- what is asked ---------------------------------------------------------------------------- */
 
 static enum err
-no_memory(struct lookup *l)
-{
-    return why_set(&l->why, ERR_NOMEM, "not enough memory for the query");
-}
-
-/* The selectors of a parameter's text. */
-static enum err
-add_sets(struct lookup *l, const char *parameter, const char *text,
-         enum err (*parse)(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
-                           struct buf *error))
-{
-    struct buf error;
-    struct arena *arena = &l->form.arena;
-    struct promql_tree **trees = arena_push(arena, l->trees, l->tree_count, sizeof(void *));
-    if (trees == NULL) return no_memory(l);
-    l->trees = trees;
-    buf_init(&error, NULL, ERROR_BYTES_MAX);
-    enum err e = parse(bytes_of_text(text), &l->budget, &trees[l->tree_count], &error);
-    if (e == ERR_INPUT || e == ERR_LIMIT) {
-        e = why_set(&l->why, ERR_INPUT, "invalid parameter \"%s\": %.*s", parameter,
-                    (int)error.size, (const char *)error.at);
-    } else if (e) {
-        e = no_memory(l);
-    }
-    buf_fini(&error);
-    if (e) return e;
-    uint32_t count;
-    const struct matcher_set *added = promql_selectors(trees[l->tree_count++], &count);
-    for (uint32_t i = 0; i < count; i++) {
-        struct matcher_set *sets = arena_push(arena, l->sets, l->asked.set_count, sizeof *sets);
-        if (sets == NULL) return no_memory(l);
-        l->asked.sets = l->sets = sets;
-        sets[l->asked.set_count++] = added[i];
-    }
-    return OK;
-}
-
-static enum err
 read_times(struct lookup *l)
 {
-    enum err e = form_time(&l->form, "start", INT64_MIN, &l->asked.min_ms, &l->why);
-    return e ? e : form_time(&l->form, "end", INT64_MAX, &l->asked.max_ms, &l->why);
+    enum err e = form_time(&l->form, "start", &l->asked.min_ms, &l->error);
+    return e ? e : form_time(&l->form, "end", &l->asked.max_ms, &l->error);
+}
+
+/* How much, of what time, and whether damage may leave something out: it does if nobody minds. */
+static enum err
+read_common(struct lookup *l)
+{
+    l->asked.partial = true;
+    enum err e = form_limit(&l->form, &l->asked.hints.limit, &l->error);
+    if (e == OK) e = read_times(l);
+    return e ? e : form_bool(&l->form, "partial_response", &l->asked.partial, &l->error);
+}
+
+static void
+take_match(struct lookup *l)
+{
+    l->asked.sets = l->match.sets;
+    l->asked.set_count = l->match.set_count;
+}
+
+static enum err
+read_match(struct lookup *l)
+{
+    enum err e = match_read(&l->match, &l->form, &l->budget, &l->error, &l->why);
+    take_match(l);
+    return e;
 }
 
 static enum err
 read_question(struct lookup *l)
 {
-    enum err e = form_read(l->request, &l->budget, &l->form, &l->why);
-    const char *match;
-    for (uint32_t i = 0; e == OK && (match = form_nth(&l->form, "match[]", i)) != NULL; i++) {
-        e = add_sets(l, "match[]", match, promql_parse_selector);
+    enum err e = read_common(l);
+    return e ? e : read_match(l);
+}
+
+static enum err
+read_series_question(struct lookup *l)
+{
+    static const char begin[] = "invalid parameter \"match[]\": ";
+    if (form_nth(&l->form, "match[]", 0) == NULL) {
+        buf_put_text(&l->error, "no match[] parameter provided");
+        return ERR_INPUT;
     }
-    const char *limit = e == OK ? form_nth(&l->form, "limit", 0) : NULL;
-    if (limit != NULL && limit[0] != '\0') {
-        char *end;
-        l->asked.hints.limit = strtoull(limit, &end, 10);
-        if (*end != '\0' || limit[0] < '0' || limit[0] > '9') {
-            return why_set(&l->why, ERR_INPUT,
-                           "invalid limit: expected a whole number of at least 0");
-        }
-    }
-    return e ? e : read_times(l);
+    enum err e = read_common(l);
+    if (e) return e;
+    buf_put_text(&l->error, begin); /* Prometheus says so of series, not of names and values */
+    e = read_match(l);
+    if (e == OK) buf_clear(&l->error);
+    return e;
+}
+
+/* The label's name, which may be escaped, comes first. */
+static enum err
+read_values_question(struct lookup *l)
+{
+    static const char begin[] = "/api/v1/label/", end[] = "/values";
+    struct bytes name = bytes_of_text(api_path(l->api, l->request));
+    struct buf plain;
+    name = bytes_of(name.at + sizeof begin - 1, name.size - (sizeof begin + sizeof end - 2));
+    buf_init(&plain, &l->budget, NAME_BYTES_MAX);
+    if (escaped_name_get(&plain, name) && utf8_valid(buf_bytes(&plain))) name = buf_bytes(&plain);
+    l->name = arena_copy(&l->form.arena, name);
+    buf_fini(&plain);
+    if (l->name.at == NULL) return why_set(&l->why, ERR_NOMEM, "not enough memory for the query");
+    if (l->name.size > 0 && utf8_valid(l->name)) return read_question(l);
+    buf_put_text(&l->error, "invalid label name: ");
+    quote_text(&l->error, l->name);
+    return ERR_INPUT;
 }
 
 static enum err
 read_exemplars_question(struct lookup *l)
 {
-    enum err e = form_read(l->request, &l->budget, &l->form, &l->why);
-    const char *query = e == OK ? form_nth(&l->form, "query", 0) : NULL;
-    if (e == OK) e = read_times(l);
-    if (e == OK && l->asked.max_ms < l->asked.min_ms) {
-        e = why_set(&l->why, ERR_INPUT, "end timestamp must not be before start timestamp");
+    enum err e = read_times(l);
+    if (e) return e;
+    if (l->asked.max_ms < l->asked.min_ms) {
+        buf_put_text(&l->error, "end timestamp must not be before start timestamp");
+        return ERR_INPUT;
     }
-    return e ? e : add_sets(l, "query", query == NULL ? "" : query, promql_parse);
+    const char *query = form_nth(&l->form, "query", 0);
+    e = match_add(&l->match, query == NULL ? "" : query, promql_parse, &l->form, &l->budget,
+                  &l->error, &l->why);
+    take_match(l);
+    return e;
 }
 
 /* --- the answer ------------------------------------------------------------------------------- */
@@ -123,7 +137,7 @@ read_exemplars_question(struct lookup *l)
 static enum err
 send_piece(struct lookup *l)
 {
-    return reply_piece(l->api, l->request, &l->control, &l->text, &l->begun, &l->why);
+    return reply_piece(l->api, QUEUE_READS, l->request, &l->control, &l->text, &l->begun, &l->why);
 }
 
 /* One more; ERR_CANCELED: as many as are wanted are there. */
@@ -231,11 +245,28 @@ end_answer(struct lookup *l, enum err e)
     }
 }
 
-/* --- the three -------------------------------------------------------------------------------- */
+/* --- the four -------------------------------------------------------------------------------- */
 
 static void
-run(struct api *api, struct http_request *request, enum err (*read)(struct lookup *l),
-    enum err (*ask)(struct lookup *l))
+answer(struct lookup *l, enum err (*ask)(struct lookup *l))
+{
+    success_begin(&l->json, &l->text);
+    json_array_open(&l->json);
+    bool nothing = l->asked.min_ms > l->asked.max_ms;
+    enum err e = view_open(l->api->options.answerer, &l->control, &l->view, &l->why);
+    if (e == OK && !nothing) e = ask(l);
+    view_free(l->view);
+    end_answer(l, e);
+}
+
+struct question {
+    enum err (*read)(struct lookup *l);
+    enum err (*ask)(struct lookup *l);
+    bool of_selectors; /* without any there is no content */
+};
+
+static void
+run(struct api *api, struct http_request *request, const struct question *question)
 {
     struct lookup *l = mem_new(&api->read_budget, sizeof *l);
     if (l == NULL) {
@@ -246,34 +277,34 @@ run(struct api *api, struct http_request *request, enum err (*read)(struct looku
     l->api = api;
     l->request = request;
     l->to = (struct text_sink){.warning = keep_warning, .context = l};
-    l->asked.partial = true;
+    l->asked.min_ms = INT64_MIN;
+    l->asked.max_ms = INT64_MAX;
     budget_init(&l->budget, "query", 0, &api->read_budget);
     buf_init(&l->text, &l->budget, (size_t)1 << 30);
     buf_init(&l->series, &l->budget, (size_t)1 << 26);
+    buf_init(&l->error, NULL, ERROR_BYTES_MAX);
     l->asked.control = &l->control;
     warnings_init(&l->warnings, &l->budget);
     query_control_begin(api, request, &l->budget, &l->control);
     unsigned refused = tenant_named(api, request, &l->asked.tenant, &l->why);
-    if (refused != 0) {
+    enum err e = OK;
+    if (refused == 0) e = form_read(request, &l->budget, &l->form, &l->why);
+    if (refused == 0 && e == OK) e = question->read(l);
+    if (refused != 0)
         reply_problem(request, refused, "bad_data", l->why.text);
-    } else {
-        enum err e = read(l);
-        if (e == OK) {
-            success_begin(&l->json, &l->text);
-            json_array_open(&l->json);
-        }
-        bool nothing = l->asked.min_ms > l->asked.max_ms;
-        if (e == OK) e = view_open(api->options.answerer, &l->control, &l->view, &l->why);
-        if (e == OK && !nothing) e = ask(l);
-        view_free(l->view);
-        end_answer(l, e);
-    }
-    for (uint32_t i = 0; i < l->tree_count; i++) {
-        promql_free(l->trees[i]);
-    }
+    else if (e == ERR_INPUT && l->error.size > 0)
+        reply_invalid(request, &l->error);
+    else if (e)
+        reply_problem_of(request, FOR_QUERY, e, &l->why);
+    else if (question->of_selectors && l->asked.set_count == 0)
+        http_reply(request, &(struct http_answer){.status = 204});
+    else
+        answer(l, question->ask);
+    match_fini(&l->match);
     buf_fini(&l->series);
     form_fini(&l->form);
     buf_fini(&l->text);
+    buf_fini(&l->error);
     warnings_fini(&l->warnings);
     mem_free(&api->read_budget, l, sizeof *l);
 }
@@ -289,60 +320,50 @@ static enum err
 ask_series(struct lookup *l)
 {
     l->to.each = put_series;
-    if (l->asked.set_count == 0) {
-        return why_set(&l->why, ERR_INPUT, "no match[] parameter provided");
-    }
     return view_series(l->view, &l->asked, &l->to, &l->why);
 }
 
 static enum err
 ask_values(struct lookup *l)
 {
-    static const char begin[] = "/api/v1/label/", end[] = "/values";
-    struct bytes name = bytes_of_text(api_path(l->request));
-    size_t around = sizeof begin - 1 + sizeof end - 1;
-    uint8_t room[1024];
-    struct buf plain = {.at = room, .capacity = sizeof room, .limit = sizeof room};
     l->to.each = put_text;
-    if (name.size <= around ||
-        memcmp(name.at + name.size - (sizeof end - 1), end, sizeof end - 1) != 0) {
-        return why_set(&l->why, ERR_INPUT, "unknown path: expected /api/v1/label/NAME/values");
-    }
-    name = bytes_of(name.at + sizeof begin - 1, name.size - around);
-    if (escaped_name_get(&plain, name) && plain.size > 0) name = buf_bytes(&plain);
-    if (!utf8_valid(name)) return why_set(&l->why, ERR_INPUT, "label name is not valid UTF-8");
-    return view_label_values(l->view, &l->asked, name, &l->to, &l->why);
-}
-
-void
-label_names_run(struct api *api, struct http_request *request)
-{
-    run(api, request, read_question, ask_names);
-}
-
-void
-label_values_run(struct api *api, struct http_request *request)
-{
-    run(api, request, read_question, ask_values);
-}
-
-void
-series_run(struct api *api, struct http_request *request)
-{
-    run(api, request, read_question, ask_series);
+    return view_label_values(l->view, &l->asked, l->name, &l->to, &l->why);
 }
 
 static enum err
 ask_exemplars(struct lookup *l)
 {
-    if (l->asked.set_count == 0) return OK; /* without sets all would be asked for */
     enum err e = view_exemplars(l->view, &l->asked, put_exemplar, l, &l->why);
     if (e == OK) end_series(l);
     return e;
 }
 
 void
+label_names_run(struct api *api, struct http_request *request)
+{
+    run(api, request, &(struct question){read_question, ask_names});
+}
+
+void
+label_values_run(struct api *api, struct http_request *request)
+{
+    static const char end[] = "/values";
+    const char *name = api_path(api, request) + strlen("/api/v1/label/");
+    const char *slash = strchr(name, '/');
+    if (slash == name || slash == NULL || strcmp(slash, end) != 0)
+        http_reply_text(request, 404, "404 page not found\n");
+    else
+        run(api, request, &(struct question){read_values_question, ask_values});
+}
+
+void
+series_run(struct api *api, struct http_request *request)
+{
+    run(api, request, &(struct question){read_series_question, ask_series});
+}
+
+void
 query_exemplars_run(struct api *api, struct http_request *request)
 {
-    run(api, request, read_exemplars_question, ask_exemplars);
+    run(api, request, &(struct question){read_exemplars_question, ask_exemplars, true});
 }

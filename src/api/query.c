@@ -9,6 +9,7 @@
 
 #include "api/form.h"
 #include "api/internal.h"
+#include "base/decimal.h"
 #include "base/time_text.h"
 #include "promql/answer.h"
 #include "wire/number.h"
@@ -26,7 +27,11 @@ struct query {
     struct form form;
     struct budget budget;
     struct query_control control;
+    struct query_limits limits;
     struct promql_options options;
+    struct promql_helpers helpers;
+    struct active_query active;
+    bool is_active;
     struct promql_tree *tree;
     struct promql_result *result;
     struct view *view;
@@ -34,7 +39,6 @@ struct query {
     bool stats;      /* are wanted, */
     bool step_stats; /* those of each step, too */
     int64_t begun_ns, prepared_ns, run_ns;
-    uint64_t points; /* that were put */
     struct buf text;
     struct json json;
     bool begun; /* the answer is a stream */
@@ -132,7 +136,7 @@ read_options(struct query *q)
         e = read_duration(q, "lookback_delta", &o->lookback_ms);
     }
     if (o->lookback_ms <= 0) { /* as Prometheus: not given, then */
-        o->lookback_ms = atomic_load_explicit(&q->api->query_lookback_ms, memory_order_relaxed);
+        o->lookback_ms = q->limits.lookback_ms;
     }
     const char *stats = form_nth(&q->form, "stats", 0);
     q->stats = stats != NULL && stats[0] != '\0';
@@ -166,7 +170,7 @@ static enum err
 check_points(struct query *q)
 {
     struct promql_options *o = &q->options;
-    uint64_t max = atomic_load_explicit(&q->api->query_points_max, memory_order_relaxed);
+    uint64_t max = q->limits.points_max;
     uint64_t steps = ((uint64_t)o->last_ms - (uint64_t)o->first_ms) / (uint64_t)o->step_ms;
     if (steps <= max) return OK;
     buf_put_text(&q->error, "exceeded maximum resolution of ");
@@ -221,7 +225,8 @@ parse(struct query *q)
 static enum err
 send_piece(struct query *q)
 {
-    return reply_piece(q->api, q->request, &q->control, &q->text, &q->begun, &q->why);
+    return reply_piece(q->api, QUEUE_QUERIES, q->request, &q->control, &q->text, &q->begun,
+                       &q->why);
 }
 
 static enum err
@@ -268,7 +273,7 @@ put_stats(struct query *q)
         json_array_close(j);
     }
     json_member_uint(j, "totalQueryableSamples", promql_samples(q->result));
-    json_member_uint(j, "peakSamples", q->points);
+    json_member_uint(j, "peakSamples", promql_peak_samples(q->result));
     json_object_close(j);
     json_object_close(j);
 }
@@ -311,7 +316,6 @@ put_answer(struct query *q)
     json_object_open(&q->json);
     enum err e = promql_answer_put(&answer);
     if (e) return e;
-    q->points = answer.points;
     if (q->stats) put_stats(q);
     json_object_close(&q->json);
     e = put_notes(q, PROMQL_WARNING, answer.limited);
@@ -331,6 +335,8 @@ end_answer(struct query *q, enum err e)
     } else if (e == ERR_INPUT && q->error.size > 0) {
         buf_put_u8(&q->error, '\0');
         reply_problem(q->request, q->error_status, q->error_type, (const char *)q->error.at);
+    } else if (e == ERR_CANCELED && atomic_load(&q->control.canceled) != NULL) {
+        reply_problem(q->request, 503, "canceled", why_text(&q->why, e));
     } else if (e == ERR_LIMIT) {
         reply_problem(q->request, 422, "execution", why_text(&q->why, e));
     } else {
@@ -339,6 +345,43 @@ end_answer(struct query *q, enum err e)
 }
 
 /* --- the query -------------------------------------------------------------------------------- */
+
+/* What it may cost. */
+static void
+begin_control(struct query *q)
+{
+    struct query_control *c = &q->control;
+    q->limits = api_limits_now(q->api).query;
+    query_control_begin(q->api, q->request, &q->budget, c);
+    c->deadline_ns = q->begun_ns + q->limits.timeout_ns;
+    c->series_max = q->limits.series_max;
+    c->samples_max = q->limits.samples_read_max;
+    c->bytes_max = q->limits.bytes_max;
+    q->options.control = c;
+    q->options.budget = &q->budget;
+    q->options.held_max = q->limits.samples_max;
+    q->helpers = query_helpers(q->api);
+    q->options.helpers = &q->helpers;
+    q->options.features = q->limits.features;
+    q->options.subquery_step_ms = SUBQUERY_STEP_MS;
+}
+
+static void
+begin_active(struct query *q)
+{
+    const struct promql_options *o = &q->options;
+    q->active = (struct active_query){
+        .tenant = o->tenant,
+        .text = bytes_of_text(form_nth(&q->form, "query", 0)),
+        .first_ms = o->first_ms,
+        .last_ms = o->last_ms,
+        .step_ms = o->step_ms,
+        .begun_ns = q->begun_ns,
+        .control = &q->control,
+    };
+    queries_begin(q->api, &q->active);
+    q->is_active = true;
+}
 
 static enum err
 answer(struct query *q)
@@ -349,6 +392,7 @@ answer(struct query *q)
     if (e == OK) e = q->is_range ? read_range(q) : read_instant(q);
     if (e == OK) e = parse(q);
     if (e) return e;
+    begin_active(q);
     q->prepared_ns = env_monotonic_ns(q->api->options.env);
     e = view_open(q->api->options.answerer, &q->control, &q->view, &q->why);
     if (e) return e;
@@ -377,15 +421,15 @@ run(struct api *api, struct http_request *request, bool is_range)
     budget_init(&q->budget, "query", 0, &api->read_budget);
     buf_init(&q->text, &q->budget, (size_t)1 << 30);
     buf_init(&q->error, NULL, ERROR_BYTES_MAX);
-    query_control_begin(api, request, &q->budget, &q->control);
-    q->options.control = &q->control;
-    q->options.budget = &q->budget;
-    q->options.subquery_step_ms = SUBQUERY_STEP_MS;
+    begin_control(q);
     unsigned refused = tenant_named(api, request, &q->options.tenant, &q->why);
-    if (refused != 0)
+    if (refused != 0) {
         reply_problem(request, refused, "bad_data", q->why.text);
-    else
-        end_answer(q, answer(q));
+    } else {
+        enum err e = answer(q);
+        if (q->is_active) queries_end(api, &q->active, e, env_monotonic_ns(api->options.env));
+        end_answer(q, e);
+    }
     promql_result_free(q->result);
     if (q->tree != NULL) promql_free(q->tree);
     form_fini(&q->form);

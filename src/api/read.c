@@ -90,7 +90,7 @@ begin(struct read *r, struct why *why)
     if (!streamed) answer.headers[0] = (struct http_answer_header){"Content-Encoding", "snappy"};
     enum err e = http_stream_begin(r->request, &answer, r->content_length, why);
     if (e) return e;
-    limit_stream(r->api, r->request, &r->control);
+    limit_stream(r->api, QUEUE_READS, r->request, &r->control);
     r->begun = true;
     return OK;
 }
@@ -282,7 +282,7 @@ answer_samples(struct read *r, struct why *why)
     enum err e = rr_samples_new(&r->budget, &samples);
     if (e) return why_set(why, e, "not enough memory for the response");
     struct read_form form = {samples, samples_series, samples_floats, samples_histograms};
-    r->control.samples_max = atomic_load_explicit(&r->api->read_samples_max, memory_order_relaxed);
+    r->control.samples_max = api_limits_now(r->api).read_samples_max;
     for (uint32_t i = 0; i < r->message.query_count && e == OK; i++) {
         e = samples_error(rr_samples_query(samples), why);
         if (e == OK) e = run_query(r, &r->message.queries[i], &form, why);

@@ -11,6 +11,9 @@
 #include <string.h>
 
 #include "api/internal.h"
+#include "promql/promql.h"
+
+#define PROMETHEUS_VERSION "3.14.0" /* the one that is measured up to */
 
 enum { PAGE_BYTES_MAX = 256 * 1024 * 1024, TOP_COUNT = 10, TOP_COUNT_MAX = 10000 };
 
@@ -61,13 +64,25 @@ root_run(struct api *api, struct http_request *request)
 {
     http_reply_text(request, 200,
                     "Firekeep %s\n\n"
-                    "POST /api/v1/write    remote write 1.0 and 2.0\n"
-                    "POST /api/v1/read     remote read\n"
-                    "GET  /metrics\n"
-                    "GET  /-/ready\n"
-                    "GET  /api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage|"
+                    "Below %s/:\n"
+                    "POST api/v1/write    remote write 1.0 and 2.0\n"
+                    "POST api/v1/read     remote read\n"
+                    "GET  api/v1/query    PromQL, and the other paths of the API of Prometheus\n"
+                    "GET  metrics\n"
+                    "GET  -/ready\n"
+                    "GET  api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage|"
                     "destinations|remembered\n",
-                    api->options.version);
+                    api->options.version, api->options.route_prefix);
+}
+
+/* Everything is below a prefix, and somebody asks for what is above it. */
+void
+redirect_run(struct api *api, struct http_request *request)
+{
+    char location[512];
+    snprintf(location, sizeof location, "%s/", api->options.route_prefix);
+    struct http_answer answer = {.status = 302, .headers = {{"Location", location}}};
+    http_reply(request, &answer);
 }
 
 /* --- metrics ---------------------------------------------------------------------------------- */
@@ -124,24 +139,33 @@ struct status_page {
     struct why why;
 };
 
+/* Grafana and others go by the version of the Prometheus whose API this is. */
 static enum err
 build_info(struct status_page *p)
 {
     struct json *j = p->j;
     json_object_open(j);
-    json_member_text(j, "application", "Firekeep");
-    json_member_text(j, "version", p->api->options.version);
+    json_member_text(j, "version", PROMETHEUS_VERSION);
     json_member_text(j, "revision", "");
     json_member_text(j, "branch", "");
     json_member_text(j, "buildUser", "");
     json_member_text(j, "buildDate", "");
+    json_member_text(j, "goVersion", "");
+    json_member_text(j, "firekeepVersion", p->api->options.version);
 #ifdef __clang__
     json_member_text(j, "compiler", "clang " __clang_version__);
 #else
     json_member_text(j, "compiler", "gcc " __VERSION__);
 #endif
-    json_member_text(j, "goVersion", "");
     json_object_close(j);
+    return OK;
+}
+
+static enum err
+features_page(struct status_page *p)
+{
+    struct api_limits limits = api_limits_now(p->api);
+    features_put(&p->api->options, &limits.query.features, p->j);
     return OK;
 }
 
@@ -403,6 +427,7 @@ static const struct {
     bool of_tenant; /* about data; those about the process need no tenant */
 } pages[] = {
     {"/api/v1/metadata", metadata_page, true},
+    {"/api/v1/features", features_page},
     {"/api/v1/status/buildinfo", build_info},
     {"/api/v1/status/runtimeinfo", runtime_info},
     {"/api/v1/status/flags", flags_page},
@@ -417,7 +442,7 @@ void
 page_run(struct api *api, struct http_request *request)
 {
     unsigned i = 0;
-    while (strcmp(pages[i].path, api_path(request)) != 0) {
+    while (strcmp(pages[i].path, api_path(api, request)) != 0) {
         i++; /* it is among them: see the table of routes */
         assert(i < sizeof pages / sizeof *pages);
     }

@@ -283,10 +283,16 @@ store_metrics(struct metric_sink *sink, void *context)
     metric_put_u64(sink, &build, &version, 1, 1);
     lock_take(&api->lock);
     uint64_t waiting = api->waiting_count;
-    uint64_t jobs = api->queues[QUEUE_READS].waiting, running = api->queues[QUEUE_READS].running;
+    struct job_queue reads = api->queues[QUEUE_READS], queries = api->queues[QUEUE_QUERIES];
     lock_drop(&api->lock);
     put(sink, "firekeep_write_requests_waiting", GAUGE, "Write requests waiting for a commit.",
         waiting);
-    put(sink, "firekeep_queries_waiting", GAUGE, "Reads waiting for a query thread.", jobs);
-    put(sink, "firekeep_queries_running", GAUGE, "Reads running on a query thread.", running);
+    put(sink, "firekeep_reads_waiting", GAUGE,
+        "Remote reads and look-ups waiting for their turn: see read.max_concurrent.",
+        reads.waiting);
+    put(sink, "firekeep_reads_running", GAUGE, "Remote reads and look-ups being answered.",
+        reads.running);
+    put(sink, "firekeep_queries_waiting", GAUGE,
+        "PromQL queries waiting for their turn: see query.max_concurrent.", queries.waiting);
+    put(sink, "firekeep_queries_running", GAUGE, "PromQL queries being answered.", queries.running);
 }

@@ -21,7 +21,7 @@ targets_run(struct api *api, struct http_request *request)
         {"/api/v1/scrape_pools", "{\"scrapePools\":[]}"},
         {"/api/v1/notifications", "[]"},
     };
-    const char *path = api_path(request);
+    const char *path = api_path(api, request);
     unsigned i = 0;
     while (strcmp(answers[i].path, path) != 0) {
         i++; /* it is among them: see the table of routes */

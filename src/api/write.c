@@ -379,8 +379,9 @@ doubt_refused(struct api *api, struct waiting *wait, const struct why *why)
 }
 
 static void
-write_look_refused(struct api *api, struct http_request *request, const struct why *why)
+write_look_refused(struct api *api, struct http_request *request, enum err e, const struct why *why)
 {
+    (void)e;
     doubt_refused(api, doubtful_take(api, request), why);
 }
 
@@ -488,8 +489,9 @@ write_judge(struct api *api, struct http_request *request)
 }
 
 static void
-write_refuse(struct api *api, struct http_request *request, const struct why *why)
+write_refuse(struct api *api, struct http_request *request, enum err e, const struct why *why)
 {
+    (void)e;
     enum rw_version version = RW_V1;
     (void)parse_content_type(http_header(request, "Content-Type"), &version);
     reply_nothing_written(api, request, version, 503, why);

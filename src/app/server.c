@@ -32,12 +32,34 @@ struct server {
     struct relays *relays;
     int flag_count;
     char **flag_words;
+    char route_prefix[SETTING_PREFIX_BYTES];
 
     struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
     struct settings settings;
 };
 
 /* --- limits ----------------------------------------------------------------------------------- */
+
+static struct query_limits
+query_limits_of(const struct settings *s)
+{
+    return (struct query_limits){
+        .timeout_ns = s->query_timeout_ms * NS_PER_MS,
+        .lookback_ms = s->query_lookback_delta_ms,
+        .points_max = s->query_max_points,
+        .samples_max = s->query_max_samples,
+        .samples_read_max = s->query_max_samples_read,
+        .series_max = s->query_max_series,
+        .bytes_max = s->query_max_bytes,
+        .slow_log_ns = s->query_slow_log_ms * NS_PER_MS,
+        .features =
+            {
+                .delayed_name_removal = (s->query_features & QUERY_DELAYED_NAME_REMOVAL) != 0,
+                .start_timestamps = (s->query_features & QUERY_START_TIMESTAMPS) != 0,
+                .type_and_unit_labels = (s->query_features & QUERY_TYPE_AND_UNIT_LABELS) != 0,
+            },
+    };
+}
 
 static struct api_limits
 api_limits_of(const struct settings *s)
@@ -47,8 +69,7 @@ api_limits_of(const struct settings *s)
         .read_series_max = s->read_max_series,
         .read_bytes_max = s->read_max_bytes,
         .read_timeout_ns = s->read_timeout_ms * NS_PER_MS,
-        .query_lookback_ms = s->query_lookback_delta_ms,
-        .query_points_max = s->query_max_points,
+        .query = query_limits_of(s),
     };
 }
 
@@ -286,8 +307,12 @@ start_api(struct server *s, struct why *why)
         .tenancy = c->tenancy_enabled,
         .lifecycle = c->web_enable_lifecycle,
         .admin = c->web_enable_admin_api,
+        .route_prefix = s->route_prefix,
+        .cors_origin = c->web_cors_origin,
         .read_concurrency = c->read_max_concurrent,
         .read_queue_timeout_ns = c->read_queue_timeout_ms * NS_PER_MS,
+        .query_concurrency = c->query_max_concurrent,
+        .query_queue_timeout_ns = c->query_queue_timeout_ms * NS_PER_MS,
         .read_frame_bytes = c->read_frame_bytes,
         .started_ms = env_realtime_ms(s->env),
         .version = FIREKEEP_VERSION,
@@ -306,6 +331,7 @@ start_api(struct server *s, struct why *why)
         .stored = c->storage_mode == STORAGE_LOCAL,
     };
     struct api_limits limits = api_limits_of(c);
+    settings_route_prefix(c, s->route_prefix);
     return api_new(&options, &limits, &s->api, why);
 }
 

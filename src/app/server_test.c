@@ -70,14 +70,14 @@ test_readers_that_take_nothing_are_cut_off_and_slow_no_write(void **state)
         assert_true(readers[i].fd >= 0);
         assert_true(send_post(&readers[i], "/api/v1/read", "", body));
     }
-    wait_for(s, site_metric(s, "firekeep_queries_running") == READERS);
+    wait_for(s, site_metric(s, "firekeep_reads_running") == READERS);
     /* Far more than one round for each: nobody waits until the readers are gone. */
     crowd_open(&crowd, s, 100, 16);
     crowd_until(&crowd, crowd.acknowledged >= 16 * 20);
-    assert_int_equal(site_metric(s, "firekeep_queries_running"), READERS);
+    assert_int_equal(site_metric(s, "firekeep_reads_running"), READERS);
     crowd_finish(&crowd);
     assert_int_equal(crowd.refused, 0);
-    wait_for(s, site_metric(s, "firekeep_queries_running") == 0);
+    wait_for(s, site_metric(s, "firekeep_reads_running") == 0);
     assert_int_equal(site_metric(s, "firekeep_http_timeouts_total{phase=\"send\"}"), READERS);
     for (unsigned i = 0; i < READERS; i++) {
         struct response r = client_response(&readers[i], false);
@@ -96,7 +96,7 @@ running_while_taken(const struct site *s, const struct client *client)
 {
     char some[64];
     (void)recv(client->fd, some, sizeof some, MSG_DONTWAIT);
-    return site_metric(s, "firekeep_queries_running");
+    return site_metric(s, "firekeep_reads_running");
 }
 
 static void
@@ -112,7 +112,7 @@ test_readers_that_take_little_are_cut_off_when_the_query_times_out(void **state)
         struct body body = read_body(s, streamed, READ_QUERIES_MAX);
         struct client client = client_connect_to(server_port(s->server), 4096);
         assert_true(send_post(&client, "/api/v1/read", "", body));
-        wait_for(s, site_metric(s, "firekeep_queries_running") == 1);
+        wait_for(s, site_metric(s, "firekeep_reads_running") == 1);
         /* What is complete needs no view; what is not ends with the query. */
         if (!streamed) wait_for(s, site_metric(s, "firekeep_views") == 0);
         wait_for(s, running_while_taken(s, &client) == 0);

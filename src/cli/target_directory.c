@@ -142,9 +142,14 @@ directory_query(struct target *target, const struct query_asked *asked, struct q
         .tenant = target_tenant(target),
         .memory = target->read_memory,
         .lookback_ms = s->query_lookback_delta_ms,
+        .features = {.delayed_name_removal = (s->query_features & QUERY_DELAYED_NAME_REMOVAL) != 0,
+                     .start_timestamps = (s->query_features & QUERY_START_TIMESTAMPS) != 0,
+                     .type_and_unit_labels = (s->query_features & QUERY_TYPE_AND_UNIT_LABELS) != 0},
         .points_max = s->query_max_points,
-        .series_max = s->read_max_series,
-        .bytes_max = s->read_max_bytes,
+        .samples_max = s->query_max_samples,
+        .samples_read_max = s->query_max_samples_read,
+        .series_max = s->query_max_series,
+        .bytes_max = s->query_max_bytes,
     };
     return query_store(&store, asked, sink, failure, why);
 }

@@ -19,6 +19,7 @@
 #include "config/destinations.h"
 #include "config/suggest.h"
 #include "config/text.h"
+#include "config/web.h"
 
 #define KIB      ((uint64_t)1024)
 #define MIB      (KIB * 1024)
@@ -29,8 +30,6 @@
 #define DAY      (24 * HOUR)
 #define YEAR     (365 * DAY)
 #define FIELD(f) .offset = offsetof(struct settings, f), .size = sizeof((struct settings *)0)->f
-
-static const char *listen_complaint(const char *text);
 
 static const struct setting table[] = {
     {"config.file", SETTING_TEXT, FIELD(config_file), .fallback = "", .max = 255, .flag_only = true,
@@ -47,8 +46,20 @@ static const struct setting table[] = {
              "% of a disk smaller than 20GiB"},
 
     {"web.listen-address", SETTING_TEXT, FIELD(web_listen_address), .fallback = "127.0.0.1:9201",
-     .min = 1, .max = 255, .what = "HOST:PORT", .complaint = listen_complaint,
+     .min = 1, .max = 255, .what = "HOST:PORT", .rule = web_listen_rule,
      .help = "address to listen on for HTTP; :9201 means all addresses, port 0 any free port"},
+    {"web.external-url", SETTING_TEXT, FIELD(web_external_url), .fallback = "", .max = 255,
+     .what = "URL", .rule = web_url_rule,
+     .help =
+         "URL under which clients reach the server, for example behind a proxy; its path is the "
+         "default of web.route-prefix"},
+    {"web.route-prefix", SETTING_TEXT, FIELD(web_route_prefix), .fallback = "", .max = 255,
+     .what = "PATH", .rule = web_prefix_rule,
+     .help = "prefix of the paths of all HTTP endpoints; empty means the path of web.external-url"},
+    {"web.cors-origin", SETTING_TEXT, FIELD(web_cors_origin), .fallback = ".*", .max = 255,
+     .what = "REGEX", .rule = web_origin_rule,
+     .help = "regular expression, anchored, for the origins whose pages may read from the HTTP API "
+             "in a browser (CORS)"},
     {"web.enable-lifecycle", SETTING_BOOL, FIELD(web_enable_lifecycle), .fallback = "false",
      .help = "enable POST /-/reload"},
     {"web.enable-admin-api", SETTING_BOOL, FIELD(web_enable_admin_api), .fallback = "false",
@@ -158,11 +169,40 @@ static const struct setting table[] = {
     {"read.frame-bytes", SETTING_BYTES, FIELD(read_frame_bytes), .fallback = "1MiB", .min = KIB,
      .max = 64 * MIB, .help = "size of one frame of a streamed response"},
 
+    {"query.max-concurrent", SETTING_COUNT, FIELD(query_max_concurrent), .fallback = "20", .min = 1,
+     .max = 1000,
+     .help = "maximum number of PromQL queries that run at a time; others wait, and "
+             "tenants take turns"},
+    {"query.queue-timeout", SETTING_DURATION, FIELD(query_queue_timeout_ms), .fallback = "30s",
+     .max = HOUR, .help = "maximum time that a query waits for its turn before it gets 503"},
+    {"query.timeout", SETTING_DURATION, FIELD(query_timeout_ms), .fallback = "2m", .min = 1,
+     .max = DAY, .reloadable = true,
+     .help = "maximum time for one query, including the time that the client takes to read the "
+             "response"},
+    {"query.max-samples", SETTING_COUNT64, FIELD(query_max_samples), .fallback = "50M", .min = 1,
+     .max = 100000000000, .reloadable = true,
+     .help = "maximum number of samples that one query may hold in memory at a time"},
+    {"query.max-samples-read", SETTING_COUNT64, FIELD(query_max_samples_read), .fallback = "0",
+     .max = 100000000000, .reloadable = true,
+     .help = "maximum number of samples that one query may read; 0 means no limit"},
+    {"query.max-series", SETTING_COUNT64, FIELD(query_max_series), .fallback = "0",
+     .max = 100000000000, .reloadable = true,
+     .help = "maximum number of series that one query may read; 0 means no limit"},
+    {"query.max-bytes", SETTING_BYTES, FIELD(query_max_bytes), .fallback = "0", .max = PIB,
+     .reloadable = true,
+     .help = "maximum size of compressed samples that one query may take from the store; 0 means "
+             "no limit"},
+    {"query.max-points", SETTING_COUNT64, FIELD(query_max_points), .fallback = "11k", .min = 1,
+     .max = 100000000, .reloadable = true, .help = "maximum number of steps of a range query"},
     {"query.lookback-delta", SETTING_DURATION, FIELD(query_lookback_delta_ms), .fallback = "5m",
      .min = 1, .max = 365 * DAY, .reloadable = true,
      .help = "how long a series has its last value in PromQL"},
-    {"query.max-points", SETTING_COUNT64, FIELD(query_max_points), .fallback = "11k", .min = 1,
-     .max = 100000000, .reloadable = true, .help = "maximum number of steps of a range query"},
+    {"query.slow-log", SETTING_DURATION, FIELD(query_slow_log_ms), .fallback = "10s", .max = DAY,
+     .reloadable = true,
+     .help = "log queries that take this long, with what they read; 0s logs none"},
+    {"query.features", SETTING_SET, FIELD(query_features), .fallback = "", .reloadable = true,
+     .choices = "delayed-name-removal|use-start-timestamps|type-and-unit-labels",
+     .help = "optional behaviour of PromQL, as Prometheus enables it with --enable-feature"},
 
     {"log.level", SETTING_CHOICE, FIELD(log_level), .fallback = "info",
      .choices = "debug|info|warn|error", .reloadable = true,
@@ -203,69 +243,6 @@ settings_default(struct settings *settings)
 }
 
 /* --- rules ------------------------------------------------------------------------------------ */
-
-/* NULL if `text` was split, else what is wrong with it. */
-static const char *
-split_address(const char *text, char *host, uint16_t *ret_port)
-{
-    const char *colon = strrchr(text, ':');
-    const char *from = text, *to = colon;
-    if (colon == NULL) return "HOST:PORT";
-    bool bracketed = text[0] == '[';
-    if (bracketed) {
-        if (colon == text || colon[-1] != ']') return "HOST:PORT";
-        from = text + 1;
-        to = colon - 1;
-    }
-    size_t size = (size_t)(to - from);
-    if (size >= SETTING_TEXT_BYTES) return "a shorter host name";
-    memcpy(host, from, size);
-    host[size] = 0;
-
-    struct in_addr v4;
-    struct in6_addr v6;
-    bool is_v4 = host[strspn(host, "0123456789.")] == 0; /* or wants to be */
-    bool is_name = host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                     "0123456789.-_")] == 0;
-    if (bracketed) {
-        if (inet_pton(AF_INET6, host, &v6) != 1) return "an IPv6 address in the brackets";
-    } else if (strchr(host, ':') != NULL) {
-        return "HOST:PORT with an IPv6 address in brackets";
-    } else if (host[0] != 0 && !(is_v4 ? inet_pton(AF_INET, host, &v4) == 1 : is_name)) {
-        return "a host name or address before the colon";
-    }
-
-    const char *digits = colon + 1;
-    size_t count = strspn(digits, "0123456789");
-    unsigned long port = 0;
-    if (count > 0 && count <= 5 && digits[count] == 0) sscanf(digits, "%lu", &port);
-    if (count == 0 || count > 5 || digits[count] != 0 || port > UINT16_MAX) {
-        return "a port from 0 to 65535 after the last colon";
-    }
-    *ret_port = (uint16_t)port;
-    return NULL;
-}
-
-static const char *
-listen_complaint(const char *text)
-{
-    char host[SETTING_TEXT_BYTES];
-    uint16_t port;
-    return split_address(text, host, &port);
-}
-
-enum err
-settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port, struct why *why)
-{
-    char host[SETTING_TEXT_BYTES];
-    const char *complaint = split_address(text, host, ret_port);
-    if (complaint != NULL) {
-        return why_set(why, ERR_INPUT, "expected %s, got %s", complaint,
-                       shown_of(bytes_of_text(text)).text);
-    }
-    memcpy(ret_host, host, strlen(host) + 1);
-    return OK;
-}
 
 enum err
 settings_validate(const struct settings *settings, uint32_t destination_count, struct why *why)
@@ -472,6 +449,14 @@ settings_help(struct buf *to)
     }
 }
 
+static void
+put_list(const struct settings *settings, const struct setting *s, struct buf *to)
+{
+    buf_put_u8(to, '[');
+    settings_value(settings, s, to);
+    buf_put_u8(to, ']');
+}
+
 void
 settings_print_yaml(const struct settings *settings, struct buf *to)
 {
@@ -490,6 +475,8 @@ settings_print_yaml(const struct settings *settings, struct buf *to)
         buf_printf(to, "    %s: ", dot + 1);
         if (s->type == SETTING_TEXT)
             quoted_put(to, setting_text(s, settings));
+        else if (s->type == SETTING_SET)
+            put_list(settings, s, to);
         else
             settings_value(settings, s, to);
         buf_put_u8(to, '\n');

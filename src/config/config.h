@@ -25,7 +25,9 @@ enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
 
 enum {
     SETTING_TEXT_BYTES = 256,
+    SETTING_PREFIX_BYTES = SETTING_TEXT_BYTES + 1,
     SETTINGS_MAX = 64,
+    SETTING_NUMBER_BYTES = 96, /* of a number's or a set's text */
     CONFIG_BYTES_MAX = 1024 * 1024,
     WEB_HEADER_BYTES_MAX = 24 * 1024, /* what the HTTP server can hold */
 };
@@ -36,6 +38,9 @@ struct settings {
     enum storage_mode storage_mode;              /* local | none */
     uint64_t storage_min_free_bytes;             /* 0: as much as the disk suggests */
     char web_listen_address[SETTING_TEXT_BYTES]; /* 127.0.0.1:9201 */
+    char web_external_url[SETTING_TEXT_BYTES];   /* "" = not known */
+    char web_route_prefix[SETTING_TEXT_BYTES];   /* "" = that of the external URL */
+    char web_cors_origin[SETTING_TEXT_BYTES];    /* .* */
     bool web_enable_lifecycle;                   /* false: /-/reload */
     bool web_enable_admin_api;                   /* false: /api/v1/admin/tsdb/... */
     uint32_t web_max_connections;                /* 1024 */
@@ -71,10 +76,26 @@ struct settings {
     uint64_t read_max_bytes;                     /* stored ones; 0: no limit; reloadable */
     uint64_t read_max_samples;                   /* 50 M, SAMPLES form; reloadable */
     uint64_t read_frame_bytes;                   /* 1 MiB */
-    int64_t query_lookback_delta_ms;             /* 5m; reloadable */
+    uint32_t query_max_concurrent;               /* 20 */
+    int64_t query_queue_timeout_ms;              /* 30s: waiting for a place, then 503 */
+    int64_t query_timeout_ms;                    /* 2m; reloadable */
+    uint64_t query_max_samples;                  /* 50 M, held at one moment; reloadable */
+    uint64_t query_max_samples_read;             /* 0: no limit; reloadable */
+    uint64_t query_max_series;                   /* 0: no limit; reloadable */
+    uint64_t query_max_bytes;                    /* stored ones; 0: no limit; reloadable */
     uint64_t query_max_points;                   /* 11000; reloadable */
+    int64_t query_lookback_delta_ms;             /* 5m; reloadable */
+    int64_t query_slow_log_ms;                   /* 10s; 0: none is logged; reloadable */
+    uint32_t query_features;                     /* bits of enum query_feature; reloadable */
     enum log_level log_level;                    /* info; reloadable */
     enum log_format log_format;                  /* logfmt */
+};
+
+/* query_features */
+enum query_feature {
+    QUERY_DELAYED_NAME_REMOVAL = 1,
+    QUERY_START_TIMESTAMPS = 2,
+    QUERY_TYPE_AND_UNIT_LABELS = 4,
 };
 
 enum setting_type {
@@ -86,6 +107,7 @@ enum setting_type {
     SETTING_DURATION, /* int64_t milliseconds */
     SETTING_CHOICE,   /* an enum stored as int */
     SETTING_BYTES32,  /* uint32_t, written like SETTING_BYTES */
+    SETTING_SET,      /* uint32_t: a bit for each choice; "a,b", in a file also [a, b] */
 };
 
 struct setting {
@@ -93,15 +115,15 @@ struct setting {
     enum setting_type type;
     size_t offset, size;  /* of the field in struct settings */
     const char *fallback; /* the default, as one would write it */
-    const char *choices;  /* "local|none", in the order of the enum */
+    const char *choices;  /* "local|none", in the order of the enum, or of the bits */
     uint64_t min, max;    /* inclusive; both 0: any. Of a text: its length in bytes */
     bool reloadable;
     const char *help; /* one sentence, lower case, no full stop */
     bool zero_auto;   /* 0 is fine below `min`: chosen by ourselves */
     bool flag_only;   /* has no place in the file */
     const char *what; /* what a value is, "HOST:PORT"; NULL: the type says it */
-    /* A text's own rules: NULL if it is fine, else what is expected. */
-    const char *(*complaint)(const char *text);
+    /* A text's own rules. ERR_INPUT: *ret_expected is what is expected instead; ERR_NOMEM. */
+    enum err (*rule)(const char *text, const char **ret_expected);
 };
 
 /* The table, ended by a NULL name. */
@@ -163,6 +185,10 @@ MUST_CHECK enum err settings_check_reload(const struct settings *now, const stru
  */
 MUST_CHECK enum err settings_listen_address(const char *text, char *ret_host, uint16_t *ret_port,
                                             struct why *why);
+
+/* What all paths begin with: "", or "/some/path". `ret_prefix` has room for SETTING_PREFIX_BYTES.
+ */
+void settings_route_prefix(const struct settings *settings, char *ret_prefix);
 
 /* "--web.listen-address=...  help (default ...)" lines for --help. */
 void settings_help(struct buf *to);

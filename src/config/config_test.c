@@ -109,6 +109,7 @@ test_defaults_are_those_the_header_names(void **state)
     assert_int_equal(s.storage_mode, STORAGE_LOCAL);
     assert_int_equal(s.storage_min_free_bytes, 0);
     assert_string_equal(s.web_listen_address, "127.0.0.1:9201");
+    assert_string_equal(s.web_cors_origin, ".*");
     assert_false(s.web_enable_lifecycle);
     assert_int_equal(s.web_max_connections, 1024);
     assert_int_equal(s.web_workers, 0);
@@ -155,14 +156,15 @@ test_table_rows_are_well_formed_and_their_fields_do_not_overlap(void **state)
                                    [SETTING_BYTES] = 8,
                                    [SETTING_DURATION] = 8,
                                    [SETTING_CHOICE] = sizeof(int),
-                                   [SETTING_BYTES32] = 4};
+                                   [SETTING_BYTES32] = 4,
+                                   [SETTING_SET] = 4};
     uint8_t used[sizeof(struct settings)] = {0};
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
         const char *dot = strchr(s->name, '.');
         assert_non_null(dot);
         assert_null(strchr(dot + 1, '.'));
         assert_int_equal(s->name[strspn(s->name, "abcdefghijklmnopqrstuvwxyz.-")], 0);
-        assert_int_equal(s->type == SETTING_CHOICE, s->choices != NULL);
+        assert_int_equal(s->type == SETTING_CHOICE || s->type == SETTING_SET, s->choices != NULL);
         assert_true(s->min <= s->max);
         assert_non_null(s->help);
         assert_int_not_equal(s->help[strlen(s->help) - 1], '.');
@@ -378,9 +380,12 @@ randomize(struct settings *settings, uint64_t *random)
         uint64_t r = next_random(random);
         char text[64];
         if (t->type == SETTING_TEXT) {
-            bool address = t->complaint != NULL;
-            snprintf(text, sizeof text, "%s", address ? "[::]:1" : texts[r % 7]);
-        } else if (t->type == SETTING_BOOL || t->type == SETTING_CHOICE) {
+            bool address = strcmp(t->name, "web.listen-address") == 0;
+            snprintf(text, sizeof text, "%s",
+                     address           ? "[::]:1"
+                     : t->rule != NULL ? "/x"
+                                       : texts[r % 7]);
+        } else if (t->type == SETTING_BOOL || t->choices != NULL) {
             setting_number_text(t, r % 2, text, sizeof text);
         } else {
             unsigned shift = (unsigned)(r >> 58);
@@ -447,15 +452,72 @@ test_help_names_every_flag_with_its_default(void **state)
 
 /* --- reload and load -------------------------------------------------------------------------- */
 
+static void
+check_prefix(const char *url, const char *prefix, const char *expected)
+{
+    char got[SETTING_PREFIX_BYTES];
+    struct settings s = defaults();
+    assert_int_equal(setting_parse(find("web.external-url"), bytes_of_text(url), &s, NULL), OK);
+    assert_int_equal(setting_parse(find("web.route-prefix"), bytes_of_text(prefix), &s, NULL), OK);
+    settings_route_prefix(&s, got);
+    assert_string_equal(got, expected);
+}
+
+static void
+test_route_prefix_is_its_own_or_the_path_of_the_external_url(void **state)
+{
+    (void)state;
+    check_prefix("", "", "");
+    check_prefix("http://example.com", "", "");
+    check_prefix("http://example.com:9201/", "", "");
+    check_prefix("https://example.com/keep", "", "/keep");
+    check_prefix("https://example.com/a/b/", "", "/a/b");
+    check_prefix("https://example.com/keep", "/", "");
+    check_prefix("https://example.com/keep", "other/", "/other");
+    check_prefix("/keep/", "", "/keep");
+    char longest[SETTING_TEXT_BYTES];
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    char with_slash[SETTING_PREFIX_BYTES];
+    snprintf(with_slash, sizeof with_slash, "/%s", longest);
+    check_prefix("", longest, with_slash);
+    static const char *const bad_urls[] = {
+        "example.com",         "ftp://example.com/",    "http://",
+        "http:///keep",        "http://example.com/?a", "http://example.com/a%20b",
+        "'http://example.com'"};
+    for (size_t i = 0; i < sizeof bad_urls / sizeof *bad_urls; i++) {
+        check_refused("web.external-url", bad_urls[i]);
+    }
+    check_refused("web.route-prefix", "a b");
+    check_refused("web.route-prefix", "/a*");
+    check_refused("web.route-prefix", "http://example.com");
+    check_flag_error(
+        "--web.external-url=keep",
+        "--web.external-url: expected a URL such as https://example.com/firekeep, or a "
+        "path, got 'keep'");
+}
+
+static void
+test_origins_are_a_regular_expression(void **state)
+{
+    (void)state;
+    struct settings s = defaults();
+    const char *fine = "https?://(a|b)\\.example\\.com";
+    assert_int_equal(setting_parse(find("web.cors-origin"), bytes_of_text(fine), &s, NULL), OK);
+    check_flag_error("--web.cors-origin=(",
+                     "--web.cors-origin: expected a regular expression, got '('");
+}
+
 /* A value that differs from the default. */
 static const char *
 other_value(const struct setting *t)
 {
-    static char text[48];
+    static char text[SETTING_NUMBER_BYTES];
     struct settings s = defaults();
-    if (t->complaint != NULL) return ":1";
+    if (strcmp(t->name, "web.listen-address") == 0) return ":1";
+    if (t->rule != NULL) return "/x";
     if (t->type == SETTING_TEXT) return "other";
-    bool word = t->type == SETTING_BOOL || t->type == SETTING_CHOICE;
+    bool word = t->type == SETTING_BOOL || t->choices != NULL;
     uint64_t number = setting_number(t, &s);
     setting_number_text(t,
                         word               ? number ^ 1
@@ -485,7 +547,7 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
         snprintf(expected, sizeof expected, "%s can only be changed by a restart", t->name);
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 17);
+    assert_int_equal(reloadable_count, 24);
 }
 
 /* A file in a fresh directory; both are removed by drop_file(). */
@@ -679,6 +741,7 @@ allowed_values(const struct setting *t, char *to, size_t size)
     case SETTING_BOOL:
         snprintf(to, size, "`true`, `false`");
         return;
+    case SETTING_SET:
     case SETTING_CHOICE:
         used = (size_t)snprintf(to, size, "`");
         for (const char *p = t->choices; *p != 0; p++) {
@@ -752,6 +815,8 @@ main(void)
         cmocka_unit_test(test_out_of_range_message_names_the_range),
         cmocka_unit_test(test_choices_and_yes_or_no_are_exact_words),
         cmocka_unit_test(test_listen_address_is_host_and_port),
+        cmocka_unit_test(test_route_prefix_is_its_own_or_the_path_of_the_external_url),
+        cmocka_unit_test(test_origins_are_a_regular_expression),
         cmocka_unit_test(test_settings_that_disagree_are_refused),
         cmocka_unit_test(test_flags_take_their_value_in_either_form),
         cmocka_unit_test(test_wrong_flags_are_refused_with_a_suggestion),

@@ -219,10 +219,35 @@ reader_number(struct config_reader *r, const struct setting *shape, const char *
                             setting_parse_number(shape, reader_scalar(r), ret_number, r->why));
 }
 
+/* [a, b] is what "a,b" is. */
+static enum err
+reader_set(struct config_reader *r, const struct setting *setting, const char *name,
+           struct settings *to)
+{
+    uint64_t all = 0, one;
+    for (;;) {
+        enum err e = reader_next(r);
+        if (e) return e;
+        if (r->event.type == YAML_SEQUENCE_END_EVENT) break;
+        e = reader_number(r, setting, name, &one);
+        if (e) return e;
+        if ((all & one) != 0) {
+            return reader_complain(r, "%s: %s is there twice", name,
+                                   shown_of(reader_scalar(r)).text);
+        }
+        all |= one;
+    }
+    memcpy((uint8_t *)to + setting->offset, &all, setting->size);
+    return OK;
+}
+
 enum err
 reader_setting(struct config_reader *r, const struct setting *setting, const char *name,
                struct settings *to)
 {
+    if (setting->type == SETTING_SET && r->event.type == YAML_SEQUENCE_START_EVENT) {
+        return reader_set(r, setting, name, to);
+    }
     enum err e = expect_value(r, setting, name);
     return e ? e : reader_wrong(r, name, setting_parse(setting, reader_scalar(r), to, r->why));
 }

@@ -155,6 +155,25 @@ parse_choice(struct bytes text, const char *choices, uint64_t *ret_number)
     }
 }
 
+/* "a,b": a bit for each; each once. */
+static bool
+parse_set(struct bytes text, const char *choices, uint64_t *ret_number)
+{
+    *ret_number = 0;
+    while (text.size > 0) {
+        const uint8_t *comma = memchr(text.at, ',', text.size);
+        size_t size = comma == NULL ? text.size : (size_t)(comma - text.at);
+        uint64_t index;
+        if (!parse_choice(bytes_of(text.at, size), choices, &index)) return false;
+        if ((*ret_number >> index & 1) != 0) return false;
+        *ret_number |= UINT64_C(1) << index;
+        if (comma == NULL) break;
+        text = bytes_of(text.at + size + 1, text.size - size - 1);
+        if (text.size == 0) return false;
+    }
+    return true;
+}
+
 static bool
 parse_number(const struct setting *setting, struct bytes text, uint64_t *ret_number)
 {
@@ -163,6 +182,8 @@ parse_number(const struct setting *setting, struct bytes text, uint64_t *ret_num
         return parse_choice(text, "false|true", ret_number);
     case SETTING_CHOICE:
         return parse_choice(text, setting->choices, ret_number);
+    case SETTING_SET:
+        return parse_set(text, setting->choices, ret_number);
     case SETTING_DURATION:
         return parse_duration(text, ret_number);
     case SETTING_BYTES:
@@ -186,7 +207,7 @@ check_range(const struct setting *s, uint64_t number, struct why *why)
                    : s->type == SETTING_DURATION ? INT64_MAX
                                                  : UINT64_MAX;
     if (number >= s->min && number <= max) return OK;
-    char found[48], low[48], high[48];
+    char found[SETTING_NUMBER_BYTES], low[SETTING_NUMBER_BYTES], high[SETTING_NUMBER_BYTES];
     setting_number_text(s, number, found, sizeof found);
     setting_number_text(s, s->min, low, sizeof low);
     setting_number_text(s, max, high, sizeof high);
@@ -212,10 +233,12 @@ parse_text(const struct setting *s, struct bytes text, struct settings *to, stru
         }
         copy[i] = (char)text.at[i];
     }
-    const char *complaint = s->complaint == NULL ? NULL : s->complaint(copy);
-    if (complaint != NULL) {
-        return why_set(why, ERR_INPUT, "expected %s, got %s", complaint, shown_of(text).text);
+    const char *expected = NULL;
+    enum err e = s->rule == NULL ? OK : s->rule(copy, &expected);
+    if (e == ERR_INPUT) {
+        return why_set(why, e, "expected %s, got %s", expected, shown_of(text).text);
     }
+    if (e) return why_set(why, e, "not enough memory");
     memcpy((uint8_t *)to + s->offset, copy, sizeof copy);
     return OK;
 }
@@ -230,7 +253,7 @@ setting_parse_number(const struct setting *setting, struct bytes text, uint64_t 
         struct suggestion near;
         setting_expected(setting, expected, sizeof expected);
         suggest_begin(&near, text);
-        const char *p = setting->type == SETTING_CHOICE ? setting->choices : NULL;
+        const char *p = setting->choices;
         while (p != NULL) {
             size_t n = strcspn(p, "|");
             snprintf(word, sizeof word, "%.*s", (int)n, p);
@@ -271,13 +294,14 @@ setting_expected(const struct setting *setting, char *to, size_t size)
         [SETTING_BYTES32] = "a size such as 512 or 16KiB",
         [SETTING_DURATION] = "a duration such as 90s or 1h30m",
         [SETTING_CHOICE] = "one of ",
+        [SETTING_SET] = "any of ",
     };
     const char *word = setting->what != NULL ? setting->what : words[setting->type];
     size_t used = 0;
     for (const char *p = word; *p != 0 && used + 1 < size; p++) {
         to[used++] = *p;
     }
-    if (setting->type == SETTING_CHOICE) {
+    if (setting->choices != NULL) {
         for (const char *p = setting->choices; *p != 0 && used + 3 < size; p++) {
             if (*p == '|') to[used++] = ',';
             to[used++] = *p == '|' ? ' ' : *p;
@@ -327,6 +351,20 @@ choice_text(const char *choices, uint64_t index, char *to, size_t size)
     snprintf(to, size, "%.*s", (int)strcspn(choices, "|"), choices);
 }
 
+static void
+set_text(const char *choices, uint64_t bits, char *to, size_t size)
+{
+    size_t used = 0;
+    to[0] = 0;
+    for (uint64_t index = 0; bits >> index != 0; index++) {
+        if ((bits >> index & 1) == 0) continue;
+        if (used > 0) to[used++] = ',';
+        choice_text(choices, index, to + used, size - used);
+        used += strlen(to + used);
+        assert(used + 1 < size);
+    }
+}
+
 void
 setting_number_text(const struct setting *setting, uint64_t number, char *to, size_t size)
 {
@@ -336,6 +374,9 @@ setting_number_text(const struct setting *setting, uint64_t number, char *to, si
         break;
     case SETTING_CHOICE:
         choice_text(setting->choices, number, to, size);
+        break;
+    case SETTING_SET:
+        set_text(setting->choices, number, to, size);
         break;
     case SETTING_DURATION:
         duration_text(number, to, size);
@@ -384,7 +425,7 @@ settings_value(const struct settings *settings, const struct setting *setting, s
     if (setting->type == SETTING_TEXT) {
         buf_put_text(to, setting_text(setting, settings));
     } else {
-        char text[48];
+        char text[SETTING_NUMBER_BYTES];
         setting_number_text(setting, setting_number(setting, settings), text, sizeof text);
         buf_put_text(to, text);
     }

@@ -93,6 +93,20 @@ test_durations_are_read_as_prometheus_reads_them(void **state)
 }
 
 static void
+test_sets_have_a_bit_for_each_word(void **state)
+{
+    (void)state;
+    const char *name = "query.features";
+    check_number(name, "", 0);
+    check_number(name, "use-start-timestamps", QUERY_START_TIMESTAMPS);
+    check_number(name, "type-and-unit-labels,delayed-name-removal",
+                 QUERY_TYPE_AND_UNIT_LABELS | QUERY_DELAYED_NAME_REMOVAL);
+    check_each_refused(name, ",|use-start-timestamps,|,use-start-timestamps|use|"
+                             "use-start-timestamps,use-start-timestamps|"
+                             "use-start-timestamps, delayed-name-removal");
+}
+
+static void
 test_sizes_know_powers_of_1000_and_of_1024(void **state)
 {
     (void)state;
@@ -171,8 +185,7 @@ test_every_range_is_enforced_at_both_ends(void **state)
 {
     (void)state;
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
-        bool ranged =
-            t->type != SETTING_TEXT && t->type != SETTING_BOOL && t->type != SETTING_CHOICE;
+        bool ranged = t->type != SETTING_TEXT && t->type != SETTING_BOOL && t->choices == NULL;
         if (!ranged) continue;
         assert_true(t->max > 0);
         const char *unit = t->type == SETTING_DURATION ? "ms" : "";
@@ -207,6 +220,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_durations_are_read_as_prometheus_reads_them),
+        cmocka_unit_test(test_sets_have_a_bit_for_each_word),
         cmocka_unit_test(test_sizes_know_powers_of_1000_and_of_1024),
         cmocka_unit_test(test_counts_are_whole_numbers),
         cmocka_unit_test(test_numbers_are_printed_in_their_shortest_exact_form),

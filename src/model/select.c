@@ -26,13 +26,12 @@ query_control_check(struct query_control *control, struct why *why)
 {
     if (control == NULL) return OK;
     /* Relaxed: the flag carries nothing but itself, and a batch later is soon enough. */
-    if (atomic_load_explicit(&control->canceled, memory_order_relaxed)) {
-        return why_set(why, ERR_CANCELED, CLIENT_GONE);
-    }
+    const char *canceled = atomic_load_explicit(&control->canceled, memory_order_relaxed);
+    if (canceled != NULL) return why_set(why, ERR_CANCELED, "%s", canceled);
     if (control->deadline_ns == 0 && control->is_gone == NULL) return OK;
     int64_t now_ns = env_monotonic_ns(control->env);
     if (is_gone(control, now_ns)) {
-        atomic_store_explicit(&control->canceled, true, memory_order_relaxed);
+        atomic_store_explicit(&control->canceled, CLIENT_GONE, memory_order_relaxed);
         return why_set(why, ERR_CANCELED, CLIENT_GONE);
     }
     if (control->deadline_ns == 0 || now_ns < control->deadline_ns) return OK;

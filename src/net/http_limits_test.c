@@ -630,6 +630,8 @@ ask_everything(struct rig *rig)
          "4\r\nabcd\r\n0\r\n\r\n"),
         "GET /stream?size=20000&piece=5000 HTTP/1.1\r\nConnection: close\r\n\r\n",
         "GET /none HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /stream?size=20000&piece=5000 HTTP/1.1\r\nAccept-Encoding: gzip\r\n"
+        "Connection: close\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         struct client client = client_connect(rig);

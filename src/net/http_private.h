@@ -4,6 +4,7 @@
  *   http_server.c    start, stop, statistics
  *   http_serve.c     what libmicrohttpd calls: routing, refusals, bodies, the hand-over to handlers
  *   http_request.c   the request's views, and answers made whole
+ *   http_gzip.c      both in gzip
  *   http_stream.c    answers made piece by piece
  *   http_watch.c     the thread that accepts, enforces deadlines and parts from clients politely
  */
@@ -26,6 +27,7 @@ enum {
     HTTP_REFUSED_BODY_BYTES = 64 * 1024,
     HTTP_PEER_BYTES = INET6_ADDRSTRLEN + 8,
     HTTP_PARTINGS_MAX = 64,
+    HTTP_ALSO_MAX = 6, /* headers that all answers to a request get */
 };
 #define HTTP_RETRY_AFTER "5"
 
@@ -87,7 +89,7 @@ struct http_refusal {
     unsigned status; /* 0: none */
     bool close;
     const char *text;
-    char allow[40]; /* "" unless 405 */
+    char allow[48]; /* "" unless 405 */
 };
 
 struct http_stream {
@@ -96,6 +98,7 @@ struct http_stream {
     size_t start;
     size_t used;
     uint64_t left;                          /* of the announced length; UINT64_MAX: unknown */
+    struct http_gzip *gzip;                 /* the producer's; NULL: it is sent as it is */
     bool nowhere;                           /* the answer has no body (HEAD, 204, 304) */
     bool ended;                             /* nothing more will be written */
     bool aborted;                           /* and what was is not all */
@@ -123,6 +126,7 @@ struct http_request {
 
     /* The worker's until the request is given to the handler, then the holder's. */
     struct buf body;
+    struct http_answer_header also[HTTP_ALSO_MAX + 1]; /* ends at the first NULL name */
 
     struct lock own_lock; /* LOCK_RANK_HTTP; guards to the end */
     bool attached;        /* libmicrohttpd still has it */
@@ -237,12 +241,30 @@ void http_request_free(struct http_request *request);
 struct MHD_Response *http_response_new(struct http_server *server,
                                        const struct http_request *request,
                                        const struct http_answer *answer);
-bool http_response_add_headers(struct MHD_Response *response, const struct http_answer *answer);
+/* What of the encoding of an answer depends on what the client accepts. */
+enum http_coding { HTTP_CODING_NONE, HTTP_CODING_POSSIBLE, HTTP_CODING_GZIP };
+bool http_response_add_headers(struct MHD_Response *response, const struct http_request *request,
+                               const struct http_answer *answer, enum http_coding coding);
 /* Gives the answer to the worker; the response is taken. With `keep` the request stays held. */
 void http_hand_in(struct http_request *request, unsigned status, struct MHD_Response *response,
                   bool keep);
 /* The whole of an answer that is sent past libmicrohttpd: 408, 413, 431 or 503. */
 void http_send_raw(int fd, unsigned status);
+
+/* http_gzip.c */
+/* Whether compressing it is worth while. NULL: no. */
+bool http_is_text(const char *content_type);
+bool http_accepts_gzip(const struct http_request *request);
+/* False: no memory, or not smaller. */
+bool http_gzip(struct budget *budget, struct bytes from, struct buf *to);
+/* For a stream; NULL: no memory. */
+struct http_gzip *http_gzip_new(struct budget *budget);
+void http_gzip_free(struct http_gzip *gzip);
+/* Hands on what comes of a piece, and of the end if it is the last. Errors of `write`. */
+MUST_CHECK enum err http_gzip_put(struct http_gzip *gzip, struct bytes piece, bool last,
+                                  enum err (*write)(struct http_request *request, struct bytes out,
+                                                    struct why *why),
+                                  struct http_request *request, struct why *why);
 
 /* http_watch.c */
 void http_watch_run(void *server);

@@ -13,12 +13,9 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#define ZLIB_CONST
-#include <zlib.h>
-
 #include "net/http_private.h"
 
-enum { GZIP_BYTES_MIN = 1024, GZIP_LEVEL = 4, TEXT_BYTES = 1024 };
+enum { GZIP_BYTES_MIN = 1024, TEXT_BYTES = 1024 };
 
 struct http_request *
 http_request_new(struct http_conn *conn, struct MHD_Connection *mhd)
@@ -45,6 +42,7 @@ http_request_free(struct http_request *request)
     if (request->response != NULL) MHD_destroy_response(request->response);
     if (request->stream.ring != NULL) {
         mem_free(budget, request->stream.ring, request->stream.capacity);
+        http_gzip_free(request->stream.gzip);
         cond_fini(&request->stream.room);
     }
     buf_fini(&request->body);
@@ -165,76 +163,6 @@ http_gone(const struct http_request *request)
     return gone;
 }
 
-/* --- compression ------------------------------------------------------------------------------ */
-
-/* "gzip;q=0" and "*;q=0" refuse, "gzip", "x, gzip ;q=0.5" and "*" accept. */
-static bool
-coding_accepted(const char *item, size_t size)
-{
-    size_t name = 0;
-    while (name < size && item[name] != ';' && item[name] != ' ' && item[name] != '\t') {
-        name++;
-    }
-    bool gzip = name == 4 && strncasecmp(item, "gzip", 4) == 0;
-    bool any = name == 1 && item[0] == '*';
-    if (!gzip && !any) return false;
-    const char *quality = memchr(item, '=', size);
-    if (quality == NULL) return true;
-    for (const char *at = quality + 1; at < item + size; at++) {
-        if (*at >= '1' && *at <= '9') return true;
-    }
-    return false;
-}
-
-/* zlib frees without a size; it stands before what zlib sees, as much as alignment asks. */
-enum { ZLIB_PREFIX = 16 };
-
-static void *
-zlib_alloc(void *budget, unsigned count, unsigned size)
-{
-    size_t whole = (size_t)count * size + ZLIB_PREFIX;
-    uint8_t *memory = mem_new(budget, whole);
-    if (memory == NULL) return NULL;
-    memcpy(memory, &whole, sizeof whole);
-    return memory + ZLIB_PREFIX;
-}
-
-static void
-zlib_free(void *budget, void *memory)
-{
-    uint8_t *start = (uint8_t *)memory - ZLIB_PREFIX;
-    size_t whole;
-    memcpy(&whole, start, sizeof whole);
-    mem_free(budget, start, whole);
-}
-
-/* False: no memory, or not smaller. */
-static bool
-gzip(struct budget *budget, struct bytes from, struct buf *to)
-{
-    if (from.size > UINT32_MAX) return false;
-    z_stream z = {.zalloc = zlib_alloc, .zfree = zlib_free, .opaque = budget};
-    /* 15 + 16: the largest window, in a gzip frame. */
-    if (deflateInit2(&z, GZIP_LEVEL, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
-        return false;
-    }
-    buf_init(to, budget, from.size);
-    z.next_in = from.at;
-    z.avail_in = (unsigned)from.size;
-    int result = Z_OK;
-    while (result == Z_OK) {
-        if (!buf_reserve(to, to->capacity == 0 ? from.size / 4 : 1)) break;
-        size_t room = to->capacity - to->size;
-        z.next_out = to->at + to->size;
-        z.avail_out = (unsigned)room;
-        result = deflate(&z, Z_FINISH);
-        to->size += room - z.avail_out;
-    }
-    (void)deflateEnd(&z); /* its only complaint would be about our leaving early */
-    if (result != Z_STREAM_END) buf_fini(to);
-    return result == Z_STREAM_END;
-}
-
 /* --- answers made whole ----------------------------------------------------------------------- */
 
 /* The body of an answer; freed by libmicrohttpd when it is sent. */
@@ -257,7 +185,7 @@ content_new(struct budget *budget, struct bytes body, bool compress, bool *ret_c
     struct content *content = mem_new(budget, sizeof *content);
     if (content == NULL) return NULL;
     content->budget = budget;
-    *ret_compressed = compress && gzip(budget, body, &content->bytes);
+    *ret_compressed = compress && http_gzip(budget, body, &content->bytes);
     if (*ret_compressed) return content;
     uint8_t *copy = mem_alloc(budget, body.size);
     if (copy == NULL) {
@@ -278,15 +206,38 @@ add_header(struct MHD_Response *response, const char *name, const char *value)
     return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
-bool
-http_response_add_headers(struct MHD_Response *response, const struct http_answer *answer)
+/* Up to the first without a name. */
+static bool
+add_headers(struct MHD_Response *response, const struct http_answer_header *headers, size_t max)
 {
-    bool ok = add_header(response, "Content-Type", answer->content_type);
-    for (size_t i = 0; ok && i < sizeof answer->headers / sizeof *answer->headers; i++) {
-        if (answer->headers[i].name == NULL) break;
-        ok = add_header(response, answer->headers[i].name, answer->headers[i].value);
+    bool ok = true;
+    for (size_t i = 0; ok && i < max && headers[i].name != NULL; i++) {
+        ok = add_header(response, headers[i].name, headers[i].value);
     }
     return ok;
+}
+
+bool
+http_response_add_headers(struct MHD_Response *response, const struct http_request *request,
+                          const struct http_answer *answer, enum http_coding coding)
+{
+    bool ok = add_header(response, "Content-Type", answer->content_type) &&
+              add_headers(response, answer->headers, HTTP_ANSWER_HEADERS_MAX);
+    if (ok && request != NULL) ok = add_headers(response, request->also, HTTP_ALSO_MAX);
+    if (ok && coding != HTTP_CODING_NONE) ok = add_header(response, "Vary", "Accept-Encoding");
+    if (ok && coding == HTTP_CODING_GZIP) ok = add_header(response, "Content-Encoding", "gzip");
+    return ok;
+}
+
+void
+http_answer_also(struct http_request *request, const char *name, const char *value)
+{
+    size_t count = 0;
+    while (request->also[count].name != NULL) {
+        count++;
+    }
+    assert(count < HTTP_ALSO_MAX);
+    request->also[count] = (struct http_answer_header){name, value};
 }
 
 struct MHD_Response *
@@ -294,34 +245,25 @@ http_response_new(struct http_server *server, const struct http_request *request
                   const struct http_answer *answer)
 {
     static char nothing[1];
-    const char *type = answer->content_type == NULL ? "" : answer->content_type;
-    bool text =
-        answer->body.size >= GZIP_BYTES_MIN &&
-        (strncasecmp(type, "text/", 5) == 0 || strncasecmp(type, "application/json", 16) == 0);
-    bool accepts = false, compressed = false;
+    bool text = answer->body.size >= GZIP_BYTES_MIN && http_is_text(answer->content_type);
+    bool compressed = false;
     struct MHD_Response *response;
     if (answer->body.size == 0) {
         response = MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
     } else {
-        const char *at = text ? http_header(request, "Accept-Encoding") : NULL;
-        while (at != NULL && *at != '\0' && !accepts) {
-            at += strspn(at, " \t,");
-            size_t size = strcspn(at, ",");
-            accepts = coding_accepted(at, size);
-            at += size;
-        }
+        bool compress = text && http_accepts_gzip(request);
         struct content *content =
-            content_new(server->options.budget, answer->body, accepts, &compressed);
+            content_new(server->options.budget, answer->body, compress, &compressed);
         if (content == NULL) return NULL;
         response = MHD_create_response_from_buffer_with_free_callback_cls(
             content->bytes.size, content->bytes.at, content_free, content);
         if (response == NULL) content_free(content);
     }
     if (response == NULL) return NULL;
-    bool ok = http_response_add_headers(response, answer);
-    if (ok && text) ok = add_header(response, "Vary", "Accept-Encoding");
-    if (ok && compressed) ok = add_header(response, "Content-Encoding", "gzip");
-    if (ok) return response;
+    enum http_coding coding = compressed ? HTTP_CODING_GZIP
+                              : text     ? HTTP_CODING_POSSIBLE
+                                         : HTTP_CODING_NONE;
+    if (http_response_add_headers(response, request, answer, coding)) return response;
     MHD_destroy_response(response);
     return NULL;
 }

@@ -133,7 +133,11 @@ http_on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
 static const struct {
     const char *name;
     enum http_method method;
-} METHODS[] = {{"GET", HTTP_GET}, {"POST", HTTP_POST}, {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}};
+} METHODS[] = {{"GET", HTTP_GET},
+               {"POST", HTTP_POST},
+               {"PUT", HTTP_PUT},
+               {"DELETE", HTTP_DELETE},
+               {"OPTIONS", HTTP_OPTIONS}};
 
 static const struct http_route *
 route_find(const struct http_server *server, const char *path, unsigned method,
@@ -278,8 +282,8 @@ judge_route(struct http_request *request, const char *method, const struct frami
     bool plain = encoding[0] == '\0' || strcasecmp(encoding, "identity") == 0;
     unsigned methods;
     request->route = route_find(request->server, request->path, bit, &methods);
-    if (methods == 0) {
-        refuse(request, 404, false, "unknown path");
+    if (methods == 0 || (request->route == NULL && methods == HTTP_OPTIONS)) {
+        refuse(request, 404, false, "404 page not found"); /* clients look for these words */
     } else if (request->route == NULL) {
         refuse(request, 405, false, "method not allowed");
         char *allow = request->refusal.allow;

@@ -144,7 +144,8 @@ start_daemon(struct http_server *server, struct why *why)
     static char text[] = "not enough memory, retry later\n";
     server->no_memory =
         MHD_create_response_from_buffer(sizeof text - 1, text, MHD_RESPMEM_PERSISTENT);
-    if (server->no_memory == NULL || !http_response_add_headers(server->no_memory, &no_memory)) {
+    if (server->no_memory == NULL ||
+        !http_response_add_headers(server->no_memory, NULL, &no_memory, HTTP_CODING_NONE)) {
         return why_set(why, ERR_NOMEM, "not enough memory for the HTTP server");
     }
     unsigned workers = server->options.workers < 2 ? 2 : server->options.workers;

@@ -30,8 +30,10 @@ enum http_method {
     HTTP_GET = 1,
     HTTP_POST = 2,
     HTTP_PUT = 4,
-    HTTP_DELETE = 8
-}; /* a set; HEAD goes where GET goes */
+    HTTP_DELETE = 8,
+    HTTP_OPTIONS = 16
+}; /* a set; HEAD goes where GET goes. A path with no other than OPTIONS is unknown to all others.
+    */
 
 struct http_server;
 struct http_request;
@@ -138,13 +140,18 @@ struct http_answer_header {
     const char *name;
     const char *value;
 };
+enum { HTTP_ANSWER_HEADERS_MAX = 8 };
 
 struct http_answer {
     unsigned status;
-    const char *content_type;             /* NULL: none */
-    struct bytes body;                    /* copied */
-    struct http_answer_header headers[8]; /* ends at the first NULL name */
+    const char *content_type;                                   /* NULL: none */
+    struct bytes body;                                          /* copied */
+    struct http_answer_header headers[HTTP_ANSWER_HEADERS_MAX]; /* ends at the first NULL name */
 };
+
+/* Whatever the answer will be, it has this header, too; at most six. Both texts are borrowed until
+ * the request is answered; views of the request are fine. */
+void http_answer_also(struct http_request *request, const char *name, const char *value);
 
 /*
  * Answers, and gives the request back: it must not be touched afterwards. Text (text/..., JSON) of
@@ -158,14 +165,15 @@ void http_reply_text(struct http_request *request, unsigned status, const char *
 
 /*
  * A streamed answer: begin, write pieces, end. `content_length` may be UINT64_MAX when unknown
- * (chunked); otherwise it is never exceeded. The answer's own body is not used.
+ * (chunked, and text in gzip if the client takes it); otherwise it is never exceeded. The answer's
+ * own body is not used.
  *
  * http_stream_begin() fails with ERR_NOMEM; the request is then still unanswered. After success
- * views of the request are gone. http_stream_write() waits while the buffer is full, so it must
- * not be called from within a handler; ERR_CANCELED when the client is gone or has taken nothing
- * for send_timeout. What is written in answer to HEAD goes nowhere. http_stream_end() gives the
- * request back; with `complete` false, or fewer bytes than announced, the connection is cut, so
- * that the client cannot take the answer for whole.
+ * views of the request are gone. http_stream_write() waits while the buffer is full, and so may
+ * http_stream_end(), so they must not be called from within a handler; ERR_CANCELED when the client
+ * is gone or has taken nothing for send_timeout. What is written in answer to HEAD goes nowhere.
+ * http_stream_end() gives the request back; with `complete` false, or fewer bytes than announced,
+ * the connection is cut, so that the client cannot take the answer for whole.
  */
 MUST_CHECK enum err http_stream_begin(struct http_request *request,
                                       const struct http_answer *answer, uint64_t content_length,

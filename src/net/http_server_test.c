@@ -209,6 +209,8 @@ test_refusals_without_much_body_keep_the_connection(void **state)
         {"GET /echo HTTP/1.1\r\n\r\n", 405, "POST, PUT"},
         {"PATCH /echo HTTP/1.1\r\n\r\n", 405, "POST, PUT"},
         {"OPTIONS /text HTTP/1.1\r\n\r\n", 405, "GET, HEAD, PUT"},
+        {"PUT /also/one HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 405, "GET, HEAD, OPTIONS"},
+        {"GET /also/two HTTP/1.1\r\n\r\n", 404, NULL}, /* it is there for OPTIONS alone */
         {"POST /echo HTTP/1.1\r\nContent-Encoding: snappy\r\nContent-Length: 1\r\n\r\nx", 415,
          NULL},
         {"POST /snappy HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 415,
@@ -461,6 +463,33 @@ test_text_is_compressed_for_those_who_take_it(void **state)
     rig_free(rig);
 }
 
+static void
+test_options_are_a_method_of_paths_that_need_not_exist(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    static const struct {
+        const char *request;
+        const char *method;
+    } cases[] = {
+        {"GET /also/one HTTP/1.1\r\nOrigin: http://a\r\n\r\n", "1"},
+        {"OPTIONS /also/one HTTP/1.1\r\nOrigin: http://a\r\n\r\n", "16"},
+        {"OPTIONS /also/two HTTP/1.1\r\nOrigin: http://a\r\n\r\n", "16"},
+    };
+    struct client client = client_connect(rig);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        client_send(&client, cases[i].request);
+        struct response response = client_response(&client, false);
+        assert_int_equal(response.status, 200);
+        assert_string_equal(response.body, cases[i].method);
+        assert_string_equal(response_header(&response, "X-Also"), "1");
+        assert_string_equal(response_header(&response, "X-Origin"), "http://a");
+        response_free(&response);
+    }
+    client_close(&client);
+    rig_free(rig);
+}
+
 /* --- streams ---------------------------------------------------------------------------------- */
 
 static void
@@ -503,6 +532,77 @@ test_stream_arrives_whole_and_keeps_the_connection(void **state)
 }
 
 static void
+test_stream_is_compressed_for_those_who_take_it(void **state)
+{
+    (void)state;
+    struct http_options options = usual_options();
+    options.stream_buffer_bytes = 701; /* smaller than what a piece becomes */
+    struct rig *rig = rig_new(options);
+    struct client client = client_connect(rig);
+    static const unsigned sizes[] = {0, 1, 5000, 1000000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char text[200];
+        snprintf(text, sizeof text,
+                 "GET /stream?size=%u&piece=%d HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n", sizes[i],
+                 sizes[i] < 10000 ? 97 : 4999);
+        client_send(&client, text);
+        struct response response = client_response(&client, false);
+        assert_int_equal(response.status, 200);
+        assert_string_equal(response_header(&response, "Content-Encoding"), "gzip");
+        assert_string_equal(response_header(&response, "Vary"), "Accept-Encoding");
+        assert_true(response.whole);
+        check_unzipped(&response, sizes[i]);
+        response_free(&response);
+        assert_int_equal(wait_stream_done(rig), OK);
+    }
+    client_send(&client, "GET /stream?size=5000&piece=97&known HTTP/1.1\r\n"
+                         "Accept-Encoding: gzip\r\n\r\n");
+    struct response response = client_response(&client, false);
+    check_digits(&response, 5000); /* its length was announced */
+    response_free(&response);
+    assert_int_equal(wait_stream_done(rig), OK);
+    assert_int_equal(stats_of(rig).connections_total, 1);
+    client_close(&client);
+    rig_free(rig);
+}
+
+/* Who waits for a line of a stream gets it before the next one is made. */
+static void
+test_what_is_written_is_sent_also_when_it_is_compressed(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig);
+    client_send(&client, "GET /later HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n");
+    struct http_request *request = take_held(rig);
+    struct http_answer answer = {.status = 200, .content_type = "application/x-ndjson"};
+    assert_int_equal(http_stream_begin(request, &answer, UINT64_MAX, NULL), OK);
+    assert_int_equal(http_stream_write(request, bytes_of("0123456789", 10), NULL), OK);
+    char plain[100];
+    z_stream z = {.next_out = (Bytef *)plain, .avail_out = sizeof plain};
+    assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+    size_t head = 0;
+    while (z.total_out < 10) {
+        assert_true(client_read_more(&client));
+        const char *body = memmem(client.bytes, client.size, "\r\n\r\n", 4);
+        const char *chunk =
+            body == NULL
+                ? NULL
+                : memmem(body + 4, client.size - (size_t)(body + 4 - client.bytes), "\r\n", 2);
+        if (chunk == NULL) continue;
+        head = (size_t)(chunk + 2 - client.bytes);
+        z.next_in = (Bytef *)client.bytes + head + z.total_in;
+        z.avail_in = (unsigned)(client.size - head - z.total_in);
+        assert_int_equal(inflate(&z, Z_SYNC_FLUSH), Z_OK);
+    }
+    assert_memory_equal(plain, "0123456789", 10);
+    inflateEnd(&z);
+    http_stream_end(request, true);
+    client_close(&client);
+    rig_free(rig);
+}
+
+static void
 test_stream_to_an_old_client_ends_with_the_connection(void **state)
 {
     (void)state;
@@ -527,6 +627,7 @@ test_stream_that_is_not_complete_cannot_be_taken_for_whole(void **state)
         "GET /stream?size=300000&piece=5000&cut HTTP/1.1\r\n\r\n",
         "GET /stream?size=300000&piece=5000&cut&known HTTP/1.1\r\n\r\n",
         "GET /stream?size=300000&piece=5000&cut HTTP/1.0\r\n\r\n",
+        "GET /stream?size=300000&piece=5000&cut HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         struct client client = client_connect(rig);
@@ -620,7 +721,10 @@ main(void)
         cmocka_unit_test(test_more_arguments_than_fit_are_refused_at_once),
         cmocka_unit_test(test_head_is_served_like_get_without_a_body),
         cmocka_unit_test(test_text_is_compressed_for_those_who_take_it),
+        cmocka_unit_test(test_options_are_a_method_of_paths_that_need_not_exist),
         cmocka_unit_test(test_stream_arrives_whole_and_keeps_the_connection),
+        cmocka_unit_test(test_stream_is_compressed_for_those_who_take_it),
+        cmocka_unit_test(test_what_is_written_is_sent_also_when_it_is_compressed),
         cmocka_unit_test(test_stream_to_an_old_client_ends_with_the_connection),
         cmocka_unit_test(test_stream_that_is_not_complete_cannot_be_taken_for_whole),
         cmocka_unit_test(test_producer_hears_that_its_client_is_gone),

@@ -97,10 +97,16 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
     uint64_t size = content_length == UINT64_MAX ? MHD_SIZE_UNKNOWN : content_length;
     bool nowhere = request->head || answer->status == 204 || answer->status == 304;
     struct MHD_Response *response = NULL;
+    enum http_coding coding = HTTP_CODING_NONE;
+    struct http_gzip *gzip = NULL;
     if (ring == NULL) goto refused;
+    if (content_length == UINT64_MAX && !nowhere && http_is_text(answer->content_type)) {
+        if (http_accepts_gzip(request)) gzip = http_gzip_new(budget);
+        coding = gzip != NULL ? HTTP_CODING_GZIP : HTTP_CODING_POSSIBLE;
+    }
     response = MHD_create_response_from_callback(size, READ_BYTES, stream_read, request, NULL);
     if (response == NULL) goto refused;
-    if (!http_response_add_headers(response, answer)) goto refused;
+    if (!http_response_add_headers(response, request, answer, coding)) goto refused;
     if (nowhere && size == MHD_SIZE_UNKNOWN) {
         /* 0.9.75 sends the last chunk of a body that it knows not to send. Closing is legal. */
         (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
@@ -110,6 +116,7 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
         .ring = ring,
         .capacity = capacity,
         .left = content_length,
+        .gzip = gzip,
         .nowhere = nowhere,
     };
     cond_init(&stream->room);
@@ -119,6 +126,7 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
 
 refused:
     if (response != NULL) MHD_destroy_response(response);
+    http_gzip_free(gzip);
     mem_free(budget, ring, capacity);
     return why_set(why, ERR_NOMEM, "not enough memory for the response");
 }
@@ -153,8 +161,8 @@ wait_for_room(struct http_request *request)
     return true;
 }
 
-enum err
-http_stream_write(struct http_request *request, struct bytes piece, struct why *why)
+static enum err
+put_in_ring(struct http_request *request, struct bytes piece, struct why *why)
 {
     struct http_stream *stream = &request->stream;
     enum err e = OK;
@@ -185,11 +193,23 @@ http_stream_write(struct http_request *request, struct bytes piece, struct why *
     return e == OK ? OK : why_set(why, e, "the client disconnected or reads too slowly");
 }
 
+enum err
+http_stream_write(struct http_request *request, struct bytes piece, struct why *why)
+{
+    struct http_gzip *gzip = request->stream.gzip;
+    if (gzip == NULL) return put_in_ring(request, piece, why);
+    return http_gzip_put(gzip, piece, false, put_in_ring, request, why);
+}
+
 void
 http_stream_end(struct http_request *request, bool complete)
 {
     struct http_server *server = request->server;
     struct http_stream *stream = &request->stream;
+    if (complete && stream->gzip != NULL) {
+        complete =
+            http_gzip_put(stream->gzip, bytes_of("", 0), true, put_in_ring, request, NULL) == OK;
+    }
     lock_take(request->lock);
     assert(request->held);
     stream->ended = true;

@@ -136,6 +136,17 @@ handle_later(void *context, struct http_request *request)
     pthread_mutex_unlock(&rig->mutex);
 }
 
+/* The method, with headers that any answer would have. */
+static inline void
+handle_also(void *context, struct http_request *request)
+{
+    (void)context;
+    const char *origin = http_header(request, "Origin");
+    http_answer_also(request, "X-Also", "1");
+    http_answer_also(request, "X-Origin", origin == NULL ? "" : origin);
+    http_reply_text(request, 200, "%d", (int)http_method(request));
+}
+
 /* Holds its worker, which a handler must not do, until the test lets go. */
 static inline void
 handle_block(void *context, struct http_request *request)
@@ -336,6 +347,8 @@ rig_start_server(struct rig *rig, struct http_options options)
         {.path = "/elsewhere", .methods = HTTP_POST, .handler = handle_elsewhere, .context = rig},
         {.path = "/block", .methods = HTTP_GET, .handler = handle_block, .context = rig},
         {.path = "/stream", .methods = HTTP_GET, .handler = handle_stream, .context = rig},
+        {.path = "/also/one", .methods = HTTP_GET | HTTP_OPTIONS, .handler = handle_also},
+        {.path = "/also/*", .methods = HTTP_OPTIONS, .handler = handle_also},
         {.path = "/small", .methods = HTTP_POST, .handler = handle_echo, .body_bytes_max = 100},
         {.path = "/snappy",
          .methods = HTTP_POST,

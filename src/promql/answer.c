@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/decimal.h"
 #include "model/labels.h"
 #include "wire/number.h"
 
@@ -18,9 +19,11 @@ promql_print_time(int64_t t_ms, char to[PROMQL_TIME_BYTES])
     uint64_t ms = t_ms < 0 ? -(uint64_t)t_ms : (uint64_t)t_ms;
     size_t size = t_ms < 0;
     to[0] = '-';
-    size += (size_t)sprintf(to + size, "%" PRIu64, ms / 1000);
-    if (ms % 1000 != 0) size += (size_t)sprintf(to + size, ".%03u", (unsigned)(ms % 1000));
-    return size;
+    size += decimal_print_uint(ms / 1000, to + size);
+    if (ms % 1000 == 0) return size;
+    size_t end = size + decimal_print_uint(1000 + ms % 1000, to + size);
+    to[size] = '.'; /* in place of the thousand */
+    return end;
 }
 
 static void
@@ -68,7 +71,6 @@ put_point(struct promql_answer *a, const struct promql_point *p)
 {
     char text[PROMQL_TIME_BYTES + NUMBER_TEXT_BYTES + 8];
     size_t size = 1;
-    a->points++;
     text[0] = '[';
     size += promql_print_time(p->t_ms, text + size);
     if (p->histogram != NULL) {

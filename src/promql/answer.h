@@ -17,9 +17,7 @@ struct promql_answer {
      * it ends the answer. */
     enum err (*piece)(void *context);
     void *context;
-    /* Counted, and found: */
-    uint64_t points;
-    bool limited; /* there are more series */
+    bool limited; /* found: there are more series */
 };
 /* The members "resultType" and "result" of the object that is open. */
 MUST_CHECK enum err promql_answer_put(struct promql_answer *answer);

@@ -29,21 +29,6 @@ enum err
 promql_parse_selector(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
                       struct buf *error)
 {
-    enum err e = tree_parse_selector(text, budget, ret_tree, error);
-    if (e) return e;
-    const struct matcher_set *set = &(*ret_tree)->sets[0];
-    for (uint32_t i = 0; i < set->count; i++) {
-        if (!matcher_matches_empty(set->matchers[i])) return OK;
-    }
-    tree_free(*ret_tree);
-    buf_put_text(error, "match[] must contain at least one non-empty matcher");
-    return ERR_INPUT;
-}
-
-enum err
-promql_parse_any_selector(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
-                          struct buf *error)
-{
     return tree_parse_selector(text, budget, ret_tree, error);
 }
 
@@ -58,6 +43,21 @@ promql_selectors(const struct promql_tree *tree, uint32_t *ret_count)
 {
     *ret_count = tree->set_count;
     return tree->sets;
+}
+
+const char *
+promql_function_word(uint32_t n)
+{
+    return n < FUNCTION_COUNT ? functions[n].name : NULL;
+}
+
+const char *
+promql_operator_word(uint32_t n)
+{
+    enum token_type type = (enum token_type)(TOKEN_ADD + n);
+    return n < TOKEN_TYPE_COUNT && (token_is_operator(type) || token_is_aggregation(type))
+               ? token_word(type)
+               : NULL;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -208,6 +208,13 @@ uint64_t
 promql_samples(const struct promql_result *r)
 {
     return r->run.ev.samples;
+}
+
+uint64_t
+promql_peak_samples(const struct promql_result *r)
+{
+    const struct held *held = &r->run.ev.held;
+    return held->now > held->most ? held->now : held->most;
 }
 
 const uint64_t *

@@ -27,18 +27,17 @@ MUST_CHECK enum err promql_rewrite(struct bytes text, enum promql_form form, str
 struct promql_tree;
 MUST_CHECK enum err promql_parse(struct bytes text, struct budget *budget,
                                  struct promql_tree **ret_tree, struct buf *error);
-/*
- * The same of a selector of series alone, as match[] has it. ERR_INPUT also if each of its matchers
- * passes the empty string: it would select everything.
- */
+/* The same of a selector of series alone, as match[] has it. */
 MUST_CHECK enum err promql_parse_selector(struct bytes text, struct budget *budget,
                                           struct promql_tree **ret_tree, struct buf *error);
-/* The same, also if it selects everything: of those who scrape. */
-MUST_CHECK enum err promql_parse_any_selector(struct bytes text, struct budget *budget,
-                                              struct promql_tree **ret_tree, struct buf *error);
 void promql_free(struct promql_tree *tree);
 /* What its selectors select; a view of the tree. */
 const struct matcher_set *promql_selectors(const struct promql_tree *tree, uint32_t *ret_count);
+
+/* Words of the language, for those who ask what there is: the n-th, or NULL when there are no more.
+ */
+const char *promql_function_word(uint32_t n);
+const char *promql_operator_word(uint32_t n); /* aggregations are among them */
 
 /* --- running ---------------------------------------------------------------------------------- */
 
@@ -46,6 +45,24 @@ struct promql_features {
     bool delayed_name_removal; /* names go at the end, not where another metric comes to be */
     bool start_timestamps;     /* a counter that began anew was reset */
     bool type_and_unit_labels; /* __type__ says what a counter is */
+};
+
+/*
+ * Threads of the caller's that may work on a query, too. After ask() one more of them may call
+ * help->work(), once; after dismiss() none does: it waits for those that do. Both are called by the
+ * thread of the query, under no lock; work() is, too, and returns when there is nothing to do.
+ */
+struct promql_help {
+    void (*work)(struct promql_help *help);
+    void *context;
+    struct promql_help *next; /* the caller's, as the rest */
+    uint32_t wanted;
+    uint32_t running;
+};
+struct promql_helpers {
+    void (*ask)(void *context, struct promql_help *help);
+    void (*dismiss)(void *context, struct promql_help *help);
+    void *context;
 };
 
 struct promql_options {
@@ -56,6 +73,9 @@ struct promql_options {
     int64_t lookback_ms;
     int64_t subquery_step_ms; /* of subqueries that give none */
     struct promql_features features;
+    const struct promql_helpers *helpers; /* NULL: there are none */
+    uint32_t shards;               /* that series are read in, for tests; 0: as it is worth */
+    uint64_t held_max;             /* samples held at one moment; 0: no limit */
     struct query_control *control; /* may be NULL */
     struct budget *budget;
 };
@@ -103,6 +123,8 @@ bool promql_note(const struct promql_result *result, enum promql_note kind, uint
 
 /* Samples that were read, as Prometheus counts them: in all, and at each step. */
 uint64_t promql_samples(const struct promql_result *result);
+/* The most that were held at one moment. */
+uint64_t promql_peak_samples(const struct promql_result *result);
 const uint64_t *promql_step_samples(const struct promql_result *result, uint32_t *ret_steps);
 
 #endif

@@ -67,11 +67,16 @@ read_path() {
     status_is 200 && header_is Content-Encoding snappy && header_is Content-Type application/x-protobuf
 }
 
+# OPTIONS is answered for the whole API.
+allowed() { # PATH METHODS
+    [[ $1 == /api/* ]] && echo "$2, OPTIONS" || echo "$2"
+}
+
 only_post() { # PATH
     local method
     for method in GET PUT DELETE HEAD; do
         ask "$method" "$1"
-        status_is 405 && header_is Allow POST || return 1
+        status_is 405 && header_is Allow "$(allowed "$1" POST)" || return 1
     done
 }
 
@@ -85,7 +90,7 @@ page() { # PATH
     ask HEAD "$1"
     status_is 200 || return 1
     ask POST "$1"
-    status_is 405 && header_is Allow 'GET, HEAD'
+    status_is 405 && header_is Allow "$(allowed "$1" 'GET, HEAD')"
 }
 
 # A limit that is none gets 400 in Prometheus' envelope, and the server is there afterwards.

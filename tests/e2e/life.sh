@@ -210,7 +210,7 @@ stop_under_load() {
     pid=${pids[$(_index_of "$name")]}
     if ((reader)); then
         stall_reads 1 1000 load
-        within 5 metric_exceeds firekeep_queries_running 0 || return 1
+        within 5 metric_exceeds firekeep_reads_running 0 || return 1
     fi
     setpriv --pdeathsig TERM "$TOOLS/rwreplay" "$work/load.rw" "$url" --check --retry 60 --concurrency 4 \
         --skip 2000 >"$work/replay.txt" 2>&1 &

@@ -92,10 +92,10 @@ writes_go_on() {
     write_again || return 1
     local quiet=$took
     stall_reads 16 400 load
-    within 10 metric_is firekeep_queries_running 16 >/dev/null || return 1
+    within 10 metric_is firekeep_reads_running 16 >/dev/null || return 1
     write_again || return 1
     echo "240 requests took $quiet ms without readers, $took ms with 16 that are stalled"
-    metric_is firekeep_queries_running 16 && ((took < 3 * quiet + 1000))
+    metric_is firekeep_reads_running 16 && ((took < 3 * quiet + 1000))
 }
 
 answers_within_a_second() { # PATH
@@ -116,7 +116,7 @@ another_read() {
 
 reads_come_back() {
     stall_ends
-    within 10 metric_is firekeep_queries_running 0 >/dev/null || metric_is firekeep_queries_running 0
+    within 10 metric_is firekeep_reads_running 0 >/dev/null || metric_is firekeep_queries_running 0
     read_load 1
     status_is 200
 }
@@ -125,13 +125,13 @@ cut_off() {
     stall_reads 3 400 load
     within 10 metric_is 'firekeep_http_timeouts_total.phase="send".' 3 >/dev/null ||
         metric_is 'firekeep_http_timeouts_total.phase="send".' 3 || return 1
-    within 5 metric_is firekeep_queries_running 0 >/dev/null || metric_is firekeep_queries_running 0
+    within 5 metric_is firekeep_reads_running 0 >/dev/null || metric_is firekeep_queries_running 0
 }
 
 # All places are taken by readers that do not read: one that does gets its turn.
 makes_room() {
     stall_reads 4 400 load
-    within 10 metric_is firekeep_queries_running 4 >/dev/null || return 1
+    within 10 metric_is firekeep_reads_running 4 >/dev/null || return 1
     read_load 1
     echo "status $status, $bytes bytes"
     status_is 200 && ((bytes > 1000000)) || return 1

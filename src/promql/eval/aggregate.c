@@ -125,7 +125,7 @@ fold_mean(struct group *g, uint32_t i, uint32_t n, double x)
     g->lost[i] = p.lost;
 }
 
-static void
+static inline void
 fold_float(struct group *g, enum token_type op, uint32_t i, double x)
 {
     double *value = &g->column.values[i], *lost = &g->lost[i];
@@ -134,16 +134,13 @@ fold_float(struct group *g, enum token_type op, uint32_t i, double x)
     bool first = n == 1;
     g->had[i] |= HAD_FLOAT;
     switch (op) {
-    case TOKEN_SUM:
-        if (first) {
-            *value = x;
-        } else {
-            struct precise p = {*value, *lost};
-            precise_add(&p, x);
-            *value = p.sum;
-            *lost = p.lost;
-        }
+    case TOKEN_SUM: {
+        struct precise p = {*value, *lost};
+        precise_add(&p, x);
+        *value = first ? x : p.sum;
+        *lost = first ? 0 : p.lost;
         break;
+    }
     case TOKEN_AVG:
         if (first)
             *value = x;
@@ -166,6 +163,30 @@ fold_float(struct group *g, enum token_type op, uint32_t i, double x)
     default:
         break;
     }
+}
+
+/* With the operator known, the compiler makes a loop of its own for each. */
+#define FOLD_EACH(op)                           \
+    case op:                                    \
+        for (bits_each(i, c->present, steps)) { \
+            fold_float(g, op, i, c->values[i]); \
+        }                                       \
+        break
+
+static void
+fold_floats(struct group *g, enum token_type op, const struct column *c, uint32_t steps)
+{
+    switch (op) {
+        FOLD_EACH(TOKEN_SUM);
+        FOLD_EACH(TOKEN_AVG);
+        FOLD_EACH(TOKEN_MIN);
+        FOLD_EACH(TOKEN_MAX);
+        FOLD_EACH(TOKEN_STDDEV);
+        FOLD_EACH(TOKEN_STDVAR);
+    default: /* those that count */
+        FOLD_EACH(TOKEN_COUNT);
+    }
+    bits_add(g->column.present, c->present, steps);
 }
 
 static enum err
@@ -246,6 +267,10 @@ fold(struct aggregation_vector *a, const struct column *c)
     if (find_group(a, c->labels, &id)) return eval_no_memory(a->vector.ev);
     struct group *g = &a->groups[id];
     g->column.drops_name |= c->drops_name;
+    if (c->histograms == NULL) {
+        fold_floats(g, op, c, a->vector.grid.count);
+        return OK;
+    }
     for (bits_each(i, c->present, a->vector.grid.count)) {
         const struct fhist *h = column_histogram(c, i);
         enum err e = OK;
@@ -726,11 +751,11 @@ vector_aggregation_new(struct evaluation *ev, const struct node *node, struct ve
         vector_free(of);
         return eval_no_memory(ev);
     }
-    a->vector = (struct vector){&ops, ev, of->grid, true};
+    a->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = true};
     a->of = of;
     a->node = node;
     arena_init(&a->arena, ev->budget, 0, 0);
-    columns_init(&a->kept, ev->budget);
+    columns_init(&a->kept, ev->budget, &ev->held);
     buf_init(&a->labels, ev->budget, 64 << 20);
     buf_init(&a->valued, ev->budget, 64 << 20);
     buf_init(&a->value, ev->budget, 64 << 20);

@@ -527,14 +527,15 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
         vector_free(right);
         return eval_no_memory(ev);
     }
-    b->vector = (struct vector){&ops, ev, left->grid, token_changes_metric(op)};
+    b->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = left->grid, .one_name = token_changes_metric(op)};
     b->swapped = m->cardinality == ONE_TO_MANY;
     b->left = b->swapped ? right : left;
     b->right = b->swapped ? left : right;
     b->node = node;
     if (token_is_set_operator(op)) b->vector.one_name = left->one_name && op != TOKEN_OR;
-    columns_init(&b->kept, ev->budget);
-    columns_init(&b->made, ev->budget);
+    columns_init(&b->kept, ev->budget, &ev->held);
+    columns_init(&b->made, ev->budget, &ev->held);
     arena_init(&b->arena, ev->budget, 0, 0);
     buf_init(&b->signature, ev->budget, 64 << 20);
     buf_init(&b->key, ev->budget, 64 << 20);

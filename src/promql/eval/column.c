@@ -4,7 +4,7 @@
 #include "base/array.h"
 
 uint32_t
-bits_next(const uint64_t *bits, uint32_t step, uint32_t steps)
+bits_search(const uint64_t *bits, uint32_t step, uint32_t steps)
 {
     if (step >= steps) return steps;
     size_t word = step / 64, words = bits_words(steps);
@@ -101,9 +101,9 @@ column_set_histogram(struct column *c, struct budget *budget, uint32_t steps, ui
 }
 
 void
-columns_init(struct columns *columns, struct budget *budget)
+columns_init(struct columns *columns, struct budget *budget, struct held *held)
 {
-    *columns = (struct columns){.budget = budget};
+    *columns = (struct columns){.budget = budget, .held = held};
     arena_init(&columns->arena, budget, 0, 0);
 }
 
@@ -112,8 +112,19 @@ columns_fini(struct columns *columns)
 {
     array_free(columns->budget, columns->items, columns->capacity);
     arena_fini(&columns->arena);
+    if (columns->held != NULL) columns->held->now -= columns->samples;
+    columns->samples = 0;
     columns->items = NULL;
     columns->count = columns->capacity = 0;
+}
+
+void
+columns_clear(struct columns *columns)
+{
+    columns->held->now -= columns->samples;
+    columns->samples = 0;
+    columns->count = 0;
+    arena_reset(&columns->arena);
 }
 
 enum err
@@ -131,6 +142,13 @@ columns_add_bits(struct columns *columns, const struct column *c, uint32_t steps
     return OK;
 }
 
+static void
+hold(struct columns *columns, uint64_t samples)
+{
+    columns->samples += samples;
+    columns->held->now += samples;
+}
+
 static enum err
 keep_histograms(struct columns *columns, struct column *to, const struct column *c, uint32_t steps)
 {
@@ -143,6 +161,7 @@ keep_histograms(struct columns *columns, struct column *to, const struct column 
         if (c->histograms[i] == NULL) continue;
         to->histograms[i] = fhist_keep(&columns->arena, c->histograms[i]);
         if (to->histograms[i] == NULL) return ERR_NOMEM;
+        hold(columns, c->histograms[i]->weight);
     }
     return OK;
 }
@@ -155,6 +174,7 @@ columns_add(struct columns *columns, const struct column *c, uint32_t steps)
     memcpy(values, c->values, values_bytes(steps));
     struct column *kept = &columns->items[columns->count - 1];
     kept->values = values;
+    hold(columns, bits_count(c->present, steps));
     return keep_histograms(columns, kept, c, steps);
 }
 
@@ -165,5 +185,6 @@ columns_join(struct columns *columns, struct column *to, const struct column *c,
         to->values[i] = c->values[i];
     }
     bits_add(to->present, c->present, steps);
+    hold(columns, bits_count(c->present, steps));
     return keep_histograms(columns, to, c, steps);
 }

@@ -49,7 +49,13 @@ bits_reset(uint64_t *bits, uint32_t step)
 }
 
 /* The first step from `step` on that is set; `steps` if none is. */
-uint32_t bits_next(const uint64_t *bits, uint32_t step, uint32_t steps);
+uint32_t bits_search(const uint64_t *bits, uint32_t step, uint32_t steps);
+static inline uint32_t
+bits_next(const uint64_t *bits, uint32_t step, uint32_t steps)
+{
+    bool at_once = step < steps && bits_has(bits, step);
+    return at_once ? step : bits_search(bits, step, steps);
+}
 uint32_t bits_count(const uint64_t *bits, uint32_t steps);
 bool bits_meet(const uint64_t *a, const uint64_t *b, uint32_t steps);
 void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
@@ -66,6 +72,7 @@ void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
 
 struct column {
     struct bytes labels; /* canonical */
+    struct bytes source; /* of columns of series: the labels of the series */
     bool drops_name;     /* it is another metric, and loses its name at the end: delayed removal */
     double *values;
     uint64_t *present;               /* bits: it has a value or a histogram */
@@ -97,17 +104,28 @@ column_histogram(const struct column *c, uint32_t step)
     return c->histograms == NULL ? NULL : c->histograms[step];
 }
 
-/* Columns that are kept. Zeroed memory with a budget is an empty one. */
+/* Samples that an evaluation holds; a histogram is as many as Prometheus counts it. */
+struct held {
+    uint64_t now;
+    uint64_t most;
+    uint64_t max; /* 0: no limit */
+};
+
+/* Columns that are kept. */
 struct columns {
     struct budget *budget;
+    struct held *held;
+    uint64_t samples;   /* that these are, of those held */
     struct arena arena; /* of all that they have */
     struct column *items;
     uint32_t count;
     uint32_t capacity;
 };
 
-void columns_init(struct columns *columns, struct budget *budget);
+void columns_init(struct columns *columns, struct budget *budget, struct held *held);
 void columns_fini(struct columns *columns);
+/* Forgets them, and keeps some memory. */
+void columns_clear(struct columns *columns);
 /* A copy. ERR_NOMEM. */
 MUST_CHECK enum err columns_add(struct columns *columns, const struct column *c, uint32_t steps);
 /* The same without values. */

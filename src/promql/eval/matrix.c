@@ -38,7 +38,8 @@ add_sample(struct evaluation *ev, struct matrix *m, int64_t t_ms, double value,
     values[s->count] = value;
     histograms[s->count++] = h;
     eval_count(ev, &ev->grid, 0, h == NULL ? 1 : h->weight);
-    return OK;
+    ev->held.now += h == NULL ? 1 : h->weight;
+    return eval_hold(ev, 0);
 }
 
 /* --- a selector ------------------------------------------------------------------------------- */

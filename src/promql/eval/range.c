@@ -6,6 +6,7 @@
 #include "base/array.h"
 #include "promql/eval/label_edit.h"
 #include "promql/eval/window.h"
+#include "promql/eval/window_floats.h"
 
 enum { ARGUMENTS_MAX = 2 };
 
@@ -30,6 +31,8 @@ struct range_vector {
     const struct node *call;
     struct span at; /* of what notes are about */
     const struct window_kind *kind;
+    const struct float_windows_kind *floats_kind;
+    struct float_windows windows; /* of floats alone */
     enum function_id id;
     struct series_set *set;  /* of the store; or */
     struct vector *subquery; /* of an expression: its steps are the samples */
@@ -75,6 +78,16 @@ reserve(struct range_vector *r, uint32_t more)
             array_reserve(budget, &s->starts_ms, &s->start_capacity, s->count + more));
 }
 
+/* What is in the buffer counts among the samples that are held; histograms are taken to be alike.
+ */
+static enum err
+hold_buffer(struct range_vector *r)
+{
+    const struct samples *s = &r->samples;
+    uint64_t weight = s->histogram_count > 0 ? s->histograms[s->histogram_count - 1].h->weight : 0;
+    return eval_hold(r->vector.ev, s->count + s->histogram_count * weight);
+}
+
 static enum err
 add_histogram(struct range_vector *r, int64_t t_ms, int64_t start_ms, struct fhist *h)
 {
@@ -106,7 +119,7 @@ read_histograms(struct range_vector *r, const struct sample_batch *b)
             add_histogram(r, b->times_ms[i], b->starts_ms == NULL ? 0 : b->starts_ms[i], made);
         if (e) return e;
     }
-    return OK;
+    return hold_buffer(r);
 }
 
 static enum err
@@ -128,7 +141,7 @@ read_batch(struct range_vector *r)
         if (r->looks_at_starts) s->starts_ms[s->count] = b.starts_ms == NULL ? 0 : b.starts_ms[i];
         s->values[s->count++] = bits_double(b.value_bits[i]);
     }
-    return OK;
+    return hold_buffer(r);
 }
 
 static enum err
@@ -154,7 +167,7 @@ read_column(struct range_vector *r)
         s->values[s->count++] = r->column->values[i];
     }
     r->at_end = true;
-    return OK;
+    return hold_buffer(r);
 }
 
 /* The first so many histograms go. */
@@ -296,9 +309,97 @@ fill_step(struct range_vector *r, uint32_t step, struct window *w)
     return OK;
 }
 
+/* --- many windows at a time ------------------------------------------------------------------- */
+
+static bool
+takes_many(const struct range_vector *r)
+{
+    return r->floats_kind->function != NULL && r->extent == EXTENT_PLAIN && !r->fixed &&
+           !r->looks_at_starts;
+}
+
+/* The windows of the steps from `step` on, the first of which slide() has found, as far as what is
+ * in the buffer is all that they have. False: they are empty, and so is all that follows. */
+static bool
+find_windows(struct range_vector *r, uint32_t step)
+{
+    struct samples *s = &r->samples;
+    struct float_windows *w = &r->windows;
+    uint32_t most = r->vector.grid.count - step, begin = s->begin, end = s->end;
+    int64_t last_ms = s->count > 0 ? s->times_ms[s->count - 1] : INT64_MIN;
+    if (most > FLOAT_WINDOWS_MAX) most = FLOAT_WINDOWS_MAX;
+    w->times_ms = s->times_ms;
+    w->values = s->values;
+    w->first_end_ms = window_end(r, step);
+    w->step_ms = r->vector.grid.step_ms;
+    w->range_ms = r->range_ms;
+    for (w->count = 0; w->count < most; w->count++) {
+        int64_t end_ms = window_end(r, step + w->count), begin_ms = end_ms - r->range_ms;
+        if (!r->at_end && last_ms <= end_ms) break;
+        while (begin < s->count && s->times_ms[begin] <= begin_ms) {
+            begin++;
+        }
+        if (begin == s->count && r->at_end) break;
+        if (end < begin) end = begin;
+        while (end < s->count && s->times_ms[end] <= end_ms) {
+            end++;
+        }
+        w->begins[w->count] = begin;
+        w->ends[w->count] = end;
+    }
+    s->begin = begin;
+    s->end = end;
+    return w->count > 0;
+}
+
+/* What they give goes into the column. */
+static enum err
+put_windows(struct range_vector *r, uint32_t step)
+{
+    const struct float_windows *w = &r->windows;
+    struct evaluation *ev = r->vector.ev;
+    uint64_t samples = 0;
+    r->floats_kind->function(w, r->result.values + step);
+    for (uint32_t i = 0; i < w->count; i++) {
+        uint32_t count = w->ends[i] - w->begins[i];
+        samples += count;
+        if (count >= r->floats_kind->least) bits_set(r->result.present, step + i);
+    }
+    if (r->vector.grid.counts) {
+        ev->samples += samples;
+        for (uint32_t i = 0; i < w->count; i++) {
+            ev->step_samples[step + i] += w->ends[i] - w->begins[i];
+        }
+    }
+    return eval_work(ev, samples);
+}
+
+/* As long as there are only floats; *step is the first one that is left. */
+static enum err
+fill_from_floats(struct range_vector *r, uint32_t *step)
+{
+    while (*step < r->vector.grid.count) {
+        int64_t end_ms = window_end(r, *step);
+        enum err e = slide(r, end_ms - r->range_ms, end_ms);
+        if (e || r->samples.histogram_count > 0) return e;
+        if (!find_windows(r, *step)) {
+            *step = r->vector.grid.count;
+            return OK;
+        }
+        e = put_windows(r, *step);
+        if (e) return e;
+        *step += r->windows.count;
+    }
+    return OK;
+}
+
+/* --- columns ---------------------------------------------------------------------------------- */
+
 static enum err
 fill_column(struct range_vector *r, struct bytes labels)
 {
+    enum err e = OK;
+    uint32_t first = 0;
     struct samples *s = &r->samples;
     uint32_t steps = r->vector.grid.count;
     drop_histograms(r, s->histogram_count);
@@ -306,7 +407,8 @@ fill_column(struct range_vector *r, struct bytes labels)
     r->at_end = r->follows_histogram = false;
     column_clear(&r->result, steps);
     arena_reset(&r->arena);
-    for (uint32_t i = 0; i < steps; i++) {
+    if (takes_many(r)) e = fill_from_floats(r, &first);
+    for (uint32_t i = first; i < steps && e == OK; i++) {
         struct window w = {
             .end_ms = window_end(r, i),
             .range_ms = r->range_ms,
@@ -319,16 +421,15 @@ fill_column(struct range_vector *r, struct bytes labels)
             .step_time_ms = grid_time(&r->vector.grid, i),
         };
         w.start_ms = w.end_ms - r->range_ms;
-        enum err e = slide(r, w.start_ms - r->before_ms, w.end_ms + r->after_ms);
+        e = slide(r, w.start_ms - r->before_ms, w.end_ms + r->after_ms);
         if (e == OK && (s->begin < s->end || s->histogram_begin < s->histogram_end)) {
             e = fill_step(r, i, &w);
         } else if (r->at_end && s->begin == s->count && s->histogram_begin == s->histogram_count &&
                    !r->fixed) {
             break;
         }
-        if (e) return e;
     }
-    return OK;
+    return e;
 }
 
 static enum err
@@ -393,7 +494,7 @@ next(struct vector *v, struct column **ret_column)
         if (e) return e;
         if (bits_count(r->result.present, v->grid.count) == 0) continue;
         note_non_counter(r, labels);
-        r->result.labels = labels;
+        r->result.labels = r->result.source = labels;
         r->result.drops_name = source.drops_name;
         if (!r->keeps_name) {
             e = eval_other_metric(v->ev, &source, &r->labels, &r->result);
@@ -438,9 +539,12 @@ open_selector(struct range_vector *r, const struct node *node)
         .set_count = 1,
         .min_ms = window_end(r, 0) - r->range_ms - r->before_ms + 1,
         .max_ms = window_end(r, r->vector.grid.count - 1) + r->after_ms,
+        .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
         .control = ev->control,
     };
-    return view_select(ev->view, &request, &r->set, &ev->why);
+    e = view_select(ev->view, &request, &r->set, &ev->why);
+    if (e == OK) r->vector.cost = series_set_cost(r->set);
+    return e;
 }
 
 static enum err
@@ -452,7 +556,9 @@ open_subquery(struct range_vector *r, const struct node *node)
                                window_end(r, r->vector.grid.count - 1), &grid);
     if (e) return e;
     if (grid.count == 0) return OK; /* nothing is evaluated */
-    return vector_new(ev, node->subquery.expr, &grid, &r->subquery);
+    e = vector_new(ev, node->subquery.expr, &grid, &r->subquery);
+    if (e == OK) r->vector.one_name = r->subquery->one_name;
+    return e;
 }
 
 /* anchored, smoothed: only of functions that know what to do with them. */
@@ -494,6 +600,7 @@ open_range(struct range_vector *r, const struct node *node)
                : shift->at == AT_END ? ev->end_ms
                                      : shift->at_ms;
     if (is_subquery) return open_subquery(r, node);
+    r->vector.one_name = selector_names_one(node->range.selector);
     e = set_extent(r, node->range.selector);
     return e ? e : open_selector(r, node);
 }
@@ -512,9 +619,10 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     if (first->kind == NODE_SUBQUERY) {
         r->at = (struct span){0, r->at.end}; /* Prometheus does not know where that stood */
     }
-    r->vector = (struct vector){&ops, ev, *grid, false};
+    r->vector = (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = false};
     r->call = call;
     r->kind = window_kind_of(id);
+    r->floats_kind = float_windows_kind_of(id);
     r->id = id;
     r->looks_at_starts = ev->features.start_timestamps && r->kind->takes_starts;
     arena_init(&r->arena, ev->budget, 0, 0);

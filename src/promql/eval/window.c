@@ -35,34 +35,29 @@ struct stretch {
     bool from_start; /* the counter began in the range, at its first sample's start */
 };
 
-/*
- * Up to the ends of the range if these are about as near as one sample to the next, else by half of
- * that. A counter is not stretched below zero: `first` is its first value, `more` what it grew by.
- */
+/* False: a single sample says nothing. */
 static bool
 stretch_of(const struct window *w, int64_t first_ms, int64_t last_ms, uint32_t count,
            int64_t counter_start_ms, double first, double more, bool is_counter,
            struct stretch *ret)
 {
-    double to_start = (double)(first_ms - w->start_ms) / 1000;
-    double to_end = (double)(w->end_ms - last_ms) / 1000;
-    double sampled = (double)(last_ms - first_ms) / 1000;
-    double between = count > 1 ? sampled / (count - 1) : 0, near = between * 1.1;
+    struct stretch_times t = {
+        .to_start = (double)(first_ms - w->start_ms) / 1000,
+        .to_end = (double)(w->end_ms - last_ms) / 1000,
+        .sampled = (double)(last_ms - first_ms) / 1000,
+        .count = count,
+    };
     ret->from_start = is_counter && counter_start_ms != 0 && counter_start_ms > w->start_ms &&
                       counter_start_ms < first_ms;
-    if (ret->from_start) {
-        to_start = 0;
-        sampled = (double)(last_ms - counter_start_ms) / 1000;
-    } else {
+    if (!ret->from_start) {
         if (count < 2) return false;
-        if (to_start >= near) to_start = between / 2;
-        if (is_counter && more > 0 && first >= 0) {
-            double to_zero = sampled * (first / more);
-            if (to_zero < to_start) to_start = to_zero;
-        }
+        ret->factor = stretch_factor(&t, first, more, is_counter);
+        return true;
     }
-    if (to_end >= near) to_end = between / 2;
-    ret->factor = sampled == 0 ? 1 : (sampled + to_start + to_end) / sampled;
+    double between = count > 1 ? t.sampled / (count - 1) : 0;
+    double to_end = t.to_end >= between * 1.1 ? between / 2 : t.to_end;
+    double sampled = (double)(last_ms - counter_start_ms) / 1000;
+    ret->factor = sampled == 0 ? 1 : (sampled + to_end) / sampled;
     return true;
 }
 
@@ -211,8 +206,7 @@ sum_over_time(struct window *w, struct operand *ret)
     return true;
 }
 
-/* The sum through the count; where the sum does not fit, the mean is moved along. */
-static double
+double
 mean_of(const double *values, uint32_t count)
 {
     struct precise p = {values[0], 0};

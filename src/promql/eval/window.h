@@ -52,6 +52,32 @@ struct window_kind {
 };
 const struct window_kind *window_kind_of(enum function_id id);
 
+/* Where the samples of a range lie in it, in seconds. */
+struct stretch_times {
+    double to_start; /* from the start of the range to the first sample */
+    double to_end;
+    double sampled; /* from the first to the last one */
+    uint32_t count; /* of samples, at least 2 */
+};
+
+/*
+ * How often the difference between the first and the last sample fits into the range: up to its
+ * ends if these are about as near as one sample to the next, else by half of that. A counter is
+ * not stretched below zero: `first` is its first value, `more` what it grew by.
+ */
+static inline double
+stretch_factor(const struct stretch_times *t, double first, double more, bool is_counter)
+{
+    double between = t->sampled / (t->count - 1), near = between * 1.1;
+    double to_start = t->to_start >= near ? between / 2 : t->to_start;
+    double to_end = t->to_end >= near ? between / 2 : t->to_end;
+    if (is_counter && more > 0 && first >= 0) {
+        double to_zero = t->sampled * (first / more);
+        if (to_zero < to_start) to_start = to_zero;
+    }
+    return t->sampled == 0 ? 1 : (t->sampled + to_start + to_end) / t->sampled;
+}
+
 /* rate, increase, delta of histograms, and of either with `anchored` or `smoothed`. */
 enum rate_kind { RATE_DELTA, RATE_INCREASE, RATE_RATE };
 bool window_histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret);
@@ -82,6 +108,9 @@ void note_mixed_samples(struct evaluation *ev, struct span at, struct bytes labe
 void note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labels);
 void note_reconciled(struct evaluation *ev, struct span at, const char *operation);
 void note_collision(struct evaluation *ev, struct span at, const char *operation);
+
+/* The sum through the count; where the sum does not fit, the mean is moved along. */
+double mean_of(const double *values, uint32_t count);
 
 /* Of values that get sorted; NaN are the least. Outside of 0 to 1: -Inf or +Inf. */
 double quantile_of(double q, double *values, uint32_t count);

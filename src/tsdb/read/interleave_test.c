@@ -445,7 +445,7 @@ test_a_cancelled_query_ends(void **state)
     (void)state;
     struct rig *g = rig_new(3);
     struct query_control control = {0};
-    atomic_store(&control.canceled, true);
+    atomic_store(&control.canceled, "query canceled: by the test");
     g->interleave.control = &control;
     random_items(g, INT64_MIN, INT64_MAX);
     struct sample_batch b;

@@ -1,0 +1,464 @@
+/*
+ * info.c - info(): series get labels of the info metrics (target_info, unless names are given) that
+ * have the same instance and job. The argument is kept, since what it is about says which info
+ * series are read. Of two with the same identity the newer sample counts, step by step.
+ */
+#include <math.h>
+
+#include "base/array.h"
+#include "base/hash.h"
+#include "promql/eval/eval.h"
+#include "promql/eval/label_edit.h"
+
+enum {
+    IDENTITIES = 2,
+    VALUES_ASKED_FOR_MAX = 100, /* with more, all info series are read and then chosen from */
+    MATCHERS_MADE = IDENTITIES + 1,
+};
+static const char *const identity_names[IDENTITIES] = {"instance", "job"};
+
+struct info_vector {
+    struct vector vector; /* first */
+    struct vector *of;
+    struct node selector;                /* of the info series */
+    struct matcher *made[MATCHERS_MADE]; /* of those in it */
+    uint32_t made_count;
+    const struct node *wanted; /* the second argument; NULL: all labels are */
+    struct name_list values[IDENTITIES];
+    struct columns kept;  /* the argument */
+    uint64_t *any;        /* bits: it has something there */
+    struct columns infos; /* their values are the times of samples */
+    struct bytes *signatures;
+    uint32_t signature_capacity;
+    struct table table;       /* of infos, by signature */
+    struct name_list metrics; /* their names */
+    struct buf signature;
+    struct buf added; /* labels */
+    struct buf labels;
+    struct buf scratch;
+    bool read;
+    /* The series at hand, and the steps of it that have not been given. */
+    uint32_t next;
+    struct column *at_hand;
+    uint64_t *rest;
+    uint64_t *now;    /* bits: steps with the same infos */
+    uint32_t *chosen; /* these; at most one of each metric */
+    uint32_t chosen_count;
+    struct column result;
+};
+
+static bool
+is_name(struct bytes name)
+{
+    return bytes_equal_text(name, "__name__");
+}
+
+/* --- which info series are read --------------------------------------------------------------- */
+
+static struct node_matcher *
+add_matcher(struct info_vector *v, const struct node_matcher *m)
+{
+    struct node_matcher *slot = &v->selector.selector.matchers[v->selector.selector.matcher_count];
+    *slot = *m;
+    v->selector.selector.matcher_count++;
+    return slot;
+}
+
+static enum err
+make_matcher(struct info_vector *v, enum matcher_type type, const char *name, struct bytes value)
+{
+    struct evaluation *ev = v->vector.ev;
+    struct node_matcher m = {type, bytes_of_text(name), value, NULL};
+    enum err e = matcher_new(type, m.name, value, &m.matcher, &ev->why);
+    if (e) return e;
+    v->made[v->made_count++] = m.matcher;
+    add_matcher(v, &m);
+    return OK;
+}
+
+/* Those of the second argument; if none of them says which name it has to be, one that does. */
+static enum err
+begin_selector(struct info_vector *v)
+{
+    uint32_t given = v->wanted == NULL ? 0 : v->wanted->selector.matcher_count, names = 0;
+    bool says_which = false;
+    v->selector = (struct node){.kind = NODE_SELECTOR, .type = VALUE_VECTOR};
+    v->selector.selector.matchers = arena_alloc(
+        &v->vector.ev->arena, (given + MATCHERS_MADE) * sizeof *v->selector.selector.matchers);
+    if (v->selector.selector.matchers == NULL) return eval_no_memory(v->vector.ev);
+    for (uint32_t i = 0; i < given; i++) {
+        const struct node_matcher *m = add_matcher(v, &v->wanted->selector.matchers[i]);
+        if (!is_name(m->name)) continue;
+        names++;
+        says_which |= m->type == MATCH_EQUAL || m->type == MATCH_REGEX;
+    }
+    if (says_which) return OK;
+    return names > 0 ? make_matcher(v, MATCH_REGEX, "__name__", bytes_of_text(".+_info"))
+                     : make_matcher(v, MATCH_EQUAL, "__name__", bytes_of_text("target_info"));
+}
+
+/* An info metric itself stays as it is. */
+static bool
+is_info(const struct info_vector *v, struct bytes labels)
+{
+    struct bytes name = labels_get(labels, bytes_of_text("__name__"));
+    for (uint32_t i = 0; i < v->selector.selector.matcher_count; i++) {
+        const struct node_matcher *m = &v->selector.selector.matchers[i];
+        if (is_name(m->name) && !matcher_matches(m->matcher, name)) return false;
+    }
+    return true;
+}
+
+static void
+put_literally(struct buf *to, struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        bool plain = c >= 0x80 || c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                     (c >= 'A' && c <= 'Z');
+        if (c == 0) {
+            buf_put_text(to, "\\x00");
+            continue;
+        }
+        if (!plain) buf_put_u8(to, '\\');
+        buf_put_u8(to, c);
+    }
+}
+
+/* Asks for few values by a regex. */
+static enum err
+ask_for(struct info_vector *v, const char *name, const struct name_list *values)
+{
+    struct evaluation *ev = v->vector.ev;
+    if (values->count == 0 || values->count > VALUES_ASKED_FOR_MAX) return OK;
+    buf_clear(&v->scratch);
+    for (uint32_t i = 0; i < values->count; i++) {
+        if (i > 0) buf_put_u8(&v->scratch, '|');
+        put_literally(&v->scratch, values->names[i]);
+    }
+    if (buf_error(&v->scratch)) return eval_no_memory(ev);
+    if (v->scratch.size > MATCHER_PATTERN_BYTES_MAX) return OK;
+    return make_matcher(v, MATCH_REGEX, name, buf_bytes(&v->scratch));
+}
+
+/* The values that the argument's series have. *ret_any false: there are none. */
+static enum err
+note_values(struct info_vector *v, bool *ret_any)
+{
+    struct evaluation *ev = v->vector.ev;
+    enum err e = OK;
+    *ret_any = false;
+    for (uint32_t i = 0; i < IDENTITIES && e == OK; i++) {
+        uint32_t count = 0;
+        struct bytes *values = arena_alloc(&ev->arena, (v->kept.count + 1) * sizeof *values);
+        if (values == NULL) return eval_no_memory(ev);
+        for (uint32_t k = 0; k < v->kept.count; k++) {
+            struct bytes labels = v->kept.items[k].labels;
+            struct bytes value = labels_get(labels, bytes_of_text(identity_names[i]));
+            if (value.size > 0 && !is_info(v, labels)) values[count++] = value;
+        }
+        v->values[i] = name_list_of(values, count);
+        *ret_any |= count > 0;
+    }
+    for (uint32_t i = 0; i < IDENTITIES && e == OK; i++) {
+        e = ask_for(v, identity_names[i], &v->values[i]);
+    }
+    return e;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static enum err
+put_signature(struct info_vector *v, struct bytes metric, struct bytes labels)
+{
+    buf_clear(&v->signature);
+    buf_put_counted(&v->signature, metric);
+    for (uint32_t i = 0; i < IDENTITIES; i++) {
+        buf_put_counted(&v->signature, labels_get(labels, bytes_of_text(identity_names[i])));
+    }
+    return buf_error(&v->signature) ? eval_no_memory(v->vector.ev) : OK;
+}
+
+static enum err
+read_argument(struct info_vector *v)
+{
+    uint32_t steps = v->vector.grid.count;
+    struct column *c;
+    enum err e;
+    while ((e = vector_next(v->of, &c)) == OK && c != NULL) {
+        if (columns_add(&v->kept, c, steps)) return eval_no_memory(v->vector.ev);
+        bits_add(v->any, c->present, steps);
+    }
+    return e;
+}
+
+static enum err
+fail_same_time(struct info_vector *v, const struct column *before, const struct column *c,
+               uint32_t step)
+{
+    struct evaluation *ev = v->vector.ev;
+    buf_put_text(&ev->error, "found duplicate series for info metric: existing ");
+    labels_print(&ev->error, before->labels);
+    buf_printf(&ev->error, " @ %.0f, new ", before->values[step] * 1000);
+    labels_print(&ev->error, c->labels);
+    return eval_fail(ev, " @ %.0f", c->values[step] * 1000);
+}
+
+/* At each step only one of an identity stays. */
+static enum err
+choose_newer(struct info_vector *v, struct column *before, struct column *c)
+{
+    for (bits_each(i, c->present, v->vector.grid.count)) {
+        if (!bits_has(before->present, i) || !bits_has(v->any, i)) continue;
+        if (before->values[i] == c->values[i]) return fail_same_time(v, before, c, i);
+        bits_reset(before->values[i] > c->values[i] ? c->present : before->present, i);
+    }
+    return OK;
+}
+
+static enum err
+add_info(struct info_vector *v, struct column *c)
+{
+    struct evaluation *ev = v->vector.ev;
+    enum err e = put_signature(v, labels_get(c->labels, bytes_of_text("__name__")), c->labels);
+    uint64_t hash = hash_bytes(buf_bytes(&v->signature), 0);
+    for (uint32_t at = TABLE_START, id; e == OK && table_next(&v->table, hash, &at, &id);) {
+        if (!bytes_equal(v->signatures[id], buf_bytes(&v->signature))) continue;
+        e = choose_newer(v, &v->infos.items[id], c);
+    }
+    if (e) return e;
+    if (columns_add(&v->infos, c, v->vector.grid.count) ||
+        !table_reserve(&v->table, ev->budget, 1) ||
+        !array_reserve(ev->budget, &v->signatures, &v->signature_capacity, v->infos.count)) {
+        return eval_no_memory(ev);
+    }
+    struct bytes copy = arena_copy(&v->infos.arena, buf_bytes(&v->signature));
+    if (copy.at == NULL) return eval_no_memory(ev);
+    v->signatures[v->infos.count - 1] = copy;
+    table_add(&v->table, hash, v->infos.count - 1);
+    return OK;
+}
+
+static bool
+is_asked_for(const struct info_vector *v, struct bytes labels)
+{
+    for (uint32_t i = 0; i < IDENTITIES; i++) {
+        struct bytes value = labels_get(labels, bytes_of_text(identity_names[i]));
+        if (v->values[i].count > 0 && !name_list_has(&v->values[i], value)) return false;
+    }
+    return true;
+}
+
+static enum err
+read_infos(struct info_vector *v)
+{
+    struct evaluation *ev = v->vector.ev;
+    struct vector *infos;
+    struct column *c;
+    enum err e = vector_selector_new(ev, &v->selector, &v->vector.grid, PART_INFO_TIME, &infos);
+    if (e) return e;
+    while ((e = vector_next(infos, &c)) == OK && c != NULL) {
+        if (is_asked_for(v, c->labels)) e = add_info(v, c);
+        if (e) break;
+    }
+    vector_free(infos);
+    if (e) return e;
+    struct bytes *names = arena_alloc(&ev->arena, (v->infos.count + 1) * sizeof *names);
+    if (names == NULL) return eval_no_memory(ev);
+    for (uint32_t i = 0; i < v->infos.count; i++) {
+        names[i] = labels_get(v->infos.items[i].labels, bytes_of_text("__name__"));
+    }
+    v->metrics = name_list_of(names, v->infos.count);
+    v->chosen = arena_alloc(&ev->arena, (v->metrics.count + 1) * sizeof *v->chosen);
+    return v->chosen == NULL ? eval_no_memory(ev) : OK;
+}
+
+static enum err
+read_all(struct info_vector *v)
+{
+    bool any;
+    enum err e = read_argument(v);
+    if (e == OK) e = begin_selector(v);
+    if (e == OK) e = note_values(v, &any);
+    return e || !any ? e : read_infos(v);
+}
+
+/* --- joining ---------------------------------------------------------------------------------- */
+
+/* The infos of a series at its first step that is left; `now`: where they are the same. */
+static enum err
+choose(struct info_vector *v)
+{
+    uint32_t steps = v->vector.grid.count, step = bits_next(v->rest, 0, steps);
+    memcpy(v->now, v->rest, bits_words(steps) * sizeof *v->now);
+    v->chosen_count = 0;
+    if (is_info(v, v->at_hand->labels)) return OK;
+    for (uint32_t i = 0; i < v->metrics.count; i++) {
+        enum err e = put_signature(v, v->metrics.names[i], v->at_hand->labels);
+        if (e) return e;
+        uint64_t hash = hash_bytes(buf_bytes(&v->signature), 0);
+        for (uint32_t at = TABLE_START, id; table_next(&v->table, hash, &at, &id);) {
+            const struct column *c = &v->infos.items[id];
+            if (!bytes_equal(v->signatures[id], buf_bytes(&v->signature))) continue;
+            bool is_there = bits_has(c->present, step);
+            if (is_there) v->chosen[v->chosen_count++] = id;
+            for (size_t w = 0; w < bits_words(steps); w++) {
+                v->now[w] &= is_there ? c->present[w] : ~c->present[w];
+            }
+        }
+    }
+    return OK;
+}
+
+static bool
+is_wanted(const struct info_vector *v, struct bytes name)
+{
+    bool any = false;
+    if (is_name(name)) return false;
+    for (uint32_t i = 0; v->wanted != NULL && i < v->wanted->selector.matcher_count; i++) {
+        struct bytes wanted = v->wanted->selector.matchers[i].name;
+        if (bytes_equal(wanted, name)) return true;
+        any |= !is_name(wanted);
+    }
+    return !any;
+}
+
+/* Is there a matcher that a series without any info does not pass? */
+static bool
+demands_labels(const struct info_vector *v)
+{
+    for (uint32_t i = 0; v->wanted != NULL && i < v->wanted->selector.matcher_count; i++) {
+        const struct node_matcher *m = &v->wanted->selector.matchers[i];
+        if (!is_name(m->name) && !matcher_matches_empty(m->matcher)) return true;
+    }
+    return false;
+}
+
+static void
+set_label(struct info_vector *v, struct buf *labels, struct label label)
+{
+    buf_clear(&v->scratch);
+    labels_with(&v->scratch, buf_bytes(labels), label);
+    buf_clear(labels);
+    buf_put_bytes(labels, buf_bytes(&v->scratch));
+}
+
+/* Of one info series; those that the series has itself stay. */
+static enum err
+add_labels(struct info_vector *v, struct bytes info)
+{
+    struct evaluation *ev = v->vector.ev;
+    struct cursor c = cursor_of(info);
+    for (struct label label; labels_next(&c, &label);) {
+        if (!is_wanted(v, label.name)) continue;
+        struct bytes before = labels_get(buf_bytes(&v->added), label.name);
+        if (before.size > 0 && !bytes_equal(before, label.value)) {
+            buf_put_text(&ev->error, "conflicting label: ");
+            buf_put_bytes(&ev->error, label.name);
+            return ERR_INPUT;
+        }
+        if (labels_get(v->at_hand->labels, label.name).size > 0) continue;
+        set_label(v, &v->added, label);
+        set_label(v, &v->labels, label);
+    }
+    return OK;
+}
+
+/* The series at hand at the steps where it has the same infos. */
+static enum err
+join(struct info_vector *v, struct column **ret_column)
+{
+    enum err e = choose(v);
+    if (e) return e;
+    for (size_t w = 0; w < bits_words(v->vector.grid.count); w++) {
+        v->rest[w] &= ~v->now[w];
+    }
+    bool stays = v->chosen_count > 0 || is_info(v, v->at_hand->labels) || !demands_labels(v);
+    *ret_column = NULL;
+    if (!stays) return OK;
+    buf_clear(&v->added);
+    buf_clear(&v->labels);
+    buf_put_bytes(&v->labels, v->at_hand->labels);
+    for (uint32_t i = 0; i < v->chosen_count && e == OK; i++) {
+        e = add_labels(v, v->infos.items[v->chosen[i]].labels);
+    }
+    if (e) return e;
+    if (buf_error(&v->labels) || buf_error(&v->added) || buf_error(&v->scratch)) {
+        return eval_no_memory(v->vector.ev);
+    }
+    v->result = *v->at_hand;
+    v->result.labels = buf_bytes(&v->labels);
+    v->result.present = v->now;
+    v->result.drops_name = false; /* as Prometheus: it is forgotten here */
+    *ret_column = &v->result;
+    return OK;
+}
+
+static enum err
+next(struct vector *vector, struct column **ret_column)
+{
+    struct info_vector *v = (struct info_vector *)vector;
+    uint32_t steps = vector->grid.count;
+    enum err e = v->read ? OK : read_all(v);
+    v->read = true;
+    *ret_column = NULL;
+    while (e == OK && *ret_column == NULL) {
+        if (v->at_hand == NULL || bits_next(v->rest, 0, steps) == steps) {
+            if (v->next == v->kept.count) return OK;
+            v->at_hand = &v->kept.items[v->next++];
+            memcpy(v->rest, v->at_hand->present, bits_words(steps) * sizeof *v->rest);
+        }
+        e = join(v, ret_column);
+    }
+    return e;
+}
+
+static void
+info_free(struct vector *vector)
+{
+    struct info_vector *v = (struct info_vector *)vector;
+    struct budget *budget = vector->ev->budget;
+    vector_free(v->of);
+    for (uint32_t i = 0; i < v->made_count; i++) {
+        matcher_free(v->made[i]);
+    }
+    columns_fini(&v->kept);
+    columns_fini(&v->infos);
+    array_free(budget, v->signatures, v->signature_capacity);
+    table_fini(&v->table, budget);
+    buf_fini(&v->signature);
+    buf_fini(&v->added);
+    buf_fini(&v->labels);
+    buf_fini(&v->scratch);
+    mem_free(budget, v, sizeof *v);
+}
+
+enum err
+vector_info_new(struct evaluation *ev, const struct node *call, struct vector *of,
+                struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {next, info_free};
+    struct info_vector *v = mem_new(ev->budget, sizeof *v);
+    size_t words = bits_words(of->grid.count);
+    if (v == NULL) {
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    v->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = false};
+    v->of = of;
+    v->wanted = call->call.argument_count < 2 ? NULL : node_inside(call->call.arguments[1]);
+    columns_init(&v->kept, ev->budget, &ev->held);
+    columns_init(&v->infos, ev->budget, &ev->held);
+    buf_init(&v->signature, ev->budget, 64 << 20);
+    buf_init(&v->added, ev->budget, 64 << 20);
+    buf_init(&v->labels, ev->budget, 64 << 20);
+    buf_init(&v->scratch, ev->budget, 64 << 20);
+    v->any = arena_new(&ev->arena, words * sizeof *v->any);
+    v->rest = arena_new(&ev->arena, words * sizeof *v->rest);
+    v->now = arena_new(&ev->arena, words * sizeof *v->now);
+    if (v->any == NULL || v->rest == NULL || v->now == NULL) {
+        info_free(&v->vector);
+        return eval_no_memory(ev);
+    }
+    return vector_unique_new(ev, &v->vector, ret_vector);
+}
