@@ -88,6 +88,8 @@ static const struct route {
     {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, QUEUE_MERGES, clean_run,
      STORED | ADMIN},
     {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, QUEUE_PAGES, destination_run, ADMIN},
+    {"/federate", HTTP_GET, QUEUE_READS, federate_run, STORED},
+    {"/prometheus/federate", HTTP_GET, QUEUE_READS, federate_run, STORED},
     {"/api/v1/*", HTTP_OPTIONS, QUEUE_NONE, no_run},
     {"/metrics", HTTP_GET, QUEUE_PAGES, metrics_run},
     {"/-/healthy", HTTP_GET, QUEUE_NONE, healthy_run},

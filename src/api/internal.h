@@ -217,6 +217,7 @@ void active_queries_run(struct api *api, struct http_request *request);
 void query_cancel_run(struct api *api, struct http_request *request);
 void top_queries_run(struct api *api, struct http_request *request);
 void query_exemplars_run(struct api *api, struct http_request *request);
+void federate_run(struct api *api, struct http_request *request);
 void format_query_run(struct api *api, struct http_request *request);
 void parse_query_run(struct api *api, struct http_request *request);
 void flush_run(struct api *api, struct http_request *request);

@@ -72,7 +72,7 @@ END
 # --- the same whoever answers --------------------------------------------------------------------
 
 instant=('load' 'load[2m]' 'odd' '1 + 1' '"a string with \"quotes\""' 'latency' 'gauge[1m]'
-    'sum(load)' 'count_values("of.utf8", load)' 'nothing_of_this_name' 'rate(latency[5m])'
+    'sum(load)' 'count_values("of.utf8", load{job="a"})' 'nothing_of_this_name' 'rate(latency[5m])'
     'histogram_quantile(0.9, latency)' 'load / 0' 'latency > 1' 'rate(load[5m])')
 range=('load' 'rate(load[1m])' 'sum by (job) (load)' '42' 'latency' 'odd' 'nothing_of_this_name'
     'histogram_count(latency) or load' '{__name__=~"load|gauge"}')
