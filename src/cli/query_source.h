@@ -39,12 +39,12 @@ struct query_store {
     struct bytes tenant;
     struct budget *memory;
     int64_t lookback_ms;
-    uint64_t points_max;
-    uint64_t held_max; /* 0: no limit, as of those that follow */
-    uint64_t samples_max;
+    struct promql_features features;
+    uint64_t points_max;  /* steps of a range */
+    uint64_t samples_max; /* held at one moment; of these 0 is no limit */
+    uint64_t samples_read_max;
     uint64_t series_max;
     uint64_t bytes_max;
-    struct promql_features features;
 };
 MUST_CHECK enum err query_store(const struct query_store *store, const struct query_asked *asked,
                                 struct query_sink *sink, struct query_failure *failure,

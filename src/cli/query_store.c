@@ -183,10 +183,10 @@ run(const struct query_store *store, struct store_query *q, struct query_failure
         .first_ms = a->first_ms,
         .last_ms = a->step_ms == 0 ? a->first_ms : a->last_ms,
         .step_ms = a->step_ms,
-        .held_max = store->held_max,
-        .features = store->features,
         .lookback_ms = a->lookback_ms == 0 ? store->lookback_ms : a->lookback_ms,
         .subquery_step_ms = SUBQUERY_STEP_MS,
+        .features = store->features,
+        .held_max = store->samples_max,
         .control = &q->control,
         .budget = &q->budget,
     };
@@ -209,7 +209,7 @@ query_store(const struct query_store *store, const struct query_asked *asked,
     q.control.env = env;
     q.control.budget = &q.budget;
     q.control.series_max = store->series_max;
-    q.control.samples_max = store->samples_max;
+    q.control.samples_max = store->samples_read_max;
     q.control.bytes_max = store->bytes_max;
     if (asked->timeout_ms > 0) {
         q.control.deadline_ns = env_monotonic_ns(env) + asked->timeout_ms * NS_PER_MS;

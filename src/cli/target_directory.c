@@ -142,12 +142,12 @@ directory_query(struct target *target, const struct query_asked *asked, struct q
         .tenant = target_tenant(target),
         .memory = target->read_memory,
         .lookback_ms = s->query_lookback_delta_ms,
+        .features = promql_features_of(s->query_features),
         .points_max = s->query_max_points,
-        .held_max = s->query_max_samples,
-        .samples_max = s->query_max_samples_read,
+        .samples_max = s->query_max_samples,
+        .samples_read_max = s->query_max_samples_read,
         .series_max = s->query_max_series,
         .bytes_max = s->query_max_bytes,
-        .features = promql_features_of(s->query_features),
     };
     return query_store(&store, asked, sink, failure, why);
 }

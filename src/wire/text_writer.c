@@ -73,9 +73,8 @@ text_writer_begin(struct text_writer *w, struct buf *to)
 
 /* --- a series --------------------------------------------------------------------------------- */
 
-/* With \\, \" and \n. */
-static void
-put_escaped(struct buf *to, struct bytes text)
+void
+text_put_escaped(struct buf *to, struct bytes text)
 {
     buf_put_u8(to, '"');
     for (size_t i = 0, from = 0; i <= text.size; i++) {
@@ -100,7 +99,7 @@ put_label_set(struct buf *to, struct bytes labels, struct bytes quoted_name, boo
     if (quoted_name.size > 0 || always) {
         buf_put_u8(to, '{');
         open = true;
-        if (quoted_name.size > 0) put_escaped(to, quoted_name);
+        if (quoted_name.size > 0) text_put_escaped(to, quoted_name);
     }
     bool comma = quoted_name.size > 0;
     while (labels_next(&c, &label)) {
@@ -112,9 +111,9 @@ put_label_set(struct buf *to, struct bytes labels, struct bytes quoted_name, boo
         if (name_is_plain(label.name, false))
             buf_put_bytes(to, label.name);
         else
-            put_escaped(to, label.name);
+            text_put_escaped(to, label.name);
         buf_put_u8(to, '=');
-        put_escaped(to, label.value);
+        text_put_escaped(to, label.value);
     }
     if (open) buf_put_u8(to, '}');
 }

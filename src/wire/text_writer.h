@@ -43,6 +43,9 @@ void text_writer_text(struct text_writer *writer, int64_t t_ms, struct bytes tex
 void text_writer_series_end(struct text_writer *writer, struct buf *to);
 void text_writer_end(struct text_writer *writer, struct buf *to);
 
+/* A text in double quotes as the two text formats of Prometheus have it: with \\, \" and \n. */
+void text_put_escaped(struct buf *to, struct bytes text);
+
 struct text_writer_counts text_writer_counts(const struct text_writer *writer);
 
 #endif
