@@ -23,6 +23,7 @@ struct samples {
     struct histogram_point *histograms;
     uint32_t histogram_capacity;
     uint32_t histogram_count;
+    uint32_t histogram_made; /* those behind them are memory for what comes */
     uint32_t histogram_begin, histogram_end;
 };
 
@@ -88,18 +89,27 @@ hold_buffer(struct range_vector *r)
     return eval_hold(r->vector.ev, s->count + s->histogram_count * weight);
 }
 
-static enum err
-add_histogram(struct range_vector *r, int64_t t_ms, int64_t start_ms, struct fhist *h)
+/* The next histogram's place, with memory for so many bytes. NULL: there is none. */
+static struct histogram_point *
+histogram_place(struct range_vector *r, size_t bytes)
 {
     struct samples *s = &r->samples;
     struct budget *budget = r->vector.ev->budget;
-    if (h == NULL ||
-        !array_reserve(budget, &s->histograms, &s->histogram_capacity, s->histogram_count + 1)) {
-        if (h != NULL) mem_free(budget, h, fhist_bytes(h));
-        return eval_no_memory(r->vector.ev);
+    if (s->histogram_count == s->histogram_made) {
+        if (!array_reserve(budget, &s->histograms, &s->histogram_capacity, s->histogram_made + 1)) {
+            return NULL;
+        }
+        s->histograms[s->histogram_made++] = (struct histogram_point){0};
     }
-    s->histograms[s->histogram_count++] = (struct histogram_point){t_ms, start_ms, h};
-    return OK;
+    struct histogram_point *p = &s->histograms[s->histogram_count];
+    if (p->capacity >= bytes) return p;
+    size_t capacity = bytes + bytes / 8; /* a histogram gets buckets over time */
+    void *memory = mem_alloc(budget, capacity);
+    if (memory == NULL) return NULL;
+    mem_free(budget, p->h, p->capacity);
+    p->h = memory;
+    p->capacity = capacity;
+    return p;
 }
 
 static enum err
@@ -111,13 +121,12 @@ read_histograms(struct range_vector *r, const struct sample_batch *b)
         bool follows = r->follows_histogram && s->histogram_count > 0;
         r->follows_histogram = h->sum_bits != STALE_NAN_BITS;
         if (!r->follows_histogram) continue;
-        const struct fhist *before = follows ? s->histograms[s->histogram_count - 1].h : NULL;
-        void *memory = mem_alloc(r->vector.ev->budget, fhist_bytes_of(h));
-        struct fhist *made = memory == NULL ? NULL : fhist_of(memory, h);
-        if (made != NULL) fhist_hint(made, before);
-        enum err e =
-            add_histogram(r, b->times_ms[i], b->starts_ms == NULL ? 0 : b->starts_ms[i], made);
-        if (e) return e;
+        struct histogram_point *p = histogram_place(r, fhist_bytes_of(h));
+        if (p == NULL) return eval_no_memory(r->vector.ev);
+        p->t_ms = b->times_ms[i];
+        p->start_ms = b->starts_ms == NULL ? 0 : b->starts_ms[i];
+        fhist_hint(fhist_of(p->h, h), follows ? p[-1].h : NULL);
+        s->histogram_count++;
     }
     return hold_buffer(r);
 }
@@ -155,11 +164,12 @@ read_column(struct range_vector *r)
         const struct fhist *h = column_histogram(r->column, i);
         int64_t t_ms = grid_time(&sub->grid, i);
         if (h != NULL) {
-            void *memory = mem_alloc(ev->budget, fhist_bytes(h));
-            struct fhist *made = memory == NULL ? NULL : fhist_copy(memory, h);
-            if (made != NULL) fhist_forget_reset(made);
-            enum err e = add_histogram(r, t_ms, 0, made);
-            if (e) return e;
+            struct histogram_point *p = histogram_place(r, fhist_bytes(h));
+            if (p == NULL) return eval_no_memory(ev);
+            p->t_ms = t_ms;
+            p->start_ms = 0;
+            fhist_forget_reset(fhist_copy(p->h, h));
+            s->histogram_count++;
             continue;
         }
         s->times_ms[s->count] = t_ms;
@@ -170,18 +180,16 @@ read_column(struct range_vector *r)
     return hold_buffer(r);
 }
 
-/* The first so many histograms go. */
+/* The first so many histograms go; their memory stays. */
 static void
 drop_histograms(struct range_vector *r, uint32_t count)
 {
     struct samples *s = &r->samples;
-    for (uint32_t i = 0; i < count; i++) {
-        struct fhist *h = s->histograms[i].h;
-        mem_free(r->vector.ev->budget, h, fhist_bytes(h));
-    }
     s->histogram_count -= count;
-    if (count > 0 && s->histogram_count > 0) {
-        memmove(s->histograms, s->histograms + count, s->histogram_count * sizeof *s->histograms);
+    for (uint32_t i = 0; count > 0 && i < s->histogram_count; i++) {
+        struct histogram_point gone = s->histograms[i];
+        s->histograms[i] = s->histograms[i + count];
+        s->histograms[i + count] = gone;
     }
     s->histogram_begin -= count;
     s->histogram_end -= count;
@@ -515,7 +523,9 @@ range_free(struct vector *v)
     array_free(budget, r->samples.times_ms, r->samples.time_capacity);
     array_free(budget, r->samples.values, r->samples.value_capacity);
     array_free(budget, r->samples.starts_ms, r->samples.start_capacity);
-    drop_histograms(r, r->samples.histogram_count);
+    for (uint32_t i = 0; i < r->samples.histogram_made; i++) {
+        mem_free(budget, r->samples.histograms[i].h, r->samples.histograms[i].capacity);
+    }
     array_free(budget, r->samples.histograms, r->samples.histogram_capacity);
     arena_fini(&r->arena);
     array_free(budget, r->scratch, r->scratch_capacity);

@@ -156,7 +156,7 @@ put_between(struct selector_vector *s, uint32_t step, const struct last_sample *
         return OK;
     }
     struct fhist before = *a->h, after = *b->h, *h;
-    struct histogram_point x = {a->t_ms, 0, &before}, y = {b->t_ms, 0, &after};
+    struct histogram_point x = {a->t_ms, 0, &before, 0}, y = {b->t_ms, 0, &after, 0};
     bool is_counter = before.hint != RESET_GAUGE || after.hint != RESET_GAUGE;
     if (interpolated_histogram(ev, &s->arena, &x, &y, t_ms, is_counter, s->node->at, s->labels,
                                &h)) {

@@ -10,6 +10,7 @@ struct histogram_point {
     int64_t t_ms;
     int64_t start_ms; /* 0: unknown */
     struct fhist *h;
+    size_t capacity; /* bytes of its memory */
 };
 
 struct window {

@@ -47,9 +47,11 @@ exponential_bound(int32_t schema, int64_t index)
     int64_t in_one = index & ((INT64_C(1) << schema) - 1);
     int64_t exponent = (index >> schema) + 1;
     if (in_one == 0 && exponent == 1025) return DBL_MAX;
-    if (exponent > 5000) exponent = 5000;
-    if (exponent < -5000) exponent = -5000;
-    return ldexp(fractions[in_one << (HISTOGRAM_SCHEMA_MAX - schema)], (int)exponent);
+    double fraction = fractions[in_one << (HISTOGRAM_SCHEMA_MAX - schema)];
+    if (exponent > -1000 && exponent < 1000) {
+        return fraction * bits_double((uint64_t)(exponent + 1023) << 52);
+    }
+    return ldexp(fraction, (int)(exponent > 5000 ? 5000 : exponent < -5000 ? -5000 : exponent));
 }
 
 static double

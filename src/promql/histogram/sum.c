@@ -41,6 +41,14 @@ skip_zero(struct side_reader *r, int32_t schema, double threshold)
     }
 }
 
+/* Are there the same buckets? Mostly so: new ones come rarely. */
+static bool
+same_buckets(const struct fhist_side *a, const struct fhist_side *b)
+{
+    return a->count == b->count &&
+           (a->count == 0 || memcmp(a->indexes, b->indexes, a->count * sizeof *a->indexes) == 0);
+}
+
 /* --- a side that changes ---------------------------------------------------------------------- */
 
 static void
@@ -99,9 +107,28 @@ count_missing(const struct fhist_side *to, struct side_reader r)
     return missing;
 }
 
+/* Of the same buckets. */
+static void
+add_counts(struct fhist_side *to, const double *counts, double factor)
+{
+    if (to->lost == NULL) {
+        for (uint32_t i = 0; i < to->count; i++) {
+            to->counts[i] += factor * counts[i];
+        }
+        return;
+    }
+    for (uint32_t i = 0; i < to->count; i++) {
+        add_to(to, i, factor * counts[i]);
+    }
+}
+
 static enum err
 add_side(struct arena *arena, struct fhist_side *to, struct side_reader r, double factor)
 {
+    if (r.shift == 0 && r.at == 0 && same_buckets(to, r.side)) {
+        add_counts(to, r.side->counts, factor);
+        return OK;
+    }
     uint32_t missing = count_missing(to, r), old = to->count, at = missing, put = 0;
     if (!make_room(arena, to, old + missing)) return ERR_NOMEM;
     /* What is there goes to the end, from which it is merged with what comes. */
@@ -474,35 +501,34 @@ fhist_settle(struct fhist *h)
 
 /* --- resets ----------------------------------------------------------------------------------- */
 
-/* Are there the same buckets from here on? Mostly so: new ones come rarely. */
+/* Of the same resolution: is no bucket gone, and has none fewer observations than before? */
 static bool
-same_buckets(const struct side_reader *a, const struct side_reader *b)
+only_grew(const struct fhist_side *now, const struct fhist_side *before)
 {
-    const struct fhist_side *x = a->side, *y = b->side;
-    uint32_t left = x->count - a->at;
-    if (a->shift != b->shift || left != y->count - b->at) return false;
-    return left == 0 ||
-           memcmp(x->indexes + a->at, y->indexes + b->at, left * sizeof *x->indexes) == 0;
-}
-
-static bool
-any_less(const double *now, const double *before, uint32_t count)
-{
-    bool less = false;
-    for (uint32_t i = 0; i < count; i++) {
-        less |= now[i] < before[i];
+    if (same_buckets(now, before)) {
+        bool less = false;
+        for (uint32_t i = 0; i < now->count; i++) {
+            less |= now->counts[i] < before->counts[i];
+        }
+        return !less;
     }
-    return less;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < before->count; i++, at++) {
+        while (at < now->count && now->indexes[at] < before->indexes[i]) {
+            at++;
+        }
+        if (at == now->count || now->indexes[at] != before->indexes[i] ||
+            now->counts[at] < before->counts[i]) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Has a bucket fewer observations than before? */
 static bool
 side_was_reset(struct side_reader now, struct side_reader before)
 {
-    if (now.shift == 0 && same_buckets(&now, &before)) {
-        return any_less(now.side->counts + now.at, before.side->counts + before.at,
-                        now.side->count - now.at);
-    }
     bool more = side_next(&now);
     while (side_next(&before)) {
         while (more && now.index < before.index) {
@@ -564,6 +590,7 @@ fhist_was_reset(const struct fhist *h, const struct fhist *before)
     struct side_reader then[] = {{.side = &before->positive, .shift = shift},
                                  {.side = &before->negative, .shift = shift}};
     for (int k = 0; k < 2; k++) {
+        if (shift == 0 && only_grew(now[k].side, then[k].side)) continue;
         if (!fhist_is_custom(h)) {
             skip_zero(&now[k], h->schema, h->zero_threshold);
             skip_zero(&then[k], h->schema, h->zero_threshold);
