@@ -46,6 +46,13 @@ void codec_float_encode_from(struct codec_scratch *scratch, const uint64_t *bits
 /* ERR_CORRUPT: not an encoding of exactly `count` values. */
 MUST_CHECK enum err codec_float_decode_from(struct bytes encoded, int64_t origin, uint32_t count,
                                             uint64_t *ret_bits);
+/*
+ * The same of the values from `from` until before `until`, of which there is one at least; the
+ * others in ret_bits, which has room for all, may be anything. What only they need is not looked
+ * at, and not found to be wrong.
+ */
+MUST_CHECK enum err codec_float_decode_some(struct bytes encoded, int64_t origin, uint32_t count,
+                                            uint32_t from, uint32_t until, uint64_t *ret_bits);
 
 /* What an encoding of values says of all of them. */
 struct codec_shape {

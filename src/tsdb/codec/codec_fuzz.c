@@ -33,6 +33,17 @@ decode(bool times, struct bytes encoded, uint32_t count, uint64_t *ret)
 }
 
 static void
+check_some(struct bytes encoded, uint32_t count)
+{
+    uint32_t from = (uint32_t)(values[0] % count);
+    uint32_t until = from + 1 + (uint32_t)(values[count - 1] % (count - from));
+    memset(again, 0x33, sizeof again);
+    enum err e = codec_float_decode_some(encoded, 0, count, from, until, again);
+    assert(e == OK);
+    assert(memcmp(values + from, again + from, (until - from) * sizeof *values) == 0);
+}
+
+static void
 check_comes_back(bool times, uint32_t count)
 {
     struct buf out;
@@ -47,6 +58,7 @@ check_comes_back(bool times, uint32_t count)
     enum err e = decode(times, bytes_of(copy, out.size), count, again);
     assert(e == OK);
     assert(memcmp(values, again, count * sizeof *values) == 0);
+    if (!times) check_some(bytes_of(copy, out.size), count);
     free(copy);
     buf_fini(&out);
 }

@@ -450,34 +450,50 @@ pairs_to_bits(uint64_t *v, uint32_t count, double power, bool divide)
     if (count & 1) v[count - 1] = decimal_bits(v[count - 1], power);
 }
 
+/* Integers to doubles, in place. */
+static void
+decimals_to_bits(uint64_t *v, uint32_t count, unsigned e, int64_t origin)
+{
+    for (uint32_t i = 0; i < count && origin != 0; i++) {
+        v[i] += (uint64_t)origin;
+    }
+    if (e == 0) {
+        pairs_to_bits(v, count, 1, false);
+    } else {
+        pairs_to_bits(v, count, codec_powers[e], true);
+    }
+}
+
+/* Which values are wanted. */
+struct slice {
+    uint32_t from;
+    uint32_t until;
+};
+
 static enum err
 read_main(struct cursor *cursor, unsigned type, unsigned e, int64_t origin, uint32_t count,
-          uint64_t *ret_bits)
+          struct slice wanted, uint64_t *ret_bits)
 {
     unsigned zeros = type == TYPE_BITS ? cursor_u8(cursor) : 0;
     if (zeros > 63) return ERR_CORRUPT;
     struct codec_int_reader reader;
     uint32_t got;
     enum err err = codec_int_head(&reader, cursor, count, ret_bits, &got);
-    while (err == OK) {
-        if (type == TYPE_BITS) {
-            for (uint32_t i = 0; i < got; i++) {
-                ret_bits[i] = unordered(ret_bits[i] << zeros);
-            }
-        } else {
-            for (uint32_t i = 0; i < got && origin != 0; i++) {
-                ret_bits[i] += (uint64_t)origin;
-            }
-            /* Integers to doubles, in place. */
-            if (e == 0) {
-                pairs_to_bits(ret_bits, got, 1, false);
-            } else {
-                pairs_to_bits(ret_bits, got, codec_powers[e], true);
-            }
+    for (uint32_t at = 0; err == OK; at += got) {
+        if (at > 0 || got == 0) {
+            if (reader.left == 0 || at >= wanted.until) break;
+            bool passes = at + CODEC_FRAME <= wanted.from;
+            err = passes ? codec_int_pass(&reader, ret_bits + at, &got)
+                         : codec_int_frame(&reader, ret_bits + at, &got);
+            if (err) break;
         }
-        ret_bits += got;
-        if (reader.left == 0) break;
-        err = codec_int_frame(&reader, ret_bits, &got);
+        uint32_t from = at > wanted.from ? at : wanted.from;
+        uint32_t end = at + got < wanted.until ? at + got : wanted.until;
+        if (from >= end) continue;
+        if (type != TYPE_BITS) decimals_to_bits(ret_bits + from, end - from, e, origin);
+        for (uint32_t i = from; i < end && type == TYPE_BITS; i++) {
+            ret_bits[i] = unordered(ret_bits[i] << zeros);
+        }
     }
     return err;
 }
@@ -516,8 +532,9 @@ codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint64_t 
     if (stale) ret_bits[count - 1] = STALE_BITS;
 }
 
-enum err
-codec_float_read(struct cursor *cursor, int64_t origin, uint32_t count, uint64_t *ret_bits)
+static enum err
+read_floats(struct cursor *cursor, int64_t origin, uint32_t count, struct slice wanted,
+            uint64_t *ret_bits)
 {
     if (count == 0 || count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
     unsigned first = cursor_u8(cursor);
@@ -540,9 +557,26 @@ codec_float_read(struct cursor *cursor, int64_t origin, uint32_t count, uint64_t
         return OK;
     }
     if (e > (type == TYPE_BITS ? 0 : E_MAX)) return ERR_CORRUPT;
-    enum err err = read_main(cursor, type, e, origin, count, ret_bits);
+    /* Corrections come after all values. */
+    if (type == TYPE_CORRECTED) wanted = (struct slice){0, count};
+    enum err err = read_main(cursor, type, e, origin, count, wanted, ret_bits);
     if (err == OK && type == TYPE_CORRECTED) err = read_corrections(cursor, count, ret_bits);
     return err;
+}
+
+enum err
+codec_float_read(struct cursor *cursor, int64_t origin, uint32_t count, uint64_t *ret_bits)
+{
+    return read_floats(cursor, origin, count, (struct slice){0, count}, ret_bits);
+}
+
+enum err
+codec_float_decode_some(struct bytes encoded, int64_t origin, uint32_t count, uint32_t from,
+                        uint32_t until, uint64_t *ret_bits)
+{
+    struct cursor cursor = cursor_of(encoded);
+    assert(from < until && until <= count);
+    return read_floats(&cursor, origin, count, (struct slice){from, until}, ret_bits);
 }
 
 enum err

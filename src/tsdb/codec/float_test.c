@@ -52,12 +52,32 @@ encode_from(uint32_t count)
     return origin;
 }
 
+/* Slices at the beginning, the end and within are those of the whole. */
+static void
+check_some(int64_t origin, uint32_t count)
+{
+    struct bytes bytes = encoded();
+    const uint32_t slices[][2] = {{0, 1},
+                                  {count - 1, count},
+                                  {count / 2, count / 2 + 1},
+                                  {count / 3, count},
+                                  {0, (count + 1) / 2},
+                                  {count / 3, (count * 2 + 2) / 3}};
+    for (unsigned i = 0; i < sizeof slices / sizeof *slices; i++) {
+        uint32_t from = slices[i][0], until = slices[i][1];
+        memset(g.back, 0x33, sizeof g.back);
+        assert_int_equal(codec_float_decode_some(bytes, origin, count, from, until, g.back), OK);
+        assert_memory_equal(g.bits + from, g.back + from, (until - from) * sizeof *g.bits);
+    }
+}
+
 static void
 check_round_trip(uint32_t count)
 {
     int64_t origin = encode_from(count);
     assert_int_equal(codec_float_decode_from(encoded(), origin, count, g.back), OK);
     assert_memory_equal(g.bits, g.back, count * sizeof *g.bits);
+    check_some(origin, count);
 }
 
 static uint64_t

@@ -66,6 +66,9 @@ MUST_CHECK enum err codec_int_head(struct codec_int_reader *reader, struct curso
 /* Yields min(left, CODEC_FRAME) values. ERR_CORRUPT. */
 MUST_CHECK enum err codec_int_frame(struct codec_int_reader *reader, uint64_t *ret_values,
                                     uint32_t *ret_count);
+/* The same without them, as far as it goes: the room for CODEC_FRAME may be written to. */
+MUST_CHECK enum err codec_int_pass(struct codec_int_reader *reader, uint64_t *room,
+                                   uint32_t *ret_count);
 
 /*
  * The same stream as what changes in it: the first value, and the values that are not the one

@@ -274,20 +274,69 @@ codec_int_head(struct codec_int_reader *reader, struct cursor *cursor, uint32_t 
     return OK;
 }
 
+INLINE void
+pass_as(struct codec_int_reader *reader, enum codec_mode mode, bool zigzagged, const uint64_t *u,
+        uint32_t count)
+{
+    uint64_t value = reader->value, delta = reader->delta;
+    for (uint32_t i = 0; i < count && mode != CODEC_PLAIN && mode != CODEC_LINE; i++) {
+        uint64_t x = unfold(u[i], zigzagged, reader->base);
+        if (mode == CODEC_DELTA2) x = delta += x;
+        value += x;
+    }
+    if (mode == CODEC_LINE) value += count * delta;
+    reader->value = value;
+    reader->delta = delta;
+}
+
+static void
+pass(struct codec_int_reader *reader, const uint64_t *u, uint32_t count)
+{
+    switch (reader->header & (CODEC_MODE_MASK | CODEC_ZIGZAG)) {
+#define CASES(mode)                             \
+    case mode:                                  \
+        pass_as(reader, mode, false, u, count); \
+        break;                                  \
+    case mode | CODEC_ZIGZAG:                   \
+        pass_as(reader, mode, true, u, count);  \
+        break;
+        CASES(CODEC_PLAIN)
+        CASES(CODEC_DELTA)
+        CASES(CODEC_DELTA2)
+        CASES(CODEC_LINE)
+#undef CASES
+    default:
+        __builtin_unreachable();
+    }
+}
+
+/* The numbers of the next frame. */
+static enum err
+next_numbers(struct codec_int_reader *reader, uint64_t *u, uint32_t *ret_count)
+{
+    uint32_t count = reader->left < CODEC_FRAME ? reader->left : CODEC_FRAME;
+    reader->left -= count;
+    *ret_count = count;
+    if ((reader->header & CODEC_ALL_ZERO) == 0) return read_numbers(reader->cursor, count, u);
+    memset(u, 0, count * sizeof *u);
+    return OK;
+}
+
+enum err
+codec_int_pass(struct codec_int_reader *reader, uint64_t *room, uint32_t *ret_count)
+{
+    enum err e = next_numbers(reader, room, ret_count);
+    if (e == OK) pass(reader, room, *ret_count);
+    return e;
+}
+
 enum err
 codec_int_frame(struct codec_int_reader *reader, uint64_t *ret_values, uint32_t *ret_count)
 {
-    uint32_t count = reader->left < CODEC_FRAME ? reader->left : CODEC_FRAME;
-    if (reader->header & CODEC_ALL_ZERO) {
-        memset(ret_values, 0, count * sizeof *ret_values);
-    } else {
-        enum err e = read_numbers(reader->cursor, count, ret_values);
-        if (e) return e;
-    }
-    integrate(reader, ret_values, count);
-    multiply(reader, ret_values, count);
-    reader->left -= count;
-    *ret_count = count;
+    enum err e = next_numbers(reader, ret_values, ret_count);
+    if (e) return e;
+    integrate(reader, ret_values, *ret_count);
+    multiply(reader, ret_values, *ret_count);
     return OK;
 }
 

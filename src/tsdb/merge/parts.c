@@ -74,8 +74,6 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     arena_init(&m->tenant_arena, budget, 0, 0);
     arena_init(&m->exemplar_arena, budget, 0, 1024);
     interleave_init(&m->interleave, budget, NULL);
-    enum err e = times_cache_new(budget, &m->times_cache);
-    m->interleave.times = m->times_cache;
     buf_init(&m->counts, budget, UINT32_MAX);
     buf_init(&m->value, budget, UINT32_MAX);
     buf_init(&m->pieces, budget, UINT32_MAX);
@@ -83,7 +81,8 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     m->sources = mem_new(budget, count * sizeof *m->sources);
     m->group = mem_alloc(budget, count * sizeof(struct merge_source *));
     m->heap.at = mem_alloc(budget, count * sizeof(struct merge_source *));
-    if (m->sources == NULL || m->group == NULL || m->heap.at == NULL) e = ERR_NOMEM;
+    bool complete = m->sources != NULL && m->group != NULL && m->heap.at != NULL;
+    enum err e = complete ? OK : ERR_NOMEM;
     for (uint32_t i = 0; i < count && e == OK; i++) {
         e = source_init(m, &m->sources[i], i);
     }
@@ -114,7 +113,6 @@ part_merge_free(struct part_merge *m)
         buf_fini(&s->pairs_before);
     }
     interleave_fini(&m->interleave);
-    times_cache_free(m->times_cache);
     mem_free(budget, m->sources, count * sizeof *m->sources);
     mem_free(budget, m->group, count * sizeof(struct merge_source *));
     mem_free(budget, m->heap.at, count * sizeof(struct merge_source *));

@@ -108,7 +108,6 @@ struct part_merge {
     uint32_t next_piece;
     bool merging; /* `merge` has more */
     struct interleave interleave;
-    struct times_cache *times_cache;
     struct buf exemplars; /* struct equal_time */
     struct arena exemplar_arena;
     int64_t *times; /* CODEC_SAMPLES_MAX, made when needed */

@@ -49,15 +49,17 @@ block_read_times(struct part *p, const struct block_ref *b, int64_t *ret_times, 
     if (e == OK && (ret_times[0] != b->min_ms || ret_times[b->count - 1] != b->max_ms)) {
         e = ERR_CORRUPT;
     }
+    bool ascends = true;
     for (uint32_t i = 1; i < b->count && e == OK; i++) {
-        if (ret_times[i] <= ret_times[i - 1]) e = ERR_CORRUPT;
+        ascends &= ret_times[i] > ret_times[i - 1];
     }
+    if (!ascends) e = ERR_CORRUPT;
     return e == ERR_CORRUPT ? bad_place(p, &b->times, why) : e;
 }
 
 static enum err
-read_values(struct part *p, const struct block_ref *b, uint64_t *ret_bits,
-            struct histogram *ret_histograms, struct arena *arena, struct why *why)
+read_floats(struct part *p, const struct block_ref *b, uint32_t from, uint32_t until,
+            uint64_t *ret_bits, struct why *why)
 {
     const struct page *page;
     struct bytes bytes;
@@ -68,12 +70,23 @@ read_values(struct part *p, const struct block_ref *b, uint64_t *ret_bits,
     }
     enum err e = place_get(p, &b->values, PAGE_VALUES, &page, &bytes, why);
     if (e) return e;
-    if (b->codec == CODEC_FLOAT_V1) {
-        e = codec_float_decode_from(bytes, b->k, b->count, ret_bits);
-    } else {
-        e = codec_histogram_decode(bytes, b->count, arena, ret_histograms);
-        if (e == OK && ret_histograms[0].kind != block_kind(b)) e = ERR_CORRUPT;
-    }
+    bool all = from == 0 && until == b->count;
+    e = all ? codec_float_decode_from(bytes, b->k, b->count, ret_bits)
+            : codec_float_decode_some(bytes, b->k, b->count, from, until, ret_bits);
+    page_release(&p->source, page);
+    return e == ERR_CORRUPT ? bad_place(p, &b->values, why) : e;
+}
+
+static enum err
+read_histograms(struct part *p, const struct block_ref *b, struct histogram *ret_histograms,
+                struct arena *arena, struct why *why)
+{
+    const struct page *page;
+    struct bytes bytes;
+    enum err e = place_get(p, &b->values, PAGE_VALUES, &page, &bytes, why);
+    if (e) return e;
+    e = codec_histogram_decode(bytes, b->count, arena, ret_histograms);
+    if (e == OK && ret_histograms[0].kind != block_kind(b)) e = ERR_CORRUPT;
     page_release(&p->source, page);
     if (e == ERR_LIMIT || e == ERR_NOMEM)
         return why_set(why, ERR_NOMEM, "not enough memory for histograms");
@@ -105,22 +118,39 @@ block_read(struct part *part, const struct block_ref *b, int64_t *ret_times, uin
     return e ? e : block_read_values(part, b, ret_bits, ret_starts, ret_histograms, arena, why);
 }
 
-enum err
-block_read_values(struct part *part, const struct block_ref *b, uint64_t *ret_bits,
-                  int64_t *ret_starts, struct histogram *ret_histograms, struct arena *arena,
-                  struct why *why)
+static enum err
+read_starts(struct part *part, const struct block_ref *b, int64_t *ret_starts, struct why *why)
 {
-    enum err e = read_values(part, b, ret_bits, ret_histograms, arena, why);
-    if (e || !b->has_starts) return e;
     const struct page *page;
     struct bytes bytes;
-    e = place_get(part, &b->starts, PAGE_VALUES, &page, &bytes, why);
+    if (!b->has_starts) return OK;
+    enum err e = place_get(part, &b->starts, PAGE_VALUES, &page, &bytes, why);
     if (e) return e;
     struct cursor c = cursor_of(bytes);
     e = codec_int_decode(&c, b->count, ret_starts);
     if (e == OK && c.at != c.end) e = ERR_CORRUPT;
     page_release(&part->source, page);
     return e == ERR_CORRUPT ? bad_place(part, &b->starts, why) : e;
+}
+
+enum err
+block_read_some(struct part *part, const struct block_ref *b, uint32_t from, uint32_t until,
+                uint64_t *ret_bits, int64_t *ret_starts, struct why *why)
+{
+    enum err e = read_floats(part, b, from, until, ret_bits, why);
+    return e ? e : read_starts(part, b, ret_starts, why);
+}
+
+enum err
+block_read_values(struct part *part, const struct block_ref *b, uint64_t *ret_bits,
+                  int64_t *ret_starts, struct histogram *ret_histograms, struct arena *arena,
+                  struct why *why)
+{
+    if (b->codec == CODEC_FLOAT_V1) {
+        return block_read_some(part, b, 0, b->count, ret_bits, ret_starts, why);
+    }
+    enum err e = read_histograms(part, b, ret_histograms, arena, why);
+    return e ? e : read_starts(part, b, ret_starts, why);
 }
 
 enum err

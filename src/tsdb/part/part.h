@@ -267,6 +267,10 @@ MUST_CHECK enum err block_read(struct part *part, const struct block_ref *block,
                                struct histogram *ret_histograms, struct arena *arena,
                                struct why *why);
 /* The same without the times. */
+/* Of floats, only those from `from` until before `until`; see codec_float_decode_some(). */
+MUST_CHECK enum err block_read_some(struct part *part, const struct block_ref *block, uint32_t from,
+                                    uint32_t until, uint64_t *ret_bits, int64_t *ret_starts,
+                                    struct why *why);
 MUST_CHECK enum err block_read_values(struct part *part, const struct block_ref *block,
                                       uint64_t *ret_bits, int64_t *ret_starts,
                                       struct histogram *ret_histograms, struct arena *arena,

@@ -6,7 +6,7 @@
 
 #include "base/hash.h"
 
-enum { RING_SAMPLES = 64 * 1024, ENTRIES = 4096, COLUMN_MAX = RING_SAMPLES / 16 };
+enum { ENTRIES = 1024 };
 
 struct cached_times {
     const struct part *part; /* NULL: none */
@@ -17,17 +17,24 @@ struct cached_times {
 
 struct times_cache {
     struct budget *budget;
-    uint64_t end; /* where the next column goes */
+    uint64_t end;  /* where the next column goes */
+    int64_t *ring; /* what was never written is not read, and takes no memory */
+    uint32_t ring_samples;
     struct cached_times entries[ENTRIES];
-    int64_t ring[RING_SAMPLES];
 };
 
 enum err
-times_cache_new(struct budget *budget, struct times_cache **ret_cache)
+times_cache_new(struct budget *budget, uint32_t samples, struct times_cache **ret_cache)
 {
     struct times_cache *c = mem_new(budget, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     c->budget = budget;
+    c->ring_samples = samples;
+    c->ring = mem_alloc(budget, samples * sizeof *c->ring);
+    if (c->ring == NULL) {
+        mem_free(budget, c, sizeof *c);
+        return ERR_NOMEM;
+    }
     *ret_cache = c;
     return OK;
 }
@@ -35,7 +42,9 @@ times_cache_new(struct budget *budget, struct times_cache **ret_cache)
 void
 times_cache_free(struct times_cache *c)
 {
-    if (c != NULL) mem_free(c->budget, c, sizeof *c);
+    if (c == NULL) return;
+    mem_free(c->budget, c->ring, c->ring_samples * sizeof *c->ring);
+    mem_free(c->budget, c, sizeof *c);
 }
 
 static bool
@@ -45,8 +54,8 @@ is_of(const struct times_cache *c, const struct cached_times *x, const struct pa
     /* All of a block's reference is compared: one that is damaged must not pass for another. */
     return x->part == part && x->count == b->count && x->place.page == b->times.page &&
            x->place.at == b->times.at && x->place.size == b->times.size &&
-           c->end - x->at <= RING_SAMPLES && c->ring[x->at % RING_SAMPLES] == b->min_ms &&
-           c->ring[(x->at + x->count - 1) % RING_SAMPLES] == b->max_ms;
+           c->end - x->at <= c->ring_samples && c->ring[x->at % c->ring_samples] == b->min_ms &&
+           c->ring[(x->at + x->count - 1) % c->ring_samples] == b->max_ms;
 }
 
 enum err
@@ -56,16 +65,16 @@ times_cache_read(struct times_cache *c, struct part *part, const struct block_re
     uint64_t hash = hash_mix(part_info(part)->number, hash_mix(b->times.page, b->times.at));
     struct cached_times *x = &c->entries[hash % ENTRIES];
     if (is_of(c, x, part, b)) {
-        memcpy(ret_times, c->ring + x->at % RING_SAMPLES, b->count * sizeof *ret_times);
+        memcpy(ret_times, c->ring + x->at % c->ring_samples, b->count * sizeof *ret_times);
         return OK;
     }
     enum err e = block_read_times(part, b, ret_times, why);
-    if (e == OK && b->count <= COLUMN_MAX) {
+    if (e == OK && b->count <= c->ring_samples) {
         /* Columns do not wrap around: the end of the ring is left empty instead. */
-        uint64_t left = RING_SAMPLES - c->end % RING_SAMPLES;
+        uint64_t left = c->ring_samples - c->end % c->ring_samples;
         if (left < b->count) c->end += left;
         *x = (struct cached_times){part, b->times, b->count, c->end};
-        memcpy(c->ring + c->end % RING_SAMPLES, ret_times, b->count * sizeof *ret_times);
+        memcpy(c->ring + c->end % c->ring_samples, ret_times, b->count * sizeof *ret_times);
         c->end += b->count;
     }
     return e;

@@ -71,7 +71,7 @@ each_block(void (*check)(struct times_cache *cache, struct block_ref block))
     struct times_cache *cache;
     arena_init(&arena, NULL, 0, 0);
     make_part();
-    assert_int_equal(times_cache_new(&budget, &cache), OK);
+    assert_int_equal(times_cache_new(&budget, 64 * 1024, &cache), OK);
     assert_int_equal(part_index_load(part, part_tenant_at(part, 0), &arena, &index, NULL), OK);
     assert_int_equal(row_reader_new(&index, NULL, &rows), OK);
     for (uint32_t i = 0; i < 2 * SERIES; i++) {

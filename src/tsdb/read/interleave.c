@@ -27,7 +27,7 @@
 #include "tsdb/part/part.h"
 #include "tsdb/part/times.h"
 
-enum { OUT_SAMPLES = 512, SLOT_SAMPLES_MIN = 32 };
+enum { OUT_SAMPLES = 512, SLOT_SAMPLES_MIN = 32, SAMPLES_BETWEEN_CHECKS = 64 * 1024 };
 
 /* A decoded item. Arrays are made as they are needed: most series are short, and have floats. */
 struct interleave_slot {
@@ -69,6 +69,7 @@ void
 interleave_init(struct interleave *m, struct budget *budget, struct query_control *control)
 {
     *m = (struct interleave){.budget = budget, .control = control};
+    m->unchecked_samples = SAMPLES_BETWEEN_CHECKS; /* the first call looks */
     arena_init(&m->items_arena, budget, 0, 8 * 1024);
     warnings_init(&m->warnings, budget);
 }
@@ -102,6 +103,7 @@ interleave_fini(struct interleave *m)
         mem_free(m->budget, m->out->histograms, OUT_HISTOGRAM_BYTES);
         mem_free(m->budget, m->out, sizeof *m->out);
     }
+    times_cache_free(m->times);
     bundles_free(m->bundles);
     arena_fini(&m->items_arena);
     warnings_fini(&m->warnings);
@@ -325,6 +327,38 @@ item_bytes(const struct interleave_item *item)
     return bytes;
 }
 
+/* Who reads many blocks reads the same times again and again. */
+static enum err
+read_times(struct interleave *m, struct part *part, const struct block_ref *b, int64_t *ret_times,
+           struct why *why)
+{
+    enum { BLOCKS_BEFORE = 16, BLOCKS_KEPT = 128, SAMPLES_MAX = 256 * 1024 };
+    if (m->times != NULL) return times_cache_read(m->times, part, b, ret_times, why);
+    if (b->count > m->block_samples_most) m->block_samples_most = b->count;
+    if (++m->blocks_read >= BLOCKS_BEFORE) {
+        uint32_t samples = m->block_samples_most * BLOCKS_KEPT;
+        if (samples > SAMPLES_MAX) samples = SAMPLES_MAX;
+        enum err e = times_cache_new(m->budget, samples, &m->times);
+        if (e) return why_set(why, e, "not enough memory to read samples");
+    }
+    return block_read_times(part, b, ret_times, why);
+}
+
+/* The first sample of times[from..end) at or behind t. */
+static uint32_t
+slot_from(const struct interleave_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
+{
+    return search_first(i, from, end, s->times[i] >= t_ms);
+}
+
+/* What lies outside of the range is skipped. */
+static void
+slot_limit(const struct interleave *m, struct interleave_slot *s)
+{
+    s->at = slot_from(s, 0, s->count, m->min_ms);
+    if (m->max_ms < INT64_MAX) s->count = slot_from(s, s->at, s->count, m->max_ms + 1);
+}
+
 static enum err
 decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct why *why)
 {
@@ -360,9 +394,13 @@ decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct w
     s->has_starts = item->block.ref->has_starts;
     struct part *part = item->block.part;
     const struct block_ref *b = item->block.ref;
-    e = m->times == NULL ? block_read_times(part, b, s->times, why)
-                         : times_cache_read(m->times, part, b, s->times, why);
+    e = read_times(m, part, b, s->times, why);
     if (e) return e;
+    if (item->kind == SAMPLE_FLOAT) {
+        slot_limit(m, s);
+        if (s->at == s->count) return OK;
+        return block_read_some(part, b, s->at, s->count, s->bits, s->starts, why);
+    }
     if (s->in_columns) {
         s->has_starts = false; /* who takes columns has no place for them */
         return block_read_columns(part, b, &s->columns, &s->arena, why);
@@ -416,13 +454,6 @@ interleave_begin(struct interleave *m)
     sort_items(m->items, m->item_count);
 }
 
-/* The first sample of times[from..end) at or behind t. */
-static uint32_t
-slot_from(const struct interleave_slot *s, uint32_t from, uint32_t end, int64_t t_ms)
-{
-    return search_first(i, from, end, s->times[i] >= t_ms);
-}
-
 static enum sample_kind
 slot_kind(const struct interleave_slot *s, uint32_t at)
 {
@@ -471,9 +502,8 @@ take_item(struct interleave *m, struct why *why)
     if (e) return why_set(why, e, "not enough memory to read samples");
     struct why reason = {"not enough memory to read samples"};
     e = decode(m, m->next_item, s, &reason);
-    if (e == OK) { /* what lies outside of the range is skipped */
-        s->at = slot_from(s, 0, s->count, m->min_ms);
-        if (m->max_ms < INT64_MAX) s->count = slot_from(s, s->at, s->count, m->max_ms + 1);
+    if (e == OK) {
+        slot_limit(m, s);
         if (s->at < s->count) slot_hide(m, &m->items[m->next_item], s);
     }
     if (e == OK && s->at < s->count) {
@@ -710,21 +740,31 @@ show_bundle(struct interleave *m, struct sample_batch *ret)
     return true;
 }
 
+/* A look at the clock costs as much as a short block. */
+static enum err
+check_control(struct interleave *m, struct why *why)
+{
+    enum { SAMPLES_A_CALL = 1024 };
+    uint32_t next = m->next_item < m->item_count ? m->items[m->next_item].count : 0;
+    m->unchecked_samples += SAMPLES_A_CALL + next;
+    if (m->unchecked_samples < SAMPLES_BETWEEN_CHECKS) return OK;
+    m->unchecked_samples = 0;
+    return query_control_check(m->control, why);
+}
+
 enum err
 interleave_next(struct interleave *m, struct sample_batch *ret_batch, struct why *why)
 {
     slots_move(&m->spent, &m->idle);
     drop_spent(m);
     slots_move(&m->spent, &m->idle);
-    if (m->control != NULL) {
-        enum err e = query_control_check(m->control, why);
-        if (e) return e;
-    }
+    enum err e = m->control == NULL ? OK : check_control(m, why);
+    if (e) return e;
     if (m->summaries != 0 && show_summary(m, ret_batch)) return OK;
     if (show_bundle(m, ret_batch)) {
         return query_control_add_bytes(m->control, item_bytes(&m->items[m->next_item - 1]), why);
     }
-    enum err e = fill(m, why);
+    e = fill(m, why);
     if (e) return e;
     struct interleave_slot *s = m->active;
     if (s == NULL) {

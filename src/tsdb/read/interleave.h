@@ -43,8 +43,11 @@ struct interleave_item {
 struct interleave_slot;
 struct interleave {
     struct budget *budget;
-    struct times_cache *times;     /* borrowed; NULL: each block is decoded on its own */
+    struct times_cache *times;     /* NULL: too few blocks were read yet */
+    uint32_t blocks_read;          /* until it is made */
+    uint32_t block_samples_most;   /* of these */
     struct query_control *control; /* may be NULL */
+    uint64_t unchecked_samples;    /* read since it was last asked whether to go on */
     struct arena items_arena;      /* items, copies of open chunks and late samples */
     struct interleave_item *items;
     uint32_t item_count;
