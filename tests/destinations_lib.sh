@@ -11,7 +11,9 @@ quiet_curl() {
 
 # The value of a metric of a destination, summed over its other labels.
 metric() { # NAME DESTINATION
-    quiet_curl "$url/metrics" | awk -v want="$1{destination=\"$2\"" 'index($0, want) == 1 { sum += $NF } END { printf "%.0f\n", sum }'
+    local page
+    page=$(quiet_curl "$url/metrics") || echo "no metrics: curl ends with status $?" >&2
+    awk -v want="$1{destination=\"$2\"" 'index($0, want) == 1 { sum += $NF } END { printf "%.0f\n", sum }' <<<"$page"
 }
 
 samples() { # WHAT DESTINATION
