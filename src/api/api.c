@@ -520,9 +520,14 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     budget_init(&api->write_budget, "write", 0, options->memory);
     budget_init(&api->read_budget, "read", 0, options->memory);
     arena_init(&api->route_memory, NULL, 0, 0);
+    enum err e = promql_cache_new(options->memory, limits->query.cache_bytes, &api->results);
+    if (e) {
+        api_free(api);
+        return why_set(why, e, "not enough memory to start");
+    }
     api_set_limits(api, limits);
-    enum err e = matcher_new(MATCH_REGEX, bytes_of_text("origin"),
-                             bytes_of_text(options->cors_origin), &api->origins, why);
+    e = matcher_new(MATCH_REGEX, bytes_of_text("origin"), bytes_of_text(options->cors_origin),
+                    &api->origins, why);
     if (e == OK) e = why_set(why, routes_make(api), "not enough memory to start");
     if (e == OK) e = why_set(why, threads_start(api), "cannot start the query threads");
     if (e) {
@@ -555,6 +560,7 @@ api_free(struct api *api)
     assert(api->waiting_first == NULL && api->doubtful == NULL);
     write_memories_free(api);
     queries_free(api);
+    promql_cache_free(api->results);
     mem_free(NULL, api->threads, api->threads_max * sizeof *api->threads);
     mem_free(NULL, api->routes, ROUTE_COUNT * sizeof *api->routes);
     arena_fini(&api->route_memory);
@@ -573,6 +579,7 @@ api_set_limits(struct api *api, const struct api_limits *limits)
     lock_take(&api->lock);
     api->limits = *limits;
     lock_drop(&api->lock);
+    promql_cache_resize(api->results, limits->query.cache_bytes);
 }
 
 struct api_limits

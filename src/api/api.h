@@ -25,8 +25,9 @@ struct query_limits {
     uint64_t samples_max;      /* held at one moment */
     uint64_t samples_read_max; /* of the store */
     uint64_t series_max;
-    uint64_t bytes_max;  /* of stored samples */
-    int64_t slow_log_ns; /* queries that take longer are logged; 0: none */
+    uint64_t bytes_max;   /* of stored samples */
+    uint64_t cache_bytes; /* of results that are kept; not of one query */
+    int64_t slow_log_ns;  /* queries that take longer are logged; 0: none */
     struct promql_features features;
 };
 

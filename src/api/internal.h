@@ -97,6 +97,7 @@ struct api {
 
     struct lock lock; /* LOCK_RANK_API; guards to the next blank line */
     struct api_limits limits;
+    struct promql_cache *results;
     struct promql_help *helps;   /* queries that more threads may work on */
     struct cond help_cond;       /* one of these threads is done */
     struct active_query *active; /* the newest first */

@@ -140,6 +140,10 @@ read_options(struct query *q)
     const char *stats = form_nth(&q->form, "stats", 0);
     q->stats = stats != NULL && stats[0] != '\0';
     q->step_stats = q->stats && strcmp(stats, "all") == 0;
+    /* Statistics are of all that the query reads. */
+    const char *nocache = form_nth(&q->form, "nocache", 0);
+    bool goes_around = q->stats || (nocache != NULL && strcmp(nocache, "1") == 0);
+    o->cache = goes_around ? NULL : q->api->results;
     return e;
 }
 

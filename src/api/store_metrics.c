@@ -14,6 +14,29 @@ put(struct metric_sink *sink, const char *name, enum metric_kind kind, const cha
     metric_put_u64(sink, &family, NULL, 0, value);
 }
 
+/* --- results of queries ----------------------------------------------------------------------- */
+
+static void
+put_results(struct api *api, struct metric_sink *sink)
+{
+    struct promql_cache_facts f = promql_cache_look(api->results);
+    put(sink, "firekeep_query_cache_requests_total", COUNTER,
+        "Range queries that looked for an earlier result.", f.queries);
+    put(sink, "firekeep_query_cache_hits_total", COUNTER,
+        "Range queries of which steps were in an earlier result.", f.hits);
+    put(sink, "firekeep_query_cache_steps_requested_total", COUNTER,
+        "Steps of the range queries that looked for an earlier result.", f.steps);
+    put(sink, "firekeep_query_cache_steps_hit_total", COUNTER,
+        "Steps of range queries that were in an earlier result and did not have to be evaluated.",
+        f.steps_kept);
+    put(sink, "firekeep_query_cache_evictions_total", COUNTER,
+        "Results that were removed to make room for others.", f.evicted);
+    put(sink, "firekeep_query_cache_results", GAUGE, "Results of range queries in memory.",
+        f.entries);
+    put(sink, "firekeep_query_cache_bytes", GAUGE,
+        "Memory taken by results of range queries, in bytes.", f.bytes);
+}
+
 /* --- the ledger ------------------------------------------------------------------------------- */
 
 enum { IN_PARTS = LEDGER_FIELD_COUNT, PENDING };
@@ -270,6 +293,7 @@ store_metrics(struct metric_sink *sink, void *context)
     }
     put_budget(sink, &api->write_budget);
     put_budget(sink, &api->read_budget);
+    put_results(api, sink);
     tsdb_budgets(api->options.tsdb, put_budget, sink);
     struct http_server *server = atomic_load_explicit(&api->server, memory_order_acquire);
     if (server != NULL) {

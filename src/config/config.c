@@ -197,6 +197,11 @@ static const struct setting table[] = {
     {"query.lookback-delta", SETTING_DURATION, FIELD(query_lookback_delta_ms), .fallback = "5m",
      .min = 1, .max = 365 * DAY, .reloadable = true,
      .help = "how long a series has its last value in PromQL"},
+    {"query.cache-bytes", SETTING_BYTES, FIELD(query_cache_bytes), .fallback = "64MiB", .max = PIB,
+     .reloadable = true,
+     .help =
+         "size of the results of range queries that are kept in memory, to be used again when a "
+         "dashboard repeats them; 0 keeps none"},
     {"query.slow-log", SETTING_DURATION, FIELD(query_slow_log_ms), .fallback = "10s", .max = DAY,
      .reloadable = true,
      .help = "log queries that take this long, with what they read; 0s logs none"},

@@ -85,6 +85,7 @@ struct settings {
     uint64_t query_max_bytes;                    /* stored ones; 0: no limit; reloadable */
     uint64_t query_max_points;                   /* 11000; reloadable */
     int64_t query_lookback_delta_ms;             /* 5m; reloadable */
+    uint64_t query_cache_bytes;                  /* 64 MiB; 0: none is kept; reloadable */
     int64_t query_slow_log_ms;                   /* 10s; 0: none is logged; reloadable */
     uint32_t query_features;                     /* bits, see promql_features_of(); reloadable */
     enum log_level log_level;                    /* info; reloadable */

@@ -547,7 +547,7 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
         snprintf(expected, sizeof expected, "%s can only be changed by a restart", t->name);
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 24);
+    assert_int_equal(reloadable_count, 25);
 }
 
 /* A file in a fresh directory; both are removed by drop_file(). */

@@ -230,6 +230,12 @@ struct text_sink {
     enum err (*warning)(void *context, const char *sentence);
 };
 
+/* Of what moment a view is, as its answerer counts. */
+struct view_mark {
+    uint64_t epoch;
+    uint64_t edits;
+};
+
 /* What there is at one moment. */
 struct view;
 struct view_ops {
@@ -254,6 +260,10 @@ struct view_ops {
                              struct bytes name, const struct text_sink *to, struct why *why);
     enum err (*series)(struct view *view, const struct query_request *request,
                        const struct text_sink *to, struct why *why);
+    /* Both NULL: it cannot tell. */
+    struct view_mark (*mark)(const struct view *view);
+    int64_t (*same_before)(const struct view *view, struct bytes tenant,
+                           const struct view_mark *mark);
     void (*free)(struct view *view);
 };
 struct view {
@@ -342,6 +352,25 @@ view_series(struct view *view, const struct query_request *request, const struct
             struct why *why)
 {
     return view->ops->series(view, request, to, why);
+}
+
+/* False: what is told of it may be remembered by nobody. */
+static inline bool
+view_has_mark(const struct view *view, struct view_mark *ret_mark)
+{
+    if (view->ops->mark == NULL) return false;
+    *ret_mark = view->ops->mark(view);
+    return true;
+}
+
+/*
+ * An earlier view of the same answerer, which has marks, gave the tenant the same samples of times
+ * before this one. INT64_MAX: all; INT64_MIN: that is not known of any.
+ */
+static inline int64_t
+view_same_before(const struct view *view, struct bytes tenant, const struct view_mark *mark)
+{
+    return view->ops->same_before(view, tenant, mark);
 }
 
 /* A view for one question. */

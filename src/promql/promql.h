@@ -68,6 +68,28 @@ struct promql_helpers {
     void *context;
 };
 
+/*
+ * Results of range queries, of which queries of later times use what nothing changed since: from no
+ * other views than those of one answerer, which tell (view_has_mark()). Threads: any.
+ */
+struct promql_cache;
+/* At most about so many bytes. ERR_NOMEM. */
+MUST_CHECK enum err promql_cache_new(struct budget *budget, uint64_t bytes_max,
+                                     struct promql_cache **ret_cache);
+void promql_cache_resize(struct promql_cache *cache, uint64_t bytes_max);
+/* NULL is fine. No query uses it any more. */
+void promql_cache_free(struct promql_cache *cache);
+struct promql_cache_facts {
+    uint64_t queries;    /* that asked it, */
+    uint64_t hits;       /* and found something */
+    uint64_t steps;      /* of these queries, */
+    uint64_t steps_kept; /* and those that were found */
+    uint64_t evicted;
+    uint64_t entries;
+    uint64_t bytes;
+};
+struct promql_cache_facts promql_cache_look(struct promql_cache *cache);
+
 struct promql_options {
     struct bytes tenant;
     int64_t first_ms;
@@ -79,6 +101,7 @@ struct promql_options {
     const struct promql_helpers *helpers; /* NULL: there are none */
     uint32_t shards;               /* that series are read in, for tests; 0: as it is worth */
     uint64_t held_max;             /* samples held at one moment; 0: no limit */
+    struct promql_cache *cache;    /* NULL: there is none, or it is gone around */
     struct query_control *control; /* may be NULL */
     struct budget *budget;
 };

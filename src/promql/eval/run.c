@@ -7,6 +7,7 @@
 #include "base/ascii.h"
 #include "base/hash.h"
 #include "model/labels.h"
+#include "promql/eval/cache.h"
 #include "promql/eval/label_edit.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
@@ -204,18 +205,118 @@ eval_fini(struct evaluation *ev)
 /* --- the run ---------------------------------------------------------------------------------- */
 
 static enum err
-run_vector(struct run *run, const struct node *root)
+run_steps(struct run *run)
 {
     struct vector *v;
     struct column *c;
-    enum err e = vector_new(&run->ev, root, &run->ev.grid, &v);
+    enum err e = vector_new(&run->ev, run->ev.tree->root, &run->ev.grid, &v);
     if (e) return e;
     while ((e = vector_next(v, &c)) == OK && c != NULL) {
         e = collect(run, c);
         if (e) break;
     }
     vector_free(v);
-    return e ? e : put_in_order(run, node_inside(root));
+    return e;
+}
+
+/* --- with what was found before --------------------------------------------------------------- */
+
+/* How many of the first steps stand in `x`, from *ret_from on, and hold still. */
+static uint32_t
+steps_kept(const struct evaluation *ev, const struct cached *x, int64_t fixed_ms,
+           uint32_t *ret_from)
+{
+    const struct grid *g = &ev->grid;
+    int64_t before_ms = view_same_before(ev->view, ev->tenant, &x->mark);
+    int64_t end_ms = grid_time(&x->grid, x->grid.count - 1);
+    if (before_ms <= fixed_ms || g->first_ms < x->grid.first_ms || g->first_ms > end_ms) return 0;
+    *ret_from = (uint32_t)((g->first_ms - x->grid.first_ms) / g->step_ms);
+    uint32_t count = x->grid.count - *ret_from;
+    if (count > g->count) count = g->count;
+    if (before_ms > grid_time(g, count - 1)) return count;
+    if (before_ms <= g->first_ms) return 0;
+    return (uint32_t)((before_ms - 1 - g->first_ms) / g->step_ms) + 1;
+}
+
+/* Collects `count` steps of a column, from `from` on, as those from `to` on. */
+static enum err
+collect_moved(struct run *run, const struct column *c, uint32_t from, uint32_t count, uint32_t to,
+              struct column *moved)
+{
+    struct evaluation *ev = &run->ev;
+    bool any = false;
+    column_clear(moved, ev->grid.count);
+    moved->labels = c->labels;
+    for (uint32_t i = bits_next(c->present, from, from + count); i < from + count;
+         i = bits_next(c->present, i + 1, from + count)) {
+        const struct fhist *h = column_histogram(c, i);
+        any = true;
+        if (h == NULL) {
+            column_set(moved, i - from + to, c->values[i]);
+        } else if (column_set_histogram(moved, ev->budget, ev->grid.count, i - from + to, h)) {
+            return eval_no_memory(ev);
+        }
+    }
+    return any ? collect(run, moved) : OK;
+}
+
+/* The first `kept` steps are those of `x`, the others were collected. */
+static enum err
+join(struct run *run, const struct cached *x, uint32_t from, uint32_t kept)
+{
+    struct evaluation *ev = &run->ev;
+    struct columns rest = run->columns;
+    struct column moved;
+    columns_init(&run->columns, ev->budget, &ev->held);
+    table_clear(&run->table);
+    enum err e = column_init(&moved, ev->budget, ev->grid.count) ? eval_no_memory(ev) : OK;
+    for (uint32_t i = 0; i < x->columns.count && e == OK; i++) {
+        e = collect_moved(run, &x->columns.items[i], from, kept, 0, &moved);
+    }
+    for (uint32_t i = 0; i < rest.count && e == OK; i++) {
+        e = collect_moved(run, &rest.items[i], 0, ev->grid.count - kept, kept, &moved);
+    }
+    column_fini(&moved, ev->budget, ev->grid.count);
+    columns_fini(&rest);
+    return e ? e : eval_hold(ev, 0);
+}
+
+static enum err
+run_with_cache(struct run *run, struct promql_cache *cache, const struct view_mark *mark,
+               int64_t fixed_ms)
+{
+    struct evaluation *ev = &run->ev;
+    const struct grid grid = ev->grid;
+    uint32_t from = 0, kept = 0;
+    enum err e = OK;
+    buf_clear(&run->key);
+    cache_key(ev, &run->key);
+    if (buf_error(&run->key)) return eval_no_memory(ev);
+    struct cached *x = cache_find(cache, buf_bytes(&run->key));
+    if (x != NULL) kept = steps_kept(ev, x, fixed_ms, &from);
+    cache_count(cache, kept, grid.count);
+    ev->grid.first_ms = grid_time(&grid, kept);
+    ev->grid.count -= kept;
+    if (ev->grid.count > 0) e = run_steps(run);
+    ev->grid = grid;
+    if (e == OK && kept > 0) e = join(run, x, from, kept);
+    cached_release(x);
+    if (e == OK && kept < grid.count && ev->notes.count == 0) {
+        cache_put(cache, buf_bytes(&run->key), mark, &grid, &run->columns);
+    }
+    return e;
+}
+
+static enum err
+run_vector(struct run *run, struct promql_cache *cache)
+{
+    struct evaluation *ev = &run->ev;
+    struct view_mark mark;
+    int64_t fixed_ms;
+    bool keeps = cache != NULL && ev->grid.step_ms > 0 && view_has_mark(ev->view, &mark) &&
+                 cache_takes(ev->tree->root, &fixed_ms);
+    enum err e = keeps ? run_with_cache(run, cache, &mark, fixed_ms) : run_steps(run);
+    return e ? e : put_in_order(run, node_inside(ev->tree->root));
 }
 
 enum err
@@ -242,6 +343,7 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     ev->end_ms = options->step_ms > 0 ? options->last_ms : options->first_ms;
     columns_init(&run->columns, ev->budget, &ev->held);
     buf_init(&run->labels, ev->budget, 64 << 20);
+    buf_init(&run->key, ev->budget, 1 << 20);
     enum err e = eval_begin(ev);
     if (e) return e;
     switch (run->type) {
@@ -251,7 +353,7 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
         run->string = node_inside(tree->root)->string;
         return OK;
     case VALUE_VECTOR:
-        return run_vector(run, tree->root);
+        return run_vector(run, options->cache);
     default:
         return matrix_fill(ev, tree->root, &run->matrix);
     }
@@ -263,6 +365,7 @@ run_fini(struct run *run)
     columns_fini(&run->columns);
     matrix_fini(&run->ev, &run->matrix);
     buf_fini(&run->labels);
+    buf_fini(&run->key);
     table_fini(&run->table, run->ev.budget);
     eval_fini(&run->ev);
 }

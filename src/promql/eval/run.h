@@ -15,6 +15,7 @@ struct run {
     struct matrix matrix;   /* VALUE_MATRIX, of one time */
     struct table table;
     struct buf labels;
+    struct buf key; /* in the cache */
 };
 
 /* ERR_INPUT: run->ev.error says what cannot be evaluated; others are in run->ev.why. To be ended

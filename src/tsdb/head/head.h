@@ -10,6 +10,7 @@
 #include "base/lock.h"
 #include "model/ledger.h"
 #include "tsdb/codec/record.h"
+#include "tsdb/head/changes.h"
 #include "tsdb/head/gen.h"
 #include "tsdb/part/live.h"
 #include "tsdb/tsdb.h"
@@ -41,6 +42,8 @@ struct tenant {
     struct ledger change[2]; /* by epoch & 1, to be taken back if it fails */
     uint64_t change_epoch[2];
     uint64_t in_parts[LEDGER_KIND_COUNT]; /* as the live parts tell */
+    struct changes written;               /* by epochs, committed or not */
+    struct changes edited;                /* deleted or gone; by head->edits */
     struct family *newest_family;
     struct family **families;
     uint32_t family_capacity;
@@ -98,6 +101,7 @@ struct head {
     struct scratch *scratch;
     bool undo_due; /* a commit failed, and its samples are not yet taken back */
     struct views views;
+    uint64_t edits; /* of what is live, that change answers */
 
     /* LOCK_RANK_EPOCH; guards to the next blank line. Written under the head lock, too. */
     struct lock epoch_lock;

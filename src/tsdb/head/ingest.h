@@ -78,6 +78,7 @@ struct ingest {
     uint32_t durable;
     int64_t min_ms; /* what is older is too old */
     int64_t max_ms;
+    int64_t least_ms; /* accepted; INT64_MAX: none */
     struct ledger change;
     uint64_t gen_counts[LEDGER_KIND_COUNT]; /* of the generation when the slice began */
     char series_limit[100];                 /* which limit refused the last new series */

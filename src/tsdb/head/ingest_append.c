@@ -191,6 +191,7 @@ append(struct ingest *in, const struct ingest_piece *p, int64_t t_ms, int64_t st
     e = gen_append(in->gen, p->samples, t_ms, start_ms, v, in->epoch, in->durable);
     assert(e == OK); /* reserved */
     if (t_ms > in->head->newest_ms) in->head->newest_ms = t_ms;
+    if (t_ms < in->least_ms) in->least_ms = t_ms;
     define(in, p->series);
     return true;
 }
@@ -426,4 +427,8 @@ ingest_log(struct ingest *in)
         in->result->wait_epoch = in->log.epoch;
     }
     tenant_count(in->tenant, in->log.epoch, &in->change);
+    if (in->least_ms < INT64_MAX) {
+        changes_add(&in->tenant->written, in->log.epoch, in->least_ms);
+        in->least_ms = INT64_MAX;
+    }
 }

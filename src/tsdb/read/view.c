@@ -13,6 +13,29 @@ free_view(struct view *view)
     store_view_unref((struct store_view *)view);
 }
 
+static struct view_mark
+mark(const struct view *view)
+{
+    const struct store_view *v = (const struct store_view *)view;
+    return (struct view_mark){v->epoch, v->edits};
+}
+
+static int64_t
+same_before(const struct view *view, struct bytes tenant_name, const struct view_mark *before)
+{
+    const struct store_view *v = (const struct store_view *)view;
+    if (before->epoch > v->epoch || before->edits > v->edits) return INT64_MIN;
+    int64_t written = INT64_MAX, edited = INT64_MAX;
+    lock_take(&v->head->lock);
+    const struct tenant *t = tenant_find(v->head, tenant_name);
+    if (t != NULL) {
+        written = changes_after(&t->written, before->epoch);
+        edited = changes_after(&t->edited, before->edits);
+    }
+    lock_drop(&v->head->lock);
+    return written < edited ? written : edited;
+}
+
 static const struct view_ops store_view_ops = {
     .select = store_samples,
     .exemplars = store_exemplars,
@@ -20,6 +43,8 @@ static const struct view_ops store_view_ops = {
     .label_names = store_label_names,
     .label_values = store_label_values,
     .series = store_series,
+    .mark = mark,
+    .same_before = same_before,
     .free = free_view,
 };
 
@@ -44,6 +69,7 @@ store_view_open(struct head *head, enum view_scope scope, struct budget *budget,
         gen_ref(v->gens[1]);
     }
     v->epoch = head_visible_epoch(head);
+    v->edits = head->edits;
     views_open(&head->views, &v->seen, (uint32_t)v->epoch, env_monotonic_ns(head->env));
     if (scope == VIEW_PARTS) v->seen.lost = VIEW_LOST_MEMORY; /* nothing is to be noted for it */
     lock_drop(&head->lock);

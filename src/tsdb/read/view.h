@@ -16,6 +16,7 @@ struct store_view {
     struct gen *gens[2]; /* frozen, active; NULL: none */
     struct head_view seen;
     uint64_t epoch;              /* of `seen`, with its high bits */
+    uint64_t edits;              /* that were done then */
     struct tsdb_stretch stretch; /* only parts that meet it; to_pos 0: all */
 };
 

@@ -274,6 +274,33 @@ count_part_locked(struct tsdb *db, const struct part *part, bool comes)
     }
 }
 
+/* What readers remember of a tenant is not what they would be told now. */
+static bool
+loses_samples(const struct ledger *change)
+{
+    for (unsigned k = LEDGER_FLOAT; k <= LEDGER_HISTOGRAM; k++) {
+        if (change->count[k][LEDGER_EXPIRED] != 0 || change->count[k][LEDGER_PASSED_ON] != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+note_changes_locked(struct head *head, const struct store_edit *edit)
+{
+    head->edits++;
+    for (uint32_t i = 0; i < edit->change_count; i++) {
+        if (!loses_samples(&edit->change[i])) continue;
+        changes_add(&head->tenants[i]->edited, head->edits, INT64_MIN);
+    }
+    if (edit->tombstone == NULL) return;
+    struct tenant *tenant = tenant_find(head, edit->tombstone->tenant);
+    if (tenant != NULL) {
+        changes_add(&tenant->edited, head->edits, edit->tombstone->range.min_ms);
+    }
+}
+
 /* Readers see the new parts instead of what they were made of, in one step. */
 static void
 publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
@@ -294,6 +321,7 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     for (uint32_t i = 0; i < edit->remove_count; i++) {
         count_part_locked(db, edit->remove[i], false);
     }
+    note_changes_locked(&db->head, edit);
     if (edit->flush) frozen = leave_frozen_locked(db, edit, &cut);
     atomic_store(&db->store_pos, db->saved.store_pos);
     lock_drop(&db->head.lock);

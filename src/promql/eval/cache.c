@@ -1,0 +1,341 @@
+/* cache.c - see cache.h. */
+#include "promql/eval/cache.h"
+
+#include "base/hash.h"
+#include "base/lock.h"
+
+enum { BUCKETS = 1024 };
+
+struct promql_cache {
+    struct budget budget;
+    struct budget *memory; /* of the cache itself */
+
+    struct lock lock; /* LOCK_RANK_LEAF; guards the rest */
+    uint64_t bytes_max;
+    struct cached *oldest;
+    struct cached *newest;
+    struct cached *buckets[BUCKETS];
+    struct promql_cache_facts facts;
+};
+
+/* --- which expressions ------------------------------------------------------------------------ */
+
+static bool duration_is_kept(const struct duration *d);
+
+/* Durations may be computed, but not of the query's range. */
+static bool
+duration_node_is_kept(const struct node *n)
+{
+    if (n == NULL || n->kind != NODE_DURATION) return true;
+    return n->duration.op != TOKEN_RANGE && duration_node_is_kept(n->duration.left) &&
+           duration_node_is_kept(n->duration.right);
+}
+
+static bool
+duration_is_kept(const struct duration *d)
+{
+    return duration_node_is_kept(d->expr);
+}
+
+/* What looks into the future of a step changes when that comes. */
+static bool
+shift_is_kept(const struct shift *s, int64_t *fixed_ms)
+{
+    if (s->offset.expr != NULL || s->offset.ms < 0) return false;
+    if (s->at == AT_TIME && s->at_ms > *fixed_ms) *fixed_ms = s->at_ms;
+    return s->at == AT_NONE || s->at == AT_TIME;
+}
+
+static bool
+selector_is_kept(const struct node *n, int64_t *fixed_ms)
+{
+    return n->selector.extent != EXTENT_SMOOTHED && shift_is_kept(&n->selector.shift, fixed_ms);
+}
+
+static bool node_is_kept(const struct node *n, int64_t *fixed_ms);
+
+static bool
+call_is_kept(const struct node *n, int64_t *fixed_ms)
+{
+    const struct function *f = n->call.function;
+    bool kept = f != &functions[FUNCTION_START] && f != &functions[FUNCTION_END] &&
+                f != &functions[FUNCTION_RANGE];
+    for (uint32_t i = 0; i < n->call.argument_count && kept; i++) {
+        kept = node_is_kept(n->call.arguments[i], fixed_ms);
+    }
+    return kept;
+}
+
+static bool
+node_is_kept(const struct node *n, int64_t *fixed_ms)
+{
+    if (n == NULL) return true;
+    switch (n->kind) {
+    case NODE_NUMBER:
+    case NODE_STRING:
+        return true;
+    case NODE_SELECTOR:
+        return selector_is_kept(n, fixed_ms);
+    case NODE_RANGE:
+        return duration_is_kept(&n->range.range) && selector_is_kept(n->range.selector, fixed_ms);
+    case NODE_SUBQUERY:
+        return duration_is_kept(&n->subquery.range) && duration_is_kept(&n->subquery.step) &&
+               shift_is_kept(&n->subquery.shift, fixed_ms) &&
+               node_is_kept(n->subquery.expr, fixed_ms);
+    case NODE_CALL:
+        return call_is_kept(n, fixed_ms);
+    case NODE_AGGREGATION:
+        return node_is_kept(n->aggregation.expr, fixed_ms) &&
+               node_is_kept(n->aggregation.param, fixed_ms);
+    case NODE_BINARY:
+        return node_is_kept(n->binary.left, fixed_ms) && node_is_kept(n->binary.right, fixed_ms);
+    case NODE_UNARY:
+        return node_is_kept(n->unary.expr, fixed_ms);
+    case NODE_PAREN:
+        return node_is_kept(n->paren, fixed_ms);
+    case NODE_DURATION:
+        break;
+    }
+    return duration_node_is_kept(n);
+}
+
+bool
+cache_takes(const struct node *root, int64_t *ret_fixed_ms)
+{
+    *ret_fixed_ms = INT64_MIN;
+    return node_is_kept(root, ret_fixed_ms);
+}
+
+void
+cache_key(const struct evaluation *ev, struct buf *to)
+{
+    int64_t step = ev->grid.step_ms, phase = ev->grid.first_ms % step;
+    unsigned features = ev->features.delayed_name_removal | ev->features.start_timestamps << 1 |
+                        ev->features.type_and_unit_labels << 2;
+    buf_put_counted(to, ev->tenant);
+    buf_put_u8(to, (uint8_t)features);
+    buf_put_varint(to, (uint64_t)step);
+    buf_put_varint(to, (uint64_t)(phase < 0 ? phase + step : phase));
+    buf_put_varint(to, (uint64_t)ev->lookback_ms);
+    buf_put_varint(to, (uint64_t)ev->subquery_step_ms);
+    tree_print(ev->tree->root, to);
+}
+
+/* --- the cache -------------------------------------------------------------------------------- */
+
+enum err
+promql_cache_new(struct budget *budget, uint64_t bytes_max, struct promql_cache **ret_cache)
+{
+    struct promql_cache *c = mem_new(budget, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    c->memory = budget;
+    c->bytes_max = bytes_max;
+    budget_init(&c->budget, "query_cache", 0, budget);
+    lock_init(&c->lock, LOCK_RANK_LEAF);
+    *ret_cache = c;
+    return OK;
+}
+
+static void
+unlink_locked(struct promql_cache *c, struct cached *x)
+{
+    *(x->older == NULL ? &c->oldest : &x->older->newer) = x->newer;
+    *(x->newer == NULL ? &c->newest : &x->newer->older) = x->older;
+    x->older = x->newer = NULL;
+}
+
+static void
+link_locked(struct promql_cache *c, struct cached *x)
+{
+    x->older = c->newest;
+    *(c->newest == NULL ? &c->oldest : &c->newest->newer) = x;
+    c->newest = x;
+}
+
+static struct cached **
+bucket_of(struct promql_cache *c, uint64_t hash)
+{
+    return &c->buckets[hash % BUCKETS];
+}
+
+static void
+take_out_locked(struct promql_cache *c, struct cached *x)
+{
+    struct cached **link = bucket_of(c, x->hash);
+    while (*link != x) {
+        link = &(*link)->next;
+    }
+    *link = x->next;
+    unlink_locked(c, x);
+    c->facts.entries--;
+}
+
+static void
+put_in_locked(struct promql_cache *c, struct cached *x)
+{
+    struct cached **bucket = bucket_of(c, x->hash);
+    x->next = *bucket;
+    *bucket = x;
+    link_locked(c, x);
+    c->facts.entries++;
+}
+
+void
+cached_release(struct cached *x)
+{
+    if (x == NULL) return;
+    if (atomic_fetch_sub_explicit(&x->references, 1, memory_order_acq_rel) != 1) return;
+    struct budget *budget = &x->cache->budget;
+    columns_fini(&x->columns);
+    mem_free(budget, x->text, x->key.size);
+    mem_free(budget, x, sizeof *x);
+}
+
+/* The oldest go until so much more fits. */
+static void
+make_room(struct promql_cache *c, uint64_t bytes)
+{
+    for (;;) {
+        lock_take(&c->lock);
+        struct cached *x = budget_used(&c->budget) + bytes > c->bytes_max ? c->oldest : NULL;
+        if (x != NULL) {
+            take_out_locked(c, x);
+            c->facts.evicted++;
+        }
+        lock_drop(&c->lock);
+        if (x == NULL) return;
+        cached_release(x);
+    }
+}
+
+void
+promql_cache_resize(struct promql_cache *c, uint64_t bytes_max)
+{
+    lock_take(&c->lock);
+    c->bytes_max = bytes_max;
+    lock_drop(&c->lock);
+    make_room(c, 0);
+}
+
+void
+promql_cache_free(struct promql_cache *c)
+{
+    if (c == NULL) return;
+    promql_cache_resize(c, 0);
+    lock_fini(&c->lock);
+    mem_free(c->memory, c, sizeof *c);
+}
+
+struct promql_cache_facts
+promql_cache_look(struct promql_cache *c)
+{
+    lock_take(&c->lock);
+    struct promql_cache_facts facts = c->facts;
+    lock_drop(&c->lock);
+    facts.bytes = budget_used(&c->budget);
+    return facts;
+}
+
+static struct cached *
+find_locked(struct promql_cache *c, uint64_t hash, struct bytes key)
+{
+    struct cached *x = *bucket_of(c, hash);
+    while (x != NULL && (x->hash != hash || !bytes_equal(x->key, key))) {
+        x = x->next;
+    }
+    return x;
+}
+
+struct cached *
+cache_find(struct promql_cache *c, struct bytes key)
+{
+    uint64_t hash = hash_bytes(key, 0);
+    lock_take(&c->lock);
+    struct cached *x = find_locked(c, hash, key);
+    if (x != NULL) {
+        unlink_locked(c, x);
+        link_locked(c, x);
+        atomic_fetch_add_explicit(&x->references, 1, memory_order_relaxed);
+    }
+    lock_drop(&c->lock);
+    return x;
+}
+
+void
+cache_count(struct promql_cache *c, uint32_t kept, uint32_t steps)
+{
+    lock_take(&c->lock);
+    c->facts.queries++;
+    c->facts.hits += kept > 0;
+    c->facts.steps += steps;
+    c->facts.steps_kept += kept;
+    lock_drop(&c->lock);
+}
+
+/* --- what is kept ----------------------------------------------------------------------------- */
+
+static uint64_t
+bytes_about(const struct grid *grid, const struct columns *columns)
+{
+    uint64_t bytes = 4096;
+    for (uint32_t i = 0; i < columns->count; i++) {
+        const struct column *c = &columns->items[i];
+        bytes += sizeof *c + c->labels.size + 8 * ((uint64_t)grid->count + bits_words(grid->count));
+        for (uint32_t k = 0; c->histograms != NULL && k < grid->count; k++) {
+            bytes += 8 + (c->histograms[k] == NULL ? 0 : fhist_bytes(c->histograms[k]));
+        }
+    }
+    return bytes;
+}
+
+/* With one reference. NULL: no memory. */
+static struct cached *
+cached_new(struct promql_cache *c, struct bytes key, const struct grid *grid,
+           const struct columns *columns)
+{
+    struct cached *x = mem_new(&c->budget, sizeof *x);
+    uint8_t *text = mem_alloc(&c->budget, key.size);
+    if (x == NULL || text == NULL) {
+        mem_free(&c->budget, text, key.size);
+        mem_free(&c->budget, x, sizeof *x);
+        return NULL;
+    }
+    x->text = text;
+    memcpy(text, key.at, key.size);
+    x->key = bytes_of(text, key.size);
+    x->hash = hash_bytes(key, 0);
+    atomic_init(&x->references, 1);
+    x->cache = c;
+    x->grid = *grid;
+    columns_init(&x->columns, &c->budget, &x->held);
+    for (uint32_t i = 0; i < columns->count; i++) {
+        if (columns_add(&x->columns, &columns->items[i], grid->count) == OK) continue;
+        cached_release(x);
+        return NULL;
+    }
+    return x;
+}
+
+void
+cache_put(struct promql_cache *c, struct bytes key, const struct view_mark *mark,
+          const struct grid *grid, const struct columns *columns)
+{
+    enum { SHARE_MAX = 4 }; /* of all that is kept: one must not push out all others */
+    uint64_t bytes = bytes_about(grid, columns);
+    lock_take(&c->lock);
+    bool fits = bytes <= c->bytes_max / SHARE_MAX;
+    lock_drop(&c->lock);
+    if (!fits) return;
+    make_room(c, bytes);
+    struct cached *x = cached_new(c, key, grid, columns);
+    if (x == NULL) return;
+    x->mark = *mark;
+    lock_take(&c->lock);
+    struct cached *old = find_locked(c, x->hash, key);
+    bool is_news = old == NULL || old->mark.epoch <= mark->epoch;
+    if (is_news && old != NULL) take_out_locked(c, old);
+    if (is_news) put_in_locked(c, x);
+    lock_drop(&c->lock);
+    cached_release(is_news ? old : x);
+    make_room(c, 0);
+}
