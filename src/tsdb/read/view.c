@@ -20,6 +20,7 @@ static const struct view_ops store_view_ops = {
     .label_names = store_label_names,
     .label_values = store_label_values,
     .series = store_series,
+    .survey = store_survey,
     .free = free_view,
 };
 
