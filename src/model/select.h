@@ -28,6 +28,15 @@ struct samples_left_out {
     uint64_t exemplars_deleted;
 };
 
+/* How people know the limits of a query. */
+struct limit_names {
+    const char *series;
+    const char *samples;
+    const char *bytes;
+};
+extern const struct limit_names limits_of_reads;   /* read.max_series ... */
+extern const struct limit_names limits_of_queries; /* query.max_series ... */
+
 /*
  * What a query may cost and when it must end; shared by everything that works for it, in any
  * thread. The limits are checked before memory is taken or work is done. 0 means no limit.
@@ -44,7 +53,8 @@ struct query_control {
     struct budget *budget; /* memory of this query */
     uint64_t series_max;
     uint64_t samples_max;
-    uint64_t bytes_max; /* of stored samples, as they are compressed */
+    uint64_t bytes_max;              /* of stored samples, as they are compressed */
+    const struct limit_names *names; /* of the settings that the limits come from; NULL: of none */
     /* Counted by answerers; relaxed: they order nothing. */
     _Atomic uint64_t series_seen;
     _Atomic uint64_t samples_seen; /* floats and histograms */
