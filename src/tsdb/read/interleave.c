@@ -339,7 +339,7 @@ interleave_item_cost(const struct interleave_item *item, int64_t min_ms, int64_t
     double all = (double)item->max_ms - (double)item->min_ms, share = 1;
     if (all > 0) share = ((double)to_ms - (double)from_ms) / all;
     return (struct series_cost){.blocks = item_blocks(item),
-                                .samples = (uint64_t)(share * item->count + 0.5),
+                                .samples = 1 + (uint64_t)(share * (item->count - 1)),
                                 .bytes = item_bytes(item)};
 }
 
