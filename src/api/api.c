@@ -51,6 +51,7 @@ static const struct route {
     {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, STORED},
     {"/api/v1/query", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_run, STORED},
     {"/api/v1/query_range", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_range_run, STORED},
+    {"/api/v1/explain", HTTP_GET | HTTP_POST, QUEUE_QUERIES, explain_run, STORED},
     {"/api/v1/status/active_queries", HTTP_GET, QUEUE_PAGES, active_queries_run},
     {"/api/v1/status/active_queries/*", HTTP_DELETE, QUEUE_PAGES, query_cancel_run},
     {"/api/v1/status/top_queries", HTTP_GET, QUEUE_PAGES, top_queries_run},
@@ -371,6 +372,7 @@ query_control_begin(struct api *api, struct http_request *request, struct budget
     ret->gone_context = request;
     ret->series_max = limits.read_series_max;
     ret->bytes_max = limits.read_bytes_max;
+    ret->names = &limits_of_reads;
 }
 
 void

@@ -194,8 +194,11 @@ struct active_query {
     int64_t first_ms, last_ms, step_ms; /* step 0: at one time */
     int64_t begun_ns;
     struct query_control *control; /* and its budget */
+    struct bytes plan;             /* of a slow one: what it reads, for the log; empty: not known */
 };
 void queries_begin(struct api *api, struct active_query *query);
+/* Has it taken so long that it will be logged? */
+bool query_is_slow(struct api *api, const struct active_query *query, int64_t now_ns);
 /* Keeps and perhaps logs what it cost. `e`: how it ended. */
 void queries_end(struct api *api, struct active_query *query, enum err e, int64_t now_ns);
 void queries_free(struct api *api);
@@ -212,6 +215,7 @@ void series_run(struct api *api, struct http_request *request);
 void targets_run(struct api *api, struct http_request *request);
 void notifications_live_run(struct api *api, struct http_request *request);
 void query_run(struct api *api, struct http_request *request);
+void explain_run(struct api *api, struct http_request *request);
 void query_range_run(struct api *api, struct http_request *request);
 void active_queries_run(struct api *api, struct http_request *request);
 void query_cancel_run(struct api *api, struct http_request *request);
