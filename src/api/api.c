@@ -240,6 +240,7 @@ run_later(struct api *api, enum queue_name name, struct http_request *request,
         .run = run,
         .refused = refused,
         .deadline_ns = env_monotonic_ns(api->options.env) + timeout_ns,
+        .queue = name,
         .tenant = tenant == NULL ? bytes_of("", 0) : bytes_of_text(tenant),
     };
     struct job *job = mem_new(NULL, sizeof *job);
@@ -433,7 +434,10 @@ api_tick(struct api *api)
     lock_drop(&api->lock);
     for (struct job *job = late; job != NULL; job = late) {
         late = job->next;
-        job_refuse(api, job, ERR_CANCELED, "timed out waiting for other requests to finish");
+        job_refuse(api, job, ERR_CANCELED,
+                   job->queue == QUEUE_QUERIES
+                       ? "timed out waiting for other requests to finish (query.queue_timeout)"
+                       : "timed out waiting for other requests to finish (read.queue_timeout)");
         mem_free(NULL, job, sizeof *job);
     }
 }

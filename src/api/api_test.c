@@ -322,7 +322,9 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          "invalid expression type \\\"range vector\\\" for range query, must be Scalar or instant "
          "Vector"},
         {"no time to evaluate it", HTTP_GET, "/api/v1/query?query=up&timeout=0", NULL, NULL, 0, 503,
-         JSON, "\"errorType\":\"timeout\",\"error\":\"query timed out"},
+         JSON,
+         "\"errorType\":\"timeout\",\"error\":\"query timed out after 0.000 s (parameter timeout): "
+         "use"},
         {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=-1", NULL, NULL, 0, 400, JSON,
          "limit must be non-negative"},
         {"what cannot be evaluated", HTTP_GET, "/api/v1/query?query=limit_ratio(0/0,vector(1))",
@@ -877,7 +879,8 @@ test_whoever_waits_too_long_is_told_to_come_back(void **state)
     sim_env_advance_ns(rig->m.sim, 1);
     api_tick(rig->api);
     assert_int_equal(read.status, 503);
-    assert_non_null(strstr(answer_text(&read), "timed out waiting for other requests"));
+    assert_non_null(strstr(answer_text(&read),
+                           "timed out waiting for other requests to finish (read.queue_timeout)"));
     assert_int_equal(page.status, 0);
     rig_run(rig);
     assert_int_equal(page.status, 200);

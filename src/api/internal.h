@@ -51,6 +51,7 @@ struct job {
     /* Instead, if its turn does not come; NULL: 503 is all there is to say. */
     void (*refused)(struct api *api, struct http_request *request, enum err e,
                     const struct why *why);
+    enum queue_name queue; /* in which it waits */
     int64_t deadline_ns;
     struct bytes tenant; /* of the request, not judged; empty: all are alike */
     uint64_t round;      /* tenants take turns: each has at most one job in a round */

@@ -369,9 +369,24 @@ put_explained(struct query *q)
     return buf_error(&q->text);
 }
 
+/* Which time was over. */
+static void
+tell_timeout(struct query *q)
+{
+    int64_t allowed_ms = (q->control.deadline_ns - q->begun_ns) / NS_PER_MS;
+    bool asked = q->control.deadline_ns - q->begun_ns < q->limits.timeout_ns;
+    why_set(&q->why, ERR_CANCELED,
+            "query timed out after %" PRId64 ".%03d s (%s): use narrower matchers, a shorter time "
+            "range or a longer step",
+            allowed_ms / 1000, (int)(allowed_ms % 1000),
+            asked ? "parameter timeout" : "query.timeout");
+}
+
 static void
 end_answer(struct query *q, enum err e)
 {
+    bool canceled = atomic_load(&q->control.canceled) != NULL;
+    if (e == ERR_CANCELED && !canceled) tell_timeout(q);
     if (q->begun) {
         http_stream_end(q->request, e == OK);
     } else if (e == OK) {
@@ -379,7 +394,7 @@ end_answer(struct query *q, enum err e)
     } else if (e == ERR_INPUT && q->error.size > 0) {
         buf_put_u8(&q->error, '\0');
         reply_problem(q->request, q->error_status, q->error_type, (const char *)q->error.at);
-    } else if (e == ERR_CANCELED && atomic_load(&q->control.canceled) != NULL) {
+    } else if (e == ERR_CANCELED && canceled) {
         reply_problem(q->request, 503, "canceled", why_text(&q->why, e));
     } else if (e == ERR_LIMIT) {
         char text[sizeof q->why.text + 64];
