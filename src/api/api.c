@@ -51,6 +51,7 @@ static const struct route {
     {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, STORED},
     {"/api/v1/query", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_run, STORED},
     {"/api/v1/query_range", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_range_run, STORED},
+    {"/api/v1/explain", HTTP_GET | HTTP_POST, QUEUE_QUERIES, explain_run, STORED},
     {"/api/v1/status/active_queries", HTTP_GET, QUEUE_PAGES, active_queries_run},
     {"/api/v1/status/active_queries/*", HTTP_DELETE, QUEUE_PAGES, query_cancel_run},
     {"/api/v1/status/top_queries", HTTP_GET, QUEUE_PAGES, top_queries_run},
@@ -239,6 +240,7 @@ run_later(struct api *api, enum queue_name name, struct http_request *request,
         .run = run,
         .refused = refused,
         .deadline_ns = env_monotonic_ns(api->options.env) + timeout_ns,
+        .queue = name,
         .tenant = tenant == NULL ? bytes_of("", 0) : bytes_of_text(tenant),
     };
     struct job *job = mem_new(NULL, sizeof *job);
@@ -371,6 +373,7 @@ query_control_begin(struct api *api, struct http_request *request, struct budget
     ret->gone_context = request;
     ret->series_max = limits.read_series_max;
     ret->bytes_max = limits.read_bytes_max;
+    ret->names = &limits_of_reads;
 }
 
 void
@@ -431,7 +434,10 @@ api_tick(struct api *api)
     lock_drop(&api->lock);
     for (struct job *job = late; job != NULL; job = late) {
         late = job->next;
-        job_refuse(api, job, ERR_CANCELED, "timed out waiting for other requests to finish");
+        job_refuse(api, job, ERR_CANCELED,
+                   job->queue == QUEUE_QUERIES
+                       ? "timed out waiting for other requests to finish (query.queue_timeout)"
+                       : "timed out waiting for other requests to finish (read.queue_timeout)");
         mem_free(NULL, job, sizeof *job);
     }
 }

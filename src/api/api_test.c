@@ -68,6 +68,12 @@ test_each_route_answers(void **state)
          "[11000,\"1\"]]}]}}"},
         {"more time than there is", HTTP_GET, "/api/v1/query?query=1&time=5&timeout=9e9", NULL,
          NULL, 0, 200, JSON, "[5,\"1\"]}}"},
+        {"a plan", HTTP_GET, "/api/v1/explain?query=sum(up)", NULL, NULL, 0, 200, JSON,
+         "\"data\":{\"operator\":\"aggregation\",\"detail\":\"sum(up); folds each series into its "
+         "group\",\"series\":1,"},
+        {"a plan of a range", HTTP_POST, "/api/v1/explain", FORM,
+         "query=up&start=0&end=2&step=1&analyze=true", 0, 200, JSON,
+         "\"detail\":\"up; 3 steps\",\"series\":1,"},
         {"an expression in lines", HTTP_POST, "/api/v1/format_query", FORM, "query=sum(up)by(job)",
          0, 200, JSON, "{\"status\":\"success\",\"data\":\"sum by (job) (up)\"}"},
         {"an expression as a tree", HTTP_GET, "/api/v1/parse_query?query=1", NULL, NULL, 0, 200,
@@ -292,6 +298,12 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          "parenthesis\"}"},
         {"no expression", HTTP_POST, "/api/v1/query_range", FORM, "start=1&end=2&step=1", 0, 400,
          JSON, "parse error: no expression found in input"},
+        {"a plan of no expression", HTTP_GET, "/api/v1/explain?query=sum(", NULL, NULL, 0, 400,
+         JSON, "invalid parameter \\\"query\\\": 1:5: parse error: unclosed left parenthesis"},
+        {"a plan of too many steps", HTTP_GET, "/api/v1/explain?query=1&start=0&end=11001&step=1",
+         NULL, NULL, 0, 400, JSON, "exceeded maximum resolution of 11,000 points per timeseries"},
+        {"a plan that is perhaps run", HTTP_GET, "/api/v1/explain?query=1&analyze=perhaps", NULL,
+         NULL, 0, 400, JSON, "cannot parse \\\"perhaps\\\" to true or false"},
         {"no time", HTTP_GET, "/api/v1/query?query=1&time=x", NULL, NULL, 0, 400, JSON,
          "invalid parameter \\\"time\\\": cannot parse \\\"x\\\" to a valid timestamp"},
         {"the end before the start", HTTP_GET, "/api/v1/query_range?query=1&start=2&end=1&step=1",
@@ -310,7 +322,9 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          "invalid expression type \\\"range vector\\\" for range query, must be Scalar or instant "
          "Vector"},
         {"no time to evaluate it", HTTP_GET, "/api/v1/query?query=up&timeout=0", NULL, NULL, 0, 503,
-         JSON, "\"errorType\":\"timeout\",\"error\":\"query timed out"},
+         JSON,
+         "\"errorType\":\"timeout\",\"error\":\"query timed out after 0.000 s (parameter timeout): "
+         "use"},
         {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=-1", NULL, NULL, 0, 400, JSON,
          "limit must be non-negative"},
         {"what cannot be evaluated", HTTP_GET, "/api/v1/query?query=limit_ratio(0/0,vector(1))",
@@ -865,7 +879,8 @@ test_whoever_waits_too_long_is_told_to_come_back(void **state)
     sim_env_advance_ns(rig->m.sim, 1);
     api_tick(rig->api);
     assert_int_equal(read.status, 503);
-    assert_non_null(strstr(answer_text(&read), "timed out waiting for other requests"));
+    assert_non_null(strstr(answer_text(&read),
+                           "timed out waiting for other requests to finish (read.queue_timeout)"));
     assert_int_equal(page.status, 0);
     rig_run(rig);
     assert_int_equal(page.status, 200);
@@ -1094,6 +1109,8 @@ test_each_request_is_answered_once_whichever_allocation_fails(void **state)
          "query=topk by(a)(2,up)or "
          "label_replace(up,\"b\",\"$1\",\"a\",\"(.*)\")&start=0&end=60&step=5",
          0, 200},
+        {HTTP_GET, "/api/v1/explain?query=sum(rate(up[5m]))/on()up", NULL, 0, 200},
+        {HTTP_POST, "/api/v1/explain", "query=max(up)*scalar(up)&analyze=true", 0, 200},
         {HTTP_GET, "/federate?match[]=up", NULL, 0, 200},
         {HTTP_GET, "/api/v1/metadata", NULL, 0, 200},
         {HTTP_GET, "/api/v1/status/storage", NULL, 0, 200},

@@ -51,6 +51,7 @@ struct job {
     /* Instead, if its turn does not come; NULL: 503 is all there is to say. */
     void (*refused)(struct api *api, struct http_request *request, enum err e,
                     const struct why *why);
+    enum queue_name queue; /* in which it waits */
     int64_t deadline_ns;
     struct bytes tenant; /* of the request, not judged; empty: all are alike */
     uint64_t round;      /* tenants take turns: each has at most one job in a round */
@@ -195,8 +196,11 @@ struct active_query {
     int64_t first_ms, last_ms, step_ms; /* step 0: at one time */
     int64_t begun_ns;
     struct query_control *control; /* and its budget */
+    struct bytes plan;             /* of a slow one: what it reads, for the log; empty: not known */
 };
 void queries_begin(struct api *api, struct active_query *query);
+/* Has it taken so long that it will be logged? */
+bool query_is_slow(struct api *api, const struct active_query *query, int64_t now_ns);
 /* Keeps and perhaps logs what it cost. `e`: how it ended. */
 void queries_end(struct api *api, struct active_query *query, enum err e, int64_t now_ns);
 void queries_free(struct api *api);
@@ -213,6 +217,7 @@ void series_run(struct api *api, struct http_request *request);
 void targets_run(struct api *api, struct http_request *request);
 void notifications_live_run(struct api *api, struct http_request *request);
 void query_run(struct api *api, struct http_request *request);
+void explain_run(struct api *api, struct http_request *request);
 void query_range_run(struct api *api, struct http_request *request);
 void active_queries_run(struct api *api, struct http_request *request);
 void query_cancel_run(struct api *api, struct http_request *request);

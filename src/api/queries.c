@@ -55,16 +55,10 @@ struct past_query {
     int64_t last_ns;     /* monotonic: when one ended */
 };
 
-/* At most TEXT_SHOWN_BYTES, whole characters. */
 static struct bytes
 shown_part(struct bytes text)
 {
-    if (text.size <= TEXT_SHOWN_BYTES) return text;
-    size_t size = TEXT_SHOWN_BYTES;
-    while (size > 0 && utf8_is_tail(text.at[size])) {
-        size--;
-    }
-    return bytes_of(text.at, size);
+    return utf8_cut(text, TEXT_SHOWN_BYTES);
 }
 
 /* --- the books -------------------------------------------------------------------------------- */
@@ -134,6 +128,13 @@ remember(struct api *api, const struct active_query *query, enum err e, int64_t 
     lock_drop(&api->lock);
 }
 
+bool
+query_is_slow(struct api *api, const struct active_query *query, int64_t now_ns)
+{
+    int64_t slow_ns = api_limits_now(api).query.slow_log_ns;
+    return slow_ns != 0 && now_ns - query->begun_ns >= slow_ns;
+}
+
 void
 queries_end(struct api *api, struct active_query *query, enum err e, int64_t now_ns)
 {
@@ -143,13 +144,12 @@ queries_end(struct api *api, struct active_query *query, enum err e, int64_t now
     struct active_query **place = query->before == NULL ? &api->active : &query->before->next;
     *place = query->next;
     if (query->next != NULL) query->next->before = query->before;
-    int64_t slow_ns = api->limits.query.slow_log_ns;
     lock_drop(&api->lock);
     metric_record(&latency, (uint64_t)took_ns);
     metric_add(&samples_read, control->samples_seen);
     if (e) metric_inc(&failures);
     remember(api, query, e, now_ns);
-    if (slow_ns == 0 || took_ns < slow_ns) return;
+    if (!query_is_slow(api, query, now_ns)) return;
     uint64_t peak = atomic_load_explicit(&control->budget->peak_bytes, memory_order_relaxed);
     log_warn("query: slow", KV("query", query->text), KV("tenant", query->tenant),
              KV("start_ms", query->first_ms), KV("end_ms", query->last_ms),
@@ -157,7 +157,7 @@ queries_end(struct api *api, struct active_query *query, enum err e, int64_t now
              KV("series", (uint64_t)control->series_seen),
              KV("samples", (uint64_t)control->samples_seen),
              KV("bytes", (uint64_t)control->bytes_seen), KV("peak_memory_bytes", peak),
-             KV("result", e == OK ? "ok" : err_word(e)));
+             KV("result", e == OK ? "ok" : err_word(e)), KV("plan", query->plan));
 }
 
 void

@@ -1,6 +1,7 @@
 /*
  * query.c - /api/v1/query and /api/v1/query_range: PromQL, in Prometheus' envelope, on a query
- * thread. Small answers are sent as one, large ones as they come.
+ * thread. Small answers are sent as one, large ones as they come. /api/v1/explain takes the
+ * parameters of both, and answers with the plan, or with what the plan took.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -11,6 +12,7 @@
 #include "api/internal.h"
 #include "base/time_text.h"
 #include "promql/answer.h"
+#include "promql/explained.h"
 #include "wire/number.h"
 
 enum {
@@ -18,11 +20,14 @@ enum {
     ERROR_BYTES_MAX = 64 * 1024,
     SUBQUERY_STEP_MS = 60 * 1000,
 };
+#define PLAN_SLOW_NS NS_PER_S /* so long may the plan of a slow query be looked for */
 
 struct query {
     struct api *api;
     struct http_request *request;
     bool is_range;
+    bool explains; /* the plan is the answer, */
+    bool analyzes; /* of a run */
     struct form form;
     struct budget budget;
     struct query_control control;
@@ -33,6 +38,7 @@ struct query {
     bool is_active;
     struct promql_tree *tree;
     struct promql_result *result;
+    struct promql_plan *plan;
     struct view *view;
     uint64_t limit;  /* of series; 0: none */
     bool stats;      /* are wanted, */
@@ -203,6 +209,19 @@ read_range(struct query *q)
     return e ? e : read_options(q);
 }
 
+/* Of explain: which of both it is about. */
+static enum err
+read_explain(struct query *q)
+{
+    const char *analyze = form_nth(&q->form, "analyze", 0);
+    q->analyzes = analyze != NULL && strcmp(analyze, "true") == 0;
+    if (is_given(q, "analyze") && !q->analyzes && strcmp(analyze, "false") != 0) {
+        return cannot_parse(q, "analyze", analyze, " to true or false");
+    }
+    q->is_range = is_given(q, "start") || is_given(q, "end") || is_given(q, "step");
+    return q->is_range ? read_range(q) : read_instant(q);
+}
+
 static enum err
 parse(struct query *q)
 {
@@ -328,9 +347,50 @@ put_answer(struct query *q)
     return q->begun ? send_piece(q) : buf_error(&q->text);
 }
 
+static enum err
+put_explained(struct query *q)
+{
+    struct promql_explained x = {
+        .plan = q->plan,
+        .result = q->result,
+        .control = &q->control,
+        .ran_ns = q->run_ns - q->prepared_ns,
+    };
+    struct notes n = {.of = q, .key = "warnings"};
+    struct buf data;
+    buf_init(&data, &q->budget, (size_t)1 << 30);
+    success_begin(&q->json, &q->text);
+    enum err e = promql_explained_put(&x, &data);
+    if (e == OK) json_put_raw(&q->json, buf_bytes(&data));
+    buf_fini(&data);
+    if (e) return why_set(&q->why, e, "not enough memory for the plan");
+    promql_explained_warnings(&x, put_note, &n);
+    if (n.any) json_array_close(&q->json);
+    if (q->analyzes) e = put_notes(q, PROMQL_WARNING, false);
+    if (q->analyzes && e == OK) e = put_notes(q, PROMQL_INFO, false);
+    if (e) return e;
+    json_object_close(&q->json);
+    return buf_error(&q->text);
+}
+
+/* Which time was over. */
+static void
+tell_timeout(struct query *q)
+{
+    int64_t allowed_ms = (q->control.deadline_ns - q->begun_ns) / NS_PER_MS;
+    bool asked = q->control.deadline_ns - q->begun_ns < q->limits.timeout_ns;
+    why_set(&q->why, ERR_CANCELED,
+            "query timed out after %" PRId64 ".%03d s (%s): use narrower matchers, a shorter time "
+            "range or a longer step",
+            allowed_ms / 1000, (int)(allowed_ms % 1000),
+            asked ? "parameter timeout" : "query.timeout");
+}
+
 static void
 end_answer(struct query *q, enum err e)
 {
+    bool canceled = atomic_load(&q->control.canceled) != NULL;
+    if (e == ERR_CANCELED && !canceled) tell_timeout(q);
     if (q->begun) {
         http_stream_end(q->request, e == OK);
     } else if (e == OK) {
@@ -338,10 +398,13 @@ end_answer(struct query *q, enum err e)
     } else if (e == ERR_INPUT && q->error.size > 0) {
         buf_put_u8(&q->error, '\0');
         reply_problem(q->request, q->error_status, q->error_type, (const char *)q->error.at);
-    } else if (e == ERR_CANCELED && atomic_load(&q->control.canceled) != NULL) {
+    } else if (e == ERR_CANCELED && canceled) {
         reply_problem(q->request, 503, "canceled", why_text(&q->why, e));
     } else if (e == ERR_LIMIT) {
-        reply_problem(q->request, 422, "execution", why_text(&q->why, e));
+        char text[sizeof q->why.text + 64];
+        snprintf(text, sizeof text, "%s; /api/v1/explain tells what the query needs",
+                 why_text(&q->why, e));
+        reply_problem(q->request, 422, "execution", text);
     } else {
         reply_problem_of(q->request, FOR_QUERY, e, &q->why);
     }
@@ -360,6 +423,7 @@ begin_control(struct query *q)
     c->series_max = q->limits.series_max;
     c->samples_max = q->limits.samples_read_max;
     c->bytes_max = q->limits.bytes_max;
+    c->names = &limits_of_queries;
     q->options.control = c;
     q->options.budget = &q->budget;
     q->options.held_max = q->limits.samples_max;
@@ -387,29 +451,84 @@ begin_active(struct query *q)
 }
 
 static enum err
+run_or_explain(struct query *q)
+{
+    enum err e = query_control_check(&q->control, &q->why);
+    if (e == OK && q->explains) {
+        e = promql_explain(q->tree, q->view, &q->options, &q->plan, &q->error, &q->why);
+    }
+    if (e || (q->explains && !q->analyzes)) return e;
+    q->options.plan = q->plan;
+    return promql_run(q->tree, q->view, &q->options, &q->result, &q->error, &q->why);
+}
+
+/* What a slow query reads, for the log: by the index of now, which may have changed a little. */
+static void
+plan_slow_one(struct query *q, struct buf *line)
+{
+    struct promql_options options = q->options;
+    struct query_control control = {
+        .env = q->control.env,
+        .deadline_ns = env_monotonic_ns(q->control.env) + PLAN_SLOW_NS,
+        .budget = &q->budget,
+    };
+    struct promql_plan *plan;
+    struct buf error;
+    struct why why;
+    struct view *view;
+    options.control = &control;
+    if (q->tree == NULL || view_open(q->api->options.answerer, &control, &view, &why)) return;
+    buf_init(&error, NULL, ERROR_BYTES_MAX);
+    if (promql_explain(q->tree, view, &options, &plan, &error, &why) == OK) {
+        promql_plan_put_line(plan, line);
+        promql_plan_free(plan);
+    }
+    buf_fini(&error);
+    view_free(view);
+}
+
+/* Before the answer ends: with it the request goes, whose tenant the books name. */
+static void
+end_active(struct query *q, enum err e)
+{
+    struct buf line;
+    int64_t now_ns = env_monotonic_ns(q->api->options.env);
+    if (!q->is_active) return;
+    buf_init(&line, NULL, ERROR_BYTES_MAX);
+    if (query_is_slow(q->api, &q->active, now_ns)) plan_slow_one(q, &line);
+    if (buf_error(&line) == OK) q->active.plan = buf_bytes(&line);
+    queries_end(q->api, &q->active, e, now_ns);
+    buf_fini(&line);
+}
+
+static enum err
 answer(struct query *q)
 {
     enum err e = form_read(q->request, &q->budget, &q->form, &q->why);
     q->error_status = 400;
     q->error_type = "bad_data";
-    if (e == OK) e = q->is_range ? read_range(q) : read_instant(q);
+    if (e == OK) {
+        e = q->explains ? read_explain(q) : q->is_range ? read_range(q) : read_instant(q);
+    }
     if (e == OK) e = parse(q);
     if (e) return e;
-    begin_active(q);
+    if (!q->explains || q->analyzes) begin_active(q);
     q->prepared_ns = env_monotonic_ns(q->api->options.env);
     e = view_open(q->api->options.answerer, &q->control, &q->view, &q->why);
     if (e) return e;
     q->error_status = 422;
     q->error_type = "execution";
-    e = query_control_check(&q->control, &q->why);
-    if (e == OK) e = promql_run(q->tree, q->view, &q->options, &q->result, &q->error, &q->why);
+    e = run_or_explain(q);
     view_free(q->view); /* a client that is slow holds no parts */
     q->run_ns = env_monotonic_ns(q->api->options.env);
-    return e ? e : put_answer(q);
+    if (e) return e;
+    return q->explains ? put_explained(q) : put_answer(q);
 }
 
+enum asked { ASKED_INSTANT, ASKED_RANGE, ASKED_EXPLAIN };
+
 static void
-run(struct api *api, struct http_request *request, bool is_range)
+run(struct api *api, struct http_request *request, enum asked asked)
 {
     struct query *q = mem_new(&api->read_budget, sizeof *q);
     if (q == NULL) {
@@ -419,7 +538,8 @@ run(struct api *api, struct http_request *request, bool is_range)
     }
     q->api = api;
     q->request = request;
-    q->is_range = is_range;
+    q->is_range = asked == ASKED_RANGE;
+    q->explains = asked == ASKED_EXPLAIN;
     q->begun_ns = env_monotonic_ns(api->options.env);
     budget_init(&q->budget, "query", 0, &api->read_budget);
     buf_init(&q->text, &q->budget, (size_t)1 << 30);
@@ -430,10 +550,11 @@ run(struct api *api, struct http_request *request, bool is_range)
         reply_problem(request, refused, "bad_data", q->why.text);
     } else {
         enum err e = answer(q);
-        if (q->is_active) queries_end(api, &q->active, e, env_monotonic_ns(api->options.env));
+        end_active(q, e);
         end_answer(q, e);
     }
     promql_result_free(q->result);
+    promql_plan_free(q->plan);
     if (q->tree != NULL) promql_free(q->tree);
     form_fini(&q->form);
     buf_fini(&q->error);
@@ -444,11 +565,17 @@ run(struct api *api, struct http_request *request, bool is_range)
 void
 query_run(struct api *api, struct http_request *request)
 {
-    run(api, request, false);
+    run(api, request, ASKED_INSTANT);
 }
 
 void
 query_range_run(struct api *api, struct http_request *request)
 {
-    run(api, request, true);
+    run(api, request, ASKED_RANGE);
+}
+
+void
+explain_run(struct api *api, struct http_request *request)
+{
+    run(api, request, ASKED_EXPLAIN);
 }

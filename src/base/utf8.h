@@ -63,6 +63,17 @@ utf8_put(uint8_t *to, uint32_t c)
     return 4;
 }
 
+/* The beginning of a text: at most so many bytes, no character cut. */
+static inline struct bytes
+utf8_cut(struct bytes text, size_t size_max)
+{
+    size_t size = text.size < size_max ? text.size : size_max;
+    while (size > 0 && size < text.size && utf8_is_tail(text.at[size])) {
+        size--;
+    }
+    return bytes_of(text.at, size);
+}
+
 /* The number of the character of `size` bytes that utf8_step() found. */
 static inline uint32_t
 utf8_get(const uint8_t *p, size_t size)

@@ -4,6 +4,8 @@
  *     expression, times -- target -+- a server: its query API  -+- sink: table, CSV, JSON, chart
  *                                  +- a directory: the engine  -+
  *
+ * With --explain or --analyze it is not the result that is wanted but what it takes to come by it.
+ *
  * The result goes to stdout, all that is said about it to stderr.
  */
 #include <signal.h>
@@ -15,6 +17,7 @@
 #include "cli/caret.h"
 #include "cli/chart.h"
 #include "cli/commands.h"
+#include "cli/plan_print.h"
 #include "cli/query_print.h"
 #include "cli/query_source.h"
 #include "cli/target.h"
@@ -32,6 +35,8 @@ struct querying {
     int64_t timeout_ns;
     uint64_t limit;
     int form; /* of the choices */
+    bool explain;
+    bool analyze;
 
     struct query_asked asked;
 };
@@ -56,6 +61,10 @@ static const struct flag flags[] = {
      "how long a series has its last value (default: query.lookback_delta of the server)"},
     {"timeout", 0, FLAG_DURATION, offsetof(struct querying, timeout_ns), "TIME",
      "maximum time for the evaluation (default: as long as the server allows)"},
+    {"explain", 0, FLAG_SWITCH, offsetof(struct querying, explain), NULL,
+     "print what the query would read, and how it is evaluated, without running it"},
+    {"analyze", 0, FLAG_SWITCH, offsetof(struct querying, analyze), NULL,
+     "run the query, and print what each of its operators read and took instead of the result"},
     {"retry", 0, FLAG_DURATION, offsetof(struct querying, target.retry_ns), "TIME",
      "how long to retry when the server is not available (default 0s)"},
     {0},
@@ -67,6 +76,7 @@ static const char notes[] =
     "it is evaluated over a range, else at one time; a chart shows the last hour if no time is\n"
     "given. json prints the data of the query API, csv the columns of export. Warnings go to\n"
     "standard error.\n"
+    "\n--explain and --analyze print a table or json, see docs/promql.md.\n"
     "\nExit status: 0 done, 1 something failed, 2 wrong usage or not a valid expression.\n";
 
 /* --- what is asked ---------------------------------------------------------------------------- */
@@ -111,6 +121,14 @@ settle(struct querying *q, int64_t now_ms, struct why *why)
     if (q->form == FORM_CHART && q->time.word == NULL && !range) {
         range = !has_no_range(a->expression);
     }
+    bool plans = q->explain || q->analyze;
+    if (q->explain && q->analyze) {
+        return why_set(why, ERR_INPUT, "--explain and --analyze cannot be used together");
+    }
+    if (plans && q->form != QUERY_TABLE && q->form != QUERY_JSON) {
+        return why_set(why, ERR_INPUT, "--explain and --analyze need --format=table or json");
+    }
+    a->wish = q->explain ? QUERY_EXPLAIN : q->analyze ? QUERY_ANALYZE : QUERY_RESULT;
     if (q->timeout_ns > TIMEOUT_NS) q->timeout_ns = TIMEOUT_NS;
     if ((q->timeout_ns > 0 && q->timeout_ns < NS_PER_MS) ||
         (q->lookback_ns > 0 && q->lookback_ns < NS_PER_MS)) {
@@ -130,6 +148,9 @@ static enum err
 make_sink(const struct querying *q, struct query_sink **ret_sink, struct why *why)
 {
     const struct query_asked *a = &q->asked;
+    if (a->wish != QUERY_RESULT && q->form == QUERY_TABLE) {
+        return plan_printer_new(stdout, q->analyze, ret_sink, why);
+    }
     if (q->form != FORM_CHART)
         return query_printer_new((enum query_form)q->form, stdout, ret_sink, why);
     struct chart_options chart = {

@@ -51,6 +51,7 @@ put_form(struct buf *form, const struct query_asked *asked)
         buf_put_text(form, "&limit=");
         buf_put_uint(form, asked->limit);
     }
+    if (asked->wish == QUERY_ANALYZE) buf_put_text(form, "&analyze=true");
 }
 
 static enum err
@@ -107,6 +108,13 @@ ask(const struct query_server *server, struct http_client *client, struct bytes 
     return e;
 }
 
+static const char *
+path_of(const struct query_asked *asked)
+{
+    if (asked->wish != QUERY_RESULT) return "/api/v1/explain";
+    return asked->step_ms == 0 ? "/api/v1/query" : "/api/v1/query_range";
+}
+
 enum err
 query_server(const struct query_server *server, const struct query_asked *asked,
              struct query_sink *sink, struct query_failure *failure, struct why *why)
@@ -124,8 +132,7 @@ query_server(const struct query_server *server, const struct query_asked *asked,
     if (e) why_set(why, e, "the expression is too long");
     if (e == OK) e = http_client_new(&http, &client, why);
     if (e == OK) {
-        e = ask(server, client, buf_bytes(&form), &refusal,
-                asked->step_ms == 0 ? "/api/v1/query" : "/api/v1/query_range", sink, failure, why);
+        e = ask(server, client, buf_bytes(&form), &refusal, path_of(asked), sink, failure, why);
     }
     http_client_free(client);
     buf_fini(&refusal);

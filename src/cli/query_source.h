@@ -8,8 +8,11 @@
 #include "cli/query_sink.h"
 #include "net/http_client.h"
 
+enum query_wish { QUERY_RESULT, QUERY_EXPLAIN, QUERY_ANALYZE };
+
 struct query_asked {
     struct bytes expression;
+    enum query_wish wish; /* a plan goes into a sink for "data" */
     int64_t first_ms;
     int64_t last_ms;
     int64_t step_ms;     /* 0: once, at first_ms */

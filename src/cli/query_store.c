@@ -3,6 +3,7 @@
 
 #include "cli/query_source.h"
 #include "promql/answer.h"
+#include "promql/explained.h"
 #include "sys/env.h"
 
 enum { SUBQUERY_STEP_MS = 60 * 1000, TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };
@@ -14,6 +15,8 @@ struct store_query {
     struct query_control control;
     struct promql_tree *tree;
     struct promql_result *result;
+    struct promql_plan *plan;
+    int64_t ran_ns;
     struct buf text; /* of JSON */
     bool limited;    /* there are more series */
     struct why *why;
@@ -128,7 +131,7 @@ give_info(void *context, struct bytes sentence)
 }
 
 static enum err
-give(struct store_query *q)
+give_result(struct store_query *q)
 {
     enum promql_type type = promql_result_type(q->result);
     const struct query_sink_ops *ops = q->sink->ops;
@@ -143,6 +146,25 @@ give(struct store_query *q)
             e = give_series(q);
         }
     }
+    return e;
+}
+
+static enum err
+give_plan(struct store_query *q)
+{
+    struct promql_explained x = {
+        .plan = q->plan, .result = q->result, .control = &q->control, .ran_ns = q->ran_ns};
+    enum err e = promql_explained_put(&x, &q->text);
+    if (e) return why_set(q->why, e, "not enough memory for the plan");
+    promql_explained_warnings(&x, give_warning, q);
+    return pass_text(q);
+}
+
+static enum err
+give(struct store_query *q)
+{
+    enum err e = q->plan != NULL ? give_plan(q) : give_result(q);
+    if (q->result == NULL) return e;
     if (e == OK) {
         e = promql_answer_notes(q->result, PROMQL_WARNING, q->limited, &q->budget, give_warning, q,
                                 q->why);
@@ -191,9 +213,18 @@ run(const struct query_store *store, struct store_query *q, struct query_failure
         .budget = &q->budget,
     };
     struct view *view;
+    struct buf *sentence = &failure->sentence;
     enum err e = view_open(store->answerer, &q->control, &view, q->why);
     if (e) return e;
-    e = promql_run(q->tree, view, &options, &q->result, &failure->sentence, q->why);
+    if (a->wish != QUERY_RESULT) {
+        e = promql_explain(q->tree, view, &options, &q->plan, sentence, q->why);
+        options.plan = q->plan;
+    }
+    int64_t begun_ns = env_monotonic_ns(q->control.env);
+    if (e == OK && a->wish != QUERY_EXPLAIN) {
+        e = promql_run(q->tree, view, &options, &q->result, sentence, q->why);
+    }
+    q->ran_ns = env_monotonic_ns(q->control.env) - begun_ns;
     view_free(view);
     return e;
 }
@@ -211,6 +242,7 @@ query_store(const struct query_store *store, const struct query_asked *asked,
     q.control.series_max = store->series_max;
     q.control.samples_max = store->samples_read_max;
     q.control.bytes_max = store->bytes_max;
+    q.control.names = &limits_of_queries;
     if (asked->timeout_ms > 0) {
         q.control.deadline_ns = env_monotonic_ns(env) + asked->timeout_ms * NS_PER_MS;
     }
@@ -218,6 +250,7 @@ query_store(const struct query_store *store, const struct query_asked *asked,
     if (e == OK) e = run(store, &q, failure);
     if (e == OK) e = give(&q);
     promql_result_free(q.result);
+    promql_plan_free(q.plan);
     if (q.tree != NULL) promql_free(q.tree);
     buf_fini(&q.text);
     return e;

@@ -38,37 +38,56 @@ query_control_check(struct query_control *control, struct why *why)
     return why_set(why, ERR_CANCELED, "query timed out");
 }
 
+const struct limit_names limits_of_reads = {"read.max_series", "read.max_samples",
+                                            "read.max_bytes"};
+const struct limit_names limits_of_queries = {"query.max_series", "query.max_samples_read",
+                                              "query.max_bytes"};
+
+struct limit {
+    uint64_t max;
+    const char *what;
+    const char *name; /* NULL: it has none */
+};
+
 static enum err
-add_to(_Atomic uint64_t *seen, uint64_t count, uint64_t max, const char *what, struct why *why)
+add_to(_Atomic uint64_t *seen, uint64_t count, const struct limit *limit, struct why *why)
 {
     /* Relaxed: they order nothing, and a thread that is late by a batch does no harm. */
     uint64_t before = atomic_fetch_add_explicit(seen, count, memory_order_relaxed);
-    if (max == 0 || before + count <= max) return OK;
-    return why_set(why, ERR_LIMIT,
-                   "query reads more than %" PRIu64
-                   " %s: use narrower matchers or a shorter time range",
-                   max, what);
+    if (limit->max == 0 || before + count <= limit->max) return OK;
+    bool named = limit->name != NULL;
+    return why_set(
+        why, ERR_LIMIT,
+        "query reads more than %" PRIu64 " %s%s%s%s: use narrower matchers or a shorter time range",
+        limit->max, limit->what, named ? " (" : "", named ? limit->name : "", named ? ")" : "");
 }
 
 enum err
 query_control_add_series(struct query_control *control, struct why *why)
 {
     if (control == NULL) return OK;
-    return add_to(&control->series_seen, 1, control->series_max, "series", why);
+    const struct limit_names *names = control->names;
+    struct limit limit = {control->series_max, "series", names == NULL ? NULL : names->series};
+    return add_to(&control->series_seen, 1, &limit, why);
 }
 
 enum err
 query_control_add_samples(struct query_control *control, uint64_t count, struct why *why)
 {
     if (control == NULL) return OK;
-    return add_to(&control->samples_seen, count, control->samples_max, "samples", why);
+    const struct limit_names *names = control->names;
+    struct limit limit = {control->samples_max, "samples", names == NULL ? NULL : names->samples};
+    return add_to(&control->samples_seen, count, &limit, why);
 }
 
 enum err
 query_control_add_bytes(struct query_control *control, uint64_t count, struct why *why)
 {
     if (control == NULL) return OK;
-    return add_to(&control->bytes_seen, count, control->bytes_max, "bytes of samples", why);
+    const struct limit_names *names = control->names;
+    struct limit limit = {control->bytes_max, "bytes of samples",
+                          names == NULL ? NULL : names->bytes};
+    return add_to(&control->bytes_seen, count, &limit, why);
 }
 
 uint32_t

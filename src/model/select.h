@@ -28,6 +28,15 @@ struct samples_left_out {
     uint64_t exemplars_deleted;
 };
 
+/* How people know the limits of a query. */
+struct limit_names {
+    const char *series;
+    const char *samples;
+    const char *bytes;
+};
+extern const struct limit_names limits_of_reads;   /* read.max_series ... */
+extern const struct limit_names limits_of_queries; /* query.max_series ... */
+
 /*
  * What a query may cost and when it must end; shared by everything that works for it, in any
  * thread. The limits are checked before memory is taken or work is done. 0 means no limit.
@@ -44,7 +53,8 @@ struct query_control {
     struct budget *budget; /* memory of this query */
     uint64_t series_max;
     uint64_t samples_max;
-    uint64_t bytes_max; /* of stored samples, as they are compressed */
+    uint64_t bytes_max;              /* of stored samples, as they are compressed */
+    const struct limit_names *names; /* of the settings that the limits come from; NULL: of none */
     /* Counted by answerers; relaxed: they order nothing. */
     _Atomic uint64_t series_seen;
     _Atomic uint64_t samples_seen; /* floats and histograms */
@@ -124,6 +134,7 @@ struct query_request {
     bool chunks;  /* histograms may come as chunks, and by columns */
     struct query_hints hints;
     struct query_control *control; /* may be NULL */
+    struct budget *budget;         /* of the memory that answering takes; NULL: the control's */
 };
 
 /* What can be known of samples without reading them. What was not asked for is not set. */
@@ -150,10 +161,22 @@ struct sample_batch {
     const struct sample_summary *summary; /* only if asked for: instead of times and all the rest */
 };
 
-/* About what it will cost to read a set of series. */
+/* What it costs to read a set of series. */
 struct series_cost {
     uint64_t series;
+    uint64_t blocks; /* and chunks of memory: what is decoded at once */
     uint64_t samples;
+    uint64_t bytes; /* of the blocks, as they are stored */
+};
+
+/* What a question would read, as far as an index tells: nothing is decoded. */
+struct series_survey {
+    struct series_cost cost;
+    /* Of each series it was looked at which blocks it has. All but `samples` is what will be read;
+     * of blocks that reach out of the time, samples are counted as if they came evenly. False: of
+     * some series, for all; `series` is then the most that one part or the head has. */
+    bool exact;
+    struct series_cost guess; /* what series_set_cost() says of the same */
 };
 
 struct series_set;
@@ -165,8 +188,11 @@ struct series_set_ops {
     /* Sentences about what is missing, one for each damaged place, not many; valid until free; NULL
      * after the last. */
     const char *(*warning)(struct series_set *set, uint32_t index);
-    /* A guess, before the first series is asked for. NULL: it has none. */
+    /* A guess of series and samples, before the first series is asked for, that costs next to
+     * nothing. NULL: it has none. */
     struct series_cost (*cost)(const struct series_set *set);
+    /* What was read until now. NULL: it is not counted. */
+    struct series_cost (*spent)(const struct series_set *set);
     void (*free)(struct series_set *set);
 };
 struct series_set {
@@ -196,7 +222,16 @@ series_set_warning(struct series_set *set, uint32_t index)
 static inline struct series_cost
 series_set_cost(const struct series_set *set)
 {
-    return set->ops->cost == NULL ? (struct series_cost){0, 0} : set->ops->cost(set);
+    return set->ops->cost == NULL ? (struct series_cost){.series = 0} : set->ops->cost(set);
+}
+
+/* False: it is not known. */
+static inline bool
+series_set_spent(const struct series_set *set, struct series_cost *ret)
+{
+    if (set->ops->spent == NULL) return false;
+    *ret = set->ops->spent(set);
+    return true;
 }
 
 static inline void
@@ -264,6 +299,10 @@ struct view_ops {
     struct view_mark (*mark)(const struct view *view);
     int64_t (*same_before)(const struct view *view, struct bytes tenant,
                            const struct view_mark *mark);
+    /* Hints are not looked at, nor what the control allows; it may end the survey. NULL: it cannot
+     * tell. */
+    enum err (*survey)(struct view *view, const struct query_request *request,
+                       struct series_survey *ret, struct why *why);
     void (*free)(struct view *view);
 };
 struct view {
@@ -371,6 +410,16 @@ static inline int64_t
 view_same_before(const struct view *view, struct bytes tenant, const struct view_mark *mark)
 {
     return view->ops->same_before(view, tenant, mark);
+}
+
+/* *ret_known false: the view cannot tell. */
+MUST_CHECK
+static inline enum err
+view_survey(struct view *view, const struct query_request *request, struct series_survey *ret,
+            bool *ret_known, struct why *why)
+{
+    *ret_known = view->ops->survey != NULL;
+    return *ret_known ? view->ops->survey(view, request, ret, why) : OK;
 }
 
 /* A view for one question. */

@@ -88,17 +88,18 @@ static void
 test_limits_hold_for_all_that_work_for_a_query(void **state)
 {
     (void)state;
-    struct query_control control = {.series_max = 2, .samples_max = 100, .bytes_max = 1000};
+    struct query_control control = {
+        .series_max = 2, .samples_max = 100, .bytes_max = 1000, .names = &limits_of_queries};
     struct why why = {""};
     assert_int_equal(query_control_add_series(&control, &why), OK);
     assert_int_equal(query_control_add_series(&control, &why), OK);
     assert_int_equal(query_control_add_series(&control, &why), ERR_LIMIT);
-    assert_non_null(strstr(why.text, "series"));
+    assert_non_null(strstr(why.text, "more than 2 series (query.max_series): use"));
     assert_int_equal(query_control_add_samples(&control, 100, &why), OK);
     assert_int_equal(query_control_add_samples(&control, 1, &why), ERR_LIMIT);
-    assert_non_null(strstr(why.text, "samples"));
+    assert_non_null(strstr(why.text, "100 samples (query.max_samples_read)"));
     assert_int_equal(query_control_add_bytes(&control, 1001, &why), ERR_LIMIT);
-    assert_non_null(strstr(why.text, "bytes"));
+    assert_non_null(strstr(why.text, "bytes of samples (query.max_bytes)"));
     assert_int_equal(query_control_add_bytes(NULL, 1, &why), OK);
 }
 

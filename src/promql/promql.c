@@ -99,6 +99,60 @@ promql_has_range(const struct promql_tree *tree, struct buf *error)
     return false;
 }
 
+struct promql_plan {
+    struct plan plan; /* first */
+    struct budget *budget;
+};
+
+enum err
+promql_explain(const struct promql_tree *tree, struct view *view,
+               const struct promql_options *options, struct promql_plan **ret_plan,
+               struct buf *error, struct why *why)
+{
+    struct promql_plan *p = mem_new(options->budget, sizeof *p);
+    struct run run;
+    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
+    p->budget = options->budget;
+    plan_init(&p->plan, p->budget);
+    enum err e = run_plan(&run, tree, view, options, &p->plan);
+    if (e) {
+        buf_put_bytes(error, buf_bytes(&run.ev.error));
+        *why = run.ev.why;
+        promql_plan_free(p);
+    } else {
+        *ret_plan = p;
+    }
+    run_fini(&run);
+    return e;
+}
+
+void
+promql_plan_free(struct promql_plan *p)
+{
+    if (p == NULL) return;
+    plan_fini(&p->plan);
+    mem_free(p->budget, p, sizeof *p);
+}
+
+enum err
+promql_plan_put(const struct promql_plan *p, struct buf *to)
+{
+    plan_put(&p->plan, to);
+    return buf_error(to);
+}
+
+void
+promql_plan_put_line(const struct promql_plan *p, struct buf *to)
+{
+    plan_put_line(&p->plan, to);
+}
+
+bool
+promql_plan_cost(const struct promql_plan *p, struct series_cost *ret, bool *ret_exact)
+{
+    return plan_cost(&p->plan, ret, ret_exact);
+}
+
 enum err
 promql_run(const struct promql_tree *tree, struct view *view, const struct promql_options *options,
            struct promql_result **ret_result, struct buf *error, struct why *why)
@@ -107,7 +161,8 @@ promql_run(const struct promql_tree *tree, struct view *view, const struct promq
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     r->budget = options->budget;
     r->is_range = options->step_ms > 0;
-    enum err e = run_begin(&r->run, tree, view, options);
+    struct plan *measured = options->plan == NULL ? NULL : &options->plan->plan;
+    enum err e = run_begin(&r->run, tree, view, options, measured);
     if (e == OK && r->run.ev.notes.failed) e = eval_no_memory(&r->run.ev);
     if (e) {
         buf_put_bytes(error, buf_bytes(&r->run.ev.error));

@@ -104,6 +104,7 @@ struct promql_options {
     struct promql_cache *cache;    /* NULL: there is none, or it is gone around */
     struct query_control *control; /* may be NULL */
     struct budget *budget;
+    struct promql_plan *plan; /* whose operators are measured; NULL: nothing is */
 };
 
 /* With a step, the result is a matrix whatever the expression is. */
@@ -141,6 +142,31 @@ bool promql_next_series(struct promql_result *result, struct bytes *ret_labels);
 /* Its next point that has a histogram, or that has none. False: there are no more. */
 bool promql_next_point(struct promql_result *result, bool histograms, struct promql_point *ret);
 uint64_t promql_series_count(const struct promql_result *result);
+
+/* --- what running takes ----------------------------------------------------------------------- */
+
+/*
+ * The operators of an expression, and what they are going to read, as far as the index tells:
+ * nothing is run. Errors as those of promql_run(), as far as they show before it. The tree outlives
+ * the plan, which is one thread's.
+ */
+MUST_CHECK enum err promql_explain(const struct promql_tree *tree, struct view *view,
+                                   const struct promql_options *options,
+                                   struct promql_plan **ret_plan, struct buf *error,
+                                   struct why *why);
+void promql_plan_free(struct promql_plan *plan);
+/*
+ * Appends the tree of operators in JSON: "operator", "detail", "series", "blocks", "samples",
+ * "bytes", "exact" of what reads series, and "children". Of a plan that was among the options of a
+ * run, these are what was read, and there are "ms" and "peak_bytes". See docs/promql.md.
+ */
+MUST_CHECK enum err promql_plan_put(const struct promql_plan *plan, struct buf *to);
+/* Appends what is read for each selector, for a log. */
+void promql_plan_put_line(const struct promql_plan *plan, struct buf *to);
+/* What is read in all; *ret_exact: it was counted. False: it is not known. */
+bool promql_plan_cost(const struct promql_plan *plan, struct series_cost *ret, bool *ret_exact);
+
+/* --- what is said of it ----------------------------------------------------------------------- */
 
 enum promql_note { PROMQL_WARNING, PROMQL_INFO };
 /* Appends a sentence about the result, the n-th of its kind. False: there are not so many. */

@@ -1,11 +1,12 @@
 /*
  * run.c - runs scripts in Prometheus' language for tests of PromQL, each over a fresh store.
  *
- *     run [--flush] [--shards N] FILE...
+ *     run [--flush] [--shards N] [--measured] FILE...
  *
  * --flush: what a script loads is written into parts before it is asked for. --shards: series are
- * read in so many shards, each by whichever thread comes first. Instant evaluations
- * are also made as range queries around their time. The last line is "N passed, N failed"; each
+ * read in so many shards, each by whichever thread comes first. --measured: each evaluation is
+ * explained, and then measured. Instant evaluations are also made as range queries around their
+ * time. The last line is "N passed, N failed"; each
  * failure is printed with file and line. Staleness markers, gaps and the series notation: see the
  * scripts' own documentation in Prometheus (promql/promqltest). As there, names are removed at the
  * end, and start timestamps are looked at.
@@ -53,6 +54,7 @@ struct script {
     struct arena arena; /* of values, as long as a command */
     bool flush;
     uint32_t shards;
+    bool measured;
     unsigned passed;
     unsigned failed;
 };
@@ -664,8 +666,6 @@ load(struct script *s, int64_t step_ms, bool natives)
 
 /* --- threads that help with shards ------------------------------------------------------------ */
 
-enum { SHARDS_MAX = 16 };
-
 struct helper {
     pthread_t threads[SHARDS_MAX];
     uint32_t count;
@@ -1029,6 +1029,25 @@ check_answer(struct script *s, const struct eval *x, const struct run *run, uint
     return false;
 }
 
+/* False: the plan of an expression that is evaluated could not be made. */
+static bool
+run_measured(struct run *run, const struct promql_tree *tree, struct view *view,
+             const struct promql_options *options, enum err *ret_error)
+{
+    struct run planned;
+    struct plan plan;
+    struct buf json;
+    plan_init(&plan, NULL);
+    buf_init(&json, NULL, 64 << 20);
+    enum err e = run_plan(&planned, tree, view, options, &plan);
+    *ret_error = run_begin(run, tree, view, options, e ? NULL : &plan);
+    if (e == OK) plan_put(&plan, &json);
+    buf_fini(&json);
+    run_fini(&planned);
+    plan_fini(&plan);
+    return e == OK || *ret_error != OK;
+}
+
 static bool
 evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_ms, int64_t step_ms,
          uint32_t only_step)
@@ -1056,13 +1075,20 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
         .lookback_ms = LOOKBACK_MS,
         .subquery_step_ms = 60000,
         .features = {.delayed_name_removal = true, .start_timestamps = true}};
-    enum err e = run_begin(&run, tree, view, &options);
+    enum err e;
+    bool planned = true;
+    if (s->measured)
+        planned = run_measured(&run, tree, view, &options, &e);
+    else
+        e = run_begin(&run, tree, view, &options, NULL);
     if (e == ERR_INPUT && run.ev.error.size > 0)
         ok = check_failure(s, x, buf_bytes(&run.ev.error));
     else if (e)
         ok = check_failure(s, x, text(run.ev.why.text));
     else
         ok = check_answer(s, x, &run, only_step);
+    if (!planned) script_fail(s, "%s: cannot be explained", x->query);
+    ok &= planned;
     run_fini(&run);
     tree_free(tree);
     buf_fini(&error);
@@ -1239,14 +1265,17 @@ main(int argc, char **argv)
     unsigned passed = 0, failed = 0;
     bool flush = false;
     uint32_t shards = 0;
+    bool measured = false;
     int first = 1;
     for (; first < argc && argv[first][0] == '-'; first++) {
         if (strcmp(argv[first], "--flush") == 0) {
             flush = true;
         } else if (strcmp(argv[first], "--shards") == 0 && first + 1 < argc) {
             shards = (uint32_t)strtoul(argv[++first], NULL, 10);
+        } else if (strcmp(argv[first], "--measured") == 0) {
+            measured = true;
         } else {
-            fprintf(stderr, "usage: run [--flush] [--shards N] FILE...\n");
+            fprintf(stderr, "usage: run [--flush] [--shards N] [--measured] FILE...\n");
             return 2;
         }
     }
@@ -1256,6 +1285,7 @@ main(int argc, char **argv)
         s.file = argv[i];
         s.flush = flush;
         s.shards = shards;
+        s.measured = measured;
         s.in = fopen(argv[i], "r");
         if (s.in == NULL) {
             perror(argv[i]);

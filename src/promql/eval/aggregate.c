@@ -461,10 +461,26 @@ next_by_ratio(struct aggregation_vector *a, struct column **ret_column)
 
 /* --- what chooses among all ------------------------------------------------------------------- */
 
+enum folding
+folding_of(enum token_type op)
+{
+    switch (op) {
+    case TOKEN_QUANTILE:
+    case TOKEN_TOPK:
+    case TOKEN_BOTTOMK:
+    case TOKEN_LIMITK:
+        return FOLD_KEPT;
+    case TOKEN_LIMIT_RATIO:
+        return FOLD_PASSED;
+    default:
+        return op == TOKEN_COUNT_VALUES ? FOLD_VALUES : FOLD_GROUPS;
+    }
+}
+
 static bool
 keeps_all(enum token_type op)
 {
-    return op == TOKEN_QUANTILE || op == TOKEN_TOPK || op == TOKEN_BOTTOMK || op == TOKEN_LIMITK;
+    return folding_of(op) == FOLD_KEPT;
 }
 
 static enum err

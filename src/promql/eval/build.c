@@ -252,6 +252,9 @@ scalar_of_vector(struct evaluation *ev, const struct node *node, const struct gr
     return e;
 }
 
+static enum err scalars_of(struct evaluation *ev, const struct node *node, const struct grid *grid,
+                           double **ret_values);
+
 static enum err
 scalar_call(struct evaluation *ev, const struct node *node, const struct grid *grid, double *values)
 {
@@ -269,8 +272,8 @@ scalar_call(struct evaluation *ev, const struct node *node, const struct grid *g
         return OK;
     case FUNCTION_MIN_OF:
     case FUNCTION_MAX_OF:
-        e = scalar_values(ev, arguments[0], grid, &a);
-        if (e == OK) e = scalar_values(ev, arguments[1], grid, &b);
+        e = scalars_of(ev, arguments[0], grid, &a);
+        if (e == OK) e = scalars_of(ev, arguments[1], grid, &b);
         for (uint32_t i = 0; i < grid->count && e == OK; i++) {
             values[i] =
                 id == FUNCTION_MIN_OF ? number_least(a[i], b[i]) : number_greatest(a[i], b[i]);
@@ -300,9 +303,9 @@ scalar_call(struct evaluation *ev, const struct node *node, const struct grid *g
     return e;
 }
 
-enum err
-scalar_values(struct evaluation *ev, const struct node *node, const struct grid *grid,
-              double **ret_values)
+static enum err
+scalars_of(struct evaluation *ev, const struct node *node, const struct grid *grid,
+           double **ret_values)
 {
     double *values, *left, *right;
     enum err e = OK;
@@ -316,14 +319,14 @@ scalar_values(struct evaluation *ev, const struct node *node, const struct grid 
         }
         break;
     case NODE_UNARY:
-        e = scalar_values(ev, node->unary.expr, grid, &left);
+        e = scalars_of(ev, node->unary.expr, grid, &left);
         for (uint32_t i = 0; i < grid->count && e == OK; i++) {
             values[i] = node->unary.op == TOKEN_SUB ? -left[i] : left[i];
         }
         break;
     case NODE_BINARY:
-        e = scalar_values(ev, node->binary.left, grid, &left);
-        if (e == OK) e = scalar_values(ev, node->binary.right, grid, &right);
+        e = scalars_of(ev, node->binary.left, grid, &left);
+        if (e == OK) e = scalars_of(ev, node->binary.right, grid, &right);
         for (uint32_t i = 0; i < grid->count && e == OK; i++) {
             values[i] = binary_number(node->binary.op, left[i], right[i]);
         }
@@ -333,6 +336,17 @@ scalar_values(struct evaluation *ev, const struct node *node, const struct grid 
         break;
     }
     *ret_values = values;
+    return e;
+}
+
+enum err
+scalar_values(struct evaluation *ev, const struct node *node, const struct grid *grid,
+              double **ret_values)
+{
+    struct measuring m;
+    bool measured = measure_begin(ev, node_inside(node), &m);
+    enum err e = scalars_of(ev, node, grid, ret_values);
+    if (measured) measure_end(ev, &m);
     return e;
 }
 
@@ -456,29 +470,48 @@ shards_worth(const struct evaluation *ev, const struct series_cost *cost)
     return large ? 4 : 2;
 }
 
+uint32_t
+leaf_shards(const struct evaluation *ev, const struct leaf *leaf, const struct series_cost *cost)
+{
+    uint32_t shards = can_be_split(leaf) ? shards_worth(ev, cost) : 1;
+    return shards < SHARDS_MAX ? shards : SHARDS_MAX;
+}
+
 static enum err
 build_leaf(struct evaluation *ev, const struct leaf *leaf, struct vector **ret_vector)
 {
-    enum err e = leaf_new(ev, leaf, ret_vector);
-    if (e || !can_be_split(leaf)) return e;
-    uint32_t shards = shards_worth(ev, &(*ret_vector)->cost);
-    if (shards < 2) return OK;
-    vector_free(*ret_vector);
+    struct vector *whole;
+    enum err e = leaf_new(ev, leaf, &whole);
+    if (e) return e;
+    uint32_t shards = leaf_shards(ev, leaf, &whole->cost);
+    if (ev->at != NULL) ev->at->shards = shards;
+    if (shards < 2) {
+        *ret_vector = whole;
+        return OK;
+    }
+    vector_free(whole);
     return vector_parallel_new(ev, leaf, shards, ret_vector);
+}
+
+struct grid
+selector_grid(const struct evaluation *ev, const struct node *selector, const struct grid *grid)
+{
+    const struct shift *shift = &selector->selector.shift;
+    if (shift->at == AT_NONE) return *grid;
+    int64_t at_ms = shift->at == AT_START ? ev->grid.first_ms
+                    : shift->at == AT_END ? ev->end_ms
+                                          : shift->at_ms;
+    return (struct grid){at_ms, 0, 1, grid->counts};
 }
 
 static enum err
 build_selector(struct evaluation *ev, const struct node *node, const struct grid *grid,
                enum sample_part part, struct vector **ret_vector)
 {
-    const struct shift *shift = &node->selector.shift;
-    if (shift->at == AT_NONE) {
+    struct grid once = selector_grid(ev, node, grid);
+    if (node->selector.shift.at == AT_NONE) {
         return build_leaf(ev, &(struct leaf){node, *grid, part}, ret_vector);
     }
-    int64_t at_ms = shift->at == AT_START ? ev->grid.first_ms
-                    : shift->at == AT_END ? ev->end_ms
-                                          : shift->at_ms;
-    struct grid once = {at_ms, 0, 1, grid->counts};
     struct vector *of;
     enum err e = vector_selector_new(ev, node, &once, part, &of);
     return e ? e : vector_repeat_new(ev, of, grid, ret_vector);
@@ -540,6 +573,9 @@ note_ineffective_sort(struct evaluation *ev, const struct node *call, const stru
               "sort is ineffective for range queries since results are always ordered by labels");
 }
 
+static enum err part_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
+                         enum sample_part part, struct vector **ret_vector);
+
 static enum err
 build_call(struct evaluation *ev, const struct node *node, const struct grid *grid,
            struct vector **ret_vector)
@@ -560,9 +596,8 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
             enum sample_part part = id == FUNCTION_TIMESTAMP         ? PART_TIME
                                     : id == FUNCTION_START_TIMESTAMP ? PART_START
                                                                      : PART_VALUE;
-            e = part != PART_VALUE && argument->kind == NODE_SELECTOR
-                    ? build_selector(ev, argument, grid, part, &of)
-                    : vector_new(ev, node->call.arguments[i], grid, &of);
+            if (argument->kind != NODE_SELECTOR) part = PART_VALUE;
+            e = part_new(ev, argument, grid, part, &of);
         }
     }
     if (e) return e;
@@ -593,16 +628,15 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
     }
 }
 
-enum err
-vector_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
-           struct vector **ret_vector)
+static enum err
+build(struct evaluation *ev, const struct node *node, const struct grid *grid,
+      enum sample_part part, struct vector **ret_vector)
 {
     struct vector *of;
     enum err e;
-    node = node_inside(node);
     switch (node->kind) {
     case NODE_SELECTOR:
-        return build_selector(ev, node, grid, PART_VALUE, ret_vector);
+        return build_selector(ev, node, grid, part, ret_vector);
     case NODE_BINARY:
         return build_binary(ev, node, grid, ret_vector);
     case NODE_CALL:
@@ -620,4 +654,27 @@ vector_new(struct evaluation *ev, const struct node *node, const struct grid *gr
     default:
         return eval_fail(ev, "not supported");
     }
+}
+
+/* `part`: of a selector. */
+static enum err
+part_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
+         enum sample_part part, struct vector **ret_vector)
+{
+    struct measuring m;
+    struct vector *of;
+    node = node_inside(node);
+    bool measured = measure_begin(ev, node, &m);
+    enum err e = build(ev, node, grid, part, measured ? &of : ret_vector);
+    if (!measured) return e;
+    struct plan_node *measuring = ev->at;
+    measure_end(ev, &m);
+    return e ? e : vector_measured_new(ev, measuring, of, ret_vector);
+}
+
+enum err
+vector_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
+           struct vector **ret_vector)
+{
+    return part_new(ev, node, grid, PART_VALUE, ret_vector);
 }

@@ -11,6 +11,7 @@
 #include "model/select.h"
 #include "promql/eval/column.h"
 #include "promql/eval/notes.h"
+#include "promql/eval/plan.h"
 #include "promql/parse/tree.h"
 #include "promql/promql.h"
 
@@ -37,6 +38,8 @@ struct evaluation {
     uint32_t shard;         /* of series, that the evaluation is about */
     uint32_t shard_count;   /* 0: it is about all */
     struct held held;       /* those of windows are not among them */
+    struct plan *plan;      /* of which operators are measured; NULL: they are not */
+    struct plan_node *at;   /* the operator at work, if they are; of a part: that it is a part of */
     uint64_t work;          /* since it was last asked whether the query has to end */
 };
 
@@ -63,6 +66,13 @@ eval_work(struct evaluation *ev, uint64_t values)
 
 /* ERR_INPUT: with so many more, too many samples are held. */
 enum err eval_hold(struct evaluation *ev, uint64_t more);
+
+/* What was read of a set that is about to be freed, or is NULL. */
+static inline void
+eval_account(const struct evaluation *ev, const struct series_set *set)
+{
+    if (ev->at != NULL && set != NULL) plan_account(ev->at, set);
+}
 
 /* An evaluation of the same over one shard of the series. To be ended with eval_fini(), on an
  * error, too. */
@@ -140,10 +150,47 @@ MUST_CHECK enum err subquery_grid(struct evaluation *ev, const struct node *node
 /* What a selector asks for; in the evaluation's arena. */
 MUST_CHECK enum err node_matchers(struct evaluation *ev, const struct node *node,
                                   struct matcher_set *ret_set);
+/* What is read for a selector at these steps; for the range that a call is about, or the steps of
+ * its subquery. In the evaluation's arena. */
+MUST_CHECK enum err selector_request(struct evaluation *ev, const struct node *node,
+                                     const struct grid *grid, struct matcher_set *set,
+                                     struct query_request *ret);
+MUST_CHECK enum err range_request(struct evaluation *ev, const struct node *call,
+                                  const struct node *range, const struct grid *grid,
+                                  struct matcher_set *set, struct query_request *ret,
+                                  struct grid *ret_grid);
+/* The steps at which a selector is evaluated: one, if @ says at which time. */
+struct grid selector_grid(const struct evaluation *ev, const struct node *selector,
+                          const struct grid *grid);
+/* How an aggregation comes to its values. */
+enum folding {
+    FOLD_GROUPS, /* each column goes into its group at once */
+    FOLD_VALUES, /* the same, a group for each value */
+    FOLD_KEPT,   /* all columns are kept until the last one came */
+    FOLD_PASSED, /* each column is passed on, or part of it */
+};
+enum folding folding_of(enum token_type op);
 /* Is the metric's name given? */
 bool selector_names_one(const struct node *selector);
 /* Without parentheses. */
 const struct node *node_inside(const struct node *node);
+
+/* --- measure.c -------------------------------------------------------------------------------- */
+
+/*
+ * What happens until measure_end() is the plan's operator of this node's: the time and, of memory
+ * that is charged to the evaluation's budget, the peak. False: none is, or nothing is measured.
+ */
+struct measuring {
+    struct plan_node *outer;
+    struct budget *outer_budget;
+    int64_t begun_ns;
+};
+bool measure_begin(struct evaluation *ev, const struct node *node, struct measuring *m);
+void measure_end(struct evaluation *ev, const struct measuring *m);
+/* The same vector, measured; `of` was made between measure_begin() and measure_end(). */
+MUST_CHECK enum err vector_measured_new(struct evaluation *ev, struct plan_node *node,
+                                        struct vector *of, struct vector **ret_vector);
 
 /* --- operators; those they take are theirs, whatever happens ---------------------------------- */
 
@@ -166,7 +213,11 @@ struct leaf {
 };
 MUST_CHECK enum err leaf_new(struct evaluation *ev, const struct leaf *leaf,
                              struct vector **ret_vector);
+/* In how many shards it is worth to work on it. */
+uint32_t leaf_shards(const struct evaluation *ev, const struct leaf *leaf,
+                     const struct series_cost *cost);
 /* The same, in so many shards. */
+enum { SHARDS_MAX = 16 };
 MUST_CHECK enum err vector_parallel_new(struct evaluation *ev, const struct leaf *leaf,
                                         uint32_t count, struct vector **ret_vector);
 /* The one column of an expression of one step, at each step. */

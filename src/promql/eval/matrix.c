@@ -104,27 +104,37 @@ end_of(struct evaluation *ev, const struct shift *shift, int64_t *ret_ms)
     return e;
 }
 
-static enum err
-fill_range(struct evaluation *ev, const struct node *node, struct matrix *m)
+enum err
+matrix_request(struct evaluation *ev, const struct node *node, struct matcher_set *set,
+               struct query_request *ret)
 {
     int64_t range_ms, end_ms;
-    struct matcher_set matchers;
-    struct series_set *set;
     enum err e = duration_value(ev, &node->range.range, true, &range_ms);
     if (e == OK) e = end_of(ev, &node->range.selector->selector.shift, &end_ms);
-    if (e == OK) e = node_matchers(ev, node->range.selector, &matchers);
+    if (e == OK) e = node_matchers(ev, node->range.selector, set);
     if (e) return e;
-    struct query_request request = {
+    *ret = (struct query_request){
         .tenant = ev->tenant,
-        .sets = &matchers,
+        .sets = set,
         .set_count = 1,
         .min_ms = end_ms - range_ms + 1,
         .max_ms = end_ms,
         .control = ev->control,
     };
-    e = view_select(ev->view, &request, &set, &ev->why);
+    return OK;
+}
+
+static enum err
+fill_range(struct evaluation *ev, const struct node *node, struct matrix *m)
+{
+    struct matcher_set matchers;
+    struct query_request request;
+    struct series_set *set;
+    enum err e = matrix_request(ev, node, &matchers, &request);
+    if (e == OK) e = view_select(ev->view, &request, &set, &ev->why);
     if (e) return e;
     e = read_series(ev, m, set);
+    eval_account(ev, set);
     series_set_free(set);
     return e;
 }
@@ -146,16 +156,22 @@ add_column(struct evaluation *ev, struct matrix *m, const struct column *c, cons
     return e;
 }
 
+enum err
+matrix_grid(struct evaluation *ev, const struct node *node, struct grid *ret)
+{
+    int64_t range_ms, end_ms;
+    enum err e = duration_value(ev, &node->subquery.range, true, &range_ms);
+    if (e == OK) e = end_of(ev, &node->subquery.shift, &end_ms);
+    return e ? e : subquery_grid(ev, node, end_ms - range_ms, end_ms, ret);
+}
+
 static enum err
 fill_subquery(struct evaluation *ev, const struct node *node, struct matrix *m)
 {
-    int64_t range_ms, end_ms;
     struct grid grid;
     struct vector *v;
     struct column *c;
-    enum err e = duration_value(ev, &node->subquery.range, true, &range_ms);
-    if (e == OK) e = end_of(ev, &node->subquery.shift, &end_ms);
-    if (e == OK) e = subquery_grid(ev, node, end_ms - range_ms, end_ms, &grid);
+    enum err e = matrix_grid(ev, node, &grid);
     if (e || grid.count == 0) return e;
     e = vector_new(ev, node->subquery.expr, &grid, &v);
     if (e) return e;

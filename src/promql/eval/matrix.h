@@ -25,6 +25,11 @@ struct matrix {
  * range, or a subquery, selects at the one time of the evaluation; by labels.
  */
 MUST_CHECK enum err matrix_fill(struct evaluation *ev, const struct node *node, struct matrix *m);
+/* What is read for it: of a selector with a range, into the evaluation's arena; and the steps of a
+ * subquery. */
+MUST_CHECK enum err matrix_request(struct evaluation *ev, const struct node *node,
+                                   struct matcher_set *set, struct query_request *ret);
+MUST_CHECK enum err matrix_grid(struct evaluation *ev, const struct node *node, struct grid *ret);
 void matrix_fini(struct evaluation *ev, struct matrix *m);
 
 #endif

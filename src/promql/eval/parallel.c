@@ -16,7 +16,6 @@
 #include "promql/eval/eval.h"
 
 enum {
-    LANES_MAX = 16,
     BATCHES = 2,              /* of a lane: one is read while one is filled */
     BATCH_BYTES = 128 * 1024, /* about */
     COLUMN_BYTES = 256,       /* of one without its values */
@@ -269,7 +268,7 @@ parallel_free(struct vector *v)
     }
     cond_fini(&p->cond);
     lock_fini(&p->lock);
-    mem_free(v->ev->budget, p->lanes, LANES_MAX * sizeof *p->lanes);
+    mem_free(v->ev->budget, p->lanes, SHARDS_MAX * sizeof *p->lanes);
     mem_free(v->ev->budget, p, sizeof *p);
 }
 
@@ -297,12 +296,12 @@ vector_parallel_new(struct evaluation *ev, const struct leaf *leaf, uint32_t cou
     static const struct vector_ops ops = {next, parallel_free};
     struct parallel_vector *p = mem_new(ev->budget, sizeof *p);
     if (p == NULL) return eval_no_memory(ev);
-    p->lanes = mem_new(ev->budget, LANES_MAX * sizeof *p->lanes);
+    p->lanes = mem_new(ev->budget, SHARDS_MAX * sizeof *p->lanes);
     if (p->lanes == NULL) {
         mem_free(ev->budget, p, sizeof *p);
         return eval_no_memory(ev);
     }
-    if (count > LANES_MAX) count = LANES_MAX;
+    assert(count <= SHARDS_MAX);
     p->vector = (struct vector){.ops = &ops, .ev = ev, .grid = leaf->grid};
     p->help = (struct promql_help){.work = help, .context = p};
     lock_init(&p->lock, LOCK_RANK_LEAF);

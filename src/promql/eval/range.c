@@ -518,6 +518,7 @@ range_free(struct vector *v)
 {
     struct range_vector *r = (struct range_vector *)v;
     struct budget *budget = v->ev->budget;
+    eval_account(v->ev, r->set);
     series_set_free(r->set);
     vector_free(r->subquery);
     array_free(budget, r->samples.times_ms, r->samples.time_capacity);
@@ -537,24 +538,40 @@ range_free(struct vector *v)
 /* --- what is read ----------------------------------------------------------------------------- */
 
 static enum err
-open_selector(struct range_vector *r, const struct node *node)
+request_of(const struct range_vector *r, const struct node *node, struct matcher_set *set,
+           struct query_request *ret)
 {
     struct evaluation *ev = r->vector.ev;
-    struct matcher_set set;
-    enum err e = node_matchers(ev, node->range.selector, &set);
-    if (e) return e;
-    struct query_request request = {
+    *ret = (struct query_request){
         .tenant = ev->tenant,
-        .sets = &set,
+        .sets = set,
         .set_count = 1,
         .min_ms = window_end(r, 0) - r->range_ms - r->before_ms + 1,
         .max_ms = window_end(r, r->vector.grid.count - 1) + r->after_ms,
         .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
         .control = ev->control,
+        .budget = ev->budget,
     };
-    e = view_select(ev->view, &request, &r->set, &ev->why);
+    return node_matchers(ev, node->range.selector, set);
+}
+
+static enum err
+open_selector(struct range_vector *r, const struct node *node)
+{
+    struct evaluation *ev = r->vector.ev;
+    struct matcher_set set;
+    struct query_request request;
+    enum err e = request_of(r, node, &set, &request);
+    if (e == OK) e = view_select(ev->view, &request, &r->set, &ev->why);
     if (e == OK) r->vector.cost = series_set_cost(r->set);
     return e;
+}
+
+static enum err
+grid_of(const struct range_vector *r, const struct node *node, struct grid *ret)
+{
+    return subquery_grid(r->vector.ev, node, window_end(r, 0) - r->range_ms,
+                         window_end(r, r->vector.grid.count - 1), ret);
 }
 
 static enum err
@@ -562,8 +579,7 @@ open_subquery(struct range_vector *r, const struct node *node)
 {
     struct evaluation *ev = r->vector.ev;
     struct grid grid;
-    enum err e = subquery_grid(ev, node, window_end(r, 0) - r->range_ms,
-                               window_end(r, r->vector.grid.count - 1), &grid);
+    enum err e = grid_of(r, node, &grid);
     if (e) return e;
     if (grid.count == 0) return OK; /* nothing is evaluated */
     e = vector_new(ev, node->subquery.expr, &grid, &r->subquery);
@@ -594,8 +610,9 @@ set_extent(struct range_vector *r, const struct node *selector)
     return OK;
 }
 
+/* Which times it is about. */
 static enum err
-open_range(struct range_vector *r, const struct node *node)
+settle(struct range_vector *r, const struct node *node)
 {
     struct evaluation *ev = r->vector.ev;
     bool is_subquery = node->kind == NODE_SUBQUERY;
@@ -609,10 +626,31 @@ open_range(struct range_vector *r, const struct node *node)
     r->at_ms = shift->at == AT_START ? ev->grid.first_ms
                : shift->at == AT_END ? ev->end_ms
                                      : shift->at_ms;
-    if (is_subquery) return open_subquery(r, node);
+    return is_subquery ? OK : set_extent(r, node->range.selector);
+}
+
+static enum err
+open_range(struct range_vector *r, const struct node *node)
+{
+    enum err e = settle(r, node);
+    if (e) return e;
+    if (node->kind == NODE_SUBQUERY) return open_subquery(r, node);
     r->vector.one_name = selector_names_one(node->range.selector);
-    e = set_extent(r, node->range.selector);
-    return e ? e : open_selector(r, node);
+    return open_selector(r, node);
+}
+
+enum err
+range_request(struct evaluation *ev, const struct node *call, const struct node *range,
+              const struct grid *grid, struct matcher_set *set, struct query_request *ret,
+              struct grid *ret_grid)
+{
+    enum function_id id = (enum function_id)(call->call.function - functions);
+    struct range_vector r = {
+        .vector = {.ev = ev, .grid = *grid}, .call = call, .kind = window_kind_of(id)};
+    enum err e = settle(&r, range);
+    if (e) return e;
+    return range->kind == NODE_SUBQUERY ? grid_of(&r, range, ret_grid)
+                                        : request_of(&r, range, set, ret);
 }
 
 enum err

@@ -190,6 +190,7 @@ eval_begin_part(struct evaluation *part, const struct evaluation *of, uint32_t s
         .shard = shard,
         .shard_count = count,
         .held.max = of->held.max,
+        .at = of->at,
     };
     return eval_begin(part);
 }
@@ -319,9 +320,9 @@ run_vector(struct run *run, struct promql_cache *cache)
     return e ? e : put_in_order(run, node_inside(ev->tree->root));
 }
 
-enum err
-run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
-          const struct promql_options *options)
+static enum err
+begin(struct run *run, const struct promql_tree *tree, struct view *view,
+      const struct promql_options *options)
 {
     *run = (struct run){.type = tree->root->type};
     struct evaluation *ev = &run->ev;
@@ -344,8 +345,41 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     columns_init(&run->columns, ev->budget, &ev->held);
     buf_init(&run->labels, ev->budget, 64 << 20);
     buf_init(&run->key, ev->budget, 1 << 20);
-    enum err e = eval_begin(ev);
+    return eval_begin(ev);
+}
+
+enum err
+run_plan(struct run *run, const struct promql_tree *tree, struct view *view,
+         const struct promql_options *options, struct plan *plan)
+{
+    enum err e = begin(run, tree, view, options);
+    return e ? e : plan_fill(plan, &run->ev);
+}
+
+/* What it reads is the root's, which has no operator. */
+static enum err
+run_matrix(struct run *run, const struct node *root)
+{
+    struct evaluation *ev = &run->ev;
+    struct measuring m;
+    bool measured = measure_begin(ev, node_inside(root), &m);
+    if (measured) ev->budget = m.outer_budget; /* the samples are the result */
+    enum err e = matrix_fill(ev, root, &run->matrix);
+    if (!measured) return e;
+    ev->at->series_given = run->matrix.count;
+    measure_end(ev, &m);
+    return e;
+}
+
+enum err
+run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
+          const struct promql_options *options, struct plan *measured)
+{
+    enum err e = begin(run, tree, view, options);
     if (e) return e;
+    struct evaluation *ev = &run->ev;
+    ev->plan = measured;
+    if (measured != NULL) plan_begin_run(measured);
     switch (run->type) {
     case VALUE_SCALAR:
         return scalar_values(ev, tree->root, &ev->grid, &run->scalars);
@@ -353,9 +387,9 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
         run->string = node_inside(tree->root)->string;
         return OK;
     case VALUE_VECTOR:
-        return run_vector(run, options->cache);
+        return run_vector(run, measured == NULL ? options->cache : NULL);
     default:
-        return matrix_fill(ev, tree->root, &run->matrix);
+        return run_matrix(run, tree->root);
     }
 }
 

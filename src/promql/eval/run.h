@@ -18,10 +18,14 @@ struct run {
     struct buf key; /* in the cache */
 };
 
-/* ERR_INPUT: run->ev.error says what cannot be evaluated; others are in run->ev.why. To be ended
- * with run_fini() in any case. */
+/* `measured`: whose figures become those of this run; NULL: nothing is measured. ERR_INPUT:
+ * run->ev.error says what cannot be evaluated; others are in run->ev.why. To be ended with
+ * run_fini() in any case. */
 MUST_CHECK enum err run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
-                              const struct promql_options *options);
+                              const struct promql_options *options, struct plan *measured);
+/* The same, but that nothing is run: an empty plan is filled. */
+MUST_CHECK enum err run_plan(struct run *run, const struct promql_tree *tree, struct view *view,
+                             const struct promql_options *options, struct plan *plan);
 void run_fini(struct run *run);
 
 #endif

@@ -307,6 +307,7 @@ static void
 selector_free(struct vector *v)
 {
     struct selector_vector *s = (struct selector_vector *)v;
+    eval_account(v->ev, s->set);
     series_set_free(s->set);
     column_fini(&s->column, v->ev->budget, v->grid.count);
     arena_fini(&s->arena);
@@ -324,6 +325,32 @@ selector_names_one(const struct node *n)
 }
 
 enum err
+selector_request(struct evaluation *ev, const struct node *node, const struct grid *grid,
+                 struct matcher_set *set, struct query_request *ret)
+{
+    struct selector_vector s = {.vector.grid = *grid};
+    if (node->selector.extent == EXTENT_ANCHORED) {
+        return eval_fail(ev, "anchored modifier is not supported for instant vector selectors");
+    }
+    int64_t after_ms = node->selector.extent == EXTENT_SMOOTHED ? ev->lookback_ms : 0;
+    enum err e = duration_value(ev, &node->selector.shift.offset, false, &s.offset_ms);
+    if (e == OK) e = node_matchers(ev, node, set);
+    if (e) return e;
+    *ret = (struct query_request){
+        .tenant = ev->tenant,
+        .sets = set,
+        .set_count = 1,
+        /* With the sample just too old: a histogram's hint may be about it. */
+        .min_ms = reference(&s, 0) - ev->lookback_ms,
+        .max_ms = reference(&s, grid->count - 1) + after_ms,
+        .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
+        .control = ev->control,
+        .budget = ev->budget,
+    };
+    return OK;
+}
+
+enum err
 vector_selector_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
                     enum sample_part part, struct vector **ret_vector)
 {
@@ -336,25 +363,10 @@ vector_selector_new(struct evaluation *ev, const struct node *node, const struct
     s->part = part;
     arena_init(&s->arena, ev->budget, 0, 0);
     struct matcher_set set;
-    int64_t after_ms = node->selector.extent == EXTENT_SMOOTHED ? ev->lookback_ms : 0;
-    enum err e = OK;
-    if (node->selector.extent == EXTENT_ANCHORED) {
-        e = eval_fail(ev, "anchored modifier is not supported for instant vector selectors");
-    }
-    if (e == OK) e = duration_value(ev, &node->selector.shift.offset, false, &s->offset_ms);
+    enum err e = duration_value(ev, &node->selector.shift.offset, false, &s->offset_ms);
     if (e == OK && column_init(&s->column, ev->budget, grid->count)) e = eval_no_memory(ev);
-    if (e == OK) e = node_matchers(ev, node, &set);
+    if (e == OK) e = selector_request(ev, node, grid, &set, &s->request);
     if (e == OK) {
-        s->request = (struct query_request){
-            .tenant = ev->tenant,
-            .sets = &set,
-            .set_count = 1,
-            /* With the sample just too old: a histogram's hint may be about it. */
-            .min_ms = reference(s, 0) - ev->lookback_ms,
-            .max_ms = reference(s, grid->count - 1) + after_ms,
-            .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
-            .control = ev->control,
-        };
         e = view_select(ev->view, &s->request, &s->set, &ev->why);
         if (e == OK) s->vector.cost = series_set_cost(s->set);
     }

@@ -359,6 +359,33 @@ slot_limit(const struct interleave *m, struct interleave_slot *s)
     if (m->max_ms < INT64_MAX) s->count = slot_from(s, s->at, s->count, m->max_ms + 1);
 }
 
+static uint64_t
+item_blocks(const struct interleave_item *item)
+{
+    return item->type == PIECE_BUNDLE ? item->block.ref->bundled : 1;
+}
+
+struct series_cost
+interleave_item_cost(const struct interleave_item *item, int64_t min_ms, int64_t max_ms)
+{
+    int64_t from_ms = item->min_ms > min_ms ? item->min_ms : min_ms;
+    int64_t to_ms = item->max_ms < max_ms ? item->max_ms : max_ms;
+    double all = (double)item->max_ms - (double)item->min_ms, share = 1;
+    if (all > 0) share = ((double)to_ms - (double)from_ms) / all;
+    return (struct series_cost){.blocks = item_blocks(item),
+                                .samples = 1 + (uint64_t)(share * (item->count - 1)),
+                                .bytes = item_bytes(item)};
+}
+
+static enum err
+count_read(struct interleave *m, const struct interleave_item *item, struct why *why)
+{
+    uint64_t bytes = item_bytes(item);
+    m->read.blocks += item_blocks(item);
+    m->read.bytes += bytes;
+    return query_control_add_bytes(m->control, bytes, why);
+}
+
 static enum err
 decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct why *why)
 {
@@ -370,7 +397,7 @@ decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct w
     s->in_columns = shows_columns(m, item);
     s->mixed = item->type == PIECE_LATE;
     s->kind = (enum sample_kind)item->kind;
-    enum err e = query_control_add_bytes(m->control, item_bytes(item), why);
+    enum err e = count_read(m, item, why);
     if (e) return e;
     if (item->type == PIECE_CHUNK) {
         return hchunk_unpack(s->kind, item->chunk, item->count, &s->arena, s->times, s->starts,
@@ -762,7 +789,7 @@ interleave_next(struct interleave *m, struct sample_batch *ret_batch, struct why
     if (e) return e;
     if (m->summaries != 0 && show_summary(m, ret_batch)) return OK;
     if (show_bundle(m, ret_batch)) {
-        return query_control_add_bytes(m->control, item_bytes(&m->items[m->next_item - 1]), why);
+        return count_read(m, &m->items[m->next_item - 1], why);
     }
     e = fill(m, why);
     if (e) return e;

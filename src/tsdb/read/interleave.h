@@ -70,7 +70,8 @@ struct interleave {
     uint64_t superseded_count[LEDGER_KIND_COUNT]; /* dropped: another value was there first */
     uint64_t deleted_count[LEDGER_KIND_COUNT];    /* left out: hidden, and within min..max */
     uint64_t expired_count[LEDGER_KIND_COUNT]; /* left out: expired, not hidden, within min..max */
-    struct warnings warnings;                  /* damaged blocks left out, `partial` only */
+    struct series_cost read; /* blocks, chunks, and their bytes; the rest is the owner's to count */
+    struct warnings warnings; /* damaged blocks left out, `partial` only */
 };
 
 void interleave_init(struct interleave *interleave, struct budget *budget,
@@ -80,6 +81,9 @@ void interleave_fini(struct interleave *interleave);
 /* Forgets the last series, though not the counts; items are then added, and interleave_begin()
  * starts. */
 void interleave_reset(struct interleave *interleave, int64_t min_ms, int64_t max_ms, bool partial);
+/* What it takes to read an item: blocks, about as many samples as are within the time, bytes. */
+struct series_cost interleave_item_cost(const struct interleave_item *item, int64_t min_ms,
+                                        int64_t max_ms);
 /* A new item to fill in. NULL: no memory. */
 struct interleave_item *interleave_add(struct interleave *interleave);
 void interleave_begin(struct interleave *interleave);

@@ -287,8 +287,8 @@ query_find_block(struct store_query *q, const struct query_source *s)
     return e;
 }
 
-static enum err
-add_blocks(struct store_query *q, const struct query_source *s)
+enum err
+query_add_blocks(struct store_query *q, const struct query_source *s)
 {
     const struct time_range *hidden;
     uint32_t hidden_count;
@@ -337,12 +337,11 @@ query_find_samples(struct store_query *q, const struct query_source *s, uint32_t
 }
 
 /* The frozen generation's samples came first. */
-static enum err
-add_head(struct store_query *q, struct query_source *s, struct why *why)
+enum err
+query_add_head(struct store_query *q, const struct query_source *s, uint32_t id, struct why *why)
 {
     lock_take(&q->head->lock);
     enum err e = store_view_check(q->view, why);
-    uint32_t id = s->ids[s->id_at - 1];
     if (e == OK && q->kind == QUERY_LABELS) query_find_samples(q, s, id);
     for (unsigned i = 0; i < 2 && e == OK && q->kind != QUERY_LABELS; i++) {
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
@@ -378,9 +377,9 @@ gather_series(struct store_query *q, const struct query_source *first, struct wh
         struct query_source *s = &q->sources[i];
         if (s->at_end || !bytes_equal(s->labels, buf_bytes(&q->labels))) continue;
         s->consumed = true;
-        enum err e = source_is_head(s)         ? add_head(q, s, why)
+        enum err e = source_is_head(s)         ? query_add_head(q, s, s->ids[s->id_at - 1], why)
                      : q->kind == QUERY_LABELS ? query_find_block(q, s)
-                                               : add_blocks(q, s);
+                                               : query_add_blocks(q, s);
         if (e) return e;
     }
     if (q->kind != QUERY_LABELS) interleave_begin(&q->interleave);
@@ -420,7 +419,8 @@ query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         if (e) return e;
         if (q->interleave.item_count == 0 && !q->found) continue; /* nothing in the range */
         e = query_control_add_series(q->control, why);
-        bool looks = q->control != NULL && q->given++ % SERIES_BETWEEN_CHECKS == 0;
+        bool looks = q->control != NULL && q->interleave.read.series % SERIES_BETWEEN_CHECKS == 0;
+        q->interleave.read.series++;
         if (e == OK && looks) e = query_control_check(q->control, why);
         if (e) return e;
         *ret_labels = buf_bytes(&q->labels);
@@ -434,8 +434,9 @@ query_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *
     struct store_query *q = (struct store_query *)set;
     enum err e = interleave_next(&q->interleave, ret_batch, why);
     if (e) return e;
-    return query_control_add_samples(q->control, ret_batch->summary == NULL ? ret_batch->count : 1,
-                                     why);
+    uint64_t samples = ret_batch->summary == NULL ? ret_batch->count : 1;
+    q->interleave.read.samples += samples;
+    return query_control_add_samples(q->control, samples, why);
 }
 
 static const char *
@@ -490,7 +491,7 @@ samples_about(const struct store_query *q, uint64_t series, uint64_t of_series, 
 }
 
 static uint64_t
-head_samples_about(const struct store_query *q, const struct query_source *s)
+head_samples_about(const struct store_query *q, const struct query_source *s, uint64_t series)
 {
     uint64_t samples = 0;
     lock_take(&q->head->lock);
@@ -498,26 +499,25 @@ head_samples_about(const struct store_query *q, const struct query_source *s)
         const struct gen *g = s->gens[i];
         if (g == NULL) continue;
         uint64_t all = g->sample_count[LEDGER_FLOAT] + g->sample_count[LEDGER_HISTOGRAM];
-        samples += samples_about(q, s->id_count, g->series_count, all, g->min_ms, g->max_ms);
+        samples += samples_about(q, series, g->series_count, all, g->min_ms, g->max_ms);
     }
     lock_drop(&q->head->lock);
     return samples;
 }
 
-static struct series_cost
-query_cost(const struct series_set *set)
+struct series_cost
+query_guess(const struct store_query *q)
 {
-    const struct store_query *q = (const struct store_query *)set;
-    struct series_cost cost = {0, 0};
+    struct series_cost cost = {.series = 0};
     for (uint32_t i = 0; i < q->source_count; i++) {
         const struct query_source *s = &q->sources[i];
         uint64_t series = s->id_count;
+        if (s->matched != NULL) series = roaring_bitmap_get_cardinality(s->matched);
         if (source_is_head(s)) {
-            cost.samples += head_samples_about(q, s);
+            cost.samples += head_samples_about(q, s, series);
         } else if (s->matched != NULL) {
             const struct part_tenant *t = s->index.tenant;
             const struct part_info *info = part_info(s->part);
-            series = roaring_bitmap_get_cardinality(s->matched);
             cost.samples +=
                 samples_about(q, series, t->series_count,
                               t->sample_count[LEDGER_FLOAT] + t->sample_count[LEDGER_HISTOGRAM],
@@ -528,11 +528,24 @@ query_cost(const struct series_set *set)
     return cost;
 }
 
+static struct series_cost
+query_cost(const struct series_set *set)
+{
+    return query_guess((const struct store_query *)set);
+}
+
+static struct series_cost
+query_spent(const struct series_set *set)
+{
+    return ((const struct store_query *)set)->interleave.read;
+}
+
 static const struct series_set_ops query_ops = {
     .next = query_next,
     .batch = query_batch,
     .warning = query_warning,
     .cost = query_cost,
+    .spent = query_spent,
     .free = query_free,
 };
 
@@ -592,6 +605,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
            struct store_query **ret_query, struct why *why)
 {
     struct budget *budget = request->control == NULL ? NULL : request->control->budget;
+    if (request->budget != NULL) budget = request->budget;
     struct store_query *q = mem_new(budget, sizeof *q);
     if (q == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     q->set.ops = &query_ops;

@@ -64,7 +64,6 @@ struct store_query {
     uint32_t source_count;
     struct interleave interleave;
     struct buf labels; /* of the current series */
-    uint32_t given;    /* series */
     int64_t min_ms;
     int64_t max_ms;
     const struct query_request *request; /* the caller's: until it is open */
@@ -110,6 +109,8 @@ MUST_CHECK enum err store_label_values(struct view *view, const struct query_req
                                        struct why *why);
 MUST_CHECK enum err store_series(struct view *view, const struct query_request *request,
                                  const struct text_sink *to, struct why *why);
+MUST_CHECK enum err store_survey(struct view *view, const struct query_request *request,
+                                 struct series_survey *ret, struct why *why);
 MUST_CHECK enum err store_samples(struct view *view, const struct query_request *request,
                                   struct series_set **ret_set, struct why *why);
 /* For labels: has the source's series, whose blocks these are, any in the time? In q->found. */
@@ -117,6 +118,15 @@ MUST_CHECK enum err query_find_block(struct store_query *q, const struct query_s
 /* For labels: sets q->found if series `id` of the head has a sample in the time. The head lock is
  * held. */
 void query_find_samples(struct store_query *q, const struct query_source *s, uint32_t id);
+
+/* The blocks of the source's row that are in the time become items of the interleave. ERR_NOMEM. */
+MUST_CHECK enum err query_add_blocks(struct store_query *q, const struct query_source *s);
+/* The same of a series of the head; for QUERY_LABELS: query_find_samples(). ERR_NOMEM; ERR_AGAIN:
+ * the view is not to be had any more. */
+MUST_CHECK enum err query_add_head(struct store_query *q, const struct query_source *s, uint32_t id,
+                                   struct why *why);
+/* As if all series of a source were alike. */
+struct series_cost query_guess(const struct store_query *q);
 
 /* To the next of a source's series of the head. */
 MUST_CHECK enum err query_head_step(struct query_source *s);

@@ -45,6 +45,7 @@ static const struct view_ops store_view_ops = {
     .series = store_series,
     .mark = mark,
     .same_before = same_before,
+    .survey = store_survey,
     .free = free_view,
 };
 
