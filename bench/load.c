@@ -3,8 +3,8 @@
  *
  *     load CAPTURE.rw URL --series 100000 --scrapes 40
  *
- * What the series look like and how they go on: lib/fleet.c; when they are scraped and what comes
- * late: lib/share.c. Series are dealt out to connections in turn.
+ * What the series look like and how they go on: lib/fleet.c, lib/cluster.c; when they are scraped
+ * and what comes late: lib/share.c. Series are dealt out to connections in turn.
  *
  * Requests are made and compressed in windows, before the clock runs: while the server is measured,
  * this program only sends. Between windows the clock stands still, but the server may go on: what
@@ -18,11 +18,13 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "lib/cluster.h"
 #include "lib/sender.h"
 #include "lib/share.h"
 
 static const char USAGE[] =
     "usage: load CAPTURE.rw http://HOST:PORT[/PATH] [options]\n"
+    "  --cluster FILE    series as FILE describes them, instead of the capture's\n"
     "  --series N        active series (10000)\n"
     "  --scrapes S       scrapes sent (10)\n"
     "  --skip S          not the first S, which another run has sent (0)\n"
@@ -45,6 +47,7 @@ enum { TOGETHER = 10 };
 
 struct options {
     const char *capture;
+    const char *cluster; /* NULL: the capture's own series */
     struct address address;
     struct shape shape;
     uint64_t scrapes, window, victim, tenants, first_tenant, rate;
@@ -217,6 +220,7 @@ check_options(struct options *o)
         s->interval_ms < 1000 || s->version < 1 || s->version > 2) {
         die("nothing to send, or not so");
     }
+    if (o->cluster != NULL && s->churn > 0) die("--churn: not with --cluster");
     s->end = s->skip + o->scrapes;
     if (s->start_ms == 0)
         s->start_ms = (int64_t)(now_s(CLOCK_REALTIME) * 1000) - (int64_t)(s->end * s->interval_ms);
@@ -230,23 +234,25 @@ parse_arguments(struct options *o, int argc, char **argv)
         const char *name;
         uint64_t *to;
         double *to_real;
+        const char **to_text;
     } known[] = {
-        {"series", &s->series, NULL},
-        {"scrapes", &o->scrapes, NULL},
-        {"skip", &s->skip, NULL},
-        {"start-ms", (uint64_t *)&s->start_ms, NULL},
-        {"interval-ms", &s->interval_ms, NULL},
-        {"batch", &s->batch, NULL},
-        {"connections", &s->connections, NULL},
-        {"churn", NULL, &s->churn},
-        {"late", NULL, &s->late},
-        {"version", &s->version, NULL},
-        {"tenants", &o->tenants, NULL},
-        {"first-tenant", &o->first_tenant, NULL},
-        {"seed", &s->seed, NULL},
-        {"rate", &o->rate, NULL},
-        {"window", &o->window, NULL},
-        {"kill", &o->victim, NULL},
+        {"cluster", .to_text = &o->cluster},
+        {"series", .to = &s->series},
+        {"scrapes", .to = &o->scrapes},
+        {"skip", .to = &s->skip},
+        {"start-ms", .to = (uint64_t *)&s->start_ms},
+        {"interval-ms", .to = &s->interval_ms},
+        {"batch", .to = &s->batch},
+        {"connections", .to = &s->connections},
+        {"churn", .to_real = &s->churn},
+        {"late", .to_real = &s->late},
+        {"version", .to = &s->version},
+        {"tenants", .to = &o->tenants},
+        {"first-tenant", .to = &o->first_tenant},
+        {"seed", .to = &s->seed},
+        {"rate", .to = &o->rate},
+        {"window", .to = &o->window},
+        {"kill", .to = &o->victim},
     };
     enum { KNOWN = sizeof known / sizeof *known };
     struct option options[KNOWN + 2] = {{"help", no_argument, NULL, 'h'}};
@@ -254,6 +260,10 @@ parse_arguments(struct options *o, int argc, char **argv)
         options[i + 1] = (struct option){known[i].name, required_argument, NULL, 256 + i};
     for (int got; (got = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (got < 256) tell_usage(USAGE, got == 'h');
+        if (known[got - 256].to_text != NULL) {
+            *known[got - 256].to_text = optarg;
+            continue;
+        }
         double number = parse_number(known[got - 256].name, optarg);
         if (known[got - 256].to != NULL) *known[got - 256].to = strtoull(optarg, NULL, 10);
         if (known[got - 256].to_real != NULL) *known[got - 256].to_real = number;
@@ -275,11 +285,15 @@ main(int argc, char **argv)
                                   .connections = 8,
                                   .version = 1,
                                   .seed = 1}};
-    struct fleet fleet = {0};
+    struct fleet captured = {0}, fleet = {0};
     struct totals totals = {0};
     struct sender sum = {0};
     parse_arguments(&o, argc, argv);
-    fleet_read(&fleet, o.capture);
+    fleet_read(&captured, o.capture);
+    if (o.cluster != NULL)
+        cluster_read(&fleet, o.cluster, &captured);
+    else
+        fleet = captured;
     const struct shape *s = &o.shape;
     struct active *active = fleet_multiply(&fleet, s->series, s->seed, s->interval_ms);
     struct connection *all = must(calloc(s->connections, sizeof *all));

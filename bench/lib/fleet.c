@@ -13,6 +13,9 @@
  * ones come in bursts this is a little harder to compress, never easier. bench/fleet_check.c shows
  * that all this still holds after a day of scrapes.
  *
+ * Histograms. The series of a classic histogram that lib/cluster.c describes draw the same
+ * observations, as many as the model's count rose: buckets and sum belong together.
+ *
  * Churn. A target that is replaced comes back as another instance, its counters at zero; one in
  * eight is only restarted: its labels stay, its counters reset.
  */
@@ -28,9 +31,11 @@
 #include "wire/remote_write.h"
 #include "wire/snappy.h"
 
-enum { MODEL_SAMPLES_MIN = 20, EXPONENT_MAX = 11, RESTARTS_ONE_IN = 8 };
+enum { MODEL_SAMPLES_MIN = 20, EXPONENT_MAX = 11, RESTARTS_ONE_IN = 8, DRAWS_MAX = 24 };
 /* Up to here doubles hold every integer, and a decimal is told from its neighbours. */
 static const double EXACT_MAX = 9e15;
+/* The exponent of the tail of observations. */
+static const double TAIL = 1.8;
 
 const char *const behaviour_names[BEHAVIOURS] = {
     "constant", "counter_int", "gauge_int", "counter_decimal", "gauge_decimal", "real",
@@ -198,11 +203,43 @@ value_bits(const struct model *t, double k)
     return double_bits(t->behaviour == REAL ? k : k / t->scale);
 }
 
+/*
+ * How observations are distributed: log-logistic, which has a long tail and a simple inverse. All
+ * series of a histogram draw the same ones, as their states are the same: buckets never disagree.
+ */
+static double
+observe(struct active *a, double count)
+{
+    const struct model *t = a->like;
+    double draws = fmin(floor(count), DRAWS_MAX), added = 0;
+    for (double i = 0; i < draws; i++) {
+        double u = (double)(random_next(&a->random) >> 11) * 0x1p-53;
+        double weight = floor((count - i) / draws + 0.5), odds = pow(u / (1 - u), 1 / TAIL);
+        if (t->observing == OBSERVATIONS_SUM)
+            added += weight * t->median_s * odds;
+        else if (t->median_s * odds <= t->bound_s)
+            added += weight;
+    }
+    return added;
+}
+
+static uint64_t
+observing_next(struct active *a)
+{
+    const struct model *t = a->like;
+    if (t->behaviour == CONSTANT) return double_bits(a->now);
+    uint32_t j = 1 + (uint32_t)(random_next(&a->random) % (t->count - 1));
+    double step = t->places[j] - t->places[j - 1];
+    if (step > 0) a->now += observe(a, step);
+    return double_bits(a->now);
+}
+
 /* The next value: a step that the model made at some time. */
 uint64_t
 active_next(struct active *a)
 {
     const struct model *t = a->like;
+    if (t->observing != NO_OBSERVATIONS) return observing_next(a);
     if (t->behaviour == CONSTANT) return t->bits[0];
     uint32_t j = 1 + (uint32_t)(random_next(&a->random) % (t->count - 1));
     double to = t->places[j], step = to - t->places[j - 1], next = a->now + step;
@@ -240,6 +277,7 @@ active_begin(struct active *a, uint64_t seed, uint64_t number)
         break;
     }
     if (t->counter && a->generation > 0 && !is_clock(t)) a->now = 0;
+    if (t->observing != NO_OBSERVATIONS) a->now = 0;
 }
 
 /* --- labels ----------------------------------------------------------------------------------- */
@@ -260,8 +298,8 @@ label_next(struct cursor *c, struct label *ret)
     return !c->bad && !body.bad;
 }
 
-static void
-put_label(struct buf *to, struct label l)
+void
+label_put(struct buf *to, struct label l)
 {
     size_t size =
         2 + varint_size(l.name.size) + varint_size(l.value.size) + l.name.size + l.value.size;
@@ -273,9 +311,29 @@ put_label(struct buf *to, struct label l)
     buf_put_counted(to, l.value);
 }
 
+/* The model's labels with the number of the copy. */
+static void
+number_labels(const struct active *a, struct buf *scratch)
+{
+    struct cursor c = cursor_of(a->like->labels);
+    struct label l;
+    while (label_next(&c, &l)) {
+        char text[256] = "";
+        size_t size = 0;
+        for (size_t i = 0; i < l.value.size && size < sizeof text - 16; i++) {
+            if (l.value.at[i] == '#')
+                size += (size_t)sprintf(text + size, "%u", a->copy);
+            else
+                text[size++] = (char)l.value.at[i];
+        }
+        l.value = bytes_of(text, size);
+        label_put(scratch, l);
+    }
+}
+
 /* The model's labels with another instance. */
 static void
-make_labels(struct active *a, struct buf *scratch)
+name_instance(const struct active *a, struct buf *scratch)
 {
     char text[256], generation[16] = "";
     if (a->generation > 0) snprintf(generation, sizeof generation, "-%u", a->generation);
@@ -284,11 +342,20 @@ make_labels(struct active *a, struct buf *scratch)
     if (size < 0 || (size_t)size >= sizeof text) die("an instance label is too long");
     struct cursor c = cursor_of(a->like->labels);
     struct label l;
-    buf_clear(scratch);
     while (label_next(&c, &l)) {
         if (bytes_equal_text(l.name, "instance")) l.value = bytes_of(text, (size_t)size);
-        put_label(scratch, l);
+        label_put(scratch, l);
     }
+}
+
+static void
+make_labels(struct active *a, struct buf *scratch)
+{
+    buf_clear(scratch);
+    if (a->like->numbered)
+        number_labels(a, scratch);
+    else
+        name_instance(a, scratch);
     uint8_t *own = must(malloc(scratch->size));
     memcpy(own, scratch->at, scratch->size);
     a->labels = bytes_of(own, scratch->size);
@@ -323,6 +390,8 @@ choose_models(struct fleet *f)
     f->count = kept;
     if (kept == 0) die("no series of %d samples or more", MODEL_SAMPLES_MIN);
     qsort(f->models, f->count, sizeof *f->models, by_target);
+    for (uint32_t i = 0; i < f->count; i++)
+        f->models[i].alike = i;
 }
 
 void
@@ -354,7 +423,7 @@ fleet_multiply(const struct fleet *f, uint64_t series, uint64_t seed, uint64_t i
             hash_mix(hash_bytes(a->like->instance, seed), hash_bytes(a->like->job, a->copy));
         a->target = target;
         a->offset_ms = target % interval_ms;
-        active_begin(a, seed, i);
+        active_begin(a, seed, i - i % f->count + a->like->alike);
         make_labels(a, &scratch);
     }
     buf_fini(&scratch);

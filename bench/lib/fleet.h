@@ -19,6 +19,13 @@ enum behaviour {
 };
 extern const char *const behaviour_names[BEHAVIOURS];
 
+/* A series of a classic histogram sees the same observations as the others of it. */
+enum observing {
+    NO_OBSERVATIONS,
+    OBSERVATIONS_BELOW, /* counts those up to a bound */
+    OBSERVATIONS_SUM    /* adds them up */
+};
+
 struct model {
     struct bytes labels; /* the fields as sent */
     struct bytes instance;
@@ -32,6 +39,10 @@ struct model {
     double scale;     /* 10^exponent; 1 if real */
     double *places;   /* of each value k, or the value if real; NaN: no finite one */
     double low, high; /* of them */
+    uint32_t alike;   /* series that draw the same steps: the index of the first of them */
+    bool numbered;    /* # in its labels stands for the number of the copy */
+    enum observing observing;
+    double bound_s, median_s; /* of observations */
 };
 
 struct active {
@@ -56,6 +67,8 @@ struct fleet {
 
 /* Reads a capture of remote write 1.0 and keeps the series that are long enough, by target. */
 void fleet_read(struct fleet *f, const char *path);
+/* Puts one field of `labels`. */
+void label_put(struct buf *to, struct label l);
 /* So many active series, copies of the models in turn. Lives as long as the process. */
 struct active *fleet_multiply(const struct fleet *f, uint64_t series, uint64_t seed,
                               uint64_t interval_ms);

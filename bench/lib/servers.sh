@@ -14,7 +14,9 @@
 
 all_servers=(firekeep prometheus prometheus3 victoriametrics)
 peers=build/peers
-flags=() # of the scenario, by server_flags()
+flags=() # of the scenario, for Firekeep, ...
+prometheus_flags=()
+victoriametrics_flags=()
 out_of_order= # Prometheus' window for late samples; empty: none
 features=()   # what Prometheus is to --enable-feature
 
@@ -54,10 +56,12 @@ arguments_of() {
             "--web.listen-address=127.0.0.1:PORT" --web.enable-remote-write-receiver \
             --web.enable-admin-api --log.level=warn
         ((${#features[@]} == 0)) || printf '%s\n' "--enable-feature=$(IFS=, && echo "${features[*]}")"
+        ((${#prometheus_flags[@]} == 0)) || printf '%s\n' "${prometheus_flags[@]}"
         ;;
     victoriametrics)
         printf '%s\n' "-storageDataPath=DIR" "-httpListenAddr=127.0.0.1:PORT" \
             -retentionPeriod=10y -loggerLevel=WARN -selfScrapeInterval=0
+        ((${#victoriametrics_flags[@]} == 0)) || printf '%s\n' "${victoriametrics_flags[@]}"
         ;;
     esac
     ((${#flags[@]} == 0)) || [[ $1 != firekeep ]] || printf '%s\n' "${flags[@]}"

@@ -94,6 +94,8 @@ static const struct route {
     {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, QUEUE_MERGES, clean_run,
      STORED | ADMIN},
     {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, QUEUE_PAGES, destination_run, ADMIN},
+    {"/federate", HTTP_GET, QUEUE_READS, federate_run, STORED},
+    {"/prometheus/federate", HTTP_GET, QUEUE_READS, federate_run, STORED},
     {"/api/v1/*", HTTP_OPTIONS, QUEUE_NONE, no_run},
     {"/metrics", HTTP_GET, QUEUE_PAGES, metrics_run},
     {"/-/healthy", HTTP_GET, QUEUE_NONE, healthy_run},
@@ -202,14 +204,15 @@ refuse_query(struct api *api, struct http_request *request, enum err e, const st
 
 /*
  * Tenants take turns: a job comes behind the last one of its tenant and behind one of each other
- * tenant. False: this tenant, or all together, have too many that wait.
+ * tenant, also if its tenant had the last turn. False: this tenant, or all together, have too many
+ * that wait.
  */
 static bool
 job_add_locked(struct job_queue *q, struct job *job)
 {
     struct job **place = &q->first;
     uint32_t of_tenant = 0;
-    job->round = q->round;
+    job->round = q->round + 1;
     for (struct job *j = q->first; j != NULL; j = j->next) {
         if (!bytes_equal(j->tenant, job->tenant)) continue;
         of_tenant++;
@@ -287,6 +290,59 @@ queue_work_locked(struct job_queue *q)
     return true;
 }
 
+/* --- query threads that help others ----------------------------------------------------------- */
+
+static void
+ask(void *context, struct promql_help *help)
+{
+    struct api *api = context;
+    lock_take(&api->lock);
+    if (help->wanted++ == 0) {
+        help->next = api->helps;
+        api->helps = help;
+    }
+    cond_wake_one(&api->queues[QUEUE_QUERIES].cond);
+    lock_drop(&api->lock);
+}
+
+static void
+dismiss(void *context, struct promql_help *help)
+{
+    struct api *api = context;
+    lock_take(&api->lock);
+    for (struct promql_help **place = &api->helps; *place != NULL; place = &(*place)->next) {
+        if (*place != help) continue;
+        *place = help->next;
+        break;
+    }
+    help->wanted = 0;
+    while (help->running > 0) {
+        cond_wait(&api->help_cond, &api->lock);
+    }
+    lock_drop(&api->lock);
+}
+
+struct promql_helpers
+query_helpers(struct api *api)
+{
+    return (struct promql_helpers){ask, dismiss, api};
+}
+
+/* False: nobody wants help. */
+static bool
+help_locked(struct api *api)
+{
+    struct promql_help *help = api->helps;
+    if (help == NULL) return false;
+    if (--help->wanted == 0) api->helps = help->next;
+    help->running++;
+    lock_drop(&api->lock);
+    help->work(help);
+    lock_take(&api->lock);
+    if (--help->running == 0) cond_wake_all(&api->help_cond);
+    return true;
+}
+
 static void
 queue_thread(void *queue)
 {
@@ -295,6 +351,7 @@ queue_thread(void *queue)
     lock_take(&api->lock);
     for (;;) {
         if (queue_work_locked(q)) continue;
+        if (q == &api->queues[QUEUE_QUERIES] && help_locked(api)) continue;
         if (api->threads_stop) break;
         cond_wait(&q->cond, &api->lock);
     }
@@ -465,6 +522,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
         api->queues[i].api = api;
     }
     api->queues[QUEUE_REPEATS].of_gone_too = true;
+    cond_init(&api->help_cond);
     budget_init(&api->write_budget, "write", 0, options->memory);
     budget_init(&api->read_budget, "read", 0, options->memory);
     arena_init(&api->route_memory, NULL, 0, 0);
@@ -510,6 +568,7 @@ api_free(struct api *api)
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_fini(&api->queues[i].cond);
     }
+    cond_fini(&api->help_cond);
     lock_fini(&api->lock);
     mem_free(NULL, api, sizeof *api);
 }

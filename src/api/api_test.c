@@ -1,6 +1,8 @@
 /* api_test.c - what each route answers: request in, answer out. */
 #include "api/asked_testing.h"
 
+#define FEDERATED "text/plain; version=0.0.4; charset=utf-8"
+
 /* --- success ---------------------------------------------------------------------------------- */
 
 static void
@@ -147,6 +149,14 @@ test_each_route_answers(void **state)
          "firekeep_head_series 1\n"},
         {"metrics: reasons", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT,
          "firekeep_samples_received_total{tenant=\"anonymous\",kind=\"float\"} 14\n"},
+        {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 200,
+         FEDERATED "; escaping=underscores", "# TYPE up untyped\nup{instance=\"\"} 1 2000\n"},
+        {"federation of names in UTF-8, below a prefix", HTTP_GET,
+         "/prometheus/federate?match[]={a=\"\"}&match[]=up",
+         "Accept: text/plain;escaping=allow-utf-8", NULL, 0, 200,
+         FEDERATED "; escaping=allow-utf-8", "up{instance=\"\"} 1 2000\n"},
+        {"federation of nothing", HTTP_GET, "/federate", NULL, NULL, 0, 200,
+         FEDERATED "; escaping=underscores", ""},
         {"health", HTTP_GET, "/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
         {"readiness", HTTP_GET, "/-/ready", NULL, NULL, 0, 200, TEXT, "ready"},
         {"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, 200, TEXT, "reloaded\n"},
@@ -309,6 +319,8 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          "\"error\":\"1:5: parse error: unclosed left parenthesis\"}"},
         {"times in the wrong order", HTTP_GET, "/api/v1/query_exemplars?query=up&start=2&end=1",
          NULL, NULL, 0, 400, JSON, "end timestamp must not be before start timestamp"},
+        {"no selector to federate", HTTP_GET, "/federate?match[]=up&match[]=up{", NULL, NULL, 0,
+         400, TEXT, "1:4: parse error: unexpected end of input inside braces\n"},
         {"all series", HTTP_GET, "/api/v1/series", NULL, NULL, 0, 400, JSON,
          "no match[] parameter provided"},
         {"no limit", HTTP_GET, "/api/v1/metadata?limit=x", NULL, NULL, 0, 400, JSON,
@@ -383,6 +395,7 @@ test_without_a_store_what_asks_it_is_not_implemented(void **state)
         {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 501, TEXT, "storage.mode"},
         {"series", HTTP_POST, "/api/v1/series", NULL, NULL, 0, 501, TEXT, "storage.mode"},
         {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 501, TEXT, "storage.mode"},
         {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 501, TEXT, "storage.mode"},
         {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, TEXT, "storage.mode"},
         {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 501, TEXT, "none"},
@@ -420,6 +433,7 @@ test_tenants_are_named_once_and_well_where_data_are_meant(void **state)
         {"labels", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 200, JSON, NULL},
         {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 200, JSON, NULL},
         {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON, NULL},
+        {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 200, TEXT, NULL},
         {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, TEXT, NULL},
         {"tsdb", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, TEXT, NULL},
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", NULL, NULL, 0, 200,
@@ -480,6 +494,7 @@ test_errors_of_a_query_become_statuses(void **state)
         {HTTP_GET, "/api/v1/series?match[]=up", 0},
         {HTTP_POST, "/api/v1/read", READ_SAMPLES},
         {HTTP_POST, "/api/v1/read", READ_STREAMED},
+        {HTTP_GET, "/federate?match[]=up", 0},
         {HTTP_GET, "/api/v1/metadata", 0},
     };
     struct api_rig *rig = rig_start(rig_new());
@@ -489,7 +504,7 @@ test_errors_of_a_query_become_statuses(void **state)
             size_t route = k / 2;
             rig->open_error = k % 2 == 0 ? cases[i].e : OK;
             rig->ask_error = k % 2 == 0 ? OK : cases[i].e;
-            bool page = route == 5, plain = route >= 3 && !(page && cases[i].e == ERR_INPUT);
+            bool page = route == 6, plain = route >= 3 && !(page && cases[i].e == ERR_INPUT);
             struct bytes message = message_of(routes[route].message);
             rig_ask(rig, &r, routes[route].method, routes[route].target, NULL, message);
             assert_int_equal(r.status, page ? cases[i].metadata : cases[i].status);
@@ -626,6 +641,69 @@ test_lookups_ask_what_the_request_says(void **state)
         &(struct asked){"many selectors", HTTP_GET, many, NULL, NULL, 0, 200, JSON, "\"name000\""});
     assert_int_equal(rig->asked.set_count, 65);
     rig_free(rig);
+}
+
+/* Samples that lie so long before now; a staleness marker if the value is below 0. */
+static void
+store_series(struct rq *rq, const char *labels, int64_t now_ms, int64_t first_ago_ms,
+             int64_t last_ago_ms, double value)
+{
+    rq_series(rq, labels);
+    rq_float(rq, now_ms - first_ago_ms, double_bits(7), 0);
+    rq_float(rq, now_ms - last_ago_ms, value < 0 ? STALE_NAN_BITS : double_bits(value), 0);
+    rq_close(rq);
+}
+
+static void
+federate_of_store(bool mixed, const char *expected)
+{
+    struct api_rig *rig = rig_new();
+    struct rq rq;
+    struct http_request r;
+    rig->options.answerer = tsdb_answerer(rig->m.db);
+    rig_start(rig);
+    int64_t now = env_realtime_ms(rig->m.env);
+    assert_int_equal(now, 1767225600000);
+    rq_init(&rq, RW_V1);
+    store_series(&rq, "__name__=a,x=1", now, 2000, 0, 1);
+    store_series(&rq, "__name__=c,x=1", now, 400000, 300000, 2);
+    store_series(&rq, "__name__=c,x=2", now, 400000, 300001, 3);
+    store_series(&rq, "__name__=ended,x=1", now, 2000, 1000, -1);
+    store_series(&rq, "__name__=late,x=1", now, 2000, -1, 4); /* the last one is yet to come */
+    if (mixed) store_series(&rq, "__name__=b,A=1", now, 2000, 1000, 5);
+    if (mixed) store_series(&rq, "__name__=c,A=1", now, 2000, 1000, 6);
+    struct bytes message = packed(&rq.out);
+    rig_ask(rig, &r, HTTP_POST, "/api/v1/write", NULL, message);
+    assert_int_equal(r.status, 204);
+    buf_fini(&r.text);
+    rig_ask(rig, &r, HTTP_GET, "/federate?match[]={x=\"1\"}&match[]={A=\"1\"}&match[]={x=\"2\"}",
+            NULL, bytes_of("", 0));
+    assert_string_equal(answer_text(&r), expected);
+    buf_fini(&r.text);
+    free((void *)(uintptr_t)message.at);
+    rq_fini(&rq);
+    rig_free(rig);
+}
+
+static void
+test_federation_tells_latest_samples_by_name_then_labels(void **state)
+{
+    (void)state;
+    federate_of_store(false, "# TYPE a untyped\n"
+                             "a{x=\"1\",instance=\"\"} 1 1767225600000\n"
+                             "# TYPE c untyped\n"
+                             "c{x=\"1\",instance=\"\"} 2 1767225300000\n"
+                             "# TYPE late untyped\n"
+                             "late{x=\"1\",instance=\"\"} 7 1767225598000\n");
+    federate_of_store(true, "# TYPE a untyped\n"
+                            "a{x=\"1\",instance=\"\"} 1 1767225600000\n"
+                            "# TYPE b untyped\n"
+                            "b{A=\"1\",instance=\"\"} 5 1767225599000\n"
+                            "# TYPE c untyped\n"
+                            "c{A=\"1\",instance=\"\"} 6 1767225599000\n"
+                            "c{x=\"1\",instance=\"\"} 2 1767225300000\n"
+                            "# TYPE late untyped\n"
+                            "late{x=\"1\",instance=\"\"} 7 1767225598000\n");
 }
 
 static void
@@ -846,6 +924,40 @@ test_tenants_take_turns(void **state)
     rig_free(rig);
 }
 
+/* Whoever asks again as soon as it is answered does not pass by those that wait. */
+static void
+test_who_had_a_turn_waits_for_the_others(void **state)
+{
+    (void)state;
+    struct http_request backlog[2], eager[2];
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct job_queue *q = &rig->api->queues[QUEUE_QUERIES];
+    for (unsigned i = 0; i < 2; i++) {
+        request_init(&backlog[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a",
+                     bytes_of("", 0));
+        assert_true(rig_hand(rig, &backlog[i]));
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        request_init(&eager[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: b",
+                     bytes_of("", 0));
+        assert_true(rig_hand(rig, &eager[i]));
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        assert_int_equal(backlog[i].status, 200);
+        assert_int_equal(eager[i].status, 0);
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        assert_int_equal(eager[i].status, 200);
+        buf_fini(&backlog[i].text);
+        buf_fini(&eager[i].text);
+    }
+    rig_free(rig);
+}
+
 static void
 test_one_tenant_does_not_take_all_places(void **state)
 {
@@ -982,6 +1094,7 @@ test_each_request_is_answered_once_whichever_allocation_fails(void **state)
          "query=topk by(a)(2,up)or "
          "label_replace(up,\"b\",\"$1\",\"a\",\"(.*)\")&start=0&end=60&step=5",
          0, 200},
+        {HTTP_GET, "/federate?match[]=up", NULL, 0, 200},
         {HTTP_GET, "/api/v1/metadata", NULL, 0, 200},
         {HTTP_GET, "/api/v1/status/storage", NULL, 0, 200},
         {HTTP_GET, "/metrics", NULL, 0, 200},
@@ -1029,11 +1142,13 @@ main(void)
         API_TEST(test_errors_of_a_query_become_statuses),
         API_TEST(test_a_query_that_waits_too_long_times_out),
         API_TEST(test_tenants_take_turns),
+        API_TEST(test_who_had_a_turn_waits_for_the_others),
         API_TEST(test_one_tenant_does_not_take_all_places),
         API_TEST(test_queries_are_remembered_by_what_they_cost),
         API_TEST(test_errors_of_the_owner_become_statuses),
         API_TEST(test_wishes_reach_their_owner_as_they_were_said),
         API_TEST(test_lookups_ask_what_the_request_says),
+        API_TEST(test_federation_tells_latest_samples_by_name_then_labels),
         API_TEST(test_large_answers_are_streamed_and_cut_off_when_they_fail),
         API_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole),
         API_TEST(test_writes_that_cannot_be_kept_now_are_to_be_repeated),

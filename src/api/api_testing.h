@@ -458,8 +458,8 @@ static const struct view_ops view_double = {
     .series = double_series,
     .free = double_view_free,
 };
-static const struct series_set_ops set_double = {double_next, double_batch, double_warning,
-                                                 double_set_free};
+static const struct series_set_ops set_double = {
+    .next = double_next, .batch = double_batch, .warning = double_warning, .free = double_set_free};
 
 static inline enum err
 owner_result(struct api_rig *rig, struct why *why)

@@ -97,6 +97,8 @@ struct api {
 
     struct lock lock; /* LOCK_RANK_API; guards to the next blank line */
     struct api_limits limits;
+    struct promql_help *helps;   /* queries that more threads may work on */
+    struct cond help_cond;       /* one of these threads is done */
     struct active_query *active; /* the newest first */
     uint64_t query_count;        /* the number of the newest */
     struct past_query *past;     /* of the last queries, by their texts; see queries.c */
@@ -172,6 +174,9 @@ void run_later(struct api *api, enum queue_name queue, struct http_request *requ
 /* Runs the queue's first job, without the lock. False: there is none. */
 bool queue_work_locked(struct job_queue *q);
 
+/* For what runs on query threads: those that are idle help. */
+struct promql_helpers query_helpers(struct api *api);
+
 /* The value of the page about features. */
 void features_put(const struct api_options *options, const struct promql_features *chosen,
                   struct json *j);
@@ -215,6 +220,7 @@ void active_queries_run(struct api *api, struct http_request *request);
 void query_cancel_run(struct api *api, struct http_request *request);
 void top_queries_run(struct api *api, struct http_request *request);
 void query_exemplars_run(struct api *api, struct http_request *request);
+void federate_run(struct api *api, struct http_request *request);
 void format_query_run(struct api *api, struct http_request *request);
 void parse_query_run(struct api *api, struct http_request *request);
 void flush_run(struct api *api, struct http_request *request);

@@ -10,14 +10,12 @@
 #include "api/form.h"
 #include "api/internal.h"
 #include "base/time_text.h"
-#include "promql/promql.h"
+#include "promql/answer.h"
 #include "wire/number.h"
 
 enum {
     PIECE_BYTES = 64 * 1024,
     ERROR_BYTES_MAX = 64 * 1024,
-    NOTE_BYTES_MAX = 1024 * 1024,
-    NOTES_MAX = 10, /* of each kind; the others are counted */
     SUBQUERY_STEP_MS = 60 * 1000,
 };
 
@@ -30,6 +28,7 @@ struct query {
     struct query_control control;
     struct query_limits limits;
     struct promql_options options;
+    struct promql_helpers helpers;
     struct active_query active;
     bool is_active;
     struct promql_tree *tree;
@@ -230,162 +229,10 @@ send_piece(struct query *q)
 }
 
 static enum err
-send_if_large(struct query *q)
+send_if_large(void *context)
 {
+    struct query *q = context;
     return q->text.size < PIECE_BYTES ? OK : send_piece(q);
-}
-
-/* Seconds, with three digits behind the point where there are any. */
-static size_t
-print_time(int64_t t_ms, char *to)
-{
-    uint64_t ms = t_ms < 0 ? -(uint64_t)t_ms : (uint64_t)t_ms;
-    size_t size = t_ms < 0;
-    to[0] = '-';
-    size += (size_t)sprintf(to + size, "%" PRIu64, ms / 1000);
-    if (ms % 1000 != 0) size += (size_t)sprintf(to + size, ".%03u", (unsigned)(ms % 1000));
-    return size;
-}
-
-static void
-put_number(struct json *j, double value)
-{
-    char digits[NUMBER_TEXT_BYTES];
-    json_put_bytes(j, bytes_of(digits, number_print(double_bits(value), digits)));
-}
-
-/* Which bounds belong to a bucket, as the answer has it. */
-static int
-bounds_code(const struct fhist_bucket *b)
-{
-    if (b->has_lower) return b->has_upper ? 3 : 1;
-    return b->has_upper ? 0 : 2;
-}
-
-static void
-put_histogram(struct json *j, const struct fhist *h)
-{
-    bool any = false;
-    json_object_open(j);
-    json_key(j, "count");
-    put_number(j, h->count);
-    json_key(j, "sum");
-    put_number(j, h->sum);
-    for (uint32_t i = 0; i < fhist_bucket_count(h); i++) {
-        struct fhist_bucket b = fhist_bucket(h, i);
-        if (b.count == 0) continue;
-        if (!any) json_member_array(j, "buckets");
-        any = true;
-        json_array_open(j);
-        json_put_int(j, bounds_code(&b));
-        put_number(j, b.lower);
-        put_number(j, b.upper);
-        put_number(j, b.count);
-        json_array_close(j);
-    }
-    if (any) json_array_close(j);
-    json_object_close(j);
-}
-
-/* [time, "value"] */
-static void
-put_point(struct query *q, const struct promql_point *p)
-{
-    char text[96];
-    size_t size = 1;
-    text[0] = '[';
-    size += print_time(p->t_ms, text + size);
-    if (p->histogram != NULL) {
-        json_array_open(&q->json);
-        json_put_raw(&q->json, bytes_of(text + 1, size - 1));
-        put_histogram(&q->json, p->histogram);
-        json_array_close(&q->json);
-        return;
-    }
-    text[size++] = ',';
-    text[size++] = '"';
-    size += number_print(double_bits(p->value), text + size);
-    text[size++] = '"';
-    text[size++] = ']';
-    json_put_raw(&q->json, bytes_of(text, size));
-}
-
-static enum err
-put_points(struct query *q, bool histograms, const char *key)
-{
-    struct promql_point p;
-    enum err e = OK;
-    bool any = false;
-    while (e == OK && promql_next_point(q->result, histograms, &p)) {
-        if (!any) json_member_array(&q->json, key);
-        any = true;
-        put_point(q, &p);
-        e = send_if_large(q);
-    }
-    if (any) json_array_close(&q->json);
-    return e;
-}
-
-/* *ret_limited: there were more series than are wanted. */
-static enum err
-put_series(struct query *q, bool is_matrix, bool *ret_limited)
-{
-    struct bytes labels;
-    struct promql_point p;
-    enum err e = OK;
-    uint64_t count = 0;
-    json_array_open(&q->json);
-    while (e == OK && promql_next_series(q->result, &labels)) {
-        *ret_limited = q->limit != 0 && count++ == q->limit;
-        if (*ret_limited) break;
-        json_object_open(&q->json);
-        json_key(&q->json, "metric");
-        labels_put_json(&q->json, labels);
-        if (is_matrix) {
-            e = put_points(q, false, "values");
-            if (e == OK) e = put_points(q, true, "histograms");
-        } else if (promql_next_point(q->result, false, &p)) {
-            json_key(&q->json, "value");
-            put_point(q, &p);
-        } else if (promql_next_point(q->result, true, &p)) {
-            json_key(&q->json, "histogram");
-            put_point(q, &p);
-        }
-        json_object_close(&q->json);
-        if (e == OK) e = send_if_large(q);
-    }
-    json_array_close(&q->json);
-    return e;
-}
-
-static void
-put_string(struct query *q)
-{
-    char time[32];
-    json_array_open(&q->json);
-    json_put_raw(&q->json, bytes_of(time, print_time(q->options.first_ms, time)));
-    json_put_bytes(&q->json, promql_result_string(q->result));
-    json_array_close(&q->json);
-}
-
-static enum err
-put_result(struct query *q, bool *ret_limited)
-{
-    enum promql_type type = promql_result_type(q->result);
-    struct bytes labels;
-    struct promql_point p;
-    json_member_text(&q->json, "resultType", promql_type_word(type));
-    json_key(&q->json, "result");
-    if (type == PROMQL_STRING) {
-        put_string(q);
-    } else if (type == PROMQL_SCALAR) {
-        if (promql_next_series(q->result, &labels) && promql_next_point(q->result, false, &p)) {
-            put_point(q, &p);
-        }
-    } else {
-        return put_series(q, type == PROMQL_MATRIX, ret_limited);
-    }
-    return OK;
 }
 
 static void
@@ -415,10 +262,10 @@ put_stats(struct query *q)
     if (q->step_stats) {
         json_member_array(j, "totalQueryableSamplesPerStep");
         for (uint32_t i = 0; i < steps; i++) {
-            char time[32];
+            char time[PROMQL_TIME_BYTES];
             int64_t t_ms = q->options.first_ms + (int64_t)i * q->options.step_ms;
             json_array_open(j);
-            json_put_raw(j, bytes_of(time, print_time(t_ms, time)));
+            json_put_raw(j, bytes_of(time, promql_print_time(t_ms, time)));
             json_put_uint(j, each[i]);
             json_array_close(j);
         }
@@ -430,51 +277,47 @@ put_stats(struct query *q)
     json_object_close(j);
 }
 
+struct notes {
+    struct query *of;
+    const char *key;
+    bool any;
+};
+
+static void
+put_note(void *context, struct bytes sentence)
+{
+    struct notes *n = context;
+    if (!n->any) json_member_array(&n->of->json, n->key);
+    n->any = true;
+    json_put_bytes(&n->of->json, sentence);
+}
+
 /* The member "warnings" or "infos"; it is left out when empty. */
 static enum err
 put_notes(struct query *q, enum promql_note kind, bool limited)
 {
-    bool warns = kind == PROMQL_WARNING, any = warns && limited;
-    const char *key = warns ? "warnings" : "infos";
-    struct buf text;
-    uint32_t n = 0;
-    if (any) {
-        json_member_array(&q->json, key);
-        json_put_text(&q->json, "results truncated due to limit");
-    }
-    buf_init(&text, &q->budget, NOTE_BYTES_MAX);
-    for (; promql_note(q->result, kind, n, &text); n++) {
-        if (!any) json_member_array(&q->json, key);
-        any = true;
-        if (n < NOTES_MAX) json_put_bytes(&q->json, buf_bytes(&text));
-        buf_clear(&text);
-    }
-    enum err e = buf_error(&text) == OK ? OK
-                                        : why_set(&q->why, ERR_NOMEM,
-                                                  "not enough memory for the "
-                                                  "warnings of the query");
-    buf_fini(&text);
-    if (n > NOTES_MAX) {
-        char more[64];
-        snprintf(more, sizeof more, "%" PRIu32 " more %s annotations omitted", n - NOTES_MAX,
-                 warns ? "warning" : "info");
-        json_put_text(&q->json, more);
-    }
-    if (any) json_array_close(&q->json);
+    struct notes n = {.of = q, .key = kind == PROMQL_WARNING ? "warnings" : "infos"};
+    enum err e = promql_answer_notes(q->result, kind, limited, &q->budget, put_note, &n, &q->why);
+    if (n.any) json_array_close(&q->json);
     return e;
 }
 
 static enum err
 put_answer(struct query *q)
 {
-    bool limited = false;
+    struct promql_answer answer = {.result = q->result,
+                                   .t_ms = q->options.first_ms,
+                                   .limit = q->limit,
+                                   .to = &q->json,
+                                   .piece = send_if_large,
+                                   .context = q};
     success_begin(&q->json, &q->text);
     json_object_open(&q->json);
-    enum err e = put_result(q, &limited);
+    enum err e = promql_answer_put(&answer);
     if (e) return e;
     if (q->stats) put_stats(q);
     json_object_close(&q->json);
-    e = put_notes(q, PROMQL_WARNING, limited);
+    e = put_notes(q, PROMQL_WARNING, answer.limited);
     if (e == OK) e = put_notes(q, PROMQL_INFO, false);
     if (e) return e;
     json_object_close(&q->json);
@@ -516,6 +359,8 @@ begin_control(struct query *q)
     q->options.control = c;
     q->options.budget = &q->budget;
     q->options.held_max = q->limits.samples_max;
+    q->helpers = query_helpers(q->api);
+    q->options.helpers = &q->helpers;
     q->options.features = q->limits.features;
     q->options.subquery_step_ms = SUBQUERY_STEP_MS;
 }

@@ -53,12 +53,7 @@ query_limits_of(const struct settings *s)
         .series_max = s->query_max_series,
         .bytes_max = s->query_max_bytes,
         .slow_log_ns = s->query_slow_log_ms * NS_PER_MS,
-        .features =
-            {
-                .delayed_name_removal = (s->query_features & QUERY_DELAYED_NAME_REMOVAL) != 0,
-                .start_timestamps = (s->query_features & QUERY_START_TIMESTAMPS) != 0,
-                .type_and_unit_labels = (s->query_features & QUERY_TYPE_AND_UNIT_LABELS) != 0,
-            },
+        .features = promql_features_of(s->query_features),
     };
 }
 

@@ -24,3 +24,16 @@ shown_of(struct bytes text)
     snprintf(s.text + used, sizeof s.text - used, "%s'", at < text.size ? "..." : "");
     return s;
 }
+
+void
+buf_put_shown(struct buf *to, struct bytes text)
+{
+    for (size_t at = 0, size; at < text.size; at += size) {
+        size = utf8_plain(text.at + at, text.size - at);
+        if (size > 0)
+            buf_put(to, text.at + at, size);
+        else
+            buf_printf(to, "\\x%02x", text.at[at]);
+        if (size == 0) size = 1;
+    }
+}

@@ -34,11 +34,24 @@ test_foreign_text_in_messages_is_bounded_and_whole(void **state)
     assert_string_equal(shown_of(bytes_of_text("\xff")).text, "'\\xff'");
 }
 
+static void
+test_all_of_a_text_is_shown_without_harm(void **state)
+{
+    (void)state;
+    struct buf text;
+    buf_init(&text, NULL, 1000);
+    buf_put_shown(&text, bytes_of("\xc3\xa9\n\xc2\x9b \xff", 7));
+    buf_put_u8(&text, '\0');
+    assert_string_equal((const char *)text.at, "\xc3\xa9\\x0a\\xc2\\x9b \\xff");
+    buf_fini(&text);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_foreign_text_in_messages_is_bounded_and_whole),
+        cmocka_unit_test(test_all_of_a_text_is_shown_without_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

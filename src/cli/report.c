@@ -10,9 +10,10 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "base/shown.h"
 #include "base/time_text.h"
-#include "base/utf8.h"
 #include "model/labels.h"
+#include "wire/number.h"
 
 enum {
     OUT_BYTES = 64 * 1024,
@@ -102,20 +103,6 @@ report_free(struct report *r)
 
 /* --- values as text --------------------------------------------------------------------------- */
 
-/* Names are foreign: what could play with the terminal is shown as numbers. */
-static void
-put_plain(struct buf *to, struct bytes text)
-{
-    for (size_t at = 0, size; at < text.size; at += size) {
-        size = utf8_plain(text.at + at, text.size - at);
-        if (size > 0)
-            buf_put(to, text.at + at, size);
-        else
-            buf_printf(to, "\\x%02x", text.at[at]);
-        if (size == 0) size = 1;
-    }
-}
-
 static void
 put_size(struct buf *to, uint64_t size)
 {
@@ -132,7 +119,7 @@ put_size(struct buf *to, uint64_t size)
 static void
 put_value(struct buf *to, const struct report_value *v)
 {
-    char time[TIME_TEXT_BYTES];
+    char time[TIME_TEXT_BYTES], number[NUMBER_TEXT_BYTES];
     switch (v->kind) {
     case VALUE_NONE:
         buf_put_text(to, "-");
@@ -146,11 +133,14 @@ put_value(struct buf *to, const struct report_value *v)
     case VALUE_NUMBER:
         buf_printf(to, v->number < 100 ? "%.3f" : "%.1f", v->number);
         break;
+    case VALUE_FLOAT:
+        buf_put(to, number, number_print(double_bits(v->number), number));
+        break;
     case VALUE_TIME:
         buf_put_text(to, time_print((int64_t)v->count, time));
         break;
     case VALUE_TEXT:
-        put_plain(to, v->text);
+        buf_put_shown(to, v->text); /* names are foreign */
         break;
     case VALUE_LABELS:
         labels_print(to, v->text);
@@ -194,6 +184,9 @@ json_member(struct json *j, struct bytes key, const struct report_value *v)
             json_put_raw(j, bytes_of(text, (size_t)n));
         else
             json_put_null(j);
+        break;
+    case VALUE_FLOAT: /* JSON has neither Inf nor NaN */
+        json_put_bytes(j, bytes_of(text, number_print(double_bits(v->number), text)));
         break;
     case VALUE_TIME:
         json_put_text(j, time_print((int64_t)v->count, text));
@@ -286,7 +279,7 @@ put_cell(struct report *r, uint32_t column, struct bytes text)
 {
     const struct report_column *c = &r->columns[column];
     uint32_t width = text_width(text), pad = width < c->width ? c->width - width : 0;
-    buf_put_text(&r->out, "  ");
+    if (column > 0 || r->title != NULL) buf_put_text(&r->out, "  ");
     if (c->right) buf_printf(&r->out, "%*s", (int)pad, "");
     buf_put_bytes(&r->out, text);
     if (!c->right && column != r->last) buf_printf(&r->out, "%*s", (int)pad, "");

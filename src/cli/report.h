@@ -27,7 +27,8 @@ enum value_kind {
     VALUE_NONE,
     VALUE_COUNT,
     VALUE_SIZE,   /* a size */
-    VALUE_NUMBER, /* with a fraction */
+    VALUE_NUMBER, /* with a fraction, rounded */
+    VALUE_FLOAT,  /* exact; in JSON a string */
     VALUE_TIME,   /* Unix ms: in UTC, and as it is */
     VALUE_TEXT,
     VALUE_LABELS, /* canonical: as PromQL, in JSON an object */
@@ -65,6 +66,12 @@ value_ratio(uint64_t part, uint64_t all)
 {
     if (all == 0) return value_none();
     return (struct report_value){.kind = VALUE_NUMBER, .number = (double)part / (double)all};
+}
+
+static inline struct report_value
+value_float(double number)
+{
+    return (struct report_value){.kind = VALUE_FLOAT, .number = number};
 }
 
 static inline struct report_value
@@ -115,7 +122,8 @@ void report_field(struct report *report, const char *key, const char *title,
 /*
  * Each column is its key in JSON (a time stands there also under KEYMs) and, after '=', its title
  * in text if that is another one; nothing after '=': only in JSON. '|' stands between columns. They
- * are borrowed until the table's end. An empty table is not shown in text.
+ * are borrowed until the table's end. An empty table is not shown in text. `title` NULL: it has
+ * none, and is not indented.
  */
 void report_table(struct report *report, const char *key, const char *title, const char *columns);
 /* report_row(r, value, ...): as many as the table has columns. */

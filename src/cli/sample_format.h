@@ -1,13 +1,10 @@
-/*
- * sample_format.h - the forms of samples in files: those of text_reader.h, captures, and what
- * people like to read.
- */
+/* sample_format.h - the forms of samples in files: those of text_reader.h, and captures. */
 #ifndef CLI_SAMPLE_FORMAT_H
 #define CLI_SAMPLE_FORMAT_H
 
 #include "wire/text_reader.h"
 
-enum { FORMAT_CAPTURE = TEXT_FORMAT_COUNT, FORMAT_PEOPLE, FORMAT_UNKNOWN };
+enum { FORMAT_CAPTURE = TEXT_FORMAT_COUNT, FORMAT_UNKNOWN };
 
 /* What --format says: "jsonl", "rw", ... ERR_INPUT: no form. */
 MUST_CHECK enum err sample_format_parse(const char *word, int *ret_format, struct why *why);

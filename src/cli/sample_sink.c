@@ -1,9 +1,8 @@
 /*
- * sample_sink.c - samples as they are read, series by series, become one of three things:
+ * sample_sink.c - samples as they are read, series by series, become one of two things:
  *
  *      series, batches -+- text_writer: a text format                         -+- text - output
  *                       +- rw_build: a capture, requests of remote write 2.0  -+
- *                       +- neither: labels and samples for people             -+
  *
  * `text` gathers what is written and goes on to the output at 256 KiB, and whole when a slice of
  * time ends, so that the output can be made durable there (sample_sink_series_end()). A batch is
@@ -16,12 +15,7 @@
  */
 #include "cli/sample_sink.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
-#include "base/time_text.h"
 #include "model/labels.h"
-#include "wire/number.h"
 #include "wire/remote_write_build.h"
 #include "wire/snappy.h"
 
@@ -70,7 +64,7 @@ sample_sink_new(int format, struct output *output, struct progress *progress,
     enum err e = OK;
     if (format < TEXT_FORMAT_COUNT)
         e = text_writer_new((enum text_format)format, NULL, &s->writer);
-    else if (format == FORMAT_CAPTURE)
+    else
         e = rw_build_new(RW_V2, NULL, &s->build);
     if (e) {
         sample_sink_free(s);
@@ -179,10 +173,7 @@ name_series(struct sample_sink *s)
 {
     if (s->named) return;
     s->named = true;
-    if (s->build != NULL) rw_build_series(s->build, buf_bytes(&s->labels));
-    if (s->build != NULL || s->writer != NULL) return;
-    labels_print(&s->text, buf_bytes(&s->labels));
-    buf_put_u8(&s->text, '\n');
+    rw_build_series(s->build, buf_bytes(&s->labels));
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
@@ -201,48 +192,12 @@ take_floats(struct sample_sink *s, const struct sample_batch *b, struct why *why
         }
         for (; i < end && e == OK; i++) {
             name_series(s);
-            if (s->build == NULL) {
-                char time[TIME_TEXT_BYTES], number[NUMBER_TEXT_BYTES];
-                size_t size = number_print_exact(b->value_bits[i], number);
-                buf_printf(&s->text, "  %s %.*s\n", time_print(b->times_ms[i], time), (int)size,
-                           number);
-            } else {
-                rw_build_float(s->build, b->times_ms[i], b->value_bits[i], 0);
-                e = end_full_request(s, why);
-            }
+            rw_build_float(s->build, b->times_ms[i], b->value_bits[i], 0);
+            e = end_full_request(s, why);
         }
         if (e == OK) e = pass_on(s, TEXT_BYTES, why);
     }
     return e;
-}
-
-static void
-print_count(struct buf *to, const struct histogram *h, uint64_t count)
-{
-    char number[NUMBER_TEXT_BYTES];
-    if (h->kind == SAMPLE_HISTOGRAM_INT)
-        buf_printf(to, "%" PRIu64, count);
-    else
-        buf_put(to, number, number_print(count, number));
-}
-
-static void
-print_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h)
-{
-    char time[TIME_TEXT_BYTES], number[NUMBER_TEXT_BYTES];
-    buf_printf(&s->text, "  %s histogram", time_print(t_ms, time));
-    if (h->sum_bits == STALE_NAN_BITS) {
-        buf_put_text(&s->text, " stale\n");
-        return;
-    }
-    buf_put_text(&s->text, " count=");
-    print_count(&s->text, h, h->count);
-    buf_put_text(&s->text, " sum=");
-    buf_put(&s->text, number, number_print_exact(h->sum_bits, number));
-    buf_put_text(&s->text, " zero=");
-    print_count(&s->text, h, h->zero_count);
-    buf_printf(&s->text, " schema=%d buckets=%u\n", h->schema,
-               h->positive.bucket_count + h->negative.bucket_count);
 }
 
 static enum err
@@ -254,10 +209,6 @@ take_histogram(struct sample_sink *s, int64_t t_ms, const struct histogram *h, s
     }
     s->counts.histograms++;
     name_series(s);
-    if (s->build == NULL) {
-        print_histogram(s, t_ms, h);
-        return pass_on(s, TEXT_BYTES, why);
-    }
     rw_build_histogram(s->build, t_ms, 0, h);
     return end_full_request(s, why);
 }

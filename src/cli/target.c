@@ -114,3 +114,10 @@ target_read(struct target *target, const struct selector *selector, int64_t min_
     if (e && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
     return e;
 }
+
+enum err
+target_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
+             struct query_failure *failure, struct why *why)
+{
+    return target->ops->query(target, asked, sink, failure, why);
+}

@@ -1,6 +1,6 @@
 /*
- * target.h - where import writes to and export reads from: a running server, by remote write and
- * remote read, or the storage directory of a stopped one.
+ * target.h - where import writes to, and export and query read from: a running server, by remote
+ * write, remote read and its query API, or the storage directory of a stopped one.
  */
 #ifndef CLI_TARGET_H
 #define CLI_TARGET_H
@@ -12,6 +12,9 @@
 #include "wire/remote_write.h"
 
 struct progress;
+struct query_asked;
+struct query_failure;
+struct query_sink;
 
 struct target_options {
     const char *url;         /* NULL, or of the server's root, or of one path of it */
@@ -108,5 +111,14 @@ struct bytes target_tenant(const struct target *target);
 MUST_CHECK enum err target_read(struct target *target, const struct selector *selector,
                                 int64_t min_ms, int64_t max_ms, struct sample_sink *sink,
                                 struct why *why);
+
+/*
+ * What an expression gives goes into the sink, but for its end(). ERR_INPUT: it has no result;
+ * ERR_UNSUPPORTED: the server does not answer as Prometheus does; errors of http_client_open(),
+ * promql_run() and the sink. After an error a part may have come.
+ */
+MUST_CHECK enum err target_query(struct target *target, const struct query_asked *asked,
+                                 struct query_sink *sink, struct query_failure *failure,
+                                 struct why *why);
 
 #endif

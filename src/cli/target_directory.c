@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/query_source.h"
 #include "cli/target_private.h"
 #include "config/store_options.h"
 #include "sys/machine_memory.h"
@@ -129,6 +130,28 @@ directory_finish(struct target *target, struct why *why)
     return e;
 }
 
+/* --- a query ---------------------------------------------------------------------------------- */
+
+static enum err
+directory_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
+                struct query_failure *failure, struct why *why)
+{
+    const struct settings *s = &directory_of(target)->settings;
+    struct query_store store = {
+        .answerer = target->answerer,
+        .tenant = target_tenant(target),
+        .memory = target->read_memory,
+        .lookback_ms = s->query_lookback_delta_ms,
+        .features = promql_features_of(s->query_features),
+        .points_max = s->query_max_points,
+        .samples_max = s->query_max_samples,
+        .samples_read_max = s->query_max_samples_read,
+        .series_max = s->query_max_series,
+        .bytes_max = s->query_max_bytes,
+    };
+    return query_store(&store, asked, sink, failure, why);
+}
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -187,7 +210,8 @@ open_store(struct target_directory *d, struct why *why)
     return OK;
 }
 
-static const struct target_ops directory_ops = {directory_write, directory_finish, directory_free};
+static const struct target_ops directory_ops = {directory_write, directory_query, directory_finish,
+                                                directory_free};
 
 enum err
 target_directory_open(const struct target_options *options, struct target **ret_target,

@@ -8,6 +8,8 @@ struct target_ops {
     enum err (*write)(struct target *target, enum rw_version version, struct bytes message,
                       struct bytes packed, const struct target_counts *counts,
                       struct target_result *result, struct why *why);
+    enum err (*query)(struct target *target, const struct query_asked *asked,
+                      struct query_sink *sink, struct query_failure *failure, struct why *why);
     enum err (*finish)(struct target *target, struct why *why);
     void (*free)(struct target *target);
 };

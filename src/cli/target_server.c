@@ -1,4 +1,4 @@
-/* target_server.c - a running server: remote write and remote read over HTTP. */
+/* target_server.c - a running server: remote write, remote read and the query API over HTTP. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 #include "backend/remote/answerer.h"
 #include "base/version.h"
 #include "cli/progress.h"
+#include "cli/query_source.h"
 #include "cli/target_private.h"
 #include "net/http_client.h"
 #include "wire/snappy.h"
@@ -15,6 +16,7 @@ enum { URL_BYTES = 1024, PACKED_BYTES_MAX = 160 << 20, WANTED_COUNT = LEDGER_KIN
 struct target_server {
     struct target target;
     struct http_client *client;
+    struct http_client_options http;
     char base[URL_BYTES];
     char url[URL_BYTES];
     char tenant_header[256];
@@ -118,6 +120,24 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
     return e ? e : judge_answer(s, version, &answer, counts, result, why);
 }
 
+/* --- a query ---------------------------------------------------------------------------------- */
+
+/* Its API has many paths: one in the URL is what they are below. */
+static enum err
+server_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
+             struct query_failure *failure, struct why *why)
+{
+    struct target_server *s = server_of(target);
+    const char *headers[] = {s->tenant_header[0] != '\0' ? s->tenant_header : NULL, NULL};
+    struct query_server server = {.base = s->url, .headers = headers, .http = s->http};
+    size_t size = strlen(s->base);
+    while (size > 0 && s->base[size - 1] == '/') {
+        size--;
+    }
+    snprintf(s->url, sizeof s->url, "%.*s", (int)size, s->base);
+    return query_server(&server, asked, sink, failure, why);
+}
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -128,7 +148,8 @@ server_finish(struct target *target, struct why *why)
     return OK;
 }
 
-static const struct target_ops server_ops = {server_write, server_finish, server_free};
+static const struct target_ops server_ops = {server_write, server_query, server_finish,
+                                             server_free};
 
 enum err
 target_check_url(const char *flag, const char *url, struct why *why)
@@ -164,19 +185,19 @@ target_server_open(const struct target_options *options, struct target **ret_tar
     if (options->tenant != NULL) {
         snprintf(s->tenant_header, sizeof s->tenant_header, "X-Scope-OrgID: %s", options->tenant);
     }
-    struct http_client_options http = {.env = env_real(),
-                                       .user_agent = "firekeep/" FIREKEEP_VERSION,
-                                       .connect_timeout_ns = 10 * NS_PER_S,
-                                       .idle_timeout_ns = 120 * NS_PER_S,
-                                       .retry_ns = options->retry_ns,
-                                       .stop = options->stop,
-                                       .retrying = options->progress == NULL ? NULL : retrying,
-                                       .context = options->progress};
-    if (e == OK) e = http_client_new(&http, &s->client, why);
+    s->http = (struct http_client_options){.env = env_real(),
+                                           .user_agent = "firekeep/" FIREKEEP_VERSION,
+                                           .connect_timeout_ns = 10 * NS_PER_S,
+                                           .idle_timeout_ns = 120 * NS_PER_S,
+                                           .retry_ns = options->retry_ns,
+                                           .stop = options->stop,
+                                           .retrying = options->progress == NULL ? NULL : retrying,
+                                           .context = options->progress};
+    if (e == OK) e = http_client_new(&s->http, &s->client, why);
     if (e == OK) e = make_url(s, "/api/v1/read", s->read_url, why);
     s->read_headers[0] = s->tenant_header[0] != '\0' ? s->tenant_header : NULL;
     struct remote_answerer_options reading = {
-        .url = s->read_url, .headers = s->read_headers, .http = http};
+        .url = s->read_url, .headers = s->read_headers, .http = s->http};
     if (e == OK) e = remote_answerer_new(&reading, &s->target.answerer, why);
     if (e) {
         server_free(&s->target);

@@ -344,6 +344,28 @@ labels_print(struct buf *to, struct bytes labels)
 }
 
 void
+labels_print_selector(struct buf *to, struct bytes labels)
+{
+    const struct bytes name_of_name = bytes_of_text("__name__");
+    struct bytes name = labels_get(labels, name_of_name);
+    struct cursor c = cursor_of(labels);
+    struct label label;
+    bool plain = name.size > 0 && name_is_plain(name, true), quoted = name.size > 0 && !plain;
+    bool open = !plain, comma = quoted;
+    if (plain) buf_put_bytes(to, name);
+    if (open) buf_put_u8(to, '{');
+    if (quoted) print_quoted(to, name);
+    while (labels_next(&c, &label)) {
+        if (bytes_equal(label.name, name_of_name)) continue;
+        if (!open) buf_put_u8(to, '{');
+        if (comma) buf_put_text(to, ", ");
+        open = comma = true;
+        label_print(to, &label, "=");
+    }
+    if (open) buf_put_u8(to, '}');
+}
+
+void
 labels_put_json(struct json *to, struct bytes labels)
 {
     struct cursor c = cursor_of(labels);

@@ -55,6 +55,8 @@ enum reject labels_build(struct label *given, uint32_t count, const struct label
 
 /* For people: {__name__="up", job="x"} with values quoted and escaped as in PromQL. */
 void labels_print(struct buf *to, struct bytes labels);
+/* As PromQL selects it: up{job="x"}, {"my.metric", job="x"}, and {} of no labels. */
+void labels_print_selector(struct buf *to, struct bytes labels);
 /* One of them, or a matcher with its own operator. Any bytes: what is no UTF-8 is escaped. */
 void label_print(struct buf *to, const struct label *label, const char *operator);
 /* As an object: {"a":"x"}. */

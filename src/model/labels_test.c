@@ -476,6 +476,31 @@ test_print_quotes_what_promql_would(void **state)
                 "{u=\"gr\xc3\xbc\xc3\x9f\\u0085\\xff\"}");
 }
 
+static void
+check_selector(struct buf labels, const char *expected)
+{
+    struct buf text;
+    buf_init(&text, NULL, 4096);
+    labels_print_selector(&text, buf_bytes(&labels));
+    buf_put_u8(&text, 0);
+    assert_string_equal((const char *)text.at, expected);
+    buf_fini(&text);
+    buf_fini(&labels);
+}
+
+static void
+test_a_selector_has_the_name_outside_where_it_can_stand(void **state)
+{
+    (void)state;
+    check_selector(LABELS(), "{}");
+    check_selector(LABELS("__name__", "a:up"), "a:up");
+    check_selector(LABELS("__name__", "up", "job", "x\"y", "z", "1"),
+                   "up{job=\"x\\\"y\", z=\"1\"}");
+    check_selector(LABELS("A", "1", "__name__", "my.up"), "{\"my.up\", A=\"1\"}");
+    check_selector(LABELS("__name__", "my up"), "{\"my up\"}");
+    check_selector(LABELS("a b", "1"), "{\"a b\"=\"1\"}");
+}
+
 int
 main(void)
 {
@@ -497,6 +522,7 @@ main(void)
         cmocka_unit_test(test_utf8_is_that_of_rfc_3629),
         cmocka_unit_test(test_utf8_takes_every_scalar_value_and_no_surrogate),
         cmocka_unit_test(test_print_quotes_what_promql_would),
+        cmocka_unit_test(test_a_selector_has_the_name_outside_where_it_can_stand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

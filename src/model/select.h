@@ -150,6 +150,12 @@ struct sample_batch {
     const struct sample_summary *summary; /* only if asked for: instead of times and all the rest */
 };
 
+/* About what it will cost to read a set of series. */
+struct series_cost {
+    uint64_t series;
+    uint64_t samples;
+};
+
 struct series_set;
 struct series_set_ops {
     /* The next series; ret_labels->at is NULL after the last. */
@@ -159,6 +165,8 @@ struct series_set_ops {
     /* Sentences about what is missing, one for each damaged place, not many; valid until free; NULL
      * after the last. */
     const char *(*warning)(struct series_set *set, uint32_t index);
+    /* A guess, before the first series is asked for. NULL: it has none. */
+    struct series_cost (*cost)(const struct series_set *set);
     void (*free)(struct series_set *set);
 };
 struct series_set {
@@ -183,6 +191,12 @@ static inline const char *
 series_set_warning(struct series_set *set, uint32_t index)
 {
     return set->ops->warning(set, index);
+}
+
+static inline struct series_cost
+series_set_cost(const struct series_set *set)
+{
+    return set->ops->cost == NULL ? (struct series_cost){0, 0} : set->ops->cost(set);
 }
 
 static inline void

@@ -52,6 +52,15 @@ struct http_client {
 
 /* --- callbacks -------------------------------------------------------------------------------- */
 
+static void
+take_refusal(struct http_client *c, const char *data, size_t size)
+{
+    struct buf *to = c->request->refusal;
+    if (to == NULL) return;
+    size_t room = to->limit - to->size;
+    buf_put(to, data, size < room ? size : room);
+}
+
 static size_t
 on_body(char *data, size_t item, size_t count, void *context)
 {
@@ -65,6 +74,7 @@ on_body(char *data, size_t item, size_t count, void *context)
             c->answer->text[c->text_size++] = byte < 0x20 || byte == 0x7f ? ' ' : (char)byte;
         }
         c->answer->text[c->text_size] = '\0';
+        take_refusal(c, data, size);
         return size;
     }
     if (c->piece.size > 0) return CURL_WRITEFUNC_PAUSE; /* it comes again */
@@ -131,6 +141,8 @@ set_up(struct http_client *c)
     curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS,
                      milliseconds(c->options.connect_timeout_ns));
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, milliseconds(c->options.request_timeout_ns));
+    /* A server that is gone without a word is noticed also by who waits for ever. */
+    curl_easy_setopt(c->curl, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(c->curl, CURLOPT_BUFFERSIZE, (long)PIECE_BYTES_MAX);
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
@@ -234,6 +246,7 @@ attempt(struct http_client *c, struct why *why)
         h->value[0] = '\0';
     }
     c->error[0] = '\0';
+    if (c->request->refusal != NULL) buf_clear(c->request->refusal);
     buf_clear(&c->piece);
     c->piece.failed = OK;
     c->code = CURLE_OK;

@@ -47,6 +47,9 @@ struct http_client_request {
      * status says. NULL: none does. */
     const char *final_header;
     struct bytes body; /* posted; `at` NULL: a GET */
+    /* Gets the body of an answer that is no 2xx, as much of it as its limit allows; NULL: the
+     * answer's text is enough. */
+    struct buf *refusal;
 };
 
 struct http_client_answer {

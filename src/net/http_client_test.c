@@ -83,6 +83,38 @@ test_an_answer_comes_with_its_headers_and_text(void **state)
 }
 
 static void
+test_a_refusal_comes_whole_as_far_as_there_is_room(void **state)
+{
+    (void)state;
+    char answer_text[1200];
+    int head = snprintf(answer_text, sizeof answer_text,
+                        "HTTP/1.1 422 No\r\nContent-Length: 1000\r\n\r\n");
+    memset(answer_text + head, 'x', 999);
+    strcpy(answer_text + head + 999, "\n");
+    const char *const answers[] = {answer_text, answer_text};
+    static const size_t limits[] = {4096, 600};
+    struct player p;
+    struct why why = {""};
+    player_start(&p, 2, answers);
+    struct http_client *client = client_of(0, NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        struct http_client_answer answer = {0};
+        struct buf refusal;
+        buf_init(&refusal, NULL, limits[i]);
+        struct http_client_request request = {.url = p.url, .refusal = &refusal};
+        assert_int_equal(http_client_open(client, &request, &answer, &why), OK);
+        http_client_close(client);
+        assert_int_equal(answer.status, 422);
+        assert_int_equal(buf_error(&refusal), OK);
+        assert_int_equal(refusal.size, i == 0 ? 1000 : 600);
+        assert_memory_equal(refusal.at, answer_text + head, refusal.size);
+        buf_fini(&refusal);
+    }
+    player_stop(&p);
+    http_client_free(client);
+}
+
+static void
 test_what_may_pass_is_repeated(void **state)
 {
     (void)state;
@@ -280,6 +312,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_answer_comes_with_its_headers_and_text),
+        cmocka_unit_test(test_a_refusal_comes_whole_as_far_as_there_is_room),
         cmocka_unit_test(test_what_may_pass_is_repeated),
         cmocka_unit_test(test_repeating_ends_with_the_last_reason),
         cmocka_unit_test(test_an_answer_that_is_final_is_not_repeated),

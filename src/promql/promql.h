@@ -47,6 +47,27 @@ struct promql_features {
     bool type_and_unit_labels; /* __type__ says what a counter is */
 };
 
+/* By bits, the lowest one for the first. */
+struct promql_features promql_features_of(uint32_t bits);
+
+/*
+ * Threads of the caller's that may work on a query, too. After ask() one more of them may call
+ * help->work(), once; after dismiss() none does: it waits for those that do. Both are called by the
+ * thread of the query, under no lock; work() is, too, and returns when there is nothing to do.
+ */
+struct promql_help {
+    void (*work)(struct promql_help *help);
+    void *context;
+    struct promql_help *next; /* the caller's, as the rest */
+    uint32_t wanted;
+    uint32_t running;
+};
+struct promql_helpers {
+    void (*ask)(void *context, struct promql_help *help);
+    void (*dismiss)(void *context, struct promql_help *help);
+    void *context;
+};
+
 struct promql_options {
     struct bytes tenant;
     int64_t first_ms;
@@ -55,6 +76,8 @@ struct promql_options {
     int64_t lookback_ms;
     int64_t subquery_step_ms; /* of subqueries that give none */
     struct promql_features features;
+    const struct promql_helpers *helpers; /* NULL: there are none */
+    uint32_t shards;               /* that series are read in, for tests; 0: as it is worth */
     uint64_t held_max;             /* samples held at one moment; 0: no limit */
     struct query_control *control; /* may be NULL */
     struct budget *budget;

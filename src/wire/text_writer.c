@@ -9,6 +9,8 @@
  */
 #include "wire/text_writer.h"
 
+#include <assert.h>
+
 #include "base/decimal.h"
 #include "base/json.h"
 #include "base/time_text.h"
@@ -71,9 +73,8 @@ text_writer_begin(struct text_writer *w, struct buf *to)
 
 /* --- a series --------------------------------------------------------------------------------- */
 
-/* With \\, \" and \n. */
-static void
-put_escaped(struct buf *to, struct bytes text)
+void
+text_put_escaped(struct buf *to, struct bytes text)
 {
     buf_put_u8(to, '"');
     for (size_t i = 0, from = 0; i <= text.size; i++) {
@@ -98,7 +99,7 @@ put_label_set(struct buf *to, struct bytes labels, struct bytes quoted_name, boo
     if (quoted_name.size > 0 || always) {
         buf_put_u8(to, '{');
         open = true;
-        if (quoted_name.size > 0) put_escaped(to, quoted_name);
+        if (quoted_name.size > 0) text_put_escaped(to, quoted_name);
     }
     bool comma = quoted_name.size > 0;
     while (labels_next(&c, &label)) {
@@ -110,9 +111,9 @@ put_label_set(struct buf *to, struct bytes labels, struct bytes quoted_name, boo
         if (name_is_plain(label.name, false))
             buf_put_bytes(to, label.name);
         else
-            put_escaped(to, label.name);
+            text_put_escaped(to, label.name);
         buf_put_u8(to, '=');
-        put_escaped(to, label.value);
+        text_put_escaped(to, label.value);
     }
     if (open) buf_put_u8(to, '}');
 }
@@ -328,6 +329,17 @@ text_writer_histogram(struct text_writer *w, int64_t t_ms, const struct histogra
     count_series(w);
     put_ndjson(w, &sample, to);
     w->counts.histograms++;
+}
+
+void
+text_writer_text(struct text_writer *w, int64_t t_ms, struct bytes text, struct buf *to)
+{
+    assert(w->format == TEXT_CSV);
+    buf_put_bytes(to, buf_bytes(&w->head));
+    buf_put_int(to, t_ms);
+    buf_put_u8(to, ',');
+    put_csv_field(to, text);
+    buf_put_u8(to, '\n');
 }
 
 void

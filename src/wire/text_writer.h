@@ -38,8 +38,13 @@ void text_writer_floats(struct text_writer *writer, uint32_t count, const int64_
                         const uint64_t *bits, struct buf *to);
 void text_writer_histogram(struct text_writer *writer, int64_t t_ms, const struct histogram *h,
                            struct buf *to);
+/* Of CSV: a value that is no number. It is not counted. */
+void text_writer_text(struct text_writer *writer, int64_t t_ms, struct bytes text, struct buf *to);
 void text_writer_series_end(struct text_writer *writer, struct buf *to);
 void text_writer_end(struct text_writer *writer, struct buf *to);
+
+/* A text in double quotes as the two text formats of Prometheus have it: with \\, \" and \n. */
+void text_put_escaped(struct buf *to, struct bytes text);
 
 struct text_writer_counts text_writer_counts(const struct text_writer *writer);
 

@@ -62,7 +62,7 @@ make_days() { # DIRECTORY
 }
 
 readers=("$firekeep export --storage.path=DIR -o $work/all.jsonl"
-    "$firekeep query --storage.path=DIR --start=2023-11-15 --end=2023-11-16 load"
+    "$firekeep query --storage.path=DIR --time=2023-11-16 load[1d]"
     "$firekeep verify DIR")
 leave_no_trace() { # CASE DIRECTORY
     local reader
@@ -94,7 +94,7 @@ claim "a root that cannot be read: the rest is exported, and it is told" \
 claim "a root that cannot be read: three days are there" \
     test "$(wc -l <"$work/rootless.csv")" == 60001
 claim "a root that cannot be read: query tells" says "the result may be incomplete" 1 "$firekeep" query \
-    --storage.path="$work/rootless" --start=2023-11-15 --end=2023-11-16 load
+    --storage.path="$work/rootless" --time=2023-11-16 'load[1d]'
 claim "a root that cannot be read: verify tells" says "0000000000000002" 1 \
     "$firekeep" verify "$work/rootless"
 
@@ -155,7 +155,7 @@ check_page() { # NAME TARGET-FLAG
         "$2" -o "$work/r.csv" --resume="$work/r-$1.txt" "${days[@]}"
     claim "$1: --partial leaves out the page" check_partial "$2"
     claim "$1: query names part and page" says "0002/part: page at" 1 "$firekeep" query "$2" \
-        --start=2023-11-15 --end=2023-11-19 load
+        --time=2023-11-19 'load[4d]'
 }
 
 check_page directory --storage.path="$work/page"

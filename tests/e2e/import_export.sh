@@ -146,12 +146,12 @@ good_total{n="5"} 5 1700000000000
 END
 claim "bad lines: a dry run counts them" says "would import 2 samples" 1 \
     "$firekeep" import --url="$url" --dry-run "$work/bad.prom"
-claim "bad lines: a dry run sends nothing" status_is 0 test -z \
-    "$("$firekeep" query --url="$url" --start=2023-11-14 --end=2023-11-15 good_total)"
+claim "bad lines: a dry run sends nothing" test \
+    "$("$firekeep" query --url="$url" --time=2023-11-15 --format=csv 'good_total[1d]')" == name,labels,time,value
 claim "bad lines: are named by file and line" says "$work/bad.prom:4: " 1 \
     "$firekeep" import --url="$url" "$work/bad.prom"
 claim "bad lines: the rest is there" test "$("$firekeep" query --url="$url" --format=csv \
-    --start=2023-11-14 --end=2023-11-15 good_total | wc -l)" == 3
+    --time=2023-11-15 'good_total[1d]' | wc -l)" == 3
 claim "bad lines: --timestamp helps those without a time" says "imported 3 samples" 1 \
     "$firekeep" import --url="$url" --timestamp=1700000000 "$work/bad.prom"
 claim "metadata comes along" grep -q 'Some help' \
@@ -177,7 +177,7 @@ claim "wrong use: standard input twice" status_is 2 "$firekeep" import --url="$u
 claim "wrong use: a flag" status_is 2 "$firekeep" import --ulr="$url" "$work/bad.prom"
 claim "wrong use: two targets" status_is 2 \
     "$firekeep" export --url="$url" --storage.path="$work/a" -o "$work/no"
-claim "wrong use: a selector" status_is 2 "$firekeep" query --url="$url" 'up{'
+claim "wrong use: an expression" status_is 2 "$firekeep" query --url="$url" 'up{'
 claim "nobody there" status_is 1 "$firekeep" query --url=http://127.0.0.1:1 up
 claim "a file that is missing stops before anything is sent" status_is 1 \
     "$firekeep" import --url="$url" "$work/bits.rw" "$work/missing.rw"
@@ -185,8 +185,8 @@ makes_no_directory() {
     status_is 1 "$firekeep" import --storage.path="$work/new" "$work/missing.rw" && [[ ! -e $work/new ]]
 }
 claim "nor is a storage directory made for it" makes_no_directory
-claim "query prints series and samples" says '  2023-11-14T22:13:20.000Z -0' 0 \
-    "$firekeep" query --url="$url" --start=2023-11-14 --end=2023-11-15 'zero{sign="minus"}'
+claim "query prints series and samples" says '  2023-11-14T22:13:20.000Z  -0' 0 \
+    "$firekeep" query --url="$url" --time=2023-11-15 'zero{sign="minus"}[1d]'
 claim "help names the flags" says "--storage.path=DIRECTORY" 0 "$firekeep" import --help
 stop a
 
@@ -286,7 +286,7 @@ if is_running r; then
     finished() { ! is_running importing; }
     claim "crash: the import ends" within 60 finished
     claim "crash: nothing is missing" test "$("$firekeep" query --url="$url" --format=csv \
-        --start=2023-11-14 --end=2023-11-16 crash | wc -l)" == 60001
+        --time=2023-11-16 'crash[2d]' | wc -l)" == 60001
 
     slices=(--start=2023-11-14T22:00:00Z --end=2023-11-16T00:00:00Z --slice=2m --match=load)
     exported --url="$url" "$work/slices.csv" "${slices[@]}" 2>/dev/null

@@ -18,6 +18,7 @@ runs() { # ARGUMENT...
 for each in tests/promql/scripts/*.test; do
     claim "$(basename "$each" .test), ours" runs "$each"
     claim "$(basename "$each" .test), ours, from parts" runs --flush "$each"
+    claim "$(basename "$each" .test), ours, in three shards" runs --shards 3 "$each"
 done
 others=0
 for each in "$scripts"/*.test; do
@@ -25,5 +26,6 @@ for each in "$scripts"/*.test; do
     others=$((others + 1))
     claim "$(basename "$each" .test)" runs "$each"
     claim "$(basename "$each" .test), from parts" runs --flush "$each"
+    claim "$(basename "$each" .test), in three shards" runs --flush --shards 3 "$each"
 done
 ((others > 0)) || skip "Prometheus' own scripts" "there are none beside the captures"

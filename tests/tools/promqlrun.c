@@ -1,9 +1,10 @@
 /*
  * run.c - runs scripts in Prometheus' language for tests of PromQL, each over a fresh store.
  *
- *     run [--flush] FILE...
+ *     run [--flush] [--shards N] FILE...
  *
- * --flush: what a script loads is written into parts before it is asked for. Instant evaluations
+ * --flush: what a script loads is written into parts before it is asked for. --shards: series are
+ * read in so many shards, each by whichever thread comes first. Instant evaluations
  * are also made as range queries around their time. The last line is "N passed, N failed"; each
  * failure is printed with file and line. Staleness markers, gaps and the series notation: see the
  * scripts' own documentation in Prometheus (promql/promqltest). As there, names are removed at the
@@ -11,6 +12,7 @@
  */
 #include <ctype.h>
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,6 +52,7 @@ struct script {
     struct machine m;
     struct arena arena; /* of values, as long as a command */
     bool flush;
+    uint32_t shards;
     unsigned passed;
     unsigned failed;
 };
@@ -659,6 +662,44 @@ load(struct script *s, int64_t step_ms, bool natives)
     if (s->flush) machine_flush(&s->m);
 }
 
+/* --- threads that help with shards ------------------------------------------------------------ */
+
+enum { SHARDS_MAX = 16 };
+
+struct helper {
+    pthread_t threads[SHARDS_MAX];
+    uint32_t count;
+};
+
+static void *
+help(void *task)
+{
+    struct promql_help *h = task;
+    h->work(h);
+    return NULL;
+}
+
+/* As many as find room; the query does without the others. */
+static void
+ask_helper(void *context, struct promql_help *task)
+{
+    struct helper *h = context;
+    if (h->count == SHARDS_MAX) return;
+    assert_int_equal(pthread_create(&h->threads[h->count], NULL, help, task), 0);
+    h->count++;
+}
+
+/* Of all queries: what one of them has asked for is done soon. */
+static void
+dismiss_helper(void *context, struct promql_help *task)
+{
+    struct helper *h = context;
+    (void)task;
+    while (h->count > 0) {
+        assert_int_equal(pthread_join(h->threads[--h->count], NULL), 0);
+    }
+}
+
 /* --- evaluating ------------------------------------------------------------------------------- */
 
 /* "expect warn msg: TEXT" and its like. */
@@ -1003,7 +1044,11 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
         return ok;
     }
     struct view *view = machine_view(&s->m);
+    struct helper helper = {.count = 0};
+    struct promql_helpers helpers = {ask_helper, dismiss_helper, &helper};
     struct promql_options options = {
+        .helpers = &helpers,
+        .shards = s->shards,
         .tenant = text("a"),
         .first_ms = first_ms,
         .last_ms = last_ms,
@@ -1192,12 +1237,25 @@ int
 main(int argc, char **argv)
 {
     unsigned passed = 0, failed = 0;
-    bool flush = argc > 1 && strcmp(argv[1], "--flush") == 0;
-    for (int i = 1 + flush; i < argc; i++) {
+    bool flush = false;
+    uint32_t shards = 0;
+    int first = 1;
+    for (; first < argc && argv[first][0] == '-'; first++) {
+        if (strcmp(argv[first], "--flush") == 0) {
+            flush = true;
+        } else if (strcmp(argv[first], "--shards") == 0 && first + 1 < argc) {
+            shards = (uint32_t)strtoul(argv[++first], NULL, 10);
+        } else {
+            fprintf(stderr, "usage: run [--flush] [--shards N] FILE...\n");
+            return 2;
+        }
+    }
+    for (int i = first; i < argc; i++) {
         static struct script s;
         memset(&s, 0, sizeof s);
         s.file = argv[i];
         s.flush = flush;
+        s.shards = shards;
         s.in = fopen(argv[i], "r");
         if (s.in == NULL) {
             perror(argv[i]);

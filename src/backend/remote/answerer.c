@@ -185,7 +185,8 @@ set_free(struct series_set *set)
     mem_free(s->budget, s, sizeof *s);
 }
 
-static const struct series_set_ops set_ops = {set_next, set_batch, set_warning, set_free};
+static const struct series_set_ops set_ops = {
+    .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
 
 /* --- asking ----------------------------------------------------------------------------------- */
 

@@ -751,7 +751,7 @@ vector_aggregation_new(struct evaluation *ev, const struct node *node, struct ve
         vector_free(of);
         return eval_no_memory(ev);
     }
-    a->vector = (struct vector){&ops, ev, of->grid, true};
+    a->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = true};
     a->of = of;
     a->node = node;
     arena_init(&a->arena, ev->budget, 0, 0);

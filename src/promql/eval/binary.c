@@ -527,7 +527,8 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
         vector_free(right);
         return eval_no_memory(ev);
     }
-    b->vector = (struct vector){&ops, ev, left->grid, token_changes_metric(op)};
+    b->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = left->grid, .one_name = token_changes_metric(op)};
     b->swapped = m->cardinality == ONE_TO_MANY;
     b->left = b->swapped ? right : left;
     b->right = b->swapped ? left : right;

@@ -212,6 +212,21 @@ binary_number(enum token_type op, double a, double b)
     }
 }
 
+double
+number_least(double a, double b)
+{
+    if (a == -INFINITY || b == -INFINITY) return -INFINITY;
+    if (isnan(a) || isnan(b)) return NAN;
+    if (a == b) return signbit(a) ? a : b;
+    return a < b ? a : b;
+}
+
+double
+number_greatest(double a, double b)
+{
+    return -number_least(-a, -b);
+}
+
 /* scalar(): the value where there is just one series. */
 static enum err
 scalar_of_vector(struct evaluation *ev, const struct node *node, const struct grid *grid,
@@ -257,9 +272,8 @@ scalar_call(struct evaluation *ev, const struct node *node, const struct grid *g
         e = scalar_values(ev, arguments[0], grid, &a);
         if (e == OK) e = scalar_values(ev, arguments[1], grid, &b);
         for (uint32_t i = 0; i < grid->count && e == OK; i++) {
-            bool nan = isnan(a[i]) || isnan(b[i]);
-            double least = id == FUNCTION_MIN_OF ? fmin(a[i], b[i]) : fmax(a[i], b[i]);
-            values[i] = nan ? NAN : least;
+            values[i] =
+                id == FUNCTION_MIN_OF ? number_least(a[i], b[i]) : number_greatest(a[i], b[i]);
         }
         return e;
     case FUNCTION_PI:
@@ -373,7 +387,7 @@ vector_repeat_new(struct evaluation *ev, struct vector *of, const struct grid *g
         vector_free(of);
         return eval_no_memory(ev);
     }
-    r->vector = (struct vector){&ops, ev, *grid, of->one_name};
+    r->vector = (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = of->one_name};
     r->of = of;
     *ret_vector = &r->vector;
     return OK;
@@ -381,12 +395,86 @@ vector_repeat_new(struct evaluation *ev, struct vector *of, const struct grid *g
 
 /* --- vectors ---------------------------------------------------------------------------------- */
 
+enum err
+leaf_new(struct evaluation *ev, const struct leaf *leaf, struct vector **ret_vector)
+{
+    return leaf->node->kind == NODE_SELECTOR
+               ? vector_selector_new(ev, leaf->node, &leaf->grid, leaf->part, ret_vector)
+               : vector_range_new(ev, leaf->node, &leaf->grid, ret_vector);
+}
+
+/* Does it read series, in whatever it is part of? */
+static bool
+reads_series(const struct node *n)
+{
+    n = node_inside(n);
+    bool reads = false;
+    switch (n->kind) {
+    case NODE_NUMBER:
+    case NODE_STRING:
+        return false;
+    case NODE_UNARY:
+        return reads_series(n->unary.expr);
+    case NODE_BINARY:
+        return reads_series(n->binary.left) || reads_series(n->binary.right);
+    case NODE_CALL:
+        for (uint32_t i = 0; i < n->call.argument_count && !reads; i++) {
+            reads = reads_series(n->call.arguments[i]);
+        }
+        return reads;
+    default:
+        return true;
+    }
+}
+
+/* Each shard would evaluate what else it needs: that has to be little. */
+static bool
+can_be_split(const struct leaf *leaf)
+{
+    const struct node *n = leaf->node;
+    if (n->kind == NODE_SELECTOR) return true;
+    for (uint32_t i = 0; i < n->call.argument_count; i++) {
+        const struct node *argument = node_inside(n->call.arguments[i]);
+        bool is_range = argument->kind == NODE_RANGE;
+        if (is_range && argument->range.selector->selector.shift.at != AT_NONE) return false;
+        if (!is_range && reads_series(argument)) return false;
+    }
+    return true;
+}
+
+/* A few shards where there is much to do. Each looks at the labels of all series, which costs about
+ * as much as some samples of each. */
+static uint32_t
+shards_worth(const struct evaluation *ev, const struct series_cost *cost)
+{
+    enum { SAMPLES_WORTH = 1000000, SAMPLES_OF_SERIES_WORTH = 100 };
+    if (ev->shards_wanted > 0) return ev->shards_wanted;
+    if (ev->helpers == NULL || cost->series < 2 || cost->samples < SAMPLES_WORTH) return 1;
+    uint64_t of_each = cost->samples / cost->series;
+    if (of_each < SAMPLES_OF_SERIES_WORTH) return 1;
+    bool large = cost->samples >= 16 * SAMPLES_WORTH && of_each >= 10 * SAMPLES_OF_SERIES_WORTH;
+    return large ? 4 : 2;
+}
+
+static enum err
+build_leaf(struct evaluation *ev, const struct leaf *leaf, struct vector **ret_vector)
+{
+    enum err e = leaf_new(ev, leaf, ret_vector);
+    if (e || !can_be_split(leaf)) return e;
+    uint32_t shards = shards_worth(ev, &(*ret_vector)->cost);
+    if (shards < 2) return OK;
+    vector_free(*ret_vector);
+    return vector_parallel_new(ev, leaf, shards, ret_vector);
+}
+
 static enum err
 build_selector(struct evaluation *ev, const struct node *node, const struct grid *grid,
                enum sample_part part, struct vector **ret_vector)
 {
     const struct shift *shift = &node->selector.shift;
-    if (shift->at == AT_NONE) return vector_selector_new(ev, node, grid, part, ret_vector);
+    if (shift->at == AT_NONE) {
+        return build_leaf(ev, &(struct leaf){node, *grid, part}, ret_vector);
+    }
     int64_t at_ms = shift->at == AT_START ? ev->grid.first_ms
                     : shift->at == AT_END ? ev->end_ms
                                           : shift->at_ms;
@@ -420,6 +508,23 @@ build_binary(struct evaluation *ev, const struct node *node, const struct grid *
     return e ? e : vector_scalar_binary_new(ev, node, a, scalars, scalar_left, ret_vector);
 }
 
+static enum err
+build_range(struct evaluation *ev, const struct node *call, const struct grid *grid,
+            struct vector **ret_vector)
+{
+    enum function_id id = (enum function_id)(call->call.function - functions);
+    bool keeps_name = id == FUNCTION_LAST_OVER_TIME || id == FUNCTION_FIRST_OVER_TIME;
+    struct vector *of;
+    enum err e = build_leaf(ev, &(struct leaf){call, *grid, PART_VALUE}, &of);
+    if (e) return e;
+    bool may_repeat = !keeps_name && !of->one_name && !ev->features.delayed_name_removal;
+    if (may_repeat && id != FUNCTION_ABSENT_OVER_TIME) {
+        return vector_unique_new(ev, of, ret_vector);
+    }
+    *ret_vector = of;
+    return OK;
+}
+
 static bool
 sorts(enum function_id id)
 {
@@ -445,7 +550,7 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
     for (uint32_t i = 0; i < node->call.argument_count && of == NULL && e == OK; i++) {
         enum value_type type = node->call.arguments[i]->type;
         if (type == VALUE_MATRIX) {
-            e = vector_range_new(ev, node, grid, &of);
+            e = build_range(ev, node, grid, &of);
             if (e || id != FUNCTION_ABSENT_OVER_TIME) {
                 if (e == OK) *ret_vector = of;
                 return e;

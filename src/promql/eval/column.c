@@ -118,6 +118,15 @@ columns_fini(struct columns *columns)
     columns->count = columns->capacity = 0;
 }
 
+void
+columns_clear(struct columns *columns)
+{
+    columns->held->now -= columns->samples;
+    columns->samples = 0;
+    columns->count = 0;
+    arena_reset(&columns->arena);
+}
+
 enum err
 columns_add_bits(struct columns *columns, const struct column *c, uint32_t steps)
 {

@@ -72,6 +72,7 @@ void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
 
 struct column {
     struct bytes labels; /* canonical */
+    struct bytes source; /* of columns of series: the labels of the series */
     bool drops_name;     /* it is another metric, and loses its name at the end: delayed removal */
     double *values;
     uint64_t *present;               /* bits: it has a value or a histogram */
@@ -123,6 +124,8 @@ struct columns {
 
 void columns_init(struct columns *columns, struct budget *budget, struct held *held);
 void columns_fini(struct columns *columns);
+/* Forgets them, and keeps some memory. */
+void columns_clear(struct columns *columns);
 /* A copy. ERR_NOMEM. */
 MUST_CHECK enum err columns_add(struct columns *columns, const struct column *c, uint32_t steps);
 /* The same without values. */

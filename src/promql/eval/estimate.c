@@ -428,7 +428,7 @@ vector_estimate_new(struct evaluation *ev, const struct node *call, struct vecto
         vector_free(of);
         return eval_no_memory(ev);
     }
-    x->vector = (struct vector){&ops, ev, of->grid, false};
+    x->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = false};
     x->of = of;
     x->call = call;
     columns_init(&x->buckets, ev->budget, &ev->held);

@@ -31,7 +31,11 @@ struct evaluation {
     int64_t subquery_step_ms; /* where none is given */
     /* Samples that were read, as Prometheus counts them: those of subqueries are not. */
     uint64_t samples;
-    uint64_t *step_samples; /* of them, at each step */
+    uint64_t *step_samples;               /* of them, at each step */
+    const struct promql_helpers *helpers; /* NULL: there are none */
+    uint32_t shards_wanted; /* 0: as it is worth; 1: what is selected is not to be split */
+    uint32_t shard;         /* of series, that the evaluation is about */
+    uint32_t shard_count;   /* 0: it is about all */
     struct held held;       /* those of windows are not among them */
     uint64_t work;          /* since it was last asked whether the query has to end */
 };
@@ -60,6 +64,12 @@ eval_work(struct evaluation *ev, uint64_t values)
 /* ERR_INPUT: with so many more, too many samples are held. */
 enum err eval_hold(struct evaluation *ev, uint64_t more);
 
+/* An evaluation of the same over one shard of the series. To be ended with eval_fini(), on an
+ * error, too. */
+MUST_CHECK enum err eval_begin_part(struct evaluation *part, const struct evaluation *of,
+                                    uint32_t shard, uint32_t count);
+void eval_fini(struct evaluation *ev);
+
 struct vector;
 struct vector_ops {
     /* *ret_column NULL: there are no more. */
@@ -72,6 +82,7 @@ struct vector {
     struct grid grid;
     /* No two series differ only in __name__: dropping it makes no two the same. */
     bool one_name;
+    struct series_cost cost; /* of what it reads itself */
 };
 
 static inline enum err
@@ -104,6 +115,9 @@ MUST_CHECK enum err vector_new(struct evaluation *ev, const struct node *node,
 MUST_CHECK enum err scalar_values(struct evaluation *ev, const struct node *node,
                                   const struct grid *grid, double **ret_values);
 double binary_number(enum token_type op, double a, double b);
+/* As in Go: of NaN and what nothing can be beyond, the latter. */
+double number_least(double a, double b);
+double number_greatest(double a, double b);
 
 /* An operand or a result at one step. */
 struct operand {
@@ -126,6 +140,8 @@ MUST_CHECK enum err subquery_grid(struct evaluation *ev, const struct node *node
 /* What a selector asks for; in the evaluation's arena. */
 MUST_CHECK enum err node_matchers(struct evaluation *ev, const struct node *node,
                                   struct matcher_set *ret_set);
+/* Is the metric's name given? */
+bool selector_names_one(const struct node *selector);
 /* Without parentheses. */
 const struct node *node_inside(const struct node *node);
 
@@ -142,6 +158,17 @@ enum sample_part {
 MUST_CHECK enum err vector_selector_new(struct evaluation *ev, const struct node *node,
                                         const struct grid *grid, enum sample_part part,
                                         struct vector **ret_vector);
+/* A vector whose columns are made of one series each. */
+struct leaf {
+    const struct node *node; /* a selector, or a call of a function of ranges */
+    struct grid grid;
+    enum sample_part part; /* of a selector */
+};
+MUST_CHECK enum err leaf_new(struct evaluation *ev, const struct leaf *leaf,
+                             struct vector **ret_vector);
+/* The same, in so many shards. */
+MUST_CHECK enum err vector_parallel_new(struct evaluation *ev, const struct leaf *leaf,
+                                        uint32_t count, struct vector **ret_vector);
 /* The one column of an expression of one step, at each step. */
 MUST_CHECK enum err vector_repeat_new(struct evaluation *ev, struct vector *of,
                                       const struct grid *grid, struct vector **ret_vector);

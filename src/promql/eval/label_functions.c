@@ -112,7 +112,7 @@ label_new(struct evaluation *ev, const struct node *call, struct vector *of, boo
         vector_free(of);
         return eval_no_memory(ev);
     }
-    l->vector = (struct vector){&ops, ev, of->grid, false};
+    l->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = false};
     l->of = of;
     l->target = node_inside(arguments[1])->string;
     l->source_count = replaces ? 1 : count - 3;

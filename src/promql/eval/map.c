@@ -169,13 +169,6 @@ is_date(enum function_id id)
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-static double
-clamp(double x, double least, double greatest)
-{
-    if (isnan(x) || isnan(least) || isnan(greatest)) return NAN;
-    return fmax(least, fmin(greatest, x));
-}
-
 /* By the inverse: it is exact for 0.1 and its like. */
 static double
 round_to(double x, double nearest)
@@ -201,11 +194,11 @@ value_of(const struct map_vector *m, uint32_t step, double x, double *ret)
         return m->is_time && m->vector.ev->features.start_timestamps;
     } else if (m->id == FUNCTION_CLAMP) {
         if (a > b) return false;
-        *ret = clamp(x, a, b);
+        *ret = number_greatest(a, number_least(b, x));
     } else if (m->id == FUNCTION_CLAMP_MIN) {
-        *ret = clamp(x, a, INFINITY);
+        *ret = number_greatest(a, x);
     } else if (m->id == FUNCTION_CLAMP_MAX) {
-        *ret = clamp(x, -INFINITY, a);
+        *ret = number_least(a, x);
     } else {
         *ret = round_to(x, a);
     }
@@ -335,7 +328,7 @@ vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of
         vector_free(of);
         return eval_no_memory(ev);
     }
-    m->vector = (struct vector){&ops, ev, *grid, true};
+    m->vector = (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = true};
     m->of = of;
     arena_init(&m->arena, ev->budget, 0, 0);
     buf_init(&m->labels, ev->budget, 64 << 20);
@@ -458,7 +451,8 @@ vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct 
         return eval_no_memory(ev);
     }
     bool keeps_name = !node->binary.returns_bool && !token_changes_metric(node->binary.op);
-    s->vector = (struct vector){&ops, ev, of->grid, of->one_name || !keeps_name};
+    s->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name || !keeps_name};
     s->of = of;
     s->node = node;
     s->scalars = scalars;
@@ -524,7 +518,7 @@ vector_unique_new(struct evaluation *ev, struct vector *of, struct vector **ret_
         vector_free(of);
         return eval_no_memory(ev);
     }
-    u->vector = (struct vector){&ops, ev, of->grid, true};
+    u->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = true};
     u->of = of;
     columns_init(&u->seen, ev->budget, &ev->held);
     *ret_vector = &u->vector;

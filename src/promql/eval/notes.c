@@ -1,6 +1,7 @@
 /* notes.c - see notes.h. There are few: each new one is compared with all. */
 #include "promql/eval/notes.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -78,6 +79,18 @@ notes_add(struct notes *notes, enum note_kind kind, struct span at, const char *
     buf_put_text(&text, words);
     add(notes, kind, at, &text);
     buf_fini(&text);
+}
+
+void
+notes_merge(struct notes *notes, const struct notes *of)
+{
+    if (of->failed) notes->failed = of->failed;
+    for (uint32_t i = 0; i < of->count; i++) {
+        const struct note *note = &of->items[i];
+        struct buf text = {.at = (uint8_t *)(uintptr_t)note->text.at, .size = note->text.size};
+        assert(note->forced == NULL);
+        add(notes, note->kind, note->at, &text);
+    }
 }
 
 void

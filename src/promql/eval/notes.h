@@ -50,6 +50,9 @@ struct decrease {
 void notes_add_decrease(struct notes *notes, struct span at, struct bytes metric, int64_t t_ms,
                         const struct decrease *decrease);
 
+/* Adds those of a part of the evaluation, none of which is about decreases. */
+void notes_merge(struct notes *notes, const struct notes *of);
+
 /* "PromQL warning: TEXT (LINE:COLUMN)". */
 void note_print(const struct notes *notes, const struct note *note, struct buf *to);
 

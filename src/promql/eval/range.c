@@ -494,7 +494,7 @@ next(struct vector *v, struct column **ret_column)
         if (e) return e;
         if (bits_count(r->result.present, v->grid.count) == 0) continue;
         note_non_counter(r, labels);
-        r->result.labels = labels;
+        r->result.labels = r->result.source = labels;
         r->result.drops_name = source.drops_name;
         if (!r->keeps_name) {
             e = eval_other_metric(v->ev, &source, &r->labels, &r->result);
@@ -539,9 +539,12 @@ open_selector(struct range_vector *r, const struct node *node)
         .set_count = 1,
         .min_ms = window_end(r, 0) - r->range_ms - r->before_ms + 1,
         .max_ms = window_end(r, r->vector.grid.count - 1) + r->after_ms,
+        .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
         .control = ev->control,
     };
-    return view_select(ev->view, &request, &r->set, &ev->why);
+    e = view_select(ev->view, &request, &r->set, &ev->why);
+    if (e == OK) r->vector.cost = series_set_cost(r->set);
+    return e;
 }
 
 static enum err
@@ -553,7 +556,9 @@ open_subquery(struct range_vector *r, const struct node *node)
                                window_end(r, r->vector.grid.count - 1), &grid);
     if (e) return e;
     if (grid.count == 0) return OK; /* nothing is evaluated */
-    return vector_new(ev, node->subquery.expr, &grid, &r->subquery);
+    e = vector_new(ev, node->subquery.expr, &grid, &r->subquery);
+    if (e == OK) r->vector.one_name = r->subquery->one_name;
+    return e;
 }
 
 /* anchored, smoothed: only of functions that know what to do with them. */
@@ -595,6 +600,7 @@ open_range(struct range_vector *r, const struct node *node)
                : shift->at == AT_END ? ev->end_ms
                                      : shift->at_ms;
     if (is_subquery) return open_subquery(r, node);
+    r->vector.one_name = selector_names_one(node->range.selector);
     e = set_extent(r, node->range.selector);
     return e ? e : open_selector(r, node);
 }
@@ -613,7 +619,7 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     if (first->kind == NODE_SUBQUERY) {
         r->at = (struct span){0, r->at.end}; /* Prometheus does not know where that stood */
     }
-    r->vector = (struct vector){&ops, ev, *grid, false};
+    r->vector = (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = false};
     r->call = call;
     r->kind = window_kind_of(id);
     r->floats_kind = float_windows_kind_of(id);

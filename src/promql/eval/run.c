@@ -157,6 +157,50 @@ put_in_order(struct run *run, const struct node *root)
     return OK;
 }
 
+/* --- evaluations ------------------------------------------------------------------------------ */
+
+/* What it has of its own. */
+static enum err
+eval_begin(struct evaluation *ev)
+{
+    arena_init(&ev->arena, ev->budget, 0, 0);
+    buf_init(&ev->error, ev->budget, 1 << 20);
+    notes_init(&ev->notes, ev->budget, ev->tree->text);
+    ev->step_samples = arena_new(&ev->arena, ev->grid.count * sizeof *ev->step_samples);
+    return ev->step_samples == NULL ? eval_no_memory(ev) : OK;
+}
+
+enum err
+eval_begin_part(struct evaluation *part, const struct evaluation *of, uint32_t shard,
+                uint32_t count)
+{
+    *part = (struct evaluation){
+        .tree = of->tree,
+        .features = of->features,
+        .view = of->view,
+        .tenant = of->tenant,
+        .control = of->control,
+        .budget = of->budget,
+        .grid = of->grid,
+        .end_ms = of->end_ms,
+        .lookback_ms = of->lookback_ms,
+        .subquery_step_ms = of->subquery_step_ms,
+        .shards_wanted = 1,
+        .shard = shard,
+        .shard_count = count,
+        .held.max = of->held.max,
+    };
+    return eval_begin(part);
+}
+
+void
+eval_fini(struct evaluation *ev)
+{
+    notes_fini(&ev->notes);
+    buf_fini(&ev->error);
+    arena_fini(&ev->arena);
+}
+
 /* --- the run ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -187,6 +231,8 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     ev->budget = options->budget;
     ev->features = options->features;
     ev->held.max = options->held_max;
+    ev->helpers = options->helpers;
+    ev->shards_wanted = options->shards;
     ev->lookback_ms = options->lookback_ms;
     ev->subquery_step_ms = options->subquery_step_ms;
     ev->grid = (struct grid){options->first_ms, options->step_ms, 1, true};
@@ -194,13 +240,10 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
         ev->grid.count = (uint32_t)((options->last_ms - options->first_ms) / options->step_ms) + 1;
     }
     ev->end_ms = options->step_ms > 0 ? options->last_ms : options->first_ms;
-    arena_init(&ev->arena, ev->budget, 0, 0);
-    buf_init(&ev->error, ev->budget, 1 << 20);
-    notes_init(&ev->notes, ev->budget, tree->text);
     columns_init(&run->columns, ev->budget, &ev->held);
     buf_init(&run->labels, ev->budget, 64 << 20);
-    ev->step_samples = arena_new(&ev->arena, ev->grid.count * sizeof *ev->step_samples);
-    if (ev->step_samples == NULL) return eval_no_memory(ev);
+    enum err e = eval_begin(ev);
+    if (e) return e;
     switch (run->type) {
     case VALUE_SCALAR:
         return scalar_values(ev, tree->root, &ev->grid, &run->scalars);
@@ -221,7 +264,5 @@ run_fini(struct run *run)
     matrix_fini(&run->ev, &run->matrix);
     buf_fini(&run->labels);
     table_fini(&run->table, run->ev.budget);
-    notes_fini(&run->ev.notes);
-    buf_fini(&run->ev.error);
-    arena_fini(&run->ev.arena);
+    eval_fini(&run->ev);
 }

@@ -3,6 +3,7 @@
  * is not older than the look-back, unless it is a staleness marker. With `smoothed` it is what is
  * between the samples before and after the step.
  */
+#include "base/search.h"
 #include "promql/eval/window.h"
 
 /* A sample that steps may look back to. A histogram is a view of its batch until it is kept. */
@@ -198,12 +199,53 @@ smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
 
 /* --- columns ---------------------------------------------------------------------------------- */
 
+/* The first one of `times` from `i` on that is after `t_ms`, mostly near. */
+static uint32_t
+first_after(const int64_t *times_ms, uint32_t i, uint32_t count, int64_t t_ms)
+{
+    uint32_t jump = 1;
+    while (jump <= count - i && times_ms[i + jump - 1] <= t_ms) {
+        i += jump;
+        jump *= 2;
+    }
+    uint32_t end = jump <= count - i ? i + jump - 1 : count;
+    return search_first(k, i, end, times_ms[k] > t_ms);
+}
+
+/* Steps before the last sample of the batch, none of which is looked at twice. */
+static enum err
+fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
+                 struct last_sample *last)
+{
+    uint32_t steps = s->vector.grid.count, n = b->count, next = 0;
+    int64_t lookback_ms = s->vector.ev->lookback_ms;
+    enum err e = fill(s, step, b->times_ms[0], last);
+    for (; e == OK && *step < steps; (*step)++) {
+        int64_t t = reference(s, *step);
+        if (t >= b->times_ms[n - 1]) break;
+        next = first_after(b->times_ms, next, n, t);
+        uint32_t i = next - 1;
+        bool is_there = b->value_bits[i] != STALE_NAN_BITS && b->times_ms[i] > t - lookback_ms;
+        if (!is_there) continue;
+        if (s->part == PART_VALUE) {
+            column_set(&s->column, *step, bits_double(b->value_bits[i]));
+        } else {
+            struct last_sample x = sample_of(b, i);
+            e = put(s, *step, &x);
+        }
+    }
+    s->before = n > 1 ? sample_of(b, n - 2) : *last;
+    *last = sample_of(b, n - 1);
+    return e;
+}
+
 static enum err
 fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
            struct last_sample *last)
 {
     bool smoothed = s->node->selector.extent == EXTENT_SMOOTHED;
     enum err e = OK;
+    if (b->kind == SAMPLE_FLOAT && !smoothed) return fill_from_floats(s, b, step, last);
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
         struct last_sample now = sample_of(b, i);
         if (smoothed) {
@@ -255,7 +297,7 @@ next(struct vector *v, struct column **ret_column)
         for (bits_each(i, s->column.present, v->grid.count)) {
             eval_count(v->ev, &v->grid, i, 1);
         }
-        s->column.labels = s->labels;
+        s->column.labels = s->column.source = s->labels;
         *ret_column = &s->column;
         return OK;
     }
@@ -271,9 +313,8 @@ selector_free(struct vector *v)
     mem_free(v->ev->budget, s, sizeof *s);
 }
 
-/* Is the metric's name given? */
-static bool
-names_one(const struct node *n)
+bool
+selector_names_one(const struct node *n)
 {
     for (uint32_t i = 0; i < n->selector.matcher_count; i++) {
         const struct node_matcher *m = &n->selector.matchers[i];
@@ -289,7 +330,8 @@ vector_selector_new(struct evaluation *ev, const struct node *node, const struct
     static const struct vector_ops ops = {next, selector_free};
     struct selector_vector *s = mem_new(ev->budget, sizeof *s);
     if (s == NULL) return eval_no_memory(ev);
-    s->vector = (struct vector){&ops, ev, *grid, names_one(node)};
+    s->vector =
+        (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = selector_names_one(node)};
     s->node = node;
     s->part = part;
     arena_init(&s->arena, ev->budget, 0, 0);
@@ -310,9 +352,11 @@ vector_selector_new(struct evaluation *ev, const struct node *node, const struct
             /* With the sample just too old: a histogram's hint may be about it. */
             .min_ms = reference(s, 0) - ev->lookback_ms,
             .max_ms = reference(s, grid->count - 1) + after_ms,
+            .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
             .control = ev->control,
         };
         e = view_select(ev->view, &s->request, &s->set, &ev->why);
+        if (e == OK) s->vector.cost = series_set_cost(s->set);
     }
     if (e) {
         selector_free(&s->vector);

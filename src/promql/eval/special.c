@@ -88,7 +88,7 @@ vector_absent_new(struct evaluation *ev, const struct node *argument, struct vec
         vector_free(of);
         return eval_no_memory(ev);
     }
-    a->vector = (struct vector){&ops, ev, of->grid, true};
+    a->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = true};
     a->of = of;
     buf_init(&a->labels, ev->budget, 64 << 20);
     enum err e = column_init(&a->column, ev->budget, of->grid.count) ? eval_no_memory(ev) : OK;
@@ -140,7 +140,7 @@ vector_floats_new(struct evaluation *ev, struct vector *of, struct vector **ret_
         vector_free(of);
         return eval_no_memory(ev);
     }
-    f->vector = (struct vector){&ops, ev, of->grid, of->one_name};
+    f->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name};
     f->of = of;
     *ret_vector = &f->vector;
     return OK;

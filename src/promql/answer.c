@@ -1,0 +1,192 @@
+/* answer.c - see answer.h. */
+#include "promql/answer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/decimal.h"
+#include "model/labels.h"
+#include "wire/number.h"
+
+enum {
+    NOTE_BYTES_MAX = 1024 * 1024,
+    NOTES_MAX = 10, /* of each kind; the others are counted */
+};
+
+size_t
+promql_print_time(int64_t t_ms, char to[PROMQL_TIME_BYTES])
+{
+    uint64_t ms = t_ms < 0 ? -(uint64_t)t_ms : (uint64_t)t_ms;
+    size_t size = t_ms < 0;
+    to[0] = '-';
+    size += decimal_print_uint(ms / 1000, to + size);
+    if (ms % 1000 == 0) return size;
+    size_t end = size + decimal_print_uint(1000 + ms % 1000, to + size);
+    to[size] = '.'; /* in place of the thousand */
+    return end;
+}
+
+static void
+put_number(struct json *j, double value)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    json_put_bytes(j, bytes_of(digits, number_print(double_bits(value), digits)));
+}
+
+int
+promql_bounds_code(const struct fhist_bucket *b)
+{
+    if (b->has_lower) return b->has_upper ? 3 : 1;
+    return b->has_upper ? 0 : 2;
+}
+
+static void
+put_histogram(struct json *j, const struct fhist *h)
+{
+    bool any = false;
+    json_object_open(j);
+    json_key(j, "count");
+    put_number(j, h->count);
+    json_key(j, "sum");
+    put_number(j, h->sum);
+    for (uint32_t i = 0; i < fhist_bucket_count(h); i++) {
+        struct fhist_bucket b = fhist_bucket(h, i);
+        if (b.count == 0) continue;
+        if (!any) json_member_array(j, "buckets");
+        any = true;
+        json_array_open(j);
+        json_put_int(j, promql_bounds_code(&b));
+        put_number(j, b.lower);
+        put_number(j, b.upper);
+        put_number(j, b.count);
+        json_array_close(j);
+    }
+    if (any) json_array_close(j);
+    json_object_close(j);
+}
+
+/* [time, "value"] */
+static void
+put_point(struct promql_answer *a, const struct promql_point *p)
+{
+    char text[PROMQL_TIME_BYTES + NUMBER_TEXT_BYTES + 8];
+    size_t size = 1;
+    text[0] = '[';
+    size += promql_print_time(p->t_ms, text + size);
+    if (p->histogram != NULL) {
+        json_array_open(a->to);
+        json_put_raw(a->to, bytes_of(text + 1, size - 1));
+        put_histogram(a->to, p->histogram);
+        json_array_close(a->to);
+        return;
+    }
+    text[size++] = ',';
+    text[size++] = '"';
+    size += number_print(double_bits(p->value), text + size);
+    text[size++] = '"';
+    text[size++] = ']';
+    json_put_raw(a->to, bytes_of(text, size));
+}
+
+static enum err
+put_points(struct promql_answer *a, bool histograms, const char *key)
+{
+    struct promql_point p;
+    enum err e = OK;
+    bool any = false;
+    while (e == OK && promql_next_point(a->result, histograms, &p)) {
+        if (!any) json_member_array(a->to, key);
+        any = true;
+        put_point(a, &p);
+        e = a->piece(a->context);
+    }
+    if (any) json_array_close(a->to);
+    return e;
+}
+
+static enum err
+put_series(struct promql_answer *a, bool is_matrix)
+{
+    struct bytes labels;
+    struct promql_point p;
+    enum err e = OK;
+    uint64_t count = 0;
+    json_array_open(a->to);
+    while (e == OK && promql_next_series(a->result, &labels)) {
+        a->limited = a->limit != 0 && count++ == a->limit;
+        if (a->limited) break;
+        json_object_open(a->to);
+        json_key(a->to, "metric");
+        labels_put_json(a->to, labels);
+        if (is_matrix) {
+            e = put_points(a, false, "values");
+            if (e == OK) e = put_points(a, true, "histograms");
+        } else if (promql_next_point(a->result, false, &p)) {
+            json_key(a->to, "value");
+            put_point(a, &p);
+        } else if (promql_next_point(a->result, true, &p)) {
+            json_key(a->to, "histogram");
+            put_point(a, &p);
+        }
+        json_object_close(a->to);
+        if (e == OK) e = a->piece(a->context);
+    }
+    json_array_close(a->to);
+    return e;
+}
+
+static void
+put_string(struct promql_answer *a)
+{
+    char time[PROMQL_TIME_BYTES];
+    json_array_open(a->to);
+    json_put_raw(a->to, bytes_of(time, promql_print_time(a->t_ms, time)));
+    json_put_bytes(a->to, promql_result_string(a->result));
+    json_array_close(a->to);
+}
+
+enum err
+promql_answer_put(struct promql_answer *a)
+{
+    enum promql_type type = promql_result_type(a->result);
+    struct bytes labels;
+    struct promql_point p;
+    json_member_text(a->to, "resultType", promql_type_word(type));
+    json_key(a->to, "result");
+    if (type == PROMQL_STRING) {
+        put_string(a);
+    } else if (type == PROMQL_SCALAR) {
+        if (promql_next_series(a->result, &labels) && promql_next_point(a->result, false, &p)) {
+            put_point(a, &p);
+        }
+    } else {
+        return put_series(a, type == PROMQL_MATRIX);
+    }
+    return OK;
+}
+
+enum err
+promql_answer_notes(const struct promql_result *result, enum promql_note kind, bool limited,
+                    struct budget *budget, void (*each)(void *context, struct bytes sentence),
+                    void *context, struct why *why)
+{
+    bool warns = kind == PROMQL_WARNING;
+    struct buf text;
+    uint32_t n = 0;
+    if (warns && limited) each(context, bytes_of_text("results truncated due to limit"));
+    buf_init(&text, budget, NOTE_BYTES_MAX);
+    for (; promql_note(result, kind, n, &text); n++) {
+        if (n < NOTES_MAX) each(context, buf_bytes(&text));
+        buf_clear(&text);
+    }
+    enum err e = buf_error(&text);
+    if (e) e = why_set(why, ERR_NOMEM, "not enough memory for the warnings of the query");
+    buf_fini(&text);
+    if (n > NOTES_MAX) {
+        char more[64];
+        int size = snprintf(more, sizeof more, "%" PRIu32 " more %s annotations omitted",
+                            n - NOTES_MAX, warns ? "warning" : "info");
+        each(context, bytes_of(more, (size_t)size));
+    }
+    return e;
+}
