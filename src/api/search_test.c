@@ -58,6 +58,11 @@ test_names_are_chosen_by_what_is_searched_for(void **state)
     expect(rig, NAMES "?search[]=E117", "{\"results\":[]}\n" END);
     expect(rig, NAMES "?search[]=nae0&fuzz_threshold=40&include_score=true&limit=1",
            "{\"results\":[{\"name\":\"name000\",\"score\":0.48214285714285715}]}\n" MORE);
+    expect(rig, NAMES "?search[]=nae0&fuzz_threshold=49&limit=1", "{\"results\":[]}\n" END);
+    expect(rig, NAMES "?search[]=nmae000&fuzz_alg=jarowinkler&fuzz_threshold=97&limit=1",
+           "{\"results\":[]}\n" END);
+    expect(rig, NAMES "?search[]=nmae000&fuzz_alg=jarowinkler&fuzz_threshold=95&limit=1",
+           "{\"results\":[{\"name\":\"name000\"}]}\n" END);
     rig_free(rig);
 }
 
