@@ -293,7 +293,17 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
         {"no expression", HTTP_POST, "/api/v1/query_range", FORM, "start=1&end=2&step=1", 0, 400,
          JSON, "parse error: no expression found in input"},
         {"no time", HTTP_GET, "/api/v1/query?query=1&time=x", NULL, NULL, 0, 400, JSON,
-         "invalid parameter \\\"time\\\": cannot parse \\\"x\\\" to a valid timestamp"},
+         "\"error\":\"invalid parameter \\\"time\\\": invalid time value for 'time': cannot parse "
+         "\\\"x\\\" to a valid timestamp\"}"},
+        {"no start", HTTP_GET, "/api/v1/query_range?query=1&start=x&end=1&step=1", NULL, NULL, 0,
+         400, JSON,
+         "\"error\":\"invalid parameter \\\"start\\\": cannot parse \\\"x\\\" to a valid "
+         "timestamp\"}"},
+        {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=1x&time=x", NULL, NULL, 0, 400, JSON,
+         "\"invalid parameter \\\"limit\\\": strconv.Atoi: parsing \\\"1x\\\": invalid syntax\"}"},
+        {"no look-back", HTTP_GET, "/api/v1/query?query=1&lookback_delta=x", NULL, NULL, 0, 400,
+         JSON,
+         "\"error parsing lookback delta duration: cannot parse \\\"x\\\" to a valid duration\"}"},
         {"the end before the start", HTTP_GET, "/api/v1/query_range?query=1&start=2&end=1&step=1",
          NULL, NULL, 0, 400, JSON, "end timestamp must not be before start time"},
         {"no step", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2", NULL, NULL, 0, 400, JSON,

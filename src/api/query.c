@@ -9,6 +9,7 @@
 
 #include "api/form.h"
 #include "api/internal.h"
+#include "base/quote.h"
 #include "base/time_text.h"
 #include "promql/answer.h"
 #include "wire/number.h"
@@ -49,39 +50,30 @@ struct query {
 
 /* --- what is asked ---------------------------------------------------------------------------- */
 
-/* A parameter is not what it should be; the sentence is Prometheus'. */
 static enum err
-invalid(struct query *q, const char *name, const char *what)
+cannot_parse(struct query *q, const char *begin, const char *given, const char *as)
 {
-    buf_printf(&q->error, "invalid parameter \"%s\": %s", name, what);
-    return ERR_INPUT;
-}
-
-static enum err
-cannot_parse(struct query *q, const char *name, const char *given, const char *as)
-{
-    buf_printf(&q->error, "invalid parameter \"%s\": cannot parse ", name);
-    json_print_string(&q->error, bytes_of_text(given));
+    buf_printf(&q->error, "%s: cannot parse ", begin);
+    quote_text(&q->error, bytes_of_text(given));
     buf_put_text(&q->error, as);
     return ERR_INPUT;
 }
 
+/* It has to be given. */
 static enum err
-read_time(struct query *q, const char *name, const int64_t *otherwise, int64_t *ret_ms)
+read_time(struct query *q, const char *name, int64_t *ret_ms)
 {
+    char begin[64];
     const char *text = form_nth(&q->form, name, 0);
-    if ((text == NULL || text[0] == '\0') && otherwise != NULL) {
-        *ret_ms = *otherwise;
-        return OK;
-    }
     if (text == NULL) text = "";
     if (time_parse_api(bytes_of_text(text), ret_ms)) return OK;
-    return cannot_parse(q, name, text, " to a valid timestamp");
+    snprintf(begin, sizeof begin, "invalid parameter \"%s\"", name);
+    return cannot_parse(q, begin, text, " to a valid timestamp");
 }
 
 /* Seconds, or "5m". */
 static enum err
-read_duration(struct query *q, const char *name, int64_t *ret_ms)
+read_duration(struct query *q, const char *name, const char *begin, int64_t *ret_ms)
 {
     const char *text = form_nth(&q->form, name, 0);
     uint64_t bits;
@@ -89,33 +81,13 @@ read_duration(struct query *q, const char *name, int64_t *ret_ms)
     if (number_parse(text, strlen(text), &bits)) {
         double ms = bits_double(bits) * 1000;
         if (!(fabs(ms) < 0x1p63 / 1e6)) {
-            return cannot_parse(q, name, text, " to a valid duration. It overflows int64");
+            return cannot_parse(q, begin, text, " to a valid duration. It overflows int64");
         }
         *ret_ms = (int64_t)ms;
         return OK;
     }
     if (time_parse_duration(bytes_of_text(text), ret_ms)) return OK;
-    return cannot_parse(q, name, text, " to a valid duration");
-}
-
-static bool
-is_given(const struct query *q, const char *name)
-{
-    const char *text = form_nth(&q->form, name, 0);
-    return text != NULL && text[0] != '\0';
-}
-
-static enum err
-read_limit(struct query *q)
-{
-    const char *text = form_nth(&q->form, "limit", 0);
-    char *end;
-    if (!is_given(q, "limit")) return OK;
-    long long limit = strtoll(text, &end, 10);
-    if (*end != '\0') return cannot_parse(q, "limit", text, " to a valid limit");
-    if (limit < 0) return invalid(q, "limit", "limit must be non-negative");
-    q->limit = (uint64_t)limit;
-    return OK;
+    return cannot_parse(q, begin, text, " to a valid duration");
 }
 
 static enum err
@@ -124,21 +96,22 @@ read_options(struct query *q)
     struct promql_options *o = &q->options;
     int64_t timeout_ms = 0;
     enum err e = OK;
-    if (is_given(q, "timeout")) {
-        e = read_duration(q, "timeout", &timeout_ms);
+    if (form_given(&q->form, "timeout") != NULL) {
+        e = read_duration(q, "timeout", "invalid parameter \"timeout\"", &timeout_ms);
         int64_t rest_ns = q->control.deadline_ns - q->begun_ns;
         if (e == OK && timeout_ms < rest_ns / NS_PER_MS) {
             q->control.deadline_ns = q->begun_ns + timeout_ms * NS_PER_MS;
         }
     }
-    if (e == OK && is_given(q, "lookback_delta")) {
-        e = read_duration(q, "lookback_delta", &o->lookback_ms);
+    if (e == OK && form_given(&q->form, "lookback_delta") != NULL) {
+        e = read_duration(q, "lookback_delta", "error parsing lookback delta duration",
+                          &o->lookback_ms);
     }
     if (o->lookback_ms <= 0) { /* as Prometheus: not given, then */
         o->lookback_ms = q->limits.lookback_ms;
     }
-    const char *stats = form_nth(&q->form, "stats", 0);
-    q->stats = stats != NULL && stats[0] != '\0';
+    const char *stats = form_given(&q->form, "stats");
+    q->stats = stats != NULL;
     q->step_stats = q->stats && strcmp(stats, "all") == 0;
     return e;
 }
@@ -146,9 +119,9 @@ read_options(struct query *q)
 static enum err
 read_instant(struct query *q)
 {
-    int64_t now_ms = env_realtime_ms(q->api->options.env);
-    enum err e = read_limit(q);
-    if (e == OK) e = read_time(q, "time", &now_ms, &q->options.first_ms);
+    q->options.first_ms = env_realtime_ms(q->api->options.env);
+    enum err e = form_limit(&q->form, &q->limit, &q->error);
+    if (e == OK) e = form_time(&q->form, "time", &q->options.first_ms, &q->error);
     q->options.last_ms = q->options.first_ms;
     return e ? e : read_options(q);
 }
@@ -183,17 +156,17 @@ static enum err
 read_range(struct query *q)
 {
     struct promql_options *o = &q->options;
-    enum err e = read_limit(q);
-    if (e == OK) e = read_time(q, "start", NULL, &o->first_ms);
-    if (e == OK) e = read_time(q, "end", NULL, &o->last_ms);
+    enum err e = form_limit(&q->form, &q->limit, &q->error);
+    if (e == OK) e = read_time(q, "start", &o->first_ms);
+    if (e == OK) e = read_time(q, "end", &o->last_ms);
     if (e == OK && o->last_ms < o->first_ms) {
-        e = invalid(q, "end", "end timestamp must not be before start time");
+        e = form_invalid(&q->error, "end", "end timestamp must not be before start time");
     }
-    if (e == OK) e = read_duration(q, "step", &o->step_ms);
+    if (e == OK) e = read_duration(q, "step", "invalid parameter \"step\"", &o->step_ms);
     if (e == OK && o->step_ms <= 0) {
-        e = invalid(q, "step",
-                    "zero or negative query resolution step widths are not accepted. Try a "
-                    "positive integer");
+        e = form_invalid(&q->error, "step",
+                         "zero or negative query resolution step widths are not accepted. Try a "
+                         "positive integer");
     }
     if (e == OK) e = check_points(q);
     return e ? e : read_options(q);
