@@ -471,6 +471,42 @@ test_tenants_are_named_once_and_well_where_data_are_meant(void **state)
     rig_free(rig);
 }
 
+static void
+test_several_tenants_are_read_but_not_written(void **state)
+{
+    (void)state;
+    static const struct asked routes[] = {
+        {"write", HTTP_POST, "/api/v1/write", "X-Scope-OrgID: a|b", NULL, WRITE_V1, 400, TEXT,
+         "invalid X-Scope-OrgID: expected a tenant name"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", "X-Scope-OrgID: a|b",
+         NULL, 0, 400, TEXT, "invalid X-Scope-OrgID"},
+        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", "X-Scope-OrgID: a|b", NULL, 0, 400, TEXT,
+         "invalid X-Scope-OrgID"},
+        {"an empty name", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|", NULL, 0, 400, JSON,
+         "invalid X-Scope-OrgID"},
+        {"read", HTTP_POST, "/api/v1/read", "X-Scope-OrgID: a|b", NULL, READ_SAMPLES, 200, PROTO,
+         ""},
+        {"query", HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+         "scalar"},
+        {"names", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+         "[\"__tenant_id__\",\"a_total\""},
+        {"values", HTTP_GET, "/api/v1/label/__tenant_id__/values", "X-Scope-OrgID: b|a|b", NULL, 0,
+         200, JSON, "[\"a\",\"b\"]"},
+        {"one of them", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|a", NULL, 0, 200, JSON,
+         "[\"a_total\""},
+        {"searched", HTTP_GET, "/api/v1/search/label_names?search[]=tenant", "X-Scope-OrgID: a|b",
+         NULL, 0, 200, "application/x-ndjson", "{\"name\":\"__tenant_id__\"}"},
+        {"metadata", HTTP_GET, "/api/v1/metadata", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+         "\"data\":{\"a_total\":[{"},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    rig->metric = "a_total";
+    ask_all(rig, routes);
+    rig_free(rig);
+}
+
 /* --- errors of others ------------------------------------------------------------------------- */
 
 static void
@@ -906,7 +942,7 @@ static void
 test_tenants_take_turns(void **state)
 {
     (void)state;
-    static const char *const tenants[] = {"a", "a", "a", "a", "b", "b", "c"};
+    static const char *const tenants[] = {"a", "a", "a|c", "a", "b", "b|b", "c"};
     static const unsigned turns[] = {0, 4, 6, 1, 5, 2, 3};
     enum { COUNT = sizeof tenants / sizeof *tenants };
     struct http_request all[COUNT];
@@ -1149,6 +1185,7 @@ main(void)
         API_TEST(test_what_an_operator_did_not_allow_is_refused),
         API_TEST(test_without_a_store_what_asks_it_is_not_implemented),
         API_TEST(test_tenants_are_named_once_and_well_where_data_are_meant),
+        API_TEST(test_several_tenants_are_read_but_not_written),
         API_TEST(test_errors_of_a_query_become_statuses),
         API_TEST(test_a_query_that_waits_too_long_times_out),
         API_TEST(test_tenants_take_turns),

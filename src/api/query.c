@@ -338,21 +338,27 @@ begin_control(struct query *q)
     q->options.subquery_step_ms = SUBQUERY_STEP_MS;
 }
 
-static void
+/* Views of the request end when the answer begins; the query is listed for longer. */
+static enum err
 begin_active(struct query *q)
 {
     const struct promql_options *o = &q->options;
+    struct bytes text = bytes_of_text(form_nth(&q->form, "query", 0));
     q->active = (struct active_query){
-        .tenant = o->tenant,
-        .text = bytes_of_text(form_nth(&q->form, "query", 0)),
+        .tenant = arena_copy(&q->form.arena, o->tenant),
+        .text = arena_copy(&q->form.arena, text),
         .first_ms = o->first_ms,
         .last_ms = o->last_ms,
         .step_ms = o->step_ms,
         .begun_ns = q->begun_ns,
         .control = &q->control,
     };
+    if (q->active.tenant.at == NULL || q->active.text.at == NULL) {
+        return why_set(&q->why, ERR_NOMEM, "not enough memory for the query");
+    }
     queries_begin(q->api, &q->active);
     q->is_active = true;
+    return OK;
 }
 
 static enum err
@@ -363,8 +369,8 @@ answer(struct query *q)
     q->error_type = "bad_data";
     if (e == OK) e = q->is_range ? read_range(q) : read_instant(q);
     if (e == OK) e = parse(q);
+    if (e == OK) e = begin_active(q);
     if (e) return e;
-    begin_active(q);
     q->prepared_ns = env_monotonic_ns(q->api->options.env);
     e = view_open(q->api->options.answerer, &q->control, &q->view, &q->why);
     if (e) return e;

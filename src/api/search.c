@@ -45,6 +45,7 @@ struct search {
     enum search_order order;
     bool with_score;
     bool with_metadata;
+    bool described;     /* the metric at hand is */
     struct bytes label; /* whose values are searched; empty: the names of labels are */
     uint64_t limit;
     uint64_t batch_size;
@@ -305,6 +306,8 @@ static enum err
 put_metadata(void *context, const struct metadata *m)
 {
     struct search *s = context;
+    if (s->described) return OK; /* by another tenant */
+    s->described = true;
     json_member_text(&s->json, "type", metric_type_word(m->type));
     if (m->help.size > 0) json_member_bytes(&s->json, "help", m->help);
     if (m->unit.size > 0) json_member_bytes(&s->json, "unit", m->unit);
@@ -325,6 +328,7 @@ put_result(struct search *s, struct bytes name, double score)
     }
     if (s->with_metadata) {
         struct query_request asked = {.tenant = s->asked.tenant, .control = &s->control};
+        s->described = false;
         e = view_metadata(s->view, &asked, name, put_metadata, s, &s->why);
     }
     if (e) return e;
@@ -479,6 +483,14 @@ search_fini(struct search *s)
     warnings_fini(&s->warnings);
 }
 
+/* Views of the request end when the answer begins, and metadata is asked for afterwards. */
+static enum err
+keep_tenant(struct search *s)
+{
+    s->asked.tenant = arena_copy(&s->form.arena, s->asked.tenant);
+    return s->asked.tenant.at == NULL ? no_memory(s) : OK;
+}
+
 static void
 run(struct api *api, struct http_request *request, enum err (*read)(struct search *s))
 {
@@ -500,6 +512,7 @@ run(struct api *api, struct http_request *request, enum err (*read)(struct searc
     unsigned refused = tenant_named(api, request, &s->asked.tenant, &s->why);
     enum err e = OK;
     if (refused == 0) e = form_read(request, &s->budget, &s->form, &s->why);
+    if (refused == 0 && e == OK) e = keep_tenant(s);
     if (refused == 0 && e == OK) e = read(s);
     if (refused != 0)
         reply_problem(request, refused, "bad_data", s->why.text);
