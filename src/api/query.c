@@ -12,6 +12,7 @@
 #include "base/quote.h"
 #include "base/time_text.h"
 #include "promql/answer.h"
+#include "query/partial.h"
 #include "wire/number.h"
 
 enum {
@@ -35,9 +36,11 @@ struct query {
     struct promql_tree *tree;
     struct promql_result *result;
     struct view *view;
-    uint64_t limit;  /* of series; 0: none */
-    bool stats;      /* are wanted, */
-    bool step_stats; /* those of each step, too */
+    bool partial;                /* damage costs what is damaged, and becomes warnings: */
+    struct partial_view without; /* of it, if so */
+    uint64_t limit;              /* of series; 0: none */
+    bool stats;                  /* are wanted, */
+    bool step_stats;             /* those of each step, too */
     int64_t begun_ns, prepared_ns, run_ns;
     struct buf text;
     struct json json;
@@ -113,7 +116,7 @@ read_options(struct query *q)
     const char *stats = form_given(&q->form, "stats");
     q->stats = stats != NULL;
     q->step_stats = q->stats && strcmp(stats, "all") == 0;
-    return e;
+    return e ? e : form_bool(&q->form, "partial_response", &q->partial, &q->error);
 }
 
 static enum err
@@ -270,6 +273,11 @@ static enum err
 put_notes(struct query *q, enum promql_note kind, bool limited)
 {
     struct notes n = {.of = q, .key = kind == PROMQL_WARNING ? "warnings" : "infos"};
+    const char *missing = kind == PROMQL_WARNING ? partial_view_warning(&q->without, 0) : NULL;
+    for (uint32_t i = 1; missing != NULL; i++) {
+        put_note(&n, bytes_of_text(missing));
+        missing = partial_view_warning(&q->without, i);
+    }
     enum err e = promql_answer_notes(q->result, kind, limited, &q->budget, put_note, &n, &q->why);
     if (n.any) json_array_close(&q->json);
     return e;
@@ -362,6 +370,18 @@ begin_active(struct query *q)
 }
 
 static enum err
+evaluate(struct query *q)
+{
+    struct view *view = q->view;
+    if (q->partial) {
+        partial_view_init(&q->without, view, &q->budget);
+        view = &q->without.view;
+    }
+    enum err e = promql_run(q->tree, view, &q->options, &q->result, &q->error, &q->why);
+    return e || !q->partial ? e : partial_view_check(&q->without, &q->why);
+}
+
+static enum err
 answer(struct query *q)
 {
     enum err e = form_read(q->request, &q->budget, &q->form, &q->why);
@@ -377,7 +397,7 @@ answer(struct query *q)
     q->error_status = 422;
     q->error_type = "execution";
     e = query_control_check(&q->control, &q->why);
-    if (e == OK) e = promql_run(q->tree, q->view, &q->options, &q->result, &q->error, &q->why);
+    if (e == OK) e = evaluate(q);
     view_free(q->view); /* a client that is slow holds no parts */
     q->run_ns = env_monotonic_ns(q->api->options.env);
     return e ? e : put_answer(q);
@@ -409,6 +429,7 @@ run(struct api *api, struct http_request *request, bool is_range)
         end_answer(q, e);
     }
     promql_result_free(q->result);
+    partial_view_fini(&q->without);
     if (q->tree != NULL) promql_free(q->tree);
     form_fini(&q->form);
     buf_fini(&q->error);
