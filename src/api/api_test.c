@@ -507,6 +507,28 @@ test_several_tenants_are_read_but_not_written(void **state)
     rig_free(rig);
 }
 
+static void
+test_queries_say_what_is_missing_if_that_is_wanted(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    rig->warning = "page 7 is damaged";
+    ask(rig, &(struct asked){"as it is", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200,
+                             JSON, "]}}"});
+    assert_false(rig->asked.partial);
+    ask(rig,
+        &(struct asked){"without damage", HTTP_GET, "/api/v1/query?query=up&partial_response=true",
+                        NULL, NULL, 0, 200, JSON, "},\"warnings\":[\"page 7 is damaged\"]}"});
+    assert_true(rig->asked.partial);
+    ask(rig, &(struct asked){"of a range", HTTP_POST, "/api/v1/query_range", FORM,
+                             "query=up&start=1&end=2&step=1&partial_response=1", 0, 200, JSON,
+                             "},\"warnings\":[\"page 7 is damaged\"]}"});
+    ask(rig,
+        &(struct asked){"no word for it", HTTP_GET, "/api/v1/query?query=up&partial_response=maybe",
+                        NULL, NULL, 0, 400, JSON, "invalid parameter \\\"partial_response\\\": "});
+    rig_free(rig);
+}
+
 /* --- errors of others ------------------------------------------------------------------------- */
 
 static void
@@ -1186,6 +1208,7 @@ main(void)
         API_TEST(test_without_a_store_what_asks_it_is_not_implemented),
         API_TEST(test_tenants_are_named_once_and_well_where_data_are_meant),
         API_TEST(test_several_tenants_are_read_but_not_written),
+        API_TEST(test_queries_say_what_is_missing_if_that_is_wanted),
         API_TEST(test_errors_of_a_query_become_statuses),
         API_TEST(test_a_query_that_waits_too_long_times_out),
         API_TEST(test_tenants_take_turns),

@@ -45,7 +45,6 @@ struct merged {
     struct tenants_view *view;
     struct budget *budget;
     struct question question;
-    struct query_control *control;
     struct source *sources; /* one for each tenant of the question */
     struct item *items;     /* a heap */
     uint32_t item_count;
@@ -299,7 +298,7 @@ merged_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         heap_down(m->items, m->item_count, 0, last, item_compare(a, b) < 0);
     }
     *ret_labels = m->current.labels;
-    return query_control_check(m->control, why);
+    return OK;
 }
 
 static enum err
@@ -388,7 +387,6 @@ tenants_select(struct tenants_view *view, const struct query_request *request,
     /* Relaxed: the caller has one, so that it cannot be the last. */
     atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
     m->budget = budget;
-    m->control = request->control;
     m->shard_count = request->hints.shard_count;
     m->shard = m->shard_count < 2 ? 0 : request->hints.shard;
     warnings_init(&m->warnings, budget);
