@@ -158,7 +158,7 @@ delete_run(struct api *api, struct http_request *request)
     struct buf error;
     struct tsdb_deletion sum = {0, 0};
     struct form form;
-    if (!tenant_of(api, request, &tenant)) return;
+    if (!one_tenant_of(api, request, &tenant)) return;
     buf_init(&error, NULL, ERROR_BYTES_MAX);
     enum err e = form_read(request, &api->read_budget, &form, &why);
     if (e == OK && form_nth(&form, "match[]", 0) == NULL) {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "model/tenant_name.h"
+#include "query/tenants.h"
 
 /* What a route needs besides its method. */
 enum {
@@ -49,6 +50,12 @@ static const struct route {
     {"/api/v1/labels", HTTP_GET | HTTP_POST, QUEUE_READS, label_names_run, STORED},
     {"/api/v1/label/*", HTTP_GET, QUEUE_READS, label_values_run, STORED},
     {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, STORED},
+    {"/api/v1/search/metric_names", HTTP_GET | HTTP_POST, QUEUE_READS, search_metric_names_run,
+     STORED},
+    {"/api/v1/search/label_names", HTTP_GET | HTTP_POST, QUEUE_READS, search_label_names_run,
+     STORED},
+    {"/api/v1/search/label_values", HTTP_GET | HTTP_POST, QUEUE_READS, search_label_values_run,
+     STORED},
     {"/api/v1/query", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_run, STORED},
     {"/api/v1/query_range", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_range_run, STORED},
     {"/api/v1/explain", HTTP_GET | HTTP_POST, QUEUE_QUERIES, explain_run, STORED},
@@ -140,9 +147,10 @@ allow_origin(struct api *api, struct http_request *request)
 
 /* --- tenants ---------------------------------------------------------------------------------- */
 
-unsigned
-tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
-             struct why *why)
+static unsigned
+name_tenant(const struct api *api, struct http_request *request,
+            enum err (*check)(struct bytes name, struct why *why), struct bytes *ret_tenant,
+            struct why *why)
 {
     if (!api->options.tenancy) {
         *ret_tenant = bytes_of_text("anonymous");
@@ -158,7 +166,7 @@ tenant_named(const struct api *api, struct http_request *request, struct bytes *
         why_set(why, ERR_INPUT, "header X-Scope-OrgID was sent more than once");
         return 400;
     }
-    enum err e = tenant_name_check(bytes_of_text(name), why);
+    enum err e = check(bytes_of_text(name), why);
     if (e) {
         why_prefix(why, e, "invalid X-Scope-OrgID");
         return 400;
@@ -167,13 +175,39 @@ tenant_named(const struct api *api, struct http_request *request, struct bytes *
     return 0;
 }
 
+unsigned
+tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
+             struct why *why)
+{
+    return name_tenant(api, request, tenants_check, ret_tenant, why);
+}
+
+unsigned
+one_tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
+                 struct why *why)
+{
+    return name_tenant(api, request, tenant_name_check, ret_tenant, why);
+}
+
+static bool
+is_named(struct http_request *request, unsigned refused, const struct why *why)
+{
+    if (refused != 0) http_reply_text(request, refused, "%s\n", why->text);
+    return refused == 0;
+}
+
 bool
 tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant)
 {
     struct why why;
-    unsigned refused = tenant_named(api, request, ret_tenant, &why);
-    if (refused != 0) http_reply_text(request, refused, "%s\n", why.text);
-    return refused == 0;
+    return is_named(request, tenant_named(api, request, ret_tenant, &why), &why);
+}
+
+bool
+one_tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant)
+{
+    struct why why;
+    return is_named(request, one_tenant_named(api, request, ret_tenant, &why), &why);
 }
 
 /* --- threads --------------------------------------------------------------------------------- */
@@ -241,7 +275,7 @@ run_later(struct api *api, enum queue_name name, struct http_request *request,
         .refused = refused,
         .deadline_ns = env_monotonic_ns(api->options.env) + timeout_ns,
         .queue = name,
-        .tenant = tenant == NULL ? bytes_of("", 0) : bytes_of_text(tenant),
+        .tenant = tenant == NULL ? bytes_of("", 0) : tenants_first(bytes_of_text(tenant)),
     };
     struct job *job = mem_new(NULL, sizeof *job);
     if (job != NULL) {
@@ -516,6 +550,11 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     struct api *api = mem_new(NULL, sizeof *api);
     if (api == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     api->options = *options;
+    if (options->tenancy && tenants_answerer_new(options->answerer, &api->of_tenants)) {
+        mem_free(NULL, api, sizeof *api);
+        return why_set(why, ERR_NOMEM, "not enough memory to start");
+    }
+    if (options->tenancy) api->options.answerer = api->of_tenants;
     lock_init(&api->lock, LOCK_RANK_API);
     for (unsigned i = 0; i < QUEUE_COUNT; i++) {
         cond_init(&api->queues[i].cond);
@@ -576,6 +615,7 @@ api_free(struct api *api)
     }
     cond_fini(&api->help_cond);
     lock_fini(&api->lock);
+    if (api->of_tenants != NULL) api->of_tenants->ops->free(api->of_tenants);
     mem_free(NULL, api, sizeof *api);
 }
 

@@ -303,9 +303,19 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
         {"a plan of too many steps", HTTP_GET, "/api/v1/explain?query=1&start=0&end=11001&step=1",
          NULL, NULL, 0, 400, JSON, "exceeded maximum resolution of 11,000 points per timeseries"},
         {"a plan that is perhaps run", HTTP_GET, "/api/v1/explain?query=1&analyze=perhaps", NULL,
-         NULL, 0, 400, JSON, "cannot parse \\\"perhaps\\\" to true or false"},
+         NULL, 0, 400, JSON, "strconv.ParseBool: parsing \\\"perhaps\\\": invalid syntax"},
         {"no time", HTTP_GET, "/api/v1/query?query=1&time=x", NULL, NULL, 0, 400, JSON,
-         "invalid parameter \\\"time\\\": cannot parse \\\"x\\\" to a valid timestamp"},
+         "\"error\":\"invalid parameter \\\"time\\\": invalid time value for 'time': cannot parse "
+         "\\\"x\\\" to a valid timestamp\"}"},
+        {"no start", HTTP_GET, "/api/v1/query_range?query=1&start=x&end=1&step=1", NULL, NULL, 0,
+         400, JSON,
+         "\"error\":\"invalid parameter \\\"start\\\": cannot parse \\\"x\\\" to a valid "
+         "timestamp\"}"},
+        {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=1x&time=x", NULL, NULL, 0, 400, JSON,
+         "\"invalid parameter \\\"limit\\\": strconv.Atoi: parsing \\\"1x\\\": invalid syntax\"}"},
+        {"no look-back", HTTP_GET, "/api/v1/query?query=1&lookback_delta=x", NULL, NULL, 0, 400,
+         JSON,
+         "\"error parsing lookback delta duration: cannot parse \\\"x\\\" to a valid duration\"}"},
         {"the end before the start", HTTP_GET, "/api/v1/query_range?query=1&start=2&end=1&step=1",
          NULL, NULL, 0, 400, JSON, "end timestamp must not be before start time"},
         {"no step", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2", NULL, NULL, 0, 400, JSON,
@@ -472,6 +482,64 @@ test_tenants_are_named_once_and_well_where_data_are_meant(void **state)
     assert_int_equal(machine_ledger(&rig->m, "team-1!_.*'()").count[0][LEDGER_RECEIVED], 2);
     ask(rig, &(struct asked){"pages about the process need none", HTTP_GET,
                              "/api/v1/status/storage", NULL, NULL, 0, 200, JSON, "log"});
+    rig_free(rig);
+}
+
+static void
+test_several_tenants_are_read_but_not_written(void **state)
+{
+    (void)state;
+    static const struct asked routes[] = {
+        {"write", HTTP_POST, "/api/v1/write", "X-Scope-OrgID: a|b", NULL, WRITE_V1, 400, TEXT,
+         "invalid X-Scope-OrgID: expected a tenant name"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", "X-Scope-OrgID: a|b",
+         NULL, 0, 400, TEXT, "invalid X-Scope-OrgID"},
+        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", "X-Scope-OrgID: a|b", NULL, 0, 400, TEXT,
+         "invalid X-Scope-OrgID"},
+        {"an empty name", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|", NULL, 0, 400, JSON,
+         "invalid X-Scope-OrgID"},
+        {"read", HTTP_POST, "/api/v1/read", "X-Scope-OrgID: a|b", NULL, READ_SAMPLES, 200, PROTO,
+         ""},
+        {"query", HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+         "scalar"},
+        {"names", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+         "[\"__tenant_id__\",\"a_total\""},
+        {"values", HTTP_GET, "/api/v1/label/__tenant_id__/values", "X-Scope-OrgID: b|a|b", NULL, 0,
+         200, JSON, "[\"a\",\"b\"]"},
+        {"one of them", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|a", NULL, 0, 200, JSON,
+         "[\"a_total\""},
+        {"searched", HTTP_GET, "/api/v1/search/label_names?search[]=tenant", "X-Scope-OrgID: a|b",
+         NULL, 0, 200, "application/x-ndjson", "{\"name\":\"__tenant_id__\"}"},
+        {"metadata", HTTP_GET, "/api/v1/metadata", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+         "\"data\":{\"a_total\":[{"},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    rig->metric = "a_total";
+    ask_all(rig, routes);
+    rig_free(rig);
+}
+
+static void
+test_queries_say_what_is_missing_if_that_is_wanted(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    rig->warning = "page 7 is damaged";
+    ask(rig, &(struct asked){"as it is", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200,
+                             JSON, "]}}"});
+    assert_false(rig->asked.partial);
+    ask(rig,
+        &(struct asked){"without damage", HTTP_GET, "/api/v1/query?query=up&partial_response=true",
+                        NULL, NULL, 0, 200, JSON, "},\"warnings\":[\"page 7 is damaged\"]}"});
+    assert_true(rig->asked.partial);
+    ask(rig, &(struct asked){"of a range", HTTP_POST, "/api/v1/query_range", FORM,
+                             "query=up&start=1&end=2&step=1&partial_response=1", 0, 200, JSON,
+                             "},\"warnings\":[\"page 7 is damaged\"]}"});
+    ask(rig,
+        &(struct asked){"no word for it", HTTP_GET, "/api/v1/query?query=up&partial_response=maybe",
+                        NULL, NULL, 0, 400, JSON, "invalid parameter \\\"partial_response\\\": "});
     rig_free(rig);
 }
 
@@ -911,7 +979,7 @@ static void
 test_tenants_take_turns(void **state)
 {
     (void)state;
-    static const char *const tenants[] = {"a", "a", "a", "a", "b", "b", "c"};
+    static const char *const tenants[] = {"a", "a", "a|c", "a", "b", "b|b", "c"};
     static const unsigned turns[] = {0, 4, 6, 1, 5, 2, 3};
     enum { COUNT = sizeof tenants / sizeof *tenants };
     struct http_request all[COUNT];
@@ -1156,6 +1224,8 @@ main(void)
         API_TEST(test_what_an_operator_did_not_allow_is_refused),
         API_TEST(test_without_a_store_what_asks_it_is_not_implemented),
         API_TEST(test_tenants_are_named_once_and_well_where_data_are_meant),
+        API_TEST(test_several_tenants_are_read_but_not_written),
+        API_TEST(test_queries_say_what_is_missing_if_that_is_wanted),
         API_TEST(test_errors_of_a_query_become_statuses),
         API_TEST(test_a_query_that_waits_too_long_times_out),
         API_TEST(test_tenants_take_turns),

@@ -256,6 +256,7 @@ struct api_rig {
     enum err open_error, ask_error, sample_error;
     const char *warning;    /* of samples and of look-ups */
     unsigned names;         /* "name000".. */
+    const char *metric;     /* the only one, instead of those */
     unsigned series, given; /* of the set at hand */
     struct query_request asked;
     char asked_name[64];
@@ -312,6 +313,7 @@ double_texts(struct view *view, const struct query_request *request, const struc
     for (unsigned i = 0; i < rig->names; i++) {
         char name[32];
         snprintf(name, sizeof name, "name%03u", i);
+        if (rig->metric != NULL) snprintf(name, sizeof name, "%s", rig->metric);
         enum err e = to->each(to->context, bytes_of_text(name));
         if (e) return e;
     }

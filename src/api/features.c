@@ -62,7 +62,9 @@ features_put(const struct api_options *options, const struct promql_features *ch
                  {"label_values_match", true}, {"lifecycle", options->lifecycle},
                  {"openapi_3.1", false}, {"openapi_3.2", false}, {"otlp_write_receiver", false},
                  {"query_stats", true}, {"query_warnings", true}, {"remote_write_receiver", true},
-                 {"time_range_labels", true}, {"time_range_series", true});
+                 {"search", options->stored}, {"search_fuzz_alg_jarowinkler", true},
+                 {"search_fuzz_alg_subsequence", true}, {"time_range_labels", true},
+                 {"time_range_series", true});
     put_category(j, "otlp_receiver", {"delta_conversion", false},
                  {"native_delta_ingestion", false});
     put_category(j, "prometheus", {"agent_mode", !options->stored}, {"auto_reload_config", false},

@@ -53,8 +53,9 @@ struct job {
                     const struct why *why);
     enum queue_name queue; /* in which it waits */
     int64_t deadline_ns;
-    struct bytes tenant; /* of the request, not judged; empty: all are alike */
-    uint64_t round;      /* tenants take turns: each has at most one job in a round */
+    struct bytes
+        tenant;     /* of the request, the first of several, not judged; empty: all are alike */
+    uint64_t round; /* tenants take turns: each has at most one job in a round */
 };
 
 /* Guarded by api->lock. */
@@ -85,6 +86,7 @@ struct route_of_api {
 
 struct api {
     struct api_options options;
+    struct answerer *of_tenants; /* the answerer with tenancy, over the one it was given; or NULL */
     struct http_route *routes;
     size_t route_count;
     struct arena route_memory; /* of the paths, and of what handlers are given */
@@ -151,11 +153,16 @@ void success_begin(struct json *j, struct buf *text);
 /* The path in the table of routes, whichever way the request came. */
 const char *api_path(const struct api *api, const struct http_request *request);
 
-/* The tenant of a request. 0, or the status to answer with (401 or 400) and why. */
+/* The tenant of a request that reads, or several, for the answerer. 0, or the status to answer with
+ * (401 or 400) and why. */
 unsigned tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
                       struct why *why);
 /* The same; false: it was answered. */
 bool tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant);
+/* The same two, where it can only be one. */
+unsigned one_tenant_named(const struct api *api, struct http_request *request,
+                          struct bytes *ret_tenant, struct why *why);
+bool one_tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant);
 /* What is allowed now. */
 struct api_limits api_limits_now(struct api *api);
 /* What a read of this request may cost: all that is allowed, until the client is gone. */
@@ -214,6 +221,9 @@ void page_run(struct api *api, struct http_request *request);
 void label_names_run(struct api *api, struct http_request *request);
 void label_values_run(struct api *api, struct http_request *request);
 void series_run(struct api *api, struct http_request *request);
+void search_metric_names_run(struct api *api, struct http_request *request);
+void search_label_names_run(struct api *api, struct http_request *request);
+void search_label_values_run(struct api *api, struct http_request *request);
 void targets_run(struct api *api, struct http_request *request);
 void notifications_live_run(struct api *api, struct http_request *request);
 void query_run(struct api *api, struct http_request *request);

@@ -10,9 +10,11 @@
 
 #include "api/form.h"
 #include "api/internal.h"
+#include "base/quote.h"
 #include "base/time_text.h"
 #include "promql/answer.h"
 #include "promql/explained.h"
+#include "query/partial.h"
 #include "wire/number.h"
 
 enum {
@@ -40,9 +42,11 @@ struct query {
     struct promql_result *result;
     struct promql_plan *plan;
     struct view *view;
-    uint64_t limit;  /* of series; 0: none */
-    bool stats;      /* are wanted, */
-    bool step_stats; /* those of each step, too */
+    bool partial;                /* damage costs what is damaged, and becomes warnings: */
+    struct partial_view without; /* of it, if so */
+    uint64_t limit;              /* of series; 0: none */
+    bool stats;                  /* are wanted, */
+    bool step_stats;             /* those of each step, too */
     int64_t begun_ns, prepared_ns, run_ns;
     struct buf text;
     struct json json;
@@ -55,39 +59,30 @@ struct query {
 
 /* --- what is asked ---------------------------------------------------------------------------- */
 
-/* A parameter is not what it should be; the sentence is Prometheus'. */
 static enum err
-invalid(struct query *q, const char *name, const char *what)
+cannot_parse(struct query *q, const char *begin, const char *given, const char *as)
 {
-    buf_printf(&q->error, "invalid parameter \"%s\": %s", name, what);
-    return ERR_INPUT;
-}
-
-static enum err
-cannot_parse(struct query *q, const char *name, const char *given, const char *as)
-{
-    buf_printf(&q->error, "invalid parameter \"%s\": cannot parse ", name);
-    json_print_string(&q->error, bytes_of_text(given));
+    buf_printf(&q->error, "%s: cannot parse ", begin);
+    quote_text(&q->error, bytes_of_text(given));
     buf_put_text(&q->error, as);
     return ERR_INPUT;
 }
 
+/* It has to be given. */
 static enum err
-read_time(struct query *q, const char *name, const int64_t *otherwise, int64_t *ret_ms)
+read_time(struct query *q, const char *name, int64_t *ret_ms)
 {
+    char begin[64];
     const char *text = form_nth(&q->form, name, 0);
-    if ((text == NULL || text[0] == '\0') && otherwise != NULL) {
-        *ret_ms = *otherwise;
-        return OK;
-    }
     if (text == NULL) text = "";
     if (time_parse_api(bytes_of_text(text), ret_ms)) return OK;
-    return cannot_parse(q, name, text, " to a valid timestamp");
+    snprintf(begin, sizeof begin, "invalid parameter \"%s\"", name);
+    return cannot_parse(q, begin, text, " to a valid timestamp");
 }
 
 /* Seconds, or "5m". */
 static enum err
-read_duration(struct query *q, const char *name, int64_t *ret_ms)
+read_duration(struct query *q, const char *name, const char *begin, int64_t *ret_ms)
 {
     const char *text = form_nth(&q->form, name, 0);
     uint64_t bits;
@@ -95,33 +90,13 @@ read_duration(struct query *q, const char *name, int64_t *ret_ms)
     if (number_parse(text, strlen(text), &bits)) {
         double ms = bits_double(bits) * 1000;
         if (!(fabs(ms) < 0x1p63 / 1e6)) {
-            return cannot_parse(q, name, text, " to a valid duration. It overflows int64");
+            return cannot_parse(q, begin, text, " to a valid duration. It overflows int64");
         }
         *ret_ms = (int64_t)ms;
         return OK;
     }
     if (time_parse_duration(bytes_of_text(text), ret_ms)) return OK;
-    return cannot_parse(q, name, text, " to a valid duration");
-}
-
-static bool
-is_given(const struct query *q, const char *name)
-{
-    const char *text = form_nth(&q->form, name, 0);
-    return text != NULL && text[0] != '\0';
-}
-
-static enum err
-read_limit(struct query *q)
-{
-    const char *text = form_nth(&q->form, "limit", 0);
-    char *end;
-    if (!is_given(q, "limit")) return OK;
-    long long limit = strtoll(text, &end, 10);
-    if (*end != '\0') return cannot_parse(q, "limit", text, " to a valid limit");
-    if (limit < 0) return invalid(q, "limit", "limit must be non-negative");
-    q->limit = (uint64_t)limit;
-    return OK;
+    return cannot_parse(q, begin, text, " to a valid duration");
 }
 
 static enum err
@@ -130,35 +105,36 @@ read_options(struct query *q)
     struct promql_options *o = &q->options;
     int64_t timeout_ms = 0;
     enum err e = OK;
-    if (is_given(q, "timeout")) {
-        e = read_duration(q, "timeout", &timeout_ms);
+    if (form_given(&q->form, "timeout") != NULL) {
+        e = read_duration(q, "timeout", "invalid parameter \"timeout\"", &timeout_ms);
         int64_t rest_ns = q->control.deadline_ns - q->begun_ns;
         if (e == OK && timeout_ms < rest_ns / NS_PER_MS) {
             q->control.deadline_ns = q->begun_ns + timeout_ms * NS_PER_MS;
         }
     }
-    if (e == OK && is_given(q, "lookback_delta")) {
-        e = read_duration(q, "lookback_delta", &o->lookback_ms);
+    if (e == OK && form_given(&q->form, "lookback_delta") != NULL) {
+        e = read_duration(q, "lookback_delta", "error parsing lookback delta duration",
+                          &o->lookback_ms);
     }
     if (o->lookback_ms <= 0) { /* as Prometheus: not given, then */
         o->lookback_ms = q->limits.lookback_ms;
     }
-    const char *stats = form_nth(&q->form, "stats", 0);
-    q->stats = stats != NULL && stats[0] != '\0';
+    const char *stats = form_given(&q->form, "stats");
+    q->stats = stats != NULL;
     q->step_stats = q->stats && strcmp(stats, "all") == 0;
     /* Statistics are of all that the query reads. */
-    const char *nocache = form_nth(&q->form, "nocache", 0);
+    const char *nocache = form_given(&q->form, "nocache");
     bool goes_around = q->stats || (nocache != NULL && strcmp(nocache, "1") == 0);
     o->cache = goes_around ? NULL : q->api->results;
-    return e;
+    return e ? e : form_bool(&q->form, "partial_response", &q->partial, &q->error);
 }
 
 static enum err
 read_instant(struct query *q)
 {
-    int64_t now_ms = env_realtime_ms(q->api->options.env);
-    enum err e = read_limit(q);
-    if (e == OK) e = read_time(q, "time", &now_ms, &q->options.first_ms);
+    q->options.first_ms = env_realtime_ms(q->api->options.env);
+    enum err e = form_limit(&q->form, &q->limit, &q->error);
+    if (e == OK) e = form_time(&q->form, "time", &q->options.first_ms, &q->error);
     q->options.last_ms = q->options.first_ms;
     return e ? e : read_options(q);
 }
@@ -193,17 +169,17 @@ static enum err
 read_range(struct query *q)
 {
     struct promql_options *o = &q->options;
-    enum err e = read_limit(q);
-    if (e == OK) e = read_time(q, "start", NULL, &o->first_ms);
-    if (e == OK) e = read_time(q, "end", NULL, &o->last_ms);
+    enum err e = form_limit(&q->form, &q->limit, &q->error);
+    if (e == OK) e = read_time(q, "start", &o->first_ms);
+    if (e == OK) e = read_time(q, "end", &o->last_ms);
     if (e == OK && o->last_ms < o->first_ms) {
-        e = invalid(q, "end", "end timestamp must not be before start time");
+        e = form_invalid(&q->error, "end", "end timestamp must not be before start time");
     }
-    if (e == OK) e = read_duration(q, "step", &o->step_ms);
+    if (e == OK) e = read_duration(q, "step", "invalid parameter \"step\"", &o->step_ms);
     if (e == OK && o->step_ms <= 0) {
-        e = invalid(q, "step",
-                    "zero or negative query resolution step widths are not accepted. Try a "
-                    "positive integer");
+        e = form_invalid(&q->error, "step",
+                         "zero or negative query resolution step widths are not accepted. Try a "
+                         "positive integer");
     }
     if (e == OK) e = check_points(q);
     return e ? e : read_options(q);
@@ -213,12 +189,11 @@ read_range(struct query *q)
 static enum err
 read_explain(struct query *q)
 {
-    const char *analyze = form_nth(&q->form, "analyze", 0);
-    q->analyzes = analyze != NULL && strcmp(analyze, "true") == 0;
-    if (is_given(q, "analyze") && !q->analyzes && strcmp(analyze, "false") != 0) {
-        return cannot_parse(q, "analyze", analyze, " to true or false");
-    }
-    q->is_range = is_given(q, "start") || is_given(q, "end") || is_given(q, "step");
+    const struct form *f = &q->form;
+    enum err e = form_bool(f, "analyze", &q->analyzes, &q->error);
+    if (e) return e;
+    q->is_range = form_given(f, "start") != NULL || form_given(f, "end") != NULL ||
+                  form_given(f, "step") != NULL;
     return q->is_range ? read_range(q) : read_instant(q);
 }
 
@@ -320,6 +295,11 @@ static enum err
 put_notes(struct query *q, enum promql_note kind, bool limited)
 {
     struct notes n = {.of = q, .key = kind == PROMQL_WARNING ? "warnings" : "infos"};
+    const char *missing = kind == PROMQL_WARNING ? partial_view_warning(&q->without, 0) : NULL;
+    for (uint32_t i = 1; missing != NULL; i++) {
+        put_note(&n, bytes_of_text(missing));
+        missing = partial_view_warning(&q->without, i);
+    }
     enum err e = promql_answer_notes(q->result, kind, limited, &q->budget, put_note, &n, &q->why);
     if (n.any) json_array_close(&q->json);
     return e;
@@ -433,21 +413,39 @@ begin_control(struct query *q)
     q->options.subquery_step_ms = SUBQUERY_STEP_MS;
 }
 
-static void
+/* Views of the request end when the answer begins; the query is listed for longer. */
+static enum err
 begin_active(struct query *q)
 {
     const struct promql_options *o = &q->options;
+    struct bytes text = bytes_of_text(form_nth(&q->form, "query", 0));
     q->active = (struct active_query){
-        .tenant = o->tenant,
-        .text = bytes_of_text(form_nth(&q->form, "query", 0)),
+        .tenant = arena_copy(&q->form.arena, o->tenant),
+        .text = arena_copy(&q->form.arena, text),
         .first_ms = o->first_ms,
         .last_ms = o->last_ms,
         .step_ms = o->step_ms,
         .begun_ns = q->begun_ns,
         .control = &q->control,
     };
+    if (q->active.tenant.at == NULL || q->active.text.at == NULL) {
+        return why_set(&q->why, ERR_NOMEM, "not enough memory for the query");
+    }
     queries_begin(q->api, &q->active);
     q->is_active = true;
+    return OK;
+}
+
+static enum err
+evaluate(struct query *q)
+{
+    struct view *view = q->view;
+    if (q->partial) {
+        partial_view_init(&q->without, view, &q->budget);
+        view = &q->without.view;
+    }
+    enum err e = promql_run(q->tree, view, &q->options, &q->result, &q->error, &q->why);
+    return e || !q->partial ? e : partial_view_check(&q->without, &q->why);
 }
 
 static enum err
@@ -459,7 +457,7 @@ run_or_explain(struct query *q)
     }
     if (e || (q->explains && !q->analyzes)) return e;
     q->options.plan = q->plan;
-    return promql_run(q->tree, q->view, &q->options, &q->result, &q->error, &q->why);
+    return evaluate(q);
 }
 
 /* What a slow query reads, for the log: by the index of now, which may have changed a little. */
@@ -511,8 +509,8 @@ answer(struct query *q)
         e = q->explains ? read_explain(q) : q->is_range ? read_range(q) : read_instant(q);
     }
     if (e == OK) e = parse(q);
+    if (e == OK && (!q->explains || q->analyzes)) e = begin_active(q);
     if (e) return e;
-    if (!q->explains || q->analyzes) begin_active(q);
     q->prepared_ns = env_monotonic_ns(q->api->options.env);
     e = view_open(q->api->options.answerer, &q->control, &q->view, &q->why);
     if (e) return e;
@@ -555,6 +553,7 @@ run(struct api *api, struct http_request *request, enum asked asked)
     }
     promql_result_free(q->result);
     promql_plan_free(q->plan);
+    partial_view_fini(&q->without);
     if (q->tree != NULL) promql_free(q->tree);
     form_fini(&q->form);
     buf_fini(&q->error);

@@ -19,7 +19,7 @@
 
 #define PROMETHEUS_VERSION "3.14.0" /* the one that is measured up to */
 
-enum { PAGE_BYTES_MAX = 256 * 1024 * 1024 };
+enum { PAGE_BYTES_MAX = 256 * 1024 * 1024, FAMILY_BYTES_MAX = 1 << 20 };
 
 /* --- health ----------------------------------------------------------------------------------- */
 
@@ -323,50 +323,86 @@ remembered_page(struct status_page *p)
 
 struct metadata_page {
     struct json *j;
-    uint64_t left;
+    uint64_t left;           /* families */
+    uint64_t left_of_family; /* entries */
+    uint64_t per_family;
     bool limited;
+    struct buf family; /* whose list is open */
+    bool is_open;
 };
 
+static void
+end_family(struct metadata_page *p)
+{
+    if (p->is_open) json_array_close(p->j);
+    p->is_open = false;
+    buf_clear(&p->family);
+}
+
+static enum err
+begin_family(struct metadata_page *p, struct bytes family)
+{
+    end_family(p);
+    p->limited = p->left == 0;
+    if (p->limited) return ERR_CANCELED;
+    p->left--;
+    p->left_of_family = p->per_family;
+    buf_put_bytes(&p->family, family);
+    json_key_bytes(p->j, family);
+    json_array_open(p->j);
+    p->is_open = true;
+    return buf_error(&p->family);
+}
+
+/* A tenant has one entry for each family; several tenants may not agree. */
 static enum err
 put_metadata(void *context, const struct metadata *m)
 {
     struct metadata_page *p = context;
-    p->limited = p->left == 0;
-    if (p->limited) return ERR_CANCELED;
-    p->left--;
-    json_key_bytes(p->j, m->family);
-    json_array_open(p->j);
+    bool same = p->is_open && bytes_equal(buf_bytes(&p->family), m->family);
+    enum err e = same ? OK : begin_family(p, m->family);
+    if (e || p->left_of_family == 0) return e;
+    p->left_of_family--;
     json_object_open(p->j);
     json_member_text(p->j, "type", metric_type_word(m->type));
     json_member_bytes(p->j, "help", m->help);
     json_member_bytes(p->j, "unit", m->unit);
     json_object_close(p->j);
-    json_array_close(p->j);
     return OK;
+}
+
+static enum err
+ask_metadata(struct status_page *p, struct metadata_page *page)
+{
+    struct query_control control = {.env = p->api->options.env, .budget = &p->api->read_budget};
+    struct query_request asked = {.tenant = p->tenant, .control = &control};
+    const char *metric = http_argument(p->request, "metric");
+    struct view *view = NULL;
+    enum err e = view_open(p->api->options.answerer, &control, &view, &p->why);
+    if (e) return e;
+    e = view_metadata(view, &asked, bytes_of_text(metric == NULL ? "" : metric), put_metadata, page,
+                      &p->why);
+    view_free(view);
+    return e == ERR_CANCELED && page->limited ? OK : e;
 }
 
 static enum err
 metadata_page(struct status_page *p)
 {
-    const char *metric = http_argument(p->request, "metric");
-    struct metadata_page page = {.j = p->j, .left = UINT64_MAX};
-    int64_t limit = -1, per_metric;
-    /* Of each family there is one: any number of them is enough. */
+    struct metadata_page page = {.j = p->j, .left = UINT64_MAX, .per_family = UINT64_MAX};
+    int64_t limit = -1, per_metric = -1;
     enum err e = page_number(p, "limit", &limit);
     if (e == OK) e = page_number(p, "limit_per_metric", &per_metric);
     if (e) return e;
     if (limit >= 0) page.left = (uint64_t)limit;
-    struct query_request asked = {.tenant = p->tenant};
-    struct view *view = NULL;
+    if (per_metric > 0) page.per_family = (uint64_t)per_metric;
+    buf_init(&page.family, &p->api->read_budget, FAMILY_BYTES_MAX);
     json_object_open(p->j);
-    e = view_open(p->api->options.answerer, NULL, &view, &p->why);
-    if (e == OK) {
-        e = view_metadata(view, &asked, bytes_of_text(metric == NULL ? "" : metric), put_metadata,
-                          &page, &p->why);
-    }
-    view_free(view);
+    e = ask_metadata(p, &page);
+    end_family(&page);
     json_object_close(p->j);
-    return e == ERR_CANCELED && page.limited ? OK : e;
+    buf_fini(&page.family);
+    return e;
 }
 
 /* --- the pages -------------------------------------------------------------------------------- */
@@ -374,15 +410,17 @@ metadata_page(struct status_page *p)
 static const struct {
     const char *path;
     enum err (*put)(struct status_page *page);
-    bool of_tenant; /* about data; those about the process need no tenant */
+    /* Those about data have one; those about the process need none. */
+    bool (*find_tenant)(const struct api *api, struct http_request *request,
+                        struct bytes *ret_tenant);
 } pages[] = {
-    {"/api/v1/metadata", metadata_page, true},
+    {"/api/v1/metadata", metadata_page, tenant_of},
     {"/api/v1/features", features_page},
     {"/api/v1/status/buildinfo", build_info},
     {"/api/v1/status/runtimeinfo", runtime_info},
     {"/api/v1/status/flags", flags_page},
     {"/api/v1/status/config", config_page},
-    {"/api/v1/status/tsdb", tsdb_page, true},
+    {"/api/v1/status/tsdb", tsdb_page, one_tenant_of},
     {"/api/v1/status/tsdb/blocks", tsdb_blocks_page},
     {"/api/v1/status/walreplay", wal_replay},
     {"/api/v1/status/self_metrics", self_metrics},
@@ -401,7 +439,7 @@ page_run(struct api *api, struct http_request *request)
     }
     struct json j;
     struct status_page page = {.api = api, .request = request, .j = &j};
-    if (pages[i].of_tenant && !tenant_of(api, request, &page.tenant)) return;
+    if (pages[i].find_tenant != NULL && !pages[i].find_tenant(api, request, &page.tenant)) return;
     struct buf text;
     buf_init(&text, &api->read_budget, PAGE_BYTES_MAX);
     success_begin(&j, &text);

@@ -364,7 +364,7 @@ doubt_over(struct api *api, struct waiting *wait)
     struct why why;
     write_memory_put(api, wait->memory);
     wait->doubts = NULL;
-    if (tenant_named(api, wait->request, &tenant, &why) != 0) tenant = (struct bytes){NULL, 0};
+    if (one_tenant_named(api, wait->request, &tenant, &why) != 0) tenant = (struct bytes){NULL, 0};
     write_judged(api, tenant, wait);
 }
 
@@ -433,7 +433,7 @@ write_refusal(struct api *api, struct http_request *request, enum rw_version ver
         return 415;
     }
     metric_inc(version == RW_V1 ? &requests_v1 : &requests_v2);
-    unsigned refused = tenant_named(api, request, ret_tenant, why);
+    unsigned refused = one_tenant_named(api, request, ret_tenant, why);
     if (refused != 0) return refused;
     const char *held = api->options.holds_writes(api->options.context);
     if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) held = "shutting down";

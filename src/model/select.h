@@ -169,6 +169,15 @@ struct series_cost {
     uint64_t bytes; /* of the blocks, as they are stored */
 };
 
+static inline void
+series_cost_add(struct series_cost *to, const struct series_cost *cost)
+{
+    to->series += cost->series;
+    to->blocks += cost->blocks;
+    to->samples += cost->samples;
+    to->bytes += cost->bytes;
+}
+
 /* What a question would read, as far as an index tells: nothing is decoded. */
 struct series_survey {
     struct series_cost cost;

@@ -68,10 +68,15 @@ def expressions():
 
 def queries():
     for time in WRONG_TIMES:
+        yield "query", [("query", "1"), ("time", time)]
+        yield "query", [("query", "1"), ("lookback_delta", time)]
         yield "query_range", [("query", "1"), ("start", time), ("end", "2"), ("step", "1")]
         yield "query_range", [("query", "1"), ("start", "1"), ("end", time), ("step", "1")]
         yield "query", [("query", "1"), ("timeout", time)]
         yield "query_range", [("query", "1"), ("start", "1"), ("end", "2"), ("step", time)]
+    for limit in LIMITS + WRONG_LIMITS:
+        yield "query", [("query", "vector(1)"), ("time", "5"), ("limit", limit)]
+        yield "query_range", [("query", "1"), ("start", "1"), ("end", "2"), ("step", "1"), ("limit", limit)]
     for query in ["", "{", "up[5m]", "sum(", "{}"]:
         yield "query", [("query", query)]
         yield "query_range", [("query", query), ("start", "1"), ("end", "2"), ("step", "1")]

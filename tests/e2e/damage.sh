@@ -158,11 +158,43 @@ check_page() { # NAME TARGET-FLAG
         --time=2023-11-19 'load[4d]'
 }
 
+# At the end of each day, what there is of it.
+evaluates() { # PATH STATUS FILTER [NAME=VALUE...]
+    local args=(--data-urlencode "query=sum(count_over_time(load[1d]))" -d step=86400 -d "start=$((base / 1000 + 59940))")
+    local value got
+    for value in "end=$(((base + 3 * day) / 1000 + 59940))" "${@:4}"; do args+=(-d "$value"); done
+    got=$(curl -s --noproxy '*' -o "$work/result.json" -w '%{http_code}' "${args[@]}" "$url/api/v1/$1")
+    head -c 600 "$work/result.json"
+    [[ $got == "$2" ]] && jq -e "$3" "$work/result.json"
+}
+
+evaluations() {
+    local named='contains("0000000000000002/part: page at")'
+    local fails=".errorType == \"internal\" and (.error | $named)"
+    local rest='.status == "success" and (.warnings | length == 1) and (.warnings[0] | '$named')'
+    local counts='[.data.result[0].values[][1] | tonumber]'
+    local at="time=$(((base + day) / 1000 + 59940))"
+    claim "a query that needs the page fails and names it" evaluates query_range 500 "$fails"
+    claim "so does one at one time" evaluates query 500 "$fails" "$at"
+    claim "with partial_response=true a query has the rest, and a warning that names the page" evaluates query_range 200 \
+        "$rest and ($counts | .[0] == 20000 and .[1] > 0 and .[1] < 20000 and .[2] == 20000 and .[3] == 20000)" \
+        partial_response=true
+    claim "so has one at one time" evaluates query 200 \
+        "$rest and (.data.result[0].value[1] | tonumber | . > 0 and . < 20000)" partial_response=true "$at"
+    claim "not with partial_response=false" evaluates query 500 "$fails" partial_response=false "$at"
+    claim "a query that needs no damaged page has no warning" evaluates query 200 \
+        '.data.result[0].value[1] == "20000" and (has("warnings") | not)' partial_response=true \
+        "time=$((base / 1000 + 59940))"
+    claim "partial_response is true or false" evaluates query 400 \
+        '.error | startswith("invalid parameter \"partial_response\"")' partial_response=perhaps
+}
+
 check_page directory --storage.path="$work/page"
 cp -a "$work/page" "$work/served"
 if claim "a server starts" start_firekeep d "$work/served" "${ports[0]}" \
     --web.enable-admin-api; then
     check_page server --url="$url"
+    evaluations
     claim "the damaged page is counted, once" metric_is firekeep_damaged_pages_total 1
     merge_all() {
         curl -s --noproxy '*' -w '%{http_code}' -X POST "$url/api/v1/admin/tsdb/merge?full=true"
@@ -206,6 +238,13 @@ looks_up() { # PATH DATA WARNINGS
         ([.warnings[]? | select(contains("0000000000000002/part"))] | length) == $warnings' "$work/found.json"
 }
 
+fails_to_look_up() { # PATH
+    local got
+    got=$(curl -sg --noproxy '*' -o "$work/found.json" -w '%{http_code}' -G -d partial_response=false "$url$1")
+    head -c 600 "$work/found.json"
+    [[ $got == 500 ]] && jq -e '.errorType == "internal" and (.error | contains("0000000000000002/part"))' "$work/found.json"
+}
+
 cp -a "$work/whole" "$work/names"
 flip "$work/names/parts/0000000000000002/part" \
     "$(payload_of "$work/names/parts/0000000000000002/part" 6)"
@@ -217,6 +256,11 @@ if claim "names: a server starts" start_firekeep n "$work/names" "${ports[0]}"; 
         looks_up '/api/v1/labels?match[]=load' '["__name__","s"]' 1
     claim "names: so are series" looks_up '/api/v1/series?match[]=load{s="03"}' \
         '[{"__name__":"load","s":"03"}]' 1
+    claim "names: with partial_response=true the same" \
+        looks_up '/api/v1/labels?partial_response=true' '["__name__","s"]' 1
+    claim "names: with partial_response=false names fail" fails_to_look_up /api/v1/labels
+    claim "names: so do values" fails_to_look_up /api/v1/label/__name__/values
+    claim "names: so do series" fails_to_look_up '/api/v1/series?match[]=load'
     claim "names: there is no warning where nothing is missing" \
         looks_up '/api/v1/labels?start=2023-11-15T00:00:00Z&end=2023-11-15T23:00:00Z' '["__name__","s"]' 0
     stop n

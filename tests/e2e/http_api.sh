@@ -66,6 +66,15 @@ compressed_whole() { # PATH
         gunzip <"$work/packed" | cmp - "$work/plain"
 }
 
+searches() {
+    local got
+    got=$(get '/api/v1/search/label_values?label=number&search[]=299&sort_by=score&include_score=1&limit=3&batch_size=2' -g)
+    echo "$got"
+    [[ $(header Content-Type) == application/x-ndjson* && $got == '{"results":[{"name":"299","score":1},{"name":"2990","score":1}]}
+{"results":[{"name":"2991","score":1}]}
+{"status":"success","has_more":true}' ]]
+}
+
 status_of() { # PATH
     get "$1" -o /dev/null -w '%{http_code}'
 }
@@ -97,6 +106,7 @@ claim "it takes many series" takes_many
 claim "a streamed answer is compressed for those who take it" compressed_stream
 claim "so is one that is sent whole" compressed_whole '/api/v1/series?match[]=many&limit=100'
 claim "and a page" compressed_whole /api/v1/features
+claim "a search streams the best names first" searches
 claim "SIGTERM ends it with status 0" stop firekeep
 claim "starts below a prefix" begin_below_prefix
 claim "all paths are there, and nowhere else" below_prefix

@@ -504,9 +504,5 @@ plan_account(struct plan_node *x, const struct series_set *set)
 {
     struct series_cost c;
     x->known &= series_set_spent(set, &c);
-    if (!x->known) return;
-    x->cost.series += c.series;
-    x->cost.blocks += c.blocks;
-    x->cost.samples += c.samples;
-    x->cost.bytes += c.bytes;
+    if (x->known) series_cost_add(&x->cost, &c);
 }

@@ -1,0 +1,545 @@
+/*
+ * search.c - /api/v1/search/metric_names, label_names and label_values: names that match what is
+ * searched for, as lines of JSON.
+ *
+ *     {"results":[{"name":"up"},...]}              batch_size of them each; the first comes always
+ *     {"status":"success","has_more":false}        the last line, or that of an error
+ *
+ * They come in order from the store. In ascending order they go out as they come; in any other,
+ * the best so far are kept in a heap, the worst of them first, and go out in the end.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/internal.h"
+#include "api/match.h"
+#include "api/search_score.h"
+#include "base/array.h"
+#include "base/heap.h"
+#include "base/quote.h"
+#include "base/time_text.h"
+#include "base/warnings.h"
+#include "wire/number.h"
+
+enum {
+    ERROR_BYTES_MAX = 64 * 1024,
+    LIMIT = 100, /* of results and of a batch, where none is given */
+    BATCH_MAX = 10000,
+};
+
+enum search_order { BY_NAME, BY_NAME_DOWN, BY_SCORE };
+
+struct found {
+    double score;
+    struct bytes name; /* of the budget */
+};
+
+struct search {
+    struct api *api;
+    struct http_request *request;
+    struct form form;
+    struct budget budget;
+    struct query_control control;
+    struct match match;
+    struct search_filter filter;
+    enum search_order order;
+    bool with_score;
+    bool with_metadata;
+    bool described;     /* the metric at hand is */
+    struct bytes label; /* whose values are searched; empty: the names of labels are */
+    uint64_t limit;
+    uint64_t batch_size;
+    struct query_request asked;
+    struct view *view;
+    struct found *best; /* a heap; limit and one more at most */
+    size_t best_count, best_capacity;
+    uint64_t given;    /* results */
+    uint64_t in_batch; /* of the one that is open */
+    bool batch_open;
+    bool first_batch_done;
+    bool has_more;
+    uint32_t warnings_told;
+    struct warnings warnings;
+    struct buf text;
+    struct json json;
+    bool begun; /* the answer is a stream */
+    struct buf error;
+    struct why why;
+};
+
+static enum err
+no_memory(struct search *s)
+{
+    return why_set(&s->why, ERR_NOMEM, "not enough memory for the search");
+}
+
+/* --- what is asked ---------------------------------------------------------------------------- */
+
+/* These errors name their parameter themselves. */
+static enum err
+read_time(struct search *s, const char *name, int64_t *ret_ms)
+{
+    const char *text = form_given(&s->form, name);
+    if (text == NULL || time_parse_api(bytes_of_text(text), ret_ms)) return OK;
+    buf_printf(&s->error, "invalid time value for '%s': cannot parse ", name);
+    quote_text(&s->error, bytes_of_text(text));
+    buf_put_text(&s->error, " to a valid timestamp");
+    return ERR_INPUT;
+}
+
+/* `invalid NAME "text": must be ...` */
+static enum err
+refuse(struct search *s, const char *name, const char *text, const char *must)
+{
+    buf_printf(&s->error, "invalid %s ", name);
+    quote_text(&s->error, bytes_of_text(text));
+    buf_printf(&s->error, "%s", must);
+    return ERR_INPUT;
+}
+
+static enum err
+read_flag(struct search *s, const char *name, bool *ret)
+{
+    struct buf unwanted;
+    buf_init(&unwanted, NULL, ERROR_BYTES_MAX);
+    enum err e = form_bool(&s->form, name, ret, &unwanted);
+    buf_fini(&unwanted);
+    return e ? refuse(s, name, form_given(&s->form, name), ": must be boolean") : OK;
+}
+
+static enum err
+read_count(struct search *s, const char *name, uint64_t *ret)
+{
+    int64_t count = 0;
+    const char *text = form_given(&s->form, name);
+    if (text == NULL) return OK;
+    if (form_whole(text, 64, &count) != NULL || count < 0) {
+        return refuse(s, name, text, ": must be non-negative integer");
+    }
+    if (count > 0) *ret = (uint64_t)count;
+    return OK;
+}
+
+static enum err
+read_filter(struct search *s)
+{
+    int64_t threshold = 0;
+    bool exact_case = true;
+    const char *text = form_given(&s->form, "fuzz_threshold");
+    if (text != NULL &&
+        (form_whole(text, 64, &threshold) != NULL || threshold < 0 || threshold > 100)) {
+        return refuse(s, "fuzz_threshold", text, ": must be 0-100");
+    }
+    s->filter.threshold = (double)threshold / 100.0;
+    text = form_given(&s->form, "fuzz_alg");
+    if (text != NULL && strcmp(text, "jarowinkler") == 0) {
+        s->filter.algorithm = SEARCH_JARO_WINKLER;
+    } else if (text != NULL && strcmp(text, "subsequence") != 0) {
+        buf_put_text(&s->error, "unsupported fuzz_alg ");
+        quote_text(&s->error, bytes_of_text(text));
+        buf_put_text(&s->error, ": must be one of [subsequence jarowinkler]");
+        return ERR_INPUT;
+    }
+    enum err e = read_flag(s, "case_sensitive", &exact_case);
+    s->filter.any_case = !exact_case;
+    struct form_walk walk = {0};
+    while (e == OK && (text = form_next(&s->form, "search[]", &walk)) != NULL) {
+        if (search_filter_add(&s->filter, bytes_of_text(text))) e = no_memory(s);
+    }
+    return e;
+}
+
+static enum err
+read_order(struct search *s)
+{
+    const char *by = form_given(&s->form, "sort_by"), *dir = form_given(&s->form, "sort_dir");
+    bool by_score = by != NULL && strcmp(by, "score") == 0;
+    if (dir != NULL && by == NULL) {
+        buf_put_text(&s->error, "sort_dir is only valid when sort_by is set");
+        return ERR_INPUT;
+    }
+    if (dir != NULL && by_score) {
+        buf_put_text(&s->error, "sort_dir is not supported for sort_by=score");
+        return ERR_INPUT;
+    }
+    if (dir != NULL && strcmp(dir, "asc") != 0 && strcmp(dir, "dsc") != 0) {
+        return refuse(s, "sort_dir", dir, ": must be \"asc\" or \"dsc\"");
+    }
+    if (by_score && s->filter.term_count == 0) {
+        buf_put_text(&s->error, "sort_by=score requires search[] to be set");
+        return ERR_INPUT;
+    }
+    if (by_score) s->order = BY_SCORE;
+    if (dir != NULL && strcmp(dir, "dsc") == 0) s->order = BY_NAME_DOWN;
+    return OK;
+}
+
+static enum err
+read_common(struct search *s)
+{
+    s->asked.max_ms = env_realtime_ms(s->api->options.env);
+    s->asked.min_ms = s->asked.max_ms - 3600 * 1000;
+    s->limit = s->batch_size = LIMIT;
+    s->asked.partial = true;
+    enum err e = read_time(s, "start", &s->asked.min_ms);
+    if (e == OK) e = read_time(s, "end", &s->asked.max_ms);
+    if (e == OK) e = match_read(&s->match, &s->form, &s->budget, &s->error, &s->why);
+    if (e == OK) e = read_filter(s);
+    if (e == OK) e = read_flag(s, "include_score", &s->with_score);
+    if (e == OK) e = read_order(s);
+    if (e == OK) e = read_count(s, "limit", &s->limit);
+    if (e == OK) e = read_count(s, "batch_size", &s->batch_size);
+    if (e == OK) e = form_bool(&s->form, "partial_response", &s->asked.partial, &s->error);
+    s->asked.sets = s->match.sets;
+    s->asked.set_count = s->match.set_count;
+    if (s->batch_size > BATCH_MAX) s->batch_size = BATCH_MAX;
+    /* Where all are accepted in their order, no more are wanted. */
+    if (s->order == BY_NAME && s->filter.term_count == 0) s->asked.hints.limit = s->limit;
+    return e;
+}
+
+static enum err
+check_sort_by(struct search *s, const char *what)
+{
+    char must[80];
+    const char *by = form_given(&s->form, "sort_by");
+    if (by == NULL || strcmp(by, "alpha") == 0 || strcmp(by, "score") == 0) return OK;
+    snprintf(must, sizeof must, " for %s: must be \"alpha\" or \"score\"", what);
+    return refuse(s, "sort_by", by, must);
+}
+
+static enum err
+read_metric_names(struct search *s)
+{
+    enum err e = read_common(s);
+    if (e == OK) e = read_flag(s, "include_metadata", &s->with_metadata);
+    s->label = bytes_of_text("__name__");
+    return e ? e : check_sort_by(s, "metric_names");
+}
+
+static enum err
+read_label_names(struct search *s)
+{
+    enum err e = read_common(s);
+    return e ? e : check_sort_by(s, "label_names");
+}
+
+static enum err
+read_label_values(struct search *s)
+{
+    enum err e = read_common(s);
+    const char *label = form_given(&s->form, "label");
+    if (e == OK && label == NULL) {
+        buf_put_text(&s->error, "missing required parameter \"label\"");
+        e = ERR_INPUT;
+    }
+    if (label != NULL) s->label = bytes_of_text(label);
+    return e ? e : check_sort_by(s, "label_values");
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+static void
+begin_line(struct search *s)
+{
+    json_init(&s->json, &s->text);
+    json_object_open(&s->json);
+}
+
+static void
+end_line(struct search *s)
+{
+    json_object_close(&s->json);
+    buf_put_u8(&s->text, '\n');
+}
+
+static enum err
+send_lines(struct search *s)
+{
+    if (!s->begun) {
+        struct http_answer answer = {.status = 200,
+                                     .content_type = "application/x-ndjson; charset=utf-8"};
+        enum err e = buf_error(&s->text);
+        if (e == OK) e = http_stream_begin(s->request, &answer, UINT64_MAX, &s->why);
+        if (e) return e == ERR_NOMEM ? no_memory(s) : e;
+        s->begun = true;
+        limit_stream(s->api, QUEUE_READS, s->request, &s->control);
+    }
+    return reply_piece(s->api, QUEUE_READS, s->request, &s->control, &s->text, &s->begun, &s->why);
+}
+
+static void
+put_warnings(struct search *s)
+{
+    const char *sentence = warnings_at(&s->warnings, 0);
+    if (sentence == NULL) return;
+    json_member_array(&s->json, "warnings");
+    for (s->warnings_told = 0; sentence != NULL;) {
+        json_put_text(&s->json, sentence);
+        sentence = warnings_at(&s->warnings, ++s->warnings_told);
+    }
+    json_array_close(&s->json);
+}
+
+static enum err
+end_batch(struct search *s)
+{
+    json_array_close(&s->json);
+    if (!s->first_batch_done) put_warnings(s);
+    end_line(s);
+    s->batch_open = false;
+    s->first_batch_done = true;
+    s->in_batch = 0;
+    return send_lines(s);
+}
+
+static void
+begin_batch(struct search *s)
+{
+    if (s->batch_open) return;
+    begin_line(s);
+    json_member_array(&s->json, "results");
+    s->batch_open = true;
+}
+
+static enum err
+put_metadata(void *context, const struct metadata *m)
+{
+    struct search *s = context;
+    if (s->described) return OK; /* by another tenant */
+    s->described = true;
+    json_member_text(&s->json, "type", metric_type_word(m->type));
+    if (m->help.size > 0) json_member_bytes(&s->json, "help", m->help);
+    if (m->unit.size > 0) json_member_bytes(&s->json, "unit", m->unit);
+    return OK;
+}
+
+static enum err
+put_result(struct search *s, struct bytes name, double score)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    enum err e = OK;
+    begin_batch(s);
+    json_object_open(&s->json);
+    json_member_bytes(&s->json, "name", name);
+    if (s->with_score) {
+        json_key(&s->json, "score");
+        json_put_raw(&s->json, bytes_of(digits, number_print_json(double_bits(score), digits)));
+    }
+    if (s->with_metadata) {
+        struct query_request asked = {.tenant = s->asked.tenant, .control = &s->control};
+        s->described = false;
+        e = view_metadata(s->view, &asked, name, put_metadata, s, &s->why);
+    }
+    if (e) return e;
+    json_object_close(&s->json);
+    s->given++;
+    return ++s->in_batch < s->batch_size ? OK : end_batch(s);
+}
+
+/* --- the search ------------------------------------------------------------------------------- */
+
+/* Whether `a` is given after `b`. */
+static bool
+is_worse(const struct search *s, const struct found *a, const struct found *b)
+{
+    int order = bytes_compare(a->name, b->name);
+    if (s->order == BY_NAME_DOWN) return order < 0;
+    return a->score != b->score ? a->score < b->score : order > 0;
+}
+
+static void
+found_free(struct search *s, const struct found *f)
+{
+    mem_free(&s->budget, (void *)(uintptr_t)f->name.at, f->name.size + 1);
+}
+
+static enum err
+keep(struct search *s, struct bytes name, double score)
+{
+    struct found found = {score, name};
+    bool full = s->best_count > s->limit; /* there is one more than is given */
+    if (full && is_worse(s, &found, &s->best[0])) return OK;
+    uint8_t *copy = mem_alloc(&s->budget, name.size + 1);
+    if (copy == NULL) return no_memory(s);
+    memcpy(copy, name.at, name.size);
+    found.name.at = copy;
+    if (full) {
+        found_free(s, &s->best[0]);
+        heap_down(s->best, s->best_count, 0, found, is_worse(s, a, b));
+        return OK;
+    }
+    if (!array_reserve(&s->budget, &s->best, &s->best_capacity, s->best_count + 1)) {
+        found_free(s, &found);
+        return no_memory(s);
+    }
+    heap_up(s->best, s->best_count, found, is_worse(s, a, b));
+    s->best_count++;
+    return OK;
+}
+
+static enum err
+look(void *context, struct bytes name)
+{
+    struct search *s = context;
+    double score;
+    bool accepted;
+    if (search_score(&s->filter, name, &score, &accepted)) return no_memory(s);
+    enum err e = query_control_check(&s->control, &s->why);
+    if (e || !accepted) return e;
+    if (s->order != BY_NAME) return keep(s, name, score);
+    s->has_more = s->given == s->limit;
+    return s->has_more ? ERR_CANCELED : put_result(s, name, score);
+}
+
+static enum err
+keep_warning(void *context, const char *sentence)
+{
+    struct search *s = context;
+    struct why place;
+    snprintf(place.text, sizeof place.text, "%s", sentence);
+    return warnings_add(&s->warnings, &place);
+}
+
+/* Gives what was kept, the best first: a heap that is taken apart ends in that order. */
+static enum err
+give_best(struct search *s)
+{
+    enum err e = OK;
+    size_t count = s->best_count;
+    for (size_t left = count; left > 1;) {
+        struct found last = s->best[--left], worst = s->best[0];
+        heap_down(s->best, left, 0, last, is_worse(s, a, b));
+        s->best[left] = worst;
+    }
+    if (count > s->limit) {
+        s->has_more = true;
+        count--;
+    }
+    for (size_t i = 0; i < count && e == OK; i++) {
+        e = put_result(s, s->best[i].name, s->best[i].score);
+    }
+    return e;
+}
+
+static enum err
+ask(struct search *s)
+{
+    struct text_sink to = {.each = look, .context = s, .warning = keep_warning};
+    enum err e = view_open(s->api->options.answerer, &s->control, &s->view, &s->why);
+    if (e) return e;
+    if (s->asked.min_ms > s->asked.max_ms) return OK;
+    if (s->label.size > 0)
+        e = view_label_values(s->view, &s->asked, s->label, &to, &s->why);
+    else
+        e = view_label_names(s->view, &s->asked, &to, &s->why);
+    if (e == ERR_CANCELED && s->has_more) e = OK;
+    return e ? e : give_best(s);
+}
+
+static void
+end_answer(struct search *s, enum err e)
+{
+    if (e == OK) {
+        if (s->batch_open || !s->first_batch_done) {
+            begin_batch(s);
+            e = end_batch(s);
+        }
+        begin_line(s);
+        json_member_text(&s->json, "status", "success");
+        json_member_bool(&s->json, "has_more", s->has_more);
+        if (warnings_at(&s->warnings, s->warnings_told) != NULL) put_warnings(s);
+        end_line(s);
+        if (e == OK) e = send_lines(s);
+    } else if (s->begun) {
+        /* What was put of a batch is lost with it. */
+        buf_clear(&s->text);
+        begin_line(s);
+        json_member_text(&s->json, "status", "error");
+        json_member_text(&s->json, "errorType", problem_type_of(FOR_QUERY, e));
+        json_member_text(&s->json, "error", why_text(&s->why, e));
+        end_line(s);
+        e = send_lines(s);
+    }
+    if (s->begun)
+        http_stream_end(s->request, e == OK);
+    else
+        reply_problem_of(s->request, FOR_QUERY, e, &s->why);
+}
+
+static void
+search_fini(struct search *s)
+{
+    for (size_t i = 0; i < s->best_count; i++) {
+        found_free(s, &s->best[i]);
+    }
+    array_free(&s->budget, s->best, s->best_capacity);
+    view_free(s->view);
+    match_fini(&s->match);
+    search_filter_fini(&s->filter);
+    form_fini(&s->form);
+    buf_fini(&s->text);
+    buf_fini(&s->error);
+    warnings_fini(&s->warnings);
+}
+
+/* Views of the request end when the answer begins, and metadata is asked for afterwards. */
+static enum err
+keep_tenant(struct search *s)
+{
+    s->asked.tenant = arena_copy(&s->form.arena, s->asked.tenant);
+    return s->asked.tenant.at == NULL ? no_memory(s) : OK;
+}
+
+static void
+run(struct api *api, struct http_request *request, enum err (*read)(struct search *s))
+{
+    struct search *s = mem_new(&api->read_budget, sizeof *s);
+    if (s == NULL) {
+        reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
+                      problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the search");
+        return;
+    }
+    s->api = api;
+    s->request = request;
+    budget_init(&s->budget, "query", 0, &api->read_budget);
+    buf_init(&s->text, &s->budget, (size_t)1 << 30);
+    buf_init(&s->error, NULL, ERROR_BYTES_MAX);
+    search_filter_init(&s->filter, &s->budget);
+    warnings_init(&s->warnings, &s->budget);
+    query_control_begin(api, request, &s->budget, &s->control);
+    s->asked.control = &s->control;
+    unsigned refused = tenant_named(api, request, &s->asked.tenant, &s->why);
+    enum err e = OK;
+    if (refused == 0) e = form_read(request, &s->budget, &s->form, &s->why);
+    if (refused == 0 && e == OK) e = keep_tenant(s);
+    if (refused == 0 && e == OK) e = read(s);
+    if (refused != 0)
+        reply_problem(request, refused, "bad_data", s->why.text);
+    else if (e == ERR_INPUT && s->error.size > 0)
+        reply_invalid(request, &s->error);
+    else if (e)
+        reply_problem_of(request, FOR_QUERY, e, &s->why);
+    else
+        end_answer(s, ask(s));
+    search_fini(s);
+    mem_free(&api->read_budget, s, sizeof *s);
+}
+
+void
+search_metric_names_run(struct api *api, struct http_request *request)
+{
+    run(api, request, read_metric_names);
+}
+
+void
+search_label_names_run(struct api *api, struct http_request *request)
+{
+    run(api, request, read_label_names);
+}
+
+void
+search_label_values_run(struct api *api, struct http_request *request)
+{
+    run(api, request, read_label_values);
+}

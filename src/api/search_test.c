@@ -1,0 +1,245 @@
+/* search_test.c - names that are searched for: what is asked, in which order and in which lines. */
+#include "api/asked_testing.h"
+
+#define NDJSON "application/x-ndjson; charset=utf-8"
+#define NAMES  "/api/v1/search/label_names"
+#define END    "{\"status\":\"success\",\"has_more\":false}\n"
+#define MORE   "{\"status\":\"success\",\"has_more\":true}\n"
+
+static void
+expect(struct api_rig *rig, const char *target, const char *expected)
+{
+    struct http_request r;
+    rig_ask(rig, &r, HTTP_GET, target, NULL, bytes_of("", 0));
+    const char *got = answer_text(&r);
+    if (r.status != 200 || strcmp(got, expected) != 0) fail_msg("%s: %u %s", target, r.status, got);
+    assert_string_equal(r.content_type, NDJSON);
+    assert_true(r.stream && r.complete);
+    buf_fini(&r.text);
+}
+
+static void
+test_names_come_in_batches_and_a_last_line(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    expect(rig, NAMES,
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"},{\"name\":\"name002\"}]}"
+           "\n" END);
+    expect(rig, NAMES "?batch_size=2",
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n"
+           "{\"results\":[{\"name\":\"name002\"}]}\n" END);
+    expect(rig, NAMES "?batch_size=3",
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"},{\"name\":\"name002\"}]}"
+           "\n" END);
+    expect(rig, NAMES "?limit=2",
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n" MORE);
+    assert_int_equal(rig->asked.hints.limit, 2);
+    expect(rig, NAMES "?limit=3&search[]=name",
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"},{\"name\":\"name002\"}]}"
+           "\n" END);
+    assert_int_equal(rig->asked.hints.limit, 0);
+    expect(rig, NAMES "?search[]=nothing", "{\"results\":[]}\n" END);
+    expect(rig, NAMES "?start=2&end=1", "{\"results\":[]}\n" END);
+    rig_free(rig);
+}
+
+static void
+test_names_are_chosen_by_what_is_searched_for(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    rig->names = 200;
+    expect(rig, NAMES "?search[]=e117&search[]=name01&limit=3",
+           "{\"results\":[{\"name\":\"name001\"},{\"name\":\"name010\"},{\"name\":\"name011\"}]}"
+           "\n" MORE);
+    expect(rig, NAMES "?search[]=E117&search[]=NAME119&case_sensitive=false&fuzz_alg=jarowinkler",
+           "{\"results\":[{\"name\":\"name117\"},{\"name\":\"name119\"}]}\n" END);
+    expect(rig, NAMES "?search[]=E117", "{\"results\":[]}\n" END);
+    expect(rig, NAMES "?search[]=nae0&fuzz_threshold=40&include_score=true&limit=1",
+           "{\"results\":[{\"name\":\"name000\",\"score\":0.48214285714285715}]}\n" MORE);
+    expect(rig, NAMES "?search[]=nae0&fuzz_threshold=49&limit=1", "{\"results\":[]}\n" END);
+    expect(rig, NAMES "?search[]=nmae000&fuzz_alg=jarowinkler&fuzz_threshold=97&limit=1",
+           "{\"results\":[]}\n" END);
+    expect(rig, NAMES "?search[]=nmae000&fuzz_alg=jarowinkler&fuzz_threshold=95&limit=1",
+           "{\"results\":[{\"name\":\"name000\"}]}\n" END);
+    rig_free(rig);
+}
+
+static void
+test_order_is_by_name_or_by_score(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    rig->names = 12;
+    expect(rig, NAMES "?sort_by=alpha&sort_dir=dsc&limit=3",
+           "{\"results\":[{\"name\":\"name011\"},{\"name\":\"name010\"},{\"name\":\"name009\"}]}"
+           "\n" MORE);
+    expect(rig, NAMES "?sort_by=alpha&sort_dir=dsc&limit=12&batch_size=11&search[]=name01",
+           "{\"results\":[{\"name\":\"name011\"},{\"name\":\"name010\"},{\"name\":\"name001\"}]}"
+           "\n" END);
+    expect(rig,
+           NAMES "?sort_by=score&search[]=9&search[]=name01&include_score=t&fuzz_alg=jarowinkler",
+           "{\"results\":[{\"name\":\"name010\",\"score\":1},{\"name\":\"name011\",\"score\":1},"
+           "{\"name\":\"name009\",\"score\":0.9}]}\n" END);
+    expect(rig, NAMES "?sort_by=score&search[]=name&limit=2",
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n" MORE);
+    rig_free(rig);
+}
+
+static void
+test_search_asks_what_the_request_says(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    rig->names = 1;
+    expect(rig, "/api/v1/search/metric_names", "{\"results\":[{\"name\":\"name000\"}]}\n" END);
+    assert_string_equal(rig->asked_name, "__name__");
+    assert_int_equal(rig->asked.max_ms, SIM_BEGIN);
+    assert_int_equal(rig->asked.min_ms, SIM_BEGIN - 3600 * 1000);
+    expect(rig, "/api/v1/search/label_values?label=job&start=1&end=2.5&match[]=up&match[]=down",
+           "{\"results\":[{\"name\":\"name000\"}]}\n" END);
+    assert_string_equal(rig->asked_name, "job");
+    assert_int_equal(rig->asked.min_ms, 1000);
+    assert_int_equal(rig->asked.max_ms, 2500);
+    assert_int_equal(rig->asked.set_count, 2);
+    rig->metric = "a_total";
+    expect(rig, "/api/v1/search/metric_names?include_metadata=1",
+           "{\"results\":[{\"name\":\"a_total\",\"type\":\"counter\",\"help\":\"Help.\","
+           "\"unit\":\"bytes\"}]}\n" END);
+    ask(rig, &(struct asked){"as a form", HTTP_POST, "/prometheus/api/v1/search/label_values", FORM,
+                             "label=job&limit=1", 0, 200, NDJSON, "\"a_total\""});
+    rig_free(rig);
+}
+
+#define BAD(text) "\"errorType\":\"bad_data\",\"error\":\"" text "\"}"
+
+static void
+test_wrong_searches_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *parameters, *error;
+    } cases[] = {
+        {"start=x&end=y", BAD("invalid time value for 'start': cannot parse \\\"x\\\" to a valid "
+                              "timestamp")},
+        {"end=y&match[]={", BAD("invalid time value for 'end': cannot parse \\\"y\\\" to a valid "
+                                "timestamp")},
+        {"match[]={&limit=x", BAD("1:2: parse error: unexpected end of input inside braces")},
+        {"fuzz_threshold=101", BAD("invalid fuzz_threshold \\\"101\\\": must be 0-100")},
+        {"fuzz_threshold=x&fuzz_alg=x", BAD("invalid fuzz_threshold \\\"x\\\": must be 0-100")},
+        {"fuzz_alg=x&case_sensitive=x", BAD("unsupported fuzz_alg \\\"x\\\": must be one of "
+                                            "[subsequence jarowinkler]")},
+        {"case_sensitive=maybe", BAD("invalid case_sensitive \\\"maybe\\\": must be boolean")},
+        {"include_score=2", BAD("invalid include_score \\\"2\\\": must be boolean")},
+        {"sort_dir=asc", BAD("sort_dir is only valid when sort_by is set")},
+        {"sort_by=score&sort_dir=asc&search[]=a",
+         BAD("sort_dir is not supported for sort_by=score")},
+        {"sort_by=alpha&sort_dir=up", BAD("invalid sort_dir \\\"up\\\": must be \\\"asc\\\" or "
+                                          "\\\"dsc\\\"")},
+        {"sort_by=score", BAD("sort_by=score requires search[] to be set")},
+        {"limit=-1", BAD("invalid limit \\\"-1\\\": must be non-negative integer")},
+        {"batch_size=x", BAD("invalid batch_size \\\"x\\\": must be non-negative integer")},
+        {"sort_by=size",
+         BAD("invalid sort_by \\\"size\\\" for label_names: must be \\\"alpha\\\" or "
+             "\\\"score\\\"")},
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char target[200];
+        snprintf(target, sizeof target, NAMES "?%s", cases[i].parameters);
+        ask(rig, &(struct asked){cases[i].parameters, HTTP_GET, target, NULL, NULL, 0, 400, JSON,
+                                 cases[i].error});
+    }
+    ask(rig, &(struct asked){"no label", HTTP_GET, "/api/v1/search/label_values?sort_by=x", NULL,
+                             NULL, 0, 400, JSON, BAD("missing required parameter \\\"label\\\"")});
+    ask(rig,
+        &(struct asked){"no answer", HTTP_GET,
+                        "/api/v1/search/metric_names?include_metadata=x&sort_by=y", NULL, NULL, 0,
+                        400, JSON, BAD("invalid include_metadata \\\"x\\\": must be boolean")});
+    rig_free(rig);
+}
+
+static void
+test_what_fails_is_told_before_the_stream_or_in_its_last_line(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    rig->ask_error = ERR_CORRUPT;
+    ask(rig, &(struct asked){"before", HTTP_GET, NAMES, NULL, NULL, 0, 500, JSON,
+                             "\"errorType\":\"internal\",\"error\":\"the double says corrupt\"}"});
+    ask(rig, &(struct asked){"in order, the best come last", HTTP_GET,
+                             NAMES "?batch_size=1&sort_by=alpha&sort_dir=dsc", NULL, NULL, 0, 500,
+                             JSON, "the double says corrupt"});
+    expect(rig, NAMES "?batch_size=2",
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n"
+           "{\"status\":\"error\",\"errorType\":\"internal\",\"error\":\"the double says "
+           "corrupt\"}\n");
+    rig->ask_error = OK;
+    rig->open_error = ERR_AGAIN;
+    ask(rig, &(struct asked){"no view", HTTP_GET, NAMES, NULL, NULL, 0, 503, JSON, "unavailable"});
+    rig_free(rig);
+}
+
+static void
+test_what_is_missing_is_a_warning(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    rig->names = 2;
+    rig->warning = "page 7 is damaged";
+    expect(rig, NAMES,
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}],"
+           "\"warnings\":[\"page 7 is damaged\"]}\n" END);
+    expect(rig, NAMES "?batch_size=1",
+           "{\"results\":[{\"name\":\"name000\"}]}\n{\"results\":[{\"name\":\"name001\"}]}\n"
+           "{\"status\":\"success\",\"has_more\":false,\"warnings\":[\"page 7 is damaged\"]}\n");
+    expect(rig, NAMES "?partial_response=false&limit=1",
+           "{\"results\":[{\"name\":\"name000\"}]}\n" MORE);
+    assert_false(rig->asked.partial);
+    rig_free(rig);
+}
+
+static void
+test_a_search_survives_any_failing_allocation(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {
+        NAMES "?sort_by=score&search[]=name&limit=2&batch_size=1&match[]=up&case_sensitive=f",
+        "/api/v1/search/label_values?label=a&search[]=nm&fuzz_alg=jarowinkler&fuzz_threshold=1"};
+    for (unsigned i = 0; i < 2; i++) {
+        bool fired = true;
+        for (uint64_t nth = 1; fired; nth++) {
+            struct api_rig *rig = rig_start(rig_new());
+            struct http_request r;
+            rig->names = 40;
+            request_init(&r, HTTP_GET, targets[i], NULL, bytes_of("", 0));
+            assert_true(rig_hand(rig, &r));
+            mem_fail_nth(nth, false);
+            rig_run(rig);
+            fired = mem_fail_fired();
+            mem_fail_nth(0, false);
+            assert_int_not_equal(r.status, 0);
+            if (!fired) assert_int_equal(r.status, 200);
+            assert_true(!r.stream || r.ended);
+            buf_fini(&r.text);
+            rig_free(rig);
+        }
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_come_in_batches_and_a_last_line),
+        cmocka_unit_test(test_names_are_chosen_by_what_is_searched_for),
+        cmocka_unit_test(test_order_is_by_name_or_by_score),
+        cmocka_unit_test(test_search_asks_what_the_request_says),
+        cmocka_unit_test(test_wrong_searches_are_refused),
+        cmocka_unit_test(test_what_fails_is_told_before_the_stream_or_in_its_last_line),
+        cmocka_unit_test(test_what_is_missing_is_a_warning),
+        cmocka_unit_test(test_a_search_survives_any_failing_allocation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

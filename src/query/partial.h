@@ -1,0 +1,33 @@
+/*
+ * partial.h - answers of what is whole: a view of another that asks it with `partial`, and keeps
+ * the sentences about what is missing for as long as it exists.
+ *
+ * So whoever evaluates an expression need not know of it. Threads: as the view below.
+ */
+#ifndef QUERY_PARTIAL_H
+#define QUERY_PARTIAL_H
+
+#include "base/lock.h"
+#include "base/warnings.h"
+#include "model/select.h"
+
+struct partial_view {
+    struct view view; /* to be asked; first */
+    struct view *below;
+    struct budget *budget;
+
+    struct lock lock; /* LOCK_RANK_LEAF; guards to the end */
+    struct warnings warnings;
+    bool lost; /* one could not be kept */
+};
+
+/* `below` outlives what is asked of it, and stays the caller's. */
+void partial_view_init(struct partial_view *v, struct view *below, struct budget *budget);
+/* All sets are freed before the next three. */
+void partial_view_fini(struct partial_view *v);
+/* ERR_NOMEM: what is missing could not be kept, so that the answer must fail. */
+MUST_CHECK enum err partial_view_check(struct partial_view *v, struct why *why);
+/* NULL: there are no more. */
+const char *partial_view_warning(const struct partial_view *v, uint32_t index);
+
+#endif
