@@ -57,13 +57,15 @@ static const struct route {
     {"/api/v1/query_exemplars", HTTP_GET | HTTP_POST, QUEUE_READS, query_exemplars_run, STORED},
     {"/api/v1/format_query", HTTP_GET | HTTP_POST, QUEUE_READS, format_query_run},
     {"/api/v1/parse_query", HTTP_GET | HTTP_POST, QUEUE_READS, parse_query_run},
-    {"/api/v1/rules", HTTP_GET, QUEUE_NONE, targets_run},
+    {"/api/v1/rules", HTTP_GET, QUEUE_PAGES, targets_run},
     {"/api/v1/alerts", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/alertmanagers", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/targets", HTTP_GET, QUEUE_NONE, targets_run},
-    {"/api/v1/targets/metadata", HTTP_GET, QUEUE_NONE, targets_run},
+    {"/api/v1/targets/metadata", HTTP_GET, QUEUE_PAGES, targets_run},
+    {"/api/v1/targets/relabel_steps", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/scrape_pools", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/notifications", HTTP_GET, QUEUE_NONE, targets_run},
+    {"/api/v1/notifications/live", HTTP_GET, QUEUE_NONE, notifications_live_run},
     {"/api/v1/metadata", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/features", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/buildinfo", HTTP_GET, QUEUE_PAGES, page_run},
@@ -71,6 +73,9 @@ static const struct route {
     {"/api/v1/status/flags", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/config", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/tsdb", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/tsdb/blocks", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/walreplay", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/self_metrics", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/storage", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/destinations", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/remembered", HTTP_GET, QUEUE_READS, page_run}, /* it reads files */
@@ -193,14 +198,15 @@ refuse_query(struct api *api, struct http_request *request, enum err e, const st
 
 /*
  * Tenants take turns: a job comes behind the last one of its tenant and behind one of each other
- * tenant. False: this tenant, or all together, have too many that wait.
+ * tenant, also if its tenant had the last turn. False: this tenant, or all together, have too many
+ * that wait.
  */
 static bool
 job_add_locked(struct job_queue *q, struct job *job)
 {
     struct job **place = &q->first;
     uint32_t of_tenant = 0;
-    job->round = q->round;
+    job->round = q->round + 1;
     for (struct job *j = q->first; j != NULL; j = j->next) {
         if (!bytes_equal(j->tenant, job->tenant)) continue;
         of_tenant++;

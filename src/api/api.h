@@ -39,6 +39,12 @@ struct api_limits {
     struct query_limits query;
 };
 
+/* How the last attempt to read the configuration ended, and when one succeeded. */
+struct reload_state {
+    bool succeeded;
+    int64_t succeeded_ms;
+};
+
 /* What an operator wants of a destination. */
 enum destination_verb { DESTINATION_PAUSE, DESTINATION_RESUME, DESTINATION_REPLAY };
 struct destination_wish {
@@ -74,6 +80,7 @@ struct api_options {
     enum err (*merge_now)(void *context, enum tsdb_merge_mode mode, struct why *why);
     /* On a query thread. */
     enum err (*reload)(void *context, struct why *why);
+    struct reload_state (*reload_state)(void *context);
     void (*flags)(void *context, void (*each)(void *to, const char *name, const char *value),
                   void *to);
     void (*config)(void *context, struct buf *to);

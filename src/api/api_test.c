@@ -83,6 +83,10 @@ test_each_route_answers(void **state)
          "\"data\":{\"b_total\":"},
         {"metadata of so many", HTTP_GET, "/api/v1/metadata?limit=1", NULL, NULL, 0, 200, JSON,
          "}]}}"},
+        {"metadata of none", HTTP_GET, "/api/v1/metadata?limit=0&limit_per_metric=-1", NULL, NULL,
+         0, 200, JSON, "\"data\":{}}"},
+        {"metadata of any number", HTTP_GET, "/api/v1/metadata?limit=-1", NULL, NULL, 0, 200, JSON,
+         "\"b_total\":"},
         {"the build", HTTP_GET, "/api/v1/status/buildinfo", NULL, NULL, 0, 200, JSON,
          "{\"version\":\"3.14.0\",\"revision\":\"\",\"branch\":\"\",\"buildUser\":\"\","
          "\"buildDate\":\"\",\"goVersion\":\"\",\"firekeepVersion\":\"1.2.3\""},
@@ -95,14 +99,32 @@ test_each_route_answers(void **state)
         {"the last aggregation", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
          "\"limit_ratio\":true},\"rules\":{"},
         {"the process", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
-         "\"startTime\":\"2026-01-01T00:00:00Z\",\"serverTime\":\"2026-01-01T00:00:00Z\","
-         "\"ready\":true,\"notReadyReason\":\"\",\"timeSeriesCount\":1"},
+         "\"serverTime\":\"2026-01-01T00:00:00Z\",\"reloadConfigSuccess\":true,"
+         "\"lastConfigTime\":\"2026-01-01T00:00:00Z\",\"corruptionCount\":0,"},
+        {"what is kept", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
+         "\"storageRetention\":\"10y or 500GB\",\"ready\":true,\"notReadyReason\":\"\","
+         "\"timeSeriesCount\":1"},
+        {"no more to replay", HTTP_GET, "/api/v1/status/walreplay", NULL, NULL, 0, 200, JSON,
+         "\"data\":{\"min\":0,\"max\":0,\"current\":0}}"},
+        {"its metrics", HTTP_GET, "/api/v1/status/self_metrics?metric_name_pattern=.*_head_series",
+         NULL, NULL, 0, 200, JSON,
+         "\"data\":[{\"name\":\"firekeep_head_series\","
+         "\"help\":\"Series with samples in the head.\",\"type\":\"GAUGE\","
+         "\"metric\":[{\"gauge\":{\"value\":1}}]}]}"},
         {"flags", HTTP_GET, "/api/v1/status/flags", NULL, NULL, 0, 200, JSON,
-         "{\"web.listen-address\":\"127.0.0.1:9201\"}"},
+         "{\"web.listen-address\":\"127.0.0.1:9201\","},
         {"the configuration", HTTP_GET, "/api/v1/status/config", NULL, NULL, 0, 200, JSON,
          "{\"yaml\":\"tenancy:\\n  enabled: true\\n\"}"},
         {"cardinality", HTTP_GET, "/api/v1/status/tsdb?limit=1", NULL, NULL, 0, 200, JSON,
-         "\"seriesCountByMetricName\":[{\"name\":\"up\",\"value\":1}]"},
+         "\"seriesCountByMetricName\":[{\"name\":\"up\",\"value\":1}],"
+         "\"labelValueCountByLabelName\":[{\"name\":\"__name__\",\"value\":1}],"
+         "\"memoryInBytesByLabelName\":[{\"name\":\"__name__\",\"value\":2}],"
+         "\"seriesCountByLabelValuePair\":[{\"name\":\"__name__=up\",\"value\":1}],"},
+        {"the head", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, JSON,
+         "\"headStats\":{\"numSeries\":1,\"numLabelPairs\":2,\"chunkCount\":1,"
+         "\"minTime\":1767225600000,\"maxTime\":1767225600001,"},
+        {"no blocks yet", HTTP_GET, "/api/v1/status/tsdb/blocks", NULL, NULL, 0, 200, JSON,
+         "\"data\":{\"blocks\":[]}}"},
         {"storage", HTTP_GET, "/api/v1/status/storage", NULL, NULL, 0, 200, JSON,
          "\"partitions\":[]}"},
         {"destinations", HTTP_GET, "/api/v1/status/destinations", NULL, NULL, 0, 200, JSON,
@@ -302,9 +324,15 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
         {"all series", HTTP_GET, "/api/v1/series", NULL, NULL, 0, 400, JSON,
          "no match[] parameter provided"},
         {"no limit", HTTP_GET, "/api/v1/metadata?limit=x", NULL, NULL, 0, 400, JSON,
-         "\"bad_data\",\"error\":\"invalid limit: expected a whole number\""},
+         "\"bad_data\",\"error\":\"limit must be a number\"}"},
+        {"no limit", HTTP_GET, "/api/v1/metadata?limit_per_metric=x", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"limit_per_metric must be a number\"}"},
+        {"no pattern", HTTP_GET, "/api/v1/status/self_metrics?metric_name_pattern=(", NULL, NULL, 0,
+         400, JSON, "invalid parameter \\\"metric_name_pattern\\\": "},
         {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=0", NULL, NULL, 0, 400, JSON,
-         "invalid limit: expected a whole number of at least 1"},
+         "\"error\":\"limit must be a positive number\"}"},
+        {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=10001", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"limit must not exceed 10000\"}"},
         {"no form", HTTP_POST, "/api/v1/admin/tsdb/merge", FORM, "full=%zz", 0, 400, JSON,
          "error parsing form values: invalid URL escape"},
         {"deletion of all", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 400, JSON,
@@ -896,6 +924,40 @@ test_tenants_take_turns(void **state)
     rig_free(rig);
 }
 
+/* Whoever asks again as soon as it is answered does not pass by those that wait. */
+static void
+test_who_had_a_turn_waits_for_the_others(void **state)
+{
+    (void)state;
+    struct http_request backlog[2], eager[2];
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct job_queue *q = &rig->api->queues[QUEUE_QUERIES];
+    for (unsigned i = 0; i < 2; i++) {
+        request_init(&backlog[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a",
+                     bytes_of("", 0));
+        assert_true(rig_hand(rig, &backlog[i]));
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        request_init(&eager[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: b",
+                     bytes_of("", 0));
+        assert_true(rig_hand(rig, &eager[i]));
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        assert_int_equal(backlog[i].status, 200);
+        assert_int_equal(eager[i].status, 0);
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        assert_int_equal(eager[i].status, 200);
+        buf_fini(&backlog[i].text);
+        buf_fini(&eager[i].text);
+    }
+    rig_free(rig);
+}
+
 static void
 test_one_tenant_does_not_take_all_places(void **state)
 {
@@ -1080,6 +1142,7 @@ main(void)
         API_TEST(test_errors_of_a_query_become_statuses),
         API_TEST(test_a_query_that_waits_too_long_times_out),
         API_TEST(test_tenants_take_turns),
+        API_TEST(test_who_had_a_turn_waits_for_the_others),
         API_TEST(test_one_tenant_does_not_take_all_places),
         API_TEST(test_queries_are_remembered_by_what_they_cost),
         API_TEST(test_errors_of_the_owner_become_statuses),

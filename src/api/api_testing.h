@@ -480,11 +480,19 @@ owner_merge_now(void *context, enum tsdb_merge_mode mode, struct why *why)
     return owner_result(rig, why);
 }
 
+static inline struct reload_state
+owner_reload_state(void *context)
+{
+    return (struct reload_state){((struct api_rig *)context)->owner_error == OK, SIM_BEGIN};
+}
+
 static inline void
 owner_flags(void *context, void (*each)(void *to, const char *name, const char *value), void *to)
 {
     (void)context;
     each(to, "web.listen-address", "127.0.0.1:9201");
+    each(to, "retention.time", "10y");
+    each(to, "retention.size", "500GB");
 }
 
 static inline void
@@ -600,6 +608,7 @@ rig_new(void)
         .flush_now = owner_flush_now,
         .merge_now = owner_merge_now,
         .reload = owner_flush_now,
+        .reload_state = owner_reload_state,
         .flags = owner_flags,
         .config = owner_config,
         .destinations = owner_destinations,

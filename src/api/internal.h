@@ -210,6 +210,7 @@ void label_names_run(struct api *api, struct http_request *request);
 void label_values_run(struct api *api, struct http_request *request);
 void series_run(struct api *api, struct http_request *request);
 void targets_run(struct api *api, struct http_request *request);
+void notifications_live_run(struct api *api, struct http_request *request);
 void query_run(struct api *api, struct http_request *request);
 void query_range_run(struct api *api, struct http_request *request);
 void active_queries_run(struct api *api, struct http_request *request);

@@ -9,7 +9,6 @@
 
 #include "api/form.h"
 #include "api/internal.h"
-#include "base/decimal.h"
 #include "base/time_text.h"
 #include "promql/answer.h"
 #include "wire/number.h"

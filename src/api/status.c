@@ -9,13 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "api/form.h"
 #include "api/internal.h"
+#include "api/pages.h"
 #include "promql/promql.h"
 
 #define PROMETHEUS_VERSION "3.14.0" /* the one that is measured up to */
 
-enum { PAGE_BYTES_MAX = 256 * 1024 * 1024, TOP_COUNT = 10, TOP_COUNT_MAX = 10000 };
+enum { PAGE_BYTES_MAX = 256 * 1024 * 1024 };
 
 /* --- health ----------------------------------------------------------------------------------- */
 
@@ -130,14 +134,22 @@ reload_run(struct api *api, struct http_request *request)
 
 /* --- status pages ----------------------------------------------------------------------------- */
 
-/* A page puts one value, the "data" of the answer. */
-struct status_page {
-    struct api *api;
-    struct http_request *request;
-    struct bytes tenant; /* of pages about data */
-    struct json *j;
-    struct why why;
-};
+void
+page_time(int64_t t_ms, char to[PAGE_TIME_BYTES])
+{
+    time_t seconds = (time_t)(t_ms / 1000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    strftime(to, PAGE_TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+enum err
+page_number(struct status_page *p, const char *name, int64_t *ret)
+{
+    const char *text = http_argument(p->request, name);
+    if (text == NULL || text[0] == '\0' || form_whole(text, 64, ret) == NULL) return OK;
+    return why_set(&p->why, ERR_INPUT, "%s must be a number", name);
+}
 
 /* Grafana and others go by the version of the Prometheus whose API this is. */
 static enum err
@@ -169,28 +181,58 @@ features_page(struct status_page *p)
     return OK;
 }
 
+/* What is kept, as one would say it: "10y", "10y or 500GB". */
+struct retention {
+    char time[32];
+    char size[32];
+};
+
 static void
-time_text(int64_t t_ms, char *to, size_t size)
+note_retention(void *to, const char *name, const char *value)
 {
-    time_t seconds = (time_t)(t_ms / 1000);
-    struct tm utc;
-    gmtime_r(&seconds, &utc);
-    strftime(to, size, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    struct retention *r = to;
+    if (strcmp(name, "retention.time") == 0) snprintf(r->time, sizeof r->time, "%s", value);
+    if (strcmp(name, "retention.size") == 0) snprintf(r->size, sizeof r->size, "%s", value);
 }
 
+/* Members that Prometheus has come first; of Go's runtime only processors and memory mean something
+ * here. */
 static enum err
 runtime_info(struct status_page *p)
 {
-    char started[40], now[40];
+    char started[PAGE_TIME_BYTES], now[PAGE_TIME_BYTES], reloaded[PAGE_TIME_BYTES];
+    char directory[4096] = "", host[256] = "", kept[80];
+    struct api *api = p->api;
     struct tsdb_stats s;
     struct json *j = p->j;
-    tsdb_stats(p->api->options.tsdb, &s);
-    time_text(p->api->options.started_ms, started, sizeof started);
-    time_text(env_realtime_ms(p->api->options.env), now, sizeof now);
-    const char *reason = not_ready(p->api);
+    struct retention retention = {"", "0"};
+    struct reload_state reload = api->options.reload_state(api->options.context);
+    tsdb_stats(api->options.tsdb, &s);
+    api->options.flags(api->options.context, note_retention, &retention);
+    bool sized = strcmp(retention.size, "0") != 0;
+    snprintf(kept, sizeof kept, "%s%s%s", retention.time, sized ? " or " : "",
+             sized ? retention.size : "");
+    page_time(api->options.started_ms, started);
+    page_time(env_realtime_ms(api->options.env), now);
+    page_time(reload.succeeded_ms, reloaded);
+    if (getcwd(directory, sizeof directory) == NULL) directory[0] = '\0';
+    if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
+    const char *reason = not_ready(api);
     json_object_open(j);
     json_member_text(j, "startTime", started);
+    json_member_text(j, "CWD", directory);
+    json_member_text(j, "hostname", host);
     json_member_text(j, "serverTime", now);
+    json_member_bool(j, "reloadConfigSuccess", reload.succeeded);
+    json_member_text(j, "lastConfigTime", reloaded);
+    json_member_uint(j, "corruptionCount", s.pages_damaged + s.parts_set_aside);
+    json_member_uint(j, "goroutineCount", 0);
+    json_member_int(j, "GOMAXPROCS", sysconf(_SC_NPROCESSORS_ONLN));
+    json_member_uint(j, "GOMEMLIMIT",
+                     atomic_load_explicit(&api->options.memory->limit_bytes, memory_order_relaxed));
+    json_member_text(j, "GOGC", "");
+    json_member_text(j, "GODEBUG", "");
+    json_member_text(j, "storageRetention", kept);
     json_member_bool(j, "ready", reason == NULL);
     json_member_text(j, "notReadyReason", reason == NULL ? "" : reason);
     json_member_uint(j, "timeSeriesCount", s.head_series);
@@ -200,6 +242,38 @@ runtime_info(struct status_page *p)
     json_member_uint(j, "walSegments", s.wal.segment_count);
     json_member_uint(j, "walBytes", s.wal.segment_bytes);
     json_object_close(j);
+    return OK;
+}
+
+/* The log is replayed before anything is served. */
+static enum err
+wal_replay(struct status_page *p)
+{
+    json_put_raw(p->j, bytes_of_text("{\"min\":0,\"max\":0,\"current\":0}"));
+    return OK;
+}
+
+static bool
+is_wanted_metric(void *pattern, const char *name)
+{
+    return pattern == NULL || matcher_matches(pattern, bytes_of_text(name));
+}
+
+/* The metrics of the process, as /metrics has them. */
+static enum err
+self_metrics(struct status_page *p)
+{
+    struct matcher *wanted = NULL;
+    const char *pattern = http_argument(p->request, "metric_name_pattern");
+    if (pattern != NULL && pattern[0] != '\0') {
+        enum err e = matcher_new(MATCH_REGEX, bytes_of_text("metric_name_pattern"),
+                                 bytes_of_text(pattern), &wanted, &p->why);
+        if (e)
+            return why_prefix(&p->why, e == ERR_LIMIT ? ERR_INPUT : e,
+                              "invalid parameter \"metric_name_pattern\"");
+    }
+    metric_collect_json(p->j, is_wanted_metric, wanted);
+    matcher_free(wanted);
     return OK;
 }
 
@@ -245,131 +319,6 @@ remembered_page(struct status_page *p)
     return api->options.remembered(api->options.context, &api->read_budget, p->j, &p->why);
 }
 
-static void
-put_top(struct json *j, const char *key, const struct tsdb_cardinality *items, uint32_t count)
-{
-    json_member_array(j, key);
-    for (uint32_t i = 0; i < count; i++) {
-        json_object_open(j);
-        json_member_bytes(j, "name", items[i].name);
-        json_member_uint(j, "value", items[i].count);
-        json_object_close(j);
-    }
-    json_array_close(j);
-}
-
-/* False: it is there, and is no whole number. */
-static bool
-whole_argument(struct http_request *request, const char *name, int64_t fallback, int64_t *ret)
-{
-    const char *text = http_argument(request, name);
-    char *end;
-    *ret = fallback;
-    if (text == NULL || text[0] == '\0') return true;
-    errno = 0;
-    *ret = strtoll(text, &end, 10);
-    bool digit = text[0] == '-' || (text[0] >= '0' && text[0] <= '9');
-    return digit && *end == '\0' && errno == 0;
-}
-
-static enum err
-tsdb_page(struct status_page *p)
-{
-    struct tsdb *tsdb = p->api->options.tsdb;
-    struct json *j = p->j;
-    struct tsdb_stats s;
-    struct arena arena;
-    int64_t wanted;
-    uint32_t metric_count = 0, name_count = 0;
-    if (!whole_argument(p->request, "limit", TOP_COUNT, &wanted) || wanted < 1) {
-        return why_set(&p->why, ERR_INPUT, "invalid limit: expected a whole number of at least 1");
-    }
-    uint32_t limit = wanted > TOP_COUNT_MAX ? TOP_COUNT_MAX : (uint32_t)wanted;
-    tsdb_stats(tsdb, &s);
-    arena_init(&arena, &p->api->read_budget, 0, 0);
-    struct tsdb_cardinality *metrics = arena_new(&arena, limit * sizeof *metrics);
-    struct tsdb_cardinality *names = arena_new(&arena, limit * sizeof *names);
-    if (metrics != NULL && names != NULL &&
-        tsdb_top(tsdb, p->tenant, &arena, limit, metrics, &metric_count, names, &name_count)) {
-        metric_count = name_count = 0;
-    }
-    json_object_open(j);
-    json_member_object(j, "headStats");
-    json_member_uint(j, "numSeries", s.head_series);
-    json_member_uint(j, "numKnownSeries", s.known_series);
-    json_member_uint(j, "numSamples", s.head_samples);
-    json_member_uint(j, "numExemplars", s.head_exemplars);
-    json_member_uint(j, "bytes", s.head_bytes);
-    json_member_int(j, "maxTime", s.newest_ms == INT64_MIN ? 0 : s.newest_ms);
-    json_object_close(j);
-    json_member_object(j, "partStats");
-    json_member_uint(j, "numParts", s.parts);
-    json_member_uint(j, "numSeriesOfAllParts", s.part_series);
-    json_member_uint(j, "numSamples", s.part_samples);
-    json_member_uint(j, "numExemplars", s.part_exemplars);
-    json_member_uint(j, "bytes", s.part_bytes);
-    json_member_int(j, "minTime", s.oldest_ms == INT64_MAX ? 0 : s.oldest_ms);
-    json_object_close(j);
-    put_top(j, "seriesCountByMetricName", metrics, metric_count);
-    put_top(j, "labelValueCountByLabelName", names, name_count);
-    json_object_close(j);
-    arena_fini(&arena);
-    return OK;
-}
-
-/* --- storage ---------------------------------------------------------------------------------- */
-
-static void
-put_partition(void *context, const struct tsdb_partition *p)
-{
-    struct json *j = context;
-    char from[40], to[40];
-    time_text(p->time.min_ms, from, sizeof from);
-    time_text(p->time.max_ms, to, sizeof to);
-    json_object_open(j);
-    json_member_text(j, "from", from);
-    json_member_text(j, "to", to);
-    json_member_uint(j, "parts", p->parts);
-    json_member_uint(j, "samples", p->samples);
-    json_member_uint(j, "exemplars", p->exemplars);
-    json_member_uint(j, "bytes", p->data_bytes + p->index_bytes);
-    json_member_uint(j, "dataBytes", p->data_bytes);
-    json_member_uint(j, "indexBytes", p->index_bytes);
-    json_object_close(j);
-}
-
-static enum err
-storage_page(struct status_page *p)
-{
-    struct json *j = p->j;
-    struct tsdb_stats s;
-    tsdb_stats(p->api->options.tsdb, &s);
-    json_object_open(j);
-    json_member_object(j, "log");
-    json_member_uint(j, "bytes", s.wal.segment_bytes);
-    json_member_uint(j, "segments", s.wal.segment_count);
-    json_object_close(j);
-    json_member_object(j, "head");
-    json_member_uint(j, "bytes", s.head_bytes);
-    json_member_uint(j, "samples", s.head_samples);
-    json_member_uint(j, "exemplars", s.head_exemplars);
-    json_member_uint(j, "series", s.head_series);
-    json_object_close(j);
-    json_member_object(j, "parts");
-    json_member_uint(j, "parts", s.parts);
-    json_member_uint(j, "samples", s.part_samples);
-    json_member_uint(j, "exemplars", s.part_exemplars);
-    json_member_uint(j, "bytes", s.part_bytes);
-    json_member_uint(j, "dataBytes", s.part_data_bytes);
-    json_member_uint(j, "indexBytes", s.part_bytes - s.part_data_bytes);
-    json_object_close(j);
-    json_member_array(j, "partitions");
-    enum err e = tsdb_partitions(p->api->options.tsdb, put_partition, j);
-    json_array_close(j);
-    json_object_close(j);
-    return e ? why_set(&p->why, e, "not enough memory for the page") : OK;
-}
-
 /* --- metadata --------------------------------------------------------------------------------- */
 
 struct metadata_page {
@@ -401,15 +350,16 @@ metadata_page(struct status_page *p)
 {
     const char *metric = http_argument(p->request, "metric");
     struct metadata_page page = {.j = p->j, .left = UINT64_MAX};
-    int64_t limit;
-    if (!whole_argument(p->request, "limit", 0, &limit)) {
-        return why_set(&p->why, ERR_INPUT, "invalid limit: expected a whole number");
-    }
-    if (limit > 0) page.left = (uint64_t)limit;
+    int64_t limit = -1, per_metric;
+    /* Of each family there is one: any number of them is enough. */
+    enum err e = page_number(p, "limit", &limit);
+    if (e == OK) e = page_number(p, "limit_per_metric", &per_metric);
+    if (e) return e;
+    if (limit >= 0) page.left = (uint64_t)limit;
     struct query_request asked = {.tenant = p->tenant};
     struct view *view = NULL;
     json_object_open(p->j);
-    enum err e = view_open(p->api->options.answerer, NULL, &view, &p->why);
+    e = view_open(p->api->options.answerer, NULL, &view, &p->why);
     if (e == OK) {
         e = view_metadata(view, &asked, bytes_of_text(metric == NULL ? "" : metric), put_metadata,
                           &page, &p->why);
@@ -433,6 +383,9 @@ static const struct {
     {"/api/v1/status/flags", flags_page},
     {"/api/v1/status/config", config_page},
     {"/api/v1/status/tsdb", tsdb_page, true},
+    {"/api/v1/status/tsdb/blocks", tsdb_blocks_page},
+    {"/api/v1/status/walreplay", wal_replay},
+    {"/api/v1/status/self_metrics", self_metrics},
     {"/api/v1/status/storage", storage_page},
     {"/api/v1/status/destinations", destinations_page},
     {"/api/v1/status/remembered", remembered_page},

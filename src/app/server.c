@@ -36,6 +36,7 @@ struct server {
 
     struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
     struct settings settings;
+    struct reload_state reloaded;
 };
 
 /* --- limits ----------------------------------------------------------------------------------- */
@@ -52,12 +53,7 @@ query_limits_of(const struct settings *s)
         .series_max = s->query_max_series,
         .bytes_max = s->query_max_bytes,
         .slow_log_ns = s->query_slow_log_ms * NS_PER_MS,
-        .features =
-            {
-                .delayed_name_removal = (s->query_features & QUERY_DELAYED_NAME_REMOVAL) != 0,
-                .start_timestamps = (s->query_features & QUERY_START_TIMESTAMPS) != 0,
-                .type_and_unit_labels = (s->query_features & QUERY_TYPE_AND_UNIT_LABELS) != 0,
-            },
+        .features = promql_features_of(s->query_features),
     };
 }
 
@@ -100,14 +96,26 @@ reload(void *context, struct why *why)
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
         s->settings = next;
+        s->reloaded.succeeded_ms = env_realtime_ms(s->env);
         relays_commit(change);
     }
+    s->reloaded.succeeded = e == OK;
     lock_drop(&s->reload_lock);
     if (e)
         log_error("configuration reload failed, keeping the old configuration", KV("error", why));
     else
         log_info("configuration reloaded", KV("destinations", destination_count));
     return e;
+}
+
+static struct reload_state
+reload_state(void *context)
+{
+    struct server *s = context;
+    lock_take(&s->reload_lock);
+    struct reload_state state = s->reloaded;
+    lock_drop(&s->reload_lock);
+    return state;
 }
 
 static void
@@ -322,6 +330,7 @@ start_api(struct server *s, struct why *why)
         .flush_now = flush_now,
         .merge_now = merge_now,
         .reload = reload,
+        .reload_state = reload_state,
         .flags = show_flags,
         .config = show_config,
         .destinations = show_destinations,
@@ -430,6 +439,7 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     why->text[0] = '\0';
     s->env = env;
     s->settings = *settings;
+    s->reloaded = (struct reload_state){true, env_realtime_ms(env)};
     s->flag_count = flag_count;
     s->flag_words = flag_words;
     lock_init(&s->reload_lock, LOCK_RANK_APP);

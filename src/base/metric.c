@@ -14,6 +14,7 @@
 #include "base/metric.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,7 @@ struct run {
 
 struct metric_sink {
     struct buf text;
+    bool json;
     struct run *runs;
     size_t count;
     size_t capacity;
@@ -257,6 +259,85 @@ put_scaled(struct buf *to, uint64_t value, uint64_t per_unit)
     }
 }
 
+/* --- as JSON ------------------------------------------------------------------------------------
+ */
+
+static const char *
+kind_word(enum metric_kind kind)
+{
+    static const char *const words[] = {"counter", "gauge", "histogram"};
+    return words[kind];
+}
+
+/* What is no number in JSON is a string in ProtoJSON. */
+static void
+put_json_double(struct buf *to, double value)
+{
+    if (isnan(value))
+        buf_put_text(to, "\"NaN\"");
+    else if (isinf(value))
+        buf_put_text(to, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    else
+        put_double(to, value);
+}
+
+static void
+put_json_pair(struct buf *to, bool is_first, const char *name, struct bytes value)
+{
+    buf_put_text(to, is_first ? "\"label\":[" : ",");
+    buf_printf(to, "{\"name\":\"%s\",\"value\":", name);
+    (void)!json_print_string(to, value);
+    buf_put_u8(to, '}');
+}
+
+/* A metric up to its value; a comma follows each, and the last one is taken away again. */
+static void
+begin_json_metric(struct buf *to, const struct metric_label *labels)
+{
+    size_t count = 0;
+    buf_put_u8(to, '{');
+    for (; count < METRIC_LABELS_MAX && labels[count].name != NULL; count++) {
+        put_json_pair(to, count == 0, labels[count].name, bytes_of_text(labels[count].value));
+    }
+    if (count > 0) buf_put_text(to, "],");
+}
+
+static void
+put_json_histogram(struct buf *to, const struct metric_histogram *h)
+{
+    uint64_t count = 0;
+    double unit = h->per_unit <= 1 ? 1 : (double)h->per_unit;
+    begin_json_metric(to, h->labels);
+    buf_put_text(to, "\"histogram\":{\"bucket\":[");
+    for (unsigned i = 0; i < h->bound_count; i++) {
+        count += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
+        buf_printf(to, "%s{\"cumulativeCount\":\"%" PRIu64 "\",\"upperBound\":", i > 0 ? "," : "",
+                   count);
+        put_double(to, (double)h->bounds[i] / unit);
+        buf_put_u8(to, '}');
+    }
+    count += atomic_load_explicit(&h->buckets[h->bound_count], memory_order_relaxed);
+    buf_printf(to, "],\"sampleCount\":\"%" PRIu64 "\",\"sampleSum\":", count);
+    put_double(to, (double)atomic_load_explicit(&h->sum, memory_order_relaxed) / unit);
+    buf_put_text(to, "}},");
+}
+
+static void
+put_json_collected(struct buf *to, const struct metric_family *family,
+                   const struct metric_pair *pairs, size_t count, double value)
+{
+    buf_put_u8(to, '{');
+    for (size_t i = 0; i < count; i++) {
+        put_json_pair(to, i == 0, pairs[i].name, pairs[i].value);
+    }
+    if (count > 0) buf_put_text(to, "],");
+    buf_printf(to, "\"%s\":{\"value\":", kind_word(family->kind));
+    put_json_double(to, value);
+    buf_put_text(to, "}},");
+}
+
+/* --- samples ---------------------------------------------------------------------------------- */
+
 /* name_suffix{labels,le="bound"} and a space. `le` may be empty: no such label. */
 static void
 put_series(struct buf *to, const char *name, const char *suffix, const struct metric_label *labels,
@@ -277,6 +358,10 @@ put_histogram(struct metric_sink *sink, const struct metric_histogram *h)
 {
     begin_run(sink, (struct metric_family){h->name, h->help, METRIC_KIND_HISTOGRAM});
     struct buf *to = &sink->text;
+    if (sink->json) {
+        put_json_histogram(to, h);
+        return;
+    }
     struct buf le;
     buf_init(&le, to->budget, 64);
     /* _count is the last bucket by construction: the format demands that they are equal. */
@@ -307,18 +392,28 @@ static void
 put_counter(struct metric_sink *sink, const struct metric_counter *c)
 {
     begin_run(sink, (struct metric_family){c->name, c->help, METRIC_KIND_COUNTER});
+    if (sink->json) {
+        begin_json_metric(&sink->text, c->labels);
+        buf_printf(&sink->text, "\"counter\":{\"value\":%" PRIu64 "}},", metric_value(c));
+        return;
+    }
     put_series(&sink->text, c->name, "", c->labels, bytes_of(NULL, 0));
     buf_put_uint(&sink->text, metric_value(c));
     buf_put_u8(&sink->text, '\n');
 }
 
 static void
-put_collected_series(struct metric_sink *sink, const struct metric_family *family,
-                     const struct metric_pair *pairs, size_t count)
+begin_collected(struct metric_sink *sink, const struct metric_family *family)
 {
     assert(is_name(family->name));
     assert(family->kind != METRIC_KIND_HISTOGRAM);
     begin_run(sink, *family);
+}
+
+static void
+put_collected_series(struct metric_sink *sink, const struct metric_family *family,
+                     const struct metric_pair *pairs, size_t count)
+{
     buf_put_text(&sink->text, family->name);
     for (size_t i = 0; i < count; i++) {
         put_pair(&sink->text, i == 0, pairs[i].name, pairs[i].value);
@@ -330,6 +425,11 @@ void
 metric_put_u64(struct metric_sink *sink, const struct metric_family *family,
                const struct metric_pair *pairs, size_t count, uint64_t value)
 {
+    begin_collected(sink, family);
+    if (sink->json) {
+        put_json_collected(&sink->text, family, pairs, count, (double)value);
+        return;
+    }
     put_collected_series(sink, family, pairs, count);
     buf_put_uint(&sink->text, value);
     buf_put_u8(&sink->text, '\n');
@@ -339,6 +439,11 @@ void
 metric_put_double(struct metric_sink *sink, const struct metric_family *family,
                   const struct metric_pair *pairs, size_t count, double value)
 {
+    begin_collected(sink, family);
+    if (sink->json) {
+        put_json_collected(&sink->text, family, pairs, count, value);
+        return;
+    }
     put_collected_series(sink, family, pairs, count);
     put_double(&sink->text, value);
     buf_put_u8(&sink->text, '\n');
@@ -377,36 +482,85 @@ compare_runs(const void *a, const void *b)
     return order != 0 ? order : (x->offset > y->offset) - (x->offset < y->offset);
 }
 
+/* All samples, in runs by name. To be ended with sink_fini() in any case. */
+static enum err
+scrape(struct metric_sink *sink, bool json, struct budget *budget, size_t bytes_max)
+{
+    *sink = (struct metric_sink){.json = json};
+    buf_init(&sink->text, budget, bytes_max);
+    lock_take(&scrape_lock);
+    gather(sink);
+    lock_drop(&scrape_lock);
+    if (sink->count > 0) qsort(sink->runs, sink->count, sizeof *sink->runs, compare_runs);
+    return sink->failed ? ERR_NOMEM : buf_error(&sink->text);
+}
+
+static void
+sink_fini(struct metric_sink *sink)
+{
+    array_free(sink->text.budget, sink->runs, sink->capacity);
+    buf_fini(&sink->text);
+}
+
+/* The first run after `from` that is of another family. */
+static size_t
+family_end(const struct metric_sink *sink, size_t from)
+{
+    const struct metric_family *family = &sink->runs[from].family;
+    size_t to = from;
+    while (to < sink->count && strcmp(sink->runs[to].family.name, family->name) == 0) {
+        assert(sink->runs[to].family.kind == family->kind); /* two of our own modules disagree */
+        to++;
+    }
+    return to;
+}
+
 void
 metric_collect(struct buf *to)
 {
     size_t size_before = to->size;
-    struct metric_sink sink = {0};
-    buf_init(&sink.text, to->budget, to->limit);
-    lock_take(&scrape_lock);
-    gather(&sink);
-    lock_drop(&scrape_lock);
-
-    enum err e = sink.failed ? ERR_NOMEM : buf_error(&sink.text);
-    if (e == OK) {
-        if (sink.count > 0) qsort(sink.runs, sink.count, sizeof *sink.runs, compare_runs);
-        static const char *const kinds[] = {"counter", "gauge", "histogram"};
-        const struct metric_family *now = NULL;
-        for (size_t i = 0; i < sink.count; i++) {
-            const struct run *r = &sink.runs[i];
-            if (now == NULL || strcmp(now->name, r->family.name) != 0) {
-                now = &r->family;
-                buf_printf(to, "# HELP %s ", now->name);
-                put_escaped(to, bytes_of_text(now->help), false);
-                buf_printf(to, "\n# TYPE %s %s\n", now->name, kinds[now->kind]);
-            }
-            assert(now->kind == r->family.kind); /* two of our own modules disagree */
-            buf_put(to, sink.text.at + r->offset, r->size);
+    struct metric_sink sink;
+    enum err e = scrape(&sink, false, to->budget, to->limit);
+    for (size_t i = 0, end; e == OK && i < sink.count;) {
+        const struct metric_family *family = &sink.runs[i].family;
+        buf_printf(to, "# HELP %s ", family->name);
+        put_escaped(to, bytes_of_text(family->help), false);
+        buf_printf(to, "\n# TYPE %s %s\n", family->name, kind_word(family->kind));
+        for (end = family_end(&sink, i); i < end; i++) {
+            buf_put(to, sink.text.at + sink.runs[i].offset, sink.runs[i].size);
         }
-    } else if (to->failed == OK) {
-        to->failed = e;
     }
+    if (e && to->failed == OK) to->failed = e;
     if (buf_error(to)) to->size = size_before;
-    array_free(to->budget, sink.runs, sink.capacity);
-    buf_fini(&sink.text);
+    sink_fini(&sink);
+}
+
+void
+metric_collect_json(struct json *json, bool (*wanted)(void *context, const char *name),
+                    void *context)
+{
+    static const char *const types[] = {"COUNTER", "GAUGE", "HISTOGRAM"};
+    struct buf *to = json->to;
+    struct metric_sink sink;
+    enum err e = scrape(&sink, true, to->budget, to->limit);
+    json_array_open(json);
+    for (size_t i = 0, end; e == OK && i < sink.count; i = end) {
+        const struct metric_family *family = &sink.runs[i].family;
+        end = family_end(&sink, i);
+        if (!wanted(context, family->name)) continue;
+        json_object_open(json);
+        json_member_text(json, "name", family->name);
+        json_member_text(json, "help", family->help);
+        json_member_text(json, "type", types[family->kind]);
+        json_member_array(json, "metric");
+        for (; i < end; i++) {
+            size_t size = sink.runs[i].size; /* with a comma at its end */
+            json_put_raw(json, bytes_of(sink.text.at + sink.runs[i].offset, size - 1));
+        }
+        json_array_close(json);
+        json_object_close(json);
+    }
+    json_array_close(json);
+    if (e && to->failed == OK) to->failed = e;
+    sink_fini(&sink);
 }

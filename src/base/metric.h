@@ -21,7 +21,7 @@
 
 #include <stdatomic.h>
 
-#include "base/buf.h"
+#include "base/json.h"
 
 #define METRIC_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
@@ -138,5 +138,11 @@ void metric_put_double(struct metric_sink *sink, const struct metric_family *fam
  * ERR_LIMIT when `to` is too small.
  */
 void metric_collect(struct buf *to);
+/*
+ * Puts an array of the same families, of those whose names are `wanted`, each as ProtoJSON has an
+ * io.prometheus.client.MetricFamily. Errors show in the writer's buffer.
+ */
+void metric_collect_json(struct json *to, bool (*wanted)(void *context, const char *name),
+                         void *context);
 
 #endif

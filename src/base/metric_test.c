@@ -368,6 +368,71 @@ test_scrape_that_lacks_memory_or_room_appends_nothing(void **state)
     buf_fini(&small);
 }
 
+static bool
+is_not_c(void *context, const char *name)
+{
+    return strcmp(name, context) != 0;
+}
+
+static void
+test_json_is_that_of_the_families_that_are_wanted(void **state)
+{
+    (void)state;
+    static const uint64_t bounds[] = {1000, 2500};
+    static struct metric_counter reads = {.name = "b_total",
+                                          .help = "\"Requests\".",
+                                          .labels = {{"route", "re\"ad"}, {"v", "1"}}},
+                                 writes = {.name = "b_total",
+                                           .help = "\"Requests\".",
+                                           .labels = {{"route", "write"}}};
+    static struct metric_histogram h = {
+        .name = "h", .help = "H.", .bounds = bounds, .bound_count = 2, .per_unit = 1000};
+    static struct gauge level = {{"c", "A level.", METRIC_KIND_GAUGE}, -5, {0}},
+                        least = {{"a", "None.", METRIC_KIND_GAUGE}, 0, {0}};
+    metric_register_histogram(&h);
+    metric_register_counter(&reads);
+    register_gauge(&level);
+    register_gauge(&least);
+    metric_register_counter(&writes);
+    least.value = -INFINITY;
+    metric_add(&reads, 7);
+    metric_record(&h, 500);
+    metric_record(&h, 2000);
+    metric_record(&h, 9000);
+    for (unsigned nth = 1;; nth++) {
+        struct buf buf;
+        struct json json;
+        char wanted[] = "c";
+        buf_init(&buf, NULL, TEXT_MAX);
+        json_init(&json, &buf);
+        mem_fail_nth(nth, false);
+        metric_collect_json(&json, is_not_c, wanted);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        if (!fired) {
+            buf_put_u8(&buf, '\0');
+            assert_string_equal(
+                buf.at, "[{\"name\":\"a\",\"help\":\"None.\",\"type\":\"GAUGE\",\"metric\":"
+                        "[{\"gauge\":{\"value\":\"-Infinity\"}}]},"
+                        "{\"name\":\"b_total\",\"help\":\"\\\"Requests\\\".\",\"type\":\"COUNTER\","
+                        "\"metric\":"
+                        "[{\"label\":[{\"name\":\"route\",\"value\":\"re\\\"ad\"},{\"name\":\"v\","
+                        "\"value\":"
+                        "\"1\"}],\"counter\":{\"value\":7}},"
+                        "{\"label\":[{\"name\":\"route\",\"value\":\"write\"}],\"counter\":{"
+                        "\"value\":0}}]},"
+                        "{\"name\":\"h\",\"help\":\"H.\",\"type\":\"HISTOGRAM\",\"metric\":"
+                        "[{\"histogram\":{\"bucket\":[{\"cumulativeCount\":\"1\",\"upperBound\":1},"
+                        "{\"cumulativeCount\":\"2\",\"upperBound\":2.5}],\"sampleCount\":\"3\","
+                        "\"sampleSum\":11.5}}]}]");
+            buf_fini(&buf);
+            break;
+        }
+        assert_int_equal(buf_error(&buf), ERR_NOMEM);
+        buf_fini(&buf);
+    }
+}
+
 static void
 test_two_hundred_families_come_out_in_order(void **state)
 {
@@ -508,6 +573,7 @@ main(void)
         cmocka_unit_test_setup(test_doubles_are_printed_so_that_they_read_back, reset),
         cmocka_unit_test_setup(test_scrape_that_lacks_memory_or_room_appends_nothing, reset),
         cmocka_unit_test_setup(test_two_hundred_families_come_out_in_order, reset),
+        cmocka_unit_test_setup(test_json_is_that_of_the_families_that_are_wanted, reset),
         cmocka_unit_test_setup(test_threads_may_count_and_register_while_a_scrape_runs, reset),
         cmocka_unit_test_setup(test_unregistering_waits_for_a_collector_under_way, reset),
     };

@@ -86,16 +86,9 @@ struct settings {
     uint64_t query_max_points;                   /* 11000; reloadable */
     int64_t query_lookback_delta_ms;             /* 5m; reloadable */
     int64_t query_slow_log_ms;                   /* 10s; 0: none is logged; reloadable */
-    uint32_t query_features;                     /* bits of enum query_feature; reloadable */
+    uint32_t query_features;                     /* bits, see promql_features_of(); reloadable */
     enum log_level log_level;                    /* info; reloadable */
     enum log_format log_format;                  /* logfmt */
-};
-
-/* query_features */
-enum query_feature {
-    QUERY_DELAYED_NAME_REMOVAL = 1,
-    QUERY_START_TIMESTAMPS = 2,
-    QUERY_TYPE_AND_UNIT_LABELS = 4,
 };
 
 enum setting_type {

@@ -60,6 +60,16 @@ promql_operator_word(uint32_t n)
                : NULL;
 }
 
+struct promql_features
+promql_features_of(uint32_t bits)
+{
+    return (struct promql_features){
+        .delayed_name_removal = (bits & 1) != 0,
+        .start_timestamps = (bits & 2) != 0,
+        .type_and_unit_labels = (bits & 4) != 0,
+    };
+}
+
 /* --- running ---------------------------------------------------------------------------------- */
 
 struct promql_result {

@@ -47,6 +47,9 @@ struct promql_features {
     bool type_and_unit_labels; /* __type__ says what a counter is */
 };
 
+/* By bits, the lowest one for the first. */
+struct promql_features promql_features_of(uint32_t bits);
+
 /*
  * Threads of the caller's that may work on a query, too. After ask() one more of them may call
  * help->work(), once; after dismiss() none does: it waits for those that do. Both are called by the

@@ -276,6 +276,8 @@ struct tsdb_stats {
     uint64_t head_samples; /* of both generations */
     uint64_t head_exemplars;
     uint64_t head_bytes;
+    int64_t head_min_ms; /* of samples in either generation; none: min > max */
+    int64_t head_max_ms;
     uint64_t frozen_series;
     uint64_t parts;
     uint64_t parts_left_alone; /* of those: not merged, because they are damaged */
@@ -299,7 +301,7 @@ struct tsdb_stats {
     uint64_t cache_misses;
     uint64_t cache_bytes;
     uint64_t tenants;
-    uint64_t views;         /* that are open */
+    uint64_t views; /* that are open */
     uint64_t views_lost_total;
     int64_t view_oldest_ns; /* how long the first of them has been; 0: there is none */
     uint64_t metadata_rejected[REJECT_COUNT]; /* by this process */
@@ -332,20 +334,42 @@ MUST_CHECK enum err
 tsdb_partitions(struct tsdb *tsdb,
                 void (*each)(void *context, const struct tsdb_partition *partition), void *context);
 
+struct tsdb_part {
+    uint64_t number;
+    struct time_range time; /* of its samples; none: min > max */
+    uint64_t series;
+    uint64_t blocks;
+    uint64_t floats;
+    uint64_t histograms;
+};
+/* Calls `each` for every part, under no lock. */
+void tsdb_parts(struct tsdb *tsdb, void (*each)(void *context, const struct tsdb_part *part),
+                void *context);
+
 /* Calls `each` for the budgets of head, cache, log, flush, views and merge. */
 void tsdb_budgets(struct tsdb *tsdb, void (*each)(void *context, const struct budget *budget),
                   void *context);
 
-/* Label names by series and values in the head of a tenant: the biggest `count` of each, for status
- * pages. */
+/* Of labels in the head of a tenant, for status pages. */
+enum tsdb_ranking {
+    TSDB_METRICS_BY_SERIES,
+    TSDB_NAMES_BY_VALUES,
+    TSDB_NAMES_BY_BYTES, /* of the value in each series */
+    TSDB_PAIRS_BY_SERIES,
+    TSDB_RANKING_COUNT
+};
 struct tsdb_cardinality {
-    struct bytes name;
+    struct bytes name; /* of a pair: "name=value" */
     uint64_t count;
 };
+struct tsdb_top {
+    struct tsdb_cardinality *items[TSDB_RANKING_COUNT]; /* in the arena, the biggest first */
+    uint32_t counts[TSDB_RANKING_COUNT];
+    uint64_t pairs; /* there are in all */
+};
+/* The biggest `max` of each. ERR_NOMEM. */
 MUST_CHECK enum err tsdb_top(struct tsdb *tsdb, struct bytes tenant, struct arena *arena,
-                             uint32_t count, struct tsdb_cardinality *ret_metrics,
-                             uint32_t *ret_metric_count, struct tsdb_cardinality *ret_names,
-                             uint32_t *ret_name_count);
+                             uint32_t max, struct tsdb_top *ret_top);
 
 /* --- checking a directory at rest ------------------------------------------------------------- */
 

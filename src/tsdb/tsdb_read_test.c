@@ -1,6 +1,8 @@
 /*
  * tsdb_read_test.c - what is found again: matchers, bounds, snapshots, exemplars, metadata, labels.
  */
+#include <inttypes.h>
+
 #include "model/selector.h"
 #include "tsdb/tsdb_claim_testing.h"
 
@@ -601,6 +603,76 @@ test_labels_of_what_is_deleted_are_gone_at_once(void **state)
     expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 2 ");
 }
 
+static void
+expect_top(const struct tsdb_top *top, enum tsdb_ranking ranking, const char *expected)
+{
+    char got[400] = "";
+    for (uint32_t i = 0; i < top->counts[ranking]; i++) {
+        size_t used = strlen(got);
+        const struct tsdb_cardinality *c = &top->items[ranking][i];
+        snprintf(got + used, sizeof got - used, "%.*s %" PRIu64 ", ", (int)c->name.size,
+                 (const char *)c->name.at, c->count);
+    }
+    assert_string_equal(got, expected);
+}
+
+static void
+test_what_there_is_most_of_is_found_for_a_tenant(void **state)
+{
+    (void)state;
+    static const char *const series[] = {"__name__=m,i=1", "__name__=m,i=2,long=aaaa",
+                                         "__name__=n,i=2", "__name__=m,i=3"};
+    struct arena arena;
+    struct tsdb_top top;
+    for (unsigned i = 0; i < 4; i++) {
+        must_send_float("a", series[i], T0, 1);
+    }
+    must_send_float("b", "__name__=other,i=9", T0, 1);
+    arena_init(&arena, NULL, 0, 0);
+    must(tsdb_top(m.db, text("a"), &arena, 2, &top));
+    assert_int_equal(top.pairs, 6);
+    expect_top(&top, TSDB_METRICS_BY_SERIES, "m 3, n 1, ");
+    expect_top(&top, TSDB_NAMES_BY_VALUES, "i 3, __name__ 2, ");
+    expect_top(&top, TSDB_NAMES_BY_BYTES, "__name__ 4, i 4, ");
+    expect_top(&top, TSDB_PAIRS_BY_SERIES, "__name__=m 3, i=2 2, ");
+    must(tsdb_top(m.db, text("a"), &arena, 10, &top));
+    expect_top(&top, TSDB_NAMES_BY_BYTES, "__name__ 4, i 4, long 4, ");
+    must(tsdb_top(m.db, text("c"), &arena, 10, &top));
+    assert_int_equal(top.pairs, 0);
+    assert_int_equal(top.counts[TSDB_PAIRS_BY_SERIES], 0);
+    arena_fini(&arena);
+}
+
+static void
+count_part(void *context, const struct tsdb_part *part)
+{
+    uint64_t *samples = context;
+    assert_int_equal(part->time.min_ms, T0);
+    assert_int_equal(part->time.max_ms, T0 + 7);
+    assert_int_equal(part->series, 2);
+    *samples += part->floats + part->histograms;
+}
+
+static void
+test_parts_tell_what_they_hold(void **state)
+{
+    (void)state;
+    uint64_t samples = 0;
+    struct tsdb_stats stats;
+    tsdb_parts(m.db, count_part, &samples);
+    tsdb_stats(m.db, &stats);
+    assert_true(stats.head_min_ms > stats.head_max_ms);
+    must_send_float("a", "__name__=m", T0, 1);
+    must_send_float("a", "__name__=n", T0 + 7, 1);
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.head_min_ms, T0);
+    assert_int_equal(stats.head_max_ms, T0 + 7);
+    machine_commit(&m);
+    machine_flush(&m);
+    tsdb_parts(m.db, count_part, &samples);
+    assert_int_equal(samples, 2);
+}
+
 int
 main(void)
 {
@@ -611,6 +683,8 @@ main(void)
         claim(test_labels_are_looked_up_at_every_stage),
         claim(test_labels_of_what_is_deleted_are_gone_at_once),
         claim(test_limits_of_a_query_end_it),
+        claim(test_what_there_is_most_of_is_found_for_a_tenant),
+        claim(test_parts_tell_what_they_hold),
         claim(test_exemplars_are_found_at_every_stage),
         claim(test_last_metadata_is_kept_at_every_stage),
         claim(test_the_newest_part_never_goes_for_its_size),

@@ -98,7 +98,7 @@ bad_limits() {
     local path status
     for path in 'metadata?limit=x' 'metadata?limit=5x' 'status/tsdb?limit=x' 'status/tsdb?limit=0'; do
         status=$(curl -s --noproxy '*' -o "$work/answer" -w '%{http_code}' "$url/api/v1/$path")
-        [[ $status == 400 ]] && grep -q '"errorType":"bad_data","error":"invalid limit: expected' "$work/answer" || {
+        [[ $status == 400 ]] && grep -q '"errorType":"bad_data","error":"limit must be a ' "$work/answer" || {
             echo "$path: $status $(cat "$work/answer")"
             return 1
         }

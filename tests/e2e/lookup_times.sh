@@ -48,7 +48,7 @@ is_refused() { # TIME
     for path in labels label/job/values 'series?match[]=up'; do
         for name in start end; do
             [[ $(ask "$url" "/api/v1/$path" "$name=$1") == 400 ]] || { cat "$work/answer"; return 1; }
-            jq -e --arg name "$name" '.errorType == "bad_data" and (.error | startswith("invalid " + $name + " "))' \
+            jq -e --arg name "$name" '.errorType == "bad_data" and (.error | startswith("invalid parameter \"" + $name + "\": invalid time value for "))' \
                 "$work/answer" || return 1
         done
     done

@@ -474,10 +474,35 @@ fhist_settle(struct fhist *h)
 
 /* --- resets ----------------------------------------------------------------------------------- */
 
+/* Are there the same buckets from here on? Mostly so: new ones come rarely. */
+static bool
+same_buckets(const struct side_reader *a, const struct side_reader *b)
+{
+    const struct fhist_side *x = a->side, *y = b->side;
+    uint32_t left = x->count - a->at;
+    if (a->shift != b->shift || left != y->count - b->at) return false;
+    return left == 0 ||
+           memcmp(x->indexes + a->at, y->indexes + b->at, left * sizeof *x->indexes) == 0;
+}
+
+static bool
+any_less(const double *now, const double *before, uint32_t count)
+{
+    bool less = false;
+    for (uint32_t i = 0; i < count; i++) {
+        less |= now[i] < before[i];
+    }
+    return less;
+}
+
 /* Has a bucket fewer observations than before? */
 static bool
 side_was_reset(struct side_reader now, struct side_reader before)
 {
+    if (now.shift == 0 && same_buckets(&now, &before)) {
+        return any_less(now.side->counts + now.at, before.side->counts + before.at,
+                        now.side->count - now.at);
+    }
     bool more = side_next(&now);
     while (side_next(&before)) {
         while (more && now.index < before.index) {

@@ -64,6 +64,7 @@ struct store_query {
     uint32_t source_count;
     struct interleave interleave;
     struct buf labels; /* of the current series */
+    uint32_t given;    /* series */
     int64_t min_ms;
     int64_t max_ms;
     const struct query_request *request; /* the caller's: until it is open */

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "base/heap.h"
 #include "tsdb/store/store.h"
 
 enum { LEDGERS_AT_ONCE = 16 };
@@ -31,7 +32,8 @@ stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
 void
 tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
 {
-    struct tsdb_stats s = {.oldest_ms = INT64_MAX};
+    struct tsdb_stats s = {
+        .oldest_ms = INT64_MAX, .head_min_ms = INT64_MAX, .head_max_ms = INT64_MIN};
     struct page_cache_stats cache;
     int64_t now_ns = env_monotonic_ns(db->env);
     wal_stats(db->wal, &s.wal);
@@ -50,6 +52,8 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
         s.head_samples += gens[i]->sample_count[LEDGER_FLOAT];
         s.head_samples += gens[i]->sample_count[LEDGER_HISTOGRAM];
         s.head_exemplars += gens[i]->sample_count[LEDGER_EXEMPLAR];
+        if (gens[i]->min_ms < s.head_min_ms) s.head_min_ms = gens[i]->min_ms;
+        if (gens[i]->max_ms > s.head_max_ms) s.head_max_ms = gens[i]->max_ms;
     }
     s.frozen_series = db->head.frozen == NULL ? 0 : db->head.frozen->series_count;
     s.newest_ms = db->head.newest_ms;
@@ -126,58 +130,132 @@ tsdb_budgets(struct tsdb *db, void (*each)(void *context, const struct budget *b
     each(context, &db->merge_budget);
 }
 
-static int
-by_count_down(const void *a, const void *b)
+void
+tsdb_parts(struct tsdb *db, void (*each)(void *context, const struct tsdb_part *part),
+           void *context)
 {
-    uint64_t x = ((const struct tsdb_cardinality *)a)->count;
-    uint64_t y = ((const struct tsdb_cardinality *)b)->count;
-    return (x < y) - (x > y);
+    struct version *v = live_pin(&db->live);
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        const struct part_info *info = part_info(v->parts[i]);
+        struct tsdb_part part = {
+            .number = info->number,
+            .time = {info->min_ms, info->max_ms},
+            .series = info->series_count,
+            .blocks = info->block_count,
+            .floats = info->sample_count[LEDGER_FLOAT],
+            .histograms = info->sample_count[LEDGER_HISTOGRAM],
+        };
+        each(context, &part);
+    }
+    version_unref(v);
 }
 
-enum err
-tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_t count,
-         struct tsdb_cardinality *ret_metrics, uint32_t *ret_metric_count,
-         struct tsdb_cardinality *ret_names, uint32_t *ret_name_count)
+/* --- what there is most of -------------------------------------------------------------------- */
+
+/* A heap of the biggest so far, the least of them first. */
+struct ranked {
+    uint64_t count;
+    uint32_t id; /* of a name or a pair */
+};
+struct ranking {
+    struct ranked *items;
+    uint32_t count, max;
+};
+
+static void
+rank(struct ranking *r, uint64_t count, uint32_t id)
 {
+    struct ranked item = {count, id};
+    if (r->count < r->max) {
+        heap_up(r->items, r->count, item, a->count < b->count);
+        r->count++;
+    } else if (r->max > 0 && count > r->items[0].count) {
+        heap_down(r->items, r->count, 0, item, a->count < b->count);
+    }
+}
+
+static void
+rank_names(const struct registry *r, const struct registry_tenant *t, struct ranking *rankings,
+           uint64_t *ret_pairs)
+{
+    uint32_t id, pair_id;
+    struct id_walk names = id_list_walk(&t->names);
+    while (id_walk_next(&names, &id)) {
+        const struct registry_name *n = registry_name(r, id);
+        bool is_name = bytes_equal_text(n->text, "__name__");
+        uint64_t bytes = 0;
+        struct id_walk pairs = id_list_walk(&n->pairs);
+        while (id_walk_next(&pairs, &pair_id)) {
+            uint64_t series = registry_pair_use(r, pair_id)->series.count;
+            bytes += series * pair_label(registry_pair(r, pair_id)).value.size;
+            rank(&rankings[TSDB_PAIRS_BY_SERIES], series, pair_id);
+            if (is_name) rank(&rankings[TSDB_METRICS_BY_SERIES], series, pair_id);
+        }
+        rank(&rankings[TSDB_NAMES_BY_VALUES], n->pairs.count, id);
+        rank(&rankings[TSDB_NAMES_BY_BYTES], bytes, id);
+        *ret_pairs += n->pairs.count;
+    }
+}
+
+/* What is shown of a name or a pair; at NULL: no memory. */
+static struct bytes
+shown_name(const struct registry *r, enum tsdb_ranking ranking, uint32_t id, struct arena *arena)
+{
+    bool is_pair = ranking == TSDB_METRICS_BY_SERIES || ranking == TSDB_PAIRS_BY_SERIES;
+    if (!is_pair) return arena_copy(arena, registry_name(r, id)->text);
+    struct label label = pair_label(registry_pair(r, id));
+    if (ranking == TSDB_METRICS_BY_SERIES) return arena_copy(arena, label.value);
+    size_t size = label.name.size + 1 + label.value.size;
+    uint8_t *text = arena_alloc(arena, size);
+    if (text == NULL) return (struct bytes){NULL, 0};
+    memcpy(text, label.name.at, label.name.size);
+    text[label.name.size] = '=';
+    memcpy(text + label.name.size + 1, label.value.at, label.value.size);
+    return bytes_of(text, size);
+}
+
+static int
+compare_cardinality(const void *a, const void *b)
+{
+    const struct tsdb_cardinality *x = a, *y = b;
+    if (x->count != y->count) return x->count < y->count ? 1 : -1;
+    return bytes_compare(x->name, y->name);
+}
+
+/* Only the chosen ones are copied under the lock. */
+enum err
+tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_t max,
+         struct tsdb_top *ret)
+{
+    struct ranking rankings[TSDB_RANKING_COUNT];
+    struct tsdb_top top = {0};
     enum err e = OK;
-    uint32_t metrics = 0, names = 0;
-    struct tsdb_cardinality *all = NULL, *all_names = NULL;
+    for (unsigned i = 0; i < TSDB_RANKING_COUNT; i++) {
+        rankings[i] =
+            (struct ranking){arena_alloc(arena, (max + 1u) * sizeof(struct ranked)), 0, max};
+        top.items[i] = arena_alloc(arena, (max + 1u) * sizeof **top.items);
+        if (rankings[i].items == NULL || top.items[i] == NULL) return ERR_NOMEM;
+    }
     lock_take(&db->head.lock);
     const struct registry *r = db->head.active->registry;
     const struct tenant *tenant = tenant_find(&db->head, tenant_name);
     const struct registry_tenant *t = tenant == NULL ? NULL : registry_tenant(r, tenant->id);
-    if (t != NULL) {
-        all = arena_alloc(arena, (r->pairs.count + 1u) * sizeof *all);
-        all_names = arena_alloc(arena, (t->names.count + 1u) * sizeof *all_names);
-        if (all == NULL || all_names == NULL) e = ERR_NOMEM;
-    }
-    uint32_t id;
-    struct id_walk walk = t == NULL ? (struct id_walk){0} : id_list_walk(&t->names);
-    while (e == OK && id_walk_next(&walk, &id)) {
-        const struct registry_name *n = registry_name(r, id);
-        struct bytes name = arena_copy(arena, n->text);
-        if (name.at == NULL) e = ERR_NOMEM;
-        all_names[names++] = (struct tsdb_cardinality){name, n->pairs.count};
-        if (!bytes_equal_text(n->text, "__name__")) continue;
-        struct id_walk pairs = id_list_walk(&n->pairs);
-        while (e == OK && id_walk_next(&pairs, &id)) {
-            struct bytes value = arena_copy(arena, pair_label(registry_pair(r, id)).value);
-            if (value.at == NULL) e = ERR_NOMEM;
-            all[metrics++] =
-                (struct tsdb_cardinality){value, registry_pair_use(r, id)->series.count};
+    if (t != NULL) rank_names(r, t, rankings, &top.pairs);
+    for (unsigned i = 0; i < TSDB_RANKING_COUNT; i++) {
+        for (uint32_t k = 0; k < rankings[i].count && e == OK; k++) {
+            const struct ranked *item = &rankings[i].items[k];
+            struct bytes name = shown_name(r, (enum tsdb_ranking)i, item->id, arena);
+            if (name.at == NULL) e = ERR_NOMEM;
+            top.items[i][top.counts[i]++] = (struct tsdb_cardinality){name, item->count};
         }
     }
     lock_drop(&db->head.lock);
     if (e) return e;
-    if (metrics > 1) qsort(all, metrics, sizeof *all, by_count_down);
-    if (names > 1) qsort(all_names, names, sizeof *all_names, by_count_down);
-    *ret_metric_count = metrics < count ? metrics : count;
-    *ret_name_count = names < count ? names : count;
-    for (uint32_t i = 0; i < *ret_metric_count; i++) {
-        ret_metrics[i] = all[i];
+    for (unsigned i = 0; i < TSDB_RANKING_COUNT; i++) {
+        if (top.counts[i] > 1) {
+            qsort(top.items[i], top.counts[i], sizeof **top.items, compare_cardinality);
+        }
     }
-    for (uint32_t i = 0; i < *ret_name_count; i++) {
-        ret_names[i] = all_names[i];
-    }
+    *ret = top;
     return OK;
 }

@@ -1,0 +1,104 @@
+#!/bin/bash
+# http_api.sh - the HTTP API beside that of a real Prometheus: parameters, their errors, what pages of
+# other origins may read; and what only real sockets show: prefixes and encodings.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+read -r port peer_port < <(free_ports 2 | tr '\n' ' ')
+url=http://127.0.0.1:$port
+peer_url=http://127.0.0.1:$peer_port
+program=$PEERS/prometheus/usr/bin/prometheus
+
+begin_peer() {
+    echo 'global: {}' >"$work/prometheus.yml"
+    start peer "$program" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/peer" \
+        --web.listen-address="127.0.0.1:$peer_port" --log.level=warn --web.enable-remote-write-receiver \
+        --enable-feature=exemplar-storage,promql-experimental-functions,promql-duration-expr
+    wait_ready peer "$peer_url/-/ready"
+}
+
+# Of now, which a Prometheus takes in any order.
+make_samples() {
+    local t_ms
+    t_ms=$(now_ms)
+    "$TOOLS/rwmake" >"$work/samples.rw" <<EOF
+up{job="a",instance="x"} 1 $t_ms
+up{job="b",a.b="c"} 1 $t_ms
+other{odd-name="1",a_b="2"} 1 $t_ms
+@exemplar up{job="a",instance="x"} {trace="1"} 0.25 $t_ms
+EOF
+}
+
+takes_samples() { # URL
+    "$TOOLS/rwreplay" "$work/samples.rw" "$1/api/v1/write" --check
+}
+
+# A stream: more than is sent as one.
+takes_many() {
+    local i
+    for ((i = 0; i < 3000; i++)); do
+        echo "many{number=\"$i\",text=\"a text that is like those of the others\"} 1 $(now_ms)"
+    done | "$TOOLS/rwmake" >"$work/many.rw" && "$TOOLS/rwreplay" "$work/many.rw" "$url/api/v1/write" --check
+}
+
+get() { # PATH [CURL-ARGUMENT...]
+    curl -s --noproxy '*' -D "$work/header" "${@:2}" "$url$1"
+}
+
+header() { # NAME
+    sed -n "s/^$1: \(.*\)\r\$/\1/Ip" "$work/header"
+}
+
+compressed_stream() {
+    get '/api/v1/series?match[]=many' -g >"$work/plain" && [[ -z $(header Content-Encoding) ]] || return 1
+    get '/api/v1/series?match[]=many' -g -H 'Accept-Encoding: gzip' >"$work/packed"
+    [[ $(header Content-Encoding) == gzip && $(header Transfer-Encoding) == chunked ]] &&
+        gunzip <"$work/packed" | cmp - "$work/plain" &&
+        (($(stat -c %s "$work/plain") > 10 * $(stat -c %s "$work/packed")))
+}
+
+compressed_whole() { # PATH
+    get "$1" -g >"$work/plain"
+    get "$1" -g -H 'Accept-Encoding: gzip' >"$work/packed"
+    [[ $(header Content-Encoding) == gzip && $(header Vary) == *Origin* ]] &&
+        gunzip <"$work/packed" | cmp - "$work/plain"
+}
+
+status_of() { # PATH
+    get "$1" -o /dev/null -w '%{http_code}'
+}
+
+below_prefix() {
+    [[ $(status_of /keep/api/v1/labels) == 200 && $(status_of /keep/prometheus/api/v1/labels) == 200 ]] &&
+        [[ $(status_of /keep/-/ready) == 200 && $(status_of /keep/metrics) == 200 ]] &&
+        [[ $(status_of /api/v1/labels) == 404 && $(status_of /-/ready) == 404 ]] &&
+        [[ $(status_of /) == 302 && $(header Location) == /keep/ && $(status_of /keep/) == 200 ]]
+}
+
+begin_below_prefix() {
+    start firekeep build/firekeep serve --storage.path="$work/data" --web.listen-address="127.0.0.1:$port" \
+        --web.external-url=https://example.com/keep/
+    wait_ready firekeep "$url/keep/-/ready"
+}
+
+claim "starts" start_firekeep firekeep "$work/data" "$port"
+claim "samples are made" make_samples
+claim "it takes them" takes_samples "$url"
+if [[ ! -x $program ]]; then
+    skip "requests are answered as Prometheus 3 answers them" "tests/peers/fetch gets it"
+else
+    claim "a Prometheus 3 starts" begin_peer
+    claim "and takes them" takes_samples "$peer_url"
+    claim "requests are answered as Prometheus 3 answers them" tests/api/compare_requests.py "$url" "$peer_url"
+fi
+claim "it takes many series" takes_many
+claim "a streamed answer is compressed for those who take it" compressed_stream
+claim "so is one that is sent whole" compressed_whole '/api/v1/series?match[]=many&limit=100'
+claim "and a page" compressed_whole /api/v1/features
+claim "SIGTERM ends it with status 0" stop firekeep
+claim "starts below a prefix" begin_below_prefix
+claim "all paths are there, and nowhere else" below_prefix
+claim "SIGTERM ends it with status 0" stop firekeep
+((failures == 0))
