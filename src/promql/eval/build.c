@@ -459,11 +459,15 @@ shards_worth(const struct evaluation *ev, const struct series_cost *cost)
 static enum err
 build_leaf(struct evaluation *ev, const struct leaf *leaf, struct vector **ret_vector)
 {
-    enum err e = leaf_new(ev, leaf, ret_vector);
-    if (e || !can_be_split(leaf)) return e;
-    uint32_t shards = shards_worth(ev, &(*ret_vector)->cost);
-    if (shards < 2) return OK;
-    vector_free(*ret_vector);
+    struct vector *whole;
+    enum err e = leaf_new(ev, leaf, &whole);
+    if (e) return e;
+    uint32_t shards = can_be_split(leaf) ? shards_worth(ev, &whole->cost) : 1;
+    if (shards < 2) {
+        *ret_vector = whole;
+        return OK;
+    }
+    vector_free(whole);
     return vector_parallel_new(ev, leaf, shards, ret_vector);
 }
 
