@@ -273,11 +273,13 @@ fill_step(struct range_vector *r, uint32_t step, struct window *w)
     struct samples *s = &r->samples;
     struct operand result = {0, NULL};
     double scalars[ARGUMENTS_MAX];
-    w->times_ms = s->times_ms + s->begin;
-    w->values = s->values + s->begin;
-    w->starts_ms = r->looks_at_starts ? s->starts_ms + s->begin : NULL;
+    /* Where nothing was read there are no arrays. */
+    bool floats = s->count > 0;
+    w->times_ms = floats ? s->times_ms + s->begin : NULL;
+    w->values = floats ? s->values + s->begin : NULL;
+    w->starts_ms = floats && r->looks_at_starts ? s->starts_ms + s->begin : NULL;
     w->count = s->end - s->begin;
-    w->histograms = s->histograms + s->histogram_begin;
+    w->histograms = s->histogram_count > 0 ? s->histograms + s->histogram_begin : NULL;
     w->histogram_count = s->histogram_end - s->histogram_begin;
     for (uint32_t k = 0; k < r->scalar_count; k++) {
         scalars[k] = r->scalars[k][step];

@@ -500,8 +500,9 @@ static bool
 side_was_reset(struct side_reader now, struct side_reader before)
 {
     if (now.shift == 0 && same_buckets(&now, &before)) {
-        return any_less(now.side->counts + now.at, before.side->counts + before.at,
-                        now.side->count - now.at);
+        uint32_t left = now.side->count - now.at;
+        return left > 0 &&
+               any_less(now.side->counts + now.at, before.side->counts + before.at, left);
     }
     bool more = side_next(&now);
     while (side_next(&before)) {
