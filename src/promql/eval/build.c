@@ -98,7 +98,7 @@ duration_seconds(struct evaluation *ev, const struct node *n, double *ret)
         *ret = (double)ev->grid.step_ms / 1000;
         break;
     case TOKEN_RANGE:
-        *ret = (double)(ev->end_ms - ev->grid.first_ms) / 1000;
+        *ret = (double)((uint64_t)ev->end_ms - (uint64_t)ev->grid.first_ms) / 1000;
         break;
     case TOKEN_MIN:
         *ret = fmin(left, right);
@@ -289,7 +289,7 @@ scalar_call(struct evaluation *ev, const struct node *node, const struct grid *g
         constant = (double)ev->grid.step_ms / 1000;
         break;
     case FUNCTION_RANGE:
-        constant = (double)(ev->end_ms - ev->grid.first_ms) / 1000;
+        constant = (double)((uint64_t)ev->end_ms - (uint64_t)ev->grid.first_ms) / 1000;
         break;
     default:
         return eval_fail(ev, "function %s is not supported", node->call.function->name);

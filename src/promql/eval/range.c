@@ -62,7 +62,7 @@ static int64_t
 window_end(const struct range_vector *r, uint32_t step)
 {
     int64_t t = r->fixed ? r->at_ms : grid_time(&r->vector.grid, step);
-    return (int64_t)((uint64_t)t - (uint64_t)r->offset_ms);
+    return time_before(t, r->offset_ms);
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
