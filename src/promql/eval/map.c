@@ -262,6 +262,20 @@ map_column(struct map_vector *m, const struct column *c)
     return OK;
 }
 
+/* What is of histograms keeps the type and the unit, as in Prometheus. */
+static enum err
+put_labels(struct map_vector *m, const struct column *c)
+{
+    struct evaluation *ev = m->vector.ev;
+    bool keeps_type = functions_of_histograms[m->id] != NULL && !ev->features.delayed_name_removal;
+    if (!keeps_type) return eval_other_metric(ev, c, &m->labels, &m->column);
+    buf_clear(&m->labels);
+    labels_drop(&m->labels, c->labels, &(struct name_list){NULL, 0}, true);
+    if (buf_error(&m->labels)) return eval_no_memory(ev);
+    m->column.labels = buf_bytes(&m->labels);
+    return OK;
+}
+
 static enum err
 next(struct vector *v, struct column **ret_column)
 {
@@ -275,7 +289,7 @@ next(struct vector *v, struct column **ret_column)
         e = map_column(m, c);
         if (e) return e;
         if (bits_count(m->column.present, v->grid.count) == 0) continue;
-        e = eval_other_metric(v->ev, c, &m->labels, &m->column);
+        e = put_labels(m, c);
         if (e) return e;
         *ret_column = &m->column;
         return OK;
