@@ -88,6 +88,7 @@ struct column {
     struct bytes labels; /* canonical */
     struct bytes source; /* of columns of series: the labels of the series */
     bool drops_name;     /* it is another metric, and loses its name at the end: delayed removal */
+    bool lost_type;      /* or the unit: labels that were others may be the same now */
     double *values;
     uint64_t *present;               /* bits: it has a value or a histogram */
     const struct fhist **histograms; /* NULL where there is a value; NULL itself: nowhere is one */
