@@ -27,6 +27,8 @@ enum {
     STEPS_MAX = 24,
 };
 
+#define FAR_MS (INT64_MAX / 2)
+
 struct asked {
     struct store store;
     struct promql_options options;
@@ -326,8 +328,11 @@ check_printed(struct asked *a, const struct promql_tree *tree, const struct prom
 
 /* A value that depends on where the range begins and ends. */
 static bool
-is_of_range(const struct buf *text)
+is_of_range(const struct asked *a)
 {
+    const struct buf *text = &a->text;
+    /* Beyond, windows do not move any more: time_before(). */
+    if (a->options.first_ms < -FAR_MS || a->options.last_ms > FAR_MS) return true;
     static const char *const words[] = {"start", "end", "range", "step",
                                         "START", "END", "RANGE", "STEP"};
     for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
@@ -483,7 +488,7 @@ check(struct asked *a, const struct promql_tree *tree)
     if (promql_has_range(tree, &error)) {
         ask_for_text(a, tree, &a->options, &range);
         check_in_shards(a, tree, &a->options, &range);
-        if (range.e == OK && !is_of_range(&a->text)) check_at_once(a, tree);
+        if (range.e == OK && !is_of_range(a)) check_at_once(a, tree);
         answered_fini(&range);
     }
     buf_fini(&error);
