@@ -173,13 +173,14 @@ promql_answer_notes(const struct promql_result *result, enum promql_note kind, b
     bool warns = kind == PROMQL_WARNING;
     struct buf text;
     uint32_t n = 0;
+    enum err e = OK;
     if (warns && limited) each(context, bytes_of_text("results truncated due to limit"));
     buf_init(&text, budget, NOTE_BYTES_MAX);
-    for (; promql_note(result, kind, n, &text); n++) {
-        if (n < NOTES_MAX) each(context, buf_bytes(&text));
+    for (; e == OK && promql_note(result, kind, n, &text); n++) {
+        e = buf_error(&text);
+        if (e == OK && n < NOTES_MAX) each(context, buf_bytes(&text));
         buf_clear(&text);
     }
-    enum err e = buf_error(&text);
     if (e) e = why_set(why, ERR_NOMEM, "not enough memory for the warnings of the query");
     buf_fini(&text);
     if (n > NOTES_MAX) {

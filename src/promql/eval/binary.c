@@ -193,12 +193,9 @@ put_result_labels(struct binary_vector *b, struct bytes left, struct bytes right
     put_left_labels(b, left, to);
     for (uint32_t i = 0; i < b->include.count; i++) {
         struct label label = {b->include.names[i], labels_get(right, b->include.names[i])};
-        buf_clear(scratch);
-        labels_with(scratch, buf_bytes(to), label);
-        buf_clear(to);
-        buf_put_bytes(to, buf_bytes(scratch));
+        if (!labels_set(to, scratch, label)) break;
     }
-    return err_first(buf_error(to), buf_error(scratch));
+    return buf_error(to);
 }
 
 /* That nothing is made twice at a step. */

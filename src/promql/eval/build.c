@@ -41,6 +41,19 @@ eval_no_memory(struct evaluation *ev)
     return why_set(&ev->why, ERR_NOMEM, "not enough memory for the query");
 }
 
+/* These come before most others. */
+static bool
+has_type(struct bytes labels)
+{
+    struct cursor c = cursor_of(labels);
+    for (struct label label; labels_next(&c, &label);) {
+        int order = bytes_compare(label.name, bytes_of_text("__unit__"));
+        if (order >= 0) return order == 0;
+        if (bytes_equal_text(label.name, "__type__")) return true;
+    }
+    return false;
+}
+
 enum err
 eval_other_metric(struct evaluation *ev, const struct column *c, struct buf *labels,
                   struct column *result)
@@ -54,6 +67,7 @@ eval_other_metric(struct evaluation *ev, const struct column *c, struct buf *lab
     labels_without_metadata(labels, c->labels);
     if (buf_error(labels)) return eval_no_memory(ev);
     result->labels = buf_bytes(labels);
+    result->lost_type = has_type(c->labels);
     return OK;
 }
 
@@ -98,7 +112,7 @@ duration_seconds(struct evaluation *ev, const struct node *n, double *ret)
         *ret = (double)ev->grid.step_ms / 1000;
         break;
     case TOKEN_RANGE:
-        *ret = (double)(ev->end_ms - ev->grid.first_ms) / 1000;
+        *ret = (double)((uint64_t)ev->end_ms - (uint64_t)ev->grid.first_ms) / 1000;
         break;
     case TOKEN_MIN:
         *ret = fmin(left, right);
@@ -292,7 +306,7 @@ scalar_call(struct evaluation *ev, const struct node *node, const struct grid *g
         constant = (double)ev->grid.step_ms / 1000;
         break;
     case FUNCTION_RANGE:
-        constant = (double)(ev->end_ms - ev->grid.first_ms) / 1000;
+        constant = (double)((uint64_t)ev->end_ms - (uint64_t)ev->grid.first_ms) / 1000;
         break;
     default:
         return eval_fail(ev, "function %s is not supported", node->call.function->name);
@@ -377,6 +391,7 @@ repeat_next(struct vector *v, struct column **ret_column)
     }
     r->column.labels = c->labels;
     r->column.drops_name = c->drops_name;
+    r->column.lost_type = c->lost_type;
     *ret_column = &r->column;
     return OK;
 }
@@ -550,9 +565,8 @@ build_range(struct evaluation *ev, const struct node *call, const struct grid *g
     struct vector *of;
     enum err e = build_leaf(ev, &(struct leaf){call, *grid, PART_VALUE}, &of);
     if (e) return e;
-    bool may_repeat = !keeps_name && !of->one_name && !ev->features.delayed_name_removal;
-    if (may_repeat && id != FUNCTION_ABSENT_OVER_TIME) {
-        return vector_unique_new(ev, of, ret_vector);
+    if (!keeps_name && id != FUNCTION_ABSENT_OVER_TIME) {
+        return vector_other_metric_new(ev, of, of->one_name, ret_vector);
     }
     *ret_vector = of;
     return OK;

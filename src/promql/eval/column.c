@@ -81,7 +81,7 @@ void
 column_clear(struct column *c, uint32_t steps)
 {
     memset(c->present, 0, present_bytes(steps));
-    c->drops_name = false;
+    c->drops_name = c->lost_type = false;
     c->histograms = NULL;
 }
 
@@ -130,7 +130,7 @@ columns_clear(struct columns *columns)
 enum err
 columns_add_bits(struct columns *columns, const struct column *c, uint32_t steps)
 {
-    struct column copy = {.drops_name = c->drops_name};
+    struct column copy = {.drops_name = c->drops_name, .lost_type = c->lost_type};
     if (!array_reserve(columns->budget, &columns->items, &columns->capacity, columns->count + 1)) {
         return ERR_NOMEM;
     }

@@ -22,6 +22,20 @@ grid_time(const struct grid *g, uint32_t step)
     return (int64_t)((uint64_t)g->first_ms + (uint64_t)g->step_ms * step);
 }
 
+/*
+ * Where samples are looked for, so long before a time. Nothing is stored near the ends of time:
+ * what lies there is brought nearer, so that it can be added to and subtracted from.
+ */
+static inline int64_t
+time_before(int64_t t_ms, int64_t offset_ms)
+{
+    const int64_t far_ms = INT64_MAX / 2;
+    int64_t before_ms;
+    if (__builtin_sub_overflow(t_ms, offset_ms, &before_ms)) before_ms = t_ms;
+    if (before_ms > far_ms) return far_ms;
+    return before_ms < -far_ms ? -far_ms : before_ms;
+}
+
 /* --- bits, one for each step ------------------------------------------------------------------ */
 
 static inline size_t
@@ -74,6 +88,7 @@ struct column {
     struct bytes labels; /* canonical */
     struct bytes source; /* of columns of series: the labels of the series */
     bool drops_name;     /* it is another metric, and loses its name at the end: delayed removal */
+    bool lost_type;      /* or the unit: labels that were others may be the same now */
     double *values;
     uint64_t *present;               /* bits: it has a value or a histogram */
     const struct fhist **histograms; /* NULL where there is a value; NULL itself: nowhere is one */

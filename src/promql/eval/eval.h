@@ -237,6 +237,9 @@ MUST_CHECK enum err vector_label_join_new(struct evaluation *ev, const struct no
 /* Fails where two columns of the same labels meet at a step. */
 MUST_CHECK enum err vector_unique_new(struct evaluation *ev, struct vector *of,
                                       struct vector **ret_vector);
+/* The same where columns became another metric just now; with delayed removal they have not. */
+MUST_CHECK enum err vector_other_metric_new(struct evaluation *ev, struct vector *of,
+                                            bool had_one_name, struct vector **ret_vector);
 MUST_CHECK enum err vector_scalar_binary_new(struct evaluation *ev, const struct node *node,
                                              struct vector *of, const double *scalars,
                                              bool scalar_left, struct vector **ret_vector);

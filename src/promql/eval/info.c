@@ -334,15 +334,6 @@ demands_labels(const struct info_vector *v)
     return false;
 }
 
-static void
-set_label(struct info_vector *v, struct buf *labels, struct label label)
-{
-    buf_clear(&v->scratch);
-    labels_with(&v->scratch, buf_bytes(labels), label);
-    buf_clear(labels);
-    buf_put_bytes(labels, buf_bytes(&v->scratch));
-}
-
 /* Of one info series; those that the series has itself stay. */
 static enum err
 add_labels(struct info_vector *v, struct bytes info)
@@ -358,8 +349,10 @@ add_labels(struct info_vector *v, struct bytes info)
             return ERR_INPUT;
         }
         if (labels_get(v->at_hand->labels, label.name).size > 0) continue;
-        set_label(v, &v->added, label);
-        set_label(v, &v->labels, label);
+        if (!labels_set(&v->added, &v->scratch, label) ||
+            !labels_set(&v->labels, &v->scratch, label)) {
+            return eval_no_memory(ev);
+        }
     }
     return OK;
 }
@@ -379,13 +372,11 @@ join(struct info_vector *v, struct column **ret_column)
     buf_clear(&v->added);
     buf_clear(&v->labels);
     buf_put_bytes(&v->labels, v->at_hand->labels);
+    if (buf_error(&v->labels)) return eval_no_memory(v->vector.ev);
     for (uint32_t i = 0; i < v->chosen_count && e == OK; i++) {
         e = add_labels(v, v->infos.items[v->chosen[i]].labels);
     }
     if (e) return e;
-    if (buf_error(&v->labels) || buf_error(&v->added) || buf_error(&v->scratch)) {
-        return eval_no_memory(v->vector.ev);
-    }
     v->result = *v->at_hand;
     v->result.labels = buf_bytes(&v->labels);
     v->result.present = v->now;

@@ -91,3 +91,15 @@ labels_with(struct buf *to, struct bytes labels, struct label wanted)
     }
     if (!done) labels_put(to, wanted);
 }
+
+bool
+labels_set(struct buf *labels, struct buf *scratch, struct label label)
+{
+    if (buf_error(labels)) return false;
+    buf_clear(scratch);
+    labels_with(scratch, buf_bytes(labels), label);
+    struct buf with = *scratch;
+    *scratch = *labels;
+    *labels = with;
+    return buf_error(labels) == OK;
+}

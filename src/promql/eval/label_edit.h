@@ -28,5 +28,7 @@ void labels_keep(struct buf *to, struct bytes labels, const struct name_list *na
 void labels_drop(struct buf *to, struct bytes labels, const struct name_list *names, bool name_too);
 /* With one label set to a value, in place of the one it has; an empty value drops it. */
 void labels_with(struct buf *to, struct bytes labels, struct label label);
+/* The same in place; the two are exchanged. False: no memory, and `labels` is of no use. */
+bool labels_set(struct buf *labels, struct buf *scratch, struct label label);
 
 #endif

@@ -262,6 +262,20 @@ map_column(struct map_vector *m, const struct column *c)
     return OK;
 }
 
+/* What is of histograms keeps the type and the unit, as in Prometheus. */
+static enum err
+put_labels(struct map_vector *m, const struct column *c)
+{
+    struct evaluation *ev = m->vector.ev;
+    bool keeps_type = functions_of_histograms[m->id] != NULL && !ev->features.delayed_name_removal;
+    if (!keeps_type) return eval_other_metric(ev, c, &m->labels, &m->column);
+    buf_clear(&m->labels);
+    labels_drop(&m->labels, c->labels, &(struct name_list){NULL, 0}, true);
+    if (buf_error(&m->labels)) return eval_no_memory(ev);
+    m->column.labels = buf_bytes(&m->labels);
+    return OK;
+}
+
 static enum err
 next(struct vector *v, struct column **ret_column)
 {
@@ -275,7 +289,7 @@ next(struct vector *v, struct column **ret_column)
         e = map_column(m, c);
         if (e) return e;
         if (bits_count(m->column.present, v->grid.count) == 0) continue;
-        e = eval_other_metric(v->ev, c, &m->labels, &m->column);
+        e = put_labels(m, c);
         if (e) return e;
         *ret_column = &m->column;
         return OK;
@@ -337,8 +351,7 @@ vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of
         map_free(&m->vector);
         return e;
     }
-    bool may_repeat = of != NULL && !of->one_name && !ev->features.delayed_name_removal;
-    if (may_repeat) return vector_unique_new(ev, &m->vector, ret_vector);
+    if (of != NULL) return vector_other_metric_new(ev, &m->vector, of->one_name, ret_vector);
     *ret_vector = &m->vector;
     return OK;
 }
@@ -459,8 +472,7 @@ vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct 
     s->scalar_left = scalar_left;
     arena_init(&s->arena, ev->budget, 0, 0);
     buf_init(&s->labels, ev->budget, 64 << 20);
-    bool may_repeat = !keeps_name && !of->one_name && !ev->features.delayed_name_removal;
-    if (may_repeat) return vector_unique_new(ev, &s->vector, ret_vector);
+    if (!keeps_name) return vector_other_metric_new(ev, &s->vector, of->one_name, ret_vector);
     *ret_vector = &s->vector;
     return OK;
 }
@@ -470,9 +482,25 @@ vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct 
 struct unique_vector {
     struct vector vector; /* first */
     struct vector *of;
+    bool by_type;        /* only a type or a unit that was lost can make two the same */
+    bool any_lost;       /* one has lost it */
     struct columns seen; /* labels and bits */
     struct table table;
 };
+
+/*
+ * Series of one name come in the order of their labels, those with a type before those that have
+ * none, unless a label's name is even before: most often nothing has to be remembered.
+ */
+static bool
+may_repeat(struct unique_vector *u, const struct column *c)
+{
+    struct cursor labels = cursor_of(c->labels);
+    struct label first;
+    u->any_lost |= c->lost_type;
+    if (!u->by_type || u->any_lost) return true;
+    return labels_next(&labels, &first) && bytes_compare(first.name, bytes_of_text("__unit__")) < 0;
+}
 
 static enum err
 unique_next(struct vector *v, struct column **ret_column)
@@ -482,7 +510,7 @@ unique_next(struct vector *v, struct column **ret_column)
     uint32_t steps = v->grid.count;
     enum err e = vector_next(u->of, ret_column);
     struct column *c = *ret_column;
-    if (e || c == NULL) return e;
+    if (e || c == NULL || !may_repeat(u, c)) return e;
     uint64_t hash = hash_bytes(c->labels, 0);
     for (uint32_t at = TABLE_START, id; table_next(&u->table, hash, &at, &id);) {
         struct column *seen = &u->seen.items[id];
@@ -523,4 +551,15 @@ vector_unique_new(struct evaluation *ev, struct vector *of, struct vector **ret_
     columns_init(&u->seen, ev->budget, &ev->held);
     *ret_vector = &u->vector;
     return OK;
+}
+
+enum err
+vector_other_metric_new(struct evaluation *ev, struct vector *of, bool had_one_name,
+                        struct vector **ret_vector)
+{
+    *ret_vector = of;
+    if (ev->features.delayed_name_removal) return OK;
+    enum err e = vector_unique_new(ev, of, ret_vector);
+    if (e == OK) ((struct unique_vector *)*ret_vector)->by_type = had_one_name;
+    return e;
 }

@@ -100,7 +100,7 @@ end_of(struct evaluation *ev, const struct shift *shift, int64_t *ret_ms)
     int64_t at_ms = shift->at == AT_NONE || shift->at == AT_START ? ev->grid.first_ms
                     : shift->at == AT_END                         ? ev->end_ms
                                                                   : shift->at_ms;
-    if (e == OK) *ret_ms = at_ms - offset_ms;
+    if (e == OK) *ret_ms = time_before(at_ms, offset_ms);
     return e;
 }
 

@@ -63,7 +63,7 @@ static int64_t
 window_end(const struct range_vector *r, uint32_t step)
 {
     int64_t t = r->fixed ? r->at_ms : grid_time(&r->vector.grid, step);
-    return (int64_t)((uint64_t)t - (uint64_t)r->offset_ms);
+    return time_before(t, r->offset_ms);
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
@@ -281,11 +281,13 @@ fill_step(struct range_vector *r, uint32_t step, struct window *w)
     struct samples *s = &r->samples;
     struct operand result = {0, NULL};
     double scalars[ARGUMENTS_MAX];
-    w->times_ms = s->times_ms + s->begin;
-    w->values = s->values + s->begin;
-    w->starts_ms = r->looks_at_starts ? s->starts_ms + s->begin : NULL;
+    /* Where nothing was read there are no arrays. */
+    bool floats = s->count > 0;
+    w->times_ms = floats ? s->times_ms + s->begin : NULL;
+    w->values = floats ? s->values + s->begin : NULL;
+    w->starts_ms = floats && r->looks_at_starts ? s->starts_ms + s->begin : NULL;
     w->count = s->end - s->begin;
-    w->histograms = s->histograms + s->histogram_begin;
+    w->histograms = s->histogram_count > 0 ? s->histograms + s->histogram_begin : NULL;
     w->histogram_count = s->histogram_end - s->histogram_begin;
     for (uint32_t k = 0; k < r->scalar_count; k++) {
         scalars[k] = r->scalars[k][step];

@@ -339,7 +339,8 @@ begin(struct run *run, const struct promql_tree *tree, struct view *view,
     ev->subquery_step_ms = options->subquery_step_ms;
     ev->grid = (struct grid){options->first_ms, options->step_ms, 1, true};
     if (options->step_ms > 0) {
-        ev->grid.count = (uint32_t)((options->last_ms - options->first_ms) / options->step_ms) + 1;
+        uint64_t range_ms = (uint64_t)options->last_ms - (uint64_t)options->first_ms;
+        ev->grid.count = (uint32_t)(range_ms / (uint64_t)options->step_ms) + 1;
     }
     ev->end_ms = options->step_ms > 0 ? options->last_ms : options->first_ms;
     columns_init(&run->columns, ev->budget, &ev->held);

@@ -34,7 +34,7 @@ struct selector_vector {
 static int64_t
 reference(const struct selector_vector *s, uint32_t i)
 {
-    return (int64_t)((uint64_t)grid_time(&s->vector.grid, i) - (uint64_t)s->offset_ms);
+    return time_before(grid_time(&s->vector.grid, i), s->offset_ms);
 }
 
 static struct last_sample

@@ -68,14 +68,10 @@ labels_of_matchers(struct evaluation *ev, const struct node *node, struct buf *t
             counts = k == i || !bytes_equal(node->selector.matchers[k].name, m->name);
         }
         if (!counts) continue;
-        buf_clear(&next);
-        labels_with(&next, buf_bytes(to), (struct label){m->name, m->value});
-        buf_clear(to);
-        buf_put_bytes(to, buf_bytes(&next));
+        if (!labels_set(to, &next, (struct label){m->name, m->value})) break;
     }
-    enum err e = err_first(buf_error(&next), buf_error(to));
     buf_fini(&next);
-    return e ? eval_no_memory(ev) : OK;
+    return buf_error(to) ? eval_no_memory(ev) : OK;
 }
 
 enum err
