@@ -1,4 +1,7 @@
-/* select.c - limits and the end of a query, shards, and windows that a summary may stand for. */
+/*
+ * select.c - limits and the end of a query, shards, the order of exemplars, and windows that a
+ * summary may stand for.
+ */
 #include "model/select.h"
 
 #include <inttypes.h>
@@ -36,6 +39,23 @@ query_control_check(struct query_control *control, struct why *why)
     }
     if (control->deadline_ns == 0 || now_ns < control->deadline_ns) return OK;
     return why_set(why, ERR_CANCELED, "query timed out");
+}
+
+/* Rises with the value; -0 is below 0, and NaNs are at both ends. */
+static uint64_t
+value_rank(uint64_t bits)
+{
+    const uint64_t sign = UINT64_C(1) << 63;
+    return (bits & sign) != 0 ? ~bits : bits | sign;
+}
+
+int
+exemplar_compare(const struct exemplar *a, const struct exemplar *b)
+{
+    if (a->t_ms != b->t_ms) return a->t_ms < b->t_ms ? -1 : 1;
+    uint64_t left = value_rank(a->value_bits), right = value_rank(b->value_bits);
+    if (left != right) return left < right ? -1 : 1;
+    return bytes_compare(a->labels, b->labels);
 }
 
 static enum err
