@@ -1,4 +1,7 @@
-/* select.c - limits and the end of a query, shards, and windows that a summary may stand for. */
+/*
+ * select.c - limits and the end of a query, shards, the order of exemplars, and windows that a
+ * summary may stand for.
+ */
 #include "model/select.h"
 
 #include <inttypes.h>
@@ -48,6 +51,23 @@ struct limit {
     const char *what;
     const char *name; /* NULL: it has none */
 };
+
+/* Rises with the value; -0 is below 0, and NaNs are at both ends. */
+static uint64_t
+value_rank(uint64_t bits)
+{
+    const uint64_t sign = UINT64_C(1) << 63;
+    return (bits & sign) != 0 ? ~bits : bits | sign;
+}
+
+int
+exemplar_compare(const struct exemplar *a, const struct exemplar *b)
+{
+    if (a->t_ms != b->t_ms) return a->t_ms < b->t_ms ? -1 : 1;
+    uint64_t left = value_rank(a->value_bits), right = value_rank(b->value_bits);
+    if (left != right) return left < right ? -1 : 1;
+    return bytes_compare(a->labels, b->labels);
+}
 
 static enum err
 add_to(_Atomic uint64_t *seen, uint64_t count, const struct limit *limit, struct why *why)

@@ -256,6 +256,10 @@ struct exemplar {
     int64_t t_ms;
 };
 
+/* Those of one series: by time, then by value, as in Prometheus, then by labels. 0: they are one.
+ */
+int exemplar_compare(const struct exemplar *a, const struct exemplar *b);
+
 struct metadata {
     struct bytes family; /* the metric's name */
     enum metric_type type;

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -158,6 +159,31 @@ test_each_shard_has_its_part_of_the_series(void **state)
     }
 }
 
+static struct exemplar
+exemplar_of(int64_t t_ms, double value, const char *labels)
+{
+    return (struct exemplar){
+        .labels = bytes_of_text(labels), .value_bits = double_bits(value), .t_ms = t_ms};
+}
+
+static void
+test_exemplars_are_in_order_of_time_value_labels(void **state)
+{
+    (void)state;
+    const struct exemplar in_order[] = {
+        exemplar_of(-1, 9, "z"),  exemplar_of(0, -HUGE_VAL, "z"), exemplar_of(0, -2, "z"),
+        exemplar_of(0, -1, "y"),  exemplar_of(0, 0, "x"),         exemplar_of(0, 0.5, "a"),
+        exemplar_of(0, 0.5, "b"), exemplar_of(0, HUGE_VAL, ""),   exemplar_of(1, -9, ""),
+    };
+    int count = sizeof in_order / sizeof *in_order;
+    for (int i = 0; i < count; i++) {
+        for (int j = 0; j < count; j++) {
+            int order = exemplar_compare(&in_order[i], &in_order[j]);
+            assert_int_equal((order > 0) - (order < 0), (i > j) - (i < j));
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -169,6 +195,7 @@ main(void)
         cmocka_unit_test(test_query_ends_when_canceled),
         cmocka_unit_test(test_windows_have_all_or_none_of_what_they_keep),
         cmocka_unit_test(test_each_shard_has_its_part_of_the_series),
+        cmocka_unit_test(test_exemplars_are_in_order_of_time_value_labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,13 +223,12 @@ gather_exemplar(void *context, const struct exemplar *exemplar)
     return OK;
 }
 
-/* Those of a series are of one tenant, which has no two at one time. */
 static int
 compare_exemplars(const void *a, const void *b)
 {
     const struct exemplar *left = a, *right = b;
     int order = labels_compare(left->series_labels, right->series_labels);
-    return order != 0 ? order : (left->t_ms > right->t_ms) - (left->t_ms < right->t_ms);
+    return order != 0 ? order : exemplar_compare(left, right);
 }
 
 enum err

@@ -265,8 +265,8 @@ send_exemplars(const char *tenant)
     rq_exemplar(&rq, T0 - 9000, double_bits(3), "trace_id=a,span=x");
     rq_exemplar(&rq, T0 - 9000, double_bits(3), "span=x,trace_id=a");
     rq_series(&rq, "__name__=m2"); /* has nothing else */
-    rq_exemplar(&rq, T0 + 1, double_bits(4), "");
     rq_exemplar(&rq, T0 + 1, double_bits(5), "");
+    rq_exemplar(&rq, T0 + 1, double_bits(4), "trace_id=z"); /* the value counts before the labels */
     rq_series(&rq, "__name__=other");
     rq_exemplar(&rq, T0 + 1, double_bits(6), "");
     must(machine_send(&m, tenant, &rq));
@@ -281,7 +281,7 @@ expect_all_exemplars(const char *tenant)
     snprintf(lines, sizeof lines,
              "{__name__=\"m1\"} %lld {span=\"x\", trace_id=\"a\"} 3\n"
              "{__name__=\"m1\"} %lld {trace_id=\"b\"} 2\n"
-             "{__name__=\"m2\"} %lld {} 4\n{__name__=\"m2\"} %lld {} 5\n",
+             "{__name__=\"m2\"} %lld {trace_id=\"z\"} 4\n{__name__=\"m2\"} %lld {} 5\n",
              (long long)T0 - 9000, (long long)T0 + 9000, (long long)T0 + 1, (long long)T0 + 1);
     expect_exemplars(tenant, INT64_MIN, INT64_MAX, lines);
     snprintf(lines, sizeof lines, "{__name__=\"m1\"} %lld {trace_id=\"b\"} 2\n",

@@ -144,12 +144,9 @@ add_of_head(struct exemplar_list *l, const struct query_source *s)
 }
 
 static int
-by_time(const void *a, const void *b)
+in_order(const void *a, const void *b)
 {
-    const struct exemplar *x = a, *y = b;
-    if (x->t_ms != y->t_ms) return x->t_ms < y->t_ms ? -1 : 1;
-    int order = bytes_compare(x->labels, y->labels);
-    return order != 0 ? order : (x->value_bits > y->value_bits) - (x->value_bits < y->value_bits);
+    return exemplar_compare(a, b);
 }
 
 static enum err
@@ -159,9 +156,9 @@ give(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
     struct exemplar *items = (struct exemplar *)(void *)l->items.at;
     uint32_t count = (uint32_t)(l->items.size / sizeof *items);
     enum err e = OK;
-    if (count > 1) qsort(items, count, sizeof *items, by_time);
+    if (count > 1) qsort(items, count, sizeof *items, in_order);
     for (uint32_t i = 0; i < count && e == OK; i++) {
-        if (i > 0 && by_time(&items[i - 1], &items[i]) == 0) {
+        if (i > 0 && exemplar_compare(&items[i - 1], &items[i]) == 0) {
             if (l->left_out != NULL) l->left_out->exemplars_beaten++;
             continue;
         }
