@@ -45,15 +45,20 @@ test_each_route_answers(void **state)
          "\"data\":[{\"seriesLabels\":{\"__name__\":\"up\"},\"exemplars\":[{\"labels\":{\"trace\":"
          "\"x\"},\"value\":\"0.5\",\"timestamp\":-1},{\"labels\":{\"trace\":\"x\"},\"value\":\"1."
          "5\","
-         "\"timestamp\":1.05}]},{\"seriesLabels\":{\"__name__\":\"vp\"},\"exemplars\":[{\"labels\":"
+         "\"timestamp\":1.050}]},{\"seriesLabels\":{\"__name__\":\"vp\"},\"exemplars\":[{"
+         "\"labels\":"
          "{"
-         "\"trace\":\"x\"},\"value\":\"2.5\",\"timestamp\":3.1}]}]}"},
+         "\"trace\":\"x\"},\"value\":\"2.5\",\"timestamp\":3.100}]}]}"},
         {"exemplars of nothing", HTTP_POST, "/api/v1/query_exemplars", FORM, "query=1", 0, 204,
          NULL, NULL},
         {"a number", HTTP_GET, "/api/v1/query?query=1*2&time=5", NULL, NULL, 0, 200, JSON,
          "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[5,\"2\"]}}"},
         {"a text", HTTP_POST, "/api/v1/query", FORM, "query='x'&time=5", 0, 200, JSON,
          "\"resultType\":\"string\",\"result\":[5,\"x\"]}}"},
+        {"a number at half a second", HTTP_GET, "/api/v1/query?query=-Inf&time=-1.5", NULL, NULL, 0,
+         200, JSON, "\"resultType\":\"scalar\",\"result\":[-1.5,\"-Inf\"]}}"},
+        {"a text at half a second", HTTP_GET, "/api/v1/query?query='x'&time=0.05", NULL, NULL, 0,
+         200, JSON, "\"resultType\":\"string\",\"result\":[0.05,\"x\"]}}"},
         {"a vector", HTTP_GET, "/prometheus/api/v1/query?query=vector(7)&time=-1.5", NULL, NULL, 0,
          200, JSON,
          "\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[-1.500,\"7\"]}]}}"},
@@ -61,8 +66,8 @@ test_each_route_answers(void **state)
          0, 200, JSON,
          "\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[[0,\"0\"],[1,\"1\"],[2,"
          "\"2\"]]}]}}"},
-        {"what it cost", HTTP_GET, "/api/v1/query?query=1&stats=all", NULL, NULL, 0, 200, JSON,
-         "\"totalQueryableSamplesPerStep\":[["},
+        {"what it cost", HTTP_GET, "/api/v1/query?query=1&stats=all&time=0.5", NULL, NULL, 0, 200,
+         JSON, "\"totalQueryableSamplesPerStep\":[[0.5,"},
         {"as many steps as are allowed", HTTP_GET,
          "/api/v1/query_range?query=1&start=0&end=11000&step=1", NULL, NULL, 0, 200, JSON,
          "[11000,\"1\"]]}]}}"},

@@ -3,7 +3,6 @@
  * in Prometheus' API: in its envelope, on a query thread. Small answers are sent as one, large ones
  * as they come.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +12,7 @@
 #include "base/quote.h"
 #include "base/utf8.h"
 #include "base/warnings.h"
+#include "promql/answer.h"
 #include "wire/escaped_name.h"
 #include "wire/number.h"
 
@@ -182,7 +182,7 @@ static enum err
 put_exemplar(void *context, const struct exemplar *x)
 {
     struct lookup *l = context;
-    char value[NUMBER_TEXT_BYTES], time[32];
+    char value[NUMBER_TEXT_BYTES], time[PROMQL_TIME_BYTES];
     if (!bytes_equal(x->series_labels, buf_bytes(&l->series))) {
         end_series(l);
         buf_put_bytes(&l->series, x->series_labels);
@@ -196,13 +196,7 @@ put_exemplar(void *context, const struct exemplar *x)
     labels_put_json(&l->json, x->labels);
     json_member_bytes(&l->json, "value", bytes_of(value, number_print(x->value_bits, value)));
     json_key(&l->json, "timestamp");
-    int size = snprintf(time, sizeof time, "%s%" PRIu64 ".%03u", x->t_ms < 0 ? "-" : "",
-                        (x->t_ms < 0 ? -(uint64_t)x->t_ms : (uint64_t)x->t_ms) / 1000,
-                        (unsigned)((x->t_ms < 0 ? -(uint64_t)x->t_ms : (uint64_t)x->t_ms) % 1000));
-    while (time[size - 1] == '0') {
-        size--;
-    }
-    json_put_raw(&l->json, bytes_of(time, (size_t)(time[size - 1] == '.' ? size - 1 : size)));
+    json_put_raw(&l->json, bytes_of(time, promql_print_time(x->t_ms, time)));
     json_object_close(&l->json);
     enum err e = buf_error(&l->series);
     if (e) return why_set(&l->why, e, "not enough memory for the exemplars");

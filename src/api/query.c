@@ -263,7 +263,7 @@ put_stats(struct query *q)
             char time[PROMQL_TIME_BYTES];
             int64_t t_ms = q->options.first_ms + (int64_t)i * q->options.step_ms;
             json_array_open(j);
-            json_put_raw(j, bytes_of(time, promql_print_time(t_ms, time)));
+            json_put_raw(j, bytes_of(time, promql_print_short_time(t_ms, time)));
             json_put_uint(j, each[i]);
             json_array_close(j);
         }

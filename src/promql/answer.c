@@ -26,6 +26,14 @@ promql_print_time(int64_t t_ms, char to[PROMQL_TIME_BYTES])
     return end;
 }
 
+_Static_assert((int)PROMQL_TIME_BYTES >= (int)NUMBER_TEXT_BYTES, "a time is printed as a number");
+
+size_t
+promql_print_short_time(int64_t t_ms, char to[PROMQL_TIME_BYTES])
+{
+    return number_print(double_bits((double)t_ms / 1000), to);
+}
+
 static void
 put_number(struct json *j, double value)
 {
@@ -135,13 +143,14 @@ put_series(struct promql_answer *a, bool is_matrix)
     return e;
 }
 
+/* A scalar or a string: [time, "value"] */
 static void
-put_string(struct promql_answer *a)
+put_single(struct promql_answer *a, int64_t t_ms, struct bytes text)
 {
     char time[PROMQL_TIME_BYTES];
     json_array_open(a->to);
-    json_put_raw(a->to, bytes_of(time, promql_print_time(a->t_ms, time)));
-    json_put_bytes(a->to, promql_result_string(a->result));
+    json_put_raw(a->to, bytes_of(time, promql_print_short_time(t_ms, time)));
+    json_put_bytes(a->to, text);
     json_array_close(a->to);
 }
 
@@ -154,10 +163,12 @@ promql_answer_put(struct promql_answer *a)
     json_member_text(a->to, "resultType", promql_type_word(type));
     json_key(a->to, "result");
     if (type == PROMQL_STRING) {
-        put_string(a);
+        put_single(a, a->t_ms, promql_result_string(a->result));
     } else if (type == PROMQL_SCALAR) {
         if (promql_next_series(a->result, &labels) && promql_next_point(a->result, false, &p)) {
-            put_point(a, &p);
+            char digits[NUMBER_TEXT_BYTES];
+            size_t size = number_print(double_bits(p.value), digits);
+            put_single(a, p.t_ms, bytes_of(digits, size));
         }
     } else {
         return put_series(a, type == PROMQL_MATRIX);

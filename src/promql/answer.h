@@ -23,8 +23,10 @@ struct promql_answer {
 MUST_CHECK enum err promql_answer_put(struct promql_answer *answer);
 
 enum { PROMQL_TIME_BYTES = 32 };
-/* Seconds, with three digits behind the point where there are any; no NUL. */
+/* Seconds, with three digits behind the point where there are any: of series; no NUL. */
 size_t promql_print_time(int64_t t_ms, char to[PROMQL_TIME_BYTES]);
+/* The same without zeros at the end, as Prometheus has the times of scalars, strings and steps. */
+size_t promql_print_short_time(int64_t t_ms, char to[PROMQL_TIME_BYTES]);
 
 /* Which bounds belong to a bucket, as the answer has it. */
 int promql_bounds_code(const struct fhist_bucket *b);

@@ -6,8 +6,8 @@ usage: compare_grafana.py URL PEER_URL START END
 URL may have a path, and both hold the same samples, from START to END (Unix seconds). The paths, methods,
 headers and forms of parameters are those of the data source of Grafana 11 and 12: its server part asks queries
 and the health check, its pages ask for names, values, series, metadata and rules through it. Compared are the
-status, the type of the content and the JSON; sums may be made in another order (1e-9). Exit status: 0 all the
-same, 1 differences, 2 an error.
+status, the type of the content and the JSON, times digit by digit; sums may be made in another order (1e-9).
+Exit status: 0 all the same, 1 differences, 2 an error.
 """
 
 import gzip
@@ -216,7 +216,7 @@ class Server:
             text = gzip.decompress(text)
         answer = {"status": response.status, "type": response.getheader("Content-Type")}
         if answer["type"] == "application/json":
-            answer["body"] = in_order(json.loads(text))
+            answer["body"] = in_order(json.loads(text, parse_float=lambda digits: ("number", digits)))
         return answer
 
 
