@@ -65,8 +65,8 @@ static enum err
 give_set(struct view *view, const struct query_request *request, struct series_set **ret_set,
          struct why *why)
 {
-    static const struct series_set_ops ops = {give_series, give_batch, give_warning, give_cost,
-                                              end_set};
+    static const struct series_set_ops ops = {give_series, give_batch, give_warning,
+                                              give_cost,   NULL,       end_set};
     struct damaged *d = (struct damaged *)view;
     d->set.ops = &ops;
     d->was_partial = request->partial;

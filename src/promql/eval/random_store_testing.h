@@ -286,8 +286,8 @@ static inline enum err
 store_select(struct view *view, const struct query_request *request, struct series_set **ret_set,
              struct why *why)
 {
-    static const struct series_set_ops ops = {stored_next, stored_batch, stored_warning, NULL,
-                                              stored_free};
+    static const struct series_set_ops ops = {stored_next, stored_batch, stored_warning,
+                                              NULL,        NULL,         stored_free};
     struct stored_set *s = calloc(1, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "no memory for the set");
     s->set.ops = &ops;
