@@ -20,6 +20,7 @@
 #include <assert.h>
 
 #include "tsdb/merge/parts_private.h"
+#include "tsdb/part/times.h"
 
 enum err
 merge_source_error(struct part_merge *m, const struct merge_source *s, enum err e)
@@ -60,6 +61,8 @@ source_init(struct part_merge *m, struct merge_source *s, uint32_t number)
     return OK;
 }
 
+enum { TIMES_KEPT = 64 * 1024 };
+
 enum err
 part_merge_new(const struct part_merge_options *options, struct part_merge **ret_merge,
                struct why *why)
@@ -83,6 +86,8 @@ part_merge_new(const struct part_merge_options *options, struct part_merge **ret
     m->heap.at = mem_alloc(budget, count * sizeof(struct merge_source *));
     bool complete = m->sources != NULL && m->group != NULL && m->heap.at != NULL;
     enum err e = complete ? OK : ERR_NOMEM;
+    /* Of the same size whatever is merged: that is promised. */
+    if (e == OK) e = times_cache_new(budget, TIMES_KEPT, &m->interleave.times);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         e = source_init(m, &m->sources[i], i);
     }
