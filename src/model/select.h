@@ -114,6 +114,9 @@ struct query_hints {
      * one) and histograms with a staleness marker come as they are. */
     unsigned summaries;
     struct query_windows windows;
+    /* Of floats only the times are of interest, and which of them are staleness markers: others may
+     * come as any number. */
+    bool times_only;
 };
 
 /* In which of `shard_count` shards a series is: the same for all answerers. */

@@ -590,6 +590,28 @@ note_ineffective_sort(struct evaluation *ev, const struct node *call, const stru
 static enum err part_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
                          enum sample_part part, struct vector **ret_vector);
 
+/* What a call takes of a selector. */
+static enum sample_part
+part_of_call(enum function_id id)
+{
+    switch (id) {
+    case FUNCTION_TIMESTAMP:
+        return PART_TIME;
+    case FUNCTION_START_TIMESTAMP:
+        return PART_START;
+    case FUNCTION_ABSENT:
+        return PART_PRESENCE;
+    default:
+        return PART_VALUE;
+    }
+}
+
+static enum sample_part
+part_of_aggregation(enum token_type op)
+{
+    return op == TOKEN_COUNT || op == TOKEN_GROUP ? PART_PRESENCE : PART_VALUE;
+}
+
 static enum err
 build_call(struct evaluation *ev, const struct node *node, const struct grid *grid,
            struct vector **ret_vector)
@@ -607,11 +629,7 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
             }
         } else if (type == VALUE_VECTOR) {
             const struct node *argument = node_inside(node->call.arguments[i]);
-            enum sample_part part = id == FUNCTION_TIMESTAMP         ? PART_TIME
-                                    : id == FUNCTION_START_TIMESTAMP ? PART_START
-                                                                     : PART_VALUE;
-            if (argument->kind != NODE_SELECTOR) part = PART_VALUE;
-            e = part_new(ev, argument, grid, part, &of);
+            e = part_new(ev, argument, grid, part_of_call(id), &of);
         }
     }
     if (e) return e;
@@ -663,14 +681,15 @@ build(struct evaluation *ev, const struct node *node, const struct grid *grid,
         }
         return vector_map_new(ev, node, of, grid, ret_vector);
     case NODE_AGGREGATION:
-        e = vector_new(ev, node->aggregation.expr, grid, &of);
+        e = part_new(ev, node->aggregation.expr, grid, part_of_aggregation(node->aggregation.op),
+                     &of);
         return e ? e : vector_aggregation_new(ev, node, of, ret_vector);
     default:
         return eval_fail(ev, "not supported");
     }
 }
 
-/* `part`: of a selector. */
+/* `part`: of a selector; others are as they are. */
 static enum err
 part_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
          enum sample_part part, struct vector **ret_vector)

@@ -197,6 +197,7 @@ MUST_CHECK enum err vector_measured_new(struct evaluation *ev, struct plan_node 
 /* What of a selected sample is the value. */
 enum sample_part {
     PART_VALUE,
+    PART_PRESENCE, /* none: a float may be any number */
     PART_TIME,
     PART_INFO_TIME, /* of an info metric, which has no histograms */
     PART_START,

@@ -14,9 +14,11 @@ struct samples {
     int64_t *times_ms;
     double *values;
     int64_t *starts_ms;
+    uint32_t *weights; /* how many samples each stands for, if summaries are asked for */
     uint32_t time_capacity;
     uint32_t value_capacity;
     uint32_t start_capacity;
+    uint32_t weight_capacity;
     uint32_t count;
     uint32_t begin, end; /* of the window at hand */
 
@@ -46,6 +48,7 @@ struct range_vector {
     struct buf labels;
     bool keeps_name;
     bool looks_at_starts;
+    bool takes_summaries;
     bool at_end;            /* of the series: there are no more samples */
     bool follows_histogram; /* what is read next does */
     int64_t range_ms;
@@ -76,7 +79,9 @@ reserve(struct range_vector *r, uint32_t more)
     return array_reserve(budget, &s->times_ms, &s->time_capacity, s->count + more) &&
            array_reserve(budget, &s->values, &s->value_capacity, s->count + more) &&
            (!r->looks_at_starts ||
-            array_reserve(budget, &s->starts_ms, &s->start_capacity, s->count + more));
+            array_reserve(budget, &s->starts_ms, &s->start_capacity, s->count + more)) &&
+           (!r->takes_summaries ||
+            array_reserve(budget, &s->weights, &s->weight_capacity, s->count + more));
 }
 
 /* What is in the buffer counts among the samples that are held; histograms are taken to be alike.
@@ -131,6 +136,26 @@ read_histograms(struct range_vector *r, const struct sample_batch *b)
     return hold_buffer(r);
 }
 
+static void
+add_summary_sample(struct samples *s, int64_t t_ms, double value, uint32_t weight)
+{
+    s->times_ms[s->count] = t_ms;
+    s->weights[s->count] = weight;
+    s->values[s->count++] = value;
+}
+
+/* Many floats, all of which are in a window or none: at the time of the last. */
+static enum err
+read_summary(struct range_vector *r, const struct sample_batch *b)
+{
+    const struct sample_summary *x = b->summary;
+    r->follows_histogram = false;
+    if (!reserve(r, 2)) return eval_no_memory(r->vector.ev);
+    if (b->count > 1) add_summary_sample(&r->samples, x->max_ms, x->least, b->count - 1);
+    add_summary_sample(&r->samples, x->max_ms, x->greatest, 1);
+    return hold_buffer(r);
+}
+
 static enum err
 read_batch(struct range_vector *r)
 {
@@ -140,6 +165,7 @@ read_batch(struct range_vector *r)
     if (e) return e;
     r->at_end = b.count == 0;
     if (r->at_end) return OK;
+    if (b.summary != NULL) return read_summary(r, &b);
     if (b.kind != SAMPLE_FLOAT) return read_histograms(r, &b);
     r->follows_histogram = false;
     if (!reserve(r, b.count)) return eval_no_memory(ev);
@@ -148,6 +174,7 @@ read_batch(struct range_vector *r)
         if (b.value_bits[i] == STALE_NAN_BITS) continue;
         s->times_ms[s->count] = b.times_ms[i];
         if (r->looks_at_starts) s->starts_ms[s->count] = b.starts_ms == NULL ? 0 : b.starts_ms[i];
+        if (r->takes_summaries) s->weights[s->count] = 1;
         s->values[s->count++] = bits_double(b.value_bits[i]);
     }
     return hold_buffer(r);
@@ -204,6 +231,9 @@ drop_floats(struct range_vector *r, uint32_t count)
     memmove(s->values, s->values + count, s->count * sizeof *s->values);
     if (r->looks_at_starts) {
         memmove(s->starts_ms, s->starts_ms + count, s->count * sizeof *s->starts_ms);
+    }
+    if (r->takes_summaries) {
+        memmove(s->weights, s->weights + count, s->count * sizeof *s->weights);
     }
     s->begin -= count;
     s->end -= count;
@@ -286,6 +316,7 @@ fill_step(struct range_vector *r, uint32_t step, struct window *w)
     w->times_ms = floats ? s->times_ms + s->begin : NULL;
     w->values = floats ? s->values + s->begin : NULL;
     w->starts_ms = floats && r->looks_at_starts ? s->starts_ms + s->begin : NULL;
+    w->weights = floats && r->takes_summaries ? s->weights + s->begin : NULL;
     w->count = s->end - s->begin;
     w->histograms = s->histogram_count > 0 ? s->histograms + s->histogram_begin : NULL;
     w->histogram_count = s->histogram_end - s->histogram_begin;
@@ -293,10 +324,10 @@ fill_step(struct range_vector *r, uint32_t step, struct window *w)
         scalars[k] = r->scalars[k][step];
     }
     w->scalars = scalars;
-    uint64_t weight = w->count + weight_of(w->histograms, w->histogram_count);
-    enum err e = eval_work(ev, weight);
+    uint64_t weight = weight_of(w->histograms, w->histogram_count);
+    enum err e = eval_work(ev, w->count + weight);
     if (e) return e;
-    eval_count(ev, &r->vector.grid, step, weight);
+    eval_count(ev, &r->vector.grid, step, window_weight(w) + weight);
     if (!array_reserve(ev->budget, &r->scratch, &r->scratch_capacity, w->count)) {
         return eval_no_memory(ev);
     }
@@ -325,7 +356,7 @@ static bool
 takes_many(const struct range_vector *r)
 {
     return r->floats_kind->function != NULL && r->extent == EXTENT_PLAIN && !r->fixed &&
-           !r->looks_at_starts;
+           !r->looks_at_starts && !r->takes_summaries;
 }
 
 /* The windows of the steps from `step` on, the first of which slide() has found, as far as what is
@@ -526,6 +557,7 @@ range_free(struct vector *v)
     array_free(budget, r->samples.times_ms, r->samples.time_capacity);
     array_free(budget, r->samples.values, r->samples.value_capacity);
     array_free(budget, r->samples.starts_ms, r->samples.start_capacity);
+    array_free(budget, r->samples.weights, r->samples.weight_capacity);
     for (uint32_t i = 0; i < r->samples.histogram_made; i++) {
         mem_free(budget, r->samples.histograms[i].h, r->samples.histograms[i].capacity);
     }
@@ -539,6 +571,34 @@ range_free(struct vector *v)
 
 /* --- what is read ----------------------------------------------------------------------------- */
 
+/* Blocks are a day long at most: where windows are long and few, most blocks lie in one as a whole.
+ */
+static bool
+is_worth_summaries(const struct range_vector *r)
+{
+    enum { LONG_MS = 2 * 60 * 60 * 1000, FEW = 8 };
+    const struct grid *g = &r->vector.grid;
+    return r->kind->takes_summaries && r->extent == EXTENT_PLAIN && !r->looks_at_starts &&
+           r->range_ms >= LONG_MS && (r->fixed || g->count <= FEW || g->step_ms >= LONG_MS);
+}
+
+static struct query_hints
+hints_of(const struct range_vector *r)
+{
+    const struct grid *g = &r->vector.grid;
+    return (struct query_hints){
+        .shard = r->vector.ev->shard,
+        .shard_count = r->vector.ev->shard_count,
+        .times_only = r->kind->times_only && r->extent == EXTENT_PLAIN,
+        /* With both, histograms come as they are. */
+        .summaries = is_worth_summaries(r) ? SUMMARY_COUNT | SUMMARY_EXTREMES : 0,
+        .windows = {.first_ms = window_end(r, 0),
+                    .last_ms = window_end(r, g->count - 1),
+                    .step_ms = r->fixed ? 0 : g->step_ms,
+                    .range_ms = r->range_ms},
+    };
+}
+
 static enum err
 request_of(const struct range_vector *r, const struct node *node, struct matcher_set *set,
            struct query_request *ret)
@@ -550,7 +610,7 @@ request_of(const struct range_vector *r, const struct node *node, struct matcher
         .set_count = 1,
         .min_ms = window_end(r, 0) - r->range_ms - r->before_ms + 1,
         .max_ms = window_end(r, r->vector.grid.count - 1) + r->after_ms,
-        .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
+        .hints = hints_of(r),
         .control = ev->control,
         .budget = ev->budget,
     };
@@ -564,6 +624,7 @@ open_selector(struct range_vector *r, const struct node *node)
     struct matcher_set set;
     struct query_request request;
     enum err e = request_of(r, node, &set, &request);
+    r->takes_summaries = request.hints.summaries != 0;
     if (e == OK) e = view_select(ev->view, &request, &r->set, &ev->why);
     if (e == OK) r->vector.cost = series_set_cost(r->set);
     return e;

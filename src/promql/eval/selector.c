@@ -227,7 +227,7 @@ fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32
         uint32_t i = next - 1;
         bool is_there = b->value_bits[i] != STALE_NAN_BITS && b->times_ms[i] > t - lookback_ms;
         if (!is_there) continue;
-        if (s->part == PART_VALUE) {
+        if (s->part == PART_VALUE || s->part == PART_PRESENCE) {
             column_set(&s->column, *step, bits_double(b->value_bits[i]));
         } else {
             struct last_sample x = sample_of(b, i);
@@ -366,6 +366,8 @@ vector_selector_new(struct evaluation *ev, const struct node *node, const struct
     enum err e = duration_value(ev, &node->selector.shift.offset, false, &s->offset_ms);
     if (e == OK && column_init(&s->column, ev->budget, grid->count)) e = eval_no_memory(ev);
     if (e == OK) e = selector_request(ev, node, grid, &set, &s->request);
+    s->request.hints.times_only =
+        node->selector.extent == EXTENT_PLAIN && (part == PART_PRESENCE || part == PART_TIME);
     if (e == OK) {
         e = view_select(ev->view, &s->request, &s->set, &ev->why);
         if (e == OK) s->vector.cost = series_set_cost(s->set);

@@ -242,10 +242,21 @@ avg_over_time(struct window *w, struct operand *ret)
     return true;
 }
 
+uint64_t
+window_weight(const struct window *w)
+{
+    if (w->weights == NULL) return w->count;
+    uint64_t weight = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        weight += w->weights[i];
+    }
+    return weight;
+}
+
 static bool
 count_over_time(struct window *w, struct operand *ret)
 {
-    ret->value = w->count + w->histogram_count;
+    ret->value = (double)window_weight(w) + w->histogram_count;
     return true;
 }
 
@@ -585,15 +596,18 @@ window_kind_of(enum function_id id)
         [FUNCTION_RESETS] = {resets, false, true, false, true},
         [FUNCTION_SUM_OVER_TIME] = {.function = sum_over_time},
         [FUNCTION_AVG_OVER_TIME] = {.function = avg_over_time},
-        [FUNCTION_COUNT_OVER_TIME] = {.function = count_over_time},
+        [FUNCTION_COUNT_OVER_TIME] = {count_over_time, .times_only = true, .takes_summaries = true},
         [FUNCTION_FIRST_OVER_TIME] = {.function = first_over_time},
         [FUNCTION_LAST_OVER_TIME] = {.function = last_over_time},
-        [FUNCTION_TS_OF_FIRST_OVER_TIME] = {.function = ts_of_first_over_time},
-        [FUNCTION_TS_OF_LAST_OVER_TIME] = {.function = ts_of_last_over_time},
-        [FUNCTION_PRESENT_OVER_TIME] = {.function = present_over_time},
-        [FUNCTION_ABSENT_OVER_TIME] = {.function = present_over_time}, /* its opposite */
-        [FUNCTION_MAX_OVER_TIME] = {max_over_time, .floats_only = true},
-        [FUNCTION_MIN_OVER_TIME] = {min_over_time, .floats_only = true},
+        [FUNCTION_TS_OF_FIRST_OVER_TIME] = {ts_of_first_over_time, .times_only = true},
+        [FUNCTION_TS_OF_LAST_OVER_TIME] = {ts_of_last_over_time, .times_only = true},
+        [FUNCTION_PRESENT_OVER_TIME] = {present_over_time, .times_only = true,
+                                        .takes_summaries = true},
+        [FUNCTION_ABSENT_OVER_TIME] =
+            {/* its opposite */
+             present_over_time, .times_only = true, .takes_summaries = true},
+        [FUNCTION_MAX_OVER_TIME] = {max_over_time, .floats_only = true, .takes_summaries = true},
+        [FUNCTION_MIN_OVER_TIME] = {min_over_time, .floats_only = true, .takes_summaries = true},
         [FUNCTION_TS_OF_MAX_OVER_TIME] = {ts_of_max_over_time, .floats_only = true},
         [FUNCTION_TS_OF_MIN_OVER_TIME] = {ts_of_min_over_time, .floats_only = true},
         [FUNCTION_STDVAR_OVER_TIME] = {stdvar_over_time, .floats_only = true},

@@ -19,6 +19,7 @@ struct window {
     const int64_t *times_ms;
     const double *values;
     const int64_t *starts_ms; /* of floats; NULL: not looked at */
+    const uint32_t *weights;  /* how many samples each float stands for; NULL: for itself */
     uint32_t count;
     const struct histogram_point *histograms;
     uint32_t histogram_count;
@@ -50,6 +51,9 @@ struct window_kind {
     bool takes_anchored;
     bool takes_smoothed;
     bool takes_starts; /* a new start time is a reset */
+    bool times_only;   /* values of floats do not matter */
+    /* Of many floats it is enough to have the least and the greatest, and to know how many. */
+    bool takes_summaries;
 };
 const struct window_kind *window_kind_of(enum function_id id);
 
@@ -109,6 +113,9 @@ void note_mixed_samples(struct evaluation *ev, struct span at, struct bytes labe
 void note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labels);
 void note_reconciled(struct evaluation *ev, struct span at, const char *operation);
 void note_collision(struct evaluation *ev, struct span at, const char *operation);
+
+/* How many floats the window has, those included that others stand for. */
+uint64_t window_weight(const struct window *w);
 
 /* The sum through the count; where the sum does not fit, the mean is moved along. */
 double mean_of(const double *values, uint32_t count);

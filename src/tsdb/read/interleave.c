@@ -386,6 +386,13 @@ count_read(struct interleave *m, const struct interleave_item *item, struct why 
     return query_control_add_bytes(m->control, bytes, why);
 }
 
+/* False: there may be a staleness marker. */
+static bool
+are_numbers(const struct block_ref *b)
+{
+    return b->has_stats && b->stats.number_count == b->count;
+}
+
 static enum err
 decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct why *why)
 {
@@ -426,6 +433,11 @@ decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct w
     if (item->kind == SAMPLE_FLOAT) {
         slot_limit(m, s);
         if (s->at == s->count) return OK;
+        if (m->times_only && are_numbers(b)) {
+            memset(s->bits + s->at, 0, (s->count - s->at) * sizeof *s->bits);
+            s->has_starts = false;
+            return OK;
+        }
         return block_read_some(part, b, s->at, s->count, s->bits, s->starts, why);
     }
     if (s->in_columns) {
@@ -717,7 +729,7 @@ summarize(const struct block_ref *b, unsigned wanted, struct sample_summary *ret
 {
     const struct codec_stats *s = &b->stats;
     bool climbs = s->reset_count == 0;
-    if (!b->has_stats || s->number_count < b->count) return false;
+    if (!are_numbers(b)) return false;
     if (b->codec != CODEC_FLOAT_V1 && wanted != SUMMARY_COUNT) return false;
     *ret = (struct sample_summary){.min_ms = b->min_ms, .max_ms = b->max_ms};
     if (wanted & SUMMARY_EXTREMES) {

@@ -58,6 +58,7 @@ struct interleave {
     int64_t expired_before_ms; /* what is older is left out; set after interleave_reset() */
     bool partial;
     bool chunks;        /* histograms of blocks may be shown as chunks or columns; set after init */
+    bool times_only;    /* floats may be any number; set after init */
     unsigned summaries; /* what of blocks' statistics may stand for samples; set after init, with */
     struct query_windows windows;
     struct sample_summary summary;  /* shown in the last batch */

@@ -626,6 +626,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     q->interleave.chunks = q->chunks;
     q->interleave.summaries = request->hints.summaries;
     q->interleave.windows = request->hints.windows;
+    q->interleave.times_only = request->hints.times_only;
     q->shard = request->hints.shard_count < 2 ? 0 : request->hints.shard;
     q->shard_count = request->hints.shard_count;
     lock_take(&view->head->lock);
