@@ -198,7 +198,7 @@ refused_by_bytes() {
     wait "${pids_of_curl[@]}"
     for i in 1 2 3 4 5 6; do
         text=$(cat "$work/refused.$i")
-        [[ $text == *'"errorType":"execution","error":"query reads more than 1024 bytes of samples: use narrower matchers or a shorter time range"'* ]] ||
+        [[ $text == *'"errorType":"execution","error":"query reads more than 1024 bytes of samples (query.max_bytes): use narrower matchers or a shorter time range; '* ]] ||
             { bad=1; echo "$text"; }
     done
     ((bad == 0)) || return 1
