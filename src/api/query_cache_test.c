@@ -245,11 +245,88 @@ test_a_full_cache_forgets_what_was_used_least_recently(void **state)
     assert_int_equal(facts.entries, 0);
 }
 
+/* The n-th allocation is refused: the query fails, or its answer is right; nothing is left over. */
+static bool
+ask_with_a_refusal(struct world *w, struct view *view, const struct promql_tree *tree,
+                   struct promql_options *options, uint64_t nth, struct bytes right)
+{
+    struct promql_result *result;
+    struct buf error, got;
+    struct json json;
+    buf_init(&error, NULL, 1 << 20);
+    buf_init(&got, NULL, 1 << 24);
+    mem_fail_nth(nth, false);
+    enum err e = promql_run(tree, view, options, &result, &error, &w->m.why);
+    mem_fail_nth(0, false);
+    if (e == OK) {
+        json_init(&json, &got);
+        json_object_open(&json);
+        struct promql_answer answer = {.result = result, .to = &json, .piece = no_piece};
+        must(promql_answer_put(&answer));
+        json_object_close(&json);
+        promql_result_free(result);
+        assert_true(bytes_equal(buf_bytes(&got), right));
+    } else {
+        assert_int_equal(e, ERR_NOMEM);
+    }
+    buf_fini(&error);
+    buf_fini(&got);
+    return e == OK;
+}
+
+static void
+test_refused_memory_costs_the_query_or_what_is_kept(void **state)
+{
+    (void)state;
+    enum { ALLOCATIONS = 200 };
+    struct world w = {.rng = {7}, .now_ms = SIM_BEGIN + 90 * MINUTE_MS};
+    struct promql_tree *tree;
+    struct buf error, right;
+    uint32_t answered = 0;
+    buf_init(&error, NULL, 1 << 20);
+    buf_init(&right, NULL, 1 << 24);
+    machine_init(&w.m, 7);
+    sim_env_advance_ns(w.m.sim, 90 * MINUTE_MS * NS_PER_MS);
+    machine_must_open(&w.m);
+    for (int i = 0; i < 40; i++) {
+        put_scrape(&w, w.now_ms + i * SCRAPE_MS);
+    }
+    machine_commit(&w.m);
+    must(promql_parse(text("sum by (job) (max_over_time(m[2m])) or h"), NULL, &tree, &error));
+    struct promql_options options = {
+        .tenant = text("a"),
+        .first_ms = w.now_ms,
+        .last_ms = w.now_ms + 10 * MINUTE_MS,
+        .step_ms = STEP_MS,
+        .lookback_ms = 5 * MINUTE_MS,
+        .subquery_step_ms = MINUTE_MS,
+    };
+    struct view *view = machine_view(&w.m);
+    put_answer(&w, view, tree, &options, &right);
+    for (uint64_t nth = 1; nth <= ALLOCATIONS; nth++) {
+        must(promql_cache_new(NULL, 16 << 20, &w.cache));
+        options.cache = w.cache;
+        for (unsigned again = 0; again < 2; again++) { /* with nothing kept, and with all */
+            answered += ask_with_a_refusal(&w, view, tree, &options, nth, buf_bytes(&right));
+        }
+        promql_cache_resize(w.cache, 0);
+        assert_int_equal(promql_cache_look(w.cache).bytes, 0);
+        promql_cache_free(w.cache);
+    }
+    assert_in_range(answered, 10, 2 * ALLOCATIONS - 10);
+    view_free(view);
+    promql_free(tree);
+    buf_fini(&error);
+    buf_fini(&right);
+    machine_fini(&w.m);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_answers_are_those_without_the_cache, tell_seed),
+        cmocka_unit_test_teardown(test_refused_memory_costs_the_query_or_what_is_kept, tell_seed),
         cmocka_unit_test_teardown(test_a_full_cache_forgets_what_was_used_least_recently,
                                   tell_seed),
     };

@@ -1,4 +1,4 @@
-/* plan_print_test.c - a plan in JSON becomes rows, however its pieces come; what is none is an
+/* plan_print_test.c - a plan in JSON becomes rows, however its pieces come; other JSON is an
  * error. */
 #include <setjmp.h>
 #include <stdarg.h>

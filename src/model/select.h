@@ -409,7 +409,7 @@ view_series(struct view *view, const struct query_request *request, const struct
     return view->ops->series(view, request, to, why);
 }
 
-/* False: what is told of it may be remembered by nobody. */
+/* False: its answers must not be kept for later views. */
 static inline bool
 view_has_mark(const struct view *view, struct view_mark *ret_mark)
 {

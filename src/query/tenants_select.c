@@ -13,8 +13,8 @@
  * come, of the same view. Series of the second kind wait only if their tenant has a label with a
  * name between, which is asked once.
  *
- * Shards are of the labels in the answer, so that below all series are asked for. No cost is told,
- * and nobody splits a question then.
+ * Shards are of the labels in the answer, so that below all series are asked for. The cost
+ * is not told, so that a query of several tenants is not split into shards.
  */
 #include "base/array.h"
 #include "base/heap.h"

@@ -30,17 +30,17 @@ struct cached {
 
 /*
  * May values of the expression be kept? *ret_fixed_ms: the latest time at which it looks whatever
- * the step is (@ TIME); INT64_MIN: there is none.
+ * the step is (@ TIME); INT64_MIN: at none.
  */
 bool cache_takes(const struct node *root, int64_t *ret_fixed_ms);
 /* Appends what a result depends on, but the samples and how many steps there are. */
 void cache_key(const struct evaluation *ev, struct buf *to);
 
-/* NULL: there is none. To be given back with cached_release(). */
+/* NULL: no such result is kept. To be given back with cached_release(). */
 struct cached *cache_find(struct promql_cache *cache, struct bytes key);
 /* NULL is fine. */
 void cached_release(struct cached *cached);
-/* A copy takes the place of what is there. Without memory for it there is none. */
+/* A copy takes the place of what is there. Without memory nothing is kept. */
 void cache_put(struct promql_cache *cache, struct bytes key, const struct view_mark *mark,
                const struct grid *grid, const struct columns *columns);
 /* Counts one query, of whose steps so many were kept. */

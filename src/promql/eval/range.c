@@ -94,7 +94,7 @@ hold_buffer(struct range_vector *r)
     return eval_hold(r->vector.ev, s->count + s->histogram_count * weight);
 }
 
-/* The next histogram's place, with memory for so many bytes. NULL: there is none. */
+/* The next histogram's place, with memory for so many bytes. NULL: no memory. */
 static struct histogram_point *
 histogram_place(struct range_vector *r, size_t bytes)
 {

@@ -274,12 +274,15 @@ codec_int_head(struct codec_int_reader *reader, struct cursor *cursor, uint32_t 
     return OK;
 }
 
-INLINE void
-pass_as(struct codec_int_reader *reader, enum codec_mode mode, bool zigzagged, const uint64_t *u,
-        uint32_t count)
+/* What integrate() leaves in the reader, without the values. */
+static void
+pass(struct codec_int_reader *reader, const uint64_t *u, uint32_t count)
 {
+    enum codec_mode mode = reader->header & CODEC_MODE_MASK;
+    bool zigzagged = (reader->header & CODEC_ZIGZAG) != 0;
     uint64_t value = reader->value, delta = reader->delta;
-    for (uint32_t i = 0; i < count && mode != CODEC_PLAIN && mode != CODEC_LINE; i++) {
+    if (mode == CODEC_PLAIN) return;
+    for (uint32_t i = 0; i < count && mode != CODEC_LINE; i++) {
         uint64_t x = unfold(u[i], zigzagged, reader->base);
         if (mode == CODEC_DELTA2) x = delta += x;
         value += x;
@@ -287,27 +290,6 @@ pass_as(struct codec_int_reader *reader, enum codec_mode mode, bool zigzagged, c
     if (mode == CODEC_LINE) value += count * delta;
     reader->value = value;
     reader->delta = delta;
-}
-
-static void
-pass(struct codec_int_reader *reader, const uint64_t *u, uint32_t count)
-{
-    switch (reader->header & (CODEC_MODE_MASK | CODEC_ZIGZAG)) {
-#define CASES(mode)                             \
-    case mode:                                  \
-        pass_as(reader, mode, false, u, count); \
-        break;                                  \
-    case mode | CODEC_ZIGZAG:                   \
-        pass_as(reader, mode, true, u, count);  \
-        break;
-        CASES(CODEC_PLAIN)
-        CASES(CODEC_DELTA)
-        CASES(CODEC_DELTA2)
-        CASES(CODEC_LINE)
-#undef CASES
-    default:
-        __builtin_unreachable();
-    }
 }
 
 /* The numbers of the next frame. */
