@@ -67,13 +67,14 @@ test_dripped_header_meets_its_deadline(void **state)
     drip(rig, &client, "GET /text");
     assert_int_equal(stats_of(rig).timeouts_header, 2);
 
-    /* And for one who connects and says nothing, whom there is nothing to tell. */
-    uint64_t before = stats_of(rig).connections_total;
+    /* And for one who connects and says nothing, whom there is nothing to tell. A worker may take
+     * the connection up later than the clock moves, which then has to move once more. */
     client = client_connect(rig);
-    while (stats_of(rig).connections_total == before) {
-        poll(NULL, 0, 1);
+    struct pollfd look = {.fd = client.fd, .events = POLLIN};
+    for (int ms = 0; poll(&look, 1, 1) == 0; ms++) {
+        assert_true(ms < WAIT_S * 1000);
+        rig_advance(rig, 2 * PHASE_MS * NS_PER_MS);
     }
-    rig_advance(rig, 2 * PHASE_MS * NS_PER_MS);
     expect_end(&client);
     assert_int_equal(client.size, 0);
     client_close(&client);
