@@ -298,7 +298,7 @@ test_a_plan_has_each_operator_and_what_it_reads(void **state)
     expect(&x, "topk(3, m_total) / on (s) group_left count(m_total)",
            "binary operator | topk(3, m_total) / on (s) group_left () count(m_total); holds the "
            "series of the right | 10 20 800 2000\n"
-           "  aggregation | topk(3, m_total); holds all series | 10 10 400 1000\n"
+           "  aggregation | topk(3, m_total); holds the best of each step | 10 10 400 1000\n"
            "    selector | m_total | 10 10 400 1000\n"
            "  aggregation | count(m_total); folds each series into its group | 1 10 400 1000\n"
            "    selector | m_total | 10 10 400 1000\n");

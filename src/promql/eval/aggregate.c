@@ -1,16 +1,14 @@
 /*
  * aggregate.c - sum by (...) and its like: each column is folded into its group as it comes, so
- * that memory is that of the groups. quantile, topk, bottomk, limitk keep what they choose from.
+ * that memory is that of the groups; quantile keeps all values. What passes series on: choose.c.
  */
 #include <math.h>
 
 #include "base/array.h"
-#include "base/hash.h"
 #include "base/quote.h"
-#include "promql/eval/label_edit.h"
+#include "promql/eval/grouping.h"
 #include "promql/eval/window.h"
 #include "promql/histogram/precise.h"
-#include "wire/number.h"
 
 /* What a group has had at a step. */
 enum {
@@ -36,68 +34,44 @@ struct aggregation_vector {
     const struct node *node;
     const double *params;
     struct bytes value_label; /* of count_values */
-    struct name_list names;
+    struct grouping grouping;
     struct arena arena;
     struct group *groups;
     uint32_t group_count;
     uint32_t group_capacity;
-    struct table table;
-    struct buf labels;
     struct buf valued; /* labels with a value among them */
     struct buf value;
     bool folded;
     uint32_t next;
 
-    struct columns kept; /* quantile and the rankings: what came, */
+    struct columns kept; /* quantile: what came, */
     uint32_t *group_of;  /* and its groups */
     uint32_t group_of_capacity;
 };
 
 static enum err
-group_labels(struct aggregation_vector *a, struct bytes labels)
+group_add(struct aggregation_vector *a)
 {
-    buf_clear(&a->labels);
-    if (a->node->aggregation.without)
-        labels_drop(&a->labels, labels, &a->names, true);
-    else
-        labels_keep(&a->labels, labels, &a->names);
-    return buf_error(&a->labels);
-}
-
-static enum err
-group_add(struct aggregation_vector *a, uint64_t hash)
-{
-    struct budget *budget = a->vector.ev->budget;
     uint32_t steps = a->vector.grid.count;
     struct group g = {.counts = arena_new(&a->arena, steps * sizeof *g.counts)};
     g.lost = arena_new(&a->arena, steps * sizeof *g.lost);
     g.had = arena_new(&a->arena, steps);
     g.column.values = arena_new(&a->arena, steps * sizeof *g.column.values);
     g.column.present = arena_new(&a->arena, bits_words(steps) * sizeof *g.column.present);
-    g.column.labels = arena_copy(&a->arena, buf_bytes(&a->labels));
     if (g.counts == NULL || g.lost == NULL || g.had == NULL || g.column.values == NULL ||
-        g.column.present == NULL || (g.column.labels.at == NULL && a->labels.size > 0) ||
-        !table_reserve(&a->table, budget, 1) ||
-        !array_reserve(budget, &a->groups, &a->group_capacity, a->group_count + 1)) {
+        g.column.present == NULL ||
+        !array_reserve(a->vector.ev->budget, &a->groups, &a->group_capacity, a->group_count + 1)) {
         return ERR_NOMEM;
     }
-    table_add(&a->table, hash, a->group_count);
     a->groups[a->group_count++] = g;
     return OK;
 }
 
 static enum err
-find_group(struct aggregation_vector *a, struct bytes labels, uint32_t *ret_group)
+find_group(struct aggregation_vector *a, struct bytes labels, uint32_t *ret_id)
 {
-    if (group_labels(a, labels)) return ERR_NOMEM;
-    uint64_t hash = hash_bytes(buf_bytes(&a->labels), 0);
-    for (uint32_t at = TABLE_START, id; table_next(&a->table, hash, &at, &id);) {
-        if (!bytes_equal(a->groups[id].column.labels, buf_bytes(&a->labels))) continue;
-        *ret_group = id;
-        return OK;
-    }
-    *ret_group = a->group_count;
-    return group_add(a, hash);
+    if (grouping_find(&a->grouping, labels, ret_id)) return ERR_NOMEM;
+    return *ret_id < a->group_count ? OK : group_add(a);
 }
 
 /* --- folding ---------------------------------------------------------------------------------- */
@@ -249,13 +223,8 @@ static bool
 takes_histograms(const struct aggregation_vector *a)
 {
     enum token_type op = a->node->aggregation.op;
-    if (op == TOKEN_COUNT || op == TOKEN_GROUP || op == TOKEN_LIMITK || op == TOKEN_SUM ||
-        op == TOKEN_AVG) {
-        return true;
-    }
-    bool ranks = op == TOKEN_TOPK || op == TOKEN_BOTTOMK;
-    notes_add(&a->vector.ev->notes, NOTE_INFO, ranks ? a->node->at : a->node->aggregation.expr->at,
-              "ignored histogram in %s aggregation", token_word(op));
+    if (op == TOKEN_COUNT || op == TOKEN_GROUP || op == TOKEN_SUM || op == TOKEN_AVG) return true;
+    note_ignored_histogram(a->vector.ev, a->node->aggregation.expr->at, op);
     return false;
 }
 
@@ -404,84 +373,7 @@ fold_values(struct aggregation_vector *a, const struct column *c)
     return OK;
 }
 
-/* --- limit_ratio ------------------------------------------------------------------------------ */
-
-static void
-put_length(struct buf *to, size_t size)
-{
-    if (size < 255) {
-        buf_put_u8(to, (uint8_t)size);
-        return;
-    }
-    buf_put_u8(to, 255);
-    for (int i = 0; i < 3; i++) {
-        buf_put_u8(to, (uint8_t)(size >> 8 * i));
-    }
-}
-
-/* Where a series stands between 0 and 1, by a hash of its labels as Prometheus lays them out. */
-static enum err
-place_of(struct aggregation_vector *a, struct bytes labels, double *ret)
-{
-    struct cursor c = cursor_of(labels);
-    buf_clear(&a->valued);
-    for (struct label label; labels_next(&c, &label);) {
-        put_length(&a->valued, label.name.size);
-        buf_put_bytes(&a->valued, label.name);
-        put_length(&a->valued, label.value.size);
-        buf_put_bytes(&a->valued, label.value);
-    }
-    if (buf_error(&a->valued)) return eval_no_memory(a->vector.ev);
-    *ret = (double)XXH64(a->valued.at, a->valued.size, 0) / 0x1p64;
-    return OK;
-}
-
-/* The next column, without the steps at which it is not chosen. */
-static enum err
-next_by_ratio(struct aggregation_vector *a, struct column **ret_column)
-{
-    for (;;) {
-        struct column *c;
-        double place = 0;
-        enum err e = vector_next(a->of, &c);
-        *ret_column = NULL;
-        if (e || c == NULL) return e;
-        e = place_of(a, c->labels, &place);
-        if (e) return e;
-        for (bits_each(i, c->present, a->vector.grid.count)) {
-            double r = a->params[i];
-            bool chosen = r >= 0 ? place < r : place >= 1 + r;
-            if (!chosen) bits_reset(c->present, i);
-        }
-        if (bits_count(c->present, a->vector.grid.count) == 0) continue;
-        *ret_column = c;
-        return OK;
-    }
-}
-
-/* --- what chooses among all ------------------------------------------------------------------- */
-
-enum folding
-folding_of(enum token_type op)
-{
-    switch (op) {
-    case TOKEN_QUANTILE:
-    case TOKEN_TOPK:
-    case TOKEN_BOTTOMK:
-    case TOKEN_LIMITK:
-        return FOLD_KEPT;
-    case TOKEN_LIMIT_RATIO:
-        return FOLD_PASSED;
-    default:
-        return op == TOKEN_COUNT_VALUES ? FOLD_VALUES : FOLD_GROUPS;
-    }
-}
-
-static bool
-keeps_all(enum token_type op)
-{
-    return folding_of(op) == FOLD_KEPT;
-}
+/* --- quantile --------------------------------------------------------------------------------- */
 
 static enum err
 keep(struct aggregation_vector *a, struct column *c)
@@ -500,14 +392,6 @@ keep(struct aggregation_vector *a, struct column *c)
     }
     a->group_of[a->kept.count - 1] = id;
     return OK;
-}
-
-/* Does x come before y among the chosen? NaN come last. */
-static bool
-ranks_before(enum token_type op, double x, double y)
-{
-    if (isnan(y)) return !isnan(x);
-    return op == TOKEN_TOPK ? x > y : x < y;
 }
 
 /* What is kept, group by group in the order in which it came; group g ends before ends[g]. */
@@ -537,52 +421,6 @@ list_members(struct aggregation_vector *a, struct members *ret)
     return OK;
 }
 
-/* Of one group at one step: all but the first k are struck out; `chosen` has room for all. */
-static void
-choose(struct aggregation_vector *a, const uint32_t *ids, const uint32_t *end, uint32_t step,
-       uint64_t k, uint32_t *chosen)
-{
-    enum token_type op = a->node->aggregation.op;
-    uint64_t count = 0;
-    for (; ids < end; ids++) {
-        uint32_t i = *ids;
-        struct column *c = &a->kept.items[i];
-        if (!bits_has(c->present, step)) continue;
-        uint64_t at = count;
-        while (op != TOKEN_LIMITK && at > 0 &&
-               ranks_before(op, c->values[step], a->kept.items[chosen[at - 1]].values[step])) {
-            at--;
-        }
-        if (at >= k) {
-            bits_reset(c->present, step);
-            continue;
-        }
-        if (count == k) bits_reset(a->kept.items[chosen[--count]].present, step);
-        memmove(chosen + at + 1, chosen + at, (count - at) * sizeof *chosen);
-        chosen[at] = i;
-        count++;
-    }
-}
-
-static enum err
-choose_all(struct aggregation_vector *a)
-{
-    struct members m;
-    uint32_t *chosen = arena_alloc(&a->arena, (a->kept.count + 1) * sizeof *chosen);
-    if (chosen == NULL) return eval_no_memory(a->vector.ev);
-    enum err e = list_members(a, &m);
-    for (uint32_t step = 0; step < a->vector.grid.count && e == OK; step++) {
-        double p = a->params[step];
-        uint64_t k = p < 1 ? 0 : (uint64_t)p;
-        for (uint32_t g = 0, begin = 0; g < a->group_count && e == OK; begin = m.ends[g++]) {
-            uint64_t size = m.ends[g] - begin;
-            choose(a, m.ids + begin, m.ids + m.ends[g], step, k, chosen);
-            e = eval_work(a->vector.ev, size * (1 + (k < size ? k : size) / 64));
-        }
-    }
-    return e;
-}
-
 static enum err
 quantiles(struct aggregation_vector *a)
 {
@@ -608,19 +446,37 @@ quantiles(struct aggregation_vector *a)
 
 /* --- the vector ------------------------------------------------------------------------------- */
 
+enum folding
+folding_of(enum token_type op)
+{
+    switch (op) {
+    case TOKEN_QUANTILE:
+        return FOLD_KEPT;
+    case TOKEN_TOPK:
+    case TOKEN_BOTTOMK:
+        return FOLD_RANKED;
+    case TOKEN_LIMITK:
+    case TOKEN_LIMIT_RATIO:
+        return FOLD_PASSED;
+    default:
+        return op == TOKEN_COUNT_VALUES ? FOLD_VALUES : FOLD_GROUPS;
+    }
+}
+
 static enum err
 fold_all(struct aggregation_vector *a)
 {
-    enum token_type op = a->node->aggregation.op;
+    enum folding folding = folding_of(a->node->aggregation.op);
     struct column *c;
     enum err e;
     while ((e = vector_next(a->of, &c)) == OK && c != NULL) {
-        e = keeps_all(op) ? keep(a, c) : op == TOKEN_COUNT_VALUES ? fold_values(a, c) : fold(a, c);
+        e = folding == FOLD_KEPT     ? keep(a, c)
+            : folding == FOLD_VALUES ? fold_values(a, c)
+                                     : fold(a, c);
         if (e) return e;
     }
     if (e) return e;
-    if (op == TOKEN_QUANTILE) return quantiles(a);
-    if (keeps_all(op)) return choose_all(a);
+    if (folding == FOLD_KEPT) return quantiles(a);
     for (uint32_t i = 0; i < a->group_count && e == OK; i++) {
         e = finish_group(a, &a->groups[i]);
     }
@@ -631,17 +487,14 @@ static enum err
 next(struct vector *v, struct column **ret_column)
 {
     struct aggregation_vector *a = (struct aggregation_vector *)v;
-    enum token_type op = a->node->aggregation.op;
-    if (op == TOKEN_LIMIT_RATIO) return next_by_ratio(a, ret_column);
     enum err e = a->folded ? OK : fold_all(a);
     a->folded = true;
     *ret_column = NULL;
     if (e) return e;
-    bool chosen = keeps_all(op) && op != TOKEN_QUANTILE;
-    uint32_t count = chosen ? a->kept.count : a->group_count;
-    while (a->next < count) {
-        struct column *c = chosen ? &a->kept.items[a->next] : &a->groups[a->next].column;
-        a->next++;
+    while (a->next < a->group_count) {
+        uint32_t id = a->next++;
+        struct column *c = &a->groups[id].column;
+        c->labels = a->grouping.labels[id];
         if (bits_count(c->present, v->grid.count) == 0) continue;
         *ret_column = c;
         return OK;
@@ -657,76 +510,32 @@ aggregation_free(struct vector *v)
     vector_free(a->of);
     array_free(budget, a->groups, a->group_capacity);
     array_free(budget, a->group_of, a->group_of_capacity);
-    table_fini(&a->table, budget);
+    grouping_fini(&a->grouping);
     columns_fini(&a->kept);
     arena_fini(&a->arena);
-    buf_fini(&a->labels);
     buf_fini(&a->valued);
     buf_fini(&a->value);
     mem_free(budget, a, sizeof *a);
 }
 
-/* The parameter is looked at after what is aggregated, and so told of. */
-static struct span
-param_at(const struct aggregation_vector *a)
-{
-    return (struct span){node_inside(a->node->aggregation.param)->at.begin, a->node->at.end};
-}
-
-static void
-note_ratio(const struct aggregation_vector *a, double ratio, double used)
-{
-    char digits[NUMBER_TEXT_BYTES + 1];
-    digits[number_print_sentence(double_bits(ratio), digits)] = '\0';
-    notes_add(&a->vector.ev->notes, NOTE_WARNING, param_at(a),
-              "ratio value should be between -1 and 1, got %s, capping to %g", digits, used);
-}
-
 static void
 note_quantile(const struct aggregation_vector *a, double q)
 {
-    notes_add_number(&a->vector.ev->notes, NOTE_WARNING, param_at(a),
+    notes_add_number(&a->vector.ev->notes, NOTE_WARNING, aggregation_param_at(a->node),
                      "quantile value should be between 0 and 1, got ", q);
 }
 
 static enum err
-fail_with(struct evaluation *ev, double value, const char *what)
+set_up_quantile(struct aggregation_vector *a)
 {
-    char digits[NUMBER_TEXT_BYTES];
-    buf_put_text(&ev->error, "Scalar value ");
-    buf_put(&ev->error, digits, number_print_sentence(double_bits(value), digits));
-    return eval_fail(ev, "%s", what);
-}
-
-/* That the parameter is one, at all steps: its extremes are told of. */
-static enum err
-check_params(const struct aggregation_vector *a)
-{
-    struct evaluation *ev = a->vector.ev;
-    enum token_type op = a->node->aggregation.op;
-    double least = INFINITY, greatest = -INFINITY;
-    bool nan = false;
-    for (uint32_t i = 0; i < a->vector.grid.count; i++) {
-        double p = a->params[i];
-        nan |= isnan(p);
-        if (p < least) least = p;
-        if (p > greatest) greatest = p;
-    }
-    if (op == TOKEN_QUANTILE) {
-        if (nan) note_quantile(a, NAN);
-        if (greatest > 1) note_quantile(a, greatest);
-        if (least < 0) note_quantile(a, least);
-        return OK;
-    }
-    if (op == TOKEN_LIMIT_RATIO) {
-        if (nan) return eval_fail(ev, "Ratio value is NaN");
-        if (greatest > 1) note_ratio(a, greatest, 1);
-        if (least < -1) note_ratio(a, least, -1);
-        return OK;
-    }
-    if (nan) return eval_fail(ev, "Parameter value is NaN");
-    if (least <= -0x1p63) return fail_with(ev, least, " underflows int64");
-    if (greatest >= 0x1p63) return fail_with(ev, greatest, " overflows int64");
+    double *params;
+    enum err e = scalar_values(a->vector.ev, a->node->aggregation.param, &a->vector.grid, &params);
+    if (e) return e;
+    a->params = params;
+    struct param_extremes x = param_extremes_of(params, a->vector.grid.count);
+    if (x.nan) note_quantile(a, NAN);
+    if (x.greatest > 1) note_quantile(a, x.greatest);
+    if (x.least < 0) note_quantile(a, x.least);
     return OK;
 }
 
@@ -734,27 +543,15 @@ static enum err
 set_up(struct aggregation_vector *a)
 {
     struct evaluation *ev = a->vector.ev;
-    const struct labels_named *labels = &a->node->aggregation.labels;
-    const struct node *param = a->node->aggregation.param;
-    struct bytes *names = arena_alloc(&a->arena, (labels->count + 1) * sizeof *names);
-    uint32_t count = labels->count;
-    bool values = a->node->aggregation.op == TOKEN_COUNT_VALUES;
-    if (names == NULL) return eval_no_memory(ev);
-    if (count > 0) memcpy(names, labels->names, count * sizeof *names);
-    if (values) a->value_label = node_inside(param)->string;
-    if (values && !a->node->aggregation.without) names[count++] = a->value_label;
-    a->names = name_list_of(names, count);
-    if (param == NULL) return OK;
-    if (values) {
-        if (label_name_is_valid(a->value_label)) return OK;
-        buf_put_text(&ev->error, "invalid label name ");
-        quote_text(&ev->error, a->value_label);
-        return ERR_INPUT;
-    }
-    double *params;
-    enum err e = scalar_values(ev, param, &a->vector.grid, &params);
-    a->params = params;
-    return e ? e : check_params(a);
+    const struct node *node = a->node;
+    bool values = node->aggregation.op == TOKEN_COUNT_VALUES;
+    if (values) a->value_label = node_inside(node->aggregation.param)->string;
+    if (grouping_begin(&a->grouping, ev->budget, node, a->value_label)) return eval_no_memory(ev);
+    if (node->aggregation.op == TOKEN_QUANTILE) return set_up_quantile(a);
+    if (!values || label_name_is_valid(a->value_label)) return OK;
+    buf_put_text(&ev->error, "invalid label name ");
+    quote_text(&ev->error, a->value_label);
+    return ERR_INPUT;
 }
 
 enum err
@@ -772,14 +569,9 @@ vector_aggregation_new(struct evaluation *ev, const struct node *node, struct ve
     a->node = node;
     arena_init(&a->arena, ev->budget, 0, 0);
     columns_init(&a->kept, ev->budget, &ev->held);
-    buf_init(&a->labels, ev->budget, 64 << 20);
     buf_init(&a->valued, ev->budget, 64 << 20);
     buf_init(&a->value, ev->budget, 64 << 20);
     enum err e = set_up(a);
-    enum token_type op = node->aggregation.op;
-    if (op == TOKEN_LIMIT_RATIO || (keeps_all(op) && op != TOKEN_QUANTILE)) {
-        a->vector.one_name = of->one_name;
-    }
     if (e) {
         aggregation_free(&a->vector);
         return e;

@@ -661,6 +661,20 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
 }
 
 static enum err
+build_aggregation(struct evaluation *ev, const struct node *node, const struct grid *grid,
+                  struct vector **ret_vector)
+{
+    enum token_type op = node->aggregation.op;
+    enum folding folding = folding_of(op);
+    struct vector *of;
+    enum err e = part_new(ev, node->aggregation.expr, grid, part_of_aggregation(op), &of);
+    if (e) return e;
+    bool chooses = folding == FOLD_PASSED || folding == FOLD_RANKED;
+    return chooses ? vector_choosing_new(ev, node, of, ret_vector)
+                   : vector_aggregation_new(ev, node, of, ret_vector);
+}
+
+static enum err
 build(struct evaluation *ev, const struct node *node, const struct grid *grid,
       enum sample_part part, struct vector **ret_vector)
 {
@@ -681,9 +695,7 @@ build(struct evaluation *ev, const struct node *node, const struct grid *grid,
         }
         return vector_map_new(ev, node, of, grid, ret_vector);
     case NODE_AGGREGATION:
-        e = part_new(ev, node->aggregation.expr, grid, part_of_aggregation(node->aggregation.op),
-                     &of);
-        return e ? e : vector_aggregation_new(ev, node, of, ret_vector);
+        return build_aggregation(ev, node, grid, ret_vector);
     default:
         return eval_fail(ev, "not supported");
     }

@@ -167,6 +167,7 @@ enum folding {
     FOLD_GROUPS, /* each column goes into its group at once */
     FOLD_VALUES, /* the same, a group for each value */
     FOLD_KEPT,   /* all columns are kept until the last one came */
+    FOLD_RANKED, /* the best values of each step are */
     FOLD_PASSED, /* each column is passed on, or part of it */
 };
 enum folding folding_of(enum token_type op);
@@ -260,5 +261,8 @@ MUST_CHECK enum err vector_info_new(struct evaluation *ev, const struct node *ca
                                     struct vector *of, struct vector **ret_vector);
 MUST_CHECK enum err vector_aggregation_new(struct evaluation *ev, const struct node *node,
                                            struct vector *of, struct vector **ret_vector);
+/* The aggregations that pass series on. */
+MUST_CHECK enum err vector_choosing_new(struct evaluation *ev, const struct node *node,
+                                        struct vector *of, struct vector **ret_vector);
 
 #endif

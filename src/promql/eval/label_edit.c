@@ -57,12 +57,20 @@ labels_without_metadata(struct buf *to, struct bytes labels)
     }
 }
 
+/* Both are in the order of names. */
 void
 labels_keep(struct buf *to, struct bytes labels, const struct name_list *names)
 {
     struct cursor c = cursor_of(labels);
-    for (struct label label; labels_next(&c, &label);) {
-        if (name_list_has(names, label.name)) labels_put(to, label);
+    uint32_t i = 0;
+    for (struct label label; i < names->count && labels_next(&c, &label);) {
+        int order = bytes_compare(names->names[i], label.name);
+        while (order < 0 && ++i < names->count) {
+            order = bytes_compare(names->names[i], label.name);
+        }
+        if (order != 0) continue;
+        labels_put(to, label);
+        i++;
     }
 }
 

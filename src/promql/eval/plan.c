@@ -307,6 +307,7 @@ plan_aggregation(struct planning *p, struct plan_node *above, const struct node 
     static const char *const ways[] = {[FOLD_GROUPS] = "folds each series into its group",
                                        [FOLD_VALUES] = "folds each value into its group",
                                        [FOLD_KEPT] = "holds all series",
+                                       [FOLD_RANKED] = "holds the best of each step",
                                        [FOLD_PASSED] = "passes series on"};
     const struct node *param = n->aggregation.param;
     enum folding folding = folding_of(n->aggregation.op);
@@ -317,8 +318,7 @@ plan_aggregation(struct planning *p, struct plan_node *above, const struct node 
         e = add_scalar(p, *ret, param, grid);
     }
     if (e) return e;
-    bool chooses =
-        folding == FOLD_PASSED || (folding == FOLD_KEPT && n->aggregation.op != TOKEN_QUANTILE);
+    bool chooses = folding == FOLD_PASSED || folding == FOLD_RANKED;
     bool one = !chooses && !n->aggregation.without && n->aggregation.labels.count == 0;
     (*ret)->way = ways[folding];
     if (folding == FOLD_VALUES) {

@@ -113,6 +113,8 @@ void note_mixed_samples(struct evaluation *ev, struct span at, struct bytes labe
 void note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labels);
 void note_reconciled(struct evaluation *ev, struct span at, const char *operation);
 void note_collision(struct evaluation *ev, struct span at, const char *operation);
+/* An aggregation has no use for it. */
+void note_ignored_histogram(struct evaluation *ev, struct span at, enum token_type aggregation);
 
 /* How many floats the window has, those included that others stand for. */
 uint64_t window_weight(const struct window *w);

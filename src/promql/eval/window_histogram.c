@@ -47,6 +47,13 @@ note_collision(struct evaluation *ev, struct span at, const char *operation)
               operation);
 }
 
+void
+note_ignored_histogram(struct evaluation *ev, struct span at, enum token_type aggregation)
+{
+    notes_add(&ev->notes, NOTE_INFO, at, "ignored histogram in %s aggregation",
+              token_word(aggregation));
+}
+
 static void
 note_not_counter(const struct window *w)
 {

@@ -1,0 +1,530 @@
+/*
+ * choose.c - aggregations that pass on some of the series they get, at some steps: topk, bottomk,
+ * limitk, limit_ratio. The last two decide as series come. A ranking keeps, for each group, the k
+ * best of each step in a heap with the worst on top, and of series that are among the best nowhere
+ * any more, nothing.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/hash.h"
+#include "promql/eval/grouping.h"
+#include "promql/eval/window.h"
+#include "wire/number.h"
+
+/* A series that is among the best at some step. */
+struct ranked {
+    void *labels; /* NULL: forgotten */
+    size_t labels_size;
+    uint64_t arrival; /* of equal values, that of the series that came first is better */
+    uint32_t count;   /* of steps at which it is among them; 0: the place is free */
+    uint32_t next_free;
+    bool drops_name;
+    bool lost_type;
+};
+
+struct candidate {
+    double value;
+    uint32_t id; /* of the series */
+};
+
+/* Those of a group: the heap of step i has counts[i] of heaps[i * room ...]. */
+struct ranking {
+    struct candidate *heaps;
+    uint32_t *counts;
+    uint32_t room; /* at each step */
+};
+
+struct choosing_vector {
+    struct vector vector; /* first */
+    struct vector *of;
+    const struct node *node;
+    const double *params;
+    struct grouping grouping;
+    struct arena arena;
+
+    uint32_t **taken; /* limitk: of each group, how many series were passed on at each step */
+    uint32_t taken_capacity;
+    struct buf hashed; /* limit_ratio */
+
+    struct ranking *rankings;
+    uint32_t ranking_count;
+    uint32_t ranking_capacity;
+    struct ranked *series;
+    uint32_t series_count;
+    uint32_t series_capacity;
+    uint32_t first_free; /* of their places, from 1 on; 0: none is */
+    uint64_t arrivals;
+    bool ranked;
+    struct candidate *chosen; /* series by series, each with its steps in `id` */
+    uint32_t *order;          /* of the series, as they came */
+    uint32_t *ends;           /* of what each has in `chosen`, in this order */
+    uint32_t chosen_count;    /* of series */
+    uint32_t next;
+    struct column result;
+};
+
+/* How many series may be chosen at a step. */
+static uint32_t
+wanted(const struct choosing_vector *v, uint32_t step)
+{
+    double k = v->params[step];
+    return k < 1 ? 0 : k > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)k;
+}
+
+/* --- limit_ratio ------------------------------------------------------------------------------ */
+
+static void
+put_length(struct buf *to, size_t size)
+{
+    if (size < 255) {
+        buf_put_u8(to, (uint8_t)size);
+        return;
+    }
+    buf_put_u8(to, 255);
+    for (int i = 0; i < 3; i++) {
+        buf_put_u8(to, (uint8_t)(size >> 8 * i));
+    }
+}
+
+/* Where a series stands between 0 and 1, by a hash of its labels as Prometheus lays them out. */
+static enum err
+place_of(struct choosing_vector *v, struct bytes labels, double *ret)
+{
+    struct cursor c = cursor_of(labels);
+    buf_clear(&v->hashed);
+    for (struct label label; labels_next(&c, &label);) {
+        put_length(&v->hashed, label.name.size);
+        buf_put_bytes(&v->hashed, label.name);
+        put_length(&v->hashed, label.value.size);
+        buf_put_bytes(&v->hashed, label.value);
+    }
+    if (buf_error(&v->hashed)) return eval_no_memory(v->vector.ev);
+    *ret = (double)XXH64(v->hashed.at, v->hashed.size, 0) / 0x1p64;
+    return OK;
+}
+
+/* Without the steps at which it is not chosen. */
+static enum err
+pass_by_ratio(struct choosing_vector *v, struct column *c)
+{
+    double place = 0;
+    enum err e = place_of(v, c->labels, &place);
+    if (e) return e;
+    for (bits_each(i, c->present, v->vector.grid.count)) {
+        double r = v->params[i];
+        bool chosen = r >= 0 ? place < r : place >= 1 + r;
+        if (!chosen) bits_reset(c->present, i);
+    }
+    return OK;
+}
+
+/* --- limitk ----------------------------------------------------------------------------------- */
+
+static enum err
+pass_first(struct choosing_vector *v, struct column *c)
+{
+    struct evaluation *ev = v->vector.ev;
+    uint32_t id, steps = v->vector.grid.count, known = v->grouping.count;
+    if (grouping_find(&v->grouping, c->labels, &id)) return eval_no_memory(ev);
+    if (id == known) { /* it was not */
+        if (!array_reserve(ev->budget, &v->taken, &v->taken_capacity, id + 1)) {
+            return eval_no_memory(ev);
+        }
+        v->taken[id] = arena_new(&v->arena, steps * sizeof **v->taken);
+        if (v->taken[id] == NULL) return eval_no_memory(ev);
+    }
+    uint32_t *taken = v->taken[id];
+    for (bits_each(i, c->present, steps)) {
+        if (taken[i] < wanted(v, i))
+            taken[i]++;
+        else
+            bits_reset(c->present, i);
+    }
+    return OK;
+}
+
+static enum err
+pass_next(struct choosing_vector *v, struct column **ret_column)
+{
+    bool by_ratio = v->node->aggregation.op == TOKEN_LIMIT_RATIO;
+    for (;;) {
+        struct column *c;
+        enum err e = vector_next(v->of, &c);
+        *ret_column = NULL;
+        if (e || c == NULL) return e;
+        e = by_ratio ? pass_by_ratio(v, c) : pass_first(v, c);
+        if (e) return e;
+        if (bits_count(c->present, v->vector.grid.count) == 0) continue;
+        *ret_column = c;
+        return OK;
+    }
+}
+
+/* --- series of a ranking ---------------------------------------------------------------------- */
+
+static enum err
+series_add(struct choosing_vector *v, const struct column *c, uint32_t *ret_id)
+{
+    struct budget *budget = v->vector.ev->budget;
+    uint32_t id = v->series_count;
+    if (v->first_free > 0) {
+        id = v->first_free - 1;
+    } else if (!array_reserve(budget, &v->series, &v->series_capacity, id + 1)) {
+        return eval_no_memory(v->vector.ev);
+    }
+    void *copy = mem_alloc(budget, c->labels.size + 1);
+    if (copy == NULL) return eval_no_memory(v->vector.ev);
+    if (c->labels.size > 0) memcpy(copy, c->labels.at, c->labels.size);
+    if (id == v->series_count)
+        v->series_count++;
+    else
+        v->first_free = v->series[id].next_free;
+    v->series[id] = (struct ranked){
+        .labels = copy,
+        .labels_size = c->labels.size,
+        .arrival = v->arrivals,
+        .drops_name = c->drops_name,
+        .lost_type = c->lost_type,
+    };
+    *ret_id = id;
+    return OK;
+}
+
+static void
+series_forget(struct choosing_vector *v, struct ranked *s)
+{
+    mem_free(v->vector.ev->budget, s->labels, s->labels_size + 1);
+    s->labels = NULL;
+}
+
+/* It is among the best at a step less. */
+static void
+series_leave(struct choosing_vector *v, uint32_t id)
+{
+    struct ranked *s = &v->series[id];
+    v->vector.ev->held.now--;
+    if (--s->count > 0) return;
+    series_forget(v, s);
+    s->next_free = v->first_free;
+    v->first_free = id + 1;
+}
+
+/* --- heaps ------------------------------------------------------------------------------------ */
+
+/* NaN come last. */
+static bool
+ranks_before(const struct choosing_vector *v, double x, double y)
+{
+    if (isnan(y)) return !isnan(x);
+    return v->node->aggregation.op == TOKEN_TOPK ? x > y : x < y;
+}
+
+static bool
+is_worse(const struct choosing_vector *v, const struct candidate *a, const struct candidate *b)
+{
+    if (ranks_before(v, b->value, a->value)) return true;
+    return !ranks_before(v, a->value, b->value) &&
+           v->series[a->id].arrival > v->series[b->id].arrival;
+}
+
+static void
+heap_push(const struct choosing_vector *v, struct candidate *heap, uint32_t count,
+          struct candidate x)
+{
+    uint32_t i = count;
+    for (; i > 0 && is_worse(v, &x, &heap[(i - 1) / 2]); i = (i - 1) / 2) {
+        heap[i] = heap[(i - 1) / 2];
+    }
+    heap[i] = x;
+}
+
+static void
+heap_replace_top(const struct choosing_vector *v, struct candidate *heap, uint32_t count,
+                 struct candidate x)
+{
+    uint32_t i = 0;
+    for (uint32_t child; (child = 2 * i + 1) < count; i = child) {
+        if (child + 1 < count && is_worse(v, &heap[child + 1], &heap[child])) child++;
+        if (!is_worse(v, &heap[child], &x)) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = x;
+}
+
+static enum err
+grow(struct choosing_vector *v, struct ranking *r)
+{
+    enum { ROOM_FIRST = 8 };
+    struct budget *budget = v->vector.ev->budget;
+    size_t steps = v->vector.grid.count;
+    uint32_t room = r->room == 0 ? ROOM_FIRST : r->room + r->room / 2;
+    struct candidate *heaps = mem_alloc(budget, steps * room * sizeof *heaps);
+    if (heaps == NULL) return eval_no_memory(v->vector.ev);
+    for (size_t i = 0; i < steps && r->room > 0; i++) {
+        memcpy(heaps + i * room, r->heaps + i * r->room, r->counts[i] * sizeof *heaps);
+    }
+    mem_free(budget, r->heaps, steps * r->room * sizeof *heaps);
+    r->heaps = heaps;
+    r->room = room;
+    return OK;
+}
+
+static enum err
+find_ranking(struct choosing_vector *v, struct bytes labels, struct ranking **ret)
+{
+    struct evaluation *ev = v->vector.ev;
+    uint32_t id;
+    if (grouping_find(&v->grouping, labels, &id)) return eval_no_memory(ev);
+    if (id == v->ranking_count) {
+        uint32_t *counts = arena_new(&v->arena, v->vector.grid.count * sizeof *counts);
+        if (counts == NULL ||
+            !array_reserve(ev->budget, &v->rankings, &v->ranking_capacity, id + 1)) {
+            return eval_no_memory(ev);
+        }
+        v->rankings[v->ranking_count++] = (struct ranking){.counts = counts};
+    }
+    *ret = &v->rankings[id];
+    return OK;
+}
+
+/* A value that may be among the best of its step; *id: of its series, UINT32_MAX until one was. */
+static enum err
+rank_value(struct choosing_vector *v, struct ranking *r, const struct column *c, uint32_t step,
+           uint32_t *id)
+{
+    uint32_t k = wanted(v, step), *count = &r->counts[step];
+    bool full = *count >= k;
+    enum err e = OK;
+    if (k == 0) return OK;
+    if (full && !ranks_before(v, c->values[step], r->heaps[(size_t)step * r->room].value)) {
+        return OK;
+    }
+    if (!full && *count == r->room) e = grow(v, r);
+    if (e == OK && *id == UINT32_MAX) e = series_add(v, c, id);
+    if (e) return e;
+    struct candidate x = {c->values[step], *id}, *heap = &r->heaps[(size_t)step * r->room];
+    v->series[*id].count++;
+    v->vector.ev->held.now++;
+    if (full) {
+        uint32_t leaves = heap[0].id;
+        heap_replace_top(v, heap, *count, x);
+        series_leave(v, leaves);
+    } else {
+        heap_push(v, heap, (*count)++, x);
+    }
+    return eval_work(v->vector.ev, 32); /* about as much as the heap is high */
+}
+
+static enum err
+rank(struct choosing_vector *v, const struct column *c)
+{
+    struct evaluation *ev = v->vector.ev;
+    struct ranking *r = NULL;
+    uint32_t id = UINT32_MAX;
+    enum err e = find_ranking(v, c->labels, &r);
+    if (e) return e;
+    v->arrivals++;
+    for (bits_each(i, c->present, v->vector.grid.count)) {
+        if (column_histogram(c, i) != NULL) {
+            note_ignored_histogram(ev, v->node->at, v->node->aggregation.op);
+            continue;
+        }
+        e = rank_value(v, r, c, i, &id);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* --- what was ranked -------------------------------------------------------------------------- */
+
+static int
+compare_arrivals(const void *a, const void *b, void *context)
+{
+    const struct ranked *series = context;
+    uint64_t x = series[*(const uint32_t *)a].arrival, y = series[*(const uint32_t *)b].arrival;
+    return x < y ? -1 : x > y;
+}
+
+/* Turns heaps, which have what each step has, into what each series has. */
+static enum err
+list_chosen(struct choosing_vector *v)
+{
+    struct evaluation *ev = v->vector.ev;
+    uint32_t count = 0, end = 0;
+    v->order = arena_alloc(&v->arena, (v->series_count + 1) * sizeof *v->order);
+    v->ends = arena_alloc(&v->arena, (v->series_count + 1) * sizeof *v->ends);
+    uint32_t *place = arena_alloc(&v->arena, (v->series_count + 1) * sizeof *place);
+    if (v->order == NULL || v->ends == NULL || place == NULL) return eval_no_memory(ev);
+    for (uint32_t id = 0; id < v->series_count; id++) {
+        if (v->series[id].count > 0) v->order[count++] = id;
+    }
+    if (count > 1) qsort_r(v->order, count, sizeof *v->order, compare_arrivals, v->series);
+    for (uint32_t i = 0; i < count; i++) {
+        place[v->order[i]] = i;
+        v->ends[i] = end; /* where it begins, first */
+        end += v->series[v->order[i]].count;
+    }
+    v->chosen = arena_alloc(&v->arena, (size_t)(end + 1) * sizeof *v->chosen);
+    if (v->chosen == NULL) return eval_no_memory(ev);
+    for (uint32_t g = 0; g < v->ranking_count; g++) {
+        const struct ranking *r = &v->rankings[g];
+        for (uint32_t step = 0; step < v->vector.grid.count; step++) {
+            for (uint32_t i = 0; i < r->counts[step]; i++) {
+                const struct candidate *x = &r->heaps[(size_t)step * r->room + i];
+                v->chosen[v->ends[place[x->id]]++] = (struct candidate){x->value, step};
+            }
+        }
+    }
+    v->chosen_count = count;
+    return OK;
+}
+
+static enum err
+rank_all(struct choosing_vector *v)
+{
+    struct column *c;
+    enum err e;
+    while ((e = vector_next(v->of, &c)) == OK && c != NULL) {
+        e = rank(v, c);
+        if (e) return e;
+    }
+    return e ? e : list_chosen(v);
+}
+
+static enum err
+ranked_next(struct choosing_vector *v, struct column **ret_column)
+{
+    enum err e = v->ranked ? OK : rank_all(v);
+    v->ranked = true;
+    *ret_column = NULL;
+    if (e || v->next == v->chosen_count) return e;
+    const struct ranked *s = &v->series[v->order[v->next]];
+    column_clear(&v->result, v->vector.grid.count);
+    for (uint32_t i = v->ends[v->next] - s->count; i < v->ends[v->next]; i++) {
+        column_set(&v->result, v->chosen[i].id, v->chosen[i].value);
+    }
+    v->next++;
+    v->result.labels = bytes_of(s->labels, s->labels_size);
+    v->result.drops_name = s->drops_name;
+    v->result.lost_type = s->lost_type;
+    *ret_column = &v->result;
+    return OK;
+}
+
+/* --- the vector ------------------------------------------------------------------------------- */
+
+static bool
+is_ranking(const struct choosing_vector *v)
+{
+    enum token_type op = v->node->aggregation.op;
+    return op == TOKEN_TOPK || op == TOKEN_BOTTOMK;
+}
+
+static enum err
+next(struct vector *v, struct column **ret_column)
+{
+    struct choosing_vector *c = (struct choosing_vector *)v;
+    return is_ranking(c) ? ranked_next(c, ret_column) : pass_next(c, ret_column);
+}
+
+static void
+choosing_free(struct vector *vector)
+{
+    struct choosing_vector *v = (struct choosing_vector *)vector;
+    struct budget *budget = vector->ev->budget;
+    size_t steps = vector->grid.count;
+    vector_free(v->of);
+    for (uint32_t i = 0; i < v->ranking_count; i++) {
+        mem_free(budget, v->rankings[i].heaps, steps * v->rankings[i].room * sizeof *v->chosen);
+    }
+    for (uint32_t id = 0; id < v->series_count; id++) {
+        vector->ev->held.now -= v->series[id].count;
+        series_forget(v, &v->series[id]);
+    }
+    array_free(budget, v->rankings, v->ranking_capacity);
+    array_free(budget, v->series, v->series_capacity);
+    array_free(budget, v->taken, v->taken_capacity);
+    grouping_fini(&v->grouping);
+    buf_fini(&v->hashed);
+    column_fini(&v->result, budget, vector->grid.count);
+    arena_fini(&v->arena);
+    mem_free(budget, v, sizeof *v);
+}
+
+static enum err
+fail_with(struct evaluation *ev, double value, const char *what)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    buf_put_text(&ev->error, "Scalar value ");
+    buf_put(&ev->error, digits, number_print_sentence(double_bits(value), digits));
+    return eval_fail(ev, "%s", what);
+}
+
+static void
+note_ratio(const struct choosing_vector *v, double ratio, double used)
+{
+    char digits[NUMBER_TEXT_BYTES + 1];
+    digits[number_print_sentence(double_bits(ratio), digits)] = '\0';
+    notes_add(&v->vector.ev->notes, NOTE_WARNING, aggregation_param_at(v->node),
+              "ratio value should be between -1 and 1, got %s, capping to %g", digits, used);
+}
+
+/* That the parameter is one, at all steps: its extremes are told of. */
+static enum err
+check_params(const struct choosing_vector *v)
+{
+    struct evaluation *ev = v->vector.ev;
+    struct param_extremes x = param_extremes_of(v->params, v->vector.grid.count);
+    if (v->node->aggregation.op == TOKEN_LIMIT_RATIO) {
+        if (x.nan) return eval_fail(ev, "Ratio value is NaN");
+        if (x.greatest > 1) note_ratio(v, x.greatest, 1);
+        if (x.least < -1) note_ratio(v, x.least, -1);
+        return OK;
+    }
+    if (x.nan) return eval_fail(ev, "Parameter value is NaN");
+    if (x.least <= -0x1p63) return fail_with(ev, x.least, " underflows int64");
+    if (x.greatest >= 0x1p63) return fail_with(ev, x.greatest, " overflows int64");
+    return OK;
+}
+
+static enum err
+set_up(struct choosing_vector *v)
+{
+    struct evaluation *ev = v->vector.ev;
+    double *params;
+    if (grouping_begin(&v->grouping, ev->budget, v->node, bytes_of(NULL, 0))) {
+        return eval_no_memory(ev);
+    }
+    enum err e = scalar_values(ev, v->node->aggregation.param, &v->vector.grid, &params);
+    if (e) return e;
+    v->params = params;
+    e = check_params(v);
+    if (e || !is_ranking(v)) return e;
+    return column_init(&v->result, ev->budget, v->vector.grid.count) ? eval_no_memory(ev) : OK;
+}
+
+enum err
+vector_choosing_new(struct evaluation *ev, const struct node *node, struct vector *of,
+                    struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {next, choosing_free};
+    struct choosing_vector *v = mem_new(ev->budget, sizeof *v);
+    if (v == NULL) {
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    v->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name};
+    v->of = of;
+    v->node = node;
+    arena_init(&v->arena, ev->budget, 0, 0);
+    buf_init(&v->hashed, ev->budget, 64 << 20);
+    enum err e = set_up(v);
+    if (e) {
+        choosing_free(&v->vector);
+        return e;
+    }
+    *ret_vector = &v->vector;
+    return OK;
+}

@@ -1,0 +1,88 @@
+/* grouping.c - see grouping.h. */
+#include "promql/eval/grouping.h"
+
+#include <math.h>
+
+#include "base/array.h"
+#include "base/hash.h"
+#include "promql/eval/eval.h"
+
+enum err
+grouping_begin(struct grouping *g, struct budget *budget, const struct node *aggregation,
+               struct bytes more_label)
+{
+    const struct labels_named *labels = &aggregation->aggregation.labels;
+    uint32_t count = labels->count;
+    *g = (struct grouping){.budget = budget, .without = aggregation->aggregation.without};
+    arena_init(&g->arena, budget, 0, 0);
+    buf_init(&g->at_hand, budget, 64 << 20);
+    struct bytes *names = arena_alloc(&g->arena, (count + 1) * sizeof *names);
+    if (names == NULL) return ERR_NOMEM;
+    if (count > 0) memcpy(names, labels->names, count * sizeof *names);
+    if (more_label.size > 0 && !g->without) names[count++] = more_label;
+    g->names = name_list_of(names, count);
+    return OK;
+}
+
+void
+grouping_fini(struct grouping *g)
+{
+    array_free(g->budget, g->labels, g->capacity);
+    table_fini(&g->table, g->budget);
+    buf_fini(&g->at_hand);
+    arena_fini(&g->arena);
+}
+
+static enum err
+add(struct grouping *g, uint64_t hash)
+{
+    struct bytes copy = arena_copy(&g->arena, buf_bytes(&g->at_hand));
+    if ((copy.at == NULL && g->at_hand.size > 0) || !table_reserve(&g->table, g->budget, 1) ||
+        !array_reserve(g->budget, &g->labels, &g->capacity, g->count + 1)) {
+        return ERR_NOMEM;
+    }
+    table_add(&g->table, hash, g->count);
+    g->labels[g->count++] = copy;
+    return OK;
+}
+
+enum err
+grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id)
+{
+    buf_clear(&g->at_hand);
+    if (g->without)
+        labels_drop(&g->at_hand, labels, &g->names, true);
+    else
+        labels_keep(&g->at_hand, labels, &g->names);
+    if (buf_error(&g->at_hand)) return ERR_NOMEM;
+    struct bytes own = buf_bytes(&g->at_hand);
+    *ret_id = g->last;
+    if (g->last < g->count && bytes_equal(g->labels[g->last], own)) return OK;
+    uint64_t hash = hash_bytes(own, 0);
+    for (uint32_t at = TABLE_START, id; table_next(&g->table, hash, &at, &id);) {
+        if (!bytes_equal(g->labels[id], own)) continue;
+        *ret_id = g->last = id;
+        return OK;
+    }
+    *ret_id = g->last = g->count;
+    return add(g, hash);
+}
+
+struct span
+aggregation_param_at(const struct node *aggregation)
+{
+    return (struct span){node_inside(aggregation->aggregation.param)->at.begin,
+                         aggregation->at.end};
+}
+
+struct param_extremes
+param_extremes_of(const double *params, uint32_t steps)
+{
+    struct param_extremes x = {INFINITY, -INFINITY, false};
+    for (uint32_t i = 0; i < steps; i++) {
+        x.nan |= isnan(params[i]);
+        if (params[i] < x.least) x.least = params[i];
+        if (params[i] > x.greatest) x.greatest = params[i];
+    }
+    return x;
+}
