@@ -3,6 +3,8 @@
  * which the window slides from step to step. Samples that no later window reaches are dropped when
  * the buffer is full; what the series has is read once.
  */
+#include <math.h>
+
 #include "base/array.h"
 #include "promql/eval/label_edit.h"
 #include "promql/eval/window.h"
@@ -36,6 +38,7 @@ struct range_vector {
     const struct window_kind *kind;
     const struct float_windows_kind *floats_kind;
     struct float_windows windows; /* of floats alone */
+    struct cuts cuts;             /* that were found */
     enum function_id id;
     struct series_set *set;  /* of the store; or */
     struct vector *subquery; /* of an expression: its steps are the samples */
@@ -359,60 +362,84 @@ takes_many(const struct range_vector *r)
            !r->looks_at_starts && !r->takes_summaries;
 }
 
+/* Behind its key. */
+static void
+fill_cut(const struct range_vector *r, struct window_cut *cut)
+{
+    const struct cut_key *key = &cut->key;
+    const int64_t *times_ms = r->samples.times_ms;
+    uint32_t begin = key->begin, end = key->end, n = key->time_count;
+    uint32_t most = r->vector.grid.count - key->step;
+    int64_t last_ms = n > 0 ? times_ms[n - 1] : INT64_MIN;
+    if (most > CUT_WINDOWS_MAX) most = CUT_WINDOWS_MAX;
+    cut->samples = 0;
+    memset(cut->present, 0, sizeof cut->present);
+    for (cut->count = 0; cut->count < most; cut->count++) {
+        uint32_t i = cut->count;
+        int64_t end_ms = window_end(r, key->step + i), begin_ms = end_ms - r->range_ms;
+        if (!key->at_end && last_ms <= end_ms) break;
+        while (begin < n && times_ms[begin] <= begin_ms) {
+            begin++;
+        }
+        if (begin == n && key->at_end) break;
+        if (end < begin) end = begin;
+        while (end < n && times_ms[end] <= end_ms) {
+            end++;
+        }
+        cut->begins[i] = begin;
+        cut->ends[i] = end;
+        cut->samples += end - begin;
+        cut->stretches[i] = (struct stretch){0, NAN};
+        if (end - begin >= r->floats_kind->least) bits_set(cut->present, key->step % 64 + i);
+        if (end - begin > 1 && r->floats_kind->stretch != NULL) {
+            cut->stretches[i] =
+                r->floats_kind->stretch(times_ms + begin, end - begin, end_ms, r->range_ms);
+        }
+    }
+    cut->last_begin = begin;
+    cut->last_end = end;
+}
+
 /* The windows of the steps from `step` on, the first of which slide() has found, as far as what is
- * in the buffer is all that they have. False: they are empty, and so is all that follows. */
-static bool
+ * in the buffer is all that they have. Of none: they are empty, and so is all that follows. */
+static enum err
 find_windows(struct range_vector *r, uint32_t step)
 {
     struct samples *s = &r->samples;
-    struct float_windows *w = &r->windows;
-    uint32_t most = r->vector.grid.count - step, begin = s->begin, end = s->end;
-    int64_t last_ms = s->count > 0 ? s->times_ms[s->count - 1] : INT64_MIN;
-    if (most > FLOAT_WINDOWS_MAX) most = FLOAT_WINDOWS_MAX;
-    w->times_ms = s->times_ms;
-    w->values = s->values;
-    w->first_end_ms = window_end(r, step);
-    w->step_ms = r->vector.grid.step_ms;
-    w->range_ms = r->range_ms;
-    for (w->count = 0; w->count < most; w->count++) {
-        int64_t end_ms = window_end(r, step + w->count), begin_ms = end_ms - r->range_ms;
-        if (!r->at_end && last_ms <= end_ms) break;
-        while (begin < s->count && s->times_ms[begin] <= begin_ms) {
-            begin++;
-        }
-        if (begin == s->count && r->at_end) break;
-        if (end < begin) end = begin;
-        while (end < s->count && s->times_ms[end] <= end_ms) {
-            end++;
-        }
-        w->begins[w->count] = begin;
-        w->ends[w->count] = end;
-    }
-    s->begin = begin;
-    s->end = end;
-    return w->count > 0;
+    bool known;
+    const struct cut_key key = {s->times_ms, s->count, s->begin, s->end, step, r->at_end};
+    struct window_cut *cut = cuts_find(&r->cuts, &key, &known);
+    if (cut == NULL) return eval_no_memory(r->vector.ev);
+    if (!known) fill_cut(r, cut);
+    r->windows = (struct float_windows){.cut = cut,
+                                        .times_ms = s->times_ms,
+                                        .values = s->values,
+                                        .first_end_ms = window_end(r, step),
+                                        .step_ms = r->vector.grid.step_ms,
+                                        .range_ms = r->range_ms};
+    s->begin = cut->last_begin;
+    s->end = cut->last_end;
+    return OK;
 }
 
 /* What they give goes into the column. */
 static enum err
 put_windows(struct range_vector *r, uint32_t step)
 {
-    const struct float_windows *w = &r->windows;
+    const struct window_cut *cut = r->windows.cut;
     struct evaluation *ev = r->vector.ev;
-    uint64_t samples = 0;
-    r->floats_kind->function(w, r->result.values + step);
-    for (uint32_t i = 0; i < w->count; i++) {
-        uint32_t count = w->ends[i] - w->begins[i];
-        samples += count;
-        if (count >= r->floats_kind->least) bits_set(r->result.present, step + i);
+    uint64_t *present = r->result.present + step / 64;
+    r->floats_kind->function(&r->windows, r->result.values + step);
+    for (size_t i = 0; i < bits_words(step % 64 + cut->count); i++) {
+        present[i] |= cut->present[i];
     }
     if (r->vector.grid.counts) {
-        ev->samples += samples;
-        for (uint32_t i = 0; i < w->count; i++) {
-            ev->step_samples[step + i] += w->ends[i] - w->begins[i];
+        ev->samples += cut->samples;
+        for (uint32_t i = 0; i < cut->count; i++) {
+            ev->step_samples[step + i] += cut->ends[i] - cut->begins[i];
         }
     }
-    return eval_work(ev, samples);
+    return eval_work(ev, cut->samples);
 }
 
 /* As long as there are only floats; *step is the first one that is left. */
@@ -423,13 +450,15 @@ fill_from_floats(struct range_vector *r, uint32_t *step)
         int64_t end_ms = window_end(r, *step);
         enum err e = slide(r, end_ms - r->range_ms, end_ms);
         if (e || r->samples.histogram_count > 0) return e;
-        if (!find_windows(r, *step)) {
+        e = find_windows(r, *step);
+        if (e) return e;
+        if (r->windows.cut->count == 0) {
             *step = r->vector.grid.count;
             return OK;
         }
         e = put_windows(r, *step);
         if (e) return e;
-        *step += r->windows.count;
+        *step += r->windows.cut->count;
     }
     return OK;
 }
@@ -564,6 +593,7 @@ range_free(struct vector *v)
     array_free(budget, r->samples.histograms, r->samples.histogram_capacity);
     arena_fini(&r->arena);
     array_free(budget, r->scratch, r->scratch_capacity);
+    cuts_fini(&r->cuts);
     column_fini(&r->result, budget, v->grid.count);
     buf_fini(&r->labels);
     mem_free(budget, r, sizeof *r);
@@ -737,6 +767,7 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     r->id = id;
     r->looks_at_starts = ev->features.start_timestamps && r->kind->takes_starts;
     arena_init(&r->arena, ev->budget, 0, 0);
+    cuts_init(&r->cuts, ev->budget);
     r->keeps_name = id == FUNCTION_LAST_OVER_TIME || id == FUNCTION_FIRST_OVER_TIME;
     buf_init(&r->labels, ev->budget, 64 << 20);
     enum err e =

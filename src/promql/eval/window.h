@@ -71,10 +71,17 @@ struct stretch_times {
  * not stretched below zero: `first` is its first value, `more` what it grew by.
  */
 static inline double
+stretch_to_start(const struct stretch_times *t)
+{
+    double between = t->sampled / (t->count - 1), near = between * 1.1;
+    return t->to_start >= near ? between / 2 : t->to_start;
+}
+
+static inline double
 stretch_factor(const struct stretch_times *t, double first, double more, bool is_counter)
 {
     double between = t->sampled / (t->count - 1), near = between * 1.1;
-    double to_start = t->to_start >= near ? between / 2 : t->to_start;
+    double to_start = stretch_to_start(t);
     double to_end = t->to_end >= near ? between / 2 : t->to_end;
     if (is_counter && more > 0 && first >= 0) {
         double to_zero = t->sampled * (first / more);

@@ -19,32 +19,82 @@ corrected(const double *values, uint32_t begin, uint32_t end)
     return more;
 }
 
+static struct stretch_times
+stretch_times_of(const int64_t *times_ms, uint32_t count, int64_t end_ms, int64_t range_ms)
+{
+    return (struct stretch_times){
+        .to_start = (double)(times_ms[0] - (end_ms - range_ms)) / 1000,
+        .to_end = (double)(end_ms - times_ms[count - 1]) / 1000,
+        .sampled = (double)(times_ms[count - 1] - times_ms[0]) / 1000,
+        .count = count,
+    };
+}
+
+static bool
+falls(const double *v, uint32_t begin, uint32_t end)
+{
+    unsigned any = 0;
+    for (uint32_t i = begin + 1; i < end; i++) {
+        any |= v[i] < v[i - 1];
+    }
+    return any != 0;
+}
+
+/* What the last value is more than the first one; what a counter lost by resets is added. */
+static void
+differences(const struct float_windows *w, bool is_counter, double *to)
+{
+    const struct window_cut *cut = w->cut;
+    const double *v = w->values;
+    uint32_t n = cut->count;
+    bool fell_ever = is_counter && falls(v, cut->begins[0], cut->ends[n - 1]);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t begin = cut->begins[i], end = cut->ends[i];
+        to[i] = end > begin ? v[end - 1] - v[begin] : 0;
+    }
+    if (!fell_ever) return;
+    uint32_t looked_at = cut->begins[0] + 1, fell = 0; /* the last sample less than before */
+    for (uint32_t i = 0; i < n; i++) {
+        for (; looked_at < cut->ends[i]; looked_at++) {
+            if (v[looked_at] < v[looked_at - 1]) fell = looked_at;
+        }
+        if (fell > cut->begins[i]) to[i] = corrected(v, cut->begins[i], cut->ends[i]);
+    }
+}
+
 static inline void
 rates(const struct float_windows *w, enum rate_kind kind, double *to)
 {
-    const double *v = w->values;
+    const struct window_cut *cut = w->cut;
     bool is_counter = kind != RATE_DELTA;
-    double range = (double)w->range_ms / 1000;
-    uint32_t looked_at = w->begins[0] + 1, fell = 0; /* the last sample that is less than before */
-    for (uint32_t i = 0; i < w->count; i++) {
-        uint32_t begin = w->begins[i], end = w->ends[i];
-        for (; looked_at < end; looked_at++) {
-            if (v[looked_at] < v[looked_at - 1]) fell = looked_at;
+    differences(w, is_counter, to);
+    for (uint32_t i = 0; i < cut->count; i++) {
+        uint32_t begin = cut->begins[i], count = cut->ends[i] - begin;
+        double first = count > 0 ? w->values[begin] : 0, factor = cut->stretches[i].factor;
+        if (is_counter && first < cut->stretches[i].near_zero * to[i]) {
+            struct stretch_times t = stretch_times_of(
+                w->times_ms + begin, count, w->first_end_ms + i * w->step_ms, w->range_ms);
+            factor = stretch_factor(&t, first, to[i], true);
+            if (kind == RATE_RATE) factor /= (double)w->range_ms / 1000;
         }
-        if (end - begin < 2) continue;
-        bool falls = is_counter && fell > begin;
-        double more = falls ? corrected(v, begin, end) : v[end - 1] - v[begin];
-        int64_t end_ms = w->first_end_ms + i * w->step_ms;
-        struct stretch_times t = {
-            .to_start = (double)(w->times_ms[begin] - (end_ms - w->range_ms)) / 1000,
-            .to_end = (double)(end_ms - w->times_ms[end - 1]) / 1000,
-            .sampled = (double)(w->times_ms[end - 1] - w->times_ms[begin]) / 1000,
-            .count = end - begin,
-        };
-        double factor = stretch_factor(&t, v[begin], more, is_counter);
-        if (kind == RATE_RATE) factor /= range;
-        to[i] = more * factor;
+        to[i] *= factor;
     }
+}
+
+static struct stretch
+stretch(const int64_t *times_ms, uint32_t count, int64_t end_ms, int64_t range_ms)
+{
+    struct stretch_times t = stretch_times_of(times_ms, count, end_ms, range_ms);
+    double near_zero = stretch_to_start(&t) / t.sampled;
+    return (struct stretch){stretch_factor(&t, 0, 0, false), near_zero + near_zero * 1e-9};
+}
+
+static struct stretch
+stretch_rate(const int64_t *times_ms, uint32_t count, int64_t end_ms, int64_t range_ms)
+{
+    struct stretch s = stretch(times_ms, count, end_ms, range_ms);
+    s.factor /= (double)range_ms / 1000;
+    return s;
 }
 
 static void
@@ -68,9 +118,9 @@ delta(const struct float_windows *w, double *to)
 static void
 irate(const struct float_windows *w, double *to)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
-        if (w->ends[i] - w->begins[i] < 2) continue;
-        uint32_t last = w->ends[i] - 1;
+    for (uint32_t i = 0; i < w->cut->count; i++) {
+        if (w->cut->ends[i] - w->cut->begins[i] < 2) continue;
+        uint32_t last = w->cut->ends[i] - 1;
         double before = w->values[last - 1], value = w->values[last];
         double seconds = (double)(w->times_ms[last] - w->times_ms[last - 1]) / 1000;
         to[i] = (value < before ? value : value - before) / seconds;
@@ -80,9 +130,9 @@ irate(const struct float_windows *w, double *to)
 static void
 idelta(const struct float_windows *w, double *to)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
-        if (w->ends[i] - w->begins[i] < 2) continue;
-        to[i] = w->values[w->ends[i] - 1] - w->values[w->ends[i] - 2];
+    for (uint32_t i = 0; i < w->cut->count; i++) {
+        if (w->cut->ends[i] - w->cut->begins[i] < 2) continue;
+        to[i] = w->values[w->cut->ends[i] - 1] - w->values[w->cut->ends[i] - 2];
     }
 }
 
@@ -91,15 +141,15 @@ idelta(const struct float_windows *w, double *to)
 static void
 count(const struct float_windows *w, double *to)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
-        to[i] = w->ends[i] - w->begins[i];
+    for (uint32_t i = 0; i < w->cut->count; i++) {
+        to[i] = w->cut->ends[i] - w->cut->begins[i];
     }
 }
 
 static void
 present(const struct float_windows *w, double *to)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->cut->count; i++) {
         to[i] = 1;
     }
 }
@@ -107,25 +157,25 @@ present(const struct float_windows *w, double *to)
 static void
 first(const struct float_windows *w, double *to)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
-        if (w->begins[i] < w->ends[i]) to[i] = w->values[w->begins[i]];
+    for (uint32_t i = 0; i < w->cut->count; i++) {
+        if (w->cut->begins[i] < w->cut->ends[i]) to[i] = w->values[w->cut->begins[i]];
     }
 }
 
 static void
 last(const struct float_windows *w, double *to)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
-        if (w->begins[i] < w->ends[i]) to[i] = w->values[w->ends[i] - 1];
+    for (uint32_t i = 0; i < w->cut->count; i++) {
+        if (w->cut->begins[i] < w->cut->ends[i]) to[i] = w->values[w->cut->ends[i] - 1];
     }
 }
 
 static void
 sum(const struct float_windows *w, double *to)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
+    for (uint32_t i = 0; i < w->cut->count; i++) {
         struct precise p = {0, 0};
-        for (uint32_t k = w->begins[i]; k < w->ends[i]; k++) {
+        for (uint32_t k = w->cut->begins[i]; k < w->cut->ends[i]; k++) {
             precise_add(&p, w->values[k]);
         }
         to[i] = precise_value(&p);
@@ -135,8 +185,8 @@ sum(const struct float_windows *w, double *to)
 static void
 average(const struct float_windows *w, double *to)
 {
-    for (uint32_t i = 0; i < w->count; i++) {
-        uint32_t begin = w->begins[i], end = w->ends[i];
+    for (uint32_t i = 0; i < w->cut->count; i++) {
+        uint32_t begin = w->cut->begins[i], end = w->cut->ends[i];
         if (begin < end) to[i] = mean_of(w->values + begin, end - begin);
     }
 }
@@ -154,8 +204,8 @@ extremes(const struct float_windows *w, bool greatest, double *to)
 {
     const double *v = w->values;
     uint32_t best = 0, looked_at = 0;
-    for (uint32_t i = 0; i < w->count; i++) {
-        uint32_t begin = w->begins[i], end = w->ends[i];
+    for (uint32_t i = 0; i < w->cut->count; i++) {
+        uint32_t begin = w->cut->begins[i], end = w->cut->ends[i];
         if (begin == end) continue;
         if (i == 0 || best < begin || looked_at <= begin) {
             best = begin;
@@ -193,9 +243,9 @@ is_event(const double *v, uint32_t i, bool resets)
 static inline void
 count_events(const struct float_windows *w, bool resets, double *to)
 {
-    uint32_t from = w->begins[0] + 1, until = from, events = 0;
-    for (uint32_t i = 0; i < w->count; i++) {
-        uint32_t begin = w->begins[i], end = w->ends[i];
+    uint32_t from = w->cut->begins[0] + 1, until = from, events = 0;
+    for (uint32_t i = 0; i < w->cut->count; i++) {
+        uint32_t begin = w->cut->begins[i], end = w->cut->ends[i];
         if (begin == end) continue;
         if (until <= begin) {
             from = until = begin + 1;
@@ -227,21 +277,21 @@ const struct float_windows_kind *
 float_windows_kind_of(enum function_id id)
 {
     static const struct float_windows_kind kinds[FUNCTION_COUNT] = {
-        [FUNCTION_RATE] = {rate, 2},
-        [FUNCTION_INCREASE] = {increase, 2},
-        [FUNCTION_DELTA] = {delta, 2},
-        [FUNCTION_IRATE] = {irate, 2},
-        [FUNCTION_IDELTA] = {idelta, 2},
-        [FUNCTION_COUNT_OVER_TIME] = {count, 1},
-        [FUNCTION_PRESENT_OVER_TIME] = {present, 1},
-        [FUNCTION_FIRST_OVER_TIME] = {first, 1},
-        [FUNCTION_LAST_OVER_TIME] = {last, 1},
-        [FUNCTION_SUM_OVER_TIME] = {sum, 1},
-        [FUNCTION_AVG_OVER_TIME] = {average, 1},
-        [FUNCTION_MIN_OVER_TIME] = {minimum, 1},
-        [FUNCTION_MAX_OVER_TIME] = {maximum, 1},
-        [FUNCTION_CHANGES] = {changes, 1},
-        [FUNCTION_RESETS] = {resets, 1},
+        [FUNCTION_RATE] = {rate, 2, stretch_rate},
+        [FUNCTION_INCREASE] = {increase, 2, stretch},
+        [FUNCTION_DELTA] = {delta, 2, stretch},
+        [FUNCTION_IRATE] = {irate, 2, NULL},
+        [FUNCTION_IDELTA] = {idelta, 2, NULL},
+        [FUNCTION_COUNT_OVER_TIME] = {count, 1, NULL},
+        [FUNCTION_PRESENT_OVER_TIME] = {present, 1, NULL},
+        [FUNCTION_FIRST_OVER_TIME] = {first, 1, NULL},
+        [FUNCTION_LAST_OVER_TIME] = {last, 1, NULL},
+        [FUNCTION_SUM_OVER_TIME] = {sum, 1, NULL},
+        [FUNCTION_AVG_OVER_TIME] = {average, 1, NULL},
+        [FUNCTION_MIN_OVER_TIME] = {minimum, 1, NULL},
+        [FUNCTION_MAX_OVER_TIME] = {maximum, 1, NULL},
+        [FUNCTION_CHANGES] = {changes, 1, NULL},
+        [FUNCTION_RESETS] = {resets, 1, NULL},
     };
     return &kinds[id];
 }
