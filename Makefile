@@ -135,7 +135,7 @@ $(BUILD)/%.o: %.cc
 # What encodes and decodes samples: a tenth faster so, both ways.
 ifeq ($(VARIANT),release)
 $(patsubst %,$(BUILD)/src/tsdb/codec/%.o,float int unpack codec): CFLAGS += -O3
-$(patsubst %,$(BUILD)/src/promql/eval/%.o,window_floats aggregate): CFLAGS += -O3
+$(patsubst %,$(BUILD)/src/promql/eval/%.o,window_floats range aggregate): CFLAGS += -O3
 endif
 
 # Oracles: protobuf-c readers of the public message definitions, for tests only.

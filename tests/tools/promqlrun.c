@@ -59,6 +59,18 @@ struct script {
     unsigned failed;
 };
 
+static struct script script; /* the one at hand */
+static jmp_buf given_up;
+
+/* The script's line cannot be read: what is left of it counts as one that failed. */
+static _Noreturn void
+give_up(const char *what)
+{
+    printf("%s:%u: %s: '%s'\n", script.file, script.line, what, script.text);
+    script.failed++;
+    longjmp(given_up, 1);
+}
+
 static char *
 trim(char *s)
 {
@@ -171,7 +183,7 @@ take_labels(const char **at, struct buf *to)
             p++;
             struct buf plain;
             buf_init(&plain, NULL, LINE_BYTES);
-            if (!quote_read(bytes_of(value, (size_t)(p - value)), &plain)) abort();
+            if (!quote_read(bytes_of(value, (size_t)(p - value)), &plain)) give_up("no string");
             memcpy(values + used, plain.at, plain.size);
             labels[count++] =
                 (struct label){bytes_of(begin, size), bytes_of(values + used, plain.size)};
@@ -181,7 +193,7 @@ take_labels(const char **at, struct buf *to)
         p++;
     }
     static const struct labels_limits limits = {100, 10000, 100000};
-    if (labels_build(labels, count, &limits, to) != REJECT_NONE && count > 0) abort();
+    if (labels_build(labels, count, &limits, to) != REJECT_NONE && count > 0) give_up("no labels");
     *at = p;
 }
 
@@ -208,10 +220,7 @@ take_number(const char **at)
     *at = p;
     if (strcmp(word, "stale") == 0) return bits_double(STALE_NAN_BITS);
     uint64_t bits;
-    if (!number_parse(word, n, &bits)) {
-        printf("bad number '%s'\n", word);
-        abort();
-    }
+    if (!number_parse(word, n, &bits)) give_up("no number");
     return bits_double(bits);
 }
 
@@ -293,11 +302,11 @@ take_notation(const char **at)
             n.hint = take_word(&p, "unknown")     ? RESET_UNKNOWN
                      : take_word(&p, "reset")     ? RESET_YES
                      : take_word(&p, "not_reset") ? RESET_NO
-                     : take_word(&p, "gauge")     ? RESET_GAUGE
-                                                  : (abort(), RESET_UNKNOWN);
+                     : take_word(&p, "gauge")
+                         ? RESET_GAUGE
+                         : (give_up("no hint of a counter reset"), RESET_UNKNOWN);
         } else {
-            printf("bad histogram at '%s'\n", p);
-            abort();
+            give_up("no histogram");
         }
     }
     *at = p + 2;
@@ -366,7 +375,7 @@ sum_of(struct script *s, const struct histogram *a, const struct histogram *b, d
     const struct fhist *x = fhist_of(arena_alloc(&s->arena, fhist_bytes_of(a)), a);
     const struct fhist *y = fhist_of(arena_alloc(&s->arena, fhist_bytes_of(b)), b);
     if (fhist_begin(&s->arena, x, false, &sum) || fhist_add(&s->arena, &sum, y, factor, &outcome)) {
-        abort();
+        give_up("not enough memory");
     }
     struct histogram *h = arena_new(&s->arena, sizeof *h);
     *h = (struct histogram){
@@ -390,7 +399,7 @@ sum_of(struct script *s, const struct histogram *a, const struct histogram *b, d
 static void
 put_value(struct value *values, uint32_t *count, struct value v)
 {
-    if (*count == VALUES_MAX) abort();
+    if (*count == VALUES_MAX) give_up("too many values");
     values[(*count)++] = v;
 }
 
@@ -474,7 +483,7 @@ add_series(struct load *l, struct buf labels)
         l->items[i].labels = labels;
         return &l->items[i];
     }
-    if (l->count == SERIES_MAX) abort();
+    if (l->count == SERIES_MAX) give_up("too many series");
     l->items[l->count] = (struct series){.labels = labels};
     return &l->items[l->count++];
 }
@@ -964,7 +973,7 @@ text_fits(const struct demand *d, struct bytes given)
     buf_init(&pattern, NULL, LINE_BYTES);
     buf_init(&ignored, NULL, LINE_BYTES);
     buf_printf(&pattern, "(?s:.*)(?:%s)(?s:.*)", d->text);
-    if (replacer_new(buf_bytes(&pattern), bytes_of("", 0), NULL, &r)) abort();
+    if (replacer_new(buf_bytes(&pattern), bytes_of("", 0), NULL, &r)) give_up("no pattern");
     bool fits = replacer_apply(r, given, &ignored);
     replacer_free(r);
     buf_fini(&pattern);
@@ -1130,7 +1139,7 @@ read_expect(struct eval *x, const char *p)
         x->ordered = true;
     } else if (begins(p, "string ")) {
         x->has_string = true;
-        if (!quote_read(text(p + 7), &x->string)) abort();
+        if (!quote_read(text(p + 7), &x->string)) give_up("no string");
     } else if (sscanf(p, "range vector from %63s to %63s step %63s", a, b, c) == 3) {
         x->is_matrix = true;
         x->matrix_first_ms = duration_ms(a);
@@ -1143,8 +1152,7 @@ read_expect(struct eval *x, const char *p)
             add_demand(x, words[i], p + strlen(words[i]));
             return;
         }
-        printf("unknown expectation: %s\n", p);
-        abort();
+        give_up("no expectation that is known");
     }
 }
 
@@ -1259,6 +1267,12 @@ run_script(struct script *s)
     machine_fini(&s->m);
 }
 
+static void
+run_or_give_up(void)
+{
+    if (setjmp(given_up) == 0) run_script(&script);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1280,22 +1294,18 @@ main(int argc, char **argv)
         }
     }
     for (int i = first; i < argc; i++) {
-        static struct script s;
-        memset(&s, 0, sizeof s);
-        s.file = argv[i];
-        s.flush = flush;
-        s.shards = shards;
-        s.measured = measured;
-        s.in = fopen(argv[i], "r");
-        if (s.in == NULL) {
+        script = (struct script){
+            .file = argv[i], .flush = flush, .shards = shards, .measured = measured};
+        script.in = fopen(argv[i], "r");
+        if (script.in == NULL) {
             perror(argv[i]);
             return 2;
         }
-        run_script(&s);
-        fclose(s.in);
-        printf("%s: %u passed, %u failed\n", argv[i], s.passed, s.failed);
-        passed += s.passed;
-        failed += s.failed;
+        run_or_give_up();
+        fclose(script.in);
+        printf("%s: %u passed, %u failed\n", argv[i], script.passed, script.failed);
+        passed += script.passed;
+        failed += script.failed;
     }
     printf("%u passed, %u failed\n", passed, failed);
     return failed > 0;

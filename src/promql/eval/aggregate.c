@@ -26,6 +26,7 @@ struct group {
     uint32_t *counts;
     uint8_t *had;
     struct fhist **sums; /* of histograms; NULL: there were none */
+    bool floats_only;    /* nothing else came */
 };
 
 struct aggregation_vector {
@@ -53,7 +54,8 @@ static enum err
 group_add(struct aggregation_vector *a)
 {
     uint32_t steps = a->vector.grid.count;
-    struct group g = {.counts = arena_new(&a->arena, steps * sizeof *g.counts)};
+    struct group g = {.counts = arena_new(&a->arena, steps * sizeof *g.counts),
+                      .floats_only = true};
     g.lost = arena_new(&a->arena, steps * sizeof *g.lost);
     g.had = arena_new(&a->arena, steps);
     g.column.values = arena_new(&a->arena, steps * sizeof *g.column.values);
@@ -62,6 +64,15 @@ group_add(struct aggregation_vector *a)
         g.column.present == NULL ||
         !array_reserve(a->vector.ev->budget, &a->groups, &a->group_capacity, a->group_count + 1)) {
         return ERR_NOMEM;
+    }
+    /* Whatever is folded into these becomes what they are: a sum of -0 with x is x, and NaN is
+     * neither the least nor the greatest. */
+    enum token_type op = a->node->aggregation.op;
+    double begin = op == TOKEN_MIN || op == TOKEN_MAX   ? NAN
+                   : op == TOKEN_SUM || op == TOKEN_AVG ? -0.0
+                                                        : 0;
+    for (uint32_t i = 0; i < steps; i++) {
+        g.column.values[i] = begin;
     }
     a->groups[a->group_count++] = g;
     return OK;
@@ -105,27 +116,26 @@ fold_float(struct group *g, enum token_type op, uint32_t i, double x)
     double *value = &g->column.values[i], *lost = &g->lost[i];
     if ((g->had[i] & HAD_MIXED_SCHEMAS) != 0) return;
     uint32_t n = ++g->counts[i];
-    bool first = n == 1;
     g->had[i] |= HAD_FLOAT;
     switch (op) {
     case TOKEN_SUM: {
         struct precise p = {*value, *lost};
         precise_add(&p, x);
-        *value = first ? x : p.sum;
-        *lost = first ? 0 : p.lost;
+        *value = p.sum;
+        *lost = p.lost;
         break;
     }
     case TOKEN_AVG:
-        if (first)
+        if (n == 1)
             *value = x;
         else
             fold_mean(g, i, n, x);
         break;
     case TOKEN_MIN:
-        if (first || *value > x || isnan(*value)) *value = x;
+        if (*value > x || isnan(*value)) *value = x;
         break;
     case TOKEN_MAX:
-        if (first || *value < x || isnan(*value)) *value = x;
+        if (*value < x || isnan(*value)) *value = x;
         break;
     case TOKEN_STDDEV:
     case TOKEN_STDVAR: { /* `lost` is the mean */
@@ -139,26 +149,81 @@ fold_float(struct group *g, enum token_type op, uint32_t i, double x)
     }
 }
 
-/* With the operator known, the compiler makes a loop of its own for each. */
-#define FOLD_EACH(op)                           \
-    case op:                                    \
-        for (bits_each(i, c->present, steps)) { \
-            fold_float(g, op, i, c->values[i]); \
-        }                                       \
-        break
+/* precise_add() for 64 sums, in a form that takes several at a time. */
+static void
+add_64(double *restrict sums, double *restrict lost, const double *restrict x)
+{
+    for (unsigned i = 0; i < 64; i++) {
+        double sum = sums[i], t = sum + x[i];
+        double if_greater = (sum - t) + x[i], if_less = (x[i] - t) + sum;
+        double more = lost[i] + (fabs(sum) >= fabs(x[i]) ? if_greater : if_less);
+        lost[i] = isinf(t) ? 0 : more;
+        sums[i] = t;
+    }
+}
+
+static bool
+may_add_means_64(const double *restrict sums, const uint8_t *restrict had, const double *restrict x)
+{
+    unsigned cannot = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        cannot |= isinf(sums[i] + x[i]) | (had[i] & MEAN_MOVES);
+    }
+    return cannot == 0;
+}
+
+static void
+fold_extremes_64(double *restrict values, const double *restrict x, bool least)
+{
+    for (unsigned i = 0; i < 64; i++) {
+        bool better = least ? values[i] > x[i] : values[i] < x[i];
+        values[i] = better || isnan(values[i]) ? x[i] : values[i];
+    }
+}
+
+/* 64 steps from `i` on, all of which have a float, and had nothing else. False: they are to be
+ * folded one by one. */
+static bool
+fold_64(struct group *g, enum token_type op, uint32_t i, const double *x)
+{
+    double *values = g->column.values + i;
+    uint8_t *had = g->had + i;
+    uint32_t *counts = g->counts + i;
+    switch (op) {
+    case TOKEN_SUM:
+        add_64(values, g->lost + i, x);
+        break;
+    case TOKEN_AVG:
+        if (!may_add_means_64(values, had, x)) return false;
+        add_64(values, g->lost + i, x);
+        break;
+    case TOKEN_MIN:
+    case TOKEN_MAX:
+        fold_extremes_64(values, x, op == TOKEN_MIN);
+        break;
+    case TOKEN_STDDEV:
+    case TOKEN_STDVAR:
+        return false;
+    default: /* those that count */
+        break;
+    }
+    for (unsigned k = 0; k < 64; k++) {
+        counts[k]++;
+        had[k] |= HAD_FLOAT;
+    }
+    return true;
+}
 
 static void
 fold_floats(struct group *g, enum token_type op, const struct column *c, uint32_t steps)
 {
-    switch (op) {
-        FOLD_EACH(TOKEN_SUM);
-        FOLD_EACH(TOKEN_AVG);
-        FOLD_EACH(TOKEN_MIN);
-        FOLD_EACH(TOKEN_MAX);
-        FOLD_EACH(TOKEN_STDDEV);
-        FOLD_EACH(TOKEN_STDVAR);
-    default: /* those that count */
-        FOLD_EACH(TOKEN_COUNT);
+    for (uint32_t i = 0; i < steps; i += 64) {
+        uint64_t present = c->present[i / 64];
+        if (present == UINT64_MAX && g->floats_only && fold_64(g, op, i, c->values + i)) continue;
+        for (; present != 0; present &= present - 1) {
+            uint32_t k = i + (uint32_t)__builtin_ctzll(present);
+            fold_float(g, op, k, c->values[k]);
+        }
     }
     bits_add(g->column.present, c->present, steps);
 }
@@ -240,6 +305,7 @@ fold(struct aggregation_vector *a, const struct column *c)
         fold_floats(g, op, c, a->vector.grid.count);
         return OK;
     }
+    g->floats_only = false;
     for (bits_each(i, c->present, a->vector.grid.count)) {
         const struct fhist *h = column_histogram(c, i);
         enum err e = OK;

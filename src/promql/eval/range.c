@@ -159,6 +159,30 @@ read_summary(struct range_vector *r, const struct sample_batch *b)
     return hold_buffer(r);
 }
 
+static bool
+has_markers(const struct sample_batch *b)
+{
+    unsigned any = 0;
+    for (uint32_t i = 0; i < b->count; i++) {
+        any |= b->value_bits[i] == STALE_NAN_BITS;
+    }
+    return any != 0;
+}
+
+/* But for markers. There is room. */
+static void
+add_floats(struct range_vector *r, const struct sample_batch *b)
+{
+    struct samples *s = &r->samples;
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (b->value_bits[i] == STALE_NAN_BITS) continue;
+        s->times_ms[s->count] = b->times_ms[i];
+        if (r->looks_at_starts) s->starts_ms[s->count] = b->starts_ms == NULL ? 0 : b->starts_ms[i];
+        if (r->takes_summaries) s->weights[s->count] = 1;
+        s->values[s->count++] = bits_double(b->value_bits[i]);
+    }
+}
+
 static enum err
 read_batch(struct range_vector *r)
 {
@@ -172,13 +196,13 @@ read_batch(struct range_vector *r)
     if (b.kind != SAMPLE_FLOAT) return read_histograms(r, &b);
     r->follows_histogram = false;
     if (!reserve(r, b.count)) return eval_no_memory(ev);
-    struct samples *s = &r->samples;
-    for (uint32_t i = 0; i < b.count; i++) {
-        if (b.value_bits[i] == STALE_NAN_BITS) continue;
-        s->times_ms[s->count] = b.times_ms[i];
-        if (r->looks_at_starts) s->starts_ms[s->count] = b.starts_ms == NULL ? 0 : b.starts_ms[i];
-        if (r->takes_summaries) s->weights[s->count] = 1;
-        s->values[s->count++] = bits_double(b.value_bits[i]);
+    if (r->looks_at_starts || r->takes_summaries || has_markers(&b)) {
+        add_floats(r, &b);
+    } else {
+        struct samples *s = &r->samples;
+        memcpy(s->times_ms + s->count, b.times_ms, b.count * sizeof *s->times_ms);
+        memcpy(s->values + s->count, b.value_bits, b.count * sizeof *s->values);
+        s->count += b.count;
     }
     return hold_buffer(r);
 }
@@ -442,13 +466,29 @@ put_windows(struct range_vector *r, uint32_t step)
     return eval_work(ev, cut->samples);
 }
 
+/* Some batches more than the first window needs: few series have many. */
+static enum err
+read_ahead(struct range_vector *r)
+{
+    enum { AHEAD_SAMPLES = 4096 };
+    const struct samples *s = &r->samples;
+    int64_t last_ms = window_end(r, r->vector.grid.count - 1);
+    while (!r->at_end && s->count < AHEAD_SAMPLES && s->histogram_count == 0 &&
+           !has_past(s, last_ms)) {
+        enum err e = r->set != NULL ? read_batch(r) : read_column(r);
+        if (e) return e;
+    }
+    return OK;
+}
+
 /* As long as there are only floats; *step is the first one that is left. */
 static enum err
 fill_from_floats(struct range_vector *r, uint32_t *step)
 {
     while (*step < r->vector.grid.count) {
         int64_t end_ms = window_end(r, *step);
-        enum err e = slide(r, end_ms - r->range_ms, end_ms);
+        enum err e = read_ahead(r);
+        if (e == OK) e = slide(r, end_ms - r->range_ms, end_ms);
         if (e || r->samples.histogram_count > 0) return e;
         e = find_windows(r, *step);
         if (e) return e;

@@ -40,25 +40,19 @@ falls(const double *v, uint32_t begin, uint32_t end)
     return any != 0;
 }
 
-/* What the last value is more than the first one; what a counter lost by resets is added. */
+/* What counters that were reset are more at the end of windows than at their begin. */
 static void
-differences(const struct float_windows *w, bool is_counter, double *to)
+corrected_windows(const struct float_windows *w, double *to)
 {
     const struct window_cut *cut = w->cut;
     const double *v = w->values;
-    uint32_t n = cut->count;
-    bool fell_ever = is_counter && falls(v, cut->begins[0], cut->ends[n - 1]);
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t begin = cut->begins[i], end = cut->ends[i];
-        to[i] = end > begin ? v[end - 1] - v[begin] : 0;
-    }
-    if (!fell_ever) return;
     uint32_t looked_at = cut->begins[0] + 1, fell = 0; /* the last sample less than before */
-    for (uint32_t i = 0; i < n; i++) {
-        for (; looked_at < cut->ends[i]; looked_at++) {
+    for (uint32_t i = 0; i < cut->count; i++) {
+        uint32_t begin = cut->begins[i], end = cut->ends[i];
+        for (; looked_at < end; looked_at++) {
             if (v[looked_at] < v[looked_at - 1]) fell = looked_at;
         }
-        if (fell > cut->begins[i]) to[i] = corrected(v, cut->begins[i], cut->ends[i]);
+        if (begin < end) to[i] = fell > begin ? corrected(v, begin, end) : v[end - 1] - v[begin];
     }
 }
 
@@ -66,18 +60,21 @@ static inline void
 rates(const struct float_windows *w, enum rate_kind kind, double *to)
 {
     const struct window_cut *cut = w->cut;
+    const double *v = w->values;
     bool is_counter = kind != RATE_DELTA;
-    differences(w, is_counter, to);
+    bool fell = is_counter && falls(v, cut->begins[0], cut->ends[cut->count - 1]);
+    if (fell) corrected_windows(w, to);
     for (uint32_t i = 0; i < cut->count; i++) {
-        uint32_t begin = cut->begins[i], count = cut->ends[i] - begin;
-        double first = count > 0 ? w->values[begin] : 0, factor = cut->stretches[i].factor;
-        if (is_counter && first < cut->stretches[i].near_zero * to[i]) {
+        uint32_t begin = cut->begins[i], end = cut->ends[i];
+        if (begin == end) continue;
+        double more = fell ? to[i] : v[end - 1] - v[begin], factor = cut->stretches[i].factor;
+        if (is_counter && v[begin] < cut->stretches[i].near_zero * more) {
             struct stretch_times t = stretch_times_of(
-                w->times_ms + begin, count, w->first_end_ms + i * w->step_ms, w->range_ms);
-            factor = stretch_factor(&t, first, to[i], true);
+                w->times_ms + begin, end - begin, w->first_end_ms + i * w->step_ms, w->range_ms);
+            factor = stretch_factor(&t, v[begin], more, true);
             if (kind == RATE_RATE) factor /= (double)w->range_ms / 1000;
         }
-        to[i] *= factor;
+        to[i] = more * factor;
     }
 }
 
