@@ -29,6 +29,8 @@ static const char *const queries[] = {
     "m smoothed",
     "h smoothed",
     "m @ end()",
+    "m / (m + m) or rate(m[1m]) * rate(m[1m])",
+    "sum by (i) (h @ end()) + sum by (i) (h @ end())",
     "rate(requests_total[2m])",
     "rate({__name__=~\"requests_total|m\"}[2m])",
     "rate(h[2m])",

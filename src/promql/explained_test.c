@@ -330,7 +330,7 @@ test_steps_and_times_are_those_that_are_read(void **state)
     assert_int_equal(x.source.max_ms, 840000);
     expect(
         &x, "m_total @ 1000 offset 100s",
-        "selector | m_total @ 1000.000 offset 1m40s; read once for all steps | 10 10 400 1000\n");
+        "selector | m_total @ 1000.000 offset 1m40s; evaluated once for all steps | 10 10 400 1000\n");
     assert_int_equal(x.source.min_ms, 600000);
     assert_int_equal(x.source.max_ms, 900000);
     expect(&x, "max_over_time(sum(rate(m_total[1m]))[5m:1m])",
@@ -342,6 +342,31 @@ test_steps_and_times_are_those_that_are_read(void **state)
            "      range function | rate(m_total[1m]); 14 steps | 10 10 400 1000\n");
     assert_int_equal(x.source.min_ms, 1); /* the first step is at one minute */
     assert_int_equal(x.source.max_ms, 840000);
+    asked_fini(&x);
+}
+
+static void
+test_what_stands_twice_is_planned_and_read_once(void **state)
+{
+    (void)state;
+    struct asked x;
+    asked_init(&x);
+    static const char rows[] =
+        "binary operator | sum(m_total) / sum(m_total); holds the series of the right | 1 10 400 "
+        "1000\n"
+        "  aggregation | sum(m_total); folds each series into its group | 1 10 400 1000\n"
+        "    selector | m_total | 10 10 400 1000\n"
+        "  aggregation | sum(m_total); evaluated where it stands first | 1 0 0 0\n";
+    expect(&x, "sum(m_total) / sum(m_total)", rows);
+    /* At other steps, or read in another way, it is not the same. */
+    expect(&x, "m_total - count(m_total)",
+           "binary operator | m_total - count(m_total); holds the series of the right | 1 20 800 "
+           "2000\n"
+           "  selector | m_total | 10 10 400 1000\n"
+           "  aggregation | count(m_total); folds each series into its group | 1 10 400 1000\n"
+           "    selector | m_total | 10 10 400 1000\n");
+    x.run = true;
+    expect(&x, "sum(m_total) / sum(m_total)", rows);
     asked_fini(&x);
 }
 
@@ -416,7 +441,7 @@ test_limits_that_a_query_would_exceed_are_warned_of(void **state)
     asked_init(&x);
     x.control.series_max = 15;
     x.control.samples_max = 1000;
-    assert_int_equal(explain(&x, "m_total + m_total"), OK);
+    assert_int_equal(explain(&x, "m_total + (m_total offset 1s)"), OK);
     buf_put_u8(&x.json, '\0');
     buf_put_u8(&x.warnings, '\0');
     assert_non_null(strstr((const char *)x.json.at,
@@ -426,7 +451,7 @@ test_limits_that_a_query_would_exceed_are_warned_of(void **state)
                         "the query would be refused: it reads 20 series, and query.max_series is "
                         "15; use narrower matchers or a shorter time range\n");
     x.run = true;
-    assert_int_equal(explain(&x, "m_total + m_total"), ERR_LIMIT);
+    assert_int_equal(explain(&x, "m_total + (m_total offset 1s)"), ERR_LIMIT);
     asked_fini(&x);
 }
 
@@ -444,6 +469,9 @@ static const char *const expressions[] = {
     "m_total[5m]",
     "m_total[5m:1m]",
     "scalar(sum(m_total)) + time()",
+    "m_total / (m_total + sort(m_total)) or rate(m_total[1m]) + rate(m_total[1m])",
+    "sum(m_total @ 100) + scalar(sum(m_total @ 100)) + sum(m_total @ 100) * on () group_right () m_total",
+    "limitk(1, m_total) + quantile(2, m_total) * on () quantile(2, m_total)",
     "\"text\"",
 };
 enum { EXPRESSION_COUNT = sizeof expressions / sizeof expressions[0] };
@@ -518,6 +546,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_plan_has_each_operator_and_what_it_reads),
         cmocka_unit_test(test_steps_and_times_are_those_that_are_read),
+        cmocka_unit_test(test_what_stands_twice_is_planned_and_read_once),
         cmocka_unit_test(test_a_plan_reads_and_runs_nothing),
         cmocka_unit_test(test_what_is_not_known_before_is_null),
         cmocka_unit_test(test_shards_are_those_of_a_run),

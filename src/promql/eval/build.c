@@ -5,6 +5,7 @@
 
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
+#include "promql/eval/share.h"
 
 /* As many samples as a query of Prometheus may have in memory by default. */
 enum { SUBQUERY_STEPS_MAX = 50 * 1000 * 1000 };
@@ -69,15 +70,6 @@ eval_other_metric(struct evaluation *ev, const struct column *c, struct buf *lab
     result->labels = buf_bytes(labels);
     result->lost_type = has_type(c->labels);
     return OK;
-}
-
-const struct node *
-node_inside(const struct node *node)
-{
-    while (node->kind == NODE_PAREN) {
-        node = node->paren;
-    }
-    return node;
 }
 
 enum err
@@ -366,6 +358,24 @@ scalar_values(struct evaluation *ev, const struct node *node, const struct grid 
 
 /* --- one column for all steps ----------------------------------------------------------------- */
 
+struct grid
+grid_once(const struct evaluation *ev, const struct grid *grid)
+{
+    return (struct grid){ev->grid.first_ms, 0, 1, grid->counts};
+}
+
+/* What was counted at the one step, since there were `before` in all, counts at each. */
+static void
+count_for_all_steps(struct evaluation *ev, const struct grid *grid, uint64_t before)
+{
+    uint64_t samples = ev->samples - before;
+    if (!grid->counts) return;
+    for (uint32_t i = 1; i < grid->count; i++) {
+        ev->step_samples[i] += samples;
+    }
+    ev->samples += samples * (grid->count - 1);
+}
+
 struct repeat_vector {
     struct vector vector; /* first */
     struct vector *of;
@@ -377,7 +387,9 @@ repeat_next(struct vector *v, struct column **ret_column)
 {
     struct repeat_vector *r = (struct repeat_vector *)v;
     struct column *c;
+    uint64_t before = v->ev->samples;
     enum err e = vector_next(r->of, &c);
+    count_for_all_steps(v->ev, &v->grid, before);
     *ret_column = NULL;
     if (e || c == NULL) return e;
     column_clear(&r->column, v->grid.count);
@@ -405,9 +417,9 @@ repeat_free(struct vector *v)
     mem_free(v->ev->budget, r, sizeof *r);
 }
 
-enum err
-vector_repeat_new(struct evaluation *ev, struct vector *of, const struct grid *grid,
-                  struct vector **ret_vector)
+static enum err
+repeat_new(struct evaluation *ev, struct vector *of, const struct grid *grid,
+           struct vector **ret_vector)
 {
     static const struct vector_ops ops = {repeat_next, repeat_free};
     struct repeat_vector *r = mem_new(ev->budget, sizeof *r);
@@ -432,30 +444,6 @@ leaf_new(struct evaluation *ev, const struct leaf *leaf, struct vector **ret_vec
                : vector_range_new(ev, leaf->node, &leaf->grid, ret_vector);
 }
 
-/* Does it read series, in whatever it is part of? */
-static bool
-reads_series(const struct node *n)
-{
-    n = node_inside(n);
-    bool reads = false;
-    switch (n->kind) {
-    case NODE_NUMBER:
-    case NODE_STRING:
-        return false;
-    case NODE_UNARY:
-        return reads_series(n->unary.expr);
-    case NODE_BINARY:
-        return reads_series(n->binary.left) || reads_series(n->binary.right);
-    case NODE_CALL:
-        for (uint32_t i = 0; i < n->call.argument_count && !reads; i++) {
-            reads = reads_series(n->call.arguments[i]);
-        }
-        return reads;
-    default:
-        return true;
-    }
-}
-
 /* Each shard would evaluate what else it needs: that has to be little. */
 static bool
 can_be_split(const struct leaf *leaf)
@@ -466,7 +454,7 @@ can_be_split(const struct leaf *leaf)
         const struct node *argument = node_inside(n->call.arguments[i]);
         bool is_range = argument->kind == NODE_RANGE;
         if (is_range && argument->range.selector->selector.shift.at != AT_NONE) return false;
-        if (!is_range && reads_series(argument)) return false;
+        if (!is_range && node_reads_series(argument)) return false;
     }
     return true;
 }
@@ -517,19 +505,6 @@ selector_grid(const struct evaluation *ev, const struct node *selector, const st
                     : shift->at == AT_END ? ev->end_ms
                                           : shift->at_ms;
     return (struct grid){at_ms, 0, 1, grid->counts};
-}
-
-static enum err
-build_selector(struct evaluation *ev, const struct node *node, const struct grid *grid,
-               enum sample_part part, struct vector **ret_vector)
-{
-    struct grid once = selector_grid(ev, node, grid);
-    if (node->selector.shift.at == AT_NONE) {
-        return build_leaf(ev, &(struct leaf){node, *grid, part}, ret_vector);
-    }
-    struct vector *of;
-    enum err e = vector_selector_new(ev, node, &once, part, &of);
-    return e ? e : vector_repeat_new(ev, of, grid, ret_vector);
 }
 
 static enum err
@@ -590,28 +565,6 @@ note_ineffective_sort(struct evaluation *ev, const struct node *call, const stru
 static enum err part_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
                          enum sample_part part, struct vector **ret_vector);
 
-/* What a call takes of a selector. */
-static enum sample_part
-part_of_call(enum function_id id)
-{
-    switch (id) {
-    case FUNCTION_TIMESTAMP:
-        return PART_TIME;
-    case FUNCTION_START_TIMESTAMP:
-        return PART_START;
-    case FUNCTION_ABSENT:
-        return PART_PRESENCE;
-    default:
-        return PART_VALUE;
-    }
-}
-
-static enum sample_part
-part_of_aggregation(enum token_type op)
-{
-    return op == TOKEN_COUNT || op == TOKEN_GROUP ? PART_PRESENCE : PART_VALUE;
-}
-
 static enum err
 build_call(struct evaluation *ev, const struct node *node, const struct grid *grid,
            struct vector **ret_vector)
@@ -629,7 +582,7 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
             }
         } else if (type == VALUE_VECTOR) {
             const struct node *argument = node_inside(node->call.arguments[i]);
-            e = part_new(ev, argument, grid, part_of_call(id), &of);
+            e = part_new(ev, argument, grid, node_part(node), &of);
         }
     }
     if (e) return e;
@@ -664,10 +617,9 @@ static enum err
 build_aggregation(struct evaluation *ev, const struct node *node, const struct grid *grid,
                   struct vector **ret_vector)
 {
-    enum token_type op = node->aggregation.op;
-    enum folding folding = folding_of(op);
+    enum folding folding = folding_of(node->aggregation.op);
     struct vector *of;
-    enum err e = part_new(ev, node->aggregation.expr, grid, part_of_aggregation(op), &of);
+    enum err e = part_new(ev, node->aggregation.expr, grid, node_part(node), &of);
     if (e) return e;
     bool chooses = folding == FOLD_PASSED || folding == FOLD_RANKED;
     return chooses ? vector_choosing_new(ev, node, of, ret_vector)
@@ -678,11 +630,13 @@ static enum err
 build(struct evaluation *ev, const struct node *node, const struct grid *grid,
       enum sample_part part, struct vector **ret_vector)
 {
+    struct leaf leaf;
     struct vector *of;
     enum err e;
     switch (node->kind) {
     case NODE_SELECTOR:
-        return build_selector(ev, node, grid, part, ret_vector);
+        leaf = (struct leaf){node, selector_grid(ev, node, grid), part};
+        return build_leaf(ev, &leaf, ret_vector);
     case NODE_BINARY:
         return build_binary(ev, node, grid, ret_vector);
     case NODE_CALL:
@@ -701,6 +655,47 @@ build(struct evaluation *ev, const struct node *node, const struct grid *grid,
     }
 }
 
+enum err
+vector_build(struct evaluation *ev, const struct node *node, const struct grid *grid,
+             struct vector **ret_vector)
+{
+    return build(ev, node, grid, PART_VALUE, ret_vector);
+}
+
+static enum err
+build_once(struct evaluation *ev, const struct node *node, const struct grid *grid,
+           enum sample_part part, struct vector **ret_vector)
+{
+    struct share *share = part == PART_VALUE ? share_of(ev, node) : NULL;
+    if (share == NULL) return build(ev, node, grid, part, ret_vector);
+    switch (share_state_at(share, grid)) {
+    case SHARE_ELSEWHERE:
+        return build(ev, node, grid, part, ret_vector);
+    case SHARE_FREE: {
+        enum err e = share_build(share, ev, node, grid);
+        if (e) return e;
+        break;
+    }
+    default:
+        break;
+    }
+    return share_read(share, ev, node, ret_vector);
+}
+
+static enum err
+build_for_steps(struct evaluation *ev, const struct node *node, const struct grid *grid,
+                enum sample_part part, struct vector **ret_vector)
+{
+    struct vector *of;
+    struct grid once = grid_once(ev, grid);
+    bool repeats = grid->count > 1 || node->kind == NODE_SELECTOR; /* which has a time of its own */
+    if (!repeats || !node_is_fixed(node)) return build_once(ev, node, grid, part, ret_vector);
+    uint64_t before = ev->samples;
+    enum err e = build_once(ev, node, &once, part, &of);
+    count_for_all_steps(ev, grid, before);
+    return e ? e : repeat_new(ev, of, grid, ret_vector);
+}
+
 /* `part`: of a selector; others are as they are. */
 static enum err
 part_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
@@ -710,7 +705,7 @@ part_new(struct evaluation *ev, const struct node *node, const struct grid *grid
     struct vector *of;
     node = node_inside(node);
     bool measured = measure_begin(ev, node, &m);
-    enum err e = build(ev, node, grid, part, measured ? &of : ret_vector);
+    enum err e = build_for_steps(ev, node, grid, part, measured ? &of : ret_vector);
     if (!measured) return e;
     struct plan_node *measuring = ev->at;
     measure_end(ev, &m);

@@ -38,6 +38,7 @@ struct evaluation {
     uint32_t shard;         /* of series, that the evaluation is about */
     uint32_t shard_count;   /* 0: it is about all */
     struct held held;       /* those of windows are not among them */
+    struct shares *shares;  /* NULL: no part stands twice in the expression */
     struct plan *plan;      /* of which operators are measured; NULL: they are not */
     struct plan_node *at;   /* the operator at work, if they are; of a part: that it is a part of */
     uint64_t work;          /* since it was last asked whether the query has to end */
@@ -117,10 +118,33 @@ eval_count(struct evaluation *ev, const struct grid *grid, uint32_t step, uint64
     ev->step_samples[step] += samples;
 }
 
+/* --- node.c ----------------------------------------------------------------------------------- */
+
+/* Without parentheses. */
+const struct node *node_inside(const struct node *node);
+/* Whether it does, in whatever it is part of. */
+bool node_reads_series(const struct node *node);
+/* Whether it does, and is the same at all steps. */
+bool node_is_fixed(const struct node *node);
+/* What of a selected sample is the value. */
+enum sample_part {
+    PART_VALUE,
+    PART_PRESENCE, /* none: a float may be any number */
+    PART_TIME,
+    PART_INFO_TIME, /* of an info metric, which has no histograms */
+    PART_START,
+};
+/* What a call or an aggregation takes of a selector. */
+enum sample_part node_part(const struct node *node);
 /* --- build.c: operators of a tree's nodes; given ---------------------------------------------- */
 
 MUST_CHECK enum err vector_new(struct evaluation *ev, const struct node *node,
                                const struct grid *grid, struct vector **ret_vector);
+/* The same, whatever else is known of the node: nothing is shared, nothing done only once. */
+MUST_CHECK enum err vector_build(struct evaluation *ev, const struct node *node,
+                                 const struct grid *grid, struct vector **ret_vector);
+/* The one step at which what is the same at all is evaluated. */
+struct grid grid_once(const struct evaluation *ev, const struct grid *grid);
 /* The values of a scalar; they live as long as the evaluation. */
 MUST_CHECK enum err scalar_values(struct evaluation *ev, const struct node *node,
                                   const struct grid *grid, double **ret_values);
@@ -173,8 +197,6 @@ enum folding {
 enum folding folding_of(enum token_type op);
 /* Is the metric's name given? */
 bool selector_names_one(const struct node *selector);
-/* Without parentheses. */
-const struct node *node_inside(const struct node *node);
 
 /* --- measure.c -------------------------------------------------------------------------------- */
 
@@ -195,15 +217,6 @@ MUST_CHECK enum err vector_measured_new(struct evaluation *ev, struct plan_node 
 
 /* --- operators; those they take are theirs, whatever happens ---------------------------------- */
 
-/* What of a selected sample is the value. */
-enum sample_part {
-    PART_VALUE,
-    PART_PRESENCE, /* none: a float may be any number */
-    PART_TIME,
-    PART_INFO_TIME, /* of an info metric, which has no histograms */
-    PART_START,
-};
-
 MUST_CHECK enum err vector_selector_new(struct evaluation *ev, const struct node *node,
                                         const struct grid *grid, enum sample_part part,
                                         struct vector **ret_vector);
@@ -222,9 +235,6 @@ uint32_t leaf_shards(const struct evaluation *ev, const struct leaf *leaf,
 enum { SHARDS_MAX = 16 };
 MUST_CHECK enum err vector_parallel_new(struct evaluation *ev, const struct leaf *leaf,
                                         uint32_t count, struct vector **ret_vector);
-/* The one column of an expression of one step, at each step. */
-MUST_CHECK enum err vector_repeat_new(struct evaluation *ev, struct vector *of,
-                                      const struct grid *grid, struct vector **ret_vector);
 MUST_CHECK enum err vector_range_new(struct evaluation *ev, const struct node *call,
                                      const struct grid *grid, struct vector **ret_vector);
 /* A function of each value, or unary minus; `of` NULL: of scalars alone. */

@@ -45,6 +45,7 @@ static struct note *
 add(struct notes *notes, enum note_kind kind, struct span at, struct buf *text)
 {
     struct note *note = NULL;
+    notes->added++;
     if (buf_error(text)) {
         notes->failed = buf_error(text);
         return NULL;

@@ -22,6 +22,7 @@ struct notes {
     struct note *items;
     uint32_t count;
     uint32_t capacity;
+    uint64_t added;  /* how often there was something to tell */
     enum err failed; /* ERR_NOMEM: one could not be kept */
 };
 

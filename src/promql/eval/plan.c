@@ -12,13 +12,24 @@
 #include "base/array.h"
 #include "base/utf8.h"
 #include "promql/eval/matrix.h"
+#include "promql/eval/share.h"
 
 enum { DETAIL_BYTES_MAX = 2048, TEXT_BYTES_MAX = 16 * 1024 };
+
+/* A part of the expression that stands elsewhere, too. */
+struct planned {
+    const struct share *share;
+    struct grid grid;
+    const struct plan_node *node;
+};
 
 struct planning {
     struct plan *plan;
     struct evaluation *ev;
     struct buf text;
+    struct planned *shared; /* those that came */
+    uint32_t shared_count;
+    uint32_t shared_capacity;
 };
 
 /* --- nodes ------------------------------------------------------------------------------------ */
@@ -177,9 +188,7 @@ plan_selector(struct planning *p, struct plan_node *above, const struct node *n,
     if (e == OK) e = selector_request(p->ev, n, &own, &set, &request);
     if (e) return e;
     (*ret)->steps = own.count;
-    if (own.count < grid->count) (*ret)->way = "read once for all steps";
-    struct leaf leaf = {n, own, PART_VALUE};
-    return survey(p, *ret, &request, n->selector.shift.at == AT_NONE ? &leaf : NULL);
+    return survey(p, *ret, &request, &(struct leaf){n, own, PART_VALUE});
 }
 
 /* `x` is of a function of ranges, or a range that is all of the expression. */
@@ -393,12 +402,11 @@ plan_binary(struct planning *p, struct plan_node *above, const struct node *n,
 }
 
 static enum err
-walk(struct planning *p, struct plan_node *above, const struct node *n, const struct grid *grid,
-     struct plan_node **ret)
+walk_node(struct planning *p, struct plan_node *above, const struct node *n,
+          const struct grid *grid, struct plan_node **ret)
 {
     struct plan_node *of;
     enum err e;
-    n = node_inside(n);
     switch (n->kind) {
     case NODE_SELECTOR:
         return plan_selector(p, above, n, grid, ret);
@@ -416,6 +424,49 @@ walk(struct planning *p, struct plan_node *above, const struct node *n, const st
     default:
         return eval_fail(p->ev, "not supported");
     }
+}
+
+/* The same at the same steps, if it came. */
+static const struct plan_node *
+planned_before(const struct planning *p, const struct share *share, const struct grid *g)
+{
+    for (uint32_t i = 0; i < p->shared_count && share != NULL; i++) {
+        const struct planned *x = &p->shared[i];
+        if (x->share == share && x->grid.first_ms == g->first_ms && x->grid.step_ms == g->step_ms &&
+            x->grid.count == g->count) {
+            return x->node;
+        }
+    }
+    return NULL;
+}
+
+static enum err
+walk(struct planning *p, struct plan_node *above, const struct node *n, const struct grid *grid,
+     struct plan_node **ret)
+{
+    n = node_inside(n);
+    bool once = grid->count > 1 && node_is_fixed(n);
+    struct grid own = once ? grid_once(p->ev, grid) : *grid;
+    const struct share *share = share_of(p->ev, n);
+    const struct plan_node *before = planned_before(p, share, &own);
+    enum err e;
+    if (before != NULL) {
+        e = add(p, above, n, before->word, ret);
+        if (e) return e;
+        (*ret)->way = "evaluated where it stands first";
+        (*ret)->steps = before->steps;
+        gives_as(*ret, before);
+        return OK;
+    }
+    e = walk_node(p, above, n, &own, ret);
+    if (e) return e;
+    if (once) (*ret)->way = "evaluated once for all steps";
+    if (share == NULL) return OK;
+    if (!array_reserve(p->plan->budget, &p->shared, &p->shared_capacity, p->shared_count + 1)) {
+        return eval_no_memory(p->ev);
+    }
+    p->shared[p->shared_count++] = (struct planned){share, own, *ret};
+    return OK;
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
@@ -465,6 +516,7 @@ plan_fill(struct plan *plan, struct evaluation *ev)
         e = plan_matrix(&p, root);
     }
     buf_fini(&p.text);
+    array_free(plan->budget, p.shared, p.shared_capacity);
     return e;
 }
 

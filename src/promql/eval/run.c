@@ -9,6 +9,7 @@
 #include "model/labels.h"
 #include "promql/eval/cache.h"
 #include "promql/eval/label_edit.h"
+#include "promql/eval/share.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
 
@@ -198,6 +199,7 @@ eval_begin_part(struct evaluation *part, const struct evaluation *of, uint32_t s
 void
 eval_fini(struct evaluation *ev)
 {
+    shares_fini(ev);
     notes_fini(&ev->notes);
     buf_fini(&ev->error);
     arena_fini(&ev->arena);
@@ -346,7 +348,8 @@ begin(struct run *run, const struct promql_tree *tree, struct view *view,
     columns_init(&run->columns, ev->budget, &ev->held);
     buf_init(&run->labels, ev->budget, 64 << 20);
     buf_init(&run->key, ev->budget, 1 << 20);
-    return eval_begin(ev);
+    enum err e = eval_begin(ev);
+    return e ? e : shares_find(ev);
 }
 
 enum err

@@ -1,0 +1,470 @@
+/* share.c - see share.h. */
+#include "promql/eval/share.h"
+
+#include "base/array.h"
+#include "base/hash.h"
+
+/* Of values; and of the text of a part that is compared with others. */
+enum { KEPT_MAX = 1 << 20, TEXT_BYTES_MAX = 1024 };
+
+struct share {
+    struct bytes text; /* with where its steps come from */
+    uint32_t places;   /* where it stands */
+    uint32_t done;     /* that have read it */
+    uint32_t readers;
+
+    bool is_built;
+    const struct node *node; /* of which notes tell */
+    struct grid grid;
+    struct vector *source; /* until all was kept */
+    bool one_name;
+    /* Of the operator that it was built for: what the source takes is charged to that. */
+    struct plan_node *at;
+    struct budget *budget;
+
+    uint32_t steps; /* of the evaluation, then */
+    bool is_filled;
+    bool is_alone; /* others than the node's own reader evaluate their own */
+    struct columns kept;
+    uint64_t samples; /* that it counted, in all and at each step */
+    uint64_t *step_samples;
+};
+
+struct node_share {
+    const struct node *node;
+    uint32_t share;
+};
+
+struct shares {
+    struct share *items;
+    uint32_t count;
+    uint32_t capacity;
+    struct table by_text;
+    struct node_share *nodes;
+    uint32_t node_count;
+    uint32_t node_capacity;
+    struct table by_node;
+};
+
+/* --- finding ---------------------------------------------------------------------------------- */
+
+static uint64_t
+hash_of(const struct node *node)
+{
+    return hash_bytes(bytes_of(&node, sizeof node), 0);
+}
+
+static struct share *
+by_text(struct shares *shares, struct bytes text, uint64_t hash)
+{
+    for (uint32_t at = TABLE_START, id; table_next(&shares->by_text, hash, &at, &id);) {
+        if (bytes_equal(shares->items[id].text, text)) return &shares->items[id];
+    }
+    return NULL;
+}
+
+static enum err
+note_node(struct evaluation *ev, const struct node *n, struct share *share)
+{
+    struct shares *shares = ev->shares;
+    if (!array_reserve(ev->budget, &shares->nodes, &shares->node_capacity,
+                       shares->node_count + 1) ||
+        !table_reserve(&shares->by_node, ev->budget, 1)) {
+        return eval_no_memory(ev);
+    }
+    share->places++;
+    table_add(&shares->by_node, hash_of(n), shares->node_count);
+    shares->nodes[shares->node_count++] = (struct node_share){n, (uint32_t)(share - shares->items)};
+    return OK;
+}
+
+static enum err
+add_share(struct evaluation *ev, struct bytes text, uint64_t hash, struct share **ret)
+{
+    struct shares *shares = ev->shares;
+    if (!array_reserve(ev->budget, &shares->items, &shares->capacity, shares->count + 1) ||
+        !table_reserve(&shares->by_text, ev->budget, 1)) {
+        return eval_no_memory(ev);
+    }
+    struct share s = {.text = arena_copy(&ev->arena, text)};
+    if (s.text.at == NULL) return eval_no_memory(ev);
+    table_add(&shares->by_text, hash, shares->count);
+    *ret = &shares->items[shares->count];
+    shares->items[shares->count++] = s;
+    return OK;
+}
+
+/* *ret_again: the like of it came before. Parts are equal if they are printed alike, and if their
+ * steps come from subqueries alike. */
+static enum err
+note_part(struct evaluation *ev, const struct node *n, struct bytes steps_from, bool *ret_again)
+{
+    struct buf text;
+    struct share *share = NULL;
+    buf_init(&text, ev->budget, 1 << 20);
+    buf_put_bytes(&text, steps_from);
+    tree_print(n, &text);
+    enum err e = buf_error(&text) ? eval_no_memory(ev) : OK;
+    if (e == OK) {
+        uint64_t hash = hash_bytes(buf_bytes(&text), 0);
+        share = by_text(ev->shares, buf_bytes(&text), hash);
+        *ret_again = share != NULL;
+        if (share == NULL) e = add_share(ev, buf_bytes(&text), hash, &share);
+    }
+    if (e == OK) e = note_node(ev, n, share);
+    buf_fini(&text);
+    return e;
+}
+
+static enum err note_parts(struct evaluation *ev, const struct node *n, struct bytes steps_from);
+
+/* It has a selector that is read in a way of its own. */
+static bool
+takes_no_values(const struct node *n)
+{
+    const struct node *of;
+    if (n->kind == NODE_AGGREGATION) {
+        of = n->aggregation.expr;
+    } else {
+        if (n->call.argument_count == 0) return false;
+        of = n->call.arguments[0];
+    }
+    return node_inside(of)->kind == NODE_SELECTOR && node_part(n) != PART_VALUE;
+}
+
+/* What a subquery is of has steps of its own. */
+static enum err
+note_subquery(struct evaluation *ev, const struct node *n, struct bytes steps_from)
+{
+    struct buf text, of;
+    buf_init(&text, ev->budget, 1 << 20);
+    buf_init(&of, ev->budget, 1 << 20);
+    tree_print(n->subquery.expr, &of);
+    buf_put_bytes(&text, steps_from);
+    size_t before = text.size;
+    tree_print(n, &text);
+    enum err e = buf_error(&text) || buf_error(&of) ? eval_no_memory(ev) : OK;
+    if (e == OK) {
+        /* "EXPR[1h:1m] offset 5m" without EXPR. */
+        memmove(text.at + before, text.at + before + of.size, text.size - before - of.size);
+        text.size -= of.size;
+        e = note_parts(ev, n->subquery.expr, buf_bytes(&text));
+    }
+    buf_fini(&text);
+    buf_fini(&of);
+    return e;
+}
+
+static enum err
+note_below(struct evaluation *ev, const struct node *n, struct bytes steps_from)
+{
+    enum err e = OK;
+    switch (n->kind) {
+    case NODE_SUBQUERY:
+        return note_subquery(ev, n, steps_from);
+    case NODE_UNARY:
+        return note_parts(ev, n->unary.expr, steps_from);
+    case NODE_BINARY:
+        e = note_parts(ev, n->binary.left, steps_from);
+        return e ? e : note_parts(ev, n->binary.right, steps_from);
+    case NODE_AGGREGATION:
+        if (!takes_no_values(n)) e = note_parts(ev, n->aggregation.expr, steps_from);
+        if (e || n->aggregation.param == NULL) return e;
+        return note_parts(ev, n->aggregation.param, steps_from);
+    case NODE_CALL:
+        for (uint32_t i = 0; i < n->call.argument_count && e == OK && !takes_no_values(n); i++) {
+            e = note_parts(ev, n->call.arguments[i], steps_from);
+        }
+        return e;
+    default:
+        return OK;
+    }
+}
+
+static enum err
+note_parts(struct evaluation *ev, const struct node *n, struct bytes steps_from)
+{
+    bool again = false;
+    n = node_inside(n);
+    /* Only labels are read of what info() takes. */
+    if (n->kind == NODE_SELECTOR && n->selector.may_be_empty) return OK;
+    if (n->type == VALUE_VECTOR && n->at.end - n->at.begin <= TEXT_BYTES_MAX) {
+        enum err e = note_part(ev, n, steps_from, &again);
+        if (e || again) return e; /* what is within is evaluated with it */
+    }
+    return note_below(ev, n, steps_from);
+}
+
+/* How many selectors there are, of all kinds; what is asked of many is asked of two. */
+static unsigned
+count_selectors(const struct node *n)
+{
+    unsigned count = 0;
+    n = node_inside(n);
+    switch (n->kind) {
+    case NODE_SELECTOR:
+    case NODE_RANGE:
+        return 1;
+    case NODE_SUBQUERY:
+        return count_selectors(n->subquery.expr);
+    case NODE_UNARY:
+        return count_selectors(n->unary.expr);
+    case NODE_BINARY:
+        count = count_selectors(n->binary.left);
+        return count > 1 ? count : count + count_selectors(n->binary.right);
+    case NODE_AGGREGATION:
+        count = count_selectors(n->aggregation.expr);
+        return count > 1 || n->aggregation.param == NULL
+                   ? count
+                   : count + count_selectors(n->aggregation.param);
+    case NODE_CALL:
+        for (uint32_t i = 0; i < n->call.argument_count && count < 2; i++) {
+            count += count_selectors(n->call.arguments[i]);
+        }
+        return count;
+    default:
+        return 0;
+    }
+}
+
+enum err
+shares_find(struct evaluation *ev)
+{
+    if (count_selectors(ev->tree->root) < 2) return OK;
+    ev->shares = arena_new(&ev->arena, sizeof *ev->shares);
+    if (ev->shares == NULL) return eval_no_memory(ev);
+    return note_parts(ev, ev->tree->root, bytes_of(NULL, 0));
+}
+
+struct share *
+share_of(const struct evaluation *ev, const struct node *node)
+{
+    if (ev->shares == NULL) return NULL;
+    for (uint32_t at = TABLE_START, id;
+         table_next(&ev->shares->by_node, hash_of(node), &at, &id);) {
+        const struct node_share *x = &ev->shares->nodes[id];
+        struct share *s = &ev->shares->items[x->share];
+        if (x->node == node) return s->places > 1 && s->done < s->places ? s : NULL;
+    }
+    return NULL;
+}
+
+/* --- the part itself -------------------------------------------------------------------------- */
+
+/* What the part does between enter() and leave() is its operator's, and it is noted what it counts
+ * and whether it tells something. */
+struct visit {
+    struct plan_node *at;
+    struct budget *budget;
+    uint64_t notes;
+    uint64_t samples;
+};
+
+static void
+enter(struct share *s, struct evaluation *ev, struct visit *v)
+{
+    *v = (struct visit){ev->at, ev->budget, ev->notes.added, ev->samples};
+    ev->at = s->at;
+    ev->budget = s->budget;
+    for (uint32_t i = 0; i < s->steps; i++) {
+        s->step_samples[i] -= ev->step_samples[i]; /* what comes until leave() remains */
+    }
+}
+
+static void
+leave(struct share *s, struct evaluation *ev, const struct visit *v)
+{
+    ev->at = v->at;
+    ev->budget = v->budget;
+    for (uint32_t i = 0; i < s->steps; i++) {
+        s->step_samples[i] += ev->step_samples[i];
+    }
+    s->samples += ev->samples - v->samples;
+    if (ev->notes.added != v->notes) s->is_alone = true;
+}
+
+static void
+free_source(struct share *s, struct evaluation *ev)
+{
+    struct visit v;
+    if (s->source == NULL) return;
+    enter(s, ev, &v);
+    vector_free(s->source);
+    leave(s, ev, &v);
+    s->source = NULL;
+}
+
+void
+shares_fini(struct evaluation *ev)
+{
+    struct shares *shares = ev->shares;
+    if (shares == NULL) return;
+    for (uint32_t i = 0; i < shares->count; i++) {
+        if (!shares->items[i].is_built) continue;
+        free_source(&shares->items[i], ev);
+        columns_fini(&shares->items[i].kept);
+    }
+    array_free(ev->budget, shares->items, shares->capacity);
+    array_free(ev->budget, shares->nodes, shares->node_capacity);
+    table_fini(&shares->by_text, ev->budget);
+    table_fini(&shares->by_node, ev->budget);
+}
+
+enum share_state
+share_state_at(const struct share *s, const struct grid *grid)
+{
+    if (!s->is_built) return SHARE_FREE;
+    bool same = s->grid.first_ms == grid->first_ms && s->grid.step_ms == grid->step_ms &&
+                s->grid.count == grid->count && s->grid.counts == grid->counts;
+    return same ? SHARE_BUILT : SHARE_ELSEWHERE;
+}
+
+enum err
+share_build(struct share *s, struct evaluation *ev, const struct node *node,
+            const struct grid *grid)
+{
+    struct visit v;
+    s->step_samples = arena_new(&ev->arena, ev->grid.count * sizeof *s->step_samples);
+    if (s->step_samples == NULL) return eval_no_memory(ev);
+    s->at = ev->at;
+    s->budget = ev->budget;
+    s->node = node;
+    s->steps = ev->grid.count;
+    s->grid = *grid;
+    enter(s, ev, &v);
+    enum err e = vector_build(ev, node, grid, &s->source);
+    leave(s, ev, &v);
+    if (e) return e;
+    s->is_built = true;
+    s->one_name = s->source->one_name;
+    columns_init(&s->kept, s->budget, &ev->held);
+    return OK;
+}
+
+/* Keeps all columns, or so many that there are too many. */
+static enum err
+fill(struct share *s, struct evaluation *ev)
+{
+    struct visit v;
+    struct column *c = NULL;
+    uint64_t most = KEPT_MAX / s->grid.count;
+    enum err e = OK;
+    s->is_filled = true;
+    enter(s, ev, &v);
+    do {
+        e = vector_next(s->source, &c);
+        if (e == OK && c != NULL && columns_add(&s->kept, c, s->grid.count)) {
+            e = eval_no_memory(ev);
+        }
+    } while (e == OK && c != NULL && s->kept.count <= most);
+    leave(s, ev, &v);
+    if (e) return e;
+    if (c != NULL)
+        s->is_alone = true;
+    else
+        free_source(s, ev);
+    return OK;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+struct reading_vector {
+    struct vector vector; /* first */
+    struct share *share;
+    const struct node *node;
+    bool counted;       /* what another counts, too */
+    struct vector *own; /* instead of the shared one */
+    uint32_t next;
+    struct column column; /* a copy: whoever gets a column may change it */
+};
+
+static enum err
+give(struct reading_vector *r, const struct column *c, struct column **ret_column)
+{
+    uint32_t steps = r->vector.grid.count;
+    column_clear(&r->column, steps);
+    r->column.labels = c->labels;
+    r->column.drops_name = c->drops_name;
+    r->column.lost_type = c->lost_type;
+    memcpy(r->column.values, c->values, steps * sizeof *c->values);
+    memcpy(r->column.present, c->present, bits_words(steps) * sizeof *c->present);
+    for (uint32_t i = 0; i < steps && c->histograms != NULL; i++) {
+        if (c->histograms[i] == NULL) continue;
+        if (column_set_histogram(&r->column, r->vector.ev->budget, steps, i, c->histograms[i])) {
+            return eval_no_memory(r->vector.ev);
+        }
+    }
+    *ret_column = &r->column;
+    return OK;
+}
+
+/* As if it had been evaluated again. */
+static void
+count_again(struct reading_vector *r)
+{
+    struct evaluation *ev = r->vector.ev;
+    const struct share *s = r->share;
+    if (r->node == s->node || r->counted) return;
+    r->counted = true;
+    ev->samples += s->samples;
+    for (uint32_t i = 0; i < s->steps; i++) {
+        ev->step_samples[i] += s->step_samples[i];
+    }
+}
+
+static enum err
+next(struct vector *v, struct column **ret_column)
+{
+    struct reading_vector *r = (struct reading_vector *)v;
+    struct evaluation *ev = v->ev;
+    struct share *s = r->share;
+    enum err e = OK;
+    *ret_column = NULL;
+    if (!s->is_filled) e = fill(s, ev);
+    if (e == OK && s->is_alone && r->node != s->node && r->own == NULL) {
+        e = vector_build(ev, r->node, &v->grid, &r->own);
+    }
+    if (e) return e;
+    if (r->own != NULL) return vector_next(r->own, ret_column);
+    count_again(r);
+    if (r->next < s->kept.count) return give(r, &s->kept.items[r->next++], ret_column);
+    if (s->source == NULL) return OK;
+    struct visit visit; /* too many were to be kept: the rest passes by */
+    enter(s, ev, &visit);
+    e = vector_next(s->source, ret_column);
+    leave(s, ev, &visit);
+    return e;
+}
+
+static void
+reading_free(struct vector *v)
+{
+    struct reading_vector *r = (struct reading_vector *)v;
+    struct share *s = r->share;
+    if (r->own != NULL) vector_free(r->own);
+    column_fini(&r->column, v->ev->budget, v->grid.count);
+    s->done++;
+    if (--s->readers == 0 && s->done >= s->places) {
+        free_source(s, v->ev);
+        columns_fini(&s->kept);
+    }
+    mem_free(v->ev->budget, r, sizeof *r);
+}
+
+enum err
+share_read(struct share *s, struct evaluation *ev, const struct node *node,
+           struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {next, reading_free};
+    struct reading_vector *r = mem_new(ev->budget, sizeof *r);
+    if (r == NULL || column_init(&r->column, ev->budget, s->grid.count)) {
+        mem_free(ev->budget, r, sizeof *r);
+        return eval_no_memory(ev);
+    }
+    r->vector = (struct vector){.ops = &ops, .ev = ev, .grid = s->grid, .one_name = s->one_name};
+    s->readers++;
+    r->share = s;
+    r->node = node;
+    *ret_vector = &r->vector;
+    return OK;
+}
