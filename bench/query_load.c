@@ -38,6 +38,7 @@ static const char USAGE[] =
     "  --budget-s S     how long a query is repeated (1)\n"
     "  --slide          each time a step later, the last one at --end-s: as a dashboard refreshes\n"
     "  --nocache        with nocache=1\n"
+    "  --refusals       go on after a 422, 429 or 503, and count them\n"
     "  --pid PID        of the server: its CPU and memory\n"
     "  --digest         ask once and print what the answer comes to\n"
     "  --list           print names, classes and expressions, ask nothing\n";
@@ -50,7 +51,7 @@ struct options {
     int64_t end_s;
     uint64_t clients, least, most, pid;
     double budget_s;
-    int slide, nocache, heavy, digest, list;
+    int slide, nocache, refusals, heavy, digest, list;
 };
 
 struct client {
@@ -63,7 +64,8 @@ struct turn {
     const struct options *options;
     const struct query *query;
     double began_s;
-    atomic_uint_fast64_t begun; /* relaxed: only counts */
+    atomic_uint_fast64_t begun; /* relaxed: only counts, as the next */
+    atomic_uint_fast64_t refused;
     double *took_s;             /* by the number of the request */
     uint64_t bytes;             /* of the last answer */
     unsigned status;            /* of one that was not 200; 0: all were */
@@ -143,6 +145,12 @@ note_failure(struct turn *t, const struct asker *a, bool came)
     pthread_mutex_unlock(&t->lock);
 }
 
+static bool
+is_refusal(unsigned status)
+{
+    return status == 422 || status == 429 || status == 503;
+}
+
 static void *
 ask_again(void *context)
 {
@@ -162,6 +170,11 @@ ask_again(void *context)
         t->took_s[nth] = now_s(CLOCK_MONOTONIC) - began_s;
         t->bytes = c->asker.bytes;
         if (came && c->asker.status == 200) continue;
+        if (came && o->refusals && is_refusal(c->asker.status)) {
+            atomic_fetch_add_explicit(&t->refused, 1, memory_order_relaxed);
+            t->took_s[nth] = 0;
+            continue;
+        }
         note_failure(t, &c->asker, came);
         break;
     }
@@ -201,7 +214,11 @@ report(struct turn *t, double cpu_s, struct memory before, struct memory after)
     for (uint64_t i = 0; i < count; i++)
         sum_s += t->took_s[i];
     double each = (double)count;
+    if (t->options->refusals) {
+        printf("%s.refused=%" PRIu64 "\n", name, (uint64_t)atomic_load(&t->refused));
+    }
     printf("%s.requests=%" PRIu64 "\n", name, count);
+    if (count == 0) return;
     printf("%s.p50_ms=%.3f\n", name, t->took_s[count / 2] * 1e3);
     printf("%s.p99_ms=%.3f\n", name, t->took_s[(count * 99 - 1) / 100] * 1e3);
     printf("%s.mean_ms=%.3f\n", name, sum_s / each * 1e3);
@@ -298,6 +315,7 @@ parse_arguments(struct options *o, int argc, char **argv)
         {"pid", required_argument, NULL, 'p'},
         {"slide", no_argument, &o->slide, 1},
         {"nocache", no_argument, &o->nocache, 1},
+        {"refusals", no_argument, &o->refusals, 1},
         {"heavy", no_argument, &o->heavy, 1},
         {"digest", no_argument, &o->digest, 1},
         {"list", no_argument, &o->list, 1},
