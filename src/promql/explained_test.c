@@ -302,14 +302,15 @@ test_a_plan_has_each_operator_and_what_it_reads(void **state)
            "    selector | m_total | 10 10 400 1000\n"
            "  aggregation | count(m_total); folds each series into its group | 1 10 400 1000\n"
            "    selector | m_total | 10 10 400 1000\n");
-    expect(&x, "-abs(m_total) or vector(time())",
-           "set operator | -abs(m_total) or vector(time()); holds the series of the right | 11 10 "
-           "400 1000\n"
-           "  map | -abs(m_total) | 10 10 400 1000\n"
-           "    map | abs(m_total) | 10 10 400 1000\n"
-           "      selector | m_total | 10 10 400 1000\n"
-           "  map | vector(time()) | 1 0 0 0\n"
-           "    scalar | time() | 0 0 0 0\n");
+    expect(
+        &x, "-abs(m_total) or vector(time())",
+        "set operator | -abs(m_total) or vector(time()); holds where the left has something | 11 "
+        "10 400 1000\n"
+        "  map | -abs(m_total) | 10 10 400 1000\n"
+        "    map | abs(m_total) | 10 10 400 1000\n"
+        "      selector | m_total | 10 10 400 1000\n"
+        "  map | vector(time()) | 1 0 0 0\n"
+        "    scalar | time() | 0 0 0 0\n");
     expect(&x, "absent_over_time(m_total[5m])",
            "absent | absent_over_time(m_total[5m]) | 1 10 400 1000\n");
     expect(&x, "m_total[5m]", "range selector | m_total[5m] | 10 10 400 1000\n");
@@ -328,9 +329,9 @@ test_steps_and_times_are_those_that_are_read(void **state)
     expect(&x, "m_total", "selector | m_total; 10 steps | 10 10 400 1000\n");
     assert_int_equal(x.source.min_ms, 0);
     assert_int_equal(x.source.max_ms, 840000);
-    expect(
-        &x, "m_total @ 1000 offset 100s",
-        "selector | m_total @ 1000.000 offset 1m40s; evaluated once for all steps | 10 10 400 1000\n");
+    expect(&x, "m_total @ 1000 offset 100s",
+           "selector | m_total @ 1000.000 offset 1m40s; evaluated once for all steps | 10 10 400 "
+           "1000\n");
     assert_int_equal(x.source.min_ms, 600000);
     assert_int_equal(x.source.max_ms, 900000);
     expect(&x, "max_over_time(sum(rate(m_total[1m]))[5m:1m])",
@@ -470,7 +471,8 @@ static const char *const expressions[] = {
     "m_total[5m:1m]",
     "scalar(sum(m_total)) + time()",
     "m_total / (m_total + sort(m_total)) or rate(m_total[1m]) + rate(m_total[1m])",
-    "sum(m_total @ 100) + scalar(sum(m_total @ 100)) + sum(m_total @ 100) * on () group_right () m_total",
+    "sum(m_total @ 100) + scalar(sum(m_total @ 100)) + sum(m_total @ 100) * on () group_right () "
+    "m_total",
     "limitk(1, m_total) + quantile(2, m_total) * on () quantile(2, m_total)",
     "\"text\"",
 };

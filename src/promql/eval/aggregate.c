@@ -612,7 +612,8 @@ set_up(struct aggregation_vector *a)
     const struct node *node = a->node;
     bool values = node->aggregation.op == TOKEN_COUNT_VALUES;
     if (values) a->value_label = node_inside(node->aggregation.param)->string;
-    if (grouping_begin(&a->grouping, ev->budget, node, a->value_label)) return eval_no_memory(ev);
+    if (grouping_of_aggregation(&a->grouping, ev->budget, node, a->value_label))
+        return eval_no_memory(ev);
     if (node->aggregation.op == TOKEN_QUANTILE) return set_up_quantile(a);
     if (!values || label_name_is_valid(a->value_label)) return OK;
     buf_put_text(&ev->error, "invalid label name ");

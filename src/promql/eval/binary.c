@@ -1,8 +1,8 @@
 /*
- * binary.c - operators between two vectors. The right side is kept, by what is matched on; the left
- * one passes by. Whether two series meet twice is judged step by step: series of one signature that
- * have no step in common do not disturb each other. With `fill` a side that has nothing to match at
- * a step meets a number there.
+ * binary.c - operators between two vectors, but for those of sets. The right side is kept, by what
+ * is matched on; the left one passes by. Whether two series meet twice is judged step by step:
+ * series of one signature that have no step in common do not disturb each other. With `fill` a side
+ * that has nothing to match at a step meets a number there.
  */
 #include <math.h>
 
@@ -10,11 +10,13 @@
 #include "base/hash.h"
 #include "base/quote.h"
 #include "promql/eval/eval.h"
-#include "promql/eval/label_edit.h"
+#include "promql/eval/grouping.h"
 
-struct pair_of_kept {
-    uint32_t first;
-    uint32_t second;
+/* Columns of the kept side that have the same labels of those that are matched on. */
+struct match_group {
+    uint32_t first, last; /* of the columns */
+    uint64_t *present;    /* bits: where one of them has something */
+    uint64_t *met;        /* bits, filled: where the left had something for it */
 };
 
 struct binary_vector {
@@ -23,18 +25,18 @@ struct binary_vector {
     struct vector *right; /* the one side */
     const struct node *node;
     bool swapped; /* group_right: `left` is the right operand */
-    struct name_list names;
     struct name_list include;
     struct columns kept; /* of the right */
-    struct bytes *signatures;
-    uint32_t signature_capacity;
-    struct table table;         /* of them, by signature */
-    struct pair_of_kept *pairs; /* of one signature, with a step in common */
-    uint32_t pair_count;
-    uint32_t pair_capacity;
+    struct grouping grouping;
+    struct match_group *groups;
+    uint32_t group_capacity;
+    uint32_t *group_of; /* each column that is kept */
+    uint32_t group_of_capacity;
+    uint32_t *next; /* the next column of its group; UINT32_MAX: it is the last */
+    uint32_t next_capacity;
+    uint64_t *twice;     /* bits: where a group has two */
     struct columns made; /* labels: what may be made once a step; bits: where it was */
     struct table made_table;
-    struct buf signature;
     struct buf key;
     struct buf labels;
     struct column result;
@@ -43,8 +45,9 @@ struct binary_vector {
     bool read;
     /* The left column at hand, and which of the right come next. */
     struct column *at_hand;
-    uint64_t hash;
-    uint32_t place;
+    uint32_t group;       /* GROUP_NONE: the right has no such group */
+    uint32_t place;       /* UINT32_MAX: there are no more */
+    struct bytes matched; /* the labels that are matched on */
     bool searching;
     bool left_done; /* or, filled: what is left of the right comes */
     uint32_t right_at;
@@ -53,63 +56,64 @@ struct binary_vector {
     bool fills_many;
     double one_value;
     double many_value;
-    uint64_t *matched;  /* bits of the left column at hand */
-    uint64_t **met;     /* of each kept one: where the left had something for it */
     struct column fill; /* the number, at some steps */
 };
 
-static void
-put_signature(const struct binary_vector *b, struct buf *to, struct bytes labels)
-{
-    buf_clear(to);
-    if (b->node->binary.matching.on)
-        labels_keep(to, labels, &b->names);
-    else
-        labels_drop(to, labels, &b->names, true);
-}
-
 /* --- the side that is kept -------------------------------------------------------------------- */
 
-/* The last one kept, with those before that it meets. */
 static enum err
-note_pairs(struct binary_vector *b, uint64_t hash)
+add_group(struct binary_vector *b)
 {
-    struct budget *budget = b->vector.ev->budget;
-    uint32_t last = b->kept.count - 1, looked_at = 0;
-    for (uint32_t at = TABLE_START, id; table_next(&b->table, hash, &at, &id); looked_at++) {
-        bool meets =
-            bytes_equal(b->signatures[id], b->signatures[last]) &&
-            bits_meet(b->kept.items[id].present, b->kept.items[last].present, b->vector.grid.count);
-        if (!meets) continue;
-        if (!array_reserve(budget, &b->pairs, &b->pair_capacity, b->pair_count + 1)) {
-            return eval_no_memory(b->vector.ev);
-        }
-        b->pairs[b->pair_count++] = (struct pair_of_kept){id, last};
+    struct evaluation *ev = b->vector.ev;
+    size_t bytes = bits_words(b->vector.grid.count) * sizeof(uint64_t);
+    struct match_group g = {.first = UINT32_MAX, .present = arena_new(&b->kept.arena, bytes)};
+    if (b->fills_many) g.met = arena_new(&b->kept.arena, bytes);
+    if (g.present == NULL || (b->fills_many && g.met == NULL) ||
+        !array_reserve(ev->budget, &b->groups, &b->group_capacity, b->grouping.count)) {
+        return eval_no_memory(ev);
     }
-    return eval_work(b->vector.ev, looked_at);
+    b->groups[b->grouping.count - 1] = g;
+    return OK;
+}
+
+static enum err
+keep(struct binary_vector *b, const struct column *c)
+{
+    struct evaluation *ev = b->vector.ev;
+    uint32_t id = b->kept.count, group, steps = b->vector.grid.count, known = b->grouping.count;
+    if (grouping_find(&b->grouping, c->labels, &group)) return eval_no_memory(ev);
+    if (group == known) {
+        enum err e = add_group(b);
+        if (e) return e;
+    }
+    if (columns_add(&b->kept, c, steps) ||
+        !array_reserve(ev->budget, &b->group_of, &b->group_of_capacity, id + 1) ||
+        !array_reserve(ev->budget, &b->next, &b->next_capacity, id + 1)) {
+        return eval_no_memory(ev);
+    }
+    struct match_group *g = &b->groups[group];
+    b->group_of[id] = group;
+    b->next[id] = UINT32_MAX;
+    if (g->first == UINT32_MAX)
+        g->first = id;
+    else
+        b->next[g->last] = id;
+    g->last = id;
+    for (size_t w = 0; w < bits_words(steps); w++) {
+        b->twice[w] |= g->present[w] & c->present[w];
+    }
+    bits_add(g->present, c->present, steps);
+    return OK;
 }
 
 static enum err
 read_right(struct binary_vector *b)
 {
-    bool may_repeat = token_is_set_operator(b->node->binary.op);
-    struct evaluation *ev = b->vector.ev;
     struct column *c;
     enum err e;
-    uint32_t steps = b->vector.grid.count;
     while ((e = vector_next(b->right, &c)) == OK && c != NULL) {
-        put_signature(b, &b->signature, c->labels);
-        struct bytes copy = arena_copy(&b->kept.arena, buf_bytes(&b->signature));
-        uint64_t hash = hash_bytes(buf_bytes(&b->signature), 0);
-        if (buf_error(&b->signature) || (copy.at == NULL && b->signature.size > 0) ||
-            columns_add(&b->kept, c, steps) || !table_reserve(&b->table, ev->budget, 1) ||
-            !array_reserve(ev->budget, &b->signatures, &b->signature_capacity, b->kept.count)) {
-            return eval_no_memory(ev);
-        }
-        b->signatures[b->kept.count - 1] = copy;
-        e = may_repeat ? OK : note_pairs(b, hash);
+        e = keep(b, c);
         if (e) return e;
-        table_add(&b->table, hash, b->kept.count - 1);
     }
     return e;
 }
@@ -129,28 +133,44 @@ put_quoted_labels(struct buf *to, struct bytes labels)
     buf_put_u8(to, '}');
 }
 
+/* Two columns of a group that are both there at a step at which some are. */
+static void
+find_duplicates(const struct binary_vector *b, uint32_t step, const struct column **ret_first,
+                const struct column **ret_second, uint32_t *ret_group)
+{
+    for (uint32_t group = 0; group < b->grouping.count; group++) {
+        *ret_first = NULL;
+        *ret_group = group;
+        for (uint32_t id = b->groups[group].first; id != UINT32_MAX; id = b->next[id]) {
+            const struct column *c = &b->kept.items[id];
+            if (!bits_has(c->present, step)) continue;
+            *ret_second = c;
+            if (*ret_first != NULL) return;
+            *ret_first = c;
+        }
+    }
+}
+
 /* Two of the kept side at a step at which the other side has anything, too. */
 static enum err
 check_duplicates(struct binary_vector *b, const struct column *left)
 {
     struct evaluation *ev = b->vector.ev;
-    uint32_t steps = b->vector.grid.count;
-    for (uint32_t i = 0; i < b->pair_count; i++) {
-        const struct column *x = &b->kept.items[b->pairs[i].first];
-        const struct column *y = &b->kept.items[b->pairs[i].second];
-        for (bits_each(step, x->present, steps)) {
-            if (!bits_has(y->present, step) || !bits_has(left->present, step)) continue;
-            bool rising = labels_compare(x->labels, y->labels) < 0;
-            buf_put_text(&ev->error, "found duplicate series for the match group ");
-            put_quoted_labels(&ev->error, b->signatures[b->pairs[i].first]);
-            buf_printf(&ev->error, " on the %s hand-side of the operation: [",
-                       b->swapped ? "left" : "right");
-            put_quoted_labels(&ev->error, rising ? x->labels : y->labels);
-            buf_put_text(&ev->error, ", ");
-            put_quoted_labels(&ev->error, rising ? y->labels : x->labels);
-            return eval_fail(ev, "];many-to-many matching not allowed: matching labels must be "
-                                 "unique on one side");
-        }
+    const struct column *x = NULL, *y = NULL;
+    uint32_t group = 0;
+    for (bits_each(step, b->twice, b->vector.grid.count)) {
+        if (!bits_has(left->present, step)) continue;
+        find_duplicates(b, step, &x, &y, &group);
+        bool rising = labels_compare(x->labels, y->labels) < 0;
+        buf_put_text(&ev->error, "found duplicate series for the match group ");
+        put_quoted_labels(&ev->error, b->grouping.labels[group]);
+        buf_printf(&ev->error, " on the %s hand-side of the operation: [",
+                   b->swapped ? "left" : "right");
+        put_quoted_labels(&ev->error, rising ? x->labels : y->labels);
+        buf_put_text(&ev->error, ", ");
+        put_quoted_labels(&ev->error, rising ? y->labels : x->labels);
+        return eval_fail(ev, "];many-to-many matching not allowed: matching labels must be "
+                             "unique on one side");
     }
     return OK;
 }
@@ -185,9 +205,9 @@ put_result_labels(struct binary_vector *b, struct bytes left, struct bytes right
     if (m->cardinality == ONE_TO_ONE) {
         put_left_labels(b, left, scratch);
         if (m->on)
-            labels_keep(to, buf_bytes(scratch), &b->names);
+            labels_keep(to, buf_bytes(scratch), &b->grouping.names);
         else
-            labels_drop(to, buf_bytes(scratch), &b->names, false);
+            labels_drop(to, buf_bytes(scratch), &b->grouping.names, false);
         return err_first(buf_error(to), buf_error(scratch));
     }
     put_left_labels(b, left, to);
@@ -206,7 +226,7 @@ note_made(struct binary_vector *b)
     bool one_to_one = b->node->binary.matching.cardinality == ONE_TO_ONE;
     uint32_t steps = b->vector.grid.count;
     buf_clear(&b->key);
-    buf_put_counted(&b->key, buf_bytes(&b->signature));
+    buf_put_counted(&b->key, b->matched);
     if (!one_to_one) buf_put_bytes(&b->key, buf_bytes(&b->labels));
     if (buf_error(&b->key)) return eval_no_memory(ev);
     struct column made = {.labels = buf_bytes(&b->key), .present = b->meeting};
@@ -301,30 +321,33 @@ combine(struct binary_vector *b, const struct column *left, const struct column 
 
 /* --- fill ------------------------------------------------------------------------------------- */
 
-/* The number at the steps at which a column has met nothing; its labels are what is matched on. */
+/* The number at the steps at which a column has met nothing; its labels are what is matched on.
+ * `met` NULL: it has met nothing at all. */
 static struct column *
 filling(struct binary_vector *b, const struct column *c, const uint64_t *met, double value)
 {
     uint32_t steps = b->vector.grid.count;
     column_clear(&b->fill, steps);
     for (bits_each(i, c->present, steps)) {
-        if (!bits_has(met, i)) column_set(&b->fill, i, value);
+        if (met == NULL || !bits_has(met, i)) column_set(&b->fill, i, value);
     }
-    b->fill.labels = buf_bytes(&b->signature);
+    b->fill.labels = b->matched;
     return &b->fill;
 }
 
-/* The left one has been with all of its signature. */
-static void
-note_met(struct binary_vector *b, const struct column *left)
+/* The left column at hand has been with all of its group. */
+static enum err
+fill_one(struct binary_vector *b, struct column **ret_column)
 {
-    uint32_t steps = b->vector.grid.count;
-    memset(b->matched, 0, bits_words(steps) * sizeof *b->matched);
-    for (uint32_t at = TABLE_START, id; table_next(&b->table, b->hash, &at, &id);) {
-        if (!bytes_equal(b->signatures[id], buf_bytes(&b->signature))) continue;
-        bits_add(b->matched, b->kept.items[id].present, steps);
-        if (b->met != NULL) bits_add(b->met[id], left->present, steps);
+    const struct column *left = b->at_hand;
+    const uint64_t *present = NULL;
+    if (b->group != GROUP_NONE) {
+        struct match_group *g = &b->groups[b->group];
+        present = g->present;
+        if (g->met != NULL) bits_add(g->met, left->present, b->vector.grid.count);
     }
+    if (!b->fills_one) return OK;
+    return combine(b, left, filling(b, left, present, b->one_value), ret_column);
 }
 
 /* Those of the right that the left had nothing for, one by one. */
@@ -335,76 +358,11 @@ fill_many_next(struct binary_vector *b, struct column **ret_column)
     while (b->right_at < b->kept.count) {
         uint32_t id = b->right_at++;
         const struct column *right = &b->kept.items[id];
-        buf_clear(&b->signature);
-        buf_put_bytes(&b->signature, b->signatures[id]);
-        if (buf_error(&b->signature)) return eval_no_memory(b->vector.ev);
-        enum err e = combine(b, filling(b, right, b->met[id], b->many_value), right, ret_column);
+        const struct match_group *g = &b->groups[b->group_of[id]];
+        b->matched = b->grouping.labels[b->group_of[id]];
+        enum err e = combine(b, filling(b, right, g->met, b->many_value), right, ret_column);
         if (e || *ret_column != NULL) return e;
     }
-    return OK;
-}
-
-static enum err
-prepare_fill(struct binary_vector *b)
-{
-    struct evaluation *ev = b->vector.ev;
-    uint32_t steps = b->vector.grid.count;
-    if (!b->fills_many) return OK;
-    b->met = arena_alloc(&b->kept.arena, (b->kept.count + 1) * sizeof *b->met);
-    for (uint32_t i = 0; b->met != NULL && i < b->kept.count; i++) {
-        b->met[i] = arena_new(&b->kept.arena, bits_words(steps) * sizeof **b->met);
-        if (b->met[i] == NULL) return eval_no_memory(ev);
-    }
-    return b->met == NULL ? eval_no_memory(ev) : OK;
-}
-
-/* --- and, or, unless -------------------------------------------------------------------------- */
-
-static enum err
-set_next(struct binary_vector *b, struct column **ret_column)
-{
-    enum token_type op = b->node->binary.op;
-    uint32_t steps = b->vector.grid.count;
-    struct evaluation *ev = b->vector.ev;
-    while (!b->left_done) {
-        struct column *c;
-        enum err e = vector_next(b->left, &c);
-        if (e) return e;
-        b->left_done = c == NULL;
-        if (c == NULL) break;
-        put_signature(b, &b->signature, c->labels);
-        if (buf_error(&b->signature)) return eval_no_memory(ev);
-        uint64_t hash = hash_bytes(buf_bytes(&b->signature), 0);
-        column_clear(&b->result, steps);
-        b->result.drops_name = c->drops_name;
-        b->result.histograms = c->histograms;
-        memcpy(b->result.values, c->values, steps * sizeof *c->values);
-        memcpy(b->result.present, c->present, bits_words(steps) * sizeof *c->present);
-        if (op == TOKEN_AND) memset(b->result.present, 0, bits_words(steps) * sizeof *c->present);
-        for (uint32_t at = TABLE_START, id; table_next(&b->table, hash, &at, &id);) {
-            struct column *r = &b->kept.items[id];
-            if (!bytes_equal(b->signatures[id], buf_bytes(&b->signature))) continue;
-            for (size_t w = 0; w < bits_words(steps); w++) {
-                if (op == TOKEN_AND) b->result.present[w] |= c->present[w] & r->present[w];
-                if (op == TOKEN_UNLESS) b->result.present[w] &= ~r->present[w];
-                if (op == TOKEN_OR) r->present[w] &= ~c->present[w];
-            }
-        }
-        if (bits_count(b->result.present, steps) == 0) continue;
-        buf_clear(&b->labels);
-        buf_put_bytes(&b->labels, c->labels);
-        if (buf_error(&b->labels)) return eval_no_memory(ev);
-        b->result.labels = buf_bytes(&b->labels);
-        *ret_column = &b->result;
-        return OK;
-    }
-    while (op == TOKEN_OR && b->right_at < b->kept.count) {
-        struct column *c = &b->kept.items[b->right_at++];
-        if (bits_count(c->present, steps) == 0) continue;
-        *ret_column = c;
-        return OK;
-    }
-    *ret_column = NULL;
     return OK;
 }
 
@@ -418,10 +376,11 @@ next_left(struct binary_vector *b)
     if (e || b->at_hand == NULL) return e;
     e = check_duplicates(b, b->at_hand);
     if (e) return e;
-    put_signature(b, &b->signature, b->at_hand->labels);
-    if (buf_error(&b->signature)) return eval_no_memory(b->vector.ev);
-    b->hash = hash_bytes(buf_bytes(&b->signature), 0);
-    b->place = TABLE_START;
+    if (grouping_look(&b->grouping, b->at_hand->labels, &b->group)) {
+        return eval_no_memory(b->vector.ev);
+    }
+    b->matched = grouping_at_hand(&b->grouping);
+    b->place = b->group == GROUP_NONE ? UINT32_MAX : b->groups[b->group].first;
     b->searching = true;
     return OK;
 }
@@ -431,26 +390,19 @@ next(struct vector *v, struct column **ret_column)
 {
     struct binary_vector *b = (struct binary_vector *)v;
     enum err e = b->read ? OK : read_right(b);
-    if (e == OK && !b->read) e = prepare_fill(b);
     b->read = true;
     *ret_column = NULL;
     if (e) return e;
-    if (token_is_set_operator(b->node->binary.op)) return set_next(b, ret_column);
     while (!b->left_done) {
-        uint32_t id;
         if (!b->searching) {
             e = next_left(b);
-            if (e) return e;
-        } else if (table_next(&b->table, b->hash, &b->place, &id)) {
-            if (!bytes_equal(b->signatures[id], buf_bytes(&b->signature))) continue;
-            e = combine(b, b->at_hand, &b->kept.items[id], ret_column);
+        } else if (b->place != UINT32_MAX) {
+            const struct column *right = &b->kept.items[b->place];
+            b->place = b->next[b->place];
+            e = combine(b, b->at_hand, right, ret_column);
         } else {
             b->searching = false;
-            if (!b->fills_one && !b->fills_many) continue;
-            note_met(b, b->at_hand);
-            if (!b->fills_one) continue;
-            e = combine(b, b->at_hand, filling(b, b->at_hand, b->matched, b->one_value),
-                        ret_column);
+            e = fill_one(b, ret_column);
         }
         if (e || *ret_column != NULL) return e;
     }
@@ -466,11 +418,11 @@ binary_free(struct vector *v)
     vector_free(b->right);
     columns_fini(&b->kept);
     columns_fini(&b->made);
-    table_fini(&b->table, budget);
+    grouping_fini(&b->grouping);
     table_fini(&b->made_table, budget);
-    array_free(budget, b->signatures, b->signature_capacity);
-    array_free(budget, b->pairs, b->pair_capacity);
-    buf_fini(&b->signature);
+    array_free(budget, b->groups, b->group_capacity);
+    array_free(budget, b->group_of, b->group_of_capacity);
+    array_free(budget, b->next, b->next_capacity);
     buf_fini(&b->key);
     buf_fini(&b->labels);
     column_fini(&b->result, budget, v->grid.count);
@@ -496,19 +448,19 @@ set_up(struct binary_vector *b)
     const struct matching *m = &b->node->binary.matching;
     uint32_t steps = b->vector.grid.count;
     size_t bytes = bits_words(steps) * sizeof *b->meeting;
+    if (grouping_begin(&b->grouping, ev->budget, &m->labels, !m->on)) return eval_no_memory(ev);
     b->fills_one = b->swapped ? m->fills_left : m->fills_right;
     b->fills_many = b->swapped ? m->fills_right : m->fills_left;
     b->one_value = b->swapped ? m->fill_left : m->fill_right;
     b->many_value = b->swapped ? m->fill_right : m->fill_left;
     b->meeting = arena_alloc(&ev->arena, bytes);
-    b->matched = arena_alloc(&ev->arena, bytes);
+    b->twice = arena_new(&ev->arena, bytes);
     bool fills = b->fills_one || b->fills_many;
-    if (b->meeting == NULL || b->matched == NULL || column_init(&b->result, ev->budget, steps) ||
+    if (b->meeting == NULL || b->twice == NULL || column_init(&b->result, ev->budget, steps) ||
         (fills && column_init(&b->fill, ev->budget, steps))) {
         return eval_no_memory(ev);
     }
-    enum err e = copy_names(ev, &m->labels, &b->names);
-    return e ? e : copy_names(ev, &m->include, &b->include);
+    return copy_names(ev, &m->include, &b->include);
 }
 
 enum err
@@ -530,11 +482,9 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
     b->left = b->swapped ? right : left;
     b->right = b->swapped ? left : right;
     b->node = node;
-    if (token_is_set_operator(op)) b->vector.one_name = left->one_name && op != TOKEN_OR;
     columns_init(&b->kept, ev->budget, &ev->held);
     columns_init(&b->made, ev->budget, &ev->held);
     arena_init(&b->arena, ev->budget, 0, 0);
-    buf_init(&b->signature, ev->budget, 64 << 20);
     buf_init(&b->key, ev->budget, 64 << 20);
     buf_init(&b->labels, ev->budget, 64 << 20);
     enum err e = set_up(b);

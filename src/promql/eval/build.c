@@ -522,7 +522,9 @@ build_binary(struct evaluation *ev, const struct node *node, const struct grid *
             vector_free(a);
             return e;
         }
-        return vector_binary_new(ev, node, a, b, ret_vector);
+        return token_is_set_operator(node->binary.op)
+                   ? vector_set_new(ev, node, a, b, ret_vector)
+                   : vector_binary_new(ev, node, a, b, ret_vector);
     }
     bool scalar_left = left->type == VALUE_SCALAR;
     double *scalars;

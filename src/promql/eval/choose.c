@@ -494,7 +494,7 @@ set_up(struct choosing_vector *v)
 {
     struct evaluation *ev = v->vector.ev;
     double *params;
-    if (grouping_begin(&v->grouping, ev->budget, v->node, bytes_of(NULL, 0))) {
+    if (grouping_of_aggregation(&v->grouping, ev->budget, v->node, bytes_of(NULL, 0))) {
         return eval_no_memory(ev);
     }
     enum err e = scalar_values(ev, v->node->aggregation.param, &v->vector.grid, &params);

@@ -258,6 +258,9 @@ MUST_CHECK enum err vector_scalar_binary_new(struct evaluation *ev, const struct
 MUST_CHECK enum err vector_binary_new(struct evaluation *ev, const struct node *node,
                                       struct vector *left, struct vector *right,
                                       struct vector **ret_vector);
+MUST_CHECK enum err vector_set_new(struct evaluation *ev, const struct node *node,
+                                   struct vector *left, struct vector *right,
+                                   struct vector **ret_vector);
 /* Without histograms. */
 MUST_CHECK enum err vector_floats_new(struct evaluation *ev, struct vector *of,
                                       struct vector **ret_vector);

@@ -7,21 +7,36 @@
 #include "base/hash.h"
 #include "promql/eval/eval.h"
 
-enum err
-grouping_begin(struct grouping *g, struct budget *budget, const struct node *aggregation,
-               struct bytes more_label)
+static enum err
+begin(struct grouping *g, struct budget *budget, const struct labels_named *labels, bool without,
+      struct bytes more_label)
 {
-    const struct labels_named *labels = &aggregation->aggregation.labels;
     uint32_t count = labels->count;
-    *g = (struct grouping){.budget = budget, .without = aggregation->aggregation.without};
+    *g = (struct grouping){.budget = budget, .without = without};
     arena_init(&g->arena, budget, 0, 0);
     buf_init(&g->at_hand, budget, 64 << 20);
     struct bytes *names = arena_alloc(&g->arena, (count + 1) * sizeof *names);
     if (names == NULL) return ERR_NOMEM;
     if (count > 0) memcpy(names, labels->names, count * sizeof *names);
-    if (more_label.size > 0 && !g->without) names[count++] = more_label;
+    if (more_label.size > 0) names[count++] = more_label;
     g->names = name_list_of(names, count);
     return OK;
+}
+
+enum err
+grouping_begin(struct grouping *g, struct budget *budget, const struct labels_named *labels,
+               bool without)
+{
+    return begin(g, budget, labels, without, bytes_of(NULL, 0));
+}
+
+enum err
+grouping_of_aggregation(struct grouping *g, struct budget *budget, const struct node *aggregation,
+                        struct bytes more_label)
+{
+    bool without = aggregation->aggregation.without;
+    if (without) more_label = bytes_of(NULL, 0); /* it is not left out */
+    return begin(g, budget, &aggregation->aggregation.labels, without, more_label);
 }
 
 void
@@ -46,8 +61,9 @@ add(struct grouping *g, uint64_t hash)
     return OK;
 }
 
-enum err
-grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id)
+/* *ret_hash is set where there is none yet. */
+static enum err
+look(struct grouping *g, struct bytes labels, uint32_t *ret_id, uint64_t *ret_hash)
 {
     buf_clear(&g->at_hand);
     if (g->without)
@@ -58,12 +74,29 @@ grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id)
     struct bytes own = buf_bytes(&g->at_hand);
     *ret_id = g->last;
     if (g->last < g->count && bytes_equal(g->labels[g->last], own)) return OK;
-    uint64_t hash = hash_bytes(own, 0);
-    for (uint32_t at = TABLE_START, id; table_next(&g->table, hash, &at, &id);) {
+    *ret_hash = hash_bytes(own, 0);
+    for (uint32_t at = TABLE_START, id; table_next(&g->table, *ret_hash, &at, &id);) {
         if (!bytes_equal(g->labels[id], own)) continue;
         *ret_id = g->last = id;
         return OK;
     }
+    *ret_id = GROUP_NONE;
+    return OK;
+}
+
+enum err
+grouping_look(struct grouping *g, struct bytes labels, uint32_t *ret_id)
+{
+    uint64_t hash;
+    return look(g, labels, ret_id, &hash);
+}
+
+enum err
+grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id)
+{
+    uint64_t hash = 0;
+    enum err e = look(g, labels, ret_id, &hash);
+    if (e || *ret_id != GROUP_NONE) return e;
     *ret_id = g->last = g->count;
     return add(g, hash);
 }

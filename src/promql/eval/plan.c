@@ -374,7 +374,11 @@ plan_match(struct planning *p, struct plan_node *x, const struct node *n, const 
     if (e == OK) e = walk(p, x, n->binary.right, grid, &right);
     if (e) return e;
     bool swapped = n->binary.matching.cardinality == ONE_TO_MANY;
-    x->way = swapped ? "holds the series of the left" : "holds the series of the right";
+    if (token_is_set_operator(n->binary.op))
+        x->way = n->binary.op == TOKEN_OR ? "holds where the left has something"
+                                          : "holds where the right has something";
+    else
+        x->way = swapped ? "holds the series of the left" : "holds the series of the right";
     bound_match(x, n, left, right);
     return OK;
 }

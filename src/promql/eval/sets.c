@@ -1,0 +1,139 @@
+/*
+ * sets.c - and, or, unless: a side passes by, of the other one it is known at which steps it has
+ * something, for each group of labels that match.
+ */
+#include "base/array.h"
+#include "promql/eval/eval.h"
+#include "promql/eval/grouping.h"
+
+struct set_vector {
+    struct vector vector; /* first */
+    struct vector *left;
+    struct vector *right;
+    enum token_type op;
+    struct grouping grouping; /* of the side that is looked at first */
+    uint64_t **present;       /* bits: where a group of it has something */
+    uint32_t present_capacity;
+    struct arena arena;
+    bool first_done; /* `and`, `unless`: the right was read; `or`: the left has passed by */
+};
+
+/* That a column of the side that is looked at first is there. */
+static enum err
+note_present(struct set_vector *s, const struct column *c)
+{
+    struct evaluation *ev = s->vector.ev;
+    uint32_t id, steps = s->vector.grid.count, known = s->grouping.count;
+    if (grouping_find(&s->grouping, c->labels, &id)) return eval_no_memory(ev);
+    if (id == known) { /* it was not */
+        if (!array_reserve(ev->budget, &s->present, &s->present_capacity, id + 1)) {
+            return eval_no_memory(ev);
+        }
+        s->present[id] = arena_new(&s->arena, bits_words(steps) * sizeof **s->present);
+        if (s->present[id] == NULL) return eval_no_memory(ev);
+    }
+    bits_add(s->present[id], c->present, steps);
+    return OK;
+}
+
+/* A column of the other side keeps the steps at which that one has something, or those others. */
+static enum err
+keep_steps(struct set_vector *s, struct column *c, bool where_present)
+{
+    uint32_t id;
+    size_t words = bits_words(s->vector.grid.count);
+    if (grouping_look(&s->grouping, c->labels, &id)) return eval_no_memory(s->vector.ev);
+    if (id == GROUP_NONE) {
+        if (where_present) memset(c->present, 0, words * sizeof *c->present);
+        return OK;
+    }
+    for (size_t w = 0; w < words; w++) {
+        c->present[w] &= where_present ? s->present[id][w] : ~s->present[id][w];
+    }
+    return OK;
+}
+
+static enum err
+read_right(struct set_vector *s)
+{
+    struct column *c;
+    enum err e;
+    while ((e = vector_next(s->right, &c)) == OK && c != NULL) {
+        e = note_present(s, c);
+        if (e) return e;
+    }
+    return e;
+}
+
+static enum err
+or_next(struct set_vector *s, struct column **ret_column)
+{
+    enum err e = OK;
+    if (!s->first_done) {
+        e = vector_next(s->left, ret_column);
+        s->first_done = e == OK && *ret_column == NULL;
+        if (e == OK && *ret_column != NULL) e = note_present(s, *ret_column);
+        if (e || *ret_column != NULL) return e;
+    }
+    do {
+        e = vector_next(s->right, ret_column);
+        if (e == OK && *ret_column != NULL) e = keep_steps(s, *ret_column, false);
+    } while (e == OK && *ret_column != NULL &&
+             bits_count((*ret_column)->present, s->vector.grid.count) == 0);
+    return e;
+}
+
+static enum err
+next(struct vector *v, struct column **ret_column)
+{
+    struct set_vector *s = (struct set_vector *)v;
+    if (s->op == TOKEN_OR) return or_next(s, ret_column);
+    enum err e = s->first_done ? OK : read_right(s);
+    s->first_done = true;
+    *ret_column = NULL;
+    if (e) return e;
+    do {
+        e = vector_next(s->left, ret_column);
+        if (e == OK && *ret_column != NULL) e = keep_steps(s, *ret_column, s->op == TOKEN_AND);
+    } while (e == OK && *ret_column != NULL &&
+             bits_count((*ret_column)->present, v->grid.count) == 0);
+    return e;
+}
+
+static void
+set_free(struct vector *v)
+{
+    struct set_vector *s = (struct set_vector *)v;
+    vector_free(s->left);
+    vector_free(s->right);
+    grouping_fini(&s->grouping);
+    array_free(v->ev->budget, s->present, s->present_capacity);
+    arena_fini(&s->arena);
+    mem_free(v->ev->budget, s, sizeof *s);
+}
+
+enum err
+vector_set_new(struct evaluation *ev, const struct node *node, struct vector *left,
+               struct vector *right, struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {next, set_free};
+    const struct matching *m = &node->binary.matching;
+    struct set_vector *s = mem_new(ev->budget, sizeof *s);
+    if (s == NULL) {
+        vector_free(left);
+        vector_free(right);
+        return eval_no_memory(ev);
+    }
+    s->op = node->binary.op;
+    s->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = left->grid, .one_name = left->one_name && s->op != TOKEN_OR};
+    s->left = left;
+    s->right = right;
+    arena_init(&s->arena, ev->budget, 0, 0);
+    if (grouping_begin(&s->grouping, ev->budget, &m->labels, !m->on)) {
+        set_free(&s->vector);
+        return eval_no_memory(ev);
+    }
+    *ret_vector = &s->vector;
+    return OK;
+}
