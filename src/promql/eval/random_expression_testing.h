@@ -279,19 +279,23 @@ put_binary(struct expression *x, unsigned depth)
 {
     static const char *const ops[] = {"+",  "-", "*",  "/", "%",  "^",  "atan2", "==", "!=",
                                       "<=", "<", ">=", ">", "</", ">/", "and",   "or", "unless"};
-    uint32_t op = choose(x->from, sizeof ops / sizeof *ops), form = choose(x->from, 4);
+    uint32_t op = choose(x->from, sizeof ops / sizeof *ops), form = choose(x->from, 5);
     bool is_set = op >= 15;
     buf_put_text(x->to, "(");
+    size_t begin = x->to->size;
     if (!is_set && form == 3)
         put_scalar(x, depth - 1);
     else
         put_vector(x, depth - 1);
+    size_t size = x->to->size - begin;
     buf_printf(x->to, " %s", ops[op]);
     if (op >= 7 && op < 13 && choose(x->from, 3) == 2) buf_put_text(x->to, " bool");
     if (is_set || form < 2) put_matching(x, is_set);
     buf_put_text(x->to, " ");
     if (!is_set && form == 2)
         put_scalar(x, depth - 1);
+    else if (form == 4 && buf_reserve(x->to, size)) /* the same again */
+        buf_put(x->to, x->to->at + begin, size);
     else
         put_vector(x, depth - 1);
     buf_put_text(x->to, ")");
