@@ -66,9 +66,9 @@ struct turn {
     double began_s;
     atomic_uint_fast64_t begun; /* relaxed: only counts, as the next */
     atomic_uint_fast64_t refused;
-    double *took_s;             /* by the number of the request */
-    uint64_t bytes;             /* of the last answer */
-    unsigned status;            /* of one that was not 200; 0: all were */
+    double *took_s;  /* by the number of the request */
+    uint64_t bytes;  /* of the last answer */
+    unsigned status; /* of one that was not 200; 0: all were */
     char error[200];
     pthread_mutex_t lock; /* of the three */
 };
@@ -305,22 +305,14 @@ static void
 parse_arguments(struct options *o, int argc, char **argv)
 {
     const struct option known[] = {
-        {"set", required_argument, NULL, 's'},
-        {"end-s", required_argument, NULL, 'e'},
-        {"only", required_argument, NULL, 'o'},
-        {"clients", required_argument, NULL, 'c'},
-        {"least", required_argument, NULL, 'l'},
-        {"most", required_argument, NULL, 'm'},
-        {"budget-s", required_argument, NULL, 'b'},
-        {"pid", required_argument, NULL, 'p'},
-        {"slide", no_argument, &o->slide, 1},
-        {"nocache", no_argument, &o->nocache, 1},
-        {"refusals", no_argument, &o->refusals, 1},
-        {"heavy", no_argument, &o->heavy, 1},
-        {"digest", no_argument, &o->digest, 1},
-        {"list", no_argument, &o->list, 1},
-        {"help", no_argument, NULL, 'h'},
-        {0},
+        {"set", required_argument, NULL, 's'},      {"end-s", required_argument, NULL, 'e'},
+        {"only", required_argument, NULL, 'o'},     {"clients", required_argument, NULL, 'c'},
+        {"least", required_argument, NULL, 'l'},    {"most", required_argument, NULL, 'm'},
+        {"budget-s", required_argument, NULL, 'b'}, {"pid", required_argument, NULL, 'p'},
+        {"slide", no_argument, &o->slide, 1},       {"nocache", no_argument, &o->nocache, 1},
+        {"refusals", no_argument, &o->refusals, 1}, {"heavy", no_argument, &o->heavy, 1},
+        {"digest", no_argument, &o->digest, 1},     {"list", no_argument, &o->list, 1},
+        {"help", no_argument, NULL, 'h'},           {0},
     };
     for (int got; (got = getopt_long(argc, argv, "h", known, NULL)) != -1;) {
         switch (got) {

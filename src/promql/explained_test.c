@@ -471,8 +471,7 @@ static const char *const expressions[] = {
     "m_total[5m:1m]",
     "scalar(sum(m_total)) + time()",
     "m_total / (m_total + sort(m_total)) or rate(m_total[1m]) + rate(m_total[1m])",
-    "sum(m_total @ 100) + scalar(sum(m_total @ 100)) + sum(m_total @ 100) * on () group_right () "
-    "m_total",
+    "sum(m_total @ 100) + sum(m_total @ 100) * on () group_right () m_total",
     "limitk(1, m_total) + quantile(2, m_total) * on () quantile(2, m_total)",
     "\"text\"",
 };
