@@ -1,0 +1,483 @@
+/* api_errors_test.c - what is refused, and what becomes of errors: the status, the body. */
+#include "api/asked_testing.h"
+
+/* --- refusals --------------------------------------------------------------------------------- */
+
+static void
+test_what_can_never_succeed_is_refused_for_good(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"a content type of others", HTTP_POST, "/api/v1/write", "Content-Type: text/plain", NULL,
+         WRITE_V1, 415, TEXT, "expected application/x-protobuf"},
+        {"a proto of others", HTTP_POST, "/api/v1/write",
+         "Content-Type: application/x-protobuf; proto=io.prometheus.write.v3.Request", NULL,
+         WRITE_V1, 415, TEXT, "content type: "},
+        {"words behind the type", HTTP_POST, "/api/v1/write",
+         "Content-Type: application/x-protobuf and more", NULL, WRITE_V1, 415, TEXT,
+         "content type: "},
+        {"a write in gzip", HTTP_POST, "/api/v1/write", "Content-Encoding: gzip", NULL, WRITE_V1,
+         415, TEXT, "unsupported content encoding: expected snappy"},
+        {"a read in gzip", HTTP_POST, "/api/v1/read", "Content-Encoding: gzip", NULL, READ_SAMPLES,
+         415, TEXT, "unsupported content encoding: expected snappy"},
+        {"no snappy", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_NO_SNAPPY, 400, TEXT,
+         "the body is not a snappy block"},
+        {"no message", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_NO_MESSAGE, 400, TEXT, "\n"},
+        {"no message, nothing written", HTTP_POST, "/api/v1/write", V2, NULL, WRITE_NO_MESSAGE, 400,
+         TEXT, "\n", WRITTEN "Samples-Written: 0\n"},
+        {"too large a write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_TOO_LARGE, 413, TEXT,
+         "larger than 1048576 bytes uncompressed"},
+        {"samples of tomorrow, and what of them is written", HTTP_POST, "/api/v1/write", V2, NULL,
+         WRITE_FUTURE, 400, TEXT, "too_far_in_future", WRITTEN "Samples-Written: 0\n"},
+        {"no snappy", HTTP_POST, "/api/v1/read", NULL, NULL, WRITE_NO_SNAPPY, 400, TEXT,
+         "the body is not a snappy block"},
+        {"no message", HTTP_POST, "/api/v1/read", NULL, NULL, WRITE_NO_MESSAGE, 400, TEXT, "\n"},
+        {"too large a read", HTTP_POST, "/api/v1/read", NULL, NULL, WRITE_TOO_LARGE, 413, TEXT,
+         "larger than 1048576 bytes uncompressed"},
+        {"no matchers", HTTP_POST, "/api/v1/read", NULL, NULL, READ_ALL, 400, TEXT,
+         "the query has no matchers"},
+        {"no regular expression", HTTP_POST, "/api/v1/read", NULL, NULL, READ_BAD_PATTERN, 400,
+         TEXT, "("},
+        {"notices of others", HTTP_POST, "/api/v1/read", "X-Firekeep-Notices: all", NULL,
+         READ_STREAMED, 400, TEXT, "expected errors or partial"},
+        {"partial samples", HTTP_POST, "/api/v1/read", "X-Firekeep-Notices: partial", NULL,
+         READ_SAMPLES, 400, TEXT, "STREAMED_XOR_CHUNKS"},
+        {"no selector", HTTP_GET, "/api/v1/labels?match[]={", NULL, NULL, 0, 400, JSON,
+         "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\""},
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=-1&start=x", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"invalid parameter \\\"limit\\\": limit must be non-negative\"}"},
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=1x", NULL, NULL, 0, 400, JSON,
+         "invalid parameter \\\"limit\\\": strconv.Atoi: parsing \\\"1x\\\": invalid syntax\"}"},
+        {"no limit", HTTP_GET, "/api/v1/labels?limit=9223372036854775808", NULL, NULL, 0, 400, JSON,
+         "parsing \\\"9223372036854775808\\\": value out of range\"}"},
+        {"no time", HTTP_GET, "/api/v1/labels?start=yesterday&end=x&match[]={", NULL, NULL, 0, 400,
+         JSON,
+         "\"error\":\"invalid parameter \\\"start\\\": invalid time value for 'start': cannot "
+         "parse "
+         "\\\"yesterday\\\" to a valid timestamp\"}"},
+        {"no time", HTTP_GET, "/api/v1/series?match[]=up&end=x", NULL, NULL, 0, 400, JSON,
+         "invalid parameter \\\"end\\\": invalid time value for 'end'"},
+        {"neither yes nor no", HTTP_GET, "/api/v1/labels?partial_response=perhaps", NULL, NULL, 0,
+         400, JSON,
+         "invalid parameter \\\"partial_response\\\": strconv.ParseBool: parsing \\\"perhaps\\\": "
+         "invalid syntax"},
+        {"no form", HTTP_POST, "/api/v1/labels", FORM, "start=%4", 0, 400, JSON,
+         "error parsing form values: invalid URL escape \\\"%4\\\""},
+        {"no name", HTTP_GET, "/api/v1/label/values", NULL, NULL, 0, 404, TEXT,
+         "404 page not found"},
+        {"no name", HTTP_GET, "/api/v1/label//values", NULL, NULL, 0, 404, TEXT, "404"},
+        {"two names", HTTP_GET, "/api/v1/label/a/b/values", NULL, NULL, 0, 404, TEXT, "404"},
+        {"a name of bytes", HTTP_GET, "/api/v1/label/\xff/values?limit=x", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"invalid label name: \\\"\\\\xff\\\"\"}"},
+        {"an escaped name of nothing", HTTP_GET, "/api/v1/label/U__/values", NULL, NULL, 0, 400,
+         JSON, "invalid label name: \\\"\\\""},
+        {"no series", HTTP_GET, "/api/v1/series?limit=x", NULL, NULL, 0, 400, JSON,
+         "no match[] parameter provided"},
+        {"an error of one of several", HTTP_GET, "/api/v1/labels?match[]={}&match[]={", NULL, NULL,
+         0, 400, JSON, "\"error\":\"1:2: parse error: unexpected end of input inside braces\"}"},
+        {"exemplars of no expression", HTTP_GET, "/api/v1/query_exemplars?query={", NULL, NULL, 0,
+         400, JSON, "\"error\":\"1:2: parse error: unexpected end of input inside braces\"}"},
+        {"no selector", HTTP_GET, "/api/v1/series?match[]=up[5m]", NULL, NULL, 0, 400, JSON,
+         "invalid parameter \\\"match[]\\\": 1:3: parse error: unexpected \\\"[\\\""},
+        {"a selector of all", HTTP_GET, "/api/v1/series?match[]={a=\"\"}", NULL, NULL, 0, 400, JSON,
+         "invalid parameter \\\"match[]\\\": match[] must contain at least one non-empty matcher"},
+        {"no expression", HTTP_GET, "/api/v1/query?query=sum(", NULL, NULL, 0, 400, JSON,
+         "\"bad_data\",\"error\":\"invalid parameter \\\"query\\\": 1:5: parse error: unclosed "
+         "left "
+         "parenthesis\"}"},
+        {"no expression", HTTP_POST, "/api/v1/query_range", FORM, "start=1&end=2&step=1", 0, 400,
+         JSON, "parse error: no expression found in input"},
+        {"a plan of no expression", HTTP_GET, "/api/v1/explain?query=sum(", NULL, NULL, 0, 400,
+         JSON, "invalid parameter \\\"query\\\": 1:5: parse error: unclosed left parenthesis"},
+        {"a plan of too many steps", HTTP_GET, "/api/v1/explain?query=1&start=0&end=11001&step=1",
+         NULL, NULL, 0, 400, JSON, "exceeded maximum resolution of 11,000 points per timeseries"},
+        {"a plan that is perhaps run", HTTP_GET, "/api/v1/explain?query=1&analyze=perhaps", NULL,
+         NULL, 0, 400, JSON, "strconv.ParseBool: parsing \\\"perhaps\\\": invalid syntax"},
+        {"no time", HTTP_GET, "/api/v1/query?query=1&time=x", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"invalid parameter \\\"time\\\": invalid time value for 'time': cannot parse "
+         "\\\"x\\\" to a valid timestamp\"}"},
+        {"no start", HTTP_GET, "/api/v1/query_range?query=1&start=x&end=1&step=1", NULL, NULL, 0,
+         400, JSON,
+         "\"error\":\"invalid parameter \\\"start\\\": cannot parse \\\"x\\\" to a valid "
+         "timestamp\"}"},
+        {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=1x&time=x", NULL, NULL, 0, 400, JSON,
+         "\"invalid parameter \\\"limit\\\": strconv.Atoi: parsing \\\"1x\\\": invalid syntax\"}"},
+        {"no look-back", HTTP_GET, "/api/v1/query?query=1&lookback_delta=x", NULL, NULL, 0, 400,
+         JSON,
+         "\"error parsing lookback delta duration: cannot parse \\\"x\\\" to a valid duration\"}"},
+        {"the end before the start", HTTP_GET, "/api/v1/query_range?query=1&start=2&end=1&step=1",
+         NULL, NULL, 0, 400, JSON, "end timestamp must not be before start time"},
+        {"no step", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2", NULL, NULL, 0, 400, JSON,
+         "invalid parameter \\\"step\\\": cannot parse \\\"\\\" to a valid duration"},
+        {"a step of nothing", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2&step=0", NULL,
+         NULL, 0, 400, JSON, "zero or negative query resolution step widths are not accepted"},
+        {"too many steps", HTTP_GET, "/api/v1/query_range?query=1&start=0&end=11001&step=1", NULL,
+         NULL, 0, 400, JSON, "exceeded maximum resolution of 11,000 points per timeseries"},
+        {"all times there are", HTTP_GET,
+         "/api/v1/query_range?query=1&start=-9e15&end=9e15&step=1ms", NULL, NULL, 0, 400, JSON,
+         "exceeded maximum resolution of 11,000 points per timeseries"},
+        {"a range vector over a range", HTTP_GET,
+         "/api/v1/query_range?query=up[5m]&start=1&end=2&step=1", NULL, NULL, 0, 400, JSON,
+         "invalid expression type \\\"range vector\\\" for range query, must be Scalar or instant "
+         "Vector"},
+        {"no time to evaluate it", HTTP_GET, "/api/v1/query?query=up&timeout=0", NULL, NULL, 0, 503,
+         JSON,
+         "\"errorType\":\"timeout\",\"error\":\"query timed out after 0.000 s (parameter timeout): "
+         "use"},
+        {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=-1", NULL, NULL, 0, 400, JSON,
+         "limit must be non-negative"},
+        {"what cannot be evaluated", HTTP_GET, "/api/v1/query?query=limit_ratio(0/0,vector(1))",
+         NULL, NULL, 0, 422, JSON, "\"errorType\":\"execution\",\"error\":\"Ratio value is NaN\""},
+        {"no expression", HTTP_GET, "/api/v1/query_exemplars?query=sum(", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"1:5: parse error: unclosed left parenthesis\"}"},
+        {"times in the wrong order", HTTP_GET, "/api/v1/query_exemplars?query=up&start=2&end=1",
+         NULL, NULL, 0, 400, JSON, "end timestamp must not be before start timestamp"},
+        {"no selector to federate", HTTP_GET, "/federate?match[]=up&match[]=up{", NULL, NULL, 0,
+         400, TEXT, "1:4: parse error: unexpected end of input inside braces\n"},
+        {"all series", HTTP_GET, "/api/v1/series", NULL, NULL, 0, 400, JSON,
+         "no match[] parameter provided"},
+        {"no limit", HTTP_GET, "/api/v1/metadata?limit=x", NULL, NULL, 0, 400, JSON,
+         "\"bad_data\",\"error\":\"limit must be a number\"}"},
+        {"no limit", HTTP_GET, "/api/v1/metadata?limit_per_metric=x", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"limit_per_metric must be a number\"}"},
+        {"no pattern", HTTP_GET, "/api/v1/status/self_metrics?metric_name_pattern=(", NULL, NULL, 0,
+         400, JSON, "invalid parameter \\\"metric_name_pattern\\\": "},
+        {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=0", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"limit must be a positive number\"}"},
+        {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=10001", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"limit must not exceed 10000\"}"},
+        {"no form", HTTP_POST, "/api/v1/admin/tsdb/merge", FORM, "full=%zz", 0, 400, JSON,
+         "error parsing form values: invalid URL escape"},
+        {"deletion of all", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 400, JSON,
+         "no match[] parameter provided"},
+        {"deletion by no selector", HTTP_POST,
+         "/api/v1/admin/tsdb/delete_series?match[]=up&match[]={", NULL, NULL, 0, 400, JSON,
+         "\"bad_data\""},
+        {"deletion at no time", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up&start=x",
+         NULL, NULL, 0, 400, JSON, "invalid time value for 'start'"},
+        {"an unknown verb", HTTP_POST, "/api/v1/admin/destinations/s3/stop", NULL, NULL, 0, 404,
+         JSON, "\"errorType\":\"not_found\""},
+        {"no verb", HTTP_POST, "/api/v1/admin/destinations/s3", NULL, NULL, 0, 404, JSON,
+         "\"errorType\":\"not_found\""},
+        {"a replay of all", HTTP_POST, "/api/v1/admin/destinations/s3/replay", NULL, NULL, 0, 400,
+         JSON, "missing parameter 'from': "},
+        {"a replay from no time", HTTP_POST, "/api/v1/admin/destinations/s3/replay?from=x", NULL,
+         NULL, 0, 400, JSON, "from"},
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    ask_all(rig, cases);
+    assert_int_equal(machine_ledger(&rig->m, "anonymous").stored[LEDGER_FLOAT], 0);
+    rig_free(rig);
+}
+
+static void
+test_what_an_operator_did_not_allow_is_refused(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 503, JSON,
+         "the admin API is disabled; start with --web.enable-admin-api"},
+        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 503, JSON, "unavailable"},
+        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 503, JSON,
+         "unavailable"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=up", NULL, NULL, 0, 503,
+         JSON, "unavailable"},
+        {"cleaning", HTTP_POST, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 503, JSON,
+         "unavailable"},
+        {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 503, JSON,
+         "unavailable"},
+        {"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, 403, TEXT,
+         "start with --web.enable-lifecycle"},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.admin = rig->options.lifecycle = false;
+    rig_start(rig);
+    ask_all(rig, cases);
+    assert_string_equal(rig->wished, "");
+    rig_free(rig);
+}
+
+static void
+test_without_a_store_what_asks_it_is_not_implemented(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL, NULL},
+        {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 501, TEXT, "storage.mode"},
+        {"names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"series", HTTP_POST, "/api/v1/series", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 501, TEXT, "none"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 501, TEXT, "n"},
+        {"clean", HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 501, TEXT, "n"},
+        {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 204, NULL, NULL},
+        {"health", HTTP_GET, "/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.stored = false;
+    rig_start(rig);
+    ask_all(rig, cases);
+    rig_free(rig);
+}
+
+static void
+test_tenants_are_named_once_and_well_where_data_are_meant(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        unsigned status; /* 0: as without tenancy */
+        const char *fragment;
+    } names[] = {
+        {NULL, 401, "missing header X-Scope-OrgID"},
+        {"X-Scope-OrgID: ", 401, "missing header X-Scope-OrgID"},
+        {"X-Scope-OrgID: a\nx-scope-orgid: b", 400, "header X-Scope-OrgID was sent more than once"},
+        {"X-Scope-OrgID: a/b", 400, "invalid X-Scope-OrgID"},
+        {"X-Scope-OrgID: ..", 400, "invalid X-Scope-OrgID"},
+        {"X-Scope-OrgID: team-1!_.*'()", 0, NULL},
+    };
+    static const struct asked routes[] = {
+        {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, TEXT, NULL},
+        {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 200, TEXT, NULL},
+        {"labels", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 200, JSON, NULL},
+        {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 200, JSON, NULL},
+        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON, NULL},
+        {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 200, TEXT, NULL},
+        {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, TEXT, NULL},
+        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, TEXT, NULL},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", NULL, NULL, 0, 200,
+         TEXT, NULL},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        for (size_t k = 0; k < sizeof routes / sizeof *routes; k++) {
+            struct http_request r;
+            struct bytes message = message_of(routes[k].message);
+            rig_ask(rig, &r, routes[k].method, routes[k].target, names[i].headers, message);
+            bool refused = names[i].status != 0;
+            assert_int_equal(r.status, refused ? names[i].status : routes[k].status);
+            assert_true(!refused || strstr(answer_text(&r), names[i].fragment) != NULL);
+            assert_true(!refused || strncmp(r.content_type, routes[k].type, 10) == 0);
+            buf_fini(&r.text);
+            free((void *)(uintptr_t)message.at);
+        }
+    }
+    assert_int_equal(machine_ledger(&rig->m, "team-1!_.*'()").count[0][LEDGER_RECEIVED], 2);
+    ask(rig, &(struct asked){"pages about the process need none", HTTP_GET,
+                             "/api/v1/status/storage", NULL, NULL, 0, 200, JSON, "log"});
+    rig_free(rig);
+}
+
+static void
+test_several_tenants_are_read_but_not_written(void **state)
+{
+    (void)state;
+    static const struct asked routes[] = {
+        {"write", HTTP_POST, "/api/v1/write", "X-Scope-OrgID: a|b", NULL, WRITE_V1, 400, TEXT,
+         "invalid X-Scope-OrgID: expected a tenant name"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", "X-Scope-OrgID: a|b",
+         NULL, 0, 400, TEXT, "invalid X-Scope-OrgID"},
+        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", "X-Scope-OrgID: a|b", NULL, 0, 400, TEXT,
+         "invalid X-Scope-OrgID"},
+        {"an empty name", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|", NULL, 0, 400, JSON,
+         "invalid X-Scope-OrgID"},
+        {"read", HTTP_POST, "/api/v1/read", "X-Scope-OrgID: a|b", NULL, READ_SAMPLES, 200, PROTO,
+         ""},
+        {"query", HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+         "scalar"},
+        {"names", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+         "[\"__tenant_id__\",\"a_total\""},
+        {"values", HTTP_GET, "/api/v1/label/__tenant_id__/values", "X-Scope-OrgID: b|a|b", NULL, 0,
+         200, JSON, "[\"a\",\"b\"]"},
+        {"one of them", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|a", NULL, 0, 200, JSON,
+         "[\"a_total\""},
+        {"searched", HTTP_GET, "/api/v1/search/label_names?search[]=tenant", "X-Scope-OrgID: a|b",
+         NULL, 0, 200, "application/x-ndjson", "{\"name\":\"__tenant_id__\"}"},
+        {"metadata", HTTP_GET, "/api/v1/metadata", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
+         "\"data\":{\"a_total\":[{"},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    rig->metric = "a_total";
+    ask_all(rig, routes);
+    rig_free(rig);
+}
+
+static void
+test_queries_say_what_is_missing_if_that_is_wanted(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    rig->warning = "page 7 is damaged";
+    ask(rig, &(struct asked){"as it is", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200,
+                             JSON, "]}}"});
+    assert_false(rig->asked.partial);
+    ask(rig,
+        &(struct asked){"without damage", HTTP_GET, "/api/v1/query?query=up&partial_response=true",
+                        NULL, NULL, 0, 200, JSON, "},\"warnings\":[\"page 7 is damaged\"]}"});
+    assert_true(rig->asked.partial);
+    ask(rig, &(struct asked){"of a range", HTTP_POST, "/api/v1/query_range", FORM,
+                             "query=up&start=1&end=2&step=1&partial_response=1", 0, 200, JSON,
+                             "},\"warnings\":[\"page 7 is damaged\"]}"});
+    ask(rig,
+        &(struct asked){"no word for it", HTTP_GET, "/api/v1/query?query=up&partial_response=maybe",
+                        NULL, NULL, 0, 400, JSON, "invalid parameter \\\"partial_response\\\": "});
+    rig_free(rig);
+}
+
+/* --- errors of others ------------------------------------------------------------------------- */
+
+static void
+test_errors_of_a_query_become_statuses(void **state)
+{
+    (void)state;
+    static const struct {
+        enum err e;
+        unsigned status;
+        const char *type;   /* Prometheus' word */
+        unsigned metadata;  /* a page, whose errors are plain but for ERR_INPUT */
+        const char *header; /* of plain ones */
+    } cases[] = {
+        {ERR_INPUT, 400, "bad_data", 400, ""},
+        {ERR_LIMIT, 400, "bad_data", 400, ""},
+        {ERR_NOMEM, 422, "execution", 503, ""},
+        {ERR_CANCELED, 503, "timeout", 503, "Retry-After: 2\n"},
+        {ERR_AGAIN, 503, "unavailable", 503, "Retry-After: 2\n"},
+        {ERR_FULL, 503, "unavailable", 503, "Retry-After: 2\n"},
+        {ERR_CORRUPT, 500, "internal", 500, "X-Firekeep-Error: damaged\n"},
+        {ERR_IO, 500, "internal", 500, ""},
+        {ERR_UNSUPPORTED, 500, "internal", 500, ""},
+    };
+    static const struct {
+        enum http_method method;
+        const char *target;
+        enum message message;
+    } routes[] = {
+        {HTTP_GET, "/api/v1/labels", 0},
+        {HTTP_GET, "/api/v1/label/a/values", 0},
+        {HTTP_GET, "/api/v1/series?match[]=up", 0},
+        {HTTP_POST, "/api/v1/read", READ_SAMPLES},
+        {HTTP_POST, "/api/v1/read", READ_STREAMED},
+        {HTTP_GET, "/federate?match[]=up", 0},
+        {HTTP_GET, "/api/v1/metadata", 0},
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (size_t k = 0; k < 2 * sizeof routes / sizeof *routes; k++) {
+            struct http_request r;
+            size_t route = k / 2;
+            rig->open_error = k % 2 == 0 ? cases[i].e : OK;
+            rig->ask_error = k % 2 == 0 ? OK : cases[i].e;
+            bool page = route == 6, plain = route >= 3 && !(page && cases[i].e == ERR_INPUT);
+            struct bytes message = message_of(routes[route].message);
+            rig_ask(rig, &r, routes[route].method, routes[route].target, NULL, message);
+            assert_int_equal(r.status, page ? cases[i].metadata : cases[i].status);
+            assert_non_null(strstr(answer_text(&r), "the double says"));
+            assert_string_equal(r.content_type, plain ? "text/plain; charset=utf-8" : JSON);
+            if (plain)
+                assert_non_null(strstr(r.answer_headers, cases[i].header));
+            else
+                assert_non_null(strstr(answer_text(&r), cases[i].type));
+            buf_fini(&r.text);
+            free((void *)(uintptr_t)message.at);
+        }
+    }
+    rig_free(rig);
+}
+
+static void
+test_errors_of_the_owner_become_statuses(void **state)
+{
+    (void)state;
+    static const struct {
+        enum err e;
+        unsigned status;
+        const char *type;
+        unsigned reload, remembered;
+    } cases[] = {
+        {ERR_INPUT, 400, "bad_data", 400, 400},       {ERR_LIMIT, 400, "bad_data", 400, 400},
+        {ERR_AGAIN, 503, "unavailable", 503, 503},    {ERR_NOMEM, 503, "unavailable", 503, 503},
+        {ERR_FULL, 503, "unavailable", 503, 503},     {ERR_CANCELED, 503, "unavailable", 503, 503},
+        {ERR_MISSING, 404, "not_found", 400, 404},    {ERR_CORRUPT, 500, "internal", 500, 500},
+        {ERR_UNSUPPORTED, 500, "internal", 500, 500},
+    };
+    static const char *const wished[] = {
+        "/api/v1/admin/tsdb/flush",
+        "/api/v1/admin/tsdb/merge",
+        "/api/v1/admin/tsdb/snapshot",
+        "/api/v1/admin/tsdb/clean_tombstones",
+        "/api/v1/admin/tsdb/delete_series?match[]=up",
+        "/api/v1/admin/destinations/s3/pause",
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rig->owner_error = cases[i].e;
+        rig->owner_why = i % 2 == 0 ? "so it is" : NULL; /* without words it is the error's own */
+        const char *text = i % 2 == 0 ? "so it is" : err_word(cases[i].e);
+        for (size_t k = 0; k < sizeof wished / sizeof *wished; k++) {
+            struct asked asked = {"wish", HTTP_POST,       wished[k], NULL, NULL,
+                                  0,      cases[i].status, JSON,      text};
+            ask(rig, &asked);
+            asked.fragment = cases[i].type;
+            ask(rig, &asked);
+        }
+        ask(rig, &(struct asked){"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, cases[i].reload,
+                                 TEXT, text});
+        ask(rig, &(struct asked){"remembered", HTTP_GET, "/api/v1/status/remembered", NULL, NULL, 0,
+                                 cases[i].remembered, cases[i].e == ERR_INPUT ? JSON : TEXT, text});
+    }
+    rig_free(rig);
+}
+
+static void
+test_wishes_reach_their_owner_as_they_were_said(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    ask(rig, &(struct asked){"replay", HTTP_POST, "/api/v1/admin/destinations/a/b/replay", FORM,
+                             "from=2026-01-01T00:00:01Z", 0, 204, NULL, NULL});
+    assert_string_equal(rig->wished, "a/b");
+    assert_int_equal(rig->wish.verb, DESTINATION_REPLAY);
+    assert_int_equal(rig->wish.from_ms, SIM_BEGIN + 1000);
+    ask(rig, &(struct asked){"pause", HTTP_POST, "/api/v1/admin/destinations/a/pause", NULL, NULL,
+                             0, 204, NULL, NULL});
+    assert_int_equal(rig->wish.verb, DESTINATION_PAUSE);
+    static const struct {
+        const char *target;
+        enum tsdb_merge_mode mode;
+    } merges[] = {{"/api/v1/admin/tsdb/merge?full=TRUE", TSDB_MERGE_FULL},
+                  {"/api/v1/admin/tsdb/merge?full=no", TSDB_MERGE_DUE},
+                  {"/api/v1/admin/tsdb/clean_tombstones", TSDB_MERGE_CLEAN}};
+    for (unsigned i = 0; i < 3; i++) {
+        ask(rig, &(struct asked){"merge", HTTP_POST, merges[i].target, NULL, NULL, 0, 200, JSON,
+                                 "success"});
+        assert_int_equal(rig->merged, merges[i].mode);
+    }
+    rig_free(rig);
+}
+
+#define API_TEST(name) cmocka_unit_test_teardown(name, tell_seed)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        API_TEST(test_what_can_never_succeed_is_refused_for_good),
+        API_TEST(test_what_an_operator_did_not_allow_is_refused),
+        API_TEST(test_without_a_store_what_asks_it_is_not_implemented),
+        API_TEST(test_tenants_are_named_once_and_well_where_data_are_meant),
+        API_TEST(test_several_tenants_are_read_but_not_written),
+        API_TEST(test_queries_say_what_is_missing_if_that_is_wanted),
+        API_TEST(test_errors_of_a_query_become_statuses),
+        API_TEST(test_errors_of_the_owner_become_statuses),
+        API_TEST(test_wishes_reach_their_owner_as_they_were_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,245 @@
+/* api_queues_test.c - who waits for a thread, for how long, and in which order. */
+#include "api/asked_testing.h"
+
+static void
+test_whoever_waits_too_long_is_told_to_come_back(void **state)
+{
+    (void)state;
+    struct http_request read, page;
+    struct api_rig *rig = rig_start(rig_new());
+    request_init(&read, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
+    request_init(&page, HTTP_GET, "/metrics", NULL, bytes_of("", 0));
+    assert_true(rig_hand(rig, &read));
+    sim_env_advance_ns(rig->m.sim, 5 * NS_PER_S);
+    assert_true(rig_hand(rig, &page));
+    sim_env_advance_ns(rig->m.sim, 5 * NS_PER_S - 1);
+    api_tick(rig->api);
+    assert_int_equal(read.status, 0);
+    sim_env_advance_ns(rig->m.sim, 1);
+    api_tick(rig->api);
+    assert_int_equal(read.status, 503);
+    assert_non_null(strstr(answer_text(&read),
+                           "timed out waiting for other requests to finish (read.queue_timeout)"));
+    assert_int_equal(page.status, 0);
+    rig_run(rig);
+    assert_int_equal(page.status, 200);
+    buf_fini(&read.text);
+    buf_fini(&page.text);
+    rig_free(rig);
+}
+
+static void
+test_a_query_that_waits_too_long_times_out(void **state)
+{
+    (void)state;
+    struct http_request query;
+    struct api_rig *rig = rig_new();
+    rig->options.query_queue_timeout_ns = NS_PER_S;
+    rig_start(rig);
+    request_init(&query, HTTP_GET, "/api/v1/query?query=1", NULL, bytes_of("", 0));
+    assert_true(rig_hand(rig, &query));
+    sim_env_advance_ns(rig->m.sim, NS_PER_S);
+    api_tick(rig->api);
+    assert_int_equal(query.status, 503);
+    assert_non_null(strstr(answer_text(&query), "\"errorType\":\"timeout\""));
+    buf_fini(&query.text);
+    rig_free(rig);
+}
+
+static void
+test_tenants_take_turns(void **state)
+{
+    (void)state;
+    static const char *const tenants[] = {"a", "a", "a|c", "a", "b", "b|b", "c"};
+    static const unsigned turns[] = {0, 4, 6, 1, 5, 2, 3};
+    enum { COUNT = sizeof tenants / sizeof *tenants };
+    struct http_request all[COUNT];
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct job_queue *q = &rig->api->queues[QUEUE_QUERIES];
+    for (unsigned i = 0; i < COUNT; i++) {
+        char header[32];
+        snprintf(header, sizeof header, "X-Scope-OrgID: %s", tenants[i]);
+        request_init(&all[i], HTTP_GET, "/api/v1/query?query=1", header, bytes_of("", 0));
+        assert_true(rig_hand(rig, &all[i]));
+    }
+    for (unsigned turn = 0; turn < COUNT; turn++) {
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        for (unsigned later = 0; later < COUNT; later++) {
+            assert_int_equal(all[turns[later]].status, later <= turn ? 200 : 0);
+        }
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        buf_fini(&all[i].text);
+    }
+    rig_free(rig);
+}
+
+/* Whoever asks again as soon as it is answered does not pass by those that wait. */
+static void
+test_who_had_a_turn_waits_for_the_others(void **state)
+{
+    (void)state;
+    struct http_request backlog[2], eager[2];
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct job_queue *q = &rig->api->queues[QUEUE_QUERIES];
+    for (unsigned i = 0; i < 2; i++) {
+        request_init(&backlog[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a",
+                     bytes_of("", 0));
+        assert_true(rig_hand(rig, &backlog[i]));
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        request_init(&eager[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: b",
+                     bytes_of("", 0));
+        assert_true(rig_hand(rig, &eager[i]));
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        assert_int_equal(backlog[i].status, 200);
+        assert_int_equal(eager[i].status, 0);
+        lock_take(&rig->api->lock);
+        assert_true(queue_work_locked(q));
+        lock_drop(&rig->api->lock);
+        assert_int_equal(eager[i].status, 200);
+        buf_fini(&backlog[i].text);
+        buf_fini(&eager[i].text);
+    }
+    rig_free(rig);
+}
+
+static void
+test_one_tenant_does_not_take_all_places(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct http_request *all = calloc(JOBS_OF_TENANT_MAX + 2, sizeof *all);
+    for (unsigned i = 0; i < JOBS_OF_TENANT_MAX + 2; i++) {
+        bool other = i == JOBS_OF_TENANT_MAX + 1;
+        request_init(&all[i], HTTP_GET, "/api/v1/query?query=1",
+                     other ? "X-Scope-OrgID: b" : "X-Scope-OrgID: a", bytes_of("", 0));
+        assert_true(rig_hand(rig, &all[i]));
+        assert_int_equal(all[i].status, i == JOBS_OF_TENANT_MAX ? 503 : 0);
+    }
+    rig_run(rig);
+    for (unsigned i = 0; i < JOBS_OF_TENANT_MAX + 2; i++) {
+        assert_int_equal(all[i].status, i == JOBS_OF_TENANT_MAX ? 503 : 200);
+        buf_fini(&all[i].text);
+    }
+    free(all);
+    rig_free(rig);
+}
+
+static void
+test_queries_are_remembered_by_what_they_cost(void **state)
+{
+    (void)state;
+    static const char *const asked[] = {"/api/v1/query?query=up", "/api/v1/query?query=up",
+                                        "/api/v1/query?query=vector(1)"};
+    struct http_request r;
+    struct api_rig *rig = rig_start(rig_new());
+    for (unsigned i = 0; i < sizeof asked / sizeof *asked; i++) {
+        rig_ask(rig, &r, HTTP_GET, asked[i], NULL, bytes_of("", 0));
+        assert_int_equal(r.status, 200);
+        buf_fini(&r.text);
+    }
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=samples&limit=1", NULL,
+            bytes_of("", 0));
+    assert_non_null(strstr(answer_text(&r), "\"data\":[{\"query\":\"up\""));
+    assert_non_null(strstr(answer_text(&r), "\"count\":2,\"failed\":0"));
+    assert_null(strstr(answer_text(&r), "vector"));
+    buf_fini(&r.text);
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=luck", NULL, bytes_of("", 0));
+    assert_int_equal(r.status, 400);
+    buf_fini(&r.text);
+    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/active_queries", NULL, bytes_of("", 0));
+    assert_non_null(strstr(answer_text(&r), "\"data\":[]"));
+    buf_fini(&r.text);
+    rig_ask(rig, &r, HTTP_DELETE, "/api/v1/status/active_queries/1", NULL, bytes_of("", 0));
+    assert_int_equal(r.status, 404);
+    buf_fini(&r.text);
+    rig_free(rig);
+}
+
+static void
+test_nobody_works_for_a_client_that_is_gone(void **state)
+{
+    (void)state;
+    struct http_request r;
+    struct api_rig *rig = rig_start(rig_new());
+    request_init(&r, HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, bytes_of("", 0));
+    assert_true(rig_hand(rig, &r));
+    r.gone = true;
+    rig_run(rig);
+    assert_int_equal(r.status, 499);
+    assert_string_equal(rig->wished, "");
+    buf_fini(&r.text);
+    rig_free(rig);
+}
+
+static void
+test_a_queue_has_an_end(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    struct http_request *all = calloc(JOBS_MAX + 1, sizeof *all);
+    for (unsigned i = 0; i <= JOBS_MAX; i++) {
+        all[i].method = HTTP_GET;
+        strcpy(all[i].path, "/api/v1/status/flags");
+        buf_init(&all[i].text, NULL, 4096);
+        assert_true(rig_hand(rig, &all[i]));
+        assert_int_equal(all[i].status, i < JOBS_MAX ? 0 : 503);
+    }
+    rig_run(rig);
+    for (unsigned i = 0; i <= JOBS_MAX; i++) {
+        assert_int_equal(all[i].status, i < JOBS_MAX ? 200 : 503);
+        buf_fini(&all[i].text);
+    }
+    free(all);
+    rig_free(rig);
+}
+
+static void
+test_a_server_that_stops_takes_neither_writes_nor_reads(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 503, TEXT, "shutting down"},
+        {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 503, TEXT, "shutting down"},
+        {"metrics", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT, "firekeep_"},
+    };
+    struct http_request r;
+    struct api_rig *rig = rig_start(rig_new());
+    api_stop(rig->api);
+    ask_all(rig, cases);
+    rig_ask(rig, &r, HTTP_GET, "/-/ready", NULL, bytes_of("", 0));
+    assert_int_equal(r.status, 503);
+    assert_string_equal(answer_text(&r), "Firekeep is not ready: shutting down.\n");
+    buf_fini(&r.text);
+    rig_free(rig);
+}
+
+#define API_TEST(name) cmocka_unit_test_teardown(name, tell_seed)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        API_TEST(test_whoever_waits_too_long_is_told_to_come_back),
+        API_TEST(test_a_query_that_waits_too_long_times_out),
+        API_TEST(test_tenants_take_turns),
+        API_TEST(test_who_had_a_turn_waits_for_the_others),
+        API_TEST(test_one_tenant_does_not_take_all_places),
+        API_TEST(test_queries_are_remembered_by_what_they_cost),
+        API_TEST(test_nobody_works_for_a_client_that_is_gone),
+        API_TEST(test_a_queue_has_an_end),
+        API_TEST(test_a_server_that_stops_takes_neither_writes_nor_reads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
