@@ -133,6 +133,19 @@ reply_invalid(struct http_request *request, struct buf *error)
                   buf_error(error) ? "invalid parameters" : (const char *)error->at);
 }
 
+bool
+reply_refusal(struct http_request *request, unsigned refused, enum err e, struct buf *error,
+              const struct why *why)
+{
+    if (refused != 0)
+        reply_problem(request, refused, "bad_data", why->text);
+    else if (e == ERR_INPUT && error->size > 0)
+        reply_invalid(request, error);
+    else if (e)
+        reply_problem_of(request, FOR_QUERY, e, why);
+    return refused != 0 || e != OK;
+}
+
 void
 success_begin(struct json *j, struct buf *text)
 {

@@ -182,6 +182,19 @@ tenant_named(const struct api *api, struct http_request *request, struct bytes *
     return name_tenant(api, request, tenants_check, ret_tenant, why);
 }
 
+enum err
+read_asked(const struct api *api, struct http_request *request, struct budget *budget,
+           struct form *ret_form, struct bytes *ret_tenant, unsigned *ret_refused, struct why *why)
+{
+    *ret_form = (struct form){.request = request};
+    *ret_refused = tenant_named(api, request, ret_tenant, why);
+    if (*ret_refused != 0) return OK;
+    enum err e = form_read(request, budget, ret_form, why);
+    if (e) return e;
+    *ret_tenant = arena_copy(&ret_form->arena, *ret_tenant);
+    return ret_tenant->at == NULL ? why_set(why, ERR_NOMEM, "not enough memory for the query") : OK;
+}
+
 unsigned
 one_tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
                  struct why *why)

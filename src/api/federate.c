@@ -58,16 +58,13 @@ read_question(struct federation *f)
 {
     struct form_walk walk = {0};
     const char *match;
-    enum err e = form_read(f->request, &f->budget, &f->form, &f->why);
+    enum err e = OK;
     while (e == OK && (match = form_next(&f->form, "match[]", &walk)) != NULL) {
         e = match_add(&f->match, match, promql_parse_selector, &f->form, &f->budget, &f->error,
                       &f->why);
     }
     f->asked.sets = f->match.sets;
     f->asked.set_count = f->match.set_count;
-    /* Views of the request end when the answer begins, and names are asked for one by one. */
-    f->asked.tenant = arena_copy(&f->form.arena, f->asked.tenant);
-    if (e == OK && f->asked.tenant.at == NULL) e = no_memory(f);
     f->asked.max_ms = env_realtime_ms(f->api->options.env);
     f->asked.min_ms = f->asked.max_ms - api_limits_now(f->api).query.lookback_ms;
     return e;
@@ -288,7 +285,13 @@ federate_run(struct api *api, struct http_request *request)
     family_writer_init(&f->writer, f->form_of.form, f->form_of.escaping, &f->budget, &f->text);
     f->asked.control = &f->control;
     query_control_begin(api, request, &f->budget, &f->control);
-    if (tenant_of(api, request, &f->asked.tenant)) end_answer(f, answer(f));
+    unsigned refused;
+    enum err e =
+        read_asked(api, request, &f->budget, &f->form, &f->asked.tenant, &refused, &f->why);
+    if (refused != 0)
+        http_reply_text(request, refused, "%s\n", f->why.text);
+    else
+        end_answer(f, e ? e : answer(f));
     view_free(f->view);
     match_fini(&f->match);
     form_fini(&f->form);

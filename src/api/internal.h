@@ -3,6 +3,7 @@
 #define API_INTERNAL_H
 
 #include "api/api.h"
+#include "api/form.h"
 #include "base/json.h"
 #include "base/lock.h"
 #include "wire/remote_write.h"
@@ -139,6 +140,9 @@ void reply_problem(struct http_request *request, unsigned status, const char *ty
                    const char *text);
 /* 400 with the sentence that was made of what is wrong with the parameters. */
 void reply_invalid(struct http_request *request, struct buf *error);
+/* Of what read_asked() and what came after it found wrong; `error` may say what. False: nothing. */
+bool reply_refusal(struct http_request *request, unsigned refused, enum err e, struct buf *error,
+                   const struct why *why);
 void reply_json(struct http_request *request, unsigned status, const struct buf *text);
 /*
  * Sends what `text` has of a long answer of status 200 and clears it. The first piece begins the
@@ -159,6 +163,14 @@ unsigned tenant_named(const struct api *api, struct http_request *request, struc
                       struct why *why);
 /* The same; false: it was answered. */
 bool tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant);
+/*
+ * What a request that reads the store says: its arguments and whose data it means; both stay until
+ * form_fini(), which has to come in any case, while views of the request end when the answer
+ * begins. *ret_refused: as tenant_named(). Errors as of form_read().
+ */
+MUST_CHECK enum err read_asked(const struct api *api, struct http_request *request,
+                               struct budget *budget, struct form *ret_form,
+                               struct bytes *ret_tenant, unsigned *ret_refused, struct why *why);
 /* The same two, where it can only be one. */
 unsigned one_tenant_named(const struct api *api, struct http_request *request,
                           struct bytes *ret_tenant, struct why *why);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/form.h"
 #include "api/internal.h"
 #include "api/match.h"
 #include "base/quote.h"
@@ -280,20 +279,16 @@ run(struct api *api, struct http_request *request, const struct question *questi
     l->asked.control = &l->control;
     warnings_init(&l->warnings, &l->budget);
     query_control_begin(api, request, &l->budget, &l->control);
-    unsigned refused = tenant_named(api, request, &l->asked.tenant, &l->why);
-    enum err e = OK;
-    if (refused == 0) e = form_read(request, &l->budget, &l->form, &l->why);
-    if (refused == 0 && e == OK) e = question->read(l);
-    if (refused != 0)
-        reply_problem(request, refused, "bad_data", l->why.text);
-    else if (e == ERR_INPUT && l->error.size > 0)
-        reply_invalid(request, &l->error);
-    else if (e)
-        reply_problem_of(request, FOR_QUERY, e, &l->why);
-    else if (question->of_selectors && l->asked.set_count == 0)
-        http_reply(request, &(struct http_answer){.status = 204});
-    else
-        answer(l, question->ask);
+    unsigned refused;
+    enum err e =
+        read_asked(api, request, &l->budget, &l->form, &l->asked.tenant, &refused, &l->why);
+    if (e == OK && refused == 0) e = question->read(l);
+    if (!reply_refusal(request, refused, e, &l->error, &l->why)) {
+        if (question->of_selectors && l->asked.set_count == 0)
+            http_reply(request, &(struct http_answer){.status = 204});
+        else
+            answer(l, question->ask);
+    }
     match_fini(&l->match);
     buf_fini(&l->series);
     form_fini(&l->form);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/form.h"
 #include "api/internal.h"
 #include "base/quote.h"
 #include "base/time_text.h"
@@ -420,7 +419,7 @@ begin_active(struct query *q)
     const struct promql_options *o = &q->options;
     struct bytes text = bytes_of_text(form_nth(&q->form, "query", 0));
     q->active = (struct active_query){
-        .tenant = arena_copy(&q->form.arena, o->tenant),
+        .tenant = o->tenant,
         .text = arena_copy(&q->form.arena, text),
         .first_ms = o->first_ms,
         .last_ms = o->last_ms,
@@ -428,7 +427,7 @@ begin_active(struct query *q)
         .begun_ns = q->begun_ns,
         .control = &q->control,
     };
-    if (q->active.tenant.at == NULL || q->active.text.at == NULL) {
+    if (q->active.text.at == NULL) {
         return why_set(&q->why, ERR_NOMEM, "not enough memory for the query");
     }
     queries_begin(q->api, &q->active);
@@ -502,12 +501,9 @@ end_active(struct query *q, enum err e)
 static enum err
 answer(struct query *q)
 {
-    enum err e = form_read(q->request, &q->budget, &q->form, &q->why);
     q->error_status = 400;
     q->error_type = "bad_data";
-    if (e == OK) {
-        e = q->explains ? read_explain(q) : q->is_range ? read_range(q) : read_instant(q);
-    }
+    enum err e = q->explains ? read_explain(q) : q->is_range ? read_range(q) : read_instant(q);
     if (e == OK) e = parse(q);
     if (e == OK && (!q->explains || q->analyzes)) e = begin_active(q);
     if (e) return e;
@@ -543,11 +539,13 @@ run(struct api *api, struct http_request *request, enum asked asked)
     buf_init(&q->text, &q->budget, (size_t)1 << 30);
     buf_init(&q->error, NULL, ERROR_BYTES_MAX);
     begin_control(q);
-    unsigned refused = tenant_named(api, request, &q->options.tenant, &q->why);
+    unsigned refused;
+    enum err e =
+        read_asked(api, request, &q->budget, &q->form, &q->options.tenant, &refused, &q->why);
     if (refused != 0) {
         reply_problem(request, refused, "bad_data", q->why.text);
     } else {
-        enum err e = answer(q);
+        if (e == OK) e = answer(q);
         end_active(q, e);
         end_answer(q, e);
     }

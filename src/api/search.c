@@ -483,14 +483,6 @@ search_fini(struct search *s)
     warnings_fini(&s->warnings);
 }
 
-/* Views of the request end when the answer begins, and metadata is asked for afterwards. */
-static enum err
-keep_tenant(struct search *s)
-{
-    s->asked.tenant = arena_copy(&s->form.arena, s->asked.tenant);
-    return s->asked.tenant.at == NULL ? no_memory(s) : OK;
-}
-
 static void
 run(struct api *api, struct http_request *request, enum err (*read)(struct search *s))
 {
@@ -509,19 +501,11 @@ run(struct api *api, struct http_request *request, enum err (*read)(struct searc
     warnings_init(&s->warnings, &s->budget);
     query_control_begin(api, request, &s->budget, &s->control);
     s->asked.control = &s->control;
-    unsigned refused = tenant_named(api, request, &s->asked.tenant, &s->why);
-    enum err e = OK;
-    if (refused == 0) e = form_read(request, &s->budget, &s->form, &s->why);
-    if (refused == 0 && e == OK) e = keep_tenant(s);
-    if (refused == 0 && e == OK) e = read(s);
-    if (refused != 0)
-        reply_problem(request, refused, "bad_data", s->why.text);
-    else if (e == ERR_INPUT && s->error.size > 0)
-        reply_invalid(request, &s->error);
-    else if (e)
-        reply_problem_of(request, FOR_QUERY, e, &s->why);
-    else
-        end_answer(s, ask(s));
+    unsigned refused;
+    enum err e =
+        read_asked(api, request, &s->budget, &s->form, &s->asked.tenant, &refused, &s->why);
+    if (e == OK && refused == 0) e = read(s);
+    if (!reply_refusal(request, refused, e, &s->error, &s->why)) end_answer(s, ask(s));
     search_fini(s);
     mem_free(&api->read_budget, s, sizeof *s);
 }
