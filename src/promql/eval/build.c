@@ -674,7 +674,7 @@ build_once(struct evaluation *ev, const struct node *node, const struct grid *gr
     case SHARE_ELSEWHERE:
         return build(ev, node, grid, part, ret_vector);
     case SHARE_FREE: {
-        enum err e = share_build(share, ev, node, grid);
+        enum err e = share_build(share, ev, grid);
         if (e) return e;
         break;
     }

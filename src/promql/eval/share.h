@@ -22,7 +22,7 @@ enum share_state {
 };
 enum share_state share_state_at(const struct share *share, const struct grid *grid);
 /* Builds it for all who will read it. */
-MUST_CHECK enum err share_build(struct share *share, struct evaluation *ev, const struct node *node,
+MUST_CHECK enum err share_build(struct share *share, struct evaluation *ev,
                                 const struct grid *grid);
 /* The columns of a part that was built. */
 MUST_CHECK enum err share_read(struct share *share, struct evaluation *ev, const struct node *node,
