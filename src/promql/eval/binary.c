@@ -1,8 +1,8 @@
 /*
  * binary.c - operators between two vectors, but for those of sets. The right side is kept, by what
  * is matched on; the left one passes by. Whether two series meet twice is judged step by step:
- * series of one signature that have no step in common do not disturb each other. With `fill` a side
- * that has nothing to match at a step meets a number there.
+ * series of one match group that have no step in common do not disturb each other. With `fill` a
+ * side that has nothing to match at a step meets a number there.
  */
 #include <math.h>
 

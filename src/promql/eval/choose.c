@@ -56,6 +56,7 @@ struct choosing_vector {
     uint32_t series_capacity;
     uint32_t first_free; /* of their places, from 1 on; 0: none is */
     uint64_t arrivals;
+    uint32_t most_wanted; /* at a step */
     bool ranked;
     struct candidate *chosen; /* series by series, each with its steps in `id` */
     uint32_t *order;          /* of the series, as they came */
@@ -256,10 +257,10 @@ heap_replace_top(const struct choosing_vector *v, struct candidate *heap, uint32
 static enum err
 grow(struct choosing_vector *v, struct ranking *r)
 {
-    enum { ROOM_FIRST = 8 };
     struct budget *budget = v->vector.ev->budget;
     size_t steps = v->vector.grid.count;
-    uint32_t room = r->room == 0 ? ROOM_FIRST : r->room + r->room / 2;
+    uint32_t room = r->room < 2 ? r->room + 1 : r->room + r->room / 2; /* groups are mostly small */
+    if (room > v->most_wanted) room = v->most_wanted;
     struct candidate *heaps = mem_alloc(budget, steps * room * sizeof *heaps);
     if (heaps == NULL) return eval_no_memory(v->vector.ev);
     for (size_t i = 0; i < steps && r->room > 0; i++) {
@@ -502,6 +503,9 @@ set_up(struct choosing_vector *v)
     v->params = params;
     e = check_params(v);
     if (e || !is_ranking(v)) return e;
+    for (uint32_t i = 0; i < v->vector.grid.count; i++) {
+        if (wanted(v, i) > v->most_wanted) v->most_wanted = wanted(v, i);
+    }
     return column_init(&v->result, ev->budget, v->vector.grid.count) ? eval_no_memory(ev) : OK;
 }
 

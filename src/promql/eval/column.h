@@ -22,6 +22,13 @@ grid_time(const struct grid *g, uint32_t step)
     return (int64_t)((uint64_t)g->first_ms + (uint64_t)g->step_ms * step);
 }
 
+static inline bool
+grid_equal(const struct grid *a, const struct grid *b)
+{
+    return a->first_ms == b->first_ms && a->step_ms == b->step_ms && a->count == b->count &&
+           a->counts == b->counts;
+}
+
 /*
  * Where samples are looked for, so long before a time. Nothing is stored near the ends of time:
  * what lies there is brought nearer, so that it can be added to and subtracted from.

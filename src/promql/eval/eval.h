@@ -122,6 +122,8 @@ eval_count(struct evaluation *ev, const struct grid *grid, uint32_t step, uint64
 
 /* Without parentheses. */
 const struct node *node_inside(const struct node *node);
+/* Of the node, not of what it says: for tables of nodes. */
+uint64_t node_hash(const struct node *node);
 /* Whether it does, in whatever it is part of. */
 bool node_reads_series(const struct node *node);
 /* Whether it does, and is the same at all steps. */

@@ -61,7 +61,7 @@ add(struct grouping *g, uint64_t hash)
     return OK;
 }
 
-/* *ret_hash is set where there is none yet. */
+/* *ret_id GROUP_NONE: no group has these labels, and *ret_hash is their hash. */
 static enum err
 look(struct grouping *g, struct bytes labels, uint32_t *ret_id, uint64_t *ret_hash)
 {

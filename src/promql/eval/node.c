@@ -10,6 +10,12 @@ node_inside(const struct node *node)
     return node;
 }
 
+uint64_t
+node_hash(const struct node *node)
+{
+    return (uint64_t)(uintptr_t)node / sizeof(void *) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+}
+
 bool
 node_reads_series(const struct node *n)
 {

@@ -34,16 +34,10 @@ struct planning {
 
 /* --- nodes ------------------------------------------------------------------------------------ */
 
-static uint64_t
-hash_of(const struct node *node)
-{
-    return (uint64_t)(uintptr_t)node / sizeof(void *) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-}
-
 struct plan_node *
 plan_find(const struct plan *plan, const struct node *node)
 {
-    uint64_t hash = hash_of(node);
+    uint64_t hash = node_hash(node);
     for (uint32_t at = TABLE_START, id; table_next(&plan->table, hash, &at, &id);) {
         if (plan->nodes[id]->of == node) return plan->nodes[id];
     }
@@ -87,7 +81,7 @@ add(struct planning *p, struct plan_node *above, const struct node *n, const cha
     x->known = x->is_measured = x->is_charged = true;
     budget_init(&x->budget, "operator", 0, p->ev->budget);
     plan->nodes[plan->count] = x;
-    table_add(&plan->table, hash_of(n), plan->count++);
+    table_add(&plan->table, node_hash(n), plan->count++);
     if (above == NULL) {
         plan->root = x;
     } else if (above->last == NULL) {
@@ -436,10 +430,7 @@ planned_before(const struct planning *p, const struct share *share, const struct
 {
     for (uint32_t i = 0; i < p->shared_count && share != NULL; i++) {
         const struct planned *x = &p->shared[i];
-        if (x->share == share && x->grid.first_ms == g->first_ms && x->grid.step_ms == g->step_ms &&
-            x->grid.count == g->count) {
-            return x->node;
-        }
+        if (x->share == share && grid_equal(&x->grid, g)) return x->node;
     }
     return NULL;
 }

@@ -48,12 +48,6 @@ struct shares {
 
 /* --- finding ---------------------------------------------------------------------------------- */
 
-static uint64_t
-hash_of(const struct node *node)
-{
-    return hash_bytes(bytes_of(&node, sizeof node), 0);
-}
-
 static struct share *
 by_text(struct shares *shares, struct bytes text, uint64_t hash)
 {
@@ -73,7 +67,7 @@ note_node(struct evaluation *ev, const struct node *n, struct share *share)
         return eval_no_memory(ev);
     }
     if (share->places++ == 0) share->node = n;
-    table_add(&shares->by_node, hash_of(n), shares->node_count);
+    table_add(&shares->by_node, node_hash(n), shares->node_count);
     shares->nodes[shares->node_count++] = (struct node_share){n, (uint32_t)(share - shares->items)};
     return OK;
 }
@@ -241,7 +235,7 @@ share_of(const struct evaluation *ev, const struct node *node)
 {
     if (ev->shares == NULL) return NULL;
     for (uint32_t at = TABLE_START, id;
-         table_next(&ev->shares->by_node, hash_of(node), &at, &id);) {
+         table_next(&ev->shares->by_node, node_hash(node), &at, &id);) {
         const struct node_share *x = &ev->shares->nodes[id];
         struct share *s = &ev->shares->items[x->share];
         if (x->node == node) return s->places > 1 && s->done < s->places ? s : NULL;
@@ -314,9 +308,7 @@ enum share_state
 share_state_at(const struct share *s, const struct grid *grid)
 {
     if (!s->is_built) return SHARE_FREE;
-    bool same = s->grid.first_ms == grid->first_ms && s->grid.step_ms == grid->step_ms &&
-                s->grid.count == grid->count && s->grid.counts == grid->counts;
-    return same ? SHARE_BUILT : SHARE_ELSEWHERE;
+    return grid_equal(&s->grid, grid) ? SHARE_BUILT : SHARE_ELSEWHERE;
 }
 
 static enum err

@@ -3,7 +3,7 @@
 
 #include "base/hash.h"
 
-enum { SLOTS = 32, TIMES_MAX = 8192, BYTES_MAX = 1 << 20 };
+enum { TIMES_MAX = 8192, BYTES_MAX = 1 << 20 };
 
 void
 cuts_init(struct cuts *cuts, struct budget *budget)
@@ -25,7 +25,7 @@ drop(struct cuts *cuts, struct window_cut **cut)
 void
 cuts_fini(struct cuts *cuts)
 {
-    for (uint32_t i = 0; i < SLOTS; i++) {
+    for (uint32_t i = 0; i < CUT_SLOTS; i++) {
         drop(cuts, &cuts->slots[i]);
     }
     drop(cuts, &cuts->long_one);
@@ -38,7 +38,7 @@ slot_of(const struct cut_key *key)
     uint32_t n = key->time_count;
     const int64_t some[] = {times_ms[0], times_ms[n / 2], times_ms[n - 1],
                             n,           key->begin,      key->step};
-    return (uint32_t)(hash_bytes(bytes_of(some, sizeof some), key->at_end) % SLOTS);
+    return (uint32_t)(hash_bytes(bytes_of(some, sizeof some), key->at_end) % CUT_SLOTS);
 }
 
 static bool
@@ -80,7 +80,7 @@ cuts_find(struct cuts *cuts, const struct cut_key *key, bool *ret_known)
     struct window_cut *cut = prepared(cuts, slot, is_kept ? n : 0);
     if (cut == NULL) return NULL;
     while (cuts->bytes > BYTES_MAX) {
-        struct window_cut **victim = &cuts->slots[cuts->next_victim++ % SLOTS];
+        struct window_cut **victim = &cuts->slots[cuts->next_victim++ % CUT_SLOTS];
         if (victim != slot) drop(cuts, victim);
     }
     cut->key = *key;

@@ -8,7 +8,7 @@
 
 #include "promql/eval/column.h"
 
-enum { CUT_WINDOWS_MAX = 256, CUT_WORDS = CUT_WINDOWS_MAX / 64 + 1 };
+enum { CUT_WINDOWS_MAX = 256, CUT_WORDS = CUT_WINDOWS_MAX / 64 + 1, CUT_SLOTS = 32 };
 
 /* What windows depend on; the rest is the same for all of a vector. */
 struct cut_key {
@@ -36,7 +36,7 @@ struct window_cut {
     uint32_t count;
     uint32_t begins[CUT_WINDOWS_MAX]; /* never less than the one before, as the ends */
     uint32_t ends[CUT_WINDOWS_MAX];
-    uint32_t last_begin, last_end; /* of the last window; where to go on if there is none */
+    uint32_t last_begin, last_end; /* of the last window; without any: where the next one begins */
     uint64_t samples;              /* in all windows */
     uint64_t present[CUT_WORDS];   /* bits: those that have a result; the first is step % 64 */
     struct stretch stretches[CUT_WINDOWS_MAX];
@@ -44,8 +44,8 @@ struct window_cut {
 
 struct cuts {
     struct budget *budget;
-    struct window_cut *slots[32]; /* by a hash of what they depend on */
-    struct window_cut *long_one;  /* of so many samples that it is not kept */
+    struct window_cut *slots[CUT_SLOTS]; /* by a hash of what they depend on */
+    struct window_cut *long_one;         /* of so many samples that it is not kept */
     uint64_t bytes;
     uint32_t next_victim;
 };
