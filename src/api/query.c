@@ -125,6 +125,7 @@ read_options(struct query *q)
     const char *nocache = form_given(&q->form, "nocache");
     bool goes_around = q->stats || (nocache != NULL && strcmp(nocache, "1") == 0);
     o->cache = goes_around ? NULL : q->api->results;
+    o->counts = q->stats;
     return e ? e : form_bool(&q->form, "partial_response", &q->partial, &q->error);
 }
 

@@ -31,6 +31,7 @@ static const char *const queries[] = {
     "m @ end()",
     "m / (m + m) or rate(m[1m]) * rate(m[1m])",
     "sum by (i) (h @ end()) + sum by (i) (h @ end())",
+    "m{i=\"1\"} and on (i) count by (i) (h)",
     "rate(requests_total[2m])",
     "rate({__name__=~\"requests_total|m\"}[2m])",
     "rate(h[2m])",

@@ -320,6 +320,36 @@ test_a_plan_has_each_operator_and_what_it_reads(void **state)
 }
 
 static void
+test_matchers_of_others_stand_by_the_selector_that_gets_them(void **state)
+{
+    (void)state;
+    struct asked x;
+    asked_init(&x);
+    expect(
+        &x, "m_total{s=\"1\"} and on (s) last_over_time(m_total[5m])",
+        "set operator | m_total{s=\\\"1\\\"} and on (s) last_over_time(m_total[5m]); holds where "
+        "the right has something | 10 20 800 2000\n"
+        "  selector | m_total{s=\\\"1\\\"} | 10 10 400 1000\n"
+        "  range function | last_over_time(m_total[5m]); only where s=\\\"1\\\" | 10 10 400 "
+        "1000\n");
+    expect(
+        &x, "m_total / count by (a, s) (m_total{a=~\"b|c\",s=\"1\"})",
+        "binary operator | m_total / count by (a, s) (m_total{a=~\\\"b|c\\\",s=\\\"1\\\"}); holds "
+        "the series of the right | 10 20 800 2000\n"
+        "  selector | m_total; only where a=~\\\"b|c\\\", s=\\\"1\\\" | 10 10 400 1000\n"
+        "  aggregation | count by (a, s) (m_total{a=~\\\"b|c\\\",s=\\\"1\\\"}); folds each series "
+        "into its group | 10 10 400 1000\n"
+        "    selector | m_total{a=~\\\"b|c\\\",s=\\\"1\\\"} | 10 10 400 1000\n");
+    /* It would tell of what is in the other series. */
+    expect(&x, "m_total{s=\"1\"} and rate(m_total[5m])",
+           "set operator | m_total{s=\\\"1\\\"} and rate(m_total[5m]); holds where the right has "
+           "something | 10 20 800 2000\n"
+           "  selector | m_total{s=\\\"1\\\"} | 10 10 400 1000\n"
+           "  range function | rate(m_total[5m]) | 10 10 400 1000\n");
+    asked_fini(&x);
+}
+
+static void
 test_steps_and_times_are_those_that_are_read(void **state)
 {
     (void)state;
@@ -546,6 +576,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_plan_has_each_operator_and_what_it_reads),
+        cmocka_unit_test(test_matchers_of_others_stand_by_the_selector_that_gets_them),
         cmocka_unit_test(test_steps_and_times_are_those_that_are_read),
         cmocka_unit_test(test_what_stands_twice_is_planned_and_read_once),
         cmocka_unit_test(test_a_plan_reads_and_runs_nothing),

@@ -101,6 +101,7 @@ struct promql_options {
     const struct promql_helpers *helpers; /* NULL: there are none */
     uint32_t shards;               /* that series are read in, for tests; 0: as it is worth */
     uint64_t held_max;             /* samples held at one moment; 0: no limit */
+    bool counts;                   /* promql_samples() are asked for: nothing is left unread */
     struct promql_cache *cache;    /* NULL: all is evaluated */
     struct query_control *control; /* may be NULL */
     struct budget *budget;

@@ -5,6 +5,7 @@
 
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
+#include "promql/eval/pushdown.h"
 #include "promql/eval/share.h"
 
 /* As many samples as a query of Prometheus may have in memory by default. */
@@ -75,13 +76,17 @@ eval_other_metric(struct evaluation *ev, const struct column *c, struct buf *lab
 enum err
 node_matchers(struct evaluation *ev, const struct node *node, struct matcher_set *ret_set)
 {
-    uint32_t count = node->selector.matcher_count;
-    struct matcher **matchers = arena_alloc(&ev->arena, (count + 1) * sizeof *matchers);
+    const struct pushed *pushed = pushdown_of(ev, node);
+    uint32_t own = node->selector.matcher_count, more = pushed == NULL ? 0 : pushed->count;
+    struct matcher **matchers = arena_alloc(&ev->arena, (own + more + 1) * sizeof *matchers);
     if (matchers == NULL) return eval_no_memory(ev);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < own; i++) {
         matchers[i] = node->selector.matchers[i].matcher;
     }
-    *ret_set = (struct matcher_set){matchers, count};
+    for (uint32_t i = 0; i < more; i++) {
+        matchers[own + i] = pushed->items[i]->matcher;
+    }
+    *ret_set = (struct matcher_set){matchers, own + more};
     return OK;
 }
 

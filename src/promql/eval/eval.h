@@ -34,14 +34,15 @@ struct evaluation {
     uint64_t samples;
     uint64_t *step_samples;               /* of them, at each step */
     const struct promql_helpers *helpers; /* NULL: there are none */
-    uint32_t shards_wanted; /* 0: as it is worth; 1: what is selected is not to be split */
-    uint32_t shard;         /* of series, that the evaluation is about */
-    uint32_t shard_count;   /* 0: it is about all */
-    struct held held;       /* those of windows are not among them */
-    struct shares *shares;  /* NULL: no part stands twice in the expression */
-    struct plan *plan;      /* of which operators are measured; NULL: they are not */
-    struct plan_node *at;   /* the operator at work, if they are; of a part: that it is a part of */
-    uint64_t work;          /* since it was last asked whether the query has to end */
+    uint32_t shards_wanted;    /* 0: as it is worth; 1: what is selected is not to be split */
+    uint32_t shard;            /* of series, that the evaluation is about */
+    uint32_t shard_count;      /* 0: it is about all */
+    struct held held;          /* those of windows are not among them */
+    struct shares *shares;     /* NULL: no part stands twice in the expression */
+    struct pushdown *pushdown; /* NULL: no selector gets matchers of others */
+    struct plan *plan;         /* of which operators are measured; NULL: they are not */
+    struct plan_node *at; /* the operator at work, if they are; of a part: that it is a part of */
+    uint64_t work;        /* since it was last asked whether the query has to end */
 };
 
 /* What cannot be evaluated: ERR_INPUT. */

@@ -3,6 +3,7 @@
  * its first line. Whatever it is, it ends, and its memory is given back. What has an answer has the
  * same one
  * - when series are read in three shards;
+ * - when no selector gets the matchers of others;
  * - when the expression is printed and read again, but for positions;
  * - over a range, at any step, as at that time alone.
  *
@@ -285,11 +286,17 @@ check_same(const struct asked *a, const char *what, const struct answered *x,
 {
     if (met_limit(x) || met_limit(y)) return;
     if (x->e != y->e ||
-        (x->e == OK &&
-         (!bytes_equal(buf_bytes(&x->json), buf_bytes(&y->json)) || x->samples != y->samples ||
-          (notes && !bytes_equal(buf_bytes(&x->notes), buf_bytes(&y->notes)))))) {
+        (x->e == OK && (!bytes_equal(buf_bytes(&x->json), buf_bytes(&y->json)) ||
+                        (notes && !bytes_equal(buf_bytes(&x->notes), buf_bytes(&y->notes)))))) {
         fail(a, what, x, y);
     }
+}
+
+static void
+check_same_samples(const struct asked *a, const char *what, const struct answered *x,
+                   const struct answered *y)
+{
+    if (!met_limit(x) && !met_limit(y) && x->samples != y->samples) fail(a, what, x, y);
 }
 
 /* --- what has to be the same ------------------------------------------------------------------ */
@@ -303,6 +310,19 @@ check_in_shards(struct asked *a, const struct promql_tree *tree,
     sharded.shards = 3;
     ask_for_text(a, tree, &sharded, &other);
     check_same(a, "in shards", plain, &other, true);
+    check_same_samples(a, "in shards", plain, &other);
+    answered_fini(&other);
+}
+
+static void
+check_counted(struct asked *a, const struct promql_tree *tree, const struct promql_options *options,
+              const struct answered *plain)
+{
+    struct answered other;
+    struct promql_options counting = *options;
+    counting.counts = true;
+    ask_for_text(a, tree, &counting, &other);
+    check_same(a, "counted", plain, &other, true);
     answered_fini(&other);
 }
 
@@ -320,6 +340,7 @@ check_printed(struct asked *a, const struct promql_tree *tree, const struct prom
     assert(e == OK);
     ask_for_text(a, again, options, &other);
     check_same(a, "printed", plain, &other, false);
+    check_same_samples(a, "printed", plain, &other);
     answered_fini(&other);
     promql_free(again);
     buf_fini(&lines);
@@ -483,11 +504,13 @@ check(struct asked *a, const struct promql_tree *tree)
     once.step_ms = 0;
     ask_for_text(a, tree, &once, &plain);
     check_in_shards(a, tree, &once, &plain);
+    check_counted(a, tree, &once, &plain);
     check_printed(a, tree, &once, &plain);
     answered_fini(&plain);
     if (promql_has_range(tree, &error)) {
         ask_for_text(a, tree, &a->options, &range);
         check_in_shards(a, tree, &a->options, &range);
+        check_counted(a, tree, &a->options, &range);
         if (range.e == OK && !is_of_range(a)) check_at_once(a, tree);
         answered_fini(&range);
     }

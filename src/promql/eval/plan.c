@@ -12,9 +12,10 @@
 #include "base/array.h"
 #include "base/utf8.h"
 #include "promql/eval/matrix.h"
+#include "promql/eval/pushdown.h"
 #include "promql/eval/share.h"
 
-enum { DETAIL_BYTES_MAX = 2048, TEXT_BYTES_MAX = 16 * 1024 };
+enum { DETAIL_BYTES_MAX = 2048, PUSHED_BYTES_MAX = 128, TEXT_BYTES_MAX = 32 * 1024 };
 
 /* A part of the expression that stands elsewhere, too. */
 struct planned {
@@ -62,6 +63,26 @@ put_detail(struct planning *p, const struct node *n, struct bytes *ret)
     if (buf_error(&p->text)) return eval_no_memory(p->ev);
     *ret = arena_copy(&p->plan->arena, buf_bytes(&p->text));
     return ret->at == NULL && ret->size > 0 ? eval_no_memory(p->ev) : OK;
+}
+
+/* What a selector gets besides its own matchers. */
+static enum err
+put_pushed(struct planning *p, struct plan_node *x, const struct node *selector)
+{
+    const struct pushed *pushed = pushdown_of(p->ev, selector);
+    if (pushed == NULL) return OK;
+    buf_clear(&p->text);
+    buf_put_bytes(&p->text, x->detail);
+    for (uint32_t i = 0; i < pushed->count; i++) {
+        struct node_matcher m = *pushed->items[i];
+        m.name = utf8_cut(m.name, PUSHED_BYTES_MAX);
+        m.value = utf8_cut(m.value, PUSHED_BYTES_MAX);
+        buf_put_text(&p->text, i == 0 ? "; only where " : ", ");
+        tree_print_matcher(&m, &p->text);
+    }
+    if (buf_error(&p->text)) return eval_no_memory(p->ev);
+    x->detail = arena_copy(&p->plan->arena, buf_bytes(&p->text));
+    return x->detail.at == NULL ? eval_no_memory(p->ev) : OK;
 }
 
 static enum err
@@ -179,6 +200,7 @@ plan_selector(struct planning *p, struct plan_node *above, const struct node *n,
     struct query_request request;
     struct grid own = selector_grid(p->ev, n, grid);
     enum err e = add(p, above, n, "selector", ret);
+    if (e == OK) e = put_pushed(p, *ret, n);
     if (e == OK) e = selector_request(p->ev, n, &own, &set, &request);
     if (e) return e;
     (*ret)->steps = own.count;
@@ -215,7 +237,8 @@ plan_range(struct planning *p, struct plan_node *x, const struct node *call,
     if (e) return e;
     x->steps = grid->count;
     if (range->kind != NODE_SUBQUERY) {
-        return survey(p, x, &request, &(struct leaf){call, *grid, PART_VALUE});
+        e = put_pushed(p, x, range->range.selector);
+        return e ? e : survey(p, x, &request, &(struct leaf){call, *grid, PART_VALUE});
     }
     e = add(p, x, range, "subquery", &of);
     if (e) return e;

@@ -274,13 +274,69 @@ put_matching(struct expression *x, bool is_set)
     if (!is_set) buf_put_text(x->to, choose_text(x->from, fills));
 }
 
+/* A vector with few labels, that it may be asked for. */
+static inline void
+put_side(struct expression *x)
+{
+    static const char *const open[] = {"",
+                                       "",
+                                       "",
+                                       "count by (a)(",
+                                       "count(",
+                                       "group by (a, b)(",
+                                       "sum by (b)(",
+                                       "max without (a)(",
+                                       "timestamp(",
+                                       "abs(",
+                                       "last_over_time(",
+                                       "rate("};
+    static const char *const metrics[] = {"m", "requests_total", "h"};
+    static const char *const values[] = {"=\"x\"", "=~\"x|y\"", "=~\"[xy]\"", "=\"y\""};
+    uint32_t form = choose(x->from, sizeof open / sizeof *open);
+    bool is_range = form >= 10;
+    if (choose(x->from, 8) == 7)
+        buf_printf(x->to, "%s{__name__!=\"\"", open[form]);
+    else
+        buf_printf(x->to, "%s{\"%s\"", open[form], choose_text(x->from, metrics));
+    if (choose(x->from, 3) > 0) buf_printf(x->to, ", a%s", choose_text(x->from, values));
+    if (choose(x->from, 3) == 2) buf_printf(x->to, ", b%s", choose_text(x->from, values));
+    buf_printf(x->to, "}%s%s", is_range ? "[5m]" : "", form >= 3 ? ")" : "");
+}
+
+/* Two of them, or a set of them and one more. */
+static inline void
+put_sides(struct expression *x, bool again)
+{
+    static const char *const ops[] = {"and", "unless", "or", "/", ">", "== bool", "*"};
+    static const char *const matchings[] = {"", " on (a)", " on (a, b)", " ignoring (b)",
+                                            " on (b)"};
+    static const char *const groups[] = {"", "", " group_left ()", " group_right ()",
+                                         " group_left (b)"};
+    uint32_t op = choose(x->from, sizeof ops / sizeof *ops);
+    uint32_t matching = choose(x->from, sizeof matchings / sizeof *matchings);
+    buf_put_text(x->to, "(");
+    if (again && choose(x->from, 2) == 1)
+        put_sides(x, false);
+    else
+        put_side(x);
+    buf_printf(x->to, " %s%s", ops[op], matchings[matching]);
+    if (op >= 3 && matching > 0) buf_put_text(x->to, choose_text(x->from, groups));
+    buf_put_text(x->to, " ");
+    put_side(x);
+    buf_put_text(x->to, ")");
+}
+
 static inline void
 put_binary(struct expression *x, unsigned depth)
 {
     static const char *const ops[] = {"+",  "-", "*",  "/", "%",  "^",  "atan2", "==", "!=",
                                       "<=", "<", ">=", ">", "</", ">/", "and",   "or", "unless"};
-    uint32_t op = choose(x->from, sizeof ops / sizeof *ops), form = choose(x->from, 5);
+    uint32_t op = choose(x->from, sizeof ops / sizeof *ops), form = choose(x->from, 7);
     bool is_set = op >= 15;
+    if (form > 4) {
+        put_sides(x, true);
+        return;
+    }
     buf_put_text(x->to, "(");
     size_t begin = x->to->size;
     if (!is_set && form == 3)

@@ -9,6 +9,7 @@
 #include "model/labels.h"
 #include "promql/eval/cache.h"
 #include "promql/eval/label_edit.h"
+#include "promql/eval/pushdown.h"
 #include "promql/eval/share.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
@@ -192,6 +193,7 @@ eval_begin_part(struct evaluation *part, const struct evaluation *of, uint32_t s
         .shard_count = count,
         .held.max = of->held.max,
         .at = of->at,
+        .pushdown = of->pushdown,
     };
     return eval_begin(part);
 }
@@ -349,7 +351,8 @@ begin(struct run *run, const struct promql_tree *tree, struct view *view,
     buf_init(&run->labels, ev->budget, 64 << 20);
     buf_init(&run->key, ev->budget, 1 << 20);
     enum err e = eval_begin(ev);
-    return e ? e : shares_find(ev);
+    if (e == OK) e = shares_find(ev);
+    return e || options->counts ? e : pushdown_find(ev);
 }
 
 enum err
@@ -405,5 +408,6 @@ run_fini(struct run *run)
     buf_fini(&run->labels);
     buf_fini(&run->key);
     table_fini(&run->table, run->ev.budget);
+    pushdown_fini(&run->ev);
     eval_fini(&run->ev);
 }

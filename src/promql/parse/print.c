@@ -150,8 +150,8 @@ put_extent(struct buf *to, enum extent extent)
 
 /* --- selectors -------------------------------------------------------------------------------- */
 
-static void
-put_matcher(struct buf *to, const struct node_matcher *m)
+void
+tree_print_matcher(const struct node_matcher *m, struct buf *to)
 {
     static const char *const operators[] = {"=", "!=", "=~", "!~"};
     put_label(to, m->name);
@@ -192,7 +192,7 @@ put_series(struct buf *to, const struct node *n)
                        bytes_equal(m->value, n->selector.name);
         if (is_name) continue;
         list[count].begin = texts.size;
-        put_matcher(&texts, m);
+        tree_print_matcher(m, &texts);
         list[count].in = &texts;
         list[count++].end = texts.size;
     }

@@ -161,7 +161,9 @@ void tree_free(struct promql_tree *tree);
 
 /* An expression of one line that is parsed to the same. */
 void tree_print(const struct node *node, struct buf *to);
-/* The same, in lines of at most 100 characters where that is possible. */
+/* `name="value"`. */
+void tree_print_matcher(const struct node_matcher *m, struct buf *to);
+/* The same as tree_print(), in lines of at most 100 characters where that is possible. */
 void tree_print_pretty(const struct node *node, struct buf *to);
 /* Decimal digits without an exponent, as many as the shortest text has that reads back. */
 void tree_print_number(double value, struct buf *to);
