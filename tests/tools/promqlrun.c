@@ -367,13 +367,22 @@ filled_buckets(struct script *s, const struct fhist_side *side)
     return buckets_of(s, first, counts, count);
 }
 
+/* With the hint that stands there. */
+static struct fhist *
+as_written(struct script *s, const struct histogram *written)
+{
+    struct fhist *h = fhist_of(arena_alloc(&s->arena, fhist_bytes_of(written)), written);
+    h->hint = written->reset_hint;
+    return h;
+}
+
 static struct histogram *
 sum_of(struct script *s, const struct histogram *a, const struct histogram *b, double factor)
 {
     struct fhist sum;
     struct fhist_outcome outcome;
-    const struct fhist *x = fhist_of(arena_alloc(&s->arena, fhist_bytes_of(a)), a);
-    const struct fhist *y = fhist_of(arena_alloc(&s->arena, fhist_bytes_of(b)), b);
+    const struct fhist *x = as_written(s, a);
+    const struct fhist *y = as_written(s, b);
     if (fhist_begin(&s->arena, x, false, &sum) || fhist_add(&s->arena, &sum, y, factor, &outcome)) {
         give_up("not enough memory");
     }
@@ -762,8 +771,7 @@ static bool
 histograms_agree(struct script *s, const struct value *wanted, const struct fhist *is)
 {
     const struct histogram *stored = wanted->histogram;
-    const struct fhist *a =
-        compacted(s, fhist_of(arena_alloc(&s->arena, fhist_bytes_of(stored)), stored));
+    const struct fhist *a = compacted(s, as_written(s, stored));
     const struct fhist *b = compacted(s, is);
     if (wanted->has_hint && a->hint != b->hint) return false;
     if (a->bound_count != b->bound_count) return false;
@@ -819,8 +827,7 @@ print_wanted(struct script *s, const struct value *v)
     if (v == NULL || !v->is_there) {
         printf("nothing");
     } else if (v->histogram != NULL) {
-        size_t bytes = fhist_bytes_of(v->histogram);
-        print_value(true, 0, fhist_of(arena_alloc(&s->arena, bytes), v->histogram));
+        print_value(true, 0, as_written(s, v->histogram));
     } else {
         print_value(true, v->number, NULL);
     }

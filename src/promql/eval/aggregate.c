@@ -15,9 +15,7 @@ enum {
     HAD_FLOAT = 1,
     HAD_HISTOGRAM = 2,
     HAD_MIXED_SCHEMAS = 4, /* there is no result */
-    HAD_RESET = 8,
-    HAD_NO_RESET = 16,
-    MEAN_MOVES = 32, /* the sum would not fit: it is the mean already */
+    MEAN_MOVES = 8,        /* the sum would not fit: it is the mean already */
 };
 
 struct group {
@@ -253,15 +251,9 @@ add_histogram(struct aggregation_vector *a, struct group *g, uint32_t i, const s
     if ((g->had[i] & HAD_MIXED_SCHEMAS) != 0) return OK;
     uint32_t n = ++g->counts[i];
     g->had[i] |= HAD_HISTOGRAM;
-    if (n == 1) {
-        if (h->hint == RESET_YES) g->had[i] |= HAD_RESET;
-        if (h->hint == RESET_NO) g->had[i] |= HAD_NO_RESET;
-        return begin_sum(a, g, i, h);
-    }
+    if (n == 1) return begin_sum(a, g, i, h);
     struct fhist *sum = g->sums == NULL ? NULL : g->sums[i];
     if (sum == NULL) return OK; /* floats came first: there will be no result */
-    if (h->hint == RESET_YES) g->had[i] |= HAD_RESET;
-    if (h->hint == RESET_NO) g->had[i] |= HAD_NO_RESET;
     bool average = a->node->aggregation.op == TOKEN_AVG;
     if (average && (g->had[i] & MEAN_MOVES) == 0 && fhist_overflows(sum, h)) {
         g->had[i] |= MEAN_MOVES;
@@ -348,9 +340,6 @@ finish_sum(struct aggregation_vector *a, struct group *g, uint32_t i)
         else
             *value = moves ? *value + g->lost[i] : *value / n + g->lost[i] / n;
         return OK;
-    }
-    if ((g->had[i] & HAD_RESET) != 0 && (g->had[i] & HAD_NO_RESET) != 0) {
-        note_collision(ev, at, "aggregation");
     }
     struct fhist *sum = g->sums[i];
     if (average && !moves) fhist_divide(sum, n);

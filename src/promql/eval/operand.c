@@ -48,7 +48,6 @@ two_histograms(struct evaluation *ev, const struct node *node, struct arena *are
         *ret_keep = false;
         return OK;
     }
-    if (outcome.collision) note_collision(ev, node->at, is_sum ? "addition" : "subtraction");
     if (outcome.reconciled) note_reconciled(ev, node->at, is_sum ? "addition" : "subtraction");
     if (!is_sum) h->hint = RESET_GAUGE;
     fhist_compact(h);

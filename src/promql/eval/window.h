@@ -119,7 +119,6 @@ MUST_CHECK enum err interpolated_histogram(struct evaluation *ev, struct arena *
 void note_mixed_samples(struct evaluation *ev, struct span at, struct bytes labels);
 void note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labels);
 void note_reconciled(struct evaluation *ev, struct span at, const char *operation);
-void note_collision(struct evaluation *ev, struct span at, const char *operation);
 /* An aggregation has no use for it. */
 void note_ignored_histogram(struct evaluation *ev, struct span at, enum token_type aggregation);
 

@@ -41,13 +41,6 @@ note_reconciled(struct evaluation *ev, struct span at, const char *operation)
 }
 
 void
-note_collision(struct evaluation *ev, struct span at, const char *operation)
-{
-    notes_add(&ev->notes, NOTE_WARNING, at, "conflicting counter resets during histogram %s",
-              operation);
-}
-
-void
 note_ignored_histogram(struct evaluation *ev, struct span at, enum token_type aggregation)
 {
     notes_add(&ev->notes, NOTE_INFO, at, "ignored histogram in %s aggregation",
@@ -197,7 +190,7 @@ bool
 window_sum_histograms(struct window *w, bool average, struct operand *ret)
 {
     const struct histogram_point *points = w->histograms;
-    bool reset = false, no_reset = false, reconciled = false, moves = false;
+    bool reconciled = false, moves = false;
     if (w->count > 0) {
         note_mixed_samples(w->ev, w->at, w->labels);
         return false;
@@ -207,11 +200,8 @@ window_sum_histograms(struct window *w, bool average, struct operand *ret)
         w->failed = ERR_NOMEM;
         return false;
     }
-    for (uint32_t i = 0; i < w->histogram_count; i++) {
+    for (uint32_t i = 1; i < w->histogram_count; i++) {
         struct fhist_outcome outcome;
-        reset |= points[i].h->hint == RESET_YES;
-        no_reset |= points[i].h->hint == RESET_NO;
-        if (i == 0) continue;
         if (average && !moves && fhist_overflows(sum, points[i].h)) {
             moves = true;
             fhist_divide(sum, i);
@@ -228,7 +218,6 @@ window_sum_histograms(struct window *w, bool average, struct operand *ret)
         }
         reconciled |= outcome.reconciled;
     }
-    if (reset && no_reset) note_collision(w->ev, w->at, "aggregation");
     if (reconciled) note_reconciled(w->ev, w->at, "aggregation");
     if (average && !moves) fhist_divide(sum, w->histogram_count);
     fhist_settle(sum);
@@ -252,7 +241,7 @@ interpolated_histogram(struct evaluation *ev, struct arena *arena, const struct 
                        struct span at, struct bytes labels, struct fhist **ret)
 {
     double share = (double)(t_ms - a->t_ms) / (double)(b->t_ms - a->t_ms);
-    struct fhist_outcome down, up = {false, false, false};
+    struct fhist_outcome down, up = {false, false};
     struct fhist *h = arena_alloc(arena, sizeof *h);
     *ret = h;
     if (h == NULL) return ERR_NOMEM;

@@ -135,7 +135,7 @@ fhist_of(void *memory, const struct histogram *from)
     double *bounds;
     struct fhist *h = place(memory, from->positive.bucket_count, from->negative.bucket_count,
                             from->custom_count, &bounds);
-    h->hint = from->reset_hint;
+    h->hint = from->reset_hint == RESET_GAUGE ? RESET_GAUGE : RESET_UNKNOWN;
     h->schema = from->schema;
     h->zero_threshold = bits_double(from->zero_threshold_bits);
     h->zero_count = is_int ? (double)from->zero_count : bits_double(from->zero_count);

@@ -46,7 +46,9 @@ fhist_is_custom(const struct fhist *h)
 
 /* How much memory the next needs. */
 size_t fhist_bytes_of(const struct histogram *h);
-/* Made in `memory`, whose beginning it is; bounds included. `h` has passed histogram_check(). */
+/* Made in `memory`, whose beginning it is; bounds included. `h` has passed histogram_check(). Of
+ * its hint only counts whether it is a gauge: whether a counter was reset is told by the samples
+ * that are there, as in Prometheus. */
 struct fhist *fhist_of(void *memory, const struct histogram *h);
 size_t fhist_bytes(const struct fhist *h);
 /* The same of another; what rounding lost is left out. */
@@ -62,7 +64,6 @@ MUST_CHECK enum err fhist_begin(struct arena *arena, const struct fhist *h, bool
 
 struct fhist_outcome {
     bool incompatible; /* one has custom bounds, one has not: nothing was changed */
-    bool collision;    /* one says that the counter was reset, one that it was not */
     bool reconciled;   /* custom bounds differed: those that both have are left */
 };
 
@@ -88,10 +89,8 @@ bool fhist_equal(const struct fhist *a, const struct fhist *b);
 /* Was the counter reset between the two? */
 bool fhist_was_reset(const struct fhist *h, const struct fhist *before);
 
-/*
- * As far as nothing is known yet: whether the counter was reset since the sample `before` it; NULL:
- * that is not known.
- */
+/* Unless it is a gauge, or is known: that the counter was not reset since the sample `before` it,
+ * if so; NULL: that is not known. RESET_YES comes to none. */
 void fhist_hint(struct fhist *h, const struct fhist *before);
 /* For one that does not come right after the sample that its hint is about. */
 static inline void

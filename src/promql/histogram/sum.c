@@ -361,19 +361,12 @@ fhist_begin(struct arena *arena, const struct fhist *h, bool precise, struct fhi
     return OK;
 }
 
-/* Unless both say the same, a sum is a gauge if one is, else nothing is known. True: they disagree
- * about a reset. */
-static bool
-join_hints(enum reset_hint *to, enum reset_hint hint)
+/* Unless both say the same, a sum is a gauge if one is, else nothing is known. */
+static enum reset_hint
+hint_of_both(enum reset_hint a, enum reset_hint b)
 {
-    if (*to == hint || *to == RESET_GAUGE) return false;
-    if (hint == RESET_GAUGE) {
-        *to = RESET_GAUGE;
-        return false;
-    }
-    bool collision = *to != RESET_UNKNOWN && hint != RESET_UNKNOWN;
-    *to = RESET_UNKNOWN;
-    return collision;
+    if (a == b) return a;
+    return a == RESET_GAUGE || b == RESET_GAUGE ? RESET_GAUGE : RESET_UNKNOWN;
 }
 
 static void
@@ -396,7 +389,7 @@ fhist_add(struct arena *arena, struct fhist *to, const struct fhist *h, double f
     bool custom = fhist_is_custom(to), precise = to->positive.lost != NULL;
     *ret_outcome = (struct fhist_outcome){.incompatible = custom != fhist_is_custom(h)};
     if (ret_outcome->incompatible) return OK;
-    ret_outcome->collision = join_hints(&to->hint, h->hint);
+    to->hint = hint_of_both(to->hint, h->hint);
     if (!custom) {
         double zero = reconcile_zero(to, h);
         add_number(&to->zero_count, &to->zero_lost, factor * zero, precise);
@@ -575,7 +568,7 @@ custom_was_reset(const struct fhist *h, const struct fhist *before)
 bool
 fhist_was_reset(const struct fhist *h, const struct fhist *before)
 {
-    if (h->hint == RESET_YES || h->hint == RESET_NO) return h->hint == RESET_YES;
+    if (h->hint == RESET_NO) return false;
     if (h->count < before->count) return true;
     if (fhist_is_custom(h)) {
         if (!fhist_is_custom(before)) return true;
@@ -604,5 +597,5 @@ void
 fhist_hint(struct fhist *h, const struct fhist *before)
 {
     if (h->hint != RESET_UNKNOWN || before == NULL) return;
-    h->hint = fhist_was_reset(h, before) ? RESET_YES : RESET_NO;
+    if (!fhist_was_reset(h, before)) h->hint = RESET_NO;
 }
