@@ -112,7 +112,9 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
         {"a step of nothing", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2&step=0", NULL,
          NULL, 0, 400, JSON, "zero or negative query resolution step widths are not accepted"},
         {"too many steps", HTTP_GET, "/api/v1/query_range?query=1&start=0&end=11001&step=1", NULL,
-         NULL, 0, 400, JSON, "exceeded maximum resolution of 11,000 points per timeseries"},
+         NULL, 0, 400, JSON,
+         "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query "
+         "resolution (?step=XX): query.max_points is 11000, this query has 11001 steps"},
         {"all times there are", HTTP_GET,
          "/api/v1/query_range?query=1&start=-9e15&end=9e15&step=1ms", NULL, NULL, 0, 400, JSON,
          "exceeded maximum resolution of 11,000 points per timeseries"},

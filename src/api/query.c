@@ -160,8 +160,10 @@ check_points(struct query *q)
     if (steps <= max) return OK;
     buf_put_text(&q->error, "exceeded maximum resolution of ");
     put_with_commas(&q->error, max);
-    buf_put_text(&q->error,
-                 " points per timeseries. Try decreasing the query resolution (?step=XX)");
+    buf_printf(&q->error,
+               " points per timeseries. Try decreasing the query resolution (?step=XX): "
+               "query.max_points is %" PRIu64 ", this query has %" PRIu64 " steps",
+               max, steps);
     return ERR_INPUT;
 }
 

@@ -1,7 +1,7 @@
 /*
  * Range queries that use what earlier ones found give the same answers as those that read
  * everything, whatever happens to the store in between: samples in time and late, deletions,
- * flushes, merges, retention.
+ * flushes, merges, retention, a clock that jumps.
  */
 #include "promql/answer.h"
 #include "promql/promql.h"
@@ -70,7 +70,8 @@ put_scrape(struct world *w, int64_t t_ms)
         rq_float(&rq, t_ms, rng_below(&w->rng, 20) == 0 ? STALE_NAN_BITS : value, 0);
     }
     put_histogram(w, &rq, t_ms);
-    must(machine_send(&w->m, "a", &rq));
+    enum err e = machine_send(&w->m, "a", &rq);
+    assert_true(e == OK || e == ERR_AGAIN); /* too far ahead of the clock */
     rq_fini(&rq);
     if (rng_below(&w->rng, 4) != 0) machine_commit(&w->m);
 }
@@ -102,6 +103,15 @@ merge(struct world *w)
     must(tsdb_merge(w->m.db, &options, &result, &w->m.why));
 }
 
+/* The clock of the machine, mostly back to what samples have; retention goes by it. */
+static void
+jump(struct world *w)
+{
+    static const int64_t off_ms[] = {0, 0, -DAY_MS, -MINUTE_MS, MINUTE_MS, 15 * MINUTE_MS};
+    int64_t by_ms = off_ms[rng_below(&w->rng, sizeof off_ms / sizeof *off_ms)];
+    sim_env_set_realtime_ms(w->m.sim, w->now_ms + by_ms);
+}
+
 static void
 something_happens(struct world *w)
 {
@@ -120,6 +130,9 @@ something_happens(struct world *w)
         break;
     case 4:
         machine_commit(&w->m);
+        break;
+    case 5:
+        jump(w);
         break;
     default:
         w->now_ms += SCRAPE_MS;

@@ -185,7 +185,10 @@ print_plan(struct query_sink *sink, struct why *why)
     report_table_end(p->report, 0);
     if (p->ran && s.bad == NULL) print_stats(p);
     e = report_end(p->report);
-    if (s.bad != NULL) return why_set(why, ERR_UNSUPPORTED, "the response is not a query plan: %s", s.bad);
+    if (s.bad != NULL)
+        return why_set(why, ERR_UNSUPPORTED,
+                       "the response is not a query plan: %s; is it a Firekeep that --url names?",
+                       s.bad);
     if (e) return why_set(why, e, "not enough memory for the output");
     return ferror(p->to) ? ERR_IO : OK;
 }

@@ -221,7 +221,7 @@ print(const struct querying *q, struct target *target)
 static int
 run_query(int argc, char **argv)
 {
-    struct querying q = {.step_ns = -1};
+    struct querying q = {.target.many_tenants = true, .step_ns = -1};
     struct target *target = NULL;
     struct why why = {""};
     int count;

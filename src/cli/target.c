@@ -3,6 +3,7 @@
 #include "cli/target_private.h"
 #include "model/select.h"
 #include "model/tenant_name.h"
+#include "query/tenants.h"
 #include "sys/env.h"
 
 void
@@ -15,7 +16,9 @@ enum err
 target_open(const struct target_options *options, struct target **ret_target, struct why *why)
 {
     const char *tenant = options->tenant;
-    enum err e = tenant == NULL ? OK : tenant_name_check(bytes_of_text(tenant), why);
+    enum err e = tenant == NULL          ? OK
+                 : options->many_tenants ? tenants_check(bytes_of_text(tenant), why)
+                                         : tenant_name_check(bytes_of_text(tenant), why);
     if (e) return why_prefix(why, e, "--tenant");
     if ((options->url == NULL) == (options->storage == NULL)) {
         return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");

@@ -21,6 +21,7 @@ struct target_options {
     const char *storage;     /* NULL, or a directory */
     const char *config_file; /* NULL, or the one of the directory's server: its limits count */
     const char *tenant;      /* NULL: not given */
+    bool many_tenants;       /* it may be several, "a|b" */
     int64_t retry_ns;        /* how long a server may be away */
     bool writing;
     bool partial; /* damaged pages are left out of what is read, and reported */

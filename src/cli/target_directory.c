@@ -12,6 +12,7 @@
 #include "cli/query_source.h"
 #include "cli/target_private.h"
 #include "config/store_options.h"
+#include "query/tenants.h"
 #include "sys/machine_memory.h"
 #include "tsdb/tsdb.h"
 
@@ -138,7 +139,6 @@ directory_query(struct target *target, const struct query_asked *asked, struct q
 {
     const struct settings *s = &directory_of(target)->settings;
     struct query_store store = {
-        .answerer = target->answerer,
         .tenant = target_tenant(target),
         .memory = target->read_memory,
         .lookback_ms = s->query_lookback_delta_ms,
@@ -149,7 +149,12 @@ directory_query(struct target *target, const struct query_asked *asked, struct q
         .series_max = s->query_max_series,
         .bytes_max = s->query_max_bytes,
     };
-    return query_store(&store, asked, sink, failure, why);
+    if (tenants_answerer_new(target->answerer, &store.answerer)) {
+        return why_set(why, ERR_NOMEM, "not enough memory");
+    }
+    enum err e = query_store(&store, asked, sink, failure, why);
+    store.answerer->ops->free(store.answerer);
+    return e;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */

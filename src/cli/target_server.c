@@ -19,7 +19,7 @@ struct target_server {
     struct http_client_options http;
     char base[URL_BYTES];
     char url[URL_BYTES];
-    char tenant_header[256];
+    char *tenant_header; /* NULL: none is sent */
     char read_url[URL_BYTES];
     const char *read_headers[2];
     struct buf packed;
@@ -37,6 +37,9 @@ server_free(struct target *target)
     struct target_server *s = server_of(target);
     http_client_free(s->client);
     buf_fini(&s->packed);
+    if (s->tenant_header != NULL) {
+        mem_free(NULL, s->tenant_header, strlen(s->tenant_header) + 1);
+    }
     if (s->target.answerer != NULL) s->target.answerer->ops->free(s->target.answerer);
     mem_free(NULL, s, sizeof *s);
 }
@@ -100,7 +103,7 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
             : "Content-Type: application/x-protobuf",
         version == RW_V2 ? "X-Prometheus-Remote-Write-Version: 2.0.0"
                          : "X-Prometheus-Remote-Write-Version: 0.1.0",
-        s->tenant_header[0] != '\0' ? s->tenant_header : NULL, NULL};
+        s->tenant_header, NULL};
     struct http_client_header wanted[WANTED_COUNT + 1] = {
         {.name = "X-Prometheus-Remote-Write-Samples-Written"},
         {.name = "X-Prometheus-Remote-Write-Histograms-Written"},
@@ -128,7 +131,7 @@ server_query(struct target *target, const struct query_asked *asked, struct quer
              struct query_failure *failure, struct why *why)
 {
     struct target_server *s = server_of(target);
-    const char *headers[] = {s->tenant_header[0] != '\0' ? s->tenant_header : NULL, NULL};
+    const char *headers[] = {s->tenant_header, NULL};
     struct query_server server = {.base = s->url, .headers = headers, .http = s->http};
     size_t size = strlen(s->base);
     while (size > 0 && s->base[size - 1] == '/') {
@@ -169,6 +172,18 @@ retrying(void *progress, const char *reason, int64_t wait_ns)
     progress_say(progress, "%s; retrying in %.1f s", reason, (double)wait_ns / 1e9);
 }
 
+static enum err
+name_tenant(struct target_server *s, const char *tenant, struct why *why)
+{
+    static const char name[] = "X-Scope-OrgID: ";
+    if (tenant == NULL) return OK;
+    size_t size = sizeof name + strlen(tenant);
+    s->tenant_header = mem_alloc(NULL, size);
+    if (s->tenant_header == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    snprintf(s->tenant_header, size, "%s%s", name, tenant);
+    return OK;
+}
+
 enum err
 target_server_open(const struct target_options *options, struct target **ret_target,
                    struct why *why)
@@ -182,9 +197,7 @@ target_server_open(const struct target_options *options, struct target **ret_tar
     int n = snprintf(s->base, sizeof s->base, "%s", options->url);
     enum err e = n < (int)sizeof s->base ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
     if (e == OK) e = target_check_url("--url", s->base, why);
-    if (options->tenant != NULL) {
-        snprintf(s->tenant_header, sizeof s->tenant_header, "X-Scope-OrgID: %s", options->tenant);
-    }
+    if (e == OK) e = name_tenant(s, options->tenant, why);
     s->http = (struct http_client_options){.env = env_real(),
                                            .user_agent = "firekeep/" FIREKEEP_VERSION,
                                            .connect_timeout_ns = 10 * NS_PER_S,
@@ -195,7 +208,7 @@ target_server_open(const struct target_options *options, struct target **ret_tar
                                            .context = options->progress};
     if (e == OK) e = http_client_new(&s->http, &s->client, why);
     if (e == OK) e = make_url(s, "/api/v1/read", s->read_url, why);
-    s->read_headers[0] = s->tenant_header[0] != '\0' ? s->tenant_header : NULL;
+    s->read_headers[0] = s->tenant_header;
     struct remote_answerer_options reading = {
         .url = s->read_url, .headers = s->read_headers, .http = s->http};
     if (e == OK) e = remote_answerer_new(&reading, &s->target.answerer, why);

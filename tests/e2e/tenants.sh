@@ -7,6 +7,7 @@ work=${SCRATCH:?}
 . tests/lib.sh
 read -r port < <(free_ports 1)
 url=http://127.0.0.1:$port
+firekeep=build/firekeep
 
 # Of the second tenant, one that has the label itself, and one that is the beginning of another.
 make_samples() {
@@ -106,6 +107,20 @@ writes_are_refused() {
         is_refused "$(printf 'a|%.0s' {1..256})a" /api/v1/labels
 }
 
+command_sums() { # WANTED TENANTS TARGET
+    local got
+    got=$("$firekeep" query "$3" --tenant="$2" --format=json 'sum by (__tenant_id__) (up)' |
+        jq -c '[.result[] | [.metric.__tenant_id__, .value[1]]]')
+    [[ $got == "$1" ]] || echo "got $got, wanted $1"
+    [[ $got == "$1" ]]
+}
+
+commands_work() { # TARGET
+    command_sums '[["a","1"],["b","14"]]' 'a|b' "$1" && command_sums '[[null,"9"],["old","5"]]' b "$1" || return 1
+    "$firekeep" query "$1" --tenant='a|/' up >"$work/answer" 2>"$work/said"
+    [[ $? == 2 ]] && grep -q -e '--tenant' "$work/said"
+}
+
 read_all() { # WHEN
     claim "$1: series say whose they are" series_are_marked
     claim "$1: queries" queries_work
@@ -125,5 +140,7 @@ read_all "in memory"
 claim "flushes" flushes
 read_all "in parts"
 claim "several tenants are not written to" writes_are_refused
+claim "firekeep query asks a server for several" commands_work "--url=$url"
 claim "SIGTERM ends it with status 0" stop firekeep
+claim "firekeep query reads several in a directory" commands_work "--storage.path=$work/data"
 ((failures == 0))
