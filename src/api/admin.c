@@ -12,7 +12,7 @@
 #include "base/time_text.h"
 #include "model/selector.h"
 
-enum { ALONE_NAMED_MAX = 8, ALONE_TEXT_BYTES = 300, ERROR_BYTES_MAX = 64 * 1024 };
+enum { ALONE_NAMED_MAX = 8, ALONE_TEXT_BYTES = 300 };
 
 struct alone {
     struct json *json;
@@ -159,7 +159,7 @@ delete_run(struct api *api, struct http_request *request)
     struct tsdb_deletion sum = {0, 0};
     struct form form;
     if (!one_tenant_of(api, request, &tenant)) return;
-    buf_init(&error, NULL, ERROR_BYTES_MAX);
+    buf_init(&error, NULL, SENTENCE_BYTES_MAX);
     enum err e = form_read(request, &api->read_budget, &form, &why);
     if (e == OK && form_nth(&form, "match[]", 0) == NULL) {
         e = why_set(&why, ERR_INPUT, "no match[] parameter provided");
@@ -183,7 +183,7 @@ delete_run(struct api *api, struct http_request *request)
                  KV("samples", sum.samples));
     }
     if (error.size > 0)
-        reply_invalid(request, &error);
+        reply_sentence(request, 400, "bad_data", buf_bytes(&error));
     else if (e)
         reply_problem_of(request, FOR_ANYTHING, e, &why);
     buf_fini(&error);

@@ -12,7 +12,8 @@
 /*
  * The one table from errors to statuses. Somebody's data hangs on it: a sender drops what gets 4xx
  * and repeats what gets 5xx. A write that is too large is 413, as in every other receiver. A query
- * for which there was no memory would want as much the next time: 422.
+ * that wants more than it may have, or for which there was no memory, would want as much the next
+ * time: 422.
  */
 static const struct {
     uint16_t status;
@@ -22,7 +23,7 @@ static const struct {
 } answers[ERR_COUNT] = {
     [OK] = {204},
     [ERR_INPUT] = {400, 0, 0, "bad_data", NULL},
-    [ERR_LIMIT] = {400, 413, 0, "bad_data", NULL},
+    [ERR_LIMIT] = {400, 413, 422, "bad_data", "execution"},
     [ERR_AGAIN] = {503, 0, 0, "unavailable", NULL},
     [ERR_NOMEM] = {503, 0, 422, "unavailable", "execution"},
     [ERR_FULL] = {503, 0, 0, "unavailable", NULL},
@@ -81,9 +82,9 @@ reply_json(struct http_request *request, unsigned status, const struct buf *text
 
 enum err
 reply_piece(struct api *api, enum queue_name queue, struct http_request *request,
-            const struct query_control *control, struct buf *text, bool *begun, struct why *why)
+            struct query_control *control, struct buf *text, bool *begun, struct why *why)
 {
-    enum err e = buf_error(text);
+    enum err e = err_first(buf_error(text), query_control_check(control, why));
     if (e == OK && !*begun) {
         struct http_answer answer = {.status = 200, .content_type = "application/json"};
         e = http_stream_begin(request, &answer, UINT64_MAX, why);
@@ -96,16 +97,17 @@ reply_piece(struct api *api, enum queue_name queue, struct http_request *request
 }
 
 void
-reply_problem(struct http_request *request, unsigned status, const char *type, const char *text)
+reply_sentence(struct http_request *request, unsigned status, const char *type,
+               struct bytes sentence)
 {
     struct buf body;
     struct json j;
-    buf_init(&body, NULL, (size_t)1 << 20);
+    buf_init(&body, NULL, 8 * SENTENCE_BYTES_MAX); /* a byte may become \u0000 */
     json_init(&j, &body);
     json_object_open(&j);
     json_member_text(&j, "status", "error");
     json_member_text(&j, "errorType", type);
-    json_member_text(&j, "error", text);
+    json_member_bytes(&j, "error", sentence);
     json_object_close(&j);
     if (buf_error(&body)) {
         static uint8_t poor[] = "{\"status\":\"error\",\"errorType\":\"unavailable\","
@@ -119,28 +121,26 @@ reply_problem(struct http_request *request, unsigned status, const char *type, c
 }
 
 void
+reply_problem(struct http_request *request, unsigned status, const char *type, const char *text)
+{
+    reply_sentence(request, status, type, bytes_of_text(text));
+}
+
+void
 reply_problem_of(struct http_request *request, enum purpose purpose, enum err e,
                  const struct why *why)
 {
     reply_problem(request, status_of(purpose, e), problem_type_of(purpose, e), why_text(why, e));
 }
 
-void
-reply_invalid(struct http_request *request, struct buf *error)
-{
-    buf_put_u8(error, '\0');
-    reply_problem(request, 400, "bad_data",
-                  buf_error(error) ? "invalid parameters" : (const char *)error->at);
-}
-
 bool
-reply_refusal(struct http_request *request, unsigned refused, enum err e, struct buf *error,
+reply_refusal(struct http_request *request, unsigned refused, enum err e, const struct buf *error,
               const struct why *why)
 {
     if (refused != 0)
         reply_problem(request, refused, "bad_data", why->text);
     else if (e == ERR_INPUT && error->size > 0)
-        reply_invalid(request, error);
+        reply_sentence(request, 400, "bad_data", buf_bytes(error));
     else if (e)
         reply_problem_of(request, FOR_QUERY, e, why);
     return refused != 0 || e != OK;

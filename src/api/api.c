@@ -74,13 +74,13 @@ static const struct route {
     {"/api/v1/scrape_pools", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/notifications", HTTP_GET, QUEUE_NONE, targets_run},
     {"/api/v1/notifications/live", HTTP_GET, QUEUE_NONE, notifications_live_run},
-    {"/api/v1/metadata", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/metadata", HTTP_GET, QUEUE_READS, page_run},
     {"/api/v1/features", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/buildinfo", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/runtimeinfo", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/flags", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/config", HTTP_GET, QUEUE_PAGES, page_run},
-    {"/api/v1/status/tsdb", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/tsdb", HTTP_GET, QUEUE_READS, page_run},
     {"/api/v1/status/tsdb/blocks", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/walreplay", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/self_metrics", HTTP_GET, QUEUE_PAGES, page_run},
@@ -205,7 +205,7 @@ one_tenant_named(const struct api *api, struct http_request *request, struct byt
 static bool
 is_named(struct http_request *request, unsigned refused, const struct why *why)
 {
-    if (refused != 0) http_reply_text(request, refused, "%s\n", why->text);
+    if (refused != 0) reply_problem(request, refused, "bad_data", why->text);
     return refused == 0;
 }
 
@@ -236,9 +236,8 @@ job_refuse(struct api *api, struct job *job, enum err e, const char *text)
         reply_error(job->request, FOR_ANYTHING, e, &why);
 }
 
-/* In Prometheus' envelope. */
 static void
-refuse_query(struct api *api, struct http_request *request, enum err e, const struct why *why)
+refuse_in_json(struct api *api, struct http_request *request, enum err e, const struct why *why)
 {
     (void)api;
     reply_problem_of(request, FOR_QUERY, e, why);
@@ -491,24 +490,34 @@ api_tick(struct api *api)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+static void
+refuse_unstored(struct http_request *request, bool is_json)
+{
+    static const char text[] = "no samples are stored with storage.mode=none";
+    if (is_json)
+        reply_problem(request, 501, "unavailable", text);
+    else
+        http_reply_text(request, 501, "%s\n", text);
+}
+
 /* Between the server and what a route runs. */
 static void
 dispatch(void *context, struct http_request *request)
 {
     const struct route_of_api *r = context;
-    if (r->cors) allow_origin(r->api, request);
+    if (r->is_json) allow_origin(r->api, request);
     if (http_method(request) == HTTP_OPTIONS) {
         http_reply(request, &(struct http_answer){.status = 204});
     } else if ((r->route->needs & STORED) && !r->api->options.stored) {
-        http_reply_text(request, 501, "no samples are stored with storage.mode=none\n");
+        refuse_unstored(request, r->is_json);
     } else if ((r->route->needs & ADMIN) && !r->api->options.admin) {
         reply_problem(request, 503, "unavailable",
                       "the admin API is disabled; start with --web.enable-admin-api");
     } else if (r->route->queue == QUEUE_NONE) {
         r->route->run(r->api, request);
     } else {
-        bool is_query = r->route->queue == QUEUE_QUERIES;
-        run_later(r->api, r->route->queue, request, r->route->run, is_query ? refuse_query : NULL);
+        run_later(r->api, r->route->queue, request, r->route->run,
+                  r->is_json ? refuse_in_json : NULL);
     }
 }
 
@@ -525,7 +534,7 @@ route_add(struct api *api, const struct route *route, const char *prefix, const 
     *context = (struct route_of_api){
         .api = api,
         .route = route,
-        .cors = of_api && route->run != write_run && route->run != read_run,
+        .is_json = of_api && route->run != write_run && route->run != read_run,
     };
     assert(api->route_count < ROUTE_COUNT);
     api->routes[api->route_count++] = (struct http_route){

@@ -105,6 +105,12 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
         {"no look-back", HTTP_GET, "/api/v1/query?query=1&lookback_delta=x", NULL, NULL, 0, 400,
          JSON,
          "\"error parsing lookback delta duration: cannot parse \\\"x\\\" to a valid duration\"}"},
+        {"a look-back of all time", HTTP_GET, "/api/v1/query?query=up&lookback_delta=292277024y",
+         NULL, NULL, 0, 400, JSON,
+         "\"error parsing lookback delta duration: cannot parse \\\"292277024y\\\" to a valid "
+         "duration\""},
+        {"a step out of order", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2&step=1s1h",
+         NULL, NULL, 0, 400, JSON, "cannot parse \\\"1s1h\\\" to a valid duration"},
         {"the end before the start", HTTP_GET, "/api/v1/query_range?query=1&start=2&end=1&step=1",
          NULL, NULL, 0, 400, JSON, "end timestamp must not be before start time"},
         {"no step", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2", NULL, NULL, 0, 400, JSON,
@@ -199,6 +205,36 @@ test_what_an_operator_did_not_allow_is_refused(void **state)
     rig_free(rig);
 }
 
+/* And end where they are cut. */
+static void
+test_sentences_that_are_too_long_are_cut(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        {"/api/v1/query", "query=1&time=", ""},
+        {"/api/v1/query", "query=", "()"},
+        {"/api/v1/format_query", "query=", "()"},
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_request r;
+        struct buf body;
+        buf_init(&body, NULL, 1 << 20);
+        buf_put_text(&body, cases[i][1]);
+        for (unsigned k = 0; k < 100000; k++) {
+            buf_put_u8(&body, 'a');
+        }
+        buf_put_text(&body, cases[i][2]);
+        rig_ask(rig, &r, HTTP_POST, cases[i][0], FORM, buf_bytes(&body));
+        assert_int_equal(r.status, 400);
+        assert_in_range(r.text.size, 100, 66000);
+        assert_non_null(strstr(answer_text(&r), "\"error\":\"invalid parameter"));
+        buf_fini(&r.text);
+        buf_fini(&body);
+    }
+    rig_free(rig);
+}
+
 static void
 test_without_a_store_what_asks_it_is_not_implemented(void **state)
 {
@@ -206,16 +242,16 @@ test_without_a_store_what_asks_it_is_not_implemented(void **state)
     static const struct asked cases[] = {
         {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL, NULL},
         {"read", HTTP_POST, "/api/v1/read", NULL, NULL, READ_SAMPLES, 501, TEXT, "storage.mode"},
-        {"names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 501, TEXT, "storage.mode"},
-        {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 501, TEXT, "storage.mode"},
-        {"series", HTTP_POST, "/api/v1/series", NULL, NULL, 0, 501, TEXT, "storage.mode"},
-        {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 501, TEXT, "storage.mode"},
+        {"names", HTTP_GET, "/api/v1/labels", NULL, NULL, 0, 501, JSON, "storage.mode"},
+        {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 501, JSON, "storage.mode"},
+        {"series", HTTP_POST, "/api/v1/series", NULL, NULL, 0, 501, JSON, "storage.mode"},
+        {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 501, JSON, "storage.mode"},
         {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 501, TEXT, "storage.mode"},
-        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 501, TEXT, "storage.mode"},
-        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, TEXT, "storage.mode"},
-        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 501, TEXT, "none"},
-        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 501, TEXT, "n"},
-        {"clean", HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 501, TEXT, "n"},
+        {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 501, JSON, "storage.mode"},
+        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, JSON, "storage.mode"},
+        {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 501, JSON, "none"},
+        {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 501, JSON, "n"},
+        {"clean", HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 501, JSON, "n"},
         {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 204, NULL, NULL},
         {"health", HTTP_GET, "/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
     };
@@ -249,10 +285,10 @@ test_tenants_are_named_once_and_well_where_data_are_meant(void **state)
         {"values", HTTP_GET, "/api/v1/label/a/values", NULL, NULL, 0, 200, JSON, NULL},
         {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON, NULL},
         {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 200, TEXT, NULL},
-        {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, TEXT, NULL},
-        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, TEXT, NULL},
+        {"metadata", HTTP_GET, "/api/v1/metadata", NULL, NULL, 0, 200, JSON, NULL},
+        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, JSON, NULL},
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", NULL, NULL, 0, 200,
-         TEXT, NULL},
+         JSON, NULL},
     };
     struct api_rig *rig = rig_new();
     rig->options.tenancy = true;
@@ -284,8 +320,8 @@ test_several_tenants_are_read_but_not_written(void **state)
         {"write", HTTP_POST, "/api/v1/write", "X-Scope-OrgID: a|b", NULL, WRITE_V1, 400, TEXT,
          "invalid X-Scope-OrgID: expected a tenant name"},
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", "X-Scope-OrgID: a|b",
-         NULL, 0, 400, TEXT, "invalid X-Scope-OrgID"},
-        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", "X-Scope-OrgID: a|b", NULL, 0, 400, TEXT,
+         NULL, 0, 400, JSON, "invalid X-Scope-OrgID"},
+        {"tsdb", HTTP_GET, "/api/v1/status/tsdb", "X-Scope-OrgID: a|b", NULL, 0, 400, JSON,
          "invalid X-Scope-OrgID"},
         {"an empty name", HTTP_GET, "/api/v1/labels", "X-Scope-OrgID: a|", NULL, 0, 400, JSON,
          "invalid X-Scope-OrgID"},
@@ -344,12 +380,12 @@ test_errors_of_a_query_become_statuses(void **state)
         enum err e;
         unsigned status;
         const char *type;   /* Prometheus' word */
-        unsigned metadata;  /* a page, whose errors are plain but for ERR_INPUT */
+        unsigned read;      /* remotely */
         const char *header; /* of plain ones */
     } cases[] = {
         {ERR_INPUT, 400, "bad_data", 400, ""},
-        {ERR_LIMIT, 400, "bad_data", 400, ""},
-        {ERR_NOMEM, 422, "execution", 503, ""},
+        {ERR_LIMIT, 422, "execution", 400, ""},
+        {ERR_NOMEM, 422, "execution", 422, ""},
         {ERR_CANCELED, 503, "timeout", 503, "Retry-After: 2\n"},
         {ERR_AGAIN, 503, "unavailable", 503, "Retry-After: 2\n"},
         {ERR_FULL, 503, "unavailable", 503, "Retry-After: 2\n"},
@@ -367,9 +403,10 @@ test_errors_of_a_query_become_statuses(void **state)
         {HTTP_GET, "/api/v1/series?match[]=up", 0},
         {HTTP_POST, "/api/v1/read", READ_SAMPLES},
         {HTTP_POST, "/api/v1/read", READ_STREAMED},
-        {HTTP_GET, "/federate?match[]=up", 0},
         {HTTP_GET, "/api/v1/metadata", 0},
+        {HTTP_GET, "/federate?match[]=up", 0},
     };
+    enum { PLAIN = sizeof routes / sizeof *routes - 1 };
     struct api_rig *rig = rig_start(rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         for (size_t k = 0; k < 2 * sizeof routes / sizeof *routes; k++) {
@@ -377,10 +414,10 @@ test_errors_of_a_query_become_statuses(void **state)
             size_t route = k / 2;
             rig->open_error = k % 2 == 0 ? cases[i].e : OK;
             rig->ask_error = k % 2 == 0 ? OK : cases[i].e;
-            bool page = route == 6, plain = route >= 3 && !(page && cases[i].e == ERR_INPUT);
+            bool reads = routes[route].method == HTTP_POST, plain = reads || route == PLAIN;
             struct bytes message = message_of(routes[route].message);
             rig_ask(rig, &r, routes[route].method, routes[route].target, NULL, message);
-            assert_int_equal(r.status, page ? cases[i].metadata : cases[i].status);
+            assert_int_equal(r.status, reads ? cases[i].read : cases[i].status);
             assert_non_null(strstr(answer_text(&r), "the double says"));
             assert_string_equal(r.content_type, plain ? "text/plain; charset=utf-8" : JSON);
             if (plain)
@@ -433,7 +470,7 @@ test_errors_of_the_owner_become_statuses(void **state)
         ask(rig, &(struct asked){"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, cases[i].reload,
                                  TEXT, text});
         ask(rig, &(struct asked){"remembered", HTTP_GET, "/api/v1/status/remembered", NULL, NULL, 0,
-                                 cases[i].remembered, cases[i].e == ERR_INPUT ? JSON : TEXT, text});
+                                 cases[i].remembered, JSON, text});
     }
     rig_free(rig);
 }
@@ -473,6 +510,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         API_TEST(test_what_can_never_succeed_is_refused_for_good),
         API_TEST(test_what_an_operator_did_not_allow_is_refused),
+        API_TEST(test_sentences_that_are_too_long_are_cut),
         API_TEST(test_without_a_store_what_asks_it_is_not_implemented),
         API_TEST(test_tenants_are_named_once_and_well_where_data_are_meant),
         API_TEST(test_several_tenants_are_read_but_not_written),

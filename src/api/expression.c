@@ -3,7 +3,7 @@
 #include "api/internal.h"
 #include "promql/promql.h"
 
-enum { ANSWER_BYTES_MAX = 64 << 20, ERROR_BYTES_MAX = 64 * 1024 };
+enum { ANSWER_BYTES_MAX = 64 << 20 };
 
 static enum err
 rewrite(struct api *api, const struct form *form, enum promql_form wanted, struct buf *to,
@@ -36,7 +36,7 @@ run(struct api *api, struct http_request *request, enum promql_form wanted)
     struct why why = {""};
     struct buf text, error;
     buf_init(&text, &api->read_budget, ANSWER_BYTES_MAX);
-    buf_init(&error, NULL, ERROR_BYTES_MAX);
+    buf_init(&error, NULL, SENTENCE_BYTES_MAX);
     buf_put_text(&error, "invalid parameter \"query\": ");
     enum err e = form_read(request, &api->read_budget, &form, &why);
     bool was_read = e == OK;
@@ -44,8 +44,7 @@ run(struct api *api, struct http_request *request, enum promql_form wanted)
     if (e == OK) {
         reply_json(request, 200, &text);
     } else if (was_read && (e == ERR_INPUT || e == ERR_LIMIT)) {
-        buf_put_u8(&error, '\0');
-        reply_problem(request, 400, "bad_data", (const char *)error.at);
+        reply_sentence(request, 400, "bad_data", buf_bytes(&error));
     } else {
         if (e == ERR_NOMEM) why_set(&why, e, "not enough memory for the expression");
         reply_problem_of(request, FOR_QUERY, e, &why);

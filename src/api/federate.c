@@ -11,7 +11,7 @@
 #include "api/match.h"
 #include "api/negotiate.h"
 
-enum { PIECE_BYTES = 256 * 1024, ERROR_BYTES_MAX = 64 * 1024 };
+enum { PIECE_BYTES = 256 * 1024 };
 
 struct federation {
     struct api *api;
@@ -280,7 +280,7 @@ federate_run(struct api *api, struct http_request *request)
     budget_init(&f->budget, "query", 0, &api->read_budget);
     buf_init(&f->text, &f->budget, (size_t)1 << 30);
     buf_init(&f->labels, &f->budget, (size_t)1 << 26);
-    buf_init(&f->error, NULL, ERROR_BYTES_MAX);
+    buf_init(&f->error, NULL, SENTENCE_BYTES_MAX);
     arena_init(&f->arena, &f->budget, 0, 0);
     family_writer_init(&f->writer, f->form_of.form, f->form_of.escaping, &f->budget, &f->text);
     f->asked.control = &f->control;

@@ -38,6 +38,7 @@ form_read(const struct http_request *request, struct budget *budget, struct form
     struct bytes body = http_body(request);
     *ret = (struct form){.request = request};
     arena_init(&ret->arena, budget, 0, 0);
+    if (http_method(request) == HTTP_GET) return OK;
     if (type == NULL || strncasecmp(type, form_type, sizeof form_type - 1) != 0) return OK;
     if (body.size == 0) return OK;
     if (memchr(body.at, '\0', body.size) != NULL) {
@@ -77,17 +78,12 @@ form_fini(struct form *form)
 const char *
 form_next(const struct form *form, const char *name, struct form_walk *walk)
 {
-    /* The server lets through few arguments of a query string, and any number of fields. */
-    const char *value = http_argument_nth(form->request, name, walk->arguments);
-    if (value != NULL) {
-        walk->arguments++;
-        return value;
-    }
     while (walk->fields < form->count) {
         const struct form_field *field = &form->fields[walk->fields++];
         if (strcmp(field->name, name) == 0) return field->value;
     }
-    return NULL;
+    /* The server lets through few arguments of a query string, and any number of fields. */
+    return http_argument_nth(form->request, name, walk->arguments++);
 }
 
 const char *

@@ -20,14 +20,14 @@ struct form {
     uint32_t count;
 };
 
-/* Reads the body if its content type is that of a form. ERR_INPUT: it is not a valid form;
- * ERR_NOMEM. To be ended with form_fini() in any case. */
+/* Reads the body if its content type is that of a form, unless the method is GET. ERR_INPUT: it is
+ * not a valid form; ERR_NOMEM. To be ended with form_fini() in any case. */
 MUST_CHECK enum err form_read(const struct http_request *request, struct budget *budget,
                               struct form *ret_form, struct why *why);
 void form_fini(struct form *form);
 
-/* The argument's `nth` value, counted from 0: those of the query string come first. NULL: there
- * are no more. */
+/* The argument's `nth` value, counted from 0: those of the body come first. NULL: there are no
+ * more. */
 const char *form_nth(const struct form *form, const char *name, uint32_t nth);
 /* The first; NULL also if it is empty: Prometheus takes that for not given. */
 const char *form_given(const struct form *form, const char *name);

@@ -82,7 +82,7 @@ struct write_memory {
 struct route_of_api {
     struct api *api;
     const struct route *route;
-    bool cors; /* pages of other origins may ask it */
+    bool is_json; /* all answers are in Prometheus' envelope, for pages of other origins, too */
 };
 
 struct api {
@@ -138,18 +138,20 @@ void reply_problem_of(struct http_request *request, enum purpose purpose, enum e
                       const struct why *why);
 void reply_problem(struct http_request *request, unsigned status, const char *type,
                    const char *text);
-/* 400 with the sentence that was made of what is wrong with the parameters. */
-void reply_invalid(struct http_request *request, struct buf *error);
+/* A sentence that was made for this request; what is longer than that was cut. */
+enum { SENTENCE_BYTES_MAX = 64 * 1024 };
+void reply_sentence(struct http_request *request, unsigned status, const char *type,
+                    struct bytes sentence);
 /* Of what read_asked() and what came after it found wrong; `error` may say what. False: nothing. */
-bool reply_refusal(struct http_request *request, unsigned refused, enum err e, struct buf *error,
-                   const struct why *why);
+bool reply_refusal(struct http_request *request, unsigned refused, enum err e,
+                   const struct buf *error, const struct why *why);
 void reply_json(struct http_request *request, unsigned status, const struct buf *text);
 /*
- * Sends what `text` has of a long answer of status 200 and clears it. The first piece begins the
- * stream, which *begun tells from then on: the caller ends it.
+ * Sends what `text` has of a long answer of status 200 and clears it, unless the query has to end.
+ * The first piece begins the stream, which *begun tells from then on: the caller ends it.
  */
 MUST_CHECK enum err reply_piece(struct api *api, enum queue_name queue,
-                                struct http_request *request, const struct query_control *control,
+                                struct http_request *request, struct query_control *control,
                                 struct buf *text, bool *begun, struct why *why);
 /* Begins the document of a success; what comes next is the value of its "data". */
 void success_begin(struct json *j, struct buf *text);

@@ -15,7 +15,7 @@
 #include "wire/escaped_name.h"
 #include "wire/number.h"
 
-enum { PIECE_BYTES = 64 * 1024, ERROR_BYTES_MAX = 64 * 1024, NAME_BYTES_MAX = 24 * 1024 };
+enum { PIECE_BYTES = 64 * 1024, NAME_BYTES_MAX = 24 * 1024 };
 
 struct lookup {
     struct api *api;
@@ -119,6 +119,8 @@ static enum err
 read_exemplars_question(struct lookup *l)
 {
     enum err e = read_times(l);
+    l->asked.partial = true;
+    if (e == OK) e = form_bool(&l->form, "partial_response", &l->asked.partial, &l->error);
     if (e) return e;
     if (l->asked.max_ms < l->asked.min_ms) {
         buf_put_text(&l->error, "end timestamp must not be before start timestamp");
@@ -275,7 +277,7 @@ run(struct api *api, struct http_request *request, const struct question *questi
     budget_init(&l->budget, "query", 0, &api->read_budget);
     buf_init(&l->text, &l->budget, (size_t)1 << 30);
     buf_init(&l->series, &l->budget, (size_t)1 << 26);
-    buf_init(&l->error, NULL, ERROR_BYTES_MAX);
+    buf_init(&l->error, NULL, SENTENCE_BYTES_MAX);
     l->asked.control = &l->control;
     warnings_init(&l->warnings, &l->budget);
     query_control_begin(api, request, &l->budget, &l->control);

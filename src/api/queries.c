@@ -11,10 +11,13 @@
 #include "base/log.h"
 #include "base/time_text.h"
 #include "base/utf8.h"
+#include "model/tenant_name.h"
+#include "query/tenants.h"
 
 enum {
     TEXT_SHOWN_BYTES = 4096, /* of an expression */
-    PAST_MAX = 256,          /* expressions that are remembered */
+    TENANTS_BYTES_MAX = TENANTS_AT_ONCE_MAX * (TENANT_NAME_BYTES_MAX + 1),
+    PAST_MAX = 256, /* expressions that are remembered */
     TOP_COUNT = 20,
 };
 
@@ -101,7 +104,7 @@ past_of_locked(struct api *api, const struct active_query *query)
         buf_fini(&p->text);
     }
     *p = (struct past_query){.hash = hash};
-    buf_init(&p->tenant, NULL, TEXT_SHOWN_BYTES);
+    buf_init(&p->tenant, NULL, TENANTS_BYTES_MAX);
     buf_init(&p->text, NULL, TEXT_SHOWN_BYTES);
     buf_put_bytes(&p->tenant, query->tenant);
     buf_put_bytes(&p->text, text);

@@ -18,7 +18,6 @@
 
 enum {
     PIECE_BYTES = 64 * 1024,
-    ERROR_BYTES_MAX = 64 * 1024,
     SUBQUERY_STEP_MS = 60 * 1000,
 };
 #define PLAN_SLOW_NS NS_PER_S /* so long may the plan of a slow query be looked for */
@@ -87,14 +86,14 @@ read_duration(struct query *q, const char *name, const char *begin, int64_t *ret
     uint64_t bits;
     if (text == NULL) text = "";
     if (number_parse(text, strlen(text), &bits)) {
-        double ms = bits_double(bits) * 1000;
-        if (!(fabs(ms) < 0x1p63 / 1e6)) {
+        double ns = bits_double(bits) * 1e9; /* as there, whose rounding shows */
+        if (!(fabs(ns) < 0x1p63)) {
             return cannot_parse(q, begin, text, " to a valid duration. It overflows int64");
         }
-        *ret_ms = (int64_t)ms;
+        *ret_ms = (int64_t)ns / NS_PER_MS;
         return OK;
     }
-    if (time_parse_duration(bytes_of_text(text), ret_ms)) return OK;
+    if (time_parse_duration_api(bytes_of_text(text), ret_ms)) return OK;
     return cannot_parse(q, begin, text, " to a valid duration");
 }
 
@@ -204,13 +203,13 @@ parse(struct query *q)
 {
     const char *text = form_nth(&q->form, "query", 0);
     struct buf sentence;
-    buf_init(&sentence, NULL, ERROR_BYTES_MAX);
+    buf_init(&sentence, NULL, SENTENCE_BYTES_MAX);
     enum err e =
         promql_parse(bytes_of_text(text == NULL ? "" : text), &q->budget, &q->tree, &sentence);
     if (e == OK && q->is_range && !promql_has_range(q->tree, &sentence)) e = ERR_INPUT;
     if (e == ERR_INPUT || e == ERR_LIMIT) {
         buf_put_text(&q->error, "invalid parameter \"query\": ");
-        buf_put_bytes(&q->error, buf_bytes(&sentence));
+        buf_put_cut(&q->error, buf_bytes(&sentence));
         e = ERR_INPUT;
     } else if (e) {
         why_set(&q->why, e, "not enough memory for the expression");
@@ -378,8 +377,7 @@ end_answer(struct query *q, enum err e)
     } else if (e == OK) {
         reply_json(q->request, 200, &q->text);
     } else if (e == ERR_INPUT && q->error.size > 0) {
-        buf_put_u8(&q->error, '\0');
-        reply_problem(q->request, q->error_status, q->error_type, (const char *)q->error.at);
+        reply_sentence(q->request, q->error_status, q->error_type, buf_bytes(&q->error));
     } else if (e == ERR_CANCELED && canceled) {
         reply_problem(q->request, 503, "canceled", why_text(&q->why, e));
     } else if (e == ERR_LIMIT) {
@@ -478,7 +476,7 @@ plan_slow_one(struct query *q, struct buf *line)
     struct view *view;
     options.control = &control;
     if (q->tree == NULL || view_open(q->api->options.answerer, &control, &view, &why)) return;
-    buf_init(&error, NULL, ERROR_BYTES_MAX);
+    buf_init(&error, NULL, SENTENCE_BYTES_MAX);
     if (promql_explain(q->tree, view, &options, &plan, &error, &why) == OK) {
         promql_plan_put_line(plan, line);
         promql_plan_free(plan);
@@ -494,7 +492,7 @@ end_active(struct query *q, enum err e)
     struct buf line;
     int64_t now_ns = env_monotonic_ns(q->api->options.env);
     if (!q->is_active) return;
-    buf_init(&line, NULL, ERROR_BYTES_MAX);
+    buf_init(&line, NULL, SENTENCE_BYTES_MAX);
     if (query_is_slow(q->api, &q->active, now_ns)) plan_slow_one(q, &line);
     if (buf_error(&line) == OK) q->active.plan = buf_bytes(&line);
     queries_end(q->api, &q->active, e, now_ns);
@@ -540,7 +538,7 @@ run(struct api *api, struct http_request *request, enum asked asked)
     q->begun_ns = env_monotonic_ns(api->options.env);
     budget_init(&q->budget, "query", 0, &api->read_budget);
     buf_init(&q->text, &q->budget, (size_t)1 << 30);
-    buf_init(&q->error, NULL, ERROR_BYTES_MAX);
+    buf_init(&q->error, NULL, SENTENCE_BYTES_MAX);
     begin_control(q);
     unsigned refused;
     enum err e =

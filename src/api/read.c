@@ -353,7 +353,7 @@ finish(struct read *r, enum err e, const struct why *why)
     else if (r->too_large)
         http_reply_text(r->request, 413, "%s\n", why->text);
     else
-        reply_error(r->request, FOR_QUERY, e, why);
+        reply_error(r->request, e == ERR_LIMIT ? FOR_ANYTHING : FOR_QUERY, e, why);
 }
 
 static void
@@ -362,7 +362,11 @@ read_answer(struct api *api, struct http_request *request)
     struct why why = {""};
     struct buf message;
     struct read r = {.api = api, .request = request, .content_length = UINT64_MAX};
-    if (!tenant_of(api, request, &r.tenant)) return;
+    unsigned refused = tenant_named(api, request, &r.tenant, &why);
+    if (refused != 0) {
+        http_reply_text(request, refused, "%s\n", why.text);
+        return;
+    }
     budget_init(&r.budget, "query", 0, &api->read_budget);
     arena_init(&r.arena, &r.budget, ARENA_BYTES_MAX, 4096);
     buf_init(&message, &r.budget, api->options.decoded_bytes_max + 64);

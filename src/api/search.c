@@ -22,7 +22,6 @@
 #include "wire/number.h"
 
 enum {
-    ERROR_BYTES_MAX = 64 * 1024,
     LIMIT = 100, /* of results and of a batch, where none is given */
     BATCH_MAX = 10000,
 };
@@ -101,7 +100,7 @@ static enum err
 read_flag(struct search *s, const char *name, bool *ret)
 {
     struct buf unwanted;
-    buf_init(&unwanted, NULL, ERROR_BYTES_MAX);
+    buf_init(&unwanted, NULL, SENTENCE_BYTES_MAX);
     enum err e = form_bool(&s->form, name, ret, &unwanted);
     buf_fini(&unwanted);
     return e ? refuse(s, name, form_given(&s->form, name), ": must be boolean") : OK;
@@ -496,7 +495,7 @@ run(struct api *api, struct http_request *request, enum err (*read)(struct searc
     s->request = request;
     budget_init(&s->budget, "query", 0, &api->read_budget);
     buf_init(&s->text, &s->budget, (size_t)1 << 30);
-    buf_init(&s->error, NULL, ERROR_BYTES_MAX);
+    buf_init(&s->error, NULL, SENTENCE_BYTES_MAX);
     search_filter_init(&s->filter, &s->budget);
     warnings_init(&s->warnings, &s->budget);
     query_control_begin(api, request, &s->budget, &s->control);

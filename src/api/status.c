@@ -296,13 +296,15 @@ static enum err
 config_page(struct status_page *p)
 {
     struct buf yaml;
-    buf_init(&yaml, &p->api->read_budget, 1024 * 1024);
+    buf_init(&yaml, &p->api->read_budget, PAGE_BYTES_MAX);
     p->api->options.config(p->api->options.context, &yaml);
     json_object_open(p->j);
     json_member_bytes(p->j, "yaml", buf_bytes(&yaml));
     json_object_close(p->j);
+    enum err e = buf_error(&yaml);
+    if (e) why_set(&p->why, e, "not enough memory for the configuration");
     buf_fini(&yaml);
-    return OK;
+    return e;
 }
 
 static enum err
@@ -329,6 +331,8 @@ struct metadata_page {
     bool limited;
     struct buf family; /* whose list is open */
     bool is_open;
+    struct query_control *control;
+    struct why *why;
 };
 
 static void
@@ -360,7 +364,8 @@ put_metadata(void *context, const struct metadata *m)
 {
     struct metadata_page *p = context;
     bool same = p->is_open && bytes_equal(buf_bytes(&p->family), m->family);
-    enum err e = same ? OK : begin_family(p, m->family);
+    enum err e = err_first(query_control_check(p->control, p->why), buf_error(p->j->to));
+    if (e == OK && !same) e = begin_family(p, m->family);
     if (e || p->left_of_family == 0) return e;
     p->left_of_family--;
     json_object_open(p->j);
@@ -374,10 +379,13 @@ put_metadata(void *context, const struct metadata *m)
 static enum err
 ask_metadata(struct status_page *p, struct metadata_page *page)
 {
-    struct query_control control = {.env = p->api->options.env, .budget = &p->api->read_budget};
+    struct query_control control = {.budget = &p->api->read_budget};
     struct query_request asked = {.tenant = p->tenant, .control = &control};
     const char *metric = http_argument(p->request, "metric");
     struct view *view = NULL;
+    query_control_begin(p->api, p->request, &p->api->read_budget, &control);
+    page->control = &control;
+    page->why = &p->why;
     enum err e = view_open(p->api->options.answerer, &control, &view, &p->why);
     if (e) return e;
     e = view_metadata(view, &asked, bytes_of_text(metric == NULL ? "" : metric), put_metadata, page,
@@ -448,10 +456,9 @@ page_run(struct api *api, struct http_request *request)
     if (e == OK && buf_error(&text)) {
         e = why_set(&page.why, buf_error(&text), "not enough memory for the page");
     }
-    if (e == ERR_INPUT)
-        reply_problem_of(request, FOR_ANYTHING, e, &page.why);
-    else if (e)
-        reply_error(request, FOR_ANYTHING, e, &page.why);
+    if (e)
+        reply_problem_of(request, pages[i].find_tenant == NULL ? FOR_ANYTHING : FOR_QUERY, e,
+                         &page.why);
     else
         reply_json(request, 200, &text);
     buf_fini(&text);

@@ -11,8 +11,6 @@
 #include "api/match.h"
 #include "base/quote.h"
 
-enum { ERROR_BYTES_MAX = 64 * 1024 };
-
 struct question {
     struct api *api;
     struct form form;
@@ -191,13 +189,13 @@ targets_run(struct api *api, struct http_request *request)
         a++; /* it is among them: see the table of routes */
     }
     struct question q = {.api = api};
-    buf_init(&q.error, NULL, ERROR_BYTES_MAX);
+    buf_init(&q.error, NULL, SENTENCE_BYTES_MAX);
     enum err e = form_read(request, &api->read_budget, &q.form, &q.why);
     if (e == OK && a->check != NULL) e = a->check(&q);
     if (e == OK)
         reply_success(request, a->data != NULL ? a->data : targets_data(&q));
     else if (e == ERR_INPUT && q.error.size > 0)
-        reply_invalid(request, &q.error);
+        reply_sentence(request, 400, "bad_data", buf_bytes(&q.error));
     else
         reply_problem_of(request, FOR_QUERY, e, &q.why);
     match_fini(&q.match);

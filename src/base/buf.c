@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 enum { BUF_FIRST_BYTES = 256 };
 
 void
@@ -93,4 +95,10 @@ buf_printf(struct buf *buf, const char *format, ...)
         buf->size += (size_t)need;
     }
     va_end(again);
+}
+
+void
+buf_put_cut(struct buf *buf, struct bytes text)
+{
+    buf_put_bytes(buf, utf8_cut(text, buf->limit - buf->size));
 }

@@ -117,6 +117,9 @@ buf_put_text(struct buf *buf, const char *text)
     buf_put(buf, text, strlen(text));
 }
 
+/* As much of it as has room, in whole characters. */
+void buf_put_cut(struct buf *buf, struct bytes text);
+
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -263,11 +263,12 @@ unit_ms(struct cursor *c)
     return 0;
 }
 
-bool
-time_parse_duration(struct bytes text, int64_t *ret_ms)
+/* `in_order`: each unit once at most, from the largest to the smallest. */
+static bool
+parse_duration(struct bytes text, bool in_order, int64_t *ret_ms)
 {
     struct cursor c = cursor_of(text);
-    int64_t total = 0;
+    int64_t total = 0, before = INT64_MAX;
     if (text.size == 0) return false;
     while (c.at != c.end) {
         const uint8_t *digits = c.at;
@@ -277,11 +278,25 @@ time_parse_duration(struct bytes text, int64_t *ret_ms)
         int64_t v, unit;
         if (!time_parse_ms(bytes_of(digits, (size_t)(c.at - digits)), &v)) return false;
         unit = unit_ms(&c);
+        if (in_order && unit >= before) return false;
+        before = unit;
         if (unit == 0 || __builtin_mul_overflow(v, unit, &v)) return false;
         if (__builtin_add_overflow(total, v, &total)) return false;
     }
     *ret_ms = total;
     return true;
+}
+
+bool
+time_parse_duration(struct bytes text, int64_t *ret_ms)
+{
+    return parse_duration(text, false, ret_ms);
+}
+
+bool
+time_parse_duration_api(struct bytes text, int64_t *ret_ms)
+{
+    return parse_duration(text, true, ret_ms) && *ret_ms <= INT64_MAX / 1000000;
 }
 
 static bool

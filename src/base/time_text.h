@@ -34,6 +34,9 @@ bool time_parse_api(struct bytes text, int64_t *ret_ms);
 
 /* "1h30m": whole numbers with ms, s, m, h, d, w (7 days) or y (365 days). False: none of that. */
 bool time_parse_duration(struct bytes text, int64_t *ret_ms);
+/* The same as Prometheus' API takes it: each unit once at most, from the largest to the smallest,
+ * and no more than fits into nanoseconds, 292 years. */
+bool time_parse_duration_api(struct bytes text, int64_t *ret_ms);
 
 /*
  * What a command line takes: RFC 3339, Unix seconds, "now", "now-1d", "now+1h". ERR_INPUT, with the

@@ -6,6 +6,7 @@
 
 #include "base/decimal.h"
 #include "model/labels.h"
+#include "promql/parse/tree.h"
 #include "wire/number.h"
 
 enum {
@@ -143,7 +144,7 @@ put_series(struct promql_answer *a, bool is_matrix)
     return e;
 }
 
-/* A scalar or a string: [time, "value"] */
+/* A string: [time, "value"] */
 static void
 put_single(struct promql_answer *a, int64_t t_ms, struct bytes text)
 {
@@ -151,6 +152,19 @@ put_single(struct promql_answer *a, int64_t t_ms, struct bytes text)
     json_array_open(a->to);
     json_put_raw(a->to, bytes_of(time, promql_print_short_time(t_ms, time)));
     json_put_bytes(a->to, text);
+    json_array_close(a->to);
+}
+
+/* Without an exponent, other than the values of vectors. */
+static void
+put_scalar(struct promql_answer *a, const struct promql_point *p)
+{
+    char time[PROMQL_TIME_BYTES];
+    json_array_open(a->to);
+    json_put_raw(a->to, bytes_of(time, promql_print_short_time(p->t_ms, time)));
+    json_put_raw(a->to, bytes_of_text("\""));
+    tree_print_number(p->value, a->to->to);
+    buf_put_u8(a->to->to, '"');
     json_array_close(a->to);
 }
 
@@ -166,9 +180,7 @@ promql_answer_put(struct promql_answer *a)
         put_single(a, a->t_ms, promql_result_string(a->result));
     } else if (type == PROMQL_SCALAR) {
         if (promql_next_series(a->result, &labels) && promql_next_point(a->result, false, &p)) {
-            char digits[NUMBER_TEXT_BYTES];
-            size_t size = number_print(double_bits(p.value), digits);
-            put_single(a, p.t_ms, bytes_of(digits, size));
+            put_scalar(a, &p);
         }
     } else {
         return put_series(a, type == PROMQL_MATRIX);
@@ -183,21 +195,21 @@ promql_answer_notes(const struct promql_result *result, enum promql_note kind, b
 {
     bool warns = kind == PROMQL_WARNING;
     struct buf text;
-    uint32_t n = 0;
+    uint32_t n = 0, most = NOTES_MAX - (warns && limited);
     enum err e = OK;
     if (warns && limited) each(context, bytes_of_text("results truncated due to limit"));
     buf_init(&text, budget, NOTE_BYTES_MAX);
     for (; e == OK && promql_note(result, kind, n, &text); n++) {
         e = buf_error(&text);
-        if (e == OK && n < NOTES_MAX) each(context, buf_bytes(&text));
+        if (e == OK && n < most) each(context, buf_bytes(&text));
         buf_clear(&text);
     }
     if (e) e = why_set(why, ERR_NOMEM, "not enough memory for the warnings of the query");
     buf_fini(&text);
-    if (n > NOTES_MAX) {
+    if (n > most) {
         char more[64];
-        int size = snprintf(more, sizeof more, "%" PRIu32 " more %s annotations omitted",
-                            n - NOTES_MAX, warns ? "warning" : "info");
+        int size = snprintf(more, sizeof more, "%" PRIu32 " more %s annotations omitted", n - most,
+                            warns ? "warning" : "info");
         each(context, bytes_of(more, (size_t)size));
     }
     return e;

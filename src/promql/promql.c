@@ -116,7 +116,7 @@ promql_explain(const struct promql_tree *tree, struct view *view,
     plan_init(&p->plan, p->budget);
     enum err e = run_plan(&run, tree, view, options, &p->plan);
     if (e) {
-        buf_put_bytes(error, buf_bytes(&run.ev.error));
+        buf_put_cut(error, buf_bytes(&run.ev.error));
         *why = run.ev.why;
         promql_plan_free(p);
     } else {
@@ -165,7 +165,7 @@ promql_run(const struct promql_tree *tree, struct view *view, const struct promq
     enum err e = run_begin(&r->run, tree, view, options, measured);
     if (e == OK && r->run.ev.notes.failed) e = eval_no_memory(&r->run.ev);
     if (e) {
-        buf_put_bytes(error, buf_bytes(&r->run.ev.error));
+        buf_put_cut(error, buf_bytes(&r->run.ev.error));
         *why = r->run.ev.why;
         promql_result_free(r);
         return e;

@@ -296,6 +296,7 @@ run_with_cache(struct run *run, struct promql_cache *cache, const struct view_ma
     enum err e = OK;
     buf_clear(&run->key);
     cache_key(ev, &run->key);
+    if (buf_error(&run->key) == ERR_LIMIT) return run_steps(run);
     if (buf_error(&run->key)) return eval_no_memory(ev);
     struct cached *x = cache_find(cache, buf_bytes(&run->key));
     if (x != NULL) kept = steps_kept(ev, x, fixed_ms, &from);

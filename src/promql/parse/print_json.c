@@ -3,6 +3,8 @@
  * their names, as Prometheus' server has them. Not by struct json: expressions nest deeper than
  * that counts.
  */
+#include <math.h>
+
 #include "base/decimal.h"
 #include "base/json.h"
 #include "promql/parse/tree.h"
@@ -162,13 +164,19 @@ put_call(struct buf *to, const struct node *n)
     put_type(to, "call");
 }
 
+/* What JSON has no number for is a string, as values are elsewhere. */
 static void
 put_fill(struct buf *to, const char *key, bool fills, double value)
 {
     char text[NUMBER_TEXT_BYTES];
+    struct bytes digits = bytes_of(text, number_print(double_bits(value), text));
+    if (fills && !isfinite(value)) {
+        put_string(to, key, digits);
+        return;
+    }
     put_key(to, key);
     if (fills)
-        buf_put(to, text, number_print(double_bits(value), text));
+        buf_put_bytes(to, digits);
     else
         buf_put_text(to, "null");
 }
