@@ -92,6 +92,13 @@ node_matchers(struct evaluation *ev, const struct node *node, struct matcher_set
 
 /* --- durations -------------------------------------------------------------------------------- */
 
+/* With the bytes that it is about, as Prometheus says it. */
+static enum err
+duration_fail(struct evaluation *ev, const struct node *n, const char *what)
+{
+    return eval_fail(ev, "%" PRIu32 ":%" PRIu32 ": %s", n->at.begin, n->at.end, what);
+}
+
 static enum err
 duration_seconds(struct evaluation *ev, const struct node *n, double *ret)
 {
@@ -127,11 +134,11 @@ duration_seconds(struct evaluation *ev, const struct node *n, double *ret)
         *ret = left * right;
         break;
     case TOKEN_DIV:
-        if (right == 0) return eval_fail(ev, "division by zero");
+        if (right == 0) return duration_fail(ev, n, "division by zero");
         *ret = left / right;
         break;
     case TOKEN_MOD:
-        if (right == 0) return eval_fail(ev, "modulo by zero");
+        if (right == 0) return duration_fail(ev, n, "modulo by zero");
         *ret = fmod(left, right);
         break;
     default:
@@ -150,14 +157,12 @@ duration_value(struct evaluation *ev, const struct duration *d, bool positive, i
     enum err e = duration_seconds(ev, d->expr, &seconds);
     if (e) return e;
     if (positive && !(seconds > 0)) {
-        tree_put_position(ev->tree->text, d->expr->at.begin, &ev->error);
-        return eval_fail(ev, ": duration must be greater than 0");
+        return duration_fail(ev, d->expr, "duration must be greater than 0");
     }
     if (!(fabs(seconds) < 0x1p63 / 1e9)) {
-        tree_put_position(ev->tree->text, d->expr->at.begin, &ev->error);
-        return eval_fail(ev, ": duration is out of range");
+        return duration_fail(ev, d->expr, "duration is out of range");
     }
-    *ret_ms = (int64_t)round(seconds * 1000);
+    *ret_ms = (int64_t)(seconds * 1000);
     return OK;
 }
 
@@ -167,7 +172,7 @@ subquery_grid(struct evaluation *ev, const struct node *node, int64_t from_ms, i
               struct grid *ret)
 {
     int64_t step_ms;
-    enum err e = duration_value(ev, &node->subquery.step, false, &step_ms);
+    enum err e = duration_value(ev, &node->subquery.step, true, &step_ms);
     if (e) return e;
     if (step_ms == 0) step_ms = ev->subquery_step_ms;
     int64_t first_ms = from_ms / step_ms * step_ms;

@@ -1,4 +1,4 @@
-/* notes.c - see notes.h. There are few: each new one is compared with all. */
+/* notes.c - see notes.h. */
 #include "promql/eval/notes.h"
 
 #include <assert.h>
@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/array.h"
+#include "base/hash.h"
 #include "base/quote.h"
 #include "wire/number.h"
 
@@ -29,6 +30,7 @@ void
 notes_fini(struct notes *notes)
 {
     array_free(notes->budget, notes->items, notes->capacity);
+    table_fini(&notes->table, notes->budget);
     arena_fini(&notes->arena);
 }
 
@@ -50,18 +52,20 @@ add(struct notes *notes, enum note_kind kind, struct span at, struct buf *text)
         notes->failed = buf_error(text);
         return NULL;
     }
-    for (uint32_t i = 0; i < notes->count; i++) {
-        note = &notes->items[i];
+    uint64_t hash = hash_bytes(buf_bytes(text), kind);
+    for (uint32_t place = TABLE_START, id; table_next(&notes->table, hash, &place, &id);) {
+        note = &notes->items[id];
         if (note->kind != kind || !bytes_equal(note->text, buf_bytes(text))) continue;
         if (is_before(note->at, at)) note->at = at;
         return note;
     }
     struct bytes copy = arena_copy(&notes->arena, buf_bytes(text));
-    if (copy.at == NULL ||
+    if (copy.at == NULL || !table_reserve(&notes->table, notes->budget, 1) ||
         !array_reserve(notes->budget, &notes->items, &notes->capacity, notes->count + 1)) {
         notes->failed = ERR_NOMEM;
         return NULL;
     }
+    table_add(&notes->table, hash, notes->count);
     note = &notes->items[notes->count++];
     *note = (struct note){kind, copy, at, NULL};
     return note;

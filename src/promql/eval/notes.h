@@ -3,6 +3,7 @@
 #define PROMQL_EVAL_NOTES_H
 
 #include "base/buf.h"
+#include "base/table.h"
 #include "promql/parse/tree.h"
 
 enum note_kind { NOTE_WARNING, NOTE_INFO };
@@ -22,8 +23,9 @@ struct notes {
     struct note *items;
     uint32_t count;
     uint32_t capacity;
-    uint64_t added;  /* how often there was something to tell */
-    enum err failed; /* ERR_NOMEM: one could not be kept */
+    struct table table; /* of them, by their texts */
+    uint64_t added;     /* how often there was something to tell */
+    enum err failed;    /* ERR_NOMEM: one could not be kept */
 };
 
 void notes_init(struct notes *notes, struct budget *budget, struct bytes query);

@@ -213,23 +213,15 @@ note(struct evaluation *ev, const struct node *selector, const struct pushed *wa
     return OK;
 }
 
-/* The selector that a call is of, if it tells of nothing that it finds there, and takes no two
- * metrics to be one. */
+/* The selector that a call is of, if it tells of nothing that it finds there: others look for what
+ * becomes the same without what describes the metric. */
 static const struct node *
 selector_of_silent(const struct node *call)
 {
-    switch ((enum function_id)(call->call.function - functions)) {
-    case FUNCTION_COUNT_OVER_TIME:
-    case FUNCTION_LAST_OVER_TIME:
-    case FUNCTION_PRESENT_OVER_TIME:
-    case FUNCTION_TIMESTAMP:
-        break;
-    default:
-        return NULL;
-    }
+    enum function_id id = (enum function_id)(call->call.function - functions);
+    if (id != FUNCTION_LAST_OVER_TIME && id != FUNCTION_FIRST_OVER_TIME) return NULL;
     const struct node *of = node_inside(call->call.arguments[0]);
-    if (of->kind == NODE_RANGE) of = of->range.selector;
-    return of->kind == NODE_SELECTOR && selector_names_one(of) ? of : NULL;
+    return of->kind == NODE_RANGE ? of->range.selector : NULL;
 }
 
 static bool
@@ -258,12 +250,12 @@ is_unique_aggregation(const struct node *n, const struct matching *m)
 static bool
 is_unique(const struct evaluation *ev, const struct node *n, const struct matching *m)
 {
-    bool by_all = !m->on && m->labels.count == 0;
     n = node_inside(n);
     if (ev->features.type_and_unit_labels) return false; /* more than the name is left out */
     if (n->kind == NODE_AGGREGATION) return is_unique_aggregation(n, m);
-    if (n->kind == NODE_CALL) return by_all && selector_of_silent(n) != NULL;
-    return n->kind == NODE_SELECTOR && by_all && selector_names_one(n);
+    if (n->kind == NODE_CALL) n = selector_of_silent(n);
+    return n != NULL && n->kind == NODE_SELECTOR && !m->on && m->labels.count == 0 &&
+           selector_names_one(n);
 }
 
 static enum err

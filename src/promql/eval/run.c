@@ -52,38 +52,48 @@ struct placed {
     const struct node *call; /* sort_by_label */
 };
 
-/* "a2" comes before "a10": numbers in texts are compared as numbers. */
+/* The digits from `from` on, or what there is until the next. */
+static struct bytes
+run_of(struct bytes text, size_t from)
+{
+    size_t end = from;
+    while (end < text.size && ascii_is_digit(text.at[end]) == ascii_is_digit(text.at[from])) {
+        end++;
+    }
+    return bytes_of(text.at + from, end - from);
+}
+
+static bool
+is_whole(struct bytes run, int64_t *ret)
+{
+    *ret = 0;
+    for (size_t i = 0; i < run.size; i++) {
+        if (!ascii_is_digit(run.at[i]) || __builtin_mul_overflow(*ret, 10, ret) ||
+            __builtin_add_overflow(*ret, run.at[i] - '0', ret)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* "a2" comes before "a10": runs of digits are compared as numbers, if they fit into 64 bits, all
+ * others as texts. */
 static int
 compare_naturally(struct bytes a, struct bytes b)
 {
     size_t i = 0, k = 0;
     while (i < a.size && k < b.size) {
-        if (!ascii_is_digit(a.at[i]) || !ascii_is_digit(b.at[k])) {
-            if (a.at[i] != b.at[k]) return a.at[i] < b.at[k] ? -1 : 1;
-            i++;
-            k++;
-            continue;
+        struct bytes x = run_of(a, i), y = run_of(b, k);
+        int64_t n, m;
+        if (is_whole(x, &n) && is_whole(y, &m)) {
+            if (n != m) return n < m ? -1 : 1;
+        } else if (!bytes_equal(x, y)) {
+            return bytes_compare(x, y);
         }
-        size_t end = i, end_b = k;
-        while (end < a.size && ascii_is_digit(a.at[end])) {
-            end++;
-        }
-        while (end_b < b.size && ascii_is_digit(b.at[end_b])) {
-            end_b++;
-        }
-        while (i < end && a.at[i] == '0') {
-            i++;
-        }
-        while (k < end_b && b.at[k] == '0') {
-            k++;
-        }
-        if (end - i != end_b - k) return end - i < end_b - k ? -1 : 1;
-        int order = end == i ? 0 : memcmp(a.at + i, b.at + k, end - i);
-        if (order != 0) return order;
-        i = end;
-        k = end_b;
+        i += x.size;
+        k += y.size;
     }
-    if (a.size - i != b.size - k) return a.size - i < b.size - k ? -1 : 1;
+    if (i < a.size || k < b.size) return i < a.size ? 1 : -1;
     return bytes_compare(a, b);
 }
 

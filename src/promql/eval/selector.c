@@ -239,11 +239,19 @@ fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32
     return e;
 }
 
+/* What a function takes of a sample but its value is that of the last one. */
+static bool
+is_smoothed(const struct selector_vector *s)
+{
+    return s->node->selector.extent == EXTENT_SMOOTHED &&
+           (s->part == PART_VALUE || s->part == PART_PRESENCE);
+}
+
 static enum err
 fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
            struct last_sample *last)
 {
-    bool smoothed = s->node->selector.extent == EXTENT_SMOOTHED;
+    bool smoothed = is_smoothed(s);
     enum err e = OK;
     if (b->kind == SAMPLE_FLOAT && !smoothed) return fill_from_floats(s, b, step, last);
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
@@ -279,8 +287,7 @@ fill_column(struct selector_vector *s)
         e = fill_batch(s, &b, &step, &last);
         if (e) return e;
     }
-    return s->node->selector.extent == EXTENT_SMOOTHED ? smooth(s, &step, &last, &none)
-                                                       : fill(s, &step, INT64_MAX, &last);
+    return is_smoothed(s) ? smooth(s, &step, &last, &none) : fill(s, &step, INT64_MAX, &last);
 }
 
 static enum err

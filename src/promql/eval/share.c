@@ -95,7 +95,7 @@ note_part(struct evaluation *ev, const struct node *n, struct bytes steps_from, 
 {
     struct buf text;
     struct share *share = NULL;
-    buf_init(&text, ev->budget, 1 << 20);
+    buf_init(&text, ev->budget, 1 << 21);
     buf_put_bytes(&text, steps_from);
     tree_print(n, &text);
     enum err e = buf_error(&text) ? eval_no_memory(ev) : OK;
@@ -137,8 +137,10 @@ note_subquery(struct evaluation *ev, const struct node *n, struct bytes steps_fr
     buf_put_bytes(&text, steps_from);
     size_t before = text.size;
     tree_print(n, &text);
-    enum err e = buf_error(&text) || buf_error(&of) ? eval_no_memory(ev) : OK;
-    if (e == OK) {
+    enum err e = err_first(buf_error(&text), buf_error(&of));
+    if (e) {
+        e = e == ERR_LIMIT ? OK : eval_no_memory(ev); /* nothing is shared in what is so long */
+    } else {
         /* "EXPR[1h:1m] offset 5m" without EXPR. */
         memmove(text.at + before, text.at + before + of.size, text.size - before - of.size);
         text.size -= of.size;

@@ -3,6 +3,7 @@
  */
 #include <math.h>
 
+#include "base/hash.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
 
@@ -53,25 +54,35 @@ absent_free(struct vector *v)
     mem_free(v->ev->budget, a, sizeof *a);
 }
 
-/* The labels that the selector's matchers give one value, and only once. */
+/* The labels that the selector's matchers give: the first `=` of a name says which, what comes
+ * behind it takes the label away again. */
 static enum err
 labels_of_matchers(struct evaluation *ev, const struct node *node, struct buf *to)
 {
     struct buf next;
+    struct table named = {.slots = NULL}; /* of the names that had a `=`, by hash */
     if (node->kind == NODE_RANGE) node = node->range.selector;
     if (node->kind != NODE_SELECTOR) return OK;
+    const struct node_matcher *matchers = node->selector.matchers;
+    enum err e = OK;
     buf_init(&next, ev->budget, 64 << 20);
-    for (uint32_t i = 0; i < node->selector.matcher_count; i++) {
-        const struct node_matcher *m = &node->selector.matchers[i];
-        bool counts = m->type == MATCH_EQUAL && !bytes_equal_text(m->name, "__name__");
-        for (uint32_t k = 0; k < node->selector.matcher_count && counts; k++) {
-            counts = k == i || !bytes_equal(node->selector.matchers[k].name, m->name);
+    for (uint32_t i = 0; i < node->selector.matcher_count && e == OK; i++) {
+        const struct node_matcher *m = &matchers[i];
+        bool again = false;
+        uint64_t hash = hash_bytes(m->name, 0);
+        if (bytes_equal_text(m->name, "__name__")) continue;
+        for (uint32_t at = TABLE_START, id; !again && table_next(&named, hash, &at, &id);) {
+            again = bytes_equal(matchers[id].name, m->name);
         }
-        if (!counts) continue;
-        if (!labels_set(to, &next, (struct label){m->name, m->value})) break;
+        bool sets = m->type == MATCH_EQUAL && !again;
+        if (sets && !table_reserve(&named, ev->budget, 1)) e = ERR_NOMEM;
+        if (sets && e == OK) table_add(&named, hash, i);
+        struct label label = {m->name, sets ? m->value : bytes_of("", 0)};
+        if (e == OK && !labels_set(to, &next, label)) e = ERR_NOMEM;
     }
     buf_fini(&next);
-    return buf_error(to) ? eval_no_memory(ev) : OK;
+    table_fini(&named, ev->budget);
+    return e || buf_error(to) ? eval_no_memory(ev) : OK;
 }
 
 enum err

@@ -382,14 +382,31 @@ stddev_over_time(struct window *w, struct operand *ret)
     return true;
 }
 
-bool
-window_first(const struct window *w, uint32_t *ret_first)
+/* How many of the times are not after the start of the window. */
+static uint32_t
+floats_until_start(const struct window *w)
 {
-    *ret_first = 0;
+    return search_first(i, 0u, w->count, w->times_ms[i] > w->start_ms);
+}
+
+static uint32_t
+histograms_until_start(const struct window *w)
+{
+    return search_first(i, 0u, w->histogram_count, w->histograms[i].t_ms > w->start_ms);
+}
+
+/* The first samples of both kinds: with `anchored` one of them is the last one until the start.
+ * False: there is none after that. */
+static bool
+first_of_both(const struct window *w, uint32_t *ret_float, uint32_t *ret_histogram)
+{
+    *ret_float = *ret_histogram = 0;
     if (w->extent != EXTENT_ANCHORED) return true;
-    if (w->count == 0 || w->times_ms[w->count - 1] <= w->start_ms) return false;
-    uint32_t after = search_first(i, 0u, w->count - 1, w->times_ms[i] > w->start_ms);
-    *ret_first = after > 0 ? after - 1 : 0;
+    uint32_t i = floats_until_start(w), k = histograms_until_start(w);
+    if (i == w->count && k == w->histogram_count) return false;
+    bool is_float = i > 0 && (k == 0 || w->times_ms[i - 1] > w->histograms[k - 1].t_ms);
+    *ret_float = i - is_float;
+    *ret_histogram = k - (!is_float && k > 0);
     return true;
 }
 
@@ -438,9 +455,9 @@ static bool
 count_pairs(const struct window *w, bool (*counts)(const struct either *, const struct either *),
             struct operand *ret)
 {
-    uint32_t i, k = 0, count = 0;
+    uint32_t i, k, count = 0;
     struct either before, now;
-    if (!window_first(w, &i)) return false;
+    if (!first_of_both(w, &i, &k)) return false;
     if (!next_of_both(w, &i, &k, &before)) return false;
     for (; next_of_both(w, &i, &k, &now); before = now) {
         count += counts(&before, &now);
