@@ -456,9 +456,9 @@ page_run(struct api *api, struct http_request *request)
     if (e == OK && buf_error(&text)) {
         e = why_set(&page.why, buf_error(&text), "not enough memory for the page");
     }
+    bool is_query = pages[i].find_tenant == tenant_of; /* others look at what is in memory */
     if (e)
-        reply_problem_of(request, pages[i].find_tenant == NULL ? FOR_ANYTHING : FOR_QUERY, e,
-                         &page.why);
+        reply_problem_of(request, is_query ? FOR_QUERY : FOR_ANYTHING, e, &page.why);
     else
         reply_json(request, 200, &text);
     buf_fini(&text);

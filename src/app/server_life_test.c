@@ -695,8 +695,13 @@ check_reload_with_faults(struct fault fault, unsigned sites_min)
         fault_env_arm(r.s->fe, fault);
         met = check_reload(&r, step);
     }
+    if (fault.nth <= sites_min) {
+        char text[4096] = "";
+        (void)!pread(r.log, text, sizeof text - 1, 0);
+        fail_msg("fault %d met %u calls only; the last reload:\n%s", (int)fault.kind,
+                 (unsigned)fault.nth - 1, text);
+    }
     reloading_end(&r);
-    assert_true(fault.nth > sites_min);
 }
 
 static void

@@ -444,7 +444,8 @@ check_requests_survive(struct site *s, unsigned n, uint64_t nth, bool forever)
     }
     for (unsigned i = 0; i < sizeof pages / sizeof *pages; i++) {
         int status = site_status(s, pages[i]);
-        if (status / 100 != 2 && status != 503 && status != 0) {
+        bool said = status == 503 || (status == 422 && strstr(pages[i], "/metadata") != NULL);
+        if (status / 100 != 2 && !said && status != 0) {
             fail_msg("allocation %u: %s was answered %d", (unsigned)nth, pages[i], status);
         }
     }
