@@ -160,6 +160,8 @@ def ask(url, method, target, headers, body):
         data = json.loads(text)
         if isinstance(data.get("data"), list):
             data["data"].sort(key=json.dumps)
+        if "error" in data: # we add which limit it is
+            data["error"] = data["error"].partition(": query.max_points is ")[0]
         answer["body"] = data
     elif response.status != 405: # the words for that are everyone's own
         answer["body"] = text.decode("utf-8", "replace")
