@@ -20,6 +20,11 @@ for each in tests/promql/scripts/*.test; do
     claim "$(basename "$each" .test), ours, from parts" runs --flush "$each"
     claim "$(basename "$each" .test), ours, in three shards, measured" runs --shards 3 --measured "$each"
 done
+for each in tests/promql/scripts/plain/*.test; do
+    claim "$(basename "$each" .test), ours, without features" runs --plain "$each"
+    claim "$(basename "$each" .test), ours, without features, from parts, in three shards" \
+        runs --plain --flush --shards 3 "$each"
+done
 others=0
 for each in "$scripts"/*.test; do
     [[ -f $each ]] || continue

@@ -1,7 +1,7 @@
 /*
  * run.c - runs scripts in Prometheus' language for tests of PromQL, each over a fresh store.
  *
- *     run [--flush] [--shards N] [--measured] FILE...
+ *     run [--flush] [--shards N] [--measured] [--plain] FILE...
  *
  * --flush: what a script loads is written into parts before it is asked for. --shards: series are
  * read in so many shards, each by whichever thread comes first. --measured: each evaluation is
@@ -9,7 +9,7 @@
  * time. The last line is "N passed, N failed"; each
  * failure is printed with file and line. Staleness markers, gaps and the series notation: see the
  * scripts' own documentation in Prometheus (promql/promqltest). As there, names are removed at the
- * end, and start timestamps are looked at.
+ * end, and start timestamps are looked at; but --plain: no feature is on.
  */
 #include <ctype.h>
 #include <math.h>
@@ -55,6 +55,7 @@ struct script {
     bool flush;
     uint32_t shards;
     bool measured;
+    bool plain;
     unsigned passed;
     unsigned failed;
 };
@@ -1090,7 +1091,7 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
         .step_ms = step_ms,
         .lookback_ms = LOOKBACK_MS,
         .subquery_step_ms = 60000,
-        .features = {.delayed_name_removal = true, .start_timestamps = true}};
+        .features = {.delayed_name_removal = !s->plain, .start_timestamps = !s->plain}};
     enum err e;
     bool planned = true;
     if (s->measured)
@@ -1286,7 +1287,7 @@ main(int argc, char **argv)
     unsigned passed = 0, failed = 0;
     bool flush = false;
     uint32_t shards = 0;
-    bool measured = false;
+    bool measured = false, plain = false;
     int first = 1;
     for (; first < argc && argv[first][0] == '-'; first++) {
         if (strcmp(argv[first], "--flush") == 0) {
@@ -1295,14 +1296,19 @@ main(int argc, char **argv)
             shards = (uint32_t)strtoul(argv[++first], NULL, 10);
         } else if (strcmp(argv[first], "--measured") == 0) {
             measured = true;
+        } else if (strcmp(argv[first], "--plain") == 0) {
+            plain = true;
         } else {
-            fprintf(stderr, "usage: run [--flush] [--shards N] [--measured] FILE...\n");
+            fprintf(stderr, "usage: run [--flush] [--shards N] [--measured] [--plain] FILE...\n");
             return 2;
         }
     }
     for (int i = first; i < argc; i++) {
-        script = (struct script){
-            .file = argv[i], .flush = flush, .shards = shards, .measured = measured};
+        script = (struct script){.file = argv[i],
+                                 .flush = flush,
+                                 .shards = shards,
+                                 .measured = measured,
+                                 .plain = plain};
         script.in = fopen(argv[i], "r");
         if (script.in == NULL) {
             perror(argv[i]);

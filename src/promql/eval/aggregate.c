@@ -610,6 +610,17 @@ set_up(struct aggregation_vector *a)
     return ERR_INPUT;
 }
 
+/* by (__name__), or one that is made of values */
+static bool
+may_have_name(const struct node *node)
+{
+    if (node->aggregation.op == TOKEN_COUNT_VALUES) return true;
+    for (uint32_t i = 0; i < node->aggregation.labels.count && !node->aggregation.without; i++) {
+        if (bytes_equal_text(node->aggregation.labels.names[i], "__name__")) return true;
+    }
+    return false;
+}
+
 enum err
 vector_aggregation_new(struct evaluation *ev, const struct node *node, struct vector *of,
                        struct vector **ret_vector)
@@ -620,7 +631,11 @@ vector_aggregation_new(struct evaluation *ev, const struct node *node, struct ve
         vector_free(of);
         return eval_no_memory(ev);
     }
-    a->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = true};
+    a->vector = (struct vector){.ops = &ops,
+                                .ev = ev,
+                                .grid = of->grid,
+                                .one_name = !may_have_name(node),
+                                .each_once = true};
     a->of = of;
     a->node = node;
     arena_init(&a->arena, ev->budget, 0, 0);

@@ -151,7 +151,8 @@ find_duplicates(const struct binary_vector *b, uint32_t step, const struct colum
     }
 }
 
-/* Two of the kept side at a step at which the other side has anything, too. */
+/* Two of the kept side at a step at which the other side has anything, too, or is filled; that is
+ * NULL. */
 static enum err
 check_duplicates(struct binary_vector *b, const struct column *left)
 {
@@ -159,7 +160,7 @@ check_duplicates(struct binary_vector *b, const struct column *left)
     const struct column *x = NULL, *y = NULL;
     uint32_t group = 0;
     for (bits_each(step, b->twice, b->vector.grid.count)) {
-        if (!bits_has(left->present, step)) continue;
+        if (left != NULL && !bits_has(left->present, step)) continue;
         find_duplicates(b, step, &x, &y, &group);
         bool rising = labels_compare(x->labels, y->labels) < 0;
         buf_put_text(&ev->error, "found duplicate series for the match group ");
@@ -390,6 +391,7 @@ next(struct vector *v, struct column **ret_column)
 {
     struct binary_vector *b = (struct binary_vector *)v;
     enum err e = b->read ? OK : read_right(b);
+    if (e == OK && !b->read && (b->fills_one || b->fills_many)) e = check_duplicates(b, NULL);
     b->read = true;
     *ret_column = NULL;
     if (e) return e;
@@ -476,8 +478,14 @@ vector_binary_new(struct evaluation *ev, const struct node *node, struct vector 
         vector_free(right);
         return eval_no_memory(ev);
     }
-    b->vector = (struct vector){
-        .ops = &ops, .ev = ev, .grid = left->grid, .one_name = token_changes_metric(op)};
+    /* A series of either side is in a match group of its own. */
+    bool in_pairs = m->cardinality == ONE_TO_ONE && !m->on && m->labels.count == 0 &&
+                    left->one_name && right->one_name && left->each_once && right->each_once;
+    b->vector = (struct vector){.ops = &ops,
+                                .ev = ev,
+                                .grid = left->grid,
+                                .one_name = token_changes_metric(op),
+                                .each_once = in_pairs};
     b->swapped = m->cardinality == ONE_TO_MANY;
     b->left = b->swapped ? right : left;
     b->right = b->swapped ? left : right;

@@ -438,7 +438,8 @@ repeat_new(struct evaluation *ev, struct vector *of, const struct grid *grid,
         vector_free(of);
         return eval_no_memory(ev);
     }
-    r->vector = (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = of->one_name};
+    r->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = *grid, .one_name = of->one_name, .each_once = of->each_once};
     r->of = of;
     *ret_vector = &r->vector;
     return OK;
@@ -553,7 +554,7 @@ build_range(struct evaluation *ev, const struct node *call, const struct grid *g
     enum err e = build_leaf(ev, &(struct leaf){call, *grid, PART_VALUE}, &of);
     if (e) return e;
     if (!keeps_name && id != FUNCTION_ABSENT_OVER_TIME) {
-        return vector_other_metric_new(ev, of, of->one_name, ret_vector);
+        return vector_other_metric_new(ev, of, of, true, ret_vector);
     }
     *ret_vector = of;
     return OK;

@@ -4,8 +4,9 @@
  *
  * An expression's value at a step is made of samples at or before that time. So what an earlier
  * query found for a step still holds as long as no sample came before it and none was deleted: the
- * view knows (view_same_before()). Kept are results of whole expressions without warnings, under
- * all that they depend on. The least recently used go when there are too many.   Threads: any.
+ * view knows (view_same_before()). Kept are results of whole expressions without warnings, of which
+ * each step stands for itself, under all that they depend on. The least recently used go when there
+ * are too many.   Threads: any.
  */
 #ifndef PROMQL_EVAL_CACHE_H
 #define PROMQL_EVAL_CACHE_H

@@ -484,6 +484,7 @@ check_params(const struct choosing_vector *v)
         if (x.least < -1) note_ratio(v, x.least, -1);
         return OK;
     }
+    if (!x.nan && x.greatest < 1) return OK; /* nothing is wanted */
     if (x.nan) return eval_fail(ev, "Parameter value is NaN");
     if (x.least <= -0x1p63) return fail_with(ev, x.least, " underflows int64");
     if (x.greatest >= 0x1p63) return fail_with(ev, x.greatest, " overflows int64");
@@ -519,7 +520,11 @@ vector_choosing_new(struct evaluation *ev, const struct node *node, struct vecto
         vector_free(of);
         return eval_no_memory(ev);
     }
-    v->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name};
+    v->vector = (struct vector){.ops = &ops,
+                                .ev = ev,
+                                .grid = of->grid,
+                                .one_name = of->one_name,
+                                .each_once = of->each_once};
     v->of = of;
     v->node = node;
     arena_init(&v->arena, ev->budget, 0, 0);

@@ -45,6 +45,7 @@ struct estimate_vector {
     uint32_t member_capacity;
     struct table groups; /* the first column of each */
     uint32_t group_count;
+    struct table natives_by_labels;
     struct native *natives;
     uint32_t native_count;
     uint32_t native_capacity;
@@ -179,6 +180,8 @@ read_native(struct estimate_vector *x, const struct column *c)
     }
     enum err e = estimate(x, c, n.present, c->labels, estimate_native);
     n.result_count = x->results.count - n.first_result;
+    if (!table_reserve(&x->natives_by_labels, ev->budget, 1)) return eval_no_memory(ev);
+    table_add(&x->natives_by_labels, hash_bytes(n.labels, 0), x->native_count);
     x->natives[x->native_count++] = n;
     return e;
 }
@@ -270,8 +273,9 @@ static void
 drop_conflicts(struct estimate_vector *x, struct bytes labels, uint64_t *present)
 {
     uint32_t steps = x->vector.grid.count;
-    for (uint32_t i = 0; i < x->native_count; i++) {
-        const struct native *n = &x->natives[i];
+    uint64_t hash = hash_bytes(labels, 0);
+    for (uint32_t at = TABLE_START, id; table_next(&x->natives_by_labels, hash, &at, &id);) {
+        const struct native *n = &x->natives[id];
         if (!bytes_equal(n->labels, labels) || !bits_meet(n->present, present, steps)) continue;
         notes_add_metric(&x->vector.ev->notes, NOTE_WARNING, x->vector_at,
                          "vector contains a mix of classic and native histograms",
@@ -321,7 +325,8 @@ estimate_groups(struct estimate_vector *x)
             end++;
         }
         struct classic g = {x->members + begin, end - begin};
-        enum err e = estimate_group(x, &g);
+        enum err e = eval_work(ev, (uint64_t)g.count * x->vector.grid.count);
+        if (e == OK) e = estimate_group(x, &g);
         if (e) return e;
     }
     return OK;
@@ -375,6 +380,7 @@ estimate_free(struct vector *v)
     array_free(budget, x->members, x->member_capacity);
     array_free(budget, x->natives, x->native_capacity);
     table_fini(&x->groups, budget);
+    table_fini(&x->natives_by_labels, budget);
     buf_fini(&x->labels);
     buf_fini(&x->text);
     mem_free(budget, x, sizeof *x);
@@ -428,7 +434,7 @@ vector_estimate_new(struct evaluation *ev, const struct node *call, struct vecto
         vector_free(of);
         return eval_no_memory(ev);
     }
-    x->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = false};
+    x->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = true};
     x->of = of;
     x->call = call;
     columns_init(&x->buckets, ev->budget, &ev->held);

@@ -37,6 +37,7 @@ struct evaluation {
     uint32_t shards_wanted;    /* 0: as it is worth; 1: what is selected is not to be split */
     uint32_t shard;            /* of series, that the evaluation is about */
     uint32_t shard_count;      /* 0: it is about all */
+    bool spans_steps;          /* what one step gives, if anything, may hang on what others give */
     struct held held;          /* those of windows are not among them */
     struct shares *shares;     /* NULL: no part stands twice in the expression */
     struct pushdown *pushdown; /* NULL: no selector gets matchers of others */
@@ -94,6 +95,7 @@ struct vector {
     struct grid grid;
     /* No two series differ only in __name__: dropping it makes no two the same. */
     bool one_name;
+    bool each_once;          /* no two columns have the same labels */
     struct series_cost cost; /* of what it reads itself */
 };
 
@@ -252,9 +254,14 @@ MUST_CHECK enum err vector_label_join_new(struct evaluation *ev, const struct no
 /* Fails where two columns of the same labels meet at a step. */
 MUST_CHECK enum err vector_unique_new(struct evaluation *ev, struct vector *of,
                                       struct vector **ret_vector);
-/* The same where columns became another metric just now; with delayed removal they have not. */
+/* Columns of the same labels become one. */
+MUST_CHECK enum err vector_joined_new(struct evaluation *ev, struct vector *of,
+                                      struct vector **ret_vector);
+/* The same where columns became another metric just now; with delayed removal they have not.
+ * `at_all`: also if they do not meet at a step. */
 MUST_CHECK enum err vector_other_metric_new(struct evaluation *ev, struct vector *of,
-                                            bool had_one_name, struct vector **ret_vector);
+                                            const struct vector *was, bool at_all,
+                                            struct vector **ret_vector);
 MUST_CHECK enum err vector_scalar_binary_new(struct evaluation *ev, const struct node *node,
                                              struct vector *of, const double *scalars,
                                              bool scalar_left, struct vector **ret_vector);

@@ -435,7 +435,7 @@ vector_info_new(struct evaluation *ev, const struct node *call, struct vector *o
         vector_free(of);
         return eval_no_memory(ev);
     }
-    v->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = false};
+    v->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name};
     v->of = of;
     v->wanted = call->call.argument_count < 2 ? NULL : node_inside(call->call.arguments[1]);
     columns_init(&v->kept, ev->budget, &ev->held);

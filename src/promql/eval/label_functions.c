@@ -112,9 +112,11 @@ label_new(struct evaluation *ev, const struct node *call, struct vector *of, boo
         vector_free(of);
         return eval_no_memory(ev);
     }
-    l->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = false};
-    l->of = of;
     l->target = node_inside(arguments[1])->string;
+    bool names = bytes_equal_text(l->target, "__name__");
+    l->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name && !names};
+    l->of = of;
     l->source_count = replaces ? 1 : count - 3;
     l->sources = arena_alloc(&ev->arena, count * sizeof *l->sources);
     buf_init(&l->value, ev->budget, 64 << 20);

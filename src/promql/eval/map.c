@@ -342,7 +342,8 @@ vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of
         vector_free(of);
         return eval_no_memory(ev);
     }
-    m->vector = (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = true};
+    m->vector =
+        (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = true, .each_once = true};
     m->of = of;
     arena_init(&m->arena, ev->budget, 0, 0);
     buf_init(&m->labels, ev->budget, 64 << 20);
@@ -351,9 +352,8 @@ vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of
         map_free(&m->vector);
         return e;
     }
-    if (of != NULL) return vector_other_metric_new(ev, &m->vector, of->one_name, ret_vector);
     *ret_vector = &m->vector;
-    return OK;
+    return of == NULL ? OK : vector_other_metric_new(ev, &m->vector, of, false, ret_vector);
 }
 
 /* --- with a scalar ---------------------------------------------------------------------------- */
@@ -464,17 +464,19 @@ vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct 
         return eval_no_memory(ev);
     }
     bool keeps_name = !node->binary.returns_bool && !token_changes_metric(node->binary.op);
-    s->vector = (struct vector){
-        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name || !keeps_name};
+    s->vector = (struct vector){.ops = &ops,
+                                .ev = ev,
+                                .grid = of->grid,
+                                .one_name = of->one_name || !keeps_name,
+                                .each_once = of->each_once};
     s->of = of;
     s->node = node;
     s->scalars = scalars;
     s->scalar_left = scalar_left;
     arena_init(&s->arena, ev->budget, 0, 0);
     buf_init(&s->labels, ev->budget, 64 << 20);
-    if (!keeps_name) return vector_other_metric_new(ev, &s->vector, of->one_name, ret_vector);
     *ret_vector = &s->vector;
-    return OK;
+    return keeps_name ? OK : vector_other_metric_new(ev, &s->vector, of, false, ret_vector);
 }
 
 /* --- one series a step ------------------------------------------------------------------------ */
@@ -484,6 +486,7 @@ struct unique_vector {
     struct vector *of;
     bool by_type;        /* only a type or a unit that was lost can make two the same */
     bool any_lost;       /* one has lost it */
+    bool at_all;         /* the same twice is one too many, at whatever steps */
     struct columns seen; /* labels and bits */
     struct table table;
 };
@@ -511,11 +514,12 @@ unique_next(struct vector *v, struct column **ret_column)
     enum err e = vector_next(u->of, ret_column);
     struct column *c = *ret_column;
     if (e || c == NULL || !may_repeat(u, c)) return e;
+    ev->spans_steps |= u->at_all;
     uint64_t hash = hash_bytes(c->labels, 0);
     for (uint32_t at = TABLE_START, id; table_next(&u->table, hash, &at, &id);) {
         struct column *seen = &u->seen.items[id];
         if (!bytes_equal(seen->labels, c->labels)) continue;
-        if (bits_meet(seen->present, c->present, steps)) {
+        if (u->at_all || bits_meet(seen->present, c->present, steps)) {
             return eval_fail(ev, "vector cannot contain metrics with the same labelset");
         }
         bits_add(seen->present, c->present, steps);
@@ -546,7 +550,7 @@ vector_unique_new(struct evaluation *ev, struct vector *of, struct vector **ret_
         vector_free(of);
         return eval_no_memory(ev);
     }
-    u->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = true};
+    u->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name};
     u->of = of;
     columns_init(&u->seen, ev->budget, &ev->held);
     *ret_vector = &u->vector;
@@ -554,12 +558,97 @@ vector_unique_new(struct evaluation *ev, struct vector *of, struct vector **ret_
 }
 
 enum err
-vector_other_metric_new(struct evaluation *ev, struct vector *of, bool had_one_name,
-                        struct vector **ret_vector)
+vector_other_metric_new(struct evaluation *ev, struct vector *of, const struct vector *was,
+                        bool at_all, struct vector **ret_vector)
 {
+    bool one_name = was->one_name, each_once = was->each_once;
     *ret_vector = of;
+    of->each_once = each_once;
     if (ev->features.delayed_name_removal) return OK;
     enum err e = vector_unique_new(ev, of, ret_vector);
-    if (e == OK) ((struct unique_vector *)*ret_vector)->by_type = had_one_name;
+    if (e) return e;
+    struct unique_vector *u = (struct unique_vector *)*ret_vector;
+    u->by_type = one_name;
+    u->at_all = at_all;
+    u->vector.one_name = true;
+    u->vector.each_once = at_all || (each_once && one_name);
+    return OK;
+}
+
+/* --- one column a series ---------------------------------------------------------------------- */
+
+struct joined_vector {
+    struct vector vector; /* first */
+    struct vector *of;
+    struct columns kept;
+    struct table table;
+    bool read;
+    uint32_t next;
+};
+
+static enum err
+join_all(struct joined_vector *j)
+{
+    struct evaluation *ev = j->vector.ev;
+    uint32_t steps = j->vector.grid.count;
+    struct column *c;
+    enum err e;
+    while ((e = vector_next(j->of, &c)) == OK && c != NULL) {
+        uint64_t hash = hash_bytes(c->labels, 0);
+        struct column *known = NULL;
+        for (uint32_t at = TABLE_START, id; table_next(&j->table, hash, &at, &id);) {
+            if (bytes_equal(j->kept.items[id].labels, c->labels)) known = &j->kept.items[id];
+        }
+        if (known != NULL && bits_meet(known->present, c->present, steps)) {
+            return eval_fail(ev, "vector cannot contain metrics with the same labelset");
+        }
+        if (known != NULL) {
+            if (columns_join(&j->kept, known, c, steps)) return eval_no_memory(ev);
+            continue;
+        }
+        if (!table_reserve(&j->table, ev->budget, 1) || columns_add(&j->kept, c, steps)) {
+            return eval_no_memory(ev);
+        }
+        table_add(&j->table, hash, j->kept.count - 1);
+    }
     return e;
+}
+
+static enum err
+joined_next(struct vector *v, struct column **ret_column)
+{
+    struct joined_vector *j = (struct joined_vector *)v;
+    enum err e = j->read ? OK : join_all(j);
+    j->read = true;
+    *ret_column = e == OK && j->next < j->kept.count ? &j->kept.items[j->next++] : NULL;
+    return e;
+}
+
+static void
+joined_free(struct vector *v)
+{
+    struct joined_vector *j = (struct joined_vector *)v;
+    vector_free(j->of);
+    columns_fini(&j->kept);
+    table_fini(&j->table, v->ev->budget);
+    mem_free(v->ev->budget, j, sizeof *j);
+}
+
+enum err
+vector_joined_new(struct evaluation *ev, struct vector *of, struct vector **ret_vector)
+{
+    static const struct vector_ops ops = {joined_next, joined_free};
+    *ret_vector = of;
+    if (of->each_once) return OK;
+    struct joined_vector *j = mem_new(ev->budget, sizeof *j);
+    if (j == NULL) {
+        vector_free(of);
+        return eval_no_memory(ev);
+    }
+    j->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name, .each_once = true};
+    j->of = of;
+    columns_init(&j->kept, ev->budget, &ev->held);
+    *ret_vector = &j->vector;
+    return OK;
 }

@@ -169,11 +169,12 @@ static enum err
 fill_subquery(struct evaluation *ev, const struct node *node, struct matrix *m)
 {
     struct grid grid;
-    struct vector *v;
+    struct vector *of, *v;
     struct column *c;
     enum err e = matrix_grid(ev, node, &grid);
     if (e || grid.count == 0) return e;
-    e = vector_new(ev, node->subquery.expr, &grid, &v);
+    e = vector_new(ev, node->subquery.expr, &grid, &of);
+    if (e == OK) e = vector_joined_new(ev, of, &v);
     if (e) return e;
     while ((e = vector_next(v, &c)) == OK && c != NULL) {
         e = add_column(ev, m, c, &grid);

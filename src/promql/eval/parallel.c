@@ -208,6 +208,7 @@ merge(struct parallel_vector *p, struct lane *lane)
     }
     notes_merge(&ev->notes, &lane->ev.notes);
     ev->samples += lane->ev.samples;
+    ev->spans_steps |= lane->ev.spans_steps;
     for (uint32_t i = 0; i < ev->grid.count; i++) {
         ev->step_samples[i] += lane->ev.step_samples[i];
     }
@@ -315,6 +316,7 @@ vector_parallel_new(struct evaluation *ev, const struct leaf *leaf, uint32_t cou
         return e;
     }
     p->vector.one_name = p->lanes[0].leaf->one_name;
+    p->vector.each_once = p->lanes[0].leaf->each_once;
     for (uint32_t i = 1; i < count; i++) {
         ask_for_help(p);
     }

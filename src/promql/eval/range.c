@@ -715,7 +715,9 @@ open_subquery(struct range_vector *r, const struct node *node)
     enum err e = grid_of(r, node, &grid);
     if (e) return e;
     if (grid.count == 0) return OK; /* nothing is evaluated */
-    e = vector_new(ev, node->subquery.expr, &grid, &r->subquery);
+    struct vector *of;
+    e = vector_new(ev, node->subquery.expr, &grid, &of);
+    if (e == OK) e = vector_joined_new(ev, of, &r->subquery);
     if (e == OK) r->vector.one_name = r->subquery->one_name;
     return e;
 }
@@ -800,7 +802,8 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     if (first->kind == NODE_SUBQUERY) {
         r->at = (struct span){0, r->at.end}; /* Prometheus does not know where that stood */
     }
-    r->vector = (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = false};
+    r->vector =
+        (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = false, .each_once = true};
     r->call = call;
     r->kind = window_kind_of(id);
     r->floats_kind = float_windows_kind_of(id);

@@ -317,7 +317,7 @@ run_with_cache(struct run *run, struct promql_cache *cache, const struct view_ma
     ev->grid = grid;
     if (e == OK && kept > 0) e = join(run, x, from, kept);
     cached_release(x);
-    if (e == OK && kept < grid.count && ev->notes.count == 0) {
+    if (e == OK && kept < grid.count && ev->notes.count == 0 && !ev->spans_steps) {
         cache_put(cache, buf_bytes(&run->key), mark, &grid, &run->columns);
     }
     return e;

@@ -364,8 +364,11 @@ vector_selector_new(struct evaluation *ev, const struct node *node, const struct
     static const struct vector_ops ops = {next, selector_free};
     struct selector_vector *s = mem_new(ev->budget, sizeof *s);
     if (s == NULL) return eval_no_memory(ev);
-    s->vector =
-        (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = selector_names_one(node)};
+    s->vector = (struct vector){.ops = &ops,
+                                .ev = ev,
+                                .grid = *grid,
+                                .one_name = selector_names_one(node),
+                                .each_once = true};
     s->node = node;
     s->part = part;
     arena_init(&s->arena, ev->budget, 0, 0);

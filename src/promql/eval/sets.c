@@ -125,8 +125,11 @@ vector_set_new(struct evaluation *ev, const struct node *node, struct vector *le
         return eval_no_memory(ev);
     }
     s->op = node->binary.op;
-    s->vector = (struct vector){
-        .ops = &ops, .ev = ev, .grid = left->grid, .one_name = left->one_name && s->op != TOKEN_OR};
+    s->vector = (struct vector){.ops = &ops,
+                                .ev = ev,
+                                .grid = left->grid,
+                                .one_name = left->one_name && s->op != TOKEN_OR,
+                                .each_once = left->each_once && s->op != TOKEN_OR};
     s->left = left;
     s->right = right;
     arena_init(&s->arena, ev->budget, 0, 0);

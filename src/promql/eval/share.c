@@ -17,7 +17,7 @@ struct share {
     bool is_built;
     struct grid grid;
     struct vector *source; /* until all was kept */
-    bool one_name;
+    bool one_name, each_once;
     /* Of the operator that it was built for: what the source takes is charged to that. */
     struct plan_node *at;
     struct budget *budget;
@@ -327,6 +327,7 @@ build_first(struct share *s, struct evaluation *ev, const struct grid *grid)
     if (e) return e;
     s->is_built = true;
     s->one_name = s->source->one_name;
+    s->each_once = s->source->each_once;
     columns_init(&s->kept, s->budget, &ev->held);
     return OK;
 }
@@ -464,7 +465,8 @@ share_read(struct share *s, struct evaluation *ev, const struct node *node,
         mem_free(ev->budget, r, sizeof *r);
         return eval_no_memory(ev);
     }
-    r->vector = (struct vector){.ops = &ops, .ev = ev, .grid = s->grid, .one_name = s->one_name};
+    r->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = s->grid, .one_name = s->one_name, .each_once = s->each_once};
     s->readers++;
     r->share = s;
     r->node = node;

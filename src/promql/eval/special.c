@@ -95,7 +95,8 @@ vector_absent_new(struct evaluation *ev, const struct node *argument, struct vec
         vector_free(of);
         return eval_no_memory(ev);
     }
-    a->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = true};
+    a->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = true, .each_once = true};
     a->of = of;
     buf_init(&a->labels, ev->budget, 64 << 20);
     enum err e = column_init(&a->column, ev->budget, of->grid.count) ? eval_no_memory(ev) : OK;
@@ -147,7 +148,11 @@ vector_floats_new(struct evaluation *ev, struct vector *of, struct vector **ret_
         vector_free(of);
         return eval_no_memory(ev);
     }
-    f->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name};
+    f->vector = (struct vector){.ops = &ops,
+                                .ev = ev,
+                                .grid = of->grid,
+                                .one_name = of->one_name,
+                                .each_once = of->each_once};
     f->of = of;
     *ret_vector = &f->vector;
     return OK;

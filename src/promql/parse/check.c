@@ -1,5 +1,8 @@
 /* check.c - whether a tree makes sense: types of operands and arguments, and what cannot stand
  * together. The order of the checks is that of Prometheus, since only the first one counts. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/quote.h"
 #include "promql/parse/private.h"
 
@@ -80,6 +83,35 @@ check_matching(struct parser *p, struct node *n)
     }
 }
 
+static int
+compare_names(const void *a, const void *b)
+{
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+/* Labels that are matched on are no labels of one side. */
+static void
+check_included(struct parser *p, const struct node *n)
+{
+    const struct labels_named *on = &n->binary.matching.labels;
+    const struct labels_named *include = &n->binary.matching.include;
+    size_t bytes = include->count * sizeof *include->names;
+    struct bytes *sorted = arena_alloc(&p->tree->arena, bytes);
+    if (sorted == NULL) {
+        parse_no_memory(p);
+        return;
+    }
+    memcpy(sorted, include->names, bytes);
+    qsort(sorted, include->count, sizeof *sorted, compare_names);
+    for (uint32_t i = 0; i < on->count; i++) {
+        if (bsearch(&on->names[i], sorted, include->count, sizeof *sorted, compare_names) == NULL) {
+            continue;
+        }
+        parse_fail_quoted(p, operator_at(p, n), "label ", on->names[i],
+                          " must not occur in ON and GROUP clause at once");
+    }
+}
+
 static void
 check_binary(struct parser *p, struct node *n)
 {
@@ -96,13 +128,7 @@ check_binary(struct parser *p, struct node *n)
         parse_fail(p, operator_at(p, n), "comparisons between scalars must use BOOL modifier");
     }
     if (token_is_set_operator(op) && m->cardinality == ONE_TO_ONE) m->cardinality = MANY_TO_MANY;
-    for (uint32_t i = 0; i < m->labels.count && m->on; i++) {
-        for (uint32_t k = 0; k < m->include.count; k++) {
-            if (!bytes_equal(m->labels.names[i], m->include.names[k])) continue;
-            parse_fail_quoted(p, operator_at(p, n), "label ", m->labels.names[i],
-                              " must not occur in ON and GROUP clause at once");
-        }
-    }
+    if (m->on && m->include.count > 0) check_included(p, n);
     if (!is_scalar_or_vector(left)) {
         parse_fail(p, left->at.begin,
                    "binary expression must contain only scalar and instant vector types");
