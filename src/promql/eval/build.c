@@ -560,21 +560,6 @@ build_range(struct evaluation *ev, const struct node *call, const struct grid *g
     return OK;
 }
 
-static bool
-sorts(enum function_id id)
-{
-    return id == FUNCTION_SORT || id == FUNCTION_SORT_DESC || id == FUNCTION_SORT_BY_LABEL ||
-           id == FUNCTION_SORT_BY_LABEL_DESC;
-}
-
-static void
-note_ineffective_sort(struct evaluation *ev, const struct node *call, const struct grid *grid)
-{
-    if (grid->count == 1) return;
-    notes_add(&ev->notes, NOTE_WARNING, call->at,
-              "sort is ineffective for range queries since results are always ordered by labels");
-}
-
 static enum err part_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
                          enum sample_part part, struct vector **ret_vector);
 
@@ -599,7 +584,6 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
         }
     }
     if (e) return e;
-    if (sorts(id)) note_ineffective_sort(ev, node, grid);
     switch (id) {
     case FUNCTION_ABSENT:
     case FUNCTION_ABSENT_OVER_TIME:
@@ -610,13 +594,13 @@ build_call(struct evaluation *ev, const struct node *node, const struct grid *gr
         return vector_label_join_new(ev, node, of, ret_vector);
     case FUNCTION_LABEL_REPLACE:
         return vector_label_replace_new(ev, node, of, ret_vector);
-    case FUNCTION_SORT: /* the order is given to the result */
+    case FUNCTION_SORT:
     case FUNCTION_SORT_DESC:
-        return vector_floats_new(ev, of, ret_vector);
+        e = vector_floats_new(ev, of, &of);
+        return e ? e : vector_sorted_new(ev, node, of, ret_vector);
     case FUNCTION_SORT_BY_LABEL:
     case FUNCTION_SORT_BY_LABEL_DESC:
-        *ret_vector = of;
-        return OK;
+        return vector_sorted_new(ev, node, of, ret_vector);
     case FUNCTION_HISTOGRAM_QUANTILE:
     case FUNCTION_HISTOGRAM_QUANTILES:
     case FUNCTION_HISTOGRAM_FRACTION:

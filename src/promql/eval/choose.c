@@ -59,7 +59,7 @@ struct choosing_vector {
     uint32_t most_wanted; /* at a step */
     bool ranked;
     struct candidate *chosen; /* series by series, each with its steps in `id` */
-    uint32_t *order;          /* of the series, as they came */
+    uint32_t *order;          /* of the series, as they came; of one step: as they rank */
     uint32_t *ends;           /* of what each has in `chosen`, in this order */
     uint32_t chosen_count;    /* of series */
     uint32_t next;
@@ -341,6 +341,28 @@ rank(struct choosing_vector *v, const struct column *c)
 /* --- what was ranked -------------------------------------------------------------------------- */
 
 static int
+compare_candidates(const void *a, const void *b, void *context)
+{
+    return is_worse(context, a, b) ? 1 : -1; /* no two are equal */
+}
+
+/* Series at one time: those of a group, the best first, then those of the next. */
+static uint32_t
+order_ranked(struct choosing_vector *v)
+{
+    uint32_t count = 0;
+    for (uint32_t g = 0; g < v->ranking_count; g++) {
+        const struct ranking *r = &v->rankings[g];
+        uint32_t size = r->counts[0];
+        if (size > 1) qsort_r(r->heaps, size, sizeof *r->heaps, compare_candidates, v);
+        for (uint32_t i = 0; i < size; i++) {
+            v->order[count++] = r->heaps[i].id;
+        }
+    }
+    return count;
+}
+
+static int
 compare_arrivals(const void *a, const void *b, void *context)
 {
     const struct ranked *series = context;
@@ -348,20 +370,28 @@ compare_arrivals(const void *a, const void *b, void *context)
     return x < y ? -1 : x > y;
 }
 
+static uint32_t
+order_arrived(struct choosing_vector *v)
+{
+    uint32_t count = 0;
+    for (uint32_t id = 0; id < v->series_count; id++) {
+        if (v->series[id].count > 0) v->order[count++] = id;
+    }
+    if (count > 1) qsort_r(v->order, count, sizeof *v->order, compare_arrivals, v->series);
+    return count;
+}
+
 /* Turns heaps, which have what each step has, into what each series has. */
 static enum err
 list_chosen(struct choosing_vector *v)
 {
     struct evaluation *ev = v->vector.ev;
-    uint32_t count = 0, end = 0;
+    uint32_t end = 0;
     v->order = arena_alloc(&v->arena, (v->series_count + 1) * sizeof *v->order);
     v->ends = arena_alloc(&v->arena, (v->series_count + 1) * sizeof *v->ends);
     uint32_t *place = arena_alloc(&v->arena, (v->series_count + 1) * sizeof *place);
     if (v->order == NULL || v->ends == NULL || place == NULL) return eval_no_memory(ev);
-    for (uint32_t id = 0; id < v->series_count; id++) {
-        if (v->series[id].count > 0) v->order[count++] = id;
-    }
-    if (count > 1) qsort_r(v->order, count, sizeof *v->order, compare_arrivals, v->series);
+    uint32_t count = v->vector.grid.count == 1 ? order_ranked(v) : order_arrived(v);
     for (uint32_t i = 0; i < count; i++) {
         place[v->order[i]] = i;
         v->ends[i] = end; /* where it begins, first */

@@ -274,6 +274,11 @@ MUST_CHECK enum err vector_set_new(struct evaluation *ev, const struct node *nod
 /* Without histograms. */
 MUST_CHECK enum err vector_floats_new(struct evaluation *ev, struct vector *of,
                                       struct vector **ret_vector);
+/* Of one step: in the order of sort() and its like. Of several a warning is noted. */
+MUST_CHECK enum err vector_sorted_new(struct evaluation *ev, const struct node *call,
+                                      struct vector *of, struct vector **ret_vector);
+/* Is the order in which an expression gives series, of one step, a part of its answer? */
+bool node_has_order(const struct node *node);
 MUST_CHECK enum err vector_label_replace_new(struct evaluation *ev, const struct node *call,
                                              struct vector *of, struct vector **ret_vector);
 /* histogram_quantile, histogram_quantiles, histogram_fraction */

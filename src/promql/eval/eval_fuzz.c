@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "promql/answer.h"
 #include "promql/eval/random_store_testing.h"
@@ -347,6 +348,22 @@ check_printed(struct asked *a, const struct promql_tree *tree, const struct prom
     buf_fini(&error);
 }
 
+/* One that chooses by the order in which it gets series, of one that orders them at one time. */
+static bool
+is_of_order(const struct asked *a)
+{
+    static const char *const words[] = {"topk", "bottomk", "limitk", "sort"};
+    unsigned count = 0;
+    for (size_t at = 0; at < a->text.size; at++) {
+        for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+            size_t size = strlen(words[i]);
+            count += a->text.size - at >= size &&
+                     strncasecmp((const char *)a->text.at + at, words[i], size) == 0;
+        }
+    }
+    return count > 1;
+}
+
 /* A value that depends on where the range begins and ends. */
 static bool
 is_of_range(const struct asked *a)
@@ -511,7 +528,7 @@ check(struct asked *a, const struct promql_tree *tree)
         ask_for_text(a, tree, &a->options, &range);
         check_in_shards(a, tree, &a->options, &range);
         check_counted(a, tree, &a->options, &range);
-        if (range.e == OK && !is_of_range(a)) check_at_once(a, tree);
+        if (range.e == OK && !is_of_range(a) && !is_of_order(a)) check_at_once(a, tree);
         answered_fini(&range);
     }
     buf_fini(&error);

@@ -1,10 +1,8 @@
 /* run.c - see run.h. */
 #include "promql/eval/run.h"
 
-#include <math.h>
 #include <stdlib.h>
 
-#include "base/ascii.h"
 #include "base/hash.h"
 #include "model/labels.h"
 #include "promql/eval/cache.h"
@@ -43,129 +41,28 @@ collect(struct run *run, struct column *c)
 
 /* --- order ------------------------------------------------------------------------------------ */
 
-enum order { ORDER_LABELS, ORDER_RISING, ORDER_FALLING, ORDER_NAMED_RISING, ORDER_NAMED_FALLING };
-
-struct placed {
-    const struct column *column;
-    uint32_t index;
-    enum order order;
-    const struct node *call; /* sort_by_label */
-};
-
-/* The digits from `from` on, or what there is until the next. */
-static struct bytes
-run_of(struct bytes text, size_t from)
-{
-    size_t end = from;
-    while (end < text.size && ascii_is_digit(text.at[end]) == ascii_is_digit(text.at[from])) {
-        end++;
-    }
-    return bytes_of(text.at + from, end - from);
-}
-
-static bool
-is_whole(struct bytes run, int64_t *ret)
-{
-    *ret = 0;
-    for (size_t i = 0; i < run.size; i++) {
-        if (!ascii_is_digit(run.at[i]) || __builtin_mul_overflow(*ret, 10, ret) ||
-            __builtin_add_overflow(*ret, run.at[i] - '0', ret)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* "a2" comes before "a10": runs of digits are compared as numbers, if they fit into 64 bits, all
- * others as texts. */
 static int
-compare_naturally(struct bytes a, struct bytes b)
+compare_columns(const void *a, const void *b, void *context)
 {
-    size_t i = 0, k = 0;
-    while (i < a.size && k < b.size) {
-        struct bytes x = run_of(a, i), y = run_of(b, k);
-        int64_t n, m;
-        if (is_whole(x, &n) && is_whole(y, &m)) {
-            if (n != m) return n < m ? -1 : 1;
-        } else if (!bytes_equal(x, y)) {
-            return bytes_compare(x, y);
-        }
-        i += x.size;
-        k += y.size;
-    }
-    if (i < a.size || k < b.size) return i < a.size ? 1 : -1;
-    return bytes_compare(a, b);
+    const struct column *columns = context;
+    return labels_compare(columns[*(const uint32_t *)a].labels,
+                          columns[*(const uint32_t *)b].labels);
 }
 
-static int
-compare_named(const struct placed *x, const struct placed *y)
-{
-    for (uint32_t i = 1; i < x->call->call.argument_count; i++) {
-        struct bytes name = node_inside(x->call->call.arguments[i])->string;
-        int order = compare_naturally(labels_get(x->column->labels, name),
-                                      labels_get(y->column->labels, name));
-        if (order != 0) return order;
-    }
-    return labels_compare(x->column->labels, y->column->labels);
-}
-
-static int
-compare_placed(const void *a, const void *b)
-{
-    const struct placed *x = a, *y = b;
-    switch (x->order) {
-    case ORDER_LABELS:
-        return labels_compare(x->column->labels, y->column->labels);
-    case ORDER_NAMED_RISING:
-        return compare_named(x, y);
-    case ORDER_NAMED_FALLING:
-        return compare_named(y, x);
-    default:
-        break;
-    }
-    double v = x->column->values[0], w = y->column->values[0];
-    if (isnan(v) || isnan(w)) {
-        if (isnan(v) != isnan(w)) return isnan(v) ? 1 : -1;
-    } else if (v != w) {
-        return (v < w) == (x->order == ORDER_RISING) ? -1 : 1;
-    }
-    return x->index < y->index ? -1 : x->index > y->index;
-}
-
-static enum order
-order_of(const struct run *run, const struct node *root)
-{
-    if (run->ev.grid.step_ms != 0) return ORDER_LABELS;
-    if (root->kind == NODE_CALL) {
-        if (root->call.function == &functions[FUNCTION_SORT]) return ORDER_RISING;
-        if (root->call.function == &functions[FUNCTION_SORT_DESC]) return ORDER_FALLING;
-        if (root->call.function == &functions[FUNCTION_SORT_BY_LABEL]) return ORDER_NAMED_RISING;
-        if (root->call.function == &functions[FUNCTION_SORT_BY_LABEL_DESC]) {
-            return ORDER_NAMED_FALLING;
-        }
-    }
-    if (root->kind == NODE_AGGREGATION) {
-        if (root->aggregation.op == TOKEN_TOPK) return ORDER_FALLING;
-        if (root->aggregation.op == TOKEN_BOTTOMK) return ORDER_RISING;
-    }
-    return ORDER_LABELS;
-}
-
+/* By labels, unless the expression has an order of its own, in which they came. */
 static enum err
-put_in_order(struct run *run, const struct node *root)
+put_in_order(struct run *run)
 {
-    enum order order = order_of(run, root);
     struct evaluation *ev = &run->ev;
     uint32_t count = run->columns.count;
-    struct placed *list = arena_alloc(&ev->arena, (count + 1) * sizeof *list);
     run->order = arena_alloc(&ev->arena, (count + 1) * sizeof *run->order);
-    if (list == NULL || run->order == NULL) return eval_no_memory(ev);
+    if (run->order == NULL) return eval_no_memory(ev);
     for (uint32_t i = 0; i < count; i++) {
-        list[i] = (struct placed){&run->columns.items[i], i, order, root};
+        run->order[i] = i;
     }
-    if (count > 1) qsort(list, count, sizeof *list, compare_placed);
-    for (uint32_t i = 0; i < count; i++) {
-        run->order[i] = list[i].index;
+    bool given = ev->grid.step_ms == 0 && node_has_order(ev->tree->root);
+    if (!given && count > 1) {
+        qsort_r(run->order, count, sizeof *run->order, compare_columns, run->columns.items);
     }
     return OK;
 }
@@ -332,7 +229,7 @@ run_vector(struct run *run, struct promql_cache *cache)
     bool keeps = cache != NULL && ev->grid.step_ms > 0 && view_has_mark(ev->view, &mark) &&
                  cache_takes(ev->tree->root, &fixed_ms);
     enum err e = keeps ? run_with_cache(run, cache, &mark, fixed_ms) : run_steps(run);
-    return e ? e : put_in_order(run, node_inside(ev->tree->root));
+    return e ? e : put_in_order(run);
 }
 
 static enum err
