@@ -16,7 +16,7 @@
 struct match_group {
     uint32_t first, last; /* of the columns */
     uint64_t *present;    /* bits: where one of them has something */
-    uint64_t *met;        /* bits, filled: where the left had something for it */
+    uint64_t *met;        /* bits, filled: where the left had a match for it */
 };
 
 struct binary_vector {
@@ -41,7 +41,7 @@ struct binary_vector {
     struct buf labels;
     struct column result;
     struct arena arena; /* of its histograms */
-    uint64_t *meeting;  /* bits: where the two at hand are both */
+    uint64_t *meeting;  /* bits: where the two at hand are a match */
     bool read;
     /* The left column at hand, and which of the right come next. */
     struct column *at_hand;
@@ -258,9 +258,10 @@ combine_operands(struct binary_vector *b, uint32_t step, struct operand x, struc
 {
     struct evaluation *ev = b->vector.ev;
     struct operand result;
-    bool keep;
-    enum err e = binary_operands(ev, b->node, &b->arena, x, y, &result, &keep);
-    if (e || !keep) return e;
+    enum pairing pairing;
+    enum err e = binary_operands(ev, b->node, &b->arena, x, y, &result, &pairing);
+    if (pairing == PAIR_UNFIT) bits_reset(b->meeting, step);
+    if (e || pairing != PAIR_GIVES) return e;
     if (result.histogram == NULL) {
         column_set(&b->result, step, result.value);
         return OK;
@@ -296,7 +297,7 @@ combine_values(struct binary_vector *b, const struct column *left, const struct 
     return OK;
 }
 
-/* Where both are; *ret_column NULL: nothing came of it. */
+/* Where both are; *ret_column NULL: nothing came of it. b->meeting: where they are a match. */
 static enum err
 combine(struct binary_vector *b, const struct column *left, const struct column *right,
         struct column **ret_column)
@@ -307,12 +308,12 @@ combine(struct binary_vector *b, const struct column *left, const struct column 
         b->meeting[w] = left->present[w] & right->present[w];
     }
     if (bits_count(b->meeting, steps) == 0) return OK;
-    if (put_result_labels(b, left->labels, right->labels)) return eval_no_memory(b->vector.ev);
-    enum err e = note_made(b);
-    if (e) return e;
     column_clear(&b->result, steps);
     arena_reset(&b->arena);
-    e = combine_values(b, left, right);
+    enum err e = combine_values(b, left, right);
+    if (e || bits_count(b->meeting, steps) == 0) return e;
+    if (put_result_labels(b, left->labels, right->labels)) return eval_no_memory(b->vector.ev);
+    e = note_made(b);
     if (e || bits_count(b->result.present, steps) == 0) return e;
     b->result.labels = buf_bytes(&b->labels);
     b->result.drops_name = b->node->binary.returns_bool && !drops_metadata(b);
@@ -342,12 +343,8 @@ fill_one(struct binary_vector *b, struct column **ret_column)
 {
     const struct column *left = b->at_hand;
     const uint64_t *present = NULL;
-    if (b->group != GROUP_NONE) {
-        struct match_group *g = &b->groups[b->group];
-        present = g->present;
-        if (g->met != NULL) bits_add(g->met, left->present, b->vector.grid.count);
-    }
     if (!b->fills_one) return OK;
+    if (b->group != GROUP_NONE) present = b->groups[b->group].present;
     return combine(b, left, filling(b, left, present, b->one_value), ret_column);
 }
 
@@ -402,6 +399,7 @@ next(struct vector *v, struct column **ret_column)
             const struct column *right = &b->kept.items[b->place];
             b->place = b->next[b->place];
             e = combine(b, b->at_hand, right, ret_column);
+            if (b->fills_many) bits_add(b->groups[b->group].met, b->meeting, v->grid.count);
         } else {
             b->searching = false;
             e = fill_one(b, ret_column);

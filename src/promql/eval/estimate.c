@@ -393,7 +393,7 @@ check_quantiles(const struct estimate_vector *x, const struct node *argument, co
     for (uint32_t i = 0; i < x->vector.grid.count; i++) {
         if (values[i] >= 0 && values[i] <= 1) continue;
         /* It is told of after what the histograms are made of. */
-        struct span at = {argument->at.begin, x->call->at.end};
+        struct span at = {argument_at(x->call, argument).begin, x->call->at.end};
         notes_add_number(&x->vector.ev->notes, NOTE_WARNING, at,
                          "quantile value should be between 0 and 1, got ", values[i]);
     }
@@ -407,7 +407,7 @@ set_up(struct estimate_vector *x)
     enum function_id id = (enum function_id)(x->call->call.function - functions);
     bool many = id == FUNCTION_HISTOGRAM_QUANTILES;
     x->fraction = id == FUNCTION_HISTOGRAM_FRACTION;
-    x->vector_at = node_inside(arguments[many ? 0 : x->fraction ? 2 : 1])->at;
+    x->vector_at = argument_at(x->call, arguments[many ? 0 : x->fraction ? 2 : 1]);
     if (many) x->quantile_label = node_inside(arguments[1])->string;
     x->done = arena_alloc(&ev->arena, bits_words(x->vector.grid.count) * sizeof *x->done);
     if (x->done == NULL || column_init(&x->result, ev->budget, x->vector.grid.count)) {

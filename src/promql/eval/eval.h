@@ -131,6 +131,9 @@ uint64_t node_hash(const struct node *node);
 bool node_reads_series(const struct node *node);
 /* Whether it does, and is the same at all steps. */
 bool node_is_fixed(const struct node *node);
+/* Where a call's argument stands, as Prometheus tells of it: with its parentheses if it is the same
+ * at all steps, but the call is not. */
+struct span argument_at(const struct node *call, const struct node *argument);
 /* What of a selected sample is the value. */
 enum sample_part {
     PART_VALUE,
@@ -163,13 +166,19 @@ struct operand {
     double value;
     const struct fhist *histogram; /* instead of the value */
 };
+/* What becomes of a pair. */
+enum pairing {
+    PAIR_GIVES,
+    PAIR_DIFFERS, /* in what a comparison asks for */
+    PAIR_UNFIT,   /* the two do not go together, as a note says: they are no match */
+};
 /*
- * Any binary operator but those of sets. *ret_keep false: it gives nothing, a note may say why. A
- * comparison gives what is on the left. New histograms are in the arena. ERR_NOMEM.
+ * Any binary operator but those of sets. A comparison gives what is on the left. New histograms are
+ * in the arena. ERR_NOMEM.
  */
 MUST_CHECK enum err binary_operands(struct evaluation *ev, const struct node *node,
                                     struct arena *arena, struct operand a, struct operand b,
-                                    struct operand *ret, bool *ret_keep);
+                                    struct operand *ret, enum pairing *ret_pairing);
 /* A duration with what is computed in it. */
 MUST_CHECK enum err duration_value(struct evaluation *ev, const struct duration *d, bool positive,
                                    int64_t *ret_ms);

@@ -375,10 +375,10 @@ combine_with_scalar(struct scalar_binary_vector *s, uint32_t step, struct operan
 {
     struct evaluation *ev = s->vector.ev;
     struct operand y = {s->scalars[step], NULL}, result;
-    bool keep;
-    enum err e = s->scalar_left ? binary_operands(ev, s->node, &s->arena, y, x, &result, &keep)
-                                : binary_operands(ev, s->node, &s->arena, x, y, &result, &keep);
-    if (e || !keep) return e;
+    enum pairing pairing;
+    enum err e = s->scalar_left ? binary_operands(ev, s->node, &s->arena, y, x, &result, &pairing)
+                                : binary_operands(ev, s->node, &s->arena, x, y, &result, &pairing);
+    if (e || pairing != PAIR_GIVES) return e;
     /* Of a comparison the vector's side stays, wherever it stands. */
     bool compares = token_is_comparison(s->node->binary.op);
     if (compares && !s->node->binary.returns_bool) result = x;

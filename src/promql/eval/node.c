@@ -103,6 +103,13 @@ node_is_fixed(const struct node *node)
     return is_same_at_all_steps(node) && node_reads_series(node);
 }
 
+struct span
+argument_at(const struct node *call, const struct node *argument)
+{
+    bool whole = is_same_at_all_steps(argument) && !is_same_at_all_steps(call);
+    return whole ? argument->at : node_inside(argument)->at;
+}
+
 enum sample_part
 node_part(const struct node *node)
 {

@@ -30,14 +30,15 @@ changeable(struct arena *arena, const struct fhist *h)
 
 static enum err
 two_histograms(struct evaluation *ev, const struct node *node, struct arena *arena,
-               const struct fhist *a, const struct fhist *b, struct operand *ret, bool *ret_keep)
+               const struct fhist *a, const struct fhist *b, struct operand *ret,
+               enum pairing *ret_pairing)
 {
     enum token_type op = node->binary.op;
     bool is_sum = op == TOKEN_ADD;
     struct fhist_outcome outcome;
     if (op == TOKEN_EQ || op == TOKEN_NE) {
         *ret = (struct operand){0, a};
-        *ret_keep = fhist_equal(a, b) == (op == TOKEN_EQ);
+        if (fhist_equal(a, b) != (op == TOKEN_EQ)) *ret_pairing = PAIR_DIFFERS;
         return OK;
     }
     struct fhist *h = changeable(arena, a);
@@ -45,7 +46,7 @@ two_histograms(struct evaluation *ev, const struct node *node, struct arena *are
     if (outcome.incompatible) {
         notes_add(&ev->notes, NOTE_WARNING, node->at,
                   "incompatible bucket layout encountered for binary operator %s", token_word(op));
-        *ret_keep = false;
+        *ret_pairing = PAIR_UNFIT;
         return OK;
     }
     if (outcome.reconciled) note_reconciled(ev, node->at, is_sum ? "addition" : "subtraction");
@@ -77,20 +78,20 @@ histogram_and_float(struct evaluation *ev, const struct node *node, struct arena
 
 enum err
 binary_operands(struct evaluation *ev, const struct node *node, struct arena *arena,
-                struct operand a, struct operand b, struct operand *ret, bool *ret_keep)
+                struct operand a, struct operand b, struct operand *ret, enum pairing *ret_pairing)
 {
     enum token_type op = node->binary.op;
     bool trims = op == TOKEN_TRIM_UPPER || op == TOKEN_TRIM_LOWER;
     enum err e = OK;
-    *ret_keep = true;
+    *ret_pairing = PAIR_GIVES;
     if (a.histogram == NULL && b.histogram == NULL && !trims) {
         double value = binary_number(op, a.value, b.value);
         bool compares = token_is_comparison(op);
-        *ret_keep = !compares || value != 0;
+        if (compares && value == 0) *ret_pairing = PAIR_DIFFERS;
         *ret = (struct operand){compares ? a.value : value, NULL};
     } else if (a.histogram != NULL && b.histogram != NULL &&
                (op == TOKEN_ADD || op == TOKEN_SUB || op == TOKEN_EQ || op == TOKEN_NE)) {
-        e = two_histograms(ev, node, arena, a.histogram, b.histogram, ret, ret_keep);
+        e = two_histograms(ev, node, arena, a.histogram, b.histogram, ret, ret_pairing);
     } else if (a.histogram != NULL && b.histogram == NULL &&
                (op == TOKEN_MUL || op == TOKEN_DIV || trims)) {
         e = histogram_and_float(ev, node, arena, a.histogram, b.value, ret);
@@ -98,12 +99,11 @@ binary_operands(struct evaluation *ev, const struct node *node, struct arena *ar
         e = histogram_and_float(ev, node, arena, b.histogram, a.value, ret);
     } else {
         note_types(ev, node, &a, &b);
-        *ret_keep = false;
-        return OK;
+        *ret_pairing = PAIR_UNFIT;
     }
-    if (e == OK && node->binary.returns_bool) {
-        *ret = (struct operand){*ret_keep ? 1 : 0, NULL};
-        *ret_keep = true;
+    if (e == OK && node->binary.returns_bool && *ret_pairing != PAIR_UNFIT) {
+        *ret = (struct operand){*ret_pairing == PAIR_GIVES, NULL};
+        *ret_pairing = PAIR_GIVES;
     }
     return e;
 }

@@ -798,7 +798,7 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     struct range_vector *r = mem_new(ev->budget, sizeof *r);
     if (r == NULL) return eval_no_memory(ev);
     const struct node *first = node_inside(call->call.arguments[0]);
-    r->at = first->type == VALUE_MATRIX ? first->at : call->call.arguments[0]->at;
+    r->at = first->type == VALUE_MATRIX ? first->at : argument_at(call, call->call.arguments[0]);
     if (first->kind == NODE_SUBQUERY) {
         r->at = (struct span){0, r->at.end}; /* Prometheus does not know where that stood */
     }
