@@ -27,7 +27,8 @@ struct selector_vector {
     int64_t offset_ms;
     enum sample_part part;
     struct last_sample before; /* the last one: what its hint is about */
-    uint64_t weight;           /* of the histograms in the column, as Prometheus counts samples */
+    uint64_t *mixed;           /* bits, smoothed: floats and histograms are around the step */
+    uint32_t mixed_until;      /* steps before are known to be or not */
 };
 
 /* The time that step `i` looks back from. */
@@ -165,6 +166,30 @@ put_between(struct selector_vector *s, uint32_t step, const struct last_sample *
     return h == NULL ? OK : put_histogram(s, step, h);
 }
 
+/* Steps that look as far as both `a` and `b`, of different kinds, are given nothing. */
+static void
+mark_mixed(struct selector_vector *s, const struct last_sample *a, const struct last_sample *b)
+{
+    int64_t lookback_ms = s->vector.ev->lookback_ms;
+    for (; s->mixed_until < s->vector.grid.count; s->mixed_until++) {
+        int64_t t = reference(s, s->mixed_until);
+        if (a->t_ms <= t - lookback_ms) break;
+        if (b->t_ms <= t + lookback_ms) bits_set(s->mixed, s->mixed_until);
+    }
+}
+
+static void
+drop_mixed(struct selector_vector *s)
+{
+    uint32_t count = s->vector.grid.count;
+    for (bits_each(i, s->mixed, count)) {
+        bits_reset(s->column.present, i);
+        note_mixed_samples(s->vector.ev, s->node->at, s->labels);
+    }
+    memset(s->mixed, 0, bits_words(count) * sizeof *s->mixed);
+    s->mixed_until = 0;
+}
+
 /* At the steps from the sample `a` until before `b`. */
 static enum err
 smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
@@ -178,9 +203,8 @@ smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
         bool before = a->is_there && a->t_ms > t - ev->lookback_ms;
         bool after = b->is_there && b->t_ms <= t + ev->lookback_ms;
         if (!before) continue;
-        if (after && is_histogram(a) != is_histogram(b)) {
-            note_mixed_samples(ev, s->node->at, s->labels);
-        } else if (a->t_ms == t || !after) {
+        if (after && is_histogram(a) != is_histogram(b)) continue; /* mixed */
+        if (a->t_ms == t || !after) {
             struct last_sample copy = *a;
             if (is_histogram(a) && a->t_ms != t) {
                 struct fhist *carried = fhist_keep(&s->arena, a->h);
@@ -259,6 +283,9 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
         if (smoothed) {
             if (!now.is_there) continue;
             e = keep(s, &now);
+            if (last->is_there && is_histogram(last) != is_histogram(&now)) {
+                mark_mixed(s, last, &now);
+            }
             if (e == OK) e = smooth(s, step, last, &now);
         } else {
             e = fill(s, step, now.t_ms, last);
@@ -287,7 +314,10 @@ fill_column(struct selector_vector *s)
         e = fill_batch(s, &b, &step, &last);
         if (e) return e;
     }
-    return is_smoothed(s) ? smooth(s, &step, &last, &none) : fill(s, &step, INT64_MAX, &last);
+    if (!is_smoothed(s)) return fill(s, &step, INT64_MAX, &last);
+    enum err e = smooth(s, &step, &last, &none);
+    if (e == OK) drop_mixed(s);
+    return e;
 }
 
 static enum err
@@ -375,6 +405,10 @@ vector_selector_new(struct evaluation *ev, const struct node *node, const struct
     struct matcher_set set;
     enum err e = duration_value(ev, &node->selector.shift.offset, false, &s->offset_ms);
     if (e == OK && column_init(&s->column, ev->budget, grid->count)) e = eval_no_memory(ev);
+    if (e == OK && is_smoothed(s)) {
+        s->mixed = arena_new(&ev->arena, bits_words(grid->count) * sizeof *s->mixed);
+        if (s->mixed == NULL) e = eval_no_memory(ev);
+    }
     if (e == OK) e = selector_request(ev, node, grid, &set, &s->request);
     s->request.hints.times_only =
         node->selector.extent == EXTENT_PLAIN && (part == PART_PRESENCE || part == PART_TIME);
