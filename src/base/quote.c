@@ -52,7 +52,7 @@ void
 quote_text(struct buf *to, struct bytes text)
 {
     buf_put_u8(to, '"');
-    for (size_t i = 0; i < text.size;) {
+    for (size_t i = 0; i < text.size && buf_error(to) == OK;) {
         unsigned bytes;
         int32_t c = rune_get(text.at + i, text.size - i, &bytes);
         if (c == RUNE_BAD && bytes == 1)

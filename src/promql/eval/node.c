@@ -39,8 +39,7 @@ node_reads_series(const struct node *n)
     }
 }
 
-/* Whether it is the same at all steps. What has the time of a step in it, or would note something
- * for each, is not. */
+/* Whether it is the same at all steps. What has the time of a step in it is not. */
 static bool
 is_same_at_all_steps(const struct node *n)
 {
@@ -73,10 +72,6 @@ is_same_at_all_steps(const struct node *n)
     case FUNCTION_START_TIMESTAMP:
     case FUNCTION_PREDICT_LINEAR:
     case FUNCTION_INFO:
-    case FUNCTION_SORT:
-    case FUNCTION_SORT_DESC:
-    case FUNCTION_SORT_BY_LABEL:
-    case FUNCTION_SORT_BY_LABEL_DESC:
         return false;
     case FUNCTION_DAYS_IN_MONTH: /* without an argument: of the step */
     case FUNCTION_DAY_OF_MONTH:

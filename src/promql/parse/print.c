@@ -290,6 +290,7 @@ put_duration_expression(struct buf *to, const struct node *n)
 void
 tree_print(const struct node *n, struct buf *to)
 {
+    if (buf_error(to)) return;
     switch (n->kind) {
     case NODE_NUMBER:
         if (n->number.is_duration)
@@ -369,15 +370,20 @@ put_indent(struct buf *to, unsigned level)
     }
 }
 
-/* Fits it on a line? Then it is there. */
+/* Fits it on a line? Then it is there. No more of it is looked at than that takes. */
 static bool
 put_short(struct buf *to, const struct node *n)
 {
-    size_t before = to->size;
-    tree_print(n, to);
-    if (to->size - before <= LINE_MAX_BYTES) return true;
-    to->size = before;
-    return false;
+    struct buf line;
+    buf_init(&line, to->budget, LINE_MAX_BYTES);
+    tree_print(n, &line);
+    enum err e = buf_error(&line);
+    if (e == OK)
+        buf_put_bytes(to, buf_bytes(&line));
+    else if (e == ERR_NOMEM)
+        to->failed = e;
+    buf_fini(&line);
+    return e != ERR_LIMIT;
 }
 
 static void put_lines(struct buf *to, const struct node *n, unsigned level, bool indents);
