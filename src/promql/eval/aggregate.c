@@ -19,7 +19,7 @@ enum {
 };
 
 struct group {
-    struct column column; /* the result; what is summed up until then */
+    struct column column; /* the result; what is summed up until then. All lists have its room */
     double *lost;         /* of sums; means of squares */
     uint32_t *counts;
     uint8_t *had;
@@ -51,28 +51,49 @@ struct aggregation_vector {
 static enum err
 group_add(struct aggregation_vector *a)
 {
-    uint32_t steps = a->vector.grid.count;
-    struct group g = {.counts = arena_new(&a->arena, steps * sizeof *g.counts),
-                      .floats_only = true};
-    g.lost = arena_new(&a->arena, steps * sizeof *g.lost);
-    g.had = arena_new(&a->arena, steps);
-    g.column.values = arena_new(&a->arena, steps * sizeof *g.column.values);
-    g.column.present = arena_new(&a->arena, bits_words(steps) * sizeof *g.column.present);
-    if (g.counts == NULL || g.lost == NULL || g.had == NULL || g.column.values == NULL ||
-        g.column.present == NULL ||
+    struct group g = {.floats_only = true};
+    g.column.present =
+        arena_new(&a->arena, bits_words(a->vector.grid.count) * sizeof *g.column.present);
+    if (g.column.present == NULL ||
         !array_reserve(a->vector.ev->budget, &a->groups, &a->group_capacity, a->group_count + 1)) {
         return ERR_NOMEM;
     }
-    /* Whatever is folded into these becomes what they are: a sum of -0 with x is x, and NaN is
-     * neither the least nor the greatest. */
-    enum token_type op = a->node->aggregation.op;
-    double begin = op == TOKEN_MIN || op == TOKEN_MAX   ? NAN
-                   : op == TOKEN_SUM || op == TOKEN_AVG ? -0.0
-                                                        : 0;
-    for (uint32_t i = 0; i < steps; i++) {
-        g.column.values[i] = begin;
-    }
     a->groups[a->group_count++] = g;
+    return OK;
+}
+
+/* What a step's value is before anything is folded into it, which then becomes that: a sum of -0
+ * with x is x, and NaN is neither the least nor the greatest. */
+static double
+value_before(enum token_type op)
+{
+    if (op == TOKEN_MIN || op == TOKEN_MAX) return NAN;
+    return op == TOKEN_SUM || op == TOKEN_AVG ? -0.0 : 0;
+}
+
+/* So that steps can be folded. */
+static enum err
+make_room(struct aggregation_vector *a, struct group *g, struct room more)
+{
+    struct room before = g->column.kept, room = before;
+    if (!room_widen(&room, more, a->vector.grid.count)) return OK;
+    g->counts = room_list(&a->arena, room, g->counts, before, sizeof *g->counts);
+    g->lost = room_list(&a->arena, room, g->lost, before, sizeof *g->lost);
+    g->had = room_list(&a->arena, room, g->had, before, sizeof *g->had);
+    g->column.values =
+        room_list(&a->arena, room, g->column.values, before, sizeof *g->column.values);
+    if (g->sums != NULL) {
+        g->sums = room_list(&a->arena, room, g->sums, before, sizeof *g->sums);
+        if (g->sums == NULL) return eval_no_memory(a->vector.ev);
+    }
+    if (g->counts == NULL || g->lost == NULL || g->had == NULL || g->column.values == NULL) {
+        return eval_no_memory(a->vector.ev);
+    }
+    g->column.kept = room;
+    double begin = value_before(a->node->aggregation.op);
+    for (uint32_t i = room.first; i < room.end; i++) {
+        if (before.end == 0 || i < before.first || i >= before.end) g->column.values[i] = begin;
+    }
     return OK;
 }
 
@@ -230,7 +251,7 @@ static enum err
 begin_sum(struct aggregation_vector *a, struct group *g, uint32_t i, const struct fhist *h)
 {
     if (g->sums == NULL) {
-        g->sums = arena_new(&a->arena, a->vector.grid.count * sizeof *g->sums);
+        g->sums = room_list(&a->arena, g->column.kept, NULL, (struct room){0, 0}, sizeof *g->sums);
         if (g->sums == NULL) return eval_no_memory(a->vector.ev);
     }
     g->sums[i] = arena_alloc(&a->arena, sizeof **g->sums);
@@ -292,6 +313,8 @@ fold(struct aggregation_vector *a, const struct column *c)
     enum token_type op = a->node->aggregation.op;
     if (find_group(a, c->labels, &id)) return eval_no_memory(a->vector.ev);
     struct group *g = &a->groups[id];
+    enum err e = make_room(a, g, room_of(c->present, a->vector.grid.count));
+    if (e) return e;
     g->column.drops_name |= c->drops_name;
     if (c->histograms == NULL) {
         fold_floats(g, op, c, a->vector.grid.count);
@@ -300,7 +323,6 @@ fold(struct aggregation_vector *a, const struct column *c)
     g->floats_only = false;
     for (bits_each(i, c->present, a->vector.grid.count)) {
         const struct fhist *h = column_histogram(c, i);
-        enum err e = OK;
         if (h == NULL)
             fold_float(g, op, i, c->values[i]);
         else if (!takes_histograms(a))
@@ -351,13 +373,10 @@ finish_sum(struct aggregation_vector *a, struct group *g, uint32_t i)
 static enum err
 give_histograms(struct aggregation_vector *a, struct group *g)
 {
-    uint32_t steps = a->vector.grid.count;
     if (g->sums == NULL) return OK;
-    g->column.histograms = arena_alloc(&a->arena, steps * sizeof *g->column.histograms);
+    g->column.histograms =
+        room_list(&a->arena, g->column.kept, g->sums, g->column.kept, sizeof *g->column.histograms);
     if (g->column.histograms == NULL) return eval_no_memory(a->vector.ev);
-    for (uint32_t i = 0; i < steps; i++) {
-        g->column.histograms[i] = g->sums[i];
-    }
     return OK;
 }
 
@@ -422,8 +441,11 @@ fold_values(struct aggregation_vector *a, const struct column *c)
                 return eval_no_memory(ev);
             }
         }
-        a->groups[id].counts[i]++;
-        bits_set(a->groups[id].column.present, i);
+        struct group *g = &a->groups[id];
+        enum err e = make_room(a, g, (struct room){i, i + 1});
+        if (e) return e;
+        g->counts[i]++;
+        bits_set(g->column.present, i);
     }
     return OK;
 }
@@ -440,6 +462,8 @@ keep(struct aggregation_vector *a, struct column *c)
     }
     if (bits_count(c->present, a->vector.grid.count) == 0) return OK;
     if (find_group(a, c->labels, &id)) return eval_no_memory(ev);
+    enum err e = make_room(a, &a->groups[id], room_of(c->present, a->vector.grid.count));
+    if (e) return e;
     bits_add(a->groups[id].column.present, c->present, a->vector.grid.count);
     if (columns_add(&a->kept, c, a->vector.grid.count) ||
         !array_reserve(ev->budget, &a->group_of, &a->group_of_capacity, a->kept.count)) {

@@ -280,9 +280,12 @@ bytes_about(const struct grid *grid, const struct columns *columns)
     uint64_t bytes = 4096;
     for (uint32_t i = 0; i < columns->count; i++) {
         const struct column *c = &columns->items[i];
-        bytes += sizeof *c + c->labels.size + 8 * ((uint64_t)grid->count + bits_words(grid->count));
-        for (uint32_t k = 0; c->histograms != NULL && k < grid->count; k++) {
-            bytes += 8 + (c->histograms[k] == NULL ? 0 : fhist_bytes(c->histograms[k]));
+        uint64_t room = c->kept.end - c->kept.first;
+        bytes += sizeof *c + c->labels.size + 8 * (room + bits_words(grid->count));
+        if (c->histograms == NULL) continue;
+        bytes += 8 * room;
+        for (bits_each(k, c->present, grid->count)) {
+            bytes += c->histograms[k] == NULL ? 0 : fhist_bytes(c->histograms[k]);
         }
     }
     return bytes;

@@ -17,6 +17,16 @@ bits_search(const uint64_t *bits, uint32_t step, uint32_t steps)
 }
 
 uint32_t
+bits_end(const uint64_t *bits, uint32_t steps)
+{
+    size_t word = bits_words(steps);
+    while (word > 0 && bits[word - 1] == 0) {
+        word--;
+    }
+    return word == 0 ? 0 : (uint32_t)(word * 64) - (uint32_t)__builtin_clzll(bits[word - 1]);
+}
+
+uint32_t
 bits_count(const uint64_t *bits, uint32_t steps)
 {
     uint32_t count = 0;
@@ -41,6 +51,46 @@ bits_add(uint64_t *to, const uint64_t *from, uint32_t steps)
     for (size_t i = 0; i < bits_words(steps); i++) {
         to[i] |= from[i];
     }
+}
+
+/* --- room ------------------------------------------------------------------------------------- */
+
+struct room
+room_of(const uint64_t *bits, uint32_t steps)
+{
+    uint32_t end = bits_end(bits, steps);
+    return end == 0 ? (struct room){0, 1} : (struct room){bits_next(bits, 0, end), end};
+}
+
+bool
+room_widen(struct room *room, struct room more, uint32_t steps)
+{
+    struct room was = *room;
+    if (was.end == 0) {
+        *room = more;
+        return true;
+    }
+    if (more.first >= was.first && more.end <= was.end) return false;
+    if (more.first < was.first) room->first = more.first;
+    if (more.end > was.end) room->end = more.end;
+    uint32_t spare = room->end - room->first;
+    if (more.first < was.first) room->first -= room->first < spare ? room->first : spare;
+    if (more.end > was.end) room->end += steps - room->end < spare ? steps - room->end : spare;
+    return true;
+}
+
+void *
+room_list(struct arena *arena, struct room room, const void *from, struct room before,
+          size_t item_bytes)
+{
+    uint8_t *list = arena_new(arena, (room.end - room.first) * item_bytes);
+    if (list == NULL) return NULL;
+    size_t skipped = room.first * item_bytes, bytes = (before.end - before.first) * item_bytes;
+    if (before.end > 0) {
+        const uint8_t *old = (const uint8_t *)((uintptr_t)from + before.first * item_bytes);
+        memcpy(list + (before.first - room.first) * item_bytes, old, bytes);
+    }
+    return (void *)((uintptr_t)list - skipped);
 }
 
 /* --- columns ---------------------------------------------------------------------------------- */
@@ -150,11 +200,25 @@ hold(struct columns *columns, uint64_t samples)
 }
 
 static enum err
+make_room(struct columns *columns, struct column *c, struct room room)
+{
+    c->values = room_list(&columns->arena, room, c->values, c->kept, sizeof *c->values);
+    if (c->histograms != NULL) {
+        c->histograms =
+            room_list(&columns->arena, room, c->histograms, c->kept, sizeof *c->histograms);
+        if (c->histograms == NULL) return ERR_NOMEM;
+    }
+    c->kept = room;
+    return c->values == NULL ? ERR_NOMEM : OK;
+}
+
+static enum err
 keep_histograms(struct columns *columns, struct column *to, const struct column *c, uint32_t steps)
 {
     if (c->histograms == NULL) return OK;
     if (to->histograms == NULL) {
-        to->histograms = arena_new(&columns->arena, steps * sizeof *to->histograms);
+        to->histograms =
+            room_list(&columns->arena, to->kept, NULL, (struct room){0, 0}, sizeof *to->histograms);
         if (to->histograms == NULL) return ERR_NOMEM;
     }
     for (bits_each(i, c->present, steps)) {
@@ -169,18 +233,25 @@ keep_histograms(struct columns *columns, struct column *to, const struct column 
 enum err
 columns_add(struct columns *columns, const struct column *c, uint32_t steps)
 {
-    double *values = arena_alloc(&columns->arena, values_bytes(steps));
-    if (values == NULL || columns_add_bits(columns, c, steps)) return ERR_NOMEM;
-    memcpy(values, c->values, values_bytes(steps));
+    if (columns_add_bits(columns, c, steps)) return ERR_NOMEM;
     struct column *kept = &columns->items[columns->count - 1];
-    kept->values = values;
-    hold(columns, bits_count(c->present, steps));
+    struct room room = room_of(c->present, steps);
+    if (make_room(columns, kept, room)) return ERR_NOMEM;
+    uint32_t count = bits_count(c->present, steps);
+    if (count > 0) {
+        memcpy(kept->values + room.first, c->values + room.first,
+               (room.end - room.first) * sizeof *c->values);
+    }
+    hold(columns, count);
     return keep_histograms(columns, kept, c, steps);
 }
 
 enum err
 columns_join(struct columns *columns, struct column *to, const struct column *c, uint32_t steps)
 {
+    struct room room = to->kept;
+    bool more = room_widen(&room, room_of(c->present, steps), steps);
+    if (more && make_room(columns, to, room)) return ERR_NOMEM;
     for (bits_each(i, c->present, steps)) {
         to->values[i] = c->values[i];
     }

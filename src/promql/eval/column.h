@@ -77,6 +77,8 @@ bits_next(const uint64_t *bits, uint32_t step, uint32_t steps)
     bool at_once = step < steps && bits_has(bits, step);
     return at_once ? step : bits_search(bits, step, steps);
 }
+/* The step after the last one that is set; 0 if none is. */
+uint32_t bits_end(const uint64_t *bits, uint32_t steps);
 uint32_t bits_count(const uint64_t *bits, uint32_t steps);
 bool bits_meet(const uint64_t *a, const uint64_t *b, uint32_t steps);
 void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
@@ -89,8 +91,27 @@ void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
     i < (n);                            \
     i = bits_next(bits, i + 1, n)
 
+/* --- room ------------------------------------------------------------------------------------- */
+
+/* Most of many series are there for a short time only. So what is kept of a series, in lists with
+ * an item for each step, has room from its first step to before its last one; step i is list[i] all
+ * the same. Empty: end is 0. */
+struct room {
+    uint32_t first, end;
+};
+
+/* From the first step that is set to the last; of none it is one step. */
+struct room room_of(const uint64_t *bits, uint32_t steps);
+/* Makes it wide enough for `more`: wider than that, so that it seldom has to be, step after step.
+ * False: it was. */
+bool room_widen(struct room *room, struct room more, uint32_t steps);
+/* A list with what is in the list `from`, if there was `before`, and zeros. NULL: no memory. */
+void *room_list(struct arena *arena, struct room room, const void *from, struct room before,
+                size_t item_bytes);
+
 /* --- columns ---------------------------------------------------------------------------------- */
 
+/* Values and histograms are looked at where it is present: of kept ones there is no more room. */
 struct column {
     struct bytes labels; /* canonical */
     struct bytes source; /* of columns of series: the labels of the series */
@@ -100,6 +121,7 @@ struct column {
     uint64_t *present;               /* bits: it has a value or a histogram */
     const struct fhist **histograms; /* NULL where there is a value; NULL itself: nowhere is one */
     const struct fhist **room;       /* for these */
+    struct room kept;                /* of those two, if it is */
 };
 
 /* Room for a value at each step; nothing is present. ERR_NOMEM. */

@@ -390,10 +390,11 @@ give(struct reading_vector *r, const struct column *c, struct column **ret_colum
     r->column.labels = c->labels;
     r->column.drops_name = c->drops_name;
     r->column.lost_type = c->lost_type;
-    memcpy(r->column.values, c->values, steps * sizeof *c->values);
+    memcpy(r->column.values + c->kept.first, c->values + c->kept.first,
+           (c->kept.end - c->kept.first) * sizeof *c->values);
     memcpy(r->column.present, c->present, bits_words(steps) * sizeof *c->present);
-    for (uint32_t i = 0; i < steps && c->histograms != NULL; i++) {
-        if (c->histograms[i] == NULL) continue;
+    for (bits_each(i, c->present, steps)) {
+        if (column_histogram(c, i) == NULL) continue;
         if (column_set_histogram(&r->column, r->vector.ev->budget, steps, i, c->histograms[i])) {
             return eval_no_memory(r->vector.ev);
         }
