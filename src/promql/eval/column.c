@@ -59,13 +59,14 @@ struct room
 room_of(const uint64_t *bits, uint32_t steps)
 {
     uint32_t end = bits_end(bits, steps);
-    return end == 0 ? (struct room){0, 1} : (struct room){bits_next(bits, 0, end), end};
+    return (struct room){bits_next(bits, 0, end), end};
 }
 
 bool
 room_widen(struct room *room, struct room more, uint32_t steps)
 {
     struct room was = *room;
+    if (more.end == 0) return false;
     if (was.end == 0) {
         *room = more;
         return true;
@@ -236,22 +237,20 @@ columns_add(struct columns *columns, const struct column *c, uint32_t steps)
     if (columns_add_bits(columns, c, steps)) return ERR_NOMEM;
     struct column *kept = &columns->items[columns->count - 1];
     struct room room = room_of(c->present, steps);
+    if (room.end == 0) return OK; /* no more is looked at */
     if (make_room(columns, kept, room)) return ERR_NOMEM;
-    uint32_t count = bits_count(c->present, steps);
-    if (count > 0) {
-        memcpy(kept->values + room.first, c->values + room.first,
-               (room.end - room.first) * sizeof *c->values);
-    }
-    hold(columns, count);
+    memcpy(kept->values + room.first, c->values + room.first,
+           (room.end - room.first) * sizeof *c->values);
+    hold(columns, bits_count(c->present, steps));
     return keep_histograms(columns, kept, c, steps);
 }
 
 enum err
 columns_join(struct columns *columns, struct column *to, const struct column *c, uint32_t steps)
 {
-    struct room room = to->kept;
-    bool more = room_widen(&room, room_of(c->present, steps), steps);
-    if (more && make_room(columns, to, room)) return ERR_NOMEM;
+    struct room room = to->kept, more = room_of(c->present, steps);
+    if (more.end == 0) return OK;
+    if (room_widen(&room, more, steps) && make_room(columns, to, room)) return ERR_NOMEM;
     for (bits_each(i, c->present, steps)) {
         to->values[i] = c->values[i];
     }

@@ -100,10 +100,10 @@ struct room {
     uint32_t first, end;
 };
 
-/* From the first step that is set to the last; of none it is one step. */
+/* From the first step that is set to the last. */
 struct room room_of(const uint64_t *bits, uint32_t steps);
 /* Makes it wide enough for `more`: wider than that, so that it seldom has to be, step after step.
- * False: it was. */
+ * False: it was, or `more` is empty. */
 bool room_widen(struct room *room, struct room more, uint32_t steps);
 /* A list with what is in the list `from`, if there was `before`, and zeros. NULL: no memory. */
 void *room_list(struct arena *arena, struct room room, const void *from, struct room before,

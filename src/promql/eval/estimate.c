@@ -390,10 +390,10 @@ estimate_free(struct vector *v)
 static void
 check_quantiles(const struct estimate_vector *x, const struct node *argument, const double *values)
 {
+    /* It is told of after what the histograms are made of. */
+    struct span at = {argument_at(x->call, argument).begin, x->call->at.end};
     for (uint32_t i = 0; i < x->vector.grid.count; i++) {
         if (values[i] >= 0 && values[i] <= 1) continue;
-        /* It is told of after what the histograms are made of. */
-        struct span at = {argument_at(x->call, argument).begin, x->call->at.end};
         notes_add_number(&x->vector.ev->notes, NOTE_WARNING, at,
                          "quantile value should be between 0 and 1, got ", values[i]);
     }
@@ -434,7 +434,9 @@ vector_estimate_new(struct evaluation *ev, const struct node *call, struct vecto
         vector_free(of);
         return eval_no_memory(ev);
     }
-    x->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = true};
+    bool drops_name = !ev->features.delayed_name_removal;
+    x->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name || drops_name};
     x->of = of;
     x->call = call;
     columns_init(&x->buckets, ev->budget, &ev->held);

@@ -563,6 +563,7 @@ vector_other_metric_new(struct evaluation *ev, struct vector *of, const struct v
 {
     bool one_name = was->one_name, each_once = was->each_once;
     *ret_vector = of;
+    of->one_name = one_name; /* as long as names stay */
     of->each_once = each_once;
     if (ev->features.delayed_name_removal) return OK;
     enum err e = vector_unique_new(ev, of, ret_vector);

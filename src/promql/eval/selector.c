@@ -181,13 +181,15 @@ mark_mixed(struct selector_vector *s, const struct last_sample *a, const struct 
 static void
 drop_mixed(struct selector_vector *s)
 {
-    uint32_t count = s->vector.grid.count;
-    for (bits_each(i, s->mixed, count)) {
-        bits_reset(s->column.present, i);
-        note_mixed_samples(s->vector.ev, s->node->at, s->labels);
+    size_t words = bits_words(s->vector.grid.count);
+    bool any = false;
+    for (size_t w = 0; w < words; w++) {
+        s->column.present[w] &= ~s->mixed[w];
+        any |= s->mixed[w] != 0;
+        s->mixed[w] = 0;
     }
-    memset(s->mixed, 0, bits_words(count) * sizeof *s->mixed);
     s->mixed_until = 0;
+    if (any) note_mixed_samples(s->vector.ev, s->node->at, s->labels);
 }
 
 /* At the steps from the sample `a` until before `b`. */

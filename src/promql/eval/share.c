@@ -390,8 +390,10 @@ give(struct reading_vector *r, const struct column *c, struct column **ret_colum
     r->column.labels = c->labels;
     r->column.drops_name = c->drops_name;
     r->column.lost_type = c->lost_type;
-    memcpy(r->column.values + c->kept.first, c->values + c->kept.first,
-           (c->kept.end - c->kept.first) * sizeof *c->values);
+    if (c->kept.end > 0) {
+        memcpy(r->column.values + c->kept.first, c->values + c->kept.first,
+               (c->kept.end - c->kept.first) * sizeof *c->values);
+    }
     memcpy(r->column.present, c->present, bits_words(steps) * sizeof *c->present);
     for (bits_each(i, c->present, steps)) {
         if (column_histogram(c, i) == NULL) continue;

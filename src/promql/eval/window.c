@@ -396,7 +396,7 @@ histograms_until_start(const struct window *w)
 }
 
 /* The first samples of both kinds: with `anchored` one of them is the last one until the start.
- * False: there is none after that. */
+ * False: no sample comes after the start. */
 static bool
 first_of_both(const struct window *w, uint32_t *ret_float, uint32_t *ret_histogram)
 {
