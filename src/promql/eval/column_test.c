@@ -110,6 +110,28 @@ test_what_is_joined_is_all_there_and_seldom_moves(void **state)
     column_fini(&c, NULL, STEPS);
 }
 
+static void
+test_a_column_without_steps_takes_no_room_and_may_be_joined(void **state)
+{
+    (void)state;
+    struct held held = {0};
+    struct columns columns;
+    struct column c;
+    struct room room = {0, 0};
+    columns_init(&columns, NULL, &held);
+    assert_int_equal(column_init(&c, NULL, STEPS), OK);
+    assert_int_equal(columns_add(&columns, &c, STEPS), OK);
+    assert_int_equal(columns_join(&columns, &columns.items[0], &c, STEPS), OK);
+    assert_int_equal(columns.items[0].kept.end, 0);
+    assert_false(room_widen(&room, room_of(c.present, STEPS), STEPS));
+    fill(&c, STEPS - 2, 2);
+    assert_int_equal(columns_join(&columns, &columns.items[0], &c, STEPS), OK);
+    assert_int_equal(columns.items[0].kept.first, STEPS - 2);
+    assert_true(columns.items[0].values[STEPS - 1] == STEPS - 1);
+    columns_fini(&columns);
+    column_fini(&c, NULL, STEPS);
+}
+
 int
 main(void)
 {
@@ -117,6 +139,7 @@ main(void)
         cmocka_unit_test(test_the_last_bit_is_found_wherever_it_is),
         cmocka_unit_test(test_a_short_series_takes_little_room_whenever_it_was),
         cmocka_unit_test(test_what_is_joined_is_all_there_and_seldom_moves),
+        cmocka_unit_test(test_a_column_without_steps_takes_no_room_and_may_be_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
