@@ -303,11 +303,13 @@ survey(struct view *view, const struct query_request *request, struct series_sur
 {
     const struct tenants_view *v = (const struct tenants_view *)view;
     struct question q;
-    enum err e = question_begin(&q, v, request, why);
+    struct query_request of_one;
+    bool known;
     *ret = (struct series_survey){.exact = true};
+    if (asks_one(request, &of_one)) return view_survey(v->below, &of_one, ret, &known, why);
+    enum err e = question_begin(&q, v, request, why);
     for (uint32_t i = 0; i < q.tenant_count && e == OK; i++) {
         struct series_survey one = {.exact = false};
-        bool known;
         e = view_survey(v->below, &q.tenants[i].request, &one, &known, why);
         ret->exact &= one.exact;
         series_cost_add(&ret->cost, &one.cost);

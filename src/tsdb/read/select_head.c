@@ -188,21 +188,62 @@ select_step(struct head_match *m, const struct matcher *matcher, bool first,
     return OK;
 }
 
+enum turn { TURN_KNOWN, TURN_OTHER, TURN_EXCLUDES, TURNS };
+
+/* Known values, other values, what excludes: each leaves less for the next, mostly. */
+static enum turn
+turn_of(const struct matcher *matcher)
+{
+    const struct bytes *values;
+    if (matcher_matches_empty(matcher)) return TURN_EXCLUDES;
+    return known_values(matcher, &values) > 0 ? TURN_KNOWN : TURN_OTHER;
+}
+
+/*
+ * Which matcher of known values the fewest series pass: if it comes first, not all series of the
+ * others are looked at. Only matchers of a few values are compared, since their values are looked
+ * up twice. *ret_index: set->count if the order does not matter.
+ */
+static enum err
+find_fewest(struct head_match *m, const struct matcher_set *set, uint32_t *ret_index)
+{
+    enum { LOOKED_UP_TWICE_MAX = 64 };
+    uint32_t known = 0;
+    uint64_t fewest = UINT64_MAX;
+    *ret_index = set->count;
+    for (uint32_t i = 0; i < set->count; i++) {
+        known += turn_of(set->matchers[i]) == TURN_KNOWN;
+    }
+    for (uint32_t i = 0; i < set->count && known > 1; i++) {
+        if (turn_of(set->matchers[i]) != TURN_KNOWN) continue;
+        const struct bytes *values;
+        uint32_t count = known_values(set->matchers[i], &values);
+        if (count > LOOKED_UP_TWICE_MAX) continue;
+        m->series_total = 0;
+        enum err e = collect_literals(m, set->matchers[i], values, count);
+        pairs_out(m);
+        if (e) return e;
+        if (m->series_total >= fewest) continue;
+        fewest = m->series_total;
+        *ret_index = i;
+    }
+    return OK;
+}
+
 static enum err
 select_set(struct head_match *m, const struct matcher_set *set, roaring_bitmap_t *result)
 {
-    bool first = true;
-    for (unsigned turn = 0; turn < 3; turn++) {
+    uint32_t fewest;
+    enum err e = find_fewest(m, set, &fewest);
+    bool first = fewest == set->count;
+    if (e == OK && !first) e = select_step(m, set->matchers[fewest], true, result);
+    if (e) return e;
+    for (enum turn turn = 0; turn < TURNS; turn++) {
         for (uint32_t i = 0; i < set->count; i++) {
-            /* Known values, other values, what excludes: each leaves less for the next, mostly. */
             const struct matcher *matcher = set->matchers[i];
-            const struct bytes *values;
-            unsigned own = matcher_matches_empty(matcher)       ? 2
-                           : known_values(matcher, &values) > 0 ? 0
-                                                                : 1;
-            if (own != turn) continue;
+            if (i == fewest || turn_of(matcher) != turn) continue;
             if (!first && roaring_bitmap_is_empty(result)) break;
-            enum err e = select_step(m, matcher, first, result);
+            e = select_step(m, matcher, first, result);
             if (e) return e;
             first = false;
         }
