@@ -364,10 +364,17 @@ dismiss(void *context, struct promql_help *help)
     lock_drop(&api->lock);
 }
 
+static bool
+others_wait(void *context)
+{
+    struct api *api = context;
+    return atomic_load_explicit(&api->queues[QUEUE_QUERIES].waiting, memory_order_relaxed) > 0;
+}
+
 struct promql_helpers
 query_helpers(struct api *api)
 {
-    return (struct promql_helpers){ask, dismiss, api};
+    return (struct promql_helpers){ask, dismiss, others_wait, api};
 }
 
 /* False: nobody wants help. */

@@ -92,6 +92,14 @@ test_each_route_answers(void **state)
          "\"detail\":\"up; 3 steps\",\"series\":1,"},
         {"an expression in lines", HTTP_POST, "/api/v1/format_query", FORM, "query=sum(up)by(job)",
          0, 200, JSON, "{\"status\":\"success\",\"data\":\"sum by (job) (up)\"}"},
+        {"a duration that has no value then", HTTP_GET, "/api/v1/query?query=x[step()]", NULL, NULL,
+         0, 400, JSON, "invalid parameter \\\"query\\\": 2:8: duration must be greater than 0"},
+        {"a tree with a duration that is computed", HTTP_GET, "/api/v1/parse_query?query=x[1m*-2]",
+         NULL, NULL, 0, 200, JSON,
+         "\"range\":0,\"rangeExpr\":{\"lhs\":{\"duration\":true,\"type\":\"numberLiteral\",\"val\":"
+         "\"60\"},\"op\":\"*\",\"rhs\":{\"duration\":false,\"type\":\"numberLiteral\",\"val\":\"-"
+         "2\"},"
+         "\"type\":\"durationExpr\",\"wrapped\":false},"},
         {"an expression as a tree", HTTP_GET, "/api/v1/parse_query?query=1", NULL, NULL, 0, 200,
          JSON, "{\"status\":\"success\",\"data\":{\"type\":\"numberLiteral\",\"val\":\"1\"}}"},
         {"no rules", HTTP_GET, "/api/v1/rules", NULL, NULL, 0, 200, JSON,

@@ -207,6 +207,7 @@ parse(struct query *q)
     enum err e =
         promql_parse(bytes_of_text(text == NULL ? "" : text), &q->budget, &q->tree, &sentence);
     if (e == OK && q->is_range && !promql_has_range(q->tree, &sentence)) e = ERR_INPUT;
+    if (e == OK && !promql_has_durations(q->tree, &q->options, &sentence)) e = ERR_INPUT;
     if (e == ERR_INPUT || e == ERR_LIMIT) {
         buf_put_text(&q->error, "invalid parameter \"query\": ");
         buf_put_cut(&q->error, buf_bytes(&sentence));
@@ -262,7 +263,8 @@ put_stats(struct query *q)
         json_member_array(j, "totalQueryableSamplesPerStep");
         for (uint32_t i = 0; i < steps; i++) {
             char time[PROMQL_TIME_BYTES];
-            int64_t t_ms = q->options.first_ms + (int64_t)i * q->options.step_ms;
+            int64_t t_ms = (int64_t)((uint64_t)q->options.first_ms +
+                                     (uint64_t)i * (uint64_t)q->options.step_ms);
             json_array_open(j);
             json_put_raw(j, bytes_of(time, promql_print_short_time(t_ms, time)));
             json_put_uint(j, each[i]);

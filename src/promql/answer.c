@@ -195,21 +195,22 @@ promql_answer_notes(const struct promql_result *result, enum promql_note kind, b
 {
     bool warns = kind == PROMQL_WARNING;
     struct buf text;
-    uint32_t n = 0, most = NOTES_MAX - (warns && limited);
+    uint32_t count = promql_note_count(result, kind), most = NOTES_MAX - (warns && limited);
     enum err e = OK;
     if (warns && limited) each(context, bytes_of_text("results truncated due to limit"));
     buf_init(&text, budget, NOTE_BYTES_MAX);
-    for (; e == OK && promql_note(result, kind, n, &text); n++) {
+    for (uint32_t n = 0; e == OK && n < count && n < most; n++) {
+        promql_note(result, kind, n, &text);
         e = buf_error(&text);
-        if (e == OK && n < most) each(context, buf_bytes(&text));
+        if (e == OK) each(context, buf_bytes(&text));
         buf_clear(&text);
     }
     if (e) e = why_set(why, ERR_NOMEM, "not enough memory for the warnings of the query");
     buf_fini(&text);
-    if (n > most) {
+    if (count > most) {
         char more[64];
-        int size = snprintf(more, sizeof more, "%" PRIu32 " more %s annotations omitted", n - most,
-                            warns ? "warning" : "info");
+        int size = snprintf(more, sizeof more, "%" PRIu32 " more %s annotations omitted",
+                            count - most, warns ? "warning" : "info");
         each(context, bytes_of(more, (size_t)size));
     }
     return e;

@@ -200,7 +200,7 @@ add_warning(void *context, struct bytes sentence)
 static enum err
 explain(struct asked *x, const char *text)
 {
-    struct promql_helpers helpers = {ask_nobody, ask_nobody, NULL};
+    struct promql_helpers helpers = {.ask = ask_nobody, .dismiss = ask_nobody};
     struct promql_options options = {.tenant = bytes_of_text("a"),
                                      .first_ms = 300000,
                                      .last_ms = 300000 + 9 * x->step_ms,

@@ -99,6 +99,13 @@ promql_has_range(const struct promql_tree *tree, struct buf *error)
     return false;
 }
 
+bool
+promql_has_durations(const struct promql_tree *tree, const struct promql_options *options,
+                     struct buf *error)
+{
+    return run_has_durations(tree, options, error);
+}
+
 struct promql_plan {
     struct plan plan; /* first */
     struct budget *budget;
@@ -267,6 +274,18 @@ promql_note(const struct promql_result *r, enum promql_note kind, uint32_t n, st
         return true;
     }
     return false;
+}
+
+uint32_t
+promql_note_count(const struct promql_result *r, enum promql_note kind)
+{
+    const struct notes *notes = &r->run.ev.notes;
+    enum note_kind wanted = kind == PROMQL_WARNING ? NOTE_WARNING : NOTE_INFO;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < notes->count; i++) {
+        count += notes->items[i].kind == wanted;
+    }
+    return count;
 }
 
 uint64_t

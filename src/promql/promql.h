@@ -65,6 +65,8 @@ struct promql_help {
 struct promql_helpers {
     void (*ask)(void *context, struct promql_help *help);
     void (*dismiss)(void *context, struct promql_help *help);
+    /* Whether other queries wait for a thread: those that help return soon, then. NULL: none do. */
+    bool (*others_wait)(void *context);
     void *context;
 };
 
@@ -118,6 +120,9 @@ const char *promql_type_word(enum promql_type type);
  * step. False: `error` has the sentence.
  */
 bool promql_has_range(const struct promql_tree *tree, struct buf *error);
+/* Whether durations that are computed have values at the times of the options; the same. */
+bool promql_has_durations(const struct promql_tree *tree, const struct promql_options *options,
+                          struct buf *error);
 
 struct promql_result;
 /*
@@ -170,6 +175,7 @@ bool promql_plan_cost(const struct promql_plan *plan, struct series_cost *ret, b
 /* --- what is said of it ----------------------------------------------------------------------- */
 
 enum promql_note { PROMQL_WARNING, PROMQL_INFO };
+uint32_t promql_note_count(const struct promql_result *result, enum promql_note kind);
 /* Appends a sentence about the result, the n-th of its kind. False: there are not so many. */
 bool promql_note(const struct promql_result *result, enum promql_note kind, uint32_t n,
                  struct buf *to);

@@ -20,10 +20,12 @@ for each in tests/promql/scripts/*.test; do
     claim "$(basename "$each" .test), ours, from parts" runs --flush "$each"
     claim "$(basename "$each" .test), ours, in three shards, measured" runs --shards 3 --measured "$each"
 done
-for each in tests/promql/scripts/plain/*.test; do
-    claim "$(basename "$each" .test), ours, without features" runs --plain "$each"
-    claim "$(basename "$each" .test), ours, without features, from parts, in three shards" \
-        runs --plain --flush --shards 3 "$each"
+for each in tests/promql/scripts/*/*.test; do # in folders of the features that are on
+    features=$(basename "$(dirname "$each")")
+    [[ $features != plain ]] || features=
+    claim "$(basename "$each" .test), ours, features '$features'" runs --features "$features" "$each"
+    claim "$(basename "$each" .test), ours, features '$features', from parts, in three shards" \
+        runs --features "$features" --flush --shards 3 "$each"
 done
 others=0
 for each in "$scripts"/*.test; do

@@ -21,6 +21,7 @@ import urllib.parse
 # Texts of 3.5 that were worded otherwise since, or came later; of theirs, of ours, and what changed.
 DIFFERENCES = [
     (r"multiple matches for labels.*theirs success", "comparisons that drop all matches count among the matches"),
+    (r"mad_over_time\(.*NaN", "with a NaN among the samples it is NaN since"),
     (r"histogram_fraction.*NaN", "an observation below the first bound of a histogram that begins at -Inf"),
     (r"changes\(.*_seconds(\[|\{).* value:", "of histograms: empty buckets that a chunk's layout adds are changes to it"),
     (r"^(rate|increase)\(\(?[^()]*\)?[^()]*\) value: .*\"count\"", "rates of histograms are not stretched below zero either"),

@@ -18,17 +18,17 @@ import sys
 import urllib.parse
 
 PIECES = """( ) { } [ ] , " = =~ != 5m : offset @ by (a) on(a) bool + - ^ * 1 0x1f 1_000 foo sum rate and start()
-end() step() #x ` ' \\ \u00e9 / % atan2 group_left min(1m,2m) without(b) a:b __name__ NaN Inf $ ! ~ ; .""".split()
+end() step() #x ` ' \\ \u00e9 / % atan2 group_left min_of(1m,2m) without(b) a:b __name__ NaN Inf $ ! ~ ; .""".split()
 
 # What Prometheus 3.5 answers, what we answer, and why that is right.
 DIFFERENCES = [
     (r"unknown function with name", r"", "functions that came later"),
     (r"parse error", r"unexpected character: '\w', expected ':'", "a letter within brackets"),
-    (r"number or duration", r"", "step(), range(), min() and max() in durations"),
+    (r"number or duration", r"", "step(), range(), min_of() and max_of() in durations"),
     (r'unexpected "\("', r"", "start(), end(), step() and range() as functions"),
     (r"<Item \d+>", r"<op:@>", "@ had no name"),
     (r"^unexpected error$", r"", "its parser fails"),
-    (r"unexpected character in duration expression", r"", "step(), range(), min() and max() in durations"),
+    (r"unexpected character in duration expression", r"", "step(), range(), min_of() and max_of() in durations"),
     (r"parse error", r"duration out of range|greater than 0", "the order of two errors"),
     (r"duration out of range|greater than 0", r"parse error", "the order of two errors"),
     (r"(offset |\[)-?[0-9]", r"(offset |\[)-?\(", "parentheses around a duration are kept"),
@@ -36,7 +36,7 @@ DIFFERENCES = [
     (r"parse error", r"[<>]/", "the operators that trim histograms"),
     (r"[<>]/|<op:/>", r"", "the operators that trim histograms"),
 ]
-NEWER_WORDS = re.compile(r"\b(step|range|anchored|smoothed|fill|fill_left|fill_right)\b", re.I)
+NEWER_WORDS = re.compile(r"\b(step|range|min_of|max_of|anchored|smoothed|fill|fill_left|fill_right)\b", re.I)
 
 
 class Server:
@@ -53,7 +53,7 @@ class Server:
 def without_newer(value):
     """The tree without members that 3.5 has not."""
     if isinstance(value, dict):
-        hidden = ("anchored", "smoothed", "fillValues")
+        hidden = ("anchored", "smoothed", "fillValues", "offsetExpr", "rangeExpr", "stepExpr")
         return {k: without_newer(v) for k, v in value.items() if k not in hidden}
     if isinstance(value, list):
         return [without_newer(v) for v in value]

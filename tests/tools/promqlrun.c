@@ -1,15 +1,15 @@
 /*
- * run.c - runs scripts in Prometheus' language for tests of PromQL, each over a fresh store.
+ * promqlrun.c - runs scripts in Prometheus' language for tests of PromQL, each over a fresh store.
  *
- *     run [--flush] [--shards N] [--measured] [--plain] FILE...
+ *     run [--flush] [--shards N] [--measured] [--features LIST] FILE...
  *
  * --flush: what a script loads is written into parts before it is asked for. --shards: series are
  * read in so many shards, each by whichever thread comes first. --measured: each evaluation is
  * explained, and then measured. Instant evaluations are also made as range queries around their
- * time. The last line is "N passed, N failed"; each
- * failure is printed with file and line. Staleness markers, gaps and the series notation: see the
- * scripts' own documentation in Prometheus (promql/promqltest). As there, names are removed at the
- * end, and start timestamps are looked at; but --plain: no feature is on.
+ * time. --features: those of query.features that are on, separated by commas or spaces; by default
+ * delayed-name-removal and use-start-timestamps, as where Prometheus runs its scripts. The last
+ * line is "N passed, N failed"; each failure is printed with file and line. Staleness markers, gaps
+ * and the series notation: see the scripts' own documentation in Prometheus (promql/promqltest).
  */
 #include <ctype.h>
 #include <math.h>
@@ -55,7 +55,7 @@ struct script {
     bool flush;
     uint32_t shards;
     bool measured;
-    bool plain;
+    struct promql_features features;
     unsigned passed;
     unsigned failed;
 };
@@ -688,6 +688,7 @@ load(struct script *s, int64_t step_ms, bool natives)
 struct helper {
     pthread_t threads[SHARDS_MAX];
     uint32_t count;
+    _Atomic uint32_t turns; /* relaxed */
 };
 
 static void *
@@ -717,6 +718,14 @@ dismiss_helper(void *context, struct promql_help *task)
     while (h->count > 0) {
         assert_int_equal(pthread_join(h->threads[--h->count], NULL), 0);
     }
+}
+
+/* Now and then: a thread leaves, and another is asked for. */
+static bool
+others_wait(void *context)
+{
+    struct helper *h = context;
+    return atomic_fetch_add_explicit(&h->turns, 1, memory_order_relaxed) % 3 == 2;
 }
 
 /* --- evaluating ------------------------------------------------------------------------------- */
@@ -1081,17 +1090,16 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
     }
     struct view *view = machine_view(&s->m);
     struct helper helper = {.count = 0};
-    struct promql_helpers helpers = {ask_helper, dismiss_helper, &helper};
-    struct promql_options options = {
-        .helpers = &helpers,
-        .shards = s->shards,
-        .tenant = text("a"),
-        .first_ms = first_ms,
-        .last_ms = last_ms,
-        .step_ms = step_ms,
-        .lookback_ms = LOOKBACK_MS,
-        .subquery_step_ms = 60000,
-        .features = {.delayed_name_removal = !s->plain, .start_timestamps = !s->plain}};
+    struct promql_helpers helpers = {ask_helper, dismiss_helper, others_wait, &helper};
+    struct promql_options options = {.helpers = &helpers,
+                                     .shards = s->shards,
+                                     .tenant = text("a"),
+                                     .first_ms = first_ms,
+                                     .last_ms = last_ms,
+                                     .step_ms = step_ms,
+                                     .lookback_ms = LOOKBACK_MS,
+                                     .subquery_step_ms = 60000,
+                                     .features = s->features};
     enum err e;
     bool planned = true;
     if (s->measured)
@@ -1281,13 +1289,31 @@ run_or_give_up(void)
     if (setjmp(given_up) == 0) run_script(&script);
 }
 
+static bool
+read_features(char *list, struct promql_features *ret)
+{
+    *ret = (struct promql_features){false};
+    for (char *at, *name = strtok_r(list, ", ", &at); name; name = strtok_r(NULL, ", ", &at)) {
+        if (strcmp(name, "delayed-name-removal") == 0)
+            ret->delayed_name_removal = true;
+        else if (strcmp(name, "use-start-timestamps") == 0)
+            ret->start_timestamps = true;
+        else if (strcmp(name, "type-and-unit-labels") == 0)
+            ret->type_and_unit_labels = true;
+        else
+            return false;
+    }
+    return true;
+}
+
 int
 main(int argc, char **argv)
 {
     unsigned passed = 0, failed = 0;
     bool flush = false;
     uint32_t shards = 0;
-    bool measured = false, plain = false;
+    bool measured = false;
+    struct promql_features features = {.delayed_name_removal = true, .start_timestamps = true};
     int first = 1;
     for (; first < argc && argv[first][0] == '-'; first++) {
         if (strcmp(argv[first], "--flush") == 0) {
@@ -1296,10 +1322,10 @@ main(int argc, char **argv)
             shards = (uint32_t)strtoul(argv[++first], NULL, 10);
         } else if (strcmp(argv[first], "--measured") == 0) {
             measured = true;
-        } else if (strcmp(argv[first], "--plain") == 0) {
-            plain = true;
-        } else {
-            fprintf(stderr, "usage: run [--flush] [--shards N] [--measured] [--plain] FILE...\n");
+        } else if (strcmp(argv[first], "--features") != 0 || first + 1 >= argc ||
+                   !read_features(argv[++first], &features)) {
+            fprintf(stderr, "usage: run [--flush] [--shards N] [--measured] [--features LIST] "
+                            "FILE...\n");
             return 2;
         }
     }
@@ -1308,7 +1334,7 @@ main(int argc, char **argv)
                                  .flush = flush,
                                  .shards = shards,
                                  .measured = measured,
-                                 .plain = plain};
+                                 .features = features};
         script.in = fopen(argv[i], "r");
         if (script.in == NULL) {
             perror(argv[i]);

@@ -11,6 +11,7 @@
 #include "base/quote.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/grouping.h"
+#include "wire/escaped_name.h"
 
 /* Columns of the kept side that have the same labels of those that are matched on. */
 struct match_group {
@@ -126,7 +127,10 @@ put_quoted_labels(struct buf *to, struct bytes labels)
     bool first = true;
     for (struct label label; labels_next(&c, &label); first = false) {
         if (!first) buf_put_text(to, ", ");
-        buf_put_bytes(to, label.name);
+        if (name_is_plain(label.name, false))
+            buf_put_bytes(to, label.name);
+        else
+            quote_text(to, label.name);
         buf_put_u8(to, '=');
         quote_text(to, label.value);
     }

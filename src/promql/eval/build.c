@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "promql/eval/durations.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
 #include "promql/eval/pushdown.h"
@@ -92,78 +93,11 @@ node_matchers(struct evaluation *ev, const struct node *node, struct matcher_set
 
 /* --- durations -------------------------------------------------------------------------------- */
 
-/* With the bytes that it is about, as Prometheus says it. */
-static enum err
-duration_fail(struct evaluation *ev, const struct node *n, const char *what)
-{
-    return eval_fail(ev, "%" PRIu32 ":%" PRIu32 ": %s", n->at.begin, n->at.end, what);
-}
-
-static enum err
-duration_seconds(struct evaluation *ev, const struct node *n, double *ret)
-{
-    double left = 0, right = 0;
-    enum err e = OK;
-    if (n->kind == NODE_NUMBER) {
-        *ret = n->number.value;
-        return OK;
-    }
-    if (n->duration.left != NULL) e = duration_seconds(ev, n->duration.left, &left);
-    if (e == OK && n->duration.right != NULL) e = duration_seconds(ev, n->duration.right, &right);
-    if (e) return e;
-    switch (n->duration.op) {
-    case TOKEN_STEP:
-        *ret = (double)ev->grid.step_ms / 1000;
-        break;
-    case TOKEN_RANGE:
-        *ret = (double)((uint64_t)ev->end_ms - (uint64_t)ev->grid.first_ms) / 1000;
-        break;
-    case TOKEN_MIN:
-        *ret = fmin(left, right);
-        break;
-    case TOKEN_MAX:
-        *ret = fmax(left, right);
-        break;
-    case TOKEN_ADD:
-        *ret = left + right;
-        break;
-    case TOKEN_SUB:
-        *ret = left - right; /* of one alone: 0 - right */
-        break;
-    case TOKEN_MUL:
-        *ret = left * right;
-        break;
-    case TOKEN_DIV:
-        if (right == 0) return duration_fail(ev, n, "division by zero");
-        *ret = left / right;
-        break;
-    case TOKEN_MOD:
-        if (right == 0) return duration_fail(ev, n, "modulo by zero");
-        *ret = fmod(left, right);
-        break;
-    default:
-        *ret = pow(left, right);
-        break;
-    }
-    return OK;
-}
-
 enum err
 duration_value(struct evaluation *ev, const struct duration *d, bool positive, int64_t *ret_ms)
 {
-    double seconds;
-    *ret_ms = d->ms;
-    if (d->expr == NULL) return OK;
-    enum err e = duration_seconds(ev, d->expr, &seconds);
-    if (e) return e;
-    if (positive && !(seconds > 0)) {
-        return duration_fail(ev, d->expr, "duration must be greater than 0");
-    }
-    if (!(fabs(seconds) < 0x1p63 / 1e9)) {
-        return duration_fail(ev, d->expr, "duration is out of range");
-    }
-    *ret_ms = (int64_t)(seconds * 1000);
-    return OK;
+    struct query_times times = {ev->grid.first_ms, ev->end_ms, ev->grid.step_ms};
+    return duration_at(d, positive, &times, ret_ms, &ev->error) ? OK : ERR_INPUT;
 }
 
 /* The steps of a subquery are multiples of their distance, whatever the query's are. */
@@ -438,8 +372,12 @@ repeat_new(struct evaluation *ev, struct vector *of, const struct grid *grid,
         vector_free(of);
         return eval_no_memory(ev);
     }
-    r->vector = (struct vector){
-        .ops = &ops, .ev = ev, .grid = *grid, .one_name = of->one_name, .each_once = of->each_once};
+    r->vector = (struct vector){.ops = &ops,
+                                .ev = ev,
+                                .grid = *grid,
+                                .one_name = of->one_name,
+                                .each_once = of->each_once,
+                                .by_labels = of->by_labels};
     r->of = of;
     *ret_vector = &r->vector;
     return OK;
@@ -465,7 +403,7 @@ can_be_split(const struct leaf *leaf)
         const struct node *argument = node_inside(n->call.arguments[i]);
         bool is_range = argument->kind == NODE_RANGE;
         if (is_range && argument->range.selector->selector.shift.at != AT_NONE) return false;
-        if (!is_range && node_reads_series(argument)) return false;
+        if (!is_range && argument->reads_series) return false;
     }
     return true;
 }

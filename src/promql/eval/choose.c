@@ -29,11 +29,18 @@ struct candidate {
     uint32_t id; /* of the series */
 };
 
-/* Those of a group: the heap of step i has counts[i] of heaps[i * room ...]. */
+/* Those of a group. */
 struct ranking {
+    struct room at; /* steps */
     struct candidate *heaps;
+    uint32_t *counts; /* of what is in the heap of each step */
+    uint32_t room;    /* in each heap */
+};
+
+/* limitk: how many series of a group were passed on at each step. */
+struct taken {
+    struct room at;
     uint32_t *counts;
-    uint32_t room; /* at each step */
 };
 
 struct choosing_vector {
@@ -44,7 +51,7 @@ struct choosing_vector {
     struct grouping grouping;
     struct arena arena;
 
-    uint32_t **taken; /* limitk: of each group, how many series were passed on at each step */
+    struct taken *taken; /* of each group */
     uint32_t taken_capacity;
     struct buf hashed; /* limit_ratio */
 
@@ -133,13 +140,16 @@ pass_first(struct choosing_vector *v, struct column *c)
         if (!array_reserve(ev->budget, &v->taken, &v->taken_capacity, id + 1)) {
             return eval_no_memory(ev);
         }
-        v->taken[id] = arena_new(&v->arena, steps * sizeof **v->taken);
-        if (v->taken[id] == NULL) return eval_no_memory(ev);
+        v->taken[id] = (struct taken){.counts = NULL};
     }
-    uint32_t *taken = v->taken[id];
+    struct taken *t = &v->taken[id], before = *t;
+    if (room_widen(&t->at, room_of(c->present, steps), steps)) {
+        t->counts = room_list(&v->arena, t->at, t->counts, before.at, sizeof *t->counts);
+        if (t->counts == NULL) return eval_no_memory(ev);
+    }
     for (bits_each(i, c->present, steps)) {
-        if (taken[i] < wanted(v, i))
-            taken[i]++;
+        if (t->counts[i] < wanted(v, i))
+            t->counts[i]++;
         else
             bits_reset(c->present, i);
     }
@@ -254,40 +264,63 @@ heap_replace_top(const struct choosing_vector *v, struct candidate *heap, uint32
     heap[i] = x;
 }
 
-static enum err
-grow(struct choosing_vector *v, struct ranking *r)
+static struct candidate *
+heap_of(const struct ranking *r, uint32_t step)
 {
-    struct budget *budget = v->vector.ev->budget;
-    size_t steps = v->vector.grid.count;
-    uint32_t room = r->room < 2 ? r->room + 1 : r->room + r->room / 2; /* groups are mostly small */
-    if (room > v->most_wanted) room = v->most_wanted;
-    struct candidate *heaps = mem_alloc(budget, steps * room * sizeof *heaps);
-    if (heaps == NULL) return eval_no_memory(v->vector.ev);
-    for (size_t i = 0; i < steps && r->room > 0; i++) {
-        memcpy(heaps + i * room, r->heaps + i * r->room, r->counts[i] * sizeof *heaps);
+    return r->heaps + (size_t)(step - r->at.first) * r->room;
+}
+
+static size_t
+heaps_bytes(const struct ranking *r)
+{
+    return (size_t)(r->at.end - r->at.first) * r->room * sizeof *r->heaps;
+}
+
+/* Heaps at these steps, of so many. */
+static enum err
+resize(struct choosing_vector *v, struct ranking *r, struct room at, uint32_t room)
+{
+    struct evaluation *ev = v->vector.ev;
+    struct ranking now = {.at = at, .counts = r->counts, .room = room};
+    if (at.first != r->at.first || at.end != r->at.end) {
+        now.counts = room_list(&v->arena, at, r->counts, r->at, sizeof *r->counts);
     }
-    mem_free(budget, r->heaps, steps * r->room * sizeof *heaps);
-    r->heaps = heaps;
-    r->room = room;
+    if (room > 0) now.heaps = mem_alloc(ev->budget, heaps_bytes(&now));
+    if (now.counts == NULL || (room > 0 && now.heaps == NULL)) {
+        mem_free(ev->budget, now.heaps, heaps_bytes(&now));
+        return eval_no_memory(ev);
+    }
+    for (uint32_t i = r->at.first; i < r->at.end && r->room > 0; i++) {
+        memcpy(heap_of(&now, i), heap_of(r, i), r->counts[i] * sizeof *r->heaps);
+    }
+    mem_free(ev->budget, r->heaps, heaps_bytes(r));
+    *r = now;
     return OK;
 }
 
 static enum err
-find_ranking(struct choosing_vector *v, struct bytes labels, struct ranking **ret)
+grow(struct choosing_vector *v, struct ranking *r)
+{
+    uint32_t room = r->room < 2 ? r->room + 1 : r->room + r->room / 2; /* groups are mostly small */
+    return resize(v, r, r->at, room < v->most_wanted ? room : v->most_wanted);
+}
+
+/* That of the group of a column, with room for what is in it. */
+static enum err
+find_ranking(struct choosing_vector *v, const struct column *c, struct ranking **ret)
 {
     struct evaluation *ev = v->vector.ev;
-    uint32_t id;
-    if (grouping_find(&v->grouping, labels, &id)) return eval_no_memory(ev);
+    uint32_t id, steps = v->vector.grid.count;
+    if (grouping_find(&v->grouping, c->labels, &id)) return eval_no_memory(ev);
     if (id == v->ranking_count) {
-        uint32_t *counts = arena_new(&v->arena, v->vector.grid.count * sizeof *counts);
-        if (counts == NULL ||
-            !array_reserve(ev->budget, &v->rankings, &v->ranking_capacity, id + 1)) {
+        if (!array_reserve(ev->budget, &v->rankings, &v->ranking_capacity, id + 1)) {
             return eval_no_memory(ev);
         }
-        v->rankings[v->ranking_count++] = (struct ranking){.counts = counts};
+        v->rankings[v->ranking_count++] = (struct ranking){.room = 0};
     }
-    *ret = &v->rankings[id];
-    return OK;
+    struct ranking *r = *ret = &v->rankings[id];
+    struct room at = r->at;
+    return room_widen(&at, room_of(c->present, steps), steps) ? resize(v, r, at, r->room) : OK;
 }
 
 /* A value that may be among the best of its step; *id: of its series, UINT32_MAX until one was. */
@@ -299,13 +332,13 @@ rank_value(struct choosing_vector *v, struct ranking *r, const struct column *c,
     bool full = *count >= k;
     enum err e = OK;
     if (k == 0) return OK;
-    if (full && !ranks_before(v, c->values[step], r->heaps[(size_t)step * r->room].value)) {
+    if (full && !ranks_before(v, c->values[step], heap_of(r, step)->value)) {
         return OK;
     }
     if (!full && *count == r->room) e = grow(v, r);
     if (e == OK && *id == UINT32_MAX) e = series_add(v, c, id);
     if (e) return e;
-    struct candidate x = {c->values[step], *id}, *heap = &r->heaps[(size_t)step * r->room];
+    struct candidate x = {c->values[step], *id}, *heap = heap_of(r, step);
     v->series[*id].count++;
     v->vector.ev->held.now++;
     if (full) {
@@ -324,7 +357,7 @@ rank(struct choosing_vector *v, const struct column *c)
     struct evaluation *ev = v->vector.ev;
     struct ranking *r = NULL;
     uint32_t id = UINT32_MAX;
-    enum err e = find_ranking(v, c->labels, &r);
+    enum err e = find_ranking(v, c, &r);
     if (e) return e;
     v->arrivals++;
     for (bits_each(i, c->present, v->vector.grid.count)) {
@@ -353,7 +386,7 @@ order_ranked(struct choosing_vector *v)
     uint32_t count = 0;
     for (uint32_t g = 0; g < v->ranking_count; g++) {
         const struct ranking *r = &v->rankings[g];
-        uint32_t size = r->counts[0];
+        uint32_t size = r->at.end > 0 ? r->counts[0] : 0; /* of no value, it has no counts */
         if (size > 1) qsort_r(r->heaps, size, sizeof *r->heaps, compare_candidates, v);
         for (uint32_t i = 0; i < size; i++) {
             v->order[count++] = r->heaps[i].id;
@@ -401,9 +434,9 @@ list_chosen(struct choosing_vector *v)
     if (v->chosen == NULL) return eval_no_memory(ev);
     for (uint32_t g = 0; g < v->ranking_count; g++) {
         const struct ranking *r = &v->rankings[g];
-        for (uint32_t step = 0; step < v->vector.grid.count; step++) {
+        for (uint32_t step = r->at.first; step < r->at.end; step++) {
             for (uint32_t i = 0; i < r->counts[step]; i++) {
-                const struct candidate *x = &r->heaps[(size_t)step * r->room + i];
+                const struct candidate *x = heap_of(r, step) + i;
                 v->chosen[v->ends[place[x->id]]++] = (struct candidate){x->value, step};
             }
         }
@@ -465,10 +498,9 @@ choosing_free(struct vector *vector)
 {
     struct choosing_vector *v = (struct choosing_vector *)vector;
     struct budget *budget = vector->ev->budget;
-    size_t steps = vector->grid.count;
     vector_free(v->of);
     for (uint32_t i = 0; i < v->ranking_count; i++) {
-        mem_free(budget, v->rankings[i].heaps, steps * v->rankings[i].room * sizeof *v->chosen);
+        mem_free(budget, v->rankings[i].heaps, heaps_bytes(&v->rankings[i]));
     }
     for (uint32_t id = 0; id < v->series_count; id++) {
         vector->ev->held.now -= v->series[id].count;

@@ -68,12 +68,12 @@ name_for_notes(const struct estimate_vector *x, struct bytes labels)
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-/* "0.5", "1.0": a number as OpenMetrics writes it. */
+/* "0.5", "1.0": a number as OpenMetrics writes it; it has no -0. */
 static void
 put_quantile(struct buf *to, double q)
 {
     char digits[NUMBER_TEXT_BYTES];
-    size_t size = number_print_sentence(double_bits(q), digits);
+    size_t size = number_print_sentence(double_bits(q == 0 ? 0 : q), digits);
     buf_put(to, digits, size);
     if (memchr(digits, '.', size) == NULL && memchr(digits, 'e', size) == NULL && isfinite(q)) {
         buf_put_text(to, ".0");

@@ -96,6 +96,7 @@ struct vector {
     /* No two series differ only in __name__: dropping it makes no two the same. */
     bool one_name;
     bool each_once;          /* no two columns have the same labels */
+    bool by_labels;          /* series come in the order of labels, or of what they were */
     struct series_cost cost; /* of what it reads itself */
 };
 
@@ -127,9 +128,7 @@ eval_count(struct evaluation *ev, const struct grid *grid, uint32_t step, uint64
 const struct node *node_inside(const struct node *node);
 /* Of the node, not of what it says: for tables of nodes. */
 uint64_t node_hash(const struct node *node);
-/* Whether it does, in whatever it is part of. */
-bool node_reads_series(const struct node *node);
-/* Whether it does, and is the same at all steps. */
+/* Whether it reads series, and is the same at all steps. */
 bool node_is_fixed(const struct node *node);
 /* Where a call's argument stands, as Prometheus tells of it: with its parentheses if it is the same
  * at all steps, but the call is not. */

@@ -114,8 +114,8 @@ param_extremes_of(const double *params, uint32_t steps)
     struct param_extremes x = {INFINITY, -INFINITY, false};
     for (uint32_t i = 0; i < steps; i++) {
         x.nan |= isnan(params[i]);
-        if (params[i] < x.least) x.least = params[i];
-        if (params[i] > x.greatest) x.greatest = params[i];
+        x.least = number_least(x.least, params[i]);
+        x.greatest = number_greatest(x.greatest, params[i]);
     }
     return x;
 }

@@ -46,7 +46,7 @@ grouping_at_hand(const struct grouping *g)
 /* Where its parameter stands: it is looked at after what is aggregated, and so told of. */
 struct span aggregation_param_at(const struct node *aggregation);
 
-/* Of a parameter at all steps; what is NaN is no extreme. */
+/* Of a parameter at all steps; with a NaN they are NaN or infinite. */
 struct param_extremes {
     double least;
     double greatest;

@@ -362,6 +362,7 @@ static enum err
 join(struct info_vector *v, struct column **ret_column)
 {
     enum err e = choose(v);
+    if (e == OK) e = eval_work(v->vector.ev, v->vector.grid.count);
     if (e) return e;
     for (size_t w = 0; w < bits_words(v->vector.grid.count); w++) {
         v->rest[w] &= ~v->now[w];

@@ -468,7 +468,8 @@ vector_scalar_binary_new(struct evaluation *ev, const struct node *node, struct 
                                 .ev = ev,
                                 .grid = of->grid,
                                 .one_name = of->one_name || !keeps_name,
-                                .each_once = of->each_once};
+                                .each_once = of->each_once,
+                                .by_labels = of->by_labels};
     s->of = of;
     s->node = node;
     s->scalars = scalars;
@@ -486,14 +487,15 @@ struct unique_vector {
     struct vector *of;
     bool by_type;        /* only a type or a unit that was lost can make two the same */
     bool any_lost;       /* one has lost it */
+    bool by_labels;      /* as series of a selector come */
     bool at_all;         /* the same twice is one too many, at whatever steps */
     struct columns seen; /* labels and bits */
     struct table table;
 };
 
 /*
- * Series of one name come in the order of their labels, those with a type before those that have
- * none, unless a label's name is even before: most often nothing has to be remembered.
+ * Series of one name that come in the order of their labels have those with a type before those
+ * that have none, unless a label's name is even before: most often nothing has to be remembered.
  */
 static bool
 may_repeat(struct unique_vector *u, const struct column *c)
@@ -501,7 +503,11 @@ may_repeat(struct unique_vector *u, const struct column *c)
     struct cursor labels = cursor_of(c->labels);
     struct label first;
     u->any_lost |= c->lost_type;
-    if (!u->by_type || u->any_lost) return true;
+    if (!u->by_type || u->any_lost) {
+        u->vector.ev->spans_steps |= u->at_all;
+        return true;
+    }
+    if (!u->by_labels) return true;
     return labels_next(&labels, &first) && bytes_compare(first.name, bytes_of_text("__unit__")) < 0;
 }
 
@@ -514,7 +520,6 @@ unique_next(struct vector *v, struct column **ret_column)
     enum err e = vector_next(u->of, ret_column);
     struct column *c = *ret_column;
     if (e || c == NULL || !may_repeat(u, c)) return e;
-    ev->spans_steps |= u->at_all;
     uint64_t hash = hash_bytes(c->labels, 0);
     for (uint32_t at = TABLE_START, id; table_next(&u->table, hash, &at, &id);) {
         struct column *seen = &u->seen.items[id];
@@ -561,18 +566,21 @@ enum err
 vector_other_metric_new(struct evaluation *ev, struct vector *of, const struct vector *was,
                         bool at_all, struct vector **ret_vector)
 {
-    bool one_name = was->one_name, each_once = was->each_once;
+    bool one_name = was->one_name, each_once = was->each_once, by_labels = was->by_labels;
     *ret_vector = of;
     of->one_name = one_name; /* as long as names stay */
     of->each_once = each_once;
+    of->by_labels = by_labels;
     if (ev->features.delayed_name_removal) return OK;
     enum err e = vector_unique_new(ev, of, ret_vector);
     if (e) return e;
     struct unique_vector *u = (struct unique_vector *)*ret_vector;
     u->by_type = one_name;
+    u->by_labels = by_labels;
     u->at_all = at_all;
     u->vector.one_name = true;
     u->vector.each_once = at_all || (each_once && one_name);
+    u->vector.by_labels = by_labels;
     return OK;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/array.h"
 #include "promql/eval/label_edit.h"
+#include "promql/eval/window.h"
 
 static enum err
 add_series(struct evaluation *ev, struct matrix *m, struct bytes labels, bool drops_name)
@@ -44,9 +45,16 @@ add_sample(struct evaluation *ev, struct matrix *m, int64_t t_ms, double value,
 
 /* --- a selector ------------------------------------------------------------------------------- */
 
+static enum err
+refuse_histograms(struct evaluation *ev, enum extent extent)
+{
+    return eval_fail(ev, "%s modifier is not supported with histograms",
+                     extent == EXTENT_ANCHORED ? "anchored" : "smoothed");
+}
+
 /* `before` is the histogram that comes before, if one does. */
 static enum err
-add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b,
+add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b, enum extent extent,
           const struct fhist **before)
 {
     enum err e = OK;
@@ -57,6 +65,7 @@ add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b,
             e = add_sample(ev, m, b->times_ms[i], bits_double(b->value_bits[i]), NULL);
             continue;
         }
+        if (extent != EXTENT_PLAIN) return refuse_histograms(ev, extent);
         const struct histogram *h = &b->histograms[i];
         if (h->sum_bits == STALE_NAN_BITS) {
             *before = NULL;
@@ -72,8 +81,42 @@ add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b,
     return e;
 }
 
+/* anchored, smoothed: a sample at each end of the range, and those between. */
 static enum err
-read_series(struct evaluation *ev, struct matrix *m, struct series_set *set)
+extend(struct evaluation *ev, struct matrix *m, struct window *range)
+{
+    struct matrix_series *s = &m->items[m->count - 1];
+    struct float_ends ends;
+    range->times_ms = s->times_ms;
+    range->values = s->values;
+    range->count = s->count;
+    if (s->count == 0 || !window_float_ends(range, false, &ends)) {
+        s->count = 0;
+        return OK;
+    }
+    uint32_t between = ends.end > ends.first ? ends.end - ends.first : 0, count = between + 2;
+    int64_t *times = arena_alloc(&m->arena, count * sizeof *times);
+    double *values = arena_alloc(&m->arena, count * sizeof *values);
+    const struct fhist **histograms = arena_alloc(&m->arena, count * sizeof *histograms);
+    if (times == NULL || values == NULL || histograms == NULL) return eval_no_memory(ev);
+    times[0] = range->start_ms;
+    values[0] = ends.left;
+    if (between > 0) {
+        memcpy(times + 1, s->times_ms + ends.first, between * sizeof *times);
+        memcpy(values + 1, s->values + ends.first, between * sizeof *values);
+    }
+    times[count - 1] = range->end_ms;
+    values[count - 1] = ends.right;
+    memset(histograms, 0, count * sizeof *histograms);
+    s->times_ms = times;
+    s->values = values;
+    s->histograms = histograms;
+    s->count = count;
+    return OK;
+}
+
+static enum err
+read_series(struct evaluation *ev, struct matrix *m, struct series_set *set, struct window *range)
 {
     for (;;) {
         struct bytes labels;
@@ -84,9 +127,11 @@ read_series(struct evaluation *ev, struct matrix *m, struct series_set *set)
         e = add_series(ev, m, labels, false);
         do {
             if (e == OK) e = series_set_batch(set, &b, &ev->why);
-            if (e == OK) e = add_batch(ev, m, &b, &before);
+            if (e == OK) e = add_batch(ev, m, &b, range->extent, &before);
             if (e) return e;
         } while (b.count > 0);
+        if (range->extent != EXTENT_PLAIN) e = extend(ev, m, range);
+        if (e) return e;
         if (m->items[m->count - 1].count == 0) m->count--;
     }
 }
@@ -104,21 +149,35 @@ end_of(struct evaluation *ev, const struct shift *shift, int64_t *ret_ms)
     return e;
 }
 
-enum err
-matrix_request(struct evaluation *ev, const struct node *node, struct matcher_set *set,
-               struct query_request *ret)
+static enum err
+range_of(struct evaluation *ev, const struct node *node, struct window *ret)
 {
     int64_t range_ms, end_ms;
     enum err e = duration_value(ev, &node->range.range, true, &range_ms);
     if (e == OK) e = end_of(ev, &node->range.selector->selector.shift, &end_ms);
+    if (e) return e;
+    *ret = (struct window){.start_ms = end_ms - range_ms,
+                           .end_ms = end_ms,
+                           .extent = node->range.selector->selector.extent};
+    return OK;
+}
+
+enum err
+matrix_request(struct evaluation *ev, const struct node *node, struct matcher_set *set,
+               struct query_request *ret)
+{
+    struct window range;
+    enum err e = range_of(ev, node, &range);
     if (e == OK) e = node_matchers(ev, node->range.selector, set);
     if (e) return e;
+    int64_t before_ms = range.extent == EXTENT_PLAIN ? 0 : ev->lookback_ms;
+    int64_t after_ms = range.extent == EXTENT_SMOOTHED ? ev->lookback_ms : 0;
     *ret = (struct query_request){
         .tenant = ev->tenant,
         .sets = set,
         .set_count = 1,
-        .min_ms = end_ms - range_ms + 1,
-        .max_ms = end_ms,
+        .min_ms = range.start_ms - before_ms + 1,
+        .max_ms = range.end_ms + after_ms,
         .control = ev->control,
     };
     return OK;
@@ -130,10 +189,12 @@ fill_range(struct evaluation *ev, const struct node *node, struct matrix *m)
     struct matcher_set matchers;
     struct query_request request;
     struct series_set *set;
-    enum err e = matrix_request(ev, node, &matchers, &request);
+    struct window range;
+    enum err e = range_of(ev, node, &range);
+    if (e == OK) e = matrix_request(ev, node, &matchers, &request);
     if (e == OK) e = view_select(ev->view, &request, &set, &ev->why);
     if (e) return e;
-    e = read_series(ev, m, set);
+    e = read_series(ev, m, set, &range);
     eval_account(ev, set);
     series_set_free(set);
     return e;

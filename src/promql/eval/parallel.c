@@ -120,15 +120,23 @@ claim_locked(struct parallel_vector *p, struct batch **ret_batch)
     return best;
 }
 
-/* On another thread. */
+static bool
+is_wanted_elsewhere(const struct promql_helpers *helpers)
+{
+    return helpers->others_wait != NULL && helpers->others_wait(helpers->context);
+}
+
+/* On another thread, as long as no other query needs it. */
 static void
 help(struct promql_help *task)
 {
     struct parallel_vector *p = task->context;
+    const struct promql_helpers *helpers = p->vector.ev->helpers;
     struct lane *lane;
     struct batch *batch;
     lock_take(&p->lock);
-    while (!p->stopping && (lane = claim_locked(p, &batch)) != NULL) {
+    while (!p->stopping && !is_wanted_elsewhere(helpers) &&
+           (lane = claim_locked(p, &batch)) != NULL) {
         lock_drop(&p->lock);
         take_turn(p, lane, batch);
         lock_take(&p->lock);
@@ -317,6 +325,7 @@ vector_parallel_new(struct evaluation *ev, const struct leaf *leaf, uint32_t cou
     }
     p->vector.one_name = p->lanes[0].leaf->one_name;
     p->vector.each_once = p->lanes[0].leaf->each_once;
+    p->vector.by_labels = p->lanes[0].leaf->by_labels;
     for (uint32_t i = 1; i < count; i++) {
         ask_for_help(p);
     }

@@ -68,7 +68,7 @@ put_duration(struct expression *x)
         "5m",     "1m",       "30s",   "15s",    "1h",
         "90",     "1d",       "2m30s", "1ms",    "1y",
         "0.5",    "290y",     "1h1m",  "step()", "range()",
-        "2*30s",  "(1m + 7)", "17.3",  "-5m",    "max(1m, step())",
+        "2*30s",  "(1m + 7)", "17.3",  "-5m",    "max_of(1m, step())",
         "1m ^ 3",
     };
     put_mostly(x, list, sizeof list / sizeof *list, 5);

@@ -87,14 +87,14 @@ reserve(struct range_vector *r, uint32_t more)
             array_reserve(budget, &s->weights, &s->weight_capacity, s->count + more));
 }
 
-/* What is in the buffer counts among the samples that are held; histograms are taken to be alike.
- */
+/* So many floats and histograms, which are taken to be alike, count among the samples that are
+ * held: of samples those of a window, however many were read ahead. */
 static enum err
-hold_buffer(struct range_vector *r)
+hold(struct range_vector *r, uint32_t floats, uint32_t histograms)
 {
     const struct samples *s = &r->samples;
-    uint64_t weight = s->histogram_count > 0 ? s->histograms[s->histogram_count - 1].h->weight : 0;
-    return eval_hold(r->vector.ev, s->count + s->histogram_count * weight);
+    uint64_t weight = histograms > 0 ? s->histograms[s->histogram_count - 1].h->weight : 0;
+    return eval_hold(r->vector.ev, floats + histograms * weight);
 }
 
 /* The next histogram's place, with memory for so many bytes. NULL: no memory. */
@@ -136,7 +136,7 @@ read_histograms(struct range_vector *r, const struct sample_batch *b)
         fhist_hint(fhist_of(p->h, h), follows ? p[-1].h : NULL);
         s->histogram_count++;
     }
-    return hold_buffer(r);
+    return OK;
 }
 
 static void
@@ -156,7 +156,7 @@ read_summary(struct range_vector *r, const struct sample_batch *b)
     if (!reserve(r, 2)) return eval_no_memory(r->vector.ev);
     if (b->count > 1) add_summary_sample(&r->samples, x->max_ms, x->least, b->count - 1);
     add_summary_sample(&r->samples, x->max_ms, x->greatest, 1);
-    return hold_buffer(r);
+    return OK;
 }
 
 static bool
@@ -204,7 +204,7 @@ read_batch(struct range_vector *r)
         memcpy(s->values + s->count, b.value_bits, b.count * sizeof *s->values);
         s->count += b.count;
     }
-    return hold_buffer(r);
+    return OK;
 }
 
 static enum err
@@ -231,7 +231,7 @@ read_column(struct range_vector *r)
         s->values[s->count++] = r->column->values[i];
     }
     r->at_end = true;
-    return hold_buffer(r);
+    return hold(r, s->count, s->histogram_count);
 }
 
 /* The first so many histograms go; their memory stays. */
@@ -301,7 +301,7 @@ slide(struct range_vector *r, int64_t from_ms, int64_t until_ms)
            s->histograms[s->histogram_end].t_ms <= until_ms) {
         s->histogram_end++;
     }
-    return OK;
+    return hold(r, s->end - s->begin, s->histogram_end - s->histogram_begin);
 }
 
 /* --- windows ---------------------------------------------------------------------------------- */
@@ -396,7 +396,7 @@ fill_cut(const struct range_vector *r, struct window_cut *cut)
     uint32_t most = r->vector.grid.count - key->step;
     int64_t last_ms = n > 0 ? times_ms[n - 1] : INT64_MIN;
     if (most > CUT_WINDOWS_MAX) most = CUT_WINDOWS_MAX;
-    cut->samples = 0;
+    cut->samples = cut->most = 0;
     memset(cut->present, 0, sizeof cut->present);
     for (cut->count = 0; cut->count < most; cut->count++) {
         uint32_t i = cut->count;
@@ -413,6 +413,7 @@ fill_cut(const struct range_vector *r, struct window_cut *cut)
         cut->begins[i] = begin;
         cut->ends[i] = end;
         cut->samples += end - begin;
+        if (end - begin > cut->most) cut->most = end - begin;
         cut->stretches[i] = (struct stretch){0, NAN};
         if (end - begin >= r->floats_kind->least) bits_set(cut->present, key->step % 64 + i);
         if (end - begin > 1 && r->floats_kind->stretch != NULL) {
@@ -453,6 +454,8 @@ put_windows(struct range_vector *r, uint32_t step)
     const struct window_cut *cut = r->windows.cut;
     struct evaluation *ev = r->vector.ev;
     uint64_t *present = r->result.present + step / 64;
+    enum err e = hold(r, cut->most, 0);
+    if (e) return e;
     r->floats_kind->function(&r->windows, r->result.values + step);
     for (size_t i = 0; i < bits_words(step % 64 + cut->count); i++) {
         present[i] |= cut->present[i];
@@ -771,6 +774,7 @@ open_range(struct range_vector *r, const struct node *node)
     if (e) return e;
     if (node->kind == NODE_SUBQUERY) return open_subquery(r, node);
     r->vector.one_name = selector_names_one(node->range.selector);
+    r->vector.by_labels = true;
     return open_selector(r, node);
 }
 

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "model/labels.h"
 #include "promql/eval/cache.h"
+#include "promql/eval/durations.h"
 #include "promql/eval/label_edit.h"
 #include "promql/eval/pushdown.h"
 #include "promql/eval/share.h"
@@ -142,12 +143,14 @@ steps_kept(const struct evaluation *ev, const struct cached *x, int64_t fixed_ms
     int64_t before_ms = view_same_before(ev->view, ev->tenant, &x->mark);
     int64_t end_ms = grid_time(&x->grid, x->grid.count - 1);
     if (before_ms <= fixed_ms || g->first_ms < x->grid.first_ms || g->first_ms > end_ms) return 0;
-    *ret_from = (uint32_t)((g->first_ms - x->grid.first_ms) / g->step_ms);
+    uint64_t behind_ms = (uint64_t)g->first_ms - (uint64_t)x->grid.first_ms;
+    *ret_from = (uint32_t)(behind_ms / (uint64_t)g->step_ms);
     uint32_t count = x->grid.count - *ret_from;
     if (count > g->count) count = g->count;
     if (before_ms > grid_time(g, count - 1)) return count;
     if (before_ms <= g->first_ms) return 0;
-    return (uint32_t)((before_ms - 1 - g->first_ms) / g->step_ms) + 1;
+    uint64_t same_ms = (uint64_t)before_ms - 1 - (uint64_t)g->first_ms;
+    return (uint32_t)(same_ms / (uint64_t)g->step_ms) + 1;
 }
 
 /* Collects `count` steps of a column, from `from` on, as those from `to` on. */
@@ -213,8 +216,10 @@ run_with_cache(struct run *run, struct promql_cache *cache, const struct view_ma
     if (ev->grid.count > 0) e = run_steps(run);
     ev->grid = grid;
     if (e == OK && kept > 0) e = join(run, x, from, kept);
+    /* A longer range stays as it is while it has half of what a shorter one asks for. */
+    bool shortens = x != NULL && x->grid.count > grid.count && kept >= grid.count / 2;
     cached_release(x);
-    if (e == OK && kept < grid.count && ev->notes.count == 0 && !ev->spans_steps) {
+    if (e == OK && kept < grid.count && !shortens && ev->notes.count == 0 && !ev->spans_steps) {
         cache_put(cache, buf_bytes(&run->key), mark, &grid, &run->columns);
     }
     return e;
@@ -306,6 +311,15 @@ run_begin(struct run *run, const struct promql_tree *tree, struct view *view,
     default:
         return run_matrix(run, tree->root);
     }
+}
+
+bool
+run_has_durations(const struct promql_tree *tree, const struct promql_options *options,
+                  struct buf *error)
+{
+    struct query_times times = {options->first_ms, options->last_ms, options->step_ms};
+    if (times.step_ms == 0) times.last_ms = times.first_ms;
+    return durations_fit(tree->root, &times, error);
 }
 
 void

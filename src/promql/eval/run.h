@@ -27,5 +27,9 @@ MUST_CHECK enum err run_begin(struct run *run, const struct promql_tree *tree, s
 MUST_CHECK enum err run_plan(struct run *run, const struct promql_tree *tree, struct view *view,
                              const struct promql_options *options, struct plan *plan);
 void run_fini(struct run *run);
+/* Whether all durations have values at the times of the options. False: `error` says which has not.
+ */
+bool run_has_durations(const struct promql_tree *tree, const struct promql_options *options,
+                       struct buf *error);
 
 #endif

@@ -109,8 +109,11 @@ put_histogram(struct selector_vector *s, uint32_t step, const struct fhist *h)
 static enum err
 put(struct selector_vector *s, uint32_t step, struct last_sample *x)
 {
+    struct evaluation *ev = s->vector.ev;
     if (s->part == PART_INFO_TIME && is_histogram(x)) {
-        return eval_fail(s->vector.ev, "info sample should be float");
+        buf_put_text(&ev->error, "this should be an info metric, with float samples: ");
+        labels_print(&ev->error, s->labels);
+        return ERR_INPUT;
     }
     if (s->part == PART_TIME || s->part == PART_INFO_TIME) {
         column_set(&s->column, step, (double)x->t_ms / 1000);
@@ -368,9 +371,6 @@ selector_request(struct evaluation *ev, const struct node *node, const struct gr
                  struct matcher_set *set, struct query_request *ret)
 {
     struct selector_vector s = {.vector.grid = *grid};
-    if (node->selector.extent == EXTENT_ANCHORED) {
-        return eval_fail(ev, "anchored modifier is not supported for instant vector selectors");
-    }
     int64_t after_ms = node->selector.extent == EXTENT_SMOOTHED ? ev->lookback_ms : 0;
     enum err e = duration_value(ev, &node->selector.shift.offset, false, &s.offset_ms);
     if (e == OK) e = node_matchers(ev, node, set);
@@ -400,7 +400,8 @@ vector_selector_new(struct evaluation *ev, const struct node *node, const struct
                                 .ev = ev,
                                 .grid = *grid,
                                 .one_name = selector_names_one(node),
-                                .each_once = true};
+                                .each_once = true,
+                                .by_labels = true};
     s->node = node;
     s->part = part;
     arena_init(&s->arena, ev->budget, 0, 0);

@@ -129,7 +129,8 @@ vector_set_new(struct evaluation *ev, const struct node *node, struct vector *le
                                 .ev = ev,
                                 .grid = left->grid,
                                 .one_name = left->one_name && s->op != TOKEN_OR,
-                                .each_once = left->each_once && s->op != TOKEN_OR};
+                                .each_once = left->each_once && s->op != TOKEN_OR,
+                                .by_labels = left->by_labels && s->op != TOKEN_OR};
     s->left = left;
     s->right = right;
     arena_init(&s->arena, ev->budget, 0, 0);

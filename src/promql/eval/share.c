@@ -17,7 +17,7 @@ struct share {
     bool is_built;
     struct grid grid;
     struct vector *source; /* until all was kept */
-    bool one_name, each_once;
+    bool one_name, each_once, by_labels;
     /* Of the operator that it was built for: what the source takes is charged to that. */
     struct plan_node *at;
     struct budget *budget;
@@ -328,6 +328,7 @@ build_first(struct share *s, struct evaluation *ev, const struct grid *grid)
     s->is_built = true;
     s->one_name = s->source->one_name;
     s->each_once = s->source->each_once;
+    s->by_labels = s->source->by_labels;
     columns_init(&s->kept, s->budget, &ev->held);
     return OK;
 }
@@ -468,8 +469,12 @@ share_read(struct share *s, struct evaluation *ev, const struct node *node,
         mem_free(ev->budget, r, sizeof *r);
         return eval_no_memory(ev);
     }
-    r->vector = (struct vector){
-        .ops = &ops, .ev = ev, .grid = s->grid, .one_name = s->one_name, .each_once = s->each_once};
+    r->vector = (struct vector){.ops = &ops,
+                                .ev = ev,
+                                .grid = s->grid,
+                                .one_name = s->one_name,
+                                .each_once = s->each_once,
+                                .by_labels = s->by_labels};
     s->readers++;
     r->share = s;
     r->node = node;

@@ -144,13 +144,20 @@ sorted_free(struct vector *v)
     mem_free(v->ev->budget, s, sizeof *s);
 }
 
+/* A range query may have one step only. */
+static bool
+is_range(const struct evaluation *ev, const struct grid *grid)
+{
+    return grid->count > 1 || (grid_equal(grid, &ev->grid) && ev->end_ms != grid->first_ms);
+}
+
 enum err
 vector_sorted_new(struct evaluation *ev, const struct node *call, struct vector *of,
                   struct vector **ret_vector)
 {
     static const struct vector_ops ops = {next, sorted_free};
     *ret_vector = of;
-    if (of->grid.count > 1) {
+    if (is_range(ev, &of->grid)) {
         notes_add(&ev->notes, NOTE_WARNING, call->at,
                   "sort is ineffective for range queries since results are always ordered by "
                   "labels");

@@ -5,6 +5,7 @@
 #include "promql/eval/window.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/search.h"
@@ -343,12 +344,13 @@ ts_of_first_over_time(struct window *w, struct operand *ret)
     return true;
 }
 
+/* Of a time before 1970, 0: as in Prometheus. */
 static bool
 ts_of_last_over_time(struct window *w, struct operand *ret)
 {
     int64_t t_ms =
         histogram_last(w) ? w->histograms[w->histogram_count - 1].t_ms : w->times_ms[w->count - 1];
-    ret->value = (double)t_ms / 1000;
+    ret->value = t_ms < 0 ? 0 : (double)t_ms / 1000;
     return true;
 }
 
@@ -526,17 +528,22 @@ predict_linear(struct window *w, struct operand *ret)
 }
 
 static bool
+is_factor(struct window *w, const char *name, const char *symbol, double x)
+{
+    char digits[512];
+    if (!(x <= 0 || x >= 1)) return true;
+    snprintf(digits, sizeof digits, isinf(x) ? "%+f" : "%f", x);
+    if (isinf(x)) digits[1] = 'I';
+    w->failed =
+        eval_fail(w->ev, "invalid %s factor. Expected: 0 < %s < 1, got: %s", name, symbol, digits);
+    return false;
+}
+
+static bool
 double_exponential_smoothing(struct window *w, struct operand *ret)
 {
     double sf = w->scalars[0], tf = w->scalars[1];
-    if (sf <= 0 || sf >= 1) {
-        w->failed = eval_fail(w->ev, "invalid smoothing factor. Expected: 0 < sf < 1, got: %f", sf);
-        return false;
-    }
-    if (tf <= 0 || tf >= 1) {
-        w->failed = eval_fail(w->ev, "invalid trend factor. Expected: 0 < tf < 1, got: %f", tf);
-        return false;
-    }
+    if (!is_factor(w, "smoothing", "sf", sf) || !is_factor(w, "trend", "tf", tf)) return false;
     if (w->count < 2) return false;
     double before = 0, level = w->values[0], trend = w->values[1] - w->values[0];
     for (uint32_t i = 1; i < w->count; i++) {
@@ -591,12 +598,14 @@ static bool
 mad_over_time(struct window *w, struct operand *ret)
 {
     double *copy = w->scratch;
+    bool any_nan = false;
     memcpy(copy, w->values, w->count * sizeof *copy);
     double median = quantile_of(0.5, copy, w->count);
     for (uint32_t i = 0; i < w->count; i++) {
         copy[i] = fabs(w->values[i] - median);
+        any_nan |= isnan(w->values[i]);
     }
-    ret->value = quantile_of(0.5, copy, w->count);
+    ret->value = any_nan ? NAN : quantile_of(0.5, copy, w->count);
     return true;
 }
 

@@ -98,6 +98,15 @@ bool window_instant_histograms(struct window *w, const struct histogram_point *b
                                const struct histogram_point *last, bool is_rate,
                                struct operand *ret);
 bool window_sum_histograms(struct window *w, bool average, struct operand *ret);
+/* The values at both ends of a range with `anchored` or `smoothed`, and which floats are between
+ * them. False: none is in the range or behind it. At least one float. */
+struct float_ends {
+    double left;
+    double right;
+    uint32_t first;
+    uint32_t end; /* may be less */
+};
+bool window_float_ends(const struct window *w, bool is_counter, struct float_ends *ret);
 /* With the sample before the window, where `anchored` wants it: the first one that counts. False:
  * none does. */
 bool window_first(const struct window *w, uint32_t *ret_first);

@@ -38,6 +38,7 @@ struct window_cut {
     uint32_t ends[CUT_WINDOWS_MAX];
     uint32_t last_begin, last_end; /* of the last window; without any: where the next one begins */
     uint64_t samples;              /* in all windows */
+    uint32_t most;                 /* in one */
     uint64_t present[CUT_WORDS];   /* bits: those that have a result; the first is step % 64 */
     struct stretch stretches[CUT_WINDOWS_MAX];
 };

@@ -266,7 +266,7 @@ interpolated_histogram(struct evaluation *ev, struct arena *arena, const struct 
     return OK;
 }
 
-/* Which samples the ends of the range are taken from. False: there are none for it. */
+/* Which samples the ends of the range are taken from. False: none is in it or behind it. */
 static bool
 ends_of(const struct window *w, uint32_t count, const int64_t *times_ms, size_t stride,
         uint32_t *ret_first, uint32_t *ret_last)
@@ -279,36 +279,54 @@ ends_of(const struct window *w, uint32_t count, const int64_t *times_ms, size_t 
     if (smoothed) last = search_first(i, 0u, last, TIME(i) >= w->end_ms);
     *ret_first = first;
     *ret_last = last;
-    return TIME(last) > w->start_ms && !(smoothed && TIME(first) > w->end_ms);
+    return TIME(last) > w->start_ms;
 #undef TIME
+}
+
+bool
+window_float_ends(const struct window *w, bool is_counter, struct float_ends *ret)
+{
+    bool smoothed = w->extent == EXTENT_SMOOTHED;
+    const int64_t *t = w->times_ms;
+    const double *v = w->values;
+    uint32_t first, last;
+    if (!ends_of(w, w->count, t, sizeof *t, &first, &last)) return false;
+    ret->left = v[first];
+    ret->right = v[last];
+    if (smoothed && t[first] < w->start_ms) {
+        ret->left =
+            interpolated(t[first], v[first], t[first + 1], v[first + 1], w->start_ms, is_counter);
+    }
+    if (smoothed && last > 0 && t[last] > w->end_ms) {
+        ret->right =
+            interpolated(t[last - 1], v[last - 1], t[last], v[last], w->end_ms, is_counter);
+    }
+    ret->first = first + (t[first] <= w->start_ms);
+    ret->end = last + 1 - (t[last] >= w->end_ms);
+    return true;
+}
+
+/* smoothed: nothing is before the range or in it. */
+static bool
+is_behind(const struct window *w, int64_t first_ms)
+{
+    return w->extent == EXTENT_SMOOTHED && first_ms > w->end_ms;
 }
 
 static bool
 extended_floats(const struct window *w, enum rate_kind kind, struct operand *ret)
 {
-    bool smoothed = w->extent == EXTENT_SMOOTHED, is_counter = kind != RATE_DELTA;
-    const int64_t *t = w->times_ms;
-    const double *v = w->values;
-    uint32_t first, last;
-    if (!ends_of(w, w->count, t, sizeof *t, &first, &last)) return false;
-    double left = v[first], right = v[last];
-    if (smoothed && t[first] < w->start_ms) {
-        left =
-            interpolated(t[first], v[first], t[first + 1], v[first + 1], w->start_ms, is_counter);
-    }
-    if (smoothed && last > 0 && t[last] > w->end_ms) {
-        right = interpolated(t[last - 1], v[last - 1], t[last], v[last], w->end_ms, is_counter);
-    }
-    ret->value = right - left;
+    bool is_counter = kind != RATE_DELTA;
+    struct float_ends ends;
+    if (is_behind(w, w->times_ms[0]) || !window_float_ends(w, is_counter, &ends)) return false;
+    ret->value = ends.right - ends.left;
     if (is_counter) {
-        double before = left;
-        uint32_t i = first + (t[first] <= w->start_ms);
-        uint32_t end = last + 1 - (t[last] >= w->end_ms);
-        for (; i < end; i++) {
-            if (v[i] < before) ret->value += before;
-            before = v[i];
+        double before = ends.left;
+        for (uint32_t i = ends.first; i < ends.end; i++) {
+            if (w->values[i] < before) ret->value += before;
+            before = w->values[i];
         }
-        if (right < before) ret->value += before;
+        if (ends.right < before) ret->value += before;
     }
     if (kind == RATE_RATE) ret->value /= (double)w->range_ms / 1000;
     return true;
@@ -350,7 +368,10 @@ extended_histograms(struct window *w, enum rate_kind kind, struct operand *ret)
     bool smoothed = w->extent == EXTENT_SMOOTHED, is_counter = kind != RATE_DELTA;
     const struct histogram_point *p = w->histograms;
     uint32_t first, last;
-    if (!ends_of(w, w->histogram_count, &p->t_ms, sizeof *p, &first, &last)) return false;
+    if (is_behind(w, p->t_ms) ||
+        !ends_of(w, w->histogram_count, &p->t_ms, sizeof *p, &first, &last)) {
+        return false;
+    }
     if (!check_points(w, p + first, last + 1 - first, fhist_is_custom(p[first].h), is_counter)) {
         return false;
     }

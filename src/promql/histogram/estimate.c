@@ -63,14 +63,16 @@ fhist_quantile(const struct fhist *h, double q, enum fhist_skew *ret_skew)
         *ret_skew = SKEW_RESULT_NAN;
         return NAN;
     }
-    double share = (upward ? rank - (count - b.count) : count - rank) / b.count;
+    double within = upward ? rank - (count - b.count) : count - rank;
     if (isnan(h->sum)) {
+        /* As in Prometheus, the value is then taken from the last bucket. */
         for (; i < buckets; i++) {
-            count += fhist_bucket(h, i).count;
+            b = fhist_bucket(h, i);
+            count += b.count;
         }
         if (count < h->count) *ret_skew = SKEW_HIGHER;
     }
-    return value_within(h, &b, share);
+    return value_within(h, &b, within / b.count);
 }
 
 /* How many observations are below a value within the bucket, `rank` being below the bucket. */

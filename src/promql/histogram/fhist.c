@@ -270,32 +270,31 @@ put_number(struct buf *to, double value)
 }
 
 static void
-put_bucket_text(const struct fhist_bucket *b, struct buf *to)
+put_bucket_text(struct fhist_bucket b, struct buf *to)
 {
-    if (b->count == 0) return;
-    buf_put_text(to, b->has_lower ? ", [" : ", (");
-    put_number(to, b->lower);
+    if (b.count == 0) return;
+    buf_put_text(to, b.has_lower ? ", [" : ", (");
+    put_number(to, b.lower);
     buf_put_u8(to, ',');
-    put_number(to, b->upper);
-    buf_put_text(to, b->has_upper ? "]:" : "):");
-    put_number(to, b->count);
+    put_number(to, b.upper);
+    buf_put_text(to, b.has_upper ? "]:" : "):");
+    put_number(to, b.count);
 }
 
 void
 fhist_print(const struct fhist *h, struct buf *to)
 {
+    double zero = h->zero_threshold;
     buf_put_text(to, "{count:");
     put_number(to, h->count);
     buf_put_text(to, ", sum:");
     put_number(to, h->sum);
-    bool zero_is_left_out = !(h->zero_count > 0); /* of the buckets: here it is in, as NaN, too */
-    for (uint32_t i = 0; i < fhist_bucket_count(h) + zero_is_left_out; i++) {
-        bool is_zero = zero_is_left_out && i == h->negative.count;
-        double zero = h->zero_threshold;
-        struct fhist_bucket b =
-            is_zero ? (struct fhist_bucket){-zero, zero, h->zero_count, true, true}
-                    : fhist_bucket(h, i - (zero_is_left_out && i > h->negative.count));
-        put_bucket_text(&b, to);
+    for (uint32_t i = h->negative.count; i-- > 0;) {
+        put_bucket_text(fhist_side_bucket(h, false, i), to);
+    }
+    put_bucket_text((struct fhist_bucket){-zero, zero, h->zero_count, true, true}, to);
+    for (uint32_t i = 0; i < h->positive.count; i++) {
+        put_bucket_text(fhist_side_bucket(h, true, i), to);
     }
     buf_put_u8(to, '}');
 }

@@ -1,5 +1,6 @@
 /* check.c - whether a tree makes sense: types of operands and arguments, and what cannot stand
- * together. The order of the checks is that of Prometheus, since only the first one counts. */
+ * together. The order of the checks is that of Prometheus, since only the first one counts. Notes
+ * in each node what the evaluator asks of it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,9 +214,8 @@ check_selector(struct parser *p, struct node *n)
 }
 
 static void
-check(struct parser *p, struct node *n)
+check_node(struct parser *p, struct node *n)
 {
-    if (p->failed) return;
     switch (n->kind) {
     case NODE_AGGREGATION:
         check_aggregation(p, n);
@@ -257,6 +257,91 @@ check(struct parser *p, struct node *n)
     case NODE_DURATION:
         return;
     }
+}
+
+/* Whether a call has the time of a step in it. */
+static bool
+has_time(const struct node *call)
+{
+    switch ((enum function_id)(call->call.function - functions)) {
+    case FUNCTION_TIME:
+    case FUNCTION_TIMESTAMP:
+    case FUNCTION_START_TIMESTAMP:
+    case FUNCTION_PREDICT_LINEAR:
+    case FUNCTION_INFO:
+        return true;
+    case FUNCTION_DAYS_IN_MONTH:
+    case FUNCTION_DAY_OF_MONTH:
+    case FUNCTION_DAY_OF_WEEK:
+    case FUNCTION_DAY_OF_YEAR:
+    case FUNCTION_HOUR:
+    case FUNCTION_MINUTE:
+    case FUNCTION_MONTH:
+    case FUNCTION_YEAR:
+        return call->call.argument_count == 0;
+    default:
+        return false;
+    }
+}
+
+static void
+note_below(struct node *n, const struct node *below)
+{
+    if (below == NULL) return;
+    n->reads_series |= below->reads_series;
+    n->is_same_at_all_steps &= below->is_same_at_all_steps;
+}
+
+/* What others ask of a node, from what is known of those below it. */
+static void
+note(struct node *n)
+{
+    n->is_same_at_all_steps = true;
+    switch (n->kind) {
+    case NODE_NUMBER:
+    case NODE_STRING:
+    case NODE_DURATION:
+        return;
+    case NODE_SELECTOR:
+        n->reads_series = true;
+        n->is_same_at_all_steps = n->selector.shift.at != AT_NONE;
+        return;
+    case NODE_RANGE:
+        note_below(n, n->range.selector);
+        return;
+    case NODE_SUBQUERY:
+        n->reads_series = true; /* it is evaluated as one that does */
+        n->is_same_at_all_steps = n->subquery.shift.at != AT_NONE;
+        return;
+    case NODE_AGGREGATION:
+        note_below(n, n->aggregation.expr);
+        note_below(n, n->aggregation.param);
+        n->reads_series = true;
+        return;
+    case NODE_BINARY:
+        note_below(n, n->binary.left);
+        note_below(n, n->binary.right);
+        return;
+    case NODE_UNARY:
+        note_below(n, n->unary.expr);
+        return;
+    case NODE_PAREN:
+        note_below(n, n->paren);
+        return;
+    case NODE_CALL:
+        for (uint32_t i = 0; i < n->call.argument_count; i++) {
+            note_below(n, n->call.arguments[i]);
+        }
+        if (has_time(n)) n->is_same_at_all_steps = false;
+        return;
+    }
+}
+
+static void
+check(struct parser *p, struct node *n)
+{
+    if (!p->failed) check_node(p, n);
+    if (!p->failed) note(n);
 }
 
 void

@@ -73,6 +73,8 @@ static const char *const words[TOKEN_TYPE_COUNT] = {
     [TOKEN_START] = "start",
     [TOKEN_STOP] = "end",
     [TOKEN_STEP] = "step",
+    [TOKEN_MIN_OF] = "min_of",
+    [TOKEN_MAX_OF] = "max_of",
     [TOKEN_RANGE] = "range",
 };
 
@@ -411,7 +413,7 @@ keyword_or_identifier(struct lexer *x)
 static bool
 duration_word(struct lexer *x, struct token *ret)
 {
-    static const enum token_type types[] = {TOKEN_STEP, TOKEN_RANGE, TOKEN_MIN, TOKEN_MAX};
+    static const enum token_type types[] = {TOKEN_STEP, TOKEN_RANGE, TOKEN_MIN_OF, TOKEN_MAX_OF};
     while (is_alpha(peek(x))) {
         x->at++;
     }
@@ -615,7 +617,8 @@ ordinary(struct lexer *x)
     case '[':
         if (x->bracket_open) return fail_at_rune(x, "unexpected left bracket ", c);
         x->bracket_open = true;
-        x->got_colon = x->got_duration = false;
+        x->got_colon =
+            false; /* of durations it remembers earlier ones, as Prometheus' lexer does */
         x->mode = LEX_DURATION;
         return emit(x, TOKEN_LEFT_BRACKET);
     case ']':

@@ -78,6 +78,8 @@ enum token_type {
     TOKEN_START, /* words that are followed by () */
     TOKEN_STOP,
     TOKEN_STEP,
+    TOKEN_MIN_OF,
+    TOKEN_MAX_OF,
     TOKEN_RANGE,
     TOKEN_TYPE_COUNT
 };
@@ -99,7 +101,7 @@ struct lexer {
     bool brace_open;
     bool bracket_open;
     bool got_colon;    /* since a bracket was opened */
-    bool got_duration; /* the same */
+    bool got_duration; /* ever */
     struct buf *error; /* written once */
 };
 

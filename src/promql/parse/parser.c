@@ -262,7 +262,7 @@ fill_modifiers(struct parser *p, struct matching *m)
 {
     enum token_type type = parse_peek(p)->type;
     if (type == TOKEN_FILL) {
-        m->fills_left = m->fills_right = m->fills_both = true;
+        m->fills_left = m->fills_right = true;
         if (!fill_value(p, &m->fill_left)) return false;
         m->fill_right = m->fill_left;
         return true;

@@ -253,10 +253,11 @@ put_operator(struct buf *to, const struct node *n)
         put_labels(to, &m->include);
     }
     char text[NUMBER_TEXT_BYTES];
+    bool both = m->fills_left && m->fills_right && m->fill_left == m->fill_right;
     for (unsigned side = 0; side < 2; side++) {
-        if (!(side == 0 ? m->fills_left : m->fills_right) || (side == 1 && m->fills_both)) continue;
+        if (!(side == 0 ? m->fills_left : m->fills_right) || (side == 1 && both)) continue;
         double value = side == 0 ? m->fill_left : m->fill_right;
-        buf_printf(to, " fill%s (", m->fills_both ? "" : side == 0 ? "_left" : "_right");
+        buf_printf(to, " fill%s (", both ? "" : side == 0 ? "_left" : "_right");
         buf_put(to, text, number_print(double_bits(value), text));
         buf_put_u8(to, ')');
     }
@@ -270,7 +271,7 @@ put_duration_expression(struct buf *to, const struct node *n)
     if (n->duration.in_parens) buf_put_u8(to, '(');
     if (op == TOKEN_STEP || op == TOKEN_RANGE) {
         buf_printf(to, "%s()", word);
-    } else if (op == TOKEN_MIN || op == TOKEN_MAX) {
+    } else if (op == TOKEN_MIN_OF || op == TOKEN_MAX_OF) {
         buf_printf(to, "%s(", word);
         tree_print(n->duration.left, to);
         buf_put_text(to, ", ");

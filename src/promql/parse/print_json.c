@@ -102,6 +102,40 @@ put_matchers(struct buf *to, const struct node *n)
     buf_put_u8(to, ']');
 }
 
+static void
+put_number(struct buf *to, const struct node *n)
+{
+    struct buf number;
+    put_type(to, "numberLiteral");
+    buf_init(&number, to->budget, to->limit);
+    tree_print_number(n->number.value, &number);
+    put_string(to, "val", buf_bytes(&number));
+    buf_fini(&number);
+}
+
+/* What a duration is computed of; null: it is just a number. */
+static void
+put_operand(struct buf *to, const char *key, const struct node *n)
+{
+    put_key(to, key);
+    if (n == NULL) {
+        buf_put_text(to, "null");
+        return;
+    }
+    buf_put_u8(to, '{');
+    if (n->kind == NODE_NUMBER) {
+        put_bool(to, "duration", n->number.is_duration);
+        put_number(to, n);
+    } else {
+        put_operand(to, "lhs", n->duration.left);
+        put_string(to, "op", bytes_of_text(token_word(n->duration.op)));
+        put_operand(to, "rhs", n->duration.right);
+        put_type(to, "durationExpr");
+        put_bool(to, "wrapped", n->duration.in_parens);
+    }
+    buf_put_u8(to, '}');
+}
+
 /* `range` NULL: of an instant vector. */
 static void
 put_selector(struct buf *to, const struct node *n, const struct duration *range)
@@ -111,7 +145,11 @@ put_selector(struct buf *to, const struct node *n, const struct duration *range)
     put_matchers(to, n);
     put_string(to, "name", n->selector.name);
     put_int(to, "offset", shift->offset.ms);
-    if (range != NULL) put_int(to, "range", range->ms);
+    put_operand(to, "offsetExpr", shift->offset.expr);
+    if (range != NULL) {
+        put_int(to, "range", range->ms);
+        put_operand(to, "rangeExpr", range->expr);
+    }
     put_bool(to, "smoothed", n->selector.extent == EXTENT_SMOOTHED);
     put_start_or_end(to, shift);
     put_timestamp(to, shift);
@@ -124,9 +162,12 @@ put_subquery(struct buf *to, const struct node *n)
     const struct shift *shift = &n->subquery.shift;
     put_node(to, "expr", n->subquery.expr);
     put_int(to, "offset", shift->offset.ms);
+    put_operand(to, "offsetExpr", shift->offset.expr);
     put_int(to, "range", n->subquery.range.ms);
+    put_operand(to, "rangeExpr", n->subquery.range.expr);
     put_start_or_end(to, shift);
     put_int(to, "step", n->subquery.step.ms);
+    put_operand(to, "stepExpr", n->subquery.step.expr);
     put_timestamp(to, shift);
     put_type(to, "subquery");
 }
@@ -227,16 +268,12 @@ put_aggregation(struct buf *to, const struct node *n)
 void
 tree_print_json(const struct node *n, struct buf *to)
 {
-    struct buf number;
     buf_put_u8(to, '{');
     switch (n->kind) {
     case NODE_NUMBER:
+        put_number(to, n);
+        break;
     case NODE_DURATION: /* stands only where durations do */
-        put_type(to, "numberLiteral");
-        buf_init(&number, to->budget, to->limit);
-        tree_print_number(n->number.value, &number);
-        put_string(to, "val", buf_bytes(&number));
-        buf_fini(&number);
         break;
     case NODE_STRING:
         put_type(to, "stringLiteral");

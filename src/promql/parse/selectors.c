@@ -182,7 +182,7 @@ add_label(struct parser *p, struct labels_named *to)
     parse_take(p);
     struct bytes name = t.type == TOKEN_STRING ? parse_unquote(p, &t) : t.text;
     if (!p->failed && (name.size == 0 || !utf8_valid(name))) {
-        return parse_unexpected_in(p, &t, p->context) != NULL;
+        return parse_fail_quoted(p, t.at, "invalid label name for grouping: ", name, "") != NULL;
     }
     struct bytes *names = arena_push(&p->tree->arena, to->names, to->count, sizeof *names);
     if (names == NULL) return parse_no_memory(p) != NULL;

@@ -149,27 +149,30 @@ duration_node(struct parser *p, enum token_type op, struct node *left, struct no
 
 static struct node *duration_binary(struct parser *p, unsigned above);
 
-/* step(), range(), min(a, b), max(a, b) */
+/* step(), range(), min_of(a, b), max_of(a, b) */
 static struct node *
 duration_word(struct parser *p)
 {
     struct token word = parse_take(p);
     struct node *left = NULL, *right = NULL;
     if (!parse_expect(p, TOKEN_LEFT_PAREN)) return NULL;
-    if (word.type == TOKEN_MIN || word.type == TOKEN_MAX) {
+    bool compares = word.type == TOKEN_MIN_OF || word.type == TOKEN_MAX_OF;
+    if (compares) {
         left = duration_binary(p, 0);
         if (left == NULL || !parse_expect(p, TOKEN_COMMA)) return NULL;
         right = duration_binary(p, 0);
         if (right == NULL) return NULL;
     }
     if (!parse_expect(p, TOKEN_RIGHT_PAREN)) return NULL;
-    return duration_node(p, word.type, left, right, (struct span){word.at, p->last_end});
+    struct span at = {word.at, p->last_end};
+    if (compares) at = (struct span){left->at.begin, right->at.end}; /* as Prometheus tells it */
+    return duration_node(p, word.type, left, right, at);
 }
 
 static bool
 is_duration_word(enum token_type type)
 {
-    return type == TOKEN_STEP || type == TOKEN_RANGE || type == TOKEN_MIN || type == TOKEN_MAX;
+    return type >= TOKEN_STEP && type <= TOKEN_RANGE;
 }
 
 /* A number in parentheses becomes an expression, too: as such it is printed again. */
@@ -275,7 +278,8 @@ duration_of(struct parser *p, const struct node *n, bool positive)
     } else if (is_out_of_range(n->number.value)) {
         parse_fail(p, n->at.begin, "duration out of range");
     } else {
-        d.ms = (int64_t)round(n->number.value * 1000);
+        double ns = round(n->number.value * 1e9); /* of which milliseconds are cut off */
+        d.ms = fabs(ns) < 0x1p63 ? (int64_t)ns / 1000000 : (int64_t)(ns / 1e6);
     }
     return d;
 }

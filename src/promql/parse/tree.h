@@ -66,7 +66,6 @@ struct matching {
     struct labels_named include;
     bool fills_left;
     bool fills_right;
-    bool fills_both; /* by one modifier */
     double fill_left;
     double fill_right;
 };
@@ -76,6 +75,9 @@ struct node {
     enum value_type type;
     struct span at;
     uint32_t depth; /* of nodes below, this one included */
+    /* once checked: */
+    bool reads_series;
+    bool is_same_at_all_steps; /* nothing in it has the time of a step */
     union {
         struct {
             double value;
