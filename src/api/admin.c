@@ -92,7 +92,7 @@ merge_run(struct api *api, struct http_request *request)
     struct why why = {""};
     struct tsdb_stats before;
     struct form form;
-    enum err e = form_read(request, &api->read_budget, &form, &why);
+    enum err e = form_read(request, &api->page_budget, &form, &why);
     const char *full = form_nth(&form, "full", 0);
     enum tsdb_merge_mode mode =
         full != NULL && strcasecmp(full, "true") == 0 ? TSDB_MERGE_FULL : TSDB_MERGE_DUE;
@@ -160,7 +160,7 @@ delete_run(struct api *api, struct http_request *request)
     struct form form;
     if (!one_tenant_of(api, request, &tenant)) return;
     buf_init(&error, NULL, SENTENCE_BYTES_MAX);
-    enum err e = form_read(request, &api->read_budget, &form, &why);
+    enum err e = form_read(request, &api->page_budget, &form, &why);
     if (e == OK && form_nth(&form, "match[]", 0) == NULL) {
         e = why_set(&why, ERR_INPUT, "no match[] parameter provided");
     }
@@ -212,7 +212,7 @@ static enum err
 parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struct why *why)
 {
     struct form form;
-    enum err e = form_read(request, &api->read_budget, &form, why);
+    enum err e = form_read(request, &api->page_budget, &form, why);
     const char *text = e == OK ? form_nth(&form, "from", 0) : NULL;
     if (e == OK && text == NULL) {
         e = why_set(why, ERR_INPUT,

@@ -260,7 +260,7 @@ job_add_locked(struct job_queue *q, struct job *job)
         job->round = j->round + 1;
     }
     if (q->waiting == JOBS_MAX) return false;
-    if (job->tenant.size > 0 && of_tenant == JOBS_OF_TENANT_MAX) return false;
+    if (job->in_turns && of_tenant == JOBS_OF_TENANT_MAX) return false;
     while (*place != NULL && (*place)->round <= job->round) {
         place = &(*place)->next;
     }
@@ -288,6 +288,7 @@ run_later(struct api *api, enum queue_name name, struct http_request *request,
         .deadline_ns = env_monotonic_ns(api->options.env) + timeout_ns,
         .queue = name,
         .tenant = tenant == NULL ? bytes_of("", 0) : tenants_first(bytes_of_text(tenant)),
+        .in_turns = in_turns,
     };
     struct job *job = mem_new(NULL, sizeof *job);
     if (job != NULL) {
@@ -572,6 +573,28 @@ routes_make(struct api *api)
     return e ? e : route_add(api, &redirect, "", "");
 }
 
+static uint64_t
+memory_bytes(const struct budget *memory)
+{
+    return memory == NULL ? 0 : atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed);
+}
+
+/* What is kept of results must not take the room of writes and queries where there is little. */
+static uint64_t
+cache_bytes_max(const struct budget *memory, const struct api_limits *limits)
+{
+    uint64_t share = memory_bytes(memory) / 16, wanted = limits->query.cache_bytes;
+    return share > 0 && share < wanted ? share : wanted;
+}
+
+/* All queries, look-ups and remote reads together leave something to writes and to pages. 0: no
+ * limit. */
+static uint64_t
+reads_bytes_max(const struct budget *memory)
+{
+    return memory_bytes(memory) / 8 * 7;
+}
+
 enum err
 api_new(const struct api_options *options, const struct api_limits *limits, struct api **ret_api,
         struct why *why)
@@ -592,9 +615,10 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     api->queues[QUEUE_REPEATS].of_gone_too = true;
     cond_init(&api->help_cond);
     budget_init(&api->write_budget, "write", 0, options->memory);
-    budget_init(&api->read_budget, "read", 0, options->memory);
+    budget_init(&api->read_budget, "read", reads_bytes_max(options->memory), options->memory);
+    budget_init(&api->page_budget, "pages", 0, options->memory);
     arena_init(&api->route_memory, NULL, 0, 0);
-    enum err e = promql_cache_new(options->memory, limits->query.cache_bytes, &api->results);
+    enum err e = promql_cache_new(options->memory, 0, &api->results);
     if (e) {
         api_free(api);
         return why_set(why, e, "not enough memory to start");
@@ -654,7 +678,7 @@ api_set_limits(struct api *api, const struct api_limits *limits)
     lock_take(&api->lock);
     api->limits = *limits;
     lock_drop(&api->lock);
-    promql_cache_resize(api->results, limits->query.cache_bytes);
+    promql_cache_resize(api->results, cache_bytes_max(api->options.memory, limits));
 }
 
 struct api_limits

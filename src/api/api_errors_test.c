@@ -502,6 +502,52 @@ test_wishes_reach_their_owner_as_they_were_said(void **state)
     rig_free(rig);
 }
 
+/* With the stream's beginning the server may forget the request. */
+static void
+test_a_read_holds_on_to_nothing_of_the_request(void **state)
+{
+    (void)state;
+    struct http_request r;
+    struct api_rig *rig = rig_new();
+    rig->options.tenancy = true;
+    rig_start(rig);
+    struct bytes body = message_of(READ_STREAMED);
+    rig_ask(rig, &r, HTTP_POST, "/api/v1/read", "X-Scope-OrgID: a", body);
+    assert_int_equal(r.status, 200);
+    const char *tenant = (const char *)rig->asked.tenant.at;
+    assert_false(tenant >= r.header_text && tenant < r.header_text + sizeof r.header_text);
+    free((void *)(uintptr_t)body.at);
+    buf_fini(&r.text);
+    rig_free(rig);
+}
+
+/* What runs can be asked, and ended, while all memory of queries is taken. */
+static void
+test_pages_need_no_memory_of_queries(void **state)
+{
+    (void)state;
+    struct http_request r;
+    struct api_rig *rig = rig_new();
+    static const struct asked cases[] = {
+        {"metrics", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT, "firekeep_"},
+        {"queries", HTTP_GET, "/api/v1/status/active_queries", NULL, NULL, 0, 200, JSON, "[]"},
+        {"flags", HTTP_GET, "/api/v1/status/flags", NULL, NULL, 0, 200, JSON, "data"},
+        {"a query", HTTP_GET, "/api/v1/query?query=1", NULL, NULL, 0, 422, JSON, "memory"},
+    };
+    struct budget all;
+    budget_init(&all, "all", 64 << 20, NULL);
+    rig->options.memory = &all;
+    rig_start(rig);
+    must(budget_take(&rig->api->read_budget, 56 << 20)); /* that is all */
+    assert_int_equal(budget_take(&rig->api->read_budget, 1), ERR_NOMEM);
+    ask_all(rig, cases);
+    rig_ask(rig, &r, HTTP_DELETE, "/api/v1/status/active_queries/1", NULL, bytes_of("", 0));
+    assert_int_equal(r.status, 404);
+    buf_fini(&r.text);
+    budget_give(&rig->api->read_budget, 56 << 20);
+    rig_free(rig);
+}
+
 #define API_TEST(name) cmocka_unit_test_teardown(name, tell_seed)
 
 int
@@ -517,6 +563,8 @@ main(void)
         API_TEST(test_queries_say_what_is_missing_if_that_is_wanted),
         API_TEST(test_errors_of_a_query_become_statuses),
         API_TEST(test_errors_of_the_owner_become_statuses),
+        API_TEST(test_a_read_holds_on_to_nothing_of_the_request),
+        API_TEST(test_pages_need_no_memory_of_queries),
         API_TEST(test_wishes_reach_their_owner_as_they_were_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

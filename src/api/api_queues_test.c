@@ -112,10 +112,11 @@ test_who_had_a_turn_waits_for_the_others(void **state)
     rig_free(rig);
 }
 
+/* As many requests with this header as one tenant may have waiting, one more, and one of another.
+ */
 static void
-test_one_tenant_does_not_take_all_places(void **state)
+fill_places(const char *header, unsigned status)
 {
-    (void)state;
     struct api_rig *rig = rig_new();
     rig->options.tenancy = true;
     rig_start(rig);
@@ -123,16 +124,51 @@ test_one_tenant_does_not_take_all_places(void **state)
     for (unsigned i = 0; i < JOBS_OF_TENANT_MAX + 2; i++) {
         bool other = i == JOBS_OF_TENANT_MAX + 1;
         request_init(&all[i], HTTP_GET, "/api/v1/query?query=1",
-                     other ? "X-Scope-OrgID: b" : "X-Scope-OrgID: a", bytes_of("", 0));
+                     other ? "X-Scope-OrgID: b" : header, bytes_of("", 0));
         assert_true(rig_hand(rig, &all[i]));
         assert_int_equal(all[i].status, i == JOBS_OF_TENANT_MAX ? 503 : 0);
     }
     rig_run(rig);
     for (unsigned i = 0; i < JOBS_OF_TENANT_MAX + 2; i++) {
-        assert_int_equal(all[i].status, i == JOBS_OF_TENANT_MAX ? 503 : 200);
+        assert_int_equal(all[i].status, i < JOBS_OF_TENANT_MAX    ? status
+                                        : i == JOBS_OF_TENANT_MAX ? 503
+                                                                  : 200);
         buf_fini(&all[i].text);
     }
     free(all);
+    rig_free(rig);
+}
+
+static void
+test_one_tenant_does_not_take_all_places(void **state)
+{
+    (void)state;
+    fill_places("X-Scope-OrgID: a", 200);
+}
+
+/* They are told that a tenant is missing only when they have their turn. */
+static void
+test_requests_without_a_tenant_take_no_more_places_than_one(void **state)
+{
+    (void)state;
+    fill_places(NULL, 401);
+}
+
+/* Threads that help a large query come back when another one waits. */
+static void
+test_helpers_are_told_that_a_query_waits(void **state)
+{
+    (void)state;
+    struct http_request r;
+    struct api_rig *rig = rig_start(rig_new());
+    struct promql_helpers helpers = query_helpers(rig->api);
+    assert_false(helpers.others_wait(helpers.context));
+    request_init(&r, HTTP_GET, "/api/v1/query?query=1", NULL, bytes_of("", 0));
+    assert_true(rig_hand(rig, &r));
+    assert_true(helpers.others_wait(helpers.context));
+    rig_run(rig);
+    assert_false(helpers.others_wait(helpers.context));
+    buf_fini(&r.text);
     rig_free(rig);
 }
 
@@ -236,6 +272,8 @@ main(void)
         API_TEST(test_tenants_take_turns),
         API_TEST(test_who_had_a_turn_waits_for_the_others),
         API_TEST(test_one_tenant_does_not_take_all_places),
+        API_TEST(test_requests_without_a_tenant_take_no_more_places_than_one),
+        API_TEST(test_helpers_are_told_that_a_query_waits),
         API_TEST(test_queries_are_remembered_by_what_they_cost),
         API_TEST(test_nobody_works_for_a_client_that_is_gone),
         API_TEST(test_a_queue_has_an_end),

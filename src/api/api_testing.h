@@ -320,6 +320,7 @@ double_texts(struct view *view, const struct query_request *request, const struc
     if (rig->warning != NULL && request->partial && to->warning != NULL) {
         must(to->warning(to->context, rig->warning));
     }
+    if (rig->ask_error == ERR_CANCELED) request->control->deadline_ns = 1;
     return double_result(rig->ask_error, why);
 }
 

@@ -54,9 +54,9 @@ struct job {
                     const struct why *why);
     enum queue_name queue; /* in which it waits */
     int64_t deadline_ns;
-    struct bytes
-        tenant;     /* of the request, the first of several, not judged; empty: all are alike */
-    uint64_t round; /* tenants take turns: each has at most one job in a round */
+    struct bytes tenant; /* of the request, the first of several, not judged; may be empty */
+    bool in_turns;       /* tenants have their turns */
+    uint64_t round;      /* tenants take turns: each has at most one job in a round */
 };
 
 /* Guarded by api->lock. */
@@ -94,6 +94,8 @@ struct api {
     struct matcher *origins;
     struct budget write_budget;
     struct budget read_budget;
+    /* Of pages: they work while reads fill theirs. */
+    struct budget page_budget;
     _Atomic(struct http_server *) server; /* release in api_set_server(), acquire in /metrics */
     struct metric_collector collector;
 

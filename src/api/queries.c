@@ -236,7 +236,7 @@ active_queries_run(struct api *api, struct http_request *request)
     struct json j;
     int64_t now_ns = env_monotonic_ns(api->options.env);
     if (!tenant_wanted(api, request, &wanted)) return;
-    buf_init(&text, &api->read_budget, (size_t)64 << 20);
+    buf_init(&text, &api->page_budget, (size_t)64 << 20);
     success_begin(&j, &text);
     json_array_open(&j);
     lock_take(&api->lock);
@@ -338,7 +338,7 @@ read_top(struct api *api, struct http_request *request, enum rank *ret_by, uint6
 {
     static const char *const words[] = {"time", "samples", "memory"};
     struct form form;
-    enum err e = form_read(request, &api->read_budget, &form, why);
+    enum err e = form_read(request, &api->page_budget, &form, why);
     const char *by = e ? NULL : form_nth(&form, "by", 0);
     const char *limit = e ? NULL : form_nth(&form, "limit", 0);
     unsigned i = 0, count = sizeof words / sizeof *words;
@@ -374,7 +374,7 @@ top_queries_run(struct api *api, struct http_request *request)
     }
     struct buf text;
     struct json j;
-    buf_init(&text, &api->read_budget, (size_t)64 << 20);
+    buf_init(&text, &api->page_budget, (size_t)64 << 20);
     success_begin(&j, &text);
     put_top(api, &j, by, limit, wanted);
     send_page(request, &j, &text);

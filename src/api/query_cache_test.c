@@ -167,9 +167,9 @@ put_answer(struct world *w, struct view *view, const struct promql_tree *tree,
     buf_fini(&error);
 }
 
-/* One view, asked with the cache and without. */
+/* One view, asked with the cache and without, about so many minutes. */
 static void
-check(struct world *w, const char *expression)
+check(struct world *w, const char *expression, int64_t minutes)
 {
     struct promql_tree *tree;
     struct buf error, with, without;
@@ -186,7 +186,7 @@ check(struct world *w, const char *expression)
         .subquery_step_ms = MINUTE_MS,
         .shards = 1 + (uint32_t)rng_below(&w->rng, 2),
     };
-    options.first_ms = options.last_ms - (int64_t)(10 + rng_below(&w->rng, 3)) * MINUTE_MS;
+    options.first_ms = options.last_ms - minutes * MINUTE_MS;
     struct view *view = machine_view(&w->m);
     put_answer(w, view, tree, &options, &without);
     options.cache = w->cache;
@@ -214,7 +214,9 @@ live(uint64_t seed, uint64_t cache_bytes, struct promql_cache_facts *ret)
     must(promql_cache_new(NULL, cache_bytes, &w.cache));
     for (uint32_t round = 0; round < ROUNDS; round++) {
         something_happens(&w);
-        if (rng_below(&w.rng, 2) == 0) check(&w, expressions[rng_below(&w.rng, EXPRESSIONS)]);
+        if (rng_below(&w.rng, 2) > 0) continue;
+        const char *expression = expressions[rng_below(&w.rng, EXPRESSIONS)];
+        check(&w, expression, 10 + (int64_t)rng_below(&w.rng, 3));
     }
     *ret = promql_cache_look(w.cache);
     promql_cache_free(w.cache);
@@ -247,6 +249,38 @@ test_a_full_cache_forgets_what_was_used_least_recently(void **state)
     live(101, 0, &facts);
     assert_int_equal(facts.hits, 0);
     assert_int_equal(facts.entries, 0);
+}
+
+/* Two panels of a dashboard with the same expression. */
+static void
+test_a_short_range_leaves_a_long_one_what_it_has(void **state)
+{
+    (void)state;
+    enum { LONG_MINUTES = 60, SHORT_MINUTES = 5, REFRESHES = 4 };
+    struct world w = {.rng = {7}, .now_ms = SIM_BEGIN + 90 * MINUTE_MS};
+    machine_init(&w.m, 7);
+    sim_env_advance_ns(w.m.sim, (w.now_ms - SIM_BEGIN) * NS_PER_MS);
+    machine_must_open(&w.m);
+    must(promql_cache_new(NULL, 16 << 20, &w.cache));
+    for (unsigned i = 0; i < LONG_MINUTES * MINUTE_MS / SCRAPE_MS; i++) {
+        w.now_ms += SCRAPE_MS;
+        sim_env_advance_ns(w.m.sim, SCRAPE_MS * NS_PER_MS);
+        put_scrape(&w, w.now_ms);
+    }
+    check(&w, "sum(m)", LONG_MINUTES);
+    for (unsigned i = 0; i < REFRESHES; i++) {
+        w.now_ms += STEP_MS;
+        sim_env_advance_ns(w.m.sim, STEP_MS * NS_PER_MS);
+        put_scrape(&w, w.now_ms);
+        check(&w, "sum(m)", SHORT_MINUTES);
+    }
+    struct promql_cache_facts before = promql_cache_look(w.cache);
+    check(&w, "sum(m)", LONG_MINUTES);
+    struct promql_cache_facts after = promql_cache_look(w.cache);
+    uint64_t steps = after.steps - before.steps;
+    assert_in_range(after.steps_kept - before.steps_kept, steps * 9 / 10, steps);
+    promql_cache_free(w.cache);
+    machine_fini(&w.m);
 }
 
 /* The n-th allocation is refused: the query fails, or its answer is right; nothing is left over. */
@@ -330,6 +364,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_answers_are_those_without_the_cache, tell_seed),
+        cmocka_unit_test_teardown(test_a_short_range_leaves_a_long_one_what_it_has, tell_seed),
         cmocka_unit_test_teardown(test_refused_memory_costs_the_query_or_what_is_kept, tell_seed),
         cmocka_unit_test_teardown(test_a_full_cache_forgets_what_was_used_least_recently,
                                   tell_seed),

@@ -371,7 +371,11 @@ read_answer(struct api *api, struct http_request *request)
     arena_init(&r.arena, &r.budget, ARENA_BYTES_MAX, 4096);
     buf_init(&message, &r.budget, api->options.decoded_bytes_max + 64);
     query_control_begin(api, request, &r.budget, &r.control);
-    enum err e = read_decode(&r, &message, &why);
+    /* The request's headers may go as soon as the answer has begun. */
+    r.tenant = arena_copy(&r.arena, r.tenant);
+    enum err e = r.tenant.at == NULL && r.tenant.size > 0 ? ERR_NOMEM : OK;
+    if (e) e = why_set(&why, e, "not enough memory for the query");
+    if (e == OK) e = read_decode(&r, &message, &why);
     if (e == OK) e = read_notices(&r, &why);
     if (e == OK) e = view_open(api->options.answerer, &r.control, &r.view, &why);
     if (e == OK) {

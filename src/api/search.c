@@ -458,7 +458,9 @@ end_answer(struct search *s, enum err e)
         json_member_text(&s->json, "errorType", problem_type_of(FOR_QUERY, e));
         json_member_text(&s->json, "error", why_text(&s->why, e));
         end_line(s);
-        e = send_lines(s);
+        /* Also after the deadline: it is what the line tells of. */
+        e = err_first(buf_error(&s->text),
+                      http_stream_write(s->request, buf_bytes(&s->text), &s->why));
     }
     if (s->begun)
         http_stream_end(s->request, e == OK);

@@ -175,6 +175,11 @@ test_what_fails_is_told_before_the_stream_or_in_its_last_line(void **state)
            "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n"
            "{\"status\":\"error\",\"errorType\":\"internal\",\"error\":\"the double says "
            "corrupt\"}\n");
+    rig->ask_error = ERR_CANCELED; /* the time is over, also for what is still to be told */
+    expect(rig, NAMES "?batch_size=2",
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n"
+           "{\"status\":\"error\",\"errorType\":\"timeout\",\"error\":\"the double says "
+           "canceled\"}\n");
     rig->ask_error = OK;
     rig->open_error = ERR_AGAIN;
     ask(rig, &(struct asked){"no view", HTTP_GET, NAMES, NULL, NULL, 0, 503, JSON, "unavailable"});

@@ -95,7 +95,7 @@ void
 metrics_run(struct api *api, struct http_request *request)
 {
     struct buf text;
-    buf_init(&text, &api->read_budget, PAGE_BYTES_MAX);
+    buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
     metric_collect(&text);
     if (buf_error(&text)) {
         struct why why;
@@ -296,7 +296,7 @@ static enum err
 config_page(struct status_page *p)
 {
     struct buf yaml;
-    buf_init(&yaml, &p->api->read_budget, PAGE_BYTES_MAX);
+    buf_init(&yaml, &p->api->page_budget, PAGE_BYTES_MAX);
     p->api->options.config(p->api->options.context, &yaml);
     json_object_open(p->j);
     json_member_bytes(p->j, "yaml", buf_bytes(&yaml));
@@ -318,7 +318,7 @@ static enum err
 remembered_page(struct status_page *p)
 {
     struct api *api = p->api;
-    return api->options.remembered(api->options.context, &api->read_budget, p->j, &p->why);
+    return api->options.remembered(api->options.context, &api->page_budget, p->j, &p->why);
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */
@@ -379,11 +379,11 @@ put_metadata(void *context, const struct metadata *m)
 static enum err
 ask_metadata(struct status_page *p, struct metadata_page *page)
 {
-    struct query_control control = {.budget = &p->api->read_budget};
+    struct query_control control = {.budget = &p->api->page_budget};
     struct query_request asked = {.tenant = p->tenant, .control = &control};
     const char *metric = http_argument(p->request, "metric");
     struct view *view = NULL;
-    query_control_begin(p->api, p->request, &p->api->read_budget, &control);
+    query_control_begin(p->api, p->request, &p->api->page_budget, &control);
     page->control = &control;
     page->why = &p->why;
     enum err e = view_open(p->api->options.answerer, &control, &view, &p->why);
@@ -404,7 +404,7 @@ metadata_page(struct status_page *p)
     if (e) return e;
     if (limit >= 0) page.left = (uint64_t)limit;
     if (per_metric > 0) page.per_family = (uint64_t)per_metric;
-    buf_init(&page.family, &p->api->read_budget, FAMILY_BYTES_MAX);
+    buf_init(&page.family, &p->api->page_budget, FAMILY_BYTES_MAX);
     json_object_open(p->j);
     e = ask_metadata(p, &page);
     end_family(&page);
@@ -449,7 +449,7 @@ page_run(struct api *api, struct http_request *request)
     struct status_page page = {.api = api, .request = request, .j = &j};
     if (pages[i].find_tenant != NULL && !pages[i].find_tenant(api, request, &page.tenant)) return;
     struct buf text;
-    buf_init(&text, &api->read_budget, PAGE_BYTES_MAX);
+    buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
     success_begin(&j, &text);
     enum err e = pages[i].put(&page);
     if (e == OK) json_object_close(&j); /* a page that failed may lie there without a value */

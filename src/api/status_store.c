@@ -56,7 +56,7 @@ tsdb_page(struct status_page *p)
         return why_set(&p->why, ERR_INPUT, "limit must not exceed %d", TOP_COUNT_MAX);
     }
     tsdb_stats(p->api->options.tsdb, &s);
-    arena_init(&arena, &p->api->read_budget, 0, 0);
+    arena_init(&arena, &p->api->page_budget, 0, 0);
     enum err e = tsdb_top(p->api->options.tsdb, p->tenant, &arena, (uint32_t)limit, &top);
     if (e == OK) {
         json_object_open(j);

@@ -293,6 +293,7 @@ store_metrics(struct metric_sink *sink, void *context)
     }
     put_budget(sink, &api->write_budget);
     put_budget(sink, &api->read_budget);
+    put_budget(sink, &api->page_budget);
     put_results(api, sink);
     tsdb_budgets(api->options.tsdb, put_budget, sink);
     struct http_server *server = atomic_load_explicit(&api->server, memory_order_acquire);
