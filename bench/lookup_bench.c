@@ -378,7 +378,7 @@ measure(struct bench *b, const struct question *q)
     char text[160];
     for (; count < 2 && q->names[count] != NULL; count++) {
         must(matcher_new(q->types[count], bytes_of_text(q->names[count]),
-                         bytes_of_text(q->patterns[count]), &matchers[count], NULL));
+                         bytes_of_text(q->patterns[count]), NULL, &matchers[count], NULL));
     }
     for (unsigned i = 0; i < ROUNDS; i++) {
         reopen(b);

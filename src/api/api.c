@@ -624,7 +624,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
         return why_set(why, e, "not enough memory to start");
     }
     api_set_limits(api, limits);
-    e = matcher_new(MATCH_REGEX, bytes_of_text("origin"), bytes_of_text(options->cors_origin),
+    e = matcher_new(MATCH_REGEX, bytes_of_text("origin"), bytes_of_text(options->cors_origin), NULL,
                     &api->origins, why);
     if (e == OK) e = why_set(why, routes_make(api), "not enough memory to start");
     if (e == OK) e = why_set(why, threads_start(api), "cannot start the query threads");

@@ -60,8 +60,8 @@ read_question(struct federation *f)
     const char *match;
     enum err e = OK;
     while (e == OK && (match = form_next(&f->form, "match[]", &walk)) != NULL) {
-        e = match_add(&f->match, match, promql_parse_selector, &f->form, &f->budget, &f->error,
-                      &f->why);
+        e = match_add(&f->match, match, promql_parse_selector, &f->form, &f->budget, &f->control,
+                      &f->error, &f->why);
     }
     f->asked.sets = f->match.sets;
     f->asked.set_count = f->match.set_count;
@@ -198,7 +198,8 @@ put_name(struct federation *f, struct bytes name, struct matcher_set *sets)
 {
     struct matcher *matcher;
     struct query_request asked = f->asked;
-    enum err e = matcher_new(MATCH_EQUAL, bytes_of_text("__name__"), name, &matcher, &f->why);
+    enum err e =
+        matcher_new(MATCH_EQUAL, bytes_of_text("__name__"), name, &f->budget, &matcher, &f->why);
     if (e) return e;
     for (uint32_t i = 0; i < asked.set_count; i++) {
         ((struct matcher **)(uintptr_t)sets[i].matchers)[sets[i].count - 1] = matcher;

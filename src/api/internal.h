@@ -222,6 +222,8 @@ struct active_query {
     struct bytes plan;             /* of a slow one: what it reads, for the log; empty: not known */
 };
 void queries_begin(struct api *api, struct active_query *query);
+/* Instead of queries_end(), of what was no query: it is not accounted. */
+void queries_forget(struct api *api, struct active_query *query);
 /* Has it taken so long that it will be logged? */
 bool query_is_slow(struct api *api, const struct active_query *query, int64_t now_ns);
 /* Keeps and perhaps logs what it cost. `e`: how it ended. */

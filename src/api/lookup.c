@@ -68,7 +68,7 @@ take_match(struct lookup *l)
 static enum err
 read_match(struct lookup *l)
 {
-    enum err e = match_read(&l->match, &l->form, &l->budget, &l->error, &l->why);
+    enum err e = match_read(&l->match, &l->form, &l->budget, &l->control, &l->error, &l->why);
     take_match(l);
     return e;
 }
@@ -128,7 +128,7 @@ read_exemplars_question(struct lookup *l)
     }
     const char *query = form_nth(&l->form, "query", 0);
     e = match_add(&l->match, query == NULL ? "" : query, promql_parse, &l->form, &l->budget,
-                  &l->error, &l->why);
+                  &l->control, &l->error, &l->why);
     take_match(l);
     return e;
 }

@@ -9,14 +9,18 @@ no_memory(struct why *why)
 
 enum err
 match_add(struct match *m, const char *text,
-          enum err (*parse)(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
-                            struct buf *error),
-          struct form *form, struct budget *budget, struct buf *error, struct why *why)
+          enum err (*parse)(struct bytes text, struct budget *budget, struct query_control *control,
+                            struct promql_tree **ret_tree, struct buf *error),
+          struct form *form, struct budget *budget, struct query_control *control,
+          struct buf *error, struct why *why)
 {
+    enum err e = query_control_check(control, why);
+    if (e) return e;
     struct promql_tree **trees = arena_push(&form->arena, m->trees, m->tree_count, sizeof(void *));
     if (trees == NULL) return no_memory(why);
     m->trees = trees;
-    enum err e = parse(bytes_of_text(text), budget, &trees[m->tree_count], error);
+    e = parse(bytes_of_text(text), budget, control, &trees[m->tree_count], error);
+    if (e == ERR_CANCELED) return query_control_check(control, why);
     if (e) return e == ERR_INPUT || e == ERR_LIMIT ? ERR_INPUT : no_memory(why);
     uint32_t count;
     const struct matcher_set *added = promql_selectors(trees[m->tree_count++], &count);
@@ -40,13 +44,13 @@ passes_all(const struct matcher_set *set)
 }
 
 enum err
-match_read(struct match *m, struct form *form, struct budget *budget, struct buf *error,
-           struct why *why)
+match_read(struct match *m, struct form *form, struct budget *budget, struct query_control *control,
+           struct buf *error, struct why *why)
 {
     struct form_walk walk = {0};
     const char *text;
     while ((text = form_next(form, "match[]", &walk)) != NULL) {
-        enum err e = match_add(m, text, promql_parse_selector, form, budget, error, why);
+        enum err e = match_add(m, text, promql_parse_selector, form, budget, control, error, why);
         if (e) return e;
     }
     for (uint32_t i = 0; i < m->set_count; i++) {

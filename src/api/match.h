@@ -17,19 +17,21 @@ struct match {
 
 /*
  * Both add to `match`, which begins as {0} and ends with match_fini(), whatever happens. ERR_INPUT:
- * `error` has Prometheus' sentence, appended; ERR_NOMEM, with `why`.
+ * `error` has Prometheus' sentence, appended; ERR_NOMEM and ERR_CANCELED (`control` may be NULL),
+ * with `why`.
  */
 
 /* All match[], each a selector of its own. ERR_INPUT also if one of them would select everything.
  */
 MUST_CHECK enum err match_read(struct match *match, struct form *form, struct budget *budget,
-                               struct buf *error, struct why *why);
+                               struct query_control *control, struct buf *error, struct why *why);
 /* All selectors of one text, as `parse` finds them. */
 MUST_CHECK enum err match_add(struct match *match, const char *text,
                               enum err (*parse)(struct bytes text, struct budget *budget,
+                                                struct query_control *control,
                                                 struct promql_tree **ret_tree, struct buf *error),
-                              struct form *form, struct budget *budget, struct buf *error,
-                              struct why *why);
+                              struct form *form, struct budget *budget,
+                              struct query_control *control, struct buf *error, struct why *why);
 void match_fini(struct match *match);
 
 #endif

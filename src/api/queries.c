@@ -139,15 +139,21 @@ query_is_slow(struct api *api, const struct active_query *query, int64_t now_ns)
 }
 
 void
-queries_end(struct api *api, struct active_query *query, enum err e, int64_t now_ns)
+queries_forget(struct api *api, struct active_query *query)
 {
-    struct query_control *control = query->control;
-    int64_t took_ns = now_ns - query->begun_ns;
     lock_take(&api->lock);
     struct active_query **place = query->before == NULL ? &api->active : &query->before->next;
     *place = query->next;
     if (query->next != NULL) query->next->before = query->before;
     lock_drop(&api->lock);
+}
+
+void
+queries_end(struct api *api, struct active_query *query, enum err e, int64_t now_ns)
+{
+    struct query_control *control = query->control;
+    int64_t took_ns = now_ns - query->begun_ns;
+    queries_forget(api, query);
     metric_record(&latency, (uint64_t)took_ns);
     metric_add(&samples_read, control->samples_seen);
     if (e) metric_inc(&failures);

@@ -204,14 +204,16 @@ parse(struct query *q)
     const char *text = form_nth(&q->form, "query", 0);
     struct buf sentence;
     buf_init(&sentence, NULL, SENTENCE_BYTES_MAX);
-    enum err e =
-        promql_parse(bytes_of_text(text == NULL ? "" : text), &q->budget, &q->tree, &sentence);
+    enum err e = promql_parse(bytes_of_text(text == NULL ? "" : text), &q->budget, &q->control,
+                              &q->tree, &sentence);
     if (e == OK && q->is_range && !promql_has_range(q->tree, &sentence)) e = ERR_INPUT;
     if (e == OK && !promql_has_durations(q->tree, &q->options, &sentence)) e = ERR_INPUT;
     if (e == ERR_INPUT || e == ERR_LIMIT) {
         buf_put_text(&q->error, "invalid parameter \"query\": ");
         buf_put_cut(&q->error, buf_bytes(&sentence));
         e = ERR_INPUT;
+    } else if (e == ERR_CANCELED) {
+        why_set(&q->why, e, "%.*s", (int)sentence.size, (const char *)sentence.at);
     } else if (e) {
         why_set(&q->why, e, "not enough memory for the expression");
     }
@@ -420,7 +422,8 @@ static enum err
 begin_active(struct query *q)
 {
     const struct promql_options *o = &q->options;
-    struct bytes text = bytes_of_text(form_nth(&q->form, "query", 0));
+    const char *query = form_nth(&q->form, "query", 0);
+    struct bytes text = bytes_of_text(query == NULL ? "" : query);
     q->active = (struct active_query){
         .tenant = o->tenant,
         .text = arena_copy(&q->form.arena, text),
@@ -430,7 +433,7 @@ begin_active(struct query *q)
         .begun_ns = q->begun_ns,
         .control = &q->control,
     };
-    if (q->active.text.at == NULL) {
+    if (q->active.text.at == NULL && text.size > 0) {
         return why_set(&q->why, ERR_NOMEM, "not enough memory for the query");
     }
     queries_begin(q->api, &q->active);
@@ -494,6 +497,10 @@ end_active(struct query *q, enum err e)
     struct buf line;
     int64_t now_ns = env_monotonic_ns(q->api->options.env);
     if (!q->is_active) return;
+    if (q->prepared_ns == 0 && e != ERR_CANCELED) { /* it never ran */
+        queries_forget(q->api, &q->active);
+        return;
+    }
     buf_init(&line, NULL, SENTENCE_BYTES_MAX);
     if (query_is_slow(q->api, &q->active, now_ns)) plan_slow_one(q, &line);
     if (buf_error(&line) == OK) q->active.plan = buf_bytes(&line);
@@ -507,8 +514,9 @@ answer(struct query *q)
     q->error_status = 400;
     q->error_type = "bad_data";
     enum err e = q->explains ? read_explain(q) : q->is_range ? read_range(q) : read_instant(q);
-    if (e == OK) e = parse(q);
+    /* Reading a long expression takes time, too. */
     if (e == OK && (!q->explains || q->analyzes)) e = begin_active(q);
+    if (e == OK) e = parse(q);
     if (e) return e;
     q->prepared_ns = env_monotonic_ns(q->api->options.env);
     e = view_open(q->api->options.answerer, &q->control, &q->view, &q->why);

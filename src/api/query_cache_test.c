@@ -176,7 +176,7 @@ check(struct world *w, const char *expression, int64_t minutes)
     buf_init(&error, NULL, 1 << 20);
     buf_init(&with, NULL, 1 << 24);
     buf_init(&without, NULL, 1 << 24);
-    must(promql_parse(text(expression), NULL, &tree, &error));
+    must(promql_parse(text(expression), NULL, NULL, &tree, &error));
     int64_t ahead_ms = (int64_t)rng_below(&w->rng, 3) * STEP_MS;
     struct promql_options options = {
         .tenant = text("a"),
@@ -330,7 +330,7 @@ test_refused_memory_costs_the_query_or_what_is_kept(void **state)
         put_scrape(&w, w.now_ms + i * SCRAPE_MS);
     }
     machine_commit(&w.m);
-    must(promql_parse(text("sum by (job) (max_over_time(m[2m])) or h"), NULL, &tree, &error));
+    must(promql_parse(text("sum by (job) (max_over_time(m[2m])) or h"), NULL, NULL, &tree, &error));
     struct promql_options options = {
         .tenant = text("a"),
         .first_ms = w.now_ms,

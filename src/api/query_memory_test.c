@@ -208,7 +208,7 @@ ask(struct asked *a, struct buf *to)
     };
     a->why.text[0] = '\0';
     buf_init(&error, NULL, 1 << 20);
-    enum err e = promql_parse(text(a->query), &a->budget, &tree, &error);
+    enum err e = promql_parse(text(a->query), &a->budget, NULL, &tree, &error);
     if (e == ERR_NOMEM) why_set(&a->why, e, "not enough memory for the expression");
     if (e == OK) e = view_open(tsdb_answerer(a->m->db), &control, &view, &a->why);
     if (e == OK && !(is_range && !promql_has_range(tree, &error))) {

@@ -172,7 +172,8 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < query->matcher_count; i++) {
         const struct rr_matcher *m = &query->matchers[i];
-        e = matcher_new((enum matcher_type)m->type, m->name, m->value, &matchers[i], why);
+        e = matcher_new((enum matcher_type)m->type, m->name, m->value, &r->budget, &matchers[i],
+                        why);
     }
     if (e == OK) e = query_open(r, query, matchers, &set, why);
     if (e == OK) e = drain(form, set, wants_labels(query), why);

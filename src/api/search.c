@@ -182,7 +182,7 @@ read_common(struct search *s)
     s->asked.partial = true;
     enum err e = read_time(s, "start", &s->asked.min_ms);
     if (e == OK) e = read_time(s, "end", &s->asked.max_ms);
-    if (e == OK) e = match_read(&s->match, &s->form, &s->budget, &s->error, &s->why);
+    if (e == OK) e = match_read(&s->match, &s->form, &s->budget, &s->control, &s->error, &s->why);
     if (e == OK) e = read_filter(s);
     if (e == OK) e = read_flag(s, "include_score", &s->with_score);
     if (e == OK) e = read_order(s);

@@ -267,7 +267,7 @@ self_metrics(struct status_page *p)
     const char *pattern = http_argument(p->request, "metric_name_pattern");
     if (pattern != NULL && pattern[0] != '\0') {
         enum err e = matcher_new(MATCH_REGEX, bytes_of_text("metric_name_pattern"),
-                                 bytes_of_text(pattern), &wanted, &p->why);
+                                 bytes_of_text(pattern), &p->api->page_budget, &wanted, &p->why);
         if (e)
             return why_prefix(&p->why, e == ERR_LIMIT ? ERR_INPUT : e,
                               "invalid parameter \"metric_name_pattern\"");

@@ -15,6 +15,7 @@ struct question {
     struct api *api;
     struct form form;
     struct match match;
+    struct query_control control;
     struct buf error;
     struct why why;
 };
@@ -100,7 +101,8 @@ check_pages(struct question *q)
 static enum err
 check_rules(struct question *q)
 {
-    enum err e = match_read(&q->match, &q->form, &q->api->read_budget, &q->error, &q->why);
+    enum err e =
+        match_read(&q->match, &q->form, &q->api->read_budget, &q->control, &q->error, &q->why);
     if (e == OK) e = check_type(q);
     if (e == OK) e = check_exclude_alerts(q);
     return e ? e : check_pages(q);
@@ -119,7 +121,7 @@ check_target_metadata(struct question *q)
     if (match == NULL) return OK;
     buf_put_text(&q->error, "invalid parameter \"match_target\": ");
     enum err e = match_add(&q->match, match, promql_parse_selector, &q->form, &q->api->read_budget,
-                           &q->error, &q->why);
+                           &q->control, &q->error, &q->why);
     if (e == OK) buf_clear(&q->error);
     return e;
 }
@@ -190,6 +192,7 @@ targets_run(struct api *api, struct http_request *request)
     }
     struct question q = {.api = api};
     buf_init(&q.error, NULL, SENTENCE_BYTES_MAX);
+    query_control_begin(api, request, &api->read_budget, &q.control);
     enum err e = form_read(request, &api->read_budget, &q.form, &q.why);
     if (e == OK && a->check != NULL) e = a->check(&q);
     if (e == OK)

@@ -88,7 +88,8 @@ has_no_range(struct bytes expression)
     struct promql_tree *tree = NULL;
     struct buf error;
     buf_init(&error, NULL, SENTENCE_BYTES_MAX);
-    bool has = promql_parse(expression, NULL, &tree, &error) || promql_has_range(tree, &error);
+    bool has =
+        promql_parse(expression, NULL, NULL, &tree, &error) || promql_has_range(tree, &error);
     if (tree != NULL) promql_free(tree);
     buf_fini(&error);
     return !has; /* of what is no expression the target tells */

@@ -189,7 +189,7 @@ read_question(const struct query_store *store, struct store_query *q, struct que
                    store->points_max);
         return ERR_INPUT;
     }
-    enum err e = promql_parse(a->expression, &q->budget, &q->tree, sentence);
+    enum err e = promql_parse(a->expression, &q->budget, NULL, &q->tree, sentence);
     if (e == OK && a->step_ms > 0 && !promql_has_range(q->tree, sentence)) e = ERR_INPUT;
     failure->bad_question = e == ERR_INPUT || e == ERR_LIMIT;
     if (e == ERR_NOMEM) why_set(q->why, e, "not enough memory for the expression");

@@ -125,8 +125,8 @@ web_origin_rule(const char *text, const char **ret_expected)
 {
     struct matcher *matcher;
     if (strcmp(text, ".*") == 0) return OK; /* the default cannot fail */
-    enum err e =
-        matcher_new(MATCH_REGEX, bytes_of_text("origin"), bytes_of_text(text), &matcher, NULL);
+    enum err e = matcher_new(MATCH_REGEX, bytes_of_text("origin"), bytes_of_text(text), NULL,
+                             &matcher, NULL);
     if (e == OK) matcher_free(matcher);
     *ret_expected = "a regular expression";
     return e == ERR_LIMIT ? ERR_INPUT : e;

@@ -16,11 +16,10 @@
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "model/labels.h"
-#include "model/matcher_re2.h"
 #include "model/pattern.h"
+#include "model/regex.h"
 
 enum {
-    PROGRAM_BYTES_MAX = 8 * 1024 * 1024,
     HEADS_MAX = 16, /* more are left to RE2 */
     LINEAR_MAX = 4, /* a set of so many is compared one by one */
     SIZE_BITS_MAX = 63
@@ -48,8 +47,9 @@ struct matcher {
     uint32_t slot_mask;
     uint64_t sizes; /* bit n: some head has n bytes; the last bit: so many or more */
 
-    struct re2_program *program; /* RUN_RE2 */
-    struct arena arena;          /* all the memory above */
+    struct regex regex; /* RUN_RE2 */
+    struct budget *budget;
+    struct arena arena; /* all the memory above */
 };
 
 _Static_assert(PATTERN_HEADS_MAX < UINT16_MAX, "an index and the mark for none fit a slot");
@@ -115,13 +115,20 @@ positive_matches(const struct matcher *m, struct bytes value)
         break;
     }
     if (!begins_with(value, m->prefix)) return false;
-    return re2_program_matches(m->program, value.at, value.size);
+    return re2_program_matches(m->regex.program, value.at, value.size);
 }
 
 bool
 matcher_matches(const struct matcher *matcher, struct bytes value)
 {
     return positive_matches(matcher, value) != matcher->negative;
+}
+
+uint64_t
+matcher_work(const struct matcher *matcher, struct bytes value)
+{
+    enum { LOOK_UP_NS = 64 };
+    return matcher->run == RUN_RE2 ? regex_work(&matcher->regex, value.size) : LOOK_UP_NS;
 }
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -218,27 +225,18 @@ compile_program(struct matcher *m, struct why *why)
     if (pattern_has_byte_escape(m->pattern)) {
         return why_set(why, ERR_INPUT, "invalid regex: \\C is not supported");
     }
-    char text[256] = "";
-    enum re2_result result = re2_program_new(m->pattern.at, m->pattern.size, PROGRAM_BYTES_MAX,
-                                             RE2_NO_CAPTURES, &m->program, text, sizeof text);
-    switch (result) {
-    case RE2_OK:
-        return OK;
-    case RE2_INVALID:
-        return why_set(why, ERR_INPUT, "invalid regex: %s", text);
-    case RE2_TOO_LARGE:
-        return why_set(why, ERR_LIMIT, "regex is too large: %s", text);
-    case RE2_NO_MEMORY:
-        break;
-    }
-    return why_set(why, ERR_NOMEM, "not enough memory to compile a regex");
+    char text[REGEX_WHY_BYTES] = "";
+    enum err e = regex_init(&m->regex, m->pattern, RE2_NO_CAPTURES, m->budget, text);
+    if (e == ERR_INPUT) return why_set(why, e, "invalid regex: %s", text);
+    if (e == ERR_LIMIT) return why_set(why, e, "regex is too large: %s", text);
+    return e;
 }
 
 static enum err
 make_regex(struct matcher *m, struct why *why)
 {
     struct arena arena;
-    arena_init(&arena, NULL, 0, 1024);
+    arena_init(&arena, m->budget, 0, 1024);
     struct pattern pattern;
     enum err e = pattern_read(m->pattern, &arena, &pattern);
     if (e) goto out;
@@ -251,7 +249,7 @@ out:
 }
 
 enum err
-matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
+matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern, struct budget *budget,
             struct matcher **ret_matcher, struct why *why)
 {
     if ((unsigned)type > MATCH_NOT_REGEX) {
@@ -265,9 +263,10 @@ matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
     if (!utf8_valid(name))
         return why_set(why, ERR_INPUT, "label name of a matcher is not valid UTF-8");
     if (!utf8_valid(pattern)) return why_set(why, ERR_INPUT, "matcher value is not valid UTF-8");
-    struct matcher *m = mem_new(NULL, sizeof *m);
+    struct matcher *m = mem_new(budget, sizeof *m);
     if (m == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a matcher");
-    arena_init(&m->arena, NULL, 0, 256);
+    m->budget = budget;
+    arena_init(&m->arena, budget, 0, 256);
     m->type = type;
     m->negative = type == MATCH_NOT_EQUAL || type == MATCH_NOT_REGEX;
     m->name = arena_copy(&m->arena, name);
@@ -296,9 +295,9 @@ void
 matcher_free(struct matcher *matcher)
 {
     if (matcher == NULL) return;
-    re2_program_free(matcher->program);
+    regex_fini(&matcher->regex);
     arena_fini(&matcher->arena);
-    mem_free(NULL, matcher, sizeof *matcher);
+    mem_free(matcher->budget, matcher, sizeof *matcher);
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */

@@ -17,14 +17,17 @@ enum { MATCHER_PATTERN_BYTES_MAX = 64 * 1024 };
 struct matcher; /* immutable once made; may be shared between threads */
 
 /*
- * Compiles a matcher; copies name and pattern. Regexes that are a literal or an alternation of
- * literals ("a", "a|b|c", with or without groups) become look-ups before RE2 is asked.
- * ERR_INPUT: no RE2 regex, \C (refused: it can split a character), empty name, name or pattern not
- * UTF-8, a type that is none of the four. ERR_LIMIT: pattern too long, or its program larger than
- * RE2 may use (8 MiB). ERR_NOMEM.
+ * Compiles a matcher; copies name and pattern. All its memory is charged to `budget` (NULL: to
+ * nobody), that of RE2 with the most it may become; for a moment with more, to compile it. Regexes
+ * that are a literal or an alternation of literals ("a", "a|b|c", with or without groups) become
+ * look-ups before RE2 is asked. ERR_INPUT: no RE2 regex, \C (refused: it can split a character),
+ * empty name, name or pattern not UTF-8, a type that is none of the four. ERR_LIMIT: pattern too
+ * long, its program larger than RE2 may use (8 MiB), or more of \p{...} and {n,m} than compile in
+ * 100 ms. ERR_NOMEM.
  */
 MUST_CHECK enum err matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
-                                struct matcher **ret_matcher, struct why *why);
+                                struct budget *budget, struct matcher **ret_matcher,
+                                struct why *why);
 void matcher_free(struct matcher *matcher);
 
 enum matcher_type matcher_type(const struct matcher *matcher);
@@ -33,6 +36,9 @@ struct bytes matcher_pattern(const struct matcher *matcher);
 
 /* Does a series whose label has this value (empty: absent) pass? */
 bool matcher_matches(const struct matcher *matcher, struct bytes value);
+
+/* About how many ns that takes, at most. */
+uint64_t matcher_work(const struct matcher *matcher, struct bytes value);
 
 /* matcher_matches() for the empty string, known beforehand: such matchers also pass series without
  * the label. */

@@ -57,7 +57,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (c.bad) return 0;
     struct matcher *m = NULL;
     struct why why;
-    enum err e = matcher_new(type, bytes_of_text("n"), pattern, &m, &why);
+    enum err e = matcher_new(type, bytes_of_text("n"), pattern, NULL, &m, &why);
     assert(e == OK || e == ERR_INPUT || e == ERR_LIMIT);
     if (e != OK) return 0;
     check(m, value);

@@ -59,6 +59,12 @@ re2_program_free(struct re2_program *program)
     delete program;
 }
 
+uint64_t
+re2_program_instructions(const struct re2_program *program)
+{
+    return static_cast<uint64_t>(program->re.ProgramSize());
+}
+
 /* noexcept: see the header for why an exception here ends the process. */
 static bool
 matches_or_terminate(const re2::RE2 &re, const re2::StringPiece &text) noexcept

@@ -26,6 +26,8 @@ enum re2_result re2_program_new(const uint8_t *pattern, size_t pattern_bytes, in
                                 enum re2_captures captures, struct re2_program **ret_program,
                                 char *why, size_t why_bytes);
 void re2_program_free(struct re2_program *program);
+/* How large it is. */
+uint64_t re2_program_instructions(const struct re2_program *program);
 
 /*
  * Does it match all of the text? From any thread. Terminates the process if RE2 cannot get the

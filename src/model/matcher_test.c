@@ -18,7 +18,7 @@ make(enum matcher_type type, const char *pattern)
 {
     struct matcher *m = NULL;
     struct why why = {""};
-    enum err e = matcher_new(type, bytes_of_text("job"), bytes_of_text(pattern), &m, &why);
+    enum err e = matcher_new(type, bytes_of_text("job"), bytes_of_text(pattern), NULL, &m, &why);
     if (e != OK) fail_msg("%s: %s", pattern, why.text);
     return m;
 }
@@ -230,7 +230,8 @@ test_escapes_mean_what_re2_says(void **state)
     for (unsigned c = 1; c < 128; c++) {
         char pattern[3] = {'\\', (char)c, 0}, why[8];
         struct matcher *m = NULL;
-        enum err e = matcher_new(MATCH_REGEX, bytes_of_text("a"), bytes_of_text(pattern), &m, NULL);
+        enum err e =
+            matcher_new(MATCH_REGEX, bytes_of_text("a"), bytes_of_text(pattern), NULL, &m, NULL);
         struct re2_program *plain = NULL;
         enum re2_result result = re2_program_new((const uint8_t *)pattern, 2, 8 << 20,
                                                  RE2_NO_CAPTURES, &plain, why, sizeof why);
@@ -277,8 +278,8 @@ test_long_alternations_are_looked_up(void **state)
         buf_printf(&pattern, "%sh-%u\\.e", i == 0 ? "" : "|", i * 7);
     }
     struct matcher *m;
-    assert_int_equal(matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), &m, NULL),
-                     OK);
+    assert_int_equal(
+        matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), NULL, &m, NULL), OK);
     const struct bytes *values;
     assert_int_equal(matcher_literals(m, &values), 5000);
     for (uint32_t i = 1; i < 5000; i++) {
@@ -309,8 +310,8 @@ test_large_products_are_left_to_re2(void **state)
         buf_put_text(&pattern, "(a|b|)?");
     }
     struct matcher *m;
-    assert_int_equal(matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), &m, NULL),
-                     OK);
+    assert_int_equal(
+        matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), NULL, &m, NULL), OK);
     assert_true(matcher_matches(m, bytes_of_text("abababab")));
     assert_false(matcher_matches(m, bytes_of_text("ababcbab")));
     matcher_free(m);
@@ -321,7 +322,7 @@ test_large_products_are_left_to_re2(void **state)
     while (pattern.size < 60000) {
         buf_put_text(&pattern, "(x)");
     }
-    enum err e = matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), &m, NULL);
+    enum err e = matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), NULL, &m, NULL);
     assert_true(e == OK || e == ERR_LIMIT);
     if (e == OK) matcher_free(m);
     buf_fini(&pattern);
@@ -331,7 +332,8 @@ static enum err
 try_new(const char *pattern, struct why *why)
 {
     struct matcher *m = NULL;
-    enum err e = matcher_new(MATCH_REGEX, bytes_of_text("job"), bytes_of_text(pattern), &m, why);
+    enum err e =
+        matcher_new(MATCH_REGEX, bytes_of_text("job"), bytes_of_text(pattern), NULL, &m, why);
     matcher_free(m);
     return e;
 }
@@ -391,20 +393,23 @@ test_what_no_matcher_can_be_is_refused(void **state)
     struct bytes name = bytes_of_text("job"), x = bytes_of_text("x");
     struct matcher *m = NULL;
     struct why why;
-    assert_int_equal(matcher_new(MATCH_EQUAL, bytes_of_text(""), x, &m, &why), ERR_INPUT);
-    assert_int_equal(matcher_new(MATCH_EQUAL, bytes_of_text("\xff"), x, &m, &why), ERR_INPUT);
-    assert_int_equal(matcher_new(MATCH_EQUAL, name, bytes_of_text("\xff"), &m, &why), ERR_INPUT);
-    assert_int_equal(matcher_new(MATCH_REGEX, name, bytes_of_text("a\xc3"), &m, &why), ERR_INPUT);
-    assert_int_equal(matcher_new((enum matcher_type)4, name, x, &m, &why), ERR_INPUT);
+    assert_int_equal(matcher_new(MATCH_EQUAL, bytes_of_text(""), x, NULL, &m, &why), ERR_INPUT);
+    assert_int_equal(matcher_new(MATCH_EQUAL, bytes_of_text("\xff"), x, NULL, &m, &why), ERR_INPUT);
+    assert_int_equal(matcher_new(MATCH_EQUAL, name, bytes_of_text("\xff"), NULL, &m, &why),
+                     ERR_INPUT);
+    assert_int_equal(matcher_new(MATCH_REGEX, name, bytes_of_text("a\xc3"), NULL, &m, &why),
+                     ERR_INPUT);
+    assert_int_equal(matcher_new((enum matcher_type)4, name, x, NULL, &m, &why), ERR_INPUT);
 
     static char text[MATCHER_PATTERN_BYTES_MAX + 1];
     memset(text, 'a', sizeof text);
     for (int type = MATCH_EQUAL; type <= MATCH_NOT_REGEX; type++) {
         enum matcher_type t = (enum matcher_type)type;
         struct bytes most = bytes_of(text, MATCHER_PATTERN_BYTES_MAX);
-        assert_int_equal(matcher_new(t, name, most, &m, &why), OK);
+        assert_int_equal(matcher_new(t, name, most, NULL, &m, &why), OK);
         matcher_free(m);
-        assert_int_equal(matcher_new(t, name, bytes_of(text, sizeof text), &m, &why), ERR_LIMIT);
+        assert_int_equal(matcher_new(t, name, bytes_of(text, sizeof text), NULL, &m, &why),
+                         ERR_LIMIT);
     }
     assert_int_equal(try_new("((\\pL{100}){10}){1}(\\pN{100}){10}\\pL{1000}\\pL{1000}", &why),
                      ERR_LIMIT);
@@ -430,8 +435,8 @@ test_values_may_be_any_bytes(void **state)
         matcher_free(m);
     }
     struct matcher *m;
-    assert_int_equal(matcher_new(MATCH_REGEX, bytes_of_text("a"), bytes_of("a\0b|c", 5), &m, NULL),
-                     OK);
+    assert_int_equal(
+        matcher_new(MATCH_REGEX, bytes_of_text("a"), bytes_of("a\0b|c", 5), NULL, &m, NULL), OK);
     assert_true(matcher_matches(m, bytes_of("a\0b", 3)));
     assert_false(matcher_matches(m, bytes_of("a", 1)));
     matcher_free(m);
@@ -449,7 +454,7 @@ test_every_refused_allocation_is_an_error(void **state)
                 struct matcher *m = NULL;
                 mem_fail_nth(nth, false);
                 enum err e = matcher_new((enum matcher_type)type, bytes_of_text("job"),
-                                         bytes_of_text(patterns[p]), &m, NULL);
+                                         bytes_of_text(patterns[p]), NULL, &m, NULL);
                 bool fired = mem_fail_fired();
                 mem_fail_nth(0, false);
                 assert_int_equal(e, fired ? ERR_NOMEM : OK);
@@ -616,7 +621,8 @@ test_random_patterns_mean_what_re2_says(void **state)
             random_alternation(&seed, &pattern, 3);
         }
         struct matcher *m = NULL;
-        enum err e = matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), &m, NULL);
+        enum err e =
+            matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), NULL, &m, NULL);
 
         /* As Prometheus writes it, and only if the pattern is valid alone. */
         buf_clear(&anchored);

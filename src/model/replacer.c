@@ -1,14 +1,13 @@
 /* replacer.c - see replacer.h. */
 #include "model/replacer.h"
 
+#include "model/regex.h"
 #include "model/template.h"
-
-enum { PROGRAM_BYTES_MAX = 8 << 20 };
 
 struct replacer {
     struct budget *budget;
     struct arena arena;
-    struct re2_program *program;
+    struct regex regex;
     struct template replacement;
 };
 
@@ -16,17 +15,16 @@ enum err
 replacer_new(struct bytes regex, struct bytes replacement, struct budget *budget,
              struct replacer **ret_replacer)
 {
-    char sentence[256];
+    char sentence[REGEX_WHY_BYTES];
     struct replacer *r = mem_new(budget, sizeof *r);
     if (r == NULL) return ERR_NOMEM;
     r->budget = budget;
     arena_init(&r->arena, budget, 0, 0);
-    enum re2_result result = re2_program_new(regex.at, regex.size, PROGRAM_BYTES_MAX, RE2_CAPTURES,
-                                             &r->program, sentence, sizeof sentence);
+    enum err e = regex_init(&r->regex, regex, RE2_CAPTURES, budget, sentence);
     struct bytes copy = arena_copy(&r->arena, replacement);
-    enum err e = result == RE2_OK ? OK : result == RE2_NO_MEMORY ? ERR_NOMEM : ERR_INPUT;
+    if (e == ERR_LIMIT) e = ERR_INPUT;
     if (e == OK && copy.at == NULL && replacement.size > 0) e = ERR_NOMEM;
-    if (e == OK) e = template_new(&r->arena, copy, r->program, &r->replacement);
+    if (e == OK) e = template_new(&r->arena, copy, r->regex.program, &r->replacement);
     if (e) {
         replacer_free(r);
         return e;
@@ -39,17 +37,23 @@ void
 replacer_free(struct replacer *r)
 {
     if (r == NULL) return;
-    re2_program_free(r->program);
+    regex_fini(&r->regex);
     arena_fini(&r->arena);
     mem_free(r->budget, r, sizeof *r);
+}
+
+uint64_t
+replacer_work(const struct replacer *r, size_t size_bytes)
+{
+    return regex_work(&r->regex, size_bytes);
 }
 
 bool
 replacer_apply(const struct replacer *r, struct bytes text, struct buf *to)
 {
     struct re2_capture captures[RE2_CAPTURES_MAX];
-    uint32_t groups = re2_program_groups(r->program) + 1;
-    if (!re2_program_capture(r->program, text.at, text.size, captures)) return false;
+    uint32_t groups = re2_program_groups(r->regex.program) + 1;
+    if (!re2_program_capture(r->regex.program, text.at, text.size, captures)) return false;
     for (uint32_t i = 0; i < r->replacement.count; i++) {
         const struct piece *p = &r->replacement.pieces[i];
         if (!p->is_group)

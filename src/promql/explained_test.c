@@ -215,7 +215,7 @@ explain(struct asked *x, const char *text)
     struct promql_plan *plan = NULL;
     struct promql_result *result = NULL;
     struct why why = {""};
-    enum err error = promql_parse(bytes_of_text(text), &x->budget, &tree, &x->error);
+    enum err error = promql_parse(bytes_of_text(text), &x->budget, NULL, &tree, &x->error);
     if (error == OK) {
         error = promql_explain(tree, &x->source.view, &options, &plan, &x->error, &why);
     }

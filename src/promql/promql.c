@@ -4,11 +4,11 @@
 #include "promql/parse/tree.h"
 
 enum err
-promql_rewrite(struct bytes text, enum promql_form form, struct budget *budget, struct buf *to,
-               struct buf *error)
+promql_rewrite(struct bytes text, enum promql_form form, struct budget *budget,
+               struct query_control *control, struct buf *to, struct buf *error)
 {
     struct promql_tree *tree;
-    enum err e = tree_parse(text, budget, &tree, error);
+    enum err e = tree_parse(text, budget, control, &tree, error);
     if (e) return e;
     if (form == PROMQL_LINES)
         tree_print_pretty(tree->root, to);
@@ -19,17 +19,17 @@ promql_rewrite(struct bytes text, enum promql_form form, struct budget *budget, 
 }
 
 enum err
-promql_parse(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
-             struct buf *error)
+promql_parse(struct bytes text, struct budget *budget, struct query_control *control,
+             struct promql_tree **ret_tree, struct buf *error)
 {
-    return tree_parse(text, budget, ret_tree, error);
+    return tree_parse(text, budget, control, ret_tree, error);
 }
 
 enum err
-promql_parse_selector(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
-                      struct buf *error)
+promql_parse_selector(struct bytes text, struct budget *budget, struct query_control *control,
+                      struct promql_tree **ret_tree, struct buf *error)
 {
-    return tree_parse_selector(text, budget, ret_tree, error);
+    return tree_parse_selector(text, budget, control, ret_tree, error);
 }
 
 void

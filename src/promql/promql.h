@@ -18,17 +18,21 @@ enum promql_form {
 
 /*
  * Appends an expression in another form to `to`. ERR_INPUT: not an expression, ERR_LIMIT: it is too
- * long or nested too deep; `error` says what. ERR_NOMEM.
+ * long or nested too deep, ERR_CANCELED: `control` (may be NULL) says that it has to end; `error`
+ * says what. ERR_NOMEM. The matchers of its selectors are charged to the budget, too.
  */
 MUST_CHECK enum err promql_rewrite(struct bytes text, enum promql_form form, struct budget *budget,
-                                   struct buf *to, struct buf *error);
+                                   struct query_control *control, struct buf *to,
+                                   struct buf *error);
 
 /* An expression that was read. Immutable; given by the next two, whose errors are those above. */
 struct promql_tree;
 MUST_CHECK enum err promql_parse(struct bytes text, struct budget *budget,
-                                 struct promql_tree **ret_tree, struct buf *error);
+                                 struct query_control *control, struct promql_tree **ret_tree,
+                                 struct buf *error);
 /* The same of a selector of series alone, as match[] has it. */
 MUST_CHECK enum err promql_parse_selector(struct bytes text, struct budget *budget,
+                                          struct query_control *control,
                                           struct promql_tree **ret_tree, struct buf *error);
 void promql_free(struct promql_tree *tree);
 /* What its selectors select; a view of the tree. */

@@ -103,8 +103,8 @@ put_matcher(struct question *q, struct matcher *m, struct matcher **ret, struct 
 {
     *ret = m;
     if (!bytes_equal_text(matcher_name(m), ORIGINAL_LABEL)) return OK;
-    enum err e =
-        matcher_new(matcher_type(m), bytes_of_text(TENANT_LABEL), matcher_pattern(m), ret, why);
+    enum err e = matcher_new(matcher_type(m), bytes_of_text(TENANT_LABEL), matcher_pattern(m),
+                             q->budget, ret, why);
     if (e == OK) q->made[q->made_count++] = *ret;
     return e;
 }

@@ -143,11 +143,13 @@ item_release(struct merged *m, const struct item *item)
 
 /* What selects the series, and perhaps others. */
 static enum err
-make_matchers(struct bytes labels, struct matcher **matchers, uint32_t *count, struct why *why)
+make_matchers(struct bytes labels, struct budget *budget, struct matcher **matchers,
+              uint32_t *count, struct why *why)
 {
     struct cursor c = cursor_of(labels);
     for (struct label label; labels_next(&c, &label);) {
-        enum err e = matcher_new(MATCH_EQUAL, label.name, label.value, &matchers[*count], why);
+        enum err e =
+            matcher_new(MATCH_EQUAL, label.name, label.value, budget, &matchers[*count], why);
         if (e == ERR_INPUT || e == ERR_LIMIT) continue; /* the others will do */
         if (e) return e;
         ++*count;
@@ -179,7 +181,7 @@ ask_again(struct merged *m, struct why *why)
     struct matcher **matchers = mem_new(m->budget, room);
     uint32_t count = 0;
     if (matchers == NULL) return question_no_memory(why);
-    enum err e = make_matchers(below, matchers, &count, why);
+    enum err e = make_matchers(below, m->budget, matchers, &count, why);
     struct matcher_set set = {matchers, count};
     struct query_request request = m->current.source->tenant->request;
     request.sets = &set;

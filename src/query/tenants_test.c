@@ -479,9 +479,10 @@ test_matchers_of_the_label_choose_tenants(void **state)
     keep(rig, "b", "p=1", 3);
     keep(rig, "c", "p=1", 4);
     struct bytes label = bytes_of_text(TENANT_LABEL), original = bytes_of_text(ORIGINAL_LABEL);
-    assert_int_equal(matcher_new(MATCH_NOT_EQUAL, label, bytes_of_text("a"), &not_a, NULL), OK);
-    assert_int_equal(matcher_new(MATCH_EQUAL, original, bytes_of_text("u"), &is_u, NULL), OK);
-    assert_int_equal(matcher_new(MATCH_REGEX, label, bytes_of_text("c|d"), &is_c, NULL), OK);
+    assert_int_equal(matcher_new(MATCH_NOT_EQUAL, label, bytes_of_text("a"), NULL, &not_a, NULL),
+                     OK);
+    assert_int_equal(matcher_new(MATCH_EQUAL, original, bytes_of_text("u"), NULL, &is_u, NULL), OK);
+    assert_int_equal(matcher_new(MATCH_REGEX, label, bytes_of_text("c|d"), NULL, &is_c, NULL), OK);
     struct matcher *first[] = {not_a, is_u};
     struct matcher_set sets[] = {{first, 2}, {&is_c, 1}};
     struct query_request r = request_of("a|b|c");
@@ -740,7 +741,7 @@ test_any_allocation_may_fail(void **state)
         struct rig *rig = rig_new();
         struct matcher *is_u;
         assert_int_equal(matcher_new(MATCH_NOT_EQUAL, bytes_of_text(ORIGINAL_LABEL),
-                                     bytes_of_text("u"), &is_u, NULL),
+                                     bytes_of_text("u"), NULL, &is_u, NULL),
                          OK);
         struct matcher_set set = {&is_u, 1};
         struct query_request r = request_of("a|b");

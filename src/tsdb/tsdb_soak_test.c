@@ -186,7 +186,7 @@ deletion_init(struct life *l, struct deletion *d)
     for (uint32_t i = 0; i < count; i++) {
         soak_must(x,
                   matcher_new(l->matchers[i].type, text(l->matchers[i].name),
-                              text(l->matchers[i].pattern), &d->selector.matchers[i], NULL),
+                              text(l->matchers[i].pattern), NULL, &d->selector.matchers[i], NULL),
                   "matcher");
     }
 }

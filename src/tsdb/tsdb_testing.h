@@ -524,7 +524,7 @@ question_init(struct question *q, const char *tenant, const struct matcher_text 
     memset(q, 0, sizeof *q);
     assert_true(count <= 4);
     for (uint32_t i = 0; i < count; i++) {
-        must(matcher_new(matchers[i].type, text(matchers[i].name), text(matchers[i].pattern),
+        must(matcher_new(matchers[i].type, text(matchers[i].name), text(matchers[i].pattern), NULL,
                          &q->made[i], NULL));
     }
     q->set = (struct matcher_set){q->made, count};

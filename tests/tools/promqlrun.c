@@ -1083,7 +1083,7 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
     struct run run;
     bool ok;
     buf_init(&error, NULL, 1 << 20);
-    if (tree_parse(text(x->query), NULL, &tree, &error)) {
+    if (tree_parse(text(x->query), NULL, NULL, &tree, &error)) {
         ok = check_failure(s, x, buf_bytes(&error));
         buf_fini(&error);
         return ok;

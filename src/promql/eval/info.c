@@ -69,7 +69,7 @@ make_matcher(struct info_vector *v, enum matcher_type type, const char *name, st
 {
     struct evaluation *ev = v->vector.ev;
     struct node_matcher m = {type, bytes_of_text(name), value, NULL};
-    enum err e = matcher_new(type, m.name, value, &m.matcher, &ev->why);
+    enum err e = matcher_new(type, m.name, value, ev->budget, &m.matcher, &ev->why);
     if (e) return e;
     v->made[v->made_count++] = m.matcher;
     add_matcher(v, &m);
@@ -361,8 +361,9 @@ add_labels(struct info_vector *v, struct bytes info)
 static enum err
 join(struct info_vector *v, struct column **ret_column)
 {
+    enum { METRIC_WORK = 64 }; /* it is looked for in a table */
     enum err e = choose(v);
-    if (e == OK) e = eval_work(v->vector.ev, v->vector.grid.count);
+    if (e == OK) e = eval_work(v->vector.ev, v->vector.grid.count + METRIC_WORK * v->metrics.count);
     if (e) return e;
     for (size_t w = 0; w < bits_words(v->vector.grid.count); w++) {
         v->rest[w] &= ~v->now[w];

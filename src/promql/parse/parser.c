@@ -39,6 +39,7 @@ call_body(struct parser *p, struct arguments *ret)
     for (;;) {
         struct node *n = expression(p, 0);
         if (n == NULL) return false;
+        if (!parse_has_room(p, ret->count)) return false;
         struct node **items = arena_push(&p->tree->arena, ret->items, ret->count, sizeof *items);
         if (items == NULL) return parse_no_memory(p) != NULL;
         ret->items = items;
@@ -365,14 +366,14 @@ parse_series(struct parser *p)
 
 static enum err
 parse(struct bytes text, void (*rule)(struct parser *p), struct budget *budget,
-      struct promql_tree **ret_tree, struct buf *error)
+      struct query_control *control, struct promql_tree **ret_tree, struct buf *error)
 {
     if (text.size > TREE_TEXT_BYTES_MAX) {
         buf_printf(error, "expression is longer than %d bytes", TREE_TEXT_BYTES_MAX);
         return ERR_LIMIT;
     }
     struct promql_tree *tree = mem_new(budget, sizeof *tree);
-    struct parser p = {.tree = tree, .error = error};
+    struct parser p = {.tree = tree, .control = control, .error = error};
     if (tree == NULL) return ERR_NOMEM;
     tree->budget = budget;
     arena_init(&tree->arena, budget, 0, 0);
@@ -396,17 +397,17 @@ parse(struct bytes text, void (*rule)(struct parser *p), struct budget *budget,
 }
 
 enum err
-tree_parse(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
-           struct buf *error)
+tree_parse(struct bytes text, struct budget *budget, struct query_control *control,
+           struct promql_tree **ret_tree, struct buf *error)
 {
-    return parse(text, parse_expression, budget, ret_tree, error);
+    return parse(text, parse_expression, budget, control, ret_tree, error);
 }
 
 enum err
-tree_parse_selector(struct bytes text, struct budget *budget, struct promql_tree **ret_tree,
-                    struct buf *error)
+tree_parse_selector(struct bytes text, struct budget *budget, struct query_control *control,
+                    struct promql_tree **ret_tree, struct buf *error)
 {
-    return parse(text, parse_series, budget, ret_tree, error);
+    return parse(text, parse_series, budget, control, ret_tree, error);
 }
 
 void

@@ -19,7 +19,7 @@ check_comes_back(const struct promql_tree *tree)
     buf_init(&error, NULL, TEXT_BYTES_MAX);
     tree_print(tree->root, &line);
     tree_print_pretty(tree->root, &lines);
-    enum err e = tree_parse(buf_bytes(&lines), NULL, &again, &error);
+    enum err e = tree_parse(buf_bytes(&lines), NULL, NULL, &again, &error);
     assert(e == OK);
     tree_print(again->root, &again_line);
     assert(bytes_equal(buf_bytes(&line), buf_bytes(&again_line)));
@@ -39,7 +39,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct promql_tree *tree;
     struct buf error;
     buf_init(&error, NULL, TEXT_BYTES_MAX);
-    enum err e = tree_parse(bytes_of(data, size), NULL, &tree, &error);
+    enum err e = tree_parse(bytes_of(data, size), NULL, NULL, &tree, &error);
     assert(e == OK || e == ERR_INPUT || e == ERR_LIMIT);
     assert((e == OK) == (error.size == 0));
     if (e == OK) {

@@ -336,7 +336,7 @@ static void
 parse(const char *query, enum err wanted, struct promql_tree **ret_tree, struct buf *error)
 {
     buf_init(error, NULL, 1 << 20);
-    enum err e = tree_parse(bytes_of_text(query), NULL, ret_tree, error);
+    enum err e = tree_parse(bytes_of_text(query), NULL, NULL, ret_tree, error);
     if (e != wanted) print_error("%s: %.*s\n", query, (int)error->size, (const char *)error->at);
     assert_int_equal(e, wanted);
 }
@@ -442,7 +442,7 @@ test_what_is_too_deep_is_refused_before_it_is_followed(void **state)
             buf_init(&error, NULL, 1 << 20);
             nest(&text, k == 0 ? cases[i].fine : cases[i].refused, cases[i].open, cases[i].inside,
                  cases[i].close);
-            enum err e = tree_parse(buf_bytes(&text), NULL, &tree, &error);
+            enum err e = tree_parse(buf_bytes(&text), NULL, NULL, &tree, &error);
             assert_int_equal(e, k == 0 ? OK : ERR_LIMIT);
             tree_free(tree);
             buf_fini(&text);
@@ -464,7 +464,7 @@ test_whichever_allocation_fails_nothing_is_lost(void **state)
         budget_init(&budget, "test", 0, NULL);
         buf_init(&error, NULL, 1 << 20);
         mem_fail_nth(nth, false);
-        enum err e = tree_parse(bytes_of_text(query), &budget, &tree, &error);
+        enum err e = tree_parse(bytes_of_text(query), &budget, NULL, &tree, &error);
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         assert_null(tree);
@@ -478,6 +478,78 @@ test_whichever_allocation_fails_nothing_is_lost(void **state)
     }
 }
 
+static void
+repeat(struct buf *to, const char *begin, const char *text, uint32_t count, const char *end)
+{
+    buf_init(to, NULL, 8 << 20);
+    buf_put_text(to, begin);
+    for (uint32_t i = 0; i < count; i++) {
+        buf_put_text(to, text);
+    }
+    buf_put_text(to, end);
+}
+
+static void
+test_reading_ends_when_the_query_has_to(void **state)
+{
+    (void)state;
+    static const char why[] = "query canceled: by a test";
+    struct query_control control = {.env = NULL};
+    struct budget budget;
+    struct promql_tree *tree = NULL;
+    struct buf text, error;
+    atomic_store(&control.canceled, why);
+    budget_init(&budget, "test", 0, NULL);
+    repeat(&text, "a", " + a", 4000, "");
+    buf_init(&error, NULL, 1 << 20);
+    assert_int_equal(tree_parse(buf_bytes(&text), &budget, &control, &tree, &error), ERR_CANCELED);
+    assert_true(bytes_equal_text(buf_bytes(&error), why));
+    assert_int_equal(budget_used(&budget), 0);
+    buf_fini(&error);
+    buf_fini(&text);
+}
+
+static void
+test_a_list_has_no_more_items_than_it_may_have(void **state)
+{
+    (void)state;
+    static const char *const lists[][3] = {{"sum by (", "a,", "b) (x)"},
+                                           {"label_join(x, \"y\", \"-\", ", "\"a\",", "\"b\")"},
+                                           {"x{", "a=\"b\",", "}"}};
+    for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++) {
+        struct promql_tree *tree;
+        struct buf text, error;
+        repeat(&text, lists[i][0], lists[i][1], TREE_LIST_MAX, lists[i][2]);
+        buf_init(&error, NULL, 1 << 20);
+        assert_int_equal(tree_parse(buf_bytes(&text), NULL, NULL, &tree, &error), ERR_LIMIT);
+        assert_true(
+            bytes_equal_text(buf_bytes(&error), "expression has a list of more than 65536 items"));
+        buf_fini(&error);
+        buf_fini(&text);
+    }
+}
+
+static void
+test_regexes_of_selectors_are_charged_to_the_budget(void **state)
+{
+    (void)state;
+    struct budget budget;
+    struct promql_tree *tree = NULL;
+    struct buf text, error;
+    budget_init(&budget, "test", 4 << 20, NULL);
+    repeat(&text, "a", " or a{b=~\"x.*[0-9]y\"}", 100, "");
+    buf_init(&error, NULL, 1 << 20);
+    assert_int_equal(tree_parse(buf_bytes(&text), &budget, NULL, &tree, &error), ERR_NOMEM);
+    assert_int_equal(budget_used(&budget), 0);
+    atomic_store(&budget.limit_bytes, 64 << 20);
+    assert_int_equal(tree_parse(buf_bytes(&text), &budget, NULL, &tree, &error), OK);
+    assert_true(budget_used(&budget) > 100 * 100 * 1024);
+    tree_free(tree);
+    assert_int_equal(budget_used(&budget), 0);
+    buf_fini(&error);
+    buf_fini(&text);
+}
+
 int
 main(void)
 {
@@ -487,6 +559,9 @@ main(void)
         cmocka_unit_test(test_what_is_wrong_is_said_as_prometheus_says_it),
         cmocka_unit_test(test_what_is_too_deep_is_refused_before_it_is_followed),
         cmocka_unit_test(test_whichever_allocation_fails_nothing_is_lost),
+        cmocka_unit_test(test_reading_ends_when_the_query_has_to),
+        cmocka_unit_test(test_a_list_has_no_more_items_than_it_may_have),
+        cmocka_unit_test(test_regexes_of_selectors_are_charged_to_the_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

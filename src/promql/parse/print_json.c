@@ -14,7 +14,9 @@ static void
 put_key(struct buf *to, const char *key)
 {
     bool first = to->size > 0 && to->at[to->size - 1] == '{';
-    buf_printf(to, "%s\"%s\":", first ? "" : ",", key);
+    buf_put_text(to, first ? "\"" : ",\"");
+    buf_put_text(to, key);
+    buf_put_text(to, "\":");
 }
 
 static void
@@ -268,6 +270,7 @@ put_aggregation(struct buf *to, const struct node *n)
 void
 tree_print_json(const struct node *n, struct buf *to)
 {
+    if (buf_error(to)) return; /* an expression may be much longer than what it is wanted for */
     buf_put_u8(to, '{');
     switch (n->kind) {
     case NODE_NUMBER:

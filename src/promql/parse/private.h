@@ -12,6 +12,8 @@ struct parse_context {
 
 struct parser {
     struct promql_tree *tree;
+    struct query_control *control;
+    uint32_t tokens; /* since it was looked at */
     struct lexer lexer;
     struct buf lexer_error;
     struct token token; /* at hand, if there is one */
@@ -55,6 +57,8 @@ void *parse_fail_quoted(struct parser *p, uint32_t at, const char *before, struc
                         const char *after);
 void *parse_no_memory(struct parser *p);
 void *parse_unexpected_in(struct parser *p, const struct token *t, struct parse_context context);
+/* False: the query has to end, which is told. */
+bool parse_may_go_on(struct parser *p);
 /* The token at hand, in the context of the parser. */
 void *parse_unexpected(struct parser *p);
 /* Returns the context that was before. */
@@ -72,6 +76,8 @@ struct node *parse_node(struct parser *p, enum node_kind kind, enum value_type t
                         struct span at);
 /* Of a node, with what is below it. */
 void parse_add_depth(struct parser *p, struct node *n, const struct node *below);
+/* False: the list at hand has as many items as it may have, which is told. */
+bool parse_has_room(struct parser *p, uint32_t count);
 /* False: too deep, which is told. */
 bool parse_is_unnested(struct parser *p);
 /* What a literal stands for; its memory is the tree's. */

@@ -3,6 +3,9 @@
 #include "base/utf8.h"
 #include "promql/parse/private.h"
 
+/* Compiling one may take some milliseconds and more. */
+enum { LONG_REGEX_BYTES = 256 };
+
 /* --- selectors -------------------------------------------------------------------------------- */
 
 /* In the words that Prometheus has from its library. */
@@ -45,7 +48,10 @@ add_matcher(struct parser *p, struct node *n, struct node_matcher m, struct span
     struct why why;
     struct promql_tree *tree = p->tree;
     struct matcher *made;
-    enum err e = matcher_new(m.type, m.name, m.value, &made, &why);
+    if (!parse_has_room(p, n->selector.matcher_count)) return false;
+    bool compiles = m.type == MATCH_REGEX || m.type == MATCH_NOT_REGEX;
+    if (compiles && m.value.size >= LONG_REGEX_BYTES && !parse_may_go_on(p)) return false;
+    enum err e = matcher_new(m.type, m.name, m.value, tree->budget, &made, &why);
     if (e == ERR_NOMEM) return parse_no_memory(p) != NULL;
     if (e) {
         fail_regex(p, at.begin, why.text);
@@ -184,6 +190,7 @@ add_label(struct parser *p, struct labels_named *to)
     if (!p->failed && (name.size == 0 || !utf8_valid(name))) {
         return parse_fail_quoted(p, t.at, "invalid label name for grouping: ", name, "") != NULL;
     }
+    if (!parse_has_room(p, to->count)) return false;
     struct bytes *names = arena_push(&p->tree->arena, to->names, to->count, sizeof *names);
     if (names == NULL) return parse_no_memory(p) != NULL;
     to->names = names;

@@ -4,6 +4,8 @@
 #include "base/quote.h"
 #include "promql/parse/private.h"
 
+enum { TOKENS_BETWEEN_CHECKS = 4096 };
+
 /* --- errors ----------------------------------------------------------------------------------- */
 
 void
@@ -71,6 +73,18 @@ parse_unexpected_in(struct parser *p, const struct token *t, struct parse_contex
     return NULL;
 }
 
+bool
+parse_may_go_on(struct parser *p)
+{
+    struct why why;
+    p->tokens = 0;
+    if (p->failed || query_control_check(p->control, &why) == OK) return !p->failed;
+    p->failed = ERR_CANCELED;
+    buf_clear(p->error);
+    buf_put_text(p->error, why.text);
+    return false;
+}
+
 /* --- tokens ----------------------------------------------------------------------------------- */
 
 /* The token at hand; read only when it is needed, so that errors come in the order of the text. */
@@ -81,6 +95,7 @@ parse_peek(struct parser *p)
     buf_clear(&p->lexer_error);
     p->token = lexer_next(&p->lexer);
     p->has_token = true;
+    if (++p->tokens == TOKENS_BETWEEN_CHECKS) (void)parse_may_go_on(p);
     if (p->token.type == TOKEN_ERROR && !p->failed) {
         p->failed = ERR_INPUT;
         tree_put_position(p->tree->text, p->token.at, p->error);
@@ -174,6 +189,15 @@ parse_add_depth(struct parser *p, struct node *n, const struct node *below)
     if (below == NULL || below->depth < n->depth) return;
     n->depth = below->depth + 1;
     if (n->depth > TREE_DEPTH_MAX) too_deep(p, TREE_DEPTH_MAX);
+}
+
+bool
+parse_has_room(struct parser *p, uint32_t count)
+{
+    if (count < TREE_LIST_MAX || p->failed) return !p->failed;
+    p->failed = ERR_LIMIT;
+    buf_printf(p->error, "expression has a list of more than %d items", TREE_LIST_MAX);
+    return false;
 }
 
 bool

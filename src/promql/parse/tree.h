@@ -151,13 +151,22 @@ struct promql_tree {
 /*
  * Parses and checks an expression; the text is copied. ERR_INPUT: `error` has the sentence, as
  * Prometheus words it, with its position; it may be longer than a `why`. ERR_LIMIT: too long or too
- * deep, `error` says so. ERR_NOMEM.
+ * deep, or a list of more than TREE_LIST_MAX labels, arguments or matchers, `error` says so.
+ * ERR_CANCELED: `control` (may be NULL), which is looked at every now and then, says that it has to
+ * end, and why is in `error`. ERR_NOMEM.
  */
-enum { TREE_TEXT_BYTES_MAX = 8 << 20, TREE_DEPTH_MAX = 5000, TREE_NESTING_MAX = 1000 };
+enum {
+    TREE_TEXT_BYTES_MAX = 8 << 20,
+    TREE_DEPTH_MAX = 5000,
+    TREE_NESTING_MAX = 1000,
+    TREE_LIST_MAX = 65536
+};
 MUST_CHECK enum err tree_parse(struct bytes text, struct budget *budget,
-                               struct promql_tree **ret_tree, struct buf *error);
+                               struct query_control *control, struct promql_tree **ret_tree,
+                               struct buf *error);
 /* The same of a selector of series alone, which may select all. */
 MUST_CHECK enum err tree_parse_selector(struct bytes text, struct budget *budget,
+                                        struct query_control *control,
                                         struct promql_tree **ret_tree, struct buf *error);
 void tree_free(struct promql_tree *tree);
 

@@ -90,7 +90,7 @@ test_what_is_deleted_from_a_part_is_no_repeat(void **state)
     struct tsdb_deletion deletion;
     must(send_float("anonymous", "__name__=up", T0, 1));
     machine_flush(&m);
-    must(matcher_new(MATCH_EQUAL, text("__name__"), text("up"), &selector.matchers[0], NULL));
+    must(matcher_new(MATCH_EQUAL, text("__name__"), text("up"), NULL, &selector.matchers[0], NULL));
     must(tsdb_delete(m.db, text("anonymous"), &selector, T0, T0, &deletion, &m.why));
     must(send_float("anonymous", "__name__=up", T0, 2));
     expect_result(1, 0);

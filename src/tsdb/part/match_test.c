@@ -164,9 +164,9 @@ make_matchers(void)
 {
     for (unsigned m = 0; m < WANTED; m++) {
         struct bytes name = bytes_of_text(wanted[m].name);
-        assert_int_equal(
-            matcher_new(wanted[m].type, name, bytes_of_text(wanted[m].pattern), &matchers[m], NULL),
-            OK);
+        assert_int_equal(matcher_new(wanted[m].type, name, bytes_of_text(wanted[m].pattern), NULL,
+                                     &matchers[m], NULL),
+                         OK);
         for (uint32_t i = 0; i < SERIES; i++) {
             struct bytes value = bytes_of_text("");
             for (uint32_t p = 0; p < series[i].count; p++) {

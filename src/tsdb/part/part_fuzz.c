@@ -161,7 +161,8 @@ try_match(const struct part_index *index, enum matcher_type type, const char *na
     struct matcher *m;
     roaring_bitmap_t *set;
     struct why why = {""};
-    if (matcher_new(type, bytes_of_text(name), bytes_of_text(pattern), &m, NULL) != OK) return;
+    if (matcher_new(type, bytes_of_text(name), bytes_of_text(pattern), NULL, &m, NULL) != OK)
+        return;
     enum err e = part_match(index, &m, 1, &set, &why);
     expect(e, &why);
     if (e == OK) {

@@ -215,7 +215,8 @@ read_match(struct reading *x, const struct part_index *index, enum matcher_type 
 {
     struct matcher *m;
     roaring_bitmap_t *set = NULL;
-    assert_int_equal(matcher_new(type, bytes_of_text(name), bytes_of_text(pattern), &m, NULL), OK);
+    assert_int_equal(matcher_new(type, bytes_of_text(name), bytes_of_text(pattern), NULL, &m, NULL),
+                     OK);
     enum err e = part_match(index, &m, 1, &set, &x->why);
     if (e == OK) {
         note_match(x, set);
@@ -365,7 +366,8 @@ random_matcher(struct rng *r)
     const char *name = names[rng_below(r, 7)];
     const char *pattern = patterns[rng_below(r, sizeof patterns / sizeof patterns[0])];
     struct matcher *m;
-    assert_int_equal(matcher_new(type, bytes_of_text(name), bytes_of_text(pattern), &m, NULL), OK);
+    assert_int_equal(matcher_new(type, bytes_of_text(name), bytes_of_text(pattern), NULL, &m, NULL),
+                     OK);
     return m;
 }
 
@@ -885,11 +887,11 @@ test_many_series_make_a_part(void **state)
     arena_init(&arena, NULL, 0, 0);
     assert_int_equal(part_index_load(part, part_tenant_at(part, 0), &arena, &index, NULL), OK);
     assert_int_equal(matcher_new(MATCH_EQUAL, bytes_of_text("instance"), bytes_of_text("host-0500"),
-                                 &m[0], NULL),
+                                 NULL, &m[0], NULL),
                      OK);
-    assert_int_equal(
-        matcher_new(MATCH_REGEX, bytes_of_text("unique"), bytes_of_text("id-.*7"), &m[1], NULL),
-        OK);
+    assert_int_equal(matcher_new(MATCH_REGEX, bytes_of_text("unique"), bytes_of_text("id-.*7"),
+                                 NULL, &m[1], NULL),
+                     OK);
     assert_int_equal(part_match(&index, m, 2, &set, NULL), OK);
     assert_int_equal(roaring_bitmap_get_cardinality(set), 10);
     assert_true(roaring_bitmap_contains(set, 50007));

@@ -144,8 +144,8 @@ match(struct part *part, const char *tenant, const char *name, const char *value
     arena_init(&arena, NULL, 0, 0);
     const struct part_tenant *t = part_tenant(part, bytes_of_text(tenant));
     assert_int_equal(part_index_load(part, t, &arena, &index, NULL), OK);
-    assert_int_equal(matcher_new(MATCH_EQUAL, bytes_of_text(name), bytes_of_text(value), &m, NULL),
-                     OK);
+    assert_int_equal(
+        matcher_new(MATCH_EQUAL, bytes_of_text(name), bytes_of_text(value), NULL, &m, NULL), OK);
     assert_int_equal(part_match(&index, &m, 1, &set, NULL), OK);
     matcher_free(m);
     arena_fini(&arena);

@@ -155,7 +155,8 @@ static void delete (void)
     struct selector selector = {.count = 1};
     struct tsdb_deletion deletion;
     flush();
-    must(matcher_new(MATCH_EQUAL, text("__name__"), text("row"), &selector.matchers[0], NULL));
+    must(
+        matcher_new(MATCH_EQUAL, text("__name__"), text("row"), NULL, &selector.matchers[0], NULL));
     must(tsdb_delete(m.db, text("anonymous"), &selector, time_of(from), time_of(to), &deletion,
                      &m.why));
     for (uint32_t i = from; i <= to && i < ROWS; i++) {

@@ -19,7 +19,8 @@ read_one(struct budget *budget, const struct manifest_tombstone *from,
     enum err e = from->matcher_count > SELECTOR_MATCHERS_MAX ? ERR_CORRUPT : OK;
     for (; e == OK && count < from->matcher_count; count++) {
         const struct manifest_matcher *m = &from->matchers[count];
-        e = matcher_new((enum matcher_type)m->type, m->name, m->pattern, &matchers[count], why);
+        e = matcher_new((enum matcher_type)m->type, m->name, m->pattern, NULL, &matchers[count],
+                        why);
         if (e) break;
     }
     if (e == OK) {

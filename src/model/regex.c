@@ -1,0 +1,242 @@
+/*
+ * regex.c - see regex.h. RE2 limits its programs (max_mem), but not what parsing and compiling take
+ * on the way, and it cannot be stopped: a pattern of 64 KiB could take 1 GB, or 8 s. So a look at
+ * the text says beforehand how much it will be at most:
+ *
+ *     letters    what mostly stands for itself
+ *     operators  other characters, classes such as \w, and letters if case may not matter
+ *     unicode    \p{...}: hundreds of ranges each
+ *     copies     what {n,m} makes of one
+ *
+ * RE2's max_mem limits the program to about one byte of sixteen, and gives a third to the states
+ * that matching keeps. Most programs are small: they begin with little of it, and get more only
+ * where they need it, so that a query may have many of them. regex_test.c compares these bounds
+ * with what RE2 takes of the allocator.
+ */
+#include "model/regex.h"
+
+#include <string.h>
+
+#include "base/ascii.h"
+
+enum {
+    RE2_BYTES_MIN = 512 * 1024,
+    RE2_BYTES_MAX = 8 * 1024 * 1024,
+    RE2_BYTES_OF_INSTRUCTION = 1024, /* with less, matching would forget its states too often */
+    INSTRUCTION_BYTES = 8,
+    MATCH_BYTES_OF_INSTRUCTION = 64, /* where there is no room for states: of each match */
+    COMPILE_BYTES_OF_INSTRUCTION = 210,
+    COMPILE_FACTOR = 10, /* of max_mem, the most that the program takes while it is compiled */
+    /* Of the tree, so that RE2, which looks at no clock, takes no more than a few 100 ms. */
+    PARSE_BYTES_MAX = 24 * 1024 * 1024,
+    /* Optional items one after the other: RE2 takes 10 ns for each two of them, in all. */
+    PAIRS_MAX = 2048 * 2048,
+};
+
+struct shape {
+    uint64_t letters, operators, unicode, copies;
+    uint64_t pairs;
+    bool multiplies; /* its size says little of the program's */
+};
+
+static bool
+is_letter(uint8_t c)
+{
+    return ascii_is_word(c) || c == ' ' || c >= 0x80;
+}
+
+/* The greater number of a {n,m} that begins at `at`; 0: it is none. */
+static uint64_t
+copies_at(struct bytes text, size_t at)
+{
+    uint64_t number = 0, most = 0;
+    for (at++; at < text.size && text.at[at] != '}'; at++) {
+        uint8_t c = text.at[at];
+        if (c != ',' && !ascii_is_digit(c)) return 0;
+        number = c == ',' ? 0 : number * 10 + (uint64_t)(c - '0');
+        if (number > 1000) return 0; /* which RE2 refuses */
+        if (number > most) most = number;
+    }
+    return at == text.size ? 0 : most;
+}
+
+/* A letter behind a backslash is no letter, punctuation is one. */
+static void
+look_at_escape(struct shape *s, uint8_t c)
+{
+    if (c == 'p' || c == 'P')
+        s->unicode++;
+    else if (is_letter(c))
+        s->operators++;
+    else
+        s->letters++;
+}
+
+static struct shape
+shape_of(struct bytes text)
+{
+    struct shape s = {.letters = 0};
+    uint64_t run = 0; /* of optional items; another alternative begins a new one */
+    bool folds = false;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i], next = i + 1 < text.size ? text.at[i + 1] : 0;
+        uint64_t copies = 0;
+        if (c == '\\') {
+            look_at_escape(&s, next);
+            i++;
+            continue;
+        }
+        if (c == '(' && next == '?') {
+            folds |= i + 2 < text.size && text.at[i + 2] != ':';
+            s.operators += 2;
+            i++;
+            continue;
+        }
+        if (c == '{') copies = copies_at(text, i);
+        if (c == '?') copies = 1;
+        s.copies += copies;
+        s.pairs += copies * (2 * run + copies);
+        run = c == '|' ? 0 : run + copies;
+        s.multiplies |= c == '{';
+        *(is_letter(c) ? &s.letters : &s.operators) += 1;
+    }
+    if (folds) {
+        s.operators += s.letters;
+        s.letters = 0;
+    }
+    s.multiplies |= s.unicode > 0;
+    return s;
+}
+
+/* \p{...} takes 36 KiB, but more time for it than others. */
+static uint64_t
+parse_bytes(const struct shape *s)
+{
+    return 4096 + 32 * s->letters + 320 * s->operators + 128 * 1024 * s->unicode + 160 * s->copies;
+}
+
+/* What stays of it. */
+static uint64_t
+tree_bytes(const struct shape *s)
+{
+    return 2048 + 16 * s->letters + 96 * s->operators + 6 * 1024 * s->unicode;
+}
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* While it is compiled. `instructions` 0: it is not known yet. */
+static uint64_t
+compile_bytes(const struct shape *s, uint64_t instructions, int64_t re2_bytes)
+{
+    uint64_t most = COMPILE_FACTOR * (uint64_t)re2_bytes;
+    uint64_t guess = instructions > 0 ? instructions : 3 * s->letters + 24 * s->operators;
+    bool known = instructions > 0 || !s->multiplies;
+    return parse_bytes(s) + (known ? least(guess * COMPILE_BYTES_OF_INSTRUCTION, most) : most);
+}
+
+/* Of the program, and of what matching takes. */
+static uint64_t
+kept_bytes(const struct regex *r, const struct shape *s, enum re2_captures captures,
+           int64_t re2_bytes)
+{
+    uint64_t instructions = re2_program_instructions(r->program);
+    uint64_t bytes = tree_bytes(s) + instructions * INSTRUCTION_BYTES + (uint64_t)re2_bytes / 3;
+    bool has_states = instructions * MATCH_BYTES_OF_INSTRUCTION <= (uint64_t)re2_bytes;
+    if (!has_states || captures == RE2_CAPTURES) bytes += instructions * MATCH_BYTES_OF_INSTRUCTION;
+    if (captures == RE2_CAPTURES) {
+        bytes += instructions * (re2_program_groups(r->program) + 1) * 2 * sizeof(void *);
+    }
+    return bytes;
+}
+
+static enum err
+charge(struct regex *r, uint64_t bytes)
+{
+    if (r->budget != NULL && budget_take(r->budget, bytes) != OK) return ERR_NOMEM;
+    r->charged_bytes = bytes;
+    return OK;
+}
+
+static void
+uncharge(struct regex *r)
+{
+    if (r->budget != NULL) budget_give(r->budget, r->charged_bytes);
+    r->charged_bytes = 0;
+}
+
+static enum err
+compile(struct regex *r, struct bytes pattern, enum re2_captures captures, int64_t re2_bytes,
+        char *why)
+{
+    switch (re2_program_new(pattern.at, pattern.size, re2_bytes, captures, &r->program, why,
+                            REGEX_WHY_BYTES)) {
+    case RE2_OK:
+        return OK;
+    case RE2_INVALID:
+        return ERR_INPUT;
+    case RE2_TOO_LARGE:
+        return ERR_LIMIT;
+    case RE2_NO_MEMORY:
+        break;
+    }
+    return ERR_NOMEM;
+}
+
+enum err
+regex_init(struct regex *regex, struct bytes pattern, enum re2_captures captures,
+           struct budget *budget, char why[REGEX_WHY_BYTES])
+{
+    struct regex r = {.budget = budget};
+    const struct shape s = shape_of(pattern);
+    uint64_t instructions = 0;
+    enum err e = OK;
+    if (s.pairs > PAIRS_MAX || parse_bytes(&s) > PARSE_BYTES_MAX) {
+        strcpy(why, "too many repetitions or Unicode classes");
+        return ERR_LIMIT;
+    }
+    for (int64_t re2_bytes = RE2_BYTES_MIN;; re2_bytes *= 4) {
+        e = charge(&r, compile_bytes(&s, instructions, re2_bytes));
+        if (e) break;
+        e = compile(&r, pattern, captures, re2_bytes, why);
+        uncharge(&r);
+        if (e == ERR_LIMIT && re2_bytes < RE2_BYTES_MAX) continue;
+        if (e) break;
+        instructions = re2_program_instructions(r.program);
+        if (re2_bytes < RE2_BYTES_MAX &&
+            instructions * RE2_BYTES_OF_INSTRUCTION > (uint64_t)re2_bytes) {
+            re2_program_free(r.program);
+            r.program = NULL;
+            continue;
+        }
+        e = charge(&r, kept_bytes(&r, &s, captures, re2_bytes));
+        break;
+    }
+    if (e) {
+        re2_program_free(r.program);
+        return e;
+    }
+    r.instructions = instructions;
+    *regex = r;
+    return OK;
+}
+
+/* A small program has soon met all its states. */
+uint64_t
+regex_work(const struct regex *regex, size_t size_bytes)
+{
+    enum { SMALL = 256, WORK_OF_SMALL = 256 };
+    if (regex->instructions < SMALL) return WORK_OF_SMALL + size_bytes;
+    return WORK_OF_SMALL + 4 * regex->instructions * size_bytes;
+}
+
+void
+regex_fini(struct regex *regex)
+{
+    re2_program_free(regex->program);
+    uncharge(regex);
+    regex->program = NULL;
+}

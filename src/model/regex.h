@@ -1,0 +1,35 @@
+/*
+ * regex.h - a regex that RE2 runs, whose memory a budget is charged for. Private to matchers and
+ * replacers.
+ */
+#ifndef MODEL_REGEX_H
+#define MODEL_REGEX_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "model/matcher_re2.h"
+
+struct regex {
+    struct re2_program *program;
+    struct budget *budget;
+    uint64_t charged_bytes;
+    uint64_t instructions;
+};
+
+enum { REGEX_WHY_BYTES = 256 };
+
+/*
+ * Charges `budget` (NULL: nobody) before RE2 takes memory: for a moment with the most that
+ * compiling takes, until regex_fini() with the most that the program, and matching, do.
+ * ERR_INPUT, ERR_LIMIT (larger than RE2 may make it, or would take long to compile): the sentence
+ * is in `why`. ERR_NOMEM.
+ */
+MUST_CHECK enum err regex_init(struct regex *regex, struct bytes pattern,
+                               enum re2_captures captures, struct budget *budget,
+                               char why[REGEX_WHY_BYTES]);
+/* About how many ns matching so many bytes takes, at most: mostly it is much less. */
+uint64_t regex_work(const struct regex *regex, size_t size_bytes);
+void regex_fini(struct regex *regex);
+
+#endif
