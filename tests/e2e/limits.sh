@@ -79,6 +79,42 @@ a_stream_is_cut() {
     ((bytes < 100000)) && grep 'reads more than 10240 bytes' "$work/bytes.log"
 }
 
+# --- expressions ---
+
+# query STATUS WORD [CURL-ARGUMENT...]: of the text in $work/expression.
+query() {
+    local got
+    got=$(curl -s --noproxy '*' --max-time 60 -w '\n%{http_code}' --data-urlencode "query@$work/expression" \
+        -d time=1700000300 "${@:3}" "$url/api/v1/query")
+    echo "${got:0:300} ... ${got: -3}"
+    [[ ${got: -3} == "$1" && $got == *"$2"* ]]
+}
+
+a_comparison_of_many_labels_ends() {
+    { printf 'sort_by_label(load' && seq -f ',"l%.0f"' 60000 && printf ')'; } | tr -d '\n' >"$work/expression"
+    query 503 'timed out after 0.100 s' -d timeout=100ms
+}
+
+a_join_of_many_labels_ends() {
+    { printf 'label_join(load,"a","b"' && seq -f ',"l%.0f"' 60000 && printf ')'; } | tr -d '\n' >"$work/expression"
+    query 503 'timed out after 0.100 s' -d timeout=100ms
+}
+
+a_costly_regex_is_refused() {
+    { printf 'load{series=~"' && printf 'a{0,1000}%.0s' {1..7000} && printf '"}'; } >"$work/expression"
+    query 400 'regex is too large'
+}
+
+regexes_have_the_limit() {
+    { printf 'load' && printf ' or load{series=~"%s.*[0-9]y"}' {1..500}; } >"$work/expression"
+    query 422 'not enough memory'
+}
+
+ordinary_regexes_do_not() {
+    { printf 'load' && printf ' or load{series=~"%s.*[0-9]y"}' {1..10}; } >"$work/expression"
+    query 200 '"status":"success"'
+}
+
 # --- stalled readers ---
 
 write_again() { # how long the load takes, all of it being there already
@@ -192,6 +228,9 @@ claim "starts" begin limits --read.max-concurrent=16 --read.queue-timeout=1s --r
 claim "there is something to read" fill
 claim "SAMPLES beyond read.max-samples get 400" sample_limit
 claim "chunks have no such limit" streams_without_limit
+claim "a sort by many labels ends at its timeout" a_comparison_of_many_labels_ends
+claim "so does a join of many labels" a_join_of_many_labels_ends
+claim "a regex that takes long to compile is refused" a_costly_regex_is_refused
 claim "16 stalled readers do not slow writers" writes_go_on
 for path in /metrics /-/ready /-/healthy /api/v1/status/runtimeinfo; do
     claim "nor $path" answers_within_a_second "$path"
@@ -217,6 +256,8 @@ stop four
 claim "starts with little memory" begin memory --memory.limit=64MiB || exit 1
 claim "memory does not grow with an answer in chunks" memory_stays
 claim "a SAMPLES answer beyond memory gets 422" too_large_an_answer
+claim "so do regexes that take too much" regexes_have_the_limit
+claim "but not those of a dashboard" ordinary_regexes_do_not
 claim "what large answers took goes back to the machine" memory_goes_back
 claim "and nobody else suffers" streams_without_limit
 claim "SIGTERM ends it with status 0 after all that" stop memory

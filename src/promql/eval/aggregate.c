@@ -419,6 +419,7 @@ finish_group(struct aggregation_vector *a, struct group *g)
 static enum err
 fold_values(struct aggregation_vector *a, const struct column *c)
 {
+    enum { VALUE_WORK = 512 }; /* to print it, and to find its group */
     struct evaluation *ev = a->vector.ev;
     uint32_t id = 0;
     bool known = false;
@@ -434,6 +435,8 @@ fold_values(struct aggregation_vector *a, const struct column *c)
                 fhist_print(h, &a->value);
             else
                 tree_print_number(c->values[i], &a->value);
+            enum err e = eval_work(ev, VALUE_WORK);
+            if (e) return e;
             labels_with(&a->valued, c->labels,
                         (struct label){a->value_label, buf_bytes(&a->value)});
             if (buf_error(&a->value) || buf_error(&a->valued) ||
@@ -557,7 +560,8 @@ fold_all(struct aggregation_vector *a)
     if (e) return e;
     if (folding == FOLD_KEPT) return quantiles(a);
     for (uint32_t i = 0; i < a->group_count && e == OK; i++) {
-        e = finish_group(a, &a->groups[i]);
+        e = eval_work(a->vector.ev, a->vector.grid.count);
+        if (e == OK) e = finish_group(a, &a->groups[i]);
     }
     return e;
 }

@@ -306,6 +306,7 @@ static enum err
 combine(struct binary_vector *b, const struct column *left, const struct column *right,
         struct column **ret_column)
 {
+    enum { INCLUDE_WORK = 256 }; /* the labels are put anew for each */
     uint32_t steps = b->vector.grid.count;
     *ret_column = NULL;
     for (size_t w = 0; w < bits_words(steps); w++) {
@@ -316,6 +317,8 @@ combine(struct binary_vector *b, const struct column *left, const struct column 
     arena_reset(&b->arena);
     enum err e = combine_values(b, left, right);
     if (e || bits_count(b->meeting, steps) == 0) return e;
+    e = eval_work(b->vector.ev, (uint64_t)INCLUDE_WORK * b->include.count);
+    if (e) return e;
     if (put_result_labels(b, left->labels, right->labels)) return eval_no_memory(b->vector.ev);
     e = note_made(b);
     if (e || bits_count(b->result.present, steps) == 0) return e;

@@ -67,6 +67,20 @@ eval_work(struct evaluation *ev, uint64_t values)
     return query_control_check(ev->control, &ev->why);
 }
 
+/* Sorting cannot be stopped, but once the query has to end its comparisons need not be made: any
+ * order will do then. */
+enum { COMPARE_WORK = 32 }; /* of two sets of labels */
+struct eval_order {
+    struct evaluation *ev;
+    enum err failed;
+};
+static inline bool
+eval_sorts(struct eval_order *s, uint64_t values)
+{
+    if (s->failed == OK) s->failed = eval_work(s->ev, values);
+    return s->failed == OK;
+}
+
 /* ERR_INPUT: with so many more, too many samples are held. */
 enum err eval_hold(struct evaluation *ev, uint64_t more);
 
@@ -103,7 +117,8 @@ struct vector {
 static inline enum err
 vector_next(struct vector *v, struct column **ret_column)
 {
-    enum err e = eval_work(v->ev, v->grid.count);
+    enum { LABELS_WORK = 128 }; /* of a column with one value most goes into its labels */
+    enum err e = eval_work(v->ev, LABELS_WORK + v->grid.count);
     if (e == OK) e = eval_hold(v->ev, 0);
     return e ? e : v->ops->next(v, ret_column);
 }

@@ -158,6 +158,7 @@ note_values(struct info_vector *v, bool *ret_any)
             if (value.size > 0 && !is_info(v, labels)) values[count++] = value;
         }
         v->values[i] = name_list_of(values, count);
+        e = query_control_check(ev->control, &ev->why); /* they were put in order */
         *ret_any |= count > 0;
     }
     for (uint32_t i = 0; i < IDENTITIES && e == OK; i++) {

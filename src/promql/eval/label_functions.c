@@ -15,18 +15,25 @@ struct label_vector {
     struct buf labels;
 };
 
-/* The value of the target; false: the labels stay as they are. */
-static bool
-make_value(struct label_vector *l, struct bytes labels)
+/* The value of the target. *ret_changes false: the labels stay as they are. */
+static enum err
+make_value(struct label_vector *l, struct bytes labels, bool *ret_changes)
 {
+    enum { SOURCE_WORK = 32 };
+    struct evaluation *ev = l->vector.ev;
+    *ret_changes = true;
     if (l->replacer != NULL) {
-        return replacer_apply(l->replacer, labels_get(labels, l->sources[0]), &l->value);
+        struct bytes source = labels_get(labels, l->sources[0]);
+        *ret_changes = replacer_apply(l->replacer, source, &l->value);
+        return eval_work(ev, replacer_work(l->replacer, source.size));
     }
     for (uint32_t i = 0; i < l->source_count; i++) {
+        enum err e = eval_work(ev, SOURCE_WORK);
+        if (e) return e;
         if (i > 0) buf_put_bytes(&l->value, l->separator);
         buf_put_bytes(&l->value, labels_get(labels, l->sources[i]));
     }
-    return true;
+    return OK;
 }
 
 static enum err
@@ -38,7 +45,9 @@ next(struct vector *v, struct column **ret_column)
     if (e || c == NULL) return e;
     buf_clear(&l->value);
     buf_clear(&l->labels);
-    bool changes = make_value(l, c->labels);
+    bool changes;
+    e = make_value(l, c->labels, &changes);
+    if (e) return e;
     if (changes) {
         labels_with(&l->labels, c->labels, (struct label){l->target, buf_bytes(&l->value)});
     }

@@ -274,6 +274,12 @@ drop_names(struct evaluation *ev, struct matrix *m)
     return e;
 }
 
+static int
+compare_in_time(const void *a, const void *b, void *context)
+{
+    return eval_sorts(context, COMPARE_WORK) ? compare_series(a, b) : 0;
+}
+
 enum err
 matrix_fill(struct evaluation *ev, const struct node *node, struct matrix *m)
 {
@@ -282,7 +288,11 @@ matrix_fill(struct evaluation *ev, const struct node *node, struct matrix *m)
     enum err e = node->kind == NODE_SUBQUERY ? fill_subquery(ev, node, m) : fill_range(ev, node, m);
     if (e == OK) e = drop_names(ev, m);
     if (e) return e;
-    if (m->count > 1) qsort(m->items, m->count, sizeof *m->items, compare_series);
+    struct eval_order sorting = {.ev = ev};
+    if (m->count > 1) {
+        qsort_r(m->items, m->count, sizeof *m->items, compare_in_time, &sorting);
+    }
+    if (sorting.failed) return sorting.failed;
     for (uint32_t i = 1; i < m->count; i++) {
         if (compare_series(&m->items[i - 1], &m->items[i]) == 0) {
             return eval_fail(ev, "vector cannot contain metrics with the same labelset");

@@ -14,6 +14,8 @@
 
 /* Below, what all series have is not looked for: expressions may nest deep. */
 enum { LEVELS_MAX = 16 };
+/* Longer lists of labels are not looked through for each matcher, which asks for less. */
+enum { LABELS_MAX = 256 };
 
 struct pushed_to {
     const struct node *selector;
@@ -62,6 +64,7 @@ static void
 add_about(struct pushed *to, const struct pushed *from, const struct labels_named *labels,
           bool named)
 {
+    if (labels->count > LABELS_MAX) return;
     for (uint32_t i = 0; i < from->count; i++) {
         if (names_label(labels, from->items[i]->name) == named) add(to, from->items[i]);
     }
@@ -227,6 +230,7 @@ selector_of_silent(const struct node *call)
 static bool
 are_all(const struct labels_named *names, const struct labels_named *among, bool named)
 {
+    if (names->count > LABELS_MAX || among->count > LABELS_MAX) return false;
     for (uint32_t i = 0; i < names->count; i++) {
         if (names_label(among, names->names[i]) != named) return false;
     }

@@ -42,10 +42,17 @@ collect(struct run *run, struct column *c)
 
 /* --- order ------------------------------------------------------------------------------------ */
 
+struct by_labels {
+    struct eval_order sorting;
+    const struct column *columns;
+};
+
 static int
 compare_columns(const void *a, const void *b, void *context)
 {
-    const struct column *columns = context;
+    struct by_labels *by = context;
+    const struct column *columns = by->columns;
+    if (!eval_sorts(&by->sorting, COMPARE_WORK)) return 0;
     return labels_compare(columns[*(const uint32_t *)a].labels,
                           columns[*(const uint32_t *)b].labels);
 }
@@ -63,7 +70,9 @@ put_in_order(struct run *run)
     }
     bool given = ev->grid.step_ms == 0 && node_has_order(ev->tree->root);
     if (!given && count > 1) {
-        qsort_r(run->order, count, sizeof *run->order, compare_columns, run->columns.items);
+        struct by_labels by = {{.ev = ev}, run->columns.items};
+        qsort_r(run->order, count, sizeof *run->order, compare_columns, &by);
+        return by.sorting.failed;
     }
     return OK;
 }

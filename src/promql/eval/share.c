@@ -6,6 +6,9 @@
 
 /* Of values; and of the text of a part that is compared with others. */
 enum { KEPT_MAX = 1 << 20, TEXT_BYTES_MAX = 1024 };
+/* So much is printed to find parts that are equal: some 100 ms. What a longer expression has behind
+ * is evaluated wherever it stands. */
+enum { PRINTED_BYTES_MAX = 16 << 20 };
 
 struct share {
     struct bytes text; /* with where its steps come from */
@@ -44,6 +47,7 @@ struct shares {
     uint32_t node_count;
     uint32_t node_capacity;
     struct table by_node;
+    uint64_t printed_bytes;
 };
 
 /* --- finding ---------------------------------------------------------------------------------- */
@@ -99,6 +103,7 @@ note_part(struct evaluation *ev, const struct node *n, struct bytes steps_from, 
     buf_put_bytes(&text, steps_from);
     tree_print(n, &text);
     enum err e = buf_error(&text) ? eval_no_memory(ev) : OK;
+    ev->shares->printed_bytes += text.size;
     if (e == OK) {
         uint64_t hash = hash_bytes(buf_bytes(&text), 0);
         share = by_text(ev->shares, buf_bytes(&text), hash);
@@ -138,6 +143,7 @@ note_subquery(struct evaluation *ev, const struct node *n, struct bytes steps_fr
     size_t before = text.size;
     tree_print(n, &text);
     enum err e = err_first(buf_error(&text), buf_error(&of));
+    ev->shares->printed_bytes += text.size + of.size;
     if (e) {
         e = e == ERR_LIMIT ? OK : eval_no_memory(ev); /* nothing is shared in what is so long */
     } else {
@@ -182,6 +188,7 @@ note_parts(struct evaluation *ev, const struct node *n, struct bytes steps_from)
 {
     bool again = false;
     n = node_inside(n);
+    if (ev->shares->printed_bytes > PRINTED_BYTES_MAX) return OK;
     /* Only labels are read of what info() takes. */
     if (n->kind == NODE_SELECTOR && n->selector.may_be_empty) return OK;
     if (n->type == VALUE_VECTOR && n->at.end - n->at.begin <= TEXT_BYTES_MAX) {

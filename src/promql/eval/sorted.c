@@ -15,6 +15,7 @@ struct sorted_vector {
     struct vector *of;
     const struct node *call;
     struct columns kept;
+    struct eval_order sorting;
     uint32_t *order; /* NULL: nothing was read yet */
     uint32_t next;
 };
@@ -73,9 +74,11 @@ compare_naturally(struct bytes a, struct bytes b)
 }
 
 static int
-compare_named(const struct node *call, const struct column *x, const struct column *y)
+compare_named(struct sorted_vector *s, const struct column *x, const struct column *y)
 {
+    const struct node *call = s->call;
     for (uint32_t i = 1; i < call->call.argument_count; i++) {
+        if (!eval_sorts(&s->sorting, COMPARE_WORK)) return 0;
         struct bytes name = node_inside(call->call.arguments[i])->string;
         int order = compare_naturally(labels_get(x->labels, name), labels_get(y->labels, name));
         if (order != 0) return order;
@@ -94,12 +97,13 @@ compare_values(double v, double w, bool falling)
 static int
 compare(const void *a, const void *b, void *context)
 {
-    const struct sorted_vector *s = context;
+    struct sorted_vector *s = context;
     uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
     const struct column *x = &s->kept.items[i], *y = &s->kept.items[k];
     enum function_id id = function_of(s->call);
-    if (id == FUNCTION_SORT_BY_LABEL) return compare_named(s->call, x, y);
-    if (id == FUNCTION_SORT_BY_LABEL_DESC) return compare_named(s->call, y, x);
+    if (!eval_sorts(&s->sorting, COMPARE_WORK)) return 0;
+    if (id == FUNCTION_SORT_BY_LABEL) return compare_named(s, x, y);
+    if (id == FUNCTION_SORT_BY_LABEL_DESC) return compare_named(s, y, x);
     int order = compare_values(x->values[0], y->values[0], id == FUNCTION_SORT_DESC);
     return order != 0 ? order : i < k ? -1 : i > k;
 }
@@ -121,8 +125,9 @@ read_all(struct sorted_vector *s)
     for (uint32_t i = 0; i < s->kept.count; i++) {
         s->order[i] = i;
     }
+    s->sorting = (struct eval_order){.ev = ev};
     if (s->kept.count > 1) qsort_r(s->order, s->kept.count, sizeof *s->order, compare, s);
-    return OK;
+    return s->sorting.failed;
 }
 
 static enum err

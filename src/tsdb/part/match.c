@@ -8,7 +8,11 @@
  */
 #include "tsdb/part/walk.h"
 
-enum { VALUES_PER_CHECK = 1024 }; /* of the deadline */
+enum {
+    VALUES_PER_CHECK = 1024, /* of the deadline */
+    LOOK_UPS_PER_CHECK = 64,
+    NS_PER_CHECK = 2 * 1000 * 1000, /* of matching, at most */
+};
 
 struct match {
     const struct part_index *index;
@@ -49,6 +53,7 @@ collect_scan(struct match *m, const struct part_name *name, const struct matcher
 {
     uint32_t pair = name->first_pair, end = name->first_pair + name->pair_count;
     bool equal;
+    uint64_t work = 0;
     enum err e = prefix.size == 0 ? OK : find_value(m, name, prefix, &pair, &equal, why);
     for (; e == OK && pair < end; pair++) {
         e = value_walk_get(&m->values, pair, why);
@@ -60,8 +65,11 @@ collect_scan(struct match *m, const struct part_name *name, const struct matcher
         if (matcher_matches(matcher, value) == want) {
             e = postings_add(&m->postings, pair, why);
         }
-        if (e == OK && pair % VALUES_PER_CHECK == 0)
+        work += matcher_work(matcher, value);
+        if (e == OK && (pair % VALUES_PER_CHECK == 0 || work >= NS_PER_CHECK)) {
             e = query_control_check(m->index->control, why);
+            work = 0;
+        }
     }
     return e;
 }
@@ -76,6 +84,9 @@ collect_literals(struct match *m, const struct part_name *name, const struct byt
         bool equal;
         enum err e = find_value(m, name, values[i], &pair, &equal, why);
         if (e == OK && equal) e = postings_add(&m->postings, pair, why);
+        if (e == OK && i % LOOK_UPS_PER_CHECK == 0) {
+            e = query_control_check(m->index->control, why);
+        }
         if (e) return e;
     }
     return OK;

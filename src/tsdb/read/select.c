@@ -28,7 +28,8 @@
 
 enum {
     ALIVE_AT_ONCE = 512,
-    SERIES_BETWEEN_CHECKS = 16, /* a look at the clock costs as much as a small block */
+    PASSED_BETWEEN_CHECKS = 1024, /* series of which nothing is given */
+    SERIES_BETWEEN_CHECKS = 16,   /* a look at the clock costs as much as a small block */
 };
 
 /* Of what the registry knows, that which has anything in the generations. */
@@ -402,7 +403,11 @@ static enum err
 query_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct store_query *q = (struct store_query *)set;
-    for (;;) {
+    for (uint32_t passed = 1;; passed++) {
+        if (passed % PASSED_BETWEEN_CHECKS == 0) {
+            enum err e = query_control_check(q->control, why);
+            if (e) return e;
+        }
         for (uint32_t i = 0; i < q->source_count; i++) {
             if (!q->sources[i].consumed) continue;
             enum err e = source_step(q, &q->sources[i], why);

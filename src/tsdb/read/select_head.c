@@ -6,6 +6,7 @@
 #include "tsdb/read/select_private.h"
 
 enum {
+    NS_BETWEEN_CHECKS = 2 * 1000 * 1000, /* of matching, at most */
     WALKS_AT_ONCE = 256,
     IDS_AT_ONCE = 1024,
     LIST_WORTH = 4, /* so many series are put into a set for what it costs to look at one's pairs */
@@ -82,10 +83,13 @@ collect_scan(struct head_match *m, const struct matcher *matcher, bool want)
     struct id_walk walk = name == NULL ? (struct id_walk){0} : id_list_walk(&name->pairs);
     lock_drop(&m->head->lock);
     uint32_t id;
+    uint64_t work = 0;
     for (uint32_t i = 0; id_walk_next(&walk, &id); i++) {
-        const struct pair *pair = registry_pair(m->registry, id);
-        if (matcher_matches(matcher, pair_label(pair).value) == want) add_pair(m, id);
-        if (i % WALKS_AT_ONCE != 0 || m->control == NULL) continue;
+        struct bytes value = pair_label(registry_pair(m->registry, id)).value;
+        if (matcher_matches(matcher, value) == want) add_pair(m, id);
+        work += matcher_work(matcher, value);
+        if (i % WALKS_AT_ONCE != 0 && work < NS_BETWEEN_CHECKS) continue;
+        work = 0;
         enum err e = query_control_check(m->control, m->why);
         if (e) return e;
     }
@@ -109,6 +113,7 @@ collect_literals(struct head_match *m, const struct matcher *matcher, const stru
         lock_drop(&m->head->lock);
         e = buf_error(&scratch);
         if (found) add_pair(m, pair);
+        if (e == OK && i % WALKS_AT_ONCE == 0) e = query_control_check(m->control, m->why);
     }
     buf_fini(&scratch);
     return e;
