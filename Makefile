@@ -84,6 +84,14 @@ CFLAGS := -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDEN) $(SANITIZE)
 CXXFLAGS := -std=c++17 $(OPTIMIZE) $(CXXWARNINGS) $(HARDEN) $(SANITIZE)
 LDFLAGS := $(LDHARDEN) $(SANITIZE) $(if $(LTO),-fno-lto)
 
+# What all is compiled with. A compiler or package that came or went compiles it anew.
+FLAGS := $(BUILD)/flags
+FLAGS_NOW := $(strip $(CC) $(CXX) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS))
+ifneq ($(FLAGS_NOW),$(strip $(file <$(FLAGS))))
+$(shell mkdir -p $(BUILD))
+$(file >$(FLAGS),$(FLAGS_NOW))
+endif
+
 # tests/sys has the simulated machine, which tests and benchmarks are linked with.
 SOURCES := $(sort $(shell find src tests/sys -name "*.c"))
 CXXSOURCES := $(sort $(shell find src -name "*.cc"))
@@ -124,11 +132,11 @@ $(LIB): $(LIB_OBJECTS)
 	@rm -f $@
 	@ar rcs $@ $^
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c $(FLAGS)
 	@mkdir -p $(@D)
 	@echo '  CC      $<'; $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/%.o: %.cc
+$(BUILD)/%.o: %.cc $(FLAGS)
 	@mkdir -p $(@D)
 	@echo '  CXX     $<'; $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
