@@ -383,8 +383,9 @@ look(void *context, struct bytes name)
     struct search *s = context;
     double score;
     bool accepted;
-    if (search_score(&s->filter, name, &score, &accepted)) return no_memory(s);
-    enum err e = query_control_check(&s->control, &s->why);
+    enum err e = search_score(&s->filter, name, &score, &accepted, &s->why);
+    if (e == ERR_NOMEM) return no_memory(s);
+    if (e == OK) e = query_control_check(&s->control, &s->why);
     if (e || !accepted) return e;
     if (s->order != BY_NAME) return keep(s, name, score);
     s->has_more = s->given == s->limit;
@@ -499,6 +500,7 @@ run(struct api *api, struct http_request *request, enum err (*read)(struct searc
     buf_init(&s->text, &s->budget, (size_t)1 << 30);
     buf_init(&s->error, NULL, SENTENCE_BYTES_MAX);
     search_filter_init(&s->filter, &s->budget);
+    s->filter.control = &s->control;
     warnings_init(&s->warnings, &s->budget);
     query_control_begin(api, request, &s->budget, &s->control);
     s->asked.control = &s->control;

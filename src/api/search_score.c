@@ -86,6 +86,17 @@ runes_of(struct bytes b)
     return (struct runes){(const uint32_t *)(const void *)b.at, b.size / sizeof(uint32_t)};
 }
 
+/* To be called for so many comparisons, before or after they are made. ERR_CANCELED. */
+static enum err
+count_compared(struct search_filter *f, size_t count, struct why *why)
+{
+    enum { LOOK_EACH = 1 << 20 };
+    f->compared += count;
+    if (f->compared < LOOK_EACH) return OK;
+    f->compared = 0;
+    return query_control_check(f->control, why);
+}
+
 /* The pattern's characters in the text, each as early as possible from `start` on, where its first
  * one is. False: they are not all there. */
 static bool
@@ -113,27 +124,34 @@ subsequence_from(struct runes pattern, struct runes text, size_t start, double *
     return true;
 }
 
-static double
-subsequence_score(struct runes pattern, struct runes text)
+static enum err
+subsequence_score(struct search_filter *f, struct runes pattern, struct runes text,
+                  double *ret_score, struct why *why)
 {
     double best = -1, score;
-    for (size_t i = 0; i + pattern.count <= text.count; i++) {
+    enum err e = count_compared(f, text.count, why);
+    for (size_t i = 0; e == OK && i + pattern.count <= text.count; i++) {
         if (text.at[i] != pattern.at[0]) continue;
+        e = count_compared(f, text.count - i, why);
         /* What cannot be completed from here cannot be completed from later on. */
         if (!subsequence_from(pattern, text, i, &score)) break;
         if (score > best) best = score;
     }
-    return best < 0 ? 0 : best / (double)(pattern.count * pattern.count);
+    *ret_score = best < 0 ? 0 : best / (double)(pattern.count * pattern.count);
+    return e;
 }
 
 /* Characters of `a` that `b` has at about the same place, marked in both. */
-static size_t
-mark_matches(struct runes a, struct runes b, uint8_t *marks_a, uint8_t *marks_b)
+static enum err
+mark_matches(struct search_filter *f, struct runes a, struct runes b, uint8_t *marks_a,
+             uint8_t *marks_b, size_t *ret_matches, struct why *why)
 {
     size_t reach = b.count / 2 > 1 ? b.count / 2 - 1 : 0, matches = 0;
-    for (size_t i = 0; i < a.count; i++) {
+    enum err e = OK;
+    for (size_t i = 0; e == OK && i < a.count; i++) {
         size_t from = i > reach ? i - reach : 0;
         size_t to = i + reach + 1 < b.count ? i + reach + 1 : b.count;
+        e = count_compared(f, to > from ? to - from : 0, why);
         for (size_t j = from; j < to; j++) {
             if (marks_b[j] || a.at[i] != b.at[j]) continue;
             marks_a[i] = marks_b[j] = 1;
@@ -141,7 +159,8 @@ mark_matches(struct runes a, struct runes b, uint8_t *marks_a, uint8_t *marks_b)
             break;
         }
     }
-    return matches;
+    *ret_matches = matches;
+    return e;
 }
 
 /* How many of the marked ones are not in the same order. */
@@ -160,7 +179,8 @@ count_out_of_order(struct runes a, struct runes b, const uint8_t *marks_a, const
 }
 
 static enum err
-jaro_winkler_score(struct runes a, struct runes b, struct buf *marks, double *ret_score)
+jaro_winkler_score(struct search_filter *f, struct runes a, struct runes b, double *ret_score,
+                   struct why *why)
 {
     enum { PREFIX_MAX = 4 };
     if (a.count > b.count) {
@@ -168,13 +188,16 @@ jaro_winkler_score(struct runes a, struct runes b, struct buf *marks, double *re
         a = b;
         b = longer;
     }
+    struct buf *marks = &f->marks;
+    size_t matched;
     buf_clear(marks);
     if (!buf_reserve(marks, a.count + b.count)) return buf_error(marks);
     memset(marks->at, 0, a.count + b.count);
     uint8_t *marks_a = marks->at, *marks_b = marks->at + a.count;
-    double matches = (double)mark_matches(a, b, marks_a, marks_b);
+    enum err e = mark_matches(f, a, b, marks_a, marks_b, &matched, why);
+    double matches = (double)matched;
     *ret_score = 0;
-    if (matches == 0) return OK;
+    if (e || matched == 0) return e;
     double moved = (double)count_out_of_order(a, b, marks_a, marks_b);
     double jaro = (matches * (1.0 / (double)a.count) + matches * (1.0 / (double)b.count) +
                    (matches - moved * 0.5) / matches) /
@@ -197,30 +220,33 @@ begins_with(struct bytes text, struct bytes begin)
 
 static enum err
 score_of_term(struct search_filter *f, const struct search_term *term, struct bytes name,
-              double *ret_score, bool *ret_accepted)
+              double *ret_score, bool *ret_accepted, struct why *why)
 {
     struct runes wanted = runes_of(term->runes), runes = runes_of(buf_bytes(&f->runes));
     *ret_accepted = true;
     *ret_score = 1;
-    if (begins_with(name, term->text)) return OK;
+    enum err e = count_compared(f, name.size, why);
+    if (e || begins_with(name, term->text)) return e;
     if (f->algorithm == SEARCH_SUBSEQUENCE) {
+        *ret_score = 0;
         bool fits = term->text.size <= name.size;
-        *ret_score = fits ? subsequence_score(wanted, runes) : 0;
+        if (fits) e = subsequence_score(f, wanted, runes, ret_score, why);
         *ret_accepted = *ret_score > 0 && *ret_score >= f->threshold;
-        return OK;
+        return e;
     }
     *ret_score = 0.9;
     if (memmem(name.at, name.size, term->text.at, term->text.size) != NULL) return OK;
     *ret_score = 0;
     *ret_accepted = false;
     if (f->threshold <= 0 || name.size == 0) return OK;
-    enum err e = jaro_winkler_score(wanted, runes, &f->marks, ret_score);
+    e = jaro_winkler_score(f, wanted, runes, ret_score, why);
     *ret_accepted = *ret_score >= f->threshold;
     return e;
 }
 
 enum err
-search_score(struct search_filter *f, struct bytes name, double *ret_score, bool *ret_accepted)
+search_score(struct search_filter *f, struct bytes name, double *ret_score, bool *ret_accepted,
+             struct why *why)
 {
     *ret_score = 1;
     *ret_accepted = true;
@@ -234,7 +260,7 @@ search_score(struct search_filter *f, struct bytes name, double *ret_score, bool
     for (uint32_t i = 0; e == OK && i < f->term_count; i++) {
         double score;
         bool accepts;
-        e = score_of_term(f, &f->terms[i], compared, &score, &accepts);
+        e = score_of_term(f, &f->terms[i], compared, &score, &accepts, why);
         accepted |= accepts;
         if (accepts && score > best) best = score;
     }

@@ -5,7 +5,7 @@
 #ifndef API_SEARCH_SCORE_H
 #define API_SEARCH_SCORE_H
 
-#include "base/buf.h"
+#include "model/select.h"
 
 enum search_algorithm {
     SEARCH_SUBSEQUENCE,  /* all characters in order: runs count by their squares, gaps against it */
@@ -28,6 +28,9 @@ struct search_filter {
     struct buf text;     /* of the name at hand, in lower case, */
     struct buf runes;    /* its characters, */
     struct buf marks;    /* and which of them are taken */
+    /* Of whoever searches: comparing long texts takes time. NULL: it may. */
+    struct query_control *control;
+    uint64_t compared; /* characters, since that was looked at */
 };
 
 void search_filter_init(struct search_filter *filter, struct budget *budget);
@@ -35,8 +38,8 @@ void search_filter_fini(struct search_filter *filter);
 /* To be called when the fields up to `any_case` are set. ERR_NOMEM. */
 MUST_CHECK enum err search_filter_add(struct search_filter *filter, struct bytes text);
 
-/* 1 for the best that there is, 0 for what is not accepted. ERR_NOMEM. */
+/* 1 for the best that there is, 0 for what is not accepted. ERR_NOMEM; ERR_CANCELED. */
 MUST_CHECK enum err search_score(struct search_filter *filter, struct bytes name, double *ret_score,
-                                 bool *ret_accepted);
+                                 bool *ret_accepted, struct why *why);
 
 #endif

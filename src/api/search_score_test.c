@@ -18,7 +18,7 @@ check_score(struct search_filter *f, const char *name, double expected)
 {
     double score;
     bool accepted;
-    assert_int_equal(search_score(f, bytes_of_text(name), &score, &accepted), OK);
+    assert_int_equal(search_score(f, bytes_of_text(name), &score, &accepted, NULL), OK);
     if (accepted != (expected >= 0)) fail_msg("%s: %f", name, score);
     if (accepted && (score - expected > 1e-12 || expected - score > 1e-12)) {
         fail_msg("%s: %.17g instead of %.17g", name, score, expected);
@@ -138,7 +138,7 @@ test_no_memory_is_told(void **state)
         f.any_case = true;
         mem_fail_nth(nth, false);
         enum err e = search_filter_add(&f, bytes_of_text("Martha"));
-        if (e == OK) e = search_score(&f, bytes_of_text("marhta"), &score, &accepted);
+        if (e == OK) e = search_score(&f, bytes_of_text("marhta"), &score, &accepted, NULL);
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
         search_filter_fini(&f);
@@ -147,10 +147,46 @@ test_no_memory_is_told(void **state)
     }
 }
 
+/* Both measures take time that grows with the product of two lengths. */
+static void
+check_ends(enum search_algorithm algorithm, char in_term, char in_name)
+{
+    enum { TERM_BYTES = 4000, NAME_BYTES = 8000 };
+    char term[TERM_BYTES], name[NAME_BYTES];
+    struct query_control control = {.canceled = "stopped by hand"};
+    struct search_filter f;
+    struct why why = {""};
+    double score;
+    bool accepted;
+    memset(term, in_term, sizeof term);
+    memset(name, in_name, sizeof name);
+    term[TERM_BYTES - 1] = '.'; /* it is neither a prefix nor a part */
+    name[NAME_BYTES - 2] = '.';
+    search_filter_init(&f, NULL);
+    f.algorithm = algorithm;
+    f.threshold = 0.1;
+    assert_int_equal(search_filter_add(&f, bytes_of(term, sizeof term)), OK);
+    assert_int_equal(search_score(&f, bytes_of("x", 1), &score, &accepted, &why), OK);
+    f.control = &control;
+    enum err e = search_score(&f, bytes_of(name, sizeof name), &score, &accepted, &why);
+    assert_int_equal(e, ERR_CANCELED);
+    assert_string_equal(why.text, "stopped by hand");
+    search_filter_fini(&f);
+}
+
+static void
+test_long_texts_are_compared_until_the_search_is_ended(void **state)
+{
+    (void)state;
+    check_ends(SEARCH_SUBSEQUENCE, 'a', 'a');
+    check_ends(SEARCH_JARO_WINKLER, 'a', 'b');
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_long_texts_are_compared_until_the_search_is_ended),
         cmocka_unit_test(test_subsequence_rewards_runs_and_counts_gaps),
         cmocka_unit_test(test_what_is_below_the_threshold_is_not_accepted),
         cmocka_unit_test(test_jaro_winkler_takes_parts_and_what_is_alike),
