@@ -375,8 +375,7 @@ double_metadata(struct view *view, const struct query_request *request, struct b
 /* Two of a series, one of another. */
 static inline enum err
 double_exemplars(struct view *view, const struct query_request *request,
-                 enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
-                 struct why *why)
+                 const struct exemplar_sink *to, struct why *why)
 {
     struct api_rig *rig = rig_of_view(view);
     rig->asked = *request;
@@ -388,8 +387,11 @@ double_exemplars(struct view *view, const struct query_request *request,
         labels_put(&labels, (struct label){text("trace"), text("x")});
         struct exemplar x = {buf_bytes(&series), buf_bytes(&labels), double_bits(i + 0.5),
                              -1000 + i * 2050};
-        enum err e = each(context, &x);
+        enum err e = to->each(to->context, &x);
         if (e) return e;
+    }
+    if (rig->warning != NULL && request->partial && to->warning != NULL) {
+        must(to->warning(to->context, rig->warning));
     }
     return double_result(rig->ask_error, why);
 }

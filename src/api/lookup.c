@@ -324,7 +324,8 @@ ask_values(struct lookup *l)
 static enum err
 ask_exemplars(struct lookup *l)
 {
-    enum err e = view_exemplars(l->view, &l->asked, put_exemplar, l, &l->why);
+    struct exemplar_sink to = {put_exemplar, l, keep_warning};
+    enum err e = view_exemplars(l->view, &l->asked, &to, &l->why);
     if (e == OK) end_series(l);
     return e;
 }

@@ -263,6 +263,16 @@ struct exemplar {
  */
 int exemplar_compare(const struct exemplar *a, const struct exemplar *b);
 
+/* Where exemplars go. */
+struct exemplar_sink {
+    /* Once for each, in label and time order; what it is shown ends with the call. An error of it
+     * ends the answer and is returned. */
+    enum err (*each)(void *context, const struct exemplar *exemplar);
+    void *context;
+    /* As of struct text_sink. */
+    enum err (*warning)(void *context, const char *sentence);
+};
+
 struct metadata {
     struct bytes family; /* the metric's name */
     enum metric_type type;
@@ -294,11 +304,8 @@ struct view_ops {
      * view is not to be had any more. */
     enum err (*select)(struct view *view, const struct query_request *request,
                        struct series_set **ret_set, struct why *why);
-    /* Calls `each` in label and time order for exemplars of matching series; what it is shown ends
-     * with the call. */
     enum err (*exemplars)(struct view *view, const struct query_request *request,
-                          enum err (*each)(void *context, const struct exemplar *exemplar),
-                          void *context, struct why *why);
+                          const struct exemplar_sink *to, struct why *why);
     /* Calls `each` for every family of the tenant (or only for `family` if not empty), in name
      * order; sets and times are not looked at. */
     enum err (*metadata)(struct view *view, const struct query_request *request,
@@ -370,10 +377,9 @@ view_select(struct view *view, const struct query_request *request, struct serie
 MUST_CHECK
 static inline enum err
 view_exemplars(struct view *view, const struct query_request *request,
-               enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
-               struct why *why)
+               const struct exemplar_sink *to, struct why *why)
 {
-    return view->ops->exemplars(view, request, each, context, why);
+    return view->ops->exemplars(view, request, to, why);
 }
 
 MUST_CHECK

@@ -89,12 +89,11 @@ select_series(struct view *view, const struct query_request *request, struct ser
 }
 
 static enum err
-exemplars(struct view *view, const struct query_request *request,
-          enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
+exemplars(struct view *view, const struct query_request *request, const struct exemplar_sink *to,
           struct why *why)
 {
     struct query_request r;
-    return view_exemplars(asked(view, request, &r)->below, &r, each, context, why);
+    return view_exemplars(asked(view, request, &r)->below, &r, to, why);
 }
 
 static enum err

@@ -245,14 +245,13 @@ select_series(struct view *view, const struct query_request *request, struct ser
 }
 
 static enum err
-exemplars(struct view *view, const struct query_request *request,
-          enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
+exemplars(struct view *view, const struct query_request *request, const struct exemplar_sink *to,
           struct why *why)
 {
     struct tenants_view *v = (struct tenants_view *)view;
     struct query_request one;
-    return asks_one(request, &one) ? view_exemplars(v->below, &one, each, context, why)
-                                   : tenants_exemplars(v, request, each, context, why);
+    return asks_one(request, &one) ? view_exemplars(v->below, &one, to, why)
+                                   : tenants_exemplars(v, request, to, why);
 }
 
 static enum err

@@ -55,10 +55,9 @@ MUST_CHECK enum err tenants_label_values(const struct tenants_view *view,
 MUST_CHECK enum err tenants_series(const struct tenants_view *view,
                                    const struct query_request *request, const struct text_sink *to,
                                    struct why *why);
-MUST_CHECK enum err
-tenants_exemplars(const struct tenants_view *view, const struct query_request *request,
-                  enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
-                  struct why *why);
+MUST_CHECK enum err tenants_exemplars(const struct tenants_view *view,
+                                      const struct query_request *request,
+                                      const struct exemplar_sink *to, struct why *why);
 MUST_CHECK enum err tenants_metadata(const struct tenants_view *view,
                                      const struct query_request *request, struct bytes family,
                                      enum err (*each)(void *context,

@@ -180,8 +180,7 @@ kept_values(struct view *view, const struct query_request *r, struct bytes name,
 }
 
 static enum err
-kept_exemplars(struct view *view, const struct query_request *r,
-               enum err (*each)(void *context, const struct exemplar *x), void *context,
+kept_exemplars(struct view *view, const struct query_request *r, const struct exemplar_sink *to,
                struct why *why)
 {
     struct kept *k = ((struct kept_view *)view)->of;
@@ -189,9 +188,9 @@ kept_exemplars(struct view *view, const struct query_request *r,
     (void)why;
     for (unsigned i = 0; i < k->count && e == OK; i++) {
         struct exemplar x = {.series_labels = k->series[i].labels, .t_ms = k->series[i].t_ms};
-        if (is_selected(&k->series[i], r)) e = each(context, &x);
+        if (is_selected(&k->series[i], r)) e = to->each(to->context, &x);
         x.t_ms += 1000;
-        if (e == OK && is_selected(&k->series[i], r)) e = each(context, &x);
+        if (e == OK && is_selected(&k->series[i], r)) e = to->each(to->context, &x);
     }
     return e;
 }
@@ -558,8 +557,9 @@ test_exemplars_and_metadata_are_in_one_order(void **state)
     keep(rig, "a", "__name__=up", 7);
     keep(rig, "b", "__name__=down", 6);
     struct query_request r = request_of("b|a");
+    struct exemplar_sink sink = {.each = say_exemplar, .context = rig};
     begin(rig);
-    assert_int_equal(view_exemplars(rig->view, &r, say_exemplar, rig, NULL), OK);
+    assert_int_equal(view_exemplars(rig->view, &r, &sink, NULL), OK);
     expect_said(rig, "{__name__=\"down\", __tenant_id__=\"b\"} 6\n"
                      "{__name__=\"down\", __tenant_id__=\"b\"} 1006\n"
                      "{__name__=\"up\", __tenant_id__=\"a\"} 7\n"
@@ -719,6 +719,7 @@ ask_all(struct rig *rig, struct query_request *r)
 {
     struct series_set *set = NULL;
     struct text_sink to = sink_of(rig, say);
+    struct exemplar_sink sink = {.each = say_exemplar, .context = rig};
     enum err e = view_open(rig->answerer, NULL, &rig->view, NULL);
     if (e) return e;
     e = view_select(rig->view, r, &set, NULL);
@@ -728,7 +729,7 @@ ask_all(struct rig *rig, struct query_request *r)
     if (e == OK) e = view_label_values(rig->view, r, bytes_of_text(TENANT_LABEL), &to, NULL);
     if (e == OK) e = view_label_values(rig->view, r, bytes_of_text("p"), &to, NULL);
     if (e == OK) e = view_series(rig->view, r, &to, NULL);
-    if (e == OK) e = view_exemplars(rig->view, r, say_exemplar, rig, NULL);
+    if (e == OK) e = view_exemplars(rig->view, r, &sink, NULL);
     return e ? e : view_metadata(rig->view, r, bytes_of("", 0), say_metadata, rig, NULL);
 }
 

@@ -199,6 +199,7 @@ struct exemplar_gathering {
     struct exemplar *items; /* of a series in the order in which they came */
     size_t count, capacity;
     struct buf labels; /* of the last one's series */
+    const struct exemplar_sink *to;
     struct why *why;
 };
 
@@ -223,6 +224,13 @@ gather_exemplar(void *context, const struct exemplar *exemplar)
     return OK;
 }
 
+static enum err
+forward_exemplar_warning(void *context, const char *sentence)
+{
+    struct exemplar_gathering *g = context;
+    return g->to->warning == NULL ? OK : g->to->warning(g->to->context, sentence);
+}
+
 static int
 compare_exemplars(const void *a, const void *b)
 {
@@ -233,19 +241,19 @@ compare_exemplars(const void *a, const void *b)
 
 enum err
 tenants_exemplars(const struct tenants_view *view, const struct query_request *request,
-                  enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
-                  struct why *why)
+                  const struct exemplar_sink *to, struct why *why)
 {
-    struct exemplar_gathering g = {.why = why};
+    struct exemplar_gathering g = {.to = to, .why = why};
+    struct exemplar_sink here = {gather_exemplar, &g, forward_exemplar_warning};
     enum err e = question_begin(&g.question, view, request, why);
     buf_init(&g.labels, g.question.budget, LABEL_BYTES_MAX);
     for (uint32_t i = 0; i < g.question.tenant_count && e == OK; i++) {
         g.tenant = g.question.tenants[i].name;
-        e = view_exemplars(view->below, &g.question.tenants[i].request, gather_exemplar, &g, why);
+        e = view_exemplars(view->below, &g.question.tenants[i].request, &here, why);
     }
     if (g.count > 1) qsort(g.items, g.count, sizeof *g.items, compare_exemplars);
     for (size_t i = 0; i < g.count && e == OK; i++) {
-        e = each(context, &g.items[i]);
+        e = to->each(to->context, &g.items[i]);
     }
     array_free(g.question.budget, g.items, g.capacity);
     buf_fini(&g.labels);

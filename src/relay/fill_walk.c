@@ -472,6 +472,20 @@ list_family(void *context, const struct metadata *m)
     return OK;
 }
 
+/* A walk comes to a damaged page with each chunk again. */
+static enum err
+note_exemplars_damage(void *context, const char *sentence)
+{
+    struct fill_listing *l = context;
+    struct fill_walk *w = l->walk;
+    if (!w->exemplars_damaged) {
+        log_error("relay: exemplars in the store are damaged, skipping them",
+                  KV("destination", w->options->name), KV("error", sentence));
+    }
+    w->exemplars_damaged = w->met_damage = true;
+    return OK;
+}
+
 /* Of the stages that are not read series by series. */
 static enum err
 chunk_of_listed(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct why *why)
@@ -483,17 +497,12 @@ chunk_of_listed(struct fill_walk *w, struct chunk *c, uint32_t count_max, struct
     bool exemplars = w->place.stage == STAGE_EXEMPLARS;
     c->kind = exemplars ? ITEM_EXEMPLAR : ITEM_METADATA;
     enum err e = tsdb_stretch_view(o->tsdb, &o->stretch, &w->control, &view, why);
-    if (e == OK && exemplars) e = view_exemplars(view, &request, list_exemplar, &l, why);
+    struct exemplar_sink to = {list_exemplar, &l, note_exemplars_damage};
+    if (e == OK && exemplars) e = view_exemplars(view, &request, &to, why);
     if (e == OK && !exemplars)
         e = view_metadata(view, &request, bytes_of(NULL, 0), list_family, &l, why);
     view_free(view);
-    if (exemplars) w->place.t_ms++;      /* after the last one */
-    if (exemplars && e == ERR_CORRUPT) { /* what was read stays; once more, and there is nothing */
-        w->met_damage = true;
-        log_error("relay: exemplars in the store are damaged, skipping them",
-                  KV("destination", w->options->name), KV("error", why));
-        return OK;
-    }
+    if (exemplars) w->place.t_ms++; /* after the last one */
     return e == ERR_CANCELED ? OK : e;
 }
 

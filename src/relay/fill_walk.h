@@ -29,7 +29,8 @@ struct fill_at {
 
 struct fill_walk {
     const struct fill_options *options;
-    bool met_damage; /* something could not be read, and was not given */
+    bool met_damage;        /* something could not be read, and was not given */
+    bool exemplars_damaged; /* and that was said */
     struct query_control control;
 
     /* fill_walk.c's own. */

@@ -143,14 +143,13 @@ request_of(struct plan_gather *g)
     };
 }
 
-static void
-note_damage(struct plan_gather *g, struct series_set *set)
+static enum err
+note_damage(void *context, const char *sentence)
 {
-    const char *text;
-    for (uint32_t i = 0; (text = series_set_warning(set, i)) != NULL; i++) {
-        bool first = g->plan->damaged + g->damaged++ == 0;
-        if (first) snprintf(g->plan->damage, sizeof g->plan->damage, "%s", text);
-    }
+    struct plan_gather *g = context;
+    bool first = g->plan->damaged + g->damaged++ == 0;
+    if (first) snprintf(g->plan->damage, sizeof g->plan->damage, "%s", sentence);
+    return OK;
 }
 
 static enum err
@@ -176,7 +175,11 @@ gather_samples(struct plan_gather *g, struct view *view, struct why *why)
         bool stopped = stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
         if (e == OK && stopped) e = why_set(why, ERR_CANCELED, "stopped");
     }
-    if (e == OK && !is_too_much(g)) note_damage(g, set);
+    const char *sentence;
+    for (uint32_t i = 0; e == OK && !is_too_much(g); i++) {
+        if ((sentence = series_set_warning(set, i)) == NULL) break;
+        e = note_damage(g, sentence);
+    }
     series_set_free(set);
     return e;
 }
@@ -219,7 +222,8 @@ gather(struct plan_gather *g, struct why *why)
         g->with_samples += series_count(g) - before;
         if (e || is_too_much(g)) break;
         struct query_request request = request_of(g);
-        e = view_exemplars(view, &request, gather_exemplar, g, why);
+        struct exemplar_sink to = {gather_exemplar, g, note_damage};
+        e = view_exemplars(view, &request, &to, why);
         if (e == ERR_NOMEM) e = no_memory(why);
     }
     view_free(view);

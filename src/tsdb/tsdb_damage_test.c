@@ -157,14 +157,50 @@ put_exemplar(void *context, const struct exemplar *x)
     return OK;
 }
 
+struct exemplars_answer {
+    struct buf *lines;
+    uint64_t count;
+    unsigned warnings;
+};
+
 static enum err
-ask_exemplars(struct machine *m, uint32_t tenant, struct buf *to)
+put_exemplar_line(void *context, const struct exemplar *x)
+{
+    struct exemplars_answer *a = context;
+    a->count++;
+    return a->lines == NULL ? OK : put_exemplar(a->lines, x);
+}
+
+static enum err
+count_exemplars_warning(void *context, const char *sentence)
+{
+    struct exemplars_answer *a = context;
+    a->warnings++;
+    assert_non_null(strstr(sentence, PART));
+    return OK;
+}
+
+static enum err
+read_exemplars(struct machine *m, uint32_t tenant, bool partial, struct exemplars_answer *to)
 {
     struct question q;
-    buf_clear(to);
+    struct view *view = machine_view(m);
+    struct exemplar_sink sink = {put_exemplar_line, to, count_exemplars_warning};
     question_init(&q, tenants[tenant], every_series, 1, INT64_MIN, INT64_MAX);
-    enum err e = machine_exemplars(m, &q.request, put_exemplar, to);
+    q.request.partial = partial;
+    enum err e = view_exemplars(view, &q.request, &sink, &m->why);
+    view_free(view);
     question_fini(&q);
+    return e;
+}
+
+static enum err
+ask_exemplars(struct machine *m, uint32_t tenant, bool partial, bool *ret_warned, struct buf *to)
+{
+    struct exemplars_answer answer = {.lines = to};
+    buf_clear(to);
+    enum err e = read_exemplars(m, tenant, partial, &answer);
+    *ret_warned = answer.warnings > 0;
     return e;
 }
 
@@ -192,7 +228,8 @@ ask_all(struct machine *m, struct answers *to)
             must(ask(m, t, i, false, &warned, &to->samples[t][i]));
             assert_false(warned);
         }
-        must(ask_exemplars(m, t, &to->exemplars[t]));
+        must(ask_exemplars(m, t, false, &warned, &to->exemplars[t]));
+        assert_false(warned);
         must(ask_metadata(m, t, &to->metadata[t]));
         assert_true(to->metadata[t].size > 0);
     }
@@ -271,12 +308,17 @@ ask_beside_damage(struct machine *m, const struct answers *right, const struct a
             check_lines(&found, all, &later->samples[t][i]);
             if (!aside) assert_int_equal(warned, lost);
         }
-        enum err e = ask_exemplars(m, t, &found);
+        bool warned, lost = aside;
+        enum err e = ask_exemplars(m, t, false, &warned, &found);
+        assert_false(warned);
         check_lines(&found, &right->exemplars[t], &later->exemplars[t]);
         if (aside)
             must(e);
         else
-            refused |= is_refused(m, e, &found, &right->exemplars[t]);
+            refused |= lost = is_refused(m, e, &found, &right->exemplars[t]);
+        must(ask_exemplars(m, t, true, &warned, &found));
+        check_lines(&found, &right->exemplars[t], &later->exemplars[t]);
+        if (!aside) assert_int_equal(warned, lost);
         must(ask_metadata(m, t, &found)); /* a courtesy that senders repeat */
         assert_true(found.size == 0 || same_lines(&found, &right->metadata[t]));
     }
@@ -536,6 +578,20 @@ check_lookups(struct machine *m, uint32_t *ret_partial)
     }
 }
 
+/* The same of exemplars. *ret_least: so many there were at least beside warnings. */
+static void
+check_exemplars(struct machine *m, uint64_t *ret_least)
+{
+    struct exemplars_answer whole = {.count = 0}, partial = {.count = 0};
+    enum err e = read_exemplars(m, 0, false, &whole);
+    assert_int_equal(whole.warnings, 0);
+    assert_true(e == ERR_CORRUPT || (e == OK && whole.count == MANY));
+    must(read_exemplars(m, 0, true, &partial));
+    assert_int_equal(partial.warnings > 0, e != OK);
+    assert_true(partial.warnings > 0 ? partial.count <= MANY : partial.count == MANY);
+    if (partial.warnings > 0 && partial.count < *ret_least) *ret_least = partial.count;
+}
+
 static void
 test_a_damaged_page_costs_what_is_in_it_and_no_more(void **state)
 {
@@ -554,6 +610,9 @@ test_a_damaged_page_costs_what_is_in_it_and_no_more(void **state)
         for (uint32_t i = 0; i < EACH; i++) {
             rq_float(&rq, T0 + (int64_t)(rng_next(&rng) % 1000) + i * 1000, rng_next(&rng), 0);
         }
+        snprintf(labels, sizeof labels, "trace=%016llx%016llx", (unsigned long long)rng_next(&rng),
+                 (unsigned long long)rng_next(&rng));
+        rq_exemplar(&rq, T0 + s, rng_next(&rng), labels);
     }
     must(machine_send(&m, "a", &rq));
     rq_fini(&rq);
@@ -563,7 +622,7 @@ test_a_damaged_page_costs_what_is_in_it_and_no_more(void **state)
     assert_int_equal(count_partial(&m, &warnings), MANY * EACH);
     assert_int_equal(warnings, 0);
     machine_close(&m);
-    uint64_t size = part_size(&m), worst = MANY * EACH;
+    uint64_t size = part_size(&m), worst = MANY * EACH, least = MANY;
     for (uint64_t at = 1000; at < size - 1000; at += size / 97) {
         flip(&m, at);
         machine_must_open(&m);
@@ -571,6 +630,7 @@ test_a_damaged_page_costs_what_is_in_it_and_no_more(void **state)
         uint64_t count = count_partial(&m, &warnings);
         assert_true(warnings == 0 ? count == MANY * EACH : count <= MANY * EACH);
         check_lookups(&m, &partial);
+        check_exemplars(&m, &least);
         served += count >= MANY * EACH / 2;
         refused += count < MANY * EACH / 2;
         if (count < worst) worst = count;
@@ -579,7 +639,9 @@ test_a_damaged_page_costs_what_is_in_it_and_no_more(void **state)
     }
     print_message("%llu bytes: at least half is served %u times, less %u times, at worst %llu\n",
                   (unsigned long long)size, served, refused, (unsigned long long)worst);
-    print_message("%u look-ups had warnings\n", partial);
+    print_message("%u look-ups had warnings, of exemplars %llu were left at least\n", partial,
+                  (unsigned long long)least);
+    assert_in_range(least, worst / EACH, MANY - 1); /* no more is lost than of samples */
     assert_true(served > 20 * refused && partial > 10);
     machine_fini(&m);
 }

@@ -610,7 +610,8 @@ machine_exemplars(struct machine *m, const struct query_request *request,
 {
     struct view *view = NULL;
     enum err e = view_open(tsdb_answerer(m->db), request->control, &view, &m->why);
-    if (e == OK) e = view_exemplars(view, request, each, context, &m->why);
+    struct exemplar_sink to = {each, context, NULL};
+    if (e == OK) e = view_exemplars(view, request, &to, &m->why);
     view_free(view);
     return e;
 }

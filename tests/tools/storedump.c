@@ -213,7 +213,8 @@ print_tenant(struct bytes tenant, struct why *why)
         e = print_series(set, labels, why);
     }
     series_set_free(set);
-    if (e == OK) e = view_exemplars(view, &request, print_exemplar, NULL, why);
+    struct exemplar_sink to = {.each = print_exemplar};
+    if (e == OK) e = view_exemplars(view, &request, &to, why);
     if (e == OK) e = view_metadata(view, &request, bytes_of("", 0), print_metadata, NULL, why);
     view_free(view);
     return e;

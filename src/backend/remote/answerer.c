@@ -294,11 +294,10 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
 /* --- what it cannot tell ---------------------------------------------------------------------- */
 
 static enum err
-no_exemplars(struct view *view, const struct query_request *request,
-             enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
+no_exemplars(struct view *view, const struct query_request *request, const struct exemplar_sink *to,
              struct why *why)
 {
-    (void)view, (void)request, (void)each, (void)context, (void)why;
+    (void)view, (void)request, (void)to, (void)why;
     return OK;
 }
 

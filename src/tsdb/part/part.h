@@ -309,9 +309,12 @@ struct exemplar_walk {
 
 void exemplar_walk_init(struct exemplar_walk *walk, struct part *part);
 void exemplar_walk_fini(struct exemplar_walk *walk);
+/* Before the first one; at_end: the part has none. */
+MUST_CHECK enum err exemplar_walk_open(struct exemplar_walk *walk, struct why *why);
 /* To the first of series `first` and up; at_end: there is none. Views end with the next step. */
 MUST_CHECK enum err exemplar_walk_enter(struct exemplar_walk *walk, uint32_t first,
                                         struct why *why);
+/* ERR_CORRUPT: a page is damaged, and the next step goes to the page behind it. */
 MUST_CHECK enum err exemplar_walk_step(struct exemplar_walk *walk, struct why *why);
 /* To the first one of a later series. */
 MUST_CHECK enum err exemplar_walk_pass(struct exemplar_walk *walk, uint32_t series,

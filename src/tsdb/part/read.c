@@ -539,6 +539,7 @@ exemplar_walk_step(struct exemplar_walk *w, struct why *why)
     w->exemplar.labels = cursor_counted(c);
     if (c->bad || step >= w->part->info.series_count - w->series ||
         !labels_valid(w->exemplar.labels)) {
+        c->at = c->end;
         return part_damaged(w->part, w->offset, "exemplars", why);
     }
     w->series += (uint32_t)step;
@@ -546,17 +547,26 @@ exemplar_walk_step(struct exemplar_walk *w, struct why *why)
 }
 
 enum err
-exemplar_walk_enter(struct exemplar_walk *w, uint32_t first, struct why *why)
+exemplar_walk_open(struct exemplar_walk *w, struct why *why)
 {
     exemplar_walk_fini(w);
     if (w->part->exemplars.page == 0) return OK;
     enum err e = part_directory_table(w->part, &w->part->exemplars, &w->table, why);
     if (e) return e;
-    /* The last page that begins before the first wanted may hold some of it. */
-    w->next_page = first == 0 ? 0 : part_pages_until(w->table, first - 1);
-    w->next_page -= w->next_page > 0;
+    w->next_page = 0;
     w->c = (struct cursor){NULL, NULL, false};
     w->at_end = false;
+    return OK;
+}
+
+enum err
+exemplar_walk_enter(struct exemplar_walk *w, uint32_t first, struct why *why)
+{
+    enum err e = exemplar_walk_open(w, why);
+    if (e || w->at_end) return e;
+    /* The last page that begins before the first wanted may hold some of it. */
+    if (first > 0) w->next_page = part_pages_until(w->table, first - 1);
+    w->next_page -= w->next_page > 0;
     do {
         e = exemplar_walk_step(w, why);
     } while (e == OK && !w->at_end && w->series < first);

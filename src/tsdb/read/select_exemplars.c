@@ -71,25 +71,53 @@ head_note_exemplars(struct store_query *q, struct query_source *s, const roaring
 
 /* --- of a part -------------------------------------------------------------------------------- */
 
+/* To the next one. With damage allowed, behind a damaged page to the first one of the next. */
+static enum err
+walk_step(struct store_query *q, struct exemplar_walk *w, struct why *why)
+{
+    for (;;) {
+        struct why reason = {""};
+        enum err e = exemplar_walk_step(w, &reason);
+        if (e == OK) return OK;
+        e = query_leave_out(q, e, &reason, why);
+        if (e) return e;
+    }
+}
+
+static enum err
+walk_begin(struct store_query *q, struct query_source *s, struct why *why)
+{
+    struct why reason = {""};
+    exemplar_walk_init(&s->exemplars, s->part);
+    enum err e = exemplar_walk_open(&s->exemplars, &reason);
+    if (e) return query_leave_out(q, e, &reason, why);
+    return s->exemplars.at_end ? OK : walk_step(q, &s->exemplars, why);
+}
+
 /* To the next series that is selected and has any. */
 static enum err
-part_step(struct query_source *s, struct why *why)
+part_step(struct store_query *q, struct query_source *s, struct why *why)
 {
     struct exemplar_walk *w = &s->exemplars;
-    const struct block_ref *blocks;
-    uint32_t count;
-    enum err e = w->part == NULL ? OK : exemplar_walk_pass(w, s->number, why);
-    if (w->part == NULL) {
-        exemplar_walk_init(w, s->part);
-        e = exemplar_walk_enter(w, 0, why);
+    bool begins = w->part == NULL;
+    enum err e = begins ? walk_begin(q, s, why) : OK;
+    for (; e == OK; begins = false) {
+        const struct block_ref *blocks;
+        uint32_t count;
+        struct why reason = {""};
+        while (e == OK && !w->at_end &&
+               ((!begins && w->series <= s->number) ||
+                !roaring_bitmap_contains(s->matched, w->series))) {
+            e = walk_step(q, w, why);
+        }
+        s->at_end = w->at_end;
+        if (e || s->at_end) return e;
+        s->number = w->series;
+        e = row_read(s->rows, s->number, &s->labels, &blocks, &count, &reason);
+        if (e == OK) return OK;
+        e = query_leave_out(q, e, &reason, why);
     }
-    while (e == OK && !w->at_end && !roaring_bitmap_contains(s->matched, w->series)) {
-        e = exemplar_walk_pass(w, w->series, why);
-    }
-    s->at_end = w->at_end;
-    if (e || s->at_end) return e;
-    s->number = w->series;
-    return row_read(s->rows, s->number, &s->labels, &blocks, &count, why);
+    return e;
 }
 
 /* --- a series --------------------------------------------------------------------------------- */
@@ -114,7 +142,7 @@ push(struct exemplar_list *l, struct bytes labels, uint64_t value_bits, int64_t 
 static enum err
 add_of_part(struct exemplar_list *l, struct query_source *s, struct why *why)
 {
-    const struct store_query *q = l->query;
+    struct store_query *q = l->query;
     struct exemplar_walk *w = &s->exemplars;
     enum err e = OK;
     while (e == OK && !w->at_end && w->series == s->number) {
@@ -124,7 +152,7 @@ add_of_part(struct exemplar_list *l, struct query_source *s, struct why *why)
             in_time && deletions_hide(s->deletions, s->deletion_count, w->series, x->t_ms);
         if (deleted && l->left_out != NULL) l->left_out->exemplars_deleted++;
         if (in_time && !deleted) e = push(l, x->labels, x->value_bits, x->t_ms);
-        if (e == OK) e = exemplar_walk_step(w, why);
+        if (e == OK) e = walk_step(q, w, why);
     }
     return e;
 }
@@ -150,8 +178,7 @@ in_order(const void *a, const void *b)
 }
 
 static enum err
-give(struct exemplar_list *l, enum err (*each)(void *context, const struct exemplar *exemplar),
-     void *context)
+give(struct exemplar_list *l, const struct exemplar_sink *to)
 {
     struct exemplar *items = (struct exemplar *)(void *)l->items.at;
     uint32_t count = (uint32_t)(l->items.size / sizeof *items);
@@ -163,14 +190,13 @@ give(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
             continue;
         }
         items[i].series_labels = buf_bytes(&l->query->labels);
-        e = each(context, &items[i]);
+        e = to->each(to->context, &items[i]);
     }
     return e;
 }
 
 static enum err
-walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemplar *exemplar),
-     void *context, struct why *why)
+walk(struct exemplar_list *l, const struct exemplar_sink *to, struct why *why)
 {
     struct store_query *q = l->query;
     enum err e = OK;
@@ -182,7 +208,7 @@ walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
             struct query_source *s = &q->sources[i];
             if (!s->consumed || s->at_end) continue;
             s->consumed = false;
-            e = source_is_head(s) ? query_head_step(s) : part_step(s, why);
+            e = source_is_head(s) ? query_head_step(s) : part_step(q, s, why);
         }
         const struct query_source *first = query_first_source(q);
         if (e || first == NULL) return e;
@@ -198,7 +224,7 @@ walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
             s->consumed = true;
             e = source_is_head(s) ? add_of_head(l, s) : add_of_part(l, s, why);
         }
-        if (e == OK) e = give(l, each, context);
+        if (e == OK) e = give(l, to);
         if (e == OK) e = query_control_check(q->control, why);
         if (e) return e;
     }
@@ -206,8 +232,7 @@ walk(struct exemplar_list *l, enum err (*each)(void *context, const struct exemp
 
 enum err
 store_exemplars(struct view *view, const struct query_request *request,
-                enum err (*each)(void *context, const struct exemplar *exemplar), void *context,
-                struct why *why)
+                const struct exemplar_sink *to, struct why *why)
 {
     struct store_query *q;
     enum err e = query_open((struct store_view *)view, request, QUERY_EXEMPLARS, &q, why);
@@ -216,7 +241,12 @@ store_exemplars(struct view *view, const struct query_request *request,
     if (q->control != NULL) l.left_out = q->control->left_out;
     buf_init(&l.items, q->budget, SIZE_MAX);
     arena_init(&l.arena, q->budget, 0, 0);
-    e = walk(&l, each, context, why);
+    e = walk(&l, to, why);
+    const char *sentence;
+    for (uint32_t i = 0; to->warning != NULL && (e == OK || e == ERR_CANCELED); i++) {
+        if ((sentence = series_set_warning(&q->set, i)) == NULL) break;
+        e = err_first(e, to->warning(to->context, sentence));
+    }
     buf_fini(&l.items);
     arena_fini(&l.arena);
     series_set_free(&q->set);

@@ -95,9 +95,7 @@ MUST_CHECK enum err query_open(struct store_view *view, const struct query_reque
 MUST_CHECK enum err query_leave_out(struct store_query *q, enum err e, const struct why *reason,
                                     struct why *why);
 MUST_CHECK enum err store_exemplars(struct view *view, const struct query_request *request,
-                                    enum err (*each)(void *context,
-                                                     const struct exemplar *exemplar),
-                                    void *context, struct why *why);
+                                    const struct exemplar_sink *to, struct why *why);
 MUST_CHECK enum err store_metadata(struct view *view, const struct query_request *request,
                                    struct bytes family,
                                    enum err (*each)(void *context, const struct metadata *metadata),
