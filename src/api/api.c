@@ -425,6 +425,7 @@ query_control_begin(struct api *api, struct http_request *request, struct budget
     ret->deadline_ns = env_monotonic_ns(env) + limits.read_timeout_ns;
     ret->is_gone = is_client_gone;
     ret->gone_context = request;
+    ret->all_canceled = &api->reads_canceled;
     ret->series_max = limits.read_series_max;
     ret->bytes_max = limits.read_bytes_max;
     ret->names = &limits_of_reads;
@@ -707,4 +708,11 @@ void
 api_stop(struct api *api)
 {
     atomic_store_explicit(&api->stopping, true, memory_order_relaxed);
+}
+
+void
+api_cancel_reads(struct api *api)
+{
+    static const char reason[] = "query canceled: the server is shutting down";
+    atomic_store_explicit(&api->reads_canceled, reason, memory_order_relaxed);
 }

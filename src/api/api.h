@@ -120,5 +120,7 @@ const char *api_refuses_writes(struct api *api);
 void api_tick(struct api *api);
 /* Writes and reads that come now get 503. */
 void api_stop(struct api *api);
+/* Queries, look-ups and reads under way end soon, with an error. After api_stop(). */
+void api_cancel_reads(struct api *api);
 
 #endif

@@ -521,6 +521,22 @@ test_a_read_holds_on_to_nothing_of_the_request(void **state)
     rig_free(rig);
 }
 
+static void
+test_reads_are_told_that_the_server_shuts_down(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"a query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 503, JSON,
+         "\"errorType\":\"canceled\",\"error\":\"query canceled: the server is shutting down\""},
+        {"a search", HTTP_GET, "/api/v1/search/metric_names?search[]=a", NULL, NULL, 0, 503, JSON,
+         "shutting down"},
+    };
+    struct api_rig *rig = rig_start(rig_new());
+    api_cancel_reads(rig->api);
+    ask_all(rig, cases);
+    rig_free(rig);
+}
+
 /* What runs can be asked, and ended, while all memory of queries is taken. */
 static void
 test_pages_need_no_memory_of_queries(void **state)
@@ -564,6 +580,7 @@ main(void)
         API_TEST(test_errors_of_a_query_become_statuses),
         API_TEST(test_errors_of_the_owner_become_statuses),
         API_TEST(test_a_read_holds_on_to_nothing_of_the_request),
+        API_TEST(test_reads_are_told_that_the_server_shuts_down),
         API_TEST(test_pages_need_no_memory_of_queries),
         API_TEST(test_wishes_reach_their_owner_as_they_were_said),
     };

@@ -100,6 +100,7 @@ struct api {
     struct metric_collector collector;
 
     _Atomic bool stopping; /* relaxed: a request that misses it is served */
+    _Atomic(const char *) reads_canceled; /* why all are; relaxed; NULL: they are not */
 
     struct lock lock; /* LOCK_RANK_API; guards to the next blank line */
     struct api_limits limits;

@@ -2,7 +2,8 @@
  * serve.c - `firekeep serve`: a server and the signals it obeys.
  *
  *      SIGHUP    reload, all or nothing
- *      SIGTERM   no more requests -> those under way end -> the head is written out -> exit 0
+ *      SIGTERM   no more requests -> those under way end -> reads that last are told so and end
+ *                -> the head is written out -> exit 0
  *      a second SIGTERM, or 28 s: the rest is left to the next start, whose log has everything
  */
 #include <signal.h>
@@ -15,7 +16,7 @@
 #include "base/log.h"
 #include "cli/commands.h"
 
-enum { STOP_SECONDS = 28, REQUESTS_SECONDS = 10, TICK_MS = 250 };
+enum { STOP_SECONDS = 28, REQUESTS_SECONDS = 10, CANCELED_SECONDS = 12, TICK_MS = 250 };
 
 /* Waits for a signal for some milliseconds; 0: none came. */
 static int
@@ -63,6 +64,10 @@ stop(struct server *server, const sigset_t *signals)
     log_info("stopping, finishing open requests");
     server_quiesce(server);
     if (wait_until(server, signals, began + REQUESTS_SECONDS * NS_PER_S, server_is_idle)) {
+        leave_now(server);
+    }
+    server_cancel_reads(server);
+    if (wait_until(server, signals, began + CANCELED_SECONDS * NS_PER_S, server_is_idle)) {
         leave_now(server);
     }
     server_flush_all(server);

@@ -395,6 +395,12 @@ server_quiesce(struct server *s)
 }
 
 void
+server_cancel_reads(struct server *s)
+{
+    api_cancel_reads(s->api);
+}
+
+void
 server_flush_all(struct server *s)
 {
     keeper_flush_all(&s->keeper);

@@ -29,10 +29,11 @@ MUST_CHECK enum err server_reload(struct server *server, struct why *why);
 void server_stats(struct server *server, struct tsdb_stats *ret_stats);
 
 /* A stop in steps, so that its owner can lose patience in between. */
-void server_quiesce(struct server *server);    /* no more requests */
-bool server_is_idle(struct server *server);    /* those that were under way are answered */
-void server_flush_all(struct server *server);  /* begins to write the head out */
-bool server_is_flushed(struct server *server); /* that is done, or cannot be done now */
+void server_quiesce(struct server *server);      /* no more requests */
+bool server_is_idle(struct server *server);      /* those that were under way are answered */
+void server_cancel_reads(struct server *server); /* queries and reads end soon, with an error */
+void server_flush_all(struct server *server);    /* begins to write the head out */
+bool server_is_flushed(struct server *server);   /* that is done, or cannot be done now */
 /* What is in the log's batch goes to disk; nothing commits afterwards. For leaving in a hurry. */
 void server_commit_last(struct server *server);
 /*

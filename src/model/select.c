@@ -30,6 +30,11 @@ query_control_check(struct query_control *control, struct why *why)
     if (control == NULL) return OK;
     /* Relaxed: the flag carries nothing but itself, and a batch later is soon enough. */
     const char *canceled = atomic_load_explicit(&control->canceled, memory_order_relaxed);
+    if (canceled == NULL && control->all_canceled != NULL) {
+        canceled = atomic_load_explicit(control->all_canceled, memory_order_relaxed);
+        if (canceled != NULL)
+            atomic_store_explicit(&control->canceled, canceled, memory_order_relaxed);
+    }
     if (canceled != NULL) return why_set(why, ERR_CANCELED, "%s", canceled);
     if (control->deadline_ns == 0 && control->is_gone == NULL) return OK;
     int64_t now_ns = env_monotonic_ns(control->env);
