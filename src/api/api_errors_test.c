@@ -117,6 +117,9 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          "invalid parameter \\\"step\\\": cannot parse \\\"\\\" to a valid duration"},
         {"a step of nothing", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2&step=0", NULL,
          NULL, 0, 400, JSON, "zero or negative query resolution step widths are not accepted"},
+        {"another word than true or false", HTTP_GET,
+         "/api/v1/query_range?query=1&start=1&end=2&step=1&nocache=perhaps", NULL, NULL, 0, 400,
+         JSON, "invalid parameter \\\"nocache\\\""},
         {"too many steps", HTTP_GET, "/api/v1/query_range?query=1&start=0&end=11001&step=1", NULL,
          NULL, 0, 400, JSON,
          "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query "
@@ -564,6 +567,35 @@ test_pages_need_no_memory_of_queries(void **state)
     rig_free(rig);
 }
 
+/* How much it needs, how much there is, and what helps. */
+static void
+test_a_query_without_memory_is_told_whether_to_try_again(void **state)
+{
+    (void)state;
+    static const char range[] = "/api/v1/query_range?start=0&end=10999&step=1&query=time()";
+    static const struct asked small[] = {
+        {"beside large ones", HTTP_GET, range, NULL, NULL, 0, 503, JSON,
+         "and all that run may take 56.0 MiB (memory.limit): others take most of it, try again"},
+    };
+    static const struct asked large[] = {
+        {"a large one", HTTP_GET, "/api/v1/query?query=sum_over_time(vector(1)[100d:1s])", NULL,
+         NULL, 0, 422, JSON,
+         "and all that run may take 56.0 MiB (memory.limit): use narrower matchers, a shorter "
+         "time range or a longer step"},
+    };
+    struct budget all;
+    struct api_rig *rig = rig_new();
+    budget_init(&all, "all", 64 << 20, NULL);
+    rig->options.memory = &all;
+    rig_start(rig);
+    ask_all(rig, large);
+    uint64_t taken = (56 << 20) - (80 << 10);
+    must(budget_take(&rig->api->read_budget, taken));
+    ask_all(rig, small);
+    budget_give(&rig->api->read_budget, taken);
+    rig_free(rig);
+}
+
 #define API_TEST(name) cmocka_unit_test_teardown(name, tell_seed)
 
 int
@@ -581,6 +613,7 @@ main(void)
         API_TEST(test_errors_of_the_owner_become_statuses),
         API_TEST(test_a_read_holds_on_to_nothing_of_the_request),
         API_TEST(test_reads_are_told_that_the_server_shuts_down),
+        API_TEST(test_a_query_without_memory_is_told_whether_to_try_again),
         API_TEST(test_pages_need_no_memory_of_queries),
         API_TEST(test_wishes_reach_their_owner_as_they_were_said),
     };

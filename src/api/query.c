@@ -121,9 +121,9 @@ read_options(struct query *q)
     q->stats = stats != NULL;
     q->step_stats = q->stats && strcmp(stats, "all") == 0;
     /* Statistics are of all that the query reads. */
-    const char *nocache = form_given(&q->form, "nocache");
-    bool goes_around = q->stats || (nocache != NULL && strcmp(nocache, "1") == 0);
-    o->cache = goes_around ? NULL : q->api->results;
+    bool goes_around = q->stats;
+    if (e == OK) e = form_bool(&q->form, "nocache", &goes_around, &q->error);
+    o->cache = goes_around || q->stats ? NULL : q->api->results;
     o->counts = q->stats;
     return e ? e : form_bool(&q->form, "partial_response", &q->partial, &q->error);
 }
@@ -371,6 +371,30 @@ tell_timeout(struct query *q)
             asked ? "parameter timeout" : "query.timeout");
 }
 
+static double
+mebibytes(uint64_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+/* False: the query itself took little, and may be answered when others have ended. */
+static bool
+tell_memory(struct query *q)
+{
+    const struct budget *all = &q->api->read_budget;
+    uint64_t own = atomic_load_explicit(&q->budget.lacking_bytes, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&all->limit_bytes, memory_order_relaxed);
+    if (limit == 0) return true;
+    bool is_large = own > limit / 4;
+    why_set(&q->why, ERR_NOMEM,
+            "not enough memory for the query: it needs %.1f MiB or more, and all that run may "
+            "take %.1f MiB (memory.limit): %s",
+            mebibytes(own), mebibytes(limit),
+            is_large ? "use narrower matchers, a shorter time range or a longer step"
+                     : "others take most of it, try again");
+    return is_large;
+}
+
 static void
 end_answer(struct query *q, enum err e)
 {
@@ -384,6 +408,8 @@ end_answer(struct query *q, enum err e)
         reply_sentence(q->request, q->error_status, q->error_type, buf_bytes(&q->error));
     } else if (e == ERR_CANCELED && canceled) {
         reply_problem(q->request, 503, "canceled", why_text(&q->why, e));
+    } else if (e == ERR_NOMEM && !tell_memory(q)) {
+        reply_problem(q->request, 503, "unavailable", why_text(&q->why, e));
     } else if (e == ERR_LIMIT) {
         char text[sizeof q->why.text + 64];
         snprintf(text, sizeof text, "%s; /api/v1/explain tells what the query needs",

@@ -71,6 +71,7 @@ budget_take_one(struct budget *b, uint64_t size_bytes)
     if (limit != 0 && now > limit) {
         atomic_fetch_sub_explicit(&b->used_bytes, size_bytes, memory_order_relaxed);
         atomic_fetch_add_explicit(&b->refused_count, 1, memory_order_relaxed);
+        atomic_store_explicit(&b->lacking_bytes, now, memory_order_relaxed);
         return false;
     }
     return true;
@@ -82,7 +83,9 @@ budget_take(struct budget *budget, uint64_t size_bytes)
     for (struct budget *b = budget; b != NULL; b = b->parent) {
         if (budget_take_one(b, size_bytes)) continue;
         for (struct budget *taken = budget; taken != b; taken = taken->parent) {
-            atomic_fetch_sub_explicit(&taken->used_bytes, size_bytes, memory_order_relaxed);
+            uint64_t now =
+                atomic_fetch_sub_explicit(&taken->used_bytes, size_bytes, memory_order_relaxed);
+            atomic_store_explicit(&taken->lacking_bytes, now, memory_order_relaxed);
         }
         return ERR_NOMEM;
     }

@@ -23,6 +23,7 @@ struct budget {
     _Atomic uint64_t used_bytes;  /* relaxed: orders nothing */
     _Atomic uint64_t peak_bytes;  /* relaxed: a statistic */
     _Atomic uint64_t refused_count;
+    _Atomic uint64_t lacking_bytes; /* relaxed: what it would have had with what was refused last */
 };
 
 /* `limit_bytes` 0 means no limit of its own. `parent` may be NULL and outlives this one. */

@@ -73,6 +73,21 @@ a_lookup_has_the_limit() {
         curl -sg "$url/api/v1/series?match[]={__name__=~\".%2B\"}&limit=2" | grep -q '"status":"success"'
 }
 
+a_long_query_is_told_of_the_stop() {
+    local client
+    curl -sg --noproxy '*' --max-time 60 -w ' %{http_code}' -d time=1700000000 \
+        -d 'query=sum_over_time((sum_over_time(vector(1)[1d:1s]))[30d:1s])' \
+        "$url/api/v1/query" >"$work/told" &
+    client=$!
+    within 20 query_is_active && stop series && wait "$client"
+    cat "$work/told"
+    [[ $(<"$work/told") == *'"query canceled: the server is shutting down"} 503' ]]
+}
+
+query_is_active() {
+    curl -sg --noproxy '*' "$url/api/v1/status/active_queries" | grep -q sum_over_time
+}
+
 a_stream_is_cut() {
     read_load 1
     echo "status $status, $bytes bytes"
@@ -249,7 +264,7 @@ stop bytes
 claim "starts with a limit of series" begin series --read.max-series=3 || exit 1
 claim "SAMPLES of more than read.max-series get 400" series_have_a_limit
 claim "so do look-ups" a_lookup_has_the_limit
-stop series
+claim "a query that lasts while the server stops is told so" a_long_query_is_told_of_the_stop
 claim "starts with four places for reads" begin four --read.max-concurrent=4 || exit 1
 claim "who takes nothing makes room for who waits" makes_room
 stop four
