@@ -57,6 +57,7 @@ struct merged {
     uint32_t shard;
     uint32_t shard_count;
     struct bytes from_labels; /* in the question's arena */
+    struct series_cost spent; /* by sets that are not there any more */
     struct warnings warnings; /* of sets that are not there any more; at the end: all */
 };
 
@@ -173,6 +174,24 @@ find_again(struct merged *m, struct why *why)
     return OK;
 }
 
+/* To ask for a series again reads its samples, but it is one series. */
+static void
+add_spent_again(struct series_cost *to, const struct series_set *again)
+{
+    struct series_cost spent;
+    if (again == NULL || !series_set_spent(again, &spent)) return;
+    spent.series = 0;
+    series_cost_add(to, &spent);
+}
+
+static void
+free_again(struct merged *m)
+{
+    add_spent_again(&m->spent, m->again);
+    series_set_free(m->again);
+    m->again = NULL;
+}
+
 static enum err
 ask_again(struct merged *m, struct why *why)
 {
@@ -187,8 +206,7 @@ ask_again(struct merged *m, struct why *why)
     request.sets = &set;
     request.set_count = 1;
     request.hints.from_labels = below;
-    series_set_free(m->again); /* of an attempt that failed */
-    m->again = NULL;
+    free_again(m); /* of an attempt that failed */
     if (e == OK) e = view_select(m->view->below, &request, &m->again, why);
     for (uint32_t i = 0; i < count; i++) {
         matcher_free(matchers[i]);
@@ -216,8 +234,7 @@ static enum err
 end_again(struct merged *m, struct why *why)
 {
     enum err e = m->again == NULL ? OK : take_warnings(m, m->again, why);
-    series_set_free(m->again);
-    m->again = NULL;
+    free_again(m);
     m->is_asked_again = false;
     return e;
 }
@@ -333,6 +350,18 @@ merged_warning(struct series_set *set, uint32_t index)
     return NULL;
 }
 
+static struct series_cost
+merged_spent(const struct series_set *set)
+{
+    const struct merged *m = (const struct merged *)set;
+    struct series_cost all = m->spent, one;
+    for (uint32_t i = 0; i < m->question.tenant_count; i++) {
+        if (series_set_spent(m->sources[i].set, &one)) series_cost_add(&all, &one);
+    }
+    add_spent_again(&all, m->again);
+    return all;
+}
+
 static void
 merged_free(struct series_set *set)
 {
@@ -379,8 +408,11 @@ enum err
 tenants_select(struct tenants_view *view, const struct query_request *request,
                struct series_set **ret_set, struct why *why)
 {
-    static const struct series_set_ops ops = {
-        .next = merged_next, .batch = merged_batch, .warning = merged_warning, .free = merged_free};
+    static const struct series_set_ops ops = {.next = merged_next,
+                                              .batch = merged_batch,
+                                              .warning = merged_warning,
+                                              .spent = merged_spent,
+                                              .free = merged_free};
     struct budget *budget = request->control == NULL ? view->budget : request->control->budget;
     struct merged *m = mem_new(budget, sizeof *m);
     if (m == NULL) return question_no_memory(why);

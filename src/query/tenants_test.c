@@ -40,6 +40,7 @@ struct kept_set {
     struct kept_series *found[SERIES_MAX];
     unsigned count, next;
     bool given;
+    struct series_cost spent;
 };
 
 static bool
@@ -72,6 +73,7 @@ kept_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     (void)why;
     bool any = s->next < s->count;
     *ret_labels = any ? s->found[s->next++]->labels : bytes_of(NULL, 0);
+    s->spent.series += any;
     s->given = false;
     return OK;
 }
@@ -84,6 +86,7 @@ kept_batch(struct series_set *set, struct sample_batch *ret, struct why *why)
     (void)why;
     *ret = (struct sample_batch){
         .count = s->given ? 0 : 1, .times_ms = &s->found[s->next - 1]->t_ms, .value_bits = &bits};
+    series_cost_add(&s->spent, &(struct series_cost){0, ret->count, ret->count, 9 * ret->count});
     s->given = true;
     return OK;
 }
@@ -94,6 +97,12 @@ kept_warning(struct series_set *set, uint32_t index)
     return index == 0 ? ((struct kept_set *)set)->of->warning : NULL;
 }
 
+static struct series_cost
+kept_spent(const struct series_set *set)
+{
+    return ((const struct kept_set *)set)->spent;
+}
+
 static void
 kept_set_free(struct series_set *set)
 {
@@ -101,8 +110,11 @@ kept_set_free(struct series_set *set)
     mem_free(NULL, set, sizeof(struct kept_set));
 }
 
-static const struct series_set_ops kept_set_ops = {
-    .next = kept_next, .batch = kept_batch, .warning = kept_warning, .free = kept_set_free};
+static const struct series_set_ops kept_set_ops = {.next = kept_next,
+                                                   .batch = kept_batch,
+                                                   .warning = kept_warning,
+                                                   .spent = kept_spent,
+                                                   .free = kept_set_free};
 
 static enum err
 kept_select(struct view *view, const struct query_request *r, struct series_set **ret,
@@ -468,6 +480,30 @@ test_series_that_are_the_beginning_of_others_come_in_their_place(void **state)
 }
 
 static void
+test_what_was_read_of_all_is_told(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    struct series_set *set;
+    struct series_cost spent;
+    keep(rig, "a", "__name__=up", 1);
+    keep(rig, "a", "__name__=up __replica__=r", 2);
+    keep(rig, "b", "__name__=up", 3);
+    struct query_request r = request_of("a|b");
+    begin(rig);
+    assert_int_equal(view_select(rig->view, &r, &set, NULL), OK);
+    assert_int_equal(say_set(rig, set, NULL), OK);
+    assert_int_equal(rig->kept.selects, 3); /* one series had to wait, and is counted once */
+    assert_true(series_set_spent(set, &spent));
+    assert_int_equal(spent.series, 3);
+    assert_int_equal(spent.blocks, 3);
+    assert_int_equal(spent.samples, 3);
+    assert_int_equal(spent.bytes, 27);
+    series_set_free(set);
+    rig_free(rig);
+}
+
+static void
 test_matchers_of_the_label_choose_tenants(void **state)
 {
     (void)state;
@@ -769,6 +805,7 @@ main(void)
         cmocka_unit_test(test_series_say_whose_they_are),
         cmocka_unit_test(test_series_with_the_label_keep_its_value_elsewhere),
         cmocka_unit_test(test_series_that_are_the_beginning_of_others_come_in_their_place),
+        cmocka_unit_test(test_what_was_read_of_all_is_told),
         cmocka_unit_test(test_matchers_of_the_label_choose_tenants),
         cmocka_unit_test(test_texts_are_in_one_order_and_each_once),
         cmocka_unit_test(test_a_limit_leaves_one_more_than_is_wanted),

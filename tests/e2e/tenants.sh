@@ -71,6 +71,18 @@ queries_work() {
             --data-urlencode 'query=sum by (__tenant_id__) (up)' -d "start=$((t_ms / 1000))&end=$((t_ms / 1000 + 60))&step=15"
 }
 
+# What a run has read of both is told as of one.
+explained() { # WHICH
+    get 'a|b' "/api/v1/explain?query=up$1" | jq -c '.data | [.blocks, .samples, .bytes, .series]'
+}
+
+runs_are_explained() {
+    local plan run
+    plan=$(explained '') && run=$(explained '&analyze=true')
+    echo "plan $plan, run $run"
+    [[ $run == "$plan" && $run != *null* ]]
+}
+
 lookups_work() {
     gives '["__name__","__replica__","__tenant_id__","job","original___tenant_id__"]' .data 'a|b' /api/v1/labels &&
         gives '["__name__","__tenant_id__","job"]' .data 'a|nobody' /api/v1/labels &&
@@ -124,6 +136,7 @@ commands_work() { # TARGET
 read_all() { # WHEN
     claim "$1: series say whose they are" series_are_marked
     claim "$1: queries" queries_work
+    claim "$1: a run tells what it has read of both" runs_are_explained
     claim "$1: names, values, exemplars, searches" lookups_work
     claim "$1: federation" federates
     claim "$1: remote read" reads_remotely
