@@ -276,7 +276,11 @@ settings_check_reload(const struct settings *now, const struct settings *next, s
                         ? strcmp(setting_text(s, now), setting_text(s, next)) == 0
                         : setting_number(s, now) == setting_number(s, next);
         if (s->reloadable || same) continue;
-        return why_set(why, ERR_INPUT, "%s can only be changed by a restart", s->name);
+        /* Flags stay as they are: it stands in the file. */
+        char name[SETTING_TEXT_BYTES];
+        enum err e = why_set(why, ERR_INPUT, "%s can only be changed by a restart",
+                             setting_yaml_name(s, name));
+        return now->config_file[0] == '\0' ? e : why_prefix(why, e, "%s", now->config_file);
     }
     return OK;
 }

@@ -543,11 +543,26 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
             continue;
         }
         assert_int_equal(e, ERR_INPUT);
-        char expected[100];
-        snprintf(expected, sizeof expected, "%s can only be changed by a restart", t->name);
+        char expected[100], name[SETTING_TEXT_BYTES];
+        snprintf(expected, sizeof expected, "%s can only be changed by a restart",
+                 setting_yaml_name(t, name));
         assert_string_equal(why.text, expected);
     }
     assert_int_equal(reloadable_count, 25);
+}
+
+static void
+test_what_a_reload_cannot_change_is_named_as_the_file_names_it(void **state)
+{
+    (void)state;
+    struct settings now = defaults(), next;
+    struct why why = {""};
+    snprintf(now.config_file, sizeof now.config_file, "%s", "firekeep.yml");
+    next = now;
+    next.query_max_concurrent++;
+    assert_int_equal(settings_check_reload(&now, &next, &why), ERR_INPUT);
+    assert_string_equal(why.text,
+                        "firekeep.yml: query.max_concurrent can only be changed by a restart");
 }
 
 /* A file in a fresh directory; both are removed by drop_file(). */
@@ -824,6 +839,7 @@ main(void)
         cmocka_unit_test(test_printed_yaml_reads_back_as_the_same_settings),
         cmocka_unit_test(test_help_names_every_flag_with_its_default),
         cmocka_unit_test(test_each_setting_alone_decides_whether_a_reload_is_allowed),
+        cmocka_unit_test(test_what_a_reload_cannot_change_is_named_as_the_file_names_it),
         cmocka_unit_test(test_load_lets_flags_win_over_the_file_and_the_file_over_defaults),
         cmocka_unit_test(test_load_judges_file_and_flags_together),
         cmocka_unit_test(test_load_reads_destinations_with_the_flags_in_mind),
