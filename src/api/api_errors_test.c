@@ -120,6 +120,13 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
         {"another word than true or false", HTTP_GET,
          "/api/v1/query_range?query=1&start=1&end=2&step=1&nocache=perhaps", NULL, NULL, 0, 400,
          JSON, "invalid parameter \\\"nocache\\\""},
+        {"a step that is next to nothing", HTTP_GET,
+         "/api/v1/query_range?query=1&start=1&end=2&step=0.0001", NULL, NULL, 0, 400, JSON,
+         "\"error\":\"invalid parameter \\\"step\\\": query resolution step widths below 1ms are "
+         "not "
+         "accepted\"}"},
+        {"a step back", HTTP_GET, "/api/v1/query_range?query=1&start=1&end=2&step=-0.0001", NULL,
+         NULL, 0, 400, JSON, "zero or negative query resolution step widths are not accepted"},
         {"too many steps", HTTP_GET, "/api/v1/query_range?query=1&start=0&end=11001&step=1", NULL,
          NULL, 0, 400, JSON,
          "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query "
@@ -132,6 +139,10 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          "invalid expression type \\\"range vector\\\" for range query, must be Scalar or instant "
          "Vector"},
         {"no time to evaluate it", HTTP_GET, "/api/v1/query?query=up&timeout=0", NULL, NULL, 0, 503,
+         JSON,
+         "\"errorType\":\"timeout\",\"error\":\"query timed out after 0.000 s (parameter timeout): "
+         "use"},
+        {"less time than none", HTTP_GET, "/api/v1/query?query=up&timeout=-1.5", NULL, NULL, 0, 503,
          JSON,
          "\"errorType\":\"timeout\",\"error\":\"query timed out after 0.000 s (parameter timeout): "
          "use"},

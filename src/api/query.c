@@ -105,6 +105,7 @@ read_options(struct query *q)
     enum err e = OK;
     if (form_given(&q->form, "timeout") != NULL) {
         e = read_duration(q, "timeout", "invalid parameter \"timeout\"", &timeout_ms);
+        if (timeout_ms < 0) timeout_ms = 0; /* it is over at once, as in Prometheus */
         int64_t rest_ns = q->control.deadline_ns - q->begun_ns;
         if (e == OK && timeout_ms < rest_ns / NS_PER_MS) {
             q->control.deadline_ns = q->begun_ns + timeout_ms * NS_PER_MS;
@@ -166,6 +167,14 @@ check_points(struct query *q)
     return ERR_INPUT;
 }
 
+/* Of a number: what is below a millisecond has become 0. */
+static bool
+is_above_zero(const char *text)
+{
+    uint64_t bits;
+    return number_parse(text, strlen(text), &bits) && bits_double(bits) > 0;
+}
+
 static enum err
 read_range(struct query *q)
 {
@@ -177,6 +186,10 @@ read_range(struct query *q)
         e = form_invalid(&q->error, "end", "end timestamp must not be before start time");
     }
     if (e == OK) e = read_duration(q, "step", "invalid parameter \"step\"", &o->step_ms);
+    if (e == OK && o->step_ms == 0 && is_above_zero(form_nth(&q->form, "step", 0))) {
+        e = form_invalid(&q->error, "step",
+                         "query resolution step widths below 1ms are not accepted");
+    }
     if (e == OK && o->step_ms <= 0) {
         e = form_invalid(&q->error, "step",
                          "zero or negative query resolution step widths are not accepted. Try a "
