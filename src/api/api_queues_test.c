@@ -261,6 +261,39 @@ test_a_server_that_stops_takes_neither_writes_nor_reads(void **state)
     rig_free(rig);
 }
 
+static unsigned statuses[3], opened; /* of `slow`, whenever a view was opened */
+static struct http_request slow;
+
+static enum err
+open_and_look(struct answerer *answerer, struct query_control *control, struct view **ret,
+              struct why *why_open)
+{
+    if (opened < 3) statuses[opened] = slow.status;
+    opened++;
+    sim_env_advance_ns(rig_of_answerer(answerer)->m.sim, NS_PER_MS);
+    return double_open(answerer, control, ret, why_open);
+}
+
+/* What it read is looked up for the log in a view of its own. */
+static void
+test_who_asked_slowly_is_answered_before_it_is_logged(void **state)
+{
+    (void)state;
+    static const struct answerer_ops slow_ops = {.open = open_and_look};
+    struct api_rig *rig = rig_new();
+    rig->answerer.ops = &slow_ops;
+    rig->limits.query.slow_log_ns = NS_PER_MS;
+    rig_start(rig);
+    request_init(&slow, HTTP_GET, "/api/v1/query?query=up", NULL, bytes_of("", 0));
+    assert_true(rig_hand(rig, &slow));
+    rig_run(rig);
+    assert_int_equal(opened, 2);
+    assert_int_equal(statuses[0], 0);
+    assert_int_equal(statuses[1], 200);
+    buf_fini(&slow.text);
+    rig_free(rig);
+}
+
 #define API_TEST(name) cmocka_unit_test_teardown(name, tell_seed)
 
 int
@@ -275,6 +308,7 @@ main(void)
         API_TEST(test_requests_without_a_tenant_take_no_more_places_than_one),
         API_TEST(test_helpers_are_told_that_a_query_waits),
         API_TEST(test_queries_are_remembered_by_what_they_cost),
+        API_TEST(test_who_asked_slowly_is_answered_before_it_is_logged),
         API_TEST(test_nobody_works_for_a_client_that_is_gone),
         API_TEST(test_a_queue_has_an_end),
         API_TEST(test_a_server_that_stops_takes_neither_writes_nor_reads),

@@ -99,7 +99,7 @@ struct api {
     _Atomic(struct http_server *) server; /* release in api_set_server(), acquire in /metrics */
     struct metric_collector collector;
 
-    _Atomic bool stopping; /* relaxed: a request that misses it is served */
+    _Atomic bool stopping;                /* relaxed: a request that misses it is served */
     _Atomic(const char *) reads_canceled; /* why all are; relaxed; NULL: they are not */
 
     struct lock lock; /* LOCK_RANK_API; guards to the next blank line */
@@ -220,15 +220,16 @@ struct active_query {
     int64_t first_ms, last_ms, step_ms; /* step 0: at one time */
     int64_t begun_ns;
     struct query_control *control; /* and its budget */
-    struct bytes plan;             /* of a slow one: what it reads, for the log; empty: not known */
+    uint64_t peak_bytes;           /* of memory; set by queries_end() */
 };
 void queries_begin(struct api *api, struct active_query *query);
 /* Instead of queries_end(), of what was no query: it is not accounted. */
 void queries_forget(struct api *api, struct active_query *query);
-/* Has it taken so long that it will be logged? */
-bool query_is_slow(struct api *api, const struct active_query *query, int64_t now_ns);
-/* Keeps and perhaps logs what it cost. `e`: how it ended. */
-void queries_end(struct api *api, struct active_query *query, enum err e, int64_t now_ns);
+/* Keeps what it cost. `e`: how it ended. True: it is a slow one, to be logged. */
+bool queries_end(struct api *api, struct active_query *query, enum err e, int64_t took_ns);
+/* `plan`: what it reads; empty: not known. */
+void queries_log_slow(const struct active_query *query, enum err e, int64_t took_ns,
+                      struct bytes plan);
 void queries_free(struct api *api);
 
 /* --- families of routes ----------------------------------------------------------------------- */

@@ -112,11 +112,8 @@ past_of_locked(struct api *api, const struct active_query *query)
 }
 
 static void
-remember(struct api *api, const struct active_query *query, enum err e, int64_t now_ns)
+remember(struct api *api, const struct active_query *query, enum err e, int64_t took_ns)
 {
-    struct query_control *control = query->control;
-    int64_t took_ns = now_ns - query->begun_ns;
-    uint64_t peak = atomic_load_explicit(&control->budget->peak_bytes, memory_order_relaxed);
     lock_take(&api->lock);
     struct past_query *p = past_of_locked(api, query);
     if (p != NULL) {
@@ -124,18 +121,11 @@ remember(struct api *api, const struct active_query *query, enum err e, int64_t 
         if (e) p->failed++;
         p->total_ns += took_ns;
         if (took_ns > p->most_ns) p->most_ns = took_ns;
-        p->samples += control->samples_seen;
-        if (peak > p->peak_bytes) p->peak_bytes = peak;
-        p->last_ns = now_ns;
+        p->samples += query->control->samples_seen;
+        if (query->peak_bytes > p->peak_bytes) p->peak_bytes = query->peak_bytes;
+        p->last_ns = query->begun_ns + took_ns;
     }
     lock_drop(&api->lock);
-}
-
-bool
-query_is_slow(struct api *api, const struct active_query *query, int64_t now_ns)
-{
-    int64_t slow_ns = api_limits_now(api).query.slow_log_ns;
-    return slow_ns != 0 && now_ns - query->begun_ns >= slow_ns;
 }
 
 void
@@ -148,25 +138,31 @@ queries_forget(struct api *api, struct active_query *query)
     lock_drop(&api->lock);
 }
 
-void
-queries_end(struct api *api, struct active_query *query, enum err e, int64_t now_ns)
+bool
+queries_end(struct api *api, struct active_query *query, enum err e, int64_t took_ns)
 {
-    struct query_control *control = query->control;
-    int64_t took_ns = now_ns - query->begun_ns;
+    int64_t slow_ns = api_limits_now(api).query.slow_log_ns;
+    query->peak_bytes =
+        atomic_load_explicit(&query->control->budget->peak_bytes, memory_order_relaxed);
     queries_forget(api, query);
     metric_record(&latency, (uint64_t)took_ns);
-    metric_add(&samples_read, control->samples_seen);
+    metric_add(&samples_read, query->control->samples_seen);
     if (e) metric_inc(&failures);
-    remember(api, query, e, now_ns);
-    if (!query_is_slow(api, query, now_ns)) return;
-    uint64_t peak = atomic_load_explicit(&control->budget->peak_bytes, memory_order_relaxed);
+    remember(api, query, e, took_ns);
+    return slow_ns != 0 && took_ns >= slow_ns;
+}
+
+void
+queries_log_slow(const struct active_query *query, enum err e, int64_t took_ns, struct bytes plan)
+{
+    const struct query_control *control = query->control;
     log_warn("query: slow", KV("query", query->text), KV("tenant", query->tenant),
              KV("start_ms", query->first_ms), KV("end_ms", query->last_ms),
              KV("step_ms", query->step_ms), KV("took_ms", took_ns / NS_PER_MS),
              KV("series", (uint64_t)control->series_seen),
              KV("samples", (uint64_t)control->samples_seen),
-             KV("bytes", (uint64_t)control->bytes_seen), KV("peak_memory_bytes", peak),
-             KV("result", e == OK ? "ok" : err_word(e)), KV("plan", query->plan));
+             KV("bytes", (uint64_t)control->bytes_seen), KV("peak_memory_bytes", query->peak_bytes),
+             KV("result", e == OK ? "ok" : err_word(e)), KV("plan", plan));
 }
 
 void

@@ -529,22 +529,30 @@ plan_slow_one(struct query *q, struct buf *line)
     view_free(view);
 }
 
-/* Before the answer ends: with it the request goes, whose tenant the books name. */
+/* Once it is answered: what the log costs is nothing that the client waits for. Nothing of the
+ * request is there any more. */
 static void
-end_active(struct query *q, enum err e)
+log_slow(struct query *q, enum err e, int64_t took_ns)
 {
     struct buf line;
-    int64_t now_ns = env_monotonic_ns(q->api->options.env);
-    if (!q->is_active) return;
-    if (q->prepared_ns == 0 && e != ERR_CANCELED) { /* it never ran */
-        queries_forget(q->api, &q->active);
-        return;
-    }
     buf_init(&line, NULL, SENTENCE_BYTES_MAX);
-    if (query_is_slow(q->api, &q->active, now_ns)) plan_slow_one(q, &line);
-    if (buf_error(&line) == OK) q->active.plan = buf_bytes(&line);
-    queries_end(q->api, &q->active, e, now_ns);
+    plan_slow_one(q, &line);
+    queries_log_slow(&q->active, e, took_ns, buf_error(&line) ? bytes_of("", 0) : buf_bytes(&line));
     buf_fini(&line);
+}
+
+/* In the books before it is answered: whoever has the answer finds the query there. */
+static void
+end(struct query *q, enum err e)
+{
+    int64_t took_ns = env_monotonic_ns(q->api->options.env) - q->begun_ns;
+    bool ran = q->prepared_ns != 0 || e == ERR_CANCELED, is_slow = false;
+    if (q->is_active && ran)
+        is_slow = queries_end(q->api, &q->active, e, took_ns);
+    else if (q->is_active)
+        queries_forget(q->api, &q->active);
+    end_answer(q, e);
+    if (is_slow) log_slow(q, e, took_ns);
 }
 
 static enum err
@@ -596,8 +604,7 @@ run(struct api *api, struct http_request *request, enum asked asked)
         reply_problem(request, refused, "bad_data", q->why.text);
     } else {
         if (e == OK) e = answer(q);
-        end_active(q, e);
-        end_answer(q, e);
+        end(q, e);
     }
     promql_result_free(q->result);
     promql_plan_free(q->plan);
