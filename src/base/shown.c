@@ -5,16 +5,32 @@
 
 #include "base/utf8.h"
 
+enum { PIECE_BYTES = 8 };
+
+/* What stands for the character at `p`, which is not harmless. Returns the bytes that it has. */
+static size_t
+escape(const uint8_t *p, size_t left, char to[PIECE_BYTES])
+{
+    size_t size = utf8_step(p, left);
+    if (size > 1)
+        snprintf(to, PIECE_BYTES, "\\u%04x", (unsigned)(utf8_get(p, size) & 0xffff));
+    else
+        snprintf(to, PIECE_BYTES, "\\x%02x", *p);
+    return size == 0 ? 1 : size;
+}
+
 struct shown
 shown_of(struct bytes text)
 {
-    enum { ROOM = sizeof(struct shown) - 8, PIECE_BYTES_MAX = 4 }; /* then dots, quote, end */
+    enum { ROOM = sizeof(struct shown) - 8 }; /* then dots, quote, end */
     struct shown s = {"'"};
     size_t used = 1, at = 0;
-    while (at < text.size && used + PIECE_BYTES_MAX <= ROOM) {
+    while (at < text.size && used + PIECE_BYTES - 2 <= ROOM) {
+        char piece[PIECE_BYTES];
         size_t size = utf8_plain(text.at + at, text.size - at);
         if (size == 0) {
-            used += (size_t)snprintf(s.text + used, sizeof s.text - used, "\\x%02x", text.at[at++]);
+            at += escape(text.at + at, text.size - at, piece);
+            used += (size_t)snprintf(s.text + used, sizeof s.text - used, "%s", piece);
             continue;
         }
         memcpy(s.text + used, text.at + at, size);
@@ -29,11 +45,13 @@ void
 buf_put_shown(struct buf *to, struct bytes text)
 {
     for (size_t at = 0, size; at < text.size; at += size) {
+        char piece[PIECE_BYTES];
         size = utf8_plain(text.at + at, text.size - at);
-        if (size > 0)
+        if (size > 0) {
             buf_put(to, text.at + at, size);
-        else
-            buf_printf(to, "\\x%02x", text.at[at]);
-        if (size == 0) size = 1;
+            continue;
+        }
+        size = escape(text.at + at, text.size - at, piece);
+        buf_put_text(to, piece);
     }
 }

@@ -4,7 +4,8 @@
 
 #include "base/buf.h"
 
-/* In single quotes, cut to about 60 bytes; what is not harmless on a terminal is shown as \xNN. */
+/* In single quotes, cut to about 60 bytes; what is not harmless on a terminal is shown as \xNN
+ * or \uNNNN. */
 struct shown {
     char text[72];
 };

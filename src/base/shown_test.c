@@ -30,7 +30,7 @@ test_foreign_text_in_messages_is_bounded_and_whole(void **state)
     assert_string_equal(shown_of(bytes_of_text("\xc2\x9b"
                                                "31m"))
                             .text,
-                        "'\\xc2\\x9b31m'");
+                        "'\\u009b31m'");
     assert_string_equal(shown_of(bytes_of_text("\xff")).text, "'\\xff'");
 }
 
@@ -42,7 +42,23 @@ test_all_of_a_text_is_shown_without_harm(void **state)
     buf_init(&text, NULL, 1000);
     buf_put_shown(&text, bytes_of("\xc3\xa9\n\xc2\x9b \xff", 7));
     buf_put_u8(&text, '\0');
-    assert_string_equal((const char *)text.at, "\xc3\xa9\\x0a\\xc2\\x9b \\xff");
+    assert_string_equal((const char *)text.at, "\xc3\xa9\\x0a\\u009b \\xff");
+    buf_fini(&text);
+}
+
+/* What turns a text around, and what has no width. */
+static void
+test_hidden_characters_are_shown(void **state)
+{
+    (void)state;
+    struct buf text;
+    buf_init(&text, NULL, 1000);
+    buf_put_shown(&text,
+                  bytes_of_text("a\u202eb\u200bc\u2066d\u061ce\ufefff\u00adg\u2010h\U0001f600"));
+    buf_put_u8(&text, '\0');
+    assert_string_equal((const char *)text.at,
+                        "a\\u202eb\\u200bc\\u2066d\\u061ce\\ufefff\\u00adg\u2010h\U0001f600");
+    assert_string_equal(shown_of(bytes_of_text("a\u202eb")).text, "'a\\u202eb'");
     buf_fini(&text);
 }
 
@@ -52,6 +68,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_foreign_text_in_messages_is_bounded_and_whole),
         cmocka_unit_test(test_all_of_a_text_is_shown_without_harm),
+        cmocka_unit_test(test_hidden_characters_are_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,16 +86,31 @@ utf8_get(const uint8_t *p, size_t size)
     return c;
 }
 
+/* Characters that are not seen but change what is: they turn the direction of the text around, join
+ * and part words and lines. All of them are below U+10000. */
+static inline bool
+utf8_is_hidden(uint32_t c)
+{
+    static const struct {
+        uint16_t first, last;
+    } hidden[] = {{0xad, 0xad},     {0x61c, 0x61c},   {0x180e, 0x180e}, {0x200b, 0x200f},
+                  {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}};
+    for (unsigned i = 0; i < sizeof hidden / sizeof *hidden && hidden[i].first <= c; i++) {
+        if (c <= hidden[i].last) return true;
+    }
+    return false;
+}
+
 /*
  * The bytes of the character at `p` if it is harmless on a terminal. 0: it is a control character,
- * those of C1 (U+0080 to U+009F), which terminals obey, included, or no UTF-8.
+ * those of C1 (U+0080 to U+009F), which terminals obey, included, or hidden, or no UTF-8.
  */
 static inline size_t
 utf8_plain(const uint8_t *p, size_t left)
 {
     size_t size = utf8_step(p, left);
     uint32_t c = size == 0 ? 0 : utf8_get(p, size);
-    return c < ' ' || (c >= 0x7f && c < 0xa0) ? 0 : size;
+    return c < ' ' || (c >= 0x7f && c < 0xa0) || utf8_is_hidden(c) ? 0 : size;
 }
 
 /* Words that overlap at the end: no loop over single bytes. */

@@ -235,6 +235,19 @@ test_whatever_comes_stays_within_its_room(void **state)
     }
 }
 
+static void
+test_the_legend_shows_hidden_characters(void **state)
+{
+    (void)state;
+    struct drawing d;
+    begin(&d, ten_minutes);
+    put_series(&d, "x\u202ey\u200bz\033");
+    put_point(&d, ten_minutes.first_ms, 1);
+    end(&d);
+    assert_non_null(strstr(d.text, "* {a=\"x\\u202ey\\u200bz\\x1b\"}\n"));
+    free(d.text);
+}
+
 int
 main(void)
 {
@@ -243,6 +256,7 @@ main(void)
         cmocka_unit_test(test_marks_tell_series_apart_and_gaps_stay_open),
         cmocka_unit_test(test_times_that_were_not_known_before_get_an_axis),
         cmocka_unit_test(test_equal_values_lie_in_the_middle),
+        cmocka_unit_test(test_the_legend_shows_hidden_characters),
         cmocka_unit_test(test_whatever_comes_stays_within_its_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

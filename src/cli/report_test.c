@@ -72,7 +72,7 @@ test_text_is_aligned_and_harmless_to_a_terminal(void **state)
                                 "  made                       1969-12-31T23:59:59.999Z (-1)\n"
                                 "  ratio                      0.333\n"
                                 "  none                       -\n"
-                                "  name                       red \\x1b[31m\\xc2\\x9b µ\n"
+                                "  name                       red \\x1b[31m\\u009b µ\n"
                                 "  yes                        yes\n"
                                 "\n"
                                 "Rows\n"

@@ -296,7 +296,8 @@ print_escaped_byte(struct buf *to, uint8_t b)
     }
 }
 
-/* Control characters, C1 (U+0080..U+009F) included, could play with the reader's terminal. */
+/* Control characters, C1 (U+0080..U+009F) included, could play with the reader's terminal, hidden
+ * ones with the reader. */
 static void
 print_quoted(struct buf *to, struct bytes text)
 {
@@ -304,8 +305,8 @@ print_quoted(struct buf *to, struct bytes text)
     for (size_t at = 0; at < text.size;) {
         size_t step = utf8_step(text.at + at, text.size - at);
         uint8_t b = text.at[at];
-        if (step == 2 && b == 0xc2 && text.at[at + 1] < 0xa0) {
-            buf_printf(to, "\\u%04x", text.at[at + 1]);
+        if (step > 1 && utf8_plain(text.at + at, text.size - at) == 0) {
+            buf_printf(to, "\\u%04x", (unsigned)utf8_get(text.at + at, step));
         } else if (step == 0 || b < 0x20 || b == 0x7f || b == '"' || b == '\\') {
             print_escaped_byte(to, b);
         } else {
