@@ -1,7 +1,8 @@
 /*
  * query_print.c - results are written as they come. A table of one time is a row for each series,
- * aligned; of many times each series is a line, and its points are lines below. Rows of CSV are
- * those that `export` writes and `import` reads, with histograms as texts besides.
+ * aligned, in which a native histogram that is long is cut; of many times each series is a line,
+ * and its points are lines below. Rows of CSV are those that `export` writes, with histograms as
+ * texts besides, which `import` does not read.
  */
 #include "cli/query_print.h"
 
@@ -14,7 +15,7 @@
 #include "wire/number.h"
 #include "wire/text_writer.h"
 
-enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 256 << 20 };
+enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 256 << 20, CELL_BYTES_MAX = 64 };
 
 struct printer {
     struct query_sink sink; /* first: it is handed out */
@@ -105,6 +106,22 @@ histogram_text(struct printer *p, const struct query_histogram *h)
     return buf_bytes(to);
 }
 
+/* The beginning, as many buckets as a column has room for: all of them are in CSV and in JSON. */
+static struct bytes
+histogram_cell(struct printer *p, const struct query_histogram *h)
+{
+    static const char rest[] = "...}";
+    struct bytes text = histogram_text(p, h);
+    if (text.size <= CELL_BYTES_MAX) return text;
+    size_t size = CELL_BYTES_MAX - strlen(rest);
+    while (text.at[size - 1] != ' ') { /* there is one before "sum" */
+        size--;
+    }
+    p->value.size = size;
+    buf_put_text(&p->value, rest);
+    return buf_bytes(&p->value);
+}
+
 /* --- a table ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -140,17 +157,17 @@ table_point(struct query_sink *sink, const struct query_point *point, struct why
 {
     struct printer *p = printer_of(sink);
     struct report_value time = value_time(point->t_ms), value = value_float(point->value);
-    if (point->histogram != NULL) value = value_view(histogram_text(p, point->histogram));
     if (p->type == PROMQL_MATRIX) {
         char text[TIME_TEXT_BYTES];
         buf_printf(&p->text, "  %s  ", time_print(point->t_ms, text));
         if (point->histogram != NULL)
-            buf_put_bytes(&p->text, value.text);
+            buf_put_bytes(&p->text, histogram_text(p, point->histogram));
         else
             buf_put(&p->text, text, number_print(double_bits(point->value), text));
         buf_put_u8(&p->text, '\n');
         return write_if_large(p, why);
     }
+    if (point->histogram != NULL) value = value_view(histogram_cell(p, point->histogram));
     if (p->type == PROMQL_SCALAR)
         report_row(p->report, value, time);
     else

@@ -105,6 +105,53 @@ test_a_vector_is_an_aligned_table(void **state)
 }
 
 static void
+put_long(struct query_sink *sink)
+{
+    struct fhist_bucket buckets[50];
+    for (int i = 0; i < 50; i++) {
+        buckets[i] = (struct fhist_bucket){i, i + 1, 3, false, true};
+    }
+    struct query_histogram h = {150, 2.5, buckets, 50};
+    struct query_point p = {.t_ms = 1500, .histogram = &h};
+    put_series(sink, "up", "x");
+    put_float(sink, 1500, 1);
+    put_series(sink, "h", "x");
+    assert_int_equal(sink->ops->point(sink, &p, &why), OK);
+}
+
+static void
+test_a_long_histogram_does_not_widen_a_table(void **state)
+{
+    (void)state;
+    check(QUERY_TABLE, PROMQL_VECTOR, put_long,
+          "series     value                                                          time\n"
+          "up{a=\"x\"}  1                                                              "
+          "1970-01-01T00:00:01.500Z\n"
+          "h{a=\"x\"}   {count:150, sum:2.5, (0,1]:3, (1,2]:3, (2,3]:3, (3,4]:3, ...}  "
+          "1970-01-01T00:00:01.500Z\n");
+}
+
+static void
+put_hidden(struct query_sink *sink)
+{
+    put_series(sink, "up", "a\u202eb\u200b\033c");
+    put_float(sink, 1500, 1);
+}
+
+static void
+test_hidden_characters_are_escaped_in_tables_and_whole_in_csv(void **state)
+{
+    (void)state;
+    check(QUERY_TABLE, PROMQL_VECTOR, put_hidden,
+          "series                       value  time\n"
+          "up{a=\"a\\u202eb\\u200b\\x1bc\"}      1  1970-01-01T00:00:01.500Z\n");
+    check(QUERY_TABLE, PROMQL_MATRIX, put_hidden,
+          "up{a=\"a\\u202eb\\u200b\\x1bc\"}\n  1970-01-01T00:00:01.500Z  1\n");
+    check(QUERY_CSV, PROMQL_VECTOR, put_hidden,
+          "name,labels,time,value\nup,\"{a=\"\"a\u202eb\u200b\033c\"\"}\",1500,1\n");
+}
+
+static void
 put_matrix(struct query_sink *sink)
 {
     put_series(sink, "up", "x");
@@ -232,6 +279,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_vector_is_an_aligned_table),
+        cmocka_unit_test(test_a_long_histogram_does_not_widen_a_table),
+        cmocka_unit_test(test_hidden_characters_are_escaped_in_tables_and_whole_in_csv),
         cmocka_unit_test(test_a_matrix_is_series_with_their_points_below),
         cmocka_unit_test(test_other_types_are_tables_without_series),
         cmocka_unit_test(test_csv_has_the_columns_of_export_and_quotes_texts),
