@@ -232,6 +232,25 @@ claim "on a terminal a caret shows the place" says '     ^' 2 on_terminal 80 24 
 # --- large results -------------------------------------------------------------------------------
 
 # What a command needs at most, in MiB, beside the same for one point.
+# --- results as CSV ------------------------------------------------------------------------------
+
+rows() { # EXPR
+    "$firekeep" query --url="$url" "${hour[@]}" --step=1m --format=csv "$1"
+}
+imports_result() { # TEXT STATUS EXPR
+    rows "$3" >"$work/result.csv" &&
+        says "$1" "$2" "$firekeep" import --url="$url" "$work/result.csv"
+}
+is_there_again() {
+    rows 'sum by (job) (load)' >"$work/before.csv" && rows 'max_over_time(res[1s])' >"$work/after.csv"
+    [[ $(wc -l <"$work/before.csv") -gt 90 ]] && diff "$work/before.csv" "$work/after.csv"
+}
+claim "csv: floats that have a name are imported" imports_result '' 0 \
+    'label_replace(sum by (job) (load), "__name__", "res", "", "")'
+claim "csv: and are there" is_there_again
+claim "csv: series without a name are refused" imports_result missing_name 1 'sum by (job) (load)'
+claim "csv: native histograms are bad lines" imports_result 'is not a valid number' 1 'latency'
+
 peak() { # ARGUMENT...
     python3 -c 'import resource, subprocess, sys
 subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
