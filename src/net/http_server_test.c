@@ -401,6 +401,37 @@ test_head_is_served_like_get_without_a_body(void **state)
 }
 
 static void
+test_head_of_a_stream_has_the_headers_of_get(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    static const char *const names[] = {"Content-Type", "Content-Encoding", "Vary"};
+    for (int zipped = 0; zipped <= 1; zipped++) {
+        char values[2][3][600];
+        for (int head = 0; head <= 1; head++) {
+            char text[200];
+            struct client client = client_connect(rig);
+            snprintf(text, sizeof text, "%s /stream?size=9000&piece=97 HTTP/1.1\r\n%s\r\n",
+                     head ? "HEAD" : "GET", zipped ? "Accept-Encoding: gzip\r\n" : "");
+            client_send(&client, text);
+            struct response response = client_response(&client, head == 1);
+            for (int i = 0; i < 3; i++) {
+                const char *value = response_header(&response, names[i]);
+                snprintf(values[head][i], sizeof values[head][i], "%s", value ? value : "-");
+            }
+            response_free(&response);
+            assert_int_equal(wait_stream_done(rig), OK);
+            client_close(&client);
+        }
+        assert_string_equal(values[0][1], zipped ? "gzip" : "-");
+        for (int i = 0; i < 3; i++) {
+            assert_string_equal(values[0][i], values[1][i]);
+        }
+    }
+    rig_free(rig);
+}
+
+static void
 check_unzipped(const struct response *response, size_t size)
 {
     char *plain = malloc(size + 1);
@@ -720,6 +751,7 @@ main(void)
         cmocka_unit_test(test_header_beyond_all_bounds_is_refused),
         cmocka_unit_test(test_more_arguments_than_fit_are_refused_at_once),
         cmocka_unit_test(test_head_is_served_like_get_without_a_body),
+        cmocka_unit_test(test_head_of_a_stream_has_the_headers_of_get),
         cmocka_unit_test(test_text_is_compressed_for_those_who_take_it),
         cmocka_unit_test(test_options_are_a_method_of_paths_that_need_not_exist),
         cmocka_unit_test(test_stream_arrives_whole_and_keeps_the_connection),

@@ -95,14 +95,17 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
     size_t capacity = request->server->options.stream_buffer_bytes;
     uint8_t *ring = mem_alloc(budget, capacity);
     uint64_t size = content_length == UINT64_MAX ? MHD_SIZE_UNKNOWN : content_length;
-    bool nowhere = request->head || answer->status == 204 || answer->status == 304;
+    bool bodiless = answer->status == 204 || answer->status == 304;
+    bool nowhere = request->head || bodiless;
     struct MHD_Response *response = NULL;
     enum http_coding coding = HTTP_CODING_NONE;
     struct http_gzip *gzip = NULL;
     if (ring == NULL) goto refused;
-    if (content_length == UINT64_MAX && !nowhere && http_is_text(answer->content_type)) {
-        if (http_accepts_gzip(request)) gzip = http_gzip_new(budget);
-        coding = gzip != NULL ? HTTP_CODING_GZIP : HTTP_CODING_POSSIBLE;
+    if (content_length == UINT64_MAX && !bodiless && http_is_text(answer->content_type)) {
+        bool wanted = http_accepts_gzip(request);
+        if (wanted && !nowhere) gzip = http_gzip_new(budget);
+        /* To HEAD it is said of what GET would get. */
+        coding = wanted && (nowhere || gzip != NULL) ? HTTP_CODING_GZIP : HTTP_CODING_POSSIBLE;
     }
     response = MHD_create_response_from_callback(size, READ_BYTES, stream_read, request, NULL);
     if (response == NULL) goto refused;
