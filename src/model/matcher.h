@@ -12,7 +12,7 @@
 /* The numbers are those of the remote read protocol. */
 enum matcher_type { MATCH_EQUAL = 0, MATCH_NOT_EQUAL = 1, MATCH_REGEX = 2, MATCH_NOT_REGEX = 3 };
 
-enum { MATCHER_PATTERN_BYTES_MAX = 64 * 1024 };
+enum { MATCHER_PATTERN_BYTES_MAX = 1024 * 1024 };
 
 struct matcher; /* immutable once made; may be shared between threads */
 
