@@ -552,6 +552,7 @@ route_add(struct api *api, const struct route *route, const char *prefix, const 
         .handler = dispatch,
         .encodings = "*", /* judged by what runs, whose answers say more */
         .context = context,
+        .tells_in_json = context->is_json,
     };
     return OK;
 }

@@ -483,7 +483,7 @@ check_reloads(struct site *s, const char *path)
         /* One setting of the file cannot change: none does. */
         write_config(s, path, "write:\n  max_labels: 5\nhead:\n  max_samples: 77777\n");
         assert_int_equal(server_reload(s->server, &why), ERR_INPUT);
-        assert_non_null(strstr(why.text, "head.max-samples"));
+        assert_non_null(strstr(why.text, "head.max_samples"));
         assert_int_equal(post_reload(s), 400);
         assert_int_equal(write_labels(s, 6), 204);
         write_config(s, path, "write:\n  max_labels: 5\n  max_lables: 6\n");

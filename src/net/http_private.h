@@ -72,9 +72,10 @@ struct http_conn {
 
     /* The connection's worker only. */
     int64_t began_ns;
-    bool fresh;   /* no request line yet */
-    bool bad_uri; /* of the present request */
-    bool linger;  /* closed before all that was sent to us is read: see http_watch.c */
+    bool fresh;     /* no request line yet */
+    bool bad_uri;   /* of the present request: its path, */
+    bool bad_query; /* or what follows that */
+    bool linger;    /* closed before all that was sent to us is read: see http_watch.c */
 
     /* The watch thread only. */
     uint64_t seen_clock;
@@ -88,9 +89,14 @@ struct http_conn {
 struct http_refusal {
     unsigned status; /* 0: none */
     bool close;
+    bool json;
     const char *text;
     char allow[48]; /* "" unless 405 */
 };
+/* With a `text` that needs no escapes. */
+#define HTTP_REFUSAL_JSON "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"%s\"}"
+#define HTTP_TYPE_JSON    "application/json"
+#define HTTP_TYPE_TEXT    "text/plain; charset=utf-8"
 
 struct http_stream {
     uint8_t *ring;
@@ -226,6 +232,7 @@ struct http_conn *http_conn_unstarted_locked(struct http_server *server, int fd)
 
 /* http_serve.c: callbacks. */
 void *http_on_uri(void *server, const char *uri, struct MHD_Connection *mhd);
+size_t http_unescape(void *server, struct MHD_Connection *mhd, char *text);
 enum MHD_Result http_on_access(void *server, struct MHD_Connection *mhd, const char *url,
                                const char *method, const char *version, const char *upload,
                                size_t *upload_size, void **request);
@@ -249,7 +256,7 @@ bool http_response_add_headers(struct MHD_Response *response, const struct http_
 void http_hand_in(struct http_request *request, unsigned status, struct MHD_Response *response,
                   bool keep);
 /* The whole of an answer that is sent past libmicrohttpd: 408, 413, 431 or 503. */
-void http_send_raw(int fd, unsigned status);
+void http_send_raw(int fd, unsigned status, bool json);
 
 /* http_gzip.c */
 /* Whether compressing it is worth while. NULL: no. */

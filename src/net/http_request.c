@@ -101,12 +101,15 @@ struct argument_search {
 };
 
 static enum MHD_Result
-argument_look(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+argument_look(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
+              const char *value, size_t value_size)
 {
     (void)kind;
+    (void)name_size;
     struct argument_search *search = context;
+    bool is_bad = value != NULL && value_size > 0 && value[0] == '\0'; /* see http_unescape() */
     /* libmicrohttpd's own look-up ignores case, which is right for headers only. */
-    if (strcmp(name, search->name) != 0 || search->skip-- > 0) return MHD_YES;
+    if (is_bad || strcmp(name, search->name) != 0 || search->skip-- > 0) return MHD_YES;
     search->found = value == NULL ? "" : value;
     return MHD_NO;
 }
@@ -115,7 +118,7 @@ const char *
 http_argument_nth(const struct http_request *request, const char *name, unsigned nth)
 {
     struct argument_search search = {.name = name, .skip = nth};
-    (void)MHD_get_connection_values(request->mhd, MHD_GET_ARGUMENT_KIND, argument_look, &search);
+    (void)MHD_get_connection_values_n(request->mhd, MHD_GET_ARGUMENT_KIND, argument_look, &search);
     return search.found;
 }
 
@@ -318,33 +321,33 @@ http_reply_text(struct http_request *request, unsigned status, const char *forma
 /* --- answers past libmicrohttpd --------------------------------------------------------------- */
 
 void
-http_send_raw(int fd, unsigned status)
+http_send_raw(int fd, unsigned status, bool json)
 {
     static const struct {
         unsigned status;
         const char *reason;
         const char *text;
     } known[] = {
-        {408, "Request Timeout", "the request took too long to arrive\n"},
-        {413, "Payload Too Large", "request body too large\n"},
-        {431, "Request Header Fields Too Large", "too many query parameters\n"},
-        {503, "Service Unavailable", "not enough memory for this request, retry later\n"},
+        {408, "Request Timeout", "the request took too long to arrive"},
+        {413, "Payload Too Large", "request body too large"},
+        {431, "Request Header Fields Too Large", "too many query parameters"},
+        {503, "Service Unavailable", "not enough memory for this request, retry later"},
     };
     size_t i = 0;
     while (known[i].status != status) {
         i++;
         assert(i < sizeof known / sizeof *known);
     }
-    char answer[512];
-    int size =
-        snprintf(answer, sizeof answer,
-                 "HTTP/1.1 %u %s\r\n"
-                 "Connection: close\r\n"
-                 "Content-Type: text/plain; charset=utf-8\r\n"
-                 "Content-Length: %zu\r\n"
-                 "%s\r\n%s",
-                 status, known[i].reason, strlen(known[i].text),
-                 status == 503 ? "Retry-After: " HTTP_RETRY_AFTER "\r\n" : "", known[i].text);
+    char body[256], answer[512];
+    int body_size = snprintf(body, sizeof body, json ? HTTP_REFUSAL_JSON : "%s\n", known[i].text);
+    int size = snprintf(answer, sizeof answer,
+                        "HTTP/1.1 %u %s\r\n"
+                        "Connection: close\r\n"
+                        "Content-Type: %s\r\n"
+                        "Content-Length: %d\r\n"
+                        "%s\r\n%s",
+                        status, known[i].reason, json ? HTTP_TYPE_JSON : HTTP_TYPE_TEXT, body_size,
+                        status == 503 ? "Retry-After: " HTTP_RETRY_AFTER "\r\n" : "", body);
     /* What does not fit into the socket's buffer now is not worth waiting for. */
     (void)!send(fd, answer, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

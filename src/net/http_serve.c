@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "net/http_private.h"
 
 static struct http_conn *
@@ -99,36 +100,7 @@ http_on_connection(void *context, struct MHD_Connection *mhd, void **conn,
     *conn = started;
 }
 
-/* --- the request line ------------------------------------------------------------------------- */
-
-void *
-http_on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
-{
-    struct http_server *server = context;
-    struct http_conn *conn = conn_of(mhd);
-    uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
-    bool seen_before = http_clock_phase(word) == HTTP_PHASE_HEADER && !conn->fresh;
-    conn->began_ns = seen_before ? http_clock_since(word) : env_monotonic_ns(server->options.env);
-    if (http_clock_phase(word) == HTTP_PHASE_IDLE) {
-        /* If the connection has been cut, http_on_access() finds out. */
-        (void)http_conn_enter(conn, HTTP_PHASE_HEADER);
-    }
-    conn->fresh = false;
-    conn->bad_uri = uri == NULL || strstr(uri, "%00") != NULL;
-    unsigned arguments = 1;
-    for (const char *at = uri == NULL ? NULL : strchr(uri, '?'); at != NULL;) {
-        at = strchr(at + 1, '&');
-        arguments += at != NULL;
-    }
-    if (arguments <= HTTP_ARGUMENTS_MAX) return NULL;
-    if (http_conn_enter(conn, HTTP_PHASE_CUT)) {
-        http_send_raw(conn->fd, 431);
-        env_shutdown(server->options.env, conn->fd);
-    }
-    return NULL;
-}
-
-/* --- routing and refusals --------------------------------------------------------------------- */
+/* --- routing --------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -165,6 +137,89 @@ route_find(const struct http_server *server, const char *path, unsigned method,
     *ret_methods = methods;
     return found;
 }
+
+/* --- the request line ------------------------------------------------------------------------- */
+
+static bool
+tells_in_json(const struct http_server *server, const char *uri, const char *query)
+{
+    char path[256];
+    unsigned methods;
+    snprintf(path, sizeof path, "%.*s", (int)(query - uri), uri);
+    const struct http_route *route = route_find(server, path, ~0u, &methods);
+    return route != NULL && route->tells_in_json;
+}
+
+static bool
+path_is_bad(const char *uri, const char *query)
+{
+    const char *end = query == NULL ? uri + strlen(uri) : query;
+    for (size_t step; uri < end; uri += step) {
+        uint8_t c;
+        step = percent_step((const uint8_t *)uri, (size_t)(end - uri), &c);
+        if (step == 0 || c == '\0') return true;
+    }
+    return false;
+}
+
+/*
+ * In place, of the path and of each name and value of the query string. What has a % without two
+ * digits becomes a NUL, of one byte, which nothing else can become (http_on_uri() looks for
+ * "%00"): such arguments are not there, as net/url drops them. libmicrohttpd would leave them as
+ * they stand.
+ */
+size_t
+http_unescape(void *context, struct MHD_Connection *mhd, char *text)
+{
+    char *to = text;
+    (void)context;
+    (void)mhd;
+    size_t left = strlen(text);
+    for (const char *at = text; left > 0;) {
+        uint8_t c;
+        size_t step = percent_step((const uint8_t *)at, left, &c);
+        if (step == 0) {
+            memcpy(text, "\0", 2);
+            return 1;
+        }
+        *to++ = (char)c;
+        at += step;
+        left -= step;
+    }
+    *to = '\0';
+    return (size_t)(to - text);
+}
+
+void *
+http_on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
+{
+    struct http_server *server = context;
+    struct http_conn *conn = conn_of(mhd);
+    uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
+    bool seen_before = http_clock_phase(word) == HTTP_PHASE_HEADER && !conn->fresh;
+    conn->began_ns = seen_before ? http_clock_since(word) : env_monotonic_ns(server->options.env);
+    if (http_clock_phase(word) == HTTP_PHASE_IDLE) {
+        /* If the connection has been cut, http_on_access() finds out. */
+        (void)http_conn_enter(conn, HTTP_PHASE_HEADER);
+    }
+    conn->fresh = false;
+    const char *query = uri == NULL ? NULL : strchr(uri, '?');
+    conn->bad_uri = uri == NULL || path_is_bad(uri, query);
+    conn->bad_query = query != NULL && strstr(query, "%00") != NULL;
+    unsigned arguments = 1;
+    for (const char *at = query; at != NULL;) {
+        at = strchr(at + 1, '&');
+        arguments += at != NULL;
+    }
+    if (arguments <= HTTP_ARGUMENTS_MAX) return NULL;
+    if (http_conn_enter(conn, HTTP_PHASE_CUT)) {
+        http_send_raw(conn->fd, 431, tells_in_json(server, uri, query));
+        env_shutdown(server->options.env, conn->fd);
+    }
+    return NULL;
+}
+
+/* --- refusals --------------------------------------------------------------------------------- */
 
 /* What the headers say about the body. */
 struct framing {
@@ -295,6 +350,9 @@ judge_route(struct http_request *request, const char *method, const struct frami
                                      used == 0 ? "" : ", ", METHODS[i].name, head);
             assert(used < sizeof request->refusal.allow);
         }
+    } else if (request->conn->bad_query) {
+        refuse(request, 400, true, "malformed request target");
+        request->refusal.json = request->route->tells_in_json;
     } else if (f->has_length && f->length > body_limit(request)) {
         refuse(request, 413, true, "request body too large");
     } else if (!plain && !word_listed(request->route->encodings, "*") &&
@@ -324,11 +382,12 @@ static enum MHD_Result
 queue_refusal(struct http_request *request)
 {
     const struct http_refusal *refusal = &request->refusal;
-    char text[64];
-    int size = snprintf(text, sizeof text, "%s\n", refusal->text);
+    char text[160];
+    int size =
+        snprintf(text, sizeof text, refusal->json ? HTTP_REFUSAL_JSON : "%s\n", refusal->text);
     struct http_answer answer = {
         .status = refusal->status,
-        .content_type = "text/plain; charset=utf-8",
+        .content_type = refusal->json ? HTTP_TYPE_JSON : HTTP_TYPE_TEXT,
         .body = bytes_of(text, (size_t)size),
     };
     size_t count = 0;
@@ -354,7 +413,7 @@ break_off(struct http_request *request, unsigned status)
     if (!http_conn_enter(conn, HTTP_PHASE_SEND)) return MHD_NO;
     conn->linger = true;
     http_count(&conn->server->requests_by_class[status / 100]);
-    http_send_raw(conn->fd, status);
+    http_send_raw(conn->fd, status, false);
     return MHD_NO;
 }
 

@@ -157,8 +157,9 @@ start_daemon(struct http_server *server, struct why *why)
         NULL, NULL, http_on_access, server, MHD_OPTION_THREAD_POOL_SIZE, workers,
         MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HTTP_POOL_BYTES, MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, server,
-        MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
-        http_on_connection, server, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, http_unescape, server, MHD_OPTION_NOTIFY_COMPLETED,
+        http_on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, server,
+        MHD_OPTION_END);
     if (server->daemon == NULL) {
         return why_set(why, ERR_NOMEM, "cannot start the threads of the HTTP server");
     }

@@ -50,6 +50,9 @@ struct http_route {
      * is always let through.
      */
     const char *encodings;
+    /* What is refused because of the query string is told in JSON, as the API of Prometheus tells
+     * errors. */
+    bool tells_in_json;
 };
 
 /* The largest header limit: what libmicrohttpd can parse within a connection's 32 KiB. */
@@ -117,7 +120,8 @@ const char *http_path(const struct http_request *request);
 const char *http_header(const struct http_request *request, const char *name);
 /* How often it was sent; http_header() gives the first. */
 unsigned http_header_count(const struct http_request *request, const char *name);
-/* A decoded query-string argument; NULL when absent, "" when it has no value. */
+/* A decoded query-string argument; NULL when absent, "" when it has no value. One with a % that
+ * two hexadecimal digits do not follow counts as absent. */
 const char *http_argument(const struct http_request *request, const char *name);
 /* The same for arguments that may be repeated, like match[]: `nth` counts from 0. */
 const char *http_argument_nth(const struct http_request *request, const char *name, unsigned nth);

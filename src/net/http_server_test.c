@@ -257,6 +257,7 @@ test_ambiguous_or_malformed_requests_end_the_connection(void **state)
         {"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
         {"POST /echo HTTP/1.1\r\nExpect: a-miracle\r\nContent-Length: 3\r\n\r\n", 417},
         {"GET /te%00xt HTTP/1.1\r\n\r\n", 400},
+        {"GET /views%zz HTTP/1.1\r\n\r\n", 400},
         {"GET /text?a=%00 HTTP/1.1\r\n\r\n", 400},
         {"GET /text HTTP/1.1\r\nno colon\r\n\r\n", 400},
     };
@@ -268,6 +269,34 @@ test_ambiguous_or_malformed_requests_end_the_connection(void **state)
         client_close(&client);
     }
     expect_works(rig);
+    rig_free(rig);
+}
+
+static void
+test_arguments_with_a_wrong_escape_are_not_there(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    static const struct {
+        const char *query, *seen; /* of match[] */
+    } cases[] = {
+        {"match[]=%31%zz&match[]=b", "|b|-|-|"}, {"match[]=a%&match[]=%2", "|-|-|-|"},
+        {"match[%zz]=a&match[]=b", "|b|-|-|"},   {"match%5B%5D=a&match[]=%25zz+", "|a|%zz |-|"},
+        {"match[]=&match[]", "|||-|"},
+    };
+    struct client client = client_connect(rig);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "GET /views/x?%s HTTP/1.1\r\n\r\n", cases[i].query);
+        client_send(&client, text);
+        struct response response = client_response(&client, false);
+        assert_int_equal(response.status, 200);
+        char *body = strndup(response.body, response.body_size);
+        assert_non_null(strstr(body, cases[i].seen));
+        free(body);
+        response_free(&response);
+    }
+    client_close(&client);
     rig_free(rig);
 }
 
@@ -339,6 +368,32 @@ test_header_beyond_all_bounds_is_refused(void **state)
     expect(&client, 431, NULL);
     client_close(&client);
     free(many);
+    rig_free(rig);
+}
+
+static void
+test_routes_that_tell_in_json_tell_so_of_a_query_string(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(usual_options());
+    struct client client = client_connect(rig);
+    client_send(&client, "GET /json?a=%00 HTTP/1.1\r\n\r\n");
+    expect(&client, 400,
+           "{\"status\":\"error\",\"errorType\":\"bad_data\","
+           "\"error\":\"malformed request target\"}");
+    client_close(&client);
+    char many[8000] = "GET /json?a";
+    size_t used = strlen(many);
+    for (int i = 0; i < 96; i++) {
+        used += (size_t)sprintf(many + used, "&a");
+    }
+    strcpy(many + used, " HTTP/1.1\r\n\r\n");
+    client = client_connect(rig);
+    client_send(&client, many);
+    expect(&client, 431,
+           "{\"status\":\"error\",\"errorType\":\"bad_data\","
+           "\"error\":\"too many query parameters\"}");
+    client_close(&client);
     rig_free(rig);
 }
 
@@ -747,6 +802,8 @@ main(void)
         cmocka_unit_test(test_client_that_keeps_sending_a_refused_body_gets_the_answer),
         cmocka_unit_test(test_refusals_without_much_body_keep_the_connection),
         cmocka_unit_test(test_ambiguous_or_malformed_requests_end_the_connection),
+        cmocka_unit_test(test_arguments_with_a_wrong_escape_are_not_there),
+        cmocka_unit_test(test_routes_that_tell_in_json_tell_so_of_a_query_string),
         cmocka_unit_test(test_header_limit_is_exact),
         cmocka_unit_test(test_header_beyond_all_bounds_is_refused),
         cmocka_unit_test(test_more_arguments_than_fit_are_refused_at_once),

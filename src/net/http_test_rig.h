@@ -339,6 +339,7 @@ rig_start_server(struct rig *rig, struct http_options options)
         {.path = "/views*", .methods = HTTP_GET | HTTP_DELETE, .handler = handle_views},
         {.path = "/views", .methods = HTTP_POST, .handler = handle_echo},
         {.path = "/blob", .methods = HTTP_GET, .handler = handle_blob},
+        {.path = "/json", .methods = HTTP_GET, .handler = handle_text, .tells_in_json = true},
         {.path = "/later",
          .methods = HTTP_GET | HTTP_POST,
          .handler = handle_later,

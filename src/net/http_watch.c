@@ -99,7 +99,7 @@ cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool expla
         return;
     }
     if (counter != NULL) http_count(counter);
-    if (explain) http_send_raw(conn->fd, 408);
+    if (explain) http_send_raw(conn->fd, 408, false);
     env_shutdown(conn->server->options.env, conn->fd);
 }
 
@@ -218,7 +218,7 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
         bool done = false;
         if (parting->waiting) {
             if (ready || over) {
-                http_send_raw(parting->fd, 503);
+                http_send_raw(parting->fd, 503, false);
                 (void)shutdown(parting->fd, SHUT_WR);
                 parting->waiting = false;
                 parting->until_ns = now_ns + PARTING_NS;

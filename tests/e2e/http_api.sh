@@ -75,6 +75,17 @@ searches() {
 {"status":"success","has_more":true}' ]]
 }
 
+# A wrong escape leaves the argument away; what no URL may have is told in the API's way.
+bad_urls() {
+    local many
+    many=$(printf '&a%.0s' {1..96})
+    [[ $(get '/api/v1/query?query=%31%ZZ') == *'"errorType":"bad_data"'*'no expression found'* ]] &&
+        [[ $(get '/api/v1/query?query=up%00') == '{"status":"error","errorType":"bad_data",'* ]] &&
+        [[ $(header Content-Type) == application/json ]] &&
+        [[ $(get "/api/v1/query?query=up$many") == '{"status":"error","errorType":"bad_data",'* ]] &&
+        [[ $(get "/metrics?a$many") == 'too many query parameters' ]]
+}
+
 status_of() { # PATH
     get "$1" -o /dev/null -w '%{http_code}'
 }
@@ -107,6 +118,7 @@ claim "a streamed answer is compressed for those who take it" compressed_stream
 claim "so is one that is sent whole" compressed_whole '/api/v1/series?match[]=many&limit=100'
 claim "and a page" compressed_whole /api/v1/features
 claim "a search streams the best names first" searches
+claim "URLs that are wrong are told as Prometheus tells them" bad_urls
 claim "SIGTERM ends it with status 0" stop firekeep
 claim "starts below a prefix" begin_below_prefix
 claim "all paths are there, and nowhere else" below_prefix
