@@ -316,9 +316,6 @@ MUST_CHECK enum err exemplar_walk_enter(struct exemplar_walk *walk, uint32_t fir
                                         struct why *why);
 /* ERR_CORRUPT: a page is damaged, and the next step goes to the page behind it. */
 MUST_CHECK enum err exemplar_walk_step(struct exemplar_walk *walk, struct why *why);
-/* To the first one of a later series. */
-MUST_CHECK enum err exemplar_walk_pass(struct exemplar_walk *walk, uint32_t series,
-                                       struct why *why);
 
 /* Exemplars of series `first` (within the part) and up, in order, until `each` returns
  * ERR_CANCELED. */

@@ -574,16 +574,6 @@ exemplar_walk_enter(struct exemplar_walk *w, uint32_t first, struct why *why)
 }
 
 enum err
-exemplar_walk_pass(struct exemplar_walk *w, uint32_t series, struct why *why)
-{
-    enum err e = OK;
-    while (e == OK && !w->at_end && w->series <= series) {
-        e = exemplar_walk_step(w, why);
-    }
-    return e;
-}
-
-enum err
 part_exemplars(struct part *p, uint32_t first_series,
                enum err (*each)(void *context, uint32_t series, const struct exemplar *exemplar),
                void *context, struct why *why)
