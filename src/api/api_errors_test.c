@@ -586,12 +586,14 @@ test_a_query_without_memory_is_told_whether_to_try_again(void **state)
     static const char range[] = "/api/v1/query_range?start=0&end=10999&step=1&query=time()";
     static const struct asked small[] = {
         {"beside large ones", HTTP_GET, range, NULL, NULL, 0, 503, JSON,
-         "and all that run may take 56.0 MiB (memory.limit): others take most of it, try again"},
+         "and all queries and reads together may use 56.0 MiB (memory.limit): others use most of "
+         "it, try again later"},
     };
     static const struct asked large[] = {
         {"a large one", HTTP_GET, "/api/v1/query?query=sum_over_time(vector(1)[100d:1s])", NULL,
          NULL, 0, 422, JSON,
-         "and all that run may take 56.0 MiB (memory.limit): use narrower matchers, a shorter "
+         "and all queries and reads together may use 56.0 MiB (memory.limit): use narrower "
+         "matchers, a shorter "
          "time range or a longer step"},
     };
     struct budget all;

@@ -122,7 +122,7 @@ read_options(struct query *q)
     q->stats = stats != NULL;
     q->step_stats = q->stats && strcmp(stats, "all") == 0;
     /* Statistics are of all that the query reads. */
-    bool goes_around = q->stats;
+    bool goes_around = false;
     if (e == OK) e = form_bool(&q->form, "nocache", &goes_around, &q->error);
     o->cache = goes_around || q->stats ? NULL : q->api->results;
     o->counts = q->stats;
@@ -400,11 +400,11 @@ tell_memory(struct query *q)
     if (limit == 0) return true;
     bool is_large = own > limit / 4;
     why_set(&q->why, ERR_NOMEM,
-            "not enough memory for the query: it needs %.1f MiB or more, and all that run may "
-            "take %.1f MiB (memory.limit): %s",
+            "not enough memory for the query: it needs %.1f MiB or more, and all queries and "
+            "reads together may use %.1f MiB (memory.limit): %s",
             mebibytes(own), mebibytes(limit),
             is_large ? "use narrower matchers, a shorter time range or a longer step"
-                     : "others take most of it, try again");
+                     : "others use most of it, try again later");
     return is_large;
 }
 

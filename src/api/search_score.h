@@ -28,9 +28,9 @@ struct search_filter {
     struct buf text;     /* of the name at hand, in lower case, */
     struct buf runes;    /* its characters, */
     struct buf marks;    /* and which of them are taken */
-    /* Of whoever searches: comparing long texts takes time. NULL: it may. */
+    /* Ends a comparison of long texts, which takes time. NULL: nothing ends it. */
     struct query_control *control;
-    uint64_t compared; /* characters, since that was looked at */
+    uint64_t compared; /* characters since the control was last checked */
 };
 
 void search_filter_init(struct search_filter *filter, struct budget *budget);

@@ -17,11 +17,11 @@ enum { MATCHER_PATTERN_BYTES_MAX = 1024 * 1024 };
 struct matcher; /* immutable once made; may be shared between threads */
 
 /*
- * Compiles a matcher; copies name and pattern. All its memory is charged to `budget` (NULL: to
- * nobody), that of RE2 with the most it may become; for a moment with more, to compile it. Regexes
+ * Compiles a matcher; copies name and pattern. All its memory is charged to `budget` (may be
+ * NULL), that of RE2 with the most it may become; for a moment with more, to compile it. Regexes
  * that are a literal or an alternation of literals ("a", "a|b|c", with or without groups) become
  * look-ups before RE2 is asked. ERR_INPUT: no RE2 regex, \C (refused: it can split a character),
- * empty name, name or pattern not UTF-8, a type that is none of the four. ERR_LIMIT: pattern too
+ * empty name, name or pattern not UTF-8, an unknown type. ERR_LIMIT: pattern too
  * long, its program larger than RE2 may use (8 MiB), or more of \p{...} and {n,m} than compile in
  * 100 ms. ERR_NOMEM.
  */

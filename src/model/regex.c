@@ -45,7 +45,7 @@ is_letter(uint8_t c)
     return ascii_is_word(c) || c == ' ' || c >= 0x80;
 }
 
-/* The greater number of a {n,m} that begins at `at`; 0: it is none. */
+/* The greater number of a {n,m} that begins at `at`; 0 if something else begins there. */
 static uint64_t
 copies_at(struct bytes text, size_t at)
 {

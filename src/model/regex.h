@@ -20,7 +20,7 @@ struct regex {
 enum { REGEX_WHY_BYTES = 256 };
 
 /*
- * Charges `budget` (NULL: nobody) before RE2 takes memory: for a moment with the most that
+ * Charges `budget` (may be NULL) before RE2 takes memory: for a moment with the most that
  * compiling takes, until regex_fini() with the most that the program, and matching, do.
  * ERR_INPUT, ERR_LIMIT (larger than RE2 may make it, or would take long to compile): the sentence
  * is in `why`. ERR_NOMEM.

@@ -17,7 +17,7 @@ struct replacer;
 MUST_CHECK enum err replacer_new(struct bytes regex, struct bytes replacement,
                                  struct budget *budget, struct replacer **ret_replacer);
 void replacer_free(struct replacer *r);
-/* How much applying it to so many bytes is, at most, in looks at values. */
+/* About how many ns it takes to apply it to so many bytes, at most. */
 uint64_t replacer_work(const struct replacer *r, size_t size_bytes);
 /* False: the regex does not match, or there is no memory, as buf_error() tells. */
 bool replacer_apply(const struct replacer *r, struct bytes text, struct buf *to);

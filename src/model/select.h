@@ -45,7 +45,7 @@ struct query_control {
     struct env *env;
     int64_t deadline_ns;                       /* monotonic; 0: none */
     _Atomic(const char *) canceled;            /* by any thread: why, a constant; NULL: it is not */
-    const _Atomic(const char *) *all_canceled; /* the same of all queries; NULL: there is no such */
+    const _Atomic(const char *) *all_canceled; /* of all queries at once; may be NULL */
     /* Whether the client has gone away: asked now and then, by one thread at a time. NULL: it is
      * taken to be there. */
     bool (*is_gone)(void *context);
