@@ -378,6 +378,8 @@ test_queries_say_what_is_missing_if_that_is_wanted(void **state)
     ask(rig, &(struct asked){"of a range", HTTP_POST, "/api/v1/query_range", FORM,
                              "query=up&start=1&end=2&step=1&partial_response=1", 0, 200, JSON,
                              "},\"warnings\":[\"page 7 is damaged\"]}"});
+    ask(rig, &(struct asked){"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=up", NULL, NULL,
+                             0, 200, JSON, "],\"warnings\":[\"page 7 is damaged\"]}"});
     ask(rig,
         &(struct asked){"no word for it", HTTP_GET, "/api/v1/query?query=up&partial_response=maybe",
                         NULL, NULL, 0, 400, JSON, "invalid parameter \\\"partial_response\\\": "});
