@@ -616,6 +616,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     }
     api->queues[QUEUE_REPEATS].of_gone_too = true;
     cond_init(&api->help_cond);
+    cond_init(&api->memory_cond);
     budget_init(&api->write_budget, "write", 0, options->memory);
     budget_init(&api->read_budget, "read", reads_bytes_max(options->memory), options->memory);
     budget_init(&api->page_budget, "pages", 0, options->memory);
@@ -669,6 +670,7 @@ api_free(struct api *api)
         cond_fini(&api->queues[i].cond);
     }
     cond_fini(&api->help_cond);
+    cond_fini(&api->memory_cond);
     lock_fini(&api->lock);
     if (api->of_tenants != NULL) api->of_tenants->ops->free(api->of_tenants);
     mem_free(NULL, api, sizeof *api);

@@ -1,4 +1,7 @@
-/* api_queues_test.c - who waits for a thread, for how long, and in which order. */
+/* api_queues_test.c - who waits for a thread or for memory, for how long, and in which order. */
+#include <pthread.h>
+#include <sched.h>
+
 #include "api/asked_testing.h"
 
 static void
@@ -294,6 +297,132 @@ test_who_asked_slowly_is_answered_before_it_is_logged(void **state)
     rig_free(rig);
 }
 
+/* --- memory that other queries have ----------------------------------------------------------- */
+
+/* Another query, which has nearly all memory, and one that needs more than there is left. */
+struct crowd {
+    struct api_rig *rig;
+    struct budget all, budget;
+    struct query_control control;
+    struct active_query other;
+    uint64_t taken;
+    struct http_request query;
+    pthread_t thread;
+};
+
+static void *
+run_crowd(void *context)
+{
+    rig_run(context);
+    return NULL;
+}
+
+static void
+crowd_begin(struct crowd *c)
+{
+    static const char range[] = "/api/v1/query_range?start=0&end=10999&step=1&query=time()";
+    bool waits = false, ended = false;
+    *c = (struct crowd){.rig = rig_new()};
+    budget_init(&c->all, "all", 64 << 20, NULL);
+    c->rig->options.memory = &c->all;
+    rig_start(c->rig);
+    budget_init(&c->budget, "other", 0, &c->rig->api->read_budget);
+    c->taken = (56 << 20) - (80 << 10);
+    must(budget_take(&c->budget, c->taken));
+    c->control.budget = &c->budget;
+    c->other.control = &c->control;
+    queries_begin(c->rig->api, &c->other);
+    request_init(&c->query, HTTP_GET, range, NULL, bytes_of("", 0));
+    assert_true(rig_hand(c->rig, &c->query));
+    assert_int_equal(pthread_create(&c->thread, NULL, run_crowd, c->rig), 0);
+    while (!waits && !ended) {
+        sched_yield();
+        lock_take(&c->rig->api->lock);
+        waits = c->rig->api->active->memory_turn != 0;
+        ended = c->rig->api->query_count == 2 && c->rig->api->active == &c->other;
+        lock_drop(&c->rig->api->lock);
+    }
+    assert_true(waits);
+}
+
+static void
+crowd_end(struct crowd *c)
+{
+    assert_int_equal(pthread_join(c->thread, NULL), 0);
+    budget_give(&c->budget, budget_used(&c->budget));
+    if (c->rig->api->active != NULL) queries_forget(c->rig->api, &c->other);
+    assert_int_equal(budget_used(&c->rig->api->read_budget), 0);
+    buf_fini(&c->query.text);
+    rig_free(c->rig);
+}
+
+static void
+test_a_query_waits_for_memory_that_others_have(void **state)
+{
+    (void)state;
+    struct crowd c;
+    crowd_begin(&c);
+    assert_int_equal(budget_used(&c.rig->api->read_budget) >> 20, c.taken >> 20);
+    budget_give(&c.budget, c.taken);
+    queries_forget(c.rig->api, &c.other);
+    crowd_end(&c);
+    assert_int_equal(c.query.status, 200);
+}
+
+static void
+test_a_query_begins_again_as_soon_as_there_is_enough_memory(void **state)
+{
+    (void)state;
+    struct crowd c;
+    crowd_begin(&c);
+    budget_give(&c.budget, 4 << 20); /* the other goes on */
+    crowd_end(&c);
+    assert_int_equal(c.query.status, 200);
+}
+
+static void
+test_a_query_waits_for_memory_as_long_as_for_its_turn(void **state)
+{
+    (void)state;
+    struct crowd c;
+    crowd_begin(&c);
+    sim_env_advance_ns(c.rig->m.sim, c.rig->options.query_queue_timeout_ns);
+    crowd_end(&c);
+    assert_int_equal(c.query.status, 503);
+}
+
+/* What is known of one that begins again is kept for it. */
+static void
+test_queries_that_wait_for_memory_begin_one_after_the_other(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_new();
+    struct budget all, small;
+    struct query_control control = {.budget = &small, .env = rig->m.env};
+    struct active_query first = {.control = &control}, second = first, third = first;
+    bool alone;
+    budget_init(&all, "all", 64 << 20, NULL);
+    rig->options.memory = &all;
+    rig_start(rig);
+    budget_init(&small, "small", 0, &rig->api->read_budget);
+    queries_begin(rig->api, &first);
+    queries_begin(rig->api, &second);
+    queries_begin(rig->api, &third);
+    assert_true(queries_await_memory(rig->api, &first, 30 << 20, INT64_MAX, &alone));
+    assert_false(alone);
+    assert_false(queries_await_memory(rig->api, &second, 30 << 20, 0, &alone));
+    queries_forget(rig->api, &second);
+    assert_true(queries_await_memory(rig->api, &third, 20 << 20, INT64_MAX, &alone));
+    assert_false(alone);
+    queries_forget(rig->api, &first);
+    queries_forget(rig->api, &third);
+    queries_begin(rig->api, &second);
+    assert_true(queries_await_memory(rig->api, &second, 100 << 20, INT64_MAX, &alone));
+    assert_true(alone);
+    queries_forget(rig->api, &second);
+    rig_free(rig);
+}
+
 #define API_TEST(name) cmocka_unit_test_teardown(name, tell_seed)
 
 int
@@ -307,6 +436,10 @@ main(void)
         API_TEST(test_one_tenant_does_not_take_all_places),
         API_TEST(test_requests_without_a_tenant_take_no_more_places_than_one),
         API_TEST(test_helpers_are_told_that_a_query_waits),
+        API_TEST(test_a_query_waits_for_memory_that_others_have),
+        API_TEST(test_a_query_begins_again_as_soon_as_there_is_enough_memory),
+        API_TEST(test_a_query_waits_for_memory_as_long_as_for_its_turn),
+        API_TEST(test_queries_that_wait_for_memory_begin_one_after_the_other),
         API_TEST(test_queries_are_remembered_by_what_they_cost),
         API_TEST(test_who_asked_slowly_is_answered_before_it_is_logged),
         API_TEST(test_nobody_works_for_a_client_that_is_gone),

@@ -109,6 +109,8 @@ struct api {
     struct cond help_cond;       /* one of these threads is done */
     struct active_query *active; /* the newest first */
     uint64_t query_count;        /* the number of the newest */
+    uint64_t memory_turns;       /* given to queries that wait for memory */
+    struct cond memory_cond;     /* a query ended: there may be memory */
     struct past_query *past;     /* of the last queries, by their texts; see queries.c */
     uint32_t past_count;
     struct waiting *waiting_first;
@@ -221,10 +223,19 @@ struct active_query {
     int64_t begun_ns;
     struct query_control *control; /* and its budget */
     uint64_t peak_bytes;           /* of memory; set by queries_end() */
+    uint64_t needs_bytes;          /* guarded: of memory, at least; 0: it was never refused any */
+    uint64_t memory_turn;          /* guarded: it waits for memory, after lower ones; 0: it runs */
 };
 void queries_begin(struct api *api, struct active_query *query);
 /* Instead of queries_end(), of what was no query: it is not accounted. */
 void queries_forget(struct api *api, struct active_query *query);
+/*
+ * Waits until others have left as much memory as it needs at least, or none of them runs, which
+ * *ret_alone tells; those that wait have their turns. False: that took until `until_ns`
+ * (monotonic), or the query was ended. It holds no memory meanwhile.
+ */
+bool queries_await_memory(struct api *api, struct active_query *query, uint64_t needs_bytes,
+                          int64_t until_ns, bool *ret_alone);
 /* Keeps what it cost. `e`: how it ended. True: it is a slow one, to be logged. */
 bool queries_end(struct api *api, struct active_query *query, enum err e, int64_t took_ns);
 /* `plan`: what it reads; empty: not known. */

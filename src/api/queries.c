@@ -20,6 +20,8 @@ enum {
     PAST_MAX = 256, /* expressions that are remembered */
     TOP_COUNT = 20,
 };
+/* Memory of reads is given back without a word, and clients go without one. */
+#define MEMORY_LOOK_NS (50 * NS_PER_MS)
 
 static struct metric_counter failures = {
     .name = "firekeep_query_failures_total",
@@ -28,6 +30,11 @@ static struct metric_counter failures = {
 static struct metric_counter samples_read = {
     .name = "firekeep_query_samples_read_total",
     .help = "Samples read by PromQL queries.",
+};
+static struct metric_counter memory_waits = {
+    .name = "firekeep_query_memory_waits_total",
+    .help = "Times that a PromQL query gave up its memory, and waited for that of others to begin "
+            "again.",
 };
 static struct metric_histogram latency = {
     .name = "firekeep_query_duration_seconds",
@@ -41,6 +48,7 @@ query_metrics_register(void)
 {
     metric_register_counter(&failures);
     metric_register_counter(&samples_read);
+    metric_register_counter(&memory_waits);
     metric_register_histogram(&latency);
 }
 
@@ -135,7 +143,61 @@ queries_forget(struct api *api, struct active_query *query)
     struct active_query **place = query->before == NULL ? &api->active : &query->before->next;
     *place = query->next;
     if (query->next != NULL) query->next->before = query->before;
+    cond_wake_all(&api->memory_cond);
     lock_drop(&api->lock);
+}
+
+/* --- memory that others have ------------------------------------------------------------------ */
+
+/* What it is known to take yet, and is kept for it. */
+static uint64_t
+outstanding_bytes(const struct active_query *q)
+{
+    uint64_t used = budget_used(q->control->budget);
+    return q->needs_bytes > used ? q->needs_bytes - used : 0;
+}
+
+static bool
+may_begin_again_locked(const struct api *api, const struct active_query *query, bool *ret_alone)
+{
+    uint64_t limit = atomic_load_explicit(&api->read_budget.limit_bytes, memory_order_relaxed);
+    uint64_t taken = budget_used(&api->read_budget) + outstanding_bytes(query);
+    uint32_t others = api->queues[QUEUE_READS].running;
+    for (const struct active_query *q = api->active; q != NULL; q = q->next) {
+        if (q == query) continue;
+        if (q->memory_turn != 0) {
+            if (q->memory_turn < query->memory_turn) return false;
+            continue;
+        }
+        taken += outstanding_bytes(q);
+        others++;
+    }
+    *ret_alone = others == 0;
+    return others == 0 || taken <= limit;
+}
+
+bool
+queries_await_memory(struct api *api, struct active_query *query, uint64_t needs_bytes,
+                     int64_t until_ns, bool *ret_alone)
+{
+    struct env *env = api->options.env;
+    struct why why;
+    bool ended = false, may_begin = false;
+    metric_inc(&memory_waits);
+    lock_take(&api->lock);
+    query->needs_bytes = needs_bytes;
+    query->memory_turn = ++api->memory_turns;
+    while (!ended && !(may_begin = may_begin_again_locked(api, query, ret_alone))) {
+        int64_t look_ns = env_monotonic_ns(env) + MEMORY_LOOK_NS;
+        (void)cond_wait_until(&api->memory_cond, &api->lock,
+                              look_ns < until_ns ? look_ns : until_ns);
+        lock_drop(&api->lock); /* whether the client is gone is asked without it */
+        ended = env_monotonic_ns(env) >= until_ns || query_control_check(query->control, &why);
+        lock_take(&api->lock);
+    }
+    query->memory_turn = 0;
+    lock_drop(&api->lock);
+    return may_begin;
 }
 
 bool

@@ -45,6 +45,7 @@ struct query {
     uint64_t limit;              /* of series; 0: none */
     bool stats;                  /* are wanted, */
     bool step_stats;             /* those of each step, too */
+    bool alone;                  /* this attempt began when no other query ran */
     int64_t begun_ns, prepared_ns, run_ns;
     struct buf text;
     struct json json;
@@ -541,6 +542,40 @@ log_slow(struct query *q, enum err e, int64_t took_ns)
     buf_fini(&line);
 }
 
+/* Of an attempt. */
+static void
+forget_attempt(struct query *q)
+{
+    promql_result_free(q->result);
+    promql_plan_free(q->plan);
+    partial_view_fini(&q->without);
+    if (q->tree != NULL) promql_free(q->tree);
+    q->result = NULL;
+    q->plan = NULL;
+    q->options.plan = NULL;
+    q->tree = NULL;
+    q->without = (struct partial_view){.below = NULL};
+}
+
+/* True: there is memory now, which others had. It needs a quarter more than what was refused: a
+ * guess, each attempt makes a better one. */
+static bool
+has_waited_for_memory(struct query *q)
+{
+    uint64_t limit = atomic_load_explicit(&q->api->read_budget.limit_bytes, memory_order_relaxed);
+    uint64_t own = atomic_load_explicit(&q->budget.lacking_bytes, memory_order_relaxed);
+    int64_t until_ns = q->begun_ns + q->api->options.query_queue_timeout_ns;
+    if (!q->is_active || q->alone || own == 0 || own > limit / 4 * 3) return false;
+    forget_attempt(q);
+    if (until_ns > q->control.deadline_ns) until_ns = q->control.deadline_ns;
+    if (!queries_await_memory(q->api, &q->active, own + own / 4, until_ns, &q->alone)) {
+        return false;
+    }
+    q->control.series_seen = q->control.samples_seen = q->control.bytes_seen = 0;
+    buf_clear(&q->error);
+    return true;
+}
+
 /* In the books before it is answered: whoever has the answer finds the query there. */
 static void
 end(struct query *q, enum err e)
@@ -556,14 +591,11 @@ end(struct query *q, enum err e)
 }
 
 static enum err
-answer(struct query *q)
+attempt(struct query *q)
 {
     q->error_status = 400;
     q->error_type = "bad_data";
-    enum err e = q->explains ? read_explain(q) : q->is_range ? read_range(q) : read_instant(q);
-    /* Reading a long expression takes time, too. */
-    if (e == OK && (!q->explains || q->analyzes)) e = begin_active(q);
-    if (e == OK) e = parse(q);
+    enum err e = parse(q);
     if (e) return e;
     q->prepared_ns = env_monotonic_ns(q->api->options.env);
     e = view_open(q->api->options.answerer, &q->control, &q->view, &q->why);
@@ -573,6 +605,21 @@ answer(struct query *q)
     e = run_or_explain(q);
     view_free(q->view); /* a client that is slow holds no parts */
     q->run_ns = env_monotonic_ns(q->api->options.env);
+    return e;
+}
+
+static enum err
+answer(struct query *q)
+{
+    q->error_status = 400;
+    q->error_type = "bad_data";
+    enum err e = q->explains ? read_explain(q) : q->is_range ? read_range(q) : read_instant(q);
+    /* Reading a long expression takes time, too. */
+    if (e == OK && (!q->explains || q->analyzes)) e = begin_active(q);
+    if (e) return e;
+    do {
+        e = attempt(q);
+    } while (e == ERR_NOMEM && has_waited_for_memory(q));
     if (e) return e;
     return q->explains ? put_explained(q) : put_answer(q);
 }
@@ -606,10 +653,7 @@ run(struct api *api, struct http_request *request, enum asked asked)
         if (e == OK) e = answer(q);
         end(q, e);
     }
-    promql_result_free(q->result);
-    promql_plan_free(q->plan);
-    partial_view_fini(&q->without);
-    if (q->tree != NULL) promql_free(q->tree);
+    forget_attempt(q);
     form_fini(&q->form);
     buf_fini(&q->error);
     buf_fini(&q->text);

@@ -174,7 +174,9 @@ static const struct setting table[] = {
      .help = "maximum number of PromQL queries that run at a time; others wait, and "
              "tenants take turns"},
     {"query.queue-timeout", SETTING_DURATION, FIELD(query_queue_timeout_ms), .fallback = "30s",
-     .max = HOUR, .help = "maximum time that a query waits for its turn before it gets 503"},
+     .max = HOUR,
+     .help = "maximum time that a query waits for its turn, or for memory that others have, before "
+             "it gets 503"},
     {"query.timeout", SETTING_DURATION, FIELD(query_timeout_ms), .fallback = "2m", .min = 1,
      .max = DAY, .reloadable = true,
      .help = "maximum time for one query, including the time that the client takes to read the "
