@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "tsdb/head/registry.h"
+#include "tsdb/head/series_order.h"
 #include "wire/random_test.h"
 
 static struct bytes
@@ -192,6 +193,35 @@ test_an_id_list_gives_back_what_was_put_at_any_moment(void **state)
     }
 }
 
+/* By all their labels; a query that ends meanwhile is told why. */
+static void
+test_series_are_put_in_label_order_unless_that_is_canceled(void **state)
+{
+    (void)state;
+    enum { COUNT = 3000 };
+    static uint32_t ids[COUNT];
+    struct query_control control = {0};
+    struct why why;
+    struct registry *r;
+    uint8_t room[400], next_room[400];
+    assert_int_equal(registry_new(NULL, 0, 42, &r), OK);
+    for (unsigned i = 0; i < COUNT; i++) {
+        struct series *s;
+        assert_int_equal(registry_add(r, 0, many_labels(i, room), &s), OK);
+        ids[i] = s->id;
+    }
+    assert_int_equal(series_order(r, r->pairs.count, ids, COUNT, NULL, &control, &why), OK);
+    for (unsigned i = 1; i < COUNT; i++) {
+        assert_true(labels_compare(many_labels(ids[i - 1], room), many_labels(ids[i], next_room)) <
+                    0);
+    }
+    atomic_store(&control.canceled, "query canceled: by the test");
+    assert_int_equal(series_order(r, r->pairs.count, ids, COUNT, NULL, &control, &why),
+                     ERR_CANCELED);
+    assert_string_equal(why.text, "query canceled: by the test");
+    registry_unref(r);
+}
+
 int
 main(void)
 {
@@ -199,6 +229,7 @@ main(void)
         cmocka_unit_test(test_the_index_lists_each_series_under_its_labels_once),
         cmocka_unit_test(test_a_series_is_found_by_every_key_it_was_seen_under),
         cmocka_unit_test(test_memory_refused_while_a_series_is_added_leaves_no_trace),
+        cmocka_unit_test(test_series_are_put_in_label_order_unless_that_is_canceled),
         cmocka_unit_test(test_an_id_list_gives_back_what_was_put_at_any_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,7 +70,8 @@ order_names(struct name_runs *runs, const struct order_key *pairs, uint32_t coun
 
 enum err
 pairs_number(const struct registry *registry, const uint32_t *ids, uint32_t count,
-             uint32_t *pair_numbers, struct buf *ret_pairs, struct query_control *control)
+             uint32_t *pair_numbers, struct buf *ret_pairs, struct query_control *control,
+             struct why *why)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct series_pairs *row = registry_series(registry, ids[i])->pairs;
@@ -103,7 +104,7 @@ pairs_number(const struct registry *registry, const uint32_t *ids, uint32_t coun
             pairs[at] = values[i].id;
             pair_numbers[pairs[at]] = at;
         }
-        e = query_control_check(control, NULL);
+        e = query_control_check(control, why);
     }
     mem_free(budget, runs.order, 2 * runs.count * sizeof *runs.order);
     array_free(budget, runs.items, runs.capacity);
@@ -184,7 +185,7 @@ enum { FEW_SHARE = 64 };
 /* Numbers take memory for each pair there is: not for a few series. */
 enum err
 series_order(const struct registry *registry, uint32_t pair_count, uint32_t *ids, uint32_t count,
-             struct budget *budget, struct query_control *control)
+             struct budget *budget, struct query_control *control, struct why *why)
 {
     if (count < 2) return OK;
     if (count < pair_count / FEW_SHARE) {
@@ -197,9 +198,9 @@ series_order(const struct registry *registry, uint32_t pair_count, uint32_t *ids
     enum err e = numbers == NULL ? ERR_NOMEM : OK;
     buf_init(&pairs, budget, size + 1);
     if (e == OK) memset(numbers, 0xff, size);
-    if (e == OK) e = pairs_number(registry, ids, count, numbers, &pairs, control);
+    if (e == OK) e = pairs_number(registry, ids, count, numbers, &pairs, control, why);
     if (e == OK) e = series_sort(registry, numbers, ids, count, budget);
-    if (e == OK) e = query_control_check(control, NULL);
+    if (e == OK) e = query_control_check(control, why);
     buf_fini(&pairs);
     mem_free(budget, numbers, size);
     return e;

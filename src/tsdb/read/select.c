@@ -89,7 +89,8 @@ head_source_open(struct store_query *q, struct query_source *s, struct why *why)
     if (q->kind == QUERY_EXEMPLARS) {
         e = head_note_exemplars(q, s, matched, why);
         if (e == OK)
-            e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget, q->control);
+            e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget, q->control,
+                             why);
         roaring_bitmap_free(matched);
         return e;
     }
@@ -98,7 +99,7 @@ head_source_open(struct store_query *q, struct query_source *s, struct why *why)
         s->id_capacity = s->id_count = (uint32_t)count;
         roaring_bitmap_to_uint32_array(matched, s->ids);
         keep_alive_ones(q, s);
-        e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget, q->control);
+        e = series_order(s->registry, pair_total, s->ids, s->id_count, q->budget, q->control, why);
     }
     roaring_bitmap_free(matched);
     return s->ids == NULL ? ERR_NOMEM : e;

@@ -99,7 +99,7 @@ tenant_order(struct flush *f, uint32_t tenant, uint32_t *ret_series)
         if (!empty || f->marks[id]) f->order[count++] = id;
     }
     buf_clear(&f->pairs);
-    enum err e = pairs_number(f->registry, f->order, count, f->pair_numbers, &f->pairs, NULL);
+    enum err e = pairs_number(f->registry, f->order, count, f->pair_numbers, &f->pairs, NULL, NULL);
     if (e == OK) {
         e = series_sort(f->registry, f->pair_numbers, f->order, count, &f->db->flush_budget);
     }
