@@ -13,6 +13,7 @@ struct streamed {
     struct buf samples;
     uint64_t labels_hash;
     struct rr_client *client; /* of what is streamed */
+    struct rr_decoder *decoder;
 };
 
 static inline uint64_t
@@ -78,13 +79,18 @@ streamed_saw(void *context, struct bytes labels, const struct sample_batch *b, u
 
 /* --- through the frames ----------------------------------------------------------------------- */
 
+/* Nothing is cut here: what comes must lie in the time asked for. */
 static inline void
 streamed_piece(struct streamed *x, const struct rr_piece *p)
 {
+    struct rr_decoded d = {.count = 0};
     if (p->kind == RR_PIECE_SERIES) x->labels_hash = hash_of_labels(p->labels);
-    for (uint32_t i = 0; i < p->count; i++) {
-        streamed_add(x, p->times_ms[i],
-                     p->kind == RR_PIECE_FLOATS ? p->bits[i] : mixed_histogram(&p->histograms[i]));
+    if (p->kind == RR_PIECE_CHUNK) {
+        must(rr_decode_chunk(x->decoder, p->type, p->chunk, INT64_MIN, INT64_MAX, &d, NULL));
+    }
+    for (uint32_t i = 0; i < d.count; i++) {
+        streamed_add(x, d.times_ms[i],
+                     d.histograms == NULL ? d.bits[i] : mixed_histogram(&d.histograms[i]));
     }
 }
 
@@ -146,8 +152,8 @@ read_streamed(struct answerer *a, const struct query_request *request, struct st
     wanted.chunks = true;
     enum err e = answerer_select(a, &wanted, &set, &why);
     if (e) return e;
-    /* Nothing is cut here: what comes must lie in the time asked for. */
-    must(rr_client_new(INT64_MIN, INT64_MAX, NULL, &x->client));
+    must(rr_client_new(NULL, &x->client));
+    must(rr_decoder_new(NULL, &x->decoder));
     must(rr_stream_new(&sink, RR_FRAME_BYTES, CHUNK_LAYOUTS_UNITED, NULL, &stream));
     must(rr_stream_query(stream, 0, &why));
     e = stream_set(stream, set, &why);
@@ -155,6 +161,7 @@ read_streamed(struct answerer *a, const struct query_request *request, struct st
     if (e == OK) must(rr_client_end(x->client, &why));
     rr_stream_free(stream);
     rr_client_free(x->client);
+    rr_decoder_free(x->decoder);
     series_set_free(set);
     return e;
 }

@@ -1,12 +1,13 @@
 /*
  * remote_read_client.c - bytes gather until a frame is whole; then its checksum is looked at before
  * anything else of it. Where reading stands is three cursors, each within the one before: of the
- * input, of the frame at hand, of the series at hand. A chunk is decoded when it is asked for.
+ * input, of the frame at hand, of the series at hand.
  */
 #include "wire/remote_read_client.h"
 
 #include <assert.h>
 
+#include "base/array.h"
 #include "base/crc32c.h"
 #include "wire/proto.h"
 
@@ -39,8 +40,8 @@ matcher_size(const struct rr_matcher *m)
 }
 
 void
-rr_request_put(struct buf *to, int64_t min_ms, int64_t max_ms, const struct rr_matcher *matchers,
-               uint32_t matcher_count)
+rr_request_put_query(struct buf *to, int64_t min_ms, int64_t max_ms,
+                     const struct rr_matcher *matchers, uint32_t matcher_count)
 {
     size_t size = 2 + varint_size((uint64_t)min_ms) + varint_size((uint64_t)max_ms);
     for (uint32_t i = 0; i < matcher_count; i++) {
@@ -57,17 +58,21 @@ rr_request_put(struct buf *to, int64_t min_ms, int64_t max_ms, const struct rr_m
         if (m->name.size > 0) proto_put_bytes(to, TAG_MATCHER_NAME, m->name);
         if (m->value.size > 0) proto_put_bytes(to, TAG_MATCHER_VALUE, m->value);
     }
-    buf_put_u8(to, TAG_ACCEPTED);
-    buf_put_u8(to, 1);
-    buf_put_u8(to, RR_STREAMED_XOR_CHUNKS);
+}
+
+void
+rr_request_put_accepted(struct buf *to, bool streamed, bool samples)
+{
+    buf_put_u8(to, TAG_ACCEPTED); /* packed */
+    buf_put_u8(to, (uint8_t)(streamed + samples));
+    if (streamed) buf_put_u8(to, RR_STREAMED_XOR_CHUNKS);
+    if (samples) buf_put_u8(to, RR_SAMPLES);
 }
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
 struct rr_client {
     struct budget *budget;
-    int64_t min_ms;
-    int64_t max_ms;
     enum err failed;   /* the first error: all later calls repeat it */
     struct why reason; /* of it */
 
@@ -78,24 +83,14 @@ struct rr_client {
     bool in_series;
     struct buf labels; /* of the series at hand */
     struct buf series_labels;
-
-    /* The chunk at hand. */
-    struct arena arena;
-    uint32_t count;
-    int64_t times_ms[CHUNK_SAMPLES_MAX];
-    uint64_t bits[CHUNK_SAMPLES_MAX];
-    struct histogram *histograms;
 };
 
 enum err
-rr_client_new(int64_t min_ms, int64_t max_ms, struct budget *budget, struct rr_client **ret_client)
+rr_client_new(struct budget *budget, struct rr_client **ret_client)
 {
     struct rr_client *c = mem_new(budget, sizeof *c);
     if (c == NULL) return ERR_NOMEM;
     c->budget = budget;
-    c->min_ms = min_ms;
-    c->max_ms = max_ms;
-    arena_init(&c->arena, budget, ARENA_BYTES_MAX, 0);
     buf_init(&c->input, budget, RR_CLIENT_FRAME_BYTES_MAX + FRAME_HEAD_BYTES + GIVEN_BYTES_MAX);
     buf_init(&c->labels, budget, RR_CLIENT_FRAME_BYTES_MAX);
     buf_init(&c->series_labels, budget, RR_CLIENT_FRAME_BYTES_MAX);
@@ -107,7 +102,6 @@ void
 rr_client_free(struct rr_client *c)
 {
     if (c == NULL) return;
-    arena_fini(&c->arena);
     buf_fini(&c->input);
     buf_fini(&c->labels);
     buf_fini(&c->series_labels);
@@ -120,49 +114,21 @@ malformed(struct why *why, const char *what)
     return why_set(why, ERR_CORRUPT, "streamed response has a malformed %s", what);
 }
 
-/* --- a chunk ---------------------------------------------------------------------------------- */
-
 static enum err
-keep_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
-{
-    struct rr_client *c = context;
-    if (t_ms < c->min_ms || t_ms > c->max_ms) return OK;
-    if (h != NULL) {
-        enum err e = histogram_copy(h, &c->arena, &c->histograms[c->count]);
-        if (e) return e;
-    }
-    c->times_ms[c->count] = t_ms;
-    c->bits[c->count++] = bits;
-    return OK;
-}
-
-static enum err
-read_chunk(struct rr_client *c, uint32_t type, struct bytes data, struct why *why)
-{
-    struct arena reading;
-    uint32_t announced = data.size < 2 ? 0 : (uint32_t)data.at[0] << 8 | data.at[1];
-    c->count = 0;
-    arena_reset(&c->arena);
-    if (type != CHUNK_XOR) {
-        c->histograms = arena_alloc(&c->arena, announced * sizeof *c->histograms);
-        if (c->histograms == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a chunk");
-    }
-    arena_init(&reading, c->budget, ARENA_BYTES_MAX, 0);
-    enum err e = chunk_read((enum chunk_type)type, data, &reading, keep_sample, c);
-    arena_fini(&reading);
-    if (e == ERR_CORRUPT) why_set(why, e, "streamed response has a damaged chunk");
-    if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "not enough memory to decode a chunk");
-    return e;
-}
-
-static enum err
-take_chunk(struct rr_client *c, struct bytes message, struct rr_piece *ret, struct why *why)
+take_chunk(struct bytes message, struct rr_piece *ret, struct why *why)
 {
     uint32_t type = 0;
+    int64_t min_ms = 0, max_ms = 0;
     struct bytes data = {NULL, 0};
     struct cursor m = cursor_of(message);
     for (uint32_t tag; (tag = proto_tag(&m)) != 0;) {
         switch (tag) {
+        case PROTO_TAG(1, PROTO_VARINT):
+            min_ms = (int64_t)cursor_varint(&m);
+            break;
+        case PROTO_TAG(2, PROTO_VARINT):
+            max_ms = (int64_t)cursor_varint(&m);
+            break;
         case PROTO_TAG(3, PROTO_VARINT):
             type = proto_uint32(&m);
             break;
@@ -170,22 +136,18 @@ take_chunk(struct rr_client *c, struct bytes message, struct rr_piece *ret, stru
             data = proto_bytes(&m);
             break;
         default:
-            proto_skip(&m, tag, PROTO_KNOWN(3) | PROTO_KNOWN(4));
+            proto_skip(&m, tag, PROTO_KNOWN(1) | PROTO_KNOWN(2) | PROTO_KNOWN(3) | PROTO_KNOWN(4));
         }
     }
     if (m.bad) return malformed(why, "chunk");
     if (type < CHUNK_XOR || type > CHUNK_FLOAT_HISTOGRAM) {
         return why_set(why, ERR_UNSUPPORTED, "unknown chunk encoding %u", type);
     }
-    enum err e = read_chunk(c, type, data, why);
-    if (e || c->count == 0) return e;
-    *ret = (struct rr_piece){
-        .kind = type == CHUNK_XOR ? RR_PIECE_FLOATS : RR_PIECE_HISTOGRAMS,
-        .count = c->count,
-        .times_ms = c->times_ms,
-        .bits = c->bits,
-        .histograms = c->histograms,
-    };
+    *ret = (struct rr_piece){.kind = RR_PIECE_CHUNK,
+                             .type = (enum chunk_type)type,
+                             .chunk = data,
+                             .min_ms = min_ms,
+                             .max_ms = max_ms};
     return OK;
 }
 
@@ -227,7 +189,7 @@ step_series(struct rr_client *c, struct rr_piece *ret, struct why *why)
     else
         proto_skip(&c->series, tag, PROTO_KNOWN(2));
     if (c->series.bad) return malformed(why, "series");
-    return tag == PROTO_TAG(2, PROTO_BYTES) ? take_chunk(c, chunk, ret, why) : OK;
+    return tag == PROTO_TAG(2, PROTO_BYTES) ? take_chunk(chunk, ret, why) : OK;
 }
 
 static enum err
@@ -327,4 +289,87 @@ rr_client_end(struct rr_client *c, struct why *why)
     if (c->failed) return why_set(why, c->failed, "%s", c->reason.text);
     if (c->used == c->input.size) return OK;
     return why_set(why, ERR_CORRUPT, "streamed response is truncated");
+}
+
+/* --- chunks ----------------------------------------------------------------------------------- */
+
+struct rr_decoder {
+    struct budget *budget;
+    struct arena arena; /* of histograms */
+    int64_t min_ms, max_ms;
+    bool any; /* a sample was seen, */
+    int64_t last_ms;
+    uint32_t count;
+    int64_t *times_ms;
+    uint64_t *bits;
+    uint32_t times_capacity, bits_capacity;
+    struct histogram *histograms;
+};
+
+enum err
+rr_decoder_new(struct budget *budget, struct rr_decoder **ret_decoder)
+{
+    struct rr_decoder *d = mem_new(budget, sizeof *d);
+    if (d == NULL) return ERR_NOMEM;
+    d->budget = budget;
+    arena_init(&d->arena, budget, ARENA_BYTES_MAX, 0);
+    *ret_decoder = d;
+    return OK;
+}
+
+void
+rr_decoder_free(struct rr_decoder *d)
+{
+    if (d == NULL) return;
+    arena_fini(&d->arena);
+    array_free(d->budget, d->times_ms, d->times_capacity);
+    array_free(d->budget, d->bits, d->bits_capacity);
+    mem_free(d->budget, d, sizeof *d);
+}
+
+static enum err
+keep_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
+{
+    struct rr_decoder *d = context;
+    if (d->any && t_ms <= d->last_ms) return ERR_CORRUPT;
+    d->any = true;
+    d->last_ms = t_ms;
+    if (t_ms < d->min_ms || t_ms > d->max_ms) return OK;
+    if (h != NULL) {
+        enum err e = histogram_copy(h, &d->arena, &d->histograms[d->count]);
+        if (e) return e;
+    }
+    d->times_ms[d->count] = t_ms;
+    d->bits[d->count++] = bits;
+    return OK;
+}
+
+enum err
+rr_decode_chunk(struct rr_decoder *d, enum chunk_type type, struct bytes chunk, int64_t min_ms,
+                int64_t max_ms, struct rr_decoded *ret, struct why *why)
+{
+    struct arena reading;
+    uint32_t announced = chunk.size < 2 ? 0 : (uint32_t)chunk.at[0] << 8 | chunk.at[1];
+    d->count = 0;
+    d->any = false;
+    d->min_ms = min_ms;
+    d->max_ms = max_ms;
+    arena_reset(&d->arena);
+    bool room = array_reserve(d->budget, &d->times_ms, &d->times_capacity, announced) &&
+                array_reserve(d->budget, &d->bits, &d->bits_capacity, announced);
+    if (room && type != CHUNK_XOR) {
+        d->histograms = arena_alloc(&d->arena, announced * sizeof *d->histograms);
+        room = d->histograms != NULL;
+    }
+    if (!room) return why_set(why, ERR_NOMEM, "not enough memory for a chunk");
+    arena_init(&reading, d->budget, ARENA_BYTES_MAX, 0);
+    enum err e = chunk_read(type, chunk, &reading, keep_sample, d);
+    arena_fini(&reading);
+    if (e == ERR_CORRUPT) why_set(why, e, "streamed response has a damaged chunk");
+    if (e == ERR_NOMEM || e == ERR_LIMIT) why_set(why, e, "not enough memory to decode a chunk");
+    *ret = (struct rr_decoded){.count = d->count,
+                               .times_ms = d->times_ms,
+                               .bits = d->bits,
+                               .histograms = type == CHUNK_XOR ? NULL : d->histograms};
+    return e;
 }

@@ -22,6 +22,7 @@ struct got {
     uint32_t histograms;
     char notices[200]; /* "KIND TEXT\n"... */
     int64_t min_ms, max_ms;
+    struct rr_decoder *decoder;
 };
 
 /* A label a="<number>" in canonical bytes. */
@@ -86,8 +87,29 @@ check_series(struct got *got, struct bytes given)
     }
 }
 
-static void
-check_piece(struct got *got, const struct rr_piece *p)
+static enum err
+check_chunk(struct got *got, const struct rr_piece *p, struct why *why)
+{
+    struct rr_decoded d;
+    enum err e =
+        rr_decode_chunk(got->decoder, p->type, p->chunk, got->min_ms, got->max_ms, &d, why);
+    if (e) return e;
+    if (d.histograms != NULL && d.count > 0) {
+        assert_int_equal(d.times_ms[0], 1000 + SAMPLES * 10);
+        got->histograms += d.count;
+        return OK;
+    }
+    for (uint32_t i = 0; i < d.count; i++, got->at++) {
+        assert_true(got->at < SAMPLES);
+        assert_in_range(d.times_ms[i], got->min_ms, got->max_ms);
+        assert_int_equal(d.times_ms[i], times[got->series][got->at]);
+        assert_int_equal(d.bits[i], bits[got->series][got->at]);
+    }
+    return OK;
+}
+
+static enum err
+check_piece(struct got *got, const struct rr_piece *p, struct why *why)
 {
     size_t used = strlen(got->notices);
     switch (p->kind) {
@@ -97,23 +119,14 @@ check_piece(struct got *got, const struct rr_piece *p)
     case RR_PIECE_SERIES:
         check_series(got, p->labels);
         break;
-    case RR_PIECE_FLOATS:
-        for (uint32_t i = 0; i < p->count; i++, got->at++) {
-            assert_true(got->at < SAMPLES);
-            assert_in_range(p->times_ms[i], got->min_ms, got->max_ms);
-            assert_int_equal(p->times_ms[i], times[got->series][got->at]);
-            assert_int_equal(p->bits[i], bits[got->series][got->at]);
-        }
-        break;
-    case RR_PIECE_HISTOGRAMS:
-        assert_int_equal(p->times_ms[0], 1000 + SAMPLES * 10);
-        got->histograms += p->count;
-        break;
+    case RR_PIECE_CHUNK:
+        return check_chunk(got, p, why);
     case RR_PIECE_NOTICE:
         snprintf(got->notices + used, sizeof got->notices - used, "%d %.*s\n", p->notice,
                  (int)p->text.size, (const char *)p->text.at);
         break;
     }
+    return OK;
 }
 
 /* All there is until more is needed. */
@@ -124,7 +137,8 @@ read_pieces(struct rr_client *client, struct got *got, struct why *why)
         struct rr_piece piece;
         enum err e = rr_client_next(client, &piece, why);
         if (e || piece.kind == RR_PIECE_NONE) return e;
-        check_piece(got, &piece);
+        e = check_piece(got, &piece, why);
+        if (e) return e;
     }
 }
 
@@ -132,8 +146,9 @@ static enum err
 receive(struct bytes answer, struct got *got, struct rng *rng, struct why *why)
 {
     struct rr_client *client;
-    enum err e = rr_client_new(got->min_ms, got->max_ms, NULL, &client);
+    enum err e = rr_client_new(NULL, &client);
     assert_int_equal(e, OK);
+    assert_int_equal(rr_decoder_new(NULL, &got->decoder), OK);
     for (size_t at = 0; at < answer.size && e == OK;) {
         size_t size = 1 + rng_below(rng, rng_below(rng, 3) == 0 ? 5 : 3000);
         if (size > answer.size - at) size = answer.size - at;
@@ -148,6 +163,7 @@ receive(struct bytes answer, struct got *got, struct rng *rng, struct why *why)
     if (e) assert_int_equal(rr_client_next(client, &piece, NULL), e);
     if (e == OK) e = rr_client_end(client, why);
     rr_client_free(client);
+    rr_decoder_free(got->decoder);
     return e;
 }
 
@@ -220,6 +236,33 @@ test_a_damaged_or_cut_answer_is_refused(void **state)
 }
 
 static void
+test_a_chunk_whose_times_do_not_ascend_is_damaged(void **state)
+{
+    (void)state;
+    /* Two samples of value 0, from 1 ms on; then the time between them, and "the same value". */
+    static const uint8_t later[] = {0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0};
+    static const uint8_t same[] = {0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t earlier[] = {0,    2,    2,    0,    0,    0,    0,    0,
+                                      0,    0,    0,    0xfb, 0xff, 0xff, 0xff, 0xff,
+                                      0xff, 0xff, 0xff, 0xff, 0x01, 0};
+    struct rr_decoder *decoder;
+    struct rr_decoded d;
+    assert_int_equal(rr_decoder_new(NULL, &decoder), OK);
+    assert_int_equal(rr_decode_chunk(decoder, CHUNK_XOR, bytes_of(later, sizeof later), INT64_MIN,
+                                     INT64_MAX, &d, NULL),
+                     OK);
+    assert_int_equal(d.count, 2);
+    assert_int_equal(d.times_ms[1], 6);
+    assert_int_equal(rr_decode_chunk(decoder, CHUNK_XOR, bytes_of(same, sizeof same), INT64_MIN,
+                                     INT64_MAX, &d, NULL),
+                     ERR_CORRUPT);
+    assert_int_equal(rr_decode_chunk(decoder, CHUNK_XOR, bytes_of(earlier, sizeof earlier),
+                                     INT64_MIN, INT64_MAX, &d, NULL),
+                     ERR_CORRUPT);
+    rr_decoder_free(decoder);
+}
+
+static void
 test_a_request_is_what_a_server_decodes(void **state)
 {
     (void)state;
@@ -234,10 +277,14 @@ test_a_request_is_what_a_server_decodes(void **state)
     struct why why;
     buf_init(&message, NULL, 4096);
     arena_init(&arena, NULL, 0, 0);
-    rr_request_put(&message, -5, INT64_MAX, matchers, 4);
+    rr_request_put_query(&message, -5, INT64_MAX, matchers, 4);
+    rr_request_put_query(&message, 1, 2, matchers, 1);
+    rr_request_put_accepted(&message, true, true);
     assert_int_equal(rr_decode(buf_bytes(&message), &arena, &request, &why), OK);
     assert_int_equal(request.answer, RR_STREAMED_XOR_CHUNKS);
-    assert_int_equal(request.query_count, 1);
+    assert_int_equal(request.query_count, 2);
+    assert_int_equal(request.queries[1].min_ms, 1);
+    assert_int_equal(request.queries[1].matcher_count, 1);
     assert_int_equal(request.queries[0].min_ms, -5);
     assert_int_equal(request.queries[0].max_ms, INT64_MAX);
     assert_int_equal(request.queries[0].matcher_count, 4);
@@ -258,6 +305,7 @@ main(void)
         cmocka_unit_test(test_an_answer_is_received_as_it_was),
         cmocka_unit_test(test_samples_outside_the_range_are_cut),
         cmocka_unit_test(test_a_damaged_or_cut_answer_is_refused),
+        cmocka_unit_test(test_a_chunk_whose_times_do_not_ascend_is_damaged),
         cmocka_unit_test(test_a_request_is_what_a_server_decodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

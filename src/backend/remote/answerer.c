@@ -45,6 +45,8 @@ struct remote_set {
     const char *headers[HEADERS_MAX];
     struct buf body;
     struct rr_client *reader;
+    struct rr_decoder *decoder;
+    int64_t min_ms, max_ms;
     struct buf labels; /* of the series at hand */
     struct buf coming; /* of the next one */
     bool named;        /* these were read already */
@@ -123,7 +125,7 @@ static enum err
 set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct remote_set *s = (struct remote_set *)set;
-    struct rr_piece piece = {.kind = RR_PIECE_FLOATS};
+    struct rr_piece piece;
     *ret_labels = bytes_of(NULL, 0);
     while (!s->named) { /* the rest of the series before is passed */
         enum err e = next_piece(s, &piece, why);
@@ -145,23 +147,30 @@ static enum err
 set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     struct remote_set *s = (struct remote_set *)set;
-    struct rr_piece piece = {.kind = RR_PIECE_NONE};
+    struct rr_piece piece;
+    struct rr_decoded d = {.count = 0};
     *ret_batch = (struct sample_batch){.count = 0};
-    if (s->named) return OK;
-    enum err e = next_piece(s, &piece, why);
-    if (e || piece.kind == RR_PIECE_NONE) return e;
-    if (piece.kind == RR_PIECE_SERIES) {
-        s->named = true;
-        return take_labels(s, piece.labels, why);
+    while (d.count == 0) {
+        if (s->named) return OK;
+        enum err e = next_piece(s, &piece, why);
+        if (e || piece.kind == RR_PIECE_NONE) return e;
+        if (piece.kind == RR_PIECE_SERIES) {
+            s->named = true;
+            return take_labels(s, piece.labels, why);
+        }
+        e = bad_answer(
+            s, rr_decode_chunk(s->decoder, piece.type, piece.chunk, s->min_ms, s->max_ms, &d, why),
+            why);
+        if (e) return e;
     }
     *ret_batch = (struct sample_batch){
-        .kind = piece.kind == RR_PIECE_FLOATS ? SAMPLE_FLOAT : piece.histograms[0].kind,
-        .count = piece.count,
-        .times_ms = piece.times_ms,
-        .value_bits = piece.kind == RR_PIECE_FLOATS ? piece.bits : NULL,
-        .histograms = piece.kind == RR_PIECE_FLOATS ? NULL : piece.histograms,
+        .kind = d.histograms == NULL ? SAMPLE_FLOAT : d.histograms[0].kind,
+        .count = d.count,
+        .times_ms = d.times_ms,
+        .value_bits = d.histograms == NULL ? d.bits : NULL,
+        .histograms = d.histograms,
     };
-    return query_control_add_samples(s->control, piece.count, why);
+    return query_control_add_samples(s->control, d.count, why);
 }
 
 static const char *
@@ -178,6 +187,7 @@ set_free(struct series_set *set)
     http_client_free(s->of->spare);
     s->of->spare = s->http;
     rr_client_free(s->reader);
+    rr_decoder_free(s->decoder);
     buf_fini(&s->body);
     buf_fini(&s->labels);
     buf_fini(&s->coming);
@@ -203,7 +213,8 @@ put_body(struct remote_set *s, const struct query_request *r, struct why *why)
         matchers[i] =
             (struct rr_matcher){(uint8_t)matcher_type(m), matcher_name(m), matcher_pattern(m)};
     }
-    rr_request_put(&message, r->min_ms, r->max_ms, matchers, r->sets[0].count);
+    rr_request_put_query(&message, r->min_ms, r->max_ms, matchers, r->sets[0].count);
+    rr_request_put_accepted(&message, true, false);
     e = buf_error(&message);
     if (e == OK) e = snappy_pack(buf_bytes(&message), &s->body);
     buf_fini(&message);
@@ -272,7 +283,10 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     s->http = v->of->spare;
     v->of->spare = NULL;
     if (e == OK && s->http == NULL) e = http_client_new(&v->of->options.http, &s->http, why);
-    if (e == OK && rr_client_new(r->min_ms, r->max_ms, v->budget, &s->reader)) {
+    s->min_ms = r->min_ms;
+    s->max_ms = r->max_ms;
+    if (e == OK &&
+        (rr_client_new(v->budget, &s->reader) || rr_decoder_new(v->budget, &s->decoder))) {
         e = why_set(why, ERR_NOMEM, "not enough memory for the response");
     }
     if (e == OK) {
