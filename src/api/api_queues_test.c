@@ -400,7 +400,7 @@ test_queries_that_wait_for_memory_begin_one_after_the_other(void **state)
     struct budget all, small;
     struct query_control control = {.budget = &small, .env = rig->m.env};
     struct active_query first = {.control = &control}, second = first, third = first;
-    bool alone;
+    bool alone = false;
     budget_init(&all, "all", 64 << 20, NULL);
     rig->options.memory = &all;
     rig_start(rig);
@@ -419,6 +419,12 @@ test_queries_that_wait_for_memory_begin_one_after_the_other(void **state)
     queries_begin(rig->api, &second);
     assert_true(queries_await_memory(rig->api, &second, 100 << 20, INT64_MAX, &alone));
     assert_true(alone);
+    /* Others came meanwhile; then it is alone once more, and that was not enough. */
+    queries_begin(rig->api, &third);
+    assert_true(queries_await_memory(rig->api, &second, 10 << 20, INT64_MAX, &alone));
+    queries_forget(rig->api, &third);
+    alone = true;
+    assert_false(queries_await_memory(rig->api, &second, 100 << 20, INT64_MAX, &alone));
     queries_forget(rig->api, &second);
     rig_free(rig);
 }

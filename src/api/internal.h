@@ -231,11 +231,11 @@ void queries_begin(struct api *api, struct active_query *query);
 void queries_forget(struct api *api, struct active_query *query);
 /*
  * Waits until others have left as much memory as it needs at least, or none of them runs, which
- * *ret_alone tells; those that wait have their turns. False: that took until `until_ns`
- * (monotonic), or the query was ended. It holds no memory meanwhile.
+ * *alone tells; those that wait have their turns. False: that took until `until_ns` (monotonic), or
+ * the query was ended, or it was alone before and is again. It holds no memory meanwhile.
  */
 bool queries_await_memory(struct api *api, struct active_query *query, uint64_t needs_bytes,
-                          int64_t until_ns, bool *ret_alone);
+                          int64_t until_ns, bool *alone);
 /* Keeps what it cost. `e`: how it ended. True: it is a slow one, to be logged. */
 bool queries_end(struct api *api, struct active_query *query, enum err e, int64_t took_ns);
 /* `plan`: what it reads; empty: not known. */

@@ -178,16 +178,16 @@ may_begin_again_locked(const struct api *api, const struct active_query *query, 
 
 bool
 queries_await_memory(struct api *api, struct active_query *query, uint64_t needs_bytes,
-                     int64_t until_ns, bool *ret_alone)
+                     int64_t until_ns, bool *alone)
 {
     struct env *env = api->options.env;
     struct why why;
-    bool ended = false, may_begin = false;
+    bool ended = false, may_begin = false, was_alone = *alone;
     metric_inc(&memory_waits);
     lock_take(&api->lock);
     query->needs_bytes = needs_bytes;
     query->memory_turn = ++api->memory_turns;
-    while (!ended && !(may_begin = may_begin_again_locked(api, query, ret_alone))) {
+    while (!ended && !(may_begin = may_begin_again_locked(api, query, alone))) {
         int64_t look_ns = env_monotonic_ns(env) + MEMORY_LOOK_NS;
         (void)cond_wait_until(&api->memory_cond, &api->lock,
                               look_ns < until_ns ? look_ns : until_ns);
@@ -197,7 +197,7 @@ queries_await_memory(struct api *api, struct active_query *query, uint64_t needs
     }
     query->memory_turn = 0;
     lock_drop(&api->lock);
-    return may_begin;
+    return may_begin && !(was_alone && *alone);
 }
 
 bool

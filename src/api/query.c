@@ -565,7 +565,7 @@ has_waited_for_memory(struct query *q)
     uint64_t limit = atomic_load_explicit(&q->api->read_budget.limit_bytes, memory_order_relaxed);
     uint64_t own = atomic_load_explicit(&q->budget.lacking_bytes, memory_order_relaxed);
     int64_t until_ns = q->begun_ns + q->api->options.query_queue_timeout_ns;
-    if (!q->is_active || q->alone || own == 0 || own > limit / 4 * 3) return false;
+    if (!q->is_active || own == 0 || own > limit / 4 * 3) return false;
     forget_attempt(q);
     if (until_ns > q->control.deadline_ns) until_ns = q->control.deadline_ns;
     if (!queries_await_memory(q->api, &q->active, own + own / 4, until_ns, &q->alone)) {
