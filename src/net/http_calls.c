@@ -6,6 +6,9 @@
  * belong to the multi handle, which reuses them for whatever transfer comes next. The answer that
  * was taken last is `shown`: its body is freed when the next one is taken.
  *
+ * A stream that has no room pauses its transfer: libcurl reads nothing more of it, so that its
+ * sender has to wait.
+ *
  * Only http and https, no redirects (a POST must not turn into a GET), answers uncompressed. Of a
  * body that is longer than its call allows the beginning is kept, and the rest is read and dropped
  * up to a limit, so that the connection can be used again.
@@ -20,7 +23,12 @@
 
 #include "net/http_answer.h"
 
-enum { ANSWER_BYTES_MAX = 64 << 20, CUT_BYTES_MAX = 16 << 20, IDLE_MAX = 8 };
+enum {
+    ANSWER_BYTES_MAX = 64 << 20,
+    CUT_BYTES_MAX = 16 << 20,
+    IDLE_MAX = 8,
+    STREAM_PIECE_BYTES = 64 * 1024, /* at most, of a stream */
+};
 
 struct transfer {
     struct transfer *next;
@@ -34,6 +42,7 @@ struct transfer {
     char error[CURL_ERROR_SIZE];
     CURLcode code;
     bool headers_whole; /* the empty line after them has come */
+    bool streams;       /* the body goes to the call's stream */
     uint64_t cut_bytes; /* of the body, that nobody will look at */
     bool endless;       /* these were too many */
 };
@@ -133,12 +142,28 @@ on_body(char *data, size_t item, size_t count, void *context)
 {
     struct transfer *t = context;
     size_t size = item * count, room = t->call.answer_bytes_max - t->body.size;
+    if (t->streams) {
+        bool taken = t->call.stream->take(t->call.context, bytes_of((const uint8_t *)data, size));
+        return taken ? size : CURL_WRITEFUNC_PAUSE;
+    }
     size_t kept = size < room ? size : room;
     t->answer.body_cut |= kept < size;
     buf_put(&t->body, data, kept);
     t->cut_bytes += size - kept;
     t->endless = t->cut_bytes > CUT_BYTES_MAX;
     return buf_error(&t->body) == OK && !t->endless ? size : 0;
+}
+
+/* Not that of a 100, nor a proxy's. */
+static void
+begin_stream(struct transfer *t)
+{
+    long status = 0;
+    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (t->call.stream == NULL || status < 200) return;
+    t->streams = status < 300;
+    t->answer.status = (unsigned)status;
+    t->call.stream->begun(t->call.context, &t->answer);
 }
 
 static size_t
@@ -154,7 +179,6 @@ on_header(char *line, size_t item, size_t count, void *context)
         a->retry_after_ns = a->date_s = 0;
         t->headers_whole = false;
     }
-    if (line[0] == '\r' || line[0] == '\n') t->headers_whole = true;
     if (http_header_value(line, size, "Retry-After", value, sizeof value)) {
         a->retry_after_ns = http_retry_after_ns(value, env_realtime_ms(t->calls->env) / 1000);
     }
@@ -164,6 +188,10 @@ on_header(char *line, size_t item, size_t count, void *context)
     }
     for (unsigned i = 0; t->call.wanted != NULL && t->call.wanted[i] != NULL; i++) {
         (void)http_header_value(line, size, t->call.wanted[i], a->wanted[i], sizeof a->wanted[i]);
+    }
+    if ((line[0] == '\r' || line[0] == '\n') && !t->headers_whole) {
+        t->headers_whole = true;
+        begin_stream(t);
     }
     return size;
 }
@@ -319,6 +347,10 @@ set_all(struct transfer *t)
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
+    if (t->call.stream != NULL) {
+        curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+        curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)STREAM_PIECE_BYTES);
+    }
     set_target(curl, t->call.target);
     set_method(t);
     return set_url(t) && set_headers(t);
@@ -340,6 +372,7 @@ http_calls_start(struct http_calls *calls, const struct http_call *call, struct 
     t->answer = (struct http_call_answer){.context = call->context};
     t->error[0] = '\0';
     t->headers_whole = false;
+    t->streams = false;
     t->cut_bytes = 0;
     t->endless = false;
     buf_clear(&t->body);
@@ -468,6 +501,30 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     }
     *ret = t->answer;
     return true;
+}
+
+void
+http_calls_resume(struct http_calls *calls, const void *context)
+{
+    for (struct transfer *t = calls->under_way; t != NULL; t = t->next) {
+        if (t->call.context == context) curl_easy_pause(t->curl, CURLPAUSE_CONT);
+    }
+}
+
+void
+http_calls_give_up(struct http_calls *calls, const void *context)
+{
+    struct transfer **at = &calls->under_way, *t;
+    while ((t = *at) != NULL) {
+        if (t->call.context != context) {
+            at = &t->next;
+            continue;
+        }
+        *at = t->next;
+        calls->count--;
+        curl_multi_remove_handle(calls->multi, t->curl);
+        give_back(calls, t);
+    }
 }
 
 uint32_t

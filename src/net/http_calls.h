@@ -32,7 +32,19 @@ struct http_calls_target {
     const char *max_version;
     bool insecure; /* the certificate is not checked */
     int64_t connect_timeout_ms;
-    int64_t timeout_ms; /* of the whole call */
+    int64_t timeout_ms; /* of the whole call; 0: none */
+};
+
+struct http_call_answer;
+
+/* For a body that is taken piece by piece as it comes, of a 2xx; of another answer it is in the
+ * answer. Called by http_calls_poll() and http_calls_resume(), and must call nothing here. */
+struct http_call_stream {
+    /* Status and headers are there; the answer ends with the call. */
+    void (*begun)(void *context, const struct http_call_answer *answer);
+    /* False: there is no room. The call rests until http_calls_resume(); then the piece comes
+     * again. */
+    bool (*take)(void *context, struct bytes piece);
 };
 
 struct http_call {
@@ -43,7 +55,8 @@ struct http_call {
     struct bytes body;          /* borrowed until the call is done */
     const char *const *wanted; /* names of the answer's headers; NULL after the last; may be NULL */
     size_t answer_bytes_max;   /* what is beyond is cut off; 16 MiB beyond it the call is */
-    void *context;             /* the caller's own */
+    const struct http_call_stream *stream; /* NULL: the body is in the answer */
+    void *context;                         /* the caller's own */
 };
 
 /* Why a call has no answer. */
@@ -82,6 +95,10 @@ void http_calls_free(struct http_calls *calls);
 /* Begins a call. ERR_NOMEM; ERR_INPUT: headers or wanted ones beyond their number. */
 MUST_CHECK enum err http_calls_start(struct http_calls *calls, const struct http_call *call,
                                      struct why *why);
+/* Goes on with a call whose stream had no room. `context`: the call's, as in the next one. */
+void http_calls_resume(struct http_calls *calls, const void *context);
+/* Gives up a call that is under way, and its connection with it. */
+void http_calls_give_up(struct http_calls *calls, const void *context);
 /* How many are under way. */
 uint32_t http_calls_count(const struct http_calls *calls);
 /* Waits until something happens, at most `wait_ms`, and goes on with all calls. */

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,7 @@ play(void *context)
         if (answer != NULL && answer[0] == '\0') {
             (void)wait_readable(p, fd); /* until the client gives up */
         } else if (answer != NULL) {
-            ssize_t put = write(fd, answer, strlen(answer));
+            ssize_t put = send(fd, answer, strlen(answer), MSG_NOSIGNAL);
             (void)put;
         }
         close(fd);

@@ -1,0 +1,317 @@
+/*
+ * http_pull.c - a thread between libcurl and those who read.
+ *
+ * What a reader wants of the thread (begin, go on, give up) is a flag of its pull, which stands in
+ * the puller's list of wishes meanwhile. What comes is put into the pull's `coming`, which the
+ * reader exchanges for the piece it has read. Only the thread calls http_calls.
+ */
+#include "net/http_pull.h"
+
+#include <stdio.h>
+
+#include "base/lock.h"
+
+enum { POLL_MS = 1000, LOOK_MS = 100 };
+
+struct http_pull {
+    struct http_puller *of; /* immutable, as the next two */
+    struct http_call call;
+    struct budget *budget;
+
+    /* The reader's: what it was given. */
+    struct http_call_answer shown;
+    struct buf piece;
+
+    /* Guarded by the puller's lock. */
+    struct http_pull *next; /* in the list of wishes */
+    bool wishes;            /* it is there, for: */
+    bool begins, resumes, gives_up;
+    bool under_way; /* the thread knows it */
+    bool answered;
+    bool ended;
+    bool is_full; /* the transfer rests */
+    enum err failed;
+    struct http_call_answer answer;
+    struct buf refusal;
+    struct buf coming;
+    struct cond news;
+};
+
+struct http_puller {
+    struct env *env;
+    struct http_calls *calls; /* the thread's, but http_calls_wake() */
+    struct env_thread *thread;
+    struct lock lock; /* LOCK_RANK_HTTP */
+    struct http_pull *wishes;
+    bool stops;
+};
+
+/* --- the thread ------------------------------------------------------------------------------- */
+
+static void
+on_begun(void *context, const struct http_call_answer *answer)
+{
+    struct http_pull *p = context;
+    if (answer->status >= 300) return; /* it is whole when it has ended */
+    lock_take(&p->of->lock);
+    p->answer = *answer;
+    p->answered = true;
+    cond_wake_all(&p->news);
+    lock_drop(&p->of->lock);
+}
+
+static bool
+on_piece(void *context, struct bytes piece)
+{
+    struct http_pull *p = context;
+    lock_take(&p->of->lock);
+    p->is_full = p->coming.size > 0 && p->coming.size + piece.size > HTTP_PULL_WINDOW_BYTES;
+    if (!p->is_full && p->failed == OK) {
+        buf_put_bytes(&p->coming, piece);
+        p->failed = buf_error(&p->coming);
+        cond_wake_all(&p->news);
+    }
+    bool taken = !p->is_full;
+    lock_drop(&p->of->lock);
+    return taken;
+}
+
+static void
+end_locked(struct http_pull *p, const struct http_call_answer *answer)
+{
+    p->answer = *answer;
+    buf_put(&p->refusal, answer->body.at, answer->body.size);
+    p->answer.body = buf_bytes(&p->refusal);
+    p->answered = p->ended = true;
+    p->under_way = false;
+    cond_wake_all(&p->news);
+}
+
+static void
+begin_call(struct http_pull *p)
+{
+    static const struct http_call_stream stream = {on_begun, on_piece};
+    struct http_call_answer none = {.failure = HTTP_CALL_NO_MEMORY};
+    struct why why;
+    p->call.stream = &stream;
+    p->call.context = p;
+    p->call.answer_bytes_max = HTTP_PULL_REFUSAL_BYTES;
+    if (http_calls_start(p->of->calls, &p->call, &why) == OK) return;
+    snprintf(none.error, sizeof none.error, "%.255s", why.text);
+    lock_take(&p->of->lock);
+    end_locked(p, &none);
+    lock_drop(&p->of->lock);
+}
+
+/* The lock is held when it is called and when it returns. */
+static void
+fulfil_wish_locked(struct http_puller *puller)
+{
+    struct http_pull *p = puller->wishes;
+    puller->wishes = p->next;
+    bool begins = p->begins, resumes = p->resumes, gives_up = p->gives_up;
+    p->wishes = p->begins = p->resumes = false;
+    lock_drop(&puller->lock);
+    if (gives_up)
+        http_calls_give_up(puller->calls, p);
+    else if (begins)
+        begin_call(p);
+    else if (resumes)
+        http_calls_resume(puller->calls, p);
+    lock_take(&puller->lock);
+    if (!gives_up) return;
+    p->under_way = false; /* and its reader frees it */
+    cond_wake_all(&p->news);
+}
+
+static void
+run(void *context)
+{
+    struct http_puller *puller = context;
+    struct http_call_answer answer;
+    for (;;) {
+        lock_take(&puller->lock);
+        while (puller->wishes != NULL) {
+            fulfil_wish_locked(puller);
+        }
+        bool stops = puller->stops;
+        lock_drop(&puller->lock);
+        if (stops) return;
+        http_calls_poll(puller->calls, POLL_MS);
+        while (http_calls_done(puller->calls, &answer)) {
+            lock_take(&puller->lock);
+            end_locked(answer.context, &answer);
+            lock_drop(&puller->lock);
+        }
+    }
+}
+
+void
+http_puller_free(struct http_puller *puller)
+{
+    if (puller == NULL) return;
+    if (puller->thread != NULL) {
+        lock_take(&puller->lock);
+        puller->stops = true;
+        lock_drop(&puller->lock);
+        http_calls_wake(puller->calls);
+        env_thread_join(puller->env, puller->thread);
+    }
+    http_calls_free(puller->calls);
+    lock_fini(&puller->lock);
+    mem_free(NULL, puller, sizeof *puller);
+}
+
+enum err
+http_puller_new(struct env *env, const char *user_agent, struct http_puller **ret_puller,
+                struct why *why)
+{
+    struct http_puller *puller = mem_new(NULL, sizeof *puller);
+    if (puller == NULL) return why_set(why, ERR_NOMEM, "not enough memory for an HTTP client");
+    puller->env = env;
+    lock_init(&puller->lock, LOCK_RANK_HTTP);
+    enum err e = http_calls_new(env, NULL, user_agent, &puller->calls, why);
+    if (e == OK && env_thread_start(env, "http-pull", run, puller, &puller->thread)) {
+        e = why_set(why, ERR_AGAIN, "cannot start a thread for requests to other servers");
+    }
+    if (e)
+        http_puller_free(puller);
+    else
+        *ret_puller = puller;
+    return e;
+}
+
+/* --- whoever reads ---------------------------------------------------------------------------- */
+
+static void
+wish_locked(struct http_pull *p)
+{
+    if (p->wishes) return;
+    p->wishes = true;
+    p->next = p->of->wishes;
+    p->of->wishes = p;
+    http_calls_wake(p->of->calls);
+}
+
+enum err
+http_pull_open(struct http_puller *puller, const struct http_call *call, struct budget *budget,
+               struct http_pull **ret_pull, struct why *why)
+{
+    struct http_pull *p = mem_new(budget, sizeof *p);
+    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a request");
+    p->of = puller;
+    p->call = *call;
+    p->budget = budget;
+    buf_init(&p->piece, budget, SIZE_MAX);
+    buf_init(&p->coming, budget, SIZE_MAX);
+    buf_init(&p->refusal, budget, HTTP_PULL_REFUSAL_BYTES);
+    cond_init(&p->news);
+    lock_take(&puller->lock);
+    p->begins = p->under_way = true;
+    wish_locked(p);
+    lock_drop(&puller->lock);
+    *ret_pull = p;
+    return OK;
+}
+
+void
+http_pull_close(struct http_pull *p)
+{
+    if (p == NULL) return;
+    lock_take(&p->of->lock);
+    if (p->under_way) {
+        p->gives_up = true;
+        wish_locked(p);
+    }
+    while (p->under_way || p->wishes) {
+        cond_wait(&p->news, &p->of->lock);
+    }
+    lock_drop(&p->of->lock);
+    cond_fini(&p->news);
+    buf_fini(&p->piece);
+    buf_fini(&p->coming);
+    buf_fini(&p->refusal);
+    mem_free(p->budget, p, sizeof *p);
+}
+
+/* Returns with the lock. */
+static enum err
+wait_for_news(struct http_pull *p, bool (*is_there)(const struct http_pull *p),
+              const struct http_patience *patience, struct why *why)
+{
+    struct env *env = p->of->env;
+    int64_t begun_ns = env_monotonic_ns(env);
+    enum err e = OK;
+    lock_take(&p->of->lock);
+    while (e == OK && !is_there(p)) {
+        int64_t now_ns = env_monotonic_ns(env);
+        if (patience->silence_ms > 0 && now_ns - begun_ns >= patience->silence_ms * NS_PER_MS) {
+            return why_set(why, ERR_AGAIN, "no data for %.3g s",
+                           (double)patience->silence_ms / 1000);
+        }
+        (void)cond_wait_until(&p->news, &p->of->lock, now_ns + LOOK_MS * NS_PER_MS);
+        if (patience->check == NULL || is_there(p)) continue;
+        lock_drop(&p->of->lock); /* it may look anywhere */
+        e = patience->check(patience->context, why);
+        lock_take(&p->of->lock);
+    }
+    return e;
+}
+
+static bool
+is_answered(const struct http_pull *p)
+{
+    return p->answered;
+}
+
+static bool
+is_readable(const struct http_pull *p)
+{
+    return p->coming.size > 0 || p->ended || p->failed != OK;
+}
+
+enum err
+http_pull_await(struct http_pull *p, const struct http_patience *patience,
+                const struct http_call_answer **ret_answer, struct why *why)
+{
+    enum err e = wait_for_news(p, is_answered, patience, why);
+    p->shown = p->answer;
+    lock_drop(&p->of->lock);
+    *ret_answer = &p->shown;
+    return e;
+}
+
+bool
+http_pull_is_ready(struct http_pull *p)
+{
+    lock_take(&p->of->lock);
+    bool ready = is_readable(p);
+    lock_drop(&p->of->lock);
+    return ready;
+}
+
+enum err
+http_pull_read(struct http_pull *p, const struct http_patience *patience, struct bytes *ret_piece,
+               struct why *why)
+{
+    *ret_piece = bytes_of(NULL, 0);
+    enum err e = wait_for_news(p, is_readable, patience, why);
+    if (e == OK && p->failed) {
+        e = why_set(why, p->failed, "not enough memory for a response");
+    } else if (e == OK && p->coming.size > 0) {
+        struct buf read = p->piece;
+        p->piece = p->coming;
+        p->coming = read;
+        buf_clear(&p->coming);
+        *ret_piece = buf_bytes(&p->piece);
+    } else if (e == OK && p->answer.failure != HTTP_CALL_ANSWERED) {
+        e = why_set(why, ERR_IO, "%s", p->answer.error);
+    }
+    if (e == OK && p->is_full && !p->ended) {
+        p->is_full = false;
+        p->resumes = true;
+        wish_locked(p);
+    }
+    lock_drop(&p->of->lock);
+    return e;
+}
