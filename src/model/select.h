@@ -327,6 +327,9 @@ struct view_ops {
      * tell. */
     enum err (*survey)(struct view *view, const struct query_request *request,
                        struct series_survey *ret, struct why *why);
+    /* False: by its tenant, times and matchers alone the question has nothing to do with the view,
+     * whose answer would be empty. NULL: each has. */
+    bool (*concerns)(const struct view *view, const struct query_request *request);
     void (*free)(struct view *view);
 };
 struct view {
@@ -443,6 +446,12 @@ view_survey(struct view *view, const struct query_request *request, struct serie
 {
     *ret_known = view->ops->survey != NULL;
     return *ret_known ? view->ops->survey(view, request, ret, why) : OK;
+}
+
+static inline bool
+view_concerns(const struct view *view, const struct query_request *request)
+{
+    return view->ops->concerns == NULL || view->ops->concerns(view, request);
 }
 
 /* A view for one question. */
