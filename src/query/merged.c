@@ -2,24 +2,13 @@
  * merged.c - see merged.h.
  *
  * Sets are merged as they are read: the series at hand is the least of those that the sets have at
- * hand. Of a series of several sets the samples are merged by runs: a run is what the set with the
- * earliest sample has before the next sample of any other. A long run is given as it is, without a
- * copy; short ones of floats are gathered, since two that scraped the same target in turns have
- * runs of one.
+ * hand. Samples of a series that several have: model/sample_merge.h.
  */
 #include "query/merged.h"
 
-#include <stdlib.h>
-
-#include "base/search.h"
-#include "base/warnings.h"
 #include "model/labels.h"
+#include "model/sample_merge.h"
 #include "query/gather.h"
-
-enum {
-    GATHERED_MAX = 512, /* samples of short runs, given at once */
-    SHORT_RUN = 32,
-};
 
 struct merged_view {
     struct view view; /* first: it is handed out */
@@ -28,28 +17,21 @@ struct merged_view {
     struct view *views[MERGED_VIEWS_MAX];
 };
 
-/* A set, with the series and the samples it has at hand. */
+/* A set, with the series it has at hand. */
 struct member {
     struct series_set *set;
     bool begun;
     bool ended;
     struct buf labels;
     bool is_in; /* the series at hand is one of its own */
-    bool drained;
-    struct sample_batch batch;
-    uint32_t at; /* in the batch */
 };
 
 struct merged_set {
     struct series_set set; /* first: it is handed out */
     struct budget *budget;
     uint32_t count;
-    uint32_t in_count; /* of those that have the series at hand */
     struct member members[MERGED_VIEWS_MAX];
-    uint32_t gathered;
-    int64_t times_ms[GATHERED_MAX];
-    uint64_t value_bits[GATHERED_MAX];
-    int64_t starts_ms[GATHERED_MAX];
+    struct sample_merge samples; /* of the series at hand */
 };
 
 static enum err
@@ -66,9 +48,7 @@ member_advance(struct member *m, struct why *why)
     struct bytes labels;
     enum err e = series_set_next(m->set, &labels, why);
     m->begun = true;
-    m->is_in = m->drained = false;
-    m->batch = (struct sample_batch){.count = 0};
-    m->at = 0;
+    m->is_in = false;
     if (e) return e;
     m->ended = labels.at == NULL;
     buf_clear(&m->labels);
@@ -92,136 +72,30 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
             least = m;
         }
     }
-    s->in_count = 0;
+    sample_merge_clear(&s->samples);
     if (least == NULL) return OK;
     *ret_labels = buf_bytes(&least->labels);
     if (ret_labels->size == 0) *ret_labels = bytes_of("", 0); /* a series without labels */
     for (uint32_t i = 0; i < s->count; i++) {
         struct member *m = &s->members[i];
         m->is_in = !m->ended && bytes_equal(buf_bytes(&m->labels), *ret_labels);
-        s->in_count += m->is_in;
+        if (m->is_in && sample_merge_add(&s->samples, m)) return no_memory(why);
     }
     return OK;
 }
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* It has a sample at hand, unless it has no more of the series. */
 static enum err
-member_fill(struct member *m, struct why *why)
+member_batch(void *from, struct sample_batch *ret_batch, struct why *why)
 {
-    if (m->drained || m->at < m->batch.count) return OK;
-    m->at = 0;
-    enum err e = series_set_batch(m->set, &m->batch, why);
-    m->drained = m->batch.count == 0;
-    return e;
-}
-
-static bool
-has_sample(const struct member *m)
-{
-    return m->is_in && !m->drained;
-}
-
-/* What a member gives next, and until where no other has anything. */
-struct run {
-    struct member *of; /* NULL: the series has ended */
-    uint32_t count;
-};
-
-static enum err
-find_run(struct merged_set *s, struct run *ret, struct why *why)
-{
-    int64_t until_ms = INT64_MAX, first_ms = INT64_MAX;
-    bool others = false;
-    *ret = (struct run){.of = NULL};
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct member *m = &s->members[i];
-        enum err e = m->is_in ? member_fill(m, why) : OK;
-        if (e) return e;
-        if (!has_sample(m)) continue;
-        if (ret->of == NULL || m->batch.times_ms[m->at] < first_ms) ret->of = m;
-        first_ms = ret->of->batch.times_ms[ret->of->at];
-    }
-    for (uint32_t i = 0; i < s->count && ret->of != NULL; i++) {
-        struct member *m = &s->members[i];
-        if (m == ret->of || !has_sample(m)) continue;
-        if (m->batch.times_ms[m->at] == first_ms) m->at++; /* it was not the first listed */
-        enum err e = member_fill(m, why);
-        if (e) return e;
-        if (!has_sample(m)) continue;
-        others = true;
-        if (m->batch.times_ms[m->at] < until_ms) until_ms = m->batch.times_ms[m->at];
-    }
-    if (ret->of == NULL) return OK;
-    const struct sample_batch *b = &ret->of->batch;
-    uint32_t from = ret->of->at;
-    ret->count = others ? search_first(i, from + 1, b->count, b->times_ms[i] >= until_ms) - from
-                        : b->count - from;
-    return OK;
-}
-
-static struct sample_batch
-part_of_batch(const struct sample_batch *b, uint32_t from, uint32_t count)
-{
-    struct sample_batch part = *b;
-    part.count = count;
-    part.times_ms += from;
-    if (part.value_bits != NULL) part.value_bits += from;
-    if (part.histograms != NULL) part.histograms += from;
-    if (part.columns != NULL) part.first_row += from;
-    if (part.starts_ms != NULL) part.starts_ms += from;
-    return part;
-}
-
-static bool
-is_short(const struct run *r)
-{
-    return r->of->batch.kind == SAMPLE_FLOAT && r->count < SHORT_RUN;
-}
-
-static void
-gather_run(struct merged_set *s, const struct run *r)
-{
-    const struct sample_batch *b = &r->of->batch;
-    for (uint32_t i = r->of->at; i < r->of->at + r->count; i++) {
-        s->times_ms[s->gathered] = b->times_ms[i];
-        s->value_bits[s->gathered] = b->value_bits[i];
-        s->starts_ms[s->gathered++] = b->starts_ms == NULL ? 0 : b->starts_ms[i];
-    }
-    r->of->at += r->count;
+    return series_set_batch(((struct member *)from)->set, ret_batch, why);
 }
 
 static enum err
 set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
-    struct merged_set *s = (struct merged_set *)set;
-    struct run run;
-    *ret_batch = (struct sample_batch){.count = 0};
-    if (s->in_count == 1) { /* as it is */
-        for (uint32_t i = 0; i < s->count; i++) {
-            if (s->members[i].is_in) return series_set_batch(s->members[i].set, ret_batch, why);
-        }
-    }
-    if (s->in_count == 0) return OK;
-    s->gathered = 0;
-    do {
-        enum err e = find_run(s, &run, why);
-        if (e) return e;
-        if (run.of == NULL || !is_short(&run)) break;
-        gather_run(s, &run);
-    } while (s->gathered + SHORT_RUN <= GATHERED_MAX);
-    if (s->gathered > 0) {
-        *ret_batch = (struct sample_batch){.kind = SAMPLE_FLOAT,
-                                           .count = s->gathered,
-                                           .times_ms = s->times_ms,
-                                           .value_bits = s->value_bits,
-                                           .starts_ms = s->starts_ms};
-    } else if (run.of != NULL) {
-        *ret_batch = part_of_batch(&run.of->batch, run.of->at, run.count);
-        run.of->at += run.count;
-    }
-    return OK;
+    return sample_merge_batch(&((struct merged_set *)set)->samples, ret_batch, why);
 }
 
 /* --- a set ------------------------------------------------------------------------------------ */
@@ -258,6 +132,7 @@ set_free(struct series_set *set)
         series_set_free(s->members[i].set);
         buf_fini(&s->members[i].labels);
     }
+    sample_merge_fini(&s->samples);
     mem_free(s->budget, s, sizeof *s);
 }
 
@@ -304,6 +179,7 @@ select_series(struct view *view, const struct query_request *request, struct ser
     if (s == NULL) return no_memory(why);
     s->set.ops = &ops;
     s->budget = budget;
+    sample_merge_init(&s->samples, member_batch, budget);
     struct query_request below = *request;
     below.chunks = false;
     below.hints.summaries = 0;

@@ -1,0 +1,144 @@
+/* sample_merge.c - see sample_merge.h. */
+#include "model/sample_merge.h"
+
+#include "base/array.h"
+#include "base/search.h"
+
+enum { SHORT_RUN = 32 };
+
+void
+sample_merge_init(struct sample_merge *m,
+                  enum err (*batch)(void *from, struct sample_batch *ret_batch, struct why *why),
+                  struct budget *budget)
+{
+    m->budget = budget;
+    m->batch = batch;
+    m->places = NULL;
+    m->count = m->capacity = 0;
+}
+
+void
+sample_merge_fini(struct sample_merge *m)
+{
+    array_free(m->budget, m->places, m->capacity);
+}
+
+void
+sample_merge_clear(struct sample_merge *m)
+{
+    m->count = 0;
+}
+
+enum err
+sample_merge_add(struct sample_merge *m, void *from)
+{
+    if (!array_reserve(m->budget, &m->places, &m->capacity, m->count + 1)) return ERR_NOMEM;
+    m->places[m->count++] = (struct sample_merge_place){.from = from};
+    return OK;
+}
+
+/* It has a sample at hand, or is drained. */
+static enum err
+fill(struct sample_merge *m, struct sample_merge_place *p, struct why *why)
+{
+    if (p->drained || p->at < p->batch.count) return OK;
+    p->at = 0;
+    enum err e = m->batch(p->from, &p->batch, why);
+    p->drained = p->batch.count == 0;
+    return e;
+}
+
+struct run {
+    struct sample_merge_place *of; /* NULL: the series has ended */
+    uint32_t count;
+};
+
+/* That of the earliest sample; others lose theirs of the same time. */
+static enum err
+find_run(struct sample_merge *m, struct run *ret, struct why *why)
+{
+    int64_t until_ms = INT64_MAX, first_ms = INT64_MAX;
+    bool others = false;
+    *ret = (struct run){.of = NULL};
+    for (uint32_t i = 0; i < m->count; i++) {
+        struct sample_merge_place *p = &m->places[i];
+        enum err e = fill(m, p, why);
+        if (e) return e;
+        if (p->drained) continue;
+        if (ret->of == NULL || p->batch.times_ms[p->at] < first_ms) ret->of = p;
+        first_ms = ret->of->batch.times_ms[ret->of->at];
+    }
+    if (ret->of == NULL) return OK;
+    for (uint32_t i = 0; i < m->count; i++) {
+        struct sample_merge_place *p = &m->places[i];
+        if (p == ret->of || p->drained) continue;
+        if (p->batch.times_ms[p->at] == first_ms) p->at++;
+        enum err e = fill(m, p, why);
+        if (e) return e;
+        if (p->drained) continue;
+        others = true;
+        if (p->batch.times_ms[p->at] < until_ms) until_ms = p->batch.times_ms[p->at];
+    }
+    const struct sample_batch *b = &ret->of->batch;
+    uint32_t from = ret->of->at;
+    ret->count = others ? search_first(i, from + 1, b->count, b->times_ms[i] >= until_ms) - from
+                        : b->count - from;
+    return OK;
+}
+
+static struct sample_batch
+part_of_batch(const struct sample_batch *b, uint32_t from, uint32_t count)
+{
+    struct sample_batch part = *b;
+    part.count = count;
+    part.times_ms += from;
+    if (part.value_bits != NULL) part.value_bits += from;
+    if (part.histograms != NULL) part.histograms += from;
+    if (part.columns != NULL) part.first_row += from;
+    if (part.starts_ms != NULL) part.starts_ms += from;
+    return part;
+}
+
+static bool
+is_short(const struct run *r)
+{
+    return r->of->batch.kind == SAMPLE_FLOAT && r->count < SHORT_RUN;
+}
+
+static void
+gather(struct sample_merge *m, const struct run *r, uint32_t *count)
+{
+    const struct sample_batch *b = &r->of->batch;
+    for (uint32_t i = r->of->at; i < r->of->at + r->count; i++) {
+        m->times_ms[*count] = b->times_ms[i];
+        m->value_bits[*count] = b->value_bits[i];
+        m->starts_ms[(*count)++] = b->starts_ms == NULL ? 0 : b->starts_ms[i];
+    }
+    r->of->at += r->count;
+}
+
+enum err
+sample_merge_batch(struct sample_merge *m, struct sample_batch *ret, struct why *why)
+{
+    struct run run;
+    uint32_t gathered = 0;
+    *ret = (struct sample_batch){.count = 0};
+    if (m->count == 1) return m->batch(m->places[0].from, ret, why);
+    do {
+        enum err e = find_run(m, &run, why);
+        if (e) return e;
+        if (run.of == NULL || !is_short(&run)) break;
+        gather(m, &run, &gathered);
+    } while (gathered + SHORT_RUN <= SAMPLE_MERGE_GATHERED);
+    if (gathered > 0) {
+        *ret = (struct sample_batch){.kind = SAMPLE_FLOAT,
+                                     .count = gathered,
+                                     .times_ms = m->times_ms,
+                                     .value_bits = m->value_bits,
+                                     .starts_ms = m->starts_ms};
+    } else if (run.of != NULL) {
+        *ret = part_of_batch(&run.of->batch, run.of->at, run.count);
+        run.of->at += run.count;
+    }
+    return OK;
+}
