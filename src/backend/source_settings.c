@@ -1,0 +1,32 @@
+/*
+ * source_settings.c - what can be asked of a source's settings.
+ */
+#include "backend/source_settings.h"
+
+const char *
+source_type_word(enum source_type type)
+{
+    static const char *const words[SOURCE_TYPE_COUNT] = {
+        [SOURCE_REMOTE_READ] = "remote_read",
+    };
+    return (unsigned)type < SOURCE_TYPE_COUNT ? words[type] : "unknown";
+}
+
+enum source_type
+source_type_of(struct bytes word)
+{
+    enum source_type type = 0;
+    while (type < SOURCE_TYPE_COUNT && !bytes_equal_text(word, source_type_word(type))) {
+        type++;
+    }
+    return type;
+}
+
+void
+sources_free(struct sources *list)
+{
+    if (list == NULL) return;
+    if (list->arena != NULL) arena_fini(list->arena);
+    mem_free(NULL, list->arena, list->arena == NULL ? 0 : sizeof *list->arena);
+    *list = (struct sources){NULL};
+}

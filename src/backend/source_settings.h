@@ -1,0 +1,79 @@
+/*
+ * source_settings.h - the settings of sources: the entries of the configuration's list `sources`
+ * as plain structs. docs/configuration.md explains every key; config/sources.c reads them.
+ *
+ * As in settings.h: texts live as long as the list, and are NULL where nothing was given; times are
+ * milliseconds, sizes bytes; secrets are fetched each time they are wanted.
+ */
+#ifndef BACKEND_SOURCE_SETTINGS_H
+#define BACKEND_SOURCE_SETTINGS_H
+
+#include "backend/settings.h"
+
+enum source_type {
+    SOURCE_REMOTE_READ,
+    SOURCE_TYPE_COUNT,
+};
+/* "remote_read", ... */
+const char *source_type_word(enum source_type type);
+/* SOURCE_TYPE_COUNT: of none. */
+enum source_type source_type_of(struct bytes word);
+
+enum { SOURCES_MAX = 64 };
+
+/* Of which times a source is asked. */
+enum source_times { TIMES_ALL, TIMES_OLDER_THAN_LOCAL, TIMES_BETWEEN };
+
+/* One end of TIMES_BETWEEN, inclusive. */
+struct source_bound {
+    bool given;
+    bool before_now; /* `ms` is counted back from now */
+    int64_t ms;      /* else Unix */
+};
+
+enum source_on_error { ON_ERROR_FAIL, ON_ERROR_WARN };
+
+enum remote_read_message { REMOTE_READ_AUTO, REMOTE_READ_STREAMED, REMOTE_READ_SAMPLES };
+struct remote_read_settings {
+    const char *url;
+    const char *labels_url; /* below which are /api/v1/labels and the like; NULL: not given */
+    enum remote_read_message protobuf;
+    const char *tenant_header;
+    struct sigv4_settings sigv4;
+};
+
+struct source_settings {
+    const char *name;
+    enum source_type type;
+    uint32_t line; /* of the file, for messages */
+
+    struct text_list select;  /* series selectors, each checked; what any of them selects */
+    struct text_list tenants; /* "all" alone: every one; empty: tenancy is off */
+    struct named_texts external_labels;
+    enum source_times times;
+    struct source_bound from, to; /* of TIMES_BETWEEN */
+    enum source_on_error on_error;
+    int64_t timeout_ms;         /* without anything new from it */
+    uint32_t max_concurrent;    /* queries at a time */
+    uint32_t max_rate_requests; /* a second; 0: no limit */
+    uint64_t max_samples;       /* of a query; 0: no limit */
+    uint64_t max_bytes;         /* of a query, as they come; 0: no limit */
+
+    struct http_settings http;
+    struct basic_auth_settings basic_auth;
+    struct authorization_settings authorization;
+    struct oauth2_settings oauth2;
+    union {
+        struct remote_read_settings remote_read;
+    } u;
+};
+
+/* The whole list; `arena` owns every text of it. */
+struct sources {
+    struct arena *arena;
+    struct source_settings *items;
+    uint32_t count;
+};
+void sources_free(struct sources *list);
+
+#endif
