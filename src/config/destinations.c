@@ -74,7 +74,14 @@ read_entry(struct list_walk *w)
 {
     struct destination_settings *d = &w->list->items[w->index];
     struct destination_context context = {w->settings, w->list};
-    struct schema_reader reader = {&w->in, w->list->arena, w->types[w->index], &context};
+    struct schema_reader reader = {
+        .in = &w->in,
+        .arena = w->list->arena,
+        .list = "destinations",
+        .types = type_shape().choices,
+        .type = w->types[w->index],
+        .context = &context,
+    };
     d->line = (uint32_t)w->in.event.start_mark.line + 1;
     enum err e = schema_read(&reader, &destination_schema, d);
     if (e == OK) w->list->count = w->index + 1;

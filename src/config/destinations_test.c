@@ -481,8 +481,7 @@ test_tables_are_well_formed_and_all_their_keys_are_tested(void **state)
     check_rows(&destination_schema);
     for (unsigned t = 0; t < DESTINATION_TYPE_COUNT; t++) {
         /* Words and enum have the same order. */
-        const struct schema_key *key =
-            schema_find(&destination_schema, bytes_of_text("type"), (enum destination_type)t);
+        const struct schema_key *key = schema_find(&destination_schema, bytes_of_text("type"), t);
         struct setting shape = schema_number(key);
         char word[48];
         setting_number_text(&shape, t, word, sizeof word);

@@ -24,7 +24,7 @@ struct schema_place {
 /* --- rows ------------------------------------------------------------------------------------- */
 
 const struct schema_key *
-schema_find(const struct schema *schema, struct bytes name, enum destination_type type)
+schema_find(const struct schema *schema, struct bytes name, unsigned type)
 {
     for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
         if (schema_has_key(k, type) && bytes_equal_text(name, k->name)) return k;
@@ -74,7 +74,7 @@ set_list(const struct schema_key *key, void *base, const void *items, uint32_t c
 }
 
 void
-schema_default(const struct schema *schema, enum destination_type type, void *base)
+schema_default(const struct schema *schema, unsigned type, void *base)
 {
     for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
         if (!schema_has_key(k, type)) continue;
@@ -147,22 +147,34 @@ schema_complain(struct schema_place *place, const char *key, const char *format,
                               what.text);
 }
 
+struct type_word {
+    char text[48];
+};
+
+static struct type_word
+word_of(const struct schema_reader *x, unsigned type)
+{
+    struct setting types = {.type = SETTING_CHOICE, .choices = x->types};
+    struct type_word word;
+    setting_number_text(&types, type, word.text, sizeof word.text);
+    return word;
+}
+
 /* "type kinesis", "types influxdb and s3": those of all rows of that name. */
 static void
-types_of(const struct schema *schema, struct bytes name, char *to, size_t size)
+types_of(const struct schema_place *place, struct bytes name, char *to, size_t size)
 {
     uint32_t types = 0;
-    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
         if (bytes_equal_text(name, k->name)) types |= k->types;
     }
     bool several = (types & (types - 1)) != 0;
     size_t used = (size_t)snprintf(to, size, "type%s", several ? "s" : "");
-    for (unsigned t = 0; t < DESTINATION_TYPE_COUNT && used < size; t++) {
+    for (unsigned t = 0; t < 32 && types >> t != 0 && used < size; t++) {
         if ((types >> t & 1) == 0) continue;
-        bool first = (types & ((1u << t) - 1)) == 0, last = types >> (t + 1) == 0;
+        bool first = (types & ((1u << t) - 1)) == 0, last = types >> t == 1;
         const char *before = first ? " " : last ? " and " : ", ";
-        used += (size_t)snprintf(to + used, size - used, "%s%s", before,
-                                 destination_type_word((enum destination_type)t));
+        used += (size_t)snprintf(to + used, size - used, "%s%s", before, word_of(place->x, t).text);
     }
 }
 
@@ -170,7 +182,7 @@ static enum err
 unknown_key(struct schema_place *place)
 {
     struct config_reader *in = place->x->in;
-    enum destination_type type = place->x->type;
+    unsigned type = place->x->type;
     struct bytes name = reader_scalar(in);
     struct shown shown = shown_of(name);
     struct suggestion near;
@@ -180,12 +192,12 @@ unknown_key(struct schema_place *place)
             suggest_try(&near, k->name);
         } else if (bytes_equal_text(name, k->name)) {
             char types[160];
-            types_of(place->schema, name, types, sizeof types);
+            types_of(place, name, types, sizeof types);
             return reader_complain(in, "%s belongs to %s, not %s", shown.text, types,
-                                   destination_type_word(type));
+                                   word_of(place->x, type).text);
         }
     }
-    const char *where = place->path[0] == 0 ? "destinations" : place->path;
+    const char *where = place->path[0] == 0 ? place->x->list : place->path;
     /* Perhaps it stands where the mapping should that has it. */
     for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
         bool nested = k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS;
@@ -472,15 +484,14 @@ static enum err
 check_missing(struct schema_place *place)
 {
     struct config_reader *in = place->x->in;
-    const char *type = destination_type_word(place->x->type);
     for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
         if (!schema_has_key(k, place->x->type)) continue;
         size_t index = (size_t)(k - place->schema->keys);
         if (k->required && given_of_group(place, k) == NULL) {
             bool outermost = place->path[0] == 0;
-            return reader_complain_at(in, place->begin, "%s%s requires '%s', %s",
-                                      outermost ? "type " : "", outermost ? type : place->path,
-                                      k->name, k->help);
+            return reader_complain_at(
+                in, place->begin, "%s%s requires '%s', %s", outermost ? "type " : "",
+                outermost ? word_of(place->x, place->x->type).text : place->path, k->name, k->help);
         }
         if (k->needs == NULL || !place->given[index]) continue;
         if (given_of_group(place, find_in(place, k->needs)) == NULL) {
@@ -517,7 +528,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
         /* What stands there instead may be a secret that is one level too high. */
         bool shown = in->event.type != YAML_SCALAR_EVENT || path[0] == 0;
         return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
-                               path[0] == 0 ? "destinations" : path, schema->keys[0].name,
+                               path[0] == 0 ? x->list : path, schema->keys[0].name,
                                shown ? reader_found(in).text : "a value");
     }
     schema_default(schema, x->type, base);

@@ -3,7 +3,8 @@
  * strictly into structs, printing and comparing what was read. For config/ only.
  *
  * A schema is a mapping and has a row for each key. Depth is that of the tables: deeper nesting is
- * refused where it begins. Which keys there are may depend on the type of destination.
+ * refused where it begins. Which keys there are may depend on the type of what is described, of a
+ * destination for example: a number below 32. What the types are is the reader's matter.
  */
 #ifndef CONFIG_SCHEMA_H
 #define CONFIG_SCHEMA_H
@@ -86,12 +87,14 @@ struct schema {
 struct schema_reader {
     struct config_reader *in;
     struct arena *arena; /* for all texts and lists */
-    enum destination_type type;
+    const char *list;    /* whose entries are read, for messages: "destinations" */
+    const char *types;   /* that entries can have, "file|s3": the first is type 0 */
+    unsigned type;       /* of this one */
     const void *context; /* of the rules */
 };
 
 /* Puts the defaults of a type into a zeroed struct. */
-void schema_default(const struct schema *schema, enum destination_type type, void *base);
+void schema_default(const struct schema *schema, unsigned type, void *base);
 
 /*
  * Reads a mapping: the event at hand is its first, and will be its last. `base` is zeroed.
@@ -100,8 +103,7 @@ void schema_default(const struct schema *schema, enum destination_type type, voi
 MUST_CHECK enum err schema_read(struct schema_reader *x, const struct schema *schema, void *base);
 
 /* The key of that name which the type has; NULL: none. */
-const struct schema_key *schema_find(const struct schema *schema, struct bytes name,
-                                     enum destination_type type);
+const struct schema_key *schema_find(const struct schema *schema, struct bytes name, unsigned type);
 /* A setting with the limits of a number, for text.h. */
 struct setting schema_number(const struct schema_key *key);
 
@@ -116,11 +118,10 @@ enum err schema_complain(struct schema_place *place, const char *key, const char
  * Appends the mapping's lines, indented; before the first of them stands "- " if `item` is set.
  * Secrets are <secret>.
  */
-void schema_print(struct buf *to, const struct schema *schema, enum destination_type type,
-                  const void *base, unsigned indent, bool item);
+void schema_print(struct buf *to, const struct schema *schema, unsigned type, const void *base,
+                  unsigned indent, bool item);
 
 /* Whether both were given the same, secrets too. */
-bool schema_equal(const struct schema *schema, enum destination_type type, const void *a,
-                  const void *b);
+bool schema_equal(const struct schema *schema, unsigned type, const void *a, const void *b);
 
 #endif

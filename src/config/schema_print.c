@@ -21,8 +21,8 @@ same_secret(const struct secret *a, const struct secret *b)
 
 /* Of one field, or of one item of a list: what is stored in both alike. */
 static bool
-same_stored(const struct schema_key *key, enum schema_kind kind, enum destination_type type,
-            const void *a, const void *b)
+same_stored(const struct schema_key *key, enum schema_kind kind, unsigned type, const void *a,
+            const void *b)
 {
     const struct bytes *ba = a, *bb = b;
     const struct named_text *ta = a, *tb = b;
@@ -47,7 +47,7 @@ same_stored(const struct schema_key *key, enum schema_kind kind, enum destinatio
 }
 
 static bool
-same_value(const struct schema_key *key, enum destination_type type, const void *a, const void *b)
+same_value(const struct schema_key *key, unsigned type, const void *a, const void *b)
 {
     const uint8_t *fa = (const uint8_t *)a + key->offset, *fb = (const uint8_t *)b + key->offset;
     char ta[64], tb[64];
@@ -74,7 +74,7 @@ same_value(const struct schema_key *key, enum destination_type type, const void 
 }
 
 bool
-schema_equal(const struct schema *schema, enum destination_type type, const void *a, const void *b)
+schema_equal(const struct schema *schema, unsigned type, const void *a, const void *b)
 {
     if (schema->given_first && *(const bool *)a != *(const bool *)b) return false;
     for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
@@ -90,7 +90,7 @@ enum { INDENT = 4, DASH = 2 };
 
 /* A mapping as it is by default, or a number that is 0. */
 static bool
-is_default(const struct schema_key *key, enum destination_type type, const void *base)
+is_default(const struct schema_key *key, unsigned type, const void *base)
 {
     _Alignas(16) uint8_t plain[512] = {0};
     if (key->kind == SCHEMA_MAPPING) {
@@ -102,7 +102,7 @@ is_default(const struct schema_key *key, enum destination_type type, const void 
 }
 
 static bool
-is_shown(const struct schema_key *key, enum destination_type type, const void *base)
+is_shown(const struct schema_key *key, unsigned type, const void *base)
 {
     const uint8_t *field = (const uint8_t *)base + key->offset;
     if (!schema_has_key(key, type)) return false;
@@ -135,8 +135,8 @@ print_indent(struct buf *to, unsigned indent, bool item)
 }
 
 static void
-print_items(struct buf *to, const struct schema_key *key, enum destination_type type,
-            const void *base, unsigned indent)
+print_items(struct buf *to, const struct schema_key *key, unsigned type, const void *base,
+            unsigned indent)
 {
     const uint8_t *items = schema_get_pointer(base, key->offset);
     uint32_t count = schema_get_count(key, base);
@@ -214,8 +214,8 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
 }
 
 void
-schema_print(struct buf *to, const struct schema *schema, enum destination_type type,
-             const void *base, unsigned indent, bool item)
+schema_print(struct buf *to, const struct schema *schema, unsigned type, const void *base,
+             unsigned indent, bool item)
 {
     for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
         if (!is_shown(k, type, base)) continue;

@@ -16,7 +16,7 @@ schema_is_number(enum schema_kind kind)
 }
 
 static inline bool
-schema_has_key(const struct schema_key *key, enum destination_type type)
+schema_has_key(const struct schema_key *key, unsigned type)
 {
     return key->types == 0 || (key->types >> type & 1) != 0;
 }
