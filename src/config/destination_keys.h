@@ -7,12 +7,6 @@
 
 #include "config/schema.h"
 
-/* What rules of a whole destination look at: the `context` of the schema_reader. */
-struct destination_context {
-    const struct settings *settings;   /* in force: the file's, and the flags' */
-    const struct destinations *before; /* those that were read already */
-};
-
 extern const struct schema destination_schema;
 
 #endif

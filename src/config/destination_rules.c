@@ -10,8 +10,7 @@
 #include <curl/curl.h>
 #include <strings.h>
 
-#include "config/destination_keys.h"
-#include "config/destinations.h"
+#include "config/typed_list.h"
 #include "model/tenant_name.h"
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -363,7 +362,7 @@ is_tenant_visible(const struct destination_settings *d, const char **ret_else)
 static enum err
 check_tenants(struct schema_place *place, const struct destination_settings *d)
 {
-    const struct destination_context *context = schema_reader_of(place)->context;
+    const struct typed_context *context = schema_reader_of(place)->context;
     const struct text_list *tenants = &d->tenants;
     bool all = false;
     for (uint32_t i = 0; i < tenants->count; i++) {
@@ -395,13 +394,8 @@ enum err
 rule_destination(struct schema_place *place, void *base)
 {
     const struct destination_settings *d = base;
-    const struct destination_context *context = schema_reader_of(place)->context;
-    const struct destination_settings *other = destinations_find(context->before, d->name);
-    if (other != NULL) {
-        return schema_complain(place, "name", "the destination on line %u already has the name %s",
-                               other->line, shown_of(bytes_of_text(d->name)).text);
-    }
-    enum err e = check_headers(place, d);
+    enum err e = typed_list_check_name(place, d);
+    if (e == OK) e = check_headers(place, d);
     if (e == OK && d->type == DESTINATION_INFLUXDB) e = check_influxdb(place, &d->u.influxdb);
     if (e == OK && d->type == DESTINATION_S3 && d->u.s3.kms_key_id != NULL &&
         d->u.s3.sse != S3_SSE_KMS) {

@@ -29,7 +29,7 @@ enum err rule_proxy(const char *text, struct why *why);
 enum err rule_tls(struct schema_place *place, void *base);
 enum err rule_retry(struct schema_place *place, void *base);
 enum err rule_relabel(struct schema_place *place, void *base);
-/* A whole destination; the context is a struct destination_context. */
+/* A whole destination; the context is a struct typed_context. */
 enum err rule_destination(struct schema_place *place, void *base);
 
 #endif
