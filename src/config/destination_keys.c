@@ -7,12 +7,9 @@
  *      destination_keys -+- keys of all types, then those of one type after the other (`types`)
  *                        +- relabel, batch, retry, tls_config, ...: a mapping is a table of its own
  *
- * Their order is that of the printed configuration. A mapping with a struct of its own is named
- * with BELOW(); its keys may be shared by several parents, each with another offset. Keys that
- * several structs have side by side, without a mapping around them, cannot be shared so: HTTP_KEYS
- * and AWS_KEYS are macros. SECRET makes two rows of one field, the value and the file with it, of
- * which a group allows one. What a row cannot say is a function in destination_rules.c: of a single
- * value (`check` of a key), or of several keys of a mapping (`check` of a schema).
+ * Their order is that of the printed configuration. What sources have, too, stands in
+ * shared_keys.h. What a row cannot say is a function in destination_rules.c or shared_rules.c: of a
+ * single value (`check` of a key), or of several keys of a mapping (`check` of a schema).
  */
 #include "config/destination_keys.h"
 
@@ -20,160 +17,15 @@
 
 #include "base/time_text.h"
 #include "config/destination_rules.h"
+#include "config/shared_keys.h"
 
-#define KIB    ((uint64_t)1024)
-#define MIB    (KIB * 1024)
-#define GIB    (MIB * 1024)
-#define TIB    (GIB * 1024)
-#define PIB    (TIB * 1024)
-#define SECOND ((uint64_t)1000)
-#define HOUR   (3600 * SECOND)
-#define DAY    (24 * HOUR)
-#define YEAR   (365 * DAY)
-
-#define FOR(type)        (1u << DESTINATION_##type)
-#define AWS_TYPES        (FOR(FIREHOSE) | FOR(KINESIS) | FOR(S3) | FOR(TIMESTREAM))
-#define HTTP_TYPES       (AWS_TYPES | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_WRITE))
-#define AT(s, f)         .offset = offsetof(struct s, f), .size = sizeof((struct s *)0)->f
-#define ITEMS(s, f, n)   .offset = offsetof(struct s, f), .count_offset = offsetof(struct s, n)
-#define BELOW(s, f, in_) AT(s, f), .inner = &(in_)
-#define OF(f)            AT(destination_settings, f)
+#define FOR(type)  (1u << DESTINATION_##type)
+#define AWS_TYPES  (FOR(FIREHOSE) | FOR(KINESIS) | FOR(S3) | FOR(TIMESTREAM))
+#define HTTP_TYPES (AWS_TYPES | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_WRITE))
+#define OF(f)      AT(destination_settings, f)
 
 _Static_assert(sizeof(enum destination_type) == 4, "a choice is stored in 4 bytes");
 _Static_assert(sizeof(enum influxdb_version) == 4, "a count is stored in 4 bytes");
-_Static_assert(offsetof(struct sigv4_settings, given) == 0, "the schema says given_first");
-
-/* At most one of them in a mapping. */
-enum group {
-    GROUP_NONE,
-    GROUP_AUTHORIZATION, /* what sets the header of that name */
-    GROUP_USERNAME,
-    GROUP_SECRET,
-    GROUP_ACCESS_KEY,
-    GROUP_SECRET_KEY,
-    GROUP_SESSION_TOKEN,
-};
-
-/* A secret, and the key that names a file with it. */
-#define SECRET(name_, s, f, group_, types_, needs_, required_, help_)                  \
-    {name_,                                                                            \
-     SCHEMA_SECRET,                                                                    \
-     AT(s, f),                                                                         \
-     .group = (group_),                                                                \
-     .types = (types_),                                                                \
-     .needs = (needs_),                                                                \
-     .required = (required_),                                                          \
-     .help = (help_)},                                                                 \
-    {                                                                                  \
-        name_ "_file", SCHEMA_SECRET_FILE, AT(s, f),                                   \
-            .group = (group_), .types = (types_), .needs = (needs_), .what = "a path", \
-            .help = "file that contains the value; read each time it is needed"        \
-    }
-
-/* --- what several have ------------------------------------------------------------------------ */
-
-static const struct schema_key tls_keys[] = {
-    {"ca_file", SCHEMA_TEXT, AT(tls_settings, ca_file), .what = "a path",
-     .help = "PEM file with the CA certificates to trust; default: those of the system"},
-    {"cert_file", SCHEMA_TEXT, AT(tls_settings, cert_file), .what = "a path", .needs = "key_file",
-     .help = "PEM file with the client certificate"},
-    {"key_file", SCHEMA_TEXT, AT(tls_settings, key_file), .what = "a path", .needs = "cert_file",
-     .help = "PEM file with the key of the client certificate"},
-    {"server_name", SCHEMA_TEXT, AT(tls_settings, server_name),
-     .help = "name expected in the server's certificate; default: the host of the URL"},
-    {"min_version", SCHEMA_TEXT, AT(tls_settings, min_version), .check = rule_tls_version,
-     .what = "one of TLS10, TLS11, TLS12, TLS13", .help = "minimum TLS version"},
-    {"max_version", SCHEMA_TEXT, AT(tls_settings, max_version), .check = rule_tls_version,
-     .what = "one of TLS10, TLS11, TLS12, TLS13", .help = "maximum TLS version"},
-    {"insecure_skip_verify", SCHEMA_BOOL, AT(tls_settings, insecure_skip_verify),
-     .fallback = "false", .help = "do not verify the server's certificate"},
-    {NULL},
-};
-static const struct schema tls_schema = {tls_keys, sizeof(struct tls_settings), .check = rule_tls};
-
-#define HTTP_KEYS(s, h, types_)                                                                   \
-    {"tls_config",      SCHEMA_MAPPING, BELOW(s, h.tls, tls_schema),                              \
-     .types = (types_), .quiet = true,  .help = "TLS settings for https"},                        \
-        {"proxy_url",                                                                             \
-         SCHEMA_TEXT,                                                                             \
-         AT(s, h.proxy_url),                                                                      \
-         .types = (types_),                                                                       \
-         .check = rule_proxy,                                                                     \
-         .may_be_empty = true,                                                                    \
-         .has_password = true,                                                                    \
-         .what = "a URL",                                                                         \
-         .help = "URL of the proxy; empty: no proxy; not set: the environment variables decide"}, \
-    {                                                                                             \
-        "no_proxy", SCHEMA_TEXT, AT(s, h.no_proxy),                                               \
-            .types = (types_), .needs = "proxy_url",                                              \
-            .help = "hosts to reach without the proxy, separated by commas"                       \
-    }
-
-static const struct schema_key basic_auth_keys[] = {
-    {"username", SCHEMA_TEXT, AT(basic_auth_settings, username), .group = GROUP_USERNAME,
-     .required = true, .help = "user name"},
-    {"username_file", SCHEMA_TEXT, AT(basic_auth_settings, username_file), .group = GROUP_USERNAME,
-     .what = "a path", .help = "file that contains the value; read each time it is needed"},
-    SECRET("password", basic_auth_settings, password, GROUP_SECRET, 0, NULL, false, "password"),
-    {NULL},
-};
-static const struct schema basic_auth_schema = {basic_auth_keys,
-                                                sizeof(struct basic_auth_settings)};
-
-static const struct schema_key authorization_keys[] = {
-    {"type", SCHEMA_TEXT, AT(authorization_settings, type), .fallback = "Bearer",
-     .check = rule_authorization_type, .help = "scheme in the Authorization header"},
-    SECRET("credentials", authorization_settings, credentials, GROUP_SECRET, 0, NULL, true,
-           "credentials in the Authorization header"),
-    {NULL},
-};
-static const struct schema authorization_schema = {authorization_keys,
-                                                   sizeof(struct authorization_settings)};
-
-static const struct schema_key oauth2_keys[] = {
-    {"client_id", SCHEMA_TEXT, AT(oauth2_settings, client_id), .required = true,
-     .help = "OAuth 2.0 client ID"},
-    SECRET("client_secret", oauth2_settings, client_secret, GROUP_SECRET, 0, NULL, true,
-           "OAuth 2.0 client secret"),
-    {"token_url", SCHEMA_TEXT, AT(oauth2_settings, token_url), .required = true, .check = rule_url,
-     .what = "a URL", .help = "URL that issues tokens"},
-    {"scopes", SCHEMA_TEXTS, ITEMS(oauth2_settings, scopes.items, scopes.count), .max = 64,
-     .help = "scopes of the token"},
-    {"endpoint_params", SCHEMA_NAMED_SECRETS,
-     ITEMS(oauth2_settings, endpoint_params.items, endpoint_params.count), .max = 64,
-     .help = "additional parameters of the token request; values are secrets"},
-    HTTP_KEYS(oauth2_settings, http, 0),
-    {NULL},
-};
-static const struct schema oauth2_schema = {oauth2_keys, sizeof(struct oauth2_settings)};
-
-#define AWS_KEYS(s, a, types_)                                                                  \
-    SECRET("access_key", s, a.access_key, GROUP_ACCESS_KEY, types_, "secret_key", false,        \
-           "access key ID; default: from the environment, files, container or machine, as AWS " \
-           "tools do"),                                                                         \
-        SECRET("secret_key", s, a.secret_key, GROUP_SECRET_KEY, types_, "access_key", false,    \
-               "secret access key"),                                                            \
-        SECRET("session_token", s, a.session_token, GROUP_SESSION_TOKEN, types_, "access_key",  \
-               false, "session token of temporary credentials"),                                \
-        {"profile", SCHEMA_TEXT, AT(s, a.profile), .types = (types_),                           \
-         .help = "profile in the AWS configuration files"},                                     \
-        {"role_arn", SCHEMA_TEXT, AT(s, a.role_arn), .types = (types_),                         \
-         .help = "ARN of a role to assume with these credentials"},                             \
-    {                                                                                           \
-        "external_id", SCHEMA_TEXT, AT(s, a.external_id),                                       \
-            .types = (types_), .needs = "role_arn", .help = "external ID for assuming the role" \
-    }
-
-static const struct schema_key sigv4_keys[] = {
-    {"region", SCHEMA_TEXT, AT(sigv4_settings, aws.region), .check = rule_region,
-     .help = "region to sign requests for; default: from the AWS configuration"},
-    AWS_KEYS(sigv4_settings, aws, 0),
-    {"service_name", SCHEMA_TEXT, AT(sigv4_settings, service), .fallback = "aps",
-     .help = "service to sign requests for"},
-    {NULL},
-};
-static const struct schema sigv4_schema = {sigv4_keys, sizeof(struct sigv4_settings),
-                                           .given_first = true};
 
 /* --- what all have ---------------------------------------------------------------------------- */
 
@@ -297,7 +149,7 @@ print_start(const void *base, char *to, size_t size)
 
 static const struct schema_key destination_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
-     .check = rule_destination_name, .help = "unique name, used in metrics, commands and on disk"},
+     .check = rule_name, .help = "unique name, used in metrics, commands and on disk"},
     {"type", SCHEMA_CHOICE, OF(type), .required = true,
      .choices = "file|firehose|influxdb|kinesis|opentsdb|remote_write|s3|timestream",
      .help = "type of the destination"},
@@ -343,16 +195,14 @@ static const struct schema_key destination_keys[] = {
     {"tenants", SCHEMA_TEXTS, ITEMS(destination_settings, tenants.items, tenants.count),
      .max = 1000, .word = "all", .unique = true, .check = rule_tenant, .what = "a tenant",
      .help = "tenants whose series to send; required with `tenancy.enabled`"},
-    {"tenant_label", SCHEMA_TEXT, OF(tenant_label), .check = rule_tenant_label,
+    {"tenant_label", SCHEMA_TEXT, OF(tenant_label), .check = rule_added_label,
      .help = "label that receives the tenant name"},
     {"tenant_header", SCHEMA_TEXT, OF(tenant_header), .types = FOR(REMOTE_WRITE),
      .check = rule_header_name, .what = "a header name",
      .help = "header that carries the tenant name; requests then hold one tenant each"},
 
     HTTP_KEYS(destination_settings, http, HTTP_TYPES),
-    {"headers", SCHEMA_NAMED_SECRETS,
-     ITEMS(destination_settings, http.headers.items, http.headers.count), .types = HTTP_TYPES,
-     .max = 16, .check_name = rule_header_name, .help = "additional headers; values are secrets"},
+    HEADERS_KEY(destination_settings, http, HTTP_TYPES, rule_header_name),
 
     {"region", SCHEMA_TEXT, OF(aws.region), .types = AWS_TYPES, .check = rule_region,
      .help = "AWS region, such as eu-west-1; default: from AWS_REGION or the profile"},
@@ -419,13 +269,8 @@ static const struct schema_key destination_keys[] = {
      .min = 1, .max = 1024, .help = "maximum number of tags per series that the server accepts"},
     {"max_body", SCHEMA_SIZE, OF(u.opentsdb.max_body), .types = FOR(OPENTSDB), .fallback = "8000",
      .min = 512, .max = GIB, .help = "maximum size of a request that the server accepts"},
-    {"basic_auth", SCHEMA_MAPPING,
-     BELOW(destination_settings, u.opentsdb.basic_auth, basic_auth_schema), .types = FOR(OPENTSDB),
-     .group = GROUP_AUTHORIZATION, .quiet = true, .help = "user name and password"},
-    {"authorization", SCHEMA_MAPPING,
-     BELOW(destination_settings, u.opentsdb.authorization, authorization_schema),
-     .types = FOR(OPENTSDB), .group = GROUP_AUTHORIZATION, .quiet = true,
-     .help = "Authorization header, such as a bearer token"},
+    BASIC_AUTH_KEY(destination_settings, u.opentsdb.basic_auth, FOR(OPENTSDB)),
+    AUTHORIZATION_KEY(destination_settings, u.opentsdb.authorization, FOR(OPENTSDB)),
 
     {"url", SCHEMA_TEXT, OF(u.influxdb.url), .types = FOR(INFLUXDB), .required = true,
      .check = rule_url, .what = "a URL", .help = "URL of the server"},
@@ -441,9 +286,7 @@ static const struct schema_key destination_keys[] = {
      .help = "name of the bucket (version 2)"},
     SECRET("token", destination_settings, u.influxdb.token, GROUP_AUTHORIZATION, FOR(INFLUXDB),
            NULL, false, "token with permission to write"),
-    {"basic_auth", SCHEMA_MAPPING,
-     BELOW(destination_settings, u.influxdb.basic_auth, basic_auth_schema), .types = FOR(INFLUXDB),
-     .group = GROUP_AUTHORIZATION, .quiet = true, .help = "user name and password"},
+    BASIC_AUTH_KEY(destination_settings, u.influxdb.basic_auth, FOR(INFLUXDB)),
 
     {"url", SCHEMA_TEXT, OF(u.remote_write.url), .types = FOR(REMOTE_WRITE), .required = true,
      .check = rule_url, .what = "a URL", .help = "URL of the remote write endpoint"},
@@ -455,19 +298,10 @@ static const struct schema_key destination_keys[] = {
      .fallback = "true",
      .help = "send a refused request again in pieces to find the refused samples; false: all of it "
              "becomes dead letters"},
-    {"basic_auth", SCHEMA_MAPPING,
-     BELOW(destination_settings, u.remote_write.basic_auth, basic_auth_schema),
-     .types = FOR(REMOTE_WRITE), .group = GROUP_AUTHORIZATION, .quiet = true,
-     .help = "user name and password"},
-    {"authorization", SCHEMA_MAPPING,
-     BELOW(destination_settings, u.remote_write.authorization, authorization_schema),
-     .types = FOR(REMOTE_WRITE), .group = GROUP_AUTHORIZATION, .quiet = true,
-     .help = "Authorization header, such as a bearer token"},
-    {"sigv4", SCHEMA_MAPPING, BELOW(destination_settings, u.remote_write.sigv4, sigv4_schema),
-     .types = FOR(REMOTE_WRITE), .group = GROUP_AUTHORIZATION, .help = "sign requests for AWS"},
-    {"oauth2", SCHEMA_MAPPING, BELOW(destination_settings, u.remote_write.oauth2, oauth2_schema),
-     .types = FOR(REMOTE_WRITE), .group = GROUP_AUTHORIZATION, .quiet = true,
-     .help = "OAuth 2.0 client credentials"},
+    BASIC_AUTH_KEY(destination_settings, u.remote_write.basic_auth, FOR(REMOTE_WRITE)),
+    AUTHORIZATION_KEY(destination_settings, u.remote_write.authorization, FOR(REMOTE_WRITE)),
+    SIGV4_KEY(destination_settings, u.remote_write.sigv4, FOR(REMOTE_WRITE)),
+    OAUTH2_KEY(destination_settings, u.remote_write.oauth2, FOR(REMOTE_WRITE)),
 
     {"path", SCHEMA_TEXT, OF(u.file.path), .types = FOR(FILE), .required = true, .max = 1024,
      .check = rule_tenant_template, .what = "a path",

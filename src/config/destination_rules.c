@@ -1,92 +1,15 @@
 /*
- * destination_rules.c - what the tables of destination_keys.c cannot say: the form of a value (a
- * name, a URL, a region, a selector), and what several keys of a mapping must agree on. A rule of
- * one value gets its text and has no place; schema.c adds file, line, column and key. A rule of a
- * mapping runs when all of it was read, and names the key that is in the way. A sentence never
- * shows what may be a secret: values of headers, and URLs with an '@' in them.
+ * destination_rules.c - what the tables of destination_keys.c cannot say and only destinations
+ * have; the rest is in shared_rules.c, which says how rules are written.
  */
 #include "config/destination_rules.h"
 
-#include <curl/curl.h>
-#include <strings.h>
+#include <string.h>
 
+#include "config/shared_rules.h"
 #include "config/typed_list.h"
-#include "model/tenant_name.h"
-
-#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define DIGITS  "0123456789"
-
-static enum err
-expected(struct why *why, const char *what, const char *text)
-{
-    return why_set(why, ERR_INPUT, "expected %s, got %s", what, shown_of(bytes_of_text(text)).text);
-}
 
 /* --- words ------------------------------------------------------------------------------------ */
-
-static bool
-consists_of(const char *text, const char *set)
-{
-    return text[strspn(text, set)] == 0;
-}
-
-enum err
-rule_destination_name(const char *text, struct why *why)
-{
-    if (text[0] != '.' && consists_of(text, LETTERS DIGITS "-_.")) return OK;
-    return expected(why, "letters, digits, '-', '_' and '.', not beginning with '.'", text);
-}
-
-enum err
-rule_tenant(const char *text, struct why *why)
-{
-    return tenant_name_check(bytes_of_text(text), why);
-}
-
-enum err
-rule_region(const char *text, struct why *why)
-{
-    /* It becomes part of hosts' names. */
-    if (consists_of(text, "abcdefghijklmnopqrstuvwxyz" DIGITS "-")) return OK;
-    return expected(why, "a region such as eu-west-1", text);
-}
-
-enum err
-rule_tls_version(const char *text, struct why *why)
-{
-    static const char *const versions[] = {"TLS10", "TLS11", "TLS12", "TLS13"};
-    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
-        if (strcmp(text, versions[i]) == 0) return OK;
-    }
-    return expected(why, "one of TLS10, TLS11, TLS12, TLS13", text);
-}
-
-enum err
-rule_authorization_type(const char *text, struct why *why)
-{
-    if (strcasecmp(text, "basic") != 0) return OK;
-    return why_set(why, ERR_INPUT, "use basic_auth for the scheme Basic");
-}
-
-enum err
-rule_header_name(const char *text, struct why *why)
-{
-    if (!consists_of(text, LETTERS DIGITS "!#$%&'*+-.^_`|~")) { /* RFC 9110: token */
-        return expected(why, "a header name", text);
-    }
-    /* What a request has anyway; the others depend on the destination. */
-    static const char *const names[] = {
-        "Connection", "Content-Encoding",  "Content-Length", "Content-Type",
-        "Host",       "Transfer-Encoding", "User-Agent",     "X-Prometheus-Remote-Write-Version",
-    };
-    bool own = strncasecmp(text, "X-Amz-", 6) == 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        own |= strcasecmp(text, names[i]) == 0;
-    }
-    if (!own) return OK;
-    return why_set(why, ERR_INPUT, "header %s is set by Firekeep and cannot be changed",
-                   shown_of(bytes_of_text(text)).text);
-}
 
 enum err
 rule_template(const char *text, struct why *why)
@@ -95,7 +18,7 @@ rule_template(const char *text, struct why *why)
         p += 2;
         size_t size = strcspn(p, "{}");
         if (size == 0 || p[size] != '}') {
-            return expected(why, "a name and '}' after each '${'", text);
+            return rule_expected(why, "a name and '}' after each '${'", text);
         }
         p += size + 1;
     }
@@ -115,96 +38,7 @@ rule_tenant_template(const char *text, struct why *why)
     return e;
 }
 
-enum err
-rule_tenant_label(const char *text, struct why *why)
-{
-    if (strcmp(text, "__name__") != 0) return OK;
-    return why_set(why, ERR_INPUT, "__name__ is reserved for the metric name");
-}
-
-enum err
-rule_selector(const char *text, struct why *why)
-{
-    struct selector selector;
-    enum err e = selector_parse(bytes_of_text(text), &selector, why);
-    if (e == OK) selector_fini(&selector);
-    return e;
-}
-
-/* --- URLs ------------------------------------------------------------------------------------- */
-
-static enum err
-no_url(const char *text, struct why *why)
-{
-    const char *what = "a URL that begins with http:// or https:// and has a host";
-    if (strchr(text, '@') == NULL) return expected(why, what, text);
-    return why_set(why, ERR_INPUT, "expected %s", what);
-}
-
-static bool
-has_part(CURLU *url, CURLUPart part)
-{
-    char *text = NULL;
-    bool given = curl_url_get(url, part, &text, 0) == CURLUE_OK;
-    curl_free(text);
-    return given;
-}
-
-/* `advice` NULL: a user and a password may be in it. */
-static enum err
-check_url(const char *text, const char *advice, struct why *why)
-{
-    size_t scheme = strncasecmp(text, "http://", 7) == 0    ? 7
-                    : strncasecmp(text, "https://", 8) == 0 ? 8
-                                                            : 0;
-    if (scheme == 0 || text[scheme] == '/') return no_url(text, why); /* curl takes a third slash */
-    CURLU *url = curl_url();
-    if (url == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a URL");
-    CURLUcode code = curl_url_set(url, CURLUPART_URL, text, 0);
-    enum err e = OK;
-    if (code == CURLUE_OUT_OF_MEMORY) {
-        e = why_set(why, ERR_NOMEM, "not enough memory for a URL");
-    } else if (code != CURLUE_OK || !has_part(url, CURLUPART_HOST)) {
-        e = no_url(text, why);
-    } else if (advice != NULL &&
-               (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD))) {
-        e = why_set(why, ERR_INPUT, "must not contain a user name or password%s", advice);
-    } else if (strchr(text, '#') != NULL) {
-        e = why_set(why, ERR_INPUT, "must not contain a fragment ('#...')");
-    }
-    curl_url_cleanup(url);
-    return e;
-}
-
-enum err
-rule_url(const char *text, struct why *why)
-{
-    return check_url(text, "; use basic_auth", why);
-}
-
-enum err
-rule_endpoint(const char *text, struct why *why)
-{
-    return check_url(text, "", why);
-}
-
-enum err
-rule_proxy(const char *text, struct why *why)
-{
-    return text[0] == 0 ? OK : check_url(text, NULL, why);
-}
-
 /* --- mappings --------------------------------------------------------------------------------- */
-
-enum err
-rule_tls(struct schema_place *place, void *base)
-{
-    const struct tls_settings *tls = base;
-    if (tls->min_version == NULL || tls->max_version == NULL) return OK;
-    if (strcmp(tls->min_version, tls->max_version) <= 0) return OK;
-    return schema_complain(place, "max_version", "%s is older than min_version %s",
-                           tls->max_version, tls->min_version);
-}
 
 enum err
 rule_retry(struct schema_place *place, void *base)
@@ -252,56 +86,6 @@ rule_relabel(struct schema_place *place, void *base)
 }
 
 /* --- a destination ---------------------------------------------------------------------------- */
-
-/* Which key sets the header Authorization; NULL: none. */
-static const char *
-authorization_key(const struct schema_place *place, const struct destination_settings *d)
-{
-    static const char *const influxdb[] = {"token", "token_file", "basic_auth", NULL};
-    static const char *const opentsdb[] = {"basic_auth", "authorization", NULL};
-    static const char *const remote_write[] = {"basic_auth", "authorization", "sigv4", "oauth2",
-                                               NULL};
-    static const char *const none[] = {NULL};
-    const char *const *keys = d->type == DESTINATION_INFLUXDB       ? influxdb
-                              : d->type == DESTINATION_OPENTSDB     ? opentsdb
-                              : d->type == DESTINATION_REMOTE_WRITE ? remote_write
-                                                                    : none;
-    while (*keys != NULL && !schema_given(place, *keys)) {
-        keys++;
-    }
-    return *keys;
-}
-
-static enum err
-check_headers(struct schema_place *place, const struct destination_settings *d)
-{
-    const struct named_secrets *headers = &d->http.headers;
-    const char *key = authorization_key(place, d);
-    bool is_signed = d->type == DESTINATION_FIREHOSE || d->type == DESTINATION_KINESIS ||
-                     d->type == DESTINATION_S3 || d->type == DESTINATION_TIMESTREAM;
-    for (uint32_t i = 0; i < headers->count; i++) {
-        const char *name = headers->items[i].name;
-        bool authorization = strcasecmp(name, "Authorization") == 0;
-        if (authorization && (key != NULL || is_signed)) {
-            return schema_complain(place, "headers", "header %s is set by %s", name,
-                                   key == NULL ? "the request signature" : key);
-        }
-        if (d->tenant_header != NULL && strcasecmp(name, d->tenant_header) == 0) {
-            return schema_complain(place, "headers", "header %s is set by tenant_header", name);
-        }
-        for (uint32_t j = 0; j < i; j++) {
-            if (strcasecmp(name, headers->items[j].name) != 0) continue;
-            return schema_complain(place, "headers", "%s and %s are the same header",
-                                   headers->items[j].name, name);
-        }
-    }
-    if (key != NULL && d->tenant_header != NULL &&
-        strcasecmp(d->tenant_header, "Authorization") == 0) {
-        return schema_complain(place, "tenant_header", "header %s is set by %s", d->tenant_header,
-                               key);
-    }
-    return OK;
-}
 
 static enum err
 check_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb)
@@ -359,47 +143,27 @@ is_tenant_visible(const struct destination_settings *d, const char **ret_else)
     }
 }
 
-static enum err
-check_tenants(struct schema_place *place, const struct destination_settings *d)
-{
-    const struct typed_context *context = schema_reader_of(place)->context;
-    const struct text_list *tenants = &d->tenants;
-    bool all = false;
-    for (uint32_t i = 0; i < tenants->count; i++) {
-        all |= strcmp(tenants->items[i], "all") == 0;
-    }
-    if (all && tenants->count > 1) {
-        return schema_complain(place, "tenants", "all cannot be combined with other tenants");
-    }
-    if (!context->settings->tenancy_enabled) {
-        bool fine = tenants->count == 0 || all ||
-                    (tenants->count == 1 && strcmp(tenants->items[0], "anonymous") == 0);
-        if (fine) return OK;
-        return schema_complain(place, "tenants",
-                               "tenancy.enabled is false: expected [anonymous] or all");
-    }
-    if (tenants->count == 0) {
-        return schema_complain(place, NULL,
-                               "tenancy.enabled is true: type %s requires 'tenants', a list or all",
-                               destination_type_word(d->type));
-    }
-    const char *otherwise;
-    if ((!all && tenants->count == 1) || is_tenant_visible(d, &otherwise)) return OK;
-    return schema_complain(
-        place, "tenants",
-        "several tenants must be told apart at the destination: set tenant_label%s", otherwise);
-}
-
 enum err
 rule_destination(struct schema_place *place, void *base)
 {
     const struct destination_settings *d = base;
+    bool is_aws = d->type == DESTINATION_FIREHOSE || d->type == DESTINATION_KINESIS ||
+                  d->type == DESTINATION_S3 || d->type == DESTINATION_TIMESTREAM;
+    bool several;
+    const char *otherwise;
     enum err e = typed_list_check_name(place, d);
-    if (e == OK) e = check_headers(place, d);
+    if (e == OK) {
+        e = rule_headers(place, &d->http.headers, d->tenant_header,
+                         is_aws ? "the request signature" : NULL);
+    }
     if (e == OK && d->type == DESTINATION_INFLUXDB) e = check_influxdb(place, &d->u.influxdb);
     if (e == OK && d->type == DESTINATION_S3 && d->u.s3.kms_key_id != NULL &&
         d->u.s3.sse != S3_SSE_KMS) {
         e = schema_complain(place, "kms_key_id", "is only valid with sse: aws:kms");
     }
-    return e ? e : check_tenants(place, d);
+    if (e == OK) e = rule_tenants(place, &d->tenants, destination_type_word(d->type), &several);
+    if (e || !several || is_tenant_visible(d, &otherwise)) return e;
+    return schema_complain(
+        place, "tenants",
+        "several tenants must be told apart at the destination: set tenant_label%s", otherwise);
 }

@@ -127,6 +127,15 @@ schema_given(const struct schema_place *place, const char *key)
     return place->given[find_in(place, key) - place->schema->keys];
 }
 
+const char *
+schema_given_of(const struct schema_place *place, unsigned group)
+{
+    for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
+        if (k->group == group && place->given[k - place->schema->keys]) return k->name;
+    }
+    return NULL;
+}
+
 enum err
 schema_complain(struct schema_place *place, const char *key, const char *format, ...)
 {

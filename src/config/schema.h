@@ -110,6 +110,8 @@ struct setting schema_number(const struct schema_key *key);
 /* For rules: */
 const struct schema_reader *schema_reader_of(const struct schema_place *place);
 bool schema_given(const struct schema_place *place, const char *key);
+/* The key of that group that was given; NULL: none. */
+const char *schema_given_of(const struct schema_place *place, unsigned group);
 /* ERR_INPUT at the value of a key, if it was given, else at the beginning of the mapping. */
 enum err schema_complain(struct schema_place *place, const char *key, const char *format, ...)
     PRINTF_LIKE(3, 4);
