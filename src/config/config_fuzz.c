@@ -1,10 +1,11 @@
 /*
  * config_fuzz.c - any text as a configuration file: refused with a reason and without a trace, or
- * accepted, and then what is printed reads back as the same. So with its destinations.
+ * accepted, and then what is printed reads back as the same. So with its destinations and sources.
  */
 #include <assert.h>
 
 #include "config/destinations.h"
+#include "config/sources.h"
 #include "config/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -39,7 +40,7 @@ check_settings(const struct settings *settings)
 
 /* Secrets are not printed: only what is printed must be the same again. */
 static void
-check_printed(const struct destinations *list, const struct settings *settings)
+check_printed_destinations(const struct destinations *list, const struct settings *settings)
 {
     struct destinations again;
     struct why why;
@@ -76,8 +77,52 @@ check_destinations(struct bytes text, const struct settings *settings)
         assert(destination_settings_equal(&list.items[i], &again.items[i]));
     }
     destinations_free(&again);
-    check_printed(&list, settings);
+    check_printed_destinations(&list, settings);
     destinations_free(&list);
+}
+
+static void
+check_printed_sources(const struct sources *list, const struct settings *settings)
+{
+    struct sources again;
+    struct why why;
+    struct buf text, text_again;
+    buf_init(&text, NULL, 64 << 20);
+    buf_init(&text_again, NULL, 64 << 20);
+    sources_print_yaml(list, &text);
+    assert(buf_error(&text) == OK);
+    if (text.size <= CONFIG_BYTES_MAX) {
+        enum err e = sources_yaml("printed.yml", buf_bytes(&text), settings, &again, &why);
+        assert(e == OK);
+        sources_print_yaml(&again, &text_again);
+        assert(bytes_equal(buf_bytes(&text), buf_bytes(&text_again)));
+        sources_free(&again);
+    }
+    buf_fini(&text);
+    buf_fini(&text_again);
+}
+
+static void
+check_sources(struct bytes text, const struct settings *settings)
+{
+    struct sources list, again;
+    struct why why = {""};
+    enum err e = sources_yaml("fuzz.yml", text, settings, &list, &why);
+    if (e) {
+        assert(why.text[0] != 0);
+        return;
+    }
+    e = sources_yaml("fuzz.yml", text, settings, &again, &why);
+    assert(e == OK);
+    assert(list.count == again.count);
+    for (uint32_t i = 0; i < list.count; i++) {
+        assert(source_settings_equal(&list.items[i], &again.items[i]));
+    }
+    sources_free(&again);
+    check_printed_sources(&list, settings);
+    e = sources_check(&list, settings, &why);
+    assert(e == OK || e == ERR_INPUT);
+    sources_free(&list);
 }
 
 int
@@ -95,5 +140,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_settings(&settings);
     }
     check_destinations(bytes_of(data, size), &settings);
+    check_sources(bytes_of(data, size), &settings);
     return 0;
 }

@@ -427,58 +427,14 @@ test_keys_of_remote_write_are_read(void **state)
     destinations_free(&list);
 }
 
-static const struct {
-    const char *text;
-    bool tenancy;
-} whole[] = {{s3_text, true}, {aws_text, false}, {http_text, false}, {remote_write_text, true}};
-
-/* Whether any of the texts gives the key. */
-static bool
-is_given_somewhere(const char *key)
-{
-    char wanted[80];
-    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
-        snprintf(wanted, sizeof wanted, " %s:", key);
-        if (strstr(whole[i].text, wanted) != NULL) return true;
-        snprintf(wanted, sizeof wanted, "{%s:", key);
-        if (strstr(whole[i].text, wanted) != NULL) return true;
-    }
-    return false;
-}
-
-static void
-check_rows(const struct schema *schema)
-{
-    uint32_t all = (1u << DESTINATION_TYPE_COUNT) - 1, seen = 0;
-    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
-        bool list = k->kind >= SCHEMA_TEXTS && k->kind <= SCHEMA_NAMED_SECRETS;
-        seen++;
-        if (!is_given_somewhere(k->name)) fail_msg("no test gives %s", k->name);
-        assert_int_equal(k->name[strspn(k->name, "abcdefghijklmnopqrstuvwxyz0123456789_")], 0);
-        assert_non_null(k->help);
-        assert_int_not_equal(k->help[strlen(k->help) - 1], '.');
-        assert_true(k->min <= k->max || k->max == 0);
-        assert_int_equal(k->kind == SCHEMA_CHOICE, k->choices != NULL);
-        assert_int_equal(k->kind == SCHEMA_OWN, k->parse != NULL && k->print != NULL);
-        assert_int_equal(k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS, k->inner != NULL);
-        if (list) assert_true(k->max > 0);
-        assert_int_equal(k->types & ~all, 0);
-        if (k->inner != NULL) check_rows(k->inner);
-        /* Of one type no key is there twice. */
-        for (const struct schema_key *other = schema->keys; other != k; other++) {
-            if (strcmp(k->name, other->name) != 0) continue;
-            assert_int_not_equal(k->types, 0);
-            assert_int_equal(k->types & other->types, 0);
-        }
-    }
-    assert_in_range(seen, 1, SCHEMA_KEYS_MAX);
-}
+static const struct list_text whole[] = {
+    {s3_text, true}, {aws_text, false}, {http_text, false}, {remote_write_text, true}};
 
 static void
 test_tables_are_well_formed_and_all_their_keys_are_tested(void **state)
 {
     (void)state;
-    check_rows(&destination_schema);
+    check_rows(&destination_schema, DESTINATION_TYPE_COUNT, whole, sizeof whole / sizeof *whole);
     for (unsigned t = 0; t < DESTINATION_TYPE_COUNT; t++) {
         /* Words and enum have the same order. */
         const struct schema_key *key = schema_find(&destination_schema, bytes_of_text("type"), t);

@@ -5,11 +5,9 @@
 #ifndef CONFIG_DESTINATIONS_TESTING_H
 #define CONFIG_DESTINATIONS_TESTING_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "config/destination_keys.h"
 #include "config/destinations.h"
+#include "config/lists_testing.h"
 
 /* What is wanted and nothing else, to put lines behind; those begin on the line named. */
 #define FILE_5         "destinations:\n- name: a\n  type: file\n  path: /x\n"
@@ -19,15 +17,6 @@
 #define REMOTE_WRITE_5 "destinations:\n- name: a\n  type: remote_write\n  url: http://h\n"
 #define TIMESTREAM_7 \
     "destinations:\n- name: a\n  type: timestream\n  region: r\n  database: d\n  table: t\n"
-
-static inline struct settings
-settings_with_tenancy(bool on)
-{
-    struct settings s;
-    settings_default(&s);
-    s.tenancy_enabled = on;
-    return s;
-}
 
 /* The list of a right text, for destinations_free(). */
 static inline struct destinations
@@ -66,24 +55,6 @@ static inline void
 check_error(const char *text, const char *expected)
 {
     check_error_with(text, false, expected);
-}
-
-/* `head`, `count` times `item` with a number in it, `tail`. */
-static inline char *
-repeated(const char *head, const char *item, unsigned count, const char *tail)
-{
-    size_t room = strlen(head) + strlen(tail) + count * (strlen(item) + 12) + 1;
-    char *text = malloc(room);
-    assert_non_null(text);
-    size_t used = (size_t)snprintf(text, room, "%s", head);
-    for (unsigned i = 0; i < count; i++) {
-        for (const char *p = item; *p != 0; p++) {
-            if (*p == '#') used += (size_t)snprintf(text + used, room - used, "%u", i);
-            if (*p != '#') text[used++] = *p;
-        }
-    }
-    snprintf(text + used, room - used, "%s", tail);
-    return text;
 }
 
 #endif

@@ -78,15 +78,15 @@ schema_default(const struct schema *schema, unsigned type, void *base)
 {
     for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
         if (!schema_has_key(k, type)) continue;
-        if (k->kind == SCHEMA_MAPPING) {
-            schema_default(k->inner, type, (uint8_t *)base + k->offset);
-        } else if (k->fallback != NULL && schema_is_number(k->kind)) {
+        if (k->kind == SCHEMA_MAPPING) schema_default(k->inner, type, (uint8_t *)base + k->offset);
+        if (k->fallback == NULL) continue;
+        if (schema_is_number(k->kind)) {
             enum err e = parse_number(k, bytes_of_text(k->fallback), base, NULL);
             assert(e == OK);
-        } else if (k->fallback != NULL && k->kind == SCHEMA_OWN) {
+        } else if (k->parse != NULL) {
             bool fine = k->parse(bytes_of_text(k->fallback), base);
             assert(fine);
-        } else if (k->fallback != NULL) {
+        } else {
             assert(k->kind == SCHEMA_TEXT);
             set_pointer(base, k->offset, k->fallback);
         }
@@ -402,6 +402,14 @@ _Static_assert(offsetof(struct named_secret, name) == 0, "a map's items begin wi
 /* --- values ----------------------------------------------------------------------------------- */
 
 static enum err
+read_own(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+{
+    bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
+    if (scalar && key->parse(reader_scalar(x->in), base)) return OK;
+    return reader_expected(x->in, path, key->what);
+}
+
+static enum err
 read_value(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
 {
     bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
@@ -412,8 +420,7 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
     enum err e;
     switch (key->kind) {
     case SCHEMA_OWN:
-        if (scalar && key->parse(reader_scalar(x->in), base)) return OK;
-        return reader_expected(x->in, path, key->what);
+        return read_own(x, key, path, base);
     case SCHEMA_TEXT:
     case SCHEMA_BYTES:
     case SCHEMA_SECRET:
@@ -444,6 +451,9 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
         if (e == OK) set_list(key, base, map.items.items, map.items.count);
         return e;
     case SCHEMA_MAPPING:
+        if (key->parse != NULL && x->in->event.type != YAML_MAPPING_START_EVENT) {
+            return read_own(x, key, path, base);
+        }
         return read_mapping(x, key->inner, path, (uint8_t *)base + key->offset);
     default:
         shape = schema_number(key);

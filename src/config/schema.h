@@ -31,7 +31,7 @@ enum schema_kind {
     SCHEMA_MAPPINGS,      /* list: structs of `inner`, and a count */
     SCHEMA_NAMED_TEXTS,   /* map: struct named_text *, and a count */
     SCHEMA_NAMED_SECRETS, /* map: struct named_secret *, and a count */
-    SCHEMA_MAPPING,       /* the struct of `inner`, in place */
+    SCHEMA_MAPPING,       /* the struct of `inner`, in place; or a word, see `parse` */
 };
 
 enum {
@@ -67,11 +67,16 @@ struct schema_key {
     /* Rules of a text, or of each in a list or map: OK, or a sentence without the key's name. */
     enum err (*check)(const char *text, struct why *why);
     enum err (*check_name)(const char *name, struct why *why); /* of a map's keys */
-    /* SCHEMA_OWN; `base` is the mapping's struct. False: not what `what` says. */
+    /*
+     * SCHEMA_OWN; `base` is the mapping's struct. False: not what `what` says. A SCHEMA_MAPPING
+     * that has them may be a word instead: print() gives "" if it is not, and the rule of `inner`
+     * notes that it is not.
+     */
     bool (*parse)(struct bytes text, void *base);
     void (*print)(const void *base, char *to, size_t size);
     bool has_password; /* a text is a URL whose password is a secret */
-    bool quiet; /* SCHEMA_MAPPING: not printed as it is by default; numbers: not printed as 0 */
+    bool quiet; /* SCHEMA_MAPPING: not printed as it is by default; numbers, and the field of a
+                 * SCHEMA_OWN: not printed as 0 */
 };
 
 /* Where a mapping and its keys stand: for rules that several keys must agree on. */

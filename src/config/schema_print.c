@@ -5,6 +5,8 @@
 
 #include "config/schema_private.h"
 
+enum { OWN_BYTES = 96 }; /* of what a row's function prints */
+
 /* --- comparing -------------------------------------------------------------------------------- */
 
 static bool
@@ -50,11 +52,12 @@ static bool
 same_value(const struct schema_key *key, unsigned type, const void *a, const void *b)
 {
     const uint8_t *fa = (const uint8_t *)a + key->offset, *fb = (const uint8_t *)b + key->offset;
-    char ta[64], tb[64];
-    if (key->kind == SCHEMA_OWN) {
+    char ta[OWN_BYTES], tb[OWN_BYTES];
+    if (key->print != NULL) {
         key->print(a, ta, sizeof ta);
         key->print(b, tb, sizeof tb);
-        return strcmp(ta, tb) == 0;
+        if (strcmp(ta, tb) != 0) return false;
+        if (key->kind == SCHEMA_OWN || ta[0] != '\0') return true;
     }
     if (schema_is_number(key->kind)) {
         return schema_get_number(key, a) == schema_get_number(key, b);
@@ -187,10 +190,11 @@ _Static_assert(offsetof(struct bytes, at) == 0, "a view's text is found like any
 static void
 print_scalar(struct buf *to, const struct schema_key *key, const void *base)
 {
-    char text[96];
+    char text[OWN_BYTES];
     struct setting shape;
     switch (key->kind) {
     case SCHEMA_OWN:
+    case SCHEMA_MAPPING: /* a word that stands in its place */
         key->print(base, text, sizeof text);
         break;
     case SCHEMA_TEXT:
@@ -213,6 +217,15 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
     buf_put_text(to, text);
 }
 
+/* Of a mapping: whether a word stands in its place. */
+static bool
+is_word(const struct schema_key *key, const void *base)
+{
+    char text[OWN_BYTES] = "";
+    if (key->print != NULL) key->print(base, text, sizeof text);
+    return text[0] != '\0';
+}
+
 void
 schema_print(struct buf *to, const struct schema *schema, unsigned type, const void *base,
              unsigned indent, bool item)
@@ -222,7 +235,7 @@ schema_print(struct buf *to, const struct schema *schema, unsigned type, const v
         print_indent(to, indent, item);
         item = false;
         buf_printf(to, "%s:", k->name);
-        if (k->kind == SCHEMA_MAPPING) {
+        if (k->kind == SCHEMA_MAPPING && !is_word(k, base)) {
             buf_put_u8(to, '\n');
             schema_print(to, k->inner, type, (const uint8_t *)base + k->offset, indent + INDENT,
                          false);

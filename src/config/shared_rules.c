@@ -70,6 +70,13 @@ rule_authorization_type(const char *text, struct why *why)
 }
 
 enum err
+rule_header_is_ours(const char *text, struct why *why)
+{
+    return why_set(why, ERR_INPUT, "header %s is set by Firekeep and cannot be changed",
+                   shown_of(bytes_of_text(text)).text);
+}
+
+enum err
 rule_header_name(const char *text, struct why *why)
 {
     if (!consists_of(text, LETTERS DIGITS "!#$%&'*+-.^_`|~")) { /* RFC 9110: token */
@@ -84,9 +91,7 @@ rule_header_name(const char *text, struct why *why)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         own |= strcasecmp(text, names[i]) == 0;
     }
-    if (!own) return OK;
-    return why_set(why, ERR_INPUT, "header %s is set by Firekeep and cannot be changed",
-                   shown_of(bytes_of_text(text)).text);
+    return own ? rule_header_is_ours(text, why) : OK;
 }
 
 enum err

@@ -22,8 +22,10 @@ enum err rule_authorization_type(const char *text, struct why *why);
 enum err rule_url(const char *text, struct why *why);
 enum err rule_endpoint(const char *text, struct why *why);
 enum err rule_proxy(const char *text, struct why *why);
-/* ERR_INPUT, always: "expected WHAT, got 'TEXT'". */
+/* Sentences for rules, ERR_INPUT always: "expected WHAT, got 'TEXT'"; a header that is no choice.
+ */
 enum err rule_expected(struct why *why, const char *what, const char *text);
+enum err rule_header_is_ours(const char *text, struct why *why);
 
 /* A mapping: `base` is the struct of its schema. */
 enum err rule_tls(struct schema_place *place, void *base);

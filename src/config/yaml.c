@@ -4,12 +4,13 @@
  * The grammar is what the table can say and nothing else, so reading needs no stack:
  *
  *     stream    = [ document ]
- *     document  = "" | { section | destinations }
+ *     document  = "" | { section | list }
  *     section   = name: { key: scalar }
  *
  * Anything deeper is refused where it begins, and so the depth of a hostile file does not matter.
- * The list `destinations` is only stepped over: destinations.c reads it, in a pass of its
- * own, because its rules ask for settings that may stand behind it, or among the flags.
+ * The lists `destinations` and `sources` are only stepped over: typed_list.c reads them, in passes
+ * of their own, because their rules ask for settings that may stand behind them, or among the
+ * flags.
  *
  * What a scalar means is decided by the setting it is given to, never by YAML: `true`, `"true"` and
  * `'true'` are the same, and a path may be called 9201. Only a plain null is no value.
@@ -19,13 +20,16 @@
 #include "config/reader.h"
 #include "config/suggest.h"
 
+static const char *const lists[] = {"destinations", "sources"};
+enum { LIST_COUNT = sizeof lists / sizeof *lists };
+
 struct settings_reader {
     struct config_reader in;
     struct settings next;
     /* Line on which setting i of the table was given, 0 if not; of a section, at its first. */
     size_t setting_line[SETTINGS_MAX];
     size_t section_line[SETTINGS_MAX];
-    size_t destinations_line;
+    size_t list_line[LIST_COUNT];
     const struct setting *section; /* the first of the one at hand */
 };
 
@@ -89,7 +93,9 @@ unknown_section(struct settings_reader *r)
                                    word, s->name);
         }
     }
-    suggest_try(&near, "destinations");
+    for (size_t i = 0; i < LIST_COUNT; i++) {
+        suggest_try(&near, lists[i]);
+    }
     struct hint hint = suggest_hint(&near, "");
     struct shown shown = shown_of(name);
     /* Perhaps a key without its section. */
@@ -154,8 +160,9 @@ read_root_key(struct config_reader *in, void *context)
 {
     struct settings_reader *r = context;
     enum err e;
-    if (bytes_equal_text(reader_scalar(in), "destinations")) { /* read by destinations_yaml() */
-        e = note_line(r, &r->destinations_line);
+    for (size_t i = 0; i < LIST_COUNT; i++) {
+        if (!bytes_equal_text(reader_scalar(in), lists[i])) continue;
+        e = note_line(r, &r->list_line[i]);
         if (e == OK) e = reader_next(in);
         return e ? e : reader_skip(in);
     }

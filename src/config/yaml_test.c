@@ -279,7 +279,7 @@ test_yaml_syntax_errors_carry_libyamls_words_and_the_place(void **state)
 }
 
 static void
-test_yaml_steps_over_destinations(void **state)
+test_yaml_steps_over_lists(void **state)
 {
     (void)state;
     struct settings s = defaults();
@@ -288,7 +288,8 @@ test_yaml_steps_over_destinations(void **state)
                           "destinations:\n"
                           "- {log: {level: error}, any: [thing, {goes: here}]}\n"
                           "- 5\n"
-                          "tenancy: {enabled: true}\n",
+                          "tenancy: {enabled: true}\n"
+                          "sources: [{log: {level: error}}]\n",
                           NULL),
                      OK);
     assert_int_equal(s.log_level, LOG_DEBUG);
@@ -296,6 +297,9 @@ test_yaml_steps_over_destinations(void **state)
     check_yaml_ok("destinations: 5\n");
     check_yaml_error("destinations: []\nlog: {}\ndestinations: []\n",
                      "f.yml:3:1: duplicate key 'destinations', first given on line 1");
+    check_yaml_error("sources: []\nlog: {}\nsources: []\n",
+                     "f.yml:3:1: duplicate key 'sources', first given on line 1");
+    check_yaml_error("source: []\n", "f.yml:1:1: unknown key 'source'; did you mean 'sources'?");
     check_yaml_error("destination: []\n",
                      "f.yml:1:1: unknown key 'destination'; did you mean 'destinations'?");
     check_yaml_error("destinations: [&a b]\n",
@@ -383,7 +387,7 @@ main(void)
         cmocka_unit_test(test_yaml_null_is_no_value_but_quoted_it_is_text),
         cmocka_unit_test(test_yaml_anchors_aliases_tags_and_documents_are_refused),
         cmocka_unit_test(test_yaml_syntax_errors_carry_libyamls_words_and_the_place),
-        cmocka_unit_test(test_yaml_steps_over_destinations),
+        cmocka_unit_test(test_yaml_steps_over_lists),
         cmocka_unit_test(test_yaml_does_not_expand_environment_variables),
         cmocka_unit_test(test_yaml_one_byte_over_the_limit_is_refused),
         cmocka_unit_test(test_yaml_hostile_texts_are_refused_where_they_begin),

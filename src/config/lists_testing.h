@@ -1,0 +1,175 @@
+/*
+ * lists_testing.h - for tests of the lists of the configuration file: their tables, the manual, and
+ * texts that are put together. After cmocka.h.
+ */
+#ifndef CONFIG_LISTS_TESTING_H
+#define CONFIG_LISTS_TESTING_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config/schema.h"
+
+static inline struct settings
+settings_with_tenancy(bool on)
+{
+    struct settings s;
+    settings_default(&s);
+    s.tenancy_enabled = on;
+    return s;
+}
+
+/* `head`, `count` times `item` with a number in it, `tail`. */
+static inline char *
+repeated(const char *head, const char *item, unsigned count, const char *tail)
+{
+    size_t room = strlen(head) + strlen(tail) + count * (strlen(item) + 12) + 1;
+    char *text = malloc(room);
+    assert_non_null(text);
+    size_t used = (size_t)snprintf(text, room, "%s", head);
+    for (unsigned i = 0; i < count; i++) {
+        for (const char *p = item; *p != 0; p++) {
+            if (*p == '#') used += (size_t)snprintf(text + used, room - used, "%u", i);
+            if (*p != '#') text[used++] = *p;
+        }
+    }
+    snprintf(text + used, room - used, "%s", tail);
+    return text;
+}
+
+/* A file of the source tree, NUL-terminated; tests run in its root. The caller frees it. */
+static inline char *
+read_source_file(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) fail_msg("%s is missing: run the tests in the root of the source tree", path);
+    char *text = calloc(1, CONFIG_BYTES_MAX);
+    assert_non_null(text);
+    size_t got = fread(text, 1, CONFIG_BYTES_MAX - 1, f);
+    assert_in_range(got, 1, CONFIG_BYTES_MAX - 2);
+    fclose(f);
+    return text;
+}
+
+/* --- the manual ------------------------------------------------------------------------------- */
+
+/* The column "Value" of the manual. */
+static inline void
+allowed_values(const struct schema_key *k, char *to, size_t size)
+{
+    static const char *const words[] = {
+        [SCHEMA_OWN] = "",
+        [SCHEMA_TEXT] = "text",
+        [SCHEMA_BYTES] = "text",
+        [SCHEMA_SECRET] = "secret",
+        [SCHEMA_SECRET_FILE] = "",
+        [SCHEMA_TEXTS] = "list",
+        [SCHEMA_BYTES_LIST] = "list of labels",
+        [SCHEMA_MAPPINGS] = "list of rules, see below",
+        [SCHEMA_NAMED_TEXTS] = "map of texts",
+        [SCHEMA_NAMED_SECRETS] = "map of secrets",
+        [SCHEMA_MAPPING] = "keys, see below",
+    };
+    size_t used = 0;
+    if (k->kind == SCHEMA_CHOICE) {
+        for (const char *p = k->choices; *p != 0;) {
+            size_t length = strcspn(p, "|");
+            used += (size_t)snprintf(to + used, size - used, "%s`%.*s`", used == 0 ? "" : ", ",
+                                     (int)length, p);
+            p += length + (p[length] == '|');
+        }
+        return;
+    }
+    if (k->kind == SCHEMA_BOOL) {
+        snprintf(to, size, "`true`, `false`");
+        return;
+    }
+    if (k->kind > SCHEMA_CHOICE) {
+        snprintf(to, size, "%s", k->what != NULL ? k->what : words[k->kind]);
+        if (k->kind == SCHEMA_TEXTS) {
+            snprintf(to, size, "%slist, each %s", k->word == NULL ? "" : "`all`, or a ",
+                     k->what == NULL ? "text" : k->what);
+        }
+        return;
+    }
+    struct setting shape = schema_number(k);
+    char low[48], high[48];
+    setting_number_text(&shape, k->min, low, sizeof low);
+    setting_number_text(&shape, k->max, high, sizeof high);
+    snprintf(to, size, "%s%s%s`%s`\u2013`%s`", k->zero_word == NULL ? "" : "`",
+             k->zero_word == NULL ? "" : k->zero_word, k->zero_word == NULL ? "" : "`, ", low,
+             high);
+}
+
+/* The page has a table for each mapping; types have theirs, too. Those of the outermost are in the
+ * section, which ends with the page. Returns how many rows. */
+static inline unsigned
+check_manual(const char *section, const char *page, const struct schema *schema)
+{
+    unsigned count = 0;
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++, count++) {
+        char values[300], fallback[60] = "\u2013", row[900];
+        allowed_values(k, values, sizeof values);
+        if (k->required) snprintf(fallback, sizeof fallback, "required");
+        if (k->fallback != NULL) snprintf(fallback, sizeof fallback, "`%s`", k->fallback);
+        snprintf(row, sizeof row, "\n| `%s` | %s | %s | %s |", k->name, fallback, values, k->help);
+        if (strstr(section, row) == NULL) fail_msg("docs/configuration.md lacks this row:%s", row);
+        if (k->inner != NULL) check_manual(page, page, k->inner);
+    }
+    return count;
+}
+
+/* --- tables ----------------------------------------------------------------------------------- */
+
+/* A right text with lists in it, in which every key is given somewhere. */
+struct list_text {
+    const char *text;
+    bool tenancy;
+};
+
+/* Whether any of the texts gives the key. */
+static inline bool
+is_given_somewhere(const char *key, const struct list_text *whole, size_t text_count)
+{
+    char wanted[80];
+    for (size_t i = 0; i < text_count; i++) {
+        snprintf(wanted, sizeof wanted, " %s:", key);
+        if (strstr(whole[i].text, wanted) != NULL) return true;
+        snprintf(wanted, sizeof wanted, "{%s:", key);
+        if (strstr(whole[i].text, wanted) != NULL) return true;
+    }
+    return false;
+}
+
+static inline void
+check_rows(const struct schema *schema, unsigned type_count, const struct list_text *whole,
+           size_t text_count)
+{
+    uint32_t all = (1u << type_count) - 1, seen = 0;
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+        bool list = k->kind >= SCHEMA_TEXTS && k->kind <= SCHEMA_NAMED_SECRETS;
+        seen++;
+        if (!is_given_somewhere(k->name, whole, text_count)) fail_msg("no test gives %s", k->name);
+        assert_int_equal(k->name[strspn(k->name, "abcdefghijklmnopqrstuvwxyz0123456789_")], 0);
+        assert_non_null(k->help);
+        assert_int_not_equal(k->help[strlen(k->help) - 1], '.');
+        assert_true(k->min <= k->max || k->max == 0);
+        assert_int_equal(k->kind == SCHEMA_CHOICE, k->choices != NULL);
+        bool may_be_own = k->kind == SCHEMA_OWN || k->kind == SCHEMA_MAPPING;
+        assert_int_equal(k->parse != NULL, k->print != NULL);
+        assert_true(k->parse == NULL ? k->kind != SCHEMA_OWN : may_be_own && k->what != NULL);
+        assert_int_equal(k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS, k->inner != NULL);
+        if (list) assert_true(k->max > 0);
+        assert_int_equal(k->types & ~all, 0);
+        if (k->inner != NULL) check_rows(k->inner, type_count, whole, text_count);
+        /* Of one type no key is there twice. */
+        for (const struct schema_key *other = schema->keys; other != k; other++) {
+            if (strcmp(k->name, other->name) != 0) continue;
+            assert_int_not_equal(k->types, 0);
+            assert_int_equal(k->types & other->types, 0);
+        }
+    }
+    assert_in_range(seen, 1, SCHEMA_KEYS_MAX);
+}
+
+#endif

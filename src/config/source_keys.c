@@ -1,0 +1,183 @@
+/*
+ * source_keys.c - the tables of a source's keys, written like those of destination_keys.c: a key is
+ * a row and a field, and a test compares the rows with docs/configuration.md. Keys that one type
+ * has stand at the end, with its bit in `types`.
+ */
+#include "config/source_keys.h"
+
+#include <stdio.h>
+
+#include "base/time_text.h"
+#include "config/shared_keys.h"
+#include "config/source_rules.h"
+
+#define FOR(type)  (1u << SOURCE_##type)
+#define HTTP_TYPES (FOR(REMOTE_READ))
+#define OF(f)      AT(source_settings, f)
+
+_Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
+
+/* --- times ------------------------------------------------------------------------------------ */
+
+/* What RFC 3339 can write: from the first moment of the year 0 to that of the year 10000. */
+#define TIME_MS_BEGIN (-62167219200000)
+#define TIME_MS_END   253402300800000
+
+static const struct setting before_now = {.type = SETTING_DURATION, .max = 100 * YEAR};
+
+static bool
+parse_bound(struct bytes text, struct source_bound *bound)
+{
+    uint64_t before_ms;
+    int64_t ms;
+    if (time_parse_rfc3339(text, &ms) && ms >= TIME_MS_BEGIN && ms < TIME_MS_END) {
+        *bound = (struct source_bound){.given = true, .ms = ms};
+        return true;
+    }
+    if (setting_parse_number(&before_now, text, &before_ms, NULL) != OK) return false;
+    *bound = (struct source_bound){.given = true, .before_now = true, .ms = (int64_t)before_ms};
+    return true;
+}
+
+static void
+print_bound(const struct source_bound *bound, char *to, size_t size)
+{
+    char time[TIME_TEXT_BYTES];
+    to[0] = '\0';
+    if (bound->given && bound->before_now) {
+        setting_number_text(&before_now, (uint64_t)bound->ms, to, size);
+    } else if (bound->given) {
+        snprintf(to, size, "%s", time_print(bound->ms, time));
+    }
+}
+
+static bool
+parse_from(struct bytes text, void *base)
+{
+    return parse_bound(text, &((struct source_settings *)base)->from);
+}
+
+static void
+print_from(const void *base, char *to, size_t size)
+{
+    print_bound(&((const struct source_settings *)base)->from, to, size);
+}
+
+static bool
+parse_to(struct bytes text, void *base)
+{
+    return parse_bound(text, &((struct source_settings *)base)->to);
+}
+
+static void
+print_to(const void *base, char *to, size_t size)
+{
+    print_bound(&((const struct source_settings *)base)->to, to, size);
+}
+
+/* The words, in the order of the enum; TIMES_BETWEEN has keys instead. */
+static const char *const times_words[TIMES_BETWEEN] = {
+    [TIMES_ALL] = "all",
+    [TIMES_OLDER_THAN_LOCAL] = "older_than_local",
+};
+
+static bool
+parse_times(struct bytes text, void *base)
+{
+    struct source_settings *s = base;
+    for (unsigned i = 0; i < TIMES_BETWEEN; i++) {
+        if (!bytes_equal_text(text, times_words[i])) continue;
+        s->times = (enum source_times)i;
+        return true;
+    }
+    return false;
+}
+
+static void
+print_times(const void *base, char *to, size_t size)
+{
+    const struct source_settings *s = base;
+    snprintf(to, size, "%s", s->times == TIMES_BETWEEN ? "" : times_words[s->times]);
+}
+
+#define BOUND_WORDS "a time such as 2024-02-29T12:00:00Z, or a duration before now such as 30d"
+
+/* These two lie in the source itself. */
+static const struct schema_key time_keys[] = {
+    {"from", SCHEMA_OWN, OF(from.given), .parse = parse_from, .print = print_from, .quiet = true,
+     .what = BOUND_WORDS, .help = "time of the first sample to read; not set: no limit"},
+    {"to", SCHEMA_OWN, OF(to.given), .parse = parse_to, .print = print_to, .quiet = true,
+     .what = BOUND_WORDS, .help = "time of the last sample to read; not set: no limit"},
+    {NULL},
+};
+static const struct schema time_schema = {time_keys, sizeof(struct source_settings),
+                                          .check = rule_times};
+
+static const struct schema_key max_rate_keys[] = {
+    {"requests", SCHEMA_COUNT, OF(max_rate_requests), .fallback = "0", .max = 1000000,
+     .help = "maximum number of requests per second; 0: no limit"},
+    {NULL},
+};
+static const struct schema max_rate_schema = {max_rate_keys, sizeof(struct source_settings)};
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static const struct schema_key source_keys[] = {
+    {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
+     .check = rule_name, .help = "name, unique among sources, used in metrics and commands"},
+    {"type", SCHEMA_CHOICE, OF(type), .required = true, .choices = "remote_read",
+     .help = "type of the source"},
+    {"select", SCHEMA_TEXTS, ITEMS(source_settings, select.items, select.count), .max = 256,
+     .check = rule_selector, .any_control = true, .what = "a series selector",
+     .help = "series that it can have, as PromQL selectors; default: all"},
+    {"tenants", SCHEMA_TEXTS, ITEMS(source_settings, tenants.items, tenants.count), .max = 1000,
+     .word = "all", .unique = true, .check = rule_tenant, .what = "a tenant",
+     .help = "tenants whose queries read it; required with `tenancy.enabled`"},
+    {"external_labels", SCHEMA_NAMED_TEXTS,
+     ITEMS(source_settings, external_labels.items, external_labels.count), .max = 64,
+     .any_control = true, .check_name = rule_added_label,
+     .help = "labels set on all its series; they replace labels of the same name"},
+    {"time", SCHEMA_MAPPING, .inner = &time_schema, .fallback = "all", .parse = parse_times,
+     .print = print_times, .what = "all, older_than_local, or keys such as 'from:'",
+     .help = "samples to read: all, those before the oldest stored sample, or those of a time "
+             "range"},
+    {"on_error", SCHEMA_CHOICE, OF(on_error), .fallback = "fail", .choices = "fail|warn",
+     .help = "when it fails: fail the query, or answer without it and with a warning"},
+    {"timeout", SCHEMA_DURATION, OF(timeout_ms), .fallback = "30s", .min = 1, .max = HOUR,
+     .help = "maximum time to wait for a response, or for more of it"},
+    {"max_concurrent", SCHEMA_COUNT, OF(max_concurrent), .fallback = "4", .min = 1, .max = 1000,
+     .help = "maximum number of queries that read it at a time; others wait"},
+    {"max_rate", SCHEMA_MAPPING, .inner = &max_rate_schema, .help = "rate limits"},
+    {"max_samples", SCHEMA_COUNT64, OF(max_samples), .fallback = "0", .max = 100000000000,
+     .help = "maximum number of samples that one query may read from it; 0: no limit"},
+    {"max_bytes", SCHEMA_SIZE, OF(max_bytes), .fallback = "0", .max = PIB,
+     .help = "maximum size of the responses to one query, as received; 0: no limit"},
+
+    HTTP_KEYS(source_settings, http, HTTP_TYPES),
+    HEADERS_KEY(source_settings, http, HTTP_TYPES, rule_read_header_name),
+    BASIC_AUTH_KEY(source_settings, basic_auth, HTTP_TYPES),
+    AUTHORIZATION_KEY(source_settings, authorization, HTTP_TYPES),
+    OAUTH2_KEY(source_settings, oauth2, HTTP_TYPES),
+
+    {"url", SCHEMA_TEXT, OF(u.remote_read.url), .types = FOR(REMOTE_READ), .required = true,
+     .check = rule_url, .what = "a URL", .help = "URL of the remote read endpoint"},
+    {"protobuf", SCHEMA_CHOICE, OF(u.remote_read.protobuf), .types = FOR(REMOTE_READ),
+     .fallback = "auto", .choices = "auto|streamed|samples",
+     .help = "form of responses: streamed chunks, or samples in one message; auto: streamed, or "
+             "samples if the server does not stream"},
+    {"labels_url", SCHEMA_TEXT, OF(u.remote_read.labels_url), .types = FOR(REMOTE_READ),
+     .check = rule_url, .what = "a URL",
+     .help = "URL below which the server has /api/v1/labels and the like; not set: names and "
+             "values of labels are derived from its series"},
+    {"tenant_header", SCHEMA_TEXT, OF(u.remote_read.tenant_header), .types = FOR(REMOTE_READ),
+     .check = rule_read_header_name, .what = "a header name",
+     .help = "header that carries the tenant name"},
+    SIGV4_KEY(source_settings, u.remote_read.sigv4, FOR(REMOTE_READ)),
+    {NULL},
+};
+
+_Static_assert(sizeof source_keys / sizeof *source_keys <= SCHEMA_KEYS_MAX,
+               "SCHEMA_KEYS_MAX counts all keys of a mapping");
+
+const struct schema source_schema = {source_keys, sizeof(struct source_settings),
+                                     .check = rule_source};

@@ -1,0 +1,57 @@
+/*
+ * source_rules.c - what the tables of source_keys.c cannot say and only sources have; the rest is
+ * in shared_rules.c, which says how rules are written.
+ */
+#include "config/source_rules.h"
+
+#include <strings.h>
+
+#include "backend/source_settings.h"
+#include "config/shared_rules.h"
+#include "config/typed_list.h"
+
+enum err
+rule_read_header_name(const char *text, struct why *why)
+{
+    static const char *const names[] = {
+        "Accept-Encoding",
+        "X-Firekeep-Notices",
+        "X-Prometheus-Remote-Read-Version",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcasecmp(text, names[i]) == 0) return rule_header_is_ours(text, why);
+    }
+    return rule_header_name(text, why);
+}
+
+enum err
+rule_times(struct schema_place *place, void *base)
+{
+    struct source_settings *s = base;
+    const struct source_bound *from = &s->from, *to = &s->to;
+    s->times = TIMES_BETWEEN;
+    if (!from->given && !to->given) {
+        return schema_complain(place, NULL, "requires 'from', 'to', or both");
+    }
+    /* A moment and a time before now may change places as time goes by. */
+    bool comparable = from->given && to->given && from->before_now == to->before_now;
+    bool backwards = from->before_now ? from->ms < to->ms : from->ms > to->ms;
+    if (!comparable || !backwards) return OK;
+    return schema_complain(place, "to", "must not be before from");
+}
+
+enum err
+rule_source(struct schema_place *place, void *base)
+{
+    const struct source_settings *s = base;
+    const char *tenant_header =
+        s->type == SOURCE_REMOTE_READ ? s->u.remote_read.tenant_header : NULL;
+    bool several;
+    enum err e = typed_list_check_name(place, s);
+    if (e == OK) e = rule_headers(place, &s->http.headers, tenant_header, NULL);
+    if (e == OK) e = rule_tenants(place, &s->tenants, source_type_word(s->type), &several);
+    if (e || !several || tenant_header != NULL) return e;
+    return schema_complain(
+        place, "tenants",
+        "several tenants must be told apart at the source: set tenant_header, or list one tenant");
+}
