@@ -36,6 +36,7 @@ struct server {
 
     struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
     struct settings settings;
+    struct sources sources; /* as they are configured; nothing reads them yet */
     struct reload_state reloaded;
 };
 
@@ -72,6 +73,15 @@ api_limits_of(const struct settings *s)
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
+/* The sources from now on; taken. Cannot fail: what can belongs before it. */
+static void
+switch_sources(struct server *s, struct sources *next)
+{
+    sources_free(&s->sources);
+    s->sources = *next;
+    *next = (struct sources){NULL};
+}
+
 /* All or nothing: what can fail comes first and changes nothing; the switch cannot fail. */
 static enum err
 reload(void *context, struct why *why)
@@ -79,13 +89,15 @@ reload(void *context, struct why *why)
     struct server *s = context;
     struct settings next;
     struct destinations list = {NULL};
+    struct sources sources = {NULL};
     struct relays_change *change;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
-    enum err e = settings_load(&next, &list, s->flag_count, s->flag_words, why);
+    enum err e = settings_load(&next, &list, &sources, s->flag_count, s->flag_words, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) e = destinations_check(&list, next.storage_path, why);
-    uint32_t destination_count = list.count;
+    if (e == OK) e = sources_check(&sources, &next, why);
+    uint32_t destination_count = list.count, source_count = sources.count;
     if (e)
         destinations_free(&list);
     else
@@ -98,14 +110,17 @@ reload(void *context, struct why *why)
         log_configure(next.log_level, next.log_format);
         s->settings = next;
         s->reloaded.succeeded_ms = env_realtime_ms(s->env);
+        switch_sources(s, &sources);
         relays_commit(change);
     }
     s->reloaded.succeeded = e == OK;
     lock_drop(&s->reload_lock);
+    sources_free(&sources);
     if (e)
         log_error("configuration reload failed, keeping the old configuration", KV("error", why));
     else
-        log_info("configuration reloaded", KV("destinations", destination_count));
+        log_info("configuration reloaded", KV("destinations", destination_count),
+                 KV("sources", source_count));
     return e;
 }
 
@@ -142,6 +157,7 @@ show_config(void *context, struct buf *to)
     struct server *s = context;
     lock_take(&s->reload_lock);
     settings_print_yaml(&s->settings, to);
+    sources_print_yaml(&s->sources, to);
     lock_drop(&s->reload_lock);
     relays_print_yaml(s->relays, to);
 }
@@ -430,6 +446,7 @@ server_free(struct server *s)
     merger_free(s->merger); /* requests under way may have asked for these two until now */
     relays_free(s->relays);
     tsdb_free(s->tsdb);
+    sources_free(&s->sources);
     keeper_fini(&s->keeper);
     lock_fini(&s->reload_lock);
     mem_free(NULL, s, sizeof *s);
@@ -439,7 +456,8 @@ server_free(struct server *s)
 
 enum err
 server_start(struct env *env, const struct settings *settings, struct destinations *destinations,
-             int flag_count, char **flag_words, struct server **ret_server, struct why *why)
+             struct sources *sources, int flag_count, char **flag_words, struct server **ret_server,
+             struct why *why)
 {
     struct server *s = mem_new(NULL, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
@@ -452,6 +470,7 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     lock_init(&s->reload_lock, LOCK_RANK_APP);
     keeper_init(&s->keeper, env);
     enum err e = destinations_check(destinations, settings->storage_path, why);
+    if (e == OK) e = sources_check(sources, settings, why);
     if (e == OK) e = open_store(s, why);
     uint64_t foreground =
         atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
@@ -484,10 +503,11 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
         server_free(s);
         return e;
     }
+    switch_sources(s, sources);
     log_info("ready", KV("version", FIREKEEP_VERSION), KV("address", settings->web_listen_address),
              KV("port", http_server_port(s->http)),
              KV("tenancy", settings->tenancy_enabled ? "on" : "off"),
-             KV("destinations", destination_count));
+             KV("destinations", destination_count), KV("sources", s->sources.count));
     *ret_server = s;
     return OK;
 }

@@ -519,7 +519,8 @@ test_a_reload_changes_all_or_nothing_while_requests_run(void **state)
     s->flag_count = 5;
     s->flag_words = words;
     struct destinations none;
-    must(settings_load(&s->settings, &none, s->flag_count, words, &why));
+    struct sources no_sources;
+    must(settings_load(&s->settings, &none, &no_sources, s->flag_count, words, &why));
     site_start(s);
     crowd_open(&crowd, s, 0, 8);
     check_reloads(s, path);
@@ -549,12 +550,13 @@ write_before(struct reloading *r)
     char yaml[512];
     snprintf(yaml, sizeof yaml,
              "write: {max_labels: 20}\n"
-             "destinations: [{name: a, type: file, path: %s/a}]\n",
+             "destinations: [{name: a, type: file, path: %s/a}]\n"
+             "sources: [{name: old, type: remote_read, url: 'http://old'}]\n",
              r->s->dir);
     write_config(r->s, r->path, yaml);
 }
 
-/* Limits, settings, a destination that is there, and one that is new in each round. */
+/* Limits, settings, a destination that is there, one that is new in each round, and a source. */
 static void
 write_after(struct reloading *r)
 {
@@ -563,7 +565,8 @@ write_after(struct reloading *r)
     snprintf(yaml, sizeof yaml,
              "write: {max_labels: 5}\nread: {timeout: 7m}\nlog: {level: debug}\n"
              "destinations: [{name: a, type: file, path: %s/a, paused: true},\n"
-             "  {name: b%u, type: file, path: %s/b}]\n",
+             "  {name: b%u, type: file, path: %s/b}]\n"
+             "sources: [{name: new, type: remote_read, url: 'http://new'}]\n",
              r->s->dir, r->round, r->s->dir);
     write_config(r->s, r->path, yaml);
 }
@@ -598,6 +601,7 @@ reloading_begin(struct reloading *r)
     static char address[] = "--web.listen-address=127.0.0.1:0", workers[] = "--web.workers=2";
     struct site *s = r->s = site_new();
     struct destinations none;
+    struct sources no_sources;
     struct why why;
     r->round = 0;
     snprintf(r->path, sizeof r->path, "%s/firekeep.yml", s->dir);
@@ -607,7 +611,7 @@ reloading_begin(struct reloading *r)
     s->flag_count = 3;
     s->flag_words = r->words;
     write_config(s, r->path, "");
-    must(settings_load(&s->settings, &none, s->flag_count, s->flag_words, &why));
+    must(settings_load(&s->settings, &none, &no_sources, s->flag_count, s->flag_words, &why));
     site_start(s);
     write_before(r);
     must(server_reload(s->server, &why));
@@ -665,6 +669,8 @@ check_all_changed(struct reloading *r)
     struct site *s = r->s;
     char *text = shown_config(s);
     assert_string_not_equal(text, r->shown);
+    assert_non_null(strstr(r->shown, "http://old"));
+    assert_true(strstr(text, "http://new") != NULL && strstr(text, "http://old") == NULL);
     free(text);
     assert_int_equal(write_labels(s, 6), 400);
     snprintf(name, sizeof name, "b%u", r->round);
@@ -756,6 +762,7 @@ test_a_reload_of_what_cannot_be_changes_nothing(void **state)
         "write: {max_lables: 5}\n",                             /* unknown */
         "write: {max_labels: 5}\nhead: {max_samples: 77777}\n", /* fixed while it runs */
         "write: {max_labels: 5}\ndestinations: [{name: a, type: file}]\n",
+        "write: {max_labels: 5}\nsources: [{name: a, type: remote_read}]\n",
         /* one place for two */
         "destinations: [{name: b1, type: file, path: /b}, {name: b2, type: file, path: /b/}]\n",
     };

@@ -75,8 +75,9 @@ static inline enum err
 site_try_start(struct site *s, struct why *why)
 {
     struct destinations none = {NULL};
+    struct sources no_sources = {NULL};
     strcpy(why->text, "nothing of this start");
-    enum err e = server_start(fault_env_env(s->fe), &s->settings, &none, s->flag_count,
+    enum err e = server_start(fault_env_env(s->fe), &s->settings, &none, &no_sources, s->flag_count,
                               s->flag_words, &s->server, why);
     if (e) s->server = NULL;
     return e;

@@ -6,27 +6,49 @@
 
 #include "cli/commands.h"
 #include "config/destinations.h"
+#include "config/sources.h"
 
 enum err
-check_file(const char *path, struct settings *ret_settings, struct destinations *ret_list,
-           struct why *why)
+check_file(const char *path, struct settings *ret_settings, struct destinations *ret_destinations,
+           struct sources *ret_sources, struct why *why)
 {
-    struct destinations list = {NULL};
+    struct destinations destinations = {NULL};
+    struct sources sources = {NULL};
     struct buf text;
     settings_default(ret_settings);
     enum err e = config_read(path, &text, why);
     if (e == OK) e = settings_yaml(ret_settings, path, buf_bytes(&text), why);
-    if (e == OK) e = destinations_yaml(path, buf_bytes(&text), ret_settings, &list, why);
+    if (e == OK) e = destinations_yaml(path, buf_bytes(&text), ret_settings, &destinations, why);
+    if (e == OK) e = sources_yaml(path, buf_bytes(&text), ret_settings, &sources, why);
     buf_fini(&text);
-    if (e) return e;
-    e = settings_validate(ret_settings, list.count, why);
-    if (e == OK) e = destinations_check(&list, ret_settings->storage_path, why);
+    if (e) goto out;
+    e = settings_validate(ret_settings, destinations.count, sources.count, why);
+    if (e == OK) e = destinations_check(&destinations, ret_settings->storage_path, why);
+    if (e == OK) e = sources_check(&sources, ret_settings, why);
     if (e) {
-        destinations_free(&list);
-        return why_prefix(why, e, "%s", path);
+        e = why_prefix(why, e, "%s", path);
+        goto out;
     }
-    *ret_list = list;
-    return OK;
+    *ret_destinations = destinations;
+    destinations = (struct destinations){NULL};
+    *ret_sources = sources;
+    sources = (struct sources){NULL};
+out:
+    destinations_free(&destinations);
+    sources_free(&sources);
+    return e;
+}
+
+/* "file.yml: ok, 2 destinations, 1 source" */
+static void
+print_ok(const char *path, uint32_t destination_count, uint32_t source_count)
+{
+    printf("%s: ok", path);
+    if (destination_count > 0) {
+        printf(", %u destination%s", destination_count, destination_count == 1 ? "" : "s");
+    }
+    if (source_count > 0) printf(", %u source%s", source_count, source_count == 1 ? "" : "s");
+    printf("\n");
 }
 
 static const struct flag flags[] = {
@@ -59,6 +81,7 @@ run_check(int argc, char **argv)
 {
     struct settings settings;
     struct destinations list = {NULL};
+    struct sources sources = {NULL};
     struct why why = {""};
     const char *against = NULL;
     bool backlog = false;
@@ -67,16 +90,13 @@ run_check(int argc, char **argv)
     if (e) return cli_usage_error("check", "%s", why.text);
     if (count < 1) return cli_usage_error("check", "missing FILE");
     if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);
-    e = check_file(argv[1], &settings, &list, &why);
+    e = check_file(argv[1], &settings, &list, &sources, &why);
     if (e) {
         fprintf(stderr, "%s\n", why.text);
         return EXIT_FAILED;
     }
-    if (list.count == 0) {
-        printf("%s: ok\n", argv[1]);
-    } else {
-        printf("%s: ok, %u destination%s\n", argv[1], list.count, list.count == 1 ? "" : "s");
-    }
+    print_ok(argv[1], list.count, sources.count);
+    sources_free(&sources);
     if (against != NULL) e = check_against(&settings, &list, against, &backlog, &why);
     destinations_free(&list);
     if (e == OK) return backlog ? EXIT_BACKLOG : EXIT_DONE;

@@ -2,16 +2,17 @@
 #ifndef CLI_CHECK_H
 #define CLI_CHECK_H
 
-#include "backend/settings.h"
+#include "backend/source_settings.h"
 #include "config/config.h"
 
 /*
  * What the file says, over the defaults; which flags its server is given is not known here.
- * `ret_list` is given, for destinations_free(). ERR_INPUT and others as of settings_yaml(),
- * destinations_yaml(), settings_validate() and destinations_check(), with the file's name.
+ * Both lists are given, for destinations_free() and sources_free(). ERR_INPUT and others as of
+ * settings_load(), destinations_check() and sources_check(), with the file's name.
  */
 MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
-                               struct destinations *ret_list, struct why *why);
+                               struct destinations *ret_destinations, struct sources *ret_sources,
+                               struct why *why);
 
 /*
  * Prints a line for each destination that the file would remove from a server, with what waits for

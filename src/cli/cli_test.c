@@ -246,6 +246,22 @@ test_check_tells_right_files_from_wrong_ones(void **state)
     snprintf(expected, sizeof expected, "%s: ok, 2 destinations\n", path);
     assert_string_equal(out, expected);
 
+    write_text(path, "sources:\n"
+                     "- {name: a, type: remote_read, url: 'http://h/api/v1/read'}\n"
+                     "storage: {mode: none}\n");
+    assert_int_equal(RUN("check", path), EXIT_DONE);
+    snprintf(expected, sizeof expected, "%s: ok, 1 source\n", path);
+    assert_string_equal(out, expected);
+
+    write_text(path, "sources:\n"
+                     "- {name: a, type: remote_read, url: 'http://localhost:9201/api/v1/read'}\n");
+    assert_int_equal(RUN("check", path), EXIT_FAILED);
+    snprintf(expected, sizeof expected,
+             "%s: source a: url is an address of this server (web.listen-address); a server cannot "
+             "read from itself\n",
+             path);
+    assert_string_equal(err, expected);
+
     write_text(path, "destinations:\n- {name: a, type: file}\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected,

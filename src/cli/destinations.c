@@ -93,7 +93,9 @@ static enum err
 run(struct destinations_asking *a, const struct destinations_verb *verb, const char *name,
     bool *ret_well, struct why *why)
 {
-    enum err e = check_file(a->config_file, &a->settings, &a->list, why);
+    struct sources sources = {NULL};
+    enum err e = check_file(a->config_file, &a->settings, &a->list, &sources, why);
+    sources_free(&sources);
     if (e) return e;
     a->destination = destinations_find(&a->list, name);
     struct suggestion near;

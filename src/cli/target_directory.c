@@ -171,7 +171,7 @@ read_settings(struct target_directory *d, struct why *why)
         return why_set(why, ERR_INPUT, "--storage.path: path is too long");
     }
     strcpy(s->storage_path, o->storage);
-    e = settings_validate(s, 0, why);
+    e = settings_validate(s, 0, 0, why);
     if (e || o->writing) return e;
     /* Reading does not make a directory where none was. */
     char path[SETTING_TEXT_BYTES + 16];

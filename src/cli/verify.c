@@ -87,7 +87,11 @@ run_verify(int argc, char **argv)
     v.dir = argv[1];
     struct file lock = FILE_CLOSED;
     bool locked;
-    if (v.config_file != NULL) e = check_file(v.config_file, &v.settings, &v.destinations, &why);
+    struct sources sources = {NULL};
+    if (v.config_file != NULL) {
+        e = check_file(v.config_file, &v.settings, &v.destinations, &sources, &why);
+    }
+    sources_free(&sources);
     /* Held over both; who reads shares it. */
     if (e == OK) e = tsdb_reading_lock(env_real(), v.dir, &lock, &locked, &why);
     if (e == OK) e = verify_all(&v, &why);

@@ -1,7 +1,7 @@
 /*
  * config.c - the table of settings, and what is done with all of it: defaults, flags, files,
- * reload, help. One value as text is text.c, settings from the file yaml.c; destinations, which
- * have no flags, are destinations.c.
+ * reload, help. One value as text is text.c, settings from the file yaml.c; the lists, which have
+ * no flags, are destinations.c and sources.c.
  *
  * A name follows its field: the first word is the section, units that a value carries itself (5m,
  * 4GiB) are left out unless the name would say nothing without them.
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "config/destinations.h"
+#include "config/sources.h"
 #include "config/suggest.h"
 #include "config/text.h"
 #include "config/web.h"
@@ -252,11 +253,13 @@ settings_default(struct settings *settings)
 /* --- rules ------------------------------------------------------------------------------------ */
 
 enum err
-settings_validate(const struct settings *settings, uint32_t destination_count, struct why *why)
+settings_validate(const struct settings *settings, uint32_t destination_count,
+                  uint32_t source_count, struct why *why)
 {
     /* Without a store of its own a server only hands on. */
-    if (settings->storage_mode != STORAGE_LOCAL && destination_count == 0) {
-        return why_set(why, ERR_INPUT, "storage.mode=none requires at least one destination");
+    if (settings->storage_mode != STORAGE_LOCAL && destination_count == 0 && source_count == 0) {
+        return why_set(why, ERR_INPUT,
+                       "storage.mode=none requires at least one destination or source");
     }
     if (settings->wal_budget_bytes / 2 < settings->wal_segment_bytes) {
         static const struct setting shape = {.type = SETTING_BYTES};
@@ -399,10 +402,10 @@ settings_file(struct settings *settings, const char *path, struct why *why)
     return e;
 }
 
-/* Defaults, the file that `settings` name, the flags; and the destinations, which follow them. */
+/* Defaults, the file that `settings` name, the flags; and the lists, which follow them. */
 static enum err
-load_file(struct settings *settings, struct destinations *ret_destinations, int count,
-          char *const *words, struct why *why)
+load_file(struct settings *settings, struct destinations *destinations, struct sources *sources,
+          int count, char *const *words, struct why *why)
 {
     char path[SETTING_TEXT_BYTES];
     struct buf text;
@@ -413,7 +416,8 @@ load_file(struct settings *settings, struct destinations *ret_destinations, int 
     if (e == OK) {
         enum err fine = settings_flags(settings, count, words, why);
         assert(fine == OK); /* they were before, and do not depend on the file */
-        e = destinations_yaml(path, buf_bytes(&text), settings, ret_destinations, why);
+        e = destinations_yaml(path, buf_bytes(&text), settings, destinations, why);
+        if (e == OK) e = sources_yaml(path, buf_bytes(&text), settings, sources, why);
     }
     buf_fini(&text);
     /* What is wrong in it is named by place, as editors like it. */
@@ -421,21 +425,26 @@ load_file(struct settings *settings, struct destinations *ret_destinations, int 
 }
 
 enum err
-settings_load(struct settings *settings, struct destinations *destinations, int count,
-              char *const *words, struct why *why)
+settings_load(struct settings *settings, struct destinations *destinations, struct sources *sources,
+              int count, char *const *words, struct why *why)
 {
     struct settings next;
-    struct destinations list = {NULL};
+    struct destinations writing = {NULL};
+    struct sources reading = {NULL};
     settings_default(&next);
     enum err e = settings_flags(&next, count, words, why);
-    if (e == OK && next.config_file[0] != 0) e = load_file(&next, &list, count, words, why);
-    if (e == OK) e = settings_validate(&next, list.count, why);
+    if (e == OK && next.config_file[0] != 0) {
+        e = load_file(&next, &writing, &reading, count, words, why);
+    }
+    if (e == OK) e = settings_validate(&next, writing.count, reading.count, why);
     if (e) {
-        destinations_free(&list);
+        destinations_free(&writing);
+        sources_free(&reading);
         return e;
     }
     *settings = next;
-    *destinations = list;
+    *destinations = writing;
+    *sources = reading;
     return OK;
 }
 

@@ -19,6 +19,7 @@
 #include "tsdb/tsdb.h"
 
 struct destinations; /* backend/settings.h */
+struct sources;      /* backend/source_settings.h */
 
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
@@ -138,12 +139,12 @@ MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *c
                                    struct why *why);
 
 /*
- * Applies a YAML text, all of it but its destinations, which are destinations_yaml()'s; `file_name`
- * is for messages: "firekeep.yml:3:5: unknown key 'retension'; did you mean 'retention'?". Unknown
- * keys, wrong types, values out of range, duplicate keys, more than one document, aliases, anchors,
- * tags: ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. On error nothing
- * was changed. What several settings must agree on is left to settings_validate(), because flags
- * may still follow.
+ * Applies a YAML text, all of it but its lists, which are destinations_yaml()'s and
+ * sources_yaml()'s; `file_name` is for messages: "firekeep.yml:3:5: unknown key 'retension'; did
+ * you mean 'retention'?". Unknown keys, wrong types, values out of range, duplicate keys, more than
+ * one document, aliases, anchors, tags: ERR_INPUT with file:line:column. ERR_LIMIT: more than
+ * CONFIG_BYTES_MAX. On error nothing was changed. What several settings must agree on is left to
+ * settings_validate(), because flags may still follow.
  */
 MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_name,
                                   struct bytes text, struct why *why);
@@ -152,21 +153,22 @@ MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_na
  * such file; ERR_IO: it cannot be read; ERR_NOMEM. */
 MUST_CHECK enum err config_read(const char *path, struct buf *to, struct why *why);
 
-/* settings_yaml() on a file, of which destinations do not matter. Errors of both. */
+/* settings_yaml() on a file, of which lists do not matter. Errors of both. */
 MUST_CHECK enum err settings_file(struct settings *settings, const char *path, struct why *why);
 
-/* Rules that span settings; names those that disagree. ERR_INPUT. */
+/* Rules that span settings and what the lists have; names those that disagree. ERR_INPUT. */
 MUST_CHECK enum err settings_validate(const struct settings *settings, uint32_t destination_count,
-                                      struct why *why);
+                                      uint32_t source_count, struct why *why);
 
 /*
- * What `serve` does: defaults, then the file named by the flags, then the flags, then its
- * destinations, then settings_validate(). Errors as above, and of destinations_yaml(). Called again
- * for a reload with the same words. `destinations` are given, for destinations_free(); on error
- * both are as before.
+ * What `serve` does: defaults, then the file named by the flags, then the flags, then its lists,
+ * then settings_validate(). Errors as above, of destinations_yaml() and of sources_yaml(). Called
+ * again for a reload with the same words. Both lists are given, for destinations_free() and
+ * sources_free(); on error all are as before.
  */
 MUST_CHECK enum err settings_load(struct settings *settings, struct destinations *destinations,
-                                  int count, char *const *words, struct why *why);
+                                  struct sources *sources, int count, char *const *words,
+                                  struct why *why);
 
 /* ERR_INPUT if `next` differs from `now` in a setting that only a restart can change; names the
  * first. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "config/destinations.h"
+#include "config/sources.h"
 #include "config/text.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
@@ -142,7 +143,7 @@ test_defaults_are_those_the_header_names(void **state)
     assert_int_equal(s.read_frame_bytes, 1 << 20);
     assert_int_equal(s.log_level, LOG_INFO);
     assert_int_equal(s.log_format, LOG_LOGFMT);
-    assert_int_equal(settings_validate(&s, 0, NULL), OK);
+    assert_int_equal(settings_validate(&s, 0, 0, NULL), OK);
 }
 
 static void
@@ -281,16 +282,17 @@ test_settings_that_disagree_are_refused(void **state)
     struct settings s = defaults();
     struct why why = {""};
     assert_int_equal(flags(&s, &why, "--wal.segment-bytes=1GiB", "--wal.budget=2GiB", NULL), OK);
-    assert_int_equal(settings_validate(&s, 0, &why), OK);
+    assert_int_equal(settings_validate(&s, 0, 0, &why), OK);
     assert_int_equal(flags(&s, &why, "--wal.budget=2147483647", NULL), OK);
-    assert_int_equal(settings_validate(&s, 0, &why), ERR_INPUT);
+    assert_int_equal(settings_validate(&s, 0, 0, &why), ERR_INPUT);
     assert_string_equal(why.text,
                         "wal.budget (2147483647) must be at least twice wal.segment-bytes (1GiB)");
     s = defaults();
     assert_int_equal(flags(&s, &why, "--storage.mode=none", NULL), OK);
-    assert_int_equal(settings_validate(&s, 0, &why), ERR_INPUT);
-    assert_non_null(strstr(why.text, "requires at least one destination"));
-    assert_int_equal(settings_validate(&s, 1, &why), OK);
+    assert_int_equal(settings_validate(&s, 0, 0, &why), ERR_INPUT);
+    assert_string_equal(why.text, "storage.mode=none requires at least one destination or source");
+    assert_int_equal(settings_validate(&s, 1, 0, &why), OK);
+    assert_int_equal(settings_validate(&s, 0, 1, &why), OK);
 }
 
 /* --- flags ------------------------------------------------------------------------------------ */
@@ -600,8 +602,10 @@ load(struct settings *settings, struct temp_file *f, const char *second, struct 
     snprintf(word, sizeof word, "%s", second);
     char *words[] = {f->flag, word};
     struct destinations list = {NULL};
-    enum err e = settings_load(settings, &list, 2, words, why);
+    struct sources sources = {NULL};
+    enum err e = settings_load(settings, &list, &sources, 2, words, why);
     destinations_free(&list);
+    sources_free(&sources);
     return e;
 }
 
@@ -639,26 +643,33 @@ test_load_judges_file_and_flags_together(void **state)
 }
 
 static void
-test_load_reads_destinations_with_the_flags_in_mind(void **state)
+test_load_reads_both_lists_with_the_flags_in_mind(void **state)
 {
     (void)state;
     struct temp_file f = make_file("destinations:\n"
                                    "- {name: a, type: file, path: /a, tenants: [one]}\n"
+                                   "sources:\n"
+                                   "- {name: a, type: remote_read, url: 'http://h', tenants: "
+                                   "[two]}\n"
                                    "storage: {mode: none}\n");
     char expected[300], tenancy[] = "--tenancy.enabled", *words[] = {f.flag, tenancy};
     struct settings s;
     struct destinations list = {NULL};
+    struct sources sources = {NULL};
     struct why why = {""};
-    assert_int_equal(settings_load(&s, &list, 1, words, &why), ERR_INPUT);
+    assert_int_equal(settings_load(&s, &list, &sources, 1, words, &why), ERR_INPUT);
     snprintf(expected, sizeof expected,
              "%s:2:44: tenants: tenancy.enabled is false: expected [anonymous] or all", f.path);
     assert_string_equal(why.text, expected);
     assert_null(list.items);
-    assert_int_equal(settings_load(&s, &list, 2, words, &why), OK);
+    assert_int_equal(settings_load(&s, &list, &sources, 2, words, &why), OK);
     assert_int_equal(list.count, 1);
     assert_string_equal(list.items[0].name, "a");
+    assert_int_equal(sources.count, 1);
+    assert_string_equal(sources.items[0].tenants.items[0], "two");
     assert_int_equal(s.storage_mode, STORAGE_NONE);
     destinations_free(&list);
+    sources_free(&sources);
     drop_file(&f);
 }
 
@@ -668,9 +679,12 @@ test_load_without_file_flag_reads_none(void **state)
     (void)state;
     struct settings s, expected = defaults();
     struct destinations list;
-    assert_int_equal(settings_load(&s, &list, 0, NULL, NULL), OK);
+    struct sources sources;
+    assert_int_equal(settings_load(&s, &list, &sources, 0, NULL, NULL), OK);
     assert_int_equal(list.count, 0);
     assert_null(list.arena);
+    assert_int_equal(sources.count, 0);
+    assert_null(sources.arena);
     assert_memory_equal(&s, &expected, sizeof s);
 }
 
@@ -695,13 +709,15 @@ test_load_errors_name_the_file(void **state)
 
     char flag[] = "--config.file=/", *words[] = {flag};
     struct destinations list = {.count = 7};
-    assert_int_equal(settings_load(&s, &list, 1, words, &why), ERR_IO);
+    struct sources sources = {.count = 8};
+    assert_int_equal(settings_load(&s, &list, &sources, 1, words, &why), ERR_IO);
     assert_string_equal(why.text, "--config.file: cannot read /: Is a directory");
 
     char endless[] = "--config.file=/dev/zero";
     words[0] = endless;
-    assert_int_equal(settings_load(&s, &list, 1, words, &why), ERR_LIMIT);
+    assert_int_equal(settings_load(&s, &list, &sources, 1, words, &why), ERR_LIMIT);
     assert_int_equal(list.count, 7);
+    assert_int_equal(sources.count, 8);
     assert_memory_equal(&s, &before, sizeof s);
 }
 
@@ -710,7 +726,8 @@ test_load_reports_each_refused_allocation(void **state)
 {
     (void)state;
     struct temp_file f = make_file("log: {level: debug}\n"
-                                   "destinations: [{name: a, type: file, path: /a}]\n");
+                                   "destinations: [{name: a, type: file, path: /a}]\n"
+                                   "sources: [{name: a, type: remote_read, url: 'http://h'}]\n");
     unsigned nth = 1;
     for (;; nth++) {
         struct settings s = defaults(), before = s;
@@ -842,7 +859,7 @@ main(void)
         cmocka_unit_test(test_what_a_reload_cannot_change_is_named_as_the_file_names_it),
         cmocka_unit_test(test_load_lets_flags_win_over_the_file_and_the_file_over_defaults),
         cmocka_unit_test(test_load_judges_file_and_flags_together),
-        cmocka_unit_test(test_load_reads_destinations_with_the_flags_in_mind),
+        cmocka_unit_test(test_load_reads_both_lists_with_the_flags_in_mind),
         cmocka_unit_test(test_load_without_file_flag_reads_none),
         cmocka_unit_test(test_load_errors_name_the_file),
         cmocka_unit_test(test_load_reports_each_refused_allocation),
