@@ -24,6 +24,7 @@ enum lock_rank {
     LOCK_RANK_EPOCH,      /* what became of epochs; never held for longer than a look */
     LOCK_RANK_WAL,        /* the log's open batch */
     LOCK_RANK_CACHE,      /* pages in memory; never held while one is read */
+    LOCK_RANK_SOURCE,     /* who asks a source, and who we are there */
     LOCK_RANK_HTTP,       /* one connection's state; resumed from any thread above */
     LOCK_RANK_ENV,        /* the simulated machine: any I/O may be done under any lock there */
     LOCK_RANK_APP_WAKE, /* flags that wake commit and flush threads; nothing is taken under them */

@@ -15,7 +15,8 @@
 enum { TEXT_BYTES_MAX = 128 * 1024, ANSWER_BYTES = 64 * 1024, EARLY_MS = 10 * 1000 };
 
 struct oauth2 {
-    struct writer_options options;
+    struct env *env;
+    struct budget *memory;
     const struct oauth2_settings *settings;
     struct http_calls_target target;
     struct http_headers headers;
@@ -27,17 +28,18 @@ struct oauth2 {
 };
 
 enum err
-oauth2_new(const struct writer_options *options, const struct oauth2_settings *settings,
-           struct oauth2 **ret_oauth2)
+oauth2_new(struct env *env, struct budget *memory, const struct oauth2_settings *settings,
+           int64_t timeout_ms, struct oauth2 **ret_oauth2)
 {
-    struct oauth2 *o = mem_new(options->memory, sizeof *o);
+    struct oauth2 *o = mem_new(memory, sizeof *o);
     if (o == NULL) return ERR_NOMEM;
-    o->options = *options;
+    o->env = env;
+    o->memory = memory;
     o->settings = settings;
-    http_target_init(&o->target, &settings->http, options->settings->timeout_ms);
-    http_headers_init(&o->headers, options->memory);
-    buf_init_secret(&o->form, options->memory, TEXT_BYTES_MAX);
-    buf_init_secret(&o->token, options->memory, TEXT_BYTES_MAX);
+    http_target_init(&o->target, &settings->http, timeout_ms);
+    http_headers_init(&o->headers, memory);
+    buf_init_secret(&o->form, memory, TEXT_BYTES_MAX);
+    buf_init_secret(&o->token, memory, TEXT_BYTES_MAX);
     *ret_oauth2 = o;
     return OK;
 }
@@ -49,14 +51,14 @@ oauth2_free(struct oauth2 *o)
     buf_fini(&o->form);
     buf_fini(&o->token);
     http_headers_fini(&o->headers);
-    mem_free(o->options.memory, o, sizeof *o);
+    mem_free(o->memory, o, sizeof *o);
 }
 
 bool
 oauth2_is_due(const struct oauth2 *o)
 {
     if (o->token.size == 0) return true;
-    return o->due_ms != INT64_MAX && env_realtime_ms(o->options.env) >= o->due_ms;
+    return o->due_ms != INT64_MAX && env_realtime_ms(o->env) >= o->due_ms;
 }
 
 void
@@ -186,7 +188,7 @@ take_token(struct oauth2 *o, struct bytes body)
     struct arena arena;
     struct bytes token = {NULL, 0};
     double lasts_s = 0;
-    arena_init_secret(&arena, o->options.memory, 2 * ANSWER_BYTES, 0);
+    arena_init_secret(&arena, o->memory, 2 * ANSWER_BYTES, 0);
     struct scan s = scan_of(body, &arena);
     scan_expect(&s, '{');
     for (struct bytes key; scan_key(&s, &key);) {
@@ -205,7 +207,7 @@ take_token(struct oauth2 *o, struct bytes body)
     if (lasts_s > 0 && lasts_s < 1e12) {
         int64_t lasts_ms = (int64_t)(lasts_s * 1000), early_ms = lasts_ms / 2;
         if (early_ms > EARLY_MS) early_ms = EARLY_MS;
-        o->due_ms = env_realtime_ms(o->options.env) + lasts_ms - early_ms;
+        o->due_ms = env_realtime_ms(o->env) + lasts_ms - early_ms;
     }
     arena_fini(&arena);
     return taken && buf_error(&o->token) == OK;

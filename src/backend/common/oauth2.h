@@ -1,7 +1,7 @@
 /*
  * oauth2.h - tokens by client credentials (RFC 6749, section 4.4).
  *
- * Threads: one, as a writer.
+ * Threads: one at a time.
  */
 #ifndef BACKEND_COMMON_OAUTH2_H
 #define BACKEND_COMMON_OAUTH2_H
@@ -9,8 +9,10 @@
 #include "backend/common/http_common.h"
 
 struct oauth2;
-MUST_CHECK enum err oauth2_new(const struct writer_options *options,
-                               const struct oauth2_settings *settings, struct oauth2 **ret_oauth2);
+/* `timeout_ms`: of a request for a token. ERR_NOMEM. */
+MUST_CHECK enum err oauth2_new(struct env *env, struct budget *memory,
+                               const struct oauth2_settings *settings, int64_t timeout_ms,
+                               struct oauth2 **ret_oauth2);
 void oauth2_free(struct oauth2 *oauth2);
 /* There is no token, or it ends soon. */
 bool oauth2_is_due(const struct oauth2 *oauth2);

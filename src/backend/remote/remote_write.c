@@ -129,7 +129,8 @@ remote_write_init(struct writer *writer, struct why *why)
     http_fallback_load(&w->to_v1, options->saved);
     enum err e = families_new(options->memory, &w->families);
     if (e == OK && w->settings->oauth2.token_url != NULL) {
-        e = oauth2_new(options, &w->settings->oauth2, &w->oauth2);
+        e = oauth2_new(options->env, options->memory, &w->settings->oauth2,
+                       options->settings->timeout_ms, &w->oauth2);
     }
     if (e) return e;
     const struct destination_settings *settings = w->base.options.settings;

@@ -1,0 +1,296 @@
+/*
+ * signer.c - see signer.h.
+ */
+#include "backend/fetch/signer.h"
+
+#include "backend/aws/credentials.h"
+#include "backend/common/oauth2.h"
+#include "base/lock.h"
+
+enum { ADDRESS_BYTES_MAX = 64 * 1024, TOKEN_BYTES_MAX = 128 * 1024, LOOK_MS = 100 };
+
+struct signer {
+    struct reader_options options;
+    struct fetch_signing signing; /* `aws` NULL: not signed */
+    const struct http_calls_target *target;
+    char region[AWS_REGION_BYTES];
+
+    struct lock lock; /* LOCK_RANK_SOURCE; guards the rest */
+    struct cond done; /* of fetching */
+    bool fetching;    /* a thread has what follows to itself, without the lock */
+    struct aws_clock clock;
+    struct aws_credentials *credentials; /* NULL: not signed */
+    struct oauth2 *oauth2;               /* NULL: not configured */
+};
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for a request");
+}
+
+static enum err
+init_signing(struct signer *s, const struct fetch_signing *signing, struct why *why)
+{
+    struct aws_setup setup = {s->options.env, s->options.memory, signing->aws, &aws_variables_real};
+    s->signing = *signing;
+    enum err e = aws_region(&setup, s->region, why);
+    if (e) return e;
+    const struct aws_credentials_options who = {setup, s->target, &s->clock,
+                                                s->options.settings->name};
+    return aws_credentials_new(&who, &s->credentials) ? no_memory(why) : OK;
+}
+
+enum err
+signer_new(const struct reader_options *options, const struct fetch_signing *signing,
+           const struct http_calls_target *target, struct signer **ret_signer, struct why *why)
+{
+    const struct oauth2_settings *oauth2 = &options->settings->oauth2;
+    struct signer *s = mem_new(options->memory, sizeof *s);
+    if (s == NULL) return no_memory(why);
+    s->options = *options;
+    s->target = target;
+    lock_init(&s->lock, LOCK_RANK_SOURCE);
+    cond_init(&s->done);
+    aws_clock_init(&s->clock, options->env);
+    enum err e = OK;
+    if (signing != NULL) e = init_signing(s, signing, why);
+    if (e == OK && oauth2->token_url != NULL &&
+        oauth2_new(options->env, options->memory, oauth2, options->settings->timeout_ms,
+                   &s->oauth2)) {
+        e = no_memory(why);
+    }
+    if (e)
+        signer_free(s);
+    else
+        *ret_signer = s;
+    return e;
+}
+
+void
+signer_free(struct signer *s)
+{
+    if (s == NULL) return;
+    aws_credentials_free(s->credentials);
+    oauth2_free(s->oauth2);
+    cond_fini(&s->done);
+    lock_fini(&s->lock);
+    mem_free(s->options.memory, s, sizeof *s);
+}
+
+void
+signed_request_init(struct signed_request *sent, struct budget *budget)
+{
+    http_headers_init(&sent->headers, budget);
+    aws_request_init(&sent->signature, budget);
+    buf_init(&sent->address, budget, ADDRESS_BYTES_MAX);
+}
+
+void
+signed_request_fini(struct signed_request *sent)
+{
+    http_headers_fini(&sent->headers);
+    aws_request_fini(&sent->signature);
+    buf_fini(&sent->address);
+}
+
+/* --- tokens and keys -------------------------------------------------------------------------- */
+
+static bool
+is_due_locked(const struct signer *s)
+{
+    if (s->credentials != NULL) return aws_credentials_due(s->credentials);
+    return s->oauth2 != NULL && oauth2_is_due(s->oauth2);
+}
+
+static void
+take_step(struct signer *s, const struct http_call_answer *answer, struct writer_step *step)
+{
+    *step = (struct writer_step){.next = WRITER_SEND};
+    if (s->credentials != NULL)
+        aws_credentials_step(s->credentials, answer, step);
+    else
+        oauth2_step(s->oauth2, answer, step);
+}
+
+/* What a step sends, and its answer with all of the body, which ends with the buffer. */
+static enum err
+send_step(struct signer *s, const struct writer_step *step, const struct http_patience *patience,
+          struct buf *body, struct http_call_answer *ret_answer, struct why *why)
+{
+    const struct http_call_answer *answer;
+    struct http_pull *pull;
+    enum err e = http_pull_open(s->options.puller, &step->http, s->options.memory, &pull, why);
+    if (e) return e;
+    e = http_pull_await(pull, patience, &answer, why);
+    if (e == OK) {
+        *ret_answer = *answer;
+        buf_clear(body);
+        buf_put_bytes(body, answer->body);
+    }
+    bool has_more = e == OK && answer->failure == HTTP_CALL_ANSWERED && answer->status < 300;
+    while (has_more) {
+        struct bytes piece;
+        e = http_pull_read(pull, patience, &piece, why);
+        has_more = e == OK && piece.size > 0 && body->size < step->http.answer_bytes_max;
+        if (e == OK) buf_put_bytes(body, piece);
+    }
+    http_pull_close(pull);
+    if (e == OK && buf_error(body)) e = no_memory(why);
+    ret_answer->body = buf_bytes(body);
+    return e;
+}
+
+static enum err
+fetch(struct signer *s, const struct http_patience *patience, struct why *why)
+{
+    struct writer_step step;
+    struct http_call_answer answer;
+    struct buf body;
+    buf_init_secret(&body, s->options.memory, SIZE_MAX);
+    take_step(s, NULL, &step);
+    enum err e = OK;
+    while (e == OK && step.next == WRITER_SEND) {
+        e = send_step(s, &step, patience, &body, &answer, why);
+        if (e == OK) take_step(s, &answer, &step);
+    }
+    buf_fini(&body);
+    if (e || step.verdict == VERDICT_DELIVERED) return e;
+    bool later = step.verdict == VERDICT_RETRY || step.verdict == VERDICT_THROTTLED;
+    return why_set(why, later ? ERR_AGAIN : ERR_IO, "cannot get credentials: %s", step.answer);
+}
+
+/* Returns with the lock, and with credentials that are not due, or an error. */
+static enum err
+prepare_locked(struct signer *s, const struct http_patience *patience, struct why *why)
+{
+    enum err e = OK;
+    while (e == OK && (s->fetching || is_due_locked(s))) {
+        bool ours = !s->fetching;
+        if (ours) {
+            s->fetching = true;
+        } else {
+            int64_t look_ns = env_monotonic_ns(s->options.env) + LOOK_MS * NS_PER_MS;
+            (void)cond_wait_until(&s->done, &s->lock, look_ns);
+        }
+        lock_drop(&s->lock);
+        e = ours ? fetch(s, patience, why) : patience->check(patience->context, why);
+        lock_take(&s->lock);
+        if (ours) {
+            s->fetching = false;
+            cond_wake_all(&s->done);
+        }
+    }
+    return e;
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static enum err
+put_token_locked(struct signer *s, struct http_headers *headers)
+{
+    struct buf value;
+    buf_init_secret(&value, NULL, TOKEN_BYTES_MAX);
+    buf_put_text(&value, "Bearer ");
+    buf_put_bytes(&value, oauth2_token(s->oauth2));
+    enum err e = buf_error(&value);
+    if (e == OK) http_headers_put(headers, "Authorization", buf_bytes(&value));
+    buf_fini(&value);
+    return e;
+}
+
+static enum err
+put_headers_locked(struct signer *s, const struct fetch_request *request,
+                   struct http_headers *headers, struct why *why)
+{
+    const struct source_settings *x = s->options.settings;
+    http_headers_clear(headers);
+    for (const char *const *line = request->headers; line != NULL && *line != NULL; line++) {
+        char name[128];
+        size_t size = strcspn(*line, ":");
+        size_t begin = size + 1 + strspn(*line + size + 1, " ");
+        if (size >= sizeof name) return why_set(why, ERR_LIMIT, "a header's name is too long");
+        memcpy(name, *line, size);
+        name[size] = '\0';
+        http_headers_put(headers, name, bytes_of_text(*line + begin));
+    }
+    enum err e = http_put_configured(headers, &x->http, why);
+    uint32_t before = headers->count;
+    if (e == OK) e = http_put_auth(headers, &x->basic_auth, &x->authorization, why);
+    bool is_known = headers->count > before;
+    return e || is_known || s->oauth2 == NULL ? e : put_token_locked(s, headers);
+}
+
+static enum err
+sign_locked(struct signer *s, const struct fetch_request *request, struct signed_request *sent,
+            struct http_call *call, struct why *why)
+{
+    size_t size = strcspn(request->url, "?");
+    buf_clear(&sent->address);
+    buf_put(&sent->address, request->url, size);
+    buf_put_u8(&sent->address, 0);
+    if (buf_error(&sent->address)) return no_memory(why);
+    struct aws_parts parts = {
+        .target = s->target,
+        .method = request->method,
+        .endpoint = (const char *)sent->address.at,
+        .path = "",
+        .query = request->url[size] == '?' ? request->url + size + 1 : NULL,
+        .headers = call->headers,
+        .body = request->body,
+        .service = s->signing.service,
+        .region = s->region,
+        .is_s3 = s->signing.is_s3,
+    };
+    sent->keys = aws_credentials_generation(s->credentials);
+    return aws_sign(&parts, aws_credentials_keys(s->credentials), aws_clock_now_s(&s->clock),
+                    &sent->signature, call, why);
+}
+
+enum err
+signer_make(struct signer *s, const struct fetch_request *request,
+            const struct http_patience *patience, struct signed_request *sent,
+            struct http_call *ret_call, struct why *why)
+{
+    *ret_call = (struct http_call){
+        .target = s->target, .method = request->method, .url = request->url, .body = request->body};
+    lock_take(&s->lock);
+    enum err e = prepare_locked(s, patience, why);
+    if (e == OK) {
+        e = put_headers_locked(s, request, &sent->headers, why);
+        if (e == OK) e = http_headers_lines(&sent->headers, &ret_call->headers);
+        if (e == OK && s->credentials != NULL) e = sign_locked(s, request, sent, ret_call, why);
+        /* What is configured cannot be sent. */
+        if (e == ERR_MISSING || e == ERR_INPUT || e == ERR_LIMIT) e = ERR_IO;
+    }
+    lock_drop(&s->lock);
+    if (e && why != NULL && why->text[0] == '\0') {
+        why_set(why, e, "%s",
+                e == ERR_NOMEM ? "not enough memory for a request"
+                               : "cannot send a request with these headers");
+    }
+    ret_call->wanted = request->wanted;
+    return e;
+}
+
+void
+signer_judge(struct signer *s, const struct signed_request *sent,
+             const struct http_call_answer *answer, struct writer_step *step)
+{
+    *step = (struct writer_step){.next = WRITER_DONE};
+    http_judge(answer, step);
+    if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return;
+    lock_take(&s->lock);
+    if (answer->status == 401 && s->oauth2 != NULL) {
+        oauth2_refused(s->oauth2);
+        step->verdict = VERDICT_UNPREPARED;
+    } else if (s->credentials != NULL) {
+        if (s->signing.is_s3)
+            aws_xml_judge(&s->clock, answer, step);
+        else
+            aws_json_judge(&s->clock, answer, step);
+        if (step->verdict == VERDICT_UNPREPARED)
+            aws_credentials_refused(s->credentials, sent->keys);
+    }
+    lock_drop(&s->lock);
+}

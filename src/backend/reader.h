@@ -1,0 +1,71 @@
+/*
+ * reader.h - what a type of source has to be: an answerer (model/select.h) over another system.
+ *
+ * It answers for the series and times that it is asked for, in label order and time order, with the
+ * source's external labels on each series: they win over its own labels, and come before series are
+ * put in order, since a label more can move a series. It is never asked about external labels:
+ * query/source.h resolves matchers on them, asks for nothing outside of the source's times, tenants
+ * and selectors, and filters what comes again; so a reader may give more than was asked for, but
+ * nothing that its store does not have. Of several sets of matchers it is asked one at a time.
+ *
+ * All that is asked of a view is asked of the other system anew: what comes there meanwhile may be
+ * seen by the later ones.
+ *
+ * Errors: ERR_AGAIN: it could not be asked now; ERR_IO: it refuses, or is set up wrongly;
+ * ERR_CORRUPT: its answer cannot be right; ERR_LIMIT: more than the source may give;
+ * ERR_UNSUPPORTED: its answer is not in a form that can be read.
+ *
+ * Threads: as select.h says.
+ */
+#ifndef BACKEND_READER_H
+#define BACKEND_READER_H
+
+#include <stdatomic.h>
+
+#include "backend/source_settings.h"
+#include "model/select.h"
+#include "net/http_pull.h"
+
+/* What kind of trouble there was with a source. */
+enum source_trouble {
+    TROUBLE_CONNECT,     /* no connection: name, address, proxy */
+    TROUBLE_TLS,         /* no trust */
+    TROUBLE_TIMEOUT,     /* nothing came for `timeout` */
+    TROUBLE_THROTTLED,   /* too many requests for it */
+    TROUBLE_CREDENTIALS, /* it does not know us, or we may not */
+    TROUBLE_REFUSED,     /* another 4xx */
+    TROUBLE_SERVER,      /* 5xx */
+    TROUBLE_BROKEN,      /* the answer broke off */
+    TROUBLE_DAMAGED,     /* the answer is none */
+    TROUBLE_LIMIT,       /* max_samples, max_bytes, max_concurrent */
+    TROUBLE_COUNT,
+};
+/* "connect", ... */
+const char *source_trouble_word(enum source_trouble trouble);
+
+/* What a source did since it is there; relaxed: statistics. */
+struct source_counts {
+    _Atomic uint64_t requests;
+    _Atomic uint64_t requests_ns; /* from a request until its answer begins */
+    _Atomic uint64_t repeats;     /* of these, those that were one more try */
+    _Atomic uint64_t bytes;       /* of answers, as they come */
+    _Atomic uint64_t queries;     /* questions */
+    _Atomic uint64_t series;      /* that it gave */
+    _Atomic uint64_t samples;
+    _Atomic uint64_t filtered; /* series that it gave and was not asked for */
+    _Atomic uint64_t errors[TROUBLE_COUNT];
+};
+
+struct reader_options {
+    struct env *env;
+    struct budget *memory;                  /* of what lasts; a question has its own */
+    const struct source_settings *settings; /* outlive the reader, as do the next two */
+    struct http_puller *puller;
+    struct source_counts *counts;
+};
+
+/* ERR_NOMEM; ERR_INPUT, ERR_MISSING: the settings are not enough. */
+MUST_CHECK enum err reader_new(const struct reader_options *options, struct answerer **ret_answerer,
+                               struct why *why);
+
+#endif

@@ -1,0 +1,431 @@
+/*
+ * ordered.c - see ordered.h.
+ *
+ * What is held is a heap of series by their labels; `open` is the one that chunks are coming for,
+ * wherever it is. The series at hand are those that were taken out of the heap together, since they
+ * have the same labels. Their chunks go to lanes, in each of which one chunk follows the other in
+ * time: one lane, unless chunks overlap. Samples of the lanes are merged.
+ *
+ * What a server says of a chunk's times decides its lane only: if it says wrong ones, samples of a
+ * lane do not ascend, and the answer is refused.
+ */
+#include "backend/remote/ordered.h"
+
+#include <assert.h>
+
+#include "base/array.h"
+#include "base/heap.h"
+#include "model/labels.h"
+#include "model/sample_merge.h"
+
+enum { LABEL_BYTES_MAX = 64 << 20, SERIES_BYTES_MAX = 1 << 30, LANES_MAX = 64 };
+
+struct held_chunk {
+    enum chunk_type type;
+    size_t at, size; /* in the data */
+    int64_t min_ms, max_ms;
+};
+
+struct held {
+    uint64_t number; /* in the order in which series came */
+    struct buf labels;
+    struct buf data;
+    struct held_chunk *chunks;
+    uint32_t count, capacity;
+    uint32_t in_lanes; /* the chunks before have a lane */
+};
+
+/* A chunk in a lane. */
+struct turn {
+    const struct held *series;
+    uint32_t chunk;
+};
+
+struct lane {
+    struct ordered *of;
+    struct rr_decoder *decoder;
+    struct turn *turns;
+    uint32_t count, capacity;
+    uint32_t next;
+    bool any;         /* it was given chunks: */
+    int64_t last_ms;  /* the last of their times, as the server says */
+    bool gave;        /* it gave samples: */
+    int64_t given_ms; /* the last one's time */
+};
+
+struct ordered {
+    struct ordered_options options;
+    struct held **heap;
+    size_t held_count, held_capacity;
+    size_t held_bytes; /* of the heap, and of what is at hand */
+    uint64_t series_count;
+    struct held *open; /* NULL: none */
+    bool over;
+
+    struct held **at_hand; /* in the order in which they came */
+    uint32_t at_hand_count, at_hand_capacity;
+    struct buf given; /* their labels; kept to compare those that follow */
+    bool any;         /* there are some */
+    struct lane *lanes[LANES_MAX];
+    uint32_t lane_count;  /* that are in use for these series */
+    bool lanes_are_fixed; /* samples were given */
+    struct sample_merge samples;
+};
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for the response");
+}
+
+static size_t
+held_size(const struct held *h)
+{
+    return sizeof *h + h->labels.capacity + h->data.capacity + h->capacity * sizeof *h->chunks;
+}
+
+static void
+held_free(struct ordered *o, struct held *h)
+{
+    if (h == NULL) return;
+    if (o->open == h) o->open = NULL;
+    buf_fini(&h->labels);
+    buf_fini(&h->data);
+    array_free(o->options.budget, h->chunks, h->capacity);
+    mem_free(o->options.budget, h, sizeof *h);
+}
+
+static int
+held_compare(const struct held *a, const struct held *b)
+{
+    int order = labels_compare(buf_bytes(&a->labels), buf_bytes(&b->labels));
+    return order != 0 ? order : (a->number > b->number) - (a->number < b->number);
+}
+
+/* --- what comes in ---------------------------------------------------------------------------- */
+
+static enum err
+begin_series(struct ordered *o, struct bytes fields, struct why *why)
+{
+    struct held *h = mem_new(o->options.budget, sizeof *h);
+    o->open = NULL;
+    if (h == NULL) return no_memory(why);
+    buf_init(&h->labels, o->options.budget, LABEL_BYTES_MAX);
+    buf_init(&h->data, o->options.budget, SERIES_BYTES_MAX);
+    h->number = o->series_count++;
+    enum err e = final_labels_put(&o->options.external, fields, &h->labels, why);
+    if (e == OK && o->any && labels_compare(buf_bytes(&h->labels), buf_bytes(&o->given)) <= 0) {
+        e = why_set(why, ERR_UNSUPPORTED,
+                    "series are not in label order, and too many to put them in order");
+    }
+    if (e == OK &&
+        !array_reserve(o->options.budget, &o->heap, &o->held_capacity, o->held_count + 1)) {
+        e = no_memory(why);
+    }
+    if (e) {
+        held_free(o, h);
+        return e;
+    }
+    heap_up(o->heap, o->held_count, h, held_compare(*a, *b) < 0);
+    o->held_count++;
+    o->held_bytes += held_size(h);
+    o->open = h;
+    return OK;
+}
+
+static enum err
+add_chunk(struct ordered *o, const struct rr_piece *piece, struct why *why)
+{
+    struct held *h = o->open;
+    if (h == NULL) return why_set(why, ERR_CORRUPT, "a chunk without a series");
+    size_t before = held_size(h);
+    if (!array_reserve(o->options.budget, &h->chunks, &h->capacity, h->count + 1)) {
+        return no_memory(why);
+    }
+    h->chunks[h->count++] = (struct held_chunk){.type = piece->type,
+                                                .at = h->data.size,
+                                                .size = piece->chunk.size,
+                                                .min_ms = piece->min_ms,
+                                                .max_ms = piece->max_ms};
+    buf_put_bytes(&h->data, piece->chunk);
+    o->held_bytes += held_size(h) - before;
+    return buf_error(&h->data) ? no_memory(why) : OK;
+}
+
+static enum err
+take_piece(struct ordered *o, struct why *why)
+{
+    struct rr_piece piece = {.kind = RR_PIECE_NONE};
+    enum err e = o->options.pull(o->options.context, &piece, why);
+    if (e) return e;
+    switch (piece.kind) {
+    case RR_PIECE_SERIES:
+        return begin_series(o, piece.labels, why);
+    case RR_PIECE_CHUNK:
+        return add_chunk(o, &piece, why);
+    default:
+        o->open = NULL;
+        o->over = true;
+        return OK;
+    }
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+static struct held *
+take_least(struct ordered *o)
+{
+    struct held *least = o->heap[0];
+    struct held *last = o->heap[--o->held_count];
+    if (o->held_count > 0) {
+        heap_down(o->heap, o->held_count, 0, last, held_compare(*a, *b) < 0);
+    }
+    return least;
+}
+
+static void
+drop_at_hand(struct ordered *o)
+{
+    for (uint32_t i = 0; i < o->at_hand_count; i++) {
+        o->held_bytes -= held_size(o->at_hand[i]);
+        held_free(o, o->at_hand[i]);
+    }
+    o->at_hand_count = 0;
+    for (uint32_t i = 0; i < o->lane_count; i++) {
+        struct lane *lane = o->lanes[i];
+        lane->count = lane->next = 0;
+        lane->any = lane->gave = false;
+    }
+    o->lane_count = 0;
+    o->lanes_are_fixed = false;
+    sample_merge_clear(&o->samples);
+}
+
+/* What is left of a series that is still coming is passed. */
+static enum err
+pass_open(struct ordered *o, struct why *why)
+{
+    bool is_at_hand = false;
+    for (uint32_t i = 0; i < o->at_hand_count; i++) {
+        is_at_hand |= o->at_hand[i] == o->open;
+    }
+    while (is_at_hand && o->open != NULL) {
+        struct held *h = o->open;
+        o->held_bytes -= held_size(h);
+        buf_clear(&h->data);
+        h->count = 0;
+        o->held_bytes += held_size(h);
+        enum err e = take_piece(o, why);
+        if (e) return e;
+        is_at_hand = o->open == h;
+    }
+    return OK;
+}
+
+enum err
+ordered_next(struct ordered *o, struct bytes *ret_labels, struct why *why)
+{
+    *ret_labels = bytes_of(NULL, 0);
+    enum err e = pass_open(o, why);
+    if (e) return e;
+    drop_at_hand(o);
+    while (!o->over && (o->held_count == 0 || o->held_bytes < o->options.window_bytes)) {
+        e = take_piece(o, why);
+        if (e) return e;
+    }
+    if (o->held_count == 0) return OK;
+    buf_clear(&o->given);
+    buf_put_bytes(&o->given, buf_bytes(&o->heap[0]->labels));
+    if (buf_error(&o->given)) return no_memory(why);
+    o->any = true;
+    while (o->held_count > 0 && bytes_equal(buf_bytes(&o->heap[0]->labels), buf_bytes(&o->given))) {
+        if (!array_reserve(o->options.budget, &o->at_hand, &o->at_hand_capacity,
+                           o->at_hand_count + 1)) {
+            return no_memory(why);
+        }
+        o->at_hand[o->at_hand_count++] = take_least(o);
+    }
+    *ret_labels = buf_bytes(&o->given);
+    if (ret_labels->size == 0) *ret_labels = bytes_of("", 0); /* a series without labels */
+    return OK;
+}
+
+/* --- lanes ------------------------------------------------------------------------------------ */
+
+static enum err
+add_lane(struct ordered *o, struct lane **ret_lane, struct why *why)
+{
+    if (o->lanes_are_fixed || o->lane_count == LANES_MAX) {
+        return why_set(why, ERR_UNSUPPORTED, "too many chunks of a series overlap");
+    }
+    struct lane **lane = &o->lanes[o->lane_count];
+    if (*lane == NULL) {
+        *lane = mem_new(o->options.budget, sizeof **lane);
+        if (*lane == NULL) return no_memory(why);
+        (*lane)->of = o;
+    }
+    if ((*lane)->decoder == NULL && rr_decoder_new(o->options.budget, &(*lane)->decoder)) {
+        return no_memory(why);
+    }
+    if (sample_merge_add(&o->samples, *lane)) return no_memory(why);
+    o->lane_count++;
+    *ret_lane = *lane;
+    return OK;
+}
+
+static enum err
+put_in_lane(struct ordered *o, const struct held *series, uint32_t chunk, struct why *why)
+{
+    const struct held_chunk *c = &series->chunks[chunk];
+    struct lane *lane = NULL;
+    for (uint32_t i = 0; i < o->lane_count && lane == NULL; i++) {
+        struct lane *it = o->lanes[i];
+        if (!it->any || it->last_ms < c->min_ms) lane = it;
+    }
+    enum err e = lane == NULL ? add_lane(o, &lane, why) : OK;
+    if (e) return e;
+    if (!array_reserve(o->options.budget, &lane->turns, &lane->capacity, lane->count + 1)) {
+        return no_memory(why);
+    }
+    lane->turns[lane->count++] = (struct turn){series, chunk};
+    lane->any = true;
+    lane->last_ms = c->max_ms;
+    return OK;
+}
+
+static enum err
+fill_lanes(struct ordered *o, struct why *why)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; i < o->at_hand_count && e == OK; i++) {
+        struct held *h = o->at_hand[i];
+        while (e == OK && h->in_lanes < h->count) {
+            e = put_in_lane(o, h, h->in_lanes++, why);
+        }
+    }
+    return e;
+}
+
+/* Memory of chunks that all lanes are done with, in a series that is still coming. */
+static void
+forget_given(struct ordered *o)
+{
+    struct held *h = o->open;
+    for (uint32_t i = 0; i < o->lane_count; i++) {
+        if (o->lanes[i]->next < o->lanes[i]->count) return;
+    }
+    for (uint32_t i = 0; i < o->lane_count; i++) {
+        o->lanes[i]->next = o->lanes[i]->count = 0;
+    }
+    o->held_bytes -= held_size(h);
+    buf_clear(&h->data);
+    h->count = h->in_lanes = 0;
+    o->held_bytes += held_size(h);
+}
+
+/* The series at hand is still coming: the one that came last of them. */
+static bool
+is_coming(const struct ordered *o)
+{
+    return o->open != NULL && o->at_hand_count > 0 && o->at_hand[o->at_hand_count - 1] == o->open;
+}
+
+static enum err
+lane_decode(struct lane *lane, struct rr_decoded *ret, struct why *why)
+{
+    struct ordered *o = lane->of;
+    const struct turn *turn = &lane->turns[lane->next++];
+    const struct held_chunk *c = &turn->series->chunks[turn->chunk];
+    struct bytes data = bytes_of(turn->series->data.at + c->at, c->size);
+    enum err e = rr_decode_chunk(lane->decoder, c->type, data, o->options.min_ms, o->options.max_ms,
+                                 ret, why);
+    if (e || ret->count == 0) return e;
+    if (lane->gave && ret->times_ms[0] <= lane->given_ms) {
+        return why_set(why, ERR_CORRUPT, "chunks have other times than the server says");
+    }
+    lane->gave = true;
+    lane->given_ms = ret->times_ms[ret->count - 1];
+    return OK;
+}
+
+static enum err
+lane_batch(void *from, struct sample_batch *ret_batch, struct why *why)
+{
+    struct lane *lane = from;
+    struct ordered *o = lane->of;
+    struct rr_decoded d = {.count = 0};
+    enum err e = OK;
+    *ret_batch = (struct sample_batch){.count = 0};
+    while (e == OK && d.count == 0) {
+        if (lane->next < lane->count) {
+            e = lane_decode(lane, &d, why);
+        } else if (is_coming(o)) {
+            forget_given(o);
+            e = take_piece(o, why);
+            if (e == OK) e = fill_lanes(o, why);
+        } else {
+            return OK;
+        }
+    }
+    if (e) return e;
+    *ret_batch = (struct sample_batch){
+        .kind = d.histograms == NULL ? SAMPLE_FLOAT : d.histograms[0].kind,
+        .count = d.count,
+        .times_ms = d.times_ms,
+        .value_bits = d.histograms == NULL ? d.bits : NULL,
+        .histograms = d.histograms,
+    };
+    return OK;
+}
+
+enum err
+ordered_batch(struct ordered *o, struct sample_batch *ret_batch, struct why *why)
+{
+    *ret_batch = (struct sample_batch){.count = 0};
+    if (!o->lanes_are_fixed) {
+        enum err e = fill_lanes(o, why);
+        /* Without a chunk there would be no lane for those that are coming. */
+        while (e == OK && o->lane_count == 0 && is_coming(o)) {
+            e = take_piece(o, why);
+            if (e == OK) e = fill_lanes(o, why);
+        }
+        if (e) return e;
+        o->lanes_are_fixed = true;
+    }
+    return o->lane_count == 0 ? OK : sample_merge_batch(&o->samples, ret_batch, why);
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+enum err
+ordered_new(const struct ordered_options *options, struct ordered **ret_ordered)
+{
+    struct ordered *o = mem_new(options->budget, sizeof *o);
+    if (o == NULL) return ERR_NOMEM;
+    o->options = *options;
+    buf_init(&o->given, options->budget, LABEL_BYTES_MAX);
+    sample_merge_init(&o->samples, lane_batch, options->budget);
+    *ret_ordered = o;
+    return OK;
+}
+
+void
+ordered_free(struct ordered *o)
+{
+    if (o == NULL) return;
+    struct budget *budget = o->options.budget;
+    drop_at_hand(o);
+    while (o->held_count > 0) {
+        held_free(o, take_least(o));
+    }
+    for (uint32_t i = 0; i < LANES_MAX && o->lanes[i] != NULL; i++) {
+        rr_decoder_free(o->lanes[i]->decoder);
+        array_free(budget, o->lanes[i]->turns, o->lanes[i]->capacity);
+        mem_free(budget, o->lanes[i], sizeof *o->lanes[i]);
+    }
+    array_free(budget, o->heap, o->held_capacity);
+    array_free(budget, o->at_hand, o->at_hand_capacity);
+    buf_fini(&o->given);
+    sample_merge_fini(&o->samples);
+    mem_free(budget, o, sizeof *o);
+}

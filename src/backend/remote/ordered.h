@@ -1,0 +1,48 @@
+/*
+ * ordered.h - the series of a streamed answer in label order, whatever order they come in.
+ *
+ * Series are held back, with their chunks as they came, until the window is full or the answer is
+ * over; then the least of them is given. So an answer that fits into the window is sorted here. A
+ * larger one has to come in order but for what the window evens out: labels that a server adds to
+ * all its series move some of them, not far.
+ *
+ * A series that comes more than once, or whose chunks overlap, is one series, of which each time is
+ * given once, with one of its values. A series larger than the window is given while it
+ * comes, and must be in order.
+ *
+ * Threads: one.
+ */
+#ifndef BACKEND_REMOTE_ORDERED_H
+#define BACKEND_REMOTE_ORDERED_H
+
+#include "backend/common/final_labels.h"
+#include "model/select.h"
+#include "wire/remote_read_client.h"
+
+enum { ORDERED_WINDOW_BYTES = 8 << 20 };
+
+struct ordered_options {
+    struct budget *budget;
+    size_t window_bytes;
+    int64_t min_ms, max_ms; /* samples of other times are left out */
+    struct external_labels external;
+    /* What comes next: a series or a chunk of it; none: the answer is over. */
+    enum err (*pull)(void *context, struct rr_piece *ret_piece, struct why *why);
+    void *context;
+};
+
+struct ordered;
+/* `options` is copied. ERR_NOMEM. */
+MUST_CHECK enum err ordered_new(const struct ordered_options *options,
+                                struct ordered **ret_ordered);
+void ordered_free(struct ordered *ordered);
+/*
+ * As series_set_next() and series_set_batch(); labels stay until the next series. ERR_UNSUPPORTED:
+ * series are too far out of order; ERR_CORRUPT: labels or chunks that are none; errors of `pull`.
+ */
+MUST_CHECK enum err ordered_next(struct ordered *ordered, struct bytes *ret_labels,
+                                 struct why *why);
+MUST_CHECK enum err ordered_batch(struct ordered *ordered, struct sample_batch *ret_batch,
+                                  struct why *why);
+
+#endif
