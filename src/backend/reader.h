@@ -5,8 +5,13 @@
  * source's external labels on each series: they win over its own labels, and come before series are
  * put in order, since a label more can move a series. It is never asked about external labels:
  * query/source.h resolves matchers on them, asks for nothing outside of the source's times, tenants
- * and selectors, and filters what comes again; so a reader may give more than was asked for, but
- * nothing that its store does not have. Of several sets of matchers it is asked one at a time.
+ * and selectors, counts, and filters what comes again; so a reader may give more series than it was
+ * asked for, but nothing that its store does not have. It is asked of one set of matchers at a
+ * time, or of none: for all series.
+ *
+ * Names, values and series come in any order and as often as they like; of names and values those
+ * of external labels are not among them. What it cannot look up (without matchers, with them) is
+ * ERR_UNSUPPORTED, without words: then it is found out of the series, or of samples.
  *
  * All that is asked of a view is asked of the other system anew: what comes there meanwhile may be
  * seen by the later ones.
@@ -49,10 +54,6 @@ struct source_counts {
     _Atomic uint64_t requests_ns; /* from a request until its answer begins */
     _Atomic uint64_t repeats;     /* of these, those that were one more try */
     _Atomic uint64_t bytes;       /* of answers, as they come */
-    _Atomic uint64_t queries;     /* questions */
-    _Atomic uint64_t series;      /* that it gave */
-    _Atomic uint64_t samples;
-    _Atomic uint64_t filtered; /* series that it gave and was not asked for */
     _Atomic uint64_t errors[TROUBLE_COUNT];
 };
 
@@ -67,5 +68,9 @@ struct reader_options {
 /* ERR_NOMEM; ERR_INPUT, ERR_MISSING: the settings are not enough. */
 MUST_CHECK enum err reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                                struct why *why);
+
+/* The types. */
+enum err remote_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
+                           struct why *why);
 
 #endif

@@ -1,0 +1,270 @@
+/*
+ * remote_labels.c - names, values and series by the Prometheus API of a server that has one.
+ *
+ * Which names and values there are among some series only is not asked for: old servers leave
+ * matchers out of account there, and what is left cannot be filtered again. Series can.
+ */
+#include <stdio.h>
+
+#include "backend/common/http_common.h"
+#include "backend/remote/remote_read.h"
+#include "base/hex.h"
+#include "model/selector.h"
+#include "wire/json_scan.h"
+
+enum { URL_BYTES_MAX = 64 * 1024, FORM_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 1 << 30 };
+
+/* Look-ups of all times leave the bounds out, as do those beyond what a server may take. */
+static const int64_t TIME_MAX_MS = INT64_C(1) << 53;
+
+struct lookup {
+    struct remote_view *view;
+    const struct query_request *request;
+    struct buf url;
+    struct buf form;
+    struct buf tenant;
+    struct buf answer;
+    struct arena arena;
+    const char *headers[4];
+    const struct text_sink *to;
+    struct buf labels;
+};
+
+static void
+lookup_begin(struct lookup *l, struct view *view, const struct query_request *request,
+             const struct text_sink *to)
+{
+    struct remote_view *v = (struct remote_view *)view;
+    *l = (struct lookup){.view = v, .request = request, .to = to};
+    buf_init(&l->url, v->budget, URL_BYTES_MAX);
+    buf_init(&l->form, v->budget, FORM_BYTES_MAX);
+    buf_init(&l->tenant, v->budget, REMOTE_URL_BYTES);
+    buf_init(&l->answer, v->budget, ANSWER_BYTES_MAX);
+    buf_init(&l->labels, v->budget, ANSWER_BYTES_MAX);
+    arena_init(&l->arena, v->budget, ANSWER_BYTES_MAX, 0);
+}
+
+static enum err
+lookup_end(struct lookup *l, enum err e)
+{
+    buf_fini(&l->url);
+    buf_fini(&l->form);
+    buf_fini(&l->tenant);
+    buf_fini(&l->answer);
+    buf_fini(&l->labels);
+    arena_fini(&l->arena);
+    return e;
+}
+
+/* --- the request ------------------------------------------------------------------------------ */
+
+static void
+put_time(struct buf *to, const char *name, int64_t t_ms)
+{
+    char text[48];
+    if (t_ms <= -TIME_MAX_MS || t_ms >= TIME_MAX_MS) return;
+    uint64_t distance_ms = t_ms < 0 ? 0 - (uint64_t)t_ms : (uint64_t)t_ms;
+    snprintf(text, sizeof text, "%s%llu.%03u", t_ms < 0 ? "-" : "",
+             (unsigned long long)(distance_ms / 1000), (unsigned)(distance_ms % 1000));
+    http_url_param(to, name, bytes_of_text(text));
+}
+
+static void
+put_times(struct buf *to, const struct query_request *r)
+{
+    put_time(to, "start", r->min_ms);
+    put_time(to, "end", r->max_ms);
+}
+
+static void
+put_selector(struct buf *to, const struct matcher_set *set)
+{
+    static const char *const operators[] = {"=", "!=", "=~", "!~"};
+    buf_put_u8(to, '{');
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct matcher *m = set->matchers[i];
+        const struct label label = {matcher_name(m), matcher_pattern(m)};
+        if (i > 0) buf_put_u8(to, ',');
+        label_print(to, &label, operators[matcher_type(m)]);
+    }
+    buf_put_u8(to, '}');
+}
+
+/* POST if there is a form. */
+static enum err
+ask(struct lookup *l, struct why *why)
+{
+    const struct http_call_answer *answer;
+    struct fetch *fetch;
+    unsigned n = 0;
+    enum err e = remote_tenant_header(l->view->of, l->request->tenant, &l->tenant, why);
+    if (e) return e;
+    if (l->tenant.size > 0) l->headers[n++] = (const char *)l->tenant.at;
+    if (l->form.size > 0) l->headers[n++] = "Content-Type: application/x-www-form-urlencoded";
+    buf_put_u8(&l->url, 0);
+    e = err_first(buf_error(&l->url), buf_error(&l->form));
+    if (e) return why_set(why, e, "not enough memory for a request");
+    static const char *const wanted[] = {"x-amzn-ErrorType", NULL};
+    struct fetch_request request = {.method = l->form.size > 0 ? "POST" : "GET",
+                                    .url = (const char *)l->url.at,
+                                    .headers = l->headers,
+                                    .body = buf_bytes(&l->form),
+                                    .wanted = wanted};
+    e = fetch_open(l->view->session, l->request->control, &request, &fetch, why);
+    if (e) return e;
+    e = fetch_await(fetch, &answer, why);
+    bool lacks = e == OK && (answer->status == 400 || answer->status == 404 ||
+                             answer->status == 405 || answer->status == 501);
+    if (e == OK) e = fetch_expect_ok(fetch, why);
+    if (lacks) e = ERR_UNSUPPORTED; /* it has no such API, or cannot read this selector */
+    if (e == OK) e = fetch_read_all(fetch, &l->answer, why);
+    fetch_close(fetch);
+    return e;
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+static enum err
+take_text(struct lookup *l, struct scan *s, struct why *why)
+{
+    struct bytes text = scan_text(s);
+    (void)why;
+    return s->bad == NULL && text.size > 0 ? l->to->each(l->to->context, text) : OK;
+}
+
+static enum err
+take_series(struct lookup *l, struct scan *s, struct why *why)
+{
+    struct label labels[FINAL_LABELS_MAX];
+    uint32_t count = 0;
+    scan_expect(s, '{');
+    for (struct bytes name; scan_key(s, &name);) {
+        if (count == FINAL_LABELS_MAX) {
+            return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
+        }
+        labels[count++] = (struct label){name, scan_text(s)};
+    }
+    if (s->bad != NULL) return OK;
+    buf_clear(&l->labels);
+    enum err e = final_labels_build(&l->view->of->external, labels, count, &l->labels, why);
+    return e ? e : l->to->each(l->to->context, buf_bytes(&l->labels));
+}
+
+/* {"status":"success","data":[...]}, of which each item is taken. */
+static enum err
+take_answer(struct lookup *l, enum err (*take)(struct lookup *l, struct scan *s, struct why *why),
+            struct why *why)
+{
+    enum err e = OK;
+    bool any = false;
+    struct scan s = scan_of(buf_bytes(&l->answer), &l->arena);
+    scan_expect(&s, '{');
+    for (struct bytes key; e == OK && scan_key(&s, &key);) {
+        if (!bytes_equal_text(key, "data") || scan_peek(&s) != '[') {
+            scan_skip(&s);
+            continue;
+        }
+        any = true;
+        scan_expect(&s, '[');
+        while (e == OK && scan_item(&s)) {
+            e = take(l, &s, why);
+        }
+    }
+    if (e) return e;
+    scan_end(&s);
+    if (s.bad != NULL && s.error == ERR_NOMEM) {
+        return why_set(why, ERR_NOMEM, "not enough memory for the response");
+    }
+    if (s.bad == NULL && any) return OK;
+    return why_set(why, ERR_CORRUPT, "%s: the response cannot be read: %s", (const char *)l->url.at,
+                   s.bad == NULL ? "it has no data" : s.bad);
+}
+
+/* --- what is asked ---------------------------------------------------------------------------- */
+
+static bool
+has_api(const struct view *view)
+{
+    return ((const struct remote_view *)view)->of->labels_base[0] != '\0';
+}
+
+enum err
+remote_label_names(struct view *view, const struct query_request *r, const struct text_sink *to,
+                   struct why *why)
+{
+    if (!has_api(view) || r->set_count > 0) return ERR_UNSUPPORTED;
+    struct lookup l;
+    lookup_begin(&l, view, r, to);
+    http_url_begin(&l.url, l.view->of->labels_base, "/api/v1/labels");
+    put_times(&l.url, r);
+    enum err e = ask(&l, why);
+    return lookup_end(&l, e ? e : take_answer(&l, take_text, why));
+}
+
+/* Of a name that stands in a path as it is. */
+static bool
+is_plain(struct bytes name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t b = name.at[i];
+        bool letter = (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || b == '_';
+        if (!letter && (i == 0 || b < '0' || b > '9')) return false;
+    }
+    return name.size > 0;
+}
+
+enum err
+remote_label_values(struct view *view, const struct query_request *r, struct bytes name,
+                    const struct text_sink *to, struct why *why)
+{
+    if (!has_api(view) || r->set_count > 0 || !is_plain(name)) return ERR_UNSUPPORTED;
+    struct lookup l;
+    lookup_begin(&l, view, r, to);
+    http_url_begin(&l.url, l.view->of->labels_base, "/api/v1/label/");
+    buf_put_bytes(&l.url, name);
+    buf_put_text(&l.url, "/values");
+    put_times(&l.url, r);
+    enum err e = ask(&l, why);
+    return lookup_end(&l, e ? e : take_answer(&l, take_text, why));
+}
+
+enum err
+remote_series(struct view *view, const struct query_request *r, const struct text_sink *to,
+              struct why *why)
+{
+    if (!has_api(view) || r->set_count == 0) return ERR_UNSUPPORTED;
+    struct lookup l;
+    lookup_begin(&l, view, r, to);
+    struct buf selector;
+    buf_init(&selector, l.view->budget, FORM_BYTES_MAX);
+    http_url_begin(&l.url, l.view->of->labels_base, "/api/v1/series");
+    put_selector(&selector, &r->sets[0]);
+    buf_put_text(&l.form, "match%5B%5D=");
+    buf_put_percent(&l.form, buf_bytes(&selector), "");
+    struct buf times; /* as a query: what follows its ? is the rest of a form */
+    buf_init(&times, l.view->budget, URL_BYTES_MAX);
+    put_times(&times, r);
+    if (times.size > 0) {
+        buf_put_u8(&l.form, '&');
+        buf_put(&l.form, times.at + 1, times.size - 1);
+    }
+    enum err e = err_first(buf_error(&selector), buf_error(&times));
+    if (e) why_set(why, e, "not enough memory for a request");
+    buf_fini(&selector);
+    buf_fini(&times);
+    if (e == OK) e = ask(&l, why);
+    return lookup_end(&l, e ? e : take_answer(&l, take_series, why));
+}
+
+enum err
+remote_tenant_header(const struct remote_reader *reader, struct bytes tenant, struct buf *to,
+                     struct why *why)
+{
+    const char *name = reader->options.settings->u.remote_read.tenant_header;
+    if (name == NULL) return OK;
+    buf_put_text(to, name);
+    buf_put_text(to, ": ");
+    buf_put_bytes(to, tenant);
+    buf_put_u8(to, 0);
+    return buf_error(to) ? why_set(why, ERR_NOMEM, "not enough memory for a request") : OK;
+}

@@ -1,0 +1,57 @@
+/*
+ * source.h - another system's view as that of a source: what its reader (backend/reader.h) gives,
+ * held to what was asked.
+ *
+ *     question -- tenant, time, selectors of the source, external labels --> questions to the
+ * reader answer   <- filtered again, counted, and what may fail as a warning -- the reader's
+ * answers
+ *
+ * Its reader is asked of one set of matchers at a time, never about external labels, and of no
+ * shard. What it cannot look up is found out of the series, or of their samples.
+ *
+ * Threads: as the reader's views.
+ */
+#ifndef QUERY_SOURCE_H
+#define QUERY_SOURCE_H
+
+#include <stdatomic.h>
+
+#include "model/select.h"
+
+/* What a source did since it is there; relaxed: statistics. */
+struct source_tally {
+    _Atomic uint64_t questions;
+    _Atomic uint64_t series; /* that were given on */
+    _Atomic uint64_t samples;
+    _Atomic uint64_t filtered; /* series that the reader gave and was not asked for */
+    _Atomic uint64_t failed;   /* questions that ended with an error */
+    _Atomic uint64_t excused;  /* of these, those that became a warning */
+    _Atomic int64_t failed_ms; /* Unix, of the last one; 0: none did */
+};
+
+/* Views of texts that live as long as the source. */
+struct source_limits {
+    const char *name;
+    const struct bytes *tenants; /* count 0: every one */
+    uint32_t tenant_count;
+    const struct matcher_set *select; /* count 0: every series */
+    uint32_t select_count;
+    const struct label *external_labels;
+    uint32_t external_count;
+    bool may_fail;        /* a failure becomes a warning, where those who ask tell of warnings */
+    uint64_t samples_max; /* of a view; 0: no limit */
+};
+
+struct source_options {
+    struct answerer *reader; /* lives as long as the source, like the rest */
+    struct source_limits limits;
+    struct source_tally *tally;
+};
+
+/* `min_ms`, `max_ms`: of which times it is asked; none: min > max. ERR_NOMEM; errors of the reader.
+ */
+MUST_CHECK enum err source_view_open(const struct source_options *options, int64_t min_ms,
+                                     int64_t max_ms, struct query_control *control,
+                                     struct view **ret_view, struct why *why);
+
+#endif
