@@ -18,7 +18,8 @@
 /* What a route needs besides its method. */
 enum {
     STORED = 1 /* a store: with storage.mode=none nothing is kept */,
-    ADMIN = 2 /* permission */
+    ADMIN = 2 /* permission */,
+    READABLE = 4 /* a store or a source */
 };
 
 /* OPTIONS is answered for all of the API, whether or not a path exists: dispatch() does it. */
@@ -43,26 +44,26 @@ static const struct route {
     {"/api/v1/push", HTTP_POST, QUEUE_NONE, write_run},
     {"/api/v1/prom/write", HTTP_POST, QUEUE_NONE, write_run},
     {"/api/v1/prom/remote/write", HTTP_POST, QUEUE_NONE, write_run},
-    {"/api/v1/read", HTTP_POST, QUEUE_NONE, read_run, STORED},
-    {"/read", HTTP_POST, QUEUE_NONE, read_run, STORED},
-    {"/api/v1/prom/read", HTTP_POST, QUEUE_NONE, read_run, STORED},
-    {"/api/v1/prom/remote/read", HTTP_POST, QUEUE_NONE, read_run, STORED},
-    {"/api/v1/labels", HTTP_GET | HTTP_POST, QUEUE_READS, label_names_run, STORED},
-    {"/api/v1/label/*", HTTP_GET, QUEUE_READS, label_values_run, STORED},
-    {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, STORED},
+    {"/api/v1/read", HTTP_POST, QUEUE_NONE, read_run, READABLE},
+    {"/read", HTTP_POST, QUEUE_NONE, read_run, READABLE},
+    {"/api/v1/prom/read", HTTP_POST, QUEUE_NONE, read_run, READABLE},
+    {"/api/v1/prom/remote/read", HTTP_POST, QUEUE_NONE, read_run, READABLE},
+    {"/api/v1/labels", HTTP_GET | HTTP_POST, QUEUE_READS, label_names_run, READABLE},
+    {"/api/v1/label/*", HTTP_GET, QUEUE_READS, label_values_run, READABLE},
+    {"/api/v1/series", HTTP_GET | HTTP_POST, QUEUE_READS, series_run, READABLE},
     {"/api/v1/search/metric_names", HTTP_GET | HTTP_POST, QUEUE_READS, search_metric_names_run,
-     STORED},
+     READABLE},
     {"/api/v1/search/label_names", HTTP_GET | HTTP_POST, QUEUE_READS, search_label_names_run,
-     STORED},
+     READABLE},
     {"/api/v1/search/label_values", HTTP_GET | HTTP_POST, QUEUE_READS, search_label_values_run,
-     STORED},
-    {"/api/v1/query", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_run, STORED},
-    {"/api/v1/query_range", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_range_run, STORED},
-    {"/api/v1/explain", HTTP_GET | HTTP_POST, QUEUE_QUERIES, explain_run, STORED},
+     READABLE},
+    {"/api/v1/query", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_run, READABLE},
+    {"/api/v1/query_range", HTTP_GET | HTTP_POST, QUEUE_QUERIES, query_range_run, READABLE},
+    {"/api/v1/explain", HTTP_GET | HTTP_POST, QUEUE_QUERIES, explain_run, READABLE},
     {"/api/v1/status/active_queries", HTTP_GET, QUEUE_PAGES, active_queries_run},
     {"/api/v1/status/active_queries/*", HTTP_DELETE, QUEUE_PAGES, query_cancel_run},
     {"/api/v1/status/top_queries", HTTP_GET, QUEUE_PAGES, top_queries_run},
-    {"/api/v1/query_exemplars", HTTP_GET | HTTP_POST, QUEUE_READS, query_exemplars_run, STORED},
+    {"/api/v1/query_exemplars", HTTP_GET | HTTP_POST, QUEUE_READS, query_exemplars_run, READABLE},
     {"/api/v1/format_query", HTTP_GET | HTTP_POST, QUEUE_READS, format_query_run},
     {"/api/v1/parse_query", HTTP_GET | HTTP_POST, QUEUE_READS, parse_query_run},
     {"/api/v1/rules", HTTP_GET, QUEUE_PAGES, targets_run},
@@ -86,6 +87,7 @@ static const struct route {
     {"/api/v1/status/self_metrics", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/storage", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/destinations", HTTP_GET, QUEUE_PAGES, page_run},
+    {"/api/v1/status/sources", HTTP_GET, QUEUE_PAGES, page_run},
     {"/api/v1/status/remembered", HTTP_GET, QUEUE_READS, page_run}, /* it reads files */
     {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT, QUEUE_ADMIN, flush_run, STORED | ADMIN},
     {"/api/v1/admin/tsdb/merge", HTTP_POST | HTTP_PUT, QUEUE_MERGES, merge_run, STORED | ADMIN},
@@ -96,8 +98,8 @@ static const struct route {
     {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, QUEUE_MERGES, clean_run,
      STORED | ADMIN},
     {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, QUEUE_PAGES, destination_run, ADMIN},
-    {"/federate", HTTP_GET, QUEUE_READS, federate_run, STORED},
-    {"/prometheus/federate", HTTP_GET, QUEUE_READS, federate_run, STORED},
+    {"/federate", HTTP_GET, QUEUE_READS, federate_run, READABLE},
+    {"/prometheus/federate", HTTP_GET, QUEUE_READS, federate_run, READABLE},
     {"/api/v1/*", HTTP_OPTIONS, QUEUE_NONE, no_run},
     {"/metrics", HTTP_GET, QUEUE_PAGES, metrics_run},
     {"/-/healthy", HTTP_GET, QUEUE_NONE, healthy_run},
@@ -500,13 +502,18 @@ api_tick(struct api *api)
 /* --- life ------------------------------------------------------------------------------------- */
 
 static void
-refuse_unstored(struct http_request *request, bool is_json)
+refuse_unstored(struct http_request *request, bool is_json, const char *text)
 {
-    static const char text[] = "no samples are stored with storage.mode=none";
     if (is_json)
         reply_problem(request, 501, "unavailable", text);
     else
         http_reply_text(request, 501, "%s\n", text);
+}
+
+static bool
+can_read(const struct api *api)
+{
+    return api->options.stored || api->options.can_read(api->options.context);
 }
 
 /* Between the server and what a route runs. */
@@ -518,7 +525,10 @@ dispatch(void *context, struct http_request *request)
     if (http_method(request) == HTTP_OPTIONS) {
         http_reply(request, &(struct http_answer){.status = 204});
     } else if ((r->route->needs & STORED) && !r->api->options.stored) {
-        refuse_unstored(request, r->is_json);
+        refuse_unstored(request, r->is_json, "no samples are stored with storage.mode=none");
+    } else if ((r->route->needs & READABLE) && !can_read(r->api)) {
+        refuse_unstored(request, r->is_json,
+                        "no samples are stored with storage.mode=none, and there are no sources");
     } else if ((r->route->needs & ADMIN) && !r->api->options.admin) {
         reply_problem(request, 503, "unavailable",
                       "the admin API is disabled; start with --web.enable-admin-api");

@@ -85,12 +85,16 @@ struct api_options {
     void (*flags)(void *context, void (*each)(void *to, const char *name, const char *value),
                   void *to);
     void (*config)(void *context, struct buf *to);
-    /* Puts an array of all destinations. */
+    bool (*can_read)(void *context); /* where nothing is stored: whether there are sources */
+    /* Puts an array of all destinations, or of all sources. */
     void (*destinations)(void *context, struct json *to);
+    void (*sources)(void *context, struct json *to);
     /* Puts an array of what is remembered of those that are not open; on a query thread. */
     enum err (*remembered)(void *context, struct budget *memory, struct json *to, struct why *why);
     /* Why writes have to wait, a constant; NULL: they need not. Called for each of them. */
     const char *(*holds_writes)(void *context);
+    /* Whether what is written has a place, a store or a destination. Called for each of them. */
+    bool (*takes_writes)(void *context);
     /* ERR_MISSING: no destination has this name; ERR_UNSUPPORTED: nothing is stored that could be
      * sent again; ERR_AGAIN: not now. */
     enum err (*tell_destination)(void *context, struct bytes name,

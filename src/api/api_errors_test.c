@@ -277,6 +277,40 @@ test_without_a_store_what_asks_it_is_not_implemented(void **state)
 }
 
 static void
+test_without_store_what_sources_have_is_answered(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"series", HTTP_GET, "/api/v1/series?match[]=up", NULL, NULL, 0, 200, JSON, "up"},
+        {"query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200, JSON, "vector"},
+        {"sources", HTTP_GET, "/api/v1/status/sources", NULL, NULL, 0, 200, JSON, "[]"},
+        {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, JSON, "none"},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.stored = false;
+    rig->has_sources = true;
+    rig_start(rig);
+    ask_all(rig, cases);
+    rig_free(rig);
+}
+
+static void
+test_without_store_and_destination_nothing_is_acknowledged(void **state)
+{
+    (void)state;
+    static const struct asked cases[] = {
+        {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 501, TEXT, "no destination"},
+        {"readiness", HTTP_GET, "/-/ready", NULL, NULL, 0, 200, TEXT, "ready"},
+    };
+    struct api_rig *rig = rig_new();
+    rig->options.stored = false;
+    rig->takes_nothing = true;
+    rig_start(rig);
+    ask_all(rig, cases);
+    rig_free(rig);
+}
+
+static void
 test_tenants_are_named_once_and_well_where_data_are_meant(void **state)
 {
     (void)state;
@@ -621,6 +655,8 @@ main(void)
         API_TEST(test_what_an_operator_did_not_allow_is_refused),
         API_TEST(test_sentences_that_are_too_long_are_cut),
         API_TEST(test_without_a_store_what_asks_it_is_not_implemented),
+        API_TEST(test_without_store_what_sources_have_is_answered),
+        API_TEST(test_without_store_and_destination_nothing_is_acknowledged),
         API_TEST(test_tenants_are_named_once_and_well_where_data_are_meant),
         API_TEST(test_several_tenants_are_read_but_not_written),
         API_TEST(test_queries_say_what_is_missing_if_that_is_wanted),

@@ -263,6 +263,8 @@ struct api_rig {
     /* The owner. */
     enum err owner_error; /* of whatever it is asked */
     const char *owner_why;
+    bool takes_nothing; /* no write */
+    bool has_sources;
     const char *held; /* why writes wait */
     struct destination_wish wish;
     char wished[64];
@@ -425,7 +427,8 @@ double_batch(struct series_set *set, struct sample_batch *ret, struct why *why)
 static inline const char *
 double_warning(struct series_set *set, uint32_t index)
 {
-    return index == 0 ? rig_of_set(set)->warning : NULL;
+    const struct api_rig *rig = rig_of_set(set);
+    return index == 0 && rig->asked.partial ? rig->warning : NULL;
 }
 
 static inline void
@@ -540,6 +543,26 @@ owner_holds(void *context)
     return ((struct api_rig *)context)->held;
 }
 
+static inline bool
+owner_takes(void *context)
+{
+    return !((struct api_rig *)context)->takes_nothing;
+}
+
+static inline bool
+owner_reads(void *context)
+{
+    return ((struct api_rig *)context)->has_sources;
+}
+
+static inline void
+owner_shows_sources(void *context, struct json *to)
+{
+    (void)context;
+    json_array_open(to);
+    json_array_close(to);
+}
+
 static inline void
 owner_wants_flush(void *context)
 {
@@ -619,6 +642,9 @@ rig_new(void)
         .destinations = owner_destinations,
         .remembered = owner_remembered,
         .holds_writes = owner_holds,
+        .takes_writes = owner_takes,
+        .can_read = owner_reads,
+        .sources = owner_shows_sources,
         .tell_destination = owner_tell,
     };
     return rig;

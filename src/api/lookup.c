@@ -55,7 +55,9 @@ read_common(struct lookup *l)
     l->asked.partial = true;
     enum err e = form_limit(&l->form, &l->asked.hints.limit, &l->error);
     if (e == OK) e = read_times(l);
-    return e ? e : form_bool(&l->form, "partial_response", &l->asked.partial, &l->error);
+    if (e == OK) e = form_bool(&l->form, "partial_response", &l->asked.partial, &l->error);
+    l->asked.tells = l->asked.partial;
+    return e;
 }
 
 static void
@@ -121,6 +123,7 @@ read_exemplars_question(struct lookup *l)
     enum err e = read_times(l);
     l->asked.partial = true;
     if (e == OK) e = form_bool(&l->form, "partial_response", &l->asked.partial, &l->error);
+    l->asked.tells = l->asked.partial;
     if (e) return e;
     if (l->asked.max_ms < l->asked.min_ms) {
         buf_put_text(&l->error, "end timestamp must not be before start timestamp");

@@ -41,7 +41,7 @@ struct query {
     struct promql_plan *plan;
     struct view *view;
     bool partial;                /* damage costs what is damaged, and becomes warnings: */
-    struct partial_view without; /* of it, if so */
+    struct partial_view without; /* of it: what it lacks is told */
     uint64_t limit;              /* of series; 0: none */
     bool stats;                  /* are wanted, */
     bool step_stats;             /* those of each step, too */
@@ -484,13 +484,9 @@ begin_active(struct query *q)
 static enum err
 evaluate(struct query *q)
 {
-    struct view *view = q->view;
-    if (q->partial) {
-        partial_view_init(&q->without, view, &q->budget);
-        view = &q->without.view;
-    }
-    enum err e = promql_run(q->tree, view, &q->options, &q->result, &q->error, &q->why);
-    return e || !q->partial ? e : partial_view_check(&q->without, &q->why);
+    partial_view_init(&q->without, q->view, q->partial, &q->budget);
+    enum err e = promql_run(q->tree, &q->without.view, &q->options, &q->result, &q->error, &q->why);
+    return e ? e : partial_view_check(&q->without, &q->why);
 }
 
 static enum err

@@ -124,6 +124,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .min_ms = query->min_ms,
         .max_ms = query->max_ms,
         .partial = r->notices == NOTICES_PARTIAL,
+        .tells = r->notices == NOTICES_PARTIAL,
         .chunks = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices == NOTICES_NONE &&
                   !wants_labels(query),
         .control = &r->control,

@@ -189,6 +189,7 @@ read_common(struct search *s)
     if (e == OK) e = read_count(s, "limit", &s->limit);
     if (e == OK) e = read_count(s, "batch_size", &s->batch_size);
     if (e == OK) e = form_bool(&s->form, "partial_response", &s->asked.partial, &s->error);
+    s->asked.tells = s->asked.partial;
     s->asked.sets = s->match.sets;
     s->asked.set_count = s->match.set_count;
     if (s->batch_size > BATCH_MAX) s->batch_size = BATCH_MAX;

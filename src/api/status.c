@@ -75,7 +75,7 @@ root_run(struct api *api, struct http_request *request)
                     "GET  metrics\n"
                     "GET  -/ready\n"
                     "GET  api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage|"
-                    "destinations|remembered\n",
+                    "destinations|sources|remembered\n",
                     api->options.version, api->options.route_prefix);
 }
 
@@ -315,6 +315,13 @@ destinations_page(struct status_page *p)
 }
 
 static enum err
+sources_page(struct status_page *p)
+{
+    p->api->options.sources(p->api->options.context, p->j);
+    return OK;
+}
+
+static enum err
 remembered_page(struct status_page *p)
 {
     struct api *api = p->api;
@@ -434,6 +441,7 @@ static const struct {
     {"/api/v1/status/self_metrics", self_metrics},
     {"/api/v1/status/storage", storage_page},
     {"/api/v1/status/destinations", destinations_page},
+    {"/api/v1/status/sources", sources_page},
     {"/api/v1/status/remembered", remembered_page},
 };
 

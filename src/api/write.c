@@ -435,6 +435,12 @@ write_refusal(struct api *api, struct http_request *request, enum rw_version ver
     metric_inc(version == RW_V1 ? &requests_v1 : &requests_v2);
     unsigned refused = one_tenant_named(api, request, ret_tenant, why);
     if (refused != 0) return refused;
+    if (!api->options.takes_writes(api->options.context)) {
+        why_set(
+            why, ERR_UNSUPPORTED,
+            "cannot store or forward samples: storage.mode=none and no destination is configured");
+        return 501;
+    }
     const char *held = api->options.holds_writes(api->options.context);
     if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) held = "shutting down";
     if (held == NULL) return 0;

@@ -15,6 +15,7 @@
 
 #include "api/api.h"
 #include "app/keeper.h"
+#include "app/readers.h"
 #include "app/remembered.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -30,13 +31,15 @@ struct server {
     struct keeper keeper;
     struct merger *merger;
     struct relays *relays;
+    struct readers *readers;
+    bool is_stored; /* more than the log is kept */
+    _Atomic bool takes_writes; /* relaxed: whoever wrote while it changes may have come earlier */
     int flag_count;
     char **flag_words;
     char route_prefix[SETTING_PREFIX_BYTES];
 
     struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
     struct settings settings;
-    struct sources sources; /* as they are configured; nothing reads them yet */
     struct reload_state reloaded;
 };
 
@@ -73,13 +76,12 @@ api_limits_of(const struct settings *s)
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
-/* The sources from now on; taken. Cannot fail: what can belongs before it. */
+/* A server that stores nothing takes only what it can hand on. */
 static void
-switch_sources(struct server *s, struct sources *next)
+note_destinations(struct server *s, uint32_t count)
 {
-    sources_free(&s->sources);
-    s->sources = *next;
-    *next = (struct sources){NULL};
+    bool takes = s->is_stored || count > 0;
+    atomic_store_explicit(&s->takes_writes, takes, memory_order_relaxed);
 }
 
 /* All or nothing: what can fail comes first and changes nothing; the switch cannot fail. */
@@ -91,6 +93,7 @@ reload(void *context, struct why *why)
     struct destinations list = {NULL};
     struct sources sources = {NULL};
     struct relays_change *change;
+    struct readers_change *reading = NULL;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
     enum err e = settings_load(&next, &list, &sources, s->flag_count, s->flag_words, why);
@@ -98,10 +101,12 @@ reload(void *context, struct why *why)
     if (e == OK) e = destinations_check(&list, next.storage_path, why);
     if (e == OK) e = sources_check(&sources, &next, why);
     uint32_t destination_count = list.count, source_count = sources.count;
+    if (e == OK) e = readers_prepare(s->readers, &sources, &reading, why);
     if (e)
         destinations_free(&list);
     else
         e = relays_prepare(s->relays, &list, &change, why);
+    if (e) readers_abandon(reading);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
         struct api_limits api_limits = api_limits_of(&next);
@@ -110,8 +115,10 @@ reload(void *context, struct why *why)
         log_configure(next.log_level, next.log_format);
         s->settings = next;
         s->reloaded.succeeded_ms = env_realtime_ms(s->env);
-        switch_sources(s, &sources);
+        readers_commit(reading);
+        if (destination_count == 0) note_destinations(s, 0); /* before the last of them ends */
         relays_commit(change);
+        note_destinations(s, destination_count);
     }
     s->reloaded.succeeded = e == OK;
     lock_drop(&s->reload_lock);
@@ -157,9 +164,9 @@ show_config(void *context, struct buf *to)
     struct server *s = context;
     lock_take(&s->reload_lock);
     settings_print_yaml(&s->settings, to);
-    sources_print_yaml(&s->sources, to);
     lock_drop(&s->reload_lock);
     relays_print_yaml(s->relays, to);
+    readers_print_yaml(s->readers, to);
 }
 
 static void
@@ -167,6 +174,20 @@ show_destinations(void *context, struct json *to)
 {
     struct server *s = context;
     relays_print(s->relays, to);
+}
+
+static void
+show_sources(void *context, struct json *to)
+{
+    struct server *s = context;
+    readers_print(s->readers, to);
+}
+
+static bool
+can_read(void *context)
+{
+    struct server *s = context;
+    return readers_count(s->readers) > 0;
 }
 
 static enum err
@@ -319,6 +340,13 @@ holds_writes(void *context)
     return "a destination has used up its log budget";
 }
 
+static bool
+takes_writes(void *context)
+{
+    struct server *s = context;
+    return atomic_load_explicit(&s->takes_writes, memory_order_relaxed);
+}
+
 static enum err
 start_api(struct server *s, struct why *why)
 {
@@ -326,7 +354,7 @@ start_api(struct server *s, struct why *why)
     struct api_options options = {
         .env = s->env,
         .tsdb = s->tsdb,
-        .answerer = tsdb_answerer(s->tsdb),
+        .answerer = readers_answerer(s->readers),
         .memory = &s->memory.foreground,
         .decoded_bytes_max = decoded_bytes_max(s),
         .tenancy = c->tenancy_enabled,
@@ -351,10 +379,13 @@ start_api(struct server *s, struct why *why)
         .flags = show_flags,
         .config = show_config,
         .destinations = show_destinations,
+        .sources = show_sources,
         .remembered = show_remembered,
         .tell_destination = tell_destination,
         .holds_writes = holds_writes,
-        .stored = c->storage_mode == STORAGE_LOCAL,
+        .takes_writes = takes_writes,
+        .stored = s->is_stored,
+        .can_read = can_read,
     };
     struct api_limits limits = api_limits_of(c);
     settings_route_prefix(c, s->route_prefix);
@@ -445,11 +476,20 @@ server_free(struct server *s)
     api_free(s->api);
     merger_free(s->merger); /* requests under way may have asked for these two until now */
     relays_free(s->relays);
+    readers_free(s->readers);
     tsdb_free(s->tsdb);
-    sources_free(&s->sources);
     keeper_fini(&s->keeper);
     lock_fini(&s->reload_lock);
     mem_free(NULL, s, sizeof *s);
+}
+
+static enum err
+begin_sources(struct server *s, struct sources *sources, struct why *why)
+{
+    struct readers_change *change;
+    enum err e = readers_prepare(s->readers, sources, &change, why);
+    if (e == OK) readers_commit(change);
+    return e;
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
@@ -464,6 +504,7 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     why->text[0] = '\0';
     s->env = env;
     s->settings = *settings;
+    s->is_stored = settings->storage_mode == STORAGE_LOCAL;
     s->reloaded = (struct reload_state){true, env_realtime_ms(env)};
     s->flag_count = flag_count;
     s->flag_words = flag_words;
@@ -477,12 +518,19 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     struct relays_options relays = {
         .env = env,
         .tsdb = s->tsdb,
-        .stored = settings->storage_mode == STORAGE_LOCAL,
+        .stored = s->is_stored,
         .storage_path = s->settings.storage_path,
         .memory = &s->memory.foreground,
         .memory_bytes = foreground / 4,
     };
     if (e == OK) e = relays_new(&relays, &s->relays, why);
+    struct readers_options readers = {
+        .env = env,
+        .local = s->is_stored ? tsdb_answerer(s->tsdb) : NULL,
+        .memory = &s->memory.foreground,
+    };
+    if (e == OK) e = readers_new(&readers, &s->readers, why);
+    if (e == OK) e = begin_sources(s, sources, why);
     if (e == OK) e = start_api(s, why);
     uint32_t destination_count = destinations->count;
     if (e == OK) { /* before anything of the log is given up */
@@ -491,6 +539,7 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
         *destinations = (struct destinations){NULL};
         e = relays_prepare(s->relays, &list, &change, why);
         if (e == OK) relays_commit(change);
+        note_destinations(s, destination_count);
     }
     if (e == OK) e = merger_start(env, s->tsdb, &s->merger, why);
     s->keeper.tsdb = s->tsdb;
@@ -503,11 +552,10 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
         server_free(s);
         return e;
     }
-    switch_sources(s, sources);
     log_info("ready", KV("version", FIREKEEP_VERSION), KV("address", settings->web_listen_address),
              KV("port", http_server_port(s->http)),
              KV("tenancy", settings->tenancy_enabled ? "on" : "off"),
-             KV("destinations", destination_count), KV("sources", s->sources.count));
+             KV("destinations", destination_count), KV("sources", readers_count(s->readers)));
     *ret_server = s;
     return OK;
 }

@@ -530,6 +530,38 @@ test_a_reload_changes_all_or_nothing_while_requests_run(void **state)
     site_free(s);
 }
 
+static void
+test_a_server_with_sources_alone_takes_no_samples_before_it_has_a_destination(void **state)
+{
+    (void)state;
+    static const char reading[] = "sources: [{name: a, type: remote_read, url: 'http://h'}]\n";
+    struct site *s = site_new();
+    struct why why;
+    struct destinations none;
+    struct sources sources;
+    char path[160], flag[200], both[512];
+    char address[] = "--web.listen-address=127.0.0.1:0", mode[] = "--storage.mode=none";
+    char *words[] = {flag, address, mode};
+    snprintf(path, sizeof path, "%s/firekeep.yml", s->dir);
+    snprintf(flag, sizeof flag, "--config.file=%s", path);
+    snprintf(both, sizeof both, "%sdestinations: [{name: a, type: file, path: %s/a}]\n", reading,
+             s->dir);
+    write_config(s, path, reading);
+    s->flag_count = 3;
+    s->flag_words = words;
+    must(settings_load(&s->settings, &none, &sources, s->flag_count, words, &why));
+    sources_free(&sources);
+    site_start(s);
+    assert_int_equal(write_labels(s, 2), 501);
+    write_config(s, path, both);
+    must(server_reload(s->server, &why));
+    assert_int_equal(write_labels(s, 2), 204);
+    write_config(s, path, reading);
+    must(server_reload(s->server, &why));
+    assert_int_equal(write_labels(s, 2), 501);
+    site_free(s);
+}
+
 /* --- a reload that fails ---------------------------------------------------------------------- */
 
 /* A server with a destination, and a file that says how it shall be. */
@@ -798,6 +830,7 @@ main(void)
         SERVER_TEST(test_level_written_answers_without_a_sync),
         SERVER_TEST(test_level_memory_answers_without_a_sync),
         SERVER_TEST(test_a_reload_changes_all_or_nothing_while_requests_run),
+        SERVER_TEST(test_a_server_with_sources_alone_takes_no_samples_before_it_has_a_destination),
         SERVER_TEST(test_a_reload_without_a_thread_changes_nothing),
         SERVER_TEST(test_a_reload_on_a_failing_disk_changes_all_or_nothing),
         SERVER_TEST(test_a_reload_without_memory_changes_all_or_nothing),

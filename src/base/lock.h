@@ -16,6 +16,7 @@ enum lock_rank {
     LOCK_RANK_SCRAPE,     /* metrics being printed; their callbacks look into all below */
     LOCK_RANK_API,        /* request queues; nothing of the store is held when they are taken */
     LOCK_RANK_RELAYS,     /* which destinations there are */
+    LOCK_RANK_READERS,    /* which sources there are */
     LOCK_RANK_RELAY_OPEN, /* whether one is open */
     LOCK_RANK_RELAY,      /* what it says of itself */
     LOCK_RANK_EDIT,       /* who changes which parts are live; held while the manifest is written */

@@ -20,17 +20,7 @@ static void
 test_example_file_shows_a_destination_of_each_type(void **state)
 {
     (void)state;
-    static const char mark[] = "\n#destinations:\n";
-    char *text = read_source_file("docs/firekeep.example.yml");
-    char *from = strstr(text, mark), *to = from;
-    assert_non_null(from);
-    /* Each line behind loses its '#', as whoever copies it does. */
-    for (const char *p = from; *p != 0; p++) {
-        bool begins = p > from && p[-1] == '\n';
-        if (begins) assert_int_equal(*p, '#');
-        if (!begins) *to++ = *p;
-    }
-    *to = 0;
+    char *text = example_list("destinations");
     struct destinations list = read_list(text, false);
     uint32_t types = 0;
     for (uint32_t i = 0; i < list.count; i++) {

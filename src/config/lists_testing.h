@@ -51,6 +51,29 @@ read_source_file(const char *path)
     return text;
 }
 
+/*
+ * The list of that name out of the example file, as whoever copies it has it: its lines, to the
+ * next empty one, without their '#'. The caller frees it.
+ */
+static inline char *
+example_list(const char *name)
+{
+    char mark[40];
+    snprintf(mark, sizeof mark, "\n#%s:\n", name);
+    char *text = read_source_file("docs/firekeep.example.yml");
+    char *from = strstr(text, mark), *to = text;
+    assert_non_null(from);
+    for (const char *p = from + 1; *p != 0 && *p != '\n'; p++) {
+        assert_int_equal(*p, '#');
+        size_t size = strcspn(p + 1, "\n") + 1; /* and its end */
+        memmove(to, p + 1, size);
+        to += size;
+        p += size;
+    }
+    *to = 0;
+    return text;
+}
+
 /* --- the manual ------------------------------------------------------------------------------- */
 
 /* The column "Value" of the manual. */

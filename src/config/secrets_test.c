@@ -14,6 +14,7 @@
 
 #include "backend/writer.h"
 #include "config/destinations.h"
+#include "config/sources.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 
@@ -44,6 +45,20 @@ static const char config[] =
     "- {name: role, type: kinesis, format: ndjson, stream: s, region: eu-west-1,\n"
     "   access_key: hush-access, secret_key: hush-key, role_arn: 'arn:aws:iam::1:role/r',\n"
     "   external_id: e}\n";
+
+static const char sources_config[] =
+    "sources:\n"
+    "- {name: basic, type: remote_read, url: 'http://h', headers: {X-One: hush-header},\n"
+    "   proxy_url: 'http://user:hush-proxy@proxy:3128',\n"
+    "   basic_auth: {username: u, password: hush-password}}\n"
+    "- {name: bearer, type: remote_read, url: 'http://h',\n"
+    "   authorization: {credentials: hush-credentials}}\n"
+    "- {name: oauth2, type: remote_read, url: 'http://h',\n"
+    "   oauth2: {client_id: c, client_secret: hush-client, token_url: 'http://issuer',\n"
+    "            proxy_url: 'http://hush-token@proxy', endpoint_params: {a: hush-param}}}\n"
+    "- {name: sigv4, type: remote_read, url: 'http://h',\n"
+    "   sigv4: {region: eu-west-1, access_key: hush-access, secret_key: hush-key,\n"
+    "           session_token: hush-session}}\n";
 
 /* What an issuer of tokens answers, with an escape in the middle; and what STS does. */
 static const char token_answer[] =
@@ -205,6 +220,38 @@ test_no_memory_that_is_given_back_has_a_secret_in_it(void **state)
     sim_env_free(sim);
 }
 
+static struct sources
+read_sources(void)
+{
+    struct settings settings;
+    struct sources list = {NULL};
+    struct why why = {""};
+    settings_default(&settings);
+    enum err e = sources_yaml("f.yml", bytes_of_text(sources_config), &settings, &list, &why);
+    if (e) fail_msg("%s", why.text);
+    return list;
+}
+
+static void
+test_no_secret_of_a_source_is_left_or_shown(void **state)
+{
+    (void)state;
+    struct buf text;
+    found = 0;
+    mem_watch_frees(look);
+    struct sources list = read_sources();
+    check_quiet("reading");
+    assert_true(secret_given(&list.items[0].basic_auth.password));
+    buf_init(&text, NULL, TEXT_BYTES_MAX);
+    sources_print_yaml(&list, &text);
+    assert_int_equal(buf_error(&text), OK);
+    if (has_mark(text.at, text.size)) fail_msg("shown: %s", found_at);
+    buf_fini(&text);
+    sources_free(&list);
+    check_quiet("the list");
+    mem_watch_frees(NULL);
+}
+
 static void
 test_no_secret_is_shown(void **state)
 {
@@ -228,6 +275,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_memory_that_is_given_back_has_a_secret_in_it),
         cmocka_unit_test(test_no_secret_is_shown),
+        cmocka_unit_test(test_no_secret_of_a_source_is_left_or_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

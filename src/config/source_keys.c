@@ -167,8 +167,8 @@ static const struct schema_key source_keys[] = {
              "samples if the server does not stream"},
     {"labels_url", SCHEMA_TEXT, OF(u.remote_read.labels_url), .types = FOR(REMOTE_READ),
      .check = rule_url, .what = "a URL",
-     .help = "URL below which the server has /api/v1/labels and the like; not set: names and "
-             "values of labels are derived from its series"},
+     .help = "URL below which the server has /api/v1/labels and the like; default: `url` without "
+             "/api/v1/read at its end"},
     {"tenant_header", SCHEMA_TEXT, OF(u.remote_read.tenant_header), .types = FOR(REMOTE_READ),
      .check = rule_read_header_name, .what = "a header name",
      .help = "header that carries the tenant name"},

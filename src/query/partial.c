@@ -63,9 +63,11 @@ set_free(struct series_set *set)
 static struct partial_view *
 asked(struct view *view, const struct query_request *request, struct query_request *ret)
 {
+    struct partial_view *v = (struct partial_view *)view;
     *ret = *request;
-    ret->partial = true;
-    return (struct partial_view *)view;
+    ret->partial = v->partial;
+    ret->tells = true;
+    return v;
 }
 
 static enum err
@@ -74,6 +76,8 @@ select_series(struct view *view, const struct query_request *request, struct ser
 {
     static const struct series_set_ops ops = {set_next, set_batch, set_warning,
                                               set_cost, set_spent, set_free};
+    static const struct series_set_ops uncounted = {set_next, set_batch, set_warning,
+                                                    set_cost, NULL,      set_free};
     struct query_request r;
     struct partial_view *v = asked(view, request, &r);
     struct partial_set *s = mem_new(v->budget, sizeof *s);
@@ -81,11 +85,13 @@ select_series(struct view *view, const struct query_request *request, struct ser
     s->set.ops = &ops;
     s->of = v;
     enum err e = view_select(v->below, &r, &s->below, why);
-    if (e)
+    if (e) {
         mem_free(v->budget, s, sizeof *s);
-    else
-        *ret_set = &s->set;
-    return e;
+        return e;
+    }
+    if (s->below->ops->spent == NULL) s->set.ops = &uncounted;
+    *ret_set = &s->set;
+    return OK;
 }
 
 static enum err
@@ -129,25 +135,39 @@ series(struct view *view, const struct query_request *request, const struct text
     return view_series(asked(view, request, &r)->below, &r, to, why);
 }
 
+static struct view_mark
+mark(const struct view *view)
+{
+    const struct view *below = ((const struct partial_view *)view)->below;
+    return below->ops->mark(below);
+}
+
+static int64_t
+same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
+{
+    return view_same_before(((const struct partial_view *)view)->below, tenant, before);
+}
+
 static void
 free_view(struct view *view)
 {
     (void)view; /* the caller's: see partial_view_fini() */
 }
 
+#define OPS                                                                \
+    .select = select_series, .exemplars = exemplars, .metadata = metadata, \
+    .label_names = label_names, .label_values = label_values, .series = series, .free = free_view
+
 void
-partial_view_init(struct partial_view *v, struct view *below, struct budget *budget)
+partial_view_init(struct partial_view *v, struct view *below, bool partial, struct budget *budget)
 {
-    static const struct view_ops ops = {
-        .select = select_series,
-        .exemplars = exemplars,
-        .metadata = metadata,
-        .label_names = label_names,
-        .label_values = label_values,
-        .series = series,
-        .free = free_view,
-    };
-    *v = (struct partial_view){.view = {&ops}, .below = below, .budget = budget};
+    static const struct view_ops whole = {OPS, .mark = mark, .same_before = same_before};
+    static const struct view_ops unmarked = {OPS};
+    bool marked = !partial && below->ops->mark != NULL;
+    *v = (struct partial_view){.view = {marked ? &whole : &unmarked},
+                               .below = below,
+                               .partial = partial,
+                               .budget = budget};
     lock_init(&v->lock, LOCK_RANK_LEAF);
     warnings_init(&v->warnings, budget);
 }

@@ -1,6 +1,6 @@
 /*
- * partial.h - answers of what is whole: a view of another that asks it with `partial`, and keeps
- * the sentences about what is missing for as long as it exists.
+ * partial.h - a view of another that keeps the sentences about what its answers lack for as long as
+ * it exists: of sources that may fail, and, if it is asked with `partial`, of what is damaged.
  *
  * So whoever evaluates an expression need not know of it. Threads: as the view below.
  */
@@ -15,6 +15,7 @@ struct partial_view {
     struct view view; /* to be asked; first */
     struct view *below;
     struct budget *budget;
+    bool partial;
 
     struct lock lock; /* LOCK_RANK_LEAF; guards to the end */
     struct warnings warnings;
@@ -22,7 +23,8 @@ struct partial_view {
 };
 
 /* `below` outlives what is asked of it, and stays the caller's. */
-void partial_view_init(struct partial_view *v, struct view *below, struct budget *budget);
+void partial_view_init(struct partial_view *v, struct view *below, bool partial,
+                       struct budget *budget);
 /* All sets are freed before the next three. */
 void partial_view_fini(struct partial_view *v);
 /* ERR_NOMEM: what is missing could not be kept, so that the answer must fail. */

@@ -101,7 +101,7 @@ test_what_is_missing_is_kept_of_all_sets(void **state)
     (void)state;
     struct damaged d = {.view = {&damaged_ops}};
     struct partial_view v;
-    partial_view_init(&v, &d.view, NULL);
+    partial_view_init(&v, &d.view, true, NULL);
     assert_null(partial_view_warning(&v, 0));
     ask(&v);
     assert_true(d.was_partial);
@@ -131,7 +131,7 @@ test_errors_and_failed_allocations_are_told(void **state)
     for (uint64_t nth = 1; nth <= 2; nth++) {
         struct damaged d = {.view = {&damaged_ops}};
         struct partial_view v;
-        partial_view_init(&v, &d.view, NULL);
+        partial_view_init(&v, &d.view, true, NULL);
         mem_fail_nth(nth, false);
         enum err e = view_select(&v.view, &request, &set, &why);
         assert_int_equal(e, nth == 1 ? ERR_NOMEM : OK);
@@ -142,7 +142,7 @@ test_errors_and_failed_allocations_are_told(void **state)
     }
     struct damaged d = {.view = {&damaged_ops}, .sets = 100};
     struct partial_view v;
-    partial_view_init(&v, &d.view, NULL);
+    partial_view_init(&v, &d.view, true, NULL);
     assert_int_equal(view_select(&v.view, &request, &set, &why), ERR_LIMIT);
     assert_string_equal(why.text, "as told");
     partial_view_fini(&v);

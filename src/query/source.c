@@ -30,8 +30,10 @@ static void
 view_drop(struct source_view *v)
 {
     if (atomic_fetch_sub_explicit(&v->users, 1, memory_order_acq_rel) > 1) return;
+    const struct source_options *options = v->options;
     view_free(v->below);
     mem_free(v->budget, v, sizeof *v);
+    options->release(options->owner);
 }
 
 static void
@@ -605,6 +607,7 @@ source_view_open(const struct source_options *options, int64_t min_ms, int64_t m
     v->min_ms = min_ms;
     v->max_ms = max_ms;
     atomic_init(&v->users, 1);
+    options->hold(options->owner);
     enum err e = view_open(options->reader, control, &v->below, why);
     if (e)
         free_view(&v->view);

@@ -29,7 +29,6 @@ struct source_tally {
     _Atomic int64_t failed_ms; /* Unix, of the last one; 0: none did */
 };
 
-/* Views of texts that live as long as the source. */
 struct source_limits {
     const char *name;
     const struct bytes *tenants; /* count 0: every one */
@@ -43,9 +42,14 @@ struct source_limits {
 };
 
 struct source_options {
-    struct answerer *reader; /* lives as long as the source, like the rest */
+    struct answerer *reader;
     struct source_limits limits;
     struct source_tally *tally;
+    /* By any thread: views, and sets that outlive them, need all of this from the one to the other.
+     */
+    void (*hold)(void *owner);
+    void (*release)(void *owner);
+    void *owner;
 };
 
 /* `min_ms`, `max_ms`: of which times it is asked; none: min > max. ERR_NOMEM; errors of the reader.

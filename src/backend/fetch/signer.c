@@ -3,7 +3,6 @@
  */
 #include "backend/fetch/signer.h"
 
-#include "backend/aws/credentials.h"
 #include "backend/common/oauth2.h"
 #include "base/lock.h"
 

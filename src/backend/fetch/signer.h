@@ -8,7 +8,7 @@
 #ifndef BACKEND_FETCH_SIGNER_H
 #define BACKEND_FETCH_SIGNER_H
 
-#include "backend/aws/aws.h"
+#include "backend/aws/credentials.h"
 #include "backend/common/http_common.h"
 #include "backend/fetch/fetch.h"
 

@@ -1,0 +1,571 @@
+/*
+ * readers.c - see readers.h.
+ *
+ * A reader has users: the generations it is in, of which there is one at a time but for those that
+ * a view is opened of, and the views and sets that read it. The last of them frees it, in whatever
+ * thread, and with it its hold on the list that its settings came with.
+ */
+#include "app/readers.h"
+
+#include <stdio.h>
+
+#include "backend/reader.h"
+#include "base/lock.h"
+#include "base/version.h"
+#include "config/sources.h"
+#include "model/selector.h"
+#include "query/merged.h"
+#include "query/source.h"
+
+_Static_assert((int)MERGED_VIEWS_MAX > (int)SOURCES_MAX, "all of them, and what is stored");
+
+struct shared_list {
+    struct sources sources;
+    _Atomic uint32_t users;
+};
+
+/* What a source of this name did, under whatever settings. */
+struct counts {
+    struct source_counts requests;
+    struct source_tally tally;
+    _Atomic uint32_t users;
+};
+
+struct reader {
+    _Atomic uint32_t users;
+    struct shared_list *list;
+    const struct source_settings *settings;
+    struct counts *counts;
+    struct answerer *answerer;
+    struct source_options source; /* it, as query/ has it; what follows are its texts */
+    struct selector *selectors;
+    struct matcher_set *select;
+    struct label *external_labels;
+    struct bytes *tenants;
+};
+
+struct generation {
+    _Atomic uint32_t users;
+    uint32_t count;
+    struct reader *readers[SOURCES_MAX];
+};
+
+struct readers {
+    struct answerer answerer; /* first: it is handed out */
+    struct readers_options options;
+    struct http_puller *puller;
+    struct metric_collector collector;
+
+    struct lock lock;       /* LOCK_RANK_READERS; guards the rest */
+    struct generation *now; /* NULL: none yet */
+};
+
+struct readers_change {
+    struct readers *readers;
+    struct generation *next;
+};
+
+/* Whether that was the last user. */
+static bool
+drop_user(_Atomic uint32_t *users)
+{
+    return atomic_fetch_sub_explicit(users, 1, memory_order_acq_rel) == 1;
+}
+
+static void
+add_user(_Atomic uint32_t *users)
+{
+    atomic_fetch_add_explicit(users, 1, memory_order_relaxed);
+}
+
+static void
+list_drop(struct shared_list *list)
+{
+    if (list == NULL || !drop_user(&list->users)) return;
+    sources_free(&list->sources);
+    mem_free(NULL, list, sizeof *list);
+}
+
+/* --- a reader --------------------------------------------------------------------------------- */
+
+static void
+reader_hold(void *owner)
+{
+    add_user(&((struct reader *)owner)->users);
+}
+
+static void
+reader_drop(void *owner)
+{
+    struct reader *r = owner;
+    if (!drop_user(&r->users)) return;
+    const struct source_settings *x = r->settings;
+    if (r->answerer != NULL) r->answerer->ops->free(r->answerer);
+    for (uint32_t i = 0; r->selectors != NULL && i < x->select.count; i++) {
+        selector_fini(&r->selectors[i]);
+    }
+    mem_free(NULL, r->selectors, x->select.count * sizeof *r->selectors);
+    mem_free(NULL, r->select, x->select.count * sizeof *r->select);
+    mem_free(NULL, r->external_labels, x->external_labels.count * sizeof *r->external_labels);
+    mem_free(NULL, r->tenants, x->tenants.count * sizeof *r->tenants);
+    if (r->counts != NULL && drop_user(&r->counts->users)) {
+        mem_free(NULL, r->counts, sizeof *r->counts);
+    }
+    list_drop(r->list);
+    mem_free(NULL, r, sizeof *r);
+}
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for a source");
+}
+
+/* An array of `count`; of none it may be NULL. */
+static bool
+make_array(void **ret, uint32_t count, size_t size)
+{
+    *ret = count == 0 ? NULL : mem_new(NULL, count * size);
+    return count == 0 || *ret != NULL;
+}
+
+static enum err
+read_selectors(struct reader *r, struct why *why)
+{
+    const struct text_list *texts = &r->settings->select;
+    if (!make_array((void **)&r->selectors, texts->count, sizeof *r->selectors) ||
+        !make_array((void **)&r->select, texts->count, sizeof *r->select)) {
+        return no_memory(why);
+    }
+    enum err e = OK;
+    for (uint32_t i = 0; i < texts->count && e == OK; i++) {
+        struct selector *s = &r->selectors[i];
+        e = selector_parse(bytes_of_text(texts->items[i]), s, why);
+        r->select[i] = (struct matcher_set){s->matchers, s->count};
+    }
+    return e;
+}
+
+static enum err
+read_texts(struct reader *r, struct why *why)
+{
+    const struct source_settings *x = r->settings;
+    bool all_tenants = x->tenants.count > 0 && strcmp(x->tenants.items[0], "all") == 0;
+    if (!make_array((void **)&r->external_labels, x->external_labels.count,
+                    sizeof *r->external_labels) ||
+        !make_array((void **)&r->tenants, x->tenants.count, sizeof *r->tenants)) {
+        return no_memory(why);
+    }
+    for (uint32_t i = 0; i < x->external_labels.count; i++) {
+        const struct named_text *label = &x->external_labels.items[i];
+        r->external_labels[i] =
+            (struct label){bytes_of_text(label->name), bytes_of_text(label->value)};
+    }
+    for (uint32_t i = 0; i < x->tenants.count; i++) {
+        r->tenants[i] = bytes_of_text(x->tenants.items[i]);
+    }
+    r->source.limits = (struct source_limits){
+        .name = x->name,
+        .tenants = r->tenants,
+        .tenant_count = all_tenants ? 0 : x->tenants.count,
+        .select = r->select,
+        .select_count = x->select.count,
+        .external_labels = r->external_labels,
+        .external_count = x->external_labels.count,
+        .may_fail = x->on_error == ON_ERROR_WARN,
+        .samples_max = x->max_samples,
+    };
+    return OK;
+}
+
+static struct reader *
+find_reader(const struct generation *g, const char *name)
+{
+    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
+        if (strcmp(g->readers[i]->settings->name, name) == 0) return g->readers[i];
+    }
+    return NULL;
+}
+
+static enum err
+make_reader(struct readers *all, struct shared_list *list, const struct source_settings *settings,
+            const struct reader *before, struct reader **ret_reader, struct why *why)
+{
+    struct reader *r = mem_new(NULL, sizeof *r);
+    if (r == NULL) return no_memory(why);
+    atomic_init(&r->users, 1);
+    add_user(&list->users);
+    r->list = list;
+    r->settings = settings;
+    r->counts = before != NULL ? before->counts : mem_new(NULL, sizeof *r->counts);
+    enum err e = r->counts == NULL ? no_memory(why) : OK;
+    if (e == OK) {
+        add_user(&r->counts->users);
+        r->source = (struct source_options){
+            .tally = &r->counts->tally, .hold = reader_hold, .release = reader_drop, .owner = r};
+        e = read_selectors(r, why);
+    }
+    if (e == OK) e = read_texts(r, why);
+    if (e == OK) {
+        struct reader_options options = {.env = all->options.env,
+                                         .memory = all->options.memory,
+                                         .settings = settings,
+                                         .puller = all->puller,
+                                         .counts = &r->counts->requests};
+        e = reader_new(&options, &r->answerer, why);
+        if (e) why_prefix(why, e, "source %s", settings->name);
+    }
+    r->source.reader = r->answerer;
+    if (e)
+        reader_drop(r);
+    else
+        *ret_reader = r;
+    return e;
+}
+
+/* --- generations ------------------------------------------------------------------------------ */
+
+static void
+generation_drop(struct generation *g)
+{
+    if (g == NULL || !drop_user(&g->users)) return;
+    for (uint32_t i = 0; i < g->count; i++) {
+        reader_drop(g->readers[i]);
+    }
+    mem_free(NULL, g, sizeof *g);
+}
+
+/* The one of now, for generation_drop(); NULL: none. */
+static struct generation *
+generation_now(struct readers *all)
+{
+    lock_take(&all->lock);
+    struct generation *g = all->now;
+    if (g != NULL) add_user(&g->users);
+    lock_drop(&all->lock);
+    return g;
+}
+
+static enum err
+fill_generation(struct readers *all, struct generation *g, struct shared_list *list,
+                struct why *why)
+{
+    struct generation *now = generation_now(all);
+    enum err e = OK;
+    for (uint32_t i = 0; i < list->sources.count && e == OK; i++) {
+        const struct source_settings *settings = &list->sources.items[i];
+        struct reader *before = find_reader(now, settings->name);
+        if (before != NULL && source_settings_equal(before->settings, settings)) {
+            g->readers[i] = before;
+            add_user(&before->users);
+        } else {
+            e = make_reader(all, list, settings, before, &g->readers[i], why);
+        }
+        if (e == OK) g->count++;
+    }
+    generation_drop(now);
+    return e;
+}
+
+enum err
+readers_prepare(struct readers *all, struct sources *sources, struct readers_change **ret_change,
+                struct why *why)
+{
+    struct readers_change *change = mem_new(NULL, sizeof *change);
+    struct shared_list *list = mem_new(NULL, sizeof *list);
+    struct generation *g = mem_new(NULL, sizeof *g);
+    if (change == NULL || list == NULL || g == NULL) {
+        mem_free(NULL, change, sizeof *change);
+        mem_free(NULL, list, sizeof *list);
+        mem_free(NULL, g, sizeof *g);
+        sources_free(sources);
+        return no_memory(why);
+    }
+    list->sources = *sources;
+    *sources = (struct sources){NULL};
+    atomic_init(&list->users, 1);
+    atomic_init(&g->users, 1);
+    *change = (struct readers_change){all, g};
+    enum err e = fill_generation(all, g, list, why);
+    list_drop(list);
+    if (e)
+        readers_abandon(change);
+    else
+        *ret_change = change;
+    return e;
+}
+
+void
+readers_abandon(struct readers_change *change)
+{
+    if (change == NULL) return;
+    generation_drop(change->next);
+    mem_free(NULL, change, sizeof *change);
+}
+
+void
+readers_commit(struct readers_change *change)
+{
+    struct readers *all = change->readers;
+    lock_take(&all->lock);
+    struct generation *before = all->now;
+    all->now = change->next;
+    lock_drop(&all->lock);
+    generation_drop(before);
+    mem_free(NULL, change, sizeof *change);
+}
+
+uint32_t
+readers_count(struct readers *all)
+{
+    lock_take(&all->lock);
+    uint32_t count = all->now == NULL ? 0 : all->now->count;
+    lock_drop(&all->lock);
+    return count;
+}
+
+/* --- views ------------------------------------------------------------------------------------ */
+
+static int64_t
+bound_ms(const struct source_bound *bound, int64_t now_ms, int64_t open)
+{
+    if (!bound->given) return open;
+    return bound->before_now ? now_ms - bound->ms : bound->ms;
+}
+
+static void
+times_of(const struct readers *all, const struct source_settings *x, int64_t *ret_min_ms,
+         int64_t *ret_max_ms)
+{
+    struct answerer *local = all->options.local;
+    int64_t now_ms = env_realtime_ms(all->options.env), first_ms, last_ms;
+    *ret_min_ms = INT64_MIN;
+    *ret_max_ms = INT64_MAX;
+    if (x->times == TIMES_BETWEEN) {
+        *ret_min_ms = bound_ms(&x->from, now_ms, INT64_MIN);
+        *ret_max_ms = bound_ms(&x->to, now_ms, INT64_MAX);
+    } else if (x->times == TIMES_OLDER_THAN_LOCAL && local != NULL) {
+        local->ops->range(local, &first_ms, &last_ms);
+        if (first_ms <= last_ms && first_ms > INT64_MIN) *ret_max_ms = first_ms - 1;
+    }
+}
+
+static enum err
+open_views(struct readers *all, const struct generation *g, struct query_control *control,
+           struct view **views, uint32_t *ret_count, struct why *why)
+{
+    enum err e = OK;
+    *ret_count = 0;
+    if (all->options.local != NULL) e = view_open(all->options.local, control, views, why);
+    if (e) return e;
+    if (all->options.local != NULL) (*ret_count)++;
+    for (uint32_t i = 0; g != NULL && i < g->count && e == OK; i++) {
+        int64_t min_ms, max_ms;
+        times_of(all, g->readers[i]->settings, &min_ms, &max_ms);
+        e = source_view_open(&g->readers[i]->source, min_ms, max_ms, control, &views[*ret_count],
+                             why);
+        if (e == OK) (*ret_count)++;
+    }
+    return e;
+}
+
+static enum err
+open_all(struct answerer *answerer, struct query_control *control, struct view **ret_view,
+         struct why *why)
+{
+    struct readers *all = (struct readers *)answerer;
+    struct view *views[MERGED_VIEWS_MAX];
+    uint32_t count;
+    struct generation *g = generation_now(all);
+    enum err e = open_views(all, g, control, views, &count, why);
+    generation_drop(g);
+    if (e == OK && count == 0) {
+        e = why_set(why, ERR_UNSUPPORTED,
+                    "nothing is stored with storage.mode=none, and there "
+                    "are no sources");
+    }
+    if (e == OK) {
+        struct budget *budget = control == NULL ? NULL : control->budget;
+        return merged_view_new(views, count, budget, ret_view, why);
+    }
+    while (count-- > 0) {
+        view_free(views[count]);
+    }
+    return e;
+}
+
+/* With sources, nothing says it. */
+static void
+find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
+{
+    struct readers *all = (struct readers *)answerer;
+    struct answerer *local = all->options.local;
+    *ret_min_ms = INT64_MIN;
+    *ret_max_ms = INT64_MAX;
+    if (local != NULL && readers_count(all) == 0) local->ops->range(local, ret_min_ms, ret_max_ms);
+}
+
+static void
+free_nothing(struct answerer *answerer)
+{
+    (void)answerer; /* readers_free() does it */
+}
+
+struct answerer *
+readers_answerer(struct readers *all)
+{
+    return &all->answerer;
+}
+
+/* --- what is shown ---------------------------------------------------------------------------- */
+
+static uint64_t
+value_of(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void
+collect_one(struct metric_sink *sink, const struct reader *r)
+{
+    static const struct metric_family
+        requests = {"firekeep_source_requests_total", "Requests sent to the source.",
+                    METRIC_KIND_COUNTER},
+        seconds = {"firekeep_source_request_seconds_total",
+                   "Time from requests to the source until their responses began, in seconds.",
+                   METRIC_KIND_COUNTER},
+        retries = {"firekeep_source_retries_total", "Requests to the source that were sent again.",
+                   METRIC_KIND_COUNTER},
+        bytes = {"firekeep_source_received_bytes_total",
+                 "Bytes of responses of the source, as received.", METRIC_KIND_COUNTER},
+        questions = {"firekeep_source_queries_total",
+                     "Selectors and look-ups that the source was asked for.", METRIC_KIND_COUNTER},
+        series = {"firekeep_source_series_total", "Series read from the source.",
+                  METRIC_KIND_COUNTER},
+        samples = {"firekeep_source_samples_total", "Samples read from the source.",
+                   METRIC_KIND_COUNTER},
+        filtered = {"firekeep_source_filtered_series_total",
+                    "Series that the source sent and that were not asked for.",
+                    METRIC_KIND_COUNTER},
+        failed = {"firekeep_source_failed_queries_total",
+                  "Selectors and look-ups that the source did not answer.", METRIC_KIND_COUNTER},
+        warned = {"firekeep_source_warnings_total",
+                  "Failures of the source that became warnings (on_error: warn).",
+                  METRIC_KIND_COUNTER},
+        errors = {"firekeep_source_errors_total",
+                  "Requests to the source that failed, retries not counted, by kind.",
+                  METRIC_KIND_COUNTER};
+    const struct source_counts *c = &r->counts->requests;
+    const struct source_tally *t = &r->counts->tally;
+    struct metric_pair pairs[] = {{"source", bytes_of_text(r->settings->name)},
+                                  {"kind", bytes_of_text("")}};
+    metric_put_u64(sink, &requests, pairs, 1, value_of(&c->requests));
+    metric_put_double(sink, &seconds, pairs, 1, (double)value_of(&c->requests_ns) / NS_PER_S);
+    metric_put_u64(sink, &retries, pairs, 1, value_of(&c->repeats));
+    metric_put_u64(sink, &bytes, pairs, 1, value_of(&c->bytes));
+    metric_put_u64(sink, &questions, pairs, 1, value_of(&t->questions));
+    metric_put_u64(sink, &series, pairs, 1, value_of(&t->series));
+    metric_put_u64(sink, &samples, pairs, 1, value_of(&t->samples));
+    metric_put_u64(sink, &filtered, pairs, 1, value_of(&t->filtered));
+    metric_put_u64(sink, &failed, pairs, 1, value_of(&t->failed));
+    metric_put_u64(sink, &warned, pairs, 1, value_of(&t->excused));
+    for (unsigned i = 0; i < TROUBLE_COUNT; i++) {
+        pairs[1].value = bytes_of_text(source_trouble_word((enum source_trouble)i));
+        metric_put_u64(sink, &errors, pairs, 2, value_of(&c->errors[i]));
+    }
+}
+
+static void
+collect(struct metric_sink *sink, void *context)
+{
+    struct generation *g = generation_now(context);
+    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
+        collect_one(sink, g->readers[i]);
+    }
+    generation_drop(g);
+}
+
+static void
+print_one(const struct reader *r, struct json *j)
+{
+    const struct source_counts *c = &r->counts->requests;
+    const struct source_tally *t = &r->counts->tally;
+    json_object_open(j);
+    json_member_text(j, "name", r->settings->name);
+    json_member_text(j, "type", source_type_word(r->settings->type));
+    json_member_text(j, "onError", r->settings->on_error == ON_ERROR_WARN ? "warn" : "fail");
+    json_member_uint(j, "requests", value_of(&c->requests));
+    json_member_uint(j, "retries", value_of(&c->repeats));
+    json_member_uint(j, "receivedBytes", value_of(&c->bytes));
+    json_member_uint(j, "queries", value_of(&t->questions));
+    json_member_uint(j, "series", value_of(&t->series));
+    json_member_uint(j, "samples", value_of(&t->samples));
+    json_member_uint(j, "filteredSeries", value_of(&t->filtered));
+    json_member_uint(j, "failedQueries", value_of(&t->failed));
+    json_member_uint(j, "warnings", value_of(&t->excused));
+    json_key(j, "errors");
+    json_object_open(j);
+    for (unsigned i = 0; i < TROUBLE_COUNT; i++) {
+        json_member_uint(j, source_trouble_word((enum source_trouble)i), value_of(&c->errors[i]));
+    }
+    json_object_close(j);
+    json_object_close(j);
+}
+
+void
+readers_print(struct readers *all, struct json *j)
+{
+    struct generation *g = generation_now(all);
+    json_array_open(j);
+    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
+        print_one(g->readers[i], j);
+    }
+    json_array_close(j);
+    generation_drop(g);
+}
+
+void
+readers_print_yaml(struct readers *all, struct buf *to)
+{
+    struct source_settings items[SOURCES_MAX];
+    struct generation *g = generation_now(all);
+    struct sources list = {.items = items};
+    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
+        items[list.count++] = *g->readers[i]->settings;
+    }
+    sources_print_yaml(&list, to);
+    generation_drop(g);
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+enum err
+readers_new(const struct readers_options *options, struct readers **ret_readers, struct why *why)
+{
+    static const struct answerer_ops ops = {open_all, find_range, free_nothing};
+    struct readers *all = mem_new(NULL, sizeof *all);
+    if (all == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
+    all->answerer = (struct answerer){.ops = &ops, .name = "all"};
+    all->options = *options;
+    lock_init(&all->lock, LOCK_RANK_READERS);
+    enum err e = http_puller_new(options->env, "Firekeep/" FIREKEEP_VERSION, &all->puller, why);
+    if (e) {
+        readers_free(all);
+        return e;
+    }
+    all->collector = (struct metric_collector){.collect = collect, .context = all};
+    metric_register_collector(&all->collector);
+    *ret_readers = all;
+    return OK;
+}
+
+void
+readers_free(struct readers *all)
+{
+    if (all == NULL) return;
+    metric_unregister(&all->collector.link);
+    generation_drop(all->now);
+    http_puller_free(all->puller);
+    lock_fini(&all->lock);
+    mem_free(NULL, all, sizeof *all);
+}

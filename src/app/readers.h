@@ -1,0 +1,52 @@
+/*
+ * readers.h - the sources of a server, and the answerer of all that can be read: what is stored
+ * here, if anything is, and the sources, as one.
+ *
+ * A view has the sources of the moment in which it was opened, whatever a reload makes of them.
+ *
+ * Threads: the answerer, readers_count(), readers_print() and readers_collect() from any; the
+ * others from the one that owns the server or, one at a time, reloads it.
+ */
+#ifndef APP_READERS_H
+#define APP_READERS_H
+
+#include "backend/source_settings.h"
+#include "base/json.h"
+#include "base/metric.h"
+#include "model/select.h"
+#include "sys/env.h"
+
+struct readers;
+struct readers_options {
+    struct env *env;
+    struct answerer *local; /* NULL: nothing is stored here */
+    struct budget *memory;
+};
+
+/* Without sources yet. ERR_NOMEM; ERR_AGAIN: no thread. */
+MUST_CHECK enum err readers_new(const struct readers_options *options, struct readers **ret_readers,
+                                struct why *why);
+/* No view is open. */
+void readers_free(struct readers *readers);
+
+/*
+ * Makes it these sources, in two steps: the first makes all that can fail, and changes nothing; the
+ * second cannot fail. The list is taken, also on an error. Sources that are as they were go on as
+ * they are, and all keep their counts by their names. ERR_NOMEM, ERR_INPUT, ERR_MISSING: one cannot
+ * be made of its settings.
+ */
+struct readers_change;
+MUST_CHECK enum err readers_prepare(struct readers *readers, struct sources *list,
+                                    struct readers_change **ret_change, struct why *why);
+void readers_commit(struct readers_change *change);
+/* Instead. NULL is fine. */
+void readers_abandon(struct readers_change *change);
+
+struct answerer *readers_answerer(struct readers *readers);
+uint32_t readers_count(struct readers *readers);
+/* An array of all, as the API shows them. */
+void readers_print(struct readers *readers, struct json *to);
+/* The list in the form of the configuration file. */
+void readers_print_yaml(struct readers *readers, struct buf *to);
+
+#endif
