@@ -246,6 +246,7 @@ struct source_set {
     uint32_t shard, shard_count;
     struct buf from_labels;
     bool tells;
+    struct series_cost given;
     struct warnings warnings; /* its own; those of what is below come after */
 };
 
@@ -286,6 +287,7 @@ set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
         if (e) return e;
     } while (!is_wanted(s, *ret_labels));
     tally(&s->view->options->tally->series, 1);
+    s->given.series++;
     return query_control_add_series(s->control, why);
 }
 
@@ -302,6 +304,7 @@ set_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *wh
     uint64_t count = ret_batch->count;
     uint64_t before = atomic_fetch_add_explicit(&v->samples, count, memory_order_relaxed);
     tally(&v->options->tally->samples, count);
+    s->given.samples += count;
     if (max > 0 && before + count > max) {
         why_set(why, ERR_LIMIT, "the query reads more than %llu samples (max_samples)",
                 (unsigned long long)max);
@@ -320,6 +323,12 @@ set_warning(struct series_set *set, uint32_t index)
         if (own == index) return sentence;
     }
     return s->below == NULL ? NULL : series_set_warning(s->below, index - own);
+}
+
+static struct series_cost
+set_spent(const struct series_set *set)
+{
+    return ((const struct source_set *)set)->given;
 }
 
 static void
@@ -377,8 +386,11 @@ static enum err
 select_series(struct view *view, const struct query_request *r, struct series_set **ret_set,
               struct why *why)
 {
-    static const struct series_set_ops ops = {
-        .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
+    static const struct series_set_ops ops = {.next = set_next,
+                                              .batch = set_batch,
+                                              .warning = set_warning,
+                                              .spent = set_spent,
+                                              .free = set_free};
     struct source_view *v = (struct source_view *)view;
     struct source_set *s = mem_new(v->budget, sizeof *s);
     struct question q;

@@ -1,0 +1,351 @@
+#!/bin/bash
+# source_remote_read.sh - what other stores have is read back by remote read, exactly.
+#
+#   samples --remote write--> store: a Firekeep, a Prometheus 2.42, a Prometheus 3
+#   store <--remote read-- a Firekeep that stores nothing <--PromQL, remote read, look-ups-- us
+#                                                         <--remote read-- a Prometheus without data
+#
+# The Firekeep between must say what a Firekeep says that stores the samples itself. Then what
+# operators do: a source that is gone, external labels, times, tenants, a reload with queries under way.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/questions_lib.sh
+. tests/questions_lib.sh
+newer=$PEERS/prometheus/usr/bin/prometheus
+mapfile -t ports < <(free_ports 6)
+whole=(--start 1 --end 9000000000000)
+
+# --- the actors ---
+
+write_config() { # NAME MODE LINE...
+    local name=$1 mode=$2
+    shift 2
+    {
+        echo "storage: {path: $work/$name, mode: $mode}"
+        echo "tenancy: {enabled: ${tenancy:-false}}"
+        echo 'sources:'
+        printf -- '- %s\n' "$@"
+    } >"$work/$name.yml"
+}
+
+between() { # NAME MODE PORT LINE...
+    local name=$1 mode=$2 on=$3
+    shift 3
+    write_config "$name" "$mode" "$@"
+    at[$name]=http://127.0.0.1:$on
+    mkdir -p "$work/$name"
+    start "$name" build/firekeep serve "--config.file=$work/$name.yml" "--web.listen-address=127.0.0.1:$on" --web.enable-lifecycle
+    wait_ready "$name" "${at[$name]}/-/ready"
+}
+
+reload() { # NAME MODE LINE...
+    write_config "$@"
+    curl -fs --noproxy '*' -o /dev/null -X POST "${at[$1]}/-/reload"
+}
+
+get() { # NAME PATH [CURL-ARGUMENT...]
+    local name=$1 path=$2
+    shift 2
+    curl -s --noproxy '*' --max-time 60 -G "${at[$name]}/api/v1/$path" "$@"
+}
+
+stored_here() { # NAME PORT CAPTURE
+    at[$1]=http://127.0.0.1:$2
+    start_firekeep "$1" "$work/$1" "$2" && is_sent "$3" "${at[$1]}"
+}
+
+# --- samples ---
+
+# A minute apart, for 40 minutes: counters, gauges with all kinds of floats, staleness markers, native
+# histograms of all kinds, names and values of any UTF-8, label sets that are prefixes of others.
+samples_text() { # BEGIN-MS
+    awk -v begin="$1" 'BEGIN {
+        split("1 -0 0x7ff0000000000002 NaN 0x7ff8000000000001 +Inf -Inf 5e-324 1e308 0.1", odd, " ")
+        for (n = 0; n < 40; n++) {
+            t = sprintf("%.0f", begin + n * 60000 + n % 7)
+            for (i = 0; i < 12; i++) {
+                printf "requests_total{instance=\"i%d\",job=\"a\"} %d %s\n", i % 6, n * (i + 1) + (i > 5), t
+                if (i >= 6) printf "requests_total{instance=\"i%d\",job=\"a\",path=\"/%d\"} %d %s\n", i % 6, i, n * 7, t
+            }
+            for (i = 1; i <= 10; i++) printf "odd{n=\"%d\"} %s %s\n", i, odd[i], t
+            printf "strange{quote=\"a\\\"b\",back=\"\\\\\",regex=\".*(+\",comma=\"x,y=z\",line=\"1\\n2\",snow=\"\xe2\x98\x83\"} %d %s\n", n, t
+            printf "prefix{a=\"1\"} 1 %s\nprefix{a=\"1\",b=\"2\"} 2 %s\nprefix{a=\"1\",zz=\"2\"} 3 %s\n", t, t, t
+            if (n < 20) printf "short_lived 1 %s\n", t
+            if (n == 20) printf "short_lived 0x7ff0000000000002 %s\n", t
+        }
+    }' | awk '!seen[$1 " " $NF]++'
+}
+
+histograms_text() { # BEGIN-MS
+    awk -v begin="$1" 'BEGIN {
+        for (n = 0; n < 40; n++) {
+            t = sprintf("%.0f", begin + n * 60000)
+            m = n < 25 ? n : n - 25
+            printf "@histogram h{kind=\"int\"} %s kind=int schema=3 hint=0 threshold=0.001 zero=2 sum=%d count=%d pos=-2:2,3:1/%d,3,2\n", t, n, 7 + m + 1, m + 1
+            printf "@histogram h{kind=\"float\"} %s kind=float schema=0 hint=0 threshold=0 zero=0.5 sum=-3.25 count=%s pos=0:2/1.5,%d\n", t, 2 + m, m
+            printf "@histogram h{kind=\"gauge\"} %s kind=int schema=1 hint=3 threshold=0 zero=1 sum=%d count=%d pos=%d:1/%d\n", t, n, 1 + n * 5 % 9, n % 3, n * 5 % 9
+        }
+    }'
+}
+
+# --- claims ---
+
+is_same() { # A B ARGUMENT...
+    local a=$1 b=$2
+    shift 2
+    "$TOOLS/rrcompare" "${at[$a]}" "${at[$b]}" "${whole[@]}" "$@"
+}
+
+same_page() { # A B PATH [CURL-ARGUMENT...]
+    local a=$1 b=$2
+    shift 2
+    get "$a" "$@" >"$work/page.a"
+    get "$b" "$@" >"$work/page.b"
+    [[ $(head -c 20 "$work/page.a") == '{"status":"success",' ]] || {
+        head -c 300 "$work/page.a"
+        return 1
+    }
+    cmp "$work/page.a" "$work/page.b" || head -c 300 "$work/page.b"
+    cmp -s "$work/page.a" "$work/page.b"
+}
+
+lookups=(
+    'labels'
+    'labels --data-urlencode match[]=requests_total{instance="i1"}'
+    'labels --data-urlencode match[]=none_such'
+    'label/__name__/values'
+    'label/job/values'
+    'label/job/values --data-urlencode match[]={instance=~"i[12]"}'
+    'label/none/values'
+    'label/instance/values --data-urlencode match[]=requests_total --data-urlencode match[]=odd'
+    'series --data-urlencode match[]={__name__=~".+"}'
+    'series --data-urlencode match[]=requests_total{path=""} --data-urlencode match[]=strange'
+    'series --data-urlencode match[]={regex=".*(+"}'
+    'series --data-urlencode match[]={quote=~"a\"b",comma!="x"}'
+)
+
+same_lookups() { # A B
+    local line words
+    for line in "${lookups[@]}"; do
+        read -r -a words <<<"$line"
+        same_page "$1" "$2" "${words[@]}" -d "start=$start_s" -d "end=$end_s" || {
+            echo "$line"
+            return 1
+        }
+    done
+}
+
+own=(
+    'rate(requests_total[5m])' 'sum by (job) (increase(requests_total[10m]))' 'odd' 'odd offset 3m'
+    'strange' '{snow="☃"}' '{quote=~".*\".*"}' 'strange{nothing=""}' 'prefix' 'sum(prefix) by (b)'
+    'short_lived' 'absent(short_lived)' 'count({__name__=~".+"})' 'topk(2, prefix)' 'requests_total / on (instance, path) requests_total'
+    'max_over_time(rate(requests_total[3m])[10m:1m])' 'last_over_time(odd[1h])' 'changes(odd[20m])' 'timestamp(prefix)' 'count_values("v", odd)'
+)
+own_histograms=('h' 'histogram_quantile(0.5, h)' 'rate(h[5m])' 'sum(h{kind!="gauge"})' 'histogram_count(increase(h[10m]))' 'resets(h[1h])')
+
+same_questions() { # A B QUESTION...
+    local a=$1 b=$2 question
+    shift 2
+    for question; do
+        same_page "$a" "$b" query_range --data-urlencode "query=$question" -d "start=$start_s" -d "end=$end_s" -d step=45 &&
+            same_page "$a" "$b" query --data-urlencode "query=$question" -d "time=$((start_s + 1200))" || {
+            echo "$question"
+            return 1
+        }
+    done
+}
+
+# --- what is read is what was written ---
+
+make_samples() {
+    start_s=$(($(date +%s) - 3600))
+    end_s=$((start_s + 2400))
+    samples_text "${start_s}000" >"$work/floats.txt"
+    histograms_text "${start_s}000" >"$work/histograms.txt"
+    "$TOOLS/rwmake" <"$work/floats.txt" >"$work/floats.rw" &&
+        cat "$work/floats.txt" "$work/histograms.txt" | "$TOOLS/rwmake" --version 2 >"$work/all.rw"
+}
+
+# The store is at[peer], the measure at[store]. A Prometheus loses the sign of -0 in SAMPLES.
+round() { # NAME PROTOBUF COMPARE-ARGUMENT...
+    local name=$1 protobuf=$2 questions=("${own[@]}")
+    shift 2
+    [[ $* != *'n!="2"'* ]] || questions=("${own[@]//odd/odd{n!=\"2\"\}}")
+    claim "$name, $protobuf: a Firekeep that stores nothing starts" between between none "${ports[3]}" \
+        "{name: peer, type: remote_read, url: '${at[peer]}/api/v1/read', protobuf: $protobuf}" || return
+    claim "$name, $protobuf: samples are the same, streamed" is_same store between --streamed "$@"
+    claim "$name, $protobuf: samples are the same, as SAMPLES" is_same store between "$@"
+    claim "$name, $protobuf: names, values and series are the same" same_lookups store between
+    claim "$name, $protobuf: PromQL says the same" same_questions store between "${questions[@]}"
+}
+
+round_prometheus() { # NAME PROGRAM CAPTURE PROTOBUF...
+    local name=$1 program=$2 capture=$3 protobuf signs
+    shift 3
+    command -v "$program" >/dev/null || {
+        skip "$name" "$program is not there"
+        return
+    }
+    claim "$name: it starts" prometheus_at peer "$program" "${ports[1]}" &&
+        claim "$name: it has the samples" is_sent "$capture" "${at[peer]}" || return
+    for protobuf; do
+        signs=()
+        [[ $protobuf != samples ]] || signs=(--match '{n!="2"}')
+        round "$name" "$protobuf" --ignore-bounds "${signs[@]}"
+        [[ $capture != *all.rw || $protobuf == samples ]] ||
+            claim "$name, $protobuf: PromQL over histograms says the same" same_questions store between "${own_histograms[@]}"
+        [[ $protobuf != auto ]] || {
+            claim "$name: a Prometheus without data starts" prometheus_at reader "$program" "${ports[2]}" "${at[between]}"
+            all_the_same "$name, read by a Prometheus" peer reader "${own[@]}"
+            stop reader
+        }
+        stop between
+    done
+    stop peer
+    rm -rf "${work:?}/peer" "${work:?}/reader"
+}
+
+round_firekeep() {
+    claim "a Firekeep: it has the samples" stored_here peer "${ports[1]}" "$work/all.rw" || return
+    for protobuf in auto streamed samples; do
+        round "a Firekeep" "$protobuf"
+        claim "a Firekeep, $protobuf: PromQL over histograms says the same" same_questions store between "${own_histograms[@]}"
+        stop between
+    done
+}
+
+# --- what operators do ---
+
+has() { # NAME PATTERN PATH [CURL-ARGUMENT...]
+    local name=$1 pattern=$2
+    shift 2
+    get "$name" "$@" >"$work/page"
+    grep -qE -- "$pattern" "$work/page" || {
+        head -c 400 "$work/page"
+        return 1
+    }
+}
+
+round_external() {
+    claim "external labels: it starts" between between none "${ports[3]}" \
+        "{name: peer, type: remote_read, url: '${at[peer]}/api/v1/read', external_labels: {b: far, site: s1}}" || return
+    claim "external labels: they are put on, and win" has between '"b":"far".*"site":"s1"' query --data-urlencode 'query=prefix{a="1",zz="2"}' -d "time=$end_s"
+    claim "external labels: series that they make one are one" has between '"2"\]}\]' query --data-urlencode 'query=count(prefix)' -d "time=$end_s"
+    claim "external labels: they are matched" has between '"result":\[\{' query --data-urlencode 'query=prefix{site="s1"}' -d "time=$end_s"
+    claim "external labels: what they do not match is not there" has between '"result":\[\]' query --data-urlencode 'query=prefix{site!="s1"}' -d "time=$end_s"
+    claim "external labels: series are in order" bash -c "'$TOOLS/rrcompare' '${at[between]}' '${at[between]}' ${whole[*]} --streamed"
+    claim "external labels: their values are looked up" has between '\["far"\]' label/b/values
+    claim "external labels: their names are looked up" has between '"b",.*"site"' labels
+    stop between
+}
+
+round_merged() {
+    local cut_ms=$(((start_s + 1200) * 1000)) time
+    awk -v cut="$cut_ms" '$1 == "@histogram" ? $3 >= cut : $NF >= cut' "$work/floats.txt" "$work/histograms.txt" |
+        "$TOOLS/rwmake" --version 2 >"$work/late.rw"
+    for time in older_than_local all; do
+        claim "merged, $time: it starts" between merged local "${ports[3]}" \
+            "{name: peer, type: remote_read, url: '${at[peer]}/api/v1/read', time: $time}" || return
+        claim "merged, $time: it stores the later half" is_sent "$work/late.rw" "${at[merged]}"
+        claim "merged, $time: both are one" is_same store merged --streamed
+        claim "merged, $time: PromQL says the same" same_questions store merged "${own[@]}" "${own_histograms[@]}"
+        claim "merged, $time: look-ups say the same" same_lookups store merged
+        stop merged
+        rm -rf "${work:?}/merged"
+    done
+}
+
+round_gone() {
+    local nobody
+    nobody=$(free_ports 1)
+    claim "gone: it starts" between between local "${ports[3]}" \
+        "{name: far, type: remote_read, url: 'http://127.0.0.1:$nobody/api/v1/read', timeout: 3s}" || return
+    claim "gone: the query fails and names the source" has between '"errorType":"unavailable","error":"source far: ' query -d query=up
+    claim "gone: so does a look-up" has between '"error":"source far: ' labels
+    claim "gone: metrics count it" within 5 eval 'curl -s --noproxy "*" "${at[between]}/metrics" | grep -q "firekeep_source_errors_total{source=\"far\",kind=\"connect\"} [1-9]"'
+    claim "gone: with on_error: warn it is reloaded" reload between local \
+        "{name: far, type: remote_read, url: 'http://127.0.0.1:$nobody/api/v1/read', timeout: 3s, on_error: warn}"
+    claim "gone: the query answers with a warning" has between '"result":\[\].*"warnings":\["source far: ' query -d query=up
+    claim "gone: so does a look-up" has between '"warnings":\["source far: ' labels
+    claim "gone: remote read, which cannot tell of it, fails" eval '! "$TOOLS/rrcompare" "${at[between]}" "${at[between]}" "${whole[@]}"'
+    claim "gone: other times do not ask it" reload between local \
+        "{name: far, type: remote_read, url: 'http://127.0.0.1:$nobody/api/v1/read', time: {to: 300d}}"
+    claim "gone: and the query answers" has between '"status":"success".*"result":\[\]' query -d query=up
+    claim "gone: its page says what it did" has between '"name":"far".*"failedQueries":[1-9]' status/sources
+    stop between
+}
+
+round_reload() {
+    local i answers
+    claim "reload: it starts" between between none "${ports[3]}" "{name: one, type: remote_read, url: '${at[peer]}/api/v1/read'}" || return
+    answers=$work/answers.txt
+    (for ((i = 0; i < 60; i++)); do
+        get between query_range --data-urlencode 'query=count({__name__=~".+"})' -d "start=$start_s" -d "end=$end_s" -d step=60 | md5sum
+    done) >"$answers" &
+    for ((i = 0; i < 20; i++)); do
+        reload between none "{name: n$i, type: remote_read, url: '${at[peer]}/api/v1/read', timeout: $((i + 5))s}" || echo "not ok reload $i"
+    done
+    wait $!
+    claim "reload: queries under way are answered, all alike" eval '(($(wc -l <"$answers") == 60 && $(sort -u "$answers" | wc -l) == 1))'
+    claim "reload: a bad configuration is refused" eval '! reload between none "{name: bad, type: remote_read}"'
+    claim "reload: and changes nothing" has between '"name":"n19"' status/sources
+    stop between
+}
+
+round_tenants() {
+    at[tenants]=http://127.0.0.1:${ports[4]}
+    claim "tenants: a store with tenants starts" start_firekeep tenants "$work/tenants" "${ports[4]}" --tenancy.enabled=true || return
+    claim "tenants: one has samples" "$TOOLS/rwreplay" "$work/floats.rw" "${at[tenants]}" --header 'X-Scope-OrgID: one' --check
+    tenancy=true claim "tenants: it starts" between between none "${ports[3]}" \
+        "{name: t, type: remote_read, url: '${at[tenants]}/api/v1/read', tenants: [one, two], tenant_header: X-Scope-OrgID}" || return
+    claim "tenants: the one's samples are the same" "$TOOLS/rrcompare" "${at[tenants]}" "${at[between]}" "${whole[@]}" --streamed --header 'X-Scope-OrgID: one'
+    claim "tenants: the other has none" has between '"data":\[\]' labels -H 'X-Scope-OrgID: two'
+    claim "tenants: of a third it is not asked" has between '"data":\[\]' labels -H 'X-Scope-OrgID: three'
+    claim "tenants: both at once are told apart" has between '"__tenant_id__":"one"' series --data-urlencode 'match[]=prefix' -H 'X-Scope-OrgID: one|two'
+    stop between
+    stop tenants
+}
+
+round_captures() {
+    local name
+    [[ -n $SAMPLES && -f $SAMPLES/v2hist.rw ]] || {
+        skip "captures" "no captures beside the project"
+        return
+    }
+    for name in node15s v2hist; do
+        claim "$name: it is stored here" stored_here "$name-store" "${ports[4]}" "$SAMPLES/$name.rw" || return
+        claim "$name: a Prometheus 3 starts" prometheus_at peer "$newer" "${ports[1]}" &&
+            claim "$name: and has it" is_sent "$SAMPLES/$name.rw" "${at[peer]}" || return
+        claim "$name: a Firekeep that stores nothing starts" between between none "${ports[3]}" \
+            "{name: peer, type: remote_read, url: '${at[peer]}/api/v1/read'}" || return
+        claim "$name: samples are the same" is_same "$name-store" between --streamed
+        stop between
+        stop peer
+        stop "$name-store"
+        rm -rf "${work:?}/peer"
+    done
+}
+
+claim "samples are made" make_samples &&
+    claim "they are stored here" stored_here store "${ports[0]}" "$work/all.rw" || exit 1
+round_firekeep
+round_external
+round_merged
+round_gone
+round_reload
+stop peer
+stop store
+rm -rf "${work:?}/store" "${work:?}/peer"
+claim "floats are stored here" stored_here store "${ports[0]}" "$work/floats.rw" || exit 1
+round_prometheus "a Prometheus 2.42" prometheus "$work/floats.rw" auto streamed samples
+round_tenants
+stop store
+rm -rf "${work:?}/store"
+claim "all is stored here" stored_here store "${ports[0]}" "$work/all.rw" || exit 1
+round_prometheus "a Prometheus 3" "$newer" "$work/all.rw" auto samples
+stop store
+round_captures
+exit $((failures > 0))
