@@ -9,13 +9,11 @@
 
 #include <stdio.h>
 
-#include "backend/reader.h"
+#include "backend/source.h"
 #include "base/lock.h"
 #include "base/version.h"
 #include "config/sources.h"
-#include "model/selector.h"
 #include "query/merged.h"
-#include "query/source.h"
 
 _Static_assert((int)MERGED_VIEWS_MAX > (int)SOURCES_MAX, "all of them, and what is stored");
 
@@ -36,12 +34,7 @@ struct reader {
     struct shared_list *list;
     const struct source_settings *settings;
     struct counts *counts;
-    struct answerer *answerer;
-    struct source_options source; /* it, as query/ has it; what follows are its texts */
-    struct selector *selectors;
-    struct matcher_set *select;
-    struct label *external_labels;
-    struct bytes *tenants;
+    struct source source;
 };
 
 struct generation {
@@ -99,15 +92,7 @@ reader_drop(void *owner)
 {
     struct reader *r = owner;
     if (!drop_user(&r->users)) return;
-    const struct source_settings *x = r->settings;
-    if (r->answerer != NULL) r->answerer->ops->free(r->answerer);
-    for (uint32_t i = 0; r->selectors != NULL && i < x->select.count; i++) {
-        selector_fini(&r->selectors[i]);
-    }
-    mem_free(NULL, r->selectors, x->select.count * sizeof *r->selectors);
-    mem_free(NULL, r->select, x->select.count * sizeof *r->select);
-    mem_free(NULL, r->external_labels, x->external_labels.count * sizeof *r->external_labels);
-    mem_free(NULL, r->tenants, x->tenants.count * sizeof *r->tenants);
+    source_fini(&r->source);
     if (r->counts != NULL && drop_user(&r->counts->users)) {
         mem_free(NULL, r->counts, sizeof *r->counts);
     }
@@ -119,63 +104,6 @@ static enum err
 no_memory(struct why *why)
 {
     return why_set(why, ERR_NOMEM, "not enough memory for a source");
-}
-
-/* An array of `count`; of none it may be NULL. */
-static bool
-make_array(void **ret, uint32_t count, size_t size)
-{
-    *ret = count == 0 ? NULL : mem_new(NULL, count * size);
-    return count == 0 || *ret != NULL;
-}
-
-static enum err
-read_selectors(struct reader *r, struct why *why)
-{
-    const struct text_list *texts = &r->settings->select;
-    if (!make_array((void **)&r->selectors, texts->count, sizeof *r->selectors) ||
-        !make_array((void **)&r->select, texts->count, sizeof *r->select)) {
-        return no_memory(why);
-    }
-    enum err e = OK;
-    for (uint32_t i = 0; i < texts->count && e == OK; i++) {
-        struct selector *s = &r->selectors[i];
-        e = selector_parse(bytes_of_text(texts->items[i]), s, why);
-        r->select[i] = (struct matcher_set){s->matchers, s->count};
-    }
-    return e;
-}
-
-static enum err
-read_texts(struct reader *r, struct why *why)
-{
-    const struct source_settings *x = r->settings;
-    bool all_tenants = x->tenants.count > 0 && strcmp(x->tenants.items[0], "all") == 0;
-    if (!make_array((void **)&r->external_labels, x->external_labels.count,
-                    sizeof *r->external_labels) ||
-        !make_array((void **)&r->tenants, x->tenants.count, sizeof *r->tenants)) {
-        return no_memory(why);
-    }
-    for (uint32_t i = 0; i < x->external_labels.count; i++) {
-        const struct named_text *label = &x->external_labels.items[i];
-        r->external_labels[i] =
-            (struct label){bytes_of_text(label->name), bytes_of_text(label->value)};
-    }
-    for (uint32_t i = 0; i < x->tenants.count; i++) {
-        r->tenants[i] = bytes_of_text(x->tenants.items[i]);
-    }
-    r->source.limits = (struct source_limits){
-        .name = x->name,
-        .tenants = r->tenants,
-        .tenant_count = all_tenants ? 0 : x->tenants.count,
-        .select = r->select,
-        .select_count = x->select.count,
-        .external_labels = r->external_labels,
-        .external_count = x->external_labels.count,
-        .may_fail = x->on_error == ON_ERROR_WARN,
-        .samples_max = x->max_samples,
-    };
-    return OK;
 }
 
 static struct reader *
@@ -201,21 +129,15 @@ make_reader(struct readers *all, struct shared_list *list, const struct source_s
     enum err e = r->counts == NULL ? no_memory(why) : OK;
     if (e == OK) {
         add_user(&r->counts->users);
-        r->source = (struct source_options){
-            .tally = &r->counts->tally, .hold = reader_hold, .release = reader_drop, .owner = r};
-        e = read_selectors(r, why);
-    }
-    if (e == OK) e = read_texts(r, why);
-    if (e == OK) {
         struct reader_options options = {.env = all->options.env,
                                          .memory = all->options.memory,
                                          .settings = settings,
                                          .puller = all->puller,
                                          .counts = &r->counts->requests};
-        e = reader_new(&options, &r->answerer, why);
-        if (e) why_prefix(why, e, "source %s", settings->name);
+        r->source.options = (struct source_options){
+            .tally = &r->counts->tally, .hold = reader_hold, .release = reader_drop, .owner = r};
+        e = source_init(&r->source, &options, why);
     }
-    r->source.reader = r->answerer;
     if (e)
         reader_drop(r);
     else
@@ -362,8 +284,8 @@ open_views(struct readers *all, const struct generation *g, struct query_control
     for (uint32_t i = 0; g != NULL && i < g->count && e == OK; i++) {
         int64_t min_ms, max_ms;
         times_of(all, g->readers[i]->settings, &min_ms, &max_ms);
-        e = source_view_open(&g->readers[i]->source, min_ms, max_ms, control, &views[*ret_count],
-                             why);
+        e = source_view_open(&g->readers[i]->source.options, min_ms, max_ms, control,
+                             &views[*ret_count], why);
         if (e == OK) (*ret_count)++;
     }
     return e;
