@@ -110,7 +110,9 @@ fulfil_wish_locked(struct http_puller *puller)
     struct http_pull *p = puller->wishes;
     puller->wishes = p->next;
     bool begins = p->begins, resumes = p->resumes, gives_up = p->gives_up;
-    p->wishes = p->begins = p->resumes = false;
+    p->begins = p->resumes = false;
+    p->wishes = gives_up; /* until it is given up: then its reader frees it */
+    if (!gives_up && !p->under_way) cond_wake_all(&p->news); /* so it does if all has ended */
     lock_drop(&puller->lock);
     if (gives_up)
         http_calls_give_up(puller->calls, p);
@@ -120,7 +122,7 @@ fulfil_wish_locked(struct http_puller *puller)
         http_calls_resume(puller->calls, p);
     lock_take(&puller->lock);
     if (!gives_up) return;
-    p->under_way = false; /* and its reader frees it */
+    p->wishes = p->under_way = false;
     cond_wake_all(&p->news);
 }
 

@@ -216,6 +216,24 @@ test_a_pull_can_be_given_up_at_any_time(void **state)
     free(text);
 }
 
+/* What is given up may have ended a moment before, and its reader know it. */
+static void
+test_a_pull_may_end_while_it_is_given_up(void **state)
+{
+    (void)state;
+    struct budget budget;
+    struct http_puller *puller = puller_new();
+    budget_init(&budget, "test", 0, NULL);
+    for (unsigned i = 0; i < 4000; i++) {
+        struct http_pull *pull = pull_from(puller, "http://127.0.0.1:1/", &budget);
+        for (unsigned looks = i % 400 * 8; looks > 0 && !http_pull_is_ready(pull); looks--) {
+        }
+        http_pull_close(pull);
+    }
+    assert_int_equal(budget_used(&budget), 0);
+    http_puller_free(puller);
+}
+
 static enum err
 lose_patience(void *context, struct why *why)
 {
@@ -275,6 +293,7 @@ main(void)
         cmocka_unit_test(test_a_refusal_is_there_at_once),
         cmocka_unit_test(test_a_failure_is_an_answer_and_a_broken_body_an_error),
         cmocka_unit_test(test_a_pull_can_be_given_up_at_any_time),
+        cmocka_unit_test(test_a_pull_may_end_while_it_is_given_up),
         cmocka_unit_test(test_who_waits_is_asked_whether_to_go_on),
         cmocka_unit_test(test_without_memory_for_a_piece_the_body_is_lost),
     };
