@@ -182,7 +182,8 @@ scan_seconds(struct scan *s)
     return number ? bits_double(bits) : 0;
 }
 
-static bool
+/* ERR_INPUT: it has none. */
+static enum err
 take_token(struct oauth2 *o, struct bytes body)
 {
     struct arena arena;
@@ -210,13 +211,16 @@ take_token(struct oauth2 *o, struct bytes body)
         o->due_ms = env_realtime_ms(o->env) + lasts_ms - early_ms;
     }
     arena_fini(&arena);
-    return taken && buf_error(&o->token) == OK;
+    bool no_memory = buf_error(&o->token) || (s.bad != NULL && s.error == ERR_NOMEM);
+    if (no_memory) return ERR_NOMEM;
+    return taken ? OK : ERR_INPUT;
 }
 
 void
 oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writer_step *step)
 {
     if (answer == NULL) {
+        o->tried_other = false; /* the last fetch may have been given up in the middle */
         send_request(o, step);
         return;
     }
@@ -238,7 +242,10 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
     }
     step->answer[0] = 0; /* it holds the token */
     o->tried_other = false;
-    if (!take_token(o, answer->body)) {
+    enum err e = take_token(o, answer->body);
+    if (e == ERR_NOMEM) {
+        step_no_memory(step, "a token");
+    } else if (e) {
         step_done(step, VERDICT_BLOCKED, "oauth2", "the response does not contain access_token");
     }
 }
