@@ -47,6 +47,7 @@ struct fetch {
     struct http_pull *pull;
     const struct http_call_answer *answer;
     struct writer_step judged;
+    bool was_refused; /* who we are */
     int64_t begun_ns; /* with the first try */
     int64_t sent_ns;  /* the last one */
 };
@@ -301,8 +302,11 @@ next_try_ns(struct fetch *x, uint32_t tries, uint32_t *learnt)
     int64_t until_ns = x->begun_ns + settings_of(f)->timeout_ms * NS_PER_MS;
     switch (x->judged.verdict) {
     case VERDICT_AGAIN:
-    case VERDICT_UNPREPARED:
         return ++*learnt <= LEARNT_MAX ? now_ns : 0;
+    case VERDICT_UNPREPARED:
+        if (x->was_refused) return 0;
+        x->was_refused = true;
+        return now_ns;
     case VERDICT_RETRY:
         if (tries >= TRIES_MAX) return 0;
         if (a->status >= 500 && x->request.is_final != NULL && x->request.is_final(a)) return 0;
@@ -354,7 +358,9 @@ fetch_await(struct fetch *x, const struct http_call_answer **ret_answer, struct 
     for (uint32_t tries = 1;; tries++) {
         enum err e = await_try(x, why);
         if (e) return e;
-        signer_judge(f->signer, &x->sent, x->answer, &x->judged);
+        struct http_patience patience = patience_of(x);
+        e = signer_judge(f->signer, &x->sent, &patience, x->answer, &x->judged, why);
+        if (e) return e;
         *ret_answer = x->answer;
         if (x->judged.verdict == VERDICT_DELIVERED) return OK;
         int64_t next_ns = next_try_ns(x, tries, &learnt);

@@ -3,6 +3,8 @@
  */
 #include "backend/fetch/signer.h"
 
+#include <stdio.h>
+
 #include "backend/common/oauth2.h"
 #include "base/lock.h"
 
@@ -17,6 +19,7 @@ struct signer {
     struct lock lock; /* LOCK_RANK_SOURCE; guards the rest */
     struct cond done; /* of fetching */
     bool fetching;    /* a thread has what follows to itself, without the lock */
+    uint32_t fetched; /* so often tokens or keys were */
     struct aws_clock clock;
     struct aws_credentials *credentials; /* NULL: not signed */
     struct oauth2 *oauth2;               /* NULL: not configured */
@@ -112,6 +115,17 @@ take_step(struct signer *s, const struct http_call_answer *answer, struct writer
         oauth2_step(s->oauth2, answer, step);
 }
 
+/* That nothing came, or not all, is an answer, too: perhaps there are keys that still work. */
+static enum err
+fail_answer(enum err e, const struct why *why, struct http_call_answer *ret_answer)
+{
+    if (e != ERR_IO && e != ERR_AGAIN) return e;
+    *ret_answer =
+        (struct http_call_answer){.failure = e == ERR_AGAIN ? HTTP_CALL_TIMEOUT : HTTP_CALL_BROKEN};
+    snprintf(ret_answer->error, sizeof ret_answer->error, "%.255s", why->text);
+    return OK;
+}
+
 /* What a step sends, and its answer with all of the body, which ends with the buffer. */
 static enum err
 send_step(struct signer *s, const struct writer_step *step, const struct http_patience *patience,
@@ -121,10 +135,10 @@ send_step(struct signer *s, const struct writer_step *step, const struct http_pa
     struct http_pull *pull;
     enum err e = http_pull_open(s->options.puller, &step->http, s->options.memory, &pull, why);
     if (e) return e;
+    buf_clear(body);
     e = http_pull_await(pull, patience, &answer, why);
     if (e == OK) {
         *ret_answer = *answer;
-        buf_clear(body);
         buf_put_bytes(body, answer->body);
     }
     bool has_more = e == OK && answer->failure == HTTP_CALL_ANSWERED && answer->status < 300;
@@ -135,9 +149,9 @@ send_step(struct signer *s, const struct writer_step *step, const struct http_pa
         if (e == OK) buf_put_bytes(body, piece);
     }
     http_pull_close(pull);
-    if (e == OK && buf_error(body)) e = no_memory(why);
+    if (e) return fail_answer(e, why, ret_answer);
     ret_answer->body = buf_bytes(body);
-    return e;
+    return buf_error(body) ? no_memory(why) : OK;
 }
 
 static enum err
@@ -159,27 +173,34 @@ fetch(struct signer *s, const struct http_patience *patience, struct why *why)
     return why_set(why, later ? ERR_AGAIN : ERR_IO, "cannot get credentials: %s", step.answer);
 }
 
-/* Returns with the lock, and with credentials that are not due, or an error. */
+/* Returns with the lock, after another thread has done what it does without; or an error. */
+static enum err
+await_fetch_locked(struct signer *s, const struct http_patience *patience, struct why *why)
+{
+    enum err e = OK;
+    while (e == OK && s->fetching) {
+        int64_t look_ns = env_monotonic_ns(s->options.env) + LOOK_MS * NS_PER_MS;
+        (void)cond_wait_until(&s->done, &s->lock, look_ns);
+        lock_drop(&s->lock); /* it may look anywhere */
+        e = patience->check(patience->context, why);
+        lock_take(&s->lock);
+    }
+    return e;
+}
+
+/* Returns with the lock, and with credentials, or an error. */
 static enum err
 prepare_locked(struct signer *s, const struct http_patience *patience, struct why *why)
 {
-    enum err e = OK;
-    while (e == OK && (s->fetching || is_due_locked(s))) {
-        bool ours = !s->fetching;
-        if (ours) {
-            s->fetching = true;
-        } else {
-            int64_t look_ns = env_monotonic_ns(s->options.env) + LOOK_MS * NS_PER_MS;
-            (void)cond_wait_until(&s->done, &s->lock, look_ns);
-        }
-        lock_drop(&s->lock);
-        e = ours ? fetch(s, patience, why) : patience->check(patience->context, why);
-        lock_take(&s->lock);
-        if (ours) {
-            s->fetching = false;
-            cond_wake_all(&s->done);
-        }
-    }
+    enum err e = await_fetch_locked(s, patience, why);
+    if (e || !is_due_locked(s)) return e;
+    s->fetching = true;
+    lock_drop(&s->lock);
+    e = fetch(s, patience, why);
+    lock_take(&s->lock);
+    s->fetching = false;
+    if (e == OK) s->fetched++;
+    cond_wake_all(&s->done);
     return e;
 }
 
@@ -198,9 +219,10 @@ put_token_locked(struct signer *s, struct http_headers *headers)
     return e;
 }
 
+/* *ret_known: the settings say who we are. */
 static enum err
-put_headers_locked(struct signer *s, const struct fetch_request *request,
-                   struct http_headers *headers, struct why *why)
+put_headers(struct signer *s, const struct fetch_request *request, struct http_headers *headers,
+            bool *ret_known, struct why *why)
 {
     const struct source_settings *x = s->options.settings;
     http_headers_clear(headers);
@@ -216,8 +238,8 @@ put_headers_locked(struct signer *s, const struct fetch_request *request,
     enum err e = http_put_configured(headers, &x->http, why);
     uint32_t before = headers->count;
     if (e == OK) e = http_put_auth(headers, &x->basic_auth, &x->authorization, why);
-    bool is_known = headers->count > before;
-    return e || is_known || s->oauth2 == NULL ? e : put_token_locked(s, headers);
+    *ret_known = headers->count > before;
+    return e;
 }
 
 static enum err
@@ -246,50 +268,66 @@ sign_locked(struct signer *s, const struct fetch_request *request, struct signed
                     &sent->signature, call, why);
 }
 
+static enum err
+make_locked(struct signer *s, const struct fetch_request *request, bool is_known,
+            struct signed_request *sent, struct http_call *call, struct why *why)
+{
+    enum err e = OK;
+    sent->keys = s->fetched;
+    if (s->oauth2 != NULL && !is_known) e = put_token_locked(s, &sent->headers);
+    if (e == OK) e = http_headers_lines(&sent->headers, &call->headers);
+    return e || s->credentials == NULL ? e : sign_locked(s, request, sent, call, why);
+}
+
 enum err
 signer_make(struct signer *s, const struct fetch_request *request,
             const struct http_patience *patience, struct signed_request *sent,
             struct http_call *ret_call, struct why *why)
 {
+    struct why reason = {""};
+    bool is_known = false;
     *ret_call = (struct http_call){
         .target = s->target, .method = request->method, .url = request->url, .body = request->body};
-    lock_take(&s->lock);
-    enum err e = prepare_locked(s, patience, why);
+    /* It reads files. */
+    enum err e = put_headers(s, request, &sent->headers, &is_known, &reason);
     if (e == OK) {
-        e = put_headers_locked(s, request, &sent->headers, why);
-        if (e == OK) e = http_headers_lines(&sent->headers, &ret_call->headers);
-        if (e == OK && s->credentials != NULL) e = sign_locked(s, request, sent, ret_call, why);
-        /* What is configured cannot be sent. */
-        if (e == ERR_MISSING || e == ERR_INPUT || e == ERR_LIMIT) e = ERR_IO;
+        lock_take(&s->lock);
+        e = prepare_locked(s, patience, &reason);
+        if (e == OK) e = make_locked(s, request, is_known, sent, ret_call, &reason);
+        lock_drop(&s->lock);
     }
-    lock_drop(&s->lock);
-    if (e && why != NULL && why->text[0] == '\0') {
-        why_set(why, e, "%s",
-                e == ERR_NOMEM ? "not enough memory for a request"
-                               : "cannot send a request with these headers");
-    }
+    /* What is configured cannot be sent. */
+    if (e == ERR_MISSING || e == ERR_INPUT || e == ERR_LIMIT) e = ERR_IO;
     ret_call->wanted = request->wanted;
-    return e;
+    if (e == OK || reason.text[0] != '\0') return e ? why_set(why, e, "%s", reason.text) : OK;
+    return why_set(why, e, "%s",
+                   e == ERR_NOMEM ? "not enough memory for a request"
+                                  : "cannot send a request with these headers");
 }
 
-void
+enum err
 signer_judge(struct signer *s, const struct signed_request *sent,
-             const struct http_call_answer *answer, struct writer_step *step)
+             const struct http_patience *patience, const struct http_call_answer *answer,
+             struct writer_step *step, struct why *why)
 {
     *step = (struct writer_step){.next = WRITER_DONE};
     http_judge(answer, step);
-    if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return;
+    if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return OK;
     lock_take(&s->lock);
-    if (answer->status == 401 && s->oauth2 != NULL) {
-        oauth2_refused(s->oauth2);
+    enum err e = await_fetch_locked(s, patience, why);
+    if (e == OK && answer->status == 401 && s->oauth2 != NULL) {
+        /* Perhaps for an older token than that in force. */
+        if (sent->keys == s->fetched) oauth2_refused(s->oauth2);
         step->verdict = VERDICT_UNPREPARED;
-    } else if (s->credentials != NULL) {
+    } else if (e == OK && s->credentials != NULL) {
         if (s->signing.is_s3)
             aws_xml_judge(&s->clock, answer, step);
         else
             aws_json_judge(&s->clock, answer, step);
-        if (step->verdict == VERDICT_UNPREPARED)
+        if (step->verdict == VERDICT_UNPREPARED) {
             aws_credentials_refused(s->credentials, sent->keys);
+        }
     }
     lock_drop(&s->lock);
+    return e;
 }

@@ -25,7 +25,7 @@ struct signed_request {
     struct http_headers headers;
     struct aws_request signature;
     struct buf address; /* the URL without what comes after ? */
-    uint32_t keys;      /* the number of those it is signed with */
+    uint32_t keys;      /* the number of those, or of the token, that it is sent with */
 };
 void signed_request_init(struct signed_request *sent, struct budget *budget);
 void signed_request_fini(struct signed_request *sent);
@@ -37,8 +37,13 @@ void signed_request_fini(struct signed_request *sent);
 MUST_CHECK enum err signer_make(struct signer *signer, const struct fetch_request *request,
                                 const struct http_patience *patience, struct signed_request *sent,
                                 struct http_call *ret_call, struct why *why);
-/* As a writer's judge(). VERDICT_UNPREPARED: the next signer_make() will fetch a token or keys. */
-void signer_judge(struct signer *signer, const struct signed_request *sent,
-                  const struct http_call_answer *answer, struct writer_step *ret_step);
+/*
+ * As a writer's judge(). VERDICT_UNPREPARED: the next signer_make() will fetch a token or keys, if
+ * no other thread has. Errors of `patience`.
+ */
+MUST_CHECK enum err signer_judge(struct signer *signer, const struct signed_request *sent,
+                                 const struct http_patience *patience,
+                                 const struct http_call_answer *answer,
+                                 struct writer_step *ret_step, struct why *why);
 
 #endif
