@@ -2,9 +2,12 @@
  * fetch.c - see fetch.h.
  *
  * A try is one request. What it is answered is judged as a destination's calls are (http_common.h,
- * aws.h), and decides whether there is another try: at once where something was learnt
- * (credentials, the time), else after a pause that grows. What is throttled goes on until the
+ * aws.h), and decides whether there is another try: at once where something was learnt (the time),
+ * and once with new credentials, else after a pause that grows. What is throttled goes on until the
  * source's timeout, what fails otherwise for TRIES_MAX times.
+ *
+ * Turns are given in the order in which they are waited for: those who come while others wait stand
+ * behind them, however many threads of one session wait.
  */
 #include "backend/fetch/fetch.h"
 
@@ -15,10 +18,14 @@
 
 enum {
     TRIES_MAX = 3,
-    LEARNT_MAX = 4, /* tries that follow at once */
+    LEARNT_MAX = 4, /* tries that follow at once since the time was learnt */
     PAUSE_MIN_MS = 100,
     PAUSE_MAX_MS = 5000,
     LOOK_MS = 100,
+};
+
+struct waiter {
+    struct waiter *next;
 };
 
 struct fetcher {
@@ -26,10 +33,11 @@ struct fetcher {
     struct http_calls_target target;
     struct signer *signer;
 
-    struct lock lock;   /* LOCK_RANK_SOURCE; guards the rest */
-    struct cond left;   /* a session has no fetch open any more */
-    uint32_t reading;   /* sessions that have one */
-    int64_t free_at_ns; /* the next request may be sent then */
+    struct lock lock;    /* LOCK_RANK_SOURCE; guards the rest */
+    struct cond left;    /* a session has no fetch open any more, or a waiter is gone */
+    struct waiter *line; /* for a turn; who came first is first */
+    uint32_t reading;    /* sessions that have a fetch open */
+    int64_t free_at_ns;  /* the next request may be sent then */
 };
 
 struct fetch_session {
@@ -149,15 +157,39 @@ pause_until(struct fetcher *f, struct query_control *control, int64_t until_ns, 
     return e;
 }
 
+static void
+join_line_locked(struct fetcher *f, struct waiter *me)
+{
+    struct waiter **end = &f->line;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    me->next = NULL;
+    *end = me;
+}
+
+static void
+leave_line_locked(struct fetcher *f, const struct waiter *me)
+{
+    struct waiter **at = &f->line;
+    while (*at != me) {
+        at = &(*at)->next;
+    }
+    *at = me->next;
+    if (f->line != NULL) cond_wake_all(&f->left);
+}
+
 static enum err
 take_turn(struct fetch_session *s, struct query_control *control, struct why *why)
 {
     struct fetcher *f = s->of;
     const struct source_settings *x = settings_of(f);
     int64_t until_ns = env_monotonic_ns(env_of(f)) + x->timeout_ms * NS_PER_MS;
+    struct waiter me;
     enum err e = OK;
     lock_take(&f->lock);
-    while (e == OK && s->open == 0 && f->reading >= x->max_concurrent) {
+    join_line_locked(f, &me);
+    while (e == OK && s->open == 0 && (f->reading >= x->max_concurrent || f->line != &me)) {
         if (env_monotonic_ns(env_of(f)) >= until_ns) {
             count(f, TROUBLE_LIMIT);
             e = why_set(why, ERR_AGAIN, "%u other queries are reading (max_concurrent)",
@@ -166,6 +198,7 @@ take_turn(struct fetch_session *s, struct query_control *control, struct why *wh
             e = rest_locked(f, control, until_ns, why);
         }
     }
+    leave_line_locked(f, &me);
     if (e == OK && s->open++ == 0) f->reading++;
     lock_drop(&f->lock);
     return e;
@@ -334,7 +367,6 @@ fetch_open(struct fetch_session *s, struct query_control *control,
     x->session = s;
     x->control = control;
     x->request = *request;
-    x->begun_ns = env_monotonic_ns(env_of(s->of));
     signed_request_init(&x->sent, s->budget);
     enum err e = take_turn(s, control, why);
     if (e) {
@@ -342,6 +374,7 @@ fetch_open(struct fetch_session *s, struct query_control *control,
         mem_free(s->budget, x, sizeof *x);
         return e;
     }
+    x->begun_ns = env_monotonic_ns(env_of(s->of));
     e = send_try(x, why);
     if (e)
         fetch_close(x);
