@@ -220,14 +220,18 @@ give_turn(struct fetch_session *s)
 static enum err
 wait_for_rate(struct fetcher *f, struct query_control *control, struct why *why)
 {
-    uint32_t rate = settings_of(f)->max_rate_requests;
+    const struct source_settings *x = settings_of(f);
+    uint32_t rate = x->max_rate_requests;
     if (rate == 0) return OK;
     lock_take(&f->lock);
     int64_t now_ns = env_monotonic_ns(env_of(f));
     int64_t at_ns = f->free_at_ns > now_ns ? f->free_at_ns : now_ns;
-    f->free_at_ns = at_ns + NS_PER_S / rate;
+    bool too_late = at_ns - now_ns > x->timeout_ms * NS_PER_MS;
+    if (!too_late) f->free_at_ns = at_ns + NS_PER_S / rate;
     lock_drop(&f->lock);
-    return pause_until(f, control, at_ns, why);
+    if (!too_late) return pause_until(f, control, at_ns, why);
+    count(f, TROUBLE_LIMIT);
+    return why_set(why, ERR_AGAIN, "too many other requests are waiting (max_rate)");
 }
 
 /* --- a try ------------------------------------------------------------------------------------ */
