@@ -25,6 +25,7 @@ struct player {
     const char *answers[ANSWERS_MAX]; /* NULL: closes at once; "": says nothing at all */
     unsigned count;
     atomic_bool over;
+    atomic_bool holds;     /* connections stay open after an answer, until the client closes them */
     char seen[SEEN_BYTES]; /* of the last request */
 };
 
@@ -71,6 +72,7 @@ play(void *context)
         } else if (answer != NULL) {
             ssize_t put = send(fd, answer, strlen(answer), MSG_NOSIGNAL);
             (void)put;
+            if (atomic_load(&p->holds)) (void)wait_readable(p, fd);
         }
         close(fd);
     }
