@@ -29,8 +29,8 @@ final_labels_build(const struct external_labels *external, struct label *labels,
     }
     enum reject reject = labels_build(labels, kept, &none, to);
     if (buf_error(to)) return why_set(why, ERR_NOMEM, "not enough memory for labels");
-    bool is_empty = reject == REJECT_EMPTY_LABELS && kept == 0;
-    if (reject == REJECT_NONE || is_empty) return OK;
+    /* All may be replaced by nothing. */
+    if (reject == REJECT_NONE || reject == REJECT_EMPTY_LABELS) return OK;
     return why_set(why, ERR_CORRUPT, "a series has invalid labels: %s", reject_word(reject));
 }
 
