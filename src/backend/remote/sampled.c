@@ -14,7 +14,11 @@
 #include "wire/remote_write.h"
 #include "wire/snappy.h"
 
-enum { LABEL_BYTES_MAX = 1 << 30, BATCH = 512 };
+enum {
+    LABEL_BYTES_MAX = 1 << 30,
+    BATCH = 512,
+    PARTS_MAX = 64, /* of a series; each has room for a batch */
+};
 
 struct entry {
     size_t labels_at, labels_size;
@@ -231,12 +235,13 @@ add_place(struct sampled *s, struct part *part, bool histograms, struct why *why
 {
     uint32_t count = histograms ? part->request.histogram_count : part->request.float_count;
     if (count == 0) return OK;
-    struct place *p = mem_new(s->options.budget, sizeof *p);
+    struct place *p = mem_alloc(s->options.budget, sizeof *p); /* most of it is batches */
     part->places[histograms] = p;
     if (p == NULL) return no_memory(why);
     p->of = s;
     p->request = &part->request;
     p->histograms = histograms;
+    p->at = 0;
     p->end = count;
     return sample_merge_add(&s->samples, p) ? no_memory(why) : OK;
 }
@@ -282,6 +287,9 @@ sampled_next(struct sampled *s, struct bytes *ret_labels, struct why *why)
     struct bytes labels = labels_of(s, &s->entries[first]);
     while (s->next < s->count && bytes_equal(labels_of(s, &s->entries[s->next]), labels)) {
         s->next++;
+    }
+    if (s->next - first > PARTS_MAX) {
+        return why_set(why, ERR_UNSUPPORTED, "a series comes more than %d times", PARTS_MAX);
     }
     if (!array_reserve(s->options.budget, &s->parts, &s->part_capacity, s->next - first)) {
         return no_memory(why);

@@ -30,8 +30,8 @@ struct sampled;
 MUST_CHECK enum err sampled_new(const struct sampled_options *options, struct bytes answer,
                                 struct sampled **ret_sampled, struct why *why);
 void sampled_free(struct sampled *sampled);
-/* As series_set_next() and series_set_batch(); labels stay until the next series. ERR_CORRUPT,
- * ERR_NOMEM. */
+/* As series_set_next() and series_set_batch(); labels stay until the next series. ERR_CORRUPT;
+ * ERR_UNSUPPORTED: a series comes too often; ERR_NOMEM. */
 MUST_CHECK enum err sampled_next(struct sampled *sampled, struct bytes *ret_labels,
                                  struct why *why);
 MUST_CHECK enum err sampled_batch(struct sampled *sampled, struct sample_batch *ret_batch,
