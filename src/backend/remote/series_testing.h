@@ -1,0 +1,264 @@
+/*
+ * series_testing.h - random series as a server may send them (in any order, more than once, with
+ * chunks that overlap), and a naive model of what has to be made of them. For tests.
+ */
+#ifndef BACKEND_REMOTE_SERIES_TESTING_H
+#define BACKEND_REMOTE_SERIES_TESTING_H
+
+#include <stdio.h>
+
+#include "backend/common/final_labels.h"
+#include "model/select.h"
+#include "wire/random_labels_test.h"
+
+enum {
+    SENT_MAX = 24,         /* series, as they come */
+    SENT_LABELS_MAX = 4,   /* of each */
+    SENT_RUNS_MAX = 6,     /* of samples in ascending time */
+    SENT_SAMPLES_MAX = 20, /* of a run */
+};
+
+struct sent_run {
+    int64_t times_ms[SENT_SAMPLES_MAX];
+    uint64_t bits[SENT_SAMPLES_MAX];
+    struct histogram *histograms; /* NULL: floats */
+    uint32_t count;
+};
+
+struct sent_series {
+    struct label labels[SENT_LABELS_MAX];
+    uint32_t label_count;
+    struct buf own;    /* canonical, as the server orders them */
+    struct buf fields; /* as they are sent */
+    struct buf final;  /* as they have to come out */
+    struct sent_run runs[SENT_RUNS_MAX];
+    uint32_t run_count;
+};
+
+struct sent {
+    struct rng rng;
+    struct arena arena;
+    struct named_text added[2];
+    struct named_texts texts;
+    struct sent_series series[SENT_MAX];
+    uint32_t count;
+    int64_t min_ms, max_ms; /* of what is wanted */
+    bool once;              /* no two are one, no runs overlap */
+};
+
+static inline bool
+sent_is_added(const struct sent *s, struct bytes name)
+{
+    for (uint32_t i = 0; i < s->texts.count; i++) {
+        if (bytes_equal_text(name, s->added[i].name)) return true;
+    }
+    return false;
+}
+
+/* `number`: of a set of labels that no other has, if they are to come once. */
+static inline void
+sent_make_labels(struct sent *s, struct sent_series *x, uint32_t number)
+{
+    static const char *const names[SENT_LABELS_MAX] = {"c", "__name__", "a", "b"};
+    static const char *const values[] = {"", "1", "2"};
+    struct label all[SENT_LABELS_MAX + 2];
+    uint32_t first = (uint32_t)rng_below(&s->rng, SENT_LABELS_MAX), count = 0;
+    for (uint32_t i = 0; i < SENT_LABELS_MAX; i++) {
+        uint64_t value = s->once ? number % 3 : rng_below(&s->rng, 3);
+        number /= 3;
+        if (!s->once && rng_below(&s->rng, 4) == 0) continue;
+        x->labels[x->label_count++] =
+            (struct label){bytes_of_text(names[i]), bytes_of_text(values[value])};
+    }
+    for (uint32_t i = 0; i < x->label_count; i++) {
+        if (x->labels[i].value.size > 0) all[count++] = x->labels[i];
+    }
+    test_put_labels(&x->own, all, count);
+    count = 0;
+    for (uint32_t i = 0; i < x->label_count; i++) {
+        const struct label *l = &x->labels[(i + first) % x->label_count];
+        test_put_label(&x->fields, l->name, l->value);
+        if (l->value.size > 0 && !sent_is_added(s, l->name)) all[count++] = *l;
+    }
+    for (uint32_t i = 0; i < s->texts.count; i++) {
+        all[count++] =
+            (struct label){bytes_of_text(s->added[i].name), bytes_of_text(s->added[i].value)};
+    }
+    test_put_labels(&x->final, all, count);
+}
+
+static inline void
+sent_make_run(struct sent *s, struct sent_run *run, int64_t *from_ms)
+{
+    enum sample_kind kind =
+        rng_below(&s->rng, 2) == 0 ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT;
+    bool histograms = rng_below(&s->rng, 4) == 0;
+    run->count = 1 + (uint32_t)rng_below(&s->rng, SENT_SAMPLES_MAX);
+    if (histograms) run->histograms = arena_new(&s->arena, run->count * sizeof *run->histograms);
+    for (uint32_t i = 0; i < run->count; i++) {
+        *from_ms += 1 + (int64_t)rng_below(&s->rng, 5);
+        run->times_ms[i] = *from_ms;
+        run->bits[i] = rng_next(&s->rng);
+        if (!histograms) continue;
+        do {
+            run->histograms[i] = random_histogram(&s->rng, &s->arena, kind);
+        } while (histogram_check(&run->histograms[i], NULL) != OK);
+    }
+}
+
+/* Times are small and positive, so that many are equal. */
+static inline void
+sent_init(struct sent *s, uint64_t seed, bool once)
+{
+    static const char *const added[][2] = {{"b", "x"}, {"d", "y"}, {"__name__", "z"}, {"0", "q"}};
+    memset(s, 0, sizeof *s);
+    s->rng.state = seed;
+    s->once = once;
+    arena_init(&s->arena, NULL, 0, 0);
+    s->texts = (struct named_texts){s->added, once ? 0 : (uint32_t)rng_below(&s->rng, 3)};
+    uint64_t first = rng_below(&s->rng, 4);
+    for (uint32_t i = 0; i < s->texts.count; i++) {
+        const char *const *pair = added[(first + i) % 4];
+        s->added[i] = (struct named_text){pair[0], pair[1]};
+    }
+    s->count = (uint32_t)rng_below(&s->rng, SENT_MAX + 1);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct sent_series *x = &s->series[i];
+        buf_init(&x->own, NULL, 4096);
+        buf_init(&x->fields, NULL, 4096);
+        buf_init(&x->final, NULL, 4096);
+        sent_make_labels(s, x, i);
+        x->run_count = (uint32_t)rng_below(&s->rng, SENT_RUNS_MAX + 1);
+        int64_t from_ms = 0;
+        for (uint32_t k = 0; k < x->run_count; k++) {
+            if (!once && rng_below(&s->rng, 4) == 0) from_ms = (int64_t)rng_below(&s->rng, 100);
+            sent_make_run(s, &x->runs[k], &from_ms);
+        }
+    }
+    bool all = rng_below(&s->rng, 2) == 0;
+    s->min_ms = all ? INT64_MIN : (int64_t)rng_below(&s->rng, 100);
+    s->max_ms = all ? INT64_MAX : s->min_ms + (int64_t)rng_below(&s->rng, 300);
+}
+
+static inline void
+sent_fini(struct sent *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        buf_fini(&s->series[i].own);
+        buf_fini(&s->series[i].fields);
+        buf_fini(&s->series[i].final);
+    }
+    arena_fini(&s->arena);
+}
+
+/* --- the model -------------------------------------------------------------------------------- */
+
+/* The least of the labels after others; `at` NULL: none. */
+static inline struct bytes
+sent_next_labels(const struct sent *s, struct bytes after)
+{
+    struct bytes best = {NULL, 0};
+    bool any = false;
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct bytes labels = buf_bytes(&s->series[i].final);
+        if (after.at != NULL && labels_compare(labels, after) <= 0) continue;
+        if (!any || labels_compare(labels, best) < 0) best = labels;
+        any = true;
+    }
+    return any && best.size == 0 ? bytes_of("", 0) : best;
+}
+
+/* The least time of theirs from `from_ms` on; false: there is none. */
+static inline bool
+sent_next_time(const struct sent *s, struct bytes labels, int64_t from_ms, int64_t *ret_ms)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct sent_series *x = &s->series[i];
+        if (!bytes_equal(buf_bytes(&x->final), labels)) continue;
+        for (uint32_t k = 0; k < x->run_count; k++) {
+            for (uint32_t n = 0; n < x->runs[k].count; n++) {
+                int64_t t = x->runs[k].times_ms[n];
+                if (t < from_ms || t < s->min_ms || t > s->max_ms) continue;
+                if (any && t >= *ret_ms) continue;
+                any = true;
+                *ret_ms = t;
+            }
+        }
+    }
+    return any;
+}
+
+/* Whether one of theirs of that time has this value. */
+static inline bool
+sent_has(const struct sent *s, struct bytes labels, const struct sample_batch *b, uint32_t at)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct sent_series *x = &s->series[i];
+        if (!bytes_equal(buf_bytes(&x->final), labels)) continue;
+        for (uint32_t k = 0; k < x->run_count; k++) {
+            const struct sent_run *run = &x->runs[k];
+            for (uint32_t n = 0; n < run->count; n++) {
+                if (run->times_ms[n] != b->times_ms[at]) continue;
+                if (run->histograms == NULL)
+                    found |= b->kind == SAMPLE_FLOAT && b->value_bits[at] == run->bits[n];
+                else if (b->kind == run->histograms[n].kind)
+                    found |= histogram_equal(&b->histograms[at], &run->histograms[n]) ||
+                             same_histogram_widened(&run->histograms[n], &b->histograms[at]);
+            }
+        }
+    }
+    return found;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* As struct series_set_ops has them. */
+struct sent_reader {
+    void *of;
+    enum err (*next)(void *of, struct bytes *ret_labels, struct why *why);
+    enum err (*batch)(void *of, struct sample_batch *ret_batch, struct why *why);
+};
+
+static inline enum err
+sent_check_samples(const struct sent *s, const struct sent_reader *r, struct bytes labels,
+                   uint64_t batches, struct why *why)
+{
+    int64_t from_ms = INT64_MIN, t_ms = 0;
+    for (; batches > 0; batches--) {
+        struct sample_batch b;
+        enum err e = r->batch(r->of, &b, why);
+        if (e) return e;
+        for (uint32_t i = 0; i < b.count; i++) {
+            assert_true(sent_next_time(s, labels, from_ms, &t_ms));
+            assert_int_equal(b.times_ms[i], t_ms);
+            assert_true(sent_has(s, labels, &b, i));
+            from_ms = t_ms + 1;
+        }
+        if (b.count > 0) continue;
+        assert_false(sent_next_time(s, labels, from_ms, &t_ms));
+        return OK;
+    }
+    return OK;
+}
+
+/* Reads it all, or of each series what chance says. */
+static inline enum err
+sent_check(struct sent *s, const struct sent_reader *r, bool skips, struct why *why)
+{
+    struct bytes labels, expected = {NULL, 0};
+    for (;;) {
+        enum err e = r->next(r->of, &labels, why);
+        if (e) return e;
+        expected = sent_next_labels(s, expected);
+        assert_int_equal(labels.at == NULL, expected.at == NULL);
+        assert_true(bytes_equal(labels, expected));
+        if (labels.at == NULL) return OK;
+        uint64_t batches = skips ? rng_below(&s->rng, 4) : 3;
+        e = sent_check_samples(s, r, labels, batches == 3 ? UINT64_MAX : batches, why);
+        if (e) return e;
+    }
+}
+
+#endif
