@@ -86,19 +86,6 @@ find_run(struct sample_merge *m, struct run *ret, struct why *why)
     return OK;
 }
 
-static struct sample_batch
-part_of_batch(const struct sample_batch *b, uint32_t from, uint32_t count)
-{
-    struct sample_batch part = *b;
-    part.count = count;
-    part.times_ms += from;
-    if (part.value_bits != NULL) part.value_bits += from;
-    if (part.histograms != NULL) part.histograms += from;
-    if (part.columns != NULL) part.first_row += from;
-    if (part.starts_ms != NULL) part.starts_ms += from;
-    return part;
-}
-
 static bool
 is_short(const struct run *r)
 {
@@ -137,7 +124,7 @@ sample_merge_batch(struct sample_merge *m, struct sample_batch *ret, struct why 
                                      .value_bits = m->value_bits,
                                      .starts_ms = m->starts_ms};
     } else if (run.of != NULL) {
-        *ret = part_of_batch(&run.of->batch, run.of->at, run.count);
+        *ret = sample_batch_part(&run.of->batch, run.of->at, run.count);
         run.of->at += run.count;
     }
     return OK;

@@ -1,6 +1,6 @@
 /*
- * select.c - limits and the end of a query, shards, the order of exemplars, and windows that a
- * summary may stand for.
+ * select.c - limits and the end of a query, parts of batches, shards, the order of exemplars, and
+ * windows that a summary may stand for.
  */
 #include "model/select.h"
 
@@ -113,6 +113,19 @@ query_control_add_bytes(struct query_control *control, uint64_t count, struct wh
     struct limit limit = {control->bytes_max, "bytes of samples",
                           names == NULL ? NULL : names->bytes};
     return add_to(&control->bytes_seen, count, &limit, why);
+}
+
+struct sample_batch
+sample_batch_part(const struct sample_batch *b, uint32_t from, uint32_t count)
+{
+    struct sample_batch part = *b;
+    part.count = count;
+    part.times_ms += from;
+    if (part.value_bits != NULL) part.value_bits += from;
+    if (part.histograms != NULL) part.histograms += from;
+    if (part.columns != NULL) part.first_row += from;
+    if (part.starts_ms != NULL) part.starts_ms += from;
+    return part;
 }
 
 uint32_t

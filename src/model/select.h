@@ -166,6 +166,10 @@ struct sample_batch {
     const struct sample_summary *summary; /* only if asked for: instead of times and all the rest */
 };
 
+/* Some samples of a batch that has their times. */
+struct sample_batch sample_batch_part(const struct sample_batch *batch, uint32_t from,
+                                      uint32_t count);
+
 /* What it costs to read a set of series. */
 struct series_cost {
     uint64_t series;
