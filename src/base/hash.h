@@ -16,6 +16,30 @@ hash_bytes(struct bytes b, uint64_t seed)
     return XXH3_64bits_withSeed(b.at == NULL ? "" : (const void *)b.at, b.size, seed);
 }
 
+/* The same of bytes that come in pieces: begin, some of add, end. */
+struct hash_pieces {
+    XXH3_state_t state;
+};
+
+static inline void
+hash_begin(struct hash_pieces *h, uint64_t seed)
+{
+    XXH3_INITSTATE(&h->state);
+    XXH3_64bits_reset_withSeed(&h->state, seed);
+}
+
+static inline void
+hash_add(struct hash_pieces *h, struct bytes b)
+{
+    if (b.size > 0) XXH3_64bits_update(&h->state, b.at, b.size);
+}
+
+static inline uint64_t
+hash_end(const struct hash_pieces *h)
+{
+    return XXH3_64bits_digest(&h->state);
+}
+
 /* Mixes a further 64-bit word into a hash. */
 static inline uint64_t
 hash_mix(uint64_t hash, uint64_t word)

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "base/hash.h"
+#include "model/labels.h"
 #include "sys/env.h"
 
 #define GONE_ASKED_NS (5 * NS_PER_MS) /* a look at a socket costs as much as a batch of samples */
@@ -132,6 +133,54 @@ uint32_t
 shard_of_labels(struct bytes labels, uint32_t shard_count)
 {
     return shard_count < 2 ? 0 : (uint32_t)(hash_bytes(labels, 0) % shard_count);
+}
+
+static bool
+counts_for_shard(const struct query_hints *hints, struct bytes name)
+{
+    for (uint32_t i = 0; i < hints->shard_without_count; i++) {
+        if (bytes_equal(hints->shard_without[i], name)) return false;
+    }
+    return true;
+}
+
+uint32_t
+query_hints_shard(const struct query_hints *hints, struct bytes labels)
+{
+    struct hash_pieces h;
+    struct cursor c = cursor_of(labels);
+    const uint8_t *from = c.at, *at = c.at;
+    bool whole = true;
+    struct label label;
+    if (hints->shard_count < 2) return 0;
+    for (; hints->shard_without_count > 0 && labels_next(&c, &label); at = c.at) {
+        if (counts_for_shard(hints, label.name)) continue;
+        if (whole) hash_begin(&h, 0);
+        whole = false;
+        hash_add(&h, bytes_of(from, (size_t)(at - from)));
+        from = c.at;
+    }
+    if (whole) return shard_of_labels(labels, hints->shard_count);
+    hash_add(&h, bytes_of(from, labels.size - (size_t)(from - labels.at)));
+    return (uint32_t)(hash_end(&h) % hints->shard_count);
+}
+
+enum err
+query_hints_keep_shard(const struct query_hints *hints, struct arena *arena,
+                       struct query_hints *ret)
+{
+    uint32_t count = hints->shard_without_count;
+    *ret = (struct query_hints){.shard = hints->shard, .shard_count = hints->shard_count};
+    if (hints->shard_count < 2 || count == 0) return OK;
+    struct bytes *names = arena_alloc(arena, count * sizeof *names);
+    if (names == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        names[i] = arena_copy(arena, hints->shard_without[i]);
+        if (names[i].at == NULL) return ERR_NOMEM;
+    }
+    ret->shard_without = names;
+    ret->shard_without_count = count;
+    return OK;
 }
 
 /* Is one of from, from + step, ... up to last in [min, max)? */

@@ -106,9 +106,11 @@ struct query_hints {
      * is one; 0: all are wanted. */
     uint64_t limit;
     /* Not of look-ups of names and values: only series of this shard are wanted, which is that of
-     * shard_of_labels(). A count of 0 or 1: all are. */
+     * query_hints_shard(). A count of 0 or 1: all are. Whoever looks at one looks at all four. */
     uint32_t shard;
     uint32_t shard_count;
+    const struct bytes *shard_without; /* names of labels that do not count for it */
+    uint32_t shard_without_count;
     struct bytes from_labels; /* series before are not wanted; empty: all are */
     /* Where these stay whole in `windows`, summaries with so much may stand for samples, for
      * histograms only if the count is all; 0: none may. Floats with a NaN (a staleness marker is
@@ -118,10 +120,23 @@ struct query_hints {
     /* Of floats only the times are of interest, and which of them are staleness markers: others may
      * come as any number. */
     bool times_only;
+    /* Only which series there are is of interest: no samples will be asked of the set. */
+    bool labels_only;
 };
 
 /* In which of `shard_count` shards a series is: the same for all answerers. */
 uint32_t shard_of_labels(struct bytes labels, uint32_t shard_count);
+/* The same by hints: that of the labels without some. */
+uint32_t query_hints_shard(const struct query_hints *hints, struct bytes labels);
+/* Is a series of the shard that is wanted? */
+static inline bool
+query_hints_want(const struct query_hints *hints, struct bytes labels)
+{
+    return hints->shard_count < 2 || query_hints_shard(hints, labels) == hints->shard;
+}
+/* What hints say of shards, and nothing else; names are copied. ERR_NOMEM, without words. */
+MUST_CHECK enum err query_hints_keep_shard(const struct query_hints *hints, struct arena *arena,
+                                           struct query_hints *ret);
 
 /*
  * What is asked: of the series that any of the sets selects (without sets: all), the samples or

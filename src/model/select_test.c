@@ -159,6 +159,80 @@ test_each_shard_has_its_part_of_the_series(void **state)
     }
 }
 
+static struct bytes
+labels_in(struct buf *to, const char *const *pairs)
+{
+    buf_clear(to);
+    for (; *pairs != NULL; pairs += 2) {
+        labels_put(to, (struct label){bytes_of_text(pairs[0]), bytes_of_text(pairs[1])});
+    }
+    return buf_bytes(to);
+}
+
+static void
+test_labels_that_do_not_count_for_a_shard_might_as_well_not_be_there(void **state)
+{
+    (void)state;
+    struct bytes names[] = {bytes_of_text("c"), bytes_of_text("a")};
+    struct query_hints hints = {
+        .shard_count = 1000, .shard_without = names, .shard_without_count = 2};
+    struct buf with, without;
+    buf_init(&with, NULL, 1000);
+    buf_init(&without, NULL, 1000);
+    for (unsigned which = 0; which < 32; which++) {
+        static const char *const all[] = {"a", "b", "c", "d", "e"};
+        const char *pairs[11], *rest[11];
+        unsigned count = 0, left = 0;
+        for (unsigned i = 0; i < 5; i++) {
+            if ((which >> i & 1) == 0) continue;
+            pairs[count++] = all[i];
+            pairs[count++] = "1";
+            if (i == 0 || i == 2) continue;
+            rest[left++] = all[i];
+            rest[left++] = "1";
+        }
+        pairs[count] = rest[left] = NULL;
+        uint32_t shard = shard_of_labels(labels_in(&without, rest), 1000);
+        assert_int_equal(query_hints_shard(&hints, labels_in(&with, pairs)), shard);
+        hints.shard = shard;
+        assert_true(query_hints_want(&hints, buf_bytes(&with)));
+        hints.shard++;
+        assert_false(query_hints_want(&hints, buf_bytes(&with)));
+    }
+    buf_fini(&with);
+    buf_fini(&without);
+    hints.shard_count = 1; /* all are wanted, whatever the shard is */
+    assert_true(query_hints_want(&hints, bytes_of_text("")));
+}
+
+static void
+test_what_hints_say_of_shards_can_be_kept(void **state)
+{
+    (void)state;
+    struct bytes names[] = {bytes_of_text("c"), bytes_of_text("a")};
+    struct query_hints hints = {
+        .limit = 7, .shard = 3, .shard_count = 5, .shard_without = names, .shard_without_count = 2};
+    struct query_hints kept;
+    for (uint64_t nth = 0; nth < 2; nth++) {
+        struct arena arena;
+        arena_init(&arena, NULL, 0, 0);
+        mem_fail_nth(nth, false);
+        enum err e = query_hints_keep_shard(&hints, &arena, &kept);
+        mem_fail_nth(0, false);
+        assert_int_equal(e, nth == 0 ? OK : ERR_NOMEM);
+        if (nth == 0) {
+            assert_int_equal(kept.limit, 0);
+            assert_int_equal(kept.shard, 3);
+            assert_int_equal(kept.shard_count, 5);
+            assert_true(bytes_equal_text(kept.shard_without[1], "a"));
+            assert_ptr_not_equal(kept.shard_without[1].at, names[1].at);
+        }
+        arena_fini(&arena);
+    }
+    hints.shard_count = 0;
+    assert_int_equal(query_hints_keep_shard(&hints, NULL, &kept), OK);
+}
+
 static struct exemplar
 exemplar_of(int64_t t_ms, double value, const char *labels)
 {
@@ -195,6 +269,8 @@ main(void)
         cmocka_unit_test(test_query_ends_when_canceled),
         cmocka_unit_test(test_windows_have_all_or_none_of_what_they_keep),
         cmocka_unit_test(test_each_shard_has_its_part_of_the_series),
+        cmocka_unit_test(test_labels_that_do_not_count_for_a_shard_might_as_well_not_be_there),
+        cmocka_unit_test(test_what_hints_say_of_shards_can_be_kept),
         cmocka_unit_test(test_exemplars_are_in_order_of_time_value_labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

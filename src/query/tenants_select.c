@@ -54,9 +54,8 @@ struct merged {
     bool is_asked_again;
     bool is_lost; /* not even there */
     bool is_at_end;
-    uint32_t shard;
-    uint32_t shard_count;
-    struct bytes from_labels; /* in the question's arena */
+    struct query_hints shard; /* what they say of it, in the question's arena, as the next */
+    struct bytes from_labels;
     struct series_cost spent; /* by sets that are not there any more */
     struct warnings warnings; /* of sets that are not there any more; at the end: all */
 };
@@ -256,7 +255,7 @@ push(struct merged *m, struct item item, struct why *why)
 static bool
 is_wanted(const struct merged *m, struct bytes labels)
 {
-    return shard_of_labels(labels, m->shard_count) == m->shard &&
+    return query_hints_want(&m->shard, labels) &&
            (m->from_labels.size == 0 || labels_compare(labels, m->from_labels) >= 0);
 }
 
@@ -421,10 +420,11 @@ tenants_select(struct tenants_view *view, const struct query_request *request,
     /* Relaxed: the caller has one, so that it cannot be the last. */
     atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
     m->budget = budget;
-    m->shard_count = request->hints.shard_count;
-    m->shard = m->shard_count < 2 ? 0 : request->hints.shard;
     warnings_init(&m->warnings, budget);
     enum err e = question_begin(&m->question, view, request, why);
+    if (e == OK && query_hints_keep_shard(&request->hints, &m->question.arena, &m->shard)) {
+        e = question_no_memory(why);
+    }
     m->from_labels = arena_copy(&m->question.arena, request->hints.from_labels);
     if (e == OK && request->hints.from_labels.size > 0 && m->from_labels.at == NULL) {
         e = question_no_memory(why);

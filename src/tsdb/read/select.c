@@ -392,7 +392,7 @@ gather_series(struct store_query *q, const struct query_source *first, struct wh
 bool
 query_pass(struct store_query *q, const struct query_source *first)
 {
-    if (shard_of_labels(first->labels, q->shard_count) == q->shard) return false;
+    if (query_hints_want(&q->shard, first->labels)) return false;
     for (uint32_t i = 0; i < q->source_count; i++) {
         struct query_source *s = &q->sources[i];
         if (!s->at_end && bytes_equal(s->labels, first->labels)) s->consumed = true;
@@ -633,13 +633,12 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     q->interleave.summaries = request->hints.summaries;
     q->interleave.windows = request->hints.windows;
     q->interleave.times_only = request->hints.times_only;
-    q->shard = request->hints.shard_count < 2 ? 0 : request->hints.shard;
-    q->shard_count = request->hints.shard_count;
     lock_take(&view->head->lock);
     const struct tenant *t = tenant_find(view->head, request->tenant);
     q->tenant = t == NULL ? UINT32_MAX : t->id;
     lock_drop(&view->head->lock);
-    enum err e = open_sources(q, request->tenant, why);
+    enum err e = query_hints_keep_shard(&request->hints, &q->arena, &q->shard);
+    if (e == OK) e = open_sources(q, request->tenant, why);
     if (e) {
         query_free(&q->set);
         return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the query") : e;
@@ -654,7 +653,8 @@ store_samples(struct view *view, const struct query_request *request, struct ser
               struct why *why)
 {
     struct store_query *q;
-    enum err e = query_open((struct store_view *)view, request, QUERY_SAMPLES, &q, why);
+    enum query_kind kind = request->hints.labels_only ? QUERY_LABELS : QUERY_SAMPLES;
+    enum err e = query_open((struct store_view *)view, request, kind, &q, why);
     if (e == OK) *ret_set = &q->set;
     return e;
 }

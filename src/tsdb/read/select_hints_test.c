@@ -354,6 +354,70 @@ test_shards_make_up_the_whole(void **state)
     free(some.items);
 }
 
+/* All series have one label but `s`: they are of one shard, all or none. */
+static void
+test_labels_may_not_count_for_a_shard(void **state)
+{
+    (void)state;
+    struct rng r = {9};
+    double at[SERIES] = {0};
+    struct answer plain = {.items = calloc(SAMPLES_MAX, sizeof(struct got))};
+    struct answer some = {.items = calloc(SAMPLES_MAX, sizeof(struct got))};
+    for (unsigned round = 0; round < 2; round++) {
+        send_runs(&r, T0 + round * 10 * MINUTE_MS, 20, at);
+        if (round < 1) machine_flush(&m);
+    }
+    struct query_request request = all_between(INT64_MIN, INT64_MAX);
+    collect(&request, &plain);
+    unsigned of_all = 0;
+    request.hints.shard_count = SHARDS;
+    request.hints.shard_without_count = 1;
+    for (uint32_t shard = 0; shard < SHARDS; shard++) {
+        struct bytes name = bytes_of_text("s");
+        request.hints.shard = shard;
+        request.hints.shard_without = &name;
+        some.count = 0;
+        collect(&request, &some);
+        assert_true(some.count == 0 || some.count == plain.count);
+        of_all += some.count > 0;
+    }
+    assert_int_equal(of_all, 1);
+    free(plain.items);
+    free(some.items);
+}
+
+/* --- labels only ------------------------------------------------------------------------------ */
+
+static void
+test_labels_alone_are_of_the_same_series(void **state)
+{
+    (void)state;
+    struct rng r = {10};
+    double at[SERIES] = {0};
+    for (unsigned round = 0; round < 4; round++) {
+        send_runs(&r, T0 + round * 10 * MINUTE_MS, 20, at);
+        if (round % 2 == 0) machine_flush(&m);
+    }
+    for (unsigned round = 0; round < 50; round++) {
+        int64_t from_ms = T0 + (int64_t)rng_below(&r, 50 * MINUTE_MS);
+        struct query_request request = all_between(from_ms, from_ms + MINUTE_MS);
+        struct series_set *both[2];
+        struct bytes labels[2] = {bytes_of("", 0)};
+        for (unsigned i = 0; i < 2; i++) {
+            request.hints.labels_only = i == 1;
+            must(answerer_select(tsdb_answerer(m.db), &request, &both[i], &m.why));
+        }
+        while (labels[0].at != NULL) {
+            must(series_set_next(both[0], &labels[0], &m.why));
+            must(series_set_next(both[1], &labels[1], &m.why));
+            assert_int_equal(labels[0].at == NULL, labels[1].at == NULL);
+            assert_true(bytes_equal(labels[0], labels[1]));
+        }
+        series_set_free(both[0]);
+        series_set_free(both[1]);
+    }
+}
+
 /* --- bytes ------------------------------------------------------------------------------------ */
 
 static enum err
@@ -415,6 +479,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_summaries_say_what_the_samples_say, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shards_make_up_the_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_labels_may_not_count_for_a_shard, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_labels_alone_are_of_the_same_series, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_query_reads_no_more_bytes_than_it_may, setup,
                                         teardown),
     };

@@ -67,8 +67,7 @@ struct store_query {
     int64_t min_ms;
     int64_t max_ms;
     const struct query_request *request; /* the caller's: until it is open */
-    uint32_t shard;
-    uint32_t shard_count;
+    struct query_hints shard;            /* what they say of it */
     bool partial;
     bool chunks;
     enum query_kind kind;
