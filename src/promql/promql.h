@@ -105,10 +105,13 @@ struct promql_options {
     int64_t subquery_step_ms; /* of subqueries that give none */
     struct promql_features features;
     const struct promql_helpers *helpers; /* NULL: there are none */
-    uint32_t shards;               /* that series are read in, for tests; 0: as it is worth */
-    uint64_t held_max;             /* samples held at one moment; 0: no limit */
-    bool counts;                   /* promql_samples() are asked for: nothing is left unread */
-    struct promql_cache *cache;    /* NULL: all is evaluated */
+    uint32_t shards;                /* that series are read in, for tests; 0: as it is worth */
+    uint64_t held_max;              /* samples held at one moment; 0: no limit */
+    bool counts;                    /* promql_samples() are asked for: nothing is left unread */
+    struct promql_cache *cache;     /* NULL: all is evaluated */
+    const struct bytes *view_words; /* what is found there is of views of the same words: what the
+                                       view is made by, besides its answerer */
+    uint32_t view_word_count;
     struct query_control *control; /* may be NULL */
     struct budget *budget;
     struct promql_plan *plan; /* whose operators are measured; NULL: nothing is */

@@ -113,6 +113,10 @@ cache_key(const struct evaluation *ev, struct buf *to)
     unsigned features = ev->features.delayed_name_removal | ev->features.start_timestamps << 1 |
                         ev->features.type_and_unit_labels << 2;
     buf_put_counted(to, ev->tenant);
+    buf_put_varint(to, ev->view_word_count);
+    for (uint32_t i = 0; i < ev->view_word_count; i++) {
+        buf_put_counted(to, ev->view_words[i]);
+    }
     buf_put_u8(to, (uint8_t)features);
     buf_put_varint(to, (uint64_t)step);
     buf_put_varint(to, (uint64_t)(phase < 0 ? phase + step : phase));

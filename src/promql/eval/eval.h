@@ -19,6 +19,8 @@ struct evaluation {
     const struct promql_tree *tree;
     struct promql_features features;
     struct view *view;
+    const struct bytes *view_words; /* of struct promql_options */
+    uint32_t view_word_count;
     struct bytes tenant;
     struct query_control *control;
     struct budget *budget;

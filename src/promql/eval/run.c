@@ -254,6 +254,8 @@ begin(struct run *run, const struct promql_tree *tree, struct view *view,
     struct evaluation *ev = &run->ev;
     ev->tree = tree;
     ev->view = view;
+    ev->view_words = options->view_words;
+    ev->view_word_count = options->view_word_count;
     ev->tenant = options->tenant;
     ev->control = options->control;
     ev->budget = options->budget;
