@@ -17,6 +17,8 @@
 
 struct api;
 
+enum { REPLICA_NAMES_BYTES = 256 };
+
 /* Of one PromQL query; 0 means no limit. */
 struct query_limits {
     int64_t timeout_ns;
@@ -29,6 +31,7 @@ struct query_limits {
     uint64_t cache_bytes; /* of results that are kept; not of one query */
     int64_t slow_log_ns;  /* queries that take longer are logged; 0: none */
     struct promql_features features;
+    char replica_labels[REPLICA_NAMES_BYTES]; /* "a,b", each a label name; "": none */
 };
 
 /* What a reload may change; the rest is fixed. */

@@ -21,6 +21,7 @@ struct federation {
     struct query_control control;
     struct match match;
     struct query_request asked;
+    struct replica_choice replicas;
     struct view *view;
     struct negotiated form_of;
     struct family_writer writer;
@@ -62,6 +63,9 @@ read_question(struct federation *f)
     while (e == OK && (match = form_next(&f->form, "match[]", &walk)) != NULL) {
         e = match_add(&f->match, match, promql_parse_selector, &f->form, &f->budget, &f->control,
                       &f->error, &f->why);
+    }
+    if (e == OK) {
+        e = replica_choice_read(f->api, &f->form, &f->form.arena, &f->replicas, &f->error, &f->why);
     }
     f->asked.sets = f->match.sets;
     f->asked.set_count = f->match.set_count;
@@ -233,7 +237,7 @@ answer(struct federation *f)
 {
     enum err e = read_question(f);
     if (e || f->asked.set_count == 0) return e; /* without sets all would be asked for */
-    e = view_open(f->api->options.answerer, &f->control, &f->view, &f->why);
+    e = replica_choice_open(f->api, &f->replicas, &f->control, &f->view, &f->why);
     if (e) return e;
     e = find_order(f);
     if (e == OK) e = f->mixed ? put_by_name(f) : put_selected(f, &f->asked);

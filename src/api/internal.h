@@ -6,6 +6,7 @@
 #include "api/form.h"
 #include "base/json.h"
 #include "base/lock.h"
+#include "query/replicas.h"
 #include "wire/remote_write.h"
 
 #define RETRY_AFTER_S "2"
@@ -182,6 +183,23 @@ MUST_CHECK enum err read_asked(const struct api *api, struct http_request *reque
 unsigned one_tenant_named(const struct api *api, struct http_request *request,
                           struct bytes *ret_tenant, struct why *why);
 bool one_tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant);
+/* Of the replicas of a Prometheus, which labels name them. */
+struct replica_choice {
+    struct bytes names[REPLICA_LABELS_MAX]; /* in order, each once */
+    uint32_t count;                         /* 0: nothing is deduplicated */
+};
+/*
+ * The arguments `dedup` and `replicaLabels[]`, as in Thanos, and the setting where they are not
+ * given. What is read stays as long as the arena. ERR_INPUT: `error` has the sentence, appended;
+ * ERR_NOMEM with `why`.
+ */
+MUST_CHECK enum err replica_choice_read(struct api *api, const struct form *form,
+                                        struct arena *arena, struct replica_choice *ret,
+                                        struct buf *error, struct why *why);
+/* A view of the api's answerer that reads these as one. Errors of view_open(). */
+MUST_CHECK enum err replica_choice_open(const struct api *api, const struct replica_choice *choice,
+                                        struct query_control *control, struct view **ret_view,
+                                        struct why *why);
 /* What is allowed now. */
 struct api_limits api_limits_now(struct api *api);
 /* What a read of this request may cost: all that is allowed, until the client is gone. */

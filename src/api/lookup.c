@@ -26,6 +26,7 @@ struct lookup {
     struct match match;
     struct bytes name; /* whose values are asked for; in the form's arena */
     struct query_request asked;
+    struct replica_choice replicas;
     struct view *view;
     struct text_sink to;
     uint64_t count;
@@ -251,7 +252,7 @@ answer(struct lookup *l, enum err (*ask)(struct lookup *l))
     success_begin(&l->json, &l->text);
     json_array_open(&l->json);
     bool nothing = l->asked.min_ms > l->asked.max_ms;
-    enum err e = view_open(l->api->options.answerer, &l->control, &l->view, &l->why);
+    enum err e = replica_choice_open(l->api, &l->replicas, &l->control, &l->view, &l->why);
     if (e == OK && !nothing) e = ask(l);
     view_free(l->view);
     end_answer(l, e);
@@ -288,6 +289,9 @@ run(struct api *api, struct http_request *request, const struct question *questi
     enum err e =
         read_asked(api, request, &l->budget, &l->form, &l->asked.tenant, &refused, &l->why);
     if (e == OK && refused == 0) e = question->read(l);
+    if (e == OK && refused == 0) {
+        e = replica_choice_read(api, &l->form, &l->form.arena, &l->replicas, &l->error, &l->why);
+    }
     if (!reply_refusal(request, refused, e, &l->error, &l->why)) {
         if (question->of_selectors && l->asked.set_count == 0)
             http_reply(request, &(struct http_answer){.status = 204});

@@ -34,6 +34,7 @@ struct query {
     struct query_limits limits;
     struct promql_options options;
     struct promql_helpers helpers;
+    struct replica_choice replicas;
     struct active_query active;
     bool is_active;
     struct promql_tree *tree;
@@ -127,7 +128,13 @@ read_options(struct query *q)
     if (e == OK) e = form_bool(&q->form, "nocache", &goes_around, &q->error);
     o->cache = goes_around || q->stats ? NULL : q->api->results;
     o->counts = q->stats;
-    return e ? e : form_bool(&q->form, "partial_response", &q->partial, &q->error);
+    if (e == OK) e = form_bool(&q->form, "partial_response", &q->partial, &q->error);
+    if (e == OK) {
+        e = replica_choice_read(q->api, &q->form, &q->form.arena, &q->replicas, &q->error, &q->why);
+    }
+    o->view_words = q->replicas.names;
+    o->view_word_count = q->replicas.count;
+    return e;
 }
 
 static enum err
@@ -516,7 +523,7 @@ plan_slow_one(struct query *q, struct buf *line)
     struct why why;
     struct view *view;
     options.control = &control;
-    if (q->tree == NULL || view_open(q->api->options.answerer, &control, &view, &why)) return;
+    if (q->tree == NULL || replica_choice_open(q->api, &q->replicas, &control, &view, &why)) return;
     buf_init(&error, NULL, SENTENCE_BYTES_MAX);
     if (promql_explain(q->tree, view, &options, &plan, &error, &why) == OK) {
         promql_plan_put_line(plan, line);
@@ -594,7 +601,7 @@ attempt(struct query *q)
     enum err e = parse(q);
     if (e) return e;
     q->prepared_ns = env_monotonic_ns(q->api->options.env);
-    e = view_open(q->api->options.answerer, &q->control, &q->view, &q->why);
+    e = replica_choice_open(q->api, &q->replicas, &q->control, &q->view, &q->why);
     if (e) return e;
     q->error_status = 422;
     q->error_type = "execution";

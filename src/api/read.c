@@ -61,6 +61,7 @@ struct read {
     struct http_request *request;
     struct budget budget;
     struct query_control control;
+    struct replica_choice replicas;
     struct view *view; /* all queries of a request see the same */
     struct arena arena;
     struct rr_request message;
@@ -334,6 +335,25 @@ read_notices(struct read *r, struct why *why)
     return OK;
 }
 
+/* By the arguments of the path. Who asks for notices copies what is stored, unless they say other.
+ */
+static enum err
+read_replicas(struct read *r, struct why *why)
+{
+    struct form form = {.request = r->request};
+    struct buf error;
+    bool given =
+        form_given(&form, "dedup") != NULL || form_nth(&form, "replicaLabels[]", 0) != NULL;
+    buf_init(&error, NULL, SENTENCE_BYTES_MAX);
+    enum err e = replica_choice_read(r->api, &form, &r->arena, &r->replicas, &error, why);
+    if (e == ERR_INPUT) {
+        e = why_set(why, e, "%.*s", (int)error.size, (const char *)error.at);
+    }
+    if (r->notices != NOTICES_NONE && !given) r->replicas.count = 0;
+    buf_fini(&error);
+    return e;
+}
+
 static void
 finish(struct read *r, enum err e, const struct why *why)
 {
@@ -379,7 +399,8 @@ read_answer(struct api *api, struct http_request *request)
     if (e) e = why_set(&why, e, "not enough memory for the query");
     if (e == OK) e = read_decode(&r, &message, &why);
     if (e == OK) e = read_notices(&r, &why);
-    if (e == OK) e = view_open(api->options.answerer, &r.control, &r.view, &why);
+    if (e == OK) e = read_replicas(&r, &why);
+    if (e == OK) e = replica_choice_open(api, &r.replicas, &r.control, &r.view, &why);
     if (e == OK) {
         metric_inc(&reads[r.message.answer]);
         e = r.message.answer == RR_SAMPLES ? answer_samples(&r, &why) : answer_streamed(&r, &why);

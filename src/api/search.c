@@ -49,6 +49,7 @@ struct search {
     uint64_t limit;
     uint64_t batch_size;
     struct query_request asked;
+    struct replica_choice replicas;
     struct view *view;
     struct found *best; /* a heap; limit and one more at most */
     size_t best_count, best_capacity;
@@ -190,6 +191,9 @@ read_common(struct search *s)
     if (e == OK) e = read_count(s, "batch_size", &s->batch_size);
     if (e == OK) e = form_bool(&s->form, "partial_response", &s->asked.partial, &s->error);
     s->asked.tells = s->asked.partial;
+    if (e == OK) {
+        e = replica_choice_read(s->api, &s->form, &s->form.arena, &s->replicas, &s->error, &s->why);
+    }
     s->asked.sets = s->match.sets;
     s->asked.set_count = s->match.set_count;
     if (s->batch_size > BATCH_MAX) s->batch_size = BATCH_MAX;
@@ -427,7 +431,7 @@ static enum err
 ask(struct search *s)
 {
     struct text_sink to = {.each = look, .context = s, .warning = keep_warning};
-    enum err e = view_open(s->api->options.answerer, &s->control, &s->view, &s->why);
+    enum err e = replica_choice_open(s->api, &s->replicas, &s->control, &s->view, &s->why);
     if (e) return e;
     if (s->asked.min_ms > s->asked.max_ms) return OK;
     if (s->label.size > 0)

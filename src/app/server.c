@@ -48,7 +48,7 @@ struct server {
 static struct query_limits
 query_limits_of(const struct settings *s)
 {
-    return (struct query_limits){
+    struct query_limits limits = {
         .timeout_ns = s->query_timeout_ms * NS_PER_MS,
         .lookback_ms = s->query_lookback_delta_ms,
         .points_max = s->query_max_points,
@@ -60,6 +60,10 @@ query_limits_of(const struct settings *s)
         .slow_log_ns = s->query_slow_log_ms * NS_PER_MS,
         .features = promql_features_of(s->query_features),
     };
+    _Static_assert(sizeof limits.replica_labels == sizeof s->query_replica_labels,
+                   "both are texts");
+    memcpy(limits.replica_labels, s->query_replica_labels, sizeof limits.replica_labels);
+    return limits;
 }
 
 static struct api_limits

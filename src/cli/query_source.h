@@ -48,6 +48,7 @@ struct query_store {
     uint64_t samples_read_max;
     uint64_t series_max;
     uint64_t bytes_max;
+    const char *replica_labels; /* "a,b" */
 };
 MUST_CHECK enum err query_store(const struct query_store *store, const struct query_asked *asked,
                                 struct query_sink *sink, struct query_failure *failure,

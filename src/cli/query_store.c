@@ -4,6 +4,7 @@
 #include "cli/query_source.h"
 #include "promql/answer.h"
 #include "promql/explained.h"
+#include "query/replicas.h"
 #include "sys/env.h"
 
 enum { SUBQUERY_STEP_MS = 60 * 1000, TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };
@@ -197,6 +198,16 @@ read_question(const struct query_store *store, struct store_query *q, struct que
 }
 
 static enum err
+open_view(const struct query_store *store, struct store_query *q, struct view **ret_view)
+{
+    struct bytes names[REPLICA_LABELS_MAX];
+    struct view *view;
+    uint32_t count = replica_labels_of(store->replica_labels, names);
+    enum err e = view_open(store->answerer, &q->control, &view, q->why);
+    return e ? e : replicas_view_new(view, names, count, &q->budget, ret_view, q->why);
+}
+
+static enum err
 run(const struct query_store *store, struct store_query *q, struct query_failure *failure)
 {
     const struct query_asked *a = q->asked;
@@ -214,7 +225,7 @@ run(const struct query_store *store, struct store_query *q, struct query_failure
     };
     struct view *view;
     struct buf *sentence = &failure->sentence;
-    enum err e = view_open(store->answerer, &q->control, &view, q->why);
+    enum err e = open_view(store, q, &view);
     if (e) return e;
     if (a->wish != QUERY_RESULT) {
         e = promql_explain(q->tree, view, &options, &q->plan, sentence, q->why);

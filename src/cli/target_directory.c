@@ -148,6 +148,7 @@ directory_query(struct target *target, const struct query_asked *asked, struct q
         .samples_read_max = s->query_max_samples_read,
         .series_max = s->query_max_series,
         .bytes_max = s->query_max_bytes,
+        .replica_labels = s->query_replica_labels,
     };
     if (tenants_answerer_new(target->answerer, &store.answerer)) {
         return why_set(why, ERR_NOMEM, "not enough memory");

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "config/destinations.h"
+#include "config/replica_labels.h"
 #include "config/sources.h"
 #include "config/suggest.h"
 #include "config/text.h"
@@ -208,6 +209,10 @@ static const struct setting table[] = {
     {"query.slow-log", SETTING_DURATION, FIELD(query_slow_log_ms), .fallback = "10s", .max = DAY,
      .reloadable = true,
      .help = "log queries that take this long, with what they read; 0s logs none"},
+    {"query.replica-labels", SETTING_TEXT, FIELD(query_replica_labels), .fallback = "", .max = 255,
+     .reloadable = true, .is_list = true, .what = "LABEL,...", .rule = replica_labels_rule,
+     .help = "labels that name the replicas of a Prometheus; answers lack them, and series that "
+             "differ in nothing else are deduplicated"},
     {"query.features", SETTING_SET, FIELD(query_features), .fallback = "", .reloadable = true,
      .choices = "delayed-name-removal|use-start-timestamps|type-and-unit-labels",
      .help = "optional behaviour of PromQL, as Prometheus enables it with --enable-feature"},
@@ -470,10 +475,28 @@ settings_help(struct buf *to)
 }
 
 static void
-put_list(const struct settings *settings, const struct setting *s, struct buf *to)
+put_set(const struct settings *settings, const struct setting *s, struct buf *to)
 {
     buf_put_u8(to, '[');
     settings_value(settings, s, to);
+    buf_put_u8(to, ']');
+}
+
+static void
+put_list(const char *text, struct buf *to)
+{
+    char part[SETTING_TEXT_BYTES];
+    buf_put_u8(to, '[');
+    for (const char *p = text; *p != '\0';) {
+        size_t size = strcspn(p, ",");
+        snprintf(part, sizeof part, "%.*s", (int)size, p);
+        quoted_put(to, part);
+        p += size;
+        if (*p == ',') {
+            buf_put_text(to, ", ");
+            p++;
+        }
+    }
     buf_put_u8(to, ']');
 }
 
@@ -493,10 +516,12 @@ settings_print_yaml(const struct settings *settings, struct buf *to)
             section_size = size;
         }
         buf_printf(to, "    %s: ", dot + 1);
-        if (s->type == SETTING_TEXT)
+        if (s->is_list)
+            put_list(setting_text(s, settings), to);
+        else if (s->type == SETTING_TEXT)
             quoted_put(to, setting_text(s, settings));
         else if (s->type == SETTING_SET)
-            put_list(settings, s, to);
+            put_set(settings, s, to);
         else
             settings_value(settings, s, to);
         buf_put_u8(to, '\n');

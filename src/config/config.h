@@ -89,8 +89,10 @@ struct settings {
     uint64_t query_cache_bytes;                  /* 64 MiB; 0: none is kept; reloadable */
     int64_t query_slow_log_ms;                   /* 10s; 0: none is logged; reloadable */
     uint32_t query_features;                     /* bits, see promql_features_of(); reloadable */
-    enum log_level log_level;                    /* info; reloadable */
-    enum log_format log_format;                  /* logfmt */
+    /* "" = none, else "a,b"; reloadable */
+    char query_replica_labels[SETTING_TEXT_BYTES];
+    enum log_level log_level;   /* info; reloadable */
+    enum log_format log_format; /* logfmt */
 };
 
 enum setting_type {
@@ -116,6 +118,7 @@ struct setting {
     const char *help; /* one sentence, lower case, no full stop */
     bool zero_auto;   /* 0 is fine below `min`: chosen by ourselves */
     bool flag_only;   /* has no place in the file */
+    bool is_list;     /* of a text: "a,b", in a file also [a, b] */
     const char *what; /* what a value is, "HOST:PORT"; NULL: the type says it */
     /* A text's own rules. ERR_INPUT: *ret_expected is what is expected instead; ERR_NOMEM. */
     enum err (*rule)(const char *text, const char **ret_expected);

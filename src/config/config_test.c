@@ -550,7 +550,7 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
                  setting_yaml_name(t, name));
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 25);
+    assert_int_equal(reloadable_count, 26);
 }
 
 static void

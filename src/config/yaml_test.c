@@ -68,6 +68,64 @@ value(const struct settings *settings, const struct setting *setting)
 }
 
 static void
+check_replica_labels(const char *given, const char *expected)
+{
+    struct settings s = defaults(), again = defaults();
+    char text[400];
+    struct buf printed;
+    snprintf(text, sizeof text, "query: {replica_labels: %s}", given);
+    assert_int_equal(yaml(&s, text, NULL), OK);
+    assert_string_equal(s.query_replica_labels, expected);
+    buf_init(&printed, NULL, CONFIG_BYTES_MAX);
+    settings_print_yaml(&s, &printed);
+    assert_int_equal(settings_yaml(&again, "f.yml", buf_bytes(&printed), NULL), OK);
+    assert_memory_equal(&s, &again, sizeof s);
+    buf_fini(&printed);
+}
+
+static void
+test_names_of_replica_labels_are_a_list_or_a_text_with_commas(void **state)
+{
+    (void)state;
+    check_replica_labels("[]", "");
+    check_replica_labels("''", "");
+    check_replica_labels("replica", "replica");
+    check_replica_labels("[replica]", "replica");
+    check_replica_labels("'a,b'", "a,b");
+    check_replica_labels("[a, \"b c\", \"d\\\"e\", 'Ã¤']", "a,b c,d\"e,Ã¤");
+    check_replica_labels("'1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16'",
+                         "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16");
+    static const char expected[] = "query.replica_labels: expected up to 16 label names with "
+                                   "commas between them, each once, and not __name__, got ";
+    static const char *const bad[][2] = {
+        {"'a,'", "'a,'"},
+        {"','", "','"},
+        {"[a, a]", "'a,a'"},
+        {"__name__", "'__name__'"},
+        {"'1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17'",
+         "'1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17'"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct settings before = defaults(), s = before;
+        char text[200];
+        struct why why = {""};
+        snprintf(text, sizeof text, "query: {replica_labels: %s}", bad[i][0]);
+        assert_int_equal(yaml(&s, text, &why), ERR_INPUT);
+        assert_non_null(strstr(why.text, expected));
+        assert_non_null(strstr(why.text, bad[i][1]));
+        assert_memory_equal(&s, &before, sizeof s);
+    }
+    check_yaml_error("query:\n  replica_labels: ['a,b']\n",
+                     "f.yml:2:20: query.replica_labels: expected a list without empty texts and "
+                     "without commas in them, got 'a,b'");
+    check_yaml_error("query:\n  replica_labels: [a, '']\n",
+                     "f.yml:2:23: query.replica_labels: expected a list without empty texts and "
+                     "without commas in them, got ''");
+    check_yaml_error("query:\n  replica_labels: [[a]]\n",
+                     "f.yml:2:20: query.replica_labels: expected LABEL,..., got a list");
+}
+
+static void
 test_yaml_sets_what_it_names_and_nothing_else(void **state)
 {
     (void)state;
@@ -378,6 +436,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_of_replica_labels_are_a_list_or_a_text_with_commas),
         cmocka_unit_test(test_yaml_sets_what_it_names_and_nothing_else),
         cmocka_unit_test(test_yaml_without_settings_changes_nothing),
         cmocka_unit_test(test_yaml_unknown_keys_are_placed_and_explained),

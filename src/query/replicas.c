@@ -282,6 +282,18 @@ ops_over(const struct view_ops *inner)
     return ops;
 }
 
+uint32_t
+replica_labels_of(const char *text, struct bytes ret_names[REPLICA_LABELS_MAX])
+{
+    uint32_t count = 0;
+    while (*text != '\0' && count < REPLICA_LABELS_MAX) {
+        size_t size = strcspn(text, ",");
+        ret_names[count++] = bytes_of(text, size);
+        text += size + (text[size] == ',');
+    }
+    return count;
+}
+
 static int
 compare_names(const void *a, const void *b)
 {

@@ -27,6 +27,9 @@
 
 enum { REPLICA_LABELS_MAX = 16 };
 
+/* The names of a text, "a,b": views of it. No more than there is room for are told. */
+uint32_t replica_labels_of(const char *text, struct bytes ret_names[REPLICA_LABELS_MAX]);
+
 /*
  * `inner` is its own from now on, also after an error. `names` are copied; empty ones do not count,
  * and without any *ret_view is `inner`. ERR_INPUT: there are too many. ERR_NOMEM.

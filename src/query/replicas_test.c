@@ -1102,6 +1102,20 @@ test_what_the_view_below_can_tell_is_told(void **state)
 }
 
 static void
+test_names_are_between_commas(void **state)
+{
+    struct bytes names[REPLICA_LABELS_MAX];
+    (void)state;
+    assert_int_equal(replica_labels_of("", names), 0);
+    assert_int_equal(replica_labels_of("one", names), 1);
+    assert_true(bytes_equal_text(names[0], "one"));
+    assert_int_equal(replica_labels_of("a,bc", names), 2);
+    assert_true(bytes_equal_text(names[1], "bc"));
+    assert_int_equal(replica_labels_of("1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,g,h", names),
+                     REPLICA_LABELS_MAX);
+}
+
+static void
 test_a_view_without_memory_or_with_too_many_names_frees_the_one_below(void **state)
 {
     static struct rig g;
@@ -1147,6 +1161,7 @@ main(void)
         cmocka_unit_test(test_sets_of_labels_and_exemplars_come_once_in_order),
         cmocka_unit_test(test_replica_labels_have_no_names_and_no_values),
         cmocka_unit_test(test_what_the_view_below_can_tell_is_told),
+        cmocka_unit_test(test_names_are_between_commas),
         cmocka_unit_test(test_a_view_without_memory_or_with_too_many_names_frees_the_one_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,93 @@
+/* replica_choice.c - which labels name the replicas of a Prometheus, for a request. */
+#include <stdlib.h>
+
+#include "api/internal.h"
+#include "base/quote.h"
+#include "base/utf8.h"
+
+static int
+compare_names(const void *a, const void *b)
+{
+    return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+static enum err
+add(struct replica_choice *c, struct bytes name, struct arena *arena, struct why *why)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (bytes_equal(c->names[i], name)) return OK;
+    }
+    if (c->count == REPLICA_LABELS_MAX) return ERR_LIMIT;
+    struct bytes copy = arena_copy(arena, name);
+    if (copy.at == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
+    c->names[c->count++] = copy;
+    return OK;
+}
+
+/* Those of the setting, which was checked. */
+static enum err
+add_set(struct api *api, struct replica_choice *c, struct arena *arena, struct why *why)
+{
+    struct api_limits limits = api_limits_now(api);
+    struct bytes names[REPLICA_LABELS_MAX];
+    uint32_t count = replica_labels_of(limits.query.replica_labels, names);
+    enum err e = OK;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = add(c, names[i], arena, why);
+    }
+    return e;
+}
+
+/* An empty name is no label's, and stands for none. *ret_any: there is one of either kind. */
+static enum err
+add_given(struct replica_choice *c, const struct form *form, struct arena *arena, bool *ret_any,
+          struct buf *error, struct why *why)
+{
+    static const char argument[] = "replicaLabels[]";
+    struct form_walk walk = {0};
+    const char *text;
+    *ret_any = false;
+    while ((text = form_next(form, argument, &walk)) != NULL) {
+        struct bytes name = bytes_of_text(text);
+        *ret_any = true;
+        if (name.size == 0) continue;
+        if (!utf8_valid(name)) {
+            enum err invalid = form_invalid(error, argument, "invalid label name: ");
+            quote_text(error, name);
+            return invalid;
+        }
+        enum err e = add(c, name, arena, why);
+        if (e == ERR_LIMIT) {
+            return form_invalid(error, argument, "at most %d are allowed", REPLICA_LABELS_MAX);
+        }
+        if (e) return e;
+    }
+    return OK;
+}
+
+enum err
+replica_choice_read(struct api *api, const struct form *form, struct arena *arena,
+                    struct replica_choice *ret, struct buf *error, struct why *why)
+{
+    bool dedup = true, any = false;
+    ret->count = 0;
+    enum err e = form_bool(form, "dedup", &dedup, error);
+    if (e == OK) e = add_given(ret, form, arena, &any, error, why);
+    if (e == OK && !any) e = add_set(api, ret, arena, why);
+    if (e) return e;
+    if (!dedup) ret->count = 0;
+    qsort(ret->names, ret->count, sizeof *ret->names, compare_names);
+    return OK;
+}
+
+enum err
+replica_choice_open(const struct api *api, const struct replica_choice *c,
+                    struct query_control *control, struct view **ret_view, struct why *why)
+{
+    struct view *view;
+    enum err e = view_open(api->options.answerer, control, &view, why);
+    if (e) return e;
+    return c->count == 0
+               ? (*ret_view = view, OK)
+               : replicas_view_new(view, c->names, c->count, control->budget, ret_view, why);
+}

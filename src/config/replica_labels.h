@@ -1,0 +1,9 @@
+/* replica_labels.h - private to config/: the rule of query.replica-labels (struct setting). */
+#ifndef CONFIG_REPLICA_LABELS_H
+#define CONFIG_REPLICA_LABELS_H
+
+#include "base/err.h"
+
+enum err replica_labels_rule(const char *text, const char **ret_expected);
+
+#endif
