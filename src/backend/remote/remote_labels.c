@@ -90,6 +90,13 @@ put_selector(struct buf *to, const struct matcher_set *set)
     buf_put_u8(to, '}');
 }
 
+/* It will not have learnt it the next time. */
+static bool
+is_final(const struct http_call_answer *answer)
+{
+    return answer->status == 501;
+}
+
 /* POST if there is a form. */
 static enum err
 ask(struct lookup *l, struct why *why)
@@ -109,14 +116,15 @@ ask(struct lookup *l, struct why *why)
                                     .url = (const char *)l->url.at,
                                     .headers = l->headers,
                                     .body = buf_bytes(&l->form),
-                                    .wanted = wanted};
+                                    .wanted = wanted,
+                                    .is_final = is_final};
     e = fetch_open(l->view->session, l->request->control, &request, &fetch, why);
     if (e) return e;
     e = fetch_await(fetch, &answer, why);
     bool lacks = e == OK && (answer->status == 400 || answer->status == 404 ||
                              answer->status == 405 || answer->status == 501);
-    if (e == OK) e = fetch_expect_ok(fetch, why);
     if (lacks) e = ERR_UNSUPPORTED; /* it has no such API, or cannot read this selector */
+    if (e == OK) e = fetch_expect_ok(fetch, why);
     if (e == OK) e = fetch_read_all(fetch, &l->answer, why);
     fetch_close(fetch);
     return e;
@@ -147,10 +155,24 @@ take_series(struct lookup *l, struct scan *s, struct why *why)
     if (s->bad != NULL) return OK;
     buf_clear(&l->labels);
     enum err e = final_labels_build(&l->view->of->external, labels, count, &l->labels, why);
-    return e ? e : l->to->each(l->to->context, buf_bytes(&l->labels));
+    if (e) return e;
+    struct bytes made = l->labels.size > 0 ? buf_bytes(&l->labels) : bytes_of("", 0);
+    return l->to->each(l->to->context, made);
 }
 
-/* {"status":"success","data":[...]}, of which each item is taken. */
+/* That something is missing in the answer, for one. */
+static enum err
+take_warning(struct lookup *l, struct scan *s, struct why *why)
+{
+    struct why sentence;
+    struct bytes text = scan_text(s);
+    (void)why;
+    if (s->bad != NULL || text.size == 0 || l->to->warning == NULL) return OK;
+    remote_sentence(text, &sentence);
+    return l->to->warning(l->to->context, sentence.text);
+}
+
+/* {"status":"success","data":[...],"warnings":[...]}, of which each item is taken. */
 static enum err
 take_answer(struct lookup *l, enum err (*take)(struct lookup *l, struct scan *s, struct why *why),
             struct why *why)
@@ -160,14 +182,17 @@ take_answer(struct lookup *l, enum err (*take)(struct lookup *l, struct scan *s,
     struct scan s = scan_of(buf_bytes(&l->answer), &l->arena);
     scan_expect(&s, '{');
     for (struct bytes key; e == OK && scan_key(&s, &key);) {
-        if (!bytes_equal_text(key, "data") || scan_peek(&s) != '[') {
+        bool is_data = bytes_equal_text(key, "data");
+        any |= is_data && scan_peek(&s) == 'n'; /* some write an empty list as null */
+        bool is_warnings = bytes_equal_text(key, "warnings");
+        if ((!is_data && !is_warnings) || scan_peek(&s) != '[') {
             scan_skip(&s);
             continue;
         }
-        any = true;
+        any |= is_data;
         scan_expect(&s, '[');
         while (e == OK && scan_item(&s)) {
-            e = take(l, &s, why);
+            e = is_data ? take(l, &s, why) : take_warning(l, &s, why);
         }
     }
     if (e) return e;

@@ -46,15 +46,21 @@ no_memory(struct why *why)
 
 /* --- a streamed answer ------------------------------------------------------------------------ */
 
+void
+remote_sentence(struct bytes text, struct why *ret)
+{
+    size_t size = text.size < sizeof ret->text ? text.size : sizeof ret->text - 1;
+    (void)why_set(ret, ERR_CORRUPT, "%.*s", (int)size, size == 0 ? "" : (const char *)text.at);
+    for (char *p = ret->text; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = ' ';
+    }
+}
+
 static enum err
 take_notice(struct remote_set *s, const struct rr_piece *piece, struct why *why)
 {
     struct why text;
-    size_t size = piece->text.size < sizeof text.text ? piece->text.size : sizeof text.text - 1;
-    (void)why_set(&text, ERR_CORRUPT, "%.*s", (int)size, (const char *)piece->text.at);
-    for (char *p = text.text; *p != '\0'; p++) { /* as one line */
-        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = ' ';
-    }
+    remote_sentence(piece->text, &text);
     if (piece->notice == RR_NOTICE_ERROR) return why_set(why, ERR_CORRUPT, "%s", text.text);
     return warnings_add(&s->warnings, &text) ? no_memory(why) : OK;
 }
