@@ -23,6 +23,7 @@ struct player {
     char url[64];
     pthread_t thread;
     const char *answers[ANSWERS_MAX]; /* NULL: closes at once; "": says nothing at all */
+    size_t sizes[ANSWERS_MAX];
     unsigned count;
     atomic_bool over;
     atomic_bool holds;     /* connections stay open after an answer, until the client closes them */
@@ -70,7 +71,7 @@ play(void *context)
         if (answer != NULL && answer[0] == '\0') {
             (void)wait_readable(p, fd); /* until the client gives up */
         } else if (answer != NULL) {
-            ssize_t put = send(fd, answer, strlen(answer), MSG_NOSIGNAL);
+            ssize_t put = send(fd, answer, p->sizes[i], MSG_NOSIGNAL);
             (void)put;
             if (atomic_load(&p->holds)) (void)wait_readable(p, fd);
         }
@@ -79,8 +80,10 @@ play(void *context)
     return NULL;
 }
 
+/* `sizes`: of answers that hold NULs; NULL: they are texts. */
 static void
-player_start(struct player *p, unsigned count, const char *const *answers)
+player_start_sized(struct player *p, unsigned count, const char *const *answers,
+                   const size_t *sizes)
 {
     struct sockaddr_in at = {.sin_family = AF_INET};
     socklen_t size = sizeof at;
@@ -94,8 +97,15 @@ player_start(struct player *p, unsigned count, const char *const *answers)
     p->count = count;
     for (unsigned i = 0; i < count; i++) {
         p->answers[i] = answers[i];
+        p->sizes[i] = sizes != NULL ? sizes[i] : answers[i] == NULL ? 0 : strlen(answers[i]);
     }
     assert_int_equal(pthread_create(&p->thread, NULL, play, p), 0);
+}
+
+static inline void
+player_start(struct player *p, unsigned count, const char *const *answers)
+{
+    player_start_sized(p, count, answers, NULL);
 }
 
 static void

@@ -423,11 +423,13 @@ test_a_chunk_without_a_series_is_damage(void **state)
     static struct script script;
     struct sent s;
     sent_init(&s, 1, true);
+    uint32_t count = s.count;
     s.count = 0;
     script_init(&script, &s, true);
     script.pieces[script.count++] = (struct rr_piece){.kind = RR_PIECE_CHUNK, .type = CHUNK_XOR};
     assert_int_equal(read_script(&s, &script, 1, false), ERR_CORRUPT);
     script_fini(&script);
+    s.count = count;
     sent_fini(&s);
 }
 
