@@ -7,10 +7,10 @@
 #include <stdio.h>
 
 #include "backend/common/http_common.h"
+#include "backend/remote/api_list.h"
 #include "backend/remote/remote_read.h"
 #include "base/hex.h"
 #include "model/selector.h"
-#include "wire/json_scan.h"
 
 enum { URL_BYTES_MAX = 64 * 1024, FORM_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 1 << 30 };
 
@@ -24,10 +24,8 @@ struct lookup {
     struct buf form;
     struct buf tenant;
     struct buf answer;
-    struct arena arena;
     const char *headers[4];
     const struct text_sink *to;
-    struct buf labels;
 };
 
 static void
@@ -40,8 +38,6 @@ lookup_begin(struct lookup *l, struct view *view, const struct query_request *re
     buf_init(&l->form, v->budget, FORM_BYTES_MAX);
     buf_init(&l->tenant, v->budget, REMOTE_URL_BYTES);
     buf_init(&l->answer, v->budget, ANSWER_BYTES_MAX);
-    buf_init(&l->labels, v->budget, ANSWER_BYTES_MAX);
-    arena_init(&l->arena, v->budget, ANSWER_BYTES_MAX, 0);
 }
 
 static enum err
@@ -51,8 +47,6 @@ lookup_end(struct lookup *l, enum err e)
     buf_fini(&l->form);
     buf_fini(&l->tenant);
     buf_fini(&l->answer);
-    buf_fini(&l->labels);
-    arena_fini(&l->arena);
     return e;
 }
 
@@ -133,76 +127,11 @@ ask(struct lookup *l, struct why *why)
 /* --- the answer ------------------------------------------------------------------------------- */
 
 static enum err
-take_text(struct lookup *l, struct scan *s, struct why *why)
+take_answer(struct lookup *l, enum api_list list, struct why *why)
 {
-    struct bytes text = scan_text(s);
-    (void)why;
-    return s->bad == NULL && text.size > 0 ? l->to->each(l->to->context, text) : OK;
-}
-
-static enum err
-take_series(struct lookup *l, struct scan *s, struct why *why)
-{
-    struct label labels[FINAL_LABELS_MAX];
-    uint32_t count = 0;
-    scan_expect(s, '{');
-    for (struct bytes name; scan_key(s, &name);) {
-        if (count == FINAL_LABELS_MAX) {
-            return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
-        }
-        labels[count++] = (struct label){name, scan_text(s)};
-    }
-    if (s->bad != NULL) return OK;
-    buf_clear(&l->labels);
-    enum err e = final_labels_build(&l->view->of->external, labels, count, &l->labels, why);
-    if (e) return e;
-    struct bytes made = l->labels.size > 0 ? buf_bytes(&l->labels) : bytes_of("", 0);
-    return l->to->each(l->to->context, made);
-}
-
-/* That something is missing in the answer, for one. */
-static enum err
-take_warning(struct lookup *l, struct scan *s, struct why *why)
-{
-    struct why sentence;
-    struct bytes text = scan_text(s);
-    (void)why;
-    if (s->bad != NULL || text.size == 0 || l->to->warning == NULL) return OK;
-    remote_sentence(text, &sentence);
-    return l->to->warning(l->to->context, sentence.text);
-}
-
-/* {"status":"success","data":[...],"warnings":[...]}, of which each item is taken. */
-static enum err
-take_answer(struct lookup *l, enum err (*take)(struct lookup *l, struct scan *s, struct why *why),
-            struct why *why)
-{
-    enum err e = OK;
-    bool any = false;
-    struct scan s = scan_of(buf_bytes(&l->answer), &l->arena);
-    scan_expect(&s, '{');
-    for (struct bytes key; e == OK && scan_key(&s, &key);) {
-        bool is_data = bytes_equal_text(key, "data");
-        any |= is_data && scan_peek(&s) == 'n'; /* some write an empty list as null */
-        bool is_warnings = bytes_equal_text(key, "warnings");
-        if ((!is_data && !is_warnings) || scan_peek(&s) != '[') {
-            scan_skip(&s);
-            continue;
-        }
-        any |= is_data;
-        scan_expect(&s, '[');
-        while (e == OK && scan_item(&s)) {
-            e = is_data ? take(l, &s, why) : take_warning(l, &s, why);
-        }
-    }
-    if (e) return e;
-    scan_end(&s);
-    if (s.bad != NULL && s.error == ERR_NOMEM) {
-        return why_set(why, ERR_NOMEM, "not enough memory for the response");
-    }
-    if (s.bad == NULL && any) return OK;
-    return why_set(why, ERR_CORRUPT, "%s: the response cannot be read: %s", (const char *)l->url.at,
-                   s.bad == NULL ? "it has no data" : s.bad);
+    enum err e = api_list_read(buf_bytes(&l->answer), list, &l->view->of->external, l->view->budget,
+                               l->to, why);
+    return e == ERR_CORRUPT ? why_prefix(why, e, "%s", (const char *)l->url.at) : e;
 }
 
 /* --- what is asked ---------------------------------------------------------------------------- */
@@ -223,7 +152,7 @@ remote_label_names(struct view *view, const struct query_request *r, const struc
     http_url_begin(&l.url, l.view->of->labels_base, "/api/v1/labels");
     put_times(&l.url, r);
     enum err e = ask(&l, why);
-    return lookup_end(&l, e ? e : take_answer(&l, take_text, why));
+    return lookup_end(&l, e ? e : take_answer(&l, API_TEXTS, why));
 }
 
 /* Of a name that stands in a path as it is. */
@@ -250,7 +179,7 @@ remote_label_values(struct view *view, const struct query_request *r, struct byt
     buf_put_text(&l.url, "/values");
     put_times(&l.url, r);
     enum err e = ask(&l, why);
-    return lookup_end(&l, e ? e : take_answer(&l, take_text, why));
+    return lookup_end(&l, e ? e : take_answer(&l, API_TEXTS, why));
 }
 
 enum err
@@ -278,7 +207,7 @@ remote_series(struct view *view, const struct query_request *r, const struct tex
     buf_fini(&selector);
     buf_fini(&times);
     if (e == OK) e = ask(&l, why);
-    return lookup_end(&l, e ? e : take_answer(&l, take_series, why));
+    return lookup_end(&l, e ? e : take_answer(&l, API_SERIES, why));
 }
 
 enum err

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "backend/remote/api_list.h"
 #include "backend/remote/ordered.h"
 #include "backend/remote/sampled.h"
 #include "base/warnings.h"
@@ -46,21 +47,11 @@ no_memory(struct why *why)
 
 /* --- a streamed answer ------------------------------------------------------------------------ */
 
-void
-remote_sentence(struct bytes text, struct why *ret)
-{
-    size_t size = text.size < sizeof ret->text ? text.size : sizeof ret->text - 1;
-    (void)why_set(ret, ERR_CORRUPT, "%.*s", (int)size, size == 0 ? "" : (const char *)text.at);
-    for (char *p = ret->text; *p != '\0'; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = ' ';
-    }
-}
-
 static enum err
 take_notice(struct remote_set *s, const struct rr_piece *piece, struct why *why)
 {
     struct why text;
-    remote_sentence(piece->text, &text);
+    api_sentence(piece->text, &text);
     if (piece->notice == RR_NOTICE_ERROR) return why_set(why, ERR_CORRUPT, "%s", text.text);
     return warnings_add(&s->warnings, &text) ? no_memory(why) : OK;
 }

@@ -34,9 +34,6 @@ void remote_view_drop(struct remote_view *view);
 MUST_CHECK enum err remote_tenant_header(const struct remote_reader *reader, struct bytes tenant,
                                          struct buf *to, struct why *why);
 
-/* What a server says, as one line. */
-void remote_sentence(struct bytes text, struct why *ret_sentence);
-
 /* As struct view_ops has them, by the API. ERR_UNSUPPORTED: it cannot be asked this. */
 enum err remote_label_names(struct view *view, const struct query_request *request,
                             const struct text_sink *to, struct why *why);
