@@ -278,6 +278,16 @@ round_gone() {
     stop between
 }
 
+round_tried() {
+    local nobody
+    nobody=$(free_ports 1)
+    write_config tried none "{name: peer, type: remote_read, url: '${at[peer]}/api/v1/read'}" \
+        "{name: far, type: remote_read, url: 'http://127.0.0.1:$nobody/api/v1/read', timeout: 2s}"
+    claim "tried: one that works shows a series" eval 'build/firekeep sources test peer --config.file="$work/tried.yml" | grep "ok      series: .*samples until"'
+    claim "tried: one that is not there is told" eval '! build/firekeep sources test far --config.file="$work/tried.yml" >"$work/tried.txt" && grep "FAILED  query: connect: source far: http" "$work/tried.txt"'
+    claim "tried: a name that is near is suggested" eval '! build/firekeep sources test pear --config.file="$work/tried.yml" 2>"$work/tried.txt" && grep "did you mean .peer" "$work/tried.txt"'
+}
+
 round_reload() {
     local i answers
     claim "reload: it starts" between between none "${ports[3]}" "{name: one, type: remote_read, url: '${at[peer]}/api/v1/read'}" || return
@@ -335,6 +345,7 @@ round_firekeep
 round_external
 round_merged
 round_gone
+round_tried
 round_reload
 stop peer
 stop store
