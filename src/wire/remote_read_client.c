@@ -220,10 +220,10 @@ step_frame(struct rr_client *c, struct rr_piece *ret, struct why *why)
 static enum err
 next_frame(struct rr_client *c, bool *ret_whole, struct why *why)
 {
-    struct cursor m = cursor_of(bytes_of(c->input.at + c->used, c->input.size - c->used));
-    size_t there = cursor_left(&m);
+    size_t there = c->input.size - c->used;
     *ret_whole = false;
-    if (there == 0) return OK;
+    if (there == 0) return OK; /* before the first piece there is no memory, either */
+    struct cursor m = cursor_of(bytes_of(c->input.at + c->used, there));
     uint64_t size = cursor_varint(&m);
     if (m.bad) return there < VARINT_SIZE_MAX ? OK : malformed(why, "length");
     if (size > RR_CLIENT_FRAME_BYTES_MAX) {
@@ -351,13 +351,14 @@ rr_decode_chunk(struct rr_decoder *d, enum chunk_type type, struct bytes chunk, 
     struct arena reading;
     uint32_t announced = chunk.size < 2 ? 0 : (uint32_t)chunk.at[0] << 8 | chunk.at[1];
     d->count = 0;
+    d->histograms = NULL;
     d->any = false;
     d->min_ms = min_ms;
     d->max_ms = max_ms;
     arena_reset(&d->arena);
     bool room = array_reserve(d->budget, &d->times_ms, &d->times_capacity, announced) &&
                 array_reserve(d->budget, &d->bits, &d->bits_capacity, announced);
-    if (room && type != CHUNK_XOR) {
+    if (room && type != CHUNK_XOR && announced > 0) {
         d->histograms = arena_alloc(&d->arena, announced * sizeof *d->histograms);
         room = d->histograms != NULL;
     }

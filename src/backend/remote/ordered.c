@@ -336,7 +336,8 @@ lane_decode(struct lane *lane, struct rr_decoded *ret, struct why *why)
     struct ordered *o = lane->of;
     const struct turn *turn = &lane->turns[lane->next++];
     const struct held_chunk *c = &turn->series->chunks[turn->chunk];
-    struct bytes data = bytes_of(turn->series->data.at + c->at, c->size);
+    struct bytes data = {NULL, 0};
+    if (c->size > 0) data = bytes_of(turn->series->data.at + c->at, c->size);
     enum err e = rr_decode_chunk(lane->decoder, c->type, data, o->options.min_ms, o->options.max_ms,
                                  ret, why);
     if (e || ret->count == 0) return e;

@@ -141,6 +141,7 @@ index_answer(struct sampled *s, struct why *why)
 static struct bytes
 labels_of(const struct sampled *s, const struct entry *entry)
 {
+    if (entry->labels_size == 0) return bytes_of(NULL, 0);
     return bytes_of(s->labels.at + entry->labels_at, entry->labels_size);
 }
 
