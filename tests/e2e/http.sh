@@ -418,7 +418,16 @@ has_long_name() {
     status_is 204 && has long 1 "$t" --header "$(as "$name")"
 }
 
-printf 'destinations:\n  - {name: lines, type: file, path: %s}\n' "$work/lines" >"$work/firekeep.yml"
+cat >"$work/firekeep.yml" <<END
+destinations:
+  - {name: lines, type: file, path: $work/lines}
+sources: # asked for a time that no test asks for
+  - name: store
+    type: remote_read
+    url: http://127.0.0.1:1/read
+    on_error: warn
+    time: {from: 1960-01-01T00:00:00Z, to: 1960-01-02T00:00:00Z}
+END
 claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB \
     --web.max-decoded-bytes=1MiB --config.file="$work/firekeep.yml" || exit 1
 all_paths
