@@ -185,9 +185,11 @@ put_escape(struct buf *to, uint8_t byte)
     buf_put(to, six, sizeof six);
 }
 
+enum no_utf8 { NO_UTF8_REPLACED, NO_UTF8_KEPT };
+
 /* Behind the opening quote. False: some bytes are no UTF-8. */
 static bool
-put_string_rest(struct buf *to, struct bytes text)
+put_string_rest(struct buf *to, struct bytes text, enum no_utf8 no_utf8)
 {
     bool exact = true;
     size_t at = 0;
@@ -203,7 +205,10 @@ put_string_rest(struct buf *to, struct bytes text)
         }
         size_t step = utf8_step(text.at + at, text.size - at);
         if (step == 0) {
-            buf_put_text(to, UTF8_REPLACEMENT);
+            if (no_utf8 == NO_UTF8_KEPT)
+                buf_put_u8(to, text.at[at]);
+            else
+                buf_put_text(to, UTF8_REPLACEMENT);
             exact = false;
             at++;
         } else {
@@ -215,15 +220,29 @@ put_string_rest(struct buf *to, struct bytes text)
     return exact;
 }
 
-bool
-json_print_string(struct buf *to, struct bytes text)
+static bool
+print_string(struct buf *to, struct bytes text, enum no_utf8 no_utf8)
 {
     if (!buf_reserve(to, text.size + 2)) return true;
     to->at[to->size++] = '"';
-    if (!copy_plain(to->at + to->size, text.at, text.size)) return put_string_rest(to, text);
+    if (!copy_plain(to->at + to->size, text.at, text.size)) {
+        return put_string_rest(to, text, no_utf8);
+    }
     to->size += text.size;
     to->at[to->size++] = '"';
     return true;
+}
+
+bool
+json_print_string(struct buf *to, struct bytes text)
+{
+    return print_string(to, text, NO_UTF8_REPLACED);
+}
+
+void
+json_print_bytes(struct buf *to, struct bytes text)
+{
+    print_string(to, text, NO_UTF8_KEPT);
 }
 
 void

@@ -67,5 +67,7 @@ void json_member_array(struct json *json, const char *key);
 /* The string alone, quotes included, for writers that are not a struct json. False: bytes that are
  * no UTF-8 became U+FFFD, so that it will not read back the same. */
 bool json_print_string(struct buf *to, struct bytes text);
+/* The same, but bytes that are no UTF-8 stay as they are: any two texts make different strings. */
+void json_print_bytes(struct buf *to, struct bytes text);
 
 #endif

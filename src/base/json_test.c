@@ -119,6 +119,18 @@ test_a_string_that_is_not_exact_is_told(void **state)
     buf_fini(&buf);
 }
 
+static void
+test_bytes_that_are_no_utf8_can_be_kept(void **state)
+{
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, NULL, 4096);
+    json_print_bytes(&buf, bytes_of_text("a\xff\n\xc3\xbc\xe2\x82z\xc3"));
+    buf_put_u8(&buf, 0);
+    assert_string_equal((const char *)buf.at, "\"a\xff\\n\xc3\xbc\xe2\x82z\xc3\"");
+    buf_fini(&buf);
+}
+
 /* Text of `size` bytes, one of which is special, comes back from another reader. */
 static void
 check_special(unsigned special, size_t place, size_t size)
@@ -293,6 +305,7 @@ main(void)
         cmocka_unit_test(test_strings_are_escaped),
         cmocka_unit_test(test_bytes_that_are_no_utf8_become_replacement_characters),
         cmocka_unit_test(test_a_string_that_is_not_exact_is_told),
+        cmocka_unit_test(test_bytes_that_are_no_utf8_can_be_kept),
         cmocka_unit_test(test_special_bytes_are_found_at_any_place),
         cmocka_unit_test(test_deepest_nesting_is_written),
         cmocka_unit_test(test_full_buffer_shows_as_error_and_nothing_else),
