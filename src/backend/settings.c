@@ -19,13 +19,10 @@ const char *
 destination_type_word(enum destination_type type)
 {
     static const char *const words[DESTINATION_TYPE_COUNT] = {
-        [DESTINATION_FILE] = "file",
-        [DESTINATION_FIREHOSE] = "firehose",
-        [DESTINATION_INFLUXDB] = "influxdb",
-        [DESTINATION_KINESIS] = "kinesis",
-        [DESTINATION_OPENTSDB] = "opentsdb",
-        [DESTINATION_REMOTE_WRITE] = "remote_write",
-        [DESTINATION_S3] = "s3",
+        [DESTINATION_CLICKHOUSE] = "clickhouse",     [DESTINATION_FILE] = "file",
+        [DESTINATION_FIREHOSE] = "firehose",         [DESTINATION_INFLUXDB] = "influxdb",
+        [DESTINATION_KINESIS] = "kinesis",           [DESTINATION_OPENTSDB] = "opentsdb",
+        [DESTINATION_REMOTE_WRITE] = "remote_write", [DESTINATION_S3] = "s3",
         [DESTINATION_TIMESTREAM] = "timestream",
     };
     return (unsigned)type < DESTINATION_TYPE_COUNT ? words[type] : "unknown";
@@ -197,6 +194,8 @@ destination_place_hash(const struct destination_settings *d)
     enum { TEXTS_MAX = 5 };
     /* The texts that name the place, of each type; 0: no more. */
     static const size_t places[DESTINATION_TYPE_COUNT][TEXTS_MAX] = {
+        [DESTINATION_CLICKHOUSE] = {TEXT(clickhouse.url), TEXT(clickhouse.database),
+                                    TEXT(clickhouse.table)},
         [DESTINATION_FILE] = {TEXT(file.path)},
         [DESTINATION_FIREHOSE] = {TEXT(firehose.delivery_stream), TEXT(firehose.endpoint)},
         [DESTINATION_INFLUXDB] = {TEXT(influxdb.url), TEXT(influxdb.database),

@@ -15,6 +15,7 @@
 #include "model/selector.h"
 
 enum destination_type {
+    DESTINATION_CLICKHOUSE,
     DESTINATION_FILE,
     DESTINATION_FIREHOSE,
     DESTINATION_INFLUXDB,
@@ -146,6 +147,16 @@ enum compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD };
 
 /* --- the types -------------------------------------------------------------------------------- */
 
+struct clickhouse_settings {
+    const char *url;
+    const char *database;
+    const char *table;
+    bool create;
+    const char *cluster;
+    struct basic_auth_settings basic_auth;
+    struct authorization_settings authorization;
+};
+
 enum file_format { FILE_NDJSON, FILE_CSV, FILE_OPENMETRICS };
 struct file_settings {
     const char *path;
@@ -255,6 +266,7 @@ struct destination_settings {
     struct http_settings http; /* all but FILE */
     struct aws_settings aws;   /* FIREHOSE, KINESIS, S3, TIMESTREAM */
     union {
+        struct clickhouse_settings clickhouse;
         struct file_settings file;
         struct firehose_settings firehose;
         struct influxdb_settings influxdb;

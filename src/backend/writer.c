@@ -10,6 +10,7 @@ const struct writer_class *
 writer_class_of(enum destination_type type)
 {
     static const struct writer_class *const classes[DESTINATION_TYPE_COUNT] = {
+        [DESTINATION_CLICKHOUSE] = &clickhouse_writer,
         [DESTINATION_FILE] = &file_writer,
         [DESTINATION_FIREHOSE] = &firehose_writer,
         [DESTINATION_INFLUXDB] = &influxdb_writer,

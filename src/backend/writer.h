@@ -196,6 +196,7 @@ struct writer_class {
 };
 
 /* One for each type. */
+extern const struct writer_class clickhouse_writer;
 extern const struct writer_class file_writer;
 extern const struct writer_class firehose_writer;
 extern const struct writer_class influxdb_writer;

@@ -24,6 +24,10 @@ begin(const struct writer_class *class)
 {
     rig_init(&rig, class);
     switch (class->type) {
+    case DESTINATION_CLICKHOUSE:
+        rig.settings.u.clickhouse =
+            (struct clickhouse_settings){.url = "http://h", .database = "d", .table = "t"};
+        break;
     case DESTINATION_INFLUXDB:
         rig.settings.u.influxdb =
             (struct influxdb_settings){.url = "http://h", .version = INFLUXDB_1, .database = "d"};
@@ -51,7 +55,7 @@ test_names_are_mapped_where_the_destination_cannot_have_them(void **state)
     (void)state;
     static const struct {
         const char *metric, *name, *value;
-        unsigned influxdb, opentsdb, timestream;
+        unsigned influxdb, opentsdb, timestream; /* ClickHouse has all as they are */
     } cases[] = {
         {"up", "job", "x", 0, 0, 0},
         {"a:b", "job", "x", 0, METRIC, METRIC},
@@ -61,13 +65,13 @@ test_names_are_mapped_where_the_destination_cannot_have_them(void **state)
         {"_up", "job", "C:\\", METRIC | VALUE, METRIC | VALUE, 0},
     };
     const struct writer_class *const classes[] = {&influxdb_writer, &opentsdb_writer,
-                                                  &timestream_writer};
-    for (unsigned k = 0; k < 3; k++) {
+                                                  &timestream_writer, &clickhouse_writer};
+    for (unsigned k = 0; k < sizeof classes / sizeof *classes; k++) {
         begin(classes[k]);
         for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
             struct item item =
                 rig_item(&rig, "__name__", cases[i].metric, cases[i].name, cases[i].value, NULL);
-            const unsigned want[] = {cases[i].influxdb, cases[i].opentsdb, cases[i].timestream};
+            const unsigned want[] = {cases[i].influxdb, cases[i].opentsdb, cases[i].timestream, 0};
             unsigned got = rig.class->mapped(rig.writer, &item);
             if (got != want[k]) fail_msg("class %u, case %u: %u, not %u", k, i, got, want[k]);
         }
@@ -90,6 +94,15 @@ test_values_are_mapped_where_there_is_a_form_for_them(void **state)
     item.kind = ITEM_HISTOGRAM;
     item.histogram = &histogram;
     assert_int_equal(rig.class->mapped(rig.writer, &item), WRITER_MAPPED_HISTOGRAM);
+    rig_fini(&rig);
+    begin(&clickhouse_writer);
+    item = rig_item(&rig, "__name__", "up", NULL);
+    item.kind = ITEM_HISTOGRAM;
+    item.histogram = &histogram;
+    assert_int_equal(rig.class->mapped(rig.writer, &item), WRITER_MAPPED_HISTOGRAM);
+    item.kind = ITEM_FLOAT;
+    item.bits = STALE_NAN_BITS;
+    assert_int_equal(rig.class->mapped(rig.writer, &item), 0);
     rig_fini(&rig);
 }
 
@@ -126,8 +139,8 @@ test_a_call_that_is_made_is_as_large_as_what_is_sent(void **state)
 {
     (void)state;
     const struct writer_class *const classes[] = {&influxdb_writer, &opentsdb_writer,
-                                                  &remote_write_writer};
-    for (unsigned k = 0; k < 3; k++) {
+                                                  &remote_write_writer, &clickhouse_writer};
+    for (unsigned k = 0; k < sizeof classes / sizeof *classes; k++) {
         uint64_t bytes = 0;
         begin(classes[k]);
         add_some();

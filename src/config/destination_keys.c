@@ -21,7 +21,7 @@
 
 #define FOR(type)  (1u << DESTINATION_##type)
 #define AWS_TYPES  (FOR(FIREHOSE) | FOR(KINESIS) | FOR(S3) | FOR(TIMESTREAM))
-#define HTTP_TYPES (AWS_TYPES | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_WRITE))
+#define HTTP_TYPES (AWS_TYPES | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_WRITE))
 #define OF(f)      AT(destination_settings, f)
 
 _Static_assert(sizeof(enum destination_type) == 4, "a choice is stored in 4 bytes");
@@ -151,7 +151,7 @@ static const struct schema_key destination_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
      .check = rule_name, .help = "unique name, used in metrics, commands and on disk"},
     {"type", SCHEMA_CHOICE, OF(type), .required = true,
-     .choices = "file|firehose|influxdb|kinesis|opentsdb|remote_write|s3|timestream",
+     .choices = "clickhouse|file|firehose|influxdb|kinesis|opentsdb|remote_write|s3|timestream",
      .help = "type of the destination"},
     {"select", SCHEMA_TEXTS, ITEMS(destination_settings, select.items, select.count), .max = 256,
      .check = rule_selector, .any_control = true, .what = "a series selector",
@@ -287,6 +287,19 @@ static const struct schema_key destination_keys[] = {
     SECRET("token", destination_settings, u.influxdb.token, GROUP_AUTHORIZATION, FOR(INFLUXDB),
            NULL, false, "token with permission to write"),
     BASIC_AUTH_KEY(destination_settings, u.influxdb.basic_auth, FOR(INFLUXDB)),
+
+    {"url", SCHEMA_TEXT, OF(u.clickhouse.url), .types = FOR(CLICKHOUSE), .required = true,
+     .check = rule_url, .what = "a URL", .help = "URL of the server's HTTP interface"},
+    {"database", SCHEMA_TEXT, OF(u.clickhouse.database), .types = FOR(CLICKHOUSE),
+     .fallback = "default", .help = "name of the database, which must exist"},
+    {"table", SCHEMA_TEXT, OF(u.clickhouse.table), .types = FOR(CLICKHOUSE), .required = true,
+     .help = "name of the table"},
+    {"create", SCHEMA_BOOL, OF(u.clickhouse.create), .types = FOR(CLICKHOUSE), .fallback = "true",
+     .help = "create the table if it does not exist"},
+    {"cluster", SCHEMA_TEXT, OF(u.clickhouse.cluster), .types = FOR(CLICKHOUSE),
+     .help = "cluster on which to create the table: replicated, and distributed over its shards"},
+    BASIC_AUTH_KEY(destination_settings, u.clickhouse.basic_auth, FOR(CLICKHOUSE)),
+    AUTHORIZATION_KEY(destination_settings, u.clickhouse.authorization, FOR(CLICKHOUSE)),
 
     {"url", SCHEMA_TEXT, OF(u.remote_write.url), .types = FOR(REMOTE_WRITE), .required = true,
      .check = rule_url, .what = "a URL", .help = "URL of the remote write endpoint"},

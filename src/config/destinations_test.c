@@ -292,6 +292,19 @@ static const char http_text[] = "destinations:\n"
                                 "  version: 3\n"
                                 "  database: d\n"
                                 "  token_file: /t\n"
+                                "- name: c1\n"
+                                "  type: clickhouse\n"
+                                "  url: http://h:8123\n"
+                                "  table: t\n"
+                                "  basic_auth: {username: u, password_file: /p}\n"
+                                "- name: c2\n"
+                                "  type: clickhouse\n"
+                                "  url: http://h:8123\n"
+                                "  database: d\n"
+                                "  table: t\n"
+                                "  create: false\n"
+                                "  cluster: c\n"
+                                "  authorization: {credentials: hush4}\n"
                                 "- name: f\n"
                                 "  type: file\n"
                                 "  path: /var/${tenant}/metrics\n"
@@ -301,11 +314,11 @@ static const char http_text[] = "destinations:\n"
                                 "  compression: zstd\n";
 
 static void
-test_keys_of_opentsdb_influxdb_and_file_are_read(void **state)
+test_keys_of_opentsdb_influxdb_clickhouse_and_file_are_read(void **state)
 {
     (void)state;
     struct destinations list = read_list(http_text, false);
-    assert_int_equal(list.count, 6);
+    assert_int_equal(list.count, 8);
     const struct destination_settings *d = list.items;
     assert_int_equal(d[0].type, DESTINATION_OPENTSDB);
     assert_string_equal(d[0].u.opentsdb.url, "http://h:4242");
@@ -328,12 +341,24 @@ test_keys_of_opentsdb_influxdb_and_file_are_read(void **state)
     assert_string_equal(d[3].u.influxdb.token.text, "hush3");
     assert_int_equal(d[4].u.influxdb.version, INFLUXDB_3);
     assert_string_equal(d[4].u.influxdb.token.file, "/t");
-    assert_int_equal(d[5].type, DESTINATION_FILE);
-    assert_string_equal(d[5].u.file.path, "/var/${tenant}/metrics");
-    assert_int_equal(d[5].u.file.format, FILE_OPENMETRICS);
-    assert_int_equal(d[5].u.file.roll_bytes, 1024);
-    assert_int_equal(d[5].u.file.roll_age_ms, 1000);
-    assert_int_equal(d[5].u.file.compression, COMPRESSION_ZSTD);
+    assert_int_equal(d[5].type, DESTINATION_CLICKHOUSE);
+    assert_string_equal(d[5].u.clickhouse.url, "http://h:8123");
+    assert_string_equal(d[5].u.clickhouse.database, "default");
+    assert_string_equal(d[5].u.clickhouse.table, "t");
+    assert_true(d[5].u.clickhouse.create);
+    assert_null(d[5].u.clickhouse.cluster);
+    assert_string_equal(d[5].u.clickhouse.basic_auth.username, "u");
+    assert_string_equal(d[5].u.clickhouse.basic_auth.password.file, "/p");
+    assert_string_equal(d[6].u.clickhouse.database, "d");
+    assert_false(d[6].u.clickhouse.create);
+    assert_string_equal(d[6].u.clickhouse.cluster, "c");
+    assert_string_equal(d[6].u.clickhouse.authorization.credentials.text, "hush4");
+    assert_int_equal(d[7].type, DESTINATION_FILE);
+    assert_string_equal(d[7].u.file.path, "/var/${tenant}/metrics");
+    assert_int_equal(d[7].u.file.format, FILE_OPENMETRICS);
+    assert_int_equal(d[7].u.file.roll_bytes, 1024);
+    assert_int_equal(d[7].u.file.roll_age_ms, 1000);
+    assert_int_equal(d[7].u.file.compression, COMPRESSION_ZSTD);
     destinations_free(&list);
 }
 
@@ -544,7 +569,8 @@ test_a_text_without_destinations_has_none(void **state)
 
 /* --- errors and limits ------------------------------------------------------------------------ */
 
-#define TYPES "one of file, firehose, influxdb, kinesis, opentsdb, remote_write, s3, timestream"
+#define TYPES \
+    "one of clickhouse, file, firehose, influxdb, kinesis, opentsdb, remote_write, s3, timestream"
 
 static void
 test_what_is_no_list_of_destinations_is_refused(void **state)
@@ -878,6 +904,9 @@ test_the_place_is_of_type_and_address_alone(void **state)
         "destinations:\n- {name: a, type: s3, region: r, bucket: c}\n",
         INFLUXDB_5 "  version: 1\n  database: c\n",
         INFLUXDB_5 "  version: 1\n  database: d\n",
+        CLICKHOUSE_6,
+        "destinations:\n- {name: a, type: clickhouse, url: 'http://h', table: u}\n",
+        CLICKHOUSE_6 "  database: d\n",
         OPENTSDB_5,
         REMOTE_WRITE_5,
         "destinations:\n- {name: a, type: remote_write, url: 'http://i'}\n",
@@ -903,7 +932,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_of_all_types_and_of_s3_are_read),
         cmocka_unit_test(test_keys_of_kinesis_firehose_and_timestream_are_read),
-        cmocka_unit_test(test_keys_of_opentsdb_influxdb_and_file_are_read),
+        cmocka_unit_test(test_keys_of_opentsdb_influxdb_clickhouse_and_file_are_read),
         cmocka_unit_test(test_keys_of_remote_write_are_read),
         cmocka_unit_test(test_tables_are_well_formed_and_all_their_keys_are_tested),
         cmocka_unit_test(test_defaults_are_those_that_are_promised),

@@ -12,6 +12,7 @@
 /* What is wanted and nothing else, to put lines behind; those begin on the line named. */
 #define FILE_5         "destinations:\n- name: a\n  type: file\n  path: /x\n"
 #define S3_6           "destinations:\n- name: a\n  type: s3\n  region: r\n  bucket: b\n"
+#define CLICKHOUSE_6   "destinations:\n- name: a\n  type: clickhouse\n  url: http://h\n  table: t\n"
 #define INFLUXDB_5     "destinations:\n- name: a\n  type: influxdb\n  url: http://h\n"
 #define OPENTSDB_5     "destinations:\n- name: a\n  type: opentsdb\n  url: http://h\n"
 #define REMOTE_WRITE_5 "destinations:\n- name: a\n  type: remote_write\n  url: http://h\n"

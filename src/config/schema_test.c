@@ -29,6 +29,10 @@ test_required_keys_are_named_with_the_type(void **state)
          "type timestream requires 'table', name of the table; `${tenant}` and `${label}` stand "
          "for values"},
         {"name: a, type: opentsdb", "type opentsdb requires 'url', URL of the server"},
+        {"name: a, type: clickhouse", "type clickhouse requires 'url', URL of the server's HTTP "
+                                      "interface"},
+        {"name: a, type: clickhouse, url: 'http://h'",
+         "type clickhouse requires 'table', name of the table"},
         {"name: a, type: influxdb", "type influxdb requires 'url', URL of the server"},
         {"name: a, type: influxdb, url: 'http://h'",
          "type influxdb requires 'version', major version of the server: 1, 2 or 3"},
@@ -70,13 +74,15 @@ test_unknown_keys_are_explained(void **state)
                 "f.yml:6:3: unknown key 'timout' in 'destinations'; did you mean 'timeout'?");
     check_error(S3_6 "  colour: red\n", "f.yml:6:3: unknown key 'colour' in 'destinations'");
     check_error(S3_6 "  stream: x\n", "f.yml:6:3: 'stream' belongs to type kinesis, not s3");
-    check_error(S3_6 "  url: x\n",
-                "f.yml:6:3: 'url' belongs to types influxdb, opentsdb and remote_write, not s3");
+    check_error(
+        S3_6 "  url: x\n",
+        "f.yml:6:3: 'url' belongs to types clickhouse, influxdb, opentsdb and remote_write, "
+        "not s3");
     check_error(REMOTE_WRITE_5 "  bucket: x\n",
                 "f.yml:5:3: 'bucket' belongs to types influxdb and s3, not remote_write");
     check_error(FILE_5 "  proxy_url: x\n",
-                "f.yml:5:3: 'proxy_url' belongs to types firehose, influxdb, kinesis, opentsdb, "
-                "remote_write, s3 and timestream, not file");
+                "f.yml:5:3: 'proxy_url' belongs to types clickhouse, firehose, influxdb, kinesis, "
+                "opentsdb, remote_write, s3 and timestream, not file");
     check_error(FILE_5 "  tenant_header: x\n",
                 "f.yml:5:3: 'tenant_header' belongs to type remote_write, not file");
     check_error(FILE_5 "  max_samples: 5\n",

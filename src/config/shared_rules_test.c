@@ -119,6 +119,8 @@ test_headers_that_are_ours_are_refused(void **state)
     check_error(INFLUXDB_5 "  headers: {Authorization: v}\n  version: 1\n  database: d\n"
                            "  token_file: t\n",
                 "f.yml:5:12: headers: header Authorization is set by token_file");
+    check_error(CLICKHOUSE_6 "  headers: {Authorization: v}\n  authorization: {credentials: c}\n",
+                "f.yml:6:12: headers: header Authorization is set by authorization");
     check_error(S3_6 "  headers: {Authorization: v}\n",
                 "f.yml:6:12: headers: header Authorization is set by the request signature");
     check_error(REMOTE_WRITE_5 "  headers: {X-Tenant: v}\n  tenant_header: x-tenant\n",

@@ -27,8 +27,8 @@ text_end(struct buf *to, size_t at, const char *what, struct why *why)
     if (buf_error(to)) return buf_error(to);
     size_t size = to->size - at;
     if (size > CLICKHOUSE_TEXT_BYTES_MAX) {
-        return why_set(why, ERR_INPUT, "%s of %zu bytes: ClickHouse allows at most %d in a text",
-                       what, size, CLICKHOUSE_TEXT_BYTES_MAX);
+        return why_set(why, ERR_INPUT, "%s: %zu bytes, ClickHouse allows at most %d", what, size,
+                       CLICKHOUSE_TEXT_BYTES_MAX);
     }
     size_t length_bytes = varint_put(length, size);
     if (!buf_reserve(to, length_bytes)) return buf_error(to);

@@ -251,13 +251,13 @@ test_a_text_beyond_clickhouse_s_limit_is_refused_and_leaves_nothing(void **state
     test_put_label(&labels, bytes_of_text("__name__"), bytes_of(text, size));
     struct clickhouse_point point = point_of(0);
     assert_int_equal(clickhouse_row_put(&row, &point, true, &why), ERR_INPUT);
-    assert_non_null(strstr(why.text, "metric name of 16777216 bytes"));
+    assert_non_null(strstr(why.text, "metric name: 16777216 bytes"));
     expect_text(buf_bytes(&row), "before");
     buf_clear(&labels);
     test_put_label(&labels, bytes_of_text("p"), bytes_of(text, size - strlen("{\"p\":\"\"}")));
     point = point_of(0);
     assert_int_equal(clickhouse_row_put(&row, &point, true, &why), ERR_INPUT);
-    assert_non_null(strstr(why.text, "labels of 16777216 bytes"));
+    assert_non_null(strstr(why.text, "labels: 16777216 bytes"));
     expect_text(buf_bytes(&row), "before");
     free(text);
 }
