@@ -18,7 +18,7 @@ BUILD_PACKAGES=(
 TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev)
 PEER_PACKAGES=(prometheus prometheus-node-exporter influxdb curl)
 TEST_PACKAGES=(
-    clang-14 libclang-rt-14-dev libcmocka-dev debian-archive-keyring jq openssl zstd
+    clang-14 libclang-rt-14-dev libcmocka-dev debian-archive-keyring jq openssl zstd clickhouse-server
     # What moto needs, which tests/peers/fetch unpacks.
     python3 python3-boto3 python3-cryptography python3-flask python3-flask-cors python3-responses
     python3-xmltodict
@@ -67,7 +67,7 @@ disable_services() {
     local package
     for package in "$@"; do
         case $package in
-        prometheus | prometheus-node-exporter)
+        prometheus | prometheus-node-exporter | clickhouse-server)
             deb-systemd-helper disable "$package.service"
             update-rc.d "$package" disable
             [[ ! -d /run/systemd/system ]] || systemctl stop "$package.service"

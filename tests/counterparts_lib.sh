@@ -2,8 +2,8 @@
 # counterparts_lib.sh - sourced by tests of destinations, after destinations_lib.sh: who plays the other
 # side, doubles/fault_proxy.py before them, and what arrived there. A destination is named for what it
 # is: ndjson, packed, kpl (Kinesis: kinesalite); plain, gzipped (Firehose: moto); gz, zst, big (S3:
-# s3rver, big: moto); timestream (doubles/timestream.py); influxdb, opentsdb (InfluxDB 1.6 and its
-# listener for OpenTSDB); twin (remote write: another Firekeep). The caller sets `work` and `region`,
+# s3rver, big: moto); timestream (doubles/timestream.py); clickhouse (ClickHouse 18.16); influxdb,
+# opentsdb (InfluxDB 1.6 and its listener for OpenTSDB); twin (remote write: another Firekeep). The caller sets `work` and `region`,
 # and calls name_ports with `firekeep control` and with whatever it starts, destinations and counterparts.
 
 npm=$PEERS/npm
@@ -31,6 +31,7 @@ has() { # COUNTERPART
     case $1 in
     kinesis | s3) [[ -d $npm/node_modules ]] && command -v node >/dev/null ;;
     moto) PYTHONPATH=$moto /usr/bin/python3 -c 'import moto.server' 2>/dev/null ;;
+    clickhouse) command -v clickhouse-server >/dev/null ;;
     influxd) command -v influxd >/dev/null ;;
     esac
 }
@@ -116,6 +117,51 @@ influx_query() { # QUERY [DATABASE]
     quiet_curl -X POST "$(url_of influxd)/query" --data-urlencode "q=$1" --data-urlencode "db=${2-}"
 }
 
+# With two shards on itself, the databases one and two, as the cluster `pair`. Who reads asks as the user `default`;
+# `firekeep` has the password `hush`, and `guest` may only read.
+start_clickhouse() {
+    mkdir -p "$work/clickhouse/tmp"
+    local shards
+    shards=$(for name in one two; do
+        echo "<shard><replica><host>127.0.0.1</host><port>${port[clickhouse_tcp]}</port><default_database>$name</default_database></replica></shard>"
+    done)
+    cat >"$work/clickhouse.xml" <<END
+<yandex>
+  <logger><level>warning</level><console>1</console></logger>
+  <listen_host>127.0.0.1</listen_host>
+  <http_port>${port[clickhouse_server]}</http_port>
+  <tcp_port>${port[clickhouse_tcp]}</tcp_port>
+  <path>$work/clickhouse/</path>
+  <tmp_path>$work/clickhouse/tmp/</tmp_path>
+  <users_config>$work/clickhouse-users.xml</users_config>
+  <default_profile>default</default_profile>
+  <default_database>default</default_database>
+  <mark_cache_size>67108864</mark_cache_size>
+  <remote_servers><pair>$shards</pair></remote_servers>
+</yandex>
+END
+    cat >"$work/clickhouse-users.xml" <<END
+<yandex>
+  <profiles>
+    <default><background_pool_size>4</background_pool_size></default>
+    <reading><readonly>1</readonly></reading>
+  </profiles>
+  <quotas><default></default></quotas>
+  <users>
+    <default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default>
+    <firekeep><password>hush</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></firekeep>
+    <guest><password>hush</password><networks><ip>127.0.0.1</ip></networks><profile>reading</profile><quota>default</quota></guest>
+  </users>
+</yandex>
+END
+    start clickhouse clickhouse-server "--config-file=$work/clickhouse.xml"
+    wait_ready clickhouse "$(url_of clickhouse_server)/ping"
+}
+
+clickhouse_query() { # QUERY
+    quiet_curl --max-time 120 "$(url_of clickhouse_server)/" --data-binary "$1"
+}
+
 # A route is NAME=SERVICE:UPSTREAM; further arguments are for the proxy.
 start_proxy() { # ROUTE... [-- ARGUMENT...]
     local route name rest routes=()
@@ -173,6 +219,10 @@ entry() { # DESTINATION CALLED [LINE...]
         printf '    %s\n' 'database: metrics' "table: $called"
         endpoint=write_endpoint
         ;;
+    clickhouse)
+        printf '    %s\n' "table: $called" 'basic_auth: {username: firekeep, password: hush}'
+        endpoint=url
+        ;;
     influxdb)
         printf '    %s\n' 'version: 1' 'database: influxdb'
         endpoint=url
@@ -206,6 +256,7 @@ content() { # DESTINATION CALLED
     gz | zst) client "$(url_of s3)" bucket metrics "$2-$1/" ;;
     big) client "$(url_of moto)" bucket delivered "$2-$1/" ;;
     timestream) quiet_curl --max-time 60 "$(url_of timestream_service)/dump" ;;
+    clickhouse) python3 tests/tools/clickhouse_rows.py "$(url_of clickhouse_server)" default "$2" ;;
     influxdb | opentsdb) python3 tests/tools/point_lines.py stored "$1" "$(url_of influxd)" "$1" ;;
     esac
 }

@@ -6,7 +6,7 @@
 
 A route is NAME=SERVICE:PORT:UPSTREAM: what comes in on 127.0.0.1:PORT goes on to 127.0.0.1:UPSTREAM as it is, Host and
 all, so that signatures stay right, and the answer comes back as it is. SERVICE (kinesis, firehose, s3, sts, timestream,
-influxdb, opentsdb, remote_write) says how errors look. Routes named by --tls speak HTTPS with that certificate, with --tls-client-ca only to clients that one of its authorities knows. With
+clickhouse, influxdb, opentsdb, remote_write) says how errors look. Routes named by --tls speak HTTPS with that certificate, with --tls-client-ca only to clients that one of its authorities knows. With
 --record NAME=FILE the bodies of those calls that the other side answered with 2xx are appended to FILE, in that order, each
 behind its length in four bytes, the lowest first.
 
@@ -20,6 +20,7 @@ behind its length in four bytes, the lowest first.
                  cut_before  the connection is reset half way through the request; nothing is passed on
                  cut         passed on, then the connection is closed within the answer's first lines
                  half_closed passed on, then this side of the connection is closed without an answer, and nothing else
+                 late        clickhouse: nothing is passed on, and what went wrong is told after the status 200
                  partial     kinesis, firehose, opentsdb: each third record ("third": 3) is refused in the way of
                              the service, the others are passed on; signatures are broken by that
                  expired     calls signed by "access_key", or with the session "token", are answered as if the session were
@@ -46,9 +47,11 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LASTING = ("expired", "region", "denied")
-PASSING = ("throttle", "error", "slow", "cut_before", "cut", "half_closed", "partial")
+PASSING = ("throttle", "error", "late", "slow", "cut_before", "cut", "half_closed", "partial")
 HOP_BY_HOP = ("connection", "keep-alive", "expect", "transfer-encoding", "content-length")
 JSON_KINDS = {"kinesis": "application/x-amz-json-1.1", "firehose": "application/x-amz-json-1.1", "timestream": "application/x-amz-json-1.0"}
+# As 18.16 says it.
+CLICKHOUSE = "Code: %d, e.displayText() = DB::Exception: %s, e.what() = DB::Exception\n"
 ERRORS = {
     ("kinesis", "throttle"): (400, "ProvisionedThroughputExceededException", "Rate exceeded for shard shardId-000000000000."),
     ("firehose", "throttle"): (400, "ThrottlingException", "Rate exceeded"),
@@ -60,9 +63,12 @@ ERRORS = {
     ("timestream", "error"): (500, "InternalServerException", "The service was unable to process this request."),
     ("s3", "error"): (500, "InternalError", "We encountered an internal error. Please try again."),
     ("sts", "error"): (500, "InternalFailure", ""),
+    ("clickhouse", "throttle"): (500, None, CLICKHOUSE % (252, "Too many parts (300). Merges are processing significantly slower than inserts.")),
     ("influxdb", "throttle"): (429, None, '{"error":"too many requests"}\n'),
     ("opentsdb", "throttle"): (429, None, "Please throttle writes"),
     ("remote_write", "throttle"): (429, None, "ingestion rate limit exceeded\n"),
+    ("clickhouse", "error"): (500, None, CLICKHOUSE % (242, "Table is in readonly mode")),
+    ("clickhouse", "late"): (200, None, CLICKHOUSE % (210, "Connection refused")),
     ("influxdb", "error"): (500, None, '{"error":"timeout"}\n'),
     ("opentsdb", "error"): (500, None, '{"error":{"code":500,"message":"Storage is not there"}}'),
     ("remote_write", "error"): (502, None, "upstream is not there\n"),
@@ -180,7 +186,7 @@ class Proxy(BaseHTTPRequestHandler):
             return
         if kind == "region":
             self.tell_region(fault)
-        elif kind in ("throttle", "error", "expired", "denied"):
+        elif kind in ("throttle", "error", "late", "expired", "denied"):
             self.refuse(kind)
         elif kind == "partial":
             self.pass_on_some(body, fault.get("third", 3))
