@@ -154,9 +154,8 @@ put_request(const struct options *o, struct buf *to)
 {
     struct buf message;
     buf_init(&message, NULL, 1 << 20);
-    rr_request_put(&message, o->start_ms, o->end_ms, o->matchers, o->matcher_count);
-    /* The last byte is the form wanted. */
-    if (o->form == FORM_SAMPLES) message.at[message.size - 1] = RR_SAMPLES;
+    rr_request_put_query(&message, o->start_ms, o->end_ms, o->matchers, o->matcher_count);
+    rr_request_put_accepted(&message, o->form != FORM_SAMPLES, o->form == FORM_SAMPLES);
     if (buf_error(&message) || snappy_pack(buf_bytes(&message), to)) die("no memory");
     buf_fini(&message);
 }
