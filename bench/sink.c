@@ -5,9 +5,10 @@
  *     sink PORT
  *
  * Kinesis, Firehose, Timestream by X-Amz-Target (with four shards, and without discovery), S3 by
- * PUT, OpenTSDB's /api/put, InfluxDB's /write, remote write 1.0 and 2.0 at /api/v1/write.
- * GET /stats gives one key=value a line: requests, bytes of bodies, records (calls of one have as
- * many as they have samples), and units as AWS bills them. SIGTERM ends it.
+ * PUT, OpenTSDB's /api/put, InfluxDB's /write, ClickHouse at /clickhouse/ and /modern/, remote
+ * write 1.0 and 2.0 at /api/v1/write. GET /stats gives one key=value a line: requests, bytes of
+ * bodies, records (calls of one have as many as they have samples), and units as AWS bills them.
+ * SIGTERM ends it.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -213,6 +214,27 @@ take_remote_write(struct sink *s, struct http_request *request)
     answer(request, good ? 204 : 400, bytes_of(NULL, 0), said);
 }
 
+/* ClickHouse of 18.16, and below /modern/ of 21.3; with the table that Firekeep makes. */
+static void
+take_clickhouse(struct sink *s, struct http_request *request)
+{
+    static const char said[] =
+        "{\"data\":[[\"version\",\"%s\",\"\",\"\"],[\"setting\",\"%s\",\"\",\"\"],"
+        "[\"table\",\"ReplacingMergeTree\",\"metric, labels, time\",\"\"],"
+        "[\"column\",\"metric\",\"String\",\"\"],[\"column\",\"labels\",\"String\",\"\"],"
+        "[\"column\",\"time\",\"Int64\",\"\"],[\"column\",\"value\",\"Float64\",\"\"],"
+        "[\"column\",\"bits\",\"UInt64\",\"\"],[\"column\",\"histogram\",\"String\",\"\"],"
+        "[\"column\",\"start_time\",\"Int64\",\"\"]],\"rows\":10}";
+    if (http_argument(request, "query") != NULL) {
+        count(s, http_body(request).size, 0, 0);
+        answer(request, 200, bytes_of(NULL, 0), NULL);
+        return;
+    }
+    bool is_modern = strncmp(http_path(request), "/modern", strlen("/modern")) == 0;
+    http_reply_text(request, 200, said, is_modern ? "21.3.1" : "18.16.1",
+                    is_modern ? "insert_deduplication_token" : "insert_deduplicate");
+}
+
 /* S3, whose uploads in parts all have one name and which lists nothing; InfluxDB. */
 static void
 take_object(struct sink *s, struct http_request *request)
@@ -260,6 +282,8 @@ take(void *context, struct http_request *request)
         take_points(s, request);
     } else if (strcmp(path, "/api/v1/write") == 0) {
         take_remote_write(s, request);
+    } else if (strcmp(path, "/clickhouse/") == 0 || strcmp(path, "/modern/") == 0) {
+        take_clickhouse(s, request);
     } else {
         take_object(s, request);
     }

@@ -12,7 +12,7 @@ destinations_load() {
     sizes series 10000 2000
     sizes scrapes 300 50
     cases=(kinesis-ndjson kinesis-packed kinesis-kpl firehose firehose-gzip s3-gzip s3-zstd timestream
-        opentsdb influxdb remote_write-1 remote_write-2 file file-gzip file-zstd)
+        opentsdb influxdb clickhouse-gzip clickhouse-zstd remote_write-1 remote_write-2 file file-gzip file-zstd)
     [[ -z ${CASES-} ]] || read -ra cases <<<"$CASES"
 }
 
@@ -26,6 +26,7 @@ destination_lines() { # TYPE-FORM
     s3) printf '%s\n' "${aws[@]}" 'bucket: metrics' "endpoint: $sink" 'path_style: true' 'roll_age: 5s' "compression: $form" ;;
     timestream) printf '%s\n' "${aws[@]}" 'database: metrics' 'table: metrics' "write_endpoint: $sink" ;;
     influxdb) printf '%s\n' "url: $sink" 'version: 1' 'database: metrics' ;;
+    clickhouse) printf '%s\n' "url: $sink/$([[ $form == gzip ]] && echo clickhouse || echo modern)" 'table: samples' ;;
     opentsdb) printf '%s\n' "url: $sink" ;;
     remote_write)
         printf '%s\n' "url: $sink/api/v1/write"

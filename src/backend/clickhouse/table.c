@@ -29,7 +29,7 @@ static const struct {
     {"metric", "String", "LowCardinality(String)"},
     {"labels", "String", "String CODEC(ZSTD(1))"},
     {"time", "Int64", "Int64 CODEC(DoubleDelta, ZSTD(1))"},
-    {"value", "Float64", "Float64 CODEC(Gorilla, ZSTD(1))"},
+    {"value", "Float64", "Float64 CODEC(ZSTD(1))"},
     {"bits", "UInt64", "UInt64 CODEC(ZSTD(1))"},
     {"histogram", "String", "String CODEC(ZSTD(1))"},
     {"start_time", "Int64", "Int64 CODEC(ZSTD(1))"},

@@ -241,7 +241,7 @@ test_a_table_is_created_as_its_server_can(void **state)
     clickhouse_table_create_put(&text, &table, &settings, CLICKHOUSE_CREATE_ROWS);
     expect_text("CREATE TABLE IF NOT EXISTS `d`.`t` (metric LowCardinality(String), labels String "
                 "CODEC(ZSTD(1)), time Int64 CODEC(DoubleDelta, ZSTD(1)), value Float64 "
-                "CODEC(Gorilla, ZSTD(1)), bits UInt64 CODEC(ZSTD(1)), histogram String "
+                "CODEC(ZSTD(1)), bits UInt64 CODEC(ZSTD(1)), histogram String "
                 "CODEC(ZSTD(1)), start_time Int64 CODEC(ZSTD(1))) ENGINE = "
                 "ReplacingMergeTree()" PARTS
                 " SETTINGS fsync_after_insert = 1, fsync_part_directory = 1");
