@@ -15,8 +15,10 @@ QUOTE = re.compile(r"`([^`]+)`")
 ANYTHING = re.compile(r"\.\.\.|…|'[^']*'|\"[^\"]*\"|\b[A-Z][A-Z_0-9]*\b|\d+(?:\.\d+)*|%<n>|%[-0-9.*]*(?:ll|z)?[a-z]|\\n")
 PLAIN = re.compile(r"\.?[A-Za-z][A-Za-z'-]*[,;:.)]*$")
 COMMANDS = {"firekeep", "influx", "influxdb", "make", "promtool", "systemctl", "dead-letters", "not", "tests", "bench"}
-# Texts of InfluxDB and of commits.
+# Texts of InfluxDB, ClickHouse and of commits.
 FOREIGN = {
+    "Too many parts",
+    "Too many partitions for single INSERT",
     "area: what it does",
     "database not found",
     "points beyond retention policy",
