@@ -47,13 +47,14 @@ destinations:
   - {name: oauth2, type: remote_write, url: "$there/api/v1/write", oauth2: {client_id: c, client_secret: hush-client, token_url: "$there/api/v1/token", endpoint_params: {audience: hush-param}, proxy_url: "http://keeper:hush-proxy%21@$proxy"}, $common}
   - {name: sigv4, type: remote_write, url: "http://$closed/", sigv4: {region: eu-west-1, access_key: hush-access, secret_key: hush-key, session_token: hush-session}, $common}
   - {name: influx, type: influxdb, version: 2, org: o, bucket: b, url: "$there", token: hush-influx, $common}
+  - {name: click, type: clickhouse, url: "$there", table: t, basic_auth: {username: u, password: hush-click}, $common}
   - {name: tsd, type: opentsdb, url: "$there", basic_auth: {username: u, password: hush-password}, $common}
   - {name: stream, type: kinesis, stream: s, region: eu-west-1, access_key: hush-access, secret_key: hush-key, session_token: hush-session, endpoint: "$there", $common}
   - {name: hose, type: firehose, delivery_stream: s, region: eu-west-1, access_key: hush-access, secret_key: hush-key, endpoint: "http://$closed", $common}
   - {name: bucket, type: s3, bucket: metrics, region: eu-west-1, access_key: hush-access, secret_key: hush-key, endpoint: "$there", path_style: true, roll_age: 1s, $common}
   - {name: missing, type: remote_write, url: "$there/api/v1/write", authorization: {credentials_file: $work/nothing}, $common}
 END
-all=(twin table beside direct stranger strangers-table gone unknown refused oauth2 sigv4 influx tsd stream hose bucket missing)
+all=(twin table beside direct stranger strangers-table gone unknown refused oauth2 sigv4 influx click tsd stream hose bucket missing)
 
 # --- through a proxy --------------------------------------------------------------------------------
 
@@ -113,7 +114,7 @@ claim "test: a proxy that is not there is told" tried 1 'FAILED .*connection: co
 
 # --- nothing is told --------------------------------------------------------------------------------
 
-claim "the others have failed, each in its way" within 30 failed stranger strangers-table gone unknown refused oauth2 sigv4 influx stream hose bucket missing
+claim "the others have failed, each in its way" within 30 failed stranger strangers-table gone unknown refused oauth2 sigv4 influx click stream hose bucket missing
 sed -i 's/hush-refused/hush-refused-again/; s/hush-influx/hush-influx-again/' "$config"
 claim "a reload with other secrets" quiet_curl -X POST "$url/-/reload"
 claim "and these fail, too" within 30 failed refused influx
