@@ -70,6 +70,8 @@ MUST_CHECK enum err reader_new(const struct reader_options *options, struct answ
                                struct why *why);
 
 /* The types. */
+enum err influxdb_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
+                             struct why *why);
 enum err remote_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                            struct why *why);
 

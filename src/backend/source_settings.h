@@ -11,6 +11,7 @@
 #include "backend/settings.h"
 
 enum source_type {
+    SOURCE_INFLUXDB,
     SOURCE_REMOTE_READ,
     SOURCE_TYPE_COUNT,
 };
@@ -42,6 +43,14 @@ struct remote_read_settings {
     struct sigv4_settings sigv4;
 };
 
+/* What a series is called: the measurement, whose fields are those that the destination writes; or
+ * measurement_field, of each field with a number. */
+enum influxdb_mapping { INFLUXDB_PROMETHEUS, INFLUXDB_TELEGRAF };
+struct influxdb_read_settings {
+    struct influxdb_settings server; /* but for basic_auth, which all sources have */
+    enum influxdb_mapping mapping;
+};
+
 struct source_settings {
     const char *name;
     enum source_type type;
@@ -64,6 +73,7 @@ struct source_settings {
     struct authorization_settings authorization;
     struct oauth2_settings oauth2;
     union {
+        struct influxdb_read_settings influxdb;
         struct remote_read_settings remote_read;
     } u;
 };

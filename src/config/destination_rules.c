@@ -87,32 +87,6 @@ rule_relabel(struct schema_place *place, void *base)
 
 /* --- a destination ---------------------------------------------------------------------------- */
 
-static enum err
-check_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb)
-{
-    static const struct {
-        const char *key;
-        bool has[4], needed[4]; /* by version */
-        const char *versions;
-    } keys[] = {
-        {"database", {0, 1, 0, 1}, {0, 1, 0, 1}, "versions 1 and 3"},
-        {"retention_policy", {0, 1, 0, 0}, {0}, "version 1"},
-        {"org", {0, 0, 1, 0}, {0, 0, 1, 0}, "version 2"},
-        {"bucket", {0, 0, 1, 0}, {0, 0, 1, 0}, "version 2"},
-    };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        bool given = schema_given(place, keys[i].key);
-        if (keys[i].needed[influxdb->version] && !given) {
-            return schema_complain(place, NULL, "type influxdb with version %d requires '%s'",
-                                   (int)influxdb->version, keys[i].key);
-        }
-        if (!given || keys[i].has[influxdb->version]) continue;
-        return schema_complain(place, keys[i].key, "is only valid for %s, not %d", keys[i].versions,
-                               (int)influxdb->version);
-    }
-    return OK;
-}
-
 static bool
 names_tenant(const char *template)
 {
@@ -156,7 +130,7 @@ rule_destination(struct schema_place *place, void *base)
         e = rule_headers(place, &d->http.headers, d->tenant_header,
                          is_aws ? "the request signature" : NULL);
     }
-    if (e == OK && d->type == DESTINATION_INFLUXDB) e = check_influxdb(place, &d->u.influxdb);
+    if (e == OK && d->type == DESTINATION_INFLUXDB) e = rule_influxdb(place, &d->u.influxdb);
     if (e == OK && d->type == DESTINATION_S3 && d->u.s3.kms_key_id != NULL &&
         d->u.s3.sse != S3_SSE_KMS) {
         e = schema_complain(place, "kms_key_id", "is only valid with sse: aws:kms");

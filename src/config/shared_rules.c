@@ -242,3 +242,29 @@ rule_tenants(struct schema_place *place, const struct text_list *tenants, const 
     *ret_several = all || tenants->count > 1;
     return OK;
 }
+
+enum err
+rule_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb)
+{
+    static const struct {
+        const char *key;
+        bool has[4], needed[4]; /* by version */
+        const char *versions;
+    } keys[] = {
+        {"database", {0, 1, 0, 1}, {0, 1, 0, 1}, "versions 1 and 3"},
+        {"retention_policy", {0, 1, 0, 0}, {0}, "version 1"},
+        {"org", {0, 0, 1, 0}, {0, 0, 1, 0}, "version 2"},
+        {"bucket", {0, 0, 1, 0}, {0, 0, 1, 0}, "version 2"},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        bool given = schema_given(place, keys[i].key);
+        if (keys[i].needed[influxdb->version] && !given) {
+            return schema_complain(place, NULL, "type influxdb with version %d requires '%s'",
+                                   (int)influxdb->version, keys[i].key);
+        }
+        if (!given || keys[i].has[influxdb->version]) continue;
+        return schema_complain(place, keys[i].key, "is only valid for %s, not %d", keys[i].versions,
+                               (int)influxdb->version);
+    }
+    return OK;
+}

@@ -5,6 +5,7 @@
 #ifndef CONFIG_SHARED_RULES_H
 #define CONFIG_SHARED_RULES_H
 
+#include "backend/settings.h"
 #include "config/schema.h"
 
 /* One text each. ERR_INPUT: a sentence without the key's name. ERR_NOMEM, ERR_LIMIT of what is
@@ -42,5 +43,7 @@ enum err rule_headers(struct schema_place *place, const struct named_secrets *he
  * more than one. */
 enum err rule_tenants(struct schema_place *place, const struct text_list *tenants, const char *type,
                       bool *ret_several);
+/* Of an InfluxDB: the keys that its version has, and needs. */
+enum err rule_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb);
 
 #endif

@@ -12,7 +12,7 @@
 #include "config/source_rules.h"
 
 #define FOR(type)  (1u << SOURCE_##type)
-#define HTTP_TYPES (FOR(REMOTE_READ))
+#define HTTP_TYPES (FOR(INFLUXDB) | FOR(REMOTE_READ))
 #define OF(f)      AT(source_settings, f)
 
 _Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
@@ -125,7 +125,7 @@ static const struct schema max_rate_schema = {max_rate_keys, sizeof(struct sourc
 static const struct schema_key source_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
      .check = rule_name, .help = "name, unique among sources, used in metrics and commands"},
-    {"type", SCHEMA_CHOICE, OF(type), .required = true, .choices = "remote_read",
+    {"type", SCHEMA_CHOICE, OF(type), .required = true, .choices = "influxdb|remote_read",
      .help = "type of the source"},
     {"select", SCHEMA_TEXTS, ITEMS(source_settings, select.items, select.count), .max = 256,
      .check = rule_selector, .any_control = true, .what = "a series selector",
@@ -158,6 +158,26 @@ static const struct schema_key source_keys[] = {
     BASIC_AUTH_KEY(source_settings, basic_auth, HTTP_TYPES),
     AUTHORIZATION_KEY(source_settings, authorization, HTTP_TYPES),
     OAUTH2_KEY(source_settings, oauth2, HTTP_TYPES),
+
+    {"url", SCHEMA_TEXT, OF(u.influxdb.server.url), .types = FOR(INFLUXDB), .required = true,
+     .check = rule_url, .what = "a URL", .help = "URL of the server"},
+    {"version", SCHEMA_COUNT, OF(u.influxdb.server.version), .types = FOR(INFLUXDB),
+     .required = true, .min = 1, .max = 3, .help = "major version of the server: 1, 2 or 3"},
+    {"database", SCHEMA_TEXT, OF(u.influxdb.server.database), .types = FOR(INFLUXDB),
+     .help = "name of the database (versions 1 and 3)"},
+    {"retention_policy", SCHEMA_TEXT, OF(u.influxdb.server.retention_policy),
+     .types = FOR(INFLUXDB),
+     .help = "name of the retention policy (version 1); default: that of the database"},
+    {"org", SCHEMA_TEXT, OF(u.influxdb.server.org), .types = FOR(INFLUXDB),
+     .help = "name of the organization (version 2)"},
+    {"bucket", SCHEMA_TEXT, OF(u.influxdb.server.bucket), .types = FOR(INFLUXDB),
+     .help = "name of the bucket (version 2)"},
+    SECRET("token", source_settings, u.influxdb.server.token, GROUP_AUTHORIZATION, FOR(INFLUXDB),
+           NULL, false, "token with permission to read"),
+    {"mapping", SCHEMA_CHOICE, OF(u.influxdb.mapping), .types = FOR(INFLUXDB),
+     .fallback = "prometheus", .choices = "prometheus|telegraf",
+     .help = "name of a series: the measurement, as Firekeep and Prometheus write it, or "
+             "measurement_field for every numeric field, as Telegraf writes them"},
 
     {"url", SCHEMA_TEXT, OF(u.remote_read.url), .types = FOR(REMOTE_READ), .required = true,
      .check = rule_url, .what = "a URL", .help = "URL of the remote read endpoint"},

@@ -93,6 +93,7 @@ sources_check(const struct sources *list, const struct settings *settings, struc
     enum err e = url_place_of(settings->web_external_url, &external, why);
     for (uint32_t i = 0; i < list->count && e == OK; i++) {
         const struct source_settings *s = &list->items[i];
+        if (s->type != SOURCE_REMOTE_READ) continue; /* Firekeep answers no other */
         e = url_place_of(s->u.remote_read.url, &place, why);
         if (e) return e;
         const char *ours = is_where_we_listen(&place, settings) ? "web.listen-address"

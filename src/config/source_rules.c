@@ -50,8 +50,9 @@ rule_source(struct schema_place *place, void *base)
     enum err e = typed_list_check_name(place, s);
     if (e == OK) e = rule_headers(place, &s->http.headers, tenant_header, NULL);
     if (e == OK) e = rule_tenants(place, &s->tenants, source_type_word(s->type), &several);
+    if (e == OK && s->type == SOURCE_INFLUXDB) e = rule_influxdb(place, &s->u.influxdb.server);
     if (e || !several || tenant_header != NULL) return e;
-    return schema_complain(
-        place, "tenants",
-        "several tenants must be told apart at the source: set tenant_header, or list one tenant");
+    return schema_complain(place, "tenants",
+                           "several tenants must be told apart at the source: %slist one tenant",
+                           s->type == SOURCE_REMOTE_READ ? "set tenant_header, or " : "");
 }

@@ -106,6 +106,15 @@ line_text_is_coded(struct bytes text, enum line_role role)
     return must_be_coded(text, look_at(text), role);
 }
 
+void
+line_text_put(struct buf *to, struct bytes text, enum line_role role)
+{
+    if (must_be_coded(text, look_at(text), role))
+        put_coded(to, text);
+    else
+        buf_put_bytes(to, text);
+}
+
 static void
 put_text(struct buf *to, struct bytes text, enum line_role role)
 {

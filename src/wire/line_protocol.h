@@ -56,6 +56,10 @@ enum line_role { LINE_TAG_KEY, LINE_TAG_VALUE, LINE_MEASUREMENT };
 /* Whether a text goes coded. */
 bool line_text_is_coded(struct bytes text, enum line_role role);
 
+/* Appends a text as InfluxDB keeps it and gives it back: coded or as it is, nothing escaped. The
+ * error of `to`. */
+void line_text_put(struct buf *to, struct bytes text, enum line_role role);
+
 /*
  * Appends what a tag key, tag value or measurement, as InfluxDB gives it back, stands for.
  * ERR_INPUT: it is coded, but not by us. Else the error of `to`.

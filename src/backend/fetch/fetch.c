@@ -425,6 +425,13 @@ fetch_damaged(struct fetch *x, struct why *why)
 }
 
 enum err
+fetch_refused(struct fetch *x, enum err e, struct why *why)
+{
+    count(x->session->of, e == ERR_AGAIN ? TROUBLE_SERVER : TROUBLE_REFUSED);
+    return why_prefix(why, e, "%.*s", address_size(x), x->request.url);
+}
+
+enum err
 fetch_read(struct fetch *x, struct bytes *ret_piece, struct why *why)
 {
     struct fetcher *f = x->session->of;

@@ -78,6 +78,9 @@ MUST_CHECK enum err fetch_read_all(struct fetch *fetch, struct buf *to, struct w
 /* That the answer is damaged: counts it and returns ERR_CORRUPT with the address put before `why`.
  */
 enum err fetch_damaged(struct fetch *fetch, struct why *why);
+/* That an answer with a 2xx says no: counts it and returns `e` with the address put before `why`.
+ */
+enum err fetch_refused(struct fetch *fetch, enum err e, struct why *why);
 /* What was not read is given up. NULL is fine. */
 void fetch_close(struct fetch *fetch);
 

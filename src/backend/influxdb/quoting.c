@@ -1,0 +1,164 @@
+/* quoting.c - see quoting.h. */
+#include "backend/influxdb/quoting.h"
+
+#include "base/utf8.h"
+
+enum { PATTERN_BYTES_MAX = 4096 };
+
+static bool
+has(struct bytes text, const char *what)
+{
+    return text.size > 0 && memmem(text.at, text.size, what, strlen(what)) != NULL;
+}
+
+static bool
+has_byte(struct bytes text, uint8_t byte)
+{
+    return text.size > 0 && memchr(text.at, byte, text.size) != NULL;
+}
+
+/* U+FFFD, which answers have in the place of what is no UTF-8. */
+static bool
+is_whole(struct bytes text)
+{
+    return utf8_valid(text) && !has(text, "\xef\xbf\xbd");
+}
+
+/* --- InfluxQL --------------------------------------------------------------------------------- */
+
+bool
+influxql_can_quote(struct bytes text)
+{
+    return is_whole(text) && !has_byte(text, 0) && !has_byte(text, '\r');
+}
+
+static void
+put_escaped(struct buf *to, struct bytes text, char quote)
+{
+    buf_put_u8(to, (uint8_t)quote);
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        if (c == '\n') {
+            buf_put_text(to, "\\n");
+            continue;
+        }
+        if (c == '\\' || c == (uint8_t)quote) buf_put_u8(to, '\\');
+        buf_put_u8(to, c);
+    }
+    buf_put_u8(to, (uint8_t)quote);
+}
+
+void
+influxql_put_name(struct buf *to, struct bytes name)
+{
+    put_escaped(to, name, '"');
+}
+
+void
+influxql_put_text(struct buf *to, struct bytes text)
+{
+    put_escaped(to, text, '\'');
+}
+
+void
+influxql_put_exact_regex(struct buf *to, struct bytes text)
+{
+    buf_put_text(to, "/^");
+    for (size_t i = 0, step; i < text.size; i += step) {
+        step = utf8_step(text.at + i, text.size - i);
+        uint32_t c = step == 0 ? 0xfffd : utf8_get(text.at + i, step); /* as Go sees it */
+        if (step == 0) step = 1;
+        buf_printf(to, "\\x{%x}", c);
+    }
+    buf_put_text(to, "$/");
+}
+
+/* --- Flux ------------------------------------------------------------------------------------- */
+
+bool
+flux_can_quote(struct bytes text)
+{
+    return is_whole(text);
+}
+
+void
+flux_put_text(struct buf *to, struct bytes text)
+{
+    buf_put_u8(to, '"');
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        if (c < ' ' || c == '"' || c == '\\' || c == '$' || c == 0x7f)
+            buf_printf(to, "\\x%02x", c);
+        else
+            buf_put_u8(to, c);
+    }
+    buf_put_u8(to, '"');
+}
+
+/* --- SQL -------------------------------------------------------------------------------------- */
+
+bool
+sql_can_quote(struct bytes text)
+{
+    return is_whole(text) && !has_byte(text, 0);
+}
+
+static void
+put_doubled(struct buf *to, struct bytes text, uint8_t quote)
+{
+    buf_put_u8(to, quote);
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] == quote) buf_put_u8(to, quote);
+        buf_put_u8(to, text.at[i]);
+    }
+    buf_put_u8(to, quote);
+}
+
+void
+sql_put_name(struct buf *to, struct bytes name)
+{
+    put_doubled(to, name, '"');
+}
+
+void
+sql_put_text(struct buf *to, struct bytes text)
+{
+    put_doubled(to, text, '\'');
+}
+
+/* --- regexes ---------------------------------------------------------------------------------- */
+
+bool
+go_can_match(struct bytes pattern)
+{
+    if (pattern.size > PATTERN_BYTES_MAX || !is_whole(pattern)) return false;
+    for (size_t i = 0; i < pattern.size; i++) {
+        uint8_t c = pattern.at[i], next = i + 1 < pattern.size ? pattern.at[i + 1] : 0;
+        if (c < ' ' || c == 0x7f) return false;
+        if (c == '(' && next == '?' && (i + 2 == pattern.size || pattern.at[i + 2] != ':')) {
+            return false;
+        }
+        if (c != '\\') continue;
+        if (next == 'p' || next == 'P' || next == 'Q' || next == 'E' || next == 'C') return false;
+        i++;
+    }
+    return true;
+}
+
+/* Inside of slashes \/ is a slash, and every other backslash stays with what follows it. */
+void
+go_put_regex(struct buf *to, struct bytes pattern)
+{
+    buf_put_text(to, "/^(?s:");
+    for (size_t i = 0; i < pattern.size; i++) {
+        uint8_t c = pattern.at[i];
+        if (c == '\\' && i + 1 < pattern.size) {
+            buf_put_u8(to, '\\');
+            buf_put_u8(to, pattern.at[++i]);
+            continue;
+        }
+        if (c == '/') buf_put_u8(to, '\\');
+        buf_put_u8(to, c);
+    }
+    buf_put_text(to, ")$/");
+}
