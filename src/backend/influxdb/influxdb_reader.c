@@ -66,7 +66,10 @@ find_keys(struct influx_question *q, enum influx_grouping grouping, struct bytes
           const struct influx_key_sink *to, struct why *why)
 {
     enum err e = OK;
-    for (uint32_t first = 0, count = 0; first < q->metric_count && e == OK; first += count) {
+    uint32_t count = 0;
+    if (q->min_ms > q->max_ms) return OK;
+    if (q->of->dialect->learns) return q->of->dialect->keys(q, 0, grouping, label, to, &count, why);
+    for (uint32_t first = 0; first < q->metric_count && e == OK; first += count) {
         e = q->of->dialect->keys(q, first, grouping, label, to, &count, why);
     }
     return e;
@@ -260,6 +263,7 @@ label_values(struct view *view, const struct query_request *r, struct bytes name
 {
     const struct influx_reader *of = ((struct influx_view *)view)->of;
     if (r->set_count > 0) return ERR_UNSUPPORTED;
+    if (of->dialect->learns) return ERR_UNSUPPORTED;
     if (bytes_equal_text(name, "__name__")) {
         return look_up(view, r, GROUPED_BY_NONE, name, to, why);
     }
@@ -355,8 +359,8 @@ influxdb_reader_new(const struct reader_options *options, struct answerer **ret_
     static const struct answerer_ops ops = {open_view, find_range, free_reader};
     static const struct influx_dialect *const dialects[] = {
         [INFLUXDB_1] = &influxql_dialect,
-        [INFLUXDB_2] = &influxql_dialect,
-        [INFLUXDB_3] = &influxql_dialect,
+        [INFLUXDB_2] = &flux_dialect,
+        [INFLUXDB_3] = &sql_dialect,
     };
     const struct influxdb_read_settings *x = &options->settings->u.influxdb;
     struct influx_reader *reader = mem_new(options->memory, sizeof *reader);

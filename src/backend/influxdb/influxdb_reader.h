@@ -43,7 +43,7 @@ struct influx_metric {
     struct bytes name;  /* what it is called */
     unsigned columns;   /* of version 3: which there are */
     struct bytes *tags; /* keys of tags, where the dialect knows them before or needs them after */
-    uint32_t tag_count;
+    uint32_t tag_count, tag_capacity;
 };
 
 /* One question, from the metrics to the samples. All it keeps is in `arena`. */
@@ -78,6 +78,9 @@ MUST_CHECK enum err influx_question_list(struct influx_question *q, struct why *
  * not asked for. `columns`, `tags`: of version 3; copied. ERR_NOMEM. */
 MUST_CHECK enum err influx_question_add(struct influx_question *q,
                                         const struct influx_metric *metric, struct why *why);
+/* One more key of its tags, if it is not there. ERR_NOMEM. */
+MUST_CHECK enum err influx_metric_add_tag(struct influx_question *q, uint32_t metric,
+                                          struct bytes tag, struct why *why);
 /* The matcher on the name that admits but these names, if there is one. */
 uint32_t influx_question_names(const struct influx_question *q, const struct bytes **ret_names);
 
@@ -93,8 +96,8 @@ struct influx_key_sink {
 enum influx_grouping { GROUPED_BY_ALL, GROUPED_BY_ONE, GROUPED_BY_NONE };
 
 struct influx_dialect {
-    /* Whether list() is needed although the names are known. */
-    bool needs_list;
+    bool needs_list; /* although the names are known */
+    bool learns;     /* keys() adds the metrics it finds, and is called once */
     /* influx_question_add() for each that there may be. */
     enum err (*list)(struct influx_question *q, struct why *why);
     /* The series of some metrics from `first` on; *ret_count: how many were asked for. */
@@ -105,10 +108,12 @@ struct influx_dialect {
     enum err (*samples)(struct influx_question *q, struct series_blocks *blocks,
                         const struct series_block *block, struct why *why);
     uint32_t keys_max; /* of a block */
-    /* Whether keys() can group by this label. */
+    /* Whether keys() can group by this label; not asked of one that learns. */
     bool (*can_group_by)(struct bytes label);
 };
-extern const struct influx_dialect influxql_dialect;
+extern const struct influx_dialect influxql_dialect; /* version 1 */
+extern const struct influx_dialect flux_dialect;     /* 2 */
+extern const struct influx_dialect sql_dialect;      /* 3 */
 
 /* --- for dialects ----------------------------------------------------------------------------- */
 

@@ -18,6 +18,7 @@
 #include "base/hex.h"
 #include "base/shown.h"
 #include "base/time_text.h"
+#include "model/labels.h"
 
 enum {
     STATEMENTS_MAX = 256,

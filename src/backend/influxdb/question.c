@@ -168,6 +168,29 @@ influx_question_add(struct influx_question *q, const struct influx_metric *metri
     return OK;
 }
 
+enum err
+influx_metric_add_tag(struct influx_question *q, uint32_t metric, struct bytes tag, struct why *why)
+{
+    struct influx_metric *m = &q->metrics[metric];
+    for (uint32_t i = 0; i < m->tag_count; i++) {
+        if (bytes_equal(m->tags[i], tag)) return OK;
+    }
+    if (m->tag_count == m->tag_capacity) {
+        uint32_t capacity = m->tag_capacity < 16 ? 16 : 2 * m->tag_capacity;
+        struct bytes *tags = arena_new(&q->arena, capacity * sizeof *tags);
+        if (tags == NULL) return no_memory(why);
+        for (uint32_t i = 0; i < m->tag_count; i++) {
+            tags[i] = m->tags[i];
+        }
+        m->tags = tags;
+        m->tag_capacity = capacity;
+    }
+    struct bytes copy = arena_copy(&q->arena, tag);
+    if (copy.at == NULL && tag.size > 0) return no_memory(why);
+    m->tags[m->tag_count++] = copy;
+    return OK;
+}
+
 static enum err
 add_known(struct influx_question *q, struct bytes name, struct why *why)
 {
@@ -190,7 +213,7 @@ influx_question_list(struct influx_question *q, struct why *why)
     const struct bytes *names;
     uint32_t count = influx_question_names(q, &names);
     enum err e = OK;
-    if (q->min_ms > q->max_ms) return OK;
+    if (q->min_ms > q->max_ms || q->of->dialect->learns) return OK;
     if (count == 0 || q->of->telegraf || q->of->dialect->needs_list) {
         return q->of->dialect->list(q, why);
     }

@@ -100,7 +100,7 @@ flux_put_text(struct buf *to, struct bytes text)
 bool
 sql_can_quote(struct bytes text)
 {
-    return is_whole(text) && !has_byte(text, 0);
+    return utf8_valid(text);
 }
 
 static void

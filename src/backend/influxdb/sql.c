@@ -1,0 +1,546 @@
+/*
+ * sql.c - InfluxDB 3: SQL over /api/v3/query_sql, answered as lines of JSON.
+ *
+ * A table has a column for each tag and field, and a query that names a column it lacks is an
+ * error: so all columns of all tables that are asked for are listed first. A tag that a series
+ * lacks is NULL, which no comparison admits, and is asked for as such.
+ *
+ * Columns are called by short names of ours: keys t0, t1, ...; of samples k, the number of the key,
+ * which a CASE over its tags finds, t, v, b and h. Regexes are those of another language than ours,
+ * and are left to the filter above.
+ */
+#include <stdio.h>
+
+#include "backend/influxdb/influxdb_reader.h"
+#include "backend/influxdb/quoting.h"
+#include "base/json.h"
+#include "base/shown.h"
+#include "base/time_text.h"
+#include "model/labels.h"
+#include "wire/json_scan.h"
+
+enum { QUERY_BYTES_MAX = 512 * 1024, COLUMNS_MAX = 2048, NAMES_MAX = 1000 };
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for a request");
+}
+
+/* --- requests and answers --------------------------------------------------------------------- */
+
+static enum err
+send_query(struct influx_question *q, struct why *why)
+{
+    static const char *const headers[] = {"Content-Type: application/json", NULL};
+    const struct influxdb_settings *server = &q->of->options.settings->u.influxdb.server;
+    if (buf_error(&q->query)) return no_memory(why);
+    influx_ask_begin(&q->ask, "/api/v3/query_sql");
+    struct json j;
+    json_init(&j, &q->ask.body);
+    json_object_open(&j);
+    json_member_text(&j, "db", server->database);
+    json_member_bytes(&j, "q", buf_bytes(&q->query));
+    json_member_text(&j, "format", "jsonl");
+    json_object_close(&j);
+    return influx_ask_send(&q->ask, headers, why);
+}
+
+struct answer {
+    struct influx_question *q;
+    enum err (*row)(struct answer *a, struct scan *s, struct why *why);
+    /* Of the table whose columns are read: */
+    struct influx_metric table;
+    struct bytes tags[COLUMNS_MAX];
+    struct bytes fields[COLUMNS_MAX]; /* of numbers */
+    uint32_t field_count;
+    struct arena names;
+    /* Of keys and samples: */
+    const struct influx_key_sink *keys;
+    uint32_t metric;
+    struct series_blocks *blocks;
+    const struct influx_run *run;
+};
+
+static enum err
+read_answer(struct answer *a, struct why *why)
+{
+    struct influx_question *q = a->q;
+    struct bytes line;
+    for (;;) {
+        enum err e = influx_ask_record(&q->ask, false, &line, why);
+        if (e || line.at == NULL) return e;
+        if (line.size == 0) continue;
+        arena_reset(&q->scratch);
+        struct scan s = scan_of(line, &q->scratch);
+        e = a->row(a, &s, why);
+        if (e == OK) scan_end(&s);
+        if (e == OK && s.bad != NULL) {
+            e = s.error == ERR_NOMEM
+                    ? no_memory(why)
+                    : why_set(why, ERR_CORRUPT, "the response cannot be read: %s", s.bad);
+        }
+        if (e == ERR_CORRUPT) return influx_ask_damaged(&q->ask, why);
+        if (e) return e;
+    }
+}
+
+static enum err
+ask(struct answer *a, struct why *why)
+{
+    enum err e = send_query(a->q, why);
+    if (e == OK) e = read_answer(a, why);
+    influx_ask_end(&a->q->ask);
+    return e;
+}
+
+/* A text, or nothing if it is null. */
+static struct bytes
+scan_maybe(struct scan *s)
+{
+    if (scan_peek(s) != 'n') return scan_text(s);
+    scan_null(s);
+    return bytes_of(NULL, 0);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+/* All columns of the table are known. */
+static enum err
+end_table(struct answer *a, struct why *why)
+{
+    struct influx_question *q = a->q;
+    enum err e = OK;
+    a->table.tags = a->tags;
+    if (a->table.measurement.at == NULL) return OK;
+    if (!q->of->telegraf) {
+        if (a->table.columns != 0) e = influx_question_add(q, &a->table, why);
+    } else {
+        for (uint32_t i = 0; i < a->field_count && e == OK; i++) {
+            struct influx_metric one = a->table;
+            one.field = a->fields[i];
+            e = influx_question_add(q, &one, why);
+        }
+    }
+    a->table = (struct influx_metric){.columns = 0};
+    a->field_count = 0;
+    arena_reset(&a->names);
+    return e;
+}
+
+static bool
+begins(struct bytes text, const char *begin)
+{
+    size_t size = strlen(begin);
+    return text.size >= size && memcmp(text.at, begin, size) == 0;
+}
+
+static bool
+is_number(struct bytes type)
+{
+    return begins(type, "Float") || begins(type, "Int") || begins(type, "UInt") ||
+           begins(type, "Boolean");
+}
+
+static bool
+is_text(struct bytes type)
+{
+    return begins(type, "Utf8") || begins(type, "LargeUtf8");
+}
+
+static enum err
+take_column(struct answer *a, struct bytes name, struct bytes type, struct why *why)
+{
+    struct bytes copy = arena_copy(&a->names, name);
+    if (copy.at == NULL && name.size > 0) return no_memory(why);
+    if (!sql_can_quote(name)) return OK; /* it cannot be asked for */
+    if (a->table.tag_count == COLUMNS_MAX || a->field_count == COLUMNS_MAX) {
+        return why_set(why, ERR_LIMIT, "a table has more than %d columns", COLUMNS_MAX);
+    }
+    if (begins(type, "Dictionary(")) {
+        a->tags[a->table.tag_count++] = copy;
+        return OK;
+    }
+    if (is_number(type)) a->fields[a->field_count++] = copy;
+    for (unsigned i = 0; i < COLUMN_COUNT; i++) {
+        bool fits = i == COLUMN_VALUE ? is_number(type) : is_text(type);
+        if (fits && bytes_equal_text(name, influx_column_names[i])) a->table.columns |= 1u << i;
+    }
+    return OK;
+}
+
+static enum err
+row_of_columns(struct answer *a, struct scan *s, struct why *why)
+{
+    struct bytes table = {NULL, 0}, column = table, type = table;
+    scan_expect(s, '{');
+    for (struct bytes key; scan_key(s, &key);) {
+        if (bytes_equal_text(key, "table_name"))
+            table = scan_maybe(s);
+        else if (bytes_equal_text(key, "column_name"))
+            column = scan_maybe(s);
+        else if (bytes_equal_text(key, "data_type"))
+            type = scan_maybe(s);
+        else
+            scan_skip(s);
+    }
+    if (s->bad != NULL) return OK;
+    if (table.at == NULL || column.at == NULL || type.at == NULL) {
+        return why_set(why, ERR_CORRUPT, "the response cannot be read: a column has no name");
+    }
+    if (a->table.measurement.at == NULL || !bytes_equal(a->table.measurement, table)) {
+        enum err e = end_table(a, why);
+        if (e) return e;
+        a->table.measurement = arena_copy(&a->names, table);
+        if (a->table.measurement.at == NULL) return no_memory(why);
+    }
+    return take_column(a, column, type, why);
+}
+
+/* Of which tables, if the names are known; of Telegraf's there is no telling where they are cut. */
+static enum err
+put_tables(struct influx_question *q, struct why *why)
+{
+    const struct bytes *names;
+    uint32_t count = influx_question_names(q, &names);
+    struct buf *to = &q->query;
+    if (q->of->telegraf || count == 0 || count > NAMES_MAX) return OK;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!sql_can_quote(names[i])) return OK;
+    }
+    buf_put_text(to, " AND table_name IN (");
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes texts[STORED_NAMES_MAX];
+        unsigned text_count = 0;
+        buf_clear(&q->text);
+        if (stored_names_of(names[i], LINE_MEASUREMENT, &q->text, texts, &text_count)) {
+            return no_memory(why);
+        }
+        for (unsigned k = 0; k < text_count; k++) {
+            if (i + k > 0) buf_put_text(to, ", ");
+            sql_put_text(to, texts[k]);
+        }
+    }
+    buf_put_u8(to, ')');
+    return OK;
+}
+
+static enum err
+list(struct influx_question *q, struct why *why)
+{
+    struct answer *a = mem_new(q->budget, sizeof *a);
+    if (a == NULL) return no_memory(why);
+    a->q = q;
+    a->row = row_of_columns;
+    arena_init(&a->names, q->budget, 64 << 20, 0);
+    buf_clear(&q->query);
+    buf_put_text(&q->query, "SELECT table_name, column_name, data_type FROM "
+                            "information_schema.columns WHERE table_schema = 'iox'");
+    enum err e = put_tables(q, why);
+    buf_put_text(&q->query, " ORDER BY table_name, column_name");
+    if (e == OK) e = ask(a, why);
+    if (e == OK) e = end_table(a, why);
+    arena_fini(&a->names);
+    mem_free(q->budget, a, sizeof *a);
+    return e;
+}
+
+/* --- conditions ------------------------------------------------------------------------------- */
+
+static void
+put_from(struct buf *to, const struct influx_metric *metric, int64_t min_ms, int64_t max_ms)
+{
+    buf_put_text(to, " FROM ");
+    sql_put_name(to, metric->measurement);
+    buf_printf(to, " WHERE time >= to_timestamp_nanos(%lld) AND time <= to_timestamp_nanos(%lld)",
+               (long long)influx_first_ns(min_ms), (long long)influx_last_ns(max_ms));
+}
+
+static void
+put_value_names(struct buf *to, const struct influx_metric *metric)
+{
+    bool any = false;
+    buf_put_text(to, " AND (");
+    for (unsigned i = 0; i < COLUMN_COUNT; i++) {
+        bool one = metric->field.size > 0;
+        if (one ? i > 0 : (metric->columns & 1u << i) == 0) continue;
+        if (any) buf_put_text(to, " OR ");
+        any = true;
+        sql_put_name(to, one ? metric->field : bytes_of_text(influx_column_names[i]));
+        buf_put_text(to, " IS NOT NULL");
+    }
+    buf_put_u8(to, ')');
+}
+
+static bool
+has_tag(const struct influx_metric *metric, struct bytes name)
+{
+    for (uint32_t i = 0; i < metric->tag_count; i++) {
+        if (bytes_equal(metric->tags[i], name)) return true;
+    }
+    return false;
+}
+
+static void
+put_literals(struct buf *to, const struct matcher *m, bool positive, const struct bytes *texts,
+             uint32_t count)
+{
+    struct bytes tag = matcher_name(m);
+    bool any = matcher_matches_empty(m);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!sql_can_quote(texts[i])) return;
+    }
+    buf_put_text(to, " AND (");
+    if (any) {
+        sql_put_name(to, tag);
+        buf_put_text(to, " IS NULL OR ");
+    }
+    sql_put_name(to, tag);
+    buf_put_text(to, positive ? " IN (" : " NOT IN (");
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0) buf_put_text(to, ", ");
+        sql_put_text(to, texts[i]);
+    }
+    buf_put_text(to, "))");
+}
+
+/* *ret_none: a matcher wants a tag that the table does not have. */
+static enum err
+put_matchers(struct influx_question *q, const struct influx_metric *metric, bool *ret_none,
+             struct why *why)
+{
+    *ret_none = false;
+    for (uint32_t i = 0; i < q->matcher_count; i++) {
+        const struct matcher *m = q->matchers[i];
+        struct bytes name = matcher_name(m), *texts;
+        uint32_t count;
+        bool known, positive = matcher_type(m) == MATCH_EQUAL || matcher_type(m) == MATCH_REGEX;
+        if (bytes_equal_text(name, "__name__") || !influx_is_plain_label(q, name)) continue;
+        if (!sql_can_quote(name)) continue;
+        if (!has_tag(metric, name)) {
+            *ret_none |= !matcher_matches_empty(m);
+            continue;
+        }
+        enum err e = influx_stored_literals(q, m, &texts, &count, &known, why);
+        if (e) return e;
+        if (known) put_literals(&q->query, m, positive, texts, count);
+    }
+    return OK;
+}
+
+/* --- keys ------------------------------------------------------------------------------------- */
+
+static enum err
+row_of_key(struct answer *a, struct scan *s, struct why *why)
+{
+    const struct influx_metric *metric = &a->q->metrics[a->metric];
+    struct label *tags = arena_new(&a->q->scratch, (metric->tag_count + 1) * sizeof *tags);
+    uint32_t n = 0;
+    if (tags == NULL) return no_memory(why);
+    scan_expect(s, '{');
+    for (struct bytes key; scan_key(s, &key);) {
+        struct bytes digits = {key.at + 1, key.size - (key.size > 0)};
+        int64_t number = 0;
+        if (key.size < 2 || key.at[0] != 't' || !time_parse_ms(digits, &number) || number < 0 ||
+            number >= metric->tag_count || n == metric->tag_count) {
+            scan_skip(s);
+            continue;
+        }
+        tags[n++] = (struct label){metric->tags[number], scan_maybe(s)};
+    }
+    if (s->bad != NULL) return OK;
+    return a->keys->series(a->keys->context, a->metric, tags, n, why);
+}
+
+/* Which tags: all, the one, or none. */
+static void
+put_tags(struct influx_question *q, const struct influx_metric *metric,
+         enum influx_grouping grouping, struct bytes label)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < metric->tag_count; i++) {
+        bool wanted = grouping == GROUPED_BY_ALL ||
+                      (grouping == GROUPED_BY_ONE && bytes_equal(metric->tags[i], label));
+        if (!wanted) continue;
+        buf_put_text(&q->query, any ? ", " : "");
+        any = true;
+        sql_put_name(&q->query, metric->tags[i]);
+        buf_printf(&q->query, " AS t%u", i);
+    }
+    if (!any) buf_put_text(&q->query, "1 AS x");
+}
+
+static enum err
+keys(struct influx_question *q, uint32_t first, enum influx_grouping grouping, struct bytes label,
+     const struct influx_key_sink *to, uint32_t *ret_count, struct why *why)
+{
+    struct answer *a;
+    const struct influx_metric *metric = &q->metrics[first];
+    bool none;
+    *ret_count = 1;
+    buf_clear(&q->query);
+    buf_put_text(&q->query, "SELECT DISTINCT ");
+    put_tags(q, metric, grouping, label);
+    put_from(&q->query, metric, q->min_ms, q->max_ms);
+    put_value_names(&q->query, metric);
+    enum err e = put_matchers(q, metric, &none, why);
+    if (e || none) return e;
+    a = mem_new(q->budget, sizeof *a);
+    if (a == NULL) return no_memory(why);
+    a->q = q;
+    a->row = row_of_key;
+    a->keys = to;
+    a->metric = first;
+    e = ask(a, why);
+    mem_free(q->budget, a, sizeof *a);
+    return e;
+}
+
+/* --- samples ---------------------------------------------------------------------------------- */
+
+static void
+put_key(struct buf *to, const struct influx_metric *metric, struct bytes tags)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < metric->tag_count; i++) {
+        struct bytes value = labels_get(tags, metric->tags[i]);
+        if (any) buf_put_text(to, " AND ");
+        any = true;
+        sql_put_name(to, metric->tags[i]);
+        if (value.size == 0)
+            buf_put_text(to, " IS NULL");
+        else if (sql_can_quote(value)) {
+            buf_put_text(to, " = ");
+            sql_put_text(to, value);
+        } else {
+            buf_put_text(to, " <> "); /* of no row: JSON cannot have brought it */
+            sql_put_name(to, metric->tags[i]);
+        }
+    }
+    if (!any) buf_put_text(to, "TRUE");
+}
+
+static void
+put_run(struct influx_question *q, const struct series_blocks *blocks,
+        const struct series_block *block, const struct influx_run *run)
+{
+    static const char *const shorts[COLUMN_COUNT] = {"v", "b", "h"};
+    const struct influx_metric *metric = &q->metrics[run->metric];
+    struct buf *to = &q->query;
+    buf_clear(to);
+    buf_put_text(to, "SELECT CASE");
+    for (uint32_t i = run->from; i < run->end; i++) {
+        buf_put_text(to, " WHEN ");
+        put_key(to, metric, influx_key_tags(series_blocks_key(blocks, i)));
+        buf_printf(to, " THEN %u", i - run->from);
+    }
+    buf_put_text(to, " END AS k, CAST(time AS BIGINT) AS t");
+    for (unsigned i = 0; i < COLUMN_COUNT; i++) {
+        bool one = metric->field.size > 0;
+        if (one ? i > 0 : (metric->columns & 1u << i) == 0) continue;
+        buf_put_text(to, ", ");
+        sql_put_name(to, one ? metric->field : bytes_of_text(influx_column_names[i]));
+        buf_printf(to, " AS %s", shorts[i]);
+    }
+    put_from(to, metric, block->min_ms, block->max_ms);
+    put_value_names(to, metric);
+    buf_put_text(to, " AND (");
+    for (uint32_t i = run->from; i < run->end; i++) {
+        buf_put_text(to, i > run->from ? " OR (" : "(");
+        put_key(to, metric, influx_key_tags(series_blocks_key(blocks, i)));
+        buf_put_u8(to, ')');
+    }
+    buf_put_text(to, ") ORDER BY k, t");
+}
+
+/* A number; true and false are 1 and 0. Empty: null. */
+static struct bytes
+scan_value(struct scan *s)
+{
+    uint8_t c = scan_peek(s);
+    if (c == 'n') return scan_maybe(s);
+    if (c != 't' && c != 'f') return scan_number(s);
+    scan_skip(s);
+    return bytes_of_text(c == 't' ? "1" : "0");
+}
+
+static enum err
+put_row(struct answer *a, uint32_t number, int64_t t_ms, const struct bytes cells[COLUMN_COUNT],
+        struct why *why)
+{
+    enum err e = OK;
+    if (cells[COLUMN_VALUE].at != NULL) {
+        e = influx_put_number(a->blocks, number, t_ms, cells[COLUMN_VALUE], why);
+    }
+    for (unsigned i = COLUMN_BITS; i < COLUMN_COUNT && e == OK; i++) {
+        if (cells[i].at == NULL) continue;
+        e = influx_put_text(a->q, a->blocks, number, t_ms, (enum influx_column)i, cells[i], why);
+    }
+    return e;
+}
+
+static enum err
+row_of_samples(struct answer *a, struct scan *s, struct why *why)
+{
+    struct bytes cells[COLUMN_COUNT] = {{NULL, 0}}, k = {NULL, 0}, t = k;
+    int64_t number, t_ns;
+    scan_expect(s, '{');
+    for (struct bytes key; scan_key(s, &key);) {
+        switch (key.size == 1 ? key.at[0] : 0) {
+        case 'k':
+            k = scan_value(s);
+            break;
+        case 't':
+            t = scan_value(s);
+            break;
+        case 'v':
+            cells[COLUMN_VALUE] = scan_value(s);
+            break;
+        case 'b':
+            cells[COLUMN_BITS] = scan_maybe(s);
+            break;
+        case 'h':
+            cells[COLUMN_HISTOGRAM] = scan_maybe(s);
+            break;
+        default:
+            scan_skip(s);
+            break;
+        }
+    }
+    if (s->bad != NULL) return OK;
+    bool has_key = time_parse_ms(k, &number), has_time = time_parse_ms(t, &t_ns);
+    if (!has_key || !has_time || number < 0 || number >= a->run->end - a->run->from) {
+        return why_set(why, ERR_CORRUPT,
+                       "the response cannot be read: a row has no time, or is of no series");
+    }
+    return put_row(a, a->run->from + (uint32_t)number, influx_ms_of(t_ns), cells, why);
+}
+
+static enum err
+samples(struct influx_question *q, struct series_blocks *blocks, const struct series_block *block,
+        struct why *why)
+{
+    struct answer *a = mem_new(q->budget, sizeof *a);
+    if (a == NULL) return no_memory(why);
+    a->q = q;
+    a->row = row_of_samples;
+    a->blocks = blocks;
+    enum err e = influx_runs_of(q, blocks, block, why);
+    for (uint32_t i = 0; i < q->run_count && e == OK; i++) {
+        a->run = &q->runs[i];
+        put_run(q, blocks, block, a->run);
+        if (q->query.size > QUERY_BYTES_MAX && block->count > 1)
+            e = why_set(why, ERR_FULL, "too many labels for a request");
+        else
+            e = ask(a, why);
+    }
+    mem_free(q->budget, a, sizeof *a);
+    return e;
+}
+
+const struct influx_dialect sql_dialect = {.needs_list = true,
+                                           .list = list,
+                                           .keys = keys,
+                                           .samples = samples,
+                                           .keys_max = 64,
+                                           .can_group_by = sql_can_quote};
