@@ -167,16 +167,30 @@ class Tokens:
         return token[1]
 
 
-def both(a, b):
-    if a is False or b is False:
-        return False
-    return None if a is None or b is None else True
+def all_of(parts):
+    def conjunction(r):
+        result = True
+        for part in parts:
+            value = part(r)
+            if value is False:
+                return False
+            if value is None:
+                result = None
+        return result
+    return parts[0] if len(parts) == 1 else conjunction
 
 
-def either(a, b):
-    if a is True or b is True:
-        return True
-    return None if a is None or b is None else False
+def any_of(parts):
+    def disjunction(r):
+        result = False
+        for part in parts:
+            value = part(r)
+            if value is True:
+                return True
+            if value is None:
+                result = None
+        return result
+    return parts[0] if len(parts) == 1 else disjunction
 
 
 def negated(a):
@@ -279,16 +293,16 @@ class Flux:
         return name, args
 
     def disjunction(self):
-        left = self.conjunction()
+        parts = [self.conjunction()]
         while self.t.accept("word", "or"):
-            left = (lambda a, b: lambda r: either(a(r), b(r)))(left, self.conjunction())
-        return left
+            parts.append(self.conjunction())
+        return any_of(parts)
 
     def conjunction(self):
-        left = self.unary()
+        parts = [self.unary()]
         while self.t.accept("word", "and"):
-            left = (lambda a, b: lambda r: both(a(r), b(r)))(left, self.unary())
-        return left
+            parts.append(self.unary())
+        return all_of(parts)
 
     def unary(self):
         if self.t.accept("word", "not"):
@@ -342,6 +356,8 @@ class Flux:
             self.t.expect("op", "[")
             name = self.t.expect("string")
             self.t.expect("op", "]")
+            if name in ("_time", "_value"):
+                raise bad("rows are not filtered here")
             return lambda r: r.get(name)
         if (kind, value) == ("word", "time"):
             self.t.at -= 1
@@ -367,32 +383,38 @@ def flux_run(store, text, bucket):
         elif name == "range" and source:
             tables = flux_range(store, values["start"], values["stop"])
         elif name == "filter" and tables is not None:
-            tables = [(k, t, [r for r in rows if values["fn"](r) is True]) for k, t, rows in tables]
+            tables = [table for table in tables if values["fn"](table[0]) is True]
         elif name == "first" and tables is not None:
-            tables = [(k, t, rows[:1]) for k, t, rows in tables]
+            tables = [(k, t, rows_of(rows)[:1]) for k, t, rows in tables]
         elif name == "drop" and tables is not None:
             tables = flux_drop(tables, set(values["columns"]))
         else:
             raise bad(f"undefined identifier {name}")
     if tables is None:
         raise bad("cannot query an unbounded range")
+    tables = [(k, t, rows_of(rows)) for k, t, rows in tables]
     return [t for t in tables if t[2]]
 
 
+def rows_of(rows):
+    return rows() if callable(rows) else rows
+
+
+# What is filtered here are group keys: rows are made of what is left.
 def flux_range(store, start, stop):
     if start > stop:
         raise bad("cannot query an empty range")
     found = {}
     for (name, tags), rows in store.series.items():
-        for at in sorted(rows):
-            if not start <= at < stop:
-                continue
-            for field, value in rows[at].items():
-                key = {"_start": start, "_stop": stop, "_field": field, "_measurement": name, **dict(tags)}
-                types = {"_start": TIME, "_stop": TIME, "_time": TIME, "_value": FLUX_TYPES[type(value)],
-                         **{k: "string" for k in list(key)[2:]}}
-                table = found.setdefault((name, tags, field), (key, types, []))
-                table[2].append({**key, "_time": at, "_value": value})
+        for field in {field for fields in rows.values() for field in fields}:
+            key = {"_start": start, "_stop": stop, "_field": field, "_measurement": name, **dict(tags)}
+            types = {"_start": TIME, "_stop": TIME, "_time": TIME,
+                     "_value": FLUX_TYPES[store.types[name, field]], **{k: "string" for k in list(key)[2:]}}
+
+            def make(key=key, rows=rows, field=field):
+                return [{**key, "_time": at, "_value": rows[at][field]} for at in sorted(rows)
+                        if start <= at < stop and field in rows[at]]
+            found[name, tags, field] = (key, types, make)
     return [found[k] for k in sorted(found)]
 
 
@@ -401,7 +423,7 @@ def flux_drop(tables, columns):
     for key, types, rows in tables:
         key = {k: v for k, v in key.items() if k not in columns}
         types = {k: v for k, v in types.items() if k not in columns}
-        rows = [{k: v for k, v in r.items() if k not in columns} for r in rows]
+        rows = [{k: v for k, v in r.items() if k not in columns} for r in rows_of(rows)]
         if not rows:
             continue
         table = merged.setdefault(tuple(sorted(key.items())), (key, dict(types), []))
@@ -562,16 +584,16 @@ class Sql:
         return (begin[1] if begin[0] == "name" else "column"), value
 
     def disjunction(self):
-        left = self.conjunction()
+        parts = [self.conjunction()]
         while self.t.accept("key", "or"):
-            left = (lambda a, b: lambda r: either(a(r), b(r)))(left, self.conjunction())
-        return left
+            parts.append(self.conjunction())
+        return any_of(parts)
 
     def conjunction(self):
-        left = self.negation()
+        parts = [self.negation()]
         while self.t.accept("key", "and"):
-            left = (lambda a, b: lambda r: both(a(r), b(r)))(left, self.negation())
-        return left
+            parts.append(self.negation())
+        return all_of(parts)
 
     def negation(self):
         if self.t.accept("key", "not"):

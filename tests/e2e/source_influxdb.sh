@@ -11,58 +11,127 @@ firekeep=build/firekeep
 . tests/destinations_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
-name_ports firekeep control influxd influxd_meta influxdb reader
+name_ports firekeep control influxd influxd_meta double reader
 
 [[ -n $SAMPLES && -f $SAMPLES/v2hist.rw ]] || { skip influxdb "no captures beside the project"; exit 0; }
 has influxd || { skip influxdb "influxd is not there"; exit 0; }
 
 reader=http://127.0.0.1:${port[reader]}
-claim "InfluxDB starts" start_influxd || exit 1
+
+# What destination and source have in common, as YAML of a flow mapping. Version 1 is real.
+place() { # VERSION DATABASE
+    case $1 in
+    1) echo "type: influxdb, version: 1, url: '$(url_of influxd)', database: $2" ;;
+    2) echo "type: influxdb, version: 2, url: '$(url_of double)', org: ours, bucket: metrics, token: secret" ;;
+    3) echo "type: influxdb, version: 3, url: '$(url_of double)', database: metrics, token: secret" ;;
+    esac
+}
+
+start_double() {
+    start double python3 tests/doubles/influxdb.py --port "${port[double]}"
+    within 20 answers double "$(url_of double)/stats"
+}
 
 # Both have the capture: the writer's own store, and InfluxDB through its destination.
-writes() { # DATABASE CAPTURE...
-    local database=$1 capture
-    shift
-    influx_query "CREATE DATABASE \"$database\"" || return 1
+writes() { # VERSION DATABASE CAPTURE [ARGUMENT...]
+    local version=$1 database=$2 capture=$3
+    [[ $version != 1 ]] || influx_query "CREATE DATABASE \"$database\"" || return 1
     cat >"$work/writer.yml" <<END
 destinations:
-  - {name: influx, type: influxdb, version: 1, url: '$(url_of influxd)', database: $database, batch: {max_age: 50ms}}
+  - {name: influx, $(place "$version" "$database"), batch: {max_age: 50ms}}
 END
-    start_firekeep writer "$work/writer-$database" "${port[firekeep]}" --config.file="$work/writer.yml" || return 1
+    start_firekeep writer "$work/writer-$version-$database" "${port[firekeep]}" --config.file="$work/writer.yml" || return 1
     within 20 all_open || return 1
-    for capture; do
-        is_acknowledged "$capture" || return 1
-    done
+    is_acknowledged "$capture" "${@:4}" || return 1
     within 120 all_settled influx || return 1
     [[ $(samples dead_lettered_total influx) == 0 ]]
 }
 
-reads() { # DATABASE [LINE]
+reads() { # VERSION DATABASE [KEYS]
     cat >"$work/reader.yml" <<END
 storage: {mode: none}
 sources:
-  - name: influx
-    type: influxdb
-    version: 1
-    url: $(url_of influxd)
-    database: $1
-    ${2-}
+  - {name: influx, $(place "$1" "$2")${3-}}
 END
-    start_firekeep reader "$work/reader-$1" "${port[reader]}" --config.file="$work/reader.yml"
+    start_firekeep reader "$work/reader-$1-$2" "${port[reader]}" --config.file="$work/reader.yml"
 }
 
 same() { # ARGUMENT...
     "$TOOLS/rrcompare" "$url" "$reader" "${whole[@]}" --streamed --quiet "$@"
 }
 
+# The same answer of both, byte for byte, and not an empty one.
+ask_both() { # PATH [ARGUMENT...]
+    local path=$1 a b
+    shift
+    echo "$path $*"
+    a=$(curl -sgG --noproxy '*' --max-time 60 "$url$path" -d "start=$start_s" -d "end=$end_s" "$@")
+    b=$(curl -sgG --noproxy '*' --max-time 60 "$reader$path" -d "start=$start_s" -d "end=$end_s" "$@")
+    [[ $a == '{"status":"success"'* && $b == '{"status":"success"'* ]] || { echo "${a:0:300}" "${b:0:300}"; return 1; }
+    [[ $a == *'"data":[]'* || $a == *'"result":[]'* ]] && echo "nothing to compare" && return 1
+    diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") | head -n 20
+    return "${PIPESTATUS[0]}"
+}
+
+look_ups_are_the_same() { # EXPRESSION...
+    local name
+    ask_both /api/v1/labels || return 1
+    ask_both /api/v1/labels --data-urlencode 'match[]={job=~".+"}' || return 1
+    for name in __name__ job instance; do
+        ask_both "/api/v1/label/$name/values" || return 1
+    done
+    ask_both /api/v1/label/job/values -d "limit=1" || return 1
+    ask_both /api/v1/label/instance/values --data-urlencode 'match[]={__name__=~"n.*|p.*"}' || return 1
+    ask_both /api/v1/series --data-urlencode 'match[]={__name__=~"up|.*_total",job!=""}' || return 1
+}
+
+expressions=(
+    '{__name__=~".*_total", job!="x", nothing=""}'
+    'count by (job) ({__name__=~"n.+|p.+"})'
+    'up'
+    'count({__name__!=""}) by (__name__)'
+)
+results_are_the_same() {
+    local expression
+    for expression in "${expressions[@]}"; do
+        ask_both /api/v1/query_range --data-urlencode "query=$expression" -d step=10 || return 1
+    done
+}
+
+times_of() { # in whole seconds, of all there is
+    quiet_curl "$url/api/v1/status/tsdb" | jq -r '[.data.headStats.minTime, .data.headStats.maxTime] | map(. / 1000 | floor) | join(" ")'
+}
+
 every_kind | "$TOOLS/rwmake" --version 2 >"$work/kinds.rw"
-for round in kinds node15s v2hist; do
-    capture=$SAMPLES/$round.rw
-    [[ $round != kinds ]] || capture=$work/kinds.rw
-    claim "$round: InfluxDB is given the capture" writes "$round" "$capture" || break
-    claim "$round: a server without a store starts" reads "$round" || break
-    claim "$round: everything comes back, bit for bit" same
+
+round() { # VERSION NAME CAPTURE [ARGUMENT...]
+    local who="version $1, $2"
+    claim "$who: it is given the capture" writes "$1" "$2" "${@:3}" || return
+    claim "$who: a server without a store starts" reads "$1" "$2" || return
+    claim "$who: everything comes back, bit for bit" same
+    if [[ $2 != kinds ]]; then
+        read -r start_s end_s < <(times_of)
+        end_s=$((end_s + 10)) # all of the last second, too
+        claim "$who: look-ups answer the same" look_ups_are_the_same
+        claim "$who: PromQL answers the same" results_are_the_same
+    fi
     stop reader
     stop writer
+}
+
+claim "InfluxDB starts" start_influxd || exit 1
+round 1 kinds "$work/kinds.rw"
+round 1 floats "$SAMPLES/node15s.rw"
+round 1 histograms "$SAMPLES/v2hist.rw"
+for version in ${VERSIONS-2 3}; do
+    claim "the double of version $version starts" start_double || exit 1
+    round $version kinds "$work/kinds.rw"
+    stop double
+    claim "the double of version $version starts again" start_double || exit 1
+    round $version floats "$SAMPLES/node15s.rw" --first 4
+    stop double
+    claim "the double of version $version starts once more" start_double || exit 1
+    round $version histograms "$SAMPLES/v2hist.rw" --first 40
+    stop double
 done
 ((failures == 0))

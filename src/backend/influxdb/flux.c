@@ -79,8 +79,9 @@ put_splits(struct buf *to, struct bytes name, bool *any)
         *any = true;
         put_equals(to, "_measurement", bytes_of(name.at, i));
         buf_put_text(to, " and ");
-        put_equals(to, "_field", i == name.size ? bytes_of_text("value")
-                                                : bytes_of(name.at + i + 1, name.size - i - 1));
+        put_equals(to, "_field",
+                   i == name.size ? bytes_of_text("value")
+                                  : bytes_of(name.at + i + 1, name.size - i - 1));
         buf_put_u8(to, ')');
     }
 }
@@ -265,7 +266,8 @@ find_columns(struct answer *a, struct why *why)
     a->value = csv_find_column(a->csv, "_value");
     a->measurement = csv_find_column(a->csv, "_measurement");
     a->field = csv_find_column(a->csv, "_field");
-    if (a->csv->is_error || (a->table < a->csv->column_count && a->measurement < a->csv->column_count))
+    if (a->csv->is_error ||
+        (a->table < a->csv->column_count && a->measurement < a->csv->column_count))
         return OK;
     return why_set(why, ERR_CORRUPT, "the response cannot be read: a table has no measurement");
 }
@@ -314,6 +316,7 @@ read_answer(struct answer *a, struct why *why)
     buf_init(&a->at_hand, a->q->budget, CSV_NAMES_BYTES_MAX);
     enum err e = read_records(a, why);
     csv_reading_fini(a->csv);
+    mem_free(a->q->budget, a->csv, sizeof *a->csv);
     buf_fini(&a->at_hand);
     influx_ask_end(&a->q->ask);
     return e;
@@ -342,9 +345,9 @@ take_tags(struct answer *a, struct label **ret_tags, uint32_t *ret_count, struct
     }
     *ret_tags = tags;
     *ret_count = n;
-    return n <= INFLUX_TAGS_MAX ? OK
-                                : why_set(why, ERR_LIMIT, "a series has more than %d tags",
-                                          (int)INFLUX_TAGS_MAX);
+    return n <= INFLUX_TAGS_MAX
+               ? OK
+               : why_set(why, ERR_LIMIT, "a series has more than %d tags", (int)INFLUX_TAGS_MAX);
 }
 
 static struct bytes
@@ -373,10 +376,10 @@ find_metric(struct answer *a, struct why *why)
     for (a->metric = 0; a->metric < q->metric_count; a->metric++) {
         if (is_metric(a, a->metric)) return OK;
     }
-    return influx_question_add(q,
-                               &(struct influx_metric){.measurement = a->csv->cells[a->measurement],
-                                                       .field = field_of(a)},
-                               why);
+    return influx_question_add(
+        q,
+        &(struct influx_metric){.measurement = a->csv->cells[a->measurement], .field = field_of(a)},
+        why);
 }
 
 static enum err
@@ -524,8 +527,5 @@ samples(struct influx_question *q, struct series_blocks *blocks, const struct se
     return ask(q, &a, why);
 }
 
-const struct influx_dialect flux_dialect = {.learns = true,
-                                            .list = list,
-                                            .keys = keys,
-                                            .samples = samples,
-                                            .keys_max = 128};
+const struct influx_dialect flux_dialect = {
+    .learns = true, .list = list, .keys = keys, .samples = samples, .keys_max = 128};

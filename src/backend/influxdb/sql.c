@@ -13,11 +13,9 @@
 
 #include "backend/influxdb/influxdb_reader.h"
 #include "backend/influxdb/quoting.h"
+#include "backend/influxdb/sql_answer.h"
 #include "base/json.h"
-#include "base/shown.h"
-#include "base/time_text.h"
 #include "model/labels.h"
-#include "wire/json_scan.h"
 
 enum { QUERY_BYTES_MAX = 512 * 1024, COLUMNS_MAX = 2048, NAMES_MAX = 1000 };
 
@@ -94,15 +92,6 @@ ask(struct answer *a, struct why *why)
     return e;
 }
 
-/* A text, or nothing if it is null. */
-static struct bytes
-scan_maybe(struct scan *s)
-{
-    if (scan_peek(s) != 'n') return scan_text(s);
-    scan_null(s);
-    return bytes_of(NULL, 0);
-}
-
 /* --- metrics ---------------------------------------------------------------------------------- */
 
 /* All columns of the table are known. */
@@ -172,29 +161,19 @@ take_column(struct answer *a, struct bytes name, struct bytes type, struct why *
 static enum err
 row_of_columns(struct answer *a, struct scan *s, struct why *why)
 {
-    struct bytes table = {NULL, 0}, column = table, type = table;
-    scan_expect(s, '{');
-    for (struct bytes key; scan_key(s, &key);) {
-        if (bytes_equal_text(key, "table_name"))
-            table = scan_maybe(s);
-        else if (bytes_equal_text(key, "column_name"))
-            column = scan_maybe(s);
-        else if (bytes_equal_text(key, "data_type"))
-            type = scan_maybe(s);
-        else
-            scan_skip(s);
-    }
+    struct sql_column row;
+    sql_read_column(s, &row);
     if (s->bad != NULL) return OK;
-    if (table.at == NULL || column.at == NULL || type.at == NULL) {
+    if (row.table.at == NULL || row.name.at == NULL || row.type.at == NULL) {
         return why_set(why, ERR_CORRUPT, "the response cannot be read: a column has no name");
     }
-    if (a->table.measurement.at == NULL || !bytes_equal(a->table.measurement, table)) {
+    if (a->table.measurement.at == NULL || !bytes_equal(a->table.measurement, row.table)) {
         enum err e = end_table(a, why);
         if (e) return e;
-        a->table.measurement = arena_copy(&a->names, table);
+        a->table.measurement = arena_copy(&a->names, row.table);
         if (a->table.measurement.at == NULL) return no_memory(why);
     }
-    return take_column(a, column, type, why);
+    return take_column(a, row.name, row.type, why);
 }
 
 /* Of which tables, if the names are known; of Telegraf's there is no telling where they are cut. */
@@ -334,22 +313,16 @@ static enum err
 row_of_key(struct answer *a, struct scan *s, struct why *why)
 {
     const struct influx_metric *metric = &a->q->metrics[a->metric];
-    struct label *tags = arena_new(&a->q->scratch, (metric->tag_count + 1) * sizeof *tags);
-    uint32_t n = 0;
-    if (tags == NULL) return no_memory(why);
-    scan_expect(s, '{');
-    for (struct bytes key; scan_key(s, &key);) {
-        struct bytes digits = {key.at + 1, key.size - (key.size > 0)};
-        int64_t number = 0;
-        if (key.size < 2 || key.at[0] != 't' || !time_parse_ms(digits, &number) || number < 0 ||
-            number >= metric->tag_count || n == metric->tag_count) {
-            scan_skip(s);
-            continue;
-        }
-        tags[n++] = (struct label){metric->tags[number], scan_maybe(s)};
+    size_t room = metric->tag_count + 1;
+    struct sql_tag *found = arena_new(&a->q->scratch, room * sizeof *found);
+    struct label *tags = arena_new(&a->q->scratch, room * sizeof *tags);
+    if (found == NULL || tags == NULL) return no_memory(why);
+    uint32_t count = sql_read_tags(s, metric->tag_count, found);
+    for (uint32_t i = 0; i < count; i++) {
+        tags[i] = (struct label){metric->tags[found[i].number], found[i].value};
     }
     if (s->bad != NULL) return OK;
-    return a->keys->series(a->keys->context, a->metric, tags, n, why);
+    return a->keys->series(a->keys->context, a->metric, tags, count, why);
 }
 
 /* Which tags: all, the one, or none. */
@@ -453,17 +426,6 @@ put_run(struct influx_question *q, const struct series_blocks *blocks,
     buf_put_text(to, ") ORDER BY k, t");
 }
 
-/* A number; true and false are 1 and 0. Empty: null. */
-static struct bytes
-scan_value(struct scan *s)
-{
-    uint8_t c = scan_peek(s);
-    if (c == 'n') return scan_maybe(s);
-    if (c != 't' && c != 'f') return scan_number(s);
-    scan_skip(s);
-    return bytes_of_text(c == 't' ? "1" : "0");
-}
-
 static enum err
 put_row(struct answer *a, uint32_t number, int64_t t_ms, const struct bytes cells[COLUMN_COUNT],
         struct why *why)
@@ -482,38 +444,14 @@ put_row(struct answer *a, uint32_t number, int64_t t_ms, const struct bytes cell
 static enum err
 row_of_samples(struct answer *a, struct scan *s, struct why *why)
 {
-    struct bytes cells[COLUMN_COUNT] = {{NULL, 0}}, k = {NULL, 0}, t = k;
-    int64_t number, t_ns;
-    scan_expect(s, '{');
-    for (struct bytes key; scan_key(s, &key);) {
-        switch (key.size == 1 ? key.at[0] : 0) {
-        case 'k':
-            k = scan_value(s);
-            break;
-        case 't':
-            t = scan_value(s);
-            break;
-        case 'v':
-            cells[COLUMN_VALUE] = scan_value(s);
-            break;
-        case 'b':
-            cells[COLUMN_BITS] = scan_maybe(s);
-            break;
-        case 'h':
-            cells[COLUMN_HISTOGRAM] = scan_maybe(s);
-            break;
-        default:
-            scan_skip(s);
-            break;
-        }
-    }
+    struct sql_sample row;
+    sql_read_sample(s, &row);
     if (s->bad != NULL) return OK;
-    bool has_key = time_parse_ms(k, &number), has_time = time_parse_ms(t, &t_ns);
-    if (!has_key || !has_time || number < 0 || number >= a->run->end - a->run->from) {
+    if (!row.whole || row.key < 0 || row.key >= a->run->end - a->run->from) {
         return why_set(why, ERR_CORRUPT,
                        "the response cannot be read: a row has no time, or is of no series");
     }
-    return put_row(a, a->run->from + (uint32_t)number, influx_ms_of(t_ns), cells, why);
+    return put_row(a, a->run->from + (uint32_t)row.key, influx_ms_of(row.t_ns), row.cells, why);
 }
 
 static enum err
