@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""random_matchers.py - random series with labels that are hard to write, and random questions about them.
+
+  series SEED COUNT              NDJSON for `firekeep import`
+  compare SEED CASES A B         asks both servers the same, and prints where they differ
+
+Questions are selectors of up to four matchers of all types, with bounds, by /api/v1/series and as
+values over time by /api/v1/query. Exit status 1: an answer differs; the seed makes it again.
+"""
+import json
+import random
+import sys
+import urllib.parse
+import urllib.request
+
+NAMES = ["up", "node_load1", "a:b", "_hidden", "#hash", "my.metric", "m\u00e9t", "x=y", "with space", "~%25",
+         "quote\"d", "back\\slash", "it's"]
+LABELS = ["job", "instance", "code", "_under", "time", "value", "bits", "my label", "a,b", "\u00e9", "~%x", "A",
+          "q\"q", "s's"]
+VALUES = ["x", "y", "xy", "a b", "a,b", "a=b", "it's", "\"", "\\", "C:\\", "a\\,b", "two\nlines", "tab\t", "$", "${x}",
+          "~%", "~%25", "~%two%0Alines", "/", "'; DROP SERIES --", "' OR 'a'='a", "\u00e9\u6f22\U0001f30d", ".*", "(", "[a]",
+          "^x$", "null", "0", " ", "%0A", "a|b", "\u0001", "~%zz"]
+REGEXES = [".*", ".+", "x|y", "x", "", "x.*", ".*y", "[xy]+", "(x|y|)", "a.b", ".*\\\\.*", ".*/.*", ".*\n.*", "\\$.*",
+           "(?i)X", "[^x]*", "~%.*", ".*'.*", ".", "\\d", "(a|c):?.*", "\\p{L}+", ".*\".*", "x{1,2}", "a b|a,b", "[[:word:]]+"]
+FIRST_MS = 1700000000000
+
+
+def series(seed, count):
+    rng = random.Random(seed)
+    seen = set()
+    while len(seen) < count:
+        labels = {"__name__": rng.choice(NAMES)}
+        for name in rng.sample(LABELS, rng.randrange(5)):
+            labels[name] = rng.choice(VALUES)
+        text = json.dumps(labels, sort_keys=True)
+        if text in seen:
+            continue
+        seen.add(text)
+        at = FIRST_MS + rng.randrange(1000)
+        for _ in range(rng.randrange(1, 8)):
+            at += rng.choice([1, 999, 15000, 60001])
+            line = {"name": labels["__name__"], "time": at, "labels": labels}
+            if rng.random() < 0.2:
+                line.update(value=None, bits=rng.choice(["7ff0000000000002", "7ff8000000000001", "fff0000000000000"]))
+            else:
+                line["value"] = rng.choice([0, -0.0, 1, 0.1, 1e-7, 1e300, 5e-324, rng.random()])
+            print(json.dumps(line))
+
+
+def quoted(text):
+    return json.dumps(text, ensure_ascii=False)
+
+
+def selector(rng):
+    matchers = []
+    for _ in range(rng.randrange(1, 5)):
+        name = "__name__" if rng.random() < 0.3 else rng.choice(LABELS)
+        kind = rng.choice(["=", "!=", "=~", "!~"])
+        if "~" in kind:
+            value = rng.choice(REGEXES)
+        else:
+            value = rng.choice((NAMES if name == "__name__" else VALUES) + [""])
+        matchers.append(f"{quoted(name)}{kind}{quoted(value)}")
+    return "{" + ",".join(matchers + ['__name__!=""']) + "}"
+
+
+def ask(url, path, params):
+    request = urllib.request.Request(url + path, urllib.parse.urlencode(params).encode())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=60) as answer:
+            body = json.load(answer)
+    except urllib.error.HTTPError as e:
+        body = json.load(e)
+        if body.get("errorType") != "bad_data":
+            raise SystemExit(f"{url}{path} {params}: {body}") from None
+        return "refused"
+    data = body["data"]
+    items = data["result"] if isinstance(data, dict) else data
+    return sorted(json.dumps(item, sort_keys=True) for item in items)
+
+
+def compare(seed, cases, a, b):
+    rng = random.Random(seed)
+    different = something = 0
+    for case in range(cases):
+        text = selector(rng)
+        first = FIRST_MS + rng.randrange(-5000, 100000)
+        last = first + rng.choice([0, 1, 1000, 30000, 1000000])
+        for path, params in (
+                ("/api/v1/series", {"match[]": text, "start": f"{first / 1000:.3f}", "end": f"{last / 1000:.3f}"}),
+                ("/api/v1/query", {"query": f"{text}[{max(last - first, 1)}ms]", "time": f"{last / 1000:.3f}"})):
+            ours, theirs = ask(a, path, params), ask(b, path, params)
+            something += len(ours) > 0
+            # Series are those that may have a sample in the time: the store may tell more.
+            if ours == theirs or (path.endswith("series") and set(theirs) <= set(ours)):
+                continue
+            different += 1
+            print(f"seed {seed}, case {case}: {path} {params}\n  A: {ours}\n  B: {theirs}"[:2000])
+    print(f"seed {seed}: {cases} cases, {something} answers with something, {different} differ")
+    return 1 if different or something < cases // 4 else 0
+
+
+if sys.argv[1] == "series":
+    series(int(sys.argv[2]), int(sys.argv[3]))
+else:
+    sys.exit(compare(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]))
