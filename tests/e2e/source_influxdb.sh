@@ -119,19 +119,42 @@ round() { # VERSION NAME CAPTURE [ARGUMENT...]
     stop writer
 }
 
+# Series that are hard to write, and random questions about them.
+seed=${SEED:-$RANDOM}
+is_imported() {
+    python3 tests/tools/random_matchers.py series "$seed" 120 >"$work/random.ndjson" &&
+        "$firekeep" import --url="$url" "$work/random.ndjson" && within 60 all_settled influx &&
+        [[ $(samples dead_lettered_total influx) == 0 ]]
+}
+
+random_round() { # VERSION CASES
+    local who="version $1, seed $seed"
+    claim "$who: it is given what every kind is" writes "$1" random "$work/kinds.rw" || return
+    claim "$who: and series that are hard to write" is_imported
+    claim "$who: a server without a store starts" reads "$1" random || return
+    claim "$who: everything comes back, bit for bit" same
+    claim "$who: $2 random questions are answered the same" python3 tests/tools/random_matchers.py compare "$seed" "$2" "$url" "$reader"
+    stop reader
+    stop writer
+}
+
 claim "InfluxDB starts" start_influxd || exit 1
-round 1 kinds "$work/kinds.rw"
-round 1 floats "$SAMPLES/node15s.rw"
-round 1 histograms "$SAMPLES/v2hist.rw"
+random_round 1 "${CASES:-300}"
+[[ -n ${ONLY_RANDOM-} ]] || round 1 kinds "$work/kinds.rw"
+[[ -n ${ONLY_RANDOM-} ]] || round 1 floats "$SAMPLES/node15s.rw"
+[[ -n ${ONLY_RANDOM-} ]] || round 1 histograms "$SAMPLES/v2hist.rw"
 for version in ${VERSIONS-2 3}; do
+    claim "the double of version $version starts, for random questions" start_double || exit 1
+    random_round $version "${CASES:-100}"
+    stop double
     claim "the double of version $version starts" start_double || exit 1
-    round $version kinds "$work/kinds.rw"
+    [[ -n ${ONLY_RANDOM-} ]] || round $version kinds "$work/kinds.rw"
     stop double
     claim "the double of version $version starts again" start_double || exit 1
-    round $version floats "$SAMPLES/node15s.rw" --first 4
+    [[ -n ${ONLY_RANDOM-} ]] || round $version floats "$SAMPLES/node15s.rw" --first 4
     stop double
     claim "the double of version $version starts once more" start_double || exit 1
-    round $version histograms "$SAMPLES/v2hist.rw" --first 40
+    [[ -n ${ONLY_RANDOM-} ]] || round $version histograms "$SAMPLES/v2hist.rw" --first 40
     stop double
 done
 ((failures == 0))
