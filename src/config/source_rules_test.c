@@ -49,6 +49,28 @@ test_one_way_to_log_in_is_enough(void **state)
 }
 
 static void
+test_an_influxdb_has_the_keys_of_its_version(void **state)
+{
+    (void)state;
+    static const char begin[] = "sources:\n- name: a\n  type: influxdb\n  url: http://h\n";
+    static const struct {
+        const char *more, *expected;
+    } cases[] = {
+        {"  version: 1\n", "f.yml:2:3: type influxdb with version 1 requires 'database'"},
+        {"  version: 2\n  bucket: b\n", "f.yml:2:3: type influxdb with version 2 requires 'org'"},
+        {"  version: 3\n  database: d\n  org: o\n",
+         "f.yml:7:8: org: is only valid for version 2, not 3"},
+        {"  version: 1\n  database: d\n  token: t\n  basic_auth: {username: u}\n",
+         "f.yml:8:3: 'basic_auth' and 'token' cannot be used together; 'token' is on line 7"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[300];
+        snprintf(text, sizeof text, "%s%s", begin, cases[i].more);
+        check_source_error(text, cases[i].expected);
+    }
+}
+
+static void
 test_headers_of_reading_are_refused(void **state)
 {
     (void)state;
@@ -106,6 +128,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_influxdb_has_the_keys_of_its_version),
         cmocka_unit_test(test_names_selectors_and_urls_are_checked),
         cmocka_unit_test(test_one_way_to_log_in_is_enough),
         cmocka_unit_test(test_headers_of_reading_are_refused),

@@ -85,7 +85,39 @@ static const char remote_read_text[] =
     "  oauth2: {client_id: c, client_secret_file: /c, token_url: 'http://h'}\n"
     "- {name: i, tenants: [one], type: remote_read, url: 'http://h', sigv4: {}}\n";
 
-static const struct list_text whole[] = {{remote_read_text, true}};
+static const char influxdb_text[] =
+    "sources:\n"
+    "- {name: one, tenants: [one], type: influxdb, url: 'http://h:8086', version: 1, database: d,\n"
+    "   retention_policy: rp, mapping: telegraf, basic_auth: {username: u, password: hush1}}\n"
+    "- {name: two, tenants: [one], type: influxdb, url: 'http://h:8086', version: 2, org: o,\n"
+    "   bucket: b, token: hush2}\n"
+    "- {name: three, tenants: [one], type: influxdb, url: 'http://h:8181', version: 3,\n"
+    "   database: d, token_file: /t, mapping: prometheus}\n";
+
+static const struct list_text whole[] = {{remote_read_text, true}, {influxdb_text, true}};
+
+static void
+test_keys_of_influxdb_are_read(void **state)
+{
+    (void)state;
+    struct sources list = read_sources(influxdb_text, true);
+    const struct influxdb_read_settings *x = &list.items[0].u.influxdb;
+    assert_int_equal(list.count, 3);
+    assert_int_equal(list.items[0].type, SOURCE_INFLUXDB);
+    assert_string_equal(x->server.url, "http://h:8086");
+    assert_int_equal(x->server.version, INFLUXDB_1);
+    assert_string_equal(x->server.database, "d");
+    assert_string_equal(x->server.retention_policy, "rp");
+    assert_int_equal(x->mapping, INFLUXDB_TELEGRAF);
+    x = &list.items[1].u.influxdb;
+    assert_int_equal(x->server.version, INFLUXDB_2);
+    assert_string_equal(x->server.org, "o");
+    assert_string_equal(x->server.bucket, "b");
+    assert_string_equal(x->server.token.text, "hush2");
+    assert_int_equal(x->mapping, INFLUXDB_PROMETHEUS);
+    assert_string_equal(list.items[2].u.influxdb.server.token.file, "/t");
+    sources_free(&list);
+}
 
 static void
 check_common(const struct source_settings *s)
@@ -173,7 +205,7 @@ static void
 test_tables_are_well_formed_and_all_their_keys_are_tested(void **state)
 {
     (void)state;
-    check_rows(&source_schema, SOURCE_TYPE_COUNT, whole, 1);
+    check_rows(&source_schema, SOURCE_TYPE_COUNT, whole, sizeof whole / sizeof *whole);
     for (unsigned t = 0; t < SOURCE_TYPE_COUNT; t++) {
         /* Words and enum have the same order. */
         struct setting shape = schema_number(schema_find(&source_schema, bytes_of_text("type"), t));
@@ -562,6 +594,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keys_of_influxdb_are_read),
         cmocka_unit_test(test_every_key_is_read),
         cmocka_unit_test(test_tables_are_well_formed_and_all_their_keys_are_tested),
         cmocka_unit_test(test_defaults_are_those_that_are_promised),
