@@ -55,6 +55,14 @@ struct source_counts {
     _Atomic uint64_t repeats;     /* of these, those that were one more try */
     _Atomic uint64_t bytes;       /* of answers, as they come */
     _Atomic uint64_t errors[TROUBLE_COUNT];
+
+    /* Of stores of objects; others have none. */
+    _Atomic uint64_t listings;        /* requests that list */
+    _Atomic uint64_t objects_read;    /* whole, or in part */
+    _Atomic uint64_t objects_skipped; /* since what is known of them says that nothing is wanted */
+    _Atomic uint64_t cache_hits;
+    _Atomic uint64_t cache_misses;
+    _Atomic uint64_t junk_lines;
 };
 
 struct reader_options {
@@ -70,6 +78,8 @@ MUST_CHECK enum err reader_new(const struct reader_options *options, struct answ
                                struct why *why);
 
 /* The types. */
+enum err archive_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
+                            struct why *why);
 enum err influxdb_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                              struct why *why);
 enum err remote_reader_new(const struct reader_options *options, struct answerer **ret_answerer,

@@ -7,6 +7,7 @@ const char *
 source_type_word(enum source_type type)
 {
     static const char *const words[SOURCE_TYPE_COUNT] = {
+        [SOURCE_ARCHIVE] = "archive",
         [SOURCE_INFLUXDB] = "influxdb",
         [SOURCE_REMOTE_READ] = "remote_read",
     };

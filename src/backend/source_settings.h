@@ -11,6 +11,7 @@
 #include "backend/settings.h"
 
 enum source_type {
+    SOURCE_ARCHIVE,
     SOURCE_INFLUXDB,
     SOURCE_REMOTE_READ,
     SOURCE_TYPE_COUNT,
@@ -43,6 +44,24 @@ struct remote_read_settings {
     struct sigv4_settings sigv4;
 };
 
+enum archive_layout { ARCHIVE_HOURLY, ARCHIVE_FLAT };
+struct archive_settings {
+    const char *path;   /* of a directory; else NULL, and there is a bucket */
+    const char *bucket; /* as of struct s3_settings, and the next three */
+    const char *prefix;
+    const char *endpoint;
+    bool path_style;
+    enum archive_layout layout;
+    int64_t late_ms; /* a sample's time and the hour of its object differ by so much at most */
+    struct aws_settings aws;
+};
+
+/* Where a source may keep what it learnt of its store. */
+struct source_cache_settings {
+    const char *path; /* NULL: nowhere */
+    uint64_t max_bytes;
+};
+
 /* What a series is called: the measurement, whose fields are those that the destination writes; or
  * measurement_field, of each field with a number. */
 enum influxdb_mapping { INFLUXDB_PROMETHEUS, INFLUXDB_TELEGRAF };
@@ -72,7 +91,9 @@ struct source_settings {
     struct basic_auth_settings basic_auth;
     struct authorization_settings authorization;
     struct oauth2_settings oauth2;
+    struct source_cache_settings cache; /* ARCHIVE */
     union {
+        struct archive_settings archive;
         struct influxdb_read_settings influxdb;
         struct remote_read_settings remote_read;
     } u;

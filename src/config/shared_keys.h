@@ -36,6 +36,7 @@ enum group {
     GROUP_ACCESS_KEY,
     GROUP_SECRET_KEY,
     GROUP_SESSION_TOKEN,
+    GROUP_STORE,
 };
 
 /* Mappings, each of its own struct in backend/settings.h. */

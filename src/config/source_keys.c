@@ -12,7 +12,8 @@
 #include "config/source_rules.h"
 
 #define FOR(type)  (1u << SOURCE_##type)
-#define HTTP_TYPES (FOR(INFLUXDB) | FOR(REMOTE_READ))
+#define HTTP_TYPES (FOR(ARCHIVE) | FOR(INFLUXDB) | FOR(REMOTE_READ))
+#define AUTH_TYPES (FOR(INFLUXDB) | FOR(REMOTE_READ))
 #define OF(f)      AT(source_settings, f)
 
 _Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
@@ -120,12 +121,21 @@ static const struct schema_key max_rate_keys[] = {
 };
 static const struct schema max_rate_schema = {max_rate_keys, sizeof(struct source_settings)};
 
+static const struct schema_key cache_keys[] = {
+    {"path", SCHEMA_TEXT, AT(source_cache_settings, path), .required = true, .max = 200,
+     .what = "a path", .help = "directory of the cache; created if its parent exists"},
+    {"max_bytes", SCHEMA_SIZE, AT(source_cache_settings, max_bytes), .fallback = "256MiB",
+     .min = MIB, .max = PIB, .help = "maximum size of the cache"},
+    {NULL},
+};
+static const struct schema cache_schema = {cache_keys, sizeof(struct source_cache_settings)};
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
 static const struct schema_key source_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
      .check = rule_name, .help = "name, unique among sources, used in metrics and commands"},
-    {"type", SCHEMA_CHOICE, OF(type), .required = true, .choices = "influxdb|remote_read",
+    {"type", SCHEMA_CHOICE, OF(type), .required = true, .choices = "archive|influxdb|remote_read",
      .help = "type of the source"},
     {"select", SCHEMA_TEXTS, ITEMS(source_settings, select.items, select.count), .max = 256,
      .check = rule_selector, .any_control = true, .what = "a series selector",
@@ -155,9 +165,9 @@ static const struct schema_key source_keys[] = {
 
     HTTP_KEYS(source_settings, http, HTTP_TYPES),
     HEADERS_KEY(source_settings, http, HTTP_TYPES, rule_read_header_name),
-    BASIC_AUTH_KEY(source_settings, basic_auth, HTTP_TYPES),
-    AUTHORIZATION_KEY(source_settings, authorization, HTTP_TYPES),
-    OAUTH2_KEY(source_settings, oauth2, HTTP_TYPES),
+    BASIC_AUTH_KEY(source_settings, basic_auth, AUTH_TYPES),
+    AUTHORIZATION_KEY(source_settings, authorization, AUTH_TYPES),
+    OAUTH2_KEY(source_settings, oauth2, AUTH_TYPES),
 
     {"url", SCHEMA_TEXT, OF(u.influxdb.server.url), .types = FOR(INFLUXDB), .required = true,
      .check = rule_url, .what = "a URL", .help = "URL of the server"},
@@ -193,6 +203,29 @@ static const struct schema_key source_keys[] = {
      .check = rule_read_header_name, .what = "a header name",
      .help = "header that carries the tenant name"},
     SIGV4_KEY(source_settings, u.remote_read.sigv4, FOR(REMOTE_READ)),
+
+    {"path", SCHEMA_TEXT, OF(u.archive.path), .types = FOR(ARCHIVE), .required = true,
+     .group = GROUP_STORE, .max = 200, .what = "a path",
+     .help = "directory of the archive; instead of a bucket"},
+    {"bucket", SCHEMA_TEXT, OF(u.archive.bucket), .types = FOR(ARCHIVE), .required = true,
+     .group = GROUP_STORE, .max = 255, .help = "name of the bucket"},
+    {"region", SCHEMA_TEXT, OF(u.archive.aws.region), .types = FOR(ARCHIVE), .needs = "bucket",
+     .help = "AWS region; default: from the environment or the profile"},
+    {"endpoint", SCHEMA_TEXT, OF(u.archive.endpoint), .types = FOR(ARCHIVE), .needs = "bucket",
+     .check = rule_endpoint, .what = "a URL", .help = "URL of the store; default: that of AWS"},
+    {"path_style", SCHEMA_BOOL, OF(u.archive.path_style), .types = FOR(ARCHIVE),
+     .help = "put the bucket into the path of URLs, not into the host name"},
+    {"prefix", SCHEMA_TEXT, OF(u.archive.prefix), .types = FOR(ARCHIVE), .max = 768,
+     .help = "beginning of the names of all objects, before the hour"},
+    {"layout", SCHEMA_CHOICE, OF(u.archive.layout), .types = FOR(ARCHIVE), .fallback = "hourly",
+     .choices = "hourly|flat",
+     .help = "names of objects: hourly: YYYY/MM/DD/HH/ in UTC after the prefix; flat: any"},
+    {"late", SCHEMA_DURATION, OF(u.archive.late_ms), .types = FOR(ARCHIVE), .fallback = "2h",
+     .max = 100 * YEAR,
+     .help = "maximum difference between the time of a sample and the hour of its object"},
+    {"cache", SCHEMA_MAPPING, BELOW(source_settings, cache, cache_schema), .types = FOR(ARCHIVE),
+     .quiet = true, .help = "index of objects, on disk"},
+    AWS_KEYS(source_settings, u.archive.aws, FOR(ARCHIVE)),
     {NULL},
 };
 

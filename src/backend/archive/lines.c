@@ -1,0 +1,394 @@
+/*
+ * lines.c - see lines.h.
+ *
+ * Nearly all lines of an archive are written the same way, and their labels come again and again:
+ *
+ *     {"name":"up","time":1700000000000,"value":1,"labels":{...}}
+ *     |--- name ---|      |--- time, value ---|   |--- tail ---|
+ *
+ * A line that begins exactly so is read here: name and tail are looked up by a hash of 128 bits
+ * with a secret seed, and only what is new, or looks different, goes to the JSON reader
+ * (text_reader.h), which decides what it means. What that made of a tail holds for every line with
+ * the same name and tail, as long as the tail has nothing but labels: find_known() and remember().
+ */
+#include "backend/archive/lines.h"
+
+#include "backend/common/final_labels.h"
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/hex.h"
+#include "base/table.h"
+#include "model/sample.h"
+#include "wire/number.h"
+#include "wire/text_reader.h"
+
+struct known {
+    XXH128_hash_t hash;
+    uint32_t number;
+};
+
+struct archive_lines {
+    struct budget *budget;
+    struct archive_line_sink sink;
+    struct text_reader *reader;
+    uint64_t seed;
+    struct table table; /* of places in `known` */
+    struct known *known;
+    uint32_t known_count, known_capacity;
+    struct buf carry; /* of a line that goes on */
+    bool too_long;    /* that line is */
+    uint64_t line;
+    struct label labels[FINAL_LABELS_MAX];
+};
+
+enum err
+archive_lines_new(struct budget *budget, uint64_t seed, const struct archive_line_sink *sink,
+                  struct archive_lines **ret_lines)
+{
+    struct archive_lines *l = mem_new(budget, sizeof *l);
+    if (l == NULL) return ERR_NOMEM;
+    l->budget = budget;
+    l->sink = *sink;
+    l->seed = seed;
+    buf_init(&l->carry, budget, ARCHIVE_LINE_BYTES_MAX);
+    struct text_reader_options options = {.format = TEXT_NDJSON, .budget = budget};
+    enum err e = text_reader_new(&options, &l->reader);
+    if (e)
+        archive_lines_free(l);
+    else
+        *ret_lines = l;
+    return e;
+}
+
+void
+archive_lines_free(struct archive_lines *l)
+{
+    if (l == NULL) return;
+    text_reader_free(l->reader);
+    table_fini(&l->table, l->budget);
+    mem_free(l->budget, l->known, l->known_capacity * sizeof *l->known);
+    buf_fini(&l->carry);
+    mem_free(l->budget, l, sizeof *l);
+}
+
+void
+archive_lines_forget(struct archive_lines *l)
+{
+    table_clear(&l->table);
+    l->known_count = 0;
+}
+
+/* --- a line as most are written --------------------------------------------------------------- */
+
+/* What stands in such a line; all are views of it. */
+struct head {
+    struct bytes name;
+    struct bytes value; /* digits; empty: null */
+    struct bytes bits;  /* 16 hex digits; `at` NULL: there are none */
+    struct bytes tail;
+    int64_t t_ms;
+    int64_t start_ms;
+    uint64_t value_bits; /* once read_value() was here */
+};
+
+static bool
+take(const uint8_t **at, const uint8_t *end, const char *text, size_t size)
+{
+    if ((size_t)(end - *at) < size || memcmp(*at, text, size) != 0) return false;
+    *at += size;
+    return true;
+}
+#define TAKE(at, end, text) take(at, end, text, sizeof(text) - 1)
+
+/* An integer as JSON has it, of at most 18 digits. */
+static bool
+take_integer(const uint8_t **at, const uint8_t *end, int64_t *ret)
+{
+    const uint8_t *p = *at;
+    bool minus = p < end && *p == '-';
+    p += minus;
+    const uint8_t *first = p;
+    int64_t value = 0;
+    while (p < end && *p >= '0' && *p <= '9' && p - first < 19) {
+        value = value * 10 + (*p++ - '0');
+        if (p - first > 18) return false;
+    }
+    if (p == first || (*first == '0' && p - first > 1)) return false;
+    *ret = minus ? -value : value;
+    *at = p;
+    return true;
+}
+
+static const uint8_t *
+after_digits(const uint8_t *p, const uint8_t *end)
+{
+    while (p < end && *p >= '0' && *p <= '9') {
+        p++;
+    }
+    return p;
+}
+
+/* A number as JSON has it; not its value. */
+static bool
+take_number(const uint8_t **at, const uint8_t *end, struct bytes *ret)
+{
+    const uint8_t *p = *at;
+    p += p < end && *p == '-';
+    const uint8_t *digits = p;
+    p = after_digits(p, end);
+    if (p == digits || (*digits == '0' && p - digits > 1)) return false;
+    if (p < end && *p == '.') {
+        digits = p + 1;
+        p = after_digits(digits, end);
+        if (p == digits) return false;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+        p += p < end && (*p == '-' || *p == '+');
+        digits = p;
+        p = after_digits(digits, end);
+        if (p == digits) return false;
+    }
+    *ret = bytes_of(*at, (size_t)(p - *at));
+    *at = p;
+    return true;
+}
+
+static bool
+read_head(struct bytes line, struct head *h)
+{
+    const uint8_t *p = line.at, *end = line.at + line.size;
+    if (!TAKE(&p, end, "{\"name\":\"")) return false;
+    const uint8_t *name = p;
+    while (p < end && *p != '"' && *p != '\\') {
+        p++;
+    }
+    h->name = bytes_of(name, (size_t)(p - name));
+    h->start_ms = 0;
+    h->bits = bytes_of(NULL, 0);
+    h->value = bytes_of(NULL, 0);
+    if (!TAKE(&p, end, "\",\"time\":") || !take_integer(&p, end, &h->t_ms) ||
+        !TAKE(&p, end, ",\"value\":")) {
+        return false;
+    }
+    if (TAKE(&p, end, "null")) {
+        if (TAKE(&p, end, ",\"bits\":\"")) {
+            if ((size_t)(end - p) < HEX_WORD_BYTES + 1) return false;
+            h->bits = bytes_of(p, HEX_WORD_BYTES);
+            p += HEX_WORD_BYTES;
+            if (!TAKE(&p, end, "\"")) return false;
+        }
+    } else if (!take_number(&p, end, &h->value)) {
+        return false;
+    }
+    if (TAKE(&p, end, ",\"start_ms\":") && !take_integer(&p, end, &h->start_ms)) return false;
+    h->tail = bytes_of(p, (size_t)(end - p));
+    return TAKE(&p, end, ",\"labels\":{");
+}
+
+/* False: it is no number that can be had. */
+static bool
+read_value(struct head *h)
+{
+    if (h->bits.at != NULL) return hex_parse_word(h->bits, &h->value_bits);
+    h->value_bits = NORMAL_NAN_BITS;
+    return h->value.size == 0 ||
+           number_parse((const char *)h->value.at, h->value.size, &h->value_bits);
+}
+
+/* What others wrote for series without samples. */
+static bool
+is_junk(const struct head *h)
+{
+    return h->t_ms == 0 && h->value.size == 0 && h->bits.at == NULL;
+}
+
+static XXH128_hash_t
+hash_of(const struct archive_lines *l, const struct head *h)
+{
+    XXH128_hash_t tail = XXH3_128bits_withSeed(h->tail.at, h->tail.size, l->seed);
+    XXH128_hash_t name = XXH3_128bits_withSeed(h->name.at, h->name.size, tail.low64 ^ l->seed);
+    tail.low64 = hash_mix(tail.low64, name.low64);
+    tail.high64 = hash_mix(tail.high64, name.high64);
+    return tail;
+}
+
+static const struct known *
+find_known(const struct archive_lines *l, XXH128_hash_t hash)
+{
+    for (uint32_t at = TABLE_START, id; table_next(&l->table, hash.low64, &at, &id);) {
+        const struct known *k = &l->known[id];
+        if (k->hash.low64 == hash.low64 && k->hash.high64 == hash.high64) return k;
+    }
+    return NULL;
+}
+
+/* Without memory it is not remembered. */
+static void
+remember(struct archive_lines *l, XXH128_hash_t hash, uint32_t number)
+{
+    if (l->known_count == l->known_capacity) {
+        uint32_t capacity = l->known_capacity == 0 ? 1024 : 2 * l->known_capacity;
+        struct known *grown = mem_resize(l->budget, l->known, l->known_capacity * sizeof *grown,
+                                         capacity * sizeof *grown);
+        if (grown == NULL) return;
+        l->known = grown;
+        l->known_capacity = capacity;
+    }
+    if (!table_reserve(&l->table, l->budget, 1)) return;
+    table_add(&l->table, hash.low64, l->known_count);
+    l->known[l->known_count++] = (struct known){hash, number};
+}
+
+/* --- a line ----------------------------------------------------------------------------------- */
+
+static enum err
+say_junk(struct archive_lines *l, const struct why *why)
+{
+    return l->sink.junk(l->sink.context, l->line, why);
+}
+
+static enum err
+give_item(struct archive_lines *l, const struct text_item *item, uint32_t number, struct why *why)
+{
+    void *context = l->sink.context;
+    if (item->histogram != NULL) {
+        if (!l->sink.wants(context, number, item->histogram_ms)) return OK;
+        return l->sink.histogram(context, number, item->histogram_ms, item->histogram,
+                                 item->start_ms, why);
+    }
+    enum err e = OK;
+    for (uint32_t i = 0; i < item->sample_count && e == OK; i++) {
+        if (!l->sink.wants(context, number, item->times_ms[i])) continue;
+        e = l->sink.number(context, number, item->times_ms[i], item->bits[i], item->start_ms, why);
+    }
+    return e;
+}
+
+/* Whether the reader found in the line what the head says, so that the tail has labels only. */
+static bool
+agrees(const struct text_item *item, struct head *h)
+{
+    static const char bits[] = "\"bits\"";
+    return item->sample_count == 1 && item->histogram == NULL && item->exemplar_count == 0 &&
+           item->times_ms[0] == h->t_ms && item->start_ms == h->start_ms && read_value(h) &&
+           item->bits[0] == h->value_bits &&
+           memmem(h->tail.at, h->tail.size, bits, sizeof bits - 1) == NULL;
+}
+
+static enum err
+read_slowly(struct archive_lines *l, struct bytes line, struct head *h, struct why *why)
+{
+    struct text_item item;
+    struct why said = {""};
+    uint32_t number;
+    enum err e = text_reader_line(l->reader, line, &item, &said);
+    if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for a line");
+    if (e) return say_junk(l, &said);
+    if (item.junk) {
+        (void)why_set(&said, ERR_INPUT, "row without a sample");
+        return say_junk(l, &said);
+    }
+    if (item.sample_count == 0 && item.histogram == NULL) return OK; /* exemplars, or blanks */
+    if (item.label_count > FINAL_LABELS_MAX) {
+        (void)why_set(&said, ERR_LIMIT, "more than %d labels", FINAL_LABELS_MAX);
+        return say_junk(l, &said);
+    }
+    if (item.label_count > 0) /* the sink wants room */
+        memcpy(l->labels, item.labels, item.label_count * sizeof *item.labels);
+    if (l->known_count == ARCHIVE_TEXTS_MAX) {
+        archive_lines_forget(l);
+        l->sink.forget(l->sink.context);
+    }
+    e = l->sink.labels(l->sink.context, l->labels, item.label_count, &number, &said);
+    if (e == ERR_CORRUPT || e == ERR_LIMIT) return say_junk(l, &said);
+    if (e) return why_set(why, e, "%s", said.text);
+    if (h != NULL && agrees(&item, h)) remember(l, hash_of(l, h), number);
+    return give_item(l, &item, number, why);
+}
+
+static enum err
+read_line(struct archive_lines *l, struct bytes line, struct why *why)
+{
+    struct head h;
+    l->line++;
+    if (line.size == 0) return OK;
+    if (!read_head(line, &h) || is_junk(&h)) return read_slowly(l, line, NULL, why);
+    const struct known *known = find_known(l, hash_of(l, &h));
+    if (known == NULL) return read_slowly(l, line, &h, why);
+    uint32_t number = known->number;
+    if (!l->sink.wants(l->sink.context, number, h.t_ms)) return OK;
+    if (!read_value(&h)) return read_slowly(l, line, NULL, why);
+    return l->sink.number(l->sink.context, number, h.t_ms, h.value_bits, h.start_ms, why);
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+void
+archive_lines_begin(struct archive_lines *l)
+{
+    buf_clear(&l->carry);
+    l->too_long = false;
+    l->line = 0;
+}
+
+bool
+archive_lines_is_between(const struct archive_lines *l)
+{
+    return l->carry.size == 0 && !l->too_long;
+}
+
+static enum err
+end_line(struct archive_lines *l, struct why *why)
+{
+    struct why said;
+    if (!l->too_long) return read_line(l, buf_bytes(&l->carry), why);
+    l->line++;
+    l->too_long = false;
+    (void)why_set(&said, ERR_LIMIT, "the line is longer than %d bytes", ARCHIVE_LINE_BYTES_MAX);
+    return say_junk(l, &said);
+}
+
+/* The part of a line that ends, or goes on later. */
+static enum err
+carry(struct archive_lines *l, struct bytes part, struct why *why)
+{
+    if (!l->too_long) buf_put_bytes(&l->carry, part);
+    enum err e = buf_error(&l->carry);
+    if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for a line");
+    if (e) {
+        l->too_long = true;
+        buf_clear(&l->carry);
+    }
+    return OK;
+}
+
+enum err
+archive_lines_give(struct archive_lines *l, struct bytes text, struct why *why)
+{
+    const uint8_t *at = text.at, *end = text.at + text.size;
+    enum err e = OK;
+    while (at < end && e == OK) {
+        const uint8_t *feed = memchr(at, '\n', (size_t)(end - at));
+        struct bytes part = bytes_of(at, (size_t)((feed == NULL ? end : feed) - at));
+        if (feed != NULL && archive_lines_is_between(l)) {
+            e = read_line(l, part, why);
+        } else {
+            e = carry(l, part, why);
+            if (e == OK && feed != NULL) {
+                e = end_line(l, why);
+                buf_clear(&l->carry);
+            }
+        }
+        at = feed == NULL ? end : feed + 1;
+    }
+    return e;
+}
+
+enum err
+archive_lines_end(struct archive_lines *l, struct why *why)
+{
+    enum err e = archive_lines_is_between(l) ? OK : end_line(l, why);
+    buf_clear(&l->carry);
+    return e;
+}

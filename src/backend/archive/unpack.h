@@ -1,0 +1,36 @@
+/*
+ * unpack.h - the text of an object: plain, gzip of many members, zstd of many frames. Which it is
+ * shows in the first bytes, whatever its name.
+ *
+ * Threads: one.
+ */
+#ifndef BACKEND_ARCHIVE_UNPACK_H
+#define BACKEND_ARCHIVE_UNPACK_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+struct archive_unpacker;
+/* ERR_NOMEM. */
+MUST_CHECK enum err archive_unpacker_new(struct budget *budget,
+                                         struct archive_unpacker **ret_unpacker);
+void archive_unpacker_free(struct archive_unpacker *unpacker);
+
+/* Another object begins, or a later part of one, which begins with a member, frame or line. */
+void archive_unpacker_begin(struct archive_unpacker *unpacker);
+/* More bytes of it, borrowed until all of their text was taken. */
+void archive_unpacker_give(struct archive_unpacker *unpacker, struct bytes packed);
+/*
+ * More text, a view until the next call; empty: more bytes are wanted. ERR_CORRUPT: they are
+ * damaged; ERR_NOMEM.
+ */
+MUST_CHECK enum err archive_unpacker_take(struct archive_unpacker *unpacker, struct bytes *ret_text,
+                                          struct why *why);
+/* No more bytes follow. ERR_CORRUPT: the last member or frame is cut short. */
+MUST_CHECK enum err archive_unpacker_end(struct archive_unpacker *unpacker, struct why *why);
+/* Whether the text taken so far ends a member or frame, or is plain; how many bytes made it. */
+bool archive_unpacker_is_between(const struct archive_unpacker *unpacker, uint64_t *ret_bytes);
+bool archive_unpacker_is_plain(const struct archive_unpacker *unpacker);
+
+#endif
