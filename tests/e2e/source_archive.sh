@@ -23,7 +23,7 @@ has_s3=
 
 # --- helpers ----------------------------------------------------------------------------------------
 
-write_to_archives() { # CAPTURE: a store that has it, and archives of it
+write_to_archives() { # CAPTURE NAME: a store that has it, and archives of it
     local name
     {
         echo 'destinations:'
@@ -32,7 +32,7 @@ write_to_archives() { # CAPTURE: a store that has it, and archives of it
         done
         [[ -z $has_s3 ]] || for name in gzip zstd; do
             echo "- {name: s3-$name, type: s3, region: $region, endpoint: '$s3', path_style: true, bucket: metrics,"
-            echo "   prefix: $name/, compression: $name, roll_bytes: 1MiB, roll_age: 2s, access_key: S3RVER, secret_key: S3RVER}"
+            echo "   prefix: $2-$name/, compression: $name, roll_bytes: 1MiB, roll_age: 2s, access_key: S3RVER, secret_key: S3RVER}"
         done
     } | write_config
     start_firekeep writer "$work/writer" "${port[firekeep]}" --config.file="$work/firekeep.yml" || return 1
@@ -88,7 +88,7 @@ fi
 
 for capture in v2hist node15s; do
     rm -rf "$work/writer" "$work/files" && mkdir -p "$work/files"
-    claim "$capture: it is written to archives" write_to_archives "$samples_dir/$capture.rw" || exit 1
+    claim "$capture: it is written to archives" write_to_archives "$samples_dir/$capture.rw" "$capture" || exit 1
     claim "$capture: all of it is delivered" within 60 archived
     claim "$capture: the writer stops" stop writer
     for name in none gzip zstd; do
@@ -96,7 +96,7 @@ for capture in v2hist node15s; do
         claim "$capture: files of $name read back bit for bit" reads_back "$samples_dir/$capture.rw"
     done
     [[ -z $has_s3 ]] || for name in gzip zstd; do
-        { echo 'sources:' && s3_entry a "$name/" ", late: 100y"; } | read_with
+        read_with < <(echo 'sources:' && s3_entry a "$capture-$name/" ", late: 100y")
         claim "$capture: objects of $name read back bit for bit" reads_back "$samples_dir/$capture.rw"
     done
 done

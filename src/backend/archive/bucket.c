@@ -1,10 +1,426 @@
-/* bucket.c - an archive in a bucket: see store.h. */
+/*
+ * bucket.c - an archive in a bucket: see store.h.
+ *
+ * Pages of the listing are read as they are wanted. Names of hours are in the order of time, and
+ * listings in the order of names: one begins at the first hour that is asked for, and is given up
+ * after the last.
+ *
+ * A range is read with its ETag looked at: an object that was replaced after it was listed is an
+ * error, not a mixture.
+ */
+#include <stdio.h>
+
+#include "backend/archive/listing.h"
 #include "backend/archive/store.h"
+#include "backend/aws/aws.h"
+#include "backend/fetch/fetch.h"
+#include "base/array.h"
+#include "base/buf.h"
+#include "base/hex.h"
+
+enum {
+    URL_BYTES_MAX = 64 * 1024,
+    ENDPOINT_BYTES = AWS_ENDPOINT_BYTES + 256,
+    NAMES_BYTES_MAX = 16 << 20, /* of a page */
+};
+
+/* What is wanted of an answer's headers; the first is for signed requests. */
+enum wanted { WANTED_ERROR_TYPE, WANTED_ETAG };
+static const char *const wanted[] = {"x-amzn-ErrorType", "ETag", NULL};
+
+struct bucket {
+    struct archive_store store; /* first: it is handed out */
+    struct budget *memory;
+    struct source_counts *counts;
+    const struct archive_settings *settings;
+    const char *prefix;
+    struct fetcher *fetcher;
+    char root[ENDPOINT_BYTES]; /* of all its URLs, without a slash at the end */
+};
+
+struct bucket_session {
+    struct archive_session base; /* first: it is handed out */
+    struct fetch_session *fetching;
+};
+
+/* An object of the page at hand, in its `texts`. */
+struct page_object {
+    size_t key, tag;
+    uint64_t size;
+    bool is_young;
+};
+
+struct bucket_listing {
+    struct archive_listing base; /* first: it is handed out */
+    struct bucket *of;
+    struct buf url, body, texts;
+    struct page_object *objects;
+    uint32_t count, capacity, next;
+    char token[LISTING_TOKEN_BYTES];
+    bool begun, ended;
+};
+
+struct bucket_range {
+    struct archive_range base; /* first: it is handed out */
+    const struct archive_object *object;
+    struct buf url;
+    char header[64];
+    const char *headers[2];
+    struct fetch *fetch;
+    uint64_t left;
+    bool answered;
+};
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory to read the archive");
+}
+
+static const char *
+begin_of(const struct bucket *b)
+{
+    return b->prefix == NULL ? "" : b->prefix;
+}
+
+/* --- listing ---------------------------------------------------------------------------------- */
+
+static enum err
+take_object(void *context, const struct listed_object *o)
+{
+    struct bucket_listing *l = context;
+    const char *prefix = begin_of(l->of);
+    size_t size = strlen(prefix);
+    const struct hours *hours = &l->base.asking.hours;
+    if (strncmp(o->key, prefix, size) != 0) return OK;
+    struct bytes name = bytes_of_text(o->key + size);
+    bool is_after = !hours->all && name.size >= HOUR_TEXT_SIZE &&
+                    memcmp(name.at, hours->last, HOUR_TEXT_SIZE) > 0;
+    l->ended |= is_after;
+    if (o->size == 0 || !archive_name_counts(name) || !hours_have_name(hours, name)) return OK;
+    if (!array_reserve(l->base.asking.budget, &l->objects, &l->capacity, l->count + 1)) {
+        return ERR_NOMEM;
+    }
+    struct page_object object = {.key = l->texts.size, .size = o->size};
+    buf_put(&l->texts, o->key, strlen(o->key) + 1);
+    object.tag = l->texts.size;
+    object.is_young = o->etag[0] == '\0';
+    buf_put_text(&l->texts, o->etag);
+    buf_put_u8(&l->texts, '|');
+    buf_put(&l->texts, o->modified, strlen(o->modified) + 1);
+    l->objects[l->count++] = object;
+    return buf_error(&l->texts);
+}
+
+static void
+put_parameter(struct buf *to, const char *name, struct bytes value)
+{
+    buf_printf(to, "&%s=", name);
+    buf_put_percent(to, value, "");
+}
+
+static enum err
+put_list_url(struct bucket_listing *l)
+{
+    const struct hours *hours = &l->base.asking.hours;
+    const char *prefix = begin_of(l->of);
+    buf_clear(&l->url);
+    buf_printf(&l->url, "%s/?list-type=2", l->of->root);
+    if (l->begun) {
+        put_parameter(&l->url, "continuation-token", bytes_of_text(l->token));
+    } else if (!hours->all) {
+        struct buf after;
+        buf_init(&after, NULL, URL_BYTES_MAX);
+        buf_printf(&after, "%s%s", prefix, hours->first);
+        put_parameter(&l->url, "start-after", buf_bytes(&after));
+        if (buf_error(&after)) l->url.failed = buf_error(&after);
+        buf_fini(&after);
+    }
+    put_parameter(&l->url, "prefix", bytes_of_text(prefix));
+    buf_put_u8(&l->url, 0);
+    return buf_error(&l->url);
+}
+
+static enum err
+read_page(struct bucket_listing *l, struct fetch *fetch, struct why *why)
+{
+    const struct http_call_answer *answer;
+    enum err e = fetch_await(fetch, &answer, why);
+    if (e == OK) e = fetch_expect_ok(fetch, why);
+    if (e == OK) e = fetch_read_all(fetch, &l->body, why);
+    if (e) return e == ERR_LIMIT && buf_error(&l->body) ? ERR_CORRUPT : e;
+    e = listing_read(buf_bytes(&l->body), take_object, l, l->token);
+    if (e == ERR_NOMEM) return no_memory(why);
+    if (e) {
+        (void)why_set(why, ERR_CORRUPT, "the response is not a listing of objects");
+        return fetch_damaged(fetch, why);
+    }
+    l->ended |= l->token[0] == '\0';
+    return OK;
+}
+
+static enum err
+next_page(struct bucket_listing *l, struct why *why)
+{
+    struct bucket_session *session = (struct bucket_session *)l->base.session;
+    struct fetch *fetch;
+    l->count = l->next = 0;
+    buf_clear(&l->body);
+    buf_clear(&l->texts);
+    enum err e = put_list_url(l);
+    if (e) return no_memory(why);
+    const struct fetch_request request = {
+        .method = "GET", .url = (const char *)l->url.at, .wanted = wanted};
+    e = fetch_open(session->fetching, l->base.asking.control, &request, &fetch, why);
+    if (e) return e;
+    atomic_fetch_add_explicit(&l->of->counts->listings, 1, memory_order_relaxed);
+    e = read_page(l, fetch, why);
+    fetch_close(fetch);
+    l->begun = true;
+    return e;
+}
+
+static enum err
+list(struct archive_session *session, const struct archive_asking *asking,
+     struct archive_listing **ret_listing, struct why *why)
+{
+    struct bucket_listing *l = mem_new(asking->budget, sizeof *l);
+    if (l == NULL) return no_memory(why);
+    l->base = (struct archive_listing){session, *asking};
+    l->of = (struct bucket *)session->store;
+    buf_init(&l->url, asking->budget, URL_BYTES_MAX);
+    buf_init(&l->body, asking->budget, LISTING_BYTES_MAX);
+    buf_init(&l->texts, asking->budget, NAMES_BYTES_MAX);
+    *ret_listing = &l->base;
+    return OK;
+}
+
+static enum err
+next(struct archive_listing *listing, struct archive_object *ret, bool *ret_more, struct why *why)
+{
+    struct bucket_listing *l = (struct bucket_listing *)listing;
+    *ret_more = false;
+    while (l->next == l->count) {
+        if (l->ended) return OK;
+        enum err e = next_page(l, why);
+        if (e) return e;
+    }
+    const struct page_object *o = &l->objects[l->next++];
+    snprintf(ret->key, sizeof ret->key, "%s", (const char *)l->texts.at + o->key);
+    snprintf(ret->tag, sizeof ret->tag, "%s", (const char *)l->texts.at + o->tag);
+    ret->size = o->size;
+    ret->is_young = o->is_young;
+    *ret_more = true;
+    return OK;
+}
+
+static void
+free_listing(struct archive_listing *listing)
+{
+    struct bucket_listing *l = (struct bucket_listing *)listing;
+    if (l == NULL) return;
+    buf_fini(&l->url);
+    buf_fini(&l->body);
+    buf_fini(&l->texts);
+    array_free(l->base.asking.budget, l->objects, l->capacity);
+    mem_free(l->base.asking.budget, l, sizeof *l);
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static void
+close_range(struct archive_range *range)
+{
+    struct bucket_range *r = (struct bucket_range *)range;
+    if (r == NULL) return;
+    fetch_close(r->fetch);
+    buf_fini(&r->url);
+    mem_free(r->base.budget, r, sizeof *r);
+}
+
+static enum err
+open_range(struct archive_session *session, const struct archive_asking *asking,
+           const struct archive_object *object, uint64_t offset, uint64_t size,
+           struct archive_range **ret_range, struct why *why)
+{
+    const struct bucket *b = (const struct bucket *)session->store;
+    struct bucket_range *r = mem_new(asking->budget, sizeof *r);
+    if (r == NULL) return no_memory(why);
+    r->base = (struct archive_range){session, asking->budget};
+    r->object = object;
+    r->left = size;
+    buf_init(&r->url, asking->budget, URL_BYTES_MAX);
+    buf_printf(&r->url, "%s/", b->root);
+    buf_put_percent(&r->url, bytes_of_text(object->key), "/");
+    buf_put_u8(&r->url, 0);
+    snprintf(r->header, sizeof r->header, "Range: bytes=%llu-%llu", (unsigned long long)offset,
+             (unsigned long long)(offset + size - 1));
+    r->headers[0] = r->header;
+    const struct fetch_request request = {
+        .method = "GET", .url = (const char *)r->url.at, .headers = r->headers, .wanted = wanted};
+    enum err e = buf_error(&r->url) ? no_memory(why) : OK;
+    if (e == OK) {
+        e = fetch_open(((struct bucket_session *)session)->fetching, asking->control, &request,
+                       &r->fetch, why);
+    }
+    if (e)
+        close_range(&r->base);
+    else
+        *ret_range = &r->base;
+    return e;
+}
+
+static enum err
+await_range(struct bucket_range *r, struct why *why)
+{
+    const struct http_call_answer *a;
+    char etag[LISTING_ETAG_BYTES];
+    enum err e = fetch_await(r->fetch, &a, why);
+    if (e) return e;
+    const struct archive_object *o = r->object;
+    if (a->status == 404 || a->status == 416) {
+        return why_set(why, ERR_AGAIN, "%s: the object was removed or replaced after it was listed",
+                       o->key);
+    }
+    e = fetch_expect_ok(r->fetch, why);
+    if (e) return e;
+    etag_plain(a->wanted[WANTED_ETAG], etag);
+    size_t size = strcspn(o->tag, "|");
+    bool same =
+        size == 0 || etag[0] == '\0' || (strlen(etag) == size && memcmp(etag, o->tag, size) == 0);
+    if (!same)
+        return why_set(why, ERR_AGAIN, "%s: the object was replaced while it was read", o->key);
+    if (a->status != 206) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: the store does not serve ranges (status %u)",
+                       o->key, a->status);
+    }
+    r->answered = true;
+    return OK;
+}
+
+static enum err
+read_range(struct archive_range *range, struct bytes *ret_piece, struct why *why)
+{
+    struct bucket_range *r = (struct bucket_range *)range;
+    *ret_piece = bytes_of(NULL, 0);
+    enum err e = r->answered ? OK : await_range(r, why);
+    if (e == OK) e = fetch_read(r->fetch, ret_piece, why);
+    if (e) return e;
+    bool is_wrong = ret_piece->size > r->left || (ret_piece->size == 0 && r->left > 0);
+    if (is_wrong) {
+        return why_set(why, ERR_AGAIN, "%s: the store sent another range than was asked for",
+                       r->object->key);
+    }
+    r->left -= ret_piece->size;
+    return OK;
+}
+
+/* --- the store -------------------------------------------------------------------------------- */
+
+static void
+close_session(struct archive_session *session)
+{
+    struct bucket_session *s = (struct bucket_session *)session;
+    if (s == NULL) return;
+    fetch_session_close(s->fetching);
+    mem_free(s->base.budget, s, sizeof *s);
+}
+
+static enum err
+open_session(struct archive_store *store, struct budget *budget,
+             struct archive_session **ret_session, struct why *why)
+{
+    struct bucket_session *s = mem_new(budget, sizeof *s);
+    if (s == NULL) return no_memory(why);
+    s->base = (struct archive_session){store, budget};
+    enum err e = fetch_session_open(((struct bucket *)store)->fetcher, budget, &s->fetching, why);
+    if (e)
+        close_session(&s->base);
+    else
+        *ret_session = &s->base;
+    return e;
+}
+
+static void
+free_bucket(struct archive_store *store)
+{
+    struct bucket *b = (struct bucket *)store;
+    fetcher_free(b->fetcher);
+    mem_free(b->memory, b, sizeof *b);
+}
+
+/* An address has no names below it. */
+static bool
+is_address(struct bytes host)
+{
+    for (size_t i = 0; i < host.size; i++) {
+        uint8_t c = host.at[i];
+        if (c == ':') return true;
+        if (!((c >= '0' && c <= '9') || c == '.')) return false;
+    }
+    return true;
+}
+
+/* As the destination finds it: the bucket is part of the host, or else of the path. */
+static enum err
+find_root(struct bucket *b, const struct reader_options *options, struct why *why)
+{
+    static const struct aws_service service = {.name = "s3", .host = "s3", .variable = "S3"};
+    const struct archive_settings *x = b->settings;
+    struct aws_setup setup = {options->env, options->memory, &x->aws, &aws_variables_real};
+    char region[AWS_REGION_BYTES], plain[AWS_ENDPOINT_BYTES];
+    struct aws_url url;
+    enum err e = aws_region(&setup, region, why);
+    if (e == OK) e = aws_endpoint(&setup, &service, x->endpoint, region, plain, why);
+    if (e) return e;
+    size_t size = strspn(x->bucket, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                    ".-_");
+    if (size < 3 || size > 255 || x->bucket[size] != '\0' || x->bucket[0] == '.') {
+        return why_set(why, ERR_INPUT, "invalid bucket name");
+    }
+    if (!aws_url_split(plain, &url)) {
+        return why_set(why, ERR_INPUT,
+                       "invalid endpoint URL: expected http[s]://host[:port][/path]");
+    }
+    bool in_path =
+        x->path_style || is_address(url.host) || (url.tls && strchr(x->bucket, '.') != NULL);
+    snprintf(b->root, sizeof b->root, "%s://%s%s%.*s%.*s%s%s", url.tls ? "https" : "http",
+             in_path ? "" : x->bucket, in_path ? "" : ".", (int)url.authority.size,
+             (const char *)url.authority.at, (int)url.path.size, (const char *)url.path.at,
+             in_path ? "/" : "", in_path ? x->bucket : "");
+    return OK;
+}
 
 enum err
 archive_bucket_new(const struct reader_options *options, struct archive_store **ret_store,
                    struct why *why)
 {
-    (void)options, (void)ret_store;
-    return why_set(why, ERR_UNSUPPORTED, "not yet");
+    static const struct archive_store_ops ops = {
+        .open_session = open_session,
+        .close_session = close_session,
+        .list = list,
+        .next = next,
+        .free_listing = free_listing,
+        .open = open_range,
+        .read = read_range,
+        .close = close_range,
+        .free = free_bucket,
+    };
+    const struct archive_settings *x = &options->settings->u.archive;
+    const struct fetch_signing signing = {.aws = &x->aws, .service = "s3", .is_s3 = true};
+    const struct fetcher_options fetching = {*options, &signing};
+    struct bucket *b = mem_new(options->memory, sizeof *b);
+    if (b == NULL) return no_memory(why);
+    b->store.ops = &ops;
+    b->memory = options->memory;
+    b->counts = options->counts;
+    b->settings = x;
+    b->prefix = x->prefix;
+    enum err e = find_root(b, options, why);
+    if (e == OK) e = fetcher_new(&fetching, &b->fetcher, why);
+    if (e)
+        free_bucket(&b->store);
+    else
+        *ret_store = &b->store;
+    return e;
 }
