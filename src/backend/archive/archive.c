@@ -6,6 +6,8 @@
  *
  * Nothing is asked before the first series is wanted.
  */
+#include <stdio.h>
+
 #include "backend/archive/scan.h"
 #include "backend/reader.h"
 
@@ -13,6 +15,7 @@ struct archive_reader {
     struct answerer answerer; /* first: it is handed out */
     struct reader_options options;
     struct archive_store *store;
+    struct archive_cache *cache; /* NULL: nothing is kept */
     struct external_labels external;
 };
 
@@ -53,6 +56,7 @@ make_scan(struct archive_view *v, const struct query_request *r, bool names_only
     struct archive_scan_options options = {.env = reader->options.env,
                                            .budget = v->budget,
                                            .store = reader->store,
+                                           .cache = reader->cache,
                                            .counts = reader->options.counts,
                                            .external = reader->external,
                                            .layout = x->layout,
@@ -210,8 +214,24 @@ static void
 free_reader(struct answerer *answerer)
 {
     struct archive_reader *reader = (struct archive_reader *)answerer;
+    archive_cache_free(reader->cache);
     if (reader->store != NULL) reader->store->ops->free(reader->store);
     mem_free(reader->options.memory, reader, sizeof *reader);
+}
+
+static enum err
+open_cache(struct archive_reader *reader, struct why *why)
+{
+    const struct source_settings *settings = reader->options.settings;
+    const struct archive_settings *x = &settings->u.archive;
+    if (settings->cache.path == NULL) return OK;
+    char archive[2048];
+    snprintf(archive, sizeof archive, "%s|%s|%s|%s", x->path == NULL ? "" : x->path,
+             x->bucket == NULL ? "" : x->bucket, x->endpoint == NULL ? "" : x->endpoint,
+             x->path == NULL || x->prefix == NULL ? "" : x->prefix);
+    struct archive_cache_options options = {reader->options.env, reader->options.memory,
+                                            &settings->cache, archive};
+    return archive_cache_new(&options, &reader->cache) ? no_memory(why) : OK;
 }
 
 enum err
@@ -228,6 +248,7 @@ archive_reader_new(const struct reader_options *options, struct answerer **ret_a
     enum err e = options->settings->u.archive.path != NULL
                      ? archive_folder_new(options, &reader->store, why)
                      : archive_bucket_new(options, &reader->store, why);
+    if (e == OK) e = open_cache(reader, why);
     if (e)
         free_reader(&reader->answerer);
     else

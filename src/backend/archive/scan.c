@@ -7,6 +7,9 @@
  * of its series, and the next pass reads for those that follow: memory is bounded, whatever is
  * asked, and a question about few series is one pass.
  *
+ * Of an object that the cache knows only the parts with samples of the time are read, or nothing,
+ * if none of its series can match. What is read whole is described for the cache on the way.
+ *
  * What labels mean for the question is found out once for each text of them (lines.h), and kept in
  * `met`.
  */
@@ -16,26 +19,46 @@
 #include "backend/archive/lines.h"
 #include "backend/archive/unpack.h"
 #include "base/array.h"
+#include "base/table.h"
 #include "base/warnings.h"
 
 enum {
     AHEAD_MAX = 8,
     GATHER_BYTES = 40 << 20,
     LABEL_BYTES_MAX = 1 << 20,
+    NAMES_BYTES_MAX = 64 << 20,
 };
 
 /* Labels of lines, by the number that lines.h knows. */
 struct met {
-    uint32_t series; /* of the gathering; GATHERING_NONE: not wanted */
+    uint32_t series;   /* of the gathering; GATHERING_NONE: not wanted */
+    uint32_t seen;     /* the last object that has them */
+    uint32_t pairs_at; /* of the labels, in `met_pairs` */
+    uint32_t pair_count;
 };
+
+/* A label, while objects are described. */
+struct met_pair {
+    uint64_t pair;
+    uint32_t seen;    /* the last object that has it */
+    uint32_t name_at; /* of a metric name: where it is in `met_names`, else NO_NAME */
+};
+#define NO_NAME UINT32_MAX
 
 /* A piece of an object, on its way. */
 struct ahead {
     struct archive_object object;
     struct archive_range *range;
     uint64_t offset, size;
-    bool begins; /* an object */
-    bool ends;
+    bool begins; /* a span of the object, */
+    bool ends;   /* or ends it */
+    bool is_last;
+    bool is_described; /* it is read whole, for the cache */
+};
+
+/* Of an object: what is to be read. */
+struct span {
+    uint64_t at, end;
 };
 
 struct archive_scan {
@@ -54,10 +77,22 @@ struct archive_scan {
 
     struct met *met;
     uint32_t met_count, met_capacity;
+    uint32_t *met_pairs; /* places in `pairs` */
+    uint32_t met_pair_count, met_pair_capacity;
+    struct met_pair *pairs;
+    uint32_t pair_count, pair_capacity;
+    struct table pair_table;
+    struct buf met_names; /* each with its length */
+    struct about known;   /* of the object that is listed */
+    struct about about;   /* of the one that is read, while `describing` */
+    bool describing;
+    uint32_t object_number; /* of the one that is read */
 
     /* What is listed and not yet asked for. */
     struct archive_object object;
-    uint64_t object_at;
+    struct span *spans; /* of it, that are left */
+    uint32_t span_count, span_capacity, span_next;
+    bool span_begun, is_known;
     bool has_object, listed;
     struct ahead ahead[AHEAD_MAX];
     uint32_t ahead_first, ahead_count;
@@ -94,13 +129,77 @@ is_asked_for(const struct archive_scan *s, struct bytes labels)
     return true;
 }
 
+/* The place of a label among `pairs`. */
+static enum err
+find_pair(struct archive_scan *s, const struct label *label, uint32_t *ret_place)
+{
+    uint64_t pair = about_pair(label->name, label->value);
+    for (uint32_t at = TABLE_START, id; table_next(&s->pair_table, pair, &at, &id);) {
+        if (s->pairs[id].pair != pair) continue;
+        *ret_place = id;
+        return OK;
+    }
+    if (!array_reserve(s->options.budget, &s->pairs, &s->pair_capacity, s->pair_count + 1) ||
+        !table_reserve(&s->pair_table, s->options.budget, 1)) {
+        return ERR_NOMEM;
+    }
+    struct met_pair met = {pair, 0, NO_NAME};
+    if (bytes_equal_text(label->name, "__name__")) {
+        met.name_at = (uint32_t)s->met_names.size;
+        buf_put_counted(&s->met_names, label->value);
+        if (buf_error(&s->met_names)) return ERR_NOMEM;
+    }
+    table_add(&s->pair_table, pair, s->pair_count);
+    *ret_place = s->pair_count;
+    s->pairs[s->pair_count++] = met;
+    return OK;
+}
+
+/* The labels as the archive has them, before anything is made of them. */
+static enum err
+meet_pairs(struct archive_scan *s, const struct label *labels, uint32_t count, struct met *met)
+{
+    met->pairs_at = s->met_pair_count;
+    if (s->options.cache == NULL) return OK;
+    if (!array_reserve(s->options.budget, &s->met_pairs, &s->met_pair_capacity,
+                       s->met_pair_count + count)) {
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (labels[i].value.size == 0) continue;
+        enum err e = find_pair(s, &labels[i], &s->met_pairs[s->met_pair_count]);
+        if (e) return e;
+        s->met_pair_count++;
+        met->pair_count++;
+    }
+    return OK;
+}
+
+/* The object that is read has such labels. Without memory it will not be described. */
+static void
+describe_labels(struct archive_scan *s, struct met *met)
+{
+    met->seen = s->object_number;
+    for (uint32_t i = 0; i < met->pair_count && s->describing; i++) {
+        struct met_pair *p = &s->pairs[s->met_pairs[met->pairs_at + i]];
+        if (p->seen == s->object_number) continue;
+        p->seen = s->object_number;
+        s->describing = about_add_pair(&s->about, p->pair) == OK;
+        if (p->name_at == NO_NAME) continue;
+        struct cursor c =
+            cursor_of(bytes_of(s->met_names.at + p->name_at, s->met_names.size - p->name_at));
+        about_add_name(&s->about, cursor_counted(&c));
+    }
+}
+
 static enum err
 meet_labels(void *context, struct label *labels, uint32_t count, uint32_t *ret_number,
             struct why *why)
 {
     struct archive_scan *s = context;
-    struct met met = {GATHERING_NONE};
+    struct met met = {.series = GATHERING_NONE};
     buf_clear(&s->labels);
+    if (meet_pairs(s, labels, count, &met)) return no_memory(why);
     enum err e = final_labels_build(&s->options.external, labels, count, &s->labels, why);
     if (e == OK && is_asked_for(s, buf_bytes(&s->labels))) {
         e = gathering_add(s->gathering, buf_bytes(&s->labels), &met.series);
@@ -118,9 +217,13 @@ meet_labels(void *context, struct label *labels, uint32_t count, uint32_t *ret_n
 static bool
 wants_sample(void *context, uint32_t number, int64_t t_ms)
 {
-    const struct archive_scan *s = context;
-    return number < s->met_count && s->met[number].series != GATHERING_NONE &&
-           t_ms >= s->request.min_ms && t_ms <= s->request.max_ms;
+    struct archive_scan *s = context;
+    struct met *met = &s->met[number];
+    if (s->describing) {
+        about_add_time(&s->about, t_ms);
+        if (met->seen != s->object_number) describe_labels(s, met);
+    }
+    return met->series != GATHERING_NONE && t_ms >= s->request.min_ms && t_ms <= s->request.max_ms;
 }
 
 static enum err
@@ -134,7 +237,10 @@ take_number(void *context, uint32_t number, int64_t t_ms, uint64_t bits, int64_t
 static void
 forget_met(void *context)
 {
-    ((struct archive_scan *)context)->met_count = 0;
+    struct archive_scan *s = context;
+    s->met_count = s->met_pair_count = s->pair_count = 0;
+    table_clear(&s->pair_table);
+    buf_clear(&s->met_names);
 }
 
 /* The gathering has other numbers from now on. */
@@ -142,7 +248,7 @@ static void
 forget_all(void *context)
 {
     struct archive_scan *s = context;
-    s->met_count = 0;
+    forget_met(s);
     archive_lines_forget(s->lines);
 }
 
@@ -152,8 +258,9 @@ take_junk(void *context, uint64_t line, const struct why *why)
     struct archive_scan *s = context;
     tally(&s->options.counts->junk_lines, 1);
     if (s->junk++ > 0) return OK;
-    (void)why_set(&s->first_junk, ERR_CORRUPT, "%s: line %llu: %s", s->at_hand->object.key,
-                  (unsigned long long)line, why->text);
+    uint64_t before = s->at_hand->offset;
+    (void)why_set(&s->first_junk, ERR_CORRUPT, "%s: line %llu%s: %s", s->at_hand->object.key,
+                  (unsigned long long)line, before == 0 ? "" : " of a later part", why->text);
     return OK;
 }
 
@@ -172,21 +279,68 @@ take_histogram(void *context, uint32_t number, int64_t t_ms, const struct histog
 static enum err
 begin_listing(struct archive_scan *s, struct why *why)
 {
-    s->listed = s->has_object = false;
+    s->listed = s->has_object = s->describing = false;
     return s->options.store->ops->list(s->session, &s->asking, &s->listing, why);
 }
 
-/* The next object that is to be read. */
+/* The parts of a known object that have samples of the time. */
+static enum err
+find_spans(struct archive_scan *s, struct why *why)
+{
+    const struct about *known = &s->known;
+    if (!about_may_have(known, s->request.set_count == 0 ? NULL : s->request.sets)) return OK;
+    for (uint32_t i = 0; i < known->part_count; i++) {
+        const struct about_part *p = &known->parts[i];
+        uint64_t end = i + 1 < known->part_count ? p[1].offset : s->object.size;
+        if (p->min_ms > s->request.max_ms || p->max_ms < s->request.min_ms) continue;
+        if (s->span_count > 0 && s->spans[s->span_count - 1].end == p->offset) {
+            s->spans[s->span_count - 1].end = end;
+            continue;
+        }
+        if (!array_reserve(s->options.budget, &s->spans, &s->span_capacity, s->span_count + 1)) {
+            return no_memory(why);
+        }
+        s->spans[s->span_count++] = (struct span){p->offset, end};
+    }
+    return OK;
+}
+
+static enum err
+plan_object(struct archive_scan *s, struct why *why)
+{
+    struct source_counts *counts = s->options.counts;
+    s->span_count = s->span_next = 0;
+    s->span_begun = false;
+    s->is_known = s->options.cache != NULL &&
+                  archive_cache_load(s->options.cache, &s->object, s->options.budget, &s->known);
+    if (s->options.cache != NULL)
+        tally(s->is_known ? &counts->cache_hits : &counts->cache_misses, 1);
+    if (s->is_known) {
+        enum err e = find_spans(s, why);
+        if (e) return e;
+    } else {
+        if (!array_reserve(s->options.budget, &s->spans, &s->span_capacity, 1)) {
+            return no_memory(why);
+        }
+        s->spans[s->span_count++] = (struct span){0, s->object.size};
+    }
+    s->has_object = s->span_count > 0;
+    tally(s->has_object ? &counts->objects_read : &counts->objects_skipped, 1);
+    return OK;
+}
+
+/* The next object of which something is to be read. */
 static enum err
 find_object(struct archive_scan *s, struct why *why)
 {
-    bool more;
-    enum err e = s->options.store->ops->next(s->listing, &s->object, &more, why);
-    if (e) return e;
-    s->listed = !more;
-    s->has_object = more;
-    s->object_at = 0;
-    if (more) tally(&s->options.counts->objects_read, 1);
+    while (!s->has_object && !s->listed) {
+        bool more;
+        enum err e = s->options.store->ops->next(s->listing, &s->object, &more, why);
+        s->listed = e == OK && !more;
+        if (e == OK && more) e = plan_object(s, why);
+        if (e == OK) e = query_control_check(s->request.control, why);
+        if (e) return e;
+    }
     return OK;
 }
 
@@ -194,23 +348,26 @@ find_object(struct archive_scan *s, struct why *why)
 static enum err
 look_ahead(struct archive_scan *s, struct why *why)
 {
-    if (!s->has_object) {
-        enum err e = find_object(s, why);
-        if (e || !s->has_object) return e;
-    }
+    enum err e = find_object(s, why);
+    if (e || !s->has_object) return e;
     struct ahead *a = &s->ahead[(s->ahead_first + s->ahead_count) % AHEAD_MAX];
-    uint64_t left = s->object.size - s->object_at;
+    struct span *span = &s->spans[s->span_next];
+    uint64_t left = span->end - span->at;
     a->object = s->object;
-    a->offset = s->object_at;
+    a->offset = span->at;
     a->size = left < ARCHIVE_RANGE_BYTES ? left : ARCHIVE_RANGE_BYTES;
-    a->begins = s->object_at == 0;
+    a->begins = !s->span_begun;
     a->ends = a->size == left;
-    enum err e = s->options.store->ops->open(s->session, &s->asking, &a->object, a->offset, a->size,
-                                             &a->range, why);
+    a->is_last = a->ends && s->span_next + 1 == s->span_count;
+    a->is_described = !s->is_known && s->options.cache != NULL;
+    e = s->options.store->ops->open(s->session, &s->asking, &a->object, a->offset, a->size,
+                                    &a->range, why);
     if (e) return e;
     s->ahead_count++;
-    s->object_at += a->size;
-    s->has_object = !a->ends;
+    span->at += a->size;
+    s->span_begun = !a->ends;
+    s->span_next += a->ends;
+    s->has_object = !a->is_last;
     return OK;
 }
 
@@ -236,6 +393,31 @@ drop_ahead(struct archive_scan *s)
 
 /* --- a range ---------------------------------------------------------------------------------- */
 
+/* Notes that a member, frame or line begins there. */
+static void
+describe_place(struct archive_scan *s, uint64_t at)
+{
+    if (s->describing && archive_lines_is_between(s->lines) && at < s->at_hand->object.size) {
+        s->describing = about_cut(&s->about, at) == OK;
+    }
+}
+
+static enum err
+give_text(struct archive_scan *s, struct bytes text, struct why *why)
+{
+    uint64_t taken = 0;
+    bool between = archive_unpacker_is_between(s->unpacker, &taken);
+    size_t size = text.size;
+    if (s->describing && archive_unpacker_is_plain(s->unpacker)) { /* up to the last line feed */
+        const uint8_t *feed = memrchr(text.at, '\n', text.size);
+        size = feed == NULL ? text.size : (size_t)(feed - text.at) + 1;
+    }
+    enum err e = archive_lines_give(s->lines, bytes_of(text.at, size), why);
+    if (e) return e;
+    if (between) describe_place(s, taken - (text.size - size));
+    return archive_lines_give(s->lines, bytes_of(text.at + size, text.size - size), why);
+}
+
 static enum err
 read_text(struct archive_scan *s, struct why *why)
 {
@@ -243,33 +425,45 @@ read_text(struct archive_scan *s, struct why *why)
         struct bytes text;
         enum err e = archive_unpacker_take(s->unpacker, &text, why);
         if (e || text.size == 0) return e;
-        e = archive_lines_give(s->lines, text, why);
+        e = give_text(s, text, why);
         if (e == OK) e = query_control_check(s->request.control, why);
         if (e) return e;
     }
 }
 
+static void
+begin_span(struct archive_scan *s)
+{
+    archive_unpacker_begin(s->unpacker);
+    archive_lines_begin(s->lines);
+    s->describing = s->at_hand->is_described && about_begin(&s->about) == OK;
+    s->object_number++;
+}
+
 static enum err
-end_object(struct archive_scan *s, struct why *why)
+end_span(struct archive_scan *s, struct why *why)
 {
     enum err e = archive_unpacker_end(s->unpacker, why);
     if (e == OK) e = read_text(s, why);
-    return e ? e : archive_lines_end(s->lines, why);
+    if (e == OK) e = archive_lines_end(s->lines, why);
+    if (e || !s->describing) return e;
+    s->describing = false;
+    if (about_end(&s->about) == OK) {
+        archive_cache_store(s->options.cache, &s->at_hand->object, s->options.budget, &s->about);
+    }
+    return OK;
 }
 
 static enum err
 read_range(struct archive_scan *s, struct why *why)
 {
     const struct ahead *a = s->at_hand;
-    if (a->begins) {
-        archive_unpacker_begin(s->unpacker);
-        archive_lines_begin(s->lines);
-    }
+    if (a->begins) begin_span(s);
     for (;;) {
         struct bytes piece;
         enum err e = s->options.store->ops->read(a->range, &piece, why);
         if (e) return e;
-        if (piece.size == 0) return a->ends ? end_object(s, why) : OK;
+        if (piece.size == 0) return a->ends ? end_span(s, why) : OK;
         archive_unpacker_give(s->unpacker, piece);
         e = read_text(s, why);
         if (e) return e;
@@ -285,10 +479,11 @@ pass_over(struct archive_scan *s, enum err e, struct why *why)
     if (e != ERR_CORRUPT) return e;
     why_prefix(why, e, "%s", s->at_hand->object.key);
     if (!s->request.partial) return e;
-    bool ended = s->at_hand->ends;
+    s->describing = false;
+    bool ended = s->at_hand->is_last;
     while (!ended && s->ahead_count > 1) {
-        ended = s->ahead[(s->ahead_first + 1) % AHEAD_MAX].ends;
         drop_first(s);
+        ended = s->ahead[s->ahead_first].is_last;
     }
     if (!ended) s->has_object = false;
     return warnings_add(&s->warnings, why) ? no_memory(why) : OK;
@@ -409,6 +604,9 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
     buf_init(&s->from, options->budget, LABEL_BYTES_MAX);
     buf_init(&s->labels, options->budget, 16 * LABEL_BYTES_MAX);
     warnings_init(&s->warnings, options->budget);
+    about_init(&s->known, options->budget);
+    about_init(&s->about, options->budget);
+    buf_init(&s->met_names, options->budget, NAMES_BYTES_MAX);
     s->asking = (struct archive_asking){options->budget, r->control, {.all = true}};
     if (options->layout == ARCHIVE_HOURLY) {
         hours_between(r->min_ms, r->max_ms, options->late_ms, &s->asking.hours);
@@ -445,6 +643,13 @@ archive_scan_free(struct archive_scan *s)
     archive_lines_free(s->lines);
     archive_unpacker_free(s->unpacker);
     array_free(s->options.budget, s->met, s->met_capacity);
+    array_free(s->options.budget, s->met_pairs, s->met_pair_capacity);
+    array_free(s->options.budget, s->pairs, s->pair_capacity);
+    array_free(s->options.budget, s->spans, s->span_capacity);
+    table_fini(&s->pair_table, s->options.budget);
+    buf_fini(&s->met_names);
+    about_fini(&s->known);
+    about_fini(&s->about);
     buf_fini(&s->from);
     buf_fini(&s->labels);
     warnings_fini(&s->warnings);

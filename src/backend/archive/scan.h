@@ -9,7 +9,7 @@
 #ifndef BACKEND_ARCHIVE_SCAN_H
 #define BACKEND_ARCHIVE_SCAN_H
 
-#include "backend/archive/store.h"
+#include "backend/archive/cache.h"
 #include "backend/common/final_labels.h"
 #include "model/select.h"
 
@@ -18,6 +18,7 @@ struct archive_scan_options {
     struct env *env;
     struct budget *budget;
     struct archive_store *store;
+    struct archive_cache *cache; /* NULL: nothing is kept */
     struct source_counts *counts;
     struct external_labels external;
     enum archive_layout layout;
