@@ -374,6 +374,20 @@ collect_one(struct metric_sink *sink, const struct reader *r)
         warned = {"firekeep_source_warnings_total",
                   "Failures of the source that became warnings (on_error: warn).",
                   METRIC_KIND_COUNTER},
+        listings = {"firekeep_source_listings_total",
+                    "Listings of objects, by page, that the source was asked for.",
+                    METRIC_KIND_COUNTER},
+        read = {"firekeep_source_objects_read_total",
+                "Objects of the source that were read, in whole or in part.", METRIC_KIND_COUNTER},
+        skipped = {"firekeep_source_objects_skipped_total",
+                   "Objects of the source that the cache showed to be of no interest.",
+                   METRIC_KIND_COUNTER},
+        hits = {"firekeep_source_cache_hits_total", "Objects found in the cache of the source.",
+                METRIC_KIND_COUNTER},
+        misses = {"firekeep_source_cache_misses_total",
+                  "Objects not found in the cache of the source.", METRIC_KIND_COUNTER},
+        junk = {"firekeep_source_junk_lines_total",
+                "Lines of the source that are not samples and were left out.", METRIC_KIND_COUNTER},
         errors = {"firekeep_source_errors_total",
                   "Requests to the source that failed, retries not counted, by kind.",
                   METRIC_KIND_COUNTER};
@@ -391,6 +405,14 @@ collect_one(struct metric_sink *sink, const struct reader *r)
     metric_put_u64(sink, &filtered, pairs, 1, value_of(&t->filtered));
     metric_put_u64(sink, &failed, pairs, 1, value_of(&t->failed));
     metric_put_u64(sink, &warned, pairs, 1, value_of(&t->excused));
+    if (r->settings->type == SOURCE_ARCHIVE) {
+        metric_put_u64(sink, &listings, pairs, 1, value_of(&c->listings));
+        metric_put_u64(sink, &read, pairs, 1, value_of(&c->objects_read));
+        metric_put_u64(sink, &skipped, pairs, 1, value_of(&c->objects_skipped));
+        metric_put_u64(sink, &hits, pairs, 1, value_of(&c->cache_hits));
+        metric_put_u64(sink, &misses, pairs, 1, value_of(&c->cache_misses));
+        metric_put_u64(sink, &junk, pairs, 1, value_of(&c->junk_lines));
+    }
     for (unsigned i = 0; i < TROUBLE_COUNT; i++) {
         pairs[1].value = bytes_of_text(source_trouble_word((enum source_trouble)i));
         metric_put_u64(sink, &errors, pairs, 2, value_of(&c->errors[i]));

@@ -65,6 +65,10 @@ reads_back() { # CAPTURE
     equals "$reader" "$1"
 }
 
+writer_stops() {
+    stop writer
+}
+
 same_answers() { # PATH...: of both, but for warnings
     local path
     for path; do
@@ -100,5 +104,111 @@ for capture in v2hist node15s; do
         claim "$capture: objects of $name read back bit for bit" reads_back "$samples_dir/$capture.rw"
     done
 done
+
+# --- what the old adapter left: hours, gzip, cut values, rows without samples -----------------------
+
+# The capture, an hour's worth of it per minute, as the adapter and a delivery stream would have left
+# it; and as a store has it that imports the same lines.
+make_old_archive() {
+    local from=("$work"/files/none/*.ndjson)
+    cat "${from[@]}" | /usr/bin/python3 tests/tools/prk_archive.py "$work/old" "$work/old.ndjson" --stretch 60 --delay 600 --junk 7
+    rm -rf "$work/writer" && mkdir -p "$work/writer"
+    "$firekeep" import --storage.path="$work/writer" "$work/old.ndjson"
+}
+
+read_old() { # MORE
+    read_with <<<"sources: [{name: old, type: archive, path: $work/old, late: 20m$1}]"
+}
+
+paths_of() { # START END: look-ups and queries
+    local range="start=$1&end=$2" query
+    echo "/api/v1/labels?$range" "/api/v1/label/__name__/values?$range" "/api/v1/label/job/values?$range&match[]=up"
+    echo "/api/v1/series?$range&match[]=up" "/api/v1/series?$range&match[]={job=~\"node.*\",mode=\"idle\"}"
+    for query in 'up' 'sum%20by%20(job)(up)' 'rate(node_cpu_seconds_total{mode="idle"}[1h])' 'topk(3,node_load1)' \
+        'count({__name__=~"node_.*"})' 'max_over_time(go_goroutines[2h])' 'absent(nosuch)' 'count({job!="node"})'; do
+        echo "/api/v1/query_range?query=$query&$range&step=1800"
+    done
+}
+
+all_paths() { # START END
+    local paths
+    read -ra paths < <(paths_of "$1" "$2" | tr '\n' ' ')
+    same_answers "${paths[@]}"
+}
+
+is_cached() { # files that changed just now are not
+    quiet_curl "$reader/api/v1/query_range?query=up&start=$first&end=$last&step=3600" >"$work/answer.json"
+    [[ $(find "$work/cache" -type f | wc -l) == "$(find "$work/old" -type f | wc -l)" ]]
+}
+
+bytes_for() { # QUERY START END: that are read for it
+    local before
+    before=$(source_metric firekeep_source_received_bytes_total)
+    quiet_curl "$reader/api/v1/query_range?query=$1&start=$2&end=$3&step=600" >"$work/answer.json" || return 1
+    echo $(($(source_metric firekeep_source_received_bytes_total) - before))
+}
+
+reads_less() { # WHAT LIMIT: bytes of a query
+    echo "$1 bytes, at most $2"
+    (($1 <= $2))
+}
+
+spoil_cache() { # HOW
+    local file
+    case $1 in
+    damaged) find "$work/cache" -type f | while read -r file; do printf 'x' | dd of="$file" bs=1 seek=$((RANDOM % $(stat -c %s "$file"))) conv=notrunc status=none; done ;;
+    deleted) rm -rf "$work/cache" ;;
+    cut) find "$work/cache" -type f -exec truncate -s 30 {} + ;;
+    exchanged) # each has the content of another
+        local files=()
+        mapfile -t files < <(find "$work/cache" -type f)
+        cp "${files[0]}" "$work/one"
+        for file in "${files[@]:1}"; do cp "$file" "$work/two" && cp "$work/one" "$file" && mv "$work/two" "$work/one"; done
+        ;;
+    nowhere) rm -rf "$work/cache" && touch "$work/cache" ;;
+    esac
+}
+
+claim "old: the archive is made" make_old_archive
+start_firekeep writer "$work/writer" "${port[firekeep]}"
+read -r first last total < <(/usr/bin/python3 -c '
+import json, os, sys
+times = [t for t in (json.loads(l)["time"] for l in open(sys.argv[1])) if t > 0]
+size = sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(sys.argv[2]) for f in fs)
+print(min(times) // 1000, max(times) // 1000 + 1, size)' "$work/old.ndjson" "$work/old")
+read_old ""
+claim "old: look-ups and queries are answered as by a store that imported it" all_paths "$first" "$last"
+claim "old: a warning tells of rows that are not samples" grep -q 'lines are not samples' <(quiet_curl "$reader/api/v1/query?query=up&time=$last")
+claim "old: they are counted" [ "$(source_metric firekeep_source_junk_lines_total)" -gt 0 ]
+middle=$(((first + last) / 2))
+claim "old: an hour's query reads only some hours" reads_less "$(bytes_for up $((middle - 600)) "$middle")" $((total / 4))
+
+read_old ", cache: {path: $work/cache}"
+claim "cache: it is filled" within 30 is_cached
+claim "cache: answers are the same" all_paths "$first" "$last"
+claim "cache: a metric that is nowhere reads nothing" reads_less "$(bytes_for nosuch "$first" "$last")" 0
+claim "cache: a name that no regex matches reads nothing" reads_less "$(bytes_for '{__name__=~"nosuch.*"}' "$first" "$last")" 0
+for how in damaged cut exchanged deleted nowhere; do
+    spoil_cache "$how"
+    claim "cache: $how: answers are the same" all_paths "$first" "$last"
+done
+rm -f "$work/cache"
+within 30 is_cached
+
+twice=$(find "$work/old" -name '*.gz' | head -n 1)
+cp "$twice" "${twice%.gz}-again.gz"
+claim "records that were delivered twice count once" all_paths "$first" "$last"
+rm "${twice%.gz}-again.gz"
+printf 'not a line\n{"name":"up"\n' | gzip >"${twice%/*}/zz.gz"
+claim "junk is left out" all_paths "$first" "$last"
+rm "${twice%/*}/zz.gz"
+
+# What is gone from the archive is gone from answers, whatever the cache has.
+find "$work/old" -type f -delete
+gone() {
+    quiet_curl "$reader/api/v1/query_range?query=up&start=$first&end=$last&step=3600" | tee "$work/answer.json"
+    jq -e '.data.result == []' "$work/answer.json"
+}
+claim "what the archive lost is not answered" gone
 
 exit $((failures > 0))
