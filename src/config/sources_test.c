@@ -94,7 +94,33 @@ static const char influxdb_text[] =
     "- {name: three, tenants: [one], type: influxdb, url: 'http://h:8181', version: 3,\n"
     "   database: d, token_file: /t, mapping: prometheus}\n";
 
-static const struct list_text whole[] = {{remote_read_text, true}, {influxdb_text, true}};
+static const char archive_text[] = "sources:\n"
+                                   "- name: a\n"
+                                   "  type: archive\n"
+                                   "  region: eu-west-1\n"
+                                   "  bucket: b-1\n"
+                                   "  endpoint: https://h\n"
+                                   "  path_style: true\n"
+                                   "  prefix: p/\n"
+                                   "  layout: flat\n"
+                                   "  late: 1d\n"
+                                   "  cache: {path: /c, max_bytes: 1GiB}\n"
+                                   "  access_key: hush1\n"
+                                   "  secret_key: hush2\n"
+                                   "  session_token: hush3\n"
+                                   "  profile: p\n"
+                                   "  role_arn: arn\n"
+                                   "  external_id: e\n"
+                                   "- name: b\n"
+                                   "  type: archive\n"
+                                   "  bucket: b-1\n"
+                                   "  access_key_file: /ak\n"
+                                   "  secret_key_file: /sk\n"
+                                   "  session_token_file: /st\n"
+                                   "- {name: c, type: archive, path: /p}\n";
+
+static const struct list_text whole[] = {
+    {remote_read_text, true}, {influxdb_text, true}, {archive_text, false}};
 
 static void
 test_keys_of_influxdb_are_read(void **state)
@@ -351,14 +377,16 @@ test_what_is_no_list_of_sources_is_refused(void **state)
     check_source_error("sources: 5\n", "f.yml:1:10: sources: expected a list, got '5'");
     check_source_error("sources: [5]\n",
                        "f.yml:1:11: expected a source with keys such as 'name:', got '5'");
-    check_source_error("sources:\n- name: a\n",
-                       "f.yml:2:3: a source requires 'type', one of influxdb, remote_read");
     check_source_error(
-        "sources: [{type: remote_red}]\n",
-        "f.yml:1:18: type: expected one of influxdb, remote_read, got 'remote_red'; did you "
-        "mean 'remote_read'?");
-    check_source_error("sources: [{type: s3}]\n",
-                       "f.yml:1:18: type: expected one of influxdb, remote_read, got 's3'");
+        "sources:\n- name: a\n",
+        "f.yml:2:3: a source requires 'type', one of archive, influxdb, remote_read");
+    check_source_error("sources: [{type: remote_red}]\n",
+                       "f.yml:1:18: type: expected one of archive, influxdb, remote_read, got "
+                       "'remote_red'; did you "
+                       "mean 'remote_read'?");
+    check_source_error(
+        "sources: [{type: s3}]\n",
+        "f.yml:1:18: type: expected one of archive, influxdb, remote_read, got 's3'");
     check_source_error("sources: []\nlog: {}\nsources: []\n",
                        "f.yml:3:1: duplicate key 'sources', first given on line 1");
     check_source_error("sources: [&a {type: remote_read}]\n",
@@ -522,6 +550,33 @@ test_defaults_are_printed_too(void **state)
     sources_free(&list);
 }
 
+static void
+test_archives_are_in_a_bucket_or_a_directory(void **state)
+{
+    (void)state;
+    struct sources list = read_sources(archive_text, false);
+    const struct archive_settings *x = &list.items[0].u.archive, *y = &list.items[2].u.archive;
+    assert_string_equal(x->bucket, "b-1");
+    assert_string_equal(x->aws.region, "eu-west-1");
+    assert_string_equal(x->endpoint, "https://h");
+    assert_true(x->path_style);
+    assert_string_equal(x->prefix, "p/");
+    assert_int_equal(x->layout, ARCHIVE_FLAT);
+    assert_true(x->late_ms == 86400000);
+    assert_string_equal(x->aws.secret_key.text, "hush2");
+    assert_string_equal(list.items[0].cache.path, "/c");
+    assert_true(list.items[0].cache.max_bytes == 1 << 30);
+    assert_string_equal(y->path, "/p");
+    assert_null(y->bucket);
+    assert_int_equal(y->layout, ARCHIVE_HOURLY);
+    assert_true(y->late_ms == 7200000);
+    assert_null(list.items[2].cache.path);
+    sources_free(&list);
+    check_source_error("sources:\n- {name: a, type: archive}\n",
+                       "f.yml:2:3: type archive requires 'path', directory of the archive; "
+                       "instead of a bucket");
+}
+
 /* A change of one value in the text makes one source another. */
 static void
 check_change(const char *from, const char *to)
@@ -608,6 +663,7 @@ main(void)
         cmocka_unit_test(test_each_refused_allocation_is_reported),
         cmocka_unit_test(test_what_is_printed_reads_back_as_the_same_without_secrets),
         cmocka_unit_test(test_defaults_are_printed_too),
+        cmocka_unit_test(test_archives_are_in_a_bucket_or_a_directory),
         cmocka_unit_test(test_each_difference_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,7 +90,7 @@ else
     skip "s3" "s3rver is not there"
 fi
 
-for capture in v2hist node15s; do
+for capture in ${CAPTURES:-v2hist node15s}; do
     rm -rf "$work/writer" "$work/files" && mkdir -p "$work/files"
     claim "$capture: it is written to archives" write_to_archives "$samples_dir/$capture.rw" "$capture" || exit 1
     claim "$capture: all of it is delivered" within 60 archived
@@ -137,7 +137,8 @@ all_paths() { # START END
 }
 
 is_cached() { # files that changed just now are not
-    quiet_curl "$reader/api/v1/query_range?query=up&start=$first&end=$last&step=3600" >"$work/answer.json"
+    quiet_curl "$reader/api/v1/query_range?query=up&start=$first&end=$last&step=60" >"$work/answer.json"
+    echo "$(find "$work/cache" -type f | wc -l) of $(find "$work/old" -type f | wc -l)"
     [[ $(find "$work/cache" -type f | wc -l) == "$(find "$work/old" -type f | wc -l)" ]]
 }
 

@@ -1,0 +1,167 @@
+/* gather_test.c - what is gathered comes in order, each time once, however often it takes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "backend/archive/gather.h"
+#include "model/labels.h"
+
+enum { SERIES = 50, TIMES = 200 };
+
+static void
+labels_of(struct buf *to, unsigned series)
+{
+    char value[20];
+    buf_clear(to);
+    snprintf(value, sizeof value, "%03u", series);
+    labels_put(to, (struct label){bytes_of_text("a"), bytes_of_text(value)});
+}
+
+/* Puts all samples, of times that go back and come twice. False: memory failed. */
+static bool
+put_all(struct gathering *g)
+{
+    struct buf labels;
+    struct why why;
+    bool fine = true;
+    buf_init(&labels, NULL, 1000);
+    for (unsigned i = 0; i < TIMES && fine; i++) {
+        for (unsigned k = 0; k < SERIES && fine; k++) {
+            uint32_t number;
+            unsigned series = (k * 7) % SERIES;
+            int64_t t = series % 2 == 0 ? (int64_t)i : (int64_t)((i * 77) % TIMES);
+            labels_of(&labels, series);
+            fine = buf_error(&labels) == OK && gathering_add(g, buf_bytes(&labels), &number) == OK;
+            for (unsigned twice = 0; twice < 2 && fine && number != GATHERING_NONE; twice++) {
+                enum err e = gathering_put(g, number, 1000 * t, series * 1000 + (uint64_t)t, NULL,
+                                           series, &why);
+                fine = e == OK;
+                if (fine) fine = gathering_add(g, buf_bytes(&labels), &number) == OK;
+            }
+        }
+    }
+    buf_fini(&labels);
+    return fine;
+}
+
+/* Reads a pass and gives the number of the series after its last. */
+static unsigned
+check_pass(struct gathering *g, unsigned first)
+{
+    struct bytes labels;
+    struct sample_batch batch;
+    struct buf expected;
+    buf_init(&expected, NULL, 1000);
+    assert_int_equal(gathering_next(g, &labels, NULL), OK);
+    while (labels.at != NULL) {
+        unsigned count = 0;
+        labels_of(&expected, first);
+        assert_true(bytes_equal(labels, buf_bytes(&expected)));
+        assert_int_equal(gathering_batch(g, &batch, NULL), OK);
+        while (batch.count > 0) {
+            for (uint32_t i = 0; i < batch.count; i++, count++) {
+                assert_true(batch.times_ms[i] == 1000 * (int64_t)count);
+                assert_true(batch.value_bits[i] == first * 1000 + count);
+                assert_true((batch.starts_ms == NULL ? 0 : batch.starts_ms[i]) == first);
+            }
+            assert_int_equal(gathering_batch(g, &batch, NULL), OK);
+        }
+        assert_int_equal(count, TIMES);
+        first++;
+        assert_int_equal(gathering_next(g, &labels, NULL), OK);
+    }
+    buf_fini(&expected);
+    return first;
+}
+
+static void
+check_in_passes(size_t bytes_max, unsigned passes_min)
+{
+    struct buf from;
+    unsigned first = 0, passes = 0;
+    buf_init(&from, NULL, 1000);
+    while (first < SERIES) {
+        struct gathering_options options = {.bytes_max = bytes_max, .from = buf_bytes(&from)};
+        struct gathering *g;
+        assert_int_equal(gathering_new(&options, &g), OK);
+        assert_true(put_all(g));
+        unsigned next = check_pass(g, first);
+        assert_true(next > first);
+        first = next;
+        struct bytes bound = gathering_bound(g);
+        assert_int_equal(bound.size == 0, first == SERIES);
+        buf_clear(&from);
+        buf_put_bytes(&from, bound);
+        gathering_free(g);
+        passes++;
+    }
+    assert_true(passes >= passes_min);
+    buf_fini(&from);
+}
+
+static void
+test_series_come_in_order_and_each_time_once(void **state)
+{
+    (void)state;
+    check_in_passes(100 << 20, 1);
+}
+
+static void
+test_what_has_no_room_comes_with_another_pass(void **state)
+{
+    (void)state;
+    check_in_passes(40 * 1024, 3);
+    check_in_passes(10 * 1024, 10);
+}
+
+static void
+test_one_series_that_is_too_large_is_an_error(void **state)
+{
+    (void)state;
+    struct gathering_options options = {.bytes_max = 1000};
+    struct gathering *g;
+    struct why why;
+    uint32_t number;
+    enum err e = OK;
+    assert_int_equal(gathering_new(&options, &g), OK);
+    assert_int_equal(gathering_add(g, bytes_of("x", 1), &number), OK);
+    for (int64_t t = 0; t < 10000 && e == OK; t++) {
+        e = gathering_put(g, number, t, (uint64_t)t << 32, NULL, 0, &why);
+    }
+    assert_int_equal(e, ERR_LIMIT);
+    gathering_free(g);
+}
+
+static void
+test_each_failing_allocation_is_an_error(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1;; nth += 1 + nth / 20) {
+        struct gathering_options options = {.bytes_max = 60 * 1024};
+        struct gathering *g = NULL;
+        mem_fail_nth(nth, true);
+        bool fine = gathering_new(&options, &g) == OK && put_all(g);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(fine, !fired);
+        gathering_free(g);
+        if (!fired) break;
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_series_come_in_order_and_each_time_once),
+        cmocka_unit_test(test_what_has_no_room_comes_with_another_pass),
+        cmocka_unit_test(test_one_series_that_is_too_large_is_an_error),
+        cmocka_unit_test(test_each_failing_allocation_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,187 @@
+/* lines_test.c - lines say the same whether their labels are known or not; junk is counted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "backend/archive/lines_testing.h"
+
+static struct noted noted;
+static struct archive_lines *lines;
+
+static void
+begin(void)
+{
+    noted_init(&noted);
+    struct archive_line_sink sink = noted_sink(&noted);
+    assert_int_equal(archive_lines_new(NULL, 1, &sink, &lines), OK);
+}
+
+static void
+end(void)
+{
+    archive_lines_free(lines);
+    noted_fini(&noted);
+}
+
+/* What is noted of a text, which is read in pieces. */
+static const char *
+read_in(const char *text, size_t piece)
+{
+    struct why why;
+    size_t size = strlen(text);
+    buf_clear(&noted.text);
+    archive_lines_begin(lines);
+    for (size_t at = 0; at < size; at += piece) {
+        size_t more = size - at < piece ? size - at : piece;
+        assert_int_equal(archive_lines_give(lines, bytes_of(text + at, more), &why), OK);
+    }
+    assert_int_equal(archive_lines_end(lines, &why), OK);
+    buf_put_u8(&noted.text, 0);
+    return (const char *)noted.text.at;
+}
+
+#define LABELS "\"labels\":{\"__name__\":\"up\",\"job\":\"x\"}}"
+#define SERIES "{__name__=\"up\", job=\"x\"}"
+
+static void
+test_known_labels_mean_what_they_meant(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"name\":\"up\",\"time\":1700000000000,\"value\":1," LABELS "\n"
+        "{\"name\":\"up\",\"time\":-5,\"value\":-1.5e-3," LABELS "\n"
+        "{\"name\":\"up\",\"time\":6,\"value\":null," LABELS "\n"
+        "{\"name\":\"up\",\"time\":7,\"value\":null,\"bits\":\"7ff0000000000002\"," LABELS "\n"
+        "{\"name\":\"up\",\"time\":8,\"value\":-0.0,\"start_ms\":3," LABELS;
+    static const char said[] = SERIES
+        " 1700000000000 3ff0000000000000 0\n" SERIES " -5 bf589374bc6a7efa 0\n" SERIES
+        " 6 7ff8000000000001 0\n" SERIES " 7 7ff0000000000002 0\n" SERIES " 8 8000000000000000 3\n";
+    begin();
+    for (size_t piece = 1; piece < sizeof text; piece += 13) {
+        assert_string_equal(read_in(text, piece), said);
+    }
+    assert_int_equal(noted.junk, 0);
+    assert_int_equal(noted.series_count, 1);
+    end();
+}
+
+static void
+test_lines_written_otherwise_are_read_too(void **state)
+{
+    (void)state;
+    begin();
+    assert_string_equal(read_in(" { \"labels\" : {\"job\":\"x\"}, \"name\":\"up\", \"value\": 2, "
+                                "\"time\": 9, \"more\": [1] }\n\n",
+                                100),
+                        SERIES " 9 4000000000000000 0\n");
+    assert_string_equal(read_in("{\"name\":\"up\",\"time\":9,\"value\":null,\"labels\":{\"job\":"
+                                "\"x\"},\"bits\":\"7ff0000000000002\"}\n",
+                                100),
+                        SERIES " 9 7ff0000000000002 0\n");
+    assert_int_equal(noted.junk, 0);
+    end();
+}
+
+static void
+test_a_tail_with_more_than_labels_is_read_each_time(void **state)
+{
+    (void)state;
+    static const char tail[] = "\"labels\":{\"job\":\"x\"},\"start_ms\":4}\n";
+    char text[200];
+    begin();
+    for (int i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, "{\"name\":\"up\",\"time\":%d,\"value\":1,%s", i + 1, tail);
+        char said[100];
+        snprintf(said, sizeof said, SERIES " %d 3ff0000000000000 4\n", i + 1);
+        assert_string_equal(read_in(text, 1000), said);
+    }
+    end();
+}
+
+static void
+test_junk_is_counted_and_changes_nothing_else(void **state)
+{
+    (void)state;
+    static const char *const junk[] = {
+        "x",
+        "{\"name\":\"up\",\"time\":0,\"value\":null," LABELS, /* of series without samples */
+        "{\"name\":\"up\",\"time\":01,\"value\":1," LABELS,
+        "{\"name\":\"up\",\"time\":1,\"value\":1.," LABELS,
+        "{\"name\":\"up\",\"time\":1,\"value\":1e999," LABELS,
+        "{\"name\":\"down\",\"time\":1,\"value\":1," LABELS,
+        "{\"name\":\"up\",\"time\":1,\"value\":1," LABELS "}",
+        "{\"name\":\"up\",\"time\":1,\"value\":null,\"bits\":\"xff0000000000002\"," LABELS,
+        "{\"name\":\"up\",\"value\":1," LABELS,
+    };
+    static const char good[] = "{\"name\":\"up\",\"time\":2,\"value\":1," LABELS;
+    char text[1000];
+    begin();
+    for (size_t i = 0; i < sizeof junk / sizeof *junk; i++) {
+        snprintf(text, sizeof text, "%s\n%s\n%s", good, junk[i], good);
+        assert_string_equal(read_in(text, 1000),
+                            SERIES " 2 3ff0000000000000 0\n" SERIES " 2 3ff0000000000000 0\n");
+        assert_int_equal(noted.junk, i + 1);
+        assert_int_equal(noted.junk_line, 2);
+    }
+    end();
+}
+
+static void
+test_a_line_that_is_too_long_is_junk(void **state)
+{
+    (void)state;
+    size_t size = ARCHIVE_LINE_BYTES_MAX + 10;
+    char *text = malloc(size + 200);
+    assert_non_null(text);
+    memset(text, 'x', size);
+    strcpy(text + size, "\n{\"name\":\"up\",\"time\":2,\"value\":1," LABELS);
+    begin();
+    assert_string_equal(read_in(text, 100000), SERIES " 2 3ff0000000000000 0\n");
+    assert_int_equal(noted.junk, 1);
+    assert_int_equal(noted.junk_line, 1);
+    end();
+    free(text);
+}
+
+static void
+test_lines_survive_each_failing_allocation(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"name\":\"up\",\"time\":2,\"value\":1," LABELS "\n"
+                               "{\"name\":\"up\",\"time\":3,\"value\":1," LABELS "\n";
+    struct bytes all = bytes_of_text(text);
+    for (uint64_t nth = 1;; nth++) {
+        struct why why;
+        noted_init(&noted);
+        struct archive_line_sink sink = noted_sink(&noted);
+        lines = NULL;
+        mem_fail_nth(nth, false);
+        enum err e = archive_lines_new(NULL, 1, &sink, &lines);
+        if (e == OK) e = archive_lines_give(lines, bytes_of(all.at, 20), &why);
+        if (e == OK) e = archive_lines_give(lines, bytes_of(all.at + 20, all.size - 20), &why);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_true(e == OK || e == ERR_NOMEM);
+        end();
+        if (!fired) break;
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_known_labels_mean_what_they_meant),
+        cmocka_unit_test(test_lines_written_otherwise_are_read_too),
+        cmocka_unit_test(test_a_tail_with_more_than_labels_is_read_each_time),
+        cmocka_unit_test(test_junk_is_counted_and_changes_nothing_else),
+        cmocka_unit_test(test_a_line_that_is_too_long_is_junk),
+        cmocka_unit_test(test_lines_survive_each_failing_allocation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
