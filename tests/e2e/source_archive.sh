@@ -105,6 +105,32 @@ for capture in ${CAPTURES:-v2hist node15s}; do
     done
 done
 
+# --- a bucket that is asked again -------------------------------------------------------------------
+
+requests_for() { # QUERY: requests, and bytes
+    local requests bytes
+    requests=$(source_metric firekeep_source_requests_total) bytes=$(source_metric firekeep_source_received_bytes_total)
+    quiet_curl "$reader/api/v1/query?query=$1&time=$at" >"$work/answer.json" || return 1
+    echo $(($(source_metric firekeep_source_requests_total) - requests)) $(($(source_metric firekeep_source_received_bytes_total) - bytes))
+}
+
+asks_for() { # QUERY REQUESTS BYTES: at most
+    local requests bytes
+    read -r requests bytes < <(requests_for "$1")
+    echo "$requests requests, $bytes bytes; at most $2, $3"
+    ((requests > 0 && requests <= $2 && bytes <= $3))
+}
+
+if [[ -n $has_s3 ]]; then
+    read_with < <(echo 'sources:' && s3_entry a node15s-zstd/ ", late: 100y, cache: {path: $work/s3cache}")
+    at=$(($(sed -n '$s/.*"time":\([0-9]*\),.*/\1/p' "$(printf '%s\n' "$work"/files/none/*.ndjson | tail -n 1)") / 1000))
+    read -r first_requests first_bytes < <(requests_for up)
+    echo "# the first query: $first_requests requests, $first_bytes bytes"
+    claim "bucket: the second query reads less" asks_for up "$first_requests" $((first_bytes / 2))
+    claim "bucket: a metric that is nowhere costs a listing" asks_for nosuch 1 100000
+    claim "bucket: the whole of it is as before" reads_back "$samples_dir/node15s.rw"
+fi
+
 # --- what the old adapter left: hours, gzip, cut values, rows without samples -----------------------
 
 # The capture, an hour's worth of it per minute, as the adapter and a delivery stream would have left
@@ -117,7 +143,9 @@ make_old_archive() {
 }
 
 read_old() { # MORE
-    read_with <<<"sources: [{name: old, type: archive, path: $work/old, late: 20m$1}]"
+    local late=', late: 20m'
+    [[ $1 != *late:* ]] || late=
+    read_with <<<"sources: [{name: old, type: archive, path: $work/old$late$1}]"
 }
 
 paths_of() { # START END: look-ups and queries
@@ -203,6 +231,21 @@ rm "${twice%.gz}-again.gz"
 printf 'not a line\n{"name":"up"\n' | gzip >"${twice%/*}/zz.gz"
 claim "junk is left out" all_paths "$first" "$last"
 rm "${twice%/*}/zz.gz"
+
+# An object that arrived five hours late is found if `late` allows that.
+late_file=$(find "$work/old/$(date -u -d "@$((middle - 3600))" +%Y/%m/%d/%H)" -name '*.gz' | sort | head -n 1)
+late_dir=$work/old/$(date -u -d "@$((middle + 5 * 3600))" +%Y/%m/%d/%H)
+mkdir -p "$late_dir"
+mv "$late_file" "$late_dir/"
+stays_missing() {
+    all_paths $((middle - 7200)) "$middle" && echo "nothing is missing" && return 1
+    return 0
+}
+claim "late: what arrived later than allowed is not found" stays_missing
+read_old ", late: 6h"
+claim "late: what arrived in time is found" all_paths $((middle - 7200)) "$middle"
+mv "$late_dir/${late_file##*/}" "$late_file"
+read_old ", cache: {path: $work/cache}"
 
 # What is gone from the archive is gone from answers, whatever the cache has.
 find "$work/old" -type f -delete

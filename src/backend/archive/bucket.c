@@ -12,7 +12,7 @@
 
 #include "backend/archive/listing.h"
 #include "backend/archive/store.h"
-#include "backend/aws/aws.h"
+#include "backend/aws/credentials.h"
 #include "backend/fetch/fetch.h"
 #include "base/array.h"
 #include "base/buf.h"
