@@ -109,9 +109,9 @@ take_integer(const uint8_t **at, const uint8_t *end, int64_t *ret)
     p += minus;
     const uint8_t *first = p;
     int64_t value = 0;
-    while (p < end && *p >= '0' && *p <= '9' && p - first < 19) {
+    while (p < end && *p >= '0' && *p <= '9') {
+        if (p - first == 18) return false;
         value = value * 10 + (*p++ - '0');
-        if (p - first > 18) return false;
     }
     if (p == first || (*first == '0' && p - first > 1)) return false;
     *ret = minus ? -value : value;
