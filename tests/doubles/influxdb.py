@@ -686,6 +686,7 @@ class Sql:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits for an acknowledgement of 40 ms
 
     def log_message(self, *words):
         pass

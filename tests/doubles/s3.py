@@ -123,6 +123,7 @@ def kept_headers(headers):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     store = None
 
     def log_message(self, *arguments):

@@ -151,7 +151,7 @@ for version in ${VERSIONS-2 3}; do
     [[ -n ${ONLY_RANDOM-} ]] || round $version kinds "$work/kinds.rw"
     stop double
     claim "the double of version $version starts again" start_double || exit 1
-    [[ -n ${ONLY_RANDOM-} ]] || round $version floats "$SAMPLES/node15s.rw" --first 4
+    [[ -n ${ONLY_RANDOM-} ]] || round $version floats "$SAMPLES/node15s.rw" --first 2
     stop double
     claim "the double of version $version starts once more" start_double || exit 1
     [[ -n ${ONLY_RANDOM-} ]] || round $version histograms "$SAMPLES/v2hist.rw" --first 40
