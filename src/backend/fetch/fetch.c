@@ -311,7 +311,10 @@ trouble_of(const struct fetch *x)
     if (a->failure != HTTP_CALL_ANSWERED) return of_failure[a->failure];
     if (x->judged.verdict == VERDICT_THROTTLED) return TROUBLE_THROTTLED;
     if (a->status == 401 || a->status == 403 || a->status == 407) return TROUBLE_CREDENTIALS;
-    return a->status >= 500 ? TROUBLE_SERVER : TROUBLE_REFUSED;
+    if (a->status < 500) return TROUBLE_REFUSED;
+    /* Only what is said beside the status can make it one of these. */
+    if (x->judged.verdict == VERDICT_BLOCKED) return TROUBLE_CREDENTIALS;
+    return x->judged.verdict == VERDICT_DEAD ? TROUBLE_REFUSED : TROUBLE_SERVER;
 }
 
 static enum err
@@ -400,6 +403,8 @@ fetch_await(struct fetch *x, const struct http_call_answer **ret_answer, struct 
         if (e) return e;
         *ret_answer = x->answer;
         if (x->judged.verdict == VERDICT_DELIVERED) return OK;
+        bool is_answer = x->answer->failure == HTTP_CALL_ANSWERED;
+        if (is_answer && x->request.judge != NULL) x->request.judge(x->answer, &x->judged);
         int64_t next_ns = next_try_ns(x, tries, &learnt);
         if (next_ns == 0) break;
         atomic_fetch_add_explicit(&f->options.reader.counts->repeats, 1, memory_order_relaxed);

@@ -11,6 +11,7 @@
 #define BACKEND_FETCH_FETCH_H
 
 #include "backend/reader.h"
+#include "backend/writer.h"
 
 /* How requests to AWS are signed. */
 struct fetch_signing {
@@ -46,6 +47,9 @@ struct fetch_request {
     const char *const *wanted; /* of the answer's headers; NULL after the last; may be NULL */
     /* Of a status from 500 on: whether the next answer would be the same. NULL: it might not. */
     bool (*is_final)(const struct http_call_answer *answer);
+    /* Judges an answer that is no 2xx by more than its status, as http_judge() does. NULL: the
+     * status says it. */
+    void (*judge)(const struct http_call_answer *answer, struct writer_step *step);
 };
 
 struct fetch;

@@ -516,6 +516,39 @@ test_an_answer_that_is_final_is_not_asked_for_again(void **state)
 }
 
 static void
+judge_by_words(const struct http_call_answer *answer, struct writer_step *step)
+{
+    assert_true(answer->status >= 400);
+    step->verdict = bytes_equal_text(answer->body, "forbids") ? VERDICT_BLOCKED : VERDICT_DEAD;
+}
+
+static void
+test_what_an_answer_says_beside_its_status_may_count_more(void **state)
+{
+    (void)state;
+    const char *answers[] = {"HTTP/1.1 500 No\r\nContent-Length: 7\r\n\r\nforbids",
+                             "HTTP/1.1 500 No\r\nContent-Length: 7\r\n\r\nrefuses"};
+    static const enum source_trouble expected[] = {TROUBLE_CREDENTIALS, TROUBLE_REFUSED};
+    struct player p;
+    struct rig r;
+    rig_init(&r);
+    rig_start(&r);
+    player_start(&p, 2, answers);
+    struct fetch_request request = {.method = "GET", .url = p.url, .judge = judge_by_words};
+    for (int i = 0; i < 2; i++) {
+        struct fetch *fetch;
+        assert_int_equal(fetch_open(r.session, NULL, &request, &fetch, &r.why), OK);
+        assert_int_equal(await_of(&r, fetch, OK), 500);
+        assert_int_equal(fetch_expect_ok(fetch, &r.why), ERR_IO);
+        fetch_close(fetch);
+        assert_int_equal(atomic_load(&r.counts.errors[expected[i]]), 1);
+    }
+    player_stop(&p);
+    assert_int_equal(atomic_load(&r.counts.repeats), 0);
+    rig_fini(&r);
+}
+
+static void
 test_without_a_connection_it_is_tried_three_times(void **state)
 {
     (void)state;
@@ -1024,6 +1057,7 @@ main(void)
         cmocka_unit_test(test_a_query_that_waits_to_ask_again_can_be_canceled),
         cmocka_unit_test(test_a_server_that_fails_is_asked_three_times_and_quoted),
         cmocka_unit_test(test_an_answer_that_is_final_is_not_asked_for_again),
+        cmocka_unit_test(test_what_an_answer_says_beside_its_status_may_count_more),
         cmocka_unit_test(test_without_a_connection_it_is_tried_three_times),
         cmocka_unit_test(test_a_token_that_is_refused_is_fetched_anew_once),
         cmocka_unit_test(test_a_refusal_of_an_old_token_costs_no_new_one),
