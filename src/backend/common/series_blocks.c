@@ -19,6 +19,7 @@
 enum {
     TEXT_BYTES_MAX = 1 << 30,
     KEYS_FIRST = 16,
+    EXPECTED_MAX = SERIES_BLOCKS_SAMPLES / 2, /* of a block, as the store says */
     BATCH = 512,
     BATCH_HISTOGRAMS = 64,
     ARENA_BYTES_MAX = 64 << 20,
@@ -27,8 +28,9 @@ enum {
 struct entry {
     size_t labels_at, labels_size;
     size_t key_at, key_size;
-    uint32_t number; /* in the order in which they were added */
-    uint32_t group;  /* the first with the same labels */
+    uint32_t number;   /* in the order in which they were added */
+    uint32_t group;    /* the first with the same labels */
+    uint32_t expected; /* samples, as the store says; UINT32_MAX: so many or more */
 };
 
 struct held_sample {
@@ -47,6 +49,7 @@ struct series_blocks {
     struct entry *entries;
     uint32_t count, capacity;
     bool sorted;
+    bool expects; /* each entry says how many samples there are */
 
     struct series_block block; /* that is held; of no keys: none */
     uint32_t keys_wanted;      /* of the next one */
@@ -95,6 +98,23 @@ series_blocks_add(struct series_blocks *b, struct label *labels, uint32_t count,
     if (buf_error(&b->keys)) return no_memory(why);
     b->entries[b->count++] = entry;
     return OK;
+}
+
+void
+series_blocks_expect(struct series_blocks *b, uint64_t samples)
+{
+    assert(b->count > 0);
+    b->entries[b->count - 1].expected = samples < UINT32_MAX ? (uint32_t)samples : UINT32_MAX;
+    b->expects = true;
+    b->keys_wanted = b->options.keys_max;
+}
+
+void
+series_blocks_narrow(struct series_blocks *b, int64_t min_ms, int64_t max_ms)
+{
+    assert(b->block.count == 0);
+    if (min_ms > b->options.min_ms) b->options.min_ms = min_ms;
+    if (max_ms < b->options.max_ms) b->options.max_ms = max_ms;
 }
 
 static struct bytes
@@ -215,15 +235,38 @@ put_in_order(struct series_blocks *b)
     b->sample_count = kept;
 }
 
+static uint64_t
+expected_of(const struct series_blocks *b, uint32_t first, uint32_t end)
+{
+    uint64_t samples = 0;
+    for (uint32_t i = first; i < end; i++) {
+        samples += b->entries[i].expected;
+    }
+    return samples;
+}
+
+/* How long the pieces of a series are to be: as if its samples came evenly. */
+static void
+expect_pieces(struct series_blocks *b, uint32_t first)
+{
+    uint64_t pieces = expected_of(b, first, group_end(b, first)) / EXPECTED_MAX + 1;
+    uint64_t length = (uint64_t)b->options.max_ms - (uint64_t)b->options.min_ms; /* one less */
+    uint64_t piece = length / pieces + 1;
+    b->piece_ms = pieces == 1 ? 0 : piece < INT64_MAX / 4 ? (int64_t)piece : INT64_MAX / 4;
+}
+
 /* What is to be fetched next, from that key and time on. */
 static struct series_block
 next_block(const struct series_blocks *b, uint32_t first, int64_t from_ms)
 {
     struct series_block block = {first, group_end(b, first) - first, from_ms, b->options.max_ms};
     bool whole = b->piece_ms == 0 && from_ms == b->options.min_ms;
+    uint64_t expected = whole ? expected_of(b, first, first + block.count) : 0;
     while (whole && first + block.count < b->count && block.count < b->keys_wanted) {
         uint32_t end = group_end(b, first + block.count);
         if (end - first > b->options.keys_max || end - first > b->keys_wanted) break;
+        expected += expected_of(b, first + block.count, end);
+        if (expected > EXPECTED_MAX) break;
         block.count = end - first;
     }
     uint64_t length = (uint64_t)block.max_ms - (uint64_t)from_ms; /* one less */
@@ -256,7 +299,8 @@ measure(struct series_blocks *b)
     if (b->piece_ms > 0)
         b->piece_ms = b->piece_ms > INT64_MAX / 4 ? 0 : 2 * b->piece_ms;
     else if (b->keys_wanted < b->options.keys_max)
-        b->keys_wanted *= 2;
+        b->keys_wanted =
+            b->keys_wanted <= b->options.keys_max / 2 ? 2 * b->keys_wanted : b->options.keys_max;
 }
 
 static enum err
@@ -267,6 +311,7 @@ load(struct series_blocks *b, uint32_t first, int64_t from_ms, struct why *why)
         return why_set(why, ERR_LIMIT, "more than %u series become one by external labels",
                        b->options.keys_max);
     }
+    if (b->expects && from_ms == b->options.min_ms) expect_pieces(b, first);
     for (;;) {
         b->block = next_block(b, first, from_ms);
         b->sample_count = 0;

@@ -60,6 +60,12 @@ void series_blocks_free(struct series_blocks *blocks);
  */
 MUST_CHECK enum err series_blocks_add(struct series_blocks *blocks, struct label *labels,
                                       uint32_t count, struct bytes key, struct why *why);
+/* How many samples the series that was added last has, as the store says: then blocks are made of
+ * so many series as fit, and longer ones are cut in time before they are fetched. Of all or none.
+ */
+void series_blocks_expect(struct series_blocks *blocks, uint64_t samples);
+/* That all samples are between these times; before the first is read. */
+void series_blocks_narrow(struct series_blocks *blocks, int64_t min_ms, int64_t max_ms);
 /* The key of a number in a block. A view. */
 struct bytes series_blocks_key(const struct series_blocks *blocks, uint32_t number);
 

@@ -41,6 +41,8 @@ struct store {
     uint32_t keys_max;
     uint64_t refuses_from; /* samples of one answer */
     bool gives_more;       /* than it was asked for */
+    bool tells_counts;     /* of samples, which need not be true */
+    bool tells_times;      /* of the first and the last */
     uint64_t fetches;
 };
 
@@ -162,6 +164,8 @@ store_init(struct store *s, uint64_t seed)
     s->keys_max = rng_below(r, 2) == 0 ? 1000 : KEYS_MAX;
     s->refuses_from = rng_below(r, 2) == 0 ? UINT64_MAX : 1 + rng_below(r, 100);
     s->gives_more = rng_below(r, 2) == 0;
+    s->tells_counts = rng_below(r, 2) == 0;
+    s->tells_times = rng_below(r, 2) == 0;
 }
 
 static void
@@ -308,6 +312,21 @@ read_samples(const struct store *s, struct series_blocks *blocks, struct bytes l
     return OK;
 }
 
+static void
+tell_times(struct store *s, struct series_blocks *blocks)
+{
+    int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
+    for (uint32_t i = 0; i < s->count; i++) {
+        for (uint32_t k = 0; k < s->keys[i].count; k++) {
+            const struct sample *x = &s->keys[i].samples[k];
+            if (!is_in(x, s->min_ms, s->max_ms)) continue;
+            if (x->t_ms < min_ms) min_ms = x->t_ms;
+            if (x->t_ms > max_ms) max_ms = x->t_ms;
+        }
+    }
+    if (min_ms <= max_ms) series_blocks_narrow(blocks, min_ms, max_ms);
+}
+
 static enum err
 add_all(struct store *s, struct series_blocks *blocks)
 {
@@ -317,7 +336,10 @@ add_all(struct store *s, struct series_blocks *blocks)
         enum err e =
             series_blocks_add(blocks, labels, s->keys[i].label_count, bytes_of(&i, sizeof i), &why);
         if (e) return e;
+        static const uint64_t counts[] = {0, 1, SERIES_BLOCKS_SAMPLES / 3, UINT64_MAX};
+        if (s->tells_counts) series_blocks_expect(blocks, counts[rng_below(&s->rng, 4)]);
     }
+    if (s->tells_times) tell_times(s, blocks);
     return OK;
 }
 
@@ -387,6 +409,7 @@ struct dense {
     int64_t at_once; /* so many at each time */
     const struct histogram *histogram;
     bool gives_all; /* whatever times it was asked for */
+    bool tells;     /* how many samples there are, and when */
     uint64_t fetches;
 };
 
@@ -428,7 +451,9 @@ read_dense(struct dense *d, int64_t max_ms, uint64_t *ret_samples)
         snprintf(name, sizeof name, "%05u", i);
         label[0] = (struct label){bytes_of_text("a"), bytes_of_text(name)};
         assert_int_equal(series_blocks_add(blocks, label, 1, bytes_of_text(name), &why), OK);
+        if (d->tells) series_blocks_expect(blocks, (uint64_t)d->per_key);
     }
+    if (d->tells) series_blocks_narrow(blocks, 0, d->per_key - 1);
     enum err e;
     while ((e = series_blocks_next(blocks, &labels, &why)) == OK && labels.at != NULL) {
         struct sample_batch b;
@@ -458,6 +483,22 @@ test_blocks_that_are_too_large_are_halved(void **state)
     assert_int_equal(read_dense(&large, large.per_key, &samples), OK);
     assert_int_equal(samples, 2 * large.per_key);
     assert_true(large.fetches < 40);
+}
+
+static void
+test_a_store_that_says_how_many_samples_it_has_is_asked_for_no_block_twice(void **state)
+{
+    (void)state;
+    enum { HALF = SERIES_BLOCKS_SAMPLES / 2 };
+    uint64_t samples;
+    struct dense many = {.keys = 50, .per_key = HALF / 10, .at_once = 1, .tells = true};
+    assert_int_equal(read_dense(&many, INT64_MAX, &samples), OK);
+    assert_int_equal(samples, 50 * many.per_key);
+    assert_int_equal(many.fetches, 5);
+    struct dense large = {.keys = 3, .per_key = 4 * HALF - 1, .at_once = 1, .tells = true};
+    assert_int_equal(read_dense(&large, INT64_MAX, &samples), OK);
+    assert_int_equal(samples, 3 * large.per_key);
+    assert_int_equal(large.fetches, 12);
 }
 
 static void
@@ -526,6 +567,8 @@ main(void)
         cmocka_unit_test(test_what_is_read_is_what_the_store_has),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_blocks_that_are_too_large_are_halved),
+        cmocka_unit_test(
+            test_a_store_that_says_how_many_samples_it_has_is_asked_for_no_block_twice),
         cmocka_unit_test(test_histograms_of_a_block_are_bounded),
         cmocka_unit_test(test_more_at_one_time_than_a_block_can_have_is_an_error),
         cmocka_unit_test(test_more_keys_of_one_series_than_a_request_can_name_are_an_error),
