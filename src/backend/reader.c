@@ -20,6 +20,7 @@ reader_new(const struct reader_options *options, struct answerer **ret_answerer,
     static enum err (*const makers[SOURCE_TYPE_COUNT])(
         const struct reader_options *options, struct answerer **ret_answerer, struct why *why) = {
         [SOURCE_ARCHIVE] = archive_reader_new,
+        [SOURCE_CLICKHOUSE] = clickhouse_reader_new,
         [SOURCE_INFLUXDB] = influxdb_reader_new,
         [SOURCE_REMOTE_READ] = remote_reader_new,
     };

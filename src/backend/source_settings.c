@@ -8,6 +8,7 @@ source_type_word(enum source_type type)
 {
     static const char *const words[SOURCE_TYPE_COUNT] = {
         [SOURCE_ARCHIVE] = "archive",
+        [SOURCE_CLICKHOUSE] = "clickhouse",
         [SOURCE_INFLUXDB] = "influxdb",
         [SOURCE_REMOTE_READ] = "remote_read",
     };

@@ -12,6 +12,7 @@
 
 enum source_type {
     SOURCE_ARCHIVE,
+    SOURCE_CLICKHOUSE,
     SOURCE_INFLUXDB,
     SOURCE_REMOTE_READ,
     SOURCE_TYPE_COUNT,
@@ -62,6 +63,21 @@ struct source_cache_settings {
     uint64_t max_bytes;
 };
 
+/* What the columns of a table are called; NULL: as the destination calls them, as by default. */
+struct clickhouse_columns {
+    const char *metric;
+    const char *labels;
+    const char *time;
+    const char *value;
+    const char *bits; /* as all that follow, the table may lack it if it is called so */
+    const char *histogram;
+    const char *start_time;
+};
+struct clickhouse_read_settings {
+    struct clickhouse_settings server; /* url, database, table */
+    struct clickhouse_columns columns;
+};
+
 /* What a series is called: the measurement, whose fields are those that the destination writes; or
  * measurement_field, of each field with a number. */
 enum influxdb_mapping { INFLUXDB_PROMETHEUS, INFLUXDB_TELEGRAF };
@@ -94,6 +110,7 @@ struct source_settings {
     struct source_cache_settings cache; /* ARCHIVE */
     union {
         struct archive_settings archive;
+        struct clickhouse_read_settings clickhouse;
         struct influxdb_read_settings influxdb;
         struct remote_read_settings remote_read;
     } u;

@@ -12,8 +12,8 @@
 #include "config/source_rules.h"
 
 #define FOR(type)  (1u << SOURCE_##type)
-#define HTTP_TYPES (FOR(ARCHIVE) | FOR(INFLUXDB) | FOR(REMOTE_READ))
-#define AUTH_TYPES (FOR(INFLUXDB) | FOR(REMOTE_READ))
+#define HTTP_TYPES (FOR(ARCHIVE) | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(REMOTE_READ))
+#define AUTH_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(REMOTE_READ))
 #define OF(f)      AT(source_settings, f)
 
 _Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
@@ -130,13 +130,32 @@ static const struct schema_key cache_keys[] = {
 };
 static const struct schema cache_schema = {cache_keys, sizeof(struct source_cache_settings)};
 
+static const struct schema_key columns_keys[] = {
+    {"metric", SCHEMA_TEXT, AT(clickhouse_columns, metric), .fallback = "metric", .max = 127,
+     .help = "name of the column with the metric name"},
+    {"labels", SCHEMA_TEXT, AT(clickhouse_columns, labels), .fallback = "labels", .max = 127,
+     .help = "name of the column with the labels, as a JSON object"},
+    {"time", SCHEMA_TEXT, AT(clickhouse_columns, time), .fallback = "time", .max = 127,
+     .help = "name of the column with the time, in milliseconds or as DateTime"},
+    {"value", SCHEMA_TEXT, AT(clickhouse_columns, value), .fallback = "value", .max = 127,
+     .help = "name of the column with the value"},
+    {"bits", SCHEMA_TEXT, AT(clickhouse_columns, bits), .fallback = "bits", .max = 127,
+     .help = "name of the column with the bits of values that are not finite"},
+    {"histogram", SCHEMA_TEXT, AT(clickhouse_columns, histogram), .fallback = "histogram",
+     .max = 127, .help = "name of the column with the native histogram, as JSON"},
+    {"start_time", SCHEMA_TEXT, AT(clickhouse_columns, start_time), .fallback = "start_time",
+     .max = 127, .help = "name of the column with the start timestamp"},
+    {NULL},
+};
+static const struct schema columns_schema = {columns_keys, sizeof(struct clickhouse_columns)};
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
 static const struct schema_key source_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
      .check = rule_name, .help = "name, unique among sources, used in metrics and commands"},
-    {"type", SCHEMA_CHOICE, OF(type), .required = true, .choices = "archive|influxdb|remote_read",
-     .help = "type of the source"},
+    {"type", SCHEMA_CHOICE, OF(type), .required = true,
+     .choices = "archive|clickhouse|influxdb|remote_read", .help = "type of the source"},
     {"select", SCHEMA_TEXTS, ITEMS(source_settings, select.items, select.count), .max = 256,
      .check = rule_selector, .any_control = true, .what = "a series selector",
      .help = "series that it can have, as PromQL selectors; default: all"},
@@ -168,6 +187,15 @@ static const struct schema_key source_keys[] = {
     BASIC_AUTH_KEY(source_settings, basic_auth, AUTH_TYPES),
     AUTHORIZATION_KEY(source_settings, authorization, AUTH_TYPES),
     OAUTH2_KEY(source_settings, oauth2, AUTH_TYPES),
+
+    {"url", SCHEMA_TEXT, OF(u.clickhouse.server.url), .types = FOR(CLICKHOUSE), .required = true,
+     .check = rule_url, .what = "a URL", .help = "URL of the server's HTTP interface"},
+    {"database", SCHEMA_TEXT, OF(u.clickhouse.server.database), .types = FOR(CLICKHOUSE),
+     .fallback = "default", .help = "name of the database"},
+    {"table", SCHEMA_TEXT, OF(u.clickhouse.server.table), .types = FOR(CLICKHOUSE),
+     .required = true, .help = "name of the table or view"},
+    {"columns", SCHEMA_MAPPING, BELOW(source_settings, u.clickhouse.columns, columns_schema),
+     .types = FOR(CLICKHOUSE), .help = "names of the columns"},
 
     {"url", SCHEMA_TEXT, OF(u.influxdb.server.url), .types = FOR(INFLUXDB), .required = true,
      .check = rule_url, .what = "a URL", .help = "URL of the server"},

@@ -119,8 +119,44 @@ static const char archive_text[] = "sources:\n"
                                    "  session_token_file: /st\n"
                                    "- {name: c, type: archive, path: /p}\n";
 
-static const struct list_text whole[] = {
-    {remote_read_text, true}, {influxdb_text, true}, {archive_text, false}};
+static const char clickhouse_text[] =
+    "sources:\n"
+    "- {name: one, type: clickhouse, url: 'http://h:8123', database: d, table: t,\n"
+    "   basic_auth: {username: u, password: hush1},\n"
+    "   columns: {metric: name, labels: tags, time: at, value: v, bits: b, histogram: h,\n"
+    "             start_time: s}}\n"
+    "- {name: two, type: clickhouse, url: 'http://h:8123', table: t}\n";
+
+static const struct list_text whole[] = {{remote_read_text, true},
+                                         {influxdb_text, true},
+                                         {archive_text, false},
+                                         {clickhouse_text, false}};
+
+static void
+test_keys_of_clickhouse_are_read(void **state)
+{
+    (void)state;
+    struct sources list = read_sources(clickhouse_text, false);
+    const struct clickhouse_read_settings *x = &list.items[0].u.clickhouse;
+    assert_int_equal(list.count, 2);
+    assert_int_equal(list.items[0].type, SOURCE_CLICKHOUSE);
+    assert_string_equal(x->server.url, "http://h:8123");
+    assert_string_equal(x->server.database, "d");
+    assert_string_equal(x->server.table, "t");
+    assert_string_equal(x->columns.metric, "name");
+    assert_string_equal(x->columns.labels, "tags");
+    assert_string_equal(x->columns.time, "at");
+    assert_string_equal(x->columns.value, "v");
+    assert_string_equal(x->columns.bits, "b");
+    assert_string_equal(x->columns.histogram, "h");
+    assert_string_equal(x->columns.start_time, "s");
+    assert_string_equal(list.items[0].basic_auth.username, "u");
+    x = &list.items[1].u.clickhouse;
+    assert_string_equal(x->server.database, "default");
+    assert_string_equal(x->columns.metric, "metric");
+    assert_string_equal(x->columns.start_time, "start_time");
+    sources_free(&list);
+}
 
 static void
 test_keys_of_influxdb_are_read(void **state)
@@ -379,14 +415,15 @@ test_what_is_no_list_of_sources_is_refused(void **state)
                        "f.yml:1:11: expected a source with keys such as 'name:', got '5'");
     check_source_error(
         "sources:\n- name: a\n",
-        "f.yml:2:3: a source requires 'type', one of archive, influxdb, remote_read");
-    check_source_error("sources: [{type: remote_red}]\n",
-                       "f.yml:1:18: type: expected one of archive, influxdb, remote_read, got "
-                       "'remote_red'; did you "
-                       "mean 'remote_read'?");
+        "f.yml:2:3: a source requires 'type', one of archive, clickhouse, influxdb, remote_read");
+    check_source_error(
+        "sources: [{type: remote_red}]\n",
+        "f.yml:1:18: type: expected one of archive, clickhouse, influxdb, remote_read, got "
+        "'remote_red'; did you "
+        "mean 'remote_read'?");
     check_source_error(
         "sources: [{type: s3}]\n",
-        "f.yml:1:18: type: expected one of archive, influxdb, remote_read, got 's3'");
+        "f.yml:1:18: type: expected one of archive, clickhouse, influxdb, remote_read, got 's3'");
     check_source_error("sources: []\nlog: {}\nsources: []\n",
                        "f.yml:3:1: duplicate key 'sources', first given on line 1");
     check_source_error("sources: [&a {type: remote_read}]\n",
@@ -650,6 +687,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_of_influxdb_are_read),
+        cmocka_unit_test(test_keys_of_clickhouse_are_read),
         cmocka_unit_test(test_every_key_is_read),
         cmocka_unit_test(test_tables_are_well_formed_and_all_their_keys_are_tested),
         cmocka_unit_test(test_defaults_are_those_that_are_promised),

@@ -158,15 +158,22 @@ exception_at(const uint8_t *at, const uint8_t *end)
 }
 
 /* What follows other output is the last there is; names and labels may say the same before it. */
-static uint32_t
-last_exception(struct bytes body)
+struct bytes
+clickhouse_late_exception(struct bytes body)
 {
     for (size_t at = body.size; at-- > 0;) {
         if (body.at[at] != 'C') continue;
-        uint32_t code = exception_at(body.at + at, body.at + body.size);
-        if (code > 0) return code;
+        if (exception_at(body.at + at, body.at + body.size) == 0) continue;
+        return bytes_of(body.at + at, body.size - at);
     }
-    return 0;
+    return bytes_of("", 0);
+}
+
+static uint32_t
+last_exception(struct bytes body)
+{
+    struct bytes text = clickhouse_late_exception(body);
+    return text.size == 0 ? 0 : exception_at(text.at, text.at + text.size);
 }
 
 uint32_t
@@ -202,6 +209,24 @@ says(const struct http_call_answer *answer, const char *text)
 {
     struct bytes body = answer->body;
     return body.size > 0 && memmem(body.at, body.size, text, strlen(text)) != NULL;
+}
+
+bool
+clickhouse_is_too_much(const struct http_call_answer *answer)
+{
+    switch (clickhouse_answer_code(answer)) {
+    case 62: /* a syntax error, too */
+        return says(answer, "Max query size exceeded");
+    case 158:
+    case 168:
+    case 307:
+    case 396:
+        return true;
+    case 241:
+        return !says(answer, "(total)");
+    default:
+        return false;
+    }
 }
 
 static bool

@@ -33,6 +33,13 @@ extern const char *const clickhouse_wanted_headers[];
  */
 uint32_t clickhouse_answer_code(const struct http_call_answer *answer);
 
+/* The exception that stands at the end of a body with other output, from its code on; empty: there
+ * is none. A view of it. */
+struct bytes clickhouse_late_exception(struct bytes body);
+/* Whether it refuses what would be answered if less were asked for at a time: a limit of memory, of
+ * rows, bytes or of the query's size, that is not of all queries together. */
+bool clickhouse_is_too_much(const struct http_call_answer *answer);
+
 /*
  * Judges the answer to a request that is answered with nothing. CLICKHOUSE_UNKNOWN_FORM is
  * VERDICT_UNPREPARED, CLICKHOUSE_MISREAD is VERDICT_SOME_DEAD, the last two are

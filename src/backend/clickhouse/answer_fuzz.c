@@ -24,7 +24,7 @@ check_table(struct bytes body)
     struct clickhouse_table table;
     struct why why = {""};
     struct buf text;
-    if (clickhouse_table_read(body, &table) != OK) return;
+    if (clickhouse_table_read(body, clickhouse_column_names, &table) != OK) return;
     buf_init(&text, NULL, 1 << 16);
     bool fits = table.found && clickhouse_table_check(&table, &settings, &why) == OK;
     if (table.found && !fits && why.text[0] == 0) abort();

@@ -446,7 +446,8 @@ take_table(const struct http_call_answer *answer, struct clickhouse_table *ret_t
 {
     bool is_data = answer->failure == HTTP_CALL_ANSWERED && answer->status >= 200 &&
                    answer->status < 300 && !answer->body_cut;
-    enum err e = is_data ? clickhouse_table_read(answer->body, ret_table) : ERR_INPUT;
+    enum err e = is_data ? clickhouse_table_read(answer->body, clickhouse_column_names, ret_table)
+                         : ERR_INPUT;
     if (e == OK) return OK;
     clickhouse_judge_late(answer, step);
     /* A question that is not understood will not be, whatever is asked first. */

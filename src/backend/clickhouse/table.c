@@ -18,21 +18,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/clickhouse/quoting.h"
+
 enum { MODERN_MAJOR = 21, MODERN_MINOR = 3, COLUMN_START = CLICKHOUSE_COLUMNS - 1 };
+
+const char *const clickhouse_column_names[CLICKHOUSE_COLUMNS] = {
+    "metric", "labels", "time", "value", "bits", "histogram", "start_time",
+};
 
 /* What rows have, in their order (wire/clickhouse_row.h). */
 static const struct {
-    const char *name;
     const char *type;
     const char *modern; /* how a new table has it */
 } columns[CLICKHOUSE_COLUMNS] = {
-    {"metric", "String", "LowCardinality(String)"},
-    {"labels", "String", "String CODEC(ZSTD(1))"},
-    {"time", "Int64", "Int64 CODEC(DoubleDelta, ZSTD(1))"},
-    {"value", "Float64", "Float64 CODEC(ZSTD(1))"},
-    {"bits", "UInt64", "UInt64 CODEC(ZSTD(1))"},
-    {"histogram", "String", "String CODEC(ZSTD(1))"},
-    {"start_time", "Int64", "Int64 CODEC(ZSTD(1))"},
+    {"String", "LowCardinality(String)"},
+    {"String", "String CODEC(ZSTD(1))"},
+    {"Int64", "Int64 CODEC(DoubleDelta, ZSTD(1))"},
+    {"Float64", "Float64 CODEC(ZSTD(1))"},
+    {"UInt64", "UInt64 CODEC(ZSTD(1))"},
+    {"String", "String CODEC(ZSTD(1))"},
+    {"Int64", "Int64 CODEC(ZSTD(1))"},
 };
 
 const char *
@@ -50,17 +55,12 @@ clickhouse_setting_word(enum clickhouse_setting setting)
 
 /* --- texts in statements ---------------------------------------------------------------------- */
 
-/* In quotes of this kind, with a backslash before each of them and before each backslash. */
 static void
 put_quoted(struct buf *to, char quote, const char *text, const char *more)
 {
     buf_put_u8(to, (uint8_t)quote);
-    for (const char *part = text; part != NULL; part = part == text ? more : NULL) {
-        for (const char *c = part; *c != 0; c++) {
-            if (*c == quote || *c == '\\') buf_put_u8(to, '\\');
-            buf_put_u8(to, (uint8_t)*c);
-        }
-    }
+    clickhouse_escaped_put(to, quote, bytes_of_text(text));
+    if (more != NULL) clickhouse_escaped_put(to, quote, bytes_of_text(more));
     buf_put_u8(to, (uint8_t)quote);
 }
 
@@ -138,18 +138,18 @@ take_version(struct clickhouse_table *t, const char *text)
 }
 
 static void
-take_column(struct clickhouse_table *t, const json_t *row)
+take_column(struct clickhouse_table *t, const char *const *names, const json_t *row)
 {
     const char *kind = text_at(row, 3);
     for (int i = 0; i < CLICKHOUSE_COLUMNS; i++) {
-        if (strcmp(columns[i].name, text_at(row, 1)) != 0) continue;
+        if (strcmp(names[i], text_at(row, 1)) != 0) continue;
         snprintf(t->columns[i].type, sizeof t->columns[i].type, "%s", text_at(row, 2));
         t->columns[i].takes = kind[0] == 0 || strcmp(kind, "DEFAULT") == 0;
     }
 }
 
 static void
-take_row(struct clickhouse_table *t, const json_t *row)
+take_row(struct clickhouse_table *t, const char *const *names, const json_t *row)
 {
     const char *what = text_at(row, 0);
     if (strcmp(what, "version") == 0) {
@@ -164,12 +164,13 @@ take_row(struct clickhouse_table *t, const json_t *row)
         snprintf(t->engine, sizeof t->engine, "%s", text_at(row, 1));
         snprintf(t->key, sizeof t->key, "%s", text_at(row, 2));
     } else if (strcmp(what, "column") == 0) {
-        take_column(t, row);
+        take_column(t, names, row);
     }
 }
 
 enum err
-clickhouse_table_read(struct bytes body, struct clickhouse_table *ret_table)
+clickhouse_table_read(struct bytes body, const char *const names[CLICKHOUSE_COLUMNS],
+                      struct clickhouse_table *ret_table)
 {
     json_t *root = json_loadb(body.at == NULL ? "" : (const char *)body.at, body.size, 0, NULL);
     const json_t *data = json_object_get(root, "data"), *rows = json_object_get(root, "rows");
@@ -179,7 +180,7 @@ clickhouse_table_read(struct bytes body, struct clickhouse_table *ret_table)
                  json_object_get(root, "exception") == NULL;
     struct clickhouse_table table = {.found = false};
     for (size_t i = 0; whole && i < count; i++) {
-        take_row(&table, json_array_get(data, i));
+        take_row(&table, names, json_array_get(data, i));
     }
     json_decref(root);
     if (!whole || table.version[0] == 0) return ERR_INPUT;
@@ -209,17 +210,17 @@ check_columns(const struct clickhouse_table *t, const char *name, struct why *wh
         if (type[0] == 0) {
             return why_set(why, ERR_INPUT,
                            "table %s has no column %s: add it with type %s, or name another table",
-                           name, columns[i].name, columns[i].type);
+                           name, clickhouse_column_names[i], columns[i].type);
         }
         if (!is_type(type, columns[i].type)) {
             return why_set(why, ERR_INPUT, "column %s of table %s has type %s, expected %s",
-                           columns[i].name, name, type, columns[i].type);
+                           clickhouse_column_names[i], name, type, columns[i].type);
         }
         if (!t->columns[i].takes) {
             return why_set(why, ERR_INPUT,
                            "column %s of table %s is computed by ClickHouse: expected one that "
                            "INSERT can name",
-                           columns[i].name, name);
+                           clickhouse_column_names[i], name);
         }
     }
     return OK;
@@ -344,7 +345,7 @@ clickhouse_table_create_put(struct buf *to, const struct clickhouse_table *serve
     }
     for (int i = 0; i < CLICKHOUSE_COLUMNS; i++) {
         buf_put_text(to, i == 0 ? " (" : ", ");
-        buf_put_text(to, columns[i].name);
+        buf_put_text(to, clickhouse_column_names[i]);
         buf_put_u8(to, ' ');
         buf_put_text(to, server->is_modern ? columns[i].modern : columns[i].type);
     }
@@ -374,7 +375,7 @@ clickhouse_table_insert_put(struct buf *to, const struct clickhouse_table *t,
     put_table(to, s, NULL);
     for (int i = 0; i < column_count(t); i++) {
         buf_put_text(to, i == 0 ? " (" : ", ");
-        buf_put_text(to, columns[i].name);
+        buf_put_text(to, clickhouse_column_names[i]);
     }
     buf_put_text(to, ") FORMAT RowBinary");
     if (t->knows[CLICKHOUSE_TYPED_HEADER]) buf_put_text(to, "WithNamesAndTypes");
@@ -386,7 +387,7 @@ clickhouse_table_head_put(struct buf *to, const struct clickhouse_table *t)
     if (!t->knows[CLICKHOUSE_TYPED_HEADER]) return;
     buf_put_varint(to, (uint64_t)column_count(t));
     for (int i = 0; i < column_count(t); i++) {
-        buf_put_counted(to, bytes_of_text(columns[i].name));
+        buf_put_counted(to, bytes_of_text(clickhouse_column_names[i]));
     }
     for (int i = 0; i < column_count(t); i++) {
         buf_put_counted(to, bytes_of_text(t->columns[i].type));

@@ -42,8 +42,13 @@ void clickhouse_table_assume(struct clickhouse_table *ret_table);
 /* The query for all of it; its answer is read by the next one. Out of memory shows in
  * buf_error(to), as with all that put. */
 void clickhouse_table_ask_put(struct buf *to, const struct clickhouse_settings *settings);
-/* ERR_INPUT: the answer is not whole, or not of this query. */
-MUST_CHECK enum err clickhouse_table_read(struct bytes body, struct clickhouse_table *ret_table);
+/* What the columns are called, in the order of wire/clickhouse_row.h. */
+extern const char *const clickhouse_column_names[CLICKHOUSE_COLUMNS];
+/* `names`: what the columns are called. ERR_INPUT: the answer is not whole, or not of this query.
+ */
+MUST_CHECK enum err clickhouse_table_read(struct bytes body,
+                                          const char *const names[CLICKHOUSE_COLUMNS],
+                                          struct clickhouse_table *ret_table);
 /* Whether samples can be kept in a table that was found; ERR_INPUT, and why not. */
 MUST_CHECK enum err clickhouse_table_check(const struct clickhouse_table *table,
                                            const struct clickhouse_settings *settings,

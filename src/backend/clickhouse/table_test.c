@@ -45,7 +45,8 @@ expect_text(const char *expected)
 static void
 read(const char *body)
 {
-    assert_int_equal(clickhouse_table_read(bytes_of_text(body), &table), OK);
+    assert_int_equal(clickhouse_table_read(bytes_of_text(body), clickhouse_column_names, &table),
+                     OK);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -131,7 +132,9 @@ test_an_answer_that_is_not_whole_is_refused(void **state)
         "DB::Exception: Memory limit",
     };
     for (unsigned i = 0; i < sizeof bodies / sizeof *bodies; i++) {
-        assert_int_equal(clickhouse_table_read(bytes_of_text(bodies[i]), &table), ERR_INPUT);
+        assert_int_equal(
+            clickhouse_table_read(bytes_of_text(bodies[i]), clickhouse_column_names, &table),
+            ERR_INPUT);
     }
     read("{\"data\":[[\"version\",\"18.16.1\",\"\",\"\"],[\"more\"],7,[]],\"rows\":4}");
     assert_string_equal(table.version, "18.16.1");

@@ -1,0 +1,15 @@
+/*
+ * quoting.h - names and texts in the statements of ClickHouse: 'text', `name`. Private to
+ * backend/clickhouse.
+ */
+#ifndef BACKEND_CLICKHOUSE_QUOTING_H
+#define BACKEND_CLICKHOUSE_QUOTING_H
+
+#include "base/buf.h"
+
+/* What stands between quotes of this kind, ' or `; any bytes. */
+void clickhouse_escaped_put(struct buf *to, char quote, struct bytes text);
+/* With them. */
+void clickhouse_quoted_put(struct buf *to, char quote, struct bytes text);
+
+#endif
