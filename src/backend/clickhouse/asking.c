@@ -2,6 +2,7 @@
 #include "backend/clickhouse/asking.h"
 
 #include "backend/clickhouse/answer.h"
+#include "backend/clickhouse/table.h"
 #include "backend/common/http_common.h"
 
 enum { URL_BYTES_MAX = 64 * 1024, QUERY_BYTES_MAX = 16 << 20 };
@@ -77,6 +78,10 @@ send(struct clickhouse_ask *a, struct why *why)
     a->code = 0;
     buf_clear(&a->url);
     http_url_begin(&a->url, base, "/");
+    if (a->cancels) {
+        const char *cancel = clickhouse_setting_word(CLICKHOUSE_CANCEL);
+        http_url_param(&a->url, cancel, bytes_of_text("1"));
+    }
     http_url_end(&a->url, base);
     enum err e = err_first(buf_error(&a->url), buf_error(&a->query));
     if (e == ERR_LIMIT) return why_set(why, e, "the query is too large");

@@ -19,6 +19,7 @@ struct clickhouse_ask {
     const struct source_settings *settings;
     struct fetch_session *session;
     struct query_control *control;
+    bool cancels; /* ClickHouse is told to stop when we do not read on */
     struct buf url;
     struct buf query; /* the statement; emptied by clickhouse_ask_begin() */
     struct fetch *fetch;

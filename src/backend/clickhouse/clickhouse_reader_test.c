@@ -255,6 +255,34 @@ test_bits_starts_and_histograms_are_read(void **state)
     rig_stop(&rig);
 }
 
+/* Who has readonly = 1 may send no setting. */
+static void
+test_a_server_that_can_is_told_to_stop_when_nobody_reads(void **state)
+{
+    (void)state;
+#define CANCEL "[\"setting\",\"cancel_http_readonly_queries_on_client_close\",\"0\",\"\"]"
+    static const char *const forms[] = {
+        ANSWER TESTING_NEW,
+        ANSWER TESTING_ANSWER(
+            "26.7.2.1",
+            "," CANCEL
+            ",[\"setting\",\"readonly\",\"1\",\"\"]" TESTING_ENGINE TESTING_COLUMNS("String"),
+            10),
+    };
+    for (int i = 0; i < 2; i++) {
+        struct rig rig;
+        rig_init(&rig);
+        answer(&rig, forms[i]);
+        answer_series(&rig);
+        answer_samples(&rig);
+        rig_start(&rig);
+        expect_read(&rig, "up", "up{job=\"x\"} 1000:3ff8000000000000 2000:0\n");
+        expect_asked(&rig, i == 0 ? "POST /?cancel_http_readonly_queries_on_client_close=1 HTTP"
+                                  : "POST / HTTP");
+        rig_stop(&rig);
+    }
+}
+
 static void
 test_series_that_are_not_selected_are_left_out(void **state)
 {
@@ -563,6 +591,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series_are_asked_for_then_their_samples),
         cmocka_unit_test(test_bits_starts_and_histograms_are_read),
+        cmocka_unit_test(test_a_server_that_can_is_told_to_stop_when_nobody_reads),
         cmocka_unit_test(test_series_that_are_not_selected_are_left_out),
         cmocka_unit_test(test_a_table_of_others_needs_but_four_columns),
         cmocka_unit_test(test_too_much_for_the_server_is_asked_for_in_parts),

@@ -93,6 +93,7 @@ take_known(struct clickhouse_question *q)
     bool known = of->is_asked && now_ns - of->asked_ns < FORM_AGE_NS;
     if (known) q->form = of->form;
     lock_drop(&of->lock);
+    q->ask.cancels = known && q->form.table.knows[CLICKHOUSE_CANCEL] && !q->form.table.is_readonly;
     return known;
 }
 
@@ -172,6 +173,7 @@ clickhouse_question_learn(struct clickhouse_question *q, struct why *why)
     of->is_asked = true;
     of->asked_ns = env_monotonic_ns(of->options.env);
     lock_drop(&of->lock);
+    (void)take_known(q);
     return OK;
 }
 

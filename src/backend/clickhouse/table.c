@@ -49,6 +49,8 @@ clickhouse_setting_word(enum clickhouse_setting setting)
         [CLICKHOUSE_TOKEN] = "insert_deduplication_token",
         [CLICKHOUSE_ASYNC] = "async_insert",
         [CLICKHOUSE_TYPED_HEADER] = "input_format_with_types_use_header",
+        [CLICKHOUSE_CANCEL] = "cancel_http_readonly_queries_on_client_close",
+        [CLICKHOUSE_READONLY] = "readonly",
     };
     return words[setting];
 }
@@ -101,7 +103,7 @@ void
 clickhouse_table_ask_put(struct buf *to, const struct clickhouse_settings *s)
 {
     buf_put_text(to, "SELECT 'version' AS what, version() AS a, '' AS b, '' AS c"
-                     " UNION ALL SELECT 'setting', name, '', '' FROM system.settings"
+                     " UNION ALL SELECT 'setting', name, value, '' FROM system.settings"
                      " WHERE name IN (");
     for (int i = 0; i < CLICKHOUSE_SETTINGS; i++) {
         if (i > 0) buf_put_text(to, ", ");
@@ -159,6 +161,9 @@ take_row(struct clickhouse_table *t, const char *const *names, const json_t *row
             const char *word = clickhouse_setting_word((enum clickhouse_setting)i);
             t->knows[i] |= strcmp(word, text_at(row, 1)) == 0;
         }
+        const char *readonly = clickhouse_setting_word(CLICKHOUSE_READONLY);
+        bool is_it = strcmp(text_at(row, 1), readonly) == 0;
+        t->is_readonly |= is_it && strcmp(text_at(row, 2), "1") == 0;
     } else if (strcmp(what, "table") == 0) {
         t->found = true;
         snprintf(t->engine, sizeof t->engine, "%s", text_at(row, 1));

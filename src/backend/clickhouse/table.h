@@ -19,6 +19,8 @@ enum clickhouse_setting {
     CLICKHOUSE_ASYNC,            /* async_insert */
     CLICKHOUSE_TYPED_HEADER,     /* input_format_with_types_use_header: not sent, but it tells that
                                     the format RowBinaryWithNamesAndTypes is checked */
+    CLICKHOUSE_CANCEL,           /* cancel_http_readonly_queries_on_client_close */
+    CLICKHOUSE_READONLY,         /* readonly: not sent; with 1 no setting may be */
     CLICKHOUSE_SETTINGS,
 };
 const char *clickhouse_setting_word(enum clickhouse_setting setting);
@@ -28,6 +30,7 @@ struct clickhouse_table {
     char version[CLICKHOUSE_NAME_BYTES];
     bool is_modern; /* 21.3 or newer */
     bool knows[CLICKHOUSE_SETTINGS];
+    bool is_readonly; /* the user may read, and may send no settings */
     bool found;
     char engine[CLICKHOUSE_NAME_BYTES];
     char key[CLICKHOUSE_KEY_BYTES]; /* "metric, labels, time"; empty of engines without one */

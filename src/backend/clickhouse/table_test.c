@@ -58,9 +58,10 @@ test_one_query_asks_for_all_and_quotes_names(void **state)
     settings.database = "a'b\\c";
     clickhouse_table_ask_put(&text, &settings);
     expect_text("SELECT 'version' AS what, version() AS a, '' AS b, '' AS c"
-                " UNION ALL SELECT 'setting', name, '', '' FROM system.settings WHERE name IN "
+                " UNION ALL SELECT 'setting', name, value, '' FROM system.settings WHERE name IN "
                 "('insert_distributed_sync', 'insert_deduplicate', 'insert_deduplication_token', "
-                "'async_insert', 'input_format_with_types_use_header')"
+                "'async_insert', 'input_format_with_types_use_header', "
+                "'cancel_http_readonly_queries_on_client_close', 'readonly')"
                 " UNION ALL SELECT 'table', engine, sorting_key, '' FROM system.tables"
                 " WHERE database = 'a\\'b\\\\c' AND name = 't'"
                 " UNION ALL SELECT 'column', name, type, default_kind FROM system.columns"

@@ -14,13 +14,15 @@
     ",[\"column\",\"histogram\",\"String\",\"\"]"
 #define TESTING_START  ",[\"column\",\"start_time\",\"Int64\",\"DEFAULT\"]"
 #define TESTING_ENGINE ",[\"table\",\"ReplacingMergeTree\",\"metric, labels, time\",\"\"]"
-#define TESTING_OLD_SETTINGS                          \
-    ",[\"setting\",\"insert_deduplicate\",\"\",\"\"]" \
-    ",[\"setting\",\"insert_distributed_sync\",\"\",\"\"]"
-#define TESTING_NEW_SETTINGS                                  \
-    TESTING_OLD_SETTINGS                                      \
-    ",[\"setting\",\"async_insert\",\"\",\"\"]"               \
-    ",[\"setting\",\"insert_deduplication_token\",\"\",\"\"]" \
+#define TESTING_OLD_SETTINGS                               \
+    ",[\"setting\",\"insert_deduplicate\",\"\",\"\"]"      \
+    ",[\"setting\",\"insert_distributed_sync\",\"\",\"\"]" \
+    ",[\"setting\",\"readonly\",\"0\",\"\"]"
+#define TESTING_NEW_SETTINGS                                                     \
+    TESTING_OLD_SETTINGS                                                         \
+    ",[\"setting\",\"async_insert\",\"\",\"\"]"                                  \
+    ",[\"setting\",\"insert_deduplication_token\",\"\",\"\"]"                    \
+    ",[\"setting\",\"cancel_http_readonly_queries_on_client_close\",\"0\",\"\"]" \
     ",[\"setting\",\"input_format_with_types_use_header\",\"\",\"\"]"
 #define TESTING_ANSWER(version, rest, rows)                                                 \
     "{\"meta\":[{\"name\":\"what\",\"type\":\"String\"}],\"data\":[[\"version\",\"" version \
@@ -29,16 +31,16 @@
 #define TESTING_OLD                                                                             \
     TESTING_ANSWER("18.16.1",                                                                   \
                    TESTING_OLD_SETTINGS TESTING_ENGINE TESTING_COLUMNS("String") TESTING_START, \
-                   11)
+                   12)
 /* The same without the column start_time. */
 #define TESTING_OLD_SHORT \
-    TESTING_ANSWER("18.16.1", TESTING_OLD_SETTINGS TESTING_ENGINE TESTING_COLUMNS("String"), 10)
-#define TESTING_NO_TABLE TESTING_ANSWER("18.16.1", TESTING_OLD_SETTINGS, 3)
+    TESTING_ANSWER("18.16.1", TESTING_OLD_SETTINGS TESTING_ENGINE TESTING_COLUMNS("String"), 11)
+#define TESTING_NO_TABLE TESTING_ANSWER("18.16.1", TESTING_OLD_SETTINGS, 4)
 #define TESTING_NEW                                                                              \
     TESTING_ANSWER("26.7.2.1",                                                                   \
                    TESTING_NEW_SETTINGS TESTING_ENGINE TESTING_COLUMNS("LowCardinality(String)") \
                        TESTING_START,                                                            \
-                   14)
+                   16)
 #define TESTING_NEW_HEAD                                                               \
     "\x07\x06metric\x06labels\x04time\x05value\x04"                                    \
     "bits\x09histogram\x0astart_time\x16LowCardinality(String)\x06String\x05Int64\x07" \
