@@ -109,7 +109,8 @@ round() { # NAME CAPTURE [ARGUMENT...]
 seed=${SEED:-$RANDOM}
 is_imported() {
     python3 tests/tools/random_matchers.py series "$seed" 120 >"$work/random.ndjson" &&
-        "$firekeep" import --url="$url" "$work/random.ndjson" && within 60 all_settled clickhouse
+        "$firekeep" import --url="$url" "$work/random.ndjson" &&
+        within 60 has_delivered clickhouse $(($(wc -l <"$work/random.ndjson") + 15)) # after those of every kind
 }
 
 # Texts that would end a literal, or a statement, if one let them; as value, regex, name of a metric and of a label.
