@@ -296,11 +296,14 @@ measure(struct series_blocks *b)
 {
     if (b->sample_count > SERIES_BLOCKS_SAMPLES / 4) return;
     if (b->histograms.size > SERIES_BLOCKS_HISTOGRAM_BYTES / 4) return;
+    /* Where samples are counted before, a block was too large for another reason, which is not
+     * tried again with each one. */
+    uint32_t room = b->options.keys_max - b->keys_wanted;
+    uint32_t more = b->expects ? b->keys_wanted / 4 + 1 : b->keys_wanted;
     if (b->piece_ms > 0)
         b->piece_ms = b->piece_ms > INT64_MAX / 4 ? 0 : 2 * b->piece_ms;
-    else if (b->keys_wanted < b->options.keys_max)
-        b->keys_wanted =
-            b->keys_wanted <= b->options.keys_max / 2 ? 2 * b->keys_wanted : b->options.keys_max;
+    else
+        b->keys_wanted += more < room ? more : room;
 }
 
 static enum err
