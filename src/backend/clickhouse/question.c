@@ -201,6 +201,7 @@ read_series(struct clickhouse_question *q, const struct clickhouse_series_sink *
     struct label labels[FINAL_LABELS_MAX];
     struct clickhouse_series series = {.labels = labels};
     buf_clear(&q->text);
+    if (!buf_reserve(&q->text, 1)) return no_memory(why); /* both may be empty */
     buf_put_bytes(&q->text, rows_text(rows));
     size_t metric_size = q->text.size;
     buf_put_bytes(&q->text, rows_text(rows));

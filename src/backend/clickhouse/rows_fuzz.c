@@ -30,6 +30,7 @@ read_row(struct rows *rows, struct buf *text, struct buf *numbers, struct arena 
     struct why why = {""};
     uint32_t count;
     buf_clear(text);
+    if (!buf_reserve(text, 1)) return; /* both may be empty */
     buf_put_bytes(text, rows_text(rows));
     size_t metric = text->size;
     buf_put_bytes(text, rows_text(rows));
