@@ -93,7 +93,7 @@ every_kind | "$TOOLS/rwmake" --version 2 >"$work/kinds.rw"
 round() { # NAME CAPTURE [ARGUMENT...]
     claim "$1: it is given the capture" writes "$@" || return
     claim "$1: a server without a store starts" reads "$1" || return
-    claim "$1: everything comes back, bit for bit" same
+    claim "$1: everything comes back, bit for bit" within 30 same
     if [[ $1 != kinds ]]; then
         read -r start_s end_s < <(times_of)
         end_s=$((end_s + 10)) # all of the last second, too
@@ -126,13 +126,12 @@ asks_hostile() { # nothing is found by them that the store would not find
         quoted=$(jq -n --arg text "$text" '$text')
         for selector in "{job=$quoted}" "{job!=$quoted,__name__=\"up\"}" "{__name__=$quoted}" "{__name__=~$(jq -n --arg text "$text" '"\\Q" + $text + "\\E.*"')}" \
             "{job=~$(jq -n --arg text "$text" '"\\Q" + $text + "\\E|x"')}" "{$quoted=\"x\"}" "{$quoted!=\"x\",__name__=\"up\"}"; do
-            for path in "query?query=$(jq -rn --arg q "last_over_time($selector[1d])" '$q | @uri')&time=1700000100" "series?match[]=$(jq -rn --arg q "$selector" '$q | @uri')"; do
-                a=$(curl -sg --noproxy '*' "$url/api/v1/$path")
-                b=$(curl -sg --noproxy '*' "$reader/api/v1/$path")
-                [[ $a == '{"status":"success"'* || $a == *bad_data* ]] && diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") >/dev/null && continue
-                echo "$selector $path" "${a:0:300}" "${b:0:300}"
-                return 1
-            done
+            path="query?query=$(jq -rn --arg q "last_over_time(${selector}[1d])" '$q | @uri')&time=1700000100"
+            a=$(curl -sg --noproxy '*' "$url/api/v1/$path")
+            b=$(curl -sg --noproxy '*' "$reader/api/v1/$path")
+            [[ $a == '{"status":"success"'* || $a == *bad_data* ]] && diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") >/dev/null && continue
+            echo "$selector $path" "${a:0:300}" "${b:0:300}"
+            return 1
         done
     done
 }
@@ -267,14 +266,14 @@ faults_round() {
     stop proxy
 }
 
-# Less memory than a question needs at once: blocks become smaller. And statements of 20 kB.
+# Smaller answers than a block would be: blocks become smaller.
 limits_round() {
     claim "limits: a server without a store starts" reads_limited || return
     claim "limits: everything comes back, bit for bit" same
     stop reader
 }
 reads_limited() {
-    direct="$direct/?max_memory_usage=${MEMORY:-40000000}\&max_query_size=250000" reads floats
+    direct="$direct/?max_result_bytes=${RESULT:-2000000}\&result_overflow_mode=throw" reads floats
 }
 
 claim "ClickHouse starts" start_clickhouse || exit 1
