@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 
-extern const struct command command_check, command_dead_letters, command_destinations,
+extern const struct command command_check, command_copy, command_dead_letters, command_destinations,
     command_export, command_import, command_inspect, command_query, command_serve, command_sources,
     command_verify, command_version;
 

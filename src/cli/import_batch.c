@@ -211,6 +211,26 @@ batch_item(struct batch *b, const struct text_item *item, struct why *why)
     return e ? e : item_samples(b, item, why);
 }
 
+enum err
+batch_samples(struct batch *b, struct bytes labels, const struct sample_batch *samples,
+              struct why *why)
+{
+    rw_build_series(b->build, labels);
+    for (uint32_t i = 0; i < samples->count; i++) {
+        int64_t t_ms = samples->times_ms[i];
+        int64_t start_ms = samples->starts_ms == NULL ? 0 : samples->starts_ms[i];
+        if (samples->kind == SAMPLE_FLOAT)
+            rw_build_float(b->build, t_ms, samples->value_bits[i], start_ms);
+        else
+            rw_build_histogram(b->build, t_ms, start_ms, &samples->histograms[i]);
+        if (i % 64 != 63 || !batch_is_full(b)) continue;
+        enum err e = send_samples(b, why);
+        if (e) return e;
+        rw_build_series(b->build, labels);
+    }
+    return batch_is_full(b) ? send_samples(b, why) : OK;
+}
+
 /* --- captures --------------------------------------------------------------------------------- */
 
 enum err

@@ -6,6 +6,7 @@
 #define CLI_IMPORT_BATCH_H
 
 #include "cli/target.h"
+#include "model/select.h"
 #include "wire/text_reader.h"
 
 enum { BATCH_SAMPLES_MAX = 5000, BATCH_BYTES_MAX = 4 << 20 };
@@ -32,6 +33,11 @@ void batch_free(struct batch *batch);
  * error of batch_send(), is the target's: then batch_failed() says so and nothing more can be done.
  */
 MUST_CHECK enum err batch_item(struct batch *batch, const struct text_item *item, struct why *why);
+
+/* Samples of a series with canonical labels; what makes a request too large is sent meanwhile. The
+ * errors are the target's. */
+MUST_CHECK enum err batch_samples(struct batch *batch, struct bytes labels,
+                                  const struct sample_batch *samples, struct why *why);
 
 /* A write request as it stands in a capture: a snappy block of either version. Errors as above. */
 MUST_CHECK enum err batch_request(struct batch *batch, struct bytes packed, struct why *why);

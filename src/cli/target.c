@@ -26,6 +26,7 @@ target_open(const struct target_options *options, struct target **ret_target, st
     if (options->url != NULL && options->config_file != NULL) {
         return why_set(why, ERR_INPUT, "--config.file requires --storage.path");
     }
+    if (options->destination != NULL) return target_destination_open(options, ret_target, why);
     return options->url != NULL ? target_server_open(options, ret_target, why)
                                 : target_directory_open(options, ret_target, why);
 }
@@ -52,6 +53,14 @@ const char *
 target_name(const struct target *target)
 {
     return target->name;
+}
+
+bool
+target_delivery(struct target *target, struct relay_status *ret_status)
+{
+    if (target->options.destination == NULL) return false;
+    target_destination_status(target, ret_status);
+    return true;
 }
 
 const char *

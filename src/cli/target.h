@@ -1,6 +1,7 @@
 /*
- * target.h - where import writes to, and export and query read from: a running server, by remote
- * write, remote read and its query API, or the storage directory of a stopped one.
+ * target.h - where import and copy write to, and export and query read from: a running server, by
+ * remote write, remote read and its query API, or the storage directory of a stopped one; and for
+ * writing alone, a destination of a configuration.
  */
 #ifndef CLI_TARGET_H
 #define CLI_TARGET_H
@@ -16,9 +17,13 @@ struct query_asked;
 struct query_failure;
 struct query_sink;
 
+struct destination_settings;
 struct target_options {
     const char *url;         /* NULL, or of the server's root, or of one path of it */
     const char *storage;     /* NULL, or a directory */
+    /* NULL, or where to write, by a relay of this process: then `storage` is the directory of its
+     * log, where what a run could not deliver waits for the next. Outlives the target. */
+    const struct destination_settings *destination;
     const char *config_file; /* NULL, or the one of the directory's server: its limits count */
     const char *tenant;      /* NULL: not given */
     bool many_tenants;       /* it may be several, "a|b" */
@@ -59,7 +64,8 @@ struct tsdb;
  */
 MUST_CHECK enum err target_open(const struct target_options *options, struct target **ret_target,
                                 struct why *why);
-/* Of a directory: what was written goes into a part. The data is safe also when this fails. */
+/* Of a directory: what was written goes into a part. Of a destination: waits until all is
+ * delivered, or refused for good. The data is safe also when this fails. */
 MUST_CHECK enum err target_finish(struct target *target, struct why *why);
 void target_free(struct target *target);
 
@@ -75,6 +81,10 @@ MUST_CHECK enum err target_check_url(const char *flag, const char *url, struct w
 
 /* How it is called in messages and in files that note a position. */
 const char *target_name(const struct target *target);
+
+struct relay_status;
+/* Of a destination: what became of what was written. False: it is another target. */
+bool target_delivery(struct target *target, struct relay_status *ret_status);
 
 /* What is known to be missing in what can be read, for people; NULL: nothing. */
 const char *target_damage(const struct target *target);

@@ -160,6 +160,17 @@ directory_query(struct target *target, const struct query_asked *asked, struct q
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+/* The log of a destination: for all that comes, whatever it is, until it is delivered. */
+static void
+settle_log(struct settings *s)
+{
+    s->storage_mode = STORAGE_NONE;
+    s->retention_time_ms = INT64_MAX;
+    s->write_max_future_ms = INT64_MAX / 2;
+    s->write_max_labels = UINT32_MAX;
+    s->write_max_name_bytes = s->write_max_value_bytes = UINT32_MAX;
+}
+
 static enum err
 read_settings(struct target_directory *d, struct why *why)
 {
@@ -173,6 +184,7 @@ read_settings(struct target_directory *d, struct why *why)
     }
     strcpy(s->storage_path, o->storage);
     e = settings_validate(s, 0, 0, why);
+    if (o->destination != NULL) settle_log(s);
     if (e || o->writing) return e;
     /* Reading does not make a directory where none was. */
     char path[SETTING_TEXT_BYTES + 16];

@@ -1,4 +1,4 @@
-/* target_private.h - the two kinds of target; for target*.c only. */
+/* target_private.h - the kinds of target; for target*.c only. */
 #ifndef CLI_TARGET_PRIVATE_H
 #define CLI_TARGET_PRIVATE_H
 
@@ -28,5 +28,9 @@ enum err target_server_open(const struct target_options *options, struct target 
                             struct why *why);
 enum err target_directory_open(const struct target_options *options, struct target **ret_target,
                                struct why *why);
+enum err target_destination_open(const struct target_options *options, struct target **ret_target,
+                                 struct why *why);
+/* Of a target that target_destination_open() made. */
+void target_destination_status(struct target *target, struct relay_status *ret_status);
 
 #endif

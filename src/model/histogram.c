@@ -11,6 +11,8 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "base/hash.h"
+
 /* The first byte of the byte form. */
 enum {
     FLAG_FLOAT = 1,
@@ -311,6 +313,38 @@ histogram_equal(const struct histogram *a, const struct histogram *b)
     }
     return same_buckets(&a->positive, &b->positive, floats) &&
            same_buckets(&a->negative, &b->negative, floats);
+}
+
+/* Of a number that may be -0 for 0. */
+static uint64_t
+plain_number(uint64_t bits)
+{
+    return same_number(bits, 0) ? 0 : bits;
+}
+
+static uint64_t
+hash_side(uint64_t hash, const struct hist_buckets *side, bool floats)
+{
+    struct bucket_walk walk = bucket_walk_of(side, floats);
+    for (int64_t index; bucket_walk_next(&walk, &index);) {
+        hash = hash_mix(hash ^ (uint64_t)index, walk.count);
+    }
+    return hash;
+}
+
+uint64_t
+histogram_hash(const struct histogram *h)
+{
+    bool floats = is_float(h);
+    uint64_t hash = hash_mix((uint64_t)h->kind, (uint64_t)(int64_t)h->schema);
+    hash = hash_mix(hash ^ h->sum_bits, plain_number(h->zero_threshold_bits));
+    hash = hash_mix(hash ^ (floats ? plain_number(h->count) : h->count),
+                    floats ? plain_number(h->zero_count) : h->zero_count);
+    for (uint32_t i = 0; i < h->custom_count; i++) {
+        hash = hash_mix(hash, plain_number(h->custom_bits[i]));
+    }
+    hash = hash_mix(hash_side(hash, &h->positive, floats), 1);
+    return hash_side(hash, &h->negative, floats);
 }
 
 /* --- byte form -------------------------------------------------------------------------------- */

@@ -35,6 +35,8 @@ MUST_CHECK enum err histogram_check(const struct histogram *h, struct why *why);
  * or bound of -0 is one of 0. Both have passed histogram_check().
  */
 bool histogram_equal(const struct histogram *a, const struct histogram *b);
+/* A number that equal ones have in common: always the same, so that it can be written down. */
+uint64_t histogram_hash(const struct histogram *h);
 
 /*
  * Our byte form, used in the log: docs/format/histogram.md. Exact, layout included. `h` has passed

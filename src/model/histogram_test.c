@@ -396,15 +396,17 @@ test_check_wants_nothing_but_positive_custom_buckets(void **state)
 
 /* --- equality --------------------------------------------------------------------------------- */
 
-#define EQUAL(a, b)                           \
-    do {                                      \
-        assert_true(histogram_equal(&a, &b)); \
-        assert_true(histogram_equal(&b, &a)); \
+#define EQUAL(a, b)                                               \
+    do {                                                          \
+        assert_true(histogram_equal(&a, &b));                     \
+        assert_true(histogram_equal(&b, &a));                     \
+        assert_int_equal(histogram_hash(&a), histogram_hash(&b)); \
     } while (0)
-#define DIFFERENT(a, b)                        \
-    do {                                       \
-        assert_false(histogram_equal(&a, &b)); \
-        assert_false(histogram_equal(&b, &a)); \
+#define DIFFERENT(a, b)                                               \
+    do {                                                              \
+        assert_false(histogram_equal(&a, &b));                        \
+        assert_false(histogram_equal(&b, &a));                        \
+        assert_int_not_equal(histogram_hash(&a), histogram_hash(&b)); \
     } while (0)
 
 static void
