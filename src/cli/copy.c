@@ -676,9 +676,8 @@ print_delivery(struct copying *c)
     if (not_taken > 0) fprintf(stderr, "; %" PRIu64 " not selected by the destination", not_taken);
     if (dropped > 0) fprintf(stderr, "; %" PRIu64 " dropped", dropped);
     if (dead > 0) {
-        fprintf(stderr,
-                "; %" PRIu64 " refused: see firekeep dead-letters list --storage.path=%s %s", dead,
-                c->log_dir, c->to.destination->name);
+        fprintf(stderr, "; %" PRIu64 " refused: see firekeep dead-letters list --storage.path=%s",
+                dead, c->log_dir);
     }
     fputc('\n', stderr);
     return dead + dropped == 0;
