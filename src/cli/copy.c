@@ -35,8 +35,6 @@
 #define DAY_NS           (86400 * NS_PER_S)
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 #define PAUSE_NS_MAX     (30 * NS_PER_S)
-#define TIME_MS_MAX      ((int64_t)1 << 60)
-
 enum { PATH_BYTES = 200, QUESTION_BYTES_MAX = 64 * 1024, SHOWN_MAX = 20, URL_BYTES = 1024 };
 
 /* What FROM, TO or --verify-from names. */
@@ -280,7 +278,7 @@ settle_time(struct copying *c, struct why *why)
     if (c->start.word == NULL) return why_set(why, ERR_INPUT, "--start is required");
     if (c->end.word == NULL) c->end.ms = env_realtime_ms(env_real());
     if (c->start.ms > c->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
-    if (c->start.ms < -TIME_MS_MAX || c->end.ms > TIME_MS_MAX) {
+    if (c->start.ms < -COPY_TIME_MS_MAX || c->end.ms > COPY_TIME_MS_MAX) {
         return why_set(why, ERR_INPUT, "--start or --end is too far from now");
     }
     if (c->slice_ns < NS_PER_S) return why_set(why, ERR_INPUT, "--slice must be at least 1s");
@@ -714,6 +712,7 @@ print_result(struct copying *c)
         return all;
     }
     uint32_t differing = copy_state_in(s, "x"), verified = copy_state_in(s, "v") + differing;
+    if (verified == 0) return all && s->count == 0;
     fprintf(stderr,
             "verified %" PRIu32 " of %" PRIu32 " slices, %" PRIu64 " samples: %" PRIu64
             " missing, %" PRIu64 " different",

@@ -71,7 +71,8 @@ parse(struct copy_state *s, char *text)
                "range %" SCNd64 " %" SCNd64 "\ncopied %" SCNu64 " %" SCNu64 " %" SCNu64
                "\nslices %n",
                &s->min_ms, &s->max_ms, &s->samples, &s->histograms, &s->series, &at) < 5 ||
-        at == 0 || s->min_ms > s->max_ms) {
+        at == 0 || s->min_ms > s->max_ms || s->min_ms < -COPY_TIME_MS_MAX ||
+        s->max_ms > COPY_TIME_MS_MAX) {
         return false;
     }
     struct why unwanted;

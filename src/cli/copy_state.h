@@ -20,6 +20,7 @@
 #include "base/err.h"
 
 enum { SLICES_MAX = 1000000 };
+#define COPY_TIME_MS_MAX ((int64_t)1 << 60) /* of a range, before and after 1970 */
 
 struct copy_state {
     const char *path;       /* NULL: nothing is kept */

@@ -10,13 +10,13 @@ work=${SCRATCH:?}
 . tests/destinations_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
-name_ports firekeep control from to proxied
+name_ports firekeep control from to proxied influxd influxd_meta clickhouse_server clickhouse_tcp prometheus
 from=http://127.0.0.1:${port[from]}
 to=http://127.0.0.1:${port[to]}
 proxied=http://127.0.0.1:${port[proxied]}
 firekeep=build/firekeep
-samples_dir=${SAMPLES:?}
-capture=$samples_dir/node15s.rw
+[[ -n $SAMPLES && -f $SAMPLES/node15s.rw ]] || { skip copy "no captures beside the project"; exit 0; }
+capture=$SAMPLES/node15s.rw
 
 # --- helpers ----------------------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ claim "some series are selected" copies --select='up{job="node"}' --select='{__n
 
 # --- native histograms, NaN payloads, staleness, start times ------------------------------------------
 
-v2=$samples_dir/v2hist.rw
+v2=$SAMPLES/v2hist.rw
 claim "histograms: a server has them" start_firekeep histograms "$work/histograms" "${port[firekeep]}"
 claim "histograms: it takes them in" "$firekeep" import --url="http://127.0.0.1:${port[firekeep]}" "$v2"
 read -r h_start h_end < <(quiet_curl "http://127.0.0.1:${port[firekeep]}/api/v1/status/tsdb" | jq -r '.data.headStats | "\(.minTime / 1000 | floor) \(.maxTime / 1000 | ceil)"')
@@ -212,5 +212,56 @@ claim "growing: the copy ends well" says '^verified .*: 0 missing, 0 different'
 claim "growing: what came late was copied, too" says 'slices? again'
 claim "growing: both have the same" same_servers
 
-stop from
+# --- into other stores, and back ----------------------------------------------------------------------
+
+# Into a destination of this name, and from the source of this name into a directory.
+there_and_back() { # NAME
+    rm -rf "$work/back"
+    copies first "$1" || return 1
+    copies --storage.path="$work/back" "$1" local || return 1
+    "$firekeep" export --storage.path="$work/back" -o "$work/back.jsonl" || return 1
+    cmp "$work/back.jsonl" "$work/from.jsonl"
+}
+
+store() { # TYPE KEYS [KEYS OF THE SOURCE]
+    cat >"$work/copy.yml" <<END2
+destinations: [{name: store, type: $1, $2}]
+sources:
+- {name: first, type: remote_read, url: '$from/api/v1/read'}
+- {name: store, type: ${3-$1, $2}}
+END2
+}
+
 stop to
+"$firekeep" export --url="$from" -o "$work/from.jsonl" 2>/dev/null
+if has influxd && claim "InfluxDB: it starts" start_influxd && claim "InfluxDB: a database" influx_query "CREATE DATABASE metrics"; then
+    store influxdb "url: '$(url_of influxd)', version: 1, database: metrics"
+    claim "InfluxDB: all goes there and comes back" there_and_back store
+    stop influxd
+else
+    skip "InfluxDB" "influxd is not there"
+fi
+if has clickhouse && claim "ClickHouse: it starts" start_clickhouse; then
+    store clickhouse "url: '$(url_of clickhouse_server)', table: samples"
+    claim "ClickHouse: all goes there and comes back" there_and_back store
+    stop clickhouse
+else
+    skip "ClickHouse" "clickhouse-server is not there"
+fi
+newer=$PEERS/prometheus/usr/bin/prometheus
+start_prometheus() {
+    mkdir -p "$work/prometheus"
+    echo 'storage: {tsdb: {out_of_order_time_window: 10y}}' >"$work/prometheus.yml"
+    start prometheus "$newer" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/prometheus" --storage.tsdb.retention.time=10y \
+        --web.listen-address="127.0.0.1:${port[prometheus]}" --web.enable-remote-write-receiver
+    wait_ready prometheus "http://127.0.0.1:${port[prometheus]}/-/ready"
+}
+if [[ -x $newer ]] && claim "Prometheus: it starts" start_prometheus; then
+    store remote_write "url: 'http://127.0.0.1:${port[prometheus]}/api/v1/write'" "remote_read, url: 'http://127.0.0.1:${port[prometheus]}/api/v1/read'"
+    claim "Prometheus: all goes there and comes back" there_and_back store
+    stop prometheus
+else
+    skip "Prometheus" "a Prometheus 3 is not there"
+fi
+
+stop from
