@@ -89,7 +89,8 @@ struct influxdb_read_settings {
 struct source_settings {
     const char *name;
     enum source_type type;
-    uint32_t line; /* of the file, for messages */
+    uint32_t line;    /* of the file, for messages */
+    const char *used; /* only while the list is read: the destination whose keys it takes */
 
     struct text_list select;  /* series selectors, each checked; what any of them selects */
     struct text_list tenants; /* "all" alone: every one; empty: tenancy is off */

@@ -5,8 +5,9 @@
 #ifndef CONFIG_DESTINATION_KEYS_H
 #define CONFIG_DESTINATION_KEYS_H
 
-#include "config/schema.h"
+#include "config/typed_list.h"
 
 extern const struct schema destination_schema;
+extern const struct typed_list destinations_list;
 
 #endif

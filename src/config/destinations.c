@@ -2,9 +2,8 @@
 #include "config/destinations.h"
 
 #include "config/destination_keys.h"
-#include "config/typed_list.h"
 
-static const struct typed_list destinations_list = {
+const struct typed_list destinations_list = {
     .name = "destinations",
     .entry = "destination",
     .schema = &destination_schema,

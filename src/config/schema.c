@@ -10,17 +10,6 @@
 #include "config/schema_private.h"
 #include "config/suggest.h"
 
-struct schema_place {
-    struct schema_reader *x;
-    const struct schema *schema;
-    void *base;
-    const char *path; /* "oauth2.tls_config"; "" of the outermost */
-    yaml_mark_t begin;
-    bool given[SCHEMA_KEYS_MAX];
-    yaml_mark_t keys[SCHEMA_KEYS_MAX];
-    yaml_mark_t values[SCHEMA_KEYS_MAX];
-};
-
 /* --- rows ------------------------------------------------------------------------------------- */
 
 const struct schema_key *
@@ -467,9 +456,8 @@ _Static_assert(offsetof(struct secret, text) == 0, "a secret's text is stored li
 
 /* --- mappings --------------------------------------------------------------------------------- */
 
-/* What was given of a key and those that may stand for it; NULL: nothing. */
-static const struct schema_key *
-given_of_group(const struct schema_place *place, const struct schema_key *key)
+const struct schema_key *
+schema_given_for(const struct schema_place *place, const struct schema_key *key)
 {
     for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
         bool same = k == key || (key->group != 0 && k->group == key->group);
@@ -484,7 +472,7 @@ note_key(struct schema_place *place, const struct schema_key *key)
 {
     struct config_reader *in = place->x->in;
     size_t index = (size_t)(key - place->schema->keys);
-    const struct schema_key *other = given_of_group(place, key);
+    const struct schema_key *other = schema_given_for(place, key);
     size_t line = other == NULL ? 0 : place->keys[other - place->schema->keys].line + 1;
     if (other == key) {
         return reader_complain(in, "duplicate key '%s', first given on line %zu", key->name, line);
@@ -506,14 +494,14 @@ check_missing(struct schema_place *place)
     for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
         if (!schema_has_key(k, place->x->type)) continue;
         size_t index = (size_t)(k - place->schema->keys);
-        if (k->required && given_of_group(place, k) == NULL) {
+        if (k->required && schema_given_for(place, k) == NULL) {
             bool outermost = place->path[0] == 0;
             return reader_complain_at(
                 in, place->begin, "%s%s requires '%s', %s", outermost ? "type " : "",
                 outermost ? word_of(place->x, place->x->type).text : place->path, k->name, k->help);
         }
         if (k->needs == NULL || !place->given[index]) continue;
-        if (given_of_group(place, find_in(place, k->needs)) == NULL) {
+        if (schema_given_for(place, find_in(place, k->needs)) == NULL) {
             return reader_complain_at(in, place->keys[index], "'%s' requires '%s'", k->name,
                                       k->needs);
         }
@@ -553,6 +541,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     schema_default(schema, x->type, base);
     if (schema->given_first) *(bool *)base = true;
     enum err e = reader_mapping(in, read_key, &place);
+    if (e == OK && x->used != NULL && path[0] == 0) e = schema_take_used(&place);
     if (e == OK) e = check_missing(&place);
     if (e == OK && schema->check != NULL) e = schema->check(&place, base);
     return e;

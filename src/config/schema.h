@@ -89,13 +89,26 @@ struct schema {
     enum err (*check)(struct schema_place *place, void *base); /* may be NULL */
 };
 
+/*
+ * A mapping of another schema that was read before, whose keys stand for those that the outermost
+ * mapping lacks. It takes what both have under one name and in one form, for their types only, and
+ * the name itself: how to reach a store, not what to do there.
+ */
+struct schema_used {
+    const struct schema *schema;
+    unsigned type;
+    const void *base;
+    const char *key; /* that names it in the mapping being read */
+};
+
 struct schema_reader {
     struct config_reader *in;
-    struct arena *arena; /* for all texts and lists */
-    const char *list;    /* whose entries are read, for messages: "destinations" */
-    const char *types;   /* that entries can have, "file|s3": the first is type 0 */
-    unsigned type;       /* of this one */
-    const void *context; /* of the rules */
+    struct arena *arena;            /* for all texts and lists */
+    const char *list;               /* whose entries are read, for messages: "destinations" */
+    const char *types;              /* that entries can have, "file|s3": the first is type 0 */
+    unsigned type;                  /* of this one */
+    const void *context;            /* of the rules */
+    const struct schema_used *used; /* NULL: nothing */
 };
 
 /* Puts the defaults of a type into a zeroed struct. */

@@ -104,8 +104,8 @@ is_default(const struct schema_key *key, unsigned type, const void *base)
     return schema_get_number(key, base) == 0;
 }
 
-static bool
-is_shown(const struct schema_key *key, unsigned type, const void *base)
+bool
+schema_is_shown(const struct schema_key *key, unsigned type, const void *base)
 {
     const uint8_t *field = (const uint8_t *)base + key->offset;
     if (!schema_has_key(key, type)) return false;
@@ -231,7 +231,7 @@ schema_print(struct buf *to, const struct schema *schema, unsigned type, const v
              unsigned indent, bool item)
 {
     for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
-        if (!is_shown(k, type, base)) continue;
+        if (!schema_is_shown(k, type, base)) continue;
         print_indent(to, indent, item);
         item = false;
         buf_printf(to, "%s:", k->name);

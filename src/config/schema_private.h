@@ -1,6 +1,6 @@
 /*
- * schema_private.h - fields as the rows of a schema name them. For schema.c and
- * schema_print.c only.
+ * schema_private.h - fields as the rows of a schema name them. For schema.c, schema_print.c and
+ * schema_use.c only.
  */
 #ifndef CONFIG_SCHEMA_PRIVATE_H
 #define CONFIG_SCHEMA_PRIVATE_H
@@ -8,6 +8,28 @@
 #include <assert.h>
 
 #include "config/schema.h"
+
+/* The mapping that is being read. */
+struct schema_place {
+    struct schema_reader *x;
+    const struct schema *schema;
+    void *base;
+    const char *path; /* "oauth2.tls_config"; "" of the outermost */
+    yaml_mark_t begin;
+    bool given[SCHEMA_KEYS_MAX];
+    yaml_mark_t keys[SCHEMA_KEYS_MAX];
+    yaml_mark_t values[SCHEMA_KEYS_MAX];
+};
+
+/* What was given of a key and those that may stand for it; NULL: nothing. */
+const struct schema_key *schema_given_for(const struct schema_place *place,
+                                          const struct schema_key *key);
+
+/* Whether the type has the key, and something else than nothing is stored there. */
+bool schema_is_shown(const struct schema_key *key, unsigned type, const void *base);
+
+/* What the outermost mapping lacks and the one has that it uses. ERR_INPUT, by the keys' rules. */
+MUST_CHECK enum err schema_take_used(struct schema_place *place);
 
 static inline bool
 schema_is_number(enum schema_kind kind)

@@ -156,6 +156,10 @@ static const struct schema_key source_keys[] = {
      .check = rule_name, .help = "name, unique among sources, used in metrics and commands"},
     {"type", SCHEMA_CHOICE, OF(type), .required = true,
      .choices = "archive|clickhouse|influxdb|remote_read", .help = "type of the source"},
+    {"use", SCHEMA_TEXT, OF(used), .max = DESTINATION_NAME_BYTES_MAX, .check = rule_name,
+     .what = "the name of a destination",
+     .help = "destination of the same type: its name, address, credentials and the like count for "
+             "the source where it gives no own"},
     {"select", SCHEMA_TEXTS, ITEMS(source_settings, select.items, select.count), .max = 256,
      .check = rule_selector, .any_control = true, .what = "a series selector",
      .help = "series that it can have, as PromQL selectors; default: all"},

@@ -1,6 +1,7 @@
 /* sources.c - the list of sources: a typed_list by the tables of source_keys.c. */
 #include "config/sources.h"
 
+#include "config/destination_keys.h"
 #include "config/source_keys.h"
 #include "config/typed_list.h"
 
@@ -10,6 +11,7 @@ static const struct typed_list sources_list = {
     .schema = &source_schema,
     .line_offset = offsetof(struct source_settings, line),
     .max = SOURCES_MAX,
+    .used = &destinations_list,
 };
 
 enum err
@@ -20,6 +22,9 @@ sources_yaml(const char *file_name, struct bytes text, const struct settings *se
     enum err e = typed_list_yaml(&sources_list, file_name, text, settings, &entries, why);
     if (e) return e;
     *ret_list = (struct sources){entries.arena, entries.items, entries.count};
+    /* It is said already: what is printed and compared are the keys that it stood for. */
+    for (uint32_t i = 0; i < ret_list->count; i++)
+        ret_list->items[i].used = NULL;
     return OK;
 }
 

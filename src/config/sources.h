@@ -10,7 +10,8 @@
 
 /*
  * Reads the list of a YAML text, and nothing else of it, as destinations_yaml() does. `ret_list` is
- * given, for sources_free(); of no list it is empty.
+ * given, for sources_free(); of no list it is empty. Of sources that `use` a destination, the list
+ * `destinations` of the text is read, and what is taken from it belongs to `ret_list`.
  *
  * ERR_INPUT with file:line:column; ERR_LIMIT: more than CONFIG_BYTES_MAX; ERR_NOMEM.
  */

@@ -127,10 +127,101 @@ static const char clickhouse_text[] =
     "             start_time: s}}\n"
     "- {name: two, type: clickhouse, url: 'http://h:8123', table: t}\n";
 
+/* Destinations and sources that share what they say. */
+#define SHARED                                                                                 \
+    "destinations:\n"                                                                          \
+    "- {name: ch, type: clickhouse, url: 'http://h:8123', table: t, timeout: 3s,\n"            \
+    "   headers: {X-One: hush1}, basic_auth: {username: u, password: hush2}}\n"                \
+    "- {name: in, type: influxdb, url: 'http://h:8086', version: 2, org: o, bucket: b,\n"      \
+    "   token: hush3, proxy_url: 'http://p', no_proxy: q}\n"                                   \
+    "- {name: s, type: s3, bucket: b, region: r}\n"                                            \
+    "- {name: ct, type: influxdb, url: 'http://h', version: 2, org: o, bucket: b, token: t,\n" \
+    "   headers: {Accept-Encoding: x}}\n"                                                      \
+    "sources:\n"
+static const char used_text[] =
+    SHARED "- use: ch\n"
+           "- {use: in, name: other, token_file: /t, mapping: "
+           "telegraf, proxy_url: 'http://own'}\n"
+           "- {use: ch, type: clickhouse, name: third, basic_auth: {username: w}}\n"
+           "- {use: in, name: fourth}\n";
+
 static const struct list_text whole[] = {{remote_read_text, true},
                                          {influxdb_text, true},
                                          {archive_text, false},
-                                         {clickhouse_text, false}};
+                                         {clickhouse_text, false},
+                                         {used_text, false}};
+
+static void
+test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks(void **state)
+{
+    (void)state;
+    struct sources list = read_sources(used_text, false);
+    const struct source_settings *s = list.items;
+    assert_int_equal(list.count, 4);
+    assert_string_equal(s[0].name, "ch");
+    assert_int_equal(s[0].type, SOURCE_CLICKHOUSE);
+    assert_int_equal(s[0].line, 10);
+    assert_string_equal(s[0].u.clickhouse.server.url, "http://h:8123");
+    assert_string_equal(s[0].u.clickhouse.server.database, "default");
+    assert_string_equal(s[0].u.clickhouse.server.table, "t");
+    assert_string_equal(s[0].u.clickhouse.columns.metric, "metric");
+    assert_string_equal(s[0].basic_auth.username, "u");
+    assert_string_equal(s[0].basic_auth.password.text, "hush2");
+    assert_int_equal(s[0].http.headers.count, 1);
+    assert_string_equal(s[0].http.headers.items[0].name, "X-One");
+    assert_int_equal(s[0].timeout_ms, 30000); /* what a destination waits for is another matter */
+
+    assert_string_equal(s[1].name, "other");
+    assert_string_equal(s[1].u.influxdb.server.org, "o");
+    assert_int_equal(s[1].u.influxdb.mapping, INFLUXDB_TELEGRAF);
+    sources_free(&list);
+}
+
+static void
+test_a_source_s_own_key_puts_away_those_of_its_destination_that_go_with_it(void **state)
+{
+    (void)state;
+    struct sources list = read_sources(used_text, false);
+    const struct source_settings *s = list.items;
+    assert_null(s[1].u.influxdb.server.token.text);
+    assert_string_equal(s[1].u.influxdb.server.token.file, "/t");
+    assert_string_equal(s[1].http.proxy_url, "http://own");
+    assert_null(s[1].http.no_proxy);
+    assert_string_equal(s[2].basic_auth.username, "w");
+    assert_null(s[2].basic_auth.password.text);
+    assert_string_equal(s[3].u.influxdb.server.token.text, "hush3");
+    assert_string_equal(s[3].http.proxy_url, "http://p");
+    assert_string_equal(s[3].http.no_proxy, "q");
+    sources_free(&list);
+}
+
+static void
+test_what_a_source_cannot_use_is_refused_where_it_says_so(void **state)
+{
+    (void)state;
+    check_source_error(SHARED "- {name: a, use: nobody}\n",
+                       "f.yml:10:18: use: the list 'destinations' has no destination 'nobody'");
+    check_source_error(SHARED "- use: s\n",
+                       "f.yml:10:8: use: destination 's' has type s3; a source of that type does "
+                       "not exist");
+    check_source_error(SHARED "- {type: clickhouse, use: in}\n",
+                       "f.yml:10:27: use: destination 'in' has another type, influxdb");
+    check_source_error(SHARED "- {use: in, type: clickhouse}\n",
+                       "f.yml:10:19: type: the destination that 'use' names has another type, "
+                       "influxdb");
+    check_source_error(SHARED "- use: []\n",
+                       "f.yml:10:8: use: expected the name of a destination, got a list");
+    check_source_error(SHARED "- use: ch\n- use: ch\n",
+                       "f.yml:11:8: name: the source on line 10 already has the name 'ch'");
+    check_source_error(
+        SHARED "- use: ct\n",
+        "f.yml:10:8: headers: header 'Accept-Encoding' is set by Firekeep and cannot be changed");
+    check_source_error(SHARED "- {use: in, version: 1, database: d}\n",
+                       "f.yml:10:9: org: is only valid for version 2, not 1");
+    check_source_error("destinations:\n- {name: x}\nsources:\n- use: x\n",
+                       "f.yml:2:3: a destination requires 'type', one of clickhouse, "
+                       "file, firehose, influxdb, kinesis, opentsdb, remote_write, s3, timestream");
+}
 
 static void
 test_keys_of_clickhouse_are_read(void **state)
@@ -687,6 +778,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_of_influxdb_are_read),
+        cmocka_unit_test(test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks),
+        cmocka_unit_test(
+            test_a_source_s_own_key_puts_away_those_of_its_destination_that_go_with_it),
+        cmocka_unit_test(test_what_a_source_cannot_use_is_refused_where_it_says_so),
         cmocka_unit_test(test_keys_of_clickhouse_are_read),
         cmocka_unit_test(test_every_key_is_read),
         cmocka_unit_test(test_tables_are_well_formed_and_all_their_keys_are_tested),

@@ -6,6 +6,7 @@
 #include "config/typed_list.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 /* All texts, and the arrays that were outgrown; a text of CONFIG_BYTES_MAX needs less. */
 enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
@@ -18,10 +19,12 @@ struct list_walk {
     uint32_t index;                         /* of the entry */
     bool typed;                             /* it has its type */
     unsigned types[TYPED_LIST_MAX];
+    const void *uses[TYPED_LIST_MAX]; /* entries of list->used; NULL: none */
 
-    /* Of the second pass. */
     const struct settings *settings;
-    struct typed_entries *entries;
+    struct typed_entries *entries; /* filled by the second pass */
+    struct typed_entries used;     /* of list->used, in the arena of `entries` */
+    bool used_read;
 };
 
 /* --- keys that all have ----------------------------------------------------------------------- */
@@ -64,18 +67,77 @@ type_shape(const struct typed_list *list)
     return schema_number(key_of_all(list, "type"));
 }
 
+static enum err read_list(const struct typed_list *list, const char *file_name, struct bytes text,
+                          const struct settings *settings, struct typed_entries *entries,
+                          struct why *why);
+
+static const char *
+type_word(const struct typed_list *list, unsigned type, char *to, size_t size)
+{
+    struct setting shape = type_shape(list);
+    setting_number_text(&shape, type, to, size);
+    return to;
+}
+
+/* The value of `use` is at hand: the entry that it names. */
+static enum err
+survey_use(struct list_walk *w)
+{
+    struct config_reader *in = &w->in;
+    const struct typed_list *used = w->list->used;
+    if (in->event.type != YAML_SCALAR_EVENT || reader_is_null(in)) {
+        char expected[48];
+        snprintf(expected, sizeof expected, "the name of a %s", used->entry);
+        return reader_expected(in, "use", expected);
+    }
+    enum err e = w->used_read
+                     ? OK
+                     : read_list(used, in->file_name, in->text, w->settings, &w->used, in->why);
+    w->entries->arena = w->used.arena; /* the texts of both lists live as long */
+    if (e) return e;
+    w->used_read = true;
+    struct shown name = shown_of(reader_scalar(in));
+    char word[48];
+    for (uint32_t i = 0; i < w->used.count; i++) {
+        const void *entry = (const uint8_t *)w->used.items + i * used->schema->size;
+        if (bytes_equal_text(reader_scalar(in), name_of(used, entry))) w->uses[w->index] = entry;
+    }
+    if (w->uses[w->index] == NULL) {
+        return reader_complain(in, "use: the list '%s' has no %s %s", used->name, used->entry,
+                               name.text);
+    }
+    struct setting shape = type_shape(w->list);
+    uint64_t number;
+    type_word(used, type_of(used, w->uses[w->index]), word, sizeof word);
+    if (setting_parse_number(&shape, bytes_of_text(word), &number, NULL) != OK) {
+        return reader_complain(in, "use: %s %s has type %s; a %s of that type does not exist",
+                               used->entry, name.text, word, w->list->entry);
+    }
+    if (!w->typed) w->types[w->index] = (unsigned)number;
+    if (w->types[w->index] == (unsigned)number) return OK;
+    return reader_complain(in, "use: %s %s has another type, %s", used->entry, name.text, word);
+}
+
 static enum err
 survey_key(struct config_reader *in, void *context)
 {
     struct list_walk *w = context;
     bool is_type = bytes_equal_text(reader_scalar(in), "type");
+    bool is_use = w->list->used != NULL && bytes_equal_text(reader_scalar(in), "use");
     enum err e = reader_next(in);
     if (e) return e;
+    if (is_use) return survey_use(w);
     if (!is_type) return reader_skip(in);
     struct setting shape = type_shape(w->list);
     uint64_t number;
     e = reader_number(in, &shape, "type", &number);
     if (e) return e;
+    if (w->uses[w->index] != NULL && w->types[w->index] != number) {
+        char word[48];
+        return reader_complain(in, "type: the %s that 'use' names has another type, %s",
+                               w->list->used->entry,
+                               type_word(w->list, w->types[w->index], word, sizeof word));
+    }
     w->types[w->index] = (unsigned)number;
     w->typed = true;
     return OK;
@@ -92,7 +154,7 @@ survey_entry(struct list_walk *w)
     }
     w->typed = false;
     enum err e = reader_mapping(in, survey_key, w);
-    if (e || w->typed) return e;
+    if (e || w->typed || w->uses[w->index] != NULL) return e;
     struct setting shape = type_shape(w->list);
     char expected[200];
     setting_expected(&shape, expected, sizeof expected);
@@ -114,6 +176,15 @@ read_entry(struct list_walk *w)
         .type = w->types[w->index],
         .context = &context,
     };
+    struct schema_used used = {.key = "use", .base = w->uses[w->index]};
+    if (used.base != NULL) {
+        used.schema = w->list->used->schema;
+        used.type = type_of(w->list->used, used.base);
+        reader.used = &used;
+        /* As if it had been given. */
+        uint32_t type = w->types[w->index];
+        memcpy((uint8_t *)entry + key_of_all(w->list, "type")->offset, &type, sizeof type);
+    }
     uint32_t line = (uint32_t)w->in.event.start_mark.line + 1;
     memcpy((uint8_t *)entry + w->list->line_offset, &line, sizeof line);
     enum err e = schema_read(&reader, w->list->schema, entry);
@@ -180,6 +251,17 @@ walk_text(struct list_walk *w, enum err (*entry)(struct list_walk *w), const cha
     return e;
 }
 
+/* An arena for entries that have none yet. */
+static enum err
+give_arena(struct typed_entries *entries, const char *file_name, struct why *why)
+{
+    if (entries->arena != NULL) return OK;
+    entries->arena = mem_new(NULL, sizeof *entries->arena);
+    if (entries->arena == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
+    arena_init_secret(entries->arena, NULL, ARENA_BYTES_MAX, 0);
+    return OK;
+}
+
 static void
 entries_free(struct typed_entries *entries)
 {
@@ -188,29 +270,33 @@ entries_free(struct typed_entries *entries)
     mem_free(NULL, entries->arena, sizeof *entries->arena);
 }
 
+/* `entries` are the caller's to free, also after an error. */
+static enum err
+read_list(const struct typed_list *list, const char *file_name, struct bytes text,
+          const struct settings *settings, struct typed_entries *entries, struct why *why)
+{
+    struct list_walk w = {.list = list, .settings = settings, .entries = entries};
+    assert(list->max <= TYPED_LIST_MAX);
+    enum err e = walk_text(&w, survey_entry, file_name, text, why);
+    if (e || w.index == 0) return e;
+    e = give_arena(entries, file_name, why);
+    if (e) return e;
+    entries->items = arena_new(entries->arena, w.index * list->schema->size);
+    if (entries->items == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
+    return walk_text(&w, read_entry, file_name, text, why);
+}
+
 enum err
 typed_list_yaml(const struct typed_list *list, const char *file_name, struct bytes text,
                 const struct settings *settings, struct typed_entries *ret_entries, struct why *why)
 {
     struct typed_entries entries = {NULL};
-    struct list_walk w = {.list = list, .settings = settings, .entries = &entries};
-    assert(list->max <= TYPED_LIST_MAX);
-    enum err e = walk_text(&w, survey_entry, file_name, text, why);
-    if (e) goto out;
-    if (w.index > 0) {
-        entries.arena = mem_new(NULL, sizeof *entries.arena);
-        if (entries.arena != NULL) {
-            arena_init_secret(entries.arena, NULL, ARENA_BYTES_MAX, 0);
-            entries.items = arena_new(entries.arena, w.index * list->schema->size);
-        }
-        e = entries.items == NULL ? why_set(why, ERR_NOMEM, "%s: not enough memory", file_name)
-                                  : walk_text(&w, read_entry, file_name, text, why);
-        if (e) goto out;
+    enum err e = read_list(list, file_name, text, settings, &entries, why);
+    if (e) {
+        entries_free(&entries);
+    } else {
+        *ret_entries = entries;
     }
-    *ret_entries = entries;
-    entries = (struct typed_entries){NULL};
-out:
-    entries_free(&entries);
     return e;
 }
 

@@ -16,6 +16,11 @@ struct typed_list {
     const struct schema *schema; /* of an entry; all types have its keys "name" and "type" */
     size_t line_offset;          /* in an entry: a uint32_t, the line on which it begins */
     uint32_t max;                /* entries, at most TYPED_LIST_MAX */
+    /*
+     * Whose entries those of this list can name by their key `use`, to have their names, types and
+     * keys where they give none themselves, see struct schema_used; NULL: none.
+     */
+    const struct typed_list *used;
 };
 
 /* Entries that were read; `arena` owns all of it, and is NULL if there are none. */
