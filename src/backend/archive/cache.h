@@ -2,9 +2,8 @@
  * cache.h - what is known of objects, kept in a directory: a file each, which names the object and
  * the content that it is of. Form: docs/format/archive_index.md.
  *
- * The directory may be damaged, deleted, full, shared with other processes, or older than the
- * archive: what cannot be read, or is of another content, is not there. Nothing waits for it to be
- * durable.
+ * What cannot be read, or is of another content, is not there: of all that can happen to the
+ * directory, see sys/file_cache.h, the worst is that an object is read again.
  *
  * Threads: any.
  */

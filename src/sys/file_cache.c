@@ -1,0 +1,229 @@
+/*
+ * file_cache.c - see file_cache.h.
+ *
+ * A file is written beside and renamed, without a sync: what a power loss leaves of it fails its
+ * checksum. When the directory is too large, files of some subdirectories, which are as good as
+ * random ones, are removed until a quarter is free. Other processes write, too, so sizes are
+ * counted again now and then.
+ */
+#include "sys/file_cache.h"
+
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/lock.h"
+
+enum {
+    DIRS = 256,
+    COUNT_AFTER = 256,
+    FILE_COST_BYTES = 512, /* what a file costs besides its content */
+    SHARE_MAX = 8,         /* one file may have so much of the cache: an eighth */
+    PATH_BYTES = FILE_PATH_BYTES,
+};
+
+struct file_cache {
+    struct file_cache_options options;
+
+    struct lock lock;    /* LOCK_RANK_LEAF; guards the rest */
+    bool busy;           /* a thread counts and removes, without the lock */
+    uint64_t used_bytes; /* as far as is known */
+    uint32_t stored;     /* since it was counted; COUNT_AFTER at first */
+};
+
+enum err
+file_cache_new(const struct file_cache_options *options, struct file_cache **ret_cache)
+{
+    struct file_cache *c = mem_new(options->memory, sizeof *c);
+    if (c == NULL) return ERR_NOMEM;
+    c->options = *options;
+    lock_init(&c->lock, LOCK_RANK_LEAF);
+    c->stored = COUNT_AFTER;
+    *ret_cache = c;
+    return OK;
+}
+
+void
+file_cache_free(struct file_cache *c)
+{
+    if (c == NULL) return;
+    lock_fini(&c->lock);
+    mem_free(c->options.memory, c, sizeof *c);
+}
+
+struct file_key
+file_key_of(struct bytes known_by, uint64_t scope)
+{
+    const void *at = known_by.at == NULL ? "" : (const void *)known_by.at;
+    XXH128_hash_t h = XXH3_128bits_withSeed(at, known_by.size, scope);
+    return (struct file_key){h.high64, h.low64};
+}
+
+/* False: the path is too long. */
+static bool
+put_paths(const struct file_cache *c, struct file_key key, char dir[PATH_BYTES],
+          char path[PATH_BYTES])
+{
+    const char *root = c->options.path;
+    int size =
+        snprintf(path, PATH_BYTES, "%s/%02x/%014llx%016llx", root, (unsigned)(key.high >> 56),
+                 (unsigned long long)(key.high & 0xffffffffffffff), (unsigned long long)key.low);
+    snprintf(dir, PATH_BYTES, "%s/%02x", root, (unsigned)(key.high >> 56));
+    return size < PATH_BYTES;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+bool
+file_cache_open(struct file_cache *c, struct file_key key, struct file *ret_file)
+{
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    return put_paths(c, key, dir, path) &&
+           file_open(c->options.env, path, FILE_READ, ret_file, NULL) == OK;
+}
+
+bool
+file_cache_read(struct file_cache *c, struct file_key key, struct buf *to)
+{
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    return put_paths(c, key, dir, path) && env_read_whole(c->options.env, path, to, NULL) == OK;
+}
+
+/* --- its size --------------------------------------------------------------------------------- */
+
+struct walk {
+    struct env *env;
+    const char *dir;
+    uint64_t bytes;
+    uint64_t remove_bytes; /* still to be removed here */
+};
+
+static enum err
+visit_file(void *context, const char *name, bool is_dir)
+{
+    struct walk *w = context;
+    char path[PATH_BYTES];
+    struct file file;
+    uint64_t size = 0;
+    if (is_dir || path_join(path, sizeof path, w->dir, name) != OK) return OK;
+    if (file_open(w->env, path, FILE_READ, &file, NULL) != OK) return OK;
+    enum err e = file_size(&file, &size, NULL);
+    file_close(&file);
+    if (e) return OK;
+    size += FILE_COST_BYTES;
+    if (w->remove_bytes == 0) {
+        w->bytes += size;
+    } else if (env_unlink(w->env, path, NULL) == OK) {
+        w->remove_bytes -= size < w->remove_bytes ? size : w->remove_bytes;
+    } else {
+        w->bytes += size;
+    }
+    return OK;
+}
+
+/* Counts the directory, and makes it smaller if it is too large. */
+static uint64_t
+count_and_remove(struct file_cache *c)
+{
+    char dir[PATH_BYTES];
+    struct walk w = {c->options.env, dir, 0, 0};
+    uint64_t max = c->options.max_bytes;
+    uint8_t begin = 0;
+    err_ignore(env_random(w.env, &begin, 1), "any place will do");
+    for (int pass = 0; pass < 2; pass++) {
+        w.remove_bytes = pass == 0 || w.bytes <= max ? 0 : w.bytes - max / 4 * 3;
+        if (pass == 1 && w.remove_bytes == 0) break;
+        w.bytes = 0;
+        for (unsigned i = 0; i < DIRS; i++) {
+            snprintf(dir, sizeof dir, "%s/%02x", c->options.path, (begin + i) % DIRS);
+            err_ignore(env_listdir(w.env, dir, visit_file, &w, NULL), "it may not be there");
+        }
+    }
+    return w.bytes;
+}
+
+/* Whether there is room for so much. */
+static bool
+make_room(struct file_cache *c, uint64_t size)
+{
+    uint64_t max = c->options.max_bytes;
+    lock_take(&c->lock);
+    bool due = c->stored >= COUNT_AFTER || c->used_bytes + size > max;
+    bool ours = due && !c->busy;
+    c->busy |= ours;
+    lock_drop(&c->lock);
+    if (!due) return true;
+    if (!ours) return false; /* what is lost is found out again */
+    uint64_t used = count_and_remove(c);
+    lock_take(&c->lock);
+    c->busy = false;
+    c->used_bytes = used;
+    c->stored = 0;
+    bool fits = used + size <= max;
+    lock_drop(&c->lock);
+    return fits;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+bool
+file_cache_begin(struct file_cache *c, struct file_key key, struct file_cache_writer *w)
+{
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    struct env *env = c->options.env;
+    uint64_t number;
+    *w = (struct file_cache_writer){.cache = c, .key = key, .file = FILE_CLOSED};
+    if (!put_paths(c, key, dir, path) || env_random(env, &number, sizeof number)) return false;
+    int size =
+        snprintf(w->beside, sizeof w->beside, "%s.%016llx.tmp", path, (unsigned long long)number);
+    if (size >= (int)sizeof w->beside) return false;
+    err_ignore(env_mkdir(env, c->options.path, NULL), "seen below");
+    return env_mkdir(env, dir, NULL) == OK &&
+           file_open(env, w->beside, FILE_CREATE, &w->file, NULL) == OK;
+}
+
+bool
+file_cache_write(struct file_cache_writer *w, struct bytes piece)
+{
+    bool fits = w->size + piece.size + FILE_COST_BYTES <= w->cache->options.max_bytes / SHARE_MAX;
+    if (fits && file_write_at(&w->file, piece, w->size, NULL) == OK) {
+        w->size += piece.size;
+        return true;
+    }
+    file_cache_drop(w);
+    return false;
+}
+
+bool
+file_cache_keep(struct file_cache_writer *w)
+{
+    struct file_cache *c = w->cache;
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    uint64_t size = w->size + FILE_COST_BYTES;
+    enum err e = file_close(&w->file);
+    if (e == OK && !make_room(c, size)) e = ERR_FULL;
+    if (e == OK && !put_paths(c, w->key, dir, path)) e = ERR_LIMIT;
+    if (e == OK) e = env_rename(c->options.env, w->beside, path, NULL);
+    if (e) {
+        err_ignore(env_unlink(c->options.env, w->beside, NULL), "it goes with the others");
+        return false;
+    }
+    lock_take(&c->lock);
+    c->used_bytes += size;
+    c->stored++;
+    lock_drop(&c->lock);
+    return true;
+}
+
+void
+file_cache_drop(struct file_cache_writer *w)
+{
+    err_ignore(file_close(&w->file), "it is not wanted");
+    err_ignore(env_unlink(w->cache->options.env, w->beside, NULL), "it goes with the others");
+}
+
+bool
+file_cache_store(struct file_cache *c, struct file_key key, struct bytes content)
+{
+    struct file_cache_writer w;
+    return file_cache_begin(c, key, &w) && file_cache_write(&w, content) && file_cache_keep(&w);
+}
