@@ -382,10 +382,10 @@ collect_one(struct metric_sink *sink, const struct reader *r)
         skipped = {"firekeep_source_objects_skipped_total",
                    "Objects of the source that the cache showed to be of no interest.",
                    METRIC_KIND_COUNTER},
-        hits = {"firekeep_source_cache_hits_total", "Objects found in the cache of the source.",
-                METRIC_KIND_COUNTER},
+        hits = {"firekeep_source_cache_hits_total",
+                "Objects or answers found in the cache of the source.", METRIC_KIND_COUNTER},
         misses = {"firekeep_source_cache_misses_total",
-                  "Objects not found in the cache of the source.", METRIC_KIND_COUNTER},
+                  "Objects or answers not found in the cache of the source.", METRIC_KIND_COUNTER},
         junk = {"firekeep_source_junk_lines_total",
                 "Lines of the source that are not samples and were left out.", METRIC_KIND_COUNTER},
         errors = {"firekeep_source_errors_total",
@@ -409,9 +409,11 @@ collect_one(struct metric_sink *sink, const struct reader *r)
         metric_put_u64(sink, &listings, pairs, 1, value_of(&c->listings));
         metric_put_u64(sink, &read, pairs, 1, value_of(&c->objects_read));
         metric_put_u64(sink, &skipped, pairs, 1, value_of(&c->objects_skipped));
+        metric_put_u64(sink, &junk, pairs, 1, value_of(&c->junk_lines));
+    }
+    if (r->settings->cache.path != NULL) {
         metric_put_u64(sink, &hits, pairs, 1, value_of(&c->cache_hits));
         metric_put_u64(sink, &misses, pairs, 1, value_of(&c->cache_misses));
-        metric_put_u64(sink, &junk, pairs, 1, value_of(&c->junk_lines));
     }
     for (unsigned i = 0; i < TROUBLE_COUNT; i++) {
         pairs[1].value = bytes_of_text(source_trouble_word((enum source_trouble)i));

@@ -60,9 +60,11 @@ struct source_counts {
     _Atomic uint64_t listings;        /* requests that list */
     _Atomic uint64_t objects_read;    /* whole, or in part */
     _Atomic uint64_t objects_skipped; /* since what is known of them says that nothing is wanted */
+    _Atomic uint64_t junk_lines;
+
+    /* Of the cache: objects, or answers. */
     _Atomic uint64_t cache_hits;
     _Atomic uint64_t cache_misses;
-    _Atomic uint64_t junk_lines;
 };
 
 struct reader_options {

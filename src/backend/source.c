@@ -1,6 +1,8 @@
 /* source.c - see source.h. */
 #include "backend/source.h"
 
+#include "query/remembered.h"
+
 static enum err
 no_memory(struct why *why)
 {
@@ -66,6 +68,28 @@ read_texts(struct source *s, struct why *why)
     return OK;
 }
 
+/* Answers that are kept are given instead of the reader's. An archive's are not: its cache is its
+ * reader's own. */
+static enum err
+keep_answers(struct source *s, const struct reader_options *options, struct why *why)
+{
+    const struct source_settings *x = s->settings;
+    if (x->cache.path == NULL || x->type == SOURCE_ARCHIVE) return OK;
+    struct remembered_options remembered = {
+        .env = options->env,
+        .memory = options->memory,
+        .answers = s->options.reader,
+        .store = x->hash,
+        .path = x->cache.path,
+        .max_bytes = x->cache.max_bytes,
+        .max_age_ms = x->cache.max_age_ms,
+        .hits = &options->counts->cache_hits,
+        .misses = &options->counts->cache_misses,
+    };
+    s->options.reader = NULL;
+    return remembered_new(&remembered, &s->options.reader, why);
+}
+
 enum err
 source_init(struct source *s, const struct reader_options *options, struct why *why)
 {
@@ -73,6 +97,7 @@ source_init(struct source *s, const struct reader_options *options, struct why *
     enum err e = read_selectors(s, why);
     if (e == OK) e = read_texts(s, why);
     if (e == OK) e = reader_new(options, &s->options.reader, why);
+    if (e == OK) e = keep_answers(s, options, why);
     return e ? why_prefix(why, e, "source %s", options->settings->name) : OK;
 }
 

@@ -57,10 +57,11 @@ struct archive_settings {
     struct aws_settings aws;
 };
 
-/* Where a source may keep what it learnt of its store. */
+/* Where a source may keep what it learnt of its store: an index of objects, or answers. */
 struct source_cache_settings {
     const char *path; /* NULL: nowhere */
     uint64_t max_bytes;
+    int64_t max_age_ms; /* of answers */
 };
 
 /* What the columns of a table are called; NULL: as the destination calls them, as by default. */
@@ -91,6 +92,7 @@ struct source_settings {
     enum source_type type;
     uint32_t line;    /* of the file, for messages */
     const char *used; /* only while the list is read: the destination whose keys it takes */
+    uint64_t hash;    /* of all that was given, secrets too: equal ones have the same */
 
     struct text_list select;  /* series selectors, each checked; what any of them selects */
     struct text_list tenants; /* "all" alone: every one; empty: tenancy is off */
@@ -108,7 +110,7 @@ struct source_settings {
     struct basic_auth_settings basic_auth;
     struct authorization_settings authorization;
     struct oauth2_settings oauth2;
-    struct source_cache_settings cache; /* ARCHIVE */
+    struct source_cache_settings cache;
     union {
         struct archive_settings archive;
         struct clickhouse_read_settings clickhouse;

@@ -143,5 +143,8 @@ void schema_print(struct buf *to, const struct schema *schema, unsigned type, co
 
 /* Whether both were given the same, secrets too. */
 bool schema_equal(const struct schema *schema, unsigned type, const void *a, const void *b);
+/* A number of all that was given, secrets too, which may be written down: of what is equal it is
+ * the same, in every run of the program. */
+uint64_t schema_hash(const struct schema *schema, unsigned type, const void *base);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * schema_private.h - fields as the rows of a schema name them. For schema.c, schema_print.c and
- * schema_use.c only.
+ * schema_private.h - fields as the rows of a schema name them. For schema.c, schema_print.c,
+ * schema_hash.c and schema_use.c only.
  */
 #ifndef CONFIG_SCHEMA_PRIVATE_H
 #define CONFIG_SCHEMA_PRIVATE_H

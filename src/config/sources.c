@@ -23,8 +23,11 @@ sources_yaml(const char *file_name, struct bytes text, const struct settings *se
     if (e) return e;
     *ret_list = (struct sources){entries.arena, entries.items, entries.count};
     /* It is said already: what is printed and compared are the keys that it stood for. */
-    for (uint32_t i = 0; i < ret_list->count; i++)
-        ret_list->items[i].used = NULL;
+    for (uint32_t i = 0; i < ret_list->count; i++) {
+        struct source_settings *s = &ret_list->items[i];
+        s->used = NULL;
+        s->hash = schema_hash(&source_schema, s->type, s);
+    }
     return OK;
 }
 

@@ -125,7 +125,8 @@ static const char clickhouse_text[] =
     "   basic_auth: {username: u, password: hush1},\n"
     "   columns: {metric: name, labels: tags, time: at, value: v, bits: b, histogram: h,\n"
     "             start_time: s}}\n"
-    "- {name: two, type: clickhouse, url: 'http://h:8123', table: t}\n";
+    "- {name: two, type: clickhouse, url: 'http://h:8123', table: t,\n"
+    "   cache: {path: /c, max_bytes: 1MiB, max_age: 1h}}\n";
 
 /* Destinations and sources that share what they say. */
 #define SHARED                                                                                 \
@@ -196,6 +197,38 @@ test_a_source_s_own_key_puts_away_those_of_its_destination_that_go_with_it(void 
 }
 
 static void
+test_what_tells_sources_apart_is_all_that_they_say(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: t}\n",
+        "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: u}\n",
+        "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: t, timeout: 1s}\n",
+        "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: t,\n"
+        "   basic_auth: {username: u, password: p}}\n",
+        "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: t,\n"
+        "   basic_auth: {username: u, password: q}}\n",
+        "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: t,\n"
+        "   external_labels: {x: y}}\n",
+        "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: t,\n"
+        "   headers: {x: y}}\n",
+        "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: t,\n"
+        "   columns: {metric: x}}\n",
+    };
+    enum { COUNT = sizeof texts / sizeof *texts };
+    uint64_t hashes[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        struct sources list = read_sources(texts[i], false), again = read_sources(texts[i], false);
+        hashes[i] = list.items[0].hash;
+        assert_true(hashes[i] == again.items[0].hash);
+        for (unsigned k = 0; k < i; k++)
+            assert_true(hashes[k] != hashes[i]);
+        sources_free(&list);
+        sources_free(&again);
+    }
+}
+
+static void
 test_what_a_source_cannot_use_is_refused_where_it_says_so(void **state)
 {
     (void)state;
@@ -246,6 +279,9 @@ test_keys_of_clickhouse_are_read(void **state)
     assert_string_equal(x->server.database, "default");
     assert_string_equal(x->columns.metric, "metric");
     assert_string_equal(x->columns.start_time, "start_time");
+    assert_null(list.items[0].cache.path);
+    assert_string_equal(list.items[1].cache.path, "/c");
+    assert_int_equal(list.items[1].cache.max_age_ms, 3600000);
     sources_free(&list);
 }
 
@@ -781,6 +817,7 @@ main(void)
         cmocka_unit_test(test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks),
         cmocka_unit_test(
             test_a_source_s_own_key_puts_away_those_of_its_destination_that_go_with_it),
+        cmocka_unit_test(test_what_tells_sources_apart_is_all_that_they_say),
         cmocka_unit_test(test_what_a_source_cannot_use_is_refused_where_it_says_so),
         cmocka_unit_test(test_keys_of_clickhouse_are_read),
         cmocka_unit_test(test_every_key_is_read),
