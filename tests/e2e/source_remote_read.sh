@@ -143,6 +143,11 @@ own=(
     'strange' '{snow="☃"}' '{quote=~".*\".*"}' 'strange{nothing=""}' 'prefix' 'sum(prefix) by (b)'
     'short_lived' 'absent(short_lived)' 'count({__name__=~".+"})' 'topk(2, prefix)' 'requests_total / on (instance, path) requests_total'
     'max_over_time(rate(requests_total[3m])[10m:1m])' 'last_over_time(odd[1h])' 'changes(odd[20m])' 'timestamp(prefix)' 'count_values("v", odd)'
+    'sum without (path) (rate(requests_total[4m]))' 'quantile_over_time(0.9, requests_total[15m])' 'deriv(requests_total[10m])'
+    'predict_linear(requests_total[10m], 600)' 'label_replace(prefix, "c", "$1$1", "a", "(.)")' 'clamp_max(requests_total, 300) ^ 2'
+    'requests_total{path=""} and on (instance) (requests_total{path!=""} < 90)' 'avg by (instance) (requests_total) > 100' 'stddev(requests_total)'
+    'requests_total @ end() - requests_total @ start()' 'sum_over_time((requests_total > 50)[20m:2m])' 'irate(requests_total{instance!~"i[0-2]"}[5m])'
+    'bottomk(3, requests_total{path!=""})' 'group by (job) ({job=~"a|",__name__!=""})' 'resets(requests_total[30m]) + on (instance) group_left () count by (instance) (requests_total)'
 )
 own_histograms=('h' 'histogram_quantile(0.5, h)' 'rate(h[5m])' 'sum(h{kind!="gauge"})' 'histogram_count(increase(h[10m]))' 'resets(h[1h])')
 
