@@ -388,6 +388,9 @@ collect_one(struct metric_sink *sink, const struct reader *r)
                   "Objects or answers not found in the cache of the source.", METRIC_KIND_COUNTER},
         junk = {"firekeep_source_junk_lines_total",
                 "Lines of the source that are not samples and were left out.", METRIC_KIND_COUNTER},
+        scanned = {"firekeep_source_scanned_bytes_total",
+                   "Bytes that the source scanned for queries, which it bills.",
+                   METRIC_KIND_COUNTER},
         errors = {"firekeep_source_errors_total",
                   "Requests to the source that failed, retries not counted, by kind.",
                   METRIC_KIND_COUNTER};
@@ -410,6 +413,9 @@ collect_one(struct metric_sink *sink, const struct reader *r)
         metric_put_u64(sink, &read, pairs, 1, value_of(&c->objects_read));
         metric_put_u64(sink, &skipped, pairs, 1, value_of(&c->objects_skipped));
         metric_put_u64(sink, &junk, pairs, 1, value_of(&c->junk_lines));
+    }
+    if (r->settings->type == SOURCE_TIMESTREAM) {
+        metric_put_u64(sink, &scanned, pairs, 1, value_of(&c->scanned_bytes));
     }
     if (r->settings->cache.path != NULL) {
         metric_put_u64(sink, &hits, pairs, 1, value_of(&c->cache_hits));
@@ -449,6 +455,19 @@ print_one(const struct reader *r, struct json *j)
     json_member_uint(j, "filteredSeries", value_of(&t->filtered));
     json_member_uint(j, "failedQueries", value_of(&t->failed));
     json_member_uint(j, "warnings", value_of(&t->excused));
+    if (r->settings->type == SOURCE_ARCHIVE) {
+        json_member_uint(j, "listings", value_of(&c->listings));
+        json_member_uint(j, "objectsRead", value_of(&c->objects_read));
+        json_member_uint(j, "objectsSkipped", value_of(&c->objects_skipped));
+        json_member_uint(j, "junkLines", value_of(&c->junk_lines));
+    }
+    if (r->settings->type == SOURCE_TIMESTREAM) {
+        json_member_uint(j, "scannedBytes", value_of(&c->scanned_bytes));
+    }
+    if (r->settings->cache.path != NULL) {
+        json_member_uint(j, "cacheHits", value_of(&c->cache_hits));
+        json_member_uint(j, "cacheMisses", value_of(&c->cache_misses));
+    }
     json_key(j, "errors");
     json_object_open(j);
     for (unsigned i = 0; i < TROUBLE_COUNT; i++) {

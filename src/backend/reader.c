@@ -23,6 +23,7 @@ reader_new(const struct reader_options *options, struct answerer **ret_answerer,
         [SOURCE_CLICKHOUSE] = clickhouse_reader_new,
         [SOURCE_INFLUXDB] = influxdb_reader_new,
         [SOURCE_REMOTE_READ] = remote_reader_new,
+        [SOURCE_TIMESTREAM] = timestream_reader_new,
     };
     return makers[options->settings->type](options, ret_answerer, why);
 }

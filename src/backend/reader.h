@@ -62,6 +62,8 @@ struct source_counts {
     _Atomic uint64_t objects_skipped; /* since what is known of them says that nothing is wanted */
     _Atomic uint64_t junk_lines;
 
+    _Atomic uint64_t scanned_bytes; /* of stores that bill them */
+
     /* Of the cache: objects, or answers. */
     _Atomic uint64_t cache_hits;
     _Atomic uint64_t cache_misses;
@@ -88,5 +90,7 @@ enum err influxdb_reader_new(const struct reader_options *options, struct answer
                              struct why *why);
 enum err remote_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                            struct why *why);
+enum err timestream_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
+                               struct why *why);
 
 #endif

@@ -11,6 +11,7 @@ source_type_word(enum source_type type)
         [SOURCE_CLICKHOUSE] = "clickhouse",
         [SOURCE_INFLUXDB] = "influxdb",
         [SOURCE_REMOTE_READ] = "remote_read",
+        [SOURCE_TIMESTREAM] = "timestream",
     };
     return (unsigned)type < SOURCE_TYPE_COUNT ? words[type] : "unknown";
 }

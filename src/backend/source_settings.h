@@ -15,6 +15,7 @@ enum source_type {
     SOURCE_CLICKHOUSE,
     SOURCE_INFLUXDB,
     SOURCE_REMOTE_READ,
+    SOURCE_TIMESTREAM,
     SOURCE_TYPE_COUNT,
 };
 /* "remote_read", ... */
@@ -87,6 +88,17 @@ struct influxdb_read_settings {
     enum influxdb_mapping mapping;
 };
 
+/* Whose names the table's are: the destination's, which are coded where Timestream has no such
+ * names; or those of labels themselves. */
+enum timestream_schema { TIMESTREAM_AUTO, TIMESTREAM_FIREKEEP, TIMESTREAM_CONNECTOR };
+struct timestream_read_settings {
+    const char *database;
+    const char *table;
+    const char *query_endpoint;
+    enum timestream_schema schema;
+    struct aws_settings aws;
+};
+
 struct source_settings {
     const char *name;
     enum source_type type;
@@ -116,6 +128,7 @@ struct source_settings {
         struct clickhouse_read_settings clickhouse;
         struct influxdb_read_settings influxdb;
         struct remote_read_settings remote_read;
+        struct timestream_read_settings timestream;
     } u;
 };
 

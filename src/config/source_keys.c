@@ -11,11 +11,12 @@
 #include "config/shared_keys.h"
 #include "config/source_rules.h"
 
-#define FOR(type)  (1u << SOURCE_##type)
-#define HTTP_TYPES (FOR(ARCHIVE) | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(REMOTE_READ))
+#define FOR(type) (1u << SOURCE_##type)
+#define HTTP_TYPES \
+    (FOR(ARCHIVE) | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(REMOTE_READ) | FOR(TIMESTREAM))
 #define AUTH_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(REMOTE_READ))
 /* Those whose answers can be kept; of archives it is an index of objects. */
-#define ANSWER_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(REMOTE_READ))
+#define ANSWER_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(REMOTE_READ) | FOR(TIMESTREAM))
 #define OF(f)        AT(source_settings, f)
 
 _Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
@@ -160,7 +161,7 @@ static const struct schema_key source_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
      .check = rule_name, .help = "name, unique among sources, used in metrics and commands"},
     {"type", SCHEMA_CHOICE, OF(type), .required = true,
-     .choices = "archive|clickhouse|influxdb|remote_read", .help = "type of the source"},
+     .choices = "archive|clickhouse|influxdb|remote_read|timestream", .help = "type of the source"},
     {"use", SCHEMA_TEXT, OF(used), .max = DESTINATION_NAME_BYTES_MAX, .check = rule_name,
      .what = "the name of a destination",
      .help = "destination of the same type: its name, address, credentials and the like count for "
@@ -242,6 +243,23 @@ static const struct schema_key source_keys[] = {
      .check = rule_read_header_name, .what = "a header name",
      .help = "header that carries the tenant name"},
     SIGV4_KEY(source_settings, u.remote_read.sigv4, FOR(REMOTE_READ)),
+
+    {"region", SCHEMA_TEXT, OF(u.timestream.aws.region), .types = FOR(TIMESTREAM),
+     .help = "AWS region; default: from the environment or the profile"},
+    {"database", SCHEMA_TEXT, OF(u.timestream.database), .types = FOR(TIMESTREAM), .required = true,
+     .max = 256, .check = rule_timestream_name, .help = "name of the database"},
+    {"table", SCHEMA_TEXT, OF(u.timestream.table), .types = FOR(TIMESTREAM), .required = true,
+     .max = 256, .check = rule_timestream_name, .help = "name of the table"},
+    {"query_endpoint", SCHEMA_TEXT, OF(u.timestream.query_endpoint), .types = FOR(TIMESTREAM),
+     .check = rule_endpoint, .what = "a URL",
+     .help = "URL of the service; default: the endpoint that AWS returns"},
+    {"schema", SCHEMA_CHOICE, OF(u.timestream.schema), .types = FOR(TIMESTREAM), .fallback = "auto",
+     .choices = "auto|firekeep|connector",
+     .help =
+         "what wrote the table: firekeep: coded names are decoded, and columns of others are an "
+         "error; connector: names stand for themselves; auto: names are decoded, other columns "
+         "are ignored"},
+    AWS_KEYS(source_settings, u.timestream.aws, FOR(TIMESTREAM)),
 
     {"path", SCHEMA_TEXT, OF(u.archive.path), .types = FOR(ARCHIVE), .required = true,
      .group = GROUP_STORE, .max = 200, .what = "a path",

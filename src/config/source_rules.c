@@ -25,6 +25,13 @@ rule_read_header_name(const char *text, struct why *why)
 }
 
 enum err
+rule_timestream_name(const char *text, struct why *why)
+{
+    if (strstr(text, "${") == NULL) return OK;
+    return why_set(why, ERR_INPUT, "a source reads one table: templates cannot be used here");
+}
+
+enum err
 rule_times(struct schema_place *place, void *base)
 {
     struct source_settings *s = base;

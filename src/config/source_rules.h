@@ -7,8 +7,9 @@
 
 #include "config/schema.h"
 
-/* One text, as in shared_rules.h: a header of requests that read. */
+/* One text, as in shared_rules.h: a header of requests that read; a database or table to be read. */
 enum err rule_read_header_name(const char *text, struct why *why);
+enum err rule_timestream_name(const char *text, struct why *why);
 
 /* Mappings: `base` is a struct source_settings. The first notes that a range was given. */
 enum err rule_times(struct schema_place *place, void *base);

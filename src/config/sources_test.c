@@ -128,6 +128,14 @@ static const char clickhouse_text[] =
     "- {name: two, type: clickhouse, url: 'http://h:8123', table: t,\n"
     "   cache: {path: /c, max_bytes: 1MiB, max_age: 1h}}\n";
 
+static const char timestream_text[] =
+    "sources:\n"
+    "- {name: one, type: timestream, region: eu-west-1, database: d, table: t, schema: connector,\n"
+    "   query_endpoint: 'https://h', access_key: hush1, secret_key: hush2, session_token: hush3,\n"
+    "   profile: p, role_arn: arn, external_id: e}\n"
+    "- {name: two, type: timestream, database: d, table: t, access_key_file: /ak,\n"
+    "   secret_key_file: /sk, session_token_file: /st, cache: {path: /c}}\n";
+
 /* Destinations and sources that share what they say. */
 #define SHARED                                                                                 \
     "destinations:\n"                                                                          \
@@ -146,11 +154,9 @@ static const char used_text[] =
            "- {use: ch, type: clickhouse, name: third, basic_auth: {username: w}}\n"
            "- {use: in, name: fourth}\n";
 
-static const struct list_text whole[] = {{remote_read_text, true},
-                                         {influxdb_text, true},
-                                         {archive_text, false},
-                                         {clickhouse_text, false},
-                                         {used_text, false}};
+static const struct list_text whole[] = {{remote_read_text, true}, {influxdb_text, true},
+                                         {archive_text, false},    {clickhouse_text, false},
+                                         {timestream_text, false}, {used_text, false}};
 
 static void
 test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks(void **state)
@@ -306,6 +312,52 @@ test_keys_of_influxdb_are_read(void **state)
     assert_int_equal(x->mapping, INFLUXDB_PROMETHEUS);
     assert_string_equal(list.items[2].u.influxdb.server.token.file, "/t");
     sources_free(&list);
+}
+
+static void
+test_keys_of_timestream_are_read(void **state)
+{
+    (void)state;
+    struct sources list = read_sources(timestream_text, false);
+    const struct timestream_read_settings *x = &list.items[0].u.timestream;
+    assert_int_equal(list.count, 2);
+    assert_int_equal(list.items[0].type, SOURCE_TIMESTREAM);
+    assert_string_equal(x->database, "d");
+    assert_string_equal(x->table, "t");
+    assert_string_equal(x->query_endpoint, "https://h");
+    assert_int_equal(x->schema, TIMESTREAM_CONNECTOR);
+    assert_string_equal(x->aws.region, "eu-west-1");
+    assert_string_equal(x->aws.access_key.text, "hush1");
+    assert_string_equal(x->aws.secret_key.text, "hush2");
+    assert_string_equal(x->aws.session_token.text, "hush3");
+    assert_string_equal(x->aws.profile, "p");
+    assert_string_equal(x->aws.role_arn, "arn");
+    assert_string_equal(x->aws.external_id, "e");
+    x = &list.items[1].u.timestream;
+    assert_null(x->query_endpoint);
+    assert_int_equal(x->schema, TIMESTREAM_AUTO);
+    assert_string_equal(x->aws.access_key.file, "/ak");
+    assert_string_equal(list.items[1].cache.path, "/c");
+    sources_free(&list);
+}
+
+static void
+test_a_source_of_timestream_reads_the_table_of_its_destination(void **state)
+{
+    (void)state;
+    static const char destination[] = "destinations:\n- {name: ts, type: timestream, region: r,\n"
+                                      "   database: d, table: t, access_key: hush1,\n"
+                                      "   secret_key: hush2}\nsources:\n- use: ts\n";
+    struct sources list = read_sources(destination, false);
+    const struct timestream_read_settings *x = &list.items[0].u.timestream;
+    assert_string_equal(x->aws.region, "r");
+    assert_string_equal(x->database, "d");
+    assert_string_equal(x->table, "t");
+    assert_string_equal(x->aws.secret_key.text, "hush2");
+    sources_free(&list);
+    check_source_error("destinations:\n- {name: ts, type: timestream, database: d,\n"
+                       "   table: 't_${env}'}\nsources:\n- use: ts\n",
+                       "f.yml:5:8: table: a source reads one table: templates cannot be used here");
 }
 
 static void
@@ -540,17 +592,17 @@ test_what_is_no_list_of_sources_is_refused(void **state)
     check_source_error("sources: 5\n", "f.yml:1:10: sources: expected a list, got '5'");
     check_source_error("sources: [5]\n",
                        "f.yml:1:11: expected a source with keys such as 'name:', got '5'");
-    check_source_error(
-        "sources:\n- name: a\n",
-        "f.yml:2:3: a source requires 'type', one of archive, clickhouse, influxdb, remote_read");
-    check_source_error(
-        "sources: [{type: remote_red}]\n",
-        "f.yml:1:18: type: expected one of archive, clickhouse, influxdb, remote_read, got "
-        "'remote_red'; did you "
-        "mean 'remote_read'?");
-    check_source_error(
-        "sources: [{type: s3}]\n",
-        "f.yml:1:18: type: expected one of archive, clickhouse, influxdb, remote_read, got 's3'");
+    check_source_error("sources:\n- name: a\n",
+                       "f.yml:2:3: a source requires 'type', one of archive, clickhouse, influxdb, "
+                       "remote_read, timestream");
+    check_source_error("sources: [{type: remote_red}]\n",
+                       "f.yml:1:18: type: expected one of archive, clickhouse, influxdb, "
+                       "remote_read, timestream, got "
+                       "'remote_red'; did you "
+                       "mean 'remote_read'?");
+    check_source_error("sources: [{type: s3}]\n",
+                       "f.yml:1:18: type: expected one of archive, clickhouse, influxdb, "
+                       "remote_read, timestream, got 's3'");
     check_source_error("sources: []\nlog: {}\nsources: []\n",
                        "f.yml:3:1: duplicate key 'sources', first given on line 1");
     check_source_error("sources: [&a {type: remote_read}]\n",
@@ -820,6 +872,8 @@ main(void)
         cmocka_unit_test(test_what_tells_sources_apart_is_all_that_they_say),
         cmocka_unit_test(test_what_a_source_cannot_use_is_refused_where_it_says_so),
         cmocka_unit_test(test_keys_of_clickhouse_are_read),
+        cmocka_unit_test(test_keys_of_timestream_are_read),
+        cmocka_unit_test(test_a_source_of_timestream_reads_the_table_of_its_destination),
         cmocka_unit_test(test_every_key_is_read),
         cmocka_unit_test(test_tables_are_well_formed_and_all_their_keys_are_tested),
         cmocka_unit_test(test_defaults_are_those_that_are_promised),

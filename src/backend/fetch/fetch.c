@@ -349,7 +349,10 @@ next_try_ns(struct fetch *x, uint32_t tries, uint32_t *learnt)
         return now_ns;
     case VERDICT_RETRY:
         if (tries >= TRIES_MAX) return 0;
-        if (a->status >= 500 && x->request.is_final != NULL && x->request.is_final(a)) return 0;
+        if (a->failure == HTTP_CALL_ANSWERED && x->request.is_final != NULL &&
+            x->request.is_final(a)) {
+            return 0;
+        }
         break;
     case VERDICT_THROTTLED:
         break;

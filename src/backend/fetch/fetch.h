@@ -45,7 +45,8 @@ struct fetch_request {
     const char *const *headers; /* "Name: value"; NULL after the last; may be NULL */
     struct bytes body;
     const char *const *wanted; /* of the answer's headers; NULL after the last; may be NULL */
-    /* Of a status from 500 on: whether the next answer would be the same. NULL: it might not. */
+    /* Of an answer that is no 2xx, and would be asked for again: whether the next one would be the
+     * same. NULL: it might not. */
     bool (*is_final)(const struct http_call_answer *answer);
     /* Judges an answer that is no 2xx by more than its status, as http_judge() does. NULL: the
      * status says it. */

@@ -1,0 +1,66 @@
+/*
+ * reading_testing.h - a table of columns, and a question about it. For tests.
+ */
+#ifndef BACKEND_TIMESTREAM_READING_TESTING_H
+#define BACKEND_TIMESTREAM_READING_TESTING_H
+
+#include "backend/timestream/reading.h"
+#include "model/selector.h"
+
+/* As DESCRIBE has them: dimensions, NULL after the last, and what every table of ours has. */
+static inline void
+put_columns(struct buf *to, const char *const *dimensions)
+{
+    static const char *const others[][2] = {{"measure_name", "MEASURE_NAME"},
+                                            {"time", "TIMESTAMP"},
+                                            {"measure_value::double", "MEASURE_VALUE"},
+                                            {"measure_value::varchar", "MEASURE_VALUE"}};
+    for (size_t i = 0; dimensions[i] != NULL; i++) {
+        columns_put(to, (struct bytes[]){bytes_of_text(dimensions[i]), bytes_of_text("varchar"),
+                                         bytes_of_text("DIMENSION")});
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        columns_put(to, (struct bytes[]){bytes_of_text(others[i][0]), bytes_of_text("varchar"),
+                                         bytes_of_text(others[i][1])});
+    }
+}
+
+struct asked_table {
+    struct source_settings settings;
+    struct timestream_reader reader;
+    struct timestream_question q;
+    struct selector selector;
+    struct buf kept;
+    struct why why;
+};
+
+static inline enum err
+asked_table_init(struct asked_table *t, enum timestream_schema schema,
+                 const char *const *dimensions, const char *selector)
+{
+    memset(t, 0, sizeof *t);
+    t->settings.u.timestream = (struct timestream_read_settings){
+        .database = "me\"trics", .table = "prom", .schema = schema};
+    t->reader.options.settings = &t->settings;
+    t->q.of = &t->reader;
+    t->q.min_ms = 1000;
+    t->q.max_ms = 1999;
+    arena_init(&t->q.arena, NULL, 1 << 20, 0);
+    assert_int_equal(selector_parse(bytes_of_text(selector), &t->selector, NULL), OK);
+    t->q.matchers = t->selector.matchers;
+    t->q.matcher_count = t->selector.count;
+    buf_init(&t->kept, NULL, 1 << 20);
+    put_columns(&t->kept, dimensions);
+    return columns_take(&t->q.columns, buf_bytes(&t->kept), &t->settings.u.timestream, &t->q.arena,
+                        &t->why);
+}
+
+static inline void
+asked_table_fini(struct asked_table *t)
+{
+    arena_fini(&t->q.arena);
+    selector_fini(&t->selector);
+    buf_fini(&t->kept);
+}
+
+#endif

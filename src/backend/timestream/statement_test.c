@@ -1,0 +1,309 @@
+/* statement_test.c - what is asked of Timestream for which matchers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backend/timestream/reading_testing.h"
+
+static const char *const dimensions[] = {"job", "it\"s", "U__my_3a_label", "U__x", NULL};
+static const char *const twice[] = {"job", "U__job", NULL};
+static const char *const shortened[] = {"job", "H__long__0123456789abcdef", "N__0123456789abcdef",
+                                        "M__fedcba9876543210", NULL};
+
+#define FROM  " FROM \"me\"\"trics\".\"prom\""
+#define TIMES " WHERE time >= from_milliseconds(1000) AND time < from_milliseconds(2000)"
+
+static void
+check_where(enum timestream_schema schema, const char *const *columns, const char *selector,
+            const char *expected)
+{
+    struct asked_table t;
+    struct buf text;
+    buf_init(&text, NULL, 1 << 20);
+    assert_int_equal(asked_table_init(&t, schema, columns, selector), OK);
+    assert_true(statement_may_select(&t.q));
+    statement_series(&text, &t.q);
+    buf_put_u8(&text, 0);
+    assert_int_equal(buf_error(&text), OK);
+    const char *where = strstr((const char *)text.at, TIMES);
+    assert_non_null(where);
+    char *end = strstr((char *)text.at, " GROUP BY ");
+    assert_non_null(end);
+    *end = '\0';
+    assert_string_equal(where + strlen(TIMES), expected);
+    buf_fini(&text);
+    asked_table_fini(&t);
+}
+
+static void
+check(const char *selector, const char *expected)
+{
+    check_where(TIMESTREAM_AUTO, dimensions, selector, expected);
+}
+
+static void
+test_series_are_counted_by_measure_and_dimensions(void **state)
+{
+    (void)state;
+    struct asked_table t;
+    struct buf text;
+    buf_init(&text, NULL, 1 << 20);
+    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, dimensions, "{job=\"x\"}"), OK);
+    statement_series(&text, &t.q);
+    buf_put_u8(&text, 0);
+    assert_string_equal((const char *)text.at,
+                        "SELECT measure_name, \"job\", \"it\"\"s\", \"U__my_3a_label\", \"U__x\", "
+                        "COUNT(*), MIN(time), MAX(time)" FROM TIMES " AND \"job\" = 'x' GROUP BY "
+                        "measure_name, \"job\", \"it\"\"s\", \"U__my_3a_label\", \"U__x\"");
+    buf_fini(&text);
+    asked_table_fini(&t);
+}
+
+static void
+test_names_are_asked_for_in_each_form_in_which_they_may_be_stored(void **state)
+{
+    (void)state;
+    check("up", " AND measure_name IN ('up')");
+    check("{__name__=~\"up|a:b\"}", " AND measure_name IN ('a:b', 'U__a_3a_b', 'up')");
+    check("{__name__=\"ts_x\"}", " AND measure_name IN ('ts_x', 'U__ts__x')");
+    check("{__name__=\"\",job=\"x\"}", " AND measure_name IN ('U__') AND \"job\" = 'x'");
+    check("{__name__!=\"up\",job=\"x\"}", " AND \"job\" = 'x'");
+    check("{__name__=~\"up.+\"}", " AND (REGEXP_LIKE(measure_name, '(?s)^(?:up.+)$') OR "
+                                  "measure_name LIKE 'U__%' OR measure_name LIKE 'H__%')");
+    check_where(TIMESTREAM_CONNECTOR, dimensions, "{__name__=\"a:b\"}",
+                " AND measure_name IN ('a:b')");
+    check_where(TIMESTREAM_CONNECTOR, dimensions, "{__name__=~\"[a]+\"}", "");
+}
+
+static void
+test_a_missing_dimension_is_the_empty_text(void **state)
+{
+    (void)state;
+    check("{__name__!=\"\",job=\"\",a=\"\"}", " AND COALESCE(\"job\", '') = ''");
+    check("{job!=\"\"}", " AND \"job\" <> ''");
+    check("{__name__!=\"\",job!=\"x\"}", " AND COALESCE(\"job\", '') <> 'x'");
+    check("{__name__!=\"\",job=~\"x|\"}", " AND COALESCE(\"job\", '') IN ('', 'x')");
+    check("{__name__!=\"\",job!~\"x|y\"}", " AND COALESCE(\"job\", '') NOT IN ('x', 'y')");
+    check("{job!~\"x|\"}", " AND \"job\" NOT IN ('', 'x')");
+    check("{__name__!=\"\",job=~\"(?:x.*)?\"}",
+          " AND REGEXP_LIKE(COALESCE(\"job\", ''), '(?s)^(?:(?:x.*)?)$')");
+}
+
+static void
+test_regexes_are_sent_if_all_dialects_agree_on_them(void **state)
+{
+    (void)state;
+    check("{job=~\"a+b?\"}", " AND REGEXP_LIKE(\"job\", '^(?:a+b?)$')");
+    check("{job=~\"a.b\"}", " AND REGEXP_LIKE(\"job\", '(?s)^(?:a.b)$')");
+    check("{job=~\"it's+\"}", " AND REGEXP_LIKE(\"job\", '^(?:it''s+)$')");
+    check("{job=~\"a\\\\.b+\"}", " AND REGEXP_LIKE(\"job\", '(?s)^(?:a\\.b+)$')");
+    check("{__name__!=\"\",job!~\"a+\"}", "");
+    check("{job=~\"(?i)a\"}", "");
+    check("{job=~\"[^a]+\"}", "");
+    check("{job=~\"\\\\d+\"}", "");
+    check("{job=~\"a+?b\"}", "");
+    check("{job=~\"a{2,3}\"}", "");
+    check("{job=~\"\\\\Qa.b\\\\E.+\"}", "");
+    check("{job=~\"a+\\u0000\"}", "");
+}
+
+static void
+test_labels_are_found_under_mapped_names(void **state)
+{
+    (void)state;
+    check("{\"it\\\"s\"=\"x\"}", " AND \"it\"\"s\" = 'x'");
+    check("{\"my:label\"=\"x\"}", " AND \"U__my_3a_label\" = 'x'");
+    check("{x=\"y\"}", " AND \"U__x\" = 'y'");
+    check_where(TIMESTREAM_CONNECTOR, dimensions, "{U__x=\"y\"}", " AND \"U__x\" = 'y'");
+    check_where(TIMESTREAM_AUTO, twice, "{job=\"x\"}", "");
+    check_where(TIMESTREAM_AUTO, shortened, "{job=\"x\"}", "");
+    check_where(TIMESTREAM_AUTO, shortened, "{any=\"x\"}", "");
+}
+
+static void
+test_no_text_ends_its_literal(void **state)
+{
+    (void)state;
+    check("{job=\"'; DROP TABLE prom; --\"}", " AND \"job\" = '''; DROP TABLE prom; --'");
+    check("{job=\"\\\\' OR 1 = 1\"}", " AND \"job\" = '\\'' OR 1 = 1'");
+    check("{__name__=\"') OR ('' = '\"}", " AND measure_name IN (''') OR ('''' = ''')");
+    check("{__name__=~\"'.+\"}",
+          " AND (REGEXP_LIKE(measure_name, '(?s)^(?:''.+)$') OR measure_name LIKE 'U__%' OR "
+          "measure_name LIKE 'H__%')");
+}
+
+static void
+test_texts_with_a_nul_are_not_sent(void **state)
+{
+    (void)state;
+    check("{job=\"a\\u0000\"}", "");
+    check("{job=~\"a|b\\u0000\"}", "");
+    check("{__name__=\"a\\u0000\"}", "");
+}
+
+static void
+test_long_matchers_are_left_out_when_there_is_no_room(void **state)
+{
+    (void)state;
+    struct asked_table t;
+    struct buf text, selector;
+    buf_init(&text, NULL, 1 << 20);
+    buf_init(&selector, NULL, 1 << 20);
+    buf_put_text(&selector, "{job=~\"");
+    for (int i = 0; i < 999; i++) {
+        buf_printf(&selector, "%0200d|", i);
+    }
+    buf_put_text(&selector, "x\",x=\"y\"}");
+    buf_put_u8(&selector, 0);
+    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, dimensions, (const char *)selector.at),
+                     OK);
+    statement_series(&text, &t.q);
+    assert_in_range(text.size, 1, 2000);
+    buf_put_u8(&text, 0);
+    assert_non_null(strstr((const char *)text.at, " AND \"U__x\" = 'y'"));
+    buf_fini(&text);
+    buf_fini(&selector);
+    asked_table_fini(&t);
+}
+
+static void
+test_a_label_that_the_table_lacks_selects_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *const *columns;
+        const char *selector;
+        bool may;
+    } cases[] = {
+        {dimensions, "{a=\"x\"}", false},  {dimensions, "{a=~\".+\"}", false},
+        {dimensions, "{a!=\"\"}", false},  {dimensions, "{a!=\"x\",job=\"x\"}", true},
+        {dimensions, "{my=\"x\"}", false}, {shortened, "{a=\"x\"}", true},
+        {dimensions, "{job=\"x\"}", true}, {dimensions, "{__name__=\"a\"}", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct asked_table t;
+        assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, cases[i].columns, cases[i].selector),
+                         OK);
+        assert_int_equal(statement_may_select(&t.q), cases[i].may);
+        t.q.min_ms = t.q.max_ms + 1;
+        assert_false(statement_may_select(&t.q));
+        asked_table_fini(&t);
+    }
+}
+
+static void
+check_samples(const struct timestream_varying *varying, const char *expected)
+{
+    struct asked_table t;
+    struct buf text, selected;
+    struct timestream_key one = {.measure = bytes_of_text("it's")};
+    buf_init(&text, NULL, 1 << 20);
+    buf_init(&selected, NULL, 1 << 20);
+    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, dimensions, "up"), OK);
+    one.values[0] = bytes_of_text("x'");
+    one.values[1] = bytes_of("", 0);
+    statement_selected_put(&selected, &t.q, &one, varying);
+    one.measure = bytes_of_text("up");
+    one.values[0] = bytes_of(NULL, 0);
+    statement_selected_put(&selected, &t.q, &one, varying);
+    if (varying->count == 0 && !varying->measure) buf_clear(&selected);
+    statement_samples(&text, &t.q, &one, varying, buf_bytes(&selected), 1000, 1999);
+    buf_put_u8(&text, 0);
+    assert_string_equal((const char *)text.at, expected);
+    buf_fini(&text);
+    buf_fini(&selected);
+    asked_table_fini(&t);
+}
+
+static void
+test_samples_come_with_what_varies(void **state)
+{
+    (void)state;
+    static const struct timestream_varying none = {.measure = false};
+    static const struct timestream_varying both = {.measure = true, .dimensions = {0}, .count = 1};
+    check_samples(&none, "SELECT time, measure_value::double, measure_value::varchar" FROM TIMES
+                         " AND measure_name = 'up' AND \"job\" IS NULL AND \"it\"\"s\" = '' AND "
+                         "\"U__my_3a_label\" IS NULL AND \"U__x\" IS NULL");
+    check_samples(&both,
+                  "SELECT time, measure_value::double, measure_value::varchar, measure_name, "
+                  "\"job\"" FROM TIMES " AND \"it\"\"s\" = '' AND \"U__my_3a_label\" IS NULL AND "
+                  "\"U__x\" IS NULL AND ((measure_name = 'it''s' AND \"job\" = 'x''') OR "
+                  "(measure_name = 'up' AND \"job\" IS NULL))");
+}
+
+static void
+check_values(const char *const *columns, const char *selector, const char *label,
+             const char *expected)
+{
+    struct asked_table t;
+    struct buf text;
+    struct wanted wanted;
+    buf_init(&text, NULL, 1 << 20);
+    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, columns, selector), OK);
+    uint32_t count = statement_wanted(&t.q, bytes_of_text(label), &wanted);
+    assert_int_equal(count > 0, expected != NULL);
+    if (count > 0) statement_distinct(&text, &t.q, &wanted);
+    buf_put_u8(&text, 0);
+    if (count > 0) assert_string_equal((const char *)text.at, expected);
+    buf_fini(&text);
+    asked_table_fini(&t);
+}
+
+static void
+test_values_are_asked_for_with_what_matchers_need(void **state)
+{
+    (void)state;
+    check_values(dimensions, "{__name__!=\"\",job!~\"a\"}", "job",
+                 "SELECT DISTINCT measure_name, \"job\"" FROM TIMES
+                 " AND COALESCE(\"job\", '') <> 'a'");
+    check_values(dimensions, "{job=~\"[a]+\"}", "x",
+                 "SELECT DISTINCT \"job\", \"U__x\"" FROM TIMES);
+    check_values(dimensions, "up", "job",
+                 "SELECT DISTINCT measure_name, \"job\"" FROM TIMES " AND measure_name IN ('up')");
+    check_values(dimensions, "{job=\"x\"}", "__name__",
+                 "SELECT DISTINCT measure_name, \"job\"" FROM TIMES " AND \"job\" = 'x'");
+    check_values(dimensions, "up", "nothing", NULL);
+    check_values(shortened, "{job=\"x\"}", "nothing",
+                 "SELECT DISTINCT \"job\", \"H__long__0123456789abcdef\", "
+                 "\"N__0123456789abcdef\", \"M__fedcba9876543210\"" FROM TIMES);
+}
+
+static void
+test_names_are_asked_for_by_one_row(void **state)
+{
+    (void)state;
+    struct asked_table t;
+    struct buf text;
+    buf_init(&text, NULL, 1 << 20);
+    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, twice, "{job=\"x\"}"), OK);
+    statement_filled(&text, &t.q);
+    buf_put_u8(&text, 0);
+    assert_string_equal((const char *)text.at,
+                        "SELECT MIN(measure_name), MAX(measure_name), MAX(\"job\"), "
+                        "MAX(\"U__job\")" FROM TIMES);
+    buf_fini(&text);
+    asked_table_fini(&t);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_series_are_counted_by_measure_and_dimensions),
+        cmocka_unit_test(test_names_are_asked_for_in_each_form_in_which_they_may_be_stored),
+        cmocka_unit_test(test_a_missing_dimension_is_the_empty_text),
+        cmocka_unit_test(test_regexes_are_sent_if_all_dialects_agree_on_them),
+        cmocka_unit_test(test_labels_are_found_under_mapped_names),
+        cmocka_unit_test(test_no_text_ends_its_literal),
+        cmocka_unit_test(test_texts_with_a_nul_are_not_sent),
+        cmocka_unit_test(test_long_matchers_are_left_out_when_there_is_no_room),
+        cmocka_unit_test(test_a_label_that_the_table_lacks_selects_nothing),
+        cmocka_unit_test(test_samples_come_with_what_varies),
+        cmocka_unit_test(test_values_are_asked_for_with_what_matchers_need),
+        cmocka_unit_test(test_names_are_asked_for_by_one_row),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
