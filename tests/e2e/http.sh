@@ -427,6 +427,14 @@ sources: # asked for a time that no test asks for
     url: http://127.0.0.1:1/read
     on_error: warn
     time: {from: 1960-01-01T00:00:00Z, to: 1960-01-02T00:00:00Z}
+    cache: {path: $work/cache}
+  - name: table
+    type: timestream
+    region: eu-west-1
+    database: d
+    table: t
+    query_endpoint: http://127.0.0.1:1
+    time: {from: 1960-01-01T00:00:00Z, to: 1960-01-02T00:00:00Z}
 END
 claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB \
     --web.max-decoded-bytes=1MiB --config.file="$work/firekeep.yml" || exit 1
