@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""timestream.py - a double of the write side of Amazon Timestream for LiveAnalytics, for tests.
+"""timestream.py - a double of Amazon Timestream for LiveAnalytics, for tests.
 
     timestream.py --port 8086 --table metrics.prometheus [--access-key AKID --secret-key SECRET]
 
-It takes WriteRecords, DescribeEndpoints, DescribeTable, CreateTable and CreateDatabase as the service does
-(AWS JSON 1.0, POST /), keeps what it stored in memory, and enforces what the service enforces:
+It takes WriteRecords, DescribeTable, CreateTable, CreateDatabase, Query, CancelQuery and DescribeEndpoints as the
+service does (AWS JSON 1.0, POST /), keeps what it stored in memory, and enforces what the service enforces. The limits
+are those of "Quotas" in the Timestream Developer Guide and of the API reference:
 
 - 1 to 100 records, at most 128 dimensions a record, names of 60 (dimension) and 256 bytes, 2048 bytes of
   dimensions, of a measure's value and of a record, names that are reserved, the types of values, finite numbers, a
@@ -15,9 +16,14 @@ It takes WriteRecords, DescribeEndpoints, DescribeTable, CreateTable and CreateD
 - A signature: the region, the service, a date within five minutes. With --access-key and --secret-key it is
   computed again from what came in, and must be the same; --session-token must come along if it is given.
 
+What was written can be queried at once: timestream_sql.py parses statements, checks and executes them, and
+timestream_query.py makes pages of the rows; both say which document each behaviour comes from. Rows come in no order
+unless there is an ORDER BY, pages may be empty (--empty-pages), the first one of a large result always is. With
+--query-throttle so many percent of the calls of Query are answered with 429. --seed makes all of it again.
+
 With --tls-cert and --tls-key it speaks HTTPS, and answers CONNECT to any host by becoming that host: named as a
 destination's `proxy_url` it stands for the real address of the service, discovery and all. (DescribeEndpoints names
---address, or the Host that was asked.) The proxy itself is then spoken to in plain HTTP, on --proxy-port.
+--address, or the Host that was asked; with --strict-address any other host is answered with 421.) The proxy itself is then spoken to in plain HTTP, on --proxy-port.
 
 With --latency every WriteRecords is answered after so many seconds at least, and with --throttle so many percent of them, as
 a fixed sequence of random numbers has it, are answered with 429 and store nothing.
@@ -28,10 +34,15 @@ started again, it has what it had.
 For tests, besides:
 
     GET /dump    what is stored, one JSON object a line, in the order of its arrival
-    GET /stats   how often which operation was called, and what was answered; how many records were there already
+    GET /stats   how often which operation was called, and what was answered; how many records were there already;
+                 how many queries began, pages, empty pages, rows, cancelled queries and scanned bytes there were
+    GET /queries the last 200 statements, one JSON text a line
     POST /clear  forgets records, counts and faults; tables stay
+    POST /connector?table=DATABASE.TABLE  NDJSON: stored as the old connector for Prometheus would have, rounded
+    POST /expire all tokens of further pages have expired
+    POST /move   {"address": ...}: from now on the address is another one
     POST /fault  {"kind": ..., "times": N, "operation": "WriteRecords", ...}: the next N calls (default 1) of the
-                 operation go wrong:
+                 operation go wrong; with "match": those whose body has that text, with "message": with that one:
                  throttle   429 ThrottlingException
                  error      500 InternalServerException
                  endpoint   421 InvalidEndpointException
@@ -43,6 +54,9 @@ For tests, besides:
                  slow       answers after "seconds": 1.5, otherwise as ever
                  cut        stores, then ends the connection within the answer's first lines
                  cut_before the same, and nothing is stored
+                 garbage    status 200 and a page of HTML, or "body"
+                 truncated  the first half of the answer, as if that were all
+                 endless    an answer that does not end; with "seconds" between its parts
 
 It prints "listening on PORT" when it is ready. Python's standard library is all it needs.
 """
@@ -60,7 +74,12 @@ import threading
 import time
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
+
+sys.dont_write_bytecode = True  # the tree of the sources stays as it is
+
+from timestream_query import Queries, Refusal, connector_rows, invalid
+from timestream_sql import StoredTable
 
 PREFIX = "Timestream_20181101."
 BODY_BYTES_MAX = 16 << 20
@@ -78,21 +97,8 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 UNITS_PER_MS = {"NANOSECONDS": 1e6, "MICROSECONDS": 1e3, "MILLISECONDS": 1, "SECONDS": 1e-3}
 
 
-class Refusal(Exception):
-    """An answer that is an error."""
-
-    def __init__(self, status, code, message, **more):
-        super().__init__(message)
-        self.status = status
-        self.body = {"__type": "com.amazonaws.timestream.v20181101#" + code, "message": message, **more}
-
-
 class Cut(Exception):
     """Only the begin of an answer."""
-
-
-def invalid(message):
-    return Refusal(400, "ValidationException", message)
 
 
 def size_of(text):
@@ -111,6 +117,7 @@ class Table:
         self.types = {}  # of measures, as they came first
         self.rows = {}  # (dimensions, measure, time in ns) -> row
         self.refused = {}  # the same -> how it is refused whenever it comes
+        self.stored = StoredTable()  # the same rows, for queries
 
     def describe(self, database, name):
         return {
@@ -133,7 +140,10 @@ class Store:
         self.databases = {}
         self.faults = []
         self.random = random.Random(1)
+        self.query_random = random.Random(args.seed)
         self.journal = None
+        self.address = args.address
+        self.queries = Queries(args, self.databases)
         self.clear()
         for name in args.table:
             name, _, hours = name.partition(":")
@@ -142,6 +152,10 @@ class Store:
             self.databases.setdefault(database, {})[table] = made
         if args.journal:
             self.begin_with(args.journal)
+        for text in args.load_connector:
+            name, _, path = text.partition("=")
+            with open(path, encoding="utf-8") as lines:
+                self.take_connector(name, lines)
 
     def begin_with(self, path):
         with open(path, "a+b") as journal:
@@ -168,13 +182,31 @@ class Store:
         for tables in self.databases.values():
             for table in tables.values():
                 table.dimensions, table.types, table.rows, table.refused = set(), {}, {}, {}
+                table.stored.clear()
+        self.queries.clear()
 
-    def take_fault(self, operation):
+    def take_connector(self, name, lines):
+        """Rows as the old connector for Prometheus left them, however old they are."""
+        database, _, table = name.partition(".")
+        found = self.databases.get(database, {}).get(table)
+        if found is None:
+            raise invalid(f"The table {name} does not exist.")
+        count = 0
+        for labels, measure, time_ms, value in connector_rows(lines):
+            row = {"database": database, "table": table, "dimensions": labels, "measure_name": measure,
+                   "measure_value": value, "type": "DOUBLE", "time": time_ms, "version": 1}
+            self.take_row(found, row, time_ms * 1000000)
+            count += 1
+        return count
+
+    def take_fault(self, operation, body):
         with self.lock:
             if operation == "WriteRecords" and self.random.uniform(0, 100) < self.args.throttle:
                 return {"kind": "throttle"}
+            if operation == "Query" and self.query_random.uniform(0, 100) < self.args.query_throttle:
+                return {"kind": "throttle"}
             for fault in self.faults:
-                if fault.get("operation", "WriteRecords") != operation:
+                if fault.get("operation", "WriteRecords") != operation or fault.get("match", "").encode() not in body:
                     continue
                 fault["times"] -= 1
                 if fault["times"] <= 0:
@@ -194,7 +226,7 @@ class Store:
     # --- operations ---------------------------------------------------------------------------
 
     def describe_endpoints(self, _body, host):
-        address = self.args.address or host
+        address = self.address or host
         return {"Endpoints": [{"Address": address, "CachePeriodInMinutes": self.args.cache_minutes}]}
 
     def describe_table(self, body, _host):
@@ -302,6 +334,7 @@ class Store:
         """Stores a row, or has it in the place of what was there."""
         key = key_of(row | {"measure": row["measure_name"], "time_ns": time_ns})
         before = table.rows.get(key)
+        table.stored.put(key[0], row["measure_name"], time_ns, row["type"], row["measure_value"])
         if before:
             self.repeats += before == row
             before.update(row)
@@ -441,7 +474,9 @@ ERRORS = {
     "denied": (403, "AccessDeniedException", "User is not authorized to perform: timestream:{} on resource: *"),
     "validation": (400, "ValidationException", "The request is not valid."),
 }
-OTHER_FAULTS = ("reject", "slow", "cut", "cut_before")
+OTHER_FAULTS = ("reject", "slow", "cut", "cut_before", "garbage", "truncated", "endless")
+ACTIONS = {"Query": "Select"}  # what a policy allows, where it is not named as the operation
+ENDLESS_BYTES_MAX = 1 << 30
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -484,7 +519,10 @@ class Handler(BaseHTTPRequestHandler):
             if self.path == "/dump":
                 body = "".join(json.dumps(row, sort_keys=True) + "\n" for row in self.store.rows)
             elif self.path == "/stats":
-                body = json.dumps({"calls": self.store.calls, "answers": self.store.answers, "repeats": self.store.repeats})
+                body = json.dumps({"calls": self.store.calls, "answers": self.store.answers, "repeats": self.store.repeats,
+                                   **self.store.queries.stats()})
+            elif self.path == "/queries":
+                body = "".join(json.dumps(statement) + "\n" for statement in self.store.queries.statements)
             else:
                 body = None
         if body is None:
@@ -495,8 +533,19 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         try:
             body = self.read_body()
-            if self.path == "/fault":
+            path = urlsplit(self.path)
+            if path.path == "/fault":
                 self.take_fault(json.loads(body))
+            elif path.path == "/expire":
+                with self.store.lock:
+                    self.store.queries.expire_tokens()
+                self.answer(200, b"{}")
+            elif path.path == "/move":
+                with self.store.lock:
+                    self.store.address = json.loads(body)["address"]
+                self.answer(200, b"{}")
+            elif path.path == "/connector":
+                self.take_connector(parse_qs(path.query)["table"][0], body)
             elif self.path == "/clear":
                 with self.store.lock:
                     self.store.clear()
@@ -517,7 +566,48 @@ class Handler(BaseHTTPRequestHandler):
             self.store.faults.append(fault)
         self.answer(200, b"{}")
 
+    def take_connector(self, name, body):
+        try:
+            with self.store.lock:
+                count = self.store.take_connector(name, body.decode().splitlines())
+            self.answer(200, json.dumps({"rows": count}).encode())
+        except Refusal as refusal:
+            self.answer(refusal.status, json.dumps(refusal.body).encode())
+
+    def principal(self):
+        match = re.match(r"AWS4-HMAC-SHA256 Credential=([^/,]+)/", self.headers.get("Authorization", ""))
+        return match.group(1) if match else None
+
+    def answer_endlessly(self, fault):
+        """Rows without an end, in chunks; with "seconds" as long from one to the next."""
+        row = json.dumps({"Data": [{"ScalarValue": "x" * 100}]}).encode() + b","
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        pause, count, sent = float(fault.get("seconds", 0)), 1 if "seconds" in fault else 1000, 0
+        part = b'{"Rows":['
+        try:
+            while sent < ENDLESS_BYTES_MAX:
+                self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+                sent += len(part)
+                part = row * count
+                time.sleep(pause)
+        except OSError:
+            pass
+        self.close_connection = True
+
+    def answer_damaged(self, fault, answer):
+        if fault["kind"] == "endless":
+            self.answer_endlessly(fault)
+        elif fault["kind"] == "truncated":
+            whole = json.dumps(answer).encode()
+            self.answer(200, whole[: len(whole) // 2])
+        else:
+            self.answer(200, fault.get("body", "<html><body>It works!</body></html>").encode())
+
     def serve(self, body):
+        self.damage = None
         operation = self.headers.get("X-Amz-Target", "").removeprefix(PREFIX)
         code = "OK"
         try:
@@ -527,7 +617,10 @@ class Handler(BaseHTTPRequestHandler):
             code = answer["__type"].partition("#")[2]
         with self.store.lock:
             self.store.answers[code] = self.store.answers.get(code, 0) + 1
-        self.answer(status, json.dumps(answer).encode())
+        if self.damage and status == 200:
+            self.answer_damaged(self.damage, answer)
+        else:
+            self.answer(status, json.dumps(answer).encode())
 
     def operate(self, operation, body):
         operations = {
@@ -536,6 +629,8 @@ class Handler(BaseHTTPRequestHandler):
             "CreateDatabase": self.store.create_database,
             "CreateTable": self.store.create_table,
             "WriteRecords": self.store.write_records,
+            "Query": lambda request, _host: self.store.queries.query(request, self.principal()),
+            "CancelQuery": lambda request, _host: self.store.queries.cancel(request, self.principal()),
         }
         if not self.headers.get("X-Amz-Target", "").startswith(PREFIX) or operation not in operations:
             raise Refusal(404, "UnknownOperationException", "")
@@ -546,15 +641,19 @@ class Handler(BaseHTTPRequestHandler):
         check_signature(self.store.args, self.headers, self.path, body)
         if operation == "WriteRecords":
             time.sleep(self.store.args.latency)
-        fault = self.store.take_fault(operation)
+        fault = self.store.take_fault(operation, body)
         kind = fault["kind"] if fault else None
         if kind in ERRORS:
             status, code, message = ERRORS[kind]
-            raise Refusal(status, code, message.format(operation))
+            raise Refusal(status, code, fault.get("message", message.format(ACTIONS.get(operation, operation))))
+        if self.store.args.strict_address and operation != "DescribeEndpoints" and self.headers.get("Host") != self.store.address:
+            raise Refusal(421, "InvalidEndpointException", "The requested endpoint is not valid.")
         if kind == "slow":
             time.sleep(float(fault.get("seconds", 1)))
         if kind == "cut_before":
             raise Cut
+        if kind in ("garbage", "truncated", "endless"):
+            self.damage = fault
         try:
             request = json.loads(body)
         except ValueError as error:
@@ -587,10 +686,16 @@ def arguments():
     parser.add_argument("--first-type-wins", action="store_true", help="a measure has one type of values")
     parser.add_argument("--latency", type=float, default=0, metavar="SECONDS", help="of each WriteRecords")
     parser.add_argument("--throttle", type=float, default=0, metavar="PERCENT", help="of all WriteRecords")
+    parser.add_argument("--query-throttle", type=float, default=0, metavar="PERCENT", help="of all calls of Query")
+    parser.add_argument("--empty-pages", type=float, default=25, metavar="PERCENT", help="of pages, while a query runs")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of rows, of empty pages and throttled queries")
+    parser.add_argument("--load-connector", action="append", default=[], metavar="DATABASE.TABLE=FILE",
+                        help="NDJSON, stored as the old connector for Prometheus would have")
     parser.add_argument("--access-key", help="with the next one: signatures are verified")
     parser.add_argument("--secret-key")
     parser.add_argument("--session-token")
     parser.add_argument("--address", help="what DescribeEndpoints gives; else the host that was asked")
+    parser.add_argument("--strict-address", action="store_true", help="calls to another host than that are answered with 421")
     parser.add_argument("--cache-minutes", type=int, default=1440)
     parser.add_argument("--tls-cert", help="PEM; with --tls-key: --port speaks HTTPS")
     parser.add_argument("--tls-key")
