@@ -1,0 +1,382 @@
+#!/bin/bash
+# source_timestream.sh - what a destination of type timestream wrote comes back through a source of that
+# type, bit for bit, and answers as the store that had it all along; what the old connector wrote, too.
+#
+# Timestream is doubles/timestream.py, which also plays the proxy behind which all of AWS is.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+firekeep=build/firekeep
+# shellcheck source=tests/destinations_lib.sh
+. tests/destinations_lib.sh
+# shellcheck source=tests/counterparts_lib.sh
+. tests/counterparts_lib.sh
+region=eu-west-1
+name_ports firekeep control timestream reader cells cells_proxy
+
+[[ -n $SAMPLES && -f $SAMPLES/v2hist.rw ]] || { skip timestream "no captures beside the project"; exit 0; }
+
+reader=http://127.0.0.1:${port[reader]}
+direct=$(url_of timestream)
+seed=${SEED:-$RANDOM}
+keys="region: $region, access_key: TSKEY, secret_key: TSSECRET"
+
+claim "timestream_sql.py executes what its tests say" python3 tests/doubles/timestream_sql.py --self-test
+
+start_double() { # TABLE [ARGUMENT...]: with that table, and nothing in it
+    start timestream python3 tests/doubles/timestream.py --port "${port[timestream]}" --region "$region" --table "metrics.$1" \
+        --magnetic-writes --access-key TSKEY --secret-key TSSECRET --seed "$seed" "${@:2}"
+    within 20 answers timestream "$direct/stats"
+}
+
+ask_double() { # PATH [ARGUMENT...]
+    quiet_curl --max-time 60 "$direct/$1" "${@:2}"
+}
+
+# Both have the capture: the writer's own store, and Timestream through its destination.
+writes() { # TABLE CAPTURE [ARGUMENT...]
+    cat >"$work/writer.yml" <<END
+destinations:
+  - {name: timestream, type: timestream, $keys, write_endpoint: '$direct', database: metrics, table: $1, batch: {max_age: 50ms}, unrepresentable: drop}
+END
+    start_firekeep writer "$work/writer-$1" "${port[firekeep]}" --config.file="$work/writer.yml" || return 1
+    within 20 all_open || return 1
+    is_acknowledged "$2" "${@:3}" || return 1
+    within 300 all_settled timestream || return 1
+    [[ $(samples dead_lettered_total timestream) == 0 ]]
+}
+
+reads() { # TABLE [KEYS]
+    cat >"$work/reader.yml" <<END
+storage: {mode: none}
+sources:
+  - {name: timestream, type: timestream, $keys, query_endpoint: '$direct', database: metrics, table: $1${2-}}
+END
+    start_firekeep reader "$work/reader-$1" "${port[reader]}" --config.file="$work/reader.yml"
+}
+
+same() { # ARGUMENT...
+    "$TOOLS/rrcompare" "$url" "$reader" "${whole[@]}" --streamed --quiet "$@"
+}
+
+# The same answer of both, byte for byte, and not an empty one.
+ask_both() { # PATH [ARGUMENT...]
+    local path=$1 a b
+    shift
+    echo "$path $*"
+    a=$(curl -sgG --noproxy '*' --max-time 60 "$url$path" "$@")
+    b=$(curl -sgG --noproxy '*' --max-time 60 "$reader$path" "$@")
+    [[ $a == '{"status":"success"'* && $b == '{"status":"success"'* ]] || { echo "${a:0:300}" "${b:0:300}"; return 1; }
+    [[ $a == *'"data":[]'* || $a == *'"result":[]'* ]] && echo "nothing to compare" && return 1
+    diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") | head -n 20
+    return "${PIPESTATUS[0]}"
+}
+
+look_ups_are_the_same() { # [ARGUMENT...]: bounds
+    local name
+    ask_both /api/v1/labels "$@" || return 1
+    ask_both /api/v1/labels "$@" --data-urlencode 'match[]={job=~".+"}' || return 1
+    for name in __name__ job instance; do
+        ask_both "/api/v1/label/$name/values" "$@" || return 1
+    done
+    ask_both /api/v1/label/job/values "$@" -d "limit=1" || return 1
+    ask_both /api/v1/label/__name__/values "$@" --data-urlencode 'match[]={__name__=~"n.*|p.*"}' || return 1
+    ask_both /api/v1/label/instance/values "$@" --data-urlencode 'match[]={__name__=~"n.*|p.*"}' || return 1
+    ask_both /api/v1/series "$@" --data-urlencode 'match[]={__name__=~"up|.*_total",job!=""}' || return 1
+}
+
+expressions=(
+    '{__name__=~".*_total", job!="x", nothing=""}'
+    'count by (job) ({__name__=~"n.+|p.+"})'
+    'up'
+    'count({__name__!=""}) by (__name__)'
+)
+results_are_the_same() {
+    local expression
+    for expression in "${expressions[@]}"; do
+        ask_both /api/v1/query_range -d "start=$start_s" -d "end=$end_s" --data-urlencode "query=$expression" -d step=10 || return 1
+    done
+}
+
+times_of() { # in whole seconds, of all there is
+    quiet_curl "$url/api/v1/status/tsdb" | jq -r '[.data.headStats.minTime, .data.headStats.maxTime] | map(. / 1000 | floor) | join(" ")'
+}
+
+every_kind | "$TOOLS/rwmake" --version 2 >"$work/kinds.rw"
+
+round() { # NAME CAPTURE [ARGUMENT...]
+    claim "$1: the double starts" start_double "$1" || return
+    claim "$1: it is given the capture" writes "$@" || return
+    claim "$1: a server without a store starts" reads "$1" || return
+    claim "$1: everything comes back, bit for bit" within 30 same
+    if [[ $1 != kinds ]]; then
+        read -r start_s end_s < <(times_of)
+        end_s=$((end_s + 10)) # all of the last second, too
+        claim "$1: look-ups answer the same" look_ups_are_the_same -d "start=$start_s" -d "end=$end_s"
+        claim "$1: look-ups without bounds answer the same" look_ups_are_the_same
+        claim "$1: PromQL answers the same" results_are_the_same
+    fi
+    stop reader
+    [[ $1 != floats ]] || expensive_round
+    stop writer
+    stop timestream
+}
+
+# --- what costs too much ----------------------------------------------------------------------------
+
+fails_with() { # WORDS EXPRESSION [ARGUMENT...]
+    curl -sG --noproxy '*' --max-time 60 "$reader/api/v1/query" --data-urlencode "query=$2" -d "time=${end_s:-1700000100}" "${@:3}" | tee "$work/failed.txt"
+    grep -qF -e "$1" "$work/failed.txt"
+}
+was_cancelled() { # AT LEAST
+    ask_double stats | tee "$work/stats.json"
+    jq -e ".cancelled >= $1 and .answers.QueryExecutionException == null" "$work/stats.json"
+}
+scanned() { # as the reader counts it
+    quiet_curl "$reader/metrics" | awk '/^firekeep_source_scanned_bytes_total/ { sum += $NF } END { printf "%.0f\n", sum }'
+}
+expensive_round() {
+    local all='count(last_over_time({__name__!=""}[1d]))'
+    claim "max_bytes: a server without a store starts" reads floats ', max_bytes: 6MB' || return
+    claim "max_bytes: what scans more is told" fails_with 'Timestream has scanned' "$all"
+    claim "max_bytes: and names the key" grep -qF max_bytes "$work/failed.txt"
+    claim "max_bytes: the query was cancelled" was_cancelled 1
+    claim "max_bytes: what scans less is answered" asks_one 'count(up)'
+    claim "max_bytes: scanned bytes are counted" test "$(scanned)" -gt 6000000
+    stop reader
+}
+asks_one() { # EXPRESSION: something
+    quiet_curl -G "$reader/api/v1/query" --data-urlencode "query=$1" -d "time=$((end_s - 10))" | tee "$work/asked.txt"
+    jq -e '.data.result | length > 0' "$work/asked.txt"
+}
+
+# --- series that are hard to write, and random questions --------------------------------------------
+
+is_imported() {
+    python3 tests/tools/random_matchers.py series "$seed" 120 >"$work/random.ndjson" &&
+        "$firekeep" import --url="$url" "$work/random.ndjson" && within 60 all_settled timestream &&
+        [[ $(samples dead_lettered_total timestream):$(samples dropped_total timestream) == 0:0 ]]
+}
+
+# Texts that would end a literal, or a statement, if one let them; as value, regex, name of a metric and of a label.
+hostile=("'" "''" "\\" "\\'" "' OR 1 = 1 --" "' OR '1' = '1" "'; DROP TABLE metrics.random; --" "') OR ('' = '" '"; DROP TABLE metrics.random; --'
+    '" IS NULL OR "x' "' UNION ALL SELECT measure_name FROM metrics.random --" "'/*" "*/" "\\x27 OR 1 = 1" "?1" ":x" "%" "_" "%27" "\${x}" '`'
+    "measure_value::double" "x\"" $'\n--' $'\r\n' '","job":"x' "H__x__0123456789abcdef" "U__x" "N__0123456789abcdef")
+state_of_tables() {
+    ask_double dump | sha256sum
+    ask_double stats | jq -c '.calls | del(.Query)'
+}
+asks_hostile() { # nothing is found by them that the store would not find
+    local text quoted selector a b path
+    for text in "${hostile[@]}" NUL; do
+        quoted=$(jq -n --arg text "$text" '$text')
+        [[ $text != NUL ]] || quoted='"x\u0000"'
+        for selector in "{job=$quoted}" "{job!=$quoted,__name__=\"up\"}" "{__name__=$quoted}" "{__name__=~$(jq -n --arg text "$text" '"\\Q" + $text + "\\E.*"')}" \
+            "{job=~$(jq -n --arg text "$text" '"\\Q" + $text + "\\E|x"')}" "{job=~$(jq -n --arg text "$text" '"(" + $text + ").*"'),__name__=\"up\"}" \
+            "{$quoted=\"x\"}" "{$quoted!=\"x\",__name__=\"up\"}" "{$quoted=~\"x|\",__name__=\"up\"}"; do
+            path="query?query=$(jq -rn --arg q "last_over_time(${selector}[1d])" '$q | @uri')&time=1700000100"
+            a=$(curl -sg --noproxy '*' "$url/api/v1/$path")
+            b=$(curl -sg --noproxy '*' "$reader/api/v1/$path")
+            [[ $a == '{"status":"success"'* || $a == *bad_data* ]] && diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") >/dev/null && continue
+            echo "$selector $path" "${a:0:300}" "${b:0:300}"
+            return 1
+        done
+    done
+}
+all_were_understood() {
+    ask_double stats | tee "$work/stats.json"
+    jq -e '.answers.ValidationException == null' "$work/stats.json"
+}
+pages_were_empty() {
+    ask_double stats | tee "$work/stats.json"
+    jq -e '.empty_pages > 50' "$work/stats.json"
+}
+injections() {
+    local before
+    before=$(state_of_tables)
+    claim "seed $seed: hostile texts find what the store finds" asks_hostile
+    claim "seed $seed: and change nothing" test "$before" == "$(state_of_tables)"
+}
+
+random_round() { # CASES
+    claim "seed $seed: the double starts" start_double random --query-throttle 5 || return
+    claim "seed $seed: it is given what every kind is" writes random "$work/kinds.rw" || return
+    claim "seed $seed: and series that are hard to write" is_imported
+    claim "seed $seed: a server without a store starts" reads random || return
+    claim "seed $seed: everything comes back, bit for bit" same
+    claim "seed $seed: $1 random questions are answered the same" python3 tests/tools/random_matchers.py compare "$seed" "$1" "$url" "$reader"
+    injections
+    claim "seed $seed: each statement was one of Timestream" all_were_understood
+    claim "seed $seed: many pages were empty" pages_were_empty
+    claim "seed $seed: and some calls throttled" jq -e '.answers.ThrottlingException > 5' "$work/stats.json"
+    stop reader
+    stop timestream
+    claim "tests: the double starts" start_double random || return
+    claim "tests: it has some rows" ask_double 'connector?table=metrics.random' -o "$work/rows.txt" --data-binary @"$work/random.ndjson"
+    tests_round
+    faults_round
+    stop timestream
+    connector_round
+    stop writer
+}
+
+# --- what the old connector left --------------------------------------------------------------------
+
+# The same samples as it would have stored them: six decimals, finite values, and no label that Timestream reserves.
+rounds() {
+    jq -c 'select(.value != null and (.labels | has("time") | not))' "$work/random.ndjson" >"$work/old.ndjson" &&
+        python3 -c 'import json, sys
+for line in sys.stdin:
+    sample = json.loads(line)
+    print(json.dumps(sample | {"value": float("%.6f" % sample["value"])}))' <"$work/old.ndjson" >"$work/rounded.ndjson"
+}
+has_old() { # a store with what the connector's table has
+    start_firekeep writer "$work/writer-old" "${port[firekeep]}" && "$firekeep" import --url="$url" "$work/rounded.ndjson"
+}
+finds_raw() { # a name that is written like a coded one stands for itself
+    quiet_curl -G "$reader/api/v1/query" --data-urlencode 'query={__name__=~"U__.*"}[1h]' -d time=1700000100 | jq -c '.data.result' | tee "$work/raw.json"
+    jq -e '. == [{"metric": {"__name__": "U__x_2e_y", "U__a_2e_b": "1"}, "values": [[1700000001, "0.333333"]]}]' "$work/raw.json"
+}
+finds_decoded() {
+    quiet_curl -G "$reader/api/v1/query" --data-urlencode 'query={"x.y"}[1h]' -d time=1700000100 | jq -c '.data.result' | tee "$work/raw.json"
+    jq -e '. == [{"metric": {"__name__": "x.y", "a.b": "1"}, "values": [[1700000001, "0.333333"]]}]' "$work/raw.json"
+}
+connector_round() {
+    claim "connector: samples are rounded" rounds
+    stop writer
+    claim "connector: a store has them" has_old
+    claim "connector: the double starts with its table" start_double old --load-connector "metrics.old=$work/old.ndjson" || return
+    claim "connector: a server without a store starts" reads old ', schema: connector' || return
+    claim "connector: everything comes back as it was rounded" same
+    claim "connector: random questions are answered the same" python3 tests/tools/random_matchers.py compare "$seed" 50 "$url" "$reader"
+    ask_double 'connector?table=metrics.old' -o "$work/rows.txt" \
+        -d '{"time": 1700000001000, "value": 0.3333333333, "labels": {"__name__": "U__x_2e_y", "U__a_2e_b": "1"}}'
+    claim "connector: names stand for themselves" finds_raw
+    stop reader
+    claim "connector: a server starts that is not told whose table it is" reads old || return
+    claim "connector: it decodes names" finds_decoded
+    stop reader
+    stop timestream
+}
+
+# --- users, and what goes wrong ---------------------------------------------------------------------
+
+tested() { # STATUS WORDS KEYS
+    local status
+    cat >"$work/tested.yml" <<END
+sources:
+  - {name: timestream, type: timestream, timeout: 3s, region: $region, $3}
+END
+    "$firekeep" sources test timestream --config.file="$work/tested.yml" --from 2023-11-01T00:00:00Z | tee "$work/tested.txt"
+    status=${PIPESTATUS[0]}
+    [[ $status == "$1" ]] && grep -qF -e "$2" "$work/tested.txt"
+}
+goes_wrong() { # KIND [MEMBERS]
+    ask_double fault -o "$work/answer.txt" -d "{\"kind\": \"$1\", \"operation\": \"Query\"${2:+, $2}}"
+}
+tests_round() {
+    local at="query_endpoint: '$direct', database: metrics" ours='access_key: TSKEY, secret_key: TSSECRET'
+    claim "test: keys that are good will do" tested 0 'ok      series' "$at, table: random, $ours"
+    claim "test: a wrong secret is told" tested 1 'signature' "$at, table: random, access_key: TSKEY, secret_key: x"
+    claim "test: an unknown key is told" tested 1 'security token' "$at, table: random, access_key: X, secret_key: x"
+    claim "test: a missing table is told" tested 1 'nowhere' "$at, table: nowhere, $ours"
+    claim "test: a missing database is told" tested 1 'nowhere' "query_endpoint: '$direct', database: nowhere, table: random, $ours"
+    goes_wrong denied
+    claim "test: a missing permission is told" tested 1 'timestream:Select' "$at, table: random, $ours"
+    claim "test: who answers, but is no Timestream, is told" tested 1 'status 40' "query_endpoint: '$url', database: metrics, table: random, $ours"
+}
+
+counts_again() { # EXPRESSION
+    quiet_curl --max-time 60 -G "$reader/api/v1/query" --data-urlencode "query=$1" -d time=1700000100 | jq -e '.data.result[0].value[1] | tonumber > 50'
+}
+is_told() { # CLAIM WORDS KIND [MEMBERS]: an error, and afterwards all is well
+    claim "faults: $1 comes" goes_wrong "$3" "$4"
+    claim "faults: $1 is told" fails_with "$2" "$all" "${@:5}"
+    ask_double stats | jq -c .answers
+    claim "faults: after $1 all is well" counts_again "$all"
+}
+faults_round() {
+    local all='count(last_over_time({__name__=~".+"}[1d]))' kind
+    claim "faults: a server without a store starts" reads random ', timeout: 2s' || return
+    claim "faults: at first there are none" counts_again "$all"
+    for kind in throttle error cut cut_before; do
+        claim "faults: $kind" goes_wrong $kind '"times": 1'
+        claim "faults: after $kind it is asked again" counts_again "$all"
+    done
+    is_told 'a page of HTML' 'source timestream: ' garbage '"match": "COUNT"'
+    is_told 'JSON of something else' 'source timestream: ' garbage '"match": "COUNT", "body": "{\"Rows\":[{\"Data\":[]}]}"'
+    is_told 'half a page' 'source timestream: ' truncated '"match": "COUNT"'
+    is_told 'a page without an end' 'source timestream: ' endless '"match": "COUNT"'
+    is_told 'a page that comes in drops' 'timeout' endless '"match": "COUNT", "seconds": 0.1' -d timeout=3s
+    is_told 'a slow answer' 'no data for 2 s' slow '"match": "COUNT", "seconds": 4, "times": 1'
+    is_told 'a token that has expired' 'Invalid pagination token' validation '"match": "NextToken", "message": "Invalid pagination token."'
+    is_told 'a missing permission' 'timestream:Select' denied '"times": 1'
+}
+
+# --- its address ------------------------------------------------------------------------------------
+
+# It is asked of the service, through a proxy that plays all of AWS, and asked again when it has moved.
+cells() { # PATH [ARGUMENT...]
+    quiet_curl "$(url_of cells_proxy)/$1" "${@:2}"
+}
+start_all_of_aws() {
+    local at=timestream.$region.amazonaws.com
+    make_certificate aws aws "DNS:query.$at,DNS:query-cell1.$at,DNS:query-cell2.$at" || return 1
+    start services python3 tests/doubles/timestream.py --port "${port[cells]}" --proxy-port "${port[cells_proxy]}" --region "$region" \
+        --table metrics.cells --access-key TSKEY --secret-key TSSECRET --session-token TSTOKEN --empty-pages 50 \
+        --tls-cert "$work/aws.pem" --tls-key "$work/aws.key" --address "query-cell1.$at" --strict-address
+    within 20 answers services "$(url_of cells_proxy)/stats"
+}
+start_reader_of_cells() {
+    cat >"$work/reader.yml" <<END
+storage: {mode: none}
+sources:
+  - name: timestream
+    type: timestream
+    region: $region
+    database: metrics
+    table: cells
+    proxy_url: http://127.0.0.1:${port[cells_proxy]}
+    tls_config: {ca_file: $work/aws.pem}
+END
+    start reader env AWS_ACCESS_KEY_ID=TSKEY AWS_SECRET_ACCESS_KEY=TSSECRET AWS_SESSION_TOKEN=TSTOKEN build/firekeep serve \
+        "--storage.path=$work/reader-cells" "--web.listen-address=127.0.0.1:${port[reader]}" --config.file="$work/reader.yml"
+    wait_ready reader "$reader/-/ready"
+}
+finds_up() {
+    quiet_curl -G "$reader/api/v1/query" --data-urlencode 'query=up' -d time=1700000100 | jq -c '.data.result' | tee "$work/up.json"
+    jq -e '. == [{"metric": {"__name__": "up", "job": "x"}, "value": [1700000100, "1"]}]' "$work/up.json"
+}
+address_was_asked() { # TIMES MISTAKES
+    cells stats | tee "$work/stats.json"
+    jq -e ".calls.DescribeEndpoints == $1 and (.answers.InvalidEndpointException // 0) == $2" "$work/stats.json"
+}
+cells_round() {
+    claim "cells: the double is there" start_all_of_aws || return
+    cells 'connector?table=metrics.cells' -o "$work/rows.txt" -d '{"time": 1700000099000, "value": 1, "labels": {"__name__": "up", "job": "x"}}'
+    claim "cells: a server without a store starts, with keys of the environment" start_reader_of_cells || return
+    claim "cells: the source is read" finds_up
+    claim "cells: the address was asked for once" address_was_asked 1 0
+    claim "cells: and read again" finds_up
+    claim "cells: no more often" address_was_asked 1 0
+    cells move -o "$work/answer.txt" -d "{\"address\": \"query-cell2.timestream.$region.amazonaws.com\"}"
+    claim "cells: it is found where it has moved" finds_up
+    claim "cells: after one mistake" address_was_asked 2 1
+    cells fault -o "$work/answer.txt" -d '{"kind": "error", "operation": "DescribeEndpoints", "times": 1000}'
+    cells move -o "$work/answer.txt" -d "{\"address\": \"query-cell1.timestream.$region.amazonaws.com\"}"
+    claim "cells: an address that cannot be had is told" fails_with 'source timestream: ' up -d timeout=5s
+    cells clear -o "$work/answer.txt" -d ''
+    cells 'connector?table=metrics.cells' -o "$work/rows.txt" -d '{"time": 1700000099000, "value": 1, "labels": {"__name__": "up", "job": "x"}}'
+    claim "cells: afterwards all is well" finds_up
+    stop reader
+    stop services
+}
+
+random_round "${CASES:-300}"
+[[ -n ${ONLY_RANDOM-} ]] || cells_round
+[[ -n ${ONLY_RANDOM-} ]] || round kinds "$work/kinds.rw"
+[[ -n ${ONLY_RANDOM-} ]] || round floats "$SAMPLES/node15s.rw" --first "${FLOATS:-60}"
+[[ -n ${ONLY_RANDOM-} ]] || round histograms "$SAMPLES/v2hist.rw" --first 40
+((failures == 0))
