@@ -39,6 +39,7 @@ For tests, besides:
     GET /queries the last 200 statements, one JSON text a line
     POST /clear  forgets records, counts and faults; tables stay
     POST /connector?table=DATABASE.TABLE  NDJSON: stored as the old connector for Prometheus would have, rounded
+    POST /mend   forgets faults
     POST /expire all tokens of further pages have expired
     POST /move   {"address": ...}: from now on the address is another one
     POST /fault  {"kind": ..., "times": N, "operation": "WriteRecords", ...}: the next N calls (default 1) of the
@@ -193,6 +194,8 @@ class Store:
             raise invalid(f"The table {name} does not exist.")
         count = 0
         for labels, measure, time_ms, value in connector_rows(lines):
+            if any(is_reserved(label) for label in labels):
+                raise invalid(f"A label of {labels} has a name that is reserved")
             row = {"database": database, "table": table, "dimensions": labels, "measure_name": measure,
                    "measure_value": value, "type": "DOUBLE", "time": time_ms, "version": 1}
             self.take_row(found, row, time_ms * 1000000)
@@ -352,6 +355,11 @@ def key_of(record):
     return tuple(sorted(record["dimensions"].items())), record["measure"], record["time_ns"]
 
 
+def is_reserved(name):
+    """Of a dimension."""
+    return name in ("time", "measure_name") or name.startswith(("ts_", "measure_value")) or ":" in name
+
+
 def dimensions_of(attributes, index):
     found = {}
     for dimension in attributes.get("Dimensions", []):
@@ -362,8 +370,7 @@ def dimensions_of(attributes, index):
             raise invalid(f"Record {index}: dimension {name} has an unknown type")
         if not 1 <= size_of(name) <= DIMENSION_NAME_BYTES_MAX:
             raise invalid(f"Record {index}: the name of dimension {name} has not 1 to 60 bytes")
-        reserved = name in ("time", "measure_name") or name.startswith(("ts_", "measure_value"))
-        if reserved or ":" in name:
+        if is_reserved(name):
             raise invalid(f"Record {index}: the name of dimension {name} is reserved")
         if name in found:
             raise invalid(f"Record {index}: dimension {name} comes twice")
@@ -536,6 +543,10 @@ class Handler(BaseHTTPRequestHandler):
             path = urlsplit(self.path)
             if path.path == "/fault":
                 self.take_fault(json.loads(body))
+            elif path.path == "/mend":
+                with self.store.lock:
+                    self.store.faults.clear()
+                self.answer(200, b"{}")
             elif path.path == "/expire":
                 with self.store.lock:
                     self.store.queries.expire_tokens()
