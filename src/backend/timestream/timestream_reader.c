@@ -80,7 +80,7 @@ static enum err
 question_begin(struct timestream_question *q, const struct query_request *r, struct why *why)
 {
     q->control = r->control;
-    q->min_ms = r->min_ms < -TIME_MS_MAX ? -TIME_MS_MAX : r->min_ms;
+    q->min_ms = r->min_ms < 0 ? 0 : r->min_ms; /* a negative time is an error there */
     q->max_ms = r->max_ms > TIME_MS_MAX - 1 ? TIME_MS_MAX - 1 : r->max_ms;
     if (r->set_count == 0) return OK;
     q->matcher_count = r->sets[0].count;
