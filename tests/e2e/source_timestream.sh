@@ -134,17 +134,19 @@ was_cancelled() { # AT LEAST
     ask_double stats | tee "$work/stats.json"
     jq -e ".cancelled >= $1 and .answers.QueryExecutionException == null" "$work/stats.json"
 }
-scanned() { # as the reader counts it
-    quiet_curl "$reader/metrics" | awk '/^firekeep_source_scanned_bytes_total/ { sum += $NF } END { printf "%.0f\n", sum }'
+lookup_fails_with() { # WORDS SELECTOR
+    curl -sG --noproxy '*' --max-time 60 "$reader/api/v1/series" --data-urlencode "match[]=$2" -d "start=$start_s" -d "end=$end_s" | tee "$work/failed.txt"
+    grep -qF -e "$1" "$work/failed.txt"
 }
 expensive_round() {
-    local all='count(last_over_time({__name__!=""}[1d]))'
-    claim "max_bytes: a server without a store starts" reads floats ', max_bytes: 6MB' || return
-    claim "max_bytes: what scans more is told" fails_with 'Timestream has scanned' "$all"
+    local all='{__name__!=""}'
+    claim "max_bytes: a server without a store starts" reads floats ', max_bytes: 2MB' || return
+    claim "max_bytes: what scans more is told" lookup_fails_with 'Timestream has scanned' "$all"
     claim "max_bytes: and names the key" grep -qF max_bytes "$work/failed.txt"
     claim "max_bytes: the query was cancelled" was_cancelled 1
+    claim "max_bytes: what answers more is told" fails_with 'max_bytes' "count(last_over_time($all[1d]))"
+    claim "max_bytes: and was cancelled, too" was_cancelled 2
     claim "max_bytes: what scans less is answered" asks_one 'count(up)'
-    claim "max_bytes: scanned bytes are counted" test "$(scanned)" -gt 6000000
     stop reader
 }
 asks_one() { # EXPRESSION: something
@@ -191,7 +193,7 @@ all_were_understood() {
 }
 pages_were_empty() {
     ask_double stats | tee "$work/stats.json"
-    jq -e '.empty_pages > 50' "$work/stats.json"
+    jq -e '.empty_pages > 20' "$work/stats.json"
 }
 injections() {
     local before
@@ -378,9 +380,9 @@ cells_round() {
     stop services
 }
 
-random_round "${CASES:-300}"
+random_round "${CASES:-200}"
 [[ -n ${ONLY_RANDOM-} ]] || cells_round
 [[ -n ${ONLY_RANDOM-} ]] || round kinds "$work/kinds.rw"
-[[ -n ${ONLY_RANDOM-} ]] || round floats "$SAMPLES/node15s.rw" --first "${FLOATS:-60}"
+[[ -n ${ONLY_RANDOM-} ]] || round floats "$SAMPLES/node15s.rw" --first "${FLOATS:-200}"
 [[ -n ${ONLY_RANDOM-} ]] || round histograms "$SAMPLES/v2hist.rw" --first 40
 ((failures == 0))
