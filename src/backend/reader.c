@@ -22,6 +22,7 @@ reader_new(const struct reader_options *options, struct answerer **ret_answerer,
         [SOURCE_ARCHIVE] = archive_reader_new,
         [SOURCE_CLICKHOUSE] = clickhouse_reader_new,
         [SOURCE_INFLUXDB] = influxdb_reader_new,
+        [SOURCE_OPENTSDB] = opentsdb_reader_new,
         [SOURCE_REMOTE_READ] = remote_reader_new,
         [SOURCE_TIMESTREAM] = timestream_reader_new,
     };

@@ -88,6 +88,8 @@ enum err clickhouse_reader_new(const struct reader_options *options, struct answ
                                struct why *why);
 enum err influxdb_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                              struct why *why);
+enum err opentsdb_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
+                             struct why *why);
 enum err remote_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                            struct why *why);
 enum err timestream_reader_new(const struct reader_options *options, struct answerer **ret_answerer,

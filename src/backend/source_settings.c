@@ -10,6 +10,7 @@ source_type_word(enum source_type type)
         [SOURCE_ARCHIVE] = "archive",
         [SOURCE_CLICKHOUSE] = "clickhouse",
         [SOURCE_INFLUXDB] = "influxdb",
+        [SOURCE_OPENTSDB] = "opentsdb",
         [SOURCE_REMOTE_READ] = "remote_read",
         [SOURCE_TIMESTREAM] = "timestream",
     };

@@ -14,6 +14,7 @@ enum source_type {
     SOURCE_ARCHIVE,
     SOURCE_CLICKHOUSE,
     SOURCE_INFLUXDB,
+    SOURCE_OPENTSDB,
     SOURCE_REMOTE_READ,
     SOURCE_TIMESTREAM,
     SOURCE_TYPE_COUNT,
@@ -88,6 +89,15 @@ struct influxdb_read_settings {
     enum influxdb_mapping mapping;
 };
 
+/* How names and values are escaped: as our destination does, which includes the form of Prometheus'
+ * adapter; or as that adapter does, which left names of tags as they were. */
+enum opentsdb_escaping { OPENTSDB_ESCAPING_AUTO, OPENTSDB_ESCAPING_PROMETHEUS };
+struct opentsdb_read_settings {
+    struct opentsdb_settings server; /* url alone */
+    uint32_t expansion_limit;        /* values of one filter */
+    enum opentsdb_escaping escaping;
+};
+
 /* Whose names the table's are: the destination's, which are coded where Timestream has no such
  * names; or those of labels themselves. */
 enum timestream_schema { TIMESTREAM_AUTO, TIMESTREAM_FIREKEEP, TIMESTREAM_CONNECTOR };
@@ -127,6 +137,7 @@ struct source_settings {
         struct archive_settings archive;
         struct clickhouse_read_settings clickhouse;
         struct influxdb_read_settings influxdb;
+        struct opentsdb_read_settings opentsdb;
         struct remote_read_settings remote_read;
         struct timestream_read_settings timestream;
     } u;

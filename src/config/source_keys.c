@@ -12,11 +12,12 @@
 #include "config/source_rules.h"
 
 #define FOR(type) (1u << SOURCE_##type)
-#define HTTP_TYPES \
-    (FOR(ARCHIVE) | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(REMOTE_READ) | FOR(TIMESTREAM))
-#define AUTH_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(REMOTE_READ))
+#define HTTP_TYPES                                                                       \
+    (FOR(ARCHIVE) | FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_READ) | \
+     FOR(TIMESTREAM))
+#define AUTH_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(OPENTSDB) | FOR(REMOTE_READ))
 /* Those whose answers can be kept; of archives it is an index of objects. */
-#define ANSWER_TYPES (FOR(CLICKHOUSE) | FOR(INFLUXDB) | FOR(REMOTE_READ) | FOR(TIMESTREAM))
+#define ANSWER_TYPES (HTTP_TYPES & ~FOR(ARCHIVE))
 #define OF(f)        AT(source_settings, f)
 
 _Static_assert(sizeof(enum source_type) == 4, "a choice is stored in 4 bytes");
@@ -161,7 +162,8 @@ static const struct schema_key source_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
      .check = rule_name, .help = "name, unique among sources, used in metrics and commands"},
     {"type", SCHEMA_CHOICE, OF(type), .required = true,
-     .choices = "archive|clickhouse|influxdb|remote_read|timestream", .help = "type of the source"},
+     .choices = "archive|clickhouse|influxdb|opentsdb|remote_read|timestream",
+     .help = "type of the source"},
     {"use", SCHEMA_TEXT, OF(used), .max = DESTINATION_NAME_BYTES_MAX, .check = rule_name,
      .what = "the name of a destination",
      .help = "destination of the same type: its name, address, credentials and the like count for "
@@ -228,6 +230,17 @@ static const struct schema_key source_keys[] = {
      .fallback = "prometheus", .choices = "prometheus|telegraf",
      .help = "name of a series: the measurement, as Firekeep and Prometheus write it, or "
              "measurement_field for every numeric field, as Telegraf writes them"},
+
+    {"url", SCHEMA_TEXT, OF(u.opentsdb.server.url), .types = FOR(OPENTSDB), .required = true,
+     .check = rule_url, .what = "a URL", .help = "URL of the server"},
+    {"expansion_limit", SCHEMA_COUNT, OF(u.opentsdb.expansion_limit), .types = FOR(OPENTSDB),
+     .fallback = "4096", .min = 1, .max = 1000000,
+     .help = "maximum number of values in a filter: tsd.query.filter.expansion_limit of the "
+             "server"},
+    {"escaping", SCHEMA_CHOICE, OF(u.opentsdb.escaping), .types = FOR(OPENTSDB), .fallback = "auto",
+     .choices = "auto|prometheus",
+     .help = "escaping of names and values: that of Firekeep, which includes that of Prometheus' "
+             "adapter; or that of the adapter, which wrote tag names as they are"},
 
     {"url", SCHEMA_TEXT, OF(u.remote_read.url), .types = FOR(REMOTE_READ), .required = true,
      .check = rule_url, .what = "a URL", .help = "URL of the remote read endpoint"},

@@ -408,6 +408,7 @@ fetch_await(struct fetch *x, const struct http_call_answer **ret_answer, struct 
         if (x->judged.verdict == VERDICT_DELIVERED) return OK;
         bool is_answer = x->answer->failure == HTTP_CALL_ANSWERED;
         if (is_answer && x->request.judge != NULL) x->request.judge(x->answer, &x->judged);
+        if (x->judged.verdict == VERDICT_DELIVERED) return OK;
         int64_t next_ns = next_try_ns(x, tries, &learnt);
         if (next_ns == 0) break;
         atomic_fetch_add_explicit(&f->options.reader.counts->repeats, 1, memory_order_relaxed);

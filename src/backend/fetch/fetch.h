@@ -48,8 +48,9 @@ struct fetch_request {
     /* Of an answer that is no 2xx, and would be asked for again: whether the next one would be the
      * same. NULL: it might not. */
     bool (*is_final)(const struct http_call_answer *answer);
-    /* Judges an answer that is no 2xx by more than its status, as http_judge() does. NULL: the
-     * status says it. */
+    /* Judges an answer that is no 2xx by more than its status, as http_judge() does.
+     * VERDICT_DELIVERED: it is an answer like a 2xx, but with all of its body in it. NULL: the status
+     * says it. */
     void (*judge)(const struct http_call_answer *answer, struct writer_step *step);
 };
 

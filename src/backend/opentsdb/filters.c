@@ -1,0 +1,209 @@
+/*
+ * filters.c - matchers as OpenTSDB's filters ("Query Filters" of its user guide).
+ *
+ * A filter selects what its matcher does, or more: what comes is filtered again. Each filter but
+ * not_key selects only series that have the tag, so a matcher that admits the empty text is left
+ * out: not_literal_or, which would lose series without the tag, is never sent.
+ *
+ *     a=""             not_key
+ *     a="x", a=~"x|y"  literal_or(x|y) of all forms in which the texts may be stored
+ *     a=~"x.*"         regexp, if Java and RE2 agree and no form changes its meaning
+ *     else             wildcard(x*) if all values begin so, at least wildcard(*)
+ *
+ * literal_or fails if the server does not know one of the values; that one is left out then, and
+ * after some of them iliteral_or is asked for instead, which compares texts, without regard to
+ * case.
+ */
+#include "backend/opentsdb/opentsdb_reader.h"
+#include "backend/opentsdb/stored_text.h"
+#include "base/ascii.h"
+#include "base/json.h"
+#include "wire/escaped_name.h"
+
+enum {
+    /* Of one filter, and of all, so that a request has room for its metric, too. */
+    FILTER_BYTES_MAX = 2000,
+    FILTERS_BYTES_MAX = 5000,
+    PATTERN_BYTES_MAX = 500,
+    REPETITIONS_MAX = 4,
+};
+
+bool
+opentsdb_is_unknown(const struct opentsdb_question *q, enum opentsdb_refusal what,
+                    struct bytes text)
+{
+    for (uint32_t i = 0; i < q->unknown_count; i++) {
+        if (q->unknown[i].what == what && bytes_equal(q->unknown[i].text, text)) return true;
+    }
+    return false;
+}
+
+static void
+put_filter(struct buf *to, const char *type, struct bytes tag, struct bytes filter)
+{
+    struct json json;
+    if (to->size > 0) buf_put_u8(to, ',');
+    json_init(&json, to);
+    json_object_open(&json);
+    json_member_text(&json, "type", type);
+    json_member_bytes(&json, "tagk", tag);
+    json_member_bytes(&json, "filter", filter);
+    json_member_bool(&json, "groupBy", false);
+    json_object_close(&json);
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+/* Whether the forms of a matcher's values can be sent: then joined by '|' in q->text. */
+static enum err
+join_values(struct opentsdb_question *q, const struct bytes *values, uint32_t count, bool *ret_sent,
+            uint32_t *ret_count)
+{
+    uint32_t max = q->of->options.settings->u.opentsdb.expansion_limit;
+    struct bytes forms[STORED_FORMS_MAX];
+    unsigned form_count;
+    buf_clear(&q->text);
+    *ret_sent = false;
+    *ret_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        enum err e = stored_value_forms(values[i], &q->room, forms, &form_count);
+        if (e) return e;
+        for (unsigned k = 0; k < form_count; k++) {
+            if (memchr(forms[k].at, '|', forms[k].size) != NULL) return OK;
+            if (opentsdb_is_unknown(q, REFUSED_UNKNOWN_VALUE, forms[k])) continue;
+            if (++*ret_count > max) return OK;
+            if (*ret_count > 1) buf_put_u8(&q->text, '|');
+            buf_put_bytes(&q->text, forms[k]);
+            if (q->text.size > FILTER_BYTES_MAX) return OK;
+        }
+    }
+    *ret_sent = true;
+    return buf_error(&q->text);
+}
+
+/* --- regexes ---------------------------------------------------------------------------------- */
+
+/*
+ * The regex as it finds, in Java's syntax, each form of the values that it matches here; into
+ * q->text. False: it is not known to. Letters, digits and `-/` are the same in all forms, any text
+ * becomes any text, `_` is one or two. A repetition of a group is not sent: Java tries all ways to
+ * match, which may be without end for the server.
+ */
+static bool
+translate_regex(struct opentsdb_question *q, struct bytes pattern)
+{
+    struct buf *to = &q->text;
+    unsigned repetitions = 0;
+    bool repeatable = false; /* what stands before is one plain character */
+    if (pattern.size == 0 || pattern.size > PATTERN_BYTES_MAX) return false;
+    buf_clear(to);
+    buf_put_text(to, "^(?:");
+    for (size_t i = 0; i < pattern.size; i++) {
+        uint8_t c = pattern.at[i], next = i + 1 < pattern.size ? pattern.at[i + 1] : 0;
+        bool is_plain = ascii_is_letter(c) || ascii_is_digit(c) || c == '-' || c == '/';
+        if (is_plain) {
+            buf_put_u8(to, c);
+        } else if (c == '\\' && (next == '.' || next == '-' || next == '/')) {
+            buf_put(to, pattern.at + i++, 2);
+            is_plain = true;
+        } else if (c == '.' && (next == '*' || next == '+')) {
+            buf_put(to, pattern.at + i++, 2);
+            repetitions++;
+        } else if (c == '_' || c == ':') {
+            buf_put_text(to, c == '_' ? "__?" : "(?:_\\.|:)");
+        } else if (c == '(') {
+            if (next == '?' && (i + 2 >= pattern.size || pattern.at[i + 2] != ':')) return false;
+            buf_put_text(to, "(?:");
+            if (next == '?') i += 2;
+        } else if (c == ')' || c == '|') {
+            buf_put_u8(to, c);
+        } else if ((c == '*' || c == '+' || c == '?') && repeatable) {
+            buf_put_u8(to, c);
+            repetitions++;
+        } else {
+            return false;
+        }
+        repeatable = is_plain;
+    }
+    buf_put_text(to, ")$");
+    return repetitions <= REPETITIONS_MAX;
+}
+
+/* --- a matcher -------------------------------------------------------------------------------- */
+
+static bool
+is_positive(const struct matcher *m)
+{
+    return matcher_type(m) == MATCH_EQUAL || matcher_type(m) == MATCH_REGEX;
+}
+
+/* wildcard(x*) of the prefix that all values have, in whatever form. */
+static void
+put_prefix(struct opentsdb_question *q, struct buf *to, const struct matcher *m)
+{
+    struct bytes prefix = is_positive(m) ? matcher_prefix(m) : bytes_of(NULL, 0);
+    size_t size = stored_plain_size(prefix);
+    buf_clear(&q->text);
+    if (size <= FILTER_BYTES_MAX) buf_put(&q->text, prefix.at, size);
+    buf_put_u8(&q->text, '*');
+    put_filter(to, "wildcard", matcher_name(m), buf_bytes(&q->text));
+}
+
+static bool
+is_of_empty_only(const struct matcher *m)
+{
+    const struct bytes *values;
+    return is_positive(m) && matcher_literals(m, &values) == 1 && values[0].size == 0;
+}
+
+static enum err
+put_matcher(struct opentsdb_question *q, struct buf *to, const struct matcher *m, bool *ret_none)
+{
+    struct bytes tag = matcher_name(m);
+    const struct bytes *values;
+    bool sent = false, is_known = !opentsdb_is_unknown(q, REFUSED_UNKNOWN_TAG, tag);
+    uint32_t count = matcher_literals(m, &values), forms = 0;
+    if (is_of_empty_only(m)) {
+        if (is_known) put_filter(to, "not_key", tag, bytes_of("", 0));
+        return OK;
+    }
+    if (matcher_matches_empty(m)) return OK;
+    if (!is_known) {
+        *ret_none = true;
+        return OK;
+    }
+    if (is_positive(m) && count > 0) {
+        enum err e = join_values(q, values, count, &sent, &forms);
+        if (e) return e;
+        if (sent && forms == 0) *ret_none = true;
+        if (sent && forms > 0) {
+            bool by_id = q->unknown_values <= OPENTSDB_UNKNOWN_VALUES_MAX;
+            put_filter(to, by_id ? "literal_or" : "iliteral_or", tag, buf_bytes(&q->text));
+        }
+    } else if (matcher_type(m) == MATCH_REGEX && translate_regex(q, matcher_pattern(m))) {
+        sent = true;
+        put_filter(to, "regexp", tag, buf_bytes(&q->text));
+    }
+    if (!sent) put_prefix(q, to, m);
+    return buf_error(&q->text);
+}
+
+enum err
+opentsdb_filters_put(struct opentsdb_question *q, struct buf *to, bool *ret_none, struct why *why)
+{
+    bool raw = q->of->options.settings->u.opentsdb.escaping == OPENTSDB_ESCAPING_PROMETHEUS;
+    enum err e = OK;
+    *ret_none = false;
+    for (uint32_t i = 0; i < q->matcher_count && e == OK; i++) {
+        const struct matcher *m = q->matchers[i];
+        struct bytes name = matcher_name(m);
+        /* Of other names the tag may have several forms. */
+        bool plain = name_is_plain(name, false) && (raw || !name_looks_escaped(name));
+        size_t before = to->size;
+        if (bytes_equal_text(name, "__name__") || !plain) continue;
+        e = put_matcher(q, to, m, ret_none);
+        if (to->size > FILTERS_BYTES_MAX) to->size = before;
+    }
+    e = err_first(e, buf_error(to));
+    return e ? why_set(why, ERR_NOMEM, "not enough memory for a request") : OK;
+}

@@ -1,0 +1,584 @@
+/*
+ * question.c - see opentsdb_reader.h.
+ *
+ * OpenTSDB answers all of a query at once, and no call of it tells series of a time but /api/query
+ * itself: the number of points in all the time (downsample 0all-count) is one number for each
+ * series, and says how samples are best cut into blocks. A series is then named by its TSUID, which
+ * is exact and short. If all samples fit into one block they are asked for by the filters instead,
+ * in a few requests, however many series there are.
+ *
+ * A request has many sub-queries, and fails as a whole if one of them has a name that the server
+ * does not know: that name is remembered, and the request is made anew without it.
+ *
+ * What the server refuses because it is too much is asked for in smaller pieces of time. OpenTSDB
+ * stores a series by the hour and reads whole hours.
+ */
+#include <stdio.h>
+
+#include "backend/opentsdb/opentsdb_reader.h"
+#include "backend/opentsdb/stored_text.h"
+#include "base/array.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "model/labels.h"
+
+enum {
+    ARENA_BYTES_MAX = 256 << 20,
+    TEXT_BYTES_MAX = 16 << 20,
+    FOUND_BYTES_MAX = 1 << 30,
+    NAMES_MAX = 1000000,
+    SUB_QUERIES_MAX = 64,
+    LITERAL_NAMES_MAX = 8, /* more are looked for among all names */
+    HOUR_MS = 3600 * 1000,
+};
+
+/* What OpenTSDB can hold: seconds of 32 bits, and room for the hour that a query ends in. */
+static const int64_t TIME_MS_MAX = 4291718400000;
+/* A number of up to 10 digits is taken for seconds; and milliseconds below 2^32, later, too. */
+static const int64_t TEN_DIGITS = 10000000000, SECONDS_MIN = 4294968;
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for the query");
+}
+
+static const struct opentsdb_read_settings *
+settings_of(const struct opentsdb_question *q)
+{
+    return &q->of->options.settings->u.opentsdb;
+}
+
+/* --- a question ------------------------------------------------------------------------------- */
+
+void
+opentsdb_question_init(struct opentsdb_question *q, struct opentsdb_view *view)
+{
+    struct opentsdb_reader *of = view->of;
+    *q = (struct opentsdb_question){.view = view, .of = of, .budget = view->budget};
+    arena_init(&q->arena, q->budget, ARENA_BYTES_MAX, 0);
+    buf_init(&q->tsuids, q->budget, FOUND_BYTES_MAX);
+    buf_init(&q->labels, q->budget, FOUND_BYTES_MAX);
+    buf_init(&q->filters, q->budget, TEXT_BYTES_MAX);
+    buf_init(&q->text, q->budget, TEXT_BYTES_MAX);
+    buf_init(&q->room, q->budget, TEXT_BYTES_MAX);
+    opentsdb_ask_init(&q->ask, of->options.settings, view->session, NULL, q->budget);
+}
+
+void
+opentsdb_question_fini(struct opentsdb_question *q)
+{
+    opentsdb_ask_fini(&q->ask);
+    array_free(q->budget, q->metrics, q->metric_capacity);
+    array_free(q->budget, q->unknown, q->unknown_capacity);
+    array_free(q->budget, q->found, q->found_capacity);
+    table_fini(&q->by_tsuid, q->budget);
+    arena_fini(&q->arena);
+    buf_fini(&q->tsuids);
+    buf_fini(&q->labels);
+    buf_fini(&q->filters);
+    buf_fini(&q->text);
+    buf_fini(&q->room);
+}
+
+enum err
+opentsdb_question_begin(struct opentsdb_question *q, const struct query_request *r, struct why *why)
+{
+    q->control = q->ask.control = r->control;
+    q->min_ms = r->min_ms < 0 ? 0 : r->min_ms;
+    q->max_ms = r->max_ms > TIME_MS_MAX ? TIME_MS_MAX : r->max_ms;
+    if (r->set_count == 0) return OK;
+    q->matcher_count = r->sets[0].count;
+    q->matchers = arena_new(&q->arena, (q->matcher_count + 1) * sizeof *q->matchers);
+    if (q->matchers == NULL) return no_memory(why);
+    for (uint32_t i = 0; i < q->matcher_count; i++) {
+        q->matchers[i] = r->sets[0].matchers[i];
+    }
+    return OK;
+}
+
+enum err
+opentsdb_label_name_get(const struct opentsdb_question *q, struct buf *to, struct bytes tag)
+{
+    if (settings_of(q)->escaping == OPENTSDB_ESCAPING_AUTO) return stored_tag_get(to, tag);
+    buf_put_bytes(to, tag);
+    return buf_error(to);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+static bool
+is_of_name(const struct matcher *m)
+{
+    return bytes_equal_text(matcher_name(m), "__name__");
+}
+
+static bool
+is_positive(const struct matcher *m)
+{
+    return matcher_type(m) == MATCH_EQUAL || matcher_type(m) == MATCH_REGEX;
+}
+
+static bool
+name_matches(const struct opentsdb_question *q, struct bytes name)
+{
+    for (uint32_t i = 0; i < q->matcher_count; i++) {
+        if (is_of_name(q->matchers[i]) && !matcher_matches(q->matchers[i], name)) return false;
+    }
+    return true;
+}
+
+/* One more metric, unless its name is not asked for. */
+static enum err
+add_metric(void *context, struct bytes stored, struct why *why)
+{
+    struct opentsdb_question *q = context;
+    buf_clear(&q->text);
+    if (stored_value_get(&q->text, stored) != OK) return no_memory(why);
+    if (stored.size == 0 || !name_matches(q, buf_bytes(&q->text))) return OK;
+    if (!array_reserve(q->budget, &q->metrics, &q->metric_capacity, q->metric_count + 1)) {
+        return no_memory(why);
+    }
+    struct bytes copy = arena_copy(&q->arena, stored);
+    if (copy.at == NULL) return no_memory(why);
+    q->metrics[q->metric_count++] = (struct opentsdb_metric){.stored = copy};
+    return OK;
+}
+
+struct names {
+    enum err (*name)(void *context, struct bytes name, struct why *why);
+    void *context;
+    uint32_t count;
+};
+
+static enum err
+count_name(void *context, struct bytes name, struct why *why)
+{
+    struct names *n = context;
+    if (++n->count > NAMES_MAX) {
+        return why_set(why, ERR_LIMIT, "the server has more than %d names of one kind",
+                       (int)NAMES_MAX);
+    }
+    return n->name(n->context, name, why);
+}
+
+enum err
+opentsdb_question_names(struct opentsdb_question *q, const char *type, struct bytes prefix,
+                        enum err (*name)(void *context, struct bytes name, struct why *why),
+                        void *context, struct why *why)
+{
+    struct names n = {name, context, 0};
+    char max[16];
+    opentsdb_ask_begin(&q->ask, "/api/suggest");
+    opentsdb_ask_param(&q->ask, "type", bytes_of_text(type));
+    if (prefix.size > 0) opentsdb_ask_param(&q->ask, "q", prefix);
+    snprintf(max, sizeof max, "%d", (int)NAMES_MAX + 1);
+    opentsdb_ask_param(&q->ask, "max", bytes_of_text(max));
+    return opentsdb_ask_names(&q->ask, count_name, &n, why);
+}
+
+/* The metrics that the matchers on the name admit. */
+static enum err
+list_metrics(struct opentsdb_question *q, struct why *why)
+{
+    struct bytes prefix = {NULL, 0};
+    for (uint32_t i = 0; i < q->matcher_count; i++) {
+        const struct matcher *m = q->matchers[i];
+        const struct bytes *names;
+        if (!is_of_name(m) || !is_positive(m)) continue;
+        uint32_t count = matcher_literals(m, &names);
+        for (uint32_t k = 0; k < count && count <= LITERAL_NAMES_MAX; k++) {
+            struct bytes forms[STORED_FORMS_MAX];
+            unsigned form_count;
+            enum err e = stored_value_forms(names[k], &q->room, forms, &form_count);
+            if (e) return no_memory(why);
+            for (unsigned f = 0; f < form_count; f++) {
+                e = add_metric(q, forms[f], why);
+                if (e) return e;
+            }
+        }
+        if (count > 0 && count <= LITERAL_NAMES_MAX) return OK;
+        struct bytes begin = matcher_prefix(m);
+        if (prefix.size == 0) prefix = bytes_of(begin.at, stored_plain_size(begin));
+    }
+    return opentsdb_question_names(q, "metrics", prefix, add_metric, q, why);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static void
+put_time(struct buf *to, const char *key, int64_t t_ms, bool is_end)
+{
+    buf_printf(to, "\"%s\":", key);
+    if (t_ms >= TEN_DIGITS) {
+        buf_printf(to, "%lld,", (long long)t_ms);
+        return;
+    }
+    int64_t t_s = t_ms / 1000 + (is_end && t_ms % 1000 != 0);
+    if (t_s < SECONDS_MIN) t_s = is_end ? SECONDS_MIN : 0;
+    buf_printf(to, "%lld,", (long long)t_s);
+}
+
+/* One more at the end than is wanted: two equal times are refused there. */
+static void
+begin_body(struct opentsdb_question *q, int64_t min_ms, int64_t max_ms)
+{
+    opentsdb_ask_begin(&q->ask, "/api/query");
+    buf_put_u8(&q->ask.body, '{');
+    put_time(&q->ask.body, "start", min_ms, false);
+    put_time(&q->ask.body, "end", max_ms + 1, true);
+    buf_put_text(&q->ask.body, "\"msResolution\":true,\"showTSUIDs\":true,\"noAnnotations\":true,"
+                               "\"queries\":[");
+}
+
+enum { BODY_END_BYTES = 2 };
+
+static void
+end_body(struct opentsdb_question *q)
+{
+    buf_put_text(&q->ask.body, "]}");
+}
+
+static void
+put_sub_query(struct opentsdb_question *q, const struct opentsdb_metric *metric, bool counts)
+{
+    struct buf *to = &q->ask.body;
+    buf_put_text(to, "{\"aggregator\":\"none\",\"metric\":");
+    json_print_bytes(to, metric->stored);
+    if (counts) buf_put_text(to, ",\"downsample\":\"0all-count\"");
+    if (q->filters.size > 0) {
+        buf_put_text(to, ",\"filters\":[");
+        buf_put_bytes(to, buf_bytes(&q->filters));
+        buf_put_u8(to, ']');
+    }
+    buf_put_u8(to, '}');
+}
+
+/* --- names that the server does not know ------------------------------------------------------ */
+
+static bool
+learn_unknown_metric(struct opentsdb_question *q, struct bytes name)
+{
+    for (uint32_t i = 0; i < q->metric_count; i++) {
+        struct opentsdb_metric *metric = &q->metrics[i];
+        if (metric->is_unknown || !bytes_equal(metric->stored, name)) continue;
+        metric->is_unknown = true;
+        return true;
+    }
+    return false;
+}
+
+static bool
+has_matcher_on(const struct opentsdb_question *q, struct bytes name)
+{
+    for (uint32_t i = 0; i < q->matcher_count; i++) {
+        if (bytes_equal(matcher_name(q->matchers[i]), name)) return true;
+    }
+    return false;
+}
+
+/* Remembers what the last request failed of. ERR_CORRUPT: that was not in it, so that the next one
+ * would be the same. */
+static enum err
+learn_unknown(struct opentsdb_question *q, struct why *why)
+{
+    struct bytes name = buf_bytes(&q->ask.unknown);
+    enum opentsdb_refusal what = q->ask.refusal;
+    if (what == REFUSED_UNKNOWN_METRIC && learn_unknown_metric(q, name)) return OK;
+    bool is_new = !opentsdb_is_unknown(q, what, name);
+    if (what == REFUSED_UNKNOWN_METRIC ||
+        (what == REFUSED_UNKNOWN_TAG && !has_matcher_on(q, name)) ||
+        (what == REFUSED_UNKNOWN_VALUE && q->unknown_values > OPENTSDB_UNKNOWN_VALUES_MAX)) {
+        is_new = false;
+    }
+    if (!is_new) {
+        return why_prefix(why, ERR_CORRUPT, "%s: the refusal names what was not asked for",
+                          settings_of(q)->server.url);
+    }
+    struct bytes copy = arena_copy(&q->arena, name);
+    if (!array_reserve(q->budget, &q->unknown, &q->unknown_capacity, q->unknown_count + 1) ||
+        (copy.at == NULL && name.size > 0)) {
+        return no_memory(why);
+    }
+    q->unknown[q->unknown_count++] = (struct opentsdb_unknown){what, copy};
+    q->unknown_values += what == REFUSED_UNKNOWN_VALUE;
+    return OK;
+}
+
+/* --- all metrics ------------------------------------------------------------------------------ */
+
+/* A request for as many metrics from `first` on as have room. *ret_next: the one after them;
+ * *ret_any: there are any that the server knows. */
+static void
+put_request(struct opentsdb_question *q, uint32_t first, int64_t min_ms, int64_t max_ms,
+            bool counts, uint32_t *ret_next, bool *ret_any)
+{
+    struct buf *body = &q->ask.body;
+    uint32_t next = first, count = 0;
+    begin_body(q, min_ms, max_ms);
+    for (; next < q->metric_count && count < SUB_QUERIES_MAX; next++) {
+        size_t before = body->size;
+        if (q->metrics[next].is_unknown) continue;
+        if (count > 0) buf_put_u8(body, ',');
+        put_sub_query(q, &q->metrics[next], counts);
+        if (count > 0 && body->size > OPENTSDB_BODY_BYTES - BODY_END_BYTES) {
+            body->size = before;
+            break;
+        }
+        count++;
+    }
+    end_body(q);
+    *ret_next = next;
+    *ret_any = count > 0;
+}
+
+/* Asks for all metrics with the filters. `counts`: for the number of points of each series instead
+ * of the points. */
+static enum err
+ask_metrics(struct opentsdb_question *q, int64_t min_ms, int64_t max_ms, bool counts,
+            const struct opentsdb_sink *to, struct why *why)
+{
+    uint32_t first = 0;
+    while (first < q->metric_count) {
+        uint32_t next;
+        bool none, any;
+        buf_clear(&q->filters);
+        enum err e = opentsdb_filters_put(q, &q->filters, &none, why);
+        if (e || none) return e;
+        put_request(q, first, min_ms, max_ms, counts, &next, &any);
+        e = any ? opentsdb_ask_series(&q->ask, to, why) : OK;
+        if (e == OK)
+            first = next;
+        else if (e == ERR_MISSING)
+            e = learn_unknown(q, why);
+        if (e) return e;
+    }
+    return OK;
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+static struct bytes
+tsuid_of(const struct opentsdb_question *q, const struct opentsdb_found *found)
+{
+    return bytes_of(q->tsuids.at + found->tsuid_at, found->tsuid_size);
+}
+
+struct bytes
+opentsdb_question_labels(const struct opentsdb_question *q, uint32_t found)
+{
+    const struct opentsdb_found *f = &q->found[found];
+    return bytes_of(q->labels.at + f->labels_at, f->labels_size);
+}
+
+/* The place of a series in `found`; UINT32_MAX: it is not there. */
+static uint32_t
+find_tsuid(const struct opentsdb_question *q, struct bytes tsuid)
+{
+    for (uint32_t at = TABLE_START, id; table_next(&q->by_tsuid, hash_bytes(tsuid, 0), &at, &id);) {
+        if (bytes_equal(tsuid_of(q, &q->found[id]), tsuid)) return id;
+    }
+    return UINT32_MAX;
+}
+
+/* What a series is called here; texts into q->text, which does not move meanwhile. */
+static enum err
+read_labels(struct opentsdb_question *q, const struct opentsdb_series *series, struct label *labels,
+            uint32_t *ret_count, struct why *why)
+{
+    size_t most = series->metric.size;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < series->tag_count; i++) {
+        most += series->tags[i].name.size + series->tags[i].value.size;
+    }
+    buf_clear(&q->text);
+    if (!buf_reserve(&q->text, most + 1)) return no_memory(why); /* decoded they are not longer */
+    enum err e = stored_value_get(&q->text, series->metric);
+    labels[n++] = (struct label){bytes_of_text("__name__"), buf_bytes(&q->text)};
+    for (uint32_t i = 0; i < series->tag_count && e == OK; i++) {
+        size_t from = q->text.size, middle;
+        e = opentsdb_label_name_get(q, &q->text, series->tags[i].name);
+        middle = q->text.size;
+        if (e == OK) e = stored_value_get(&q->text, series->tags[i].value);
+        struct label label = {bytes_of(q->text.at + from, middle - from),
+                              bytes_of(q->text.at + middle, q->text.size - middle)};
+        if (label.value.size == 0 || bytes_equal_text(label.name, "__name__")) continue;
+        if (n == FINAL_LABELS_MAX) {
+            return why_set(why, ERR_LIMIT, "a series has more than %d labels", FINAL_LABELS_MAX);
+        }
+        labels[n++] = label;
+    }
+    *ret_count = n;
+    return e ? no_memory(why) : OK;
+}
+
+static bool
+is_selected(const struct opentsdb_question *q, const struct label *labels, uint32_t count)
+{
+    for (uint32_t i = 0; i < q->matcher_count; i++) {
+        struct bytes value = bytes_of(NULL, 0), name = matcher_name(q->matchers[i]);
+        for (uint32_t k = 0; k < count; k++) {
+            if (bytes_equal(labels[k].name, name)) value = labels[k].value;
+        }
+        if (!matcher_matches(q->matchers[i], value)) return false;
+    }
+    return true;
+}
+
+/* Where the numbers of points go. */
+struct counting {
+    struct opentsdb_question *q;
+    uint32_t at; /* the series at hand; UINT32_MAX: it is not wanted */
+};
+
+static enum err
+add_found(struct opentsdb_question *q, const struct opentsdb_series *series,
+          const struct label *labels, uint32_t count, struct why *why)
+{
+    struct opentsdb_found found = {.tsuid_at = q->tsuids.size,
+                                   .tsuid_size = (uint32_t)series->tsuid.size,
+                                   .labels_at = q->labels.size,
+                                   .metric_hash = hash_bytes(series->metric, 0)};
+    buf_put_bytes(&q->tsuids, series->tsuid);
+    for (uint32_t i = 0; i < count; i++) {
+        labels_put(&q->labels, labels[i]);
+    }
+    found.labels_size = (uint32_t)(q->labels.size - found.labels_at);
+    if (!array_reserve(q->budget, &q->found, &q->found_capacity, q->found_count + 1) ||
+        !table_reserve(&q->by_tsuid, q->budget, 1) || buf_error(&q->tsuids) ||
+        buf_error(&q->labels)) {
+        return no_memory(why);
+    }
+    table_add(&q->by_tsuid, hash_bytes(series->tsuid, 0), q->found_count);
+    q->found[q->found_count++] = found;
+    return OK;
+}
+
+static enum err
+take_counted(void *context, const struct opentsdb_series *series, struct why *why)
+{
+    struct counting *c = context;
+    struct opentsdb_question *q = c->q;
+    struct label labels[FINAL_LABELS_MAX];
+    uint32_t count = 0;
+    c->at = find_tsuid(q, series->tsuid);
+    if (c->at != UINT32_MAX) return OK; /* of an earlier piece of time */
+    enum err e = read_labels(q, series, labels, &count, why);
+    if (e || !is_selected(q, labels, count)) return e;
+    c->at = q->found_count;
+    return add_found(q, series, labels, count, why);
+}
+
+static enum err
+take_count(void *context, int64_t t_ms, uint64_t bits, struct why *why)
+{
+    struct counting *c = context;
+    double points = bits_double(bits);
+    (void)t_ms, (void)why;
+    if (!(points > 0)) return OK;
+    /* It may be anything; it only decides how much is asked for at once. */
+    uint64_t whole = points < 1e15 ? (uint64_t)points : 1000000000000000;
+    if (c->at == UINT32_MAX)
+        c->q->points_passed += whole;
+    else
+        c->q->found[c->at].points += whole;
+    if (c->at != UINT32_MAX) c->q->points_found += whole;
+    return OK;
+}
+
+enum err
+opentsdb_question_find(struct opentsdb_question *q, struct why *why)
+{
+    struct counting c = {q, UINT32_MAX};
+    const struct opentsdb_sink sink = {take_counted, take_count, &c};
+    int64_t from_ms = q->min_ms, piece_ms = q->max_ms - q->min_ms + 1;
+    if (q->min_ms > q->max_ms) return OK;
+    enum err e = list_metrics(q, why);
+    while (e == OK && from_ms <= q->max_ms) {
+        int64_t to_ms = piece_ms - 1 < q->max_ms - from_ms ? from_ms + piece_ms - 1 : q->max_ms;
+        e = ask_metrics(q, from_ms, to_ms, true, &sink, why);
+        if (e == ERR_FULL && to_ms - from_ms >= HOUR_MS) {
+            /* What was counted of this piece is counted twice: an estimate may be too large. */
+            piece_ms = (to_ms - from_ms + 1) / 2;
+            e = OK;
+        } else if (e == OK) {
+            from_ms = to_ms + 1;
+            piece_ms *= piece_ms < TIME_MS_MAX ? 2 : 1;
+        }
+    }
+    return e == ERR_FULL ? ERR_LIMIT : e;
+}
+
+/* --- samples ---------------------------------------------------------------------------------- */
+
+struct sampling {
+    struct opentsdb_question *q;
+    struct series_blocks *blocks;
+    const struct series_block *block;
+    uint32_t number; /* of the series at hand; UINT32_MAX: it is not in the block */
+};
+
+static enum err
+take_sampled(void *context, const struct opentsdb_series *series, struct why *why)
+{
+    struct sampling *s = context;
+    uint32_t found = find_tsuid(s->q, series->tsuid);
+    (void)why;
+    s->number = UINT32_MAX;
+    if (found == UINT32_MAX) return OK;
+    uint32_t number = s->q->found[found].number;
+    if (number < s->block->first || number - s->block->first >= s->block->count) return OK;
+    if (load_le32(series_blocks_key(s->blocks, number).at) == found) s->number = number;
+    return OK;
+}
+
+static enum err
+take_sample(void *context, int64_t t_ms, uint64_t bits, struct why *why)
+{
+    struct sampling *s = context;
+    if (s->number == UINT32_MAX) return OK;
+    return series_blocks_put_float(s->blocks, s->number, t_ms, bits, 0, why);
+}
+
+/* A sub-query has the TSUIDs of one metric, whose id they begin with. */
+static enum err
+put_block(struct opentsdb_question *q, const struct series_blocks *blocks,
+          const struct series_block *block, struct why *why)
+{
+    struct buf *body = &q->ask.body;
+    uint64_t last = 0;
+    begin_body(q, block->min_ms, block->max_ms);
+    for (uint32_t i = 0; i < block->count; i++) {
+        const struct opentsdb_found *found =
+            &q->found[load_le32(series_blocks_key(blocks, block->first + i).at)];
+        bool is_next = i > 0 && found->metric_hash == last;
+        if (i > 0 && !is_next) buf_put_text(body, "]},");
+        buf_put_text(body, is_next ? ",\"" : "{\"aggregator\":\"none\",\"tsuids\":[\"");
+        buf_put_bytes(body, tsuid_of(q, found));
+        buf_put_u8(body, '"');
+        last = found->metric_hash;
+        if (body->size > OPENTSDB_BODY_BYTES - BODY_END_BYTES - 2 && i > 0) {
+            return why_set(why, ERR_FULL, "too many series for a request");
+        }
+    }
+    buf_put_text(body, "]}");
+    end_body(q);
+    return OK;
+}
+
+enum err
+opentsdb_question_samples(struct opentsdb_question *q, struct series_blocks *blocks,
+                          const struct series_block *block, struct why *why)
+{
+    struct sampling s = {q, blocks, block, UINT32_MAX};
+    const struct opentsdb_sink sink = {take_sampled, take_sample, &s};
+    for (uint32_t i = block->first; i < block->first + block->count; i++) {
+        q->found[load_le32(series_blocks_key(blocks, i).at)].number = i;
+    }
+    /* All series, without many that are not wanted. */
+    if (block->count == q->found_count && q->points_passed <= q->points_found) {
+        return ask_metrics(q, block->min_ms, block->max_ms, false, &sink, why);
+    }
+    enum err e = put_block(q, blocks, block, why);
+    return e ? e : opentsdb_ask_series(&q->ask, &sink, why);
+}
