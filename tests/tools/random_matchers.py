@@ -2,6 +2,7 @@
 """random_matchers.py - random series with labels that are hard to write, and random questions about them.
 
   series SEED COUNT              NDJSON for `firekeep import`
+  finite SEED COUNT              the same, without what is not finite and without series of a name alone
   compare SEED CASES A B         asks both servers the same, and prints where they differ
 
 Questions are selectors of up to four matchers of all types, with bounds, by /api/v1/series, as samples
@@ -28,7 +29,7 @@ REGEXES = [".*", ".+", "x|y", "x", "", "x.*", ".*y", "[xy]+", "(x|y|)", "a.b", "
 FIRST_MS = 1700000000000
 
 
-def series(seed, count):
+def series(seed, count, finite=False):
     rng = random.Random(seed)
     seen = set()
     while len(seen) < count:
@@ -47,7 +48,8 @@ def series(seed, count):
                 line.update(value=None, bits=rng.choice(["7ff0000000000002", "7ff8000000000001", "fff0000000000000"]))
             else:
                 line["value"] = rng.choice([0, -0.0, 1, 0.1, 1e-7, 1e300, 5e-324, rng.random()])
-            print(json.dumps(line))
+            if not finite or (line["value"] is not None and len(labels) > 1):
+                print(json.dumps(line))
 
 
 def quoted(text):
@@ -124,7 +126,7 @@ def compare(seed, cases, a, b):
     return 1 if different or something < cases // 2 else 0
 
 
-if sys.argv[1] == "series":
-    series(int(sys.argv[2]), int(sys.argv[3]))
+if sys.argv[1] in ("series", "finite"):
+    series(int(sys.argv[2]), int(sys.argv[3]), sys.argv[1] == "finite")
 else:
     sys.exit(compare(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]))

@@ -93,8 +93,8 @@ take_refusal(struct opentsdb_ask *a, const struct http_call_answer *answer, stru
     a->refusal = refusal_of(answer, &a->scratch, &name);
     if (a->refusal == REFUSED_TOO_MUCH) {
         why_set(why, ERR_FULL,
-                "the server refuses to read so much at once, even for one series of one hour: "
-                "raise tsd.query.limits.* or tsd.query.timeout there");
+                "the server refuses to read so much at once, even of a single hour: ask for fewer "
+                "series, or raise tsd.query.limits.* or tsd.query.timeout there");
         return why_prefix(why, ERR_FULL, "%s", a->settings->u.opentsdb.server.url);
     }
     buf_clear(&a->unknown);
