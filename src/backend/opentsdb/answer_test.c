@@ -1,0 +1,242 @@
+/* answer_test.c - answers of OpenTSDB, in pieces of every size: what is read of good ones, and what
+ * is said of others. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backend/opentsdb/answer_testing.h"
+
+struct told {
+    struct buf text;
+    enum err of_point; /* what a point answers */
+};
+
+static enum err
+tell_series(void *context, const struct opentsdb_series *series, struct why *why)
+{
+    struct told *t = context;
+    (void)why;
+    buf_put_bytes(&t->text, series->metric);
+    for (uint32_t i = 0; i < series->tag_count; i++) {
+        buf_put_u8(&t->text, ',');
+        buf_put_bytes(&t->text, series->tags[i].name);
+        buf_put_u8(&t->text, '=');
+        buf_put_bytes(&t->text, series->tags[i].value);
+    }
+    buf_put_u8(&t->text, '#');
+    buf_put_bytes(&t->text, series->tsuid);
+    return OK;
+}
+
+static enum err
+tell_point(void *context, int64_t t_ms, uint64_t bits, struct why *why)
+{
+    struct told *t = context;
+    buf_printf(&t->text, " %lld:%llx", (long long)t_ms, (unsigned long long)bits);
+    return t->of_point ? why_set(why, t->of_point, "no more") : OK;
+}
+
+static enum err
+tell_name(void *context, struct bytes name, struct why *why)
+{
+    struct told *t = context;
+    (void)why;
+    buf_put_bytes(&t->text, name);
+    buf_put_u8(&t->text, ';');
+    return OK;
+}
+
+/* Of each size of pieces the same. */
+static void
+check(const char *answer, bool is_names, enum err of_point, enum err expected, const char *text,
+      const char *words)
+{
+    for (size_t size = 1; size <= strlen(answer) + 1; size++) {
+        struct told told = {.of_point = of_point};
+        struct pieces_of from = {bytes_of_text(answer), size};
+        struct json_pieces pieces;
+        struct arena scratch;
+        struct why why = {""};
+        const struct opentsdb_sink sink = {tell_series, tell_point, &told};
+        buf_init(&told.text, NULL, 1 << 20);
+        arena_init(&scratch, NULL, 1 << 20, 0);
+        json_pieces_init(&pieces, NULL);
+        json_pieces_begin(&pieces, next_of_pieces, &from);
+        enum err e = is_names ? opentsdb_read_names(&pieces, tell_name, &told, &why)
+                              : opentsdb_read_series(&pieces, &scratch, &sink, &why);
+        buf_put_u8(&told.text, 0);
+        assert_string_equal(why.text, words);
+        assert_int_equal(e, expected);
+        if (text != NULL) assert_string_equal((const char *)told.text.at, text);
+        json_pieces_fini(&pieces);
+        arena_fini(&scratch);
+        buf_fini(&told.text);
+    }
+}
+
+#define HEAD \
+    "{\"metric\":\"up\",\"tags\":{\"a\":\"b\"},\"aggregateTags\":[],\"tsuids\":[\"0A\"],\"dps\":"
+
+static void
+test_series_and_points_are_read_whatever_the_pieces(void **state)
+{
+    (void)state;
+    check("[ " HEAD "{\"1000\":1,\"2000\":-0.0 , \"3000\":1e-7}},"
+          "{\"metric\":\"\\u0061\\\"\",\"tags\":{},\"x\":{\"y\":[1,{\"z\":null}]},\"tsuids\":["
+          "\"0b\"],"
+          "\"dps\":{}}]\n",
+          false, OK, OK,
+          "up,a=b#0A 1000:3ff0000000000000 2000:8000000000000000 3000:3e7ad7f29abcaf48a\"#0b", "");
+    check("[]", false, OK, OK, "", "");
+}
+
+static void
+test_points_may_come_as_pairs(void **state)
+{
+    (void)state;
+    check("[" HEAD "[[1000,1],[2000,0.5]]}]", false, OK, OK,
+          "up,a=b#0A 1000:3ff0000000000000 2000:3fe0000000000000", "");
+}
+
+static void
+test_an_integer_beyond_53_bits_is_the_nearest_float(void **state)
+{
+    (void)state;
+    check("[" HEAD "{\"1\":9007199254740993}}]", false, OK, OK, "up,a=b#0A 1:4340000000000000", "");
+}
+
+static void
+test_nan_is_a_value_and_null_is_none(void **state)
+{
+    (void)state;
+    check("[" HEAD "{\"1\":\"NaN\",\"2\":NaN,\"3\":null,\"4\":-Infinity}}]", false, OK, OK,
+          "up,a=b#0A 1:7ff8000000000001 2:7ff8000000000001 4:fff0000000000000", "");
+}
+
+static void
+test_what_is_no_answer_is_damage(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer;
+        const char *words;
+    } cases[] = {
+        {"", "the response ends too early"},
+        {"<html>", "expected an array"},
+        {"{\"error\":1}", "expected an array"},
+        {"[1]", "expected an object"},
+        {"[" HEAD "{\"1\":1", "the response ends too early"},
+        {"[" HEAD "{\"1\":1}}", "the response ends too early"},
+        {"[" HEAD "{\"1\":1}}]]", "unexpected text after the value"},
+        {"[" HEAD "{\"1\":1}}{", "expected ',' or ']'"},
+        {"[" HEAD "{\"1\" 1}}]", "expected ':' after a key"},
+        {"[" HEAD "{\"x\":1}}]", "a point has an invalid time"},
+        {"[" HEAD "{\"1\":x}}]", "a point has a value that is not a number"},
+        {"[" HEAD "{\"1\":}}]", "expected a value"},
+        {"[" HEAD "[[1]]}]", "a point is not a pair"},
+        {"[" HEAD "[[1,2,3]]}]", "a point is not a pair"},
+        {"[" HEAD "[[]]}]", "a point has no time"},
+        {"[{\"dps\":{}}]", "a series has no metric or no TSUID before its points"},
+        {"[{\"metric\":\"a\",\"tsuids\":[\"01\",\"02\"]}]", "a series is made of several"},
+        {"[{\"metric\":\"a\",\"tsuids\":[\"x\"]}]", "a series has an invalid TSUID"},
+        {"[{\"metric\":\"a\",\"tsuids\":[\"01\"],\"dps\":{},\"tags\":{}}]",
+         "points come before what they belong to"},
+        {"[{\"metric\":\"\\ud800x\"}]", "invalid \\u escape"},
+        {"[{\"metric\":\"\\q\"}]", "unknown escape sequence"},
+        {"[{\"metric\":\"\n\"}]", "control character in a string"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check(cases[i].answer, false, OK, ERR_CORRUPT, NULL, cases[i].words);
+    }
+}
+
+static void
+test_levels_and_lengths_have_limits(void **state)
+{
+    (void)state;
+    char deep[256] = "[{\"x\":", number[256] = "[" HEAD "{\"1\":";
+    size_t at = strlen(deep);
+    memset(deep + at, '[', 65);
+    deep[at + 65] = '\0';
+    check(deep, false, OK, ERR_CORRUPT, NULL, "too many nested levels");
+    at = strlen(number);
+    memset(number + at, '1', JSON_PIECES_NUMBER_BYTES_MAX + 1);
+    number[at + JSON_PIECES_NUMBER_BYTES_MAX + 1] = '\0';
+    check(number, false, OK, ERR_CORRUPT, NULL, "a number is too long");
+}
+
+static void
+test_an_error_of_the_sink_ends_the_reading(void **state)
+{
+    (void)state;
+    check("[" HEAD "{\"1\":1,\"2\":2}}]", false, ERR_FULL, ERR_FULL, "up,a=b#0A 1:3ff0000000000000",
+          "no more");
+}
+
+static void
+test_names_are_read(void **state)
+{
+    (void)state;
+    check("[\"a\",\"b_2Ec\" ,\"\xc3\xa9\"]", true, OK, OK, "a;b_2Ec;\xc3\xa9;", "");
+    check("[]", true, OK, OK, "", "");
+    check("[1]", true, OK, ERR_CORRUPT, NULL, "expected a string in double quotes");
+    check("[\"a\"", true, OK, ERR_CORRUPT, NULL, "the response ends too early");
+}
+
+static void
+check_refusal(unsigned status, const char *body, enum opentsdb_refusal expected, const char *name)
+{
+    struct arena scratch;
+    struct bytes said;
+    arena_init(&scratch, NULL, 1 << 20, 0);
+    assert_int_equal(opentsdb_refusal_of(status, bytes_of_text(body), &scratch, &said), expected);
+    assert_true(bytes_equal_text(said, name));
+    arena_fini(&scratch);
+}
+
+static void
+test_refusals_are_told_apart(void **state)
+{
+    (void)state;
+    check_refusal(400,
+                  "{\"error\":{\"code\":400,\"message\":\"No such name for 'metrics': 'up'\"}}",
+                  REFUSED_UNKNOWN_METRIC, "up");
+    check_refusal(400,
+                  "{\"error\":{\"message\":\"No such name for 'tagk': 'it\\u0027s'\",\"trace\":\"",
+                  REFUSED_UNKNOWN_TAG, "it's");
+    check_refusal(404, "{\"error\":{\"message\":\"No such name for 'tagv': ''\"}}",
+                  REFUSED_UNKNOWN_VALUE, "");
+    check_refusal(500, "{\"error\":{\"message\":\"No such name for 'tagv': 'x'\"}}",
+                  REFUSED_OTHERWISE, "");
+    check_refusal(413, "", REFUSED_TOO_MUCH, "");
+    check_refusal(
+        400,
+        "{\"error\":{\"message\":\"Sorry, you have attempted to fetch more than our limit "
+        "of 1 data points.\"}}",
+        REFUSED_TOO_MUCH, "");
+    check_refusal(400, "{\"error\":{\"message\":\"Sorry, your query timed out.\"}}",
+                  REFUSED_TOO_MUCH, "");
+    check_refusal(400, "{\"error\":{\"message\":\"No such name for 'tagv': 'x\"}}",
+                  REFUSED_OTHERWISE, "");
+    check_refusal(400, "<html>", REFUSED_OTHERWISE, "");
+}
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_series_and_points_are_read_whatever_the_pieces),
+        cmocka_unit_test(test_points_may_come_as_pairs),
+        cmocka_unit_test(test_an_integer_beyond_53_bits_is_the_nearest_float),
+        cmocka_unit_test(test_nan_is_a_value_and_null_is_none),
+        cmocka_unit_test(test_what_is_no_answer_is_damage),
+        cmocka_unit_test(test_levels_and_lengths_have_limits),
+        cmocka_unit_test(test_an_error_of_the_sink_ends_the_reading),
+        cmocka_unit_test(test_names_are_read),
+        cmocka_unit_test(test_refusals_are_told_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

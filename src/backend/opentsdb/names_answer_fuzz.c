@@ -1,0 +1,54 @@
+/* Any bytes as an answer with names, in pieces of a size that the first byte says, and as a
+ * refusal: both are read, or not; what a name means can be looked for. */
+#include <stdlib.h>
+
+#include "backend/opentsdb/answer_testing.h"
+#include "backend/opentsdb/stored_text.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static enum err
+take_name(void *context, struct bytes name, struct why *why)
+{
+    struct bytes forms[STORED_FORMS_MAX];
+    struct buf text, room;
+    unsigned count;
+    bool is_there = false;
+    (void)context, (void)why;
+    buf_init(&text, NULL, 1 << 22);
+    buf_init(&room, NULL, 1 << 22);
+    if (stored_tag_get(&text, name) != OK) abort();
+    buf_clear(&text);
+    if (stored_value_get(&text, name) != OK) abort();
+    if (text.size > name.size) abort();
+    if (stored_value_forms(buf_bytes(&text), &room, forms, &count) != OK) abort();
+    for (unsigned i = 0; i < count; i++) {
+        is_there |= bytes_equal(forms[i], name);
+    }
+    if (!is_there) abort();
+    buf_fini(&text);
+    buf_fini(&room);
+    return OK;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0) return 0;
+    struct bytes text = bytes_of(data + 1, size - 1), name;
+    struct pieces_of from = {text, (size_t)data[0] + 1};
+    struct json_pieces pieces;
+    struct arena scratch;
+    struct why why = {""};
+    json_pieces_init(&pieces, NULL);
+    json_pieces_begin(&pieces, next_of_pieces, &from);
+    enum err e = opentsdb_read_names(&pieces, take_name, NULL, &why);
+    if (e && why.text[0] == '\0') abort();
+    json_pieces_fini(&pieces);
+    arena_init(&scratch, NULL, 1 << 24, 0);
+    enum opentsdb_refusal refusal = opentsdb_refusal_of(400, text, &scratch, &name);
+    if (refusal == REFUSED_OTHERWISE && name.size > 0) abort();
+    if (refusal == REFUSED_TOO_MUCH && name.size > 0) abort();
+    arena_fini(&scratch);
+    return 0;
+}

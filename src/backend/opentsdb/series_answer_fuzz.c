@@ -1,0 +1,50 @@
+/* Any bytes as an answer with series, in pieces of a size that the first byte says: they are read,
+ * or refused with a sentence, and a point belongs to a series. */
+#include <stdlib.h>
+
+#include "backend/opentsdb/answer_testing.h"
+#include "base/hex.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static enum err
+take_series(void *context, const struct opentsdb_series *series, struct why *why)
+{
+    (void)why;
+    if (series->metric.size == 0 || series->tsuid.size == 0) abort();
+    if (series->tag_count > OPENTSDB_TAGS_MAX) abort();
+    for (size_t i = 0; i < series->tsuid.size; i++) {
+        if (hex_digit(series->tsuid.at[i]) < 0) abort();
+    }
+    *(bool *)context = true;
+    return OK;
+}
+
+static enum err
+take_point(void *context, int64_t t_ms, uint64_t bits, struct why *why)
+{
+    (void)t_ms, (void)bits, (void)why;
+    if (!*(bool *)context) abort();
+    return OK;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0) return 0;
+    struct pieces_of from = {bytes_of(data + 1, size - 1), (size_t)data[0] + 1};
+    bool has_series = false;
+    const struct opentsdb_sink sink = {take_series, take_point, &has_series};
+    struct json_pieces pieces;
+    struct arena scratch;
+    struct why why = {""};
+    arena_init(&scratch, NULL, 1 << 24, 0);
+    json_pieces_init(&pieces, NULL);
+    json_pieces_begin(&pieces, next_of_pieces, &from);
+    enum err e = opentsdb_read_series(&pieces, &scratch, &sink, &why);
+    if (e && why.text[0] == '\0') abort();
+    if (e != OK && e != ERR_CORRUPT && e != ERR_NOMEM) abort();
+    json_pieces_fini(&pieces);
+    arena_fini(&scratch);
+    return 0;
+}
