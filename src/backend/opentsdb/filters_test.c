@@ -1,0 +1,204 @@
+/* filters_test.c - matchers as filters of OpenTSDB: what is sent selects the same, or more. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "backend/opentsdb/opentsdb_reader.h"
+#include "base/array.h"
+#include "model/selector.h"
+
+struct rig {
+    struct source_settings settings;
+    struct opentsdb_reader reader;
+    struct opentsdb_view view;
+    struct opentsdb_question question;
+    struct selector selector;
+};
+
+static void
+rig_start(struct rig *rig, const char *selector)
+{
+    memset(rig, 0, sizeof *rig);
+    rig->settings.u.opentsdb =
+        (struct opentsdb_read_settings){.server.url = "http://h", .expansion_limit = 4};
+    rig->reader.options.settings = &rig->settings;
+    rig->view.of = &rig->reader;
+    opentsdb_question_init(&rig->question, &rig->view);
+    assert_int_equal(selector_parse(bytes_of_text(selector), &rig->selector, NULL), OK);
+    struct matcher_set set = {rig->selector.matchers, rig->selector.count};
+    struct query_request r = {.sets = &set, .set_count = 1, .max_ms = 1};
+    assert_int_equal(opentsdb_question_begin(&rig->question, &r, NULL), OK);
+}
+
+static void
+rig_stop(struct rig *rig)
+{
+    opentsdb_question_fini(&rig->question);
+    selector_fini(&rig->selector);
+}
+
+static void
+rig_forget(struct rig *rig, enum opentsdb_refusal what, const char *text)
+{
+    struct opentsdb_question *q = &rig->question;
+    assert_true(array_reserve(NULL, &q->unknown, &q->unknown_capacity, q->unknown_count + 1));
+    q->unknown[q->unknown_count++] = (struct opentsdb_unknown){what, bytes_of_text(text)};
+    q->unknown_values += what == REFUSED_UNKNOWN_VALUE;
+}
+
+/* `expected` NULL: nothing can be selected. */
+static void
+check_rig(struct rig *rig, const char *expected)
+{
+    struct buf text;
+    bool none;
+    buf_init(&text, NULL, 1 << 20);
+    assert_int_equal(opentsdb_filters_put(&rig->question, &text, &none, NULL), OK);
+    buf_put_u8(&text, 0);
+    assert_int_equal(none, expected == NULL);
+    if (expected != NULL) assert_string_equal((const char *)text.at, expected);
+    buf_fini(&text);
+}
+
+static void
+check(const char *selector, const char *expected)
+{
+    struct rig rig;
+    rig_start(&rig, selector);
+    check_rig(&rig, expected);
+    rig_stop(&rig);
+}
+
+#define FILTER(type, tag, filter) \
+    "{\"type\":\"" type "\",\"tagk\":\"" tag "\",\"filter\":\"" filter "\",\"groupBy\":false}"
+
+static void
+test_texts_are_literals_in_all_their_forms(void **state)
+{
+    (void)state;
+    check("up{a=\"x\"}", FILTER("literal_or", "a", "x"));
+    check("up{a=~\"x|y\"}", FILTER("literal_or", "a", "x|y"));
+    check("up{a=\"x_y\"}", FILTER("literal_or", "a", "x__y|x_y"));
+    check("up{a=\"h:1\",b=\"z\"}",
+          FILTER("literal_or", "a", "h_.1|h:1") "," FILTER("literal_or", "b", "z"));
+    check("up{a=\"\\\"}\"}", FILTER("literal_or", "a", "_22_7D|\\\"}"));
+}
+
+static void
+test_what_admits_the_empty_text_is_not_sent_but_as_not_key(void **state)
+{
+    (void)state;
+    check("up{a=\"\"}", FILTER("not_key", "a", ""));
+    check("up{a!=\"x\"}", "");
+    check("up{a!~\"x.*\"}", "");
+    check("up{a=~\"x|\"}", "");
+    check("up{a=~\".*\"}", "");
+}
+
+static void
+test_what_refuses_the_empty_text_wants_the_tag(void **state)
+{
+    (void)state;
+    check("up{a!=\"\"}", FILTER("wildcard", "a", "*"));
+    check("up{a=~\".+\"}", FILTER("regexp", "a", "^(?:.+)$"));
+    check("up{a!~\"|x\"}", FILTER("wildcard", "a", "*"));
+    check("up{a=~\"[xy]+\"}", FILTER("wildcard", "a", "*"));
+    check("up{a=~\"abc[xy]+\"}", FILTER("wildcard", "a", "abc*"));
+    check("up{a=~\"ab_[xy]+\"}", FILTER("wildcard", "a", "ab*"));
+}
+
+static void
+test_a_regex_is_sent_if_no_form_changes_its_meaning(void **state)
+{
+    (void)state;
+    check("up{a=~\"x.*\"}", FILTER("regexp", "a", "^(?:x.*)$"));
+    check("up{a=~\"(x|y.+)z?\"}", FILTER("regexp", "a", "^(?:(?:x|y.+)z?)$"));
+    check("up{a=~\"x_.*\"}", FILTER("regexp", "a", "^(?:x__?.*)$"));
+    check("up{a=~\"h:.*\"}", FILTER("regexp", "a", "^(?:h(?:_\\\\.|:).*)$"));
+    check("up{a=~\"x\\\\.y.*\"}", FILTER("regexp", "a", "^(?:x\\\\.y.*)$"));
+    check("up{a=~\"x.y.*\"}", FILTER("wildcard", "a", "x*")); /* one character may be several */
+    check("up{a=~\"(?i)x.*\"}", FILTER("wildcard", "a", "*"));
+    check("up{a=~\"x b.*\"}", FILTER("wildcard", "a", "x*"));
+    check("up{a=~\"x\\\\d.*\"}", FILTER("wildcard", "a", "x*"));
+}
+
+static void
+test_a_regex_that_java_may_try_for_ever_is_not_sent(void **state)
+{
+    (void)state;
+    check("up{a=~\"x(a*)*b\"}", FILTER("wildcard", "a", "x*"));
+    check("up{a=~\"x(a|b)+c\"}", FILTER("wildcard", "a", "x*"));
+    check("up{a=~\"x_*c\"}", FILTER("wildcard", "a", "x*"));
+    check("up{a=~\"x.*.*.*.*.*y\"}", FILTER("wildcard", "a", "x*"));
+}
+
+static void
+test_more_values_than_the_limit_and_bars_are_not_sent(void **state)
+{
+    (void)state;
+    check("up{a=~\"1|2|3|4\"}", FILTER("literal_or", "a", "1|2|3|4"));
+    check("up{a=~\"1|2|3|4|5\"}", FILTER("wildcard", "a", "*"));
+    check("up{a=\"x|y\"}", FILTER("wildcard", "a", "x*"));
+}
+
+static void
+test_long_filters_are_not_sent(void **state)
+{
+    (void)state;
+    char selector[4000] = "up{a=\"", *at = selector + strlen(selector);
+    memset(at, 'x', 2100);
+    memcpy(at + 2100, "\"}", 3);
+    check(selector, FILTER("wildcard", "a", "*"));
+}
+
+static void
+test_names_of_metrics_and_coded_labels_are_not_filtered_by(void **state)
+{
+    (void)state;
+    check("{__name__=~\"x.*\"}", "");
+    check("{\"up\",\"my.label\"=\"x\"}", "");
+    check("{\"up\",\"U__x\"=\"x\"}", "");
+}
+
+static void
+test_what_the_server_does_not_know_is_left_out(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_start(&rig, "up{a=\"x_y\",b=\"\"}");
+    rig_forget(&rig, REFUSED_UNKNOWN_VALUE, "x_y");
+    check_rig(&rig, FILTER("literal_or", "a", "x__y") "," FILTER("not_key", "b", ""));
+    rig_forget(&rig, REFUSED_UNKNOWN_TAG, "b");
+    check_rig(&rig, FILTER("literal_or", "a", "x__y"));
+    for (int i = 0; i < OPENTSDB_UNKNOWN_VALUES_MAX; i++) {
+        rig_forget(&rig, REFUSED_UNKNOWN_VALUE, "other");
+    }
+    check_rig(&rig, FILTER("iliteral_or", "a", "x__y"));
+    rig_forget(&rig, REFUSED_UNKNOWN_VALUE, "x__y");
+    check_rig(&rig, NULL);
+    rig_stop(&rig);
+    rig_start(&rig, "up{a=~\"x.*\"}");
+    rig_forget(&rig, REFUSED_UNKNOWN_TAG, "a");
+    check_rig(&rig, NULL);
+    rig_stop(&rig);
+}
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_texts_are_literals_in_all_their_forms),
+        cmocka_unit_test(test_what_admits_the_empty_text_is_not_sent_but_as_not_key),
+        cmocka_unit_test(test_what_refuses_the_empty_text_wants_the_tag),
+        cmocka_unit_test(test_a_regex_is_sent_if_no_form_changes_its_meaning),
+        cmocka_unit_test(test_a_regex_that_java_may_try_for_ever_is_not_sent),
+        cmocka_unit_test(test_more_values_than_the_limit_and_bars_are_not_sent),
+        cmocka_unit_test(test_long_filters_are_not_sent),
+        cmocka_unit_test(test_names_of_metrics_and_coded_labels_are_not_filtered_by),
+        cmocka_unit_test(test_what_the_server_does_not_know_is_left_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
