@@ -94,6 +94,13 @@ static const char influxdb_text[] =
     "- {name: three, tenants: [one], type: influxdb, url: 'http://h:8181', version: 3,\n"
     "   database: d, token_file: /t, mapping: prometheus}\n";
 
+static const char opentsdb_text[] =
+    "sources:\n"
+    "- {name: one, type: opentsdb, url: 'http://h:4242', expansion_limit: 100,\n"
+    "   escaping: prometheus, basic_auth: {username: u, password: hush1}}\n"
+    "- {name: two, type: opentsdb, url: 'http://h:4242/?sync', escaping: auto,\n"
+    "   cache: {path: /c, max_bytes: 1MiB, max_age: 1h}}\n";
+
 static const char archive_text[] = "sources:\n"
                                    "- name: a\n"
                                    "  type: archive\n"
@@ -156,7 +163,8 @@ static const char used_text[] =
 
 static const struct list_text whole[] = {{remote_read_text, true}, {influxdb_text, true},
                                          {archive_text, false},    {clickhouse_text, false},
-                                         {timestream_text, false}, {used_text, false}};
+                                         {opentsdb_text, false},   {timestream_text, false},
+                                         {used_text, false}};
 
 static void
 test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks(void **state)
@@ -342,6 +350,25 @@ test_keys_of_timestream_are_read(void **state)
 }
 
 static void
+test_keys_of_opentsdb_are_read(void **state)
+{
+    (void)state;
+    struct sources list = read_sources(opentsdb_text, false);
+    const struct opentsdb_read_settings *x = &list.items[0].u.opentsdb;
+    assert_int_equal(list.count, 2);
+    assert_int_equal(list.items[0].type, SOURCE_OPENTSDB);
+    assert_string_equal(x->server.url, "http://h:4242");
+    assert_int_equal(x->expansion_limit, 100);
+    assert_int_equal(x->escaping, OPENTSDB_ESCAPING_PROMETHEUS);
+    assert_string_equal(list.items[0].basic_auth.username, "u");
+    x = &list.items[1].u.opentsdb;
+    assert_int_equal(x->expansion_limit, 4096);
+    assert_int_equal(x->escaping, OPENTSDB_ESCAPING_AUTO);
+    assert_string_equal(list.items[1].cache.path, "/c");
+    sources_free(&list);
+}
+
+static void
 test_a_source_of_timestream_reads_the_table_of_its_destination(void **state)
 {
     (void)state;
@@ -358,6 +385,25 @@ test_a_source_of_timestream_reads_the_table_of_its_destination(void **state)
     check_source_error("destinations:\n- {name: ts, type: timestream, database: d,\n"
                        "   table: 't_${env}'}\nsources:\n- use: ts\n",
                        "f.yml:5:8: table: a source reads one table: templates cannot be used here");
+}
+
+static void
+test_a_source_uses_a_destination_of_type_opentsdb(void **state)
+{
+    (void)state;
+    struct sources list =
+        read_sources("destinations:\n"
+                     "- {name: tsd, type: opentsdb, url: 'http://h:4242', max_tags: 16,\n"
+                     "   basic_auth: {username: u, password: hush1}}\n"
+                     "sources:\n"
+                     "- {use: tsd, expansion_limit: 5}\n",
+                     false);
+    assert_string_equal(list.items[0].name, "tsd");
+    assert_int_equal(list.items[0].type, SOURCE_OPENTSDB);
+    assert_string_equal(list.items[0].u.opentsdb.server.url, "http://h:4242");
+    assert_string_equal(list.items[0].basic_auth.username, "u");
+    assert_int_equal(list.items[0].u.opentsdb.expansion_limit, 5);
+    sources_free(&list);
 }
 
 static void
@@ -866,6 +912,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_of_influxdb_are_read),
+        cmocka_unit_test(test_keys_of_opentsdb_are_read),
+        cmocka_unit_test(test_a_source_uses_a_destination_of_type_opentsdb),
         cmocka_unit_test(test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks),
         cmocka_unit_test(
             test_a_source_s_own_key_puts_away_those_of_its_destination_that_go_with_it),

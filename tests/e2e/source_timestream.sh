@@ -144,7 +144,7 @@ expensive_round() {
     claim "max_bytes: what scans more is told" lookup_fails_with 'Timestream has scanned' "$all"
     claim "max_bytes: and names the key" grep -qF max_bytes "$work/failed.txt"
     claim "max_bytes: the query was cancelled" was_cancelled 1
-    claim "max_bytes: what answers more is told" fails_with 'max_bytes' "count(last_over_time($all[1d]))"
+    claim "max_bytes: what answers more is told" fails_with 'max_bytes' "count(last_over_time(${all}[1d]))"
     claim "max_bytes: and was cancelled, too" was_cancelled 2
     claim "max_bytes: what scans less is answered" asks_one 'count(up)'
     stop reader

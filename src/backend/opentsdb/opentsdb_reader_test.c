@@ -207,17 +207,12 @@ static void
 test_what_is_too_much_is_asked_for_in_halves_of_the_time(void **state)
 {
     (void)state;
-    static const char *const answers[] = {REFUSAL("413", "Sorry"),
-                                          ANSWER "[]",
-                                          ONE("\"0\":2"),
-                                          REFUSAL("400", "Sorry, your query timed out."),
-                                          ONE("\"1000\":1"),
-                                          ONE("\"2100000000000\":1"),
-                                          ONE("\"4102444800000\":1"),
-                                          ANSWER "[]"};
-    check_read("up", 8, answers,
-               "up{job=\"x\"} 1000:3ff0000000000000 2100000000000:3ff0000000000000 "
-               "4102444800000:3ff0000000000000\n");
+    static const char *const answers[] = {
+        REFUSAL("413", "Sorry"), ANSWER "[]",
+        ONE("\"0\":2"),          REFUSAL("400", "Sorry, your query timed out."),
+        ONE("\"1000\":1"),       ONE("\"2100000000000\":1")};
+    check_read("up", 6, answers,
+               "up{job=\"x\"} 1000:3ff0000000000000 2100000000000:3ff0000000000000\n");
 }
 
 /* What of the last request follows the headers. */
