@@ -640,15 +640,15 @@ test_what_is_no_list_of_sources_is_refused(void **state)
                        "f.yml:1:11: expected a source with keys such as 'name:', got '5'");
     check_source_error("sources:\n- name: a\n",
                        "f.yml:2:3: a source requires 'type', one of archive, clickhouse, influxdb, "
-                       "remote_read, timestream");
+                       "opentsdb, remote_read, timestream");
     check_source_error("sources: [{type: remote_red}]\n",
                        "f.yml:1:18: type: expected one of archive, clickhouse, influxdb, "
-                       "remote_read, timestream, got "
+                       "opentsdb, remote_read, timestream, got "
                        "'remote_red'; did you "
                        "mean 'remote_read'?");
     check_source_error("sources: [{type: s3}]\n",
                        "f.yml:1:18: type: expected one of archive, clickhouse, influxdb, "
-                       "remote_read, timestream, got 's3'");
+                       "opentsdb, remote_read, timestream, got 's3'");
     check_source_error("sources: []\nlog: {}\nsources: []\n",
                        "f.yml:3:1: duplicate key 'sources', first given on line 1");
     check_source_error("sources: [&a {type: remote_read}]\n",
