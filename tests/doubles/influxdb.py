@@ -32,6 +32,8 @@ import re
 import threading
 import urllib.parse
 
+from go_regex import go_regex
+
 
 class Refused(Exception):
     def __init__(self, status, text):
@@ -229,34 +231,6 @@ def flux_string(text, at):
         at += 1
 
 
-POSIX = {"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": "\\t ", "cntrl": "\\x00-\\x1f\\x7f", "digit": "0-9",
-         "lower": "a-z", "print": " -~", "space": "\\t\\n\\v\\f\\r ", "upper": "A-Z", "word": "0-9A-Za-z_", "xdigit": "0-9A-Fa-f"}
-
-
-def go_regex(text):
-    """What is written otherwise in Python: POSIX classes, and `$`, which there also ends before a last line feed."""
-    out, in_class, first, at = [], False, False, 0
-    while at < len(text):
-        posix = re.match(r"\[:(\w+):\]", text[at:]) if in_class else None
-        if posix and posix[1] in POSIX:
-            out.append(POSIX[posix[1]])
-            at += posix.end()
-            continue
-        size = 2 if text[at] == "\\" else 1
-        piece = text[at:at + size]
-        if in_class:
-            in_class = piece != "]" or first
-            first = first and piece == "^"
-            piece = "\\[" if piece == "[" else piece
-        elif piece == "[":
-            in_class = first = True
-        elif piece == "$":
-            piece = "\\Z"
-        out.append(piece)
-        at += size
-    return "".join(out)
-
-
 def flux_regex(text, at):
     out = ""
     while True:
@@ -281,7 +255,7 @@ def flux_tokens(text):
         elif text[at] == "/":
             value, at = flux_regex(text, at + 1)
             try:
-                items.append(("regex", re.compile(go_regex(value), re.ASCII)))
+                items.append(("regex", re.compile(go_regex(value))))
             except re.error as e:
                 raise bad(f"invalid regex: {e}") from None
         else:

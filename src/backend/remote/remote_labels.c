@@ -102,10 +102,11 @@ ask(struct lookup *l, struct why *why)
     if (e) return e;
     if (l->tenant.size > 0) l->headers[n++] = (const char *)l->tenant.at;
     if (l->form.size > 0) l->headers[n++] = "Content-Type: application/x-www-form-urlencoded";
+    l->headers[n++] = REMOTE_EXHAUSTIVE;
     buf_put_u8(&l->url, 0);
     e = err_first(buf_error(&l->url), buf_error(&l->form));
     if (e) return why_set(why, e, "not enough memory for a request");
-    static const char *const wanted[] = {"x-amzn-ErrorType", NULL};
+    static const char *const wanted[] = {"x-amzn-ErrorType", REMOTE_LIMITED, NULL};
     struct fetch_request request = {.method = l->form.size > 0 ? "POST" : "GET",
                                     .url = (const char *)l->url.at,
                                     .headers = l->headers,
@@ -119,6 +120,7 @@ ask(struct lookup *l, struct why *why)
                              answer->status == 405 || answer->status == 501);
     if (lacks) e = ERR_UNSUPPORTED; /* it has no such API, or cannot read this selector */
     if (e == OK) e = fetch_expect_ok(fetch, why);
+    if (e == OK) e = remote_expect_all(fetch, answer->wanted[1], why);
     if (e == OK) e = fetch_read_all(fetch, &l->answer, why);
     fetch_close(fetch);
     return e;

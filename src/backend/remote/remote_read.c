@@ -19,8 +19,9 @@
 enum { REQUEST_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 1 << 30 };
 
 /* What is wanted of an answer's headers; the first is for signed requests. */
-enum wanted { WANTED_ERROR_TYPE, WANTED_TYPE, WANTED_FINAL };
-static const char *const wanted[] = {"x-amzn-ErrorType", "Content-Type", "X-Firekeep-Error", NULL};
+enum wanted { WANTED_ERROR_TYPE, WANTED_TYPE, WANTED_FINAL, WANTED_LIMITED };
+static const char *const wanted[] = {"x-amzn-ErrorType", "Content-Type", "X-Firekeep-Error",
+                                     REMOTE_LIMITED, NULL};
 
 struct remote_set {
     struct series_set set; /* first: it is handed out */
@@ -110,6 +111,16 @@ begin_sampled(struct remote_set *s, struct why *why)
 
 /* --- an answer -------------------------------------------------------------------------------- */
 
+enum err
+remote_expect_all(struct fetch *fetch, const char *limited, struct why *why)
+{
+    struct why text;
+    if (limited[0] == '\0') return OK;
+    api_sentence(bytes_of_text(limited), &text);
+    why_set(why, ERR_LIMIT, "the server left series out, because of its limits: %s", text.text);
+    return fetch_refused(fetch, ERR_LIMIT, why);
+}
+
 static bool
 begins_with(const char *text, const char *begin)
 {
@@ -123,6 +134,7 @@ await_answer(struct remote_set *s, struct why *why)
     const struct http_call_answer *a;
     enum err e = fetch_await(s->fetch, &a, why);
     if (e == OK) e = fetch_expect_ok(s->fetch, why);
+    if (e == OK) e = remote_expect_all(s->fetch, a->wanted[WANTED_LIMITED], why);
     if (e) return e;
     s->answered = true;
     const char *type = a->wanted[WANTED_TYPE];
@@ -236,6 +248,7 @@ send_request(struct remote_set *s, const struct query_request *r, struct why *wh
     s->headers[n++] = "Content-Type: application/x-protobuf";
     s->headers[n++] = "Accept-Encoding: snappy";
     s->headers[n++] = "X-Prometheus-Remote-Read-Version: 0.1.0";
+    s->headers[n++] = REMOTE_EXHAUSTIVE;
     s->headers[n++] = r->partial ? "X-Firekeep-Notices: partial" : "X-Firekeep-Notices: errors";
     if (s->tenant.size > 0) s->headers[n++] = (const char *)s->tenant.at;
     struct fetch_request request = {.method = "POST",

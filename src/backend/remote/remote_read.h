@@ -30,6 +30,12 @@ struct remote_view {
 };
 void remote_view_drop(struct remote_view *view);
 
+/* M3 leaves series out of answers that are above its limits, unless it is asked not to; and says
+ * so in a header, of which the value is `limited`. ERR_LIMIT: it did. */
+#define REMOTE_EXHAUSTIVE "M3-Limit-Require-Exhaustive: true"
+#define REMOTE_LIMITED    "M3-Results-Limited"
+MUST_CHECK enum err remote_expect_all(struct fetch *fetch, const char *limited, struct why *why);
+
 /* "Name: value" of the tenant; `at` is NUL-terminated; empty: the source does not want it. */
 MUST_CHECK enum err remote_tenant_header(const struct remote_reader *reader, struct bytes tenant,
                                          struct buf *to, struct why *why);

@@ -399,6 +399,27 @@ test_a_server_that_refuses_is_quoted(void **state)
 }
 
 static void
+test_an_answer_of_m3_that_is_limited_is_none(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct why warning;
+    struct buf body;
+    rig_init(&r);
+    buf_init(&body, NULL, 1 << 20);
+    make_samples(&body);
+    put_answer(&r, "200 Fine\r\nM3-Results-Limited: max_fetch_series_limit_applied", SAMPLES,
+               buf_bytes(&body));
+    rig_start(&r, 1);
+    assert_int_equal(read_all(&r, &warning), ERR_LIMIT);
+    expect_words(&r, "left series out, because of its limits: max_fetch_series_limit_applied");
+    assert_int_equal(troubles(&r, TROUBLE_REFUSED), 1);
+    assert_non_null(strstr(r.player.seen, "M3-Limit-Require-Exhaustive: true"));
+    buf_fini(&body);
+    rig_fini(&r);
+}
+
+static void
 test_a_set_outlives_its_view_and_may_be_closed_at_any_time(void **state)
 {
     (void)state;
@@ -659,6 +680,7 @@ main(void)
         cmocka_unit_test(test_what_the_server_left_out_is_a_warning_and_why_it_ended_an_error),
         cmocka_unit_test(test_what_is_cut_or_garbage_is_damage),
         cmocka_unit_test(test_a_server_that_refuses_is_quoted),
+        cmocka_unit_test(test_an_answer_of_m3_that_is_limited_is_none),
         cmocka_unit_test(test_a_set_outlives_its_view_and_may_be_closed_at_any_time),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_look_ups_are_asked_of_the_api),
