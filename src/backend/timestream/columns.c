@@ -11,6 +11,7 @@
 #include "base/hex.h"
 #include "base/shown.h"
 #include "wire/escaped_name.h"
+#include "wire/timestream_record.h"
 
 enum { PREFIX_BYTES = 3, NAME_BYTES_MAX = 64 * 1024 };
 
@@ -53,23 +54,45 @@ is_keeper(struct bytes column)
            hex_parse_word(bytes_of(column.at + PREFIX_BYTES, column.size - PREFIX_BYTES), &hash);
 }
 
+enum whose { OF_DIMENSION, OF_MEASURE, OF_KEPT };
+
+/* Whether the destination would write the plain name so: another writer may have, which meant the
+ * name itself. */
+static bool
+is_coded(struct bytes coded, struct bytes plain, enum whose whose, struct buf *scratch)
+{
+    bool same = whose == OF_KEPT; /* what it keeps is never shortened */
+    if (plain.size == 0 && whose != OF_MEASURE) return false;
+    for (int keep_colons = 0; keep_colons < 2 && !same; keep_colons++) {
+        buf_clear(scratch);
+        if (whose == OF_DIMENSION)
+            timestream_dimension_name_put(scratch, plain);
+        else
+            timestream_measure_name_put(scratch, plain, keep_colons);
+        same = bytes_equal(buf_bytes(scratch), coded);
+    }
+    return same;
+}
+
 /* What a name that is not shortened stands for. */
 static enum err
-decode(struct bytes name, struct arena *arena, struct bytes *ret, struct why *why)
+decode(struct bytes name, enum whose whose, struct arena *arena, struct bytes *ret, struct why *why)
 {
-    struct buf plain;
+    struct buf plain, again;
     *ret = name;
     if (!begins_with(name, "U__")) return OK;
     buf_init(&plain, arena->budget, NAME_BYTES_MAX);
+    buf_init(&again, arena->budget, NAME_BYTES_MAX);
     enum err e = OK;
-    if (escaped_name_get(&plain, name)) {
+    if (escaped_name_get(&plain, name) && is_coded(name, buf_bytes(&plain), whose, &again)) {
         struct bytes copy = arena_copy(arena, buf_bytes(&plain));
         if (copy.at == NULL && copy.size > 0) e = no_memory(why);
         *ret = copy.size == 0 ? bytes_of("", 0) : copy;
-    } else if (buf_error(&plain)) {
+    } else if (buf_error(&plain) || buf_error(&again)) {
         e = no_memory(why);
     }
     buf_fini(&plain);
+    buf_fini(&again);
     return e;
 }
 
@@ -135,7 +158,7 @@ name_label(struct timestream_columns *c, struct dimension *d, struct arena *aren
     if (c->is_raw) return OK;
     if (d->is_keeper || digits.size > 0) d->label = bytes_of("", 0);
     if (d->is_keeper) return OK;
-    if (digits.size == 0) return decode(d->column, arena, &d->label, why);
+    if (digits.size == 0) return decode(d->column, OF_DIMENSION, arena, &d->label, why);
     d->keeper = find_keeper(c, "N__", digits);
     if (d->keeper == UINT32_MAX) d->label = d->column; /* nothing says more */
     return OK;
@@ -170,7 +193,7 @@ kept_name(uint32_t keeper, struct bytes shortened, const struct bytes *values, s
 {
     *ret = shortened;
     if (keeper == UINT32_MAX || values[keeper].at == NULL) return OK;
-    return decode(values[keeper], arena, ret, why);
+    return decode(values[keeper], OF_KEPT, arena, ret, why);
 }
 
 static enum err
@@ -180,11 +203,11 @@ metric_name(const struct timestream_columns *c, struct bytes measure, const stru
     struct bytes digits = digits_of(measure);
     *ret = measure;
     if (c->is_raw) return OK;
-    if (digits.size == 0) return decode(measure, arena, ret, why);
+    if (digits.size == 0) return decode(measure, OF_MEASURE, arena, ret, why);
     return kept_name(find_keeper(c, "M__", digits), measure, values, arena, ret, why);
 }
 
-/* Tables of several writers may have a label twice, as it is and mapped. */
+/* Tables of several writers may have a label twice, as it is and shortened. */
 static bool
 has_label(const struct label *labels, uint32_t count, struct bytes name)
 {

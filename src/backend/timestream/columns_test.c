@@ -245,13 +245,15 @@ static void
 test_a_label_with_two_columns_is_the_first_that_has_a_value(void **state)
 {
     (void)state;
-    static const char *const names[] = {"job", "U__job", NULL};
+    static const char *const names[] = {"job", "H__j__0123456789abcdef", "N__0123456789abcdef",
+                                        NULL};
     struct asked_table t;
     struct label labels[FINAL_LABELS_MAX];
     uint32_t count;
     assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, names, "up"), OK);
     for (int first = 0; first < 2; first++) {
-        struct bytes values[TIMESTREAM_COLUMNS_MAX] = {bytes_of(NULL, 0), bytes_of_text("second")};
+        struct bytes values[TIMESTREAM_COLUMNS_MAX] = {bytes_of(NULL, 0), bytes_of_text("second"),
+                                                       bytes_of_text("job")};
         if (first) values[0] = bytes_of_text("first");
         assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("up"), values, &t.q.arena,
                                         labels, &count, NULL),
@@ -259,6 +261,31 @@ test_a_label_with_two_columns_is_the_first_that_has_a_value(void **state)
         assert_int_equal(count, 2);
         assert_true(bytes_equal_text(labels[1].name, "job"));
         assert_true(bytes_equal_text(labels[1].value, first ? "first" : "second"));
+    }
+    asked_table_fini(&t);
+}
+
+static void
+test_what_the_destination_would_not_write_stands_for_itself(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"U__job", "U__a_2e_b", "U__a_3a_b", "U__", NULL};
+    static const char *const labels_of[] = {"U__job", "U__a_2e_b", "a:b", "U__"};
+    struct asked_table t;
+    struct label labels[FINAL_LABELS_MAX];
+    struct bytes values[TIMESTREAM_COLUMNS_MAX];
+    uint32_t count;
+    for (int i = 0; i < 4; i++) {
+        values[i] = bytes_of_text("x");
+    }
+    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, names, "up"), OK);
+    assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("U__x_2e_y"), values, &t.q.arena,
+                                    labels, &count, NULL),
+                     OK);
+    assert_int_equal(count, 5);
+    assert_true(bytes_equal_text(labels[0].value, "U__x_2e_y"));
+    for (int i = 0; i < 4; i++) {
+        assert_true(bytes_equal_text(labels[i + 1].name, labels_of[i]));
     }
     asked_table_fini(&t);
 }
@@ -329,6 +356,7 @@ main(void)
         cmocka_unit_test(test_random_series_come_back),
         cmocka_unit_test(test_a_table_of_the_connector_has_labels_as_they_are),
         cmocka_unit_test(test_a_label_with_two_columns_is_the_first_that_has_a_value),
+        cmocka_unit_test(test_what_the_destination_would_not_write_stands_for_itself),
         cmocka_unit_test(test_other_columns_are_an_error_in_a_table_that_is_ours),
         cmocka_unit_test(test_times_are_read_to_the_millisecond),
     };

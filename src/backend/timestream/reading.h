@@ -32,7 +32,7 @@ struct timestream_reader {
     char address[AWS_ENDPOINT_BYTES]; /* of the cell; "": not known */
     int64_t address_due_ns;
     struct buf columns;       /* as columns_take() reads them; empty: not asked yet */
-    int64_t columns_asked_ms; /* Unix */
+    int64_t columns_asked_ns; /* when the question for them was sent */
 };
 
 struct timestream_view {
@@ -40,6 +40,7 @@ struct timestream_view {
     struct timestream_reader *of;
     struct budget *budget;
     struct fetch_session *session;
+    int64_t opened_ns;
     _Atomic uint64_t scanned_bytes;
     _Atomic uint32_t users; /* the view, and its sets */
 };

@@ -8,8 +8,8 @@
 
 #include "backend/timestream/reading_testing.h"
 
-static const char *const dimensions[] = {"job", "it\"s", "U__my_3a_label", "U__x", NULL};
-static const char *const twice[] = {"job", "U__job", NULL};
+static const char *const dimensions[] = {"job", "it\"s", "U__my_3a_label", "U__time", NULL};
+static const char *const twice[] = {"job", "a:b", "U__a_3a_b", NULL};
 static const char *const shortened[] = {"job", "H__long__0123456789abcdef", "N__0123456789abcdef",
                                         "M__fedcba9876543210", NULL};
 
@@ -54,10 +54,11 @@ test_series_are_counted_by_measure_and_dimensions(void **state)
     assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, dimensions, "{job=\"x\"}"), OK);
     statement_series(&text, &t.q);
     buf_put_u8(&text, 0);
-    assert_string_equal((const char *)text.at,
-                        "SELECT measure_name, \"job\", \"it\"\"s\", \"U__my_3a_label\", \"U__x\", "
-                        "COUNT(*), MIN(time), MAX(time)" FROM TIMES " AND \"job\" = 'x' GROUP BY "
-                        "measure_name, \"job\", \"it\"\"s\", \"U__my_3a_label\", \"U__x\"");
+    assert_string_equal(
+        (const char *)text.at,
+        "SELECT measure_name, \"job\", \"it\"\"s\", \"U__my_3a_label\", \"U__time\", "
+        "COUNT(*), MIN(time), MAX(time)" FROM TIMES " AND \"job\" = 'x' GROUP BY "
+        "measure_name, \"job\", \"it\"\"s\", \"U__my_3a_label\", \"U__time\"");
     buf_fini(&text);
     asked_table_fini(&t);
 }
@@ -116,9 +117,9 @@ test_labels_are_found_under_mapped_names(void **state)
     (void)state;
     check("{\"it\\\"s\"=\"x\"}", " AND \"it\"\"s\" = 'x'");
     check("{\"my:label\"=\"x\"}", " AND \"U__my_3a_label\" = 'x'");
-    check("{x=\"y\"}", " AND \"U__x\" = 'y'");
-    check_where(TIMESTREAM_CONNECTOR, dimensions, "{U__x=\"y\"}", " AND \"U__x\" = 'y'");
-    check_where(TIMESTREAM_AUTO, twice, "{job=\"x\"}", "");
+    check("{time=\"y\"}", " AND \"U__time\" = 'y'");
+    check_where(TIMESTREAM_CONNECTOR, dimensions, "{U__time=\"y\"}", " AND \"U__time\" = 'y'");
+    check_where(TIMESTREAM_AUTO, twice, "{\"a:b\"=\"x\"}", "");
     check_where(TIMESTREAM_AUTO, shortened, "{job=\"x\"}", "");
     check_where(TIMESTREAM_AUTO, shortened, "{any=\"x\"}", "");
 }
@@ -156,14 +157,14 @@ test_long_matchers_are_left_out_when_there_is_no_room(void **state)
     for (int i = 0; i < 999; i++) {
         buf_printf(&selector, "%0200d|", i);
     }
-    buf_put_text(&selector, "x\",x=\"y\"}");
+    buf_put_text(&selector, "x\",time=\"y\"}");
     buf_put_u8(&selector, 0);
     assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, dimensions, (const char *)selector.at),
                      OK);
     statement_series(&text, &t.q);
     assert_in_range(text.size, 1, 2000);
     buf_put_u8(&text, 0);
-    assert_non_null(strstr((const char *)text.at, " AND \"U__x\" = 'y'"));
+    assert_non_null(strstr((const char *)text.at, " AND \"U__time\" = 'y'"));
     buf_fini(&text);
     buf_fini(&selector);
     asked_table_fini(&t);
@@ -226,11 +227,11 @@ test_samples_come_with_what_varies(void **state)
     static const struct timestream_varying both = {.measure = true, .dimensions = {0}, .count = 1};
     check_samples(&none, "SELECT time, measure_value::double, measure_value::varchar" FROM TIMES
                          " AND measure_name = 'up' AND \"job\" IS NULL AND \"it\"\"s\" = '' AND "
-                         "\"U__my_3a_label\" IS NULL AND \"U__x\" IS NULL");
+                         "\"U__my_3a_label\" IS NULL AND \"U__time\" IS NULL");
     check_samples(&both,
                   "SELECT time, measure_value::double, measure_value::varchar, measure_name, "
                   "\"job\"" FROM TIMES " AND \"it\"\"s\" = '' AND \"U__my_3a_label\" IS NULL AND "
-                  "\"U__x\" IS NULL AND ((measure_name = 'it''s' AND \"job\" = 'x''') OR "
+                  "\"U__time\" IS NULL AND ((measure_name = 'it''s' AND \"job\" = 'x''') OR "
                   "(measure_name = 'up' AND \"job\" IS NULL))");
 }
 
@@ -259,8 +260,8 @@ test_values_are_asked_for_with_what_matchers_need(void **state)
     check_values(dimensions, "{__name__!=\"\",job!~\"a\"}", "job",
                  "SELECT DISTINCT measure_name, \"job\"" FROM TIMES
                  " AND COALESCE(\"job\", '') <> 'a'");
-    check_values(dimensions, "{job=~\"[a]+\"}", "x",
-                 "SELECT DISTINCT \"job\", \"U__x\"" FROM TIMES);
+    check_values(dimensions, "{job=~\"[a]+\"}", "time",
+                 "SELECT DISTINCT \"job\", \"U__time\"" FROM TIMES);
     check_values(dimensions, "up", "job",
                  "SELECT DISTINCT measure_name, \"job\"" FROM TIMES " AND measure_name IN ('up')");
     check_values(dimensions, "{job=\"x\"}", "__name__",
@@ -283,7 +284,7 @@ test_names_are_asked_for_by_one_row(void **state)
     buf_put_u8(&text, 0);
     assert_string_equal((const char *)text.at,
                         "SELECT MIN(measure_name), MAX(measure_name), MAX(\"job\"), "
-                        "MAX(\"U__job\")" FROM TIMES);
+                        "MAX(\"a:b\"), MAX(\"U__a_3a_b\")" FROM TIMES);
     buf_fini(&text);
     asked_table_fini(&t);
 }

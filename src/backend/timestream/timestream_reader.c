@@ -17,6 +17,7 @@
 enum {
     KEY_BYTES_MAX = 1 << 20,
     SELECTED_BYTES_MAX = 200 * 1024, /* of a statement of 256 KiB */
+    SELECTED_MAX = 1000,             /* Trino refuses expressions of too many terms */
     PIECES = 4,
     PIECE_SAMPLES = 4000, /* less is not worth a query of its own */
     SERIES_AROUND = 4,    /* columns of a series' row beside dimensions */
@@ -26,9 +27,6 @@ enum {
 };
 /* Times of Timestream: nanoseconds in 64 bits. */
 #define TIME_MS_MAX 9223372036854
-/* Columns that were asked for so long ago are good for what is older than that: */
-#define COLUMNS_AGE_MS   ((int64_t)60 * 1000)
-#define COLUMNS_AHEAD_MS ((int64_t)15 * 60 * 1000) /* a record may be so far in the future */
 
 struct timestream_set {
     struct series_set set; /* first: it is handed out */
@@ -108,7 +106,7 @@ describe(struct timestream_question *q, struct buf *to, struct why *why)
     struct asking a;
     asking_init(&a, q->view, q->control);
     statement_describe(&a.statement, &of->options.settings->u.timestream);
-    int64_t asked_ms = env_realtime_ms(of->options.env);
+    int64_t asked_ns = env_monotonic_ns(of->options.env);
     enum err e = asking_all(&a, DESCRIBE_COLUMNS, &sink, why);
     asking_fini(&a);
     if (e) return e;
@@ -116,23 +114,21 @@ describe(struct timestream_question *q, struct buf *to, struct why *why)
     buf_clear(&of->columns);
     buf_put_bytes(&of->columns, buf_bytes(to));
     if (buf_error(&of->columns)) buf_clear(&of->columns);
-    of->columns_asked_ms = asked_ms;
+    of->columns_asked_ns = asked_ns;
     lock_drop(&of->lock);
     return OK;
 }
 
-/* What columns there are: a new one would be a label that is missing here. */
+/* What columns there are. A new one would be a label that is missing in the answer, of rows of any
+ * time: so each view asks, once. */
 static enum err
 learn(struct timestream_question *q, struct why *why)
 {
     struct timestream_reader *of = q->of;
-    int64_t now_ms = env_realtime_ms(of->options.env);
     struct buf kept;
     buf_init(&kept, q->budget, KEY_BYTES_MAX);
     lock_take(&of->lock);
-    bool known = of->columns.size > 0 && now_ms - of->columns_asked_ms < COLUMNS_AGE_MS &&
-                 now_ms >= of->columns_asked_ms &&
-                 q->max_ms < of->columns_asked_ms - COLUMNS_AHEAD_MS;
+    bool known = of->columns.size > 0 && of->columns_asked_ns >= q->view->opened_ns;
     if (known) buf_put_bytes(&kept, buf_bytes(&of->columns));
     lock_drop(&of->lock);
     enum err e = buf_error(&kept) ? no_memory(why) : OK;
@@ -408,7 +404,7 @@ put_selected(struct timestream_set *s, struct buf *to, struct why *why)
     for (uint32_t k = 0; k < block->count; k++) {
         get_key(key_at(s, block->first + k), &s->q.columns, &s->other, &samples);
         statement_selected_put(to, &s->q, &s->other, &s->varying);
-        if (to->size > SELECTED_BYTES_MAX && k > 0) {
+        if ((to->size > SELECTED_BYTES_MAX || k >= SELECTED_MAX) && k > 0) {
             return why_set(why, ERR_FULL, "too many series for a request");
         }
     }
@@ -782,6 +778,7 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
     v->view.ops = &ops;
     v->of = reader;
     v->budget = budget;
+    v->opened_ns = env_monotonic_ns(reader->options.env);
     atomic_init(&v->users, 1);
     enum err e = fetch_session_open(reader->fetcher, budget, &v->session, why);
     if (e)

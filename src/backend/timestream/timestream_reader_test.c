@@ -170,6 +170,28 @@ test_columns_then_series_then_samples_are_asked_for(void **state)
 }
 
 static void
+test_each_view_asks_for_the_columns_once(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {TABLE,
+                                          PAGE(SERIES("up", S("x"), "1"), ""),
+                                          PAGE(ROW(T("20") "," S("1.0") "," NONE), ""),
+                                          PAGE(SERIES("up", S("x"), "1"), ""),
+                                          PAGE(ROW(T("20") "," S("2.0") "," NONE), ""),
+                                          PAGE(COLUMN("late", "DIMENSION") "," MEASURES, ""),
+                                          PAGE(SERIES("up", S("y"), "1"), ""),
+                                          PAGE(ROW(T("20") "," S("3.0") "," NONE), "")};
+    struct rig rig;
+    rig_start(&rig, 8, answers);
+    expect_read(&rig, "up", "up{job=\"x\"} 0:3ff0000000000000\n");
+    expect_read(&rig, "up", "up{job=\"x\"} 0:4000000000000000\n");
+    view_free(rig.view);
+    assert_int_equal(view_open(rig.reader, &rig.control, &rig.view, NULL), OK);
+    expect_read(&rig, "up", "up{late=\"y\"} 0:4008000000000000\n");
+    rig_stop(&rig);
+}
+
+static void
 test_texts_are_the_bits_of_floats_and_histograms(void **state)
 {
     (void)state;
@@ -486,6 +508,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_columns_then_series_then_samples_are_asked_for),
+        cmocka_unit_test(test_each_view_asks_for_the_columns_once),
         cmocka_unit_test(test_texts_are_the_bits_of_floats_and_histograms),
         cmocka_unit_test(test_pages_go_on_until_there_is_no_token),
         cmocka_unit_test(test_series_come_in_label_order_whatever_their_rows_order),
