@@ -3,7 +3,8 @@
 # through a Firekeep that stores nothing. `firekeep copy` has put them there. The first read warms;
 # the others count: CPU of the Firekeep between, and its peak above what was resident before.
 #
-# Cases: another Firekeep by remote read; archives in a directory; ClickHouse 18.16; InfluxDB 1.6.
+# Cases: another Firekeep by remote read; archives in a directory; ClickHouse 18.16; InfluxDB 1.6; and,
+# of a twentieth of the samples, the doubles of OpenTSDB and Timestream, whose own speed says nothing.
 
 READS=${READS:-3}
 
@@ -16,7 +17,7 @@ sources_load() {
     sizes series 1000 1000
     sizes scrapes 10000 1000
     sizes connections 2 2
-    cases=(remote_read ndjson ndjson-gzip ndjson-zstd clickhouse influxdb)
+    cases=(remote_read ndjson ndjson-gzip ndjson-zstd clickhouse influxdb opentsdb timestream)
     [[ -z ${CASES-} ]] || read -ra cases <<<"$CASES"
 }
 
@@ -84,7 +85,29 @@ begin_store() {
         destination_lines=("type: influxdb" "url: http://127.0.0.1:$on" "version: 1" "database: store")
         source_lines=("use: store")
         ;;
+    opentsdb)
+        start_double opentsdb.py "$on"
+        destination_lines=("type: opentsdb" "url: http://127.0.0.1:$on" "max_tags: 8")
+        source_lines=("use: store")
+        ;;
+    timestream)
+        start_double timestream.py "$on" --table metrics.bench
+        destination_lines=("type: timestream" "region: eu-west-1" "database: metrics" "table: bench"
+            "write_endpoint: http://127.0.0.1:$on" "access_key: AKID" "secret_key: SECRET")
+        source_lines=("use: store" "query_endpoint: http://127.0.0.1:$on")
+        ;;
     esac
+}
+
+start_double() { # FILE PORT ARGUMENT...
+    start double python3 "tests/doubles/$1" --port "$2" "${@:3}"
+    local i
+    for ((i = 0; i < 100; i++)); do
+        (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null && return
+        is_running double || break
+        sleep 0.1
+    done
+    give_up "$1 does not start: $(tail -n 1 "$work/double.log")"
 }
 
 write_between() {
@@ -104,9 +127,10 @@ fill_store() {
 }
 
 sources_turn() {
-    local destination_lines source_lines i cpu before peak seconds=0
+    local destination_lines source_lines i cpu before peak seconds=0 count=$scrapes
+    [[ $case != opentsdb && $case != timestream ]] || count=$((scrapes / 20))
     start_server "$name"
-    send 0 "$scrapes"
+    send 0 "$count"
     force "$name"
     begin_store
     write_between
