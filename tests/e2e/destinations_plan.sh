@@ -226,9 +226,11 @@ END
     real_bytes() {
         cat "$work"/out/lines/* | wc -c
     }
-    has_all() {
+    has_all() { # what the status says may be a moment older than the last write
+        local here
+        here=$(quiet_curl "$url/metrics" | awk '/^firekeep_samples_(stored|pending)[{].*kind="float"/ { n += $2 } END { printf "%d", n }')
         quiet_curl "$url/api/v1/status/destinations" >"$work/status.json"
-        jq -e '.data[0].samples | .queued == 0 and .delivered > 0' "$work/status.json" && jq -e '.data[0].lagBytes == 0' "$work/status.json"
+        jq -e --argjson here "$here" '.data[0].samples | .queued == 0 and .delivered == $here' "$work/status.json" && jq -e '.data[0].lagBytes == 0' "$work/status.json"
     }
     claim "capture: a server that hands on to files starts" start_firekeep live "$work/capture" "${ports[0]}" --config.file="$work/live.yml"
     claim "capture: writes are acknowledged" "$TOOLS/rwreplay" "$SAMPLES/node15s.rw" "$url" --check
