@@ -178,6 +178,7 @@ fi
 
 adapter='[{"metric":"up","timestamp":1700000100,"value":1,"tags":{"job":"a_.b","U__x":"_9tab"}},
  {"metric":"sys.cpu.user","timestamp":1700000100,"value":2,"tags":{"host":"web_front","cpu":"0"}},
+ {"metric":"sys.mem","timestamp":1700000100,"value":3,"tags":{"host":"web__back_.1"}},
  {"metric":"sys.cpu.user","timestamp":1700000100000,"value":-0.0,"tags":{"host":"Web_Front","cpu":"1"}}]'
 claim "foreign: the double starts" start_double --special=:
 claim "foreign: another program writes into it" put "$adapter"
@@ -185,6 +186,7 @@ claim "foreign: a server without a store starts" reads
 claim "foreign: what the adapter escaped is read, one digit or two" gives 'up{job="a:b"}' '.data.result[0].metric | .job == "a:b" and .U__x == "\ttab"'
 claim "foreign: what no adapter wrote stands for itself" gives '{__name__="sys.cpu.user",host="web_front"}' '.data.result | length == 1 and .[0].value[1] == "2"'
 claim "foreign: by a regex, too" gives '{__name__=~"sys.cpu.*",host=~"web_.*t|x"}' '.data.result | length == 1'
+claim "foreign: by a regex with underscores that were escaped" gives '{__name__="sys.mem",host=~"web_b.*k:1|x"}' '.data.result | length == 1 and .[0].metric.host == "web_back:1"'
 claim "foreign: minus zero is minus zero" gives '{__name__="sys.cpu.user",cpu="1"}' '.data.result[0].value[1] == "-0"'
 claim "foreign: case matters" gives '{__name__="sys.cpu.user",host=~"WEB_FRONT|nobody|nowhere|never|nothing|none"}' '.data.result == []'
 stop reader

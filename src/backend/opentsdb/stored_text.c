@@ -25,6 +25,14 @@ short_value_put(struct buf *to, struct bytes text)
     }
 }
 
+/* What was appended since it had this size. */
+static struct bytes
+added_to(const struct buf *to, size_t before)
+{
+    if (to->size == before) return bytes_of(NULL, 0); /* it may have no memory yet */
+    return bytes_of(to->at + before, to->size - before);
+}
+
 static bool
 is_same_again(struct bytes stored, struct bytes text, struct buf *room,
               void (*put)(struct buf *to, struct bytes text))
@@ -44,7 +52,7 @@ stored_value_get(struct buf *to, struct bytes stored)
     }
     enum err e = opentsdb_value_get(to, stored);
     if (e == OK) {
-        struct bytes text = bytes_of(to->at + before, to->size - before);
+        struct bytes text = added_to(to, before);
         struct buf room;
         buf_init(&room, to->budget, TEXT_BYTES_MAX);
         bool right = is_same_again(stored, text, &room, opentsdb_value_put) ||
@@ -65,7 +73,7 @@ stored_tag_get(struct buf *to, struct bytes stored)
     size_t before = to->size;
     struct buf room;
     enum err e = opentsdb_tag_get(to, stored);
-    struct bytes text = bytes_of(to->at + before, to->size - before);
+    struct bytes text = added_to(to, before);
     if (e || bytes_equal(text, stored)) return e;
     buf_init(&room, to->budget, TEXT_BYTES_MAX);
     bool right = is_same_again(stored, text, &room, opentsdb_tag_put);
@@ -98,7 +106,7 @@ stored_value_forms(struct bytes text, struct buf *room, struct bytes forms[STORE
     forms[(*ret_count)++] = buf_bytes(room);
     size_t from = room->size;
     short_value_put(room, text);
-    struct bytes candidates[] = {bytes_of(room->at + from, room->size - from), text};
+    struct bytes candidates[] = {added_to(room, from), text};
     for (int i = 0; i < 2; i++) {
         bool is_new = !bytes_equal(candidates[i], forms[0]) &&
                       (*ret_count == 1 || !bytes_equal(candidates[i], forms[*ret_count - 1]));
