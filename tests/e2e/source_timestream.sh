@@ -383,6 +383,6 @@ cells_round() {
 random_round "${CASES:-60}"
 [[ -n ${ONLY_RANDOM-} ]] || cells_round
 [[ -n ${ONLY_RANDOM-} ]] || round kinds "$work/kinds.rw"
-[[ -n ${ONLY_RANDOM-} ]] || round floats "$SAMPLES/node15s.rw" --first "${FLOATS:-60}"
+[[ -n ${ONLY_RANDOM-} ]] || round floats "$SAMPLES/node15s.rw" --first "${FLOATS:-200}"
 [[ -n ${ONLY_RANDOM-} ]] || round histograms "$SAMPLES/v2hist.rw" --first 12
 ((failures == 0))
