@@ -86,5 +86,5 @@ stop reader
 stop writer
 stop m3
 limited 'query exceeded limit'
-limited 'left series out, because of its limits: max_fetch_series_limit_applied' --old
+limited 'left out series because of its limits: max_fetch_series_limit_applied' --old
 exit $((failures > 0))

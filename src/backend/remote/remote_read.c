@@ -117,7 +117,7 @@ remote_expect_all(struct fetch *fetch, const char *limited, struct why *why)
     struct why text;
     if (limited[0] == '\0') return OK;
     api_sentence(bytes_of_text(limited), &text);
-    why_set(why, ERR_LIMIT, "the server left series out, because of its limits: %s", text.text);
+    why_set(why, ERR_LIMIT, "the server left out series because of its limits: %s", text.text);
     return fetch_refused(fetch, ERR_LIMIT, why);
 }
 

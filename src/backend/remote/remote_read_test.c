@@ -412,7 +412,7 @@ test_an_answer_of_m3_that_is_limited_is_none(void **state)
                buf_bytes(&body));
     rig_start(&r, 1);
     assert_int_equal(read_all(&r, &warning), ERR_LIMIT);
-    expect_words(&r, "left series out, because of its limits: max_fetch_series_limit_applied");
+    expect_words(&r, "left out series because of its limits: max_fetch_series_limit_applied");
     assert_int_equal(troubles(&r, TROUBLE_REFUSED), 1);
     assert_non_null(strstr(r.player.seen, "M3-Limit-Require-Exhaustive: true"));
     buf_fini(&body);

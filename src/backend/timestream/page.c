@@ -22,7 +22,7 @@ static enum err
 bad_page(const struct scan *s, struct why *why)
 {
     if (s->error == ERR_NOMEM) return why_set(why, ERR_NOMEM, "not enough memory for a response");
-    return why_set(why, ERR_CORRUPT, "the response is no page of rows: %s", s->bad);
+    return why_set(why, ERR_CORRUPT, "the response is not a page of rows: %s", s->bad);
 }
 
 /* {"ScalarValue":"1.5"} or {"NullValue":true} */

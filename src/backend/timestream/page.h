@@ -15,7 +15,7 @@
 
 enum { PAGE_COLUMNS_MAX = 512, PAGE_TOKEN_BYTES_MAX = 64 * 1024 };
 
-/* What is between two commas of a row: a scalar's text; `at` NULL: it is null. */
+/* Where rows go. A cell is the text of a scalar; `at` NULL: it is null. */
 struct page_sink {
     enum err (*row)(void *context, const struct bytes *cells, struct why *why);
     void *context;

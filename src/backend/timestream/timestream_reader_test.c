@@ -423,9 +423,9 @@ test_pages_that_are_none_are_damage(void **state)
         const char *page;
         const char *words;
     } cases[] = {
-        {ANSWER "<html>", "the response is no page of rows"},
+        {ANSWER "<html>", "the response is not a page of rows"},
         {ANSWER "{\"QueryId\":\"Q\"}", "it has no rows"},
-        {ANSWER "{\"Rows\":[{\"Data\":[", "the response is no page of rows"},
+        {ANSWER "{\"Rows\":[{\"Data\":[", "the response is not a page of rows"},
         {PAGE(ROW(S("up") "," NONE), ""), "a row has too few values"},
         {PAGE(ROW(S("up") "," NONE "," NONE "," NONE "," NONE "," NONE), ""),
          "a row has too many values"},
