@@ -281,23 +281,6 @@ list_series(struct view *view, const struct query_request *r, const struct text_
 
 /* --- the view --------------------------------------------------------------------------------- */
 
-static enum err
-no_exemplars(struct view *view, const struct query_request *request, const struct exemplar_sink *to,
-             struct why *why)
-{
-    (void)view, (void)request, (void)to, (void)why;
-    return OK;
-}
-
-static enum err
-no_metadata(struct view *view, const struct query_request *request, struct bytes family,
-            enum err (*each)(void *context, const struct metadata *metadata), void *context,
-            struct why *why)
-{
-    (void)view, (void)request, (void)family, (void)each, (void)context, (void)why;
-    return OK;
-}
-
 static void
 free_view(struct view *view)
 {
@@ -310,8 +293,8 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
 {
     static const struct view_ops ops = {
         .select = select_series,
-        .exemplars = no_exemplars,
-        .metadata = no_metadata,
+        .exemplars = reader_no_exemplars,
+        .metadata = reader_no_metadata,
         .label_names = label_names,
         .label_values = label_values,
         .series = list_series,
@@ -335,15 +318,6 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
 
 /* --- the reader ------------------------------------------------------------------------------- */
 
-/* Nothing says it. */
-static void
-find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
-{
-    (void)answerer;
-    *ret_min_ms = INT64_MIN;
-    *ret_max_ms = INT64_MAX;
-}
-
 static void
 free_reader(struct answerer *answerer)
 {
@@ -356,7 +330,7 @@ enum err
 influxdb_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                     struct why *why)
 {
-    static const struct answerer_ops ops = {open_view, find_range, free_reader};
+    static const struct answerer_ops ops = {open_view, reader_any_time, free_reader};
     static const struct influx_dialect *const dialects[] = {
         [INFLUXDB_1] = &influxql_dialect,
         [INFLUXDB_2] = &flux_dialect,

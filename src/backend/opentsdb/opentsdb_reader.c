@@ -213,23 +213,6 @@ list_series(struct view *view, const struct query_request *r, const struct text_
 
 /* --- the view --------------------------------------------------------------------------------- */
 
-static enum err
-no_exemplars(struct view *view, const struct query_request *request, const struct exemplar_sink *to,
-             struct why *why)
-{
-    (void)view, (void)request, (void)to, (void)why;
-    return OK;
-}
-
-static enum err
-no_metadata(struct view *view, const struct query_request *request, struct bytes family,
-            enum err (*each)(void *context, const struct metadata *metadata), void *context,
-            struct why *why)
-{
-    (void)view, (void)request, (void)family, (void)each, (void)context, (void)why;
-    return OK;
-}
-
 static void
 free_view(struct view *view)
 {
@@ -242,8 +225,8 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
 {
     static const struct view_ops ops = {
         .select = select_series,
-        .exemplars = no_exemplars,
-        .metadata = no_metadata,
+        .exemplars = reader_no_exemplars,
+        .metadata = reader_no_metadata,
         .label_names = label_names,
         .label_values = label_values,
         .series = list_series,
@@ -269,14 +252,6 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
 
 /* Nothing tells it. */
 static void
-find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
-{
-    (void)answerer;
-    *ret_min_ms = INT64_MIN;
-    *ret_max_ms = INT64_MAX;
-}
-
-static void
 free_reader(struct answerer *answerer)
 {
     struct opentsdb_reader *reader = (struct opentsdb_reader *)answerer;
@@ -288,7 +263,7 @@ enum err
 opentsdb_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                     struct why *why)
 {
-    static const struct answerer_ops ops = {open_view, find_range, free_reader};
+    static const struct answerer_ops ops = {open_view, reader_any_time, free_reader};
     struct opentsdb_reader *reader = mem_new(options->memory, sizeof *reader);
     if (reader == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a source");
     reader->answerer = (struct answerer){
