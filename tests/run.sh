@@ -5,7 +5,8 @@
 # if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
 # each stage and script when it begins; everything else goes to build/check/*.log. Afterwards the
 # source tree must hold the same files as before: what runs writes below build/ only. CHECK_JOBS
-# (as many as there are processors, 4 at most) run at a time.
+# (as many as there are processors, 4 at most) run at a time; build/check/times.txt holds how long
+# each took: seconds, seconds of CPU in programs, seconds of CPU in the kernel, name of its log.
 #
 # A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or
 # `skip NAME - reason` for each of its tests, runs in the project's directory, and finds there
@@ -115,8 +116,10 @@ pool_run() {
         pool_turn
     done
     slot=$(free_slot)
-    PORTS_FROM=$((20000 + slot * 2500)) \
-        setsid timeout --kill-after=10 "$seconds" "$@" >"$log" 2>&1 </dev/null &
+    # shellcheck disable=SC2016 # the inner shell's own arguments
+    PORTS_FROM=$((20000 + slot * 2500)) setsid timeout --kill-after=10 "$seconds" bash -c '
+        TIMEFORMAT="%R %U %S ${0##*/}"
+        { time "${@:2}" >"$0" 2>&1; } 2>>"$1"' "$log" "$logs/times.txt" "$@" </dev/null &
     running[$!]=$slot
     pids+=($!)
     statuses+=('')
@@ -311,6 +314,7 @@ summary() {
 }
 
 mkdir -p "$logs" || exit 1
+: >"$logs/times.txt"
 list_tree >"$logs/tree.txt"
 for stage; do
     case $stage in

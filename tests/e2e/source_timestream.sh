@@ -310,9 +310,9 @@ faults_round() {
         claim "faults: $kind" goes_wrong $kind '"times": 1'
         claim "faults: after $kind it is asked again" counts_again "$all"
     done
-    is_told 'a page of HTML' 'is no page of rows' garbage '"match": "COUNT"'
+    is_told 'a page of HTML' 'is not a page of rows' garbage '"match": "COUNT"'
     is_told 'a row without values' 'a row has too few values' garbage '"match": "COUNT", "body": "{\"Rows\":[{\"Data\":[]}]}"'
-    is_told 'half a page' 'is no page of rows' truncated '"match": "COUNT"'
+    is_told 'half a page' 'is not a page of rows' truncated '"match": "COUNT"'
     is_told 'a page without an end' 'a page of more than' endless '"match": "COUNT"'
     is_told 'a page that comes in drops' 'timeout' endless '"match": "COUNT", "seconds": 0.1' -d timeout=3s
     is_told 'a slow answer' 'no data for 2 s' slow '"match": "COUNT", "seconds": 4'
