@@ -41,7 +41,7 @@ enum source_trouble {
     TROUBLE_REFUSED,     /* another 4xx */
     TROUBLE_SERVER,      /* 5xx */
     TROUBLE_BROKEN,      /* the answer broke off */
-    TROUBLE_DAMAGED,     /* the answer is none */
+    TROUBLE_DAMAGED,     /* the answer is not in the store's format */
     TROUBLE_LIMIT,       /* max_samples, max_bytes, max_concurrent */
     TROUBLE_COUNT,
 };

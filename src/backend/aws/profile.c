@@ -237,7 +237,7 @@ aws_profiles_find(const struct aws_profiles *profiles, struct bytes name,
     found |= aws_profile_find(buf_bytes(&profiles->credentials), AWS_FILE_CREDENTIALS, name,
                               &credentials);
     if (!found) return false;
-    /* Keys go together: the token of one file is none for the key of the other. */
+    /* Keys go together: the token of one file is not valid with the key of the other. */
     if (credentials.values[AWS_PROFILE_ACCESS_KEY].size > 0) {
         config.values[AWS_PROFILE_SECRET_KEY] = bytes_of(NULL, 0);
         config.values[AWS_PROFILE_SESSION_TOKEN] = bytes_of(NULL, 0);

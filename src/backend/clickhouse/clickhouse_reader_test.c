@@ -1,5 +1,5 @@
 /* clickhouse_reader_test.c - the source before a server that plays what it is told: what it asks,
- * what comes of good answers, and of answers that are none. */
+ * what good answers give, and what invalid ones do. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -403,7 +403,7 @@ test_names_and_values_are_looked_up(void **state)
     rig_stop(&rig);
 }
 
-/* --- answers that are none -------------------------------------------------------------------- */
+/* --- invalid answers -------------------------------------------------------------------------- */
 
 static void
 test_what_is_said_instead_of_rows_is_an_error(void **state)

@@ -85,7 +85,7 @@ void http_judge_unmade(enum err e, const struct why *why, struct writer_step *re
 
 /*
  * Judges by status: 2xx delivered; 429 throttled; 408, 425, 5xx and no answer at all: again later;
- * 413 too large; 401, 403, 404, 405, 407, 3xx, TLS and a URL that is none: blocked; other 4xx: some
+ * 413 too large; 401, 403, 404, 405, 407, 3xx, TLS and an invalid URL: blocked; other 4xx: some
  * refused. Fills in reason ("http_503", "timeout") and the begin of the answer.
  */
 void http_judge(const struct http_call_answer *answer, struct writer_step *ret_step);

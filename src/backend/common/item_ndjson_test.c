@@ -1,4 +1,4 @@
-/* Each kind of item is the line that it should be; and half a line is none. */
+/* Each kind of item is the line that it should be; and half a line is not an item. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

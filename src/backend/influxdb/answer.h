@@ -36,7 +36,7 @@ struct influxdb_told {
     uint32_t name_count;
 };
 
-/* A body that is none of these says nothing. */
+/* Other bodies say nothing. */
 void influxdb_answer_read(struct bytes body, struct budget *memory, struct influxdb_told *ret_told);
 /* Whether a series (canonical labels) is among the names. */
 bool influxdb_told_names(const struct influxdb_told *told, struct bytes labels);

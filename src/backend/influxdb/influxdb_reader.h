@@ -84,8 +84,8 @@ MUST_CHECK enum err influx_metric_add_tag(struct influx_question *q, uint32_t me
 /* The matcher on the name that admits but these names, if there is one. */
 uint32_t influx_question_names(const struct influx_question *q, const struct bytes **ret_names);
 
-/* Where the series that keys() finds go. Tags as they are stored; empty values are none. The array
- * may be changed. */
+/* Where the series that keys() finds go. Tags as they are stored; an empty value is a missing tag.
+ * The array may be changed. */
 struct influx_key_sink {
     enum err (*series)(void *context, uint32_t metric, struct label *tags, uint32_t count,
                        struct why *why);
@@ -148,7 +148,7 @@ MUST_CHECK enum err influx_stored_literals(struct influx_question *q, const stru
 /* Whether the key of its tag is the label's name itself, and cannot be another. */
 bool influx_is_plain_label(const struct influx_question *q, struct bytes name);
 
-/* What a column holds, as text; of `value` a number. ERR_CORRUPT: it is none of ours. */
+/* What a column holds, as text; of `value` a number. ERR_CORRUPT: Firekeep did not write it. */
 MUST_CHECK enum err influx_put_number(struct series_blocks *blocks, uint32_t number, int64_t t_ms,
                                       struct bytes digits, struct why *why);
 MUST_CHECK enum err influx_put_text(struct influx_question *q, struct series_blocks *blocks,

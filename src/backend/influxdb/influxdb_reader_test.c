@@ -1,5 +1,5 @@
 /* influxdb_reader_test.c - the source of all versions before a server that plays what it is told:
- * what comes of good answers, and of answers that are none. */
+ * what good answers give, and what invalid ones do. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

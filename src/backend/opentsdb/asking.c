@@ -84,7 +84,7 @@ judge(const struct http_call_answer *answer, struct writer_step *step)
     arena_fini(&scratch);
 }
 
-/* What answer it is, if it is none with series. */
+/* What an answer without series is. */
 static enum err
 take_refusal(struct opentsdb_ask *a, const struct http_call_answer *answer, struct why *why)
 {

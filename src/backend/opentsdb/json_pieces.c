@@ -61,7 +61,7 @@ is_more(struct json_pieces *p)
     return p->failed == OK && p->at != p->end;
 }
 
-/* The next character; -1: there is none. */
+/* The next character; -1 at the end. */
 static int
 take(struct json_pieces *p)
 {

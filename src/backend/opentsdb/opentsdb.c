@@ -344,7 +344,7 @@ struct put_told {
     bool stray_dead;         /* some refusal belongs to no point */
     bool stray_later;
     bool stray_throttled;
-    struct bytes message; /* of an error that is of no point; empty: there is none */
+    struct bytes message; /* of an error of the whole call; empty: there is none */
 };
 
 /* As text or as number; 0 for what is neither. */
@@ -442,7 +442,7 @@ take_error(struct opentsdb_writer *w, struct opentsdb_call *c, struct scan *s,
     }
     if (s->bad != NULL) return;
     const struct refusal *refusal = refusal_of(words);
-    /* A call of one needs no echo; NULL: the point is none of the call. */
+    /* A call of one needs no echo; NULL: the point is not in the call. */
     struct entry *entry = c->count == 1 ? c->entries : NULL;
     if (c->count > 1 && echo.known) entry = find_series(c, echo.series);
     bool same_time = c->count == 1 || echo.time == 0 || entry == NULL ||

@@ -1,5 +1,5 @@
 /* opentsdb_reader_test.c - the source before a server that plays what it is told: what comes of
- * good answers, of refusals, and of answers that are none. */
+ * good answers, of refusals, and of invalid answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -38,7 +38,7 @@ MUST_CHECK enum err ordered_new(const struct ordered_options *options,
 void ordered_free(struct ordered *ordered);
 /*
  * As series_set_next() and series_set_batch(); labels stay until the next series. ERR_UNSUPPORTED:
- * series are too far out of order; ERR_CORRUPT: labels or chunks that are none; errors of `pull`.
+ * series are too far out of order; ERR_CORRUPT: invalid labels or chunks; errors of `pull`.
  */
 MUST_CHECK enum err ordered_next(struct ordered *ordered, struct bytes *ret_labels,
                                  struct why *why);

@@ -30,7 +30,7 @@ begins_with(struct bytes text, const char *start)
     return text.size >= size && memcmp(text.at, start, size) == 0;
 }
 
-/* The digits at the end of a shortened name; empty: it is none. */
+/* The digits at the end of a shortened name; empty: it is not shortened. */
 static struct bytes
 digits_of(struct bytes name)
 {

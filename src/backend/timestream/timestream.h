@@ -187,7 +187,7 @@ struct timestream_table {
     int64_t takes_ms; /* of the past; INT64_MAX: that was not said */
     char text[WRITER_ANSWER_BYTES];
 };
-/* ERR_INPUT: it is none. */
+/* ERR_INPUT: it is invalid. */
 MUST_CHECK enum err timestream_table_read(struct bytes body, struct timestream_table *ret_table);
 
 #endif

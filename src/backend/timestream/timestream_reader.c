@@ -46,7 +46,7 @@ struct timestream_set {
     const struct series_block *block;
     struct timestream_key one, other;
 
-    uint64_t junk; /* rows whose value is none of ours */
+    uint64_t junk; /* rows whose value Firekeep cannot have written */
     struct why warning;
 };
 

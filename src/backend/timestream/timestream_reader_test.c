@@ -1,5 +1,5 @@
 /* timestream_reader_test.c - the source before a server that plays what it is told: what it asks,
- * what comes of good pages, and of answers that are none. */
+ * what good pages give, and what invalid answers do. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -375,7 +375,7 @@ test_values_of_a_label_that_no_row_has_are_not_asked_for(void **state)
     rig_stop(&rig);
 }
 
-/* --- answers that are none -------------------------------------------------------------------- */
+/* --- invalid answers -------------------------------------------------------------------------- */
 
 static void
 check_fails(unsigned count, const char *const *answers, enum err expected, const char *words,
