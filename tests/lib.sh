@@ -92,21 +92,20 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 wait_ready() {
-    local name=$1 url=$2 tries
-    for ((tries = 0; tries < ${3:-60} * 20; tries++)); do
-        curl -fs -o /dev/null --noproxy '*' --max-time 2 "$url" && return 0
-        is_running "$name" || return 1
-        sleep 0.05
+    local name=$1 url=$2 until=$((SECONDS + ${3:-60})) pause=0.05
+    until curl -fs -o /dev/null --noproxy '*' --max-time 2 "$url"; do
+        is_running "$name" && ((SECONDS < until)) || return 1
+        sleep "$pause"
+        pause=0.1
     done
-    return 1
 }
 
 within() {
-    local until=$((SECONDS + $1))
+    local until=$((SECONDS + $1)) pauses=(0.05 0.05 0.1 0.1 0.1 0.2) i=0
     shift
     until "$@"; do
         ((SECONDS < until)) || return 1
-        sleep 0.05
+        sleep "${pauses[i++]:-0.3}" # what takes long is not asked for all the time
     done
 }
 

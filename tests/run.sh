@@ -325,7 +325,7 @@ for stage; do
     # Without a program there is nothing to test.
     build-gcc) build build-gcc CC=gcc CXX=g++ program tests test-tools || break ;;
     build-clang)
-        build build-clang CC=clang-14 CXX=clang++-14 BUILD=build/clang program tests test-tools
+        build build-clang CC=clang-14 CXX=clang++-14 BUILD=build/clang OPTIMIZE=-O0 objects
         ;;
     source) stage_source ;;
     unit) stage_unit ;;
