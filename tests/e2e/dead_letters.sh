@@ -46,8 +46,10 @@ shown() { # DIRECTORY
 }
 
 has_letters() { # DIRECTORY COUNT
-    echo "$(shown "$1") letters in files"
-    [[ $(shown "$1") == "$2" ]]
+    local count
+    count=$(shown "$1")
+    echo "$count letters in files"
+    [[ $count == "$2" ]]
 }
 
 send_batches() { # DIRECTORY FROM COUNT WANTED: each is on disk before the next is sent
@@ -74,8 +76,10 @@ counters_rise() {
 }
 
 account_is() { # TAKEN DELIVERED LETTERS DROPPED QUEUED
-    account
-    [[ $(account) == "taken $1, delivered $2, letters $3, dropped $4, queued $5, difference 0" ]] &&
+    local account
+    account=$(account)
+    echo "$account"
+    [[ $account == "taken $1, delivered $2, letters $3, dropped $4, queued $5, difference 0" ]] &&
         balances east && counters_rise
 }
 
