@@ -19,19 +19,11 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for the query");
 }
 
-static void
-view_drop(struct clickhouse_view *v)
-{
-    if (atomic_fetch_sub_explicit(&v->users, 1, memory_order_acq_rel) > 1) return;
-    fetch_session_close(v->session);
-    mem_free(v->budget, v, sizeof *v);
-}
-
 /* --- samples ---------------------------------------------------------------------------------- */
 
 struct clickhouse_set {
     struct series_set set; /* first: it is handed out */
-    struct clickhouse_view *view;
+    struct fetch_view *view;
     struct clickhouse_question question;
     struct series_blocks *blocks; /* NULL: nothing was asked yet */
     int64_t first_ms, last_ms;    /* of all series */
@@ -115,12 +107,12 @@ static void
 set_free(struct series_set *set)
 {
     struct clickhouse_set *s = (struct clickhouse_set *)set;
-    struct clickhouse_view *v = s->view;
+    struct fetch_view *v = s->view;
     series_blocks_free(s->blocks);
     clickhouse_question_fini(&s->question);
     buf_fini(&s->key);
     mem_free(v->budget, s, sizeof *s);
-    view_drop(v);
+    fetch_view_drop(v);
 }
 
 static enum err
@@ -129,14 +121,14 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 {
     static const struct series_set_ops ops = {
         .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
-    struct clickhouse_view *v = (struct clickhouse_view *)view;
+    struct fetch_view *v = (struct fetch_view *)view;
     struct clickhouse_set *s = mem_new(v->budget, sizeof *s);
     if (s == NULL) return no_memory(why);
     s->set.ops = &ops;
     s->view = v;
     clickhouse_question_init(&s->question, v);
     buf_init(&s->key, v->budget, KEY_BYTES_MAX);
-    atomic_fetch_add_explicit(&v->users, 1, memory_order_relaxed);
+    fetch_view_keep(v);
     enum err e = clickhouse_question_begin(&s->question, r, why);
     if (e)
         set_free(&s->set);
@@ -239,7 +231,7 @@ look_up(struct view *view, const struct query_request *r, enum clickhouse_subjec
         struct why *why)
 {
     struct lookup l = {.to = to, .name = name};
-    struct clickhouse_view *v = (struct clickhouse_view *)view;
+    struct fetch_view *v = (struct fetch_view *)view;
     const struct clickhouse_series_sink sink = {each, &l};
     clickhouse_question_init(&l.question, v);
     buf_init(&l.labels, v->budget, KEY_BYTES_MAX);
@@ -281,12 +273,6 @@ list_series(struct view *view, const struct query_request *r, const struct text_
 
 /* --- the view --------------------------------------------------------------------------------- */
 
-static void
-free_view(struct view *view)
-{
-    view_drop((struct clickhouse_view *)view);
-}
-
 static enum err
 open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
           struct why *why)
@@ -298,22 +284,11 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
         .label_names = label_names,
         .label_values = label_values,
         .series = list_series,
-        .free = free_view,
+        .free = fetch_view_free,
     };
-    struct clickhouse_reader *reader = (struct clickhouse_reader *)answerer;
-    struct budget *budget = control == NULL ? NULL : control->budget;
-    struct clickhouse_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return no_memory(why);
-    v->view.ops = &ops;
-    v->of = reader;
-    v->budget = budget;
-    atomic_init(&v->users, 1);
-    enum err e = fetch_session_open(reader->fetcher, budget, &v->session, why);
-    if (e)
-        free_view(&v->view);
-    else
-        *ret_view = &v->view;
-    return e;
+    const struct clickhouse_reader *reader = (struct clickhouse_reader *)answerer;
+    return fetch_view_open(reader->fetcher, answerer, &ops, sizeof(struct fetch_view), control,
+                           ret_view, why);
 }
 
 /* --- the reader ------------------------------------------------------------------------------- */

@@ -47,20 +47,12 @@ struct clickhouse_reader {
     int64_t asked_ns;
 };
 
-struct clickhouse_view {
-    struct view view; /* first */
-    struct clickhouse_reader *of;
-    struct budget *budget;
-    struct fetch_session *session;
-    _Atomic uint32_t users; /* the view, and its sets */
-};
-
 /* Of one series, in the order in which they come. */
 enum { ARRAY_TIMES, ARRAY_VALUES, ARRAY_BITS, ARRAY_STARTS, QUESTION_ARRAYS };
 
 /* What is asked of a table. Matchers live as long as the question. */
 struct clickhouse_question {
-    struct clickhouse_view *view;
+    struct fetch_view *view;
     struct clickhouse_reader *of;
     struct budget *budget;
     struct clickhouse_form form;

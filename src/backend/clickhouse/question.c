@@ -32,9 +32,9 @@ no_memory(struct why *why)
 /* --- a question ------------------------------------------------------------------------------- */
 
 void
-clickhouse_question_init(struct clickhouse_question *q, struct clickhouse_view *view)
+clickhouse_question_init(struct clickhouse_question *q, struct fetch_view *view)
 {
-    struct clickhouse_reader *of = view->of;
+    struct clickhouse_reader *of = (struct clickhouse_reader *)view->of;
     *q = (struct clickhouse_question){.view = view, .of = of, .budget = view->budget};
     arena_init(&q->arena, q->budget, ARENA_BYTES_MAX, 0);
     arena_init(&q->scratch, q->budget, SCRATCH_BYTES_MAX, 0);

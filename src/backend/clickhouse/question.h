@@ -9,7 +9,7 @@
 
 #include "backend/clickhouse/clickhouse_reader.h"
 
-void clickhouse_question_init(struct clickhouse_question *q, struct clickhouse_view *view);
+void clickhouse_question_init(struct clickhouse_question *q, struct fetch_view *view);
 void clickhouse_question_fini(struct clickhouse_question *q);
 /* ERR_NOMEM. */
 MUST_CHECK enum err clickhouse_question_begin(struct clickhouse_question *q,

@@ -16,14 +16,6 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for the query");
 }
 
-static void
-view_drop(struct influx_view *v)
-{
-    if (atomic_fetch_sub_explicit(&v->users, 1, memory_order_acq_rel) > 1) return;
-    fetch_session_close(v->session);
-    mem_free(v->budget, v, sizeof *v);
-}
-
 /* --- series ----------------------------------------------------------------------------------- */
 
 /* The labels of a series, of its tags; texts are in `room`, or are the tags'. */
@@ -79,7 +71,7 @@ find_keys(struct influx_question *q, enum influx_grouping grouping, struct bytes
 
 struct influx_set {
     struct series_set set; /* first: it is handed out */
-    struct influx_view *view;
+    struct fetch_view *view;
     struct influx_question question;
     struct series_blocks *blocks; /* NULL: nothing was asked yet */
     struct buf key, names;
@@ -153,13 +145,13 @@ static void
 set_free(struct series_set *set)
 {
     struct influx_set *s = (struct influx_set *)set;
-    struct influx_view *v = s->view;
+    struct fetch_view *v = s->view;
     series_blocks_free(s->blocks);
     influx_question_fini(&s->question);
     buf_fini(&s->key);
     buf_fini(&s->names);
     mem_free(v->budget, s, sizeof *s);
-    view_drop(v);
+    fetch_view_drop(v);
 }
 
 enum { NAMES_BYTES_MAX = 64 << 20 };
@@ -170,7 +162,7 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 {
     static const struct series_set_ops ops = {
         .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
-    struct influx_view *v = (struct influx_view *)view;
+    struct fetch_view *v = (struct fetch_view *)view;
     struct influx_set *s = mem_new(v->budget, sizeof *s);
     if (s == NULL) return no_memory(why);
     s->set.ops = &ops;
@@ -178,7 +170,7 @@ select_series(struct view *view, const struct query_request *r, struct series_se
     influx_question_init(&s->question, v);
     buf_init(&s->key, v->budget, NAMES_BYTES_MAX);
     buf_init(&s->names, v->budget, NAMES_BYTES_MAX);
-    atomic_fetch_add_explicit(&v->users, 1, memory_order_relaxed);
+    fetch_view_keep(v);
     enum err e = influx_question_begin(&s->question, r, why);
     if (e)
         set_free(&s->set);
@@ -234,7 +226,7 @@ look_up(struct view *view, const struct query_request *r, enum influx_grouping g
         struct bytes label, const struct text_sink *to, struct why *why)
 {
     struct lookup l = {.to = to, .names = grouping == GROUPED_BY_NONE};
-    struct influx_view *v = (struct influx_view *)view;
+    struct fetch_view *v = (struct fetch_view *)view;
     const struct influx_key_sink sink = {grouping == GROUPED_BY_ALL ? tell_series : tell_value, &l};
     influx_question_init(&l.question, v);
     buf_init(&l.texts, v->budget, NAMES_BYTES_MAX);
@@ -261,7 +253,7 @@ static enum err
 label_values(struct view *view, const struct query_request *r, struct bytes name,
              const struct text_sink *to, struct why *why)
 {
-    const struct influx_reader *of = ((struct influx_view *)view)->of;
+    const struct influx_reader *of = (const struct influx_reader *)((struct fetch_view *)view)->of;
     if (r->set_count > 0) return ERR_UNSUPPORTED;
     if (of->dialect->learns) return ERR_UNSUPPORTED;
     if (bytes_equal_text(name, "__name__")) {
@@ -281,12 +273,6 @@ list_series(struct view *view, const struct query_request *r, const struct text_
 
 /* --- the view --------------------------------------------------------------------------------- */
 
-static void
-free_view(struct view *view)
-{
-    view_drop((struct influx_view *)view);
-}
-
 static enum err
 open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
           struct why *why)
@@ -298,22 +284,11 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
         .label_names = label_names,
         .label_values = label_values,
         .series = list_series,
-        .free = free_view,
+        .free = fetch_view_free,
     };
-    struct influx_reader *reader = (struct influx_reader *)answerer;
-    struct budget *budget = control == NULL ? NULL : control->budget;
-    struct influx_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return no_memory(why);
-    v->view.ops = &ops;
-    v->of = reader;
-    v->budget = budget;
-    atomic_init(&v->users, 1);
-    enum err e = fetch_session_open(reader->fetcher, budget, &v->session, why);
-    if (e)
-        free_view(&v->view);
-    else
-        *ret_view = &v->view;
-    return e;
+    const struct influx_reader *reader = (struct influx_reader *)answerer;
+    return fetch_view_open(reader->fetcher, answerer, &ops, sizeof(struct fetch_view), control,
+                           ret_view, why);
 }
 
 /* --- the reader ------------------------------------------------------------------------------- */

@@ -25,14 +25,6 @@ struct influx_reader {
     bool telegraf;
 };
 
-struct influx_view {
-    struct view view; /* first */
-    struct influx_reader *of;
-    struct budget *budget;
-    struct fetch_session *session;
-    _Atomic uint32_t users; /* the view, and its sets */
-};
-
 /* The columns with samples, as bits where several are told of. */
 enum influx_column { COLUMN_VALUE, COLUMN_BITS, COLUMN_HISTOGRAM, COLUMN_COUNT };
 extern const char *const influx_column_names[COLUMN_COUNT];
@@ -48,7 +40,7 @@ struct influx_metric {
 
 /* One question, from the metrics to the samples. All it keeps is in `arena`. */
 struct influx_question {
-    struct influx_view *view;
+    struct fetch_view *view;
     struct influx_reader *of;
     struct budget *budget;
     struct query_control *control;
@@ -66,7 +58,7 @@ struct influx_question {
     struct buf query;
 };
 
-void influx_question_init(struct influx_question *q, struct influx_view *view);
+void influx_question_init(struct influx_question *q, struct fetch_view *view);
 void influx_question_fini(struct influx_question *q);
 /* ERR_NOMEM. */
 MUST_CHECK enum err influx_question_begin(struct influx_question *q, const struct query_request *r,

@@ -52,9 +52,9 @@ influx_ms_of(int64_t t_ns)
 /* --- a question ------------------------------------------------------------------------------- */
 
 void
-influx_question_init(struct influx_question *q, struct influx_view *view)
+influx_question_init(struct influx_question *q, struct fetch_view *view)
 {
-    struct influx_reader *of = view->of;
+    struct influx_reader *of = (struct influx_reader *)view->of;
     *q = (struct influx_question){.view = view, .of = of, .budget = view->budget};
     arena_init(&q->arena, q->budget, ARENA_BYTES_MAX, 0);
     arena_init(&q->scratch, q->budget, SCRATCH_BYTES_MAX, 0);

@@ -13,7 +13,7 @@
 struct rig {
     struct source_settings settings;
     struct opentsdb_reader reader;
-    struct opentsdb_view view;
+    struct fetch_view view;
     struct opentsdb_question question;
     struct selector selector;
 };
@@ -25,7 +25,7 @@ rig_start(struct rig *rig, const char *selector)
     rig->settings.u.opentsdb =
         (struct opentsdb_read_settings){.server.url = "http://h", .expansion_limit = 4};
     rig->reader.options.settings = &rig->settings;
-    rig->view.of = &rig->reader;
+    rig->view.of = &rig->reader.answerer;
     opentsdb_question_init(&rig->question, &rig->view);
     assert_int_equal(selector_parse(bytes_of_text(selector), &rig->selector, NULL), OK);
     struct matcher_set set = {rig->selector.matchers, rig->selector.count};

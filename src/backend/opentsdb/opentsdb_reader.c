@@ -20,19 +20,11 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for the query");
 }
 
-static void
-view_drop(struct opentsdb_view *v)
-{
-    if (atomic_fetch_sub_explicit(&v->users, 1, memory_order_acq_rel) > 1) return;
-    fetch_session_close(v->session);
-    mem_free(v->budget, v, sizeof *v);
-}
-
 /* --- samples ---------------------------------------------------------------------------------- */
 
 struct opentsdb_set {
     struct series_set set; /* first: it is handed out */
-    struct opentsdb_view *view;
+    struct fetch_view *view;
     struct opentsdb_question question;
     struct series_blocks *blocks; /* NULL: nothing was asked yet */
 };
@@ -105,11 +97,11 @@ static void
 set_free(struct series_set *set)
 {
     struct opentsdb_set *s = (struct opentsdb_set *)set;
-    struct opentsdb_view *v = s->view;
+    struct fetch_view *v = s->view;
     series_blocks_free(s->blocks);
     opentsdb_question_fini(&s->question);
     mem_free(v->budget, s, sizeof *s);
-    view_drop(v);
+    fetch_view_drop(v);
 }
 
 static enum err
@@ -118,13 +110,13 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 {
     static const struct series_set_ops ops = {
         .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
-    struct opentsdb_view *v = (struct opentsdb_view *)view;
+    struct fetch_view *v = (struct fetch_view *)view;
     struct opentsdb_set *s = mem_new(v->budget, sizeof *s);
     if (s == NULL) return no_memory(why);
     s->set.ops = &ops;
     s->view = v;
     opentsdb_question_init(&s->question, v);
-    atomic_fetch_add_explicit(&v->users, 1, memory_order_relaxed);
+    fetch_view_keep(v);
     enum err e = opentsdb_question_begin(&s->question, r, why);
     if (e)
         set_free(&s->set);
@@ -160,7 +152,7 @@ static enum err
 tell_names(struct view *view, const struct query_request *r, bool is_of_labels,
            const struct text_sink *to, struct why *why)
 {
-    struct opentsdb_view *v = (struct opentsdb_view *)view;
+    struct fetch_view *v = (struct fetch_view *)view;
     struct naming n = {.to = to, .is_of_labels = is_of_labels};
     opentsdb_question_init(&n.question, v);
     buf_init(&n.text, v->budget, NAMES_BYTES_MAX);
@@ -194,7 +186,7 @@ static enum err
 list_series(struct view *view, const struct query_request *r, const struct text_sink *to,
             struct why *why)
 {
-    struct opentsdb_view *v = (struct opentsdb_view *)view;
+    struct fetch_view *v = (struct fetch_view *)view;
     struct opentsdb_question q;
     struct buf labels;
     opentsdb_question_init(&q, v);
@@ -203,7 +195,7 @@ list_series(struct view *view, const struct query_request *r, const struct text_
     if (e == OK) e = opentsdb_question_find(&q, why);
     for (uint32_t i = 0; i < q.found_count && e == OK; i++) {
         buf_clear(&labels);
-        e = final_labels_put(&v->of->external, opentsdb_question_labels(&q, i), &labels, why);
+        e = final_labels_put(&q.of->external, opentsdb_question_labels(&q, i), &labels, why);
         if (e == OK) e = to->each(to->context, buf_bytes(&labels));
     }
     opentsdb_question_fini(&q);
@@ -212,12 +204,6 @@ list_series(struct view *view, const struct query_request *r, const struct text_
 }
 
 /* --- the view --------------------------------------------------------------------------------- */
-
-static void
-free_view(struct view *view)
-{
-    view_drop((struct opentsdb_view *)view);
-}
 
 static enum err
 open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
@@ -230,22 +216,11 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
         .label_names = label_names,
         .label_values = label_values,
         .series = list_series,
-        .free = free_view,
+        .free = fetch_view_free,
     };
-    struct opentsdb_reader *reader = (struct opentsdb_reader *)answerer;
-    struct budget *budget = control == NULL ? NULL : control->budget;
-    struct opentsdb_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return no_memory(why);
-    v->view.ops = &ops;
-    v->of = reader;
-    v->budget = budget;
-    atomic_init(&v->users, 1);
-    enum err e = fetch_session_open(reader->fetcher, budget, &v->session, why);
-    if (e)
-        free_view(&v->view);
-    else
-        *ret_view = &v->view;
-    return e;
+    const struct opentsdb_reader *reader = (struct opentsdb_reader *)answerer;
+    return fetch_view_open(reader->fetcher, answerer, &ops, sizeof(struct fetch_view), control,
+                           ret_view, why);
 }
 
 /* --- the reader ------------------------------------------------------------------------------- */

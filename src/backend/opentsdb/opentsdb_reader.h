@@ -19,14 +19,6 @@ struct opentsdb_reader {
     struct fetcher *fetcher;
 };
 
-struct opentsdb_view {
-    struct view view; /* first */
-    struct opentsdb_reader *of;
-    struct budget *budget;
-    struct fetch_session *session;
-    _Atomic uint32_t users; /* the view, and its sets */
-};
-
 /* A metric as it is stored. */
 struct opentsdb_metric {
     struct bytes stored;
@@ -51,7 +43,7 @@ struct opentsdb_unknown {
 
 /* One question, from the metrics to the samples. */
 struct opentsdb_question {
-    struct opentsdb_view *view;
+    struct fetch_view *view;
     struct opentsdb_reader *of;
     struct budget *budget;
     struct query_control *control;
@@ -75,7 +67,7 @@ struct opentsdb_question {
     struct buf filters, text, room;
 };
 
-void opentsdb_question_init(struct opentsdb_question *q, struct opentsdb_view *view);
+void opentsdb_question_init(struct opentsdb_question *q, struct fetch_view *view);
 void opentsdb_question_fini(struct opentsdb_question *q);
 /* Matchers live as long as the question; the array of them need not. ERR_NOMEM. */
 MUST_CHECK enum err opentsdb_question_begin(struct opentsdb_question *q,

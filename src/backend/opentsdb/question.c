@@ -52,9 +52,9 @@ settings_of(const struct opentsdb_question *q)
 /* --- a question ------------------------------------------------------------------------------- */
 
 void
-opentsdb_question_init(struct opentsdb_question *q, struct opentsdb_view *view)
+opentsdb_question_init(struct opentsdb_question *q, struct fetch_view *view)
 {
-    struct opentsdb_reader *of = view->of;
+    struct opentsdb_reader *of = (struct opentsdb_reader *)view->of;
     *q = (struct opentsdb_question){.view = view, .of = of, .budget = view->budget};
     arena_init(&q->arena, q->budget, ARENA_BYTES_MAX, 0);
     buf_init(&q->tsuids, q->budget, FOUND_BYTES_MAX);

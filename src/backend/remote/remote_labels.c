@@ -18,7 +18,8 @@ enum { URL_BYTES_MAX = 64 * 1024, FORM_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 
 static const int64_t TIME_MAX_MS = INT64_C(1) << 53;
 
 struct lookup {
-    struct remote_view *view;
+    struct fetch_view *view;
+    const struct remote_reader *of;
     const struct query_request *request;
     struct buf url;
     struct buf form;
@@ -32,8 +33,9 @@ static void
 lookup_begin(struct lookup *l, struct view *view, const struct query_request *request,
              const struct text_sink *to)
 {
-    struct remote_view *v = (struct remote_view *)view;
-    *l = (struct lookup){.view = v, .request = request, .to = to};
+    struct fetch_view *v = (struct fetch_view *)view;
+    *l = (struct lookup){
+        .view = v, .of = (const struct remote_reader *)v->of, .request = request, .to = to};
     buf_init(&l->url, v->budget, URL_BYTES_MAX);
     buf_init(&l->form, v->budget, FORM_BYTES_MAX);
     buf_init(&l->tenant, v->budget, REMOTE_URL_BYTES);
@@ -98,7 +100,7 @@ ask(struct lookup *l, struct why *why)
     const struct http_call_answer *answer;
     struct fetch *fetch;
     unsigned n = 0;
-    enum err e = remote_tenant_header(l->view->of, l->request->tenant, &l->tenant, why);
+    enum err e = remote_tenant_header(l->of, l->request->tenant, &l->tenant, why);
     if (e) return e;
     if (l->tenant.size > 0) l->headers[n++] = (const char *)l->tenant.at;
     if (l->form.size > 0) l->headers[n++] = "Content-Type: application/x-www-form-urlencoded";
@@ -131,8 +133,8 @@ ask(struct lookup *l, struct why *why)
 static enum err
 take_answer(struct lookup *l, enum api_list list, struct why *why)
 {
-    enum err e = api_list_read(buf_bytes(&l->answer), list, &l->view->of->external, l->view->budget,
-                               l->to, why);
+    enum err e =
+        api_list_read(buf_bytes(&l->answer), list, &l->of->external, l->view->budget, l->to, why);
     return e == ERR_CORRUPT ? why_prefix(why, e, "%s", (const char *)l->url.at) : e;
 }
 
@@ -141,7 +143,8 @@ take_answer(struct lookup *l, enum api_list list, struct why *why)
 static bool
 has_api(const struct view *view)
 {
-    return ((const struct remote_view *)view)->of->labels_base[0] != '\0';
+    const struct answerer *of = ((const struct fetch_view *)view)->of;
+    return ((const struct remote_reader *)of)->labels_base[0] != '\0';
 }
 
 enum err
@@ -151,7 +154,7 @@ remote_label_names(struct view *view, const struct query_request *r, const struc
     if (!has_api(view) || r->set_count > 0) return ERR_UNSUPPORTED;
     struct lookup l;
     lookup_begin(&l, view, r, to);
-    http_url_begin(&l.url, l.view->of->labels_base, "/api/v1/labels");
+    http_url_begin(&l.url, l.of->labels_base, "/api/v1/labels");
     put_times(&l.url, r);
     enum err e = ask(&l, why);
     return lookup_end(&l, e ? e : take_answer(&l, API_TEXTS, why));
@@ -176,7 +179,7 @@ remote_label_values(struct view *view, const struct query_request *r, struct byt
     if (!has_api(view) || r->set_count > 0 || !is_plain(name)) return ERR_UNSUPPORTED;
     struct lookup l;
     lookup_begin(&l, view, r, to);
-    http_url_begin(&l.url, l.view->of->labels_base, "/api/v1/label/");
+    http_url_begin(&l.url, l.of->labels_base, "/api/v1/label/");
     buf_put_bytes(&l.url, name);
     buf_put_text(&l.url, "/values");
     put_times(&l.url, r);
@@ -193,7 +196,7 @@ remote_series(struct view *view, const struct query_request *r, const struct tex
     lookup_begin(&l, view, r, to);
     struct buf selector;
     buf_init(&selector, l.view->budget, FORM_BYTES_MAX);
-    http_url_begin(&l.url, l.view->of->labels_base, "/api/v1/series");
+    http_url_begin(&l.url, l.of->labels_base, "/api/v1/series");
     put_selector(&selector, &r->sets[0]);
     buf_put_text(&l.form, "match%5B%5D=");
     buf_put_percent(&l.form, buf_bytes(&selector), "");

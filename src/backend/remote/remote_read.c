@@ -25,7 +25,8 @@ static const char *const wanted[] = {"x-amzn-ErrorType", "Content-Type", "X-Fire
 
 struct remote_set {
     struct series_set set; /* first: it is handed out */
-    struct remote_view *view;
+    struct fetch_view *view;
+    const struct remote_reader *of;
     struct budget *budget;
     int64_t min_ms, max_ms;
     struct buf body;
@@ -87,7 +88,7 @@ begin_streamed(struct remote_set *s, struct why *why)
                                       .window_bytes = ORDERED_WINDOW_BYTES,
                                       .min_ms = s->min_ms,
                                       .max_ms = s->max_ms,
-                                      .external = s->view->of->external,
+                                      .external = s->of->external,
                                       .pull = pull_piece,
                                       .context = s};
     enum err e = rr_client_new(s->budget, &s->client);
@@ -100,7 +101,7 @@ begin_streamed(struct remote_set *s, struct why *why)
 static enum err
 begin_sampled(struct remote_set *s, struct why *why)
 {
-    struct sampled_options options = {s->budget, s->min_ms, s->max_ms, s->view->of->external};
+    struct sampled_options options = {s->budget, s->min_ms, s->max_ms, s->of->external};
     struct buf answer;
     buf_init(&answer, s->budget, ANSWER_BYTES_MAX);
     enum err e = fetch_read_all(s->fetch, &answer, why);
@@ -130,7 +131,7 @@ begins_with(const char *text, const char *begin)
 static enum err
 await_answer(struct remote_set *s, struct why *why)
 {
-    const struct remote_read_settings *x = &s->view->of->options.settings->u.remote_read;
+    const struct remote_read_settings *x = &s->of->options.settings->u.remote_read;
     const struct http_call_answer *a;
     enum err e = fetch_await(s->fetch, &a, why);
     if (e == OK) e = fetch_expect_ok(s->fetch, why);
@@ -196,7 +197,7 @@ set_free(struct series_set *set)
     buf_fini(&s->body);
     buf_fini(&s->tenant);
     warnings_fini(&s->warnings);
-    remote_view_drop(s->view);
+    fetch_view_drop(s->view);
     mem_free(s->budget, s, sizeof *s);
 }
 
@@ -205,7 +206,7 @@ set_free(struct series_set *set)
 static enum err
 put_body(struct remote_set *s, const struct query_request *r, struct why *why)
 {
-    const struct remote_read_settings *x = &s->view->of->options.settings->u.remote_read;
+    const struct remote_read_settings *x = &s->of->options.settings->u.remote_read;
     const struct rr_matcher any = {MATCH_REGEX, bytes_of_text("__name__"), bytes_of_text(".*")};
     struct rr_matcher matchers[SELECTOR_MATCHERS_MAX];
     uint32_t count = r->set_count == 0 ? 0 : r->sets[0].count;
@@ -242,7 +243,7 @@ send_request(struct remote_set *s, const struct query_request *r, struct why *wh
 {
     unsigned n = 0;
     enum err e = put_body(s, r, why);
-    if (e == OK) e = remote_tenant_header(s->view->of, r->tenant, &s->tenant, why);
+    if (e == OK) e = remote_tenant_header(s->of, r->tenant, &s->tenant, why);
     if (e) return e;
     s->headers[n++] = "Content-Encoding: snappy";
     s->headers[n++] = "Content-Type: application/x-protobuf";
@@ -252,7 +253,7 @@ send_request(struct remote_set *s, const struct query_request *r, struct why *wh
     s->headers[n++] = r->partial ? "X-Firekeep-Notices: partial" : "X-Firekeep-Notices: errors";
     if (s->tenant.size > 0) s->headers[n++] = (const char *)s->tenant.at;
     struct fetch_request request = {.method = "POST",
-                                    .url = s->view->of->options.settings->u.remote_read.url,
+                                    .url = s->of->options.settings->u.remote_read.url,
                                     .headers = s->headers,
                                     .body = buf_bytes(&s->body),
                                     .wanted = wanted,
@@ -266,18 +267,19 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 {
     static const struct series_set_ops ops = {
         .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
-    struct remote_view *v = (struct remote_view *)view;
+    struct fetch_view *v = (struct fetch_view *)view;
     struct remote_set *s = mem_new(v->budget, sizeof *s);
     if (s == NULL) return no_memory(why);
     s->set.ops = &ops;
     s->view = v;
+    s->of = (const struct remote_reader *)v->of;
     s->budget = v->budget;
     s->min_ms = r->min_ms;
     s->max_ms = r->max_ms;
     buf_init(&s->body, v->budget, REQUEST_BYTES_MAX);
     buf_init(&s->tenant, v->budget, REMOTE_URL_BYTES);
     warnings_init(&s->warnings, v->budget);
-    atomic_fetch_add_explicit(&v->users, 1, memory_order_relaxed);
+    fetch_view_keep(v);
     enum err e = send_request(s, r, why);
     if (e)
         set_free(&s->set);
@@ -287,20 +289,6 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 }
 
 /* --- the view --------------------------------------------------------------------------------- */
-
-void
-remote_view_drop(struct remote_view *v)
-{
-    if (atomic_fetch_sub_explicit(&v->users, 1, memory_order_acq_rel) > 1) return;
-    fetch_session_close(v->session);
-    mem_free(v->budget, v, sizeof *v);
-}
-
-static void
-free_view(struct view *view)
-{
-    remote_view_drop((struct remote_view *)view);
-}
 
 static enum err
 open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
@@ -313,22 +301,11 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
         .label_names = remote_label_names,
         .label_values = remote_label_values,
         .series = remote_series,
-        .free = free_view,
+        .free = fetch_view_free,
     };
-    struct remote_reader *reader = (struct remote_reader *)answerer;
-    struct budget *budget = control == NULL ? NULL : control->budget;
-    struct remote_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return no_memory(why);
-    v->view.ops = &ops;
-    v->of = reader;
-    v->budget = budget;
-    atomic_init(&v->users, 1);
-    enum err e = fetch_session_open(reader->fetcher, budget, &v->session, why);
-    if (e)
-        free_view(&v->view);
-    else
-        *ret_view = &v->view;
-    return e;
+    const struct remote_reader *reader = (struct remote_reader *)answerer;
+    return fetch_view_open(reader->fetcher, answerer, &ops, sizeof(struct fetch_view), control,
+                           ret_view, why);
 }
 
 /* --- the reader ------------------------------------------------------------------------------- */

@@ -21,15 +21,6 @@ struct remote_reader {
     char labels_base[REMOTE_URL_BYTES]; /* "": there is no such API */
 };
 
-struct remote_view {
-    struct view view; /* first */
-    struct remote_reader *of;
-    struct budget *budget;
-    struct fetch_session *session;
-    _Atomic uint32_t users; /* the view, and its sets */
-};
-void remote_view_drop(struct remote_view *view);
-
 /* M3 leaves series out of answers that are above its limits, unless it is asked not to; and says
  * so in a header, of which the value is `limited`. ERR_LIMIT: it did. */
 #define REMOTE_EXHAUSTIVE "M3-Limit-Require-Exhaustive: true"

@@ -35,11 +35,11 @@ void
 asking_init(struct asking *a, struct timestream_view *view, struct query_control *control)
 {
     *a = (struct asking){.view = view, .control = control};
-    buf_init(&a->statement, view->budget, BODY_BYTES_MAX);
-    buf_init(&a->body, view->budget, BODY_BYTES_MAX);
-    buf_init(&a->answer, view->budget, ANSWER_BYTES_MAX);
-    page_init(&a->page, view->budget);
-    arena_init(&a->scratch, view->budget, SCRATCH_BYTES_MAX, 0);
+    buf_init(&a->statement, view->base.budget, BODY_BYTES_MAX);
+    buf_init(&a->body, view->base.budget, BODY_BYTES_MAX);
+    buf_init(&a->answer, view->base.budget, ANSWER_BYTES_MAX);
+    page_init(&a->page, view->base.budget);
+    arena_init(&a->scratch, view->base.budget, SCRATCH_BYTES_MAX, 0);
 }
 
 void
@@ -72,7 +72,7 @@ post(struct asking *a, const char *address, const char *const *headers, struct w
                                     .wanted = aws_wanted,
                                     .is_final = is_misdirected};
     if (buf_error(&a->body)) return no_memory(why);
-    return fetch_open(a->view->session, a->control, &request, &a->fetch, why);
+    return fetch_open(a->view->base.session, a->control, &request, &a->fetch, why);
 }
 
 #define CONTENT_TYPE "Content-Type: application/x-amz-json-1.0"
@@ -82,7 +82,7 @@ static enum err
 discover(struct asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
 {
     static const char *const headers[] = {CONTENT_TYPE, TARGET("DescribeEndpoints"), NULL};
-    struct timestream_reader *of = a->view->of;
+    struct timestream_reader *of = timestream_reader_of(a->view);
     const struct http_call_answer *answer;
     struct why wrong = {""};
     int64_t keep_ms = 0;
@@ -109,7 +109,7 @@ discover(struct asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
 static enum err
 find_address(struct asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
 {
-    struct timestream_reader *of = a->view->of;
+    struct timestream_reader *of = timestream_reader_of(a->view);
     int64_t now_ns = env_monotonic_ns(of->options.env);
     if (of->is_fixed) {
         memcpy(address, of->service, AWS_ENDPOINT_BYTES);
@@ -163,7 +163,7 @@ asking_begin(struct asking *a, uint32_t columns, struct why *why)
         return why_set(why, ERR_LIMIT, "the query is too long for Timestream: %zu bytes",
                        a->statement.size);
     }
-    enum err e = env_random(a->view->of->options.env, random, sizeof random);
+    enum err e = env_random(timestream_reader_of(a->view)->options.env, random, sizeof random);
     if (e) return why_set(why, e, "no random numbers");
     hex_print_word(random[0], a->client_token);
     hex_print_word(random[1], a->client_token + HEX_WORD_BYTES);
@@ -186,7 +186,7 @@ asking_has_more(const struct asking *a)
 static enum err
 count_scanned(struct asking *a, struct why *why)
 {
-    struct timestream_reader *of = a->view->of;
+    struct timestream_reader *of = timestream_reader_of(a->view);
     uint64_t more =
         a->page.scanned_bytes > a->counted_bytes ? a->page.scanned_bytes - a->counted_bytes : 0;
     uint64_t max = of->options.settings->max_bytes;
@@ -208,8 +208,8 @@ receive(struct asking *a, struct why *why)
     for (unsigned tries = 0;; tries++) {
         enum err e = fetch_await(a->fetch, &answer, why);
         if (e) return e;
-        if (!is_misdirected(answer) || a->view->of->is_fixed || tries > 0) break;
-        forget_address(a->view->of, a->url);
+        if (!is_misdirected(answer) || timestream_reader_of(a->view)->is_fixed || tries > 0) break;
+        forget_address(timestream_reader_of(a->view), a->url);
         fetch_close(a->fetch);
         a->fetch = NULL;
         e = send(a, why);

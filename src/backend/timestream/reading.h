@@ -36,14 +36,16 @@ struct timestream_reader {
 };
 
 struct timestream_view {
-    struct view view; /* first */
-    struct timestream_reader *of;
-    struct budget *budget;
-    struct fetch_session *session;
+    struct fetch_view base; /* first */
     int64_t opened_ns;
     _Atomic uint64_t scanned_bytes;
-    _Atomic uint32_t users; /* the view, and its sets */
 };
+
+static inline struct timestream_reader *
+timestream_reader_of(const struct timestream_view *view)
+{
+    return (struct timestream_reader *)view->base.of;
+}
 
 /* --- columns.c -------------------------------------------------------------------------------- */
 

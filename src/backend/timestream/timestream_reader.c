@@ -56,21 +56,14 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for the query");
 }
 
-static void
-view_drop(struct timestream_view *v)
-{
-    if (atomic_fetch_sub_explicit(&v->users, 1, memory_order_acq_rel) > 1) return;
-    fetch_session_close(v->session);
-    mem_free(v->budget, v, sizeof *v);
-}
-
 /* --- a question ------------------------------------------------------------------------------- */
 
 static void
 question_init(struct timestream_question *q, struct timestream_view *v)
 {
-    *q = (struct timestream_question){.view = v, .of = v->of, .budget = v->budget};
-    arena_init(&q->arena, v->budget, ARENA_BYTES_MAX, 0);
+    *q = (struct timestream_question){
+        .view = v, .of = timestream_reader_of(v), .budget = v->base.budget};
+    arena_init(&q->arena, v->base.budget, ARENA_BYTES_MAX, 0);
 }
 
 /* Matchers live as long as the set; the array of them need not. */
@@ -547,12 +540,12 @@ set_free(struct series_set *set)
     struct timestream_set *s = (struct timestream_set *)set;
     struct timestream_view *v = s->q.view;
     series_blocks_free(s->blocks);
-    table_fini(&s->numbers, v->budget);
+    table_fini(&s->numbers, v->base.budget);
     arena_fini(&s->q.arena);
     arena_fini(&s->scratch);
     buf_fini(&s->key);
-    mem_free(v->budget, s, sizeof *s);
-    view_drop(v);
+    mem_free(v->base.budget, s, sizeof *s);
+    fetch_view_drop(&v->base);
 }
 
 static enum err
@@ -562,13 +555,13 @@ select_series(struct view *view, const struct query_request *r, struct series_se
     static const struct series_set_ops ops = {
         .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
     struct timestream_view *v = (struct timestream_view *)view;
-    struct timestream_set *s = mem_new(v->budget, sizeof *s);
+    struct timestream_set *s = mem_new(v->base.budget, sizeof *s);
     if (s == NULL) return no_memory(why);
     s->set.ops = &ops;
     question_init(&s->q, v);
-    buf_init(&s->key, v->budget, KEY_BYTES_MAX);
-    arena_init(&s->scratch, v->budget, SCRATCH_BYTES_MAX, 0);
-    atomic_fetch_add_explicit(&v->users, 1, memory_order_relaxed);
+    buf_init(&s->key, v->base.budget, KEY_BYTES_MAX);
+    arena_init(&s->scratch, v->base.budget, SCRATCH_BYTES_MAX, 0);
+    fetch_view_keep(&v->base);
     enum err e = question_begin(&s->q, r, why);
     if (e)
         set_free(&s->set);
@@ -604,16 +597,16 @@ list_series(struct view *view, const struct query_request *r, const struct text_
             struct why *why)
 {
     struct timestream_view *v = (struct timestream_view *)view;
-    struct lookup *l = mem_new(v->budget, sizeof *l);
+    struct lookup *l = mem_new(v->base.budget, sizeof *l);
     if (l == NULL) return no_memory(why);
     l->to = to;
     question_init(&l->q, v);
-    buf_init(&l->labels, v->budget, KEY_BYTES_MAX);
+    buf_init(&l->labels, v->base.budget, KEY_BYTES_MAX);
     enum err e = question_begin(&l->q, r, why);
     if (e == OK) e = read_series(&l->q, tell_series, l, why);
     arena_fini(&l->q.arena);
     buf_fini(&l->labels);
-    mem_free(v->budget, l, sizeof *l);
+    mem_free(v->base.budget, l, sizeof *l);
     return e;
 }
 
@@ -676,13 +669,13 @@ look_up(struct view *view, const struct query_request *r, struct bytes name,
         enum err (*ask)(struct lookup *l, struct asking *a, struct why *why), struct why *why)
 {
     struct timestream_view *v = (struct timestream_view *)view;
-    struct lookup *l = mem_new(v->budget, sizeof *l);
+    struct lookup *l = mem_new(v->base.budget, sizeof *l);
     struct asking a;
     if (l == NULL) return no_memory(why);
     l->to = to;
     l->name = name;
     question_init(&l->q, v);
-    arena_init(&l->scratch, v->budget, SCRATCH_BYTES_MAX, 0);
+    arena_init(&l->scratch, v->base.budget, SCRATCH_BYTES_MAX, 0);
     asking_init(&a, v, r->control);
     enum err e = question_begin(&l->q, r, why);
     if (e == OK && l->q.min_ms <= l->q.max_ms) e = learn(&l->q, why);
@@ -690,7 +683,7 @@ look_up(struct view *view, const struct query_request *r, struct bytes name,
     asking_fini(&a);
     arena_fini(&l->scratch);
     arena_fini(&l->q.arena);
-    mem_free(v->budget, l, sizeof *l);
+    mem_free(v->base.budget, l, sizeof *l);
     return e;
 }
 
@@ -735,12 +728,6 @@ label_values(struct view *view, const struct query_request *r, struct bytes name
 
 /* --- the view --------------------------------------------------------------------------------- */
 
-static void
-free_view(struct view *view)
-{
-    view_drop((struct timestream_view *)view);
-}
-
 static enum err
 open_view(struct answerer *answerer, struct query_control *control, struct view **ret_view,
           struct why *why)
@@ -752,22 +739,13 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
         .label_names = label_names,
         .label_values = label_values,
         .series = list_series,
-        .free = free_view,
+        .free = fetch_view_free,
     };
     struct timestream_reader *reader = (struct timestream_reader *)answerer;
-    struct budget *budget = control == NULL ? NULL : control->budget;
-    struct timestream_view *v = mem_new(budget, sizeof *v);
-    if (v == NULL) return no_memory(why);
-    v->view.ops = &ops;
-    v->of = reader;
-    v->budget = budget;
-    v->opened_ns = env_monotonic_ns(reader->options.env);
-    atomic_init(&v->users, 1);
-    enum err e = fetch_session_open(reader->fetcher, budget, &v->session, why);
-    if (e)
-        free_view(&v->view);
-    else
-        *ret_view = &v->view;
+    enum err e = fetch_view_open(reader->fetcher, answerer, &ops, sizeof(struct timestream_view),
+                                 control, ret_view, why);
+    if (e == OK)
+        ((struct timestream_view *)*ret_view)->opened_ns = env_monotonic_ns(reader->options.env);
     return e;
 }
 
