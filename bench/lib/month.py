@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """month.py - an archive as a delivery stream leaves it: objects of five minutes of NDJSON, gzip.
 
-    month.py FILES S3RVER --series N --hours H --end UNIX_SECONDS < lines.ndjson
+    month.py FILES S3RVER --series N --days D --end UNIX_SECONDS < lines.ndjson
 
-The lines are samples of a capture, as Firekeep's destinations write them. The first N series that
+The lines are samples of a capture, as Firekeep's destinations write them. N of the series that
 have many samples are continued, a sample each minute, with the values of the capture over and over.
 Objects are named FILES/YYYY/MM/DD/HH/metrics-1-YYYY-MM-DD-HH-MM-SS-NUMBER.gz for the time at which
 their first sample arrived. S3RVER gets the same objects as s3rver's bucket "metrics", by hard links.
@@ -34,7 +34,7 @@ def read_series(lines, wanted):
     long = [pieces for pieces in series.values() if len(pieces) >= SAMPLES_MIN]
     if len(long) < wanted:
         sys.exit(f"month.py: {len(long)} series have {SAMPLES_MIN} samples and more, {wanted} are wanted")
-    return long[:wanted]
+    return [long[i * len(long) // wanted] for i in range(wanted)]
 
 
 def write_object(options, series, start, number):
@@ -67,12 +67,12 @@ def main():
     parser.add_argument("files")
     parser.add_argument("s3rver")
     parser.add_argument("--series", type=int, required=True)
-    parser.add_argument("--hours", type=int, required=True)
+    parser.add_argument("--days", type=int, required=True)
     parser.add_argument("--end", type=int, required=True)
     options = parser.parse_args()
     series = read_series(sys.stdin, options.series)
     end = options.end // 3600 * 3600
-    starts = range(end - options.hours * 3600, end, OBJECT_S)
+    starts = range(end - options.days * 86400, end, OBJECT_S)
     sums = [0, 0, 0]
     pids = []
     # A process for each processor, each with its share of the objects.

@@ -12,7 +12,7 @@ archive_about() {
 archive_load() {
     unfit=(prometheus prometheus3 victoriametrics)
     sizes series 1000 100
-    sizes hours 720 24
+    sizes days 30 1
     cases=(directory bucket)
     [[ -z ${CASES-} ]] || read -ra cases <<<"$CASES"
 }
@@ -24,11 +24,13 @@ make_archive() {
     start_server "$name"
     "$BUILD/tools/rwreplay" "$SAMPLES/node15s.rw" "$url" >"$work/load" 2>&1 || give_up "refuses the capture: $(tail -n 1 "$work/load")"
     printf '%s\n' 'destinations:' '  - name: lines' '    type: file' "    path: $work/lines" '    compression: none' >"$work/lines.yml"
-    build/firekeep copy "--config.file=$work/lines.yml" "--url=$url" "--work=$work/copying" local lines >"$work/copy.log" 2>&1 ||
+    local from
+    from=$(curl -fs --noproxy '*' "$url/api/v1/status/tsdb" | sed -n 's/.*"minTime":\([0-9]*\)[0-9]\{3\}[,}].*/\1/p')
+    build/firekeep copy "--config.file=$work/lines.yml" "--url=$url" "--work=$work/copying" "--start=$from" "--end=$((from + 3600))" local lines >"$work/copy.log" 2>&1 ||
         give_up "copy: $(tail -n 1 "$work/copy.log")"
     stop "$name"
     cat "$work"/lines/*.ndjson | bench/lib/month.py "$base/month/files" "$base/month/s3" "--series=$series" \
-        "--hours=$hours" "--end=$(date -u -d 00:00 +%s)" >"$work/about" || give_up "no archive was made"
+        "--days=$days" "--end=$(date -u -d 00:00 +%s)" >"$work/about" || give_up "no archive was made"
     sync -f "$base/month"
     mv "$work/about" "$base/month/about"
     date -u -d 00:00 +%s >"$base/month/end"
@@ -69,7 +71,7 @@ archive_query() { # NAME QUERY START END STEP
 archive_turn() {
     local end first cpu source
     make_archive
-    end=$(<"$base/month/end") first=$((end - hours * 3600))
+    end=$(<"$base/month/end") first=$((end - days * 86400))
     begin_archive
     printf '%s\n' 'sources:' '  - name: month' '    type: archive' '    timeout: 20m' "    cache: {path: $work/cache, max_bytes: 1GiB}" "$source" >"$work/month.yml"
     rm -rf "$work/cache"
@@ -86,9 +88,9 @@ archive_turn() {
     archive_query day_first up $((end - 86400)) $((end - 60)) 60
     archive_query day_second up $((end - 86400)) $((end - 60)) 60
     cpu=$(cpu_ticks)
-    archive_query month_first 'sum by (job) (rate(process_cpu_seconds_total[10m]))' "$first" "$end" 3600
+    archive_query month_first 'sum by (mode) (rate(node_cpu_seconds_total[10m]))' "$first" "$end" 3600
     note month_first_cpu_s "$(calc "($(cpu_ticks) - $cpu) / $ticks" %.1f)"
-    archive_query month_second 'sum by (job) (rate(process_cpu_seconds_total[10m]))' "$first" "$end" 3600
+    archive_query month_second 'sum by (mode) (rate(node_cpu_seconds_total[10m]))' "$first" "$end" 3600
     archive_query nothing nosuch "$first" "$end" 3600
     note peak_rss_mib "$(calc "$(memory_kib VmHWM) / 1024" %.1f)"
     note cache_mib "$(calc "$(du -sk "$work/cache" | cut -f 1) / 1024" %.1f)"

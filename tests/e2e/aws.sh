@@ -147,7 +147,7 @@ all_went_wrong() { # DESTINATION: each fault happened, and calls got through all
 if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
     skip "captures" "no captures beside the project"
 else
-    for capture in node15s:25 v2hist:120; do
+    for capture in node15s:12 v2hist:60; do
         name=${capture%:*} first=${capture#*:} capture=$SAMPLES/${capture%:*}.rw
         rm -rf "$work/storm"
         quiet_curl -X POST "$timestream/clear" -d '' >"$work/cleared.txt"

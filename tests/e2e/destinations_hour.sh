@@ -32,7 +32,7 @@ work=${SCRATCH:?}
 if [[ ${LONG-} == 1 ]]; then
     series=400 times=6 patience=900
 else
-    series=20 times=1 patience=120
+    series=12 times=1 patience=120
 fi
 region=eu-west-1
 name_ports firekeep control kinesis s3 moto timestream_service influxd influxd_meta influxd_opentsdb twin_service \
