@@ -52,7 +52,10 @@ start_firekeep() {
 
 is_running() {
     local i
-    i=$(_index_of "$1") && kill -0 "${pids[i]}" 2>/dev/null
+    for i in "${!names[@]}"; do # without a subshell: it is asked often
+        [[ ${names[i]} == "$1" && -n ${pids[i]} ]] && kill -0 "${pids[i]}" 2>/dev/null && return 0
+    done
+    return 1
 }
 
 stop() {
