@@ -73,6 +73,8 @@ MUST_CHECK enum err query_control_add_samples(struct query_control *control, uin
 MUST_CHECK enum err query_control_add_bytes(struct query_control *control, uint64_t count,
                                             struct why *why);
 
+/* The matchers live as long as what is asked with them: as the set that a select gives. The arrays
+ * of them need not. */
 struct matcher_set {
     struct matcher *const *matchers; /* all must hold */
     uint32_t count;

@@ -41,6 +41,8 @@ struct replicas_set {
     struct query_request request; /* for what is asked later */
     struct strand *strands;
     uint32_t strand_count, strand_capacity;
+    struct matcher **matchers; /* that strands were asked with: they live as long as the sets do */
+    uint32_t matcher_count, matcher_capacity;
     size_t next_key;            /* of scan.keys */
     struct replica_merge merge; /* of the series at hand */
     struct series_cost ended;   /* by sets that are not there any more */
@@ -81,15 +83,25 @@ strand_fini(struct replicas_set *s, struct strand *st)
     buf_fini(&st->labels);
 }
 
+static void
+drop_strands(struct replicas_set *s)
+{
+    while (s->strand_count > 0) {
+        strand_fini(s, &s->strands[--s->strand_count]);
+    }
+    while (s->matcher_count > 0) {
+        matcher_free(s->matchers[--s->matcher_count]);
+    }
+}
+
 static enum err
 end_strands(struct replicas_set *s, struct why *why)
 {
     enum err e = OK;
-    while (s->strand_count > 0) {
-        struct strand *st = &s->strands[--s->strand_count];
-        if (e == OK) e = replicas_take_warnings(&s->scan, st->set, why);
-        strand_fini(s, st);
+    for (uint32_t i = s->strand_count; i > 0 && e == OK; i--) {
+        e = replicas_take_warnings(&s->scan, s->strands[i - 1].set, why);
     }
+    drop_strands(s);
     return e;
 }
 
@@ -148,11 +160,16 @@ static enum err
 put_matcher(struct replicas_set *s, const struct label *label, struct matcher **matchers,
             uint32_t *count, struct why *why)
 {
-    enum err e =
-        matcher_new(MATCH_EQUAL, label->name, label->value, s->budget, &matchers[*count], why);
+    struct matcher *m;
+    if (!array_reserve(s->budget, &s->matchers, &s->matcher_capacity, s->matcher_count + 1)) {
+        return replicas_no_memory(why);
+    }
+    enum err e = matcher_new(MATCH_EQUAL, label->name, label->value, s->budget, &m, why);
     if (e == ERR_INPUT || e == ERR_LIMIT) return OK; /* the others will do */
-    if (e == OK) ++*count;
-    return e;
+    if (e) return e;
+    s->matchers[s->matcher_count++] = m;
+    matchers[(*count)++] = m;
+    return OK;
 }
 
 static enum err
@@ -208,9 +225,6 @@ open_key(struct replicas_set *s, const struct replica_key *key, struct why *why)
     request.set_count = 1;
     if (e == OK) e = account(s, view_select(s->view->inner, &request, &st->set, why), why);
     if (e == OK) s->strand_count++;
-    for (uint32_t i = 0; i < count; i++) {
-        matcher_free(matchers[i]);
-    }
     mem_free(s->budget, matchers, room);
     return e ? e : find_key(s, st, key, why);
 }
@@ -313,10 +327,9 @@ static void
 set_free(struct series_set *set)
 {
     struct replicas_set *s = (struct replicas_set *)set;
-    while (s->strand_count > 0) {
-        strand_fini(s, &s->strands[--s->strand_count]);
-    }
+    drop_strands(s);
     array_free(s->budget, s->strands, s->strand_capacity);
+    array_free(s->budget, s->matchers, s->matcher_capacity);
     replica_merge_fini(&s->merge);
     replicas_scan_fini(&s->scan);
     replicas_view_unref(s->view);
@@ -383,9 +396,6 @@ open_combination(struct replicas_set *s, const struct combination *c, struct why
     }
     for (uint32_t i = 0; i < c->ascent_count && e == OK; i++) {
         e = open_strand(s, c, i, &request, why);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        matcher_free(more[i]);
     }
     arena_fini(&arena);
     return e;

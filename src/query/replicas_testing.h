@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "model/labels.h"
+#include "query/asked_testing.h"
 #include "query/replica_merge.h"
 #include "query/replicas_private.h"
 #include "wire/random_test.h"
@@ -54,6 +55,7 @@ struct given_set {
     uint32_t sample;
     bool labels_only;
     struct query_control *control;
+    struct asked_with asked;
     struct series_cost spent;
     int64_t times_ms[BATCH_MAX];
     uint64_t bits[BATCH_MAX];
@@ -88,6 +90,7 @@ given_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     struct given_set *s = (struct given_set *)set;
     enum err e = query_control_check(s->control, why);
     if (e) return e;
+    asked_with_check(&s->asked);
     *ret_labels = bytes_of(NULL, 0);
     s->sample = 0;
     if (s->next == s->count) return OK;
@@ -131,6 +134,7 @@ given_spent(const struct series_set *set)
 static inline void
 given_set_free(struct series_set *set)
 {
+    asked_with_check(&((struct given_set *)set)->asked);
     ((struct given_set *)set)->of->sets--;
     free(set);
 }
@@ -156,6 +160,7 @@ given_select(struct view *view, const struct query_request *r, struct series_set
     s->of = g;
     s->control = r->control;
     s->labels_only = r->hints.labels_only;
+    asked_with_keep(&s->asked, r);
     for (unsigned i = 0; i < g->count; i++) {
         if (g->has_late && i == g->late && first) continue;
         struct bytes labels = g->series[i]->labels;

@@ -51,6 +51,9 @@ struct merged {
     uint32_t item_capacity;
     struct item current;      /* without a source: none */
     struct series_set *again; /* has the samples of the current series, if that waited */
+    struct matcher **again_by; /* what it was asked with, which lives as long */
+    uint32_t again_by_count;
+    size_t again_by_size;
     bool is_asked_again;
     bool is_lost; /* not even there */
     bool is_at_end;
@@ -189,28 +192,28 @@ free_again(struct merged *m)
     add_spent_again(&m->spent, m->again);
     series_set_free(m->again);
     m->again = NULL;
+    while (m->again_by_count > 0) {
+        matcher_free(m->again_by[--m->again_by_count]);
+    }
+    mem_free(m->budget, m->again_by, m->again_by_size);
+    m->again_by = NULL;
 }
 
 static enum err
 ask_again(struct merged *m, struct why *why)
 {
     struct bytes below = m->current.below;
-    size_t room = labels_count(below) * sizeof(struct matcher *);
-    struct matcher **matchers = mem_new(m->budget, room);
-    uint32_t count = 0;
-    if (matchers == NULL) return question_no_memory(why);
-    enum err e = make_matchers(below, m->budget, matchers, &count, why);
-    struct matcher_set set = {matchers, count};
+    free_again(m); /* of an attempt that failed */
+    m->again_by_size = labels_count(below) * sizeof(struct matcher *);
+    m->again_by = mem_new(m->budget, m->again_by_size);
+    if (m->again_by == NULL) return question_no_memory(why);
+    enum err e = make_matchers(below, m->budget, m->again_by, &m->again_by_count, why);
+    struct matcher_set set = {m->again_by, m->again_by_count};
     struct query_request request = m->current.source->tenant->request;
     request.sets = &set;
     request.set_count = 1;
     request.hints.from_labels = below;
-    free_again(m); /* of an attempt that failed */
     if (e == OK) e = view_select(m->view->below, &request, &m->again, why);
-    for (uint32_t i = 0; i < count; i++) {
-        matcher_free(matchers[i]);
-    }
-    mem_free(m->budget, matchers, room);
     if (e == OK) e = find_again(m, why);
     m->is_asked_again = e == OK;
     return e;
@@ -370,7 +373,7 @@ merged_free(struct series_set *set)
         buf_fini(&m->sources[i].labels);
         buf_fini(&m->sources[i].last_name);
     }
-    series_set_free(m->again);
+    free_again(m);
     item_release(m, &m->current);
     for (uint32_t i = 0; i < m->item_count; i++) {
         item_release(m, &m->items[i]);

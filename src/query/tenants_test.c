@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "model/labels.h"
+#include "query/asked_testing.h"
 #include "query/tenants_private.h"
 
 enum { SERIES_MAX = 200 };
@@ -41,6 +42,7 @@ struct kept_set {
     unsigned count, next;
     bool given;
     struct series_cost spent;
+    struct asked_with asked;
 };
 
 static bool
@@ -71,6 +73,7 @@ kept_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct kept_set *s = (struct kept_set *)set;
     (void)why;
+    asked_with_check(&s->asked);
     bool any = s->next < s->count;
     *ret_labels = any ? s->found[s->next++]->labels : bytes_of(NULL, 0);
     s->spent.series += any;
@@ -106,6 +109,7 @@ kept_spent(const struct series_set *set)
 static void
 kept_set_free(struct series_set *set)
 {
+    asked_with_check(&((struct kept_set *)set)->asked);
     ((struct kept_set *)set)->of->sets--;
     mem_free(NULL, set, sizeof(struct kept_set));
 }
@@ -126,6 +130,7 @@ kept_select(struct view *view, const struct query_request *r, struct series_set 
     if (s == NULL) return ERR_NOMEM;
     s->set.ops = &kept_set_ops;
     s->of = k;
+    asked_with_keep(&s->asked, r);
     k->selects++;
     k->sets++;
     for (unsigned i = 0; i < k->count; i++) {
