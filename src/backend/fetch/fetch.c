@@ -446,7 +446,12 @@ fetch_read(struct fetch *x, struct bytes *ret_piece, struct why *why)
     struct fetcher *f = x->session->of;
     struct http_patience patience = patience_of(x);
     uint64_t max = settings_of(f)->max_bytes;
-    enum err e = http_pull_read(x->pull, &patience, ret_piece, why);
+    /* Data that keep coming are never waited for, so whoever sends them without an end is looked at
+     * here. */
+    *ret_piece = bytes_of(NULL, 0);
+    enum err e = query_control_check(x->control, why);
+    if (e) return e;
+    e = http_pull_read(x->pull, &patience, ret_piece, why);
     if (e == ERR_AGAIN || e == ERR_IO) {
         count(f, e == ERR_AGAIN ? TROUBLE_TIMEOUT : TROUBLE_BROKEN);
         return why_prefix(why, ERR_AGAIN, "%.*s", address_size(x), x->request.url);

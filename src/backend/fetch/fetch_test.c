@@ -529,6 +529,39 @@ test_what_is_closed_in_the_middle_leaves_nothing(void **state)
 }
 
 static void
+test_a_query_that_is_canceled_reads_nothing_more_of_what_keeps_coming(void **state)
+{
+    (void)state;
+    enum { SIZE = 4 << 20 };
+    char *large = malloc(SIZE + 100);
+    assert_non_null(large);
+    int head = sprintf(large, "HTTP/1.1 200 Fine\r\nContent-Length: %d\r\n\r\n", SIZE);
+    memset(large + head, 'a', SIZE);
+    large[head + SIZE] = '\0';
+    const char *answer = large;
+    struct player p;
+    struct rig r;
+    struct fetch *fetch;
+    struct bytes piece;
+    struct query_control control = {.env = env_real()};
+    rig_init(&r);
+    rig_start(&r);
+    player_start(&p, 1, &answer);
+    struct fetch_request request = {.method = "GET", .url = p.url};
+    assert_int_equal(fetch_open(r.session, &control, &request, &fetch, &r.why), OK);
+    assert_int_equal(await_of(&r, fetch, OK), 200);
+    assert_int_equal(fetch_read(fetch, &piece, &r.why), OK);
+    assert_true(piece.size > 0);
+    atomic_store(&control.canceled, "enough");
+    assert_int_equal(fetch_read(fetch, &piece, &r.why), ERR_CANCELED);
+    expect_words(&r, "enough");
+    fetch_close(fetch);
+    rig_fini(&r);
+    player_stop(&p);
+    free(large);
+}
+
+static void
 test_what_is_damaged_is_counted_and_named(void **state)
 {
     (void)state;
@@ -626,6 +659,7 @@ main(void)
         cmocka_unit_test(test_a_server_that_falls_silent_is_given_up),
         cmocka_unit_test(test_a_body_that_breaks_off_may_come_whole_later),
         cmocka_unit_test(test_what_is_closed_in_the_middle_leaves_nothing),
+        cmocka_unit_test(test_a_query_that_is_canceled_reads_nothing_more_of_what_keeps_coming),
         cmocka_unit_test(test_what_is_damaged_is_counted_and_named),
         cmocka_unit_test(test_each_allocation_may_fail),
     };

@@ -12,7 +12,7 @@
 #include "base/hex.h"
 #include "model/selector.h"
 
-enum { URL_BYTES_MAX = 64 * 1024, FORM_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 1 << 30 };
+enum { URL_BYTES_MAX = 64 * 1024, FORM_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 128 << 20 };
 
 /* Look-ups of all times leave the bounds out, as do those beyond what a server may take. */
 static const int64_t TIME_MAX_MS = INT64_C(1) << 53;
