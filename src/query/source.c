@@ -102,12 +102,39 @@ own_sets(const struct source_limits *x)
                                 : (struct sets){x->select, x->select_count};
 }
 
+/* No series can have both: what one of them wants a label to be is nothing for the other. */
 static bool
-any_external_match(const struct source_limits *x, struct sets sets)
+excludes(const struct matcher_set *one, const struct matcher_set *other)
 {
-    uint32_t count;
-    for (uint32_t i = 0; i < sets.count; i++) {
-        if (external_match(x, &sets.items[i], &count)) return true;
+    for (uint32_t i = 0; i < one->count; i++) {
+        const struct matcher *equal = one->matchers[i];
+        if (matcher_type(equal) != MATCH_EQUAL) continue;
+        for (uint32_t k = 0; k < other->count; k++) {
+            const struct matcher *m = other->matchers[k];
+            if (bytes_equal(matcher_name(m), matcher_name(equal)) &&
+                !matcher_matches(m, matcher_pattern(equal)))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Series of the source may be in both; *ret_asked, *ret_own: how many matchers it is asked with. */
+static bool
+may_meet(const struct source_limits *x, const struct matcher_set *asked,
+         const struct matcher_set *own, uint32_t *ret_asked, uint32_t *ret_own)
+{
+    return external_match(x, asked, ret_asked) && external_match(x, own, ret_own) &&
+           !excludes(asked, own) && !excludes(own, asked);
+}
+
+static bool
+any_may_meet(const struct source_limits *x, struct sets asked, struct sets own)
+{
+    uint32_t a, b;
+    for (uint32_t i = 0; i < asked.count * own.count; i++) {
+        if (may_meet(x, &asked.items[i / own.count], &own.items[i % own.count], &a, &b))
+            return true;
     }
     return false;
 }
@@ -127,7 +154,7 @@ concerns(const struct view *view, const struct query_request *r)
     const struct source_view *v = (const struct source_view *)view;
     const struct source_limits *x = &v->options->limits;
     return r->min_ms <= v->max_ms && r->max_ms >= v->min_ms && has_tenant(x, r->tenant) &&
-           any_external_match(x, asked_sets(r)) && any_external_match(x, own_sets(x));
+           any_may_meet(x, asked_sets(r), own_sets(x));
 }
 
 /* A question as it is put to the reader, once for each of the sets. */
@@ -143,7 +170,7 @@ add_set(const struct source_limits *x, const struct matcher_set *asked,
         const struct matcher_set *own, struct question *q, struct why *why)
 {
     uint32_t a, b;
-    if (!external_match(x, asked, &a) || !external_match(x, own, &b)) return OK;
+    if (!may_meet(x, asked, own, &a, &b)) return OK;
     struct matcher **matchers = arena_new(&q->arena, ((size_t)a + b + 1) * sizeof *matchers);
     if (matchers == NULL) return no_memory(why);
     put_matchers(x, asked, matchers);

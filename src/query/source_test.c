@@ -761,6 +761,48 @@ test_a_source_that_a_question_does_not_concern_is_not_asked(void **state)
 }
 
 static void
+test_a_source_is_not_asked_for_what_its_select_excludes(void **state)
+{
+    (void)state;
+    static const struct {
+        enum matcher_type type;
+        const char *pattern;
+    } matchers[] = {{MATCH_EQUAL, "x"},    {MATCH_EQUAL, "y"},     {MATCH_NOT_EQUAL, "y"},
+                    {MATCH_REGEX, "x|z"},  {MATCH_NOT_REGEX, "z"}, {MATCH_EQUAL, ""},
+                    {MATCH_NOT_EQUAL, ""}, {MATCH_REGEX, ".*"}};
+    enum { COUNT = sizeof matchers / sizeof *matchers };
+    static const char *const job[] = {"", "x", "y", "z", "other"};
+    static struct rig g;
+    struct matcher *m[COUNT];
+    struct why why;
+    rig_begin_failing(&g, OK, 0);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(matcher_new(matchers[i].type, bytes_of_text("job"),
+                                     bytes_of_text(matchers[i].pattern), NULL, &m[i], &why),
+                         OK);
+    }
+    for (int i = 0; i < COUNT * COUNT; i++) {
+        struct matcher *asked = m[i / COUNT], *own = m[i % COUNT];
+        const struct matcher_set sets[] = {{&asked, 1}, {&own, 1}};
+        bool any = false, is_exact = matchers[i / COUNT].type == MATCH_EQUAL ||
+                                     matchers[i % COUNT].type == MATCH_EQUAL;
+        for (int k = 0; k < 5; k++) {
+            struct bytes value = bytes_of_text(job[k]);
+            any = any || (matcher_matches(asked, value) && matcher_matches(own, value));
+        }
+        g.options.limits.select = &sets[1];
+        g.options.limits.select_count = 1;
+        g.request.sets = &sets[0];
+        g.request.set_count = 1;
+        assert_true(view_concerns(g.view, &g.request) == (any || !is_exact));
+    }
+    for (int i = 0; i < COUNT; i++) {
+        matcher_free(m[i]);
+    }
+    rig_end(&g);
+}
+
+static void
 test_any_allocation_may_fail(void **state)
 {
     (void)state;
@@ -803,6 +845,7 @@ main(void)
         cmocka_unit_test(test_what_ends_a_question_is_never_excused),
         cmocka_unit_test(test_a_view_gives_at_most_max_samples),
         cmocka_unit_test(test_a_source_that_a_question_does_not_concern_is_not_asked),
+        cmocka_unit_test(test_a_source_is_not_asked_for_what_its_select_excludes),
         cmocka_unit_test(test_any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,7 +214,7 @@ is_file(const struct backlog_listing *l, const char *name)
     char path[RELAY_DIR_BYTES];
     struct file_facts facts;
     return path_join(path, sizeof path, l->options->dir, name) == OK &&
-           env_facts(l->options->env, path, &facts, NULL) == OK && !facts.is_dir;
+           env_facts(l->options->env, path, &facts, NULL) == OK && facts.kind != FILE_KIND_DIR;
 }
 
 /* A server at work gives files up while they are looked at. */

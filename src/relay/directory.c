@@ -43,7 +43,7 @@ relay_directory_look(struct env *env, const char *path, struct why *why)
     struct file_facts facts;
     bool found;
     enum err e = env_facts(env, path, &facts, why);
-    if (e == OK && facts.is_dir) return OK;
+    if (e == OK && facts.kind == FILE_KIND_DIR) return OK;
     if (e == OK) {
         return why_set(why, ERR_INPUT,
                        "%s is a file, expected a directory: restore the directory, or move the "
@@ -69,7 +69,8 @@ add_name(void *context, const char *text, bool is_dir)
     struct file_facts facts;
     if (strlen(text) >= sizeof name.text) return ERR_LIMIT;
     if (!is_dir && path_join(path, sizeof path, names->dir, text) == OK)
-        name.is_dir = env_facts(names->env, path, &facts, NULL) == OK && facts.is_dir;
+        name.is_dir =
+            env_facts(names->env, path, &facts, NULL) == OK && facts.kind == FILE_KIND_DIR;
     memcpy(name.text, text, strlen(text));
     buf_put(&names->all, &name, sizeof name);
     return buf_error(&names->all);

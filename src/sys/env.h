@@ -35,13 +35,15 @@ enum file_mode {
     FILE_REPLACE, /* created or cut to nothing; read and write */
 };
 
+enum file_kind { FILE_KIND_PLAIN, FILE_KIND_DIR, FILE_KIND_OTHER /* pipe, socket, device */ };
+
 /*
  * What tells one file or directory from another that has the same name and content: a copy differs
  * in `number` and the times. Nanoseconds; since when is the file system's affair but for
  * `modified_ns`: Unix.
  */
 struct file_facts {
-    uint64_t is_dir;     /* 0, 1; no bytes between fields: facts are compared whole */
+    uint64_t kind;       /* enum file_kind; no bytes between fields: facts are compared whole */
     uint64_t number;     /* of its inode: no other file of this file system has it meanwhile */
     int64_t born_ns;     /* 0: the file system does not say */
     int64_t changed_ns;  /* content, names or owner: it cannot be set back */

@@ -247,7 +247,9 @@ real_facts(struct env *env, const char *path, struct file_facts *ret_facts)
     if (statx(AT_FDCWD, path, 0, mask, &it) < 0) return -errno;
     bool has_birth = (it.stx_mask & STATX_BTIME) != 0;
     *ret_facts = (struct file_facts){
-        .is_dir = S_ISDIR(it.stx_mode),
+        .kind = S_ISREG(it.stx_mode)   ? FILE_KIND_PLAIN
+                : S_ISDIR(it.stx_mode) ? FILE_KIND_DIR
+                                       : FILE_KIND_OTHER,
         .number = it.stx_ino,
         .born_ns = has_birth ? ns_of(&it.stx_btime) : 0,
         .changed_ns = ns_of(&it.stx_ctime),

@@ -269,7 +269,7 @@ sim_facts(struct env *env, const char *path, struct file_facts *ret_facts)
     int result = sim_tree_find(&sim->tree, path, &node);
     if (result == 0) {
         *ret_facts = node->facts;
-        ret_facts->is_dir = node->is_dir;
+        ret_facts->kind = node->is_dir ? FILE_KIND_DIR : FILE_KIND_PLAIN;
     }
     lock_drop(&sim->lock);
     return result;

@@ -162,19 +162,21 @@ look_at_file(struct folder_listing *l, struct archive_object *o, bool *ret_is_fi
     *ret_is_file = false;
     enum err e = path_in(path, sizeof path, l->of->root, o->key, why);
     if (e) return ERR_IO;
+    e = env_facts(l->of->env, path, &facts, why);
+    if (e == ERR_MISSING) return OK;
+    if (e) return e;
+    if (facts.kind != FILE_KIND_PLAIN) return OK; /* to open a pipe would wait for its writer */
     e = file_open(l->of->env, path, FILE_READ, &file, why);
     if (e == ERR_MISSING) return OK;
     if (e) return e == ERR_LIMIT ? ERR_IO : e;
     e = file_size(&file, &o->size, why);
-    if (e == OK) e = env_facts(l->of->env, path, &facts, why);
     file_close(&file);
-    if (e == ERR_MISSING) return OK;
     if (e) return e;
     snprintf(o->tag, sizeof o->tag, "%" PRIx64 "-%" PRIx64 "-%" PRIx64 "-%" PRIx64, facts.number,
              (uint64_t)facts.born_ns, (uint64_t)facts.changed_ns, (uint64_t)facts.modified_ns);
     int64_t age_ms = env_realtime_ms(l->of->env) - facts.changed_ns / NS_PER_MS;
     o->is_young = age_ms < YOUNG_MS;
-    *ret_is_file = !facts.is_dir && o->size > 0;
+    *ret_is_file = o->size > 0;
     return OK;
 }
 

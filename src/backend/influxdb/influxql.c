@@ -263,15 +263,34 @@ row_of_fields(void *context, const struct influxql_cell *cells, uint32_t count, 
 }
 
 static enum err
-list(struct influx_question *q, struct why *why)
+row_of_no_interest(void *context, const struct influxql_cell *cells, uint32_t count,
+                   struct why *why)
+{
+    (void)context, (void)cells, (void)count, (void)why;
+    return OK;
+}
+
+static enum err
+show(struct influx_question *q, const char *statement,
+     enum err (*row)(void *, const struct influxql_cell *, uint32_t, struct why *), struct why *why)
 {
     struct answer a = {.q = q, .statements = 1};
-    struct influxql_sink sink = {take_listed, q->of->telegraf ? row_of_fields : row_of_measurements,
-                                 take_statement, take_error, &a};
+    struct influxql_sink sink = {take_listed, row, take_statement, take_error, &a};
     buf_clear(&q->query);
-    buf_put_text(&q->query, q->of->telegraf ? "SHOW FIELD KEYS" : "SHOW MEASUREMENTS");
+    buf_put_text(&q->query, statement);
     enum err e = send_query(q, why);
     return e ? e : read_answer(&a, &sink, why);
+}
+
+/* A database that does not exist has no measurements either, which is no error; to have no
+ * retention policies is one. */
+static enum err
+list(struct influx_question *q, struct why *why)
+{
+    enum err e = q->of->telegraf ? show(q, "SHOW FIELD KEYS", row_of_fields, why)
+                                 : show(q, "SHOW MEASUREMENTS", row_of_measurements, why);
+    if (e || q->metric_count > 0) return e;
+    return show(q, "SHOW RETENTION POLICIES", row_of_no_interest, why);
 }
 
 /* --- keys ------------------------------------------------------------------------------------- */
