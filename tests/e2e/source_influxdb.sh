@@ -138,7 +138,20 @@ random_round() { # VERSION CASES
     stop writer
 }
 
+# A database that is not there is told of, whatever is asked.
+names_no_database() {
+    local query
+    for query in up '{__name__=~".+"}' '{job="node"}'; do
+        curl -sgG --noproxy '*' --max-time 60 "$reader/api/v1/query" --data-urlencode "query=$query" | tee "$work/nowhere.txt"
+        grep -q 'database not found: nowhere' "$work/nowhere.txt" || return 1
+    done
+    ! build/firekeep sources test influx --config.file="$work/reader.yml"
+}
+
 claim "InfluxDB starts" start_influxd || exit 1
+claim "a server starts with a database that is not there" reads 1 nowhere
+claim "each query says so" names_no_database
+stop reader
 random_round 1 "${CASES:-300}"
 [[ -n ${ONLY_RANDOM-} ]] || round 1 kinds "$work/kinds.rw"
 [[ -n ${ONLY_RANDOM-} ]] || round 1 floats "$SAMPLES/node15s.rw"
