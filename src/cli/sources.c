@@ -17,6 +17,7 @@
 #include "cli/report.h"
 #include "config/sources.h"
 #include "config/suggest.h"
+#include "sys/file_cache.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 #define DAY_MS           ((int64_t)24 * 3600 * 1000)
@@ -61,8 +62,9 @@ static const char notes[] =
     "\ntest    ask the source as a query does, and print the first series that it has: checks "
     "name,\n"
     "        connection, TLS, credentials, permissions and the form of the response; and whether\n"
-    "        it can look up names and values itself. Needs no server and no storage directory.\n"
-    "\nExit status: 0 it can be read, 1 it cannot, 2 wrong usage.\n";
+    "        it can look up names and values itself, and whether its cache can be written. Needs\n"
+    "        no server and no storage directory.\n"
+    "\nExit status: 0 all is well, 1 a check failed, 2 wrong usage.\n";
 
 /* --- what is found ---------------------------------------------------------------------------- */
 
@@ -181,6 +183,24 @@ try_lookups(struct sources_asking *a)
 }
 
 static void
+try_cache(struct sources_asking *a, const struct source_settings *settings)
+{
+    struct file_cache *cache;
+    struct why why = {""};
+    const struct file_cache_options options = {.env = env_real(),
+                                               .memory = &a->memory,
+                                               .path = settings->cache.path,
+                                               .max_bytes = settings->cache.max_bytes};
+    enum err e = file_cache_new(&options, &cache);
+    if (e == OK) {
+        e = file_cache_probe(cache, &why);
+        file_cache_free(cache);
+    }
+    put_finding(a, "cache", e == OK, e == OK ? "" : "cannot be written",
+                e == OK ? settings->cache.path : why_text(&why, e));
+}
+
+static void
 nothing(void *owner)
 {
     (void)owner; /* it outlives all views */
@@ -226,6 +246,7 @@ try_source(struct sources_asking *a, const struct source_settings *settings, str
     if (e == OK) {
         try_query(a);
         if (a->failed == 0) try_lookups(a);
+        if (settings->cache.path != NULL) try_cache(a, settings);
     }
     view_free(a->view);
     source_fini(&a->source);
@@ -251,7 +272,7 @@ report_source(struct sources_asking *a, const struct source_settings *settings, 
         report_table_end(a->report, 0);
         report_field(a->report, "ok", "ok", value_bool(a->failed == 0));
     } else {
-        printf("%s: %s\n", settings->name, a->failed == 0 ? "ok" : "cannot be read");
+        printf("%s: %s\n", settings->name, a->failed == 0 ? "ok" : "failed");
     }
     e = report_end(a->report);
     return e ? why_set(why, e, "the report is incomplete: not enough memory") : OK;

@@ -14,7 +14,7 @@
 
 #include "base/buf.h"
 
-enum { PATH_BYTES_MAX = 1024, REMOVE_LEVELS = 3 };
+enum { PATH_BYTES_MAX = 1024, REMOVE_LEVELS = 5 };
 
 /* Evaluates a raw call until it is not interrupted. */
 #define UNINTERRUPTED(result, call) \

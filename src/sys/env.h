@@ -163,7 +163,7 @@ MUST_CHECK enum err env_listdir(struct env *env, const char *path,
                                 enum err (*each)(void *context, const char *name, bool is_dir),
                                 void *context, struct why *why);
 /*
- * Removes a directory and what is in it (three levels of sub-directories); OK also if it was not
+ * Removes a directory and what is in it (five levels of sub-directories); OK also if it was not
  * there. Until the parent is synced, a power loss may bring it back, whole or in part; calling
  * this again finishes the work.
  */

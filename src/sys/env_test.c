@@ -341,11 +341,12 @@ test_tree_is_removed_as_deep_as_we_make_them_and_links_are_not_followed(void **s
     must(env_remove_tree(env, in_dir("t"), NULL));
     assert_int_equal(env_remove_tree(env, in_dir("kept/f"), NULL), ERR_IO);
 
-    static const char *const deep[] = {"t", "t/1", "t/1/2", "t/1/2/3", "t/1/2/3/4"};
-    for (unsigned i = 0; i < 5; i++) {
+    static const char *const deep[] = {"t",         "t/1",         "t/1/2",        "t/1/2/3",
+                                       "t/1/2/3/4", "t/1/2/3/4/5", "t/1/2/3/4/5/6"};
+    for (unsigned i = 0; i < 7; i++) {
         must(env_mkdir(env, in_dir(deep[i]), NULL));
     }
-    file = opened("t/1/2/3/4/f", FILE_CREATE);
+    file = opened("t/1/2/3/4/5/6/f", FILE_CREATE);
     must(file_close(&file));
     assert_int_equal(env_remove_tree(env, in_dir("t"), NULL), ERR_IO); /* deeper than we make */
     must(env_remove_tree(env, in_dir("t/1"), NULL));

@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "base/lock.h"
+#include "base/log.h"
 
 enum {
     DIRS = 256,
@@ -28,6 +29,7 @@ struct file_cache {
     bool busy;           /* a thread counts and removes, without the lock */
     uint64_t used_bytes; /* as far as is known */
     uint32_t stored;     /* since it was counted; COUNT_AFTER at first */
+    bool is_failing;     /* the last file could not be written, which was logged */
 };
 
 enum err
@@ -165,30 +167,70 @@ make_room(struct file_cache *c, uint64_t size)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-bool
-file_cache_begin(struct file_cache *c, struct file_key key, struct file_cache_writer *w)
+/* Once, until a file can be written again. */
+static void
+note_result(struct file_cache *c, enum err e, const struct why *why)
+{
+    lock_take(&c->lock);
+    bool is_new = e != OK && !c->is_failing;
+    c->is_failing = e != OK;
+    lock_drop(&c->lock);
+    if (!is_new) return;
+    log_warn("cannot write to the cache: what it would hold is fetched again each time",
+             KV("path", c->options.path), KV("error", why_text(why, e)));
+}
+
+/* A file beside the one of the key, and the directories to it. */
+static enum err
+open_beside(struct file_cache *c, struct file_cache_writer *w, struct why *why)
 {
     char dir[PATH_BYTES], path[PATH_BYTES];
     struct env *env = c->options.env;
     uint64_t number;
-    *w = (struct file_cache_writer){.cache = c, .key = key, .file = FILE_CLOSED};
-    if (!put_paths(c, key, dir, path) || env_random(env, &number, sizeof number)) return false;
-    int size =
-        snprintf(w->beside, sizeof w->beside, "%s.%016llx.tmp", path, (unsigned long long)number);
-    if (size >= (int)sizeof w->beside) return false;
+    enum err e = env_random(env, &number, sizeof number);
+    if (e) return why_set(why, e, "no random numbers");
+    int size = -1;
+    if (put_paths(c, w->key, dir, path)) {
+        size = snprintf(w->beside, sizeof w->beside, "%s.%016llx.tmp", path,
+                        (unsigned long long)number);
+    }
+    if (size < 0 || size >= (int)sizeof w->beside) return why_set(why, ERR_LIMIT, "path too long");
     err_ignore(env_mkdir(env, c->options.path, NULL), "seen below");
-    return env_mkdir(env, dir, NULL) == OK &&
-           file_open(env, w->beside, FILE_CREATE, &w->file, NULL) == OK;
+    e = env_mkdir(env, dir, why);
+    return e ? e : file_open(env, w->beside, FILE_CREATE, &w->file, why);
+}
+
+enum err
+file_cache_probe(struct file_cache *c, struct why *why)
+{
+    struct file_cache_writer w = {
+        .cache = c, .key = file_key_of(bytes_of_text("probe"), 0), .file = FILE_CLOSED};
+    enum err e = open_beside(c, &w, why);
+    if (e == OK) file_cache_drop(&w);
+    return e;
+}
+
+bool
+file_cache_begin(struct file_cache *c, struct file_key key, struct file_cache_writer *w)
+{
+    struct why why = {""};
+    *w = (struct file_cache_writer){.cache = c, .key = key, .file = FILE_CLOSED};
+    enum err e = open_beside(c, w, &why);
+    if (e) note_result(c, e, &why);
+    return e == OK;
 }
 
 bool
 file_cache_write(struct file_cache_writer *w, struct bytes piece)
 {
+    struct why why = {""};
     bool fits = w->size + piece.size + FILE_COST_BYTES <= w->cache->options.max_bytes / SHARE_MAX;
-    if (fits && file_write_at(&w->file, piece, w->size, NULL) == OK) {
+    enum err e = fits ? file_write_at(&w->file, piece, w->size, &why) : OK;
+    if (fits && e == OK) {
         w->size += piece.size;
         return true;
     }
+    if (e) note_result(w->cache, e, &why);
     file_cache_drop(w);
     return false;
 }
@@ -198,12 +240,14 @@ file_cache_keep(struct file_cache_writer *w)
 {
     struct file_cache *c = w->cache;
     char dir[PATH_BYTES], path[PATH_BYTES];
+    struct why why = {""};
     uint64_t size = w->size + FILE_COST_BYTES;
     enum err e = file_close(&w->file);
-    if (e == OK && !make_room(c, size)) e = ERR_FULL;
-    if (e == OK && !put_paths(c, w->key, dir, path)) e = ERR_LIMIT;
-    if (e == OK) e = env_rename(c->options.env, w->beside, path, NULL);
-    if (e) {
+    bool has_room = e == OK && make_room(c, size);
+    if (has_room && !put_paths(c, w->key, dir, path)) e = ERR_LIMIT;
+    if (has_room && e == OK) e = env_rename(c->options.env, w->beside, path, &why);
+    if (e || has_room) note_result(c, e, &why);
+    if (e || !has_room) {
         err_ignore(env_unlink(c->options.env, w->beside, NULL), "it goes with the others");
         return false;
     }

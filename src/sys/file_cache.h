@@ -29,6 +29,9 @@ MUST_CHECK enum err file_cache_new(const struct file_cache_options *options,
 /* NULL is fine. */
 void file_cache_free(struct file_cache *cache);
 
+/* Whether files can be written: opens one, and removes it. Errors of env_mkdir() and file_open(). */
+MUST_CHECK enum err file_cache_probe(struct file_cache *cache, struct why *why);
+
 struct file_key {
     uint64_t high, low;
 };
