@@ -92,12 +92,12 @@ test_a_query_that_is_canceled_ends_and_says_why(void **state)
         control.canceled = NULL;
         assert_int_equal(view_select(g.view, &r, &set, &why), OK);
         assert_int_equal(series_set_next(set, &labels, &why), OK);
-        control.canceled = "somebody had enough";
+        control.canceled = "the query was canceled";
         assert_int_equal(series_set_next(set, &labels, &why), ERR_CANCELED);
-        assert_string_equal(why.text, "somebody had enough");
+        assert_string_equal(why.text, "the query was canceled");
         series_set_free(set);
         assert_int_equal(view_select(g.view, &r, &set, &why), ERR_CANCELED);
-        assert_string_equal(why.text, "somebody had enough");
+        assert_string_equal(why.text, "the query was canceled");
         rig_end(&g);
     }
 }
