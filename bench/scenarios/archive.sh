@@ -17,7 +17,7 @@ archive_load() {
     [[ -z ${CASES-} ]] || read -ra cases <<<"$CASES"
 }
 
-# Lines of the capture, continued over the hours before today.
+# Lines of the capture, continued over the days before today.
 make_archive() {
     [[ -f $base/month/about ]] && return
     mkdir -p "$base/month"

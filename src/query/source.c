@@ -102,7 +102,7 @@ own_sets(const struct source_limits *x)
                                 : (struct sets){x->select, x->select_count};
 }
 
-/* No series can have both: what one of them wants a label to be is nothing for the other. */
+/* No series matches both: a value that `one` requires does not match `other`. */
 static bool
 excludes(const struct matcher_set *one, const struct matcher_set *other)
 {

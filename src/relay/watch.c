@@ -151,7 +151,7 @@ relay_status(struct relay *r, struct relay_status *ret_status)
     lock_take(&r->watch.lock);
     *ret_status = r->watch.status;
     lock_drop(&r->watch.lock);
-    /* What was written since the last step waits, too: who reads of no lag may rely on it. */
+    /* Includes what was written since the last step: a lag of 0 means that nothing waits. */
     ret_status->behind_bytes = wal_bytes_from(r->options.wal, ret_status->cursor_pos);
 }
 

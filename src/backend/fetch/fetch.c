@@ -446,8 +446,8 @@ fetch_read(struct fetch *x, struct bytes *ret_piece, struct why *why)
     struct fetcher *f = x->session->of;
     struct http_patience patience = patience_of(x);
     uint64_t max = settings_of(f)->max_bytes;
-    /* Data that keep coming are never waited for, so whoever sends them without an end is looked at
-     * here. */
+    /* http_pull_read() asks only while it waits: without this, a response that never ends would be
+     * read after the query timed out or its client disconnected. */
     *ret_piece = bytes_of(NULL, 0);
     enum err e = query_control_check(x->control, why);
     if (e) return e;

@@ -344,7 +344,7 @@ struct put_told {
     bool stray_dead;         /* some refusal belongs to no point */
     bool stray_later;
     bool stray_throttled;
-    struct bytes message; /* of an error of the whole call; empty: there is none */
+    struct bytes message; /* of an error of the whole call; empty: no error */
 };
 
 /* As text or as number; 0 for what is neither. */
