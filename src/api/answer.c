@@ -61,8 +61,11 @@ reply_error(struct http_request *request, enum purpose purpose, enum err e, cons
         .content_type = "text/plain; charset=utf-8",
         .body = bytes_of(text, (size_t)n),
     };
-    if (e == ERR_CORRUPT) { /* no other answer will come: whoever repeats what fails need not */
+    /* No other answer will come: whoever repeats what fails need not. */
+    if (e == ERR_CORRUPT) {
         answer.headers[0] = (struct http_answer_header){"X-Firekeep-Error", "damaged"};
+    } else if (purpose == FOR_QUERY && (e == ERR_IO || e == ERR_UNSUPPORTED)) {
+        answer.headers[0] = (struct http_answer_header){"X-Firekeep-Error", "permanent"};
     }
     if (answer.status == 503) {
         answer.headers[0] = (struct http_answer_header){"Retry-After", RETRY_AFTER_S};

@@ -440,8 +440,8 @@ test_errors_of_a_query_become_statuses(void **state)
         {ERR_AGAIN, 503, "unavailable", 503, "Retry-After: 2\n"},
         {ERR_FULL, 503, "unavailable", 503, "Retry-After: 2\n"},
         {ERR_CORRUPT, 500, "internal", 500, "X-Firekeep-Error: damaged\n"},
-        {ERR_IO, 500, "internal", 500, ""},
-        {ERR_UNSUPPORTED, 500, "internal", 500, ""},
+        {ERR_IO, 500, "internal", 500, "X-Firekeep-Error: permanent\n"},
+        {ERR_UNSUPPORTED, 500, "internal", 500, "X-Firekeep-Error: permanent\n"},
     };
     static const struct {
         enum http_method method;

@@ -242,15 +242,17 @@ put_headers(struct remote_set *s, const struct query_request *r)
     s->headers[n] = NULL;
 }
 
-/* Of statuses only those from 500 on are not repeated that say it is final: see final_header. */
+/* Of statuses only those from 500 on are not repeated that say it is final: see final_header. Of
+ * these, damage is of what was asked for; all else is of everything. */
 static enum err
 check_answer(const struct remote_set *s, struct why *why)
 {
     static const char streamed[] = "application/x-streamed-protobuf";
     const struct http_client_answer *a = &s->answer;
     if (a->status != 200) {
-        return why_set(why, a->status >= 500 ? ERR_CORRUPT : ERR_INPUT, "%s: status %u: %s",
-                       s->request.url, a->status, a->text);
+        bool damaged = a->status >= 500 && strcmp(a->wanted[1].value, "damaged") == 0;
+        return why_set(why, damaged ? ERR_CORRUPT : ERR_INPUT, "%s: status %u: %s", s->request.url,
+                       a->status, a->text);
     }
     if (strncasecmp(a->wanted[0].value, streamed, sizeof streamed - 1) == 0) return OK;
     return why_set(why, ERR_UNSUPPORTED, "%s does not respond with STREAMED_XOR_CHUNKS",

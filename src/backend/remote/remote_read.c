@@ -128,6 +128,13 @@ begins_with(const char *text, const char *begin)
     return strncasecmp(text, begin, strlen(begin)) == 0;
 }
 
+/* Firekeep says so: its answer would be the same the next time. */
+static bool
+is_final(const struct http_call_answer *answer)
+{
+    return answer->wanted[WANTED_FINAL][0] != '\0';
+}
+
 static enum err
 await_answer(struct remote_set *s, struct why *why)
 {
@@ -135,6 +142,7 @@ await_answer(struct remote_set *s, struct why *why)
     const struct http_call_answer *a;
     enum err e = fetch_await(s->fetch, &a, why);
     if (e == OK) e = fetch_expect_ok(s->fetch, why);
+    if (e == ERR_AGAIN && a->failure == HTTP_CALL_ANSWERED && is_final(a)) e = ERR_IO;
     if (e == OK) e = remote_expect_all(s->fetch, a->wanted[WANTED_LIMITED], why);
     if (e) return e;
     s->answered = true;
@@ -229,13 +237,6 @@ put_body(struct remote_set *s, const struct query_request *r, struct why *why)
     if (e == OK) e = snappy_pack(buf_bytes(&message), &s->body);
     buf_fini(&message);
     return e ? why_set(why, e, "not enough memory for a request") : OK;
-}
-
-/* Firekeep says so: its answer would be the same the next time. */
-static bool
-is_final(const struct http_call_answer *answer)
-{
-    return answer->wanted[WANTED_FINAL][0] != '\0';
 }
 
 static enum err

@@ -383,7 +383,8 @@ test_a_server_that_refuses_is_quoted(void **state)
         {"404 No", "/api/v1/read: status 404: such words", 1, ERR_IO},
         {"403 No", "/api/v1/read: status 403: such words", 1, ERR_IO},
         {"500 No", "/api/v1/read: status 500: such words", 3, ERR_AGAIN},
-        {"500 No\r\nX-Firekeep-Error: damaged", "status 500: such words", 1, ERR_AGAIN},
+        {"500 No\r\nX-Firekeep-Error: damaged", "status 500: such words", 1, ERR_IO},
+        {"500 No\r\nX-Firekeep-Error: permanent", "status 500: such words", 1, ERR_IO},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rig r;
