@@ -183,8 +183,8 @@ put_regex(struct influx_question *q, const struct matcher *m)
 static bool
 is_tag_column(struct bytes name)
 {
-    static const char *const others[] = {"result", "table",  "_start",       "_stop",
-                                         "_time",  "_value", "_measurement", "_field"};
+    static const char *const others[] = {"_start", "_stop",        "_time",
+                                         "_value", "_measurement", "_field"};
     for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
         if (bytes_equal_text(name, others[i])) return false;
     }
@@ -340,6 +340,7 @@ take_tags(struct answer *a, struct label **ret_tags, uint32_t *ret_count, struct
     uint32_t n = 0;
     if (tags == NULL) return no_memory(why);
     for (uint32_t i = 0; i < a->csv->column_count; i++) {
+        if (i == a->result || i == a->table) continue; /* a tag may have the same name */
         if (!is_tag_column(a->csv->columns[i].name) || a->csv->cells[i].size == 0) continue;
         tags[n++] = (struct label){a->csv->columns[i].name, a->csv->cells[i]};
     }

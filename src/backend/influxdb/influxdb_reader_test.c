@@ -252,6 +252,21 @@ test_floats_and_bits_of_version_2_are_read(void **state)
 }
 
 static void
+test_tags_named_as_columns_of_flux_are_labels(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        ANSWER "#datatype,string,long,string,string,string\r\n#default,_result,,,,\r\n"
+               ",result,table,_measurement,result,table\r\n,,0,up,success,t\r\n\r\n",
+        ANSWER "#datatype,string,long,dateTime:RFC3339,double,string,string,string,string\r\n"
+               "#default,_result,,,,,,,\r\n"
+               ",result,table,_time,_value,_field,_measurement,result,table\r\n"
+               ",,0,1970-01-01T00:00:01Z,1,value,up,success,t\r\n\r\n"};
+    check_read(INFLUXDB_2, INFLUXDB_PROMETHEUS, "up{result=\"success\",table!=\"\"}", 2, answers,
+               "up{result=\"success\", table=\"t\"} 1000:3ff0000000000000\n");
+}
+
+static void
 test_what_version_2_says_instead_of_rows_is_an_error(void **state)
 {
     (void)state;
@@ -370,6 +385,7 @@ main(void)
         cmocka_unit_test(test_what_version_1_says_instead_of_rows_is_an_error),
         cmocka_unit_test(test_a_field_of_ours_that_cannot_be_read_is_damage),
         cmocka_unit_test(test_floats_and_bits_of_version_2_are_read),
+        cmocka_unit_test(test_tags_named_as_columns_of_flux_are_labels),
         cmocka_unit_test(test_what_version_2_says_instead_of_rows_is_an_error),
         cmocka_unit_test(test_floats_and_bits_of_version_3_are_read),
         cmocka_unit_test(test_what_version_3_says_instead_of_rows_is_an_error),
