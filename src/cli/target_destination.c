@@ -145,13 +145,15 @@ destination_query(struct target *target, const struct query_asked *asked, struct
                    target->name);
 }
 
-/* Files that are written, and what an object is made of, end with the relay. */
+/* Files that are written end with the relay. */
 static enum err
 destination_finish(struct target *target, struct why *why)
 {
     struct target_destination *d = destination_of(target);
     enum err e = open_relay(d, why);
-    if (e == OK) e = hand_on(d, 0, why);
+    if (e) return e;
+    relay_drain(d->relay);
+    e = hand_on(d, 0, why);
     return e ? e : close_relay(d, why);
 }
 

@@ -471,7 +471,7 @@ lane_go_on(struct relay *r, struct lane *lane, bool another)
      * smaller ones would take as long as full ones. */
     struct call *filling = &lane->filling;
     if (filling->count > 0 && !filling->sealed && lane_is_idle(lane) && lane->queued == 0)
-        filling->sealed = relay_now_ns(r) - filling->first_ns >= r->bounds.age_ms * NS_PER_MS;
+        filling->sealed = relay_now_ns(r) - filling->first_ns >= r->lanes.age_ms * NS_PER_MS;
     bool filled = lane->queued > 0 || lane->filling.sealed;
     if (lane_is_idle(lane) && filled) lane_rotate(r, lane);
     if (lane_is_idle(lane) || relay_now_ns(r) < lane->next_ns) return false;
@@ -601,7 +601,7 @@ lane_next_ns(const struct relay *r, const struct lane *lane)
     if (lane_is_idle(lane)) {
         if (lane->queued > 0) return relay_now_ns(r);
         if (lane->filling.count == 0) return INT64_MAX;
-        return lane->filling.first_ns + r->bounds.age_ms * NS_PER_MS;
+        return lane->filling.first_ns + r->lanes.age_ms * NS_PER_MS;
     }
     int64_t now_ns = relay_now_ns(r);
     if (lane->next_ns > now_ns) return lane->next_ns;

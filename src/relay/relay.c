@@ -210,6 +210,7 @@ relay_step(struct relay *r)
             lane_answered(r, answer.context, &answer);
     }
     bool more = read_on(r);
+    r->lanes.age_ms = r->draining && !more ? 0 : r->bounds.age_ms;
     prepare_early(r);
     lanes_send(r);
     save_if_due(r);
@@ -229,6 +230,12 @@ void
 relay_wake(struct relay *r)
 {
     http_calls_wake(r->http);
+}
+
+void
+relay_drain(struct relay *r)
+{
+    r->draining = true;
 }
 
 void

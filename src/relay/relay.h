@@ -72,6 +72,9 @@ int relay_step(struct relay *relay);
 /* Waits for answers, for at most so long, or until relay_wake(). */
 void relay_wait(struct relay *relay, int wait_ms);
 void relay_wake(struct relay *relay);
+/* Nothing more will be written: once all of the log is read, calls do not wait until they are old.
+ */
+void relay_drain(struct relay *relay);
 /*
  * No further call is begun. relay_step() goes on with those under way until relay_is_idle(); then
  * relay_close() makes the state durable and frees. ERR_IO: what was settled last is sent again.

@@ -174,7 +174,8 @@ struct lanes {
     uint64_t queued_bytes;     /* of all lanes, */
     uint64_t queued_bytes_max; /* at most */
     struct suspects suspects;
-    bool has_room; /* of a call that needed no network: what was full may be read on into */
+    int64_t age_ms; /* that a call being filled reaches before it is sent */
+    bool has_room;  /* of a call that needed no network: what was full may be read on into */
 };
 
 /* Since the relay was opened. */
@@ -253,6 +254,7 @@ struct relay {
 
     /* The stepping thread's own; watch.lock guards what others reach. */
     bool stopping;
+    bool draining;
     struct relay_state state;
     struct rates rates;
     struct obstacle obstacle;

@@ -62,6 +62,25 @@ test_calls_that_need_no_network_are_not_waited_for(void **state)
 }
 
 static void
+test_when_nothing_more_will_come_the_last_call_does_not_wait(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    world_init(w, 45);
+    w->settings.batch.max_age_ms = 3600 * 1000;
+    w->settings.batch.max_samples = 1000;
+    relay_must_open(w);
+    log_some(w, 20500, 0);
+    relay_drain(w->relay);
+    int64_t began_ns = env_monotonic_ns(w->m.env);
+    turn_until_settled(w);
+    assert_in_range((env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS, 0, 60000);
+    assert_in_range(w->calls, 21, 35); /* and those before it are full */
+    check_account(w);
+    world_fini(w);
+}
+
+static void
 test_what_is_not_yet_sent_costs_nothing_of_a_rate(void **state)
 {
     (void)state;
@@ -688,6 +707,8 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_logged_arrives_once_in_order, tell_seed),
         cmocka_unit_test_teardown(test_a_batch_is_sent_when_it_has_its_age, tell_seed),
         cmocka_unit_test_teardown(test_calls_that_need_no_network_are_not_waited_for, tell_seed),
+        cmocka_unit_test_teardown(test_when_nothing_more_will_come_the_last_call_does_not_wait,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_what_is_not_yet_sent_costs_nothing_of_a_rate, tell_seed),
         cmocka_unit_test_teardown(test_refused_ones_stand_alone_though_nobody_names_them,
                                   tell_seed),

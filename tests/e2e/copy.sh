@@ -10,7 +10,7 @@ work=${SCRATCH:?}
 . tests/destinations_lib.sh
 # shellcheck source=tests/counterparts_lib.sh
 . tests/counterparts_lib.sh
-name_ports firekeep control from to proxied influxd influxd_meta clickhouse_server clickhouse_tcp prometheus
+name_ports firekeep control from to proxied influxd influxd_meta clickhouse_server clickhouse_tcp prometheus s3
 from=http://127.0.0.1:${port[from]}
 to=http://127.0.0.1:${port[to]}
 proxied=http://127.0.0.1:${port[proxied]}
@@ -274,6 +274,15 @@ if [[ -x $newer ]] && claim "Prometheus: it starts" start_prometheus; then
     stop prometheus
 else
     skip "Prometheus" "a Prometheus 3 is not there"
+fi
+# An object is finished after an hour, or when nothing more comes: this script may not take so long.
+if has s3 && claim "S3: s3rver starts" start_s3 && claim "S3: a bucket" client "$(url_of s3)" make-bucket metrics; then
+    bucket="region: eu-west-1, endpoint: '$(url_of s3)', path_style: true, bucket: metrics, access_key: S3RVER, secret_key: S3RVER"
+    store s3 "$bucket, prefix: a/, roll_age: 1h" "archive, $bucket, prefix: a/, late: 100y"
+    claim "S3: all goes there and comes back, and no object waits until it is old" there_and_back store
+    stop s3
+else
+    skip "S3" "s3rver is not there"
 fi
 
 stop from
