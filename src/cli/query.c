@@ -235,6 +235,7 @@ run_query(int argc, char **argv)
     if (e == OK) {
         target_settle(&q.target);
         e = target_open(&q.target, &target, &why);
+        if (e == OK) target_tell_unread(&q.target);
     }
     if (e == ERR_INPUT || e == ERR_LIMIT) return cli_usage_error("query", "%s", why.text);
     int code = e ? cli_failed("query", e, &why) : print(&q, target);

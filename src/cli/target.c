@@ -1,4 +1,7 @@
 /* target.c - what a server and a directory have in common. */
+#include <stdio.h>
+
+#include "cli/check.h"
 #include "cli/sample_sink.h"
 #include "cli/target_private.h"
 #include "model/select.h"
@@ -10,6 +13,23 @@ void
 target_settle(struct target_options *options)
 {
     if (options->url == NULL && options->storage == NULL) options->url = "http://127.0.0.1:9201";
+}
+
+void
+target_tell_unread(const struct target_options *options)
+{
+    const char *path = options->config_file;
+    struct settings settings;
+    struct destinations destinations;
+    struct sources sources;
+    struct why unwanted;
+    if (options->storage == NULL || path == NULL) return;
+    if (check_file(path, &settings, &destinations, &sources, &unwanted) != OK) return;
+    if (sources.count > 0) {
+        fprintf(stderr, "warning: %s has sources, which are not read with --storage.path\n", path);
+    }
+    destinations_free(&destinations);
+    sources_free(&sources);
 }
 
 enum err

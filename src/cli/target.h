@@ -19,8 +19,8 @@ struct query_sink;
 
 struct destination_settings;
 struct target_options {
-    const char *url;         /* NULL, or of the server's root, or of one path of it */
-    const char *storage;     /* NULL, or a directory */
+    const char *url;     /* NULL, or of the server's root, or of one path of it */
+    const char *storage; /* NULL, or a directory */
     /* NULL, or where to write, by a relay of this process: then `storage` is the directory of its
      * log, where what a run could not deliver waits for the next. Outlives the target. */
     const struct destination_settings *destination;
@@ -52,6 +52,9 @@ struct target_options {
     }
 /* If they said nothing: the server of this machine. */
 void target_settle(struct target_options *options);
+
+/* Says on stderr if the configuration has sources, of which a directory knows nothing. */
+void target_tell_unread(const struct target_options *options);
 
 struct answerer;
 struct sample_sink;

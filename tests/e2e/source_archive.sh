@@ -103,6 +103,8 @@ for capture in "${captures[@]}"; do
         read_with <<<"sources: [{name: a, type: archive, path: $work/files/$name, layout: flat}]"
         claim "$capture: files of $name read back bit for bit" reads_back "$SAMPLES/$capture.rw"
     done
+    mkfifo "$work/files/zstd/pipe.ndjson.zst"
+    claim "$capture: a named pipe among them is passed over" reads_back "$SAMPLES/$capture.rw"
     [[ -z $has_s3 ]] || for name in gzip zstd; do
         read_with < <(echo 'sources:' && s3_entry a "$capture-$name/" ", late: 100y")
         claim "$capture: objects of $name read back bit for bit" reads_back "$SAMPLES/$capture.rw"

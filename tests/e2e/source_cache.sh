@@ -142,7 +142,13 @@ round_directory() {
     claim "files that are cut short are asked for again" eval 'truncate -s 100 $(files) && asks is_same'
     claim "the directory may go" eval 'rm -rf "$dir" && asks is_same'
     claim "and come back" is_silent is_same
+    finds_no_cache() {
+        build/firekeep sources test peer --config.file="$work/cached.yml" | grep '^FAILED  cache: cannot be written' ||
+            { build/firekeep sources test peer --config.file="$work/cached.yml"; false; }
+    }
     claim "a file may stand in its place" eval 'rm -rf "$dir" && touch "$dir" && asks is_same && asks is_same'
+    claim "the log says so" grep -q 'msg="cannot write to the cache' "$work/cached.log"
+    claim "so does sources test" finds_no_cache
     claim "it may be of a parent that is not there" eval 'rm -f "$dir" && dir=$work/none/cache reload 1d && asks is_same && asks is_same'
     reload 1d
     claim "two processes that fill it at once answer alike" eval '{ is_same "$other" & is_same; } && wait $! && is_silent is_same'
