@@ -118,7 +118,7 @@ nan{kind="stale"} 0x7ff0000000000002 1700000000000
 nan{kind="payload"} 0xfff8dead0000beef 1700000000000
 small{kind="subnormal"} 5e-324 1700000000000
 large 1.7976931348623157e308 1700000000000
-text{q="a \"b\" \\ c",unit="µs",empty="",table="t",result="r",time="t"} 1 1700000000000
+text{q="a \"b\" \\ c",unit="µs",empty="",table="t",result="r"} 1 1700000000000
 late 1 1680000000001
 late 2 1680000000000
 late 3 1700000000000

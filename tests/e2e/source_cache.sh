@@ -68,14 +68,15 @@ ask() { # URL
     done
 }
 
-is_same() { # [URL]
-    ask "$store" >"$work/wanted.txt"
-    ask "${1:-$cached}" >"$work/got.txt"
-    [[ $(grep -c '^{"status":"success"' "$work/got.txt") == "${#questions[@]}" ]] || {
-        head -c 300 "$work/got.txt"
+is_same() { # [URL]: two may run at once
+    local answers=$work/answers.$BASHPID
+    ask "$store" >"$answers.wanted"
+    ask "${1:-$cached}" >"$answers.got"
+    [[ $(grep -c '^{"status":"success"' "$answers.got") == "${#questions[@]}" ]] || {
+        head -c 300 "$answers.got"
         return 1
     }
-    cmp "$work/wanted.txt" "$work/got.txt"
+    cmp "$answers.wanted" "$answers.got"
 }
 
 counted() { # METRIC

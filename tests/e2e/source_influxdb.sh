@@ -102,7 +102,7 @@ times_of() { # in whole seconds, of all there is
     quiet_curl "$url/api/v1/status/tsdb" | jq -r '[.data.headStats.minTime, .data.headStats.maxTime] | map(. / 1000 | floor) | join(" ")'
 }
 
-every_kind | "$TOOLS/rwmake" --version 2 >"$work/kinds.rw"
+every_kind | sed 's/^text{/&time="t",/' | "$TOOLS/rwmake" --version 2 >"$work/kinds.rw"
 
 round() { # VERSION NAME CAPTURE [ARGUMENT...]
     local who="version $1, $2"
