@@ -742,12 +742,29 @@ open_report(struct copying *c, struct why *why)
     return output_open(c->report_path, output_packing_of(c->report_path), 0, &c->report, why);
 }
 
+/* From the first slice on, the server that is written to may take the source to be older than all
+ * of what is copied. */
+static void
+tell_of_times(struct copying *c)
+{
+    const struct source_settings *from = c->from.source;
+    bool into_server = c->to.url != NULL || c->to.directory;
+    if (c->verify_only || !into_server || from == NULL || from->times != TIMES_OLDER_THAN_LOCAL) {
+        return;
+    }
+    progress_say(&c->progress,
+                 "source %s has time: older_than_local: a server that reads it and is copied to "
+                 "does not find in it what is not copied yet; use time: {to: ...} until all is",
+                 from->name);
+}
+
 static enum err
 run(struct copying *c, char *const *words, bool *ret_usage, struct why *why)
 {
     enum err e = settle(c, why);
     if (e == OK) e = find_places(c, words, why);
     *ret_usage = e == ERR_INPUT;
+    if (e == OK) tell_of_times(c);
     if (e == OK && !c->verify_only) e = make_work(c, why);
     if (e == OK) e = open_places(c, why);
     if (e == OK) e = ask(c, why);

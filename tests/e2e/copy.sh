@@ -90,6 +90,7 @@ destinations:
 - {name: proxied, type: remote_write, url: '$proxied/api/v1/write', protobuf_message: io.prometheus.write.v2.Request, retry: {min_backoff: 50ms, max_backoff: 200ms}}
 sources:
 - {name: first, type: remote_read, url: '$from/api/v1/read'}
+- {name: older, type: remote_read, url: '$from/api/v1/read', time: older_than_local}
 - {name: server, type: remote_read, url: '$to/api/v1/read'}
 - {name: other, type: remote_read, url: '$to/api/v1/read'}
 - {name: some, type: remote_read, url: '$to/api/v1/read'}
@@ -102,6 +103,9 @@ claim "from URL to URL all is copied and verified" copies "$from" "$to"
 claim "both have the same" same_servers
 claim "copying it once more does no harm" copies "$from" "$to"
 claim "and changes nothing" same_servers
+claim "a server starts anew" fresh_to
+claim "from a source that is asked only for what is older all is copied" copies older "$to"
+claim "that a server would not find the rest in it is said" says 'older_than_local: a server that reads it'
 claim "a server starts anew" fresh_to
 claim "from a source to a destination all is copied and verified" copies first server
 claim "the server has the same as that of the source" same_servers
