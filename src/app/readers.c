@@ -248,13 +248,6 @@ readers_count(struct readers *all)
 
 /* --- views ------------------------------------------------------------------------------------ */
 
-static int64_t
-bound_ms(const struct source_bound *bound, int64_t now_ms, int64_t open)
-{
-    if (!bound->given) return open;
-    return bound->before_now ? now_ms - bound->ms : bound->ms;
-}
-
 static void
 times_of(const struct readers *all, const struct source_settings *x, int64_t *ret_min_ms,
          int64_t *ret_max_ms)
@@ -264,8 +257,8 @@ times_of(const struct readers *all, const struct source_settings *x, int64_t *re
     *ret_min_ms = INT64_MIN;
     *ret_max_ms = INT64_MAX;
     if (x->times == TIMES_BETWEEN) {
-        *ret_min_ms = bound_ms(&x->from, now_ms, INT64_MIN);
-        *ret_max_ms = bound_ms(&x->to, now_ms, INT64_MAX);
+        *ret_min_ms = source_bound_ms(&x->from, now_ms, INT64_MIN);
+        *ret_max_ms = source_bound_ms(&x->to, now_ms, INT64_MAX);
     } else if (x->times == TIMES_OLDER_THAN_LOCAL && local != NULL) {
         local->ops->range(local, &first_ms, &last_ms);
         if (first_ms <= last_ms && first_ms > INT64_MIN) *ret_max_ms = first_ms - 1;

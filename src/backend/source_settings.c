@@ -27,6 +27,13 @@ source_type_of(struct bytes word)
     return type;
 }
 
+int64_t
+source_bound_ms(const struct source_bound *bound, int64_t now_ms, int64_t open_ms)
+{
+    if (!bound->given) return open_ms;
+    return bound->before_now ? now_ms - bound->ms : bound->ms;
+}
+
 void
 sources_free(struct sources *list)
 {

@@ -36,6 +36,9 @@ struct source_bound {
     int64_t ms;      /* else Unix */
 };
 
+/* Unix time; `open_ms` if it is not given. */
+int64_t source_bound_ms(const struct source_bound *bound, int64_t now_ms, int64_t open_ms);
+
 enum source_on_error { ON_ERROR_FAIL, ON_ERROR_WARN };
 
 enum remote_read_message { REMOTE_READ_AUTO, REMOTE_READ_STREAMED, REMOTE_READ_SAMPLES };

@@ -50,7 +50,8 @@ static const struct flag flags[] = {
     {"config.file", 0, FLAG_TEXT, offsetof(struct sources_asking, config_file), "FILE",
      "configuration file of the server, with the source in it"},
     {"from", 0, FLAG_TEXT, offsetof(struct sources_asking, from_word), "TIME",
-     "look for series since then: RFC 3339, Unix seconds or now-1d (default: the last day)"},
+     "look for series since then: RFC 3339, Unix seconds or now-1d (default: the last day, or that "
+     "before `time: {to: ...}` of the source)"},
     {"tenant", 0, FLAG_TEXT, offsetof(struct sources_asking, tenant), "NAME",
      "tenant to ask for (default: the first of the source's, or anonymous)"},
     {"format", 0, FLAG_CHOICE, offsetof(struct sources_asking, form), "FORM",
@@ -210,10 +211,16 @@ static enum err
 prepare(struct sources_asking *a, const struct source_settings *settings, struct why *why)
 {
     struct env *env = env_real();
-    int64_t now_ms = env_realtime_ms(env), from_ms = now_ms - DAY_MS;
+    int64_t now_ms = env_realtime_ms(env), to_ms = now_ms;
+    if (settings->times == TIMES_BETWEEN) to_ms = source_bound_ms(&settings->to, now_ms, now_ms);
+    if (to_ms > now_ms) to_ms = now_ms;
+    int64_t from_ms = to_ms - DAY_MS;
     if (a->from_word != NULL) {
         enum err e = time_parse(bytes_of_text(a->from_word), now_ms, &from_ms, why);
         if (e) return why_prefix(why, e, "--from");
+        if (from_ms > to_ms) {
+            return why_set(why, ERR_INPUT, "--from is later than all that the source is asked for");
+        }
     }
     const char *tenant = a->tenant;
     if (tenant == NULL && settings->tenants.count > 0) tenant = settings->tenants.items[0];
@@ -221,7 +228,7 @@ prepare(struct sources_asking *a, const struct source_settings *settings, struct
     a->control = (struct query_control){.env = env, .budget = &a->memory};
     a->request = (struct query_request){.tenant = bytes_of_text(tenant),
                                         .min_ms = from_ms,
-                                        .max_ms = now_ms,
+                                        .max_ms = to_ms,
                                         .control = &a->control};
     a->source.options =
         (struct source_options){.tally = &a->tally, .hold = nothing, .release = nothing};

@@ -147,6 +147,12 @@ round_directory() {
         build/firekeep sources test peer --config.file="$work/cached.yml" | grep '^FAILED  cache: cannot be written' ||
             { build/firekeep sources test peer --config.file="$work/cached.yml"; false; }
     }
+    finds_nothing_so_early() {
+        sed 's/type:/time: {to: 2d}, type:/; s/, cache:.*}}/}/' "$work/cached.yml" >"$work/early.yml"
+        build/firekeep sources test peer --config.file="$work/early.yml" | tee "$work/early.txt"
+        grep -qx 'ok      series: none at this time; try an earlier --from' "$work/early.txt"
+    }
+    claim "sources test looks at the times of the source" finds_nothing_so_early
     claim "a file may stand in its place" eval 'rm -rf "$dir" && touch "$dir" && asks is_same && asks is_same'
     claim "the log says so" grep -q 'msg="cannot write to the cache' "$work/cached.log"
     claim "so does sources test" finds_no_cache
