@@ -114,7 +114,7 @@ FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
 REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
 TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.c tests/tools/oracle_stream.c
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
-TOOLS := $(addprefix $(BUILD)/tools/,rrcompare rwreplay rwmake rwflood rwspan storedump get)
+TOOLS := $(addprefix $(BUILD)/tools/,rrcompare rwreplay rwmake rwflood rwspan storedump get metrics)
 PROTO_OBJECTS := $(patsubst tests/proto/%.proto,$(BUILD)/proto/%.pb-c.o,$(wildcard tests/proto/*.proto))
 
 .PHONY: all
@@ -176,7 +176,7 @@ $(patsubst tests/%.c,$(BUILD)/test/%,$(filter tests/%,$(TEST_SOURCES))): $(BUILD
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(PROTO_OBJECTS) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
 
 # What the whole-process tests use: compare by remote read, replay captures.
-TOOL_ALL_OBJECTS := $(TOOL_OBJECTS) $(TOOLS:$(BUILD)/tools/%=$(BUILD)/tests/tools/%.o)
+TOOL_ALL_OBJECTS := $(TOOL_OBJECTS) $(BUILD)/tests/tools/plain_http.o $(TOOLS:$(BUILD)/tools/%=$(BUILD)/tests/tools/%.o)
 $(TOOL_ALL_OBJECTS): CPPFLAGS += -Itests/tools -I$(BUILD)/proto
 $(TOOL_ALL_OBJECTS): $(BUILD)/proto/cmp.pb-c.o
 
@@ -189,10 +189,11 @@ $(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(TOOL_LIB) $(BUILD)/proto/cmp.pb-c.o
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lprotobuf-c
 
-# Started thousands of times: nothing but libc.
-$(BUILD)/tools/get: $(BUILD)/tests/tools/get.o
+# Started thousands of times: nothing but libc, and in one piece, which halves the time of a start.
+# Sanitizers cannot be part of it.
+$(BUILD)/tools/get $(BUILD)/tools/metrics: $(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(BUILD)/tests/tools/plain_http.o
 	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^
+	@echo '  LD      $@'; $(CC) $(if $(SANITIZE),$(LDFLAGS),$(filter-out -pie,$(LDFLAGS)) -static) -o $@ $^
 
 # The load of the measurements, written down for tests.
 $(BUILD)/tools/rwspan: $(BUILD)/tests/tools/rwspan.o $(BUILD)/bench/lib/fleet.o $(BUILD)/bench/lib/share.o $(BUILD)/bench/lib/tool.o $(LIB)

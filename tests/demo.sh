@@ -10,6 +10,7 @@ set -u
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$root/build/demo
 seconds=${DEMO_SECONDS:-75}
+TOOLS=$root/build/release/tools
 sleeper=
 # shellcheck source=tests/lib.sh
 . "$root/tests/lib.sh"
@@ -91,7 +92,7 @@ end_ms=$(now_ms)
 # The range is closed; what was scraped in it reaches Firekeep within the sender's 5 s deadline.
 echo "comparing A and B over what was scraped until now, once it has been sent (15 s)"
 pause 15
-"$root/build/release/tools/rrcompare" "http://$writer" "http://$reader" \
+"$TOOLS/rrcompare" "http://$writer" "http://$reader" \
     --start "$start_ms" --end "$end_ms" | tee "$work/compare.txt"
 status=${PIPESTATUS[0]}
 counts=$(sed -n 's/^A: \([0-9]* series, [0-9]* samples\).*/\1/p' "$work/compare.txt")

@@ -1,13 +1,16 @@
 # shellcheck shell=bash
 # lib.sh - sourced by tests of whole programs and by the demo: processes that never outlive the
-# script, ports, waiting, and telling results. Set `work` to a directory for logs before.
+# script, ports, waiting, and telling results. Set `work` to a directory for logs before, and TOOLS to
+# that of the tools. To start a process costs more than most that it does: what is called often starts few.
 #
 #   start_firekeep NAME DIR PORT [ARGUMENT...]   and waits until it is ready
 #   start NAME COMMAND...     in the background, output to $work/NAME.log (appended)
-#   wait_ready NAME URL [S]   until URL answers 2xx; false if NAME ended or S (60) seconds passed
+#   wait_ready NAME URL [S]   until URL answers below 400; false if NAME ended or S (60) seconds passed
 #   stop NAME                 SIGTERM, then SIGKILL after 35 s; status as of the process
 #   crash NAME                SIGKILL, at once
-#   within S COMMAND...       repeats it until it succeeds; false if it has not after S seconds
+#   within S COMMAND...       repeats it until it succeeds; false if it has not after S seconds. What can
+#                             wait itself does so as long as $within_seconds, 0 elsewhere
+#   doze S                    a sleep without a process
 #   claim NAME COMMAND...     prints "ok NAME", or "not ok NAME - output" and is false
 #   skip NAME REASON
 #   free_ports N              prints N ports of 127.0.0.1 on which nobody answers
@@ -20,12 +23,25 @@ names=()
 pids=()
 failures=0
 
-_index_of() {
-    local i
-    for i in "${!names[@]}"; do
-        [[ ${names[i]} == "$1" && -n ${pids[i]} ]] && echo "$i" && return 0
+# A pipe into which nobody writes.
+exec {nothing}<> <(:)
+within_seconds=0
+
+doze() {
+    read -rt "$1" -u "$nothing" _ || :
+}
+
+# Sets `found`, the index of what was started under the name and not stopped.
+_find() { # NAME
+    for found in "${!names[@]}"; do
+        [[ ${names[found]} == "$1" && -n ${pids[found]} ]] && return 0
     done
     return 1
+}
+
+_index_of() {
+    local found
+    _find "$1" && echo "$found"
 }
 
 # Each child leads a session of its own, so that Ctrl-C reaches only the script; should the script
@@ -34,7 +50,7 @@ start() {
     local name=$1
     shift
     # shellcheck disable=SC2154 # `work` is the caller's
-    setsid setpriv --pdeathsig TERM "$@" >>"$work/$name.log" 2>&1 </dev/null &
+    setsid setpriv --pdeathsig TERM "$@" >>"$work/$name.log" 2>&1 </dev/null {nothing}<&- &
     names+=("$name")
     pids+=($!)
 }
@@ -59,27 +75,30 @@ is_running() {
 }
 
 stop() {
-    local i tries status
-    i=$(_index_of "$1") || return 1
-    kill -TERM "${pids[i]}" 2>/dev/null
-    for ((tries = 0; tries < 350; tries++)); do
-        kill -0 "${pids[i]}" 2>/dev/null || break
-        sleep 0.1
+    local found pause=0.02 until=$((SECONDS + 36)) status
+    _find "$1" || return 1
+    kill -TERM "${pids[found]}" 2>/dev/null
+    while kill -0 "${pids[found]}" 2>/dev/null; do
+        ((SECONDS < until)) || {
+            echo "$1 had to be killed" >&2
+            break
+        }
+        doze "$pause"
+        pause=0.05
     done
-    ((tries < 350)) || echo "$1 had to be killed" >&2
-    kill -KILL -- "-${pids[i]}" 2>/dev/null
-    wait "${pids[i]}" 2>/dev/null
+    kill -KILL -- "-${pids[found]}" 2>/dev/null
+    wait "${pids[found]}" 2>/dev/null
     status=$?
-    pids[i]=
+    pids[found]=
     return "$status"
 }
 
 crash() {
-    local i
-    i=$(_index_of "$1") || return 1
-    kill -KILL -- "-${pids[i]}" 2>/dev/null
-    wait "${pids[i]}" 2>/dev/null
-    pids[i]=
+    local found
+    _find "$1" || return 1
+    kill -KILL -- "-${pids[found]}" 2>/dev/null
+    wait "${pids[found]}" 2>/dev/null
+    pids[found]=
 }
 
 # The last started stops first.
@@ -95,20 +114,17 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 wait_ready() {
-    local name=$1 url=$2 until=$((SECONDS + ${3:-60})) pause=0.05
-    until curl -fs -o /dev/null --noproxy '*' --max-time 2 "$url"; do
-        is_running "$name" && ((SECONDS < until)) || return 1
-        sleep "$pause"
-        pause=0.1
-    done
+    local found
+    is_running "$1" && _find "$1" && "$TOOLS/get" --wait "${pids[found]}" "$2" "${3:-60}"
 }
 
 within() {
-    local until=$((SECONDS + $1)) pauses=(0.05 0.05 0.1 0.1 0.1 0.2) i=0
+    # shellcheck disable=SC2034 # for what is called
+    local within_seconds=$1 until=$((SECONDS + $1)) pauses=(0.05 0.05 0.1 0.1 0.1 0.2) i=0
     shift
     until "$@"; do
         ((SECONDS < until)) || return 1
-        sleep "${pauses[i++]:-0.3}" # what takes long is not asked for all the time
+        doze "${pauses[i++]:-0.3}" # what takes long is not asked for all the time
     done
 }
 
@@ -125,7 +141,7 @@ free_ports() {
 }
 
 now_ms() {
-    date +%s%3N
+    echo $((${EPOCHREALTIME/./} / 1000))
 }
 
 # Not in a subshell, so that the command may start and stop processes.

@@ -13,7 +13,7 @@ firekeep=build/firekeep
 
 start_bucket() { # ARGUMENT...
     start bucket python3 tests/doubles/s3.py --port "${ports[1]}" "$@"
-    within 20 quiet_curl -o "$work/answer" "$s3/-/stats"
+    wait_ready bucket "$s3/-/stats" 20
 }
 
 stats() { # EXPRESSION: whether jq finds it true
@@ -24,13 +24,22 @@ stats() { # EXPRESSION: whether jq finds it true
     }
 }
 
+all_keys() {
+    quiet_curl "$s3/metrics?list-type=2" | awk -v RS='<Key>' 'NR > 1 { sub(/<.*/, ""); print }'
+}
+
 keys() { # of objects, without the indexes
-    quiet_curl "$s3/metrics?list-type=2" | grep -o '<Key>[^<]*' | sed 's/^<Key>//' | grep -v '/_'
+    all_keys | sed '/\/_/d'
+}
+
+objects() { # KEY...: what they hold
+    (($# == 0)) || "$TOOLS/get" "${@/#/$s3/metrics/}"
 }
 
 bucket_content() {
-    local key
-    for key in $(keys); do quiet_curl "$s3/metrics/$key"; done
+    local found
+    mapfile -t found < <(keys)
+    objects "${found[@]}"
 }
 
 file_content() {
@@ -39,41 +48,55 @@ file_content() {
 
 # Every sample of these stands there at least once.
 holds() { # CONTENT NAME...: what is written by `numbers`
-    local what=$1 name have
-    shift
-    "$what" >"$work/content"
-    for name; do
-        have=$(grep -o "\"time\":[0-9]*,\"value\":${name}[0-9]*\\.5" "$work/content" | sort -u | wc -l)
-        [[ $have == 500 ]] || {
-            echo "$have of 500 samples of $name are there"
-            return 1
+    "$1" >"$work/content"
+    awk -v wanted="${*:2}" '
+        {
+            while (match($0, /"time":[0-9]*,"value":[0-9]*\.5/)) {
+                sample = substr($0, RSTART, RLENGTH)
+                $0 = substr($0, RSTART + RLENGTH)
+                value = sample
+                sub(/.*:/, "", value)
+                if (!(sample in seen)) found[substr(value, 1, 1)]++
+                seen[sample] = 1
+            }
         }
-    done
+        END {
+            for (count = split(wanted, names, " "); count > 0; count--) {
+                if (found[names[count]] == 500) continue
+                printf "%d of 500 samples of %s are there\n", found[names[count]], names[count]
+                lost = 1
+            }
+            exit lost
+        }' "$work/content"
 }
 
 ids() { # that objects' names begin with
     keys | sed 's/.*\///; s/-.*//' | sort -u
 }
 
+are_of_ids() { # COUNT
+    local found
+    mapfile -t found < <(ids)
+    echo "${found[*]}"
+    ((${#found[@]} == $1))
+}
+
 # Its own objects are listed by the index of its id, and no index names what is not there.
 indexes_are_right() {
-    local index name listed
-    keys | sort >"$work/keys"
-    : >"$work/listed"
-    for index in $(quiet_curl "$s3/metrics?list-type=2" | grep -o '<Key>[^<]*/_[^<]*' | sed 's/^<Key>//'); do
-        quiet_curl "$s3/metrics/$index" >"$work/index.json"
-        jq -e .all_objects "$work/index.json" >"$work/answer" || continue
-        jq -r '.prefix as $p | .objects[] | $p + .name' "$work/index.json" >>"$work/listed"
+    local all indexes=() key
+    mapfile -t all < <(all_keys)
+    for key in "${all[@]}"; do
+        [[ $key != */_* ]] || indexes+=("$key")
     done
-    listed=$(sort -u "$work/listed")
-    diff <(echo "$listed") "$work/keys"
+    diff <(objects "${indexes[@]}" | jq -r 'select(.all_objects) | .prefix as $p | .objects[] | $p + .name' | sort -u) \
+        <(printf '%s\n' "${all[@]}" | sed '/\/_/d' | sort)
 }
 
 # An index that says that it lists all names every object of its id.
 indexes_do_not_lie() {
     local index id
     keys >"$work/keys"
-    for index in $(quiet_curl "$s3/metrics?list-type=2" | grep -o '<Key>[^<]*/_[^<]*' | sed 's/^<Key>//'); do
+    for index in $(all_keys | grep '/_'); do
         quiet_curl "$s3/metrics/$index" >"$work/index.json"
         jq -e .all_objects "$work/index.json" >"$work/answer" || continue
         id=$(jq -r .instance "$work/index.json")
@@ -101,22 +124,25 @@ serve() {
 }
 
 # 500 samples whose values begin with NUMBER; each number has times of its own.
+declare -A sizes=() # samples by number
 numbers() { # NUMBER
-    local i
-    for ((i = 0; i < 500; i++)); do
-        printf 'many{i="%d"} %d%03d.5 %d\n' "$((i % 50))" "$1" "$i" "$((1700000000000 + $1 * 10000000 + i * 1000))"
-    done >"$work/$1.txt"
-    "$TOOLS/rwmake" <"$work/$1.txt" >"$work/$1.rw"
+    awk -v number="$1" 'BEGIN {
+        for (i = 0; i < 500; i++)
+            printf "many{i=\"%d\"} %d%03d.5 %.0f\n", i % 50, number, i, 1700000000000 + number * 10000000 + i * 1000
+    }' | "$TOOLS/rwmake" >"$work/$1.rw"
+    sizes[$1]=$(sent_samples "$work/$1.rw")
 }
 
+delivered=('firekeep_destination_samples_delivered_total{destination="bucket"' 'firekeep_destination_samples_delivered_total{destination="files"')
+
 have_delivered() { # COUNT of the bucket, COUNT of the files
-    (($(samples delivered_total bucket) >= $1 && $(samples delivered_total files) >= $2))
+    "$TOOLS/metrics" "$url" "$within_seconds" are "${delivered[0]}" '>=' "$1" "${delivered[1]}" '>=' "$2"
 }
 
 delivers() { # NUMBER
-    local bucket files more
-    bucket=$(samples delivered_total bucket) files=$(samples delivered_total files) more=$(sent_samples "$work/$1.rw")
-    is_acknowledged "$work/$1.rw" && within 20 have_delivered $((bucket + more)) $((files + more)) && within 20 all_settled bucket files
+    local before more=${sizes[$1]}
+    mapfile -t before < <("$TOOLS/metrics" "$url" 0 sum "${delivered[@]}")
+    is_acknowledged "$work/$1.rw" && within 20 have_delivered $((before[0] + more)) $((before[1] + more)) && within 20 all_settled bucket files
 }
 
 restart() { # after SIGKILL

@@ -1,39 +1,33 @@
 /*
- * get.c - get URL [SECONDS]: the body of a plain HTTP GET, on standard output.
+ * get.c - a plain HTTP request; started thousands of times by scripts, as it starts in a tenth of
+ * curl's time.
  *
- * Scripts ask thousands of times; this starts in a tenth of curl's time, as it needs no library but
- * libc. The URL is http://HOST:PORT/PATH with an IPv4 address; the path is sent as it is. Status
- * 22: the answer is 400 or above; 28: it took longer than SECONDS (10); 1: no answer, or not a
- * whole one.
+ *   get URL... [SECONDS]          the bodies, on standard output, one behind the other
+ *   get -d FORM URL [SECONDS]     POST of FORM
+ *   get --wait PID URL SECONDS    asks until the answer is below 400; nothing is written
+ *
+ * The URL is http://HOST:PORT/PATH with an IPv4 address; the path is sent as it is. Status 22: the
+ * answer is 400 or above; 28: it took longer than SECONDS (10); 1: no answer, or not a whole one,
+ * or the process PID has ended.
  */
-#include <arpa/inet.h>
+#include "plain_http.h"
+
 #include <errno.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { HEAD_BYTES_MAX = 64 << 10, ANSWER_TIMEOUT = 28, ANSWER_REFUSED = 22 };
-
-static FILE *answer;
-
-__attribute__((noreturn, format(printf, 2, 3))) static void
-fail(int status, const char *format, ...)
-{
-    va_list args;
-    fputs("get: ", stderr);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    exit(status);
-}
+enum {
+    ANSWER_TIMEOUT = 28,
+    ANSWER_REFUSED = 22,
+    DEFAULT_SECONDS = 10,
+    LOOK_SECONDS = 2,
+    PAUSE_MS = 10,
+    PAUSE_MS_MAX = 100,
+};
 
 static void
 on_alarm(int signal)
@@ -44,86 +38,63 @@ on_alarm(int signal)
     _exit(ANSWER_TIMEOUT);
 }
 
-/* A line of the head or between chunks, without its end. */
-static const char *
-read_line(void)
+static int
+print_answer(const char *posted, const char *text, int seconds)
 {
-    static char line[HEAD_BYTES_MAX];
-    if (fgets(line, sizeof line, answer) == NULL) fail(1, "the answer ends early");
-    line[strcspn(line, "\r\n")] = 0;
-    return line;
-}
-
-/* `length` bytes; negative: all until the end. */
-static void
-pass_on(long long length)
-{
-    static char piece[64 << 10];
-    while (length != 0) {
-        size_t wanted =
-            length < 0 || length > (long long)sizeof piece ? sizeof piece : (size_t)length;
-        size_t got = fread(piece, 1, wanted, answer);
-        if (fwrite(piece, 1, got, stdout) != got) fail(1, "cannot write: %s", strerror(errno));
-        if (length > 0) length -= (long long)got;
-        if (got < wanted && (length > 0 || ferror(answer))) fail(1, "the answer ends early");
-        if (got < wanted) break;
+    struct plain_url url;
+    struct plain_answer answer;
+    char error[PLAIN_ERROR_SIZE];
+    if (!plain_url_parse(text, &url)) return 2;
+    if (!plain_http(&url, posted, seconds, &answer, error)) {
+        fprintf(stderr, "get: %s\n", error);
+        return 1;
     }
-}
-
-static void
-pass_on_chunks(void)
-{
-    long long length;
-    do {
-        char *end;
-        const char *line = read_line();
-        length = strtoll(line, &end, 16);
-        if (end == line || length < 0) fail(1, "not a chunk: %s", line);
-        pass_on(length);
-        read_line();
-    } while (length > 0);
+    if (answer.status >= 400) {
+        fprintf(stderr, "get: %s answers %d\n", text, answer.status);
+        return ANSWER_REFUSED;
+    }
+    size_t written = fwrite(answer.body, 1, answer.length, stdout);
+    free(answer.body);
+    return written == answer.length && fflush(stdout) == 0 ? 0 : 1;
 }
 
 static int
-connect_to(const char *host, int port)
+wait_for(pid_t pid, const char *text)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    if (strcmp(host, "localhost") == 0) host = "127.0.0.1";
-    if (inet_pton(AF_INET, host, &address.sin_addr) != 1) fail(1, "not an IPv4 address: %s", host);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
-        fail(1, "cannot connect to %s:%d: %s", host, port, strerror(errno));
-    return fd;
+    struct plain_url url;
+    struct plain_answer answer;
+    char error[PLAIN_ERROR_SIZE];
+    if (!plain_url_parse(text, &url)) return 2;
+    for (int pause = PAUSE_MS;; pause = pause * 2 < PAUSE_MS_MAX ? pause * 2 : PAUSE_MS_MAX) {
+        bool has_answer = plain_http(&url, NULL, LOOK_SECONDS, &answer, error);
+        if (has_answer && answer.status < 400) return 0;
+        if (has_answer) free(answer.body);
+        if (kill(pid, 0) != 0 && errno == ESRCH) return 1;
+        nanosleep(&(struct timespec){.tv_nsec = pause * 1000000L}, NULL);
+    }
 }
 
 int
 main(int argc, char **argv)
 {
-    char host[64];
-    int port, path_at = 0;
-    if (argc < 2 || argc > 3 || sscanf(argv[1], "http://%63[^:/]:%d%n", host, &port, &path_at) != 2)
-        fail(2, "usage: get http://HOST:PORT/PATH [SECONDS]");
-    const char *path = argv[1] + path_at;
+    const char *posted = NULL, *awaited = NULL;
+    if (argc > 2 && strcmp(argv[1], "-d") == 0) posted = argv[2];
+    if (argc > 2 && strcmp(argv[1], "--wait") == 0) awaited = argv[2];
+    char **urls = argv + (posted != NULL || awaited != NULL ? 3 : 1), **end = argv + argc;
+    int seconds = DEFAULT_SECONDS, status = 2;
+    if (end - urls > 1 && strncmp(end[-1], "http:", 5) != 0) seconds = atoi(*--end);
     signal(SIGALRM, on_alarm);
     signal(SIGPIPE, SIG_IGN);
-    alarm(argc > 2 ? (unsigned)atoi(argv[2]) : 10);
-    int fd = connect_to(host, port);
-    if (dprintf(fd, "GET %s HTTP/1.1\r\nHost: %s:%d\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-                *path == '/' ? path : "/", host, port) < 0 ||
-        (answer = fdopen(fd, "r")) == NULL)
-        fail(1, "cannot ask %s: %s", argv[1], strerror(errno));
-    int status = 0;
-    long long length = -1;
-    bool is_chunked = false;
-    if (sscanf(read_line(), "HTTP/1.%*d %d", &status) != 1) fail(1, "not an answer of HTTP");
-    for (const char *line = read_line(); *line != 0; line = read_line()) {
-        if (strncasecmp(line, "Content-Length:", 15) == 0) length = atoll(line + 15);
-        if (strncasecmp(line, "Transfer-Encoding: chunked", 26) == 0) is_chunked = true;
-    }
-    if (status >= 400) fail(ANSWER_REFUSED, "%s answers %d", argv[1], status);
-    if (is_chunked)
-        pass_on_chunks();
-    else
-        pass_on(length);
-    return fflush(stdout) == 0 ? 0 : 1;
+    if (seconds > 0) alarm((unsigned)seconds);
+    if (awaited != NULL && end - urls == 1)
+        status = wait_for((pid_t)atol(awaited), *urls);
+    else if (awaited == NULL && (posted == NULL || end - urls == 1))
+        for (status = urls == end ? 2 : 0; urls < end && status == 0; urls++)
+            status = print_answer(posted, *urls, seconds);
+    if (status == 2)
+        fputs("usage: get http://HOST:PORT/PATH... [SECONDS]\n"
+              "       get -d FORM http://HOST:PORT/PATH [SECONDS]\n"
+              "       get --wait PID http://HOST:PORT/PATH SECONDS\n",
+              stderr);
+    return status;
 }
