@@ -144,3 +144,35 @@ imports_as() { # DIR CAPTURE: a fresh server that takes in these files is like t
     stop fresh
     return $status
 }
+
+# --- commands and directories -----------------------------------------------------------------------
+
+tells() { # PATTERN STATUS COMMAND...: the text of a command and its status
+    local pattern=$1 wanted=$2 status
+    shift 2
+    "$@" >"$work/tells.txt" 2>&1
+    status=$?
+    ((status == wanted)) && grep -qe "$pattern" "$work/tells.txt" && return
+    echo "status $status: $(<"$work/tells.txt")"
+    return 1
+}
+
+# Everything about a directory that a program could have changed.
+tree() { # DIRECTORY
+    find "$1" -printf '%P %y %s %T@\n' -type f -exec sha256sum {} + | sort
+}
+
+unchanged() { # DIRECTORY COMMAND...: whatever its status is
+    local dir=$1
+    shift
+    tree "$dir" >"$work/tree.before"
+    "$@"
+    tree "$dir" | diff "$work/tree.before" -
+}
+
+flip() { # FILE OFFSET (negative: from its end): all bits of this byte; another time, and it is as before
+    perl -e 'open my $file, "+<", $ARGV[0] or die; my $at = $ARGV[1];
+        sub to { seek $file, $at, $at < 0 ? 2 : 0 or die }
+        to; read $file, my $byte, 1 or die;
+        to; print $file ~$byte; close $file or die' -- "$1" "$2"
+}

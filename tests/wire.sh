@@ -16,29 +16,59 @@
 #   trace                     what a write request could have left behind
 #   capture HEX FILE          the message as a capture, for rrcompare
 
+# Those that begin with _ leave what they make in `made`, as each $(...) is a process.
+
+_text_hex() {
+    local LC_ALL=C i byte # by bytes
+    made=
+    for ((i = 0; i < ${#1}; i++)); do
+        printf -v byte %02x "'${1:i:1}"
+        made+=$byte
+    done
+}
+
 text_hex() {
-    printf %s "$1" | od -An -v -tx1 | tr -d ' \n'
+    local made
+    _text_hex "$1"
+    printf %s "$made"
+}
+
+_varint() {
+    local n=$1
+    made=
+    while ((n > 127 || n < 0)); do
+        printf -v made '%s%02x' "$made" $((n & 127 | 128))
+        n=$((n >> 7 & 0x1ffffffffffffff))
+    done
+    printf -v made '%s%02x' "$made" "$n"
 }
 
 varint() {
-    local n=$1 hex=
-    while ((n > 127 || n < 0)); do
-        printf -v hex '%s%02x' "$hex" $((n & 127 | 128))
-        n=$((n >> 7 & 0x1ffffffffffffff))
-    done
-    printf '%s%02x' "$hex" "$n"
+    local made
+    _varint "$1"
+    printf %s "$made"
 }
 
 field() {
-    printf %s "$(varint $(($1 << 3 | 2)))$(varint $((${#2} / 2)))$2"
+    local made tag
+    _varint $(($1 << 3 | 2))
+    tag=$made
+    _varint $((${#2} / 2))
+    printf %s "$tag$made$2"
 }
 
 field_int() {
-    printf %s "$(varint $(($1 << 3)))$(varint "$2")"
+    local made tag
+    _varint $(($1 << 3))
+    tag=$made
+    _varint "$2"
+    printf %s "$tag$made"
 }
 
 field_text() {
-    field "$1" "$(text_hex "$2")"
+    local made
+    _text_hex "$2"
+    field "$1" "$made"
 }
 
 # Small whole numbers, or the 16 digits of the bits as one writes them.
@@ -57,16 +87,17 @@ field_double() {
 }
 
 packed() {
-    local number=$1 hex='' n
+    local number=$1 hex='' made n
     shift
     for n; do
-        hex+=$(varint "$n")
+        _varint "$n"
+        hex+=$made
     done
     field "$number" "$hex"
 }
 
 snappy() {
-    local size=$((${#1} / 2)) tag=
+    local size=$((${#1} / 2)) tag='' made
     if ((size == 0)); then
         printf 00
         return
@@ -76,12 +107,17 @@ snappy() {
     else
         printf -v tag f4%02x%02x $((size - 1 & 255)) $((size - 1 >> 8))
     fi
-    printf %s "$(varint "$size")$tag$1"
+    _varint "$size"
+    printf %s "$made$tag$1"
 }
 
 from_hex() {
-    # shellcheck disable=SC2059,SC2001 # the format is the data
-    [[ -z $1 ]] || printf "$(sed 's/../\\x&/g' <<<"$1")"
+    local LC_ALL=C at piece
+    for ((at = 0; at < ${#1}; at += 4000)); do # the time of a replacement grows with the square
+        piece=${1:at:4000}
+        # shellcheck disable=SC2059 # the format is the data
+        printf "${piece//??/\\x&}"
+    done
 }
 
 body() {
@@ -131,15 +167,26 @@ status_is() {
 }
 
 header() {
-    tr -d '\r' <"$work/head" | sed -n "s/^$1: *//Ip"
+    local made
+    _header "$1"
+    echo "$made"
+}
+
+_header() { # NAME
+    local line
+    made=
+    while IFS= read -r line; do
+        line=${line%$'\r'}
+        [[ ${line,,} != "${1,,}:"* ]] || made=${line#*:} made=${made#"${made%%[! ]*}"}
+    done <"$work/head"
 }
 
 # header_is NAME VALUE; an empty value: the header must not be there.
 header_is() {
-    local got
-    got=$(header "$1")
-    [[ $got == "$2" ]] && return
-    echo "$1 is '$got' instead of '$2'"
+    local made
+    _header "$1"
+    [[ $made == "$2" ]] && return
+    echo "$1 is '$made' instead of '$2'"
     return 1
 }
 
@@ -150,7 +197,7 @@ written_is() { # SAMPLES HISTOGRAMS EXEMPLARS
 }
 
 metrics() {
-    curl -fs --noproxy '*' --max-time 10 "$url/metrics"
+    "$TOOLS/get" "$url/metrics"
 }
 
 metric() {

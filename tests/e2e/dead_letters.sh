@@ -29,16 +29,17 @@ END
 }
 
 start_server() { # DIRECTORY
-    counters=$work/counters.$(basename "$1")
+    counters=$work/counters.${1##*/}
     : >"$work/server.log"
     start_firekeep server "$1" "${ports[0]}" --config.file="$work/firekeep.yml" && within 20 is_open east
 }
 
 histograms() { # BATCH
-    local i
+    local i text=''
     for ((i = 0; i < batch; i++)); do
-        echo "@histogram latency{batch=\"$1\",n=\"$i\"} $((1700000000000 + 1000 * $1)) kind=int schema=3 hint=0 threshold=0.001 zero=2 sum=12.5 count=9 pos=-2:2,3:1/2,3,2"
+        printf -v text '%s%s\n' "$text" "@histogram latency{batch=\"$1\",n=\"$i\"} $((1700000000000 + 1000 * $1)) kind=int schema=3 hint=0 threshold=0.001 zero=2 sum=12.5 count=9 pos=-2:2,3:1/2,3,2"
     done
+    echo "$text"
 }
 
 shown() { # DIRECTORY
@@ -52,58 +53,37 @@ has_letters() { # DIRECTORY COUNT
     [[ $count == "$2" ]]
 }
 
-send_batches() { # DIRECTORY FROM COUNT WANTED: each is on disk before the next is sent
-    local i
+send_batches() { # DIRECTORY FROM COUNT WANTED: each is counted, and so on disk, before the next is sent
+    local i before
+    before=$(samples dead_lettered_total east)
     for ((i = 0; i < $3; i++)); do
         histograms $(($2 + i)) | "$TOOLS/rwmake" --version 2 >"$work/batch.rw"
         is_acknowledged "$work/batch.rw" || return 1
-        within 20 has_letters "$1" $(($4 + (i + 1) * batch)) || return 1
+        within 20 sums_are east samples_dead_lettered_total = $((before + (i + 1) * batch)) || return 1
     done
-}
-
-# What every sample is now.
-account() {
-    quiet_curl "$url/api/v1/status/destinations" | jq -r '.data[] | select(.name == "east").samples |
-        "taken \(.taken), delivered \(.delivered), letters \(.deadLettered), dropped \([.dropped[]] | add // 0), queued \(.queued), difference \(.difference)"'
+    within 20 has_letters "$1" $(($4 + $3 * batch))
 }
 
 # The counters of a directory only rise, whatever becomes of letters.
 counters_rise() {
-    local before=$counters.before now=$counters.now
-    quiet_curl "$url/metrics" | grep -E '^firekeep_destination_samples_[a-z_]*_total[{]' | sort >"$now"
-    [[ ! -e $before ]] || join "$before" "$now" | awk '$3 < $2 { print; less = 1 } END { exit less }' || return 1
-    mv "$now" "$before"
+    quiet_curl "$url/metrics" | awk -v file="$counters" '
+        BEGIN { while ((getline line < file) > 0) if (split(line, part, " ") == 2) before[part[1]] = part[2]; close(file) }
+        /^firekeep_destination_samples_[a-z_]*_total[{]/ {
+            print >file
+            if ($2 < before[$1]) { print; less = 1 }
+        }
+        END { exit less }'
 }
 
+# What every sample is now.
 account_is() { # TAKEN DELIVERED LETTERS DROPPED QUEUED
     local account
-    account=$(account)
+    sums_are east samples_delivered_total = "$2" samples_dropped_total = "$4" samples_queued = "$5" || return 1
+    account=$(quiet_curl "$url/api/v1/status/destinations" | jq -r '.data[] | select(.name == "east").samples |
+        "taken \(.taken), delivered \(.delivered), letters \(.deadLettered), dropped \([.dropped[]] | add // 0), queued \(.queued), difference \(.difference)"')
     echo "$account"
     [[ $account == "taken $1, delivered $2, letters $3, dropped $4, queued $5, difference 0" ]] &&
         balances east && counters_rise
-}
-
-# The text of a command and its status.
-says() { # PATTERN STATUS COMMAND...
-    local pattern=$1 wanted=$2 output status
-    shift 2
-    output=$("$@" 2>&1)
-    status=$?
-    echo "status $status: $output"
-    ((status == wanted)) && grep -qe "$pattern" <<<"$output"
-}
-
-flip() { # FILE OFFSET (negative: from its end)
-    local at=$2 byte
-    ((at >= 0)) || at=$(($(stat -c %s "$1") + at))
-    byte=$(dd if="$1" bs=1 skip="$at" count=1 status=none | od -An -tu1)
-    printf '%b' "\\x$(printf %02x $((byte ^ 255)))" |
-        dd of="$1" bs=1 seek="$at" conv=notrunc status=none
-}
-
-tree() {
-    find "$1" -printf '%P %y %s %T@\n' | sort
-    find "$1" -type f -print0 | sort -z | xargs -0 sha256sum
 }
 
 letters_of() { # DIRECTORY [NUMBER]
@@ -115,21 +95,21 @@ complains() { # LEVEL PATTERN: the server at work
 }
 
 is_damaged() { # COUNT
-    [[ $(metric firekeep_destination_samples_dropped_total 'east",reason="damaged') == "$1" ]]
+    "$TOOLS/metrics" "$url" "$within_seconds" are 'firekeep_destination_samples_dropped_total{destination="east",reason="damaged"' = "$1"
 }
 
 # A stopped directory with damage in it, of which so many letters of `all` can be read.
 meets_damage() { # CASE DIRECTORY NAMED [LOST]
-    local case=$1 dir=$2 named=$3 before lost
+    local case=$1 dir=$2 named=$3 lost
     lost=${4:-$((all - $(shown "$dir")))}
-    rm -f "$work/counters.$(basename "$dir").before" # of a case before
-    before=$(tree "$dir")
-    claim "$case: list tells and fails" says "$named" 1 "$firekeep" dead-letters list --storage.path="$dir"
-    claim "$case: show tells and fails" says "$named" 1 "$firekeep" dead-letters show --storage.path="$dir"
-    claim "$case: verify tells and fails" says "east.*$named" 1 "$firekeep" verify "$dir"
-    claim "$case: whoever looks changes nothing" [ "$before" == "$(tree "$dir")" ]
+    rm -f "$work/counters.${dir##*/}" # of a case before
+    tree "$dir" >"$work/before"
+    claim "$case: list tells and fails" tells "$named" 1 "$firekeep" dead-letters list --storage.path="$dir"
+    claim "$case: show tells and fails" tells "$named" 1 "$firekeep" dead-letters show --storage.path="$dir"
+    claim "$case: verify tells and fails" tells "east.*$named" 1 "$firekeep" verify "$dir"
+    claim "$case: whoever looks changes nothing" eval 'tree "$dir" | diff "$work/before" -'
     cp -a "$dir" "$dir.asked"
-    claim "$case: replay tells and fails" says "$named" 1 "$firekeep" dead-letters replay --storage.path="$dir.asked"
+    claim "$case: replay tells and fails" tells "$named" 1 "$firekeep" dead-letters replay --storage.path="$dir.asked"
     rm -rf "$dir.asked"
     claim "$case: the server starts" start_server "$dir" || return
     claim "$case: $lost letters are lost, and counted" within 10 account_is "$all" 0 $((all - lost)) "$lost" 0
@@ -143,7 +123,7 @@ meets_damage() { # CASE DIRECTORY NAMED [LOST]
     crash server
     claim "$case: it starts again after SIGKILL" start_server "$dir" || return
     claim "$case: they are counted once" within 10 account_is "$all" 0 $((all - lost)) "$lost" 0
-    claim "$case: and told once" bash -c "! grep -e 'letters=$lost\b' '$work/server.log'"
+    claim "$case: and told once" eval '! grep -e "letters=$lost\b" "$work/server.log"'
     claim "$case: another batch is kept" send_batches "$dir" 50 1 $((all - lost))
     "$firekeep" dead-letters drop --storage.path="$dir" >"$work/drop.txt" 2>&1
     claim "$case: what is left can be dropped" within 10 account_is $((all + batch)) 0 0 $((all + batch)) 0
@@ -161,7 +141,7 @@ if claim "letters are made" make_letters one; then
     claim "they are counted" account_is "$all" 0 "$all" 0 0
     claim "SIGTERM ends it with status 0" stop server
     size=$(stat -c %s "$(letters_of "$work/one")")
-    claim "nothing is wrong with them" says "east" 0 "$firekeep" verify "$work/one"
+    claim "nothing is wrong with them" tells "east" 0 "$firekeep" verify "$work/one"
     claim "list is content" "$firekeep" dead-letters list --storage.path="$work/one"
     damage() { # CASE NAMED [LOST] -- COMMAND... with DIR and FILE in it
         local case=$1 named=$2 dir=$work/damaged lost=()
@@ -228,8 +208,8 @@ if claim "older: letters are made" make_letters older; then
     sent=$(cat "$work"/files/*.ndjson | wc -l)
     rm -rf "$work/older/relay/east/dead-letters"
     cp -a "$work/copy" "$work/older/relay/east/dead-letters"
-    claim "older: verify tells and fails" says "east.*$all .*back" 1 "$firekeep" verify "$work/older"
-    claim "older: list tells and fails" says "$all dead letters that had been removed are back" 1 "$firekeep" dead-letters list --storage.path="$work/older"
+    claim "older: verify tells and fails" tells "east.*$all .*back" 1 "$firekeep" verify "$work/older"
+    claim "older: list tells and fails" tells "$all dead letters that had been removed are back" 1 "$firekeep" dead-letters list --storage.path="$work/older"
     claim "older: starts with the old copy" start_server "$work/older"
     claim "older: letters that were gone are back, and count as taken once more" within 10 account_is $((2 * all)) "$all" "$all" 0 0
     claim "older: an error says so" complains error "back=$all\b"

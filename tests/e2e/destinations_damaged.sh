@@ -19,7 +19,7 @@ objects=$dir/relay/bucket/objects
 
 start_bucket() {
     start bucket python3 tests/doubles/s3.py --port "${ports[1]}"
-    within 20 quiet_curl -o "$work/answer" "$s3/-/stats"
+    wait_ready bucket "$s3/-/stats" 20
 }
 
 stats() { # EXPRESSION: whether jq finds it true
@@ -55,30 +55,17 @@ begin() { # COMPRESSION [ARGUMENT...]: nobody answers at the bucket's address ye
 }
 
 numbers() { # NAME SERIES SAMPLES
-    local i
-    for ((i = 0; i < $3; i++)); do
-        ((i == 0 || i % 5000 > 0)) || echo '---'
-        printf '%s{i="%d",text="%064d"} %d.5 %d\n' "$1" "$((i % $2))" "$((i % $2))" "$i" "$((1700000000000 + i / $2 * 1000))"
-    done >"$work/$1.txt"
-    "$TOOLS/rwmake" <"$work/$1.txt" >"$work/$1.rw"
+    awk -v name="$1" -v series="$2" -v count="$3" 'BEGIN {
+        for (i = 0; i < count; i++) {
+            if (i && i % 5000 == 0) print "---"
+            printf "%s{i=\"%d\",text=\"%064d\"} %d.5 %.0f\n", name, i % series, i % series, i, 1700000000000 + int(i / series) * 1000
+        }
+    }' | "$TOOLS/rwmake" >"$work/$1.rw"
 }
 
 # The object is complete, and cannot go anywhere.
 waits() {
-    [[ $(find "$objects" -type f | wc -l) == 1 ]] && says bucket . && [[ $(state_of bucket) == retrying ]]
-}
-
-flip() { # FILE OFFSET: below 0 from the end
-    python3 - "$1" "$2" <<'END'
-import sys
-with open(sys.argv[1], "r+b") as file:
-    at = int(sys.argv[2])
-    file.seek(at, 2 if at < 0 else 0)
-    at = file.tell()
-    byte = file.read(1)
-    file.seek(at)
-    file.write(bytes([byte[0] ^ 8]))
-END
+    is_in_state bucket retrying && [[ $(find "$objects" -type f | wc -l) == 1 ]] && says bucket .
 }
 
 flip_object() { # OFFSET
@@ -101,14 +88,18 @@ for path in sys.argv[1:]:
 END
 }
 
+all_keys() {
+    quiet_curl "$s3/metrics?list-type=2" | awk -v RS='<Key>' 'NR > 1 { sub(/<.*/, ""); print }'
+}
+
 content() {
     local key
-    for key in $(quiet_curl "$s3/metrics?list-type=2" | grep -o '<Key>[^<]*' | sed 's/^<Key>//' | grep -v '/_'); do
-        quiet_curl "$s3/metrics/$key" >"$work/object" || return 1
+    for key in $(all_keys); do
         case $key in
-        *.zst) zstd -dc "$work/object" ;;
-        *.gz) gzip -dc "$work/object" ;;
-        *) cat "$work/object" ;;
+        */_*) ;;
+        *.zst) quiet_curl "$s3/metrics/$key" | zstd -dc ;;
+        *.gz) quiet_curl "$s3/metrics/$key" | gzip -dc ;;
+        *) quiet_curl "$s3/metrics/$key" ;;
         esac || return 1
     done
 }
@@ -244,7 +235,7 @@ claim "index: 500 more are acknowledged" is_acknowledged "$work/more.rw"
 claim "index: they are delivered" settles 2500
 index_is_right() { # it lists all, or says that it does not
     local key
-    key=$(quiet_curl "$s3/metrics?list-type=2" | grep -o '<Key>[^<]*/_[^<]*' | sed 's/^<Key>//' | tail -n 1)
+    key=$(all_keys | grep '/_' | tail -n 1)
     quiet_curl "$s3/metrics/$key" >"$work/index.json"
     jq -c . "$work/index.json"
     jq -e '(.objects | length) == 2 or .all_objects == false' "$work/index.json"

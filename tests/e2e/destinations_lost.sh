@@ -57,19 +57,15 @@ takes() { # NUMBER
 }
 
 shows() { # DESTINATION TERM=COUNT...: and the equation holds
-    local destination=$1 term
-    shift
-    for term; do
-        [[ $(samples "${term%=*}" "$destination") == "${term#*=}" ]] || {
-            echo "$destination: ${term%=*} is $(samples "${term%=*}" "$destination"), not ${term#*=}"
-            return 1
-        }
+    local destination=$1 term terms=()
+    for term in "${@:2}"; do
+        terms+=("samples_${term%=*}" = "${term#*=}")
     done
-    balances "$destination"
+    sums_are "$destination" "${terms[@]}" && balances "$destination"
 }
 
 dropped() { # DESTINATION REASON COUNT
-    [[ $(quiet_curl "$url/metrics" | sed -n "s/^firekeep_destination_samples_dropped_total{destination=\"$1\",reason=\"$2\"} //p") == "$3" ]]
+    "$TOOLS/metrics" "$url" "$within_seconds" are "firekeep_destination_samples_dropped_total{destination=\"$1\",reason=\"$2\"" = "$3"
 }
 
 has_lines() { # DESTINATION COUNT: so many distinct samples are in its files
@@ -125,7 +121,7 @@ configure < <(destination west && destination other)
 claim "$it: the destination is configured again" reload
 claim "$it: more is acknowledged" takes 3
 claim "$it: what the log has is delivered, what it gave up is dropped" within 20 eval \
-    '(($(samples delivered_total west) + $(samples dropped_total west) == 20000)) && shows west taken_total=20000 queued=0'
+    'shows west taken_total=20000 queued=0 && (($(samples delivered_total west) + $(samples dropped_total west) == 20000))'
 claim "$it: for the reason that the log gave it up" dropped west log_budget $((20000 - $(samples delivered_total west)))
 claim "$it: it is said" logged dropped_as=log_budget
 claim "$it: there is no difference" no_difference

@@ -7,6 +7,9 @@
 #include "cmp.pb-c.h"
 #include "oracle.h"
 
+/* What one message unpacks into, which is freed with the arena: most of its objects are tiny. */
+ProtobufCAllocator oracle_allocator(struct arena *arena);
+
 void oracle_fault(struct oracle_set *set, const struct oracle_series *series, const char *what);
 
 /* The series with these labels, made if need be. Sorts and shrinks the caller's `labels`. */

@@ -201,11 +201,12 @@ take_chunks(struct gathering *g, const Cmp__ChunkedSeries *cs, struct why *why)
 static enum err
 take_frame(struct gathering *g, struct bytes payload, struct why *why)
 {
+    struct arena arena;
+    ProtobufCAllocator allocator = oracle_allocator(&arena);
     Cmp__ChunkedReadResponse *frame =
-        cmp__chunked_read_response__unpack(NULL, payload.size, payload.at);
-    if (frame == NULL) return why_set(why, ERR_INPUT, "a frame is no ChunkedReadResponse");
-    enum err e = OK;
-    for (size_t i = 0; i < frame->n_chunked_series && e == OK; i++) {
+        cmp__chunked_read_response__unpack(&allocator, payload.size, payload.at);
+    enum err e = frame == NULL ? why_set(why, ERR_INPUT, "a frame is no ChunkedReadResponse") : OK;
+    for (size_t i = 0; e == OK && i < frame->n_chunked_series; i++) {
         const Cmp__ChunkedSeries *cs = frame->chunked_series[i];
         if (!same_labels(&g->series, cs)) {
             series_done(g);
@@ -213,7 +214,7 @@ take_frame(struct gathering *g, struct bytes payload, struct why *why)
         }
         e = take_chunks(g, cs, why);
     }
-    cmp__chunked_read_response__free_unpacked(frame, NULL);
+    arena_fini(&arena);
     return e;
 }
 

@@ -14,7 +14,7 @@
 
 #include "cmp.pb-c.h"
 
-enum { CUSTOM_BUCKETS_SCHEMA = -53 };
+enum { CUSTOM_BUCKETS_SCHEMA = -53, UNPACKED_BLOCK_BYTES = 64 << 10 };
 static const uint64_t STALE_MARKER_BITS = 0x7ff0000000000002;
 static const size_t MESSAGE_BYTES_MAX = (size_t)2 << 30;
 
@@ -22,6 +22,26 @@ static struct bytes
 binary(ProtobufCBinaryData data)
 {
     return bytes_of(data.data, data.len);
+}
+
+static void *
+take_memory(void *arena, size_t size)
+{
+    return arena_alloc(arena, size);
+}
+
+static void
+give_memory(void *arena, void *memory)
+{
+    (void)arena;
+    (void)memory;
+}
+
+ProtobufCAllocator
+oracle_allocator(struct arena *arena)
+{
+    arena_init(arena, NULL, 0, UNPACKED_BLOCK_BYTES);
+    return (ProtobufCAllocator){take_memory, give_memory, arena};
 }
 
 enum err
@@ -196,9 +216,11 @@ static enum err
 add_write_1(struct oracle_set *set, struct bytes message, struct oracle_counts *counts,
             struct why *why)
 {
-    Cmp__WriteRequest *request = cmp__write_request__unpack(NULL, message.size, message.at);
-    if (request == NULL) return why_set(why, ERR_INPUT, "not a remote write 1.0 request");
-    for (size_t i = 0; i < request->n_timeseries; i++) {
+    struct arena arena;
+    ProtobufCAllocator allocator = oracle_allocator(&arena);
+    Cmp__WriteRequest *request = cmp__write_request__unpack(&allocator, message.size, message.at);
+    enum err e = request == NULL ? why_set(why, ERR_INPUT, "not a remote write 1.0 request") : OK;
+    for (size_t i = 0; e == OK && i < request->n_timeseries; i++) {
         const Cmp__TimeSeries *ts = request->timeseries[i];
         counts->series++;
         counts->samples += ts->n_samples;
@@ -210,8 +232,8 @@ add_write_1(struct oracle_set *set, struct bytes message, struct oracle_counts *
                    ts->histograms);
         free(labels);
     }
-    cmp__write_request__free_unpacked(request, NULL);
-    return OK;
+    arena_fini(&arena);
+    return e;
 }
 
 /* NULL: a reference beyond the symbols, or one without its partner. */
@@ -235,10 +257,11 @@ static enum err
 add_write_2(struct oracle_set *set, struct bytes message, struct oracle_counts *counts,
             struct why *why)
 {
-    Cmp__RequestV2 *request = cmp__request_v2__unpack(NULL, message.size, message.at);
-    if (request == NULL) return why_set(why, ERR_INPUT, "not a remote write 2.0 request");
-    enum err e = OK;
-    for (size_t i = 0; i < request->n_timeseries; i++) {
+    struct arena arena;
+    ProtobufCAllocator allocator = oracle_allocator(&arena);
+    Cmp__RequestV2 *request = cmp__request_v2__unpack(&allocator, message.size, message.at);
+    enum err e = request == NULL ? why_set(why, ERR_INPUT, "not a remote write 2.0 request") : OK;
+    for (size_t i = 0; e == OK && i < request->n_timeseries; i++) {
         const Cmp__TimeSeriesV2 *ts = request->timeseries[i];
         counts->series++;
         counts->samples += ts->n_samples;
@@ -254,7 +277,7 @@ add_write_2(struct oracle_set *set, struct bytes message, struct oracle_counts *
                    ts->histograms);
         free(labels);
     }
-    cmp__request_v2__free_unpacked(request, NULL);
+    arena_fini(&arena);
     return e;
 }
 
@@ -391,9 +414,11 @@ enum err
 oracle_add_answer(struct oracle_set *set, struct oracle_range range, struct bytes message,
                   struct why *why)
 {
-    Cmp__ReadResponse *answer = cmp__read_response__unpack(NULL, message.size, message.at);
-    if (answer == NULL) return why_set(why, ERR_INPUT, "not a remote read answer");
-    enum err e = OK;
+    struct arena arena;
+    ProtobufCAllocator allocator = oracle_allocator(&arena);
+    Cmp__ReadResponse *answer = cmp__read_response__unpack(&allocator, message.size, message.at);
+    enum err e = answer == NULL ? why_set(why, ERR_INPUT, "not a remote read answer") : OK;
+    if (e) goto out;
     if (answer->n_results != 1) {
         e = why_set(why, ERR_INPUT, "%zu results to 1 query", answer->n_results);
         goto out;
@@ -403,6 +428,6 @@ oracle_add_answer(struct oracle_set *set, struct oracle_range range, struct byte
         oracle_add_answered_series(set, range, answer->results[0]->timeseries[i]);
     }
 out:
-    cmp__read_response__free_unpacked(answer, NULL);
+    arena_fini(&arena);
     return e;
 }

@@ -126,7 +126,9 @@ take_labels(char **at, struct labels *ret, struct why *why)
 {
     char *text = *at + strspn(*at, " ");
     size_t name_size = strcspn(text, "{ ");
-    struct oracle_options *options = zeroed(1, sizeof *options);
+    static struct oracle_options room; /* too large to be made for each line */
+    struct oracle_options *options = &room;
+    options->matcher_count = 0;
     char *end = text + name_size;
     if (*end == '{') {
         char *behind = braces_end(end);
@@ -538,7 +540,7 @@ refuse(size_t number, const char *text)
 static void
 convert(int version)
 {
-    struct line *lines = zeroed(SERIES_MAX, sizeof *lines);
+    struct line *lines = oracle_must(calloc(SERIES_MAX, sizeof *lines));
     size_t count = 0;
     size_t number = 0;
     char *input = NULL;
@@ -549,6 +551,7 @@ convert(int version)
         if (input[0] == '\0' || input[0] == '#') continue;
         if (strcmp(input, "---") == 0) {
             write_record(version, lines, count);
+            arena_reset(&arena);
             count = 0;
             continue;
         }
@@ -562,6 +565,7 @@ convert(int version)
     }
     free(input);
     if (count > 0) write_record(version, lines, count);
+    free(lines);
 }
 
 int
