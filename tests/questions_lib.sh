@@ -71,41 +71,43 @@ is_sent() { # CAPTURE URL [ARGUMENT...]
 
 # --- answers ---
 
-canonical() {
-    jq -S 'if .status == "success" then .data.result | sort_by(.metric | tostring) else . end'
-}
-
-range_of() { # NAME QUESTION
-    curl -s --noproxy '*' --max-time 60 "${at[$1]}/api/v1/query_range" --data-urlencode "query=$2" \
-        -d "start=$start_s" -d "end=$end_s" -d step=20
-}
-
-instant_of() { # NAME QUESTION
-    curl -s --noproxy '*' --max-time 60 "${at[$1]}/api/v1/query" --data-urlencode "query=$2" \
-        -d "time=$(((start_s + end_s) / 2)).5"
-}
-
 # Sums are taken in the order in which series come, which differs: 12 digits must agree.
 rounded() {
     jq -S 'def rounded: if test("^-?[0-9]") then tonumber as $v | if $v == 0 then 0 else
                ($v | fabs | log10 | floor) as $e | ($v / pow(10; $e) * 1e12 | round) as $m | [$m, $e] end
            else . end;
-           walk(if type == "string" and test("^(-?[0-9.]+(e[-+]?[0-9]+)?)$") then rounded else . end)'
+           if .status == "success" then .data.result | sort_by(.metric | tostring) else . end |
+           walk(if type == "string" and test("^(-?[0-9.]+(e[-+]?[0-9]+)?)$") then rounded else . end)' "$1"
+}
+
+# Both of both, by one process: into $work/NUMBER.range and $work/NUMBER.instant.
+ask_both() { # QUESTION NAME NAME
+    local all=(-s --noproxy '*' --max-time 60 --data-urlencode "query=$1") number=0 name arguments=()
+    for name in "${@:2}"; do
+        arguments+=(--next "${all[@]}" -o "$work/$number.range" "${at[$name]}/api/v1/query_range"
+            -d "start=$start_s" -d "end=$end_s" -d step=20
+            --next "${all[@]}" -o "$work/$number.instant" "${at[$name]}/api/v1/query"
+            -d "time=$(((start_s + end_s) / 2)).5")
+        number=$((number + 1))
+    done
+    rm -f "$work"/[01].{range,instant}
+    curl "${arguments[@]:1}"
 }
 
 # same_answers A B QUESTION: by range and at an instant; neither may be an error, one has to say something.
 same_answers() {
     local how a b something=0
-    for how in range_of instant_of; do
-        a=$("$how" "$1" "$3")
-        b=$("$how" "$2" "$3")
+    ask_both "$3" "$1" "$2"
+    for how in range instant; do
+        a=$(<"$work/0.$how")
+        b=$(<"$work/1.$how")
         [[ $a == '{"status":"success"'* ]] || {
             echo "${a:0:300}"
             return 1
         }
         [[ $a == *'"result":[]'* ]] || something=1
         [[ $a == "$b" ]] && continue
-        diff <(canonical <<<"$a" | rounded) <(canonical <<<"$b" | rounded) >"$work/diff.txt" && continue
+        diff <(rounded "$work/0.$how") <(rounded "$work/1.$how") >"$work/diff.txt" && continue
         echo "$how differs:"
         head -n 20 "$work/diff.txt"
         return 1

@@ -134,10 +134,28 @@ capture() {
 send() {
     local path=$1
     shift
+    exchange POST "$work/request" "$path" -H Expect: -H Content-Type: "$@" ||
+        status=$(curl -s --noproxy '*' --max-time 30 -o "$work/answer" -D "$work/head" \
+            -w '%{http_code}' -H Expect: -H Content-Type: --data-binary "@$work/request" "$@" \
+            "$url$path")
+}
+
+# exchange METHOD FILE PATH [CURL-ARGUMENT...]: by what starts faster than curl; false: it cannot do that.
+exchange() {
+    local method=$1 file=$2 path=$3 headers=()
+    shift 3
+    while (($# > 0)); do
+        [[ $1 == -H && ! $2 =~ ^(Expect|Transfer-Encoding):. ]] || return 1
+        case $2 in
+        *:) ;; # there is none to be left out
+        *\;) headers+=("${2%;}:") ;; # empty
+        *) headers+=("$2") ;;
+        esac
+        shift 2
+    done
     : >"$work/answer"
-    status=$(curl -s --noproxy '*' --max-time 30 -o "$work/answer" -D "$work/head" \
-        -w '%{http_code}' -H Expect: -H Content-Type: --data-binary "@$work/request" "$@" \
-        "$url$path")
+    status=$("$TOOLS/get" --parts "$method" "$file" "$work/head" "$work/answer" "$url$path" "${headers[@]}")
+    return 0
 }
 
 protobuf='Content-Type: application/x-protobuf'

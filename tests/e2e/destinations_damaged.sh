@@ -54,11 +54,11 @@ begin() { # COMPRESSION [ARGUMENT...]: nobody answers at the bucket's address ye
     serve "${@:2}"
 }
 
-numbers() { # NAME SERIES SAMPLES
-    awk -v name="$1" -v series="$2" -v count="$3" 'BEGIN {
+numbers() { # NAME SERIES SAMPLES [LENGTH of a label]
+    awk -v name="$1" -v series="$2" -v count="$3" -v length_of="${4-64}" 'BEGIN {
         for (i = 0; i < count; i++) {
-            if (i && i % 5000 == 0) print "---"
-            printf "%s{i=\"%d\",text=\"%064d\"} %d.5 %.0f\n", name, i % series, i % series, i, 1700000000000 + int(i / series) * 1000
+            if (i && i % 2000 == 0) print "---"
+            printf "%s{i=\"%d\",text=\"%0" length_of "d\"} %d.5 %.0f\n", name, i % series, i % series, i, 1700000000000 + int(i / series) * 1000
         }
     }' | "$TOOLS/rwmake" >"$work/$1.rw"
 }
@@ -128,7 +128,7 @@ settles() { # DELIVERED
 }
 
 numbers small 50 2000
-numbers large 1000 60000 # more than a part of an upload
+numbers large 1000 16000 480 # more than a part of an upload
 has_zstd=$(command -v zstd)
 
 # --- while it waits ---------------------------------------------------------------------------------
@@ -174,12 +174,12 @@ done
 roll_age=6s # all of them in one
 : >"$work/server.log"
 claim "parts: starts without a bucket" begin none
-claim "parts: 60,000 samples are acknowledged" is_acknowledged "$work/large.rw"
+claim "parts: 16,000 samples are acknowledged" is_acknowledged "$work/large.rw"
 claim "parts: an object of them waits" within 30 waits
 claim "parts: it is larger than one part" [ "$(stat -c %s "$(find "$objects" -type f)")" -gt 8500000 ]
 claim "parts: a bit of the second part is flipped" flip_object 8400000
 claim "parts: the bucket comes" start_bucket
-claim "parts: all is delivered, and the account is right" settles 60000
+claim "parts: all is delivered, and the account is right" settles 16000
 claim "parts: the bucket has all samples" has_all large
 claim "parts: the log says that it was damaged" told_damage
 

@@ -48,6 +48,7 @@ has() { # METRIC VALUE T [RRCOMPARE-ARGUMENT...]: exactly this sample is there
 ask() {
     local method=$1 path=$2
     shift 2
+    ! exchange "$method" '' "$path" "$@" || return 0
     [[ $method != HEAD ]] || set -- -I "$@"
     status=$(curl -s --noproxy '*' --max-time 30 -o "$work/answer" -D "$work/head" \
         -w '%{http_code}' -X "$method" "$@" "$url$path")
@@ -109,9 +110,9 @@ bad_limits() {
 # An alert on a metric that does not exist never fires, and a panel of it stays empty.
 alerts_know_metrics() {
     local name page
-    page=$(curl -fs --noproxy '*' "$url/metrics") || return
+    page=$'\n'$(metrics) || return
     for name in $(grep -oh 'firekeep_[a-z_]*' docs/firekeep.rules.yml docs/firekeep.dashboard.json | sort -u); do
-        grep -q "^$name[{ ]" <<<"$page" || {
+        [[ $page == *$'\n'"$name"[{\ ]* ]] || {
             echo "$name"
             return 1
         }

@@ -10,15 +10,15 @@ port=$(free_ports 1)
 port2=$(free_ports 1)
 url=http://127.0.0.1:$port
 range=(--start 0 --end 4102444800000)
-pieces=30
+pieces=21
 
 metric() { # PATTERN
-    curl -fs --noproxy '*' "$url/metrics" | sed -n "s/^$1 //p"
+    "$TOOLS/get" "$url/metrics" | sed -n "s/^$1 //p"
 }
 
 # Some requests at a time, each time by a process of its own, every third of which is killed.
-in_pieces() { # NAME CAPTURE
-    local piece size=55 last=() dir=$work/$1
+in_pieces() { # NAME CAPTURE REQUESTS, in a piece
+    local piece size=$3 last=() dir=$work/$1
     for ((piece = 0; piece < pieces; piece++)); do
         last=(--first $(((piece + 1) * size)))
         ((piece + 1 < pieces)) || last=()
@@ -41,9 +41,9 @@ reads_back() { # CAPTURE
         "$TOOLS/rrcompare" "$url" "$1" "${range[@]}" --streamed
 }
 
-merged() { # NAME CAPTURE
+merged() { # NAME CAPTURE REQUESTS
     local name=$1 dir=$work/$1
-    claim "$name: is taken in pieces, through crashes" in_pieces "$name" "$2"
+    claim "$name: is taken in pieces, through crashes" in_pieces "$name" "$2" "$3"
     claim "$name: starts" start_firekeep "$name" "$dir" "$port" || return
     claim "$name: the pieces become less than eight parts" within 30 few_parts
     claim "$name: reads back" reads_back "$2"
@@ -206,12 +206,13 @@ retention() {
     claim "retention: verify finds nothing wrong, either" build/firekeep verify "$dir"
 }
 
+declare -A size=([node15s]=13 [v2hist]=83) # 264 and 1740 requests
 for name in node15s v2hist; do
     if [[ -z $SAMPLES || ! -f $SAMPLES/$name.rw ]]; then
         skip "$name" "no captures beside the project"
         continue
     fi
-    merged "$name" "$SAMPLES/$name.rw"
+    merged "$name" "$SAMPLES/$name.rw" "${size[$name]}"
 done
 on_request
 deletion

@@ -189,10 +189,11 @@ look(const struct plain_url *url, char **words, int count)
 {
     struct plain_answer got;
     char error[PLAIN_ERROR_SIZE];
-    if (!plain_http(url, NULL, LOOK_SECONDS, &got, error)) return no("no metrics: %s", error);
+    static const struct plain_request request = {.method = "GET"};
+    if (!plain_http(url, &request, LOOK_SECONDS, &got, error)) return no("no metrics: %s", error);
     page = got.body;
     bool is_so = got.status == 200 ? answer(words, count) : no("no metrics: status %d", got.status);
-    free(got.body);
+    plain_answer_fini(&got);
     return is_so;
 }
 

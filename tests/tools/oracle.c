@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
+enum { FOUND_MAX = 1 << 13 };
+
 void
 oracle_need(bool got)
 {
@@ -31,6 +35,7 @@ oracle_init(struct oracle_set *set, const struct oracle_options *options)
 {
     *set = (struct oracle_set){.options = options};
     arena_init(&set->arena, NULL, 0, 1 << 20);
+    set->found = oracle_must(calloc(FOUND_MAX, sizeof *set->found));
 }
 
 static void
@@ -46,6 +51,7 @@ oracle_fini(struct oracle_set *set)
 {
     tdestroy(set->tree, series_free);
     free(set->series);
+    free(set->found);
     arena_fini(&set->arena);
     *set = (struct oracle_set){0};
 }
@@ -160,6 +166,15 @@ labels_canonical(const struct oracle_options *options, struct oracle_label *labe
     return kept;
 }
 
+static size_t
+found_slot(const struct oracle_series *key)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < key->label_count; i++)
+        hash = hash_bytes(key->labels[i].value, hash);
+    return hash % FOUND_MAX;
+}
+
 struct oracle_series *
 oracle_find_series(struct oracle_set *set, struct oracle_label *labels, size_t count)
 {
@@ -167,8 +182,11 @@ oracle_find_series(struct oracle_set *set, struct oracle_label *labels, size_t c
         .labels = labels,
         .label_count = labels_canonical(set->options, labels, count),
     };
+    size_t slot = found_slot(&key);
+    if (set->found[slot] != NULL && oracle_series_compare(set->found[slot], &key) == 0)
+        return set->found[slot];
     struct oracle_series **found = tfind(&key, &set->tree, series_compare_any);
-    if (found != NULL) return *found;
+    if (found != NULL) return set->found[slot] = *found;
 
     struct oracle_series *series = oracle_must(arena_new(&set->arena, sizeof *series));
     size_t size = (key.label_count + 1) * sizeof *key.labels;

@@ -74,6 +74,7 @@ struct oracle_set {
     const struct oracle_options *options;
     struct arena arena;
     void *tree;                    /* tsearch(3): struct oracle_series by labels */
+    struct oracle_series **found;  /* in the tree, some of them, by a hash of the labels */
     struct oracle_series **series; /* in label order, after oracle_finish() */
     size_t series_count;
     uint64_t sample_count;

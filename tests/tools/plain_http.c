@@ -44,31 +44,29 @@ connect_to(const struct plain_url *url, int seconds)
     return -1;
 }
 
+/* Who answers before all of it is sent may close then: that it was not sent is no error yet. */
 static bool
-send_request(int fd, const struct plain_url *url, const char *posted)
+send_request(int fd, const struct plain_url *url, const struct plain_request *request)
 {
-    static const char head[] =
-        "%s %s HTTP/1.1\r\nHost: %s:%d\r\nAccept: */*\r\nConnection: close\r\n";
-    static const char form[] =
-        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %zu\r\n\r\n%s";
     char *text;
     size_t length;
     FILE *out = open_memstream(&text, &length); /* one packet, if it fits into one */
     if (out == NULL) return false;
-    fprintf(out, head, posted != NULL ? "POST" : "GET", url->path, url->host, url->port);
-    if (posted != NULL)
-        fprintf(out, form, strlen(posted), posted);
-    else
-        fputs("\r\n", out);
+    fprintf(out, "%s %s HTTP/1.1\r\nHost: %s:%d\r\nAccept: */*\r\nConnection: close\r\n",
+            request->method, url->path, url->host, url->port);
+    for (size_t i = 0; i < request->header_count; i++)
+        fprintf(out, "%s\r\n", request->headers[i]);
+    if (request->body != NULL) fprintf(out, "Content-Length: %zu\r\n", request->body_length);
+    fputs("\r\n", out);
+    if (request->body != NULL) fwrite(request->body, 1, request->body_length, out);
     if (fclose(out) != 0) return false;
-    size_t sent = 0;
-    while (sent < length) {
+    for (size_t sent = 0; sent < length;) {
         ssize_t count = send(fd, text + sent, length - sent, MSG_NOSIGNAL);
         if (count <= 0) break;
         sent += (size_t)count;
     }
     free(text);
-    return sent == length;
+    return true;
 }
 
 /* All until the other side closes, with a 0 behind it; NULL: errno says why. */
@@ -79,8 +77,9 @@ receive_all(int fd, size_t *ret_length)
     char *all = malloc(size + 1);
     while (all != NULL) {
         ssize_t got = recv(fd, all + length, size - length, 0);
-        if (got < 0) break;
-        if (got == 0) {
+        bool is_reset = got < 0 && errno == ECONNRESET && length > 0;
+        if (got < 0 && !is_reset) break;
+        if (got == 0 || is_reset) {
             all[length] = 0;
             *ret_length = length;
             return all;
@@ -122,30 +121,30 @@ join_chunks(char *body, size_t *length)
     return true;
 }
 
-/* The body alone; false: it is no whole answer. */
+/* Head and body, which follow each other in `all`; false: it is no whole answer. */
 static bool
-take_apart(struct plain_answer *answer)
+take_apart(char *all, size_t size, bool has_body, struct plain_answer *answer)
 {
-    char *line = answer->body, *body = strstr(line, "\r\n\r\n");
-    if (body == NULL || sscanf(line, "HTTP/1.%*d %d", &answer->status) != 1) return false;
-    body[2] = 0;
-    body += 4;
-    size_t length = answer->length - (size_t)(body - answer->body);
+    char *end = strstr(all, "\r\n\r\n");
+    answer->head = all;
+    if (end == NULL || sscanf(all, "HTTP/1.%*d %d", &answer->status) != 1) return false;
+    answer->body = end + 4;
+    answer->head_length = (size_t)(answer->body - all);
+    answer->length = size - answer->head_length;
+    if (!has_body) return true;
     bool is_chunked = false;
-    for (line = strstr(line, "\r\n") + 2; *line != 0; line = strstr(line, "\r\n") + 2) {
+    for (const char *line = strstr(all, "\r\n") + 2; line < end + 2;
+         line = strstr(line, "\r\n") + 2) {
         if (strncasecmp(line, "Content-Length:", 15) == 0 &&
-            strtoull(line + 15, NULL, 10) != length)
+            strtoull(line + 15, NULL, 10) != answer->length)
             return false;
         if (strncasecmp(line, "Transfer-Encoding: chunked", 26) == 0) is_chunked = true;
     }
-    if (is_chunked && !join_chunks(body, &length)) return false;
-    memmove(answer->body, body, length + 1);
-    answer->length = length;
-    return true;
+    return !is_chunked || join_chunks(answer->body, &answer->length);
 }
 
 bool
-plain_http(const struct plain_url *url, const char *posted, int seconds,
+plain_http(const struct plain_url *url, const struct plain_request *request, int seconds,
            struct plain_answer *ret_answer, char error[PLAIN_ERROR_SIZE])
 {
     *ret_answer = (struct plain_answer){0};
@@ -155,15 +154,22 @@ plain_http(const struct plain_url *url, const char *posted, int seconds,
                  strerror(errno));
         return false;
     }
-    if (send_request(fd, url, posted)) ret_answer->body = receive_all(fd, &ret_answer->length);
-    if (ret_answer->body == NULL)
+    size_t size = 0;
+    char *all = send_request(fd, url, request) ? receive_all(fd, &size) : NULL;
+    if (all == NULL)
         snprintf(error, PLAIN_ERROR_SIZE, "%s:%d does not answer: %s", url->host, url->port,
                  strerror(errno));
     close(fd);
-    if (ret_answer->body == NULL) return false;
-    if (take_apart(ret_answer)) return true;
+    if (all == NULL) return false;
+    if (take_apart(all, size, strcmp(request->method, "HEAD") != 0, ret_answer)) return true;
     snprintf(error, PLAIN_ERROR_SIZE, "%s:%d gives no whole answer", url->host, url->port);
-    free(ret_answer->body);
-    ret_answer->body = NULL;
+    plain_answer_fini(ret_answer);
     return false;
+}
+
+void
+plain_answer_fini(struct plain_answer *answer)
+{
+    free(answer->head);
+    *answer = (struct plain_answer){0};
 }

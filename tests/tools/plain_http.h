@@ -19,17 +19,28 @@ bool plain_url_parse(const char *text, struct plain_url *ret_url);
 
 enum { PLAIN_ERROR_SIZE = 160 };
 
+struct plain_request {
+    const char *method;
+    const char *const *headers; /* beside Host, Accept, Connection, and the length of a body */
+    size_t header_count;
+    const char *body; /* NULL: none */
+    size_t body_length;
+};
+
 struct plain_answer {
     int status;
-    char *body; /* with a 0 behind it; of the heap */
+    char *head; /* with the line of the status; of the heap, and the body with it */
+    size_t head_length;
+    char *body; /* with a 0 behind it */
     size_t length;
 };
 
 /*
- * GET, or POST of a form if `posted` is not NULL. False, and why in `error`: there is no answer, or
- * not a whole one; each wait for the other side ends after `seconds`.
+ * False, and why in `error`: there is no answer, or not a whole one; each wait for the other side
+ * ends after `seconds`.
  */
-bool plain_http(const struct plain_url *url, const char *posted, int seconds,
+bool plain_http(const struct plain_url *url, const struct plain_request *request, int seconds,
                 struct plain_answer *ret_answer, char error[PLAIN_ERROR_SIZE]);
+void plain_answer_fini(struct plain_answer *answer);
 
 #endif
