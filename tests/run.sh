@@ -213,7 +213,7 @@ stage_source() {
 
 stage_unit() {
     local binary name log
-    export CMOCKA_MESSAGE_OUTPUT=TAP MALLOC_PERTURB_=165 # who reads what was freed reads this
+    local -x CMOCKA_MESSAGE_OUTPUT=TAP MALLOC_PERTURB_=165 # who reads what was freed reads this
     while IFS= read -r binary; do
         name=${binary#"$BUILD"/test/}
         log=$logs/unit-${name//\//-}.log
@@ -236,6 +236,7 @@ count_corpus() { # NAME LOG STATUS
 
 stage_corpora() {
     local binary name corpus log
+    local -x MALLOC_PERTURB_=165
     while IFS= read -r binary; do
         name=${binary#"$BUILD"/replay/}
         name=${name%_fuzz}
