@@ -159,7 +159,7 @@ tells() { # PATTERN STATUS COMMAND...: the text of a command and its status
 
 # Everything about a directory that a program could have changed.
 tree() { # DIRECTORY
-    find "$1" -printf '%P %y %s %T@\n' -type f -exec sha256sum {} + | sort
+    find "$1" -printf '%P %y %s %T@\n' -type f -exec cksum {} + | sort
 }
 
 unchanged() { # DIRECTORY COMMAND...: whatever its status is

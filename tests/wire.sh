@@ -57,12 +57,18 @@ field() {
     printf %s "$tag$made$2"
 }
 
-field_int() {
-    local made tag
+_field_int() {
+    local tag
     _varint $(($1 << 3))
     tag=$made
     _varint "$2"
-    printf %s "$tag$made"
+    made=$tag$made
+}
+
+field_int() {
+    local made
+    _field_int "$@"
+    printf %s "$made"
 }
 
 field_text() {
@@ -72,18 +78,23 @@ field_text() {
 }
 
 # Small whole numbers, or the 16 digits of the bits as one writes them.
-field_double() {
-    local bits=$2 n=${2#-} exponent=0
+_field_double() {
+    local bits=$2 n=${2#-} exponent=0 at
     if [[ ${#bits} != 16 ]]; then
         while ((n >> exponent > 1)); do exponent=$((exponent + 1)); done
         printf -v bits %016x $((n == 0 ? 0 : (exponent + 1023) << 52 | (n << 52 - exponent) & ~(-1 << 52)))
         [[ $2 != -* ]] || printf -v bits %016x $((0x$bits | 1 << 63))
     fi
-    varint $(($1 << 3 | 1))
-    local at
+    _varint $(($1 << 3 | 1))
     for at in 14 12 10 8 6 4 2 0; do
-        printf %s "${bits:at:2}"
+        made+=${bits:at:2}
     done
+}
+
+field_double() {
+    local made
+    _field_double "$@"
+    printf %s "$made"
 }
 
 packed() {

@@ -32,7 +32,16 @@ names() { # METRIC
 }
 
 sample() { # VALUE T [START]
-    field 2 "$(field_double 1 "$1")$(field_int 2 "$2")${3:+$(field_int 3 "$3")}"
+    local made hex
+    _field_double 1 "$1"
+    hex=$made
+    _field_int 2 "$2"
+    hex+=$made
+    [[ -z ${3-} ]] || {
+        _field_int 3 "$3"
+        hex+=$made
+    }
+    field 2 "$hex"
 }
 
 exemplar() { # VALUE T REFERENCE...
@@ -47,7 +56,7 @@ series() { # HEX... within one series, labels first
     field 5 "$hex"
 }
 
-labels='packed 1 1 2 3 4'
+labels=$(packed 1 1 2 3 4)
 
 # buckets FIELDS-OF-SPANS-AND-COUNTS SCHEMA T: count 5, sum 12, one bucket each of 2 and 3.
 span() { # FIELD OFFSET LENGTH
@@ -117,7 +126,7 @@ refuses() {
 # A valid series beside the bad one is stored, and the answer says how much that was.
 stores_the_rest() { # METRIC REASON BAD-HEX
     local good
-    good=$(series "$($labels)" "$(sample 1 $t)")
+    good=$(series "$labels" "$(sample 1 $t)")
     send_2 "$(names "$1")$3$good"
     status_is 400 "$2" && written_is 1 0 0 && reads_back "$1" "$(names "$1")$good"
 }
@@ -135,7 +144,7 @@ answers=0
 answer_to() { # STATUS SAMPLES-WRITTEN CURL-ARGUMENT...: of one sample, with these headers
     local want=$1 written=$2
     shift 2
-    body "$(snappy "$(names headers)$(series "$($labels)" "$(sample 1 $((t + answers++)))")")"
+    body "$(snappy "$(names headers)$(series "$labels" "$(sample 1 $((t + answers++)))")")"
     send /api/v1/write "$@"
     status_is "$want" && header_is X-Prometheus-Remote-Write-Samples-Written "$written"
 }
@@ -168,42 +177,42 @@ content_types() {
 
 whole_requests() {
     claim "a sample is stored: 204, an empty body, and counted" stores float 1 0 0 \
-        "$(series "$($labels)" "$(sample 1 $t)")"
+        "$(series "$labels" "$(sample 1 $t)")"
     claim "several series and samples are counted" stores several 5 0 0 \
-        "$(series "$($labels)" "$(sample 1 $t)" "$(sample 2 $((t + 1)))")$(
+        "$(series "$labels" "$(sample 1 $t)" "$(sample 2 $((t + 1)))")$(
         )$(series "$(packed 1 1 2)" "$(sample 3 $t)" "$(sample -4 $((t + 1)))" "$(sample 0 $((t + 2)))")"
     claim "the same again is success and stored once" stores float 1 0 0 \
-        "$(series "$($labels)" "$(sample 1 $t)")"
+        "$(series "$labels" "$(sample 1 $t)")"
     claim "a sample twice in one request is stored once" stores twice 2 0 0 \
-        "$(series "$($labels)" "$(sample 1 $t)" "$(sample 1 $t)")"
+        "$(series "$labels" "$(sample 1 $t)" "$(sample 1 $t)")"
     claim "samples may come in any order" stores disorder 3 0 0 \
-        "$(series "$($labels)" "$(sample 3 $((t + 9)))" "$(sample 1 $t)" "$(sample 2 $((t + 5)))")"
+        "$(series "$labels" "$(sample 3 $((t + 9)))" "$(sample 1 $t)" "$(sample 2 $((t + 5)))")"
     claim "a time before retention is refused, the rest stored" stores_the_rest ancient too_old \
         "$(series "$(packed 1 1 2)" "$(sample 1 1000)")"
     claim "the staleness marker keeps its bits" stores stale 1 0 0 \
-        "$(series "$($labels)" "$(sample 7ff0000000000002 $t)")"
+        "$(series "$labels" "$(sample 7ff0000000000002 $t)")"
     claim "a NaN keeps its payload" stores nan 1 0 0 \
-        "$(series "$($labels)" "$(sample fff8dead0000beef $t)")"
+        "$(series "$labels" "$(sample fff8dead0000beef $t)")"
     claim "a start timestamp is taken" stores start 1 0 0 \
-        "$(series "$($labels)" "$(sample 1 $t $((t - 1000)))")"
+        "$(series "$labels" "$(sample 1 $t $((t - 1000)))")"
     claim "an empty message is success" stores nothing 0 0 0 ''
     claim "a series without symbols after the first is refused" refuses unnamed '' \
         "$(series "" "$(sample 1 $t)")"
     claim "symbols may follow the series" symbols_last
     claim "unknown fields are skipped" stores unknown 1 0 0 \
-        "$(field_text 99 later)$(field_int 100 7)$(series "$($labels)" "$(sample 1 $t)" "$(field_text 77 x)")"
+        "$(field_text 99 later)$(field_int 100 7)$(series "$labels" "$(sample 1 $t)" "$(field_text 77 x)")"
     claim "references need not be packed" stores unpacked 1 0 0 \
         "$(series "$(field_int 1 1)$(field_int 1 2)" "$(sample 1 $t)")"
     claim "a 1.0 message called 2.0 stores nothing and says so" version_mixed
     claim "symbols may be UTF-8" stores "µ-metric.with.dots" 1 0 0 \
-        "$(series "$($labels)" "$(sample 1 $t)")"
+        "$(series "$labels" "$(sample 1 $t)")"
 }
 
 symbols_last() {
     local message
-    message=$(series "$($labels)" "$(sample 1 $t)")$(names late)
+    message=$(series "$labels" "$(sample 1 $t)")$(names late)
     send_2 "$message"
-    status_is 204 && written_is 1 0 0 && reads_back late "$(names late)$(series "$($labels)" "$(sample 1 $t)")"
+    status_is 204 && written_is 1 0 0 && reads_back late "$(names late)$(series "$labels" "$(sample 1 $t)")"
 }
 
 message_1() { # METRIC VALUE T
@@ -218,13 +227,13 @@ version_mixed() {
 
 histograms() {
     claim "an integer histogram" stores h_int 0 1 0 \
-        "$(series "$($labels)" "$(histogram_int $t 5)")"
+        "$(series "$labels" "$(histogram_int $t 5)")"
     claim "a float histogram" stores h_float 0 1 0 \
-        "$(series "$($labels)" "$(histogram_float $t)")"
+        "$(series "$labels" "$(histogram_float $t)")"
     claim "custom buckets" stores h_custom 0 1 0 \
-        "$(series "$($labels)" "$(histogram_custom $t)")"
+        "$(series "$labels" "$(histogram_custom $t)")"
     claim "samples, histograms and exemplars are counted apart" stores h_mixed 1 2 1 \
-        "$(series "$($labels)" "$(sample 1 $t)")$(
+        "$(series "$labels" "$(sample 1 $t)")$(
         )$(series "$(packed 1 1 2)" "$(histogram_int $t 5)" "$(histogram_int $((t + 1)) 5)" "$(exemplar 1 $t 3 4)")"
     claim "a count below its buckets is refused, the rest stored" stores_the_rest h_count histogram \
         "$(series "$(packed 1 1 2)" "$(histogram_int $t 4)")"
@@ -258,17 +267,17 @@ series_rules() {
 
 no_utf8() {
     local good
-    good=$(names l_utf8)$(series "$($labels)" "$(sample 1 $t)")
+    good=$(names l_utf8)$(series "$labels" "$(sample 1 $t)")
     send_2 "$good$(field 4 ff80)$(series "$(packed 1 1 2 3 7)" "$(sample 1 $t)")"
     status_is 400 && written_is 1 0 0 && reads_back l_utf8 "$good"
 }
 
 conflict() {
     local first
-    first=$(names twofold)$(series "$($labels)" "$(sample 1 $t)")
+    first=$(names twofold)$(series "$labels" "$(sample 1 $t)")
     send_2 "$first"
     status_is 204 || return 1
-    send_2 "$(names twofold)$(series "$($labels)" "$(sample 2 $t)")"
+    send_2 "$(names twofold)$(series "$labels" "$(sample 2 $t)")"
     status_is 400 'twofold' && written_is 0 0 0 && reads_back twofold "$first"
 }
 
@@ -277,16 +286,16 @@ many_refused() {
     for ((i = 0; i < 300; i++)); do
         hex+=$(sample 1 $((4102444800000 + i)))
     done
-    send_2 "$(names many)$(series "$($labels)" "$hex")"
+    send_2 "$(names many)$(series "$labels" "$hex")"
     status_is 400 many && (($(wc -c <"$work/answer") < 2048)) && header_is Content-Type 'text/plain; charset=utf-8'
 }
 
 exemplars_and_metadata() {
     claim "an exemplar beside a sample" stores x_sample 1 0 1 \
-        "$(series "$($labels)" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")"
+        "$(series "$labels" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")"
     claim "exemplars alone are taken" stores_exemplars_alone
     claim "the same exemplar again is success" stores x_sample 1 0 1 \
-        "$(series "$($labels)" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")"
+        "$(series "$labels" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")"
     claim "an exemplar with a reference beyond the symbols is refused, its sample stored" exemplar_beyond
     claim "metadata of a series is kept" metadata_kept
     claim "metadata with a reference beyond the symbols is refused, its sample stored" metadata_beyond
@@ -294,19 +303,19 @@ exemplars_and_metadata() {
 }
 
 stores_exemplars_alone() {
-    send_2 "$(names x_alone)$(series "$($labels)" "$(exemplar 1 $t 3 6)")"
+    send_2 "$(names x_alone)$(series "$labels" "$(exemplar 1 $t 3 6)")"
     status_is 204 && written_is 0 0 1
 }
 
 exemplar_beyond() {
     local labels_and_sample
-    labels_and_sample=$($labels)$(sample 1 $t)
+    labels_and_sample=$labels$(sample 1 $t)
     send_2 "$(names x_beyond)$(series "$labels_and_sample" "$(exemplar 1 $t 3 99)")"
     status_is 400 && written_is 1 0 0 && reads_back x_beyond "$(names x_beyond)$(series "$labels_and_sample")"
 }
 
 metadata_kept() {
-    send_2 "$(names m_kept)$(symbols 'What it says.' bytes)$(series "$($labels)" "$(sample 1 $t)" \
+    send_2 "$(names m_kept)$(symbols 'What it says.' bytes)$(series "$labels" "$(sample 1 $t)" \
         "$(field 5 "$(field_int 1 1)$(field_int 3 7)$(field_int 4 8)")")"
     status_is 204 && written_is 1 0 0 || return 1
     [[ $(curl -s --noproxy '*' "$url/api/v1/metadata?metric=m_kept" | jq -c .data) == \
@@ -316,16 +325,16 @@ metadata_kept() {
 
 metadata_beyond() {
     local plain
-    plain=$(series "$($labels)" "$(sample 1 $t)")
-    send_2 "$(names m_beyond)$(series "$($labels)" "$(sample 1 $t)" "$(field 5 "$(field_int 1 1)$(field_int 3 99)")")"
+    plain=$(series "$labels" "$(sample 1 $t)")
+    send_2 "$(names m_beyond)$(series "$labels" "$(sample 1 $t)" "$(field 5 "$(field_int 1 1)$(field_int 3 99)")")"
     status_is 400 && written_is 1 0 0 && reads_back m_beyond "$(names m_beyond)$plain" &&
         grep -q '; bad_reference: metadata of family="m_beyond"' "$work/answer"
 }
 
 metadata_bad_text() {
     local plain
-    plain=$(series "$($labels)" "$(sample 1 $t)")
-    send_2 "$(names m_bad)$(field 4 ff)$(series "$($labels)" "$(sample 1 $t)" "$(field 5 "$(field_int 1 1)$(field_int 3 7)")")"
+    plain=$(series "$labels" "$(sample 1 $t)")
+    send_2 "$(names m_bad)$(field 4 ff)$(series "$labels" "$(sample 1 $t)" "$(field 5 "$(field_int 1 1)$(field_int 3 7)")")"
     status_is 400 && written_is 1 0 0 && reads_back m_bad "$(names m_bad)$plain"
 }
 
@@ -341,7 +350,7 @@ broken_messages() {
     claim "a varint of eleven bytes is malformed" malformed "$(names broken)b806ffffffffffffffffffff01"
     claim "plain text is malformed" malformed "$(text_hex 'Hello, receiver')"
     claim "a good series before the damage is not stored" malformed \
-        "$(names broken)$(series "$($labels)" "$(sample 1 $t)")2aff"
+        "$(names broken)$(series "$labels" "$(sample 1 $t)")2aff"
 }
 
 # Field 99, with a number, a text and another group in it.
@@ -353,8 +362,8 @@ group() {
 groups() {
     local plain with g
     g=$(group)
-    plain=$(names groups)$(series "$($labels)" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")
-    with=$(names groups)$g$(series "$g" "$($labels)" "$g$(field 2 "$g$(field_double 1 1)$g$(field_int 2 $t)")" \
+    plain=$(names groups)$(series "$labels" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")
+    with=$(names groups)$g$(series "$g" "$labels" "$g$(field 2 "$g$(field_double 1 1)$g$(field_int 2 $t)")" \
         "$(field 4 "$(packed 1 3 6)$g$(field_double 2 1)$(field_int 3 $t)")")$g
     claim "2.0: groups are skipped in the request, a series, a sample, an exemplar" stores_with_groups "$with" "$plain"
     claim "1.0: groups are skipped in the request, a series, a label, a sample" groups_1_0
