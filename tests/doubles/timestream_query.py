@@ -13,7 +13,7 @@ From "Query" of the API reference (Amazon Timestream Query), and the model of th
 - The same ClientToken with the same parameters, and no NextToken, is the same query; with others it is refused.
 - CancelQuery may come twice. What was cancelled gives no further page.
 - QueryStatus: ProgressPercentage, CumulativeBytesScanned and CumulativeBytesMetered, which grow from page to page;
-  metered are 10 MB at least ("Pricing"). A scanned row counts 64 bytes here, which no page says.
+  metered are 10 MB at least ("Pricing"). A scanned row counts 256 bytes here, which no page says.
 
 From the source of the connector (awslabs/amazon-timestream-connector-prometheus): the metric's name is the measure's,
 other labels are dimensions, values have six decimals; what is not finite, and series whose labels are too long, it
@@ -32,7 +32,7 @@ STATEMENT_CHARACTERS_MAX = 262144
 ROWS_MAX = 1000
 PAGE_BYTES_MAX = 1 << 20
 METERED_BYTES_MIN = 10 * 1000 * 1000
-ROW_SCANNED_BYTES = 64
+ROW_SCANNED_BYTES = 256
 CLIENT_TOKEN_S = 300
 EMPTY_IN_A_ROW_MAX = 2
 RUNS_MAX, KEPT_ROWS_MAX = 1000, 3000000
@@ -75,6 +75,7 @@ class Queries:
 
     def clear(self):
         self.runs = {}  # id -> Run, the oldest first
+        self.kept_rows = 0  # of all of them
         self.tokens = {}  # NextToken -> (Run, offset, number of empty pages before)
         self.client_tokens = {}  # ClientToken -> Run
         self.count = 0
@@ -124,16 +125,16 @@ class Queries:
         if client_token:
             self.client_tokens[client_token] = run
         self.runs[run.id] = run
+        self.kept_rows += len(result.rows)
         self.forget_old(run)
         return run
 
     def forget_old(self, newest):
-        kept = sum(len(run.result.rows) for run in self.runs.values())
-        while len(self.runs) > RUNS_MAX or (kept > KEPT_ROWS_MAX and len(self.runs) > 1):
+        while len(self.runs) > RUNS_MAX or (self.kept_rows > KEPT_ROWS_MAX and len(self.runs) > 1):
             run = next(iter(self.runs.values()))
             if run is newest:
                 return
-            kept -= len(run.result.rows)
+            self.kept_rows -= len(run.result.rows)
             del self.runs[run.id]
             self.client_tokens.pop(run.client_token, None)
             self.tokens = {token: x for token, x in self.tokens.items() if x[0] is not run}

@@ -879,6 +879,9 @@ class Translation:
     def __init__(self, table, alias, names, now_ns):
         self.table, self.alias, self.names, self.now_ns = table, alias, names, now_ns
         self.columns = table.columns() if table else []
+        self.named = {}  # the same by their names in small letters
+        for column in self.columns:
+            self.named.setdefault(column[0].lower(), []).append(column)
         self.parameters, self.numbers = [], {}
         self.groups = None  # SQL of what is grouped by; None: nothing is
         self.inside = False  # of an aggregate
@@ -917,7 +920,7 @@ class Translation:
     def find(self, node, qualifier, name, quoted):
         if qualifier is not None and qualifier.lower() not in (q.lower() for q in self.names):
             raise wrong(node.at, f"Column '{qualifier}.{name}' does not exist")
-        same = [c for c in self.columns if c[0].lower() == name.lower()]
+        same = self.named.get(name.lower(), [])
         exact = [c for c in same if c[0] == name]
         if len(same) > 1 and not (quoted and exact):
             raise wrong(node.at, f"Column '{name}' is ambiguous")

@@ -54,8 +54,7 @@ ask_both() { # PATH [ARGUMENT...]
     b=$(curl -sgG --noproxy '*' --max-time 60 "$reader$path" -d "start=$start_s" -d "end=$end_s" "$@")
     [[ $a == '{"status":"success"'* && $b == '{"status":"success"'* ]] || { echo "${a:0:300}" "${b:0:300}"; return 1; }
     [[ $a == *'"data":[]'* || $a == *'"result":[]'* ]] && echo "nothing to compare" && return 1
-    diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") | head -n 20
-    return "${PIPESTATUS[0]}"
+    [[ $a == "$b" ]] || { diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") | head -n 20; return "${PIPESTATUS[0]}"; }
 }
 
 look_ups_are_the_same() {
@@ -113,32 +112,14 @@ is_imported() {
         within 60 has_delivered clickhouse $(($(wc -l <"$work/random.ndjson") + 15)) # after those of every kind
 }
 
-# Texts that would end a literal, or a statement, if one let them; as value, regex, name of a metric and of a label.
-hostile=("'" "\\" "\\'" "') OR 1 = 1 --" "'; DROP TABLE random; --" "' UNION ALL SELECT 0, name, '{}' FROM system.tables --"
-    "')) UNION ALL SELECT 1, '', '', 0, 0, 0) --" "\`; DROP TABLE random" "'/*" "\\x27 OR 1 = 1" "{x:String}" "%27" $'\n--' '","job":"x')
 state_of_tables() {
     clickhouse_query "SELECT database, name, engine FROM system.tables WHERE database != 'system' ORDER BY database, name" &&
         clickhouse_query "SELECT count(), sum(cityHash64(metric, labels, time, value, bits, histogram)) FROM random FINAL"
 }
-asks_hostile() { # nothing is found by them that the store would not find
-    local text quoted selector a b path
-    for text in "${hostile[@]}"; do
-        quoted=$(jq -n --arg text "$text" '$text')
-        for selector in "{job=$quoted}" "{job!=$quoted,__name__=\"up\"}" "{__name__=$quoted}" "{__name__=~$(jq -n --arg text "$text" '"\\Q" + $text + "\\E.*"')}" \
-            "{job=~$(jq -n --arg text "$text" '"\\Q" + $text + "\\E|x"')}" "{$quoted=\"x\"}" "{$quoted!=\"x\",__name__=\"up\"}"; do
-            path="query?query=$(jq -rn --arg q "last_over_time(${selector}[1d])" '$q | @uri')&time=1700000100"
-            a=$(curl -sg --noproxy '*' "$url/api/v1/$path")
-            b=$(curl -sg --noproxy '*' "$reader/api/v1/$path")
-            [[ $a == '{"status":"success"'* || $a == *bad_data* ]] && diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") >/dev/null && continue
-            echo "$selector $path" "${a:0:300}" "${b:0:300}"
-            return 1
-        done
-    done
-}
 injections() {
     local before
     before=$(state_of_tables)
-    claim "seed $seed: hostile texts find what the store finds" asks_hostile
+    claim "seed $seed: hostile texts find what the store finds" python3 tests/tools/random_matchers.py hostile "$url" "$reader"
     claim "seed $seed: and change nothing" test "$before" == "$(state_of_tables)"
 }
 
@@ -273,13 +254,13 @@ limits_round() {
     stop reader
 }
 reads_limited() {
-    direct="$direct/?max_result_bytes=${RESULT:-2000000}\&result_overflow_mode=throw" reads floats
+    direct="$direct/?max_result_bytes=${RESULT:-1000000}\&result_overflow_mode=throw" reads floats
 }
 
 claim "ClickHouse starts" start_clickhouse || exit 1
-random_round "${CASES:-150}"
+random_round "${CASES:-60}"
 faults_round
 round kinds "$work/kinds.rw"
-round floats "$SAMPLES/node15s.rw"
+round floats "$SAMPLES/node15s.rw" --first 100
 round histograms "$SAMPLES/v2hist.rw"
 ((failures == 0))

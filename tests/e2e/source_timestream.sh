@@ -70,8 +70,7 @@ ask_both() { # PATH [ARGUMENT...]
     b=$(curl -sgG --noproxy '*' --max-time 60 "$reader$path" "$@")
     [[ $a == '{"status":"success"'* && $b == '{"status":"success"'* ]] || { echo "${a:0:300}" "${b:0:300}"; return 1; }
     [[ $a == *'"data":[]'* || $a == *'"result":[]'* ]] && echo "nothing to compare" && return 1
-    diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") | head -n 20
-    return "${PIPESTATUS[0]}"
+    [[ $a == "$b" ]] || { diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") | head -n 20; return "${PIPESTATUS[0]}"; }
 }
 
 look_ups_are_the_same() { # [ARGUMENT...]: bounds
@@ -162,30 +161,9 @@ is_imported() {
         [[ $(samples dead_lettered_total timestream):$(samples dropped_total timestream) == 0:0 ]]
 }
 
-# Texts that would end a literal, or a statement, if one let them; as value, regex, name of a metric and of a label.
-hostile=("'" "''" "\\" "\\'" "' OR 1 = 1 --" "' OR '1' = '1" "'; DROP TABLE metrics.random; --" "') OR ('' = '" '"; DROP TABLE metrics.random; --'
-    '" IS NULL OR "x' "' UNION ALL SELECT measure_name FROM metrics.random --" "'/*" "*/" "\\x27 OR 1 = 1" "?1" ":x" "%" "_" "%27" "\${x}" '`'
-    "measure_value::double" "x\"" $'\n--' $'\r\n' '","job":"x' "H__x__0123456789abcdef" "U__x" "N__0123456789abcdef")
 state_of_tables() {
     ask_double dump | sha256sum
     ask_double stats | jq -c '.calls | del(.Query)'
-}
-asks_hostile() { # nothing is found by them that the store would not find
-    local text quoted selector a b path
-    for text in "${hostile[@]}" NUL; do
-        quoted=$(jq -n --arg text "$text" '$text')
-        [[ $text != NUL ]] || quoted='"x\u0000"'
-        for selector in "{job=$quoted}" "{job!=$quoted,__name__=\"up\"}" "{__name__=$quoted}" "{__name__=~$(jq -n --arg text "$text" '"\\Q" + $text + "\\E.*"')}" \
-            "{job=~$(jq -n --arg text "$text" '"\\Q" + $text + "\\E|x"')}" "{job=~$(jq -n --arg text "$text" '"(" + $text + ").*"'),__name__=\"up\"}" \
-            "{$quoted=\"x\"}" "{$quoted!=\"x\",__name__=\"up\"}" "{$quoted=~\"x|\",__name__=\"up\"}"; do
-            path="query?query=$(jq -rn --arg q "last_over_time(${selector}[1d])" '$q | @uri')&time=1700000100"
-            a=$(curl -sg --noproxy '*' "$url/api/v1/$path")
-            b=$(curl -sg --noproxy '*' "$reader/api/v1/$path")
-            [[ $a == '{"status":"success"'* || $a == *bad_data* ]] && diff <(jq -S . <<<"$a") <(jq -S . <<<"$b") >/dev/null && continue
-            echo "$selector $path" "${a:0:300}" "${b:0:300}"
-            return 1
-        done
-    done
 }
 all_were_understood() {
     ask_double stats | tee "$work/stats.json"
@@ -198,7 +176,7 @@ pages_were_empty() {
 injections() {
     local before
     before=$(state_of_tables)
-    claim "seed $seed: hostile texts find what the store finds" asks_hostile
+    claim "seed $seed: hostile texts find what the store finds" python3 tests/tools/random_matchers.py hostile "$url" "$reader"
     claim "seed $seed: and change nothing" test "$before" == "$(state_of_tables)"
 }
 
@@ -383,6 +361,6 @@ cells_round() {
 random_round "${CASES:-60}"
 [[ -n ${ONLY_RANDOM-} ]] || cells_round
 [[ -n ${ONLY_RANDOM-} ]] || round kinds "$work/kinds.rw"
-[[ -n ${ONLY_RANDOM-} ]] || round floats "$SAMPLES/node15s.rw" --first "${FLOATS:-200}"
+[[ -n ${ONLY_RANDOM-} ]] || round floats "$SAMPLES/node15s.rw" --first "${FLOATS:-40}"
 [[ -n ${ONLY_RANDOM-} ]] || round histograms "$SAMPLES/v2hist.rw" --first 12
 ((failures == 0))

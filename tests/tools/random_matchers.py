@@ -4,6 +4,8 @@
   series SEED COUNT              NDJSON for `firekeep import`
   finite SEED COUNT              the same, without what is not finite and without series of a name alone
   compare SEED CASES A B         asks both servers the same, and prints where they differ
+  hostile A B                    the same, of texts that would end a literal or a statement, if one let them, each as a
+                                 value, a regex, and the name of a metric and of a label
 
 Questions are selectors of up to four matchers of all types, with bounds, by /api/v1/series, as samples
 by /api/v1/query, as values over time by /api/v1/query_range, and by remote read, of which each bit and
@@ -26,6 +28,11 @@ VALUES = ["x", "y", "xy", "a b", "a,b", "a=b", "it's", "\"", "\\", "C:\\", "a\\,
           "^x$", "null", "0", " ", "%0A", "a|b", "\u0001", "~%zz"]
 REGEXES = [".*", ".+", "x|y", "x", "", "x.*", ".*y", "[xy]+", "(x|y|)", "a.b", ".*\\\\.*", ".*/.*", ".*\n.*", "\\$.*",
            "(?i)X", "[^x]*", "~%.*", ".*'.*", ".", "\\d", "(a|c):?.*", "\\p{L}+", ".*\".*", "x{1,2}", "a b|a,b", "[[:word:]]+"]
+HOSTILE = ["'", "''", "\\", "\\'", "' OR 1 = 1 --", "' OR '1' = '1", "'; DROP TABLE metrics.random; --", "') OR ('' = '", "\"; DROP TABLE metrics.random; --",
+           "\" IS NULL OR \"x", "' UNION ALL SELECT measure_name FROM metrics.random --", "'/*", "*/", "\\x27 OR 1 = 1", "?1", ":x", "%", "_", "%27",
+           "${x}", "`", "measure_value::double", "x\"", "\n--", "\r\n", "\",\"job\":\"x", "H__x__0123456789abcdef", "U__x",
+           "N__0123456789abcdef", "') OR 1 = 1 --", "'; DROP TABLE random; --", "' UNION ALL SELECT 0, name, '{}' FROM system.tables --",
+           "')) UNION ALL SELECT 1, '', '', 0, 0, 0) --", "`; DROP TABLE random", "{x:String}", "x\0"]
 FIRST_MS = 1700000000000
 
 
@@ -76,19 +83,41 @@ def as_text(matchers):
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def ask(url, path, params):
+def body_of(url, path, params):
     request = urllib.request.Request(url + path, urllib.parse.urlencode(params).encode())
     try:
         with OPENER.open(request, timeout=60) as answer:
-            body = json.load(answer)
+            return json.load(answer)
     except urllib.error.HTTPError as e:
         body = json.load(e)
         if body.get("errorType") != "bad_data":
             raise SystemExit(f"{url}{path} {params}: {body}") from None
+        return body
+
+
+def ask(url, path, params):
+    body = body_of(url, path, params)
+    if body["status"] == "error":
         return "refused"
     data = body["data"]
     items = data["result"] if isinstance(data, dict) else data
     return sorted(json.dumps(item, sort_keys=True) for item in items)
+
+
+def hostile(a, b):
+    wrong = []
+    for text in HOSTILE:
+        for matchers in (
+                [("=", "job", text)], [("!=", "job", text), ("=", "__name__", "up")], [("=", "__name__", text)],
+                [("=~", "__name__", f"\\Q{text}\\E.*")], [("=~", "job", f"\\Q{text}\\E|x")],
+                [("=~", "job", f"({text}).*"), ("=", "__name__", "up")], [("=", text, "x")],
+                [("!=", text, "x"), ("=", "__name__", "up")], [("=~", text, "x|"), ("=", "__name__", "up")]):
+            params = {"query": f"last_over_time({as_text(matchers)}[1d])", "time": 1700000100}
+            ours, theirs = body_of(a, "/api/v1/query", params), body_of(b, "/api/v1/query", params)
+            if ours != theirs:
+                wrong.append(f"{params['query']}\n  A: {ours}\n  B: {theirs}"[:2000])
+    print("\n".join(wrong[:5]), f"{len(wrong)} answers differ")
+    return 1 if wrong else 0
 
 
 def read(url, matchers, first, last):
@@ -128,5 +157,7 @@ def compare(seed, cases, a, b):
 
 if sys.argv[1] in ("series", "finite"):
     series(int(sys.argv[2]), int(sys.argv[3]), sys.argv[1] == "finite")
+elif sys.argv[1] == "hostile":
+    sys.exit(hostile(sys.argv[2], sys.argv[3]))
 else:
     sys.exit(compare(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]))
