@@ -99,17 +99,8 @@ is_same() { # A B ARGUMENT...
     "$TOOLS/rrcompare" "${at[$a]}" "${at[$b]}" "${whole[@]}" "$@"
 }
 
-same_page() { # A B PATH [CURL-ARGUMENT...]
-    local a=$1 b=$2
-    shift 2
-    get "$a" "$@" >"$work/page.a"
-    get "$b" "$@" >"$work/page.b"
-    [[ $(head -c 20 "$work/page.a") == '{"status":"success",' ]] || {
-        head -c 300 "$work/page.a"
-        return 1
-    }
-    cmp "$work/page.a" "$work/page.b" || head -c 300 "$work/page.b"
-    cmp -s "$work/page.a" "$work/page.b"
+same_pages() { # A B: pages on standard input
+    python3 tests/tools/same_pages.py "${at[$1]}" "${at[$2]}"
 }
 
 lookups=(
@@ -128,14 +119,7 @@ lookups=(
 )
 
 same_lookups() { # A B
-    local line words
-    for line in "${lookups[@]}"; do
-        read -r -a words <<<"$line"
-        same_page "$1" "$2" "${words[@]}" -d "start=$start_s" -d "end=$end_s" || {
-            echo "$line"
-            return 1
-        }
-    done
+    printf "%s\tstart=$start_s\tend=$end_s\n" "${lookups[@]// --data-urlencode /$'\t'}" | same_pages "$1" "$2"
 }
 
 own=(
@@ -152,15 +136,13 @@ own=(
 own_histograms=('h' 'histogram_quantile(0.5, h)' 'rate(h[5m])' 'sum(h{kind!="gauge"})' 'histogram_count(increase(h[10m]))' 'resets(h[1h])')
 
 same_questions() { # A B QUESTION...
-    local a=$1 b=$2 question
-    shift 2
-    for question; do
-        same_page "$a" "$b" query_range --data-urlencode "query=$question" -d "start=$start_s" -d "end=$end_s" -d step=45 &&
-            same_page "$a" "$b" query --data-urlencode "query=$question" -d "time=$((start_s + 1200))" || {
-            echo "$question"
-            return 1
-        }
-    done
+    local question
+    for question in "${@:3}"; do
+        printf '%s\t' query_range "query=$question" "start=$start_s" "end=$end_s"
+        printf '%s\n' step=45
+        printf '%s\t' query "query=$question"
+        printf '%s\n' "time=$((start_s + 1200))"
+    done | same_pages "$1" "$2"
 }
 
 # --- what is read is what was written ---

@@ -1,0 +1,39 @@
+#!/usr/bin/python3
+"""same_pages.py - asks two servers for the same pages of /api/v1, and compares the answers, byte for byte.
+
+    same_pages.py URL_A URL_B <PAGES
+
+A line is a page: its path below /api/v1 and its parameters, NAME=VALUE, each behind a tab. The first page of which
+A's answer is no success, or B's is another one, is printed, with how both begin; the status is 1 then.
+"""
+
+import http.client
+import sys
+import urllib.parse
+
+
+class Server:
+    def __init__(self, url):
+        self.connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=60)
+
+    def page(self, path, parameters):
+        self.connection.request("GET", f"/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
+        return self.connection.getresponse().read()
+
+
+def main():
+    a, b = map(Server, sys.argv[1:])
+    count = 0
+    for line in sys.stdin.read().splitlines():
+        path, *parameters = line.split("\t")
+        parameters = [tuple(parameter.split("=", 1)) for parameter in parameters]
+        ours, theirs = a.page(path, parameters), b.page(path, parameters)
+        count += 1
+        if not ours.startswith(b'{"status":"success",') or ours != theirs:
+            print(line, ours[:300], theirs[:300], sep="\n")
+            return 1
+    print(f"{count} pages are the same")
+    return 0 if count else 1
+
+
+sys.exit(main())
