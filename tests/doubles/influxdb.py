@@ -54,8 +54,10 @@ FACTORS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "nanosecond": 1, "micr
 class Store:
     def __init__(self):
         self.lock = threading.Lock()
-        self.series = {}  # (measurement, tags) -> {time: {field: value}}
+        self.series = {}  # measurement -> {tags: {time: {field: value}}}
         self.types = {}   # (measurement, field) -> type
+        self.rows = {}    # measurement -> rows and columns of its table, since it was last written
+        self.keys = None  # of all tables of Flux in their order, since something was last written
 
     def write(self, body, factor):
         for line in body.split(b"\n"):
@@ -82,11 +84,38 @@ class Store:
             if kind is not type(value):
                 raise bad(f"field type conflict: {key}")
             values[key] = value
-        row = self.series.setdefault((name, tuple(sorted(tags))), {}).setdefault(int(time) * factor, {})
-        row.update(values)
+        series = self.series.setdefault(name, {}).setdefault(tuple(sorted(tags)), {})
+        series.setdefault(int(time) * factor, {}).update(values)
+        self.rows.pop(name, None)
+        self.keys = None
+
+    def table(self, name):
+        if name not in self.rows:
+            rows, columns = [], set()
+            for tags, points in self.series.get(name, {}).items():
+                rows += ({**dict(tags), **fields, "time": at} for at, fields in points.items())
+                columns.update(tag for tag, _ in tags)
+                for fields in points.values():
+                    columns.update(fields)
+            self.rows[name] = rows, columns | {"time"}
+        return self.rows[name]
+
+    def tables(self):
+        """(group key, types, points, field) of each series and field."""
+        if self.keys is None:
+            self.keys = []
+            for name, series in sorted(self.series.items()):
+                for tags, points in sorted(series.items()):
+                    for field in sorted({field for fields in points.values() for field in fields}):
+                        key = {"_field": field, "_measurement": name, **dict(tags)}
+                        types = {"_time": TIME, "_value": FLUX_TYPES[self.types[name, field]], **dict.fromkeys(key, "string")}
+                        self.keys.append((key, types, points, field))
+        return self.keys
 
 
 def unescaped_index(text, char, start=0, quotes=False):
+    if "\\" not in text and not (quotes and '"' in text):
+        return text.find(char, start)
     quoted, i = False, start
     while i < len(text):
         if text[i] == "\\" and i + 1 < len(text) and (text[i + 1] in ',= "' or quoted):
@@ -101,6 +130,8 @@ def unescaped_index(text, char, start=0, quotes=False):
 
 
 def split_unescaped(text, char, quotes=False):
+    if "\\" not in text and not (quotes and '"' in text):
+        return text.split(char)
     parts, start = [], 0
     while True:
         at = unescaped_index(text, char, start, quotes)
@@ -406,18 +437,15 @@ def rows_of(rows):
 def flux_range(store, start, stop):
     if start > stop:
         raise bad("cannot query an empty range")
-    found = {}
-    for (name, tags), rows in store.series.items():
-        for field in {field for fields in rows.values() for field in fields}:
-            key = {"_start": start, "_stop": stop, "_field": field, "_measurement": name, **dict(tags)}
-            types = {"_start": TIME, "_stop": TIME, "_time": TIME,
-                     "_value": FLUX_TYPES[store.types[name, field]], **{k: "string" for k in list(key)[2:]}}
+    bounds, found = {"_start": start, "_stop": stop}, []
+    for key, types, points, field in store.tables():
+        key = {**bounds, **key}
 
-            def make(key=key, rows=rows, field=field):
-                return [{**key, "_time": at, "_value": rows[at][field]} for at in sorted(rows)
-                        if start <= at < stop and field in rows[at]]
-            found[name, tags, field] = (key, types, make)
-    return [found[k] for k in sorted(found)]
+        def make(key=key, points=points, field=field):
+            return [{**key, "_time": at, "_value": points[at][field]} for at in sorted(points)
+                    if start <= at < stop and field in points[at]]
+        found.append((key, {"_start": TIME, "_stop": TIME, **types}, make))
+    return found
 
 
 def flux_drop(tables, columns):
@@ -553,25 +581,18 @@ class Sql:
             self.t.expect("op", ".")
             self.t.expect("name", "columns")
             return self.schema()
-        rows, kinds = [], {}
-        for (measurement, tags), points in self.store.series.items():
-            if measurement != name:
-                continue
-            for at, fields in points.items():
-                rows.append({**dict(tags), **fields, "time": at})
-                kinds.update({**dict(tags), **fields, "time": at})
+        rows, self.columns = self.store.table(name)
         if not rows:
             raise bad(f"Error during planning: table 'public.iox.{name}' not found")
-        self.columns = set(kinds)
         return rows
 
     def schema(self):
         self.columns = {"table_schema", "table_name", "column_name", "data_type"}
         kinds = {float: "Float64", int: "Int64", str: "Utf8", bool: "Boolean"}
         found = {}
-        for (measurement, tags), points in self.store.series.items():
+        for measurement, series in self.store.series.items():
             found[measurement, "time"] = "Timestamp(Nanosecond, None)"
-            for tag, _ in tags:
+            for tag in {tag for tags in series for tag, _ in tags}:
                 found[measurement, tag] = "Dictionary(Int32, Utf8)"
         for (measurement, field), kind in self.store.types.items():
             found[measurement, field] = kinds[kind]
