@@ -16,17 +16,17 @@ to=http://127.0.0.1:${port[to]}
 proxied=http://127.0.0.1:${port[proxied]}
 firekeep=build/firekeep
 [[ -n $SAMPLES && -f $SAMPLES/node15s.rw ]] || { skip copy "no captures beside the project"; exit 0; }
-# A third of the requests: all series, all of the time.
-capture=$work/third.rw
+# A sixth of the requests: all series, all of the time.
+capture=$work/sixth.rw
 /usr/bin/python3 - "$SAMPLES/node15s.rw" "$capture" <<'END'
 import struct
 import sys
-with open(sys.argv[1], "rb") as whole, open(sys.argv[2], "wb") as third:
+with open(sys.argv[1], "rb") as whole, open(sys.argv[2], "wb") as sixth:
     number = 0
     while head := whole.read(4):
         body = whole.read(struct.unpack("<I", head)[0])
-        if number // 3 % 3 == 0:
-            third.write(head + body)
+        if number // 3 % 6 == 0:
+            sixth.write(head + body)
         number += 1
 END
 
