@@ -5,8 +5,9 @@
 # if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
 # each stage and script when it begins; everything else goes to build/check/*.log. Afterwards the
 # source tree must hold the same files as before: what runs writes below build/ only. CHECK_JOBS
-# (as many as there are processors, 4 at most) run at a time; build/check/times.txt holds how long
-# each took: seconds, seconds of CPU in programs, seconds of CPU in the kernel, name of its log.
+# (as many as there are processors, 4 at most) run at a time, of scripts one more; in
+# build/check/times.txt is how long each took: seconds, seconds of CPU in programs, seconds of CPU
+# in the kernel, name of its log.
 #
 # A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or
 # `skip NAME - reason` for each of its tests, runs in the project's directory, and finds there
@@ -39,8 +40,7 @@ script_seconds=$([[ $long == 1 ]] && echo 7200 || echo 600)
 passed=0
 failed=0
 skipped=0
-# So many at a time: much of what runs waits, for a deadline, a retry, a disk.
-jobs=${CHECK_JOBS:-$(nproc)}
+jobs=${CHECK_JOBS:-$(nproc)} # so many at a time
 ((jobs <= 4)) || jobs=4
 
 pass() {
@@ -275,8 +275,9 @@ count_script() { # NAME LOG SCRATCH STATUS
     fi
 }
 
+# A script waits now and then, for a deadline, a retry, a disk: one more than there are processors.
 stage_scripts() { # KIND
-    local kind=$1 script name log scratch
+    local kind=$1 script name log scratch jobs=$((jobs + 1))
     for script in tests/"$kind"/*.sh; do
         [[ -f $script ]] || continue
         name=$kind/$(basename "$script" .sh)
