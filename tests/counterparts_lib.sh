@@ -186,6 +186,10 @@ fault() { # ROUTE KIND [MEMBERS]
     quiet_curl -o "$work/answer.txt" -X POST "$control/fault" -d "{\"route\": \"$1\", \"kind\": \"$2\"${3:+, $3}}"
 }
 
+fault_again() { # ROUTE KIND N [MEMBERS]: once at one of the next calls, and at each Nth
+    fault "$1" "$2" "\"times\": 1${4:+, $4}" && fault "$1" "$2" "\"every\": $3${4:+, $4}"
+}
+
 mend() { # [ROUTE]: of all
     local which='{}'
     (($# == 0)) || which="{\"route\": \"$1\"}"

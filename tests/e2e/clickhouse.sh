@@ -176,8 +176,8 @@ claim "shards: SIGTERM ends it with status 0" stop shards
 
 # Numbers that have no common divisor: faults meet in many orders.
 let_all_go_wrong() {
-    fault clickhouse throttle '"every": 11' && fault clickhouse error '"every": 7' && fault clickhouse late '"every": 3' &&
-        fault clickhouse cut '"every": 5' && fault clickhouse cut_before '"every": 6' && fault clickhouse slow '"every": 13, "seconds": 0.2'
+    fault_again clickhouse throttle 11 && fault_again clickhouse error 7 && fault_again clickhouse late 3 &&
+        fault_again clickhouse cut 5 && fault_again clickhouse cut_before 6 && fault_again clickhouse slow 13 '"seconds": 0.2'
 }
 storm() { # CAPTURE: writes while both are killed
     "$TOOLS/rwreplay" "$1" "$url" --retry 60 --check >"$work/replay.txt" 2>&1 &
