@@ -87,9 +87,9 @@ CXXFLAGS := -std=c++17 $(OPTIMIZE) $(CXXWARNINGS) $(HARDEN) $(SANITIZE)
 LDQUICK := $(if $(LTO),-fno-lto -Xlinker -S) $(if $(shell command -v ld.gold),-fuse-ld=gold)
 LDFLAGS := $(LDHARDEN) $(SANITIZE) $(LDQUICK)
 
-# Tests call what is optimized and are themselves compiled without, in a third of the time. gcc does not
-# know then how great numbers can be, and warns of cuts that cannot be.
-TEST_CFLAGS := $(subst $(OPTIMIZE),-O0 -g -ffp-contract=off $(if $(findstring clang,$(CC)),,-Wno-format-truncation),$(CFLAGS))
+# Tests call what is optimized and are themselves compiled without, and without what debuggers want, in a
+# quarter of the time. gcc does not know then how great numbers can be, and warns of cuts that cannot be.
+TEST_CFLAGS := $(subst $(OPTIMIZE),-O0 -ffp-contract=off $(if $(findstring clang,$(CC)),,-Wno-format-truncation),$(CFLAGS))
 
 # What all is compiled with. A compiler or package that came or went compiles it anew.
 FLAGS := $(BUILD)/flags

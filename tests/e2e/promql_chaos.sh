@@ -13,9 +13,9 @@ url=http://127.0.0.1:$port
 past_s=1700000000 # when the past begins: 200 series, 1,200 samples of each; of series N all are N
 sum='sum(sum_over_time(past[7h] @ 1700021600))'
 sum_value=$((1200 * 199 * 200 / 2))
-# At each of 18,000 steps each series has a sample that is not too old: some seconds of work.
-heavy='sum(count_over_time(past[1h:200ms] @ 1700010000)) + count(count_over_time(past[1h:200ms] @ 1700010001)) * 0'
-heavy_value=$((200 * 18000))
+# At each of 7,200 steps each series has a sample that is not too old: a second of work or more.
+heavy='sum(count_over_time(past[1h:500ms] @ 1700010000)) + count(count_over_time(past[1h:500ms] @ 1700010001)) * 0'
+heavy_value=$((200 * 7200))
 # 86,400 windows of 86,400 values each.
 long='count_over_time(sum_over_time(vector(1)[1d:1s])[1d:1s])'
 

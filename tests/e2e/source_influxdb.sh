@@ -151,7 +151,7 @@ claim "InfluxDB starts" start_influxd || exit 1
 claim "a server starts with a database that is not there" reads 1 nowhere
 claim "each query says so" names_no_database
 stop reader
-random_round 1 "${CASES:-100}"
+random_round 1 "${CASES:-50}"
 [[ -n ${ONLY_RANDOM-} ]] || round 1 kinds "$work/kinds.rw"
 [[ -n ${ONLY_RANDOM-} ]] || round 1 floats "$SAMPLES/node15s.rw" --first 100
 [[ -n ${ONLY_RANDOM-} ]] || round 1 histograms "$SAMPLES/v2hist.rw"

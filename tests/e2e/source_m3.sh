@@ -80,8 +80,8 @@ claim "seed $seed: a server without a store starts" reads || exit 1
 claim "seed $seed: everything comes back, bit for bit" same
 claim "seed $seed: and streamed" same --streamed
 claim "seed $seed: look-ups answer the same" same_look_ups
-claim "seed $seed: ${CASES:-150} random questions are answered the same" \
-    python3 tests/tools/random_matchers.py compare "$seed" "${CASES:-150}" "$url" "$reader"
+claim "seed $seed: ${CASES:-75} random questions are answered the same" \
+    python3 tests/tools/random_matchers.py compare "$seed" "${CASES:-75}" "$url" "$reader"
 stop reader
 stop writer
 stop m3

@@ -154,7 +154,7 @@ is_small() {
     ((largest > 0 && largest <= 8000))
 }
 
-random_round "${CASES:-150}"
+random_round "${CASES:-75}"
 
 if [[ -n $SAMPLES && -f $SAMPLES/node15s.rw ]]; then
     claim "what OpenTSDB can hold of a capture is found" fit_of "$SAMPLES/node15s.rw" --first 2

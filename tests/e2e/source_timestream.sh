@@ -230,7 +230,7 @@ connector_round() {
     claim "connector: the double starts with its table" start_double old --load-connector "metrics.old=$work/old.ndjson" || return
     claim "connector: a server without a store starts" reads old ', schema: connector' || return
     claim "connector: everything comes back as it was rounded" same
-    claim "connector: random questions are answered the same" python3 tests/tools/random_matchers.py compare "$seed" 50 "$url" "$reader"
+    claim "connector: random questions are answered the same" python3 tests/tools/random_matchers.py compare "$seed" 25 "$url" "$reader"
     stop reader
     # A column that is new may be unknown for a minute.
     ask_double 'connector?table=metrics.old' -o "$work/rows.txt" \
@@ -358,7 +358,7 @@ cells_round() {
     stop services
 }
 
-random_round "${CASES:-60}"
+random_round "${CASES:-40}"
 [[ -n ${ONLY_RANDOM-} ]] || cells_round
 [[ -n ${ONLY_RANDOM-} ]] || round kinds "$work/kinds.rw"
 [[ -n ${ONLY_RANDOM-} ]] || round floats "$SAMPLES/node15s.rw" --first "${FLOATS:-40}"
