@@ -110,6 +110,7 @@ step_answer(struct writer_step *step, struct bytes text)
         if (blank && (n == 0 || step->answer[n - 1] == ' ')) continue;
         step->answer[n++] = blank ? ' ' : (char)text.at[i];
     }
+    if (n > 0 && step->answer[n - 1] == ' ') n--;
     size_t whole = n;
     while (whole + 4 > n && whole > 0 && !utf8_valid(bytes_of(step->answer, whole))) {
         whole--; /* half a character at the end */

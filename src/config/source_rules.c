@@ -9,6 +9,7 @@
 #include "backend/source_settings.h"
 #include "config/shared_rules.h"
 #include "config/typed_list.h"
+#include "model/selector.h"
 
 enum err
 rule_read_header_name(const char *text, struct why *why)
@@ -47,6 +48,41 @@ rule_times(struct schema_place *place, void *base)
     return schema_complain(place, "to", "must not be before from");
 }
 
+/* The external label whose value keeps everything away from the selector; NULL: none does. */
+static const struct named_text *
+barring_label(const struct selector *selector, const struct named_texts *labels)
+{
+    for (uint32_t i = 0; i < selector->count; i++) {
+        const struct matcher *m = selector->matchers[i];
+        for (uint32_t k = 0; k < labels->count; k++) {
+            const struct named_text *label = &labels->items[k];
+            if (bytes_equal(matcher_name(m), bytes_of_text(label->name)) &&
+                !matcher_matches(m, bytes_of_text(label->value)))
+                return label;
+        }
+    }
+    return NULL;
+}
+
+/* What selects nothing is a mistake: its source would be silent. */
+static enum err
+rule_select(struct schema_place *place, const struct source_settings *s)
+{
+    for (uint32_t i = 0; i < s->select.count; i++) {
+        struct selector selector;
+        struct why why;
+        enum err e = selector_parse(bytes_of_text(s->select.items[i]), &selector, &why);
+        if (e) return schema_complain(place, "select", "%s", why_text(&why, e));
+        const struct named_text *label = barring_label(&selector, &s->external_labels);
+        selector_fini(&selector);
+        if (label == NULL) continue;
+        return schema_complain(place, "select", "%s selects nothing: external_labels sets %s to %s",
+                               shown_of(bytes_of_text(s->select.items[i])).text, label->name,
+                               shown_of(bytes_of_text(label->value)).text);
+    }
+    return OK;
+}
+
 enum err
 rule_source(struct schema_place *place, void *base)
 {
@@ -55,6 +91,7 @@ rule_source(struct schema_place *place, void *base)
         s->type == SOURCE_REMOTE_READ ? s->u.remote_read.tenant_header : NULL;
     bool several;
     enum err e = typed_list_check_name(place, s);
+    if (e == OK) e = rule_select(place, s);
     if (e == OK) e = rule_headers(place, &s->http.headers, tenant_header, NULL);
     if (e == OK) e = rule_tenants(place, &s->tenants, source_type_word(s->type), &several);
     if (e == OK && s->type == SOURCE_INFLUXDB) e = rule_influxdb(place, &s->u.influxdb.server);

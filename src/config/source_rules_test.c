@@ -29,6 +29,26 @@ test_names_selectors_and_urls_are_checked(void **state)
 }
 
 static void
+test_a_selector_that_external_labels_bar_is_refused(void **state)
+{
+    (void)state;
+    static const char *const barred[] = {"{cluster=\"b\"}", "up{cluster!=\"a\"}",
+                                         "{cluster=~\"b|c\"}", "up{cluster=\"\"}"};
+    char text[300], expected[300];
+    for (size_t i = 0; i < sizeof barred / sizeof *barred; i++) {
+        snprintf(text, sizeof text,
+                 READ_5 "  select: [up, '%s']\n  external_labels: {site: x, cluster: a}\n", barred[i]);
+        snprintf(expected, sizeof expected,
+                 "f.yml:5:11: select: '%s' selects nothing: external_labels sets cluster to 'a'",
+                 barred[i]);
+        check_source_error(text, expected);
+    }
+    check_source_fine(READ_5 "  select: ['up{cluster=\"a\"}', '{cluster=~\"a|b\",job=\"c\"}']\n"
+                             "  external_labels: {cluster: a}\n",
+                      false);
+}
+
+static void
 test_one_way_to_log_in_is_enough(void **state)
 {
     (void)state;
@@ -130,6 +150,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_influxdb_has_the_keys_of_its_version),
         cmocka_unit_test(test_names_selectors_and_urls_are_checked),
+        cmocka_unit_test(test_a_selector_that_external_labels_bar_is_refused),
         cmocka_unit_test(test_one_way_to_log_in_is_enough),
         cmocka_unit_test(test_headers_of_reading_are_refused),
         cmocka_unit_test(test_with_tenancy_a_source_names_its_tenants),

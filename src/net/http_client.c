@@ -265,6 +265,9 @@ attempt(struct http_client *c, struct why *why)
     long status = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
     c->answer->status = (unsigned)status;
+    while (c->text_size > 0 && c->answer->text[c->text_size - 1] == ' ') {
+        c->answer->text[--c->text_size] = '\0';
+    }
     if (c->text_size == 0 && (status < 200 || status > 299)) {
         snprintf(c->answer->text, sizeof c->answer->text, "%s",
                  status / 100 == 3 ? "redirects are not followed" : "no explanation");

@@ -78,6 +78,14 @@ test_a_redirect_blocks_and_says_what_it_is(void **state)
     assert_non_null(strstr(step.answer, "a redirect"));
 }
 
+static void
+test_an_answer_is_quoted_in_one_line_without_blanks_around_it(void **state)
+{
+    (void)state;
+    assert_string_equal(judged(400, " no\r\n\tsuch  name \n").answer, "no such name");
+    assert_string_equal(judged(400, "\n\n").answer, "");
+}
+
 static enum err
 put_value(const char *value)
 {
@@ -145,6 +153,7 @@ main(void)
         cmocka_unit_test(test_a_failure_blocks_only_if_somebody_has_to_mend_something),
         cmocka_unit_test(test_a_page_for_people_is_no_success),
         cmocka_unit_test(test_a_redirect_blocks_and_says_what_it_is),
+        cmocka_unit_test(test_an_answer_is_quoted_in_one_line_without_blanks_around_it),
         cmocka_unit_test(test_a_value_cannot_begin_a_line_of_its_own),
         cmocka_unit_test(test_headers_are_counted),
         cmocka_unit_test(test_a_url_keeps_its_path_and_its_query),

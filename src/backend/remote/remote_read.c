@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "backend/common/http_common.h"
 #include "backend/remote/api_list.h"
 #include "backend/remote/ordered.h"
 #include "backend/remote/sampled.h"
@@ -239,6 +240,17 @@ put_body(struct remote_set *s, const struct query_request *r, struct why *why)
     return e ? why_set(why, e, "not enough memory for a request") : OK;
 }
 
+/* What another path than that of remote read answers to a POST. */
+static void
+judge_refusal(const struct http_call_answer *answer, struct writer_step *step)
+{
+    http_judge(answer, step);
+    if (answer->status != 404 && answer->status != 405) return;
+    size_t size = strlen(step->answer);
+    snprintf(step->answer + size, sizeof step->answer - size,
+             "%scheck the path of url: Prometheus has /api/v1/read", size > 0 ? "; " : "");
+}
+
 static enum err
 send_request(struct remote_set *s, const struct query_request *r, struct why *why)
 {
@@ -258,7 +270,8 @@ send_request(struct remote_set *s, const struct query_request *r, struct why *wh
                                     .headers = s->headers,
                                     .body = buf_bytes(&s->body),
                                     .wanted = wanted,
-                                    .is_final = is_final};
+                                    .is_final = is_final,
+                                    .judge = judge_refusal};
     return fetch_open(s->view->session, r->control, &request, &s->fetch, why);
 }
 
