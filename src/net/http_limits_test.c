@@ -530,6 +530,20 @@ test_quiesced_server_finishes_what_has_begun(void **state)
     rig_free(rig);
 }
 
+/* Without the answer of a thread that may not run yet this waits for ever. */
+static void
+test_a_server_is_quiesced_as_soon_as_it_has_started(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        struct rig *rig = rig_new(usual_options());
+        http_server_quiesce(rig->server);
+        struct client late = client_connect_buffered(rig, 0);
+        assert_int_equal(late.fd, -1);
+        rig_free(rig);
+    }
+}
+
 static void
 test_server_ends_with_connections_in_every_state(void **state)
 {
@@ -729,6 +743,7 @@ main(void)
         cmocka_unit_test(test_want_of_descriptors_passes),
         cmocka_unit_test(test_garbage_does_no_harm),
         cmocka_unit_test(test_quiesced_server_finishes_what_has_begun),
+        cmocka_unit_test(test_a_server_is_quiesced_as_soon_as_it_has_started),
         cmocka_unit_test(test_server_ends_with_connections_in_every_state),
         cmocka_unit_test(test_body_without_budget_gets_503_and_gives_all_back),
         cmocka_unit_test(test_declared_length_takes_no_memory),

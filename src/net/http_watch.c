@@ -417,6 +417,11 @@ http_watch_run(void *context)
         }
         lock_drop(&server->lock);
         if (stopping) break;
+        /* Between reading the wake-up and the next wait: whoever wants it waits for it. */
+        if (server->listen_fd >= 0 &&
+            atomic_load_explicit(&server->quiescing, memory_order_relaxed)) {
+            stop_listening(server);
+        }
         int64_t now_ns = env_monotonic_ns(server->options.env);
         int64_t tick_ns = tick_now(server, now_ns, conn_count, &hurry_until_ns);
         if (next_tick_ns > now_ns + tick_ns) next_tick_ns = now_ns + tick_ns;
@@ -441,10 +446,6 @@ http_watch_run(void *context)
         now_ns = env_monotonic_ns(server->options.env);
         handle_partings(server, set + POLL_FIRST_PARTING, polled_count, now_ns);
         if (set[1].revents != 0) accept_some(server, now_ns);
-        if (server->listen_fd >= 0 &&
-            atomic_load_explicit(&server->quiescing, memory_order_relaxed)) {
-            stop_listening(server);
-        }
     }
     for (unsigned i = 0; i < server->parting_count; i++) {
         close(server->partings[i].fd);

@@ -1,13 +1,16 @@
 """go_regex.py - a regex of Go (RE2) in the words of Python's `re`. For doubles of programs in Go.
 
-What differs: POSIX classes and \\p{L}; \\d, \\w and \\s are ASCII alone; `$` in Python also ends before a
-last line feed; flags in the middle hold until the end of their group, and so they do here at the start.
+What differs (https://github.com/google/re2/wiki/Syntax): POSIX classes and \\p{L}; \\d, \\w, \\s, \\b and what is
+none of them are ASCII alone; \\Q...\\E quotes; \\x{...}; `$` in Python also ends before a last line feed; flags in the
+middle hold until the end of their group, and so they do here at the start.
 """
 import re
 
 POSIX = {"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": "\\t ", "cntrl": "\\x00-\\x1f\\x7f", "digit": "0-9",
          "lower": "a-z", "print": " -~", "space": "\\t\\n\\v\\f\\r ", "upper": "A-Z", "word": "0-9A-Za-z_", "xdigit": "0-9A-Fa-f"}
-ESCAPES = {"\\d": "0-9", "\\w": "0-9A-Za-z_", "\\s": "\\t\\n\\f\\r "}
+ESCAPES = {"\\d": "0-9", "\\w": "0-9A-Za-z_", "\\s": "\\t\\n\\f\\r ", "\\D": "\\x00-/:-\\U0010ffff",
+           "\\W": "\\x00-/:-@\\[-\\^`{-\\U0010ffff", "\\S": "\\x00-\\x08\\x0b\\x0e-\\x1f!-\\U0010ffff"}
+OTHERS = {"$": "\\Z", "\\z": "\\Z", "\\b": "(?a:\\b)", "\\B": "(?a:\\B)"}
 
 
 def go_regex(text):
@@ -25,6 +28,12 @@ def go_regex(text):
             out.append(r"[^\W\d_]")
             at += 5
             continue
+        quoted = None if in_class else re.match(r"\\Q(.*?)(\\E|\Z)", text[at:], re.S)
+        hexadecimal = re.match(r"\\x\{([0-9A-Fa-f]+)\}", text[at:])
+        if quoted or hexadecimal:
+            out.append(re.escape(quoted[1] if quoted else chr(int(hexadecimal[1], 16))))
+            at += (quoted or hexadecimal).end()
+            continue
         size = 2 if text[at] == "\\" else 1
         piece = text[at:at + size]
         if piece in ESCAPES:
@@ -35,8 +44,8 @@ def go_regex(text):
             piece = "\\[" if piece == "[" else piece
         elif piece == "[":
             in_class = first = True
-        elif piece == "$":
-            piece = "\\Z"
+        else:
+            piece = OTHERS.get(piece, piece)
         out.append(piece)
         at += size
     return "".join(out)
