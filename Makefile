@@ -252,7 +252,7 @@ check-tsan:
 	@$(MAKE) --no-print-directory VARIANT=tsan check
 
 check-long: program tests test-tools
-	@BUILD=$(BUILD) LONG=1 tests/run.sh source unit corpora e2e crash
+	@BUILD=$(BUILD) LONG=1 tests/run.sh source unit corpora crash e2e
 
 # All texts of the sources that users see, in the list that reviewers read.
 .PHONY: messages

@@ -1,11 +1,11 @@
 #!/bin/bash
 # run.sh [STAGE...] - runs what is built and sums it up; called by ./check and make check.
 #
-# Stages: source build-gcc build-clang unit corpora e2e crash. The last line is "N passed, N failed" and,
+# Stages: source build-gcc build-clang unit corpora crash e2e. The last line is "N passed, N failed" and,
 # if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
 # each stage and script when it begins; everything else goes to build/check/*.log. Afterwards the
 # source tree must hold the same files as before: what runs writes below build/ only. CHECK_JOBS
-# (as many as there are processors, 4 at most) run at a time, of scripts one more; in
+# (as many as there are processors, 4 at most) run at a time, of scripts two more, 5 at most; in
 # build/check/times.txt is how long each took: seconds, seconds of CPU in programs, seconds of CPU
 # in the kernel, name of its log.
 #
@@ -276,9 +276,10 @@ count_script() { # NAME LOG SCRATCH STATUS
     fi
 }
 
-# A script waits now and then, for a deadline, a retry, a disk: one more than there are processors.
+# A script waits now and then, for a deadline, a retry, a disk: two more than there are processors, as
+# far as there are ports below those that the system gives away. The last ones end in pool_end.
 stage_scripts() { # KIND
-    local kind=$1 script name log scratch jobs=$((jobs + 1))
+    local kind=$1 script name log scratch jobs=$((jobs < 4 ? jobs + 2 : 5))
     for script in tests/"$kind"/*.sh; do
         [[ -f $script ]] || continue
         name=$kind/$(basename "$script" .sh)
@@ -290,7 +291,6 @@ stage_scripts() { # KIND
         pool_run "$script_seconds" "$log" "count_script $name $log ${scratch@Q}" \
             env SCRATCH="$scratch" bash "$script"
     done
-    pool_end
 }
 
 # The names of all files but those that may change.
@@ -337,5 +337,6 @@ for stage; do
     *) fail "$stage" "no such stage" ;;
     esac
 done
+pool_end
 check_tree
 summary

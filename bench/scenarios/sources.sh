@@ -91,8 +91,8 @@ begin_store() {
         source_lines=("use: store")
         ;;
     timestream)
-        start_double timestream.py "$on" --table metrics.bench
-        destination_lines=("type: timestream" "region: eu-west-1" "database: metrics" "table: bench"
+        start_double timestream.py "$on" --table metrics.bench --magnetic-writes
+        destination_lines=("type: timestream" "region: us-east-1" "database: metrics" "table: bench"
             "write_endpoint: http://127.0.0.1:$on" "access_key: AKID" "secret_key: SECRET")
         source_lines=("use: store" "query_endpoint: http://127.0.0.1:$on")
         ;;

@@ -70,9 +70,9 @@ rule_select(struct schema_place *place, const struct source_settings *s)
 {
     for (uint32_t i = 0; i < s->select.count; i++) {
         struct selector selector;
-        struct why why;
-        enum err e = selector_parse(bytes_of_text(s->select.items[i]), &selector, &why);
-        if (e) return schema_complain(place, "select", "%s", why_text(&why, e));
+        enum err e = selector_parse(bytes_of_text(s->select.items[i]), &selector,
+                                    schema_reader_of(place)->in->why);
+        if (e) return e; /* it was read before: no memory */
         const struct named_text *label = barring_label(&selector, &s->external_labels);
         selector_fini(&selector);
         if (label == NULL) continue;
