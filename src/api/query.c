@@ -431,7 +431,7 @@ end_answer(struct query *q, enum err e)
         reply_problem(q->request, 503, "canceled", why_text(&q->why, e));
     } else if (e == ERR_NOMEM && !tell_memory(q)) {
         reply_problem(q->request, 503, "unavailable", why_text(&q->why, e));
-    } else if (e == ERR_LIMIT && strstr(why_text(&q->why, e), "reads more than") != NULL) {
+    } else if (e == ERR_LIMIT && query_control_is_over(&q->control)) {
         char text[sizeof q->why.text + 64];
         snprintf(text, sizeof text, "%s; /api/v1/explain tells what the query needs",
                  why_text(&q->why, e));

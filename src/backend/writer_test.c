@@ -1,5 +1,5 @@
 /* writer_test.c - what each destination writes in another form; and that a call which is made
- * for a plan is as large as the one that is sent. */
+ * for a plan is as large as the one that is sent; and how an answer is told. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -152,6 +152,34 @@ test_a_call_that_is_made_is_as_large_as_what_is_sent(void **state)
     }
 }
 
+static void
+test_what_was_answered_is_one_line_of_whole_characters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answered, *line;
+    } rows[] = {
+        {"", ""},
+        {"gone", "gone"},
+        {"\r\n two\n\tlines \x7f\r\n", "two lines"},
+        {" \n", ""},
+        {"caf\xc3\xa9\n", "caf\xc3\xa9"},
+        {"caf\xc3", "caf"},
+        {"\xff no UTF-8 \xe9\n", "? no UTF-8 ?"},
+    };
+    struct writer_step step;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        step_answer(&step, bytes_of_text(rows[i].answered));
+        assert_string_equal(step.answer, rows[i].line);
+    }
+    char text[WRITER_ANSWER_BYTES + 9];
+    memset(text, 'x', sizeof text);
+    memcpy(text + WRITER_ANSWER_BYTES - 2, "\xc3\xa9", 2); /* the line ends in its middle */
+    step_answer(&step, bytes_of(text, sizeof text));
+    assert_int_equal(strlen(step.answer), WRITER_ANSWER_BYTES - 2);
+    assert_int_equal(step.answer[WRITER_ANSWER_BYTES - 3], 'x');
+}
+
 int
 main(void)
 {
@@ -160,6 +188,7 @@ main(void)
         cmocka_unit_test(test_values_are_mapped_where_there_is_a_form_for_them),
         cmocka_unit_test(test_a_line_of_ndjson_maps_only_what_is_no_utf8_or_no_number),
         cmocka_unit_test(test_a_call_that_is_made_is_as_large_as_what_is_sent),
+        cmocka_unit_test(test_what_was_answered_is_one_line_of_whole_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

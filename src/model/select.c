@@ -116,6 +116,20 @@ query_control_add_bytes(struct query_control *control, uint64_t count, struct wh
     return add_to(&control->bytes_seen, count, &limit, why);
 }
 
+static bool
+is_over(const _Atomic uint64_t *seen, uint64_t max)
+{
+    return max > 0 && atomic_load_explicit(seen, memory_order_relaxed) > max;
+}
+
+bool
+query_control_is_over(const struct query_control *control)
+{
+    return is_over(&control->series_seen, control->series_max) ||
+           is_over(&control->samples_seen, control->samples_max) ||
+           is_over(&control->bytes_seen, control->bytes_max);
+}
+
 struct sample_batch
 sample_batch_part(const struct sample_batch *b, uint32_t from, uint32_t count)
 {

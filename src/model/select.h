@@ -72,6 +72,8 @@ MUST_CHECK enum err query_control_add_samples(struct query_control *control, uin
                                               struct why *why);
 MUST_CHECK enum err query_control_add_bytes(struct query_control *control, uint64_t count,
                                             struct why *why);
+/* Whether one of the three was refused. `control` is not NULL here. */
+bool query_control_is_over(const struct query_control *control);
 
 /* The matchers live as long as what is asked with them: as the set that a select gives. The arrays
  * of them need not. */

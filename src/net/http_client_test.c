@@ -60,7 +60,7 @@ test_an_answer_comes_with_its_headers_and_text(void **state)
 {
     (void)state;
     static const char *const answers[] = {
-        "HTTP/1.1 400 Bad\r\nX-Wanted:  yes \r\nContent-Length: 9\r\n\r\nbad\nstuff"};
+        "HTTP/1.1 400 Bad\r\nX-Wanted:  yes \r\nContent-Length: 11\r\n\r\nbad\nstuff\r\n"};
     struct player p;
     struct why why;
     struct http_client_header wanted[] = {

@@ -34,6 +34,7 @@ struct http_pull {
     struct http_call_answer answer;
     struct buf refusal;
     struct buf coming;
+    size_t enough; /* its reader is woken when so much has come */
     struct cond news;
 };
 
@@ -45,6 +46,12 @@ struct http_puller {
     struct http_pull *wishes;
     bool stops;
 };
+
+static bool
+is_readable(const struct http_pull *p)
+{
+    return p->coming.size >= p->enough || p->is_full || p->ended || p->failed != OK;
+}
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
@@ -67,10 +74,13 @@ on_piece(void *context, struct bytes piece)
     lock_take(&p->of->lock);
     p->is_full = p->coming.size > 0 && p->coming.size + piece.size > HTTP_PULL_WINDOW_BYTES;
     if (!p->is_full && p->failed == OK) {
+        /* What comes in one piece is mostly small; what does not is as large as may be. */
+        if (p->coming.size > 0)
+            (void)buf_reserve(&p->coming, HTTP_PULL_WINDOW_BYTES - p->coming.size);
         buf_put_bytes(&p->coming, piece);
         p->failed = buf_error(&p->coming);
-        cond_wake_all(&p->news);
     }
+    if (is_readable(p)) cond_wake_all(&p->news);
     bool taken = !p->is_full;
     lock_drop(&p->of->lock);
     return taken;
@@ -208,6 +218,7 @@ http_pull_open(struct http_puller *puller, const struct http_call *call, struct 
     buf_init(&p->coming, budget, SIZE_MAX);
     buf_init(&p->refusal, budget, HTTP_PULL_REFUSAL_BYTES);
     cond_init(&p->news);
+    p->enough = 1;
     lock_take(&puller->lock);
     p->begins = p->under_way = true;
     wish_locked(p);
@@ -242,12 +253,16 @@ wait_for_news(struct http_pull *p, bool (*is_there)(const struct http_pull *p),
               const struct http_patience *patience, struct why *why)
 {
     struct env *env = p->of->env;
-    int64_t begun_ns = env_monotonic_ns(env);
+    int64_t silent_ns = env_monotonic_ns(env); /* since then */
+    size_t seen = 0;
     enum err e = OK;
     lock_take(&p->of->lock);
+    p->enough = patience->fills ? HTTP_PULL_WINDOW_BYTES / 2 : 1;
     while (e == OK && !is_there(p)) {
         int64_t now_ns = env_monotonic_ns(env);
-        if (patience->silence_ms > 0 && now_ns - begun_ns >= patience->silence_ms * NS_PER_MS) {
+        if (p->coming.size > seen) silent_ns = now_ns;
+        seen = p->coming.size;
+        if (patience->silence_ms > 0 && now_ns - silent_ns >= patience->silence_ms * NS_PER_MS) {
             return why_set(why, ERR_AGAIN, "no data for %.3g s",
                            (double)patience->silence_ms / 1000);
         }
@@ -264,12 +279,6 @@ static bool
 is_answered(const struct http_pull *p)
 {
     return p->answered;
-}
-
-static bool
-is_readable(const struct http_pull *p)
-{
-    return p->coming.size > 0 || p->ended || p->failed != OK;
 }
 
 enum err

@@ -22,15 +22,18 @@ MUST_CHECK enum err http_puller_new(struct env *env, const char *user_agent,
 /* No pull of it is open. */
 void http_puller_free(struct http_puller *puller);
 
+enum { HTTP_PULL_WINDOW_BYTES = 256 * 1024, HTTP_PULL_REFUSAL_BYTES = 64 * 1024 };
+
 /* How long whoever waits does so. */
 struct http_patience {
     int64_t silence_ms; /* without anything new; 0: for ever */
     /* Asked several times a second while nothing comes: whether to go on. NULL: it is not asked. */
     enum err (*check)(void *context, struct why *why);
     void *context;
+    /* Of a body: waits for half a window of it, or for its end, so that who wants all of it is not
+     * woken for each packet. */
+    bool fills;
 };
-
-enum { HTTP_PULL_WINDOW_BYTES = 256 * 1024, HTTP_PULL_REFUSAL_BYTES = 64 * 1024 };
 
 struct http_pull;
 /*

@@ -94,6 +94,63 @@ test_a_body_is_read_whole_in_little_memory(void **state)
 }
 
 static void
+test_a_body_that_is_wanted_whole_comes_in_large_pieces(void **state)
+{
+    (void)state;
+    static const struct http_patience filling = {.fills = true};
+    char *text = large_answer();
+    const char *answers[] = {text, text};
+    struct player p;
+    struct bytes piece;
+    size_t size, pieces = 0, small = 0;
+    player_start(&p, 2, answers);
+    struct http_puller *puller = puller_new();
+    struct http_pull *pull = pull_from(puller, p.url, NULL);
+    assert_int_equal(answer_of(pull)->status, 200);
+    assert_int_equal(read_all(pull, &filling, &size), OK);
+    assert_int_equal(size, LARGE);
+    http_pull_close(pull);
+    pull = pull_from(puller, p.url, NULL);
+    assert_int_equal(answer_of(pull)->status, 200);
+    do {
+        assert_int_equal(http_pull_read(pull, &filling, &piece, NULL), OK);
+        pieces++;
+        if (piece.size < HTTP_PULL_WINDOW_BYTES / 2) small++;
+    } while (piece.size > 0);
+    assert_in_range(pieces, LARGE / (5 * HTTP_PULL_WINDOW_BYTES),
+                    2 * LARGE / HTTP_PULL_WINDOW_BYTES + 2);
+    assert_in_range(small, 1, 2); /* the last one, and none */
+    http_pull_close(pull);
+    http_puller_free(puller);
+    player_stop(&p);
+    free(text);
+}
+
+static void
+test_a_body_that_stands_still_is_waited_for_as_long_as_told(void **state)
+{
+    (void)state;
+    const char *answer = "HTTP/1.1 200 Fine\r\nContent-Length: 900\r\n\r\naaa";
+    static const struct http_patience filling = {.silence_ms = 300, .fills = true};
+    static const struct http_patience plain = {.silence_ms = 10};
+    struct player p;
+    struct bytes piece;
+    player_start(&p, 1, &answer);
+    atomic_store(&p.holds, true);
+    struct http_puller *puller = puller_new();
+    struct http_pull *pull = pull_from(puller, p.url, NULL);
+    assert_int_equal(answer_of(pull)->status, 200);
+    assert_int_equal(http_pull_read(pull, &filling, &piece, NULL), ERR_AGAIN);
+    assert_int_equal(piece.size, 0);
+    assert_int_equal(http_pull_read(pull, &plain, &piece, NULL), OK);
+    assert_true(bytes_equal_text(piece, "aaa"));
+    assert_int_equal(http_pull_read(pull, &plain, &piece, NULL), ERR_AGAIN);
+    http_pull_close(pull);
+    http_puller_free(puller);
+    player_stop(&p);
+}
+
+static void
 test_a_pull_that_nobody_reads_holds_up_no_other(void **state)
 {
     (void)state;
@@ -289,6 +346,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_body_is_read_whole_in_little_memory),
+        cmocka_unit_test(test_a_body_that_is_wanted_whole_comes_in_large_pieces),
+        cmocka_unit_test(test_a_body_that_stands_still_is_waited_for_as_long_as_told),
         cmocka_unit_test(test_a_pull_that_nobody_reads_holds_up_no_other),
         cmocka_unit_test(test_a_refusal_is_there_at_once),
         cmocka_unit_test(test_a_failure_is_an_answer_and_a_broken_body_an_error),

@@ -261,6 +261,7 @@ stop double
 claim "faults: the double starts for the last time" start_double
 claim "faults: a last program writes into it" put "$adapter"
 claim "faults: a response without end ends" eval 'fault '"'"'{"kind":"endless"}'"'"' && fails_with up "more than 1048576 bytes (max_bytes)"'
+claim "faults: it is not told to see what the query needs" eval '! grep -F /api/v1/explain "$work/given.json"'
 
 # --- limits of the server --------------------------------------------------------------------------
 

@@ -245,7 +245,9 @@ check_control(void *context, struct why *why)
 static struct http_patience
 patience_of(struct fetch *x)
 {
-    return (struct http_patience){settings_of(x->session->of)->timeout_ms, check_control, x};
+    return (struct http_patience){.silence_ms = settings_of(x->session->of)->timeout_ms,
+                                  .check = check_control,
+                                  .context = x};
 }
 
 static void
@@ -440,11 +442,12 @@ fetch_refused(struct fetch *x, enum err e, struct why *why)
     return why_prefix(why, e, "%.*s", address_size(x), x->request.url);
 }
 
-enum err
-fetch_read(struct fetch *x, struct bytes *ret_piece, struct why *why)
+static enum err
+read_piece(struct fetch *x, bool fills, struct bytes *ret_piece, struct why *why)
 {
     struct fetcher *f = x->session->of;
     struct http_patience patience = patience_of(x);
+    patience.fills = fills;
     uint64_t max = settings_of(f)->max_bytes;
     /* http_pull_read() asks only while it waits: without this, a response that never ends would be
      * read after the query timed out or its client disconnected. */
@@ -467,11 +470,17 @@ fetch_read(struct fetch *x, struct bytes *ret_piece, struct why *why)
 }
 
 enum err
+fetch_read(struct fetch *x, struct bytes *ret_piece, struct why *why)
+{
+    return read_piece(x, false, ret_piece, why);
+}
+
+enum err
 fetch_read_all(struct fetch *x, struct buf *to, struct why *why)
 {
     for (;;) {
         struct bytes piece;
-        enum err e = fetch_read(x, &piece, why);
+        enum err e = read_piece(x, true, &piece, why);
         if (e || piece.size == 0) return e;
         buf_put_bytes(to, piece);
         e = buf_error(to);
