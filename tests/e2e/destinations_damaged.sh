@@ -47,9 +47,9 @@ serve() { # [ARGUMENT...]
 }
 
 begin() { # COMPRESSION [ARGUMENT...]: nobody answers at the bucket's address yet
-    rm -rf "$dir"
     ! is_running server || crash server
     ! is_running bucket || crash bucket
+    rm -rf "$dir"
     configure "$1"
     serve "${@:2}"
 }
