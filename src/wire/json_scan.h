@@ -59,6 +59,17 @@ void scan_skip(struct scan *s);
 /* Nothing but blanks may follow. */
 void scan_end(struct scan *s);
 
+/* Takes tokens that stand there just so, with no blanks between them: for what a writer writes
+ * nearly always. Whoever calls it also reads them token by token. False: nothing was taken. */
+static inline bool
+scan_takes(struct scan *s, struct bytes tokens)
+{
+    if (s->bad != NULL || (size_t)(s->end - s->at) < tokens.size) return false;
+    if (memcmp(s->at, tokens.at, tokens.size) != 0) return false;
+    s->at += tokens.size;
+    return true;
+}
+
 /* A number as the bits of a double. Inline: of some lines it is nearly all. */
 static inline uint64_t
 scan_double(struct scan *s)

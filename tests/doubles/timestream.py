@@ -102,6 +102,11 @@ class Cut(Exception):
     """Only the begin of an answer."""
 
 
+def as_json(answer):
+    """Without blanks, as services of AWS write it."""
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
 def size_of(text):
     return len(text.encode())
 
@@ -612,7 +617,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault["kind"] == "endless":
             self.answer_endlessly(fault)
         elif fault["kind"] == "truncated":
-            whole = json.dumps(answer).encode()
+            whole = as_json(answer)
             self.answer(200, whole[: len(whole) // 2])
         else:
             self.answer(200, fault.get("body", "<html><body>It works!</body></html>").encode())
@@ -631,7 +636,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.damage and status == 200:
             self.answer_damaged(self.damage, answer)
         else:
-            self.answer(status, json.dumps(answer).encode())
+            self.answer(status, as_json(answer))
 
     def operate(self, operation, body):
         operations = {

@@ -25,17 +25,29 @@ bad_page(const struct scan *s, struct why *why)
     return why_set(why, ERR_CORRUPT, "the response is not a page of rows: %s", s->bad);
 }
 
-/* {"ScalarValue":"1.5"} or {"NullValue":true} */
+static struct bytes
+read_scalar(struct scan *s)
+{
+    struct bytes value = scan_text(s);
+    return value.at == NULL ? bytes_of("", 0) : value;
+}
+
+/* {"ScalarValue":"1.5"} or {"NullValue":true}, of which a page has nothing else a million times. */
 static struct bytes
 read_datum(struct scan *s)
 {
+    static const struct bytes null = SCAN_NAME("{\"NullValue\":true}"),
+                              scalar = SCAN_NAME("{\"ScalarValue\":");
     struct bytes key, value = {NULL, 0};
     bool is_null = false;
-    scan_expect(s, '{');
+    if (scan_takes(s, null)) return value;
+    if (scan_takes(s, scalar))
+        value = read_scalar(s);
+    else
+        scan_expect(s, '{');
     while (scan_key(s, &key)) {
         if (bytes_equal_text(key, "ScalarValue")) {
-            value = scan_text(s);
-            if (value.at == NULL) value = bytes_of("", 0);
+            value = read_scalar(s);
         } else {
             is_null |= bytes_equal_text(key, "NullValue");
             scan_skip(s);
