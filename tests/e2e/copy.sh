@@ -289,4 +289,35 @@ else
     skip "S3" "s3rver is not there"
 fi
 
+# --- tenants ----------------------------------------------------------------------------------------
+
+printf '%s\n' 'tenancy: {enabled: true}' 'sources:' \
+    "- {name: theirs, type: remote_read, url: '$from/api/v1/read', tenants: [one]}" >"$work/tenants.yml"
+copies_theirs() { # ARGUMENT...
+    "$firekeep" copy --config.file="$work/tenants.yml" --work="$work/theirs" --start="$start" --end="$end" --slice=5m \
+        --retry=20s "$@" theirs local >"$work/copy.out" 2>&1
+    says '^verified .*: 0 missing, 0 different'
+}
+series_of() { # URL [ARGUMENT...]
+    quiet_curl "${@:2}" -G "$1/api/v1/query" -d "time=$end" --data-urlencode 'query=count(last_over_time({__name__!=""}[1d]))' |
+        jq -r '.data.result[0].value[1]'
+}
+of_tenant_is_all() { # TENANT
+    echo "$(series_of "$from") $(series_of "$to" -H "X-Scope-OrgID: $1")"
+    [[ $(series_of "$from") == "$(series_of "$to" -H "X-Scope-OrgID: $1")" ]]
+}
+stop to
+rm -rf "$work/to"
+claim "tenants: a server of tenants starts" start_firekeep to "$work/to" "${port[to]}" --config.file="$work/tenants.yml"
+claim "tenants: what a source has goes to its tenant" copies_theirs --url="$to"
+claim "tenants: it is all there" of_tenant_is_all one
+claim "tenants: with another name it goes there" copies_theirs --url="$to" --to-tenant=three
+claim "tenants: it is all there, too" of_tenant_is_all three
+stop to
+rm -rf "$work/to"
+claim "tenants: into a directory it goes the same way" copies_theirs --storage.path="$work/to"
+claim "tenants: a server starts with the directory" start_firekeep to "$work/to" "${port[to]}" --config.file="$work/tenants.yml"
+claim "tenants: that tenant has it all" of_tenant_is_all one
+
+stop to
 stop from
