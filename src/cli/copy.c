@@ -250,6 +250,16 @@ find_back(struct copying *c, struct why *why)
     return OK;
 }
 
+/* Of another tenant a server is another place; a directory is opened once. */
+static bool
+is_same_place(const struct copying *c)
+{
+    const char *from = c->tenant, *to = c->to_tenant;
+    if (c->from.directory) return c->to.directory;
+    if (from != to && (from == NULL || to == NULL || strcmp(from, to) != 0)) return false;
+    return c->from.url != NULL && c->to.url != NULL && strcmp(c->from.url, c->to.url) == 0;
+}
+
 /* That is read of a source if none is told; NULL: the one there is without tenancy. */
 static const char *
 tenant_of(const struct place *from)
@@ -271,7 +281,7 @@ find_places(struct copying *c, char *const *words, struct why *why)
     if (e == OK) e = find_writable(c, words[1], &c->to, why);
     if (e == OK) e = find_back(c, why);
     if (e) return e;
-    if (strcmp(words[0], "local") == 0 && strcmp(words[1], "local") == 0) {
+    if (is_same_place(c)) {
         return why_set(why, ERR_INPUT, "FROM and TO are the same");
     }
     if (c->verify_only && c->unverified != NULL)

@@ -103,6 +103,8 @@ claim "from URL to URL all is copied and verified" copies "$from" "$to"
 claim "both have the same" same_servers
 claim "copying it once more does no harm" copies "$from" "$to"
 claim "and changes nothing" same_servers
+claim "a server is not copied to itself" fails 2 'FROM and TO are the same' "$to" "$to"
+claim "nor by another word" fails 2 'FROM and TO are the same' --url="$to" local "$to"
 claim "a server starts anew" fresh_to
 claim "from a source that is asked only for what is older all is copied" copies older "$to"
 claim "that a server would not find the rest in it is said" says 'older_than_local: a server that reads it'
