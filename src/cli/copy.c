@@ -260,15 +260,6 @@ is_same_place(const struct copying *c)
     return c->from.url != NULL && c->to.url != NULL && strcmp(c->from.url, c->to.url) == 0;
 }
 
-/* That is read of a source if none is told; NULL: the one there is without tenancy. */
-static const char *
-tenant_of(const struct place *from)
-{
-    const struct text_list *known = from->source == NULL ? NULL : &from->source->tenants;
-    if (known == NULL || known->count == 0 || strcmp(known->items[0], "all") == 0) return NULL;
-    return known->items[0];
-}
-
 static enum err
 find_places(struct copying *c, char *const *words, struct why *why)
 {
@@ -277,7 +268,9 @@ find_places(struct copying *c, char *const *words, struct why *why)
         e = check_file(c->config_file, &c->settings, &c->destinations, &c->sources, why);
     }
     if (e == OK) e = find_readable(c, words[0], &c->from, why);
-    if (e == OK && c->to_tenant == NULL) c->to_tenant = tenant_of(&c->from);
+    if (e == OK && c->to_tenant == NULL && c->from.source != NULL) {
+        c->to_tenant = reading_tenant(c->from.source);
+    }
     if (e == OK) e = find_writable(c, words[1], &c->to, why);
     if (e == OK) e = find_back(c, why);
     if (e) return e;

@@ -110,13 +110,19 @@ open_source(struct reading *r, struct why *why)
     return e ? e : source_init(&r->source, &reader, why);
 }
 
+const char *
+reading_tenant(const struct source_settings *source)
+{
+    const struct text_list *known = &source->tenants;
+    return known->count == 0 || strcmp(known->items[0], "all") == 0 ? NULL : known->items[0];
+}
+
 /* Whom to be asked for. */
 static void
 settle_tenant(struct reading *r)
 {
     const char *tenant = r->options.tenant;
-    const struct text_list *known = &r->settings.tenants;
-    if (tenant == NULL && known->count > 0) tenant = known->items[0];
+    if (tenant == NULL) tenant = reading_tenant(&r->settings);
     if (tenant == NULL || strcmp(tenant, "all") == 0) tenant = "anonymous";
     r->tenant = bytes_of_text(tenant);
 }

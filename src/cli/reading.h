@@ -28,6 +28,8 @@ struct reading_options {
 
 struct reading;
 
+/* The tenant that is read of a source where none is told; NULL: it names none. */
+const char *reading_tenant(const struct source_settings *source);
 /* Nothing is asked yet. ERR_INPUT: it is no URL; errors of sources_yaml() and source_init(). */
 MUST_CHECK enum err reading_open(const struct reading_options *options,
                                  struct reading **ret_reading, struct why *why);
