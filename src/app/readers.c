@@ -11,8 +11,10 @@
 
 #include "backend/source.h"
 #include "base/lock.h"
+#include "base/time_text.h"
 #include "base/version.h"
 #include "config/sources.h"
+#include "model/trouble.h"
 #include "query/merged.h"
 
 _Static_assert((int)MERGED_VIEWS_MAX > (int)SOURCES_MAX, "all of them, and what is stored");
@@ -26,13 +28,19 @@ struct shared_list {
 struct counts {
     struct source_counts requests;
     struct source_tally tally;
+    _Atomic uint64_t errors[TROUBLE_COUNT];
     _Atomic uint32_t users;
+
+    struct lock lock; /* LOCK_RANK_LEAF; guards the rest */
+    struct why error; /* the last one */
+    int64_t error_ms; /* Unix time; 0: there was none */
 };
 
 struct reader {
     _Atomic uint32_t users;
     struct shared_list *list;
     const struct source_settings *settings;
+    struct env *env;
     struct counts *counts;
     struct source source;
 };
@@ -79,6 +87,25 @@ list_drop(struct shared_list *list)
     mem_free(NULL, list, sizeof *list);
 }
 
+/* --- counts ----------------------------------------------------------------------------------- */
+
+/* NULL: there is not enough memory. */
+static struct counts *
+counts_new(void)
+{
+    struct counts *c = mem_new(NULL, sizeof *c);
+    if (c != NULL) lock_init(&c->lock, LOCK_RANK_LEAF);
+    return c;
+}
+
+static void
+counts_drop(struct counts *c)
+{
+    if (c == NULL || !drop_user(&c->users)) return;
+    lock_fini(&c->lock);
+    mem_free(NULL, c, sizeof *c);
+}
+
 /* --- a reader --------------------------------------------------------------------------------- */
 
 static void
@@ -93,11 +120,21 @@ reader_drop(void *owner)
     struct reader *r = owner;
     if (!drop_user(&r->users)) return;
     source_fini(&r->source);
-    if (r->counts != NULL && drop_user(&r->counts->users)) {
-        mem_free(NULL, r->counts, sizeof *r->counts);
-    }
+    counts_drop(r->counts);
     list_drop(r->list);
     mem_free(NULL, r, sizeof *r);
+}
+
+static void
+reader_failed(void *owner, enum err e, const struct why *why)
+{
+    const struct reader *r = owner;
+    struct counts *c = r->counts;
+    atomic_fetch_add_explicit(&c->errors[trouble_of(why, e)], 1, memory_order_relaxed);
+    lock_take(&c->lock);
+    (void)why_set(&c->error, e, "%s", why_text(why, e));
+    c->error_ms = env_realtime_ms(r->env);
+    lock_drop(&c->lock);
 }
 
 static enum err
@@ -125,7 +162,8 @@ make_reader(struct readers *all, struct shared_list *list, const struct source_s
     add_user(&list->users);
     r->list = list;
     r->settings = settings;
-    r->counts = before != NULL ? before->counts : mem_new(NULL, sizeof *r->counts);
+    r->env = all->options.env;
+    r->counts = before != NULL ? before->counts : counts_new();
     enum err e = r->counts == NULL ? no_memory(why) : OK;
     if (e == OK) {
         add_user(&r->counts->users);
@@ -134,8 +172,11 @@ make_reader(struct readers *all, struct shared_list *list, const struct source_s
                                          .settings = settings,
                                          .puller = all->puller,
                                          .counts = &r->counts->requests};
-        r->source.options = (struct source_options){
-            .tally = &r->counts->tally, .hold = reader_hold, .release = reader_drop, .owner = r};
+        r->source.options = (struct source_options){.tally = &r->counts->tally,
+                                                    .failed = reader_failed,
+                                                    .hold = reader_hold,
+                                                    .release = reader_drop,
+                                                    .owner = r};
         e = source_init(&r->source, &options, why);
     }
     if (e)
@@ -385,7 +426,7 @@ collect_one(struct metric_sink *sink, const struct reader *r)
                    "Bytes that the source scanned for queries, which it bills.",
                    METRIC_KIND_COUNTER},
         errors = {"firekeep_source_errors_total",
-                  "Requests to the source that failed, retries not counted, by kind.",
+                  "Selectors and look-ups that the source did not answer, by kind of failure.",
                   METRIC_KIND_COUNTER};
     const struct source_counts *c = &r->counts->requests;
     const struct source_tally *t = &r->counts->tally;
@@ -414,9 +455,9 @@ collect_one(struct metric_sink *sink, const struct reader *r)
         metric_put_u64(sink, &hits, pairs, 1, value_of(&c->cache_hits));
         metric_put_u64(sink, &misses, pairs, 1, value_of(&c->cache_misses));
     }
-    for (unsigned i = 0; i < TROUBLE_COUNT; i++) {
-        pairs[1].value = bytes_of_text(source_trouble_word((enum source_trouble)i));
-        metric_put_u64(sink, &errors, pairs, 2, value_of(&c->errors[i]));
+    for (unsigned i = TROUBLE_UNSAID + 1; i < TROUBLE_COUNT; i++) {
+        pairs[1].value = bytes_of_text(trouble_word((enum trouble)i));
+        metric_put_u64(sink, &errors, pairs, 2, value_of(&r->counts->errors[i]));
     }
 }
 
@@ -428,6 +469,22 @@ collect(struct metric_sink *sink, void *context)
         collect_one(sink, g->readers[i]);
     }
     generation_drop(g);
+}
+
+static void
+print_last_error(struct counts *c, struct json *j)
+{
+    char at[TIME_TEXT_BYTES];
+    lock_take(&c->lock);
+    struct why error = c->error;
+    int64_t error_ms = c->error_ms;
+    lock_drop(&c->lock);
+    json_member_text(j, "lastError", error.text);
+    json_key(j, "lastErrorAt");
+    if (error_ms == 0)
+        json_put_null(j);
+    else
+        json_put_text(j, time_print(error_ms, at));
 }
 
 static void
@@ -463,10 +520,11 @@ print_one(const struct reader *r, struct json *j)
     }
     json_key(j, "errors");
     json_object_open(j);
-    for (unsigned i = 0; i < TROUBLE_COUNT; i++) {
-        json_member_uint(j, source_trouble_word((enum source_trouble)i), value_of(&c->errors[i]));
+    for (unsigned i = TROUBLE_UNSAID + 1; i < TROUBLE_COUNT; i++) {
+        json_member_uint(j, trouble_word((enum trouble)i), value_of(&r->counts->errors[i]));
     }
     json_object_close(j);
+    print_last_error(r->counts, j);
     json_object_close(j);
 }
 

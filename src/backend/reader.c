@@ -1,19 +1,6 @@
 /* reader.c - which types of sources there are. */
 #include "backend/reader.h"
 
-const char *
-source_trouble_word(enum source_trouble trouble)
-{
-    static const char *const words[TROUBLE_COUNT] = {
-        [TROUBLE_CONNECT] = "connect",         [TROUBLE_TLS] = "tls",
-        [TROUBLE_TIMEOUT] = "timeout",         [TROUBLE_THROTTLED] = "throttled",
-        [TROUBLE_CREDENTIALS] = "credentials", [TROUBLE_REFUSED] = "refused",
-        [TROUBLE_SERVER] = "server",           [TROUBLE_BROKEN] = "broken",
-        [TROUBLE_DAMAGED] = "damaged",         [TROUBLE_LIMIT] = "limit",
-    };
-    return (unsigned)trouble < TROUBLE_COUNT ? words[trouble] : "unknown";
-}
-
 enum err
 reader_new(const struct reader_options *options, struct answerer **ret_answerer, struct why *why)
 {

@@ -18,7 +18,8 @@
  *
  * Errors: ERR_AGAIN: it could not be asked now; ERR_IO: it refuses, or is set up wrongly;
  * ERR_CORRUPT: its answer cannot be right; ERR_LIMIT: more than the source may give;
- * ERR_UNSUPPORTED: its answer is not in a form that can be read.
+ * ERR_UNSUPPORTED: its answer is not in a form that can be read. Where a request failed, it is said
+ * how (model/trouble.h).
  *
  * Threads: as select.h says.
  */
@@ -29,24 +30,8 @@
 
 #include "backend/source_settings.h"
 #include "model/select.h"
+#include "model/trouble.h"
 #include "net/http_pull.h"
-
-/* What kind of trouble there was with a source. */
-enum source_trouble {
-    TROUBLE_CONNECT,     /* no connection: name, address, proxy */
-    TROUBLE_TLS,         /* no trust */
-    TROUBLE_TIMEOUT,     /* nothing came for `timeout` */
-    TROUBLE_THROTTLED,   /* too many requests for it */
-    TROUBLE_CREDENTIALS, /* it does not know us, or we may not */
-    TROUBLE_REFUSED,     /* another 4xx */
-    TROUBLE_SERVER,      /* 5xx */
-    TROUBLE_BROKEN,      /* the answer broke off */
-    TROUBLE_DAMAGED,     /* the answer is not in the store's format */
-    TROUBLE_LIMIT,       /* max_samples, max_bytes, max_concurrent */
-    TROUBLE_COUNT,
-};
-/* "connect", ... */
-const char *source_trouble_word(enum source_trouble trouble);
 
 /* What a source did since it is there; relaxed: statistics. */
 struct source_counts {
@@ -54,7 +39,6 @@ struct source_counts {
     _Atomic uint64_t requests_ns; /* from a request until its answer begins */
     _Atomic uint64_t repeats;     /* of these, those that were one more try */
     _Atomic uint64_t bytes;       /* of answers, as they come */
-    _Atomic uint64_t errors[TROUBLE_COUNT];
 
     /* Of stores of objects; others have none. */
     _Atomic uint64_t listings;        /* requests that list */

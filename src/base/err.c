@@ -32,6 +32,7 @@ why_set(struct why *why, enum err e, const char *format, ...)
     va_start(args, format);
     vsnprintf(why->text, sizeof why->text, format, args);
     va_end(args);
+    why->trouble = 0;
     return e;
 }
 

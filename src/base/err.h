@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(format_index, args_index) \
@@ -35,10 +36,12 @@ const char *err_word(enum err e);
 
 /* The sentence for people. Truncated, never allocated; always NUL-terminated. */
 struct why {
-    char text[480];
+    char text[476];
+    uint32_t trouble; /* of which kind, for those who count them (model/trouble.h); 0: not said */
 };
 
-/* Writes the sentence; `why` may be NULL. Returns `e`, so that a failing function ends with it. */
+/* Writes the sentence, and that nothing is said of its kind; `why` may be NULL. Returns `e`, so
+ * that a failing function ends with it. */
 enum err why_set(struct why *why, enum err e, const char *format, ...) PRINTF_LIKE(3, 4);
 /* The sentence, or the word of `e` without one: some errors, memory's above all, have none. */
 const char *why_text(const struct why *why, enum err e);
@@ -47,8 +50,8 @@ const char *why_text(const struct why *why, enum err e);
 bool why_names(const struct why *why, const char *path);
 
 /*
- * Puts "prefix: " before the sentence that is there, or before the word of `e` if there is none.
- * `why` may be NULL. Returns `e`.
+ * Puts "prefix: " before the sentence that is there, whose kind stays, or before the word of `e` if
+ * there is none. `why` may be NULL. Returns `e`.
  */
 enum err why_prefix(struct why *why, enum err e, const char *format, ...) PRINTF_LIKE(3, 4);
 

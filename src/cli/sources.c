@@ -17,6 +17,7 @@
 #include "cli/report.h"
 #include "config/sources.h"
 #include "config/suggest.h"
+#include "model/trouble.h"
 #include "sys/file_cache.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
@@ -84,22 +85,10 @@ put_finding(struct sources_asking *a, const char *what, bool ok, const char *rea
     fflush(stdout); /* the next one may take its time */
 }
 
-/* What kind of trouble there was, in one word. */
-static const char *
-trouble_word(const struct sources_asking *a)
-{
-    for (unsigned i = 0; i < TROUBLE_COUNT; i++) {
-        if (atomic_load_explicit(&a->counts.errors[i], memory_order_relaxed) > 0) {
-            return source_trouble_word((enum source_trouble)i);
-        }
-    }
-    return "error";
-}
-
 static void
 put_failure(struct sources_asking *a, const char *what, enum err e, const struct why *why)
 {
-    put_finding(a, what, false, trouble_word(a), why_text(why, e));
+    put_finding(a, what, false, trouble_word(trouble_of(why, e)), why_text(why, e));
 }
 
 /* --- what is tried ---------------------------------------------------------------------------- */

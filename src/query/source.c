@@ -253,6 +253,7 @@ judge(struct source_view *v, bool tells, enum err e, struct why *why)
 {
     struct source_tally *t = v->options->tally;
     if (e == OK || e == ERR_CANCELED || e == ERR_NOMEM) return e;
+    if (v->options->failed != NULL) v->options->failed(v->options->owner, e, why);
     why_prefix(why, e, "source %s", v->options->limits.name);
     tally(&t->failed, 1);
     if (!is_excused(v, tells, e)) return e;
@@ -281,7 +282,7 @@ struct source_set {
 static enum err
 set_failed(struct source_set *s, enum err e, struct why *why)
 {
-    struct why said;
+    struct why said = {""};
     if (why == NULL) why = &said;
     e = judge(s->view, s->tells, e, why);
     if (e) return e;

@@ -26,7 +26,6 @@ struct source_tally {
     _Atomic uint64_t filtered; /* series that the reader gave and was not asked for */
     _Atomic uint64_t failed;   /* questions that ended with an error */
     _Atomic uint64_t excused;  /* of these, those that became a warning */
-    _Atomic int64_t failed_ms; /* Unix, of the last one; 0: none did */
 };
 
 struct source_limits {
@@ -45,6 +44,8 @@ struct source_options {
     struct answerer *reader;
     struct source_limits limits;
     struct source_tally *tally;
+    /* NULL, or told of each failure of a question, excused ones too, by any thread. */
+    void (*failed)(void *owner, enum err e, const struct why *why);
     /* By any thread: views, and sets that outlive them, need all of this from the one to the other.
      */
     void (*hold)(void *owner);

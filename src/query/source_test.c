@@ -39,6 +39,8 @@ struct reader {
     enum err error;
     uint32_t error_after; /* so many series */
     unsigned questions, views, sets, holds;
+    unsigned failures; /* that were told */
+    struct why failure;
 };
 
 struct reader_view {
@@ -269,6 +271,15 @@ release(void *owner)
     ((struct reader *)owner)->holds--;
 }
 
+static void
+note_failure(void *owner, enum err e, const struct why *why)
+{
+    struct reader *reader = owner;
+    assert_true(e != OK && e != ERR_CANCELED && e != ERR_NOMEM);
+    reader->failures++;
+    reader->failure = *why;
+}
+
 /* --- what is asked ---------------------------------------------------------------------------- */
 
 struct rig {
@@ -353,6 +364,7 @@ rig_begin(struct rig *g, uint64_t seed)
     reader->max_ms = 90;
     g->options = (struct source_options){.reader = &reader->answerer,
                                          .tally = &g->tally,
+                                         .failed = note_failure,
                                          .hold = hold,
                                          .release = release,
                                          .owner = reader};
@@ -641,6 +653,8 @@ test_a_failure_is_named_and_fails_the_answer(void **state)
     series_set_free(set);
     assert_int_equal(g.tally.failed, 1);
     assert_int_equal(g.tally.excused, 0);
+    assert_int_equal(g.reader.failures, 1);
+    assert_string_equal(g.reader.failure.text, "as told");
     rig_end(&g);
 }
 
@@ -677,6 +691,8 @@ test_where_it_may_fail_a_failure_is_a_warning_if_those_who_ask_tell_of_it(void *
             assert_int_equal(view_series(g.view, &g.request, &to, &why), OK);
             assert_string_equal(h.warning, "source far: as told");
         }
+        assert_int_equal(g.reader.failures, g.tally.failed);
+        assert_true(g.reader.failures >= 2);
         rig_end(&g);
     }
 }

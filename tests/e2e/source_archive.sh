@@ -266,4 +266,17 @@ gone() {
 }
 claim "what the archive lost is not answered" gone
 
+# An archive that is not there is no empty one.
+rm -r "$work/old"
+no_directory() {
+    quiet_curl "$reader/api/v1/query_range?query=up&start=$first&end=$last&step=3600" | tee "$work/answer.json"
+    jq -e --arg path "$work/old" '.errorType == "internal" and (.error | startswith("source ") and contains($path))' "$work/answer.json"
+}
+missing_counted() {
+    quiet_curl "$reader/metrics" | grep 'firekeep_source_errors_total{source="[a-z]*",kind="refused"} 1$' &&
+        quiet_curl "$reader/api/v1/status/sources" | jq -e --arg path "$work/old" '.data[0] | (.lastError | contains($path)) and .lastErrorAt != null'
+}
+claim "without its directory the query fails, and names it" no_directory
+claim "and that is counted, and shown" missing_counted
+
 exit $((failures > 0))

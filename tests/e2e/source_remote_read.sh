@@ -261,7 +261,8 @@ round_gone() {
     claim "gone: other times do not ask it" reload between local \
         "{name: far, type: remote_read, url: 'http://127.0.0.1:$nobody/api/v1/read', time: {to: 300d}}"
     claim "gone: and the query answers" has between '"status":"success".*"result":\[\]' query -d query=up
-    claim "gone: its page says what it did" has between '"name":"far".*"failedQueries":[1-9]' status/sources
+    claim "gone: its page says what it did" has between '"name":"far".*"failedQueries":[1-9].*"connect":[1-9]' status/sources
+    claim "gone: and what failed last, and when" has between '"lastError":"http://127[^"]*","lastErrorAt":"20' status/sources
     stop between
 }
 

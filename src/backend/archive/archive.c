@@ -38,16 +38,6 @@ no_memory(struct why *why)
 }
 
 static enum err
-judge(const struct archive_reader *reader, enum err e)
-{
-    if (e == ERR_CORRUPT) {
-        atomic_fetch_add_explicit(&reader->options.counts->errors[TROUBLE_DAMAGED], 1,
-                                  memory_order_relaxed);
-    }
-    return e;
-}
-
-static enum err
 make_scan(struct archive_view *v, const struct query_request *r, bool names_only,
           struct archive_scan **ret_scan, struct why *why)
 {
@@ -132,7 +122,7 @@ find_series(struct view *view, const struct query_request *r, const struct text_
         if (to->warning != NULL) e = to->warning(to->context, sentence);
     }
     archive_scan_free(scan);
-    return judge(v->of, e);
+    return e;
 }
 
 /* They are found out of the series. */

@@ -153,7 +153,7 @@ read_page(struct bucket_listing *l, struct fetch *fetch, struct why *why)
     if (e == ERR_NOMEM) return no_memory(why);
     if (e) {
         (void)why_set(why, ERR_CORRUPT, "the response is not a listing of objects");
-        return fetch_damaged(fetch, why);
+        return fetch_failed(fetch, ERR_CORRUPT, why);
     }
     l->ended |= l->token[0] == '\0';
     return OK;

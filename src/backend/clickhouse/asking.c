@@ -148,17 +148,9 @@ clickhouse_ask_text(struct clickhouse_ask *a, struct buf *to, struct why *why)
 /* --- the end ---------------------------------------------------------------------------------- */
 
 enum err
-clickhouse_ask_damaged(struct clickhouse_ask *a, struct why *why)
+clickhouse_ask_failed(struct clickhouse_ask *a, enum err e, struct why *why)
 {
-    enum err e = fetch_damaged(a->fetch, why);
-    clickhouse_ask_stop(a);
-    return e;
-}
-
-enum err
-clickhouse_ask_refused(struct clickhouse_ask *a, enum err e, struct why *why)
-{
-    e = fetch_refused(a->fetch, e, why);
+    e = fetch_failed(a->fetch, e, why);
     clickhouse_ask_stop(a);
     return e;
 }
@@ -175,7 +167,7 @@ late_error(struct clickhouse_ask *a, struct why *why)
     struct bytes text = clickhouse_late_exception(answer.body);
     if (text.size == 0) {
         *why = a->rows.why;
-        return clickhouse_ask_damaged(a, why);
+        return clickhouse_ask_failed(a, ERR_CORRUPT, why);
     }
     struct writer_step step = {.next = WRITER_DONE};
     answer.body = text;
@@ -183,7 +175,7 @@ late_error(struct clickhouse_ask *a, struct why *why)
     bool passes = step.verdict == VERDICT_RETRY || step.verdict == VERDICT_THROTTLED;
     enum err e = passes ? ERR_AGAIN : ERR_IO;
     why_set(why, e, "the response ends with an error: %s", step.answer);
-    e = fetch_refused(a->fetch, e, why);
+    e = fetch_failed(a->fetch, e, why);
     e = refusal(a, &answer, e);
     clickhouse_ask_stop(a);
     return e;

@@ -42,10 +42,8 @@ MUST_CHECK enum err clickhouse_ask_text(struct clickhouse_ask *ask, struct buf *
                                         struct why *why);
 /* After rows_next() was false: OK if that was the last row; else why not. The request ends. */
 MUST_CHECK enum err clickhouse_ask_end(struct clickhouse_ask *ask, struct why *why);
-/* What a row says cannot be right, as `why` says already: ERR_CORRUPT. */
-enum err clickhouse_ask_damaged(struct clickhouse_ask *ask, struct why *why);
-/* That the answer says what cannot be read, as `why` does: returns `e`. */
-enum err clickhouse_ask_refused(struct clickhouse_ask *ask, enum err e, struct why *why);
+/* That the answer is damaged, or says no, as `why` says already: returns `e`. The request ends. */
+enum err clickhouse_ask_failed(struct clickhouse_ask *ask, enum err e, struct why *why);
 /* What was not read is given up. */
 void clickhouse_ask_stop(struct clickhouse_ask *ask);
 

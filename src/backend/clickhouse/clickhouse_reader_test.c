@@ -191,14 +191,14 @@ expect_read(struct rig *rig, const char *selector, const char *expected)
 }
 
 static void
-expect_failure(struct rig *rig, enum err expected, const char *words, enum source_trouble trouble)
+expect_failure(struct rig *rig, enum err expected, const char *words, enum trouble trouble)
 {
     struct buf text;
     buf_init(&text, NULL, ROOM);
     enum err e = read_all(rig, "up", &text);
     if (strstr(rig->why.text, words) == NULL) assert_string_equal(rig->why.text, words);
     assert_int_equal(e, expected);
-    assert_int_equal(atomic_load(&rig->counts.errors[trouble]), 1);
+    assert_int_equal(trouble_of(&rig->why, e), trouble);
     buf_fini(&text);
 }
 
@@ -413,7 +413,7 @@ test_what_is_said_instead_of_rows_is_an_error(void **state)
         const char *answer;
         enum err expected;
         const char *words;
-        enum source_trouble trouble;
+        enum trouble trouble;
     } cases[] = {
         {REFUSED("401", "Code: 193, e.displayText() = DB::Exception: Wrong password for user u, "
                         "e.what() = DB::Exception"),

@@ -132,10 +132,10 @@ ask_form(struct clickhouse_question *q, struct why *why)
     enum err e = clickhouse_ask_text(&q->ask, &q->text, why);
     if (e == OK && clickhouse_table_read(buf_bytes(&q->text), f->names, &f->table) != OK) {
         why_set(why, ERR_CORRUPT, "the response about the table cannot be read");
-        e = clickhouse_ask_damaged(&q->ask, why);
+        e = clickhouse_ask_failed(&q->ask, ERR_CORRUPT, why);
     }
     if (e == OK && clickhouse_form_check(f, s, why) != OK) {
-        e = clickhouse_ask_refused(&q->ask, ERR_IO, why);
+        e = clickhouse_ask_failed(&q->ask, ERR_IO, why);
     }
     clickhouse_ask_stop(&q->ask);
     if (e) return clickhouse_limit(e);
@@ -216,7 +216,7 @@ read_series(struct clickhouse_question *q, const struct clickhouse_series_sink *
     arena_reset(&q->scratch);
     enum err e =
         label_text_read(series.metric, series.text, &q->scratch, labels, &series.count, why);
-    if (e == ERR_CORRUPT) return clickhouse_ask_damaged(&q->ask, why);
+    if (e == ERR_CORRUPT) return clickhouse_ask_failed(&q->ask, e, why);
     return e ? e : to->each(to->context, &series, why);
 }
 
@@ -402,7 +402,7 @@ clickhouse_question_samples(struct clickhouse_question *q, struct series_blocks 
     e = clickhouse_ask_rows(&q->ask, clickhouse_samples_kinds, why);
     while (e == OK && rows_next(&q->ask.rows)) {
         e = read_samples(q, blocks, block, &next, why);
-        if (e == ERR_CORRUPT) e = clickhouse_ask_damaged(&q->ask, why);
+        if (e == ERR_CORRUPT) e = clickhouse_ask_failed(&q->ask, e, why);
     }
     if (e == OK) e = clickhouse_ask_end(&q->ask, why);
     clickhouse_ask_stop(&q->ask);

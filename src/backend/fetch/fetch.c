@@ -115,12 +115,6 @@ fetch_session_close(struct fetch_session *s)
     if (s != NULL) mem_free(s->budget, s, sizeof *s);
 }
 
-static void
-count(const struct fetcher *f, enum source_trouble trouble)
-{
-    atomic_fetch_add_explicit(&f->options.reader.counts->errors[trouble], 1, memory_order_relaxed);
-}
-
 static const struct source_settings *
 settings_of(const struct fetcher *f)
 {
@@ -191,9 +185,9 @@ take_turn(struct fetch_session *s, struct query_control *control, struct why *wh
     join_line_locked(f, &me);
     while (e == OK && s->open == 0 && (f->reading >= x->max_concurrent || f->line != &me)) {
         if (env_monotonic_ns(env_of(f)) >= until_ns) {
-            count(f, TROUBLE_LIMIT);
             e = why_set(why, ERR_AGAIN, "%u other queries are reading (max_concurrent)",
                         f->reading);
+            trouble_say(why, TROUBLE_LIMIT, e);
         } else {
             e = rest_locked(f, control, until_ns, why);
         }
@@ -230,8 +224,8 @@ wait_for_rate(struct fetcher *f, struct query_control *control, struct why *why)
     if (!too_late) f->free_at_ns = at_ns + NS_PER_S / rate;
     lock_drop(&f->lock);
     if (!too_late) return pause_until(f, control, at_ns, why);
-    count(f, TROUBLE_LIMIT);
-    return why_set(why, ERR_AGAIN, "too many other requests are waiting (max_rate)");
+    enum err e = why_set(why, ERR_AGAIN, "too many other requests are waiting (max_rate)");
+    return trouble_say(why, TROUBLE_LIMIT, e);
 }
 
 /* --- a try ------------------------------------------------------------------------------------ */
@@ -275,7 +269,7 @@ send_try(struct fetch *x, struct why *why)
     enum err e = wait_for_rate(f, x->control, why);
     if (e == OK) {
         e = signer_make(f->signer, &x->request, &patience, &x->sent, &call, why);
-        if (e == ERR_IO) count(f, TROUBLE_CREDENTIALS);
+        if (e == ERR_IO) trouble_say(why, TROUBLE_CREDENTIALS, e);
     }
     if (e == OK) {
         e = http_pull_open(f->options.reader.puller, &call, x->session->budget, &x->pull, why);
@@ -295,15 +289,15 @@ await_try(struct fetch *x, struct why *why)
     uint64_t took_ns = (uint64_t)(env_monotonic_ns(env_of(f)) - x->sent_ns);
     atomic_fetch_add_explicit(&counts->requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&counts->requests_ns, took_ns, memory_order_relaxed);
-    if (e == ERR_AGAIN) count(f, TROUBLE_TIMEOUT);
+    if (e == ERR_AGAIN) trouble_say(why, TROUBLE_TIMEOUT, e);
     return e ? why_prefix(why, e, "%.*s", address_size(x), x->request.url) : OK;
 }
 
 /* What its status or its failure means for people and for metrics. */
-static enum source_trouble
-trouble_of(const struct fetch *x)
+static enum trouble
+trouble_with(const struct fetch *x)
 {
-    static const enum source_trouble of_failure[] = {
+    static const enum trouble of_failure[] = {
         [HTTP_CALL_BAD_URL] = TROUBLE_CONNECT, [HTTP_CALL_RESOLVE] = TROUBLE_CONNECT,
         [HTTP_CALL_CONNECT] = TROUBLE_CONNECT, [HTTP_CALL_PROXY] = TROUBLE_CONNECT,
         [HTTP_CALL_TLS] = TROUBLE_TLS,         [HTTP_CALL_TIMEOUT] = TROUBLE_TIMEOUT,
@@ -328,10 +322,12 @@ say_why(const struct fetch *x, struct why *why)
     enum err e = later ? ERR_AGAIN : ERR_IO;
     if (a->failure == HTTP_CALL_NO_MEMORY) e = ERR_NOMEM;
     if (a->failure != HTTP_CALL_ANSWERED) {
-        return why_set(why, e, "%.*s: %s", address_size(x), x->request.url, a->error);
+        why_set(why, e, "%.*s: %s", address_size(x), x->request.url, a->error);
+    } else {
+        why_set(why, e, "%.*s: status %u: %s", address_size(x), x->request.url, a->status,
+                x->judged.answer);
     }
-    return why_set(why, e, "%.*s: status %u: %s", address_size(x), x->request.url, a->status,
-                   x->judged.answer);
+    return trouble_say(why, trouble_with(x), e);
 }
 
 /* When there is another try; 0: there is not. */
@@ -418,7 +414,6 @@ fetch_await(struct fetch *x, const struct http_call_answer **ret_answer, struct 
         if (e == OK) e = send_try(x, why);
         if (e) return e;
     }
-    count(f, trouble_of(x));
     return x->answer->failure == HTTP_CALL_ANSWERED ? OK : say_why(x, why);
 }
 
@@ -429,16 +424,8 @@ fetch_expect_ok(struct fetch *x, struct why *why)
 }
 
 enum err
-fetch_damaged(struct fetch *x, struct why *why)
+fetch_failed(struct fetch *x, enum err e, struct why *why)
 {
-    count(x->session->of, TROUBLE_DAMAGED);
-    return why_prefix(why, ERR_CORRUPT, "%.*s", address_size(x), x->request.url);
-}
-
-enum err
-fetch_refused(struct fetch *x, enum err e, struct why *why)
-{
-    count(x->session->of, e == ERR_AGAIN ? TROUBLE_SERVER : TROUBLE_REFUSED);
     return why_prefix(why, e, "%.*s", address_size(x), x->request.url);
 }
 
@@ -456,7 +443,7 @@ read_piece(struct fetch *x, bool fills, struct bytes *ret_piece, struct why *why
     if (e) return e;
     e = http_pull_read(x->pull, &patience, ret_piece, why);
     if (e == ERR_AGAIN || e == ERR_IO) {
-        count(f, e == ERR_AGAIN ? TROUBLE_TIMEOUT : TROUBLE_BROKEN);
+        trouble_say(why, e == ERR_AGAIN ? TROUBLE_TIMEOUT : TROUBLE_BROKEN, e);
         return why_prefix(why, ERR_AGAIN, "%.*s", address_size(x), x->request.url);
     }
     if (e) return e;
@@ -464,7 +451,6 @@ read_piece(struct fetch *x, bool fills, struct bytes *ret_piece, struct why *why
     uint64_t before = atomic_fetch_add_explicit(&x->session->bytes, size, memory_order_relaxed);
     atomic_fetch_add_explicit(&f->options.reader.counts->bytes, size, memory_order_relaxed);
     if (max == 0 || before + size <= max) return query_control_add_bytes(x->control, size, why);
-    count(f, TROUBLE_LIMIT);
     return why_set(why, ERR_LIMIT, "the query reads more than %llu bytes (max_bytes)",
                    (unsigned long long)max);
 }

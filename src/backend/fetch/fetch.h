@@ -81,12 +81,9 @@ MUST_CHECK enum err fetch_expect_ok(struct fetch *fetch, struct why *why);
 MUST_CHECK enum err fetch_read(struct fetch *fetch, struct bytes *ret_piece, struct why *why);
 /* All of it, appended. ERR_LIMIT as `to` has one. */
 MUST_CHECK enum err fetch_read_all(struct fetch *fetch, struct buf *to, struct why *why);
-/* That the answer is damaged: counts it and returns ERR_CORRUPT with the address put before `why`.
+/* Names the address before `why`, where what came with a 2xx is damaged, or says no. Returns `e`.
  */
-enum err fetch_damaged(struct fetch *fetch, struct why *why);
-/* That an answer with a 2xx says no: counts it and returns `e` with the address put before `why`.
- */
-enum err fetch_refused(struct fetch *fetch, enum err e, struct why *why);
+enum err fetch_failed(struct fetch *fetch, enum err e, struct why *why);
 /* What was not read is given up. NULL is fine. */
 void fetch_close(struct fetch *fetch);
 

@@ -41,7 +41,7 @@ test_a_request_is_sent_as_it_is_and_its_answer_read_to_the_end(void **state)
     }
     assert_int_equal(atomic_load(&r.counts.repeats), 0);
     assert_int_equal(atomic_load(&r.counts.bytes), 5);
-    assert_int_equal(troubles(&r, TROUBLE_SERVER), 0);
+    expect_trouble(&r, TROUBLE_UNSAID);
     rig_fini(&r);
 }
 
@@ -63,7 +63,7 @@ test_a_header_that_cannot_be_sent_is_an_error_with_words(void **state)
     assert_int_equal(fetch_open(r.session, NULL, &request, &fetch, &r.why), ERR_IO);
     expect_words(&r, "X-Three");
     expect_words(&r, "/does/not/exist");
-    assert_int_equal(troubles(&r, TROUBLE_CREDENTIALS), 2);
+    expect_trouble(&r, TROUBLE_CREDENTIALS);
     rig_fini(&r);
 }
 
@@ -91,7 +91,7 @@ test_who_waits_for_a_turn_gets_it_before_those_who_come_later(void **state)
     expect_hello(&r, third);
     fetch_close(third);
     reading_join(&second);
-    assert_int_equal(troubles(&r, TROUBLE_LIMIT), 0);
+    expect_trouble(&r, TROUBLE_UNSAID);
     rig_fini(&r);
     player_stop(&p);
 }
@@ -114,7 +114,7 @@ test_so_many_queries_read_at_a_time_and_the_next_is_refused_in_the_end(void **st
         assert_int_equal(e, i < 2 ? OK : ERR_AGAIN);
     }
     assert_string_equal(r.why.text, "2 other queries are reading (max_concurrent)");
-    assert_int_equal(troubles(&r, TROUBLE_LIMIT), 1);
+    expect_trouble(&r, TROUBLE_LIMIT);
     fetch_close(fetches[0]);
     assert_int_equal(fetch_open(sessions[2], NULL, &request, &fetches[2], &r.why), OK);
     fetch_close(fetches[1]);
@@ -200,7 +200,7 @@ test_requests_are_spread_over_a_second_and_refused_where_that_takes_too_long(voi
     r.settings.timeout_ms = 1;
     assert_int_equal(fetch_open(r.session, NULL, &request, &fetches[0], &r.why), ERR_AGAIN);
     expect_words(&r, "max_rate");
-    assert_int_equal(troubles(&r, TROUBLE_LIMIT), 1);
+    expect_trouble(&r, TROUBLE_LIMIT);
     rig_fini(&r);
 }
 
@@ -225,7 +225,7 @@ test_what_is_throttled_is_asked_again_when_the_server_says(void **state)
     player_stop(&p);
     assert_int_equal(atomic_load(&r.counts.repeats), 1);
     assert_int_equal(atomic_load(&r.counts.requests), 2);
-    assert_int_equal(troubles(&r, TROUBLE_THROTTLED), 0);
+    expect_trouble(&r, TROUBLE_UNSAID);
     rig_fini(&r);
 }
 
@@ -245,7 +245,7 @@ test_what_is_throttled_beyond_the_timeout_is_not_asked_again(void **state)
     expect_words(&r, "status 429: slow");
     fetch_close(fetch);
     player_stop(&p);
-    assert_int_equal(troubles(&r, TROUBLE_THROTTLED), 1);
+    expect_trouble(&r, TROUBLE_THROTTLED);
     rig_fini(&r);
 }
 
@@ -290,7 +290,7 @@ test_a_server_that_fails_is_asked_three_times_and_quoted(void **state)
     fetch_close(fetch);
     player_stop(&p);
     assert_int_equal(atomic_load(&r.counts.repeats), 2);
-    assert_int_equal(troubles(&r, TROUBLE_SERVER), 1);
+    expect_trouble(&r, TROUBLE_SERVER);
     rig_fini(&r);
 }
 
@@ -315,8 +315,9 @@ test_an_answer_that_is_final_is_not_asked_for_again(void **state)
     struct fetch_request request = {.method = "GET", .url = p.url, .is_final = always_final};
     assert_int_equal(fetch_open(r.session, NULL, &request, &fetch, &r.why), OK);
     assert_int_equal(await_of(&r, fetch, OK), 503);
+    assert_int_equal(fetch_expect_ok(fetch, &r.why), ERR_AGAIN);
+    expect_trouble(&r, TROUBLE_SERVER);
     fetch_close(fetch);
-    assert_int_equal(troubles(&r, TROUBLE_SERVER), 1);
     fetch = open_at(&r, p.url);
     assert_int_equal(await_of(&r, fetch, OK), 422);
     assert_int_equal(fetch_expect_ok(fetch, &r.why), ERR_IO);
@@ -324,7 +325,7 @@ test_an_answer_that_is_final_is_not_asked_for_again(void **state)
     fetch_close(fetch);
     player_stop(&p);
     assert_int_equal(atomic_load(&r.counts.repeats), 0);
-    assert_int_equal(atomic_load(&r.counts.errors[TROUBLE_REFUSED]), 1);
+    expect_trouble(&r, TROUBLE_REFUSED);
     rig_fini(&r);
 }
 
@@ -341,7 +342,7 @@ test_what_an_answer_says_beside_its_status_may_count_more(void **state)
     (void)state;
     const char *answers[] = {"HTTP/1.1 500 No\r\nContent-Length: 7\r\n\r\nforbids",
                              "HTTP/1.1 500 No\r\nContent-Length: 7\r\n\r\nrefuses"};
-    static const enum source_trouble expected[] = {TROUBLE_CREDENTIALS, TROUBLE_REFUSED};
+    static const enum trouble expected[] = {TROUBLE_CREDENTIALS, TROUBLE_REFUSED};
     struct player p;
     struct rig r;
     rig_init(&r);
@@ -354,7 +355,7 @@ test_what_an_answer_says_beside_its_status_may_count_more(void **state)
         assert_int_equal(await_of(&r, fetch, OK), 500);
         assert_int_equal(fetch_expect_ok(fetch, &r.why), ERR_IO);
         fetch_close(fetch);
-        assert_int_equal(atomic_load(&r.counts.errors[expected[i]]), 1);
+        expect_trouble(&r, expected[i]);
     }
     player_stop(&p);
     assert_int_equal(atomic_load(&r.counts.repeats), 0);
@@ -373,7 +374,7 @@ test_without_a_connection_it_is_tried_three_times(void **state)
     expect_words(&r, "http://127.0.0.1:1/a: ");
     fetch_close(fetch);
     assert_int_equal(atomic_load(&r.counts.repeats), 2);
-    assert_int_equal(troubles(&r, TROUBLE_CONNECT), 1);
+    expect_trouble(&r, TROUBLE_CONNECT);
     fetch = open_at(&r, "http://[::1/");
     await_of(&r, fetch, ERR_IO);
     fetch_close(fetch);
@@ -408,7 +409,7 @@ test_a_query_reads_no_more_than_it_may(void **state)
     assert_int_equal(fetch_read(fetch, &piece, &r.why), ERR_LIMIT);
     fetch_close(fetch);
     player_stop(&p);
-    assert_int_equal(troubles(&r, TROUBLE_LIMIT), 2);
+    assert_int_equal(trouble_of(&r.why, ERR_LIMIT), TROUBLE_LIMIT);
     rig_fini(&r);
 }
 
@@ -452,7 +453,7 @@ test_a_server_that_falls_silent_is_given_up(void **state)
     await_of(&r, fetch, ERR_AGAIN);
     expect_words(&r, "/path: no data for 0.06 s");
     fetch_close(fetch);
-    assert_int_equal(troubles(&r, TROUBLE_TIMEOUT), 1);
+    expect_trouble(&r, TROUBLE_TIMEOUT);
     fetch = open_at(&r, p.url);
     r.settings.timeout_ms = HOUR_MS; /* of the next wait */
     assert_int_equal(await_of(&r, fetch, OK), 200);
@@ -462,7 +463,7 @@ test_a_server_that_falls_silent_is_given_up(void **state)
     expect_words(&r, "/path: no data for 0.06 s");
     buf_fini(&body);
     fetch_close(fetch);
-    assert_int_equal(troubles(&r, TROUBLE_TIMEOUT), 2);
+    expect_trouble(&r, TROUBLE_TIMEOUT);
     rig_fini(&r);
     player_stop(&p);
 }
@@ -493,7 +494,7 @@ test_a_body_that_breaks_off_may_come_whole_later(void **state)
     expect_words(&r, "/path: ");
     fetch_close(fetch);
     player_stop(&p);
-    assert_int_equal(troubles(&r, TROUBLE_BROKEN), 1);
+    expect_trouble(&r, TROUBLE_BROKEN);
     rig_fini(&r);
     free(large);
 }
@@ -562,7 +563,7 @@ test_a_query_that_is_canceled_reads_nothing_more_of_what_keeps_coming(void **sta
 }
 
 static void
-test_what_is_damaged_is_counted_and_named(void **state)
+test_what_failed_of_an_answer_is_named_with_its_address(void **state)
 {
     (void)state;
     const char *answer = FINE;
@@ -573,9 +574,9 @@ test_what_is_damaged_is_counted_and_named(void **state)
     player_start(&p, 1, &answer);
     struct fetch *fetch = open_at(&r, p.url);
     (void)why_set(&r.why, ERR_CORRUPT, "odd");
-    assert_int_equal(fetch_damaged(fetch, &r.why), ERR_CORRUPT);
+    assert_int_equal(fetch_failed(fetch, ERR_CORRUPT, &r.why), ERR_CORRUPT);
     expect_words(&r, "/path: odd");
-    assert_int_equal(troubles(&r, TROUBLE_DAMAGED), 1);
+    assert_int_equal(trouble_of(&r.why, ERR_CORRUPT), TROUBLE_DAMAGED);
     fetch_close(fetch);
     rig_fini(&r);
     player_stop(&p);
@@ -660,7 +661,7 @@ main(void)
         cmocka_unit_test(test_a_body_that_breaks_off_may_come_whole_later),
         cmocka_unit_test(test_what_is_closed_in_the_middle_leaves_nothing),
         cmocka_unit_test(test_a_query_that_is_canceled_reads_nothing_more_of_what_keeps_coming),
-        cmocka_unit_test(test_what_is_damaged_is_counted_and_named),
+        cmocka_unit_test(test_what_failed_of_an_answer_is_named_with_its_address),
         cmocka_unit_test(test_each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,15 +76,11 @@ rig_fini(struct rig *r)
     assert_int_equal(budget_used(&r->memory), 0);
 }
 
-static inline uint64_t
-troubles(const struct rig *r, enum source_trouble trouble)
+/* Of the last failure. */
+static inline void
+expect_trouble(const struct rig *r, enum trouble trouble)
 {
-    uint64_t all = 0;
-    for (int i = 0; i < TROUBLE_COUNT; i++) {
-        all += atomic_load(&r->counts.errors[i]);
-    }
-    assert_int_equal(all, atomic_load(&r->counts.errors[trouble])); /* and of no other kind */
-    return all;
+    assert_string_equal(trouble_word((enum trouble)r->why.trouble), trouble_word(trouble));
 }
 
 static inline struct fetch *

@@ -21,7 +21,7 @@ test_a_token_that_is_refused_is_fetched_anew_once(void **state)
     expect_hello(&r, fetch);
     fetch_close(fetch);
     assert_non_null(strstr(p.seen, "\r\nAuthorization: Bearer two\r\n"));
-    assert_int_equal(troubles(&r, TROUBLE_CREDENTIALS), 0);
+    expect_trouble(&r, TROUBLE_UNSAID);
     fetch = open_at(&r, p.url);
     assert_int_equal(await_of(&r, fetch, OK), 401);
     assert_int_equal(fetch_expect_ok(fetch, &r.why), ERR_IO);
@@ -29,7 +29,7 @@ test_a_token_that_is_refused_is_fetched_anew_once(void **state)
     fetch_close(fetch);
     assert_non_null(strstr(p.seen, "\r\nAuthorization: Bearer three\r\n"));
     assert_int_equal(atomic_load(&r.counts.repeats), 2);
-    assert_int_equal(troubles(&r, TROUBLE_CREDENTIALS), 1);
+    expect_trouble(&r, TROUBLE_CREDENTIALS);
     rig_fini(&r);
     player_stop(&p);
     player_stop(&token_player);
@@ -167,7 +167,7 @@ test_a_token_that_does_not_come_whole_may_come_later(void **state)
         enum err e = fetch_open(r.session, NULL, &request, &fetch, &r.why);
         if (e != cases[i].expected) fail_msg("%zu: %s: %s", i, err_word(e), r.why.text);
         assert_true(r.why.text[0] != '\0');
-        assert_int_equal(troubles(&r, TROUBLE_CREDENTIALS), e == ERR_IO ? 1 : 0);
+        expect_trouble(&r, e == ERR_IO ? TROUBLE_CREDENTIALS : TROUBLE_UNSAID);
         rig_fini(&r);
         player_stop(&token_player);
     }

@@ -133,7 +133,8 @@ read_names(struct csv_reading *r, struct why *why)
     if (e) return e;
     r->named = true;
     r->blocks++;
-    r->is_error = csv_find_column(r, "error") == 0 && csv_find_column(r, "table") == r->column_count;
+    r->is_error =
+        csv_find_column(r, "error") == 0 && csv_find_column(r, "table") == r->column_count;
     return OK;
 }
 

@@ -29,9 +29,9 @@ struct csv_column {
 struct csv_reading {
     struct csv_column columns[CSV_COLUMNS_MAX]; /* of the block, from the second field on */
     uint32_t column_count;
-    bool named;      /* the row of names was read */
-    bool is_error;   /* the block is one */
-    uint32_t blocks; /* whose names were read */
+    bool named;         /* the row of names was read */
+    bool is_error;      /* the block is one */
+    uint32_t blocks;    /* whose names were read */
     struct arena texts; /* of the block */
     struct bytes cells[CSV_COLUMNS_MAX];
     uint32_t cell_count;

@@ -74,7 +74,7 @@ put_authorization(struct influx_ask *a, struct why *why)
     buf_put_text(&a->authorization, server->version == INFLUXDB_3 ? "Bearer " : "Token ");
     enum err e = secret_fetch(&server->token, &a->authorization, why);
     buf_put_u8(&a->authorization, 0);
-    if (e == ERR_MISSING || e == ERR_LIMIT) return ERR_IO; /* as wrong credentials are */
+    if (e == ERR_MISSING || e == ERR_LIMIT) return trouble_say(why, TROUBLE_CREDENTIALS, ERR_IO);
     return e == OK && buf_error(&a->authorization) ? no_memory(why) : e;
 }
 
@@ -168,17 +168,11 @@ influx_ask_record(struct influx_ask *a, bool quoted, struct bytes *ret_record, s
     }
     if (e || a->rest.size == 0) return e;
     why_set(why, ERR_CORRUPT, "the response ends in the middle of a record");
-    return influx_ask_damaged(a, why);
+    return influx_ask_failed(a, ERR_CORRUPT, why);
 }
 
 enum err
-influx_ask_damaged(struct influx_ask *a, struct why *why)
+influx_ask_failed(struct influx_ask *a, enum err e, struct why *why)
 {
-    return fetch_damaged(a->fetch, why);
-}
-
-enum err
-influx_ask_refused(struct influx_ask *a, enum err e, struct why *why)
-{
-    return fetch_refused(a->fetch, e, why);
+    return fetch_failed(a->fetch, e, why);
 }

@@ -44,10 +44,8 @@ MUST_CHECK enum err influx_ask_send(struct influx_ask *ask, const char *const *h
  */
 MUST_CHECK enum err influx_ask_record(struct influx_ask *ask, bool quoted, struct bytes *ret_record,
                                       struct why *why);
-/* That the answer cannot be right, as `why` says already: ERR_CORRUPT. */
-enum err influx_ask_damaged(struct influx_ask *ask, struct why *why);
-/* That the answer says no, as `why` does: returns `e`. */
-enum err influx_ask_refused(struct influx_ask *ask, enum err e, struct why *why);
+/* That the answer is damaged, or says no, as `why` says already: returns `e`. */
+enum err influx_ask_failed(struct influx_ask *ask, enum err e, struct why *why);
 /* What was not read is given up. */
 void influx_ask_end(struct influx_ask *ask);
 

@@ -299,11 +299,11 @@ read_records(struct answer *a, struct why *why)
         e = csv_read_record(a->csv, record, &q->scratch, &what, why);
         if (e == OK && what == CSV_NAMES) e = find_columns(a, why);
         if (e == OK && what == CSV_ROW) e = take_row(a, why);
-        if (e == ERR_CORRUPT) return influx_ask_damaged(&q->ask, why);
+        if (e == ERR_CORRUPT) return influx_ask_failed(&q->ask, e, why);
         if (e) return e;
         if (what != CSV_ERROR) continue;
         why_set(why, ERR_IO, "the server responds with %s", shown_of(a->csv->cells[0]).text);
-        return influx_ask_refused(&q->ask, ERR_IO, why);
+        return influx_ask_failed(&q->ask, ERR_IO, why);
     }
 }
 

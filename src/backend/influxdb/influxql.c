@@ -214,8 +214,7 @@ read_answer(struct answer *a, const struct influxql_sink *sink, struct why *why)
         arena_reset(&q->scratch);
         e = influxql_read_line(line, &q->scratch, sink, why);
         if (e == OK) e = query_control_check(q->control, why);
-        if (a->said) return influx_ask_refused(&q->ask, e, why);
-        if (e == ERR_CORRUPT) return influx_ask_damaged(&q->ask, why);
+        if (a->said || e == ERR_CORRUPT) return influx_ask_failed(&q->ask, e, why);
         if (e) return e;
     }
     influx_ask_end(&q->ask);

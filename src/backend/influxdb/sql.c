@@ -78,7 +78,7 @@ read_answer(struct answer *a, struct why *why)
                     ? no_memory(why)
                     : why_set(why, ERR_CORRUPT, "the response cannot be read: %s", s.bad);
         }
-        if (e == ERR_CORRUPT) return influx_ask_damaged(&q->ask, why);
+        if (e == ERR_CORRUPT) return influx_ask_failed(&q->ask, e, why);
         if (e) return e;
     }
 }

@@ -139,7 +139,7 @@ end(struct opentsdb_ask *a, enum err e, struct why *why)
 {
     if (e == ERR_CORRUPT) {
         why_prefix(why, e, "the response cannot be read");
-        e = fetch_damaged(a->fetch, why);
+        e = fetch_failed(a->fetch, e, why);
     }
     stop(a);
     return e;

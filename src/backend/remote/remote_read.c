@@ -120,7 +120,7 @@ remote_expect_all(struct fetch *fetch, const char *limited, struct why *why)
     if (limited[0] == '\0') return OK;
     api_sentence(bytes_of_text(limited), &text);
     why_set(why, ERR_LIMIT, "the server left out series because of its limits: %s", text.text);
-    return fetch_refused(fetch, ERR_LIMIT, why);
+    return fetch_failed(fetch, ERR_LIMIT, why);
 }
 
 static bool
@@ -163,7 +163,7 @@ await_answer(struct remote_set *s, struct why *why)
 static enum err
 judge(struct remote_set *s, enum err e, struct why *why)
 {
-    return e == ERR_CORRUPT ? fetch_damaged(s->fetch, why) : e;
+    return e == ERR_CORRUPT ? fetch_failed(s->fetch, e, why) : e;
 }
 
 static enum err

@@ -90,12 +90,6 @@ expect_words(const struct rig *r, const char *words)
     if (strstr(r->why.text, words) == NULL) fail_msg("'%s' is not in: %s", words, r->why.text);
 }
 
-static uint64_t
-troubles(const struct rig *r, enum source_trouble trouble)
-{
-    return atomic_load(&r->counts.errors[trouble]);
-}
-
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static void
@@ -365,7 +359,7 @@ test_what_is_cut_or_garbage_is_damage(void **state)
         rig_start(&r, 1);
         assert_int_equal(read_all(&r, &warning), ERR_CORRUPT);
         expect_words(&r, "/api/v1/read: ");
-        assert_int_equal(troubles(&r, TROUBLE_DAMAGED), 1);
+        assert_int_equal(trouble_of(&r.why, ERR_CORRUPT), TROUBLE_DAMAGED);
         rig_fini(&r);
     }
 }
@@ -414,7 +408,7 @@ test_an_answer_of_m3_that_is_limited_is_none(void **state)
     rig_start(&r, 1);
     assert_int_equal(read_all(&r, &warning), ERR_LIMIT);
     expect_words(&r, "left out series because of its limits: max_fetch_series_limit_applied");
-    assert_int_equal(troubles(&r, TROUBLE_REFUSED), 1);
+    assert_int_equal(trouble_of(&r.why, ERR_LIMIT), TROUBLE_LIMIT);
     assert_non_null(strstr(r.player.seen, "M3-Limit-Require-Exhaustive: true"));
     buf_fini(&body);
     rig_fini(&r);

@@ -67,7 +67,7 @@ static enum err
 look_at_object(struct looking *l, const char *name, const char *path, struct why *why)
 {
     struct why reason = {""};
-    char text[400];
+    char text[sizeof reason.text + sizeof MADE_AGAIN + 2];
     enum { DIGITS = 10 };
     bool digits = strlen(name) == DIGITS && strspn(name, "0123456789") == DIGITS;
     uint64_t number = digits ? strtoull(name, NULL, 10) : 0;

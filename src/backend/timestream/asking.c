@@ -95,7 +95,7 @@ discover(struct asking *a, char address[AWS_ENDPOINT_BYTES], struct why *why)
     if (e == OK) e = fetch_read_all(a->fetch, &a->answer, why);
     if (e == OK && timestream_address_read(buf_bytes(&a->answer), address, &keep_ms, &wrong)) {
         *why = wrong;
-        e = fetch_damaged(a->fetch, why);
+        e = fetch_failed(a->fetch, ERR_CORRUPT, why);
     }
     asking_end(a, false);
     if (e) return e;
@@ -195,7 +195,6 @@ count_scanned(struct asking *a, struct why *why)
     uint64_t all =
         atomic_fetch_add_explicit(&a->view->scanned_bytes, more, memory_order_relaxed) + more;
     if (max == 0 || all <= max) return OK;
-    atomic_fetch_add_explicit(&of->options.counts->errors[TROUBLE_LIMIT], 1, memory_order_relaxed);
     return why_set(why, ERR_LIMIT,
                    "Timestream has scanned %llu bytes for the query, more than %llu (max_bytes)",
                    (unsigned long long)all, (unsigned long long)max);
@@ -226,11 +225,11 @@ asking_page(struct asking *a, const struct page_sink *to, struct why *why)
     enum err e = receive(a, why);
     if (e == ERR_LIMIT && buf_error(&a->answer)) {
         why_set(why, ERR_CORRUPT, "a page of more than %d bytes", ANSWER_BYTES_MAX);
-        e = fetch_damaged(a->fetch, why);
+        e = fetch_failed(a->fetch, ERR_CORRUPT, why);
     }
     if (e == OK) {
         e = page_read(&a->page, buf_bytes(&a->answer), a->columns, &a->scratch, to, why);
-        if (e == ERR_CORRUPT) e = fetch_damaged(a->fetch, why);
+        if (e == ERR_CORRUPT) e = fetch_failed(a->fetch, e, why);
     }
     fetch_close(a->fetch);
     a->fetch = NULL;

@@ -379,7 +379,7 @@ test_values_of_a_label_that_no_row_has_are_not_asked_for(void **state)
 
 static void
 check_fails(unsigned count, const char *const *answers, enum err expected, const char *words,
-            enum source_trouble trouble)
+            enum trouble trouble)
 {
     struct rig rig;
     struct buf text;
@@ -388,7 +388,7 @@ check_fails(unsigned count, const char *const *answers, enum err expected, const
     enum err e = read_all(&rig, "up", &text);
     if (strstr(rig.why.text, words) == NULL) assert_string_equal(rig.why.text, words);
     assert_int_equal(e, expected);
-    assert_int_equal(atomic_load(&rig.counts.errors[trouble]), 1);
+    assert_int_equal(trouble_of(&rig.why, e), trouble);
     buf_fini(&text);
     rig_stop(&rig);
 }
@@ -401,7 +401,7 @@ test_refusals_are_told(void **state)
         const char *answer;
         enum err e;
         const char *words;
-        enum source_trouble trouble;
+        enum trouble trouble;
     } cases[] = {
         {REFUSED("400", "ValidationException", "line 1:8: no"), ERR_IO, "line 1:8: no",
          TROUBLE_REFUSED},
@@ -458,7 +458,7 @@ test_a_query_that_scans_too_much_is_ended_and_cancelled(void **state)
     assert_string_equal(rig.why.text, "Timestream has scanned 1000001 bytes for the query, more "
                                       "than 1000000 (max_bytes)");
     assert_int_equal(atomic_load(&rig.counts.scanned_bytes), 1000001);
-    assert_int_equal(atomic_load(&rig.counts.errors[TROUBLE_LIMIT]), 1);
+    assert_int_equal(trouble_of(&rig.why, ERR_LIMIT), TROUBLE_LIMIT);
     expect_asked(&rig, "X-Amz-Target: Timestream_20181101.CancelQuery");
     expect_asked(&rig, "{\"QueryId\":\"Q1\"}");
     buf_fini(&text);

@@ -1,0 +1,45 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "model/trouble.h"
+
+static void
+test_a_kind_that_was_said_stays_with_the_sentence_and_goes_with_the_next(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    enum err e = why_set(&why, ERR_AGAIN, "no connection");
+    assert_int_equal(trouble_say(&why, TROUBLE_CONNECT, e), ERR_AGAIN);
+    assert_int_equal(why_prefix(&why, e, "far"), ERR_AGAIN);
+    struct why copy = why;
+    assert_string_equal(copy.text, "far: no connection");
+    assert_int_equal(trouble_of(&copy, e), TROUBLE_CONNECT);
+    why_set(&why, ERR_CORRUPT, "not a number");
+    assert_int_equal(trouble_of(&why, ERR_CORRUPT), TROUBLE_DAMAGED);
+}
+
+static void
+test_an_error_of_which_nothing_is_said_is_of_some_kind(void **state)
+{
+    (void)state;
+    for (unsigned e = OK + 1; e < ERR_COUNT; e++) {
+        assert_string_not_equal(trouble_word(trouble_of(NULL, (enum err)e)), "unknown");
+        assert_int_equal(trouble_say(NULL, TROUBLE_TLS, (enum err)e), e);
+    }
+    struct why odd = {"", 4711};
+    assert_int_equal(trouble_of(&odd, ERR_LIMIT), TROUBLE_LIMIT);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_kind_that_was_said_stays_with_the_sentence_and_goes_with_the_next),
+        cmocka_unit_test(test_an_error_of_which_nothing_is_said_is_of_some_kind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
