@@ -45,7 +45,7 @@ struct exporting {
     bool begun;           /* what comes before all samples was written */
 
     uint64_t missing;        /* slices that were left out because of damage */
-    uint64_t left_out;       /* pages, with --partial */
+    uint64_t left_out;       /* pages and answers of sources, with --partial */
     uint64_t left_out_slice; /* of those: in the attempt at hand */
     struct why damage;       /* the first of either */
 };
@@ -73,7 +73,8 @@ static const struct flag flags[] = {
     {"resume", 0, FLAG_TEXT, offsetof(struct exporting, resume_path), "FILE",
      "save the progress to this file after each slice, and continue from it"},
     {"partial", 0, FLAG_SWITCH, offsetof(struct exporting, asked.partial), NULL,
-     "leave out only damaged pages, and name them, instead of the whole slice"},
+     "leave out only damaged pages and sources that may fail, and name them, instead of the whole "
+     "slice"},
     {"retry", 0, FLAG_DURATION, offsetof(struct exporting, asked.retry_ns), "TIME",
      "how long to retry when the server is not available (default 5m)"},
     {0},
@@ -279,7 +280,8 @@ export_slice(struct exporting *x, bool last, struct why *why)
         }
         struct why back;
         if (e == ERR_CORRUPT && x->slice_ms != 0) return pass_slice(x, &counts, why);
-        bool passing = x->asked.storage == NULL && (e == ERR_IO || e == ERR_AGAIN);
+        /* An answer that broke off; one that did not begin was waited for as long as --retry. */
+        bool passing = x->asked.storage == NULL && e == ERR_IO;
         if (!passing || tries == SLICE_TRIES_MAX) return e;
         if (output_back(x->output, x->place_bytes, &back) != OK) return e;
         progress_say(&x->progress, "%s; retrying", why->text);
@@ -376,10 +378,10 @@ run_export(int argc, char **argv)
     if (e == OK) e = output_open(x.path, x.packing, x.place_bytes, &x.output, &why);
     if (e == OK) e = export_all(&x, &why);
     if (e == OK && (x.missing > 0 || x.left_out > 0)) {
-        e = why_set(&why, ERR_CORRUPT,
-                    "%" PRIu64 " slices are missing and %" PRIu64 " damaged pages left out%s%.300s",
-                    x.missing, x.left_out,
-                    x.damage.text[0] == '\0' ? "" : ", the first: ", x.damage.text);
+        e = why_set(
+            &why, ERR_CORRUPT,
+            "%" PRIu64 " slices are missing and %" PRIu64 " pages or sources left out%s%.300s",
+            x.missing, x.left_out, x.damage.text[0] == '\0' ? "" : ", the first: ", x.damage.text);
     } else if (e == OK && target_damage(x.target) != NULL) {
         e = why_set(&why, ERR_CORRUPT, "%.400s", target_damage(x.target));
     }

@@ -183,9 +183,15 @@ read_settings(struct target_directory *d, struct why *why)
         return why_set(why, ERR_INPUT, "--storage.path: path is too long");
     }
     strcpy(s->storage_path, o->storage);
-    e = settings_validate(s, 0, 0, why);
-    if (o->destination != NULL) settle_log(s);
-    if (e || o->writing) return e;
+    e = settings_validate(s, 1, 0, why); /* which destinations there are is of no interest here */
+    if (e) return e;
+    if (o->destination != NULL) {
+        settle_log(s);
+    } else if (s->storage_mode == STORAGE_NONE) {
+        return why_set(why, ERR_INPUT, "%s: nothing is stored in %s with storage.mode=none",
+                       o->config_file, o->storage);
+    }
+    if (o->writing) return OK;
     /* Reading does not make a directory where none was. */
     char path[SETTING_TEXT_BYTES + 16];
     snprintf(path, sizeof path, "%s/FORMAT", o->storage);

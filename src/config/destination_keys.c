@@ -225,7 +225,7 @@ static const struct schema_key destination_keys[] = {
      .fallback = "none", .choices = "none|gzip", .help = "compression of each record"},
 
     {"bucket", SCHEMA_TEXT, OF(u.s3.bucket), .types = FOR(S3), .required = true,
-     .help = "name of the bucket"},
+     .check = rule_bucket, .what = "a bucket", .help = "name of the bucket"},
     {"prefix", SCHEMA_TEXT, OF(u.s3.prefix), .types = FOR(S3), .may_be_empty = true, .max = 512,
      .check = rule_tenant_template,
      .help = "prefix of object names; `${tenant}` stands for the tenant"},

@@ -49,8 +49,8 @@ test_templates_regions_and_tenants_are_checked(void **state)
     check_error(S3_6 "  tenant_label: __name__\n",
                 "f.yml:6:17: tenant_label: __name__ is reserved for the metric name");
     check_fine(S3_6 "  prefix: ''\n", false);
-    check_error("destinations:\n- {name: a, type: s3, bucket: b, region: a/b}\n",
-                "f.yml:2:42: region: expected a region such as eu-west-1, got 'a/b'");
+    check_error("destinations:\n- {name: a, type: s3, bucket: bbb, region: a/b}\n",
+                "f.yml:2:44: region: expected a region such as eu-west-1, got 'a/b'");
     check_error_with(FILE_5 "  tenants: [a/b]\n", true,
                      "f.yml:5:13: tenants: expected a tenant name of at most 150 letters, digits "
                      "and ! - _ . * ' ( ), got 'a/b'");
@@ -69,7 +69,7 @@ test_influxdb_takes_the_keys_of_its_version(void **state)
                 "f.yml:7:11: bucket: is only valid for version 2, not 3");
     check_error(INFLUXDB_5 "  version: 3\n  database: d\n  retention_policy: o\n",
                 "f.yml:7:21: retention_policy: is only valid for version 1, not 3");
-    check_error(INFLUXDB_5 "  version: 2\n  database: d\n  org: o\n  bucket: b\n",
+    check_error(INFLUXDB_5 "  version: 2\n  database: d\n  org: o\n  bucket: bbb\n",
                 "f.yml:6:13: database: is only valid for versions 1 and 3, not 2");
 }
 

@@ -85,7 +85,7 @@ static const char s3_text[] =
     "- name: b\n"
     "  type: s3\n"
     "  region: us-east-1\n"
-    "  bucket: b\n"
+    "  bucket: bbb\n"
     "  prefix: ${tenant}/\n"
     "  tenants: all\n"
     "  access_key_file: /ak\n"
@@ -284,7 +284,7 @@ static const char http_text[] = "destinations:\n"
                                 "  url: http://h:8086\n"
                                 "  version: 2\n"
                                 "  org: o\n"
-                                "  bucket: b\n"
+                                "  bucket: bbb\n"
                                 "  token: hush3\n"
                                 "- name: i3\n"
                                 "  type: influxdb\n"
@@ -337,7 +337,7 @@ test_keys_of_opentsdb_influxdb_clickhouse_and_file_are_read(void **state)
     assert_string_equal(d[2].u.influxdb.basic_auth.password.file, "/p");
     assert_int_equal(d[3].u.influxdb.version, INFLUXDB_2);
     assert_string_equal(d[3].u.influxdb.org, "o");
-    assert_string_equal(d[3].u.influxdb.bucket, "b");
+    assert_string_equal(d[3].u.influxdb.bucket, "bbb");
     assert_string_equal(d[3].u.influxdb.token.text, "hush3");
     assert_int_equal(d[4].u.influxdb.version, INFLUXDB_3);
     assert_string_equal(d[4].u.influxdb.token.file, "/t");
@@ -755,7 +755,7 @@ test_defaults_are_printed_too(void **state)
                               "      region: \"r\"\n"
                               "      access_key_file: \"/a\"\n"
                               "      secret_key: <secret>\n"
-                              "      bucket: \"b\"\n"
+                              "      bucket: \"bbb\"\n"
                               "      path_style: false\n"
                               "      compression: zstd\n"
                               "      roll_bytes: 64MiB\n"
@@ -900,8 +900,8 @@ test_the_place_is_of_type_and_address_alone(void **state)
         S3_6,
         S3_6 "  prefix: p/\n",
         S3_6 "  endpoint: http://h\n",
-        "destinations:\n- {name: a, type: s3, region: q, bucket: b}\n",
-        "destinations:\n- {name: a, type: s3, region: r, bucket: c}\n",
+        "destinations:\n- {name: a, type: s3, region: q, bucket: bbb}\n",
+        "destinations:\n- {name: a, type: s3, region: r, bucket: ccc}\n",
         INFLUXDB_5 "  version: 1\n  database: c\n",
         INFLUXDB_5 "  version: 1\n  database: d\n",
         CLICKHOUSE_6,

@@ -11,7 +11,7 @@
 
 /* What is wanted and nothing else, to put lines behind; those begin on the line named. */
 #define FILE_5         "destinations:\n- name: a\n  type: file\n  path: /x\n"
-#define S3_6           "destinations:\n- name: a\n  type: s3\n  region: r\n  bucket: b\n"
+#define S3_6           "destinations:\n- name: a\n  type: s3\n  region: r\n  bucket: bbb\n"
 #define CLICKHOUSE_6   "destinations:\n- name: a\n  type: clickhouse\n  url: http://h\n  table: t\n"
 #define INFLUXDB_5     "destinations:\n- name: a\n  type: influxdb\n  url: http://h\n"
 #define OPENTSDB_5     "destinations:\n- name: a\n  type: opentsdb\n  url: http://h\n"

@@ -38,7 +38,7 @@ test_required_keys_are_named_with_the_type(void **state)
          "type influxdb requires 'version', major version of the server: 1, 2 or 3"},
         {"name: a, type: influxdb, url: 'http://h', version: 1",
          "type influxdb with version 1 requires 'database'"},
-        {"name: a, type: influxdb, url: 'http://h', version: 2, bucket: b",
+        {"name: a, type: influxdb, url: 'http://h', version: 2, bucket: bbb",
          "type influxdb with version 2 requires 'org'"},
         {"name: a, type: influxdb, url: 'http://h', version: 2, org: o",
          "type influxdb with version 2 requires 'bucket'"},

@@ -34,7 +34,7 @@ static const char config[] =
     "   proxy_url: 'http://user:1/hush-path@proxy',\n"
     "   sigv4: {region: eu-west-1, access_key: hush-access, secret_key: hush-key,\n"
     "           session_token: hush-session}}\n"
-    "- {name: token, type: influxdb, version: 2, org: o, bucket: b, url: 'http://h',\n"
+    "- {name: token, type: influxdb, version: 2, org: o, bucket: bbb, url: 'http://h',\n"
     "   token: hush-token}\n"
     "- {name: tsd, type: opentsdb, url: 'http://h',\n"
     "   basic_auth: {username: u, password: hush-password}}\n"

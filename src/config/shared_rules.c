@@ -53,6 +53,15 @@ rule_region(const char *text, struct why *why)
 }
 
 enum err
+rule_bucket(const char *text, struct why *why)
+{
+    /* It becomes part of hosts' names, or of paths. Old ones may have capitals and '_'. */
+    bool is_name = consists_of(text, LETTERS DIGITS ".-_") && text[0] != '.';
+    if (is_name && strlen(text) >= 3 && strlen(text) <= 255) return OK;
+    return rule_expected(why, "a bucket: 3 to 255 letters, digits, '.', '-' and '_'", text);
+}
+
+enum err
 rule_tls_version(const char *text, struct why *why)
 {
     static const char *const versions[] = {"TLS10", "TLS11", "TLS12", "TLS13"};

@@ -16,6 +16,7 @@ enum err rule_tenant(const char *text, struct why *why);
 enum err rule_header_name(const char *text, struct why *why);
 enum err rule_added_label(const char *text, struct why *why); /* the name of a label we add */
 enum err rule_region(const char *text, struct why *why);
+enum err rule_bucket(const char *text, struct why *why); /* of S3 */
 enum err rule_tls_version(const char *text, struct why *why);
 enum err rule_authorization_type(const char *text, struct why *why);
 /* http or https, a host, no user, no password, no fragment; rule_proxy() takes user and password,

@@ -30,6 +30,25 @@ test_names_are_plain_and_short(void **state)
 }
 
 static void
+test_a_bucket_has_a_name_that_hosts_and_paths_can_have(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"ab", "a/b", "..x", "a b c", "arn:aws:s3:::x"};
+    char text[400], expected[200], name[257] = "";
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "destinations:\n- {name: a, type: s3, bucket: '%s'}\n", bad[i]);
+        snprintf(expected, sizeof expected,
+                 "f.yml:2:31: bucket: expected a bucket: 3 to 255 letters, digits, '.', '-' and "
+                 "'_', got '%s'",
+                 bad[i]);
+        check_error(text, expected);
+    }
+    memset(name, 'n', 255);
+    snprintf(text, sizeof text, "destinations:\n- {name: a, type: s3, bucket: %s}\n", name);
+    check_fine(text, false);
+}
+
+static void
 test_urls_are_http_with_a_host_and_without_secrets(void **state)
 {
     (void)state;
@@ -151,6 +170,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_are_plain_and_short),
+        cmocka_unit_test(test_a_bucket_has_a_name_that_hosts_and_paths_can_have),
         cmocka_unit_test(test_urls_are_http_with_a_host_and_without_secrets),
         cmocka_unit_test(test_headers_that_are_ours_are_refused),
         cmocka_unit_test(test_without_tenancy_only_anonymous_can_be_named),

@@ -160,7 +160,7 @@ static const struct schema columns_schema = {columns_keys, sizeof(struct clickho
 
 static const struct schema_key source_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
-     .check = rule_name, .help = "name, unique among sources, used in metrics and commands"},
+     .check = rule_source_name, .help = "name, unique among sources, used in metrics and commands"},
     {"type", SCHEMA_CHOICE, OF(type), .required = true,
      .choices = "archive|clickhouse|influxdb|opentsdb|remote_read|timestream",
      .help = "type of the source"},
@@ -278,7 +278,7 @@ static const struct schema_key source_keys[] = {
      .group = GROUP_STORE, .max = 200, .what = "a path",
      .help = "directory of the archive; instead of a bucket"},
     {"bucket", SCHEMA_TEXT, OF(u.archive.bucket), .types = FOR(ARCHIVE), .required = true,
-     .group = GROUP_STORE, .max = 255, .help = "name of the bucket"},
+     .group = GROUP_STORE, .check = rule_bucket, .what = "a bucket", .help = "name of the bucket"},
     {"region", SCHEMA_TEXT, OF(u.archive.aws.region), .types = FOR(ARCHIVE), .needs = "bucket",
      .help = "AWS region; default: from the environment or the profile"},
     {"endpoint", SCHEMA_TEXT, OF(u.archive.endpoint), .types = FOR(ARCHIVE), .needs = "bucket",

@@ -4,6 +4,7 @@
  * the settings is looked at: no name is resolved, so not every such URL is found.
  */
 #include <curl/curl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -101,9 +102,9 @@ sources_check(const struct sources *list, const struct settings *settings, struc
                                                                 : NULL;
         if (ours == NULL) continue;
         e = why_set(why, ERR_INPUT,
-                    "source %s: url is an address of this server (%s); a server cannot read from "
-                    "itself",
-                    s->name, ours);
+                    "source %s (line %" PRIu32 "): url is an address of this server (%s); a server "
+                    "cannot read from itself",
+                    s->name, s->line, ours);
     }
     return e;
 }

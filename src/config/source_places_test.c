@@ -15,7 +15,7 @@ check(const char *listen, const char *external, const char *url, struct why *why
 {
     struct settings settings;
     struct source_settings item = {
-        .name = "a", .type = SOURCE_REMOTE_READ, .u.remote_read.url = url};
+        .name = "a", .line = 7, .type = SOURCE_REMOTE_READ, .u.remote_read.url = url};
     struct sources list = {.items = &item, .count = 1};
     settings_default(&settings);
     snprintf(settings.web_listen_address, sizeof settings.web_listen_address, "%s", listen);
@@ -67,7 +67,7 @@ test_a_source_that_is_the_server_itself_is_refused(void **state)
     }
     struct why why = {""};
     assert_int_equal(check(":9201", "", "http://localhost:9201/read", &why), ERR_INPUT);
-    assert_string_equal(why.text, "source a: url is an address of this server "
+    assert_string_equal(why.text, "source a (line 7): url is an address of this server "
                                   "(web.listen-address); a server cannot read from itself");
 }
 

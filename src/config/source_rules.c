@@ -26,6 +26,13 @@ rule_read_header_name(const char *text, struct why *why)
 }
 
 enum err
+rule_source_name(const char *text, struct why *why)
+{
+    if (strcmp(text, "local") != 0) return rule_name(text, why);
+    return why_set(why, ERR_INPUT, "local is reserved for what is stored here");
+}
+
+enum err
 rule_timestream_name(const char *text, struct why *why)
 {
     if (strstr(text, "${") == NULL) return OK;

@@ -7,7 +7,9 @@
 
 #include "config/schema.h"
 
-/* One text, as in shared_rules.h: a header of requests that read; a database or table to be read. */
+/* One text, as in shared_rules.h: a name; a header of requests that read; a database or table to be
+ * read. */
+enum err rule_source_name(const char *text, struct why *why);
 enum err rule_read_header_name(const char *text, struct why *why);
 enum err rule_timestream_name(const char *text, struct why *why);
 

@@ -15,6 +15,11 @@ test_names_selectors_and_urls_are_checked(void **state)
         "sources:\n- {name: a/b, type: remote_read, url: 'http://h'}\n",
         "f.yml:2:10: name: expected letters, digits, '-', '_' and '.', not beginning "
         "with '.', got 'a/b'");
+    check_source_error("sources:\n- {name: local, type: remote_read, url: 'http://h'}\n",
+                       "f.yml:2:10: name: local is reserved for what is stored here");
+    check_source_error("sources:\n- {name: a, type: archive, bucket: a/b}\n",
+                       "f.yml:2:36: bucket: expected a bucket: 3 to 255 letters, digits, '.', '-' "
+                       "and '_', got 'a/b'");
     check_source_error(READ_5 "  select: [up, 'up{']\n",
                        "f.yml:5:16: select: invalid selector: expected a label name at character "
                        "4");
@@ -37,7 +42,8 @@ test_a_selector_that_external_labels_bar_is_refused(void **state)
     char text[300], expected[300];
     for (size_t i = 0; i < sizeof barred / sizeof *barred; i++) {
         snprintf(text, sizeof text,
-                 READ_5 "  select: [up, '%s']\n  external_labels: {site: x, cluster: a}\n", barred[i]);
+                 READ_5 "  select: [up, '%s']\n  external_labels: {site: x, cluster: a}\n",
+                 barred[i]);
         snprintf(expected, sizeof expected,
                  "f.yml:5:11: select: '%s' selects nothing: external_labels sets cluster to 'a'",
                  barred[i]);
@@ -77,7 +83,7 @@ test_an_influxdb_has_the_keys_of_its_version(void **state)
         const char *more, *expected;
     } cases[] = {
         {"  version: 1\n", "f.yml:2:3: type influxdb with version 1 requires 'database'"},
-        {"  version: 2\n  bucket: b\n", "f.yml:2:3: type influxdb with version 2 requires 'org'"},
+        {"  version: 2\n  bucket: bbb\n", "f.yml:2:3: type influxdb with version 2 requires 'org'"},
         {"  version: 3\n  database: d\n  org: o\n",
          "f.yml:7:8: org: is only valid for version 2, not 3"},
         {"  version: 1\n  database: d\n  token: t\n  basic_auth: {username: u}\n",

@@ -90,7 +90,7 @@ static const char influxdb_text[] =
     "- {name: one, tenants: [one], type: influxdb, url: 'http://h:8086', version: 1, database: d,\n"
     "   retention_policy: rp, mapping: telegraf, basic_auth: {username: u, password: hush1}}\n"
     "- {name: two, tenants: [one], type: influxdb, url: 'http://h:8086', version: 2, org: o,\n"
-    "   bucket: b, token: hush2}\n"
+    "   bucket: bbb, token: hush2}\n"
     "- {name: three, tenants: [one], type: influxdb, url: 'http://h:8181', version: 3,\n"
     "   database: d, token_file: /t, mapping: prometheus}\n";
 
@@ -105,7 +105,7 @@ static const char archive_text[] = "sources:\n"
                                    "- name: a\n"
                                    "  type: archive\n"
                                    "  region: eu-west-1\n"
-                                   "  bucket: b-1\n"
+                                   "  bucket: bbb-1\n"
                                    "  endpoint: https://h\n"
                                    "  path_style: true\n"
                                    "  prefix: p/\n"
@@ -120,7 +120,7 @@ static const char archive_text[] = "sources:\n"
                                    "  external_id: e\n"
                                    "- name: b\n"
                                    "  type: archive\n"
-                                   "  bucket: b-1\n"
+                                   "  bucket: bbb-1\n"
                                    "  access_key_file: /ak\n"
                                    "  secret_key_file: /sk\n"
                                    "  session_token_file: /st\n"
@@ -144,15 +144,15 @@ static const char timestream_text[] =
     "   secret_key_file: /sk, session_token_file: /st, cache: {path: /c}}\n";
 
 /* Destinations and sources that share what they say. */
-#define SHARED                                                                                 \
-    "destinations:\n"                                                                          \
-    "- {name: ch, type: clickhouse, url: 'http://h:8123', table: t, timeout: 3s,\n"            \
-    "   headers: {X-One: hush1}, basic_auth: {username: u, password: hush2}}\n"                \
-    "- {name: in, type: influxdb, url: 'http://h:8086', version: 2, org: o, bucket: b,\n"      \
-    "   token: hush3, proxy_url: 'http://p', no_proxy: q}\n"                                   \
-    "- {name: s, type: s3, bucket: b, region: r}\n"                                            \
-    "- {name: ct, type: influxdb, url: 'http://h', version: 2, org: o, bucket: b, token: t,\n" \
-    "   headers: {Accept-Encoding: x}}\n"                                                      \
+#define SHARED                                                                                   \
+    "destinations:\n"                                                                            \
+    "- {name: ch, type: clickhouse, url: 'http://h:8123', table: t, timeout: 3s,\n"              \
+    "   headers: {X-One: hush1}, basic_auth: {username: u, password: hush2}}\n"                  \
+    "- {name: in, type: influxdb, url: 'http://h:8086', version: 2, org: o, bucket: bbb,\n"      \
+    "   token: hush3, proxy_url: 'http://p', no_proxy: q}\n"                                     \
+    "- {name: s, type: s3, bucket: bbb, region: r}\n"                                            \
+    "- {name: ct, type: influxdb, url: 'http://h', version: 2, org: o, bucket: bbb, token: t,\n" \
+    "   headers: {Accept-Encoding: x}}\n"                                                        \
     "sources:\n"
 static const char used_text[] =
     SHARED "- use: ch\n"
@@ -315,7 +315,7 @@ test_keys_of_influxdb_are_read(void **state)
     x = &list.items[1].u.influxdb;
     assert_int_equal(x->server.version, INFLUXDB_2);
     assert_string_equal(x->server.org, "o");
-    assert_string_equal(x->server.bucket, "b");
+    assert_string_equal(x->server.bucket, "bbb");
     assert_string_equal(x->server.token.text, "hush2");
     assert_int_equal(x->mapping, INFLUXDB_PROMETHEUS);
     assert_string_equal(list.items[2].u.influxdb.server.token.file, "/t");
@@ -818,7 +818,7 @@ test_archives_are_in_a_bucket_or_a_directory(void **state)
     (void)state;
     struct sources list = read_sources(archive_text, false);
     const struct archive_settings *x = &list.items[0].u.archive, *y = &list.items[2].u.archive;
-    assert_string_equal(x->bucket, "b-1");
+    assert_string_equal(x->bucket, "bbb-1");
     assert_string_equal(x->aws.region, "eu-west-1");
     assert_string_equal(x->endpoint, "https://h");
     assert_true(x->path_style);

@@ -272,7 +272,8 @@ attempt(struct http_client *c, struct why *why)
         snprintf(c->answer->text, sizeof c->answer->text, "%s",
                  status / 100 == 3 ? "redirects are not followed" : "no explanation");
     }
-    if ((status != 429 && status < 500) || is_final(c)) return OK;
+    bool may_pass = status == 429 || (status >= 500 && status != 501); /* 501: never will */
+    if (!may_pass || is_final(c)) return OK;
     return why_set(why, ERR_AGAIN, "%s: status %ld: %s", c->request->url, status, c->answer->text);
 }
 

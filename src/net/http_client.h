@@ -3,9 +3,9 @@
  * in time and size, and repeated when the server says so.
  *
  * An answer counts when its status has come and its body ended in order. Repeated are: no
- * connection, a connection that broke, 429, and 5xx, with growing pauses (Retry-After is obeyed)
- * until `retry_ns` have passed. Whoever reads a body piece by piece must not want it twice: once
- * the first piece of a 2xx is there, nothing is repeated.
+ * connection, a connection that broke, 429, and 5xx other than 501, with growing pauses
+ * (Retry-After is obeyed) until `retry_ns` have passed. Whoever reads a body piece by piece must
+ * not want it twice: once the first piece of a 2xx is there, nothing is repeated.
  *
  * Threads: a client belongs to one thread at a time. http_client_new() must not run at the same
  * time as another thread's first one.
@@ -68,8 +68,8 @@ void http_client_free(struct http_client *client);
 
 /*
  * OK: an answer came, of whatever status. ERR_INPUT: a URL that none is; ERR_AGAIN: no answer, or
- * none but 429 and 5xx until the time was over (the last one is in `answer`, status 0: none came);
- * ERR_CANCELED: stopped; ERR_NOMEM.
+ * none but 429 and 5xx other than 501 until the time was over (the last one is in `answer`, status
+ * 0: none came); ERR_CANCELED: stopped; ERR_NOMEM.
  */
 MUST_CHECK enum err http_client_send(struct http_client *client,
                                      const struct http_client_request *request,

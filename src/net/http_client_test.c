@@ -182,6 +182,25 @@ test_an_answer_that_is_final_is_not_repeated(void **state)
 }
 
 static void
+test_what_is_not_implemented_is_not_repeated(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"HTTP/1.1 501 No\r\nContent-Length: 5\r\n\r\nnever"};
+    struct player p;
+    struct why why = {""};
+    struct told told = {0};
+    struct http_client_answer answer = {0};
+    player_start(&p, 1, answers);
+    struct http_client *client = client_of(60 * NS_PER_S, &told, NULL);
+    assert_int_equal(send_one(client, p.url, &answer, &why), OK);
+    assert_int_equal(answer.status, 501);
+    assert_int_equal(told.count, 0);
+    assert_string_equal(answer.text, "never");
+    player_stop(&p);
+    http_client_free(client);
+}
+
+static void
 test_nobody_there_is_told(void **state)
 {
     (void)state;
@@ -316,6 +335,7 @@ main(void)
         cmocka_unit_test(test_what_may_pass_is_repeated),
         cmocka_unit_test(test_repeating_ends_with_the_last_reason),
         cmocka_unit_test(test_an_answer_that_is_final_is_not_repeated),
+        cmocka_unit_test(test_what_is_not_implemented_is_not_repeated),
         cmocka_unit_test(test_nobody_there_is_told),
         cmocka_unit_test(test_a_silent_server_is_given_up),
         cmocka_unit_test(test_stopping_ends_the_repeating),

@@ -185,6 +185,19 @@ makes_no_directory() {
     status_is 1 "$firekeep" import --storage.path="$work/new" "$work/missing.rw" && [[ ! -e $work/new ]]
 }
 claim "nor is a storage directory made for it" makes_no_directory
+cat >"$work/none.yml" <<END
+storage: {mode: none}
+sources: [{name: far, type: remote_read, url: 'http://127.0.0.1:1/api/v1/read'}]
+END
+claim "where nothing is stored nothing is imported" says "nothing is stored in $work/none with storage.mode=none" 2 \
+    "$firekeep" import --config.file="$work/none.yml" --storage.path="$work/none" "$work/bits.rw"
+if claim "a server that stores nothing starts" start_firekeep n "$work/none" "${ports[1]}" --config.file="$work/none.yml"; then
+    claim "it is not asked again and again to store something" says_not "retrying" 1 \
+        "$firekeep" import --url="$other" "$work/bits.rw"
+    stop n
+fi
+claim "a server that is not there is waited for as long as --retry says" test "$("$firekeep" export \
+    --url=http://127.0.0.1:1 --retry=2s 2>&1 | grep -c 'retrying in 0.2 s')" == 1
 claim "query prints series and samples" says '  2023-11-14T22:13:20.000Z  -0' 0 \
     "$firekeep" query --url="$url" --time=2023-11-15 'zero{sign="minus"}[1d]'
 claim "help names the flags" says "--storage.path=DIRECTORY" 0 "$firekeep" import --help

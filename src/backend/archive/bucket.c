@@ -373,11 +373,6 @@ find_root(struct bucket *b, const struct reader_options *options, struct why *wh
     enum err e = aws_region(&setup, region, why);
     if (e == OK) e = aws_endpoint(&setup, &service, x->endpoint, region, plain, why);
     if (e) return e;
-    size_t size = strspn(x->bucket, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                    ".-_");
-    if (size < 3 || size > 255 || x->bucket[size] != '\0' || x->bucket[0] == '.') {
-        return why_set(why, ERR_INPUT, "invalid bucket name");
-    }
     if (!aws_url_split(plain, &url)) {
         return why_set(why, ERR_INPUT,
                        "invalid endpoint URL: expected http[s]://host[:port][/path]");

@@ -92,16 +92,7 @@ s3_bucket_init(struct s3_bucket *b, const struct writer_options *options,
     aws_request_init(&b->request, options->memory);
     buf_init(&b->path, options->memory, PATH_BYTES_MAX);
     char was[AWS_REGION_BYTES] = "";
-    enum err e = OK;
-    const char *name = b->s3->bucket;
-    size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
-    bool is_name = size >= 3 && size <= S3_BUCKET_NAME_BYTES_MAX && name[size] == 0;
-    if (!is_name || name[0] == '.') {
-        e = why_set(why, ERR_INPUT,
-                    "invalid bucket name: expected 3 to %d letters, digits, '.', '-' and '_'",
-                    S3_BUCKET_NAME_BYTES_MAX);
-    }
-    if (e == OK) e = aws_region(&b->setup, b->told_region, why);
+    enum err e = aws_region(&b->setup, b->told_region, why);
     if (e == OK) {
         bool known = learnt.size > 8 && learnt.size < 8 + sizeof was &&
                      load_le64(learnt.at) == settings_hash(b);
