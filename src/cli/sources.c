@@ -23,7 +23,7 @@
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 #define DAY_MS           ((int64_t)24 * 3600 * 1000)
 
-enum { TEXT_BYTES_MAX = 1 << 20, NAMES_SHOWN = 1000 };
+enum { TEXT_BYTES_MAX = 1 << 20, NAMES_SHOWN = 1000, SAMPLES_SHOWN = 100000 };
 
 struct sources_asking {
     const char *config_file;
@@ -93,49 +93,74 @@ put_failure(struct sources_asking *a, const char *what, enum err e, const struct
 
 /* --- what is tried ---------------------------------------------------------------------------- */
 
-static void
-put_series(struct sources_asking *a, struct bytes labels, const struct sample_batch *batch)
-{
+/* What there is of a series, as far as it was read. */
+struct first_series {
     struct buf text;
-    buf_init(&text, NULL, TEXT_BYTES_MAX);
-    labels_print_selector(&text, labels);
-    if (batch->count > 0) {
-        char time[TIME_TEXT_BYTES];
-        buf_printf(&text, ", %u samples until %s, and perhaps more", batch->count,
-                   time_print(batch->times_ms[batch->count - 1], time));
-    }
-    buf_put_u8(&text, '\0');
-    put_finding(a, "series", true, "", buf_error(&text) ? "" : (const char *)text.at);
-    buf_fini(&text);
-}
+    uint64_t samples;
+    int64_t last_ms;
+    bool more; /* there may be */
+};
 
 static enum err
-first_series(struct sources_asking *a, struct series_set *set, struct why *why)
+read_samples(struct first_series *first, struct series_set *set, struct why *why)
 {
-    struct bytes labels;
-    struct sample_batch batch = {.count = 0};
-    enum err e;
+    struct sample_batch batch;
     do {
-        e = series_set_next(set, &labels, why);
-        if (e == OK && labels.at != NULL) e = series_set_batch(set, &batch, why);
-    } while (e == OK && labels.at != NULL && batch.count == 0);
-    if (e) return e;
-    put_finding(a, "query", true, "", "the response can be read");
-    if (labels.at != NULL)
-        put_series(a, labels, &batch);
-    else
-        put_finding(a, "series", true, "", "none at this time; try an earlier --from");
+        enum err e = series_set_batch(set, &batch, why);
+        if (e) return e;
+        if (batch.count > 0) first->last_ms = batch.times_ms[batch.count - 1];
+        first->samples += batch.count;
+        first->more = batch.count > 0 && first->samples >= SAMPLES_SHOWN;
+    } while (batch.count > 0 && !first->more);
     return OK;
 }
 
 static void
-try_query(struct sources_asking *a)
+put_series(struct sources_asking *a, struct first_series *first)
+{
+    char time[TIME_TEXT_BYTES];
+    buf_printf(&first->text, ", %" PRIu64 " samples until %s%s", first->samples,
+               time_print(first->last_ms, time), first->more ? ", and perhaps more" : "");
+    buf_put_u8(&first->text, '\0');
+    put_finding(a, "series", true, "", buf_error(&first->text) ? "" : (const char *)first->text.at);
+}
+
+static enum err
+find_series(struct sources_asking *a, const struct source_settings *settings,
+            struct series_set *set, struct first_series *first, struct why *why)
+{
+    struct bytes labels;
+    enum err e;
+    do {
+        e = series_set_next(set, &labels, why);
+        if (e || labels.at == NULL) break;
+        buf_clear(&first->text);
+        labels_print_selector(&first->text, labels); /* which the samples let go */
+        e = read_samples(first, set, why);
+    } while (e == OK && first->samples == 0);
+    if (e) return e;
+    put_finding(a, "query", true, "", "the response can be read");
+    if (labels.at != NULL)
+        put_series(a, first);
+    else
+        put_finding(a, "series", true, "",
+                    settings->select.count == 0
+                        ? "none at this time; try an earlier --from"
+                        : "none at this time that `select` selects; try an earlier --from");
+    return OK;
+}
+
+static void
+try_query(struct sources_asking *a, const struct source_settings *settings)
 {
     struct series_set *set = NULL;
+    struct first_series first = {.samples = 0};
     struct why why = {""};
+    buf_init(&first.text, NULL, TEXT_BYTES_MAX);
     enum err e = view_select(a->view, &a->request, &set, &why);
-    if (e == OK) e = first_series(a, set, &why);
+    if (e == OK) e = find_series(a, settings, set, &first, &why);
     series_set_free(set);
+    buf_fini(&first.text);
     if (e) put_failure(a, "query", e, &why);
 }
 
@@ -240,7 +265,7 @@ try_source(struct sources_asking *a, const struct source_settings *settings, str
         e = source_view_open(&a->source.options, INT64_MIN, INT64_MAX, &a->control, &a->view, why);
     }
     if (e == OK) {
-        try_query(a);
+        try_query(a, settings);
         if (a->failed == 0) try_lookups(a);
         if (settings->cache.path != NULL) try_cache(a, settings);
     }

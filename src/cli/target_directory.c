@@ -218,8 +218,11 @@ open_store(struct target_directory *d, struct why *why)
     options.read_only = !d->target.options.writing;
     struct tsdb_opening opening;
     enum err e = tsdb_open(&options, &limits, &d->tsdb, &opening, why);
+    if (e == ERR_AGAIN && d->target.options.destination != NULL) {
+        return why_set(why, e, "another copy uses %s", c->storage_path);
+    }
     if (e == ERR_AGAIN) {
-        return why_set(why, e, "a running server uses %s; stop it, or use --url", c->storage_path);
+        return why_set(why, e, "a running server or command uses %s; stop it, or use --url", c->storage_path);
     }
     if (e) return e;
     if (opening.unlocked) {

@@ -271,7 +271,7 @@ round_tried() {
     nobody=$(free_ports 1)
     write_config tried none "{name: peer, type: remote_read, url: '${at[peer]}/api/v1/read'}" \
         "{name: far, type: remote_read, url: 'http://127.0.0.1:$nobody/api/v1/read', timeout: 2s}"
-    claim "tried: one that works shows a series" eval 'build/firekeep sources test peer --config.file="$work/tried.yml" | grep "ok      series: .*samples until"'
+    claim "tried: one that works shows a series" eval 'build/firekeep sources test peer --config.file="$work/tried.yml" | grep -E "ok      series: .*, [0-9]+ samples until [^,]*$"'
     claim "tried: one that is not there is told" eval '! build/firekeep sources test far --config.file="$work/tried.yml" >"$work/tried.txt" && grep "FAILED  query: connect: source far: http" "$work/tried.txt"'
     claim "tried: a name that is near is suggested" eval '! build/firekeep sources test pear --config.file="$work/tried.yml" 2>"$work/tried.txt" && grep "did you mean .peer" "$work/tried.txt"'
 }
