@@ -5,7 +5,7 @@
 # if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
 # each stage and script when it begins; everything else goes to build/check/*.log. Afterwards the
 # source tree must hold the same files as before: what runs writes below build/ only. CHECK_JOBS
-# (as many as there are processors, 4 at most) run at a time, of scripts two more, 5 at most; in
+# (as many as there are processors, 4 at most) run at a time, of scripts three more, 5 at most; in
 # build/check/times.txt is how long each took: seconds, seconds of CPU in programs, seconds of CPU
 # in the kernel, name of its log.
 #
@@ -276,10 +276,10 @@ count_script() { # NAME LOG SCRATCH STATUS
     fi
 }
 
-# A script waits now and then, for a deadline, a retry, a disk: two more than there are processors, as
+# A script waits now and then, for a deadline, a retry, a disk: three more than there are processors, as
 # far as there are ports below those that the system gives away. The last ones end in pool_end.
 stage_scripts() { # KIND
-    local kind=$1 script name log scratch jobs=$((jobs < 4 ? jobs + 2 : 5))
+    local kind=$1 script name log scratch jobs=$((jobs < 2 ? jobs + 3 : 5))
     for script in tests/"$kind"/*.sh; do
         [[ -f $script ]] || continue
         name=$kind/$(basename "$script" .sh)
