@@ -23,8 +23,9 @@ has_s3=
 
 # --- helpers ----------------------------------------------------------------------------------------
 
-write_to_archives() { # CAPTURE NAME: a store that has it, and archives of it
-    local name
+write_to_archives() { # NAME COMMAND...: what the command puts into a store, and archives of it
+    local prefix=$1 name
+    shift
     {
         echo 'destinations:'
         for name in none gzip zstd; do
@@ -32,11 +33,11 @@ write_to_archives() { # CAPTURE NAME: a store that has it, and archives of it
         done
         [[ -z $has_s3 ]] || for name in gzip zstd; do
             echo "- {name: s3-$name, type: s3, region: $region, endpoint: '$s3', path_style: true, bucket: metrics,"
-            echo "   prefix: $2-$name/, compression: $name, roll_bytes: 1MiB, roll_age: 2s, access_key: S3RVER, secret_key: S3RVER}"
+            echo "   prefix: $prefix-$name/, compression: $name, roll_bytes: 1MiB, roll_age: 2s, access_key: S3RVER, secret_key: S3RVER}"
         done
     } | write_config
     start_firekeep writer "$work/writer" "${port[firekeep]}" --config.file="$work/firekeep.yml" || return 1
-    within 20 all_open && is_acknowledged "$1"
+    within 20 all_open && "$@"
 }
 
 archived() {
@@ -96,7 +97,7 @@ if [[ -z $SAMPLES ]]; then
 fi
 for capture in "${captures[@]}"; do
     rm -rf "$work/writer" "$work/files" && mkdir -p "$work/files"
-    claim "$capture: it is written to archives" write_to_archives "$SAMPLES/$capture.rw" "$capture" || exit 1
+    claim "$capture: it is written to archives" write_to_archives "$capture" is_acknowledged "$SAMPLES/$capture.rw" || exit 1
     claim "$capture: all of it is delivered" within 60 archived
     claim "$capture: the writer stops" stop writer
     for name in none gzip zstd; do
@@ -141,7 +142,35 @@ fi
 
 if [[ -z $SAMPLES ]]; then
     skip "old, cache, late" "no captures beside the project"
-    exit $((failures > 0))
+    # --- series that are hard to write, random questions -------------------------------------------------
+
+seed=${SEED:-$RANDOM}
+asks_at_random() { # COMMAND ARGUMENT...: of the store, and of the archive
+    python3 tests/tools/random_matchers.py "$@" "$url" "$reader"
+}
+same_samples() {
+    "$TOOLS/rrcompare" "$url" "$reader" --start 1 --end 9000000000000 --streamed
+}
+
+python3 tests/tools/random_matchers.py series "$seed" 120 >"$work/random.ndjson"
+stop writer
+rm -rf "$work/writer" "$work/files" && mkdir -p "$work/files"
+claim "seed $seed: series that are hard to write are archived" write_to_archives random "$firekeep" import --url="$url" "$work/random.ndjson" || exit 1
+claim "seed $seed: all of them are delivered" within 60 archived
+claim "seed $seed: the writer ends its files and starts again" eval 'stop writer && start_firekeep writer "$work/writer" "${port[firekeep]}"'
+for name in none gzip zstd ${has_s3:+s3-gzip s3-zstd}; do
+    if [[ $name == s3-* ]]; then
+        read_with < <(echo 'sources:' && s3_entry a "random-${name#s3-}/" ", late: 100y")
+    else
+        read_with <<<"sources: [{name: a, type: archive, path: $work/files/$name, layout: flat}]"
+    fi
+    claim "seed $seed, $name: everything comes back, bit for bit" same_samples
+    claim "seed $seed, $name: ${CASES:-20} random questions are answered the same" asks_at_random compare "$seed" "${CASES:-20}"
+done
+claim "seed $seed: hostile texts find what the store finds" asks_at_random hostile
+claim "seed $seed: the writer stops" stop writer
+
+exit $((failures > 0))
 fi
 
 # The capture, an hour's worth of it per minute, as the adapter and a delivery stream would have left
@@ -278,5 +307,33 @@ missing_counted() {
 }
 claim "without its directory the query fails, and names it" no_directory
 claim "and that is counted, and shown" missing_counted
+
+# --- series that are hard to write, random questions -------------------------------------------------
+
+seed=${SEED:-$RANDOM}
+asks_at_random() { # COMMAND ARGUMENT...: of the store, and of the archive
+    python3 tests/tools/random_matchers.py "$@" "$url" "$reader"
+}
+same_samples() {
+    "$TOOLS/rrcompare" "$url" "$reader" --start 1 --end 9000000000000 --streamed
+}
+
+python3 tests/tools/random_matchers.py series "$seed" 120 >"$work/random.ndjson"
+stop writer
+rm -rf "$work/writer" "$work/files" && mkdir -p "$work/files"
+claim "seed $seed: series that are hard to write are archived" write_to_archives random "$firekeep" import --url="$url" "$work/random.ndjson" || exit 1
+claim "seed $seed: all of them are delivered" within 60 archived
+claim "seed $seed: the writer ends its files and starts again" eval 'stop writer && start_firekeep writer "$work/writer" "${port[firekeep]}"'
+for name in none gzip zstd ${has_s3:+s3-gzip s3-zstd}; do
+    if [[ $name == s3-* ]]; then
+        read_with < <(echo 'sources:' && s3_entry a "random-${name#s3-}/" ", late: 100y")
+    else
+        read_with <<<"sources: [{name: a, type: archive, path: $work/files/$name, layout: flat}]"
+    fi
+    claim "seed $seed, $name: everything comes back, bit for bit" same_samples
+    claim "seed $seed, $name: ${CASES:-20} random questions are answered the same" asks_at_random compare "$seed" "${CASES:-20}"
+done
+claim "seed $seed: hostile texts find what the store finds" asks_at_random hostile
+claim "seed $seed: the writer stops" stop writer
 
 exit $((failures > 0))

@@ -293,6 +293,52 @@ round_reload() {
     stop between
 }
 
+# Series that are hard to write, random questions. The store is at[peer], the measure at[store].
+seed=${SEED:-$RANDOM}
+series_at_random() { # FILTER: those that a jq filter takes
+    python3 tests/tools/random_matchers.py series "$seed" 120 | jq -c "select($1)" >"$work/random.ndjson" &&
+        build/firekeep import --url="${at[store]}" "$work/random.ndjson"
+}
+
+is_copied() {
+    build/firekeep copy --url="${at[store]}" --start=2023-11-14T00:00:00Z --end=2023-11-16T00:00:00Z --work="$work/copy" \
+        --verify-from="${at[peer]}/api/v1/read" local "${at[peer]}/api/v1/write"
+}
+
+round_random() { # NAME FILTER PROTOBUFS COMMAND...: starts the store
+    local who="$1, seed $seed" protobuf
+    at[store]=http://127.0.0.1:${ports[0]}
+    claim "$who: series that are hard to write are stored here" start_firekeep store "$work/store" "${ports[0]}" &&
+        claim "$who: they are made" series_at_random "$2" &&
+        claim "$who: it starts" "${@:4}" && claim "$who: they are copied" is_copied || return
+    for protobuf in $3; do
+        claim "$who, $protobuf: a Firekeep that stores nothing starts" between between none "${ports[3]}" \
+            "{name: peer, type: remote_read, url: '${at[peer]}/api/v1/read', protobuf: $protobuf}" || return
+        claim "$who, $protobuf: everything comes back, bit for bit" is_same store between --streamed --ignore-bounds
+        claim "$who, $protobuf: ${CASES:-30} random questions are answered the same" \
+            python3 tests/tools/random_matchers.py compare "$seed" "${CASES:-30}" "${at[store]}" "${at[between]}"
+        stop between
+    done
+    stop peer
+    stop store
+    rm -rf "${work:?}/store" "${work:?}/peer"
+}
+
+rounds_random() {
+    rm -rf "${work:?}/store" "${work:?}/peer"
+    at[peer]=http://127.0.0.1:${ports[1]}
+    round_random "a Firekeep" true 'streamed samples' start_firekeep peer "$work/peer" "${ports[1]}"
+    # The older one takes no other names.
+    round_random "a Prometheus 2.42" '.labels | to_entries | all(.key | test("^[a-zA-Z_][a-zA-Z0-9_]*$")) and
+        all(.key != "__name__" or (.value | test("^[a-zA-Z_:][a-zA-Z0-9_:]*$")))' auto \
+        prometheus_at peer prometheus "${ports[1]}"
+    if [[ -x $newer ]]; then
+        round_random "a Prometheus 3" true auto prometheus_at peer "$newer" "${ports[1]}"
+    else
+        skip "a Prometheus 3, random questions" "$newer is not there"
+    fi
+}
+
 round_tenants() {
     at[tenants]=http://127.0.0.1:${ports[4]}
     claim "tenants: a store with tenants starts" start_firekeep tenants "$work/tenants" "${ports[4]}" --tenancy.enabled=true || return
@@ -347,4 +393,5 @@ claim "all is stored here" stored_here store "${ports[0]}" "$work/all.rw" || exi
 round_prometheus "a Prometheus 3" "$newer" "$work/all.rw" auto samples
 stop store
 round_captures
+rounds_random
 exit $((failures > 0))
