@@ -181,6 +181,8 @@ test_literals_and_prefix_are_found(void **state)
     check_literals("c|a|b|a", "a b c", "");
     check_literals("(a|b)c", "ac bc", "");
     check_literals("(?:a|b)c|d", "ac bc d", "");
+    check_literals("(?s:a|b)c|d", "ac bc d", "");
+    check_literals("(?s:ab.*)", "-", "ab");
     check_literals("x(a|b(c|d))y", "xay xbcy xbdy", "x");
     check_literals("x(a|)", "x xa", "x");
     check_literals("xa?", "x xa", "x");

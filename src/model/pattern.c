@@ -4,7 +4,7 @@
  *     alternation = concatenation { "|" concatenation }
  *     concatenation = { run | atom [ "?" | "*" | "+" ] [ "?" ] }
  *     run = characters that stand for themselves, the last of them not repeated
- *     atom = character | "(" ["?:"] alternation ")" | "." | class | \d \D \s \S \w \W
+ *     atom = character | "(" ["?:" | "?s:"] alternation ")" | "." | class | \d \D \s \S \w \W
  *
  * Each yields a `struct lang`: heads and a tail as in pattern.h. What is not in the grammar sets
  * `lost`, and then nothing is said of the whole pattern: a flag such as (?i) or a \Q may change
@@ -348,11 +348,14 @@ read_group(struct reader *r)
 {
     r->at++;
     if (peek(r) == '?') {
-        if (r->end - r->at < 2 || r->at[1] != ':') {
-            r->lost = true; /* flags, or a name */
+        ptrdiff_t left = r->end - r->at;
+        bool plain = left >= 2 && r->at[1] == ':';
+        bool dots = left >= 3 && r->at[1] == 's' && r->at[2] == ':'; /* as they are anyway */
+        if (!plain && !dots) {
+            r->lost = true; /* other flags, or a name */
             return lang_empty();
         }
-        r->at += 2;
+        r->at += plain ? 2 : 3;
     }
     if (r->depth == DEPTH_MAX) {
         r->lost = true;

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <strings.h>
 
+#include "backend/remote/remote_pattern.h"
 #include "base/warnings.h"
 #include "model/labels.h"
 #include "model/selector.h"
@@ -203,21 +204,25 @@ static const struct series_set_ops set_ops = {
 static enum err
 put_body(struct remote_set *s, const struct query_request *r, struct why *why)
 {
+    struct arena patterns;
     struct buf message;
-    enum err e = OK;
+    bool fits = true;
+    arena_init(&patterns, s->budget, 0, 0);
     buf_init(&message, s->budget, REQUEST_BYTES_MAX);
     assert(r->set_count == 1 && r->sets[0].count <= SELECTOR_MATCHERS_MAX);
     struct rr_matcher matchers[SELECTOR_MATCHERS_MAX];
     for (uint32_t i = 0; i < r->sets[0].count; i++) {
         const struct matcher *m = r->sets[0].matchers[i];
-        matchers[i] =
-            (struct rr_matcher){(uint8_t)matcher_type(m), matcher_name(m), matcher_pattern(m)};
+        struct bytes pattern = remote_pattern(m, &patterns);
+        matchers[i] = (struct rr_matcher){(uint8_t)matcher_type(m), matcher_name(m), pattern};
+        fits &= pattern.at != NULL;
     }
     rr_request_put_query(&message, r->min_ms, r->max_ms, matchers, r->sets[0].count);
     rr_request_put_accepted(&message, true, false);
-    e = buf_error(&message);
+    enum err e = fits ? buf_error(&message) : ERR_NOMEM;
     if (e == OK) e = snappy_pack(buf_bytes(&message), &s->body);
     buf_fini(&message);
+    arena_fini(&patterns);
     return e ? why_set(why, e, "not enough memory for a request") : OK;
 }
 

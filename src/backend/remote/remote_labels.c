@@ -8,6 +8,7 @@
 
 #include "backend/common/http_common.h"
 #include "backend/remote/api_list.h"
+#include "backend/remote/remote_pattern.h"
 #include "backend/remote/remote_read.h"
 #include "base/hex.h"
 #include "model/selector.h"
@@ -72,18 +73,24 @@ put_times(struct buf *to, const struct query_request *r)
     put_time(to, "end", r->max_ms);
 }
 
-static void
-put_selector(struct buf *to, const struct matcher_set *set)
+static enum err
+put_selector(struct buf *to, const struct matcher_set *set, struct budget *budget)
 {
     static const char *const operators[] = {"=", "!=", "=~", "!~"};
+    struct arena patterns;
+    bool fits = true;
+    arena_init(&patterns, budget, 0, 0);
     buf_put_u8(to, '{');
-    for (uint32_t i = 0; i < set->count; i++) {
+    for (uint32_t i = 0; i < set->count && fits; i++) {
         const struct matcher *m = set->matchers[i];
-        const struct label label = {matcher_name(m), matcher_pattern(m)};
+        const struct label label = {matcher_name(m), remote_pattern(m, &patterns)};
+        fits = label.value.at != NULL;
         if (i > 0) buf_put_u8(to, ',');
         label_print(to, &label, operators[matcher_type(m)]);
     }
     buf_put_u8(to, '}');
+    arena_fini(&patterns);
+    return fits ? buf_error(to) : ERR_NOMEM;
 }
 
 /* It will not have learnt it the next time. */
@@ -197,7 +204,7 @@ remote_series(struct view *view, const struct query_request *r, const struct tex
     struct buf selector;
     buf_init(&selector, l.view->budget, FORM_BYTES_MAX);
     http_url_begin(&l.url, l.of->labels_base, "/api/v1/series");
-    put_selector(&selector, &r->sets[0]);
+    enum err e = put_selector(&selector, &r->sets[0], l.view->budget);
     buf_put_text(&l.form, "match%5B%5D=");
     buf_put_percent(&l.form, buf_bytes(&selector), "");
     struct buf times; /* as a query: what follows its ? is the rest of a form */
@@ -207,7 +214,7 @@ remote_series(struct view *view, const struct query_request *r, const struct tex
         buf_put_u8(&l.form, '&');
         buf_put(&l.form, times.at + 1, times.size - 1);
     }
-    enum err e = err_first(buf_error(&selector), buf_error(&times));
+    e = err_first(e, buf_error(&times));
     if (e) why_set(why, e, "not enough memory for a request");
     buf_fini(&selector);
     buf_fini(&times);

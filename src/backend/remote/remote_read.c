@@ -12,6 +12,7 @@
 #include "backend/common/http_common.h"
 #include "backend/remote/api_list.h"
 #include "backend/remote/ordered.h"
+#include "backend/remote/remote_pattern.h"
 #include "backend/remote/sampled.h"
 #include "base/warnings.h"
 #include "model/selector.h"
@@ -219,24 +220,29 @@ put_body(struct remote_set *s, const struct query_request *r, struct why *why)
     const struct rr_matcher any = {MATCH_REGEX, bytes_of_text("__name__"), bytes_of_text(".*")};
     struct rr_matcher matchers[SELECTOR_MATCHERS_MAX];
     uint32_t count = r->set_count == 0 ? 0 : r->sets[0].count;
+    struct arena patterns;
     struct buf message;
     if (count > SELECTOR_MATCHERS_MAX) {
         return why_set(why, ERR_LIMIT, "a selector has more than %d matchers",
                        SELECTOR_MATCHERS_MAX);
     }
+    arena_init(&patterns, s->budget, 0, 0);
+    bool fits = true;
     for (uint32_t i = 0; i < count; i++) {
         const struct matcher *m = r->sets[0].matchers[i];
-        matchers[i] =
-            (struct rr_matcher){(uint8_t)matcher_type(m), matcher_name(m), matcher_pattern(m)};
+        struct bytes pattern = remote_pattern(m, &patterns);
+        matchers[i] = (struct rr_matcher){(uint8_t)matcher_type(m), matcher_name(m), pattern};
+        fits &= pattern.at != NULL;
     }
     if (count == 0) matchers[count++] = any; /* servers may refuse a query without any */
     buf_init(&message, s->budget, REQUEST_BYTES_MAX);
     rr_request_put_query(&message, r->min_ms, r->max_ms, matchers, count);
     rr_request_put_accepted(&message, x->protobuf != REMOTE_READ_SAMPLES,
                             x->protobuf != REMOTE_READ_STREAMED);
-    enum err e = buf_error(&message);
+    enum err e = fits ? buf_error(&message) : ERR_NOMEM;
     if (e == OK) e = snappy_pack(buf_bytes(&message), &s->body);
     buf_fini(&message);
+    arena_fini(&patterns);
     return e ? why_set(why, e, "not enough memory for a request") : OK;
 }
 
