@@ -137,6 +137,53 @@ random_round() { # VERSION CASES
     stop writer
 }
 
+# What InfluxDB 1 has by its own endpoints for Prometheus, by a source of type remote_read. It keeps finite floats only, and
+# panics when it reads names or values that its line protocol has to escape, or is asked for what a label is not without
+# the name of a metric: then the query fails.
+prometheus_endpoint_has() {
+    influx_query "CREATE DATABASE prom" || return 1
+    cat >"$work/writer.yml" <<END
+destinations:
+  - {name: influx, type: remote_write, url: '$(url_of influxd)/api/v1/prom/write?db=prom', batch: {max_age: 50ms}}
+END
+    start_firekeep writer "$work/writer-prom" "${port[firekeep]}" --config.file="$work/writer.yml" && within 20 all_open || return 1
+    awk 'BEGIN {
+        split("up node_load1 a:b", name, " "); split("x y xy", job, " ")
+        for (i = 0; i < 30; i++) for (n = 0; n < 20; n++)
+            printf "%s{instance=\"i%d\"%s} %s %.0f\n", name[i % 3 + 1], i % 5, i % 4 ? ",job=\"" job[i % 4] "\"" : "", n * i + 0.1, 1700000000000 + n * 15000
+    }' >"$work/finite.prom" &&
+        "$firekeep" import --url="$url" "$work/finite.prom" && within 60 all_settled influx &&
+        [[ $(samples dead_lettered_total influx) == 0 ]]
+}
+
+reads_prometheus_endpoint() {
+    cat >"$work/reader.yml" <<END
+storage: {mode: none}
+sources:
+  - {name: influx, type: remote_read, url: '$(url_of influxd)/api/v1/prom/read?db=prom'}
+END
+    start_firekeep reader "$work/reader-prom" "${port[reader]}" --config.file="$work/reader.yml"
+}
+
+same_at_endpoint() {
+    local query start_s=1700000000 end_s=1700000900
+    for query in '{__name__!=""}' up 'up{job!="x"}' 'up{job=""}' 'up{job=~"x|y|"}' 'up{job!~"x.*"}' '{__name__=~"up|a:.*"}' \
+        '{job=~".+"}' 'count by (job) ({__name__=~"up|node_load1"})'; do
+        ask_both /api/v1/query_range -d step=30 --data-urlencode "query=$query" || return 1
+    done
+    ask_both /api/v1/series --data-urlencode 'match[]={__name__!=""}' && ask_both /api/v1/labels && ask_both /api/v1/label/job/values
+}
+
+prometheus_endpoint_round() {
+    local who="endpoints for Prometheus"
+    claim "$who: they are given series" prometheus_endpoint_has || return
+    claim "$who: a server without a store starts" reads_prometheus_endpoint || return
+    claim "$who: everything comes back" same --match '{__name__!=""}'
+    claim "$who: questions are answered the same" same_at_endpoint
+    stop reader
+    stop writer
+}
+
 # A database that is not there is told of, whatever is asked.
 names_no_database() {
     local query
@@ -152,6 +199,7 @@ claim "a server starts with a database that is not there" reads 1 nowhere
 claim "each query says so" names_no_database
 stop reader
 random_round 1 "${CASES:-50}"
+prometheus_endpoint_round
 [[ -n ${ONLY_RANDOM-} ]] || round 1 kinds "$work/kinds.rw"
 [[ -n ${ONLY_RANDOM-} ]] || round 1 floats "$SAMPLES/node15s.rw" --first 100
 [[ -n ${ONLY_RANDOM-} ]] || round 1 histograms "$SAMPLES/v2hist.rw"
