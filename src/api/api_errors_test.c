@@ -42,6 +42,8 @@ test_what_can_never_succeed_is_refused_for_good(void **state)
          READ_STREAMED, 400, TEXT, "expected errors or partial"},
         {"partial samples", HTTP_POST, "/api/v1/read", "X-Firekeep-Notices: partial", NULL,
          READ_SAMPLES, 400, TEXT, "STREAMED_XOR_CHUNKS"},
+        {"some sources", HTTP_POST, "/api/v1/read", "X-Firekeep-Sources: all", NULL, READ_STREAMED,
+         400, TEXT, "invalid X-Firekeep-Sources: expected none"},
         {"no selector", HTTP_GET, "/api/v1/labels?match[]={", NULL, NULL, 0, 400, JSON,
          "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\""},
         {"no limit", HTTP_GET, "/api/v1/labels?limit=-1&start=x", NULL, NULL, 0, 400, JSON,

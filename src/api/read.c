@@ -70,7 +70,8 @@ struct read {
     bool begun;
     bool too_large; /* 413 */
     enum notices notices;
-    bool told; /* why the answer ends is in its last frame */
+    bool stored; /* sources are not asked */
+    bool told;   /* why the answer ends is in its last frame */
     struct rr_stream *stream;
 };
 
@@ -126,6 +127,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .max_ms = query->max_ms,
         .partial = r->notices == NOTICES_PARTIAL,
         .tells = r->notices == NOTICES_PARTIAL,
+        .stored = r->stored,
         .chunks = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices == NOTICES_NONE &&
                   !wants_labels(query),
         .control = &r->control,
@@ -180,7 +182,8 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
     if (e == OK) e = query_open(r, query, matchers, &set, why);
     if (e == OK) e = drain(form, set, wants_labels(query), why);
     const char *left_out;
-    for (uint32_t i = 0; e == OK && r->notices == NOTICES_PARTIAL; i++) {
+    bool tells = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices != NOTICES_NONE;
+    for (uint32_t i = 0; e == OK && tells; i++) {
         left_out = series_set_warning(set, i);
         if (left_out == NULL) break;
         e = rr_stream_notice(r->stream, RR_NOTICE_LEFT_OUT, bytes_of_text(left_out), why);
@@ -335,6 +338,15 @@ read_notices(struct read *r, struct why *why)
     return OK;
 }
 
+static enum err
+read_sources(struct read *r, struct why *why)
+{
+    const char *wanted = http_header(r->request, "X-Firekeep-Sources");
+    if (wanted == NULL || wanted[0] == '\0') return OK;
+    r->stored = strcasecmp(wanted, "none") == 0;
+    return r->stored ? OK : why_set(why, ERR_INPUT, "invalid X-Firekeep-Sources: expected none");
+}
+
 /* By the arguments of the path. Who asks for notices copies what is stored, unless they say other.
  */
 static enum err
@@ -399,6 +411,7 @@ read_answer(struct api *api, struct http_request *request)
     if (e) e = why_set(&why, e, "not enough memory for the query");
     if (e == OK) e = read_decode(&r, &message, &why);
     if (e == OK) e = read_notices(&r, &why);
+    if (e == OK) e = read_sources(&r, &why);
     if (e == OK) e = read_replicas(&r, &why);
     if (e == OK) e = replica_choice_open(api, &r.replicas, &r.control, &r.view, &why);
     if (e == OK) {

@@ -257,7 +257,8 @@ test_check_tells_right_files_from_wrong_ones(void **state)
                      "- {name: a, type: remote_read, url: 'http://localhost:9201/api/v1/read'}\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected,
-             "%s: source a (line 2): url is an address of this server (web.listen-address); a server cannot "
+             "%s: source a (line 2): url is an address of this server (web.listen-address); a "
+             "server cannot "
              "read from itself\n",
              path);
     assert_string_equal(err, expected);

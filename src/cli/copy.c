@@ -77,6 +77,8 @@ struct copying {
     struct output *report;
     struct check_counts counts;
     uint64_t refused_shown, shown;
+    uint64_t left_out, left_out_shown; /* warnings about what could not be read of FROM */
+    char left_out_last[sizeof(struct why)];
     const char *unverified; /* why; NULL: it is verified */
 };
 
@@ -385,6 +387,7 @@ open_reading(struct copying *c, const struct place *p, struct target *store, con
                                       .name = name,
                                       .tenant = tenant,
                                       .plain = plain,
+                                      .stored = plain || strcmp(p->word, "local") == 0,
                                       .stop = c->stop};
     return reading_open(&options, ret, why);
 }
@@ -454,8 +457,22 @@ rejected(void *context, const char *text)
     }
 }
 
+static void
+say_left_out(void *context, const char *sentence)
+{
+    struct copying *c = context;
+    if (strcmp(c->left_out_last, sentence) == 0) return; /* the same of another slice */
+    snprintf(c->left_out_last, sizeof c->left_out_last, "%s", sentence);
+    if (++c->left_out_shown > SHOWN_MAX) return;
+    progress_say(&c->progress, "left out of %s: %s", c->from.word, sentence);
+    if (c->left_out_shown == SHOWN_MAX) {
+        progress_say(&c->progress, "more that is left out is counted but not shown");
+    }
+}
+
 struct slice_counts {
     uint64_t samples, histograms, series;
+    uint64_t left_out;
 };
 
 static void
@@ -498,6 +515,11 @@ try_slice(struct copying *c, int64_t min_ms, int64_t max_ms, struct slice_counts
         if (e == OK && is_stopped(c)) e = why_set(why, ERR_CANCELED, "stopped");
         show_progress(c, counts);
     }
+    const char *sentence;
+    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
+        say_left_out(c, sentence);
+        counts->left_out++;
+    }
     series_set_free(set);
     return e ? e : batch_send(c->batch, why);
 }
@@ -539,6 +561,7 @@ copy_slice(struct copying *c, uint32_t slice, struct why *why)
     c->state.samples += counts.samples;
     c->state.histograms += counts.histograms;
     c->state.series += counts.series;
+    c->left_out += counts.left_out;
     return OK;
 }
 
@@ -582,6 +605,14 @@ differs(void *context, struct bytes labels, int64_t min_ms, uint64_t missing, ui
     buf_fini(&text);
 }
 
+/* What was copied was told when it was. */
+static void
+left_out_again(void *context, const char *sentence)
+{
+    struct copying *c = context;
+    if (c->verify_only) say_left_out(c, sentence);
+}
+
 /* Whether TO has the series under the labels that they have in FROM. */
 static bool
 keeps_labels(const struct copying *c)
@@ -608,6 +639,7 @@ verify_slice(struct copying *c, uint32_t slice, bool *ret_all, struct why *why)
         .report = c->report,
         .memory = &c->memory,
         .differs = differs,
+        .left_out = left_out_again,
         .context = c,
     };
     enum err e;
@@ -616,7 +648,7 @@ verify_slice(struct copying *c, uint32_t slice, bool *ret_all, struct why *why)
         counts = (struct check_counts){0};
         e = check_slice(&options, min_ms, max_ms, &counts, why);
     } while (e && may_retry(c, e, &began_ns, &pause_ns, why));
-    *ret_all = counts.series_differing == 0;
+    *ret_all = counts.series_differing == 0 && counts.left_out == 0;
     if (e) return e;
     /* What differs in the first round is no result yet. */
     if (*ret_all || c->state.slices[slice] != 'c') check_counts_add(&c->counts, &counts);
@@ -719,6 +751,11 @@ print_result(struct copying *c)
         }
         if (refused > 0) fprintf(stderr, "%" PRIu64 " samples were refused\n", refused);
         all &= refused == 0;
+    }
+    uint64_t left_out = c->unverified != NULL ? c->left_out : k->left_out;
+    if (left_out > 0) {
+        fprintf(stderr, "%s was not read whole: what is left out is named above\n", c->from.word);
+        all = false;
     }
     if (c->unverified != NULL) {
         fprintf(stderr, "not verified: %s\n", c->unverified);

@@ -239,11 +239,17 @@ read_first(struct check *c, struct why *why)
         arena_reset(&c->scratch);
         if (o->selection != NULL) {
             e = selection_apply(o->selection, o->tenant, labels, &c->scratch, &given);
-            if (e) return no_memory(why);
+            if (e) e = no_memory(why);
+            if (e) break;
         }
         if (given.size == 0 && labels.size > 0) continue;
         e = hold_series(set, &held, why);
         if (e == OK && held.samples > 0) e = compare_series(c, labels, given, held, why);
+    }
+    const char *sentence;
+    for (uint32_t i = 0; e == OK && (sentence = series_set_warning(set, i)) != NULL; i++) {
+        o->left_out(o->context, sentence);
+        c->counts.left_out++;
     }
     series_set_free(set);
     return e;
@@ -396,6 +402,7 @@ check_counts_add(struct check_counts *to, const struct check_counts *more)
     to->not_looked_at += more->not_looked_at;
     to->series_beside += more->series_beside;
     to->samples_beside += more->samples_beside;
+    to->left_out += more->left_out;
 }
 
 enum err

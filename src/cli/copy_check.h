@@ -27,6 +27,7 @@ struct check_counts {
     uint64_t not_looked_at; /* series that differ, beyond CHECK_DIFFERING_MAX of a slice */
     uint64_t series_beside; /* only in the other place, */
     uint64_t samples_beside;
+    uint64_t left_out; /* warnings about what could not be read of the first place */
 };
 
 void check_counts_add(struct check_counts *to, const struct check_counts *more);
@@ -46,6 +47,8 @@ struct check_options {
     /* A series, under its labels in the other place, that does not have all; for people. */
     void (*differs)(void *context, struct bytes labels, int64_t min_ms, uint64_t missing,
                     uint64_t different);
+    /* Such a warning, for people. */
+    void (*left_out)(void *context, const char *sentence);
     void *context;
 };
 

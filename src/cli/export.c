@@ -378,10 +378,11 @@ run_export(int argc, char **argv)
     if (e == OK) e = output_open(x.path, x.packing, x.place_bytes, &x.output, &why);
     if (e == OK) e = export_all(&x, &why);
     if (e == OK && (x.missing > 0 || x.left_out > 0)) {
-        e = why_set(
-            &why, ERR_CORRUPT,
-            "%" PRIu64 " slices are missing and %" PRIu64 " pages or sources left out%s%.300s",
-            x.missing, x.left_out, x.damage.text[0] == '\0' ? "" : ", the first: ", x.damage.text);
+        e = why_set(&why, ERR_CORRUPT,
+                    "%" PRIu64 " slices are missing, and %" PRIu64
+                    " times pages, lines or a source were left out%s%.300s",
+                    x.missing, x.left_out,
+                    x.damage.text[0] == '\0' ? "" : ", the first: ", x.damage.text);
     } else if (e == OK && target_damage(x.target) != NULL) {
         e = why_set(&why, ERR_CORRUPT, "%.400s", target_damage(x.target));
     }

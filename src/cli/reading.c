@@ -13,7 +13,7 @@
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 
-enum { YAML_BYTES_MAX = 8192 };
+enum { YAML_BYTES_MAX = 8192, HEADERS_MAX = 64 /* that a configuration can give */ };
 
 struct reading {
     struct reading_options options;
@@ -24,6 +24,7 @@ struct reading {
     /* Of a source, or a URL: */
     struct sources made; /* the settings of a URL */
     struct source_settings settings;
+    struct named_secret headers[HEADERS_MAX + 1]; /* in place of those of the settings */
     struct http_puller *puller;
     struct source source;
     struct source_counts counts;
@@ -88,6 +89,16 @@ make_settings(struct reading *r, struct why *why)
     return e;
 }
 
+static void
+ask_for_stored(struct reading *r)
+{
+    struct named_secrets *given = &r->settings.http.headers;
+    uint32_t count = given->count < HEADERS_MAX ? given->count : HEADERS_MAX;
+    if (count > 0) memcpy(r->headers, given->items, count * sizeof *r->headers);
+    r->headers[count++] = (struct named_secret){"X-Firekeep-Sources", {.text = "none"}};
+    *given = (struct named_secrets){r->headers, count};
+}
+
 static enum err
 open_source(struct reading *r, struct why *why)
 {
@@ -97,6 +108,7 @@ open_source(struct reading *r, struct why *why)
         s->external_labels.count = 0;
         s->times = TIMES_ALL;
     }
+    if (r->options.stored && s->type == SOURCE_REMOTE_READ) ask_for_stored(r);
     s->on_error = ON_ERROR_FAIL;
     s->max_samples = s->max_bytes = 0; /* they are about queries */
     enum err e = http_puller_new(env_real(), "Firekeep/" FIREKEEP_VERSION, &r->puller, why);

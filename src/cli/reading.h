@@ -23,6 +23,8 @@ struct reading_options {
     /* All that is there, as it is there: without external labels, selectors and times of the
      * source. */
     bool plain;
+    /* Of a Firekeep: without what its own sources have. Others do not mind. */
+    bool stored;
     const atomic_bool *stop;
 };
 

@@ -222,7 +222,8 @@ open_store(struct target_directory *d, struct why *why)
         return why_set(why, e, "another copy uses %s", c->storage_path);
     }
     if (e == ERR_AGAIN) {
-        return why_set(why, e, "a running server or command uses %s; stop it, or use --url", c->storage_path);
+        return why_set(why, e, "a running server or command uses %s; stop it, or use --url",
+                       c->storage_path);
     }
     if (e) return e;
     if (opening.unlocked) {

@@ -155,6 +155,7 @@ struct query_request {
     int64_t max_ms;
     bool partial; /* damaged pages become warnings instead of an error */
     bool tells;   /* whoever asks tells people of warnings: a source that may fail, may */
+    bool stored;  /* of what is stored here alone: sources are not asked */
     bool chunks;  /* histograms may come as chunks, and by columns */
     struct query_hints hints;
     struct query_control *control; /* may be NULL */

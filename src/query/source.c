@@ -153,8 +153,8 @@ concerns(const struct view *view, const struct query_request *r)
 {
     const struct source_view *v = (const struct source_view *)view;
     const struct source_limits *x = &v->options->limits;
-    return r->min_ms <= v->max_ms && r->max_ms >= v->min_ms && has_tenant(x, r->tenant) &&
-           any_may_meet(x, asked_sets(r), own_sets(x));
+    return !r->stored && r->min_ms <= v->max_ms && r->max_ms >= v->min_ms &&
+           has_tenant(x, r->tenant) && any_may_meet(x, asked_sets(r), own_sets(x));
 }
 
 /* A question as it is put to the reader, once for each of the sets. */

@@ -751,15 +751,16 @@ test_a_source_that_a_question_does_not_concern_is_not_asked(void **state)
         matcher_new(MATCH_EQUAL, bytes_of_text("e"), bytes_of_text("w"), NULL, &other, &why), OK);
     struct matcher_set set_of_other = {&other, 1};
     struct bytes tenant = bytes_of_text("someone");
-    struct query_request late = g.request, early = g.request, wrong = g.request;
+    struct query_request late = g.request, early = g.request, wrong = g.request, stored = g.request;
     late.min_ms = 91, late.max_ms = 100;
     early.min_ms = 0, early.max_ms = 2;
     wrong.sets = &set_of_other, wrong.set_count = 1;
+    stored.stored = true;
     assert_true(view_concerns(g.view, &g.request));
     assert_true(view_concerns(g.view, &wrong)); /* "e" is any label yet */
     g.options.limits.external_count = 1;
-    const struct query_request *others[] = {&late, &early, &wrong};
-    for (unsigned i = 0; i < 3; i++) {
+    const struct query_request *others[] = {&late, &early, &wrong, &stored};
+    for (unsigned i = 0; i < 4; i++) {
         assert_false(view_concerns(g.view, others[i]));
         assert_int_equal(view_select(g.view, others[i], &set, &why), OK);
         assert_int_equal(drain(set, &series, &why), OK);

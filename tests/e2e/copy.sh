@@ -321,5 +321,43 @@ claim "tenants: into a directory it goes the same way" copies_theirs --storage.p
 claim "tenants: a server starts with the directory" start_firekeep to "$work/to" "${port[to]}" --config.file="$work/tenants.yml"
 claim "tenants: that tenant has it all" of_tenant_is_all one
 
+# --- a server that reads what is copied to it -------------------------------------------------------
+
+stop to
+rm -rf "$work/to"
+printf '%s\n' 'sources:' "- {name: first, type: remote_read, url: '$from/api/v1/read'}" >"$work/reads.yml"
+claim "beside: a server that reads the source, and has nothing stored, starts" start_firekeep to "$work/to" "${port[to]}" --config.file="$work/reads.yml"
+claim "beside: it answers with what the source has" test "$(series_of "$from")" == "$(series_of "$to")"
+claim "beside: what the source has is not stored, and missing" fails 1 '^verified .* [1-9][0-9]* missing' --verify-only --url="$to" first local
+claim "beside: by its URL, too" fails 1 '^verified .* [1-9][0-9]* missing' --verify-only first "$to"
+claim "beside: a copy of some of it leaves the rest missing" eval 'copy --select=up --url="$to" first local && fails 1 " [1-9][0-9]* missing" --verify-only --url="$to" first local'
+claim "beside: all is copied" copies --url="$to" first local
+claim "beside: and stored" same_servers --header 'X-Firekeep-Sources: none'
+claim "beside: as a source, local is what is stored" eval 'rm -rf "$work/copying" && copies --url="$to" local "$from"'
+
+# --- what cannot be read of it ----------------------------------------------------------------------
+
+mkdir -p "$work/junk/2023/11/14/22"
+{
+    for i in 1 2 3; do echo '{"name":"up","time":170000000'$i'000,"value":1,"labels":{"__name__":"up"}}'; done
+    echo 'what is this?'
+} >"$work/junk/2023/11/14/22/one"
+printf '%s\n' 'sources:' "- {name: junk, type: archive, path: $work/junk, layout: flat}" >"$work/junk.yml"
+copies_junk() { # ARGUMENT...
+    "$firekeep" copy --config.file="$work/junk.yml" --work="$work/junked" --start=2023-11-01 --end=2023-12-01 "$@" junk local >"$work/copy.out" 2>&1
+    [[ $? == 1 ]] && says 'left out of junk: 1 lines are not samples' && says 'junk was not read whole' && (($(grep -c 'left out of' "$work/copy.out") == 1)) && says '^verified .* 3 samples: 0 missing'
+}
+claim "left out: what can be read is copied, and the rest is told, with status 1" copies_junk --storage.path="$work/junk-dir"
+claim "left out: also when it is done again" eval 'rm -rf "$work/junked" && copies_junk --storage.path="$work/junk-dir"'
+claim "left out: also when it is only verified" copies_junk --storage.path="$work/junk-dir" --verify-only
+stop to
+rm -rf "$work/to"
+claim "left out: a server that reads it starts" start_firekeep to "$work/to" "${port[to]}" --config.file="$work/junk.yml" --storage.mode=none
+exports_junk() {
+    "$firekeep" export --url="$to" -o "$work/junk.jsonl" 2>"$work/copy.out"
+    [[ $? == 1 ]] && says 'left out: 1 lines are not samples' && [[ -s $work/junk.jsonl ]]
+}
+claim "left out: export says so, too" exports_junk
+
 stop to
 stop from
