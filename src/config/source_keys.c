@@ -185,7 +185,7 @@ static const struct schema_key source_keys[] = {
     {"on_error", SCHEMA_CHOICE, OF(on_error), .fallback = "fail", .choices = "fail|warn",
      .help = "when it fails: fail the query, or answer without it and with a warning"},
     {"timeout", SCHEMA_DURATION, OF(timeout_ms), .fallback = "30s", .min = 1, .max = HOUR,
-     .help = "maximum time to wait for a response, or for more of it"},
+     .help = "maximum time to wait for a response, or for 1 KiB more of it"},
     {"max_concurrent", SCHEMA_COUNT, OF(max_concurrent), .fallback = "4", .min = 1, .max = 1000,
      .help = "maximum number of queries that read it at a time; others wait"},
     {"max_rate", SCHEMA_MAPPING, .inner = &max_rate_schema, .help = "rate limits"},

@@ -35,6 +35,10 @@ struct http_pull {
     struct buf refusal;
     struct buf coming;
     size_t enough; /* its reader is woken when so much has come */
+    /* Since enough came to go on waiting: how long its reader waited, how little came, and how much
+     * of `coming` is counted in that. */
+    int64_t waited_ns;
+    size_t little_bytes, noted_bytes;
     struct cond news;
 };
 
@@ -247,24 +251,43 @@ http_pull_close(struct http_pull *p)
     mem_free(p->budget, p, sizeof *p);
 }
 
+/* Under the lock: what came is enough to go on waiting, or adds to what little there was. */
+static void
+note_progress(struct http_pull *p, size_t least_bytes)
+{
+    p->little_bytes += p->coming.size - p->noted_bytes;
+    p->noted_bytes = p->coming.size;
+    if (p->little_bytes == 0 || p->little_bytes < least_bytes) return;
+    p->little_bytes = 0;
+    p->waited_ns = 0;
+}
+
+static enum err
+say_silence(const struct http_pull *p, const struct http_patience *patience, struct why *why)
+{
+    double seconds = (double)patience->silence_ms / 1000;
+    if (p->little_bytes == 0) return why_set(why, ERR_AGAIN, "no data for %.3g s", seconds);
+    return why_set(why, ERR_AGAIN, "only %zu bytes in %.3g s", p->little_bytes, seconds);
+}
+
 /* Returns with the lock. */
 static enum err
 wait_for_news(struct http_pull *p, bool (*is_there)(const struct http_pull *p),
               const struct http_patience *patience, struct why *why)
 {
     struct env *env = p->of->env;
-    int64_t silent_ns = env_monotonic_ns(env); /* since then */
-    size_t seen = 0;
+    int64_t last_ns = env_monotonic_ns(env);
     enum err e = OK;
     lock_take(&p->of->lock);
     p->enough = patience->fills ? HTTP_PULL_WINDOW_BYTES / 2 : 1;
-    while (e == OK && !is_there(p)) {
+    for (;;) {
         int64_t now_ns = env_monotonic_ns(env);
-        if (p->coming.size > seen) silent_ns = now_ns;
-        seen = p->coming.size;
-        if (patience->silence_ms > 0 && now_ns - silent_ns >= patience->silence_ms * NS_PER_MS) {
-            return why_set(why, ERR_AGAIN, "no data for %.3g s",
-                           (double)patience->silence_ms / 1000);
+        p->waited_ns += now_ns - last_ns;
+        last_ns = now_ns;
+        note_progress(p, patience->least_bytes);
+        if (e || is_there(p)) return e;
+        if (patience->silence_ms > 0 && p->waited_ns >= patience->silence_ms * NS_PER_MS) {
+            return say_silence(p, patience, why);
         }
         (void)cond_wait_until(&p->news, &p->of->lock, now_ns + LOOK_MS * NS_PER_MS);
         if (patience->check == NULL || is_there(p)) continue;
@@ -272,7 +295,6 @@ wait_for_news(struct http_pull *p, bool (*is_there)(const struct http_pull *p),
         e = patience->check(patience->context, why);
         lock_take(&p->of->lock);
     }
-    return e;
 }
 
 static bool
@@ -287,6 +309,8 @@ http_pull_await(struct http_pull *p, const struct http_patience *patience,
 {
     enum err e = wait_for_news(p, is_answered, patience, why);
     p->shown = p->answer;
+    p->waited_ns = 0; /* of the body it counts anew */
+    p->little_bytes = p->noted_bytes = 0;
     lock_drop(&p->of->lock);
     *ret_answer = &p->shown;
     return e;
@@ -314,6 +338,7 @@ http_pull_read(struct http_pull *p, const struct http_patience *patience, struct
         p->piece = p->coming;
         p->coming = read;
         buf_clear(&p->coming);
+        p->noted_bytes = 0;
         *ret_piece = buf_bytes(&p->piece);
     } else if (e == OK && p->answer.failure != HTTP_CALL_ANSWERED) {
         e = why_set(why, ERR_IO, "%s", p->answer.error);

@@ -27,6 +27,9 @@ enum { HTTP_PULL_WINDOW_BYTES = 256 * 1024, HTTP_PULL_REFUSAL_BYTES = 64 * 1024 
 /* How long whoever waits does so. */
 struct http_patience {
     int64_t silence_ms; /* without anything new; 0: for ever */
+    /* Of a body: so much has to come in that time, or it counts as silence; 0: anything will do.
+     * Only time is counted in which somebody waits. */
+    size_t least_bytes;
     /* Asked several times a second while nothing comes: whether to go on. NULL: it is not asked. */
     enum err (*check)(void *context, struct why *why);
     void *context;

@@ -151,6 +151,33 @@ test_a_body_that_stands_still_is_waited_for_as_long_as_told(void **state)
 }
 
 static void
+test_what_trickles_in_is_silence_where_more_is_wanted(void **state)
+{
+    (void)state;
+    const char *answer = "HTTP/1.1 200 Fine\r\nContent-Length: 900\r\n\r\naaa";
+    static const struct http_patience wants_four = {.silence_ms = 300, .least_bytes = 4};
+    static const struct http_patience wants_three = {.silence_ms = 300, .least_bytes = 3};
+    for (int i = 0; i < 2; i++) {
+        struct player p;
+        struct bytes piece;
+        struct why why;
+        player_start(&p, 1, &answer);
+        atomic_store(&p.holds, true);
+        struct http_puller *puller = puller_new();
+        struct http_pull *pull = pull_from(puller, p.url, NULL);
+        assert_int_equal(answer_of(pull)->status, 200);
+        const struct http_patience *patience = i == 0 ? &wants_four : &wants_three;
+        assert_int_equal(http_pull_read(pull, patience, &piece, NULL), OK);
+        assert_true(bytes_equal_text(piece, "aaa"));
+        assert_int_equal(http_pull_read(pull, patience, &piece, &why), ERR_AGAIN);
+        assert_string_equal(why.text, i == 0 ? "only 3 bytes in 0.3 s" : "no data for 0.3 s");
+        http_pull_close(pull);
+        http_puller_free(puller);
+        player_stop(&p);
+    }
+}
+
+static void
 test_a_pull_that_nobody_reads_holds_up_no_other(void **state)
 {
     (void)state;
@@ -348,6 +375,7 @@ main(void)
         cmocka_unit_test(test_a_body_is_read_whole_in_little_memory),
         cmocka_unit_test(test_a_body_that_is_wanted_whole_comes_in_large_pieces),
         cmocka_unit_test(test_a_body_that_stands_still_is_waited_for_as_long_as_told),
+        cmocka_unit_test(test_what_trickles_in_is_silence_where_more_is_wanted),
         cmocka_unit_test(test_a_pull_that_nobody_reads_holds_up_no_other),
         cmocka_unit_test(test_a_refusal_is_there_at_once),
         cmocka_unit_test(test_a_failure_is_an_answer_and_a_broken_body_an_error),

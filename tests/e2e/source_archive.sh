@@ -336,4 +336,15 @@ done
 claim "seed $seed: hostile texts find what the store finds" asks_at_random hostile
 claim "seed $seed: the writer stops" stop writer
 
+# Without its first bytes, compressed data is nothing: no lines either, that could be left out.
+begins_wrong() { # PACKING
+    rm -rf "$work/files/wrong" && cp -r "$work/files/$1" "$work/files/wrong" || return 1
+    printf XX | dd of="$(find "$work/files/wrong" -type f | head -n 1)" conv=notrunc status=none || return 1
+    read_with <<<"sources: [{name: a, type: archive, path: $work/files/wrong, layout: flat}]"
+    curl -s --noproxy '*' "$reader/api/v1/query?query=up&time=1700000100" | tee "$work/answer.json"
+    grep -q '"error":"source a: .*neither lines, nor gzip or zstd' "$work/answer.json"
+}
+claim "a gzip object that begins wrong is damaged" begins_wrong gzip
+claim "so is one of zstd" begins_wrong zstd
+
 exit $((failures > 0))

@@ -153,6 +153,9 @@ round_directory() {
         grep -qx 'ok      series: none at this time; try an earlier --from' "$work/early.txt"
     }
     claim "sources test looks at the times of the source" finds_nothing_so_early
+    claim "named pipes in place of its files hold nothing up" eval 'for f in $(files); do rm "$f" && mkfifo "$f" || exit 1; done; asks is_same'
+    claim "and are replaced" is_silent is_same
+    claim "after a restart, too" eval 'for f in $(files); do rm "$f" && mkfifo "$f" || exit 1; done; restart_cached && asks is_same'
     claim "a file may stand in its place" eval 'rm -rf "$dir" && touch "$dir" && asks is_same && asks is_same'
     claim "the log says so" grep -q 'msg="cannot write to the cache' "$work/cached.log"
     claim "so does sources test" finds_no_cache

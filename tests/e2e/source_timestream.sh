@@ -291,8 +291,9 @@ faults_round() {
     is_told 'a page of HTML' 'is not a page of rows' garbage '"match": "COUNT"'
     is_told 'a row without values' 'a row has too few values' garbage '"match": "COUNT", "body": "{\"Rows\":[{\"Data\":[]}]}"'
     is_told 'half a page' 'is not a page of rows' truncated '"match": "COUNT"'
-    is_told 'a page without an end' 'a page of more than' endless '"match": "COUNT"'
+    is_told 'a page without an end' 'the response is too large' endless '"match": "COUNT"'
     is_told 'a page that comes in drops' 'timeout' endless '"match": "COUNT", "seconds": 0.1' -d timeout=3s
+    is_told 'a page that trickles in' 'bytes in 2 s' endless '"match": "COUNT", "seconds": 0.5'
     is_told 'a slow answer' 'no data for 2 s' slow '"match": "COUNT", "seconds": 4'
     is_told 'a token that has expired' 'Invalid pagination token' validation '"match": "NextToken", "message": "Invalid pagination token."'
     is_told 'a missing permission' 'timestream:Select' denied '"match": "COUNT"'

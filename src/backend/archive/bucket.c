@@ -148,7 +148,7 @@ read_page(struct bucket_listing *l, struct fetch *fetch, struct why *why)
     enum err e = fetch_await(fetch, &answer, why);
     if (e == OK) e = fetch_expect_ok(fetch, why);
     if (e == OK) e = fetch_read_all(fetch, &l->body, why);
-    if (e) return e == ERR_LIMIT && buf_error(&l->body) ? ERR_CORRUPT : e;
+    if (e) return e;
     e = listing_read(buf_bytes(&l->body), take_object, l, l->token);
     if (e == ERR_NOMEM) return no_memory(why);
     if (e) {

@@ -9,6 +9,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/utf8.h"
+
 enum { STEP_BYTES = 128 * 1024, WINDOW_LOG_MAX = 23, HEAD_BYTES = 4 };
 
 enum packing { PACKING_UNKNOWN, PACKING_NONE, PACKING_GZIP, PACKING_ZSTD };
@@ -65,6 +67,23 @@ archive_unpacker_give(struct archive_unpacker *u, struct bytes packed)
     u->from = packed;
 }
 
+/* What begins like no text was packed, and is damaged where that would show: its lines would all be
+ * junk. */
+static bool
+begins_as_text(const struct archive_unpacker *u)
+{
+    const uint8_t *at = u->head, *end = u->head + u->head_size;
+    while (at < end) {
+        if (*at < ' ' && *at != '\t' && *at != '\n' && *at != '\r') return false;
+        size_t size = utf8_step(at, (size_t)(end - at));
+        bool is_cut = end - at < UTF8_BYTES_MAX && *at >= 0xc2 &&
+                      *at <= 0xf4; /* the head ends in a character */
+        if (size == 0) return is_cut;
+        at += size;
+    }
+    return true;
+}
+
 static enum err
 begin_packing(struct archive_unpacker *u, struct why *why)
 {
@@ -81,6 +100,8 @@ begin_packing(struct archive_unpacker *u, struct why *why)
         (void)ZSTD_DCtx_reset(u->zstd, ZSTD_reset_session_only);
         (void)ZSTD_DCtx_setParameter(u->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
         u->packing = PACKING_ZSTD;
+    } else if (!begins_as_text(u)) {
+        return why_set(why, ERR_CORRUPT, "the object is neither lines, nor gzip or zstd");
     } else {
         u->packing = PACKING_NONE;
     }

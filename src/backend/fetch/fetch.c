@@ -22,6 +22,7 @@ enum {
     PAUSE_MIN_MS = 100,
     PAUSE_MAX_MS = 5000,
     LOOK_MS = 100,
+    LEAST_BYTES = 1024, /* in the timeout: what trickles in is as good as silent */
 };
 
 struct waiter {
@@ -240,6 +241,7 @@ static struct http_patience
 patience_of(struct fetch *x)
 {
     return (struct http_patience){.silence_ms = settings_of(x->session->of)->timeout_ms,
+                                  .least_bytes = LEAST_BYTES,
                                   .check = check_control,
                                   .context = x};
 }
@@ -470,10 +472,13 @@ fetch_read_all(struct fetch *x, struct buf *to, struct why *why)
         if (e || piece.size == 0) return e;
         buf_put_bytes(to, piece);
         e = buf_error(to);
+        if (e == ERR_LIMIT) { /* `to` has room for all that is one */
+            why_set(why, ERR_CORRUPT, "the response is too large");
+            return fetch_failed(x, ERR_CORRUPT, why);
+        }
         if (e) {
-            return why_set(why, e, "%.*s: %s", address_size(x), x->request.url,
-                           e == ERR_NOMEM ? "not enough memory for the response"
-                                          : "the response is too large");
+            return why_set(why, e, "%.*s: not enough memory for the response", address_size(x),
+                           x->request.url);
         }
     }
 }

@@ -79,7 +79,7 @@ MUST_CHECK enum err fetch_expect_ok(struct fetch *fetch, struct why *why);
  * ERR_CANCELED; ERR_NOMEM.
  */
 MUST_CHECK enum err fetch_read(struct fetch *fetch, struct bytes *ret_piece, struct why *why);
-/* All of it, appended. ERR_LIMIT as `to` has one. */
+/* All of it, appended. ERR_CORRUPT: it is larger than `to` may become. */
 MUST_CHECK enum err fetch_read_all(struct fetch *fetch, struct buf *to, struct why *why);
 /* Names the address before `why`, where what came with a 2xx is damaged, or says no. Returns `e`.
  */

@@ -427,7 +427,7 @@ test_a_body_that_does_not_fit_is_refused(void **state)
     struct fetch *fetch = open_at(&r, p.url);
     assert_int_equal(await_of(&r, fetch, OK), 200);
     buf_init(&body, &r.query, 4);
-    assert_int_equal(fetch_read_all(fetch, &body, &r.why), ERR_LIMIT);
+    assert_int_equal(fetch_read_all(fetch, &body, &r.why), ERR_CORRUPT);
     expect_words(&r, "/path: the response is too large");
     buf_fini(&body);
     fetch_close(fetch);
@@ -460,7 +460,7 @@ test_a_server_that_falls_silent_is_given_up(void **state)
     r.settings.timeout_ms = SILENT_MS;
     buf_init(&body, &r.query, 1000);
     assert_int_equal(fetch_read_all(fetch, &body, &r.why), ERR_AGAIN);
-    expect_words(&r, "/path: no data for 0.06 s");
+    expect_words(&r, "/path: only 3 bytes in 0.06 s");
     buf_fini(&body);
     fetch_close(fetch);
     expect_trouble(&r, TROUBLE_TIMEOUT);

@@ -106,6 +106,10 @@ await_answer(struct influx_ask *a, struct why *why)
     const struct http_call_answer *answer;
     enum err e = fetch_await(a->fetch, &answer, why);
     if (e == OK) e = fetch_expect_ok(a->fetch, why);
+    if (e == OK && answer->status != 200) { /* 204, of a proxy: no answer to a query */
+        why_set(why, ERR_CORRUPT, "status %u instead of 200", answer->status);
+        e = fetch_failed(a->fetch, ERR_CORRUPT, why);
+    }
     a->answered = e == OK;
     return e;
 }
@@ -136,9 +140,10 @@ keep(struct influx_ask *a, struct bytes part, struct why *why)
 {
     buf_put_bytes(&a->rest, part);
     enum err e = buf_error(&a->rest);
-    if (e == ERR_LIMIT) {
-        return why_set(why, e, "a record of the response has more than %d bytes",
-                       (int)RECORD_BYTES_MAX);
+    if (e == ERR_LIMIT) { /* none of InfluxDB has */
+        why_set(why, ERR_CORRUPT, "a record of the response has more than %d bytes",
+                (int)RECORD_BYTES_MAX);
+        return fetch_failed(a->fetch, ERR_CORRUPT, why);
     }
     return e ? why_set(why, e, "not enough memory for the response") : OK;
 }

@@ -101,13 +101,20 @@ begin_streamed(struct remote_set *s, struct why *why)
 /* --- the other kind --------------------------------------------------------------------------- */
 
 static enum err
+judge(struct remote_set *s, enum err e, struct why *why)
+{
+    return e == ERR_CORRUPT ? fetch_failed(s->fetch, e, why) : e;
+}
+
+static enum err
 begin_sampled(struct remote_set *s, struct why *why)
 {
     struct sampled_options options = {s->budget, s->min_ms, s->max_ms, s->of->external};
     struct buf answer;
     buf_init(&answer, s->budget, ANSWER_BYTES_MAX);
     enum err e = fetch_read_all(s->fetch, &answer, why);
-    if (e == OK) e = sampled_new(&options, buf_bytes(&answer), &s->sampled, why);
+    if (buf_error(&answer) == ERR_LIMIT) e = ERR_LIMIT; /* of samples there may be so many */
+    if (e == OK) e = judge(s, sampled_new(&options, buf_bytes(&answer), &s->sampled, why), why);
     buf_fini(&answer);
     return e;
 }
@@ -162,21 +169,14 @@ await_answer(struct remote_set *s, struct why *why)
 }
 
 static enum err
-judge(struct remote_set *s, enum err e, struct why *why)
-{
-    return e == ERR_CORRUPT ? fetch_failed(s->fetch, e, why) : e;
-}
-
-static enum err
 set_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct remote_set *s = (struct remote_set *)set;
     enum err e = s->answered ? OK : await_answer(s, why);
     *ret_labels = bytes_of(NULL, 0);
-    if (e == OK) {
-        e = s->ordered != NULL ? ordered_next(s->ordered, ret_labels, why)
-                               : sampled_next(s->sampled, ret_labels, why);
-    }
+    if (e) return e;
+    e = s->ordered != NULL ? ordered_next(s->ordered, ret_labels, why)
+                           : sampled_next(s->sampled, ret_labels, why);
     return judge(s, e, why);
 }
 

@@ -223,10 +223,6 @@ enum err
 asking_page(struct asking *a, const struct page_sink *to, struct why *why)
 {
     enum err e = receive(a, why);
-    if (e == ERR_LIMIT && buf_error(&a->answer)) {
-        why_set(why, ERR_CORRUPT, "a page of more than %d bytes", ANSWER_BYTES_MAX);
-        e = fetch_failed(a->fetch, ERR_CORRUPT, why);
-    }
     if (e == OK) {
         e = page_read(&a->page, buf_bytes(&a->answer), a->columns, &a->scratch, to, why);
         if (e == ERR_CORRUPT) e = fetch_failed(a->fetch, e, why);
