@@ -3,7 +3,7 @@
 # left, comes back through a source of type `archive`: bit for bit by remote read, and as the store
 # itself answers look-ups and PromQL.
 #
-# S3 is s3rver, which checks signatures.
+# S3 is s3rver, which checks signatures of what writes.
 
 set -u
 work=${SCRATCH:?}

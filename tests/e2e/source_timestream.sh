@@ -262,7 +262,7 @@ goes_wrong() { # KIND [MEMBERS]
 tests_round() {
     local at="query_endpoint: '$direct', database: metrics" ours='access_key: TSKEY, secret_key: TSSECRET'
     claim "test: keys that are good will do" tested 0 'ok      series' "$at, table: random, $ours"
-    claim "test: a wrong secret is told" tested 1 'the keys that the service refused' "$at, table: random, access_key: TSKEY, secret_key: x"
+    claim "test: a wrong secret is told" tested 1 'The request signature we calculated does not match' "$at, table: random, access_key: TSKEY, secret_key: x"
     claim "test: an unknown key is told" tested 1 'the keys that the service refused' "$at, table: random, access_key: X, secret_key: x"
     claim "test: a missing table is told" tested 1 "Requested table 'nowhere' not found" "$at, table: nowhere, $ours"
     claim "test: a missing database is told" tested 1 "Requested database 'nowhere' not found" "query_endpoint: '$direct', database: nowhere, table: random, $ours"

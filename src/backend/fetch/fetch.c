@@ -413,7 +413,15 @@ fetch_await(struct fetch *x, const struct http_call_answer **ret_answer, struct 
         if (next_ns == 0) break;
         atomic_fetch_add_explicit(&f->options.reader.counts->repeats, 1, memory_order_relaxed);
         e = pause_until(f, x->control, next_ns, why);
-        if (e == OK) e = send_try(x, why);
+        if (e) return e;
+        unsigned status = x->answer->status;
+        bool refused = x->judged.verdict == VERDICT_UNPREPARED;
+        e = send_try(x, why);
+        /* Of two reasons the service's is the better one. */
+        if (e == ERR_IO && refused) {
+            why_prefix(why, e, "%.*s: status %u: %s", address_size(x), x->request.url, status,
+                       x->judged.answer);
+        }
         if (e) return e;
     }
     return x->answer->failure == HTTP_CALL_ANSWERED ? OK : say_why(x, why);
