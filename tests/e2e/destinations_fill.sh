@@ -148,9 +148,12 @@ stop twin
 
 # --- it was named, but wrongly ----------------------------------------------------------------------
 
+# Nothing says where the bucket is.
+unset "${!AWS_@}"
+export HOME=$work
 write_config <<END
 destinations:
-  - {name: twin, type: s3, region: r, bucket: bb, batch: {max_age: 100ms}}
+  - {name: twin, type: s3, bucket: bbb, batch: {max_age: 100ms}}
 END
 claim "named: starts though a destination can never be opened" start_firekeep named "$work/named" "${ports[0]}" "${small[@]}" --config.file="$work/firekeep.yml" --web.enable-lifecycle
 claim "named: half of it is acknowledged" is_acknowledged "$long" --retry 60 --first 900
