@@ -13,8 +13,8 @@ rune_get(const uint8_t *p, size_t left, unsigned *ret_bytes)
 }
 
 /* Beyond ASCII: separators, formats, surrogates and what is for private use, as ranges. */
-static bool
-is_printable(int32_t c)
+bool
+rune_is_printable(int32_t c)
 {
     static const struct {
         int32_t first, last;
@@ -38,7 +38,7 @@ put_escaped(struct buf *to, int32_t c, uint8_t quote)
     uint8_t text[UTF8_BYTES_MAX];
     if (c == quote || c == '\\')
         buf_printf(to, "\\%c", (char)c);
-    else if (is_printable(c))
+    else if (rune_is_printable(c))
         buf_put(to, text, utf8_put(text, (uint32_t)c));
     else if (c >= 7 && c <= 13)
         buf_printf(to, "\\%c", names[c - 7]);
@@ -78,7 +78,7 @@ quote_code_point(struct buf *to, int32_t rune)
     uint8_t text[UTF8_BYTES_MAX];
     int32_t c = rune == RUNE_NONE ? RUNE_BAD : rune;
     buf_printf(to, "U+%04X", (unsigned)c);
-    if (!is_printable(c)) return;
+    if (!rune_is_printable(c)) return;
     buf_put_text(to, " '");
     buf_put(to, text, utf8_put(text, (uint32_t)c));
     buf_put_u8(to, '\'');

@@ -13,6 +13,9 @@ enum { RUNE_NONE = -1, RUNE_BAD = 0xfffd };
  * UTF-8 is RUNE_BAD, of one byte. `left` is at least 1. */
 int32_t rune_get(const uint8_t *p, size_t left, unsigned *ret_bytes);
 
+/* Whether Go counts it as printable, a blank included. */
+bool rune_is_printable(int32_t rune);
+
 void quote_text(struct buf *to, struct bytes text);
 /* In single quotes; RUNE_NONE as RUNE_BAD. */
 void quote_rune(struct buf *to, int32_t rune);

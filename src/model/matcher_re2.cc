@@ -25,7 +25,7 @@ program_new(const re2::StringPiece &pattern, int64_t memory_bytes, re2_captures 
             re2_program **ret_program, char *why, size_t why_bytes)
 {
     re2::RE2::Options options;
-    options.set_dot_nl(true);
+    options.set_dot_nl(captures != RE2_SEARCH);
     options.set_max_mem(memory_bytes);
     options.set_log_errors(false);
     options.set_never_capture(captures == RE2_NO_CAPTURES);
@@ -100,11 +100,11 @@ re2_program_group(const struct re2_program *program, const uint8_t *name, size_t
 }
 
 static bool
-capture_or_terminate(const re2::RE2 &re, const re2::StringPiece &text, re2_capture *ret,
-                     int count) noexcept
+capture_or_terminate(const re2::RE2 &re, const re2::StringPiece &text, size_t from,
+                     re2::RE2::Anchor anchor, re2_capture *ret, int count) noexcept
 {
     re2::StringPiece groups[RE2_CAPTURES_MAX];
-    if (!re.Match(text, 0, text.size(), re2::RE2::ANCHOR_BOTH, groups, count)) return false;
+    if (!re.Match(text, from, text.size(), anchor, groups, count)) return false;
     for (int i = 0; i < count; i++) {
         ret[i].at = reinterpret_cast<const uint8_t *>(groups[i].data());
         ret[i].size = groups[i].size();
@@ -117,5 +117,15 @@ re2_program_capture(const struct re2_program *program, const uint8_t *text, size
                     struct re2_capture *ret_captures)
 {
     int count = static_cast<int>(re2_program_groups(program)) + 1;
-    return capture_or_terminate(program->re, piece_of(text, text_bytes), ret_captures, count);
+    return capture_or_terminate(program->re, piece_of(text, text_bytes), 0, re2::RE2::ANCHOR_BOTH,
+                                ret_captures, count);
+}
+
+bool
+re2_program_find(const struct re2_program *program, const uint8_t *text, size_t text_bytes,
+                 size_t from, struct re2_capture *ret_captures)
+{
+    int count = static_cast<int>(re2_program_groups(program)) + 1;
+    return capture_or_terminate(program->re, piece_of(text, text_bytes), from, re2::RE2::UNANCHORED,
+                                ret_captures, count);
 }

@@ -146,8 +146,9 @@ kept_bytes(const struct regex *r, const struct shape *s, enum re2_captures captu
     uint64_t instructions = re2_program_instructions(r->program);
     uint64_t bytes = tree_bytes(s) + instructions * INSTRUCTION_BYTES + (uint64_t)re2_bytes / 3;
     bool has_states = instructions * MATCH_BYTES_OF_INSTRUCTION <= (uint64_t)re2_bytes;
-    if (!has_states || captures == RE2_CAPTURES) bytes += instructions * MATCH_BYTES_OF_INSTRUCTION;
-    if (captures == RE2_CAPTURES) {
+    if (!has_states || captures != RE2_NO_CAPTURES)
+        bytes += instructions * MATCH_BYTES_OF_INSTRUCTION;
+    if (captures != RE2_NO_CAPTURES) {
         bytes += instructions * (re2_program_groups(r->program) + 1) * 2 * sizeof(void *);
     }
     return bytes;
@@ -239,4 +240,33 @@ regex_fini(struct regex *regex)
     re2_program_free(regex->program);
     uncharge(regex);
     regex->program = NULL;
+}
+
+/* "missing ): (a" becomes "missing closing ): `(a`". */
+void
+regex_put_go_words(const char *sentence, struct buf *to)
+{
+    static const char *const ours_and_theirs[][2] = {
+        {"missing )", "missing closing )"},
+        {"missing ]", "missing closing ]"},
+        {"no argument for repetition operator", "missing argument to repetition operator"},
+        {"bad repetition operator", "invalid nested repetition operator"},
+        {"invalid repetition size", "invalid repeat count"},
+        {"invalid perl operator", "invalid or unsupported Perl syntax"},
+        {"invalid named capture group", "invalid named capture"},
+        {"trailing \\", "trailing backslash at end of expression"},
+    };
+    const char *colon = strstr(sentence, ": ");
+    struct bytes words = bytes_of_text(sentence);
+    if (colon != NULL) words.size = (size_t)(colon - sentence);
+    for (unsigned i = 0; i < sizeof ours_and_theirs / sizeof *ours_and_theirs; i++) {
+        if (!bytes_equal_text(words, ours_and_theirs[i][0])) continue;
+        words = bytes_of_text(ours_and_theirs[i][1]);
+        break;
+    }
+    buf_put_text(to, "error parsing regexp: ");
+    buf_put_bytes(to, words);
+    buf_put_text(to, ": `");
+    if (colon != NULL) buf_put_text(to, colon + 2);
+    buf_put_text(to, "`");
 }

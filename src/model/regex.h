@@ -1,10 +1,11 @@
 /*
- * regex.h - a regex that RE2 runs, whose memory a budget is charged for. Private to matchers and
- * replacers.
+ * regex.h - a regex that RE2 runs, whose memory a budget is charged for. Private to matchers,
+ * replacers and searchers, but for the words.
  */
 #ifndef MODEL_REGEX_H
 #define MODEL_REGEX_H
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -31,5 +32,9 @@ MUST_CHECK enum err regex_init(struct regex *regex, struct bytes pattern,
 /* About how many ns matching so many bytes takes, at most: mostly it is much less. */
 uint64_t regex_work(const struct regex *regex, size_t size_bytes);
 void regex_fini(struct regex *regex);
+
+/* RE2's sentence about a pattern in the words of Go's regexp, "error parsing regexp: " before it.
+ */
+void regex_put_go_words(const char *sentence, struct buf *to);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * relabel.c - rules are compiled once: the regex, and templates cut into pieces (template.h). A series' labels
- * are an array while the rules change them, and are made canonical at the end.
+ * relabel.c - rules are compiled once: the regex, and templates cut into pieces (expansion.h). A
+ * series' labels are an array while the rules change them, and are made canonical at the end.
  *
  * The rules are Prometheus', and which action takes which fields is checked when they are read.
  * Lists of labels are short, so they are searched from the front; a removed label keeps its place
@@ -22,9 +22,9 @@
 #include "base/buf.h"
 #include "base/md5.h"
 #include "base/utf8.h"
+#include "model/expansion.h"
 #include "model/labels.h"
 #include "model/matcher_re2.h"
-#include "model/template.h"
 
 enum { PROGRAM_BYTES_MAX = 8 << 20 };
 
@@ -34,8 +34,8 @@ struct relabel_rule {
     uint32_t source_count;
     struct bytes separator;
     struct re2_program *program;
-    struct template target;
-    struct template replacement;
+    struct expansion target;
+    struct expansion replacement;
     struct bytes target_label;
     uint64_t modulus;
 };
@@ -168,8 +168,8 @@ rule_init(struct relabel *r, struct relabel_rule *rule, const struct relabel_spe
     if (e == OK) e = copy(r, s->target_label, &rule->target_label);
     if (e == OK) e = copy(r, given_or(s->replacement, "$1"), &replacement);
     if (e == OK) e = compile(rule, given_or(s->regex, "(.*)"), number, why);
-    if (e == OK) e = template_new(&r->arena, rule->target_label, rule->program, &rule->target);
-    if (e == OK) e = template_new(&r->arena, replacement, rule->program, &rule->replacement);
+    if (e == OK) e = expansion_new(&r->arena, rule->target_label, rule->program, &rule->target);
+    if (e == OK) e = expansion_new(&r->arena, replacement, rule->program, &rule->replacement);
     return e;
 }
 
@@ -296,8 +296,8 @@ replace(struct work *w, const struct relabel_rule *rule, struct bytes text)
 {
     uint32_t groups = re2_program_groups(rule->program) + 1;
     if (!captures(w, rule, text)) return;
-    struct bytes target = template_expand(&rule->target, w->captures, groups, w->arena, &w->e);
-    struct bytes value = template_expand(&rule->replacement, w->captures, groups, w->arena, &w->e);
+    struct bytes target = expansion_fill(&rule->target, w->captures, groups, w->arena, &w->e);
+    struct bytes value = expansion_fill(&rule->replacement, w->captures, groups, w->arena, &w->e);
     if (w->e == OK && target.size > 0) set(w, target, value);
 }
 
@@ -322,7 +322,7 @@ labelmap(struct work *w, const struct relabel_rule *rule)
         struct label l = w->labels[i];
         if (l.value.size == 0 || !captures(w, rule, l.name)) continue;
         struct bytes name =
-            template_expand(&rule->replacement, w->captures, groups, w->arena, &w->e);
+            expansion_fill(&rule->replacement, w->captures, groups, w->arena, &w->e);
         if (w->e == OK) set(w, name, l.value);
     }
 }

@@ -1,14 +1,14 @@
 /* replacer.c - see replacer.h. */
 #include "model/replacer.h"
 
+#include "model/expansion.h"
 #include "model/regex.h"
-#include "model/template.h"
 
 struct replacer {
     struct budget *budget;
     struct arena arena;
     struct regex regex;
-    struct template replacement;
+    struct expansion replacement;
 };
 
 enum err
@@ -24,7 +24,7 @@ replacer_new(struct bytes regex, struct bytes replacement, struct budget *budget
     struct bytes copy = arena_copy(&r->arena, replacement);
     if (e == ERR_LIMIT) e = ERR_INPUT;
     if (e == OK && copy.at == NULL && replacement.size > 0) e = ERR_NOMEM;
-    if (e == OK) e = template_new(&r->arena, copy, r->regex.program, &r->replacement);
+    if (e == OK) e = expansion_new(&r->arena, copy, r->regex.program, &r->replacement);
     if (e) {
         replacer_free(r);
         return e;

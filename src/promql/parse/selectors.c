@@ -1,6 +1,7 @@
 /* selectors.c - selectors of series, and lists of label names. */
 #include "base/array.h"
 #include "base/utf8.h"
+#include "model/regex.h"
 #include "promql/parse/private.h"
 
 /* Compiling one may take some milliseconds and more. */
@@ -12,34 +13,13 @@ enum { LONG_REGEX_BYTES = 256 };
 static void
 fail_regex(struct parser *p, uint32_t at, const char *text)
 {
-    static const char *const ours_and_theirs[][2] = {
-        {"missing )", "missing closing )"},
-        {"missing ]", "missing closing ]"},
-        {"no argument for repetition operator", "missing argument to repetition operator"},
-        {"bad repetition operator", "invalid nested repetition operator"},
-        {"invalid repetition size", "invalid repeat count"},
-        {"invalid perl operator", "invalid or unsupported Perl syntax"},
-        {"invalid named capture group", "invalid named capture"},
-        {"trailing \\", "trailing backslash at end of expression"},
-    };
     static const char before[] = "invalid regex: ";
-    const char *words = text + sizeof before - 1, *colon;
     if (strncmp(text, before, sizeof before - 1) != 0 || p->failed) {
         parse_fail(p, at, "%s", text);
         return;
     }
-    colon = strstr(words, ": ");
-    size_t size = colon == NULL ? strlen(words) : (size_t)(colon - words);
-    const char *theirs = NULL;
-    for (unsigned i = 0; i < sizeof ours_and_theirs / sizeof *ours_and_theirs; i++) {
-        const char *ours = ours_and_theirs[i][0];
-        if (strlen(ours) == size && memcmp(ours, words, size) == 0) theirs = ours_and_theirs[i][1];
-    }
-    if (theirs == NULL)
-        parse_fail(p, at, "error parsing regexp: %.*s", (int)size, words);
-    else
-        parse_fail(p, at, "error parsing regexp: %s", theirs);
-    buf_printf(p->error, ": `%s`", colon == NULL ? "" : colon + 2);
+    parse_fail(p, at, "%s", "");
+    regex_put_go_words(text + sizeof before - 1, p->error);
 }
 
 static bool

@@ -1,5 +1,5 @@
-/* template.c - see template.h. */
-#include "model/template.h"
+/* expansion.c - see expansion.h. */
+#include "model/expansion.h"
 
 #include "base/ascii.h"
 
@@ -35,8 +35,8 @@ read_reference(struct bytes text, struct bytes *ret_name, size_t *ret_used)
 }
 
 enum err
-template_new(struct arena *arena, struct bytes text, const struct re2_program *program,
-             struct template *ret)
+expansion_new(struct arena *arena, struct bytes text, const struct re2_program *program,
+              struct expansion *ret)
 {
     struct piece *pieces = arena_new(arena, (text.size + 1) * sizeof *pieces);
     if (pieces == NULL) return ERR_NOMEM;
@@ -60,13 +60,13 @@ template_new(struct arena *arena, struct bytes text, const struct re2_program *p
             pieces[count++].text = bytes_of(text.at + i++, 1);
         }
     }
-    *ret = (struct template){pieces, count};
+    *ret = (struct expansion){pieces, count};
     return OK;
 }
 
 struct bytes
-template_expand(const struct template *t, const struct re2_capture *captures,
-                uint32_t capture_count, struct arena *arena, enum err *ret)
+expansion_fill(const struct expansion *t, const struct re2_capture *captures,
+               uint32_t capture_count, struct arena *arena, enum err *ret)
 {
     size_t size = 0;
     for (uint32_t i = 0; i < t->count; i++) {
