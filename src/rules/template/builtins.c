@@ -75,6 +75,7 @@ text_of(struct tmpl_run *run, const struct tmpl_value *v, char verb)
 {
     buf_clear(&run->text);
     tmpl_print_reflected(v, verb, &run->text, &run->scratch);
+    run_note_memory(run, &run->text);
     return run_copy(run, buf_bytes(&run->text));
 }
 
@@ -307,7 +308,7 @@ index_function(struct tmpl_run *run, const struct tmpl_value *args, uint32_t cou
 static bool
 slice(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct tmpl_value *ret)
 {
-    struct tmpl_value item = tmpl_concrete(args[0]);
+    struct tmpl_value item = tmpl_pointed_to(tmpl_concrete(args[0]));
     int64_t at[3] = {0, tmpl_length(&item), 0};
     bool is_text = tmpl_is_string(item.type), is_result = item.type == TMPL_TYPE_RESULT;
     if (item.type == TMPL_INVALID) return run_fail(run, "slice of untyped nil");

@@ -62,6 +62,7 @@ node_text(struct tmpl_run *run, const struct tmpl_node *n)
 {
     buf_clear(&run->scratch);
     tmpl_node_print(n, &run->scratch);
+    run_note_memory(run, &run->scratch);
     return buf_bytes(&run->scratch);
 }
 

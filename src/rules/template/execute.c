@@ -117,6 +117,7 @@ rounds_of(struct tmpl_run *run, const struct tmpl_node *pipe, const struct tmpl_
     if (counts && pipe->pipe.variables.count < 2) return true;
     buf_clear(&run->text);
     tmpl_print_reflected(of, 'v', &run->text, &run->scratch);
+    run_note_memory(run, &run->text);
     int size = (int)run->text.size;
     const char *text = size == 0 ? "" : (const char *)run->text.at;
     if (counts) {

@@ -12,7 +12,10 @@
     static bool function(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, \
                          struct tmpl_value *ret)
 
-enum { STEP_NS = 1000 }; /* as run.c counts them */
+enum {
+    STEP_NS = 1000,     /* as run.c counts them */
+    QUERY_NS = 1000000, /* that each query pays at least: a thousand of them, at most */
+};
 
 /* --- queries ---------------------------------------------------------------------------------- */
 
@@ -35,7 +38,7 @@ copy_labels(struct tmpl_run *run, struct bytes labels, struct tmpl_map *ret)
     for (uint32_t i = 0; i < count && labels_next(&c, &label); i++) {
         entries[i] = (struct tmpl_entry){label.name, tmpl_of_text(label.value)};
     }
-    *ret = (struct tmpl_map){entries, count};
+    *ret = (struct tmpl_map){.entries = entries, .count = count};
     return true;
 }
 
@@ -67,6 +70,7 @@ FUNCTION(query)
     struct why why = {.text = ""};
     (void)count;
     if (q->query == NULL) return run_fail(run, "queries are not possible here");
+    if (!run_spend_ns(run, QUERY_NS)) return false;
     enum err e = q->query(q->context, args[0].text, gather, &g, &why);
     if (run->failed) return false;
     if (e == ERR_INPUT) return run_fail(run, "%s", why_text(&why, e));
@@ -174,6 +178,7 @@ compare_names(const void *a, const void *b)
 FUNCTION(args_function)
 {
     enum { NAME_BYTES = 16 };
+    uint32_t depth = 1;
     struct tmpl_map *map = arena_alloc(&run->arena, sizeof *map);
     struct tmpl_entry *entries = arena_alloc(&run->arena, (count + 1u) * sizeof *entries);
     char *names = arena_alloc(&run->arena, (count + 1u) * NAME_BYTES);
@@ -183,9 +188,15 @@ FUNCTION(args_function)
         (void)snprintf(name, NAME_BYTES, "arg%u", i);
         entries[i] = (struct tmpl_entry){bytes_of_text(name), args[i]};
         entries[i].value.is_interface = true;
+        if (args[i].type == TMPL_TYPE_ARGS && !args[i].is_nil && args[i].map->depth >= depth) {
+            depth = args[i].map->depth + 1;
+        }
+    }
+    if (depth > TEMPLATE_DEPTH_MAX) {
+        return run_limit(run, "more than %d levels of args", TEMPLATE_DEPTH_MAX);
     }
     if (count > 1) qsort(entries, count, sizeof *entries, compare_names);
-    *map = (struct tmpl_map){entries, count};
+    *map = (struct tmpl_map){entries, count, depth};
     *ret = (struct tmpl_value){.type = TMPL_TYPE_ARGS, .map = map};
     return true;
 }

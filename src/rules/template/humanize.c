@@ -282,6 +282,7 @@ moment_of(struct tmpl_run *run, double v, struct tmpl_time *ret)
         const struct tmpl_value value = tmpl_of_float(v);
         buf_clear(&run->text);
         tmpl_print(&value, 1, &run->text, &run->scratch);
+        run_note_memory(run, &run->text);
         return run_fail(run,
                         "%.*s cannot be represented as a nanoseconds timestamp since it overflows "
                         "int64",

@@ -221,6 +221,7 @@ read_character(struct bytes source, struct buf *scratch, struct buf *sentence,
     literal[size + 1] = '\'';
     buf_clear(scratch);
     bool read = quote_read(bytes_of(literal, size + 2), scratch);
+    if (buf_error(scratch)) return false;
     if (!read || scratch->size == 0) {
         buf_put_text(sentence, "invalid syntax");
         return false;

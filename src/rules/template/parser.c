@@ -35,6 +35,7 @@ struct parser {
     uint32_t nesting;
     struct buf scratch;
     struct buf lexer_sentence;
+    struct buf number_sentence;
     enum err failed;
 };
 
@@ -284,11 +285,12 @@ static bool
 unquote(struct parser *p, struct bytes literal, struct bytes *ret)
 {
     buf_clear(&p->scratch);
-    if (!quote_read(literal, &p->scratch)) {
+    bool read = quote_read(literal, &p->scratch);
+    if (buf_error(&p->scratch)) return no_memory(p) != NULL;
+    if (!read) {
         fail_text(p, "invalid syntax");
         return false;
     }
-    if (buf_error(&p->scratch)) return no_memory(p) != NULL;
     if (literal.at[0] == '`') { /* Go leaves out carriage returns */
         size_t kept = 0;
         for (size_t i = 0; i < p->scratch.size; i++) {
@@ -330,11 +332,10 @@ constant(struct parser *p, const struct tmpl_token *t)
     struct tmpl_node *n = new_node(p, TMPL_NODE_NUMBER, t->at);
     if (n == NULL) return NULL;
     n->source = t->text;
-    struct buf *sentence = begin_sentence(p);
-    p->failed = OK;
-    if (!tmpl_number_read(t->text, &p->scratch, sentence, &n->number)) p->failed = ERR_INPUT;
-    if (buf_error(&p->scratch)) p->failed = OK;
-    return buf_error(&p->scratch) ? no_memory(p) : p->failed ? NULL : n;
+    buf_clear(&p->number_sentence);
+    if (tmpl_number_read(t->text, &p->scratch, &p->number_sentence, &n->number)) return n;
+    if (buf_error(&p->scratch) || buf_error(&p->number_sentence) == ERR_NOMEM) return no_memory(p);
+    return fail(p, "", buf_bytes(&p->number_sentence), "");
 }
 
 static struct tmpl_node *
@@ -858,12 +859,13 @@ finish(struct parser *p, const struct tmpl_list *list)
 enum err
 tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_tree *ret)
 {
-    enum { LEXER_SENTENCE_BYTES = 512 };
+    enum { PIECE_BYTES_MAX = 512 };
     struct parser p = {.given = parsing};
     struct tmpl_list list = {NULL, 0};
     struct budget *budget = parsing->arena->budget;
     buf_init(&p.scratch, budget, parsing->text.size + 64);
-    buf_init(&p.lexer_sentence, budget, LEXER_SENTENCE_BYTES);
+    buf_init(&p.lexer_sentence, budget, PIECE_BYTES_MAX);
+    buf_init(&p.number_sentence, budget, PIECE_BYTES_MAX);
     tmpl_lexer_init(&p.lexer, parsing->text, parsing->unicode, &p.lexer_sentence);
     struct tmpl_list none = {NULL, 0};
     if (add_template(&p, parsing->name, &none) && top(&p, &list)) finish(&p, &list);
@@ -872,6 +874,7 @@ tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_tree *ret)
     if (starved) p.failed = ERR_NOMEM;
     buf_fini(&p.scratch);
     buf_fini(&p.lexer_sentence);
+    buf_fini(&p.number_sentence);
     if (p.failed) return p.failed;
     *ret = (struct tmpl_tree){parsing->text, parsing->name, p.templates, p.template_count};
     return OK;

@@ -74,6 +74,12 @@ run_settle(struct tmpl_run *run, const struct buf *buf)
     return run_limit(run, "more than %d bytes of text", TEMPLATE_OUTPUT_BYTES_MAX);
 }
 
+void
+run_note_memory(struct tmpl_run *run, const struct buf *buf)
+{
+    if (buf_error(buf) == ERR_NOMEM) run_no_memory(run);
+}
+
 static bool
 spend_steps(struct tmpl_run *run, uint64_t steps)
 {
@@ -116,7 +122,7 @@ run_quoted(struct tmpl_run *run, struct bytes text)
 {
     buf_clear(&run->scratch);
     quote_text(&run->scratch, text);
-    if (buf_error(&run->scratch) == ERR_NOMEM) run_no_memory(run);
+    run_note_memory(run, &run->scratch);
     if (run->scratch.at == NULL) return bytes_of("", 0);
     return buf_bytes(&run->scratch);
 }

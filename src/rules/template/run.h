@@ -71,6 +71,9 @@ bool run_no_memory(struct tmpl_run *run);
 /* False, and told, if anything was too much for the buffer. */
 bool run_settle(struct tmpl_run *run, const struct buf *buf);
 
+/* The same for a piece of a message, which may be cut: only memory counts. */
+void run_note_memory(struct tmpl_run *run, const struct buf *buf);
+
 /* A step, and more for as many bytes as are looked at. False: it was the last one. */
 bool run_spend(struct tmpl_run *run, uint64_t size_bytes);
 /* The same for that time. */

@@ -5,7 +5,12 @@
 #include "model/searcher.h"
 #include "rules/template/run.h"
 
-enum { COMPILE_NS = 20000, COMPILE_NS_OF_BYTE = 5000, COMPILE_NS_OF_REPETITION = 1000000 };
+enum {
+    INSTRUCTIONS_BYTES = 100,
+    COMPILE_NS = 20000,
+    COMPILE_NS_OF_BYTE = 5000,
+    COMPILE_NS_OF_REPETITION = 1000000
+};
 
 /* Repetitions and Unicode classes are small in the text, and large in the program. */
 static uint64_t
@@ -28,7 +33,13 @@ compile(struct tmpl_run *run, struct bytes pattern, struct searcher **ret)
     struct why why = {.text = ""};
     if (!run_spend_ns(run, compile_ns(pattern))) return false;
     enum err e = searcher_new(pattern, run->options->budget, ret, &why);
-    if (e == OK) return true;
+    /* How long it took is as its program is large, which the work for a text of some bytes tells.
+     */
+    if (e == OK && run_spend_ns(run, searcher_work(*ret, INSTRUCTIONS_BYTES))) return true;
+    if (e == OK) {
+        searcher_free(*ret);
+        return false;
+    }
     if (e == ERR_INPUT) return run_fail(run, "%s", why.text);
     run->failed = e;
     return false;

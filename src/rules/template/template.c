@@ -61,7 +61,7 @@ map_of(struct tmpl_run *run, const struct label *labels, uint32_t count, struct 
         entries[i] = (struct tmpl_entry){labels[i].name, tmpl_of_text(text)};
     }
     if (count > 1) qsort(entries, count, sizeof *entries, compare_entries);
-    *ret = (struct tmpl_map){entries, count};
+    *ret = (struct tmpl_map){.entries = entries, .count = count};
     return true;
 }
 

@@ -70,9 +70,8 @@ MUST_CHECK enum err template_expand(const struct template_options *options, stru
                                     struct why *why);
 
 /*
- * Whether a text can be parsed, and executed with labels and a value that do not exist, as
- * Prometheus tries it when it loads a file of rules: without any query, each of which answers
- * nothing. Errors as above.
+ * Whether a text can be parsed: what Prometheus tries when it loads a file of rules. It executes
+ * nothing then, so neither does this. Errors as above, but the sentence is from "template:" on.
  */
 MUST_CHECK enum err template_check(const struct template_options *options, struct bytes text,
                                    struct why *why);

@@ -70,6 +70,7 @@ struct tmpl_entry {
 struct tmpl_map {
     struct tmpl_entry *entries;
     uint32_t count;
+    uint32_t depth; /* of maps in it */
 };
 
 struct tmpl_sample {

@@ -57,7 +57,7 @@ tmpl_put_base(struct tmpl_verb *v, uint64_t bits, unsigned base, bool is_signed,
     } while (rest > 0);
     size_t count = sizeof digits - at, wanted = digits_wanted(v, negative);
     size_t zeros = wanted > count ? wanted - count : 0;
-    buf_clear(v->scratch);
+    tmpl_clear_scratch(v);
     if (negative || v->plus || v->space)
         buf_put_u8(v->scratch, negative ? '-' : v->plus ? '+' : ' ');
     put_prefix(v, base, zeros > 0 || digits[at] == '0', verb);
@@ -99,7 +99,7 @@ static void
 put_quoted_rune(struct tmpl_verb *v, uint64_t bits)
 {
     int32_t c = rune_of(bits);
-    buf_clear(v->scratch);
+    tmpl_clear_scratch(v);
     if (v->plus && c >= 0x80)
         buf_printf(v->scratch, c < 0x10000 ? "'\\u%04x'" : "'\\U%08x'", (unsigned)c);
     else
@@ -111,7 +111,7 @@ static void
 put_code_point(struct tmpl_verb *v, uint64_t bits)
 {
     unsigned digits = v->has_precision && v->precision > 4 ? v->precision : 4;
-    buf_clear(v->scratch);
+    tmpl_clear_scratch(v);
     if (digits > v->scratch->limit) digits = (unsigned)v->scratch->limit;
     buf_printf(v->scratch, "U+%0*llX", (int)digits, (unsigned long long)bits);
     if (v->sharp && bits <= 0x10ffff && rune_is_printable((int32_t)bits)) {
@@ -314,7 +314,7 @@ put_not_finite(struct tmpl_verb *v, double number, char sign)
 {
     bool nan = isnan(number), zero = v->zero;
     v->zero = false;
-    buf_clear(v->scratch);
+    tmpl_clear_scratch(v);
     bool shows = nan ? v->space || v->plus : sign != '+' || v->plus;
     if (shows) buf_put_u8(v->scratch, (uint8_t)sign);
     buf_put_text(v->scratch, nan ? "NaN" : "Inf");
@@ -332,7 +332,7 @@ tmpl_put_float(struct tmpl_verb *v, double number, int32_t verb)
         return true;
     }
     bool shows = v->plus || sign != '+';
-    buf_clear(v->scratch);
+    tmpl_clear_scratch(v);
     if (shows) buf_put_u8(v->scratch, (uint8_t)sign);
     put_magnitude(v, fabs(number), verb);
     if (v->sharp && verb != 'b') add_point(v, shows, verb);

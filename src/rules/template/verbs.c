@@ -19,6 +19,20 @@ enum { NUMBER_MAX = 1000000 }; /* of a width or a precision */
 static void put_value(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb,
                       unsigned depth);
 
+/* What lay in the scratch buffer may have been too long: the text is not whole then. */
+static void
+settle(struct buf *to, struct buf *scratch)
+{
+    if (buf_error(scratch)) to->failed = err_first(to->failed, buf_error(scratch));
+}
+
+void
+tmpl_clear_scratch(const struct tmpl_verb *v)
+{
+    settle(v->to, v->scratch);
+    buf_clear(v->scratch);
+}
+
 /* --- padding ---------------------------------------------------------------------------------- */
 
 void
@@ -227,7 +241,6 @@ static bool
 own_text(const struct tmpl_value *value, bool go, struct buf *to)
 {
     const struct tmpl_value pointed = tmpl_pointed_to(*value);
-    buf_clear(to);
     if (value->is_nil) return false;
     if (go) {
         if (pointed.type != TMPL_TYPE_TIME) return false;
@@ -260,6 +273,7 @@ static bool
 put_own_text(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb)
 {
     if (v->wrong) return false;
+    tmpl_clear_scratch(v);
     if (v->sharp_v) {
         if (!own_text(value, true, v->scratch)) return false;
         tmpl_put_padded(v, cut_runes(v, buf_bytes(v->scratch)));
@@ -356,10 +370,6 @@ put_pointer(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb)
     } else if (verb == 'v' || verb == 'p') {
         tmpl_put_0x(v, bits, !v->sharp);
     } else if (verb > 0x7f || verb == 0 || strchr("bodxX", (int)verb) == NULL) {
-        if (value->is_nil) { /* as Go: its type, and that it is nil */
-            put_wrong(v, value, verb);
-            return;
-        }
         put_wrong(v, value, verb);
     } else {
         tmpl_put_integer(v, bits, false, verb);
@@ -685,13 +695,6 @@ put_extra(struct format *f)
         put_value(&f->verb, arg, 'v', 0);
     }
     buf_put_u8(to, ')');
-}
-
-/* What lay in the scratch buffer may have been too long: the text is not whole then. */
-static void
-settle(struct buf *to, struct buf *scratch)
-{
-    if (buf_error(scratch)) to->failed = err_first(to->failed, buf_error(scratch));
 }
 
 void

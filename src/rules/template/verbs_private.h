@@ -18,6 +18,9 @@ struct tmpl_verb {
 void tmpl_put_padded(const struct tmpl_verb *v, struct bytes text);
 void tmpl_put_padding(const struct tmpl_verb *v, size_t count);
 
+/* Clears the scratch buffer; what did not fit into it makes `to` fail first. */
+void tmpl_clear_scratch(const struct tmpl_verb *v);
+
 /* Each is false if the verb is none for its kind of value. */
 bool tmpl_put_bool(struct tmpl_verb *v, bool truth, int32_t verb);
 bool tmpl_put_integer(struct tmpl_verb *v, uint64_t bits, bool is_signed, int32_t verb);
