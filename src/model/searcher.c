@@ -52,8 +52,12 @@ searcher_new(struct bytes regex, struct budget *budget, struct searcher **ret_se
     put_named_groups(regex, &named);
     enum err e = ERR_INPUT;
     if (!utf8_valid(regex)) {
-        why_set(why, e, "error parsing regexp: invalid UTF-8: `%.*s`", (int)regex.size,
-                (const char *)regex.at);
+        size_t good = 0;
+        for (size_t step; (step = utf8_step(regex.at + good, regex.size - good)) > 0;) {
+            good += step;
+        }
+        why_set(why, e, "error parsing regexp: invalid UTF-8: `%.*s`", (int)(regex.size - good),
+                (const char *)regex.at + good);
     } else if (pattern_has_byte_escape(regex)) {
         why_set(why, e, "error parsing regexp: invalid escape sequence: `\\C`");
     } else if (buf_error(&named)) {

@@ -31,8 +31,9 @@ URL = "http://h:1/p%20q/x"
 # Ours, and why it may differ.
 EXCUSED = [
     (r"complex constants are not supported", "complex numbers"),
-    (r"c000000000|C000000000|824633720832|14000000000000|1100000000{30}", "addresses of pointers"),
+    (r"c000000000|C000000000|824633720832|14000000000000|1100000000{30}|8-2-4-6-3-3-7", "addresses of pointers"),
     (r"error calling query: .*(parse error|rule result)", "the tool's query, which only knows names"),
+    (r"range can't iterate over (UTC|Local)", "what is in a location"),
     (r"error calling (pathPrefix|externalURL): runtime error", "promtool has no URL for these"),
     (r"can't evaluate field (Append|Unmarshal|Gob|MarshalBinary)\w*", "methods that write"),
 ]
@@ -45,7 +46,7 @@ CONSTANTS = """0 1 2 3 -1 42 1.5 -0.25 1e3 1e-7 0x1F 017 1_000 0x1p4 'a' '\\n' "
 CONSTANTS = [c for c in " ".join(CONSTANTS).split() if c.count('"') != 1 and c != "b\""]
 FIELDS = """. $ .Labels .Labels.job .Value .ExternalURL .ExternalLabels .ExternalLabels.el .Nope $labels $labels.job
 $labels.nope $value $externalLabels.region $externalURL $x $y $labels.job.x .Value.x .Labels.job""".split()
-VERBS = "vdsqxXtTfegGboOcUEp"
+VERBS = "vdsqxXtTfegGboOcUE"
 ONE = """humanize humanize1024 humanizeDuration humanizePercentage humanizeTimestamp toTime title toUpper toLower
 safeHtml stripPort stripDomain graphLink tableLink parseDuration len not html js urlquery print println first value
 strvalue""".split()
@@ -354,7 +355,10 @@ def main():
             failed += answer.startswith("input ")
             if are_same(ours[i], answer):
                 continue
-            if any(re.search(pattern, ours[i] + answer) for pattern, _ in EXCUSED):
+            # Our tool's query knows names only.
+            names = re.findall(r'query\s*"([^"]*)"', text)
+            other = any(name not in ("up", "m", "nosuch") for name in names)
+            if other or any(re.search(pattern, ours[i] + answer) for pattern, _ in EXCUSED):
                 excused += 1
                 continue
             different += 1

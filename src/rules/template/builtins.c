@@ -25,6 +25,7 @@ len(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struct 
     (void)count;
     const struct tmpl_value v = tmpl_pointed_to(tmpl_concrete(args[0]));
     int64_t length = tmpl_length(&v);
+    if (v.type == TMPL_INVALID && args[0].is_interface) return run_fail(run, "len of nil pointer");
     if (v.type == TMPL_INVALID) {
         return run_fail(run, "reflect: call of reflect.Value.Type on zero Value");
     }
@@ -319,8 +320,10 @@ slice(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struc
     }
     int64_t most = is_result ? item.result.capacity : at[1];
     for (uint32_t i = 1; i < count; i++) {
-        const struct tmpl_value index = tmpl_concrete(args[i]);
-        if (!read_index(run, &index, most, &at[i - 1])) return false;
+        if (args[i].is_interface) { /* which Go does not look into here */
+            return run_fail(run, "cannot index slice/array with type interface {}");
+        }
+        if (!read_index(run, &args[i], most, &at[i - 1])) return false;
     }
     if (count < 4) at[2] = most;
     for (unsigned i = 0; i < 2; i++) {

@@ -34,9 +34,9 @@ static void
 put_prefix(struct tmpl_verb *v, unsigned base, bool starts_with_0, int32_t verb)
 {
     if (v->sharp && base == 2) buf_put_text(v->scratch, "0b");
-    if (v->sharp && base == 8 && !starts_with_0 && verb != 'O') buf_put_text(v->scratch, "0");
     if (v->sharp && base == 16) buf_put_text(v->scratch, verb == 'X' ? "0X" : "0x");
     if (verb == 'O') buf_put_text(v->scratch, "0o");
+    if (v->sharp && base == 8 && !starts_with_0) buf_put_text(v->scratch, "0");
 }
 
 void
@@ -61,7 +61,7 @@ tmpl_put_base(struct tmpl_verb *v, uint64_t bits, unsigned base, bool is_signed,
     if (negative || v->plus || v->space)
         buf_put_u8(v->scratch, negative ? '-' : v->plus ? '+' : ' ');
     put_prefix(v, base, zeros > 0 || digits[at] == '0', verb);
-    if (buf_reserve(v->scratch, zeros)) {
+    if (zeros > 0 && buf_reserve(v->scratch, zeros)) {
         memset(v->scratch->at + v->scratch->size, '0', zeros);
         v->scratch->size += zeros;
     }

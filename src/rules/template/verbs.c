@@ -521,7 +521,7 @@ take_index(struct format *f)
     if (peek(f) != '[') return;
     f->reordered = true;
     const uint8_t *from = f->text.at + f->at, *close = memchr(from, ']', f->text.size - f->at);
-    if (close == NULL) {
+    if (close == NULL || f->text.size - f->at < 3) { /* so short Go does not look for it */
         f->good_index = false;
         f->at++;
         return;
