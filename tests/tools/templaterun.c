@@ -3,8 +3,8 @@
  *
  *     templaterun [OPTION...] < TEMPLATES
  *
- * Templates end in a NUL byte. Each answer is a line "WORD SIZE" and so many bytes, with a line feed
- * after them: of the text, if WORD is ok, else of the sentence, WORD being input, limit, ....
+ * Templates end in a NUL byte. Each answer is a line "WORD SIZE" and so many bytes, with a line
+ * feed after them: of the text, if WORD is ok, else of the sentence, WORD being input, limit, ....
  *
  *     --name=NAME           in sentences; default: __alert_X
  *     --label=NAME=VALUE    one of $labels
