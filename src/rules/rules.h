@@ -1,0 +1,60 @@
+/*
+ * rules.h - recording and alerting rules, as files of Prometheus' format have them.
+ *
+ * Here is what a group is. Files are read by config/rule_files.h, which knows YAML.
+ */
+#ifndef RULES_RULES_H
+#define RULES_RULES_H
+
+#include "base/mem.h"
+
+enum rule_kind { RULE_RECORDING, RULE_ALERTING };
+
+struct rule_text {
+    const char *name;
+    const char *value;
+};
+struct rule_texts {
+    struct rule_text *items;
+    uint32_t count;
+};
+
+struct rule {
+    enum rule_kind kind;
+    const char *name; /* of the series that is recorded, or of the alert */
+    const char *expression;
+    int64_t for_ms, keep_firing_for_ms; /* of alerts; 0: not given */
+    struct rule_texts labels;           /* templates, of alerts */
+    struct rule_texts annotations;      /* templates */
+    uint32_t line, column;              /* of the file, from 1 on, where the rule begins */
+};
+
+struct rule_group {
+    const char *file; /* as it was found by its pattern */
+    const char *name;
+    int64_t interval_ms;     /* 0: the default */
+    int64_t query_offset_ms; /* with has_query_offset; else the default */
+    bool has_query_offset;
+    uint32_t limit;           /* of series or alerts of a rule; 0: none */
+    struct rule_texts labels; /* of all its rules, which have their own before these */
+    struct rule *rules;
+    uint32_t rule_count;
+    uint32_t line, column;
+    uint64_t hash; /* of all that is said: a group whose hash did not change is the same one */
+};
+
+/* What one file has; all of it lies in the arena. */
+struct rule_groups {
+    struct arena *arena;
+    struct rule_group *items;
+    uint32_t count;
+};
+
+enum {
+    RULE_FILE_BYTES_MAX = 64 << 20,
+    RULE_GROUPS_MAX = 10000,  /* of a file */
+    RULES_MAX = 100000,       /* of a group */
+    RULE_TEXTS_MAX = 128,     /* labels, or annotations */
+};
+
+#endif
