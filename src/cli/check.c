@@ -1,4 +1,5 @@
-/* check.c - `firekeep check FILE`: all that `serve` would find wrong with it before it starts. */
+/* check.c - `firekeep check FILE`: all that `serve` would find wrong with it before it starts. Rule
+ * files are check_rules.c's. */
 #include "cli/check.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@ check_file(const char *path, struct settings *ret_settings, struct destinations 
     struct sources sources = {NULL};
     struct buf text;
     settings_default(ret_settings);
-    enum err e = config_read(path, &text, why);
+    enum err e = config_read(path, CONFIG_BYTES_MAX, &text, why);
     if (e == OK) e = settings_yaml(ret_settings, path, buf_bytes(&text), why);
     if (e == OK) e = destinations_yaml(path, buf_bytes(&text), ret_settings, &destinations, why);
     if (e == OK) e = sources_yaml(path, buf_bytes(&text), ret_settings, &sources, why);
@@ -76,6 +77,27 @@ static const char notes[] =
     "destination has a backlog or dead letters, or they cannot be counted, or a remaining\n"
     "destination would not deliver everything that is queued.\n";
 
+static const char rules_notes[] =
+    "\nfirekeep check rules [flags] FILE...\n"
+    "\nChecks rule files of Prometheus and prints everything that is wrong with them, and how "
+    "many\n"
+    "rules each has. A configuration file named rules is ./rules.\n\n";
+
+static const char rules_status[] =
+    "\nExit status: 0 all files are valid; 1 a file is invalid or cannot be read; 2 wrong usage;\n"
+    "3 with --lint-fatal, all files are valid, but rules of one file have the same name and "
+    "labels.\n";
+
+static void
+put_details(struct buf *to)
+{
+    flags_help(flags, to);
+    buf_put_text(to, notes);
+    buf_put_text(to, rules_notes);
+    flags_help(check_rules_flags, to);
+    buf_put_text(to, rules_status);
+}
+
 static int
 run_check(int argc, char **argv)
 {
@@ -86,6 +108,7 @@ run_check(int argc, char **argv)
     const char *against = NULL;
     bool backlog = false;
     int count = 0;
+    if (argc > 1 && strcmp(argv[1], "rules") == 0) return check_rules(argc - 1, argv + 1);
     enum err e = flags_parse(flags, &against, argc - 1, argv + 1, &count, &why);
     if (e) return cli_usage_error("check", "%s", why.text);
     if (count < 1) return cli_usage_error("check", "missing FILE");
@@ -106,9 +129,10 @@ run_check(int argc, char **argv)
 }
 
 const struct command command_check = {
-    "check",
-    "[flags] FILE",
-    "check a configuration file, and what it would change about a server's destinations",
-    run_check,
-    flags,
-    notes};
+    .name = "check",
+    .arguments = "[flags] FILE | rules [flags] FILE...",
+    .help =
+        "check a configuration file, and what it would change about a server's destinations; or "
+        "rule files",
+    .run = run_check,
+    .details = put_details};

@@ -3,6 +3,7 @@
 #define CLI_CHECK_H
 
 #include "backend/source_settings.h"
+#include "cli/flags.h"
 #include "config/config.h"
 
 /*
@@ -25,5 +26,10 @@ MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
  */
 MUST_CHECK enum err check_against(const struct settings *settings, const struct destinations *list,
                                   const char *against, bool *ret_backlog, struct why *why);
+
+/* `firekeep check rules`: argv[0] is "rules". Returns an exit code. */
+int check_rules(int argc, char **argv);
+/* Its flags, for help. */
+extern const struct flag check_rules_flags[];
 
 #endif

@@ -372,16 +372,16 @@ settings_flags(struct settings *settings, int count, char *const *words, struct 
  * that settings_yaml() sees what is too long.
  */
 enum err
-config_read(const char *path, struct buf *to, struct why *why)
+config_read(const char *path, size_t bytes_max, struct buf *to, struct why *why)
 {
-    buf_init_secret(to, NULL, CONFIG_BYTES_MAX + 1);
+    buf_init_secret(to, NULL, bytes_max + 1);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     enum err e = OK;
     if (fd < 0) {
         return why_set(why, err_from_errno(errno), "cannot open %s: %s", path, strerror(errno));
     }
-    while (e == OK && to->size <= CONFIG_BYTES_MAX) {
-        size_t step = CONFIG_BYTES_MAX + 1 - to->size;
+    while (e == OK && to->size <= bytes_max) {
+        size_t step = bytes_max + 1 - to->size;
         if (step > 16384) step = 16384;
         if (!buf_reserve(to, step)) {
             e = why_set(why, buf_error(to), "%s: not enough memory", path);
@@ -401,7 +401,7 @@ enum err
 settings_file(struct settings *settings, const char *path, struct why *why)
 {
     struct buf text;
-    enum err e = config_read(path, &text, why);
+    enum err e = config_read(path, CONFIG_BYTES_MAX, &text, why);
     if (e == OK) e = settings_yaml(settings, path, buf_bytes(&text), why);
     buf_fini(&text);
     return e;
@@ -416,7 +416,7 @@ load_file(struct settings *settings, struct destinations *destinations, struct s
     struct buf text;
     memcpy(path, settings->config_file, sizeof path);
     settings_default(settings);
-    enum err e = config_read(path, &text, why);
+    enum err e = config_read(path, CONFIG_BYTES_MAX, &text, why);
     if (e == OK) e = settings_yaml(settings, path, buf_bytes(&text), why);
     if (e == OK) {
         enum err fine = settings_flags(settings, count, words, why);

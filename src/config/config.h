@@ -152,9 +152,13 @@ MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *c
 MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_name,
                                   struct bytes text, struct why *why);
 
-/* A file's text into `to`, which is initialized here in any case, for buf_fini(). ERR_MISSING: no
- * such file; ERR_IO: it cannot be read; ERR_NOMEM. */
-MUST_CHECK enum err config_read(const char *path, struct buf *to, struct why *why);
+/*
+ * A file's text into `to`, which is initialized here in any case, for buf_fini(). Of a longer one
+ * bytes_max + 1 bytes are read: whoever parses them says that it is too long. ERR_MISSING: no such
+ * file; ERR_IO: it cannot be read; ERR_NOMEM.
+ */
+MUST_CHECK enum err config_read(const char *path, size_t bytes_max, struct buf *to,
+                                struct why *why);
 
 /* settings_yaml() on a file, of which lists do not matter. Errors of both. */
 MUST_CHECK enum err settings_file(struct settings *settings, const char *path, struct why *why);

@@ -311,11 +311,11 @@ reader_document(struct config_reader *r, enum err (*root)(struct config_reader *
 }
 
 enum err
-reader_init(struct config_reader *r, const char *file_name, struct bytes text, struct why *why)
+reader_init(struct config_reader *r, const char *file_name, struct bytes text, size_t bytes_max,
+            struct why *why)
 {
-    if (text.size > CONFIG_BYTES_MAX) {
-        return why_set(why, ERR_LIMIT, "%s: must be at most %d KiB", file_name,
-                       CONFIG_BYTES_MAX / 1024);
+    if (text.size > bytes_max) {
+        return why_set(why, ERR_LIMIT, "%s: must be at most %zu KiB", file_name, bytes_max / 1024);
     }
     *r = (struct config_reader){.file_name = file_name, .text = text, .why = why};
     if (!yaml_parser_initialize(&r->parser)) {

@@ -1,8 +1,9 @@
 /*
- * reader.h - the configuration file as a chain of events, and complaints that name a place
- * in it: what yaml.c, schema.c and destinations.c have in common. Private to config/.
+ * reader.h - the configuration file, or one of rules, as a chain of events, and complaints that name
+ * a place in it: what yaml.c, schema.c, typed_list.c and rule_files.c have in common. Private to
+ * config/.
  *
- * libyaml has an allocator of its own; what it takes is bounded by CONFIG_BYTES_MAX.
+ * libyaml has an allocator of its own; what it takes is bounded by the size of the file.
  */
 #ifndef CONFIG_READER_H
 #define CONFIG_READER_H
@@ -19,9 +20,9 @@ struct config_reader {
     struct why *why;
 };
 
-/* All is borrowed until reader_fini(). ERR_LIMIT: more than CONFIG_BYTES_MAX; ERR_NOMEM. */
+/* All is borrowed until reader_fini(). ERR_LIMIT: more than `bytes_max`; ERR_NOMEM. */
 MUST_CHECK enum err reader_init(struct config_reader *r, const char *file_name, struct bytes text,
-                                struct why *why);
+                                size_t bytes_max, struct why *why);
 void reader_fini(struct config_reader *r);
 
 /*

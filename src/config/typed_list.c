@@ -244,7 +244,7 @@ walk_text(struct list_walk *w, enum err (*entry)(struct list_walk *w), const cha
     w->entry = entry;
     w->list_line = 0;
     w->index = 0;
-    enum err e = reader_init(&w->in, file_name, text, why);
+    enum err e = reader_init(&w->in, file_name, text, CONFIG_BYTES_MAX, why);
     if (e) return e;
     e = reader_document(&w->in, walk_root, w);
     reader_fini(&w->in);

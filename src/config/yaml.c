@@ -199,7 +199,7 @@ enum err
 settings_yaml(struct settings *settings, const char *file_name, struct bytes text, struct why *why)
 {
     struct settings_reader r = {.next = *settings};
-    enum err e = reader_init(&r.in, file_name, text, why);
+    enum err e = reader_init(&r.in, file_name, text, CONFIG_BYTES_MAX, why);
     if (e) return e;
     e = reader_document(&r.in, read_root, &r);
     if (e == OK) *settings = r.next;

@@ -15,7 +15,7 @@ struct rule_text {
     const char *value;
 };
 struct rule_texts {
-    struct rule_text *items;
+    struct rule_text *items; /* by name */
     uint32_t count;
 };
 
@@ -51,10 +51,10 @@ struct rule_groups {
 };
 
 enum {
-    RULE_FILE_BYTES_MAX = 64 << 20,
-    RULE_GROUPS_MAX = 10000,  /* of a file */
-    RULES_MAX = 100000,       /* of a group */
-    RULE_TEXTS_MAX = 128,     /* labels, or annotations */
+    RULE_FILE_BYTES_MAX = 16 << 20,
+    RULE_GROUPS_MAX = 10000, /* of a file */
+    RULES_MAX = 100000,      /* of a group */
+    RULE_TEXTS_MAX = 128,    /* labels, or annotations */
 };
 
 #endif

@@ -1,0 +1,345 @@
+/*
+ * rule_files.c - files of rules are read as their YAML comes, each group as a draft that remembers
+ * where its fields stand; when a group ends, rule_checks.c makes a group of it.
+ *
+ * This is no schema (schema.h): there the first error ends the reading and a field that is there
+ * has a value. A file of rules is somebody's who also has Prometheus, for which null is the same as
+ * not given, in lists too, and who wants to see all that is wrong with a file at once.
+ */
+#include "config/rule_files.h"
+
+#include "base/ascii.h"
+#include "base/time_text.h"
+#include "config/rule_files_private.h"
+#include "config/suggest.h"
+
+/* --- complaints ------------------------------------------------------------------------------- */
+
+enum err
+rule_file_no_memory(struct rule_file *f)
+{
+    return why_set(f->in.why, ERR_NOMEM, "%s: not enough memory", f->in.file_name);
+}
+
+void
+rule_file_tell(struct rule_file *f, struct bytes sentence)
+{
+    if (f->error_count++ == 0) {
+        struct bytes cut = utf8_cut(sentence, sizeof f->why->text - 1);
+        err_ignore(why_set(f->why, ERR_INPUT, "%.*s", (int)cut.size, (const char *)cut.at),
+                   "it is returned at the end");
+    }
+    if (f->options->tell != NULL) f->options->tell(f->options->context, sentence);
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+enum field_kind { FIELD_TEXT, FIELD_DURATION, FIELD_LIMIT, FIELD_TEXTS, FIELD_RULES, FIELD_GROUPS };
+
+struct field {
+    const char *name;
+    enum field_kind kind;
+    size_t offset; /* in the draft */
+};
+
+static const struct field rule_fields[] = {
+    [DRAFT_RECORD] = {"record", FIELD_TEXT, offsetof(struct drafted_rule, record)},
+    [DRAFT_ALERT] = {"alert", FIELD_TEXT, offsetof(struct drafted_rule, alert)},
+    [DRAFT_EXPR] = {"expr", FIELD_TEXT, offsetof(struct drafted_rule, expr)},
+    [DRAFT_FOR] = {"for", FIELD_DURATION, offsetof(struct drafted_rule, for_ms)},
+    [DRAFT_KEEP_FIRING_FOR] = {"keep_firing_for", FIELD_DURATION,
+                               offsetof(struct drafted_rule, keep_firing_for_ms)},
+    [DRAFT_LABELS] = {"labels", FIELD_TEXTS, offsetof(struct drafted_rule, labels)},
+    [DRAFT_ANNOTATIONS] = {"annotations", FIELD_TEXTS, offsetof(struct drafted_rule, annotations)},
+    {NULL},
+};
+static const struct field group_fields[] = {
+    [DRAFT_NAME] = {"name", FIELD_TEXT, offsetof(struct drafted_group, name)},
+    [DRAFT_INTERVAL] = {"interval", FIELD_DURATION, offsetof(struct drafted_group, interval_ms)},
+    [DRAFT_LIMIT] = {"limit", FIELD_LIMIT, offsetof(struct drafted_group, limit)},
+    [DRAFT_QUERY_OFFSET] = {"query_offset", FIELD_DURATION,
+                            offsetof(struct drafted_group, query_offset_ms)},
+    [DRAFT_GROUP_LABELS] = {"labels", FIELD_TEXTS, offsetof(struct drafted_group, labels)},
+    [DRAFT_RULES] = {"rules", FIELD_RULES, 0},
+    {NULL},
+};
+static const struct field file_fields[] = {{"groups", FIELD_GROUPS, 0}, {NULL}};
+
+/* The mapping that is being read. */
+struct drafting {
+    struct rule_file *file;
+    const struct field *fields;
+    const char *list; /* whose entry it is; NULL: it is the file */
+    void *draft;
+    struct rule_places places;
+    size_t lines[DRAFT_FIELDS_MAX]; /* of the keys, from 1 on; 0: not given */
+};
+
+static struct rule_place
+place_of(yaml_mark_t mark)
+{
+    return (struct rule_place){(uint32_t)mark.line + 1, (uint32_t)mark.column + 1};
+}
+
+/* A copy of the scalar at hand; null is "". `name` is whose value it is. */
+static enum err
+read_text(struct rule_file *f, const char *name, const char **ret)
+{
+    struct config_reader *in = &f->in;
+    if (in->event.type != YAML_SCALAR_EVENT) return reader_expected(in, name, "text");
+    struct bytes text = reader_is_null(in) ? bytes_of(NULL, 0) : reader_scalar(in);
+    if (text.size > 0 && memchr(text.at, 0, text.size) != NULL) {
+        return reader_complain(in, "%s: must not contain NUL characters", name);
+    }
+    char *copy = arena_alloc(f->arena, text.size + 1);
+    if (copy == NULL) return rule_file_no_memory(f);
+    if (text.size > 0) memcpy(copy, text.at, text.size);
+    copy[text.size] = 0;
+    *ret = copy;
+    return OK;
+}
+
+static enum err
+read_duration(struct rule_file *f, const char *name, int64_t *ret_ms)
+{
+    struct config_reader *in = &f->in;
+    if (in->event.type == YAML_SCALAR_EVENT) {
+        if (bytes_equal_text(reader_scalar(in), "0")) { /* the only one without a unit */
+            *ret_ms = 0;
+            return OK;
+        }
+        if (time_parse_duration_api(reader_scalar(in), ret_ms)) return OK;
+    }
+    return reader_expected(in, name, "a duration such as 90s or 1h30m");
+}
+
+static enum err
+read_limit(struct rule_file *f, const char *name, uint32_t *ret)
+{
+    struct config_reader *in = &f->in;
+    uint64_t number = 0;
+    bool fine = in->event.type == YAML_SCALAR_EVENT &&
+                in->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    struct bytes text = fine ? reader_scalar(in) : bytes_of(NULL, 0);
+    for (size_t i = 0; fine && i < text.size; i++) {
+        number = number * 10 + (uint8_t)(text.at[i] - '0');
+        fine = ascii_is_digit(text.at[i]) && number <= INT32_MAX;
+    }
+    if (!fine) return reader_expected(in, name, "a whole number from 0 to 2147483647");
+    *ret = (uint32_t)number;
+    return OK;
+}
+
+struct drafting_texts {
+    struct rule_file *file;
+    const char *name; /* of the field */
+    struct drafted_texts texts;
+};
+
+/* The key at hand and its value. */
+static enum err
+read_pair(struct config_reader *in, void *context)
+{
+    struct drafting_texts *d = context;
+    struct drafted_texts *texts = &d->texts;
+    if (texts->count == RULE_TEXTS_MAX) {
+        return reader_complain(in, "%s: at most %d entries are allowed", d->name, RULE_TEXTS_MAX);
+    }
+    struct drafted_text *items =
+        arena_push(&d->file->scratch, texts->items, texts->count, sizeof *items);
+    if (items == NULL) return rule_file_no_memory(d->file);
+    texts->items = items;
+    struct drafted_text *text = &items[texts->count];
+    enum err e = read_text(d->file, d->name, &text->name);
+    if (e) return e;
+    for (uint32_t i = 0; i < texts->count; i++) {
+        if (strcmp(items[i].name, text->name) != 0) continue;
+        return reader_complain(in, "%s: duplicate key %s, first given on line %u", d->name,
+                               shown_of(bytes_of_text(text->name)).text, items[i].at.line);
+    }
+    text->at = place_of(in->event.start_mark);
+    e = reader_next(in);
+    if (e == OK) e = read_text(d->file, d->name, &text->value);
+    if (e == OK) texts->count++;
+    return e;
+}
+
+static enum err
+read_texts(struct rule_file *f, const char *name, struct drafted_texts *ret)
+{
+    struct drafting_texts d = {f, name, {NULL}};
+    if (f->in.event.type != YAML_MAPPING_START_EVENT) {
+        return reader_expected(&f->in, name, "a mapping");
+    }
+    enum err e = reader_mapping(&f->in, read_pair, &d);
+    if (e == OK) *ret = d.texts;
+    return e;
+}
+
+/* --- mappings --------------------------------------------------------------------------------- */
+
+static enum err read_groups(struct rule_file *f);
+static enum err read_rules(struct rule_file *f, struct drafted_group *group);
+
+static enum err
+unknown_field(struct drafting *d)
+{
+    struct config_reader *in = &d->file->in;
+    struct suggestion near;
+    struct bytes word = reader_scalar(in);
+    if (d->file->options->ignore_unknown_fields) {
+        enum err e = reader_next(in);
+        return e ? e : reader_skip(in);
+    }
+    suggest_begin(&near, word);
+    for (const struct field *field = d->fields; field->name != NULL; field++) {
+        suggest_try(&near, field->name);
+    }
+    struct hint hint = suggest_hint(&near, "");
+    return reader_complain(in, "unknown key %s%s%s%s%s", shown_of(word).text,
+                           d->list == NULL ? "" : " in '", d->list == NULL ? "" : d->list,
+                           d->list == NULL ? "" : "'", hint.text);
+}
+
+static enum err
+read_field(struct config_reader *in, void *context)
+{
+    struct drafting *d = context;
+    struct rule_file *f = d->file;
+    const struct field *field = d->fields;
+    while (field->name != NULL && !bytes_equal_text(reader_scalar(in), field->name)) {
+        field++;
+    }
+    if (field->name == NULL) return unknown_field(d);
+    size_t index = (size_t)(field - d->fields);
+    if (d->lines[index] != 0) {
+        return reader_complain(in, "duplicate key '%s', first given on line %zu", field->name,
+                               d->lines[index]);
+    }
+    d->lines[index] = in->event.start_mark.line + 1;
+    enum err e = reader_next(in);
+    if (e || reader_is_null(in)) return e;
+    d->places.of[index] = place_of(in->event.start_mark);
+    void *to = (uint8_t *)d->draft + field->offset;
+    switch (field->kind) {
+    case FIELD_TEXT:
+        return read_text(f, field->name, to);
+    case FIELD_DURATION:
+        return read_duration(f, field->name, to);
+    case FIELD_LIMIT:
+        return read_limit(f, field->name, to);
+    case FIELD_TEXTS:
+        return read_texts(f, field->name, to);
+    case FIELD_RULES:
+        return read_rules(f, d->draft);
+    default:
+        return read_groups(f);
+    }
+}
+
+static enum err
+read_entry(struct rule_file *f, const struct field *fields, const char *list, void *draft,
+           struct rule_places *ret_places)
+{
+    struct drafting d = {.file = f, .fields = fields, .list = list, .draft = draft};
+    d.places.begin = place_of(f->in.event.start_mark);
+    if (f->in.event.type != YAML_MAPPING_START_EVENT) {
+        return reader_complain(&f->in, "'%s' expects keys below it such as '%s:', got %s", list,
+                               fields[0].name, reader_found(&f->in).text);
+    }
+    enum err e = reader_mapping(&f->in, read_field, &d);
+    *ret_places = d.places;
+    return e;
+}
+
+/* Moves to the next entry of a list that is not null. */
+static enum err
+next_entry(struct rule_file *f, bool *ret_more)
+{
+    for (;;) {
+        enum err e = reader_next(&f->in);
+        if (e) return e;
+        *ret_more = f->in.event.type != YAML_SEQUENCE_END_EVENT;
+        if (!*ret_more || !reader_is_null(&f->in)) return OK;
+    }
+}
+
+static enum err
+read_rules(struct rule_file *f, struct drafted_group *group)
+{
+    struct config_reader *in = &f->in;
+    bool more;
+    if (in->event.type != YAML_SEQUENCE_START_EVENT) return reader_expected(in, "rules", "a list");
+    for (;;) {
+        enum err e = next_entry(f, &more);
+        if (e || !more) return e;
+        if (group->rule_count == RULES_MAX) {
+            return reader_complain(in, "rules: at most %d entries are allowed", RULES_MAX);
+        }
+        struct drafted_rule *rules =
+            arena_push(&f->scratch, group->rules, group->rule_count, sizeof *rules);
+        if (rules == NULL) return rule_file_no_memory(f);
+        group->rules = rules;
+        struct drafted_rule *rule = &rules[group->rule_count];
+        *rule = (struct drafted_rule){.record = NULL};
+        e = read_entry(f, rule_fields, "rules", rule, &rule->places);
+        if (e) return e;
+        group->rule_count++;
+    }
+}
+
+static enum err
+read_groups(struct rule_file *f)
+{
+    struct config_reader *in = &f->in;
+    bool more;
+    if (in->event.type != YAML_SEQUENCE_START_EVENT) return reader_expected(in, "groups", "a list");
+    for (;;) {
+        enum err e = next_entry(f, &more);
+        if (e || !more) return e;
+        if (f->groups.count == RULE_GROUPS_MAX) {
+            return reader_complain(in, "groups: at most %d entries are allowed", RULE_GROUPS_MAX);
+        }
+        struct drafted_group group = {.name = NULL};
+        e = read_entry(f, group_fields, "groups", &group, &group.places);
+        if (e == OK) e = rule_file_add_group(f, &group);
+        if (e) return e;
+        arena_reset(&f->scratch);
+    }
+}
+
+static enum err
+read_root(struct config_reader *in, void *context)
+{
+    struct drafting d = {.file = context, .fields = file_fields};
+    if (reader_is_null(in)) return OK;
+    if (in->event.type == YAML_MAPPING_START_EVENT) return reader_mapping(in, read_field, &d);
+    return reader_complain(in, "expected 'groups:', got %s", reader_found(in).text);
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+enum err
+rule_file_parse(const char *file, struct bytes text, const struct rule_file_options *options,
+                struct arena *arena, struct rule_groups *ret_groups, struct why *why)
+{
+    struct why first = {""}, reading = {""};
+    struct rule_file f = {.options = options, .arena = arena, .why = &first, .groups.arena = arena};
+    struct bytes name = arena_copy(arena, bytes_of(file, strlen(file) + 1));
+    if (name.at == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", file);
+    enum err e = reader_init(&f.in, (const char *)name.at, text, RULE_FILE_BYTES_MAX, why);
+    if (e) return e;
+    f.in.why = &reading;
+    arena_init(&f.scratch, arena->budget, RULE_DRAFT_BYTES_MAX, 0);
+    buf_init(&f.sentence, arena->budget, RULE_SENTENCE_BYTES_MAX);
+    e = reader_document(&f.in, read_root, &f);
+    if (e == ERR_INPUT) rule_file_tell(&f, bytes_of_text(reading.text));
+    if (e == OK && f.error_count > 0) e = ERR_INPUT;
+    if (e == OK) *ret_groups = f.groups;
+    if (e && why != NULL) *why = e == ERR_INPUT ? first : reading;
+    reader_fini(&f.in);
+    table_fini(&f.names, arena->budget);
+    arena_fini(&f.scratch);
+    buf_fini(&f.sentence);
+    return e;
+}

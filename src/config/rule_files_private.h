@@ -1,0 +1,95 @@
+/*
+ * rule_files_private.h - a group as it stands in its file, with the places of all that is given,
+ * between rule_files.c, which reads it, and rule_checks.c, which checks it.
+ */
+#ifndef CONFIG_RULE_FILES_PRIVATE_H
+#define CONFIG_RULE_FILES_PRIVATE_H
+
+#include "base/table.h"
+#include "config/reader.h"
+#include "config/rule_files.h"
+
+/* From 1 on; line 0: not given. */
+struct rule_place {
+    uint32_t line, column;
+};
+
+struct drafted_text {
+    const char *name;
+    const char *value;
+    struct rule_place at;
+};
+struct drafted_texts {
+    struct drafted_text *items;
+    uint32_t count;
+};
+
+enum {
+    DRAFT_FIELDS_MAX = 8,
+    RULE_DRAFT_BYTES_MAX = 256 << 20, /* of a group */
+    RULE_DETAIL_BYTES_MAX = 4096,     /* of what is said of an expression or a template */
+    RULE_SENTENCE_BYTES_MAX = 8 * RULE_DETAIL_BYTES_MAX, /* more than that with escapes */
+};
+
+/* Where the fields' values are, by their rows. */
+struct rule_places {
+    struct rule_place begin;
+    struct rule_place of[DRAFT_FIELDS_MAX];
+};
+
+/* The order of the fields is that of their rows in rule_files.c. */
+enum {
+    DRAFT_RECORD,
+    DRAFT_ALERT,
+    DRAFT_EXPR,
+    DRAFT_FOR,
+    DRAFT_KEEP_FIRING_FOR,
+    DRAFT_LABELS,
+    DRAFT_ANNOTATIONS
+};
+struct drafted_rule {
+    struct rule_places places;
+    const char *record, *alert, *expr; /* NULL: not given */
+    int64_t for_ms, keep_firing_for_ms;
+    struct drafted_texts labels, annotations;
+};
+
+enum {
+    DRAFT_NAME,
+    DRAFT_INTERVAL,
+    DRAFT_LIMIT,
+    DRAFT_QUERY_OFFSET,
+    DRAFT_GROUP_LABELS,
+    DRAFT_RULES
+};
+struct drafted_group {
+    struct rule_places places;
+    const char *name;
+    int64_t interval_ms, query_offset_ms;
+    uint32_t limit;
+    struct drafted_texts labels;
+    struct drafted_rule *rules;
+    uint32_t rule_count;
+};
+
+struct rule_file {
+    struct config_reader in;
+    const struct rule_file_options *options;
+    struct arena *arena;  /* texts, and what is checked */
+    struct arena scratch; /* the rest of a draft; of one group at a time */
+    struct why *why;      /* has the first sentence, if error_count > 0 */
+    uint32_t error_count;
+    struct buf sentence;
+    struct rule_groups groups;
+    struct table names; /* of the groups, by their indexes */
+};
+
+/* Counts and tells what is wrong. */
+void rule_file_tell(struct rule_file *f, struct bytes sentence);
+/* ERR_NOMEM: "FILE: not enough memory". */
+enum err rule_file_no_memory(struct rule_file *f);
+
+/* Tells all that is wrong with a group, and appends it to the groups. ERR_NOMEM. */
+MUST_CHECK enum err rule_file_add_group(struct rule_file *f, const struct drafted_group *draft);
+
+#endif
