@@ -201,7 +201,7 @@ check_rule(const struct checked *c)
         e = complain(c, rule->places.begin, "'record' or 'alert' is required");
     }
     if (e == OK) e = check_expression(c);
-    if (e == OK && records) e = check_recording(c);
+    if (e == OK && records && !alerts) e = check_recording(c);
     if (e == OK) e = check_labels(c, &rule->labels);
     if (e == OK) e = check_annotations(c);
     if (e == OK && alerts) e = check_templates(c, "label", &rule->labels);

@@ -386,6 +386,8 @@ parse(struct bytes text, void (*rule)(struct parser *p), struct budget *budget,
     else
         rule(&p);
     enum err e = err_first(p.failed, buf_error(&p.lexer_error));
+    /* Of what is wrong with the expression no sentence is left that could be told. */
+    if (buf_error(&p.lexer_error) == ERR_NOMEM || buf_error(error) == ERR_NOMEM) e = ERR_NOMEM;
     buf_fini(&p.lexer_error);
     buf_fini(&p.scratch);
     if (e) {

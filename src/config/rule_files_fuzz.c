@@ -1,0 +1,81 @@
+/* Any text as a file of rules: refused with a sentence that names a place, or kept as groups that
+ * are complete, and the same ones when it is read again. */
+#include <assert.h>
+
+#include "base/utf8.h"
+#include "config/rule_files.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { ARENA_BYTES_MAX = 64 << 20 };
+
+static void
+count_sentence(void *context, struct bytes sentence)
+{
+    assert(sentence.size > 0);
+    assert(utf8_valid(sentence));
+    assert(memcmp(sentence.at, "fuzz.yml:", 9) == 0);
+    ++*(uint32_t *)context;
+}
+
+static void
+check_texts(const struct rule_texts *texts)
+{
+    assert(texts->count <= RULE_TEXTS_MAX);
+    for (uint32_t i = 0; i < texts->count; i++) {
+        assert(texts->items[i].value != NULL);
+        assert(texts->items[i].name[0] != 0);
+        assert(i == 0 || strcmp(texts->items[i - 1].name, texts->items[i].name) < 0);
+    }
+}
+
+static void
+check_group(const struct rule_group *group)
+{
+    assert(group->name[0] != 0);
+    assert(group->interval_ms >= 0);
+    assert(group->line > 0);
+    check_texts(&group->labels);
+    for (uint32_t i = 0; i < group->rule_count; i++) {
+        const struct rule *rule = &group->rules[i];
+        assert(rule->name[0] != 0);
+        assert(rule->expression[0] != 0);
+        assert(rule->line > 0);
+        check_texts(&rule->labels);
+        check_texts(&rule->annotations);
+        assert(rule->kind == RULE_ALERTING || rule->annotations.count == 0);
+        assert(rule->kind == RULE_ALERTING || rule->for_ms + rule->keep_firing_for_ms == 0);
+    }
+}
+
+static void
+parse(struct bytes text, bool ignore_unknown_fields)
+{
+    uint32_t told = 0;
+    const struct rule_file_options options = {ignore_unknown_fields, count_sentence, &told};
+    struct rule_groups groups = {NULL}, again = {NULL};
+    struct why why = {""};
+    struct arena arena;
+    arena_init(&arena, NULL, ARENA_BYTES_MAX, 0);
+    enum err e = rule_file_parse("fuzz.yml", text, &options, &arena, &groups, &why);
+    assert(e == OK || e == ERR_INPUT || e == ERR_NOMEM);
+    assert(e == OK || why.text[0] != 0);
+    assert(e != OK || told == 0);
+    assert(e != ERR_INPUT || told > 0);
+    if (e == OK && rule_file_parse("fuzz.yml", text, &options, &arena, &again, &why) == OK) {
+        assert(groups.count == again.count);
+        for (uint32_t i = 0; i < groups.count; i++) {
+            check_group(&groups.items[i]);
+            assert(groups.items[i].hash == again.items[i].hash);
+        }
+    }
+    arena_fini(&arena);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    parse(bytes_of(data, size), false);
+    parse(bytes_of(data, size), true);
+    return 0;
+}
