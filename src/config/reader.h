@@ -1,7 +1,7 @@
 /*
- * reader.h - the configuration file, or one of rules, as a chain of events, and complaints that name
- * a place in it: what yaml.c, schema.c, typed_list.c and rule_files.c have in common. Private to
- * config/.
+ * reader.h - the configuration file, or one of rules, as a chain of events, and complaints that
+ * name a place in it: what yaml.c, schema.c, typed_list.c and rule_files.c have in common. Private
+ * to config/.
  *
  * libyaml has an allocator of its own; what it takes is bounded by the size of the file.
  */

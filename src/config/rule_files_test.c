@@ -458,6 +458,39 @@ test_a_file_one_byte_over_the_limit_is_refused(void **state)
     free(text);
 }
 
+/* Nesting and sheer length cost neither stack nor time, also where keys are ignored. */
+static void
+test_hostile_texts_are_read_or_refused_soon(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        "", "groups: [{name: a, more: ", "groups: [{name: a, rules: [{alert: a, expr: \""};
+    static const char *const fills[] = {
+        "[", "{", "- ", "? a\n", "a: ", "a,", "{}, ", "(", "{{", "&"};
+    const struct rule_file_options options = {.ignore_unknown_fields = true};
+    enum { BYTES = 1 << 20 };
+    char *text = malloc(BYTES);
+    assert_non_null(text);
+    for (size_t h = 0; h < sizeof heads / sizeof *heads; h++) {
+        for (size_t f = 0; f < sizeof fills / sizeof *fills; f++) {
+            size_t head = strlen(heads[h]), fill = strlen(fills[f]);
+            memcpy(text, heads[h], head);
+            for (size_t i = head; i < BYTES; i++) {
+                text[i] = fills[f][(i - head) % fill];
+            }
+            struct rule_groups groups = {NULL};
+            struct why why = {""};
+            struct arena arena;
+            arena_init(&arena, NULL, 8 << 20, 0);
+            enum err e =
+                rule_file_parse("r.yml", bytes_of(text, BYTES), &options, &arena, &groups, &why);
+            assert_true(e == OK || e == ERR_INPUT);
+            arena_fini(&arena);
+        }
+    }
+    free(text);
+}
+
 static void
 test_a_full_arena_is_reported(void **state)
 {
@@ -515,6 +548,7 @@ main(void)
         cmocka_unit_test(test_foreign_text_is_harmless_in_sentences),
         cmocka_unit_test(test_limits_are_met_one_beyond_them),
         cmocka_unit_test(test_a_file_one_byte_over_the_limit_is_refused),
+        cmocka_unit_test(test_hostile_texts_are_read_or_refused_soon),
         cmocka_unit_test(test_a_full_arena_is_reported),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
     };

@@ -233,6 +233,8 @@ prints() { # STATUS EXPECTED ARGUMENT...
     [[ $status == "$1" && $said == *"$2"* ]]
 }
 
+claim "the rules that come with Firekeep are right" prints 0 'SUCCESS: ' \
+    rules --lint-fatal docs/firekeep.rules.yml
 rules_of "$work/files"
 cd "$work/files" || exit 1
 printf 'web:\n  listen_address: 127.0.0.1:1\n' >rules
