@@ -70,7 +70,7 @@ struct drafting {
     struct rule_file *file;
     const struct field *fields;
     const char *list; /* whose entry it is; NULL: it is the file */
-    void *draft;
+    void *draft;      /* of the file: its rule_file */
     struct rule_places places;
     size_t lines[DRAFT_FIELDS_MAX]; /* of the keys, from 1 on; 0: not given */
 };
@@ -311,7 +311,7 @@ read_groups(struct rule_file *f)
 static enum err
 read_root(struct config_reader *in, void *context)
 {
-    struct drafting d = {.file = context, .fields = file_fields};
+    struct drafting d = {.file = context, .fields = file_fields, .draft = context};
     if (reader_is_null(in)) return OK;
     if (in->event.type == YAML_MAPPING_START_EVENT) return reader_mapping(in, read_field, &d);
     return reader_complain(in, "expected 'groups:', got %s", reader_found(in).text);
