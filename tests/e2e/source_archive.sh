@@ -138,11 +138,7 @@ if [[ -n $has_s3 && -n $SAMPLES ]]; then
     claim "bucket: the whole of it is as before" reads_back "$SAMPLES/node15s.rw"
 fi
 
-# --- what the old adapter left: hours, gzip, cut values, rows without samples -----------------------
-
-if [[ -z $SAMPLES ]]; then
-    skip "old, cache, late" "no captures beside the project"
-    # --- series that are hard to write, random questions -------------------------------------------------
+# --- series that are hard to write, random questions -------------------------------------------------
 
 seed=${SEED:-$RANDOM}
 asks_at_random() { # COMMAND ARGUMENT...: of the store, and of the archive
@@ -152,25 +148,44 @@ same_samples() {
     "$TOOLS/rrcompare" "$url" "$reader" --start 1 --end 9000000000000 --streamed
 }
 
-python3 tests/tools/random_matchers.py series "$seed" 120 >"$work/random.ndjson"
-stop writer
-rm -rf "$work/writer" "$work/files" && mkdir -p "$work/files"
-claim "seed $seed: series that are hard to write are archived" write_to_archives random "$firekeep" import --url="$url" "$work/random.ndjson" || exit 1
-claim "seed $seed: all of them are delivered" within 60 archived
-claim "seed $seed: the writer ends its files and starts again" eval 'stop writer && start_firekeep writer "$work/writer" "${port[firekeep]}"'
-for name in none gzip zstd ${has_s3:+s3-gzip s3-zstd}; do
-    if [[ $name == s3-* ]]; then
-        read_with < <(echo 'sources:' && s3_entry a "random-${name#s3-}/" ", late: 100y")
-    else
-        read_with <<<"sources: [{name: a, type: archive, path: $work/files/$name, layout: flat}]"
-    fi
-    claim "seed $seed, $name: everything comes back, bit for bit" same_samples
-    claim "seed $seed, $name: ${CASES:-20} random questions are answered the same" asks_at_random compare "$seed" "${CASES:-20}"
-done
-claim "seed $seed: hostile texts find what the store finds" asks_at_random hostile
-claim "seed $seed: the writer stops" stop writer
+# Without its first bytes, compressed data is nothing: no lines either, that could be left out.
+begins_wrong() { # PACKING
+    rm -rf "$work/files/wrong" && cp -r "$work/files/$1" "$work/files/wrong" || return 1
+    printf XX | dd of="$(find "$work/files/wrong" -type f | head -n 1)" conv=notrunc status=none || return 1
+    read_with <<<"sources: [{name: a, type: archive, path: $work/files/wrong, layout: flat}]"
+    curl -s --noproxy '*' "$reader/api/v1/query?query=up&time=1700000100" | tee "$work/answer.json"
+    grep -q '"error":"source a: .*neither lines, nor gzip or zstd' "$work/answer.json"
+}
 
-exit $((failures > 0))
+random_round() {
+    local name
+    python3 tests/tools/random_matchers.py series "$seed" 120 >"$work/random.ndjson"
+    stop writer
+    rm -rf "$work/writer" "$work/files" && mkdir -p "$work/files"
+    claim "seed $seed: series that are hard to write are archived" write_to_archives random "$firekeep" import --url="$url" "$work/random.ndjson" || return
+    claim "seed $seed: all of them are delivered" within 60 archived
+    claim "seed $seed: the writer ends its files and starts again" eval 'stop writer && start_firekeep writer "$work/writer" "${port[firekeep]}"'
+    for name in none gzip zstd ${has_s3:+s3-gzip s3-zstd}; do
+        if [[ $name == s3-* ]]; then
+            read_with < <(echo 'sources:' && s3_entry a "random-${name#s3-}/" ", late: 100y")
+        else
+            read_with <<<"sources: [{name: a, type: archive, path: $work/files/$name, layout: flat}]"
+        fi
+        claim "seed $seed, $name: everything comes back, bit for bit" same_samples
+        claim "seed $seed, $name: ${CASES:-20} random questions are answered the same" asks_at_random compare "$seed" "${CASES:-20}"
+    done
+    claim "seed $seed: hostile texts find what the store finds" asks_at_random hostile
+    claim "seed $seed: the writer stops" stop writer
+    claim "a gzip object that begins wrong is damaged" begins_wrong gzip
+    claim "so is one of zstd" begins_wrong zstd
+}
+
+# --- what the old adapter left: hours, gzip, cut values, rows without samples -----------------------
+
+if [[ -z $SAMPLES ]]; then
+    skip "old, cache, late" "no captures beside the project"
+    random_round
+    exit $((failures > 0))
 fi
 
 # The capture, an hour's worth of it per minute, as the adapter and a delivery stream would have left
@@ -308,43 +323,6 @@ missing_counted() {
 claim "without its directory the query fails, and names it" no_directory
 claim "and that is counted, and shown" missing_counted
 
-# --- series that are hard to write, random questions -------------------------------------------------
-
-seed=${SEED:-$RANDOM}
-asks_at_random() { # COMMAND ARGUMENT...: of the store, and of the archive
-    python3 tests/tools/random_matchers.py "$@" "$url" "$reader"
-}
-same_samples() {
-    "$TOOLS/rrcompare" "$url" "$reader" --start 1 --end 9000000000000 --streamed
-}
-
-python3 tests/tools/random_matchers.py series "$seed" 120 >"$work/random.ndjson"
-stop writer
-rm -rf "$work/writer" "$work/files" && mkdir -p "$work/files"
-claim "seed $seed: series that are hard to write are archived" write_to_archives random "$firekeep" import --url="$url" "$work/random.ndjson" || exit 1
-claim "seed $seed: all of them are delivered" within 60 archived
-claim "seed $seed: the writer ends its files and starts again" eval 'stop writer && start_firekeep writer "$work/writer" "${port[firekeep]}"'
-for name in none gzip zstd ${has_s3:+s3-gzip s3-zstd}; do
-    if [[ $name == s3-* ]]; then
-        read_with < <(echo 'sources:' && s3_entry a "random-${name#s3-}/" ", late: 100y")
-    else
-        read_with <<<"sources: [{name: a, type: archive, path: $work/files/$name, layout: flat}]"
-    fi
-    claim "seed $seed, $name: everything comes back, bit for bit" same_samples
-    claim "seed $seed, $name: ${CASES:-20} random questions are answered the same" asks_at_random compare "$seed" "${CASES:-20}"
-done
-claim "seed $seed: hostile texts find what the store finds" asks_at_random hostile
-claim "seed $seed: the writer stops" stop writer
-
-# Without its first bytes, compressed data is nothing: no lines either, that could be left out.
-begins_wrong() { # PACKING
-    rm -rf "$work/files/wrong" && cp -r "$work/files/$1" "$work/files/wrong" || return 1
-    printf XX | dd of="$(find "$work/files/wrong" -type f | head -n 1)" conv=notrunc status=none || return 1
-    read_with <<<"sources: [{name: a, type: archive, path: $work/files/wrong, layout: flat}]"
-    curl -s --noproxy '*' "$reader/api/v1/query?query=up&time=1700000100" | tee "$work/answer.json"
-    grep -q '"error":"source a: .*neither lines, nor gzip or zstd' "$work/answer.json"
-}
-claim "a gzip object that begins wrong is damaged" begins_wrong gzip
-claim "so is one of zstd" begins_wrong zstd
+random_round
 
 exit $((failures > 0))

@@ -11,7 +11,7 @@
  *     --external=NAME=VALUE one of $externalLabels
  *     --url=URL             $externalURL
  *     --value=NUMBER        $value; default: 0
- *     --time=MS             for now; default: 0
+ *     --time=MS             what `now` is; default: 0
  *     --sample=LABELS=NUMBER  what a query has, LABELS being NAME,NAME=VALUE,...: the first is the
  *                           metric's, by which `query` finds it
  *     --check               parses only

@@ -190,7 +190,7 @@ fail_unit(struct tmpl_run *run, struct bytes unit, struct bytes text)
                     (const char *)quoted.at, (int)whole.size, (const char *)whole.at);
 }
 
-/* Digits and what is none: "1d". False: it does not begin so, or the number is beyond 64 bits. */
+/* Digits and the unit after them: "1d". False: no digits, or a number above 64 bits. */
 static bool
 take_part(struct cursor *c, uint64_t *ret_number, struct bytes *ret_unit)
 {

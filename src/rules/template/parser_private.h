@@ -59,7 +59,7 @@ void *parsing_grow(struct tmpl_parser *p, void *items, uint32_t count, size_t it
 struct tmpl_node *parsing_new_node(struct tmpl_parser *p, enum tmpl_kind kind, uint32_t at);
 bool parsing_add_node(struct tmpl_parser *p, struct tmpl_list *list, struct tmpl_node *n);
 bool parsing_add_name(struct tmpl_parser *p, struct tmpl_names *names, struct bytes name);
-/* A literal's text; false: it is none, which is told. */
+/* The text of a literal. False: it is not valid, and the error is set. */
 bool parsing_unquote(struct tmpl_parser *p, struct bytes literal, struct bytes *ret);
 bool parsing_declare(struct tmpl_parser *p, struct bytes name);
 bool parsing_is_declared(const struct tmpl_parser *p, struct bytes name);

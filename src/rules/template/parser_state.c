@@ -241,7 +241,7 @@ parsing_add_name(struct tmpl_parser *p, struct tmpl_names *names, struct bytes n
     return true;
 }
 
-/* A literal's text; false: it is none, which is told. */
+/* The text of a literal. False: it is not valid, and the error is set. */
 bool
 parsing_unquote(struct tmpl_parser *p, struct bytes literal, struct bytes *ret)
 {

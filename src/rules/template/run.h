@@ -117,7 +117,7 @@ struct tmpl_function {
     enum tmpl_type parameters[TMPL_PARAMETERS_MAX];
 };
 
-/* NULL: there is none of that name. */
+/* NULL: no function has that name. */
 const struct tmpl_function *tmpl_function_find(struct bytes name);
 const struct tmpl_function *tmpl_builtin_find(struct bytes name);    /* builtins.c */
 const struct tmpl_function *tmpl_prometheus_find(struct bytes name); /* functions.c */

@@ -55,7 +55,7 @@ struct template_data {
 
 struct template_options {
     struct bytes name;           /* as sentences have it: of an alert "__alert_" and its name */
-    struct template_query query; /* `query` NULL: there is none, and a template that asks fails */
+    struct template_query query; /* `query` NULL: a template that uses query fails */
     struct budget *budget;       /* for all that is taken; NULL: none */
 };
 

@@ -106,7 +106,7 @@ struct tmpl_parsing {
  */
 MUST_CHECK enum err tmpl_parse(const struct tmpl_parsing *parsing, struct tmpl_tree *ret);
 
-/* NULL: there is none of that name. */
+/* NULL: no function has that name. */
 const struct tmpl_template *tmpl_template_find(const struct tmpl_tree *tree, struct bytes name);
 
 /* As sentences have it: Go's own form of a node, which is not always as it was written. */
