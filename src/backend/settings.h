@@ -11,6 +11,7 @@
 #define BACKEND_SETTINGS_H
 
 #include "base/buf.h"
+#include "base/texts.h"
 #include "model/relabel.h"
 #include "model/selector.h"
 
@@ -48,19 +49,6 @@ secret_given(const struct secret *secret)
 /* Appends what it says now. ERR_MISSING: no such variable or file; ERR_IO; ERR_LIMIT: 64 KiB. */
 MUST_CHECK enum err secret_fetch(const struct secret *secret, struct buf *to, struct why *why);
 
-struct text_list {
-    const char **items;
-    uint32_t count;
-};
-
-struct named_text {
-    const char *name;
-    const char *value;
-};
-struct named_texts {
-    struct named_text *items;
-    uint32_t count;
-};
 struct named_secret {
     const char *name;
     struct secret value;

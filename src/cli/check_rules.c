@@ -44,7 +44,7 @@ struct found_rule {
 
 /* The labels of a rule by name, those of its group among them, of which its own hide some. */
 struct label_walk {
-    struct rule_texts own, of_group;
+    struct named_texts own, of_group;
 };
 
 static struct label_walk
@@ -53,15 +53,15 @@ labels_of(const struct found_rule *found)
     return (struct label_walk){found->rule->labels, found->group->labels};
 }
 
-static const struct rule_text *
-take(struct rule_texts *texts)
+static const struct named_text *
+take(struct named_texts *texts)
 {
     texts->count--;
     return texts->items++;
 }
 
 /* NULL: there are no more. */
-static const struct rule_text *
+static const struct named_text *
 next_label(struct label_walk *w)
 {
     if (w->own.count == 0) return w->of_group.count == 0 ? NULL : take(&w->of_group);
@@ -78,7 +78,7 @@ compare_series(const struct found_rule *a, const struct found_rule *b)
     int order = strcmp(a->rule->name, b->rule->name);
     struct label_walk x = labels_of(a), y = labels_of(b);
     while (order == 0) {
-        const struct rule_text *p = next_label(&x), *q = next_label(&y);
+        const struct named_text *p = next_label(&x), *q = next_label(&y);
         if (p == NULL || q == NULL) return (p != NULL) - (q != NULL);
         order = strcmp(p->name, q->name);
         if (order == 0) order = strcmp(p->value, q->value);
@@ -108,7 +108,7 @@ print_duplicate(const char *path, const struct found_rule *first, const struct f
     buf_init(&line, NULL, LINE_BYTES_MAX);
     buf_put_shown(&line, utf8_cut(bytes_of_text(first->rule->name), LINE_BYTES_MAX / 16));
     buf_put_u8(&line, '{');
-    for (const struct rule_text *label; (label = next_label(&labels)) != NULL; separator = ", ") {
+    for (const struct named_text *label; (label = next_label(&labels)) != NULL; separator = ", ") {
         buf_put_text(&line, separator);
         buf_put_shown(&line, bytes_of_text(label->name));
         buf_put_u8(&line, '=');

@@ -231,21 +231,21 @@ check_name(const struct checked *c, uint64_t hash)
 static int
 compare_texts(const void *a, const void *b)
 {
-    const struct rule_text *x = a, *y = b;
+    const struct named_text *x = a, *y = b;
     return strcmp(x->name, y->name);
 }
 
 static bool
-keep_texts(struct arena *arena, const struct drafted_texts *from, struct rule_texts *ret)
+keep_texts(struct arena *arena, const struct drafted_texts *from, struct named_texts *ret)
 {
     if (from->count == 0) return true;
-    struct rule_text *items = arena_alloc(arena, from->count * sizeof *items);
+    struct named_text *items = arena_alloc(arena, from->count * sizeof *items);
     if (items == NULL) return false;
     for (uint32_t i = 0; i < from->count; i++) {
-        items[i] = (struct rule_text){from->items[i].name, from->items[i].value};
+        items[i] = (struct named_text){from->items[i].name, from->items[i].value};
     }
     qsort(items, from->count, sizeof *items, compare_texts);
-    *ret = (struct rule_texts){items, from->count};
+    *ret = (struct named_texts){items, from->count};
     return true;
 }
 
@@ -280,7 +280,7 @@ add_text(struct hash_pieces *h, const char *text)
 }
 
 static void
-add_texts(struct hash_pieces *h, const struct rule_texts *texts)
+add_texts(struct hash_pieces *h, const struct named_texts *texts)
 {
     add_number(h, texts->count);
     for (uint32_t i = 0; i < texts->count; i++) {

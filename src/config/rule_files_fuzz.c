@@ -19,7 +19,7 @@ count_sentence(void *context, struct bytes sentence)
 }
 
 static void
-check_texts(const struct rule_texts *texts)
+check_texts(const struct named_texts *texts)
 {
     assert(texts->count <= RULE_TEXTS_MAX);
     for (uint32_t i = 0; i < texts->count; i++) {

@@ -7,25 +7,17 @@
 #define RULES_RULES_H
 
 #include "base/mem.h"
+#include "base/texts.h"
 
 enum rule_kind { RULE_RECORDING, RULE_ALERTING };
-
-struct rule_text {
-    const char *name;
-    const char *value;
-};
-struct rule_texts {
-    struct rule_text *items; /* by name */
-    uint32_t count;
-};
 
 struct rule {
     enum rule_kind kind;
     const char *name; /* of the series that is recorded, or of the alert */
     const char *expression;
     int64_t for_ms, keep_firing_for_ms; /* of alerts; 0: not given */
-    struct rule_texts labels;           /* templates, of alerts */
-    struct rule_texts annotations;      /* templates */
+    struct named_texts labels;          /* by name; templates, of alerts */
+    struct named_texts annotations;     /* by name; templates */
     uint32_t line, column;              /* of the file, from 1 on, where the rule begins */
 };
 
@@ -35,8 +27,8 @@ struct rule_group {
     int64_t interval_ms;     /* 0: the default */
     int64_t query_offset_ms; /* with has_query_offset; else the default */
     bool has_query_offset;
-    uint32_t limit;           /* of series or alerts of a rule; 0: none */
-    struct rule_texts labels; /* of all its rules, which have their own before these */
+    uint32_t limit;            /* of series or alerts of a rule; 0: none */
+    struct named_texts labels; /* of all its rules, which have their own before these */
     struct rule *rules;
     uint32_t rule_count;
     uint32_t line, column;

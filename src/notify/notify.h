@@ -1,0 +1,89 @@
+/*
+ * notify.h - tells Alertmanagers about alerts: each alert to every member of every Alertmanager
+ * that is configured.
+ *
+ *      notifier_send() --> alert relabelling --> queue of each member --> POST /api/v2/alerts
+ *
+ * A queue has at most one entry for an alert, its newest state, and is bounded; what does not fit
+ * any more is dropped from its front, counted, and comes again when the alert is sent again. A
+ * member that is down or slow delays no other and nobody who calls notifier_send(): its queue is
+ * tried again, later and later, and as Retry-After says.
+ *
+ * Nothing is kept over a restart: what is due follows from the state of alerts (rules/), which are
+ * sent again as long as they last.
+ *
+ * Threads: notifier_send(), notifier_print(), notifier_collect() and notifier_wake() from any;
+ * notifier_step() from one; the others from the one that owns the server or, one at a time, reloads
+ * it. No call waits for the network but notifier_step(), for as long as it is told.
+ */
+#ifndef NOTIFY_NOTIFY_H
+#define NOTIFY_NOTIFY_H
+
+#include "base/json.h"
+#include "base/metric.h"
+#include "model/labels.h"
+#include "notify/settings.h"
+#include "sys/env.h"
+
+/* One alert as it is now. */
+struct notify_alert {
+    struct bytes labels; /* canonical, alertname among them; external labels are added here */
+    const struct label *annotations; /* in any order */
+    uint32_t annotation_count;
+    struct bytes expression; /* of its rule, for generatorURL */
+    int64_t starts_ms;       /* Unix */
+    int64_t ends_ms;         /* in the past: it is resolved */
+};
+
+struct notifier;
+struct notifier_options {
+    struct env *env;
+    struct budget *memory;
+    const char *external_url; /* what generatorURL begins with; "": not known */
+};
+/* What a reload may change, besides the Alertmanagers. */
+struct notifier_limits {
+    uint32_t queue_capacity; /* alerts, of each member */
+    uint32_t batch_size;     /* of a request */
+};
+
+/* Without Alertmanagers yet. ERR_NOMEM. */
+MUST_CHECK enum err notifier_new(const struct notifier_options *options,
+                                 struct notifier **ret_notifier, struct why *why);
+/* No other call is under way. What is in queues is given up. */
+void notifier_free(struct notifier *notifier);
+
+/*
+ * Makes it these Alertmanagers, in two steps: the first makes all that can fail, and changes
+ * nothing; the second cannot fail. The settings are taken, also on an error; the rest is copied.
+ * Members that are as they were keep their queues and counts.   ERR_NOMEM, ERR_INPUT.
+ */
+struct notifier_change;
+MUST_CHECK enum err notifier_prepare(struct notifier *notifier, struct alerting *settings,
+                                     const struct named_texts *external_labels,
+                                     const struct notifier_limits *limits,
+                                     struct notifier_change **ret_change, struct why *why);
+void notifier_commit(struct notifier_change *change);
+/* Instead. NULL is fine. */
+void notifier_abandon(struct notifier_change *change);
+
+/* Everything is copied. What cannot be queued for lack of memory is dropped, and counted. */
+void notifier_send(struct notifier *notifier, const struct notify_alert *alerts, uint32_t count);
+
+/*
+ * Does what is due: discovery, requests, their answers. Returns when something was done, when
+ * notifier_wake() was called, or after `wait_ms`.
+ */
+void notifier_step(struct notifier *notifier, int wait_ms);
+void notifier_wake(struct notifier *notifier);
+/* Whether anything is queued or under way, for a stop that waits a moment for it. */
+bool notifier_is_idle(struct notifier *notifier);
+
+/* The members "activeAlertmanagers" and "droppedAlertmanagers" of the object that is open. */
+void notifier_print(struct notifier *notifier, struct json *to);
+/* The mapping `alerting` in the form of the configuration file. */
+void notifier_print_yaml(struct notifier *notifier, struct buf *to);
+/* For a metric_collector, whose context is the notifier. */
+void notifier_collect(struct metric_sink *sink, void *notifier);
+
+#endif

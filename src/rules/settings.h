@@ -1,0 +1,27 @@
+/*
+ * settings.h - what the configuration file says of rules, besides the settings that are flags, too.
+ * docs/configuration.md explains every key; config/rule_settings.c reads them.
+ */
+#ifndef RULES_SETTINGS_H
+#define RULES_SETTINGS_H
+
+#include "base/mem.h"
+#include "base/texts.h"
+
+/* Rules of one tenant. */
+struct tenant_rules {
+    const char *tenant;     /* "" without tenancy */
+    struct text_list files; /* patterns of paths; relative ones from the directory of the
+                               configuration file on */
+};
+
+/* The arena owns every text of it. */
+struct rule_settings {
+    struct arena *arena;
+    struct named_texts external_labels; /* global.external_labels, by name */
+    struct tenant_rules *tenants;
+    uint32_t tenant_count;
+};
+void rule_settings_free(struct rule_settings *settings);
+
+#endif
