@@ -12,6 +12,7 @@
 
 #include <assert.h>
 
+#include "base/hash.h"
 #include "base/heap.h"
 #include "wire/escaped_name.h"
 
@@ -267,6 +268,36 @@ labels_build(struct label *given, uint32_t count, const struct labels_limits *li
     if (verdict == REJECT_NONE) verdict = check_limits(given, count, limits);
     if (verdict == REJECT_NONE) put_all(given, count, size_bytes, to);
     return verdict;
+}
+
+/* --- hashes ----------------------------------------------------------------------------------- */
+
+static void
+put_length(struct buf *to, size_t size)
+{
+    if (size < 255) {
+        buf_put_u8(to, (uint8_t)size);
+        return;
+    }
+    buf_put_u8(to, 255);
+    for (int i = 0; i < 3; i++) {
+        buf_put_u8(to, (uint8_t)(size >> 8 * i));
+    }
+}
+
+enum err
+labels_prometheus_hash(struct bytes labels, struct buf *scratch, uint64_t *ret_hash)
+{
+    struct cursor c = cursor_of(labels);
+    buf_clear(scratch);
+    for (struct label label; labels_next(&c, &label);) {
+        put_length(scratch, label.name.size);
+        buf_put_bytes(scratch, label.name);
+        put_length(scratch, label.value.size);
+        buf_put_bytes(scratch, label.value);
+    }
+    *ret_hash = XXH64(scratch->at, scratch->size, 0);
+    return buf_error(scratch);
 }
 
 /* --- for people ------------------------------------------------------------------------------- */

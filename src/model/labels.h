@@ -53,6 +53,11 @@ struct labels_limits {
 enum reject labels_build(struct label *given, uint32_t count, const struct labels_limits *limits,
                          struct buf *to);
 
+/* The hash by which Prometheus knows them: where limit_ratio() places a series, and when a group of
+ * rules is evaluated. `scratch` is overwritten. ERR_NOMEM, ERR_LIMIT: of it. */
+MUST_CHECK enum err labels_prometheus_hash(struct bytes labels, struct buf *scratch,
+                                           uint64_t *ret_hash);
+
 /* For people: {__name__="up", job="x"} with values quoted and escaped as in PromQL. */
 void labels_print(struct buf *to, struct bytes labels);
 /* As PromQL selects it: up{job="x"}, {"my.metric", job="x"}, and {} of no labels. */

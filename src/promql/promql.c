@@ -10,7 +10,9 @@ promql_rewrite(struct bytes text, enum promql_form form, struct budget *budget,
     struct promql_tree *tree;
     enum err e = tree_parse(text, budget, control, &tree, error);
     if (e) return e;
-    if (form == PROMQL_LINES)
+    if (form == PROMQL_LINE)
+        tree_print(tree->root, to);
+    else if (form == PROMQL_LINES)
         tree_print_pretty(tree->root, to);
     else
         tree_print_json(tree->root, to);

@@ -12,6 +12,7 @@
 #include "promql/histogram/fhist.h"
 
 enum promql_form {
+    PROMQL_LINE,  /* the expression in one line, as Prometheus prints what it has parsed */
     PROMQL_LINES, /* the expression, in lines of at most 100 characters where that is possible */
     PROMQL_JSON,  /* its syntax tree, as the query API gives it */
 };

@@ -83,33 +83,13 @@ wanted(const struct choosing_vector *v, uint32_t step)
 
 /* --- limit_ratio ------------------------------------------------------------------------------ */
 
-static void
-put_length(struct buf *to, size_t size)
-{
-    if (size < 255) {
-        buf_put_u8(to, (uint8_t)size);
-        return;
-    }
-    buf_put_u8(to, 255);
-    for (int i = 0; i < 3; i++) {
-        buf_put_u8(to, (uint8_t)(size >> 8 * i));
-    }
-}
-
-/* Where a series stands between 0 and 1, by a hash of its labels as Prometheus lays them out. */
+/* Where a series stands between 0 and 1. */
 static enum err
 place_of(struct choosing_vector *v, struct bytes labels, double *ret)
 {
-    struct cursor c = cursor_of(labels);
-    buf_clear(&v->hashed);
-    for (struct label label; labels_next(&c, &label);) {
-        put_length(&v->hashed, label.name.size);
-        buf_put_bytes(&v->hashed, label.name);
-        put_length(&v->hashed, label.value.size);
-        buf_put_bytes(&v->hashed, label.value);
-    }
-    if (buf_error(&v->hashed)) return eval_no_memory(v->vector.ev);
-    *ret = (double)XXH64(v->hashed.at, v->hashed.size, 0) / 0x1p64;
+    uint64_t hash;
+    if (labels_prometheus_hash(labels, &v->hashed, &hash)) return eval_no_memory(v->vector.ev);
+    *ret = (double)hash / 0x1p64;
     return OK;
 }
 

@@ -155,6 +155,53 @@ fhist_of(void *memory, const struct histogram *from)
     return h;
 }
 
+static enum err
+store_side(struct arena *arena, const struct fhist_side *side, struct hist_buckets *to)
+{
+    *to = (struct hist_buckets){.bucket_count = side->count};
+    if (side->count == 0) return OK;
+    struct hist_span *spans = arena_alloc(arena, side->count * sizeof *spans);
+    uint64_t *counts = arena_alloc(arena, side->count * sizeof *counts);
+    if (spans == NULL || counts == NULL) return ERR_NOMEM;
+    int64_t end = 0; /* of the span before */
+    for (uint32_t i = 0; i < side->count; i++) {
+        if (i == 0 || side->indexes[i] != end) {
+            spans[to->span_count++] = (struct hist_span){(int32_t)(side->indexes[i] - end), 0};
+        }
+        spans[to->span_count - 1].length++;
+        end = (int64_t)side->indexes[i] + 1;
+        counts[i] = double_bits(side->counts[i]);
+    }
+    to->spans = spans;
+    to->counts = counts;
+    return OK;
+}
+
+enum err
+fhist_stored(struct arena *arena, const struct fhist *h, struct histogram *ret)
+{
+    *ret = (struct histogram){
+        .kind = SAMPLE_HISTOGRAM_FLOAT,
+        .reset_hint = h->hint,
+        .schema = h->schema,
+        .zero_threshold_bits = double_bits(h->zero_threshold),
+        .sum_bits = double_bits(h->sum),
+        .count = double_bits(h->count),
+        .zero_count = double_bits(h->zero_count),
+        .custom_count = h->bound_count,
+    };
+    enum err e = store_side(arena, &h->positive, &ret->positive);
+    if (e == OK) e = store_side(arena, &h->negative, &ret->negative);
+    if (e || h->bound_count == 0) return e;
+    uint64_t *bounds = arena_alloc(arena, h->bound_count * sizeof *bounds);
+    if (bounds == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < h->bound_count; i++) {
+        bounds[i] = double_bits(h->bounds[i]);
+    }
+    ret->custom_bits = bounds;
+    return OK;
+}
+
 static void
 copy_side(struct fhist_side *to, const struct fhist_side *from)
 {

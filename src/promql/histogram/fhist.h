@@ -56,6 +56,9 @@ struct fhist *fhist_copy(void *memory, const struct fhist *h);
 /* The same in an arena. NULL: no memory. */
 struct fhist *fhist_keep(struct arena *arena, const struct fhist *h);
 
+/* As it is stored, in the arena: with floats for counts. ERR_NOMEM. */
+MUST_CHECK enum err fhist_stored(struct arena *arena, const struct fhist *h, struct histogram *ret);
+
 /* --- arithmetic; what changes has its arrays in the arena that is given ----------------------- */
 
 /* One that can be changed; a copy. With `precise` it keeps what rounding loses. ERR_NOMEM. */

@@ -1,0 +1,103 @@
+/*
+ * alerts.h - the alerts of one rule, and what an evaluation makes of them.
+ *
+ *      found --> pending --(for)--> firing --(not found)--(keep_firing_for)--> resolved -->
+ * forgotten |                 ^                                           | not found: forgotten
+ * +--------------- found: pending again ------+
+ *
+ * The rules are Prometheus'. What is resolved is kept for 15 minutes, in which it is told again to
+ * whoever may have missed it.
+ *
+ * Times are Unix nanoseconds, 0: never. Threads: the owner's.
+ */
+#ifndef RULES_ALERTS_H
+#define RULES_ALERTS_H
+
+#include "base/table.h"
+#include "model/labels.h"
+
+enum alert_state { ALERT_INACTIVE, ALERT_PENDING, ALERT_FIRING };
+/* "inactive", "pending", "firing". */
+const char *alert_state_word(enum alert_state state);
+
+/* In one piece of memory. */
+struct alert_annotations {
+    size_t bytes; /* of all */
+    uint32_t count;
+    struct label items[];
+};
+
+struct alert {
+    struct bytes labels; /* canonical, alertname among them */
+    uint64_t hash;
+    struct alert_annotations *annotations; /* of the last evaluation that found it */
+    uint64_t value_bits;                   /* the same */
+    enum alert_state state;
+    int64_t active_at_ns;
+    int64_t fired_at_ns;
+    int64_t resolved_at_ns;
+    int64_t keep_firing_since_ns;
+    int64_t told_at_ns;     /* last */
+    int64_t valid_until_ns; /* as it was told last */
+    uint64_t found_in;      /* number of the last evaluation that found it */
+    size_t bytes;           /* of its memory */
+};
+
+struct alerts {
+    struct budget *budget;
+    uint64_t seed; /* of hashes; secret */
+    struct alert **items;
+    uint32_t count, capacity;
+    struct table table; /* of items, by the hash of their labels */
+    uint64_t evaluations;
+};
+
+/* Takes no memory yet. */
+void alerts_init(struct alerts *alerts, struct budget *budget, uint64_t seed);
+void alerts_fini(struct alerts *alerts);
+
+/* What an expression gave, with labels and annotations expanded. */
+struct alert_found {
+    struct bytes labels;
+    const struct label *annotations;
+    uint32_t annotation_count;
+    uint64_t value_bits;
+};
+
+struct alert_terms {
+    int64_t for_ns;
+    int64_t keep_firing_ns;
+    uint32_t limit; /* of active alerts; 0: none */
+    bool holds;     /* what is not found stays as it is: the rule's input is incomplete */
+};
+
+/*
+ * Goes from one evaluation to the next. Everything is copied; no two of what was found have the
+ * same labels. ERR_NOMEM: nothing changed. ERR_LIMIT: there are more active alerts than allowed,
+ * *ret_active of them; as in Prometheus, all are forgotten.
+ */
+MUST_CHECK enum err alerts_evaluate(struct alerts *alerts, const struct alert_terms *terms,
+                                    int64_t at_ns, const struct alert_found *found, uint32_t count,
+                                    uint32_t *ret_active);
+
+/* Puts one there as it was, at a start. The memory is copied. ERR_NOMEM. */
+MUST_CHECK enum err alerts_restore(struct alerts *alerts, const struct alert *as_it_was,
+                                   const struct alert_found *found);
+
+/* NULL: there is none with these labels. */
+struct alert *alerts_find(const struct alerts *alerts, struct bytes labels);
+
+/* The alert is pending or firing, and so is the rule. */
+static inline bool
+alert_is_active(const struct alert *alert)
+{
+    return alert->state != ALERT_INACTIVE;
+}
+
+/*
+ * Whether an alert has to be told at `at_ns`: it fires or was resolved, and that is new, or was
+ * told `resend_ns` ago or earlier.
+ */
+bool alert_is_due(const struct alert *alert, int64_t at_ns, int64_t resend_ns);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * depends.c - which rules of a group may run together: neighbours of which none reads or writes
+ * what another one writes.
+ */
+#include "rules/group_private.h"
+
+/* The names of series that a rule writes. */
+static uint32_t
+written_names(const struct rule_at_work *rule, struct bytes names[2])
+{
+    if (rule->text->kind == RULE_RECORDING) {
+        names[0] = bytes_of_text(rule->text->name);
+        return 1;
+    }
+    names[0] = bytes_of_text("ALERTS");
+    names[1] = bytes_of_text("ALERTS_FOR_STATE");
+    return 2;
+}
+
+/* What a rule's series have under a label for certain; `at` NULL: that is not known. */
+static struct bytes
+certain_value(const struct rule_at_work *rule, struct bytes name)
+{
+    if (rule->text->kind == RULE_ALERTING) {
+        bool is_name = bytes_equal_text(name, "alertname");
+        return is_name ? bytes_of_text(rule->text->name) : (struct bytes){NULL, 0};
+    }
+    for (uint32_t i = 0; i < rule->label_count; i++) {
+        if (bytes_equal(rule->labels[i].name, name)) return rule->labels[i].value;
+    }
+    return (struct bytes){NULL, 0};
+}
+
+/* Whether a selector may select a series of this name that the rule writes. */
+static bool
+may_select(const struct matcher_set *set, const struct rule_at_work *writer, struct bytes name)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct bytes label = matcher_name(set->matchers[i]);
+        struct bytes value =
+            bytes_equal_text(label, "__name__") ? name : certain_value(writer, label);
+        if (value.at != NULL && !matcher_matches(set->matchers[i], value)) return false;
+    }
+    return true;
+}
+
+/* Texts of alerts may ask whatever they like. */
+static bool
+asks_in_templates(const struct rule *rule)
+{
+    const struct named_texts *texts[] = {&rule->labels, &rule->annotations};
+    for (size_t k = 0; k < 2; k++) {
+        for (uint32_t i = 0; rule->kind == RULE_ALERTING && i < texts[k]->count; i++) {
+            if (strstr(texts[k]->items[i].value, "query") != NULL) return true;
+        }
+    }
+    return false;
+}
+
+static bool
+reads(const struct rule_at_work *reader, const struct rule_at_work *writer)
+{
+    struct bytes names[2];
+    uint32_t name_count = written_names(writer, names), set_count;
+    const struct matcher_set *sets = promql_selectors(reader->tree, &set_count);
+    if (asks_in_templates(reader->text)) return true;
+    for (uint32_t i = 0; i < set_count; i++) {
+        for (uint32_t k = 0; k < name_count; k++) {
+            if (may_select(&sets[i], writer, names[k])) return true;
+        }
+    }
+    return false;
+}
+
+static bool
+write_the_same(const struct rule_at_work *a, const struct rule_at_work *b)
+{
+    return a->text->kind == b->text->kind && strcmp(a->text->name, b->text->name) == 0;
+}
+
+void
+group_make_batches(struct group *g)
+{
+    uint32_t first = 0, batch = 0; /* of the batch at hand */
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i];
+        bool alone = i - first >= RULE_BATCH_MAX;
+        for (uint32_t k = first; k < i && !alone; k++) {
+            const struct rule_at_work *before = &g->rules[k];
+            alone = reads(rule, before) || reads(before, rule) || write_the_same(rule, before);
+        }
+        if (alone) {
+            batch++;
+            first = i;
+        }
+        rule->batch = batch;
+    }
+    g->batch_count = g->text.rule_count == 0 ? 0 : batch + 1;
+}

@@ -1,0 +1,814 @@
+/*
+ * evaluate.c - one evaluation of a group: see group.h.
+ *
+ * The results of a rule are one remote write message, so that the store judges them like anybody's.
+ * State changes when the results of the batch are durable: an evaluation that could not be stored
+ * has, for staleness markers, not been.
+ */
+#include <stdio.h>
+
+#include "base/array.h"
+#include "base/log.h"
+#include "rules/group_private.h"
+#include "rules/relabelled.h"
+#include "rules/template/template.h"
+#include "sys/env.h"
+#include "wire/number.h"
+#include "wire/remote_write_build.h"
+
+enum {
+    SUBQUERY_STEP_MS = 60 * 1000,
+    ARENA_BYTES_MAX = 1 << 30,
+    ALERTS_AT_ONCE = 64, /* that are told */
+};
+
+/* One evaluation. */
+struct evaluating {
+    struct group *g;
+    const struct rules_host *host;
+    const struct rules_terms *terms;
+    const struct group_evaluation *how;
+    int64_t t_ms;      /* of the evaluation */
+    int64_t sample_ms; /* of what is queried, and of the results */
+    struct view *view; /* of the batch */
+    struct work *works;
+    bool stored; /* all until now */
+    uint64_t ticket;
+    uint64_t samples;
+    uint32_t failed;
+};
+
+/* What is done for one rule. But for the flags it ends with the batch. */
+struct work {
+    struct evaluating *of;
+    struct rule_at_work *rule;
+    bool skipped; /* another part of the group */
+    struct arena arena;
+    struct rw_build *build;
+    struct kept_series written;
+    struct buf labels; /* of the series at hand */
+    uint32_t samples;  /* results */
+    uint64_t ticket;
+    bool evaluated; /* there are results, */
+    bool stored;    /* and they were taken by the store */
+    enum err error;
+    struct buf sentence; /* why it failed */
+    struct why why;
+    int64_t took_ns;
+};
+
+/* --- failures --------------------------------------------------------------------------------- */
+
+static enum err
+fail(struct work *w, enum err e, const char *sentence)
+{
+    buf_clear(&w->sentence);
+    buf_put_cut(&w->sentence, bytes_of_text(sentence));
+    return w->error = e;
+}
+
+static enum err
+no_memory(struct work *w)
+{
+    return fail(w, ERR_NOMEM, "not enough memory for the rule");
+}
+
+static enum err
+fail_with_why(struct work *w, enum err e)
+{
+    return w->sentence.size > 0 ? (w->error = e) : fail(w, e, why_text(&w->why, e));
+}
+
+/* --- queries ---------------------------------------------------------------------------------- */
+
+static void
+begin_control(const struct evaluating *ev, struct budget *budget, struct query_control *control)
+{
+    const struct rules_terms *terms = ev->terms;
+    *control = (struct query_control){
+        .env = ev->host->env,
+        .deadline_ns =
+            terms->timeout_ns == 0 ? 0 : env_monotonic_ns(ev->host->env) + terms->timeout_ns,
+        .all_canceled = ev->host->all_canceled,
+        .budget = budget,
+        .series_max = terms->series_max,
+        .samples_max = terms->samples_read_max,
+        .bytes_max = terms->bytes_max,
+        .names = &limits_of_queries,
+    };
+}
+
+/* A result, and what it lives on. */
+struct asked {
+    struct budget budget;
+    struct query_control control;
+    struct promql_result *result;
+};
+
+/* Prometheus' rules take a scalar for a vector of one. */
+static enum err
+check_type(const struct promql_result *result, struct buf *error)
+{
+    enum promql_type type = promql_result_type(result);
+    if (type == PROMQL_VECTOR || type == PROMQL_SCALAR) return OK;
+    buf_put_text(error, "rule result is not a vector or scalar");
+    return ERR_INPUT;
+}
+
+static enum err
+ask(const struct evaluating *ev, const struct promql_tree *tree, int64_t t_ms, struct asked *a,
+    struct buf *error, struct why *why)
+{
+    budget_init(&a->budget, "rule", 0, ev->host->memory);
+    begin_control(ev, &a->budget, &a->control);
+    struct promql_options options = {
+        .tenant = ev->g->tenant,
+        .first_ms = t_ms,
+        .last_ms = t_ms,
+        .lookback_ms = ev->terms->lookback_ms,
+        .subquery_step_ms = SUBQUERY_STEP_MS,
+        .features = ev->terms->features,
+        .helpers = ev->host->helpers,
+        .held_max = ev->terms->held_max,
+        .control = &a->control,
+        .budget = &a->budget,
+    };
+    a->result = NULL;
+    if (!promql_has_durations(tree, &options, error)) return ERR_INPUT;
+    enum err e = promql_run(tree, ev->view, &options, &a->result, error, why);
+    return e ? e : check_type(a->result, error);
+}
+
+static void
+asked_end(struct asked *a)
+{
+    promql_result_free(a->result);
+}
+
+/* The one point that a series has. */
+static bool
+point_of(struct promql_result *result, struct promql_point *ret)
+{
+    return promql_next_point(result, false, ret) || promql_next_point(result, true, ret);
+}
+
+/* --- `query` in templates --------------------------------------------------------------------- */
+
+static enum err
+give_samples(struct promql_result *result, enum err (*each)(void *, const struct template_sample *),
+             void *to)
+{
+    struct template_sample sample;
+    struct promql_point point;
+    enum err e = OK;
+    while (e == OK && promql_next_series(result, &sample.labels)) {
+        if (!point_of(result, &point)) continue;
+        sample.value = point.histogram == NULL ? double_bits(point.value) : 0;
+        e = each(to, &sample);
+    }
+    return e;
+}
+
+static enum err
+query_of_template(void *context, struct bytes expression,
+                  enum err (*each)(void *, const struct template_sample *), void *to,
+                  struct why *why)
+{
+    const struct evaluating *ev = context;
+    struct promql_tree *tree = NULL;
+    struct asked a = {.result = NULL};
+    struct buf error;
+    buf_init(&error, ev->host->memory, RULE_ERROR_BYTES_MAX);
+    enum err e = promql_parse(expression, ev->host->memory, NULL, &tree, &error);
+    if (e == OK) e = ask(ev, tree, ev->t_ms, &a, &error, why);
+    if (e == OK) e = give_samples(a.result, each, to);
+    if (e && error.size > 0) {
+        e = why_set(why, e == ERR_LIMIT ? ERR_INPUT : e, "%.*s", (int)error.size,
+                    (const char *)error.at);
+    }
+    asked_end(&a);
+    promql_free(tree);
+    buf_fini(&error);
+    return e;
+}
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+static enum err
+put_sample(struct work *w, struct bytes labels, int64_t t_ms, const struct promql_point *point)
+{
+    rw_build_series(w->build, labels);
+    w->samples++;
+    if (point->histogram == NULL) {
+        rw_build_float(w->build, t_ms, double_bits(point->value), 0);
+        return OK;
+    }
+    struct histogram h;
+    if (fhist_stored(&w->arena, point->histogram, &h)) return no_memory(w);
+    rw_build_histogram(w->build, t_ms, 0, &h);
+    return OK;
+}
+
+/* Those of the evaluation before that this one has not. */
+static void
+put_stale(struct work *w, const struct kept_series *before)
+{
+    for (uint32_t i = 0; i < before->count; i++) {
+        struct bytes labels = kept_series_at(before, i);
+        if (kept_series_has(&w->written, labels)) continue;
+        rw_build_series(w->build, labels);
+        rw_build_float(w->build, w->of->sample_ms, STALE_NAN_BITS, 0);
+    }
+}
+
+static enum err
+record_series(struct work *w, struct bytes metric, const struct label *over, uint32_t over_count,
+              const struct promql_point *point)
+{
+    bool is_new;
+    buf_clear(&w->labels);
+    relabelled_put(&w->labels, metric, over, over_count);
+    if (buf_error(&w->labels)) return no_memory(w);
+    if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return no_memory(w);
+    if (is_new) return put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, point);
+    return fail(w, ERR_INPUT,
+                "vector contains metrics with the same labelset after applying rule labels");
+}
+
+static enum err
+exceeds(struct work *w, uint64_t count, const char *what)
+{
+    char text[96];
+    snprintf(text, sizeof text, "exceeded limit of %u with %llu %s", w->of->g->text.limit,
+             (unsigned long long)count, what);
+    return fail(w, ERR_LIMIT, text);
+}
+
+static enum err
+record(struct work *w, struct promql_result *result)
+{
+    const struct rule_at_work *rule = w->rule;
+    uint32_t over_count = rule->label_count + 1, limit = w->of->g->text.limit;
+    struct label *over = arena_alloc(&w->arena, over_count * sizeof *over);
+    if (over == NULL) return no_memory(w);
+    over[0] = (struct label){bytes_of_text("__name__"), bytes_of_text(rule->text->name)};
+    if (rule->label_count > 0) {
+        memcpy(over + 1, rule->labels, rule->label_count * sizeof *over);
+    }
+    over_count = relabelled_sort(over, over_count);
+    struct bytes metric;
+    struct promql_point point;
+    enum err e = OK;
+    while (e == OK && promql_next_series(result, &metric)) {
+        if (point_of(result, &point)) e = record_series(w, metric, over, over_count, &point);
+    }
+    if (e == OK && limit > 0 && w->written.count > limit) {
+        e = exceeds(w, w->written.count, "series");
+    }
+    return e;
+}
+
+/* --- alerts ----------------------------------------------------------------------------------- */
+
+/* What of an alert's texts is the same for all of them. */
+struct expanding {
+    struct work *w;
+    struct template_options options;
+    struct template_data data;
+};
+
+static enum err
+expand(struct expanding *x, struct bytes text, struct bytes *ret)
+{
+    struct work *w = x->w;
+    struct buf to;
+    struct why why = {""};
+    if (memchr(text.at, '{', text.size) == NULL) { /* as most are */
+        *ret = text;
+        return OK;
+    }
+    buf_init(&to, w->of->host->memory, TEMPLATE_OUTPUT_BYTES_MAX + sizeof why.text + 64);
+    enum err e = template_expand(&x->options, text, &x->data, &to, &why);
+    if (e == ERR_INPUT || e == ERR_LIMIT) {
+        buf_printf(&to, "<error expanding template: %s>", why_text(&why, e));
+        log_warn("cannot expand a template of an alert", KV("group", w->of->g->text.name),
+                 KV("alert", w->rule->text->name), KV("error", why_text(&why, e)));
+        e = buf_error(&to);
+    }
+    if (e == OK) {
+        *ret = arena_copy(&w->arena, buf_bytes(&to));
+        if (ret->at == NULL && to.size > 0) e = ERR_NOMEM;
+    }
+    buf_fini(&to);
+    if (e == ERR_NOMEM) return no_memory(w);
+    return e ? fail(w, e, why_text(&why, e)) : OK;
+}
+
+static enum err
+labels_to_array(struct work *w, struct bytes labels, struct label **ret, uint32_t *ret_count)
+{
+    uint32_t count = labels_count(labels), i = 0;
+    struct label *items = arena_alloc(&w->arena, (count + 1) * sizeof *items);
+    if (items == NULL) return no_memory(w);
+    struct cursor c = cursor_of(labels);
+    for (struct label label; labels_next(&c, &label);) {
+        items[i++] = label;
+    }
+    *ret = items;
+    *ret_count = count;
+    return OK;
+}
+
+static enum err
+expand_labels(struct expanding *x, struct bytes metric, struct alert_found *found)
+{
+    struct work *w = x->w;
+    const struct rule_at_work *rule = w->rule;
+    uint32_t count = 0;
+    struct label *over = arena_alloc(&w->arena, (rule->label_count + 2) * sizeof *over);
+    if (over == NULL) return no_memory(w);
+    over[count++] = (struct label){bytes_of_text("alertname"), bytes_of_text(rule->text->name)};
+    over[count++] = (struct label){bytes_of_text("__name__"), bytes_of("", 0)};
+    for (uint32_t i = 0; i < rule->label_count; i++, count++) {
+        over[count].name = rule->labels[i].name;
+        enum err e = expand(x, rule->labels[i].value, &over[count].value);
+        if (e) return e;
+    }
+    count = relabelled_sort(over, count);
+    buf_clear(&w->labels);
+    relabelled_put(&w->labels, metric, over, count);
+    if (buf_error(&w->labels)) return no_memory(w);
+    found->labels = arena_copy(&w->arena, buf_bytes(&w->labels));
+    return found->labels.at == NULL ? no_memory(w) : OK;
+}
+
+static enum err
+expand_annotations(struct expanding *x, struct alert_found *found)
+{
+    const struct named_texts *texts = &x->w->rule->text->annotations;
+    struct label *items = arena_alloc(&x->w->arena, (texts->count + 1) * sizeof *items);
+    if (items == NULL) return no_memory(x->w);
+    for (uint32_t i = 0; i < texts->count; i++) {
+        items[i].name = bytes_of_text(texts->items[i].name);
+        enum err e = expand(x, bytes_of_text(texts->items[i].value), &items[i].value);
+        if (e) return e;
+    }
+    found->annotations = items;
+    found->annotation_count = texts->count;
+    return OK;
+}
+
+static enum err
+find_alert(struct expanding *x, struct bytes metric, const struct promql_point *point,
+           struct alert_found *found)
+{
+    struct label *labels;
+    enum err e = labels_to_array(x->w, metric, &labels, &x->data.label_count);
+    if (e) return e;
+    x->data.labels = labels;
+    found->value_bits = point->histogram == NULL ? double_bits(point->value) : 0;
+    x->data.value = found->value_bits;
+    e = expand_labels(x, metric, found);
+    return e ? e : expand_annotations(x, found);
+}
+
+static enum err
+find_alerts(struct work *w, struct promql_result *result, struct alert_found **ret,
+            uint32_t *ret_count)
+{
+    const struct evaluating *ev = w->of;
+    struct buf name;
+    struct kept_series seen;
+    uint64_t most = promql_series_count(result);
+    struct alert_found *found = arena_new(&w->arena, (most + 1) * sizeof *found);
+    if (found == NULL) return no_memory(w);
+    buf_init(&name, ev->host->memory, RULE_FILE_BYTES_MAX);
+    buf_printf(&name, "__alert_%s", w->rule->text->name);
+    kept_series_init(&seen, ev->host->memory, ev->host->seed);
+    struct expanding x = {
+        .w = w,
+        .options = {.name = buf_bytes(&name),
+                    .query = {query_of_template, (void *)(uintptr_t)ev},
+                    .budget = ev->host->memory},
+        .data = {.external_labels = ev->terms->external_labels,
+                 .external_count = ev->terms->external_count,
+                 .external_url = ev->terms->external_url,
+                 .time_ms = ev->t_ms},
+    };
+    struct bytes metric;
+    struct promql_point point;
+    uint32_t count = 0;
+    enum err e = buf_error(&name) ? no_memory(w) : OK;
+    while (e == OK && promql_next_series(result, &metric)) {
+        bool is_new = false;
+        if (!point_of(result, &point)) continue;
+        e = find_alert(&x, metric, &point, &found[count]);
+        if (e == OK && kept_series_add(&seen, found[count].labels, &is_new)) e = no_memory(w);
+        if (e == OK && !is_new) {
+            e = fail(w, ERR_INPUT,
+                     "vector contains metrics with the same labelset after applying alert labels");
+        }
+        count++;
+    }
+    *ret = found;
+    *ret_count = count;
+    kept_series_fini(&seen);
+    buf_fini(&name);
+    return e;
+}
+
+/* ALERTS, or ALERTS_FOR_STATE, of an alert. */
+static enum err
+put_alert_series(struct work *w, const struct alert *alert, const char *name, const char *state,
+                 double value)
+{
+    bool is_new;
+    struct promql_point point = {.t_ms = w->of->sample_ms, .value = value};
+    struct label over[3] = {{bytes_of_text("__name__"), bytes_of_text(name)}};
+    uint32_t count = 1;
+    if (state != NULL) {
+        over[count++] = (struct label){bytes_of_text("alertstate"), bytes_of_text(state)};
+    }
+    buf_clear(&w->labels);
+    relabelled_put(&w->labels, alert->labels, over, relabelled_sort(over, count));
+    if (buf_error(&w->labels)) return no_memory(w);
+    if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return no_memory(w);
+    return is_new ? put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, &point) : OK;
+}
+
+static enum err
+put_alerts_locked(struct work *w)
+{
+    const struct alerts *alerts = &w->rule->alerts;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < alerts->count; i++) {
+        const struct alert *alert = alerts->items[i];
+        if (!alert_is_active(alert)) continue;
+        int64_t since_s = alert->active_at_ns / NS_PER_S;
+        e = put_alert_series(w, alert, "ALERTS", alert_state_word(alert->state), 1);
+        if (e == OK) e = put_alert_series(w, alert, "ALERTS_FOR_STATE", NULL, (double)since_s);
+    }
+    return e;
+}
+
+static enum err
+alarm(struct work *w, struct promql_result *result)
+{
+    const struct evaluating *ev = w->of;
+    struct rule_at_work *rule = w->rule;
+    struct alert_found *found;
+    uint32_t count, active;
+    struct alert_terms terms = {
+        .for_ns = rule->text->for_ms * NS_PER_MS,
+        .keep_firing_ns = rule->text->keep_firing_for_ms * NS_PER_MS,
+        .limit = ev->g->text.limit,
+        .holds = ev->how->holds,
+    };
+    enum err e = find_alerts(w, result, &found, &count);
+    if (e) return e;
+    lock_take(&ev->g->lock);
+    e = alerts_evaluate(&rule->alerts, &terms, ev->how->at_ns, found, count, &active);
+    enum err put = e == OK ? put_alerts_locked(w) : OK;
+    lock_drop(&ev->g->lock);
+    if (e == ERR_LIMIT) return exceeds(w, active, "alerts");
+    return e ? no_memory(w) : put;
+}
+
+/* --- one rule --------------------------------------------------------------------------------- */
+
+static enum err
+write_results(struct work *w)
+{
+    const struct rules_host *host = w->of->host;
+    struct bytes message;
+    struct rules_written written = {.ticket = 0};
+    if (rw_build_counts(w->build).series == 0) {
+        w->stored = true;
+        return OK;
+    }
+    if (rw_build_end(w->build, &message)) return no_memory(w);
+    enum err e = host->write(host->context, w->of->g->tenant, message, &written, &w->why);
+    if (e) return fail_with_why(w, e);
+    w->stored = true;
+    w->ticket = written.ticket;
+    return written.rejected == 0 ? OK : fail(w, ERR_INPUT, written.text);
+}
+
+static void
+evaluate_rule(void *of, uint32_t i)
+{
+    struct work *w = (struct work *)of + i;
+    const struct evaluating *ev = w->of;
+    struct asked a = {.result = NULL};
+    if (w->skipped || w->error) return;
+    int64_t began = env_monotonic_ns(ev->host->env);
+    bool records = w->rule->text->kind == RULE_RECORDING;
+    enum err e = ask(ev, w->rule->tree, ev->sample_ms, &a, &w->sentence, &w->why);
+    if (e)
+        e = fail_with_why(w, e);
+    else
+        e = records ? record(w, a.result) : alarm(w, a.result);
+    asked_end(&a);
+    if (e == OK) {
+        w->evaluated = true;
+        if (!ev->how->after_gap || !records) put_stale(w, &w->rule->series);
+        e = write_results(w);
+    }
+    w->took_ns = env_monotonic_ns(ev->host->env) - began;
+}
+
+static void
+work_begin(struct evaluating *ev, struct work *w, struct rule_at_work *rule)
+{
+    enum group_part part = ev->how->part;
+    bool records = rule->text->kind == RULE_RECORDING;
+    *w = (struct work){.of = ev, .rule = rule};
+    w->skipped = (part == GROUP_RECORDING && !records) || (part == GROUP_ALERTING && records);
+    arena_init(&w->arena, ev->host->memory, ARENA_BYTES_MAX, 0);
+    kept_series_init(&w->written, ev->host->memory, ev->host->seed);
+    buf_init(&w->labels, ev->host->memory, RULE_FILE_BYTES_MAX);
+    buf_init(&w->sentence, ev->host->memory, RULE_ERROR_BYTES_MAX);
+    if (!w->skipped && rw_build_new(RW_V1, ev->host->memory, &w->build)) {
+        err_ignore(no_memory(w), "told when the batch ends");
+    }
+}
+
+static void
+work_end(struct work *w)
+{
+    arena_fini(&w->arena);
+    kept_series_fini(&w->written);
+    buf_fini(&w->labels);
+    buf_fini(&w->sentence);
+    rw_build_free(w->build);
+}
+
+/* --- what it leaves --------------------------------------------------------------------------- */
+
+static void
+log_failure(const struct work *w)
+{
+    const struct group *g = w->of->g;
+    if (w->error == ERR_CANCELED && w->of->host->all_canceled != NULL &&
+        atomic_load(w->of->host->all_canceled) != NULL) {
+        return; /* it is the end */
+    }
+    struct bytes sentence = buf_bytes(&w->sentence);
+    if (w->evaluated) {
+        log_warn("results of a rule were not stored", KV("file", g->text.file),
+                 KV("group", g->text.name), KV("rule", w->rule->text->name), KV("error", sentence));
+    } else {
+        log_warn("evaluation of a rule failed", KV("file", g->text.file), KV("group", g->text.name),
+                 KV("rule", w->rule->text->name), KV("error", sentence));
+    }
+}
+
+static void
+adopt(struct evaluating *ev, struct work *w)
+{
+    struct group *g = ev->g;
+    struct rule_at_work *rule = w->rule;
+    if (w->evaluated && w->stored) {
+        struct kept_series before = rule->series;
+        rule->series = w->written;
+        w->written = before;
+    }
+    if (w->error) log_failure(w);
+    lock_take(&g->lock);
+    ev->failed += w->error != OK;
+    ev->samples += w->evaluated ? w->samples : 0;
+    g->facts.evaluations++;
+    g->facts.failures += w->error != OK;
+    if (!ev->how->is_past) {
+        g->facts.rules_took_ns += w->took_ns;
+        rule->health = w->error ? RULE_BAD : RULE_GOOD;
+        rule->evaluated_at_ns = ev->how->at_ns;
+        rule->evaluated_for_ns = w->took_ns;
+        buf_clear(&rule->error);
+        if (w->error) buf_put_cut(&rule->error, buf_bytes(&w->sentence));
+    }
+    lock_drop(&g->lock);
+}
+
+/* That the evaluation was made. */
+static void
+put_marker(struct evaluating *ev)
+{
+    const struct rules_host *host = ev->host;
+    struct rules_written written = {.ticket = 0};
+    struct rw_build *build = NULL;
+    struct bytes message;
+    struct why why = {""};
+    enum err e = rw_build_new(RW_V1, host->memory, &build);
+    if (e == OK) {
+        rw_build_series(build, ev->g->marker);
+        rw_build_float(build, ev->t_ms, double_bits((double)(uint32_t)ev->g->text.hash), 0);
+        e = rw_build_end(build, &message);
+    }
+    if (e == OK) e = host->write(host->context, ev->g->tenant, message, &written, &why);
+    rw_build_free(build);
+    if (e) ev->stored = false;
+    if (written.ticket > ev->ticket) ev->ticket = written.ticket;
+}
+
+/* What rules wrote that are no more. */
+static void
+put_orphans(struct evaluating *ev)
+{
+    struct group *g = ev->g;
+    const struct rules_host *host = ev->host;
+    struct rules_written written = {.ticket = 0};
+    struct rw_build *build;
+    struct bytes message;
+    struct why why = {""};
+    if (g->orphans.count == 0 || ev->how->is_past) return;
+    if (rw_build_new(RW_V1, host->memory, &build)) return;
+    for (uint32_t i = 0; i < g->orphans.count; i++) {
+        struct bytes labels = kept_series_at(&g->orphans, i);
+        bool is_alive = false;
+        for (uint32_t k = 0; k < g->text.rule_count && !is_alive; k++) {
+            is_alive = kept_series_has(&g->rules[k].series, labels);
+        }
+        if (is_alive) continue;
+        rw_build_series(build, labels);
+        rw_build_float(build, ev->sample_ms, STALE_NAN_BITS, 0);
+    }
+    enum err e = rw_build_end(build, &message);
+    if (e == OK && rw_build_counts(build).series > 0) {
+        e = host->write(host->context, g->tenant, message, &written, &why);
+        if (e == OK && written.ticket > 0) {
+            e = host->settle(host->context, written.ticket, &why);
+        }
+    }
+    rw_build_free(build);
+    if (e) return; /* the next evaluation tries it again */
+    kept_series_fini(&g->orphans);
+    kept_series_init(&g->orphans, g->memory, g->seed);
+}
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+/* What goes to the host at once. The texts are views of alerts, which only this thread changes. */
+struct telling {
+    struct evaluating *ev;
+    struct rule_alert items[ALERTS_AT_ONCE];
+    uint32_t count;
+};
+
+static void
+tell_now(struct telling *t)
+{
+    const struct rules_host *host = t->ev->host;
+    if (t->count > 0) host->tell(host->context, t->ev->g->tenant, t->items, t->count);
+    t->count = 0;
+}
+
+static void
+tell_alert(struct telling *t, const struct rule_at_work *rule, struct alert *alert)
+{
+    const struct evaluating *ev = t->ev;
+    int64_t longest = ev->g->schedule.interval_ns;
+    if (ev->terms->resend_ns > longest) longest = ev->terms->resend_ns;
+    lock_take(&ev->g->lock);
+    alert->told_at_ns = ev->how->at_ns;
+    alert->valid_until_ns = ev->how->at_ns + 4 * longest;
+    lock_drop(&ev->g->lock);
+    if (t->count == ALERTS_AT_ONCE) tell_now(t);
+    t->items[t->count++] = (struct rule_alert){
+        .labels = alert->labels,
+        .annotations = alert->annotations->items,
+        .annotation_count = alert->annotations->count,
+        .expression = rule->line,
+        .starts_ns = alert->fired_at_ns,
+        .ends_ns = alert->resolved_at_ns != 0 ? alert->resolved_at_ns : alert->valid_until_ns,
+    };
+}
+
+/* Also alerts of a rule whose evaluation failed: that it is not known whether they are over is no
+ * reason for Alertmanagers to take them for resolved. */
+static void
+tell(struct evaluating *ev)
+{
+    struct telling t = {.ev = ev};
+    for (uint32_t i = 0; i < ev->g->text.rule_count; i++) {
+        struct rule_at_work *rule = &ev->g->rules[i];
+        if (rule->text->kind != RULE_ALERTING || ev->works[i].skipped) continue;
+        for (uint32_t k = 0; k < rule->alerts.count; k++) {
+            struct alert *alert = rule->alerts.items[k];
+            if (alert_is_due(alert, ev->how->at_ns, ev->terms->resend_ns)) {
+                tell_alert(&t, rule, alert);
+            }
+        }
+    }
+    tell_now(&t);
+}
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+static void
+run_together(struct evaluating *ev, struct work *works, uint32_t count)
+{
+    const struct rules_host *host = ev->host;
+    if (count > 1 && host->together != NULL) {
+        host->together(host->context, count, evaluate_rule, works);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        evaluate_rule(works, i);
+    }
+}
+
+static void
+fail_batch(struct work *works, uint32_t count, enum err e, const struct why *why)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (works[i].skipped) continue;
+        if (works[i].error == OK) err_ignore(fail(&works[i], e, why_text(why, e)), "kept");
+        works[i].stored = false;
+    }
+}
+
+static void
+evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_last)
+{
+    struct work *works = &ev->works[first];
+    const struct rules_host *host = ev->host;
+    struct query_control control;
+    struct why why = {""};
+    begin_control(ev, host->memory, &control);
+    for (uint32_t i = 0; i < count; i++) {
+        work_begin(ev, &works[i], &ev->g->rules[first + i]);
+    }
+    enum err e = view_open(ev->terms->answerer, &control, &ev->view, &why);
+    if (e == OK) {
+        run_together(ev, works, count);
+        view_free(ev->view);
+    }
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        bool records = ev->g->rules[first + i].text->kind == RULE_RECORDING;
+        if (works[i].ticket > ev->ticket) ev->ticket = works[i].ticket;
+        if (records && works[i].evaluated && !works[i].stored) ev->stored = false;
+    }
+    if (e == OK && is_last && ev->stored && ev->g->records && ev->how->part != GROUP_ALERTING) {
+        put_marker(ev);
+    }
+    if (e == OK && ev->ticket > 0) {
+        e = host->settle(host->context, ev->ticket, &why);
+        ev->ticket = 0;
+    }
+    if (e) {
+        fail_batch(works, count, e, &why);
+        ev->stored = false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!works[i].skipped) adopt(ev, &works[i]);
+        work_end(&works[i]);
+    }
+}
+
+void
+group_evaluate(struct group *g, const struct rules_host *host, const struct rules_terms *terms,
+               const struct group_evaluation *how, struct group_outcome *ret)
+{
+    int64_t began = env_monotonic_ns(host->env), at_ms = env_realtime_ms(host->env);
+    uint32_t count = g->text.rule_count;
+    struct evaluating ev = {
+        .g = g,
+        .host = host,
+        .terms = terms,
+        .how = how,
+        .t_ms = how->at_ns / NS_PER_MS,
+        .sample_ms = how->at_ns / NS_PER_MS - g->query_offset_ms,
+        .works = mem_new(host->memory, (count + 1) * sizeof *ev.works),
+        .stored = true,
+    };
+    lock_take(&g->lock);
+    if (!how->is_past) {
+        g->facts.rules_took_ns = 0;
+        g->facts.iterations++;
+        g->facts.evaluated_at_ns = at_ms * NS_PER_MS;
+    }
+    lock_drop(&g->lock);
+    if (ev.works == NULL) {
+        log_warn("not enough memory to evaluate a group of rules", KV("file", g->text.file),
+                 KV("group", g->text.name));
+        *ret = (struct group_outcome){.failed = count};
+        return;
+    }
+    for (uint32_t first = 0, next; first < count; first = next) {
+        for (next = first + 1; next < count && g->rules[next].batch == g->rules[first].batch;) {
+            next++;
+        }
+        evaluate_batch(&ev, first, next - first, next == count);
+    }
+    if (!how->is_past) tell(&ev);
+    put_orphans(&ev);
+    mem_free(host->memory, ev.works, (count + 1) * sizeof *ev.works);
+    lock_take(&g->lock);
+    if (!how->is_past) {
+        g->facts.evaluated_for_ns = env_monotonic_ns(host->env) - began;
+        g->facts.samples = ev.samples;
+    }
+    lock_drop(&g->lock);
+    *ret = (struct group_outcome){ev.stored, ev.samples, ev.failed};
+}

@@ -1,0 +1,311 @@
+/* group.c - see group.h: groups begin and end, and take over from one another. */
+#include "rules/group.h"
+
+#include <stdio.h>
+
+#include "rules/group_private.h"
+#include "rules/relabelled.h"
+#include "sys/env.h"
+
+enum { LINE_BYTES_MAX = 16 << 20, TEXT_ARENA_BYTES_MAX = 256 << 20 };
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+/* NULL: no memory, unless there was none. */
+static const char *
+keep_text(struct arena *arena, const char *text)
+{
+    struct bytes copy = arena_copy(arena, bytes_of(text, strlen(text) + 1));
+    return (const char *)copy.at;
+}
+
+static bool
+keep_texts(struct arena *arena, const struct named_texts *from, struct named_texts *to)
+{
+    *to = (struct named_texts){.count = from->count};
+    if (from->count == 0) return true;
+    to->items = arena_alloc(arena, from->count * sizeof *to->items);
+    for (uint32_t i = 0; to->items != NULL && i < from->count; i++) {
+        to->items[i].name = keep_text(arena, from->items[i].name);
+        to->items[i].value = keep_text(arena, from->items[i].value);
+        if (to->items[i].name == NULL || to->items[i].value == NULL) return false;
+    }
+    return to->items != NULL;
+}
+
+static bool
+keep_rule(struct arena *arena, const struct rule *from, struct rule *to)
+{
+    *to = *from;
+    to->name = keep_text(arena, from->name);
+    to->expression = keep_text(arena, from->expression);
+    return to->name != NULL && to->expression != NULL &&
+           keep_texts(arena, &from->labels, &to->labels) &&
+           keep_texts(arena, &from->annotations, &to->annotations);
+}
+
+static bool
+keep_group(struct arena *arena, const struct rule_group *from, struct rule_group *to)
+{
+    *to = *from;
+    to->file = keep_text(arena, from->file);
+    to->name = keep_text(arena, from->name);
+    to->rules = arena_new(arena, (from->rule_count + 1) * sizeof *to->rules);
+    bool kept = to->file != NULL && to->name != NULL && to->rules != NULL &&
+                keep_texts(arena, &from->labels, &to->labels);
+    for (uint32_t i = 0; kept && i < from->rule_count; i++) {
+        kept = keep_rule(arena, &from->rules[i], &to->rules[i]);
+    }
+    return kept;
+}
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+/* The rule's labels, and those of the group that it has not. */
+static bool
+gather_labels(struct group *g, struct rule_at_work *rule)
+{
+    const struct named_texts *texts[] = {&rule->text->labels, &g->text.labels};
+    uint32_t count = 0, most = texts[0]->count + texts[1]->count;
+    rule->labels = arena_alloc(&g->arena, (most + 1) * sizeof *rule->labels);
+    if (rule->labels == NULL) return false;
+    for (size_t k = 0; k < 2; k++) {
+        for (uint32_t i = 0; i < texts[k]->count; i++) {
+            rule->labels[count++] = (struct label){bytes_of_text(texts[k]->items[i].name),
+                                                   bytes_of_text(texts[k]->items[i].value)};
+        }
+    }
+    rule->label_count = relabelled_sort(rule->labels, count);
+    return true;
+}
+
+static enum err
+rule_begin(struct group *g, struct rule_at_work *rule, const struct rule *text, struct why *why)
+{
+    struct buf line, error;
+    rule->text = text;
+    kept_series_init(&rule->series, g->memory, g->seed);
+    alerts_init(&rule->alerts, g->memory, g->seed);
+    buf_init(&rule->error, g->memory, RULE_ERROR_BYTES_MAX);
+    buf_init(&line, g->memory, LINE_BYTES_MAX);
+    buf_init(&error, g->memory, RULE_ERROR_BYTES_MAX);
+    struct bytes expression = bytes_of_text(text->expression);
+    enum err e = promql_parse(expression, g->memory, NULL, &rule->tree, &error);
+    if (e == OK) e = promql_rewrite(expression, PROMQL_LINE, g->memory, NULL, &line, &error);
+    if (e == OK) {
+        rule->line = arena_copy(&g->arena, buf_bytes(&line));
+        if (rule->line.at == NULL || !gather_labels(g, rule)) e = ERR_NOMEM;
+    }
+    if (e && error.size > 0) {
+        why_set(why, e, "rule '%s': %.*s", text->name, (int)error.size, (const char *)error.at);
+    }
+    buf_fini(&line);
+    buf_fini(&error);
+    return e;
+}
+
+static void
+rule_end(struct rule_at_work *rule)
+{
+    promql_free(rule->tree);
+    kept_series_fini(&rule->series);
+    alerts_fini(&rule->alerts);
+    buf_fini(&rule->error);
+}
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+static bool
+make_marker(struct group *g)
+{
+    struct buf value, labels;
+    buf_init(&value, g->memory, LINE_BYTES_MAX);
+    buf_init(&labels, g->memory, LINE_BYTES_MAX);
+    buf_printf(&value, "%s;%s", g->text.file, g->text.name);
+    labels_put(&labels, (struct label){bytes_of_text("__name__"), bytes_of_text(RULES_EVALUATED)});
+    labels_put(&labels, (struct label){bytes_of_text(RULES_EVALUATED_LABEL), buf_bytes(&value)});
+    if (buf_error(&value) == OK && buf_error(&labels) == OK) {
+        g->marker = arena_copy(&g->arena, buf_bytes(&labels));
+    }
+    buf_fini(&value);
+    buf_fini(&labels);
+    return g->marker.at != NULL;
+}
+
+static enum err
+begin(struct group *g, const struct rule_group *text, struct why *why)
+{
+    if (!keep_group(&g->arena, text, &g->text) || !make_marker(g)) return ERR_NOMEM;
+    int64_t interval_ms = text->interval_ms > 0 ? text->interval_ms : g->defaults.interval_ms;
+    g->query_offset_ms =
+        text->has_query_offset ? text->query_offset_ms : g->defaults.query_offset_ms;
+    enum err e = schedule_of(g->text.file, g->text.name, interval_ms * NS_PER_MS, &g->schedule);
+    g->rules = arena_new(&g->arena, (text->rule_count + 1) * sizeof *g->rules);
+    if (g->rules == NULL) e = ERR_NOMEM;
+    if (e) g->text.rule_count = 0;
+    for (uint32_t i = 0; e == OK && i < text->rule_count; i++) {
+        e = rule_begin(g, &g->rules[i], &g->text.rules[i], why);
+        g->records |= g->rules[i].text->kind == RULE_RECORDING;
+        if (e) g->text.rule_count = i + 1;
+    }
+    if (e) return e;
+    group_make_batches(g);
+    g->facts = (struct group_facts){.file = g->text.file,
+                                    .name = g->text.name,
+                                    .rules = g->text.rule_count,
+                                    .interval_ns = g->schedule.interval_ns};
+    return OK;
+}
+
+enum err
+group_new(const struct rules_host *host, struct bytes tenant, const struct rule_group *text,
+          const struct group_defaults *defaults, struct group **ret_group, struct why *why)
+{
+    struct group *g = mem_new(host->memory, sizeof *g);
+    if (g == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the group of rules");
+    g->memory = host->memory;
+    g->seed = host->seed;
+    g->defaults = *defaults;
+    arena_init(&g->arena, g->memory, TEXT_ARENA_BYTES_MAX, 0);
+    kept_series_init(&g->orphans, g->memory, g->seed);
+    lock_init(&g->lock, LOCK_RANK_LEAF);
+    g->tenant = arena_copy(&g->arena, tenant);
+    if (why != NULL) why->text[0] = '\0';
+    enum err e = tenant.size > 0 && g->tenant.at == NULL ? ERR_NOMEM : begin(g, text, why);
+    if (e == OK) {
+        *ret_group = g;
+        return OK;
+    }
+    group_free(g);
+    if (why != NULL && why->text[0] == '\0') {
+        why_set(why, e, "not enough memory for the group of rules");
+    }
+    return e;
+}
+
+void
+group_free(struct group *g)
+{
+    if (g == NULL) return;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        rule_end(&g->rules[i]);
+    }
+    kept_series_fini(&g->orphans);
+    lock_fini(&g->lock);
+    arena_fini(&g->arena);
+    mem_free(g->memory, g, sizeof *g);
+}
+
+struct bytes
+group_tenant(const struct group *g)
+{
+    return g->tenant;
+}
+
+const struct rule_group *
+group_text(const struct group *g)
+{
+    return &g->text;
+}
+
+const struct schedule *
+group_schedule(const struct group *g)
+{
+    return &g->schedule;
+}
+
+bool
+group_records(const struct group *g)
+{
+    return g->records;
+}
+
+bool
+group_is(const struct group *g, struct bytes tenant, const struct rule_group *text,
+         const struct group_defaults *defaults)
+{
+    return bytes_equal(g->tenant, tenant) && strcmp(g->text.file, text->file) == 0 &&
+           strcmp(g->text.name, text->name) == 0 && g->text.hash == text->hash &&
+           g->defaults.interval_ms == defaults->interval_ms &&
+           g->defaults.query_offset_ms == defaults->query_offset_ms;
+}
+
+/* --- taking over ------------------------------------------------------------------------------ */
+
+static bool
+same_rule(const struct rule_at_work *a, const struct rule_at_work *b)
+{
+    if (strcmp(a->text->name, b->text->name) != 0 || a->label_count != b->label_count) return false;
+    for (uint32_t i = 0; i < a->label_count; i++) {
+        if (!bytes_equal(a->labels[i].name, b->labels[i].name) ||
+            !bytes_equal(a->labels[i].value, b->labels[i].value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum err
+add_all(struct kept_series *to, const struct kept_series *from)
+{
+    enum err e = OK;
+    bool is_new;
+    for (uint32_t i = 0; e == OK && i < from->count; i++) {
+        e = kept_series_add(to, kept_series_at(from, i), &is_new);
+    }
+    return e;
+}
+
+enum err
+group_take_over(struct group *g, struct group *from)
+{
+    uint32_t from_count = from->text.rule_count;
+    bool *taken = mem_new(g->memory, from_count + 1);
+    if (taken == NULL) return ERR_NOMEM;
+    lock_take(&from->lock);
+    g->facts.evaluated_at_ns = from->facts.evaluated_at_ns;
+    g->facts.evaluated_for_ns = from->facts.evaluated_for_ns;
+    g->facts.evaluations = from->facts.evaluations;
+    g->facts.failures = from->facts.failures;
+    g->facts.iterations = from->facts.iterations;
+    g->facts.missed = from->facts.missed;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i], *was = NULL;
+        for (uint32_t k = 0; k < from_count && was == NULL; k++) {
+            if (taken[k] || !same_rule(rule, &from->rules[k])) continue;
+            taken[k] = true;
+            was = &from->rules[k];
+        }
+        if (was == NULL) continue;
+        struct kept_series series = rule->series;
+        rule->series = was->series;
+        was->series = series;
+        if (rule->text->kind != RULE_ALERTING || was->text->kind != RULE_ALERTING) continue;
+        struct alerts alerts = rule->alerts;
+        rule->alerts = was->alerts;
+        was->alerts = alerts;
+    }
+    lock_drop(&from->lock);
+    enum err e = add_all(&g->orphans, &from->orphans);
+    for (uint32_t k = 0; e == OK && k < from_count; k++) {
+        if (!taken[k]) e = add_all(&g->orphans, &from->rules[k].series);
+    }
+    mem_free(g->memory, taken, from_count + 1);
+    return e;
+}
+
+void
+group_facts(struct group *g, struct group_facts *ret)
+{
+    lock_take(&g->lock);
+    *ret = g->facts;
+    lock_drop(&g->lock);
+}
+
+void
+group_count_missed(struct group *g, uint64_t missed)
+{
+    lock_take(&g->lock);
+    g->facts.missed += missed;
+    lock_drop(&g->lock);
+}

@@ -1,0 +1,175 @@
+/*
+ * group.h - a group of rules at work: what one evaluation of it does, and the state that the next
+ * one finds.
+ *
+ *      view --> expression --> labels of the rule --> samples --> host: write --> settle
+ *                                  |                                                |
+ *                                  +--> alerts: pending, firing, resolved -----> host: tell
+ *
+ * Rules of a group are evaluated in their order. Those next to each other that neither read nor
+ * write what another of them writes form a batch: they read one view, and may run together. What a
+ * batch wrote is durable before the next one begins, so that it can be read.
+ *
+ * When all results of recording rules are written, one more sample says so, in the same commit or a
+ * later one: it is how a restart knows which evaluations were made (RULES_EVALUATED).
+ *
+ * Threads: one at a time evaluates and restores a group; group_print(), group_alerts(),
+ * group_facts() from any.
+ */
+#ifndef RULES_GROUP_H
+#define RULES_GROUP_H
+
+#include "base/json.h"
+#include "promql/promql.h"
+#include "rules/alerts.h"
+#include "rules/rules.h"
+#include "rules/schedule.h"
+
+/* firekeep_rule_group_evaluated{rule_group="FILE;NAME"}: at the times of evaluations all of whose
+ * recording rules' results are stored; the value is a number of the group's text. */
+#define RULES_EVALUATED       "firekeep_rule_group_evaluated"
+#define RULES_EVALUATED_LABEL "rule_group"
+
+/* --- what a group needs of others ------------------------------------------------------------- */
+
+/* An alert as Alertmanagers are told it. */
+struct rule_alert {
+    struct bytes labels; /* canonical */
+    const struct label *annotations;
+    uint32_t annotation_count;
+    struct bytes expression;
+    int64_t starts_ns, ends_ns; /* Unix */
+};
+
+/* What became of a message. */
+struct rules_written {
+    uint64_t ticket;   /* for settle(); 0: there is nothing to wait for */
+    uint64_t rejected; /* samples */
+    char text[256];    /* why, of those */
+};
+
+/* Callbacks come from the threads that evaluate, under no lock. */
+struct rules_host {
+    struct env *env;
+    struct budget *memory;
+    uint64_t seed;                        /* of hashes; secret */
+    const struct promql_helpers *helpers; /* NULL: there are none */
+    const _Atomic(const char *) *all_canceled;
+    /* Judges a remote write 1.0 message of a tenant. An error: nothing of it is stored. */
+    enum err (*write)(void *context, struct bytes tenant, struct bytes message,
+                      struct rules_written *ret, struct why *why);
+    /* Waits until what was written with this ticket, and all before, is durable. An error: nothing
+     * of it is. */
+    enum err (*settle)(void *context, uint64_t ticket, struct why *why);
+    /* `alerts` may be of no count: nothing is due. Does not wait. */
+    void (*tell)(void *context, struct bytes tenant, const struct rule_alert *alerts,
+                 uint32_t count);
+    /* Calls work(of, 0) to work(of, count - 1), perhaps on several threads, and waits for all.
+     * NULL: they are called one after the other. */
+    void (*together)(void *context, uint32_t count, void (*work)(void *of, uint32_t i), void *of);
+    void *context;
+};
+
+/* What a reload may change; borrowed for one evaluation. */
+struct rules_terms {
+    struct answerer *answerer;
+    int64_t resend_ns;
+    const struct label *external_labels;
+    uint32_t external_count;
+    struct bytes external_url;
+    /* Of each query; 0 means no limit. */
+    int64_t timeout_ns;
+    int64_t lookback_ms;
+    uint64_t held_max, series_max, samples_read_max, bytes_max;
+    struct promql_features features;
+};
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+struct group;
+
+/* The text is copied; of what it does not say, the defaults. ERR_NOMEM; ERR_INPUT: an expression
+ * cannot be parsed. */
+struct group_defaults {
+    int64_t interval_ms;
+    int64_t query_offset_ms;
+};
+MUST_CHECK enum err group_new(const struct rules_host *host, struct bytes tenant,
+                              const struct rule_group *text, const struct group_defaults *defaults,
+                              struct group **ret_group, struct why *why);
+/* Nothing of it is used any more. NULL is fine. */
+void group_free(struct group *group);
+
+struct bytes group_tenant(const struct group *group);
+const struct rule_group *group_text(const struct group *group);
+const struct schedule *group_schedule(const struct group *group);
+/* Whether it is what group_new() would make of these. */
+bool group_is(const struct group *group, struct bytes tenant, const struct rule_group *text,
+              const struct group_defaults *defaults);
+/* What recording rules write: there are any. */
+bool group_records(const struct group *group);
+
+/*
+ * Takes over the state of the group that it replaces: of rules with the same name and labels, as in
+ * Prometheus. What rules wrote that are no more is marked stale by the next evaluation. ERR_NOMEM:
+ * the state that was not taken is lost.
+ */
+MUST_CHECK enum err group_take_over(struct group *group, struct group *from);
+
+enum group_part { GROUP_ALL, GROUP_RECORDING, GROUP_ALERTING };
+
+struct group_evaluation {
+    int64_t at_ns; /* its time, of the schedule */
+    enum group_part part;
+    /* What is missing was written before, or is made up later: nothing is marked stale for it. */
+    bool after_gap;
+    /* The last evaluations are made up yet: alerts stay active that are not found. */
+    bool holds;
+    bool is_past; /* made up: nobody is told of it, and nothing shows it */
+};
+
+struct group_outcome {
+    bool stored;      /* the results of recording rules are durable */
+    uint64_t samples; /* results, without staleness markers */
+    uint32_t failed;  /* rules */
+};
+
+/* Failures of rules are kept and logged, and do not end the evaluation. */
+void group_evaluate(struct group *group, const struct rules_host *host,
+                    const struct rules_terms *terms, const struct group_evaluation *evaluation,
+                    struct group_outcome *ret);
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+struct group_facts {
+    const char *file, *name;
+    uint32_t rules;
+    int64_t interval_ns;
+    int64_t evaluated_at_ns; /* Unix, when the last evaluation began; 0: none yet */
+    int64_t evaluated_for_ns;
+    int64_t rules_took_ns; /* of it, all rules together */
+    uint64_t samples;      /* of it */
+    uint64_t evaluations;  /* of rules, in all */
+    uint64_t failures;
+    uint64_t iterations; /* of the group */
+    uint64_t missed;
+};
+void group_facts(struct group *group, struct group_facts *ret);
+void group_count_missed(struct group *group, uint64_t missed);
+
+/* What of it is wanted of /api/v1/rules. */
+struct group_question {
+    bool alerting, recording;      /* rules of these kinds */
+    const struct text_list *names; /* of rules; NULL: all */
+    /* Any of these sets holds for the labels of the rule; of none, all. */
+    const struct matcher_set *sets;
+    uint32_t set_count;
+    bool without_alerts;
+    bool without_templates; /* a matcher compares what labels say once they are expanded */
+};
+/* An object. With a question that leaves no rule, nothing. */
+bool group_print(struct group *group, const struct group_question *question, struct json *to);
+/* Its active alerts, each an object of the array that is open. */
+void group_print_alerts(struct group *group, struct json *to);
+
+#endif

@@ -1,0 +1,62 @@
+/* kept_series.c - see kept_series.h. */
+#include "rules/kept_series.h"
+
+#include "base/array.h"
+#include "base/hash.h"
+
+#define TEXT_BYTES_MAX ((size_t)4 << 30)
+
+void
+kept_series_init(struct kept_series *k, struct budget *budget, uint64_t seed)
+{
+    *k = (struct kept_series){.budget = budget, .seed = seed};
+    buf_init(&k->text, budget, TEXT_BYTES_MAX);
+}
+
+void
+kept_series_fini(struct kept_series *k)
+{
+    buf_fini(&k->text);
+    array_free(k->budget, k->places, k->capacity);
+    table_fini(&k->table, k->budget);
+}
+
+struct bytes
+kept_series_at(const struct kept_series *k, uint32_t index)
+{
+    return bytes_of(k->text.at + k->places[index].at, k->places[index].size);
+}
+
+static bool
+has(const struct kept_series *k, struct bytes labels, uint64_t hash)
+{
+    for (uint32_t at = TABLE_START, id; table_next(&k->table, hash, &at, &id);) {
+        if (bytes_equal(kept_series_at(k, id), labels)) return true;
+    }
+    return false;
+}
+
+bool
+kept_series_has(const struct kept_series *k, struct bytes labels)
+{
+    return k->count > 0 && has(k, labels, hash_bytes(labels, k->seed));
+}
+
+enum err
+kept_series_add(struct kept_series *k, struct bytes labels, bool *ret_new)
+{
+    uint64_t hash = hash_bytes(labels, k->seed);
+    *ret_new = !has(k, labels, hash);
+    if (!*ret_new) return OK;
+    if (!array_reserve(k->budget, &k->places, &k->capacity, (size_t)k->count + 1) ||
+        !table_reserve(&k->table, k->budget, 1)) {
+        return ERR_NOMEM;
+    }
+    struct kept_place place = {k->text.size, (uint32_t)labels.size};
+    buf_put_bytes(&k->text, labels);
+    enum err e = buf_error(&k->text);
+    if (e) return e;
+    k->places[k->count] = place;
+    table_add(&k->table, hash, k->count++);
+    return OK;
+}

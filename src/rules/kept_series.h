@@ -1,0 +1,37 @@
+/*
+ * kept_series.h - which series a rule wrote at its last evaluation: those that it does not write
+ * again are marked stale.
+ *
+ * Threads: the owner's.
+ */
+#ifndef RULES_KEPT_SERIES_H
+#define RULES_KEPT_SERIES_H
+
+#include "base/table.h"
+#include "model/labels.h"
+
+struct kept_place {
+    uint64_t at; /* in `text` */
+    uint32_t size;
+};
+
+struct kept_series {
+    struct budget *budget;
+    uint64_t seed;   /* of the hashes; secret */
+    struct buf text; /* canonical labels, one after the other */
+    struct kept_place *places;
+    uint32_t count, capacity;
+    struct table table; /* of places, by the hash of the labels */
+};
+
+/* Takes no memory yet. */
+void kept_series_init(struct kept_series *kept, struct budget *budget, uint64_t seed);
+void kept_series_fini(struct kept_series *kept);
+
+/* *ret_new: they were not there. ERR_NOMEM, ERR_LIMIT: too many; nothing changed. */
+MUST_CHECK enum err kept_series_add(struct kept_series *kept, struct bytes labels, bool *ret_new);
+bool kept_series_has(const struct kept_series *kept, struct bytes labels);
+/* In the order in which they came; a view that ends with the next add. */
+struct bytes kept_series_at(const struct kept_series *kept, uint32_t index);
+
+#endif

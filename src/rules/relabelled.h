@@ -1,0 +1,20 @@
+/*
+ * relabelled.h - labels of a series with those of a rule set over them.
+ *
+ * Threads: pure.
+ */
+#ifndef RULES_RELABELLED_H
+#define RULES_RELABELLED_H
+
+#include "model/labels.h"
+
+/* Sorts by name; of equal names the first one stays. The count that is left. */
+uint32_t relabelled_sort(struct label *over, uint32_t count);
+
+/*
+ * Appends what is left of canonical `labels` when `over`, which is sorted and has no name twice, is
+ * set over them; a value of "" takes a label away. Canonical again. Errors show in `to`.
+ */
+void relabelled_put(struct buf *to, struct bytes labels, const struct label *over, uint32_t count);
+
+#endif
