@@ -54,6 +54,7 @@ struct work {
     enum err error;
     struct buf sentence; /* why it failed */
     struct why why;
+    int64_t began_ms; /* Unix */
     int64_t took_ns;
 };
 
@@ -417,17 +418,25 @@ find_alerts(struct work *w, struct promql_result *result, struct alert_found **r
     return e;
 }
 
-/* ALERTS, or ALERTS_FOR_STATE, of an alert. */
+/* ALERTS, or ALERTS_FOR_STATE, of an alert. As in Prometheus, a label whose text came to nothing,
+ * so that the alert has not got it, is there with that text. */
 static enum err
 put_alert_series(struct work *w, const struct alert *alert, const char *name, const char *state,
                  double value)
 {
     bool is_new;
     struct promql_point point = {.t_ms = w->of->sample_ms, .value = value};
-    struct label over[3] = {{bytes_of_text("__name__"), bytes_of_text(name)}};
-    uint32_t count = 1;
+    const struct rule_at_work *rule = w->rule;
+    struct label *over = arena_alloc(&w->arena, (rule->label_count + 2) * sizeof *over);
+    uint32_t count = 0;
+    if (over == NULL) return no_memory(w);
+    over[count++] = (struct label){bytes_of_text("__name__"), bytes_of_text(name)};
     if (state != NULL) {
         over[count++] = (struct label){bytes_of_text("alertstate"), bytes_of_text(state)};
+    }
+    for (uint32_t i = 0; i < rule->label_count; i++) {
+        if (labels_get(alert->labels, rule->labels[i].name).size > 0) continue;
+        over[count++] = rule->labels[i];
     }
     buf_clear(&w->labels);
     relabelled_put(&w->labels, alert->labels, over, relabelled_sort(over, count));
@@ -503,6 +512,7 @@ evaluate_rule(void *of, uint32_t i)
     if (w->skipped || w->error) return;
     int64_t began = env_monotonic_ns(ev->host->env);
     bool records = w->rule->text->kind == RULE_RECORDING;
+    w->began_ms = env_realtime_ms(ev->host->env);
     enum err e = ask(ev, w->rule->tree, ev->sample_ms, &a, &w->sentence, &w->why);
     if (e)
         e = fail_with_why(w, e);
@@ -582,7 +592,7 @@ adopt(struct evaluating *ev, struct work *w)
     if (!ev->how->is_past) {
         g->facts.rules_took_ns += w->took_ns;
         rule->health = w->error ? RULE_BAD : RULE_GOOD;
-        rule->evaluated_at_ns = ev->how->at_ns;
+        rule->evaluated_at_ns = w->began_ms * NS_PER_MS;
         rule->evaluated_for_ns = w->took_ns;
         buf_clear(&rule->error);
         if (w->error) buf_put_cut(&rule->error, buf_bytes(&w->sentence));

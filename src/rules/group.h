@@ -159,15 +159,14 @@ void group_count_missed(struct group *group, uint64_t missed);
 
 /* What of it is wanted of /api/v1/rules. */
 struct group_question {
-    bool alerting, recording;      /* rules of these kinds */
-    const struct text_list *names; /* of rules; NULL: all */
+    bool alerting, recording; /* rules of these kinds */
+    struct text_list names;   /* of rules; none: all */
     /* Any of these sets holds for the labels of the rule; of none, all. */
     const struct matcher_set *sets;
     uint32_t set_count;
     bool without_alerts;
-    bool without_templates; /* a matcher compares what labels say once they are expanded */
 };
-/* An object. With a question that leaves no rule, nothing. */
+/* An object. False: the question leaves no rule, and nothing was put. */
 bool group_print(struct group *group, const struct group_question *question, struct json *to);
 /* Its active alerts, each an object of the array that is open. */
 void group_print_alerts(struct group *group, struct json *to);
