@@ -2,6 +2,7 @@
  * depends.c - which rules of a group may run together: neighbours of which none reads or writes
  * what another one writes.
  */
+#include "base/hash.h"
 #include "rules/group_private.h"
 
 /* The names of series that a rule writes. */
@@ -78,6 +79,23 @@ write_the_same(const struct rule_at_work *a, const struct rule_at_work *b)
     return a->text->kind == b->text->kind && strcmp(a->text->name, b->text->name) == 0;
 }
 
+static void
+find_shared_names(struct group *g)
+{
+    struct table names = {NULL};
+    bool has_table = table_reserve(&names, g->memory, g->text.rule_count);
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i];
+        uint64_t hash = hash_bytes(bytes_of_text(rule->text->name), g->seed);
+        rule->shares_name = !has_table; /* to be on the safe side */
+        for (uint32_t at = TABLE_START, id; table_next(&names, hash, &at, &id);) {
+            rule->shares_name |= write_the_same(rule, &g->rules[id]);
+        }
+        if (has_table) table_add(&names, hash, i);
+    }
+    table_fini(&names, g->memory);
+}
+
 void
 group_make_batches(struct group *g)
 {
@@ -87,7 +105,8 @@ group_make_batches(struct group *g)
         bool alone = i - first >= RULE_BATCH_MAX;
         for (uint32_t k = first; k < i && !alone; k++) {
             const struct rule_at_work *before = &g->rules[k];
-            alone = reads(rule, before) || reads(before, rule) || write_the_same(rule, before);
+            bool same = write_the_same(rule, before);
+            alone = same || reads(rule, before) || reads(before, rule);
         }
         if (alone) {
             batch++;
@@ -95,5 +114,6 @@ group_make_batches(struct group *g)
         }
         rule->batch = batch;
     }
+    find_shared_names(g);
     g->batch_count = g->text.rule_count == 0 ? 0 : batch + 1;
 }

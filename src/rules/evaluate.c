@@ -9,188 +9,36 @@
 
 #include "base/array.h"
 #include "base/log.h"
-#include "rules/group_private.h"
+#include "rules/evaluate_private.h"
 #include "rules/relabelled.h"
-#include "rules/template/template.h"
 #include "sys/env.h"
 #include "wire/number.h"
-#include "wire/remote_write_build.h"
 
 enum {
-    SUBQUERY_STEP_MS = 60 * 1000,
     ARENA_BYTES_MAX = 1 << 30,
     ALERTS_AT_ONCE = 64, /* that are told */
 };
 
-/* One evaluation. */
-struct evaluating {
-    struct group *g;
-    const struct rules_host *host;
-    const struct rules_terms *terms;
-    const struct group_evaluation *how;
-    int64_t t_ms;      /* of the evaluation */
-    int64_t sample_ms; /* of what is queried, and of the results */
-    struct view *view; /* of the batch */
-    struct work *works;
-    bool stored; /* all until now */
-    uint64_t ticket;
-    uint64_t samples;
-    uint32_t failed;
-};
-
-/* What is done for one rule. But for the flags it ends with the batch. */
-struct work {
-    struct evaluating *of;
-    struct rule_at_work *rule;
-    bool skipped; /* another part of the group */
-    struct arena arena;
-    struct rw_build *build;
-    struct kept_series written;
-    struct buf labels; /* of the series at hand */
-    uint32_t samples;  /* results */
-    uint64_t ticket;
-    bool evaluated; /* there are results, */
-    bool stored;    /* and they were taken by the store */
-    enum err error;
-    struct buf sentence; /* why it failed */
-    struct why why;
-    int64_t began_ms; /* Unix */
-    int64_t took_ns;
-};
-
 /* --- failures --------------------------------------------------------------------------------- */
 
-static enum err
-fail(struct work *w, enum err e, const char *sentence)
+enum err
+work_fail(struct work *w, enum err e, const char *sentence)
 {
     buf_clear(&w->sentence);
     buf_put_cut(&w->sentence, bytes_of_text(sentence));
     return w->error = e;
 }
 
-static enum err
-no_memory(struct work *w)
+enum err
+work_no_memory(struct work *w)
 {
-    return fail(w, ERR_NOMEM, "not enough memory for the rule");
+    return work_fail(w, ERR_NOMEM, "not enough memory for the rule");
 }
 
-static enum err
-fail_with_why(struct work *w, enum err e)
+enum err
+work_fail_with_why(struct work *w, enum err e)
 {
-    return w->sentence.size > 0 ? (w->error = e) : fail(w, e, why_text(&w->why, e));
-}
-
-/* --- queries ---------------------------------------------------------------------------------- */
-
-static void
-begin_control(const struct evaluating *ev, struct budget *budget, struct query_control *control)
-{
-    const struct rules_terms *terms = ev->terms;
-    *control = (struct query_control){
-        .env = ev->host->env,
-        .deadline_ns =
-            terms->timeout_ns == 0 ? 0 : env_monotonic_ns(ev->host->env) + terms->timeout_ns,
-        .all_canceled = ev->host->all_canceled,
-        .budget = budget,
-        .series_max = terms->series_max,
-        .samples_max = terms->samples_read_max,
-        .bytes_max = terms->bytes_max,
-        .names = &limits_of_queries,
-    };
-}
-
-/* A result, and what it lives on. */
-struct asked {
-    struct budget budget;
-    struct query_control control;
-    struct promql_result *result;
-};
-
-/* Prometheus' rules take a scalar for a vector of one. */
-static enum err
-check_type(const struct promql_result *result, struct buf *error)
-{
-    enum promql_type type = promql_result_type(result);
-    if (type == PROMQL_VECTOR || type == PROMQL_SCALAR) return OK;
-    buf_put_text(error, "rule result is not a vector or scalar");
-    return ERR_INPUT;
-}
-
-static enum err
-ask(const struct evaluating *ev, const struct promql_tree *tree, int64_t t_ms, struct asked *a,
-    struct buf *error, struct why *why)
-{
-    budget_init(&a->budget, "rule", 0, ev->host->memory);
-    begin_control(ev, &a->budget, &a->control);
-    struct promql_options options = {
-        .tenant = ev->g->tenant,
-        .first_ms = t_ms,
-        .last_ms = t_ms,
-        .lookback_ms = ev->terms->lookback_ms,
-        .subquery_step_ms = SUBQUERY_STEP_MS,
-        .features = ev->terms->features,
-        .helpers = ev->host->helpers,
-        .held_max = ev->terms->held_max,
-        .control = &a->control,
-        .budget = &a->budget,
-    };
-    a->result = NULL;
-    if (!promql_has_durations(tree, &options, error)) return ERR_INPUT;
-    enum err e = promql_run(tree, ev->view, &options, &a->result, error, why);
-    return e ? e : check_type(a->result, error);
-}
-
-static void
-asked_end(struct asked *a)
-{
-    promql_result_free(a->result);
-}
-
-/* The one point that a series has. */
-static bool
-point_of(struct promql_result *result, struct promql_point *ret)
-{
-    return promql_next_point(result, false, ret) || promql_next_point(result, true, ret);
-}
-
-/* --- `query` in templates --------------------------------------------------------------------- */
-
-static enum err
-give_samples(struct promql_result *result, enum err (*each)(void *, const struct template_sample *),
-             void *to)
-{
-    struct template_sample sample;
-    struct promql_point point;
-    enum err e = OK;
-    while (e == OK && promql_next_series(result, &sample.labels)) {
-        if (!point_of(result, &point)) continue;
-        sample.value = point.histogram == NULL ? double_bits(point.value) : 0;
-        e = each(to, &sample);
-    }
-    return e;
-}
-
-static enum err
-query_of_template(void *context, struct bytes expression,
-                  enum err (*each)(void *, const struct template_sample *), void *to,
-                  struct why *why)
-{
-    const struct evaluating *ev = context;
-    struct promql_tree *tree = NULL;
-    struct asked a = {.result = NULL};
-    struct buf error;
-    buf_init(&error, ev->host->memory, RULE_ERROR_BYTES_MAX);
-    enum err e = promql_parse(expression, ev->host->memory, NULL, &tree, &error);
-    if (e == OK) e = ask(ev, tree, ev->t_ms, &a, &error, why);
-    if (e == OK) e = give_samples(a.result, each, to);
-    if (e && error.size > 0) {
-        e = why_set(why, e == ERR_LIMIT ? ERR_INPUT : e, "%.*s", (int)error.size,
-                    (const char *)error.at);
-    }
-    asked_end(&a);
-    promql_free(tree);
-    buf_fini(&error);
-    return e;
+    return w->sentence.size > 0 ? (w->error = e) : work_fail(w, e, why_text(&w->why, e));
 }
 
 /* --- results ---------------------------------------------------------------------------------- */
@@ -205,18 +53,33 @@ put_sample(struct work *w, struct bytes labels, int64_t t_ms, const struct promq
         return OK;
     }
     struct histogram h;
-    if (fhist_stored(&w->arena, point->histogram, &h)) return no_memory(w);
+    if (fhist_stored(&w->arena, point->histogram, &h)) return work_no_memory(w);
     rw_build_histogram(w->build, t_ms, 0, &h);
     return OK;
 }
 
+/* Whether a rule of the group that stands before and records the same name has written the series
+ * in this evaluation. */
+static bool
+is_written_before(const struct work *w, struct bytes labels)
+{
+    if (!w->rule->shares_name) return false;
+    for (const struct rule_at_work *r = w->of->g->rules; r < w->rule; r++) {
+        const struct kept_series *written = w->of->how->is_past ? &r->past : &r->series;
+        bool same_name = strcmp(r->text->name, w->rule->text->name) == 0;
+        if (same_name && kept_series_has(written, labels)) return true;
+    }
+    return false;
+}
+
 /* Those of the evaluation before that this one has not. */
 static void
-put_stale(struct work *w, const struct kept_series *before)
+put_stale(struct work *w)
 {
+    const struct kept_series *before = w->of->how->is_past ? &w->rule->past : &w->rule->series;
     for (uint32_t i = 0; i < before->count; i++) {
         struct bytes labels = kept_series_at(before, i);
-        if (kept_series_has(&w->written, labels)) continue;
+        if (kept_series_has(&w->written, labels) || is_written_before(w, labels)) continue;
         rw_build_series(w->build, labels);
         rw_build_float(w->build, w->of->sample_ms, STALE_NAN_BITS, 0);
     }
@@ -229,11 +92,11 @@ record_series(struct work *w, struct bytes metric, const struct label *over, uin
     bool is_new;
     buf_clear(&w->labels);
     relabelled_put(&w->labels, metric, over, over_count);
-    if (buf_error(&w->labels)) return no_memory(w);
-    if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return no_memory(w);
+    if (buf_error(&w->labels)) return work_no_memory(w);
+    if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return work_no_memory(w);
     if (is_new) return put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, point);
-    return fail(w, ERR_INPUT,
-                "vector contains metrics with the same labelset after applying rule labels");
+    return work_fail(w, ERR_INPUT,
+                     "vector contains metrics with the same labelset after applying rule labels");
 }
 
 static enum err
@@ -242,7 +105,7 @@ exceeds(struct work *w, uint64_t count, const char *what)
     char text[96];
     snprintf(text, sizeof text, "exceeded limit of %u with %llu %s", w->of->g->text.limit,
              (unsigned long long)count, what);
-    return fail(w, ERR_LIMIT, text);
+    return work_fail(w, ERR_LIMIT, text);
 }
 
 static enum err
@@ -251,7 +114,7 @@ record(struct work *w, struct promql_result *result)
     const struct rule_at_work *rule = w->rule;
     uint32_t over_count = rule->label_count + 1, limit = w->of->g->text.limit;
     struct label *over = arena_alloc(&w->arena, over_count * sizeof *over);
-    if (over == NULL) return no_memory(w);
+    if (over == NULL) return work_no_memory(w);
     over[0] = (struct label){bytes_of_text("__name__"), bytes_of_text(rule->text->name)};
     if (rule->label_count > 0) {
         memcpy(over + 1, rule->labels, rule->label_count * sizeof *over);
@@ -261,7 +124,7 @@ record(struct work *w, struct promql_result *result)
     struct promql_point point;
     enum err e = OK;
     while (e == OK && promql_next_series(result, &metric)) {
-        if (point_of(result, &point)) e = record_series(w, metric, over, over_count, &point);
+        if (asked_point(result, &point)) e = record_series(w, metric, over, over_count, &point);
     }
     if (e == OK && limit > 0 && w->written.count > limit) {
         e = exceeds(w, w->written.count, "series");
@@ -271,177 +134,41 @@ record(struct work *w, struct promql_result *result)
 
 /* --- alerts ----------------------------------------------------------------------------------- */
 
-/* What of an alert's texts is the same for all of them. */
-struct expanding {
-    struct work *w;
-    struct template_options options;
-    struct template_data data;
-};
-
-static enum err
-expand(struct expanding *x, struct bytes text, struct bytes *ret)
+void
+alert_series_labels(struct work *w, struct bytes labels, const struct label *more,
+                    uint32_t more_count, struct buf *to)
 {
-    struct work *w = x->w;
-    struct buf to;
-    struct why why = {""};
-    if (memchr(text.at, '{', text.size) == NULL) { /* as most are */
-        *ret = text;
-        return OK;
-    }
-    buf_init(&to, w->of->host->memory, TEMPLATE_OUTPUT_BYTES_MAX + sizeof why.text + 64);
-    enum err e = template_expand(&x->options, text, &x->data, &to, &why);
-    if (e == ERR_INPUT || e == ERR_LIMIT) {
-        buf_printf(&to, "<error expanding template: %s>", why_text(&why, e));
-        log_warn("cannot expand a template of an alert", KV("group", w->of->g->text.name),
-                 KV("alert", w->rule->text->name), KV("error", why_text(&why, e)));
-        e = buf_error(&to);
-    }
-    if (e == OK) {
-        *ret = arena_copy(&w->arena, buf_bytes(&to));
-        if (ret->at == NULL && to.size > 0) e = ERR_NOMEM;
-    }
-    buf_fini(&to);
-    if (e == ERR_NOMEM) return no_memory(w);
-    return e ? fail(w, e, why_text(&why, e)) : OK;
-}
-
-static enum err
-labels_to_array(struct work *w, struct bytes labels, struct label **ret, uint32_t *ret_count)
-{
-    uint32_t count = labels_count(labels), i = 0;
-    struct label *items = arena_alloc(&w->arena, (count + 1) * sizeof *items);
-    if (items == NULL) return no_memory(w);
-    struct cursor c = cursor_of(labels);
-    for (struct label label; labels_next(&c, &label);) {
-        items[i++] = label;
-    }
-    *ret = items;
-    *ret_count = count;
-    return OK;
-}
-
-static enum err
-expand_labels(struct expanding *x, struct bytes metric, struct alert_found *found)
-{
-    struct work *w = x->w;
     const struct rule_at_work *rule = w->rule;
-    uint32_t count = 0;
-    struct label *over = arena_alloc(&w->arena, (rule->label_count + 2) * sizeof *over);
-    if (over == NULL) return no_memory(w);
-    over[count++] = (struct label){bytes_of_text("alertname"), bytes_of_text(rule->text->name)};
-    over[count++] = (struct label){bytes_of_text("__name__"), bytes_of("", 0)};
-    for (uint32_t i = 0; i < rule->label_count; i++, count++) {
-        over[count].name = rule->labels[i].name;
-        enum err e = expand(x, rule->labels[i].value, &over[count].value);
-        if (e) return e;
+    struct label *over =
+        arena_alloc(&w->arena, (rule->label_count + more_count + 1) * sizeof *over);
+    if (over == NULL) {
+        to->failed = ERR_NOMEM;
+        return;
     }
-    count = relabelled_sort(over, count);
-    buf_clear(&w->labels);
-    relabelled_put(&w->labels, metric, over, count);
-    if (buf_error(&w->labels)) return no_memory(w);
-    found->labels = arena_copy(&w->arena, buf_bytes(&w->labels));
-    return found->labels.at == NULL ? no_memory(w) : OK;
-}
-
-static enum err
-expand_annotations(struct expanding *x, struct alert_found *found)
-{
-    const struct named_texts *texts = &x->w->rule->text->annotations;
-    struct label *items = arena_alloc(&x->w->arena, (texts->count + 1) * sizeof *items);
-    if (items == NULL) return no_memory(x->w);
-    for (uint32_t i = 0; i < texts->count; i++) {
-        items[i].name = bytes_of_text(texts->items[i].name);
-        enum err e = expand(x, bytes_of_text(texts->items[i].value), &items[i].value);
-        if (e) return e;
+    uint32_t count = more_count;
+    if (more_count > 0) memcpy(over, more, more_count * sizeof *over);
+    for (uint32_t i = 0; i < rule->label_count; i++) {
+        if (labels_get(labels, rule->labels[i].name).size > 0) continue;
+        over[count++] = rule->labels[i];
     }
-    found->annotations = items;
-    found->annotation_count = texts->count;
-    return OK;
+    relabelled_put(to, labels, over, relabelled_sort(over, count));
 }
 
-static enum err
-find_alert(struct expanding *x, struct bytes metric, const struct promql_point *point,
-           struct alert_found *found)
-{
-    struct label *labels;
-    enum err e = labels_to_array(x->w, metric, &labels, &x->data.label_count);
-    if (e) return e;
-    x->data.labels = labels;
-    found->value_bits = point->histogram == NULL ? double_bits(point->value) : 0;
-    x->data.value = found->value_bits;
-    e = expand_labels(x, metric, found);
-    return e ? e : expand_annotations(x, found);
-}
-
-static enum err
-find_alerts(struct work *w, struct promql_result *result, struct alert_found **ret,
-            uint32_t *ret_count)
-{
-    const struct evaluating *ev = w->of;
-    struct buf name;
-    struct kept_series seen;
-    uint64_t most = promql_series_count(result);
-    struct alert_found *found = arena_new(&w->arena, (most + 1) * sizeof *found);
-    if (found == NULL) return no_memory(w);
-    buf_init(&name, ev->host->memory, RULE_FILE_BYTES_MAX);
-    buf_printf(&name, "__alert_%s", w->rule->text->name);
-    kept_series_init(&seen, ev->host->memory, ev->host->seed);
-    struct expanding x = {
-        .w = w,
-        .options = {.name = buf_bytes(&name),
-                    .query = {query_of_template, (void *)(uintptr_t)ev},
-                    .budget = ev->host->memory},
-        .data = {.external_labels = ev->terms->external_labels,
-                 .external_count = ev->terms->external_count,
-                 .external_url = ev->terms->external_url,
-                 .time_ms = ev->t_ms},
-    };
-    struct bytes metric;
-    struct promql_point point;
-    uint32_t count = 0;
-    enum err e = buf_error(&name) ? no_memory(w) : OK;
-    while (e == OK && promql_next_series(result, &metric)) {
-        bool is_new = false;
-        if (!point_of(result, &point)) continue;
-        e = find_alert(&x, metric, &point, &found[count]);
-        if (e == OK && kept_series_add(&seen, found[count].labels, &is_new)) e = no_memory(w);
-        if (e == OK && !is_new) {
-            e = fail(w, ERR_INPUT,
-                     "vector contains metrics with the same labelset after applying alert labels");
-        }
-        count++;
-    }
-    *ret = found;
-    *ret_count = count;
-    kept_series_fini(&seen);
-    buf_fini(&name);
-    return e;
-}
-
-/* ALERTS, or ALERTS_FOR_STATE, of an alert. As in Prometheus, a label whose text came to nothing,
- * so that the alert has not got it, is there with that text. */
+/* ALERTS, or ALERTS_FOR_STATE, of an alert. */
 static enum err
 put_alert_series(struct work *w, const struct alert *alert, const char *name, const char *state,
                  double value)
 {
     bool is_new;
     struct promql_point point = {.t_ms = w->of->sample_ms, .value = value};
-    const struct rule_at_work *rule = w->rule;
-    struct label *over = arena_alloc(&w->arena, (rule->label_count + 2) * sizeof *over);
-    uint32_t count = 0;
-    if (over == NULL) return no_memory(w);
-    over[count++] = (struct label){bytes_of_text("__name__"), bytes_of_text(name)};
+    struct label more[2] = {{bytes_of_text("__name__"), bytes_of_text(name)}};
     if (state != NULL) {
-        over[count++] = (struct label){bytes_of_text("alertstate"), bytes_of_text(state)};
-    }
-    for (uint32_t i = 0; i < rule->label_count; i++) {
-        if (labels_get(alert->labels, rule->labels[i].name).size > 0) continue;
-        over[count++] = rule->labels[i];
+        more[1] = (struct label){bytes_of_text("alertstate"), bytes_of_text(state)};
     }
     buf_clear(&w->labels);
-    relabelled_put(&w->labels, alert->labels, over, relabelled_sort(over, count));
-    if (buf_error(&w->labels)) return no_memory(w);
-    if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return no_memory(w);
+    alert_series_labels(w, alert->labels, more, state == NULL ? 1 : 2, &w->labels);
+    if (buf_error(&w->labels)) return work_no_memory(w);
+    if (kept_series_add(&w->written, buf_bytes(&w->labels), &is_new)) return work_no_memory(w);
     return is_new ? put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, &point) : OK;
 }
 
@@ -480,7 +207,7 @@ alarm(struct work *w, struct promql_result *result)
     enum err put = e == OK ? put_alerts_locked(w) : OK;
     lock_drop(&ev->g->lock);
     if (e == ERR_LIMIT) return exceeds(w, active, "alerts");
-    return e ? no_memory(w) : put;
+    return e ? work_no_memory(w) : put;
 }
 
 /* --- one rule --------------------------------------------------------------------------------- */
@@ -495,12 +222,12 @@ write_results(struct work *w)
         w->stored = true;
         return OK;
     }
-    if (rw_build_end(w->build, &message)) return no_memory(w);
+    if (rw_build_end(w->build, &message)) return work_no_memory(w);
     enum err e = host->write(host->context, w->of->g->tenant, message, &written, &w->why);
-    if (e) return fail_with_why(w, e);
+    if (e) return work_fail_with_why(w, e);
     w->stored = true;
     w->ticket = written.ticket;
-    return written.rejected == 0 ? OK : fail(w, ERR_INPUT, written.text);
+    return written.rejected == 0 ? OK : work_fail(w, ERR_INPUT, written.text);
 }
 
 static void
@@ -515,19 +242,19 @@ evaluate_rule(void *of, uint32_t i)
     w->began_ms = env_realtime_ms(ev->host->env);
     enum err e = ask(ev, w->rule->tree, ev->sample_ms, &a, &w->sentence, &w->why);
     if (e)
-        e = fail_with_why(w, e);
+        e = work_fail_with_why(w, e);
     else
         e = records ? record(w, a.result) : alarm(w, a.result);
     asked_end(&a);
     if (e == OK) {
         w->evaluated = true;
-        if (!ev->how->after_gap || !records) put_stale(w, &w->rule->series);
+        if (!ev->how->after_gap || !records) put_stale(w);
         e = write_results(w);
     }
     w->took_ns = env_monotonic_ns(ev->host->env) - began;
 }
 
-static void
+void
 work_begin(struct evaluating *ev, struct work *w, struct rule_at_work *rule)
 {
     enum group_part part = ev->how->part;
@@ -539,11 +266,11 @@ work_begin(struct evaluating *ev, struct work *w, struct rule_at_work *rule)
     buf_init(&w->labels, ev->host->memory, RULE_FILE_BYTES_MAX);
     buf_init(&w->sentence, ev->host->memory, RULE_ERROR_BYTES_MAX);
     if (!w->skipped && rw_build_new(RW_V1, ev->host->memory, &w->build)) {
-        err_ignore(no_memory(w), "told when the batch ends");
+        err_ignore(work_no_memory(w), "told when the batch ends");
     }
 }
 
-static void
+void
 work_end(struct work *w)
 {
     arena_fini(&w->arena);
@@ -578,13 +305,14 @@ adopt(struct evaluating *ev, struct work *w)
 {
     struct group *g = ev->g;
     struct rule_at_work *rule = w->rule;
-    if (w->evaluated && w->stored) {
-        struct kept_series before = rule->series;
-        rule->series = w->written;
-        w->written = before;
-    }
     if (w->error) log_failure(w);
     lock_take(&g->lock);
+    if (w->evaluated && w->stored) {
+        struct kept_series *kept = ev->how->is_past ? &rule->past : &rule->series;
+        struct kept_series before = *kept;
+        *kept = w->written;
+        w->written = before;
+    }
     ev->failed += w->error != OK;
     ev->samples += w->evaluated ? w->samples : 0;
     g->facts.evaluations++;
@@ -733,7 +461,7 @@ fail_batch(struct work *works, uint32_t count, enum err e, const struct why *why
 {
     for (uint32_t i = 0; i < count; i++) {
         if (works[i].skipped) continue;
-        if (works[i].error == OK) err_ignore(fail(&works[i], e, why_text(why, e)), "kept");
+        if (works[i].error == OK) err_ignore(work_fail(&works[i], e, why_text(why, e)), "kept");
         works[i].stored = false;
     }
 }
@@ -745,11 +473,11 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_la
     const struct rules_host *host = ev->host;
     struct query_control control;
     struct why why = {""};
-    begin_control(ev, host->memory, &control);
+    ask_control(ev, host->memory, &control);
     for (uint32_t i = 0; i < count; i++) {
         work_begin(ev, &works[i], &ev->g->rules[first + i]);
     }
-    enum err e = view_open(ev->terms->answerer, &control, &ev->view, &why);
+    enum err e = ev->terms->open(ev->terms->open_context, &control, &ev->view, &why);
     if (e == OK) {
         run_together(ev, works, count);
         view_free(ev->view);

@@ -85,6 +85,7 @@ rule_begin(struct group *g, struct rule_at_work *rule, const struct rule *text, 
     struct buf line, error;
     rule->text = text;
     kept_series_init(&rule->series, g->memory, g->seed);
+    kept_series_init(&rule->past, g->memory, g->seed);
     alerts_init(&rule->alerts, g->memory, g->seed);
     buf_init(&rule->error, g->memory, RULE_ERROR_BYTES_MAX);
     buf_init(&line, g->memory, LINE_BYTES_MAX);
@@ -109,6 +110,7 @@ rule_end(struct rule_at_work *rule)
 {
     promql_free(rule->tree);
     kept_series_fini(&rule->series);
+    kept_series_fini(&rule->past);
     alerts_fini(&rule->alerts);
     buf_fini(&rule->error);
 }
@@ -167,6 +169,7 @@ group_new(const struct rules_host *host, struct bytes tenant, const struct rule_
     g->seed = host->seed;
     g->defaults = *defaults;
     arena_init(&g->arena, g->memory, TEXT_ARENA_BYTES_MAX, 0);
+    g->past_slot = -1;
     kept_series_init(&g->orphans, g->memory, g->seed);
     lock_init(&g->lock, LOCK_RANK_LEAF);
     g->tenant = arena_copy(&g->arena, tenant);

@@ -72,7 +72,9 @@ struct rules_host {
 
 /* What a reload may change; borrowed for one evaluation. */
 struct rules_terms {
-    struct answerer *answerer;
+    enum err (*open)(void *context, struct query_control *control, struct view **ret_view,
+                     struct why *why);
+    void *open_context;
     int64_t resend_ns;
     const struct label *external_labels;
     uint32_t external_count;

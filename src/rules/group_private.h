@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "rules/group.h"
 #include "rules/kept_series.h"
+#include "rules/slots.h"
 
 enum rule_health { RULE_UNKNOWN, RULE_GOOD, RULE_BAD };
 enum { RULE_ERROR_BYTES_MAX = 4096 };
@@ -17,7 +18,10 @@ struct rule_at_work {
     struct label *labels; /* of the rule and of the group, by name */
     uint32_t label_count;
     uint32_t batch;            /* number of its batch; they rise */
-    struct kept_series series; /* written at the last evaluation; the evaluating thread's */
+    bool shares_name;          /* a rule before it records the same name */
+    struct kept_series series; /* written at the last evaluation; guarded by group.lock where others
+                                  than the evaluating thread look */
+    struct kept_series past;   /* at the last one that was made up; the evaluating thread's */
 
     /* Guarded by group.lock. */
     struct alerts alerts;
@@ -40,11 +44,50 @@ struct group {
     bool records;
     struct rule_at_work *rules;
     uint32_t batch_count;
+    int64_t past_slot;          /* which that was; -1: none */
     struct kept_series orphans; /* written by rules that are no more; the evaluating thread's */
 
     struct lock lock; /* LOCK_RANK_LEAF */
     struct group_facts facts;
 };
+
+/* What became of an evaluation of the past, for the next one: see past.c. */
+struct rules_past {
+    const struct rules_host *host;
+    const struct rules_terms *terms;
+    struct group *group;
+};
+/* Series with two labels, between two times. */
+struct past_look {
+    const char *name;  /* of the series */
+    const char *label; /* that they have, and its value */
+    struct bytes value;
+    int64_t min_ms, max_ms;
+    /* An error of it ends the look. */
+    enum err (*each)(void *context, struct series_set *set, struct bytes labels);
+    void *context;
+};
+MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_look *look,
+                              struct why *why);
+/* Fills `past` or `series` of the rules with what they recorded at a time of the schedule.
+ * Errors of the view. */
+MUST_CHECK enum err past_recorded(const struct rules_past *past, int64_t slot, bool into_past,
+                                  struct why *why);
+/* Adds the evaluations that were made between two times, Unix ns. */
+MUST_CHECK enum err past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns,
+                              struct slots *to, struct why *why);
+/* Marks stale at `slot`, which was evaluated, what was recorded at the one before, which was made
+ * up, and not then. */
+MUST_CHECK enum err past_close(const struct rules_past *past, int64_t slot, struct why *why);
+
+/* Whether the input of recording rules is there for an evaluation at `at_ns` that was missed after
+ * `gap_ns`, the last one that was made. Errors of the view. */
+MUST_CHECK enum err input_is_there(const struct rules_past *past, int64_t gap_ns, int64_t at_ns,
+                                   int64_t now_ns, bool *ret, struct why *why);
+
+/* Puts alerts back as they were; `how->at_ns` is now. See restore.c. */
+MUST_CHECK enum err restore_alerts(const struct rules_past *past, int64_t now_ns,
+                                   int64_t tolerance_ns, int64_t grace_ns, struct why *why);
 
 enum { RULE_BATCH_MAX = 256 }; /* rules: all of them are compared with each other */
 /* Gives each rule its batch; see depends.c. */

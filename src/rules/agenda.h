@@ -1,0 +1,98 @@
+/*
+ * agenda.h - all groups of a server, and what is to be done for which of them next:
+ *
+ *      begin      once, before anything else: what is known of the time before (restore.h)
+ *      live       its time has come
+ *      make up    an evaluation of the past was missed; one at a time, the oldest first
+ *      retire     it is configured no more: what it wrote is marked stale after two intervals
+ *
+ * A caller takes what is due, runs it, and says that it is done; several threads may do so. Nothing
+ * here waits or knows a clock: the simulator takes the same steps.
+ *
+ * Of recording rules, what was not stored at its time is made up, as long as it is not older than
+ * `catch_up_ns` and something newer than that was stored: a group that is new owes nothing. A group
+ * that reads what other rules record is made up only when nothing older is missing anywhere, and
+ * its recording rules are evaluated live again when nothing is missing any more.
+ *
+ * Threads: all is guarded by a lock of the owner's, but for agenda_run().
+ */
+#ifndef RULES_AGENDA_H
+#define RULES_AGENDA_H
+
+#include "rules/group.h"
+
+struct agenda;
+
+struct agenda_limits {
+    int64_t catch_up_ns;      /* 0: nothing is made up */
+    int64_t catch_up_wait_ns; /* so long after the start the input of what is made up is awaited */
+    int64_t outage_tolerance_ns;
+    int64_t grace_ns;
+};
+
+/* ERR_NOMEM. `host` outlives it; `started_ns` is monotonic. */
+MUST_CHECK enum err agenda_new(const struct rules_host *host, int64_t started_ns,
+                               struct agenda **ret_agenda);
+/* Nothing runs. NULL is fine. */
+void agenda_free(struct agenda *agenda);
+
+/*
+ * Makes it these groups, in two steps: the first makes all that can fail, and changes nothing.
+ * Groups whose text did not change go on as they are; of others, state passes to the one of the
+ * same tenant, file and name.   The first needs no lock. ERR_NOMEM, ERR_INPUT.
+ */
+struct agenda_change;
+struct agenda_group {
+    struct bytes tenant;
+    const struct rule_group *text;
+};
+MUST_CHECK enum err agenda_prepare(struct agenda *agenda, const struct agenda_group *groups,
+                                   uint32_t count, const struct group_defaults *defaults,
+                                   struct agenda_change **ret_change, struct why *why);
+void agenda_commit(struct agenda_change *change, const struct agenda_limits *limits,
+                   int64_t now_ns);
+/* Instead. NULL is fine. */
+void agenda_abandon(struct agenda_change *change);
+
+/* --- work ------------------------------------------------------------------------------------- */
+
+enum agenda_work { AGENDA_BEGIN, AGENDA_LIVE, AGENDA_MAKE_UP, AGENDA_RETIRE };
+
+struct agenda_entry;
+struct agenda_job {
+    enum agenda_work work;
+    struct agenda_entry *entry;
+    int64_t slot;
+    struct group_evaluation how;
+    struct agenda_limits limits;
+    /* Filled by agenda_run(). */
+    struct group_outcome outcome;
+    enum err error;
+    bool waits; /* AGENDA_MAKE_UP: the input is not there yet, and nothing was done */
+};
+
+/*
+ * What is due at `now_ns` (Unix) and `monotonic_ns`. False: nothing is, and will not be before
+ * *ret_until_ns (Unix).
+ */
+bool agenda_take(struct agenda *agenda, int64_t now_ns, int64_t monotonic_ns,
+                 struct agenda_job *ret_job, int64_t *ret_until_ns);
+/* Under no lock. */
+void agenda_run(struct agenda *agenda, struct agenda_job *job, const struct rules_terms *terms);
+void agenda_done(struct agenda *agenda, struct agenda_job *job, int64_t monotonic_ns);
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+/* Calls `each` for the groups of a tenant, ordered by file and name; `tenant.at` NULL: of all. */
+void agenda_each(struct agenda *agenda, struct bytes tenant,
+                 void (*each)(void *context, struct group *group), void *context);
+
+struct agenda_facts {
+    uint32_t groups;
+    uint64_t missing;  /* evaluations that are to be made up */
+    int64_t oldest_ns; /* of these, Unix; 0: there is none */
+    uint64_t made_up;  /* since the start */
+};
+void agenda_facts(struct agenda *agenda, int64_t now_ns, struct agenda_facts *ret);
+
+#endif

@@ -1,0 +1,110 @@
+/* ask.c - what rules ask: their expressions, and `query` in templates. */
+#include "rules/evaluate_private.h"
+#include "sys/env.h"
+#include "wire/number.h"
+
+enum { SUBQUERY_STEP_MS = 60 * 1000 };
+
+void
+ask_control(const struct evaluating *ev, struct budget *budget, struct query_control *control)
+{
+    const struct rules_terms *terms = ev->terms;
+    *control = (struct query_control){
+        .env = ev->host->env,
+        .deadline_ns =
+            terms->timeout_ns == 0 ? 0 : env_monotonic_ns(ev->host->env) + terms->timeout_ns,
+        .all_canceled = ev->host->all_canceled,
+        .budget = budget,
+        .series_max = terms->series_max,
+        .samples_max = terms->samples_read_max,
+        .bytes_max = terms->bytes_max,
+        .names = &limits_of_queries,
+    };
+}
+
+/* Prometheus' rules take a scalar for a vector of one. */
+static enum err
+check_type(const struct promql_result *result, struct buf *error)
+{
+    enum promql_type type = promql_result_type(result);
+    if (type == PROMQL_VECTOR || type == PROMQL_SCALAR) return OK;
+    buf_put_text(error, "rule result is not a vector or scalar");
+    return ERR_INPUT;
+}
+
+enum err
+ask(const struct evaluating *ev, const struct promql_tree *tree, int64_t t_ms, struct asked *a,
+    struct buf *error, struct why *why)
+{
+    budget_init(&a->budget, "rule", 0, ev->host->memory);
+    ask_control(ev, &a->budget, &a->control);
+    struct promql_options options = {
+        .tenant = ev->g->tenant,
+        .first_ms = t_ms,
+        .last_ms = t_ms,
+        .lookback_ms = ev->terms->lookback_ms,
+        .subquery_step_ms = SUBQUERY_STEP_MS,
+        .features = ev->terms->features,
+        .helpers = ev->host->helpers,
+        .held_max = ev->terms->held_max,
+        .control = &a->control,
+        .budget = &a->budget,
+    };
+    a->result = NULL;
+    if (!promql_has_durations(tree, &options, error)) return ERR_INPUT;
+    enum err e = promql_run(tree, ev->view, &options, &a->result, error, why);
+    return e ? e : check_type(a->result, error);
+}
+
+void
+asked_end(struct asked *a)
+{
+    promql_result_free(a->result);
+}
+
+/* The one point that a series has. */
+bool
+asked_point(struct promql_result *result, struct promql_point *ret)
+{
+    return promql_next_point(result, false, ret) || promql_next_point(result, true, ret);
+}
+
+/* --- `query` in templates --------------------------------------------------------------------- */
+
+static enum err
+give_samples(struct promql_result *result, enum err (*each)(void *, const struct template_sample *),
+             void *to)
+{
+    struct template_sample sample;
+    struct promql_point point;
+    enum err e = OK;
+    while (e == OK && promql_next_series(result, &sample.labels)) {
+        if (!asked_point(result, &point)) continue;
+        sample.value = point.histogram == NULL ? double_bits(point.value) : 0;
+        e = each(to, &sample);
+    }
+    return e;
+}
+
+enum err
+ask_for_template(void *context, struct bytes expression,
+                 enum err (*each)(void *, const struct template_sample *), void *to,
+                 struct why *why)
+{
+    const struct evaluating *ev = context;
+    struct promql_tree *tree = NULL;
+    struct asked a = {.result = NULL};
+    struct buf error;
+    buf_init(&error, ev->host->memory, RULE_ERROR_BYTES_MAX);
+    enum err e = promql_parse(expression, ev->host->memory, NULL, &tree, &error);
+    if (e == OK) e = ask(ev, tree, ev->t_ms, &a, &error, why);
+    if (e == OK) e = give_samples(a.result, each, to);
+    if (e && error.size > 0) {
+        e = why_set(why, e == ERR_LIMIT ? ERR_INPUT : e, "%.*s", (int)error.size,
+                    (const char *)error.at);
+    }
+    asked_end(&a);
+    promql_free(tree);
+    buf_fini(&error);
+    return e;
+}

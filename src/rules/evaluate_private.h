@@ -1,0 +1,100 @@
+/*
+ * evaluate_private.h - an evaluation of a group that is under way, and of one rule. Private to
+ * rules/.
+ */
+#ifndef RULES_EVALUATE_PRIVATE_H
+#define RULES_EVALUATE_PRIVATE_H
+
+#include "rules/group_private.h"
+#include "rules/template/template.h"
+#include "wire/remote_write_build.h"
+
+/* One evaluation; or a look at the past, without works. */
+struct evaluating {
+    struct group *g;
+    const struct rules_host *host;
+    const struct rules_terms *terms;
+    const struct group_evaluation *how;
+    int64_t t_ms;      /* of the evaluation */
+    int64_t sample_ms; /* of what is queried, and of the results */
+    struct view *view; /* of the batch */
+    struct work *works;
+    bool stored; /* all until now */
+    uint64_t ticket;
+    uint64_t samples;
+    uint32_t failed;
+};
+
+/* What is done for one rule. But for the flags it ends with the batch. */
+struct work {
+    struct evaluating *of;
+    struct rule_at_work *rule;
+    bool skipped; /* another part of the group */
+    struct arena arena;
+    struct rw_build *build;
+    struct kept_series written;
+    struct buf labels; /* of the series at hand */
+    uint32_t samples;  /* results */
+    uint64_t ticket;
+    bool evaluated; /* there are results, */
+    bool stored;    /* and they were taken by the store */
+    enum err error;
+    struct buf sentence; /* why it failed */
+    struct why why;
+    int64_t began_ms; /* Unix */
+    int64_t took_ns;
+};
+
+/* Without a result yet. Failures show in `error`. */
+void work_begin(struct evaluating *ev, struct work *work, struct rule_at_work *rule);
+/* But for the flags. */
+void work_end(struct work *work);
+
+/* Returns `e`, which is kept with a sentence. */
+enum err work_fail(struct work *work, enum err e, const char *sentence);
+enum err work_no_memory(struct work *work);
+/* The same with the sentence that there is, or else the one of `why`. */
+enum err work_fail_with_why(struct work *work, enum err e);
+
+/* --- queries: ask.c --------------------------------------------------------------------------- */
+
+/* A result, and what it lives on. */
+struct asked {
+    struct budget budget;
+    struct query_control control;
+    struct promql_result *result;
+};
+
+void ask_control(const struct evaluating *ev, struct budget *budget, struct query_control *control);
+/* Of the view of `ev`. ERR_INPUT: `error` has the sentence; others are told in `why`. asked_end()
+ * in any case. */
+MUST_CHECK enum err ask(const struct evaluating *ev, const struct promql_tree *tree, int64_t t_ms,
+                        struct asked *ret, struct buf *error, struct why *why);
+void asked_end(struct asked *asked);
+/* The one point that the series at hand has. False: it has none. */
+bool asked_point(struct promql_result *result, struct promql_point *ret);
+/* For templates; the context is a struct evaluating. */
+MUST_CHECK enum err ask_for_template(void *context, struct bytes expression,
+                                     enum err (*each)(void *to,
+                                                      const struct template_sample *sample),
+                                     void *to, struct why *why);
+
+/* Whether the last sample of a series between two times is a staleness marker. */
+MUST_CHECK enum err past_is_over(const struct evaluating *ev, struct bytes series, int64_t min_ms,
+                                 int64_t max_ms, bool *ret, struct why *why);
+
+/* --- alerts: find_alerts.c -------------------------------------------------------------------- */
+
+/* What a result says of alerts, in the arena of `work`. */
+MUST_CHECK enum err find_alerts(struct work *work, struct promql_result *result,
+                                struct alert_found **ret, uint32_t *ret_count);
+
+/*
+ * Appends the labels of the series that tell of an alert, with some `more`. As in Prometheus, a
+ * label whose text came to nothing, so that the alert has not got it, is there with that text.
+ * Errors show in `to`.
+ */
+void alert_series_labels(struct work *work, struct bytes labels, const struct label *more,
+                         uint32_t more_count, struct buf *to);
+
+#endif

@@ -1,0 +1,315 @@
+/*
+ * past.c - what a group left in the store: which evaluations were made, and what its recording
+ * rules wrote then. So an evaluation that is made up, and the first one after a start, know what
+ * the one before them wrote.
+ */
+#include "rules/evaluate_private.h"
+#include "sys/env.h"
+
+enum { MATCHERS_MAX = 160 };
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* Series that one set of matchers selects, between two times. */
+struct look {
+    struct budget budget;
+    struct query_control control;
+    struct view *view;
+    struct series_set *set;
+    struct matcher *matchers[MATCHERS_MAX];
+    uint32_t count;
+};
+
+static enum err
+look_match(struct look *l, struct bytes name, struct bytes value, struct budget *budget,
+           struct why *why)
+{
+    if (l->count == MATCHERS_MAX) return why_set(why, ERR_LIMIT, "too many labels");
+    enum err e = matcher_new(MATCH_EQUAL, name, value, budget, &l->matchers[l->count], why);
+    if (e == OK) l->count++;
+    return e;
+}
+
+static enum err
+look_begin(struct look *l, const struct evaluating *ev, int64_t min_ms, int64_t max_ms,
+           struct why *why)
+{
+    struct matcher_set set = {l->matchers, l->count};
+    budget_init(&l->budget, "rule", 0, ev->host->memory);
+    ask_control(ev, &l->budget, &l->control);
+    struct query_request request = {
+        .tenant = ev->g->tenant,
+        .sets = &set,
+        .set_count = 1,
+        .min_ms = min_ms,
+        .max_ms = max_ms,
+        .control = &l->control,
+    };
+    if (ev->view != NULL) return view_select(ev->view, &request, &l->set, why);
+    enum err e = ev->terms->open(ev->terms->open_context, &l->control, &l->view, why);
+    return e ? e : view_select(l->view, &request, &l->set, why);
+}
+
+static void
+look_end(struct look *l)
+{
+    series_set_free(l->set);
+    view_free(l->view);
+    for (uint32_t i = 0; i < l->count; i++) {
+        matcher_free(l->matchers[i]);
+    }
+}
+
+static struct evaluating
+evaluating_of(const struct rules_past *past)
+{
+    return (struct evaluating){.g = past->group, .host = past->host, .terms = past->terms};
+}
+
+enum err
+past_look(const struct rules_past *past, const struct past_look *look, struct why *why)
+{
+    struct evaluating ev = evaluating_of(past);
+    struct look l = {.count = 0};
+    struct bytes labels = {NULL, 0};
+    enum err e = look_match(&l, bytes_of_text("__name__"), bytes_of_text(look->name),
+                            past->group->memory, why);
+    if (e == OK)
+        e = look_match(&l, bytes_of_text(look->label), look->value, past->group->memory, why);
+    if (e == OK) e = look_begin(&l, &ev, look->min_ms, look->max_ms, why);
+    while (e == OK && (e = series_set_next(l.set, &labels, why)) == OK && labels.at != NULL) {
+        e = look->each(look->context, l.set, labels);
+    }
+    look_end(&l);
+    return e;
+}
+
+/* --- evaluations that were made --------------------------------------------------------------- */
+
+/* Where evaluations that were made are added. */
+struct made {
+    const struct group *g;
+    struct slots *to;
+    struct why *why;
+};
+
+static enum err
+add_times(void *context, struct series_set *set, struct bytes labels)
+{
+    const struct made *m = context;
+    const struct schedule *schedule = &m->g->schedule;
+    struct sample_batch batch;
+    while (bytes_equal(labels, m->g->marker)) {
+        enum err e = series_set_batch(set, &batch, m->why);
+        if (e || batch.count == 0) return e;
+        for (uint32_t i = 0; i < batch.count; i++) {
+            /* A time is cut to milliseconds. */
+            int64_t slot = schedule_slot(schedule, (batch.times_ms[i] + 1) * NS_PER_MS - 1);
+            if (schedule_time_ns(schedule, slot) / NS_PER_MS != batch.times_ms[i]) continue;
+            if (slots_add(m->to, slot)) return why_set(m->why, ERR_NOMEM, "not enough memory");
+        }
+    }
+    return OK;
+}
+
+enum err
+past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns, struct slots *to,
+          struct why *why)
+{
+    struct made made = {past->group, to, why};
+    struct past_look look = {
+        .name = RULES_EVALUATED,
+        .label = RULES_EVALUATED_LABEL,
+        .value = labels_get(past->group->marker, bytes_of_text(RULES_EVALUATED_LABEL)),
+        .min_ms = from_ns / NS_PER_MS,
+        .max_ms = to_ns / NS_PER_MS,
+        .each = add_times,
+        .context = &made,
+    };
+    return past_look(past, &look, why);
+}
+
+/* --- what was recorded ------------------------------------------------------------------------ */
+
+static bool
+is_marker(const struct sample_batch *batch, uint32_t i)
+{
+    uint64_t bits =
+        batch->kind == SAMPLE_FLOAT ? batch->value_bits[i] : batch->histograms[i].sum_bits;
+    return bits == STALE_NAN_BITS;
+}
+
+/* Whether the series at hand has a sample then that is no staleness marker. */
+static enum err
+is_alive_at(struct series_set *set, int64_t t_ms, bool *ret, struct why *why)
+{
+    struct sample_batch batch;
+    *ret = false;
+    for (;;) {
+        enum err e = series_set_batch(set, &batch, why);
+        if (e || batch.count == 0) return e;
+        for (uint32_t i = 0; i < batch.count; i++) {
+            if (batch.times_ms[i] == t_ms && !is_marker(&batch, i)) *ret = true;
+        }
+    }
+}
+
+static enum err
+match_rule(struct look *l, const struct rule_at_work *rule, struct budget *budget, struct why *why)
+{
+    enum err e =
+        look_match(l, bytes_of_text("__name__"), bytes_of_text(rule->text->name), budget, why);
+    for (uint32_t i = 0; e == OK && i < rule->label_count; i++) {
+        e = look_match(l, rule->labels[i].name, rule->labels[i].value, budget, why);
+    }
+    return e;
+}
+
+static enum err
+recorded_by(const struct evaluating *ev, const struct rule_at_work *rule, int64_t t_ms,
+            struct kept_series *to, struct why *why)
+{
+    struct look l = {.count = 0};
+    struct bytes labels = {NULL, 0};
+    bool is_new, alive = false;
+    enum err e = match_rule(&l, rule, ev->g->memory, why);
+    if (e == OK) e = look_begin(&l, ev, t_ms, t_ms, why);
+    while (e == OK && (e = series_set_next(l.set, &labels, why)) == OK && labels.at != NULL) {
+        e = is_alive_at(l.set, t_ms, &alive, why);
+        if (e == OK && alive && kept_series_add(to, labels, &is_new)) {
+            e = why_set(why, ERR_NOMEM, "not enough memory");
+        }
+    }
+    look_end(&l);
+    return e;
+}
+
+/* Of rules that record one name it is not known which wrote what: the last one has it all. */
+static bool
+is_last_of_name(const struct group *g, uint32_t i)
+{
+    for (uint32_t k = i + 1; k < g->text.rule_count; k++) {
+        const struct rule_at_work *later = &g->rules[k];
+        if (later->shares_name && strcmp(later->text->name, g->rules[i].text->name) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum err
+past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struct why *why)
+{
+    struct group *g = past->group;
+    struct evaluating ev = evaluating_of(past);
+    int64_t t_ms = schedule_time_ns(&g->schedule, slot) / NS_PER_MS - g->query_offset_ms;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i];
+        struct kept_series *to = into_past ? &rule->past : &rule->series;
+        if (rule->text->kind != RULE_RECORDING) continue;
+        kept_series_fini(to);
+        kept_series_init(to, g->memory, g->seed);
+        if (is_last_of_name(g, i)) e = recorded_by(&ev, rule, t_ms, to, why);
+    }
+    if (into_past) g->past_slot = e == OK ? slot : -1;
+    return e;
+}
+
+/* Whether the last sample of the series at hand is a staleness marker. */
+static enum err
+last_is_stale(struct series_set *set, bool *ret, struct why *why)
+{
+    struct sample_batch batch;
+    int64_t last_ms = INT64_MIN;
+    for (;;) {
+        enum err e = series_set_batch(set, &batch, why);
+        if (e || batch.count == 0) return e;
+        if (batch.times_ms[batch.count - 1] < last_ms) continue;
+        last_ms = batch.times_ms[batch.count - 1];
+        *ret = is_marker(&batch, batch.count - 1);
+    }
+}
+
+enum err
+past_is_over(const struct evaluating *ev, struct bytes series, int64_t min_ms, int64_t max_ms,
+             bool *ret, struct why *why)
+{
+    struct look l = {.count = 0};
+    struct bytes labels = {NULL, 0};
+    struct cursor c = cursor_of(series);
+    enum err e = OK;
+    *ret = false;
+    for (struct label label; e == OK && labels_next(&c, &label);) {
+        e = look_match(&l, label.name, label.value, ev->g->memory, why);
+    }
+    if (e == OK) e = look_begin(&l, ev, min_ms, max_ms, why);
+    while (e == OK && (e = series_set_next(l.set, &labels, why)) == OK && labels.at != NULL) {
+        if (bytes_equal(labels, series)) e = last_is_stale(l.set, ret, why);
+    }
+    look_end(&l);
+    return e;
+}
+
+/* --- the end of a gap ------------------------------------------------------------------------- */
+
+static bool
+has_any(const struct group *g, const struct kept_series *now, struct bytes labels)
+{
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        if (kept_series_has(&now[i], labels)) return true;
+    }
+    return false;
+}
+
+/* The series that are in `past` of any rule, and in `now` of none. */
+static enum err
+mark_missing(const struct rules_past *past, const struct kept_series *now, int64_t t_ms,
+             struct why *why)
+{
+    struct group *g = past->group;
+    const struct rules_host *host = past->host;
+    struct rules_written written = {.ticket = 0};
+    struct rw_build *build;
+    struct bytes message;
+    if (rw_build_new(RW_V1, g->memory, &build)) return why_set(why, ERR_NOMEM, "not enough memory");
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        const struct kept_series *before = &g->rules[i].past;
+        for (uint32_t k = 0; k < before->count; k++) {
+            if (has_any(g, now, kept_series_at(before, k))) continue;
+            rw_build_series(build, kept_series_at(before, k));
+            rw_build_float(build, t_ms, STALE_NAN_BITS, 0);
+        }
+    }
+    enum err e = rw_build_end(build, &message);
+    if (e == OK && rw_build_counts(build).series > 0) {
+        e = host->write(host->context, g->tenant, message, &written, why);
+        if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, why);
+    }
+    rw_build_free(build);
+    return e;
+}
+
+enum err
+past_close(const struct rules_past *past, int64_t slot, struct why *why)
+{
+    struct group *g = past->group;
+    struct evaluating ev = evaluating_of(past);
+    int64_t t_ms = schedule_time_ns(&g->schedule, slot) / NS_PER_MS - g->query_offset_ms;
+    size_t bytes = (g->text.rule_count + 1) * sizeof(struct kept_series);
+    struct kept_series *now = mem_new(g->memory, bytes);
+    if (now == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    enum err e = OK;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        kept_series_init(&now[i], g->memory, g->seed);
+        bool reads = e == OK && g->rules[i].text->kind == RULE_RECORDING && is_last_of_name(g, i);
+        if (reads) e = recorded_by(&ev, &g->rules[i], t_ms, &now[i], why);
+    }
+    if (e == OK) e = mark_missing(past, now, t_ms, why);
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        kept_series_fini(&now[i]);
+    }
+    mem_free(g->memory, now, bytes);
+    g->past_slot = -1;
+    return e;
+}

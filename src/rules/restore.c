@@ -1,0 +1,411 @@
+/*
+ * restore.c - alerts as they were when the server went down, from the samples that it wrote:
+ *
+ *      ALERTS_FOR_STATE    since when an alert is active, in seconds
+ *      ALERTS              at which evaluations it was pending or firing; stale: it was over
+ *
+ * Texts are no samples: the expression is evaluated once more at the time of an alert's last
+ * evaluation. What had been firing fires on, as if nothing had happened. Of what was pending the
+ * time that the server was down does not count, and as in Prometheus it does not fire before the
+ * grace period has passed. What was resolved in the last minutes is told once more. How long an
+ * alert has been kept firing is found by going back to the evaluation that found it last.
+ */
+#include "base/hash.h"
+#include "rules/evaluate_private.h"
+#include "rules/relabelled.h"
+#include "sys/env.h"
+#include "wire/number.h"
+
+#define RESOLVED_TOLD_NS (15 * 60 * NS_PER_S)
+
+enum {
+    TIMES_MAX = 64,       /* evaluated once more, of a rule */
+    STEPS_BACK_MAX = 240, /* the same, to find what was kept firing */
+    ARENA_BYTES_MAX = 256 << 20,
+};
+
+/* An alert as its samples tell. */
+struct witness {
+    struct bytes labels;        /* without name and state; of the series */
+    struct bytes state_series;  /* ALERTS_FOR_STATE{...}, where it is active */
+    struct bytes alerts_series; /* ALERTS{...} of the last state */
+    int64_t active_s;
+    int64_t active_ms; /* the last time at which it was active; INT64_MIN: it was not */
+    int64_t firing_ms; /* the same of firing */
+    int64_t over_ms;   /* when it was over, after that; INT64_MIN: it is not known to be */
+    bool restored;
+};
+
+struct restoring {
+    struct evaluating ev;
+    const struct rules_past *past;
+    struct rule_at_work *rule;
+    int64_t now_ns, tolerance_ns, grace_ns;
+    struct arena arena;
+    struct buf labels;
+    struct witness *items;
+    uint32_t count;
+    struct table table; /* of items, by labels */
+    struct why *why;
+};
+
+static enum err
+no_memory(struct restoring *r)
+{
+    return why_set(r->why, ERR_NOMEM, "not enough memory to restore alerts");
+}
+
+/* --- witnesses -------------------------------------------------------------------------------- */
+
+static struct witness *
+witness_find(const struct restoring *r, struct bytes labels)
+{
+    uint64_t hash = hash_bytes(labels, r->past->host->seed);
+    for (uint32_t at = TABLE_START, id; table_next(&r->table, hash, &at, &id);) {
+        if (bytes_equal(r->items[id].labels, labels)) return &r->items[id];
+    }
+    return NULL;
+}
+
+/* The one of these labels of a series. NULL: no memory. */
+static struct witness *
+witness_of(struct restoring *r, struct bytes series)
+{
+    static const struct label without[] = {{{(const uint8_t *)"__name__", 8}, {NULL, 0}},
+                                           {{(const uint8_t *)"alertstate", 10}, {NULL, 0}}};
+    buf_clear(&r->labels);
+    relabelled_put(&r->labels, series, without, 2);
+    if (buf_error(&r->labels)) return NULL;
+    struct witness *found = witness_find(r, buf_bytes(&r->labels));
+    if (found != NULL) return found;
+    struct witness *items = arena_push(&r->arena, r->items, r->count, sizeof *items);
+    if (items == NULL) return NULL;
+    r->items = items;
+    if (!table_reserve(&r->table, r->past->host->memory, 1)) return NULL;
+    found = &items[r->count];
+    *found = (struct witness){.active_ms = INT64_MIN, .firing_ms = INT64_MIN, .over_ms = INT64_MIN};
+    found->labels = arena_copy(&r->arena, buf_bytes(&r->labels));
+    if (found->labels.at == NULL) return NULL;
+    table_add(&r->table, hash_bytes(found->labels, r->past->host->seed), r->count++);
+    return found;
+}
+
+/* What of a series counts: its last sample, and when it was marked stale after it. */
+struct last_sample {
+    int64_t t_ms;
+    double value;
+    int64_t stale_ms;
+};
+
+static enum err
+read_last(struct restoring *r, struct series_set *set, struct last_sample *ret)
+{
+    struct sample_batch batch;
+    *ret = (struct last_sample){.t_ms = INT64_MIN, .stale_ms = INT64_MIN};
+    for (;;) {
+        enum err e = series_set_batch(set, &batch, r->why);
+        if (e || batch.count == 0) return e;
+        for (uint32_t i = 0; i < batch.count && batch.kind == SAMPLE_FLOAT; i++) {
+            if (batch.value_bits[i] == STALE_NAN_BITS) {
+                if (ret->stale_ms == INT64_MIN) ret->stale_ms = batch.times_ms[i];
+            } else {
+                *ret = (struct last_sample){batch.times_ms[i], bits_double(batch.value_bits[i]),
+                                            INT64_MIN};
+            }
+        }
+    }
+}
+
+static enum err
+take_state(struct restoring *r, struct witness *w, struct bytes series,
+           const struct last_sample *last)
+{
+    if (last->stale_ms != INT64_MIN) return OK; /* not active any more */
+    w->active_ms = last->t_ms;
+    w->active_s = (int64_t)last->value;
+    w->state_series = arena_copy(&r->arena, series);
+    return w->state_series.at == NULL ? no_memory(r) : OK;
+}
+
+static enum err
+take_alerts(struct restoring *r, struct witness *w, struct bytes series,
+            const struct last_sample *last)
+{
+    struct bytes state = labels_get(series, bytes_of_text("alertstate"));
+    if (bytes_equal_text(state, "firing")) {
+        w->firing_ms = last->t_ms;
+        w->over_ms = last->stale_ms;
+    }
+    if (last->stale_ms != INT64_MIN) return OK;
+    w->alerts_series = arena_copy(&r->arena, series);
+    return w->alerts_series.at == NULL ? no_memory(r) : OK;
+}
+
+static enum err
+take_series(void *context, struct series_set *set, struct bytes series)
+{
+    struct restoring *r = context;
+    struct last_sample last;
+    enum err e = read_last(r, set, &last);
+    if (e || last.t_ms == INT64_MIN) return e;
+    struct witness *w = witness_of(r, series);
+    if (w == NULL) return no_memory(r);
+    bool is_state =
+        bytes_equal_text(labels_get(series, bytes_of_text("__name__")), "ALERTS_FOR_STATE");
+    return is_state ? take_state(r, w, series, &last) : take_alerts(r, w, series, &last);
+}
+
+static enum err
+find_witnesses(struct restoring *r)
+{
+    static const char *const names[] = {"ALERTS_FOR_STATE", "ALERTS"};
+    enum err e = OK;
+    for (size_t i = 0; i < 2 && e == OK; i++) {
+        struct past_look look = {
+            .name = names[i],
+            .label = "alertname",
+            .value = bytes_of_text(r->rule->text->name),
+            .min_ms = (r->now_ns - r->tolerance_ns) / NS_PER_MS,
+            .max_ms = r->now_ns / NS_PER_MS,
+            .each = take_series,
+            .context = r,
+        };
+        e = past_look(r->past, &look, r->why);
+    }
+    return e;
+}
+
+/* --- states ----------------------------------------------------------------------------------- */
+
+/* The time of the schedule that a sample's time stands for. */
+static int64_t
+evaluation_ns(const struct restoring *r, int64_t sample_ms)
+{
+    const struct group *g = r->past->group;
+    int64_t ms = sample_ms + g->query_offset_ms;
+    int64_t slot = schedule_slot(&g->schedule, (ms + 1) * NS_PER_MS - 1);
+    int64_t exact = schedule_time_ns(&g->schedule, slot);
+    return exact / NS_PER_MS == ms ? exact : ms * NS_PER_MS;
+}
+
+/* When it began to fire: at the first evaluation after it had been pending for long enough. */
+static int64_t
+fired_ns(const struct restoring *r, int64_t active_ns, int64_t last_ns)
+{
+    const struct schedule *schedule = &r->past->group->schedule;
+    int64_t wanted = active_ns + r->rule->text->for_ms * NS_PER_MS;
+    int64_t at = schedule_time_ns(schedule, schedule_slot(schedule, wanted - 1) + 1);
+    return at < last_ns ? at : last_ns;
+}
+
+/* As Prometheus has it; without a grace period where `for` is shorter. */
+static int64_t
+pending_since(const struct restoring *r, int64_t active_ns, int64_t last_ns)
+{
+    int64_t for_ns = r->rule->text->for_ms * NS_PER_MS;
+    int64_t remaining = for_ns - (last_ns - active_ns);
+    if (remaining <= 0) return active_ns;
+    if (remaining < r->grace_ns && for_ns >= r->grace_ns) return r->now_ns + r->grace_ns - for_ns;
+    return active_ns + (r->now_ns - last_ns);
+}
+
+static struct alert
+state_of(const struct restoring *r, const struct witness *w)
+{
+    struct alert alert = {.state = ALERT_INACTIVE};
+    if (w->active_ms == INT64_MIN) {
+        alert.fired_at_ns = evaluation_ns(r, w->firing_ms);
+        alert.active_at_ns = alert.fired_at_ns;
+        alert.resolved_at_ns = evaluation_ns(r, w->over_ms);
+        return alert;
+    }
+    int64_t last_ns = evaluation_ns(r, w->active_ms), active_ns = w->active_s * NS_PER_S;
+    bool fires = w->firing_ms == w->active_ms;
+    alert.state = fires ? ALERT_FIRING : ALERT_PENDING;
+    alert.active_at_ns = fires ? active_ns : pending_since(r, active_ns, last_ns);
+    if (fires) alert.fired_at_ns = fired_ns(r, active_ns, last_ns);
+    return alert;
+}
+
+/* The time of the evaluation that has the alert's texts; INT64_MIN: nothing of it is wanted. */
+static int64_t
+wanted_ms(const struct restoring *r, const struct witness *w)
+{
+    if (w->restored) return INT64_MIN;
+    if (w->active_ms != INT64_MIN) return w->active_ms;
+    if (w->firing_ms == INT64_MIN || w->over_ms == INT64_MIN) return INT64_MIN;
+    bool is_recent = r->now_ns - w->over_ms * NS_PER_MS <= RESOLVED_TOLD_NS;
+    return is_recent ? w->firing_ms : INT64_MIN;
+}
+
+/* --- evaluating once more --------------------------------------------------------------------- */
+
+/* The labels that the alert's series have. */
+static struct bytes
+series_labels(struct restoring *r, struct work *work, const struct alert_found *found)
+{
+    buf_clear(&r->labels);
+    alert_series_labels(work, found->labels, NULL, 0, &r->labels);
+    return buf_bytes(&r->labels);
+}
+
+static enum err
+restore_found(struct restoring *r, struct work *work, const struct alert_found *found,
+              int64_t sample_ms, int64_t kept_since_ns)
+{
+    struct witness *w = witness_find(r, series_labels(r, work, found));
+    if (buf_error(&r->labels)) return no_memory(r);
+    if (w == NULL || w->restored) return OK;
+    bool is_kept = kept_since_ns != 0 && w->active_ms != INT64_MIN && w->firing_ms == w->active_ms;
+    if (!is_kept && wanted_ms(r, w) != sample_ms) return OK;
+    struct alert state = state_of(r, w);
+    state.keep_firing_since_ns = is_kept ? kept_since_ns : 0;
+    lock_take(&r->past->group->lock);
+    enum err e = alerts_restore(&r->rule->alerts, &state, found);
+    lock_drop(&r->past->group->lock);
+    w->restored = e == OK;
+    return e ? no_memory(r) : OK;
+}
+
+/* What the expression finds at a time belongs to witnesses of that time; or with `kept_since_ns`,
+ * to those that were kept firing from then on. */
+static enum err
+evaluate_at(struct restoring *r, int64_t sample_ms, int64_t kept_since_ns)
+{
+    struct work work;
+    struct asked a = {.result = NULL};
+    struct alert_found *found = NULL;
+    uint32_t count = 0;
+    r->ev.sample_ms = sample_ms;
+    r->ev.t_ms = sample_ms + r->past->group->query_offset_ms;
+    work_begin(&r->ev, &work, r->rule);
+    enum err e = work.error ? no_memory(r)
+                            : ask(&r->ev, r->rule->tree, sample_ms, &a, &work.sentence, r->why);
+    if (e == OK) e = find_alerts(&work, a.result, &found, &count);
+    asked_end(&a);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        e = restore_found(r, &work, &found[i], sample_ms, kept_since_ns);
+    }
+    /* That it cannot be evaluated any more is no reason to forget the others. */
+    if (e == ERR_INPUT || e == ERR_LIMIT) e = OK;
+    work_end(&work);
+    return e;
+}
+
+/* The newest time below `below_ms` that is wanted. */
+static int64_t
+next_wanted(const struct restoring *r, int64_t below_ms)
+{
+    int64_t newest = INT64_MIN;
+    for (uint32_t i = 0; i < r->count; i++) {
+        int64_t ms = wanted_ms(r, &r->items[i]);
+        if (ms < below_ms && ms > newest) newest = ms;
+    }
+    return newest;
+}
+
+static bool
+is_kept_firing(const struct witness *w, int64_t at_ms)
+{
+    return !w->restored && w->active_ms == at_ms && w->firing_ms == at_ms;
+}
+
+/* Goes back until all are found that were firing at `last_ms` and had not been found then. */
+static enum err
+find_kept(struct restoring *r, int64_t last_ms)
+{
+    const struct schedule *schedule = &r->past->group->schedule;
+    int64_t at_ns = evaluation_ns(r, last_ms), slot = schedule_slot(schedule, at_ns);
+    int64_t steps = r->rule->text->keep_firing_for_ms * NS_PER_MS / schedule->interval_ns + 1;
+    enum err e = OK;
+    for (int64_t k = 1; e == OK && k <= steps && k <= STEPS_BACK_MAX; k++) {
+        bool any = false;
+        for (uint32_t i = 0; i < r->count && !any; i++) {
+            any = is_kept_firing(&r->items[i], last_ms);
+        }
+        if (!any) return OK;
+        int64_t ms = schedule_time_ns(schedule, slot - k) / NS_PER_MS;
+        e = evaluate_at(r, ms - r->past->group->query_offset_ms,
+                        schedule_time_ns(schedule, slot - k + 1));
+    }
+    return e;
+}
+
+static enum err
+evaluate_again(struct restoring *r)
+{
+    int64_t ms = INT64_MAX;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < TIMES_MAX; i++) {
+        ms = next_wanted(r, ms);
+        if (ms == INT64_MIN) return OK;
+        e = evaluate_at(r, ms, 0);
+        if (e == OK && r->rule->text->keep_firing_for_ms > 0) e = find_kept(r, ms);
+    }
+    return e;
+}
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+/* What is not active any more at the next evaluation is marked stale there. */
+static enum err
+keep_series(struct restoring *r)
+{
+    bool is_new;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < r->count; i++) {
+        const struct witness *w = &r->items[i];
+        if (w->active_ms == INT64_MIN || !w->restored) continue;
+        e = kept_series_add(&r->rule->series, w->state_series, &is_new);
+        if (e == OK && w->alerts_series.at != NULL) {
+            e = kept_series_add(&r->rule->series, w->alerts_series, &is_new);
+        }
+    }
+    return e ? no_memory(r) : OK;
+}
+
+static enum err
+restore_rule(struct restoring *r)
+{
+    const struct rules_host *host = r->past->host;
+    arena_init(&r->arena, host->memory, ARENA_BYTES_MAX, 0);
+    buf_init(&r->labels, host->memory, RULE_FILE_BYTES_MAX);
+    enum err e = find_witnesses(r);
+    if (e == OK && r->count > 0) e = evaluate_again(r);
+    if (e == OK) e = keep_series(r);
+    table_fini(&r->table, host->memory);
+    buf_fini(&r->labels);
+    arena_fini(&r->arena);
+    return e;
+}
+
+enum err
+restore_alerts(const struct rules_past *past, int64_t now_ns, int64_t tolerance_ns,
+               int64_t grace_ns, struct why *why)
+{
+    struct group *g = past->group;
+    struct query_control control;
+    struct group_evaluation how = {.at_ns = now_ns, .is_past = true};
+    struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms, .how = &how};
+    ask_control(&ev, past->host->memory, &control);
+    bool any = false;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        any |= g->rules[i].text->kind == RULE_ALERTING;
+    }
+    if (!any) return OK;
+    enum err e = past->terms->open(past->terms->open_context, &control, &ev.view, why);
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        struct restoring r = {
+            .ev = ev,
+            .past = past,
+            .rule = &g->rules[i],
+            .now_ns = now_ns,
+            .tolerance_ns = tolerance_ns,
+            .grace_ns = grace_ns,
+            .why = why,
+        };
+        if (g->rules[i].text->kind == RULE_ALERTING) e = restore_rule(&r);
+    }
+    view_free(ev.view);
+    return e;
+}

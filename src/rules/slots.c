@@ -1,0 +1,113 @@
+/* slots.c - see slots.h. */
+#include "rules/slots.h"
+
+#include "base/array.h"
+
+void
+slots_init(struct slots *s, struct budget *budget)
+{
+    *s = (struct slots){.budget = budget};
+}
+
+void
+slots_fini(struct slots *s)
+{
+    array_free(s->budget, s->runs, s->capacity);
+}
+
+/* The first run that ends at or after a slot. */
+static uint32_t
+find(const struct slots *s, int64_t slot)
+{
+    uint32_t low = 0, high = s->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (s->runs[middle].last < slot)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool
+slots_has(const struct slots *s, int64_t slot)
+{
+    uint32_t i = find(s, slot);
+    return i < s->count && s->runs[i].first <= slot;
+}
+
+static void
+remove_run(struct slots *s, uint32_t i)
+{
+    memmove(&s->runs[i], &s->runs[i + 1], (s->count - i - 1) * sizeof *s->runs);
+    s->count--;
+}
+
+enum err
+slots_add(struct slots *s, int64_t slot)
+{
+    uint32_t i = find(s, slot);
+    if (i < s->count && s->runs[i].first <= slot) return OK;
+    bool after = i > 0 && s->runs[i - 1].last == slot - 1;
+    bool before = i < s->count && s->runs[i].first == slot + 1;
+    if (after && before) {
+        s->runs[i - 1].last = s->runs[i].last;
+        remove_run(s, i);
+    } else if (after) {
+        s->runs[i - 1].last = slot;
+    } else if (before) {
+        s->runs[i].first = slot;
+    } else {
+        if (!array_reserve(s->budget, &s->runs, &s->capacity, (size_t)s->count + 1)) {
+            return ERR_NOMEM;
+        }
+        memmove(&s->runs[i + 1], &s->runs[i], (s->count - i) * sizeof *s->runs);
+        s->runs[i] = (struct slot_run){slot, slot};
+        s->count++;
+    }
+    return OK;
+}
+
+int64_t
+slots_first_missing(const struct slots *s, int64_t from)
+{
+    uint32_t i = find(s, from);
+    return i == s->count || s->runs[i].first > from ? from : s->runs[i].last + 1;
+}
+
+bool
+slots_last_before(const struct slots *s, int64_t slot, int64_t *ret)
+{
+    uint32_t i = find(s, slot);
+    if (i < s->count && s->runs[i].first < slot) {
+        *ret = slot - 1;
+        return true;
+    }
+    if (i == 0) return false;
+    *ret = s->runs[i - 1].last;
+    return true;
+}
+
+uint64_t
+slots_missing(const struct slots *s, int64_t from, int64_t to)
+{
+    uint64_t missing = 0;
+    for (uint32_t i = find(s, from); i < s->count && from < to; i++) {
+        int64_t until = s->runs[i].first < to ? s->runs[i].first : to;
+        if (until > from) missing += (uint64_t)(until - from);
+        from = s->runs[i].last + 1;
+    }
+    return from < to ? missing + (uint64_t)(to - from) : missing;
+}
+
+void
+slots_forget_before(struct slots *s, int64_t slot)
+{
+    uint32_t i = find(s, slot);
+    if (i > 0) {
+        memmove(s->runs, &s->runs[i], (s->count - i) * sizeof *s->runs);
+        s->count -= i;
+    }
+    if (s->count > 0 && s->runs[0].first < slot) s->runs[0].first = slot;
+}
