@@ -65,10 +65,19 @@ struct agenda_job {
     int64_t slot;
     struct group_evaluation how;
     struct agenda_limits limits;
+    int64_t taken_ns; /* monotonic */
+    int64_t now_ns;   /* Unix: when it was taken */
+    bool took_over;   /* AGENDA_BEGIN: state is there, of a group that it replaces, */
+    bool is_last_try; /* or else it begins without what cannot be read now */
+    /* AGENDA_MAKE_UP: the last evaluation that was made before, the last live one, whether the next
+     * one was made, and whether its input is known to be there. */
+    bool has_before, has_next, input_is_there;
+    int64_t before_slot, last_slot;
     /* Filled by agenda_run(). */
     struct group_outcome outcome;
     enum err error;
-    bool waits; /* AGENDA_MAKE_UP: the input is not there yet, and nothing was done */
+    bool waits;         /* AGENDA_MAKE_UP: the input is not there yet, and nothing was done */
+    int64_t input_slot; /* the same: up to here it is */
 };
 
 /*

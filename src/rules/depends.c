@@ -117,3 +117,54 @@ group_make_batches(struct group *g)
     find_shared_names(g);
     g->batch_count = g->text.rule_count == 0 ? 0 : batch + 1;
 }
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+/* Whether a selector may select a series of one of these names. */
+static bool
+selects_any(const struct matcher_set *set, const struct kept_series *names)
+{
+    bool named = false;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct matcher *m = set->matchers[i];
+        if (!bytes_equal_text(matcher_name(m), "__name__")) continue;
+        named = true;
+        if (matcher_type(m) == MATCH_EQUAL) return kept_series_has(names, matcher_pattern(m));
+    }
+    if (!named) return names->count > 0;
+    for (uint32_t k = 0; k < names->count; k++) {
+        bool all = true;
+        for (uint32_t i = 0; i < set->count && all; i++) {
+            const struct matcher *m = set->matchers[i];
+            bool is_name = bytes_equal_text(matcher_name(m), "__name__");
+            all = !is_name || matcher_matches(m, kept_series_at(names, k));
+        }
+        if (all) return true;
+    }
+    return false;
+}
+
+bool
+group_reads_any(const struct group *g, const struct kept_series *names)
+{
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        uint32_t count;
+        const struct matcher_set *sets = promql_selectors(g->rules[i].tree, &count);
+        for (uint32_t k = 0; k < count; k++) {
+            if (selects_any(&sets[k], names)) return true;
+        }
+    }
+    return false;
+}
+
+enum err
+group_add_names(const struct group *g, struct kept_series *names)
+{
+    enum err e = OK;
+    bool is_new;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        struct bytes name = bytes_of_text(g->rules[i].text->name);
+        if (g->rules[i].text->kind == RULE_RECORDING) e = kept_series_add(names, name, &is_new);
+    }
+    return e;
+}

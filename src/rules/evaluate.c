@@ -349,39 +349,41 @@ put_marker(struct evaluating *ev)
     if (written.ticket > ev->ticket) ev->ticket = written.ticket;
 }
 
-/* What rules wrote that are no more. */
-static void
-put_orphans(struct evaluating *ev)
+/* Whether a rule of the group has written the series just now. */
+static bool
+is_alive(const struct group *g, struct bytes labels)
 {
-    struct group *g = ev->g;
-    const struct rules_host *host = ev->host;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        if (kept_series_has(&g->rules[i].series, labels)) return true;
+    }
+    return false;
+}
+
+enum err
+orphans_mark(struct group *g, const struct rules_host *host, int64_t t_ms)
+{
     struct rules_written written = {.ticket = 0};
     struct rw_build *build;
     struct bytes message;
     struct why why = {""};
-    if (g->orphans.count == 0 || ev->how->is_past) return;
-    if (rw_build_new(RW_V1, host->memory, &build)) return;
+    if (g->orphans.count == 0) return OK;
+    if (rw_build_new(RW_V1, host->memory, &build)) return ERR_NOMEM;
     for (uint32_t i = 0; i < g->orphans.count; i++) {
         struct bytes labels = kept_series_at(&g->orphans, i);
-        bool is_alive = false;
-        for (uint32_t k = 0; k < g->text.rule_count && !is_alive; k++) {
-            is_alive = kept_series_has(&g->rules[k].series, labels);
-        }
-        if (is_alive) continue;
+        if (is_alive(g, labels)) continue;
         rw_build_series(build, labels);
-        rw_build_float(build, ev->sample_ms, STALE_NAN_BITS, 0);
+        rw_build_float(build, t_ms, STALE_NAN_BITS, 0);
     }
     enum err e = rw_build_end(build, &message);
     if (e == OK && rw_build_counts(build).series > 0) {
         e = host->write(host->context, g->tenant, message, &written, &why);
-        if (e == OK && written.ticket > 0) {
-            e = host->settle(host->context, written.ticket, &why);
-        }
+        if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, &why);
     }
     rw_build_free(build);
-    if (e) return; /* the next evaluation tries it again */
+    if (e) return e;
     kept_series_fini(&g->orphans);
     kept_series_init(&g->orphans, g->memory, g->seed);
+    return OK;
 }
 
 /* --- telling ---------------------------------------------------------------------------------- */
@@ -540,7 +542,8 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         evaluate_batch(&ev, first, next - first, next == count);
     }
     if (!how->is_past) tell(&ev);
-    put_orphans(&ev);
+    if (!how->is_past)
+        err_ignore(orphans_mark(g, host, ev.sample_ms), "the next one tries it again");
     mem_free(host->memory, ev.works, (count + 1) * sizeof *ev.works);
     lock_take(&g->lock);
     if (!how->is_past) {

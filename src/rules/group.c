@@ -148,6 +148,7 @@ begin(struct group *g, const struct rule_group *text, struct why *why)
     for (uint32_t i = 0; e == OK && i < text->rule_count; i++) {
         e = rule_begin(g, &g->rules[i], &g->text.rules[i], why);
         g->records |= g->rules[i].text->kind == RULE_RECORDING;
+        g->alarms |= g->rules[i].text->kind == RULE_ALERTING;
         if (e) g->text.rule_count = i + 1;
     }
     if (e) return e;
@@ -221,6 +222,12 @@ bool
 group_records(const struct group *g)
 {
     return g->records;
+}
+
+bool
+group_alarms(const struct group *g)
+{
+    return g->alarms;
 }
 
 bool
@@ -311,4 +318,67 @@ group_count_missed(struct group *g, uint64_t missed)
     lock_take(&g->lock);
     g->facts.missed += missed;
     lock_drop(&g->lock);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+bool
+group_has_rule(const struct group *g, const char *name)
+{
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        if (strcmp(g->rules[i].text->name, name) == 0) return true;
+    }
+    return false;
+}
+
+static bool
+writes(struct group *g, struct bytes labels)
+{
+    bool found = false;
+    lock_take(&g->lock);
+    for (uint32_t i = 0; i < g->text.rule_count && !found; i++) {
+        found = kept_series_has(&g->rules[i].series, labels);
+    }
+    lock_drop(&g->lock);
+    return found;
+}
+
+static enum err
+retire_rule(struct group *g, struct rule_at_work *rule, struct group *const *others, uint32_t count)
+{
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < rule->series.count; i++) {
+        struct bytes labels = kept_series_at(&rule->series, i);
+        bool alive = false, is_new;
+        for (uint32_t k = 0; k < count && !alive; k++) {
+            alive = writes(others[k], labels);
+        }
+        if (!alive) e = kept_series_add(&g->orphans, labels, &is_new);
+    }
+    kept_series_fini(&rule->series);
+    kept_series_init(&rule->series, g->memory, g->seed);
+    return e;
+}
+
+enum err
+group_retire(struct group *g, struct group *const *others, uint32_t count)
+{
+    struct group **named = mem_alloc(g->memory, (count + 1) * sizeof *named);
+    enum err e = named == NULL ? ERR_NOMEM : OK;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        uint32_t named_count = 0;
+        for (uint32_t k = 0; k < count; k++) {
+            bool has = group_has_rule(others[k], g->rules[i].text->name);
+            if (has) named[named_count++] = others[k];
+        }
+        e = retire_rule(g, &g->rules[i], named, named_count);
+    }
+    mem_free(g->memory, named, (count + 1) * sizeof *named);
+    return e;
+}
+
+enum err
+group_end(struct group *g, const struct rules_host *host, int64_t at_ns)
+{
+    return orphans_mark(g, host, at_ns / NS_PER_MS - g->query_offset_ms);
 }

@@ -22,6 +22,7 @@
 #include "base/json.h"
 #include "promql/promql.h"
 #include "rules/alerts.h"
+#include "rules/kept_series.h"
 #include "rules/rules.h"
 #include "rules/schedule.h"
 
@@ -117,6 +118,19 @@ bool group_records(const struct group *group);
  * the state that was not taken is lost.
  */
 MUST_CHECK enum err group_take_over(struct group *group, struct group *from);
+
+/*
+ * For a group that is no more: what it wrote last and none of `others` does, all of the same
+ * tenant, is marked stale at `at_ns` by group_end(). ERR_NOMEM: some of it.   group_end(): errors
+ * of the host; then it may be called again.
+ */
+MUST_CHECK enum err group_retire(struct group *group, struct group *const *others, uint32_t count);
+MUST_CHECK enum err group_end(struct group *group, const struct rules_host *host, int64_t at_ns);
+bool group_has_rule(const struct group *group, const char *name);
+/* The names under which it records, and whether it may read series of such names. ERR_NOMEM. */
+MUST_CHECK enum err group_add_names(const struct group *group, struct kept_series *names);
+bool group_reads_any(const struct group *group, const struct kept_series *names);
+bool group_alarms(const struct group *group); /* it has alerts */
 
 enum group_part { GROUP_ALL, GROUP_RECORDING, GROUP_ALERTING };
 

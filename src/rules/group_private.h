@@ -41,7 +41,7 @@ struct group {
     struct schedule schedule;
     int64_t query_offset_ms;
     struct bytes marker; /* labels of RULES_EVALUATED */
-    bool records;
+    bool records, alarms;
     struct rule_at_work *rules;
     uint32_t batch_count;
     int64_t past_slot;          /* which that was; -1: none */
@@ -79,6 +79,10 @@ MUST_CHECK enum err past_made(const struct rules_past *past, int64_t from_ns, in
 /* Marks stale at `slot`, which was evaluated, what was recorded at the one before, which was made
  * up, and not then. */
 MUST_CHECK enum err past_close(const struct rules_past *past, int64_t slot, struct why *why);
+
+/* Marks stale at a time what `orphans` has and no rule wrote last; then there are none. On an error
+ * they stay. */
+MUST_CHECK enum err orphans_mark(struct group *group, const struct rules_host *host, int64_t t_ms);
 
 /* Whether the input of recording rules is there for an evaluation at `at_ns` that was missed after
  * `gap_ns`, the last one that was made. Errors of the view. */

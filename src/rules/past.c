@@ -207,10 +207,15 @@ past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struc
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
         struct kept_series *to = into_past ? &rule->past : &rule->series;
+        struct kept_series found, before;
         if (rule->text->kind != RULE_RECORDING) continue;
-        kept_series_fini(to);
-        kept_series_init(to, g->memory, g->seed);
-        if (is_last_of_name(g, i)) e = recorded_by(&ev, rule, t_ms, to, why);
+        kept_series_init(&found, g->memory, g->seed);
+        if (is_last_of_name(g, i)) e = recorded_by(&ev, rule, t_ms, &found, why);
+        lock_take(&g->lock);
+        before = *to;
+        *to = found;
+        lock_drop(&g->lock);
+        kept_series_fini(&before);
     }
     if (into_past) g->past_slot = e == OK ? slot : -1;
     return e;

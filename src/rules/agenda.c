@@ -1,0 +1,720 @@
+/* agenda.c - see agenda.h. */
+#include "rules/agenda.h"
+
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/log.h"
+#include "rules/group_private.h"
+#include "sys/env.h"
+
+#define LOOK_AGAIN_NS (2 * NS_PER_S)   /* for input that was not there */
+#define TRY_AGAIN_NS  (5 * NS_PER_S)   /* what failed */
+#define BEGIN_WAIT_NS (60 * NS_PER_S)  /* so long is what was before tried to be found out */
+#define REST_NS_MAX   NS_PER_S         /* between evaluations that are made up */
+#define STUCK_NS      (300 * NS_PER_S) /* nothing is waited for that makes no progress */
+#define NEVER_NS      INT64_MAX
+#define GROUPS_MAX    100000
+
+struct agenda_entry {
+    struct group *group;
+    struct agenda_entry *next; /* of those that are retired */
+    struct agenda_entry *from; /* whose state it takes, once that runs no more */
+    bool took_over;            /* it did */
+    bool stays, is_over;       /* while a reload is committed */
+    bool running;
+    bool begun;
+    bool reads_recorded;    /* it reads what recording rules write */
+    int64_t next_slot;      /* that is evaluated live; -1: not known yet */
+    struct slots made;      /* whose results are stored, of recording rules */
+    int64_t input_slot;     /* up to here input is known to be there */
+    int64_t not_before_ns;  /* monotonic: to begin, to make up, to retire */
+    int64_t begin_until_ns; /* monotonic: when to give up finding out what was before; 0: no try */
+    int64_t retired_ns;     /* Unix: when it left the configuration */
+};
+
+struct agenda {
+    const struct rules_host *host;
+    int64_t started_ns;
+    struct agenda_limits limits;
+    struct agenda_entry **items; /* by tenant, file, name */
+    uint32_t count;
+    struct agenda_entry *retired;
+    bool making_up;
+    bool any_missing;    /* something is to be made up */
+    int64_t progress_ns; /* monotonic: when something was last made up, or could not yet be */
+    int64_t rest_until_ns;
+    uint64_t made_up;
+};
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+static void
+entry_free(struct agenda *a, struct agenda_entry *e)
+{
+    if (e == NULL) return;
+    entry_free(a, e->from);
+    group_free(e->group);
+    slots_fini(&e->made);
+    mem_free(a->host->memory, e, sizeof *e);
+}
+
+static struct agenda_entry *
+entry_new(struct agenda *a)
+{
+    struct agenda_entry *e = mem_new(a->host->memory, sizeof *e);
+    if (e == NULL) return NULL;
+    slots_init(&e->made, a->host->memory);
+    e->next_slot = e->input_slot = -1;
+    return e;
+}
+
+static size_t
+list_bytes(uint32_t count)
+{
+    return (count + 1) * sizeof(struct agenda_entry *);
+}
+
+static int
+compare_keys(struct bytes tenant_a, const struct rule_group *a, struct bytes tenant_b,
+             const struct rule_group *b)
+{
+    int order = bytes_compare(tenant_a, tenant_b);
+    if (order == 0) order = strcmp(a->file, b->file);
+    return order != 0 ? order : strcmp(a->name, b->name);
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+    const struct agenda_entry *const *x = a, *const *y = b;
+    return compare_keys(group_tenant((*x)->group), group_text((*x)->group),
+                        group_tenant((*y)->group), group_text((*y)->group));
+}
+
+/* The place of the one with this key; of where it would be. */
+static bool
+find_entry(const struct agenda *a, struct bytes tenant, const struct rule_group *text,
+           uint32_t *ret)
+{
+    uint32_t low = 0, high = a->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        struct group *g = a->items[middle]->group;
+        int order = compare_keys(group_tenant(g), group_text(g), tenant, text);
+        if (order == 0) {
+            *ret = middle;
+            return true;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+enum err
+agenda_new(const struct rules_host *host, int64_t started_ns, struct agenda **ret_agenda)
+{
+    struct agenda *a = mem_new(host->memory, sizeof *a);
+    if (a == NULL) return ERR_NOMEM;
+    a->host = host;
+    a->started_ns = started_ns;
+    *ret_agenda = a;
+    return OK;
+}
+
+void
+agenda_free(struct agenda *a)
+{
+    if (a == NULL) return;
+    for (uint32_t i = 0; i < a->count; i++) {
+        entry_free(a, a->items[i]);
+    }
+    for (struct agenda_entry *e = a->retired, *next; e != NULL; e = next) {
+        next = e->next;
+        entry_free(a, e);
+    }
+    mem_free(a->host->memory, a->items, list_bytes(a->count));
+    mem_free(a->host->memory, a, sizeof *a);
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+struct planned {
+    struct agenda_entry *entry;
+    bool is_new;
+    bool reads_recorded;
+};
+
+struct agenda_change {
+    struct agenda *agenda;
+    struct agenda_entry **items; /* of the agenda that is to be */
+    struct planned *plan;        /* by tenant, file, name */
+    uint32_t count;
+};
+
+static void
+change_free(struct agenda_change *c)
+{
+    struct budget *memory = c->agenda->host->memory;
+    mem_free(memory, c->items, list_bytes(c->count));
+    mem_free(memory, c->plan, (c->count + 1) * sizeof *c->plan);
+    mem_free(memory, c, sizeof *c);
+}
+
+void
+agenda_abandon(struct agenda_change *c)
+{
+    if (c == NULL) return;
+    for (uint32_t i = 0; c->plan != NULL && i < c->count; i++) {
+        if (c->plan[i].is_new) entry_free(c->agenda, c->plan[i].entry);
+    }
+    change_free(c);
+}
+
+/* What stays is looked up now: only a reload changes which entries there are, and there is one at a
+ * time. */
+static enum err
+plan_entry(struct agenda_change *c, struct planned *p, const struct agenda_group *group,
+           const struct group_defaults *defaults, struct why *why)
+{
+    struct agenda *a = c->agenda;
+    uint32_t at;
+    if (find_entry(a, group->tenant, group->text, &at) &&
+        group_is(a->items[at]->group, group->tenant, group->text, defaults)) {
+        p->entry = a->items[at];
+        return OK;
+    }
+    p->entry = entry_new(a);
+    if (p->entry == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
+    p->is_new = true;
+    return group_new(a->host, group->tenant, group->text, defaults, &p->entry->group, why);
+}
+
+static int
+compare_planned(const void *a, const void *b)
+{
+    const struct planned *x = a, *y = b;
+    return compare_entries(&x->entry, &y->entry);
+}
+
+/* Of each tenant: which groups read what groups record. */
+static enum err
+plan_readers(struct agenda_change *c)
+{
+    const struct rules_host *host = c->agenda->host;
+    struct kept_series names;
+    enum err e = OK;
+    for (uint32_t first = 0, next; e == OK && first < c->count; first = next) {
+        struct bytes tenant = group_tenant(c->plan[first].entry->group);
+        kept_series_init(&names, host->memory, host->seed);
+        for (next = first; next < c->count; next++) {
+            struct group *g = c->plan[next].entry->group;
+            if (!bytes_equal(group_tenant(g), tenant)) break;
+            if (e == OK) e = group_add_names(g, &names);
+        }
+        for (uint32_t i = first; e == OK && i < next; i++) {
+            c->plan[i].reads_recorded = group_reads_any(c->plan[i].entry->group, &names);
+        }
+        kept_series_fini(&names);
+    }
+    return e;
+}
+
+enum err
+agenda_prepare(struct agenda *a, const struct agenda_group *groups, uint32_t count,
+               const struct group_defaults *defaults, struct agenda_change **ret_change,
+               struct why *why)
+{
+    struct budget *memory = a->host->memory;
+    if (count > GROUPS_MAX) {
+        return why_set(why, ERR_INPUT, "more than %d groups of rules", GROUPS_MAX);
+    }
+    struct agenda_change *c = mem_new(memory, sizeof *c);
+    if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
+    *c = (struct agenda_change){.agenda = a, .count = count};
+    c->items = mem_new(memory, list_bytes(count));
+    c->plan = mem_new(memory, (count + 1) * sizeof *c->plan);
+    enum err e = OK;
+    if (c->items == NULL || c->plan == NULL) {
+        e = why_set(why, ERR_NOMEM, "not enough memory for rules");
+    }
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        e = plan_entry(c, &c->plan[i], &groups[i], defaults, why);
+    }
+    if (e == OK && count > 0) qsort(c->plan, count, sizeof *c->plan, compare_planned);
+    if (e == OK && plan_readers(c)) e = why_set(why, ERR_NOMEM, "not enough memory for rules");
+    if (e)
+        agenda_abandon(c);
+    else
+        *ret_change = c;
+    return e;
+}
+
+/* It left the configuration. */
+static void
+retire(struct agenda *a, struct agenda_entry *e, int64_t now_ns)
+{
+    e->retired_ns = now_ns;
+    e->not_before_ns = env_monotonic_ns(a->host->env) + 2 * group_schedule(e->group)->interval_ns;
+    e->next = a->retired;
+    a->retired = e;
+}
+
+/* The state of the one of the same name passes on; if that never began, of the one before it. */
+static void
+inherit(struct agenda *a, struct agenda_entry *e)
+{
+    uint32_t at;
+    if (!find_entry(a, group_tenant(e->group), group_text(e->group), &at)) return;
+    struct agenda_entry *old = a->items[at];
+    old->stays = true;
+    e->from = old;
+    if (old->from == NULL) return;
+    e->from = old->from;
+    old->from = NULL;
+    old->is_over = true;
+}
+
+void
+agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64_t now_ns)
+{
+    struct agenda *a = c->agenda;
+    a->limits = *limits;
+    for (uint32_t i = 0; i < a->count; i++) {
+        a->items[i]->stays = false;
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        struct planned *p = &c->plan[i];
+        p->entry->reads_recorded = p->reads_recorded;
+        p->entry->stays = true;
+        c->items[i] = p->entry;
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->plan[i].is_new) inherit(a, c->items[i]);
+    }
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (a->items[i]->is_over)
+            entry_free(a, a->items[i]);
+        else if (!a->items[i]->stays)
+            retire(a, a->items[i], now_ns);
+    }
+    mem_free(a->host->memory, a->items, list_bytes(a->count));
+    a->items = c->items;
+    a->count = c->count;
+    c->items = NULL;
+    change_free(c);
+}
+
+/* --- what is missing -------------------------------------------------------------------------- */
+
+/* The oldest evaluation that is to be made up. False: there is none. */
+static bool
+oldest_missing(const struct agenda *a, const struct agenda_entry *e, int64_t now_ns, int64_t *ret)
+{
+    if (a->limits.catch_up_ns == 0 || !e->begun || e->made.count == 0) return false;
+    const struct schedule *schedule = group_schedule(e->group);
+    int64_t from = schedule_slot(schedule, now_ns - a->limits.catch_up_ns) + 1;
+    if (from < e->made.runs[0].first) from = e->made.runs[0].first;
+    int64_t slot = slots_first_missing(&e->made, from);
+    *ret = slot;
+    /* What runs may be the last one. */
+    return slot < e->next_slot - (e->running ? 1 : 0);
+}
+
+/* --- taking ----------------------------------------------------------------------------------- */
+
+static void
+make_job(const struct agenda *a, struct agenda_entry *e, enum agenda_work work, int64_t slot,
+         int64_t monotonic_ns, struct agenda_job *job)
+{
+    e->running = true;
+    *job = (struct agenda_job){
+        .taken_ns = monotonic_ns,
+        .work = work,
+        .entry = e,
+        .slot = slot,
+        .how = {.at_ns = schedule_time_ns(group_schedule(e->group), slot)},
+        .limits = a->limits,
+    };
+}
+
+static bool
+take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
+           struct agenda_job *job)
+{
+    if (e->from != NULL) {
+        if (e->from->running) return false;
+        if (group_take_over(e->group, e->from->group)) {
+            log_warn("not enough memory to take over all of the state of a group of rules",
+                     KV("file", group_text(e->group)->file),
+                     KV("group", group_text(e->group)->name));
+        }
+        e->took_over = e->from->begun;
+        entry_free(a, e->from);
+        e->from = NULL;
+    }
+    if (e->not_before_ns > monotonic_ns) return false;
+    if (e->begin_until_ns == 0) e->begin_until_ns = monotonic_ns + BEGIN_WAIT_NS;
+    make_job(a, e, AGENDA_BEGIN, schedule_slot(group_schedule(e->group), now_ns), monotonic_ns,
+             job);
+    job->how.at_ns = now_ns;
+    job->took_over = e->took_over;
+    job->is_last_try = monotonic_ns >= e->begin_until_ns;
+    return true;
+}
+
+/* Of a group that did not begin it is not known yet. */
+static bool
+may_be_missing(const struct agenda *a)
+{
+    for (uint32_t i = 0; i < a->count && !a->any_missing; i++) {
+        if (!a->items[i]->begun && group_records(a->items[i]->group)) return true;
+    }
+    return a->any_missing;
+}
+
+/* What of the group is evaluated, now that its time has come. False: nothing. */
+static bool
+choose_part(const struct agenda *a, const struct agenda_entry *e, int64_t monotonic_ns,
+            struct agenda_job *job)
+{
+    bool catches_up = a->limits.catch_up_ns > 0;
+    bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
+    bool waits = catches_up && e->reads_recorded && progresses && may_be_missing(a);
+    job->how.holds = waits;
+    /* The clock was set back: that was recorded already. */
+    bool records = group_records(e->group) && !waits && !slots_has(&e->made, job->slot);
+    job->how.part = !records                 ? GROUP_ALERTING
+                    : group_alarms(e->group) ? GROUP_ALL
+                                             : GROUP_RECORDING;
+    job->how.after_gap = catches_up && e->made.count > 0 && !slots_has(&e->made, job->slot - 1);
+    return records || group_alarms(e->group);
+}
+
+static bool
+take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
+          struct agenda_job *job)
+{
+    int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
+    if (slot + 2 < e->next_slot) e->next_slot = slot; /* the clock was set back */
+    if (slot < e->next_slot) return false;
+    if (slot > e->next_slot) group_count_missed(e->group, (uint64_t)(slot - e->next_slot));
+    e->next_slot = slot + 1;
+    make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
+    if (choose_part(a, e, monotonic_ns, job)) return true;
+    e->running = false;
+    return false;
+}
+
+/* The oldest of all whose turn it is, and whether anything is missing at all. */
+static bool
+take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job)
+{
+    struct agenda_entry *best = NULL;
+    int64_t best_slot = 0, best_ns = NEVER_NS, oldest_ns = NEVER_NS, slot;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < a->count; i++) {
+            struct agenda_entry *e = a->items[i];
+            if (!oldest_missing(a, e, now_ns, &slot)) continue;
+            int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
+            if (at_ns < oldest_ns) oldest_ns = at_ns;
+            if (pass == 0 || e->running || e->not_before_ns > monotonic_ns) continue;
+            if ((e->reads_recorded && at_ns > oldest_ns) || at_ns >= best_ns) continue;
+            best = e;
+            best_slot = slot;
+            best_ns = at_ns;
+        }
+        a->any_missing = oldest_ns != NEVER_NS;
+        if (!a->any_missing || a->making_up || a->rest_until_ns > monotonic_ns) return false;
+    }
+    if (best == NULL) return false;
+    make_job(a, best, AGENDA_MAKE_UP, best_slot, monotonic_ns, job);
+    job->how.part = GROUP_RECORDING;
+    job->how.is_past = true;
+    job->last_slot = best->next_slot - 1;
+    job->has_next = slots_has(&best->made, best_slot + 1);
+    job->has_before = slots_last_before(&best->made, best_slot, &job->before_slot);
+    job->input_is_there =
+        best->input_slot >= best_slot || monotonic_ns - a->started_ns >= a->limits.catch_up_wait_ns;
+    job->now_ns = now_ns;
+    a->making_up = true;
+    return true;
+}
+
+static bool
+take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
+{
+    for (struct agenda_entry *e = a->retired; e != NULL; e = e->next) {
+        if (e->running || e->not_before_ns > monotonic_ns) continue;
+        make_job(a, e, AGENDA_RETIRE, 0, monotonic_ns, job);
+        job->how.at_ns = e->retired_ns;
+        struct group **others = mem_alloc(a->host->memory, (a->count + 1) * sizeof *others);
+        uint32_t count = 0;
+        for (uint32_t k = 0; others != NULL && k < a->count; k++) {
+            struct group *other = a->items[k]->group;
+            bool same = bytes_equal(group_tenant(other), group_tenant(e->group));
+            if (same) others[count++] = other;
+        }
+        job->error = others == NULL ? ERR_NOMEM : group_retire(e->group, others, count);
+        mem_free(a->host->memory, others, (a->count + 1) * sizeof *others);
+        return true;
+    }
+    return false;
+}
+
+/* When an entry is due; NEVER_NS: it runs. */
+static int64_t
+due_ns(const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
+{
+    if (e->running || (e->from != NULL && e->from->running)) return NEVER_NS;
+    if (e->begun) return schedule_time_ns(group_schedule(e->group), e->next_slot);
+    int64_t wait_ns = e->not_before_ns - monotonic_ns;
+    return now_ns + (wait_ns > 0 ? wait_ns : 0);
+}
+
+static bool
+take_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
+         int64_t *until_ns)
+{
+    struct agenda_entry *first = NULL;
+    int64_t first_ns = NEVER_NS;
+    for (uint32_t i = 0; i < a->count; i++) {
+        int64_t due = due_ns(a->items[i], now_ns, monotonic_ns);
+        /* A clock that was set back is seen by the evaluations that would not come. */
+        bool is_back = a->items[i]->begun && !a->items[i]->running &&
+                       due > now_ns + 2 * group_schedule(a->items[i]->group)->interval_ns;
+        if (is_back) due = now_ns;
+        if (due >= first_ns) continue;
+        first = a->items[i];
+        first_ns = due;
+    }
+    *until_ns = first_ns;
+    if (first == NULL || first_ns > now_ns) return false;
+    return first->begun ? take_live(a, first, now_ns, monotonic_ns, job)
+                        : take_begin(a, first, now_ns, monotonic_ns, job);
+}
+
+bool
+agenda_take(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
+            int64_t *ret_until_ns)
+{
+    while (!take_due(a, now_ns, monotonic_ns, job, ret_until_ns)) {
+        if (*ret_until_ns <= now_ns) continue; /* one had nothing to do at its time */
+        if (take_missing(a, now_ns, monotonic_ns, job)) return true;
+        if (take_retired(a, monotonic_ns, job)) return true;
+        int64_t soon_ns = now_ns + (a->any_missing && !a->making_up ? NS_PER_S / 4 : NS_PER_S);
+        bool waits = a->any_missing || a->retired != NULL;
+        if (waits && soon_ns < *ret_until_ns) *ret_until_ns = soon_ns;
+        return false;
+    }
+    return true;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static enum err
+run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why)
+{
+    struct agenda_entry *e = job->entry;
+    int64_t now_ns = job->how.at_ns;
+    bool records = group_records(e->group) && job->limits.catch_up_ns > 0;
+    enum err error = OK;
+    if (records) {
+        error = past_made(past, now_ns - job->limits.catch_up_ns, now_ns, &e->made, why);
+    }
+    if (job->took_over) return error;
+    if (error == OK && slots_has(&e->made, job->slot)) {
+        error = past_recorded(past, job->slot, false, why);
+    }
+    if (error) return error;
+    return restore_alerts(past, now_ns, job->limits.outage_tolerance_ns, job->limits.grace_ns, why);
+}
+
+static enum err
+run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *why)
+{
+    struct group *g = past->group;
+    const struct schedule *schedule = &g->schedule;
+    int64_t gap_ns = schedule_time_ns(schedule, job->before_slot);
+    bool there = job->input_is_there;
+    enum err e = OK;
+    job->input_slot = job->slot;
+    if (!there) { /* mostly all of it comes at once */
+        int64_t last_ns = schedule_time_ns(schedule, job->last_slot);
+        e = input_is_there(past, gap_ns, last_ns, job->now_ns, &there, why);
+        if (e == OK && there) job->input_slot = job->last_slot;
+        if (e == OK && !there) {
+            e = input_is_there(past, gap_ns, job->how.at_ns, job->now_ns, &there, why);
+        }
+    }
+    job->waits = e == OK && !there;
+    if (e || job->waits) return e;
+    if (g->past_slot != job->slot - 1 && job->has_before && job->before_slot == job->slot - 1) {
+        e = past_recorded(past, job->before_slot, true, why);
+    }
+    if (e) return e;
+    group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
+    g->past_slot = job->slot;
+    if (!job->outcome.stored) return why_set(why, ERR_AGAIN, "the results could not be stored");
+    return job->has_next ? past_close(past, job->slot + 1, why) : OK;
+}
+
+static void
+tell_error(const struct agenda_job *job, const struct why *why)
+{
+    const struct rule_group *text = group_text(job->entry->group);
+    if (job->work == AGENDA_BEGIN && job->is_last_try) {
+        log_error("cannot read what a group of rules left in the store, it begins anew",
+                  KV("file", text->file), KV("group", text->name),
+                  KV("error", why_text(why, job->error)));
+    } else if (job->work == AGENDA_BEGIN) {
+        log_warn("cannot read what a group of rules left in the store, retrying",
+                 KV("file", text->file), KV("group", text->name),
+                 KV("error", why_text(why, job->error)));
+    } else if (job->work == AGENDA_MAKE_UP) {
+        log_warn("cannot make up a missed evaluation of a group of rules, retrying",
+                 KV("file", text->file), KV("group", text->name),
+                 KV("time_ms", job->how.at_ns / NS_PER_MS), KV("error", why_text(why, job->error)));
+    }
+}
+
+void
+agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *terms)
+{
+    struct group *g = job->entry->group;
+    struct rules_past past = {a->host, terms, g};
+    struct why why = {""};
+    switch (job->work) {
+    case AGENDA_BEGIN:
+        job->error = run_begin(&past, job, &why);
+        break;
+    case AGENDA_LIVE:
+        group_evaluate(g, a->host, terms, &job->how, &job->outcome);
+        break;
+    case AGENDA_MAKE_UP:
+        job->error = run_make_up(&past, job, &why);
+        break;
+    case AGENDA_RETIRE:
+        if (job->error == OK) job->error = group_end(g, a->host, job->how.at_ns);
+        break;
+    }
+    if (job->error) tell_error(job, &why);
+}
+
+/* --- done ------------------------------------------------------------------------------------- */
+
+static void
+note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job)
+{
+    if (!job->outcome.stored || job->how.part == GROUP_ALERTING || !group_records(e->group)) return;
+    err_ignore(slots_add(&e->made, job->slot), "it is made up once more, which changes nothing");
+    int64_t window = a->limits.catch_up_ns / group_schedule(e->group)->interval_ns + 2;
+    slots_forget_before(&e->made, e->next_slot - window);
+}
+
+static void
+note_missing(struct agenda *a, const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
+{
+    int64_t slot;
+    if (a->any_missing || !oldest_missing(a, e, now_ns, &slot)) return;
+    a->any_missing = true;
+    a->progress_ns = monotonic_ns;
+}
+
+static void
+begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
+{
+    struct agenda_entry *e = job->entry;
+    if (job->error && !job->is_last_try) {
+        e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
+        return;
+    }
+    e->begun = true;
+    e->not_before_ns = 0;
+    e->next_slot = job->slot + 1;
+    note_missing(a, e, job->how.at_ns, monotonic_ns);
+}
+
+static void
+made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
+{
+    struct agenda_entry *e = job->entry;
+    a->making_up = false;
+    int64_t took_ns = monotonic_ns - job->taken_ns;
+    a->rest_until_ns = monotonic_ns + (took_ns < REST_NS_MAX ? took_ns : REST_NS_MAX);
+    if (job->error == OK) a->progress_ns = monotonic_ns;
+    if (job->waits) {
+        e->not_before_ns = monotonic_ns + LOOK_AGAIN_NS;
+    } else if (job->error) {
+        e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
+    } else {
+        e->input_slot = job->input_slot;
+        note_made(a, e, job);
+        a->made_up++;
+    }
+}
+
+static void
+forget_retired(struct agenda *a, struct agenda_entry *e)
+{
+    struct agenda_entry **link = &a->retired;
+    while (*link != e) {
+        link = &(*link)->next;
+    }
+    *link = e->next;
+    entry_free(a, e);
+}
+
+void
+agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
+{
+    struct agenda_entry *e = job->entry;
+    e->running = false;
+    switch (job->work) {
+    case AGENDA_BEGIN:
+        begun(a, job, monotonic_ns);
+        break;
+    case AGENDA_LIVE:
+        note_made(a, e, job);
+        note_missing(a, e, job->how.at_ns, monotonic_ns);
+        break;
+    case AGENDA_MAKE_UP:
+        made_up(a, job, monotonic_ns);
+        break;
+    case AGENDA_RETIRE:
+        if (job->error)
+            e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
+        else
+            forget_retired(a, e);
+        break;
+    }
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+void
+agenda_each(struct agenda *a, struct bytes tenant, void (*each)(void *context, struct group *group),
+            void *context)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct group *g = a->items[i]->group;
+        if (tenant.at == NULL || bytes_equal(group_tenant(g), tenant)) each(context, g);
+    }
+}
+
+void
+agenda_facts(struct agenda *a, int64_t now_ns, struct agenda_facts *ret)
+{
+    *ret = (struct agenda_facts){.groups = a->count, .made_up = a->made_up};
+    for (uint32_t i = 0; i < a->count; i++) {
+        const struct agenda_entry *e = a->items[i];
+        int64_t slot;
+        if (!oldest_missing(a, e, now_ns, &slot)) continue;
+        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
+        if (ret->oldest_ns == 0 || at_ns < ret->oldest_ns) ret->oldest_ns = at_ns;
+        ret->missing += slots_missing(&e->made, slot, e->next_slot - (e->running ? 1 : 0));
+    }
+}
