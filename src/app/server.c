@@ -32,7 +32,7 @@ struct server {
     struct merger *merger;
     struct relays *relays;
     struct readers *readers;
-    bool is_stored; /* more than the log is kept */
+    bool is_stored;            /* more than the log is kept */
     _Atomic bool takes_writes; /* relaxed: whoever wrote while it changes may have come earlier */
     int flag_count;
     char **flag_words;
@@ -94,22 +94,17 @@ reload(void *context, struct why *why)
 {
     struct server *s = context;
     struct settings next;
-    struct destinations list = {NULL};
-    struct sources sources = {NULL};
+    struct config_lists lists = {.destinations = {NULL}};
     struct relays_change *change;
     struct readers_change *reading = NULL;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
-    enum err e = settings_load(&next, &list, &sources, s->flag_count, s->flag_words, why);
+    enum err e = settings_load(&next, &lists, s->flag_count, s->flag_words, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
-    if (e == OK) e = destinations_check(&list, next.storage_path, why);
-    if (e == OK) e = sources_check(&sources, &next, why);
-    uint32_t destination_count = list.count, source_count = sources.count;
-    if (e == OK) e = readers_prepare(s->readers, &sources, &reading, why);
-    if (e)
-        destinations_free(&list);
-    else
-        e = relays_prepare(s->relays, &list, &change, why);
+    if (e == OK) e = config_lists_check(&lists, &next, why);
+    uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
+    if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
+    if (e == OK) e = relays_prepare(s->relays, &lists.destinations, &change, why);
     if (e) readers_abandon(reading);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
@@ -126,7 +121,7 @@ reload(void *context, struct why *why)
     }
     s->reloaded.succeeded = e == OK;
     lock_drop(&s->reload_lock);
-    sources_free(&sources);
+    config_lists_free(&lists);
     if (e)
         log_error("configuration reload failed, keeping the old configuration", KV("error", why));
     else
@@ -499,9 +494,8 @@ begin_sources(struct server *s, struct sources *sources, struct why *why)
 /* --- the whole -------------------------------------------------------------------------------- */
 
 enum err
-server_start(struct env *env, const struct settings *settings, struct destinations *destinations,
-             struct sources *sources, int flag_count, char **flag_words, struct server **ret_server,
-             struct why *why)
+server_start(struct env *env, const struct settings *settings, struct config_lists *lists,
+             int flag_count, char **flag_words, struct server **ret_server, struct why *why)
 {
     struct server *s = mem_new(NULL, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
@@ -514,8 +508,7 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     s->flag_words = flag_words;
     lock_init(&s->reload_lock, LOCK_RANK_APP);
     keeper_init(&s->keeper, env);
-    enum err e = destinations_check(destinations, settings->storage_path, why);
-    if (e == OK) e = sources_check(sources, settings, why);
+    enum err e = config_lists_check(lists, settings, why);
     if (e == OK) e = open_store(s, why);
     uint64_t foreground =
         atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
@@ -534,14 +527,12 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
         .memory = &s->memory.foreground,
     };
     if (e == OK) e = readers_new(&readers, &s->readers, why);
-    if (e == OK) e = begin_sources(s, sources, why);
+    if (e == OK) e = begin_sources(s, &lists->sources, why);
     if (e == OK) e = start_api(s, why);
-    uint32_t destination_count = destinations->count;
+    uint32_t destination_count = lists->destinations.count;
     if (e == OK) { /* before anything of the log is given up */
-        struct destinations list = *destinations;
         struct relays_change *change;
-        *destinations = (struct destinations){NULL};
-        e = relays_prepare(s->relays, &list, &change, why);
+        e = relays_prepare(s->relays, &lists->destinations, &change, why);
         if (e == OK) relays_commit(change);
         note_destinations(s, destination_count);
     }

@@ -6,38 +6,27 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "config/destinations.h"
-#include "config/sources.h"
 
 enum err
-check_file(const char *path, struct settings *ret_settings, struct destinations *ret_destinations,
-           struct sources *ret_sources, struct why *why)
+check_file(const char *path, struct settings *ret_settings, struct config_lists *ret_lists,
+           struct why *why)
 {
-    struct destinations destinations = {NULL};
-    struct sources sources = {NULL};
+    struct config_lists lists = {.destinations = {NULL}};
     struct buf text;
     settings_default(ret_settings);
     enum err e = config_read(path, CONFIG_BYTES_MAX, &text, why);
     if (e == OK) e = settings_yaml(ret_settings, path, buf_bytes(&text), why);
-    if (e == OK) e = destinations_yaml(path, buf_bytes(&text), ret_settings, &destinations, why);
-    if (e == OK) e = sources_yaml(path, buf_bytes(&text), ret_settings, &sources, why);
+    if (e == OK) e = config_lists_yaml(path, buf_bytes(&text), ret_settings, &lists, why);
     buf_fini(&text);
-    if (e) goto out;
-    e = settings_validate(ret_settings, destinations.count, sources.count, why);
-    if (e == OK) e = destinations_check(&destinations, ret_settings->storage_path, why);
-    if (e == OK) e = sources_check(&sources, ret_settings, why);
+    if (e) return e;
+    e = settings_validate(ret_settings, lists.destinations.count, lists.sources.count, why);
+    if (e == OK) e = config_lists_check(&lists, ret_settings, why);
     if (e) {
-        e = why_prefix(why, e, "%s", path);
-        goto out;
+        config_lists_free(&lists);
+        return why_prefix(why, e, "%s", path);
     }
-    *ret_destinations = destinations;
-    destinations = (struct destinations){NULL};
-    *ret_sources = sources;
-    sources = (struct sources){NULL};
-out:
-    destinations_free(&destinations);
-    sources_free(&sources);
-    return e;
+    *ret_lists = lists;
+    return OK;
 }
 
 /* "file.yml: ok, 2 destinations, 1 source" */
@@ -102,8 +91,7 @@ static int
 run_check(int argc, char **argv)
 {
     struct settings settings;
-    struct destinations list = {NULL};
-    struct sources sources = {NULL};
+    struct config_lists lists = {.destinations = {NULL}};
     struct why why = {""};
     const char *against = NULL;
     bool backlog = false;
@@ -113,15 +101,16 @@ run_check(int argc, char **argv)
     if (e) return cli_usage_error("check", "%s", why.text);
     if (count < 1) return cli_usage_error("check", "missing FILE");
     if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);
-    e = check_file(argv[1], &settings, &list, &sources, &why);
+    e = check_file(argv[1], &settings, &lists, &why);
     if (e) {
         fprintf(stderr, "%s\n", why.text);
         return EXIT_FAILED;
     }
-    print_ok(argv[1], list.count, sources.count);
-    sources_free(&sources);
-    if (against != NULL) e = check_against(&settings, &list, against, &backlog, &why);
-    destinations_free(&list);
+    print_ok(argv[1], lists.destinations.count, lists.sources.count);
+    if (against != NULL) {
+        e = check_against(&settings, &lists.destinations, against, &backlog, &why);
+    }
+    config_lists_free(&lists);
     if (e == OK) return backlog ? EXIT_BACKLOG : EXIT_DONE;
     fflush(stdout);
     fprintf(stderr, "firekeep check: --against: %s\n", why_text(&why, e));

@@ -1,7 +1,7 @@
 /*
  * config.c - the table of settings, and what is done with all of it: defaults, flags, files,
- * reload, help. One value as text is text.c, settings from the file yaml.c; the lists, which have
- * no flags, are destinations.c and sources.c.
+ * reload, help. One value as text is text.c, settings from the file yaml.c; what has no
+ * flags is that of lists.h.
  *
  * A name follows its field: the first word is the section, units that a value carries itself (5m,
  * 4GiB) are left out unless the name would say nothing without them.
@@ -16,9 +16,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "config/destinations.h"
+#include "config/lists.h"
 #include "config/replica_labels.h"
-#include "config/sources.h"
 #include "config/suggest.h"
 #include "config/text.h"
 #include "config/web.h"
@@ -409,8 +408,8 @@ settings_file(struct settings *settings, const char *path, struct why *why)
 
 /* Defaults, the file that `settings` name, the flags; and the lists, which follow them. */
 static enum err
-load_file(struct settings *settings, struct destinations *destinations, struct sources *sources,
-          int count, char *const *words, struct why *why)
+load_file(struct settings *settings, struct config_lists *lists, int count, char *const *words,
+          struct why *why)
 {
     char path[SETTING_TEXT_BYTES];
     struct buf text;
@@ -421,8 +420,7 @@ load_file(struct settings *settings, struct destinations *destinations, struct s
     if (e == OK) {
         enum err fine = settings_flags(settings, count, words, why);
         assert(fine == OK); /* they were before, and do not depend on the file */
-        e = destinations_yaml(path, buf_bytes(&text), settings, destinations, why);
-        if (e == OK) e = sources_yaml(path, buf_bytes(&text), settings, sources, why);
+        e = config_lists_yaml(path, buf_bytes(&text), settings, lists, why);
     }
     buf_fini(&text);
     /* What is wrong in it is named by place, as editors like it. */
@@ -430,26 +428,21 @@ load_file(struct settings *settings, struct destinations *destinations, struct s
 }
 
 enum err
-settings_load(struct settings *settings, struct destinations *destinations, struct sources *sources,
-              int count, char *const *words, struct why *why)
+settings_load(struct settings *settings, struct config_lists *lists, int count, char *const *words,
+              struct why *why)
 {
     struct settings next;
-    struct destinations writing = {NULL};
-    struct sources reading = {NULL};
+    struct config_lists read = {.destinations = {NULL}};
     settings_default(&next);
     enum err e = settings_flags(&next, count, words, why);
-    if (e == OK && next.config_file[0] != 0) {
-        e = load_file(&next, &writing, &reading, count, words, why);
-    }
-    if (e == OK) e = settings_validate(&next, writing.count, reading.count, why);
+    if (e == OK && next.config_file[0] != 0) e = load_file(&next, &read, count, words, why);
+    if (e == OK) e = settings_validate(&next, read.destinations.count, read.sources.count, why);
     if (e) {
-        destinations_free(&writing);
-        sources_free(&reading);
+        config_lists_free(&read);
         return e;
     }
     *settings = next;
-    *destinations = writing;
-    *sources = reading;
+    *lists = read;
     return OK;
 }
 

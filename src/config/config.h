@@ -18,8 +18,7 @@
 #include "base/log.h"
 #include "tsdb/tsdb.h"
 
-struct destinations; /* backend/settings.h */
-struct sources;      /* backend/source_settings.h */
+struct config_lists; /* lists.h */
 
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
@@ -142,12 +141,12 @@ MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *c
                                    struct why *why);
 
 /*
- * Applies a YAML text, all of it but its lists, which are destinations_yaml()'s and
- * sources_yaml()'s; `file_name` is for messages: "firekeep.yml:3:5: unknown key 'retension'; did
- * you mean 'retention'?". Unknown keys, wrong types, values out of range, duplicate keys, more than
- * one document, aliases, anchors, tags: ERR_INPUT with file:line:column. ERR_LIMIT: more than
- * CONFIG_BYTES_MAX. On error nothing was changed. What several settings must agree on is left to
- * settings_validate(), because flags may still follow.
+ * Applies a YAML text, all of it but what config_lists_yaml() reads; `file_name` is for messages:
+ * "firekeep.yml:3:5: unknown key 'retension'; did you mean 'retention'?". Unknown keys, wrong
+ * types, values out of range, duplicate keys, more than one document, aliases, anchors, tags:
+ * ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. On error nothing was
+ * changed. What several settings must agree on is left to settings_validate(), because flags may
+ * still follow.
  */
 MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_name,
                                   struct bytes text, struct why *why);
@@ -169,13 +168,11 @@ MUST_CHECK enum err settings_validate(const struct settings *settings, uint32_t 
 
 /*
  * What `serve` does: defaults, then the file named by the flags, then the flags, then its lists,
- * then settings_validate(). Errors as above, of destinations_yaml() and of sources_yaml(). Called
- * again for a reload with the same words. Both lists are given, for destinations_free() and
- * sources_free(); on error all are as before.
+ * then settings_validate(). Errors as above, and of config_lists_yaml(). Called again for a reload
+ * with the same words. The lists are given, for config_lists_free(); on error all is as before.
  */
-MUST_CHECK enum err settings_load(struct settings *settings, struct destinations *destinations,
-                                  struct sources *sources, int count, char *const *words,
-                                  struct why *why);
+MUST_CHECK enum err settings_load(struct settings *settings, struct config_lists *lists, int count,
+                                  char *const *words, struct why *why);
 
 /* ERR_INPUT if `next` differs from `now` in a setting that only a restart can change; names the
  * first. */

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "config/destinations.h"
-#include "config/sources.h"
+#include "config/lists.h"
 #include "config/text.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
@@ -601,11 +600,9 @@ load(struct settings *settings, struct temp_file *f, const char *second, struct 
     char word[100];
     snprintf(word, sizeof word, "%s", second);
     char *words[] = {f->flag, word};
-    struct destinations list = {NULL};
-    struct sources sources = {NULL};
-    enum err e = settings_load(settings, &list, &sources, 2, words, why);
-    destinations_free(&list);
-    sources_free(&sources);
+    struct config_lists lists = {.destinations = {NULL}};
+    enum err e = settings_load(settings, &lists, 2, words, why);
+    config_lists_free(&lists);
     return e;
 }
 
@@ -654,22 +651,20 @@ test_load_reads_both_lists_with_the_flags_in_mind(void **state)
                                    "storage: {mode: none}\n");
     char expected[300], tenancy[] = "--tenancy.enabled", *words[] = {f.flag, tenancy};
     struct settings s;
-    struct destinations list = {NULL};
-    struct sources sources = {NULL};
+    struct config_lists lists = {.destinations = {NULL}};
     struct why why = {""};
-    assert_int_equal(settings_load(&s, &list, &sources, 1, words, &why), ERR_INPUT);
+    assert_int_equal(settings_load(&s, &lists, 1, words, &why), ERR_INPUT);
     snprintf(expected, sizeof expected,
              "%s:2:44: tenants: tenancy.enabled is false: expected [anonymous] or all", f.path);
     assert_string_equal(why.text, expected);
-    assert_null(list.items);
-    assert_int_equal(settings_load(&s, &list, &sources, 2, words, &why), OK);
-    assert_int_equal(list.count, 1);
-    assert_string_equal(list.items[0].name, "a");
-    assert_int_equal(sources.count, 1);
-    assert_string_equal(sources.items[0].tenants.items[0], "two");
+    assert_null(lists.destinations.items);
+    assert_int_equal(settings_load(&s, &lists, 2, words, &why), OK);
+    assert_int_equal(lists.destinations.count, 1);
+    assert_string_equal(lists.destinations.items[0].name, "a");
+    assert_int_equal(lists.sources.count, 1);
+    assert_string_equal(lists.sources.items[0].tenants.items[0], "two");
     assert_int_equal(s.storage_mode, STORAGE_NONE);
-    destinations_free(&list);
-    sources_free(&sources);
+    config_lists_free(&lists);
     drop_file(&f);
 }
 
@@ -678,13 +673,12 @@ test_load_without_file_flag_reads_none(void **state)
 {
     (void)state;
     struct settings s, expected = defaults();
-    struct destinations list;
-    struct sources sources;
-    assert_int_equal(settings_load(&s, &list, &sources, 0, NULL, NULL), OK);
-    assert_int_equal(list.count, 0);
-    assert_null(list.arena);
-    assert_int_equal(sources.count, 0);
-    assert_null(sources.arena);
+    struct config_lists lists;
+    assert_int_equal(settings_load(&s, &lists, 0, NULL, NULL), OK);
+    assert_int_equal(lists.destinations.count, 0);
+    assert_null(lists.destinations.arena);
+    assert_int_equal(lists.sources.count, 0);
+    assert_null(lists.sources.arena);
     assert_memory_equal(&s, &expected, sizeof s);
 }
 
@@ -708,16 +702,15 @@ test_load_errors_name_the_file(void **state)
     assert_string_equal(why.text, expected);
 
     char flag[] = "--config.file=/", *words[] = {flag};
-    struct destinations list = {.count = 7};
-    struct sources sources = {.count = 8};
-    assert_int_equal(settings_load(&s, &list, &sources, 1, words, &why), ERR_IO);
+    struct config_lists lists = {.destinations.count = 7, .sources.count = 8};
+    assert_int_equal(settings_load(&s, &lists, 1, words, &why), ERR_IO);
     assert_string_equal(why.text, "--config.file: cannot read /: Is a directory");
 
     char endless[] = "--config.file=/dev/zero";
     words[0] = endless;
-    assert_int_equal(settings_load(&s, &list, &sources, 1, words, &why), ERR_LIMIT);
-    assert_int_equal(list.count, 7);
-    assert_int_equal(sources.count, 8);
+    assert_int_equal(settings_load(&s, &lists, 1, words, &why), ERR_LIMIT);
+    assert_int_equal(lists.destinations.count, 7);
+    assert_int_equal(lists.sources.count, 8);
     assert_memory_equal(&s, &before, sizeof s);
 }
 
