@@ -42,7 +42,7 @@ static const struct setting table[] = {
      .choices = "local|none",
      .help = "local: store samples; none: keep them only until all destinations have taken them"},
     {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "0", .min = 1,
-     .max = PIB, .zero_auto = true,
+     .max = PIB, .zero = "automatic",
      .help = "minimum free disk space; below it, writes are answered with 503; 0 means 1GiB, or 5 "
              "% of a disk smaller than 20GiB"},
 
@@ -69,7 +69,7 @@ static const struct setting table[] = {
     {"web.max-connections", SETTING_COUNT, FIELD(web_max_connections), .fallback = "1024", .min = 1,
      .max = 65536, .help = "maximum number of open connections; more get 503 or a reset"},
     {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,
-     .zero_auto = true, .help = "number of HTTP threads; 0 means one per processor, at least 2"},
+     .zero = "automatic", .help = "number of HTTP threads; 0 means one per processor, at least 2"},
     {"web.max-header-bytes", SETTING_BYTES, FIELD(web_max_header_bytes), .fallback = "16KiB",
      .min = KIB, .max = WEB_HEADER_BYTES_MAX,
      .help = "maximum size of the request line and headers together; larger ones get 431"},
@@ -132,11 +132,11 @@ static const struct setting table[] = {
      .help = "maximum size of the write-ahead log; at least twice wal.segment-bytes"},
 
     {"memory.limit", SETTING_BYTES, FIELD(memory_limit_bytes), .fallback = "0", .min = 64 * MIB,
-     .max = PIB, .zero_auto = true,
+     .max = PIB, .zero = "automatic",
      .help = "maximum memory for data; 0 means 60 % of the memory of the machine or its cgroup"},
 
     {"head.max-samples", SETTING_COUNT64, FIELD(head_max_samples), .fallback = "0", .min = 1000,
-     .max = 100000000000, .zero_auto = true,
+     .max = 100000000000, .zero = "automatic",
      .help = "maximum number of samples in memory before they are written to a part; 0 means 8M "
              "plus 12 per series, which a start after a crash replays in a second or two"},
     {"head.max-age", SETTING_DURATION, FIELD(head_max_age_ms), .fallback = "2h", .min = SECOND,
@@ -215,6 +215,56 @@ static const struct setting table[] = {
     {"query.features", SETTING_SET, FIELD(query_features), .fallback = "", .reloadable = true,
      .choices = "delayed-name-removal|use-start-timestamps|type-and-unit-labels",
      .help = "optional behaviour of PromQL, as Prometheus enables it with --enable-feature"},
+
+    {"global.evaluation-interval", SETTING_DURATION, FIELD(global_evaluation_interval_ms),
+     .fallback = "1m", .min = 1, .max = YEAR, .reloadable = true,
+     .help = "how often to evaluate the groups of rules that have no interval of their own"},
+    {"global.rule-query-offset", SETTING_DURATION, FIELD(global_rule_query_offset_ms),
+     .fallback = "0s", .max = YEAR, .reloadable = true,
+     .help = "how far in the past to evaluate the groups of rules that have no query_offset of "
+             "their own, so that late samples count"},
+
+    {"rules.max-concurrent-evals", SETTING_COUNT, FIELD(rules_max_concurrent_evals),
+     .fallback = "4", .min = 1, .max = 1000, .reloadable = true,
+     .help = "maximum number of rules that are evaluated at a time"},
+    {"rules.outage-tolerance", SETTING_DURATION, FIELD(rules_outage_tolerance_ms), .fallback = "1h",
+     .max = YEAR, .reloadable = true,
+     .help = "maximum outage after which alerts with `for` continue from where they were"},
+    {"rules.grace-period", SETTING_DURATION, FIELD(rules_grace_period_ms), .fallback = "10m",
+     .max = YEAR, .reloadable = true,
+     .help = "minimum time after an outage before a continued alert fires; alerts whose `for` is "
+             "shorter start anew"},
+    {"rules.resend-delay", SETTING_DURATION, FIELD(rules_resend_delay_ms), .fallback = "1m",
+     .max = DAY, .reloadable = true,
+     .help = "minimum time before a firing alert is sent to an Alertmanager again"},
+    {"rules.catch-up", SETTING_DURATION, FIELD(rules_catch_up_ms), .fallback = "1d", .max = YEAR,
+     .reloadable = true,
+     .help = "maximum age of evaluations of recording rules that are made up after an outage; 0s "
+             "makes up none"},
+    {"rules.catch-up-wait", SETTING_DURATION, FIELD(rules_catch_up_wait_ms), .fallback = "10m",
+     .max = DAY, .reloadable = true,
+     .help = "maximum time after the start that missed evaluations wait for late samples"},
+    {"rules.api", SETTING_BOOL, FIELD(rules_api), .fallback = "false",
+     .help = "enable the ruler API, which changes rules: /prometheus/config/v1/rules, "
+             "/config/v1/rules, /api/prom/rules"},
+    {"rules.api-max-groups", SETTING_COUNT, FIELD(rules_api_max_groups), .fallback = "1000",
+     .min = 1, .max = 100000, .reloadable = true,
+     .help = "maximum number of groups per tenant that the ruler API stores"},
+    {"rules.api-max-bytes", SETTING_BYTES, FIELD(rules_api_max_bytes), .fallback = "1MiB",
+     .min = KIB, .max = 16 * MIB, .reloadable = true,
+     .help = "maximum size of a group, as YAML, that the ruler API stores"},
+
+    {"alerting.queue-capacity", SETTING_COUNT, FIELD(alerting_queue_capacity), .fallback = "10000",
+     .min = 1, .max = 1000000, .reloadable = true,
+     .help = "maximum number of alerts that wait for one Alertmanager; the oldest are dropped "
+             "first"},
+    {"alerting.batch-size", SETTING_COUNT, FIELD(alerting_batch_size), .fallback = "256", .min = 1,
+     .max = 10000, .reloadable = true,
+     .help = "maximum number of alerts per request to an Alertmanager"},
+
+    {"self-scrape.interval", SETTING_DURATION, FIELD(self_scrape_interval_ms), .fallback = "0s",
+     .min = 100, .max = DAY, .zero = "off", .reloadable = true,
+     .help = "how often the server stores its own metrics; 0s means never"},
 
     {"log.level", SETTING_CHOICE, FIELD(log_level), .fallback = "info",
      .choices = "debug|info|warn|error", .reloadable = true,

@@ -6,6 +6,7 @@
  * A setting called web.listen-address is the flag --web.listen-address and, in YAML,
  *     web:
  *       listen_address: ...
+ * and so the section self-scrape is self_scrape.
  * Flags win over the file. Booleans: --x, --no-x, --x=true|false. Durations: 10s, 1h30m, 10y (ms,
  * s, m, h, d, w, y). Sizes: 32MiB, 500GB, plain bytes (KB/MB/GB/TB are powers of 1000, KiB... of
  * 1024).
@@ -26,7 +27,7 @@ enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
 enum {
     SETTING_TEXT_BYTES = 256,
     SETTING_PREFIX_BYTES = SETTING_TEXT_BYTES + 1,
-    SETTINGS_MAX = 64,
+    SETTINGS_MAX = 96,
     SETTING_NUMBER_BYTES = 96, /* of a number's or a set's text */
     CONFIG_BYTES_MAX = 1024 * 1024,
     WEB_HEADER_BYTES_MAX = 24 * 1024, /* what the HTTP server can hold */
@@ -90,8 +91,22 @@ struct settings {
     uint32_t query_features;                     /* bits, see promql_features_of(); reloadable */
     /* "" = none, else "a,b"; reloadable */
     char query_replica_labels[SETTING_TEXT_BYTES];
-    enum log_level log_level;   /* info; reloadable */
-    enum log_format log_format; /* logfmt */
+    int64_t global_evaluation_interval_ms; /* 1m: of groups that do not say; reloadable */
+    int64_t global_rule_query_offset_ms;   /* 0: the same; reloadable */
+    uint32_t rules_max_concurrent_evals;   /* 4; reloadable */
+    int64_t rules_outage_tolerance_ms;     /* 1h; reloadable */
+    int64_t rules_grace_period_ms;         /* 10m; reloadable */
+    int64_t rules_resend_delay_ms;         /* 1m; reloadable */
+    int64_t rules_catch_up_ms;             /* 1d; 0: nothing is made up; reloadable */
+    int64_t rules_catch_up_wait_ms;        /* 10m; reloadable */
+    bool rules_api;                        /* false: /prometheus/config/v1/rules */
+    uint32_t rules_api_max_groups;         /* 1000, per tenant; reloadable */
+    uint64_t rules_api_max_bytes;          /* 1 MiB, per group; reloadable */
+    uint32_t alerting_queue_capacity;      /* 10000, per Alertmanager; reloadable */
+    uint32_t alerting_batch_size;          /* 256; reloadable */
+    int64_t self_scrape_interval_ms;       /* 0: off; reloadable */
+    enum log_level log_level;              /* info; reloadable */
+    enum log_format log_format;            /* logfmt */
 };
 
 enum setting_type {
@@ -115,7 +130,7 @@ struct setting {
     uint64_t min, max;    /* inclusive; both 0: any. Of a text: its length in bytes */
     bool reloadable;
     const char *help; /* one sentence, lower case, no full stop */
-    bool zero_auto;   /* 0 is fine below `min`: chosen by ourselves */
+    const char *zero; /* what 0 means, which is fine below `min`: "automatic"; NULL: it is not */
     bool flag_only;   /* has no place in the file */
     bool is_list;     /* of a text: "a,b", in a file also [a, b] */
     const char *what; /* what a value is, "HOST:PORT"; NULL: the type says it */

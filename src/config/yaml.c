@@ -41,6 +41,19 @@ section_size(const struct setting *s)
     return strcspn(s->name, ".");
 }
 
+/* As in a file. */
+struct section_name {
+    char text[SETTING_TEXT_BYTES];
+};
+
+static struct section_name
+section_of(const struct setting *s)
+{
+    struct section_name name;
+    setting_yaml_name(s, name.text)[section_size(s)] = '\0';
+    return name;
+}
+
 static bool
 in_section(const struct setting *s, const struct setting *first)
 {
@@ -70,8 +83,8 @@ refuse_dotted(struct settings_reader *r, const struct setting *s)
 {
     if (s->flag_only) return reader_complain(&r->in, "--%s can only be given as a flag", s->name);
     char key[SETTING_TEXT_BYTES];
-    return reader_complain(&r->in, "write %s as '%.*s:' with '%s:' below it",
-                           shown_of(reader_scalar(&r->in)).text, (int)section_size(s), s->name,
+    return reader_complain(&r->in, "write %s as '%s:' with '%s:' below it",
+                           shown_of(reader_scalar(&r->in)).text, section_of(s).text,
                            key_of(s, key));
 }
 
@@ -84,13 +97,12 @@ unknown_section(struct settings_reader *r)
     struct suggestion near;
     suggest_begin(&near, name);
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
-        char word[SUGGEST_BYTES_MAX];
-        snprintf(word, sizeof word, "%.*s", (int)section_size(s), s->name);
+        struct section_name section = section_of(s);
         if (!s->flag_only) {
-            suggest_try(&near, word);
-        } else if (bytes_equal_text(name, word)) {
+            suggest_try(&near, section.text);
+        } else if (bytes_equal_text(name, section.text)) {
             return reader_complain(&r->in, "unknown key '%s': --%s can only be given as a flag",
-                                   word, s->name);
+                                   section.text, s->name);
         }
     }
     for (size_t i = 0; i < LIST_COUNT; i++) {
@@ -102,8 +114,8 @@ unknown_section(struct settings_reader *r)
     for (const struct setting *s = settings_table(); s->name != NULL && hint.text[0] == 0; s++) {
         char key[SETTING_TEXT_BYTES];
         if (s->flag_only || suggest_distance(name, bytes_of_text(key_of(s, key))) > 0) continue;
-        return reader_complain(&r->in, "unknown key %s; did you mean '%s' below '%.*s:'?",
-                               shown.text, key_of(s, key), (int)section_size(s), s->name);
+        return reader_complain(&r->in, "unknown key %s; did you mean '%s' below '%s:'?", shown.text,
+                               key_of(s, key), section_of(s).text);
     }
     return reader_complain(&r->in, "unknown key %s%s", shown.text, hint.text);
 }
@@ -120,8 +132,8 @@ unknown_key(struct settings_reader *r, const struct setting *first)
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
         if (in_section(s, first)) suggest_try(&near, key_of(s, key));
     }
-    return reader_complain(&r->in, "unknown key %s in '%.*s'%s", shown_of(name).text,
-                           (int)section_size(first), first->name, suggest_hint(&near, "").text);
+    return reader_complain(&r->in, "unknown key %s in '%s'%s", shown_of(name).text,
+                           section_of(first).text, suggest_hint(&near, "").text);
 }
 
 /* --- the grammar ------------------------------------------------------------------------------ */
@@ -168,8 +180,7 @@ read_root_key(struct config_reader *in, void *context)
     }
     const struct setting *first = settings_table(); /* of the section that the file may have */
     while (first->name != NULL &&
-           (first->flag_only ||
-            !bytes_equal(reader_scalar(in), bytes_of(first->name, section_size(first))))) {
+           (first->flag_only || !bytes_equal_text(reader_scalar(in), section_of(first).text))) {
         first++;
     }
     if (first->name == NULL) return unknown_section(r);
@@ -178,9 +189,8 @@ read_root_key(struct config_reader *in, void *context)
     if (e) return e;
     if (in->event.type != YAML_MAPPING_START_EVENT) {
         char key[SETTING_TEXT_BYTES];
-        return reader_complain(in, "'%.*s' expects keys below it such as '%s:', got %s",
-                               (int)section_size(first), first->name, key_of(first, key),
-                               reader_found(in).text);
+        return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
+                               section_of(first).text, key_of(first, key), reader_found(in).text);
     }
     r->section = first;
     return reader_mapping(in, read_key, r);

@@ -140,7 +140,8 @@ test_yaml_sets_what_it_names_and_nothing_else(void **state)
                       "log: {level: debug, format: json}\n"
                       "storage:\n"
                       "  path: 9201\n"
-                      "retention: {time: 1d}\n",
+                      "retention: {time: 1d}\n"
+                      "self_scrape: {interval: 15s}\n",
                       &why);
     assert_string_equal(why.text, "");
     assert_int_equal(e, OK);
@@ -152,6 +153,7 @@ test_yaml_sets_what_it_names_and_nothing_else(void **state)
     memset(expected.storage_path, 0, sizeof expected.storage_path);
     snprintf(expected.storage_path, sizeof expected.storage_path, "9201");
     expected.retention_time_ms = 86400000;
+    expected.self_scrape_interval_ms = 15000;
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
         char want[SETTING_TEXT_BYTES];
         snprintf(want, sizeof want, "%s", value(&expected, t));
@@ -204,6 +206,13 @@ test_yaml_unknown_keys_are_placed_and_explained(void **state)
     check_yaml_error("<<: {}\n", "f.yml:1:1: unknown key '<<'");
     check_yaml_error("? [a]\n: b\n", "f.yml:1:3: expected a key, got a list");
     check_yaml_error("web:\n  ? {a: b}\n  : c\n", "f.yml:2:5: expected a key, got a mapping");
+    check_yaml_error("self-scrape: {interval: 1m}\n",
+                     "f.yml:1:1: unknown key 'self-scrape'; did you mean 'self_scrape'?");
+    check_yaml_error(
+        "self_scrape:\n  intervall: 1m\n",
+        "f.yml:2:3: unknown key 'intervall' in 'self_scrape'; did you mean 'interval'?");
+    check_yaml_error("self_scrape: 1m\n", "f.yml:1:14: 'self_scrape' expects keys below it such as "
+                                          "'interval:', got '1m'");
     check_yaml_error("'': 5\n", "f.yml:1:1: unknown key ''");
     check_yaml_error("\"a\\0b\": 5\n", "f.yml:1:1: unknown key 'a\\x00b'");
 }
@@ -220,6 +229,9 @@ test_yaml_dotted_names_are_refused_in_favour_of_nested_ones(void **state)
     check_yaml_error("web.listen_address: ':1'\n", expected);
     snprintf(expected, sizeof expected, "f.yml:3:1: write 'web.listen_address' %s", advice);
     check_yaml_error("web:\n  listen_address: ':1'\nweb.listen_address: ':1'\n", expected);
+    check_yaml_error(
+        "self_scrape.interval: 1m\n",
+        "f.yml:1:1: write 'self_scrape.interval' as 'self_scrape:' with 'interval:' below it");
     snprintf(expected, sizeof expected, "f.yml:2:3: write 'web.listen_address' %s", advice);
     check_yaml_error("web:\n  web.listen_address: ':1'\n", expected);
 }
