@@ -40,6 +40,7 @@ struct server {
 
     struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
     struct settings settings;
+    struct rule_settings rules;
     struct reload_state reloaded;
 };
 
@@ -113,6 +114,9 @@ reload(void *context, struct why *why)
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
         s->settings = next;
+        struct rule_settings before = s->rules; /* freed with the lists */
+        s->rules = lists.rules;
+        lists.rules = before;
         s->reloaded.succeeded_ms = env_realtime_ms(s->env);
         readers_commit(reading);
         if (destination_count == 0) note_destinations(s, 0); /* before the last of them ends */
@@ -162,7 +166,7 @@ show_config(void *context, struct buf *to)
 {
     struct server *s = context;
     lock_take(&s->reload_lock);
-    settings_print_yaml(&s->settings, to);
+    settings_print_yaml(&s->settings, &s->rules, to);
     lock_drop(&s->reload_lock);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);
@@ -478,6 +482,7 @@ server_free(struct server *s)
     readers_free(s->readers);
     tsdb_free(s->tsdb);
     keeper_fini(&s->keeper);
+    rule_settings_free(&s->rules);
     lock_fini(&s->reload_lock);
     mem_free(NULL, s, sizeof *s);
 }
@@ -542,7 +547,11 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     s->keeper.merger = s->merger;
     s->keeper.synced_by_time = settings->wal_ack != ACK_FSYNC;
     if (e == OK) e = keeper_start(&s->keeper, why);
-    if (e == OK) e = start_http(s, why);
+    if (e == OK) {
+        s->rules = lists->rules;
+        lists->rules = (struct rule_settings){NULL};
+        e = start_http(s, why);
+    }
     if (e) {
         server_free(s);
         return e;

@@ -18,6 +18,7 @@
 
 #include "config/lists.h"
 #include "config/replica_labels.h"
+#include "config/rule_settings.h"
 #include "config/suggest.h"
 #include "config/text.h"
 #include "config/web.h"
@@ -543,8 +544,18 @@ put_list(const char *text, struct buf *to)
     buf_put_u8(to, ']');
 }
 
+/* What a section has besides settings. */
+static void
+print_others(const struct setting *of_section, const struct rule_settings *rules, struct buf *to)
+{
+    if (rules != NULL && strncmp(of_section->name, "global.", 7) == 0) {
+        rule_settings_print_global(rules, to);
+    }
+}
+
 void
-settings_print_yaml(const struct settings *settings, struct buf *to)
+settings_print_yaml(const struct settings *settings, const struct rule_settings *rules,
+                    struct buf *to)
 {
     const char *section = "";
     size_t section_size = 0;
@@ -568,5 +579,8 @@ settings_print_yaml(const struct settings *settings, struct buf *to)
         else
             settings_value(settings, s, to);
         buf_put_u8(to, '\n');
+        bool last = s[1].name == NULL || strncmp(s[1].name, s->name, size + 1) != 0;
+        if (last) print_others(s, rules, to);
     }
+    if (rules != NULL) rule_settings_print_yaml(rules, to);
 }

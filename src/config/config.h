@@ -19,7 +19,8 @@
 #include "base/log.h"
 #include "tsdb/tsdb.h"
 
-struct config_lists; /* lists.h */
+struct config_lists;  /* lists.h */
+struct rule_settings; /* rules/settings.h */
 
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
@@ -209,7 +210,11 @@ void settings_route_prefix(const struct settings *settings, char *ret_prefix);
 void settings_help(struct buf *to);
 /* The value of one setting as text, as one would write it. */
 void settings_value(const struct settings *settings, const struct setting *setting, struct buf *to);
-/* A whole YAML file of the current values; read back it gives the same, but for secrets. */
-void settings_print_yaml(const struct settings *settings, struct buf *to);
+/*
+ * A whole YAML file of the current values, with what else stands in the sections that they have
+ * (NULL: nothing) and, of rules, besides them; read back it gives the same, but for secrets.
+ */
+void settings_print_yaml(const struct settings *settings, const struct rule_settings *rules,
+                         struct buf *to);
 
 #endif

@@ -6,6 +6,7 @@
 #define CONFIG_LISTS_H
 
 #include "config/destinations.h"
+#include "config/rule_settings.h"
 #include "config/sources.h"
 
 /* Zeroed, it has nothing. Each is freed with the whole, or by whom it was handed over to, who
@@ -13,6 +14,7 @@
 struct config_lists {
     struct destinations destinations;
     struct sources sources;
+    struct rule_settings rules;
 };
 void config_lists_free(struct config_lists *lists);
 

@@ -77,7 +77,7 @@ check_replica_labels(const char *given, const char *expected)
     assert_int_equal(yaml(&s, text, NULL), OK);
     assert_string_equal(s.query_replica_labels, expected);
     buf_init(&printed, NULL, CONFIG_BYTES_MAX);
-    settings_print_yaml(&s, &printed);
+    settings_print_yaml(&s, NULL, &printed);
     assert_int_equal(settings_yaml(&again, "f.yml", buf_bytes(&printed), NULL), OK);
     assert_memory_equal(&s, &again, sizeof s);
     buf_fini(&printed);
@@ -369,6 +369,17 @@ test_yaml_steps_over_lists(void **state)
                      "f.yml:3:1: duplicate key 'destinations', first given on line 1");
     check_yaml_error("sources: []\nlog: {}\nsources: []\n",
                      "f.yml:3:1: duplicate key 'sources', first given on line 1");
+    check_yaml_ok("rule_files: [a]\ntenants: {a: {}}\n"
+                  "global: {external_labels: {a: {b: [c]}}, rule_query_offset: 5s}\n");
+    check_yaml_error("global:\n  external_labels: {}\n  external_labels: {}\n",
+                     "f.yml:3:3: duplicate key 'external_labels', first given on line 2");
+    check_yaml_error("rule_file: []\n",
+                     "f.yml:1:1: unknown key 'rule_file'; did you mean 'rule_files'?");
+    check_yaml_error("global: {external-labels: {}}\n",
+                     "f.yml:1:10: unknown key 'external-labels' in 'global'; did you mean "
+                     "'external_labels'?");
+    check_yaml_error("external_labels: {}\n", "f.yml:1:1: unknown key 'external_labels'; did you "
+                                              "mean 'external_labels' below 'global:'?");
     check_yaml_error("source: []\n", "f.yml:1:1: unknown key 'source'; did you mean 'sources'?");
     check_yaml_error("destination: []\n",
                      "f.yml:1:1: unknown key 'destination'; did you mean 'destinations'?");
@@ -378,6 +389,26 @@ test_yaml_steps_over_lists(void **state)
     check_yaml_error("destinations: [[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]\n",
                      "f.yml:1:31: nested too deeply");
     check_yaml_ok("destinations: [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]\n");
+}
+
+static void
+test_yaml_names_what_prometheus_has_and_we_have_not(void **state)
+{
+    (void)state;
+    check_yaml_error("global:\n  scrape_interval: 15s\n",
+                     "f.yml:2:3: 'scrape_interval' is a setting of Prometheus' scraping; Firekeep "
+                     "does not scrape targets: remove it");
+    check_yaml_error("log: {}\nscrape_configs: []\n",
+                     "f.yml:2:1: 'scrape_configs' is a setting of Prometheus' scraping; Firekeep "
+                     "does not scrape targets: remove it");
+    check_yaml_error("remote_write: []\n",
+                     "f.yml:1:1: 'remote_write' is a setting of Prometheus; use 'destinations'");
+    check_yaml_error("global: {query_log_file: /x}\n",
+                     "f.yml:1:10: 'query_log_file' is a setting of Prometheus; use 'slow_log' "
+                     "below 'query:'");
+    /* Elsewhere they are as unknown as any. */
+    check_yaml_error("web: {scrape_interval: 15s}\n",
+                     "f.yml:1:7: unknown key 'scrape_interval' in 'web'");
 }
 
 static void
@@ -459,6 +490,7 @@ main(void)
         cmocka_unit_test(test_yaml_anchors_aliases_tags_and_documents_are_refused),
         cmocka_unit_test(test_yaml_syntax_errors_carry_libyamls_words_and_the_place),
         cmocka_unit_test(test_yaml_steps_over_lists),
+        cmocka_unit_test(test_yaml_names_what_prometheus_has_and_we_have_not),
         cmocka_unit_test(test_yaml_does_not_expand_environment_variables),
         cmocka_unit_test(test_yaml_one_byte_over_the_limit_is_refused),
         cmocka_unit_test(test_yaml_hostile_texts_are_refused_where_they_begin),
