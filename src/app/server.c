@@ -41,6 +41,7 @@ struct server {
     struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
     struct settings settings;
     struct rule_settings rules;
+    struct alerting alerting;
     struct reload_state reloaded;
 };
 
@@ -114,9 +115,12 @@ reload(void *context, struct why *why)
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
         s->settings = next;
-        struct rule_settings before = s->rules; /* freed with the lists */
+        struct rule_settings rules = s->rules; /* those before are freed with the lists */
+        struct alerting alerting = s->alerting;
         s->rules = lists.rules;
-        lists.rules = before;
+        s->alerting = lists.alerting;
+        lists.rules = rules;
+        lists.alerting = alerting;
         s->reloaded.succeeded_ms = env_realtime_ms(s->env);
         readers_commit(reading);
         if (destination_count == 0) note_destinations(s, 0); /* before the last of them ends */
@@ -166,7 +170,7 @@ show_config(void *context, struct buf *to)
 {
     struct server *s = context;
     lock_take(&s->reload_lock);
-    settings_print_yaml(&s->settings, &s->rules, to);
+    settings_print_yaml(&s->settings, &s->rules, &s->alerting, to);
     lock_drop(&s->reload_lock);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);
@@ -483,6 +487,7 @@ server_free(struct server *s)
     tsdb_free(s->tsdb);
     keeper_fini(&s->keeper);
     rule_settings_free(&s->rules);
+    alerting_free(&s->alerting);
     lock_fini(&s->reload_lock);
     mem_free(NULL, s, sizeof *s);
 }
@@ -550,6 +555,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) {
         s->rules = lists->rules;
         lists->rules = (struct rule_settings){NULL};
+        s->alerting = lists->alerting;
+        lists->alerting = (struct alerting){NULL};
         e = start_http(s, why);
     }
     if (e) {

@@ -84,7 +84,7 @@ print_count(const char *before, uint32_t count, const char *what)
     if (count > 0) printf("%s%u %s%s", before, count, what, count == 1 ? "" : "s");
 }
 
-/* "file.yml: ok, 2 destinations, 1 source, 3 rule files with 1 rule" */
+/* "file.yml: ok, 2 destinations, 1 source, 2 Alertmanagers, 3 rule files with 1 rule" */
 static void
 print_ok(const char *path, const struct config_lists *lists, uint32_t file_count,
          uint32_t rule_count)
@@ -92,6 +92,7 @@ print_ok(const char *path, const struct config_lists *lists, uint32_t file_count
     printf("%s: ok", path);
     print_count(", ", lists->destinations.count, "destination");
     print_count(", ", lists->sources.count, "source");
+    print_count(", ", lists->alerting.count, "Alertmanager");
     print_count(", ", file_count, "rule file");
     print_count(" with ", rule_count, "rule");
     printf("\n");

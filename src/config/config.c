@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "config/alerting.h"
 #include "config/lists.h"
 #include "config/replica_labels.h"
 #include "config/rule_settings.h"
@@ -546,16 +547,20 @@ put_list(const char *text, struct buf *to)
 
 /* What a section has besides settings. */
 static void
-print_others(const struct setting *of_section, const struct rule_settings *rules, struct buf *to)
+print_others(struct bytes section, const struct rule_settings *rules,
+             const struct alerting *alerting, struct buf *to)
 {
-    if (rules != NULL && strncmp(of_section->name, "global.", 7) == 0) {
+    if (rules != NULL && bytes_equal_text(section, "global")) {
         rule_settings_print_global(rules, to);
+    }
+    if (alerting != NULL && bytes_equal_text(section, "alerting")) {
+        alerting_print_yaml(alerting, to);
     }
 }
 
 void
 settings_print_yaml(const struct settings *settings, const struct rule_settings *rules,
-                    struct buf *to)
+                    const struct alerting *alerting, struct buf *to)
 {
     const char *section = "";
     size_t section_size = 0;
@@ -580,7 +585,7 @@ settings_print_yaml(const struct settings *settings, const struct rule_settings 
             settings_value(settings, s, to);
         buf_put_u8(to, '\n');
         bool last = s[1].name == NULL || strncmp(s[1].name, s->name, size + 1) != 0;
-        if (last) print_others(s, rules, to);
+        if (last) print_others(bytes_of(s->name, size), rules, alerting, to);
     }
     if (rules != NULL) rule_settings_print_yaml(rules, to);
 }

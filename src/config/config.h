@@ -21,6 +21,7 @@
 
 struct config_lists;  /* lists.h */
 struct rule_settings; /* rules/settings.h */
+struct alerting;      /* notify/settings.h */
 
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
@@ -211,10 +212,10 @@ void settings_help(struct buf *to);
 /* The value of one setting as text, as one would write it. */
 void settings_value(const struct settings *settings, const struct setting *setting, struct buf *to);
 /*
- * A whole YAML file of the current values, with what else stands in the sections that they have
- * (NULL: nothing) and, of rules, besides them; read back it gives the same, but for secrets.
+ * A whole YAML file of the current values, with what rules and `alerting` have besides, in the
+ * sections of settings and outside (NULL: nothing); read back it gives the same, but for secrets.
  */
 void settings_print_yaml(const struct settings *settings, const struct rule_settings *rules,
-                         struct buf *to);
+                         const struct alerting *alerting, struct buf *to);
 
 #endif

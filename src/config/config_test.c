@@ -414,7 +414,7 @@ test_printed_yaml_reads_back_as_the_same_settings(void **state)
         if (round > 0) randomize(&s, &random);
         struct buf text;
         buf_init(&text, NULL, 65536);
-        settings_print_yaml(&s, NULL, &text);
+        settings_print_yaml(&s, NULL, NULL, &text);
         assert_int_equal(buf_error(&text), OK);
         struct why why = {""};
         enum err e = settings_yaml(&again, "printed", buf_bytes(&text), &why);

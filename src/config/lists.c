@@ -7,6 +7,7 @@ config_lists_free(struct config_lists *lists)
     destinations_free(&lists->destinations);
     sources_free(&lists->sources);
     rule_settings_free(&lists->rules);
+    alerting_free(&lists->alerting);
 }
 
 enum err
@@ -17,6 +18,7 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
     enum err e = destinations_yaml(file_name, text, settings, &lists.destinations, why);
     if (e == OK) e = sources_yaml(file_name, text, settings, &lists.sources, why);
     if (e == OK) e = rule_settings_yaml(file_name, text, settings, &lists.rules, why);
+    if (e == OK) e = alerting_yaml(file_name, text, settings, &lists.alerting, why);
     if (e) {
         config_lists_free(&lists);
     } else {

@@ -5,6 +5,7 @@
 #ifndef CONFIG_LISTS_H
 #define CONFIG_LISTS_H
 
+#include "config/alerting.h"
 #include "config/destinations.h"
 #include "config/rule_settings.h"
 #include "config/sources.h"
@@ -15,6 +16,7 @@ struct config_lists {
     struct destinations destinations;
     struct sources sources;
     struct rule_settings rules;
+    struct alerting alerting;
 };
 void config_lists_free(struct config_lists *lists);
 

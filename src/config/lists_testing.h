@@ -88,6 +88,7 @@ allowed_values(const struct schema_key *k, char *to, size_t size)
         [SCHEMA_SECRET_FILE] = "",
         [SCHEMA_TEXTS] = "list",
         [SCHEMA_BYTES_LIST] = "list of labels",
+        [SCHEMA_SECRETS] = "list of secrets",
         [SCHEMA_MAPPINGS] = "list of rules, see below",
         [SCHEMA_NAMED_TEXTS] = "map of texts",
         [SCHEMA_NAMED_SECRETS] = "map of secrets",

@@ -201,7 +201,7 @@ test_what_is_printed_reads_back_as_the_same(void **state)
         struct settings settings = settings_with_tenancy(texts[i].tenancy);
         struct buf printed;
         buf_init(&printed, NULL, 1 << 16);
-        settings_print_yaml(&settings, &rules, &printed);
+        settings_print_yaml(&settings, &rules, NULL, &printed);
         buf_put_u8(&printed, '\0');
         assert_int_equal(buf_error(&printed), OK);
         struct rule_settings again = read_rules((const char *)printed.at, texts[i].tenancy);

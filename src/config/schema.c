@@ -318,6 +318,8 @@ read_item(struct schema_reader *x, const struct schema_key *key, const char *pat
     }
     if (key->kind == SCHEMA_BYTES_LIST) {
         *(struct bytes *)item = bytes_of_text(text);
+    } else if (key->kind == SCHEMA_SECRETS) {
+        *(struct secret *)item = (struct secret){.text = text};
     } else {
         *(const char **)item = text;
     }
@@ -456,6 +458,7 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
         return OK;
     case SCHEMA_TEXTS:
     case SCHEMA_BYTES_LIST:
+    case SCHEMA_SECRETS:
     case SCHEMA_MAPPINGS:
         return read_list(x, key, path, base);
     case SCHEMA_NAMED_TEXTS:

@@ -28,6 +28,7 @@ enum schema_kind {
     SCHEMA_SECRET_FILE,    /* its file */
     SCHEMA_TEXTS,          /* list: const char **, and a count */
     SCHEMA_BYTES_LIST,     /* list: struct bytes *, and a count */
+    SCHEMA_SECRETS,        /* list: the texts of struct secret *, and a count */
     SCHEMA_MAPPINGS,       /* list: structs of `inner`, and a count */
     SCHEMA_NAMED_TEXTS,    /* map: struct named_text *, and a count */
     SCHEMA_NAMED_SECRETS,  /* map: struct named_secret *, and a count */
@@ -38,7 +39,7 @@ enum schema_kind {
 enum {
     SCHEMA_KEYS_MAX = 96,
     SCHEMA_TEXT_BYTES_MAX = 16384, /* where the row says nothing else */
-    SCHEMA_NAME_BYTES_MAX = 150, /* in a map; YAML allows 1024 for what is printed of it */
+    SCHEMA_NAME_BYTES_MAX = 150,   /* in a map; YAML allows 1024 for what is printed of it */
     SCHEMA_MAP_ITEMS_MAX = 1000,
     SCHEMA_PATH_BYTES = 96,
 };

@@ -46,6 +46,7 @@ add_stored(struct hash_pieces *h, const struct schema_key *key, unsigned type, c
         break;
     case SCHEMA_SECRET:
     case SCHEMA_SECRET_FILE:
+    case SCHEMA_SECRETS:
         add_secret(h, at);
         break;
     case SCHEMA_NAMED_TEXTS:

@@ -38,6 +38,7 @@ same_stored(const struct schema_key *key, enum schema_kind kind, unsigned type, 
         return (ba->at == NULL) == (bb->at == NULL) && bytes_equal(*ba, *bb);
     case SCHEMA_SECRET:
     case SCHEMA_SECRET_FILE:
+    case SCHEMA_SECRETS:
         return same_secret(a, b);
     case SCHEMA_NAMED_TEXTS:
         return same_text(ta->name, tb->name) && same_text(ta->value, tb->value);
@@ -121,6 +122,7 @@ schema_is_shown(const struct schema_key *key, unsigned type, const void *base)
         return schema_get_pointer(field, offsetof(struct secret, file)) != NULL;
     case SCHEMA_TEXTS:
     case SCHEMA_BYTES_LIST:
+    case SCHEMA_SECRETS:
     case SCHEMA_MAPPINGS:
     case SCHEMA_NAMED_TEXTS:
     case SCHEMA_NAMED_SECRETS:
@@ -152,6 +154,31 @@ is_empty(const struct schema *schema, unsigned type, const void *base)
 }
 
 static void
+print_item(struct buf *to, const struct schema_key *key, unsigned type, const void *item,
+           unsigned indent)
+{
+    bool nested = key->kind == SCHEMA_MAPPINGS || key->kind == SCHEMA_NAMED_MAPPINGS;
+    bool empty = nested && is_empty(key->inner, type, item);
+    if (key->kind == SCHEMA_MAPPINGS && !empty) {
+        schema_print(to, key->inner, type, item, indent + INDENT + DASH, true);
+        return;
+    }
+    bool named = schema_is_map(key->kind);
+    print_indent(to, indent + INDENT + (named ? 0 : DASH), !named);
+    if (key->kind == SCHEMA_SECRETS) {
+        buf_put_text(to, SECRET_WORD);
+    } else if (key->kind != SCHEMA_MAPPINGS) {
+        quoted_put(to, schema_get_pointer(item, 0)); /* the text, or the name */
+    }
+    if (named) buf_put_text(to, nested && !empty ? ":" : ": ");
+    if (empty) buf_put_text(to, "{}");
+    if (key->kind == SCHEMA_NAMED_SECRETS) buf_put_text(to, SECRET_WORD);
+    if (key->kind == SCHEMA_NAMED_TEXTS) quoted_put(to, ((const struct named_text *)item)->value);
+    buf_put_u8(to, '\n');
+    if (nested && !empty) schema_print(to, key->inner, type, item, indent + 2 * INDENT, false);
+}
+
+static void
 print_items(struct buf *to, const struct schema_key *key, unsigned type, const void *base,
             unsigned indent)
 {
@@ -159,31 +186,7 @@ print_items(struct buf *to, const struct schema_key *key, unsigned type, const v
     uint32_t count = schema_get_count(key, base);
     buf_put_u8(to, '\n');
     for (uint32_t i = 0; i < count; i++) {
-        const void *item = items + i * schema_item_size(key);
-        if (key->kind == SCHEMA_MAPPINGS && is_empty(key->inner, type, item)) {
-            print_indent(to, indent + INDENT + DASH, true);
-            buf_put_text(to, "{}\n");
-            continue;
-        }
-        if (key->kind == SCHEMA_MAPPINGS) {
-            schema_print(to, key->inner, type, item, indent + INDENT + DASH, true);
-            continue;
-        }
-        bool named = schema_is_map(key->kind);
-        print_indent(to, indent + INDENT + (named ? 0 : DASH), !named);
-        quoted_put(to, schema_get_pointer(item, 0)); /* the text, or the name */
-        if (key->kind == SCHEMA_NAMED_MAPPINGS) {
-            bool empty = is_empty(key->inner, type, item);
-            buf_put_text(to, empty ? ": {}\n" : ":\n");
-            if (!empty) schema_print(to, key->inner, type, item, indent + 2 * INDENT, false);
-            continue;
-        }
-        if (key->kind == SCHEMA_NAMED_SECRETS) buf_put_text(to, ": " SECRET_WORD);
-        if (key->kind == SCHEMA_NAMED_TEXTS) {
-            buf_put_text(to, ": ");
-            quoted_put(to, ((const struct named_text *)item)->value);
-        }
-        buf_put_u8(to, '\n');
+        print_item(to, key, type, items + i * schema_item_size(key), indent);
     }
 }
 

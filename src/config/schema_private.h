@@ -77,6 +77,8 @@ schema_item_size(const struct schema_key *key)
         return sizeof(const char *);
     case SCHEMA_BYTES_LIST:
         return sizeof(struct bytes);
+    case SCHEMA_SECRETS:
+        return sizeof(struct secret);
     case SCHEMA_NAMED_TEXTS:
         return sizeof(struct named_text);
     case SCHEMA_NAMED_SECRETS:

@@ -24,8 +24,13 @@ static const struct {
     const char *section; /* "": the root */
     const char *name;
 } others[] = {
-    {"", "destinations"},          {"", "sources"}, {"", "rule_files"}, {"", "tenants"},
+    {"", "destinations"},
+    {"", "sources"},
+    {"", "rule_files"},
+    {"", "tenants"},
     {"global", "external_labels"},
+    {"alerting", "alertmanagers"},
+    {"alerting", "alert_relabel_configs"},
 };
 enum { OTHER_COUNT = sizeof others / sizeof *others };
 
