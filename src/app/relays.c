@@ -330,11 +330,12 @@ relays_prepare(struct relays *all, struct destinations *destinations,
         return why_set(why, ERR_NOMEM, "not enough memory for destinations");
     }
     list->destinations = *destinations;
+    *destinations = (struct destinations){NULL};
     list->users = 1;
     *c = (struct relays_change){.relays = all, .list = list};
     struct env *env = all->options.env;
     enum err e = OK;
-    if (destinations->count > 0) {
+    if (list->destinations.count > 0) {
         e = relay_directory_look(env, all->dir, why);
         if (e == ERR_MISSING) e = env_mkdir(env, all->dir, why);
         if (e == OK) e = env_syncdir(env, all->options.storage_path, why);

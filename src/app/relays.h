@@ -28,9 +28,9 @@ MUST_CHECK enum err relays_new(const struct relays_options *options, struct rela
 /*
  * Makes it these destinations, in two steps: the first makes all that can fail, and changes
  * nothing; the second cannot fail. Destinations that are as they were are left alone. The list is
- * taken, also on an error. The log that an old destination holds passes to the new one of its name
- * without a gap. A destination that cannot be opened is no error here: it is shown as closed, and
- * opened again each ten seconds. ERR_NOMEM, ERR_IO, ERR_AGAIN: no thread.
+ * taken, also on an error, and left empty. The log that an old destination holds passes to the new
+ * one of its name without a gap. A destination that cannot be opened is no error here: it is shown
+ * as closed, and opened again each ten seconds. ERR_NOMEM, ERR_IO, ERR_AGAIN: no thread.
  */
 struct relays_change;
 MUST_CHECK enum err relays_prepare(struct relays *relays, struct destinations *list,

@@ -95,12 +95,11 @@ static int
 serve(int argc, char **argv)
 {
     struct settings settings;
-    struct destinations destinations;
-    struct sources sources;
+    struct config_lists lists;
     struct server *server;
     struct why why = {""};
     sigset_t signals;
-    enum err e = settings_load(&settings, &destinations, &sources, argc - 1, argv + 1, &why);
+    enum err e = settings_load(&settings, &lists, argc - 1, argv + 1, &why);
     if (e) return cli_usage_error("serve", "%s", why.text);
     log_configure(settings.log_level, settings.log_format);
     sigemptyset(&signals);
@@ -110,11 +109,9 @@ serve(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     process_metrics_register();
-    e = server_start(env_real(), &settings, &destinations, &sources, argc - 1, argv + 1, &server,
-                     &why);
+    e = server_start(env_real(), &settings, &lists, argc - 1, argv + 1, &server, &why);
     if (e) {
-        destinations_free(&destinations);
-        sources_free(&sources);
+        config_lists_free(&lists);
         log_error("cannot start", KV("error", &why));
         return EXIT_FAILED;
     }

@@ -32,7 +32,7 @@ struct server {
     struct merger *merger;
     struct relays *relays;
     struct readers *readers;
-    bool is_stored; /* more than the log is kept */
+    bool is_stored;            /* more than the log is kept */
     _Atomic bool takes_writes; /* relaxed: whoever wrote while it changes may have come earlier */
     int flag_count;
     char **flag_words;
@@ -40,6 +40,8 @@ struct server {
 
     struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
     struct settings settings;
+    struct rule_settings rules;
+    struct alerting alerting;
     struct reload_state reloaded;
 };
 
@@ -94,22 +96,17 @@ reload(void *context, struct why *why)
 {
     struct server *s = context;
     struct settings next;
-    struct destinations list = {NULL};
-    struct sources sources = {NULL};
+    struct config_lists lists = {.destinations = {NULL}};
     struct relays_change *change;
     struct readers_change *reading = NULL;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
-    enum err e = settings_load(&next, &list, &sources, s->flag_count, s->flag_words, why);
+    enum err e = settings_load(&next, &lists, s->flag_count, s->flag_words, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
-    if (e == OK) e = destinations_check(&list, next.storage_path, why);
-    if (e == OK) e = sources_check(&sources, &next, why);
-    uint32_t destination_count = list.count, source_count = sources.count;
-    if (e == OK) e = readers_prepare(s->readers, &sources, &reading, why);
-    if (e)
-        destinations_free(&list);
-    else
-        e = relays_prepare(s->relays, &list, &change, why);
+    if (e == OK) e = config_lists_check(&lists, &next, why);
+    uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
+    if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
+    if (e == OK) e = relays_prepare(s->relays, &lists.destinations, &change, why);
     if (e) readers_abandon(reading);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
@@ -118,6 +115,12 @@ reload(void *context, struct why *why)
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
         s->settings = next;
+        struct rule_settings rules = s->rules; /* those before are freed with the lists */
+        struct alerting alerting = s->alerting;
+        s->rules = lists.rules;
+        s->alerting = lists.alerting;
+        lists.rules = rules;
+        lists.alerting = alerting;
         s->reloaded.succeeded_ms = env_realtime_ms(s->env);
         readers_commit(reading);
         if (destination_count == 0) note_destinations(s, 0); /* before the last of them ends */
@@ -126,7 +129,7 @@ reload(void *context, struct why *why)
     }
     s->reloaded.succeeded = e == OK;
     lock_drop(&s->reload_lock);
-    sources_free(&sources);
+    config_lists_free(&lists);
     if (e)
         log_error("configuration reload failed, keeping the old configuration", KV("error", why));
     else
@@ -167,7 +170,7 @@ show_config(void *context, struct buf *to)
 {
     struct server *s = context;
     lock_take(&s->reload_lock);
-    settings_print_yaml(&s->settings, to);
+    settings_print_yaml(&s->settings, &s->rules, &s->alerting, to);
     lock_drop(&s->reload_lock);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);
@@ -483,6 +486,8 @@ server_free(struct server *s)
     readers_free(s->readers);
     tsdb_free(s->tsdb);
     keeper_fini(&s->keeper);
+    rule_settings_free(&s->rules);
+    alerting_free(&s->alerting);
     lock_fini(&s->reload_lock);
     mem_free(NULL, s, sizeof *s);
 }
@@ -499,9 +504,8 @@ begin_sources(struct server *s, struct sources *sources, struct why *why)
 /* --- the whole -------------------------------------------------------------------------------- */
 
 enum err
-server_start(struct env *env, const struct settings *settings, struct destinations *destinations,
-             struct sources *sources, int flag_count, char **flag_words, struct server **ret_server,
-             struct why *why)
+server_start(struct env *env, const struct settings *settings, struct config_lists *lists,
+             int flag_count, char **flag_words, struct server **ret_server, struct why *why)
 {
     struct server *s = mem_new(NULL, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
@@ -514,8 +518,7 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     s->flag_words = flag_words;
     lock_init(&s->reload_lock, LOCK_RANK_APP);
     keeper_init(&s->keeper, env);
-    enum err e = destinations_check(destinations, settings->storage_path, why);
-    if (e == OK) e = sources_check(sources, settings, why);
+    enum err e = config_lists_check(lists, settings, why);
     if (e == OK) e = open_store(s, why);
     uint64_t foreground =
         atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
@@ -534,14 +537,12 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
         .memory = &s->memory.foreground,
     };
     if (e == OK) e = readers_new(&readers, &s->readers, why);
-    if (e == OK) e = begin_sources(s, sources, why);
+    if (e == OK) e = begin_sources(s, &lists->sources, why);
     if (e == OK) e = start_api(s, why);
-    uint32_t destination_count = destinations->count;
+    uint32_t destination_count = lists->destinations.count;
     if (e == OK) { /* before anything of the log is given up */
-        struct destinations list = *destinations;
         struct relays_change *change;
-        *destinations = (struct destinations){NULL};
-        e = relays_prepare(s->relays, &list, &change, why);
+        e = relays_prepare(s->relays, &lists->destinations, &change, why);
         if (e == OK) relays_commit(change);
         note_destinations(s, destination_count);
     }
@@ -551,7 +552,13 @@ server_start(struct env *env, const struct settings *settings, struct destinatio
     s->keeper.merger = s->merger;
     s->keeper.synced_by_time = settings->wal_ack != ACK_FSYNC;
     if (e == OK) e = keeper_start(&s->keeper, why);
-    if (e == OK) e = start_http(s, why);
+    if (e == OK) {
+        s->rules = lists->rules;
+        lists->rules = (struct rule_settings){NULL};
+        s->alerting = lists->alerting;
+        lists->alerting = (struct alerting){NULL};
+        e = start_http(s, why);
+    }
     if (e) {
         server_free(s);
         return e;

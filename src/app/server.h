@@ -7,8 +7,7 @@
 #ifndef APP_SERVER_H
 #define APP_SERVER_H
 
-#include "config/destinations.h"
-#include "config/sources.h"
+#include "config/lists.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"
 
@@ -16,14 +15,12 @@ struct server;
 
 /*
  * Opens the store, replays its log, and serves when it returns. `flag_words` are read again by a
- * reload and outlive the server. `destinations` and `sources` are taken: empty on success, else
- * still the caller's. ERR_INPUT: the settings cannot be served; errors of the store and of
- * listening.
+ * reload and outlive the server. `lists` are taken: empty on success, else still the caller's.
+ * ERR_INPUT: the settings cannot be served; errors of the store and of listening.
  */
 MUST_CHECK enum err server_start(struct env *env, const struct settings *settings,
-                                 struct destinations *destinations, struct sources *sources,
-                                 int flag_count, char **flag_words, struct server **ret_server,
-                                 struct why *why);
+                                 struct config_lists *lists, int flag_count, char **flag_words,
+                                 struct server **ret_server, struct why *why);
 uint16_t server_port(const struct server *server);
 /* Some times a second: deadlines of requests that wait for a place. */
 void server_tick(struct server *server);

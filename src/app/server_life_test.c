@@ -518,9 +518,8 @@ test_a_reload_changes_all_or_nothing_while_requests_run(void **state)
     write_config(s, path, "");
     s->flag_count = 5;
     s->flag_words = words;
-    struct destinations none;
-    struct sources no_sources;
-    must(settings_load(&s->settings, &none, &no_sources, s->flag_count, words, &why));
+    struct config_lists none;
+    must(settings_load(&s->settings, &none, s->flag_count, words, &why));
     site_start(s);
     crowd_open(&crowd, s, 0, 8);
     check_reloads(s, path);
@@ -537,8 +536,7 @@ test_a_server_with_sources_alone_takes_no_samples_before_it_has_a_destination(vo
     static const char reading[] = "sources: [{name: a, type: remote_read, url: 'http://h'}]\n";
     struct site *s = site_new();
     struct why why;
-    struct destinations none;
-    struct sources sources;
+    struct config_lists lists;
     char path[160], flag[200], both[512];
     char address[] = "--web.listen-address=127.0.0.1:0", mode[] = "--storage.mode=none";
     char *words[] = {flag, address, mode};
@@ -549,8 +547,8 @@ test_a_server_with_sources_alone_takes_no_samples_before_it_has_a_destination(vo
     write_config(s, path, reading);
     s->flag_count = 3;
     s->flag_words = words;
-    must(settings_load(&s->settings, &none, &sources, s->flag_count, words, &why));
-    sources_free(&sources);
+    must(settings_load(&s->settings, &lists, s->flag_count, words, &why));
+    config_lists_free(&lists);
     site_start(s);
     assert_int_equal(write_labels(s, 2), 501);
     write_config(s, path, both);
@@ -632,8 +630,7 @@ reloading_begin(struct reloading *r)
 {
     static char address[] = "--web.listen-address=127.0.0.1:0", workers[] = "--web.workers=2";
     struct site *s = r->s = site_new();
-    struct destinations none;
-    struct sources no_sources;
+    struct config_lists none;
     struct why why;
     r->round = 0;
     snprintf(r->path, sizeof r->path, "%s/firekeep.yml", s->dir);
@@ -643,7 +640,7 @@ reloading_begin(struct reloading *r)
     s->flag_count = 3;
     s->flag_words = r->words;
     write_config(s, r->path, "");
-    must(settings_load(&s->settings, &none, &no_sources, s->flag_count, s->flag_words, &why));
+    must(settings_load(&s->settings, &none, s->flag_count, s->flag_words, &why));
     site_start(s);
     write_before(r);
     must(server_reload(s->server, &why));

@@ -74,10 +74,9 @@ remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 static inline enum err
 site_try_start(struct site *s, struct why *why)
 {
-    struct destinations none = {NULL};
-    struct sources no_sources = {NULL};
+    struct config_lists none = {.destinations = {NULL}};
     strcpy(why->text, "nothing of this start");
-    enum err e = server_start(fault_env_env(s->fe), &s->settings, &none, &no_sources, s->flag_count,
+    enum err e = server_start(fault_env_env(s->fe), &s->settings, &none, s->flag_count,
                               s->flag_words, &s->server, why);
     if (e) s->server = NULL;
     return e;

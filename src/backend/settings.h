@@ -49,6 +49,10 @@ secret_given(const struct secret *secret)
 /* Appends what it says now. ERR_MISSING: no such variable or file; ERR_IO; ERR_LIMIT: 64 KiB. */
 MUST_CHECK enum err secret_fetch(const struct secret *secret, struct buf *to, struct why *why);
 
+struct secret_list {
+    struct secret *items;
+    uint32_t count;
+};
 struct named_secret {
     const char *name;
     struct secret value;

@@ -6,49 +6,95 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "config/destinations.h"
-#include "config/sources.h"
+#include "config/rule_set.h"
 
 enum err
-check_file(const char *path, struct settings *ret_settings, struct destinations *ret_destinations,
-           struct sources *ret_sources, struct why *why)
+check_file(const char *path, struct settings *ret_settings, struct config_lists *ret_lists,
+           struct why *why)
 {
-    struct destinations destinations = {NULL};
-    struct sources sources = {NULL};
+    struct config_lists lists = {.destinations = {NULL}};
     struct buf text;
     settings_default(ret_settings);
     enum err e = config_read(path, CONFIG_BYTES_MAX, &text, why);
     if (e == OK) e = settings_yaml(ret_settings, path, buf_bytes(&text), why);
-    if (e == OK) e = destinations_yaml(path, buf_bytes(&text), ret_settings, &destinations, why);
-    if (e == OK) e = sources_yaml(path, buf_bytes(&text), ret_settings, &sources, why);
+    if (e == OK) e = config_lists_yaml(path, buf_bytes(&text), ret_settings, &lists, why);
     buf_fini(&text);
-    if (e) goto out;
-    e = settings_validate(ret_settings, destinations.count, sources.count, why);
-    if (e == OK) e = destinations_check(&destinations, ret_settings->storage_path, why);
-    if (e == OK) e = sources_check(&sources, ret_settings, why);
+    if (e) return e;
+    e = settings_validate(ret_settings, lists.destinations.count, lists.sources.count, why);
+    if (e == OK) e = config_lists_check(&lists, ret_settings, why);
     if (e) {
-        e = why_prefix(why, e, "%s", path);
-        goto out;
+        config_lists_free(&lists);
+        return why_prefix(why, e, "%s", path);
     }
-    *ret_destinations = destinations;
-    destinations = (struct destinations){NULL};
-    *ret_sources = sources;
-    sources = (struct sources){NULL};
-out:
-    destinations_free(&destinations);
-    sources_free(&sources);
-    return e;
+    *ret_lists = lists;
+    return OK;
 }
 
-/* "file.yml: ok, 2 destinations, 1 source" */
+/* --- rule files ------------------------------------------------------------------------------- */
+
 static void
-print_ok(const char *path, uint32_t destination_count, uint32_t source_count)
+print_sentence(void *context, struct bytes sentence)
+{
+    bool *told = context;
+    *told = true;
+    fprintf(stderr, "%.*s\n", (int)sentence.size, (const char *)sentence.at);
+}
+
+/* A server starts without files that are not there; whoever checks wants to know of them. */
+static bool
+tell_unmatched(const struct rule_set *set)
+{
+    bool fine = true;
+    for (uint32_t i = 0; i < set->unmatched_count; i++) {
+        const struct unmatched_pattern *p = &set->unmatched[i];
+        if (p->is_wild)
+            fprintf(stderr, "warning: no rule file matches %s\n", p->pattern);
+        else
+            fprintf(stderr, "rule file not found: %s\n", p->pattern);
+        fine &= p->is_wild;
+    }
+    return fine;
+}
+
+/* False: something is wrong with the rule files, and was said. */
+static bool
+check_rule_set(const struct rule_settings *settings, uint32_t *ret_files, uint32_t *ret_rules)
+{
+    bool told = false;
+    struct rule_set_options options = {.env = env_real(), .tell = print_sentence, .context = &told};
+    struct rule_set set;
+    struct why why = {""};
+    enum err e = rule_set_read(settings, &options, &set, &why);
+    if (e) {
+        if (!told || e == ERR_LIMIT || e == ERR_NOMEM) fprintf(stderr, "%s\n", why_text(&why, e));
+        return false;
+    }
+    bool fine = tell_unmatched(&set);
+    *ret_files = set.file_count;
+    *ret_rules = set.rule_count;
+    rule_set_free(&set);
+    return fine;
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+static void
+print_count(const char *before, uint32_t count, const char *what)
+{
+    if (count > 0) printf("%s%u %s%s", before, count, what, count == 1 ? "" : "s");
+}
+
+/* "file.yml: ok, 2 destinations, 1 source, 2 Alertmanagers, 3 rule files with 1 rule" */
+static void
+print_ok(const char *path, const struct config_lists *lists, uint32_t file_count,
+         uint32_t rule_count)
 {
     printf("%s: ok", path);
-    if (destination_count > 0) {
-        printf(", %u destination%s", destination_count, destination_count == 1 ? "" : "s");
-    }
-    if (source_count > 0) printf(", %u source%s", source_count, source_count == 1 ? "" : "s");
+    print_count(", ", lists->destinations.count, "destination");
+    print_count(", ", lists->sources.count, "source");
+    print_count(", ", lists->alerting.count, "Alertmanager");
+    print_count(", ", file_count, "rule file");
+    print_count(" with ", rule_count, "rule");
     printf("\n");
 }
 
@@ -59,8 +105,9 @@ static const struct flag flags[] = {
 };
 
 static const char notes[] =
-    "\nChecks the whole file. With --against, also compares its destinations with those of a\n"
-    "server and prints:\n"
+    "\nChecks the whole file, and the rule files that it names; one that is missing is an error.\n"
+    "With --against, also compares the destinations of the file with those of a server and\n"
+    "prints:\n"
     "  - destinations that the file does not name: queued samples, bytes of log, dead letters,\n"
     "    and what happens to them\n"
     "  - destinations that would write elsewhere, or select or relabel differently while samples\n"
@@ -72,10 +119,10 @@ static const char notes[] =
     "       queued samples is an upper limit, because only the settings of a removed destination\n"
     "       say which samples it was to receive. storage.mode is taken from FILE.\n"
     "  URL  running server; numbers are exact.\n"
-    "\nExit status: 0 the file is valid and nothing is left behind; 1 the file is invalid, or the\n"
-    "directory or server cannot be read; 2 wrong usage; 3 the file is valid, but a removed\n"
-    "destination has a backlog or dead letters, or they cannot be counted, or a remaining\n"
-    "destination would not deliver everything that is queued.\n";
+    "\nExit status: 0 the file is valid and nothing is left behind; 1 the file or a rule file is\n"
+    "invalid, or the directory or server cannot be read; 2 wrong usage; 3 the file is valid, but\n"
+    "a removed destination has a backlog or dead letters, or they cannot be counted, or a\n"
+    "remaining destination would not deliver everything that is queued.\n";
 
 static const char rules_notes[] =
     "\nfirekeep check rules [flags] FILE...\n"
@@ -102,8 +149,7 @@ static int
 run_check(int argc, char **argv)
 {
     struct settings settings;
-    struct destinations list = {NULL};
-    struct sources sources = {NULL};
+    struct config_lists lists = {.destinations = {NULL}};
     struct why why = {""};
     const char *against = NULL;
     bool backlog = false;
@@ -113,15 +159,21 @@ run_check(int argc, char **argv)
     if (e) return cli_usage_error("check", "%s", why.text);
     if (count < 1) return cli_usage_error("check", "missing FILE");
     if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);
-    e = check_file(argv[1], &settings, &list, &sources, &why);
+    e = check_file(argv[1], &settings, &lists, &why);
     if (e) {
         fprintf(stderr, "%s\n", why.text);
         return EXIT_FAILED;
     }
-    print_ok(argv[1], list.count, sources.count);
-    sources_free(&sources);
-    if (against != NULL) e = check_against(&settings, &list, against, &backlog, &why);
-    destinations_free(&list);
+    uint32_t file_count = 0, rule_count = 0;
+    if (!check_rule_set(&lists.rules, &file_count, &rule_count)) {
+        config_lists_free(&lists);
+        return EXIT_FAILED;
+    }
+    print_ok(argv[1], &lists, file_count, rule_count);
+    if (against != NULL) {
+        e = check_against(&settings, &lists.destinations, against, &backlog, &why);
+    }
+    config_lists_free(&lists);
     if (e == OK) return backlog ? EXIT_BACKLOG : EXIT_DONE;
     fflush(stdout);
     fprintf(stderr, "firekeep check: --against: %s\n", why_text(&why, e));

@@ -2,18 +2,16 @@
 #ifndef CLI_CHECK_H
 #define CLI_CHECK_H
 
-#include "backend/source_settings.h"
 #include "cli/flags.h"
-#include "config/config.h"
+#include "config/lists.h"
 
 /*
  * What the file says, over the defaults; which flags its server is given is not known here.
- * Both lists are given, for destinations_free() and sources_free(). ERR_INPUT and others as of
- * settings_load(), destinations_check() and sources_check(), with the file's name.
+ * The lists are given, for config_lists_free(). ERR_INPUT and others as of settings_load() and
+ * config_lists_check(), with the file's name.
  */
 MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
-                               struct destinations *ret_destinations, struct sources *ret_sources,
-                               struct why *why);
+                               struct config_lists *ret_lists, struct why *why);
 
 /*
  * Prints a line for each destination that the file would remove from a server, with what waits for

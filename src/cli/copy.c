@@ -24,8 +24,6 @@
 #include "cli/copy_state.h"
 #include "cli/import_batch.h"
 #include "cli/progress.h"
-#include "config/destinations.h"
-#include "config/sources.h"
 #include "config/suggest.h"
 #include "relay/relay.h"
 #include "relay/selection.h"
@@ -56,8 +54,8 @@ struct copying {
     bool verify_only, no_verify;
 
     struct settings settings;
-    struct destinations destinations, made; /* `made`: what a URL to write to stands for */
-    struct sources sources;
+    struct config_lists lists;
+    struct destinations made;    /* what a URL to write to stands for */
     struct place from, to, back; /* `back`: where TO is read */
     struct selector *selectors;
     struct matcher_set sets[FLAG_TEXTS_MAX];
@@ -146,11 +144,11 @@ not_found(const struct copying *c, const char *what, const char *word, bool sour
         return why_set(why, ERR_INPUT, "%s %.64s: --config.file is required for names", what, word);
     }
     suggest_begin(&near, bytes_of_text(word));
-    for (uint32_t i = 0; source && i < c->sources.count; i++) {
-        suggest_try(&near, c->sources.items[i].name);
+    for (uint32_t i = 0; source && i < c->lists.sources.count; i++) {
+        suggest_try(&near, c->lists.sources.items[i].name);
     }
-    for (uint32_t i = 0; !source && i < c->destinations.count; i++) {
-        suggest_try(&near, c->destinations.items[i].name);
+    for (uint32_t i = 0; !source && i < c->lists.destinations.count; i++) {
+        suggest_try(&near, c->lists.destinations.items[i].name);
     }
     return why_set(why, ERR_INPUT, "%s: %s '%.64s' not found%s", c->config_file, what, word,
                    suggest_hint(&near, "").text);
@@ -166,7 +164,7 @@ find_readable(struct copying *c, const char *word, struct place *p, struct why *
         p->url = c->url == NULL ? LOCAL_URL : c->url;
     else if (is_url(word))
         p->url = word;
-    else if ((p->source = sources_find(&c->sources, word)) == NULL)
+    else if ((p->source = sources_find(&c->lists.sources, word)) == NULL)
         return not_found(c, "source", word, true, why);
     return OK;
 }
@@ -225,7 +223,7 @@ find_writable(struct copying *c, const char *word, struct place *p, struct why *
         p->url = is_url(word) ? word : c->url == NULL ? LOCAL_URL : c->url;
         return make_destination(c, p, why);
     }
-    p->destination = destinations_find(&c->destinations, word);
+    p->destination = destinations_find(&c->lists.destinations, word);
     return p->destination == NULL ? not_found(c, "destination", word, false, why) : OK;
 }
 
@@ -246,7 +244,7 @@ find_back(struct copying *c, struct why *why)
         snprintf(back->url_text, sizeof back->url_text, "%.*s/api/v1/read",
                  (int)(ours ? size - end : 0), to->url_text);
         back->url = back->url_text;
-    } else if ((back->source = sources_find(&c->sources, to->word)) == NULL) {
+    } else if ((back->source = sources_find(&c->lists.sources, to->word)) == NULL) {
         c->unverified = "no source reads TO: add one of its name, or set --verify-from";
     }
     return OK;
@@ -267,7 +265,7 @@ find_places(struct copying *c, char *const *words, struct why *why)
 {
     enum err e = OK;
     if (c->config_file != NULL) {
-        e = check_file(c->config_file, &c->settings, &c->destinations, &c->sources, why);
+        e = check_file(c->config_file, &c->settings, &c->lists, why);
     }
     if (e == OK) e = find_readable(c, words[0], &c->from, why);
     if (e == OK && c->to_tenant == NULL && c->from.source != NULL) {
@@ -849,9 +847,8 @@ close_all(struct copying *c, bool done)
     mem_free(NULL, c->selectors, FLAG_TEXTS_MAX * sizeof *c->selectors);
     buf_fini(&c->question);
     copy_state_fini(&c->state);
-    destinations_free(&c->destinations);
+    config_lists_free(&c->lists);
     destinations_free(&c->made);
-    sources_free(&c->sources);
     struct why why = {""};
     if (done && !c->verify_only && env_remove_tree(env_real(), c->dir, &why) != OK) {
         fprintf(stderr, "warning: cannot remove %s: %s\n", c->dir, why.text);

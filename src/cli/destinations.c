@@ -10,7 +10,6 @@
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/destinations_private.h"
-#include "config/destinations.h"
 #include "config/suggest.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
@@ -93,15 +92,14 @@ static enum err
 run(struct destinations_asking *a, const struct destinations_verb *verb, const char *name,
     bool *ret_well, struct why *why)
 {
-    struct sources sources = {NULL};
-    enum err e = check_file(a->config_file, &a->settings, &a->list, &sources, why);
-    sources_free(&sources);
+    enum err e = check_file(a->config_file, &a->settings, &a->lists, why);
     if (e) return e;
-    a->destination = destinations_find(&a->list, name);
+    const struct destinations *list = &a->lists.destinations;
+    a->destination = destinations_find(list, name);
     struct suggestion near;
     suggest_begin(&near, bytes_of_text(name));
-    for (uint32_t i = 0; i < a->list.count; i++) {
-        suggest_try(&near, a->list.items[i].name);
+    for (uint32_t i = 0; i < list->count; i++) {
+        suggest_try(&near, list->items[i].name);
     }
     if (a->destination == NULL) {
         return why_set(why, ERR_MISSING, "%s: destination '%.64s' not found%s", a->config_file,
@@ -135,7 +133,7 @@ run_destinations(int argc, char **argv)
         e = run(&a, verb, argv[2], &well, &why);
     }
     report_free(a.report);
-    destinations_free(&a.list);
+    config_lists_free(&a.lists);
     if (e == OK) return well ? EXIT_DONE : EXIT_FAILED;
     return cli_failed("destinations", e, &why);
 }

@@ -2,9 +2,8 @@
 #ifndef CLI_DESTINATIONS_PRIVATE_H
 #define CLI_DESTINATIONS_PRIVATE_H
 
-#include "backend/settings.h"
 #include "cli/report.h"
-#include "config/config.h"
+#include "config/lists.h"
 
 struct destinations_asking {
     const char *config_file;
@@ -15,7 +14,7 @@ struct destinations_asking {
     bool write;
 
     struct settings settings;
-    struct destinations list;
+    struct config_lists lists;
     const struct destination_settings *destination; /* the one of that name */
     struct budget memory;
     struct report *report;

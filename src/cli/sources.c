@@ -15,7 +15,6 @@
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/report.h"
-#include "config/sources.h"
 #include "config/suggest.h"
 #include "model/trouble.h"
 #include "sys/file_cache.h"
@@ -32,8 +31,7 @@ struct sources_asking {
     int form; /* enum report_form */
 
     struct settings settings;
-    struct destinations destinations;
-    struct sources list;
+    struct config_lists lists;
     struct budget memory;
     struct report *report;
     uint32_t failed;
@@ -302,14 +300,15 @@ report_source(struct sources_asking *a, const struct source_settings *settings, 
 static enum err
 run(struct sources_asking *a, const char *name, struct why *why)
 {
-    enum err e = check_file(a->config_file, &a->settings, &a->destinations, &a->list, why);
+    enum err e = check_file(a->config_file, &a->settings, &a->lists, why);
     if (e) return e;
-    const struct source_settings *settings = sources_find(&a->list, name);
+    const struct sources *list = &a->lists.sources;
+    const struct source_settings *settings = sources_find(list, name);
     if (settings != NULL) return report_source(a, settings, why);
     struct suggestion near;
     suggest_begin(&near, bytes_of_text(name));
-    for (uint32_t i = 0; i < a->list.count; i++) {
-        suggest_try(&near, a->list.items[i].name);
+    for (uint32_t i = 0; i < list->count; i++) {
+        suggest_try(&near, list->items[i].name);
     }
     return why_set(why, ERR_MISSING, "%s: source '%.64s' not found%s", a->config_file, name,
                    suggest_hint(&near, "").text);
@@ -334,8 +333,7 @@ run_sources(int argc, char **argv)
     if (e) return cli_usage_error("sources", "%s", why.text);
     e = run(&a, argv[2], &why);
     report_free(a.report);
-    destinations_free(&a.destinations);
-    sources_free(&a.list);
+    config_lists_free(&a.lists);
     if (e == OK) return a.failed == 0 ? EXIT_DONE : EXIT_FAILED;
     return cli_failed("sources", e, &why);
 }

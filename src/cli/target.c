@@ -20,16 +20,14 @@ target_tell_unread(const struct target_options *options)
 {
     const char *path = options->config_file;
     struct settings settings;
-    struct destinations destinations;
-    struct sources sources;
+    struct config_lists lists;
     struct why unwanted;
     if (options->storage == NULL || path == NULL) return;
-    if (check_file(path, &settings, &destinations, &sources, &unwanted) != OK) return;
-    if (sources.count > 0) {
+    if (check_file(path, &settings, &lists, &unwanted) != OK) return;
+    if (lists.sources.count > 0) {
         fprintf(stderr, "warning: %s has sources, which are not read with --storage.path\n", path);
     }
-    destinations_free(&destinations);
-    sources_free(&sources);
+    config_lists_free(&lists);
 }
 
 enum err

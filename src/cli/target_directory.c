@@ -11,6 +11,7 @@
 
 #include "cli/query_source.h"
 #include "cli/target_private.h"
+#include "config/config.h"
 #include "config/store_options.h"
 #include "query/tenants.h"
 #include "sys/machine_memory.h"

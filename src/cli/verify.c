@@ -8,7 +8,6 @@
 
 #include "cli/check.h"
 #include "cli/commands.h"
-#include "config/config.h"
 #include "relay/examine.h"
 #include "tsdb/tsdb.h"
 
@@ -18,7 +17,7 @@ struct verifying {
     const char *config_file;
     const char *dir;
     struct settings settings;
-    struct destinations destinations;
+    struct config_lists lists;
     struct budget memory; /* for destinations */
     struct tsdb_report store;
     struct examine_report relay;
@@ -54,7 +53,7 @@ verify_all(struct verifying *v, struct why *why)
         .dir = relay_dir,
         .log_dir = log_dir,
         .memory = &v->memory,
-        .destinations = v->config_file == NULL ? NULL : &v->destinations,
+        .destinations = v->config_file == NULL ? NULL : &v->lists.destinations,
         .say = print_line,
     };
     struct why relay_why = {""};
@@ -87,16 +86,14 @@ run_verify(int argc, char **argv)
     v.dir = argv[1];
     struct file lock = FILE_CLOSED;
     bool locked;
-    struct sources sources = {NULL};
     if (v.config_file != NULL) {
-        e = check_file(v.config_file, &v.settings, &v.destinations, &sources, &why);
+        e = check_file(v.config_file, &v.settings, &v.lists, &why);
     }
-    sources_free(&sources);
     /* Held over both; who reads shares it. */
     if (e == OK) e = tsdb_reading_lock(env_real(), v.dir, &lock, &locked, &why);
     if (e == OK) e = verify_all(&v, &why);
     err_ignore(file_close(&lock), "only read");
-    destinations_free(&v.destinations);
+    config_lists_free(&v.lists);
     if (e) {
         fflush(stdout);
         bool names_it = why_names(&why, v.dir);

@@ -1,7 +1,7 @@
 /*
  * config.c - the table of settings, and what is done with all of it: defaults, flags, files,
- * reload, help. One value as text is text.c, settings from the file yaml.c; the lists, which have
- * no flags, are destinations.c and sources.c.
+ * reload, help. One value as text is text.c, settings from the file yaml.c; what has no
+ * flags is that of lists.h.
  *
  * A name follows its field: the first word is the section, units that a value carries itself (5m,
  * 4GiB) are left out unless the name would say nothing without them.
@@ -16,9 +16,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "config/destinations.h"
+#include "config/alerting.h"
+#include "config/lists.h"
 #include "config/replica_labels.h"
-#include "config/sources.h"
+#include "config/rule_settings.h"
 #include "config/suggest.h"
 #include "config/text.h"
 #include "config/web.h"
@@ -43,7 +44,7 @@ static const struct setting table[] = {
      .choices = "local|none",
      .help = "local: store samples; none: keep them only until all destinations have taken them"},
     {"storage.min-free", SETTING_BYTES, FIELD(storage_min_free_bytes), .fallback = "0", .min = 1,
-     .max = PIB, .zero_auto = true,
+     .max = PIB, .zero = "automatic",
      .help = "minimum free disk space; below it, writes are answered with 503; 0 means 1GiB, or 5 "
              "% of a disk smaller than 20GiB"},
 
@@ -70,7 +71,7 @@ static const struct setting table[] = {
     {"web.max-connections", SETTING_COUNT, FIELD(web_max_connections), .fallback = "1024", .min = 1,
      .max = 65536, .help = "maximum number of open connections; more get 503 or a reset"},
     {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,
-     .zero_auto = true, .help = "number of HTTP threads; 0 means one per processor, at least 2"},
+     .zero = "automatic", .help = "number of HTTP threads; 0 means one per processor, at least 2"},
     {"web.max-header-bytes", SETTING_BYTES, FIELD(web_max_header_bytes), .fallback = "16KiB",
      .min = KIB, .max = WEB_HEADER_BYTES_MAX,
      .help = "maximum size of the request line and headers together; larger ones get 431"},
@@ -133,11 +134,11 @@ static const struct setting table[] = {
      .help = "maximum size of the write-ahead log; at least twice wal.segment-bytes"},
 
     {"memory.limit", SETTING_BYTES, FIELD(memory_limit_bytes), .fallback = "0", .min = 64 * MIB,
-     .max = PIB, .zero_auto = true,
+     .max = PIB, .zero = "automatic",
      .help = "maximum memory for data; 0 means 60 % of the memory of the machine or its cgroup"},
 
     {"head.max-samples", SETTING_COUNT64, FIELD(head_max_samples), .fallback = "0", .min = 1000,
-     .max = 100000000000, .zero_auto = true,
+     .max = 100000000000, .zero = "automatic",
      .help = "maximum number of samples in memory before they are written to a part; 0 means 8M "
              "plus 12 per series, which a start after a crash replays in a second or two"},
     {"head.max-age", SETTING_DURATION, FIELD(head_max_age_ms), .fallback = "2h", .min = SECOND,
@@ -216,6 +217,56 @@ static const struct setting table[] = {
     {"query.features", SETTING_SET, FIELD(query_features), .fallback = "", .reloadable = true,
      .choices = "delayed-name-removal|use-start-timestamps|type-and-unit-labels",
      .help = "optional behaviour of PromQL, as Prometheus enables it with --enable-feature"},
+
+    {"global.evaluation-interval", SETTING_DURATION, FIELD(global_evaluation_interval_ms),
+     .fallback = "1m", .min = 1, .max = YEAR, .reloadable = true,
+     .help = "how often to evaluate the groups of rules that have no interval of their own"},
+    {"global.rule-query-offset", SETTING_DURATION, FIELD(global_rule_query_offset_ms),
+     .fallback = "0s", .max = YEAR, .reloadable = true,
+     .help = "how far in the past to evaluate the groups of rules that have no query_offset of "
+             "their own, so that late samples count"},
+
+    {"rules.max-concurrent-evals", SETTING_COUNT, FIELD(rules_max_concurrent_evals),
+     .fallback = "4", .min = 1, .max = 1000, .reloadable = true,
+     .help = "maximum number of rules that are evaluated at a time"},
+    {"rules.outage-tolerance", SETTING_DURATION, FIELD(rules_outage_tolerance_ms), .fallback = "1h",
+     .max = YEAR, .reloadable = true,
+     .help = "maximum outage after which alerts with `for` continue from where they were"},
+    {"rules.grace-period", SETTING_DURATION, FIELD(rules_grace_period_ms), .fallback = "10m",
+     .max = YEAR, .reloadable = true,
+     .help = "minimum time after an outage before a continued alert fires; alerts whose `for` is "
+             "shorter start anew"},
+    {"rules.resend-delay", SETTING_DURATION, FIELD(rules_resend_delay_ms), .fallback = "1m",
+     .max = DAY, .reloadable = true,
+     .help = "minimum time before a firing alert is sent to an Alertmanager again"},
+    {"rules.catch-up", SETTING_DURATION, FIELD(rules_catch_up_ms), .fallback = "1d", .max = YEAR,
+     .reloadable = true,
+     .help = "maximum age of evaluations of recording rules that are made up after an outage; 0s "
+             "makes up none"},
+    {"rules.catch-up-wait", SETTING_DURATION, FIELD(rules_catch_up_wait_ms), .fallback = "10m",
+     .max = DAY, .reloadable = true,
+     .help = "maximum time after the start that missed evaluations wait for late samples"},
+    {"rules.api", SETTING_BOOL, FIELD(rules_api), .fallback = "false",
+     .help = "enable the ruler API, which changes rules: /prometheus/config/v1/rules, "
+             "/config/v1/rules, /api/prom/rules"},
+    {"rules.api-max-groups", SETTING_COUNT, FIELD(rules_api_max_groups), .fallback = "1000",
+     .min = 1, .max = 100000, .reloadable = true,
+     .help = "maximum number of groups per tenant that the ruler API stores"},
+    {"rules.api-max-bytes", SETTING_BYTES, FIELD(rules_api_max_bytes), .fallback = "1MiB",
+     .min = KIB, .max = 16 * MIB, .reloadable = true,
+     .help = "maximum size of a group, as YAML, that the ruler API stores"},
+
+    {"alerting.queue-capacity", SETTING_COUNT, FIELD(alerting_queue_capacity), .fallback = "10000",
+     .min = 1, .max = 1000000, .reloadable = true,
+     .help = "maximum number of alerts that wait for one Alertmanager; the oldest are dropped "
+             "first"},
+    {"alerting.batch-size", SETTING_COUNT, FIELD(alerting_batch_size), .fallback = "256", .min = 1,
+     .max = 10000, .reloadable = true,
+     .help = "maximum number of alerts per request to an Alertmanager"},
+
+    {"self-scrape.interval", SETTING_DURATION, FIELD(self_scrape_interval_ms), .fallback = "0s",
+     .min = 100, .max = DAY, .zero = "off", .reloadable = true,
+     .help = "how often the server stores its own metrics; 0s means never"},
 
     {"log.level", SETTING_CHOICE, FIELD(log_level), .fallback = "info",
      .choices = "debug|info|warn|error", .reloadable = true,
@@ -409,8 +460,8 @@ settings_file(struct settings *settings, const char *path, struct why *why)
 
 /* Defaults, the file that `settings` name, the flags; and the lists, which follow them. */
 static enum err
-load_file(struct settings *settings, struct destinations *destinations, struct sources *sources,
-          int count, char *const *words, struct why *why)
+load_file(struct settings *settings, struct config_lists *lists, int count, char *const *words,
+          struct why *why)
 {
     char path[SETTING_TEXT_BYTES];
     struct buf text;
@@ -421,8 +472,7 @@ load_file(struct settings *settings, struct destinations *destinations, struct s
     if (e == OK) {
         enum err fine = settings_flags(settings, count, words, why);
         assert(fine == OK); /* they were before, and do not depend on the file */
-        e = destinations_yaml(path, buf_bytes(&text), settings, destinations, why);
-        if (e == OK) e = sources_yaml(path, buf_bytes(&text), settings, sources, why);
+        e = config_lists_yaml(path, buf_bytes(&text), settings, lists, why);
     }
     buf_fini(&text);
     /* What is wrong in it is named by place, as editors like it. */
@@ -430,26 +480,21 @@ load_file(struct settings *settings, struct destinations *destinations, struct s
 }
 
 enum err
-settings_load(struct settings *settings, struct destinations *destinations, struct sources *sources,
-              int count, char *const *words, struct why *why)
+settings_load(struct settings *settings, struct config_lists *lists, int count, char *const *words,
+              struct why *why)
 {
     struct settings next;
-    struct destinations writing = {NULL};
-    struct sources reading = {NULL};
+    struct config_lists read = {.destinations = {NULL}};
     settings_default(&next);
     enum err e = settings_flags(&next, count, words, why);
-    if (e == OK && next.config_file[0] != 0) {
-        e = load_file(&next, &writing, &reading, count, words, why);
-    }
-    if (e == OK) e = settings_validate(&next, writing.count, reading.count, why);
+    if (e == OK && next.config_file[0] != 0) e = load_file(&next, &read, count, words, why);
+    if (e == OK) e = settings_validate(&next, read.destinations.count, read.sources.count, why);
     if (e) {
-        destinations_free(&writing);
-        sources_free(&reading);
+        config_lists_free(&read);
         return e;
     }
     *settings = next;
-    *destinations = writing;
-    *sources = reading;
+    *lists = read;
     return OK;
 }
 
@@ -500,8 +545,22 @@ put_list(const char *text, struct buf *to)
     buf_put_u8(to, ']');
 }
 
+/* What a section has besides settings. */
+static void
+print_others(struct bytes section, const struct rule_settings *rules,
+             const struct alerting *alerting, struct buf *to)
+{
+    if (rules != NULL && bytes_equal_text(section, "global")) {
+        rule_settings_print_global(rules, to);
+    }
+    if (alerting != NULL && bytes_equal_text(section, "alerting")) {
+        alerting_print_yaml(alerting, to);
+    }
+}
+
 void
-settings_print_yaml(const struct settings *settings, struct buf *to)
+settings_print_yaml(const struct settings *settings, const struct rule_settings *rules,
+                    const struct alerting *alerting, struct buf *to)
 {
     const char *section = "";
     size_t section_size = 0;
@@ -525,5 +584,8 @@ settings_print_yaml(const struct settings *settings, struct buf *to)
         else
             settings_value(settings, s, to);
         buf_put_u8(to, '\n');
+        bool last = s[1].name == NULL || strncmp(s[1].name, s->name, size + 1) != 0;
+        if (last) print_others(bytes_of(s->name, size), rules, alerting, to);
     }
+    if (rules != NULL) rule_settings_print_yaml(rules, to);
 }

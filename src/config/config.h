@@ -6,6 +6,7 @@
  * A setting called web.listen-address is the flag --web.listen-address and, in YAML,
  *     web:
  *       listen_address: ...
+ * and so the section self-scrape is self_scrape.
  * Flags win over the file. Booleans: --x, --no-x, --x=true|false. Durations: 10s, 1h30m, 10y (ms,
  * s, m, h, d, w, y). Sizes: 32MiB, 500GB, plain bytes (KB/MB/GB/TB are powers of 1000, KiB... of
  * 1024).
@@ -18,8 +19,9 @@
 #include "base/log.h"
 #include "tsdb/tsdb.h"
 
-struct destinations; /* backend/settings.h */
-struct sources;      /* backend/source_settings.h */
+struct config_lists;  /* lists.h */
+struct rule_settings; /* rules/settings.h */
+struct alerting;      /* notify/settings.h */
 
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
@@ -27,7 +29,7 @@ enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
 enum {
     SETTING_TEXT_BYTES = 256,
     SETTING_PREFIX_BYTES = SETTING_TEXT_BYTES + 1,
-    SETTINGS_MAX = 64,
+    SETTINGS_MAX = 96,
     SETTING_NUMBER_BYTES = 96, /* of a number's or a set's text */
     CONFIG_BYTES_MAX = 1024 * 1024,
     WEB_HEADER_BYTES_MAX = 24 * 1024, /* what the HTTP server can hold */
@@ -91,8 +93,22 @@ struct settings {
     uint32_t query_features;                     /* bits, see promql_features_of(); reloadable */
     /* "" = none, else "a,b"; reloadable */
     char query_replica_labels[SETTING_TEXT_BYTES];
-    enum log_level log_level;   /* info; reloadable */
-    enum log_format log_format; /* logfmt */
+    int64_t global_evaluation_interval_ms; /* 1m: of groups that do not say; reloadable */
+    int64_t global_rule_query_offset_ms;   /* 0: the same; reloadable */
+    uint32_t rules_max_concurrent_evals;   /* 4; reloadable */
+    int64_t rules_outage_tolerance_ms;     /* 1h; reloadable */
+    int64_t rules_grace_period_ms;         /* 10m; reloadable */
+    int64_t rules_resend_delay_ms;         /* 1m; reloadable */
+    int64_t rules_catch_up_ms;             /* 1d; 0: nothing is made up; reloadable */
+    int64_t rules_catch_up_wait_ms;        /* 10m; reloadable */
+    bool rules_api;                        /* false: /prometheus/config/v1/rules */
+    uint32_t rules_api_max_groups;         /* 1000, per tenant; reloadable */
+    uint64_t rules_api_max_bytes;          /* 1 MiB, per group; reloadable */
+    uint32_t alerting_queue_capacity;      /* 10000, per Alertmanager; reloadable */
+    uint32_t alerting_batch_size;          /* 256; reloadable */
+    int64_t self_scrape_interval_ms;       /* 0: off; reloadable */
+    enum log_level log_level;              /* info; reloadable */
+    enum log_format log_format;            /* logfmt */
 };
 
 enum setting_type {
@@ -116,7 +132,7 @@ struct setting {
     uint64_t min, max;    /* inclusive; both 0: any. Of a text: its length in bytes */
     bool reloadable;
     const char *help; /* one sentence, lower case, no full stop */
-    bool zero_auto;   /* 0 is fine below `min`: chosen by ourselves */
+    const char *zero; /* what 0 means, which is fine below `min`: "automatic"; NULL: it is not */
     bool flag_only;   /* has no place in the file */
     bool is_list;     /* of a text: "a,b", in a file also [a, b] */
     const char *what; /* what a value is, "HOST:PORT"; NULL: the type says it */
@@ -142,12 +158,12 @@ MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *c
                                    struct why *why);
 
 /*
- * Applies a YAML text, all of it but its lists, which are destinations_yaml()'s and
- * sources_yaml()'s; `file_name` is for messages: "firekeep.yml:3:5: unknown key 'retension'; did
- * you mean 'retention'?". Unknown keys, wrong types, values out of range, duplicate keys, more than
- * one document, aliases, anchors, tags: ERR_INPUT with file:line:column. ERR_LIMIT: more than
- * CONFIG_BYTES_MAX. On error nothing was changed. What several settings must agree on is left to
- * settings_validate(), because flags may still follow.
+ * Applies a YAML text, all of it but what config_lists_yaml() reads; `file_name` is for messages:
+ * "firekeep.yml:3:5: unknown key 'retension'; did you mean 'retention'?". Unknown keys, wrong
+ * types, values out of range, duplicate keys, more than one document, aliases, anchors, tags:
+ * ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. On error nothing was
+ * changed. What several settings must agree on is left to settings_validate(), because flags may
+ * still follow.
  */
 MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_name,
                                   struct bytes text, struct why *why);
@@ -169,13 +185,11 @@ MUST_CHECK enum err settings_validate(const struct settings *settings, uint32_t 
 
 /*
  * What `serve` does: defaults, then the file named by the flags, then the flags, then its lists,
- * then settings_validate(). Errors as above, of destinations_yaml() and of sources_yaml(). Called
- * again for a reload with the same words. Both lists are given, for destinations_free() and
- * sources_free(); on error all are as before.
+ * then settings_validate(). Errors as above, and of config_lists_yaml(). Called again for a reload
+ * with the same words. The lists are given, for config_lists_free(); on error all is as before.
  */
-MUST_CHECK enum err settings_load(struct settings *settings, struct destinations *destinations,
-                                  struct sources *sources, int count, char *const *words,
-                                  struct why *why);
+MUST_CHECK enum err settings_load(struct settings *settings, struct config_lists *lists, int count,
+                                  char *const *words, struct why *why);
 
 /* ERR_INPUT if `next` differs from `now` in a setting that only a restart can change; names the
  * first. */
@@ -197,7 +211,11 @@ void settings_route_prefix(const struct settings *settings, char *ret_prefix);
 void settings_help(struct buf *to);
 /* The value of one setting as text, as one would write it. */
 void settings_value(const struct settings *settings, const struct setting *setting, struct buf *to);
-/* A whole YAML file of the current values; read back it gives the same, but for secrets. */
-void settings_print_yaml(const struct settings *settings, struct buf *to);
+/*
+ * A whole YAML file of the current values, with what rules and `alerting` have besides, in the
+ * sections of settings and outside (NULL: nothing); read back it gives the same, but for secrets.
+ */
+void settings_print_yaml(const struct settings *settings, const struct rule_settings *rules,
+                         const struct alerting *alerting, struct buf *to);
 
 #endif

@@ -1,11 +1,10 @@
 /*
  * config_fuzz.c - any text as a configuration file: refused with a reason and without a trace, or
- * accepted, and then what is printed reads back as the same. So with its destinations and sources.
+ * accepted, and then what is printed reads back as the same. So with its lists.
  */
 #include <assert.h>
 
-#include "config/destinations.h"
-#include "config/sources.h"
+#include "config/lists.h"
 #include "config/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,7 +29,7 @@ check_settings(const struct settings *settings)
     struct buf text;
     settings_default(&again);
     buf_init(&text, NULL, 1 << 16);
-    settings_print_yaml(settings, &text);
+    settings_print_yaml(settings, NULL, NULL, &text);
     assert(buf_error(&text) == OK);
     enum err e = settings_yaml(&again, "printed.yml", buf_bytes(&text), &why);
     assert(e == OK);
@@ -125,6 +124,73 @@ check_sources(struct bytes text, const struct settings *settings)
     sources_free(&list);
 }
 
+/* Of rules, which stand between settings. */
+static void
+check_rules(struct bytes text, const struct settings *settings)
+{
+    struct rule_settings rules, again;
+    struct why why = {""};
+    struct buf printed;
+    enum err e = rule_settings_yaml("fuzz.yml", text, settings, &rules, &why);
+    if (e) {
+        assert(why.text[0] != 0);
+        return;
+    }
+    buf_init(&printed, NULL, 64 << 20);
+    settings_print_yaml(settings, &rules, NULL, &printed);
+    assert(buf_error(&printed) == OK);
+    if (printed.size <= CONFIG_BYTES_MAX) {
+        e = rule_settings_yaml("printed.yml", buf_bytes(&printed), settings, &again, &why);
+        assert(e == OK);
+        assert(rule_settings_equal(&rules, &again));
+        rule_settings_free(&again);
+    }
+    buf_fini(&printed);
+    rule_settings_free(&rules);
+}
+
+static void
+check_printed_alerting(const struct alerting *alerting, const struct settings *settings)
+{
+    struct alerting again;
+    struct why why;
+    struct buf text, text_again;
+    buf_init(&text, NULL, 64 << 20);
+    buf_init(&text_again, NULL, 64 << 20);
+    settings_print_yaml(settings, NULL, alerting, &text);
+    assert(buf_error(&text) == OK);
+    if (text.size <= CONFIG_BYTES_MAX) {
+        enum err e = alerting_yaml("printed.yml", buf_bytes(&text), settings, &again, &why);
+        assert(e == OK);
+        settings_print_yaml(settings, NULL, &again, &text_again);
+        assert(bytes_equal(buf_bytes(&text), buf_bytes(&text_again)));
+        alerting_free(&again);
+    }
+    buf_fini(&text);
+    buf_fini(&text_again);
+}
+
+static void
+check_alerting(struct bytes text, const struct settings *settings)
+{
+    struct alerting alerting, again;
+    struct why why = {""};
+    enum err e = alerting_yaml("fuzz.yml", text, settings, &alerting, &why);
+    if (e) {
+        assert(why.text[0] != 0);
+        return;
+    }
+    e = alerting_yaml("fuzz.yml", text, settings, &again, &why);
+    assert(e == OK);
+    assert(alerting_equal(&alerting, &again));
+    for (uint32_t i = 0; i < alerting.count; i++) {
+        assert(alerting.items[i].hash == again.items[i].hash);
+    }
+    alerting_free(&again);
+    check_printed_alerting(&alerting, settings);
+    alerting_free(&alerting);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -141,5 +207,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check_destinations(bytes_of(data, size), &settings);
     check_sources(bytes_of(data, size), &settings);
+    check_rules(bytes_of(data, size), &settings);
+    check_alerting(bytes_of(data, size), &settings);
     return 0;
 }

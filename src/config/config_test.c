@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "config/destinations.h"
-#include "config/sources.h"
+#include "config/lists.h"
 #include "config/text.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
@@ -188,6 +187,8 @@ test_out_of_range_message_names_the_range(void **state)
                      "--web.workers: must be 0 (automatic) or between 2 and 256, got 1");
     check_flag_error("--memory.limit=63MiB",
                      "--memory.limit: must be 0 (automatic) or between 64MiB and 1PiB, got 63MiB");
+    check_flag_error("--self-scrape.interval=99ms",
+                     "--self-scrape.interval: must be 0 (off) or between 100ms and 1d, got 99ms");
     check_flag_error("--web.max-header-bytes=25KiB",
                      "--web.max-header-bytes: must be between 1KiB and 24KiB, got 25KiB");
     check_flag_error("--storage.path=", "--storage.path: must not be empty");
@@ -413,7 +414,7 @@ test_printed_yaml_reads_back_as_the_same_settings(void **state)
         if (round > 0) randomize(&s, &random);
         struct buf text;
         buf_init(&text, NULL, 65536);
-        settings_print_yaml(&s, &text);
+        settings_print_yaml(&s, NULL, NULL, &text);
         assert_int_equal(buf_error(&text), OK);
         struct why why = {""};
         enum err e = settings_yaml(&again, "printed", buf_bytes(&text), &why);
@@ -550,7 +551,7 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
                  setting_yaml_name(t, name));
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 26);
+    assert_int_equal(reloadable_count, 39);
 }
 
 static void
@@ -601,11 +602,9 @@ load(struct settings *settings, struct temp_file *f, const char *second, struct 
     char word[100];
     snprintf(word, sizeof word, "%s", second);
     char *words[] = {f->flag, word};
-    struct destinations list = {NULL};
-    struct sources sources = {NULL};
-    enum err e = settings_load(settings, &list, &sources, 2, words, why);
-    destinations_free(&list);
-    sources_free(&sources);
+    struct config_lists lists = {.destinations = {NULL}};
+    enum err e = settings_load(settings, &lists, 2, words, why);
+    config_lists_free(&lists);
     return e;
 }
 
@@ -654,22 +653,20 @@ test_load_reads_both_lists_with_the_flags_in_mind(void **state)
                                    "storage: {mode: none}\n");
     char expected[300], tenancy[] = "--tenancy.enabled", *words[] = {f.flag, tenancy};
     struct settings s;
-    struct destinations list = {NULL};
-    struct sources sources = {NULL};
+    struct config_lists lists = {.destinations = {NULL}};
     struct why why = {""};
-    assert_int_equal(settings_load(&s, &list, &sources, 1, words, &why), ERR_INPUT);
+    assert_int_equal(settings_load(&s, &lists, 1, words, &why), ERR_INPUT);
     snprintf(expected, sizeof expected,
              "%s:2:44: tenants: tenancy.enabled is false: expected [anonymous] or all", f.path);
     assert_string_equal(why.text, expected);
-    assert_null(list.items);
-    assert_int_equal(settings_load(&s, &list, &sources, 2, words, &why), OK);
-    assert_int_equal(list.count, 1);
-    assert_string_equal(list.items[0].name, "a");
-    assert_int_equal(sources.count, 1);
-    assert_string_equal(sources.items[0].tenants.items[0], "two");
+    assert_null(lists.destinations.items);
+    assert_int_equal(settings_load(&s, &lists, 2, words, &why), OK);
+    assert_int_equal(lists.destinations.count, 1);
+    assert_string_equal(lists.destinations.items[0].name, "a");
+    assert_int_equal(lists.sources.count, 1);
+    assert_string_equal(lists.sources.items[0].tenants.items[0], "two");
     assert_int_equal(s.storage_mode, STORAGE_NONE);
-    destinations_free(&list);
-    sources_free(&sources);
+    config_lists_free(&lists);
     drop_file(&f);
 }
 
@@ -678,13 +675,12 @@ test_load_without_file_flag_reads_none(void **state)
 {
     (void)state;
     struct settings s, expected = defaults();
-    struct destinations list;
-    struct sources sources;
-    assert_int_equal(settings_load(&s, &list, &sources, 0, NULL, NULL), OK);
-    assert_int_equal(list.count, 0);
-    assert_null(list.arena);
-    assert_int_equal(sources.count, 0);
-    assert_null(sources.arena);
+    struct config_lists lists;
+    assert_int_equal(settings_load(&s, &lists, 0, NULL, NULL), OK);
+    assert_int_equal(lists.destinations.count, 0);
+    assert_null(lists.destinations.arena);
+    assert_int_equal(lists.sources.count, 0);
+    assert_null(lists.sources.arena);
     assert_memory_equal(&s, &expected, sizeof s);
 }
 
@@ -708,16 +704,15 @@ test_load_errors_name_the_file(void **state)
     assert_string_equal(why.text, expected);
 
     char flag[] = "--config.file=/", *words[] = {flag};
-    struct destinations list = {.count = 7};
-    struct sources sources = {.count = 8};
-    assert_int_equal(settings_load(&s, &list, &sources, 1, words, &why), ERR_IO);
+    struct config_lists lists = {.destinations.count = 7, .sources.count = 8};
+    assert_int_equal(settings_load(&s, &lists, 1, words, &why), ERR_IO);
     assert_string_equal(why.text, "--config.file: cannot read /: Is a directory");
 
     char endless[] = "--config.file=/dev/zero";
     words[0] = endless;
-    assert_int_equal(settings_load(&s, &list, &sources, 1, words, &why), ERR_LIMIT);
-    assert_int_equal(list.count, 7);
-    assert_int_equal(sources.count, 8);
+    assert_int_equal(settings_load(&s, &lists, 1, words, &why), ERR_LIMIT);
+    assert_int_equal(lists.destinations.count, 7);
+    assert_int_equal(lists.sources.count, 8);
     assert_memory_equal(&s, &before, sizeof s);
 }
 
@@ -788,7 +783,7 @@ allowed_values(const struct setting *t, char *to, size_t size)
     default:
         setting_number_text(t, t->min, low, sizeof low);
         setting_number_text(t, t->max, high, sizeof high);
-        snprintf(to, size, "%s`%s`\u2013`%s`", t->zero_auto ? "`0`, " : "", low, high);
+        snprintf(to, size, "%s`%s`\u2013`%s`", t->zero != NULL ? "`0`, " : "", low, high);
     }
 }
 

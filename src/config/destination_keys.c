@@ -29,46 +29,6 @@ _Static_assert(sizeof(enum influxdb_version) == 4, "a count is stored in 4 bytes
 
 /* --- what all have ---------------------------------------------------------------------------- */
 
-static bool
-parse_action(struct bytes text, void *base)
-{
-    struct relabel_spec *spec = base;
-    enum relabel_action action = relabel_action_of(text);
-    if (action == RELABEL_ACTION_COUNT) return false;
-    spec->action = action;
-    return true;
-}
-
-static void
-print_action(const void *base, char *to, size_t size)
-{
-    const struct relabel_spec *spec = base;
-    snprintf(to, size, "%s", relabel_action_word(spec->action));
-}
-
-static const struct schema_key relabel_keys[] = {
-    {"source_labels", SCHEMA_BYTES_LIST, ITEMS(relabel_spec, source_labels, source_label_count),
-     .max = 64, .help = "labels whose values are joined and matched against `regex`"},
-    {"separator", SCHEMA_BYTES, AT(relabel_spec, separator), .may_be_empty = true,
-     .any_control = true, .help = "text between the joined values; default `;`"},
-    {"regex", SCHEMA_BYTES, AT(relabel_spec, regex), .may_be_empty = true, .any_control = true,
-     .what = "a regex", .help = "RE2 expression that must match the whole text; default `(.*)`"},
-    {"target_label", SCHEMA_BYTES, AT(relabel_spec, target_label),
-     .help = "label that receives the result"},
-    {"replacement", SCHEMA_BYTES, AT(relabel_spec, replacement), .may_be_empty = true,
-     .any_control = true, .help = "result, with groups as `$1`; default `$1`"},
-    {"modulus", SCHEMA_COUNT64, AT(relabel_spec, modulus), .min = 1, .max = UINT64_MAX,
-     .quiet = true, .help = "modulus of the hash of the joined values"},
-    {"action", SCHEMA_OWN, AT(relabel_spec, action), .fallback = "replace", .parse = parse_action,
-     .print = print_action,
-     .what = "one of replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, "
-             "labelkeep, lowercase, uppercase",
-     .help = "action, as in Prometheus"},
-    {NULL},
-};
-static const struct schema relabel_schema = {relabel_keys, sizeof(struct relabel_spec),
-                                             .check = rule_relabel};
-
 static const struct schema_key batch_keys[] = {
     {"max_samples", SCHEMA_COUNT, AT(batch_settings, max_samples), .fallback = "0", .max = 1000000,
      .help = "maximum number of samples per request; 0: default of the type"},

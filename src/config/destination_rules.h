@@ -13,7 +13,6 @@ enum err rule_tenant_template(const char *text, struct why *why); /* that name i
 
 /* Mappings: `base` is the struct of their schema. */
 enum err rule_retry(struct schema_place *place, void *base);
-enum err rule_relabel(struct schema_place *place, void *base);
 /* A whole destination; the context is a struct typed_context. */
 enum err rule_destination(struct schema_place *place, void *base);
 

@@ -88,9 +88,11 @@ allowed_values(const struct schema_key *k, char *to, size_t size)
         [SCHEMA_SECRET_FILE] = "",
         [SCHEMA_TEXTS] = "list",
         [SCHEMA_BYTES_LIST] = "list of labels",
+        [SCHEMA_SECRETS] = "list of secrets",
         [SCHEMA_MAPPINGS] = "list of rules, see below",
         [SCHEMA_NAMED_TEXTS] = "map of texts",
         [SCHEMA_NAMED_SECRETS] = "map of secrets",
+        [SCHEMA_NAMED_MAPPINGS] = "map of keys, see below",
         [SCHEMA_MAPPING] = "keys, see below",
     };
     size_t used = 0;
@@ -155,11 +157,11 @@ static inline bool
 is_given_somewhere(const char *key, const struct list_text *whole, size_t text_count)
 {
     char wanted[80];
-    for (size_t i = 0; i < text_count; i++) {
-        snprintf(wanted, sizeof wanted, " %s:", key);
-        if (strstr(whole[i].text, wanted) != NULL) return true;
-        snprintf(wanted, sizeof wanted, "{%s:", key);
-        if (strstr(whole[i].text, wanted) != NULL) return true;
+    for (const char *before = " {\n"; *before != '\0'; before++) {
+        snprintf(wanted, sizeof wanted, "%c%s:", *before, key);
+        for (size_t i = 0; i < text_count; i++) {
+            if (strstr(whole[i].text, wanted) != NULL) return true;
+        }
     }
     return false;
 }
@@ -170,7 +172,7 @@ check_rows(const struct schema *schema, unsigned type_count, const struct list_t
 {
     uint32_t all = (1u << type_count) - 1, seen = 0;
     for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
-        bool list = k->kind >= SCHEMA_TEXTS && k->kind <= SCHEMA_NAMED_SECRETS;
+        bool list = k->kind >= SCHEMA_TEXTS && k->kind <= SCHEMA_NAMED_MAPPINGS;
         seen++;
         if (!is_given_somewhere(k->name, whole, text_count)) fail_msg("no test gives %s", k->name);
         assert_int_equal(k->name[strspn(k->name, "abcdefghijklmnopqrstuvwxyz0123456789_")], 0);
@@ -181,7 +183,9 @@ check_rows(const struct schema *schema, unsigned type_count, const struct list_t
         bool may_be_own = k->kind == SCHEMA_OWN || k->kind == SCHEMA_MAPPING;
         assert_int_equal(k->parse != NULL, k->print != NULL);
         assert_true(k->parse == NULL ? k->kind != SCHEMA_OWN : may_be_own && k->what != NULL);
-        assert_int_equal(k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS, k->inner != NULL);
+        bool nested = k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS ||
+                      k->kind == SCHEMA_NAMED_MAPPINGS;
+        assert_int_equal(nested, k->inner != NULL);
         if (list) assert_true(k->max > 0);
         assert_int_equal(k->types & ~all, 0);
         if (k->inner != NULL) check_rows(k->inner, type_count, whole, text_count);

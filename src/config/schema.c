@@ -125,6 +125,12 @@ schema_given_of(const struct schema_place *place, unsigned group)
     return NULL;
 }
 
+uint32_t
+schema_line(const struct schema_place *place)
+{
+    return (uint32_t)place->begin.line + 1;
+}
+
 enum err
 schema_complain(struct schema_place *place, const char *key, const char *format, ...)
 {
@@ -184,6 +190,11 @@ unknown_key(struct schema_place *place)
     struct bytes name = reader_scalar(in);
     struct shown shown = shown_of(name);
     struct suggestion near;
+    const struct schema_refusal *refused = place->schema->refused;
+    for (; refused != NULL && refused->name != NULL; refused++) {
+        if (!bytes_equal_text(name, refused->name)) continue;
+        return reader_complain(in, "'%s' %s", refused->name, refused->sentence);
+    }
     suggest_begin(&near, name);
     for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
         if (schema_has_key(k, type)) {
@@ -307,6 +318,8 @@ read_item(struct schema_reader *x, const struct schema_key *key, const char *pat
     }
     if (key->kind == SCHEMA_BYTES_LIST) {
         *(struct bytes *)item = bytes_of_text(text);
+    } else if (key->kind == SCHEMA_SECRETS) {
+        *(struct secret *)item = (struct secret){.text = text};
     } else {
         *(const char **)item = text;
     }
@@ -359,7 +372,7 @@ read_named(struct config_reader *in, void *context)
     if (g->count == key->max) return too_many(x, key, path);
     void *item = next_item(x, g, schema_item_size(key));
     if (item == NULL) return no_memory(x);
-    const char *name, *value;
+    const char *name, *value = NULL;
     if (reader_scalar(in).size > SCHEMA_NAME_BYTES_MAX) {
         return reader_complain(in, "%s: a name must be at most %d bytes, got %zu", path,
                                SCHEMA_NAME_BYTES_MAX, reader_scalar(in).size);
@@ -374,15 +387,34 @@ read_named(struct config_reader *in, void *context)
     }
     m->lines[g->count] = in->event.start_mark.line + 1;
     e = reader_next(in);
-    if (e == OK) e = read_text(x, key, path, key->check, &value);
+    if (e) return e;
+    if (key->kind == SCHEMA_NAMED_MAPPINGS) {
+        set_pointer(item, 0, name);
+        e = read_mapping(x, key->inner, path, item);
+    } else {
+        e = read_text(x, key, path, key->check, &value);
+    }
     if (e) return e;
     if (key->kind == SCHEMA_NAMED_TEXTS) {
         *(struct named_text *)item = (struct named_text){name, value};
-    } else {
+    } else if (key->kind == SCHEMA_NAMED_SECRETS) {
         *(struct named_secret *)item = (struct named_secret){name, {.text = value}};
     }
     g->count++;
     return OK;
+}
+
+static enum err
+read_map(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
+{
+    struct reading_map map = {.x = x, .key = key, .path = path};
+    assert(key->max <= SCHEMA_MAP_ITEMS_MAX);
+    if (x->in->event.type != YAML_MAPPING_START_EVENT) {
+        return reader_expected(x->in, path, "a mapping");
+    }
+    enum err e = reader_mapping(x->in, read_named, &map);
+    if (e == OK) set_list(key, base, map.items.items, map.items.count);
+    return e;
 }
 
 _Static_assert(offsetof(struct named_text, name) == 0, "a map's items begin with their name");
@@ -402,7 +434,6 @@ static enum err
 read_value(struct schema_reader *x, const struct schema_key *key, const char *path, void *base)
 {
     bool scalar = x->in->event.type == YAML_SCALAR_EVENT && !reader_is_null(x->in);
-    struct reading_map map;
     struct setting shape;
     const char *text;
     char expected[200];
@@ -427,18 +458,13 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
         return OK;
     case SCHEMA_TEXTS:
     case SCHEMA_BYTES_LIST:
+    case SCHEMA_SECRETS:
     case SCHEMA_MAPPINGS:
         return read_list(x, key, path, base);
     case SCHEMA_NAMED_TEXTS:
     case SCHEMA_NAMED_SECRETS:
-        map = (struct reading_map){.x = x, .key = key, .path = path};
-        assert(key->max <= SCHEMA_MAP_ITEMS_MAX);
-        if (x->in->event.type != YAML_MAPPING_START_EVENT) {
-            return reader_expected(x->in, path, "a mapping");
-        }
-        e = reader_mapping(x->in, read_named, &map);
-        if (e == OK) set_list(key, base, map.items.items, map.items.count);
-        return e;
+    case SCHEMA_NAMED_MAPPINGS:
+        return read_map(x, key, path, base);
     case SCHEMA_MAPPING:
         if (key->parse != NULL && x->in->event.type != YAML_MAPPING_START_EVENT) {
             return read_own(x, key, path, base);
@@ -515,10 +541,10 @@ read_key(struct config_reader *in, void *context)
     struct schema_place *place = context;
     struct schema_reader *x = place->x;
     const struct schema_key *key = schema_find(place->schema, reader_scalar(in), x->type);
-    if (key == NULL) return unknown_key(place);
-    enum err e = note_key(place, key);
+    if (key == NULL && !place->schema->partial) return unknown_key(place);
+    enum err e = key == NULL ? OK : note_key(place, key);
     if (e == OK) e = reader_next(in);
-    if (e) return e;
+    if (e || key == NULL) return e ? e : reader_skip(in);
     place->values[key - place->schema->keys] = in->event.start_mark;
     char path[SCHEMA_PATH_BYTES];
     join_path(path, place->path, key->name);

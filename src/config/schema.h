@@ -21,24 +21,26 @@ enum schema_kind {
     SCHEMA_SIZE,
     SCHEMA_DURATION,
     SCHEMA_CHOICE,
-    SCHEMA_OWN,           /* read and printed by the row's functions */
-    SCHEMA_TEXT,          /* const char *; NULL: not given */
-    SCHEMA_BYTES,         /* struct bytes; `at` NULL: not given */
-    SCHEMA_SECRET,        /* the text of a struct secret */
-    SCHEMA_SECRET_FILE,   /* its file */
-    SCHEMA_TEXTS,         /* list: const char **, and a count */
-    SCHEMA_BYTES_LIST,    /* list: struct bytes *, and a count */
-    SCHEMA_MAPPINGS,      /* list: structs of `inner`, and a count */
-    SCHEMA_NAMED_TEXTS,   /* map: struct named_text *, and a count */
-    SCHEMA_NAMED_SECRETS, /* map: struct named_secret *, and a count */
-    SCHEMA_MAPPING,       /* the struct of `inner`, in place; or a word, see `parse` */
+    SCHEMA_OWN,            /* read and printed by the row's functions */
+    SCHEMA_TEXT,           /* const char *; NULL: not given */
+    SCHEMA_BYTES,          /* struct bytes; `at` NULL: not given */
+    SCHEMA_SECRET,         /* the text of a struct secret */
+    SCHEMA_SECRET_FILE,    /* its file */
+    SCHEMA_TEXTS,          /* list: const char **, and a count */
+    SCHEMA_BYTES_LIST,     /* list: struct bytes *, and a count */
+    SCHEMA_SECRETS,        /* list: the texts of struct secret *, and a count */
+    SCHEMA_MAPPINGS,       /* list: structs of `inner`, and a count */
+    SCHEMA_NAMED_TEXTS,    /* map: struct named_text *, and a count */
+    SCHEMA_NAMED_SECRETS,  /* map: struct named_secret *, and a count */
+    SCHEMA_NAMED_MAPPINGS, /* map: structs of `inner` that begin with their name, and a count */
+    SCHEMA_MAPPING,        /* the struct of `inner`, in place; or a word, see `parse` */
 };
 
 enum {
     SCHEMA_KEYS_MAX = 96,
     SCHEMA_TEXT_BYTES_MAX = 16384, /* where the row says nothing else */
-    SCHEMA_NAME_BYTES_MAX = 128,   /* in a map; YAML allows 1024 for what is printed of it */
-    SCHEMA_MAP_ITEMS_MAX = 64,
+    SCHEMA_NAME_BYTES_MAX = 150,   /* in a map; YAML allows 1024 for what is printed of it */
+    SCHEMA_MAP_ITEMS_MAX = 1000,
     SCHEMA_PATH_BYTES = 96,
 };
 
@@ -82,10 +84,18 @@ struct schema_key {
 /* Where a mapping and its keys stand: for rules that several keys must agree on. */
 struct schema_place;
 
+/* A key that others have and this one does not, and what to do instead. */
+struct schema_refusal {
+    const char *name;
+    const char *sentence; /* which begins with a verb: "is not supported; use ..." */
+};
+
 struct schema {
     const struct schema_key *keys; /* ended by a NULL name; at most SCHEMA_KEYS_MAX */
     size_t size;                   /* of the struct */
     bool given_first;              /* its first member is a bool: whether it was given at all */
+    bool partial;                  /* other keys of it are somebody else's, who judges them */
+    const struct schema_refusal *refused; /* ended by a NULL name; may be NULL */
     enum err (*check)(struct schema_place *place, void *base); /* may be NULL */
 };
 
@@ -130,6 +140,8 @@ const struct schema_reader *schema_reader_of(const struct schema_place *place);
 bool schema_given(const struct schema_place *place, const char *key);
 /* The key of that group that was given; NULL: none. */
 const char *schema_given_of(const struct schema_place *place, unsigned group);
+/* On which the mapping begins, from 1 on. */
+uint32_t schema_line(const struct schema_place *place);
 /* ERR_INPUT at the value of a key, if it was given, else at the beginning of the mapping. */
 enum err schema_complain(struct schema_place *place, const char *key, const char *format, ...)
     PRINTF_LIKE(3, 4);

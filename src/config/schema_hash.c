@@ -46,6 +46,7 @@ add_stored(struct hash_pieces *h, const struct schema_key *key, unsigned type, c
         break;
     case SCHEMA_SECRET:
     case SCHEMA_SECRET_FILE:
+    case SCHEMA_SECRETS:
         add_secret(h, at);
         break;
     case SCHEMA_NAMED_TEXTS:
@@ -57,6 +58,7 @@ add_stored(struct hash_pieces *h, const struct schema_key *key, unsigned type, c
         add_secret(h, &secret->value);
         break;
     default:
+        if (key->kind == SCHEMA_NAMED_MAPPINGS) add_text(h, schema_get_pointer(at, 0));
         add_mapping(h, key->inner, type, at);
     }
 }
@@ -76,7 +78,7 @@ add_value(struct hash_pieces *h, const struct schema_key *key, unsigned type, co
         return;
     }
     const uint8_t *field = (const uint8_t *)base + key->offset;
-    if (!schema_is_list(key->kind) && key->kind != SCHEMA_MAPPINGS) {
+    if (!schema_is_list(key->kind)) {
         add_stored(h, key, type, field);
         return;
     }

@@ -38,11 +38,15 @@ same_stored(const struct schema_key *key, enum schema_kind kind, unsigned type, 
         return (ba->at == NULL) == (bb->at == NULL) && bytes_equal(*ba, *bb);
     case SCHEMA_SECRET:
     case SCHEMA_SECRET_FILE:
+    case SCHEMA_SECRETS:
         return same_secret(a, b);
     case SCHEMA_NAMED_TEXTS:
         return same_text(ta->name, tb->name) && same_text(ta->value, tb->value);
     case SCHEMA_NAMED_SECRETS:
         return same_text(sa->name, sb->name) && same_secret(&sa->value, &sb->value);
+    case SCHEMA_NAMED_MAPPINGS:
+        if (!same_text(schema_get_pointer(a, 0), schema_get_pointer(b, 0))) return false;
+        return schema_equal(key->inner, type, a, b);
     default:
         return schema_equal(key->inner, type, a, b);
     }
@@ -62,7 +66,7 @@ same_value(const struct schema_key *key, unsigned type, const void *a, const voi
     if (schema_is_number(key->kind)) {
         return schema_get_number(key, a) == schema_get_number(key, b);
     }
-    if (!schema_is_list(key->kind) && key->kind != SCHEMA_MAPPINGS) {
+    if (!schema_is_list(key->kind)) {
         return same_stored(key, key->kind, type, fa, fb);
     }
     uint32_t count = schema_get_count(key, a);
@@ -118,9 +122,11 @@ schema_is_shown(const struct schema_key *key, unsigned type, const void *base)
         return schema_get_pointer(field, offsetof(struct secret, file)) != NULL;
     case SCHEMA_TEXTS:
     case SCHEMA_BYTES_LIST:
+    case SCHEMA_SECRETS:
     case SCHEMA_MAPPINGS:
     case SCHEMA_NAMED_TEXTS:
     case SCHEMA_NAMED_SECRETS:
+    case SCHEMA_NAMED_MAPPINGS:
         return schema_get_count(key, base) > 0;
     case SCHEMA_MAPPING:
         if (key->inner->given_first) return *(const bool *)field;
@@ -137,6 +143,41 @@ print_indent(struct buf *to, unsigned indent, bool item)
     buf_printf(to, "%*s%s", (int)(item ? indent - DASH : indent), "", item ? "- " : "");
 }
 
+/* Whether a mapping has nothing to print. */
+static bool
+is_empty(const struct schema *schema, unsigned type, const void *base)
+{
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+        if (schema_is_shown(k, type, base)) return false;
+    }
+    return true;
+}
+
+static void
+print_item(struct buf *to, const struct schema_key *key, unsigned type, const void *item,
+           unsigned indent)
+{
+    bool nested = key->kind == SCHEMA_MAPPINGS || key->kind == SCHEMA_NAMED_MAPPINGS;
+    bool empty = nested && is_empty(key->inner, type, item);
+    if (key->kind == SCHEMA_MAPPINGS && !empty) {
+        schema_print(to, key->inner, type, item, indent + INDENT + DASH, true);
+        return;
+    }
+    bool named = schema_is_map(key->kind);
+    print_indent(to, indent + INDENT + (named ? 0 : DASH), !named);
+    if (key->kind == SCHEMA_SECRETS) {
+        buf_put_text(to, SECRET_WORD);
+    } else if (key->kind != SCHEMA_MAPPINGS) {
+        quoted_put(to, schema_get_pointer(item, 0)); /* the text, or the name */
+    }
+    if (named) buf_put_text(to, nested && !empty ? ":" : ": ");
+    if (empty) buf_put_text(to, "{}");
+    if (key->kind == SCHEMA_NAMED_SECRETS) buf_put_text(to, SECRET_WORD);
+    if (key->kind == SCHEMA_NAMED_TEXTS) quoted_put(to, ((const struct named_text *)item)->value);
+    buf_put_u8(to, '\n');
+    if (nested && !empty) schema_print(to, key->inner, type, item, indent + 2 * INDENT, false);
+}
+
 static void
 print_items(struct buf *to, const struct schema_key *key, unsigned type, const void *base,
             unsigned indent)
@@ -145,20 +186,7 @@ print_items(struct buf *to, const struct schema_key *key, unsigned type, const v
     uint32_t count = schema_get_count(key, base);
     buf_put_u8(to, '\n');
     for (uint32_t i = 0; i < count; i++) {
-        const void *item = items + i * schema_item_size(key);
-        if (key->kind == SCHEMA_MAPPINGS) {
-            schema_print(to, key->inner, type, item, indent + INDENT + DASH, true);
-            continue;
-        }
-        bool named = key->kind == SCHEMA_NAMED_TEXTS || key->kind == SCHEMA_NAMED_SECRETS;
-        print_indent(to, indent + INDENT + (named ? 0 : DASH), !named);
-        quoted_put(to, schema_get_pointer(item, 0)); /* the text, or the name */
-        if (key->kind == SCHEMA_NAMED_SECRETS) buf_put_text(to, ": " SECRET_WORD);
-        if (key->kind == SCHEMA_NAMED_TEXTS) {
-            buf_put_text(to, ": ");
-            quoted_put(to, ((const struct named_text *)item)->value);
-        }
-        buf_put_u8(to, '\n');
+        print_item(to, key, type, items + i * schema_item_size(key), indent);
     }
 }
 
@@ -239,7 +267,7 @@ schema_print(struct buf *to, const struct schema *schema, unsigned type, const v
             buf_put_u8(to, '\n');
             schema_print(to, k->inner, type, (const uint8_t *)base + k->offset, indent + INDENT,
                          false);
-        } else if (schema_is_list(k->kind) || k->kind == SCHEMA_MAPPINGS) {
+        } else if (schema_is_list(k->kind)) {
             print_items(to, k, type, base, indent);
         } else {
             buf_put_u8(to, ' ');

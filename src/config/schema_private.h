@@ -77,6 +77,8 @@ schema_item_size(const struct schema_key *key)
         return sizeof(const char *);
     case SCHEMA_BYTES_LIST:
         return sizeof(struct bytes);
+    case SCHEMA_SECRETS:
+        return sizeof(struct secret);
     case SCHEMA_NAMED_TEXTS:
         return sizeof(struct named_text);
     case SCHEMA_NAMED_SECRETS:
@@ -86,12 +88,18 @@ schema_item_size(const struct schema_key *key)
     }
 }
 
-/* Or a map: its items begin with a text. */
+/* Whose items begin with their name. */
+static inline bool
+schema_is_map(enum schema_kind kind)
+{
+    return kind >= SCHEMA_NAMED_TEXTS && kind <= SCHEMA_NAMED_MAPPINGS;
+}
+
+/* Or a map. */
 static inline bool
 schema_is_list(enum schema_kind kind)
 {
-    return kind == SCHEMA_TEXTS || kind == SCHEMA_BYTES_LIST || kind == SCHEMA_NAMED_TEXTS ||
-           kind == SCHEMA_NAMED_SECRETS;
+    return kind >= SCHEMA_TEXTS && kind <= SCHEMA_NAMED_MAPPINGS;
 }
 
 #endif

@@ -294,8 +294,8 @@ test_lists_and_texts_are_bounded(void **state)
                 ": tenants: at most 1000 entries are allowed");
     check_limit(LISTED("tenant_label") " ", "a", 16384, "\n",
                 ": tenant_label: must be at most 16384 bytes, got 16385");
-    check_limit(LISTED("external_labels") "\n    ? ", "a", 128, "\n    : v\n",
-                ": external_labels: a name must be at most 128 bytes, got 129");
+    check_limit(LISTED("external_labels") "\n    ? ", "a", 150, "\n    : v\n",
+                ": external_labels: a name must be at most 150 bytes, got 151");
 }
 
 int

@@ -36,7 +36,7 @@ static void
 copy_value(const struct schema_key *key, void *base, const struct schema_key *other,
            const void *from)
 {
-    bool listed = schema_is_list(key->kind) || key->kind == SCHEMA_MAPPINGS;
+    bool listed = schema_is_list(key->kind);
     size_t size = listed ? sizeof(void *) : key->size;
     copy_field(base, key->offset, from, other->offset, size);
     if (listed) {

@@ -1,5 +1,5 @@
 /*
- * shared_keys.h - rows that the tables of destinations and of sources have in common, and words to
+ * shared_keys.h - rows that several tables of the configuration file have in common, and words to
  * write such tables with. For files that have one.
  *
  * A mapping with a struct of its own is named with BELOW(); its keys may be shared by several
@@ -45,6 +45,8 @@ extern const struct schema basic_auth_schema;
 extern const struct schema authorization_schema;
 extern const struct schema oauth2_schema;
 extern const struct schema sigv4_schema;
+/* Of struct relabel_spec in model/relabel.h: an entry of a list. */
+extern const struct schema relabel_schema;
 
 /* A secret, and the key that names a file with it. */
 #define SECRET(name_, s, f, group_, types_, needs_, required_, help_)                  \

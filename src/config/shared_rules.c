@@ -194,6 +194,42 @@ rule_tls(struct schema_place *place, void *base)
                            tls->max_version, tls->min_version);
 }
 
+/* OK, or why no rule can be made of it. Rules are compiled again by who applies them. */
+static enum err
+try_rule(const struct relabel_spec *spec, struct why *why)
+{
+    struct relabel *relabel = NULL;
+    enum err e = relabel_new(spec, 1, &relabel, why);
+    relabel_free(relabel);
+    return e;
+}
+
+enum err
+rule_relabel(struct schema_place *place, void *base)
+{
+    const struct relabel_spec *spec = base;
+    const char *key = NULL;
+    struct why why = {""};
+    enum err e = try_rule(spec, &why);
+    if (e == OK) return OK;
+    if (spec->regex.at != NULL) {
+        /* Is it the regex, whose place is then named? */
+        struct relabel_spec only = {.action = RELABEL_KEEP, .regex = spec->regex};
+        struct why of_regex = {""};
+        enum err regex_error = try_rule(&only, &of_regex);
+        if (regex_error) {
+            e = regex_error;
+            why = of_regex;
+            key = "regex";
+        }
+    }
+    if (e == ERR_NOMEM) return why_set(schema_reader_of(place)->in->why, e, "%s", why.text);
+    /* The place says which rule it is. */
+    static const char number[] = "relabel rule 1: ";
+    bool numbered = strncmp(why.text, number, sizeof number - 1) == 0;
+    return schema_complain(place, key, "%s", why.text + (numbered ? sizeof number - 1 : 0));
+}
+
 /* --- entries ---------------------------------------------------------------------------------- */
 
 enum err

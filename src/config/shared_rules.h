@@ -31,6 +31,7 @@ enum err rule_header_is_ours(const char *text, struct why *why);
 
 /* A mapping: `base` is the struct of its schema. */
 enum err rule_tls(struct schema_place *place, void *base);
+enum err rule_relabel(struct schema_place *place, void *base);
 
 /*
  * For the rules of an entry, whose context is a struct typed_context.

@@ -199,7 +199,7 @@ parse_number(const struct setting *setting, struct bytes text, uint64_t *ret_num
 static enum err
 check_range(const struct setting *s, uint64_t number, struct why *why)
 {
-    if (number == 0 && s->zero_auto) return OK;
+    if (number == 0 && s->zero != NULL) return OK;
     bool any = s->min == 0 && s->max == 0; /* that the field can hold */
     bool narrow = s->type == SETTING_COUNT || s->type == SETTING_BYTES32;
     uint64_t max = !any                          ? s->max
@@ -211,8 +211,9 @@ check_range(const struct setting *s, uint64_t number, struct why *why)
     setting_number_text(s, number, found, sizeof found);
     setting_number_text(s, s->min, low, sizeof low);
     setting_number_text(s, max, high, sizeof high);
-    return why_set(why, ERR_INPUT, "must be %sbetween %s and %s, got %s",
-                   s->zero_auto ? "0 (automatic) or " : "", low, high, found);
+    return why_set(why, ERR_INPUT, "must be %s%s%sbetween %s and %s, got %s",
+                   s->zero == NULL ? "" : "0 (", s->zero == NULL ? "" : s->zero,
+                   s->zero == NULL ? "" : ") or ", low, high, found);
 }
 
 static enum err

@@ -4,13 +4,12 @@
  * The grammar is what the table can say and nothing else, so reading needs no stack:
  *
  *     stream    = [ document ]
- *     document  = "" | { section | list }
- *     section   = name: { key: scalar }
+ *     document  = "" | { section | other }
+ *     section   = name: { key: scalar | other }
  *
  * Anything deeper is refused where it begins, and so the depth of a hostile file does not matter.
- * The lists `destinations` and `sources` are only stepped over: typed_list.c reads them, in passes
- * of their own, because their rules ask for settings that may stand behind them, or among the
- * flags.
+ * What the table calls other is only stepped over: it is read in passes of its own (lists.h),
+ * because its rules ask for settings that may stand behind it, or among the flags.
  *
  * What a scalar means is decided by the setting it is given to, never by YAML: `true`, `"true"` and
  * `'true'` are the same, and a path may be called 9201. Only a plain null is no value.
@@ -20,8 +19,53 @@
 #include "config/reader.h"
 #include "config/suggest.h"
 
-static const char *const lists[] = {"destinations", "sources"};
-enum { LIST_COUNT = sizeof lists / sizeof *lists };
+/* Keys that are no settings. */
+static const struct {
+    const char *section; /* "": the root */
+    const char *name;
+} others[] = {
+    {"", "destinations"},
+    {"", "sources"},
+    {"", "rule_files"},
+    {"", "tenants"},
+    {"global", "external_labels"},
+    {"alerting", "alertmanagers"},
+    {"alerting", "alert_relabel_configs"},
+};
+enum { OTHER_COUNT = sizeof others / sizeof *others };
+
+/* Keys of Prometheus that are not ours: who brings its file is told what to do with them. */
+#define NO_SCRAPING \
+    "is a setting of Prometheus' scraping; Firekeep does not scrape targets: remove it"
+static const struct {
+    const char *section, *name, *sentence;
+} foreign[] = {
+    {"", "scrape_configs", NO_SCRAPING},
+    {"", "scrape_config_files", NO_SCRAPING},
+    {"", "remote_write", "is a setting of Prometheus; use 'destinations'"},
+    {"", "remote_read", "is a setting of Prometheus; use 'sources'"},
+    {"", "otlp", "is a setting of Prometheus that Firekeep does not have: remove it"},
+    {"", "tracing", "is a setting of Prometheus that Firekeep does not have: remove it"},
+    {"", "runtime", "is a setting of Prometheus that Firekeep does not have: remove it"},
+    {"global", "scrape_interval", NO_SCRAPING},
+    {"global", "scrape_timeout", NO_SCRAPING},
+    {"global", "scrape_protocols", NO_SCRAPING},
+    {"global", "scrape_failure_log_file", NO_SCRAPING},
+    {"global", "scrape_native_histograms", NO_SCRAPING},
+    {"global", "always_scrape_classic_histograms", NO_SCRAPING},
+    {"global", "convert_classic_histograms_to_nhcb", NO_SCRAPING},
+    {"global", "extra_scrape_metrics", NO_SCRAPING},
+    {"global", "metric_name_validation_scheme", NO_SCRAPING},
+    {"global", "metric_name_escaping_scheme", NO_SCRAPING},
+    {"global", "body_size_limit", NO_SCRAPING},
+    {"global", "sample_limit", NO_SCRAPING},
+    {"global", "label_limit", NO_SCRAPING},
+    {"global", "label_name_length_limit", NO_SCRAPING},
+    {"global", "label_value_length_limit", NO_SCRAPING},
+    {"global", "target_limit", NO_SCRAPING},
+    {"global", "keep_dropped_targets", NO_SCRAPING},
+    {"global", "query_log_file", "is a setting of Prometheus; use 'slow_log' below 'query:'"},
+};
 
 struct settings_reader {
     struct config_reader in;
@@ -29,7 +73,7 @@ struct settings_reader {
     /* Line on which setting i of the table was given, 0 if not; of a section, at its first. */
     size_t setting_line[SETTINGS_MAX];
     size_t section_line[SETTINGS_MAX];
-    size_t list_line[LIST_COUNT];
+    size_t other_line[OTHER_COUNT];
     const struct setting *section; /* the first of the one at hand */
 };
 
@@ -39,6 +83,19 @@ static size_t
 section_size(const struct setting *s)
 {
     return strcspn(s->name, ".");
+}
+
+/* As in a file. */
+struct section_name {
+    char text[SETTING_TEXT_BYTES];
+};
+
+static struct section_name
+section_of(const struct setting *s)
+{
+    struct section_name name;
+    setting_yaml_name(s, name.text)[section_size(s)] = '\0';
+    return name;
 }
 
 static bool
@@ -53,6 +110,30 @@ static const char *
 key_of(const struct setting *s, char to[SETTING_TEXT_BYTES])
 {
     return setting_yaml_name(s, to) + section_size(s) + 1;
+}
+
+/* The index of the key at hand, which is no setting; OTHER_COUNT: it is none of these. */
+static size_t
+find_other(const struct settings_reader *r, const char *section)
+{
+    size_t i = 0;
+    while (i < OTHER_COUNT && !(strcmp(others[i].section, section) == 0 &&
+                                bytes_equal_text(reader_scalar(&r->in), others[i].name))) {
+        i++;
+    }
+    return i;
+}
+
+/* OK: the key at hand is none of Prometheus. */
+static enum err
+refuse_foreign(struct settings_reader *r, const char *section)
+{
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        bool same = strcmp(foreign[i].section, section) == 0 &&
+                    bytes_equal_text(reader_scalar(&r->in), foreign[i].name);
+        if (same) return reader_complain(&r->in, "'%s' %s", foreign[i].name, foreign[i].sentence);
+    }
+    return OK;
 }
 
 /* Whether one typed a whole setting where its section (or its key) belongs, in any spelling. */
@@ -70,8 +151,8 @@ refuse_dotted(struct settings_reader *r, const struct setting *s)
 {
     if (s->flag_only) return reader_complain(&r->in, "--%s can only be given as a flag", s->name);
     char key[SETTING_TEXT_BYTES];
-    return reader_complain(&r->in, "write %s as '%.*s:' with '%s:' below it",
-                           shown_of(reader_scalar(&r->in)).text, (int)section_size(s), s->name,
+    return reader_complain(&r->in, "write %s as '%s:' with '%s:' below it",
+                           shown_of(reader_scalar(&r->in)).text, section_of(s).text,
                            key_of(s, key));
 }
 
@@ -81,20 +162,21 @@ unknown_section(struct settings_reader *r)
     struct bytes name = reader_scalar(&r->in);
     const struct setting *dotted = find_dotted(name);
     if (dotted != NULL) return refuse_dotted(r, dotted);
+    enum err e = refuse_foreign(r, "");
+    if (e) return e;
     struct suggestion near;
     suggest_begin(&near, name);
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
-        char word[SUGGEST_BYTES_MAX];
-        snprintf(word, sizeof word, "%.*s", (int)section_size(s), s->name);
+        struct section_name section = section_of(s);
         if (!s->flag_only) {
-            suggest_try(&near, word);
-        } else if (bytes_equal_text(name, word)) {
+            suggest_try(&near, section.text);
+        } else if (bytes_equal_text(name, section.text)) {
             return reader_complain(&r->in, "unknown key '%s': --%s can only be given as a flag",
-                                   word, s->name);
+                                   section.text, s->name);
         }
     }
-    for (size_t i = 0; i < LIST_COUNT; i++) {
-        suggest_try(&near, lists[i]);
+    for (size_t i = 0; i < OTHER_COUNT; i++) {
+        if (others[i].section[0] == '\0') suggest_try(&near, others[i].name);
     }
     struct hint hint = suggest_hint(&near, "");
     struct shown shown = shown_of(name);
@@ -102,8 +184,13 @@ unknown_section(struct settings_reader *r)
     for (const struct setting *s = settings_table(); s->name != NULL && hint.text[0] == 0; s++) {
         char key[SETTING_TEXT_BYTES];
         if (s->flag_only || suggest_distance(name, bytes_of_text(key_of(s, key))) > 0) continue;
-        return reader_complain(&r->in, "unknown key %s; did you mean '%s' below '%.*s:'?",
-                               shown.text, key_of(s, key), (int)section_size(s), s->name);
+        return reader_complain(&r->in, "unknown key %s; did you mean '%s' below '%s:'?", shown.text,
+                               key_of(s, key), section_of(s).text);
+    }
+    for (size_t i = 0; i < OTHER_COUNT && hint.text[0] == 0; i++) {
+        if (suggest_distance(name, bytes_of_text(others[i].name)) > 0) continue;
+        return reader_complain(&r->in, "unknown key %s; did you mean '%s' below '%s:'?", shown.text,
+                               others[i].name, others[i].section);
     }
     return reader_complain(&r->in, "unknown key %s%s", shown.text, hint.text);
 }
@@ -113,15 +200,21 @@ unknown_key(struct settings_reader *r, const struct setting *first)
 {
     struct bytes name = reader_scalar(&r->in);
     const struct setting *dotted = find_dotted(name);
+    struct section_name section = section_of(first);
     if (dotted != NULL) return refuse_dotted(r, dotted);
+    enum err e = refuse_foreign(r, section.text);
+    if (e) return e;
     struct suggestion near;
     suggest_begin(&near, name);
     char key[SETTING_TEXT_BYTES];
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
         if (in_section(s, first)) suggest_try(&near, key_of(s, key));
     }
-    return reader_complain(&r->in, "unknown key %s in '%.*s'%s", shown_of(name).text,
-                           (int)section_size(first), first->name, suggest_hint(&near, "").text);
+    for (size_t i = 0; i < OTHER_COUNT; i++) {
+        if (strcmp(others[i].section, section.text) == 0) suggest_try(&near, others[i].name);
+    }
+    return reader_complain(&r->in, "unknown key %s in '%s'%s", shown_of(name).text, section.text,
+                           suggest_hint(&near, "").text);
 }
 
 /* --- the grammar ------------------------------------------------------------------------------ */
@@ -138,11 +231,22 @@ note_line(struct settings_reader *r, size_t *line)
     return OK;
 }
 
+/* The key at hand is others[i]. */
+static enum err
+skip_other(struct settings_reader *r, size_t i)
+{
+    enum err e = note_line(r, &r->other_line[i]);
+    if (e == OK) e = reader_next(&r->in);
+    return e ? e : reader_skip(&r->in);
+}
+
 /* The event at hand is a key of the section. */
 static enum err
 read_key(struct config_reader *in, void *context)
 {
     struct settings_reader *r = context;
+    size_t other = find_other(r, section_of(r->section).text);
+    if (other < OTHER_COUNT) return skip_other(r, other);
     const struct setting *s = r->section;
     char name[SETTING_TEXT_BYTES];
     while (s->name != NULL &&
@@ -160,16 +264,11 @@ read_root_key(struct config_reader *in, void *context)
 {
     struct settings_reader *r = context;
     enum err e;
-    for (size_t i = 0; i < LIST_COUNT; i++) {
-        if (!bytes_equal_text(reader_scalar(in), lists[i])) continue;
-        e = note_line(r, &r->list_line[i]);
-        if (e == OK) e = reader_next(in);
-        return e ? e : reader_skip(in);
-    }
+    size_t other = find_other(r, "");
+    if (other < OTHER_COUNT) return skip_other(r, other);
     const struct setting *first = settings_table(); /* of the section that the file may have */
     while (first->name != NULL &&
-           (first->flag_only ||
-            !bytes_equal(reader_scalar(in), bytes_of(first->name, section_size(first))))) {
+           (first->flag_only || !bytes_equal_text(reader_scalar(in), section_of(first).text))) {
         first++;
     }
     if (first->name == NULL) return unknown_section(r);
@@ -178,9 +277,8 @@ read_root_key(struct config_reader *in, void *context)
     if (e) return e;
     if (in->event.type != YAML_MAPPING_START_EVENT) {
         char key[SETTING_TEXT_BYTES];
-        return reader_complain(in, "'%.*s' expects keys below it such as '%s:', got %s",
-                               (int)section_size(first), first->name, key_of(first, key),
-                               reader_found(in).text);
+        return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
+                               section_of(first).text, key_of(first, key), reader_found(in).text);
     }
     r->section = first;
     return reader_mapping(in, read_key, r);

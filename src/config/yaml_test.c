@@ -77,7 +77,7 @@ check_replica_labels(const char *given, const char *expected)
     assert_int_equal(yaml(&s, text, NULL), OK);
     assert_string_equal(s.query_replica_labels, expected);
     buf_init(&printed, NULL, CONFIG_BYTES_MAX);
-    settings_print_yaml(&s, &printed);
+    settings_print_yaml(&s, NULL, NULL, &printed);
     assert_int_equal(settings_yaml(&again, "f.yml", buf_bytes(&printed), NULL), OK);
     assert_memory_equal(&s, &again, sizeof s);
     buf_fini(&printed);
@@ -140,7 +140,8 @@ test_yaml_sets_what_it_names_and_nothing_else(void **state)
                       "log: {level: debug, format: json}\n"
                       "storage:\n"
                       "  path: 9201\n"
-                      "retention: {time: 1d}\n",
+                      "retention: {time: 1d}\n"
+                      "self_scrape: {interval: 15s}\n",
                       &why);
     assert_string_equal(why.text, "");
     assert_int_equal(e, OK);
@@ -152,6 +153,7 @@ test_yaml_sets_what_it_names_and_nothing_else(void **state)
     memset(expected.storage_path, 0, sizeof expected.storage_path);
     snprintf(expected.storage_path, sizeof expected.storage_path, "9201");
     expected.retention_time_ms = 86400000;
+    expected.self_scrape_interval_ms = 15000;
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
         char want[SETTING_TEXT_BYTES];
         snprintf(want, sizeof want, "%s", value(&expected, t));
@@ -204,6 +206,13 @@ test_yaml_unknown_keys_are_placed_and_explained(void **state)
     check_yaml_error("<<: {}\n", "f.yml:1:1: unknown key '<<'");
     check_yaml_error("? [a]\n: b\n", "f.yml:1:3: expected a key, got a list");
     check_yaml_error("web:\n  ? {a: b}\n  : c\n", "f.yml:2:5: expected a key, got a mapping");
+    check_yaml_error("self-scrape: {interval: 1m}\n",
+                     "f.yml:1:1: unknown key 'self-scrape'; did you mean 'self_scrape'?");
+    check_yaml_error(
+        "self_scrape:\n  intervall: 1m\n",
+        "f.yml:2:3: unknown key 'intervall' in 'self_scrape'; did you mean 'interval'?");
+    check_yaml_error("self_scrape: 1m\n", "f.yml:1:14: 'self_scrape' expects keys below it such as "
+                                          "'interval:', got '1m'");
     check_yaml_error("'': 5\n", "f.yml:1:1: unknown key ''");
     check_yaml_error("\"a\\0b\": 5\n", "f.yml:1:1: unknown key 'a\\x00b'");
 }
@@ -220,6 +229,9 @@ test_yaml_dotted_names_are_refused_in_favour_of_nested_ones(void **state)
     check_yaml_error("web.listen_address: ':1'\n", expected);
     snprintf(expected, sizeof expected, "f.yml:3:1: write 'web.listen_address' %s", advice);
     check_yaml_error("web:\n  listen_address: ':1'\nweb.listen_address: ':1'\n", expected);
+    check_yaml_error(
+        "self_scrape.interval: 1m\n",
+        "f.yml:1:1: write 'self_scrape.interval' as 'self_scrape:' with 'interval:' below it");
     snprintf(expected, sizeof expected, "f.yml:2:3: write 'web.listen_address' %s", advice);
     check_yaml_error("web:\n  web.listen_address: ':1'\n", expected);
 }
@@ -357,6 +369,17 @@ test_yaml_steps_over_lists(void **state)
                      "f.yml:3:1: duplicate key 'destinations', first given on line 1");
     check_yaml_error("sources: []\nlog: {}\nsources: []\n",
                      "f.yml:3:1: duplicate key 'sources', first given on line 1");
+    check_yaml_ok("rule_files: [a]\ntenants: {a: {}}\n"
+                  "global: {external_labels: {a: {b: [c]}}, rule_query_offset: 5s}\n");
+    check_yaml_error("global:\n  external_labels: {}\n  external_labels: {}\n",
+                     "f.yml:3:3: duplicate key 'external_labels', first given on line 2");
+    check_yaml_error("rule_file: []\n",
+                     "f.yml:1:1: unknown key 'rule_file'; did you mean 'rule_files'?");
+    check_yaml_error("global: {external-labels: {}}\n",
+                     "f.yml:1:10: unknown key 'external-labels' in 'global'; did you mean "
+                     "'external_labels'?");
+    check_yaml_error("external_labels: {}\n", "f.yml:1:1: unknown key 'external_labels'; did you "
+                                              "mean 'external_labels' below 'global:'?");
     check_yaml_error("source: []\n", "f.yml:1:1: unknown key 'source'; did you mean 'sources'?");
     check_yaml_error("destination: []\n",
                      "f.yml:1:1: unknown key 'destination'; did you mean 'destinations'?");
@@ -366,6 +389,26 @@ test_yaml_steps_over_lists(void **state)
     check_yaml_error("destinations: [[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]\n",
                      "f.yml:1:31: nested too deeply");
     check_yaml_ok("destinations: [[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]\n");
+}
+
+static void
+test_yaml_names_what_prometheus_has_and_we_have_not(void **state)
+{
+    (void)state;
+    check_yaml_error("global:\n  scrape_interval: 15s\n",
+                     "f.yml:2:3: 'scrape_interval' is a setting of Prometheus' scraping; Firekeep "
+                     "does not scrape targets: remove it");
+    check_yaml_error("log: {}\nscrape_configs: []\n",
+                     "f.yml:2:1: 'scrape_configs' is a setting of Prometheus' scraping; Firekeep "
+                     "does not scrape targets: remove it");
+    check_yaml_error("remote_write: []\n",
+                     "f.yml:1:1: 'remote_write' is a setting of Prometheus; use 'destinations'");
+    check_yaml_error("global: {query_log_file: /x}\n",
+                     "f.yml:1:10: 'query_log_file' is a setting of Prometheus; use 'slow_log' "
+                     "below 'query:'");
+    /* Elsewhere they are as unknown as any. */
+    check_yaml_error("web: {scrape_interval: 15s}\n",
+                     "f.yml:1:7: unknown key 'scrape_interval' in 'web'");
 }
 
 static void
@@ -447,6 +490,7 @@ main(void)
         cmocka_unit_test(test_yaml_anchors_aliases_tags_and_documents_are_refused),
         cmocka_unit_test(test_yaml_syntax_errors_carry_libyamls_words_and_the_place),
         cmocka_unit_test(test_yaml_steps_over_lists),
+        cmocka_unit_test(test_yaml_names_what_prometheus_has_and_we_have_not),
         cmocka_unit_test(test_yaml_does_not_expand_environment_variables),
         cmocka_unit_test(test_yaml_one_byte_over_the_limit_is_refused),
         cmocka_unit_test(test_yaml_hostile_texts_are_refused_where_they_begin),

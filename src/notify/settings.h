@@ -10,6 +10,18 @@
 
 #include "backend/settings.h"
 
+/* A header as Prometheus writes it: each value becomes one of its own. */
+struct http_header_values {
+    const char *name;
+    struct text_list values;
+    struct secret_list secrets;
+    struct text_list files; /* read each time */
+};
+struct http_header_list {
+    struct http_header_values *items;
+    uint32_t count;
+};
+
 /* How the addresses of members are found. Every kind may be given several times, and all together
  * are the members of one Alertmanager. */
 struct static_members {
@@ -26,26 +38,30 @@ struct dns_members {
 };
 
 struct file_members {
-    struct text_list files; /* patterns; relative ones from the directory of the configuration on */
+    struct text_list given; /* patterns, as in the file */
+    struct text_list files; /* the same; relative ones from the directory of that file on */
     int64_t refresh_ms;     /* 5 min */
 };
 
 struct http_members {
     const char *url;
-    int64_t refresh_ms; /* 1 min */
-    struct http_settings http;
+    int64_t refresh_ms;                   /* 1 min */
+    struct http_settings http;            /* its headers are all of http_headers */
+    struct http_header_list http_headers; /* as in the file */
     struct basic_auth_settings basic_auth;
     struct authorization_settings authorization;
     struct oauth2_settings oauth2;
 };
 
+enum { ALERTMANAGERS_MAX = 64 };
 struct alertmanager_settings {
-    uint32_t line;             /* of the file, for messages */
-    const char *path_prefix;   /* "/" */
-    const char *scheme;        /* "http" */
-    int64_t timeout_ms;        /* 10 s */
-    const char *api_version;   /* "v2"; v1 is refused by a sentence of its own */
-    struct http_settings http; /* proxy_url, no_proxy, tls_config, http_headers */
+    uint32_t line;                        /* of the file, for messages */
+    const char *path_prefix;              /* "/" */
+    const char *scheme;                   /* "http" */
+    int64_t timeout_ms;                   /* 10 s */
+    const char *api_version;              /* "v2", the only one */
+    struct http_settings http;            /* its headers are all of http_headers */
+    struct http_header_list http_headers; /* as in the file */
     struct basic_auth_settings basic_auth;
     struct authorization_settings authorization;
     struct sigv4_settings sigv4;

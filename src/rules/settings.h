@@ -11,15 +11,15 @@
 /* Rules of one tenant. */
 struct tenant_rules {
     const char *tenant;     /* "" without tenancy */
-    struct text_list files; /* patterns of paths; relative ones from the directory of the
-                               configuration file on */
+    struct text_list given; /* patterns of paths, as in the file */
+    struct text_list files; /* the same; relative ones from the directory of that file on */
 };
 
 /* The arena owns every text of it. */
 struct rule_settings {
     struct arena *arena;
     struct named_texts external_labels; /* global.external_labels, by name */
-    struct tenant_rules *tenants;
+    struct tenant_rules *tenants;       /* in the order of the file */
     uint32_t tenant_count;
 };
 void rule_settings_free(struct rule_settings *settings);

@@ -1,0 +1,36 @@
+/* lists.c - see lists.h. */
+#include "config/lists.h"
+
+void
+config_lists_free(struct config_lists *lists)
+{
+    destinations_free(&lists->destinations);
+    sources_free(&lists->sources);
+    rule_settings_free(&lists->rules);
+    alerting_free(&lists->alerting);
+}
+
+enum err
+config_lists_yaml(const char *file_name, struct bytes text, const struct settings *settings,
+                  struct config_lists *ret_lists, struct why *why)
+{
+    struct config_lists lists = {.destinations = {NULL}};
+    enum err e = destinations_yaml(file_name, text, settings, &lists.destinations, why);
+    if (e == OK) e = sources_yaml(file_name, text, settings, &lists.sources, why);
+    if (e == OK) e = rule_settings_yaml(file_name, text, settings, &lists.rules, why);
+    if (e == OK) e = alerting_yaml(file_name, text, settings, &lists.alerting, why);
+    if (e) {
+        config_lists_free(&lists);
+    } else {
+        *ret_lists = lists;
+    }
+    return e;
+}
+
+enum err
+config_lists_check(const struct config_lists *lists, const struct settings *settings,
+                   struct why *why)
+{
+    enum err e = destinations_check(&lists->destinations, settings->storage_path, why);
+    return e ? e : sources_check(&lists->sources, settings, why);
+}

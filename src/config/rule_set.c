@@ -1,0 +1,298 @@
+/*
+ * rule_set.c - files are found tenant by tenant and pattern by pattern, and read when they are met
+ * for the first time. One that is wrong does not end the reading: whoever repairs files wants to
+ * see all that is wrong with them. What fails for lack of room does.
+ */
+#include "config/rule_set.h"
+
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/hash.h"
+#include "base/table.h"
+#include "config/rule_files.h"
+#include "sys/file_pattern.h"
+
+#define SET_BYTES_MAX ((uint64_t)2 << 30)
+
+struct found_file {
+    const char *path;
+    struct rule_groups groups;
+    bool is_there;
+    uint32_t tenant_plus_1; /* the last that has it; 0: none */
+};
+
+struct set_reading {
+    const struct rule_set_options *options;
+    struct rule_set set;
+    struct why *why;
+    enum err first; /* of what is wrong with files; `why` has its sentence */
+    struct buf text;
+    uint64_t text_bytes;
+
+    struct found_file *files;
+    uint32_t file_count, file_capacity;
+    struct table by_path;
+
+    /* Of the pattern that is expanded. */
+    const char **paths;
+    uint32_t path_count, path_capacity;
+};
+
+static enum err
+no_memory(struct set_reading *r)
+{
+    return why_set(r->why, ERR_NOMEM, "not enough memory for rules");
+}
+
+static enum err
+too_many(struct set_reading *r, uint32_t max, const char *what)
+{
+    return why_set(r->why, ERR_LIMIT, "at most %u %s are allowed", max, what);
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+/* Notes what is wrong with a file, and goes on. */
+static void
+note_error(struct set_reading *r, enum err e, const struct why *why)
+{
+    if (r->first == OK) {
+        r->first = e;
+        if (r->why != NULL) *r->why = *why;
+    }
+}
+
+static enum err
+read_text(struct set_reading *r, const char *path, struct why *why)
+{
+    buf_clear(&r->text);
+    enum err e = env_read_whole(r->options->env, path, &r->text, why);
+    if (e == ERR_LIMIT && buf_error(&r->text)) {
+        return why_set(why, e, "%s: must be at most %d KiB", path, RULE_FILE_BYTES_MAX / 1024);
+    }
+    if (e) return e;
+    r->text_bytes += r->text.size;
+    if (r->text_bytes <= RULE_SET_TEXT_BYTES_MAX) return OK;
+    return why_set(why, ERR_LIMIT, "rule files must be at most %d MiB together",
+                   RULE_SET_TEXT_BYTES_MAX >> 20);
+}
+
+static enum err
+count_rules(struct set_reading *r, const struct rule_groups *groups)
+{
+    struct rule_set *set = &r->set;
+    set->file_count++;
+    set->group_count += groups->count;
+    for (uint32_t i = 0; i < groups->count; i++) {
+        set->rule_count += groups->items[i].rule_count;
+    }
+    if (set->group_count > RULE_SET_GROUPS_MAX) {
+        return too_many(r, RULE_SET_GROUPS_MAX, "groups of rules");
+    }
+    if (set->rule_count > RULE_SET_RULES_MAX) return too_many(r, RULE_SET_RULES_MAX, "rules");
+    return OK;
+}
+
+/* Fills in a file that has its path. */
+static enum err
+read_file(struct set_reading *r, struct found_file *file)
+{
+    const struct rule_file_options options = {.tell = r->options->tell,
+                                              .context = r->options->context};
+    struct why why = {""};
+    enum err e = read_text(r, file->path, &why);
+    if (e == ERR_MISSING) return OK; /* perhaps since its directory was listed */
+    file->is_there = true;
+    bool told = e == OK;
+    if (e == OK) {
+        e = rule_file_parse(file->path, buf_bytes(&r->text), &options, r->set.arena, &file->groups,
+                            &why);
+    }
+    if (e == OK) return count_rules(r, &file->groups);
+    if (e == ERR_LIMIT || e == ERR_NOMEM) {
+        if (r->why != NULL) *r->why = why;
+        return e;
+    }
+    note_error(r, e, &why);
+    if (!told && r->options->tell != NULL) {
+        r->options->tell(r->options->context, bytes_of_text(why_text(&why, e)));
+    }
+    return OK;
+}
+
+/* The file of that path, read now or before. */
+static enum err
+find_file(struct set_reading *r, const char *path, struct found_file **ret_file)
+{
+    uint64_t hash = hash_bytes(bytes_of_text(path), 0);
+    for (uint32_t at = TABLE_START, id; table_next(&r->by_path, hash, &at, &id);) {
+        *ret_file = &r->files[id];
+        if (strcmp(r->files[id].path, path) == 0) return OK;
+    }
+    struct budget *budget = r->options->budget;
+    if (r->file_count == RULE_SET_FILES_MAX) return too_many(r, RULE_SET_FILES_MAX, "rule files");
+    if (!array_reserve(budget, &r->files, &r->file_capacity, r->file_count + 1) ||
+        !table_reserve(&r->by_path, budget, 1)) {
+        return no_memory(r);
+    }
+    struct found_file *file = &r->files[r->file_count];
+    *file = (struct found_file){.path = path};
+    table_add(&r->by_path, hash, r->file_count++);
+    *ret_file = file;
+    return read_file(r, file);
+}
+
+/* --- patterns --------------------------------------------------------------------------------- */
+
+static enum err
+add_path(void *context, const char *path)
+{
+    struct set_reading *r = context;
+    if (r->path_count == RULE_SET_FILES_MAX) return too_many(r, RULE_SET_FILES_MAX, "rule files");
+    struct bytes copy = arena_copy(r->set.arena, bytes_of(path, strlen(path) + 1));
+    if (copy.at == NULL ||
+        !array_reserve(r->options->budget, &r->paths, &r->path_capacity, r->path_count + 1)) {
+        return no_memory(r);
+    }
+    r->paths[r->path_count++] = (const char *)copy.at;
+    return OK;
+}
+
+static int
+compare_paths(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The paths that a pattern names, by name. */
+static enum err
+expand(struct set_reading *r, const char *pattern)
+{
+    struct why why = {""};
+    r->path_count = 0;
+    enum err e = file_pattern_expand(r->options->env, pattern, add_path, r, &why);
+    if (e == ERR_LIMIT || e == ERR_NOMEM) {
+        if (r->why != NULL && why.text[0] != '\0') *r->why = why; /* else add_path() set it */
+        return e;
+    }
+    if (e) {
+        note_error(r, e, &why);
+        if (r->options->tell != NULL) {
+            r->options->tell(r->options->context, bytes_of_text(why_text(&why, e)));
+        }
+        r->path_count = 0;
+    }
+    if (r->path_count > 1) qsort(r->paths, r->path_count, sizeof *r->paths, compare_paths);
+    return OK;
+}
+
+static enum err
+add_groups(struct set_reading *r, struct rule_set_tenant *tenant, const struct rule_groups *groups)
+{
+    for (uint32_t i = 0; i < groups->count; i++) {
+        struct rule_group *items =
+            arena_push(r->set.arena, tenant->groups, tenant->group_count, sizeof *items);
+        if (items == NULL) return no_memory(r);
+        tenant->groups = items;
+        items[tenant->group_count++] = groups->items[i];
+    }
+    return OK;
+}
+
+static enum err
+note_unmatched(struct set_reading *r, const char *tenant, const char *pattern)
+{
+    struct rule_set *set = &r->set;
+    struct unmatched_pattern *items =
+        arena_push(set->arena, set->unmatched, set->unmatched_count, sizeof *items);
+    struct bytes copy = arena_copy(set->arena, bytes_of(pattern, strlen(pattern) + 1));
+    if (items == NULL || copy.at == NULL) return no_memory(r);
+    set->unmatched = items;
+    items[set->unmatched_count++] =
+        (struct unmatched_pattern){tenant, (const char *)copy.at, file_pattern_is_wild(pattern)};
+    return OK;
+}
+
+static enum err
+read_pattern(struct set_reading *r, struct rule_set_tenant *tenant, const char *pattern)
+{
+    uint32_t number = (uint32_t)(tenant - r->set.tenants) + 1;
+    enum err before = r->first;
+    enum err e = expand(r, pattern);
+    bool any = r->first != before; /* a directory that cannot be read is told already */
+    for (uint32_t i = 0; i < r->path_count && e == OK; i++) {
+        struct found_file *file = NULL;
+        e = find_file(r, r->paths[i], &file);
+        if (e || !file->is_there) continue;
+        any = true;
+        if (file->tenant_plus_1 == number) continue;
+        file->tenant_plus_1 = number;
+        e = add_groups(r, tenant, &file->groups);
+    }
+    if (e == OK && !any) e = note_unmatched(r, tenant->tenant, pattern);
+    return e;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+static enum err
+read_tenants(struct set_reading *r, const struct rule_settings *settings)
+{
+    struct arena *arena = r->set.arena;
+    r->set.tenants = arena_new(arena, settings->tenant_count * sizeof *r->set.tenants);
+    if (r->set.tenants == NULL) return no_memory(r);
+    for (uint32_t i = 0; i < settings->tenant_count; i++) {
+        const struct tenant_rules *from = &settings->tenants[i];
+        struct rule_set_tenant *to = &r->set.tenants[i];
+        struct bytes name = arena_copy(arena, bytes_of(from->tenant, strlen(from->tenant) + 1));
+        if (name.at == NULL) return no_memory(r);
+        to->tenant = (const char *)name.at;
+        r->set.tenant_count = i + 1;
+        for (uint32_t k = 0; k < from->files.count; k++) {
+            enum err e = read_pattern(r, to, from->files.items[k]);
+            if (e) return e;
+        }
+    }
+    return OK;
+}
+
+enum err
+rule_set_read(const struct rule_settings *settings, const struct rule_set_options *options,
+              struct rule_set *ret_set, struct why *why)
+{
+    struct set_reading r = {.options = options, .why = why};
+    struct budget *budget = options->budget;
+    if (settings->tenant_count == 0) {
+        *ret_set = r.set;
+        return OK;
+    }
+    r.set.arena = mem_new(budget, sizeof *r.set.arena);
+    if (r.set.arena == NULL) return no_memory(&r);
+    arena_init(r.set.arena, budget, SET_BYTES_MAX, 0);
+    buf_init(&r.text, budget, RULE_FILE_BYTES_MAX);
+    enum err e = read_tenants(&r, settings);
+    if (e == OK) e = r.first;
+    buf_fini(&r.text);
+    table_fini(&r.by_path, budget);
+    array_free(budget, r.files, r.file_capacity);
+    array_free(budget, r.paths, r.path_capacity);
+    if (e) {
+        rule_set_free(&r.set);
+    } else {
+        *ret_set = r.set;
+    }
+    return e;
+}
+
+void
+rule_set_free(struct rule_set *set)
+{
+    if (set == NULL) return;
+    if (set->arena != NULL) {
+        struct budget *budget = set->arena->budget;
+        arena_fini(set->arena);
+        mem_free(budget, set->arena, sizeof *set->arena);
+    }
+    *set = (struct rule_set){NULL};
+}
