@@ -13,6 +13,7 @@
 #include "base/metric.h"
 #include "net/http_server.h"
 #include "promql/promql.h"
+#include "rules/group.h"
 #include "tsdb/tsdb.h"
 
 struct api;
@@ -92,6 +93,13 @@ struct api_options {
     /* Puts an array of all destinations, or of all sources. */
     void (*destinations)(void *context, struct json *to);
     void (*sources)(void *context, struct json *to);
+    /* Members of the object that is open, of what Prometheus tells of rules and Alertmanagers; of
+     * alerts, those of the array that is. All NULL: there are no rules. ERR_INPUT: there is no such
+     * page of groups. */
+    enum err (*rules)(void *context, const struct rules_question *question, struct json *to,
+                      struct why *why);
+    void (*alerts)(void *context, struct bytes tenant, struct json *to);
+    void (*alertmanagers)(void *context, struct json *to);
     /* Puts an array of what is remembered of those that are not open; on a query thread. */
     enum err (*remembered)(void *context, struct budget *memory, struct json *to, struct why *why);
     /* Why writes have to wait, a constant; NULL: they need not. Called for each of them. */

@@ -70,8 +70,9 @@ features_put(const struct api_options *options, const struct promql_features *ch
     put_category(j, "prometheus", {"agent_mode", !options->stored}, {"auto_reload_config", false},
                  {"server_mode", options->stored}, {"stringlabels", false});
     put_promql(j, chosen);
-    put_category(j, "rules", {"concurrent_rule_eval", false}, {"keep_firing_for", false},
-                 {"query_offset", false});
+    put_category(j, "rules", {"concurrent_rule_eval", options->rules != NULL},
+                 {"keep_firing_for", options->rules != NULL},
+                 {"query_offset", options->rules != NULL});
     put_category(j, "scrape", {"extra_scrape_metrics", false},
                  {"start_timestamp_zero_ingestion", false}, {"type_and_unit_labels", false});
     put_category(j, "tsdb", {"delayed_compaction", false}, {"exemplar_storage", options->stored},

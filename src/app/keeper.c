@@ -10,6 +10,7 @@
  */
 #include "app/keeper.h"
 
+#include "app/ruler.h"
 #include "base/log.h"
 #include "base/metric.h"
 
@@ -31,6 +32,13 @@ static struct metric_histogram flush_latency = {
     .help = "Duration of flushes of the head to a part, in seconds.",
     METRIC_LATENCY,
 };
+
+static void
+tell_committed(struct keeper *k)
+{
+    api_committed(k->api);
+    ruler_committed(k->ruler);
+}
 
 /* --- committing ------------------------------------------------------------------------------- */
 
@@ -114,12 +122,12 @@ bring_back(struct keeper *k, const char *reason)
     uint64_t attempts = 0, held_back;
     log_error("the write-ahead log failed, answering writes with 503 until it recovers",
               KV("error", reason));
-    api_committed(k->api);
+    tell_committed(k);
     for (;;) {
         struct why why = {""};
         enum err e = tsdb_reopen(k->tsdb, &why);
         if (e == OK) break;
-        api_committed(k->api);
+        tell_committed(k);
         if (!worker_rest(&k->commit, 0, REST_UNTIL_STOPPED)) return;
         attempts++;
         if (log_often(&gate, env_monotonic_ns(k->env), DOWN_SAID_NS, &held_back)) {
@@ -144,7 +152,7 @@ commit_once(struct keeper *k, struct why *why)
     if (due && tsdb_flush_due(k->tsdb)) tsdb_want_cut(k->tsdb);
     enum err e = due ? tsdb_commit(k->tsdb, why) : OK;
     if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(k->env) - began));
-    api_committed(k->api);
+    tell_committed(k);
     if (!had_frozen && tsdb_has_frozen(k->tsdb)) keeper_want_flush(k);
     lock_take(&k->commit.lock);
     k->commits_ended = k->commits_begun;
@@ -173,7 +181,7 @@ commit_loop(void *keeper)
         log_error("the last sync of the write-ahead log failed, the samples since the previous "
                   "sync may not survive a power failure",
                   KV("error", why_text(&why, e)));
-    api_committed(k->api);
+    tell_committed(k);
 }
 
 /* --- watching --------------------------------------------------------------------------------- */

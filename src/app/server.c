@@ -17,6 +17,7 @@
 #include "app/keeper.h"
 #include "app/readers.h"
 #include "app/remembered.h"
+#include "app/ruler.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "config/store_options.h"
@@ -32,6 +33,7 @@ struct server {
     struct merger *merger;
     struct relays *relays;
     struct readers *readers;
+    struct ruler *ruler;
     bool is_stored;            /* more than the log is kept */
     _Atomic bool takes_writes; /* relaxed: whoever wrote while it changes may have come earlier */
     int flag_count;
@@ -99,6 +101,7 @@ reload(void *context, struct why *why)
     struct config_lists lists = {.destinations = {NULL}};
     struct relays_change *change;
     struct readers_change *reading = NULL;
+    struct ruler_change *ruling = NULL;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
     enum err e = settings_load(&next, &lists, s->flag_count, s->flag_words, why);
@@ -106,8 +109,10 @@ reload(void *context, struct why *why)
     if (e == OK) e = config_lists_check(&lists, &next, why);
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
     if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
+    if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &ruling, why);
     if (e == OK) e = relays_prepare(s->relays, &lists.destinations, &change, why);
     if (e) readers_abandon(reading);
+    if (e) ruler_abandon(ruling);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
         struct api_limits api_limits = api_limits_of(&next);
@@ -123,6 +128,7 @@ reload(void *context, struct why *why)
         lists.alerting = alerting;
         s->reloaded.succeeded_ms = env_realtime_ms(s->env);
         readers_commit(reading);
+        ruler_commit(ruling);
         if (destination_count == 0) note_destinations(s, 0); /* before the last of them ends */
         relays_commit(change);
         note_destinations(s, destination_count);
@@ -188,6 +194,20 @@ show_sources(void *context, struct json *to)
 {
     struct server *s = context;
     readers_print(s->readers, to);
+}
+
+static enum err
+show_rules(void *context, const struct rules_question *question, struct json *to, struct why *why)
+{
+    struct server *s = context;
+    return ruler_print(s->ruler, question, to, why);
+}
+
+static void
+show_alerts(void *context, struct bytes tenant, struct json *to)
+{
+    struct server *s = context;
+    ruler_print_alerts(s->ruler, tenant, to);
 }
 
 static bool
@@ -387,6 +407,8 @@ start_api(struct server *s, struct why *why)
         .config = show_config,
         .destinations = show_destinations,
         .sources = show_sources,
+        .rules = show_rules,
+        .alerts = show_alerts,
         .remembered = show_remembered,
         .tell_destination = tell_destination,
         .holds_writes = holds_writes,
@@ -445,6 +467,7 @@ server_quiesce(struct server *s)
 {
     http_server_quiesce(s->http);
     api_stop(s->api);
+    ruler_stop(s->ruler);
     relays_stop(s->relays);
 }
 
@@ -478,9 +501,11 @@ server_free(struct server *s)
     if (s == NULL) return;
     keeper_stop_flushing(&s->keeper);
     merger_stop(s->merger);
-    http_server_free(s->http); /* whose requests wait for commits */
+    ruler_join(s->ruler);
+    http_server_free(s->http); /* whose requests wait for commits, as rules do */
     keeper_stop_committing(&s->keeper);
     api_free(s->api);
+    ruler_free(s->ruler);
     merger_free(s->merger); /* requests under way may have asked for these two until now */
     relays_free(s->relays);
     readers_free(s->readers);
@@ -498,6 +523,33 @@ begin_sources(struct server *s, struct sources *sources, struct why *why)
     struct readers_change *change;
     enum err e = readers_prepare(s->readers, sources, &change, why);
     if (e == OK) readers_commit(change);
+    return e;
+}
+
+static void
+tell_nobody(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
+{
+    (void)context, (void)tenant, (void)alerts, (void)count;
+}
+
+static enum err
+begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
+{
+    struct ruler_change *change;
+    struct ruler_options options = {
+        .env = s->env,
+        .tsdb = s->tsdb,
+        .answerer = readers_answerer(s->readers),
+        .memory = &s->memory.foreground,
+        .keeper = &s->keeper,
+        .holds_writes = holds_writes,
+        .takes_writes = takes_writes,
+        .tell = tell_nobody,
+        .context = s,
+    };
+    enum err e = ruler_new(&options, &s->ruler, why);
+    if (e == OK) e = ruler_prepare(s->ruler, &s->settings, &lists->rules, &change, why);
+    if (e == OK) ruler_commit(change);
     return e;
 }
 
@@ -539,6 +591,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) e = readers_new(&readers, &s->readers, why);
     if (e == OK) e = begin_sources(s, &lists->sources, why);
     if (e == OK) e = start_api(s, why);
+    if (e == OK) e = begin_rules(s, lists, why);
     uint32_t destination_count = lists->destinations.count;
     if (e == OK) { /* before anything of the log is given up */
         struct relays_change *change;
@@ -550,6 +603,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     s->keeper.tsdb = s->tsdb;
     s->keeper.api = s->api;
     s->keeper.merger = s->merger;
+    s->keeper.ruler = s->ruler;
     s->keeper.synced_by_time = settings->wal_ack != ACK_FSYNC;
     if (e == OK) e = keeper_start(&s->keeper, why);
     if (e == OK) {
@@ -559,6 +613,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         lists->alerting = (struct alerting){NULL};
         e = start_http(s, why);
     }
+    if (e == OK) ruler_run(s->ruler);
     if (e) {
         server_free(s);
         return e;

@@ -182,6 +182,17 @@ struct group_question {
     uint32_t set_count;
     bool without_alerts;
 };
+/* What /api/v1/rules asks for; `tenant` as requests name it. */
+struct rules_question {
+    struct bytes tenant;
+    struct group_question of_group;
+    struct text_list groups; /* by their names; none: all */
+    struct text_list files;
+    uint64_t group_limit;    /* 0: none */
+    struct bytes next_token; /* empty: from the first on */
+};
+/* Whether the question leaves any rule of it. */
+bool group_answers(struct group *group, const struct group_question *question);
 /* An object. False: the question leaves no rule, and nothing was put. */
 bool group_print(struct group *group, const struct group_question *question, struct json *to);
 /* Its active alerts, each an object of the array that is open. */

@@ -198,6 +198,15 @@ is_wanted(const struct rule_at_work *rule, const struct group_question *q)
 }
 
 bool
+group_answers(struct group *g, const struct group_question *question)
+{
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        if (is_wanted(&g->rules[i], question)) return true;
+    }
+    return false;
+}
+
+bool
 group_print(struct group *g, const struct group_question *question, struct json *to)
 {
     bool any = false;

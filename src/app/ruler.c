@@ -1,0 +1,596 @@
+/*
+ * ruler.c - see ruler.h.
+ *
+ *      idle --- one is due: another one is woken to watch the clock ---> evaluates --- done --->
+ * idle
+ *       |
+ *       +-- one of the idle watches the clock, for the next that is due
+ *       +-- rules that may run together: the idle help
+ */
+#include "app/ruler.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "query/replicas.h"
+#include "wire/remote_write.h"
+
+enum { THREADS_MAX = 32, THREADS_FIRST = 2 };
+
+#define SETTLE_LOOK_NS (100 * NS_PER_MS) /* a commit may have failed without a word */
+
+/* What evaluations obey, of one configuration. */
+struct terms_in_force {
+    struct rules_terms terms;
+    struct ruler *ruler;
+    uint32_t users; /* guarded by ruler.lock */
+    uint32_t helpers_max;
+    struct arena arena; /* of the labels and texts */
+    struct bytes replicas[REPLICA_LABELS_MAX];
+    uint32_t replica_count;
+};
+
+/* Rules that are evaluated together. */
+struct together {
+    struct together *next;
+    void (*work)(void *of, uint32_t i);
+    void *of;
+    uint32_t begun, count; /* guarded by ruler.lock, as the next */
+    uint32_t workers;
+    struct cond done;
+};
+
+struct ruler {
+    struct ruler_options options;
+    struct rules_host host;
+    struct budget budget;
+    _Atomic(const char *) canceled;
+    struct metric_collector collector;
+
+    struct lock lock; /* LOCK_RANK_RULER; guards to the next blank line */
+    struct cond cond; /* something is to be done, or it is the end */
+    struct agenda *agenda;
+    struct terms_in_force *terms;
+    struct together *togethers;
+    uint32_t helpers; /* idle threads that help */
+    bool runs, stops;
+    bool is_watched; /* one of the idle watches the clock */
+    uint32_t idle;
+    uint32_t thread_count;
+    struct env_thread *threads[THREADS_MAX];
+
+    struct lock write_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
+    struct cond committed;
+    uint64_t commits;
+    struct rw_request *spare; /* the memory of a write, kept for the next */
+};
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static struct rw_request *
+take_request(struct ruler *r)
+{
+    lock_take(&r->write_lock);
+    struct rw_request *request = r->spare;
+    r->spare = NULL;
+    lock_drop(&r->write_lock);
+    if (request != NULL) return request;
+    request = mem_new(&r->budget, sizeof *request);
+    if (request == NULL || rw_request_init(request, &r->budget) == OK) {
+        if (request != NULL) request->keys = tsdb_fingerprint_keys(r->options.tsdb);
+        return request;
+    }
+    mem_free(&r->budget, request, sizeof *request);
+    return NULL;
+}
+
+static void
+request_free(struct ruler *r, struct rw_request *request)
+{
+    if (request == NULL) return;
+    rw_request_fini(request);
+    mem_free(&r->budget, request, sizeof *request);
+}
+
+static void
+give_request(struct ruler *r, struct rw_request *request)
+{
+    rw_request_clear(request);
+    lock_take(&r->write_lock);
+    struct rw_request *too_many = r->spare;
+    r->spare = request;
+    lock_drop(&r->write_lock);
+    request_free(r, too_many);
+}
+
+static enum err
+ingest(struct ruler *r, struct rw_request *request, struct bytes tenant, struct bytes message,
+       struct rules_written *ret, struct why *why)
+{
+    struct tsdb *tsdb = r->options.tsdb;
+    struct ingest_result result;
+    enum err e = rw_decode(request, RW_V1, message, tsdb_hash_seed(tsdb), why);
+    if (e == OK) e = tsdb_ingest(tsdb, tenant, request, &result, why);
+    if (e == ERR_NOMEM) keeper_want_flush(r->options.keeper);
+    if (e) return e;
+    *ret = (struct rules_written){.ticket = result.wait_epoch, .rejected = result.rejected_total};
+    snprintf(ret->text, sizeof ret->text, "%.*s", (int)sizeof ret->text - 1, result.text);
+    return OK;
+}
+
+static enum err
+write_samples(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
+              struct why *why)
+{
+    struct ruler *r = context;
+    const char *held = r->options.holds_writes(r->options.context);
+    if (!r->options.takes_writes(r->options.context)) {
+        return why_set(why, ERR_UNSUPPORTED, "nothing is stored here, and there is no destination");
+    }
+    if (held != NULL) return why_set(why, ERR_AGAIN, "%s", held);
+    struct rw_request *request = take_request(r);
+    if (request == NULL) return why_set(why, ERR_NOMEM, "not enough memory to write");
+    enum err e = ingest(r, request, tenant, message, ret, why);
+    give_request(r, request);
+    return e;
+}
+
+static enum err
+settle(void *context, uint64_t ticket, struct why *why)
+{
+    struct ruler *r = context;
+    struct tsdb *tsdb = r->options.tsdb;
+    for (;;) {
+        lock_take(&r->write_lock);
+        uint64_t commits = r->commits;
+        lock_drop(&r->write_lock);
+        enum tsdb_epoch state = tsdb_epoch(tsdb, ticket);
+        if (state == TSDB_EPOCH_DURABLE) return OK;
+        if (state == TSDB_EPOCH_VOID) {
+            return why_set(why, ERR_AGAIN, "the commit to the write-ahead log failed");
+        }
+        keeper_want_commit(r->options.keeper);
+        lock_take(&r->write_lock);
+        if (r->commits == commits) {
+            int64_t until = env_monotonic_ns(r->options.env) + SETTLE_LOOK_NS;
+            cond_wait_until(&r->committed, &r->write_lock, until);
+        }
+        lock_drop(&r->write_lock);
+    }
+}
+
+void
+ruler_committed(struct ruler *r)
+{
+    if (r == NULL) return;
+    lock_take(&r->write_lock);
+    r->commits++;
+    cond_wake_all(&r->committed);
+    lock_drop(&r->write_lock);
+}
+
+static void
+tell(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
+{
+    struct ruler *r = context;
+    r->options.tell(r->options.context, tenant, alerts, count);
+}
+
+/* --- together --------------------------------------------------------------------------------- */
+
+/* Takes one that was not begun. False: there is none. */
+static bool
+take_one(struct together *t, uint32_t *ret)
+{
+    if (t->begun == t->count) return false;
+    *ret = t->begun++;
+    return true;
+}
+
+static void
+work_on(struct ruler *r, struct together *t)
+{
+    uint32_t i;
+    while (take_one(t, &i)) {
+        lock_drop(&r->lock);
+        t->work(t->of, i);
+        lock_take(&r->lock);
+    }
+}
+
+static void
+work_together(void *context, uint32_t count, void (*work)(void *of, uint32_t i), void *of)
+{
+    struct ruler *r = context;
+    struct together t = {.work = work, .of = of, .count = count};
+    cond_init(&t.done);
+    lock_take(&r->lock);
+    t.next = r->togethers;
+    r->togethers = &t;
+    if (r->idle > 0) cond_wake_all(&r->cond);
+    work_on(r, &t);
+    struct together **link = &r->togethers;
+    while (*link != &t) {
+        link = &(*link)->next;
+    }
+    *link = t.next;
+    while (t.workers > 0) {
+        cond_wait(&t.done, &r->lock);
+    }
+    lock_drop(&r->lock);
+    cond_fini(&t.done);
+}
+
+/* True: it did. */
+static bool
+helped_locked(struct ruler *r)
+{
+    struct together *t = r->togethers;
+    while (t != NULL && t->begun == t->count) {
+        t = t->next;
+    }
+    if (t == NULL || r->helpers + 1 >= r->terms->helpers_max) return false;
+    r->helpers++;
+    t->workers++;
+    work_on(r, t);
+    t->workers--;
+    r->helpers--;
+    if (t->workers == 0) cond_wake_all(&t->done);
+    return true;
+}
+
+/* --- threads ---------------------------------------------------------------------------------- */
+
+static void evaluate_loop(void *context);
+
+/* One more, if all are busy. That there is none is no error as long as there is one. */
+static void
+add_thread_locked(struct ruler *r)
+{
+    if (r->idle > 0 || r->thread_count == THREADS_MAX || r->stops) return;
+    enum err e =
+        env_thread_start(r->options.env, "rules", evaluate_loop, r, &r->threads[r->thread_count]);
+    if (e == OK) r->thread_count++;
+}
+
+static void
+terms_put_locked(struct ruler *r, struct terms_in_force *terms)
+{
+    if (terms == NULL || --terms->users > 0) return;
+    arena_fini(&terms->arena);
+    mem_free(&r->budget, terms, sizeof *terms);
+}
+
+static void
+run_job_locked(struct ruler *r, struct agenda_job *job)
+{
+    struct terms_in_force *terms = r->terms;
+    terms->users++;
+    add_thread_locked(r);
+    if (r->idle > 0) cond_wake_one(&r->cond); /* somebody watches the clock */
+    lock_drop(&r->lock);
+    agenda_run(r->agenda, job, &terms->terms);
+    lock_take(&r->lock);
+    agenda_done(r->agenda, job, env_monotonic_ns(r->options.env));
+    terms_put_locked(r, terms);
+}
+
+/* Until there may be something to do. */
+static void
+rest_locked(struct ruler *r, int64_t until_ns, int64_t now_ns)
+{
+    r->idle++;
+    if (r->is_watched || until_ns == INT64_MAX) {
+        cond_wait(&r->cond, &r->lock);
+    } else {
+        /* The clock may be set: it is looked at now and then. */
+        int64_t wait_ns = until_ns - now_ns < NS_PER_S ? until_ns - now_ns : NS_PER_S;
+        r->is_watched = true;
+        cond_wait_until(&r->cond, &r->lock, env_monotonic_ns(r->options.env) + wait_ns);
+        r->is_watched = false;
+    }
+    r->idle--;
+}
+
+static void
+evaluate_loop(void *context)
+{
+    struct ruler *r = context;
+    struct env *env = r->options.env;
+    struct agenda_job job;
+    lock_take(&r->lock);
+    while (!r->stops) {
+        int64_t until_ns = INT64_MAX, now_ns = env_realtime_ms(env) * NS_PER_MS;
+        if (agenda_take(r->agenda, now_ns, env_monotonic_ns(env), &job, &until_ns)) {
+            run_job_locked(r, &job);
+        } else if (!helped_locked(r)) {
+            rest_locked(r, until_ns, now_ns);
+        }
+    }
+    lock_drop(&r->lock);
+}
+
+void
+ruler_run(struct ruler *r)
+{
+    lock_take(&r->lock);
+    r->runs = true;
+    while (r->thread_count < THREADS_FIRST) {
+        uint32_t before = r->thread_count;
+        add_thread_locked(r);
+        if (r->thread_count == before) break;
+    }
+    lock_drop(&r->lock);
+}
+
+void
+ruler_stop(struct ruler *r)
+{
+    if (r == NULL) return;
+    atomic_store(&r->canceled, "the server is stopping");
+    lock_take(&r->lock);
+    r->stops = true;
+    cond_wake_all(&r->cond);
+    lock_drop(&r->lock);
+}
+
+void
+ruler_join(struct ruler *r)
+{
+    if (r == NULL) return;
+    ruler_stop(r);
+    for (uint32_t i = 0; i < r->thread_count; i++) {
+        env_thread_join(r->options.env, r->threads[i]);
+    }
+    r->thread_count = 0;
+}
+
+/* --- beginning and end ------------------------------------------------------------------------ */
+
+enum err
+ruler_new(const struct ruler_options *options, struct ruler **ret_ruler, struct why *why)
+{
+    struct ruler *r = mem_new(NULL, sizeof *r);
+    if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
+    r->options = *options;
+    budget_init(&r->budget, "rules", 0, options->memory);
+    lock_init(&r->lock, LOCK_RANK_RULER);
+    lock_init(&r->write_lock, LOCK_RANK_APP_WAKE);
+    cond_init(&r->cond);
+    cond_init(&r->committed);
+    r->host = (struct rules_host){
+        .env = options->env,
+        .memory = &r->budget,
+        .seed = tsdb_hash_seed(options->tsdb),
+        .all_canceled = &r->canceled,
+        .write = write_samples,
+        .settle = settle,
+        .tell = tell,
+        .together = work_together,
+        .context = r,
+    };
+    enum err e = agenda_new(&r->host, env_monotonic_ns(options->env), &r->agenda);
+    if (e) {
+        ruler_free(r);
+        return why_set(why, e, "not enough memory to start");
+    }
+    r->collector = (struct metric_collector){.collect = ruler_collect, .context = r};
+    metric_register_collector(&r->collector);
+    *ret_ruler = r;
+    return OK;
+}
+
+void
+ruler_free(struct ruler *r)
+{
+    if (r == NULL) return;
+    ruler_join(r);
+    metric_unregister(&r->collector.link);
+    agenda_free(r->agenda);
+    request_free(r, r->spare);
+    terms_put_locked(r, r->terms);
+    cond_fini(&r->cond);
+    cond_fini(&r->committed);
+    lock_fini(&r->lock);
+    lock_fini(&r->write_lock);
+    mem_free(NULL, r, sizeof *r);
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+struct ruler_change {
+    struct ruler *ruler;
+    struct rule_set set;
+    struct agenda_group *groups;
+    uint32_t group_count;
+    struct agenda_change *agenda;
+    struct agenda_limits limits;
+    struct terms_in_force *terms;
+};
+
+static enum err
+open_view(void *context, struct query_control *control, struct view **ret_view, struct why *why)
+{
+    const struct terms_in_force *t = context;
+    struct view *view;
+    enum err e = view_open(t->ruler->options.answerer, control, &view, why);
+    if (e || t->replica_count == 0) {
+        if (e == OK) *ret_view = view;
+        return e;
+    }
+    return replicas_view_new(view, t->replicas, t->replica_count, control->budget, ret_view, why);
+}
+
+/* NULL: no memory. */
+static const char *
+keep(struct arena *arena, const char *text)
+{
+    return (const char *)arena_copy(arena, bytes_of(text, strlen(text) + 1)).at;
+}
+
+static bool
+fill_labels(struct terms_in_force *t, const struct named_texts *from)
+{
+    struct label *labels = arena_alloc(&t->arena, (from->count + 1) * sizeof *labels);
+    for (uint32_t i = 0; labels != NULL && i < from->count; i++) {
+        const char *name = keep(&t->arena, from->items[i].name);
+        const char *value = keep(&t->arena, from->items[i].value);
+        if (name == NULL || value == NULL) return false;
+        labels[i] = (struct label){bytes_of_text(name), bytes_of_text(value)};
+    }
+    t->terms.external_labels = labels;
+    t->terms.external_count = from->count;
+    return labels != NULL;
+}
+
+static bool
+fill_terms(struct terms_in_force *t, const struct settings *s, const struct rule_settings *rules)
+{
+    const char *url = keep(&t->arena, s->web_external_url);
+    const char *replicas = keep(&t->arena, s->query_replica_labels);
+    if (url == NULL || replicas == NULL || !fill_labels(t, &rules->external_labels)) return false;
+    t->replica_count = replica_labels_of(replicas, t->replicas);
+    t->helpers_max = s->rules_max_concurrent_evals;
+    struct rules_terms *terms = &t->terms;
+    terms->open = open_view;
+    terms->open_context = t;
+    terms->resend_ns = s->rules_resend_delay_ms * NS_PER_MS;
+    terms->external_url = bytes_of_text(url);
+    terms->timeout_ns = s->query_timeout_ms * NS_PER_MS;
+    terms->lookback_ms = s->query_lookback_delta_ms;
+    terms->held_max = s->query_max_samples;
+    terms->series_max = s->query_max_series;
+    terms->samples_read_max = s->query_max_samples_read;
+    terms->bytes_max = s->query_max_bytes;
+    terms->features = promql_features_of(s->query_features);
+    return true;
+}
+
+static enum err
+prepare_terms(struct ruler_change *c, const struct settings *s, const struct rule_settings *rules,
+              struct why *why)
+{
+    struct ruler *r = c->ruler;
+    c->terms = mem_new(&r->budget, sizeof *c->terms);
+    if (c->terms == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
+    c->terms->ruler = r;
+    c->terms->users = 1;
+    arena_init(&c->terms->arena, &r->budget, (uint64_t)16 << 20, 0);
+    if (!fill_terms(c->terms, s, rules)) {
+        return why_set(why, ERR_NOMEM, "not enough memory for rules");
+    }
+    c->limits = (struct agenda_limits){
+        .catch_up_ns = s->rules_catch_up_ms * NS_PER_MS,
+        .catch_up_wait_ns = s->rules_catch_up_wait_ms * NS_PER_MS,
+        .outage_tolerance_ns = s->rules_outage_tolerance_ms * NS_PER_MS,
+        .grace_ns = s->rules_grace_period_ms * NS_PER_MS,
+    };
+    return OK;
+}
+
+static enum err
+prepare_groups(struct ruler_change *c, const struct settings *s, struct why *why)
+{
+    struct ruler *r = c->ruler;
+    uint32_t count = 0;
+    struct group_defaults defaults = {s->global_evaluation_interval_ms,
+                                      s->global_rule_query_offset_ms};
+    for (uint32_t i = 0; i < c->set.tenant_count; i++) {
+        c->group_count += c->set.tenants[i].group_count;
+    }
+    c->groups = mem_alloc(&r->budget, (c->group_count + 1) * sizeof *c->groups);
+    if (c->groups == NULL) {
+        c->group_count = 0;
+        return why_set(why, ERR_NOMEM, "not enough memory for rules");
+    }
+    for (uint32_t i = 0; i < c->set.tenant_count; i++) {
+        const struct rule_set_tenant *t = &c->set.tenants[i];
+        for (uint32_t k = 0; k < t->group_count; k++) {
+            struct bytes tenant = bytes_of_text(t->tenant[0] == '\0' ? "anonymous" : t->tenant);
+            c->groups[count++] = (struct agenda_group){tenant, &t->groups[k]};
+        }
+    }
+    return agenda_prepare(r->agenda, c->groups, count, &defaults, &c->agenda, why);
+}
+
+static void
+change_free(struct ruler_change *c)
+{
+    struct budget *budget = &c->ruler->budget;
+    if (c->groups != NULL) mem_free(budget, c->groups, (c->group_count + 1) * sizeof *c->groups);
+    rule_set_free(&c->set);
+    mem_free(budget, c, sizeof *c);
+}
+
+void
+ruler_abandon(struct ruler_change *c)
+{
+    if (c == NULL) return;
+    agenda_abandon(c->agenda);
+    terms_put_locked(c->ruler, c->terms); /* nobody else has them */
+    change_free(c);
+}
+
+enum err
+ruler_prepare(struct ruler *r, const struct settings *settings, const struct rule_settings *rules,
+              struct ruler_change **ret_change, struct why *why)
+{
+    struct ruler_change *c = mem_new(&r->budget, sizeof *c);
+    if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
+    c->ruler = r;
+    struct rule_set_options options = {.env = r->options.env, .budget = &r->budget};
+    enum err e = rule_set_read(rules, &options, &c->set, why);
+    if (e == OK) e = prepare_groups(c, settings, why);
+    if (e == OK) e = prepare_terms(c, settings, rules, why);
+    if (e)
+        ruler_abandon(c);
+    else
+        *ret_change = c;
+    return e;
+}
+
+static void
+tell_unmatched(const struct rule_set *set)
+{
+    for (uint32_t i = 0; i < set->unmatched_count; i++) {
+        const struct unmatched_pattern *u = &set->unmatched[i];
+        if (u->is_wild)
+            log_warn("no rule file matches a pattern", KV("pattern", u->pattern),
+                     KV("tenant", u->tenant));
+        else
+            log_warn("a rule file does not exist", KV("file", u->pattern), KV("tenant", u->tenant));
+    }
+}
+
+void
+ruler_commit(struct ruler_change *c)
+{
+    struct ruler *r = c->ruler;
+    tell_unmatched(&c->set);
+    lock_take(&r->lock);
+    agenda_commit(c->agenda, &c->limits, env_realtime_ms(r->options.env) * NS_PER_MS);
+    terms_put_locked(r, r->terms);
+    r->terms = c->terms;
+    cond_wake_all(&r->cond);
+    lock_drop(&r->lock);
+    change_free(c);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+void
+ruler_each(struct ruler *r, struct bytes tenant, void (*each)(void *context, struct group *group),
+           void *context)
+{
+    lock_take(&r->lock);
+    agenda_each(r->agenda, tenant, each, context);
+    lock_drop(&r->lock);
+}
+
+void
+ruler_facts(struct ruler *r, struct agenda_facts *ret)
+{
+    lock_take(&r->lock);
+    agenda_facts(r->agenda, env_realtime_ms(r->options.env) * NS_PER_MS, ret);
+    lock_drop(&r->lock);
+}

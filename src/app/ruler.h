@@ -1,0 +1,78 @@
+/*
+ * ruler.h - the rules of a server: threads that evaluate groups when their time has come, write
+ * what comes of it through the store like anybody's samples, and hand on what alerts say.
+ *
+ * A thread is busy with one group; there are as many as groups are due at once, up to 32, so that
+ * groups that wait for a slow source hold up no others. Rules of a group that may run together are
+ * evaluated by those that are idle, too: `rules.max_concurrent_evals` at most.
+ *
+ * Threads: ruler_committed(), ruler_print...() and ruler_collect() from any; the others from the
+ * one that owns the server or, one at a time, reloads it.
+ */
+#ifndef APP_RULER_H
+#define APP_RULER_H
+
+#include "app/keeper.h"
+#include "base/metric.h"
+#include "config/config.h"
+#include "config/rule_set.h"
+#include "rules/agenda.h"
+
+struct ruler;
+struct ruler_options {
+    struct env *env;
+    struct tsdb *tsdb;
+    struct answerer *answerer;
+    struct budget *memory;
+    struct keeper *keeper;
+    /* As of struct api_options. */
+    const char *(*holds_writes)(void *context);
+    bool (*takes_writes)(void *context);
+    /* Does not wait. */
+    void (*tell)(void *context, struct bytes tenant, const struct rule_alert *alerts,
+                 uint32_t count);
+    void *context;
+};
+
+/* Without rules yet. ERR_NOMEM. */
+MUST_CHECK enum err ruler_new(const struct ruler_options *options, struct ruler **ret_ruler,
+                              struct why *why);
+/*
+ * Makes it the rules of these settings, in two steps: the first makes all that can fail, reads the
+ * files and changes nothing; the second cannot fail. Groups whose text did not change keep their
+ * state, and others take over what they can.
+ * ERR_INPUT, ERR_IO, ...: as of rule_set_read(); ERR_NOMEM; ERR_AGAIN: no thread.
+ */
+struct ruler_change;
+MUST_CHECK enum err ruler_prepare(struct ruler *ruler, const struct settings *settings,
+                                  const struct rule_settings *rules,
+                                  struct ruler_change **ret_change, struct why *why);
+void ruler_commit(struct ruler_change *change);
+/* Instead. NULL is fine. */
+void ruler_abandon(struct ruler_change *change);
+
+/* Begins to evaluate. */
+void ruler_run(struct ruler *ruler);
+/* After each commit of the store. */
+void ruler_committed(struct ruler *ruler);
+/* Evaluations under way end soon; no more begin. */
+void ruler_stop(struct ruler *ruler);
+/* Waits for them, while commits still go on. */
+void ruler_join(struct ruler *ruler);
+void ruler_free(struct ruler *ruler);
+
+/* Calls `each` for the groups of a tenant, by file and name; `tenant.at` NULL: of all. Under a lock
+ * that keeps them there. */
+void ruler_each(struct ruler *ruler, struct bytes tenant,
+                void (*each)(void *context, struct group *group), void *context);
+void ruler_facts(struct ruler *ruler, struct agenda_facts *ret);
+
+/* "groups" and "groupNextToken" of the object that is open. ERR_INPUT: there is no such token. */
+MUST_CHECK enum err ruler_print(struct ruler *ruler, const struct rules_question *question,
+                                struct json *to, struct why *why);
+/* All active alerts, into the array that is open. */
+void ruler_print_alerts(struct ruler *ruler, struct bytes tenant, struct json *to);
+/* For a metric_collector, whose context is the ruler. */
+void ruler_collect(struct metric_sink *sink, void *ruler);
+
+#endif
