@@ -146,6 +146,8 @@ struct planned {
     struct agenda_entry *entry;
     bool is_new;
     bool reads_recorded;
+    bool *recorded; /* by which selectors */
+    size_t recorded_bytes;
 };
 
 struct agenda_change {
@@ -159,6 +161,9 @@ static void
 change_free(struct agenda_change *c)
 {
     struct budget *memory = c->agenda->host->memory;
+    for (uint32_t i = 0; c->plan != NULL && i < c->count; i++) {
+        mem_free(memory, c->plan[i].recorded, c->plan[i].recorded_bytes);
+    }
     mem_free(memory, c->items, list_bytes(c->count));
     mem_free(memory, c->plan, (c->count + 1) * sizeof *c->plan);
     mem_free(memory, c, sizeof *c);
@@ -216,7 +221,13 @@ plan_readers(struct agenda_change *c)
             if (e == OK) e = group_add_names(g, &names);
         }
         for (uint32_t i = first; e == OK && i < next; i++) {
-            c->plan[i].reads_recorded = group_reads_any(c->plan[i].entry->group, &names);
+            struct planned *p = &c->plan[i];
+            p->recorded_bytes = group_selector_count(p->entry->group) + 1;
+            p->recorded = mem_new(host->memory, p->recorded_bytes);
+            if (p->recorded == NULL)
+                e = ERR_NOMEM;
+            else
+                p->reads_recorded = group_reads_any(p->entry->group, &names, p->recorded);
         }
         kept_series_fini(&names);
     }
@@ -289,6 +300,7 @@ agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64
     for (uint32_t i = 0; i < c->count; i++) {
         struct planned *p = &c->plan[i];
         p->entry->reads_recorded = p->reads_recorded;
+        group_note_recorded(p->entry->group, p->recorded);
         p->entry->stays = true;
         c->items[i] = p->entry;
     }
@@ -409,28 +421,45 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     return false;
 }
 
-/* The oldest of all whose turn it is, and whether anything is missing at all. */
+/* When the oldest evaluation is due that is to be made up; NEVER_NS: there is none. */
+static int64_t
+oldest_of_all_ns(const struct agenda *a, int64_t now_ns)
+{
+    int64_t oldest_ns = NEVER_NS, slot;
+    for (uint32_t i = 0; i < a->count; i++) {
+        const struct agenda_entry *e = a->items[i];
+        if (!oldest_missing(a, e, now_ns, &slot)) continue;
+        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
+        if (at_ns < oldest_ns) oldest_ns = at_ns;
+    }
+    return oldest_ns;
+}
+
+/* The oldest of those whose turn it is. *ret_wait_ns: how long to wait if there is none. */
 static bool
-take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job)
+take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
+             int64_t *ret_wait_ns)
 {
     struct agenda_entry *best = NULL;
-    int64_t best_slot = 0, best_ns = NEVER_NS, oldest_ns = NEVER_NS, slot;
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < a->count; i++) {
-            struct agenda_entry *e = a->items[i];
-            if (!oldest_missing(a, e, now_ns, &slot)) continue;
-            int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
-            if (at_ns < oldest_ns) oldest_ns = at_ns;
-            if (pass == 0 || e->running || e->not_before_ns > monotonic_ns) continue;
-            if ((e->reads_recorded && at_ns > oldest_ns) || at_ns >= best_ns) continue;
-            best = e;
-            best_slot = slot;
-            best_ns = at_ns;
-        }
-        a->any_missing = oldest_ns != NEVER_NS;
-        if (!a->any_missing || a->making_up || a->rest_until_ns > monotonic_ns) return false;
+    int64_t best_slot = 0, best_ns = NEVER_NS, slot;
+    int64_t oldest_ns = oldest_of_all_ns(a, now_ns), soon_ns = NEVER_NS;
+    a->any_missing = oldest_ns != NEVER_NS;
+    *ret_wait_ns = NEVER_NS;
+    if (!a->any_missing || a->making_up) return false;
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct agenda_entry *e = a->items[i];
+        if (e->running || !oldest_missing(a, e, now_ns, &slot)) continue;
+        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
+        if (e->reads_recorded && at_ns > oldest_ns) continue;
+        if (e->not_before_ns < soon_ns) soon_ns = e->not_before_ns;
+        if (e->not_before_ns > monotonic_ns || at_ns >= best_ns) continue;
+        best = e;
+        best_slot = slot;
+        best_ns = at_ns;
     }
-    if (best == NULL) return false;
+    if (soon_ns < a->rest_until_ns) soon_ns = a->rest_until_ns;
+    if (soon_ns != NEVER_NS) *ret_wait_ns = soon_ns - monotonic_ns;
+    if (best == NULL || a->rest_until_ns > monotonic_ns) return false;
     make_job(a, best, AGENDA_MAKE_UP, best_slot, monotonic_ns, job);
     job->how.part = GROUP_RECORDING;
     job->how.is_past = true;
@@ -501,13 +530,13 @@ bool
 agenda_take(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
             int64_t *ret_until_ns)
 {
+    int64_t wait_ns;
     while (!take_due(a, now_ns, monotonic_ns, job, ret_until_ns)) {
         if (*ret_until_ns <= now_ns) continue; /* one had nothing to do at its time */
-        if (take_missing(a, now_ns, monotonic_ns, job)) return true;
+        if (take_missing(a, now_ns, monotonic_ns, job, &wait_ns)) return true;
         if (take_retired(a, monotonic_ns, job)) return true;
-        int64_t soon_ns = now_ns + (a->any_missing && !a->making_up ? NS_PER_S / 4 : NS_PER_S);
-        bool waits = a->any_missing || a->retired != NULL;
-        if (waits && soon_ns < *ret_until_ns) *ret_until_ns = soon_ns;
+        if (a->retired != NULL && wait_ns > NS_PER_S) wait_ns = NS_PER_S;
+        if (wait_ns < *ret_until_ns - now_ns) *ret_until_ns = now_ns + wait_ns;
         return false;
     }
     return true;

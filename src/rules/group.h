@@ -127,9 +127,13 @@ MUST_CHECK enum err group_take_over(struct group *group, struct group *from);
 MUST_CHECK enum err group_retire(struct group *group, struct group *const *others, uint32_t count);
 MUST_CHECK enum err group_end(struct group *group, const struct rules_host *host, int64_t at_ns);
 bool group_has_rule(const struct group *group, const char *name);
-/* The names under which it records, and whether it may read series of such names. ERR_NOMEM. */
+/* The names under which it records. ERR_NOMEM. */
 MUST_CHECK enum err group_add_names(const struct group *group, struct kept_series *names);
-bool group_reads_any(const struct group *group, const struct kept_series *names);
+/* Whether any of its selectors may read series of such names, and which: one for each. */
+uint32_t group_selector_count(const struct group *group);
+bool group_reads_any(const struct group *group, const struct kept_series *names, bool *ret_which);
+/* Input that rules record is made up itself: nobody sends it. */
+void group_note_recorded(struct group *group, const bool *which);
 bool group_alarms(const struct group *group); /* it has alerts */
 
 enum group_part { GROUP_ALL, GROUP_RECORDING, GROUP_ALERTING };

@@ -77,21 +77,22 @@ input_is_there(const struct rules_past *past, int64_t gap_ns, int64_t at_ns, int
     ask_control(&ev, past->host->memory, &control);
     enum err e = past->terms->open(past->terms->open_context, &control, &ev.view, why);
     enum input all = INPUT_UNKNOWN;
-    uint32_t selectors = 0;
+    uint32_t number = 0, waited_for = 0; /* selectors */
     for (uint32_t i = 0; e == OK && all != INPUT_LACKING && i < g->text.rule_count; i++) {
         uint32_t count;
         const struct matcher_set *sets = promql_selectors(g->rules[i].tree, &count);
-        if (g->rules[i].text->kind != RULE_RECORDING) continue;
-        selectors += count;
         for (uint32_t k = 0; e == OK && all != INPUT_LACKING && k < count; k++) {
             enum input one = INPUT_UNKNOWN;
+            bool recorded = atomic_load_explicit(&g->recorded[number++], memory_order_relaxed);
+            if (recorded || g->rules[i].text->kind != RULE_RECORDING) continue;
+            waited_for++;
             e = look_at_selector(&ev, &sets[k], gap_ns / NS_PER_MS - g->query_offset_ms,
                                  at_ns / NS_PER_MS - g->query_offset_ms, now_ns / NS_PER_MS, &one,
                                  why);
             if (one != INPUT_UNKNOWN) all = one;
         }
     }
-    *ret = e == OK && (all == INPUT_THERE || selectors == 0);
+    *ret = e == OK && (all == INPUT_THERE || waited_for == 0);
     view_free(ev.view);
     return e;
 }
