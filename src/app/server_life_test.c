@@ -577,11 +577,13 @@ struct reloading {
 static void
 write_before(struct reloading *r)
 {
-    char yaml[512];
+    char yaml[1024];
     snprintf(yaml, sizeof yaml,
              "write: {max_labels: 20}\n"
              "destinations: [{name: a, type: file, path: %s/a}]\n"
-             "sources: [{name: old, type: remote_read, url: 'http://old'}]\n",
+             "sources: [{name: old, type: remote_read, url: 'http://old'}]\n"
+             "global: {external_labels: {of: old}}\n"
+             "alerting: {alertmanagers: [{static_configs: [{targets: [old]}]}]}\n",
              r->s->dir);
     write_config(r->s, r->path, yaml);
 }
@@ -590,13 +592,15 @@ write_before(struct reloading *r)
 static void
 write_after(struct reloading *r)
 {
-    char yaml[512];
+    char yaml[1024];
     r->round++;
     snprintf(yaml, sizeof yaml,
              "write: {max_labels: 5}\nread: {timeout: 7m}\nlog: {level: debug}\n"
              "destinations: [{name: a, type: file, path: %s/a, paused: true},\n"
              "  {name: b%u, type: file, path: %s/b}]\n"
-             "sources: [{name: new, type: remote_read, url: 'http://new'}]\n",
+             "sources: [{name: new, type: remote_read, url: 'http://new'}]\n"
+             "global: {external_labels: {of: new}}\n"
+             "alerting: {alertmanagers: [{static_configs: [{targets: [new]}]}]}\n",
              r->s->dir, r->round, r->s->dir);
     write_config(r->s, r->path, yaml);
 }

@@ -100,7 +100,7 @@ print_ok(const char *path, const struct config_lists *lists, uint32_t file_count
 
 static const struct flag flags[] = {
     {"against", 0, FLAG_TEXT, 0, "DIR|URL",
-     "storage directory or URL of a server, to compare its destinations with the file"},
+     "storage directory or URL of a server, to compare the file with what it has"},
     {0},
 };
 
@@ -115,6 +115,8 @@ static const char notes[] =
     "  - new destinations and where they start\n"
     "  - how to rename a destination without loss, where an old and a new one write to the same\n"
     "    target\n"
+    "  - for URL: rule files and Alertmanagers that are removed, changed or new, by name; what is\n"
+    "    in rule files, and secrets, are not compared\n"
     "\n  DIR  storage directory of a running or stopped server; it is only read. The number of\n"
     "       queued samples is an upper limit, because only the settings of a removed destination\n"
     "       say which samples it was to receive. storage.mode is taken from FILE.\n"
@@ -171,7 +173,7 @@ run_check(int argc, char **argv)
     }
     print_ok(argv[1], &lists, file_count, rule_count);
     if (against != NULL) {
-        e = check_against(&settings, &lists.destinations, against, &backlog, &why);
+        e = check_against(&settings, &lists, against, &backlog, &why);
     }
     config_lists_free(&lists);
     if (e == OK) return backlog ? EXIT_BACKLOG : EXIT_DONE;

@@ -15,15 +15,18 @@ MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
 
 /*
  * Prints a line for each destination that the file would remove from a server, with what waits for
- * it, change, or add. `against` is the address of the server or its storage directory, which is
- * only read. `ret_backlog`: samples or dead letters of one that is removed would remain, or cannot
- * be counted.
+ * it, change, or add; of a server also for rule files and Alertmanagers. `against` is the address
+ * of the server or its storage directory, which is only read. `ret_backlog`: samples or dead
+ * letters of one that is removed would remain, or cannot be counted.
  *
  * ERR_INPUT: no such address; ERR_MISSING: no such directory; ERR_AGAIN: the server does not
  * answer; ERR_UNSUPPORTED: the response is not from Firekeep; ERR_IO, ERR_NOMEM.
  */
-MUST_CHECK enum err check_against(const struct settings *settings, const struct destinations *list,
+MUST_CHECK enum err check_against(const struct settings *settings, const struct config_lists *file,
                                   const char *against, bool *ret_backlog, struct why *why);
+/* The latter: what a server has. */
+void check_rules_against(const struct config_lists *file, const struct rule_settings *rules,
+                         const struct alerting *alerting);
 
 /* `firekeep check rules`: argv[0] is "rules". Returns an exit code. */
 int check_rules(int argc, char **argv);

@@ -38,11 +38,14 @@ struct present {
 struct checking {
     const struct destinations *list; /* of the file */
     const char *against;
-    bool running;             /* a server, no directory */
-    bool stored;              /* by the file it keeps more than the log */
-    bool was_stored;          /* so it does by its own configuration, or as its parts say, */
-    bool was_known;           /* if that is known */
-    char storage[PATH_BYTES]; /* its directory, for people */
+    bool running;               /* a server, no directory */
+    bool stored;                /* by the file it keeps more than the log */
+    bool was_stored;            /* so it does by its own configuration, or as its parts say, */
+    bool was_known;             /* if that is known */
+    char storage[PATH_BYTES];   /* its directory, for people */
+    struct rule_settings rules; /* of the server */
+    struct alerting alerting;
+    bool rules_known;
     struct budget memory;
     struct present *present;
     uint32_t count, capacity;
@@ -317,6 +320,8 @@ note_config(struct checking *x, const json_t *data, struct why *why)
         x->was_known = true;
         snprintf(x->storage, sizeof x->storage, "%s", settings.storage_path);
         mask_controls(x->storage);
+        x->rules_known = rule_settings_yaml("config", yaml, &settings, &x->rules, NULL) == OK &&
+                         alerting_yaml("config", yaml, &settings, &x->alerting, NULL) == OK;
         e = destinations_yaml("config", yaml, &settings, &list, NULL);
     }
     for (struct present *p = x->present; e == OK && p < x->present + x->count; p++) {
@@ -523,9 +528,10 @@ tell_mode(struct checking *x)
 }
 
 enum err
-check_against(const struct settings *settings, const struct destinations *list, const char *against,
+check_against(const struct settings *settings, const struct config_lists *file, const char *against,
               bool *ret_backlog, struct why *why)
 {
+    const struct destinations *list = &file->destinations;
     struct checking x = {.list = list, .against = against};
     x.running = strstr(against, "://") != NULL;
     budget_init(&x.memory, "check", MEMORY_BYTES_MAX, NULL);
@@ -542,6 +548,9 @@ check_against(const struct settings *settings, const struct destinations *list, 
         if (find_present(&x, list->items[i].name) == NULL) tell_new(&x, &list->items[i]);
     }
     if (e == OK && x.said == 0) printf("no destination is added, removed or changed\n");
+    if (e == OK && x.rules_known) check_rules_against(file, &x.rules, &x.alerting);
+    rule_settings_free(&x.rules);
+    alerting_free(&x.alerting);
     array_free(&x.memory, x.present, x.capacity);
     *ret_backlog = x.backlog;
     return e;

@@ -267,8 +267,9 @@ test_mistakes_name_their_place(void **state)
                 "f.yml:5:5: duplicate key 'scheme', first given on line 4");
     check_error(ONE_4 "    timeout: 2h\n", "f.yml:4:14: alerting.alertmanagers.timeout: must be "
                                            "between 1ms and 1h, got 2h");
-    check_error(ONE_4 "    path_prefix: ''\n",
-                "f.yml:4:18: alerting.alertmanagers.path_prefix: must not be empty");
+    check_error(ONE_4 "    scheme: ''\n",
+                "f.yml:4:13: alerting.alertmanagers.scheme: must not be empty");
+    check_fine(ONE_4 "    path_prefix: ''\n");
     check_error("alerting:\n  alert_relabel_configs:\n  - {action: drop, regex: '('}\n",
                 "f.yml:3:27: alerting.alert_relabel_configs.regex: invalid regex: missing ): (");
     check_error(ONE_4 "    relabel_configs: [{action: replace}]\n",

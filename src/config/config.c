@@ -258,11 +258,10 @@ static const struct setting table[] = {
 
     {"alerting.queue-capacity", SETTING_COUNT, FIELD(alerting_queue_capacity), .fallback = "10000",
      .min = 1, .max = 1000000, .reloadable = true,
-     .help = "maximum number of alerts that wait for one Alertmanager; the oldest are dropped "
-             "first"},
+     .help = "maximum number of alerts that wait for one member of an Alertmanager; the oldest are "
+             "dropped first"},
     {"alerting.batch-size", SETTING_COUNT, FIELD(alerting_batch_size), .fallback = "256", .min = 1,
-     .max = 10000, .reloadable = true,
-     .help = "maximum number of alerts per request to an Alertmanager"},
+     .max = 10000, .reloadable = true, .help = "maximum number of alerts per request"},
 
     {"self-scrape.interval", SETTING_DURATION, FIELD(self_scrape_interval_ms), .fallback = "0s",
      .min = 100, .max = DAY, .zero = "off", .reloadable = true,

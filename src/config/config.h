@@ -104,7 +104,7 @@ struct settings {
     bool rules_api;                        /* false: /prometheus/config/v1/rules */
     uint32_t rules_api_max_groups;         /* 1000, per tenant; reloadable */
     uint64_t rules_api_max_bytes;          /* 1 MiB, per group; reloadable */
-    uint32_t alerting_queue_capacity;      /* 10000, per Alertmanager; reloadable */
+    uint32_t alerting_queue_capacity;      /* 10000, per member; reloadable */
     uint32_t alerting_batch_size;          /* 256; reloadable */
     int64_t self_scrape_interval_ms;       /* 0: off; reloadable */
     enum log_level log_level;              /* info; reloadable */

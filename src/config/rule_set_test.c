@@ -321,6 +321,43 @@ test_too_long_files_and_paths_are_refused(void **state)
 }
 
 static void
+test_limits_are_met_one_beyond_them(void **state)
+{
+    (void)state;
+    char name[32];
+    for (unsigned i = 0; i < RULE_SET_FILES_MAX; i++) {
+        snprintf(name, sizeof name, "%05u.yml", i);
+        put_file(name, "");
+    }
+    struct rule_set set = read_set("rule_files: ['*.yml']\n", false);
+    assert_int_equal(set.file_count, RULE_SET_FILES_MAX);
+    rule_set_free(&set);
+    put_file("last", "");
+    check_failure("rule_files: ['*.yml', last]\n", ERR_LIMIT,
+                  "at most 10000 rule files are allowed");
+    check_failure("rule_files: ['*']\n", ERR_LIMIT, "at most 10000 rule files are allowed");
+    /* Each has as many groups as a file can have. */
+    struct buf groups;
+    buf_init(&groups, NULL, 1 << 20);
+    buf_put_text(&groups, "groups:\n");
+    for (unsigned i = 0; i < RULE_GROUPS_MAX; i++) {
+        buf_printf(&groups, "- name: g%u\n", i);
+    }
+    buf_put_u8(&groups, '\0');
+    for (unsigned i = 0; i < RULE_SET_GROUPS_MAX / RULE_GROUPS_MAX; i++) {
+        snprintf(name, sizeof name, "%05u.groups", i);
+        put_file(name, (const char *)groups.at);
+    }
+    buf_fini(&groups);
+    set = read_set("rule_files: ['*.groups']\n", false);
+    assert_int_equal(set.group_count, RULE_SET_GROUPS_MAX);
+    rule_set_free(&set);
+    put_groups("last", "x");
+    check_failure("rule_files: ['*.groups', last]\n", ERR_LIMIT,
+                  "at most 100000 groups of rules are allowed");
+}
+
+static void
 test_each_failure_is_reported_and_leaves_nothing(void **state)
 {
     (void)state;
@@ -383,6 +420,7 @@ main(void)
         RULES_TEST(test_all_that_is_wrong_with_all_files_is_told),
         RULES_TEST(test_a_file_or_directory_that_cannot_be_read_is_an_error),
         RULES_TEST(test_too_long_files_and_paths_are_refused),
+        RULES_TEST(test_limits_are_met_one_beyond_them),
         RULES_TEST(test_each_failure_is_reported_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

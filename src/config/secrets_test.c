@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "backend/writer.h"
+#include "config/alerting.h"
 #include "config/destinations.h"
 #include "config/sources.h"
 #include "model/labels.h"
@@ -59,6 +60,20 @@ static const char sources_config[] =
     "- {name: sigv4, type: remote_read, url: 'http://h',\n"
     "   sigv4: {region: eu-west-1, access_key: hush-access, secret_key: hush-key,\n"
     "           session_token: hush-session}}\n";
+
+static const char alerting_config[] =
+    "alerting:\n"
+    "  alertmanagers:\n"
+    "  - basic_auth: {username: u, password: hush-password}\n"
+    "    proxy_url: 'http://user:hush-proxy@proxy:3128'\n"
+    "    http_headers: {X-One: {secrets: [hush-header, hush-other]}}\n"
+    "  - authorization: {credentials: hush-credentials}\n"
+    "  - oauth2: {client_id: c, client_secret: hush-client, token_url: 'http://issuer',\n"
+    "             endpoint_params: {a: hush-param}}\n"
+    "  - sigv4: {access_key: hush-access, secret_key: hush-key, session_token: hush-session}\n"
+    "    http_sd_configs:\n"
+    "    - {url: 'http://h', basic_auth: {username: u, password: hush-password}}\n"
+    "    - {url: 'http://h', http_headers: {X-One: {secrets: [hush-header]}}}\n";
 
 /* What an issuer of tokens answers, with an escape in the middle; and what STS does. */
 static const char token_answer[] =
@@ -253,6 +268,31 @@ test_no_secret_of_a_source_is_left_or_shown(void **state)
 }
 
 static void
+test_no_secret_of_an_alertmanager_is_left_or_shown(void **state)
+{
+    (void)state;
+    struct settings settings;
+    struct alerting alerting;
+    struct why why = {""};
+    struct buf text;
+    settings_default(&settings);
+    found = 0;
+    mem_watch_frees(look);
+    enum err e = alerting_yaml("f.yml", bytes_of_text(alerting_config), &settings, &alerting, &why);
+    if (e) fail_msg("%s", why.text);
+    check_quiet("reading");
+    assert_true(secret_given(&alerting.items[0].basic_auth.password));
+    buf_init(&text, NULL, TEXT_BYTES_MAX);
+    settings_print_yaml(&settings, NULL, &alerting, &text);
+    assert_int_equal(buf_error(&text), OK);
+    if (has_mark(text.at, text.size)) fail_msg("shown: %s", found_at);
+    buf_fini(&text);
+    alerting_free(&alerting);
+    check_quiet("the list");
+    mem_watch_frees(NULL);
+}
+
+static void
 test_no_secret_is_shown(void **state)
 {
     (void)state;
@@ -276,6 +316,7 @@ main(void)
         cmocka_unit_test(test_no_memory_that_is_given_back_has_a_secret_in_it),
         cmocka_unit_test(test_no_secret_is_shown),
         cmocka_unit_test(test_no_secret_of_a_source_is_left_or_shown),
+        cmocka_unit_test(test_no_secret_of_an_alertmanager_is_left_or_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,7 @@ enum { OTHER_COUNT = sizeof others / sizeof *others };
 /* Keys of Prometheus that are not ours: who brings its file is told what to do with them. */
 #define NO_SCRAPING \
     "is a setting of Prometheus' scraping; Firekeep does not scrape targets: remove it"
+#define NO_SUCH "is a setting of Prometheus that Firekeep does not have: remove it"
 static const struct {
     const char *section, *name, *sentence;
 } foreign[] = {
@@ -44,9 +45,11 @@ static const struct {
     {"", "scrape_config_files", NO_SCRAPING},
     {"", "remote_write", "is a setting of Prometheus; use 'destinations'"},
     {"", "remote_read", "is a setting of Prometheus; use 'sources'"},
-    {"", "otlp", "is a setting of Prometheus that Firekeep does not have: remove it"},
-    {"", "tracing", "is a setting of Prometheus that Firekeep does not have: remove it"},
-    {"", "runtime", "is a setting of Prometheus that Firekeep does not have: remove it"},
+    {"", "otlp", NO_SUCH},
+    {"", "tracing", NO_SUCH},
+    {"", "runtime", NO_SUCH},
+    {"storage", "tsdb", NO_SUCH},
+    {"storage", "exemplars", NO_SUCH},
     {"global", "scrape_interval", NO_SCRAPING},
     {"global", "scrape_timeout", NO_SCRAPING},
     {"global", "scrape_protocols", NO_SCRAPING},

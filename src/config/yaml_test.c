@@ -406,6 +406,8 @@ test_yaml_names_what_prometheus_has_and_we_have_not(void **state)
     check_yaml_error("global: {query_log_file: /x}\n",
                      "f.yml:1:10: 'query_log_file' is a setting of Prometheus; use 'slow_log' "
                      "below 'query:'");
+    check_yaml_error("storage:\n  tsdb: {}\n", "f.yml:2:3: 'tsdb' is a setting of Prometheus that "
+                                               "Firekeep does not have: remove it");
     /* Elsewhere they are as unknown as any. */
     check_yaml_error("web: {scrape_interval: 15s}\n",
                      "f.yml:1:7: unknown key 'scrape_interval' in 'web'");

@@ -1,0 +1,198 @@
+#!/bin/bash
+# rules_config.sh - what a configuration file says of rules and Alertmanagers: checked with the rule
+# files that it names, shown by a server without secrets, compared with what a server has, and, where
+# Prometheus has the same keys, judged as its promtool does.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+promtool=$(realpath -m "$PEERS/promtool/usr/bin/promtool")
+firekeep=$PWD/build/firekeep
+port=$(free_ports 1)
+url=http://127.0.0.1:$port
+
+prints() { # STATUS EXPECTED COMMAND...
+    local said status
+    said=$("${@:3}" 2>&1)
+    status=$?
+    echo "status $status: $said"
+    [[ $status == "$1" && $said == *"$2"* ]]
+}
+
+lacks() { # TEXT FILE
+    ! grep -F -- "$1" "$2"
+}
+
+# --- a file and the rule files that it names ----------------------------------------------------------
+
+mkdir -p "$work/conf/rules"
+cat >"$work/conf/rules/good.yml" <<'END'
+groups:
+- name: good
+  rules:
+  - {record: job:up:sum, expr: sum by (job) (up)}
+  - {alert: Down, expr: up == 0, for: 5m}
+END
+cat >"$work/conf/firekeep.yml" <<'END'
+rule_files: ['rules/*.yml', 'more*.yml']
+global:
+  evaluation_interval: 15s
+  external_labels: {site: one}
+alerting:
+  queue_capacity: 500
+  alert_relabel_configs: [{action: labeldrop, regex: replica}]
+  alertmanagers:
+  - static_configs: [{targets: ['127.0.0.1:1', '127.0.0.1:2']}]
+    basic_auth: {username: u, password: hush1}
+    http_headers: {X-Scope: {values: [a, b], secrets: [hush2]}}
+  - file_sd_configs: [{files: [am/*.json]}]
+    authorization: {credentials: hush3}
+END
+conf=$work/conf/firekeep.yml
+claim "check: rules and Alertmanagers are counted" prints 0 \
+    "$conf: ok, 2 Alertmanagers, 1 rule file with 2 rules" "$firekeep" check "$conf"
+claim "check: a pattern without files is a warning" prints 0 \
+    "warning: no rule file matches $work/conf/more*.yml" "$firekeep" check "$conf"
+printf 'groups:\n- name: bad\n  rules: [{record: a, expr: "sum("}, {expr: up}]\n' >"$work/conf/more.yml"
+printf 'groups: [{nam: x}]\n' >"$work/conf/more2.yml"
+for expected in "more.yml:3:29: group 'bad', rule 1 'a': invalid expression: " \
+    "more.yml:3:38: group 'bad', rule 2: 'record' or 'alert' is required" \
+    "more2.yml:1:11: unknown key 'nam' in 'groups'; did you mean 'name'?"; do
+    claim "check: told of rule files: ${expected%%:*}, ${expected##*: }" prints 1 "$expected" \
+        "$firekeep" check "$conf"
+done
+rm "$work/conf/more.yml" "$work/conf/more2.yml"
+sed 's/more\*/more/' "$conf" >"$work/conf/missing.yml"
+claim "check: a missing rule file is an error" prints 1 "rule file not found: $work/conf/more.yml" \
+    "$firekeep" check "$work/conf/missing.yml"
+sed 's/authorization/bearer_token: x, authorization/' "$conf" >"$work/conf/wrong.yml"
+
+# --- a server -----------------------------------------------------------------------------------------
+
+shown() {
+    curl -s "$url/api/v1/status/config" | jq -r .data.yaml >"$work/shown.yml"
+}
+
+hangup() { # PATTERN-IN-LOG
+    local lines
+    lines=$(wc -l <"$work/server.log")
+    kill -HUP "${pids[$(_index_of server)]}"
+    within 5 eval "tail -n +$((lines + 1)) '$work/server.log' | grep -q -- '$1'" || {
+        tail -n +$((lines + 1)) "$work/server.log"
+        return 1
+    }
+}
+
+cp "$conf" "$work/served.yml"
+sed -i "s|rules/|$work/conf/rules/|; s|more\*|$work/conf/more*|" "$work/served.yml"
+claim "serve: starts" start_firekeep server "$work/data" "$port" --config.file="$work/served.yml"
+claim "serve: the configuration is shown" shown
+for expected in 'evaluation_interval: 15s' '"site": "one"' 'queue_capacity: 500' '"127.0.0.1:2"' \
+    'credentials: <secret>' 'rule_files:' "\"$work/conf/rules/\*.yml\""; do
+    claim "serve: shown: ${expected/$work/}" grep "$expected" "$work/shown.yml"
+done
+claim "serve: no secret is shown" lacks hush "$work/shown.yml"
+claim "serve: what is shown is a configuration file" prints 0 '2 Alertmanagers, 1 rule file with 2 rules' \
+    "$firekeep" check "$work/shown.yml"
+claim "against: nothing changes" prints 0 'no destination is added, removed or changed' \
+    "$firekeep" check "$work/served.yml" --against "$url"
+nothing_of_rules() {
+    "$firekeep" check "$work/served.yml" --against "$url" 2>/dev/null >"$work/said.txt"
+    lacks "rule file '" "$work/said.txt" && lacks "Alertmanager '" "$work/said.txt"
+}
+claim "against: neither rules nor Alertmanagers do" nothing_of_rules
+sed "s|more\*|other*|; s|site: one|site: two|; s|username: u|username: v|; s|am/|am2/|; s|: replica|: r|" \
+    "$work/served.yml" >"$work/other.yml"
+for expected in "rule file '$work/conf/more*.yml': not in the file: its rules are no longer evaluated" \
+    "rule file '$work/conf/other*.yml': new" "external_labels: changes" \
+    "Alertmanager '127.0.0.1:1': changes" "Alertmanager 'am/*.json': not in the file" \
+    "Alertmanager 'am2/*.json': new" "alert_relabel_configs: changes"; do
+    claim "against: told: ${expected/$work/}" prints 0 "$expected" \
+        "$firekeep" check "$work/other.yml" --against "$url"
+done
+cp "$work/served.yml" "$work/kept.yml"
+sed 's/authorization:/bearer_token:/' "$work/kept.yml" >"$work/served.yml"
+claim "reload: a wrong Alertmanager is refused" hangup \
+    'reload failed.*served.yml:13:5: .bearer_token. is not supported'
+shows() { # TEXT...
+    local text
+    shown || return 1
+    for text; do
+        grep -F -- "$text" "$work/shown.yml" || return 1
+    done
+}
+claim "reload: the old one stays" shows 'credentials: <secret>' '"one"'
+sed 's/site: one/site: three/; s/127.0.0.1:2/127.0.0.1:3/' "$work/kept.yml" >"$work/served.yml"
+claim "reload: another is taken" hangup 'configuration reloaded'
+claim "reload: it is shown" shows '"three"' 127.0.0.1:3
+claim "serve: SIGTERM ends it with status 0" stop server
+
+# --- as promtool judges -------------------------------------------------------------------------------
+
+one() { # KEYS: of an Alertmanager
+    echo "alerting: {alertmanagers: [{static_configs: [{targets: ['h:9093']}], $1}]}"
+}
+
+configurations() { # a line each; what both refuse begins with '-'
+    one "scheme: https, path_prefix: /am/, timeout: 5s, api_version: v2"
+    one "path_prefix: ''"
+    one "dns_sd_configs: [{names: [a, b], type: srv, refresh_interval: 1m}]"
+    one "dns_sd_configs: [{names: [a], type: A, port: 5}, {names: [b], type: MX, port: 6}]"
+    one "file_sd_configs: [{files: ['a*.JSON', b.yml, '/c/d?.yaml'], refresh_interval: 1s}]"
+    one "http_sd_configs: [{url: 'http://h/x?y', http_headers: {A: {values: [a]}}}]"
+    one "http_headers: {A: {values: [a, b], secrets: [c]}}"
+    one "basic_auth: {username: a, password: b}"
+    one "authorization: {type: Token, credentials: c}"
+    one "sigv4: {region: x, access_key: a, secret_key: b, profile: p, role_arn: r}"
+    one "oauth2: {client_id: c, client_secret: d, token_url: 'http://h', scopes: [a], endpoint_params: {b: c}}"
+    one "proxy_url: 'http://h', no_proxy: a, tls_config: {min_version: TLS12, insecure_skip_verify: true}"
+    one "relabel_configs: [{action: drop, source_labels: [__address__], regex: 'a:.*'}]"
+    one "alert_relabel_configs: [{action: labeldrop, regex: a}]"
+    echo "alerting: {alert_relabel_configs: [{target_label: a, replacement: b}]}"
+    echo "global: {evaluation_interval: 5s, rule_query_offset: 1m, external_labels: {a: b, 'ü': c}}"
+    echo "rule_files: ['none*.yml', '/nowhere/*.yml']"
+    echo "-rule_files: [none.yml]"
+    echo "-rule_files: ['a*/b.yml']"
+    echo "-global: {external_labels: [a]}"
+    echo "-global: {evaluation_interval: 5}"
+    echo "-alerting: {alertmanagers: [{static_configs: [{targets: ['http://h']}]}]}"
+    one "api_version: v1" | sed 's/^/-/'
+    one "dns_sd_configs: [{names: [a], type: A}]" | sed 's/^/-/'
+    one "dns_sd_configs: [{names: []}]" | sed 's/^/-/'
+    one "file_sd_configs: [{files: [a.txt]}]" | sed 's/^/-/'
+    one "file_sd_configs: [{files: ['a*/b.yml']}]" | sed 's/^/-/'
+    one "http_sd_configs: [{url: ftp://h}]" | sed 's/^/-/'
+    one "http_headers: {Host: {values: [a]}}" | sed 's/^/-/'
+    one "basic_auth: {username: a}, authorization: {credentials: c}" | sed 's/^/-/'
+    one "sigv4: {region: x}, basic_auth: {username: u}" | sed 's/^/-/'
+    one "sigv4: {access_key: a}" | sed 's/^/-/'
+    one "oauth2: {client_id: c}" | sed 's/^/-/'
+    one "no_proxy: a" | sed 's/^/-/'
+    one "relabel_configs: [{action: replace}]" | sed 's/^/-/'
+    one "timeout: 10" | sed 's/^/-/'
+}
+
+judges() { # COMMAND...
+    local line wanted status count=0 bad=0
+    while IFS= read -r line; do
+        wanted=0
+        [[ $line == -* ]] && wanted=1
+        printf '%s\n' "${line#-}" >"$work/conf/tried.yml"
+        "$@" "$work/conf/tried.yml" >"$work/judged.txt" 2>&1
+        status=$?
+        count=$((count + 1))
+        ((status == wanted)) && continue
+        bad=$((bad + 1))
+        echo "status $status: $line: $(cat "$work/judged.txt")"
+    done < <(configurations)
+    ((count > 30 && bad == 0))
+}
+
+claim "keys of Prometheus are judged" judges "$firekeep" check
+if [[ -x $promtool ]]; then
+    claim "promtool judges them so" judges "$promtool" check config
+else
+    skip "promtool judges them so" "tests/peers/fetch gets promtool"
+fi
+((failures == 0))
