@@ -31,6 +31,8 @@ struct agenda_entry {
     int64_t not_before_ns;  /* monotonic: to begin, to make up, to retire */
     int64_t begin_until_ns; /* monotonic: when to give up finding out what was before; 0: no try */
     int64_t retired_ns;     /* Unix: when it left the configuration */
+    int64_t down_ns;        /* alerts are held that were active then; 0: none */
+    int64_t ended_ns;       /* Unix: when the last live evaluation ended */
 };
 
 struct agenda {
@@ -390,13 +392,18 @@ may_be_missing(const struct agenda *a)
 
 /* What of the group is evaluated, now that its time has come. False: nothing. */
 static bool
-choose_part(const struct agenda *a, const struct agenda_entry *e, int64_t monotonic_ns,
+choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns,
             struct agenda_job *job)
 {
     bool catches_up = a->limits.catch_up_ns > 0;
     bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
-    bool waits = catches_up && e->reads_recorded && progresses && may_be_missing(a);
-    job->how.holds = waits;
+    int64_t owed;
+    bool owes = oldest_missing(a, e, job->now_ns, &owed) && owed < job->slot;
+    bool waits = catches_up && progresses && (owes || (e->reads_recorded && may_be_missing(a)));
+    bool is_early = monotonic_ns - a->started_ns < a->limits.catch_up_wait_ns;
+    if (!is_early) e->down_ns = 0;
+    job->down_ns = e->down_ns;
+    job->how.holds = waits && e->reads_recorded;
     /* The clock was set back: that was recorded already. */
     bool records = group_records(e->group) && !waits && !slots_has(&e->made, job->slot);
     job->how.part = !records                 ? GROUP_ALERTING
@@ -406,6 +413,18 @@ choose_part(const struct agenda *a, const struct agenda_entry *e, int64_t monoto
     return records || group_alarms(e->group);
 }
 
+/* What an evaluation that took too long left no time for is not owed. */
+static void
+note_missed(struct agenda_entry *e, int64_t slot)
+{
+    group_count_missed(e->group, (uint64_t)(slot - e->next_slot));
+    const struct schedule *schedule = group_schedule(e->group);
+    for (int64_t s = e->next_slot; s < slot && e->made.count > 0; s++) {
+        if (schedule_time_ns(schedule, s) > e->ended_ns) return;
+        err_ignore(slots_add(&e->made, s), "it is made up, then");
+    }
+}
+
 static bool
 take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
           struct agenda_job *job)
@@ -413,9 +432,10 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
     if (slot + 2 < e->next_slot) e->next_slot = slot; /* the clock was set back */
     if (slot < e->next_slot) return false;
-    if (slot > e->next_slot) group_count_missed(e->group, (uint64_t)(slot - e->next_slot));
+    if (slot > e->next_slot) note_missed(e, slot);
     e->next_slot = slot + 1;
     make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
+    job->now_ns = now_ns;
     if (choose_part(a, e, monotonic_ns, job)) return true;
     e->running = false;
     return false;
@@ -559,7 +579,8 @@ run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why
         error = past_recorded(past, job->slot, false, why);
     }
     if (error) return error;
-    return restore_alerts(past, now_ns, job->limits.outage_tolerance_ns, job->limits.grace_ns, why);
+    return restore_alerts(past, now_ns, job->limits.outage_tolerance_ns, job->limits.grace_ns,
+                          &job->down_ns, why);
 }
 
 static enum err
@@ -573,10 +594,11 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     job->input_slot = job->slot;
     if (!there) { /* mostly all of it comes at once */
         int64_t last_ns = schedule_time_ns(schedule, job->last_slot);
-        e = input_is_there(past, gap_ns, last_ns, job->now_ns, &there, why);
+        e = input_is_there(past, RULE_RECORDING, gap_ns, last_ns, job->now_ns, &there, why);
         if (e == OK && there) job->input_slot = job->last_slot;
         if (e == OK && !there) {
-            e = input_is_there(past, gap_ns, job->how.at_ns, job->now_ns, &there, why);
+            e = input_is_there(past, RULE_RECORDING, gap_ns, job->how.at_ns, job->now_ns, &there,
+                               why);
         }
     }
     job->waits = e == OK && !there;
@@ -589,6 +611,20 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     g->past_slot = job->slot;
     if (!job->outcome.stored) return why_set(why, ERR_AGAIN, "the results could not be stored");
     return job->has_next ? past_close(past, job->slot + 1, why) : OK;
+}
+
+static void
+run_live(const struct rules_past *past, struct agenda_job *job)
+{
+    struct why why = {""};
+    if (job->down_ns != 0) {
+        bool there = false;
+        enum err e = input_is_there(past, RULE_ALERTING, job->down_ns, job->how.at_ns, job->now_ns,
+                                    &there, &why);
+        if (e == OK && there) job->down_ns = 0;
+        job->how.holds |= !there;
+    }
+    group_evaluate(past->group, past->host, past->terms, &job->how, &job->outcome);
 }
 
 static void
@@ -621,7 +657,7 @@ agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *t
         job->error = run_begin(&past, job, &why);
         break;
     case AGENDA_LIVE:
-        group_evaluate(g, a->host, terms, &job->how, &job->outcome);
+        run_live(&past, job);
         break;
     case AGENDA_MAKE_UP:
         job->error = run_make_up(&past, job, &why);
@@ -664,6 +700,7 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     e->begun = true;
     e->not_before_ns = 0;
     e->next_slot = job->slot + 1;
+    e->down_ns = job->down_ns;
     note_missing(a, e, job->how.at_ns, monotonic_ns);
 }
 
@@ -707,6 +744,8 @@ agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         begun(a, job, monotonic_ns);
         break;
     case AGENDA_LIVE:
+        e->down_ns = job->down_ns;
+        e->ended_ns = job->now_ns + (monotonic_ns - job->taken_ns);
         note_made(a, e, job);
         note_missing(a, e, job->how.at_ns, monotonic_ns);
         break;

@@ -1,7 +1,7 @@
 /*
  * agenda.h - all groups of a server, and what is to be done for which of them next:
  *
- *      begin      once, before anything else: what is known of the time before (restore.h)
+ *      begin      once, before anything else: what is known of the time before
  *      live       its time has come
  *      make up    an evaluation of the past was missed; one at a time, the oldest first
  *      retire     it is configured no more: what it wrote is marked stale after two intervals
@@ -10,9 +10,13 @@
  * here waits or knows a clock: the simulator takes the same steps.
  *
  * Of recording rules, what was not stored at its time is made up, as long as it is not older than
- * `catch_up_ns` and something newer than that was stored: a group that is new owes nothing. A group
- * that reads what other rules record is made up only when nothing older is missing anywhere, and
- * its recording rules are evaluated live again when nothing is missing any more.
+ * `catch_up_ns` and something newer than that was stored: a group that is new owes nothing. While
+ * a group owes evaluations, those that become due are owed, too: they are made in their order, each
+ * when its input is there. A group that reads what rules record is made up only when nothing older
+ * is missing anywhere, and is evaluated live again when nothing is missing any more. Alerts are
+ * evaluated at once; until their input is there, those that were active stay so.
+ *
+ * What was missed only because the evaluation before took too long is not made up.
  *
  * Threads: all is guarded by a lock of the owner's, but for agenda_run().
  */
@@ -78,6 +82,7 @@ struct agenda_job {
     enum err error;
     bool waits;         /* AGENDA_MAKE_UP: the input is not there yet, and nothing was done */
     int64_t input_slot; /* the same: up to here it is */
+    int64_t down_ns;    /* AGENDA_BEGIN: when alerts were last active before; 0: none were */
 };
 
 /*

@@ -79,9 +79,14 @@ MUST_CHECK enum err ask_for_template(void *context, struct bytes expression,
                                                       const struct template_sample *sample),
                                      void *to, struct why *why);
 
-/* Whether the last sample of a series between two times is a staleness marker. */
-MUST_CHECK enum err past_is_over(const struct evaluating *ev, struct bytes series, int64_t min_ms,
-                                 int64_t max_ms, bool *ret, struct why *why);
+/* The last two samples of a series between two times; INT64_MIN: there are not so many. */
+struct series_end {
+    int64_t before_ms, last_ms;
+    bool is_stale; /* the last one is a staleness marker */
+};
+MUST_CHECK enum err past_series_end(const struct evaluating *ev, struct bytes series,
+                                    int64_t min_ms, int64_t max_ms, struct series_end *ret,
+                                    struct why *why);
 
 /* --- alerts: find_alerts.c -------------------------------------------------------------------- */
 

@@ -85,14 +85,17 @@ MUST_CHECK enum err past_close(const struct rules_past *past, int64_t slot, stru
  * they stay. */
 MUST_CHECK enum err orphans_mark(struct group *group, const struct rules_host *host, int64_t t_ms);
 
-/* Whether the input of recording rules is there for an evaluation at `at_ns` that was missed after
+/* Whether the input of recording rules, or of alerts, is there for an evaluation at `at_ns` after
  * `gap_ns`, the last one that was made. Errors of the view. */
-MUST_CHECK enum err input_is_there(const struct rules_past *past, int64_t gap_ns, int64_t at_ns,
-                                   int64_t now_ns, bool *ret, struct why *why);
+MUST_CHECK enum err input_is_there(const struct rules_past *past, enum rule_kind kind,
+                                   int64_t gap_ns, int64_t at_ns, int64_t now_ns, bool *ret,
+                                   struct why *why);
 
-/* Puts alerts back as they were; `how->at_ns` is now. See restore.c. */
+/* Puts alerts back as they were; `how->at_ns` is now. See restore.c. *ret_down_ns: the last
+ * evaluation that had active ones; 0: there are none. */
 MUST_CHECK enum err restore_alerts(const struct rules_past *past, int64_t now_ns,
-                                   int64_t tolerance_ns, int64_t grace_ns, struct why *why);
+                                   int64_t tolerance_ns, int64_t grace_ns, int64_t *ret_down_ns,
+                                   struct why *why);
 
 enum { RULE_BATCH_MAX = 256 }; /* rules: all of them are compared with each other */
 /* Gives each rule its batch; see depends.c. */

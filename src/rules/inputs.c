@@ -1,10 +1,13 @@
 /*
  * inputs.c - whether what a group reads is there: a sender's backlog arrives in order, series by
  * series, so a series that has a sample after some time has all before. Asked are those that were
- * there before the gap; one that was marked stale since then will have no more.
+ * there before the gap. One that was marked stale since then will have no more; and one whose last
+ * sample is so young that the next one is not due yet has all there is.
  */
 #include "rules/evaluate_private.h"
 #include "sys/env.h"
+
+enum { LATE_MS = 2000 }; /* by which samples may come after their time */
 
 /* Series of one selector, in label order, as the index knows them. */
 struct input_side {
@@ -34,6 +37,21 @@ side_begin(struct input_side *s, const struct evaluating *ev, struct budget *bud
 /* Of a selector that selected nothing before the gap, and nothing after it, nothing is known. */
 enum input { INPUT_UNKNOWN, INPUT_LACKING, INPUT_THERE };
 
+/* Of a series that has nothing after the time: whether no more is to come for now. */
+static enum err
+is_complete(const struct evaluating *ev, struct bytes labels, int64_t from_ms, int64_t now_ms,
+            bool *ret, struct why *why)
+{
+    struct series_end end;
+    enum err e = past_series_end(ev, labels, from_ms, now_ms, &end, why);
+    *ret = end.is_stale;
+    if (e || end.before_ms == INT64_MIN) return e;
+    int64_t interval_ms = end.last_ms - end.before_ms;
+    if (interval_ms > ev->terms->lookback_ms) interval_ms = ev->terms->lookback_ms;
+    *ret |= now_ms - end.last_ms < interval_ms + LATE_MS;
+    return OK;
+}
+
 /* Whether all series of before the gap have something after `t_ms`. */
 static enum err
 look_at_selector(const struct evaluating *ev, const struct matcher_set *selector, int64_t gap_ms,
@@ -53,13 +71,9 @@ look_at_selector(const struct evaluating *ev, const struct matcher_set *selector
             e = series_set_next(after.set, &after.labels, why);
             continue;
         }
-        bool over = false;
-        if (order < 0) {
-            e = past_is_over(ev, before.labels, from_ms, now_ms, &over, why);
-            if (!over) *ret = INPUT_LACKING;
-        } else {
-            *ret = INPUT_THERE;
-        }
+        bool complete = true;
+        if (order < 0) e = is_complete(ev, before.labels, from_ms, now_ms, &complete, why);
+        *ret = complete ? INPUT_THERE : INPUT_LACKING;
         if (e == OK) e = series_set_next(before.set, &before.labels, why);
     }
     series_set_free(before.set);
@@ -68,8 +82,8 @@ look_at_selector(const struct evaluating *ev, const struct matcher_set *selector
 }
 
 enum err
-input_is_there(const struct rules_past *past, int64_t gap_ns, int64_t at_ns, int64_t now_ns,
-               bool *ret, struct why *why)
+input_is_there(const struct rules_past *past, enum rule_kind kind, int64_t gap_ns, int64_t at_ns,
+               int64_t now_ns, bool *ret, struct why *why)
 {
     struct group *g = past->group;
     struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms};
@@ -84,7 +98,7 @@ input_is_there(const struct rules_past *past, int64_t gap_ns, int64_t at_ns, int
         for (uint32_t k = 0; e == OK && all != INPUT_LACKING && k < count; k++) {
             enum input one = INPUT_UNKNOWN;
             bool recorded = atomic_load_explicit(&g->recorded[number++], memory_order_relaxed);
-            if (recorded || g->rules[i].text->kind != RULE_RECORDING) continue;
+            if (recorded || g->rules[i].text->kind != kind) continue;
             waited_for++;
             e = look_at_selector(&ev, &sets[k], gap_ns / NS_PER_MS - g->query_offset_ms,
                                  at_ns / NS_PER_MS - g->query_offset_ms, now_ns / NS_PER_MS, &one,

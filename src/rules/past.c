@@ -221,36 +221,38 @@ past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struc
     return e;
 }
 
-/* Whether the last sample of the series at hand is a staleness marker. */
+/* How the series at hand ends. */
 static enum err
-last_is_stale(struct series_set *set, bool *ret, struct why *why)
+read_end(struct series_set *set, struct series_end *end, struct why *why)
 {
     struct sample_batch batch;
-    int64_t last_ms = INT64_MIN;
     for (;;) {
         enum err e = series_set_batch(set, &batch, why);
         if (e || batch.count == 0) return e;
-        if (batch.times_ms[batch.count - 1] < last_ms) continue;
-        last_ms = batch.times_ms[batch.count - 1];
-        *ret = is_marker(&batch, batch.count - 1);
+        for (uint32_t i = 0; i < batch.count; i++) {
+            if (batch.times_ms[i] <= end->last_ms) continue;
+            end->before_ms = end->last_ms;
+            end->last_ms = batch.times_ms[i];
+            end->is_stale = is_marker(&batch, i);
+        }
     }
 }
 
 enum err
-past_is_over(const struct evaluating *ev, struct bytes series, int64_t min_ms, int64_t max_ms,
-             bool *ret, struct why *why)
+past_series_end(const struct evaluating *ev, struct bytes series, int64_t min_ms, int64_t max_ms,
+                struct series_end *ret, struct why *why)
 {
     struct look l = {.count = 0};
     struct bytes labels = {NULL, 0};
     struct cursor c = cursor_of(series);
     enum err e = OK;
-    *ret = false;
+    *ret = (struct series_end){INT64_MIN, INT64_MIN, false};
     for (struct label label; e == OK && labels_next(&c, &label);) {
         e = look_match(&l, label.name, label.value, ev->g->memory, why);
     }
     if (e == OK) e = look_begin(&l, ev, min_ms, max_ms, why);
     while (e == OK && (e = series_set_next(l.set, &labels, why)) == OK && labels.at != NULL) {
-        if (bytes_equal(labels, series)) e = last_is_stale(l.set, ret, why);
+        if (bytes_equal(labels, series)) e = read_end(l.set, ret, why);
     }
     look_end(&l);
     return e;

@@ -41,6 +41,7 @@ struct restoring {
     const struct rules_past *past;
     struct rule_at_work *rule;
     int64_t now_ns, tolerance_ns, grace_ns;
+    int64_t down_ns; /* the last evaluation of active ones that were put back; 0: none */
     struct arena arena;
     struct buf labels;
     struct witness *items;
@@ -356,6 +357,8 @@ keep_series(struct restoring *r)
     for (uint32_t i = 0; e == OK && i < r->count; i++) {
         const struct witness *w = &r->items[i];
         if (w->active_ms == INT64_MIN || !w->restored) continue;
+        int64_t at_ns = evaluation_ns(r, w->active_ms);
+        if (at_ns > r->down_ns) r->down_ns = at_ns;
         e = kept_series_add(&r->rule->series, w->state_series, &is_new);
         if (e == OK && w->alerts_series.at != NULL) {
             e = kept_series_add(&r->rule->series, w->alerts_series, &is_new);
@@ -381,18 +384,15 @@ restore_rule(struct restoring *r)
 
 enum err
 restore_alerts(const struct rules_past *past, int64_t now_ns, int64_t tolerance_ns,
-               int64_t grace_ns, struct why *why)
+               int64_t grace_ns, int64_t *ret_down_ns, struct why *why)
 {
     struct group *g = past->group;
     struct query_control control;
     struct group_evaluation how = {.at_ns = now_ns, .is_past = true};
     struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms, .how = &how};
     ask_control(&ev, past->host->memory, &control);
-    bool any = false;
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        any |= g->rules[i].text->kind == RULE_ALERTING;
-    }
-    if (!any) return OK;
+    *ret_down_ns = 0;
+    if (!g->alarms) return OK;
     enum err e = past->terms->open(past->terms->open_context, &control, &ev.view, why);
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         struct restoring r = {
@@ -405,6 +405,7 @@ restore_alerts(const struct rules_past *past, int64_t now_ns, int64_t tolerance_
             .why = why,
         };
         if (g->rules[i].text->kind == RULE_ALERTING) e = restore_rule(&r);
+        if (r.down_ns > *ret_down_ns) *ret_down_ns = r.down_ns;
     }
     view_free(ev.view);
     return e;
