@@ -25,6 +25,7 @@ struct agenda_entry {
     bool running;
     bool begun;
     bool reads_recorded;    /* it reads what recording rules write */
+    bool is_behind;         /* since the start it is not known that its input is there */
     int64_t next_slot;      /* that is evaluated live; -1: not known yet */
     struct slots made;      /* whose results are stored, of recording rules */
     int64_t input_slot;     /* up to here input is known to be there */
@@ -122,7 +123,7 @@ agenda_new(const struct rules_host *host, int64_t started_ns, struct agenda **re
     struct agenda *a = mem_new(host->memory, sizeof *a);
     if (a == NULL) return ERR_NOMEM;
     a->host = host;
-    a->started_ns = started_ns;
+    a->started_ns = a->progress_ns = started_ns;
     *ret_agenda = a;
     return OK;
 }
@@ -399,7 +400,8 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
     bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
     int64_t owed;
     bool owes = oldest_missing(a, e, job->now_ns, &owed) && owed < job->slot;
-    bool waits = catches_up && progresses && (owes || (e->reads_recorded && may_be_missing(a)));
+    bool is_behind = owes || e->is_behind || (e->reads_recorded && may_be_missing(a));
+    bool waits = catches_up && progresses && is_behind;
     bool is_early = monotonic_ns - a->started_ns < a->limits.catch_up_wait_ns;
     if (!is_early) e->down_ns = 0;
     job->down_ns = e->down_ns;
@@ -409,7 +411,8 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
     job->how.part = !records                 ? GROUP_ALERTING
                     : group_alarms(e->group) ? GROUP_ALL
                                              : GROUP_RECORDING;
-    job->how.after_gap = catches_up && e->made.count > 0 && !slots_has(&e->made, job->slot - 1);
+    job->has_before = slots_has(&e->made, job->slot - 1);
+    job->how.after_gap = catches_up && e->made.count > 0 && !job->has_before;
     return records || group_alarms(e->group);
 }
 
@@ -463,6 +466,7 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
     struct agenda_entry *best = NULL;
     int64_t best_slot = 0, best_ns = NEVER_NS, slot;
     int64_t oldest_ns = oldest_of_all_ns(a, now_ns), soon_ns = NEVER_NS;
+    if (!a->any_missing) a->progress_ns = monotonic_ns;
     a->any_missing = oldest_ns != NEVER_NS;
     *ret_wait_ns = NEVER_NS;
     if (!a->any_missing || a->making_up) return false;
@@ -592,10 +596,11 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     bool there = job->input_is_there;
     enum err e = OK;
     job->input_slot = job->slot;
+    job->is_current = there;
     if (!there) { /* mostly all of it comes at once */
-        int64_t last_ns = schedule_time_ns(schedule, job->last_slot);
-        e = input_is_there(past, RULE_RECORDING, gap_ns, last_ns, job->now_ns, &there, why);
-        if (e == OK && there) job->input_slot = job->last_slot;
+        e = input_is_there(past, RULE_RECORDING, gap_ns, job->now_ns, job->now_ns, &there, why);
+        job->is_current = e == OK && there;
+        if (job->is_current) job->input_slot = job->last_slot;
         if (e == OK && !there) {
             e = input_is_there(past, RULE_RECORDING, gap_ns, job->how.at_ns, job->now_ns, &there,
                                why);
@@ -624,7 +629,14 @@ run_live(const struct rules_past *past, struct agenda_job *job)
         if (e == OK && there) job->down_ns = 0;
         job->how.holds |= !there;
     }
-    group_evaluate(past->group, past->host, past->terms, &job->how, &job->outcome);
+    struct group *g = past->group;
+    bool records = job->how.part != GROUP_ALERTING;
+    if (records && !job->how.after_gap && g->series_slot != job->slot - 1 && job->has_before) {
+        enum err e = past_recorded(past, job->slot - 1, false, &why);
+        err_ignore(e, "then series that end here are not marked stale");
+    }
+    group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
+    if (records) g->series_slot = job->slot;
 }
 
 static void
@@ -701,6 +713,7 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     e->not_before_ns = 0;
     e->next_slot = job->slot + 1;
     e->down_ns = job->down_ns;
+    e->is_behind = e->made.count > 0;
     note_missing(a, e, job->how.at_ns, monotonic_ns);
 }
 
@@ -719,6 +732,7 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     } else {
         e->input_slot = job->input_slot;
         note_made(a, e, job);
+        if (job->is_current) e->is_behind = false;
         a->made_up++;
     }
 }

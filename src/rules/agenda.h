@@ -81,7 +81,8 @@ struct agenda_job {
     struct group_outcome outcome;
     enum err error;
     bool waits;         /* AGENDA_MAKE_UP: the input is not there yet, and nothing was done */
-    int64_t input_slot; /* the same: up to here it is */
+    int64_t input_slot; /* the same: up to here it is; */
+    bool is_current;    /* all of it, up to now */
     int64_t down_ns;    /* AGENDA_BEGIN: when alerts were last active before; 0: none were */
 };
 

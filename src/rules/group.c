@@ -172,7 +172,7 @@ group_new(const struct rules_host *host, struct bytes tenant, const struct rule_
     g->seed = host->seed;
     g->defaults = *defaults;
     arena_init(&g->arena, g->memory, TEXT_ARENA_BYTES_MAX, 0);
-    g->past_slot = -1;
+    g->series_slot = g->past_slot = -1;
     kept_series_init(&g->orphans, g->memory, g->seed);
     lock_init(&g->lock, LOCK_RANK_LEAF);
     g->tenant = arena_copy(&g->arena, tenant);
@@ -298,6 +298,7 @@ group_take_over(struct group *g, struct group *from)
         was->alerts = alerts;
     }
     lock_drop(&from->lock);
+    g->series_slot = from->series_slot;
     enum err e = add_all(&g->orphans, &from->orphans);
     for (uint32_t k = 0; e == OK && k < from_count; k++) {
         if (!taken[k]) e = add_all(&g->orphans, &from->rules[k].series);

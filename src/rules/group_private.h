@@ -44,9 +44,9 @@ struct group {
     bool records, alarms;
     struct rule_at_work *rules;
     uint32_t batch_count;
-    _Atomic bool *recorded;     /* of each selector: rules record what it reads; relaxed */
-    int64_t past_slot;          /* which that was; -1: none */
-    struct kept_series orphans; /* written by rules that are no more; the evaluating thread's */
+    _Atomic bool *recorded;         /* of each selector: rules record what it reads; relaxed */
+    int64_t series_slot, past_slot; /* which evaluations these were; -1: none */
+    struct kept_series orphans;     /* written by rules that are no more; the evaluating thread's */
 
     struct lock lock; /* LOCK_RANK_LEAF */
     struct group_facts facts;

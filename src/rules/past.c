@@ -217,7 +217,7 @@ past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struc
         lock_drop(&g->lock);
         kept_series_fini(&before);
     }
-    if (into_past) g->past_slot = e == OK ? slot : -1;
+    *(into_past ? &g->past_slot : &g->series_slot) = e == OK ? slot : -1;
     return e;
 }
 

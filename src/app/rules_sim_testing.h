@@ -1,0 +1,317 @@
+/*
+ * rules_sim_testing.h - rules on a simulated machine: a store, an agenda of groups, and a sender
+ * whose backlog waits while the machine is down. One thread, one clock. For tests only.
+ */
+#ifndef APP_RULES_SIM_TESTING_H
+#define APP_RULES_SIM_TESTING_H
+
+#include "base/hash.h"
+#include "config/rule_files.h"
+#include "rules/agenda.h"
+#include "tsdb/tsdb_testing.h"
+
+enum { SIM_SERIES = 6, SIM_SCRAPE_S = 15, SIM_TOLD_MAX = 4096 };
+
+/* An alert as it was told. */
+struct sim_told {
+    char labels[160];
+    int64_t at_ns, starts_ns, ends_ns;
+};
+
+struct rules_sim {
+    struct machine m;
+    struct rules_host host;
+    struct rules_terms terms;
+    struct agenda_limits limits;
+    struct agenda *agenda;
+    struct arena arena; /* of the rules */
+    struct rule_groups groups;
+    struct agenda_group list[16];
+
+    /* What is measured does not depend on who asks. */
+    uint64_t reality;
+    int64_t sent_s;     /* up to here, Unix */
+    int64_t per_second; /* seconds of backlog that are sent in one; 0: all */
+    bool mute;          /* the sender is away */
+
+    bool write_fails, settle_fails;
+    struct sim_told told[SIM_TOLD_MAX];
+    uint32_t told_count;
+};
+
+/* --- the host --------------------------------------------------------------------------------- */
+
+static inline enum err
+sim_write(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
+          struct why *why)
+{
+    struct rules_sim *s = context;
+    struct ingest_result result;
+    if (s->write_fails) return why_set(why, ERR_AGAIN, "the test says no");
+    s->m.request.keys = tsdb_fingerprint_keys(s->m.db);
+    enum err e = rw_decode(&s->m.request, RW_V1, message, tsdb_hash_seed(s->m.db), why);
+    if (e == OK) e = tsdb_ingest(s->m.db, tenant, &s->m.request, &result, why);
+    if (e) return e;
+    *ret = (struct rules_written){.ticket = result.wait_epoch, .rejected = result.rejected_total};
+    snprintf(ret->text, sizeof ret->text, "%.200s", result.text);
+    return OK;
+}
+
+static inline enum err
+sim_settle(void *context, uint64_t ticket, struct why *why)
+{
+    struct rules_sim *s = context;
+    if (s->settle_fails) return why_set(why, ERR_AGAIN, "the test says no");
+    if (tsdb_commit_due(s->m.db)) must(tsdb_commit(s->m.db, why));
+    assert_int_equal(tsdb_epoch(s->m.db, ticket), TSDB_EPOCH_DURABLE);
+    return OK;
+}
+
+static inline void
+sim_tell(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
+{
+    struct rules_sim *s = context;
+    (void)tenant;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sim_told *t = &s->told[s->told_count++];
+        struct buf to;
+        assert_true(s->told_count < SIM_TOLD_MAX);
+        buf_init(&to, NULL, sizeof t->labels - 1);
+        labels_print(&to, alerts[i].labels);
+        snprintf(t->labels, sizeof t->labels, "%.*s", (int)to.size, (const char *)to.at);
+        buf_fini(&to);
+        t->at_ns = env_realtime_ms(s->m.env) * NS_PER_MS;
+        t->starts_ns = alerts[i].starts_ns;
+        t->ends_ns = alerts[i].ends_ns;
+    }
+}
+
+static inline enum err
+sim_open(void *context, struct query_control *control, struct view **ret_view, struct why *why)
+{
+    struct rules_sim *s = context;
+    return view_open(tsdb_answerer(s->m.db), control, ret_view, why);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static inline int64_t
+sim_now_s(const struct rules_sim *s)
+{
+    return env_realtime_ms(s->m.env) / 1000;
+}
+
+static inline void
+sim_load(struct rules_sim *s, const char *yaml)
+{
+    struct rule_file_options options = {.tell = NULL};
+    struct group_defaults defaults = {60000, 0};
+    struct agenda_change *change;
+    struct why why = {""};
+    arena_fini(&s->arena);
+    arena_init(&s->arena, NULL, 16 << 20, 0);
+    enum err e = rule_file_parse("rules.yml", text(yaml), &options, &s->arena, &s->groups, &why);
+    if (e) fail_msg("%s", why.text);
+    assert_true(s->groups.count <= 16);
+    for (uint32_t i = 0; i < s->groups.count; i++) {
+        s->list[i] = (struct agenda_group){text("t"), &s->groups.items[i]};
+    }
+    must(agenda_prepare(s->agenda, s->list, s->groups.count, &defaults, &change, &why));
+    agenda_commit(change, &s->limits, env_realtime_ms(s->m.env) * NS_PER_MS);
+}
+
+static inline void
+sim_start(struct rules_sim *s, const char *yaml)
+{
+    machine_must_open(&s->m);
+    must(agenda_new(&s->host, env_monotonic_ns(s->m.env), &s->agenda));
+    sim_load(s, yaml);
+}
+
+static inline void
+sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
+{
+    memset(s, 0, sizeof *s);
+    machine_init(&s->m, seed);
+    s->reality = seed;
+    s->host = (struct rules_host){
+        .env = s->m.env,
+        .memory = NULL,
+        .seed = 1,
+        .write = sim_write,
+        .settle = sim_settle,
+        .tell = sim_tell,
+        .context = s,
+    };
+    s->terms = (struct rules_terms){
+        .open = sim_open,
+        .open_context = s,
+        .resend_ns = 60 * NS_PER_S,
+        .external_url = bytes_of("http://f", 8),
+        .lookback_ms = 5 * MINUTE_MS,
+    };
+    s->limits = (struct agenda_limits){
+        .catch_up_ns = 24 * 3600 * NS_PER_S,
+        .catch_up_wait_ns = 600 * NS_PER_S,
+        .outage_tolerance_ns = 3600 * NS_PER_S,
+        .grace_ns = 600 * NS_PER_S,
+    };
+    arena_init(&s->arena, NULL, 16 << 20, 0);
+    s->sent_s = SIM_BEGIN / 1000;
+    sim_start(s, yaml);
+}
+
+/* The power fails; the machine is down from now on. */
+static inline void
+sim_crash(struct rules_sim *s)
+{
+    agenda_free(s->agenda);
+    s->agenda = NULL;
+    sim_env_power_loss(s->m.sim);
+    tsdb_free(s->m.db);
+    s->m.db = NULL;
+}
+
+static inline void
+sim_fini(struct rules_sim *s)
+{
+    agenda_free(s->agenda);
+    arena_fini(&s->arena);
+    machine_fini(&s->m);
+}
+
+/* --- the sender ------------------------------------------------------------------------------- */
+
+static inline uint64_t
+sim_mix(uint64_t a, uint64_t b)
+{
+    return hash_mix(hash_mix(1, a), b);
+}
+
+/* Series come and go, for minutes at a time. */
+static inline bool
+sim_is_there(const struct rules_sim *s, unsigned series, int64_t t_s)
+{
+    if (series < 2) return true;
+    return sim_mix(s->reality + series, (uint64_t)(t_s / 420)) % 4 != 0;
+}
+
+static inline double
+sim_value(const struct rules_sim *s, unsigned series, int64_t t_s)
+{
+    if (series % 2 == 0)
+        return (double)(t_s - SIM_BEGIN / 1000 + 100000) * (series + 1); /* counter */
+    return (double)(sim_mix(s->reality ^ series, (uint64_t)(t_s / 180)) % 100);
+}
+
+/* As a Prometheus that scrapes: a series that is gone is marked stale. */
+static inline void
+sim_put_scrape(struct rules_sim *s, struct rq *rq, unsigned series, int64_t t_s)
+{
+    char labels[80];
+    bool there = sim_is_there(s, series, t_s);
+    if (!there && !sim_is_there(s, series, t_s - SIM_SCRAPE_S)) return;
+    snprintf(labels, sizeof labels, "__name__=%s,job=j%u,n=%u",
+             series % 2 == 0 ? "requests_total" : "load", series % 3, series);
+    rq_series(rq, labels);
+    uint64_t bits = STALE_NAN_BITS;
+    double value = sim_value(s, series, t_s);
+    if (there) memcpy(&bits, &value, sizeof bits);
+    rq_float(rq, t_s * 1000 + series, bits, 0);
+}
+
+/* Sends what there is up to now. */
+static inline void
+sim_send(struct rules_sim *s)
+{
+    int64_t to_s = sim_now_s(s), count = 0;
+    struct rq rq;
+    if (s->mute) return;
+    if (s->per_second > 0 && to_s - s->sent_s > s->per_second) to_s = s->sent_s + s->per_second;
+    rq_init(&rq, RW_V1);
+    for (int64_t t = s->sent_s + 1; t <= to_s; t++) {
+        for (unsigned i = 0; i < SIM_SERIES && t % SIM_SCRAPE_S == 0; i++, count++) {
+            sim_put_scrape(s, &rq, i, t);
+        }
+    }
+    s->sent_s = to_s;
+    if (count > 0) {
+        rq_close(&rq);
+        must(machine_send(&s->m, "t", &rq));
+        if (tsdb_commit_due(s->m.db)) must(tsdb_commit(s->m.db, &s->m.why));
+    }
+    rq_fini(&rq);
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+/* All that is due now. */
+static inline void
+sim_evaluate(struct rules_sim *s)
+{
+    struct agenda_job job;
+    int64_t until_ns;
+    for (int i = 0; i < 5000; i++) {
+        int64_t now_ns = env_realtime_ms(s->m.env) * NS_PER_MS;
+        if (!agenda_take(s->agenda, now_ns, env_monotonic_ns(s->m.env), &job, &until_ns)) return;
+        agenda_run(s->agenda, &job, &s->terms);
+        agenda_done(s->agenda, &job, env_monotonic_ns(s->m.env));
+    }
+    fail_msg("the agenda never ends");
+}
+
+static inline void
+sim_pass(struct rules_sim *s, int64_t seconds)
+{
+    for (int64_t i = 0; i < seconds; i++) {
+        sim_env_advance_ns(s->m.sim, NS_PER_S);
+        if (s->m.db == NULL) continue;
+        sim_send(s);
+        sim_evaluate(s);
+    }
+}
+
+/* --- what there is ---------------------------------------------------------------------------- */
+
+/* Appends a line for each sample of the series of a name. */
+static inline void
+sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t max_ms,
+         struct buf *to)
+{
+    struct matcher *matcher;
+    struct view *view;
+    struct series_set *set;
+    struct bytes labels;
+    struct why why = {""};
+    must(matcher_new(MATCH_REGEX, text("__name__"), text(name_regex), NULL, &matcher, &why));
+    struct matcher_set sets = {&matcher, 1};
+    struct query_request request = {
+        .tenant = text("t"), .sets = &sets, .set_count = 1, .min_ms = min_ms, .max_ms = max_ms};
+    must(view_open(tsdb_answerer(s->m.db), NULL, &view, &why));
+    must(view_select(view, &request, &set, &why));
+    for (;;) {
+        struct sample_batch batch;
+        must(series_set_next(set, &labels, &why));
+        if (labels.at == NULL) break;
+        for (;;) {
+            must(series_set_batch(set, &batch, &why));
+            if (batch.count == 0) break;
+            for (uint32_t i = 0; i < batch.count; i++) {
+                labels_print(to, labels);
+                double value;
+                memcpy(&value, &batch.value_bits[i], sizeof value);
+                if (batch.value_bits[i] == STALE_NAN_BITS)
+                    buf_printf(to, " %lld stale\n", (long long)(batch.times_ms[i] - SIM_BEGIN));
+                else
+                    buf_printf(to, " %lld %.17g\n", (long long)(batch.times_ms[i] - SIM_BEGIN),
+                               value);
+            }
+        }
+    }
+    must(buf_error(to));
+    series_set_free(set);
+    view_free(view);
+    matcher_free(matcher);
+}
+
+#endif
