@@ -26,6 +26,14 @@ static const char rules[] =
 static const char *const recorded[] = {"always", "always:before", "job:requests:rate2m",
                                        "load:high", "job:.*|load:.*"};
 
+/* The environment may ask for more: SEEDS=1000. */
+static uint64_t
+seed_count(uint64_t usual)
+{
+    const char *given = getenv("SEEDS");
+    return given == NULL ? usual : strtoull(given, NULL, 10);
+}
+
 /* Says where two texts differ. */
 static void
 assert_same(struct buf *a, struct buf *b)
@@ -85,11 +93,220 @@ test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped(vo
     (void)state;
     compare_with_outage(1, 3600, 0, 1);
     compare_with_outage(2, 3600, 60, 1);
-    uint64_t seeds = getenv("SEEDS") == NULL ? 5 : strtoull(getenv("SEEDS"), NULL, 10);
-    for (uint64_t seed = getenv("SEED") == NULL ? 3 : strtoull(getenv("SEED"), NULL, 10);
-         seed < 3 + seeds; seed++) {
+    for (uint64_t seed = 3; seed < 3 + seed_count(5); seed++) {
         compare_with_outage(seed, 20 + (int64_t)(sim_mix(seed, 9) % 900),
                             8 + (int64_t)(seed % 40) * 3, 3);
+    }
+}
+
+/* --- alerts ----------------------------------------------------------------------------------- */
+
+static const char alerts[] =
+    "groups:\n"
+    "- name: alerts\n"
+    "  interval: 30s\n"
+    "  rules:\n"
+    "  - {alert: Waits, expr: \"load > 40\", for: 2m, labels: {sev: \"{{ $labels.job }}\"}}\n"
+    "  - {alert: Lasts, expr: \"load > 60\", keep_firing_for: 3m, annotations: {v: \"{{ $value "
+    "}}\"}}\n"
+    "  - {alert: Long, expr: \"requests_total > 0\", for: 15m}\n"
+    "  - {record: \"load:sum\", expr: \"sum(load)\"}\n"
+    "- name: other\n"
+    "  interval: 1m\n"
+    "  rules:\n"
+    "  - {alert: Many, expr: \"count(load > 30) by (job) > 0\"}\n";
+
+enum { KNOWN_MAX = 64 };
+
+/* What is known of one alert, from evaluation to evaluation. */
+struct known {
+    char labels[160];
+    char group[16]; /* "": not seen yet */
+    enum alert_state state;
+    int64_t told_ns; /* last as firing; 0: not since it fires */
+    bool seen;
+};
+
+struct watch {
+    struct rules_sim *s;
+    const struct agenda_job *job;
+    struct known items[KNOWN_MAX];
+    uint32_t count;
+    struct slots made[2]; /* of each group, what was recorded */
+    int64_t evaluated_ns[2];
+    uint64_t fired, resolved, made_up;
+};
+
+/* After an outage that is longer than is tolerated, alerts begin anew. */
+static void
+forget_old(struct watch *w, const char *group, int64_t *evaluated_ns)
+{
+    int64_t at_ns = w->job->how.at_ns, before_ns = *evaluated_ns;
+    *evaluated_ns = at_ns;
+    if (at_ns - before_ns < w->s->limits.outage_tolerance_ns) return;
+    for (uint32_t i = 0; i < w->count; i++) {
+        if (strcmp(w->items[i].group, group) != 0) continue;
+        w->items[i].state = ALERT_INACTIVE;
+        w->items[i].told_ns = 0;
+    }
+}
+
+static struct known *
+known_of(struct watch *w, const char *labels)
+{
+    for (uint32_t i = 0; i < w->count; i++) {
+        if (strcmp(w->items[i].labels, labels) == 0) return &w->items[i];
+    }
+    assert_true(w->count < KNOWN_MAX);
+    struct known *k = &w->items[w->count++];
+    *k = (struct known){.state = ALERT_INACTIVE};
+    snprintf(k->labels, sizeof k->labels, "%s", labels);
+    return k;
+}
+
+static void
+note_told(struct watch *w)
+{
+    for (uint32_t i = 0; i < w->s->told_count; i++) {
+        const struct sim_told *t = &w->s->told[i];
+        struct known *k = known_of(w, t->labels);
+        bool resolved = t->ends_ns <= t->at_ns;
+        w->resolved += resolved && k->told_ns != 0;
+        w->fired += !resolved && k->told_ns == 0;
+        k->told_ns = resolved ? 0 : t->at_ns;
+    }
+    w->s->told_count = 0;
+}
+
+static void
+look_at_alert(void *context, const struct rule *rule, const struct alert *alert)
+{
+    struct watch *w = context;
+    struct group *g = agenda_entry_group(w->job->entry);
+    int64_t now_ns = env_realtime_ms(w->s->m.env) * NS_PER_MS;
+    int64_t slack_ns = w->s->terms.resend_ns + 2 * group_schedule(g)->interval_ns;
+    char labels[160];
+    struct buf to;
+    (void)rule;
+    if (!alert_is_active(alert)) return;
+    buf_init(&to, NULL, sizeof labels - 1);
+    labels_print(&to, alert->labels);
+    snprintf(labels, sizeof labels, "%.*s", (int)to.size, (const char *)to.at);
+    buf_fini(&to);
+    struct known *k = known_of(w, labels);
+    snprintf(k->group, sizeof k->group, "%s", group_text(g)->name);
+    k->seen = true;
+    if (k->state == ALERT_FIRING && alert->state == ALERT_PENDING) {
+        fail_msg("%s fell back to pending at %lld", labels, (long long)w->job->how.at_ns);
+    }
+    if (alert->state == ALERT_FIRING && (k->told_ns == 0 || now_ns - k->told_ns > slack_ns)) {
+        fail_msg("%s fires and was not told at %lld", labels, (long long)w->job->how.at_ns);
+    }
+    k->state = alert->state;
+}
+
+static void
+look_at_evaluation(struct rules_sim *s, const struct agenda_job *job)
+{
+    struct watch *w = s->context;
+    struct group *g = agenda_entry_group(job->entry);
+    bool is_other = strcmp(group_text(g)->name, "other") == 0;
+    w->job = job;
+    if (job->outcome.stored && job->how.part != GROUP_ALERTING && group_records(g)) {
+        assert_false(slots_has(&w->made[is_other], job->slot));
+        must(slots_add(&w->made[is_other], job->slot));
+        w->made_up += job->how.is_past;
+    }
+    if (job->work != AGENDA_LIVE || job->how.part == GROUP_RECORDING) return;
+    forget_old(w, group_text(g)->name, &w->evaluated_ns[is_other]);
+    note_told(w);
+    for (uint32_t i = 0; i < w->count; i++) {
+        w->items[i].seen = false;
+    }
+    group_each_alert(g, look_at_alert, w);
+    for (uint32_t i = 0; i < w->count; i++) {
+        struct known *k = &w->items[i];
+        if (k->seen || strcmp(k->group, group_text(g)->name) != 0) continue;
+        if (k->state == ALERT_FIRING && k->told_ns != 0) {
+            fail_msg("%s is over and was not told at %lld", k->labels, (long long)job->how.at_ns);
+        }
+        k->state = ALERT_INACTIVE;
+    }
+}
+
+/* What may happen to a server in a few minutes. */
+static void
+something_happens(struct rules_sim *s, const char *yaml)
+{
+    uint64_t what = sim_env_random(s->m.sim) % 8, n = sim_env_random(s->m.sim);
+    int64_t minute_s = 60;
+    switch (what) {
+    case 0: /* an outage; the sender keeps what there is */
+    case 1:
+        sim_crash(s);
+        sim_pass(s, 1 + (int64_t)(n % 2400));
+        sim_start(s, yaml);
+        break;
+    case 2: /* a restart */
+        sim_crash(s);
+        sim_start(s, yaml);
+        break;
+    case 3: /* the store refuses for a while */
+        s->write_fails = n % 2 == 0;
+        s->settle_fails = !s->write_fails;
+        sim_pass(s, (int64_t)(n % 300));
+        s->write_fails = s->settle_fails = false;
+        sim_pass(s, 3 * minute_s); /* what is known is stored again */
+        break;
+    case 4: /* the clock is set */
+        sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) + (int64_t)(n % 3600) * 1000);
+        break;
+    case 5:
+        sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) - (int64_t)(n % 1800) * 1000);
+        /* What was written last is what lies in the past again: only then a restart finds it. */
+        sim_pass(s, (int64_t)(n % 1800) + 2 * minute_s);
+        break;
+    case 6: /* the sender is away for a while */
+        s->mute = true;
+        sim_pass(s, (int64_t)(n % 240));
+        s->mute = false;
+        break;
+    default: /* all is stored in parts */
+        tsdb_want_cut(s->m.db);
+        must(tsdb_commit(s->m.db, &s->m.why));
+        must(tsdb_flush(s->m.db, &s->m.why));
+        break;
+    }
+}
+
+static void
+live_with_alerts(uint64_t seed)
+{
+    static struct rules_sim s;
+    struct watch w = {.s = &s};
+    sim_init(&s, seed, alerts);
+    slots_init(&w.made[0], NULL);
+    slots_init(&w.made[1], NULL);
+    s.look = look_at_evaluation;
+    s.context = &w;
+    for (int i = 0; i < 30; i++) {
+        sim_pass(&s, (int64_t)(sim_env_random(s.m.sim) % 600));
+        something_happens(&s, alerts);
+    }
+    sim_pass(&s, 1200);
+    assert_true(w.fired > 0);
+    assert_true(w.resolved > 0);
+    slots_fini(&w.made[0]);
+    slots_fini(&w.made[1]);
+    sim_fini(&s);
+}
+
+static void
+test_alerts_go_on_as_they_were_whatever_happens_to_the_server(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= seed_count(20); seed++) {
+        live_with_alerts(seed);
     }
 }
 
@@ -100,6 +317,8 @@ main(void)
         cmocka_unit_test_teardown(
             test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped,
             tell_seed),
+        cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,
+                                  tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

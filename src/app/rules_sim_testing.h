@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "config/rule_files.h"
 #include "rules/agenda.h"
+#include "rules/slots.h"
 #include "tsdb/tsdb_testing.h"
 
 enum { SIM_SERIES = 6, SIM_SCRAPE_S = 15, SIM_TOLD_MAX = 4096 };
@@ -35,6 +36,9 @@ struct rules_sim {
     bool mute;          /* the sender is away */
 
     bool write_fails, settle_fails;
+    /* Called after each job; NULL: nobody looks. */
+    void (*look)(struct rules_sim *s, const struct agenda_job *job);
+    void *context;
     struct sim_told told[SIM_TOLD_MAX];
     uint32_t told_count;
 };
@@ -255,6 +259,7 @@ sim_evaluate(struct rules_sim *s)
         int64_t now_ns = env_realtime_ms(s->m.env) * NS_PER_MS;
         if (!agenda_take(s->agenda, now_ns, env_monotonic_ns(s->m.env), &job, &until_ns)) return;
         agenda_run(s->agenda, &job, &s->terms);
+        if (s->look != NULL) s->look(s, &job);
         agenda_done(s->agenda, &job, env_monotonic_ns(s->m.env));
     }
     fail_msg("the agenda never ends");

@@ -62,6 +62,12 @@ entry_free(struct agenda *a, struct agenda_entry *e)
     mem_free(a->host->memory, e, sizeof *e);
 }
 
+struct group *
+agenda_entry_group(const struct agenda_entry *e)
+{
+    return e->group;
+}
+
 static struct agenda_entry *
 entry_new(struct agenda *a)
 {

@@ -63,6 +63,7 @@ void agenda_abandon(struct agenda_change *change);
 enum agenda_work { AGENDA_BEGIN, AGENDA_LIVE, AGENDA_MAKE_UP, AGENDA_RETIRE };
 
 struct agenda_entry;
+struct group *agenda_entry_group(const struct agenda_entry *entry);
 struct agenda_job {
     enum agenda_work work;
     struct agenda_entry *entry;

@@ -176,16 +176,17 @@ alerts_restore(struct alerts *a, const struct alert *was, const struct alert_fou
 
 /* --- evaluating ------------------------------------------------------------------------------- */
 
-/* What happened after `at_ns` happens then: the clock was set back, and nothing is to wait until it
- * has come so far again. */
+/* What happened after `at_ns` happens then, and is told again: the clock was set back, and nothing
+ * is to wait until it has come so far again. */
 static void
 follow_clock(struct alert *alert, int64_t at_ns)
 {
     int64_t *times[] = {&alert->active_at_ns, &alert->fired_at_ns, &alert->resolved_at_ns,
-                        &alert->keep_firing_since_ns, &alert->told_at_ns};
+                        &alert->keep_firing_since_ns};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         if (*times[i] > at_ns) *times[i] = at_ns;
     }
+    if (alert->told_at_ns > at_ns) alert->told_at_ns = 0;
 }
 
 /* True: it is not found, and stays active nevertheless. */

@@ -93,6 +93,8 @@ MUST_CHECK enum err past_series_end(const struct evaluating *ev, struct bytes se
 /* What a result says of alerts, in the arena of `work`. */
 MUST_CHECK enum err find_alerts(struct work *work, struct promql_result *result,
                                 struct alert_found **ret, uint32_t *ret_count);
+/* The alert that has these labels, without a value. */
+MUST_CHECK enum err find_alert_of(struct work *work, struct bytes labels, struct alert_found *ret);
 
 /*
  * Appends the labels of the series that tell of an alert, with some `more`. As in Prometheus, a

@@ -106,22 +106,16 @@ find_alert(struct expanding *x, struct bytes metric, const struct promql_point *
     return e ? e : expand_annotations(x, found);
 }
 
-enum err
-find_alerts(struct work *w, struct promql_result *result, struct alert_found **ret,
-            uint32_t *ret_count)
+/* `name` is that of the template, and is initialized here. */
+static struct expanding
+expanding_of(struct work *w, struct buf *name)
 {
     const struct evaluating *ev = w->of;
-    struct buf name;
-    struct kept_series seen;
-    uint64_t most = promql_series_count(result);
-    struct alert_found *found = arena_new(&w->arena, (most + 1) * sizeof *found);
-    if (found == NULL) return work_no_memory(w);
-    buf_init(&name, ev->host->memory, RULE_FILE_BYTES_MAX);
-    buf_printf(&name, "__alert_%s", w->rule->text->name);
-    kept_series_init(&seen, ev->host->memory, ev->host->seed);
-    struct expanding x = {
+    buf_init(name, ev->host->memory, RULE_FILE_BYTES_MAX);
+    buf_printf(name, "__alert_%s", w->rule->text->name);
+    return (struct expanding){
         .w = w,
-        .options = {.name = buf_bytes(&name),
+        .options = {.name = buf_bytes(name),
                     .query = {ask_for_template, (void *)(uintptr_t)ev},
                     .budget = ev->host->memory},
         .data = {.external_labels = ev->terms->external_labels,
@@ -129,6 +123,35 @@ find_alerts(struct work *w, struct promql_result *result, struct alert_found **r
                  .external_url = ev->terms->external_url,
                  .time_ms = ev->t_ms},
     };
+}
+
+enum err
+find_alert_of(struct work *w, struct bytes labels, struct alert_found *ret)
+{
+    struct buf name;
+    struct label *items = NULL;
+    struct expanding x = expanding_of(w, &name);
+    *ret = (struct alert_found){.labels = labels, .value_bits = NORMAL_NAN_BITS};
+    enum err e = buf_error(&name) ? work_no_memory(w)
+                                  : labels_to_array(w, labels, &items, &x.data.label_count);
+    x.data.labels = items;
+    x.data.value = ret->value_bits;
+    if (e == OK) e = expand_annotations(&x, ret);
+    buf_fini(&name);
+    return e;
+}
+
+enum err
+find_alerts(struct work *w, struct promql_result *result, struct alert_found **ret,
+            uint32_t *ret_count)
+{
+    struct buf name;
+    struct kept_series seen;
+    uint64_t most = promql_series_count(result);
+    struct alert_found *found = arena_new(&w->arena, (most + 1) * sizeof *found);
+    if (found == NULL) return work_no_memory(w);
+    kept_series_init(&seen, w->of->host->memory, w->of->host->seed);
+    struct expanding x = expanding_of(w, &name);
     struct bytes metric;
     struct promql_point point;
     uint32_t count = 0;

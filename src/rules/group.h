@@ -199,6 +199,12 @@ struct rules_question {
 bool group_answers(struct group *group, const struct group_question *question);
 /* An object. False: the question leaves no rule, and nothing was put. */
 bool group_print(struct group *group, const struct group_question *question, struct json *to);
+/* Calls `each` for all alerts that are known: also those that were resolved a short while ago.
+ * Under a lock. */
+void group_each_alert(struct group *group,
+                      void (*each)(void *context, const struct rule *rule,
+                                   const struct alert *alert),
+                      void *context);
 /* Its active alerts, each an object of the array that is open. */
 void group_print_alerts(struct group *group, struct json *to);
 

@@ -346,6 +346,68 @@ evaluate_again(struct restoring *r)
     return e;
 }
 
+/* --- what is not found any more --------------------------------------------------------------- */
+
+/* Whether another rule of the group has alerts of this name. */
+static bool
+shares_name(const struct restoring *r)
+{
+    const struct group *g = r->past->group;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        const struct rule *other = g->rules[i].text;
+        if (other != r->rule->text && other->kind == RULE_ALERTING &&
+            strcmp(other->name, r->rule->text->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether it was evaluated by this group, as far as its time tells. */
+static bool
+is_ours(const struct restoring *r, const struct witness *w)
+{
+    const struct schedule *schedule = &r->past->group->schedule;
+    int64_t at_ns = evaluation_ns(r, w->active_ms);
+    return schedule_time_ns(schedule, schedule_slot(schedule, at_ns)) == at_ns;
+}
+
+/* An alert that fired, and for which the expression says nothing any more: it was kept firing for
+ * long, or what it was about has been deleted. It goes on, without its value, until the next
+ * evaluation decides. */
+static enum err
+restore_unfound(struct restoring *r, const struct witness *w)
+{
+    struct work work;
+    struct alert_found found;
+    work_begin(&r->ev, &work, r->rule);
+    enum err e = work.error ? no_memory(r) : find_alert_of(&work, w->labels, &found);
+    if (e == OK) {
+        struct alert state = state_of(r, w);
+        lock_take(&r->past->group->lock);
+        e = alerts_restore(&r->rule->alerts, &state, &found);
+        lock_drop(&r->past->group->lock);
+        if (e) e = no_memory(r);
+    }
+    work_end(&work);
+    return e;
+}
+
+static enum err
+restore_rest(struct restoring *r)
+{
+    enum err e = OK;
+    if (shares_name(r)) return OK;
+    for (uint32_t i = 0; e == OK && i < r->count; i++) {
+        struct witness *w = &r->items[i];
+        bool fired = w->active_ms != INT64_MIN && w->firing_ms == w->active_ms;
+        if (w->restored || !fired || !is_ours(r, w)) continue;
+        e = restore_unfound(r, w);
+        w->restored = e == OK;
+    }
+    return e;
+}
+
 /* --- series ----------------------------------------------------------------------------------- */
 
 /* What is not active any more at the next evaluation is marked stale there. */
@@ -375,6 +437,7 @@ restore_rule(struct restoring *r)
     buf_init(&r->labels, host->memory, RULE_FILE_BYTES_MAX);
     enum err e = find_witnesses(r);
     if (e == OK && r->count > 0) e = evaluate_again(r);
+    if (e == OK) e = restore_rest(r);
     if (e == OK) e = keep_series(r);
     table_fini(&r->table, host->memory);
     buf_fini(&r->labels);

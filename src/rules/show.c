@@ -104,6 +104,21 @@ put_alerts_locked(struct json *to, const struct rule_at_work *rule)
 }
 
 void
+group_each_alert(struct group *g,
+                 void (*each)(void *context, const struct rule *rule, const struct alert *alert),
+                 void *context)
+{
+    lock_take(&g->lock);
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        const struct rule_at_work *rule = &g->rules[i];
+        for (uint32_t k = 0; k < rule->alerts.count; k++) {
+            each(context, rule->text, rule->alerts.items[k]);
+        }
+    }
+    lock_drop(&g->lock);
+}
+
+void
 group_print_alerts(struct group *g, struct json *to)
 {
     lock_take(&g->lock);
