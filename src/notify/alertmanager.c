@@ -4,7 +4,6 @@
  */
 #include "notify/alertmanager.h"
 
-#include "backend/common/http_common.h"
 #include "base/array.h"
 #include "base/hash.h"
 #include "base/hex.h"
@@ -296,8 +295,17 @@ make_all(struct alertmanager *a, const struct discovery_options *options, uint32
          struct why *why)
 {
     const struct alertmanager_settings *s = a->settings;
-    http_target_init(&a->target, &s->http, s->timeout_ms);
-    enum err e = make_path(a);
+    const struct access_options access = {
+        .what = "Alertmanager",
+        .http = &s->http,
+        .basic_auth = &s->basic_auth,
+        .authorization = &s->authorization,
+        .oauth2 = &s->oauth2,
+        .sigv4 = &s->sigv4,
+        .timeout_ms = s->timeout_ms,
+    };
+    enum err e = access_new(options, &access, &a->access, why);
+    if (e == OK) e = make_path(a);
     if (e == OK) {
         e = make_relabel(s->relabel, s->relabel_count, "relabel_configs", &a->relabel, why);
     }
@@ -346,6 +354,7 @@ alertmanager_unref(struct alertmanager *a)
         discovery_free(a->discoveries[i]);
     }
     array_free(a->memory, a->discoveries, a->discovery_capacity);
+    access_free(a->access);
     members_fini(&a->members);
     relabel_free(a->relabel);
     relabel_free(a->alert_relabel);
@@ -383,4 +392,5 @@ alertmanager_stop(struct alertmanager *a)
     for (uint32_t i = 0; i < a->discovery_count; i++) {
         discovery_stop(a->discoveries[i]);
     }
+    access_stop(a->access);
 }

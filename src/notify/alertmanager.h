@@ -7,6 +7,7 @@
 #ifndef NOTIFY_ALERTMANAGER_H
 #define NOTIFY_ALERTMANAGER_H
 
+#include "notify/access.h"
 #include "notify/discovery.h"
 #include "notify/member.h"
 
@@ -38,13 +39,13 @@ struct alertmanager {
     const struct alertmanager_settings *settings;
     struct relabel *relabel; /* of targets; NULL: none, as the next one */
     struct relabel *alert_relabel;
-    struct http_calls_target target;
     char *path; /* __alerts_path__ */
     size_t path_bytes;
 
     _Atomic uint32_t refs; /* acquire-release */
 
     /* Whose thread it is: of who makes it, then of who steps the notifier. */
+    struct access *access;
     struct discovery **discoveries;
     uint32_t discovery_count;
     uint32_t discovery_capacity;

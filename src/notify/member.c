@@ -11,7 +11,6 @@
 #include <assert.h>
 
 #include "base/hash.h"
-#include "sys/env.h"
 
 enum err
 member_new(struct budget *memory, const char *url, uint32_t queue_max, struct member **ret_member)
@@ -71,8 +70,7 @@ member_set_queue_max(struct member *m, uint32_t queue_max)
 void
 member_forget_failures(struct member *m)
 {
-    m->pause_ms = 0;
-    m->not_before_ns = 0;
+    pause_end(&m->pause);
     m->tried_again = false;
 }
 
@@ -81,7 +79,7 @@ member_forget_failures(struct member *m)
 int64_t
 member_due_ns(const struct member *m)
 {
-    return m->is_sending || m->queue.waiting.count == 0 ? INT64_MAX : m->not_before_ns;
+    return m->is_sending || m->queue.waiting.count == 0 ? INT64_MAX : m->pause.until_ns;
 }
 
 bool
@@ -92,7 +90,7 @@ member_take(struct member *m, uint32_t batch_size, int64_t now_ns, int64_t now_m
     if (m->queue.waiting.count == 0) return false;
     uint32_t count_max = batch_size < m->batch_max ? batch_size : m->batch_max;
     if (queue_take(&m->queue, count_max, MEMBER_BODY_BYTES_MAX, body)) {
-        m->not_before_ns = now_ns + MEMBER_PAUSE_MIN_MS * NS_PER_MS;
+        m->pause.until_ns = now_ns + PAUSE_MIN_MS * NS_PER_MS;
         return false;
     }
     m->is_sending = true;
@@ -130,7 +128,7 @@ settle_refused(struct member *m, int64_t now_ns)
     m->batch_max = count > 1 ? count / 2 : 1;
     /* A server that takes nothing at all is not asked as fast as it can answer. */
     bool is_many = m->refused > MEMBER_REFUSED_AT_ONCE;
-    m->not_before_ns = is_many ? now_ns + MEMBER_REFUSED_PAUSE_MS * NS_PER_MS : now_ns;
+    m->pause.until_ns = is_many ? now_ns + MEMBER_REFUSED_PAUSE_MS * NS_PER_MS : now_ns;
     if (count > 1) {
         put_back(m);
         return MEMBER_NO_NEWS;
@@ -147,11 +145,7 @@ settle_later(struct member *m, int64_t wait_ms, int64_t now_ns)
     bool begins = !m->is_failing;
     m->errors += m->queue.taken.count;
     put_back(m);
-    m->pause_ms = m->pause_ms == 0 ? MEMBER_PAUSE_MIN_MS : 2 * m->pause_ms;
-    if (m->pause_ms > MEMBER_PAUSE_MAX_MS) m->pause_ms = MEMBER_PAUSE_MAX_MS;
-    if (wait_ms > MEMBER_WAIT_MAX_MS) wait_ms = MEMBER_WAIT_MAX_MS;
-    if (wait_ms < m->pause_ms) wait_ms = m->pause_ms;
-    m->not_before_ns = now_ns + wait_ms * NS_PER_MS;
+    pause_begin(&m->pause, wait_ms, now_ns);
     if (begins) m->failing_since_ns = now_ns;
     m->is_failing = true;
     return begins ? MEMBER_FAILS : MEMBER_NO_NEWS;
@@ -165,7 +159,7 @@ member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, in
     if (verdict == MEMBER_AGAIN && !m->tried_again) {
         m->tried_again = true;
         m->errors += m->queue.taken.count;
-        m->not_before_ns = now_ns;
+        m->pause.until_ns = now_ns;
         put_back(m);
         return MEMBER_NO_NEWS;
     }
@@ -180,10 +174,9 @@ member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, in
 }
 
 void
-member_unsend(struct member *m, int64_t not_before_ns)
+member_unsend(struct member *m)
 {
     assert(m->is_sending);
     m->is_sending = false;
-    m->not_before_ns = not_before_ns;
     put_back(m);
 }

@@ -4,7 +4,7 @@
  *
  *                    member_take()                       member_settle()
  *      [waits] ----------------------> [request under way] --- told -----> [waits]
- *         ^  until `not_before_ns`                         \-- refused --> [waits], with half as
+ *         ^  until its pause ends                         \-- refused --> [waits], with half as
  * many |                                                \-- later ----> [pauses]
  *         +-------------------- 1 s, 2 s ... 30 s, or as Retry-After says ----+
  *
@@ -17,13 +17,11 @@
 #define NOTIFY_MEMBER_H
 
 #include "base/metric.h"
+#include "notify/pause.h"
 #include "notify/queue.h"
 
 enum {
-    MEMBER_PAUSE_MIN_MS = 1000,
-    MEMBER_PAUSE_MAX_MS = 30 * 1000,
-    MEMBER_WAIT_MAX_MS = 10 * 60 * 1000, /* of what Retry-After asks for */
-    MEMBER_REFUSED_AT_ONCE = 64,         /* requests in a row, until there is a pause after each */
+    MEMBER_REFUSED_AT_ONCE = 64, /* requests in a row, until there is a pause after each */
     MEMBER_REFUSED_PAUSE_MS = 100,
     MEMBER_BODY_BYTES_MAX = 4 << 20, /* of a request with more than one alert */
 };
@@ -53,8 +51,7 @@ struct member {
     bool tried_again;         /* at once, since something was told */
     uint32_t batch_max;       /* alerts of the next request; UINT32_MAX: as many as there may be */
     uint32_t refused;         /* requests in a row */
-    int64_t pause_ms;         /* the last one; 0: there was none since something was told */
-    int64_t not_before_ns;    /* monotonic */
+    struct pause pause;       /* after failures; and nothing is sent before its end */
     int64_t failing_since_ns; /* while `is_failing` */
 
     uint64_t sent; /* alerts */
@@ -88,6 +85,6 @@ bool member_take(struct member *member, uint32_t batch_size, int64_t now_ns, int
 enum member_news member_settle(struct member *member, enum member_verdict verdict, int64_t wait_ms,
                                int64_t now_ns);
 /* Ends it unsent: all waits again. */
-void member_unsend(struct member *member, int64_t not_before_ns);
+void member_unsend(struct member *member);
 
 #endif

@@ -43,6 +43,7 @@ struct request {
     struct alertmanager *of;
     struct member *member;
     struct buf body;
+    uint32_t generation; /* of the token or keys it is sent with */
     int64_t began_ns;
 };
 

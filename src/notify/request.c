@@ -6,7 +6,7 @@
 
 enum { BODY_BYTES_MAX = MEMBER_BODY_BYTES_MAX + TOLD_BYTES_MAX };
 
-static const char *const HEADERS[] = {"Content-Type: application/json", NULL};
+static const struct named_text HEADERS[] = {{"Content-Type", "application/json"}};
 
 static void
 request_free(struct request *r)
@@ -111,7 +111,7 @@ answered(struct outside_call *call, const struct http_call_answer *answer)
 {
     struct request *r = (struct request *)call;
     struct writer_step step = {.next = WRITER_DONE};
-    http_judge(answer, &step);
+    access_judge(r->of->access, r->generation, answer, &step);
     r->notifier->did_something = true;
     settle(r, &step);
 }
@@ -124,16 +124,16 @@ send_request(struct request *r)
 {
     struct writer_step step = {.next = WRITER_DONE};
     struct why why = {""};
-    const struct http_call call = {
-        .target = &r->of->target,
+    const struct access_request request = {
         .method = "POST",
         .url = r->member->url,
         .headers = HEADERS,
+        .header_count = 1,
         .body = buf_bytes(&r->body),
         .answer_bytes_max = NOTIFY_ANSWER_BYTES_MAX,
     };
     r->began_ns = env_monotonic_ns(r->notifier->env);
-    enum err e = outside_start(r->notifier->outside, &call, &r->call, &why);
+    enum err e = access_send(r->of->access, &request, &r->call, &r->generation, &why);
     if (e == OK) return;
     http_judge_unmade(e, &why, &step);
     settle(r, &step);
@@ -146,7 +146,7 @@ begin_locked(struct notifier *n, const struct plan *plan, struct alertmanager *o
 {
     struct request *r = mem_new(n->memory, sizeof *r);
     if (r == NULL) {
-        member->not_before_ns = now_ns + MEMBER_PAUSE_MIN_MS * NS_PER_MS;
+        member->pause.until_ns = now_ns + PAUSE_MIN_MS * NS_PER_MS;
         return NULL;
     }
     *r = (struct request){
@@ -179,10 +179,29 @@ next_request(struct notifier *n, const struct plan *plan, struct alertmanager *o
     return r;
 }
 
+static int64_t
+due_ns_of(struct notifier *n, const struct alertmanager *of)
+{
+    int64_t due_ns = INT64_MAX;
+    lock_take(&n->lock);
+    for (uint32_t i = 0; i < of->members.count; i++) {
+        int64_t member_ns = member_due_ns(of->members.items[i]);
+        if (member_ns < due_ns) due_ns = member_ns;
+    }
+    lock_drop(&n->lock);
+    return due_ns;
+}
+
 int64_t
 requests_begin(struct notifier *n, struct plan *plan, struct alertmanager *of)
 {
-    int64_t now_ns = env_monotonic_ns(n->env), due_ns;
+    int64_t now_ns = env_monotonic_ns(n->env);
+    int64_t due_ns = due_ns_of(n, of);
+    if (due_ns > now_ns) return due_ns;
+    if (!access_is_ready(of->access)) {
+        due_ns = access_step(of->access);
+        if (!access_is_ready(of->access)) return due_ns;
+    }
     for (struct request *r; (r = next_request(n, plan, of, now_ns, &due_ns)) != NULL;) {
         n->did_something = true;
         send_request(r);
@@ -197,7 +216,7 @@ requests_give_up(struct notifier *n, bool all)
         next = r->next;
         lock_take(&n->lock);
         bool is_gone = r->member->is_gone;
-        if (!is_gone && all) member_unsend(r->member, 0);
+        if (!is_gone && all) member_unsend(r->member);
         lock_drop(&n->lock);
         if (!is_gone && !all) continue;
         outside_give_up(n->outside, &r->call);
