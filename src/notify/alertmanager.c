@@ -287,6 +287,18 @@ make_discoveries(struct alertmanager *a, const struct discovery_options *options
         if (e) why_prefix(why, e, "static_configs");
         if (e == OK) e = add_discovery(a, made);
     }
+    for (uint32_t i = 0; i < s->dns_count && e == OK; i++) {
+        e = discovery_dns_new(options, &s->dns_configs[i], &made);
+        if (e == OK) e = add_discovery(a, made);
+    }
+    for (uint32_t i = 0; i < s->file_count && e == OK; i++) {
+        e = discovery_file_new(options, &s->file_configs[i], &made);
+        if (e == OK) e = add_discovery(a, made);
+    }
+    for (uint32_t i = 0; i < s->http_count && e == OK; i++) {
+        e = discovery_http_new(options, &s->http_configs[i], &made, why);
+        if (e == OK) e = add_discovery(a, made);
+    }
     return e;
 }
 

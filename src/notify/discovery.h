@@ -61,10 +61,19 @@ struct discovery {
     int64_t due_ns;   /* when it has something to do, on the monotonic clock; 0: now */
 };
 
-/* ERR_NOMEM. The settings are borrowed. */
+/* The settings are borrowed. ERR_NOMEM; errors of targets_add() where there is a `why`. */
 MUST_CHECK enum err discovery_static_new(const struct discovery_options *options,
                                          const struct static_members *settings,
                                          struct discovery **ret_discovery, struct why *why);
+MUST_CHECK enum err discovery_dns_new(const struct discovery_options *options,
+                                      const struct dns_members *settings,
+                                      struct discovery **ret_discovery);
+MUST_CHECK enum err discovery_file_new(const struct discovery_options *options,
+                                       const struct file_members *settings,
+                                       struct discovery **ret_discovery);
+MUST_CHECK enum err discovery_http_new(const struct discovery_options *options,
+                                       const struct http_members *settings,
+                                       struct discovery **ret_discovery, struct why *why);
 
 static inline void
 discovery_step(struct discovery *d)

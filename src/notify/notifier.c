@@ -28,7 +28,7 @@ static enum err
 init(struct notifier *n, const struct notifier_options *options, struct why *why)
 {
     enum err e = OK;
-    if (n->outside == NULL) e = outside_new(n->env, n->memory, &n->outside, why);
+    if (n->outside == NULL) e = outside_new(n->env, n->memory, NULL, &n->outside, why);
     if (e == OK) e = copy_external_url(n, options->external_url);
     if (e == OK) e = env_random(n->env, &n->seed, sizeof n->seed);
     if (e) return e;
