@@ -3,7 +3,7 @@
  *
  * A refused request says that some alert in it is invalid, and not which. So the next one has half
  * as many, from the same begin, and so on down to a single alert, which is dropped; what is told
- * doubles the size again. That finds one invalid alert among 256 in at most 26 requests, and costs
+ * doubles the size again. That finds one invalid alert among 256 in about 25 requests, and costs
  * one for each if all are invalid.
  */
 #include "notify/member.h"
