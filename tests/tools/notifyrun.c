@@ -9,6 +9,9 @@
  *     --alertmanager               options that follow are another one's
  *     --target=HOST:PORT           of static_configs
  *     --target-label=NAME=VALUE    of all of those
+ *     --file=PATTERN --list=URL    of file_sd_configs, http_sd_configs
+ *     --dns=TYPE:NAME:PORT         of dns_sd_configs; TYPE: SRV, A, AAAA
+ *     --refresh=MS                 of all of these
  *     --prefix=PATH --scheme=WORD --timeout=MS
  *     --username=NAME --password=SECRET --bearer=SECRET --header=NAME=SECRET --ca-file=PATH
  *     --relabel=SPEC               of targets; SPEC: ACTION;SOURCE,...;REGEX;TARGET;REPLACEMENT,
@@ -21,10 +24,11 @@
  * Commands, a line each; each is answered by lines, the last of which is a dot:
  *
  *     alert NAME=VALUE,... STARTS_MS ENDS_MS [EXPRESSION]   the alert is sent; times from now on
- *     many COUNT ENDS_MS NAME=VALUE,...                     so many, with a label n beside
+ *     many COUNT ENDS_MS NAME=VALUE,...     so many, with a label n beside, which began a minute ago
  *     idle SECONDS                  waits until nothing is queued: "yes" or "no"
  *     members                       JSON, as the API prints it
  *     metrics                       as /metrics
+ *     end                           also at the end of the input
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -42,6 +46,11 @@ struct lists {
     const char *targets[LIST_MAX];
     struct named_text target_labels[LIST_MAX];
     struct static_members static_members;
+    const char *patterns[LIST_MAX];
+    struct file_members file_members;
+    const char *names[LIST_MAX];
+    struct dns_members dns_members;
+    struct http_members http_members;
     struct named_secret headers[LIST_MAX];
     struct relabel_spec relabel[LIST_MAX];
     struct relabel_spec alert_relabel[LIST_MAX];
@@ -121,7 +130,9 @@ begin_alertmanager(struct run *run)
         .timeout_ms = 10000,
         .api_version = "v2",
         .static_configs = &lists->static_members,
-        .static_count = 1,
+        .file_configs = &lists->file_members,
+        .dns_configs = &lists->dns_members,
+        .http_configs = &lists->http_members,
         .relabel = lists->relabel,
         .alert_relabel = lists->alert_relabel,
         .hash = run->alerting.count,
@@ -129,6 +140,42 @@ begin_alertmanager(struct run *run)
     a->http.headers.items = lists->headers;
     lists->static_members.targets.items = lists->targets;
     lists->static_members.labels.items = lists->target_labels;
+    lists->file_members.files.items = lists->patterns;
+    lists->dns_members.names.items = lists->names;
+}
+
+/* TYPE:NAME:PORT; cuts the text. */
+static void
+read_dns(struct lists *lists, char *text)
+{
+    struct dns_members *dns = &lists->dns_members;
+    char *name = strchr(text, ':'), *port = strrchr(text, ':');
+    if (name == port) give_up("expected TYPE:NAME:PORT");
+    *name++ = *port++ = '\0';
+    dns->type = strcmp(text, "SRV") == 0 ? DNS_SRV : strcmp(text, "A") == 0 ? DNS_A : DNS_AAAA;
+    dns->port = (uint32_t)atoi(port);
+    check_room(dns->names.count);
+    lists->names[dns->names.count++] = name;
+}
+
+/* False: it is no option of a discovery. */
+static bool
+read_discovery(struct lists *lists, const char *name, char *text)
+{
+    if (strcmp(name, "--file") == 0) {
+        check_room(lists->file_members.files.count);
+        lists->patterns[lists->file_members.files.count++] = text;
+    } else if (strcmp(name, "--list") == 0) {
+        lists->http_members.url = text;
+    } else if (strcmp(name, "--dns") == 0) {
+        read_dns(lists, text);
+    } else if (strcmp(name, "--refresh") == 0) {
+        lists->file_members.refresh_ms = lists->dns_members.refresh_ms =
+            lists->http_members.refresh_ms = atoll(text);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* False: it is no option of an Alertmanager. */
@@ -181,6 +228,7 @@ read_option(struct run *run, char *option)
     if (equals != NULL) *equals = '\0';
     uint32_t last = run->alerting.count - 1;
     if (read_own_option(&run->items[last], &run->lists[last], option, text)) return;
+    if (read_discovery(&run->lists[last], option, text)) return;
     if (strcmp(option, "--alertmanager") == 0) {
         begin_alertmanager(run);
     } else if (strcmp(option, "--relabel-all") == 0) {
@@ -266,7 +314,7 @@ command_many(struct run *run, char *line)
         snprintf(copy, sizeof copy, "%s", labels_text);
         buf_clear(&labels);
         put_labels(copy, number, &labels);
-        send_one(run, buf_bytes(&labels), 0, ends_ms, "up == 0");
+        send_one(run, buf_bytes(&labels), -60000, ends_ms, "up == 0");
     }
     buf_fini(&labels);
 }
@@ -333,6 +381,8 @@ run_command(struct run *run, char *line)
         command_members(run);
     else if (strcmp(line, "metrics") == 0 && is_bare)
         command_metrics();
+    else if (strcmp(line, "end") == 0)
+        run->is_over = true;
     else
         give_up("unknown command; the comment in its source lists them");
     (void)puts(".");
@@ -355,9 +405,13 @@ start(struct run *run)
 {
     struct why why = {""};
     struct notifier_change *change;
-    uint32_t last = run->alerting.count;
-    for (uint32_t i = 0; i < last; i++) { /* what was counted while options were read */
-        run->items[i].static_count = run->lists[i].static_members.targets.count > 0;
+    for (uint32_t i = 0; i < run->alerting.count; i++) { /* what options gave */
+        struct alertmanager_settings *a = &run->items[i];
+        const struct lists *lists = &run->lists[i];
+        a->static_count = lists->static_members.targets.count > 0;
+        a->file_count = lists->file_members.files.count > 0;
+        a->dns_count = lists->dns_members.names.count > 0;
+        a->http_count = lists->http_members.url != NULL;
     }
     run->alerting.items = run->items;
     run->alerting.alert_relabel = run->relabel_all;
@@ -387,7 +441,7 @@ main(int argc, char **argv)
     struct metric_collector collector = {.collect = notifier_collect, .context = run.notifier};
     metric_register_collector(&collector);
     if (env_thread_start(env_real(), "notify", step, &run, &thread)) give_up("no thread");
-    while (fgets(line, sizeof line, stdin) != NULL) {
+    while (!run.is_over && fgets(line, sizeof line, stdin) != NULL) {
         run_command(&run, line);
     }
     run.is_over = true;
