@@ -21,9 +21,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 VERSION := $(shell sed -n 's/^\#define FIREKEEP_VERSION "\(.*\)"/\1/p' src/base/version.h)
 
-PACKAGES := libmicrohttpd gnutls re2 snappy libzstd zlib libxxhash roaring jansson yaml-0.1 expat libisal curl-gnutls
+PACKAGES := libmicrohttpd gnutls re2 snappy libzstd zlib libxxhash roaring jansson yaml-0.1 expat libisal libcares curl-gnutls
 # Packages without a pkg-config file are named directly.
-PKG_NAMES := $(shell for p in libmicrohttpd gnutls re2 libzstd zlib jansson yaml-0.1 expat libisal; do pkg-config --exists $$p && echo $$p; done)
+PKG_NAMES := $(shell for p in libmicrohttpd gnutls re2 libzstd zlib jansson yaml-0.1 expat libisal libcares; do pkg-config --exists $$p && echo $$p; done)
 CPPFLAGS := -Isrc -Itests -D_GNU_SOURCE $(shell pkg-config --cflags $(PKG_NAMES))
 LDLIBS := $(shell pkg-config --libs $(PKG_NAMES)) -lsnappy -lroaring -lcurl-gnutls -lstdc++ -lm -lpthread
 
@@ -114,7 +114,7 @@ FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
 REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
 TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.c tests/tools/oracle_stream.c
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
-TOOLS := $(addprefix $(BUILD)/tools/,rrcompare rwreplay rwmake rwflood rwspan storedump get metrics templaterun)
+TOOLS := $(addprefix $(BUILD)/tools/,rrcompare rwreplay rwmake rwflood rwspan storedump get metrics notifyrun templaterun)
 PROTO_OBJECTS := $(patsubst tests/proto/%.proto,$(BUILD)/proto/%.pb-c.o,$(wildcard tests/proto/*.proto))
 
 .PHONY: all

@@ -12,11 +12,11 @@ BUILD_PACKAGES=(
     gcc g++ libc6-dev make pkg-config
     libmicrohttpd-dev libgnutls28-dev libre2-dev libsnappy-dev libzstd-dev zlib1g-dev libisal-dev
     libxxhash-dev libroaring-dev libjansson-dev libyaml-dev libjemalloc-dev
-    libcurl4-gnutls-dev libexpat1-dev
+    libcurl4-gnutls-dev libexpat1-dev libc-ares-dev
 )
 # The tools under tests/tools.
 TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev)
-PEER_PACKAGES=(prometheus prometheus-node-exporter influxdb curl)
+PEER_PACKAGES=(prometheus prometheus-node-exporter prometheus-alertmanager influxdb curl)
 TEST_PACKAGES=(
     clang-14 libclang-rt-14-dev libcmocka-dev debian-archive-keyring jq openssl zstd clickhouse-server
     # What moto needs, which tests/peers/fetch unpacks.
@@ -67,7 +67,7 @@ disable_services() {
     local package
     for package in "$@"; do
         case $package in
-        prometheus | prometheus-node-exporter | clickhouse-server)
+        prometheus | prometheus-node-exporter | prometheus-alertmanager | clickhouse-server)
             deb-systemd-helper disable "$package.service"
             update-rc.d "$package" disable
             [[ ! -d /run/systemd/system ]] || systemctl stop "$package.service"

@@ -53,6 +53,7 @@ enum writer_verdict {
 enum writer_next {
     WRITER_SEND,
     WRITER_SAVE, /* what save() gives has to be durable first; then begin() again */
+    WRITER_WAIT, /* a program runs: again in a moment; only of who said that he polls it */
     WRITER_DONE,
 };
 

@@ -20,6 +20,7 @@ enum lock_rank {
     LOCK_RANK_READERS,    /* which sources there are */
     LOCK_RANK_RELAY_OPEN, /* whether one is open */
     LOCK_RANK_RELAY,      /* what it says of itself */
+    LOCK_RANK_NOTIFY,     /* what Alertmanagers are still to be told, and who they are */
     LOCK_RANK_EDIT,       /* who changes which parts are live; held while the manifest is written */
     LOCK_RANK_TSDB,       /* which parts and generations exist; pins are taken under it */
     LOCK_RANK_HEAD,       /* series and chunks of the head; the log is appended to under it */

@@ -353,8 +353,8 @@ put_series(struct buf *to, const char *name, const char *suffix, const struct me
     buf_put_text(to, count > 0 ? "} " : " ");
 }
 
-static void
-put_histogram(struct metric_sink *sink, const struct metric_histogram *h)
+void
+metric_put_histogram(struct metric_sink *sink, const struct metric_histogram *h)
 {
     begin_run(sink, (struct metric_family){h->name, h->help, METRIC_KIND_HISTOGRAM});
     struct buf *to = &sink->text;
@@ -460,7 +460,7 @@ gather(struct metric_sink *sink)
             put_counter(sink, METRIC_OF(link, struct metric_counter));
             break;
         case LINK_HISTOGRAM:
-            put_histogram(sink, METRIC_OF(link, struct metric_histogram));
+            metric_put_histogram(sink, METRIC_OF(link, struct metric_histogram));
             break;
         case LINK_COLLECTOR: {
             struct metric_collector *c = METRIC_OF(link, struct metric_collector);

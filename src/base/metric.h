@@ -112,7 +112,7 @@ void metric_record(struct metric_histogram *histogram, uint64_t value);
 
 /* --- for collectors --------------------------------------------------------------------------- */
 
-/* A static description; not for histograms. */
+/* A static description; for histograms there is metric_put_histogram(). */
 struct metric_family {
     const char *name, *help;
     enum metric_kind kind;
@@ -129,6 +129,9 @@ void metric_put_u64(struct metric_sink *sink, const struct metric_family *family
                     const struct metric_pair *pairs, size_t count, uint64_t value);
 void metric_put_double(struct metric_sink *sink, const struct metric_family *family,
                        const struct metric_pair *pairs, size_t count, double value);
+/* A histogram that is not registered, with all its samples; its texts are read at once, but for
+ * name and help, which are static. */
+void metric_put_histogram(struct metric_sink *sink, const struct metric_histogram *histogram);
 
 /* --- for /metrics ----------------------------------------------------------------------------- */
 

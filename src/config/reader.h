@@ -1,50 +1,11 @@
 /*
- * reader.h - the configuration file, or one of rules, as a chain of events, and complaints that
- * name a place in it: what yaml.c, schema.c, typed_list.c and rule_files.c have in common. Private
- * to config/.
- *
- * libyaml has an allocator of its own; what it takes is bounded by the size of the file.
+ * reader.h - values of settings in YAML that wire/yaml_reader.h reads. Private to config/.
  */
 #ifndef CONFIG_READER_H
 #define CONFIG_READER_H
 
-#include <yaml.h>
-
 #include "config/text.h"
-
-struct config_reader {
-    yaml_parser_t parser;
-    yaml_event_t event; /* the one at hand; zeroed: none */
-    const char *file_name;
-    struct bytes text;
-    struct why *why;
-};
-
-/* All is borrowed until reader_fini(). ERR_LIMIT: more than `bytes_max`; ERR_NOMEM. */
-MUST_CHECK enum err reader_init(struct config_reader *r, const char *file_name, struct bytes text,
-                                size_t bytes_max, struct why *why);
-void reader_fini(struct config_reader *r);
-
-/*
- * Reads the stream: nothing, or one document, for whose root `root` is called. Like everything that
- * reads a value, it is called with the value's first event at hand, and leaves its last one.
- */
-MUST_CHECK enum err reader_document(struct config_reader *r,
-                                    enum err (*root)(struct config_reader *r, void *context),
-                                    void *context);
-
-/* Moves to the next event; the one before is gone, and views of it with it. ERR_INPUT: no YAML, or
- * anchors, aliases, tags. */
-MUST_CHECK enum err reader_next(struct config_reader *r);
-/* The event at hand begins a value of no interest: moves to its last one. */
-MUST_CHECK enum err reader_skip(struct config_reader *r);
-/*
- * The event at hand begins a mapping. Calls `each` with each key at hand, which moves on to the
- * value and reads it.
- */
-MUST_CHECK enum err reader_mapping(struct config_reader *r,
-                                   enum err (*each)(struct config_reader *r, void *context),
-                                   void *context);
+#include "wire/yaml_reader.h"
 
 /*
  * Reads a value whose kind `shape` says, a number or a choice, and which is called `name`.
@@ -55,23 +16,5 @@ MUST_CHECK enum err reader_number(struct config_reader *r, const struct setting 
 /* The same where there may be texts: into its field. */
 MUST_CHECK enum err reader_setting(struct config_reader *r, const struct setting *setting,
                                    const char *name, struct settings *to);
-
-/* The event at hand is a scalar: a view of it. */
-struct bytes reader_scalar(const struct config_reader *r);
-/* The event at hand is nothing at all, or a plain null. */
-bool reader_is_null(const struct config_reader *r);
-/* The event at hand, for people. */
-struct shown reader_found(const struct config_reader *r);
-
-/* ERR_INPUT, with "file:line:column: " before the sentence: of the event at hand, of a mark. */
-enum err reader_complain(struct config_reader *r, const char *format, ...) PRINTF_LIKE(2, 3);
-enum err reader_complain_at(struct config_reader *r, yaml_mark_t mark, const char *format, ...)
-    PRINTF_LIKE(3, 4);
-/* "NAME: expected a list, found ...": of the event at hand. */
-enum err reader_expected(struct config_reader *r, const char *name, const char *expected);
-/* Completes the sentence that `why` has about the value at hand. Returns `e`; OK: does nothing. */
-enum err reader_wrong(struct config_reader *r, const char *name, enum err e);
-/* Puts the place before the sentence that `why` has already. */
-enum err reader_at(struct config_reader *r, yaml_mark_t mark);
 
 #endif

@@ -15,6 +15,7 @@
  */
 #include "net/http_calls.h"
 
+#include <assert.h>
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -423,9 +424,36 @@ failure_of(CURLcode code)
 void
 http_calls_poll(struct http_calls *calls, int wait_ms)
 {
+    http_calls_poll_also(calls, NULL, 0, wait_ms);
+}
+
+static void
+wait_for(struct http_calls *calls, struct pollfd *also, uint32_t count, int wait_ms)
+{
+    struct curl_waitfd fds[HTTP_CALLS_ALSO_MAX];
+    assert(count <= HTTP_CALLS_ALSO_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        bool reads = (also[i].events & POLLIN) != 0, writes = (also[i].events & POLLOUT) != 0;
+        fds[i] = (struct curl_waitfd){
+            .fd = also[i].fd,
+            .events = (short)((reads ? CURL_WAIT_POLLIN : 0) | (writes ? CURL_WAIT_POLLOUT : 0)),
+        };
+        also[i].revents = 0;
+    }
+    curl_multi_poll(calls->multi, fds, count, wait_ms, NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        if ((fds[i].revents & CURL_WAIT_POLLIN) != 0) also[i].revents |= POLLIN;
+        if ((fds[i].revents & CURL_WAIT_POLLOUT) != 0) also[i].revents |= POLLOUT;
+    }
+}
+
+void
+http_calls_poll_also(struct http_calls *calls, struct pollfd *also, uint32_t count, int wait_ms)
+{
     int running, left;
     CURLMsg *message;
-    if (calls->done == NULL) curl_multi_poll(calls->multi, NULL, 0, wait_ms, NULL);
+    bool has_done = calls->done != NULL;
+    if (!has_done || count > 0) wait_for(calls, also, count, has_done ? 0 : wait_ms);
     curl_multi_perform(calls->multi, &running);
     while ((message = curl_multi_info_read(calls->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE) continue;

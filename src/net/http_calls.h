@@ -8,6 +8,8 @@
 #ifndef NET_HTTP_CALLS_H
 #define NET_HTTP_CALLS_H
 
+#include <poll.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "sys/env.h"
@@ -16,6 +18,7 @@ enum {
     HTTP_CALLS_HEADERS_MAX = 32,
     HTTP_CALLS_WANTED_MAX = 8,
     HTTP_CALLS_WANTED_BYTES = 256,
+    HTTP_CALLS_ALSO_MAX = 16,
 };
 
 /* What several requests have in common. Texts are borrowed for as long as a call is under way. */
@@ -103,6 +106,10 @@ void http_calls_give_up(struct http_calls *calls, const void *context);
 uint32_t http_calls_count(const struct http_calls *calls);
 /* Waits until something happens, at most `wait_ms`, and goes on with all calls. */
 void http_calls_poll(struct http_calls *calls, int wait_ms);
+/* The same, and until one of these descriptors is ready, whose `revents` say so; at most
+ * HTTP_CALLS_ALSO_MAX. */
+void http_calls_poll_also(struct http_calls *calls, struct pollfd *also, uint32_t count,
+                          int wait_ms);
 /* One that is done, in no order; its body is a view until the next of these calls. False: none. */
 bool http_calls_done(struct http_calls *calls, struct http_call_answer *ret_answer);
 /* Ends a http_calls_poll() that waits. From any thread. */

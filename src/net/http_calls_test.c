@@ -205,6 +205,30 @@ test_waiting_ends_when_woken(void **state)
 }
 
 static void
+test_waiting_ends_when_a_descriptor_of_others_is_ready(void **state)
+{
+    (void)state;
+    int ends[2];
+    struct http_calls *calls = calls_new();
+    assert_int_equal(pipe(ends), 0);
+    struct pollfd fds[] = {{.fd = ends[0], .events = POLLIN}, {.fd = ends[1], .events = POLLIN}};
+    http_calls_poll_also(calls, fds, 2, 0);
+    assert_int_equal(fds[0].revents, 0);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    int64_t before = env_monotonic_ns(env_real());
+    http_calls_poll_also(calls, fds, 2, 60000);
+    assert_true(env_monotonic_ns(env_real()) - before < 30 * NS_PER_S);
+    assert_int_equal(fds[0].revents, POLLIN);
+    assert_int_equal(fds[1].revents, 0);
+    fds[1].events = POLLOUT;
+    http_calls_poll_also(calls, fds + 1, 1, 60000);
+    assert_int_equal(fds[1].revents, POLLOUT);
+    close(ends[0]);
+    close(ends[1]);
+    http_calls_free(calls);
+}
+
+static void
 test_methods_without_a_body_have_none(void **state)
 {
     (void)state;
@@ -456,6 +480,7 @@ main(void)
         cmocka_unit_test(test_a_long_answer_is_cut),
         cmocka_unit_test(test_an_answer_without_an_end_is_none),
         cmocka_unit_test(test_waiting_ends_when_woken),
+        cmocka_unit_test(test_waiting_ends_when_a_descriptor_of_others_is_ready),
         cmocka_unit_test(test_methods_without_a_body_have_none),
         cmocka_unit_test(test_no_answer_stays_in_memory_that_is_given_back),
         cmocka_unit_test(test_a_refusal_that_repeats_our_credentials_is_masked),

@@ -12,9 +12,9 @@
  * Nothing is kept over a restart: what is due follows from the state of alerts (rules/), which are
  * sent again as long as they last.
  *
- * Threads: notifier_send(), notifier_print(), notifier_collect() and notifier_wake() from any;
- * notifier_step() from one; the others from the one that owns the server or, one at a time, reloads
- * it. No call waits for the network but notifier_step(), for as long as it is told.
+ * Threads: notifier_send(), notifier_is_idle(), notifier_wake() and those that show something from
+ * any; notifier_step() from one; the others from the one that owns the server or, one at a time,
+ * reloads it. No call waits for the network but notifier_step(), for as long as it is told.
  */
 #ifndef NOTIFY_NOTIFY_H
 #define NOTIFY_NOTIFY_H
@@ -36,10 +36,13 @@ struct notify_alert {
 };
 
 struct notifier;
+struct outside;
 struct notifier_options {
     struct env *env;
     struct budget *memory;
-    const char *external_url; /* what generatorURL begins with; "": not known */
+    const char *external_url; /* what generatorURL begins with; "": not known, and there is none */
+    /* Other machines, for tests. NULL: the network. Taken, also on an error. */
+    struct outside *outside;
 };
 /* What a reload may change, besides the Alertmanagers. */
 struct notifier_limits {
@@ -81,8 +84,10 @@ bool notifier_is_idle(struct notifier *notifier);
 
 /* The members "activeAlertmanagers" and "droppedAlertmanagers" of the object that is open. */
 void notifier_print(struct notifier *notifier, struct json *to);
-/* The mapping `alerting` in the form of the configuration file. */
-void notifier_print_yaml(struct notifier *notifier, struct buf *to);
+/* Calls `show` with the settings in force, without a lock: for whoever prints them. */
+void notifier_show_settings(struct notifier *notifier,
+                            void (*show)(void *context, const struct alerting *alerting),
+                            void *context);
 /* For a metric_collector, whose context is the notifier. */
 void notifier_collect(struct metric_sink *sink, void *notifier);
 

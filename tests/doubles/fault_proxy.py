@@ -6,7 +6,7 @@
 
 A route is NAME=SERVICE:PORT:UPSTREAM: what comes in on 127.0.0.1:PORT goes on to 127.0.0.1:UPSTREAM as it is, Host and
 all, so that signatures stay right, and the answer comes back as it is. SERVICE (kinesis, firehose, s3, sts, timestream,
-clickhouse, influxdb, opentsdb, remote_write) says how errors look. Routes named by --tls speak HTTPS with that certificate, with --tls-client-ca only to clients that one of its authorities knows. With
+clickhouse, influxdb, opentsdb, remote_write, alertmanager) says how errors look. Routes named by --tls speak HTTPS with that certificate, with --tls-client-ca only to clients that one of its authorities knows. With
 --record NAME=FILE the bodies of those calls that the other side answered with 2xx are appended to FILE, in that order, each
 behind its length in four bytes, the lowest first.
 
@@ -27,8 +27,11 @@ behind its length in four bytes, the lowest first.
                              over
                  region      s3: calls not signed for "region" are told which it is; with "status" 301 in the way of
                              redirections, else as 400 AuthorizationHeaderMalformed
+                 status      nothing is passed on, and "status" is answered, with Retry-After if there is "retry_after",
+                             and so many "bytes" of blanks
                  denied      nobody may do that
-                 The last three stay until they are cleared and need no count.
+                 containing  calls whose body has "text" in it are answered as by status, and the others passed on
+                 expired, region, denied and containing stay until they are cleared and need no count.
     POST /clear  {"route": NAME}: forgets its faults; {}: those of all
     GET /stats   {NAME: {"calls", "passed", "faults": {KIND: N}, "keys": [...], "regions": [...], "targets": {...}}}
 
@@ -46,8 +49,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-LASTING = ("expired", "region", "denied")
-PASSING = ("throttle", "error", "late", "slow", "cut_before", "cut", "half_closed", "partial")
+LASTING = ("expired", "region", "denied", "containing")
+PASSING = ("throttle", "error", "late", "slow", "cut_before", "cut", "half_closed", "partial", "status")
 HOP_BY_HOP = ("connection", "keep-alive", "expect", "transfer-encoding", "content-length")
 JSON_KINDS = {"kinesis": "application/x-amz-json-1.1", "firehose": "application/x-amz-json-1.1", "timestream": "application/x-amz-json-1.0"}
 # As 18.16 says it.
@@ -67,11 +70,13 @@ ERRORS = {
     ("influxdb", "throttle"): (429, None, '{"error":"too many requests"}\n'),
     ("opentsdb", "throttle"): (429, None, "Please throttle writes"),
     ("remote_write", "throttle"): (429, None, "ingestion rate limit exceeded\n"),
+    ("alertmanager", "throttle"): (429, None, "too many requests\n"),
     ("clickhouse", "error"): (500, None, CLICKHOUSE % (242, "Table is in readonly mode")),
     ("clickhouse", "late"): (200, None, CLICKHOUSE % (210, "Connection refused")),
     ("influxdb", "error"): (500, None, '{"error":"timeout"}\n'),
     ("opentsdb", "error"): (500, None, '{"error":{"code":500,"message":"Storage is not there"}}'),
     ("remote_write", "error"): (502, None, "upstream is not there\n"),
+    ("alertmanager", "error"): (500, None, '"cannot insert alerts"\n'),
     ("s3", "expired"): (400, "ExpiredToken", "The provided token has expired."),
     ("timestream", "expired"): (403, "ExpiredTokenException", "The security token included in the request is expired"),
     ("sts", "expired"): (403, "ExpiredToken", "The security token included in the request is expired"),
@@ -143,6 +148,14 @@ class Route:
             self.faults.append(fault)
         return fault
 
+    def fault_containing(self, body):
+        with self.lock:
+            for fault in self.faults:
+                if fault["kind"] == "containing" and fault["text"].encode() in body:
+                    self.done["containing"] = self.done.get("containing", 0) + 1
+                    return fault
+        return None
+
     def take_passed(self, status, body):
         with self.lock:
             self.passed += 1
@@ -184,8 +197,12 @@ class Proxy(BaseHTTPRequestHandler):
         if len(body) < size:
             self.close_connection = True
             return
+        fault = self.route.fault_containing(body) or fault
+        kind = fault["kind"] if fault else None
         if kind == "region":
             self.tell_region(fault)
+        elif kind in ("status", "containing"):
+            self.answer_status(fault)
         elif kind in ("throttle", "error", "late", "expired", "denied"):
             self.refuse(kind)
         elif kind == "partial":
@@ -315,6 +332,15 @@ class Proxy(BaseHTTPRequestHandler):
         if self.route.service == "sts":
             inner = f'<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">{inner}<RequestId>r</RequestId></ErrorResponse>'
         self.answer(status, [("Content-Type", "application/xml")], b'<?xml version="1.0" encoding="UTF-8"?>\n' + inner.encode())
+
+    def answer_status(self, fault):
+        headers = [("Content-Type", "text/plain")]
+        if "retry_after" in fault:
+            headers.append(("Retry-After", str(fault["retry_after"])))
+        try:
+            self.answer(fault["status"], headers, b" " * fault.get("bytes", 0))
+        except OSError:  # it was more than the client wants
+            self.close_connection = True
 
     def tell_region(self, fault):
         region, status = fault["region"], fault.get("status", 400)

@@ -1,7 +1,8 @@
 /*
  * credentials.c - fetches keys from the source that key_sources.h finds.
  *
- *      IDLE -- step(NULL): find --+-- settings, environment, profile, process --> [keys]
+ *      IDLE -- step(NULL): find --+-- settings, environment, profile ---------->   [keys]
+ *                                 +-- PROCESS ------------------------------->   [keys]
  *                                 +-- WEB_IDENTITY --------------------------->   [keys]
  *                                 +-- CONTAINER ------------------------------>   [keys]
  *                                 +-- INSTANCE_TOKEN -> _ROLE -> _KEYS ------->   [keys]
@@ -39,13 +40,23 @@ enum {
     REFRESH_MIN_S = 10,
 };
 
-enum state { IDLE, WEB_IDENTITY, CONTAINER, INSTANCE_TOKEN, INSTANCE_ROLE, INSTANCE_KEYS, ROLE };
+enum state {
+    IDLE,
+    PROCESS,
+    WEB_IDENTITY,
+    CONTAINER,
+    INSTANCE_TOKEN,
+    INSTANCE_ROLE,
+    INSTANCE_KEYS,
+    ROLE
+};
 
 struct aws_credentials {
     /* Immutable after aws_credentials_new(). */
     struct aws_setup setup;
     const struct http_calls_target *target;
     struct aws_clock *clock;
+    bool polls;
     char session_name[SESSION_NAME_BYTES];
 
     /* The keys in force. */
@@ -65,6 +76,8 @@ struct aws_credentials {
     char path[URL_BYTES];
     struct aws_request request;
     struct buf body;
+    struct aws_process *process;
+    struct buf output; /* of it */
     char metadata_token[METADATA_TOKEN_BYTES_MAX + 1];
 };
 
@@ -95,6 +108,7 @@ aws_credentials_new(const struct aws_credentials_options *options,
     c->setup = options->setup;
     c->target = options->target;
     c->clock = options->clock;
+    c->polls = options->polls;
     int size = snprintf(c->session_name, SESSION_NAME_BYTES, "firekeep-%s", options->name);
     (void)size; /* cut to fit */
     for (char *at = c->session_name; *at != '\0'; at++) {
@@ -102,6 +116,7 @@ aws_credentials_new(const struct aws_credentials_options *options,
     }
     aws_request_init(&c->request, c->setup.memory);
     buf_init_secret(&c->body, c->setup.memory, BODY_BYTES_MAX);
+    buf_init_secret(&c->output, c->setup.memory, AWS_PROCESS_OUTPUT_BYTES_MAX + 1);
     *ret_credentials = c;
     return OK;
 }
@@ -115,6 +130,9 @@ reset(struct aws_credentials *c)
     aws_keys_wipe(&c->fetched);
     aws_request_fini(&c->request);
     buf_fini(&c->body);
+    aws_process_free(c->process);
+    c->process = NULL;
+    buf_fini(&c->output);
     explicit_bzero(c->metadata_token, sizeof c->metadata_token);
 }
 
@@ -553,20 +571,31 @@ take_json(struct aws_credentials *c, struct bytes text, enum aws_keys_form form,
     }
 }
 
+/* Goes on with a program; where nobody polls it, to its end. */
 static void
-run_process(struct aws_credentials *c, struct writer_step *ret)
+poll_process(struct aws_credentials *c, struct writer_step *ret)
 {
     struct why why = {""};
-    struct buf output;
-    buf_init_secret(&output, c->setup.memory, AWS_PROCESS_OUTPUT_BYTES_MAX + 1);
-    enum err e =
-        aws_process_run(c->setup.env, c->source.command, AWS_PROCESS_LIMIT_MS, &output, &why);
+    bool has_ended = false;
+    enum err e = OK;
+    if (c->process == NULL) {
+        e = aws_process_start(c->setup.env, c->setup.memory, c->source.command,
+                              AWS_PROCESS_LIMIT_MS, &c->process, &why);
+    }
+    while (e == OK && !has_ended) {
+        int64_t wait_ms = c->polls ? 0 : AWS_PROCESS_LIMIT_MS;
+        e = aws_process_poll(c->process, wait_ms, &c->output, &has_ended, &why);
+        if (e == OK && !has_ended && c->polls) {
+            *ret = (struct writer_step){.next = WRITER_WAIT};
+            c->state = PROCESS;
+            return;
+        }
+    }
     if (e) {
         fail_source(c, verdict_of(e), ret, "credential_process: %s", why.text);
     } else {
-        take_json(c, buf_bytes(&output), AWS_KEYS_OF_PROCESS, ret);
+        take_json(c, buf_bytes(&c->output), AWS_KEYS_OF_PROCESS, ret);
     }
-    buf_fini(&output);
 }
 
 /* --- instances -------------------------------------------------------------------------------- */
@@ -630,7 +659,7 @@ begin(struct aws_credentials *c, struct writer_step *ret)
         send_web_identity(c, ret);
         break;
     case AWS_FROM_PROCESS:
-        run_process(c, ret);
+        poll_process(c, ret);
         break;
     case AWS_FROM_CONTAINER:
         send_to_container(c, ret);
@@ -693,7 +722,9 @@ void
 aws_credentials_step(struct aws_credentials *c, const struct http_call_answer *answer,
                      struct writer_step *ret_step)
 {
-    if (answer == NULL) {
+    if (answer == NULL && c->state == PROCESS) {
+        poll_process(c, ret_step);
+    } else if (answer == NULL) {
         begin(c, ret_step);
     } else {
         assert(c->state != IDLE);

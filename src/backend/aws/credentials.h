@@ -2,9 +2,9 @@
  * credentials.h - who a destination is for AWS: its keys, fetched, refreshed before they
  * expire, fetched again when they are refused. Sources and their order: key_sources.h.
  *
- * Fetching goes step by step and never waits for the network, with one exception: a profile's
- * credential_process is run within a step, which takes up to AWS_PROCESS_LIMIT_MS. It holds up its
- * own destination's thread only.
+ * Fetching goes step by step and never waits for the network, with one exception: unless `polls`, a
+ * profile's credential_process is run within a step, which takes up to AWS_PROCESS_LIMIT_MS. It
+ * holds up its own destination's thread only.
  *
  * Threads: one; that of the destination.
  */
@@ -25,6 +25,7 @@ struct aws_credentials_options {
     const struct http_calls_target *target; /* how STS is reached; borrowed */
     struct aws_clock *clock;                /* of the destination; borrowed */
     const char *name;                       /* the destination's; its role session is named so */
+    bool polls; /* a program is not waited for: steps may end in WRITER_WAIT */
 };
 
 /* Asks for nothing yet. ERR_NOMEM. */
@@ -38,7 +39,8 @@ bool aws_credentials_due(const struct aws_credentials *credentials);
 
 /*
  * Fetches keys, step by step as a writer's prepare(): `answer` NULL begins anew, WRITER_SEND is a
- * call whose texts live until the next step, WRITER_DONE the end. VERDICT_DELIVERED: there are
+ * call whose texts live until the next step, WRITER_DONE the end. WRITER_WAIT: a program runs, and
+ * the next step is to come in a moment, with `answer` NULL. VERDICT_DELIVERED: there are
  * keys, and `answer` says whose. If keys that still work cannot be refreshed it is DELIVERED too
  * and says so, and they become due a minute later. VERDICT_BLOCKED: no source has credentials, a
  * source makes no sense, a role may not be assumed; VERDICT_RETRY, VERDICT_THROTTLED: later.

@@ -9,6 +9,11 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "backend/aws/credentials.h"
 #include "backend/aws/testing.h"
 
@@ -257,6 +262,40 @@ test_a_profile_gives_keys_or_names_a_program(void **state)
     rig_set(&rig, "AWS_PROFILE", "gone");
     begin();
     expect_failed(VERDICT_BLOCKED, "cannot start /no/such/program");
+}
+
+static void
+test_a_program_that_runs_is_polled_where_somebody_does(void **state)
+{
+    (void)state;
+    static const char keys[] = "{\"Version\":1,\"AccessKeyId\":\"AKIDRUN\","
+                               "\"SecretAccessKey\":\"SECRET\"}";
+    const struct aws_credentials_options options = {rig.setup, &target, &clock_, "x", true};
+    char dir[] = "/tmp/credentials_test.XXXXXX", path[64], profile[128];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/fifo", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    snprintf(profile, sizeof profile, "[default]\ncredential_process = cat %s\n", path);
+    rig_put(&rig, "/home/.aws/credentials", profile);
+    aws_credentials_free(credentials);
+    assert_int_equal(aws_credentials_new(&options, &credentials), OK);
+    for (int i = 0; i < 3; i++) {
+        begin();
+        assert_int_equal(step.next, WRITER_WAIT);
+        assert_true(aws_credentials_due(credentials));
+    }
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(write(fd, keys, sizeof keys - 1), sizeof keys - 1);
+    close(fd);
+    while (step.next == WRITER_WAIT) {
+        begin();
+    }
+    expect_keys("AKIDRUN", "", "credentials from profile 'default'");
+    aws_credentials_refused(credentials, aws_credentials_generation(credentials));
+    begin(); /* and is left running */
+    assert_int_equal(step.next, WRITER_WAIT);
+    unlink(path);
+    rmdir(dir);
 }
 
 static void
@@ -690,6 +729,7 @@ main(void)
         TEST(test_web_identity_asks_sts_without_a_signature),
         TEST(test_a_web_identity_that_fails_says_why),
         TEST(test_a_profile_gives_keys_or_names_a_program),
+        TEST(test_a_program_that_runs_is_polled_where_somebody_does),
         TEST(test_a_container_is_asked_where_its_variables_say),
         TEST(test_without_tls_only_near_hosts_get_the_containers_token),
         TEST(test_a_container_that_fails_is_told),

@@ -19,6 +19,17 @@ extern char **environ;
 
 enum { EXIT_POLL_MS = 5 };
 
+struct aws_process {
+    struct env *env;
+    struct budget *memory;
+    pid_t child;
+    int from;            /* its output */
+    int64_t deadline_ns; /* monotonic */
+    size_t said_bytes;
+    bool is_silent; /* the output has ended */
+    bool is_gone;   /* waitpid() took it */
+};
+
 /* --- words ------------------------------------------------------------------------------------ */
 
 struct words {
@@ -130,56 +141,65 @@ spawn(char *const *words, int output, pid_t *ret_child)
 }
 
 static int
-left_ms(struct env *env, int64_t deadline_ns)
+left_ms(const struct aws_process *p, int64_t until_ns)
 {
-    int64_t left_ns = deadline_ns - env_monotonic_ns(env);
+    int64_t left_ns = until_ns - env_monotonic_ns(p->env);
     return left_ns <= 0 ? 0 : (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-/* Until the end of the output. */
+/* That it took too long, if it did. */
 static enum err
-read_output(struct env *env, int from, int64_t deadline_ns, struct buf *output, struct why *why)
+check_deadline(const struct aws_process *p, const char *sentence, struct why *why)
+{
+    return left_ms(p, p->deadline_ns) > 0 ? OK : why_set(why, ERR_AGAIN, "%s", sentence);
+}
+
+/* Until its end, or until then. */
+static enum err
+read_output(struct aws_process *p, int64_t until_ns, struct buf *output, struct why *why)
 {
     /* At once: it is read straight into it. */
-    if (!buf_reserve(output, AWS_PROCESS_OUTPUT_BYTES_MAX + 1)) {
+    if (!buf_reserve(output, AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - p->said_bytes)) {
         return why_set(why, buf_error(output), "not enough memory for the output of the command");
     }
-    size_t begin = output->size;
-    for (;;) {
-        struct pollfd polled = {.fd = from, .events = POLLIN};
-        int wait_ms = left_ms(env, deadline_ns);
+    while (!p->is_silent) {
+        struct pollfd polled = {.fd = p->from, .events = POLLIN};
+        int wait_ms = left_ms(p, until_ns);
         int ready = poll(&polled, 1, wait_ms);
-        if (ready == 0 && wait_ms == 0) return why_set(why, ERR_AGAIN, "the command timed out");
+        if (ready == 0 && wait_ms == 0) return check_deadline(p, "the command timed out", why);
         if (ready <= 0) continue; /* interrupted, or time to look at the clock */
-        size_t room = AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - (output->size - begin);
-        ssize_t got = read(from, output->at + output->size, room);
+        size_t room = AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - p->said_bytes;
+        ssize_t got = read(p->from, output->at + output->size, room);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return why_set(why, ERR_IO, "cannot read the output of the command");
-        if (got == 0) return OK;
+        p->is_silent = got == 0;
         output->size += (size_t)got;
+        p->said_bytes += (size_t)got;
         if ((size_t)got == room) {
             return why_set(why, ERR_LIMIT, "the output of the command must be at most %d bytes",
                            AWS_PROCESS_OUTPUT_BYTES_MAX);
         }
     }
+    return OK;
 }
 
 /* A child that has closed its output is about to end: it is looked at now and then. */
 static enum err
-wait_for(struct env *env, pid_t child, int64_t deadline_ns, bool *ret_gone, struct why *why)
+wait_for(struct aws_process *p, int64_t until_ns, struct why *why)
 {
     int status;
     pid_t got;
-    while ((got = waitpid(child, &status, WNOHANG)) <= 0) {
+    while ((got = waitpid(p->child, &status, WNOHANG)) <= 0) {
         if (got < 0 && errno != EINTR) {
-            *ret_gone = true;
+            p->is_gone = true;
             return why_set(why, ERR_IO, "cannot wait for the command");
         }
-        if (left_ms(env, deadline_ns) == 0)
-            return why_set(why, ERR_AGAIN, "the command did not exit in time");
+        if (left_ms(p, until_ns) == 0) {
+            return check_deadline(p, "the command did not exit in time", why);
+        }
         (void)poll(NULL, 0, EXIT_POLL_MS);
     }
-    *ret_gone = true;
+    p->is_gone = true;
     if (WIFSIGNALED(status)) {
         return why_set(why, ERR_AGAIN, "the command was killed by signal %d", WTERMSIG(status));
     }
@@ -187,37 +207,59 @@ wait_for(struct env *env, pid_t child, int64_t deadline_ns, bool *ret_gone, stru
     return code == 0 ? OK : why_set(why, ERR_AGAIN, "the command exited with status %d", code);
 }
 
-static void
-end(pid_t child)
-{
-    kill(-child, SIGKILL);
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
-    }
-}
+/* --- the whole -------------------------------------------------------------------------------- */
 
 enum err
-aws_process_run(struct env *env, struct bytes command, int64_t limit_ms, struct buf *output,
-                struct why *why)
+aws_process_start(struct env *env, struct budget *memory, struct bytes command, int64_t limit_ms,
+                  struct aws_process **ret_process, struct why *why)
 {
     struct words words;
     int ends[2];
-    pid_t child;
-    bool gone = false;
     enum err e = split(command, &words, why);
     if (e) return e;
-    int64_t deadline_ns = env_monotonic_ns(env) + limit_ms * NS_PER_MS;
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    struct aws_process *p = mem_new(memory, sizeof *p);
+    if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the command");
+    p->env = env;
+    p->memory = memory;
+    p->deadline_ns = env_monotonic_ns(env) + limit_ms * NS_PER_MS;
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        mem_free(memory, p, sizeof *p);
         return why_set(why, err_from_errno(errno), "cannot create a pipe for the command");
-    int failed = spawn(words.list, ends[1], &child);
-    close(ends[1]);
-    if (failed != 0) {
-        close(ends[0]);
-        return why_set(why, err_from_errno(failed), "cannot start %.80s: %s", words.list[0],
-                       strerrordesc_np(failed));
     }
-    e = read_output(env, ends[0], deadline_ns, output, why);
-    if (e == OK) e = wait_for(env, child, deadline_ns, &gone, why);
-    if (!gone) end(child);
-    close(ends[0]);
+    int failed = spawn(words.list, ends[1], &p->child);
+    close(ends[1]);
+    p->from = ends[0];
+    if (failed == 0) {
+        *ret_process = p;
+        return OK;
+    }
+    p->is_gone = true;
+    aws_process_free(p);
+    return why_set(why, err_from_errno(failed), "cannot start %.80s: %s", words.list[0],
+                   strerrordesc_np(failed));
+}
+
+enum err
+aws_process_poll(struct aws_process *p, int64_t wait_ms, struct buf *output, bool *ret_has_ended,
+                 struct why *why)
+{
+    int64_t until_ns = env_monotonic_ns(p->env) + wait_ms * NS_PER_MS;
+    if (until_ns > p->deadline_ns) until_ns = p->deadline_ns;
+    enum err e = read_output(p, until_ns, output, why);
+    if (e == OK && p->is_silent) e = wait_for(p, until_ns, why);
+    *ret_has_ended = p->is_gone;
     return e;
+}
+
+void
+aws_process_free(struct aws_process *p)
+{
+    if (p == NULL) return;
+    if (!p->is_gone) {
+        kill(-p->child, SIGKILL);
+        while (waitpid(p->child, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    close(p->from);
+    mem_free(p->memory, p, sizeof *p);
 }

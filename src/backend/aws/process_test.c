@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend/aws/process.h"
@@ -19,9 +21,17 @@ static struct why why;
 static enum err
 run_for(const char *command, int64_t limit_ms)
 {
+    struct aws_process *p;
+    bool has_ended = false;
     buf_clear(&output);
     why.text[0] = '\0';
-    return aws_process_run(env_real(), bytes_of_text(command), limit_ms, &output, &why);
+    enum err e = aws_process_start(env_real(), NULL, bytes_of_text(command), limit_ms, &p, &why);
+    if (e) return e;
+    while (e == OK && !has_ended) {
+        e = aws_process_poll(p, limit_ms, &output, &has_ended, &why);
+    }
+    aws_process_free(p);
+    return e;
 }
 
 static void
@@ -132,6 +142,53 @@ test_it_has_no_input_and_none_of_our_files(void **state)
     expect_output("sh -c 'printf %s \"$AWS_PROCESS_TEST\"'", "given");
 }
 
+static void
+test_a_program_that_still_runs_is_not_waited_for(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/process_test.XXXXXX", path[64], command[80];
+    struct aws_process *p;
+    bool has_ended = true;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/fifo", dir);
+    snprintf(command, sizeof command, "cat %s", path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(aws_process_start(env_real(), NULL, bytes_of_text(command), 30000, &p, &why),
+                     OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(aws_process_poll(p, 0, &output, &has_ended, &why), OK);
+        assert_false(has_ended);
+    }
+    int fd = open(path, O_WRONLY | O_CLOEXEC); /* when it reads */
+    assert_int_equal(write(fd, "said", 4), 4);
+    while (output.size < 4) {
+        assert_int_equal(aws_process_poll(p, 1, &output, &has_ended, &why), OK);
+    }
+    assert_false(has_ended);
+    close(fd);
+    while (!has_ended) {
+        assert_int_equal(aws_process_poll(p, 1000, &output, &has_ended, &why), OK);
+    }
+    assert_true(bytes_equal_text(buf_bytes(&output), "said"));
+    aws_process_free(p);
+    unlink(path);
+    rmdir(dir);
+}
+
+static void
+test_a_program_that_is_given_up_is_ended(void **state)
+{
+    (void)state;
+    struct aws_process *p;
+    bool has_ended = true;
+    assert_int_equal(
+        aws_process_start(env_real(), NULL, bytes_of_text("sleep 600"), 600000, &p, &why), OK);
+    assert_int_equal(aws_process_poll(p, 0, &output, &has_ended, &why), OK);
+    assert_false(has_ended);
+    aws_process_free(p);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* it was no child that is left */
+}
+
 int
 main(void)
 {
@@ -143,6 +200,8 @@ main(void)
         TEST(test_a_program_that_does_not_end_is_ended_with_its_children),
         TEST(test_output_has_an_end),
         TEST(test_it_has_no_input_and_none_of_our_files),
+        TEST(test_a_program_that_still_runs_is_not_waited_for),
+        TEST(test_a_program_that_is_given_up_is_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

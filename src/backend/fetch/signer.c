@@ -5,24 +5,18 @@
 
 #include <stdio.h>
 
-#include "backend/common/oauth2.h"
 #include "base/lock.h"
 
-enum { ADDRESS_BYTES_MAX = 64 * 1024, TOKEN_BYTES_MAX = 128 * 1024, LOOK_MS = 100 };
+enum { LOOK_MS = 100 };
 
 struct signer {
     struct reader_options options;
-    struct fetch_signing signing; /* `aws` NULL: not signed */
     const struct http_calls_target *target;
-    char region[AWS_REGION_BYTES];
 
     struct lock lock; /* LOCK_RANK_SOURCE; guards the rest */
     struct cond done; /* of fetching */
     bool fetching;    /* a thread has what follows to itself, without the lock */
-    uint32_t fetched; /* so often tokens or keys were */
-    struct aws_clock clock;
-    struct aws_credentials *credentials; /* NULL: not signed */
-    struct oauth2 *oauth2;               /* NULL: not configured */
+    struct identity *identity;
 };
 
 static enum err
@@ -31,50 +25,44 @@ no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory for a request");
 }
 
-static enum err
-init_signing(struct signer *s, const struct fetch_signing *signing, struct why *why)
-{
-    struct aws_setup setup = {s->options.env, s->options.memory, signing->aws, &aws_variables_real};
-    s->signing = *signing;
-    enum err e = aws_region(&setup, s->region, why);
-    if (e) return e;
-    const struct aws_credentials_options who = {setup, s->target, &s->clock,
-                                                s->options.settings->name};
-    return aws_credentials_new(&who, &s->credentials) ? no_memory(why) : OK;
-}
-
 enum err
 signer_new(const struct reader_options *options, const struct fetch_signing *signing,
            const struct http_calls_target *target, struct signer **ret_signer, struct why *why)
 {
-    const struct oauth2_settings *oauth2 = &options->settings->oauth2;
+    const struct source_settings *settings = options->settings;
     struct signer *s = mem_new(options->memory, sizeof *s);
     if (s == NULL) return no_memory(why);
     s->options = *options;
     s->target = target;
     lock_init(&s->lock, LOCK_RANK_SOURCE);
     cond_init(&s->done);
-    aws_clock_init(&s->clock, options->env);
-    enum err e = OK;
-    if (signing != NULL) e = init_signing(s, signing, why);
-    if (e == OK && oauth2->token_url != NULL &&
-        oauth2_new(options->env, options->memory, oauth2, options->settings->timeout_ms,
-                   &s->oauth2)) {
-        e = no_memory(why);
-    }
+    const struct identity_options who = {
+        .env = options->env,
+        .memory = options->memory,
+        .name = settings->name,
+        .http = &settings->http,
+        .basic_auth = &settings->basic_auth,
+        .authorization = &settings->authorization,
+        .oauth2 = &settings->oauth2,
+        .aws = signing == NULL ? NULL : signing->aws,
+        .service = signing == NULL ? NULL : signing->service,
+        .is_s3 = signing != NULL && signing->is_s3,
+        .target = target,
+        .timeout_ms = settings->timeout_ms,
+    };
+    enum err e = identity_new(&who, &s->identity, why);
     if (e)
         signer_free(s);
     else
         *ret_signer = s;
-    return e;
+    return e == ERR_NOMEM ? no_memory(why) : e;
 }
 
 void
 signer_free(struct signer *s)
 {
     if (s == NULL) return;
-    aws_credentials_free(s->credentials);
-    oauth2_free(s->oauth2);
+    identity_free(s->identity);
     cond_fini(&s->done);
     lock_fini(&s->lock);
     mem_free(s->options.memory, s, sizeof *s);
@@ -84,35 +72,23 @@ void
 signed_request_init(struct signed_request *sent, struct budget *budget)
 {
     http_headers_init(&sent->headers, budget);
-    aws_request_init(&sent->signature, budget);
-    buf_init(&sent->address, budget, ADDRESS_BYTES_MAX);
+    identity_signature_init(&sent->signature, budget);
 }
 
 void
 signed_request_fini(struct signed_request *sent)
 {
     http_headers_fini(&sent->headers);
-    aws_request_fini(&sent->signature);
-    buf_fini(&sent->address);
+    identity_signature_fini(&sent->signature);
 }
 
 /* --- tokens and keys -------------------------------------------------------------------------- */
-
-static bool
-is_due_locked(const struct signer *s)
-{
-    if (s->credentials != NULL) return aws_credentials_due(s->credentials);
-    return s->oauth2 != NULL && oauth2_is_due(s->oauth2);
-}
 
 static void
 take_step(struct signer *s, const struct http_call_answer *answer, struct writer_step *step)
 {
     *step = (struct writer_step){.next = WRITER_SEND};
-    if (s->credentials != NULL)
-        aws_credentials_step(s->credentials, answer, step);
-    else
-        oauth2_step(s->oauth2, answer, step);
+    identity_step(s->identity, answer, step);
 }
 
 /* That nothing came, or not all, is an answer, too: perhaps there are keys that still work. */
@@ -193,38 +169,23 @@ static enum err
 prepare_locked(struct signer *s, const struct http_patience *patience, struct why *why)
 {
     enum err e = await_fetch_locked(s, patience, why);
-    if (e || !is_due_locked(s)) return e;
+    if (e || !identity_is_due(s->identity)) return e;
     s->fetching = true;
     lock_drop(&s->lock);
     e = fetch(s, patience, why);
     lock_take(&s->lock);
     s->fetching = false;
-    if (e == OK) s->fetched++;
     cond_wake_all(&s->done);
     return e;
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static enum err
-put_token_locked(struct signer *s, struct http_headers *headers)
-{
-    struct buf value;
-    buf_init_secret(&value, NULL, TOKEN_BYTES_MAX);
-    buf_put_text(&value, "Bearer ");
-    buf_put_bytes(&value, oauth2_token(s->oauth2));
-    enum err e = buf_error(&value);
-    if (e == OK) http_headers_put(headers, "Authorization", buf_bytes(&value));
-    buf_fini(&value);
-    return e;
-}
-
 /* *ret_known: the settings say who we are. */
 static enum err
 put_headers(struct signer *s, const struct fetch_request *request, struct http_headers *headers,
             bool *ret_known, struct why *why)
 {
-    const struct source_settings *x = s->options.settings;
     http_headers_clear(headers);
     for (const char *const *line = request->headers; line != NULL && *line != NULL; line++) {
         char name[128];
@@ -235,48 +196,16 @@ put_headers(struct signer *s, const struct fetch_request *request, struct http_h
         name[size] = '\0';
         http_headers_put(headers, name, bytes_of_text(*line + begin));
     }
-    enum err e = http_put_configured(headers, &x->http, why);
-    uint32_t before = headers->count;
-    if (e == OK) e = http_put_auth(headers, &x->basic_auth, &x->authorization, why);
-    *ret_known = headers->count > before;
-    return e;
+    return identity_put_secrets(s->identity, headers, ret_known, why);
 }
 
 static enum err
-sign_locked(struct signer *s, const struct fetch_request *request, struct signed_request *sent,
-            struct http_call *call, struct why *why)
+make_locked(struct signer *s, bool is_known, struct signed_request *sent, struct http_call *call,
+            struct why *why)
 {
-    size_t size = strcspn(request->url, "?");
-    buf_clear(&sent->address);
-    buf_put(&sent->address, request->url, size);
-    buf_put_u8(&sent->address, 0);
-    if (buf_error(&sent->address)) return no_memory(why);
-    struct aws_parts parts = {
-        .target = s->target,
-        .method = request->method,
-        .endpoint = (const char *)sent->address.at,
-        .path = "",
-        .query = request->url[size] == '?' ? request->url + size + 1 : NULL,
-        .headers = call->headers,
-        .body = request->body,
-        .service = s->signing.service,
-        .region = s->region,
-        .is_s3 = s->signing.is_s3,
-    };
-    sent->keys = aws_credentials_generation(s->credentials);
-    return aws_sign(&parts, aws_credentials_keys(s->credentials), aws_clock_now_s(&s->clock),
-                    &sent->signature, call, why);
-}
-
-static enum err
-make_locked(struct signer *s, const struct fetch_request *request, bool is_known,
-            struct signed_request *sent, struct http_call *call, struct why *why)
-{
-    enum err e = OK;
-    sent->keys = s->fetched;
-    if (s->oauth2 != NULL && !is_known) e = put_token_locked(s, &sent->headers);
+    enum err e = identity_put_token(s->identity, is_known, &sent->headers);
     if (e == OK) e = http_headers_lines(&sent->headers, &call->headers);
-    return e || s->credentials == NULL ? e : sign_locked(s, request, sent, call, why);
+    return e ? e : identity_sign(s->identity, call, &sent->signature, why);
 }
 
 enum err
@@ -286,19 +215,21 @@ signer_make(struct signer *s, const struct fetch_request *request,
 {
     struct why reason = {""};
     bool is_known = false;
-    *ret_call = (struct http_call){
-        .target = s->target, .method = request->method, .url = request->url, .body = request->body};
+    *ret_call = (struct http_call){.target = s->target,
+                                   .method = request->method,
+                                   .url = request->url,
+                                   .body = request->body,
+                                   .wanted = request->wanted};
     /* It reads files. */
     enum err e = put_headers(s, request, &sent->headers, &is_known, &reason);
     if (e == OK) {
         lock_take(&s->lock);
         e = prepare_locked(s, patience, &reason);
-        if (e == OK) e = make_locked(s, request, is_known, sent, ret_call, &reason);
+        if (e == OK) e = make_locked(s, is_known, sent, ret_call, &reason);
         lock_drop(&s->lock);
     }
     /* What is configured cannot be sent. */
     if (e == ERR_MISSING || e == ERR_INPUT || e == ERR_LIMIT) e = ERR_IO;
-    ret_call->wanted = request->wanted;
     if (e == OK || reason.text[0] != '\0') return e ? why_set(why, e, "%s", reason.text) : OK;
     return why_set(why, e, "%s",
                    e == ERR_NOMEM ? "not enough memory for a request"
@@ -315,19 +246,7 @@ signer_judge(struct signer *s, const struct signed_request *sent,
     if (answer->failure != HTTP_CALL_ANSWERED || step->verdict == VERDICT_DELIVERED) return OK;
     lock_take(&s->lock);
     enum err e = await_fetch_locked(s, patience, why);
-    if (e == OK && answer->status == 401 && s->oauth2 != NULL) {
-        /* Perhaps for an older token than that in force. */
-        if (sent->keys == s->fetched) oauth2_refused(s->oauth2);
-        step->verdict = VERDICT_UNPREPARED;
-    } else if (e == OK && s->credentials != NULL) {
-        if (s->signing.is_s3)
-            aws_xml_judge(&s->clock, answer, step);
-        else
-            aws_json_judge(&s->clock, answer, step);
-        if (step->verdict == VERDICT_UNPREPARED) {
-            aws_credentials_refused(s->credentials, sent->keys);
-        }
-    }
+    if (e == OK) identity_judge(s->identity, sent->signature.generation, answer, step);
     lock_drop(&s->lock);
     return e;
 }

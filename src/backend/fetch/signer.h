@@ -8,8 +8,7 @@
 #ifndef BACKEND_FETCH_SIGNER_H
 #define BACKEND_FETCH_SIGNER_H
 
-#include "backend/aws/credentials.h"
-#include "backend/common/http_common.h"
+#include "backend/aws/identity.h"
 #include "backend/fetch/fetch.h"
 
 struct signer;
@@ -23,9 +22,7 @@ void signer_free(struct signer *signer);
 /* The texts of a request that is sent. */
 struct signed_request {
     struct http_headers headers;
-    struct aws_request signature;
-    struct buf address; /* the URL without what comes after ? */
-    uint32_t keys;      /* the number of those, or of the token, that it is sent with */
+    struct identity_signature signature;
 };
 void signed_request_init(struct signed_request *sent, struct budget *budget);
 void signed_request_fini(struct signed_request *sent);

@@ -10,8 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "backend/aws/credentials.h"
-#include "backend/common/oauth2.h"
+#include "backend/aws/identity.h"
 #include "backend/remote/remote_write.h"
 #include "backend/remote/series_named.h"
 #include "model/labels.h"
@@ -35,17 +34,12 @@ struct remote_writer {
     struct http_headers headers;
     struct buf packed; /* as large as a message might become; what it became goes into its call */
     struct families *families;
-    struct oauth2 *oauth2;               /* NULL: not configured */
-    struct aws_credentials *credentials; /* of sigv4; NULL: not configured, as the rest of it */
-    struct aws_clock clock;
-    struct aws_request request;
-    char region[AWS_REGION_BYTES];
-    char *url; /* without its query, which is the next one */
-    const char *query;
-    bool by_tenant;             /* a request is of one tenant */
-    struct http_fallback to_v1; /* `auto`, and the store does not take 2.0 */
-    struct remote_call *check;  /* of nothing; NULL: none was made */
-    struct series_named named;  /* by the last refusal */
+    struct identity *identity;
+    struct identity_signature signature; /* of the request that was made last */
+    bool by_tenant;                      /* a request is of one tenant */
+    struct http_fallback to_v1;          /* `auto`, and the store does not take 2.0 */
+    struct remote_call *check;           /* of nothing; NULL: none was made */
+    struct series_named named;           /* by the last refusal */
     struct buf scratch;
 };
 
@@ -59,7 +53,7 @@ struct remote_call {
     uint32_t samples;
     uint32_t exemplars;
     uint32_t families;
-    uint32_t keys; /* the generation of credentials it was signed with */
+    uint32_t keys; /* the number of the token or keys that it was sent with */
     char tenant[256];
 };
 
@@ -97,10 +91,8 @@ remote_write_fini(struct writer *writer)
     struct remote_writer *w = (struct remote_writer *)writer;
     writer_call_free(&remote_write_writer, writer, (struct writer_call *)w->check);
     families_free(w->families);
-    oauth2_free(w->oauth2);
-    aws_credentials_free(w->credentials);
-    aws_request_fini(&w->request);
-    free(w->url);
+    identity_free(w->identity);
+    identity_signature_fini(&w->signature);
     http_headers_fini(&w->headers);
     buf_fini(&w->packed);
     buf_fini(&w->scratch);
@@ -125,29 +117,24 @@ remote_write_init(struct writer *writer, struct why *why)
     buf_init(&w->packed, options->memory, RW_BUILD_BYTES_MAX);
     buf_init(&w->scratch, options->memory, NAMED_BYTES_MAX);
     http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
-    aws_request_init(&w->request, options->memory);
+    identity_signature_init(&w->signature, options->memory);
     http_fallback_load(&w->to_v1, options->saved);
-    enum err e = families_new(options->memory, &w->families);
-    if (e == OK && w->settings->oauth2.token_url != NULL) {
-        e = oauth2_new(options->env, options->memory, &w->settings->oauth2,
-                       options->settings->timeout_ms, &w->oauth2);
-    }
-    if (e) return e;
-    const struct destination_settings *settings = w->base.options.settings;
     const struct sigv4_settings *sigv4 = &w->settings->sigv4;
-    if (!sigv4->given) return OK;
-    struct aws_setup setup = {w->base.options.env, w->base.options.memory, &sigv4->aws,
-                              &aws_variables_real};
-    e = aws_region(&setup, w->region, why);
-    if (e) return e;
-    w->url = strdup(w->settings->url);
-    if (w->url == NULL) return ERR_NOMEM;
-    char *query = strchr(w->url, '?');
-    if (query != NULL) *query++ = 0;
-    w->query = query;
-    aws_clock_init(&w->clock, w->base.options.env);
-    const struct aws_credentials_options who = {setup, &w->target, &w->clock, settings->name};
-    return aws_credentials_new(&who, &w->credentials);
+    const struct identity_options who = {
+        .env = options->env,
+        .memory = options->memory,
+        .name = options->settings->name,
+        .http = &options->settings->http,
+        .basic_auth = &w->settings->basic_auth,
+        .authorization = &w->settings->authorization,
+        .oauth2 = &w->settings->oauth2,
+        .aws = sigv4->given ? &sigv4->aws : NULL,
+        .service = sigv4->service,
+        .target = &w->target,
+        .timeout_ms = options->settings->timeout_ms,
+    };
+    enum err e = families_new(options->memory, &w->families);
+    return e ? e : identity_new(&who, &w->identity, why);
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -327,23 +314,6 @@ remote_write_make(struct writer *writer, struct writer_call *call, uint64_t *ret
 }
 
 static enum err
-put_auth(struct remote_writer *w, struct why *why)
-{
-    const struct remote_write_settings *s = w->settings;
-    uint32_t before = w->headers.count;
-    enum err e = http_put_auth(&w->headers, &s->basic_auth, &s->authorization, why);
-    if (e || w->headers.count > before || w->oauth2 == NULL) return e;
-    struct buf value;
-    buf_init_secret(&value, NULL, ANSWER_BYTES);
-    buf_put_text(&value, "Bearer ");
-    buf_put_bytes(&value, oauth2_token(w->oauth2));
-    e = buf_error(&value);
-    if (e == OK) http_headers_put(&w->headers, "Authorization", buf_bytes(&value));
-    buf_fini(&value);
-    return e;
-}
-
-static enum err
 make_headers(struct remote_writer *w, const struct remote_call *c, struct writer_step *step,
              struct why *why)
 {
@@ -359,30 +329,10 @@ make_headers(struct remote_writer *w, const struct remote_call *c, struct writer
     if (w->by_tenant) {
         http_headers_put(h, w->base.options.settings->tenant_header, bytes_of_text(c->tenant));
     }
-    enum err e = http_put_configured(h, &w->base.options.settings->http, why);
-    if (e == OK) e = put_auth(w, why);
+    bool is_known;
+    enum err e = identity_put_secrets(w->identity, h, &is_known, why);
+    if (e == OK) e = identity_put_token(w->identity, is_known, h);
     return e ? e : http_headers_lines(h, &step->http.headers);
-}
-
-static enum err
-sign(struct remote_writer *w, struct remote_call *c, struct writer_step *step, struct why *why)
-{
-    const char *service = w->settings->sigv4.service;
-    struct aws_parts parts = {
-        .target = &w->target,
-        .method = "POST",
-        .endpoint = w->url,
-        .path = "",
-        .query = w->query,
-        .headers = step->http.headers,
-        .body = buf_bytes(&c->body),
-        .service = service == NULL ? "aps" : service,
-        .region = w->region,
-    };
-    const struct sigv4_credentials *keys = aws_credentials_keys(w->credentials);
-    c->keys = aws_credentials_generation(w->credentials);
-    if (keys == NULL) return why_set(why, ERR_MISSING, "credentials are not available yet");
-    return aws_sign(&parts, keys, aws_clock_now_s(&w->clock), &w->request, &step->http, why);
 }
 
 static void
@@ -409,7 +359,8 @@ remote_write_begin(struct writer *writer, struct writer_call *call, struct write
     step->http.method = "POST";
     step->http.url = w->settings->url;
     step->http.body = buf_bytes(&c->body);
-    if (e == OK && w->credentials != NULL) e = sign(w, c, step, &why);
+    if (e == OK) e = identity_sign(w->identity, &step->http, &w->signature, &why);
+    c->keys = w->signature.generation;
     if (e) {
         http_judge_unmade(e, &why, step);
         return;
@@ -568,12 +519,8 @@ remote_write_judge(struct writer *writer, struct writer_call *call,
                written_of(answer) == 0) { /* as far as the store says */
         refuse_version(w, c, step, "nothing_written",
                        "the server answered 2xx, but reports that nothing was written");
-    } else if (answer->status == 401 && w->oauth2 != NULL) {
-        oauth2_refused(w->oauth2);
-        step->verdict = VERDICT_UNPREPARED;
-    } else if (step->verdict == VERDICT_BLOCKED && w->credentials != NULL) {
-        aws_json_judge(&w->clock, answer, step);
-        if (step->verdict == VERDICT_UNPREPARED) aws_credentials_refused(w->credentials, c->keys);
+    } else if (step->verdict == VERDICT_BLOCKED) {
+        identity_judge(w->identity, c->keys, answer, step);
     }
 }
 
@@ -584,8 +531,7 @@ remote_write_need_prepare(struct writer *writer)
 {
     struct remote_writer *w = (struct remote_writer *)writer;
     (void)http_fallback_now(&w->to_v1, w->base.options.env); /* version_now() looks at it */
-    if (w->credentials != NULL) return aws_credentials_due(w->credentials);
-    return w->oauth2 != NULL && oauth2_is_due(w->oauth2);
+    return identity_is_due(w->identity);
 }
 
 static void
@@ -593,10 +539,7 @@ remote_write_prepare(struct writer *writer, const struct http_call_answer *answe
                      struct writer_step *ret_step)
 {
     struct remote_writer *w = (struct remote_writer *)writer;
-    if (w->credentials != NULL)
-        aws_credentials_step(w->credentials, answer, ret_step);
-    else
-        oauth2_step(w->oauth2, answer, ret_step);
+    identity_step(w->identity, answer, ret_step);
 }
 
 /* --- checks ----------------------------------------------------------------------------------- */
@@ -632,8 +575,8 @@ remote_write_check(struct writer *writer, uint32_t number, const struct http_cal
 {
     struct remote_writer *w = (struct remote_writer *)writer;
     if (number > 0) return false;
-    bool is_aps = w->credentials != NULL;
-    snprintf(what, WRITER_ANSWER_BYTES, "an empty write%s", is_aps ? " (aps:RemoteWrite)" : "");
+    snprintf(what, WRITER_ANSWER_BYTES, "an empty write%s",
+             identity_signs(w->identity) ? " (aps:RemoteWrite)" : "");
     if (answer == NULL) {
         begin_check(writer, ret_step);
         return true;

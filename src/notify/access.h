@@ -1,0 +1,61 @@
+/*
+ * access.h - the way to a server: how it is reached, who we are there, and what has to be fetched
+ * before it can be asked, a token or keys.
+ *
+ *      access_is_ready() -- no: access_step() --> [fetching] --+--> ready
+ *                                   ^                          |
+ *                                   +--- 1 s, 2 s ... 30 s ----+
+ *
+ * Threads: one.
+ */
+#ifndef NOTIFY_ACCESS_H
+#define NOTIFY_ACCESS_H
+
+#include "backend/common/http_common.h"
+#include "notify/discovery.h"
+
+/* Settings are borrowed; NULL: not for this kind of server. */
+struct access_options {
+    const char *what; /* for the log: "Alertmanager" */
+    const struct http_settings *http;
+    const struct basic_auth_settings *basic_auth;
+    const struct authorization_settings *authorization;
+    const struct oauth2_settings *oauth2;
+    const struct sigv4_settings *sigv4;
+    int64_t timeout_ms;
+};
+
+struct access;
+/* ERR_NOMEM; errors of aws_region(). */
+MUST_CHECK enum err access_new(const struct discovery_options *options,
+                               const struct access_options *settings, struct access **ret_access,
+                               struct why *why);
+/* Gives up what is fetched. */
+void access_stop(struct access *access);
+/* It is stopped. NULL is fine. */
+void access_free(struct access *access);
+
+bool access_is_ready(const struct access *access);
+/* Begins to fetch what is due, if it is not to wait. Returns when to step again, on the monotonic
+ * clock; INT64_MAX: when something is answered. */
+int64_t access_step(struct access *access);
+
+struct access_request {
+    const char *method;
+    const char *url;
+    const struct named_text *headers;
+    uint32_t header_count;
+    struct bytes body; /* borrowed until the call has ended */
+    const char *const *wanted;
+    size_t answer_bytes_max;
+};
+/* Sends it. `ret_generation` is for access_judge(). Errors of http_headers_lines(), secret_fetch(),
+ * aws_sign(), http_calls_start(). */
+MUST_CHECK enum err access_send(struct access *access, const struct access_request *request,
+                                struct outside_call *call, uint32_t *ret_generation,
+                                struct why *why);
+/* As http_judge(); what was refused is due to be fetched anew. */
+void access_judge(struct access *access, uint32_t generation, const struct http_call_answer *answer,
+                  struct writer_step *ret_step);
+
+#endif

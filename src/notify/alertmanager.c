@@ -1,0 +1,408 @@
+/*
+ * alertmanager.c - from what is configured to members: discoveries find targets, relabelling makes
+ * URLs of them or drops them, and each URL is a member once.
+ */
+#include "notify/alertmanager.h"
+
+#include "base/array.h"
+#include "base/hash.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "model/relabel.h"
+
+enum { URL_BYTES_MAX = 4096, DROPPED_BYTES_MAX = 1 << 20, SCRATCH_BYTES_MAX = 4 << 20 };
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+void
+members_init(struct members *m, struct budget *memory)
+{
+    *m = (struct members){.memory = memory};
+    buf_init(&m->dropped, memory, DROPPED_BYTES_MAX);
+}
+
+void
+members_fini(struct members *m)
+{
+    for (uint32_t i = 0; i < m->count; i++) {
+        member_free(m->items[i]);
+    }
+    array_free(m->memory, m->items, m->capacity);
+    buf_fini(&m->dropped);
+    members_init(m, m->memory);
+}
+
+void
+shared_alerting_unref(struct shared_alerting *shared)
+{
+    if (shared == NULL) return;
+    if (atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) > 1) return;
+    alerting_free(&shared->alerting);
+    mem_free(NULL, shared, sizeof *shared);
+}
+
+/* --- from a target to a URL ------------------------------------------------------------------- */
+
+struct finding {
+    struct alertmanager *of;
+    struct members *members;
+    uint32_t queue_max;
+    uint32_t left_out; /* for want of room */
+    struct arena scratch;
+    enum err e;
+};
+
+static struct bytes
+label_of(struct bytes labels, const char *name)
+{
+    return labels_get(labels, bytes_of_text(name));
+}
+
+/* As Go prints a URL of these parts. */
+static void
+put_url(struct buf *to, struct bytes labels)
+{
+    struct bytes path = label_of(labels, "__alerts_path__");
+    buf_put_bytes(to, label_of(labels, "__scheme__"));
+    buf_put_text(to, "://");
+    buf_put_bytes(to, label_of(labels, "__address__"));
+    if (path.size > 0 && path.at[0] != '/') buf_put_u8(to, '/');
+    buf_put_percent(to, path, "$&+,/:;=@");
+    buf_put_u8(to, 0);
+}
+
+/* The labels of a target with those that relabelling starts from. */
+static enum err
+complete_labels(struct finding *f, struct bytes target, struct bytes *ret)
+{
+    static const struct labels_limits none = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    const struct alertmanager_settings *s = f->of->settings;
+    struct label labels[TARGETS_LABELS_MAX + 2];
+    uint32_t count = 0;
+    struct cursor c = cursor_of(target);
+    while (labels_next(&c, &labels[count])) {
+        count++;
+    }
+    const struct label own[] = {
+        {bytes_of_text("__scheme__"), bytes_of_text(s->scheme == NULL ? "http" : s->scheme)},
+        {bytes_of_text("__alerts_path__"), bytes_of_text(f->of->path)},
+    };
+    for (unsigned i = 0; i < 2; i++) {
+        if (labels_get(target, own[i].name).size == 0) labels[count++] = own[i];
+    }
+    struct buf text;
+    buf_init(&text, f->of->memory, SCRATCH_BYTES_MAX);
+    enum reject reject = labels_build(labels, count, &none, &text);
+    *ret = arena_copy(&f->scratch, buf_bytes(&text));
+    bool failed = buf_error(&text) || reject != REJECT_NONE || ret->at == NULL;
+    buf_fini(&text);
+    return failed ? ERR_NOMEM : OK;
+}
+
+static bool
+is_there(const struct members *m, const char *url)
+{
+    uint64_t hash = hash_bytes(bytes_of_text(url), 0);
+    for (uint32_t i = 0; i < m->count; i++) {
+        if (m->items[i]->url_hash == hash && strcmp(m->items[i]->url, url) == 0) return true;
+    }
+    return false;
+}
+
+static enum err
+add_member(struct finding *f, const char *url)
+{
+    struct members *m = f->members;
+    struct member *member;
+    if (is_there(m, url)) return OK;
+    if (m->count == MEMBERS_MAX) {
+        f->left_out++;
+        return OK;
+    }
+    if (!array_reserve(m->memory, &m->items, &m->capacity, m->count + 1)) return ERR_NOMEM;
+    enum err e = member_new(f->of->memory, url, f->queue_max, &member);
+    if (e == OK) m->items[m->count++] = member;
+    return e;
+}
+
+static void
+add_dropped(struct members *m, struct bytes url)
+{
+    if (m->dropped_count == MEMBERS_MAX || !buf_reserve(&m->dropped, url.size)) return;
+    buf_put_bytes(&m->dropped, url);
+    m->dropped_count++;
+}
+
+static enum err
+take_target(struct finding *f, struct bytes target)
+{
+    struct bytes labels, relabelled;
+    struct buf url;
+    arena_reset(&f->scratch);
+    enum err e = complete_labels(f, target, &labels);
+    if (e) return e;
+    relabelled = labels;
+    if (f->of->relabel != NULL) {
+        e = relabel_apply(f->of->relabel, labels, &f->scratch, &relabelled);
+        if (e) return e;
+    }
+    bool is_dropped = relabelled.size == 0;
+    if (!is_dropped) labels = relabelled;
+    struct bytes address = label_of(labels, "__address__");
+    bool is_valid = address.size > 0 && memchr(address.at, '/', address.size) == NULL &&
+                    memchr(address.at, '\0', address.size) == NULL;
+    buf_init(&url, f->of->memory, URL_BYTES_MAX);
+    put_url(&url, labels);
+    if (buf_error(&url)) {
+        e = buf_error(&url) == ERR_LIMIT ? OK : ERR_NOMEM;
+        is_valid = false;
+    } else if (is_dropped) {
+        add_dropped(f->members, buf_bytes(&url));
+    } else if (is_valid) {
+        e = add_member(f, (const char *)url.at);
+    }
+    buf_fini(&url);
+    if (!is_valid && !is_dropped && e == OK) {
+        log_warn("notify: target left out, its address is not valid: expected host:port",
+                 KV("address", address));
+    }
+    return e;
+}
+
+static void
+take_targets(void *context, const struct targets *targets)
+{
+    struct finding *f = context;
+    for (uint32_t i = 0; i < targets->count && f->e == OK; i++) {
+        f->e = take_target(f, targets->items[i]);
+    }
+}
+
+enum err
+alertmanager_find(struct alertmanager *a, uint32_t queue_max, struct members *ret_members)
+{
+    struct finding f = {.of = a, .members = ret_members, .queue_max = queue_max};
+    members_init(ret_members, a->memory);
+    arena_init(&f.scratch, a->memory, SCRATCH_BYTES_MAX, 0);
+    for (uint32_t i = 0; i < a->discovery_count; i++) {
+        const struct discovery *d = a->discoveries[i];
+        d->class->each(d, take_targets, &f);
+    }
+    arena_fini(&f.scratch);
+    if (f.e) {
+        members_fini(ret_members);
+        return ERR_NOMEM;
+    }
+    if (f.left_out > 0) {
+        log_warn("notify: too many members of an Alertmanager, the others are left out",
+                 KV("members", MEMBERS_MAX), KV("left_out", f.left_out));
+    }
+    for (uint32_t i = 0; i < a->discovery_count; i++) {
+        a->discoveries[i]->has_changed = false;
+    }
+    return OK;
+}
+
+/* --- what is configured ----------------------------------------------------------------------- */
+
+/* Takes away the last element; the root stays. */
+static void
+cut_element(struct buf *path)
+{
+    while (path->size > 0 && path->at[path->size - 1] != '/') {
+        path->size--;
+    }
+    if (path->size > 0) path->size--;
+}
+
+/* Joins paths, and cleans what comes out, as Go's path.Join does: no empty elements, no dots. */
+static void
+put_elements(struct buf *to, const char *path)
+{
+    for (size_t size; *path != '\0'; path += size + (path[size] == '/')) {
+        size = strcspn(path, "/");
+        struct bytes element = bytes_of(path, size);
+        if (size == 0 || bytes_equal_text(element, ".")) continue;
+        if (bytes_equal_text(element, "..")) {
+            cut_element(to);
+            continue;
+        }
+        buf_put_u8(to, '/');
+        buf_put_bytes(to, element);
+    }
+}
+
+static enum err
+make_path(struct alertmanager *a)
+{
+    struct buf path;
+    buf_init(&path, a->memory, URL_BYTES_MAX);
+    if (a->settings->path_prefix != NULL) put_elements(&path, a->settings->path_prefix);
+    put_elements(&path, "api");
+    put_elements(&path, a->settings->api_version == NULL ? "v2" : a->settings->api_version);
+    put_elements(&path, "alerts");
+    buf_put_u8(&path, 0);
+    enum err e = buf_error(&path);
+    if (e == OK) {
+        a->path = mem_alloc(a->memory, path.size);
+        if (a->path == NULL) e = ERR_NOMEM;
+    }
+    if (e == OK) {
+        a->path_bytes = path.size;
+        memcpy(a->path, path.at, path.size);
+    }
+    buf_fini(&path);
+    return e;
+}
+
+static enum err
+make_relabel(const struct relabel_spec *specs, uint32_t count, const char *name,
+             struct relabel **ret, struct why *why)
+{
+    if (count == 0) return OK;
+    enum err e = relabel_new(specs, count, ret, why);
+    return e ? why_prefix(why, e, "%s", name) : OK;
+}
+
+static enum err
+add_discovery(struct alertmanager *a, struct discovery *discovery)
+{
+    if (!array_reserve(a->memory, &a->discoveries, &a->discovery_capacity,
+                       a->discovery_count + 1)) {
+        discovery_free(discovery);
+        return ERR_NOMEM;
+    }
+    a->discoveries[a->discovery_count++] = discovery;
+    return OK;
+}
+
+static enum err
+make_discoveries(struct alertmanager *a, const struct discovery_options *options, struct why *why)
+{
+    const struct alertmanager_settings *s = a->settings;
+    struct discovery *made = NULL;
+    enum err e = OK;
+    for (uint32_t i = 0; i < s->static_count && e == OK; i++) {
+        e = discovery_static_new(options, &s->static_configs[i], &made, why);
+        if (e) why_prefix(why, e, "static_configs");
+        if (e == OK) e = add_discovery(a, made);
+    }
+    for (uint32_t i = 0; i < s->dns_count && e == OK; i++) {
+        e = discovery_dns_new(options, &s->dns_configs[i], &made);
+        if (e == OK) e = add_discovery(a, made);
+    }
+    for (uint32_t i = 0; i < s->file_count && e == OK; i++) {
+        e = discovery_file_new(options, &s->file_configs[i], &made);
+        if (e == OK) e = add_discovery(a, made);
+    }
+    for (uint32_t i = 0; i < s->http_count && e == OK; i++) {
+        e = discovery_http_new(options, &s->http_configs[i], &made, why);
+        if (e == OK) e = add_discovery(a, made);
+    }
+    return e;
+}
+
+static enum err
+make_all(struct alertmanager *a, const struct discovery_options *options, uint32_t queue_max,
+         struct why *why)
+{
+    const struct alertmanager_settings *s = a->settings;
+    const struct access_options access = {
+        .what = "Alertmanager",
+        .http = &s->http,
+        .basic_auth = &s->basic_auth,
+        .authorization = &s->authorization,
+        .oauth2 = &s->oauth2,
+        .sigv4 = &s->sigv4,
+        .timeout_ms = s->timeout_ms,
+    };
+    enum err e = access_new(options, &access, &a->access, why);
+    if (e == OK) e = make_path(a);
+    if (e == OK) {
+        e = make_relabel(s->relabel, s->relabel_count, "relabel_configs", &a->relabel, why);
+    }
+    if (e == OK) {
+        e = make_relabel(s->alert_relabel, s->alert_relabel_count, "alert_relabel_configs",
+                         &a->alert_relabel, why);
+    }
+    if (e == OK) e = make_discoveries(a, options, why);
+    return e ? e : alertmanager_find(a, queue_max, &a->members);
+}
+
+enum err
+alertmanager_new(const struct discovery_options *options, struct shared_alerting *shared,
+                 const struct alertmanager_settings *settings, uint32_t queue_max,
+                 struct alertmanager **ret_alertmanager, struct why *why)
+{
+    struct alertmanager *a = mem_new(options->memory, sizeof *a);
+    if (a == NULL) return ERR_NOMEM;
+    a->memory = options->memory;
+    a->refs = 1;
+    a->shared = shared;
+    atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
+    a->settings = settings;
+    members_init(&a->members, options->memory);
+    enum err e = make_all(a, options, queue_max, why);
+    if (e)
+        alertmanager_unref(a);
+    else
+        *ret_alertmanager = a;
+    return e;
+}
+
+struct alertmanager *
+alertmanager_ref(struct alertmanager *a)
+{
+    atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+    return a;
+}
+
+void
+alertmanager_unref(struct alertmanager *a)
+{
+    if (a == NULL) return;
+    if (atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) > 1) return;
+    for (uint32_t i = 0; i < a->discovery_count; i++) {
+        discovery_free(a->discoveries[i]);
+    }
+    array_free(a->memory, a->discoveries, a->discovery_capacity);
+    access_free(a->access);
+    members_fini(&a->members);
+    relabel_free(a->relabel);
+    relabel_free(a->alert_relabel);
+    mem_free(a->memory, a->path, a->path_bytes);
+    shared_alerting_unref(a->shared);
+    mem_free(a->memory, a, sizeof *a);
+}
+
+/* --- steps ------------------------------------------------------------------------------------ */
+
+int64_t
+alertmanager_step(struct alertmanager *a)
+{
+    int64_t due_ns = INT64_MAX;
+    for (uint32_t i = 0; i < a->discovery_count; i++) {
+        struct discovery *d = a->discoveries[i];
+        discovery_step(d);
+        if (d->due_ns < due_ns) due_ns = d->due_ns;
+    }
+    return due_ns;
+}
+
+bool
+alertmanager_has_changed(const struct alertmanager *a)
+{
+    for (uint32_t i = 0; i < a->discovery_count; i++) {
+        if (a->discoveries[i]->has_changed) return true;
+    }
+    return false;
+}
+
+void
+alertmanager_stop(struct alertmanager *a)
+{
+    for (uint32_t i = 0; i < a->discovery_count; i++) {
+        discovery_stop(a->discoveries[i]);
+    }
+    access_stop(a->access);
+}

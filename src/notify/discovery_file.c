@@ -1,0 +1,243 @@
+/*
+ * discovery_file.c - members that files list.
+ *
+ * The patterns are expanded every few seconds, and each file is read when it was not read for
+ * refresh_ms, or is not the one that was read: what a file system says of it has changed. A file
+ * that cannot be read, or says nothing that makes sense, has the targets that it had before; one
+ * that is gone has none.
+ */
+#include <strings.h>
+
+#include "base/array.h"
+#include "base/log.h"
+#include "notify/target_groups.h"
+#include "sys/file_pattern.h"
+
+enum { LOOK_MS = 5000, FILES_MAX = 1000, REFRESH_MS = 5 * 60 * 1000 };
+
+struct found_file {
+    char *path;
+    size_t path_bytes;
+    bool is_there; /* in the look at hand */
+    bool was_read; /* `facts` are of what was read, or could not be */
+    struct file_facts facts;
+    int64_t refresh_ns; /* when to read it again, even if it is the same */
+    struct targets targets;
+};
+
+struct file_discovery {
+    struct discovery base;
+    const struct file_members *settings;
+    struct found_file *files;
+    uint32_t count;
+    uint32_t capacity;
+    int64_t look_ms;
+    bool is_full;    /* of what patterns match some were left out, and that was said */
+    bool has_failed; /* a directory could not be read, and that was said */
+};
+
+static void
+file_fini(struct file_discovery *f, struct found_file *file)
+{
+    targets_fini(&file->targets);
+    mem_free(f->base.options.memory, file->path, file->path_bytes);
+}
+
+static void
+file_free(struct discovery *discovery)
+{
+    struct file_discovery *f = (struct file_discovery *)discovery;
+    for (uint32_t i = 0; i < f->count; i++) {
+        file_fini(f, &f->files[i]);
+    }
+    array_free(f->base.options.memory, f->files, f->capacity);
+    mem_free(f->base.options.memory, f, sizeof *f);
+}
+
+static void
+file_each(const struct discovery *discovery,
+          void (*take)(void *context, const struct targets *targets), void *context)
+{
+    const struct file_discovery *f = (const struct file_discovery *)discovery;
+    for (uint32_t i = 0; i < f->count; i++) {
+        take(context, &f->files[i].targets);
+    }
+}
+
+/* --- one file --------------------------------------------------------------------------------- */
+
+static bool
+is_json(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot != NULL && strcasecmp(dot, ".json") == 0;
+}
+
+static enum err
+parse(const struct found_file *file, struct bytes text, struct targets *to, struct why *why)
+{
+    const struct label meta = {bytes_of_text("__meta_filepath"), bytes_of_text(file->path)};
+    return is_json(file->path) ? target_groups_json(file->path, text, meta, to, why)
+                               : target_groups_yaml(file->path, text, meta, to, why);
+}
+
+/* What it says now. After an error it has what it had. */
+static enum err
+read_file(struct file_discovery *f, struct found_file *file, struct why *why)
+{
+    struct budget *memory = f->base.options.memory;
+    struct targets found;
+    struct buf text;
+    buf_init(&text, memory, TARGETS_TEXT_BYTES_MAX + 1);
+    targets_init(&found, memory);
+    enum err e = file->facts.kind == FILE_KIND_PLAIN
+                     ? env_read_whole(f->base.options.env, file->path, &text, why)
+                     : why_set(why, ERR_INPUT, "%s: not a regular file", file->path);
+    if (e == OK) e = parse(file, buf_bytes(&text), &found, why);
+    buf_fini(&text);
+    if (e) {
+        targets_fini(&found);
+        return e;
+    }
+    targets_fini(&file->targets);
+    file->targets = found;
+    f->base.has_changed = true;
+    return OK;
+}
+
+static bool
+is_same(const struct file_facts *a, const struct file_facts *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+/* Reads it, if there is a reason to. */
+static void
+look_at(struct file_discovery *f, struct found_file *file, const struct file_facts *facts)
+{
+    int64_t now_ns = env_monotonic_ns(f->base.options.env);
+    int64_t refresh_ms = f->settings->refresh_ms > 0 ? f->settings->refresh_ms : REFRESH_MS;
+    struct why why = {""};
+    bool has_changed = !file->was_read || !is_same(&file->facts, facts);
+    if (!has_changed && now_ns < file->refresh_ns) return;
+    file->facts = *facts;
+    enum err e = read_file(f, file, &why);
+    file->was_read = e != ERR_NOMEM;
+    file->refresh_ns = now_ns + refresh_ms * NS_PER_MS;
+    if (e && has_changed) {
+        log_warn("notify: cannot read targets from file, keeping those read before",
+                 KV("path", file->path), KV("error", why_text(&why, e)));
+    }
+}
+
+/* --- all that there are ----------------------------------------------------------------------- */
+
+static struct found_file *
+find(struct file_discovery *f, const char *path)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (strcmp(f->files[i].path, path) == 0) return &f->files[i];
+    }
+    return NULL;
+}
+
+/* NULL: there is no memory. */
+static struct found_file *
+add(struct file_discovery *f, const char *path)
+{
+    struct budget *memory = f->base.options.memory;
+    size_t size = strlen(path) + 1;
+    if (!array_reserve(memory, &f->files, &f->capacity, f->count + 1)) return NULL;
+    char *copy = mem_alloc(memory, size);
+    if (copy == NULL) return NULL;
+    memcpy(copy, path, size);
+    struct found_file *file = &f->files[f->count++];
+    *file = (struct found_file){.path = copy, .path_bytes = size};
+    targets_init(&file->targets, memory);
+    return file;
+}
+
+static enum err
+take_path(void *context, const char *path)
+{
+    struct file_discovery *f = context;
+    struct file_facts facts;
+    struct found_file *file = find(f, path);
+    enum err e = env_facts(f->base.options.env, path, &facts, NULL);
+    if (e == ERR_MISSING) return OK;
+    if (e) { /* it is there, and perhaps it can be looked at later */
+        if (file != NULL) file->is_there = true;
+        return OK;
+    }
+    if (file == NULL && f->count == FILES_MAX) {
+        if (!f->is_full) {
+            log_warn("notify: too many files of targets, the others are left out",
+                     KV("files", FILES_MAX), KV("path", path));
+        }
+        f->is_full = true;
+        return OK;
+    }
+    if (file == NULL) file = add(f, path);
+    if (file == NULL) return OK; /* at the next look */
+    file->is_there = true;
+    look_at(f, file, &facts);
+    return OK;
+}
+
+/* Takes away those that are gone. */
+static void
+sweep(struct file_discovery *f)
+{
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (f->files[i].is_there) {
+            f->files[left++] = f->files[i];
+        } else {
+            file_fini(f, &f->files[i]);
+            f->base.has_changed = true;
+        }
+    }
+    if (left < FILES_MAX) f->is_full = false;
+    f->count = left;
+}
+
+static void
+file_step(struct discovery *discovery)
+{
+    struct file_discovery *f = (struct file_discovery *)discovery;
+    struct env *env = f->base.options.env;
+    struct why why = {""};
+    enum err e = OK;
+    if (env_monotonic_ns(env) < f->base.due_ns) return;
+    for (uint32_t i = 0; i < f->count; i++) {
+        f->files[i].is_there = false;
+    }
+    for (uint32_t i = 0; i < f->settings->files.count; i++) {
+        enum err failed =
+            file_pattern_expand(env, f->settings->files.items[i], take_path, f, e ? NULL : &why);
+        e = err_first(e, failed);
+    }
+    if (e && !f->has_failed) {
+        log_warn("notify: cannot look for files of targets, keeping those found before",
+                 KV("error", why_text(&why, e)));
+    }
+    f->has_failed = e != OK;
+    if (e == OK) sweep(f);
+    f->base.due_ns = env_monotonic_ns(env) + f->look_ms * NS_PER_MS;
+}
+
+enum err
+discovery_file_new(const struct discovery_options *options, const struct file_members *settings,
+                   struct discovery **ret_discovery)
+{
+    static const struct discovery_class class = {
+        .step = file_step, .free = file_free, .each = file_each};
+    struct file_discovery *f = mem_new(options->memory, sizeof *f);
+    if (f == NULL) return ERR_NOMEM;
+    f->base = (struct discovery){.class = &class, .options = *options};
+    f->settings = settings;
+    f->look_ms =
+        settings->refresh_ms > 0 && settings->refresh_ms < LOOK_MS ? settings->refresh_ms : LOOK_MS;
+    *ret_discovery = &f->base;
+    return OK;
+}

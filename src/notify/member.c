@@ -1,0 +1,182 @@
+/*
+ * member.c - what is decided about a member.
+ *
+ * A refused request says that some alert in it is invalid, and not which. So the next one has half
+ * as many, from the same begin, and so on down to a single alert, which is dropped; what is told
+ * doubles the size again. That finds one invalid alert among 256 in about 25 requests, and costs
+ * one for each if all are invalid.
+ */
+#include "notify/member.h"
+
+#include <assert.h>
+
+#include "base/hash.h"
+
+enum err
+member_new(struct budget *memory, const char *url, uint32_t queue_max, struct member **ret_member)
+{
+    struct member *m = mem_new(memory, sizeof *m);
+    if (m == NULL) return ERR_NOMEM;
+    m->memory = memory;
+    m->url_bytes = strlen(url) + 1;
+    m->url = mem_alloc(memory, m->url_bytes);
+    queue_init(&m->queue, memory);
+    if (m->url == NULL) {
+        member_free(m);
+        return ERR_NOMEM;
+    }
+    memcpy(m->url, url, m->url_bytes);
+    m->url_hash = hash_bytes(bytes_of_text(url), 0);
+    m->queue_max = queue_max;
+    m->batch_max = UINT32_MAX;
+    m->latency = (struct metric_histogram){
+        .name = "firekeep_notifications_latency_seconds",
+        .help = "Latency histogram for sending alert notifications.",
+        .labels = {{"alertmanager", m->url}},
+        METRIC_LATENCY,
+    };
+    *ret_member = m;
+    return OK;
+}
+
+void
+member_free(struct member *m)
+{
+    if (m == NULL) return;
+    queue_fini(&m->queue);
+    mem_free(m->memory, m->url, m->url_bytes);
+    mem_free(m->memory, m, sizeof *m);
+}
+
+/* --- in --------------------------------------------------------------------------------------- */
+
+void
+member_put(struct member *m, struct told *told)
+{
+    if (queue_put(&m->queue, told)) {
+        m->dropped++;
+        return;
+    }
+    m->dropped += queue_limit(&m->queue, m->queue_max);
+}
+
+void
+member_set_queue_max(struct member *m, uint32_t queue_max)
+{
+    m->queue_max = queue_max;
+    m->dropped += queue_limit(&m->queue, queue_max);
+}
+
+void
+member_forget_failures(struct member *m)
+{
+    pause_end(&m->pause);
+    m->tried_again = false;
+}
+
+/* --- out -------------------------------------------------------------------------------------- */
+
+int64_t
+member_due_ns(const struct member *m)
+{
+    return m->is_sending || m->queue.waiting.count == 0 ? INT64_MAX : m->pause.until_ns;
+}
+
+bool
+member_take(struct member *m, uint32_t batch_size, int64_t now_ns, int64_t now_ms, struct buf *body)
+{
+    assert(!m->is_sending);
+    m->dropped += queue_expire(&m->queue, now_ms);
+    if (m->queue.waiting.count == 0) return false;
+    uint32_t count_max = batch_size < m->batch_max ? batch_size : m->batch_max;
+    if (queue_take(&m->queue, count_max, MEMBER_BODY_BYTES_MAX, body)) {
+        m->pause.until_ns = now_ns + PAUSE_MIN_MS * NS_PER_MS;
+        return false;
+    }
+    m->is_sending = true;
+    return true;
+}
+
+/* --- settled ---------------------------------------------------------------------------------- */
+
+static void
+put_back(struct member *m)
+{
+    queue_put_back(&m->queue);
+    m->dropped += queue_limit(&m->queue, m->queue_max);
+}
+
+static enum member_news
+settle_told(struct member *m)
+{
+    bool is_back = m->is_failing;
+    m->sent += m->queue.taken.count;
+    queue_told(&m->queue);
+    m->batch_max = m->batch_max > UINT32_MAX / 2 ? UINT32_MAX : 2 * m->batch_max;
+    m->refused = 0;
+    m->is_failing = false;
+    member_forget_failures(m);
+    return is_back ? MEMBER_IS_BACK : MEMBER_NO_NEWS;
+}
+
+static enum member_news
+settle_refused(struct member *m, int64_t now_ns)
+{
+    uint32_t count = m->queue.taken.count;
+    m->errors += count;
+    m->refused++;
+    m->batch_max = count > 1 ? count / 2 : 1;
+    /* A server that takes nothing at all is not asked as fast as it can answer. */
+    bool is_many = m->refused > MEMBER_REFUSED_AT_ONCE;
+    m->pause.until_ns = is_many ? now_ns + MEMBER_REFUSED_PAUSE_MS * NS_PER_MS : now_ns;
+    if (count > 1) {
+        put_back(m);
+        return MEMBER_NO_NEWS;
+    }
+    m->dropped++;
+    m->dropped_told++;
+    queue_told(&m->queue);
+    return MEMBER_DROPPED_ONE;
+}
+
+static enum member_news
+settle_later(struct member *m, int64_t wait_ms, int64_t now_ns)
+{
+    bool begins = !m->is_failing;
+    m->errors += m->queue.taken.count;
+    put_back(m);
+    pause_begin(&m->pause, wait_ms, now_ns);
+    if (begins) m->failing_since_ns = now_ns;
+    m->is_failing = true;
+    return begins ? MEMBER_FAILS : MEMBER_NO_NEWS;
+}
+
+enum member_news
+member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, int64_t now_ns)
+{
+    assert(m->is_sending);
+    m->is_sending = false;
+    if (verdict == MEMBER_AGAIN && !m->tried_again) {
+        m->tried_again = true;
+        m->errors += m->queue.taken.count;
+        m->pause.until_ns = now_ns;
+        put_back(m);
+        return MEMBER_NO_NEWS;
+    }
+    switch (verdict) {
+    case MEMBER_TOLD:
+        return settle_told(m);
+    case MEMBER_REFUSED:
+        return settle_refused(m, now_ns);
+    default:
+        return settle_later(m, wait_ms, now_ns);
+    }
+}
+
+void
+member_unsend(struct member *m)
+{
+    assert(m->is_sending);
+    m->is_sending = false;
+    put_back(m);
+}

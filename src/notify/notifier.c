@@ -1,0 +1,215 @@
+/*
+ * notifier.c - the life of a notifier, and its steps.
+ *
+ * One thread steps: it looks for members, begins requests, and takes their answers; nothing of that
+ * waits for anything but outside_poll(). The others come by the lock: whoever sends alerts puts
+ * them into queues, a reload puts another plan in force and leaves what it retires to the thread
+ * that steps, as only that may give up requests.
+ */
+#include "notify/notify_private.h"
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static enum err
+copy_external_url(struct notifier *n, const char *url)
+{
+    size_t size = strlen(url);
+    while (size > 0 && url[size - 1] == '/') {
+        size--;
+    }
+    n->external_url = mem_new(n->memory, size + 1);
+    if (n->external_url == NULL) return ERR_NOMEM;
+    n->external_url_bytes = size + 1;
+    memcpy(n->external_url, url, size);
+    return OK;
+}
+
+static enum err
+init(struct notifier *n, const struct notifier_options *options, struct why *why)
+{
+    enum err e = OK;
+    if (n->outside == NULL) e = outside_new(n->env, n->memory, NULL, &n->outside, why);
+    if (e == OK) e = copy_external_url(n, options->external_url);
+    if (e == OK) e = env_random(n->env, &n->seed, sizeof n->seed);
+    if (e) return e;
+    n->plan = mem_new(n->memory, sizeof *n->plan);
+    if (n->plan == NULL) return ERR_NOMEM;
+    n->plan->memory = n->memory;
+    n->plan->refs = 1;
+    buf_init(&n->plan->external_text, n->memory, 1);
+    return OK;
+}
+
+enum err
+notifier_new(const struct notifier_options *options, struct notifier **ret_notifier,
+             struct why *why)
+{
+    struct notifier *n = mem_new(options->memory, sizeof *n);
+    if (n == NULL) {
+        outside_free(options->outside);
+        return why_set(why, ERR_NOMEM, "not enough memory for the notifier");
+    }
+    n->env = options->env;
+    n->memory = options->memory;
+    n->outside = options->outside;
+    lock_init(&n->lock, LOCK_RANK_NOTIFY);
+    enum err e = init(n, options, why);
+    if (e == OK)
+        *ret_notifier = n;
+    else
+        notifier_free(n);
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory for the notifier") : e;
+}
+
+/* Returns false when there was none. */
+static bool
+stop_retired(struct notifier *n)
+{
+    struct alertmanager *a = NULL;
+    lock_take(&n->lock);
+    if (n->retired_count > 0) a = n->retired[--n->retired_count];
+    lock_drop(&n->lock);
+    if (a == NULL) return false;
+    alertmanager_stop(a);
+    alertmanager_unref(a);
+    return true;
+}
+
+void
+notifier_free(struct notifier *n)
+{
+    if (n == NULL) return;
+    requests_give_up(n, true);
+    while (stop_retired(n)) {
+    }
+    for (uint32_t i = 0; n->plan != NULL && i < n->plan->count; i++) {
+        alertmanager_stop(n->plan->items[i]);
+    }
+    plan_unref(n->plan);
+    mem_free(n->memory, n->retired, n->retired_capacity * sizeof(struct alertmanager *));
+    outside_free(n->outside);
+    mem_free(n->memory, n->external_url, n->external_url_bytes);
+    lock_fini(&n->lock);
+    mem_free(n->memory, n, sizeof *n);
+}
+
+/* --- steps ------------------------------------------------------------------------------------ */
+
+static uint64_t
+dropped_untold_locked(const struct plan *plan)
+{
+    uint64_t dropped = 0;
+    for (uint32_t i = 0; i < plan->count; i++) {
+        const struct members *members = &plan->items[i]->members;
+        for (uint32_t k = 0; k < members->count; k++) {
+            struct member *member = members->items[k];
+            dropped += member->dropped - member->dropped_told;
+            member->dropped_told = member->dropped;
+        }
+    }
+    return dropped;
+}
+
+/* What queues have dropped since it was last told. */
+static void
+log_dropped(struct notifier *n, const struct plan *plan)
+{
+    int64_t now_ns = env_monotonic_ns(n->env);
+    if (now_ns < n->dropped_look_ns) return;
+    n->dropped_look_ns = now_ns + NOTIFY_LOG_AGAIN_S * NS_PER_S;
+    lock_take(&n->lock);
+    uint64_t dropped = dropped_untold_locked(plan);
+    lock_drop(&n->lock);
+    if (dropped == 0) return;
+    log_warn("notify: dropped alerts, as queues were full, alerts too old, or memory was short",
+             KV("alerts", dropped));
+}
+
+/* What discoveries have found becomes members. */
+static void
+renew_members(struct notifier *n, const struct plan *plan, struct alertmanager *a)
+{
+    struct members found;
+    uint64_t held_back;
+    if (!alertmanager_has_changed(a)) return;
+    if (alertmanager_find(a, plan->limits.queue_capacity, &found)) {
+        if (log_often(&n->memory_gate, env_monotonic_ns(n->env), NOTIFY_LOG_AGAIN_S * NS_PER_S,
+                      &held_back)) {
+            log_warn("notify: not enough memory for the members of an Alertmanager, retrying");
+        }
+        return;
+    }
+    lock_take(&n->lock);
+    bool is_in_force = n->plan == plan;
+    if (is_in_force) notifier_replace_members_locked(n, &a->members, &found);
+    lock_drop(&n->lock);
+    members_fini(&found);
+    n->did_something = true;
+    if (is_in_force) return;
+    /* By the next plan, if it is in that. */
+    for (uint32_t i = 0; i < a->discovery_count; i++) {
+        a->discoveries[i]->has_changed = true;
+    }
+}
+
+static int64_t
+least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Returns when there is something to do again. */
+static int64_t
+do_what_is_due(struct notifier *n, struct plan *plan)
+{
+    int64_t due_ns = INT64_MAX;
+    requests_give_up(n, false);
+    while (stop_retired(n)) {
+        n->did_something = true;
+    }
+    for (uint32_t i = 0; i < plan->count; i++) {
+        struct alertmanager *a = plan->items[i];
+        due_ns = least(due_ns, alertmanager_step(a));
+        renew_members(n, plan, a);
+        due_ns = least(due_ns, requests_begin(n, plan, a));
+    }
+    log_dropped(n, plan);
+    return due_ns;
+}
+
+void
+notifier_step(struct notifier *n, int wait_ms)
+{
+    n->did_something = false;
+    struct plan *plan = notifier_plan(n);
+    int64_t due_ns = do_what_is_due(n, plan);
+    plan_unref(plan);
+    int64_t left_ns = due_ns - env_monotonic_ns(n->env);
+    if (due_ns != INT64_MAX && left_ns < wait_ms * NS_PER_MS) {
+        wait_ms = left_ns <= 0 ? 0 : (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS);
+    }
+    if (n->did_something) wait_ms = 0;
+    outside_poll(n->outside, wait_ms);
+}
+
+void
+notifier_wake(struct notifier *n)
+{
+    outside_wake(n->outside);
+}
+
+bool
+notifier_is_idle(struct notifier *n)
+{
+    bool is_idle = true;
+    lock_take(&n->lock);
+    for (uint32_t i = 0; i < n->plan->count; i++) {
+        const struct members *members = &n->plan->items[i]->members;
+        for (uint32_t k = 0; k < members->count; k++) {
+            const struct member *member = members->items[k];
+            is_idle &= !member->is_sending && member->queue.waiting.count == 0;
+        }
+    }
+    lock_drop(&n->lock);
+    return is_idle;
+}

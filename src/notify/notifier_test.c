@@ -1,0 +1,547 @@
+/*
+ * A notifier with other machines made up: what is sent to whom, relabelling, reloads, credentials,
+ * what is shown. Time is simulated.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "notify/notify_rig_testing.h"
+
+#define A "http://a:9093/api/v2/alerts"
+#define B "http://b:9093/api/v2/alerts"
+
+static struct rig rig;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    rig_init(&rig);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    rig_fini(&rig);
+    return 0;
+}
+
+static void
+test_each_member_of_each_alertmanager_is_told_once(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_target(&rig, "b:9093");
+    rig_target(&rig, "a:9093"); /* twice the same */
+    rig_add(&rig, "c:9093");
+    rig_start(&rig);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, A " Down:1\n" B " Down:1\nhttp://c:9093/api/v2/alerts Down:1\n");
+    assert_true(notifier_is_idle(rig.notifier));
+}
+
+static void
+test_a_request_says_what_it_is_and_has_a_path(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093")->path_prefix = "/x//../y/";
+    rig_last(&rig)->scheme = "https";
+    rig_start(&rig);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, "https://a:9093/y/api/v2/alerts Down:1\n");
+    assert_string_equal(rig.last_method, "POST");
+    assert_string_equal(rig.last_headers, "Content-Type: application/json\n");
+}
+
+static void
+test_external_labels_are_added_where_an_alert_has_none(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_external(&rig, "alertname", "no");
+    rig_external(&rig, "region", "eu");
+    rig_start(&rig);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    assert_non_null(strstr(rig.last_body, "\"labels\":{\"alertname\":\"Down\",\"region\":\"eu\"}"));
+}
+
+static void
+test_alerts_are_relabelled_for_all_and_then_for_one(void **state)
+{
+    (void)state;
+    rig_relabel_all(&rig, RELABEL_REPLACE, "alertname", "(.*)", "team", "of-$1");
+    rig_add(&rig, "a:9093");
+    rig_alert_relabel(&rig, RELABEL_DROP, "team", "of-Secret", "", "");
+    rig_add(&rig, "b:9093");
+    rig_start(&rig);
+    rig_fire(&rig, "Secret", 1);
+    rig_settle(&rig);
+    expect_log(&rig, B " Secret:1\n");
+    assert_non_null(strstr(rig.last_body, "\"team\":\"of-Secret\""));
+    rig_fire(&rig, "Down", 2);
+    rig_settle(&rig);
+    expect_log(&rig, A " Down:2\n" B " Down:2\n");
+    expect_metric(&rig, "firekeep_notifications_dropped_total{alertmanager=\"" A "\"} 0\n");
+}
+
+static void
+test_targets_are_relabelled_and_those_dropped_are_shown(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_target(&rig, "gone:1");
+    rig_target_label(&rig, "__scheme__", "https");
+    rig_target_label(&rig, "to", "/there");
+    rig_relabel(&rig, RELABEL_DROP, "__address__", "gone:.*", "", "");
+    rig_relabel(&rig, RELABEL_REPLACE, "to", "(.*)", "__alerts_path__", "$1/a b");
+    rig_start(&rig);
+    expect_members(&rig, "{\"activeAlertmanagers\":[{\"url\":\"https://a:9093/there/a%20b\"}],"
+                         "\"droppedAlertmanagers\":[{\"url\":\"https://gone:1/api/v2/alerts\"}]}");
+}
+
+static void
+test_an_address_with_a_path_is_no_member(void **state)
+{
+    (void)state;
+    rig_add(&rig, "http://a:9093");
+    rig_target(&rig, "b:9093");
+    rig_start(&rig);
+    expect_members(&rig,
+                   "{\"activeAlertmanagers\":[{\"url\":\"" B "\"}],\"droppedAlertmanagers\":[]}");
+}
+
+static void
+test_a_member_that_does_not_answer_delays_no_other(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_target(&rig, "b:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, -1, 0);
+    for (int64_t i = 1; i <= 3; i++) {
+        rig_fire(&rig, "Down", i);
+        rig_settle(&rig);
+    }
+    expect_log(&rig, A " Down:1\n" B " Down:1\n" B " Down:2\n" B " Down:3\n");
+    assert_false(notifier_is_idle(rig.notifier));
+}
+
+static void
+test_what_failed_is_told_later_in_its_newest_state(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 0, 500);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    rig_fire(&rig, "Down", 2);
+    rig_answer(&rig, A, 0, 200);
+    rig_run(&rig, 999);
+    expect_log(&rig, A " Down:1\n");
+    rig_run(&rig, 1);
+    expect_log(&rig, A " Down:2\n");
+    expect_metric(&rig, "firekeep_notifications_errors_total{alertmanager=\"" A "\"} 1\n");
+    expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 1\n");
+}
+
+static void
+test_statuses_decide_what_becomes_of_an_alert(void **state)
+{
+    (void)state;
+    static const unsigned again[] = {301, 401, 403, 404, 408, 425, 429, 500, 503};
+    static const unsigned never[] = {400, 409, 413, 422};
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    for (unsigned i = 0; i < sizeof again / sizeof *again; i++) {
+        rig_answer(&rig, A, 0, again[i]);
+        rig_fire(&rig, "Down", i);
+        rig_settle(&rig);
+        assert_false(notifier_is_idle(rig.notifier));
+    }
+    rig_answer(&rig, A, 0, 200);
+    rig_run(&rig, PAUSE_MAX_MS);
+    assert_true(notifier_is_idle(rig.notifier));
+    for (unsigned i = 0; i < sizeof never / sizeof *never; i++) {
+        rig_answer(&rig, A, 0, never[i]);
+        rig_fire(&rig, "Down", i);
+        rig_settle(&rig);
+        assert_true(notifier_is_idle(rig.notifier));
+    }
+    expect_metric(&rig, "firekeep_notifications_dropped_total{alertmanager=\"" A "\"} 4\n");
+}
+
+static void
+test_retry_after_is_waited_for(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 0, 503);
+    rig.retry_after_ms = 45000;
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    rig_answer(&rig, A, 0, 200);
+    expect_log(&rig, A " Down:1\n");
+    rig_run(&rig, 44999);
+    expect_log(&rig, "");
+    rig_run(&rig, 1);
+    expect_log(&rig, A " Down:1\n");
+}
+
+static void
+test_a_batch_has_as_many_alerts_as_configured(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig.limits.batch_size = 2;
+    rig_start(&rig);
+    rig_fire(&rig, "X", 1);
+    rig_fire(&rig, "Y", 1);
+    rig_fire(&rig, "Z", 1);
+    rig_settle(&rig);
+    expect_log(&rig, A " X:1 Y:1\n" A " Z:1\n");
+}
+
+/* --- reloads ---------------------------------------------------------------------------------- */
+
+static void
+test_a_reload_keeps_queues_of_members_that_stay(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_target(&rig, "b:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 0, 500);
+    rig_answer(&rig, B, 0, 500);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    rig_forget(&rig);
+    rig_begin_settings(&rig);
+    rig_add(&rig, "a:9093")->hash = 77; /* something else was changed */
+    rig_start(&rig);
+    rig_answer(&rig, A, 0, 200);
+    rig_settle(&rig); /* without the pause of before */
+    expect_log(&rig, A " Down:1\n");
+    expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 1\n");
+    expect_metric(&rig, "firekeep_notifications_dropped_total 1\n"); /* of b */
+    expect_no_metric(&rig, B);
+}
+
+static void
+test_a_reload_that_changes_nothing_disturbs_no_request(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 500, 200);
+    rig_fire(&rig, "Down", 1);
+    rig_run(&rig, 100);
+    struct alertmanager *before = rig.notifier->plan->items[0];
+    rig_begin_settings(&rig);
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    assert_ptr_equal(rig.notifier->plan->items[0], before);
+    rig_run(&rig, 500);
+    expect_log(&rig, A " Down:1\n");
+    assert_true(notifier_is_idle(rig.notifier));
+}
+
+static void
+test_a_request_to_a_member_that_is_gone_is_given_up(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 5000, 200);
+    rig_fire(&rig, "Down", 1);
+    rig_run(&rig, 100);
+    assert_int_equal(rig.fake.call_count, 1);
+    rig_begin_settings(&rig);
+    rig_start(&rig);
+    rig_run(&rig, 1);
+    assert_int_equal(rig.fake.call_count, 0);
+    expect_metric(&rig, "firekeep_notifications_dropped_total 1\n");
+    expect_metric(&rig, "firekeep_notifications_alertmanagers_discovered 0\n");
+}
+
+static void
+test_a_request_under_way_goes_on_when_its_alertmanager_is_configured_anew(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 500, 200);
+    rig_fire(&rig, "Down", 1);
+    rig_run(&rig, 100);
+    rig_begin_settings(&rig);
+    rig_add(&rig, "a:9093")->hash = 78;
+    rig_start(&rig);
+    rig_run(&rig, 500);
+    expect_log(&rig, A " Down:1\n");
+    assert_true(notifier_is_idle(rig.notifier));
+    expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 1\n");
+}
+
+static void
+test_settings_that_cannot_be_change_nothing(void **state)
+{
+    (void)state;
+    struct notifier_change *change;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig_begin_settings(&rig);
+    rig_add(&rig, "b:9093")->hash = 5;
+    rig_alert_relabel(&rig, RELABEL_DROP, "x", "(", "", "");
+    assert_int_equal(rig_prepare(&rig, &change), ERR_INPUT);
+    assert_non_null(strstr(rig.why.text, "line 2: alertmanagers: alert_relabel_configs: "));
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, A " Down:1\n");
+}
+
+static void
+test_a_prepared_change_may_be_abandoned(void **state)
+{
+    (void)state;
+    struct notifier_change *change;
+    rig_add(&rig, "a:9093");
+    assert_int_equal(rig_prepare(&rig, &change), OK);
+    notifier_abandon(change);
+    notifier_abandon(NULL);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, "");
+}
+
+static void
+test_one_url_in_two_alertmanagers_is_told_twice_and_counted_as_one(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_add(&rig, "a:9093")->hash = 3;
+    rig_start(&rig);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, A " Down:1\n" A " Down:1\n");
+    expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 2\n");
+    expect_metric(&rig, "firekeep_notifications_latency_seconds_count{alertmanager=\"" A "\"} 2\n");
+    rig_begin_settings(&rig);
+    rig_add(&rig, "a:9093")->hash = 4;
+    rig_start(&rig); /* both become one */
+    rig_fire(&rig, "Down", 2);
+    rig_settle(&rig);
+    expect_log(&rig, A " Down:2\n");
+}
+
+/* --- credentials ------------------------------------------------------------------------------ */
+
+static void
+test_a_token_is_fetched_before_the_first_request_and_when_it_is_refused(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093")->oauth2 = (struct oauth2_settings){.token_url = "http://tokens/"};
+    rig_start(&rig);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, "http://tokens/\n" A " Down:1\n");
+    assert_non_null(strstr(rig.last_headers, "Authorization: Bearer token1\n"));
+    rig_answer(&rig, A, 0, 401);
+    rig_fire(&rig, "Down", 2);
+    rig_settle(&rig);
+    expect_log(&rig, A " Down:2\nhttp://tokens/\n" A " Down:2\n");
+    rig_answer(&rig, A, 0, 200);
+    rig_run(&rig, 1000);
+    expect_log(&rig, "http://tokens/\n" A " Down:2\n");
+    assert_non_null(strstr(rig.last_headers, "Authorization: Bearer token3\n"));
+}
+
+static void
+test_a_token_that_is_not_to_be_had_delays_only_those_who_need_it(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093")->oauth2 = (struct oauth2_settings){.token_url = "http://tokens/"};
+    rig_add(&rig, "b:9093");
+    rig_start(&rig);
+    rig_answer(&rig, "http://tokens/", 0, 500);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, "http://tokens/\n" B " Down:1\n");
+    rig_run(&rig, 2999); /* after 1 and 2 seconds */
+    expect_log(&rig, "http://tokens/\n");
+    rig_answer(&rig, "http://tokens/", 0, 200);
+    rig_run(&rig, 1);
+    expect_log(&rig, "http://tokens/\n" A " Down:1\n");
+}
+
+static void
+test_a_password_that_cannot_be_read_makes_a_member_wait(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093")->basic_auth = (struct basic_auth_settings){
+        .username = "us", .password = {.text = "${NOTIFIER_TEST_UNSET}"}};
+    rig_start(&rig);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, "");
+    assert_false(notifier_is_idle(rig.notifier));
+    setenv("NOTIFIER_TEST_UNSET", "password", 1);
+    rig_run(&rig, 1000);
+    unsetenv("NOTIFIER_TEST_UNSET");
+    expect_log(&rig, A " Down:1\n");
+    assert_non_null(strstr(rig.last_headers, "Authorization: Basic dXM6cGFzc3dvcmQ=\n"));
+}
+
+/* --- failures of memory ----------------------------------------------------------------------- */
+
+static void
+test_a_client_without_memory_makes_a_member_wait(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig.fake.fails = true;
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    assert_false(notifier_is_idle(rig.notifier));
+    rig.fake.fails = false;
+    rig_run(&rig, 1000);
+    expect_log(&rig, A " Down:1\n");
+}
+
+/* A life of a notifier, with a reload in it. The counts are right whatever fails. */
+static void
+live(void)
+{
+    struct notifier_change *change;
+    rig_begin_settings(&rig);
+    rig_add(&rig, "a:9093");
+    rig_alert_relabel(&rig, RELABEL_REPLACE, "alertname", "(.*)", "x", "$1");
+    rig_target(&rig, "b:9093");
+    rig_relabel(&rig, RELABEL_REPLACE, "__address__", "(.*)", "y", "$1");
+    rig_external(&rig, "region", "eu");
+    if (rig_new(&rig) || rig_prepare(&rig, &change)) return;
+    notifier_commit(change);
+    rig_fire(&rig, "Down", 1);
+    rig_fire(&rig, "Up", 1);
+    rig_run(&rig, 2000);
+    rig_begin_settings(&rig);
+    rig_add(&rig, "a:9093")->hash = 9;
+    if (rig_prepare(&rig, &change)) return;
+    notifier_commit(change);
+    rig_run(&rig, 2000);
+}
+
+static void
+test_each_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1;; nth++) {
+        rig_end(&rig);
+        rig_forget(&rig);
+        rig.has_fired = false;
+        mem_fail_nth(nth, false);
+        live();
+        (void)rig_hold_failures(&rig);
+        if (rig.notifier != NULL) rig_run(&rig, 60 * 1000); /* nothing hangs */
+        if (rig.notifier != NULL) assert_true(notifier_is_idle(rig.notifier));
+        if (!rig.has_fired) break;
+    }
+    if (strstr(rig.log, A " Down:1 Up:1\n") == NULL) fail_msg("%s", rig.log);
+}
+
+static void
+test_a_budget_that_is_used_up_drops_and_counts(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    atomic_store(&rig.memory.limit_bytes, budget_used(&rig.memory));
+    rig_fire(&rig, "Down", 1);
+    atomic_store(&rig.memory.limit_bytes, 0);
+    expect_metric(&rig, "firekeep_notifications_dropped_total{alertmanager=\"" A "\"} 1\n");
+}
+
+/* --- what is shown ---------------------------------------------------------------------------- */
+
+static void
+test_metrics_have_a_series_for_each_member(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_target(&rig, "b:9093");
+    rig_start(&rig);
+    rig_answer(&rig, B, 0, 500);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_metric(&rig, "firekeep_notifications_queue_length{alertmanager=\"" A "\"} 0\n");
+    expect_metric(&rig, "firekeep_notifications_queue_length{alertmanager=\"" B "\"} 1\n");
+    expect_metric(&rig, "firekeep_notifications_queue_capacity 10000\n");
+    expect_metric(&rig, "firekeep_notifications_alertmanagers_discovered 2\n");
+    expect_metric(&rig, "firekeep_notifications_latency_seconds_count{alertmanager=\"" B "\"} 1\n");
+    expect_metric(&rig, "firekeep_notifications_dropped_total 0\n");
+}
+
+static void
+see_settings(void *context, const struct alerting *alerting)
+{
+    *(uint32_t *)context = alerting->count;
+}
+
+static void
+test_settings_in_force_are_shown(void **state)
+{
+    (void)state;
+    uint32_t count = 9;
+    notifier_show_settings(rig.notifier, see_settings, &count);
+    assert_int_equal(count, 0);
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    notifier_show_settings(rig.notifier, see_settings, &count);
+    assert_int_equal(count, 1);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    log_to_fd(-1);
+    const struct CMUnitTest tests[] = {
+        TEST(test_each_member_of_each_alertmanager_is_told_once),
+        TEST(test_a_request_says_what_it_is_and_has_a_path),
+        TEST(test_external_labels_are_added_where_an_alert_has_none),
+        TEST(test_alerts_are_relabelled_for_all_and_then_for_one),
+        TEST(test_targets_are_relabelled_and_those_dropped_are_shown),
+        TEST(test_an_address_with_a_path_is_no_member),
+        TEST(test_a_member_that_does_not_answer_delays_no_other),
+        TEST(test_what_failed_is_told_later_in_its_newest_state),
+        TEST(test_statuses_decide_what_becomes_of_an_alert),
+        TEST(test_retry_after_is_waited_for),
+        TEST(test_a_batch_has_as_many_alerts_as_configured),
+        TEST(test_a_reload_keeps_queues_of_members_that_stay),
+        TEST(test_a_reload_that_changes_nothing_disturbs_no_request),
+        TEST(test_a_request_to_a_member_that_is_gone_is_given_up),
+        TEST(test_a_request_under_way_goes_on_when_its_alertmanager_is_configured_anew),
+        TEST(test_settings_that_cannot_be_change_nothing),
+        TEST(test_a_prepared_change_may_be_abandoned),
+        TEST(test_one_url_in_two_alertmanagers_is_told_twice_and_counted_as_one),
+        TEST(test_a_token_is_fetched_before_the_first_request_and_when_it_is_refused),
+        TEST(test_a_token_that_is_not_to_be_had_delays_only_those_who_need_it),
+        TEST(test_a_password_that_cannot_be_read_makes_a_member_wait),
+        TEST(test_a_client_without_memory_makes_a_member_wait),
+        TEST(test_each_allocation_may_fail),
+        TEST(test_a_budget_that_is_used_up_drops_and_counts),
+        TEST(test_metrics_have_a_series_for_each_member),
+        TEST(test_settings_in_force_are_shown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

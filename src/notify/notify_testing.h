@@ -1,0 +1,74 @@
+/*
+ * notify_testing.h - alerts made up for the purpose, and what bodies of requests say of them. For
+ * tests.
+ */
+#ifndef NOTIFY_NOTIFY_TESTING_H
+#define NOTIFY_NOTIFY_TESTING_H
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/time_text.h"
+#include "notify/told.h"
+
+/* Canonical labels: alertname, and more as NAME, VALUE, ... up to NULL. */
+static inline void
+put_alert_labels(struct buf *to, const char *name, const char *const *more)
+{
+    static const struct labels_limits limits = {64, 1 << 16, 1 << 16};
+    struct label labels[64];
+    uint32_t count = 0;
+    labels[count++] = (struct label){bytes_of_text("alertname"), bytes_of_text(name)};
+    for (; more != NULL && *more != NULL; more += 2) {
+        labels[count++] = (struct label){bytes_of_text(more[0]), bytes_of_text(more[1])};
+    }
+    assert_int_equal(labels_build(labels, count, &limits, to), REJECT_NONE);
+}
+
+static inline struct told *
+made_told(struct budget *memory, const char *name, int64_t starts_ms, int64_t ends_ms)
+{
+    const struct told_making making = {memory, 1, ""};
+    struct notify_alert alert = {.starts_ms = starts_ms, .ends_ms = ends_ms};
+    struct buf labels, scratch;
+    struct told *told;
+    buf_init(&labels, NULL, 1 << 16);
+    buf_init(&scratch, NULL, 1 << 16);
+    put_alert_labels(&labels, name, NULL);
+    assert_int_equal(told_new(&making, buf_bytes(&labels), &alert, &scratch, &told), OK);
+    buf_fini(&labels);
+    buf_fini(&scratch);
+    return told;
+}
+
+/* A time of a request's body in milliseconds. */
+static inline int64_t
+time_of(const json_t *alert, const char *key)
+{
+    int64_t ms;
+    const char *text = json_string_value(json_object_get(alert, key));
+    assert_non_null(text);
+    assert_true(time_parse_rfc3339(bytes_of_text(text), &ms));
+    return ms;
+}
+
+/* The alerts of a body as NAME:STARTS_MS, with blanks between them. */
+static inline void
+told_text(struct bytes body, char *to, size_t size)
+{
+    json_t *list = json_loadb((const char *)body.at, body.size, 0, NULL);
+    size_t at = 0;
+    assert_true(json_is_array(list));
+    to[0] = '\0';
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *alert = json_array_get(list, i);
+        const json_t *name = json_object_get(json_object_get(alert, "labels"), "alertname");
+        at += (size_t)snprintf(to + at, size - at, "%s%s:%lld", i > 0 ? " " : "",
+                               json_string_value(name), (long long)time_of(alert, "startsAt"));
+        assert_true(at < size);
+    }
+    json_decref(list);
+}
+
+#endif

@@ -1,0 +1,175 @@
+/* The network, as a notifier asks it: requests and look-ups end in polls, and may be given up. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "net/http_player_testing.h"
+#include "notify/outside.h"
+
+static struct budget budget;
+static struct outside *outside;
+static struct why why;
+
+struct asking {
+    struct outside_call call;
+    struct outside_question question;
+    unsigned status;
+    enum err e;
+    bool is_answered;
+};
+
+static void
+call_answered(struct outside_call *call, const struct http_call_answer *answer)
+{
+    struct asking *a = (struct asking *)call;
+    assert_false(a->is_answered);
+    a->is_answered = true;
+    a->status = answer->status;
+}
+
+static void
+question_answered(struct outside_question *question, const struct dns_answer *answer)
+{
+    struct asking *a =
+        (struct asking *)(void *)((uint8_t *)question - offsetof(struct asking, question));
+    a->is_answered = true;
+    a->e = answer->e;
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    budget_init(&budget, "test", 0, NULL);
+    /* Nobody listens there. */
+    assert_int_equal(outside_new(env_real(), &budget, "127.0.0.1:1", &outside, &why), OK);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    outside_free(outside);
+    assert_int_equal(budget_used(&budget), 0);
+    return 0;
+}
+
+static void
+start(struct asking *a, const char *url)
+{
+    static const struct http_calls_target target = {
+        .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 10000};
+    const struct http_call call = {
+        .target = &target, .method = "GET", .url = url, .answer_bytes_max = 100};
+    *a = (struct asking){.call = {.answered = call_answered}};
+    a->question.answered = question_answered;
+    assert_int_equal(outside_start(outside, &call, &a->call, &why), OK);
+    assert_true(a->call.is_under_way);
+}
+
+static void
+wait_for(const struct asking *a)
+{
+    while (!a->is_answered) {
+        outside_poll(outside, 10000);
+    }
+}
+
+static void
+test_requests_are_answered_in_polls(void **state)
+{
+    (void)state;
+    const char *answers[] = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                             "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"};
+    struct asking a;
+    struct player p;
+    player_start(&p, 2, answers);
+    start(&a, p.url);
+    wait_for(&a);
+    assert_int_equal(a.status, 200);
+    assert_false(a.call.is_under_way);
+    assert_non_null(strstr(p.seen, "User-Agent: Firekeep/"));
+    start(&a, p.url);
+    wait_for(&a);
+    assert_int_equal(a.status, 503);
+    player_stop(&p);
+}
+
+static void
+test_what_is_given_up_is_not_answered(void **state)
+{
+    (void)state;
+    const char *answers[] = {"", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"};
+    struct asking a, b;
+    struct player p, q;
+    player_start(&p, 1, answers);
+    player_start(&q, 1, answers + 1);
+    start(&a, p.url);
+    outside_poll(outside, 0);
+    outside_give_up(outside, &a.call);
+    outside_give_up(outside, &a.call); /* it is not under way any more */
+    start(&b, q.url);
+    wait_for(&b);
+    assert_false(a.is_answered);
+    start(&a, p.url); /* and is left */
+    player_stop(&p);
+    player_stop(&q);
+}
+
+static void
+test_names_are_looked_up_beside_requests(void **state)
+{
+    (void)state;
+    struct asking a = {.question = {.answered = question_answered}}, b = a;
+    assert_int_equal(outside_ask(outside, "x.example.", DNS_A, &a.question, &why), OK);
+    assert_int_equal(outside_ask(outside, "y.example.", DNS_A, &b.question, &why), OK);
+    outside_give_up_question(outside, &b.question);
+    wait_for(&a);
+    assert_int_equal(a.e, ERR_AGAIN);
+    assert_false(a.question.is_under_way);
+    assert_false(b.is_answered);
+}
+
+static void
+test_a_poll_ends_when_it_is_woken(void **state)
+{
+    (void)state;
+    int64_t before = env_monotonic_ns(env_real());
+    outside_wake(outside);
+    outside_poll(outside, 60000);
+    assert_true(env_monotonic_ns(env_real()) - before < 30 * NS_PER_S);
+}
+
+static void
+test_each_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1;; nth++) {
+        struct outside *other = NULL;
+        mem_fail_nth(nth, false);
+        enum err e = outside_new(env_real(), &budget, "127.0.0.1:1", &other, &why);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(e, fired ? ERR_NOMEM : OK);
+        outside_free(other);
+        if (!fired) break;
+    }
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_requests_are_answered_in_polls),
+        TEST(test_what_is_given_up_is_not_answered),
+        TEST(test_names_are_looked_up_beside_requests),
+        TEST(test_a_poll_ends_when_it_is_woken),
+        TEST(test_each_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,223 @@
+/*
+ * queue.c - places in an array, in doubly linked lists by their numbers, so that memory is taken
+ * only by queue_put(), and in pieces that grow: an alert that waits for many members costs each of
+ * them about 32 bytes.
+ *
+ * Invariants: 1. no two places that wait have the same labels; 2. the table has exactly those that
+ * wait; 3. the table has room for those that were taken.
+ */
+#include "notify/queue.h"
+
+#include <assert.h>
+
+#include "base/array.h"
+
+enum { NULL_PLACE = UINT32_MAX };
+
+struct queue_place {
+    struct told *told;
+    uint32_t before, after;
+};
+
+void
+queue_init(struct queue *q, struct budget *memory)
+{
+    *q = (struct queue){
+        .memory = memory,
+        .free = NULL_PLACE,
+        .waiting = {NULL_PLACE, NULL_PLACE, 0},
+        .taken = {NULL_PLACE, NULL_PLACE, 0},
+        .end_ms = INT64_MAX,
+    };
+}
+
+void
+queue_fini(struct queue *q)
+{
+    (void)queue_clear(q);
+    table_fini(&q->table, q->memory);
+    array_free(q->memory, q->places, q->capacity);
+    queue_init(q, q->memory);
+}
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+static void
+link_before(struct queue *q, struct queue_list *list, uint32_t place, uint32_t after)
+{
+    struct queue_place *p = &q->places[place];
+    p->after = after;
+    p->before = after == NULL_PLACE ? list->last : q->places[after].before;
+    *(p->before == NULL_PLACE ? &list->first : &q->places[p->before].after) = place;
+    *(after == NULL_PLACE ? &list->last : &q->places[after].before) = place;
+    list->count++;
+}
+
+static void
+unlink_place(struct queue *q, struct queue_list *list, uint32_t place)
+{
+    const struct queue_place *p = &q->places[place];
+    *(p->before == NULL_PLACE ? &list->first : &q->places[p->before].after) = p->after;
+    *(p->after == NULL_PLACE ? &list->last : &q->places[p->after].before) = p->before;
+    list->count--;
+}
+
+/* The place that is in no list any more can be had again. */
+static void
+give_place(struct queue *q, uint32_t place)
+{
+    told_unref(q->places[place].told);
+    q->places[place].told = NULL;
+    q->places[place].after = q->free;
+    q->free = place;
+}
+
+static uint32_t
+take_place(struct queue *q)
+{
+    uint32_t place = q->free;
+    if (place == NULL_PLACE) return q->used++;
+    q->free = q->places[place].after;
+    return place;
+}
+
+static uint32_t
+find(const struct queue *q, const struct told *told)
+{
+    for (uint32_t at = TABLE_START, id; table_next(&q->table, told->hash, &at, &id);) {
+        const struct told *other = q->places[id].told;
+        if (bytes_equal(told_labels(told), told_labels(other))) return id;
+    }
+    return NULL_PLACE;
+}
+
+static void
+drop_waiting(struct queue *q, uint32_t place)
+{
+    table_remove(&q->table, q->places[place].told->hash, place);
+    unlink_place(q, &q->waiting, place);
+    give_place(q, place);
+}
+
+/* --- in --------------------------------------------------------------------------------------- */
+
+enum err
+queue_put(struct queue *q, struct told *told)
+{
+    uint32_t place = find(q, told);
+    if (place == NULL_PLACE) {
+        bool needs_more = q->free == NULL_PLACE;
+        bool has_room =
+            table_reserve(&q->table, q->memory, 1 + q->taken.count) &&
+            (!needs_more || array_reserve(q->memory, &q->places, &q->capacity, q->used + 1));
+        if (!has_room) return ERR_NOMEM;
+        place = take_place(q);
+        link_before(q, &q->waiting, place, NULL_PLACE);
+        table_add(&q->table, told->hash, place);
+    } else {
+        told_unref(q->places[place].told);
+    }
+    q->places[place].told = told_ref(told);
+    if (told->ends_ms < q->end_ms) q->end_ms = told->ends_ms;
+    return OK;
+}
+
+/* --- given up --------------------------------------------------------------------------------- */
+
+uint32_t
+queue_limit(struct queue *q, uint32_t count_max)
+{
+    uint32_t dropped = 0;
+    for (; q->waiting.count > count_max; dropped++) {
+        drop_waiting(q, q->waiting.first);
+    }
+    return dropped;
+}
+
+uint32_t
+queue_expire(struct queue *q, int64_t now_ms)
+{
+    uint32_t dropped = 0;
+    if (q->end_ms > now_ms - QUEUE_KEPT_MS) return 0; /* the clock does not begin with Unix' time */
+    q->end_ms = INT64_MAX;
+    for (uint32_t place = q->waiting.first, next; place != NULL_PLACE; place = next) {
+        int64_t ends_ms = q->places[place].told->ends_ms;
+        next = q->places[place].after;
+        if (ends_ms <= now_ms - QUEUE_KEPT_MS) {
+            drop_waiting(q, place);
+            dropped++;
+        } else if (ends_ms < q->end_ms) {
+            q->end_ms = ends_ms;
+        }
+    }
+    return dropped;
+}
+
+uint32_t
+queue_clear(struct queue *q)
+{
+    uint32_t dropped = q->taken.count;
+    queue_told(q);
+    return dropped + queue_limit(q, 0);
+}
+
+/* --- out -------------------------------------------------------------------------------------- */
+
+enum err
+queue_take(struct queue *q, uint32_t count_max, size_t bytes_max, struct buf *body)
+{
+    uint32_t count = 0;
+    size_t size = 1; /* "[", and after each a comma or "]" */
+    assert(q->taken.count == 0);
+    assert(q->waiting.count > 0);
+    for (uint32_t at = q->waiting.first; at != NULL_PLACE && count < count_max;
+         at = q->places[at].after, count++) {
+        size_t more = told_json(q->places[at].told).size + 1;
+        if (count > 0 && size + more > bytes_max) break;
+        size += more;
+    }
+    if (!buf_reserve(body, size)) return buf_error(body);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t place = q->waiting.first;
+        table_remove(&q->table, q->places[place].told->hash, place);
+        unlink_place(q, &q->waiting, place);
+        link_before(q, &q->taken, place, NULL_PLACE);
+        buf_put_u8(body, i == 0 ? '[' : ',');
+        buf_put_bytes(body, told_json(q->places[place].told));
+    }
+    buf_put_u8(body, ']');
+    return OK;
+}
+
+const struct told *
+queue_taken(const struct queue *q)
+{
+    return q->taken.count == 0 ? NULL : q->places[q->taken.first].told;
+}
+
+void
+queue_told(struct queue *q)
+{
+    while (q->taken.count > 0) {
+        uint32_t place = q->taken.first;
+        unlink_place(q, &q->taken, place);
+        give_place(q, place);
+    }
+}
+
+void
+queue_put_back(struct queue *q)
+{
+    while (q->taken.count > 0) {
+        uint32_t place = q->taken.last;
+        struct told *told = q->places[place].told;
+        unlink_place(q, &q->taken, place);
+        if (find(q, told) != NULL_PLACE) {
+            give_place(q, place);
+            continue;
+        }
+        link_before(q, &q->waiting, place, q->waiting.first);
+        table_add(&q->table, told->hash, place);
+        if (told->ends_ms < q->end_ms) q->end_ms = told->ends_ms;
+    }
+}

@@ -1,0 +1,226 @@
+/* request.c - a request to a member, from its queue to the verdict on its answer. */
+#include <stdio.h>
+
+#include "backend/common/http_common.h"
+#include "notify/notify_private.h"
+
+enum { BODY_BYTES_MAX = MEMBER_BODY_BYTES_MAX + TOLD_BYTES_MAX };
+
+static const struct named_text HEADERS[] = {{"Content-Type", "application/json"}};
+
+static void
+request_free(struct request *r)
+{
+    struct request **at = &r->notifier->requests;
+    while (*at != r) {
+        at = &(*at)->next;
+    }
+    *at = r->next;
+    alertmanager_unref(r->of);
+    buf_fini(&r->body);
+    mem_free(r->notifier->memory, r, sizeof *r);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* What a verdict on a request means for the alerts in it. */
+static enum member_verdict
+verdict_of(enum writer_verdict verdict)
+{
+    switch (verdict) {
+    case VERDICT_DELIVERED:
+        return MEMBER_TOLD;
+    case VERDICT_DEAD:
+    case VERDICT_SOME_DEAD:
+    case VERDICT_DEAD_CALL:
+    case VERDICT_TOO_LARGE:
+        return MEMBER_REFUSED;
+    case VERDICT_AGAIN:
+    case VERDICT_UNPREPARED:
+        return MEMBER_AGAIN;
+    default:
+        return MEMBER_LATER;
+    }
+}
+
+/* Labels of an alert that is refused, for the log. */
+static void
+show_labels(const struct told *told, char *to, size_t size)
+{
+    struct buf text;
+    buf_init(&text, NULL, TOLD_BYTES_MAX);
+    labels_print(&text, told_labels(told));
+    snprintf(to, size, "%.*s", (int)text.size, (const char *)text.at);
+    buf_fini(&text);
+}
+
+static void
+log_news(struct notifier *n, const char *url, enum member_news news, const char *alert,
+         int64_t failing_ns, const struct writer_step *step)
+{
+    uint64_t held_back = 0;
+    switch (news) {
+    case MEMBER_FAILS:
+        log_warn("notify: cannot send alerts to Alertmanager, retrying", KV("alertmanager", url),
+                 KV("reason", step->reason), KV("error", step->answer));
+        break;
+    case MEMBER_IS_BACK:
+        log_info("notify: Alertmanager takes alerts again", KV("alertmanager", url),
+                 KV("failed_for_s", failing_ns / NS_PER_S));
+        break;
+    case MEMBER_DROPPED_ONE:
+        if (!log_often(&n->refused_gate, env_monotonic_ns(n->env), NOTIFY_LOG_AGAIN_S * NS_PER_S,
+                       &held_back)) {
+            break;
+        }
+        log_warn("notify: Alertmanager refuses an alert, dropped it", KV("alertmanager", url),
+                 KV("alert", alert), KV("reason", step->reason), KV("error", step->answer),
+                 KV("held_back", held_back));
+        break;
+    case MEMBER_NO_NEWS:
+        break;
+    }
+}
+
+/* Ends a request by what is judged of it. */
+static void
+settle(struct request *r, const struct writer_step *step)
+{
+    struct notifier *n = r->notifier;
+    struct member *m = r->member;
+    char alert[LOG_VALUE_BYTES_MAX] = "", url[LOG_VALUE_BYTES_MAX] = "";
+    enum member_news news = MEMBER_NO_NEWS;
+    int64_t now_ns = env_monotonic_ns(n->env), failing_ns = 0;
+    lock_take(&n->lock);
+    if (m->is_gone) {
+        member_free(m);
+    } else {
+        snprintf(url, sizeof url, "%s", m->url);
+        if (m->queue.taken.count == 1) show_labels(queue_taken(&m->queue), alert, sizeof alert);
+        failing_ns = now_ns - m->failing_since_ns;
+        metric_record(&m->latency, (uint64_t)(now_ns - r->began_ns));
+        news = member_settle(m, verdict_of(step->verdict), step->wait_ms, now_ns);
+    }
+    lock_drop(&n->lock);
+    log_news(n, url, news, alert, failing_ns, step);
+    request_free(r);
+}
+
+static void
+answered(struct outside_call *call, const struct http_call_answer *answer)
+{
+    struct request *r = (struct request *)call;
+    struct writer_step step = {.next = WRITER_DONE};
+    access_judge(r->of->access, r->generation, answer, &step);
+    r->notifier->did_something = true;
+    settle(r, &step);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+/* The member's body is in it. */
+static void
+send_request(struct request *r)
+{
+    struct writer_step step = {.next = WRITER_DONE};
+    struct why why = {""};
+    const struct access_request request = {
+        .method = "POST",
+        .url = r->member->url,
+        .headers = HEADERS,
+        .header_count = 1,
+        .body = buf_bytes(&r->body),
+        .answer_bytes_max = NOTIFY_ANSWER_BYTES_MAX,
+    };
+    r->began_ns = env_monotonic_ns(r->notifier->env);
+    enum err e = access_send(r->of->access, &request, &r->call, &r->generation, &why);
+    if (e == OK) return;
+    http_judge_unmade(e, &why, &step);
+    settle(r, &step);
+}
+
+/* A request for a member, with the first alerts of its queue. NULL: there is none, or no memory. */
+static struct request *
+begin_locked(struct notifier *n, const struct plan *plan, struct alertmanager *of,
+             struct member *member, int64_t now_ns)
+{
+    struct request *r = mem_new(n->memory, sizeof *r);
+    if (r == NULL) {
+        member->pause.until_ns = now_ns + PAUSE_MIN_MS * NS_PER_MS;
+        return NULL;
+    }
+    *r = (struct request){
+        .call = {.answered = answered}, .next = n->requests, .notifier = n, .member = member};
+    r->of = alertmanager_ref(of);
+    n->requests = r;
+    buf_init(&r->body, n->memory, BODY_BYTES_MAX);
+    bool is_begun =
+        member_take(member, plan->limits.batch_size, now_ns, env_realtime_ms(n->env), &r->body);
+    if (is_begun) return r;
+    request_free(r);
+    return NULL;
+}
+
+/* The next member that is to be asked now; NULL: none, and *ret_due_ns says when one will be. */
+static struct request *
+next_request(struct notifier *n, const struct plan *plan, struct alertmanager *of, int64_t now_ns,
+             int64_t *ret_due_ns)
+{
+    struct request *r = NULL;
+    *ret_due_ns = INT64_MAX;
+    lock_take(&n->lock);
+    for (uint32_t i = 0; i < of->members.count && r == NULL; i++) {
+        struct member *member = of->members.items[i];
+        if (member_due_ns(member) <= now_ns) r = begin_locked(n, plan, of, member, now_ns);
+        int64_t due_ns = member_due_ns(member);
+        if (due_ns < *ret_due_ns) *ret_due_ns = due_ns;
+    }
+    lock_drop(&n->lock);
+    return r;
+}
+
+static int64_t
+due_ns_of(struct notifier *n, const struct alertmanager *of)
+{
+    int64_t due_ns = INT64_MAX;
+    lock_take(&n->lock);
+    for (uint32_t i = 0; i < of->members.count; i++) {
+        int64_t member_ns = member_due_ns(of->members.items[i]);
+        if (member_ns < due_ns) due_ns = member_ns;
+    }
+    lock_drop(&n->lock);
+    return due_ns;
+}
+
+int64_t
+requests_begin(struct notifier *n, struct plan *plan, struct alertmanager *of)
+{
+    int64_t now_ns = env_monotonic_ns(n->env);
+    int64_t due_ns = due_ns_of(n, of);
+    if (due_ns > now_ns) return due_ns;
+    if (!access_is_ready(of->access)) {
+        due_ns = access_step(of->access);
+        if (!access_is_ready(of->access)) return due_ns;
+    }
+    for (struct request *r; (r = next_request(n, plan, of, now_ns, &due_ns)) != NULL;) {
+        n->did_something = true;
+        send_request(r);
+    }
+    return due_ns;
+}
+
+void
+requests_give_up(struct notifier *n, bool all)
+{
+    for (struct request *r = n->requests, *next; r != NULL; r = next) {
+        next = r->next;
+        lock_take(&n->lock);
+        bool is_gone = r->member->is_gone;
+        if (!is_gone && all) member_unsend(r->member);
+        lock_drop(&n->lock);
+        if (!is_gone && !all) continue;
+        outside_give_up(n->outside, &r->call);
+        if (is_gone) member_free(r->member);
+        request_free(r);
+    }
+}

@@ -1,0 +1,193 @@
+/*
+ * send.c - the way of alerts into queues, on the threads of those who send them.
+ *
+ * Alerts are relabelled and made into JSON without the lock, a slice at a time, once for all
+ * members of an Alertmanager, and once for all Alertmanagers that do not relabel them themselves.
+ * Should a reload come in between, all of them are queued once more, as the new plan says: what is
+ * queued twice is one entry.
+ */
+#include "base/array.h"
+#include "model/relabel.h"
+#include "notify/notify_private.h"
+
+enum { SLICE = 64, LABELS_BYTES_MAX = 1 << 20, SCRATCH_BYTES_MAX = 8 << 20 };
+
+struct sending {
+    struct notifier *notifier;
+    const struct plan *plan;
+    struct told_making making;
+    struct arena scratch;
+    struct buf json;
+    struct buf labels_text;
+    struct label *labels;
+    uint32_t label_capacity;
+};
+
+/* An alert of a slice. */
+struct entry {
+    struct told *told; /* NULL: it is dropped by relabelling, or: */
+    bool failed;       /* there was no memory */
+};
+
+/* Adds the external labels that it lacks. `ret` is a view that ends with the next one. */
+static enum err
+add_external(struct sending *s, struct bytes labels, struct bytes *ret)
+{
+    static const struct labels_limits none = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    const struct plan *plan = s->plan;
+    struct cursor c = cursor_of(labels);
+    uint32_t count = 0;
+    struct label label;
+    if (plan->external_count == 0) {
+        *ret = labels;
+        return OK;
+    }
+    while (labels_next(&c, &label)) {
+        if (!array_reserve(s->notifier->memory, &s->labels, &s->label_capacity,
+                           count + 1 + plan->external_count)) {
+            return ERR_NOMEM;
+        }
+        s->labels[count++] = label;
+    }
+    for (uint32_t i = 0; i < plan->external_count && count > 0; i++) {
+        bool is_lacking = labels_get(labels, plan->external[i].name).size == 0;
+        if (is_lacking) s->labels[count++] = plan->external[i];
+    }
+    buf_clear(&s->labels_text);
+    if (labels_build(s->labels, count, &none, &s->labels_text) != REJECT_NONE) return ERR_NOMEM;
+    *ret = buf_bytes(&s->labels_text);
+    return buf_error(&s->labels_text);
+}
+
+/* `labels` are views of the alert, of `labels_text` or of the arena. */
+static struct entry
+make_entry(struct sending *s, const struct relabel *relabel, struct bytes labels,
+           const struct notify_alert *alert)
+{
+    struct entry entry = {.told = NULL};
+    enum err e = relabel == NULL ? OK : relabel_apply(relabel, labels, &s->scratch, &labels);
+    if (e == OK && labels.size == 0) return entry;
+    if (e == OK) e = told_new(&s->making, labels, alert, &s->json, &entry.told);
+    entry.failed = e != OK;
+    return entry;
+}
+
+static void
+queue_locked(struct alertmanager *a, const struct entry *entries, uint32_t count)
+{
+    for (uint32_t i = 0; i < a->members.count; i++) {
+        struct member *member = a->members.items[i];
+        for (uint32_t k = 0; k < count; k++) {
+            if (entries[k].told != NULL) member_put(member, entries[k].told);
+            member->dropped += entries[k].failed;
+        }
+    }
+}
+
+/* False: another plan is in force. */
+static bool
+queue_entries(struct sending *s, struct alertmanager *a, const struct entry *entries,
+              uint32_t count)
+{
+    struct notifier *n = s->notifier;
+    lock_take(&n->lock);
+    bool is_in_force = n->plan == s->plan;
+    if (is_in_force) queue_locked(a, entries, count);
+    lock_drop(&n->lock);
+    return is_in_force;
+}
+
+/* The labels of the alerts of a slice after relabelling for all; of none: `dropped`, `failed`. */
+struct common {
+    struct bytes labels;
+    bool is_dropped;
+    bool failed;
+};
+
+static void
+make_common(struct sending *s, const struct notify_alert *alert, struct common *ret)
+{
+    const struct relabel *relabel = s->plan->alert_relabel;
+    struct bytes labels;
+    *ret = (struct common){.failed = true};
+    if (add_external(s, alert->labels, &labels)) return;
+    if (relabel != NULL && relabel_apply(relabel, labels, &s->scratch, &labels)) return;
+    ret->is_dropped = labels.size == 0;
+    ret->labels = arena_copy(&s->scratch, labels);
+    ret->failed = !ret->is_dropped && ret->labels.at == NULL;
+}
+
+static void
+free_entries(struct entry *entries, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        told_unref(entries[i].told);
+        entries[i] = (struct entry){.told = NULL};
+    }
+}
+
+static void
+make_entries(struct sending *s, const struct relabel *relabel, const struct common *common,
+             const struct notify_alert *alerts, uint32_t count, struct entry *ret)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        ret[i] = (struct entry){.failed = common[i].failed};
+        if (common[i].failed || common[i].is_dropped) continue;
+        ret[i] = make_entry(s, relabel, common[i].labels, &alerts[i]);
+    }
+}
+
+static bool
+send_slice(struct sending *s, const struct notify_alert *alerts, uint32_t count)
+{
+    struct common common[SLICE];
+    struct entry plain[SLICE] = {{.told = NULL}}, own[SLICE] = {{.told = NULL}};
+    bool has_plain = false, is_in_force = true;
+    arena_reset(&s->scratch);
+    for (uint32_t i = 0; i < count; i++) {
+        make_common(s, &alerts[i], &common[i]);
+    }
+    for (uint32_t i = 0; i < s->plan->count && is_in_force; i++) {
+        struct alertmanager *a = s->plan->items[i];
+        bool is_plain = a->alert_relabel == NULL;
+        if (is_plain && !has_plain) make_entries(s, NULL, common, alerts, count, plain);
+        if (!is_plain) make_entries(s, a->alert_relabel, common, alerts, count, own);
+        has_plain |= is_plain;
+        is_in_force = queue_entries(s, a, is_plain ? plain : own, count);
+        free_entries(own, count);
+    }
+    free_entries(plain, count);
+    return is_in_force;
+}
+
+static bool
+send_by(struct notifier *n, const struct plan *plan, const struct notify_alert *alerts,
+        uint32_t count)
+{
+    struct sending s = {
+        .notifier = n, .plan = plan, .making = {n->memory, n->seed, n->external_url}};
+    bool is_in_force = true;
+    arena_init(&s.scratch, n->memory, SCRATCH_BYTES_MAX, 0);
+    buf_init(&s.json, n->memory, 2 * TOLD_BYTES_MAX);
+    buf_init(&s.labels_text, n->memory, LABELS_BYTES_MAX);
+    for (uint32_t at = 0; at < count && is_in_force; at += SLICE) {
+        is_in_force = send_slice(&s, alerts + at, count - at < SLICE ? count - at : SLICE);
+    }
+    array_free(n->memory, s.labels, s.label_capacity);
+    buf_fini(&s.labels_text);
+    buf_fini(&s.json);
+    arena_fini(&s.scratch);
+    return is_in_force;
+}
+
+void
+notifier_send(struct notifier *n, const struct notify_alert *alerts, uint32_t count)
+{
+    bool is_done = count == 0;
+    while (!is_done) {
+        struct plan *plan = notifier_plan(n);
+        is_done = send_by(n, plan, alerts, count);
+        plan_unref(plan);
+    }
+    outside_wake(n->outside);
+}

@@ -1,0 +1,159 @@
+/* show.c - members and numbers, for people and /metrics. */
+#include "notify/notify_private.h"
+
+void
+notifier_show_settings(struct notifier *n,
+                       void (*show)(void *context, const struct alerting *alerting), void *context)
+{
+    static const struct alerting nothing = {NULL};
+    struct plan *plan = notifier_plan(n);
+    show(context, plan->shared == NULL ? &nothing : &plan->shared->alerting);
+    plan_unref(plan);
+}
+
+/* --- for the API ------------------------------------------------------------------------------ */
+
+static void
+put_url(struct json *to, const char *url)
+{
+    json_object_open(to);
+    json_member_text(to, "url", url);
+    json_object_close(to);
+}
+
+static void
+put_active_locked(const struct members *members, struct json *to)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        put_url(to, members->items[i]->url);
+    }
+}
+
+static void
+put_dropped_locked(const struct members *members, struct json *to)
+{
+    const char *url = (const char *)members->dropped.at;
+    for (uint32_t i = 0; i < members->dropped_count; i++, url += strlen(url) + 1) {
+        put_url(to, url);
+    }
+}
+
+void
+notifier_print(struct notifier *n, struct json *to)
+{
+    lock_take(&n->lock);
+    json_member_array(to, "activeAlertmanagers");
+    for (uint32_t i = 0; i < n->plan->count; i++) {
+        put_active_locked(&n->plan->items[i]->members, to);
+    }
+    json_array_close(to);
+    json_member_array(to, "droppedAlertmanagers");
+    for (uint32_t i = 0; i < n->plan->count; i++) {
+        put_dropped_locked(&n->plan->items[i]->members, to);
+    }
+    json_array_close(to);
+    lock_drop(&n->lock);
+}
+
+/* --- for /metrics ----------------------------------------------------------------------------- */
+
+static const struct metric_family sent_family = {
+    "firekeep_notifications_sent_total", "Total number of alerts sent.", METRIC_KIND_COUNTER};
+static const struct metric_family errors_family = {
+    "firekeep_notifications_errors_total", "Total number of sent alerts affected by errors.",
+    METRIC_KIND_COUNTER};
+static const struct metric_family dropped_family = {
+    "firekeep_notifications_dropped_total",
+    "Total number of alerts dropped due to errors when sending to Alertmanager.",
+    METRIC_KIND_COUNTER};
+static const struct metric_family length_family = {
+    "firekeep_notifications_queue_length", "The number of alert notifications in the queue.",
+    METRIC_KIND_GAUGE};
+static const struct metric_family capacity_family = {
+    "firekeep_notifications_queue_capacity", "The capacity of the alert notifications queue.",
+    METRIC_KIND_GAUGE};
+static const struct metric_family discovered_family = {
+    "firekeep_notifications_alertmanagers_discovered",
+    "The number of alertmanagers discovered and active.", METRIC_KIND_GAUGE};
+
+struct sums {
+    uint64_t sent, errors, dropped, queued;
+    struct metric_histogram latency;
+};
+
+static void
+add_member(struct sums *to, const struct member *m)
+{
+    to->sent += m->sent;
+    to->errors += m->errors;
+    to->dropped += m->dropped;
+    to->queued += m->queue.waiting.count;
+    for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
+        to->latency.buckets[i] += m->latency.buckets[i];
+    }
+    to->latency.sum += m->latency.sum;
+}
+
+/* The member of this URL; NULL: there is none. */
+static const struct member *
+find_url(const struct members *members, const struct member *like)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct member *m = members->items[i];
+        if (m->url_hash == like->url_hash && strcmp(m->url, like->url) == 0) return m;
+    }
+    return NULL;
+}
+
+/* Members of one URL in several Alertmanagers are one series. False: an earlier one has it. */
+static bool
+sum_member_locked(const struct plan *plan, uint32_t at, const struct member *m, struct sums *ret)
+{
+    for (uint32_t i = 0; i < at; i++) {
+        if (find_url(&plan->items[i]->members, m) != NULL) return false;
+    }
+    *ret = (struct sums){.latency = m->latency};
+    for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
+        ret->latency.buckets[i] = 0;
+    }
+    ret->latency.sum = 0;
+    add_member(ret, m);
+    for (uint32_t i = at + 1; i < plan->count; i++) {
+        const struct member *other = find_url(&plan->items[i]->members, m);
+        if (other != NULL) add_member(ret, other);
+    }
+    return true;
+}
+
+static void
+collect_member_locked(struct metric_sink *sink, const struct plan *plan, uint32_t at,
+                      const struct member *m)
+{
+    const struct metric_pair pair = {"alertmanager", bytes_of_text(m->url)};
+    struct sums sums;
+    if (!sum_member_locked(plan, at, m, &sums)) return;
+    metric_put_u64(sink, &sent_family, &pair, 1, sums.sent);
+    metric_put_u64(sink, &errors_family, &pair, 1, sums.errors);
+    metric_put_u64(sink, &dropped_family, &pair, 1, sums.dropped);
+    metric_put_u64(sink, &length_family, &pair, 1, sums.queued);
+    metric_put_histogram(sink, &sums.latency);
+}
+
+void
+notifier_collect(struct metric_sink *sink, void *notifier)
+{
+    struct notifier *n = notifier;
+    uint32_t count = 0;
+    lock_take(&n->lock);
+    for (uint32_t i = 0; i < n->plan->count; i++) {
+        const struct members *members = &n->plan->items[i]->members;
+        count += members->count;
+        for (uint32_t k = 0; k < members->count; k++) {
+            collect_member_locked(sink, n->plan, i, members->items[k]);
+        }
+    }
+    metric_put_u64(sink, &dropped_family, NULL, 0, n->dropped_gone);
+    metric_put_u64(sink, &capacity_family, NULL, 0, n->plan->limits.queue_capacity);
+    metric_put_u64(sink, &discovered_family, NULL, 0, count);
+    lock_drop(&n->lock);
+}

@@ -1,0 +1,162 @@
+/* Alerts as JSON, as Alertmanager's API v2 takes them and Prometheus writes them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "notify/notify_testing.h"
+
+static struct budget budget;
+static struct buf labels, scratch;
+static struct notify_alert alert;
+static struct told_making making;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    budget_init(&budget, "test", 0, NULL);
+    buf_init(&labels, NULL, 4 << 20);
+    buf_init(&scratch, &budget, 4 << 20);
+    making = (struct told_making){&budget, 7, "http://firekeep:9201/x"};
+    alert = (struct notify_alert){.starts_ms = 1767323045678, .ends_ms = 1767323285000};
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    buf_fini(&labels);
+    buf_fini(&scratch);
+    assert_int_equal(budget_used(&budget), 0);
+    return 0;
+}
+
+static struct told *
+make(void)
+{
+    struct told *told;
+    assert_int_equal(told_new(&making, buf_bytes(&labels), &alert, &scratch, &told), OK);
+    return told;
+}
+
+static void
+expect_json(const char *want)
+{
+    struct told *told = make();
+    if (!bytes_equal_text(told_json(told), want)) {
+        fail_msg("%.*s", (int)told_json(told).size, (const char *)told_json(told).at);
+    }
+    assert_true(bytes_equal(told_labels(told), buf_bytes(&labels)));
+    told_unref(told);
+}
+
+static void
+test_an_alert_has_labels_annotations_times_and_where_it_comes_from(void **state)
+{
+    (void)state;
+    const struct label annotations[] = {{bytes_of_text("summary"), bytes_of_text("\"x\"\n")},
+                                        {bytes_of_text("empty"), bytes_of_text("")}};
+    put_alert_labels(&labels, "Down", (const char *[]){"job", "a b", NULL});
+    alert.annotations = annotations;
+    alert.annotation_count = 2;
+    alert.expression = bytes_of_text("up{job=\"a b\"} == 0 + 1 - ~.*_");
+    expect_json("{\"labels\":{\"alertname\":\"Down\",\"job\":\"a b\"},"
+                "\"annotations\":{\"summary\":\"\\\"x\\\"\\n\",\"empty\":\"\"},"
+                "\"startsAt\":\"2026-01-02T03:04:05.678Z\",\"endsAt\":\"2026-01-02T03:08:05.000Z\","
+                "\"generatorURL\":\"http://firekeep:9201/x/graph?g0.expr="
+                "up%7Bjob%3D%22a+b%22%7D+%3D%3D+0+%2B+1+-+~.%2A_&g0.tab=1\"}");
+}
+
+static void
+test_without_a_url_of_ours_nothing_is_said_of_it(void **state)
+{
+    (void)state;
+    put_alert_labels(&labels, "Down", NULL);
+    making.external_url = "";
+    expect_json("{\"labels\":{\"alertname\":\"Down\"},\"annotations\":{},"
+                "\"startsAt\":\"2026-01-02T03:04:05.678Z\","
+                "\"endsAt\":\"2026-01-02T03:08:05.000Z\"}");
+}
+
+static void
+test_bytes_that_are_no_text_are_replaced(void **state)
+{
+    (void)state;
+    const struct label annotation = {bytes_of_text("a"), bytes_of_text("\xff")};
+    put_alert_labels(&labels, "Down", NULL);
+    alert.annotations = &annotation;
+    alert.annotation_count = 1;
+    struct told *told = make();
+    assert_non_null(memmem(told_json(told).at, told_json(told).size, "\"\xef\xbf\xbd\"", 5));
+    told_unref(told);
+}
+
+static void
+test_equal_labels_have_equal_hashes_of_one_seed(void **state)
+{
+    (void)state;
+    put_alert_labels(&labels, "Down", NULL);
+    struct told *a = make();
+    alert.starts_ms++;
+    struct told *b = make();
+    making.seed++;
+    struct told *c = make();
+    assert_true(a->hash == b->hash);
+    assert_true(a->hash != c->hash);
+    told_unref(a);
+    told_unref(b);
+    told_unref(c);
+}
+
+static void
+test_an_alert_that_is_too_long_is_refused(void **state)
+{
+    (void)state;
+    char *text = calloc(1, TOLD_BYTES_MAX);
+    struct told *told;
+    memset(text, 'x', TOLD_BYTES_MAX - 1);
+    const struct label annotation = {bytes_of_text("a"), bytes_of_text(text)};
+    put_alert_labels(&labels, "Down", NULL);
+    alert.annotations = &annotation;
+    alert.annotation_count = 1;
+    assert_int_equal(told_new(&making, buf_bytes(&labels), &alert, &scratch, &told), ERR_LIMIT);
+    free(text);
+}
+
+static void
+test_each_allocation_may_fail(void **state)
+{
+    (void)state;
+    put_alert_labels(&labels, "Down", NULL);
+    alert.expression = bytes_of_text("up == 0");
+    for (uint64_t nth = 1;; nth++) {
+        struct told *told = NULL;
+        buf_fini(&scratch);
+        mem_fail_nth(nth, false);
+        enum err e = told_new(&making, buf_bytes(&labels), &alert, &scratch, &told);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(e, fired ? ERR_NOMEM : OK);
+        told_unref(told);
+        if (!fired) break;
+    }
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_an_alert_has_labels_annotations_times_and_where_it_comes_from),
+        TEST(test_without_a_url_of_ours_nothing_is_said_of_it),
+        TEST(test_bytes_that_are_no_text_are_replaced),
+        TEST(test_equal_labels_have_equal_hashes_of_one_seed),
+        TEST(test_an_alert_that_is_too_long_is_refused),
+        TEST(test_each_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
