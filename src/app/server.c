@@ -18,6 +18,7 @@
 #include "app/readers.h"
 #include "app/remembered.h"
 #include "app/ruler.h"
+#include "app/teller.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "config/store_options.h"
@@ -34,6 +35,7 @@ struct server {
     struct relays *relays;
     struct readers *readers;
     struct ruler *ruler;
+    struct teller *teller;
     bool is_stored;            /* more than the log is kept */
     _Atomic bool takes_writes; /* relaxed: whoever wrote while it changes may have come earlier */
     int flag_count;
@@ -43,7 +45,6 @@ struct server {
     struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
     struct settings settings;
     struct rule_settings rules;
-    struct alerting alerting;
     struct reload_state reloaded;
 };
 
@@ -102,6 +103,7 @@ reload(void *context, struct why *why)
     struct relays_change *change;
     struct readers_change *reading = NULL;
     struct ruler_change *ruling = NULL;
+    struct notifier_change *telling = NULL;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
     enum err e = settings_load(&next, &lists, s->flag_count, s->flag_words, why);
@@ -110,9 +112,14 @@ reload(void *context, struct why *why)
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
     if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
     if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &ruling, why);
+    if (e == OK) {
+        e = teller_prepare(s->teller, &next, &lists.alerting, &lists.rules.external_labels,
+                           &telling, why);
+    }
     if (e == OK) e = relays_prepare(s->relays, &lists.destinations, &change, why);
     if (e) readers_abandon(reading);
     if (e) ruler_abandon(ruling);
+    if (e) notifier_abandon(telling);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
         struct api_limits api_limits = api_limits_of(&next);
@@ -121,13 +128,11 @@ reload(void *context, struct why *why)
         log_configure(next.log_level, next.log_format);
         s->settings = next;
         struct rule_settings rules = s->rules; /* those before are freed with the lists */
-        struct alerting alerting = s->alerting;
         s->rules = lists.rules;
-        s->alerting = lists.alerting;
         lists.rules = rules;
-        lists.alerting = alerting;
         s->reloaded.succeeded_ms = env_realtime_ms(s->env);
         readers_commit(reading);
+        notifier_commit(telling);
         ruler_commit(ruling);
         if (destination_count == 0) note_destinations(s, 0); /* before the last of them ends */
         relays_commit(change);
@@ -171,12 +176,25 @@ show_flags(void *context, void (*each)(void *to, const char *name, const char *v
     }
 }
 
+struct config_shown {
+    struct server *of;
+    struct buf *to;
+};
+
+static void
+print_settings(void *context, const struct alerting *alerting)
+{
+    struct config_shown *c = context;
+    settings_print_yaml(&c->of->settings, &c->of->rules, alerting, c->to);
+}
+
 static void
 show_config(void *context, struct buf *to)
 {
     struct server *s = context;
+    struct config_shown shown = {s, to};
     lock_take(&s->reload_lock);
-    settings_print_yaml(&s->settings, &s->rules, &s->alerting, to);
+    notifier_show_settings(teller_notifier(s->teller), print_settings, &shown);
     lock_drop(&s->reload_lock);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);
@@ -208,6 +226,13 @@ show_alerts(void *context, struct bytes tenant, struct json *to)
 {
     struct server *s = context;
     ruler_print_alerts(s->ruler, tenant, to);
+}
+
+static void
+show_alertmanagers(void *context, struct json *to)
+{
+    struct server *s = context;
+    notifier_print(teller_notifier(s->teller), to);
 }
 
 static bool
@@ -409,6 +434,7 @@ start_api(struct server *s, struct why *why)
         .sources = show_sources,
         .rules = show_rules,
         .alerts = show_alerts,
+        .alertmanagers = show_alertmanagers,
         .remembered = show_remembered,
         .tell_destination = tell_destination,
         .holds_writes = holds_writes,
@@ -502,17 +528,18 @@ server_free(struct server *s)
     keeper_stop_flushing(&s->keeper);
     merger_stop(s->merger);
     ruler_join(s->ruler);
+    teller_stop(s->teller);
     http_server_free(s->http); /* whose requests wait for commits, as rules do */
     keeper_stop_committing(&s->keeper);
     api_free(s->api);
     ruler_free(s->ruler);
+    teller_free(s->teller);
     merger_free(s->merger); /* requests under way may have asked for these two until now */
     relays_free(s->relays);
     readers_free(s->readers);
     tsdb_free(s->tsdb);
     keeper_fini(&s->keeper);
     rule_settings_free(&s->rules);
-    alerting_free(&s->alerting);
     lock_fini(&s->reload_lock);
     mem_free(NULL, s, sizeof *s);
 }
@@ -527,9 +554,25 @@ begin_sources(struct server *s, struct sources *sources, struct why *why)
 }
 
 static void
-tell_nobody(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
+tell_alerts(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
 {
-    (void)context, (void)tenant, (void)alerts, (void)count;
+    struct server *s = context;
+    (void)tenant; /* all tell the same Alertmanagers */
+    teller_tell(s->teller, alerts, count);
+}
+
+static enum err
+begin_telling(struct server *s, struct config_lists *lists, struct why *why)
+{
+    struct notifier_change *change;
+    enum err e =
+        teller_new(s->env, &s->memory.foreground, s->settings.web_external_url, &s->teller, why);
+    if (e == OK) {
+        e = teller_prepare(s->teller, &s->settings, &lists->alerting, &lists->rules.external_labels,
+                           &change, why);
+    }
+    if (e == OK) notifier_commit(change);
+    return e;
 }
 
 static enum err
@@ -544,7 +587,7 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .keeper = &s->keeper,
         .holds_writes = holds_writes,
         .takes_writes = takes_writes,
-        .tell = tell_nobody,
+        .tell = tell_alerts,
         .context = s,
     };
     enum err e = ruler_new(&options, &s->ruler, why);
@@ -591,6 +634,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) e = readers_new(&readers, &s->readers, why);
     if (e == OK) e = begin_sources(s, &lists->sources, why);
     if (e == OK) e = start_api(s, why);
+    if (e == OK) e = begin_telling(s, lists, why);
     if (e == OK) e = begin_rules(s, lists, why);
     uint32_t destination_count = lists->destinations.count;
     if (e == OK) { /* before anything of the log is given up */
@@ -609,10 +653,9 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) {
         s->rules = lists->rules;
         lists->rules = (struct rule_settings){NULL};
-        s->alerting = lists->alerting;
-        lists->alerting = (struct alerting){NULL};
         e = start_http(s, why);
     }
+    if (e == OK) e = teller_run(s->teller, why);
     if (e == OK) ruler_run(s->ruler);
     if (e) {
         server_free(s);

@@ -1,0 +1,32 @@
+/*
+ * teller.h - the thread that tells Alertmanagers what alerts say: it drives a notifier (notify/).
+ *
+ * Threads: teller_tell() and those that show something from any; the others from the one that owns
+ * the server or, one at a time, reloads it.
+ */
+#ifndef APP_TELLER_H
+#define APP_TELLER_H
+
+#include "config/config.h"
+#include "notify/notify.h"
+#include "rules/group.h"
+
+struct teller;
+
+/* Without Alertmanagers yet; nothing runs. `external_url` outlives it. ERR_NOMEM. */
+MUST_CHECK enum err teller_new(struct env *env, struct budget *memory, const char *external_url,
+                               struct teller **ret_teller, struct why *why);
+/* The notifier that it drives, for notifier_prepare() and what it shows. */
+struct notifier *teller_notifier(struct teller *teller);
+/* As notifier_prepare(), with what settings say. */
+MUST_CHECK enum err teller_prepare(struct teller *teller, const struct settings *settings,
+                                   struct alerting *alerting, const struct named_texts *labels,
+                                   struct notifier_change **ret_change, struct why *why);
+/* ERR_AGAIN, ERR_NOMEM: no thread. */
+MUST_CHECK enum err teller_run(struct teller *teller, struct why *why);
+void teller_tell(struct teller *teller, const struct rule_alert *alerts, uint32_t count);
+/* Waits some seconds at most for what is queued. NULL is fine, as for the next. */
+void teller_stop(struct teller *teller);
+void teller_free(struct teller *teller);
+
+#endif
