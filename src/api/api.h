@@ -94,10 +94,9 @@ struct api_options {
     void (*destinations)(void *context, struct json *to);
     void (*sources)(void *context, struct json *to);
     /* Members of the object that is open, of what Prometheus tells of rules and Alertmanagers; of
-     * alerts, those of the array that is. All NULL: there are no rules. ERR_INPUT: there is no such
-     * page of groups. */
-    enum err (*rules)(void *context, const struct rules_question *question, struct json *to,
-                      struct why *why);
+     * alerts, those of the array that is. All NULL: there are no rules. ERR_MISSING: no group has
+     * the token from which on they are asked for. */
+    enum err (*rules)(void *context, const struct rules_question *question, struct json *to);
     void (*alerts)(void *context, struct bytes tenant, struct json *to);
     void (*alertmanagers)(void *context, struct json *to);
     /* Puts an array of what is remembered of those that are not open; on a query thread. */

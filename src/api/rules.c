@@ -145,15 +145,17 @@ put_rules(struct asking *a)
     success_begin(&a->json, &a->text);
     json_object_open(&a->json);
     if (o->rules != NULL) {
-        e = o->rules(o->context, &a->question, &a->json, &a->why);
-    } else if (a->question.next_token.size > 0) {
-        e = why_set(&a->why, ERR_INPUT,
-                    "invalid parameter \"group_next_token\": there are no rules");
+        e = o->rules(o->context, &a->question, &a->json);
     } else {
+        if (a->question.next_token.size > 0) e = ERR_MISSING;
         json_member_array(&a->json, "groups");
         json_array_close(&a->json);
     }
-    if (e == ERR_INPUT) buf_put_text(&a->error, a->why.text);
+    if (e == ERR_MISSING) {
+        e = form_invalid(&a->error, "group_next_token", "invalid group_next_token '");
+        buf_put_bytes(&a->error, a->question.next_token);
+        buf_put_text(&a->error, "'. were rule groups changed?");
+    }
     json_object_close(&a->json);
     return e;
 }

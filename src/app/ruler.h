@@ -67,9 +67,9 @@ void ruler_each(struct ruler *ruler, struct bytes tenant,
                 void (*each)(void *context, struct group *group), void *context);
 void ruler_facts(struct ruler *ruler, struct agenda_facts *ret);
 
-/* "groups" and "groupNextToken" of the object that is open. ERR_INPUT: there is no such token. */
+/* "groups" and "groupNextToken" of the object that is open. ERR_MISSING: no group has the token. */
 MUST_CHECK enum err ruler_print(struct ruler *ruler, const struct rules_question *question,
-                                struct json *to, struct why *why);
+                                struct json *to);
 /* All active alerts, into the array that is open. */
 void ruler_print_alerts(struct ruler *ruler, struct bytes tenant, struct json *to);
 /* For a metric_collector, whose context is the ruler. */

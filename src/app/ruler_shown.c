@@ -68,8 +68,7 @@ print_group(void *context, struct group *group)
 }
 
 enum err
-ruler_print(struct ruler *r, const struct rules_question *question, struct json *to,
-            struct why *why)
+ruler_print(struct ruler *r, const struct rules_question *question, struct json *to)
 {
     struct printing p = {.question = question, .to = to};
     p.found = question->group_limit == 0 || question->next_token.size == 0;
@@ -77,11 +76,7 @@ ruler_print(struct ruler *r, const struct rules_question *question, struct json 
     ruler_each(r, question->tenant, print_group, &p);
     json_array_close(to);
     if (p.is_full) json_member_text(to, "groupNextToken", p.token);
-    if (p.found) return OK;
-    return why_set(why, ERR_INPUT,
-                   "invalid parameter \"group_next_token\": invalid group_next_token '%.*s'. were "
-                   "rule groups changed?",
-                   (int)question->next_token.size, (const char *)question->next_token.at);
+    return p.found ? OK : ERR_MISSING;
 }
 
 static void

@@ -8,7 +8,6 @@
 #include "base/hash.h"
 #include "config/rule_files.h"
 #include "rules/agenda.h"
-#include "rules/slots.h"
 #include "tsdb/tsdb_testing.h"
 
 enum { SIM_SERIES = 6, SIM_SCRAPE_S = 15, SIM_TOLD_MAX = 4096 };

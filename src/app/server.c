@@ -215,10 +215,10 @@ show_sources(void *context, struct json *to)
 }
 
 static enum err
-show_rules(void *context, const struct rules_question *question, struct json *to, struct why *why)
+show_rules(void *context, const struct rules_question *question, struct json *to)
 {
     struct server *s = context;
-    return ruler_print(s->ruler, question, to, why);
+    return ruler_print(s->ruler, question, to);
 }
 
 static void

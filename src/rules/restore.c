@@ -210,6 +210,16 @@ pending_since(const struct restoring *r, int64_t active_ns, int64_t last_ns)
     return active_ns + (r->now_ns - last_ns);
 }
 
+/* A sample has whole seconds of it. It was an evaluation, unless it was moved by a restart. */
+static int64_t
+active_since(const struct restoring *r, const struct witness *w)
+{
+    const struct schedule *schedule = &r->past->group->schedule;
+    int64_t begin_ns = w->active_s * NS_PER_S, end_ns = begin_ns + NS_PER_S - 1;
+    int64_t at_ns = schedule_time_ns(schedule, schedule_slot(schedule, end_ns));
+    return at_ns >= begin_ns ? at_ns : begin_ns;
+}
+
 static struct alert
 state_of(const struct restoring *r, const struct witness *w)
 {
@@ -220,7 +230,7 @@ state_of(const struct restoring *r, const struct witness *w)
         alert.resolved_at_ns = evaluation_ns(r, w->over_ms);
         return alert;
     }
-    int64_t last_ns = evaluation_ns(r, w->active_ms), active_ns = w->active_s * NS_PER_S;
+    int64_t last_ns = evaluation_ns(r, w->active_ms), active_ns = active_since(r, w);
     bool fires = w->firing_ms == w->active_ms;
     alert.state = fires ? ALERT_FIRING : ALERT_PENDING;
     alert.active_at_ns = fires ? active_ns : pending_since(r, active_ns, last_ns);

@@ -38,7 +38,7 @@
 #include "base/metric.h"
 #include "notify/notify.h"
 
-enum { LIST_MAX = 16, LABELS_MAX = 32, LINE_BYTES_MAX = 1 << 16, ALERTMANAGERS_MAX = 4 };
+enum { LIST_MAX = 16, LABELS_MAX = 32, LINE_BYTES_MAX = 1 << 16, MEMBERS_MAX = 4 };
 enum { STEP_MS = 500 };
 
 /* Lists that settings point to. */
@@ -57,8 +57,8 @@ struct lists {
 };
 
 struct run {
-    struct alertmanager_settings items[ALERTMANAGERS_MAX];
-    struct lists lists[ALERTMANAGERS_MAX];
+    struct alertmanager_settings items[MEMBERS_MAX];
+    struct lists lists[MEMBERS_MAX];
     struct alerting alerting;
     struct relabel_spec relabel_all[LIST_MAX];
     struct named_text external[LIST_MAX];
@@ -122,7 +122,7 @@ spec_of(char *text)
 static void
 begin_alertmanager(struct run *run)
 {
-    if (run->alerting.count == ALERTMANAGERS_MAX) give_up("too many Alertmanagers");
+    if (run->alerting.count == MEMBERS_MAX) give_up("too many Alertmanagers");
     struct alertmanager_settings *a = &run->items[run->alerting.count];
     struct lists *lists = &run->lists[run->alerting.count++];
     *a = (struct alertmanager_settings){
