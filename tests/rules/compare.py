@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""compare.py - whether two servers recorded the same, and told the same.
+
+    compare.py series URL URL SELECTOR START END [EXCEPT_START EXCEPT_END]...
+    compare.py told FILE FILE START END [EXCEPT_START EXCEPT_END]...
+
+Of series: all samples of the selector between the times, staleness markers too as far as they show: a series that
+ended shows for no time after. Of what was told, in files as world.py gives them: which alerts began to fire when, with
+what, and were resolved when. What touches an excepted time does not count. Prints what differs, and exits with 1.
+"""
+
+import calendar
+import json
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+
+def excepted(seconds, ranges):
+    return any(begin <= seconds <= end for begin, end in ranges)
+
+
+def series(url, selector, start, end, ranges):
+    samples = {}
+    query = urllib.parse.urlencode({"query": "%s[%ds]" % (selector, end - start), "time": end})
+    with urllib.request.urlopen("%s/api/v1/query?%s" % (url, query)) as answer:
+        for one in json.load(answer)["data"]["result"]:
+            labels = json.dumps(one["metric"], sort_keys=True)
+            for t, value in one.get("values", []):
+                if not excepted(t, ranges):
+                    samples[labels, t] = value
+    # How long each is there: once a second.
+    query = urllib.parse.urlencode({"query": selector, "start": start, "end": end, "step": 1})
+    with urllib.request.urlopen("%s/api/v1/query_range?%s" % (url, query)) as answer:
+        for one in json.load(answer)["data"]["result"]:
+            labels = json.dumps(one["metric"], sort_keys=True)
+            for t, value in one["values"]:
+                if not excepted(t, ranges):
+                    samples["last of " + labels, t] = value
+    return samples
+
+
+def seconds_of(text):
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float("0." + (text[20:].rstrip("Z") or "0"))
+
+
+def resolved(alert):
+    """What is told as firing ends minutes later."""
+    return alert["told"] >= seconds_of(alert["endsAt"])
+
+
+def told(path, start, end, ranges):
+    found = {}
+    with open(path) as file:
+        for line in file:
+            alert = json.loads(line)
+            labels = json.dumps(alert["labels"], sort_keys=True)
+            begins, ends = seconds_of(alert["startsAt"]), seconds_of(alert["endsAt"])
+            if not start <= begins <= end or excepted(begins, ranges):
+                continue
+            found["fires " + labels, alert["startsAt"]] = alert["generatorURL"]
+            if resolved(alert) and ends <= end and not excepted(ends, ranges):
+                found["is over " + labels, alert["startsAt"]] = alert["endsAt"]
+            annotations = json.dumps(alert.get("annotations", {}), sort_keys=True)
+            found["says " + labels, annotations] = ""
+    return found
+
+
+def main():
+    what, one, other = sys.argv[1:4]
+    rest = sys.argv[4:]
+    if what == "series":
+        selector, rest = rest[0], rest[1:]
+    numbers = [float(n) for n in rest]
+    start, end = numbers[0], numbers[1]
+    ranges = list(zip(numbers[2::2], numbers[3::2]))
+    if what == "series":
+        a, b = (series(url, selector, int(start), int(end), ranges) for url in (one, other))
+    else:
+        a, b = (told(path, start, end, ranges) for path in (one, other))
+    differ = 0
+    for key in sorted(set(a) | set(b), key=str):
+        if a.get(key) == b.get(key):
+            continue
+        differ += 1
+        if differ <= 20:
+            print("%s: %r and %r" % (key, a.get(key), b.get(key)))
+    print("%d compared, %d differ" % (len(set(a) | set(b)), differ))
+    sys.exit(1 if differ or not a else 0)
+
+
+main()
