@@ -31,7 +31,8 @@ struct witness {
     struct bytes alerts_series; /* ALERTS{...} of the last state */
     int64_t active_s;
     int64_t active_ms; /* the last time at which it was active; INT64_MIN: it was not */
-    int64_t firing_ms; /* the same of firing */
+    int64_t firing_ms; /* the same of firing, */
+    int64_t fired_ms;  /* and since when, as far as was looked back */
     int64_t over_ms;   /* when it was over, after that; INT64_MIN: it is not known to be */
     bool restored;
 };
@@ -94,6 +95,7 @@ witness_of(struct restoring *r, struct bytes series)
 /* What of a series counts: its last sample, and when it was marked stale after it. */
 struct last_sample {
     int64_t t_ms;
+    int64_t since_ms; /* the first one that no marker separates from it */
     double value;
     int64_t stale_ms;
 };
@@ -102,7 +104,7 @@ static enum err
 read_last(struct restoring *r, struct series_set *set, struct last_sample *ret)
 {
     struct sample_batch batch;
-    *ret = (struct last_sample){.t_ms = INT64_MIN, .stale_ms = INT64_MIN};
+    *ret = (struct last_sample){INT64_MIN, INT64_MIN, 0, INT64_MIN};
     for (;;) {
         enum err e = series_set_batch(set, &batch, r->why);
         if (e || batch.count == 0) return e;
@@ -110,8 +112,10 @@ read_last(struct restoring *r, struct series_set *set, struct last_sample *ret)
             if (batch.value_bits[i] == STALE_NAN_BITS) {
                 if (ret->stale_ms == INT64_MIN) ret->stale_ms = batch.times_ms[i];
             } else {
-                *ret = (struct last_sample){batch.times_ms[i], bits_double(batch.value_bits[i]),
-                                            INT64_MIN};
+                bool is_first = ret->t_ms == INT64_MIN || ret->stale_ms != INT64_MIN;
+                int64_t since_ms = is_first ? batch.times_ms[i] : ret->since_ms;
+                *ret = (struct last_sample){batch.times_ms[i], since_ms,
+                                            bits_double(batch.value_bits[i]), INT64_MIN};
             }
         }
     }
@@ -135,6 +139,7 @@ take_alerts(struct restoring *r, struct witness *w, struct bytes series,
     struct bytes state = labels_get(series, bytes_of_text("alertstate"));
     if (bytes_equal_text(state, "firing")) {
         w->firing_ms = last->t_ms;
+        w->fired_ms = last->since_ms;
         w->over_ms = last->stale_ms;
     }
     if (last->stale_ms != INT64_MIN) return OK;
@@ -225,7 +230,7 @@ state_of(const struct restoring *r, const struct witness *w)
 {
     struct alert alert = {.state = ALERT_INACTIVE};
     if (w->active_ms == INT64_MIN) {
-        alert.fired_at_ns = evaluation_ns(r, w->firing_ms);
+        alert.fired_at_ns = evaluation_ns(r, w->fired_ms);
         alert.active_at_ns = alert.fired_at_ns;
         alert.resolved_at_ns = evaluation_ns(r, w->over_ms);
         return alert;

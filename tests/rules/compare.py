@@ -62,8 +62,8 @@ def told(path, start, end, ranges):
             found["fires " + labels, alert["startsAt"]] = alert["generatorURL"]
             if resolved(alert) and ends <= end and not excepted(ends, ranges):
                 found["is over " + labels, alert["startsAt"]] = alert["endsAt"]
-            annotations = json.dumps(alert.get("annotations", {}), sort_keys=True)
-            found["says " + labels, annotations] = ""
+            if not resolved(alert):
+                found["says " + labels, json.dumps(alert.get("annotations", {}), sort_keys=True)] = ""
     return found
 
 
