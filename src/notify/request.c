@@ -65,7 +65,7 @@ log_news(struct notifier *n, const char *url, enum member_news news, const char 
                  KV("reason", step->reason), KV("error", step->answer));
         break;
     case MEMBER_IS_BACK:
-        log_info("notify: Alertmanager takes alerts again", KV("alertmanager", url),
+        log_info("notify: Alertmanager accepts alerts again", KV("alertmanager", url),
                  KV("failed_for_s", failing_ns / NS_PER_S));
         break;
     case MEMBER_DROPPED_ONE:
@@ -73,7 +73,7 @@ log_news(struct notifier *n, const char *url, enum member_news news, const char 
                        &held_back)) {
             break;
         }
-        log_warn("notify: Alertmanager refuses an alert, dropped it", KV("alertmanager", url),
+        log_warn("notify: alert refused by Alertmanager, dropped", KV("alertmanager", url),
                  KV("alert", alert), KV("reason", step->reason), KV("error", step->answer),
                  KV("held_back", held_back));
         break;
