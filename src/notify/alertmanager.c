@@ -163,7 +163,7 @@ take_target(struct finding *f, struct bytes target)
     }
     buf_fini(&url);
     if (!is_valid && !is_dropped && e == OK) {
-        log_warn("notify: target left out, its address is not valid: expected host:port",
+        log_warn("notify: target ignored, invalid address: expected HOST:PORT",
                  KV("address", address));
     }
     return e;
@@ -194,7 +194,7 @@ alertmanager_find(struct alertmanager *a, uint32_t queue_max, struct members *re
         return ERR_NOMEM;
     }
     if (f.left_out > 0) {
-        log_warn("notify: too many members of an Alertmanager, the others are left out",
+        log_warn("notify: too many members of an Alertmanager, ignoring the rest",
                  KV("members", MEMBERS_MAX), KV("left_out", f.left_out));
     }
     for (uint32_t i = 0; i < a->discovery_count; i++) {

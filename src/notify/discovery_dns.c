@@ -120,10 +120,11 @@ static void
 note(struct found_name *name, enum err e, const char *error)
 {
     if (e && !name->has_failed) {
-        log_warn("notify: cannot look up name, keeping the targets found before",
+        log_warn("notify: cannot look up name, keeping the previous targets",
                  KV("name", name->name), KV("error", error));
     }
-    if (e == OK && name->has_failed) log_info("notify: name found", KV("name", name->name));
+    if (e == OK && name->has_failed)
+        log_info("notify: name resolved again", KV("name", name->name));
     name->has_failed = e != OK;
 }
 

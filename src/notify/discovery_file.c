@@ -125,7 +125,7 @@ look_at(struct file_discovery *f, struct found_file *file, const struct file_fac
     file->was_read = e != ERR_NOMEM;
     file->refresh_ns = now_ns + refresh_ms * NS_PER_MS;
     if (e && has_changed) {
-        log_warn("notify: cannot read targets from file, keeping those read before",
+        log_warn("notify: cannot read targets from file, keeping the previous targets",
                  KV("path", file->path), KV("error", why_text(&why, e)));
     }
 }
@@ -171,8 +171,8 @@ take_path(void *context, const char *path)
     }
     if (file == NULL && f->count == FILES_MAX) {
         if (!f->is_full) {
-            log_warn("notify: too many files of targets, the others are left out",
-                     KV("files", FILES_MAX), KV("path", path));
+            log_warn("notify: too many files of targets, ignoring the rest", KV("files", FILES_MAX),
+                     KV("path", path));
         }
         f->is_full = true;
         return OK;
@@ -218,7 +218,7 @@ file_step(struct discovery *discovery)
         e = err_first(e, failed);
     }
     if (e && !f->has_failed) {
-        log_warn("notify: cannot look for files of targets, keeping those found before",
+        log_warn("notify: cannot list files of targets, keeping the previous targets",
                  KV("error", why_text(&why, e)));
     }
     f->has_failed = e != OK;

@@ -77,7 +77,7 @@ static void
 note_failed(struct http_discovery *h, const char *error)
 {
     if (!h->has_failed) {
-        log_warn("notify: cannot get targets from server, keeping those it gave before",
+        log_warn("notify: cannot get targets from server, keeping the previous targets",
                  KV("url", h->settings->url), KV("error", error));
     }
     h->has_failed = true;
@@ -159,7 +159,8 @@ answered(struct outside_call *call, const struct http_call_answer *answer)
         note_failed(h, why_text(&why, e));
         return;
     }
-    if (h->has_failed) log_info("notify: got targets from server", KV("url", h->settings->url));
+    if (h->has_failed)
+        log_info("notify: got targets from server again", KV("url", h->settings->url));
     h->has_failed = false;
     wait_for_next(h);
 }

@@ -344,11 +344,12 @@ dns_fds(struct dns *dns, struct pollfd *fds, int *wait_ms)
     for (const struct question *q = dns->questions; q != NULL; q = q->next) {
         if (q->is_done) *wait_ms = 0;
     }
-    int bits = ares_getsock(dns->channel, sockets, ARES_GETSOCK_MAXNUM);
+    /* A bit for each that is to be read, and 16 higher one for each that is to be written. */
+    unsigned bits = (unsigned)ares_getsock(dns->channel, sockets, ARES_GETSOCK_MAXNUM);
     for (unsigned i = 0; i < ARES_GETSOCK_MAXNUM && i < DNS_FDS_MAX; i++) {
         short events = 0;
-        if (ARES_GETSOCK_READABLE(bits, i)) events |= POLLIN;
-        if (ARES_GETSOCK_WRITABLE(bits, i)) events |= POLLOUT;
+        if ((bits >> i & 1) != 0) events |= POLLIN;
+        if ((bits >> (i + ARES_GETSOCK_MAXNUM) & 1) != 0) events |= POLLOUT;
         if (events != 0) fds[count++] = (struct pollfd){.fd = sockets[i], .events = events};
     }
     struct timeval most = {*wait_ms / 1000, *wait_ms % 1000 * 1000}, left;

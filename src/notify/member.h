@@ -16,6 +16,7 @@
 #ifndef NOTIFY_MEMBER_H
 #define NOTIFY_MEMBER_H
 
+#include "base/log.h"
 #include "base/metric.h"
 #include "notify/pause.h"
 #include "notify/queue.h"
@@ -58,6 +59,8 @@ struct member {
     uint64_t errors;
     uint64_t dropped;
     uint64_t dropped_told;           /* of these, what the log has */
+    struct log_gate gate;            /* of lines about its failures */
+    bool is_told_of;                 /* the log has a line of the one at hand */
     struct metric_histogram latency; /* has the URL as its label */
 };
 

@@ -121,7 +121,7 @@ log_dropped(struct notifier *n, const struct plan *plan)
     uint64_t dropped = dropped_untold_locked(plan);
     lock_drop(&n->lock);
     if (dropped == 0) return;
-    log_warn("notify: dropped alerts, as queues were full, alerts too old, or memory was short",
+    log_warn("notify: alerts dropped: queue full, alert expired, or not enough memory",
              KV("alerts", dropped));
 }
 

@@ -212,6 +212,23 @@ test_a_batch_has_as_many_alerts_as_configured(void **state)
     expect_log(&rig, A " X:1 Y:1\n" A " Z:1\n");
 }
 
+static void
+test_a_member_that_fails_now_and_then_does_not_flood_the_log(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    uint64_t warnings = log_count(LOG_WARN), back = log_count(LOG_INFO);
+    for (int64_t i = 0; i < 20; i++) { /* 40 s */
+        rig_answer(&rig, A, 0, i % 2 == 0 ? 500 : 200);
+        rig_fire(&rig, "Down", i);
+        rig_run(&rig, 2000);
+    }
+    assert_true(notifier_is_idle(rig.notifier));
+    assert_in_range(log_count(LOG_WARN) - warnings, 3, 5);
+    assert_int_equal(log_count(LOG_INFO) - back, log_count(LOG_WARN) - warnings);
+}
+
 /* --- reloads ---------------------------------------------------------------------------------- */
 
 static void
@@ -527,6 +544,7 @@ main(void)
         TEST(test_statuses_decide_what_becomes_of_an_alert),
         TEST(test_retry_after_is_waited_for),
         TEST(test_a_batch_has_as_many_alerts_as_configured),
+        TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log),
         TEST(test_a_reload_keeps_queues_of_members_that_stay),
         TEST(test_a_reload_that_changes_nothing_disturbs_no_request),
         TEST(test_a_request_to_a_member_that_is_gone_is_given_up),

@@ -45,6 +45,7 @@ struct request {
     struct buf body;
     uint32_t generation; /* of the token or keys it is sent with */
     int64_t began_ns;
+    bool was_sent;
 };
 
 struct notifier {

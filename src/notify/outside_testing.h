@@ -112,7 +112,8 @@ fake_start(struct outside *outside, const struct http_call *call, struct why *wh
         snprintf(c->headers + size - 1, more + 1, "%s\n", *h);
         size += more;
     }
-    c->body = strndup(call->body.size == 0 ? "" : (const char *)call->body.at, call->body.size);
+    c->body = calloc(1, call->body.size + 1);
+    if (call->body.size > 0) memcpy(c->body, call->body.at, call->body.size);
     c->status = 200;
     f->serve(f->context, c);
     c->due_ns = fake_due_ns(f, c->after_ms);

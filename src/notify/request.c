@@ -65,7 +65,7 @@ log_news(struct notifier *n, const char *url, enum member_news news, const char 
                  KV("reason", step->reason), KV("error", step->answer));
         break;
     case MEMBER_IS_BACK:
-        log_info("notify: Alertmanager takes alerts again", KV("alertmanager", url),
+        log_info("notify: Alertmanager accepts alerts again", KV("alertmanager", url),
                  KV("failed_for_s", failing_ns / NS_PER_S));
         break;
     case MEMBER_DROPPED_ONE:
@@ -73,13 +73,25 @@ log_news(struct notifier *n, const char *url, enum member_news news, const char 
                        &held_back)) {
             break;
         }
-        log_warn("notify: Alertmanager refuses an alert, dropped it", KV("alertmanager", url),
+        log_warn("notify: alert refused by Alertmanager, dropped", KV("alertmanager", url),
                  KV("alert", alert), KV("reason", step->reason), KV("error", step->answer),
                  KV("held_back", held_back));
         break;
     case MEMBER_NO_NEWS:
         break;
     }
+}
+
+/* Of a member that fails and is back all the time not every line is written: both or none. */
+static enum member_news
+worth_a_line(struct member *m, enum member_news news, int64_t now_ns)
+{
+    uint64_t held_back;
+    if (news == MEMBER_FAILS) {
+        m->is_told_of = log_often(&m->gate, now_ns, NOTIFY_LOG_AGAIN_S * NS_PER_S, &held_back);
+    }
+    bool is_held_back = (news == MEMBER_FAILS || news == MEMBER_IS_BACK) && !m->is_told_of;
+    return is_held_back ? MEMBER_NO_NEWS : news;
 }
 
 /* Ends a request by what is judged of it. */
@@ -89,6 +101,7 @@ settle(struct request *r, const struct writer_step *step)
     struct notifier *n = r->notifier;
     struct member *m = r->member;
     char alert[LOG_VALUE_BYTES_MAX] = "", url[LOG_VALUE_BYTES_MAX] = "";
+    enum member_verdict verdict = verdict_of(step->verdict);
     enum member_news news = MEMBER_NO_NEWS;
     int64_t now_ns = env_monotonic_ns(n->env), failing_ns = 0;
     lock_take(&n->lock);
@@ -96,10 +109,10 @@ settle(struct request *r, const struct writer_step *step)
         member_free(m);
     } else {
         snprintf(url, sizeof url, "%s", m->url);
-        if (m->queue.taken.count == 1) show_labels(queue_taken(&m->queue), alert, sizeof alert);
+        if (verdict == MEMBER_REFUSED) show_labels(queue_taken(&m->queue), alert, sizeof alert);
         failing_ns = now_ns - m->failing_since_ns;
-        metric_record(&m->latency, (uint64_t)(now_ns - r->began_ns));
-        news = member_settle(m, verdict_of(step->verdict), step->wait_ms, now_ns);
+        if (r->was_sent) metric_record(&m->latency, (uint64_t)(now_ns - r->began_ns));
+        news = worth_a_line(m, member_settle(m, verdict, step->wait_ms, now_ns), now_ns);
     }
     lock_drop(&n->lock);
     log_news(n, url, news, alert, failing_ns, step);
@@ -134,6 +147,7 @@ send_request(struct request *r)
     };
     r->began_ns = env_monotonic_ns(r->notifier->env);
     enum err e = access_send(r->of->access, &request, &r->call, &r->generation, &why);
+    r->was_sent = e == OK;
     if (e == OK) return;
     http_judge_unmade(e, &why, &step);
     settle(r, &step);

@@ -163,7 +163,7 @@ is_told_when_it_goes_on() {
 refused_alone() {
     say 'many 100 240000 alertname=Good' && say 'alert alertname=Bad,a-b=c 0 240000' && say 'many 100 240000 alertname=Fine' || return 1
     is_idle 30 && all_know 601 two three && knows one 600 && has_number dropped_total three 1 || return 1
-    grep -q 'Alertmanager refuses an alert, dropped it.*a-b' "$work/notifier.log"
+    grep -q 'alert refused by Alertmanager, dropped.*a-b' "$work/notifier.log"
 }
 
 overflows() {
@@ -187,7 +187,7 @@ claim "all are told of many alerts" all_are_told_of_many
 claim "all are told that they ended" all_are_told_of_their_end
 claim "a member that is killed delays no other" goes_on_without_the_dead_one
 claim "it is told when it is back" is_told_when_it_is_back
-claim "the log says so once each" eval 'log_has 1 "cannot send alerts to Alertmanager" && log_has 1 "takes alerts again"'
+claim "the log says so once each" eval 'log_has 1 "cannot send alerts to Alertmanager" && log_has 1 "accepts alerts again"'
 claim "a member that is stopped delays no other" goes_on_without_the_stopped_one
 claim "it is told when it goes on" is_told_when_it_goes_on
 claim "an alert that is refused is found among others and dropped alone" refused_alone
