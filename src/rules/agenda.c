@@ -373,7 +373,11 @@ take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mon
                      KV("file", group_text(e->group)->file),
                      KV("group", group_text(e->group)->name));
         }
+        const struct schedule *mine = group_schedule(e->group);
+        const struct schedule *its = group_schedule(e->from->group);
+        bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
         e->took_over = e->from->begun;
+        if (e->took_over && same) e->next_slot = e->from->next_slot;
         entry_free(a, e->from);
         e->from = NULL;
     }
@@ -717,7 +721,7 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     }
     e->begun = true;
     e->not_before_ns = 0;
-    e->next_slot = job->slot + 1;
+    if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
     e->down_ns = job->down_ns;
     e->is_behind = e->made.count > 0;
     note_missing(a, e, job->how.at_ns, monotonic_ns);

@@ -30,10 +30,11 @@ struct witness {
     struct bytes state_series;  /* ALERTS_FOR_STATE{...}, where it is active */
     struct bytes alerts_series; /* ALERTS{...} of the last state */
     int64_t active_s;
-    int64_t active_ms; /* the last time at which it was active; INT64_MIN: it was not */
-    int64_t firing_ms; /* the same of firing, */
-    int64_t fired_ms;  /* and since when, as far as was looked back */
-    int64_t over_ms;   /* when it was over, after that; INT64_MIN: it is not known to be */
+    int64_t active_ms;  /* the last time at which it was active; INT64_MIN: it was not */
+    int64_t firing_ms;  /* the same of firing, */
+    int64_t fired_ms;   /* and since when, as far as was looked back */
+    int64_t pending_ms; /* when it was last pending */
+    int64_t over_ms;    /* when it was over, after that; INT64_MIN: it is not known to be */
     bool restored;
 };
 
@@ -85,7 +86,10 @@ witness_of(struct restoring *r, struct bytes series)
     r->items = items;
     if (!table_reserve(&r->table, r->past->host->memory, 1)) return NULL;
     found = &items[r->count];
-    *found = (struct witness){.active_ms = INT64_MIN, .firing_ms = INT64_MIN, .over_ms = INT64_MIN};
+    *found = (struct witness){.active_ms = INT64_MIN,
+                              .firing_ms = INT64_MIN,
+                              .pending_ms = INT64_MIN,
+                              .over_ms = INT64_MIN};
     found->labels = arena_copy(&r->arena, buf_bytes(&r->labels));
     if (found->labels.at == NULL) return NULL;
     table_add(&r->table, hash_bytes(found->labels, r->past->host->seed), r->count++);
@@ -141,6 +145,8 @@ take_alerts(struct restoring *r, struct witness *w, struct bytes series,
         w->firing_ms = last->t_ms;
         w->fired_ms = last->since_ms;
         w->over_ms = last->stale_ms;
+    } else {
+        w->pending_ms = last->t_ms;
     }
     if (last->stale_ms != INT64_MIN) return OK;
     w->alerts_series = arena_copy(&r->arena, series);
@@ -251,7 +257,8 @@ wanted_ms(const struct restoring *r, const struct witness *w)
     if (w->active_ms != INT64_MIN) return w->active_ms;
     if (w->firing_ms == INT64_MIN || w->over_ms == INT64_MIN) return INT64_MIN;
     bool is_recent = r->now_ns - w->over_ms * NS_PER_MS <= RESOLVED_TOLD_NS;
-    return is_recent ? w->firing_ms : INT64_MIN;
+    /* As in Prometheus, one that becomes pending again was never there. */
+    return is_recent && w->pending_ms < w->over_ms ? w->firing_ms : INT64_MIN;
 }
 
 /* --- evaluating once more --------------------------------------------------------------------- */

@@ -46,7 +46,7 @@ groups:
 $more
 - name: second
   interval: 5s
-  query_offset: 3s
+  query_offset: 6s
   rules:
   - {record: "work:rate:avg", expr: "avg_over_time(work:rate[10s])"}
   - {record: "load:count", expr: "count(load:high) by (kind)"}
@@ -157,9 +157,9 @@ an_outage() {
     doze "$((outage - outage / 2))"
     begin_firekeep || return 1
     restarted=$(seconds)
-    doze 12
+    doze 24
     set_world a=45
-    doze 14
+    doze 10
 }
 
 missing() {
@@ -193,8 +193,8 @@ claim "Firekeep is killed, and Prometheus keeps what it cannot send" an_outage
 claim "all that was missed has been made up" ended
 claim "what was recorded is the same, through all of it" same_series '{__name__=~"load:.+|work:.+"}'
 # What fired before the outage, and has been over since, is held until the backlog is there, and then kept firing.
-claim "ALERTS are the same, but for the outage" same_series 'ALERTS' "$((crashed - 1))" "$((restarted + 15))"
+claim "ALERTS are the same, but for the outage" same_series 'ALERTS' "$((crashed - 5))" "$((restarted + 22))"
 # Since when an alert is pending, that began in the outage, Firekeep cannot know.
-claim "ALERTS_FOR_STATE are the same before the outage" same_series 'ALERTS_FOR_STATE' "$((crashed - 1))" "$finished"
+claim "ALERTS_FOR_STATE are the same before the outage" same_series 'ALERTS_FOR_STATE' "$((crashed - 5))" "$finished"
 claim "alerts are told alike, but around the outage" same_told
 stop_all
