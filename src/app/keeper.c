@@ -10,7 +10,7 @@
  */
 #include "app/keeper.h"
 
-#include "app/ruler.h"
+#include "app/own_writes.h"
 #include "base/log.h"
 #include "base/metric.h"
 
@@ -37,7 +37,7 @@ static void
 tell_committed(struct keeper *k)
 {
     api_committed(k->api);
-    ruler_committed(k->ruler);
+    own_committed(k->writes);
 }
 
 /* --- committing ------------------------------------------------------------------------------- */

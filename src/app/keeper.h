@@ -12,14 +12,14 @@
 #include "app/merger.h"
 #include "app/worker.h"
 
-struct ruler;
+struct own_writes;
 
 struct keeper {
     /* Immutable once threads run. */
     struct env *env;
     struct tsdb *tsdb;
     struct api *api;
-    struct ruler *ruler; /* NULL: none */
+    struct own_writes *writes; /* NULL: none */
     struct merger *merger;
     bool synced_by_time; /* level fsync syncs each commit */
 

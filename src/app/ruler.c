@@ -13,11 +13,8 @@
 
 #include "base/log.h"
 #include "query/replicas.h"
-#include "wire/remote_write.h"
 
 enum { THREADS_MAX = 32, THREADS_FIRST = 2 };
-
-#define SETTLE_LOOK_NS (100 * NS_PER_MS) /* a commit may have failed without a word */
 
 /* What evaluations obey, of one configuration. */
 struct terms_in_force {
@@ -58,115 +55,23 @@ struct ruler {
     uint32_t idle;
     uint32_t thread_count;
     struct env_thread *threads[THREADS_MAX];
-
-    struct lock write_lock; /* LOCK_RANK_APP_WAKE; guards to the next blank line */
-    struct cond committed;
-    uint64_t commits;
-    struct rw_request *spare; /* the memory of a write, kept for the next */
 };
 
-/* --- writing ---------------------------------------------------------------------------------- */
-
-static struct rw_request *
-take_request(struct ruler *r)
-{
-    lock_take(&r->write_lock);
-    struct rw_request *request = r->spare;
-    r->spare = NULL;
-    lock_drop(&r->write_lock);
-    if (request != NULL) return request;
-    request = mem_new(&r->budget, sizeof *request);
-    if (request == NULL || rw_request_init(request, &r->budget) == OK) {
-        if (request != NULL) request->keys = tsdb_fingerprint_keys(r->options.tsdb);
-        return request;
-    }
-    mem_free(&r->budget, request, sizeof *request);
-    return NULL;
-}
-
-static void
-request_free(struct ruler *r, struct rw_request *request)
-{
-    if (request == NULL) return;
-    rw_request_fini(request);
-    mem_free(&r->budget, request, sizeof *request);
-}
-
-static void
-give_request(struct ruler *r, struct rw_request *request)
-{
-    rw_request_clear(request);
-    lock_take(&r->write_lock);
-    struct rw_request *too_many = r->spare;
-    r->spare = request;
-    lock_drop(&r->write_lock);
-    request_free(r, too_many);
-}
-
-static enum err
-ingest(struct ruler *r, struct rw_request *request, struct bytes tenant, struct bytes message,
-       struct rules_written *ret, struct why *why)
-{
-    struct tsdb *tsdb = r->options.tsdb;
-    struct ingest_result result;
-    enum err e = rw_decode(request, RW_V1, message, tsdb_hash_seed(tsdb), why);
-    if (e == OK) e = tsdb_ingest(tsdb, tenant, request, &result, why);
-    if (e == ERR_NOMEM) keeper_want_flush(r->options.keeper);
-    if (e) return e;
-    *ret = (struct rules_written){.ticket = result.wait_epoch, .rejected = result.rejected_total};
-    snprintf(ret->text, sizeof ret->text, "%.*s", (int)sizeof ret->text - 1, result.text);
-    return OK;
-}
+/* --- the host --------------------------------------------------------------------------------- */
 
 static enum err
 write_samples(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
               struct why *why)
 {
     struct ruler *r = context;
-    const char *held = r->options.holds_writes(r->options.context);
-    if (!r->options.takes_writes(r->options.context)) {
-        return why_set(why, ERR_UNSUPPORTED, "nothing is stored here, and there is no destination");
-    }
-    if (held != NULL) return why_set(why, ERR_AGAIN, "%s", held);
-    struct rw_request *request = take_request(r);
-    if (request == NULL) return why_set(why, ERR_NOMEM, "not enough memory to write");
-    enum err e = ingest(r, request, tenant, message, ret, why);
-    give_request(r, request);
-    return e;
+    return own_write(r->options.writes, tenant, message, ret, why);
 }
 
 static enum err
 settle(void *context, uint64_t ticket, struct why *why)
 {
     struct ruler *r = context;
-    struct tsdb *tsdb = r->options.tsdb;
-    for (;;) {
-        lock_take(&r->write_lock);
-        uint64_t commits = r->commits;
-        lock_drop(&r->write_lock);
-        enum tsdb_epoch state = tsdb_epoch(tsdb, ticket);
-        if (state == TSDB_EPOCH_DURABLE) return OK;
-        if (state == TSDB_EPOCH_VOID) {
-            return why_set(why, ERR_AGAIN, "the commit to the write-ahead log failed");
-        }
-        keeper_want_commit(r->options.keeper);
-        lock_take(&r->write_lock);
-        if (r->commits == commits) {
-            int64_t until = env_monotonic_ns(r->options.env) + SETTLE_LOOK_NS;
-            cond_wait_until(&r->committed, &r->write_lock, until);
-        }
-        lock_drop(&r->write_lock);
-    }
-}
-
-void
-ruler_committed(struct ruler *r)
-{
-    if (r == NULL) return;
-    lock_take(&r->write_lock);
-    r->commits++;
-    cond_wake_all(&r->committed);
-    lock_drop(&r->write_lock);
+    return own_settle(r->options.writes, ticket, why);
 }
 
 static void
@@ -355,13 +260,11 @@ ruler_new(const struct ruler_options *options, struct ruler **ret_ruler, struct 
     r->options = *options;
     budget_init(&r->budget, "rules", 0, options->memory);
     lock_init(&r->lock, LOCK_RANK_RULER);
-    lock_init(&r->write_lock, LOCK_RANK_APP_WAKE);
     cond_init(&r->cond);
-    cond_init(&r->committed);
     r->host = (struct rules_host){
         .env = options->env,
         .memory = &r->budget,
-        .seed = tsdb_hash_seed(options->tsdb),
+        .seed = options->seed,
         .all_canceled = &r->canceled,
         .write = write_samples,
         .settle = settle,
@@ -387,12 +290,9 @@ ruler_free(struct ruler *r)
     ruler_join(r);
     metric_unregister(&r->collector.link);
     agenda_free(r->agenda);
-    request_free(r, r->spare);
     terms_put_locked(r, r->terms);
     cond_fini(&r->cond);
-    cond_fini(&r->committed);
     lock_fini(&r->lock);
-    lock_fini(&r->write_lock);
     mem_free(NULL, r, sizeof *r);
 }
 

@@ -6,13 +6,13 @@
  * groups that wait for a slow source hold up no others. Rules of a group that may run together are
  * evaluated by those that are idle, too: `rules.max_concurrent_evals` at most.
  *
- * Threads: ruler_committed(), ruler_print...() and ruler_collect() from any; the others from the
+ * Threads: ruler_print...() and ruler_collect() from any; the others from the
  * one that owns the server or, one at a time, reloads it.
  */
 #ifndef APP_RULER_H
 #define APP_RULER_H
 
-#include "app/keeper.h"
+#include "app/own_writes.h"
 #include "base/metric.h"
 #include "config/config.h"
 #include "config/rule_set.h"
@@ -21,13 +21,10 @@
 struct ruler;
 struct ruler_options {
     struct env *env;
-    struct tsdb *tsdb;
+    uint64_t seed; /* of hashes; secret */
     struct answerer *answerer;
     struct budget *memory;
-    struct keeper *keeper;
-    /* As of struct api_options. */
-    const char *(*holds_writes)(void *context);
-    bool (*takes_writes)(void *context);
+    struct own_writes *writes;
     /* Does not wait. */
     void (*tell)(void *context, struct bytes tenant, const struct rule_alert *alerts,
                  uint32_t count);
@@ -53,8 +50,6 @@ void ruler_abandon(struct ruler_change *change);
 
 /* Begins to evaluate. */
 void ruler_run(struct ruler *ruler);
-/* After each commit of the store. */
-void ruler_committed(struct ruler *ruler);
 /* Evaluations under way end soon; no more begin. */
 void ruler_stop(struct ruler *ruler);
 /* Waits for them, while commits still go on. */

@@ -18,6 +18,7 @@
 #include "app/readers.h"
 #include "app/remembered.h"
 #include "app/ruler.h"
+#include "app/self_scrape.h"
 #include "app/teller.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -34,13 +35,16 @@ struct server {
     struct merger *merger;
     struct relays *relays;
     struct readers *readers;
+    struct own_writes *writes;
     struct ruler *ruler;
     struct teller *teller;
+    struct self_scrape *self_scrape;
     bool is_stored;            /* more than the log is kept */
     _Atomic bool takes_writes; /* relaxed: whoever wrote while it changes may have come earlier */
     int flag_count;
     char **flag_words;
     char route_prefix[SETTING_PREFIX_BYTES];
+    char instance[SETTING_TEXT_BYTES + 8]; /* as its own metrics name it */
 
     struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
     struct settings settings;
@@ -134,6 +138,7 @@ reload(void *context, struct why *why)
         readers_commit(reading);
         notifier_commit(telling);
         ruler_commit(ruling);
+        self_scrape_set(s->self_scrape, next.self_scrape_interval_ms);
         if (destination_count == 0) note_destinations(s, 0); /* before the last of them ends */
         relays_commit(change);
         note_destinations(s, destination_count);
@@ -527,12 +532,15 @@ server_free(struct server *s)
     if (s == NULL) return;
     keeper_stop_flushing(&s->keeper);
     merger_stop(s->merger);
+    self_scrape_free(s->self_scrape);
+    s->self_scrape = NULL;
     ruler_join(s->ruler);
     teller_stop(s->teller);
     http_server_free(s->http); /* whose requests wait for commits, as rules do */
     keeper_stop_committing(&s->keeper);
     api_free(s->api);
     ruler_free(s->ruler);
+    own_writes_free(s->writes);
     teller_free(s->teller);
     merger_free(s->merger); /* requests under way may have asked for these two until now */
     relays_free(s->relays);
@@ -579,20 +587,50 @@ static enum err
 begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
 {
     struct ruler_change *change;
-    struct ruler_options options = {
+    struct own_writes_options writes = {
         .env = s->env,
         .tsdb = s->tsdb,
-        .answerer = readers_answerer(s->readers),
         .memory = &s->memory.foreground,
         .keeper = &s->keeper,
         .holds_writes = holds_writes,
         .takes_writes = takes_writes,
+        .context = s,
+    };
+    if (own_writes_new(&writes, &s->writes)) {
+        return why_set(why, ERR_NOMEM, "not enough memory to start");
+    }
+    struct ruler_options options = {
+        .env = s->env,
+        .seed = tsdb_hash_seed(s->tsdb),
+        .answerer = readers_answerer(s->readers),
+        .memory = &s->memory.foreground,
+        .writes = s->writes,
         .tell = tell_alerts,
         .context = s,
     };
     enum err e = ruler_new(&options, &s->ruler, why);
     if (e == OK) e = ruler_prepare(s->ruler, &s->settings, &lists->rules, &change, why);
     if (e == OK) ruler_commit(change);
+    return e;
+}
+
+static enum err
+begin_self_scrape(struct server *s, struct why *why)
+{
+    struct self_scrape_options options = {
+        .env = s->env,
+        .memory = &s->memory.foreground,
+        .writes = s->writes,
+        .instance = s->instance,
+    };
+    char host[SETTING_TEXT_BYTES];
+    uint16_t port;
+    enum err e = settings_listen_address(s->settings.web_listen_address, host, &port, why);
+    if (e) return e;
+    snprintf(s->instance, sizeof s->instance, "%s:%u", host[0] == '\0' ? "localhost" : host,
+             http_server_port(s->http));
+    e = self_scrape_start(&options, &s->self_scrape, why);
+    if (e == OK) self_scrape_set(s->self_scrape, s->settings.self_scrape_interval_ms);
     return e;
 }
 
@@ -647,7 +685,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     s->keeper.tsdb = s->tsdb;
     s->keeper.api = s->api;
     s->keeper.merger = s->merger;
-    s->keeper.ruler = s->ruler;
+    s->keeper.writes = s->writes;
     s->keeper.synced_by_time = settings->wal_ack != ACK_FSYNC;
     if (e == OK) e = keeper_start(&s->keeper, why);
     if (e == OK) {
@@ -655,6 +693,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         lists->rules = (struct rule_settings){NULL};
         e = start_http(s, why);
     }
+    if (e == OK) e = begin_self_scrape(s, why);
     if (e == OK) e = teller_run(s->teller, why);
     if (e == OK) ruler_run(s->ruler);
     if (e) {

@@ -1,0 +1,43 @@
+/*
+ * own_writes.h - what the server itself writes, rules and its own metrics: through the store like
+ * anybody's samples, so that destinations get them, too.
+ *
+ * Threads: any, but for the first two and the last, which are for the one that owns the server.
+ */
+#ifndef APP_OWN_WRITES_H
+#define APP_OWN_WRITES_H
+
+#include "app/keeper.h"
+#include "rules/group.h"
+
+struct own_writes;
+struct own_writes_options {
+    struct env *env;
+    struct tsdb *tsdb;
+    struct budget *memory;
+    struct keeper *keeper;
+    /* As of struct api_options. */
+    const char *(*holds_writes)(void *context);
+    bool (*takes_writes)(void *context);
+    void *context;
+};
+
+/* ERR_NOMEM. */
+MUST_CHECK enum err own_writes_new(const struct own_writes_options *options,
+                                   struct own_writes **ret_writes);
+/* NULL is fine. */
+void own_writes_free(struct own_writes *writes);
+
+/*
+ * Judges a remote write 1.0 message of a tenant. An error: nothing of it is stored.
+ * ERR_UNSUPPORTED: there is neither a store nor a destination; ERR_AGAIN, ERR_NOMEM.
+ */
+MUST_CHECK enum err own_write(struct own_writes *writes, struct bytes tenant, struct bytes message,
+                              struct rules_written *ret, struct why *why);
+/* Waits until what was written with this ticket, and all before, is durable. ERR_AGAIN: nothing of
+ * it is. */
+MUST_CHECK enum err own_settle(struct own_writes *writes, uint64_t ticket, struct why *why);
+/* After each commit of the store. */
+void own_committed(struct own_writes *writes);
+
+#endif
