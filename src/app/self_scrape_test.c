@@ -1,0 +1,121 @@
+/* self_scrape_test.c - what /metrics says becomes samples, each line one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "app/self_scrape.h"
+#include "rules/kept_series.h"
+#include "wire/number.h"
+
+static struct bytes
+text(const char *chars)
+{
+    return bytes_of_text(chars);
+}
+
+/* The labels and values of the message, a line each. */
+static enum err
+scrape(const char *from, struct buf *to)
+{
+    struct kept_series seen;
+    struct rw_build *build = NULL;
+    struct rw_request request;
+    struct bytes message;
+    struct why why;
+    uint64_t samples;
+    kept_series_init(&seen, NULL, 0);
+    enum err e = rw_build_new(RW_V1, NULL, &build);
+    if (e == OK) e = self_scrape_put(text(from), "h:1", 5000, build, &seen, &samples);
+    if (e == OK) e = rw_build_end(build, &message);
+    if (e == OK) {
+        assert_int_equal(rw_request_init(&request, NULL), OK);
+        assert_int_equal(rw_decode(&request, RW_V1, message, 1, &why), OK);
+        for (uint32_t i = 0; i < request.series_count; i++) {
+            const struct rw_series *s = &request.series[i];
+            char digits[NUMBER_TEXT_BYTES];
+            labels_print(to, s->label_bytes);
+            buf_put_u8(to, ' ');
+            buf_put(to, digits, number_print(request.floats[s->floats.first].bits, digits));
+            buf_put_u8(to, '\n');
+            assert_int_equal(request.floats[s->floats.first].t_ms, 5000);
+        }
+        assert_int_equal(seen.count, request.series_count);
+        rw_request_fini(&request);
+    }
+    rw_build_free(build);
+    kept_series_fini(&seen);
+    return e;
+}
+
+static void
+test_each_line_becomes_a_sample_with_the_labels_of_a_scrape(void **state)
+{
+    (void)state;
+    struct buf to;
+    buf_init(&to, NULL, 1 << 16);
+    assert_int_equal(scrape("# HELP a Help.\n# TYPE a counter\na 1\nb{x=\"1\",le=\"+Inf\"} 2.5\n"
+                            "c{p=\"a\\\\b\\\"c\\nd\"} NaN\n",
+                            &to),
+                     OK);
+    buf_put_u8(&to, '\0');
+    assert_string_equal(
+        to.at, "{__name__=\"a\", instance=\"h:1\", job=\"firekeep\"} 1\n"
+               "{__name__=\"b\", instance=\"h:1\", job=\"firekeep\", le=\"+Inf\", x=\"1\"} 2.5\n"
+               "{__name__=\"c\", instance=\"h:1\", job=\"firekeep\", p=\"a\\\\b\\\"c\\nd\"} NaN\n"
+               "{__name__=\"up\", instance=\"h:1\", job=\"firekeep\"} 1\n"
+               "{__name__=\"scrape_samples_scraped\", instance=\"h:1\", job=\"firekeep\"} 3\n");
+    buf_fini(&to);
+}
+
+static void
+test_what_is_no_such_text_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "a\n",          "a 1",   "a{x=\"1} 1\n", "a{x=1} 1\n",    "a{x=\"1\"\n",
+        "a{x=\"1\"}\n", "a x\n", " 1\n",         "a{x=\"1\" 1\n",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct buf to;
+        buf_init(&to, NULL, 1 << 16);
+        if (scrape(texts[i], &to) != ERR_INPUT) fail_msg("taken: %s", texts[i]);
+        buf_fini(&to);
+    }
+}
+
+static void
+test_a_refused_allocation_is_an_error(void **state)
+{
+    (void)state;
+    bool fired = true;
+    for (uint64_t n = 1; fired; n++) {
+        struct kept_series seen;
+        struct rw_build *build;
+        struct bytes message;
+        uint64_t samples;
+        kept_series_init(&seen, NULL, 0);
+        assert_int_equal(rw_build_new(RW_V1, NULL, &build), OK);
+        mem_fail_nth(n, false);
+        enum err e = self_scrape_put(text("a{b=\"c\"} 1\n"), "h:1", 5000, build, &seen, &samples);
+        if (e == OK) e = rw_build_end(build, &message);
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(e, fired ? ERR_NOMEM : OK);
+        rw_build_free(build);
+        kept_series_fini(&seen);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_line_becomes_a_sample_with_the_labels_of_a_scrape),
+        cmocka_unit_test(test_what_is_no_such_text_is_refused),
+        cmocka_unit_test(test_a_refused_allocation_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
