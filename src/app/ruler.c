@@ -258,7 +258,7 @@ ruler_new(const struct ruler_options *options, struct ruler **ret_ruler, struct 
     struct ruler *r = mem_new(NULL, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     r->options = *options;
-    budget_init(&r->budget, "rules", 0, options->memory);
+    budget_init(&r->budget, "rules", options->memory_bytes, options->memory);
     lock_init(&r->lock, LOCK_RANK_RULER);
     cond_init(&r->cond);
     r->host = (struct rules_host){

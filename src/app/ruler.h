@@ -24,6 +24,7 @@ struct ruler_options {
     uint64_t seed; /* of hashes; secret */
     struct answerer *answerer;
     struct budget *memory;
+    uint64_t memory_bytes; /* at most, of all that rules take; 0: no limit */
     struct own_writes *writes;
     /* Does not wait. */
     void (*tell)(void *context, struct bytes tenant, const struct rule_alert *alerts,

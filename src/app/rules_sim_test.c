@@ -249,7 +249,7 @@ look_at_evaluation(struct rules_sim *s, const struct agenda_job *job)
 static void
 something_happens(struct rules_sim *s, const char *yaml)
 {
-    uint64_t what = sim_env_random(s->m.sim) % 8, n = sim_env_random(s->m.sim);
+    uint64_t what = sim_env_random(s->m.sim) % 9, n = sim_env_random(s->m.sim);
     int64_t minute_s = 60;
     switch (what) {
     case 0: /* an outage; the sender keeps what there is */
@@ -281,6 +281,12 @@ something_happens(struct rules_sim *s, const char *yaml)
         s->mute = true;
         sim_pass(s, (int64_t)(n % 240));
         s->mute = false;
+        break;
+    case 7: /* memory is short for a while */
+        s->memory_fails = true;
+        sim_pass(s, (int64_t)(n % 240));
+        s->memory_fails = false;
+        sim_pass(s, 3 * minute_s);
         break;
     default: /* all is stored in parts */
         tsdb_want_cut(s->m.db);

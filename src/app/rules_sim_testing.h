@@ -35,6 +35,7 @@ struct rules_sim {
     bool mute;          /* the sender is away */
 
     bool write_fails, settle_fails;
+    bool memory_fails; /* an allocation of each job is refused, or several */
     /* Called after each job; NULL: nobody looks. */
     void (*look)(struct rules_sim *s, const struct agenda_job *job);
     void *context;
@@ -52,8 +53,11 @@ sim_write(void *context, struct bytes tenant, struct bytes message, struct rules
     struct ingest_result result;
     if (s->write_fails) return why_set(why, ERR_AGAIN, "the test says no");
     s->m.request.keys = tsdb_fingerprint_keys(s->m.db);
+    uint64_t left = mem_fail_left();
+    mem_fail_nth(0, false); /* what the store makes of that is tested elsewhere */
     enum err e = rw_decode(&s->m.request, RW_V1, message, tsdb_hash_seed(s->m.db), why);
     if (e == OK) e = tsdb_ingest(s->m.db, tenant, &s->m.request, &result, why);
+    mem_fail_nth(left, false);
     if (e) return e;
     *ret = (struct rules_written){.ticket = result.wait_epoch, .rejected = result.rejected_total};
     snprintf(ret->text, sizeof ret->text, "%.200s", result.text);
@@ -65,7 +69,10 @@ sim_settle(void *context, uint64_t ticket, struct why *why)
 {
     struct rules_sim *s = context;
     if (s->settle_fails) return why_set(why, ERR_AGAIN, "the test says no");
+    uint64_t left = mem_fail_left();
+    mem_fail_nth(0, false);
     if (tsdb_commit_due(s->m.db)) must(tsdb_commit(s->m.db, why));
+    mem_fail_nth(left, false);
     assert_int_equal(tsdb_epoch(s->m.db, ticket), TSDB_EPOCH_DURABLE);
     return OK;
 }
@@ -74,6 +81,8 @@ static inline void
 sim_tell(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
 {
     struct rules_sim *s = context;
+    uint64_t left = mem_fail_left();
+    mem_fail_nth(0, false);
     (void)tenant;
     for (uint32_t i = 0; i < count; i++) {
         struct sim_told *t = &s->told[s->told_count++];
@@ -87,6 +96,7 @@ sim_tell(void *context, struct bytes tenant, const struct rule_alert *alerts, ui
         t->starts_ns = alerts[i].starts_ns;
         t->ends_ns = alerts[i].ends_ns;
     }
+    mem_fail_nth(left, false);
 }
 
 static inline enum err
@@ -257,7 +267,10 @@ sim_evaluate(struct rules_sim *s)
     for (int i = 0; i < 5000; i++) {
         int64_t now_ns = env_realtime_ms(s->m.env) * NS_PER_MS;
         if (!agenda_take(s->agenda, now_ns, env_monotonic_ns(s->m.env), &job, &until_ns)) return;
+        uint64_t chance = s->memory_fails ? sim_env_random(s->m.sim) : 0;
+        if (s->memory_fails) mem_fail_nth(1 + chance % 200, chance >> 32 & 1);
         agenda_run(s->agenda, &job, &s->terms);
+        mem_fail_nth(0, false);
         if (s->look != NULL) s->look(s, &job);
         agenda_done(s->agenda, &job, env_monotonic_ns(s->m.env));
     }

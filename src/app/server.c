@@ -498,6 +498,7 @@ server_quiesce(struct server *s)
 {
     http_server_quiesce(s->http);
     api_stop(s->api);
+    self_scrape_set(s->self_scrape, 0);
     ruler_stop(s->ruler);
     relays_stop(s->relays);
 }
@@ -604,6 +605,8 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .seed = tsdb_hash_seed(s->tsdb),
         .answerer = readers_answerer(s->readers),
         .memory = &s->memory.foreground,
+        .memory_bytes =
+            atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed) / 2,
         .writes = s->writes,
         .tell = tell_alerts,
         .context = s,

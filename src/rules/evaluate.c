@@ -430,9 +430,10 @@ static void
 tell(struct evaluating *ev)
 {
     struct telling t = {.ev = ev};
+    if (ev->how->part == GROUP_RECORDING || ev->how->is_past) return;
     for (uint32_t i = 0; i < ev->g->text.rule_count; i++) {
         struct rule_at_work *rule = &ev->g->rules[i];
-        if (rule->text->kind != RULE_ALERTING || ev->works[i].skipped) continue;
+        if (rule->text->kind != RULE_ALERTING) continue;
         for (uint32_t k = 0; k < rule->alerts.count; k++) {
             struct alert *alert = rule->alerts.items[k];
             if (alert_is_due(alert, ev->how->at_ns, ev->terms->resend_ns)) {
@@ -532,6 +533,7 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
     if (ev.works == NULL) {
         log_warn("not enough memory to evaluate a group of rules", KV("file", g->text.file),
                  KV("group", g->text.name));
+        tell(&ev);
         *ret = (struct group_outcome){.failed = count};
         return;
     }
@@ -541,7 +543,7 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         }
         evaluate_batch(&ev, first, next - first, next == count);
     }
-    if (!how->is_past) tell(&ev);
+    tell(&ev);
     if (!how->is_past)
         err_ignore(orphans_mark(g, host, ev.sample_ms), "the next one tries it again");
     mem_free(host->memory, ev.works, (count + 1) * sizeof *ev.works);
