@@ -34,6 +34,7 @@ struct server {
     struct merger *merger;
     struct relays *relays;
     struct readers *readers;
+    struct stored_rules *stored_rules;
     struct ruler *ruler;
     struct teller *teller;
     bool is_stored;            /* more than the log is kept */
@@ -111,7 +112,8 @@ reload(void *context, struct why *why)
     if (e == OK) e = config_lists_check(&lists, &next, why);
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
     if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
-    if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &ruling, why);
+    struct stored_groups stored = stored_rules_groups(s->stored_rules);
+    if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &stored, &ruling, why);
     if (e == OK) {
         e = teller_prepare(s->teller, &next, &lists.alerting, &lists.rules.external_labels,
                            &telling, why);
@@ -233,6 +235,76 @@ show_alertmanagers(void *context, struct json *to)
 {
     struct server *s = context;
     notifier_print(teller_notifier(s->teller), to);
+}
+
+static enum err
+show_stored_rules(void *context, const struct rules_wanted *wanted, struct buf *to, struct why *why)
+{
+    struct server *s = context;
+    lock_take(&s->reload_lock);
+    enum err e = stored_rules_print(s->stored_rules, wanted, to, why);
+    lock_drop(&s->reload_lock);
+    return e;
+}
+
+static enum err
+check_edit(const struct server *s, const struct rules_edit *edit,
+           const struct stored_change *change, struct why *why)
+{
+    if (edit->verb != RULES_SET) return OK;
+    const char *name = stored_change_name(change);
+    if (!ruler_has_file_group(s->ruler, edit->tenant, edit->namespace, name)) return OK;
+    return why_set(why, ERR_INPUT, "a rule file of this name has a group of this name");
+}
+
+/* Of what the device refused, at most one line a minute. */
+static void
+log_edit(struct server *s, const struct rules_edit *edit, enum err e, const struct why *why)
+{
+    static const char *const verbs[] = {[RULES_SET] = "set",
+                                        [RULES_DELETE] = "delete",
+                                        [RULES_DELETE_NAMESPACE] = "delete namespace"};
+    static struct log_gate gate;
+    uint64_t held_back;
+    if (e == OK) {
+        log_info("stored rules changed", KV("change", verbs[edit->verb]),
+                 KV("tenant", edit->tenant), KV("namespace", edit->namespace));
+    } else if ((e == ERR_FULL || e == ERR_IO || e == ERR_NOMEM) &&
+               log_often(&gate, env_monotonic_ns(s->env), 60 * NS_PER_S, &held_back)) {
+        log_error("stored rules cannot be changed", KV("change", verbs[edit->verb]),
+                  KV("tenant", edit->tenant), KV("namespace", edit->namespace),
+                  KV("error", why_text(why, e)), KV("more", held_back));
+    }
+}
+
+/* As a reload of what is stored: files of rules are not read, and what is evaluated changes when
+ * the edit is durable. */
+static enum err
+edit_rules(void *context, const struct rules_edit *edit, struct buf *reasons, struct why *why)
+{
+    struct server *s = context;
+    struct stored_change *change = NULL;
+    struct ruler_change *ruling = NULL;
+    lock_take(&s->reload_lock); /* which is for this: whoever waits for it wants what comes of it */
+    struct stored_limits limits = {s->settings.rules_api_max_groups,
+                                   s->settings.rules_api_max_bytes};
+    enum err e = stored_rules_prepare(s->stored_rules, edit, &limits, reasons, &change, why);
+    if (e == OK) e = check_edit(s, edit, change, why);
+    if (e == OK) {
+        struct stored_groups groups = stored_change_groups(change);
+        e = ruler_prepare(s->ruler, &s->settings, NULL, &groups, &ruling, why);
+    }
+    if (e == OK) e = stored_rules_write(change, why);
+    if (e) {
+        ruler_abandon(ruling);
+        stored_rules_abandon(change);
+    } else {
+        ruler_commit(ruling);
+        stored_rules_commit(change);
+    }
+    lock_drop(&s->reload_lock);
+    log_edit(s, edit, e, why);
+    return e;
 }
 
 static bool
@@ -435,6 +507,8 @@ start_api(struct server *s, struct why *why)
         .rules = show_rules,
         .alerts = show_alerts,
         .alertmanagers = show_alertmanagers,
+        .stored_rules = c->rules_api ? show_stored_rules : NULL,
+        .edit_rules = c->rules_api ? edit_rules : NULL,
         .remembered = show_remembered,
         .tell_destination = tell_destination,
         .holds_writes = holds_writes,
@@ -534,6 +608,7 @@ server_free(struct server *s)
     api_free(s->api);
     ruler_free(s->ruler);
     teller_free(s->teller);
+    stored_rules_free(s->stored_rules);
     merger_free(s->merger); /* requests under way may have asked for these two until now */
     relays_free(s->relays);
     readers_free(s->readers);
@@ -590,8 +665,17 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .tell = tell_alerts,
         .context = s,
     };
-    enum err e = ruler_new(&options, &s->ruler, why);
-    if (e == OK) e = ruler_prepare(s->ruler, &s->settings, &lists->rules, &change, why);
+    struct stored_rules_options stored_options = {
+        .env = s->env,
+        .storage_path = s->settings.storage_path,
+        .memory = &s->memory.foreground,
+        .tenancy = s->settings.tenancy_enabled,
+    };
+    enum err e = stored_rules_open(&stored_options, &s->stored_rules, why);
+    if (e == OK) e = ruler_new(&options, &s->ruler, why);
+    if (e) return e;
+    struct stored_groups stored = stored_rules_groups(s->stored_rules);
+    e = ruler_prepare(s->ruler, &s->settings, &lists->rules, &stored, &change, why);
     if (e == OK) ruler_commit(change);
     return e;
 }

@@ -178,32 +178,41 @@ stored_remove(struct env *env, const char *dir, const char *tenant, struct why *
     return e ? e : env_syncdir(env, dir, why);
 }
 
+/* The n-th name for files that are set aside: whether it is free, or that of the same file. */
+static enum err
+try_aside(struct env *env, const char *path, const struct file_facts *facts, unsigned n,
+          char aside[FILE_PATH_BYTES], bool *ret_done, struct why *why)
+{
+    struct file_facts there;
+    struct why looking;
+    int size = snprintf(aside, FILE_PATH_BYTES, "%s.damaged", path);
+    if (n > 1) size = snprintf(aside, FILE_PATH_BYTES, "%s.damaged.%u", path, n);
+    if (size >= FILE_PATH_BYTES) return why_set(why, ERR_LIMIT, "%s: path is too long", path);
+    enum err e = env_facts(env, aside, &there, &looking);
+    *ret_done = e == ERR_MISSING || (e == OK && there.number == facts->number);
+    if (e == OK) return OK;
+    if (e != ERR_MISSING) return why_set(why, e, "%s", looking.text);
+    e = env_link(env, path, aside, NULL);
+    /* A file system without links: between this and the next write there is no file. */
+    return e ? env_rename(env, path, aside, why) : OK;
+}
+
 enum err
 stored_set_aside(struct env *env, const char *dir, const char *tenant,
                  char ret_path[FILE_PATH_BYTES], struct why *why)
 {
     char name[NAME_BYTES], path[FILE_PATH_BYTES], aside[FILE_PATH_BYTES];
-    struct file_facts facts, there;
+    struct file_facts facts;
+    bool done = false;
     name_file(name, tenant);
     enum err e = path_in(path, sizeof path, dir, name, why);
     if (e == OK) e = env_facts(env, path, &facts, why);
-    for (unsigned i = 1; e == OK; i++) {
-        if (i > ASIDE_MAX) {
+    for (unsigned n = 1; e == OK && !done; n++) {
+        if (n > ASIDE_MAX) {
             return why_set(why, ERR_LIMIT, "%s: %d damaged files were set aside before", path,
                            ASIDE_MAX);
         }
-        size_t used = (size_t)snprintf(name, sizeof name, "%s%s.damaged", tenant, SUFFIX);
-        if (i > 1) snprintf(name + used, sizeof name - used, ".%u", i);
-        e = path_in(aside, sizeof aside, dir, name, why);
-        if (e == OK) e = env_facts(env, aside, &there, why);
-        if (e == ERR_MISSING) {
-            e = env_link(env, path, aside, NULL);
-            /* A file system without links: between this and the next write there is none. */
-            if (e) e = env_rename(env, path, aside, why);
-            break;
-        }
-        /* From an attempt after which nothing was written. */
-        if (e == OK && there.number == facts.number) break;
+        e = try_aside(env, path, &facts, n, aside, &done, why);
     }
     if (e == OK) memcpy(ret_path, aside, sizeof aside);
     return e;

@@ -1,0 +1,728 @@
+/*
+ * stored_rules.c - see stored_rules.h.
+ *
+ * A group never changes: an edit makes another one. A tenant is a list of groups, in their order;
+ * an edit makes another list, which shares those groups that stay. So what is in force is untouched
+ * until the commit, which only exchanges pointers.
+ */
+#include "app/stored_rules.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "config/rule_files.h"
+#include "config/rule_print.h"
+#include "rules/stored_file.h"
+
+static const char NO_MEMORY[] = "not enough memory for rules";
+
+#define GROUP_ARENA_BYTES_MAX ((uint64_t)512 << 20)
+
+enum { GROUP_BLOCK_BYTES = 1024 }; /* there may be many, and most are small */
+
+struct kept_group {
+    struct arena arena; /* has all that follows */
+    const char *namespace, *name;
+    struct bytes text;
+    struct rule_group rules; /* zeroed: they are not evaluated */
+};
+
+struct kept_tenant {
+    char *name;
+    size_t name_bytes;
+    enum err trouble; /* why its file could not be read */
+    struct why why;   /* the sentence */
+    struct kept_group **groups;
+    uint32_t count, capacity;
+    /* Those that are evaluated, for whoever wants them in a row. */
+    struct rule_group *evaluated;
+    uint32_t evaluated_count, evaluated_capacity;
+};
+
+struct tenant_list {
+    struct kept_tenant **items; /* by name */
+    struct rule_set_tenant *views;
+    uint32_t count, capacity, view_capacity;
+};
+
+struct stored_rules {
+    struct env *env;
+    struct budget budget;
+    bool tenancy;
+    bool is_durable; /* the directory is there, for good */
+    char parent[SETTING_TEXT_BYTES], dir[FILE_PATH_BYTES];
+    struct tenant_list tenants;
+    struct metric_collector collector;
+
+    /* Relaxed: statistics. */
+    _Atomic uint64_t group_count, invalid_count, unreadable_count;
+};
+
+struct stored_change {
+    struct stored_rules *stored;
+    enum rules_verb verb;
+    struct tenant_list tenants; /* as they are to be; empty until all is made */
+    struct kept_tenant *next;   /* takes the place of the other; has no groups: there is none */
+    struct kept_tenant *before; /* NULL: it is a new one */
+    struct kept_group *added;
+    uint32_t removed_at, removed_count; /* groups of `before` that go */
+};
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+static void
+kept_group_free(struct stored_rules *s, struct kept_group *g)
+{
+    if (g == NULL) return;
+    arena_fini(&g->arena);
+    mem_free(&s->budget, g, sizeof *g);
+}
+
+/* NULL: no memory. */
+static const char *
+keep(struct arena *arena, struct bytes text)
+{
+    char *copy = arena_alloc(arena, text.size + 1);
+    if (copy == NULL) return NULL;
+    if (text.size > 0) memcpy(copy, text.at, text.size);
+    copy[text.size] = '\0';
+    return copy;
+}
+
+static struct kept_group *
+kept_group_new(struct stored_rules *s, struct bytes namespace)
+{
+    struct kept_group *g = mem_new(&s->budget, sizeof *g);
+    if (g == NULL) return NULL;
+    arena_init(&g->arena, &s->budget, GROUP_ARENA_BYTES_MAX, GROUP_BLOCK_BYTES);
+    g->namespace = keep(&g->arena, namespace);
+    if (g->namespace != NULL) return g;
+    kept_group_free(s, g);
+    return NULL;
+}
+
+static void
+take_rules(struct kept_group *g, const struct rule_group *rules)
+{
+    g->rules = *rules;
+    g->rules.file = g->namespace;
+}
+
+static void
+add_reason(void *context, struct bytes sentence)
+{
+    struct buf *reasons = context;
+    buf_put_bytes(reasons, sentence);
+    buf_put_u8(reasons, '\n');
+}
+
+/* The text as it is stored, whatever the form in which it was given. */
+static enum err
+keep_printed(struct stored_rules *s, struct kept_group *g, struct why *why)
+{
+    struct buf text;
+    buf_init(&text, &s->budget, RULE_FILE_BYTES_MAX);
+    rule_group_print(&g->rules, &text);
+    enum err e = buf_error(&text);
+    if (e == OK) g->text = arena_copy(&g->arena, buf_bytes(&text));
+    if (e == OK && g->text.at == NULL) e = ERR_NOMEM;
+    buf_fini(&text);
+    if (e == ERR_LIMIT) {
+        return why_set(why, e, "a group of rules must have at most %d MiB",
+                       RULE_FILE_BYTES_MAX >> 20);
+    }
+    return e ? why_set(why, e, "%s", NO_MEMORY) : OK;
+}
+
+/* A group as it is given to be stored. */
+static enum err
+read_given(struct stored_rules *s, const struct rules_edit *edit, struct buf *reasons,
+           struct kept_group **ret, struct why *why)
+{
+    const struct rule_file_options options = {.tell = add_reason, .context = reasons};
+    struct rule_group rules;
+    struct kept_group *g = kept_group_new(s, bytes_of_text(edit->namespace));
+    if (g == NULL) return why_set(why, ERR_NOMEM, "%s", NO_MEMORY);
+    enum err e = rule_group_parse("body", edit->text, &options, &g->arena, &rules, why);
+    if (e == ERR_NOMEM) why_set(why, e, "%s", NO_MEMORY);
+    if (e == OK) e = stored_name_check(bytes_of_text(rules.name), "group name", why);
+    if (e == OK) {
+        take_rules(g, &rules);
+        g->name = rules.name;
+        e = keep_printed(s, g, why);
+    }
+    if (e)
+        kept_group_free(s, g);
+    else
+        *ret = g;
+    return e;
+}
+
+/* A group as it was stored, perhaps by another version. */
+static enum err
+read_kept(struct stored_rules *s, const char *tenant, const struct stored_text *from,
+          struct kept_group **ret)
+{
+    const struct rule_file_options options = {.tell = NULL};
+    struct rule_group rules;
+    struct why why = {""};
+    struct kept_group *g = kept_group_new(s, from->namespace);
+    if (g == NULL) return ERR_NOMEM;
+    g->name = keep(&g->arena, from->name);
+    g->text = arena_copy(&g->arena, from->text);
+    enum err e = g->name == NULL || (from->text.size > 0 && g->text.at == NULL) ? ERR_NOMEM : OK;
+    if (e == OK) e = rule_group_parse("group", from->text, &options, &g->arena, &rules, &why);
+    if (e == ERR_NOMEM) {
+        kept_group_free(s, g);
+        return e;
+    }
+    if (e == OK && strcmp(rules.name, g->name) != 0) {
+        e = why_set(&why, ERR_INPUT, "the text is that of a group of another name");
+    }
+    if (e == OK) {
+        take_rules(g, &rules);
+    } else {
+        log_error("a stored group of rules is not valid, it is kept and not evaluated",
+                  KV("tenant", tenant), KV("namespace", g->namespace), KV("group", g->name),
+                  KV("error", &why));
+    }
+    *ret = g;
+    return OK;
+}
+
+/* --- tenants ---------------------------------------------------------------------------------- */
+
+/* But for the groups. */
+static void
+kept_tenant_free(struct stored_rules *s, struct kept_tenant *t)
+{
+    if (t == NULL) return;
+    mem_free(&s->budget, t->name, t->name_bytes);
+    array_free(&s->budget, t->groups, t->capacity);
+    array_free(&s->budget, t->evaluated, t->evaluated_capacity);
+    mem_free(&s->budget, t, sizeof *t);
+}
+
+static struct kept_tenant *
+kept_tenant_new(struct stored_rules *s, struct bytes name)
+{
+    struct kept_tenant *t = mem_new(&s->budget, sizeof *t);
+    if (t == NULL) return NULL;
+    t->name_bytes = name.size + 1;
+    t->name = mem_new(&s->budget, t->name_bytes);
+    if (t->name != NULL) {
+        memcpy(t->name, name.at, name.size);
+        return t;
+    }
+    kept_tenant_free(s, t);
+    return NULL;
+}
+
+/* Behind those that are there. False: no memory. */
+static bool
+add_group(struct stored_rules *s, struct kept_tenant *t, struct kept_group *g)
+{
+    bool is_evaluated = g->rules.rule_count > 0;
+    if (!array_reserve(&s->budget, &t->groups, &t->capacity, t->count + 1) ||
+        (is_evaluated && !array_reserve(&s->budget, &t->evaluated, &t->evaluated_capacity,
+                                        t->evaluated_count + 1))) {
+        return false;
+    }
+    t->groups[t->count++] = g;
+    if (is_evaluated) t->evaluated[t->evaluated_count++] = g->rules;
+    return true;
+}
+
+static void
+list_fini(struct stored_rules *s, struct tenant_list *list)
+{
+    array_free(&s->budget, list->items, list->capacity);
+    array_free(&s->budget, list->views, list->view_capacity);
+    *list = (struct tenant_list){NULL};
+}
+
+/* Behind those that are there. False: no memory. */
+static bool
+add_tenant(struct stored_rules *s, struct tenant_list *list, struct kept_tenant *t)
+{
+    if (!array_reserve(&s->budget, &list->items, &list->capacity, list->count + 1) ||
+        !array_reserve(&s->budget, &list->views, &list->view_capacity, list->count + 1)) {
+        return false;
+    }
+    list->items[list->count] = t;
+    list->views[list->count++] =
+        (struct rule_set_tenant){t->name, t->evaluated, t->evaluated_count};
+    return true;
+}
+
+static struct kept_tenant *
+find_tenant(const struct stored_rules *s, struct bytes name)
+{
+    for (uint32_t i = 0; i < s->tenants.count; i++) {
+        if (bytes_equal_text(name, s->tenants.items[i]->name)) return s->tenants.items[i];
+    }
+    return NULL;
+}
+
+/* The first group that is not before these names; `name` NULL: before the first of the namespace.
+ */
+static uint32_t
+find_group(const struct kept_tenant *t, const char *namespace, const char *name)
+{
+    uint32_t low = 0, high = t->count;
+    struct bytes wanted = bytes_of_text(name == NULL ? "" : name);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct kept_group *g = t->groups[middle];
+        if (stored_compare(bytes_of_text(g->namespace), bytes_of_text(g->name),
+                           bytes_of_text(namespace), wanted) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool
+is_group(const struct kept_tenant *t, uint32_t at, const char *namespace, const char *name)
+{
+    return at < t->count && strcmp(t->groups[at]->namespace, namespace) == 0 &&
+           (name == NULL || strcmp(t->groups[at]->name, name) == 0);
+}
+
+static void
+count_all(struct stored_rules *s)
+{
+    uint64_t groups = 0, invalid = 0, unreadable = 0;
+    for (uint32_t i = 0; i < s->tenants.count; i++) {
+        const struct kept_tenant *t = s->tenants.items[i];
+        groups += t->count;
+        invalid += t->count - t->evaluated_count;
+        unreadable += t->trouble != OK;
+    }
+    atomic_store_explicit(&s->group_count, groups, memory_order_relaxed);
+    atomic_store_explicit(&s->invalid_count, invalid, memory_order_relaxed);
+    atomic_store_explicit(&s->unreadable_count, unreadable, memory_order_relaxed);
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* Fills in the groups. Other errors than ERR_NOMEM: the file cannot be read, and `why` says why. */
+static enum err
+read_groups(struct stored_rules *s, struct kept_tenant *t, struct why *why)
+{
+    struct stored_texts texts = {NULL};
+    struct arena arena;
+    struct buf file;
+    arena_init(&arena, &s->budget, 0, 0);
+    buf_init(&file, &s->budget, STORED_FILE_BYTES_MAX);
+    enum err e = stored_read(s->env, s->dir, t->name, &file, why);
+    if (e == OK) e = stored_decode(buf_bytes(&file), bytes_of_text(t->name), &arena, &texts, why);
+    for (uint32_t i = 0; e == OK && i < texts.count; i++) {
+        struct kept_group *g;
+        e = read_kept(s, t->name, &texts.items[i], &g);
+        if (e == OK && !add_group(s, t, g)) {
+            kept_group_free(s, g);
+            e = ERR_NOMEM;
+        }
+    }
+    buf_fini(&file);
+    arena_fini(&arena);
+    return e;
+}
+
+static void
+note_trouble(struct stored_rules *s, struct kept_tenant *t, enum err e, const struct why *why)
+{
+    bool is_known = e == ERR_CORRUPT || e == ERR_UNSUPPORTED;
+    t->trouble = is_known ? e : ERR_IO;
+    why_set(&t->why, e, "cannot read the stored rules of tenant %s: %s", t->name, why_text(why, e));
+    log_error("stored rules cannot be read, none of this tenant is evaluated",
+              KV("tenant", t->name), KV("directory", s->dir), KV("error", why_text(why, e)));
+}
+
+struct reading {
+    struct stored_rules *stored;
+    uint32_t left_alone; /* tenants */
+};
+
+static enum err
+read_tenant(void *context, const char *name)
+{
+    struct reading *reading = context;
+    struct stored_rules *s = reading->stored;
+    struct why why = {""};
+    if (!s->tenancy && strcmp(name, "anonymous") != 0) {
+        reading->left_alone++;
+        return OK;
+    }
+    struct kept_tenant *t = kept_tenant_new(s, bytes_of_text(name));
+    if (t == NULL) return ERR_NOMEM;
+    enum err e = read_groups(s, t, &why);
+    if (e != OK && e != ERR_NOMEM) {
+        note_trouble(s, t, e, &why);
+        e = OK;
+    }
+    if (e == OK && !add_tenant(s, &s->tenants, t)) e = ERR_NOMEM;
+    if (e == OK) return OK;
+    for (uint32_t i = 0; i < t->count; i++) {
+        kept_group_free(s, t->groups[i]);
+    }
+    kept_tenant_free(s, t);
+    return e;
+}
+
+static int
+compare_tenants(const void *a, const void *b)
+{
+    const struct kept_tenant *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static int
+compare_views(const void *a, const void *b)
+{
+    const struct rule_set_tenant *x = a, *y = b;
+    return strcmp(x->tenant, y->tenant);
+}
+
+enum err
+stored_rules_open(const struct stored_rules_options *options, struct stored_rules **ret_stored,
+                  struct why *why)
+{
+    struct stored_rules *s = mem_new(NULL, sizeof *s);
+    if (s == NULL) return why_set(why, ERR_NOMEM, "%s", NO_MEMORY);
+    s->env = options->env;
+    budget_init(&s->budget, "stored_rules", 0, options->memory);
+    s->tenancy = options->tenancy;
+    struct reading reading = {.stored = s};
+    snprintf(s->parent, sizeof s->parent, "%s", options->storage_path);
+    enum err e = path_in(s->dir, sizeof s->dir, options->storage_path, "rules", why);
+    if (e == OK) {
+        struct why listing = {""};
+        e = stored_each(s->env, s->dir, read_tenant, &reading, &listing);
+        if (e == ERR_MISSING) e = OK; /* nothing was stored yet */
+        if (e) why_set(why, e, "%s", e == ERR_NOMEM ? NO_MEMORY : listing.text);
+    }
+    if (e) {
+        stored_rules_free(s);
+        return e;
+    }
+    if (s->tenants.count > 1) {
+        qsort(s->tenants.items, s->tenants.count, sizeof *s->tenants.items, compare_tenants);
+        qsort(s->tenants.views, s->tenants.count, sizeof *s->tenants.views, compare_views);
+    }
+    if (reading.left_alone > 0) {
+        log_warn("stored rules of tenants are not evaluated with tenancy.enabled=false",
+                 KV("tenants", reading.left_alone), KV("directory", s->dir));
+    }
+    count_all(s);
+    s->collector = (struct metric_collector){.collect = stored_rules_collect, .context = s};
+    metric_register_collector(&s->collector);
+    *ret_stored = s;
+    return OK;
+}
+
+void
+stored_rules_free(struct stored_rules *s)
+{
+    if (s == NULL) return;
+    metric_unregister(&s->collector.link);
+    for (uint32_t i = 0; i < s->tenants.count; i++) {
+        struct kept_tenant *t = s->tenants.items[i];
+        for (uint32_t k = 0; k < t->count; k++) {
+            kept_group_free(s, t->groups[k]);
+        }
+        kept_tenant_free(s, t);
+    }
+    list_fini(s, &s->tenants);
+    mem_free(NULL, s, sizeof *s);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+struct stored_groups
+stored_rules_groups(const struct stored_rules *s)
+{
+    return (struct stored_groups){s->tenants.views, s->tenants.count};
+}
+
+static void
+print_list(const struct kept_tenant *t, const char *namespace, struct buf *to)
+{
+    const char *last = NULL;
+    uint32_t at = namespace == NULL ? 0 : find_group(t, namespace, NULL);
+    for (; at < t->count && (namespace == NULL || is_group(t, at, namespace, NULL)); at++) {
+        const struct kept_group *g = t->groups[at];
+        if (last == NULL || strcmp(last, g->namespace) != 0) {
+            rules_print_namespace(g->namespace, to);
+        }
+        rules_print_entry(g->text, to);
+        last = g->namespace;
+    }
+}
+
+enum err
+stored_rules_print(const struct stored_rules *s, const struct rules_wanted *wanted, struct buf *to,
+                   struct why *why)
+{
+    const struct kept_tenant *t = find_tenant(s, wanted->tenant);
+    size_t before = to->size;
+    if (t != NULL && t->trouble) return why_set(why, t->trouble, "%s", t->why.text);
+    if (wanted->group != NULL) {
+        uint32_t at = t == NULL ? 0 : find_group(t, wanted->namespace, wanted->group);
+        if (t == NULL || !is_group(t, at, wanted->namespace, wanted->group)) {
+            return why_set(why, ERR_MISSING, "group does not exist");
+        }
+        buf_put_bytes(to, t->groups[at]->text);
+    } else {
+        if (t != NULL) print_list(t, wanted->namespace, to);
+        if (to->size == before) buf_put_text(to, "{}\n");
+    }
+    return buf_error(to) ? why_set(why, ERR_NOMEM, "not enough memory for the answer") : OK;
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+static const struct metric_family groups_family = {
+    "firekeep_stored_rules_groups",
+    "Groups of rules that are stored through the ruler API.",
+    METRIC_KIND_GAUGE,
+};
+static const struct metric_family invalid_family = {
+    "firekeep_stored_rules_invalid_groups",
+    "Stored groups of rules that are not evaluated, because this version does not accept them.",
+    METRIC_KIND_GAUGE,
+};
+static const struct metric_family unreadable_family = {
+    "firekeep_stored_rules_unreadable_tenants",
+    "Tenants whose stored rules are not evaluated, because the file cannot be read.",
+    METRIC_KIND_GAUGE,
+};
+
+void
+stored_rules_collect(struct metric_sink *sink, void *stored)
+{
+    const struct stored_rules *s = stored;
+    metric_put_u64(sink, &groups_family, NULL, 0,
+                   atomic_load_explicit(&s->group_count, memory_order_relaxed));
+    metric_put_u64(sink, &invalid_family, NULL, 0,
+                   atomic_load_explicit(&s->invalid_count, memory_order_relaxed));
+    metric_put_u64(sink, &unreadable_family, NULL, 0,
+                   atomic_load_explicit(&s->unreadable_count, memory_order_relaxed));
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+void
+stored_rules_abandon(struct stored_change *c)
+{
+    if (c == NULL) return;
+    struct stored_rules *s = c->stored;
+    kept_group_free(s, c->added);
+    kept_tenant_free(s, c->next);
+    list_fini(s, &c->tenants);
+    mem_free(&s->budget, c, sizeof *c);
+}
+
+/* Which groups go, and that there are any. */
+static enum err
+find_removed(struct stored_change *c, const struct rules_edit *edit, struct why *why)
+{
+    const struct kept_tenant *t = c->before;
+    const char *name = edit->verb == RULES_SET ? c->added->name : edit->group;
+    if (edit->verb == RULES_DELETE_NAMESPACE) name = NULL;
+    if (t != NULL) {
+        c->removed_at = find_group(t, edit->namespace, name);
+        while (is_group(t, c->removed_at + c->removed_count, edit->namespace, name)) {
+            c->removed_count++;
+        }
+    }
+    if (c->removed_count > 0 || edit->verb == RULES_SET) return OK;
+    return why_set(why, ERR_MISSING,
+                   name == NULL ? "group namespace does not exist" : "group does not exist");
+}
+
+/* The groups of the tenant as they are to be. False: no memory. */
+static bool
+make_next(struct stored_change *c, struct bytes name)
+{
+    struct stored_rules *s = c->stored;
+    const struct kept_tenant *t = c->before;
+    uint32_t count = t == NULL ? 0 : t->count;
+    c->next = kept_tenant_new(s, name);
+    if (c->next == NULL) return false;
+    for (uint32_t i = 0; i < c->removed_at; i++) {
+        if (!add_group(s, c->next, t->groups[i])) return false;
+    }
+    if (c->added != NULL && !add_group(s, c->next, c->added)) return false;
+    for (uint32_t i = c->removed_at + c->removed_count; i < count; i++) {
+        if (!add_group(s, c->next, t->groups[i])) return false;
+    }
+    return true;
+}
+
+/* All tenants as they are to be. False: no memory. */
+static bool
+make_list(struct stored_change *c)
+{
+    struct stored_rules *s = c->stored;
+    bool is_placed = c->next->count == 0;
+    for (uint32_t i = 0; i < s->tenants.count; i++) {
+        struct kept_tenant *t = s->tenants.items[i];
+        if (!is_placed && strcmp(t->name, c->next->name) >= 0) {
+            if (!add_tenant(s, &c->tenants, c->next)) return false;
+            is_placed = true;
+        }
+        if (t != c->before && !add_tenant(s, &c->tenants, t)) return false;
+    }
+    return is_placed || add_tenant(s, &c->tenants, c->next);
+}
+
+static enum err
+check_counts(const struct stored_change *c, const struct stored_limits *limits, struct why *why)
+{
+    uint32_t count = c->before == NULL ? 0 : c->before->count;
+    if (c->added == NULL || c->removed_count > 0) return OK;
+    if (count >= limits->groups_max) {
+        return why_set(why, ERR_INPUT,
+                       "at most %u groups of a tenant can be stored (rules.api_max_groups)",
+                       limits->groups_max);
+    }
+    if (c->before == NULL && c->stored->tenants.count >= STORED_TENANTS_MAX) {
+        return why_set(why, ERR_INPUT, "at most %d tenants can store rules", STORED_TENANTS_MAX);
+    }
+    return OK;
+}
+
+/* Where a file cannot be read, a group may begin another one. Not where a newer version wrote it:
+ * that one can read it. */
+static enum err
+check_trouble(const struct kept_tenant *t, enum rules_verb verb, struct why *why)
+{
+    if (t == NULL || t->trouble == OK) return OK;
+    if (verb == RULES_SET && t->trouble != ERR_UNSUPPORTED) return OK;
+    return why_set(why, t->trouble, "%s", t->why.text);
+}
+
+enum err
+stored_rules_prepare(struct stored_rules *s, const struct rules_edit *edit,
+                     const struct stored_limits *limits, struct buf *reasons,
+                     struct stored_change **ret_change, struct why *why)
+{
+    if (edit->text.size > limits->bytes_max) {
+        return why_set(why, ERR_LIMIT,
+                       "a group of rules must have at most %llu bytes "
+                       "(rules.api_max_bytes)",
+                       (unsigned long long)limits->bytes_max);
+    }
+    struct stored_change *c = mem_new(&s->budget, sizeof *c);
+    if (c == NULL) return why_set(why, ERR_NOMEM, "%s", NO_MEMORY);
+    c->stored = s;
+    c->verb = edit->verb;
+    c->before = find_tenant(s, edit->tenant);
+    enum err e = stored_name_check(bytes_of_text(edit->namespace), "namespace", why);
+    if (e == OK) e = check_trouble(c->before, edit->verb, why);
+    if (e == OK && edit->verb == RULES_SET) e = read_given(s, edit, reasons, &c->added, why);
+    if (e == OK) e = find_removed(c, edit, why);
+    if (e == OK) e = check_counts(c, limits, why);
+    if (e == OK && (!make_next(c, edit->tenant) || !make_list(c))) {
+        e = why_set(why, ERR_NOMEM, "%s", NO_MEMORY);
+    }
+    if (e)
+        stored_rules_abandon(c);
+    else
+        *ret_change = c;
+    return e;
+}
+
+struct stored_groups
+stored_change_groups(const struct stored_change *c)
+{
+    return (struct stored_groups){c->tenants.views, c->tenants.count};
+}
+
+const char *
+stored_change_name(const struct stored_change *c)
+{
+    return c->added->name;
+}
+
+/* The directory, once. */
+static enum err
+make_dir(struct stored_rules *s, struct why *why)
+{
+    if (s->is_durable) return OK;
+    enum err e = env_mkdir(s->env, s->dir, why);
+    if (e == OK) e = env_syncdir(s->env, s->parent, why);
+    s->is_durable = e == OK;
+    return e;
+}
+
+static enum err
+write_file(struct stored_change *c, struct why *why)
+{
+    struct stored_rules *s = c->stored;
+    const struct kept_tenant *t = c->next;
+    struct buf file;
+    buf_init(&file, &s->budget, STORED_FILE_BYTES_MAX);
+    stored_begin(bytes_of_text(t->name), t->count, &file);
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct kept_group *g = t->groups[i];
+        struct stored_text text = {bytes_of_text(g->namespace), bytes_of_text(g->name), g->text};
+        stored_add(&text, &file);
+    }
+    stored_end(&file);
+    enum err e = buf_error(&file);
+    if (e == ERR_LIMIT) {
+        why_set(why, e, "the stored rules of a tenant must have at most %d MiB together",
+                STORED_FILE_BYTES_MAX >> 20);
+    } else if (e) {
+        why_set(why, e, "%s", NO_MEMORY);
+    } else {
+        e = stored_write(s->env, s->dir, t->name, buf_bytes(&file), why);
+    }
+    buf_fini(&file);
+    return e;
+}
+
+enum err
+stored_rules_write(struct stored_change *c, struct why *why)
+{
+    struct stored_rules *s = c->stored;
+    char aside[FILE_PATH_BYTES] = "";
+    bool is_damaged = c->before != NULL && c->before->trouble != OK;
+    enum err e = make_dir(s, why);
+    if (e == OK && is_damaged) e = stored_set_aside(s->env, s->dir, c->next->name, aside, why);
+    if (e == ERR_MISSING && is_damaged) e = OK; /* somebody took it away */
+    if (e == OK && c->next->count > 0) {
+        e = write_file(c, why);
+    } else if (e == OK) {
+        e = stored_remove(s->env, s->dir, c->next->name, why);
+    }
+    if (e == OK && aside[0] != '\0') {
+        log_warn("a file of stored rules that cannot be read was set aside",
+                 KV("tenant", c->next->name), KV("path", aside));
+    }
+    return e;
+}
+
+void
+stored_rules_commit(struct stored_change *c)
+{
+    struct stored_rules *s = c->stored;
+    struct tenant_list before = s->tenants;
+    s->tenants = c->tenants;
+    c->tenants = before;
+    for (uint32_t i = 0; i < c->removed_count; i++) {
+        kept_group_free(s, c->before->groups[c->removed_at + i]);
+    }
+    kept_tenant_free(s, c->before);
+    c->added = NULL;
+    if (c->next->count > 0) c->next = NULL; /* else it is in no list */
+    count_all(s);
+    stored_rules_abandon(c);
+}
