@@ -17,6 +17,7 @@
 #include "app/keeper.h"
 #include "app/readers.h"
 #include "app/remembered.h"
+#include "app/rule_edit.h"
 #include "app/ruler.h"
 #include "app/teller.h"
 #include "base/log.h"
@@ -248,62 +249,15 @@ show_stored_rules(void *context, const struct rules_wanted *wanted, struct buf *
 }
 
 static enum err
-check_edit(const struct server *s, const struct rules_edit *edit,
-           const struct stored_change *change, struct why *why)
-{
-    if (edit->verb != RULES_SET) return OK;
-    const char *name = stored_change_name(change);
-    if (!ruler_has_file_group(s->ruler, edit->tenant, edit->namespace, name)) return OK;
-    return why_set(why, ERR_INPUT, "a rule file of this name has a group of this name");
-}
-
-/* Of what the device refused, at most one line a minute. */
-static void
-log_edit(struct server *s, const struct rules_edit *edit, enum err e, const struct why *why)
-{
-    static const char *const verbs[] = {[RULES_SET] = "set",
-                                        [RULES_DELETE] = "delete",
-                                        [RULES_DELETE_NAMESPACE] = "delete namespace"};
-    static struct log_gate gate;
-    uint64_t held_back;
-    if (e == OK) {
-        log_info("stored rules changed", KV("change", verbs[edit->verb]),
-                 KV("tenant", edit->tenant), KV("namespace", edit->namespace));
-    } else if ((e == ERR_FULL || e == ERR_IO || e == ERR_NOMEM) &&
-               log_often(&gate, env_monotonic_ns(s->env), 60 * NS_PER_S, &held_back)) {
-        log_error("stored rules cannot be changed", KV("change", verbs[edit->verb]),
-                  KV("tenant", edit->tenant), KV("namespace", edit->namespace),
-                  KV("error", why_text(why, e)), KV("more", held_back));
-    }
-}
-
-/* As a reload of what is stored: files of rules are not read, and what is evaluated changes when
- * the edit is durable. */
-static enum err
 edit_rules(void *context, const struct rules_edit *edit, struct buf *reasons, struct why *why)
 {
     struct server *s = context;
-    struct stored_change *change = NULL;
-    struct ruler_change *ruling = NULL;
-    lock_take(&s->reload_lock); /* which is for this: whoever waits for it wants what comes of it */
-    struct stored_limits limits = {s->settings.rules_api_max_groups,
-                                   s->settings.rules_api_max_bytes};
-    enum err e = stored_rules_prepare(s->stored_rules, edit, &limits, reasons, &change, why);
-    if (e == OK) e = check_edit(s, edit, change, why);
-    if (e == OK) {
-        struct stored_groups groups = stored_change_groups(change);
-        e = ruler_prepare(s->ruler, &s->settings, NULL, &groups, &ruling, why);
-    }
-    if (e == OK) e = stored_rules_write(change, why);
-    if (e) {
-        ruler_abandon(ruling);
-        stored_rules_abandon(change);
-    } else {
-        ruler_commit(ruling);
-        stored_rules_commit(change);
-    }
+    const struct rule_editor editor = {s->env, s->stored_rules, s->ruler};
+    /* Held while a file is written: who waits for it wants what comes of that. */
+    lock_take(&s->reload_lock);
+    enum err e = rule_edit(&editor, &s->settings, edit, reasons, why);
     lock_drop(&s->reload_lock);
-    log_edit(s, edit, e, why);
+    rule_edit_tell(&editor, edit, e, why);
     return e;
 }
 

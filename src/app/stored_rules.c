@@ -1,79 +1,23 @@
-/*
- * stored_rules.c - see stored_rules.h.
- *
- * A group never changes: an edit makes another one. A tenant is a list of groups, in their order;
- * an edit makes another list, which shares those groups that stay. So what is in force is untouched
- * until the commit, which only exchanges pointers.
- */
-#include "app/stored_rules.h"
+/* stored_rules.c - see stored_rules.h: files are read at the start, and groups shown. Changes:
+ * stored_change.c. */
+#include "app/stored_rules_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/array.h"
 #include "base/log.h"
-#include "config/config.h"
 #include "config/rule_files.h"
 #include "config/rule_print.h"
 #include "rules/stored_file.h"
-
-static const char NO_MEMORY[] = "not enough memory for rules";
 
 #define GROUP_ARENA_BYTES_MAX ((uint64_t)512 << 20)
 
 enum { GROUP_BLOCK_BYTES = 1024 }; /* there may be many, and most are small */
 
-struct kept_group {
-    struct arena arena; /* has all that follows */
-    const char *namespace, *name;
-    struct bytes text;
-    struct rule_group rules; /* zeroed: they are not evaluated */
-};
-
-struct kept_tenant {
-    char *name;
-    size_t name_bytes;
-    enum err trouble; /* why its file could not be read */
-    struct why why;   /* the sentence */
-    struct kept_group **groups;
-    uint32_t count, capacity;
-    /* Those that are evaluated, for whoever wants them in a row. */
-    struct rule_group *evaluated;
-    uint32_t evaluated_count, evaluated_capacity;
-};
-
-struct tenant_list {
-    struct kept_tenant **items; /* by name */
-    struct rule_set_tenant *views;
-    uint32_t count, capacity, view_capacity;
-};
-
-struct stored_rules {
-    struct env *env;
-    struct budget budget;
-    bool tenancy;
-    bool is_durable; /* the directory is there, for good */
-    char parent[SETTING_TEXT_BYTES], dir[FILE_PATH_BYTES];
-    struct tenant_list tenants;
-    struct metric_collector collector;
-
-    /* Relaxed: statistics. */
-    _Atomic uint64_t group_count, invalid_count, unreadable_count;
-};
-
-struct stored_change {
-    struct stored_rules *stored;
-    enum rules_verb verb;
-    struct tenant_list tenants; /* as they are to be; empty until all is made */
-    struct kept_tenant *next;   /* takes the place of the other; has no groups: there is none */
-    struct kept_tenant *before; /* NULL: it is a new one */
-    struct kept_group *added;
-    uint32_t removed_at, removed_count; /* groups of `before` that go */
-};
-
 /* --- groups ----------------------------------------------------------------------------------- */
 
-static void
+void
 kept_group_free(struct stored_rules *s, struct kept_group *g)
 {
     if (g == NULL) return;
@@ -92,7 +36,7 @@ keep(struct arena *arena, struct bytes text)
     return copy;
 }
 
-static struct kept_group *
+struct kept_group *
 kept_group_new(struct stored_rules *s, struct bytes namespace)
 {
     struct kept_group *g = mem_new(&s->budget, sizeof *g);
@@ -104,61 +48,11 @@ kept_group_new(struct stored_rules *s, struct bytes namespace)
     return NULL;
 }
 
-static void
-take_rules(struct kept_group *g, const struct rule_group *rules)
+void
+kept_group_take(struct kept_group *g, const struct rule_group *rules)
 {
     g->rules = *rules;
     g->rules.file = g->namespace;
-}
-
-static void
-add_reason(void *context, struct bytes sentence)
-{
-    struct buf *reasons = context;
-    buf_put_bytes(reasons, sentence);
-    buf_put_u8(reasons, '\n');
-}
-
-/* The text as it is stored, whatever the form in which it was given. */
-static enum err
-keep_printed(struct stored_rules *s, struct kept_group *g, struct why *why)
-{
-    struct buf text;
-    buf_init(&text, &s->budget, RULE_FILE_BYTES_MAX);
-    rule_group_print(&g->rules, &text);
-    enum err e = buf_error(&text);
-    if (e == OK) g->text = arena_copy(&g->arena, buf_bytes(&text));
-    if (e == OK && g->text.at == NULL) e = ERR_NOMEM;
-    buf_fini(&text);
-    if (e == ERR_LIMIT) {
-        return why_set(why, e, "a group of rules must have at most %d MiB",
-                       RULE_FILE_BYTES_MAX >> 20);
-    }
-    return e ? why_set(why, e, "%s", NO_MEMORY) : OK;
-}
-
-/* A group as it is given to be stored. */
-static enum err
-read_given(struct stored_rules *s, const struct rules_edit *edit, struct buf *reasons,
-           struct kept_group **ret, struct why *why)
-{
-    const struct rule_file_options options = {.tell = add_reason, .context = reasons};
-    struct rule_group rules;
-    struct kept_group *g = kept_group_new(s, bytes_of_text(edit->namespace));
-    if (g == NULL) return why_set(why, ERR_NOMEM, "%s", NO_MEMORY);
-    enum err e = rule_group_parse("body", edit->text, &options, &g->arena, &rules, why);
-    if (e == ERR_NOMEM) why_set(why, e, "%s", NO_MEMORY);
-    if (e == OK) e = stored_name_check(bytes_of_text(rules.name), "group name", why);
-    if (e == OK) {
-        take_rules(g, &rules);
-        g->name = rules.name;
-        e = keep_printed(s, g, why);
-    }
-    if (e)
-        kept_group_free(s, g);
-    else
-        *ret = g;
-    return e;
 }
 
 /* A group as it was stored, perhaps by another version. */
@@ -183,7 +77,7 @@ read_kept(struct stored_rules *s, const char *tenant, const struct stored_text *
         e = why_set(&why, ERR_INPUT, "the text is that of a group of another name");
     }
     if (e == OK) {
-        take_rules(g, &rules);
+        kept_group_take(g, &rules);
     } else {
         log_error("a stored group of rules is not valid, it is kept and not evaluated",
                   KV("tenant", tenant), KV("namespace", g->namespace), KV("group", g->name),
@@ -196,7 +90,7 @@ read_kept(struct stored_rules *s, const char *tenant, const struct stored_text *
 /* --- tenants ---------------------------------------------------------------------------------- */
 
 /* But for the groups. */
-static void
+void
 kept_tenant_free(struct stored_rules *s, struct kept_tenant *t)
 {
     if (t == NULL) return;
@@ -206,7 +100,7 @@ kept_tenant_free(struct stored_rules *s, struct kept_tenant *t)
     mem_free(&s->budget, t, sizeof *t);
 }
 
-static struct kept_tenant *
+struct kept_tenant *
 kept_tenant_new(struct stored_rules *s, struct bytes name)
 {
     struct kept_tenant *t = mem_new(&s->budget, sizeof *t);
@@ -222,8 +116,8 @@ kept_tenant_new(struct stored_rules *s, struct bytes name)
 }
 
 /* Behind those that are there. False: no memory. */
-static bool
-add_group(struct stored_rules *s, struct kept_tenant *t, struct kept_group *g)
+bool
+kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group *g)
 {
     bool is_evaluated = g->rules.rule_count > 0;
     if (!array_reserve(&s->budget, &t->groups, &t->capacity, t->count + 1) ||
@@ -236,8 +130,8 @@ add_group(struct stored_rules *s, struct kept_tenant *t, struct kept_group *g)
     return true;
 }
 
-static void
-list_fini(struct stored_rules *s, struct tenant_list *list)
+void
+tenant_list_fini(struct stored_rules *s, struct tenant_list *list)
 {
     array_free(&s->budget, list->items, list->capacity);
     array_free(&s->budget, list->views, list->view_capacity);
@@ -245,8 +139,8 @@ list_fini(struct stored_rules *s, struct tenant_list *list)
 }
 
 /* Behind those that are there. False: no memory. */
-static bool
-add_tenant(struct stored_rules *s, struct tenant_list *list, struct kept_tenant *t)
+bool
+tenant_list_add(struct stored_rules *s, struct tenant_list *list, struct kept_tenant *t)
 {
     if (!array_reserve(&s->budget, &list->items, &list->capacity, list->count + 1) ||
         !array_reserve(&s->budget, &list->views, &list->view_capacity, list->count + 1)) {
@@ -258,8 +152,8 @@ add_tenant(struct stored_rules *s, struct tenant_list *list, struct kept_tenant 
     return true;
 }
 
-static struct kept_tenant *
-find_tenant(const struct stored_rules *s, struct bytes name)
+struct kept_tenant *
+stored_rules_find(const struct stored_rules *s, struct bytes name)
 {
     for (uint32_t i = 0; i < s->tenants.count; i++) {
         if (bytes_equal_text(name, s->tenants.items[i]->name)) return s->tenants.items[i];
@@ -269,8 +163,8 @@ find_tenant(const struct stored_rules *s, struct bytes name)
 
 /* The first group that is not before these names; `name` NULL: before the first of the namespace.
  */
-static uint32_t
-find_group(const struct kept_tenant *t, const char *namespace, const char *name)
+uint32_t
+kept_tenant_find(const struct kept_tenant *t, const char *namespace, const char *name)
 {
     uint32_t low = 0, high = t->count;
     struct bytes wanted = bytes_of_text(name == NULL ? "" : name);
@@ -286,15 +180,15 @@ find_group(const struct kept_tenant *t, const char *namespace, const char *name)
     return low;
 }
 
-static bool
-is_group(const struct kept_tenant *t, uint32_t at, const char *namespace, const char *name)
+bool
+kept_tenant_has(const struct kept_tenant *t, uint32_t at, const char *namespace, const char *name)
 {
     return at < t->count && strcmp(t->groups[at]->namespace, namespace) == 0 &&
            (name == NULL || strcmp(t->groups[at]->name, name) == 0);
 }
 
-static void
-count_all(struct stored_rules *s)
+void
+stored_rules_count(struct stored_rules *s)
 {
     uint64_t groups = 0, invalid = 0, unreadable = 0;
     for (uint32_t i = 0; i < s->tenants.count; i++) {
@@ -324,7 +218,7 @@ read_groups(struct stored_rules *s, struct kept_tenant *t, struct why *why)
     for (uint32_t i = 0; e == OK && i < texts.count; i++) {
         struct kept_group *g;
         e = read_kept(s, t->name, &texts.items[i], &g);
-        if (e == OK && !add_group(s, t, g)) {
+        if (e == OK && !kept_tenant_add(s, t, g)) {
             kept_group_free(s, g);
             e = ERR_NOMEM;
         }
@@ -366,7 +260,7 @@ read_tenant(void *context, const char *name)
         note_trouble(s, t, e, &why);
         e = OK;
     }
-    if (e == OK && !add_tenant(s, &s->tenants, t)) e = ERR_NOMEM;
+    if (e == OK && !tenant_list_add(s, &s->tenants, t)) e = ERR_NOMEM;
     if (e == OK) return OK;
     for (uint32_t i = 0; i < t->count; i++) {
         kept_group_free(s, t->groups[i]);
@@ -394,7 +288,7 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
                   struct why *why)
 {
     struct stored_rules *s = mem_new(NULL, sizeof *s);
-    if (s == NULL) return why_set(why, ERR_NOMEM, "%s", NO_MEMORY);
+    if (s == NULL) return why_set(why, ERR_NOMEM, "%s", STORED_NO_MEMORY);
     s->env = options->env;
     budget_init(&s->budget, "stored_rules", 0, options->memory);
     s->tenancy = options->tenancy;
@@ -405,7 +299,7 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
         struct why listing = {""};
         e = stored_each(s->env, s->dir, read_tenant, &reading, &listing);
         if (e == ERR_MISSING) e = OK; /* nothing was stored yet */
-        if (e) why_set(why, e, "%s", e == ERR_NOMEM ? NO_MEMORY : listing.text);
+        if (e) why_set(why, e, "%s", e == ERR_NOMEM ? STORED_NO_MEMORY : listing.text);
     }
     if (e) {
         stored_rules_free(s);
@@ -419,7 +313,7 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
         log_warn("stored rules of tenants are not evaluated with tenancy.enabled=false",
                  KV("tenants", reading.left_alone), KV("directory", s->dir));
     }
-    count_all(s);
+    stored_rules_count(s);
     s->collector = (struct metric_collector){.collect = stored_rules_collect, .context = s};
     metric_register_collector(&s->collector);
     *ret_stored = s;
@@ -438,7 +332,7 @@ stored_rules_free(struct stored_rules *s)
         }
         kept_tenant_free(s, t);
     }
-    list_fini(s, &s->tenants);
+    tenant_list_fini(s, &s->tenants);
     mem_free(NULL, s, sizeof *s);
 }
 
@@ -454,8 +348,8 @@ static void
 print_list(const struct kept_tenant *t, const char *namespace, struct buf *to)
 {
     const char *last = NULL;
-    uint32_t at = namespace == NULL ? 0 : find_group(t, namespace, NULL);
-    for (; at < t->count && (namespace == NULL || is_group(t, at, namespace, NULL)); at++) {
+    uint32_t at = namespace == NULL ? 0 : kept_tenant_find(t, namespace, NULL);
+    for (; at < t->count && (namespace == NULL || kept_tenant_has(t, at, namespace, NULL)); at++) {
         const struct kept_group *g = t->groups[at];
         if (last == NULL || strcmp(last, g->namespace) != 0) {
             rules_print_namespace(g->namespace, to);
@@ -469,12 +363,12 @@ enum err
 stored_rules_print(const struct stored_rules *s, const struct rules_wanted *wanted, struct buf *to,
                    struct why *why)
 {
-    const struct kept_tenant *t = find_tenant(s, wanted->tenant);
+    const struct kept_tenant *t = stored_rules_find(s, wanted->tenant);
     size_t before = to->size;
     if (t != NULL && t->trouble) return why_set(why, t->trouble, "%s", t->why.text);
     if (wanted->group != NULL) {
-        uint32_t at = t == NULL ? 0 : find_group(t, wanted->namespace, wanted->group);
-        if (t == NULL || !is_group(t, at, wanted->namespace, wanted->group)) {
+        uint32_t at = t == NULL ? 0 : kept_tenant_find(t, wanted->namespace, wanted->group);
+        if (t == NULL || !kept_tenant_has(t, at, wanted->namespace, wanted->group)) {
             return why_set(why, ERR_MISSING, "group does not exist");
         }
         buf_put_bytes(to, t->groups[at]->text);
@@ -503,226 +397,36 @@ static const struct metric_family unreadable_family = {
     METRIC_KIND_GAUGE,
 };
 
+static const struct metric_family edits_family = {
+    "firekeep_stored_rules_edits_total",
+    "Changes of rules requested through the ruler API, by result.",
+    METRIC_KIND_COUNTER,
+};
+
+void
+stored_rules_note(struct stored_rules *s, enum stored_edit result)
+{
+    atomic_fetch_add_explicit(&s->edits[result], 1, memory_order_relaxed);
+}
+
 void
 stored_rules_collect(struct metric_sink *sink, void *stored)
 {
+    static const char *const results[STORED_EDIT_COUNT] = {
+        [STORED_EDIT_DONE] = "done",
+        [STORED_EDIT_REFUSED] = "refused",
+        [STORED_EDIT_FAILED] = "failed",
+    };
     const struct stored_rules *s = stored;
+    for (unsigned i = 0; i < STORED_EDIT_COUNT; i++) {
+        struct metric_pair pair = {"result", bytes_of_text(results[i])};
+        metric_put_u64(sink, &edits_family, &pair, 1,
+                       atomic_load_explicit(&s->edits[i], memory_order_relaxed));
+    }
     metric_put_u64(sink, &groups_family, NULL, 0,
                    atomic_load_explicit(&s->group_count, memory_order_relaxed));
     metric_put_u64(sink, &invalid_family, NULL, 0,
                    atomic_load_explicit(&s->invalid_count, memory_order_relaxed));
     metric_put_u64(sink, &unreadable_family, NULL, 0,
                    atomic_load_explicit(&s->unreadable_count, memory_order_relaxed));
-}
-
-/* --- changes ---------------------------------------------------------------------------------- */
-
-void
-stored_rules_abandon(struct stored_change *c)
-{
-    if (c == NULL) return;
-    struct stored_rules *s = c->stored;
-    kept_group_free(s, c->added);
-    kept_tenant_free(s, c->next);
-    list_fini(s, &c->tenants);
-    mem_free(&s->budget, c, sizeof *c);
-}
-
-/* Which groups go, and that there are any. */
-static enum err
-find_removed(struct stored_change *c, const struct rules_edit *edit, struct why *why)
-{
-    const struct kept_tenant *t = c->before;
-    const char *name = edit->verb == RULES_SET ? c->added->name : edit->group;
-    if (edit->verb == RULES_DELETE_NAMESPACE) name = NULL;
-    if (t != NULL) {
-        c->removed_at = find_group(t, edit->namespace, name);
-        while (is_group(t, c->removed_at + c->removed_count, edit->namespace, name)) {
-            c->removed_count++;
-        }
-    }
-    if (c->removed_count > 0 || edit->verb == RULES_SET) return OK;
-    return why_set(why, ERR_MISSING,
-                   name == NULL ? "group namespace does not exist" : "group does not exist");
-}
-
-/* The groups of the tenant as they are to be. False: no memory. */
-static bool
-make_next(struct stored_change *c, struct bytes name)
-{
-    struct stored_rules *s = c->stored;
-    const struct kept_tenant *t = c->before;
-    uint32_t count = t == NULL ? 0 : t->count;
-    c->next = kept_tenant_new(s, name);
-    if (c->next == NULL) return false;
-    for (uint32_t i = 0; i < c->removed_at; i++) {
-        if (!add_group(s, c->next, t->groups[i])) return false;
-    }
-    if (c->added != NULL && !add_group(s, c->next, c->added)) return false;
-    for (uint32_t i = c->removed_at + c->removed_count; i < count; i++) {
-        if (!add_group(s, c->next, t->groups[i])) return false;
-    }
-    return true;
-}
-
-/* All tenants as they are to be. False: no memory. */
-static bool
-make_list(struct stored_change *c)
-{
-    struct stored_rules *s = c->stored;
-    bool is_placed = c->next->count == 0;
-    for (uint32_t i = 0; i < s->tenants.count; i++) {
-        struct kept_tenant *t = s->tenants.items[i];
-        if (!is_placed && strcmp(t->name, c->next->name) >= 0) {
-            if (!add_tenant(s, &c->tenants, c->next)) return false;
-            is_placed = true;
-        }
-        if (t != c->before && !add_tenant(s, &c->tenants, t)) return false;
-    }
-    return is_placed || add_tenant(s, &c->tenants, c->next);
-}
-
-static enum err
-check_counts(const struct stored_change *c, const struct stored_limits *limits, struct why *why)
-{
-    uint32_t count = c->before == NULL ? 0 : c->before->count;
-    if (c->added == NULL || c->removed_count > 0) return OK;
-    if (count >= limits->groups_max) {
-        return why_set(why, ERR_INPUT,
-                       "at most %u groups of a tenant can be stored (rules.api_max_groups)",
-                       limits->groups_max);
-    }
-    if (c->before == NULL && c->stored->tenants.count >= STORED_TENANTS_MAX) {
-        return why_set(why, ERR_INPUT, "at most %d tenants can store rules", STORED_TENANTS_MAX);
-    }
-    return OK;
-}
-
-/* Where a file cannot be read, a group may begin another one. Not where a newer version wrote it:
- * that one can read it. */
-static enum err
-check_trouble(const struct kept_tenant *t, enum rules_verb verb, struct why *why)
-{
-    if (t == NULL || t->trouble == OK) return OK;
-    if (verb == RULES_SET && t->trouble != ERR_UNSUPPORTED) return OK;
-    return why_set(why, t->trouble, "%s", t->why.text);
-}
-
-enum err
-stored_rules_prepare(struct stored_rules *s, const struct rules_edit *edit,
-                     const struct stored_limits *limits, struct buf *reasons,
-                     struct stored_change **ret_change, struct why *why)
-{
-    if (edit->text.size > limits->bytes_max) {
-        return why_set(why, ERR_LIMIT,
-                       "a group of rules must have at most %llu bytes "
-                       "(rules.api_max_bytes)",
-                       (unsigned long long)limits->bytes_max);
-    }
-    struct stored_change *c = mem_new(&s->budget, sizeof *c);
-    if (c == NULL) return why_set(why, ERR_NOMEM, "%s", NO_MEMORY);
-    c->stored = s;
-    c->verb = edit->verb;
-    c->before = find_tenant(s, edit->tenant);
-    enum err e = stored_name_check(bytes_of_text(edit->namespace), "namespace", why);
-    if (e == OK) e = check_trouble(c->before, edit->verb, why);
-    if (e == OK && edit->verb == RULES_SET) e = read_given(s, edit, reasons, &c->added, why);
-    if (e == OK) e = find_removed(c, edit, why);
-    if (e == OK) e = check_counts(c, limits, why);
-    if (e == OK && (!make_next(c, edit->tenant) || !make_list(c))) {
-        e = why_set(why, ERR_NOMEM, "%s", NO_MEMORY);
-    }
-    if (e)
-        stored_rules_abandon(c);
-    else
-        *ret_change = c;
-    return e;
-}
-
-struct stored_groups
-stored_change_groups(const struct stored_change *c)
-{
-    return (struct stored_groups){c->tenants.views, c->tenants.count};
-}
-
-const char *
-stored_change_name(const struct stored_change *c)
-{
-    return c->added->name;
-}
-
-/* The directory, once. */
-static enum err
-make_dir(struct stored_rules *s, struct why *why)
-{
-    if (s->is_durable) return OK;
-    enum err e = env_mkdir(s->env, s->dir, why);
-    if (e == OK) e = env_syncdir(s->env, s->parent, why);
-    s->is_durable = e == OK;
-    return e;
-}
-
-static enum err
-write_file(struct stored_change *c, struct why *why)
-{
-    struct stored_rules *s = c->stored;
-    const struct kept_tenant *t = c->next;
-    struct buf file;
-    buf_init(&file, &s->budget, STORED_FILE_BYTES_MAX);
-    stored_begin(bytes_of_text(t->name), t->count, &file);
-    for (uint32_t i = 0; i < t->count; i++) {
-        const struct kept_group *g = t->groups[i];
-        struct stored_text text = {bytes_of_text(g->namespace), bytes_of_text(g->name), g->text};
-        stored_add(&text, &file);
-    }
-    stored_end(&file);
-    enum err e = buf_error(&file);
-    if (e == ERR_LIMIT) {
-        why_set(why, e, "the stored rules of a tenant must have at most %d MiB together",
-                STORED_FILE_BYTES_MAX >> 20);
-    } else if (e) {
-        why_set(why, e, "%s", NO_MEMORY);
-    } else {
-        e = stored_write(s->env, s->dir, t->name, buf_bytes(&file), why);
-    }
-    buf_fini(&file);
-    return e;
-}
-
-enum err
-stored_rules_write(struct stored_change *c, struct why *why)
-{
-    struct stored_rules *s = c->stored;
-    char aside[FILE_PATH_BYTES] = "";
-    bool is_damaged = c->before != NULL && c->before->trouble != OK;
-    enum err e = make_dir(s, why);
-    if (e == OK && is_damaged) e = stored_set_aside(s->env, s->dir, c->next->name, aside, why);
-    if (e == ERR_MISSING && is_damaged) e = OK; /* somebody took it away */
-    if (e == OK && c->next->count > 0) {
-        e = write_file(c, why);
-    } else if (e == OK) {
-        e = stored_remove(s->env, s->dir, c->next->name, why);
-    }
-    if (e == OK && aside[0] != '\0') {
-        log_warn("a file of stored rules that cannot be read was set aside",
-                 KV("tenant", c->next->name), KV("path", aside));
-    }
-    return e;
-}
-
-void
-stored_rules_commit(struct stored_change *c)
-{
-    struct stored_rules *s = c->stored;
-    struct tenant_list before = s->tenants;
-    s->tenants = c->tenants;
-    c->tenants = before;
-    for (uint32_t i = 0; i < c->removed_count; i++) {
-        kept_group_free(s, c->before->groups[c->removed_at + i]);
-    }
-    kept_tenant_free(s, c->before);
-    c->added = NULL;
-    if (c->next->count > 0) c->next = NULL; /* else it is in no list */
-    count_all(s);
-    stored_rules_abandon(c);
 }

@@ -82,6 +82,10 @@ void stored_rules_commit(struct stored_change *change);
 /* Instead. NULL is fine. */
 void stored_rules_abandon(struct stored_change *change);
 
+/* How an edit ended, for metrics. Any thread. */
+enum stored_edit { STORED_EDIT_DONE, STORED_EDIT_REFUSED, STORED_EDIT_FAILED, STORED_EDIT_COUNT };
+void stored_rules_note(struct stored_rules *stored, enum stored_edit result);
+
 /* For a metric_collector, whose context is `stored`. */
 void stored_rules_collect(struct metric_sink *sink, void *stored);
 

@@ -297,7 +297,8 @@ test_groups_are_shown_as_yaml(void **state)
     must(set_named(&rig, "t", "ns", "a", "1"));
     must(set_named(&rig, "t", "ns", "b", "2"));
     must(set_named(&rig, "t", "m", "a", "3"));
-    check_printed(&rig, "t", "ns", "a", OK, "name: a\nrules:\n    - record: r\n      expr: \"1\"\n");
+    check_printed(&rig, "t", "ns", "a", OK,
+                  "name: a\nrules:\n    - record: r\n      expr: \"1\"\n");
     check_printed(&rig, "t", "ns", "c", ERR_MISSING, "group does not exist");
     check_printed(&rig, "s", "ns", "a", ERR_MISSING, "group does not exist");
     check_printed(&rig, "t", "ns", NULL, OK,
