@@ -22,6 +22,8 @@ TEST_PACKAGES=(
     # What moto needs, which tests/peers/fetch unpacks.
     python3 python3-boto3 python3-cryptography python3-flask python3-flask-cors python3-responses
     python3-xmltodict
+    # What ruler_clients.py reads answers with.
+    python3-yaml
     # What tests/peers/fetch_npm needs, and what it fetches.
     nodejs npm
 )

@@ -19,7 +19,8 @@
 enum {
     STORED = 1 /* a store: with storage.mode=none nothing is kept */,
     ADMIN = 2 /* permission */,
-    READABLE = 4 /* a store or a source */
+    READABLE = 4 /* a store or a source */,
+    RULER = 8 /* the ruler API: else there is no such path */
 };
 
 /* OPTIONS is answered for all of the API, whether or not a path exists: dispatch() does it. */
@@ -98,6 +99,13 @@ static const struct route {
     {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, QUEUE_MERGES, clean_run,
      STORED | ADMIN},
     {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, QUEUE_PAGES, destination_run, ADMIN},
+    {"/config/v1/rules", HTTP_GET, QUEUE_PAGES, ruler_api_run, RULER},
+    {"/config/v1/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, QUEUE_PAGES, ruler_api_run, RULER},
+    {"/prometheus/config/v1/rules", HTTP_GET, QUEUE_PAGES, ruler_api_run, RULER},
+    {"/prometheus/config/v1/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, QUEUE_PAGES,
+     ruler_api_run, RULER},
+    {"/api/prom/rules", HTTP_GET, QUEUE_PAGES, ruler_api_run, RULER},
+    {"/api/prom/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, QUEUE_PAGES, ruler_api_run, RULER},
     {"/federate", HTTP_GET, QUEUE_READS, federate_run, READABLE},
     {"/prometheus/federate", HTTP_GET, QUEUE_READS, federate_run, READABLE},
     {"/api/v1/*", HTTP_OPTIONS, QUEUE_NONE, no_run},
@@ -116,14 +124,20 @@ enum {
     ROUTE_COUNT = 2 * TABLE_COUNT + 2, /* at most */
 };
 
+bool
+api_is_prefixed(const struct api *api, const struct http_request *request)
+{
+    const char *path = http_path(request) + strlen(api->options.route_prefix);
+    size_t size = sizeof api_prefix - 1;
+    return strncmp(path, api_prefix, size) == 0 &&
+           strncmp(path + size, api_begin, sizeof api_begin - 1) == 0;
+}
+
 const char *
 api_path(const struct api *api, const struct http_request *request)
 {
     const char *path = http_path(request) + strlen(api->options.route_prefix);
-    size_t size = sizeof api_prefix - 1;
-    bool prefixed = strncmp(path, api_prefix, size) == 0 &&
-                    strncmp(path + size, api_begin, sizeof api_begin - 1) == 0;
-    return prefixed ? path + size : path;
+    return api_is_prefixed(api, request) ? path + sizeof api_prefix - 1 : path;
 }
 
 /* --- pages of other origins ------------------------------------------------------------------- */
@@ -576,6 +590,7 @@ routes_make(struct api *api)
     api->routes = mem_new(NULL, ROUTE_COUNT * sizeof *api->routes);
     enum err e = api->routes == NULL ? ERR_NOMEM : OK;
     for (unsigned i = 0; i < TABLE_COUNT && e == OK; i++) {
+        if ((route_table[i].needs & RULER) && api->options.edit_rules == NULL) continue;
         bool of_api = strncmp(route_table[i].path, api_begin, sizeof api_begin - 1) == 0;
         e = route_add(api, &route_table[i], prefix, "");
         if (e == OK && of_api) e = route_add(api, &route_table[i], prefix, api_prefix);

@@ -57,6 +57,23 @@ struct destination_wish {
     int64_t from_ms; /* of DESTINATION_REPLAY: older samples are not sent again */
 };
 
+/* What the ruler API asks for: all groups of a tenant, those of a namespace, or one. */
+struct rules_wanted {
+    struct bytes tenant;
+    const char *namespace; /* NULL: all */
+    const char *group;     /* NULL: all of the namespace */
+};
+
+/* What it changes. */
+enum rules_verb { RULES_SET, RULES_DELETE, RULES_DELETE_NAMESPACE };
+struct rules_edit {
+    enum rules_verb verb;
+    struct bytes tenant;
+    const char *namespace;
+    const char *group; /* of RULES_DELETE */
+    struct bytes text; /* of RULES_SET: a group as YAML */
+};
+
 struct api_options {
     struct env *env;
     struct tsdb *tsdb;         /* written to, and looked after */
@@ -99,6 +116,18 @@ struct api_options {
     enum err (*rules)(void *context, const struct rules_question *question, struct json *to);
     void (*alerts)(void *context, struct bytes tenant, struct json *to);
     void (*alertmanagers)(void *context, struct json *to);
+    /*
+     * The ruler API; both NULL: it is off. On a thread for pages.
+     *
+     * stored_rules() puts YAML. ERR_MISSING: there is no such group.
+     * edit_rules() returns when the change is durable and in force; after an error there is none.
+     * ERR_INPUT: `reasons` has a sentence a line, or else `why` has it; ERR_LIMIT: the group is too
+     * large; ERR_MISSING: there is nothing to delete.
+     */
+    enum err (*stored_rules)(void *context, const struct rules_wanted *wanted, struct buf *to,
+                             struct why *why);
+    enum err (*edit_rules)(void *context, const struct rules_edit *edit, struct buf *reasons,
+                           struct why *why);
     /* Puts an array of what is remembered of those that are not open; on a query thread. */
     enum err (*remembered)(void *context, struct budget *memory, struct json *to, struct why *why);
     /* Why writes have to wait, a constant; NULL: they need not. Called for each of them. */

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "api/internal.h"
+#include "base/hex.h"
 #include "tsdb/tsdb_testing.h"
 #include "wire/snappy.h"
 
@@ -24,7 +25,7 @@ struct text_pair {
 
 struct http_request {
     enum http_method method;
-    char path[PAIR_TEXT_BYTES], header_text[PAIR_TEXT_BYTES];
+    char path[PAIR_TEXT_BYTES], sent_path[PAIR_TEXT_BYTES], header_text[PAIR_TEXT_BYTES];
     struct text_pair headers[PAIRS_MAX], arguments[PAIRS_MAX];
     unsigned header_count, argument_count;
     struct bytes body;
@@ -54,7 +55,23 @@ pairs_cut(char *text, const char *between, char end, struct text_pair *pairs)
     return count;
 }
 
-/* `target` has its arguments decoded; `headers` is "Name: value\nName: value". */
+/* As the server: a path with escaped slashes is kept as it was sent. */
+static inline void
+path_unescape(struct http_request *r)
+{
+    if (strcasestr(r->path, "%2f") == NULL) return;
+    memcpy(r->sent_path, r->path, sizeof r->sent_path);
+    char *to = r->path;
+    for (const char *at = r->sent_path; *at != '\0';) {
+        uint8_t c;
+        at += percent_step((const uint8_t *)at, strlen(at), &c);
+        *to++ = (char)c;
+    }
+    *to = '\0';
+}
+
+/* `target` has its arguments decoded, and its path, unless slashes are escaped; `headers` is "Name:
+ * value\nName: value". */
 static inline void
 request_init(struct http_request *r, enum http_method method, const char *target,
              const char *headers, struct bytes body)
@@ -67,6 +84,7 @@ request_init(struct http_request *r, enum http_method method, const char *target
     r->header_count = pairs_cut(r->header_text, ": ", '\n', r->headers);
     char *query = strchr(r->path, '?');
     if (query != NULL) *query++ = '\0';
+    path_unescape(r);
     r->argument_count = pairs_cut(query, "=", '&', r->arguments);
     buf_init(&r->text, NULL, ANSWER_TEXT_BYTES);
 }
@@ -90,6 +108,12 @@ const char *
 http_path(const struct http_request *request)
 {
     return request->path;
+}
+
+const char *
+http_path_sent(const struct http_request *request)
+{
+    return request->sent_path[0] == '\0' ? NULL : request->sent_path;
 }
 
 unsigned

@@ -164,6 +164,8 @@ void success_begin(struct json *j, struct buf *text);
 
 /* The path in the table of routes, whichever way the request came. */
 const char *api_path(const struct api *api, const struct http_request *request);
+/* Whether it came to where Cortex and Mimir have the API. */
+bool api_is_prefixed(const struct api *api, const struct http_request *request);
 
 /* The tenant of a request that reads, or several, for the answerer. 0, or the status to answer with
  * (401 or 400) and why. */
@@ -276,6 +278,7 @@ void search_label_values_run(struct api *api, struct http_request *request);
 void targets_run(struct api *api, struct http_request *request);
 void rules_run(struct api *api, struct http_request *request);
 void alerts_run(struct api *api, struct http_request *request);
+void ruler_api_run(struct api *api, struct http_request *request);
 void alertmanagers_run(struct api *api, struct http_request *request);
 void notifications_live_run(struct api *api, struct http_request *request);
 void query_run(struct api *api, struct http_request *request);

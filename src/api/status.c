@@ -169,6 +169,13 @@ build_info(struct status_page *p)
 #else
     json_member_text(j, "compiler", "gcc " __VERSION__);
 #endif
+    /* Who looks for it here takes this for Mimir, and edits rules if it may. Elsewhere it would be
+     * taken for Mimir by those for whom it is a Prometheus. */
+    if (p->api->options.edit_rules != NULL && api_is_prefixed(p->api, p->request)) {
+        json_member_object(j, "features");
+        json_member_text(j, "ruler_config_api", "true");
+        json_object_close(j);
+    }
     json_object_close(j);
     return OK;
 }

@@ -1,6 +1,7 @@
 /*
- * targets.c - what a Prometheus tells that scrapes targets. Nothing is scraped here: the answers are
- * well-formed and empty, as clients of the API expect them, and parameters are refused as there.
+ * targets.c - what a Prometheus tells that scrapes targets. Nothing is scraped here: the answers
+ * are well-formed and empty, as clients of the API expect them, and parameters are refused as
+ * there.
  */
 #include <stdio.h>
 #include <strings.h>

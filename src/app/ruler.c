@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+#include "app/ruler_groups.h"
 #include "base/log.h"
 #include "query/replicas.h"
 
@@ -43,6 +44,10 @@ struct ruler {
     struct budget budget;
     _Atomic(const char *) canceled;
     struct metric_collector collector;
+
+    /* Whoever reloads. */
+    struct rule_set set; /* of files, as they were read last */
+    struct agenda_limits limits;
 
     struct lock lock; /* LOCK_RANK_RULER; guards to the next blank line */
     struct cond cond; /* something is to be done, or it is the end */
@@ -291,6 +296,7 @@ ruler_free(struct ruler *r)
     metric_unregister(&r->collector.link);
     agenda_free(r->agenda);
     terms_put_locked(r, r->terms);
+    rule_set_free(&r->set);
     cond_fini(&r->cond);
     lock_fini(&r->lock);
     mem_free(NULL, r, sizeof *r);
@@ -300,9 +306,9 @@ ruler_free(struct ruler *r)
 
 struct ruler_change {
     struct ruler *ruler;
+    bool has_set; /* else that of before stays, and the terms do */
     struct rule_set set;
-    struct agenda_group *groups;
-    uint32_t group_count;
+    struct ruler_groups groups;
     struct agenda_change *agenda;
     struct agenda_limits limits;
     struct terms_in_force *terms;
@@ -389,35 +395,23 @@ prepare_terms(struct ruler_change *c, const struct settings *s, const struct rul
 }
 
 static enum err
-prepare_groups(struct ruler_change *c, const struct settings *s, struct why *why)
+prepare_groups(struct ruler_change *c, const struct settings *s, const struct stored_groups *stored,
+               struct why *why)
 {
     struct ruler *r = c->ruler;
-    uint32_t count = 0;
     struct group_defaults defaults = {s->global_evaluation_interval_ms,
                                       s->global_rule_query_offset_ms};
-    for (uint32_t i = 0; i < c->set.tenant_count; i++) {
-        c->group_count += c->set.tenants[i].group_count;
-    }
-    c->groups = mem_alloc(&r->budget, (c->group_count + 1) * sizeof *c->groups);
-    if (c->groups == NULL) {
-        c->group_count = 0;
-        return why_set(why, ERR_NOMEM, "not enough memory for rules");
-    }
-    for (uint32_t i = 0; i < c->set.tenant_count; i++) {
-        const struct rule_set_tenant *t = &c->set.tenants[i];
-        for (uint32_t k = 0; k < t->group_count; k++) {
-            struct bytes tenant = bytes_of_text(t->tenant[0] == '\0' ? "anonymous" : t->tenant);
-            c->groups[count++] = (struct agenda_group){tenant, &t->groups[k]};
-        }
-    }
-    return agenda_prepare(r->agenda, c->groups, count, &defaults, &c->agenda, why);
+    const struct rule_set *set = c->has_set ? &c->set : &r->set;
+    enum err e = ruler_groups_choose(set, stored, &r->budget, &c->groups);
+    if (e) return why_set(why, e, "not enough memory for rules");
+    return agenda_prepare(r->agenda, c->groups.items, c->groups.count, &defaults, &c->agenda, why);
 }
 
 static void
 change_free(struct ruler_change *c)
 {
     struct budget *budget = &c->ruler->budget;
-    if (c->groups != NULL) mem_free(budget, c->groups, (c->group_count + 1) * sizeof *c->groups);
+    ruler_groups_fini(&c->groups, budget);
     rule_set_free(&c->set);
     mem_free(budget, c, sizeof *c);
 }
@@ -433,15 +427,17 @@ ruler_abandon(struct ruler_change *c)
 
 enum err
 ruler_prepare(struct ruler *r, const struct settings *settings, const struct rule_settings *rules,
-              struct ruler_change **ret_change, struct why *why)
+              const struct stored_groups *stored, struct ruler_change **ret_change, struct why *why)
 {
     struct ruler_change *c = mem_new(&r->budget, sizeof *c);
     if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
     c->ruler = r;
+    c->limits = r->limits;
+    c->has_set = rules != NULL;
     struct rule_set_options options = {.env = r->options.env, .budget = &r->budget};
-    enum err e = rule_set_read(rules, &options, &c->set, why);
-    if (e == OK) e = prepare_groups(c, settings, why);
-    if (e == OK) e = prepare_terms(c, settings, rules, why);
+    enum err e = c->has_set ? rule_set_read(rules, &options, &c->set, why) : OK;
+    if (e == OK) e = prepare_groups(c, settings, stored, why);
+    if (e == OK && c->has_set) e = prepare_terms(c, settings, rules, why);
     if (e)
         ruler_abandon(c);
     else
@@ -449,28 +445,55 @@ ruler_prepare(struct ruler *r, const struct settings *settings, const struct rul
     return e;
 }
 
-static void
-tell_unmatched(const struct rule_set *set)
+bool
+ruler_has_file_group(const struct ruler *r, struct bytes tenant, const char *file, const char *name)
 {
-    for (uint32_t i = 0; i < set->unmatched_count; i++) {
-        const struct unmatched_pattern *u = &set->unmatched[i];
+    return ruler_groups_has(&r->set, tenant, file, name);
+}
+
+/* Of files that were read just now. */
+static void
+tell_reading(const struct ruler_change *c)
+{
+    for (uint32_t i = 0; i < c->set.unmatched_count; i++) {
+        const struct unmatched_pattern *u = &c->set.unmatched[i];
         if (u->is_wild)
             log_warn("no rule file matches a pattern", KV("pattern", u->pattern),
                      KV("tenant", u->tenant));
         else
             log_warn("a rule file does not exist", KV("file", u->pattern), KV("tenant", u->tenant));
     }
+    const struct rule_group *hidden = c->groups.hidden;
+    if (hidden != NULL) {
+        log_warn("stored groups of rules are not evaluated, rule files have groups of their names",
+                 KV("groups", c->groups.hidden_count), KV("namespace", hidden->file),
+                 KV("group", hidden->name));
+    }
+}
+
+static void
+exchange_sets(struct ruler_change *c)
+{
+    struct rule_set before = c->ruler->set;
+    c->ruler->set = c->set;
+    c->set = before;
 }
 
 void
 ruler_commit(struct ruler_change *c)
 {
     struct ruler *r = c->ruler;
-    tell_unmatched(&c->set);
+    if (c->has_set) {
+        tell_reading(c);
+        exchange_sets(c);
+    }
+    r->limits = c->limits;
     lock_take(&r->lock);
     agenda_commit(c->agenda, &c->limits, env_realtime_ms(r->options.env) * NS_PER_MS);
-    terms_put_locked(r, r->terms);
-    r->terms = c->terms;
+    if (c->terms != NULL) {
+        terms_put_locked(r, r->terms);
+        r->terms = c->terms;
+    }
     cond_wake_all(&r->cond);
     lock_drop(&r->lock);
     change_free(c);

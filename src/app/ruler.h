@@ -13,6 +13,7 @@
 #define APP_RULER_H
 
 #include "app/own_writes.h"
+#include "app/stored_rules.h"
 #include "base/metric.h"
 #include "config/config.h"
 #include "config/rule_set.h"
@@ -36,15 +37,21 @@ struct ruler_options {
 MUST_CHECK enum err ruler_new(const struct ruler_options *options, struct ruler **ret_ruler,
                               struct why *why);
 /*
- * Makes it the rules of these settings, in two steps: the first makes all that can fail, reads the
- * files and changes nothing; the second cannot fail. Groups whose text did not change keep their
- * state, and others take over what they can.
- * ERR_INPUT, ERR_IO, ...: as of rule_set_read(); ERR_NOMEM; ERR_AGAIN: no thread.
+ * Makes it the rules of these settings and what is stored, in two steps: the first makes all that
+ * can fail, reads the files and changes nothing; the second cannot fail. Groups whose text did not
+ * change keep their state, and others take over what they can. `rules` NULL: those of files stay as
+ * they were read last, and so do the settings, which are those of the last commit. A stored group
+ * that has the names of one of a file is not evaluated. What is stored is borrowed until the
+ * commit. ERR_INPUT, ERR_IO, ...: as of rule_set_read(); ERR_NOMEM; ERR_AGAIN: no thread.
  */
 struct ruler_change;
 MUST_CHECK enum err ruler_prepare(struct ruler *ruler, const struct settings *settings,
                                   const struct rule_settings *rules,
+                                  const struct stored_groups *stored,
                                   struct ruler_change **ret_change, struct why *why);
+/* Whether a rule file, as it was read last, has this group. */
+bool ruler_has_file_group(const struct ruler *ruler, struct bytes tenant, const char *file,
+                          const char *name);
 void ruler_commit(struct ruler_change *change);
 /* Instead. NULL is fine. */
 void ruler_abandon(struct ruler_change *change);

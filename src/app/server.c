@@ -17,6 +17,7 @@
 #include "app/keeper.h"
 #include "app/readers.h"
 #include "app/remembered.h"
+#include "app/rule_edit.h"
 #include "app/ruler.h"
 #include "app/self_scrape.h"
 #include "app/teller.h"
@@ -36,6 +37,7 @@ struct server {
     struct relays *relays;
     struct readers *readers;
     struct own_writes *writes;
+    struct stored_rules *stored_rules;
     struct ruler *ruler;
     struct teller *teller;
     struct self_scrape *self_scrape;
@@ -115,7 +117,8 @@ reload(void *context, struct why *why)
     if (e == OK) e = config_lists_check(&lists, &next, why);
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
     if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
-    if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &ruling, why);
+    struct stored_groups stored = stored_rules_groups(s->stored_rules);
+    if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &stored, &ruling, why);
     if (e == OK) {
         e = teller_prepare(s->teller, &next, &lists.alerting, &lists.rules.external_labels,
                            &telling, why);
@@ -238,6 +241,29 @@ show_alertmanagers(void *context, struct json *to)
 {
     struct server *s = context;
     notifier_print(teller_notifier(s->teller), to);
+}
+
+static enum err
+show_stored_rules(void *context, const struct rules_wanted *wanted, struct buf *to, struct why *why)
+{
+    struct server *s = context;
+    lock_take(&s->reload_lock);
+    enum err e = stored_rules_print(s->stored_rules, wanted, to, why);
+    lock_drop(&s->reload_lock);
+    return e;
+}
+
+static enum err
+edit_rules(void *context, const struct rules_edit *edit, struct buf *reasons, struct why *why)
+{
+    struct server *s = context;
+    const struct rule_editor editor = {s->env, s->stored_rules, s->ruler};
+    /* Held while a file is written: who waits for it wants what comes of that. */
+    lock_take(&s->reload_lock);
+    enum err e = rule_edit(&editor, &s->settings, edit, reasons, why);
+    lock_drop(&s->reload_lock);
+    rule_edit_tell(&editor, edit, e, why);
+    return e;
 }
 
 static bool
@@ -440,6 +466,8 @@ start_api(struct server *s, struct why *why)
         .rules = show_rules,
         .alerts = show_alerts,
         .alertmanagers = show_alertmanagers,
+        .stored_rules = c->rules_api ? show_stored_rules : NULL,
+        .edit_rules = c->rules_api ? edit_rules : NULL,
         .remembered = show_remembered,
         .tell_destination = tell_destination,
         .holds_writes = holds_writes,
@@ -543,6 +571,7 @@ server_free(struct server *s)
     ruler_free(s->ruler);
     own_writes_free(s->writes);
     teller_free(s->teller);
+    stored_rules_free(s->stored_rules);
     merger_free(s->merger); /* requests under way may have asked for these two until now */
     relays_free(s->relays);
     readers_free(s->readers);
@@ -611,8 +640,17 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .tell = tell_alerts,
         .context = s,
     };
-    enum err e = ruler_new(&options, &s->ruler, why);
-    if (e == OK) e = ruler_prepare(s->ruler, &s->settings, &lists->rules, &change, why);
+    struct stored_rules_options stored_options = {
+        .env = s->env,
+        .storage_path = s->settings.storage_path,
+        .memory = &s->memory.foreground,
+        .tenancy = s->settings.tenancy_enabled,
+    };
+    enum err e = stored_rules_open(&stored_options, &s->stored_rules, why);
+    if (e == OK) e = ruler_new(&options, &s->ruler, why);
+    if (e) return e;
+    struct stored_groups stored = stored_rules_groups(s->stored_rules);
+    e = ruler_prepare(s->ruler, &s->settings, &lists->rules, &stored, &change, why);
     if (e == OK) ruler_commit(change);
     return e;
 }

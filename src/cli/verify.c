@@ -8,6 +8,7 @@
 
 #include "cli/check.h"
 #include "cli/commands.h"
+#include "cli/verify_rules.h"
 #include "relay/examine.h"
 #include "tsdb/tsdb.h"
 
@@ -18,9 +19,10 @@ struct verifying {
     const char *dir;
     struct settings settings;
     struct config_lists lists;
-    struct budget memory; /* for destinations */
+    struct budget memory; /* for destinations and rules */
     struct tsdb_report store;
     struct examine_report relay;
+    struct verify_rules_report rules;
 };
 
 static const struct flag flags[] = {
@@ -31,8 +33,8 @@ static const struct flag flags[] = {
 
 static const char notes[] =
     "\nReads the whole directory of a stopped server, or a snapshot, and changes nothing: parts,\n"
-    "log, and the data of destinations (states, dead letters, files they keep). Prints a line\n"
-    "with the name of the file for each problem.\n"
+    "log, the data of destinations (states, dead letters, files they keep), and stored rules.\n"
+    "Prints a line with the name of the file for each problem.\n"
     "\nExit status: 0 no problems, 1 something is damaged or does not add up, 2 wrong usage.\n";
 
 static void
@@ -42,9 +44,20 @@ print_line(void *context, const char *line)
     printf("%s\n", line);
 }
 
+static enum err
+verify_stored_rules(struct verifying *v, struct why *why)
+{
+    struct verify_rules_options options = {
+        .env = env_real(), .dir = v->dir, .memory = &v->memory, .say = print_line};
+    enum err e = verify_rules(&options, &v->rules, why);
+    if (e || v->rules.wrong == 0) return e;
+    return why_set(why, ERR_CORRUPT, "stored rules are damaged or not valid (%" PRIu64 " findings)",
+                   v->rules.wrong);
+}
+
 /* The store and the destinations, whatever is wrong with the first. */
 static enum err
-verify_all(struct verifying *v, struct why *why)
+verify_samples(struct verifying *v, struct why *why)
 {
     struct env *env = env_real();
     char relay_dir[200], log_dir[200];
@@ -71,6 +84,18 @@ verify_all(struct verifying *v, struct why *why)
     return why_set(why, ERR_CORRUPT,
                    "the data of destinations is damaged or does not add up (%" PRIu64 " findings)",
                    v->relay.wrong);
+}
+
+/* Whatever is wrong with the first. */
+static enum err
+verify_all(struct verifying *v, struct why *why)
+{
+    struct why rules_why = {""};
+    enum err e = verify_samples(v, why);
+    if (e && e != ERR_CORRUPT) return e;
+    enum err rules = verify_stored_rules(v, &rules_why);
+    if (e || rules == OK) return e;
+    return why_set(why, rules, "%s", why_text(&rules_why, rules));
 }
 
 static int

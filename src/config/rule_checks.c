@@ -348,6 +348,9 @@ rule_file_add_group(struct rule_file *f, const struct drafted_group *draft)
     uint64_t hash = draft->name == NULL ? 0 : hash_bytes(bytes_of_text(draft->name), 0);
     enum err e = check_name(&c, hash);
     if (e == OK) e = check_labels(&c, &draft->labels);
+    if (e == OK && f->is_group && draft->rule_count == 0) {
+        e = complain(&c, draft->places.begin, "'rules' must have at least one entry");
+    }
     for (uint32_t i = 0; e == OK && i < draft->rule_count; i++) {
         c.rule = &draft->rules[i];
         c.rule_number = i + 1;

@@ -317,14 +317,31 @@ read_root(struct config_reader *in, void *context)
     return reader_complain(in, "expected 'groups:', got %s", reader_found(in).text);
 }
 
+static enum err
+read_lone_group(struct config_reader *in, void *context)
+{
+    struct rule_file *f = context;
+    struct drafted_group group = {.name = NULL};
+    if (in->event.type != YAML_MAPPING_START_EVENT) {
+        return reader_complain(in, "expected the keys of a group such as 'name:', got %s",
+                               reader_found(in).text);
+    }
+    enum err e = read_entry(f, group_fields, NULL, &group, &group.places);
+    return e ? e : rule_file_add_group(f, &group);
+}
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
-enum err
-rule_file_parse(const char *file, struct bytes text, const struct rule_file_options *options,
-                struct arena *arena, struct rule_groups *ret_groups, struct why *why)
+static enum err
+parse(const char *file, struct bytes text, const struct rule_file_options *options,
+      struct arena *arena, bool is_group, struct rule_groups *ret_groups, struct why *why)
 {
     struct why first = {""}, reading = {""};
-    struct rule_file f = {.options = options, .arena = arena, .why = &first, .groups.arena = arena};
+    struct rule_file f = {.options = options,
+                          .arena = arena,
+                          .why = &first,
+                          .is_group = is_group,
+                          .groups.arena = arena};
     struct bytes name = arena_copy(arena, bytes_of(file, strlen(file) + 1));
     if (name.at == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", file);
     enum err e = reader_init(&f.in, (const char *)name.at, text, RULE_FILE_BYTES_MAX, why);
@@ -332,7 +349,10 @@ rule_file_parse(const char *file, struct bytes text, const struct rule_file_opti
     f.in.why = &reading;
     arena_init(&f.scratch, arena->budget, RULE_DRAFT_BYTES_MAX, 0);
     buf_init(&f.sentence, arena->budget, RULE_SENTENCE_BYTES_MAX);
-    e = reader_document(&f.in, read_root, &f);
+    e = reader_document(&f.in, is_group ? read_lone_group : read_root, &f);
+    if (e == OK && is_group && f.groups.count == 0) {
+        e = why_set(&reading, ERR_INPUT, "%s:1:1: expected the keys of a group, got nothing", file);
+    }
     if (e == ERR_INPUT) rule_file_tell(&f, bytes_of_text(reading.text));
     if (e == OK && f.error_count > 0) e = ERR_INPUT;
     if (e == OK) *ret_groups = f.groups;
@@ -341,5 +361,22 @@ rule_file_parse(const char *file, struct bytes text, const struct rule_file_opti
     table_fini(&f.names, arena->budget);
     arena_fini(&f.scratch);
     buf_fini(&f.sentence);
+    return e;
+}
+
+enum err
+rule_file_parse(const char *file, struct bytes text, const struct rule_file_options *options,
+                struct arena *arena, struct rule_groups *ret_groups, struct why *why)
+{
+    return parse(file, text, options, arena, false, ret_groups, why);
+}
+
+enum err
+rule_group_parse(const char *file, struct bytes text, const struct rule_file_options *options,
+                 struct arena *arena, struct rule_group *ret_group, struct why *why)
+{
+    struct rule_groups groups = {NULL};
+    enum err e = parse(file, text, options, arena, true, &groups, why);
+    if (e == OK) *ret_group = groups.items[0];
     return e;
 }

@@ -37,5 +37,12 @@ struct rule_file_options {
 MUST_CHECK enum err rule_file_parse(const char *file, struct bytes text,
                                     const struct rule_file_options *options, struct arena *arena,
                                     struct rule_groups *ret_groups, struct why *why);
+/*
+ * The same of a text that is one group, not a list of them, as the ruler API of Mimir takes it. It
+ * must have rules. It lies in the arena, and its file is `file`.
+ */
+MUST_CHECK enum err rule_group_parse(const char *file, struct bytes text,
+                                     const struct rule_file_options *options, struct arena *arena,
+                                     struct rule_group *ret_group, struct why *why);
 
 #endif

@@ -1,9 +1,11 @@
-/* Any text as a file of rules: refused with a sentence that names a place, or kept as groups that
- * are complete, and the same ones when it is read again. */
+/* Any text as a file of rules, and as one group: refused with a sentence that names a place, or
+ * kept as groups that are complete, and the same ones when it is read again, or printed and then
+ * read. */
 #include <assert.h>
 
 #include "base/utf8.h"
 #include "config/rule_files.h"
+#include "config/rule_print.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,6 +50,54 @@ check_group(const struct rule_group *group)
     }
 }
 
+/* A group that can be parsed alone. What is printed may have more bytes than may be read. */
+static void
+check_printed(const struct rule_group *group)
+{
+    const struct rule_file_options options = {false, count_sentence, &(uint32_t){0}};
+    struct rule_group again;
+    struct why why = {""};
+    struct arena arena;
+    struct buf text, second;
+    arena_init(&arena, NULL, ARENA_BYTES_MAX, 0);
+    buf_init(&text, NULL, RULE_FILE_BYTES_MAX);
+    buf_init(&second, NULL, RULE_FILE_BYTES_MAX);
+    rule_group_print(group, &text);
+    if (buf_error(&text) == OK) {
+        enum err e = rule_group_parse("fuzz.yml", buf_bytes(&text), &options, &arena, &again, &why);
+        assert(e == OK || e == ERR_NOMEM);
+        if (e == OK) {
+            assert(again.hash == group->hash);
+            rule_group_print(&again, &second);
+            assert(bytes_equal(buf_bytes(&text), buf_bytes(&second)));
+        }
+    }
+    buf_fini(&text);
+    buf_fini(&second);
+    arena_fini(&arena);
+}
+
+static void
+parse_group(struct bytes text)
+{
+    uint32_t told = 0;
+    const struct rule_file_options options = {false, count_sentence, &told};
+    struct rule_group group = {NULL};
+    struct why why = {""};
+    struct arena arena;
+    arena_init(&arena, NULL, ARENA_BYTES_MAX, 0);
+    enum err e = rule_group_parse("fuzz.yml", text, &options, &arena, &group, &why);
+    assert(e == OK || e == ERR_INPUT || e == ERR_NOMEM);
+    assert(e == OK || why.text[0] != 0);
+    assert((e == ERR_INPUT) == (told > 0));
+    if (e == OK) {
+        check_group(&group);
+        assert(group.rule_count > 0);
+        check_printed(&group);
+    }
+    arena_fini(&arena);
+}
+
 static void
 parse(struct bytes text, bool ignore_unknown_fields)
 {
@@ -67,6 +117,7 @@ parse(struct bytes text, bool ignore_unknown_fields)
         for (uint32_t i = 0; i < groups.count; i++) {
             check_group(&groups.items[i]);
             assert(groups.items[i].hash == again.items[i].hash);
+            if (groups.items[i].rule_count > 0) check_printed(&groups.items[i]);
         }
     }
     arena_fini(&arena);
@@ -77,5 +128,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     parse(bytes_of(data, size), false);
     parse(bytes_of(data, size), true);
+    parse_group(bytes_of(data, size));
     return 0;
 }

@@ -76,6 +76,7 @@ struct rule_file {
     struct config_reader in;
     const struct rule_file_options *options;
     struct arena *arena;  /* texts, and what is checked */
+    bool is_group;        /* the text is one group, which must have rules */
     struct arena scratch; /* the rest of a draft; of one group at a time */
     struct why *why;      /* has the first sentence, if error_count > 0 */
     uint32_t error_count;

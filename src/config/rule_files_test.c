@@ -502,6 +502,69 @@ test_a_full_arena_is_reported(void **state)
     free(text);
 }
 
+static enum err
+parse_group(const char *text, struct told *told, struct rule_group *ret, struct arena *arena)
+{
+    const struct rule_file_options options = {.tell = note_sentence, .context = told};
+    struct why why = {""};
+    arena_init(arena, NULL, 0, 0);
+    enum err e = rule_group_parse("g", bytes_of_text(text), &options, arena, ret, &why);
+    assert_int_equal(e == OK, why.text[0] == '\0');
+    return e;
+}
+
+static void
+test_a_lone_group_is_read_like_one_of_a_file(void **state)
+{
+    (void)state;
+    static const char group[] = "{name: a, interval: 1m, rules: [{record: b, expr: c}]}";
+    struct arena arena, other;
+    struct told told = {""};
+    struct rule_group lone;
+    char file[200];
+    snprintf(file, sizeof file, "groups: [%s]", group);
+    struct rule_groups groups = read_groups(&other, file);
+    assert_int_equal(parse_group(group, &told, &lone, &arena), OK);
+    assert_string_equal(lone.file, "g");
+    assert_string_equal(lone.name, "a");
+    assert_true(lone.hash == groups.items[0].hash);
+    arena_fini(&arena);
+    arena_fini(&other);
+}
+
+static void
+test_what_is_no_lone_group_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *told;
+    } cases[] = {
+        {"", "g:1:1: expected the keys of a group, got nothing\n"},
+        {"# a\n", "g:1:1: expected the keys of a group, got nothing\n"},
+        {"~", "g:1:1: expected the keys of a group such as 'name:', got nothing\n"},
+        {"a", "g:1:1: expected the keys of a group such as 'name:', got 'a'\n"},
+        {"[]", "g:1:1: expected the keys of a group such as 'name:', got a list\n"},
+        {"groups: []", "g:1:1: unknown key 'groups'\n"},
+        {"{}", "g:1:1: group 1: 'name' is required\n"
+               "g:1:1: group 1: 'rules' must have at least one entry\n"},
+        {"name: a\nrules: []", "g:1:1: group 'a': 'rules' must have at least one entry\n"},
+        {"name: a\nrules: [~]", "g:1:1: group 'a': 'rules' must have at least one entry\n"},
+        {"name: a\nsource_tenants: [b]\n", "g:2:1: unknown key 'source_tenants'\n"},
+        {"name: a\nrules:\n- {record: b}\n- {expr: c}\n",
+         "g:3:3: group 'a', rule 1 'b': 'expr' is required\n"
+         "g:4:3: group 'a', rule 2: 'record' or 'alert' is required\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct told told = {""};
+        struct rule_group group = {.name = "as it was"};
+        struct arena arena;
+        assert_int_equal(parse_group(cases[i].text, &told, &group, &arena), ERR_INPUT);
+        assert_string_equal(told.text, cases[i].told);
+        assert_string_equal(group.name, "as it was");
+        arena_fini(&arena);
+    }
+}
+
 static void
 test_each_refused_allocation_is_reported(void **state)
 {
@@ -550,6 +613,8 @@ main(void)
         cmocka_unit_test(test_a_file_one_byte_over_the_limit_is_refused),
         cmocka_unit_test(test_hostile_texts_are_read_or_refused_soon),
         cmocka_unit_test(test_a_full_arena_is_reported),
+        cmocka_unit_test(test_a_lone_group_is_read_like_one_of_a_file),
+        cmocka_unit_test(test_what_is_no_lone_group_is_refused),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -647,6 +647,7 @@ ask_everything(struct rig *rig)
         "GET /none HTTP/1.1\r\nConnection: close\r\n\r\n",
         "GET /stream?size=20000&piece=5000 HTTP/1.1\r\nAccept-Encoding: gzip\r\n"
         "Connection: close\r\n\r\n",
+        "GET /sent/a%2Fb HTTP/1.1\r\nConnection: close\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         struct client client = client_connect(rig);

@@ -76,6 +76,9 @@ struct http_conn {
     bool bad_uri;   /* of the present request: its path, */
     bool bad_query; /* or what follows that */
     bool linger;    /* closed before all that was sent to us is read: see http_watch.c */
+    /* Of the present request, for http_path_sent(): NUL-terminated; empty: no slash is escaped.
+     * Read by whoever holds the request. */
+    struct buf sent_path;
 
     /* The watch thread only. */
     uint64_t seen_clock;
@@ -242,6 +245,8 @@ void http_on_connection(void *server, struct MHD_Connection *mhd, void **conn,
                         enum MHD_ConnectionNotificationCode what);
 
 /* http_request.c */
+/* NULL: a target without a path. */
+const char *http_path_of(const char *uri);
 struct http_request *http_request_new(struct http_conn *conn, struct MHD_Connection *mhd);
 void http_request_free(struct http_request *request);
 /* NULL: no memory. `request` may be NULL. */

@@ -65,6 +65,20 @@ http_path(const struct http_request *request)
     return request->path;
 }
 
+/* "http://host/path", as clients write it for a proxy, means the path. */
+const char *
+http_path_of(const char *uri)
+{
+    return strncasecmp(uri, "http://", 7) == 0 ? strchr(uri + 7, '/') : uri;
+}
+
+const char *
+http_path_sent(const struct http_request *request)
+{
+    const struct buf *sent = &request->conn->sent_path;
+    return sent->size == 0 ? NULL : http_path_of((const char *)sent->at);
+}
+
 const char *
 http_header(const struct http_request *request, const char *name)
 {

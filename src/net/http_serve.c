@@ -77,6 +77,7 @@ conn_closed(struct http_conn *conn)
 
     if (taken) http_watch_wake(server);
     if (parted >= 0 && !taken) close(parted);
+    buf_fini(&conn->sent_path);
     mem_free(server->options.budget, conn, sizeof *conn);
 }
 
@@ -190,6 +191,22 @@ http_unescape(void *context, struct MHD_Connection *mhd, char *text)
     return (size_t)(to - text);
 }
 
+/* What tells a slash within a piece of the path from those between pieces is gone soon. */
+static void
+keep_path(struct http_conn *conn, const char *uri, const char *query)
+{
+    size_t size = query == NULL ? strlen(uri) : (size_t)(query - uri);
+    buf_fini(&conn->sent_path);
+    buf_init(&conn->sent_path, conn->server->options.budget, HTTP_POOL_BYTES);
+    bool is_escaped = false;
+    for (const char *at = uri; at < uri + size && !is_escaped; at++) {
+        is_escaped = *at == '%' && strncasecmp(at, "%2f", 3) == 0;
+    }
+    if (!is_escaped) return;
+    buf_put(&conn->sent_path, uri, size);
+    buf_put_u8(&conn->sent_path, '\0');
+}
+
 void *
 http_on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
 {
@@ -206,6 +223,7 @@ http_on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     const char *query = uri == NULL ? NULL : strchr(uri, '?');
     conn->bad_uri = uri == NULL || path_is_bad(uri, query);
     conn->bad_query = query != NULL && strstr(query, "%00") != NULL;
+    keep_path(conn, uri == NULL ? "" : uri, query);
     unsigned arguments = 1;
     for (const char *at = query; at != NULL;) {
         at = strchr(at + 1, '&');
@@ -310,6 +328,8 @@ judge_framing(struct http_request *request, const struct framing *f)
         refuse(request, 417, true, "expectation not supported");
     } else if (request->conn->bad_uri) {
         refuse(request, 400, true, "malformed request target");
+    } else if (buf_error(&request->conn->sent_path)) {
+        refuse(request, 503, true, "not enough memory");
     } else if (atomic_load_explicit(&server->quiescing, memory_order_relaxed)) {
         refuse(request, 503, true, "shutting down");
     }
@@ -432,8 +452,7 @@ on_headers(struct http_conn *conn, struct MHD_Connection *mhd, const char *url, 
         return queue(conn, mhd, 503, NULL);
     }
     *ret_request = request;
-    /* "http://host/path", as clients write it for a proxy, means the path. */
-    request->path = strncasecmp(url, "http://", 7) == 0 ? strchr(url + 7, '/') : url;
+    request->path = http_path_of(url);
     if (request->path == NULL) request->path = "/";
 
     struct framing f = {0};

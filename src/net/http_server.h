@@ -116,6 +116,10 @@ void http_server_stats(struct http_server *server, struct http_stats *ret_stats)
 
 enum http_method http_method(const struct http_request *request);
 const char *http_path(const struct http_request *request);
+/* The path as it was sent, with its escapes, where a slash is among them: "/a%2Fb", of which
+ * http_path() is "/a/b". NULL: there is none, and the slashes of http_path() are those that part
+ * its pieces. */
+const char *http_path_sent(const struct http_request *request);
 /* NULL when absent. Names are case-insensitive. */
 const char *http_header(const struct http_request *request, const char *name);
 /* How often it was sent; http_header() gives the first. */

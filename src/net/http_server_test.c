@@ -48,6 +48,36 @@ test_handler_sees_path_arguments_headers_and_peer_decoded(void **state)
 }
 
 static void
+test_handler_sees_which_slashes_of_the_path_were_escaped(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target, *expected;
+    } cases[] = {
+        {"/sent/a%2Fb", "/sent/a/b|/sent/a%2Fb"},
+        {"/sent/a/b", "/sent/a/b|-"},
+        {"/sent/%20%252F%2", NULL},
+        {"/sent/%20%252F", "/sent/ %2F|-"},
+        {"/sent/%25/a%2fb%2F?x=%2F", "/sent/%/a/b/|/sent/%25/a%2fb%2F"},
+        {"/sent/a?x=%2F", "/sent/a|-"},
+        {"http://h:1/sent%2Fa", "/sent/a|/sent%2Fa"},
+        {"/sent", "/sent|-"},
+    };
+    struct rig *rig = rig_new(usual_options());
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct client client = client_connect(rig);
+        char text[128];
+        snprintf(text, sizeof text, "GET %s HTTP/1.1\r\n\r\nGET /sent/x HTTP/1.1\r\n\r\n",
+                 cases[i].target);
+        client_send(&client, text);
+        expect(&client, cases[i].expected == NULL ? 400 : 200, cases[i].expected);
+        if (cases[i].expected != NULL) expect(&client, 200, "/sent/x|-");
+        client_close(&client);
+    }
+    rig_free(rig);
+}
+
+static void
 test_pipelined_requests_are_answered_in_order(void **state)
 {
     (void)state;
@@ -794,6 +824,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connection_is_kept_for_the_next_request),
         cmocka_unit_test(test_handler_sees_path_arguments_headers_and_peer_decoded),
+        cmocka_unit_test(test_handler_sees_which_slashes_of_the_path_were_escaped),
         cmocka_unit_test(test_pipelined_requests_are_answered_in_order),
         cmocka_unit_test(test_other_threads_may_answer_before_the_handler_returns_or_after),
         cmocka_unit_test(test_chunked_body_is_put_together),

@@ -106,6 +106,14 @@ handle_views(void *context, struct http_request *request)
                     http_argument(request, "absent") == NULL ? "none" : "some", http_peer(request));
 }
 
+static inline void
+handle_sent(void *context, struct http_request *request)
+{
+    (void)context;
+    const char *sent = http_path_sent(request);
+    http_reply_text(request, 200, "%s|%s", http_path(request), sent == NULL ? "-" : sent);
+}
+
 /* "0123456789012..." of ?size bytes, as ?type or text. */
 static inline void
 handle_blob(void *context, struct http_request *request)
@@ -338,6 +346,7 @@ rig_start_server(struct rig *rig, struct http_options options)
         {.path = "/echo", .methods = HTTP_POST | HTTP_PUT, .handler = handle_echo},
         {.path = "/views*", .methods = HTTP_GET | HTTP_DELETE, .handler = handle_views},
         {.path = "/views", .methods = HTTP_POST, .handler = handle_echo},
+        {.path = "/sent*", .methods = HTTP_GET, .handler = handle_sent},
         {.path = "/blob", .methods = HTTP_GET, .handler = handle_blob},
         {.path = "/json", .methods = HTTP_GET, .handler = handle_text, .tells_in_json = true},
         {.path = "/later",

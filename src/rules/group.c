@@ -137,7 +137,10 @@ make_marker(struct group *g)
 static enum err
 begin(struct group *g, const struct rule_group *text, struct why *why)
 {
-    if (!keep_group(&g->arena, text, &g->text) || !make_marker(g)) return ERR_NOMEM;
+    if (!keep_group(&g->arena, text, &g->text) || !make_marker(g)) {
+        g->text.rule_count = 0; /* there are none to end */
+        return ERR_NOMEM;
+    }
     int64_t interval_ms = text->interval_ms > 0 ? text->interval_ms : g->defaults.interval_ms;
     g->query_offset_ms =
         text->has_query_offset ? text->query_offset_ms : g->defaults.query_offset_ms;

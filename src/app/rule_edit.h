@@ -1,0 +1,29 @@
+/*
+ * rule_edit.h - an edit of the ruler API: a reload of what is stored. Rule files are not read, so
+ * that one that is just being written hinders nobody; what is evaluated changes when the edit is
+ * durable.
+ *
+ * Threads: whoever may reload, one at a time.
+ */
+#ifndef APP_RULE_EDIT_H
+#define APP_RULE_EDIT_H
+
+#include "app/ruler.h"
+
+struct rule_editor {
+    struct env *env;
+    struct stored_rules *stored;
+    struct ruler *ruler;
+};
+
+/*
+ * Durable and in force on return; after an error nothing changed. Errors as of edit_rules() in
+ * struct api_options, and of stored_rules_write(). ERR_INPUT also: a rule file has this group.
+ */
+MUST_CHECK enum err rule_edit(const struct rule_editor *editor, const struct settings *settings,
+                              const struct rules_edit *edit, struct buf *reasons, struct why *why);
+/* Logs and counts how it went; any thread, under no lock. */
+void rule_edit_tell(const struct rule_editor *editor, const struct rules_edit *edit, enum err e,
+                    const struct why *why);
+
+#endif

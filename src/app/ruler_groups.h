@@ -1,0 +1,31 @@
+/*
+ * ruler_groups.h - which groups are evaluated: those of rule files, and of those that are stored
+ * the ones that have other names. Two groups of a tenant with one file and name would write the
+ * same series.
+ */
+#ifndef APP_RULER_GROUPS_H
+#define APP_RULER_GROUPS_H
+
+#include "app/stored_rules.h"
+#include "config/rule_set.h"
+#include "rules/agenda.h"
+
+/* By tenant, file and name; views of what they were chosen from. */
+struct ruler_groups {
+    struct agenda_group *items;
+    uint32_t count, capacity;
+    uint32_t hidden_count;           /* stored ones that have the names of one of a file */
+    const struct rule_group *hidden; /* the first of them */
+};
+
+/* ERR_NOMEM. What was chosen is given, for ruler_groups_fini(). */
+MUST_CHECK enum err ruler_groups_choose(const struct rule_set *set,
+                                        const struct stored_groups *stored, struct budget *memory,
+                                        struct ruler_groups *ret);
+void ruler_groups_fini(struct ruler_groups *groups, struct budget *memory);
+
+/* Whether a file has this group. */
+bool ruler_groups_has(const struct rule_set *set, struct bytes tenant, const char *file,
+                      const char *name);
+
+#endif

@@ -1,0 +1,432 @@
+/* stored_rules.c - see stored_rules.h: files are read at the start, and groups shown. Changes:
+ * stored_change.c. */
+#include "app/stored_rules_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/log.h"
+#include "config/rule_files.h"
+#include "config/rule_print.h"
+#include "rules/stored_file.h"
+
+#define GROUP_ARENA_BYTES_MAX ((uint64_t)512 << 20)
+
+enum { GROUP_BLOCK_BYTES = 1024 }; /* there may be many, and most are small */
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+void
+kept_group_free(struct stored_rules *s, struct kept_group *g)
+{
+    if (g == NULL) return;
+    arena_fini(&g->arena);
+    mem_free(&s->budget, g, sizeof *g);
+}
+
+/* NULL: no memory. */
+static const char *
+keep(struct arena *arena, struct bytes text)
+{
+    char *copy = arena_alloc(arena, text.size + 1);
+    if (copy == NULL) return NULL;
+    if (text.size > 0) memcpy(copy, text.at, text.size);
+    copy[text.size] = '\0';
+    return copy;
+}
+
+struct kept_group *
+kept_group_new(struct stored_rules *s, struct bytes namespace)
+{
+    struct kept_group *g = mem_new(&s->budget, sizeof *g);
+    if (g == NULL) return NULL;
+    arena_init(&g->arena, &s->budget, GROUP_ARENA_BYTES_MAX, GROUP_BLOCK_BYTES);
+    g->namespace = keep(&g->arena, namespace);
+    if (g->namespace != NULL) return g;
+    kept_group_free(s, g);
+    return NULL;
+}
+
+void
+kept_group_take(struct kept_group *g, const struct rule_group *rules)
+{
+    g->rules = *rules;
+    g->rules.file = g->namespace;
+}
+
+/* A group as it was stored, perhaps by another version. */
+static enum err
+read_kept(struct stored_rules *s, const char *tenant, const struct stored_text *from,
+          struct kept_group **ret)
+{
+    const struct rule_file_options options = {.tell = NULL};
+    struct rule_group rules;
+    struct why why = {""};
+    struct kept_group *g = kept_group_new(s, from->namespace);
+    if (g == NULL) return ERR_NOMEM;
+    g->name = keep(&g->arena, from->name);
+    g->text = arena_copy(&g->arena, from->text);
+    enum err e = g->name == NULL || (from->text.size > 0 && g->text.at == NULL) ? ERR_NOMEM : OK;
+    if (e == OK) e = rule_group_parse("group", from->text, &options, &g->arena, &rules, &why);
+    if (e == ERR_NOMEM) {
+        kept_group_free(s, g);
+        return e;
+    }
+    if (e == OK && strcmp(rules.name, g->name) != 0) {
+        e = why_set(&why, ERR_INPUT, "the text is that of a group of another name");
+    }
+    if (e == OK) {
+        kept_group_take(g, &rules);
+    } else {
+        log_error("a stored group of rules is not valid, it is kept and not evaluated",
+                  KV("tenant", tenant), KV("namespace", g->namespace), KV("group", g->name),
+                  KV("error", &why));
+    }
+    *ret = g;
+    return OK;
+}
+
+/* --- tenants ---------------------------------------------------------------------------------- */
+
+/* But for the groups. */
+void
+kept_tenant_free(struct stored_rules *s, struct kept_tenant *t)
+{
+    if (t == NULL) return;
+    mem_free(&s->budget, t->name, t->name_bytes);
+    array_free(&s->budget, t->groups, t->capacity);
+    array_free(&s->budget, t->evaluated, t->evaluated_capacity);
+    mem_free(&s->budget, t, sizeof *t);
+}
+
+struct kept_tenant *
+kept_tenant_new(struct stored_rules *s, struct bytes name)
+{
+    struct kept_tenant *t = mem_new(&s->budget, sizeof *t);
+    if (t == NULL) return NULL;
+    t->name_bytes = name.size + 1;
+    t->name = mem_new(&s->budget, t->name_bytes);
+    if (t->name != NULL) {
+        memcpy(t->name, name.at, name.size);
+        return t;
+    }
+    kept_tenant_free(s, t);
+    return NULL;
+}
+
+/* Behind those that are there. False: no memory. */
+bool
+kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group *g)
+{
+    bool is_evaluated = g->rules.rule_count > 0;
+    if (!array_reserve(&s->budget, &t->groups, &t->capacity, t->count + 1) ||
+        (is_evaluated && !array_reserve(&s->budget, &t->evaluated, &t->evaluated_capacity,
+                                        t->evaluated_count + 1))) {
+        return false;
+    }
+    t->groups[t->count++] = g;
+    if (is_evaluated) t->evaluated[t->evaluated_count++] = g->rules;
+    return true;
+}
+
+void
+tenant_list_fini(struct stored_rules *s, struct tenant_list *list)
+{
+    array_free(&s->budget, list->items, list->capacity);
+    array_free(&s->budget, list->views, list->view_capacity);
+    *list = (struct tenant_list){NULL};
+}
+
+/* Behind those that are there. False: no memory. */
+bool
+tenant_list_add(struct stored_rules *s, struct tenant_list *list, struct kept_tenant *t)
+{
+    if (!array_reserve(&s->budget, &list->items, &list->capacity, list->count + 1) ||
+        !array_reserve(&s->budget, &list->views, &list->view_capacity, list->count + 1)) {
+        return false;
+    }
+    list->items[list->count] = t;
+    list->views[list->count++] =
+        (struct rule_set_tenant){t->name, t->evaluated, t->evaluated_count};
+    return true;
+}
+
+struct kept_tenant *
+stored_rules_find(const struct stored_rules *s, struct bytes name)
+{
+    for (uint32_t i = 0; i < s->tenants.count; i++) {
+        if (bytes_equal_text(name, s->tenants.items[i]->name)) return s->tenants.items[i];
+    }
+    return NULL;
+}
+
+/* The first group that is not before these names; `name` NULL: before the first of the namespace.
+ */
+uint32_t
+kept_tenant_find(const struct kept_tenant *t, const char *namespace, const char *name)
+{
+    uint32_t low = 0, high = t->count;
+    struct bytes wanted = bytes_of_text(name == NULL ? "" : name);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct kept_group *g = t->groups[middle];
+        if (stored_compare(bytes_of_text(g->namespace), bytes_of_text(g->name),
+                           bytes_of_text(namespace), wanted) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool
+kept_tenant_has(const struct kept_tenant *t, uint32_t at, const char *namespace, const char *name)
+{
+    return at < t->count && strcmp(t->groups[at]->namespace, namespace) == 0 &&
+           (name == NULL || strcmp(t->groups[at]->name, name) == 0);
+}
+
+void
+stored_rules_count(struct stored_rules *s)
+{
+    uint64_t groups = 0, invalid = 0, unreadable = 0;
+    for (uint32_t i = 0; i < s->tenants.count; i++) {
+        const struct kept_tenant *t = s->tenants.items[i];
+        groups += t->count;
+        invalid += t->count - t->evaluated_count;
+        unreadable += t->trouble != OK;
+    }
+    atomic_store_explicit(&s->group_count, groups, memory_order_relaxed);
+    atomic_store_explicit(&s->invalid_count, invalid, memory_order_relaxed);
+    atomic_store_explicit(&s->unreadable_count, unreadable, memory_order_relaxed);
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* Fills in the groups. Other errors than ERR_NOMEM: the file cannot be read, and `why` says why. */
+static enum err
+read_groups(struct stored_rules *s, struct kept_tenant *t, struct why *why)
+{
+    struct stored_texts texts = {NULL};
+    struct arena arena;
+    struct buf file;
+    arena_init(&arena, &s->budget, 0, 0);
+    buf_init(&file, &s->budget, STORED_FILE_BYTES_MAX);
+    enum err e = stored_read(s->env, s->dir, t->name, &file, why);
+    if (e == OK) e = stored_decode(buf_bytes(&file), bytes_of_text(t->name), &arena, &texts, why);
+    for (uint32_t i = 0; e == OK && i < texts.count; i++) {
+        struct kept_group *g;
+        e = read_kept(s, t->name, &texts.items[i], &g);
+        if (e == OK && !kept_tenant_add(s, t, g)) {
+            kept_group_free(s, g);
+            e = ERR_NOMEM;
+        }
+    }
+    buf_fini(&file);
+    arena_fini(&arena);
+    return e;
+}
+
+static void
+note_trouble(struct stored_rules *s, struct kept_tenant *t, enum err e, const struct why *why)
+{
+    bool is_known = e == ERR_CORRUPT || e == ERR_UNSUPPORTED;
+    t->trouble = is_known ? e : ERR_IO;
+    why_set(&t->why, e, "cannot read the stored rules of tenant %s: %s", t->name, why_text(why, e));
+    log_error("stored rules cannot be read, none of this tenant is evaluated",
+              KV("tenant", t->name), KV("directory", s->dir), KV("error", why_text(why, e)));
+}
+
+struct reading {
+    struct stored_rules *stored;
+    uint32_t left_alone; /* tenants */
+};
+
+static enum err
+read_tenant(void *context, const char *name)
+{
+    struct reading *reading = context;
+    struct stored_rules *s = reading->stored;
+    struct why why = {""};
+    if (!s->tenancy && strcmp(name, "anonymous") != 0) {
+        reading->left_alone++;
+        return OK;
+    }
+    struct kept_tenant *t = kept_tenant_new(s, bytes_of_text(name));
+    if (t == NULL) return ERR_NOMEM;
+    enum err e = read_groups(s, t, &why);
+    if (e != OK && e != ERR_NOMEM) {
+        note_trouble(s, t, e, &why);
+        e = OK;
+    }
+    if (e == OK && !tenant_list_add(s, &s->tenants, t)) e = ERR_NOMEM;
+    if (e == OK) return OK;
+    for (uint32_t i = 0; i < t->count; i++) {
+        kept_group_free(s, t->groups[i]);
+    }
+    kept_tenant_free(s, t);
+    return e;
+}
+
+static int
+compare_tenants(const void *a, const void *b)
+{
+    const struct kept_tenant *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static int
+compare_views(const void *a, const void *b)
+{
+    const struct rule_set_tenant *x = a, *y = b;
+    return strcmp(x->tenant, y->tenant);
+}
+
+enum err
+stored_rules_open(const struct stored_rules_options *options, struct stored_rules **ret_stored,
+                  struct why *why)
+{
+    struct stored_rules *s = mem_new(NULL, sizeof *s);
+    if (s == NULL) return why_set(why, ERR_NOMEM, "%s", STORED_NO_MEMORY);
+    s->env = options->env;
+    budget_init(&s->budget, "stored_rules", 0, options->memory);
+    s->tenancy = options->tenancy;
+    struct reading reading = {.stored = s};
+    snprintf(s->parent, sizeof s->parent, "%s", options->storage_path);
+    enum err e = path_in(s->dir, sizeof s->dir, options->storage_path, "rules", why);
+    if (e == OK) {
+        struct why listing = {""};
+        e = stored_each(s->env, s->dir, read_tenant, &reading, &listing);
+        if (e == ERR_MISSING) e = OK; /* nothing was stored yet */
+        if (e) why_set(why, e, "%s", e == ERR_NOMEM ? STORED_NO_MEMORY : listing.text);
+    }
+    if (e) {
+        stored_rules_free(s);
+        return e;
+    }
+    if (s->tenants.count > 1) {
+        qsort(s->tenants.items, s->tenants.count, sizeof *s->tenants.items, compare_tenants);
+        qsort(s->tenants.views, s->tenants.count, sizeof *s->tenants.views, compare_views);
+    }
+    if (reading.left_alone > 0) {
+        log_warn("stored rules of tenants are not evaluated with tenancy.enabled=false",
+                 KV("tenants", reading.left_alone), KV("directory", s->dir));
+    }
+    stored_rules_count(s);
+    s->collector = (struct metric_collector){.collect = stored_rules_collect, .context = s};
+    metric_register_collector(&s->collector);
+    *ret_stored = s;
+    return OK;
+}
+
+void
+stored_rules_free(struct stored_rules *s)
+{
+    if (s == NULL) return;
+    metric_unregister(&s->collector.link);
+    for (uint32_t i = 0; i < s->tenants.count; i++) {
+        struct kept_tenant *t = s->tenants.items[i];
+        for (uint32_t k = 0; k < t->count; k++) {
+            kept_group_free(s, t->groups[k]);
+        }
+        kept_tenant_free(s, t);
+    }
+    tenant_list_fini(s, &s->tenants);
+    mem_free(NULL, s, sizeof *s);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+struct stored_groups
+stored_rules_groups(const struct stored_rules *s)
+{
+    return (struct stored_groups){s->tenants.views, s->tenants.count};
+}
+
+static void
+print_list(const struct kept_tenant *t, const char *namespace, struct buf *to)
+{
+    const char *last = NULL;
+    uint32_t at = namespace == NULL ? 0 : kept_tenant_find(t, namespace, NULL);
+    for (; at < t->count && (namespace == NULL || kept_tenant_has(t, at, namespace, NULL)); at++) {
+        const struct kept_group *g = t->groups[at];
+        if (last == NULL || strcmp(last, g->namespace) != 0) {
+            rules_print_namespace(g->namespace, to);
+        }
+        rules_print_entry(g->text, to);
+        last = g->namespace;
+    }
+}
+
+enum err
+stored_rules_print(const struct stored_rules *s, const struct rules_wanted *wanted, struct buf *to,
+                   struct why *why)
+{
+    const struct kept_tenant *t = stored_rules_find(s, wanted->tenant);
+    size_t before = to->size;
+    if (t != NULL && t->trouble) return why_set(why, t->trouble, "%s", t->why.text);
+    if (wanted->group != NULL) {
+        uint32_t at = t == NULL ? 0 : kept_tenant_find(t, wanted->namespace, wanted->group);
+        if (t == NULL || !kept_tenant_has(t, at, wanted->namespace, wanted->group)) {
+            return why_set(why, ERR_MISSING, "group does not exist");
+        }
+        buf_put_bytes(to, t->groups[at]->text);
+    } else {
+        if (t != NULL) print_list(t, wanted->namespace, to);
+        if (to->size == before) buf_put_text(to, "{}\n");
+    }
+    return buf_error(to) ? why_set(why, ERR_NOMEM, "not enough memory for the answer") : OK;
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+static const struct metric_family groups_family = {
+    "firekeep_stored_rules_groups",
+    "Groups of rules that are stored through the ruler API.",
+    METRIC_KIND_GAUGE,
+};
+static const struct metric_family invalid_family = {
+    "firekeep_stored_rules_invalid_groups",
+    "Stored groups of rules that are not evaluated, because this version does not accept them.",
+    METRIC_KIND_GAUGE,
+};
+static const struct metric_family unreadable_family = {
+    "firekeep_stored_rules_unreadable_tenants",
+    "Tenants whose stored rules are not evaluated, because the file cannot be read.",
+    METRIC_KIND_GAUGE,
+};
+
+static const struct metric_family edits_family = {
+    "firekeep_stored_rules_edits_total",
+    "Changes of rules requested through the ruler API, by result.",
+    METRIC_KIND_COUNTER,
+};
+
+void
+stored_rules_note(struct stored_rules *s, enum stored_edit result)
+{
+    atomic_fetch_add_explicit(&s->edits[result], 1, memory_order_relaxed);
+}
+
+void
+stored_rules_collect(struct metric_sink *sink, void *stored)
+{
+    static const char *const results[STORED_EDIT_COUNT] = {
+        [STORED_EDIT_DONE] = "done",
+        [STORED_EDIT_REFUSED] = "refused",
+        [STORED_EDIT_FAILED] = "failed",
+    };
+    const struct stored_rules *s = stored;
+    for (unsigned i = 0; i < STORED_EDIT_COUNT; i++) {
+        struct metric_pair pair = {"result", bytes_of_text(results[i])};
+        metric_put_u64(sink, &edits_family, &pair, 1,
+                       atomic_load_explicit(&s->edits[i], memory_order_relaxed));
+    }
+    metric_put_u64(sink, &groups_family, NULL, 0,
+                   atomic_load_explicit(&s->group_count, memory_order_relaxed));
+    metric_put_u64(sink, &invalid_family, NULL, 0,
+                   atomic_load_explicit(&s->invalid_count, memory_order_relaxed));
+    metric_put_u64(sink, &unreadable_family, NULL, 0,
+                   atomic_load_explicit(&s->unreadable_count, memory_order_relaxed));
+}

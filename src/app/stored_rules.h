@@ -1,0 +1,92 @@
+/*
+ * stored_rules.h - the groups of rules that the ruler API stores: those of all tenants in memory,
+ * as they are in their files (rules/stored_file.h), and what changes them. They are evaluated
+ * beside those of rule files; the namespace of a group is its file.
+ *
+ *      prepare --> change: the groups as they are to be --> write: they are durable --> commit
+ *                    |                                        | ERR_...
+ *                    +-----------------> abandon <------------+
+ *
+ * A tenant whose file cannot be read has no groups, and says why to whoever asks for them. The file
+ * stays until a group is stored for the tenant, and is set aside then. A group whose text this
+ * version does not accept is kept, shown and not evaluated.
+ *
+ * Threads: one at a time, but for stored_rules_collect().
+ */
+#ifndef APP_STORED_RULES_H
+#define APP_STORED_RULES_H
+
+#include "api/api.h"
+#include "base/metric.h"
+#include "config/rule_set.h"
+
+enum { STORED_TENANTS_MAX = 10000 };
+
+struct stored_rules;
+struct stored_rules_options {
+    struct env *env;
+    const char *storage_path; /* copied */
+    struct budget *memory;
+    bool tenancy; /* without, only those of the tenant "anonymous" are read */
+};
+
+/* Reads all files, and logs what is wrong with them. ERR_NOMEM; ERR_IO: the directory cannot be
+ * read. */
+MUST_CHECK enum err stored_rules_open(const struct stored_rules_options *options,
+                                      struct stored_rules **ret_stored, struct why *why);
+void stored_rules_free(struct stored_rules *stored);
+
+/* What is to be evaluated; a view, until the next commit. */
+struct stored_groups {
+    const struct rule_set_tenant *tenants;
+    uint32_t tenant_count;
+};
+struct stored_groups stored_rules_groups(const struct stored_rules *stored);
+
+/* Puts YAML as the ruler API of Mimir does. ERR_MISSING: no such group; ERR_CORRUPT, ERR_IO,
+ * ERR_UNSUPPORTED: the file of the tenant could not be read. */
+MUST_CHECK enum err stored_rules_print(const struct stored_rules *stored,
+                                       const struct rules_wanted *wanted, struct buf *to,
+                                       struct why *why);
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+struct stored_limits {
+    uint32_t groups_max; /* of a tenant */
+    uint64_t bytes_max;  /* of a group */
+};
+
+/*
+ * Checks an edit and makes what comes of it; changes nothing. One change at a time.
+ *
+ * ERR_INPUT    the group is wrong, and `reasons` has a sentence a line; or there are too many
+ * groups, and `why` has it ERR_LIMIT    the group is too large ERR_MISSING  there is no such group,
+ * or namespace ERR_CORRUPT, ERR_IO, ERR_UNSUPPORTED: the file of the tenant could not be read
+ * ERR_NOMEM
+ */
+struct stored_change;
+MUST_CHECK enum err stored_rules_prepare(struct stored_rules *stored, const struct rules_edit *edit,
+                                         const struct stored_limits *limits, struct buf *reasons,
+                                         struct stored_change **ret_change, struct why *why);
+/* As stored_rules_groups(), with the change; valid with it, and after its commit as that is. */
+struct stored_groups stored_change_groups(const struct stored_change *change);
+/* The name of the group that is set. */
+const char *stored_change_name(const struct stored_change *change);
+/*
+ * Makes it durable. ERR_LIMIT: the file would be too large. ERR_FULL, ERR_IO, ...: the change may
+ * or may not be there after a restart; until then it is not.
+ */
+MUST_CHECK enum err stored_rules_write(struct stored_change *change, struct why *why);
+/* After that. */
+void stored_rules_commit(struct stored_change *change);
+/* Instead. NULL is fine. */
+void stored_rules_abandon(struct stored_change *change);
+
+/* How an edit ended, for metrics. Any thread. */
+enum stored_edit { STORED_EDIT_DONE, STORED_EDIT_REFUSED, STORED_EDIT_FAILED, STORED_EDIT_COUNT };
+void stored_rules_note(struct stored_rules *stored, enum stored_edit result);
+
+/* For a metric_collector, whose context is `stored`. */
+void stored_rules_collect(struct metric_sink *sink, void *stored);
+
+#endif

@@ -1,0 +1,85 @@
+/* stored_rules_private.h - what is kept of stored rules, between stored_rules.c, which reads and
+ * shows it, and stored_change.c, which changes it. */
+#ifndef APP_STORED_RULES_PRIVATE_H
+#define APP_STORED_RULES_PRIVATE_H
+
+#include "app/stored_rules.h"
+#include "config/config.h"
+#include "rules/rules.h"
+
+#define STORED_NO_MEMORY "not enough memory for rules"
+
+struct kept_group {
+    struct arena arena; /* has all that follows */
+    const char *namespace, *name;
+    struct bytes text;
+    struct rule_group rules; /* zeroed: they are not evaluated */
+};
+
+struct kept_tenant {
+    char *name;
+    size_t name_bytes;
+    enum err trouble; /* why its file could not be read */
+    struct why why;   /* the sentence */
+    struct kept_group **groups;
+    uint32_t count, capacity;
+    /* Those that are evaluated, for whoever wants them in a row. */
+    struct rule_group *evaluated;
+    uint32_t evaluated_count, evaluated_capacity;
+};
+
+struct tenant_list {
+    struct kept_tenant **items; /* by name */
+    struct rule_set_tenant *views;
+    uint32_t count, capacity, view_capacity;
+};
+
+struct stored_rules {
+    struct env *env;
+    struct budget budget;
+    bool tenancy;
+    bool is_durable; /* the directory is there, for good */
+    char parent[SETTING_TEXT_BYTES], dir[FILE_PATH_BYTES];
+    struct tenant_list tenants;
+    struct metric_collector collector;
+
+    /* Relaxed: statistics. */
+    _Atomic uint64_t group_count, invalid_count, unreadable_count;
+    _Atomic uint64_t edits[STORED_EDIT_COUNT];
+};
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+void kept_group_free(struct stored_rules *stored, struct kept_group *group);
+/* Without text and rules yet. NULL: no memory. */
+struct kept_group *kept_group_new(struct stored_rules *stored, struct bytes namespace);
+/* What was read into the arena of the group. */
+void kept_group_take(struct kept_group *group, const struct rule_group *rules);
+
+/* --- tenants ---------------------------------------------------------------------------------- */
+
+/* Without groups yet. NULL: no memory. */
+struct kept_tenant *kept_tenant_new(struct stored_rules *stored, struct bytes name);
+/* But for the groups. NULL is fine. */
+void kept_tenant_free(struct stored_rules *stored, struct kept_tenant *tenant);
+/* Behind those that are there. False: no memory. */
+bool kept_tenant_add(struct stored_rules *stored, struct kept_tenant *tenant,
+                     struct kept_group *group);
+/* The first group that is not before these names; `name` NULL: before the first of the namespace.
+ */
+uint32_t kept_tenant_find(const struct kept_tenant *tenant, const char *namespace,
+                          const char *name);
+/* Whether the one at that place is called so; `name` NULL: whether it is of the namespace. */
+bool kept_tenant_has(const struct kept_tenant *tenant, uint32_t at, const char *namespace,
+                     const char *name);
+
+void tenant_list_fini(struct stored_rules *stored, struct tenant_list *list);
+/* Behind those that are there, with its groups. False: no memory. */
+bool tenant_list_add(struct stored_rules *stored, struct tenant_list *list,
+                     struct kept_tenant *tenant);
+/* NULL: there is none. */
+struct kept_tenant *stored_rules_find(const struct stored_rules *stored, struct bytes name);
+/* For metrics, after each change. */
+void stored_rules_count(struct stored_rules *stored);
+
+#endif

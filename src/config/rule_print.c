@@ -1,0 +1,222 @@
+/* rule_print.c - see rule_print.h. */
+#include "config/rule_print.h"
+
+#include <strings.h>
+
+#include "base/ascii.h"
+#include "config/text.h"
+
+/* Longer keys are marked as such: readers take only so much for a key without a mark. */
+enum { SIMPLE_KEY_BYTES_MAX = 128, INDENT = 4 };
+
+static void
+put_blanks(struct buf *to, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        buf_put_u8(to, ' ');
+    }
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+/* Words that are no texts to some readers. */
+static bool
+is_word_of_yaml(const char *text)
+{
+    static const char *const words[] = {"null", "true", "false", "yes", "no",
+                                        "on",   "off",  "y",     "n"};
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcasecmp(text, words[i]) == 0) return true;
+    }
+    return false;
+}
+
+/* Whether it may stand as it is: a letter first is no number, no date and nothing of the syntax. */
+static bool
+is_plain(const char *text)
+{
+    if (!ascii_is_letter((uint8_t)text[0]) && text[0] != '_') return false;
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p < ' ' || *p > '~') return false;
+        if (*p == ' ' && (p[1] == '#' || p[1] == '\0')) return false;
+        if (*p == ':' && (p[1] == ' ' || p[1] == '\0')) return false;
+    }
+    return !is_word_of_yaml(text);
+}
+
+/* Lines that may stand as they are, with at most one line end after the last. */
+static bool
+is_block(const char *text)
+{
+    const char *end = text + strlen(text);
+    if (strchr(text, '\n') == NULL || text[0] == ' ' || text[0] == '\n') return false;
+    if (end - text > 1 && end[-1] == '\n' && end[-2] == '\n') return false;
+    for (const char *p = text; *p != '\0'; p++) {
+        if ((*p < ' ' || *p > '~') && *p != '\n') return false;
+    }
+    return true;
+}
+
+/* Below a key that is indented so far. */
+static void
+put_block(struct buf *to, const char *text, uint32_t indent)
+{
+    size_t size = strlen(text);
+    buf_put_text(to, text[size - 1] == '\n' ? "|" : "|-");
+    for (const char *line = text, *end; *line != '\0'; line = *end == '\0' ? end : end + 1) {
+        end = strchrnul(line, '\n');
+        buf_put_u8(to, '\n');
+        if (end > line) put_blanks(to, indent + INDENT);
+        buf_put(to, line, (size_t)(end - line));
+    }
+}
+
+static void
+put_text(struct buf *to, const char *text, uint32_t indent)
+{
+    if (is_plain(text))
+        buf_put_text(to, text);
+    else if (is_block(text))
+        put_block(to, text, indent);
+    else
+        quoted_put(to, text);
+}
+
+static void
+put_key(struct buf *to, const char *name, uint32_t indent)
+{
+    bool is_simple = strlen(name) <= SIMPLE_KEY_BYTES_MAX;
+    put_blanks(to, indent);
+    if (!is_simple) buf_put_text(to, "? ");
+    if (is_plain(name))
+        buf_put_text(to, name);
+    else
+        quoted_put(to, name);
+    if (!is_simple) {
+        buf_put_u8(to, '\n');
+        put_blanks(to, indent);
+    }
+    buf_put_u8(to, ':');
+}
+
+/* --- fields ----------------------------------------------------------------------------------- */
+
+/* As Prometheus writes it: years and weeks only where nothing is left of them, 90d and not 12w6d.
+ */
+static void
+put_duration(struct buf *to, int64_t ms)
+{
+    static const struct {
+        const char *word;
+        int64_t ms;
+        bool is_exact;
+    } units[] = {
+        {"y", INT64_C(365) * 24 * 3600 * 1000, true},
+        {"w", INT64_C(7) * 24 * 3600 * 1000, true},
+        {"d", 24 * 3600 * 1000, false},
+        {"h", 3600 * 1000, false},
+        {"m", 60 * 1000, false},
+        {"s", 1000, false},
+        {"ms", 1, false},
+    };
+    if (ms == 0) buf_put_text(to, "0s");
+    for (unsigned i = 0; i < sizeof units / sizeof *units; i++) {
+        int64_t count = ms / units[i].ms;
+        if (count == 0 || (units[i].is_exact && ms % units[i].ms != 0)) continue;
+        buf_printf(to, "%lld%s", (long long)count, units[i].word);
+        ms -= count * units[i].ms;
+    }
+}
+
+static void
+put_duration_field(struct buf *to, const char *name, int64_t ms, uint32_t indent)
+{
+    put_key(to, name, indent);
+    buf_put_u8(to, ' ');
+    put_duration(to, ms);
+    buf_put_u8(to, '\n');
+}
+
+static void
+put_text_field(struct buf *to, const char *name, const char *text, uint32_t indent)
+{
+    put_key(to, name, indent);
+    buf_put_u8(to, ' ');
+    put_text(to, text, indent);
+    buf_put_u8(to, '\n');
+}
+
+static void
+put_texts_field(struct buf *to, const char *name, const struct named_texts *texts, uint32_t indent)
+{
+    if (texts->count == 0) return;
+    uint32_t below = (indent / INDENT + 1) * INDENT;
+    put_key(to, name, indent);
+    buf_put_u8(to, '\n');
+    for (uint32_t i = 0; i < texts->count; i++) {
+        put_text_field(to, texts->items[i].name, texts->items[i].value, below);
+    }
+}
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+static void
+put_rule(struct buf *to, const struct rule *rule)
+{
+    enum { KEYS = INDENT + 2 };
+    put_blanks(to, INDENT);
+    buf_put_text(to, "- ");
+    buf_put_text(to, rule->kind == RULE_ALERTING ? "alert: " : "record: ");
+    put_text(to, rule->name, KEYS);
+    buf_put_u8(to, '\n');
+    put_text_field(to, "expr", rule->expression, KEYS);
+    if (rule->for_ms != 0) put_duration_field(to, "for", rule->for_ms, KEYS);
+    if (rule->keep_firing_for_ms != 0) {
+        put_duration_field(to, "keep_firing_for", rule->keep_firing_for_ms, KEYS);
+    }
+    put_texts_field(to, "labels", &rule->labels, KEYS);
+    put_texts_field(to, "annotations", &rule->annotations, KEYS);
+}
+
+void
+rule_group_print(const struct rule_group *group, struct buf *to)
+{
+    put_text_field(to, "name", group->name, 0);
+    if (group->interval_ms != 0) put_duration_field(to, "interval", group->interval_ms, 0);
+    if (group->has_query_offset) {
+        put_duration_field(to, "query_offset", group->query_offset_ms, 0);
+    }
+    if (group->limit != 0) buf_printf(to, "limit: %u\n", group->limit);
+    buf_put_text(to, "rules:\n");
+    for (uint32_t i = 0; i < group->rule_count; i++) {
+        put_rule(to, &group->rules[i]);
+    }
+    put_texts_field(to, "labels", &group->labels, 0);
+}
+
+void
+rules_print_namespace(const char *namespace, struct buf *to)
+{
+    put_key(to, namespace, 0);
+    buf_put_u8(to, '\n');
+}
+
+/* Its lines as they are, further to the right: that changes nothing of what they say. */
+void
+rules_print_entry(struct bytes text, struct buf *to)
+{
+    const uint8_t *line = text.at, *end = text.at + text.size;
+    const char *before = "- ";
+    while (line < end) {
+        const uint8_t *next = memchr(line, '\n', (size_t)(end - line));
+        if (next == NULL) next = end;
+        if (next > line) {
+            put_blanks(to, INDENT);
+            buf_put_text(to, before);
+        }
+        buf_put(to, line, (size_t)(next - line));
+        buf_put_u8(to, '\n');
+        before = "  ";
+        line = next + (next < end);
+    }
+}
