@@ -68,7 +68,8 @@ tell_patterns(const struct rule_settings *of, const struct rule_settings *other,
             if (rules->tenant[0] != '\0') {
                 printf("tenant %s: ", shown_of(bytes_of_text(rules->tenant)).text);
             }
-            printf("rule file %s: %s\n", shown_of(bytes_of_text(rules->given.items[k])).text, what);
+            /* Whole, however long: it has no control characters, the configuration refuses them. */
+            printf("rule file '%s': %s\n", rules->given.items[k], what);
         }
     }
 }

@@ -14,6 +14,8 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
+#define SAID_NS (NS_PER_S / 4) /* of many rules that fail at once, some are told */
+
 enum {
     ARENA_BYTES_MAX = 1 << 30,
     ALERTS_AT_ONCE = 64, /* that are told */
@@ -290,13 +292,18 @@ log_failure(const struct work *w)
         atomic_load(w->of->host->all_canceled) != NULL) {
         return; /* it is the end */
     }
+    static struct log_gate gate;
+    uint64_t held_back;
     struct bytes sentence = buf_bytes(&w->sentence);
+    if (!log_often(&gate, env_monotonic_ns(w->of->host->env), SAID_NS, &held_back)) return;
     if (w->evaluated) {
         log_warn("results of a rule were not stored", KV("file", g->text.file),
-                 KV("group", g->text.name), KV("rule", w->rule->text->name), KV("error", sentence));
+                 KV("group", g->text.name), KV("rule", w->rule->text->name), KV("error", sentence),
+                 KV("more_held_back", held_back));
     } else {
         log_warn("evaluation of a rule failed", KV("file", g->text.file), KV("group", g->text.name),
-                 KV("rule", w->rule->text->name), KV("error", sentence));
+                 KV("rule", w->rule->text->name), KV("error", sentence),
+                 KV("more_held_back", held_back));
     }
 }
 

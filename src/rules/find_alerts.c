@@ -2,7 +2,10 @@
 #include "base/log.h"
 #include "rules/evaluate_private.h"
 #include "rules/relabelled.h"
+#include "sys/env.h"
 #include "wire/number.h"
+
+#define SAID_NS NS_PER_S
 
 /* What of an alert's texts is the same for all of them. */
 struct expanding {
@@ -25,8 +28,13 @@ expand(struct expanding *x, struct bytes text, struct bytes *ret)
     enum err e = template_expand(&x->options, text, &x->data, &to, &why);
     if (e == ERR_INPUT || e == ERR_LIMIT) {
         buf_printf(&to, "<error expanding template: %s>", why_text(&why, e));
-        log_warn("cannot expand a template of an alert", KV("group", w->of->g->text.name),
-                 KV("alert", w->rule->text->name), KV("error", why_text(&why, e)));
+        static struct log_gate gate;
+        uint64_t held_back;
+        if (log_often(&gate, env_monotonic_ns(w->of->host->env), SAID_NS, &held_back)) {
+            log_warn("cannot expand a template of an alert", KV("group", w->of->g->text.name),
+                     KV("alert", w->rule->text->name), KV("error", why_text(&why, e)),
+                     KV("more_held_back", held_back));
+        }
         e = buf_error(&to);
     }
     if (e == OK) {
