@@ -44,6 +44,7 @@ struct agenda {
     uint32_t count;
     struct agenda_entry *retired;
     bool making_up;
+    uint32_t unbegun;    /* groups that did not begin yet */
     bool any_missing;    /* something is to be made up */
     int64_t progress_ns; /* monotonic: when something was last made up, or could not yet be */
     int64_t rest_until_ns;
@@ -298,6 +299,15 @@ inherit(struct agenda *a, struct agenda_entry *e)
     old->is_over = true;
 }
 
+static void
+count_unbegun(struct agenda *a)
+{
+    a->unbegun = 0;
+    for (uint32_t i = 0; i < a->count; i++) {
+        a->unbegun += !a->items[i]->begun;
+    }
+}
+
 void
 agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64_t now_ns)
 {
@@ -326,6 +336,7 @@ agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64
     a->items = c->items;
     a->count = c->count;
     c->items = NULL;
+    count_unbegun(a);
     change_free(c);
 }
 
@@ -391,14 +402,29 @@ take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mon
     return true;
 }
 
-/* Of a group that did not begin it is not known yet. */
-static bool
-may_be_missing(const struct agenda *a)
+/* The groups of a tenant stand together: from `first` to before what is returned. */
+static uint32_t
+end_of_tenant(const struct agenda *a, uint32_t first)
 {
-    for (uint32_t i = 0; i < a->count && !a->any_missing; i++) {
-        if (!a->items[i]->begun && group_records(a->items[i]->group)) return true;
+    uint32_t end = first + 1;
+    struct bytes tenant = group_tenant(a->items[first]->group);
+    while (end < a->count && bytes_equal(group_tenant(a->items[end]->group), tenant)) {
+        end++;
     }
-    return a->any_missing;
+    return end;
+}
+
+/* Whether groups of a tenant owe evaluations; of one that did not begin it is not known yet. */
+static bool
+tenant_may_owe(const struct agenda *a, struct bytes tenant, int64_t now_ns)
+{
+    int64_t slot;
+    for (uint32_t i = 0; i < a->count && (a->any_missing || a->unbegun > 0); i++) {
+        const struct agenda_entry *e = a->items[i];
+        if (!bytes_equal(group_tenant(e->group), tenant)) continue;
+        if (e->begun ? oldest_missing(a, e, now_ns, &slot) : group_records(e->group)) return true;
+    }
+    return false;
 }
 
 /* What of the group is evaluated, now that its time has come. False: nothing. */
@@ -410,7 +436,8 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
     bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
     int64_t owed;
     bool owes = oldest_missing(a, e, job->now_ns, &owed) && owed < job->slot;
-    bool is_behind = owes || e->is_behind || (e->reads_recorded && may_be_missing(a));
+    bool is_behind = owes || e->is_behind ||
+                     (e->reads_recorded && tenant_may_owe(a, group_tenant(e->group), job->now_ns));
     bool waits = catches_up && progresses && is_behind;
     bool is_early = monotonic_ns - a->started_ns < a->limits.catch_up_wait_ns;
     if (!is_early) e->down_ns = 0;
@@ -454,12 +481,12 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     return false;
 }
 
-/* When the oldest evaluation is due that is to be made up; NEVER_NS: there is none. */
+/* When the oldest evaluation is due that groups of a tenant owe; NEVER_NS: they owe none. */
 static int64_t
-oldest_of_all_ns(const struct agenda *a, int64_t now_ns)
+oldest_of_tenant_ns(const struct agenda *a, uint32_t first, uint32_t end, int64_t now_ns)
 {
     int64_t oldest_ns = NEVER_NS, slot;
-    for (uint32_t i = 0; i < a->count; i++) {
+    for (uint32_t i = first; i < end; i++) {
         const struct agenda_entry *e = a->items[i];
         if (!oldest_missing(a, e, now_ns, &slot)) continue;
         int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
@@ -468,32 +495,53 @@ oldest_of_all_ns(const struct agenda *a, int64_t now_ns)
     return oldest_ns;
 }
 
+/* What is to be made up next. */
+struct choice {
+    struct agenda_entry *entry; /* NULL: nothing now */
+    int64_t slot, at_ns;
+    int64_t soon_ns; /* monotonic: when there may be something */
+};
+
+static void
+choose_of_tenant(const struct agenda *a, uint32_t first, uint32_t end, int64_t oldest_ns,
+                 int64_t now_ns, int64_t monotonic_ns, struct choice *best)
+{
+    int64_t slot;
+    for (uint32_t i = first; i < end; i++) {
+        struct agenda_entry *e = a->items[i];
+        if (e->running || !oldest_missing(a, e, now_ns, &slot)) continue;
+        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
+        if (e->reads_recorded && at_ns > oldest_ns) continue;
+        if (e->not_before_ns < best->soon_ns) best->soon_ns = e->not_before_ns;
+        if (e->not_before_ns > monotonic_ns || at_ns >= best->at_ns) continue;
+        best->entry = e;
+        best->slot = slot;
+        best->at_ns = at_ns;
+    }
+}
+
 /* The oldest of those whose turn it is. *ret_wait_ns: how long to wait if there is none. */
 static bool
 take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
              int64_t *ret_wait_ns)
 {
-    struct agenda_entry *best = NULL;
-    int64_t best_slot = 0, best_ns = NEVER_NS, slot;
-    int64_t oldest_ns = oldest_of_all_ns(a, now_ns), soon_ns = NEVER_NS;
+    struct choice choice = {.at_ns = NEVER_NS, .soon_ns = NEVER_NS};
     if (!a->any_missing) a->progress_ns = monotonic_ns;
-    a->any_missing = oldest_ns != NEVER_NS;
+    a->any_missing = false;
+    for (uint32_t first = 0, end; first < a->count; first = end) {
+        end = end_of_tenant(a, first);
+        int64_t oldest_ns = oldest_of_tenant_ns(a, first, end, now_ns);
+        if (oldest_ns == NEVER_NS) continue;
+        a->any_missing = true;
+        choose_of_tenant(a, first, end, oldest_ns, now_ns, monotonic_ns, &choice);
+    }
     *ret_wait_ns = NEVER_NS;
     if (!a->any_missing || a->making_up) return false;
-    for (uint32_t i = 0; i < a->count; i++) {
-        struct agenda_entry *e = a->items[i];
-        if (e->running || !oldest_missing(a, e, now_ns, &slot)) continue;
-        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
-        if (e->reads_recorded && at_ns > oldest_ns) continue;
-        if (e->not_before_ns < soon_ns) soon_ns = e->not_before_ns;
-        if (e->not_before_ns > monotonic_ns || at_ns >= best_ns) continue;
-        best = e;
-        best_slot = slot;
-        best_ns = at_ns;
-    }
-    if (soon_ns < a->rest_until_ns) soon_ns = a->rest_until_ns;
-    if (soon_ns != NEVER_NS) *ret_wait_ns = soon_ns - monotonic_ns;
-    if (best == NULL || a->rest_until_ns > monotonic_ns) return false;
+    if (choice.soon_ns < a->rest_until_ns) choice.soon_ns = a->rest_until_ns;
+    if (choice.soon_ns != NEVER_NS) *ret_wait_ns = choice.soon_ns - monotonic_ns;
+    if (choice.entry == NULL || a->rest_until_ns > monotonic_ns) return false;
+    struct agenda_entry *best = choice.entry;
+    int64_t best_slot = choice.slot;
     make_job(a, best, AGENDA_MAKE_UP, best_slot, monotonic_ns, job);
     job->how.part = GROUP_RECORDING;
     job->how.is_past = true;
@@ -720,6 +768,7 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         return;
     }
     e->begun = true;
+    count_unbegun(a);
     e->not_before_ns = 0;
     if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
     e->down_ns = job->down_ns;
