@@ -44,7 +44,8 @@ teller_prepare(struct teller *t, const struct settings *settings, struct alertin
                struct why *why)
 {
     struct notifier_limits limits = {settings->alerting_queue_capacity,
-                                     settings->alerting_batch_size};
+                                     settings->alerting_batch_size,
+                                     settings->rules_resend_delay_ms};
     return notifier_prepare(t->notifier, alerting, labels, &limits, ret_change, why);
 }
 

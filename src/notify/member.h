@@ -8,6 +8,8 @@
  * many |                                                \-- later ----> [pauses]
  *         +-------------------- 1 s, 2 s ... 30 s, or as Retry-After says ----+
  *
+ * The longest pause is less where alerts are sent again sooner.
+ *
  * Nothing here knows a clock, a network or a lock: times are given, and all is decided by what was
  * settled before.
  *

@@ -124,6 +124,30 @@ test_pauses_grow_to_half_a_minute_and_end_with_success(void **state)
 }
 
 static void
+test_pauses_are_not_longer_than_wanted(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t max_ms, pauses_ms[5];
+    } cases[] = {
+        {5000, {1000, 2000, 4000, 5000, 5000}},
+        {200, {1000, 1000, 1000, 1000, 1000}},
+        {3600 * 1000, {1000, 2000, 4000, 8000, 16000}},
+    };
+    put("a", 1);
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        member->pause.max_ms = cases[i].max_ms;
+        for (unsigned k = 0; k < 5; k++) {
+            fail_once(0);
+            expect_pause(cases[i].pauses_ms[k]);
+        }
+        fail_once(7000);
+        expect_pause(cases[i].max_ms > 7000 ? 30000 : 7000);
+        member_forget_failures(member);
+    }
+}
+
+static void
 test_retry_after_is_obeyed_for_ten_minutes_at_most(void **state)
 {
     (void)state;
@@ -316,6 +340,7 @@ main(void)
         TEST(test_a_member_without_alerts_is_not_asked),
         TEST(test_what_is_told_is_counted_and_gone),
         TEST(test_pauses_grow_to_half_a_minute_and_end_with_success),
+        TEST(test_pauses_are_not_longer_than_wanted),
         TEST(test_retry_after_is_obeyed_for_ten_minutes_at_most),
         TEST(test_a_newer_state_that_came_meanwhile_is_the_one_that_is_told),
         TEST(test_a_queue_that_overflows_drops_the_oldest_and_counts_them),

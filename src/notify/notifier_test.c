@@ -181,6 +181,22 @@ test_statuses_decide_what_becomes_of_an_alert(void **state)
 }
 
 static void
+test_a_member_that_is_back_is_told_within_the_time_in_which_alerts_are_sent_again(void **state)
+{
+    (void)state;
+    rig.limits.pause_max_ms = 5000;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 0, 503);
+    rig_fire(&rig, "Down", 1);
+    rig_run(&rig, 65 * 1000);
+    rig_answer(&rig, A, 0, 200);
+    rig_forget(&rig);
+    rig_run(&rig, 5000);
+    expect_log(&rig, A " Down:1\n");
+}
+
+static void
 test_retry_after_is_waited_for(void **state)
 {
     (void)state;
@@ -542,6 +558,7 @@ main(void)
         TEST(test_a_member_that_does_not_answer_delays_no_other),
         TEST(test_what_failed_is_told_later_in_its_newest_state),
         TEST(test_statuses_decide_what_becomes_of_an_alert),
+        TEST(test_a_member_that_is_back_is_told_within_the_time_in_which_alerts_are_sent_again),
         TEST(test_retry_after_is_waited_for),
         TEST(test_a_batch_has_as_many_alerts_as_configured),
         TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log),

@@ -273,7 +273,7 @@ walk(unsigned steps)
     rig_end(&rig);
     fake_init(&rig.fake, rig.sim, serve, NULL, NULL);
     assert_int_equal(rig_new(&rig), OK);
-    rig.limits = (struct notifier_limits){20 + below(100), 1 + below(30)};
+    rig.limits = (struct notifier_limits){20 + below(100), 1 + below(30), below(40) * 1000};
     step_count = steps;
     memset(newest, 0, sizeof newest);
     memset(hosts, 0, sizeof hosts);

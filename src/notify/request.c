@@ -168,6 +168,7 @@ begin_locked(struct notifier *n, const struct plan *plan, struct alertmanager *o
     r->of = alertmanager_ref(of);
     n->requests = r;
     buf_init(&r->body, n->memory, BODY_BYTES_MAX);
+    member->pause.max_ms = plan->limits.pause_max_ms;
     bool is_begun =
         member_take(member, plan->limits.batch_size, now_ns, env_realtime_ms(n->env), &r->body);
     if (is_begun) return r;
