@@ -83,6 +83,7 @@ struct rules_terms {
     /* Of each query; 0 means no limit. */
     int64_t timeout_ns;
     int64_t lookback_ms;
+    int64_t subquery_step_ms; /* of subqueries that give none; 0: a minute */
     uint64_t held_max, series_max, samples_read_max, bytes_max;
     struct promql_features features;
 };
@@ -201,5 +202,12 @@ bool group_answers(struct group *group, const struct group_question *question);
 bool group_print(struct group *group, const struct group_question *question, struct json *to);
 /* Its active alerts, each an object of the array that is open. */
 void group_print_alerts(struct group *group, struct json *to);
+
+/* For who evaluates it: why the last evaluation of a rule failed, a view until the next one; empty:
+ * it did not. */
+struct bytes group_rule_error(struct group *group, uint32_t rule);
+/* The same: calls `each` with the alerts of a rule, those that are resolved included. */
+void group_each_alert(struct group *group, uint32_t rule,
+                      void (*each)(void *context, const struct alert *alert), void *context);
 
 #endif

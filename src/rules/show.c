@@ -113,7 +113,23 @@ group_print_alerts(struct group *g, struct json *to)
     lock_drop(&g->lock);
 }
 
+void
+group_each_alert(struct group *g, uint32_t rule,
+                 void (*each)(void *context, const struct alert *alert), void *context)
+{
+    const struct alerts *alerts = &g->rules[rule].alerts;
+    for (uint32_t i = 0; i < alerts->count; i++) {
+        each(context, alerts->items[i]);
+    }
+}
+
 /* --- rules ------------------------------------------------------------------------------------ */
+
+struct bytes
+group_rule_error(struct group *g, uint32_t rule)
+{
+    return buf_bytes(&g->rules[rule].error);
+}
 
 static const char *
 state_of_locked(const struct rule_at_work *rule)
