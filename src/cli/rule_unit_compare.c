@@ -294,10 +294,13 @@ read_histogram(struct testing *t, const char *text, struct bytes *ret, struct bu
     if (e) return e;
     if (value.kind == NOTATION_HISTOGRAM) return print_histogram(t, value.histogram, ret);
     buf_put_text(error, "expected histogram, got ");
+    double number = bits_double(value.bits);
     if (value.kind == NOTATION_NONE)
         buf_put_u8(error, '_');
+    else if (isfinite(number))
+        buf_printf(error, "%f", number);
     else
-        buf_printf(error, "%f", bits_double(value.bits));
+        put_plain(error, number);
     return ERR_INPUT;
 }
 
