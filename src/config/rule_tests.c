@@ -360,6 +360,10 @@ read_texts(struct tests_reading *x, const yaml_node_t *node, const char *name, v
 {
     if (node->type != YAML_SEQUENCE_NODE) return expected(x, node, name, "a list");
     uint32_t count = item_count(node);
+    if (count > RULE_TESTS_NAMES_MAX) {
+        return reader_complain_at(&x->in, node->start_mark, "%s: at most %d entries are allowed",
+                                  name, RULE_TESTS_NAMES_MAX);
+    }
     const char **items = arena_new(x->arena, (count + 1) * sizeof *items);
     if (items == NULL) return no_memory(x);
     for (uint32_t i = 0; i < count; i++) {
@@ -479,6 +483,10 @@ put_named(struct tests_reading *x, struct named_texts *texts, struct named_text 
     if (found) {
         texts->items[place].value = text.value;
         return OK;
+    }
+    if (texts->count == RULE_TESTS_NAMES_MAX) {
+        return why_set(x->in.why, ERR_INPUT, "%s: at most %d labels or annotations are allowed",
+                       x->in.file_name, RULE_TESTS_NAMES_MAX);
     }
     struct named_text *items = arena_push(x->arena, texts->items, texts->count, sizeof *items);
     if (items == NULL) return no_memory(x);
