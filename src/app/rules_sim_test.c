@@ -180,7 +180,7 @@ note_told(struct watch *w)
 }
 
 static void
-look_at_alert(void *context, const struct rule *rule, const struct alert *alert)
+look_at_alert(void *context, const struct alert *alert)
 {
     struct watch *w = context;
     struct group *g = agenda_entry_group(w->job->entry);
@@ -188,7 +188,6 @@ look_at_alert(void *context, const struct rule *rule, const struct alert *alert)
     int64_t slack_ns = w->s->terms.resend_ns + 2 * group_schedule(g)->interval_ns;
     char labels[160];
     struct buf to;
-    (void)rule;
     if (!alert_is_active(alert)) return;
     buf_init(&to, NULL, sizeof labels - 1);
     labels_print(&to, alert->labels);
@@ -234,7 +233,9 @@ look_at_evaluation(struct rules_sim *s, const struct agenda_job *job)
     for (uint32_t i = 0; i < w->count; i++) {
         w->items[i].seen = false;
     }
-    group_each_alert(g, look_at_alert, w);
+    for (uint32_t i = 0; i < group_text(g)->rule_count; i++) {
+        group_each_alert(g, i, look_at_alert, w);
+    }
     for (uint32_t i = 0; i < w->count; i++) {
         struct known *k = &w->items[i];
         if (k->seen || strcmp(k->group, group_text(g)->name) != 0) continue;

@@ -6,6 +6,6 @@
 
 extern const struct command command_check, command_copy, command_dead_letters, command_destinations,
     command_export, command_import, command_inspect, command_query, command_serve, command_sources,
-    command_verify, command_version;
+    command_test, command_verify, command_version;
 
 #endif

@@ -43,7 +43,8 @@ ask(const struct evaluating *ev, const struct promql_tree *tree, int64_t t_ms, s
         .first_ms = t_ms,
         .last_ms = t_ms,
         .lookback_ms = ev->terms->lookback_ms,
-        .subquery_step_ms = SUBQUERY_STEP_MS,
+        .subquery_step_ms =
+            ev->terms->subquery_step_ms > 0 ? ev->terms->subquery_step_ms : SUBQUERY_STEP_MS,
         .features = ev->terms->features,
         .helpers = ev->host->helpers,
         .held_max = ev->terms->held_max,

@@ -83,6 +83,7 @@ struct rules_terms {
     /* Of each query; 0 means no limit. */
     int64_t timeout_ns;
     int64_t lookback_ms;
+    int64_t subquery_step_ms; /* of subqueries that give none; 0: a minute */
     uint64_t held_max, series_max, samples_read_max, bytes_max;
     struct promql_features features;
 };
@@ -199,13 +200,14 @@ struct rules_question {
 bool group_answers(struct group *group, const struct group_question *question);
 /* An object. False: the question leaves no rule, and nothing was put. */
 bool group_print(struct group *group, const struct group_question *question, struct json *to);
-/* Calls `each` for all alerts that are known: also those that were resolved a short while ago.
- * Under a lock. */
-void group_each_alert(struct group *group,
-                      void (*each)(void *context, const struct rule *rule,
-                                   const struct alert *alert),
-                      void *context);
 /* Its active alerts, each an object of the array that is open. */
 void group_print_alerts(struct group *group, struct json *to);
+
+/* For who evaluates it: why the last evaluation of a rule failed, a view until the next one; empty:
+ * it did not. */
+struct bytes group_rule_error(struct group *group, uint32_t rule);
+/* The same: calls `each` with the alerts of a rule, those that are resolved included. */
+void group_each_alert(struct group *group, uint32_t rule,
+                      void (*each)(void *context, const struct alert *alert), void *context);
 
 #endif

@@ -104,21 +104,6 @@ put_alerts_locked(struct json *to, const struct rule_at_work *rule)
 }
 
 void
-group_each_alert(struct group *g,
-                 void (*each)(void *context, const struct rule *rule, const struct alert *alert),
-                 void *context)
-{
-    lock_take(&g->lock);
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        const struct rule_at_work *rule = &g->rules[i];
-        for (uint32_t k = 0; k < rule->alerts.count; k++) {
-            each(context, rule->text, rule->alerts.items[k]);
-        }
-    }
-    lock_drop(&g->lock);
-}
-
-void
 group_print_alerts(struct group *g, struct json *to)
 {
     lock_take(&g->lock);
@@ -128,7 +113,23 @@ group_print_alerts(struct group *g, struct json *to)
     lock_drop(&g->lock);
 }
 
+void
+group_each_alert(struct group *g, uint32_t rule,
+                 void (*each)(void *context, const struct alert *alert), void *context)
+{
+    const struct alerts *alerts = &g->rules[rule].alerts;
+    for (uint32_t i = 0; i < alerts->count; i++) {
+        each(context, alerts->items[i]);
+    }
+}
+
 /* --- rules ------------------------------------------------------------------------------------ */
+
+struct bytes
+group_rule_error(struct group *g, uint32_t rule)
+{
+    return buf_bytes(&g->rules[rule].error);
+}
 
 static const char *
 state_of_locked(const struct rule_at_work *rule)

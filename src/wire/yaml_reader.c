@@ -58,8 +58,8 @@ tab_in_indent(const struct config_reader *r, yaml_mark_t mark)
     return false;
 }
 
-static enum err
-syntax_error(struct config_reader *r)
+enum err
+reader_syntax_error(struct config_reader *r)
 {
     const yaml_parser_t *p = &r->parser;
     const char *problem = p->problem == NULL ? "invalid YAML" : p->problem;
@@ -115,7 +115,7 @@ enum err
 reader_next(struct config_reader *r)
 {
     yaml_event_delete(&r->event);
-    if (!yaml_parser_parse(&r->parser, &r->event)) return syntax_error(r);
+    if (!yaml_parser_parse(&r->parser, &r->event)) return reader_syntax_error(r);
     const char *refused = decoration(&r->event);
     return refused == NULL ? OK : reader_complain(r, "%s are not supported here", refused);
 }

@@ -93,7 +93,8 @@ bool fhist_equal(const struct fhist *a, const struct fhist *b);
 bool fhist_was_reset(const struct fhist *h, const struct fhist *before);
 
 /* Unless it is a gauge, or is known: that the counter was not reset since the sample `before` it,
- * if so; NULL: that is not known. RESET_YES comes to none. */
+ * if so; NULL: that is not known. Nor is it after a gauge or another layout. RESET_YES comes to
+ * none. */
 void fhist_hint(struct fhist *h, const struct fhist *before);
 /* For one that does not come right after the sample that its hint is about. */
 static inline void

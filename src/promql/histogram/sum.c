@@ -593,9 +593,17 @@ fhist_was_reset(const struct fhist *h, const struct fhist *before)
     return false;
 }
 
+/* In Prometheus a chunk has histograms of one layout, and of the first one nothing is known. */
+static bool
+may_share_chunk(const struct fhist *h, const struct fhist *before)
+{
+    return before->hint != RESET_GAUGE && h->schema == before->schema &&
+           h->zero_threshold == before->zero_threshold && same_bounds(h, before);
+}
+
 void
 fhist_hint(struct fhist *h, const struct fhist *before)
 {
-    if (h->hint != RESET_UNKNOWN || before == NULL) return;
+    if (h->hint != RESET_UNKNOWN || before == NULL || !may_share_chunk(h, before)) return;
     if (!fhist_was_reset(h, before)) h->hint = RESET_NO;
 }

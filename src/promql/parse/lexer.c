@@ -6,11 +6,15 @@
  */
 #include "promql/parse/lexer.h"
 
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
 #include <strings.h>
 
 #include "base/ascii.h"
 #include "base/hex.h"
 #include "base/quote.h"
+#include "wire/number.h"
 
 static const char *const words[TOKEN_TYPE_COUNT] = {
     [TOKEN_EQUAL] = "=",
@@ -242,11 +246,11 @@ fail_at_text(struct lexer *x, const char *text)
 
 /* Decimal or hexadecimal, as far as it can be told here; the parser reads it. */
 static bool
-scan_number(struct lexer *x)
+scan_number(struct lexer *x, bool in_series)
 {
     const char *digits = "0123456789";
     uint32_t begin = x->at;
-    bool is_hex = accept(x, "0") && accept(x, "xX"), dot = false, exponent = false;
+    bool is_hex = !in_series && accept(x, "0") && accept(x, "xX"), dot = false, exponent = false;
     if (is_hex) {
         accept(x, "_");
         digits = "0123456789abcdefABCDEF";
@@ -281,7 +285,7 @@ scan_number(struct lexer *x)
     }
     if (x->at == begin) return false;
     int32_t after = peek(x);
-    return !is_alpha(after) && !is_digit(after);
+    return (in_series && after == 'x') || (!is_alpha(after) && !is_digit(after));
 }
 
 /* What follows the first number of a duration. */
@@ -305,9 +309,62 @@ scan_duration(struct lexer *x)
 static struct token
 number_or_duration(struct lexer *x)
 {
-    if (scan_number(x)) return emit(x, TOKEN_NUMBER);
+    if (scan_number(x, false)) return emit(x, TOKEN_NUMBER);
     if (scan_duration(x)) return emit(x, TOKEN_DURATION);
     return fail_at_text(x, "bad number or duration syntax: ");
+}
+
+struct token
+lexer_series_number(struct lexer *x)
+{
+    x->start = x->at;
+    if (scan_number(x, true)) return emit(x, TOKEN_NUMBER);
+    return fail_at_text(x, "bad number syntax: ");
+}
+
+/* Digits with single underscores between them, or behind a prefix, lose these. */
+static bool
+drop_underscores(struct bytes text, char *to, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.at[i];
+        if (c == '_') {
+            bool before = i > 0 && text.at[i - 1] != '_' && text.at[i - 1] != '.';
+            bool after = i + 1 < text.size && text.at[i + 1] != '_' && text.at[i + 1] != '.';
+            if (!before || !after) return false;
+            continue;
+        }
+        if (n + 1 >= size) return false;
+        to[n++] = (char)c;
+    }
+    to[n] = '\0';
+    return true;
+}
+
+/* What is no integer, or too large for one, may be a float. */
+const char *
+lexer_number(struct bytes number, double *ret)
+{
+    char text[512];
+    uint64_t bits;
+    if (!drop_underscores(number, text, sizeof text)) return ": invalid syntax";
+    bool is_hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+    bool is_octal = text[0] == '0' && strspn(text, "01234567") == strlen(text);
+    char *end = text;
+    errno = 0;
+    unsigned long long whole = strtoull(text + (is_hex ? 2 : 0), &end, is_hex ? 16 : 8);
+    bool fits = errno == 0 && whole <= INT64_MAX && *end == '\0' && end > text + 2 * is_hex;
+    if ((is_hex || is_octal) && fits) {
+        *ret = (double)whole;
+        return NULL;
+    }
+    if (!is_hex && number_parse(text, strlen(text), &bits)) {
+        *ret = bits_double(bits);
+        return NULL;
+    }
+    bool is_range = isinf(strtod(text, &end)) && *end == '\0';
+    return is_range ? ": value out of range" : ": invalid syntax";
 }
 
 /* In front of an escape's character. False: it failed, and *ret says so. */

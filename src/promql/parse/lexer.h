@@ -108,6 +108,12 @@ struct lexer {
 /* Comments are left out. `input` below 4 GiB. */
 void lexer_init(struct lexer *lexer, struct bytes input, struct buf *error);
 struct token lexer_next(struct lexer *lexer);
+/* At a number among the values of a series, as tests write them: without hexadecimal digits, and
+ * behind it may stand the x of a repetition. */
+struct token lexer_series_number(struct lexer *lexer);
+
+/* What is wrong with the text of a number; NULL: nothing. 0x1f, 017 and 1_000 are integers. */
+const char *lexer_number(struct bytes text, double *ret);
 
 static inline bool
 token_is_operator(enum token_type type)
@@ -138,6 +144,16 @@ static inline bool
 token_is_set_operator(enum token_type type)
 {
     return type == TOKEN_AND || type == TOKEN_OR || type == TOKEN_UNLESS;
+}
+
+static inline bool
+token_may_name_metric(enum token_type type)
+{
+    return type == TOKEN_IDENTIFIER || type == TOKEN_METRIC_IDENTIFIER ||
+           token_is_aggregation(type) || token_is_set_operator(type) ||
+           (type >= TOKEN_OFFSET && type <= TOKEN_WITHOUT) ||
+           (type >= TOKEN_FILL && type <= TOKEN_FILL_RIGHT) ||
+           (type >= TOKEN_START && type <= TOKEN_RANGE);
 }
 
 /* How it is written; NULL: it has no text of its own. */

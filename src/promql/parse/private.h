@@ -38,16 +38,6 @@ token_is_sign(enum token_type type)
     return type == TOKEN_ADD || type == TOKEN_SUB;
 }
 
-static inline bool
-token_may_name_metric(enum token_type type)
-{
-    return type == TOKEN_IDENTIFIER || type == TOKEN_METRIC_IDENTIFIER ||
-           token_is_aggregation(type) || token_is_set_operator(type) ||
-           (type >= TOKEN_OFFSET && type <= TOKEN_WITHOUT) ||
-           (type >= TOKEN_FILL && type <= TOKEN_FILL_RIGHT) ||
-           (type >= TOKEN_START && type <= TOKEN_RANGE);
-}
-
 /* --- state.c ---------------------------------------------------------------------------------- */
 
 /* The first error stays. All return NULL, for those who return a node. */

@@ -2,59 +2,25 @@
  * times.c - numbers and durations, expressions of durations, and what stands behind an operand:
  * ranges, offset, @, anchored, smoothed.
  */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/ascii.h"
 #include "base/quote.h"
 #include "promql/parse/private.h"
-#include "wire/number.h"
 
 /* --- numbers ---------------------------------------------------------------------------------- */
 
-/* Digits with single underscores between them, or behind a prefix, lose these. */
-static bool
-drop_underscores(struct bytes text, char *to, size_t size)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.at[i];
-        if (c == '_') {
-            bool before = i > 0 && text.at[i - 1] != '_' && text.at[i - 1] != '.';
-            bool after = i + 1 < text.size && text.at[i + 1] != '_' && text.at[i + 1] != '.';
-            if (!before || !after) return false;
-            continue;
-        }
-        if (n + 1 >= size) return false;
-        to[n++] = (char)c;
-    }
-    to[n] = '\0';
-    return true;
-}
-
-/* 0x1f, 017, 1_000 are integers; what is none, or too large for one, may be a float. */
 static double
 number(struct parser *p, const struct token *t)
 {
-    char text[512];
-    uint64_t bits;
-    if (drop_underscores(t->text, text, sizeof text)) {
-        bool is_hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
-        bool is_octal = text[0] == '0' && strspn(text, "01234567") == strlen(text);
-        char *end = text;
-        errno = 0;
-        unsigned long long whole = strtoull(text + (is_hex ? 2 : 0), &end, is_hex ? 16 : 8);
-        bool fits = errno == 0 && whole <= INT64_MAX && *end == '\0' && end > text + 2 * is_hex;
-        if ((is_hex || is_octal) && fits) return (double)whole;
-        if (!is_hex && number_parse(text, strlen(text), &bits)) return bits_double(bits);
+    double value = 0;
+    const char *wrong = lexer_number(t->text, &value);
+    if (wrong != NULL) {
+        parse_fail_quoted(p, t->at, "error parsing number: strconv.ParseFloat: parsing ", t->text,
+                          wrong);
     }
-    char *end = text;
-    bool is_range = isinf(strtod(text, &end)) && *end == '\0';
-    parse_fail_quoted(p, t->at, "error parsing number: strconv.ParseFloat: parsing ", t->text,
-                      is_range ? ": value out of range" : ": invalid syntax");
-    return 0;
+    return value;
 }
 
 static int64_t

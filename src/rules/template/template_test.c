@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <math.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -101,6 +103,32 @@ check_refused(const struct expected *cases, size_t count, enum err wanted, const
 }
 
 #define CHECK_EXPANDED(cases) check_expanded(cases, sizeof cases / sizeof *cases)
+
+static void
+test_infinite_values_have_a_sign_and_nan_has_none(void **state)
+{
+    static const struct {
+        double value;
+        const char *becomes;
+    } cases[] = {{INFINITY, "+Inf +Inf |  +Inf| Inf|+Inf"},
+                 {-INFINITY, "-Inf -Inf |  -Inf|-Inf|-Inf"},
+                 {NAN, "NaN NaN |   NaN| NaN|NaN"}};
+    static const char text[] =
+        "{{ $value }} {{ printf \"%.2f |%6v|% v|%+v\" $value $value $value $value }}";
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct template_options options = {.name = bytes_of_text("__alert_X")};
+        struct template_data data = data_of_alert();
+        struct why why = {""};
+        struct buf to;
+        data.value = double_bits(cases[i].value);
+        buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
+        assert_int_equal(template_expand(&options, bytes_of_text(text), &data, &to, &why), OK);
+        buf_put_u8(&to, 0);
+        assert_string_equal((const char *)to.at, cases[i].becomes);
+        buf_fini(&to);
+    }
+}
 
 static void
 test_text_and_data_of_the_alert_are_printed(void **state)
@@ -421,6 +449,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_infinite_values_have_a_sign_and_nan_has_none),
         cmocka_unit_test(test_text_and_data_of_the_alert_are_printed),
         cmocka_unit_test(test_the_language_has_gos_control_structures),
         cmocka_unit_test(test_functions_do_what_those_of_prometheus_do),

@@ -315,8 +315,7 @@ put_not_finite(struct tmpl_verb *v, double number, char sign)
     bool nan = isnan(number), zero = v->zero;
     v->zero = false;
     tmpl_clear_scratch(v);
-    bool shows = nan ? v->space || v->plus : sign != '+' || v->plus;
-    if (shows) buf_put_u8(v->scratch, (uint8_t)sign);
+    if (!nan || v->space || v->plus) buf_put_u8(v->scratch, (uint8_t)sign);
     buf_put_text(v->scratch, nan ? "NaN" : "Inf");
     tmpl_put_padded(v, buf_bytes(v->scratch));
     v->zero = zero;

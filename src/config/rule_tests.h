@@ -1,0 +1,129 @@
+/*
+ * rule_tests.h - files of unit tests of rules, in promtool's format.
+ *
+ *     rule_files: [rules.yml]
+ *     tests:
+ *     - interval: 1m
+ *       input_series: [{series: 'up{job="a"}', values: 1 1 0x5}]
+ *       alert_rule_test:
+ *       - {alertname: Down, eval_time: 5m, exp_alerts: [{exp_labels: {job: a}}]}
+ *
+ * What the texts in it say, of series, labels and expressions, nobody has looked at. What is read
+ * and how this differs from promtool: docs/rules.md.
+ *
+ * Threads: pure; any number at a time.
+ */
+#ifndef CONFIG_RULE_TESTS_H
+#define CONFIG_RULE_TESTS_H
+
+#include "base/mem.h"
+#include "base/texts.h"
+
+enum {
+    RULE_TESTS_BYTES_MAX = 16 << 20,
+    RULE_TESTS_VALUES_MAX = 5000000, /* of YAML; a value counts for each alias of it */
+    RULE_TESTS_NAMES_MAX = 1000      /* of a list of names, or of labels */
+};
+
+/* Texts that are not given are "", times and durations 0. Names are in order. */
+struct rule_test_series {
+    const char *series, *values;
+};
+struct rule_test_series_list {
+    struct rule_test_series *items;
+    uint32_t count;
+};
+
+struct rule_test_alert {
+    struct named_texts labels, annotations;
+};
+struct rule_test_alert_list {
+    struct rule_test_alert *items;
+    uint32_t count;
+};
+
+/* The alerts of a name that are expected to fire at a time. */
+struct rule_test_alerts {
+    int64_t at_ms; /* from the beginning of the test on */
+    const char *alertname;
+    struct rule_test_alert_list expected;
+};
+struct rule_test_alerts_list {
+    struct rule_test_alerts *items;
+    uint32_t count;
+};
+
+struct rule_test_sample {
+    const char *labels;
+    uint64_t bits;
+    const char *histogram; /* "": it is a float */
+};
+struct rule_test_sample_list {
+    struct rule_test_sample *items;
+    uint32_t count;
+};
+
+/* What an expression is expected to come to at a time. */
+struct rule_test_expression {
+    const char *expression;
+    int64_t at_ms;
+    struct rule_test_sample_list expected;
+};
+struct rule_test_expression_list {
+    struct rule_test_expression *items;
+    uint32_t count;
+};
+
+struct rule_test {
+    const char *name;
+    int64_t interval_ms; /* 0: that of evaluations */
+    int64_t start_ms;    /* Unix */
+    struct rule_test_series_list input_series;
+    struct rule_test_alerts_list alerts;
+    struct rule_test_expression_list expressions;
+    struct named_texts external_labels;
+    const char *external_url;
+};
+struct rule_test_list {
+    struct rule_test *items;
+    uint32_t count;
+};
+
+/* What a file has; all of it lies in the arena. */
+struct rule_tests {
+    struct text_list rule_files; /* as they are written */
+    int64_t evaluation_interval_ms;
+    struct text_list group_eval_order;
+    bool fuzzy_compare;
+    struct rule_test_list tests;
+};
+
+/*
+ * Reads the text of a file into `arena`, whose limit and budget bound all that is taken but what
+ * libyaml takes, which the size of the text bounds. An empty text has no tests.
+ *
+ * ERR_INPUT   something is wrong with it: "FILE:LINE:COLUMN: " and what.
+ * ERR_LIMIT   longer than RULE_TESTS_BYTES_MAX.
+ * ERR_NOMEM   the arena is full, or an allocation was refused.
+ */
+MUST_CHECK enum err rule_tests_parse(const char *file, struct bytes text, struct arena *arena,
+                                     struct rule_tests *ret_tests, struct why *why);
+
+/*
+ * The files that `patterns` of the test file `file` name, from its directory on, without "." and
+ * ".."; those of one pattern by name, and each once. Wildcards may stand in any element, and are
+ * those of sys/file_pattern.h. `unmatched` is told patterns that match nothing.
+ *
+ * ERR_INPUT   a pattern has no end: "syntax error in pattern".
+ * ERR_LIMIT   more than RULE_TESTS_FILES_MAX, or a path that is too long. ERR_NOMEM; errors of
+ *             env_listdir().
+ */
+enum { RULE_TESTS_FILES_MAX = 10000 };
+struct env;
+MUST_CHECK enum err rule_tests_find_files(struct env *env, const char *file,
+                                          const struct text_list *patterns, struct arena *arena,
+                                          void (*unmatched)(void *context, const char *pattern),
+                                          void *context, struct text_list *ret_paths,
+                                          struct why *why);
+
+#endif

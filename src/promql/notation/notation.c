@@ -1,0 +1,384 @@
+/*
+ * notation.c - see notation.h. The grammar is
+ *
+ *     series  = metric { SPACE [ item ] }
+ *     item    = "_" [ times ] | value [ [ sign number ] times ] | histogram [ [ sign histogram ]
+ * times ] times   = "x" count
+ *
+ * and repetitions count what follows from the first value, so that `1x2` is three.
+ */
+#include "promql/notation/notation.h"
+
+#include <stdlib.h>
+
+#include "base/quote.h"
+#include "promql/notation/notation_private.h"
+
+/* --- the metric ------------------------------------------------------------------------------- */
+
+struct metric_reading {
+    struct reading *r;
+    struct lexer lexer;
+    struct buf lexer_error;
+    struct token token; /* at hand */
+    struct notation_metric metric;
+};
+
+static struct token
+next(struct metric_reading *m)
+{
+    m->token = lexer_next(&m->lexer);
+    if (m->token.type == TOKEN_ERROR && !m->r->failed) {
+        reading_fail(m->r, m->token.at, "%s", "");
+        buf_put_bytes(m->r->error, buf_bytes(&m->lexer_error));
+    }
+    return m->token;
+}
+
+static bool
+unexpected(struct metric_reading *m, const char *context, const char *expected)
+{
+    struct reading *r = m->r;
+    if (r->failed) return false;
+    reading_fail(r, m->token.at, "unexpected ");
+    token_describe(&m->token, r->error);
+    if (context != NULL) buf_printf(r->error, " in %s", context);
+    if (expected != NULL) buf_printf(r->error, ", expected %s", expected);
+    return false;
+}
+
+/* What the literal at hand stands for. */
+static bool
+unquote(struct metric_reading *m, struct bytes *ret)
+{
+    struct reading *r = m->r;
+    struct buf plain;
+    buf_init(&plain, r->arena->budget, NOTATION_BYTES_MAX);
+    bool reads = quote_read(m->token.text, &plain);
+    if (buf_error(&plain)) {
+        reading_no_memory(r);
+    } else if (!reads) {
+        reading_fail(r, m->token.at, "error unquoting string ");
+        quote_text(r->error, m->token.text);
+        buf_put_text(r->error, ": invalid syntax");
+    } else {
+        *ret = arena_copy(r->arena, buf_bytes(&plain));
+        if (ret->at == NULL && plain.size > 0) reading_no_memory(r);
+    }
+    buf_fini(&plain);
+    return !r->failed;
+}
+
+static bool
+add_label(struct metric_reading *m, struct label label)
+{
+    struct notation_metric *metric = &m->metric;
+    struct label *labels = arena_push(m->r->arena, metric->labels, metric->count, sizeof *labels);
+    if (labels == NULL) return reading_no_memory(m->r);
+    metric->labels = labels;
+    labels[metric->count++] = label;
+    return true;
+}
+
+/* name="value", "name"="value", or the metric's own "name" alone. */
+static bool
+read_label(struct metric_reading *m)
+{
+    struct label label = {m->token.text, {NULL, 0}};
+    bool quoted = m->token.type == TOKEN_STRING;
+    if (!quoted && m->token.type != TOKEN_IDENTIFIER) {
+        return unexpected(m, "label set", "identifier or \"}\"");
+    }
+    if (quoted && !unquote(m, &label.name)) return false;
+    if (next(m).type != TOKEN_EQUAL) {
+        if (!quoted) return unexpected(m, "label set", "\"=\"");
+        return add_label(m, (struct label){bytes_of_text("__name__"), label.name});
+    }
+    if (next(m).type != TOKEN_STRING) return unexpected(m, "label set", "string");
+    if (!unquote(m, &label.value) || !add_label(m, label)) return false;
+    next(m);
+    return true;
+}
+
+/* At what follows "{", to "}". */
+static bool
+read_labels(struct metric_reading *m)
+{
+    next(m);
+    while (m->token.type != TOKEN_RIGHT_BRACE) {
+        if (!read_label(m)) return false;
+        if (m->token.type == TOKEN_COMMA)
+            next(m);
+        else if (m->token.type != TOKEN_RIGHT_BRACE)
+            return unexpected(m, "label set", "\",\" or \"}\"");
+    }
+    return !m->r->failed;
+}
+
+/* By name. */
+static int
+compare_labels(const void *a, const void *b)
+{
+    const struct label *x = a, *y = b;
+    int order = bytes_compare(x->name, y->name);
+    return order != 0 ? order : bytes_compare(x->value, y->value);
+}
+
+/* The name that stands before the braces is the only one, and then empty labels are none. */
+static bool
+set_name(struct metric_reading *m, struct bytes name)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < m->metric.count; i++) {
+        struct label label = m->metric.labels[i];
+        if (label.value.size == 0 || bytes_equal_text(label.name, "__name__")) continue;
+        m->metric.labels[kept++] = label;
+    }
+    m->metric.count = kept;
+    return add_label(m, (struct label){bytes_of_text("__name__"), name});
+}
+
+/* Behind a name in front of values there are braces at once, or none. */
+static bool
+read_metric(struct metric_reading *m, bool has_values)
+{
+    struct reading *r = m->r;
+    struct bytes name = {NULL, 0};
+    next(m);
+    if (token_may_name_metric(m->token.type)) {
+        name = m->token.text;
+        r->at = m->lexer.at;
+        if (has_values && (r->at == r->text.size || r->text.at[r->at] != '{')) {
+            return set_name(m, name);
+        }
+        next(m);
+    }
+    if (m->token.type == TOKEN_LEFT_BRACE) {
+        if (!read_labels(m)) return false;
+        r->at = m->lexer.at;
+        if (!has_values) next(m);
+    } else if (m->token.type != TOKEN_END) {
+        return unexpected(m, has_values ? "series values" : NULL, NULL);
+    }
+    return name.size == 0 ? !r->failed : set_name(m, name);
+}
+
+static bool
+begin_metric(struct metric_reading *m, struct reading *r, bool has_values)
+{
+    *m = (struct metric_reading){.r = r};
+    buf_init(&m->lexer_error, r->arena->budget, NOTATION_BYTES_MAX);
+    lexer_init(&m->lexer, r->text, &m->lexer_error);
+    bool read = read_metric(m, has_values);
+    buf_fini(&m->lexer_error);
+    if (read && m->metric.count > 1) {
+        qsort(m->metric.labels, m->metric.count, sizeof *m->metric.labels, compare_labels);
+    }
+    return read;
+}
+
+enum err
+notation_parse_metric(struct bytes text, struct arena *arena, struct notation_metric *ret,
+                      struct buf *error)
+{
+    struct reading r = {.text = text, .line = 1, .arena = arena, .error = error};
+    struct metric_reading m;
+    if (text.size > NOTATION_BYTES_MAX) {
+        buf_printf(error, "at most %d MiB are allowed", NOTATION_BYTES_MAX >> 20);
+        return ERR_LIMIT;
+    }
+    if (begin_metric(&m, &r, false) && m.token.type != TOKEN_END) {
+        unexpected(&m, NULL, NULL);
+    }
+    if (buf_error(error)) return buf_error(error);
+    if (r.failed == OK) *ret = m.metric;
+    return r.failed;
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+static bool
+add_item(struct reading *r, struct notation *to, const struct notation_item *item)
+{
+    struct notation_item *items = arena_push(r->arena, to->items, to->item_count, sizeof *items);
+    if (items == NULL) return reading_no_memory(r);
+    to->items = items;
+    items[to->item_count++] = *item;
+    return true;
+}
+
+/* xN, if it is there or has to be. */
+static bool
+read_times(struct reading *r, bool must, uint64_t *ret)
+{
+    if (!piece_accept(r, MARK_TIMES)) {
+        return must ? reading_unexpected(r) : !r->failed;
+    }
+    return piece_count(r, ret);
+}
+
+static bool
+read_nothing(struct reading *r, struct notation_item *item)
+{
+    piece_take(r);
+    item->count = 1;
+    return read_times(r, false, &item->count);
+}
+
+static bool
+read_value(struct reading *r, struct notation_item *item)
+{
+    struct piece p = *piece_peek(r);
+    uint64_t times = 0;
+    double value = 0;
+    item->kind = NOTATION_FLOAT;
+    if (p.mark == MARK_WORD) {
+        r->context = p.token.type == TOKEN_IDENTIFIER ? "series values" : NULL;
+        r->expected = p.token.type == TOKEN_IDENTIFIER ? "number or \"stale\"" : NULL;
+        if (!bytes_equal_text(p.token.text, "stale")) return reading_unexpected(r);
+        r->expected = NULL;
+        piece_take(r);
+        item->bits = STALE_NAN_BITS;
+    } else {
+        bool negative = p.mark == MARK_SUB;
+        if (p.mark != MARK_NUMBER) piece_take(r);
+        if (!piece_number(r, &value)) return false;
+        item->bits = double_bits(negative ? -value : value);
+    }
+    enum mark sign = piece_peek(r)->mark;
+    item->adds = sign == MARK_ADD || sign == MARK_SUB;
+    if (item->adds) {
+        piece_take(r);
+        if (!piece_number(r, &item->step)) return false;
+        if (sign == MARK_SUB) item->step = -item->step;
+    }
+    if (!read_times(r, item->adds, &times)) return false;
+    item->count = times + 1;
+    return true;
+}
+
+static bool
+read_histogram(struct reading *r, struct notation_item *item)
+{
+    uint64_t times = 0;
+    bool more_hint;
+    item->kind = NOTATION_HISTOGRAM;
+    if (!histogram_read(r, &item->histogram, &item->has_hint)) return false;
+    enum mark sign = piece_peek(r)->mark;
+    item->adds = sign == MARK_ADD || sign == MARK_SUB;
+    if (item->adds) {
+        piece_take(r);
+        item->factor = sign == MARK_SUB ? -1 : 1;
+        if (piece_peek(r)->mark != MARK_OPEN) return reading_unexpected(r);
+        if (!histogram_read(r, &item->more, &more_hint)) return false;
+    }
+    if (!read_times(r, item->adds, &times)) return false;
+    item->count = times + 1;
+    return !item->adds || times == 0 || histogram_adds(r, item->histogram, item->more);
+}
+
+static bool
+read_item(struct reading *r, struct notation *to)
+{
+    struct notation_item item = {.kind = NOTATION_NONE};
+    bool read;
+    r->context = "series values";
+    switch (piece_peek(r)->mark) {
+    case MARK_NONE:
+        read = read_nothing(r, &item);
+        break;
+    case MARK_NUMBER:
+    case MARK_ADD:
+    case MARK_SUB:
+    case MARK_WORD:
+        read = read_value(r, &item);
+        break;
+    case MARK_OPEN:
+        read = read_histogram(r, &item);
+        break;
+    default:
+        r->context = NULL;
+        return reading_unexpected(r);
+    }
+    return read && add_item(r, to, &item);
+}
+
+static bool
+read_values(struct reading *r, struct notation *to)
+{
+    r->context = "series values";
+    if (piece_peek(r)->mark == MARK_END) return !r->failed;
+    if (!piece_accept(r, MARK_SPACE)) return reading_unexpected(r);
+    while (!r->failed && piece_peek(r)->mark != MARK_END) {
+        if (!read_item(r, to)) return false;
+        r->context = NULL;
+        if (piece_peek(r)->mark == MARK_END) break;
+        if (!piece_accept(r, MARK_SPACE)) return reading_unexpected(r);
+    }
+    return !r->failed;
+}
+
+enum err
+notation_parse(struct bytes text, uint32_t line, struct arena *arena, struct notation *ret,
+               struct buf *error)
+{
+    struct reading r = {.text = text, .line = line, .arena = arena, .error = error};
+    struct notation made = {.item_count = 0};
+    struct metric_reading m;
+    if (text.size > NOTATION_BYTES_MAX) {
+        buf_printf(error, "at most %d MiB are allowed", NOTATION_BYTES_MAX >> 20);
+        return ERR_LIMIT;
+    }
+    if (begin_metric(&m, &r, true) && read_values(&r, &made)) {
+        made.metric = m.metric;
+        *ret = made;
+    }
+    return buf_error(error) ? buf_error(error) : r.failed;
+}
+
+/* --- walking ---------------------------------------------------------------------------------- */
+
+struct notation_walk
+notation_begin(const struct notation *of, struct arena *arena)
+{
+    return (struct notation_walk){.of = of, .arena = arena};
+}
+
+static enum err
+begin_item(struct notation_walk *w, const struct notation_item *item)
+{
+    w->left = item->count;
+    w->value = bits_double(item->bits);
+    w->at_hand = (struct notation_value){item->kind, item->bits, item->histogram, item->has_hint};
+    if (item->kind != NOTATION_HISTOGRAM || !item->adds) return OK;
+    w->at_hand.histogram = &w->sum;
+    return fhist_begin(w->arena, item->histogram, false, &w->sum);
+}
+
+static enum err
+step(struct notation_walk *w, const struct notation_item *item)
+{
+    struct fhist_outcome outcome;
+    if (!item->adds) return OK;
+    if (item->kind == NOTATION_HISTOGRAM) {
+        return fhist_add(w->arena, &w->sum, item->more, item->factor, &outcome);
+    }
+    w->value += item->step;
+    w->at_hand.bits = double_bits(w->value);
+    return OK;
+}
+
+enum err
+notation_next(struct notation_walk *w, struct notation_value *ret, bool *ret_more)
+{
+    enum err e = OK;
+    if (w->left > 0) e = step(w, &w->of->items[w->next - 1]);
+    while (e == OK && w->left == 0 && w->next < w->of->item_count) {
+        e = begin_item(w, &w->of->items[w->next++]);
+    }
+    if (e) return e;
+    *ret_more = w->left > 0;
+    if (w->left > 0) w->left--;
+    *ret = w->at_hand;
+    return OK;
+}
