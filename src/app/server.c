@@ -629,13 +629,14 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
     if (own_writes_new(&writes, &s->writes)) {
         return why_set(why, ERR_NOMEM, "not enough memory to start");
     }
+    uint64_t foreground =
+        atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
     struct ruler_options options = {
         .env = s->env,
         .seed = tsdb_hash_seed(s->tsdb),
         .answerer = readers_answerer(s->readers),
         .memory = &s->memory.foreground,
-        .memory_bytes =
-            atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed) / 2,
+        .memory_bytes = foreground / 2,
         .writes = s->writes,
         .tell = tell_alerts,
         .context = s,
@@ -644,6 +645,7 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .env = s->env,
         .storage_path = s->settings.storage_path,
         .memory = &s->memory.foreground,
+        .memory_bytes = foreground / 8,
         .tenancy = s->settings.tenancy_enabled,
     };
     enum err e = stored_rules_open(&stored_options, &s->stored_rules, why);

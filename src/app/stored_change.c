@@ -36,7 +36,7 @@ static enum err
 keep_printed(struct stored_rules *s, struct kept_group *g, struct why *why)
 {
     struct buf text;
-    buf_init(&text, &s->budget, RULE_FILE_BYTES_MAX);
+    buf_init(&text, s->memory, RULE_FILE_BYTES_MAX);
     rule_group_print(&g->rules, &text);
     enum err e = buf_error(&text);
     if (e == OK) g->text = arena_copy(&g->arena, buf_bytes(&text));
@@ -83,7 +83,7 @@ stored_rules_abandon(struct stored_change *c)
     kept_group_free(s, c->added);
     kept_tenant_free(s, c->next);
     tenant_list_fini(s, &c->tenants);
-    mem_free(&s->budget, c, sizeof *c);
+    mem_free(s->memory, c, sizeof *c);
 }
 
 /* Which groups go, and that there are any. */
@@ -177,7 +177,7 @@ stored_rules_prepare(struct stored_rules *s, const struct rules_edit *edit,
                        "(rules.api_max_bytes)",
                        (unsigned long long)limits->bytes_max);
     }
-    struct stored_change *c = mem_new(&s->budget, sizeof *c);
+    struct stored_change *c = mem_new(s->memory, sizeof *c);
     if (c == NULL) return why_set(why, ERR_NOMEM, "%s", STORED_NO_MEMORY);
     c->stored = s;
     c->before = stored_rules_find(s, edit->tenant);
@@ -225,7 +225,7 @@ write_file(struct stored_change *c, struct why *why)
     struct stored_rules *s = c->stored;
     const struct kept_tenant *t = c->next;
     struct buf file;
-    buf_init(&file, &s->budget, STORED_FILE_BYTES_MAX);
+    buf_init(&file, s->memory, STORED_FILE_BYTES_MAX);
     stored_begin(bytes_of_text(t->name), t->count, &file);
     for (uint32_t i = 0; i < t->count; i++) {
         const struct kept_group *g = t->groups[i];

@@ -94,19 +94,19 @@ void
 kept_tenant_free(struct stored_rules *s, struct kept_tenant *t)
 {
     if (t == NULL) return;
-    mem_free(&s->budget, t->name, t->name_bytes);
-    array_free(&s->budget, t->groups, t->capacity);
-    array_free(&s->budget, t->evaluated, t->evaluated_capacity);
-    mem_free(&s->budget, t, sizeof *t);
+    mem_free(s->memory, t->name, t->name_bytes);
+    array_free(s->memory, t->groups, t->capacity);
+    array_free(s->memory, t->evaluated, t->evaluated_capacity);
+    mem_free(s->memory, t, sizeof *t);
 }
 
 struct kept_tenant *
 kept_tenant_new(struct stored_rules *s, struct bytes name)
 {
-    struct kept_tenant *t = mem_new(&s->budget, sizeof *t);
+    struct kept_tenant *t = mem_new(s->memory, sizeof *t);
     if (t == NULL) return NULL;
     t->name_bytes = name.size + 1;
-    t->name = mem_new(&s->budget, t->name_bytes);
+    t->name = mem_new(s->memory, t->name_bytes);
     if (t->name != NULL) {
         memcpy(t->name, name.at, name.size);
         return t;
@@ -120,8 +120,8 @@ bool
 kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group *g)
 {
     bool is_evaluated = g->rules.rule_count > 0;
-    if (!array_reserve(&s->budget, &t->groups, &t->capacity, t->count + 1) ||
-        (is_evaluated && !array_reserve(&s->budget, &t->evaluated, &t->evaluated_capacity,
+    if (!array_reserve(s->memory, &t->groups, &t->capacity, t->count + 1) ||
+        (is_evaluated && !array_reserve(s->memory, &t->evaluated, &t->evaluated_capacity,
                                         t->evaluated_count + 1))) {
         return false;
     }
@@ -133,8 +133,8 @@ kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group
 void
 tenant_list_fini(struct stored_rules *s, struct tenant_list *list)
 {
-    array_free(&s->budget, list->items, list->capacity);
-    array_free(&s->budget, list->views, list->view_capacity);
+    array_free(s->memory, list->items, list->capacity);
+    array_free(s->memory, list->views, list->view_capacity);
     *list = (struct tenant_list){NULL};
 }
 
@@ -142,8 +142,8 @@ tenant_list_fini(struct stored_rules *s, struct tenant_list *list)
 bool
 tenant_list_add(struct stored_rules *s, struct tenant_list *list, struct kept_tenant *t)
 {
-    if (!array_reserve(&s->budget, &list->items, &list->capacity, list->count + 1) ||
-        !array_reserve(&s->budget, &list->views, &list->view_capacity, list->count + 1)) {
+    if (!array_reserve(s->memory, &list->items, &list->capacity, list->count + 1) ||
+        !array_reserve(s->memory, &list->views, &list->view_capacity, list->count + 1)) {
         return false;
     }
     list->items[list->count] = t;
@@ -211,8 +211,8 @@ read_groups(struct stored_rules *s, struct kept_tenant *t, struct why *why)
     struct stored_texts texts = {NULL};
     struct arena arena;
     struct buf file;
-    arena_init(&arena, &s->budget, 0, 0);
-    buf_init(&file, &s->budget, STORED_FILE_BYTES_MAX);
+    arena_init(&arena, s->memory, 0, 0);
+    buf_init(&file, s->memory, STORED_FILE_BYTES_MAX);
     enum err e = stored_read(s->env, s->dir, t->name, &file, why);
     if (e == OK) e = stored_decode(buf_bytes(&file), bytes_of_text(t->name), &arena, &texts, why);
     for (uint32_t i = 0; e == OK && i < texts.count; i++) {
@@ -290,6 +290,7 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
     struct stored_rules *s = mem_new(NULL, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "%s", STORED_NO_MEMORY);
     s->env = options->env;
+    s->memory = options->memory;
     budget_init(&s->budget, "stored_rules", 0, options->memory);
     s->tenancy = options->tenancy;
     struct reading reading = {.stored = s};
@@ -313,6 +314,8 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
         log_warn("stored rules of tenants are not evaluated with tenancy.enabled=false",
                  KV("tenants", reading.left_alone), KV("directory", s->dir));
     }
+    /* Only now: what is stored is evaluated, however little memory there may be for more. */
+    atomic_store_explicit(&s->budget.limit_bytes, options->memory_bytes, memory_order_relaxed);
     stored_rules_count(s);
     s->collector = (struct metric_collector){.collect = stored_rules_collect, .context = s};
     metric_register_collector(&s->collector);

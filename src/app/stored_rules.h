@@ -27,7 +27,8 @@ struct stored_rules_options {
     struct env *env;
     const char *storage_path; /* copied */
     struct budget *memory;
-    bool tenancy; /* without, only those of the tenant "anonymous" are read */
+    uint64_t memory_bytes; /* more groups are stored up to this; 0: no limit of its own */
+    bool tenancy;          /* without, only those of the tenant "anonymous" are read */
 };
 
 /* Reads all files, and logs what is wrong with them. ERR_NOMEM; ERR_IO: the directory cannot be

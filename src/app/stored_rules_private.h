@@ -36,7 +36,8 @@ struct tenant_list {
 
 struct stored_rules {
     struct env *env;
-    struct budget budget;
+    struct budget *memory;
+    struct budget budget; /* of the groups, a part of it: what is done with them needs more */
     bool tenancy;
     bool is_durable; /* the directory is there, for good */
     char parent[SETTING_TEXT_BYTES], dir[FILE_PATH_BYTES];

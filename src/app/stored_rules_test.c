@@ -28,6 +28,7 @@ struct rig {
     struct fault_env *fe;
     struct env *env;
     struct budget memory;
+    uint64_t memory_bytes;
     bool tenancy;
     struct stored_limits limits;
     struct stored_rules *stored; /* NULL: closed */
@@ -49,8 +50,11 @@ rig_init(struct rig *rig, uint64_t seed)
 static enum err
 try_open(struct rig *rig, struct why *why)
 {
-    struct stored_rules_options options = {
-        .env = rig->env, .storage_path = "store", .memory = &rig->memory, .tenancy = rig->tenancy};
+    struct stored_rules_options options = {.env = rig->env,
+                                           .storage_path = "store",
+                                           .memory = &rig->memory,
+                                           .memory_bytes = rig->memory_bytes,
+                                           .tenancy = rig->tenancy};
     enum err e = stored_rules_open(&options, &rig->stored, why);
     if (e) rig->stored = NULL;
     return e;
@@ -363,6 +367,37 @@ test_number_and_size_are_limited(void **state)
     must(set_named(&rig, "s", "n", "b", "1"));
     assert_int_equal(set_named(&rig, "t", "n", "a", "100000"), ERR_LIMIT);
     check_evaluated(&rig, "s/n:b=1 t/m:a=1 t/n:a=2 ");
+    rig_fini(&rig);
+}
+
+static void
+test_memory_is_limited(void **state)
+{
+    (void)state;
+    struct rig rig;
+    unsigned count = 0;
+    rig_init(&rig, 1);
+    rig.memory_bytes = 256 * 1024;
+    rig_open(&rig);
+    enum err e = OK;
+    while (e == OK) {
+        char name[16];
+        snprintf(name, sizeof name, "g%u", count);
+        e = set_named(&rig, count % 2 == 0 ? "s" : "t", "n", name, "1");
+        count += e == OK;
+        assert_true(count < 90);
+    }
+    assert_int_equal(e, ERR_NOMEM);
+    assert_true(count > 20);
+    assert_int_equal(metric("firekeep_stored_rules_groups"), count);
+    rig_close(&rig);
+    rig.memory_bytes = 1024;
+    rig_open(&rig); /* what was stored has room, and can be deleted */
+    assert_int_equal(metric("firekeep_stored_rules_groups"), count);
+    assert_int_equal(set_named(&rig, "s", "n", "more", "1"), ERR_NOMEM);
+    struct why why = {""};
+    must(delete_group(&rig, "s", "n", "g0", &why));
+    must(delete_group(&rig, "t", "n", NULL, &why));
     rig_fini(&rig);
 }
 
@@ -767,6 +802,7 @@ main(void)
         cmocka_unit_test(test_groups_are_shown_as_yaml),
         cmocka_unit_test(test_what_is_wrong_is_refused_with_all_reasons),
         cmocka_unit_test(test_number_and_size_are_limited),
+        cmocka_unit_test(test_memory_is_limited),
         cmocka_unit_test(test_a_change_shows_only_when_it_is_committed),
         cmocka_unit_test(test_without_tenancy_only_the_one_tenant_is_read),
         cmocka_unit_test(test_damage_stays_with_its_tenant_and_is_told),
