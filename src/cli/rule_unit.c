@@ -197,6 +197,20 @@ run_steps(struct testing *t, bool *ret_fine)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
+/* *ret_fine false: there are any. */
+static enum err
+tell_wrong(struct testing *t, bool *ret_fine)
+{
+    const struct text_list *wrong = &t->options->wrong;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < wrong->count; i++) {
+        *ret_fine = false;
+        buf_put_text(&t->text, wrong->items[i]);
+        e = testing_fail(t);
+    }
+    return e;
+}
+
 /* *ret_fine false: there is one without a name, which is a failure. */
 static enum err
 check_names(struct testing *t, bool *ret_fine)
@@ -214,6 +228,18 @@ check_names(struct testing *t, bool *ret_fine)
     return OK;
 }
 
+/* *ret_fine false: steps would leave the times that can be written in nanoseconds. */
+static enum err
+check_times(struct testing *t, bool *ret_fine)
+{
+    int64_t last_ms = last_time(t->test);
+    if (last_ms <= INT64_MAX / NS_PER_MS / 2) return OK;
+    *ret_fine = false;
+    buf_put_text(&t->text, "eval_time must be at most 146 years, got ");
+    put_duration(&t->text, last_ms);
+    return testing_fail(t);
+}
+
 static enum err
 run(struct testing *t)
 {
@@ -222,9 +248,11 @@ run(struct testing *t)
     if (e == OK) e = rw_request_init(&t->decoded, t->memory);
     if (e) return testing_no_memory(t);
     e = input_begin(t, &fine);
+    if (e == OK && fine) e = tell_wrong(t, &fine);
     if (e == OK && fine) e = begin_terms(t);
     if (e == OK && fine) e = begin_groups(t);
     if (e == OK && fine) e = check_names(t, &fine);
+    if (e == OK && fine) e = check_times(t, &fine);
     if (e == OK && fine) e = run_steps(t, &fine);
     for (uint32_t i = 0; e == OK && fine && i < t->test->expressions.count; i++) {
         e = compare_expression(t, &t->test->expressions.items[i]);

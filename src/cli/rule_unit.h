@@ -17,6 +17,7 @@ struct rule_unit_options {
     /* In the order in which they are evaluated. */
     const struct rule_group *const *groups;
     uint32_t group_count;
+    struct text_list wrong; /* sentences about rules that cannot be read: failures of the test */
     struct promql_features features;
     bool diff; /* alerts that differ are shown side by side, in colours */
     /* Told each failure, a view of several lines without the last line feed. */

@@ -55,16 +55,17 @@ def histogram(r, common):
     return "{{%s}}" % " ".join(said)
 
 
-def values(r, kind):
+def values(r, kind, mixed):
+    """`mixed`: of a step there is one value, so that promtool, which sorts those of a step by kind, loses none."""
     items = []
     common = layout(r, kind == "custom")
     for _ in range(r.randint(1, 6)):
         which = r.random()
         if which < 0.12:
             items.append(r.choice(["_", "_x2", "_x5"]))
-        elif which < 0.18:
+        elif which < 0.18 and (mixed or kind == "float"):
             items.append("stale")
-        elif which < 0.21:
+        elif which < 0.21 and (mixed or kind == "float"):
             items.append(r.choice(["NaN", "Inf", "-Inf"]))
         elif kind != "float":
             h = histogram(r, common)
@@ -76,12 +77,12 @@ def values(r, kind):
     return r.choice([" ", " ", "  "]).join(items)
 
 
-def series(r):
+def series(r, mixed):
     made = []
     for name, kind in (("m", "float"), ("n", "float"), ("h", "histogram"), ("c", "custom")):
         for _ in range(r.choice([0, 1, 1, 2, 3])):
             labels = ['%s="%s"' % (label, r.choice("ab")) for label in "jk" if r.random() < 0.7]
-            made.append({"series": name + ("{%s}" % ",".join(labels) if labels else ""), "values": values(r, kind)})
+            made.append({"series": name + ("{%s}" % ",".join(labels) if labels else ""), "values": values(r, kind, mixed)})
     if r.random() < 0.03 and made:
         broken = r.choice(made)
         broken["values"] += r.choice([" x", " foo", " 1x", "1+2", " {{", " 1,2", "}", " 1x1.5"])
@@ -97,7 +98,7 @@ max_over_time(m[5m]) last_over_time(n[10m]) count_over_time(m[1m:20s]) changes(m
 m~offset~1m n~offset~90s m~@~60 m~@~end() absent(m) absent(nope{x="y"}) vector(time()) vector(1) time() scalar(m)+1
 m~and~n m~or~n m~unless~n abs(m) ceil(n) clamp(m,0,3) timestamp(m) label_replace(m,"x","$1","j","(.*)") -m
 m~or~vector(7) histogram_count(h) histogram_sum(h) histogram_avg(h)
-quantile(0.3,m) group(m) count_values("v",n) m/0 sort(m) hour(m) minute() m%2 m^2 sgn(n) count(h)
+quantile(0.3,m) group(m) count_values("v",n) m/0 sort(m) hour(m) minute() m%2 sgn(n) count(h)
 irate(m[5m]) idelta(n[3m]) present_over_time(m[1m]) quantile_over_time(0.5,m[5m]) day_of_week()
 ALERTS ALERTS_FOR_STATE r0 r1 r2 sum(r0) r1>2 rate(r0[3m]) r0~offset~1m count(ALERTS) r2~or~m m~or~r1 max_over_time(r0[4m:])
 m~and~on()~vector(1) predict_linear(m[5m],60) 1
@@ -164,7 +165,9 @@ def groups(r):
 def make(r, index):
     made = groups(r)
     times = ["0", "15s", "1m", "90s", "2m", "3m", "4m", "5m", "7m", "10m", "1m1ms"]
-    test = {"input_series": series(r), "interval": r.choice(["15s", "30s", "1m", "1m", "2m"])}
+    interval, step = r.choice(["15s", "30s", "1m", "1m", "2m"]), r.choice(["15s", "1m", "1m", "2m"])
+    mixed = step == "15s" or interval in (step, "2m")
+    test = {"input_series": series(r, mixed), "interval": interval}
     if r.random() < 0.3:
         test["name"] = "name %d" % index
     if r.random() < 0.5:
@@ -174,7 +177,7 @@ def make(r, index):
     test["alert_rule_test"] = [{"alertname": "A%d" % r.randint(0, 2), "eval_time": r.choice(times)} for _ in range(r.randint(0, 4))]
     order = [group["name"] for group in made]
     r.shuffle(order)
-    return {"rule_files": ["rules%d.yml" % index], "evaluation_interval": r.choice(["15s", "1m", "1m", "2m"]),
+    return {"rule_files": ["rules%d.yml" % index], "evaluation_interval": step,
             "fuzzy_compare": r.random() < 0.5, "group_eval_order": order, "tests": [test]}, {"groups": made}
 
 
@@ -277,6 +280,10 @@ def run(tool, directory, files):
     return done.returncode, said
 
 
+# A mistake of promtool's store: sums of histograms it cannot take.
+MISTAKE = "histogram has a span whose offset is negative"
+
+
 def excused(ours, theirs):
     """Failures whose texts may differ."""
     # The order of series in a sentence about several is that of a hash table.
@@ -297,6 +304,8 @@ def excused(ours, theirs):
 def compare(index, what, ours, theirs, directory):
     """Whether both say the same of a file; prints what differs."""
     a, b = failures_of(ours[1:]), failures_of(theirs[1:])
+    if any(MISTAKE in failure for failure in b):
+        return True
     same = ours[0] == theirs[0] and len(a) == len(b) and all(x == y or excused(x, y) for x, y in zip(a, b))
     if not same:
         print("--- %s/test%d.yml, %s" % (directory, index, what))
