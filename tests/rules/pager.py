@@ -1,0 +1,326 @@
+#!/usr/bin/env python3
+"""pager.py - both ends of alerts: sends the series that they are about to a server, by remote write, and takes the
+notifications of Alertmanagers. As it knows when each alert holds, it judges what it is notified of.
+
+    pager.py ADDRESS PORT WRITE_URL SEED EPISODES WAIT_S
+
+Each of ALERTS series is EPISODES times above 50, for HIGH_S seconds, and below for LOW_S in between; the first ones begin
+within FIRST_S. Such an episode is to be notified as firing and then as resolved, each at least once, with the times of the
+evaluations that had to see it. More than once needs an explanation, and what the sender of alerts went through is none. The
+cluster promises no more than to notify at least once:
+
+  - What its members went through explains notifications that come twice, until TROUBLED_S after.
+  - A member decides what to notify, and then waits, for up to WAIT_S, whether another one does. It may hear of that too late;
+    and what it notifies as firing may have been resolved meanwhile, and is then notified as resolved again.
+
+    POST /MEMBER                    a notification by this Alertmanager
+    GET  /trouble?what=W&of=cluster something happens to members; of=sender: to who tells them; of=both
+    GET  /healed                    it is over
+    GET  /open                      episodes that have not begun, are not over, or not yet notified so
+    GET  /verdict                   figures; status 409, and what is wrong, if anything is
+    GET  /log                       all that happened, a line of JSON each
+"""
+
+import calendar
+import collections
+import http.server
+import json
+import os
+import random
+import struct
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
+import remote_read as wire  # noqa: E402
+
+ALERTS = 200
+# Seconds after the first sample, and after the last, within which the evaluation is that makes it so: the alerts of
+# e2e/alerts_cluster.sh are evaluated each 5 s, `waits` pending and `kept` kept firing as long.
+KINDS = {"at_once": (5, 5), "waits": (10, 5), "kept": (5, 10)}
+FIRST_S, HIGH_S, LOW_S = (2, 32), (30, 45), (26, 45)
+TROUBLED_S = 3
+STANDSTILL_S = 10
+SHOWN = 30  # sentences of what is wrong
+SENDER_S = 8  # later at most if who evaluates was in trouble
+
+EPISODES, WAIT_S = int(sys.argv[5]), float(sys.argv[6])
+
+lock = threading.Lock()
+log = []
+
+
+def note(**what):
+    log.append(dict(t=round(time.time(), 3), **what))
+
+
+class Series:
+    def __init__(self, number, now, chance):
+        self.name = "%03d" % number
+        self.kind = list(KINDS)[number % len(KINDS)]
+        self.labels = {"__name__": "load", "kind": self.kind, "n": self.name}
+        self.next = now + chance.uniform(*FIRST_S)
+        self.is_high = False
+        self.episodes = []
+
+    def value(self, now, chance):
+        """At a time, which no other is above."""
+        if now >= self.next and (self.is_high or len(self.episodes) < EPISODES):
+            self.is_high = not self.is_high
+            self.next = now + chance.uniform(*(HIGH_S if self.is_high else LOW_S))
+            if self.is_high:
+                self.episodes.append(Episode(self, now))
+            else:
+                self.episodes[-1].ends = now
+            note(alert=self.name, holds=self.is_high)
+        return chance.uniform(60, 100) if self.is_high else chance.uniform(0, 40)
+
+
+class Episode:
+    def __init__(self, series, now):
+        self.series = series
+        self.begins, self.ends = now, None
+        self.status = None  # as notified last
+        self.notified = {"firing": [], "resolved": []}  # when
+        self.starts = set()  # startsAt of notifications
+        self.ended = None    # endsAt, of the first
+
+    def __str__(self):
+        return "alert %s of %s" % (self.series.name, time.strftime("%H:%M:%S", time.gmtime(self.begins)))
+
+
+class Data(threading.Thread):
+    """Sends a sample of each series each second; what a server did not take, once more."""
+
+    def __init__(self, url, seed):
+        super().__init__(daemon=True)
+        self.url, self.chance = url, random.Random(seed)
+        self.series = [Series(i, time.time(), self.chance) for i in range(ALERTS)]
+        self.waiting = collections.deque()
+
+    def run(self):
+        second = int(time.time())
+        while True:
+            if time.time() - second > STANDSTILL_S:
+                wrong.append("the machine stood still for %d s" % (time.time() - second))
+                second = int(time.time())
+            while second < time.time():
+                with lock:
+                    values = [s.value(second, self.chance) for s in self.series]
+                self.waiting.append((second * 1000, values))
+                second += 1
+            while self.waiting and self.send(list(self.waiting)[:60]):
+                pass
+            time.sleep(max(0.1, second - time.time()) if not self.waiting else 0.2)
+
+    def send(self, ticks):
+        body = b""
+        for number, series in enumerate(self.series):
+            one = b""
+            for name, value in sorted(series.labels.items()):
+                one += wire.field(1, wire.field(1, name.encode()) + wire.field(2, value.encode()))
+            for t_ms, values in ticks:
+                one += wire.field(2, b"\x09" + struct.pack("<d", values[number]) + wire.field(2, t_ms))
+            body += wire.field(1, one)
+        request = urllib.request.Request(self.url, wire.snappy_pack(body), {
+            "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy",
+            "X-Prometheus-Remote-Write-Version": "0.1.0"})
+        try:
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5).close()
+        except OSError:
+            return False
+        for _ in ticks:
+            self.waiting.popleft()
+        return True
+
+
+# --- what is notified ----------------------------------------------------------------------------
+
+wrong = []       # sentences
+again = []  # of each: the episode, how it came, since when that was known, when it came, by whom
+notifications = 0
+members = collections.Counter()
+troubles = []    # [what, of, from, until]
+
+
+def seconds_of(text):
+    """Of a time with a fraction and Z, or with hours of a zone that are 0."""
+    text = text.replace("+00:00", "").rstrip("Z")
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + (text[19:] or ".0"))
+
+
+def episode_of(series, starts):
+    for episode in reversed(series.episodes):
+        if episode.begins <= starts:
+            return episode
+    return None
+
+
+def take(member, alert, now):
+    status, starts = alert["status"], seconds_of(alert["startsAt"])
+    series = data.series[int(alert["labels"]["n"])]
+    episode = episode_of(series, starts)
+    note(member=member, alert=series.name, status=status, starts=starts, ends=alert["endsAt"])
+    if episode is None or (episode.ends is not None and starts > episode.ends):
+        wrong.append("alert %s did not hold at %s" % (series.name, alert["startsAt"]))
+        return
+    if status == "resolved" and (episode.ends is None or now < episode.ends):
+        wrong.append("%s was notified as resolved by %s while it held" % (episode, member))
+    if status == "resolved" and episode.ended is None:
+        episode.ended = seconds_of(alert["endsAt"])
+    before, episode.status = episode.status, status
+    episode.starts.add(starts)
+    if before == status:
+        again.append((episode, "%s twice" % status, episode.notified[status][-1], now, member))
+    elif before == "resolved":
+        again.append((episode, "firing when it was over", episode.notified["resolved"][-1], now, member))
+    elif episode.notified[status]:
+        again.append((episode, "resolved after that", episode.notified["firing"][-1], now, member))
+    episode.notified[status].append(now)
+
+
+def notified(member, body):
+    global notifications
+    with lock:
+        notifications += 1
+        members[member] += 1
+        for alert in json.loads(body)["alerts"]:
+            take(member, alert, time.time())
+
+
+def is_open(episode):
+    return episode.ends is None or episode.status != "resolved" or not episode.notified["firing"]
+
+
+def open_count():
+    episodes = all_episodes()
+    return ALERTS * EPISODES - len(episodes) + sum(map(is_open, episodes))
+
+
+def all_episodes():
+    return [episode for series in data.series for episode in series.episodes]
+
+
+def explained_by(how, known, came):
+    """None: by nothing."""
+    for what, of, begins, ends in reversed(troubles):
+        if of != "sender" and begins <= came and (ends is None or known <= ends + TROUBLED_S):
+            return what
+    if how == "resolved after that":
+        return "as it has to be"
+    if came - known > WAIT_S + 1:
+        return None
+    return "had been decided before" if how == "firing when it was over" else "had not been heard of in time"
+
+
+def is_late(at, expected, within):
+    """Whether an evaluation took more than 1 s longer than it may to see what was to be seen."""
+    disturbed = any(of != "cluster" and begins <= at and (ends is None or expected <= ends + within)
+                    for _, of, begins, ends in troubles)
+    return at > expected + within + 1 + (SENDER_S if disturbed else 0)
+
+
+def spread(numbers):
+    numbers = sorted(numbers)
+    if not numbers:
+        return "none"
+    return "median %.1f s, 99 of 100 within %.1f s, all within %.1f s" % (
+        numbers[len(numbers) // 2], numbers[len(numbers) * 99 // 100], numbers[-1])
+
+
+def verdict():
+    episodes = all_episodes()
+    bad = list(wrong)
+    firing, resolved = [], []
+    for e in episodes:
+        if not e.notified["firing"]:
+            bad.append("%s was never notified as firing" % e)
+        elif not e.notified["resolved"]:
+            bad.append("%s was never notified as resolved" % e)
+        else:
+            firing.append(e.notified["firing"][0] - e.begins)
+            resolved.append(e.notified["resolved"][0] - e.ends)
+            fires_within, over_within = KINDS[e.series.kind]
+            if is_late(min(e.starts), e.begins, fires_within):
+                bad.append("%s is said to fire %.1f s after it began" % (e, min(e.starts) - e.begins))
+            if is_late(e.ended, e.ends, over_within):
+                bad.append("%s is said to be over %.1f s after it was" % (e, e.ended - e.ends))
+        if len(e.starts) > 1:
+            bad.append("%s fired %d times: %s" % (e, len(e.starts), sorted(e.starts)))
+        if e.notified["firing"] and e.status != "resolved":
+            bad.append("%s was last notified as %s" % (e, e.status))
+    causes = collections.Counter()
+    for episode, how, known, came, member in again:
+        cause = explained_by(how, known, came)
+        if cause is None:
+            bad.append("%s was notified as %s, by %s after %.1f s, and nothing had happened" % (
+                episode, how, member, came - known))
+        causes["%s: %s" % (how, cause)] += 1
+    if len(bad) > SHOWN:
+        bad[SHOWN:] = ["and %d more" % (len(bad) - SHOWN)]
+    lines = ["%d episodes of %d alerts; %d notifications, %s" % (
+        len(episodes), ALERTS, notifications, ", ".join("%d by %s" % (n, m) for m, n in sorted(members.items())))]
+    lines.append("troubles: %s" % ", ".join(
+        "%d %s" % (n, w) for w, n in sorted(collections.Counter(t[0] for t in troubles).items())))
+    lines.append("notified as firing after the first sample: %s" % spread(firing))
+    lines.append("notified as resolved after the last one: %s" % spread(resolved))
+    lines.append("%d notifications more than needed" % len(again))
+    lines += ["  %d %s" % (n, cause) for cause, n in sorted(causes.items())]
+    return bad, lines
+
+
+class Pager(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, text, status=200):
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        fields = dict(urllib.parse.parse_qsl(url.query))
+        with lock:
+            if url.path == "/trouble":
+                troubles.append([fields["what"], fields["of"], time.time(), None])
+                note(trouble=fields["what"])
+                self.answer("")
+            elif url.path == "/healed":
+                troubles[-1][3] = time.time()
+                note(healed=troubles[-1][0])
+                self.answer("")
+            elif url.path == "/open":
+                self.answer("%d\n" % open_count())
+            elif url.path == "/verdict":
+                bad, lines = verdict()
+                self.answer("\n".join(bad + lines) + "\n", 409 if bad else 200)
+            elif url.path == "/log":
+                self.answer("".join(json.dumps(line) + "\n" for line in log))
+            else:
+                self.answer("not found\n", 404)
+
+    def do_POST(self):
+        notified(self.path[1:], self.rfile.read(int(self.headers["Content-Length"])))
+        self.answer("")
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request, client_address):
+        """A client that is killed is no news."""
+
+
+data = Data(sys.argv[3], int(sys.argv[4]))
+data.start()
+Server((sys.argv[1], int(sys.argv[2])), Pager).serve_forever()
