@@ -21,9 +21,9 @@
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/copy_check.h"
-#include "cli/copy_state.h"
 #include "cli/import_batch.h"
 #include "cli/progress.h"
+#include "cli/slice_state.h"
 #include "config/suggest.h"
 #include "relay/relay.h"
 #include "relay/selection.h"
@@ -34,6 +34,9 @@
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
 #define PAUSE_NS_MAX     (30 * NS_PER_S)
 enum { PATH_BYTES = 200, QUESTION_BYTES_MAX = 64 * 1024, SHOWN_MAX = 20, URL_BYTES = 1024 };
+
+/* Of the state. */
+enum { COPIED_SAMPLES, COPIED_HISTOGRAMS, COPIED_SERIES };
 
 /* What FROM, TO or --verify-from names. */
 struct place {
@@ -71,7 +74,7 @@ struct copying {
     struct reading *reading, *reading_back;
     struct selection *selection; /* of a destination; NULL: none */
     struct buf question;
-    struct copy_state state;
+    struct slice_state state;
     struct output *report;
     struct check_counts counts;
     uint64_t refused_shown, shown;
@@ -291,7 +294,7 @@ settle_time(struct copying *c, struct why *why)
     if (c->start.word == NULL) return why_set(why, ERR_INPUT, "--start is required");
     if (c->end.word == NULL) c->end.ms = env_realtime_ms(env_real());
     if (c->start.ms > c->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
-    if (c->start.ms < -COPY_TIME_MS_MAX || c->end.ms > COPY_TIME_MS_MAX) {
+    if (c->start.ms < -SLICE_TIME_MS_MAX || c->end.ms > SLICE_TIME_MS_MAX) {
         return why_set(why, ERR_INPUT, "--start or --end is too far from now");
     }
     if (c->slice_ns < NS_PER_S) return why_set(why, ERR_INPUT, "--slice must be at least 1s");
@@ -414,11 +417,11 @@ static enum err
 ask(struct copying *c, struct why *why)
 {
     struct buf *to = &c->question;
-    struct copy_state *s = &c->state;
+    struct slice_state *s = &c->state;
     struct tsdb *log = c->target == NULL || c->to.directory ? NULL : target_store(c->target);
     buf_init(to, NULL, QUESTION_BYTES_MAX);
     buf_printf(to,
-               "firekeep copy 1\nfrom %s %s\nto %s %s\ntenants %s %s\nasked %s %s %" PRId64 "\n",
+               "firekeep copy 2\nfrom %s %s\nto %s %s\ntenants %s %s\nasked %s %s %" PRId64 "\n",
                c->from.word, c->from.url == NULL ? "" : c->from.url, c->to.word,
                c->to.url == NULL ? "" : c->to.url, c->tenant == NULL ? "" : c->tenant,
                c->to_tenant == NULL ? "" : c->to_tenant, c->start.word,
@@ -433,7 +436,7 @@ ask(struct copying *c, struct why *why)
     s->min_ms = c->start.ms;
     s->max_ms = c->end.ms;
     s->slice_ms = c->slice_ns / NS_PER_MS;
-    return copy_state_load(s, why);
+    return slice_state_load(s, why);
 }
 
 /* --- copying ---------------------------------------------------------------------------------- */
@@ -469,16 +472,18 @@ say_left_out(void *context, const char *sentence)
 }
 
 struct slice_counts {
-    uint64_t samples, histograms, series;
+    uint64_t of[SLICE_COUNTS];
     uint64_t left_out;
 };
 
 static void
 show_progress(struct copying *c, const struct slice_counts *here)
 {
-    const struct copy_state *s = &c->state;
-    progress_show(&c->progress, s->samples + s->histograms + here->samples + here->histograms,
-                  s->count - copy_state_in(s, ".d"), s->count);
+    const struct slice_state *s = &c->state;
+    progress_show(&c->progress,
+                  s->counts[COPIED_SAMPLES] + s->counts[COPIED_HISTOGRAMS] +
+                      here->of[COPIED_SAMPLES] + here->of[COPIED_HISTOGRAMS],
+                  s->count - slice_state_in(s, ".d"), s->count);
 }
 
 static enum err
@@ -491,11 +496,12 @@ copy_series(struct copying *c, struct series_set *set, struct bytes labels,
         enum err e = series_set_batch(set, &batch, why);
         if (e == OK && batch.count > 0) e = batch_samples(c->batch, labels, &batch, why);
         if (e) return e;
-        uint64_t *kind = batch.kind == SAMPLE_FLOAT ? &counts->samples : &counts->histograms;
+        uint64_t *kind = batch.kind == SAMPLE_FLOAT ? &counts->of[COPIED_SAMPLES]
+                                                    : &counts->of[COPIED_HISTOGRAMS];
         *kind += batch.count;
         any |= batch.count > 0;
     }
-    counts->series += any;
+    counts->of[COPIED_SERIES] += any;
     return OK;
 }
 
@@ -550,15 +556,15 @@ copy_slice(struct copying *c, uint32_t slice, struct why *why)
     int64_t min_ms, max_ms, began_ns = 0, pause_ns = 0;
     struct slice_counts counts;
     enum err e;
-    copy_state_times(&c->state, slice, &min_ms, &max_ms);
+    slice_state_times(&c->state, slice, &min_ms, &max_ms);
     do {
         counts = (struct slice_counts){0};
         e = try_slice(c, min_ms, max_ms, &counts, why);
     } while (e && may_retry(c, e, &began_ns, &pause_ns, why));
     if (e) return e;
-    c->state.samples += counts.samples;
-    c->state.histograms += counts.histograms;
-    c->state.series += counts.series;
+    for (unsigned kind = 0; kind < SLICE_COUNTS; kind++) {
+        c->state.counts[kind] += counts.of[kind];
+    }
     c->left_out += counts.left_out;
     return OK;
 }
@@ -574,11 +580,11 @@ copy_slices(struct copying *c, char from, char to, struct why *why)
         e = copy_slice(c, i, why);
         if (e == OK) {
             c->state.slices[i] = to;
-            e = copy_state_save(&c->state, false, why);
+            e = slice_state_save(&c->state, false, why);
         }
     }
     struct why saved = {""};
-    enum err of_save = copy_state_save(&c->state, true, &saved);
+    enum err of_save = slice_state_save(&c->state, true, &saved);
     if (e == OK && of_save) *why = saved;
     e = err_first(e, of_save);
     return e ? e : target_finish(c->target, why);
@@ -641,7 +647,7 @@ verify_slice(struct copying *c, uint32_t slice, bool *ret_all, struct why *why)
         .context = c,
     };
     enum err e;
-    copy_state_times(&c->state, slice, &min_ms, &max_ms);
+    slice_state_times(&c->state, slice, &min_ms, &max_ms);
     do {
         counts = (struct check_counts){0};
         e = check_slice(&options, min_ms, max_ms, &counts, why);
@@ -663,15 +669,15 @@ verify_slices(struct copying *c, char from, char to, char else_to, struct why *w
         if (c->state.slices[i] != from) continue;
         if (is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
         progress_show(&c->progress, c->counts.samples,
-                      c->state.count - copy_state_in(&c->state, "c."), c->state.count);
+                      c->state.count - slice_state_in(&c->state, "c."), c->state.count);
         e = verify_slice(c, i, &all, why);
         if (e == OK) {
             c->state.slices[i] = all ? to : else_to;
-            e = copy_state_save(&c->state, false, why);
+            e = slice_state_save(&c->state, false, why);
         }
     }
     struct why saved = {""};
-    enum err of_save = copy_state_save(&c->state, true, &saved);
+    enum err of_save = slice_state_save(&c->state, true, &saved);
     if (e == OK && of_save) *why = saved;
     return err_first(e, of_save);
 }
@@ -690,10 +696,10 @@ run_phases(struct copying *c, struct why *why)
     e = copy_slices(c, '.', 'c', why);
     if (e || c->unverified != NULL) return e;
     e = verify_slices(c, 'c', 'v', 'd', why);
-    if (e || copy_state_in(&c->state, "dC") == 0) return e;
-    if (copy_state_in(&c->state, "d") > 0) {
+    if (e || slice_state_in(&c->state, "dC") == 0) return e;
+    if (slice_state_in(&c->state, "d") > 0) {
         progress_say(&c->progress, "copying %" PRIu32 " slices again, which differ",
-                     copy_state_in(&c->state, "d"));
+                     slice_state_in(&c->state, "d"));
     }
     e = copy_slices(c, 'd', 'C', why);
     return e ? e : verify_slices(c, 'C', 'v', 'x', why);
@@ -727,17 +733,18 @@ print_delivery(struct copying *c)
 static bool
 print_result(struct copying *c)
 {
-    const struct copy_state *s = &c->state;
+    const struct slice_state *s = &c->state;
     const struct check_counts *k = &c->counts;
     double seconds = progress_seconds(&c->progress);
     bool all = true;
     progress_clear(&c->progress);
     if (!c->verify_only) {
-        uint64_t sum = s->samples + s->histograms;
+        uint64_t sum = s->counts[COPIED_SAMPLES] + s->counts[COPIED_HISTOGRAMS];
         fprintf(stderr,
                 "copied %" PRIu64 " samples, %" PRIu64 " histograms in %" PRIu32 " of %" PRIu32
                 " slices; %.1f s (%.0f/s)\n",
-                s->samples, s->histograms, s->count - copy_state_in(s, "."), s->count, seconds,
+                s->counts[COPIED_SAMPLES], s->counts[COPIED_HISTOGRAMS],
+                s->count - slice_state_in(s, "."), s->count, seconds,
                 seconds > 0 ? (double)sum / seconds : 0);
         all = print_delivery(c);
     }
@@ -759,7 +766,7 @@ print_result(struct copying *c)
         fprintf(stderr, "not verified: %s\n", c->unverified);
         return all;
     }
-    uint32_t differing = copy_state_in(s, "x"), verified = copy_state_in(s, "v") + differing;
+    uint32_t differing = slice_state_in(s, "x"), verified = slice_state_in(s, "v") + differing;
     if (verified == 0) return all && s->count == 0;
     fprintf(stderr,
             "verified %" PRIu32 " of %" PRIu32 " slices, %" PRIu64 " samples: %" PRIu64
@@ -821,9 +828,9 @@ run(struct copying *c, char *const *words, bool *ret_usage, struct why *why)
     }
     if (e == OK) e = open_report(c, why);
     if (e) return e;
-    if (copy_state_in(&c->state, ".") < c->state.count && !c->verify_only) {
+    if (slice_state_in(&c->state, ".") < c->state.count && !c->verify_only) {
         progress_say(&c->progress, "continuing: %" PRIu32 " of %" PRIu32 " slices are copied",
-                     c->state.count - copy_state_in(&c->state, "."), c->state.count);
+                     c->state.count - slice_state_in(&c->state, "."), c->state.count);
     }
     e = run_phases(c, why);
     uint64_t bytes;
@@ -846,7 +853,7 @@ close_all(struct copying *c, bool done)
     }
     mem_free(NULL, c->selectors, FLAG_TEXTS_MAX * sizeof *c->selectors);
     buf_fini(&c->question);
-    copy_state_fini(&c->state);
+    slice_state_fini(&c->state);
     config_lists_free(&c->lists);
     destinations_free(&c->made);
     struct why why = {""};

@@ -80,7 +80,7 @@ segment_header_pack(const struct segment *segment, int64_t made_ms, uint8_t *to)
 
 /* What stands at one of the two places. A header that makes no sense counts as damaged. */
 static enum segment_state
-copy_state(struct bytes header, size_t offset, uint64_t number)
+slice_state(struct bytes header, size_t offset, uint64_t number)
 {
     const uint8_t *at = header.at + offset;
     size_t size = header.size <= offset ? 0 : header.size - offset;
@@ -119,8 +119,8 @@ copy_check_version(struct bytes header, size_t offset, struct why *why)
 size_t
 segment_header_copy(struct bytes header, uint64_t number)
 {
-    if (copy_state(header, 0, number) == SEGMENT_USED) return 0;
-    if (copy_state(header, SEGMENT_COPY_OFFSET, number) == SEGMENT_USED) return SEGMENT_COPY_OFFSET;
+    if (slice_state(header, 0, number) == SEGMENT_USED) return 0;
+    if (slice_state(header, SEGMENT_COPY_OFFSET, number) == SEGMENT_USED) return SEGMENT_COPY_OFFSET;
     return SIZE_MAX;
 }
 
@@ -145,8 +145,8 @@ segment_header_unpack(struct bytes header, uint64_t number, enum segment_state *
     enum err e = copy_check_version(header, 0, why);
     if (e == OK) e = copy_check_version(header, SEGMENT_COPY_OFFSET, why);
     if (e) return e;
-    bool damaged = copy_state(header, 0, number) == SEGMENT_DAMAGED ||
-                   copy_state(header, SEGMENT_COPY_OFFSET, number) == SEGMENT_DAMAGED;
+    bool damaged = slice_state(header, 0, number) == SEGMENT_DAMAGED ||
+                   slice_state(header, SEGMENT_COPY_OFFSET, number) == SEGMENT_DAMAGED;
     size_t copy = segment_header_copy(header, number);
     *ret_state = copy != SIZE_MAX ? SEGMENT_USED : damaged ? SEGMENT_DAMAGED : SEGMENT_BLANK;
     if (copy == SIZE_MAX) return OK;

@@ -162,7 +162,7 @@ claim "differences: a line for each series and slice" test "$(jq -c 'select(.dif
 
 claim "questions: a server starts anew" fresh_to
 claim "questions: an interrupted copy leaves its directory" fails 1 'run the same command again' --retry=1s first http://127.0.0.1:1
-claim "questions: another copy does not go on with it" fails 1 'belongs to another copy' first "$to"
+claim "questions: another copy does not go on with it" fails 1 'belongs to a run with other arguments' first "$to"
 rm -rf "$work/copying"
 claim "questions: an unknown source is named, with what is like it" fails 2 "source 'firts' not found.*first" firts "$to"
 claim "questions: an unknown destination, too" fails 2 "destination 'filse' not found.*files" first filse

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 #include <unistd.h>
 
-#include "cli/copy_state.h"
 #include "cli/import_resume.h"
+#include "cli/slice_state.h"
 
 static char dir[64];
 static char path[128];
@@ -34,21 +34,21 @@ remove_dir(void **state)
     return rmdir(dir);
 }
 
-static struct copy_state
+static struct slice_state
 state_of(int64_t min_ms, int64_t max_ms, int64_t slice_ms)
 {
-    return (struct copy_state){.path = path,
-                               .question = bytes_of_text(question),
-                               .min_ms = min_ms,
-                               .max_ms = max_ms,
-                               .slice_ms = slice_ms};
+    return (struct slice_state){.path = path,
+                                .question = bytes_of_text(question),
+                                .min_ms = min_ms,
+                                .max_ms = max_ms,
+                                .slice_ms = slice_ms};
 }
 
 static void
-loads(struct copy_state *s)
+loads(struct slice_state *s)
 {
     struct why why = {""};
-    assert_int_equal(copy_state_load(s, &why), OK);
+    assert_int_equal(slice_state_load(s, &why), OK);
 }
 
 static void
@@ -60,19 +60,19 @@ test_slices_begin_at_multiples_of_their_length_and_cover_all(void **state)
         {-1, 0, 10}, {-25, 31, 10}, {1795100000000, 1795190000000, 86400000},
     };
     for (size_t r = 0; r < sizeof ranges / sizeof *ranges; r++) {
-        struct copy_state s = state_of(ranges[r][0], ranges[r][1], ranges[r][2]);
+        struct slice_state s = state_of(ranges[r][0], ranges[r][1], ranges[r][2]);
         int64_t next = s.min_ms;
         loads(&s);
         for (uint32_t i = 0; i < s.count; i++) {
             int64_t min_ms, max_ms;
-            copy_state_times(&s, i, &min_ms, &max_ms);
+            slice_state_times(&s, i, &min_ms, &max_ms);
             assert_true(min_ms == next && max_ms >= min_ms);
             assert_true(i == 0 || min_ms % s.slice_ms == 0);
             assert_true(max_ms - min_ms < s.slice_ms);
             next = max_ms + 1;
         }
         assert_true(next == s.max_ms + 1);
-        copy_state_fini(&s);
+        slice_state_fini(&s);
     }
 }
 
@@ -81,21 +81,21 @@ test_what_was_saved_is_loaded_with_the_range_of_the_first_run(void **state)
 {
     (void)state;
     struct why why = {""};
-    struct copy_state s = state_of(0, 49, 10), again = state_of(3, 1000, 10);
+    struct slice_state s = state_of(0, 49, 10), again = state_of(3, 1000, 10);
     loads(&s);
     memcpy(s.slices, "cvdCx", 5);
-    s.samples = 1ULL << 40;
-    s.histograms = 7;
-    s.series = 3;
-    assert_int_equal(copy_state_save(&s, true, &why), OK);
+    s.counts[0] = 1ULL << 40;
+    s.counts[1] = 7;
+    s.counts[2] = 3;
+    assert_int_equal(slice_state_save(&s, true, &why), OK);
     loads(&again);
     assert_true(again.min_ms == 0 && again.max_ms == 49);
     assert_int_equal(again.count, 5);
     assert_string_equal(again.slices, "cvdCx");
-    assert_true(again.samples == 1ULL << 40 && again.histograms == 7 && again.series == 3);
-    assert_int_equal(copy_state_in(&again, "cC"), 2);
-    copy_state_fini(&s);
-    copy_state_fini(&again);
+    assert_true(again.counts[0] == 1ULL << 40 && again.counts[1] == 7 && again.counts[2] == 3);
+    assert_int_equal(slice_state_in(&again, "cC"), 2);
+    slice_state_fini(&s);
+    slice_state_fini(&again);
 }
 
 /* Each byte of a file cut off or changed: another copy, or numbers that are another's; never a
@@ -105,33 +105,33 @@ test_no_file_is_taken_for_one_that_it_is_not(void **state)
 {
     (void)state;
     struct why why = {""};
-    struct copy_state s = state_of(0, 49, 10);
+    struct slice_state s = state_of(0, 49, 10);
     struct buf whole;
     loads(&s);
     memcpy(s.slices, "cv.Cx", 5);
-    assert_int_equal(copy_state_save(&s, true, &why), OK);
+    assert_int_equal(slice_state_save(&s, true, &why), OK);
     buf_init(&whole, NULL, 4096);
     assert_int_equal(resume_text_read(path, &whole, &why), OK);
     for (size_t cut = 0; cut < whole.size; cut++) {
-        struct copy_state again = state_of(0, 49, 10);
+        struct slice_state again = state_of(0, 49, 10);
         assert_int_equal(resume_text_write(path, bytes_of(whole.at, cut), &why), OK);
-        assert_int_equal(copy_state_load(&again, &why), ERR_INPUT);
-        copy_state_fini(&again);
+        assert_int_equal(slice_state_load(&again, &why), ERR_INPUT);
+        slice_state_fini(&again);
     }
     for (size_t i = 0; i < whole.size; i++) {
         for (unsigned bit = 0; bit < 8; bit++) {
-            struct copy_state again = state_of(0, 49, 10);
+            struct slice_state again = state_of(0, 49, 10);
             whole.at[i] ^= (uint8_t)(1u << bit);
             assert_int_equal(resume_text_write(path, buf_bytes(&whole), &why), OK);
-            enum err e = copy_state_load(&again, &why);
+            enum err e = slice_state_load(&again, &why);
             assert_true(e == ERR_INPUT || (e == OK && i >= sizeof question - 1));
             if (e == OK) assert_int_equal(strspn(again.slices, ".cvdCx"), again.count);
-            copy_state_fini(&again);
+            slice_state_fini(&again);
             whole.at[i] ^= (uint8_t)(1u << bit);
         }
     }
     buf_fini(&whole);
-    copy_state_fini(&s);
+    slice_state_fini(&s);
 }
 
 static void
@@ -139,10 +139,10 @@ test_too_many_slices_are_refused(void **state)
 {
     (void)state;
     struct why why = {""};
-    struct copy_state s = state_of(0, (int64_t)SLICES_MAX * 1000, 1000);
-    assert_int_equal(copy_state_load(&s, &why), ERR_INPUT);
+    struct slice_state s = state_of(0, (int64_t)SLICES_MAX * 1000, 1000);
+    assert_int_equal(slice_state_load(&s, &why), ERR_INPUT);
     assert_non_null(strstr(why.text, "--slice"));
-    copy_state_fini(&s);
+    slice_state_fini(&s);
 }
 
 int

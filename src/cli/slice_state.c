@@ -1,5 +1,5 @@
-/* copy_state.c - see copy_state.h. */
-#include "cli/copy_state.h"
+/* slice_state.c - see slice_state.h. */
+#include "cli/slice_state.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,14 +19,14 @@ floor_to(int64_t t_ms, int64_t step_ms)
 }
 
 static int64_t
-first_begin(const struct copy_state *s)
+first_begin(const struct slice_state *s)
 {
     return floor_to(s->min_ms, s->slice_ms);
 }
 
 void
-copy_state_times(const struct copy_state *s, uint32_t slice, int64_t *ret_min_ms,
-                 int64_t *ret_max_ms)
+slice_state_times(const struct slice_state *s, uint32_t slice, int64_t *ret_min_ms,
+                  int64_t *ret_max_ms)
 {
     int64_t begin = first_begin(s) + slice * s->slice_ms, end = begin + s->slice_ms - 1;
     *ret_min_ms = begin > s->min_ms ? begin : s->min_ms;
@@ -34,7 +34,7 @@ copy_state_times(const struct copy_state *s, uint32_t slice, int64_t *ret_min_ms
 }
 
 uint32_t
-copy_state_in(const struct copy_state *s, const char *states)
+slice_state_in(const struct slice_state *s, const char *states)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < s->count; i++) {
@@ -46,7 +46,7 @@ copy_state_in(const struct copy_state *s, const char *states)
 /* --- loading ---------------------------------------------------------------------------------- */
 
 static enum err
-make_slices(struct copy_state *s, struct why *why)
+make_slices(struct slice_state *s, struct why *why)
 {
     int64_t count = (floor_to(s->max_ms, s->slice_ms) - first_begin(s)) / s->slice_ms + 1;
     if (count > SLICES_MAX) {
@@ -64,15 +64,15 @@ make_slices(struct copy_state *s, struct why *why)
 
 /* What comes after the question. */
 static bool
-parse(struct copy_state *s, char *text)
+parse(struct slice_state *s, char *text)
 {
     int at = 0;
     if (sscanf(text,
-               "range %" SCNd64 " %" SCNd64 "\ncopied %" SCNu64 " %" SCNu64 " %" SCNu64
+               "range %" SCNd64 " %" SCNd64 "\ncounts %" SCNu64 " %" SCNu64 " %" SCNu64
                "\nslices %n",
-               &s->min_ms, &s->max_ms, &s->samples, &s->histograms, &s->series, &at) < 5 ||
-        at == 0 || s->min_ms > s->max_ms || s->min_ms < -COPY_TIME_MS_MAX ||
-        s->max_ms > COPY_TIME_MS_MAX) {
+               &s->min_ms, &s->max_ms, &s->counts[0], &s->counts[1], &s->counts[2], &at) < 5 ||
+        at == 0 || s->min_ms > s->max_ms || s->min_ms < -SLICE_TIME_MS_MAX ||
+        s->max_ms > SLICE_TIME_MS_MAX) {
         return false;
     }
     struct why unwanted;
@@ -83,7 +83,7 @@ parse(struct copy_state *s, char *text)
 }
 
 enum err
-copy_state_load(struct copy_state *s, struct why *why)
+slice_state_load(struct slice_state *s, struct why *why)
 {
     struct buf text;
     if (s->path == NULL) return make_slices(s, why);
@@ -94,7 +94,7 @@ copy_state_load(struct copy_state *s, struct why *why)
             text.size > s->question.size && memcmp(text.at, s->question.at, s->question.size) == 0;
         if (!same || !parse(s, (char *)text.at + s->question.size)) {
             e = why_set(why, ERR_INPUT,
-                        "%s belongs to another copy; use another directory (--work), or remove it",
+                        "%s belongs to a run with other arguments; use another one, or remove it",
                         s->path);
         }
     }
@@ -103,7 +103,7 @@ copy_state_load(struct copy_state *s, struct why *why)
 }
 
 void
-copy_state_fini(struct copy_state *s)
+slice_state_fini(struct slice_state *s)
 {
     if (s->slices != NULL) mem_free(NULL, s->slices, (size_t)s->count + 1);
     s->slices = NULL;
@@ -112,7 +112,7 @@ copy_state_fini(struct copy_state *s)
 /* --- saving ----------------------------------------------------------------------------------- */
 
 enum err
-copy_state_save(struct copy_state *s, bool now, struct why *why)
+slice_state_save(struct slice_state *s, bool now, struct why *why)
 {
     struct buf text;
     int64_t now_ns = env_monotonic_ns(env_real());
@@ -120,8 +120,8 @@ copy_state_save(struct copy_state *s, bool now, struct why *why)
     buf_init(&text, NULL, TEXT_BYTES_MAX);
     buf_put_bytes(&text, s->question);
     buf_printf(&text,
-               "range %" PRId64 " %" PRId64 "\ncopied %" PRIu64 " %" PRIu64 " %" PRIu64 "\nslices ",
-               s->min_ms, s->max_ms, s->samples, s->histograms, s->series);
+               "range %" PRId64 " %" PRId64 "\ncounts %" PRIu64 " %" PRIu64 " %" PRIu64 "\nslices ",
+               s->min_ms, s->max_ms, s->counts[0], s->counts[1], s->counts[2]);
     buf_put(&text, s->slices, s->count);
     buf_put_u8(&text, '\n');
     enum err e = buf_error(&text);
