@@ -26,29 +26,6 @@ static const char rules[] =
 static const char *const recorded[] = {"always", "always:before", "job:requests:rate2m",
                                        "load:high", "job:.*|load:.*"};
 
-/* The environment may ask for more: SEEDS=1000. */
-static uint64_t
-seed_count(uint64_t usual)
-{
-    const char *given = getenv("SEEDS");
-    return given == NULL ? usual : strtoull(given, NULL, 10);
-}
-
-/* Says where two texts differ. */
-static void
-assert_same(struct buf *a, struct buf *b)
-{
-    buf_put_u8(a, '\0');
-    buf_put_u8(b, '\0');
-    const char *x = (const char *)a->at, *y = (const char *)b->at;
-    if (strcmp(x, y) == 0) return;
-    size_t i = 0, line = 0;
-    for (; x[i] == y[i]; i++) {
-        if (x[i] == '\n') line = i + 1;
-    }
-    fail_msg("never stopped: %.200s\nstopped: %.200s", x + line, y + line);
-}
-
 /* Minutes before, of, and after an outage, and how fast the backlog comes. */
 static void
 compare_with_outage(uint64_t seed, int64_t down_s, int64_t per_second, unsigned outages)
@@ -79,7 +56,7 @@ compare_with_outage(uint64_t seed, int64_t down_s, int64_t per_second, unsigned 
         buf_clear(&b);
         sim_dump(&whole, recorded[i], 0, to_ms, &a);
         sim_dump(&broken, recorded[i], 0, to_ms, &b);
-        assert_same(&a, &b);
+        sim_assert_same(&a, &b);
     }
     sim_fini(&whole);
     sim_fini(&broken);
@@ -93,7 +70,7 @@ test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped(vo
     (void)state;
     compare_with_outage(1, 3600, 0, 1);
     compare_with_outage(2, 3600, 60, 1);
-    for (uint64_t seed = 3; seed < 3 + seed_count(5); seed++) {
+    for (uint64_t seed = 3; seed < 3 + sim_seed_count(5); seed++) {
         compare_with_outage(seed, 20 + (int64_t)(sim_mix(seed, 9) % 900),
                             8 + (int64_t)(seed % 40) * 3, 3);
     }
@@ -320,7 +297,7 @@ static void
 test_alerts_go_on_as_they_were_whatever_happens_to_the_server(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= seed_count(20); seed++) {
+    for (uint64_t seed = 1; seed <= sim_seed_count(20); seed++) {
         live_with_alerts(seed);
     }
 }

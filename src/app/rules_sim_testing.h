@@ -331,4 +331,27 @@ sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t ma
     matcher_free(matcher);
 }
 
+/* The environment may ask for more: SEEDS=1000. */
+static inline uint64_t
+sim_seed_count(uint64_t usual)
+{
+    const char *given = getenv("SEEDS");
+    return given == NULL ? usual : strtoull(given, NULL, 10);
+}
+
+/* Says where two dumps differ. */
+static inline void
+sim_assert_same(struct buf *a, struct buf *b)
+{
+    buf_put_u8(a, '\0');
+    buf_put_u8(b, '\0');
+    const char *x = (const char *)a->at, *y = (const char *)b->at;
+    if (strcmp(x, y) == 0) return;
+    size_t i = 0, line = 0;
+    for (; x[i] == y[i]; i++) {
+        if (x[i] == '\n') line = i + 1;
+    }
+    fail_msg("expected: %.200s\nthere is: %.200s", x + line, y + line);
+}
+
 #endif

@@ -16,6 +16,7 @@ progress_begin(struct progress *p, const char *unit)
 {
     *p = (struct progress){.on_terminal = isatty(STDERR_FILENO) == 1, .unit = unit};
     p->began_ns = p->last_ns = env_monotonic_ns(env_real());
+    lock_init(&p->lock, LOCK_RANK_LEAF);
 }
 
 double
@@ -24,12 +25,9 @@ progress_seconds(const struct progress *p)
     return (double)(env_monotonic_ns(env_real()) - p->began_ns) / (double)NS_PER_S;
 }
 
-void
-progress_show(struct progress *p, uint64_t units, uint64_t done, uint64_t all)
+static void
+show_locked(struct progress *p, int64_t now, uint64_t units, uint64_t done, uint64_t all)
 {
-    if (!p->on_terminal) return;
-    int64_t now = env_monotonic_ns(env_real());
-    if (now - p->last_ns < EVERY_MS * NS_PER_MS) return;
     p->last_ns = now;
     double seconds = (double)(now - p->began_ns) / (double)NS_PER_S;
     fprintf(stderr, "\r\033[K%" PRIu64 " %s, %.0f/s", units, p->unit, (double)units / seconds);
@@ -47,21 +45,41 @@ progress_show(struct progress *p, uint64_t units, uint64_t done, uint64_t all)
 }
 
 void
-progress_clear(struct progress *p)
+progress_show(struct progress *p, uint64_t units, uint64_t done, uint64_t all)
+{
+    int64_t now = env_monotonic_ns(env_real());
+    if (!p->on_terminal) return;
+    lock_take(&p->lock);
+    if (now - p->last_ns >= EVERY_MS * NS_PER_MS) show_locked(p, now, units, done, all);
+    lock_drop(&p->lock);
+}
+
+static void
+clear_locked(struct progress *p)
 {
     if (p->shown) fputs("\r\033[K", stderr);
     p->shown = false;
 }
 
 void
+progress_clear(struct progress *p)
+{
+    lock_take(&p->lock);
+    clear_locked(p);
+    lock_drop(&p->lock);
+}
+
+void
 progress_say(struct progress *p, const char *format, ...)
 {
     va_list args;
-    progress_clear(p);
+    lock_take(&p->lock);
+    clear_locked(p);
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
     fputc('\n', stderr);
+    lock_drop(&p->lock);
 }
 
 static atomic_bool interrupted; /* relaxed: orders nothing */

@@ -1,6 +1,8 @@
 /*
  * progress.h - for commands that work for long: how far they are, on a terminal a line on stderr
  * that is written over some times a second, elsewhere nothing until the end; and what stops them.
+ *
+ * Threads: any.
  */
 #ifndef CLI_PROGRESS_H
 #define CLI_PROGRESS_H
@@ -10,8 +12,10 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/lock.h"
 
 struct progress {
+    struct lock lock; /* LOCK_RANK_LEAF */
     bool on_terminal;
     bool shown; /* a line stands there that must go before anything else is written */
     int64_t began_ns;

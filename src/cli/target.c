@@ -96,6 +96,27 @@ target_write(struct target *target, enum rw_version version, struct bytes messag
     return target->ops->write(target, version, message, packed, counts, ret_result, why);
 }
 
+enum err
+target_delete(struct target *target, const struct bytes *selectors, uint32_t count, int64_t min_ms,
+              int64_t max_ms, uint64_t *ret_samples, struct why *why)
+{
+    *ret_samples = 0;
+    if (target->ops->delete == NULL) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: nothing can be deleted", target->name);
+    }
+    return target->ops->delete (target, selectors, count, min_ms, max_ms, ret_samples, why);
+}
+
+enum err
+target_fetch(struct target *target, const char *path, struct buf *to, unsigned *ret_status,
+             struct why *why)
+{
+    if (target->ops->fetch == NULL) {
+        return why_set(why, ERR_UNSUPPORTED, "%s is not a server", target->name);
+    }
+    return target->ops->fetch(target, path, to, ret_status, why);
+}
+
 struct answerer *
 target_answerer(struct target *target)
 {

@@ -113,6 +113,20 @@ MUST_CHECK enum err target_write(struct target *target, enum rw_version version,
                                  const struct target_counts *counts,
                                  struct target_result *ret_result, struct why *why);
 
+/*
+ * Deletes what each of these selectors selects between two times, both inclusive; durable on
+ * return. *ret_samples: how many. ERR_INPUT: a selector is wrong, or the server does not allow it;
+ * others as those of target_write(), and ERR_UNSUPPORTED: a destination.
+ */
+MUST_CHECK enum err target_delete(struct target *target, const struct bytes *selectors,
+                                  uint32_t count, int64_t min_ms, int64_t max_ms,
+                                  uint64_t *ret_samples, struct why *why);
+
+/* Of a server: appends the answer to a GET of a path, with its query, if its status is 2xx; else
+ * *ret_status says what it is. ERR_UNSUPPORTED: it is no server; errors of http_client_fetch(). */
+MUST_CHECK enum err target_fetch(struct target *target, const char *path, struct buf *to,
+                                 unsigned *ret_status, struct why *why);
+
 /* What there is to read, of the tenant target_tenant(); lives as long as the target. */
 struct answerer *target_answerer(struct target *target);
 struct bytes target_tenant(const struct target *target);

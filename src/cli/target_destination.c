@@ -179,8 +179,12 @@ destination_free(struct target *target)
     mem_free(NULL, d, sizeof *d);
 }
 
-static const struct target_ops destination_ops = {destination_write, destination_query,
-                                                  destination_finish, destination_free};
+static const struct target_ops destination_ops = {
+    .write = destination_write,
+    .query = destination_query,
+    .finish = destination_finish,
+    .free = destination_free,
+};
 
 /* All that is in the log, without regard to who is to write there otherwise. */
 static void

@@ -132,6 +132,25 @@ directory_finish(struct target *target, struct why *why)
     return e;
 }
 
+static enum err
+directory_delete(struct target *target, const struct bytes *selectors, uint32_t count,
+                 int64_t min_ms, int64_t max_ms, uint64_t *ret_samples, struct why *why)
+{
+    struct target_directory *d = directory_of(target);
+    enum err e = directory_finish(target, why); /* only what lies in parts is deleted */
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        struct selector selector;
+        struct tsdb_deletion deletion;
+        e = selector_parse(selectors[i], &selector, why);
+        if (e == OK) {
+            e = tsdb_delete(d->tsdb, target_tenant(target), &selector, min_ms, max_ms, &deletion,
+                            why);
+        }
+        if (e == OK) *ret_samples += deletion.samples;
+    }
+    return e;
+}
+
 /* --- a query ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -239,8 +258,13 @@ open_store(struct target_directory *d, struct why *why)
     return OK;
 }
 
-static const struct target_ops directory_ops = {directory_write, directory_query, directory_finish,
-                                                directory_free};
+static const struct target_ops directory_ops = {
+    .write = directory_write,
+    .query = directory_query,
+    .delete = directory_delete,
+    .finish = directory_finish,
+    .free = directory_free,
+};
 
 enum err
 target_directory_open(const struct target_options *options, struct target **ret_target,

@@ -10,6 +10,10 @@ struct target_ops {
                       struct target_result *result, struct why *why);
     enum err (*query)(struct target *target, const struct query_asked *asked,
                       struct query_sink *sink, struct query_failure *failure, struct why *why);
+    enum err (*delete)(struct target *target, const struct bytes *selectors, uint32_t count,
+                       int64_t min_ms, int64_t max_ms, uint64_t *ret_samples, struct why *why);
+    enum err (*fetch)(struct target *target, const char *path, struct buf *to, unsigned *ret_status,
+                      struct why *why); /* NULL: it is no server */
     enum err (*finish)(struct target *target, struct why *why);
     void (*free)(struct target *target);
 };

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "backend/remote/answerer.h"
+#include "base/hex.h"
+#include "base/time_text.h"
 #include "base/version.h"
 #include "cli/progress.h"
 #include "cli/query_source.h"
@@ -11,7 +13,12 @@
 #include "net/http_client.h"
 #include "wire/snappy.h"
 
-enum { URL_BYTES = 1024, PACKED_BYTES_MAX = 160 << 20, WANTED_COUNT = LEDGER_KIND_COUNT };
+enum {
+    URL_BYTES = 1024,
+    PACKED_BYTES_MAX = 160 << 20,
+    FORM_BYTES_MAX = 64 << 20,
+    WANTED_COUNT = LEDGER_KIND_COUNT
+};
 
 struct target_server {
     struct target target;
@@ -123,9 +130,20 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
     return e ? e : judge_answer(s, version, &answer, counts, result, why);
 }
 
-/* --- a query ---------------------------------------------------------------------------------- */
+/* --- its API ---------------------------------------------------------------------------------- */
 
-/* Its API has many paths: one in the URL is what they are below. */
+/* It has many paths: one in the URL is what they are below. */
+static enum err
+make_api_url(struct target_server *s, const char *path, struct why *why)
+{
+    size_t size = strlen(s->base);
+    while (size > 0 && s->base[size - 1] == '/') {
+        size--;
+    }
+    int n = snprintf(s->url, sizeof s->url, "%.*s%s", (int)size, s->base, path);
+    return n < (int)sizeof s->url ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
+}
+
 static enum err
 server_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
              struct query_failure *failure, struct why *why)
@@ -133,12 +151,69 @@ server_query(struct target *target, const struct query_asked *asked, struct quer
     struct target_server *s = server_of(target);
     const char *headers[] = {s->tenant_header, NULL};
     struct query_server server = {.base = s->url, .headers = headers, .http = s->http};
-    size_t size = strlen(s->base);
-    while (size > 0 && s->base[size - 1] == '/') {
-        size--;
+    enum err e = make_api_url(s, "", why);
+    return e ? e : query_server(&server, asked, sink, failure, why);
+}
+
+static enum err
+server_fetch(struct target *target, const char *path, struct buf *to, unsigned *ret_status,
+             struct why *why)
+{
+    struct target_server *s = server_of(target);
+    const char *headers[] = {s->tenant_header, NULL};
+    struct http_client_answer answer = {.status = 0};
+    enum err e = make_api_url(s, path, why);
+    struct http_client_request request = {.url = s->url, .headers = headers};
+    if (e == OK) e = http_client_fetch(s->client, &request, to, &answer, why);
+    *ret_status = answer.status;
+    return e;
+}
+
+static void
+put_time(struct buf *form, const char *name, int64_t t_ms)
+{
+    char text[TIME_TEXT_BYTES];
+    buf_put_text(form, name);
+    buf_put(form, text, time_print_seconds(t_ms, text));
+}
+
+/* The number of samples that an answer names; 0: it names none. */
+static uint64_t
+deleted_samples(const char *answer)
+{
+    static const char key[] = "\"samples\":";
+    const char *at = strstr(answer, key);
+    return at == NULL ? 0 : strtoull(at + sizeof key - 1, NULL, 10);
+}
+
+static enum err
+server_delete(struct target *target, const struct bytes *selectors, uint32_t count, int64_t min_ms,
+              int64_t max_ms, uint64_t *ret_samples, struct why *why)
+{
+    struct target_server *s = server_of(target);
+    const char *headers[] = {"Content-Type: application/x-www-form-urlencoded", s->tenant_header,
+                             NULL};
+    struct http_client_answer answer = {.status = 0};
+    struct buf form;
+    buf_init(&form, NULL, FORM_BYTES_MAX);
+    put_time(&form, "start=", min_ms);
+    put_time(&form, "&end=", max_ms);
+    for (uint32_t i = 0; i < count; i++) {
+        buf_put_text(&form, "&match[]=");
+        buf_put_percent(&form, selectors[i], "");
     }
-    snprintf(s->url, sizeof s->url, "%.*s", (int)size, s->base);
-    return query_server(&server, asked, sink, failure, why);
+    enum err e = buf_error(&form) ? why_set(why, ERR_NOMEM, "not enough memory for a request") : OK;
+    if (e == OK) e = make_api_url(s, "/api/v1/admin/tsdb/delete_series", why);
+    struct http_client_request request = {
+        .url = s->url, .headers = headers, .body = buf_bytes(&form)};
+    if (e == OK) e = http_client_send(s->client, &request, &answer, why);
+    buf_fini(&form);
+    if (e) return e;
+    if (answer.status / 100 != 2) {
+        return why_set(why, ERR_INPUT, "%s: status %u: %s", s->url, answer.status, answer.text);
+    }
+    *ret_samples = deleted_samples(answer.text);
+    return OK;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -151,8 +226,14 @@ server_finish(struct target *target, struct why *why)
     return OK;
 }
 
-static const struct target_ops server_ops = {server_write, server_query, server_finish,
-                                             server_free};
+static const struct target_ops server_ops = {
+    .write = server_write,
+    .query = server_query,
+    .delete = server_delete,
+    .fetch = server_fetch,
+    .finish = server_finish,
+    .free = server_free,
+};
 
 enum err
 target_check_url(const char *flag, const char *url, struct why *why)

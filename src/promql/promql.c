@@ -47,6 +47,12 @@ promql_selectors(const struct promql_tree *tree, uint32_t *ret_count)
     return tree->sets;
 }
 
+bool
+promql_asks_for_range(const struct promql_tree *tree)
+{
+    return tree->has_range_words;
+}
+
 const char *
 promql_function_word(uint32_t n)
 {

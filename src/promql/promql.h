@@ -39,6 +39,10 @@ void promql_free(struct promql_tree *tree);
 /* What its selectors select; a view of the tree. */
 const struct matcher_set *promql_selectors(const struct promql_tree *tree, uint32_t *ret_count);
 
+/* Whether what it gives at a time of a range may differ from what it gives at that time alone: it
+ * has words for where the range begins, ends, ... */
+bool promql_asks_for_range(const struct promql_tree *tree);
+
 /* Words of the language, for those who ask what there is: the n-th, or NULL when there are no more.
  */
 const char *promql_function_word(uint32_t n);

@@ -634,7 +634,7 @@ run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why
     bool records = group_records(e->group) && job->limits.catch_up_ns > 0;
     enum err error = OK;
     if (records) {
-        error = past_made(past, now_ns - job->limits.catch_up_ns, now_ns, &e->made, why);
+        error = past_made(past, now_ns - job->limits.catch_up_ns, now_ns, &e->made, NULL, why);
     }
     if (job->took_over) return error;
     if (error == OK && slots_has(&e->made, job->slot)) {

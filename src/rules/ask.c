@@ -24,24 +24,25 @@ ask_control(const struct evaluating *ev, struct budget *budget, struct query_con
 
 /* Prometheus' rules take a scalar for a vector of one. */
 static enum err
-check_type(const struct promql_result *result, struct buf *error)
+check_type(const struct promql_result *result, const struct ask_times *times, struct buf *error)
 {
     enum promql_type type = promql_result_type(result);
-    if (type == PROMQL_VECTOR || type == PROMQL_SCALAR) return OK;
+    if (type == PROMQL_VECTOR || type == PROMQL_SCALAR || times->step_ms > 0) return OK;
     buf_put_text(error, "rule result is not a vector or scalar");
     return ERR_INPUT;
 }
 
 enum err
-ask(const struct evaluating *ev, const struct promql_tree *tree, int64_t t_ms, struct asked *a,
-    struct buf *error, struct why *why)
+ask(const struct evaluating *ev, const struct promql_tree *tree, const struct ask_times *times,
+    struct asked *a, struct buf *error, struct why *why)
 {
     budget_init(&a->budget, "rule", 0, ev->host->memory);
     ask_control(ev, &a->budget, &a->control);
     struct promql_options options = {
         .tenant = ev->g->tenant,
-        .first_ms = t_ms,
-        .last_ms = t_ms,
+        .first_ms = times->first_ms,
+        .last_ms = times->last_ms,
+        .step_ms = times->step_ms,
         .lookback_ms = ev->terms->lookback_ms,
         .subquery_step_ms =
             ev->terms->subquery_step_ms > 0 ? ev->terms->subquery_step_ms : SUBQUERY_STEP_MS,
@@ -52,9 +53,10 @@ ask(const struct evaluating *ev, const struct promql_tree *tree, int64_t t_ms, s
         .budget = &a->budget,
     };
     a->result = NULL;
+    if (times->step_ms > 0 && !promql_has_range(tree, error)) return ERR_INPUT;
     if (!promql_has_durations(tree, &options, error)) return ERR_INPUT;
     enum err e = promql_run(tree, ev->view, &options, &a->result, error, why);
-    return e ? e : check_type(a->result, error);
+    return e ? e : check_type(a->result, times, error);
 }
 
 void
@@ -95,10 +97,11 @@ ask_for_template(void *context, struct bytes expression,
     const struct evaluating *ev = context;
     struct promql_tree *tree = NULL;
     struct asked a = {.result = NULL};
+    struct ask_times times = {.first_ms = ev->t_ms, .last_ms = ev->t_ms};
     struct buf error;
     buf_init(&error, ev->host->memory, RULE_ERROR_BYTES_MAX);
     enum err e = promql_parse(expression, ev->host->memory, NULL, &tree, &error);
-    if (e == OK) e = ask(ev, tree, ev->t_ms, &a, &error, why);
+    if (e == OK) e = ask(ev, tree, &times, &a, &error, why);
     if (e == OK) e = give_samples(a.result, each, to);
     if (e && error.size > 0) {
         e = why_set(why, e == ERR_LIMIT ? ERR_INPUT : e, "%.*s", (int)error.size,

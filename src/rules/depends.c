@@ -120,28 +120,45 @@ group_make_batches(struct group *g)
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
+static bool
+may_have_name(const struct matcher_set *set, struct bytes name)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct matcher *m = set->matchers[i];
+        bool is_name = bytes_equal_text(matcher_name(m), "__name__");
+        if (is_name && !matcher_matches(m, name)) return false;
+    }
+    return true;
+}
+
+bool
+names_read_next(struct names_read *read, const struct matcher_set *set,
+                const struct kept_series *names, uint32_t *ret_index)
+{
+    if (read->next == 0) {
+        for (uint32_t i = 0; i < set->count; i++) {
+            const struct matcher *m = set->matchers[i];
+            bool is_name = bytes_equal_text(matcher_name(m), "__name__");
+            if (!is_name || matcher_type(m) != MATCH_EQUAL) continue;
+            read->next = names->count; /* there is one at most */
+            return kept_series_find(names, matcher_pattern(m), ret_index) &&
+                   may_have_name(set, matcher_pattern(m));
+        }
+    }
+    while (read->next < names->count) {
+        *ret_index = read->next++;
+        if (may_have_name(set, kept_series_at(names, *ret_index))) return true;
+    }
+    return false;
+}
+
 /* Whether a selector may select a series of one of these names. */
 static bool
 selects_any(const struct matcher_set *set, const struct kept_series *names)
 {
-    bool named = false;
-    for (uint32_t i = 0; i < set->count; i++) {
-        const struct matcher *m = set->matchers[i];
-        if (!bytes_equal_text(matcher_name(m), "__name__")) continue;
-        named = true;
-        if (matcher_type(m) == MATCH_EQUAL) return kept_series_has(names, matcher_pattern(m));
-    }
-    if (!named) return names->count > 0;
-    for (uint32_t k = 0; k < names->count; k++) {
-        bool all = true;
-        for (uint32_t i = 0; i < set->count && all; i++) {
-            const struct matcher *m = set->matchers[i];
-            bool is_name = bytes_equal_text(matcher_name(m), "__name__");
-            all = !is_name || matcher_matches(m, kept_series_at(names, k));
-        }
-        if (all) return true;
-    }
-    return false;
+    struct names_read read = {0};
+    uint32_t index;
+    return names_read_next(&read, set, names, &index);
 }
 
 uint32_t

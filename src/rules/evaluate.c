@@ -110,18 +110,25 @@ exceeds(struct work *w, uint64_t count, const char *what)
     return work_fail(w, ERR_LIMIT, text);
 }
 
-static enum err
-record(struct work *w, struct promql_result *result)
+struct label *
+record_labels(const struct rule_at_work *rule, struct arena *arena, uint32_t *ret_count)
 {
-    const struct rule_at_work *rule = w->rule;
-    uint32_t over_count = rule->label_count + 1, limit = w->of->g->text.limit;
-    struct label *over = arena_alloc(&w->arena, over_count * sizeof *over);
-    if (over == NULL) return work_no_memory(w);
+    struct label *over = arena_alloc(arena, (rule->label_count + 1) * sizeof *over);
+    if (over == NULL) return NULL;
     over[0] = (struct label){bytes_of_text("__name__"), bytes_of_text(rule->text->name)};
     if (rule->label_count > 0) {
         memcpy(over + 1, rule->labels, rule->label_count * sizeof *over);
     }
-    over_count = relabelled_sort(over, over_count);
+    *ret_count = relabelled_sort(over, rule->label_count + 1);
+    return over;
+}
+
+static enum err
+record(struct work *w, struct promql_result *result)
+{
+    uint32_t over_count, limit = w->of->g->text.limit;
+    struct label *over = record_labels(w->rule, &w->arena, &over_count);
+    if (over == NULL) return work_no_memory(w);
     struct bytes metric;
     struct promql_point point;
     enum err e = OK;
@@ -242,7 +249,8 @@ evaluate_rule(void *of, uint32_t i)
     int64_t began = env_monotonic_ns(ev->host->env);
     bool records = w->rule->text->kind == RULE_RECORDING;
     w->began_ms = env_realtime_ms(ev->host->env);
-    enum err e = ask(ev, w->rule->tree, ev->sample_ms, &a, &w->sentence, &w->why);
+    struct ask_times times = {.first_ms = ev->sample_ms, .last_ms = ev->sample_ms};
+    enum err e = ask(ev, w->rule->tree, &times, &a, &w->sentence, &w->why);
     if (e)
         e = work_fail_with_why(w, e);
     else
@@ -335,6 +343,12 @@ adopt(struct evaluating *ev, struct work *w)
     lock_drop(&g->lock);
 }
 
+uint64_t
+group_mark(const struct group *g)
+{
+    return double_bits((double)(uint32_t)g->text.hash);
+}
+
 /* That the evaluation was made. */
 static void
 put_marker(struct evaluating *ev)
@@ -347,7 +361,7 @@ put_marker(struct evaluating *ev)
     enum err e = rw_build_new(RW_V1, host->memory, &build);
     if (e == OK) {
         rw_build_series(build, ev->g->marker);
-        rw_build_float(build, ev->t_ms, double_bits((double)(uint32_t)ev->g->text.hash), 0);
+        rw_build_float(build, ev->t_ms, group_mark(ev->g), 0);
         e = rw_build_end(build, &message);
     }
     if (e == OK) e = host->write(host->context, ev->g->tenant, message, &written, &why);

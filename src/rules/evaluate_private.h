@@ -56,6 +56,11 @@ enum err work_no_memory(struct work *work);
 /* The same with the sentence that there is, or else the one of `why`. */
 enum err work_fail_with_why(struct work *work, enum err e);
 
+/* The labels that a recording rule sets, its name among them, sorted; in the arena. NULL: no
+ * memory. */
+struct label *record_labels(const struct rule_at_work *rule, struct arena *arena,
+                            uint32_t *ret_count);
+
 /* --- queries: ask.c --------------------------------------------------------------------------- */
 
 /* A result, and what it lives on. */
@@ -66,10 +71,16 @@ struct asked {
 };
 
 void ask_control(const struct evaluating *ev, struct budget *budget, struct query_control *control);
+/* One time, or several. */
+struct ask_times {
+    int64_t first_ms, last_ms;
+    int64_t step_ms; /* 0: once, at the first */
+};
 /* Of the view of `ev`. ERR_INPUT: `error` has the sentence; others are told in `why`. asked_end()
  * in any case. */
-MUST_CHECK enum err ask(const struct evaluating *ev, const struct promql_tree *tree, int64_t t_ms,
-                        struct asked *ret, struct buf *error, struct why *why);
+MUST_CHECK enum err ask(const struct evaluating *ev, const struct promql_tree *tree,
+                        const struct ask_times *times, struct asked *ret, struct buf *error,
+                        struct why *why);
 void asked_end(struct asked *asked);
 /* The one point that the series at hand has. False: it has none. */
 bool asked_point(struct promql_result *result, struct promql_point *ret);

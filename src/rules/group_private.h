@@ -74,9 +74,12 @@ MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_l
  * Errors of the view. */
 MUST_CHECK enum err past_recorded(const struct rules_past *past, int64_t slot, bool into_past,
                                   struct why *why);
-/* Adds the evaluations that were made between two times, Unix ns. */
+/* The value of RULES_EVALUATED for evaluations of the text that the group has now. */
+uint64_t group_mark(const struct group *group);
+/* Adds the evaluations that were made between two times, Unix ns, and to `same`, which may be NULL,
+ * those of that text. */
 MUST_CHECK enum err past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns,
-                              struct slots *to, struct why *why);
+                              struct slots *to, struct slots *same, struct why *why);
 /* Marks stale at `slot`, which was evaluated, what was recorded at the one before, which was made
  * up, and not then. */
 MUST_CHECK enum err past_close(const struct rules_past *past, int64_t slot, struct why *why);
@@ -100,5 +103,14 @@ MUST_CHECK enum err restore_alerts(const struct rules_past *past, int64_t now_ns
 enum { RULE_BATCH_MAX = 256 }; /* rules: all of them are compared with each other */
 /* Gives each rule its batch; see depends.c. */
 void group_make_batches(struct group *group);
+/* The names of which a selector may select series: each is given once. Begins zeroed. */
+struct names_read {
+    uint32_t next;
+};
+bool names_read_next(struct names_read *read, const struct matcher_set *set,
+                     const struct kept_series *names, uint32_t *ret_index);
+/* Whether a recording rule reads what it writes itself, or one that stands behind it: what that
+ * wrote at an evaluation before. ERR_NOMEM. */
+MUST_CHECK enum err group_reads_back(const struct group *group, bool *ret);
 
 #endif

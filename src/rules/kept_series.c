@@ -28,25 +28,33 @@ kept_series_at(const struct kept_series *k, uint32_t index)
 }
 
 static bool
-has(const struct kept_series *k, struct bytes labels, uint64_t hash)
+find(const struct kept_series *k, struct bytes labels, uint64_t hash, uint32_t *ret_index)
 {
-    for (uint32_t at = TABLE_START, id; table_next(&k->table, hash, &at, &id);) {
-        if (bytes_equal(kept_series_at(k, id), labels)) return true;
+    for (uint32_t at = TABLE_START; table_next(&k->table, hash, &at, ret_index);) {
+        if (bytes_equal(kept_series_at(k, *ret_index), labels)) return true;
     }
     return false;
 }
 
 bool
+kept_series_find(const struct kept_series *k, struct bytes labels, uint32_t *ret_index)
+{
+    return k->count > 0 && find(k, labels, hash_bytes(labels, k->seed), ret_index);
+}
+
+bool
 kept_series_has(const struct kept_series *k, struct bytes labels)
 {
-    return k->count > 0 && has(k, labels, hash_bytes(labels, k->seed));
+    uint32_t index;
+    return kept_series_find(k, labels, &index);
 }
 
 enum err
 kept_series_add(struct kept_series *k, struct bytes labels, bool *ret_new)
 {
     uint64_t hash = hash_bytes(labels, k->seed);
-    *ret_new = !has(k, labels, hash);
+    uint32_t index;
+    *ret_new = !find(k, labels, hash, &index);
     if (!*ret_new) return OK;
     if (!array_reserve(k->budget, &k->places, &k->capacity, (size_t)k->count + 1) ||
         !table_reserve(&k->table, k->budget, 1)) {

@@ -31,6 +31,8 @@ void kept_series_fini(struct kept_series *kept);
 /* *ret_new: they were not there. ERR_NOMEM, ERR_LIMIT: too many; nothing changed. */
 MUST_CHECK enum err kept_series_add(struct kept_series *kept, struct bytes labels, bool *ret_new);
 bool kept_series_has(const struct kept_series *kept, struct bytes labels);
+/* The same; *ret_index: which one. */
+bool kept_series_find(const struct kept_series *kept, struct bytes labels, uint32_t *ret_index);
 /* In the order in which they came; a view that ends with the next add. */
 struct bytes kept_series_at(const struct kept_series *kept, uint32_t index);
 

@@ -90,6 +90,7 @@ past_look(const struct rules_past *past, const struct past_look *look, struct wh
 struct made {
     const struct group *g;
     struct slots *to;
+    struct slots *same; /* of the text that the group has now; NULL: it does not matter */
     struct why *why;
 };
 
@@ -106,7 +107,10 @@ add_times(void *context, struct series_set *set, struct bytes labels)
             /* A time is cut to milliseconds. */
             int64_t slot = schedule_slot(schedule, (batch.times_ms[i] + 1) * NS_PER_MS - 1);
             if (schedule_time_ns(schedule, slot) / NS_PER_MS != batch.times_ms[i]) continue;
-            if (slots_add(m->to, slot)) return why_set(m->why, ERR_NOMEM, "not enough memory");
+            bool is_same = batch.kind == SAMPLE_FLOAT && batch.value_bits[i] == group_mark(m->g);
+            e = slots_add(m->to, slot);
+            if (e == OK && is_same && m->same != NULL) e = slots_add(m->same, slot);
+            if (e) return why_set(m->why, e, "not enough memory");
         }
     }
     return OK;
@@ -114,9 +118,9 @@ add_times(void *context, struct series_set *set, struct bytes labels)
 
 enum err
 past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns, struct slots *to,
-          struct why *why)
+          struct slots *same, struct why *why)
 {
-    struct made made = {past->group, to, why};
+    struct made made = {past->group, to, same, why};
     struct past_look look = {
         .name = RULES_EVALUATED,
         .label = RULES_EVALUATED_LABEL,

@@ -297,13 +297,14 @@ evaluate_at(struct restoring *r, int64_t sample_ms, int64_t kept_since_ns)
 {
     struct work work;
     struct asked a = {.result = NULL};
+    struct ask_times times = {.first_ms = sample_ms, .last_ms = sample_ms};
     struct alert_found *found = NULL;
     uint32_t count = 0;
     r->ev.sample_ms = sample_ms;
     r->ev.t_ms = sample_ms + r->past->group->query_offset_ms;
     work_begin(&r->ev, &work, r->rule);
-    enum err e = work.error ? no_memory(r)
-                            : ask(&r->ev, r->rule->tree, sample_ms, &a, &work.sentence, r->why);
+    enum err e =
+        work.error ? no_memory(r) : ask(&r->ev, r->rule->tree, &times, &a, &work.sentence, r->why);
     if (e == OK) e = find_alerts(&work, a.result, &found, &count);
     asked_end(&a);
     for (uint32_t i = 0; e == OK && i < count; i++) {

@@ -111,6 +111,12 @@ parse_take(struct parser *p)
     struct token t = *parse_peek(p);
     p->has_token = false;
     switch (t.type) {
+    case TOKEN_START:
+    case TOKEN_STOP:
+    case TOKEN_STEP:
+    case TOKEN_RANGE:
+        p->tree->has_range_words = true;
+        break;
     case TOKEN_RIGHT_BRACE:
     case TOKEN_RIGHT_PAREN:
     case TOKEN_RIGHT_BRACKET:

@@ -146,6 +146,7 @@ struct promql_tree {
     uint32_t matcher_capacity;
     struct matcher_set *sets; /* of each selector */
     uint32_t set_count;
+    bool has_range_words; /* start, end, step, range, if only as names */
 };
 
 /*

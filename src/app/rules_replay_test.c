@@ -1,0 +1,226 @@
+/*
+ * rules_replay_test.c - rules that are evaluated over the past, on a simulated machine, write what
+ * a server had written that evaluated them all the time.
+ */
+#include "app/rules_sim_testing.h"
+#include "rules/replay.h"
+
+static const char rules[] =
+    "groups:\n"
+    "- name: plain\n"
+    "  interval: 30s\n"
+    "  rules:\n"
+    "  - {record: \"job:rate2m\", expr: \"sum by (job) (rate(requests_total[2m]))\"}\n"
+    "  - {record: \"load:high\", expr: \"load > 50\", labels: {level: high}}\n"
+    "  - {record: \"job:rate2m:max\", expr: \"max(job:rate2m)\"}\n"
+    "  - {record: \"scalar\", expr: \"time() - 1\"}\n"
+    "- name: readers\n"
+    "  interval: 1m\n"
+    "  query_offset: 45s\n"
+    "  rules:\n"
+    "  - {record: \"job:rate20m\", expr: \"sum_over_time(job:rate2m[20m])\"}\n"
+    "  - {record: \"load:high:count\", expr: \"count by (job) ({__name__=~\\\"load:.*\\\", "
+    "n!=\\\"\\\"})\"}\n"
+    "  - {record: \"job:rate2m:ago\", expr: \"job:rate2m offset 3m\"}\n"
+    "- name: odd\n"
+    "  interval: 20s\n"
+    "  rules:\n"
+    "  - {record: \"shared\", expr: \"load > 70\"}\n"
+    "  - {record: \"shared\", expr: \"load < 80 > 40\"}\n"
+    "  - {record: \"shared\", expr: \"load + 1\"}\n"
+    "  - {record: \"fails:often\", expr: \"load * on() group_left requests_total{n!=\\\"0\\\"}\"}\n"
+    "  - {record: \"twice:often\", expr: \"sum by (n) (load > 40)\", labels: {n: \"\"}}\n"
+    "  - {record: \"of:ends\", expr: \"load @ end() + timestamp(load)\"}\n"
+    "  - {record: \"text\", expr: \"'a'\"}\n"
+    "- name: limited\n"
+    "  interval: 30s\n"
+    "  limit: 2\n"
+    "  rules:\n"
+    "  - {record: \"few\", expr: \"load > 30\"}\n"
+    "- name: itself\n"
+    "  interval: 30s\n"
+    "  rules:\n"
+    "  - {record: \"steps\", expr: \"steps + 1 or vector(1)\"}\n"
+    "- name: ping\n"
+    "  interval: 20s\n"
+    "  rules:\n"
+    "  - {record: \"ping\", expr: \"pong + 1 or vector(1)\"}\n"
+    "- name: pong\n"
+    "  interval: 30s\n"
+    "  rules:\n"
+    "  - {record: \"pong\", expr: \"ping * 2 or vector(2)\"}\n"
+    "- name: of_pong\n"
+    "  interval: 1m\n"
+    "  rules:\n"
+    "  - {record: \"pongs\", expr: \"count_over_time(pong[5m])\"}\n"
+    "  - {alert: Not, expr: \"load > 50\"}\n";
+
+static const char nothing[] = "groups: []\n";
+static const char recorded[] = "job:.*|load:.*|scalar|shared|fails:often|twice:often|of:ends|text|"
+                               "few|steps|ping|pong|pongs|firekeep_rule_group_evaluated";
+
+enum { GROUPS_MAX = 16 };
+
+/* The groups of a text, on the store of a machine. */
+struct asked {
+    struct rules_sim *sim;
+    struct arena arena;
+    struct group *groups[GROUPS_MAX];
+    uint32_t rounds[GROUPS_MAX];
+    uint32_t count, round_count;
+    struct replay replay;
+    struct replay_counts counts;
+    uint64_t told;
+};
+
+static void
+note_failure(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
+             struct bytes sentence)
+{
+    struct asked *a = context;
+    assert_non_null(rule);
+    assert_true(at_ns > 0 && sentence.size > 0);
+    (void)group;
+    a->told++;
+}
+
+static void
+asked_init(struct asked *a, struct rules_sim *sim, const char *yaml)
+{
+    struct rule_file_options options = {.tell = NULL};
+    struct group_defaults defaults = {60000, 0};
+    struct rule_groups groups;
+    struct why why = {""};
+    *a = (struct asked){.sim = sim};
+    a->replay = (struct replay){&sim->host, &sim->terms, note_failure, a};
+    arena_init(&a->arena, NULL, 16 << 20, 0);
+    must(rule_file_parse("rules.yml", text(yaml), &options, &a->arena, &groups, &why));
+    for (a->count = 0; a->count < groups.count; a->count++) {
+        assert_true(a->count < GROUPS_MAX);
+        must(group_new(&sim->host, text("t"), &groups.items[a->count], &defaults,
+                       &a->groups[a->count], &why));
+    }
+    must(replay_rounds(a->groups, a->count, a->rounds, &a->round_count));
+}
+
+static void
+asked_fini(struct asked *a)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        group_free(a->groups[i]);
+    }
+    arena_fini(&a->arena);
+}
+
+static void
+replay_slice(struct asked *a, int64_t min_ns, int64_t max_ns)
+{
+    struct group *together[GROUPS_MAX];
+    uint32_t count = 0;
+    struct why why = {""};
+    for (uint32_t round = 0; round < a->round_count; round++) {
+        for (uint32_t i = 0; i < a->count; i++) {
+            if (a->rounds[i] != round) continue;
+            must(replay_group(&a->replay, a->groups[i], min_ns, max_ns, &a->counts, &why));
+        }
+    }
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (a->rounds[i] == REPLAY_TOGETHER) together[count++] = a->groups[i];
+    }
+    must(replay_together(&a->replay, together, count, min_ns, max_ns, &a->counts, &why));
+}
+
+/* From one second of the simulation to before another. */
+static void
+replay(struct asked *a, int64_t from_s, int64_t to_s, int64_t slice_s)
+{
+    int64_t begin_ns = SIM_BEGIN * NS_PER_MS;
+    for (int64_t s = from_s; s < to_s; s += slice_s) {
+        int64_t end_s = s + slice_s < to_s ? s + slice_s : to_s;
+        replay_slice(a, begin_ns + s * NS_PER_S, begin_ns + end_s * NS_PER_S - 1);
+    }
+}
+
+static void
+assert_same_records(struct rules_sim *whole, struct rules_sim *later, const char *names,
+                    int64_t to_s)
+{
+    struct buf a, b;
+    buf_init(&a, NULL, 64 << 20);
+    buf_init(&b, NULL, 64 << 20);
+    sim_dump(whole, names, 0, SIM_BEGIN + to_s * 1000, &a);
+    sim_dump(later, names, 0, SIM_BEGIN + to_s * 1000, &b);
+    assert_true(a.size > 10000);
+    sim_assert_same(&a, &b);
+    buf_fini(&a);
+    buf_fini(&b);
+}
+
+static void
+test_rules_replayed_write_what_a_server_wrote_that_evaluated_them(void **state)
+{
+    static struct rules_sim whole, later;
+    (void)state;
+    for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {
+        int64_t total_s = 5400, slice_s = 100 + (int64_t)(sim_mix(seed, 1) % 7000);
+        struct asked a;
+        sim_init(&whole, seed, rules);
+        sim_init(&later, seed, nothing);
+        sim_pass(&whole, total_s);
+        sim_pass(&later, total_s);
+        asked_init(&a, &later, rules);
+        replay(&a, 0, total_s, slice_s);
+        assert_same_records(&whole, &later, recorded, total_s);
+        assert_true(a.counts.failed > 100 && a.counts.made > 1000);
+        assert_int_equal(a.counts.made_before, 0);
+        /* A second time there is nothing to do. */
+        struct replay_counts before = a.counts;
+        replay(&a, 0, total_s, slice_s);
+        assert_int_equal(a.counts.made, before.made);
+        assert_int_equal(a.counts.made_before, before.made);
+        asked_fini(&a);
+        sim_fini(&whole);
+        sim_fini(&later);
+    }
+}
+
+/* Of a server that was away and makes nothing up. What rules wrote after it that read what was not
+ * recorded before stays. */
+static void
+test_evaluations_that_a_server_missed_are_made(void **state)
+{
+    static const char plain[] = "job:rate2m|load:high|scalar";
+    static struct rules_sim whole, broken;
+    (void)state;
+    for (uint64_t seed = 1; seed <= sim_seed_count(3); seed++) {
+        int64_t up_s = 600 + (int64_t)(sim_mix(seed, 1) % 600);
+        int64_t down_s = 20 + (int64_t)(sim_mix(seed, 2) % 1800), total_s = up_s + down_s + 900;
+        struct asked a;
+        sim_init(&whole, seed, rules);
+        sim_init(&broken, seed, rules);
+        broken.limits.catch_up_ns = 0;
+        sim_pass(&whole, total_s);
+        sim_pass(&broken, up_s);
+        sim_crash(&broken);
+        sim_pass(&broken, down_s);
+        sim_start(&broken, rules);
+        sim_pass(&broken, 900);
+        asked_init(&a, &broken, rules);
+        replay(&a, 0, total_s, 1000);
+        assert_true(a.counts.made > 0 && a.counts.made_before > 100);
+        assert_same_records(&whole, &broken, plain, total_s);
+        asked_fini(&a);
+        sim_fini(&whole);
+        sim_fini(&broken);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rules_replayed_write_what_a_server_wrote_that_evaluated_them),
+        cmocka_unit_test(test_evaluations_that_a_server_missed_are_made),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,552 @@
+/*
+ * rules_replay.c - `firekeep rules replay`: slice of time by slice of time, in each the groups that
+ * can be evaluated side by side by several workers, and then those that read what they recorded.
+ *
+ *     worker: view of the target -> group -> write requests -> target
+ *
+ * Each worker has a connection of its own to a server; a directory is opened once, and written by
+ * one worker at a time.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/time_text.h"
+#include "cli/rules_private.h"
+#include "cli/slice_state.h"
+#include "query/replicas.h"
+#include "rules/replay.h"
+#include "sys/env.h"
+
+#define WAKE_NS (NS_PER_S / 10)
+enum { SHOWN_MAX = 20, QUESTION_BYTES_MAX = 16 << 20, SELECTORS_BYTES_MAX = 1 << 20 };
+
+/* Of the state. */
+enum { REPLAYED_EVALUATIONS, REPLAYED_SAMPLES, REPLAYED_TROUBLE };
+
+struct worker {
+    struct replaying *of;
+    struct target *target;
+    bool is_own; /* else the one of all */
+    struct rw_request request;
+    struct rules_host host;
+    struct rules_terms terms;
+    struct replay replay;
+    struct replay_counts counts;
+    struct env_thread *thread;
+    enum err error;
+    struct why why;
+};
+
+struct replaying {
+    struct rules_asking *asking;
+    struct target *target;
+    struct found_rules found;
+    struct group **groups; /* that are replayed */
+    uint32_t *rounds;
+    uint32_t count, round_count;
+    struct slice_state state;
+    struct buf question;
+    struct bytes replicas[REPLICA_LABELS_MAX];
+    uint32_t replica_count;
+    struct worker *workers;
+    uint32_t worker_count;
+    _Atomic(const char *) canceled;
+    struct lock writing; /* LOCK_RANK_APP: of a directory */
+
+    struct lock lock; /* LOCK_RANK_LEAF; guards the rest */
+    struct cond cond; /* a worker has ended */
+    uint32_t round, next, running;
+    int64_t min_ns, max_ns;
+    bool failed;
+    uint64_t told;
+};
+
+/* --- the host of the rules -------------------------------------------------------------------- */
+
+static enum err
+write_message(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
+              struct why *why)
+{
+    struct worker *w = context;
+    struct target_result result;
+    (void)tenant;
+    enum err e = rw_decode(&w->request, RW_V1, message, 0, why); /* to count */
+    struct target_counts counts = {{w->request.float_count, w->request.histogram_count, 0}};
+    rw_request_clear(&w->request);
+    if (e) return e;
+    if (!w->is_own) lock_take(&w->of->writing);
+    e = target_write(w->target, RW_V1, message, (struct bytes){NULL, 0}, &counts, &result, why);
+    if (!w->is_own) lock_drop(&w->of->writing);
+    if (e) return e;
+    *ret = (struct rules_written){.ticket = 0};
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        ret->rejected += result.rejected.of[kind];
+    }
+    snprintf(ret->text, sizeof ret->text, "%.*s", (int)sizeof ret->text - 1, result.text);
+    return OK;
+}
+
+static enum err
+open_view(void *context, struct query_control *control, struct view **ret_view, struct why *why)
+{
+    const struct worker *w = context;
+    const struct replaying *r = w->of;
+    struct view *view;
+    enum err e = view_open(target_answerer(w->target), control, &view, why);
+    return e ? e
+             : replicas_view_new(view, r->replicas, r->replica_count, control->budget, ret_view,
+                                 why);
+}
+
+static void
+tell_failure(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
+             struct bytes sentence)
+{
+    struct worker *w = context;
+    struct replaying *r = w->of;
+    const struct rule_group *text = group_text(group);
+    char time[TIME_TEXT_BYTES];
+    lock_take(&r->lock);
+    uint64_t told = ++r->told;
+    lock_drop(&r->lock);
+    if (told > SHOWN_MAX) return;
+    progress_say(&r->asking->progress, "%s: group '%s', rule '%s', %s: %.*s", text->file,
+                 text->name, rule->name, time_print(at_ns / NS_PER_MS, time), (int)sentence.size,
+                 (const char *)sentence.at);
+    if (told == SHOWN_MAX) {
+        progress_say(&r->asking->progress, "more failures are counted but not shown");
+    }
+}
+
+/* --- workers ---------------------------------------------------------------------------------- */
+
+static enum err
+worker_init(struct replaying *r, struct worker *w)
+{
+    const struct settings *s = &r->found.settings;
+    w->of = r;
+    w->host = (struct rules_host){
+        .env = env_real(),
+        .memory = &r->asking->memory,
+        .seed = (uint64_t)env_monotonic_ns(env_real()),
+        .all_canceled = &r->canceled,
+        .write = write_message,
+        .context = w,
+    };
+    w->terms = (struct rules_terms){
+        .open = open_view,
+        .open_context = w,
+        .lookback_ms = s->query_lookback_delta_ms,
+        .held_max = s->query_max_samples,
+        .series_max = s->query_max_series,
+        .samples_read_max = s->query_max_samples_read,
+        .bytes_max = s->query_max_bytes,
+        .features = promql_features_of(s->query_features),
+    };
+    w->replay =
+        (struct replay){.host = &w->host, .terms = &w->terms, .failed = tell_failure, .context = w};
+    return rw_request_init(&w->request, &r->asking->memory);
+}
+
+static enum err
+open_workers(struct replaying *r, struct why *why)
+{
+    struct rules_asking *a = r->asking;
+    enum err e = OK;
+    r->worker_count = (uint32_t)a->concurrency;
+    r->workers = mem_new(&a->memory, r->worker_count * sizeof *r->workers);
+    if (r->workers == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    for (uint32_t i = 0; e == OK && i < r->worker_count; i++) {
+        struct worker *w = &r->workers[i];
+        e = worker_init(r, w);
+        if (e) return why_set(why, e, "not enough memory");
+        w->target = r->target;
+        if (a->target.url == NULL) continue;
+        e = target_open(&a->target, &w->target, why);
+        w->is_own = e == OK;
+    }
+    return e;
+}
+
+static void
+close_workers(struct replaying *r)
+{
+    for (uint32_t i = 0; r->workers != NULL && i < r->worker_count; i++) {
+        struct worker *w = &r->workers[i];
+        if (w->of != NULL) rw_request_fini(&w->request);
+        if (w->is_own) target_free(w->target);
+    }
+    mem_free(&r->asking->memory, r->workers, r->worker_count * sizeof *r->workers);
+}
+
+/* The next group of the round. NULL: there is none, or one failed. */
+static struct group *
+take_group(struct replaying *r)
+{
+    struct group *taken = NULL;
+    lock_take(&r->lock);
+    while (!r->failed && taken == NULL && r->next < r->count) {
+        uint32_t i = r->next++;
+        if (r->rounds[i] == r->round) taken = r->groups[i];
+    }
+    lock_drop(&r->lock);
+    return taken;
+}
+
+static void
+worker_run(void *context)
+{
+    struct worker *w = context;
+    struct replaying *r = w->of;
+    struct group *group;
+    while (w->error == OK && (group = take_group(r)) != NULL) {
+        w->error = replay_group(&w->replay, group, r->min_ns, r->max_ns, &w->counts, &w->why);
+    }
+    lock_take(&r->lock);
+    r->failed |= w->error != OK;
+    r->running--;
+    cond_wake_all(&r->cond);
+    lock_drop(&r->lock);
+}
+
+/* All groups that need each other, by one worker. */
+static void
+worker_run_together(void *context)
+{
+    struct worker *w = context;
+    struct replaying *r = w->of;
+    struct budget *memory = &r->asking->memory;
+    size_t bytes = r->count * sizeof(struct group *);
+    struct group **groups = mem_alloc(memory, bytes);
+    uint32_t count = 0;
+    for (uint32_t i = 0; groups != NULL && i < r->count; i++) {
+        if (r->rounds[i] == REPLAY_TOGETHER) groups[count++] = r->groups[i];
+    }
+    w->error = groups == NULL ? why_set(&w->why, ERR_NOMEM, "not enough memory")
+                              : replay_together(&w->replay, groups, count, r->min_ns, r->max_ns,
+                                                &w->counts, &w->why);
+    mem_free(memory, groups, bytes);
+    lock_take(&r->lock);
+    r->failed |= w->error != OK;
+    r->running--;
+    cond_wake_all(&r->cond);
+    lock_drop(&r->lock);
+}
+
+static void
+await_workers(struct replaying *r)
+{
+    lock_take(&r->lock);
+    while (r->running > 0) {
+        cond_wait_until(&r->cond, &r->lock, env_monotonic_ns(env_real()) + WAKE_NS);
+        if (atomic_load_explicit(r->asking->stop, memory_order_relaxed)) {
+            atomic_store(&r->canceled, "stopped");
+        }
+    }
+    lock_drop(&r->lock);
+}
+
+/* Runs as many as are of use, until all are done. */
+static enum err
+run_workers(struct replaying *r, uint32_t wanted, void (*run)(void *worker), struct why *why)
+{
+    uint32_t count = wanted < r->worker_count ? wanted : r->worker_count, started = 0;
+    enum err e = OK;
+    r->next = 0;
+    for (; e == OK && started < count; started++) {
+        struct worker *w = &r->workers[started];
+        lock_take(&r->lock);
+        r->running++;
+        lock_drop(&r->lock);
+        e = env_thread_start(env_real(), "replay", run, w, &w->thread);
+        if (e) break;
+    }
+    if (e) {
+        lock_take(&r->lock);
+        r->running--;
+        lock_drop(&r->lock);
+        /* Fewer will do. */
+        e = started > 0 ? OK : why_set(why, e, "cannot start a thread");
+    }
+    await_workers(r);
+    for (uint32_t i = 0; i < started; i++) {
+        env_thread_join(env_real(), r->workers[i].thread);
+        if (e == OK && r->workers[i].error != OK) {
+            e = r->workers[i].error;
+            *why = r->workers[i].why;
+        }
+    }
+    return e;
+}
+
+/* --- slices ----------------------------------------------------------------------------------- */
+
+static uint32_t
+count_of_round(const struct replaying *r, uint32_t round)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        count += r->rounds[i] == round;
+    }
+    return count;
+}
+
+/* What the workers have counted goes into the state. */
+static void
+gather_counts(struct replaying *r, struct replay_counts *all)
+{
+    for (uint32_t i = 0; i < r->worker_count; i++) {
+        struct replay_counts *c = &r->workers[i].counts;
+        r->state.counts[REPLAYED_EVALUATIONS] += c->made;
+        r->state.counts[REPLAYED_SAMPLES] += c->samples;
+        r->state.counts[REPLAYED_TROUBLE] += c->failed + c->rejected;
+        all->made += c->made;
+        all->made_before += c->made_before;
+        all->failed += c->failed;
+        all->samples += c->samples;
+        all->rejected += c->rejected;
+        *c = (struct replay_counts){0};
+    }
+}
+
+static enum err
+replay_slice(struct replaying *r, uint32_t slice, struct why *why)
+{
+    int64_t min_ms, max_ms;
+    enum err e = OK;
+    slice_state_times(&r->state, slice, &min_ms, &max_ms);
+    r->min_ns = min_ms * NS_PER_MS;
+    r->max_ns = max_ms * NS_PER_MS + NS_PER_MS - 1;
+    for (r->round = 0; e == OK && r->round < r->round_count; r->round++) {
+        e = run_workers(r, count_of_round(r, r->round), worker_run, why);
+    }
+    if (e == OK && count_of_round(r, REPLAY_TOGETHER) > 0) {
+        e = run_workers(r, 1, worker_run_together, why);
+    }
+    return e;
+}
+
+static enum err
+replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
+{
+    struct slice_state *s = &r->state;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < s->count; i++) {
+        if (s->slices[i] == 'c') continue;
+        e = replay_slice(r, i, why);
+        gather_counts(r, all);
+        if (e) break;
+        s->slices[i] = 'c';
+        e = slice_state_save(s, false, why);
+        progress_show(&r->asking->progress, all->made, slice_state_in(s, "c"), s->count);
+    }
+    struct why saved = {""};
+    enum err of_save = slice_state_save(s, true, &saved);
+    if (e == OK && of_save) *why = saved;
+    return err_first(e, of_save);
+}
+
+/* --- what is overwritten ---------------------------------------------------------------------- */
+
+static const struct found_rules *
+other_recorder(const struct replaying *r, const char *name, const struct rule_group **ret)
+{
+    for (uint32_t i = 0; i < r->found.count; i++) {
+        const struct rule_group *g = &r->found.items[i];
+        if (rules_is_wanted(r->asking, g->file, g->name)) continue;
+        for (uint32_t k = 0; k < g->rule_count; k++) {
+            const struct rule *rule = &g->rules[k];
+            if (rule->kind != RULE_RECORDING || strcmp(rule->name, name) != 0) continue;
+            *ret = g;
+            return &r->found;
+        }
+    }
+    return NULL;
+}
+
+/* What another group records under the same name would be deleted, too, and not come back. */
+static enum err
+check_overwrite(const struct replaying *r, struct why *why)
+{
+    const struct rule_group *other;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct rule_group *g = group_text(r->groups[i]);
+        for (uint32_t k = 0; k < g->rule_count; k++) {
+            if (g->rules[k].kind != RULE_RECORDING) continue;
+            if (other_recorder(r, g->rules[k].name, &other) == NULL) continue;
+            return why_set(why, ERR_INPUT,
+                           "--overwrite: group '%.64s' records '%.128s', too: replay both",
+                           other->name, g->rules[k].name);
+        }
+    }
+    return OK;
+}
+
+static enum err
+delete_group(struct replaying *r, struct group *group, uint64_t *deleted, struct why *why)
+{
+    struct buf text;
+    struct replay_recorded recorded;
+    int64_t min_ns = r->state.min_ms * NS_PER_MS;
+    int64_t max_ns = r->state.max_ms * NS_PER_MS + NS_PER_MS - 1;
+    uint64_t samples = 0;
+    enum err e = OK;
+    buf_init(&text, &r->asking->memory, SELECTORS_BYTES_MAX);
+    for (uint32_t i = 0; e == OK && replay_recorded_at(group, i, min_ns, max_ns, &text, &recorded);
+         i++) {
+        struct bytes selector = buf_bytes(&text);
+        if (buf_error(&text)) e = why_set(why, ERR_NOMEM, "not enough memory for a selector");
+        if (e == OK && recorded.min_ms <= recorded.max_ms) {
+            e = target_delete(r->target, &selector, 1, recorded.min_ms, recorded.max_ms, &samples,
+                              why);
+        }
+        *deleted += samples;
+        buf_clear(&text);
+    }
+    buf_fini(&text);
+    return e;
+}
+
+static enum err
+delete_recorded(struct replaying *r, struct why *why)
+{
+    struct slice_state *s = &r->state;
+    uint64_t deleted = 0;
+    enum err e = OK;
+    if (slice_state_in(s, ".") < s->count) return OK; /* an earlier run did */
+    for (uint32_t i = 0; e == OK && i < r->count; i++) {
+        if (atomic_load_explicit(r->asking->stop, memory_order_relaxed)) {
+            return why_set(why, ERR_CANCELED, "stopped");
+        }
+        e = delete_group(r, r->groups[i], &deleted, why);
+    }
+    if (e) return e;
+    progress_say(&r->asking->progress, "deleted %" PRIu64 " samples", deleted);
+    memset(s->slices, 'd', s->count);
+    return slice_state_save(s, true, why);
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+static enum err
+make_groups(struct replaying *r, struct why *why)
+{
+    struct rules_asking *a = r->asking;
+    struct found_rules *f = &r->found;
+    struct rules_host host = {
+        .env = env_real(), .memory = &a->memory, .seed = (uint64_t)env_monotonic_ns(env_real())};
+    struct group_defaults defaults = {f->settings.global_evaluation_interval_ms,
+                                      f->settings.global_rule_query_offset_ms};
+    enum err e = OK;
+    r->groups = mem_new(&a->memory, (f->count + 1) * sizeof(struct group *));
+    r->rounds = mem_new(&a->memory, (f->count + 1) * sizeof *r->rounds);
+    if (r->groups == NULL || r->rounds == NULL) e = ERR_NOMEM;
+    for (uint32_t i = 0; e == OK && i < f->count; i++) {
+        const struct rule_group *g = &f->items[i];
+        if (!rules_is_wanted(a, g->file, g->name)) continue;
+        e = group_new(&host, target_tenant(r->target), g, &defaults, &r->groups[r->count], why);
+        if (e) return e;
+        if (group_records(r->groups[r->count])) {
+            r->count++;
+        } else {
+            group_free(r->groups[r->count]);
+            r->groups[r->count] = NULL;
+        }
+    }
+    if (e == OK) e = replay_rounds(r->groups, r->count, r->rounds, &r->round_count);
+    if (e) return why_set(why, e, "not enough memory for rules");
+    return r->count > 0 ? OK : why_set(why, ERR_INPUT, "there are no recording rules");
+}
+
+/* All that decides what is written. */
+static enum err
+ask(struct replaying *r, struct why *why)
+{
+    const struct rules_asking *a = r->asking;
+    struct slice_state *s = &r->state;
+    struct bytes tenant = target_tenant(r->target);
+    struct buf *to = &r->question;
+    buf_printf(to, "firekeep rules replay 1\nto %s\ntenant %.*s\nasked %s %s %" PRId64 "%s\n",
+               target_name(r->target), (int)tenant.size, (const char *)tenant.at, a->start.word,
+               a->end.word, (int64_t)(a->slice_ns / NS_PER_MS), a->overwrite ? " overwrite" : "");
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct rule_group *g = group_text(r->groups[i]);
+        buf_printf(to, "group %016" PRIx64 " %s;%s\n", g->hash, g->file, g->name);
+    }
+    if (buf_error(to)) return why_set(why, ERR_NOMEM, "not enough memory for so many groups");
+    s->path = a->resume;
+    s->question = buf_bytes(to);
+    s->min_ms = a->start.ms;
+    s->max_ms = a->end.ms;
+    s->slice_ms = a->slice_ns / NS_PER_MS;
+    enum err e = slice_state_load(s, why);
+    if (e == OK && slice_state_in(s, "c") > 0) {
+        progress_say(&r->asking->progress, "continuing: %" PRIu32 " of %" PRIu32 " slices are done",
+                     slice_state_in(s, "c"), s->count);
+    }
+    return e;
+}
+
+static void
+print_result(const struct replaying *r, const struct replay_counts *c)
+{
+    double seconds = progress_seconds(&r->asking->progress);
+    progress_clear(&r->asking->progress);
+    fprintf(stderr, "%" PRIu64 " evaluations of %" PRIu32 " groups, %" PRIu64 " samples; %.1f s",
+            c->made, r->count, c->samples, seconds);
+    if (c->made_before > 0) {
+        fprintf(stderr, "; %" PRIu64 " evaluations were stored already", c->made_before);
+    }
+    if (c->failed > 0) fprintf(stderr, "; %" PRIu64 " evaluations of a rule failed", c->failed);
+    if (c->rejected > 0) fprintf(stderr, "; %" PRIu64 " samples were refused", c->rejected);
+    fputc('\n', stderr);
+}
+
+static enum err
+run(struct replaying *r, struct replay_counts *counts, struct why *why)
+{
+    struct rules_asking *a = r->asking;
+    enum err e = rules_find(a, r->target, &r->found, why);
+    if (e == OK) {
+        r->replica_count = replica_labels_of(r->found.settings.query_replica_labels, r->replicas);
+        e = make_groups(r, why);
+    }
+    if (e == OK) target_tell_unread(&a->target);
+    if (e == OK && a->overwrite) e = check_overwrite(r, why);
+    if (e == OK) e = ask(r, why);
+    if (e == OK) e = open_workers(r, why);
+    if (e == OK && a->overwrite) e = delete_recorded(r, why);
+    if (e) return e;
+    e = replay_slices(r, counts, why);
+    if (e == OK) e = target_finish(r->target, why);
+    print_result(r, counts);
+    return e;
+}
+
+enum err
+rules_replay(struct rules_asking *a, struct target *target, bool *ret_well, struct why *why)
+{
+    struct replaying r = {.asking = a, .target = target};
+    struct replay_counts counts = {0};
+    lock_init(&r.writing, LOCK_RANK_APP);
+    lock_init(&r.lock, LOCK_RANK_LEAF);
+    cond_init(&r.cond);
+    buf_init(&r.question, &a->memory, QUESTION_BYTES_MAX);
+    enum err e = run(&r, &counts, why);
+    *ret_well = counts.failed + counts.rejected == 0 && r.state.counts[REPLAYED_TROUBLE] == 0;
+    if (e && r.state.slices != NULL) fprintf(stderr, "run the same command again to continue\n");
+    close_workers(&r);
+    for (uint32_t i = 0; r.groups != NULL && i < r.count; i++) {
+        group_free(r.groups[i]);
+    }
+    mem_free(&a->memory, r.groups, (r.found.count + 1) * sizeof(struct group *));
+    mem_free(&a->memory, r.rounds, (r.found.count + 1) * sizeof *r.rounds);
+    slice_state_fini(&r.state);
+    buf_fini(&r.question);
+    rules_found_fini(&r.found);
+    cond_fini(&r.cond);
+    lock_fini(&r.lock);
+    lock_fini(&r.writing);
+    return e;
+}
