@@ -92,7 +92,7 @@ asked_init(struct asked *a, struct rules_sim *sim, const char *yaml)
     struct rule_groups groups;
     struct why why = {""};
     *a = (struct asked){.sim = sim};
-    a->replay = (struct replay){&sim->host, &sim->terms, note_failure, a};
+    a->replay = (struct replay){0, &sim->host, &sim->terms, note_failure, a};
     arena_init(&a->arena, NULL, 16 << 20, 0);
     must(rule_file_parse("rules.yml", text(yaml), &options, &a->arena, &groups, &why));
     for (a->count = 0; a->count < groups.count; a->count++) {
@@ -135,6 +135,7 @@ static void
 replay(struct asked *a, int64_t from_s, int64_t to_s, int64_t slice_s)
 {
     int64_t begin_ns = SIM_BEGIN * NS_PER_MS;
+    a->replay.until_ns = begin_ns + to_s * NS_PER_S - 1;
     for (int64_t s = from_s; s < to_s; s += slice_s) {
         int64_t end_s = s + slice_s < to_s ? s + slice_s : to_s;
         replay_slice(a, begin_ns + s * NS_PER_S, begin_ns + end_s * NS_PER_S - 1);

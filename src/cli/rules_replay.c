@@ -144,8 +144,13 @@ worker_init(struct replaying *r, struct worker *w)
         .bytes_max = s->query_max_bytes,
         .features = promql_features_of(s->query_features),
     };
-    w->replay =
-        (struct replay){.host = &w->host, .terms = &w->terms, .failed = tell_failure, .context = w};
+    w->replay = (struct replay){
+        .until_ns = r->asking->end.ms * NS_PER_MS + NS_PER_MS - 1,
+        .host = &w->host,
+        .terms = &w->terms,
+        .failed = tell_failure,
+        .context = w,
+    };
     return rw_request_init(&w->request, &r->asking->memory);
 }
 

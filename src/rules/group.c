@@ -1,6 +1,7 @@
 /* group.c - see group.h: groups begin and end, and take over from one another. */
 #include "rules/group.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "rules/group_private.h"
@@ -121,11 +122,14 @@ static bool
 make_marker(struct group *g)
 {
     struct buf value, labels;
+    char hash[24];
     buf_init(&value, g->memory, LINE_BYTES_MAX);
     buf_init(&labels, g->memory, LINE_BYTES_MAX);
     buf_printf(&value, "%s;%s", g->text.file, g->text.name);
+    snprintf(hash, sizeof hash, "%016" PRIx64, g->text.hash);
     labels_put(&labels, (struct label){bytes_of_text("__name__"), bytes_of_text(RULES_EVALUATED)});
     labels_put(&labels, (struct label){bytes_of_text(RULES_EVALUATED_LABEL), buf_bytes(&value)});
+    labels_put(&labels, (struct label){bytes_of_text("text_hash"), bytes_of_text(hash)});
     if (buf_error(&value) == OK && buf_error(&labels) == OK) {
         g->marker = arena_copy(&g->arena, buf_bytes(&labels));
     }

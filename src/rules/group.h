@@ -26,7 +26,8 @@
 #include "rules/rules.h"
 #include "rules/schedule.h"
 
-/* firekeep_rule_group_evaluated{rule_group="FILE;NAME"}: at the times of evaluations all of whose
+/* firekeep_rule_group_evaluated{rule_group="FILE;NAME",text_hash="..."} 1: at the times of
+ * evaluations of the group, as its text is, all of whose
  * recording rules' results are stored; the value is a number of the group's text. */
 #define RULES_EVALUATED       "firekeep_rule_group_evaluated"
 #define RULES_EVALUATED_LABEL "rule_group"

@@ -40,7 +40,7 @@ struct group {
     struct group_defaults defaults;
     struct schedule schedule;
     int64_t query_offset_ms;
-    struct bytes marker; /* labels of RULES_EVALUATED */
+    struct bytes marker; /* labels of RULES_EVALUATED, of this text */
     bool records, alarms;
     struct rule_at_work *rules;
     uint32_t batch_count;
@@ -74,8 +74,6 @@ MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_l
  * Errors of the view. */
 MUST_CHECK enum err past_recorded(const struct rules_past *past, int64_t slot, bool into_past,
                                   struct why *why);
-/* The value of RULES_EVALUATED for evaluations of the text that the group has now. */
-uint64_t group_mark(const struct group *group);
 /* Adds the evaluations that were made between two times, Unix ns, and to `same`, which may be NULL,
  * those of that text. */
 MUST_CHECK enum err past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns,

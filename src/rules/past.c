@@ -100,16 +100,16 @@ add_times(void *context, struct series_set *set, struct bytes labels)
     const struct made *m = context;
     const struct schedule *schedule = &m->g->schedule;
     struct sample_batch batch;
-    while (bytes_equal(labels, m->g->marker)) {
+    bool is_same = m->same != NULL && bytes_equal(labels, m->g->marker);
+    for (;;) {
         enum err e = series_set_batch(set, &batch, m->why);
         if (e || batch.count == 0) return e;
         for (uint32_t i = 0; i < batch.count; i++) {
             /* A time is cut to milliseconds. */
             int64_t slot = schedule_slot(schedule, (batch.times_ms[i] + 1) * NS_PER_MS - 1);
             if (schedule_time_ns(schedule, slot) / NS_PER_MS != batch.times_ms[i]) continue;
-            bool is_same = batch.kind == SAMPLE_FLOAT && batch.value_bits[i] == group_mark(m->g);
             e = slots_add(m->to, slot);
-            if (e == OK && is_same && m->same != NULL) e = slots_add(m->same, slot);
+            if (e == OK && is_same) e = slots_add(m->same, slot);
             if (e) return why_set(m->why, e, "not enough memory");
         }
     }

@@ -451,13 +451,12 @@ put_marks(struct stretch *s)
     if (rw_build_new(RW_V1, s->ev.host->memory, &build)) return no_memory(s);
     rw_build_series(build, g->marker);
     for (uint32_t step = 0; step < count; step++) {
-        rw_build_float(build, time_ns(s, step) / NS_PER_MS, group_mark(g), 0);
+        rw_build_float(build, time_ns(s, step) / NS_PER_MS, double_bits(1), 0);
     }
     struct rules_written written = {.ticket = 0};
     const struct rules_host *host = s->ev.host;
     struct bytes message;
     enum err e = rw_build_end(build, &message) ? no_memory(s) : OK;
-    /* Where another text of the group was evaluated, its mark stays. */
     if (e == OK) e = host->write(host->context, g->tenant, message, &written, s->why);
     if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, s->why);
     rw_build_free(build);
@@ -574,8 +573,9 @@ plan_step(const struct replay *replay, struct plan *p, bool one, struct replay_c
     }
     enum err e = p->group->past_slot == first - 1 ? OK : past_recorded(&past, first - 1, true, why);
     if (e == OK) e = replay_stretch(replay, p->group, first, last, counts, why);
-    bool is_closed =
-        slots_has(&p->made, last + 1) && (last == p->last || slots_has(&p->same, last + 1));
+    /* The one that follows was made, and is not made again. */
+    bool is_over = schedule_time_ns(&p->group->schedule, last + 1) > replay->until_ns;
+    bool is_closed = slots_has(is_over ? &p->made : &p->same, last + 1);
     if (e == OK && is_closed) e = past_close(&past, last + 1, why);
     p->next = slots_first_missing(&p->same, last + 1);
     return e;
@@ -656,6 +656,23 @@ put_selector(const struct group *g, const struct rule_at_work *rule, struct buf 
     arena_fini(&arena);
 }
 
+/* Of every text that the group had. */
+static void
+put_marks_selector(const struct group *g, struct buf *to)
+{
+    struct bytes name = bytes_of_text(RULES_EVALUATED_LABEL);
+    struct label label = {name, labels_get(g->marker, name)};
+    struct buf labels;
+    buf_init(&labels, g->memory, RULE_FILE_BYTES_MAX);
+    labels_put(&labels, (struct label){bytes_of_text("__name__"), bytes_of_text(RULES_EVALUATED)});
+    labels_put(&labels, label);
+    if (buf_error(&labels))
+        to->failed = ERR_NOMEM;
+    else
+        labels_print_selector(to, buf_bytes(&labels));
+    buf_fini(&labels);
+}
+
 bool
 replay_recorded_at(const struct group *g, uint32_t index, int64_t min_ns, int64_t max_ns,
                    struct buf *to, struct replay_recorded *ret)
@@ -666,7 +683,7 @@ replay_recorded_at(const struct group *g, uint32_t index, int64_t min_ns, int64_
     if (index > g->text.rule_count) return false;
     *ret = (struct replay_recorded){0, -1};
     if (index == g->text.rule_count) {
-        labels_print_selector(to, g->marker);
+        put_marks_selector(g, to);
     } else if (g->rules[index].text->kind == RULE_RECORDING) {
         put_selector(g, &g->rules[index], to);
         offset_ms = g->query_offset_ms;

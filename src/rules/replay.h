@@ -24,6 +24,7 @@ struct replay_counts {
 };
 
 struct replay {
+    int64_t until_ns;              /* Unix: the last time that will be asked for */
     const struct rules_host *host; /* no one is told of alerts */
     const struct rules_terms *terms;
     /* Of an evaluation that failed, and of a message that was rejected in part: why. `rule` NULL:
@@ -44,9 +45,9 @@ MUST_CHECK enum err replay_rounds(struct group *const *groups, uint32_t count, u
 
 /*
  * Makes the evaluations between two times (Unix ns, both inclusive) that are not stored yet as this
- * text of the group makes them. What one of them wrote and the one after the last, if that was made
- * already, did not is marked stale there. Adds to `counts`. After an error all that was written
- * stays, and who repeats it goes on.
+ * text of the group makes them. What one of them wrote and the next one, which was made already,
+ * did not is marked stale there. Adds to `counts`. After an error all that was written stays, and
+ * who repeats it goes on.
  *
  * ERR_CANCELED; errors of the view and of the host.
  */

@@ -1,0 +1,326 @@
+#!/bin/bash
+# rules_replay.sh - firekeep rules: recording rules evaluated over the past, through a server and on a
+# directory, interrupted in every way; and the list of what a server evaluates.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+firekeep=$PWD/build/firekeep
+port=$(free_ports 1)
+url=http://127.0.0.1:$port
+hours=5
+now=$((EPOCHSECONDS / 60 * 60 - 600)) # what comes later a server evaluates itself
+start=$((now - hours * 3600))
+
+# --- helpers ----------------------------------------------------------------------------------------
+
+replay() { # ARGUMENT...
+    "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" "$@" >"$work/replay.out" 2>&1
+    local status=$?
+    cat "$work/replay.out"
+    return $status
+}
+
+through() { # ARGUMENT...: the server
+    replay --url="$url" "$@"
+}
+
+fails() { # STATUS TEXT COMMAND...
+    local said status
+    said=$("${@:3}" 2>&1)
+    status=$?
+    echo "status $status: $said"
+    [[ $status == "$1" && $said == *"$2"* ]]
+}
+
+says() { # TEXT
+    grep -qF -- "$1" "$work/replay.out"
+}
+
+recorded() { # TARGET FILE [SELECTOR]: what there is of rules, as sorted lines
+    local selector=${3:-'{__name__=~".*:.*|firekeep_rule_group_evaluated|st"}'}
+    "$firekeep" export "$1" --start="$start" --end="$now" --match="$selector" --format=csv -o "$2.tmp" 2>"$work/export.out" ||
+        return 1
+    sort "$2.tmp" >"$2"
+    [[ -s $2 ]]
+}
+
+same() { # FILE FILE
+    cmp "$1" "$2" || diff "$1" "$2" | head -n 5
+    cmp -s "$1" "$2"
+}
+
+serve() { # NAME DIRECTORY ARGUMENT...
+    start_firekeep "$1" "$2" "$port" --config.file="$work/conf.yml" "${@:3}"
+}
+
+done_slices() { # COUNT FILE
+    [[ $(sed -n 's/^slices //p' "$2" 2>/dev/null | tr -dc c | wc -c) -ge $1 ]]
+}
+
+# --- what there is ----------------------------------------------------------------------------------
+
+cat >"$work/rules.yml" <<'END'
+groups:
+- name: base
+  interval: 1m
+  rules:
+  - {record: "job:requests:rate5m", expr: "sum by (job) (rate(requests_total[5m]))"}
+  - {record: "instance:requests:rate5m", expr: "sum by (instance) (rate(requests_total[5m])) > 0.3", labels: {busy: "yes"}}
+  - {record: "job:requests:max", expr: "max(job:requests:rate5m)"}
+  - {alert: Busy, expr: "job:requests:max > 1"}
+- name: upper
+  interval: 2m
+  query_offset: 30s
+  rules:
+  - {record: "job:requests:rate1h", expr: "avg_over_time(job:requests:rate5m[1h])"}
+  - {record: "job:latency", expr: "sum by (job) (latency)"}
+- name: itself
+  interval: 5m
+  rules:
+  - {record: "steps:count", expr: "steps:count + 1 or vector(1)"}
+END
+cat >"$work/conf.yml" <<END
+rule_files: [$work/rules.yml]
+rules: {api: true, catch_up: 0s}
+END
+/usr/bin/python3 - "$work/in.om" "$start" "$now" <<'END'
+import sys
+path, start, now = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+with open(path, "w") as to:
+    to.write("# TYPE requests counter\n")
+    for job in range(3):
+        for instance in range(8):
+            value = 0
+            for t in range(start - 3600, now + 1, 15):
+                if (instance + t // 1800) % 5 == 0:
+                    continue
+                value += (instance * 7 + job * 3 + t // 15) % (11 + t // 3600 % 7)
+                to.write(f'requests_total{{job="j{job}",instance="i{instance}"}} {value} {t}\n')
+    to.write("# EOF\n")
+END
+claim "a server with five hours of samples runs" serve server "$work/a" --web.enable-admin-api=true
+claim "samples are imported" "$firekeep" import --url="$url" --format=openmetrics "$work/in.om"
+
+# --- through a server -------------------------------------------------------------------------------
+
+claim "server: rules are evaluated over the past" through
+claim "server: as many evaluations as there are times" grep -Eq \
+    "^$((hours * 60 + hours * 30 + hours * 12)) evaluations of 3 groups, [0-9]{4,} samples" "$work/replay.out"
+claim "server: what was recorded is there" recorded --url="$url" "$work/first"
+
+# Each result is what a query gives at its time, and nothing else is recorded then.
+as_queried() { # NAME EXPRESSION OFFSET-S
+    /usr/bin/python3 - "$url" "$@" "$start" "$now" <<'END'
+import json
+import sys
+import urllib.parse
+import urllib.request
+url, name, expression, offset, start, now = sys.argv[1:]
+
+
+def ask(path, **form):
+    with urllib.request.urlopen(url + path, urllib.parse.urlencode(form).encode(), 60) as answer:
+        return json.load(answer)["data"]["result"]
+
+
+there = {}
+for series in ask("/api/v1/query", query=f"{name}[{int(now) - int(start)}s]", time=now):
+    labels = series["metric"]
+    labels.pop("__name__")
+    for time, value in series["values"]:
+        there.setdefault(time, set()).add((json.dumps(labels, sort_keys=True), value))
+times = sorted(there)
+assert len(times) > 50, len(times)
+for time in times[:: max(1, len(times) // 60)]:
+    wanted = {(json.dumps(dict(r["metric"], **({"busy": "yes"} if name.startswith("instance") else {})),
+                          sort_keys=True), r["value"][1])
+              for r in ask("/api/v1/query", query=expression, time=time)}
+    assert there[time] == wanted, (time, there[time], wanted)
+END
+}
+claim "server: what is recorded is what queries give at these times" as_queried job:requests:rate5m \
+    'sum by (job) (rate(requests_total[5m]))' 0
+claim "server: the same with labels, and series that come and go" as_queried instance:requests:rate5m \
+    'sum by (instance) (rate(requests_total[5m])) > 0.3' 0
+claim "server: the same of what reads another group" as_queried job:requests:rate1h \
+    'avg_over_time(job:requests:rate5m[1h])' 30
+claim "server: series that end are marked stale" grep -q 'instance:requests:rate5m.*[Nn]a[Nn]\|instance:requests:rate5m.*stale' "$work/first"
+claim "server: a rule that reads itself counts on" "$firekeep" query --url="$url" --time="$now" "steps:count == $((hours * 12))"
+claim "server: a second time there is nothing to do" through
+claim "server: and that is told" says "0 evaluations of 3 groups, 0 samples"
+claim "server: nothing has changed" recorded --url="$url" "$work/again"
+claim "server: not a sample" same "$work/first" "$work/again"
+
+# --- on a directory ---------------------------------------------------------------------------------
+
+on() { # DIRECTORY ARGUMENT...
+    replay --storage.path="$1" "${@:2}"
+}
+claim "directory: samples are imported" "$firekeep" import --storage.path="$work/b" --format=openmetrics "$work/in.om"
+claim "directory: rules are evaluated" on "$work/b" --slice=50m --concurrency=1
+claim "directory: what was recorded is there" recorded --storage.path="$work/b" "$work/b.csv"
+claim "directory: it is the same as through a server" same "$work/first" "$work/b.csv"
+claim "directory: of a running server it is refused" fails 1 "a running server or command uses" on "$work/a"
+
+# --- interrupted ------------------------------------------------------------------------------------
+
+begin_slow() { # NAME DIRECTORY: slice by slice, in the background
+    start "$1" "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" \
+        --storage.path="$2" --slice=5s --resume="$work/$1.state"
+    within 60 done_slices 20 "$work/$1.state"
+}
+ended() { # NAME
+    ! is_running "$1"
+}
+claim "killed: samples are imported" "$firekeep" import --storage.path="$work/c" --format=openmetrics "$work/in.om"
+claim "killed: a replay is on its way" begin_slow killed "$work/c"
+crash killed
+claim "killed: the same command continues" on "$work/c" --slice=5s --resume="$work/killed.state"
+claim "killed: where it was" grep -q '^continuing: [0-9]* of [0-9]* slices are done' "$work/replay.out"
+claim "killed: what was recorded is there" recorded --storage.path="$work/c" "$work/c.csv"
+claim "killed: as if nothing had happened" same "$work/first" "$work/c.csv"
+claim "killed: another command does not take its file" fails 1 "belongs to a run with other arguments" \
+    on "$work/c" --slice=2m --resume="$work/killed.state"
+claim "stopped: samples are imported" "$firekeep" import --storage.path="$work/d" --format=openmetrics "$work/in.om"
+claim "stopped: a replay is on its way" begin_slow stopped "$work/d"
+found=$(_index_of stopped)
+kill -INT "${pids[found]}"
+claim "stopped: it ends" within 30 ended stopped
+claim "stopped: and says how to go on" grep -q '^run the same command again to continue' "$work/stopped.log"
+claim "stopped: without its file, what is stored is not repeated" on "$work/d" --slice=1m
+claim "stopped: and that is told" says "evaluations were stored already"
+claim "stopped: what was recorded is there" recorded --storage.path="$work/d" "$work/d.csv"
+claim "stopped: as if nothing had happened" same "$work/first" "$work/d.csv"
+
+# --- rules that change ------------------------------------------------------------------------------
+
+sed -i '/job:requests:max", expr/a\  - {record: "job:requests:min", expr: "min(job:requests:rate5m)"}' "$work/rules.yml"
+claim "new rule: the group is evaluated again" on "$work/b" --group=base
+claim "new rule: nothing is refused" says "$((hours * 60)) evaluations of 1 groups"
+claim "new rule: what was recorded is there" recorded --storage.path="$work/b" "$work/b2.csv"
+grep -v job:requests:min "$work/b2.csv" >"$work/b3.csv"
+grep -v text_hash "$work/first" >"$work/first2"
+grep -v text_hash "$work/b3.csv" >"$work/b4.csv"
+claim "new rule: what was there is as it was" same "$work/first2" "$work/b4.csv"
+claim "new rule: what it records is there" grep -q job:requests:min "$work/b2.csv"
+claim "group: one of no name is refused" fails 1 "group 'none' not found" on "$work/b" --group=none
+claim "group: it can be named with its file" on "$work/b" --group="$work/rules.yml;upper"
+
+# --- overwrite --------------------------------------------------------------------------------------
+
+# Samples of a series that came late.
+/usr/bin/python3 - "$work/late.om" "$start" "$now" <<'END'
+import sys
+path, start, now = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+with open(path, "w") as to:
+    to.write("# TYPE requests counter\n")
+    for t in range(start, now + 1, 15):
+        to.write(f'requests_total{{job="late",instance="late"}} {t % 100000} {t}\n')
+    to.write("# EOF\n")
+END
+claim "overwrite: samples come late" "$firekeep" import --storage.path="$work/b" --format=openmetrics "$work/late.om"
+claim "overwrite: without it, what is stored is not evaluated again" on "$work/b"
+claim "overwrite: that it is not is told" says "0 evaluations of 3 groups"
+claim "overwrite: all is evaluated again" on "$work/b" --overwrite --resume="$work/over.state"
+claim "overwrite: what was there is deleted" grep -q '^deleted [0-9]* samples' "$work/replay.out"
+claim "overwrite: a second time it is not, with the progress" on "$work/b" --overwrite --resume="$work/over.state"
+claim "overwrite: nothing is deleted then" fails 1 '' grep '^deleted' "$work/replay.out"
+claim "overwrite: a directory with all samples from the beginning" "$firekeep" import --storage.path="$work/e" \
+    --format=openmetrics "$work/in.om" "$work/late.om"
+claim "overwrite: rules are evaluated there" on "$work/e"
+claim "overwrite: what was recorded there" recorded --storage.path="$work/e" "$work/e.csv"
+claim "overwrite: what was recorded" recorded --storage.path="$work/b" "$work/b4.csv"
+claim "overwrite: it is the same" same "$work/e.csv" "$work/b4.csv"
+cat >>"$work/rules.yml" <<'END'
+- name: other
+  rules:
+  - {record: "job:latency", expr: "vector(1)"}
+END
+claim "overwrite: what another group records is not deleted" fails 1 "group 'other' records 'job:latency', too" \
+    on "$work/b" --overwrite --group=upper
+head -n -3 "$work/rules.yml" >"$work/rules.tmp" && mv "$work/rules.tmp" "$work/rules.yml"
+claim "overwrite: through a server" through --overwrite
+claim "overwrite: it deletes there" grep -q '^deleted [0-9]* samples' "$work/replay.out"
+claim "overwrite: what was recorded there" recorded --url="$url" "$work/a2.csv"
+grep -v text_hash "$work/b2.csv" >"$work/b5.csv"
+grep -v text_hash "$work/a2.csv" >"$work/a3.csv"
+claim "overwrite: all of it came back" same "$work/b5.csv" "$work/a3.csv"
+
+# --- rules that fail --------------------------------------------------------------------------------
+
+cat >"$work/bad.yml" <<'END'
+groups:
+- name: bad
+  interval: 10m
+  rules:
+  - {record: "bad:match", expr: "requests_total * on (job) requests_total"}
+  - {record: "good:count", expr: "count(requests_total)"}
+END
+claim "failing: the status is 1" fails 1 "" through "$work/bad.yml"
+claim "failing: file, group, rule, time and reason are told" grep -Eq \
+    "bad.yml: group 'bad', rule 'bad:match', 20[-0-9T:.]*Z: .*duplicate series" "$work/replay.out"
+claim "failing: how many is told" says "$((hours * 6)) evaluations of a rule failed"
+claim "failing: the other rule is evaluated" "$firekeep" query --url="$url" --time="$now" \
+    "count_over_time(good:count[${hours}h]) == $((hours * 6))"
+
+# --- stored by the ruler API ------------------------------------------------------------------------
+
+post() { # NAMESPACE YAML
+    [[ $(curl -s -o "$work/posted" -w '%{http_code}' --data-binary "$2" "$url/config/v1/rules/$1") == 202 ]]
+}
+claim "stored: a group is stored" post 'my%20space' 'name: stored
+interval: 10m
+rules: [{record: st, expr: sum(requests_total)}]'
+claim "stored: it is replayed with those of files" through
+claim "stored: its evaluations" says "$((hours * 6)) evaluations of 4 groups"
+claim "stored: what it records is there" recorded --url="$url" "$work/st" st
+claim "stored: it is listed" fails 0 'my space' "$firekeep" rules list --url="$url" --group=stored
+
+# --- the server goes away ---------------------------------------------------------------------------
+
+start away "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" --url="$url" \
+    --slice=10s --overwrite --resume="$work/away.state"
+claim "server away: a replay is on its way" within 60 done_slices 20 "$work/away.state"
+crash server
+claim "server away: it waits" within 30 grep -q 'retrying in' "$work/away.log"
+claim "server away: the server comes back" serve server "$work/a" --web.enable-admin-api=true
+claim "server away: the replay ends" within 60 ended away
+claim "server away: with all that is to be done" done_slices $((hours * 360)) "$work/away.state"
+claim "server away: what was recorded" recorded --url="$url" "$work/a3.csv" '{__name__=~".*:.*"}'
+claim "server away: what was recorded before" recorded --storage.path="$work/c" "$work/c2.csv" '{__name__=~".*:.*"}'
+grep -v 'job:requests:min\|good:count' "$work/a3.csv" >"$work/a4.csv"
+claim "server away: nothing is missing" same "$work/c2.csv" "$work/a4.csv"
+claim "server away: without one it fails" fails 1 "" "$firekeep" rules list --url=http://127.0.0.1:1 --retry=1s
+
+# --- the list ---------------------------------------------------------------------------------------
+
+claim "list: files, groups, rules and alerts" fails 0 "$work/rules.yml  base    Busy                      alerting" \
+    "$firekeep" rules list --url="$url"
+evaluated() {
+    "$firekeep" rules list --url="$url" --group=base --format=json |
+        jq -e '[.rules[] | select(.health == "ok" and .lastEvaluationMs > 0)] | length == 5' >/dev/null
+}
+claim "list: as JSON, with health and time, once they were evaluated" within 75 evaluated
+claim "list: a group of no name is refused" fails 1 "group 'none' not found" \
+    "$firekeep" rules list --url="$url" --group=none
+
+# --- paths and usage --------------------------------------------------------------------------------
+
+relative() {
+    (cd "$work" && "$firekeep" rules replay --url="$url" --start="$start" --end="$now" --config.file=conf2.yml)
+}
+sed "s|$work/||" "$work/conf.yml" >"$work/conf2.yml"
+claim "path: another one than the server's is refused" fails 1 "the path decides when rules are evaluated" relative
+claim "usage: a time is required" fails 2 "--start and --end are required" "$firekeep" rules replay --url="$url"
+claim "usage: list or replay" fails 2 "expected list or replay" "$firekeep" rules
+claim "usage: list takes no files" fails 2 "list takes no files" "$firekeep" rules list "$work/rules.yml"
+claim "usage: end before start" fails 2 "--start is later than --end" \
+    "$firekeep" rules replay --start="$now" --end="$start"
+claim "usage: without rules" fails 1 "there are no rules" "$firekeep" rules replay --storage.path="$work/c" \
+    --start="$start" --end="$now"
+claim "usage: a file that is not there" fails 1 "no such file" on "$work/c" "$work/nothing.yml"
+echo 'groups: [{nam: x}]' >"$work/wrong.yml"
+claim "usage: a file that is wrong" fails 1 "wrong.yml:1:11: unknown key 'nam'" on "$work/c" "$work/wrong.yml"
+exit $((failures > 0))
