@@ -283,6 +283,9 @@ install: program
 	sed 's|/usr/local/|$(PREFIX)/|g' packaging/firekeep.service \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/firekeep.service
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/firekeep.service
+	install -D -m 644 docs/firekeep.rules.yml $(DESTDIR)$(PREFIX)/share/firekeep/firekeep.rules.yml
+	sed 's|\.\./docs/||' packaging/firekeep.yml > $(DESTDIR)$(PREFIX)/share/firekeep/firekeep.yml
+	chmod 644 $(DESTDIR)$(PREFIX)/share/firekeep/firekeep.yml
 	cp -R --no-preserve=mode,ownership $(wildcard README.md CHANGELOG.md SECURITY.md LICENSE docs) \
 		$(DESTDIR)$(PREFIX)/share/doc/firekeep/
 

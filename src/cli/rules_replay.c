@@ -60,6 +60,8 @@ struct replaying {
     int64_t min_ns, max_ns;
     bool failed;
     uint64_t told;
+    uint64_t evaluations; /* that were made */
+    uint64_t groups_done; /* in all slices */
 };
 
 /* --- the host of the rules -------------------------------------------------------------------- */
@@ -200,19 +202,37 @@ take_group(struct replaying *r)
 }
 
 static void
+note_done(struct replaying *r, uint64_t evaluations, uint32_t groups)
+{
+    lock_take(&r->lock);
+    r->evaluations += evaluations;
+    r->groups_done += groups;
+    lock_drop(&r->lock);
+}
+
+static void
+worker_end(struct worker *w)
+{
+    struct replaying *r = w->of;
+    lock_take(&r->lock);
+    r->failed |= w->error != OK;
+    r->running--;
+    cond_wake_all(&r->cond);
+    lock_drop(&r->lock);
+}
+
+static void
 worker_run(void *context)
 {
     struct worker *w = context;
     struct replaying *r = w->of;
     struct group *group;
     while (w->error == OK && (group = take_group(r)) != NULL) {
+        uint64_t before = w->counts.made;
         w->error = replay_group(&w->replay, group, r->min_ns, r->max_ns, &w->counts, &w->why);
+        note_done(r, w->counts.made - before, 1);
     }
-    lock_take(&r->lock);
-    r->failed |= w->error != OK;
-    r->running--;
-    cond_wake_all(&r->cond);
-    lock_drop(&r->lock);
+    worker_end(w);
 }
 
 /* All groups that need each other, by one worker. */
@@ -224,6 +244,7 @@ worker_run_together(void *context)
     struct budget *memory = &r->asking->memory;
     size_t bytes = r->count * sizeof(struct group *);
     struct group **groups = mem_alloc(memory, bytes);
+    uint64_t before = w->counts.made;
     uint32_t count = 0;
     for (uint32_t i = 0; groups != NULL && i < r->count; i++) {
         if (r->rounds[i] == REPLAY_TOGETHER) groups[count++] = r->groups[i];
@@ -232,11 +253,8 @@ worker_run_together(void *context)
                               : replay_together(&w->replay, groups, count, r->min_ns, r->max_ns,
                                                 &w->counts, &w->why);
     mem_free(memory, groups, bytes);
-    lock_take(&r->lock);
-    r->failed |= w->error != OK;
-    r->running--;
-    cond_wake_all(&r->cond);
-    lock_drop(&r->lock);
+    note_done(r, w->counts.made - before, count);
+    worker_end(w);
 }
 
 static void
@@ -248,6 +266,10 @@ await_workers(struct replaying *r)
         if (atomic_load_explicit(r->asking->stop, memory_order_relaxed)) {
             atomic_store(&r->canceled, "stopped");
         }
+        uint64_t evaluations = r->evaluations, done = r->groups_done;
+        lock_drop(&r->lock);
+        progress_show(&r->asking->progress, evaluations, done, (uint64_t)r->state.count * r->count);
+        lock_take(&r->lock);
     }
     lock_drop(&r->lock);
 }
@@ -338,13 +360,15 @@ replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
     struct slice_state *s = &r->state;
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < s->count; i++) {
-        if (s->slices[i] == 'c') continue;
+        if (s->slices[i] == 'c') {
+            r->groups_done += r->count;
+            continue;
+        }
         e = replay_slice(r, i, why);
         gather_counts(r, all);
         if (e) break;
         s->slices[i] = 'c';
         e = slice_state_save(s, false, why);
-        progress_show(&r->asking->progress, all->made, slice_state_in(s, "c"), s->count);
     }
     struct why saved = {""};
     enum err of_save = slice_state_save(s, true, &saved);
