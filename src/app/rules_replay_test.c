@@ -112,22 +112,23 @@ asked_fini(struct asked *a)
     arena_fini(&a->arena);
 }
 
-static void
+static enum err
 replay_slice(struct asked *a, int64_t min_ns, int64_t max_ns)
 {
     struct group *together[GROUPS_MAX];
     uint32_t count = 0;
     struct why why = {""};
+    enum err e = OK;
     for (uint32_t round = 0; round < a->round_count; round++) {
-        for (uint32_t i = 0; i < a->count; i++) {
+        for (uint32_t i = 0; e == OK && i < a->count; i++) {
             if (a->rounds[i] != round) continue;
-            must(replay_group(&a->replay, a->groups[i], min_ns, max_ns, &a->counts, &why));
+            e = replay_group(&a->replay, a->groups[i], min_ns, max_ns, &a->counts, &why);
         }
     }
     for (uint32_t i = 0; i < a->count; i++) {
         if (a->rounds[i] == REPLAY_TOGETHER) together[count++] = a->groups[i];
     }
-    must(replay_together(&a->replay, together, count, min_ns, max_ns, &a->counts, &why));
+    return e ? e : replay_together(&a->replay, together, count, min_ns, max_ns, &a->counts, &why);
 }
 
 /* From one second of the simulation to before another. */
@@ -138,7 +139,7 @@ replay(struct asked *a, int64_t from_s, int64_t to_s, int64_t slice_s)
     a->replay.until_ns = begin_ns + to_s * NS_PER_S - 1;
     for (int64_t s = from_s; s < to_s; s += slice_s) {
         int64_t end_s = s + slice_s < to_s ? s + slice_s : to_s;
-        replay_slice(a, begin_ns + s * NS_PER_S, begin_ns + end_s * NS_PER_S - 1);
+        must(replay_slice(a, begin_ns + s * NS_PER_S, begin_ns + end_s * NS_PER_S - 1));
     }
 }
 
@@ -216,12 +217,43 @@ test_evaluations_that_a_server_missed_are_made(void **state)
     }
 }
 
+static void
+test_after_refused_memory_a_replay_goes_on(void **state)
+{
+    static struct rules_sim whole, later;
+    enum { TOTAL_S = 900 };
+    uint64_t refused = 0;
+    (void)state;
+    sim_init(&whole, 1, rules);
+    sim_pass(&whole, TOTAL_S);
+    for (uint64_t i = 1; i <= sim_seed_count(20); i++) {
+        struct asked a;
+        sim_init(&later, 1, nothing);
+        sim_pass(&later, TOTAL_S);
+        asked_init(&a, &later, rules);
+        a.replay.until_ns = (SIM_BEGIN + TOTAL_S * 1000) * NS_PER_MS - 1;
+        mem_fail_nth(1 + sim_mix(7, i) % 4000, i % 2 == 0);
+        enum err e = replay_slice(&a, SIM_BEGIN * NS_PER_MS, a.replay.until_ns);
+        mem_fail_nth(0, false);
+        assert_true(e == OK || e == ERR_NOMEM);
+        refused += e != OK;
+        replay(&a, 0, TOTAL_S, 400);
+        assert_same_records(&whole, &later, "job:.*|load:.*|scalar|shared|of:ends|steps|ping|pong",
+                            TOTAL_S);
+        asked_fini(&a);
+        sim_fini(&later);
+    }
+    assert_true(refused > 0);
+    sim_fini(&whole);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_replayed_write_what_a_server_wrote_that_evaluated_them),
         cmocka_unit_test(test_evaluations_that_a_server_missed_are_made),
+        cmocka_unit_test(test_after_refused_memory_a_replay_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
