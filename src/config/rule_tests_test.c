@@ -368,6 +368,30 @@ test_merges_and_aliases_end(void **state)
     buf_fini(&text);
 }
 
+/* As many as a file may hold: to load them first would take hours. */
+static void
+test_what_takes_long_to_load_is_refused_before(void **state)
+{
+    struct buf text;
+    (void)state;
+    buf_init(&text, NULL, RULE_TESTS_BYTES_MAX);
+    buf_put_text(&text, "tests: ");
+    while (text.size < RULE_TESTS_BYTES_MAX - 1) {
+        buf_put_u8(&text, '[');
+    }
+    buf_put_u8(&text, 0);
+    check_refused((const char *)text.at, "t.yml:1:39: nested too deeply");
+    buf_clear(&text);
+    buf_put_text(&text, "rule_files: [");
+    for (unsigned i = 0; text.size < RULE_TESTS_BYTES_MAX - 32; i++) {
+        buf_printf(&text, "&a%u a,\n", i);
+    }
+    buf_put_text(&text, "]");
+    buf_put_u8(&text, 0);
+    check_refused((const char *)text.at, "t.yml:1001:1: at most 1000 anchors are allowed");
+    buf_fini(&text);
+}
+
 static void
 test_limits_hold(void **state)
 {
@@ -588,6 +612,7 @@ main(void)
         cmocka_unit_test(test_what_is_wrong_is_told_with_its_place),
         cmocka_unit_test(test_what_is_no_number_is_refused),
         cmocka_unit_test(test_merges_and_aliases_end),
+        cmocka_unit_test(test_what_takes_long_to_load_is_refused_before),
         cmocka_unit_test(test_limits_hold),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_rule_files_are_found_by_patterns_in_any_element),
