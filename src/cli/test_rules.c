@@ -19,6 +19,8 @@
 
 enum { FILE_BYTES_MAX = 1 << 30, JUNIT_FILE_BYTES_MAX = 512 << 20 };
 
+static const uint64_t memory_bytes_max = UINT64_C(2) << 30;
+
 struct test_rules_options {
     struct flag_texts run;
     bool debug, diff, ignore_unknown_fields;
@@ -56,6 +58,7 @@ struct running {
     struct searcher *names; /* of tests that are run; NULL: all are */
     struct junit junit;
     struct env *env;
+    struct budget memory;
 
     /* Of the file at hand. */
     struct arena arena;
@@ -210,6 +213,8 @@ run_test(struct running *r, const struct rule_test *test, struct why *why)
 {
     const struct rule_unit_options options = {
         .env = r->env,
+        .memory = &r->memory,
+        .file = r->path,
         .evaluation_interval_ms = r->tests.evaluation_interval_ms,
         .fuzzy_compare = r->tests.fuzzy_compare,
         .groups = r->groups,
@@ -277,7 +282,7 @@ run_file(struct running *r, const char *path)
 {
     struct why why = {""};
     int64_t at_ms = env_realtime_ms(r->env);
-    arena_init(&r->arena, NULL, FILE_BYTES_MAX, 0);
+    arena_init(&r->arena, &r->memory, FILE_BYTES_MAX, 0);
     r->path = path;
     r->tests = (struct rule_tests){.evaluation_interval_ms = 0};
     r->groups = NULL;
@@ -374,7 +379,8 @@ test_rules(int argc, char **argv)
         return cli_usage_error("test", "rules: %s", why_text(&why, e));
     }
     log_to_fd(-1); /* failures of rules are told as failures of tests */
-    junit_init(&r.junit, NULL);
+    budget_init(&r.memory, "test", memory_bytes_max, NULL);
+    junit_init(&r.junit, &r.memory);
     for (int i = 1; i <= count; i++) {
         if (!run_file(&r, argv[i])) code = EXIT_FAILED;
     }

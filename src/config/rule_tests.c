@@ -42,9 +42,12 @@ struct field {
     const struct shape *inner; /* of FIELD_MAPPINGS */
 };
 
+enum { NO_PLACE = -1 };
+
 /* A kind of mapping. */
 struct shape {
     size_t bytes;
+    ptrdiff_t place;            /* offset of where it stands, or NO_PLACE */
     const struct field *fields; /* ended by a NULL name; at most FIELDS_MAX */
 };
 
@@ -57,6 +60,7 @@ struct shape {
 
 static const struct shape series_shape = {
     sizeof(struct rule_test_series),
+    offsetof(struct rule_test_series, place),
     (const struct field[]){
         ROW(rule_test_series, "series", FIELD_TEXT, series, NULL),
         ROW(rule_test_series, "values", FIELD_TEXT, values, NULL),
@@ -65,6 +69,7 @@ static const struct shape series_shape = {
 };
 static const struct shape alert_shape = {
     sizeof(struct rule_test_alert),
+    NO_PLACE,
     (const struct field[]){
         ROW(rule_test_alert, "exp_labels", FIELD_NAMED_TEXTS, labels, NULL),
         ROW(rule_test_alert, "exp_annotations", FIELD_NAMED_TEXTS, annotations, NULL),
@@ -73,6 +78,7 @@ static const struct shape alert_shape = {
 };
 static const struct shape alerts_shape = {
     sizeof(struct rule_test_alerts),
+    NO_PLACE,
     (const struct field[]){
         ROW(rule_test_alerts, "eval_time", FIELD_DURATION, at_ms, NULL),
         ROW(rule_test_alerts, "alertname", FIELD_TEXT, alertname, NULL),
@@ -82,6 +88,7 @@ static const struct shape alerts_shape = {
 };
 static const struct shape sample_shape = {
     sizeof(struct rule_test_sample),
+    NO_PLACE,
     (const struct field[]){
         ROW(rule_test_sample, "labels", FIELD_TEXT, labels, NULL),
         ROW(rule_test_sample, "value", FIELD_NUMBER, bits, NULL),
@@ -91,6 +98,7 @@ static const struct shape sample_shape = {
 };
 static const struct shape expression_shape = {
     sizeof(struct rule_test_expression),
+    NO_PLACE,
     (const struct field[]){
         ROW(rule_test_expression, "expr", FIELD_TEXT, expression, NULL),
         ROW(rule_test_expression, "eval_time", FIELD_DURATION, at_ms, NULL),
@@ -100,6 +108,7 @@ static const struct shape expression_shape = {
 };
 static const struct shape test_shape = {
     sizeof(struct rule_test),
+    offsetof(struct rule_test, place),
     (const struct field[]){
         ROW(rule_test, "interval", FIELD_DURATION, interval_ms, NULL),
         ROW(rule_test, "input_series", FIELD_MAPPINGS, input_series, &series_shape),
@@ -114,6 +123,7 @@ static const struct shape test_shape = {
 };
 static const struct shape file_shape = {
     sizeof(struct rule_tests),
+    NO_PLACE,
     (const struct field[]){
         ROW(rule_tests, "rule_files", FIELD_TEXTS, rule_files, NULL),
         ROW(rule_tests, "evaluation_interval", FIELD_DURATION, evaluation_interval_ms, NULL),
@@ -383,12 +393,16 @@ read_texts(struct tests_reading *x, const yaml_node_t *node, const char *name, v
 }
 
 static void
-put_defaults(const struct shape *shape, void *to)
+put_defaults(const struct shape *shape, const yaml_node_t *node, void *to)
 {
     static const char *const empty = "";
     for (const struct field *f = shape->fields; f->name != NULL; f++) {
         if (f->kind == FIELD_TEXT) memcpy((uint8_t *)to + f->offset, &empty, sizeof empty);
     }
+    if (shape->place == NO_PLACE) return;
+    const struct rule_test_place place = {(uint32_t)node->start_mark.line + 1,
+                                          (uint32_t)node->start_mark.column + 1};
+    memcpy((uint8_t *)to + shape->place, &place, sizeof place);
 }
 
 static enum err
@@ -404,8 +418,9 @@ read_mappings(struct tests_reading *x, const yaml_node_t *node, const struct fie
         yaml_node_t *item;
         void *one = items + i * shape->bytes;
         enum err e = find_node(x, node->data.sequence.items.start[i], &item);
-        put_defaults(shape, one);
-        if (e == OK && !is_null(item)) e = read_mapping(x, item, shape, field->name, one, 0);
+        if (e) return e;
+        put_defaults(shape, item, one);
+        if (!is_null(item)) e = read_mapping(x, item, shape, field->name, one, 0);
         if (e) return e;
     }
     put_list(to, items, count);

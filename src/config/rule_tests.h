@@ -25,8 +25,14 @@ enum {
     RULE_TESTS_NAMES_MAX = 1000      /* of a list of names, or of labels */
 };
 
+/* From 1 on. */
+struct rule_test_place {
+    uint32_t line, column;
+};
+
 /* Texts that are not given are "", times and durations 0. Names are in order. */
 struct rule_test_series {
+    struct rule_test_place place;
     const char *series, *values;
 };
 struct rule_test_series_list {
@@ -75,6 +81,7 @@ struct rule_test_expression_list {
 };
 
 struct rule_test {
+    struct rule_test_place place;
     const char *name;
     int64_t interval_ms; /* 0: that of evaluations */
     int64_t start_ms;    /* Unix */
