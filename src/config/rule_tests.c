@@ -31,6 +31,7 @@ enum field_kind {
     FIELD_BOOL,
     FIELD_NUMBER,
     FIELD_TEXTS,
+    FIELD_DISTINCT_TEXTS,
     FIELD_NAMED_TEXTS,
     FIELD_MAPPINGS
 };
@@ -127,7 +128,7 @@ static const struct shape file_shape = {
     (const struct field[]){
         ROW(rule_tests, "rule_files", FIELD_TEXTS, rule_files, NULL),
         ROW(rule_tests, "evaluation_interval", FIELD_DURATION, evaluation_interval_ms, NULL),
-        ROW(rule_tests, "group_eval_order", FIELD_TEXTS, group_eval_order, NULL),
+        ROW(rule_tests, "group_eval_order", FIELD_DISTINCT_TEXTS, group_eval_order, NULL),
         ROW(rule_tests, "fuzzy_compare", FIELD_BOOL, fuzzy_compare, NULL),
         ROW(rule_tests, "tests", FIELD_MAPPINGS, tests, &test_shape),
         {NULL},
@@ -392,6 +393,23 @@ read_texts(struct tests_reading *x, const yaml_node_t *node, const char *name, v
     return OK;
 }
 
+static enum err
+read_distinct_texts(struct tests_reading *x, const yaml_node_t *node, const char *name,
+                    struct text_list *to)
+{
+    enum err e = read_texts(x, node, name, to);
+    for (uint32_t i = 0; e == OK && i < to->count; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            if (strcmp(to->items[i], to->items[k]) != 0) continue;
+            int number = node->data.sequence.items.start[i];
+            return reader_complain_at(
+                &x->in, yaml_document_get_node(&x->document, number)->start_mark,
+                "%s: %s is there twice", name, shown_of(bytes_of_text(to->items[i])).text);
+        }
+    }
+    return e;
+}
+
 static void
 put_defaults(const struct shape *shape, const yaml_node_t *node, void *to)
 {
@@ -577,6 +595,8 @@ read_value(struct tests_reading *x, const yaml_node_t *node, const struct field 
         return read_number(x, node, field->name, to);
     case FIELD_TEXTS:
         return read_texts(x, node, field->name, to);
+    case FIELD_DISTINCT_TEXTS:
+        return read_distinct_texts(x, node, field->name, to);
     case FIELD_NAMED_TEXTS:
         return read_named(x, node, field->name, to);
     default:
@@ -663,19 +683,6 @@ read_mapping(struct tests_reading *x, const yaml_node_t *node, const struct shap
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-static enum err
-check_order(struct tests_reading *x, const struct text_list *order)
-{
-    for (uint32_t i = 0; i < order->count; i++) {
-        for (uint32_t k = 0; k < i; k++) {
-            if (strcmp(order->items[i], order->items[k]) != 0) continue;
-            return why_set(x->in.why, ERR_INPUT, "%s: group_eval_order: group %s is there twice",
-                           x->in.file_name, shown_of(bytes_of_text(order->items[i])).text);
-        }
-    }
-    return OK;
-}
-
 /* What the events of a document come to. */
 struct form {
     unsigned nested, anchors, documents;
@@ -751,7 +758,7 @@ read_document(struct tests_reading *x, struct rule_tests *tests)
             e = read_mapping(x, root, &file_shape, NULL, tests, 0);
         }
     }
-    return e ? e : check_order(x, &tests->group_eval_order);
+    return e;
 }
 
 enum err

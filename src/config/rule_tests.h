@@ -121,7 +121,7 @@ MUST_CHECK enum err rule_tests_parse(const char *file, struct bytes text, struct
  * ".."; those of one pattern by name, and each once. Wildcards may stand in any element, and are
  * those of sys/file_pattern.h. `unmatched` is told patterns that match nothing.
  *
- * ERR_INPUT   a pattern has no end: "syntax error in pattern".
+ * ERR_INPUT   a pattern has no end.
  * ERR_LIMIT   more than RULE_TESTS_FILES_MAX, or a path that is too long. ERR_NOMEM; errors of
  *             env_listdir().
  */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/shown.h"
 #include "config/path_from.h"
 #include "config/rule_tests.h"
 #include "sys/env.h"
@@ -131,7 +132,10 @@ rule_tests_find_files(struct env *env, const char *file, const struct text_list 
         const char *pattern = patterns->items[i];
         if (pattern[0] != '\0') pattern = path_from(arena, file, pattern);
         if (pattern == NULL) return no_memory(why);
-        if (!is_complete(pattern)) return why_set(why, ERR_INPUT, "syntax error in pattern");
+        if (!is_complete(pattern)) {
+            return why_set(why, ERR_INPUT, "%s: rule_files: %s: syntax error in pattern", file,
+                           shown_of(bytes_of_text(patterns->items[i])).text);
+        }
         f.first = f.found.count;
         enum err e = pattern[0] == '\0' ? OK : expand(&f, pattern);
         if (e) return e;

@@ -287,6 +287,15 @@ def run(tool, directory, files):
 MISTAKE = "histogram has a span whose offset is negative"
 
 
+HINT = re.compile(r"counter_reset_hint:\w+ ?")
+
+
+def is_about_hint(failure):
+    """The sample before is too old for a query to see it, and a hint is about it: docs/rules.md."""
+    found = re.search(r"\n        exp: (.*)\n        got: (.*)$", failure)
+    return found is not None and HINT.sub("", found[1]) == HINT.sub("", found[2])
+
+
 def excused(ours, theirs):
     """Failures whose texts may differ."""
     # The order of series in a sentence about several is that of a hash table.
@@ -294,8 +303,7 @@ def excused(ours, theirs):
     if re.search(duplicate, ours) and re.search(duplicate, theirs):
         return True
     # Which histograms are gauges after a subtraction is told as newer versions tell it.
-    hint = re.compile(r"counter_reset_hint:\w+ ?")
-    if hint.search(ours + theirs) and hint.sub("", ours) == hint.sub("", theirs):
+    if HINT.search(ours + theirs) and HINT.sub("", ours) == HINT.sub("", theirs):
         return True
     # Ours say which series it is, promtool's in which line of all series together.
     place = re.compile(r"^(?:\S+: series '.*': )?\d+:(?=\d+: parse error: )")
@@ -310,10 +318,10 @@ def excused(ours, theirs):
 
 def compare(index, what, ours, theirs, directory):
     """Whether both say the same of a file; prints what differs."""
-    a, b = failures_of(ours[1:]), failures_of(theirs[1:])
+    a, b = ([x for x in failures_of(said[1:]) if not is_about_hint(x)] for said in (ours, theirs))
     if any(MISTAKE in failure for failure in b):
         return True
-    same = ours[0] == theirs[0] and len(a) == len(b) and all(x == y or excused(x, y) for x, y in zip(a, b))
+    same = (ours[0] == theirs[0] or a == b == []) and len(a) == len(b) and all(x == y or excused(x, y) for x, y in zip(a, b))
     if not same:
         print("--- %s/test%d.yml, %s" % (directory, index, what))
         for x in range(max(len(a), len(b))):
