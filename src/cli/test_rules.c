@@ -167,6 +167,12 @@ read_rule_file(struct running *r, const char *path, struct why *why)
     return OK;
 }
 
+/* A group, where it stands in group_eval_order, and in the files. */
+struct placed_group {
+    const struct rule_group *group;
+    uint32_t place, number;
+};
+
 static uint32_t
 place_in_order(const struct running *r, const struct rule_group *group)
 {
@@ -178,19 +184,27 @@ place_in_order(const struct running *r, const struct rule_group *group)
     return place < order->count ? place : 0; /* others come with the first, as in promtool */
 }
 
-/* By group_eval_order, then as they stand in the files. */
-static void
-sort_groups(struct running *r)
+static int
+compare_places(const void *a, const void *b)
 {
-    for (uint32_t i = 1; i < r->group_count; i++) {
-        const struct rule_group *group = r->groups[i];
-        uint32_t place = i;
-        for (; place > 0 && place_in_order(r, r->groups[place - 1]) > place_in_order(r, group);
-             place--) {
-            r->groups[place] = r->groups[place - 1];
-        }
-        r->groups[place] = group;
+    const struct placed_group *x = a, *y = b;
+    if (x->place != y->place) return x->place < y->place ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static enum err
+sort_groups(struct running *r, struct why *why)
+{
+    struct placed_group *placed = arena_alloc(&r->arena, (r->group_count + 1) * sizeof *placed);
+    if (placed == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", r->path);
+    for (uint32_t i = 0; i < r->group_count; i++) {
+        placed[i] = (struct placed_group){r->groups[i], place_in_order(r, r->groups[i]), i};
     }
+    if (r->group_count > 1) qsort(placed, r->group_count, sizeof *placed, compare_places);
+    for (uint32_t i = 0; i < r->group_count; i++) {
+        r->groups[i] = placed[i].group;
+    }
+    return OK;
 }
 
 static enum err
@@ -202,8 +216,7 @@ read_rule_files(struct running *r, struct why *why)
     for (uint32_t i = 0; e == OK && i < paths.count; i++) {
         e = read_rule_file(r, paths.items[i], why);
     }
-    if (e == OK && r->tests.group_eval_order.count > 0) sort_groups(r);
-    return e;
+    return e ? e : sort_groups(r, why);
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */

@@ -122,8 +122,8 @@ MUST_CHECK enum err rule_tests_parse(const char *file, struct bytes text, struct
  * those of sys/file_pattern.h. `unmatched` is told patterns that match nothing.
  *
  * ERR_INPUT   a pattern has no end.
- * ERR_LIMIT   more than RULE_TESTS_FILES_MAX, or a path that is too long. ERR_NOMEM; errors of
- *             env_listdir().
+ * ERR_LIMIT   more than RULE_TESTS_FILES_MAX, too many directories to look into, or a path that is
+ * too long. ERR_NOMEM; errors of env_listdir().
  */
 enum { RULE_TESTS_FILES_MAX = 10000 };
 struct env;

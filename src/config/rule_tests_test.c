@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "config/rule_tests.h"
@@ -547,6 +548,32 @@ test_rule_files_are_found_by_patterns_in_any_element(void **state)
 }
 
 static void
+test_links_that_lead_in_circles_are_not_followed_for_long(void **state)
+{
+    char dir[] = "/tmp/rule_tests_XXXXXX", file[300], link[300];
+    const char *items[] = {"*/*/*/*/*/*/*/*/*/*/*/*.yml"};
+    const struct text_list list = {items, 1};
+    struct text_list found = {NULL};
+    char told[1000] = "";
+    struct why why = {""};
+    struct arena arena;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    for (char c = 'a'; c < 'k'; c++) {
+        snprintf(link, sizeof link, "%s/%c", dir, c);
+        assert_int_equal(symlink(".", link), 0);
+    }
+    snprintf(file, sizeof file, "%s/t.yml", dir);
+    arena_init(&arena, NULL, 0, 0);
+    assert_int_equal(
+        rule_tests_find_files(env_real(), file, &list, &arena, note_unmatched, told, &found, &why),
+        ERR_LIMIT);
+    assert_non_null(strstr(why.text, "/t.yml: rule_files: more than 20000 directories to search"));
+    arena_fini(&arena);
+    assert_int_equal(env_remove_tree(env_real(), dir, &why), OK);
+}
+
+static void
 test_patterns_without_an_end_are_refused(void **state)
 {
     static const char *const patterns[] = {"[",    "a[b",  "[]",  "[]a]", "a\\",
@@ -619,6 +646,7 @@ main(void)
         cmocka_unit_test(test_limits_hold),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_rule_files_are_found_by_patterns_in_any_element),
+        cmocka_unit_test(test_links_that_lead_in_circles_are_not_followed_for_long),
         cmocka_unit_test(test_patterns_without_an_end_are_refused),
         cmocka_unit_test(test_each_allocation_for_patterns_may_fail),
     };
