@@ -13,7 +13,9 @@
 enum err
 testing_no_memory(struct testing *t)
 {
-    return why_set(t->why, ERR_NOMEM, "not enough memory for the test");
+    const struct rule_test_place *place = &t->test->place;
+    return why_set(t->why, ERR_NOMEM, "%s:%u:%u: not enough memory for the test", t->options->file,
+                   place->line, place->column);
 }
 
 enum err
@@ -228,14 +230,25 @@ check_names(struct testing *t, bool *ret_fine)
     return OK;
 }
 
-/* *ret_fine false: steps would leave the times that can be written in nanoseconds. */
+/* *ret_fine false: there are too many steps, or times that cannot be written in nanoseconds. */
 static enum err
 check_times(struct testing *t, bool *ret_fine)
 {
-    int64_t last_ms = last_time(t->test);
-    if (last_ms <= INT64_MAX / NS_PER_MS / 2) return OK;
+    const struct rule_test_place *place = &t->test->place;
+    int64_t last_ms = last_time(t->test), interval_ms = t->options->evaluation_interval_ms;
+    bool is_far = last_ms > INT64_MAX / NS_PER_MS / 2;
+    if (!is_far && last_ms / interval_ms <= STEPS_MAX) return OK;
     *ret_fine = false;
-    buf_put_text(&t->text, "eval_time must be at most 146 years, got ");
+    buf_printf(&t->text, "%s:%u:%u: eval_time must be at most ", t->options->file, place->line,
+               place->column);
+    if (is_far) {
+        buf_put_text(&t->text, "146 years");
+    } else {
+        buf_printf(&t->text, "%d times evaluation_interval (", STEPS_MAX);
+        put_duration(&t->text, interval_ms);
+        buf_put_u8(&t->text, ')');
+    }
+    buf_put_text(&t->text, ", got ");
     put_duration(&t->text, last_ms);
     return testing_fail(t);
 }

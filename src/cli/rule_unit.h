@@ -12,6 +12,7 @@
 struct rule_unit_options {
     struct env *env;
     struct budget *memory; /* may be NULL */
+    const char *file;      /* the test's, to say where something stands */
     int64_t evaluation_interval_ms;
     bool fuzzy_compare;
     /* In the order in which they are evaluated. */

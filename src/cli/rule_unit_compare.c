@@ -283,7 +283,7 @@ read_histogram(struct testing *t, const char *text, struct bytes *ret, struct bu
     if (e == OK) e = notation_parse(copy, 1, &t->scratch, &notation, error);
     if (e) return e;
     for (uint32_t i = 0; i < notation.item_count; i++) {
-        count += notation.items[i].count;
+        if (__builtin_add_overflow(count, notation.items[i].count, &count)) count = UINT64_MAX;
     }
     if (count != 1) {
         buf_printf(error, "expected 1 value, got %llu", (unsigned long long)count);

@@ -3,6 +3,9 @@
  * rules record. As in promtool, the series are the lines of one text, and of those that are there
  * twice the last one counts.
  */
+#include <stdlib.h>
+
+#include "base/shown.h"
 #include "cli/rule_unit_private.h"
 #include "model/labels.h"
 #include "wire/number.h"
@@ -10,6 +13,7 @@
 /* A series, and how far it is stored. */
 struct test_input {
     struct bytes labels; /* canonical */
+    uint32_t number;     /* as they are given */
     const char *refused; /* why the store does not take it; NULL: it does */
     struct notation notation;
     struct notation_walk walk;
@@ -45,27 +49,48 @@ build_labels(struct testing *t, const struct notation_metric *metric, struct buf
 static enum err
 add_input(struct testing *t, const struct notation *notation)
 {
-    struct test_input *input = NULL;
     struct buf labels;
     buf_init(&labels, t->memory, NOTATION_BYTES_MAX);
     const char *refused = build_labels(t, &notation->metric, &labels);
+    if (refused != NULL) buf_clear(&labels);
     struct bytes copy = arena_copy(&t->arena, buf_bytes(&labels));
     bool lacks = buf_error(&labels) || (copy.at == NULL && labels.size > 0);
     buf_fini(&labels);
-    if (lacks) return testing_no_memory(t);
-    for (uint32_t i = 0; i < t->input_count && refused == NULL; i++) {
-        if (bytes_equal(t->inputs[i].labels, copy)) input = &t->inputs[i];
-    }
-    if (input == NULL) {
-        struct test_input *inputs =
-            arena_push(&t->arena, t->inputs, t->input_count, sizeof *inputs);
-        if (inputs == NULL) return testing_no_memory(t);
-        t->inputs = inputs;
-        input = &inputs[t->input_count++];
-    }
-    *input = (struct test_input){
-        .labels = copy, .refused = refused, .notation = *notation, .t_ms = t->test->start_ms};
+    struct test_input *inputs =
+        lacks ? NULL : arena_push(&t->arena, t->inputs, t->input_count, sizeof *inputs);
+    if (inputs == NULL) return testing_no_memory(t);
+    t->inputs = inputs;
+    inputs[t->input_count] = (struct test_input){.labels = copy,
+                                                 .number = t->input_count,
+                                                 .refused = refused,
+                                                 .notation = *notation,
+                                                 .t_ms = t->test->start_ms};
+    t->input_count++;
     return OK;
+}
+
+static int
+compare_inputs(const void *a, const void *b)
+{
+    const struct test_input *x = a, *y = b;
+    int order = labels_compare(x->labels, y->labels);
+    return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
+}
+
+/* In the order of their labels, in which the store takes them fastest. */
+static void
+sort_inputs(struct testing *t)
+{
+    struct test_input *inputs = t->inputs;
+    uint32_t kept = 0;
+    if (t->input_count > 1) qsort(inputs, t->input_count, sizeof *inputs, compare_inputs);
+    for (uint32_t i = 0; i < t->input_count; i++) {
+        const struct test_input *next = i + 1 < t->input_count ? &inputs[i + 1] : NULL;
+        bool is_replaced = next != NULL && inputs[i].refused == NULL && next->refused == NULL &&
+                           bytes_equal(inputs[i].labels, next->labels);
+        if (!is_replaced) inputs[kept++] = inputs[i];
+    }
+    t->input_count = kept;
 }
 
 static struct bytes
@@ -81,58 +106,84 @@ trim(struct bytes line)
     return line;
 }
 
-/* *ret_fine false: the line is a failure. */
+struct input_reading {
+    struct testing *t;
+    const struct rule_test_series *series; /* at hand */
+    bool ended;      /* there was an empty line or a comment: what follows does not count */
+    bool has_unread; /* and there is something */
+    bool fine;       /* false: a failure was told */
+};
+
 static enum err
-read_line(struct testing *t, struct bytes line, uint32_t number, bool *ret_fine)
+read_line(struct input_reading *r, struct bytes line, uint32_t number)
 {
+    struct testing *t = r->t;
     struct notation notation;
-    enum err e = notation_parse(line, number, &t->arena, &notation, &t->text);
-    if (e == OK) return add_input(t, &notation);
-    *ret_fine = false;
-    return e == ERR_NOMEM ? testing_no_memory(t) : testing_fail(t);
+    struct buf error;
+    buf_init(&error, t->memory, TEST_TEXT_BYTES_MAX);
+    enum err e = notation_parse(line, number, &t->arena, &notation, &error);
+    if (e == OK) {
+        e = add_input(t, &notation);
+    } else if (e == ERR_NOMEM) {
+        e = testing_no_memory(t);
+    } else {
+        r->fine = false;
+        buf_printf(&t->text, "%s:%u:%u: series %s: ", t->options->file, r->series->place.line,
+                   r->series->place.column, shown_of(bytes_of_text(r->series->series)).text);
+        buf_put_bytes(&t->text, buf_bytes(&error));
+        e = testing_fail(t);
+    }
+    buf_fini(&error);
+    return e;
 }
 
-/* The lines of all series, one text. */
+/* The series and its values are a text, of one line or more. */
 static enum err
-join_lines(struct testing *t, struct buf *to)
+read_series(struct input_reading *r)
 {
-    const struct rule_test_series_list *list = &t->test->input_series;
-    for (uint32_t i = 0; i < list->count; i++) {
-        buf_put_text(to, list->items[i].series);
-        buf_put_u8(to, ' ');
-        buf_put_text(to, list->items[i].values);
-        buf_put_u8(to, '\n');
+    struct testing *t = r->t;
+    struct buf text;
+    buf_init(&text, t->memory, TEST_BYTES_MAX);
+    buf_printf(&text, "%s %s\n", r->series->series, r->series->values);
+    struct bytes rest = arena_copy(&t->arena, buf_bytes(&text));
+    enum err e = buf_error(&text) || rest.at == NULL ? testing_no_memory(t) : OK;
+    buf_fini(&text);
+    for (uint32_t number = 1; e == OK && r->fine && rest.size > 0; number++) {
+        const uint8_t *end = memchr(rest.at, '\n', rest.size);
+        size_t size = (size_t)(end - rest.at);
+        struct bytes line = trim(bytes_of(rest.at, size));
+        rest = bytes_of(end + 1, rest.size - size - 1);
+        if (r->ended)
+            r->has_unread |= line.size > 0;
+        else if (line.size == 0 || line.at[0] == '#')
+            r->ended = true;
+        else
+            e = read_line(r, line, number);
     }
-    return buf_error(to) ? testing_no_memory(t) : OK;
+    return e;
 }
 
 enum err
 input_begin(struct testing *t, bool *ret_fine)
 {
-    struct buf all;
-    uint32_t number = 2; /* as if the interval stood on a first one */
-    buf_init(&all, t->memory, TEST_BYTES_MAX);
-    enum err e = join_lines(t, &all);
-    struct bytes copy = arena_copy(&t->arena, buf_bytes(&all)), rest = copy;
-    if (e == OK && copy.at == NULL && all.size > 0) e = testing_no_memory(t);
-    buf_fini(&all);
-    *ret_fine = true;
-    for (; e == OK && *ret_fine && rest.size > 0; number++) {
-        const uint8_t *end = memchr(rest.at, '\n', rest.size);
-        size_t size = (size_t)(end - rest.at);
-        struct bytes line = trim(bytes_of(rest.at, size));
-        rest = bytes_of(end + 1, rest.size - size - 1);
-        if (line.size == 0 || line.at[0] == '#') break; /* what follows does not count */
-        e = read_line(t, line, number, ret_fine);
+    const struct rule_test_series_list *list = &t->test->input_series;
+    struct input_reading r = {.t = t, .fine = true};
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && r.fine && i < list->count; i++) {
+        r.series = &list->items[i];
+        e = read_series(&r);
     }
-    if (e == OK && *ret_fine && trim(rest).size > 0 && t->options->warn != NULL) {
+    *ret_fine = r.fine;
+    if (e || !r.fine) return e;
+    if (r.has_unread && t->options->warn != NULL) {
         t->options->warn(t->options->context,
                          "input_series after an empty line or a comment are ignored");
     }
+    sort_inputs(t);
     for (uint32_t i = 0; i < t->input_count; i++) {
         t->inputs[i].walk = notation_begin(&t->inputs[i].notation, &t->arena);
     }
-    return e;
+    return OK;
 }
 
 /* --- storing ---------------------------------------------------------------------------------- */

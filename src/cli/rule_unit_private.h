@@ -8,6 +8,7 @@
 #include "wire/remote_write.h"
 
 enum {
+    STEPS_MAX = 10000000,           /* 19 years, at one a minute */
     TEST_BYTES_MAX = 1 << 30,       /* of texts, and of what is expected */
     TEST_TEXT_BYTES_MAX = 64 << 20, /* of a failure */
     LOOKBACK_MS = 5 * 60 * 1000

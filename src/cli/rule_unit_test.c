@@ -66,6 +66,7 @@ rig_init(struct unit_rig *g, const char *rules, const char *test)
     }
     g->options = (struct rule_unit_options){
         .env = env_real(),
+        .file = "t.yml",
         .evaluation_interval_ms = 60000,
         .groups = g->order,
         .group_count = g->groups.count,
@@ -201,7 +202,9 @@ test_series_that_cannot_be_read_end_the_test(void **state)
     check("",
           "input_series: [{series: a, values: 1}, {series: b, values: 1 x}], promql_expr_test: "
           "[{expr: 1}]",
-          "3:5: parse error: unexpected \"x\"\n");
+          "t.yml:1:49: series 'b': 1:5: parse error: unexpected \"x\"\n");
+    check("", "input_series: [{series: a, values: \"1 2\\nb 1 x\"}], promql_expr_test: [{expr: 1}]",
+          "t.yml:1:25: series 'a': 2:5: parse error: unexpected \"x\"\n");
 }
 
 static void
@@ -419,11 +422,14 @@ test_a_test_begins_when_it_says(void **state)
 }
 
 static void
-test_a_test_must_not_last_centuries(void **state)
+test_a_test_must_not_last_too_long(void **state)
 {
     (void)state;
     check("", "promql_expr_test: [{expr: 1, eval_time: 200y}]",
-          "eval_time must be at most 146 years, got 200y\n");
+          "t.yml:1:9: eval_time must be at most 146 years, got 200y\n");
+    check(
+        "", "promql_expr_test: [{expr: 1, eval_time: 10000000m}, {expr: 1, eval_time: 20y}]",
+        "t.yml:1:9: eval_time must be at most 10000000 times evaluation_interval (1m), got 20y\n");
 }
 
 /* --- what is shown ---------------------------------------------------------------------------- */
@@ -594,7 +600,7 @@ main(void)
         cmocka_unit_test(test_what_is_expected_needs_a_name),
         cmocka_unit_test(test_alerts_are_written_as_series),
         cmocka_unit_test(test_a_test_begins_when_it_says),
-        cmocka_unit_test(test_a_test_must_not_last_centuries),
+        cmocka_unit_test(test_a_test_must_not_last_too_long),
         cmocka_unit_test(test_differences_are_shown_in_colours),
         cmocka_unit_test(test_all_series_are_dumped),
         cmocka_unit_test(test_numbers_and_durations_are_written_as_in_go),

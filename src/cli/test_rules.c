@@ -19,6 +19,8 @@
 
 enum { FILE_BYTES_MAX = 1 << 30, JUNIT_FILE_BYTES_MAX = 512 << 20 };
 
+static const uint64_t memory_bytes_max = UINT64_C(2) << 30;
+
 struct test_rules_options {
     struct flag_texts run;
     bool debug, diff, ignore_unknown_fields;
@@ -56,6 +58,7 @@ struct running {
     struct searcher *names; /* of tests that are run; NULL: all are */
     struct junit junit;
     struct env *env;
+    struct budget memory;
 
     /* Of the file at hand. */
     struct arena arena;
@@ -164,6 +167,12 @@ read_rule_file(struct running *r, const char *path, struct why *why)
     return OK;
 }
 
+/* A group, where it stands in group_eval_order, and in the files. */
+struct placed_group {
+    const struct rule_group *group;
+    uint32_t place, number;
+};
+
 static uint32_t
 place_in_order(const struct running *r, const struct rule_group *group)
 {
@@ -175,19 +184,27 @@ place_in_order(const struct running *r, const struct rule_group *group)
     return place < order->count ? place : 0; /* others come with the first, as in promtool */
 }
 
-/* By group_eval_order, then as they stand in the files. */
-static void
-sort_groups(struct running *r)
+static int
+compare_places(const void *a, const void *b)
 {
-    for (uint32_t i = 1; i < r->group_count; i++) {
-        const struct rule_group *group = r->groups[i];
-        uint32_t place = i;
-        for (; place > 0 && place_in_order(r, r->groups[place - 1]) > place_in_order(r, group);
-             place--) {
-            r->groups[place] = r->groups[place - 1];
-        }
-        r->groups[place] = group;
+    const struct placed_group *x = a, *y = b;
+    if (x->place != y->place) return x->place < y->place ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static enum err
+sort_groups(struct running *r, struct why *why)
+{
+    struct placed_group *placed = arena_alloc(&r->arena, (r->group_count + 1) * sizeof *placed);
+    if (placed == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", r->path);
+    for (uint32_t i = 0; i < r->group_count; i++) {
+        placed[i] = (struct placed_group){r->groups[i], place_in_order(r, r->groups[i]), i};
     }
+    if (r->group_count > 1) qsort(placed, r->group_count, sizeof *placed, compare_places);
+    for (uint32_t i = 0; i < r->group_count; i++) {
+        r->groups[i] = placed[i].group;
+    }
+    return OK;
 }
 
 static enum err
@@ -199,8 +216,7 @@ read_rule_files(struct running *r, struct why *why)
     for (uint32_t i = 0; e == OK && i < paths.count; i++) {
         e = read_rule_file(r, paths.items[i], why);
     }
-    if (e == OK && r->tests.group_eval_order.count > 0) sort_groups(r);
-    return e;
+    return e ? e : sort_groups(r, why);
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
@@ -210,6 +226,8 @@ run_test(struct running *r, const struct rule_test *test, struct why *why)
 {
     const struct rule_unit_options options = {
         .env = r->env,
+        .memory = &r->memory,
+        .file = r->path,
         .evaluation_interval_ms = r->tests.evaluation_interval_ms,
         .fuzzy_compare = r->tests.fuzzy_compare,
         .groups = r->groups,
@@ -277,7 +295,7 @@ run_file(struct running *r, const char *path)
 {
     struct why why = {""};
     int64_t at_ms = env_realtime_ms(r->env);
-    arena_init(&r->arena, NULL, FILE_BYTES_MAX, 0);
+    arena_init(&r->arena, &r->memory, FILE_BYTES_MAX, 0);
     r->path = path;
     r->tests = (struct rule_tests){.evaluation_interval_ms = 0};
     r->groups = NULL;
@@ -374,7 +392,8 @@ test_rules(int argc, char **argv)
         return cli_usage_error("test", "rules: %s", why_text(&why, e));
     }
     log_to_fd(-1); /* failures of rules are told as failures of tests */
-    junit_init(&r.junit, NULL);
+    budget_init(&r.memory, "test", memory_bytes_max, NULL);
+    junit_init(&r.junit, &r.memory);
     for (int i = 1; i <= count; i++) {
         if (!run_file(&r, argv[i])) code = EXIT_FAILED;
     }

@@ -16,7 +16,13 @@
 #include "config/suggest.h"
 #include "wire/number.h"
 
-enum { FIELDS_MAX = 8, MERGES_DEEP_MAX = 16, DEFAULT_INTERVAL_MS = 60 * 1000 };
+enum {
+    FIELDS_MAX = 8,
+    NESTED_MAX = 32, /* deeper than any table, and merges */
+    MERGES_DEEP_MAX = 16,
+    ANCHORS_MAX = 1000,
+    DEFAULT_INTERVAL_MS = 60 * 1000
+};
 
 enum field_kind {
     FIELD_TEXT,
@@ -25,6 +31,7 @@ enum field_kind {
     FIELD_BOOL,
     FIELD_NUMBER,
     FIELD_TEXTS,
+    FIELD_DISTINCT_TEXTS,
     FIELD_NAMED_TEXTS,
     FIELD_MAPPINGS
 };
@@ -36,9 +43,12 @@ struct field {
     const struct shape *inner; /* of FIELD_MAPPINGS */
 };
 
+enum { NO_PLACE = -1 };
+
 /* A kind of mapping. */
 struct shape {
     size_t bytes;
+    ptrdiff_t place;            /* offset of where it stands, or NO_PLACE */
     const struct field *fields; /* ended by a NULL name; at most FIELDS_MAX */
 };
 
@@ -51,6 +61,7 @@ struct shape {
 
 static const struct shape series_shape = {
     sizeof(struct rule_test_series),
+    offsetof(struct rule_test_series, place),
     (const struct field[]){
         ROW(rule_test_series, "series", FIELD_TEXT, series, NULL),
         ROW(rule_test_series, "values", FIELD_TEXT, values, NULL),
@@ -59,6 +70,7 @@ static const struct shape series_shape = {
 };
 static const struct shape alert_shape = {
     sizeof(struct rule_test_alert),
+    NO_PLACE,
     (const struct field[]){
         ROW(rule_test_alert, "exp_labels", FIELD_NAMED_TEXTS, labels, NULL),
         ROW(rule_test_alert, "exp_annotations", FIELD_NAMED_TEXTS, annotations, NULL),
@@ -67,6 +79,7 @@ static const struct shape alert_shape = {
 };
 static const struct shape alerts_shape = {
     sizeof(struct rule_test_alerts),
+    NO_PLACE,
     (const struct field[]){
         ROW(rule_test_alerts, "eval_time", FIELD_DURATION, at_ms, NULL),
         ROW(rule_test_alerts, "alertname", FIELD_TEXT, alertname, NULL),
@@ -76,6 +89,7 @@ static const struct shape alerts_shape = {
 };
 static const struct shape sample_shape = {
     sizeof(struct rule_test_sample),
+    NO_PLACE,
     (const struct field[]){
         ROW(rule_test_sample, "labels", FIELD_TEXT, labels, NULL),
         ROW(rule_test_sample, "value", FIELD_NUMBER, bits, NULL),
@@ -85,6 +99,7 @@ static const struct shape sample_shape = {
 };
 static const struct shape expression_shape = {
     sizeof(struct rule_test_expression),
+    NO_PLACE,
     (const struct field[]){
         ROW(rule_test_expression, "expr", FIELD_TEXT, expression, NULL),
         ROW(rule_test_expression, "eval_time", FIELD_DURATION, at_ms, NULL),
@@ -94,6 +109,7 @@ static const struct shape expression_shape = {
 };
 static const struct shape test_shape = {
     sizeof(struct rule_test),
+    offsetof(struct rule_test, place),
     (const struct field[]){
         ROW(rule_test, "interval", FIELD_DURATION, interval_ms, NULL),
         ROW(rule_test, "input_series", FIELD_MAPPINGS, input_series, &series_shape),
@@ -108,10 +124,11 @@ static const struct shape test_shape = {
 };
 static const struct shape file_shape = {
     sizeof(struct rule_tests),
+    NO_PLACE,
     (const struct field[]){
         ROW(rule_tests, "rule_files", FIELD_TEXTS, rule_files, NULL),
         ROW(rule_tests, "evaluation_interval", FIELD_DURATION, evaluation_interval_ms, NULL),
-        ROW(rule_tests, "group_eval_order", FIELD_TEXTS, group_eval_order, NULL),
+        ROW(rule_tests, "group_eval_order", FIELD_DISTINCT_TEXTS, group_eval_order, NULL),
         ROW(rule_tests, "fuzzy_compare", FIELD_BOOL, fuzzy_compare, NULL),
         ROW(rule_tests, "tests", FIELD_MAPPINGS, tests, &test_shape),
         {NULL},
@@ -376,13 +393,34 @@ read_texts(struct tests_reading *x, const yaml_node_t *node, const char *name, v
     return OK;
 }
 
+static enum err
+read_distinct_texts(struct tests_reading *x, const yaml_node_t *node, const char *name,
+                    struct text_list *to)
+{
+    enum err e = read_texts(x, node, name, to);
+    for (uint32_t i = 0; e == OK && i < to->count; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            if (strcmp(to->items[i], to->items[k]) != 0) continue;
+            int number = node->data.sequence.items.start[i];
+            return reader_complain_at(
+                &x->in, yaml_document_get_node(&x->document, number)->start_mark,
+                "%s: %s is there twice", name, shown_of(bytes_of_text(to->items[i])).text);
+        }
+    }
+    return e;
+}
+
 static void
-put_defaults(const struct shape *shape, void *to)
+put_defaults(const struct shape *shape, const yaml_node_t *node, void *to)
 {
     static const char *const empty = "";
     for (const struct field *f = shape->fields; f->name != NULL; f++) {
         if (f->kind == FIELD_TEXT) memcpy((uint8_t *)to + f->offset, &empty, sizeof empty);
     }
+    if (shape->place == NO_PLACE) return;
+    const struct rule_test_place place = {(uint32_t)node->start_mark.line + 1,
+                                          (uint32_t)node->start_mark.column + 1};
+    memcpy((uint8_t *)to + shape->place, &place, sizeof place);
 }
 
 static enum err
@@ -398,8 +436,9 @@ read_mappings(struct tests_reading *x, const yaml_node_t *node, const struct fie
         yaml_node_t *item;
         void *one = items + i * shape->bytes;
         enum err e = find_node(x, node->data.sequence.items.start[i], &item);
-        put_defaults(shape, one);
-        if (e == OK && !is_null(item)) e = read_mapping(x, item, shape, field->name, one, 0);
+        if (e) return e;
+        put_defaults(shape, item, one);
+        if (!is_null(item)) e = read_mapping(x, item, shape, field->name, one, 0);
         if (e) return e;
     }
     put_list(to, items, count);
@@ -556,6 +595,8 @@ read_value(struct tests_reading *x, const yaml_node_t *node, const struct field 
         return read_number(x, node, field->name, to);
     case FIELD_TEXTS:
         return read_texts(x, node, field->name, to);
+    case FIELD_DISTINCT_TEXTS:
+        return read_distinct_texts(x, node, field->name, to);
     case FIELD_NAMED_TEXTS:
         return read_named(x, node, field->name, to);
     default:
@@ -642,31 +683,65 @@ read_mapping(struct tests_reading *x, const yaml_node_t *node, const struct shap
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-static enum err
-check_order(struct tests_reading *x, const struct text_list *order)
-{
-    for (uint32_t i = 0; i < order->count; i++) {
-        for (uint32_t k = 0; k < i; k++) {
-            if (strcmp(order->items[i], order->items[k]) != 0) continue;
-            return why_set(x->in.why, ERR_INPUT, "%s: group_eval_order: group %s is there twice",
-                           x->in.file_name, shown_of(bytes_of_text(order->items[i])).text);
-        }
-    }
-    return OK;
-}
+/* What the events of a document come to. */
+struct form {
+    unsigned nested, anchors, documents;
+    uint32_t values;
+};
 
 static enum err
-check_only(struct tests_reading *x)
+count_event(struct config_reader *r, struct form *form)
 {
-    yaml_document_t second;
-    if (!yaml_parser_load(&x->in.parser, &second)) return reader_syntax_error(&x->in);
-    yaml_node_t *root = yaml_document_get_root_node(&second);
-    enum err e = OK;
-    if (root != NULL) {
-        e = reader_complain_at(&x->in, second.start_mark,
-                               "a second document begins here; only one is allowed");
+    const yaml_char_t *anchor = NULL;
+    switch (r->event.type) {
+    case YAML_DOCUMENT_START_EVENT:
+        if (form->documents++ == 0) return OK;
+        return reader_complain(r, "a second document begins here; only one is allowed");
+    case YAML_SEQUENCE_START_EVENT:
+        anchor = r->event.data.sequence_start.anchor;
+        form->nested++;
+        break;
+    case YAML_MAPPING_START_EVENT:
+        anchor = r->event.data.mapping_start.anchor;
+        form->nested++;
+        break;
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT:
+        form->nested--;
+        return OK;
+    case YAML_SCALAR_EVENT:
+        anchor = r->event.data.scalar.anchor;
+        break;
+    default:
+        return OK;
     }
-    yaml_document_delete(&second);
+    if (form->nested > NESTED_MAX) return reader_complain(r, "nested too deeply");
+    if (anchor != NULL && form->anchors++ == ANCHORS_MAX) {
+        return reader_complain(r, "at most %d anchors are allowed", ANCHORS_MAX);
+    }
+    if (form->values++ < RULE_TESTS_VALUES_MAX) return OK;
+    return reader_complain(r, "at most %d values are allowed", RULE_TESTS_VALUES_MAX);
+}
+
+/*
+ * Before it is loaded: libyaml needs memory for each value, and looks through all that is open for
+ * each token, and through all anchors for each new one.
+ */
+static enum err
+check_form(const char *file, struct bytes text, struct why *why)
+{
+    struct config_reader r;
+    struct form form = {0};
+    bool ended = false;
+    enum err e = reader_init(&r, file, text, RULE_TESTS_BYTES_MAX, why);
+    if (e) return e;
+    while (e == OK && !ended) {
+        yaml_event_delete(&r.event);
+        e = yaml_parser_parse(&r.parser, &r.event) ? count_event(&r, &form)
+                                                   : reader_syntax_error(&r);
+        ended = r.event.type == YAML_STREAM_END_EVENT;
+    }
+    reader_fini(&r);
     return e;
 }
 
@@ -683,8 +758,6 @@ read_document(struct tests_reading *x, struct rule_tests *tests)
             e = read_mapping(x, root, &file_shape, NULL, tests, 0);
         }
     }
-    if (e == OK) e = check_order(x, &tests->group_eval_order);
-    if (e == OK && root != NULL) e = check_only(x);
     return e;
 }
 
@@ -694,7 +767,8 @@ rule_tests_parse(const char *file, struct bytes text, struct arena *arena,
 {
     struct tests_reading x = {.arena = arena};
     struct rule_tests tests = {.evaluation_interval_ms = 0};
-    enum err e = reader_init(&x.in, file, text, RULE_TESTS_BYTES_MAX, why);
+    enum err e = check_form(file, text, why);
+    if (e == OK) e = reader_init(&x.in, file, text, RULE_TESTS_BYTES_MAX, why);
     if (e) return e;
     if (yaml_parser_load(&x.in.parser, &x.document)) {
         e = read_document(&x, &tests);

@@ -25,8 +25,14 @@ enum {
     RULE_TESTS_NAMES_MAX = 1000      /* of a list of names, or of labels */
 };
 
+/* From 1 on. */
+struct rule_test_place {
+    uint32_t line, column;
+};
+
 /* Texts that are not given are "", times and durations 0. Names are in order. */
 struct rule_test_series {
+    struct rule_test_place place;
     const char *series, *values;
 };
 struct rule_test_series_list {
@@ -75,6 +81,7 @@ struct rule_test_expression_list {
 };
 
 struct rule_test {
+    struct rule_test_place place;
     const char *name;
     int64_t interval_ms; /* 0: that of evaluations */
     int64_t start_ms;    /* Unix */
@@ -114,9 +121,9 @@ MUST_CHECK enum err rule_tests_parse(const char *file, struct bytes text, struct
  * ".."; those of one pattern by name, and each once. Wildcards may stand in any element, and are
  * those of sys/file_pattern.h. `unmatched` is told patterns that match nothing.
  *
- * ERR_INPUT   a pattern has no end: "syntax error in pattern".
- * ERR_LIMIT   more than RULE_TESTS_FILES_MAX, or a path that is too long. ERR_NOMEM; errors of
- *             env_listdir().
+ * ERR_INPUT   a pattern has no end.
+ * ERR_LIMIT   more than RULE_TESTS_FILES_MAX, too many directories to look into, or a path that is
+ * too long. ERR_NOMEM; errors of env_listdir().
  */
 enum { RULE_TESTS_FILES_MAX = 10000 };
 struct env;

@@ -6,13 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/shown.h"
 #include "config/path_from.h"
 #include "config/rule_tests.h"
 #include "sys/env.h"
 #include "sys/file_pattern.h"
 
+/* Links that lead in circles make many directories of few. */
+enum { EXPANDED_MAX = 20000 };
+
 struct finding {
     struct env *env;
+    const char *file;  /* that names them */
+    uint32_t expanded; /* elements with wildcards, each a directory that is listed */
     struct arena *arena;
     struct text_list found;
     uint32_t first;   /* of the pattern at hand */
@@ -65,7 +71,7 @@ take_path(void *context, const char *path)
         return e;
     }
     if (f->found.count == RULE_TESTS_FILES_MAX) {
-        return why_set(f->why, ERR_LIMIT, "at most %d rule files are allowed",
+        return why_set(f->why, ERR_LIMIT, "%s: rule_files: at most %d files are allowed", f->file,
                        RULE_TESTS_FILES_MAX);
     }
     const char **items = arena_push(f->arena, f->found.items, f->found.count, sizeof(const char *));
@@ -83,6 +89,10 @@ expand(struct finding *f, const char *pattern)
         enum err e = env_facts(f->env, pattern, &facts, f->why);
         f->rest = "";
         return e ? OK : take_path(f, pattern); /* what is not there matches nothing */
+    }
+    if (f->expanded++ == EXPANDED_MAX) {
+        return why_set(f->why, ERR_LIMIT, "%s: rule_files: more than %d directories to search",
+                       f->file, EXPANDED_MAX);
     }
     size_t wild = strcspn(pattern, "*?[\\");
     size_t end = wild + strcspn(pattern + wild, "/");
@@ -126,12 +136,15 @@ rule_tests_find_files(struct env *env, const char *file, const struct text_list 
                       struct arena *arena, void (*unmatched)(void *context, const char *pattern),
                       void *context, struct text_list *ret_paths, struct why *why)
 {
-    struct finding f = {.env = env, .arena = arena, .why = why};
+    struct finding f = {.env = env, .file = file, .arena = arena, .why = why};
     for (uint32_t i = 0; i < patterns->count; i++) {
         const char *pattern = patterns->items[i];
         if (pattern[0] != '\0') pattern = path_from(arena, file, pattern);
         if (pattern == NULL) return no_memory(why);
-        if (!is_complete(pattern)) return why_set(why, ERR_INPUT, "syntax error in pattern");
+        if (!is_complete(pattern)) {
+            return why_set(why, ERR_INPUT, "%s: rule_files: %s: syntax error in pattern", file,
+                           shown_of(bytes_of_text(patterns->items[i])).text);
+        }
         f.first = f.found.count;
         enum err e = pattern[0] == '\0' ? OK : expand(&f, pattern);
         if (e) return e;

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "config/rule_tests.h"
@@ -286,7 +287,7 @@ test_what_is_wrong_is_told_with_its_place(void **state)
     check_refused("evaluation_interval: 5", "t.yml:1:22: evaluation_interval: expected a duration "
                                             "such as 90s or 1h30m, got '5'");
     check_refused("group_eval_order: [a, b, a]",
-                  "t.yml: group_eval_order: group 'a' is there twice");
+                  "t.yml:1:26: group_eval_order: 'a' is there twice");
     check_refused("tests: []\n---\ntests: []",
                   "t.yml:2:1: a second document begins here; only one is allowed");
     check_refused("tests: !x []", "t.yml:1:8: tags (!name) are not supported here");
@@ -365,6 +366,30 @@ test_merges_and_aliases_end(void **state)
         ERR_INPUT);
     assert_non_null(strstr(why.text, "at most 5000000 values are allowed"));
     arena_fini(&arena);
+    buf_fini(&text);
+}
+
+/* As many as a file may hold: to load them first would take hours. */
+static void
+test_what_takes_long_to_load_is_refused_before(void **state)
+{
+    struct buf text;
+    (void)state;
+    buf_init(&text, NULL, RULE_TESTS_BYTES_MAX);
+    buf_put_text(&text, "tests: ");
+    while (text.size < RULE_TESTS_BYTES_MAX - 1) {
+        buf_put_u8(&text, '[');
+    }
+    buf_put_u8(&text, 0);
+    check_refused((const char *)text.at, "t.yml:1:39: nested too deeply");
+    buf_clear(&text);
+    buf_put_text(&text, "rule_files: [");
+    for (unsigned i = 0; text.size < RULE_TESTS_BYTES_MAX - 32; i++) {
+        buf_printf(&text, "&a%u a,\n", i);
+    }
+    buf_put_text(&text, "]");
+    buf_put_u8(&text, 0);
+    check_refused((const char *)text.at, "t.yml:1001:1: at most 1000 anchors are allowed");
     buf_fini(&text);
 }
 
@@ -523,6 +548,32 @@ test_rule_files_are_found_by_patterns_in_any_element(void **state)
 }
 
 static void
+test_links_that_lead_in_circles_are_not_followed_for_long(void **state)
+{
+    char dir[] = "/tmp/rule_tests_XXXXXX", file[300], link[300];
+    const char *items[] = {"*/*/*/*/*/*/*/*/*/*/*/*.yml"};
+    const struct text_list list = {items, 1};
+    struct text_list found = {NULL};
+    char told[1000] = "";
+    struct why why = {""};
+    struct arena arena;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    for (char c = 'a'; c < 'k'; c++) {
+        snprintf(link, sizeof link, "%s/%c", dir, c);
+        assert_int_equal(symlink(".", link), 0);
+    }
+    snprintf(file, sizeof file, "%s/t.yml", dir);
+    arena_init(&arena, NULL, 0, 0);
+    assert_int_equal(
+        rule_tests_find_files(env_real(), file, &list, &arena, note_unmatched, told, &found, &why),
+        ERR_LIMIT);
+    assert_non_null(strstr(why.text, "/t.yml: rule_files: more than 20000 directories to search"));
+    arena_fini(&arena);
+    assert_int_equal(env_remove_tree(env_real(), dir, &why), OK);
+}
+
+static void
 test_patterns_without_an_end_are_refused(void **state)
 {
     static const char *const patterns[] = {"[",    "a[b",  "[]",  "[]a]", "a\\",
@@ -535,11 +586,14 @@ test_patterns_without_an_end_are_refused(void **state)
         char told[1000] = "";
         struct why why = {""};
         struct arena arena;
+        char expected[64];
+        snprintf(expected, sizeof expected, "t.yml: rule_files: '%s': syntax error in pattern",
+                 patterns[i]);
         arena_init(&arena, NULL, 0, 0);
         assert_int_equal(rule_tests_find_files(env_real(), "t.yml", &list, &arena, note_unmatched,
                                                told, &found, &why),
                          ERR_INPUT);
-        assert_string_equal(why.text, "syntax error in pattern");
+        assert_string_equal(why.text, expected);
         assert_int_equal(found.count, 7);
         arena_fini(&arena);
     }
@@ -588,9 +642,11 @@ main(void)
         cmocka_unit_test(test_what_is_wrong_is_told_with_its_place),
         cmocka_unit_test(test_what_is_no_number_is_refused),
         cmocka_unit_test(test_merges_and_aliases_end),
+        cmocka_unit_test(test_what_takes_long_to_load_is_refused_before),
         cmocka_unit_test(test_limits_hold),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_rule_files_are_found_by_patterns_in_any_element),
+        cmocka_unit_test(test_links_that_lead_in_circles_are_not_followed_for_long),
         cmocka_unit_test(test_patterns_without_an_end_are_refused),
         cmocka_unit_test(test_each_allocation_for_patterns_may_fail),
     };

@@ -104,7 +104,8 @@ ALERTS ALERTS_FOR_STATE r0 r1 r2 sum(r0) r1>2 rate(r0[3m]) r0~offset~1m count(AL
 m~and~on()~vector(1) predict_linear(m[5m],60) 1
 m+on(j,k)group_left()n m*on()group_right()n sum(m)/count(m) m>n n!=m clamp_min(m,1) round(m,2)""".split()
 HISTOGRAMS = """h c sum(h) sum(c) h*2 h/4 sum~by(j)(h) h+h h~and~c h>1 m+h h==h
-{j="a"} {__name__!=""} h-c h~offset~1m max(h) h+c""".split()
+{j="a"} {__name__!=""} h-c h~offset~1m max(h) h+c hr0 hr1 sum(hr2) hr0~or~r0""".split()
+ALL_HISTOGRAMS = [text.replace("~", " ") for text in HISTOGRAMS]
 BAD = ["sum(", "rate(m)", "m + ", "nope(m)", "m{j=", '"text"', "m[5m]"]
 
 
@@ -129,7 +130,9 @@ def rules(r):
     made = []
     for i in range(r.randint(1, 4)):
         if r.random() < 0.5:
-            rule = {"record": "r%d" % r.randint(0, 2), "expr": expression(r)}
+            text = expression(r)
+            # Apart, so that no alert has a histogram as its value: docs/templates.md.
+            rule = {"record": ("hr%d" if text in ALL_HISTOGRAMS else "r%d") % r.randint(0, 2), "expr": text}
             if r.random() < 0.7:
                 rule["labels"] = {"rule": str(i)}
         else:
@@ -284,16 +287,32 @@ def run(tool, directory, files):
 MISTAKE = "histogram has a span whose offset is negative"
 
 
+HINT = re.compile(r"counter_reset_hint:\w+ ?")
+
+
+def is_about_hint(failure):
+    """The sample before is too old for a query to see it, and a hint is about it: docs/rules.md."""
+    found = re.search(r"\n        exp: (.*)\n        got: (.*)$", failure)
+    return found is not None and HINT.sub("", found[1]) == HINT.sub("", found[2])
+
+
 def excused(ours, theirs):
     """Failures whose texts may differ."""
     # The order of series in a sentence about several is that of a hash table.
     duplicate = r"(found duplicate series for the match group|multiple matches for labels)"
     if re.search(duplicate, ours) and re.search(duplicate, theirs):
         return True
-    # Which histograms are gauges after a subtraction is told as newer versions tell it.
-    hint = re.compile(r"counter_reset_hint:\w+ ?")
-    if hint.search(ours + theirs) and hint.sub("", ours) == hint.sub("", theirs):
+    # So is which of several series with a sample at that time is named.
+    conflict = "overrides not allowed: existing "
+    if conflict in ours and ours.split(conflict)[0] == theirs.split(conflict)[0]:
         return True
+    # Which histograms are gauges after a subtraction is told as newer versions tell it.
+    if HINT.search(ours + theirs) and HINT.sub("", ours) == HINT.sub("", theirs):
+        return True
+    # Ours say which series it is, promtool's in which line of all series together.
+    place = re.compile(r"^(?:\S+: series '.*': )?\d+:(?=\d+: parse error: )")
+    if place.search(ours) and place.search(theirs):
+        return place.sub("", ours) == place.sub("", theirs)
     # Sentences about rule files that cannot be read are our own, in front of those of parsers.
     if "could not parse expression: " in theirs:
         return ours.split("invalid expression: ")[-1] == theirs.split("could not parse expression: ")[-1]
@@ -303,10 +322,10 @@ def excused(ours, theirs):
 
 def compare(index, what, ours, theirs, directory):
     """Whether both say the same of a file; prints what differs."""
-    a, b = failures_of(ours[1:]), failures_of(theirs[1:])
+    a, b = ([x for x in failures_of(said[1:]) if not is_about_hint(x)] for said in (ours, theirs))
     if any(MISTAKE in failure for failure in b):
         return True
-    same = ours[0] == theirs[0] and len(a) == len(b) and all(x == y or excused(x, y) for x, y in zip(a, b))
+    same = (ours[0] == theirs[0] or a == b == []) and len(a) == len(b) and all(x == y or excused(x, y) for x, y in zip(a, b))
     if not same:
         print("--- %s/test%d.yml, %s" % (directory, index, what))
         for x in range(max(len(a), len(b))):

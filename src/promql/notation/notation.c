@@ -207,6 +207,13 @@ add_item(struct reading *r, struct notation *to, const struct notation_item *ite
     return true;
 }
 
+/* As many as there are: the first value and those that follow. */
+static uint64_t
+count_with_first(uint64_t times)
+{
+    return times == UINT64_MAX ? times : times + 1;
+}
+
 /* xN, if it is there or has to be. */
 static bool
 read_times(struct reading *r, bool must, uint64_t *ret)
@@ -253,7 +260,7 @@ read_value(struct reading *r, struct notation_item *item)
         if (sign == MARK_SUB) item->step = -item->step;
     }
     if (!read_times(r, item->adds, &times)) return false;
-    item->count = times + 1;
+    item->count = count_with_first(times);
     return true;
 }
 
@@ -273,7 +280,7 @@ read_histogram(struct reading *r, struct notation_item *item)
         if (!histogram_read(r, &item->more, &more_hint)) return false;
     }
     if (!read_times(r, item->adds, &times)) return false;
-    item->count = times + 1;
+    item->count = count_with_first(times);
     return !item->adds || times == 0 || histogram_adds(r, item->histogram, item->more);
 }
 

@@ -241,6 +241,10 @@ test_a_huge_repetition_takes_no_memory(void **state)
         assert_true(bits_double(value.bits) == i);
     }
     assert_true(g.arena.used_bytes < 1 << 20);
+    assert_int_equal(
+        notation_parse(bytes_of_text("a 5x18446744073709551615"), 1, &g.arena, &notation, &g.error),
+        OK);
+    assert_true(notation.items[0].count == UINT64_MAX);
     rig_fini(&g);
 }
 
