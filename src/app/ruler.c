@@ -517,3 +517,9 @@ ruler_facts(struct ruler *r, struct agenda_facts *ret)
     agenda_facts(r->agenda, env_realtime_ms(r->options.env) * NS_PER_MS, ret);
     lock_drop(&r->lock);
 }
+
+const struct budget *
+ruler_memory(const struct ruler *r)
+{
+    return &r->budget;
+}

@@ -69,6 +69,8 @@ void ruler_free(struct ruler *ruler);
 void ruler_each(struct ruler *ruler, struct bytes tenant,
                 void (*each)(void *context, struct group *group), void *context);
 void ruler_facts(struct ruler *ruler, struct agenda_facts *ret);
+/* What it takes; for metrics. */
+const struct budget *ruler_memory(const struct ruler *ruler);
 
 /* "groups" and "groupNextToken" of the object that is open. ERR_MISSING: no group has the token. */
 MUST_CHECK enum err ruler_print(struct ruler *ruler, const struct rules_question *question,

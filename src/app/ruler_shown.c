@@ -235,4 +235,5 @@ ruler_collect(struct metric_sink *sink, void *ruler)
     metric_put_u64(sink, &missing_family, NULL, 0, facts.missing);
     metric_put_double(sink, &oldest_family, NULL, 0, (double)facts.oldest_ns / 1e9);
     metric_put_u64(sink, &made_up_family, NULL, 0, facts.made_up);
+    metric_put_budget(sink, ruler_memory(ruler));
 }

@@ -421,6 +421,7 @@ stored_rules_collect(struct metric_sink *sink, void *stored)
         [STORED_EDIT_FAILED] = "failed",
     };
     const struct stored_rules *s = stored;
+    metric_put_budget(sink, &s->budget);
     for (unsigned i = 0; i < STORED_EDIT_COUNT; i++) {
         struct metric_pair pair = {"result", bytes_of_text(results[i])};
         metric_put_u64(sink, &edits_family, &pair, 1,

@@ -436,6 +436,27 @@ metric_put_u64(struct metric_sink *sink, const struct metric_family *family,
 }
 
 void
+metric_put_budget(struct metric_sink *s, const struct budget *b)
+{
+    static const struct metric_family used = {
+        "firekeep_memory_bytes", "Memory in use, by budget, in bytes.", METRIC_KIND_GAUGE};
+    static const struct metric_family peak = {
+        "firekeep_memory_peak_bytes", "Maximum memory used since startup, by budget, in bytes.",
+        METRIC_KIND_GAUGE};
+    static const struct metric_family limit = {
+        "firekeep_memory_limit_bytes",
+        "Memory limit, by budget, in bytes; 0 means no limit of its own.", METRIC_KIND_GAUGE};
+    static const struct metric_family refused = {
+        "firekeep_memory_refused_total",
+        "Allocations refused because the budget was used up, by budget.", METRIC_KIND_COUNTER};
+    struct metric_pair pair = {"budget", bytes_of_text(b->name)};
+    metric_put_u64(s, &used, &pair, 1, budget_used(b));
+    metric_put_u64(s, &peak, &pair, 1, b->peak_bytes);
+    metric_put_u64(s, &limit, &pair, 1, b->limit_bytes);
+    metric_put_u64(s, &refused, &pair, 1, b->refused_count);
+}
+
+void
 metric_put_double(struct metric_sink *sink, const struct metric_family *family,
                   const struct metric_pair *pairs, size_t count, double value)
 {

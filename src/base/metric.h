@@ -133,6 +133,9 @@ void metric_put_double(struct metric_sink *sink, const struct metric_family *fam
  * name and help, which are static. */
 void metric_put_histogram(struct metric_sink *sink, const struct metric_histogram *histogram);
 
+/* Its use, peak, limit and refusals: firekeep_memory_... */
+void metric_put_budget(struct metric_sink *sink, const struct budget *budget);
+
 /* --- for /metrics ----------------------------------------------------------------------------- */
 
 /*
