@@ -223,57 +223,6 @@ look_at_evaluation(struct rules_sim *s, const struct agenda_job *job)
     }
 }
 
-/* What may happen to a server in a few minutes. */
-static void
-something_happens(struct rules_sim *s, const char *yaml)
-{
-    uint64_t what = sim_env_random(s->m.sim) % 9, n = sim_env_random(s->m.sim);
-    int64_t minute_s = 60;
-    switch (what) {
-    case 0: /* an outage; the sender keeps what there is */
-    case 1:
-        sim_crash(s);
-        sim_pass(s, 1 + (int64_t)(n % 2400));
-        sim_start(s, yaml);
-        break;
-    case 2: /* a restart */
-        sim_crash(s);
-        sim_start(s, yaml);
-        break;
-    case 3: /* the store refuses for a while */
-        s->write_fails = n % 2 == 0;
-        s->settle_fails = !s->write_fails;
-        sim_pass(s, (int64_t)(n % 300));
-        s->write_fails = s->settle_fails = false;
-        sim_pass(s, 3 * minute_s); /* what is known is stored again */
-        break;
-    case 4: /* the clock is set */
-        sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) + (int64_t)(n % 3600) * 1000);
-        break;
-    case 5:
-        sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) - (int64_t)(n % 1800) * 1000);
-        /* What was written last is what lies in the past again: only then a restart finds it. */
-        sim_pass(s, (int64_t)(n % 1800) + 2 * minute_s);
-        break;
-    case 6: /* the sender is away for a while */
-        s->mute = true;
-        sim_pass(s, (int64_t)(n % 240));
-        s->mute = false;
-        break;
-    case 7: /* memory is short for a while */
-        s->memory_fails = true;
-        sim_pass(s, (int64_t)(n % 240));
-        s->memory_fails = false;
-        sim_pass(s, 3 * minute_s);
-        break;
-    default: /* all is stored in parts */
-        tsdb_want_cut(s->m.db);
-        must(tsdb_commit(s->m.db, &s->m.why));
-        must(tsdb_flush(s->m.db, &s->m.why));
-        break;
-    }
-}
-
 static void
 live_with_alerts(uint64_t seed)
 {
@@ -285,7 +234,7 @@ live_with_alerts(uint64_t seed)
     s.context = &w;
     for (int i = 0; i < 30; i++) {
         sim_pass(&s, (int64_t)(sim_env_random(s.m.sim) % 600));
-        something_happens(&s, alerts);
+        sim_trouble(&s, alerts);
     }
     sim_pass(&s, 1200);
     assert_true(w.fired > 0);
