@@ -251,12 +251,49 @@ test_alerts_go_on_as_they_were_whatever_happens_to_the_server(void **state)
     }
 }
 
+/* Whether it was told since it was looked last that this alert, or of "" any of Lasts, is over. */
+static bool
+was_over(struct rules_sim *s, const char *labels, struct sim_told *ret)
+{
+    bool is_over = false;
+    for (uint32_t i = 0; i < s->told_count && !is_over; i++) {
+        const struct sim_told *told = &s->told[i];
+        is_over = told->ends_ns <= told->at_ns && strstr(told->labels, "Lasts") != NULL &&
+                  (labels[0] == '\0' || strcmp(told->labels, labels) == 0);
+        *ret = *told;
+    }
+    s->told_count = 0;
+    return is_over;
+}
+
+static void
+test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart(void **state)
+{
+    static struct rules_sim s;
+    struct sim_told before, after;
+    (void)state;
+    sim_init(&s, 1, alerts);
+    do {
+        sim_pass(&s, 1);
+    } while (!was_over(&s, "", &before));
+    sim_crash(&s);
+    sim_start(&s, alerts);
+    sim_pass(&s, 30);
+    assert_true(was_over(&s, before.labels, &after));
+    assert_int_equal(after.starts_ns, before.starts_ns);
+    assert_int_equal(after.ends_ns, before.ends_ns);
+    sim_fini(&s);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(
             test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart,
             tell_seed),
         cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,
                                   tell_seed),
