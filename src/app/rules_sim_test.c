@@ -223,57 +223,6 @@ look_at_evaluation(struct rules_sim *s, const struct agenda_job *job)
     }
 }
 
-/* What may happen to a server in a few minutes. */
-static void
-something_happens(struct rules_sim *s, const char *yaml)
-{
-    uint64_t what = sim_env_random(s->m.sim) % 9, n = sim_env_random(s->m.sim);
-    int64_t minute_s = 60;
-    switch (what) {
-    case 0: /* an outage; the sender keeps what there is */
-    case 1:
-        sim_crash(s);
-        sim_pass(s, 1 + (int64_t)(n % 2400));
-        sim_start(s, yaml);
-        break;
-    case 2: /* a restart */
-        sim_crash(s);
-        sim_start(s, yaml);
-        break;
-    case 3: /* the store refuses for a while */
-        s->write_fails = n % 2 == 0;
-        s->settle_fails = !s->write_fails;
-        sim_pass(s, (int64_t)(n % 300));
-        s->write_fails = s->settle_fails = false;
-        sim_pass(s, 3 * minute_s); /* what is known is stored again */
-        break;
-    case 4: /* the clock is set */
-        sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) + (int64_t)(n % 3600) * 1000);
-        break;
-    case 5:
-        sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) - (int64_t)(n % 1800) * 1000);
-        /* What was written last is what lies in the past again: only then a restart finds it. */
-        sim_pass(s, (int64_t)(n % 1800) + 2 * minute_s);
-        break;
-    case 6: /* the sender is away for a while */
-        s->mute = true;
-        sim_pass(s, (int64_t)(n % 240));
-        s->mute = false;
-        break;
-    case 7: /* memory is short for a while */
-        s->memory_fails = true;
-        sim_pass(s, (int64_t)(n % 240));
-        s->memory_fails = false;
-        sim_pass(s, 3 * minute_s);
-        break;
-    default: /* all is stored in parts */
-        tsdb_want_cut(s->m.db);
-        must(tsdb_commit(s->m.db, &s->m.why));
-        must(tsdb_flush(s->m.db, &s->m.why));
-        break;
-    }
-}
-
 static void
 live_with_alerts(uint64_t seed)
 {
@@ -285,7 +234,7 @@ live_with_alerts(uint64_t seed)
     s.context = &w;
     for (int i = 0; i < 30; i++) {
         sim_pass(&s, (int64_t)(sim_env_random(s.m.sim) % 600));
-        something_happens(&s, alerts);
+        sim_trouble(&s, alerts);
     }
     sim_pass(&s, 1200);
     assert_true(w.fired > 0);
@@ -302,12 +251,160 @@ test_alerts_go_on_as_they_were_whatever_happens_to_the_server(void **state)
     }
 }
 
+/* Whether it was told since it was looked last that this alert, or of "" any of Lasts, is over. */
+static bool
+was_over(struct rules_sim *s, const char *labels, struct sim_told *ret)
+{
+    bool is_over = false;
+    for (uint32_t i = 0; i < s->told_count && !is_over; i++) {
+        const struct sim_told *told = &s->told[i];
+        is_over = told->ends_ns <= told->at_ns && strstr(told->labels, "Lasts") != NULL &&
+                  (labels[0] == '\0' || strcmp(told->labels, labels) == 0);
+        *ret = *told;
+    }
+    s->told_count = 0;
+    return is_over;
+}
+
+static void
+test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart(void **state)
+{
+    static struct rules_sim s;
+    struct sim_told before, after;
+    (void)state;
+    sim_init(&s, 1, alerts);
+    do {
+        sim_pass(&s, 1);
+    } while (!was_over(&s, "", &before));
+    sim_crash(&s);
+    sim_start(&s, alerts);
+    sim_pass(&s, 30);
+    assert_true(was_over(&s, before.labels, &after));
+    assert_int_equal(after.starts_ns, before.starts_ns);
+    assert_int_equal(after.ends_ns, before.ends_ns);
+    sim_fini(&s);
+}
+
+static bool
+was_told_to_fire(struct rules_sim *s, const char *name)
+{
+    bool fires = false;
+    for (uint32_t i = 0; i < s->told_count; i++) {
+        const struct sim_told *told = &s->told[i];
+        fires |= told->ends_ns > told->at_ns && strstr(told->labels, name) != NULL;
+    }
+    s->told_count = 0;
+    return fires;
+}
+
+static const char alert_of[] =
+    "groups:\n"
+    "- name: alerts\n"
+    "  interval: 30s\n"
+    "  rules:\n"
+    "  - {alert: Waits, expr: \"load{n='1'} > %d\", for: 1m, keep_firing_for: 2m}\n";
+
+static void
+test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart(void **state)
+{
+    static struct rules_sim s;
+    char before[256], after[256];
+    (void)state;
+    snprintf(before, sizeof before, alert_of, -1);
+    snprintf(after, sizeof after, alert_of, 1000);
+    sim_init(&s, 1, before);
+    sim_pass(&s, 600);
+    assert_true(was_told_to_fire(&s, "Waits"));
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 300 * 1000);
+    sim_load(&s, after);
+    sim_pass(&s, 600);
+    s.told_count = 0;
+    sim_crash(&s);
+    sim_start(&s, after);
+    sim_pass(&s, 60);
+    assert_false(was_told_to_fire(&s, "Waits"));
+    sim_fini(&s);
+}
+
+static int64_t recorded_ns; /* the latest evaluation whose results are stored */
+
+static void
+expect_later(struct rules_sim *s, const struct agenda_job *job)
+{
+    (void)s;
+    if (!job->outcome.stored || job->how.part == GROUP_ALERTING) return;
+    assert_true(job->how.at_ns > recorded_ns);
+    recorded_ns = job->how.at_ns;
+}
+
+static void
+test_what_was_recorded_is_not_recorded_again_when_the_clock_was_set_back_at_a_restart(void **state)
+{
+    static struct rules_sim s;
+    static const char one[] = "groups:\n"
+                              "- name: one\n"
+                              "  interval: 30s\n"
+                              "  rules:\n"
+                              "  - {record: \"load:sum\", expr: \"sum(load)\"}\n";
+    (void)state;
+    recorded_ns = 0;
+    sim_init(&s, 1, one);
+    s.look = expect_later;
+    sim_pass(&s, 600);
+    sim_crash(&s);
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 300 * 1000);
+    sim_start(&s, one);
+    int64_t before_ns = recorded_ns;
+    sim_pass(&s, 600);
+    assert_true(recorded_ns > before_ns);
+    sim_fini(&s);
+}
+
+/* What was pending at a restart is so since a time between two seconds, and between evaluations. */
+static void
+test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart(void **state)
+{
+    static struct rules_sim s;
+    char text[256];
+    (void)state;
+    snprintf(text, sizeof text, alert_of, -1);
+    for (int64_t up_s = 40; up_s < 100; up_s++) {
+        sim_init(&s, 1, text);
+        sim_pass(&s, up_s);
+        sim_crash(&s);
+        sim_env_advance_ns(s.m.sim, 8700 * NS_PER_MS);
+        sim_start(&s, text);
+        sim_pass(&s, 200);
+        assert_true(s.told_count > 0);
+        int64_t starts_ns = s.told[0].starts_ns;
+        s.told_count = 0;
+        sim_crash(&s);
+        sim_start(&s, text);
+        sim_pass(&s, 31);
+        assert_int_equal(s.told_count, 1);
+        assert_int_equal(s.told[0].starts_ns, starts_ns);
+        sim_fini(&s);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(
             test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_was_recorded_is_not_recorded_again_when_the_clock_was_set_back_at_a_restart,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
             tell_seed),
         cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,
                                   tell_seed),

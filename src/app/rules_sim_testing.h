@@ -1,6 +1,7 @@
 /*
  * rules_sim_testing.h - rules on a simulated machine: a store, an agenda of groups, and a sender
- * whose backlog waits while the machine is down. One thread, one clock. For tests only.
+ * whose backlog waits while the machine is down; and what may happen to it. One thread, one clock.
+ * For tests only.
  */
 #ifndef APP_RULES_SIM_TESTING_H
 #define APP_RULES_SIM_TESTING_H
@@ -10,7 +11,10 @@
 #include "rules/agenda.h"
 #include "tsdb/tsdb_testing.h"
 
-enum { SIM_SERIES = 6, SIM_SCRAPE_S = 15, SIM_TOLD_MAX = 4096 };
+enum { SIM_SERIES = 6, SIM_SCRAPE_S = 15, SIM_TOLD_MAX = 4096, SIM_GROUPS_MAX = 16 };
+
+/* Each has series of its own, SIM_SERIES of them. */
+static const char *const sim_tenants[] = {"t", "u"};
 
 /* An alert as it was told. */
 struct sim_told {
@@ -26,7 +30,7 @@ struct rules_sim {
     struct agenda *agenda;
     struct arena arena; /* of the rules */
     struct rule_groups groups;
-    struct agenda_group list[16];
+    struct agenda_group list[SIM_GROUPS_MAX];
 
     /* What is measured does not depend on who asks. */
     uint64_t reality;
@@ -34,10 +38,21 @@ struct rules_sim {
     int64_t per_second; /* seconds of backlog that are sent in one; 0: all */
     bool mute;          /* the sender is away */
 
+    unsigned tenant_count; /* which have the same rules */
+    uint64_t rejected;     /* samples of rules that the store refused */
+
     bool write_fails, settle_fails;
     bool memory_fails; /* an allocation of each job is refused, or several */
-    /* Called after each job; NULL: nobody looks. */
+    int64_t slow_ms;   /* for up to so long a query waits for its view */
+    /* Any may be NULL. Called after each job; */
     void (*look)(struct rules_sim *s, const struct agenda_job *job);
+    /* in the place of noting in `told` what is told, */
+    void (*tell)(struct rules_sim *s, const struct rule_alert *alerts, uint32_t count);
+    /* when time passes; it has to see to that; */
+    void (*wait)(struct rules_sim *s, int64_t ns);
+    /* after a start, and before a crash. */
+    void (*started)(struct rules_sim *s);
+    void (*crashes)(struct rules_sim *s);
     void *context;
     struct sim_told told[SIM_TOLD_MAX];
     uint32_t told_count;
@@ -59,31 +74,41 @@ sim_write(void *context, struct bytes tenant, struct bytes message, struct rules
     if (e == OK) e = tsdb_ingest(s->m.db, tenant, &s->m.request, &result, why);
     mem_fail_nth(left, false);
     if (e) return e;
+    s->rejected += result.rejected_total;
     *ret = (struct rules_written){.ticket = result.wait_epoch, .rejected = result.rejected_total};
     snprintf(ret->text, sizeof ret->text, "%.200s", result.text);
     return OK;
+}
+
+/* The disk fails; what was written since the last commit is taken back. */
+static inline void
+sim_fail_commit(struct rules_sim *s)
+{
+    fault_env_arm(s->m.fe, (struct fault){FAULT_SYNC, 1, true});
+    assert_int_not_equal(tsdb_commit(s->m.db, &s->m.why), OK);
+    fault_env_disarm(s->m.fe);
+    must(tsdb_reopen(s->m.db, &s->m.why));
 }
 
 static inline enum err
 sim_settle(void *context, uint64_t ticket, struct why *why)
 {
     struct rules_sim *s = context;
-    if (s->settle_fails) return why_set(why, ERR_AGAIN, "the test says no");
     uint64_t left = mem_fail_left();
     mem_fail_nth(0, false);
-    if (tsdb_commit_due(s->m.db)) must(tsdb_commit(s->m.db, why));
+    bool fails = s->settle_fails && tsdb_commit_due(s->m.db);
+    if (fails)
+        sim_fail_commit(s);
+    else if (tsdb_commit_due(s->m.db))
+        must(tsdb_commit(s->m.db, why));
     mem_fail_nth(left, false);
-    assert_int_equal(tsdb_epoch(s->m.db, ticket), TSDB_EPOCH_DURABLE);
-    return OK;
+    assert_int_equal(tsdb_epoch(s->m.db, ticket), fails ? TSDB_EPOCH_VOID : TSDB_EPOCH_DURABLE);
+    return fails ? why_set(why, ERR_AGAIN, "the test says no") : OK;
 }
 
 static inline void
-sim_tell(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
+sim_note_told(struct rules_sim *s, const struct rule_alert *alerts, uint32_t count)
 {
-    struct rules_sim *s = context;
-    uint64_t left = mem_fail_left();
-    mem_fail_nth(0, false);
-    (void)tenant;
     for (uint32_t i = 0; i < count; i++) {
         struct sim_told *t = &s->told[s->told_count++];
         struct buf to;
@@ -96,13 +121,38 @@ sim_tell(void *context, struct bytes tenant, const struct rule_alert *alerts, ui
         t->starts_ns = alerts[i].starts_ns;
         t->ends_ns = alerts[i].ends_ns;
     }
+}
+
+static inline void
+sim_tell(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
+{
+    struct rules_sim *s = context;
+    uint64_t left = mem_fail_left();
+    mem_fail_nth(0, false);
+    (void)tenant;
+    if (s->tell != NULL)
+        s->tell(s, alerts, count);
+    else
+        sim_note_told(s, alerts, count);
     mem_fail_nth(left, false);
+}
+
+static inline void
+sim_wait(struct rules_sim *s, int64_t ns)
+{
+    if (s->wait != NULL)
+        s->wait(s, ns);
+    else
+        sim_env_advance_ns(s->m.sim, ns);
 }
 
 static inline enum err
 sim_open(void *context, struct query_control *control, struct view **ret_view, struct why *why)
 {
     struct rules_sim *s = context;
+    if (s->slow_ms > 0) {
+        sim_wait(s, (int64_t)(sim_env_random(s->m.sim) % (uint64_t)s->slow_ms) * NS_PER_MS);
+    }
     return view_open(tsdb_answerer(s->m.db), control, ret_view, why);
 }
 
@@ -125,11 +175,14 @@ sim_load(struct rules_sim *s, const char *yaml)
     arena_init(&s->arena, NULL, 16 << 20, 0);
     enum err e = rule_file_parse("rules.yml", text(yaml), &options, &s->arena, &s->groups, &why);
     if (e) fail_msg("%s", why.text);
-    assert_true(s->groups.count <= 16);
-    for (uint32_t i = 0; i < s->groups.count; i++) {
-        s->list[i] = (struct agenda_group){text("t"), &s->groups.items[i]};
+    uint32_t count = 0;
+    assert_true(s->groups.count * s->tenant_count <= SIM_GROUPS_MAX);
+    for (unsigned t = 0; t < s->tenant_count; t++) {
+        for (uint32_t i = 0; i < s->groups.count; i++) {
+            s->list[count++] = (struct agenda_group){text(sim_tenants[t]), &s->groups.items[i]};
+        }
     }
-    must(agenda_prepare(s->agenda, s->list, s->groups.count, &defaults, &change, &why));
+    must(agenda_prepare(s->agenda, s->list, count, &defaults, &change, &why));
     agenda_commit(change, &s->limits, env_realtime_ms(s->m.env) * NS_PER_MS);
 }
 
@@ -139,6 +192,7 @@ sim_start(struct rules_sim *s, const char *yaml)
     machine_must_open(&s->m);
     must(agenda_new(&s->host, env_monotonic_ns(s->m.env), &s->agenda));
     sim_load(s, yaml);
+    if (s->started != NULL) s->started(s);
 }
 
 static inline void
@@ -147,6 +201,7 @@ sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
     memset(s, 0, sizeof *s);
     machine_init(&s->m, seed);
     s->reality = seed;
+    s->tenant_count = 1;
     s->host = (struct rules_host){
         .env = s->m.env,
         .memory = NULL,
@@ -178,6 +233,7 @@ sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
 static inline void
 sim_crash(struct rules_sim *s)
 {
+    if (s->crashes != NULL) s->crashes(s);
     agenda_free(s->agenda);
     s->agenda = NULL;
     sim_env_power_loss(s->m.sim);
@@ -205,7 +261,7 @@ sim_mix(uint64_t a, uint64_t b)
 static inline bool
 sim_is_there(const struct rules_sim *s, unsigned series, int64_t t_s)
 {
-    if (series < 2) return true;
+    if (series % SIM_SERIES < 2) return true;
     return sim_mix(s->reality + series, (uint64_t)(t_s / 420)) % 4 != 0;
 }
 
@@ -224,8 +280,9 @@ sim_put_scrape(struct rules_sim *s, struct rq *rq, unsigned series, int64_t t_s)
     char labels[80];
     bool there = sim_is_there(s, series, t_s);
     if (!there && !sim_is_there(s, series, t_s - SIM_SCRAPE_S)) return;
-    snprintf(labels, sizeof labels, "__name__=%s,job=j%u,n=%u",
-             series % 2 == 0 ? "requests_total" : "load", series % 3, series);
+    snprintf(labels, sizeof labels, "__name__=%s,job=%c%u,n=%u",
+             series % 2 == 0 ? "requests_total" : "load", 'j' + (int)(series / SIM_SERIES),
+             series % 3, series);
     rq_series(rq, labels);
     uint64_t bits = STALE_NAN_BITS;
     double value = sim_value(s, series, t_s);
@@ -233,32 +290,39 @@ sim_put_scrape(struct rules_sim *s, struct rq *rq, unsigned series, int64_t t_s)
     rq_float(rq, t_s * 1000 + series, bits, 0);
 }
 
+/* What a tenant's series have in [from_s, to_s]. */
+static inline void
+sim_send_to(struct rules_sim *s, unsigned tenant, int64_t from_s, int64_t to_s)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    for (int64_t t = from_s; t <= to_s; t++) {
+        for (unsigned i = 0; i < SIM_SERIES && t % SIM_SCRAPE_S == 0; i++) {
+            sim_put_scrape(s, &rq, tenant * SIM_SERIES + i, t);
+        }
+    }
+    rq_close(&rq);
+    if (rq.out.size > 0) must(machine_send(&s->m, sim_tenants[tenant], &rq));
+    rq_fini(&rq);
+}
+
 /* Sends what there is up to now. */
 static inline void
 sim_send(struct rules_sim *s)
 {
-    int64_t to_s = sim_now_s(s), count = 0;
-    struct rq rq;
-    if (s->mute) return;
+    int64_t from_s = s->sent_s + 1, to_s = sim_now_s(s);
+    if (s->mute || to_s < from_s) return;
     if (s->per_second > 0 && to_s - s->sent_s > s->per_second) to_s = s->sent_s + s->per_second;
-    rq_init(&rq, RW_V1);
-    for (int64_t t = s->sent_s + 1; t <= to_s; t++) {
-        for (unsigned i = 0; i < SIM_SERIES && t % SIM_SCRAPE_S == 0; i++, count++) {
-            sim_put_scrape(s, &rq, i, t);
-        }
-    }
     s->sent_s = to_s;
-    if (count > 0) {
-        rq_close(&rq);
-        must(machine_send(&s->m, "t", &rq));
-        if (tsdb_commit_due(s->m.db)) must(tsdb_commit(s->m.db, &s->m.why));
+    for (unsigned i = 0; i < s->tenant_count; i++) {
+        sim_send_to(s, i, from_s, to_s);
     }
-    rq_fini(&rq);
+    if (tsdb_commit_due(s->m.db)) must(tsdb_commit(s->m.db, &s->m.why));
 }
 
 /* --- time ------------------------------------------------------------------------------------- */
 
-/* All that is due now. */
+/* All that is due now; while queries are slow, there is always something. */
 static inline void
 sim_evaluate(struct rules_sim *s)
 {
@@ -273,6 +337,7 @@ sim_evaluate(struct rules_sim *s)
         mem_fail_nth(0, false);
         if (s->look != NULL) s->look(s, &job);
         agenda_done(s->agenda, &job, env_monotonic_ns(s->m.env));
+        if (s->slow_ms > 0) return;
     }
     fail_msg("the agenda never ends");
 }
@@ -281,10 +346,63 @@ static inline void
 sim_pass(struct rules_sim *s, int64_t seconds)
 {
     for (int64_t i = 0; i < seconds; i++) {
-        sim_env_advance_ns(s->m.sim, NS_PER_S);
+        sim_wait(s, NS_PER_S);
         if (s->m.db == NULL) continue;
         sim_send(s);
         sim_evaluate(s);
+    }
+}
+
+/* --- trouble ---------------------------------------------------------------------------------- */
+
+/* What may happen to a server in a few minutes. */
+static inline void
+sim_trouble(struct rules_sim *s, const char *yaml)
+{
+    uint64_t what = sim_env_random(s->m.sim) % 9, n = sim_env_random(s->m.sim);
+    int64_t minute_s = 60;
+    switch (what) {
+    case 0: /* an outage; the sender keeps what there is */
+    case 1:
+        sim_crash(s);
+        sim_pass(s, 1 + (int64_t)(n % 2400));
+        sim_start(s, yaml);
+        break;
+    case 2: /* a restart */
+        sim_crash(s);
+        sim_start(s, yaml);
+        break;
+    case 3: /* the store refuses for a while */
+        s->write_fails = n % 2 == 0;
+        s->settle_fails = !s->write_fails;
+        sim_pass(s, (int64_t)(n % 300));
+        s->write_fails = s->settle_fails = false;
+        sim_pass(s, 3 * minute_s); /* what is known is stored again */
+        break;
+    case 4: /* the clock is set */
+        sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) + (int64_t)(n % 3600) * 1000);
+        break;
+    case 5:
+        sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) - (int64_t)(n % 1800) * 1000);
+        /* What was written last is what lies in the past again: only then a restart finds it. */
+        sim_pass(s, (int64_t)(n % 1800) + 2 * minute_s);
+        break;
+    case 6: /* the sender is away for a while */
+        s->mute = true;
+        sim_pass(s, (int64_t)(n % 240));
+        s->mute = false;
+        break;
+    case 7: /* memory is short for a while */
+        s->memory_fails = true;
+        sim_pass(s, (int64_t)(n % 240));
+        s->memory_fails = false;
+        sim_pass(s, 3 * minute_s);
+        break;
+    default: /* all is stored in parts */
+        tsdb_want_cut(s->m.db);
+        must(tsdb_commit(s->m.db, &s->m.why));
+        must(tsdb_flush(s->m.db, &s->m.why));
+        break;
     }
 }
 

@@ -603,8 +603,8 @@ static enum err
 begin_telling(struct server *s, struct config_lists *lists, struct why *why)
 {
     struct notifier_change *change;
-    enum err e =
-        teller_new(s->env, &s->memory.foreground, s->settings.web_external_url, &s->teller, why);
+    enum err e = teller_new(s->env, &s->memory.foreground, s->settings.web_external_url, NULL,
+                            &s->teller, why);
     if (e == OK) {
         e = teller_prepare(s->teller, &s->settings, &lists->alerting, &lists->rules.external_labels,
                            &change, why);

@@ -15,12 +15,13 @@ struct teller {
 
 enum err
 teller_new(struct env *env, struct budget *memory, const char *external_url,
-           struct teller **ret_teller, struct why *why)
+           struct outside *outside, struct teller **ret_teller, struct why *why)
 {
     struct teller *t = mem_new(NULL, sizeof *t);
     if (t == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     t->env = env;
-    struct notifier_options options = {.env = env, .memory = memory, .external_url = external_url};
+    struct notifier_options options = {
+        .env = env, .memory = memory, .external_url = external_url, .outside = outside};
     enum err e = notifier_new(&options, &t->notifier, why);
     if (e) {
         mem_free(NULL, t, sizeof *t);

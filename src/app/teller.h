@@ -13,9 +13,11 @@
 
 struct teller;
 
-/* Without Alertmanagers yet; nothing runs. `external_url` outlives it. ERR_NOMEM. */
+/* Without Alertmanagers yet; nothing runs. `external_url` outlives it; `outside` as the notifier
+ * has it, NULL but for tests. ERR_NOMEM. */
 MUST_CHECK enum err teller_new(struct env *env, struct budget *memory, const char *external_url,
-                               struct teller **ret_teller, struct why *why);
+                               struct outside *outside, struct teller **ret_teller,
+                               struct why *why);
 /* The notifier that it drives, for notifier_prepare() and what it shows. */
 struct notifier *teller_notifier(struct teller *teller);
 /* As notifier_prepare(), with what settings say. */

@@ -44,6 +44,7 @@ struct restoring {
     struct rule_at_work *rule;
     int64_t now_ns, tolerance_ns, grace_ns;
     int64_t down_ns; /* the last evaluation of active ones that were put back; 0: none */
+    int64_t kept_ms; /* what was firing then is looked for before */
     struct arena arena;
     struct buf labels;
     struct witness *items;
@@ -200,10 +201,16 @@ evaluation_ns(const struct restoring *r, int64_t sample_ms)
     return exact / NS_PER_MS == ms ? exact : ms * NS_PER_MS;
 }
 
-/* When it began to fire: at the first evaluation after it had been pending for long enough. */
+/* When it began to fire: as its samples say, if they have it just after it was pending, or since it
+ * became active; or else at the first evaluation after it had been pending for long enough. */
 static int64_t
-fired_ns(const struct restoring *r, int64_t active_ns, int64_t last_ns)
+fired_ns(const struct restoring *r, const struct witness *w, int64_t active_ns, int64_t last_ns)
 {
+    int64_t seen_ns = evaluation_ns(r, w->fired_ms);
+    int64_t interval_ms = r->past->group->schedule.interval_ns / NS_PER_MS;
+    bool was_pending =
+        w->pending_ms < w->fired_ms && w->fired_ms <= w->pending_ms + interval_ms + 1;
+    if (was_pending || seen_ns / NS_PER_S == w->active_s) return seen_ns;
     const struct schedule *schedule = &r->past->group->schedule;
     int64_t wanted = active_ns + r->rule->text->for_ms * NS_PER_MS;
     int64_t at = schedule_time_ns(schedule, schedule_slot(schedule, wanted - 1) + 1);
@@ -245,7 +252,7 @@ state_of(const struct restoring *r, const struct witness *w)
     bool fires = w->firing_ms == w->active_ms;
     alert.state = fires ? ALERT_FIRING : ALERT_PENDING;
     alert.active_at_ns = fires ? active_ns : pending_since(r, active_ns, last_ns);
-    if (fires) alert.fired_at_ns = fired_ns(r, active_ns, last_ns);
+    if (fires) alert.fired_at_ns = fired_ns(r, w, active_ns, last_ns);
     return alert;
 }
 
@@ -259,6 +266,13 @@ wanted_ms(const struct restoring *r, const struct witness *w)
     bool is_recent = r->now_ns - w->over_ms * NS_PER_MS <= RESOLVED_TOLD_NS;
     /* As in Prometheus, one that becomes pending again was never there. */
     return is_recent && w->pending_ms < w->over_ms ? w->firing_ms : INT64_MIN;
+}
+
+/* It fires, or what is told once more of it is that it fired. */
+static bool
+fired_last(const struct restoring *r, const struct witness *w)
+{
+    return w->firing_ms != INT64_MIN && wanted_ms(r, w) == w->firing_ms;
 }
 
 /* --- evaluating once more --------------------------------------------------------------------- */
@@ -279,7 +293,7 @@ restore_found(struct restoring *r, struct work *work, const struct alert_found *
     struct witness *w = witness_find(r, series_labels(r, work, found));
     if (buf_error(&r->labels)) return no_memory(r);
     if (w == NULL || w->restored) return OK;
-    bool is_kept = kept_since_ns != 0 && w->active_ms != INT64_MIN && w->firing_ms == w->active_ms;
+    bool is_kept = kept_since_ns != 0 && fired_last(r, w) && w->firing_ms == r->kept_ms;
     if (!is_kept && wanted_ms(r, w) != sample_ms) return OK;
     struct alert state = state_of(r, w);
     state.keep_firing_since_ns = is_kept ? kept_since_ns : 0;
@@ -291,7 +305,7 @@ restore_found(struct restoring *r, struct work *work, const struct alert_found *
 }
 
 /* What the expression finds at a time belongs to witnesses of that time; or with `kept_since_ns`,
- * to those that were kept firing from then on. */
+ * to those that were kept firing from then on, until `kept_ms`. */
 static enum err
 evaluate_at(struct restoring *r, int64_t sample_ms, int64_t kept_since_ns)
 {
@@ -328,13 +342,7 @@ next_wanted(const struct restoring *r, int64_t below_ms)
     return newest;
 }
 
-static bool
-is_kept_firing(const struct witness *w, int64_t at_ms)
-{
-    return !w->restored && w->active_ms == at_ms && w->firing_ms == at_ms;
-}
-
-/* Goes back until all are found that were firing at `last_ms` and had not been found then. */
+/* Goes back until all are found that were firing last at `last_ms` and had not been found then. */
 static enum err
 find_kept(struct restoring *r, int64_t last_ms)
 {
@@ -342,10 +350,11 @@ find_kept(struct restoring *r, int64_t last_ms)
     int64_t at_ns = evaluation_ns(r, last_ms), slot = schedule_slot(schedule, at_ns);
     int64_t steps = r->rule->text->keep_firing_for_ms * NS_PER_MS / schedule->interval_ns + 1;
     enum err e = OK;
+    r->kept_ms = last_ms;
     for (int64_t k = 1; e == OK && k <= steps && k <= STEPS_BACK_MAX; k++) {
         bool any = false;
         for (uint32_t i = 0; i < r->count && !any; i++) {
-            any = is_kept_firing(&r->items[i], last_ms);
+            any = r->items[i].firing_ms == last_ms && fired_last(r, &r->items[i]);
         }
         if (!any) return OK;
         int64_t ms = schedule_time_ns(schedule, slot - k) / NS_PER_MS;
@@ -391,13 +400,13 @@ static bool
 is_ours(const struct restoring *r, const struct witness *w)
 {
     const struct schedule *schedule = &r->past->group->schedule;
-    int64_t at_ns = evaluation_ns(r, w->active_ms);
+    int64_t at_ns = evaluation_ns(r, w->firing_ms);
     return schedule_time_ns(schedule, schedule_slot(schedule, at_ns)) == at_ns;
 }
 
 /* An alert that fired, and for which the expression says nothing any more: it was kept firing for
  * long, or what it was about has been deleted. It goes on, without its value, until the next
- * evaluation decides. */
+ * evaluation decides, or is told to be over. */
 static enum err
 restore_unfound(struct restoring *r, const struct witness *w)
 {
@@ -423,8 +432,7 @@ restore_rest(struct restoring *r)
     if (shares_name(r)) return OK;
     for (uint32_t i = 0; e == OK && i < r->count; i++) {
         struct witness *w = &r->items[i];
-        bool fired = w->active_ms != INT64_MIN && w->firing_ms == w->active_ms;
-        if (w->restored || !fired || !is_ours(r, w)) continue;
+        if (!fired_last(r, w) || !is_ours(r, w)) continue;
         e = restore_unfound(r, w);
         w->restored = e == OK;
     }
