@@ -302,6 +302,188 @@ test_alerts_go_on_as_they_were_whatever_happens_to_the_server(void **state)
     }
 }
 
+/* --- reloads ---------------------------------------------------------------------------------- */
+
+#define NO_GROUPS          "groups: []\n"
+#define GROUP(name, rules) "groups:\n- {name: " name ", interval: 30s, rules: [" rules "]}\n"
+#define FIRES              "{alert: Fires, expr: vector(1), for: 2m}"
+#define SENT               "{alert: Sent, expr: requests_total > 0}"
+#define ALWAYS             "{record: always, expr: vector(1)}"
+
+/* The next evaluation that is due, which runs until agenda_done() says otherwise. */
+static struct agenda_job
+begin_evaluation(struct rules_sim *s)
+{
+    struct agenda_job job;
+    int64_t until_ns;
+    do {
+        sim_env_advance_ns(s->m.sim, NS_PER_S);
+    } while (!agenda_take(s->agenda, env_realtime_ms(s->m.env) * NS_PER_MS,
+                          env_monotonic_ns(s->m.env), &job, &until_ns));
+    assert_int_equal(job.work, AGENDA_LIVE);
+    return job;
+}
+
+static void
+end_evaluation(struct rules_sim *s, struct agenda_job *job)
+{
+    agenda_run(s->agenda, job, &s->terms);
+    if (s->look != NULL) s->look(s, job);
+    agenda_done(s->agenda, job, env_monotonic_ns(s->m.env));
+}
+
+/* Lines of samples, and how many of them are staleness markers. */
+static unsigned
+count_samples(struct rules_sim *s, const char *name, unsigned *ret_stale)
+{
+    struct buf to;
+    unsigned lines = 0;
+    buf_init(&to, NULL, 1 << 20);
+    sim_dump(s, name, 0, INT64_MAX, &to);
+    buf_put_u8(&to, '\0');
+    *ret_stale = 0;
+    for (char *line = strtok((char *)to.at, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        lines++;
+        *ret_stale += strstr(line, " stale") != NULL;
+    }
+    buf_fini(&to);
+    return lines;
+}
+
+struct jobs {
+    unsigned count;
+    int64_t slots[64];
+};
+
+/* No evaluation is made twice. */
+static void
+note_job(struct rules_sim *s, const struct agenda_job *job)
+{
+    struct jobs *jobs = s->context;
+    if (job->work != AGENDA_LIVE && job->work != AGENDA_MAKE_UP) return;
+    for (unsigned i = 0; i < jobs->count; i++) {
+        assert_int_not_equal(jobs->slots[i], job->slot);
+    }
+    assert_true(jobs->count < 64);
+    jobs->slots[jobs->count++] = job->slot;
+}
+
+static void
+test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 120);
+    struct agenda_job job = begin_evaluation(&s);
+    sim_load(&s, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
+    sim_load(&s, NO_GROUPS);
+    sim_pass(&s, 300);
+    count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 0);
+    end_evaluation(&s, &job);
+    sim_pass(&s, 5);
+    count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 1);
+    sim_fini(&s);
+}
+
+static void
+check_told_as_firing(struct rules_sim *s, unsigned at_most)
+{
+    assert_in_range(s->told_count, 1, at_most);
+    for (uint32_t i = 0; i < s->told_count; i++) {
+        assert_true(s->told[i].ends_ns > s->told[i].at_ns);
+        assert_true(s->told[i].starts_ns == s->told[0].starts_ns);
+    }
+}
+
+static void
+test_a_group_that_is_away_for_one_reload_goes_on_as_it_was(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    check_told_as_firing(&s, 4);
+    unsigned told = s.told_count;
+    sim_load(&s, NO_GROUPS);
+    sim_pass(&s, 20);
+    sim_load(&s, GROUP("g", FIRES));
+    sim_pass(&s, 180);
+    check_told_as_firing(&s, told + 3); /* as often as if nothing had happened */
+    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+static void
+test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static struct jobs jobs;
+    unsigned stale;
+    jobs.count = 0;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    s.look = note_job;
+    s.context = &jobs;
+    sim_pass(&s, 120);
+    struct agenda_job job = begin_evaluation(&s);
+    sim_load(&s, NO_GROUPS);
+    sim_pass(&s, 5);
+    sim_load(&s, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
+    sim_pass(&s, 5);
+    end_evaluation(&s, &job);
+    sim_pass(&s, 120);
+    unsigned made = count_samples(&s, "always", &stale);
+    assert_int_equal(made, jobs.count);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+static void
+test_a_renamed_group_keeps_its_alerts(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    for (int i = 0; i < 4; i++) {
+        sim_load(&s, i % 2 == 0 ? GROUP("other", FIRES) : GROUP("g", FIRES));
+        sim_pass(&s, 100);
+    }
+    for (uint32_t i = 0; i < s.told_count; i++) {
+        assert_true(s.told[i].ends_ns > s.told[i].at_ns);
+    }
+    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+/* Only the sender's backlog can say whether it is over. */
+static void
+test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 120);
+    sim_crash(&s);
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_start(&s, GROUP("g", SENT));
+    sim_pass(&s, 60);
+    sim_load(&s, GROUP("g", SENT ", " ALWAYS));
+    s.told_count = 0;
+    sim_pass(&s, 180);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
 int
 main(void)
 {
@@ -311,6 +493,11 @@ main(void)
             tell_seed),
         cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,
                                   tell_seed),
+        cmocka_unit_test(test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it),
+        cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
+        cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
+        cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
+        cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #define BEGIN_WAIT_NS (60 * NS_PER_S)  /* so long is what was before tried to be found out */
 #define REST_NS_MAX   NS_PER_S         /* between evaluations that are made up */
 #define STUCK_NS      (300 * NS_PER_S) /* nothing is waited for that makes no progress */
+#define SAID_NS       (NS_PER_S / 4)   /* between lines about groups that fail */
 #define NEVER_NS      INT64_MAX
 #define GROUPS_MAX    100000
 
@@ -23,6 +24,7 @@ struct agenda_entry {
     bool took_over;            /* it did */
     bool stays, is_over;       /* while a reload is committed */
     bool running;
+    bool ends; /* AGENDA_RETIRE runs */
     bool begun;
     bool reads_recorded;    /* it reads what recording rules write */
     bool is_behind;         /* since the start it is not known that its input is there */
@@ -284,19 +286,36 @@ retire(struct agenda *a, struct agenda_entry *e, int64_t now_ns)
     a->retired = e;
 }
 
+/* One that came back before what it wrote was marked stale. NULL: there is none. */
+static struct agenda_entry *
+unretire(struct agenda *a, const struct agenda_entry *e)
+{
+    struct agenda_entry **link = &a->retired;
+    while (*link != NULL && ((*link)->ends || compare_entries(link, &e) != 0)) {
+        link = &(*link)->next;
+    }
+    struct agenda_entry *found = *link;
+    if (found != NULL) *link = found->next;
+    return found;
+}
+
 /* The state of the one of the same name passes on; if that never began, of the one before it. */
 static void
 inherit(struct agenda *a, struct agenda_entry *e)
 {
     uint32_t at;
-    if (!find_entry(a, group_tenant(e->group), group_text(e->group), &at)) return;
-    struct agenda_entry *old = a->items[at];
+    bool is_retired = !find_entry(a, group_tenant(e->group), group_text(e->group), &at);
+    struct agenda_entry *old = is_retired ? unretire(a, e) : a->items[at];
+    if (old == NULL) return;
     old->stays = true;
     e->from = old;
     if (old->from == NULL) return;
     e->from = old->from;
     old->from = NULL;
-    old->is_over = true;
+    if (is_retired)
+        entry_free(a, old);
+    else
+        old->is_over = true;
 }
 
 static void
@@ -373,31 +392,40 @@ make_job(const struct agenda *a, struct agenda_entry *e, enum agenda_work work, 
     };
 }
 
+/* Of the group that it replaces. False: that runs yet. */
+static bool
+took_over(struct agenda *a, struct agenda_entry *e)
+{
+    if (e->from == NULL) return true;
+    if (e->from->running) return false;
+    if (group_take_over(e->group, e->from->group)) {
+        log_warn("not enough memory to take over all of the state of a group of rules",
+                 KV("file", group_text(e->group)->file), KV("group", group_text(e->group)->name));
+    }
+    const struct schedule *mine = group_schedule(e->group);
+    const struct schedule *its = group_schedule(e->from->group);
+    bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
+    e->took_over = e->from->begun || e->from->took_over;
+    if (e->took_over && same) e->next_slot = e->from->next_slot;
+    e->down_ns = e->from->down_ns;
+    e->ended_ns = e->from->ended_ns;
+    entry_free(a, e->from);
+    e->from = NULL;
+    return true;
+}
+
 static bool
 take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
            struct agenda_job *job)
 {
-    if (e->from != NULL) {
-        if (e->from->running) return false;
-        if (group_take_over(e->group, e->from->group)) {
-            log_warn("not enough memory to take over all of the state of a group of rules",
-                     KV("file", group_text(e->group)->file),
-                     KV("group", group_text(e->group)->name));
-        }
-        const struct schedule *mine = group_schedule(e->group);
-        const struct schedule *its = group_schedule(e->from->group);
-        bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
-        e->took_over = e->from->begun;
-        if (e->took_over && same) e->next_slot = e->from->next_slot;
-        entry_free(a, e->from);
-        e->from = NULL;
-    }
+    if (!took_over(a, e)) return false;
     if (e->not_before_ns > monotonic_ns) return false;
     if (e->begin_until_ns == 0) e->begin_until_ns = monotonic_ns + BEGIN_WAIT_NS;
     make_job(a, e, AGENDA_BEGIN, schedule_slot(group_schedule(e->group), now_ns), monotonic_ns,
              job);
     job->how.at_ns = now_ns;
     job->took_over = e->took_over;
+    job->down_ns = e->down_ns;
     job->is_last_try = monotonic_ns >= e->begin_until_ns;
     return true;
 }
@@ -559,8 +587,9 @@ static bool
 take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
 {
     for (struct agenda_entry *e = a->retired; e != NULL; e = e->next) {
-        if (e->running || e->not_before_ns > monotonic_ns) continue;
+        if (e->running || e->not_before_ns > monotonic_ns || !took_over(a, e)) continue;
         make_job(a, e, AGENDA_RETIRE, 0, monotonic_ns, job);
+        e->ends = true;
         job->how.at_ns = e->retired_ns;
         struct group **others = mem_alloc(a->host->memory, (a->count + 1) * sizeof *others);
         uint32_t count = 0;
@@ -697,22 +726,32 @@ run_live(const struct rules_past *past, struct agenda_job *job)
     if (records) g->series_slot = job->slot;
 }
 
+/* Of many groups that fail at once, some are told. */
 static void
-tell_error(const struct agenda_job *job, const struct why *why)
+tell_error(const struct agenda *a, const struct agenda_job *job, const struct why *why)
 {
+    static struct log_gate gate;
+    uint64_t held_back;
     const struct rule_group *text = group_text(job->entry->group);
     if (job->work == AGENDA_BEGIN && job->is_last_try) {
         log_error("cannot read what a group of rules left in the store, it begins anew",
                   KV("file", text->file), KV("group", text->name),
                   KV("error", why_text(why, job->error)));
-    } else if (job->work == AGENDA_BEGIN) {
+        return;
+    }
+    if (job->work == AGENDA_RETIRE ||
+        !log_often(&gate, env_monotonic_ns(a->host->env), SAID_NS, &held_back)) {
+        return;
+    }
+    if (job->work == AGENDA_BEGIN) {
         log_warn("cannot read what a group of rules left in the store, retrying",
                  KV("file", text->file), KV("group", text->name),
-                 KV("error", why_text(why, job->error)));
-    } else if (job->work == AGENDA_MAKE_UP) {
+                 KV("error", why_text(why, job->error)), KV("more_held_back", held_back));
+    } else {
         log_warn("cannot make up a missed evaluation of a group of rules, retrying",
                  KV("file", text->file), KV("group", text->name),
-                 KV("time_ms", job->how.at_ns / NS_PER_MS), KV("error", why_text(why, job->error)));
+                 KV("time_ms", job->how.at_ns / NS_PER_MS), KV("error", why_text(why, job->error)),
+                 KV("more_held_back", held_back));
     }
 }
 
@@ -736,7 +775,7 @@ agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *t
         if (job->error == OK) job->error = group_end(g, a->host, job->how.at_ns);
         break;
     }
-    if (job->error) tell_error(job, &why);
+    if (job->error) tell_error(a, job, &why);
 }
 
 /* --- done ------------------------------------------------------------------------------------- */
@@ -811,7 +850,7 @@ void
 agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
 {
     struct agenda_entry *e = job->entry;
-    e->running = false;
+    e->running = e->ends = false;
     switch (job->work) {
     case AGENDA_BEGIN:
         begun(a, job, monotonic_ns);
