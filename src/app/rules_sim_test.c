@@ -464,6 +464,34 @@ test_a_renamed_group_keeps_its_alerts(void **state)
     sim_fini(&s);
 }
 
+static void
+note_made_up(struct rules_sim *s, const struct agenda_job *job)
+{
+    unsigned *made_up = s->context;
+    *made_up += job->work == AGENDA_MAKE_UP;
+}
+
+static void
+test_a_changed_group_goes_on_at_its_times(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static unsigned made_up;
+    unsigned stale;
+    made_up = 0;
+    sim_init(&s, 1, GROUP("g", ALWAYS ", {record: sent, expr: requests_total}"));
+    s.look = note_made_up;
+    s.context = &made_up;
+    sim_pass(&s, 150);
+    s.mute = true; /* what it reads does not come on */
+    sim_load(&s, GROUP("g", ALWAYS ", {record: sent, expr: requests_total * 2}"));
+    unsigned before = count_samples(&s, "always", &stale);
+    sim_pass(&s, 150);
+    assert_int_equal(count_samples(&s, "always", &stale), before + 5);
+    assert_int_equal(made_up, 0);
+    sim_fini(&s);
+}
+
 /* Only the sender's backlog can say whether it is over. */
 static void
 test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state)
@@ -497,6 +525,7 @@ main(void)
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
+        cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -407,6 +407,7 @@ took_over(struct agenda *a, struct agenda_entry *e)
     bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
     e->took_over = e->from->begun || e->from->took_over;
     if (e->took_over && same) e->next_slot = e->from->next_slot;
+    e->is_behind = e->from->is_behind;
     e->down_ns = e->from->down_ns;
     e->ended_ns = e->from->ended_ns;
     entry_free(a, e->from);
@@ -811,7 +812,7 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     e->not_before_ns = 0;
     if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
     e->down_ns = job->down_ns;
-    e->is_behind = e->made.count > 0;
+    if (!job->took_over) e->is_behind = e->made.count > 0;
     note_missing(a, e, job->how.at_ns, monotonic_ns);
 }
 
