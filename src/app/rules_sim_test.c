@@ -26,14 +26,29 @@ static const char rules[] =
 static const char *const recorded[] = {"always", "always:before", "job:requests:rate2m",
                                        "load:high", "job:.*|load:.*"};
 
+/* Both recorded the same, up to that many seconds after the begin. */
+static void
+assert_same_recorded(struct rules_sim *a, struct rules_sim *b, int64_t to_s)
+{
+    struct buf x, y;
+    buf_init(&x, NULL, 64 << 20);
+    buf_init(&y, NULL, 64 << 20);
+    for (size_t i = 0; i < sizeof recorded / sizeof *recorded; i++) {
+        buf_clear(&x);
+        buf_clear(&y);
+        sim_dump(a, recorded[i], 0, SIM_BEGIN + to_s * 1000, &x);
+        sim_dump(b, recorded[i], 0, SIM_BEGIN + to_s * 1000, &y);
+        sim_assert_same(&x, &y);
+    }
+    buf_fini(&x);
+    buf_fini(&y);
+}
+
 /* Minutes before, of, and after an outage, and how fast the backlog comes. */
 static void
 compare_with_outage(uint64_t seed, int64_t down_s, int64_t per_second, unsigned outages)
 {
     static struct rules_sim whole, broken;
-    struct buf a, b;
-    buf_init(&a, NULL, 64 << 20);
-    buf_init(&b, NULL, 64 << 20);
     sim_init(&whole, seed, rules);
     sim_init(&broken, seed, rules);
     broken.per_second = per_second;
@@ -50,18 +65,9 @@ compare_with_outage(uint64_t seed, int64_t down_s, int64_t per_second, unsigned 
     sim_pass(&broken, 1500);
     sim_pass(&whole, total_s + 1500);
     /* The last minute may not be made up yet. */
-    int64_t to_ms = SIM_BEGIN + (total_s + 1400) * 1000;
-    for (size_t i = 0; i < sizeof recorded / sizeof *recorded; i++) {
-        buf_clear(&a);
-        buf_clear(&b);
-        sim_dump(&whole, recorded[i], 0, to_ms, &a);
-        sim_dump(&broken, recorded[i], 0, to_ms, &b);
-        sim_assert_same(&a, &b);
-    }
+    assert_same_recorded(&whole, &broken, total_s + 1400);
     sim_fini(&whole);
     sim_fini(&broken);
-    buf_fini(&a);
-    buf_fini(&b);
 }
 
 static void
@@ -74,6 +80,49 @@ test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped(vo
         compare_with_outage(seed, 20 + (int64_t)(sim_mix(seed, 9) % 900),
                             8 + (int64_t)(seed % 40) * 3, 3);
     }
+}
+
+/* Senders are refused like rules, and their backlog comes afterwards, not at once. */
+static void
+test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not(void **state)
+{
+    (void)state;
+    static struct rules_sim whole, broken;
+    sim_init(&whole, 5, rules);
+    sim_init(&broken, 5, rules);
+    sim_pass(&broken, 1200);
+    broken.mute = broken.write_fails = true;
+    sim_pass(&broken, 1800);
+    broken.write_fails = false;
+    sim_pass(&broken, 90); /* the sender comes back later */
+    broken.mute = false;
+    broken.per_second = 20;
+    sim_pass(&broken, 1500);
+    sim_pass(&whole, 1200 + 1800 + 90 + 1500);
+    assert_same_recorded(&whole, &broken, 1200 + 1800 + 90 + 1400);
+    sim_fini(&whole);
+    sim_fini(&broken);
+}
+
+/* Nothing that is sent has these times: what is evaluated then would have found nothing. */
+static void
+test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded(void **state)
+{
+    (void)state;
+    static struct rules_sim whole, broken;
+    sim_init(&whole, 6, rules);
+    sim_init(&broken, 6, rules);
+    sim_pass(&broken, 1200);
+    broken.mute = true;
+    sim_env_set_realtime_ms(broken.m.sim, env_realtime_ms(broken.m.env) + 3600 * 1000);
+    sim_pass(&broken, 300);
+    sim_env_set_realtime_ms(broken.m.sim, env_realtime_ms(broken.m.env) - 3600 * 1000);
+    broken.mute = false;
+    sim_pass(&broken, 4500);
+    sim_pass(&whole, 1200 + 300 + 4500);
+    assert_same_recorded(&whole, &broken, 1200 + 300 + 4400);
+    sim_fini(&whole);
+    sim_fini(&broken);
 }
 
 /* --- alerts ----------------------------------------------------------------------------------- */
@@ -519,6 +568,10 @@ main(void)
         cmocka_unit_test_teardown(
             test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped,
             tell_seed),
+        cmocka_unit_test(
+            test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not),
+        cmocka_unit_test(
+            test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded),
         cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,
                                   tell_seed),
         cmocka_unit_test(test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it),

@@ -41,6 +41,7 @@ struct agenda_entry {
 struct agenda {
     const struct rules_host *host;
     int64_t started_ns;
+    int64_t gap_ended_ns; /* monotonic: the start, or when evaluations were last missed after it */
     struct agenda_limits limits;
     struct agenda_entry **items; /* by tenant, file, name */
     uint32_t count;
@@ -132,7 +133,7 @@ agenda_new(const struct rules_host *host, int64_t started_ns, struct agenda **re
     struct agenda *a = mem_new(host->memory, sizeof *a);
     if (a == NULL) return ERR_NOMEM;
     a->host = host;
-    a->started_ns = a->progress_ns = started_ns;
+    a->started_ns = a->gap_ended_ns = a->progress_ns = started_ns;
     *ret_agenda = a;
     return OK;
 }
@@ -482,16 +483,17 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
     return records || group_alarms(e->group);
 }
 
-/* What an evaluation that took too long left no time for is not owed. */
-static void
+/* What an evaluation that took too long left no time for is not owed. True: some of it is. */
+static bool
 note_missed(struct agenda_entry *e, int64_t slot)
 {
     group_count_missed(e->group, (uint64_t)(slot - e->next_slot));
     const struct schedule *schedule = group_schedule(e->group);
     for (int64_t s = e->next_slot; s < slot && e->made.count > 0; s++) {
-        if (schedule_time_ns(schedule, s) > e->ended_ns) return;
+        if (schedule_time_ns(schedule, s) > e->ended_ns) return true;
         err_ignore(slots_add(&e->made, s), "it is made up, then");
     }
+    return false;
 }
 
 static bool
@@ -501,7 +503,8 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
     if (slot + 2 < e->next_slot) e->next_slot = slot; /* the clock was set back */
     if (slot < e->next_slot) return false;
-    if (slot > e->next_slot) note_missed(e, slot);
+    /* The clock was set forward, or the machine slept. */
+    if (slot > e->next_slot && note_missed(e, slot)) a->gap_ended_ns = monotonic_ns;
     e->next_slot = slot + 1;
     make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
     job->now_ns = now_ns;
@@ -577,8 +580,8 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
     job->last_slot = best->next_slot - 1;
     job->has_next = slots_has(&best->made, best_slot + 1);
     job->has_before = slots_last_before(&best->made, best_slot, &job->before_slot);
-    job->input_is_there =
-        best->input_slot >= best_slot || monotonic_ns - a->started_ns >= a->limits.catch_up_wait_ns;
+    job->input_is_there = best->input_slot >= best_slot ||
+                          monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
     job->now_ns = now_ns;
     a->making_up = true;
     return true;
@@ -828,6 +831,7 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         e->not_before_ns = monotonic_ns + LOOK_AGAIN_NS;
     } else if (job->error) {
         e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
+        a->gap_ended_ns = monotonic_ns;
     } else {
         e->input_slot = job->input_slot;
         note_made(a, e, job);
@@ -859,6 +863,7 @@ agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     case AGENDA_LIVE:
         e->down_ns = job->down_ns;
         e->ended_ns = job->now_ns + (monotonic_ns - job->taken_ns);
+        if (!job->outcome.stored) a->gap_ended_ns = monotonic_ns;
         note_made(a, e, job);
         note_missing(a, e, job->how.at_ns, monotonic_ns);
         break;
