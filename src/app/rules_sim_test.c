@@ -356,7 +356,7 @@ test_alerts_go_on_as_they_were_whatever_happens_to_the_server(void **state)
 #define NO_GROUPS          "groups: []\n"
 #define GROUP(name, rules) "groups:\n- {name: " name ", interval: 30s, rules: [" rules "]}\n"
 #define FIRES              "{alert: Fires, expr: vector(1), for: 2m}"
-#define SENT               "{alert: Sent, expr: requests_total > 0}"
+#define SENT               "{alert: Sent, expr: 'requests_total{n=\"0\"} > 0'}"
 #define ALWAYS             "{record: always, expr: vector(1)}"
 
 /* The next evaluation that is due, which runs until agenda_done() says otherwise. */
@@ -541,6 +541,23 @@ test_a_changed_group_goes_on_at_its_times(void **state)
     sim_fini(&s);
 }
 
+static void
+test_alerts_await_their_input_when_the_clock_was_set_forward(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 1200);
+    s.mute = true;
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
+    sim_pass(&s, 300);
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 3600 * 1000);
+    s.mute = false;
+    sim_pass(&s, 300);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
 /* Only the sender's backlog can say whether it is over. */
 static void
 test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state)
@@ -579,6 +596,7 @@ main(void)
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
+        cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

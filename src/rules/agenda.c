@@ -16,6 +16,7 @@
 #define SAID_NS       (NS_PER_S / 4)   /* between lines about groups that fail */
 #define NEVER_NS      INT64_MAX
 #define GROUPS_MAX    100000
+#define GAP_SLOTS     2 /* missed in a row: a thread that comes late misses one */
 
 struct agenda_entry {
     struct group *group;
@@ -40,7 +41,6 @@ struct agenda_entry {
 
 struct agenda {
     const struct rules_host *host;
-    int64_t started_ns;
     int64_t gap_ended_ns; /* monotonic: the start, or when evaluations were last missed after it */
     struct agenda_limits limits;
     struct agenda_entry **items; /* by tenant, file, name */
@@ -133,7 +133,7 @@ agenda_new(const struct rules_host *host, int64_t started_ns, struct agenda **re
     struct agenda *a = mem_new(host->memory, sizeof *a);
     if (a == NULL) return ERR_NOMEM;
     a->host = host;
-    a->started_ns = a->gap_ended_ns = a->progress_ns = started_ns;
+    a->gap_ended_ns = a->progress_ns = started_ns;
     *ret_agenda = a;
     return OK;
 }
@@ -469,7 +469,7 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
     bool is_behind = owes || e->is_behind ||
                      (e->reads_recorded && tenant_may_owe(a, group_tenant(e->group), job->now_ns));
     bool waits = catches_up && progresses && is_behind;
-    bool is_early = monotonic_ns - a->started_ns < a->limits.catch_up_wait_ns;
+    bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
     if (!is_early) e->down_ns = 0;
     job->down_ns = e->down_ns;
     job->how.holds = waits && e->reads_recorded;
@@ -483,17 +483,28 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
     return records || group_alarms(e->group);
 }
 
-/* What an evaluation that took too long left no time for is not owed. True: some of it is. */
-static bool
+/* What an evaluation that took too long left no time for is not owed. */
+static void
 note_missed(struct agenda_entry *e, int64_t slot)
 {
     group_count_missed(e->group, (uint64_t)(slot - e->next_slot));
     const struct schedule *schedule = group_schedule(e->group);
     for (int64_t s = e->next_slot; s < slot && e->made.count > 0; s++) {
-        if (schedule_time_ns(schedule, s) > e->ended_ns) return true;
+        if (schedule_time_ns(schedule, s) > e->ended_ns) return;
         err_ignore(slots_add(&e->made, s), "it is made up, then");
     }
-    return false;
+}
+
+/* Evaluations were missed although nothing ran: the clock was set forward, or the machine slept.
+ * What senders have kept comes after that, as after a restart. */
+static void
+note_gap(struct agenda *a, struct agenda_entry *e, int64_t slot, int64_t monotonic_ns)
+{
+    const struct schedule *schedule = group_schedule(e->group);
+    int64_t before_ns = schedule_time_ns(schedule, e->next_slot - 1);
+    if (schedule_time_ns(schedule, e->next_slot) <= e->ended_ns) return;
+    a->gap_ended_ns = monotonic_ns;
+    if (slot - e->next_slot >= GAP_SLOTS && e->down_ns == 0) e->down_ns = before_ns;
 }
 
 static bool
@@ -503,8 +514,10 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
     if (slot + 2 < e->next_slot) e->next_slot = slot; /* the clock was set back */
     if (slot < e->next_slot) return false;
-    /* The clock was set forward, or the machine slept. */
-    if (slot > e->next_slot && note_missed(e, slot)) a->gap_ended_ns = monotonic_ns;
+    if (slot > e->next_slot) {
+        note_gap(a, e, slot, monotonic_ns);
+        note_missed(e, slot);
+    }
     e->next_slot = slot + 1;
     make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
     job->now_ns = now_ns;
