@@ -56,7 +56,7 @@ struct ruler {
     struct together *togethers;
     uint32_t helpers; /* idle threads that help */
     bool runs, stops;
-    bool is_watched; /* one of the idle watches the clock */
+    int64_t watched_until_ns; /* monotonic: so long one of the idle sleeps; INT64_MAX: none does */
     uint32_t idle;
     uint32_t thread_count;
     struct env_thread *threads[THREADS_MAX];
@@ -131,24 +131,6 @@ work_together(void *context, uint32_t count, void (*work)(void *of, uint32_t i),
     cond_fini(&t.done);
 }
 
-/* True: it did. */
-static bool
-helped_locked(struct ruler *r)
-{
-    struct together *t = r->togethers;
-    while (t != NULL && t->begun == t->count) {
-        t = t->next;
-    }
-    if (t == NULL || r->helpers + 1 >= r->terms->helpers_max) return false;
-    r->helpers++;
-    t->workers++;
-    work_on(r, t);
-    t->workers--;
-    r->helpers--;
-    if (t->workers == 0) cond_wake_all(&t->done);
-    return true;
-}
-
 /* --- threads ---------------------------------------------------------------------------------- */
 
 static void evaluate_loop(void *context);
@@ -161,6 +143,33 @@ add_thread_locked(struct ruler *r)
     enum err e =
         env_thread_start(r->options.env, "rules", evaluate_loop, r, &r->threads[r->thread_count]);
     if (e == OK) r->thread_count++;
+}
+
+/* Before a thread does what may take long: another one watches the clock. */
+static void
+hand_on_watch_locked(struct ruler *r)
+{
+    add_thread_locked(r);
+    if (r->idle > 0) cond_wake_one(&r->cond);
+}
+
+/* True: it did. */
+static bool
+helped_locked(struct ruler *r)
+{
+    struct together *t = r->togethers;
+    while (t != NULL && t->begun == t->count) {
+        t = t->next;
+    }
+    if (t == NULL || r->helpers + 1 >= r->terms->helpers_max) return false;
+    r->helpers++;
+    t->workers++;
+    hand_on_watch_locked(r);
+    work_on(r, t);
+    t->workers--;
+    r->helpers--;
+    if (t->workers == 0) cond_wake_all(&t->done);
+    return true;
 }
 
 static void
@@ -176,8 +185,7 @@ run_job_locked(struct ruler *r, struct agenda_job *job)
 {
     struct terms_in_force *terms = r->terms;
     terms->users++;
-    add_thread_locked(r);
-    if (r->idle > 0) cond_wake_one(&r->cond); /* somebody watches the clock */
+    hand_on_watch_locked(r);
     lock_drop(&r->lock);
     agenda_run(r->agenda, job, &terms->terms);
     lock_take(&r->lock);
@@ -185,19 +193,24 @@ run_job_locked(struct ruler *r, struct agenda_job *job)
     terms_put_locked(r, terms);
 }
 
-/* Until there may be something to do. */
+/*
+ * Until there may be something to do. One thread watches the clock for all; who knows of something
+ * that is due before that one wakes watches, too. The clock may be set: it is looked at now and
+ * then.
+ */
 static void
 rest_locked(struct ruler *r, int64_t until_ns, int64_t now_ns)
 {
+    int64_t wait_ns = NS_PER_S, wake_ns;
+    if (until_ns - now_ns < wait_ns) wait_ns = until_ns - now_ns;
+    wake_ns = env_monotonic_ns(r->options.env) + wait_ns;
     r->idle++;
-    if (r->is_watched || until_ns == INT64_MAX) {
+    if (until_ns == INT64_MAX || r->watched_until_ns <= wake_ns) {
         cond_wait(&r->cond, &r->lock);
     } else {
-        /* The clock may be set: it is looked at now and then. */
-        int64_t wait_ns = until_ns - now_ns < NS_PER_S ? until_ns - now_ns : NS_PER_S;
-        r->is_watched = true;
-        cond_wait_until(&r->cond, &r->lock, env_monotonic_ns(r->options.env) + wait_ns);
-        r->is_watched = false;
+        r->watched_until_ns = wake_ns;
+        cond_wait_until(&r->cond, &r->lock, wake_ns);
+        if (r->watched_until_ns == wake_ns) r->watched_until_ns = INT64_MAX;
     }
     r->idle--;
 }
@@ -264,6 +277,7 @@ ruler_new(const struct ruler_options *options, struct ruler **ret_ruler, struct 
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     r->options = *options;
     budget_init(&r->budget, "rules", options->memory_bytes, options->memory);
+    r->watched_until_ns = INT64_MAX;
     lock_init(&r->lock, LOCK_RANK_RULER);
     cond_init(&r->cond);
     r->host = (struct rules_host){

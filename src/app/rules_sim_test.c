@@ -26,14 +26,29 @@ static const char rules[] =
 static const char *const recorded[] = {"always", "always:before", "job:requests:rate2m",
                                        "load:high", "job:.*|load:.*"};
 
+/* Both recorded the same, up to that many seconds after the begin. */
+static void
+assert_same_recorded(struct rules_sim *a, struct rules_sim *b, int64_t to_s)
+{
+    struct buf x, y;
+    buf_init(&x, NULL, 64 << 20);
+    buf_init(&y, NULL, 64 << 20);
+    for (size_t i = 0; i < sizeof recorded / sizeof *recorded; i++) {
+        buf_clear(&x);
+        buf_clear(&y);
+        sim_dump(a, recorded[i], 0, SIM_BEGIN + to_s * 1000, &x);
+        sim_dump(b, recorded[i], 0, SIM_BEGIN + to_s * 1000, &y);
+        sim_assert_same(&x, &y);
+    }
+    buf_fini(&x);
+    buf_fini(&y);
+}
+
 /* Minutes before, of, and after an outage, and how fast the backlog comes. */
 static void
 compare_with_outage(uint64_t seed, int64_t down_s, int64_t per_second, unsigned outages)
 {
     static struct rules_sim whole, broken;
-    struct buf a, b;
-    buf_init(&a, NULL, 64 << 20);
-    buf_init(&b, NULL, 64 << 20);
     sim_init(&whole, seed, rules);
     sim_init(&broken, seed, rules);
     broken.per_second = per_second;
@@ -50,18 +65,9 @@ compare_with_outage(uint64_t seed, int64_t down_s, int64_t per_second, unsigned 
     sim_pass(&broken, 1500);
     sim_pass(&whole, total_s + 1500);
     /* The last minute may not be made up yet. */
-    int64_t to_ms = SIM_BEGIN + (total_s + 1400) * 1000;
-    for (size_t i = 0; i < sizeof recorded / sizeof *recorded; i++) {
-        buf_clear(&a);
-        buf_clear(&b);
-        sim_dump(&whole, recorded[i], 0, to_ms, &a);
-        sim_dump(&broken, recorded[i], 0, to_ms, &b);
-        sim_assert_same(&a, &b);
-    }
+    assert_same_recorded(&whole, &broken, total_s + 1400);
     sim_fini(&whole);
     sim_fini(&broken);
-    buf_fini(&a);
-    buf_fini(&b);
 }
 
 static void
@@ -74,6 +80,49 @@ test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped(vo
         compare_with_outage(seed, 20 + (int64_t)(sim_mix(seed, 9) % 900),
                             8 + (int64_t)(seed % 40) * 3, 3);
     }
+}
+
+/* Senders are refused like rules, and their backlog comes afterwards, not at once. */
+static void
+test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not(void **state)
+{
+    (void)state;
+    static struct rules_sim whole, broken;
+    sim_init(&whole, 5, rules);
+    sim_init(&broken, 5, rules);
+    sim_pass(&broken, 1200);
+    broken.mute = broken.write_fails = true;
+    sim_pass(&broken, 1800);
+    broken.write_fails = false;
+    sim_pass(&broken, 90); /* the sender comes back later */
+    broken.mute = false;
+    broken.per_second = 20;
+    sim_pass(&broken, 1500);
+    sim_pass(&whole, 1200 + 1800 + 90 + 1500);
+    assert_same_recorded(&whole, &broken, 1200 + 1800 + 90 + 1400);
+    sim_fini(&whole);
+    sim_fini(&broken);
+}
+
+/* Nothing that is sent has these times: what is evaluated then would have found nothing. */
+static void
+test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded(void **state)
+{
+    (void)state;
+    static struct rules_sim whole, broken;
+    sim_init(&whole, 6, rules);
+    sim_init(&broken, 6, rules);
+    sim_pass(&broken, 1200);
+    broken.mute = true;
+    sim_env_set_realtime_ms(broken.m.sim, env_realtime_ms(broken.m.env) + 3600 * 1000);
+    sim_pass(&broken, 300);
+    sim_env_set_realtime_ms(broken.m.sim, env_realtime_ms(broken.m.env) - 3600 * 1000);
+    broken.mute = false;
+    sim_pass(&broken, 4500);
+    sim_pass(&whole, 1200 + 300 + 4500);
+    assert_same_recorded(&whole, &broken, 1200 + 300 + 4400);
+    sim_fini(&whole);
+    sim_fini(&broken);
 }
 
 /* --- alerts ----------------------------------------------------------------------------------- */
@@ -387,6 +436,233 @@ test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart(vo
     }
 }
 
+/* --- reloads ---------------------------------------------------------------------------------- */
+
+#define NO_GROUPS          "groups: []\n"
+#define GROUP(name, rules) "groups:\n- {name: " name ", interval: 30s, rules: [" rules "]}\n"
+#define FIRES              "{alert: Fires, expr: vector(1), for: 2m}"
+#define SENT               "{alert: Sent, expr: 'requests_total{n=\"0\"} > 0'}"
+#define ALWAYS             "{record: always, expr: vector(1)}"
+
+/* The next evaluation that is due, which runs until agenda_done() says otherwise. */
+static struct agenda_job
+begin_evaluation(struct rules_sim *s)
+{
+    struct agenda_job job;
+    int64_t until_ns;
+    do {
+        sim_env_advance_ns(s->m.sim, NS_PER_S);
+    } while (!agenda_take(s->agenda, env_realtime_ms(s->m.env) * NS_PER_MS,
+                          env_monotonic_ns(s->m.env), &job, &until_ns));
+    assert_int_equal(job.work, AGENDA_LIVE);
+    return job;
+}
+
+static void
+end_evaluation(struct rules_sim *s, struct agenda_job *job)
+{
+    agenda_run(s->agenda, job, &s->terms);
+    if (s->look != NULL) s->look(s, job);
+    agenda_done(s->agenda, job, env_monotonic_ns(s->m.env));
+}
+
+/* Lines of samples, and how many of them are staleness markers. */
+static unsigned
+count_samples(struct rules_sim *s, const char *name, unsigned *ret_stale)
+{
+    struct buf to;
+    unsigned lines = 0;
+    buf_init(&to, NULL, 1 << 20);
+    sim_dump(s, name, 0, INT64_MAX, &to);
+    buf_put_u8(&to, '\0');
+    *ret_stale = 0;
+    for (char *line = strtok((char *)to.at, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        lines++;
+        *ret_stale += strstr(line, " stale") != NULL;
+    }
+    buf_fini(&to);
+    return lines;
+}
+
+struct jobs {
+    unsigned count;
+    int64_t slots[64];
+};
+
+/* No evaluation is made twice. */
+static void
+note_job(struct rules_sim *s, const struct agenda_job *job)
+{
+    struct jobs *jobs = s->context;
+    if (job->work != AGENDA_LIVE && job->work != AGENDA_MAKE_UP) return;
+    for (unsigned i = 0; i < jobs->count; i++) {
+        assert_int_not_equal(jobs->slots[i], job->slot);
+    }
+    assert_true(jobs->count < 64);
+    jobs->slots[jobs->count++] = job->slot;
+}
+
+static void
+test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 120);
+    struct agenda_job job = begin_evaluation(&s);
+    sim_load(&s, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
+    sim_load(&s, NO_GROUPS);
+    sim_pass(&s, 300);
+    count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 0);
+    end_evaluation(&s, &job);
+    sim_pass(&s, 5);
+    count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 1);
+    sim_fini(&s);
+}
+
+static void
+check_told_as_firing(struct rules_sim *s, unsigned at_most)
+{
+    assert_in_range(s->told_count, 1, at_most);
+    for (uint32_t i = 0; i < s->told_count; i++) {
+        assert_true(s->told[i].ends_ns > s->told[i].at_ns);
+        assert_true(s->told[i].starts_ns == s->told[0].starts_ns);
+    }
+}
+
+static void
+test_a_group_that_is_away_for_one_reload_goes_on_as_it_was(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    check_told_as_firing(&s, 4);
+    unsigned told = s.told_count;
+    sim_load(&s, NO_GROUPS);
+    sim_pass(&s, 20);
+    sim_load(&s, GROUP("g", FIRES));
+    sim_pass(&s, 180);
+    check_told_as_firing(&s, told + 3); /* as often as if nothing had happened */
+    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+static void
+test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static struct jobs jobs;
+    unsigned stale;
+    jobs.count = 0;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    s.look = note_job;
+    s.context = &jobs;
+    sim_pass(&s, 120);
+    struct agenda_job job = begin_evaluation(&s);
+    sim_load(&s, NO_GROUPS);
+    sim_pass(&s, 5);
+    sim_load(&s, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
+    sim_pass(&s, 5);
+    end_evaluation(&s, &job);
+    sim_pass(&s, 120);
+    unsigned made = count_samples(&s, "always", &stale);
+    assert_int_equal(made, jobs.count);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+static void
+test_a_renamed_group_keeps_its_alerts(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    for (int i = 0; i < 4; i++) {
+        sim_load(&s, i % 2 == 0 ? GROUP("other", FIRES) : GROUP("g", FIRES));
+        sim_pass(&s, 100);
+    }
+    for (uint32_t i = 0; i < s.told_count; i++) {
+        assert_true(s.told[i].ends_ns > s.told[i].at_ns);
+    }
+    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+static void
+note_made_up(struct rules_sim *s, const struct agenda_job *job)
+{
+    unsigned *made_up = s->context;
+    *made_up += job->work == AGENDA_MAKE_UP;
+}
+
+static void
+test_a_changed_group_goes_on_at_its_times(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static unsigned made_up;
+    unsigned stale;
+    made_up = 0;
+    sim_init(&s, 1, GROUP("g", ALWAYS ", {record: sent, expr: requests_total}"));
+    s.look = note_made_up;
+    s.context = &made_up;
+    sim_pass(&s, 150);
+    s.mute = true; /* what it reads does not come on */
+    sim_load(&s, GROUP("g", ALWAYS ", {record: sent, expr: requests_total * 2}"));
+    unsigned before = count_samples(&s, "always", &stale);
+    sim_pass(&s, 150);
+    assert_int_equal(count_samples(&s, "always", &stale), before + 5);
+    assert_int_equal(made_up, 0);
+    sim_fini(&s);
+}
+
+static void
+test_alerts_await_their_input_when_the_clock_was_set_forward(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 1200);
+    s.mute = true;
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
+    sim_pass(&s, 300);
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 3600 * 1000);
+    s.mute = false;
+    sim_pass(&s, 300);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
+/* Only the sender's backlog can say whether it is over. */
+static void
+test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 120);
+    sim_crash(&s);
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_start(&s, GROUP("g", SENT));
+    sim_pass(&s, 60);
+    sim_load(&s, GROUP("g", SENT ", " ALWAYS));
+    s.told_count = 0;
+    sim_pass(&s, 180);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
 int
 main(void)
 {
@@ -406,8 +682,19 @@ main(void)
         cmocka_unit_test_teardown(
             test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
             tell_seed),
+        cmocka_unit_test(
+            test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not),
+        cmocka_unit_test(
+            test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded),
         cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,
                                   tell_seed),
+        cmocka_unit_test(test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it),
+        cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
+        cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
+        cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
+        cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
+        cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
+        cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

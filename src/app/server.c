@@ -48,10 +48,14 @@ struct server {
     char route_prefix[SETTING_PREFIX_BYTES];
     char instance[SETTING_TEXT_BYTES + 8]; /* as its own metrics name it */
 
-    struct lock reload_lock; /* LOCK_RANK_APP; guards the rest once threads run */
+    struct lock reload_lock; /* LOCK_RANK_APP; guards the next two once threads run */
     struct settings settings;
     struct rule_settings rules;
-    struct reload_state reloaded;
+
+    /* Of reloads. Relaxed: each for itself. */
+    _Atomic bool reload_failed;  /* the last one */
+    _Atomic int64_t reloaded_ms; /* when one succeeded, or the server started */
+    struct metric_collector reload_collector;
 };
 
 /* --- limits ----------------------------------------------------------------------------------- */
@@ -137,7 +141,7 @@ reload(void *context, struct why *why)
         struct rule_settings rules = s->rules; /* those before are freed with the lists */
         s->rules = lists.rules;
         lists.rules = rules;
-        s->reloaded.succeeded_ms = env_realtime_ms(s->env);
+        atomic_store_explicit(&s->reloaded_ms, env_realtime_ms(s->env), memory_order_relaxed);
         readers_commit(reading);
         notifier_commit(telling);
         ruler_commit(ruling);
@@ -146,7 +150,7 @@ reload(void *context, struct why *why)
         relays_commit(change);
         note_destinations(s, destination_count);
     }
-    s->reloaded.succeeded = e == OK;
+    atomic_store_explicit(&s->reload_failed, e != OK, memory_order_relaxed);
     lock_drop(&s->reload_lock);
     config_lists_free(&lists);
     if (e)
@@ -161,10 +165,26 @@ static struct reload_state
 reload_state(void *context)
 {
     struct server *s = context;
-    lock_take(&s->reload_lock);
-    struct reload_state state = s->reloaded;
-    lock_drop(&s->reload_lock);
-    return state;
+    return (struct reload_state){
+        .succeeded = !atomic_load_explicit(&s->reload_failed, memory_order_relaxed),
+        .succeeded_ms = atomic_load_explicit(&s->reloaded_ms, memory_order_relaxed),
+    };
+}
+
+static void
+collect_reload(struct metric_sink *sink, void *server)
+{
+    static const struct metric_family succeeded = {
+        "firekeep_config_last_reload_successful",
+        "1 if the last reload of the configuration and rule files succeeded, or there was none.",
+        METRIC_KIND_GAUGE};
+    static const struct metric_family at = {
+        "firekeep_config_last_reload_success_timestamp_seconds",
+        "Unix time of the last reload that succeeded, or of the start, in seconds.",
+        METRIC_KIND_GAUGE};
+    struct reload_state state = reload_state(server);
+    metric_put_u64(sink, &succeeded, NULL, 0, state.succeeded);
+    metric_put_double(sink, &at, NULL, 0, (double)state.succeeded_ms / 1e3);
 }
 
 static void
@@ -559,6 +579,7 @@ void
 server_free(struct server *s)
 {
     if (s == NULL) return;
+    metric_unregister(&s->reload_collector.link);
     keeper_stop_flushing(&s->keeper);
     merger_stop(s->merger);
     self_scrape_free(s->self_scrape);
@@ -689,7 +710,9 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     s->env = env;
     s->settings = *settings;
     s->is_stored = settings->storage_mode == STORAGE_LOCAL;
-    s->reloaded = (struct reload_state){true, env_realtime_ms(env)};
+    s->reloaded_ms = env_realtime_ms(env);
+    s->reload_collector = (struct metric_collector){.collect = collect_reload, .context = s};
+    metric_register_collector(&s->reload_collector);
     s->flag_count = flag_count;
     s->flag_words = flag_words;
     lock_init(&s->reload_lock, LOCK_RANK_APP);

@@ -245,7 +245,7 @@ static const struct setting table[] = {
              "makes up none"},
     {"rules.catch-up-wait", SETTING_DURATION, FIELD(rules_catch_up_wait_ms), .fallback = "10m",
      .max = DAY, .reloadable = true,
-     .help = "maximum time after the start that missed evaluations wait for late samples"},
+     .help = "maximum time after an outage that missed evaluations wait for late samples"},
     {"rules.api", SETTING_BOOL, FIELD(rules_api), .fallback = "false",
      .help = "enable the ruler API, which changes rules: /prometheus/config/v1/rules, "
              "/config/v1/rules, /api/prom/rules"},

@@ -295,6 +295,37 @@ test_a_file_or_directory_that_cannot_be_read_is_an_error(void **state)
 }
 
 static void
+test_what_is_no_file_is_an_error_and_is_not_waited_for(void **state)
+{
+    (void)state;
+    char expected[300];
+    put_groups("a.yml", "a");
+    assert_int_equal(mkfifo(in_dir("f.yml"), 0600), 0);
+    snprintf(expected, sizeof expected, "cannot open %s: it is not a regular file",
+             in_dir("f.yml"));
+    check_failure("rule_files: ['*.yml']\n", ERR_IO, expected);
+    check_failure("rule_files: [a.yml, f.yml]\n", ERR_IO, expected);
+}
+
+static void
+test_a_link_to_nothing_is_an_error_and_no_missing_file(void **state)
+{
+    (void)state;
+    char expected[300];
+    put_groups("a.yml", "a");
+    assert_int_equal(symlink("../nowhere/b.yml", in_dir("b.yml")), 0);
+    snprintf(expected, sizeof expected, "cannot open %s: what it links to does not exist",
+             in_dir("b.yml"));
+    check_failure("rule_files: ['*.yml']\n", ERR_IO, expected);
+    check_failure("rule_files: [a.yml, b.yml]\n", ERR_IO, expected);
+    assert_int_equal(unlink(in_dir("b.yml")), 0);
+    assert_int_equal(symlink("b.yml", in_dir("b.yml")), 0);
+    snprintf(expected, sizeof expected, "cannot stat %s: Too many levels of symbolic links",
+             in_dir("b.yml"));
+    check_failure("rule_files: ['*.yml']\n", ERR_IO, expected);
+}
+
+static void
 test_too_long_files_and_paths_are_refused(void **state)
 {
     (void)state;
@@ -419,6 +450,8 @@ main(void)
         RULES_TEST(test_without_patterns_there_are_no_rules),
         RULES_TEST(test_all_that_is_wrong_with_all_files_is_told),
         RULES_TEST(test_a_file_or_directory_that_cannot_be_read_is_an_error),
+        RULES_TEST(test_what_is_no_file_is_an_error_and_is_not_waited_for),
+        RULES_TEST(test_a_link_to_nothing_is_an_error_and_no_missing_file),
         RULES_TEST(test_too_long_files_and_paths_are_refused),
         RULES_TEST(test_limits_are_met_one_beyond_them),
         RULES_TEST(test_each_failure_is_reported_and_leaves_nothing),

@@ -13,8 +13,10 @@
 #define BEGIN_WAIT_NS (60 * NS_PER_S)  /* so long is what was before tried to be found out */
 #define REST_NS_MAX   NS_PER_S         /* between evaluations that are made up */
 #define STUCK_NS      (300 * NS_PER_S) /* nothing is waited for that makes no progress */
+#define SAID_NS       (NS_PER_S / 4)   /* between lines about groups that fail */
 #define NEVER_NS      INT64_MAX
 #define GROUPS_MAX    100000
+#define GAP_SLOTS     2 /* missed in a row: a thread that comes late misses one */
 
 struct agenda_entry {
     struct group *group;
@@ -23,6 +25,7 @@ struct agenda_entry {
     bool took_over;            /* it did */
     bool stays, is_over;       /* while a reload is committed */
     bool running;
+    bool ends; /* AGENDA_RETIRE runs */
     bool begun;
     bool reads_recorded;    /* it reads what recording rules write */
     bool is_behind;         /* since the start it is not known that its input is there */
@@ -38,7 +41,7 @@ struct agenda_entry {
 
 struct agenda {
     const struct rules_host *host;
-    int64_t started_ns;
+    int64_t gap_ended_ns; /* monotonic: the start, or when evaluations were last missed after it */
     struct agenda_limits limits;
     struct agenda_entry **items; /* by tenant, file, name */
     uint32_t count;
@@ -130,7 +133,7 @@ agenda_new(const struct rules_host *host, int64_t started_ns, struct agenda **re
     struct agenda *a = mem_new(host->memory, sizeof *a);
     if (a == NULL) return ERR_NOMEM;
     a->host = host;
-    a->started_ns = a->progress_ns = started_ns;
+    a->gap_ended_ns = a->progress_ns = started_ns;
     *ret_agenda = a;
     return OK;
 }
@@ -284,19 +287,36 @@ retire(struct agenda *a, struct agenda_entry *e, int64_t now_ns)
     a->retired = e;
 }
 
+/* One that came back before what it wrote was marked stale. NULL: there is none. */
+static struct agenda_entry *
+unretire(struct agenda *a, const struct agenda_entry *e)
+{
+    struct agenda_entry **link = &a->retired;
+    while (*link != NULL && ((*link)->ends || compare_entries(link, &e) != 0)) {
+        link = &(*link)->next;
+    }
+    struct agenda_entry *found = *link;
+    if (found != NULL) *link = found->next;
+    return found;
+}
+
 /* The state of the one of the same name passes on; if that never began, of the one before it. */
 static void
 inherit(struct agenda *a, struct agenda_entry *e)
 {
     uint32_t at;
-    if (!find_entry(a, group_tenant(e->group), group_text(e->group), &at)) return;
-    struct agenda_entry *old = a->items[at];
+    bool is_retired = !find_entry(a, group_tenant(e->group), group_text(e->group), &at);
+    struct agenda_entry *old = is_retired ? unretire(a, e) : a->items[at];
+    if (old == NULL) return;
     old->stays = true;
     e->from = old;
     if (old->from == NULL) return;
     e->from = old->from;
     old->from = NULL;
-    old->is_over = true;
+    if (is_retired)
+        entry_free(a, old);
+    else
+        old->is_over = true;
 }
 
 static void
@@ -373,31 +393,41 @@ make_job(const struct agenda *a, struct agenda_entry *e, enum agenda_work work, 
     };
 }
 
+/* Of the group that it replaces. False: that runs yet. */
+static bool
+took_over(struct agenda *a, struct agenda_entry *e)
+{
+    if (e->from == NULL) return true;
+    if (e->from->running) return false;
+    if (group_take_over(e->group, e->from->group)) {
+        log_warn("not enough memory to take over all of the state of a group of rules",
+                 KV("file", group_text(e->group)->file), KV("group", group_text(e->group)->name));
+    }
+    const struct schedule *mine = group_schedule(e->group);
+    const struct schedule *its = group_schedule(e->from->group);
+    bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
+    e->took_over = e->from->begun || e->from->took_over;
+    if (e->took_over && same) e->next_slot = e->from->next_slot;
+    e->is_behind = e->from->is_behind;
+    e->down_ns = e->from->down_ns;
+    e->ended_ns = e->from->ended_ns;
+    entry_free(a, e->from);
+    e->from = NULL;
+    return true;
+}
+
 static bool
 take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
            struct agenda_job *job)
 {
-    if (e->from != NULL) {
-        if (e->from->running) return false;
-        if (group_take_over(e->group, e->from->group)) {
-            log_warn("not enough memory to take over all of the state of a group of rules",
-                     KV("file", group_text(e->group)->file),
-                     KV("group", group_text(e->group)->name));
-        }
-        const struct schedule *mine = group_schedule(e->group);
-        const struct schedule *its = group_schedule(e->from->group);
-        bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
-        e->took_over = e->from->begun;
-        if (e->took_over && same) e->next_slot = e->from->next_slot;
-        entry_free(a, e->from);
-        e->from = NULL;
-    }
+    if (!took_over(a, e)) return false;
     if (e->not_before_ns > monotonic_ns) return false;
     if (e->begin_until_ns == 0) e->begin_until_ns = monotonic_ns + BEGIN_WAIT_NS;
     make_job(a, e, AGENDA_BEGIN, schedule_slot(group_schedule(e->group), now_ns), monotonic_ns,
              job);
     job->how.at_ns = now_ns;
     job->took_over = e->took_over;
+    job->down_ns = e->down_ns;
     job->is_last_try = monotonic_ns >= e->begin_until_ns;
     return true;
 }
@@ -439,7 +469,7 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
     bool is_behind = owes || e->is_behind ||
                      (e->reads_recorded && tenant_may_owe(a, group_tenant(e->group), job->now_ns));
     bool waits = catches_up && progresses && is_behind;
-    bool is_early = monotonic_ns - a->started_ns < a->limits.catch_up_wait_ns;
+    bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
     if (!is_early) e->down_ns = 0;
     job->down_ns = e->down_ns;
     job->how.holds = waits && e->reads_recorded;
@@ -465,6 +495,18 @@ note_missed(struct agenda_entry *e, int64_t slot)
     }
 }
 
+/* Evaluations were missed although nothing ran: the clock was set forward, or the machine slept.
+ * What senders have kept comes after that, as after a restart. */
+static void
+note_gap(struct agenda *a, struct agenda_entry *e, int64_t slot, int64_t monotonic_ns)
+{
+    const struct schedule *schedule = group_schedule(e->group);
+    int64_t before_ns = schedule_time_ns(schedule, e->next_slot - 1);
+    if (schedule_time_ns(schedule, e->next_slot) <= e->ended_ns) return;
+    a->gap_ended_ns = monotonic_ns;
+    if (slot - e->next_slot >= GAP_SLOTS && e->down_ns == 0) e->down_ns = before_ns;
+}
+
 static bool
 take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
           struct agenda_job *job)
@@ -472,7 +514,10 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
     if (slot + 2 < e->next_slot) e->next_slot = slot; /* the clock was set back */
     if (slot < e->next_slot) return false;
-    if (slot > e->next_slot) note_missed(e, slot);
+    if (slot > e->next_slot) {
+        note_gap(a, e, slot, monotonic_ns);
+        note_missed(e, slot);
+    }
     e->next_slot = slot + 1;
     make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
     job->now_ns = now_ns;
@@ -548,8 +593,8 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
     job->last_slot = best->next_slot - 1;
     job->has_next = slots_has(&best->made, best_slot + 1);
     job->has_before = slots_last_before(&best->made, best_slot, &job->before_slot);
-    job->input_is_there =
-        best->input_slot >= best_slot || monotonic_ns - a->started_ns >= a->limits.catch_up_wait_ns;
+    job->input_is_there = best->input_slot >= best_slot ||
+                          monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
     job->now_ns = now_ns;
     a->making_up = true;
     return true;
@@ -559,8 +604,9 @@ static bool
 take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
 {
     for (struct agenda_entry *e = a->retired; e != NULL; e = e->next) {
-        if (e->running || e->not_before_ns > monotonic_ns) continue;
+        if (e->running || e->not_before_ns > monotonic_ns || !took_over(a, e)) continue;
         make_job(a, e, AGENDA_RETIRE, 0, monotonic_ns, job);
+        e->ends = true;
         job->how.at_ns = e->retired_ns;
         struct group **others = mem_alloc(a->host->memory, (a->count + 1) * sizeof *others);
         uint32_t count = 0;
@@ -698,22 +744,32 @@ run_live(const struct rules_past *past, struct agenda_job *job)
     if (records) g->series_slot = job->slot;
 }
 
+/* Of many groups that fail at once, some are told. */
 static void
-tell_error(const struct agenda_job *job, const struct why *why)
+tell_error(const struct agenda *a, const struct agenda_job *job, const struct why *why)
 {
+    static struct log_gate gate;
+    uint64_t held_back;
     const struct rule_group *text = group_text(job->entry->group);
     if (job->work == AGENDA_BEGIN && job->is_last_try) {
         log_error("cannot read what a group of rules left in the store, it begins anew",
                   KV("file", text->file), KV("group", text->name),
                   KV("error", why_text(why, job->error)));
-    } else if (job->work == AGENDA_BEGIN) {
+        return;
+    }
+    if (job->work == AGENDA_RETIRE ||
+        !log_often(&gate, env_monotonic_ns(a->host->env), SAID_NS, &held_back)) {
+        return;
+    }
+    if (job->work == AGENDA_BEGIN) {
         log_warn("cannot read what a group of rules left in the store, retrying",
                  KV("file", text->file), KV("group", text->name),
-                 KV("error", why_text(why, job->error)));
-    } else if (job->work == AGENDA_MAKE_UP) {
+                 KV("error", why_text(why, job->error)), KV("more_held_back", held_back));
+    } else {
         log_warn("cannot make up a missed evaluation of a group of rules, retrying",
                  KV("file", text->file), KV("group", text->name),
-                 KV("time_ms", job->how.at_ns / NS_PER_MS), KV("error", why_text(why, job->error)));
+                 KV("time_ms", job->how.at_ns / NS_PER_MS), KV("error", why_text(why, job->error)),
+                 KV("more_held_back", held_back));
     }
 }
 
@@ -737,7 +793,7 @@ agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *t
         if (job->error == OK) job->error = group_end(g, a->host, job->how.at_ns);
         break;
     }
-    if (job->error) tell_error(job, &why);
+    if (job->error) tell_error(a, job, &why);
 }
 
 /* --- done ------------------------------------------------------------------------------------- */
@@ -773,7 +829,7 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     e->not_before_ns = 0;
     if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
     e->down_ns = job->down_ns;
-    e->is_behind = e->made.count > 0;
+    if (!job->took_over) e->is_behind = e->made.count > 0;
     note_missing(a, e, job->how.at_ns, monotonic_ns);
 }
 
@@ -789,6 +845,7 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         e->not_before_ns = monotonic_ns + LOOK_AGAIN_NS;
     } else if (job->error) {
         e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
+        a->gap_ended_ns = monotonic_ns;
     } else {
         e->input_slot = job->input_slot;
         note_made(a, e, job);
@@ -812,7 +869,7 @@ void
 agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
 {
     struct agenda_entry *e = job->entry;
-    e->running = false;
+    e->running = e->ends = false;
     switch (job->work) {
     case AGENDA_BEGIN:
         begun(a, job, monotonic_ns);
@@ -820,6 +877,7 @@ agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     case AGENDA_LIVE:
         e->down_ns = job->down_ns;
         e->ended_ns = job->now_ns + (monotonic_ns - job->taken_ns);
+        if (!job->outcome.stored) a->gap_ended_ns = monotonic_ns;
         note_made(a, e, job);
         note_missing(a, e, job->how.at_ns, monotonic_ns);
         break;

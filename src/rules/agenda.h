@@ -29,7 +29,7 @@ struct agenda;
 
 struct agenda_limits {
     int64_t catch_up_ns;      /* 0: nothing is made up */
-    int64_t catch_up_wait_ns; /* so long after the start the input of what is made up is awaited */
+    int64_t catch_up_wait_ns; /* so long after a gap the input of what is made up is awaited */
     int64_t outage_tolerance_ns;
     int64_t grace_ns;
 };

@@ -437,6 +437,9 @@ sources: # asked for a time that no test asks for
     query_endpoint: http://127.0.0.1:1
     time: {from: 1960-01-01T00:00:00Z, to: 1960-01-02T00:00:00Z}
 END
+# Never evaluated here: what is measured of groups has to be shown of one.
+echo 'groups: [{name: yearly, interval: 1y, rules: [{record: one, expr: vector(1)}]}]' >"$work/rules.yml"
+echo "rule_files: ['$work/rules.yml']" >>"$work/firekeep.yml"
 claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB \
     --web.max-decoded-bytes=1MiB --config.file="$work/firekeep.yml" || exit 1
 all_paths

@@ -1,0 +1,334 @@
+#!/bin/bash
+# rules_disks.sh - what happens to a server with rules beside its rule files: its directory is restored from an older copy, or
+# emptied; there are two of it; its clock jumps; the store refuses what rules record; its disk is full. Alerts go on as far as
+# anything tells of them, what was missed is made up, and nothing is recorded twice.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/rules_lib.sh
+. tests/rules_lib.sh
+read -r port two_port third_port alertmanager_port world_port < <(free_ports 5 | tr '\n' ' ')
+url=http://127.0.0.1:$port
+third=http://127.0.0.1:$third_port
+world=http://127.0.0.1:$world_port
+data=$work/data
+
+write_config() { # MEMBER... of `alertmanagers`, or lines
+    cat >"$work/firekeep.yml" <<END
+global: {evaluation_interval: 1s}
+rule_files: ['$work/rules.yml']
+rules: {resend_delay: 3s, catch_up_wait: 4s}
+alerting: {alertmanagers: [{path_prefix: /firekeep, static_configs: [{targets: ['127.0.0.1:$world_port']}]}]}
+END
+    (($# == 0)) || printf '%s\n' "$@" >>"$work/firekeep.yml"
+}
+
+write_rules() { # [LINE...]
+    printf '%s\n' 'groups:' '- name: g' '  rules:' '  - {record: "load:sum", expr: "sum(load)"}' \
+        '  - {record: one, expr: vector(1)}' '  - {alert: High, expr: "load > 50"}' \
+        '  - {alert: Late, expr: "load{n=\"c\"} > 50", for: 2s}' "$@" >"$work/rules.yml"
+}
+
+serve() { # ARGUMENT...
+    start_firekeep firekeep "$data" "$port" --config.file="$work/firekeep.yml" --web.enable-lifecycle "$@"
+}
+
+# The times of all evaluations of a group in the last minutes, in milliseconds.
+evaluations() {
+    ask query --data-urlencode 'query=firekeep_rule_group_evaluated[5m]' |
+        jq -r '.result[].values[] | .[0] * 1000 | round'
+}
+
+# None is missing between the first and the last, and none is there twice.
+are_complete() { # INTERVAL_MS
+    evaluations >"$work/evaluations.txt"
+    wc -l <"$work/evaluations.txt"
+    awk -v interval="$1" 'NR > 1 && $1 - before != interval {print before, $1; bad = 1} {before = $1} END {exit bad || NR < 3}' "$work/evaluations.txt"
+}
+
+wrote_nothing_twice() { # [URL]
+    "$TOOLS/metrics" "${1-$url}" 0 are firekeep_samples_superseded_total = 0 firekeep_samples_rejected_total = 0
+}
+
+nothing_is_missing() {
+    metric_is firekeep_rule_evaluations_missing\  0
+}
+
+active_at() { # NAME
+    alert "$1" | cut -d ' ' -f 3
+}
+
+# --- a directory from before ----------------------------------------------------------------------
+
+has_copy() {
+    write_rules
+    write_config
+    begin_world "$url/api/v1/write" && serve && within 20 fires High && within 20 is_told High firing && stop firekeep && cp -a "$data" "$work/copy"
+}
+
+# What happens after the copy was made.
+lives_on() {
+    since=$(active_at High)
+    serve && within 20 fires High && set_world c=90 && within 20 fires Late && within 20 is_told Late firing &&
+        within 20 nothing_is_missing && never_told_as_resolved High Late && wrote_nothing_twice && stop firekeep
+}
+
+restored() {
+    rm -rf "$data"
+    cp -a "$work/copy" "$data" && serve && within 20 fires High Late
+}
+
+claim "alerts fire; a copy of the directory is made" has_copy || exit 1
+since=
+claim "the server goes on, and another alert fires" lives_on
+claim "restored: what fired before the copy and after it fires" restored
+claim "restored: nobody was told that anything is resolved" never_told_as_resolved High Late
+claim "restored: the evaluations since the copy are made up" eval 'within 30 nothing_is_missing && within 5 metric_is_above firekeep_rule_evaluations_made_up_total 2'
+claim "restored: each evaluation is there once" are_complete 1000
+claim "restored: the store took nothing twice" wrote_nothing_twice
+claim "restored: what is over is told so" eval 'set_world c= && within 20 is_told Late resolved'
+
+# What was resolved since then comes back as it was, until its input says that it is over.
+was_resolved_since() {
+    set_world b=10 && within 20 is_told High resolved && stop firekeep && rm -rf "$data" && cp -a "$work/copy" "$data" &&
+        serve && within 20 has_no_alert High && within 20 is_told High resolved
+}
+
+claim "restored: what was resolved since then is resolved" was_resolved_since
+
+is_emptied() {
+    set_world b=70 && within 20 fires High && within 20 is_told High firing && stop firekeep && rm -rf "$data" || return 1
+    told_before=$(told High | grep -c resolved)
+    serve && within 20 fires High && is_told High firing && [[ $(told High | grep -c resolved) == "$told_before" ]] &&
+        nothing_is_missing && metric_is firekeep_rule_evaluations_made_up_total 0
+}
+
+claim "emptied: alerts fire again, nothing is made up, nobody is told that they are resolved" is_emptied
+
+second_is_refused() {
+    build/firekeep serve --storage.path="$data" --web.listen-address="127.0.0.1:$two_port" --config.file="$work/firekeep.yml" \
+        >"$work/second.txt" 2>&1
+    [[ $? == 1 ]] || return 1
+    tail -n 1 "$work/second.txt"
+    grep -q 'is in use by another process' "$work/second.txt" && fires High
+}
+
+claim "two on one directory: the second refuses to start, and the first goes on" second_is_refused
+claim "SIGTERM ends it" stop firekeep
+
+# --- two with the same rules ----------------------------------------------------------------------
+
+write_twins() {
+    sed -i 's/^- name: g/&\n  query_offset: 2s/' "$work/rules.yml"
+    write_config 'destinations:' "  - {name: third, type: remote_write, url: '$third/api/v1/write', select: ['{__name__=~\"ALERTS.*|load:sum|one|firekeep_rule.*\"}'], batch: {max_age: 100ms}}"
+    sed -i "s|path_prefix: /firekeep, static_configs.*|static_configs: [{targets: ['127.0.0.1:$alertmanager_port']}]}]}|" "$work/firekeep.yml"
+    cat >"$work/alertmanager.yml" <<END
+route: {receiver: world, group_by: ['...'], group_wait: 1s, group_interval: 1s, repeat_interval: 1d}
+receivers: [{name: world, webhook_configs: [{url: '$world/pager'}]}]
+END
+}
+
+has_alertmanager() {
+    command -v prometheus-alertmanager >/dev/null
+}
+
+twins_start() {
+    write_twins
+    stop world
+    if has_alertmanager; then
+        start alertmanager prometheus-alertmanager --config.file="$work/alertmanager.yml" --storage.path="$work/alertmanager" \
+            --web.listen-address="127.0.0.1:$alertmanager_port" --cluster.listen-address= --log.level=warn
+        wait_ready alertmanager "http://127.0.0.1:$alertmanager_port/-/ready" || return 1
+    fi
+    begin_world "$url/api/v1/write" "http://127.0.0.1:$two_port/api/v1/write" &&
+        start_firekeep third "$work/third" "$third_port" &&
+        start_firekeep firekeep "$work/one" "$port" --config.file="$work/firekeep.yml" &&
+        start_firekeep two "$work/two" "$two_port" --config.file="$work/firekeep.yml" && within 20 fires High
+}
+
+duplicates() {
+    "$TOOLS/metrics" "$third" 0 sum firekeep_samples_duplicate_total
+}
+
+writes_duplicates() {
+    local before
+    before=$(duplicates)
+    within 20 eval "((\$(duplicates) > $before + 10))"
+}
+
+twins_agree() {
+    within 20 writes_duplicates && crash two && start_firekeep two "$work/two" "$two_port" --config.file="$work/firekeep.yml" &&
+        within 20 writes_duplicates && wrote_nothing_twice "$third"
+}
+
+is_notified() { # NAME STATUS
+    curl -sf "$world/told?who=pager" | jq -r "select(.labels.alertname == \"$1\") | .status" | tee "$work/notified.txt"
+    grep -q "$2" "$work/notified.txt"
+}
+
+notified_once() {
+    within 20 is_notified High firing && set_world b=10 && within 30 is_notified High resolved || return 1
+    [[ $(cat "$work/notified.txt") == $'firing\nresolved' ]]
+}
+
+claim "two with the same rules: both write to a third" twins_start
+claim "two with the same rules: their samples are the same, also when one is killed and comes back" twins_agree
+if has_alertmanager; then
+    claim "two with the same rules: an Alertmanager notifies once" notified_once
+else
+    skip "two with the same rules: an Alertmanager notifies once" "no prometheus-alertmanager"
+fi
+for name in firekeep two third alertmanager world; do
+    stop $name
+done
+
+# --- the clock ------------------------------------------------------------------------------------
+
+# Each five seconds: an hour has 720 of it.
+serve_with_clock() {
+    "${CC:-cc}" -shared -fPIC -O1 -o "$work/clock.so" tests/doubles/clock.c || return 1
+    echo 0 >"$work/ahead"
+    printf '%s\n' 'groups:' '- name: clock' '  interval: 5s' '  rules:' '  - {record: one, expr: vector(1)}' '  - {alert: Always, expr: vector(1)}' '  - {alert: High, expr: "load > 50"}' >"$work/rules.yml"
+    write_config
+    sed -i 's/catch_up_wait: 4s/catch_up_wait: 5m/' "$work/firekeep.yml"
+    begin_world "$url/api/v1/write" && set_world b=70 || return 1
+    data=$work/clock
+    start firekeep env LD_PRELOAD="$work/clock.so" CLOCK_AHEAD="$work/ahead" build/firekeep serve --storage.path="$data" \
+        --web.listen-address="127.0.0.1:$port" --config.file="$work/firekeep.yml"
+    wait_ready firekeep "$url/-/ready" && within 20 fires Always High && within 20 is_told High firing && within 20 metric_is_above firekeep_rule_group_iterations_total 1
+}
+
+jumps() { # SECONDS
+    local iterations
+    iterations=$("$TOOLS/metrics" "$url" 0 sum firekeep_rule_group_iterations_total)
+    echo "$1" >"$work/next" && mv "$work/next" "$work/ahead"
+    within 30 metric_is_above firekeep_rule_group_iterations_total "$((iterations + 1))"
+}
+
+# As it was, and told again since.
+is_as_before() {
+    local count
+    count=$(told_count Always)
+    echo "since $since, now $(alert Always)"
+    fires Always High && [[ $(active_at Always) == "$since" && $(active_at High) == "$since_high" ]] && within 20 is_told_again Always "$count"
+}
+
+hour_is_made_up() {
+    within 60 nothing_is_missing && within 5 metric_is_above firekeep_rule_evaluations_made_up_total 700
+}
+
+claim "a clock: an alert fires" serve_with_clock
+since=$(active_at Always) since_high=$(active_at High)
+claim "a clock an hour forth: evaluations go on at its times" jumps 3600
+claim "a clock an hour forth: alerts are as before, and told" is_as_before
+claim "a clock an hour forth: what was not evaluated in that hour is made up" hour_is_made_up
+claim "a clock an hour back: evaluations go on at its times" jumps 0
+claim "a clock an hour back: alerts are as before, and told" is_as_before
+claim "a clock an hour back: nothing is missing" within 10 nothing_is_missing
+claim "a clock forth and back: nothing was recorded twice" eval 'wrote_nothing_twice && metric_is firekeep_samples_duplicate_total 0'
+claim "a clock: SIGTERM ends it" stop firekeep
+stop world
+
+# --- what the store refuses ---------------------------------------------------------------------
+
+long=$(printf 'x%.0s' {1..400})
+# shellcheck disable=SC2016 # PromQL's own
+serve_refused() {
+    write_rules "  - {alert: Long, expr: vector(1), labels: {text: '$long'}}" \
+        '  - {alert: Broken, expr: vector(1), labels: {text: "{{ slice \"µ\" 0 1 }}"}}' \
+        "  - {record: long, expr: vector(1), labels: {text: '$long'}}" \
+        '  - {record: same, expr: "label_replace(load, \"n\", \"x\", \"\", \"\") * 1"}' \
+        '  - {record: many, expr: "load or label_replace(load, \"n\", \"${1}x\", \"n\", \"(.*)\")"}' \
+        '- name: few' '  limit: 1' '  rules: [{record: few, expr: load}, {alert: Few, expr: "load >= 0"}]' \
+        '- name: old' '  query_offset: 3h' '  rules: [{record: old, expr: vector(1)}, {alert: Old, expr: vector(1)}]'
+    write_config
+    data=$work/refused
+    begin_world "$url/api/v1/write" && set_world c=30 && serve --write.max-value-bytes=300 --write.max-series-per-metric=2 --retention.time=1h && within 20 fires High
+}
+
+says_why() {
+    local bad=0
+    for said in "$@"; do
+        within 20 rule_says "${said%%|*}" "err ${said#*|}" || bad=1
+    done
+    return $bad
+}
+
+is_bounded() {
+    local lines took=$((SECONDS - began))
+    lines=$(grep -c 'results of a rule were not stored\|evaluation of a rule failed' "$work/firekeep.log")
+    echo "$lines lines in $took s"
+    grep -q 'level=warn msg="results of a rule were not stored" .*error="refused: .*more_held_back=' "$work/firekeep.log" && ((lines <= 4 * (took + 2)))
+}
+
+began=$SECONDS
+: >>"$work/firekeep.log"
+mv "$work/firekeep.log" "$work/firekeep.before.log"
+claim "refused: a server with rules of all sorts" serve_refused
+claim "refused: /api/v1/rules says why" says_why 'long|refused: 1 value_too_long' \
+    'Long|refused: 2 value_too_long' 'Broken|refused: 2 ' 'same|.*same labelset' 'many|refused: 2 series_limit' \
+    'few|exceeded limit of 1 with 2 series' 'Few|exceeded limit of 1 with 2 alerts' 'old|refused: 1 too_old' 'Old|refused: 2 too_old'
+claim "refused: the others are well" eval 'rule_says load:sum ok && rule_says one ok && rule_says High ok && value_is one 1'
+claim "refused: alerts are told although ALERTS is not stored" eval 'within 10 is_told Long firing && within 10 is_told Old firing && within 10 is_told Broken firing'
+claim "refused: failures are counted" eval 'metric_is_above firekeep_rule_evaluation_failures_total 5 && metric_is_above firekeep_samples_rejected_total 5'
+claim "refused: that is not missing, as it would be refused again" nothing_is_missing
+claim "refused: lines of the log are bounded" is_bounded
+claim "refused: SIGTERM ends it" stop firekeep
+
+# --- a full disk ----------------------------------------------------------------------------------
+
+disk=$work/disk
+# shellcheck disable=SC2317,SC2329 # called by the trap
+unmount() {
+    stop_all
+    umount "$disk"
+}
+
+serve_on_disk() {
+    write_rules
+    set_world c= && serve --storage.min-free=16MiB --wal.segment-bytes=4MiB --wal.budget=16MiB && within 20 fires High && within 20 is_told High firing
+}
+
+fill() { # LEAVING_MIB
+    local free
+    free=$(df --output=avail -BM "$disk" | tail -n 1 | tr -dc 0-9)
+    dd if=/dev/zero of="$disk/fill" bs=1M count=$((free - $1)) status=none
+}
+
+# A rule that comes while nothing can be stored fires, too.
+is_full() {
+    fill 4 && within 20 rule_says load:sum err && within 20 metric_is_above firekeep_rule_evaluations_missing\  2 || return 1
+    write_rules '- {name: new, rules: [{alert: New, expr: vector(1)}]}'
+    hangup
+}
+
+tells_meanwhile() {
+    local count
+    count=$(told_count High)
+    within 20 is_told_again High "$count" && within 20 is_told New firing && never_told_as_resolved High New
+}
+
+has_room_again() {
+    rm "$disk/fill"
+    within 60 rule_says load:sum ok && within 60 nothing_is_missing && metric_is_above firekeep_rule_evaluations_made_up_total 2
+}
+
+mkdir -p "$disk"
+if mount -t tmpfs -o size=96m tmpfs "$disk" 2>/dev/null; then
+    trap unmount EXIT
+    data=$disk/data
+    write_config
+    claim "full disk: alerts fire" serve_on_disk
+    claim "full disk: rules say so, and evaluations are missing" is_full
+    claim "full disk: alerts are told nevertheless" tells_meanwhile
+    claim "full disk: with room again, evaluations are made up" has_room_again
+    claim "full disk: each evaluation is there once" are_complete 1000
+    claim "full disk: nothing was recorded twice" wrote_nothing_twice
+    claim "full disk: after a crash, alerts are as they were" eval 'crash firekeep && serve --storage.min-free=16MiB --wal.segment-bytes=4MiB --wal.budget=16MiB && within 20 fires High New && never_told_as_resolved High New'
+    claim "full disk: SIGTERM ends it" stop firekeep
+else
+    skip "a full disk" "no disk can be mounted here"
+fi
+((failures == 0))

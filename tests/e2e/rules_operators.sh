@@ -1,0 +1,329 @@
+#!/bin/bash
+# rules_operators.sh - what operators do to the rule files of a running server: they edit, rename, empty and delete them, put
+# what cannot be read in their place, and replace them while their groups run. Alerts go on as they were, or end with their
+# rules, and nothing is recorded twice.
+#
+#   world --remote write--> Firekeep --alerts--> world
+#         <---a source that answers when it is told to---
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/rules_lib.sh
+. tests/rules_lib.sh
+read -r port world_port < <(free_ports 2 | tr '\n' ' ')
+url=http://127.0.0.1:$port
+world=http://127.0.0.1:$world_port
+rules=$work/rules
+
+# Without the right of root to read everything.
+as_others=()
+if ((EUID == 0)) && setpriv --bounding-set=-dac_override,-dac_read_search true 2>/dev/null; then
+    as_others=(setpriv "--bounding-set=-dac_override,-dac_read_search")
+fi
+
+write_a() { # SUMMARY [RULE]
+    cat <<END
+groups:
+- name: a
+  rules:
+  - {record: "load:sum", expr: "sum(load)"}
+  - {alert: High, expr: "load > 50", annotations: {summary: "$1"}}
+  - {alert: Waits, expr: "load > 50", for: 2s}
+${2-}
+END
+}
+
+write_single() {
+    printf '%s\n' 'groups:' '- {name: single, rules: [{alert: Single, expr: "load > 60", keep_firing_for: 2s}]}'
+}
+
+write_config() {
+    cat >"$work/firekeep.yml" <<END
+global: {evaluation_interval: 1s}
+rule_files: ['$rules/*.yml', '$work/single.yml']
+rules: {resend_delay: 3s, catch_up_wait: 5s}
+alerting: {alertmanagers: [{path_prefix: /firekeep, static_configs: [{targets: ['127.0.0.1:$world_port']}]}]}
+END
+}
+
+serve() {
+    start firekeep "${as_others[@]}" build/firekeep serve --storage.path="$work/data" --web.listen-address="127.0.0.1:$port" \
+        --config.file="$work/firekeep.yml" --web.enable-lifecycle
+    wait_ready firekeep "$url/-/ready" || {
+        tail -n 5 "$work/firekeep.log"
+        return 1
+    }
+}
+
+starts() {
+    mkdir -p "$rules"
+    write_a first >"$rules/a.yml"
+    write_single >"$work/single.yml"
+    write_config
+    begin_world "$url/api/v1/write" && serve && within 20 fires High Waits Single && within 20 is_told Single firing
+}
+
+# --- edited, renamed, removed --------------------------------------------------------------------
+
+# NAME...: fires since then, and nobody was told otherwise.
+goes_on() { # SINCE NAME...
+    local name now
+    for name in "${@:2}"; do
+        now=$(alert "$name")
+        echo "before: $1; now: $now"
+        [[ $1 == *"$now"* && $now == *firing* ]] || return 1
+    done
+    never_told_as_resolved "${@:2}"
+}
+
+state_of() { # NAME...
+    local name
+    for name; do
+        alert "$name"
+    done
+}
+
+# After the next evaluations.
+is_evaluated_on() { # FILE;GROUP
+    local metric="firekeep_rule_group_iterations_total{rule_group=\"$1\"}" now
+    now=$("$TOOLS/metrics" "$url" 0 sum "$metric")
+    within 20 metric_is_above "$metric" "$((now + 1))"
+}
+
+is_edited_in_place() {
+    local since
+    since=$(state_of High Waits)
+    write_a second "  - {record: more, expr: vector(1)}" >"$rules/a.yml"
+    reloads && is_evaluated_on "$rules/a.yml;a" && goes_on "$since" High Waits && value_is more 1 &&
+        ask alerts | jq -e '.alerts[] | select(.labels.alertname == "High") | .annotations.summary == "second"'
+}
+
+ends_what_it_no_more_records() {
+    write_a second >"$rules/a.yml"
+    reloads && within 10 value_is more ""
+}
+
+is_renamed() {
+    local since
+    since=$(state_of High Waits)
+    mv "$rules/a.yml" "$rules/b.yml" && reloads && has_groups b.yml:a single.yml:single &&
+        is_evaluated_on "$rules/b.yml;a" && goes_on "$since" High Waits && value_is 'sum(load:sum)' 80
+}
+
+is_renamed_back_and_forth() {
+    local since i
+    since=$(state_of High Waits)
+    for i in 1 2 3 4 5; do
+        mv "$rules/b.yml" "$rules/c.yml" && reloads && mv "$rules/c.yml" "$rules/b.yml" && reloads || return 1
+    done
+    is_evaluated_on "$rules/b.yml;a" && goes_on "$since" High Waits
+}
+
+is_away_for_one_reload() {
+    local since
+    since=$(state_of High Waits Single)
+    mv "$work/single.yml" "$work/away" && mv "$rules/b.yml" "$work/b.away" && reloads && mv "$work/away" "$work/single.yml" &&
+        mv "$work/b.away" "$rules/b.yml" && reloads || return 1
+    is_evaluated_on "$work/single.yml;single" && is_evaluated_on "$rules/b.yml;a" && goes_on "$since" High Waits Single
+}
+
+is_emptied() {
+    : >"$rules/b.yml"
+    reloads && has_groups single.yml:single && has_no_alert High Waits && fires Single || return 1
+    within 10 value_is 'ALERTS{alertname="High"}' "" && value_is load:sum "" && never_told_as_resolved High Waits
+}
+
+comes_back_after_its_end() {
+    write_a third >"$rules/a.yml"
+    rm "$rules/b.yml"
+    reloads && within 10 fires High Waits && never_told_as_resolved High Waits
+}
+
+is_deleted() {
+    local since
+    since=$(lines_of_log)
+    rm "$rules/a.yml" "$work/single.yml"
+    reloads && has_groups && has_no_alert High Waits Single || return 1
+    log_says_since "$since" 'level=warn msg="no rule file matches a pattern" pattern=.*/rules/\*.yml' &&
+        log_says_since "$since" 'level=warn msg="a rule file does not exist" file=.*/single.yml' || return 1
+    write_a fourth >"$rules/a.yml"
+    write_single >"$work/single.yml"
+    reloads && within 10 fires High Waits Single && never_told_as_resolved High Waits Single
+}
+
+claim "alerts fire, and are told" starts || exit 1
+claim "edited in place: alerts go on with other annotations, and a new rule records" is_edited_in_place
+claim "edited in place: what is recorded no more ends" ends_what_it_no_more_records
+claim "renamed: alerts go on" is_renamed
+claim "renamed back and forth: alerts go on" is_renamed_back_and_forth
+claim "away for one reload: alerts go on" is_away_for_one_reload
+claim "emptied: its alerts are gone, and nobody is told that they are resolved" is_emptied
+claim "it comes back: its alerts fire again" comes_back_after_its_end
+claim "deleted: the log names the pattern, alerts are gone, and come back with the files" is_deleted
+
+# --- unreadable, wrong --------------------------------------------------------------------------
+
+make_socket() { # PATH
+    /usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$1"
+}
+
+put() { # KIND PATH
+    case $1 in
+    directory) mkdir "$2" ;;
+    dangling) ln -s "$work/nowhere/a.yml" "$2" ;;
+    loop) ln -s "$2" "$2" ;;
+    pipe) mkfifo "$2" ;;
+    socket) make_socket "$2" ;;
+    large) { write_single && head -c 17825792 /dev/zero | tr '\0' '#'; } >"$2" ;;
+    forbidden) write_single >"$2" && chmod 000 "$2" ;;
+    wrong) printf '%s\n' 'groups:' '- {name: wrong, rules: [{record: a, expr: "sum("}]}' >"$2" ;;
+    cut) write_a fifth | head -c 60 >"$2" ;;
+    esac
+}
+
+declare -A reasons=(
+    [directory]='cannot read .*/single.yml: Is a directory'
+    [dangling]='cannot open .*/single.yml: what it links to does not exist'
+    [loop]='cannot stat .*/single.yml: Too many levels of symbolic links'
+    [pipe]='cannot open .*/single.yml: it is not a regular file'
+    [socket]='cannot open .*/single.yml: it is not a regular file'
+    [large]='single.yml: must be at most 16384 KiB'
+    [forbidden]='cannot open .*/single.yml: Permission denied'
+    [wrong]="single.yml:2:43: group 'wrong', rule 1 'a': invalid expression: 1:5: parse error: unclosed left parenthesis"
+    [cut]='single.yml:'
+)
+
+# In the place of a file that is named, and of one that a pattern finds.
+is_refused() { # KIND
+    local since status=500
+    [[ $1 != @(large|wrong|cut) ]] || status=400
+    since=$(state_of High Waits Single)
+    mv "$work/single.yml" "$work/away"
+    put "$1" "$work/single.yml"
+    refuses_reload $status "${reasons[$1]}" || return 1
+    mv "$work/single.yml" "$work/put" && mv "$work/away" "$work/single.yml" && reloads || return 1
+    rm -rf "$work/put"
+    put "$1" "$rules/z_single.yml"
+    refuses_reload $status "${reasons[$1]/single/z_single}" || return 1
+    is_evaluated_on "$rules/a.yml;a" && goes_on "$since" High Waits Single || return 1
+    rm -rf "$rules/z_single.yml"
+    reloads
+}
+
+has_no_directory() {
+    local since
+    since=$(state_of High Waits)
+    chmod 000 "$rules"
+    refuses_reload 500 "cannot list directory .*/rules/: Permission denied"
+    local refused=$?
+    chmod 755 "$rules"
+    ((refused == 0)) && goes_on "$since" High Waits && reloads
+}
+
+for kind in directory dangling loop pipe socket large wrong cut; do
+    claim "a file, $kind: the reload fails, and the rules of before go on" is_refused $kind
+done
+if ((EUID != 0)) || ((${#as_others[@]} > 0)); then
+    claim "a file, forbidden: the reload fails, and the rules of before go on" is_refused forbidden
+    claim "a directory, forbidden: the reload fails, and the rules of before go on" has_no_directory
+else
+    skip "a file that may not be read" "root reads everything here"
+fi
+
+# --- while a group runs -------------------------------------------------------------------------
+
+# A source that answers when it is told to: `slow` is asked of it, and all the others.
+write_slow() { # MORE
+    printf '%s\n' 'groups:' '- name: slow' '  rules:' '  - {record: "slow:sum", expr: "sum(slow) or vector(1)"}' \
+        '  - {alert: Slow, expr: "vector(1) unless slow"}' "${1-}"
+}
+
+is_held() {
+    local held
+    held=$(curl -sf "$world/held")
+    echo "$held questions wait"
+    ((held > 0))
+}
+
+has_slow_group() {
+    echo "sources: [{name: slow, type: remote_read, url: 'http://127.0.0.1:$world_port/read', protobuf: samples, timeout: 1m, select: [slow]}]" \
+        >>"$work/firekeep.yml"
+    write_slow >"$rules/slow.yml"
+    reloads && within 10 fires Slow High Waits && within 10 is_told Slow firing
+}
+
+# It is changed, replaced, removed, and comes back, as its evaluation lasts.
+is_changed_while_it_runs() {
+    local i
+    set_world held=1 && within 10 is_held || return 1
+    for i in 1 2 3 4 5; do
+        write_slow "  - {record: \"slow:$i\", expr: vector($i)}" >"$work/next" && mv "$work/next" "$rules/slow.yml" && hangup || return 1
+    done
+    rm "$rules/slow.yml"
+    reloads || return 1
+    doze 4 # more than two intervals: what it wrote is marked stale, unless it runs
+    set_world held=0 && within 10 value_is slow:sum "" && has_no_alert Slow && never_told_as_resolved Slow || return 1
+    write_slow >"$rules/slow.yml"
+    reloads && within 10 fires Slow && within 10 fires High
+}
+
+is_replaced_while_it_runs() {
+    local since
+    since=$(state_of Slow)
+    set_world held=1 && within 10 is_held || return 1
+    write_slow "  - {record: slow:more, expr: vector(7)}" >"$work/next" && mv "$work/next" "$rules/slow.yml" && reloads || return 1
+    mv "$rules/slow.yml" "$rules/slower.yml" && reloads && mv "$rules/slower.yml" "$rules/slow.yml" && reloads || return 1
+    set_world held=0 && within 20 value_is slow:more 7 && goes_on "$since" Slow
+}
+
+is_reloaded_often() {
+    local since i requests=()
+    since=$(state_of High Waits Slow)
+    for i in {1..20}; do
+        write_a "number $i" >"$rules/a.yml"
+        kill -HUP "$(pid_of firekeep)"
+        post_reload >"$work/reload.$i" &
+        requests+=($!)
+    done
+    wait "${requests[@]}"
+    cat "$work"/reload.* | sort | uniq -c
+    ! grep -L 200 "$work"/reload.* | grep . && reloads && is_evaluated_on "$rules/a.yml;a" && goes_on "$since" High Waits Slow
+}
+
+# Every time of a recorded series once: what was written again would be a duplicate, or differ from what is there.
+wrote_nothing_twice() {
+    "$TOOLS/metrics" "$url" 0 are firekeep_samples_duplicate_total = 0 firekeep_samples_superseded_total = 0 \
+        firekeep_samples_rejected_total = 0
+}
+
+claim "a group that waits for a slow source is there" has_slow_group
+claim "changed and removed while it runs: it ends after that" is_changed_while_it_runs
+claim "replaced and renamed while it runs: its alert goes on" is_replaced_while_it_runs
+claim "twenty reloads by signals and requests at once: alerts go on" is_reloaded_often
+claim "nothing was recorded twice" wrote_nothing_twice
+claim "its alert, and no other, is told as resolved when it is over" eval 'set_world b=55 && within 20 is_told Single resolved && never_told_as_resolved High Waits'
+claim "SIGTERM ends it" stop firekeep
+
+# --- at startup ---------------------------------------------------------------------------------
+
+refuses_to_start() { # KIND
+    local status
+    mv "$work/single.yml" "$work/away"
+    put "$1" "$work/single.yml"
+    timeout 60 "${as_others[@]}" build/firekeep serve --storage.path="$work/data" --web.listen-address="127.0.0.1:$port" \
+        --config.file="$work/firekeep.yml" >"$work/refused.txt" 2>&1
+    status=$?
+    rm -rf "$work/single.yml"
+    mv "$work/away" "$work/single.yml"
+    echo "status $status"
+    cat "$work/refused.txt"
+    ((status == 1)) && grep -q -e "${reasons[$1]}" "$work/refused.txt"
+}
+
+for kind in directory dangling pipe large wrong; do
+    claim "at startup, $kind: the server refuses to start and says why" refuses_to_start $kind
+done
+claim "with the file it starts, and alerts go on" eval 'serve && within 20 fires High Waits && never_told_as_resolved High Waits'
+((failures == 0))
