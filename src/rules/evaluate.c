@@ -14,7 +14,8 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
-#define SAID_NS (NS_PER_S / 4) /* of many rules that fail at once, some are told */
+#define SAID_NS     (NS_PER_S / 4)  /* of many rules that fail at once, some are told */
+#define UNMARKED_NS (60 * NS_PER_S) /* between lines about what never changes */
 
 enum {
     ARENA_BYTES_MAX = 1 << 30,
@@ -358,6 +359,18 @@ adopt(struct evaluating *ev, struct work *w)
     lock_drop(&g->lock);
 }
 
+/* A limit on labels, perhaps: a name of a file or a group is too long. */
+static void
+log_unmarked(const struct evaluating *ev, const char *text)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    if (!log_often(&gate, env_monotonic_ns(ev->host->env), UNMARKED_NS, &held_back)) return;
+    log_warn("that a group was evaluated cannot be stored, what it misses is not made up",
+             KV("file", ev->g->text.file), KV("group", ev->g->text.name), KV("error", text),
+             KV("more_held_back", held_back));
+}
+
 /* That the evaluation was made. */
 static void
 put_marker(struct evaluating *ev)
@@ -376,6 +389,7 @@ put_marker(struct evaluating *ev)
     if (e == OK) e = host->write(host->context, ev->g->tenant, message, &written, &why);
     rw_build_free(build);
     if (e) ev->stored = false;
+    if (e == OK && written.rejected > 0) log_unmarked(ev, written.text);
     if (written.ticket > ev->ticket) ev->ticket = written.ticket;
 }
 
