@@ -285,6 +285,40 @@ test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart(vo
     sim_fini(&s);
 }
 
+static const char alert_of[] =
+    "groups:\n"
+    "- name: alerts\n"
+    "  interval: 30s\n"
+    "  rules:\n"
+    "  - {alert: Waits, expr: \"load{n='1'} > %d\", for: 1m, keep_firing_for: 2m}\n";
+
+/* What was pending at a restart is so since a time between two seconds, and between evaluations. */
+static void
+test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart(void **state)
+{
+    static struct rules_sim s;
+    char text[256];
+    (void)state;
+    snprintf(text, sizeof text, alert_of, -1);
+    for (int64_t up_s = 40; up_s < 100; up_s++) {
+        sim_init(&s, 1, text);
+        sim_pass(&s, up_s);
+        sim_crash(&s);
+        sim_env_advance_ns(s.m.sim, 8700 * NS_PER_MS);
+        sim_start(&s, text);
+        sim_pass(&s, 200);
+        assert_true(s.told_count > 0);
+        int64_t starts_ns = s.told[0].starts_ns;
+        s.told_count = 0;
+        sim_crash(&s);
+        sim_start(&s, text);
+        sim_pass(&s, 31);
+        assert_int_equal(s.told_count, 1);
+        assert_int_equal(s.told[0].starts_ns, starts_ns);
+        sim_fini(&s);
+    }
+}
+
 int
 main(void)
 {
@@ -294,6 +328,9 @@ main(void)
             tell_seed),
         cmocka_unit_test_teardown(
             test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
             tell_seed),
         cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,
                                   tell_seed),

@@ -201,10 +201,16 @@ evaluation_ns(const struct restoring *r, int64_t sample_ms)
     return exact / NS_PER_MS == ms ? exact : ms * NS_PER_MS;
 }
 
-/* When it began to fire: at the first evaluation after it had been pending for long enough. */
+/* When it began to fire: as its samples say, if they have it just after it was pending, or since it
+ * became active; or else at the first evaluation after it had been pending for long enough. */
 static int64_t
-fired_ns(const struct restoring *r, int64_t active_ns, int64_t last_ns)
+fired_ns(const struct restoring *r, const struct witness *w, int64_t active_ns, int64_t last_ns)
 {
+    int64_t seen_ns = evaluation_ns(r, w->fired_ms);
+    int64_t interval_ms = r->past->group->schedule.interval_ns / NS_PER_MS;
+    bool was_pending =
+        w->pending_ms < w->fired_ms && w->fired_ms <= w->pending_ms + interval_ms + 1;
+    if (was_pending || seen_ns / NS_PER_S == w->active_s) return seen_ns;
     const struct schedule *schedule = &r->past->group->schedule;
     int64_t wanted = active_ns + r->rule->text->for_ms * NS_PER_MS;
     int64_t at = schedule_time_ns(schedule, schedule_slot(schedule, wanted - 1) + 1);
@@ -246,7 +252,7 @@ state_of(const struct restoring *r, const struct witness *w)
     bool fires = w->firing_ms == w->active_ms;
     alert.state = fires ? ALERT_FIRING : ALERT_PENDING;
     alert.active_at_ns = fires ? active_ns : pending_since(r, active_ns, last_ns);
-    if (fires) alert.fired_at_ns = fired_ns(r, active_ns, last_ns);
+    if (fires) alert.fired_at_ns = fired_ns(r, w, active_ns, last_ns);
     return alert;
 }
 
