@@ -285,12 +285,46 @@ test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart(vo
     sim_fini(&s);
 }
 
+static bool
+was_told_to_fire(struct rules_sim *s, const char *name)
+{
+    bool fires = false;
+    for (uint32_t i = 0; i < s->told_count; i++) {
+        const struct sim_told *told = &s->told[i];
+        fires |= told->ends_ns > told->at_ns && strstr(told->labels, name) != NULL;
+    }
+    s->told_count = 0;
+    return fires;
+}
+
 static const char alert_of[] =
     "groups:\n"
     "- name: alerts\n"
     "  interval: 30s\n"
     "  rules:\n"
     "  - {alert: Waits, expr: \"load{n='1'} > %d\", for: 1m, keep_firing_for: 2m}\n";
+
+static void
+test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart(void **state)
+{
+    static struct rules_sim s;
+    char before[256], after[256];
+    (void)state;
+    snprintf(before, sizeof before, alert_of, -1);
+    snprintf(after, sizeof after, alert_of, 1000);
+    sim_init(&s, 1, before);
+    sim_pass(&s, 600);
+    assert_true(was_told_to_fire(&s, "Waits"));
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 300 * 1000);
+    sim_load(&s, after);
+    sim_pass(&s, 600);
+    s.told_count = 0;
+    sim_crash(&s);
+    sim_start(&s, after);
+    sim_pass(&s, 60);
+    assert_false(was_told_to_fire(&s, "Waits"));
+    sim_fini(&s);
+}
 
 /* What was pending at a restart is so since a time between two seconds, and between evaluations. */
 static void
@@ -328,6 +362,9 @@ main(void)
             tell_seed),
         cmocka_unit_test_teardown(
             test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart,
             tell_seed),
         cmocka_unit_test_teardown(
             test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,

@@ -315,6 +315,20 @@ log_failure(const struct work *w)
     }
 }
 
+/* At times at which evaluations have been, before the clock was set back, a series may have
+ * samples, there and later on, that say it goes on: what was written before is marked stale until
+ * there are none. */
+static void
+keep_ended(struct kept_series *kept, const struct kept_series *before)
+{
+    bool is_new;
+    enum err e = OK;
+    for (uint32_t i = 0; e == OK && i < before->count; i++) {
+        e = kept_series_add(kept, kept_series_at(before, i), &is_new);
+    }
+    err_ignore(e, "then some series end without a marker");
+}
+
 static void
 adopt(struct evaluating *ev, struct work *w)
 {
@@ -327,6 +341,7 @@ adopt(struct evaluating *ev, struct work *w)
         struct kept_series before = *kept;
         *kept = w->written;
         w->written = before;
+        if (ev->is_again && rule->text->kind == RULE_ALERTING) keep_ended(kept, &before);
     }
     ev->failed += w->error != OK;
     ev->samples += w->evaluated ? w->samples : 0;
@@ -537,9 +552,11 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         .sample_ms = how->at_ns / NS_PER_MS - g->query_offset_ms,
         .works = mem_new(host->memory, (count + 1) * sizeof *ev.works),
         .stored = true,
+        .is_again = !how->is_past && how->at_ns <= g->latest_ns,
     };
     lock_take(&g->lock);
     if (!how->is_past) {
+        if (how->at_ns > g->latest_ns) g->latest_ns = how->at_ns;
         g->facts.rules_took_ns = 0;
         g->facts.iterations++;
         g->facts.evaluated_at_ns = at_ms * NS_PER_MS;

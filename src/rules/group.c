@@ -306,6 +306,7 @@ group_take_over(struct group *g, struct group *from)
     }
     lock_drop(&from->lock);
     g->series_slot = from->series_slot;
+    g->latest_ns = from->latest_ns;
     enum err e = add_all(&g->orphans, &from->orphans);
     for (uint32_t k = 0; e == OK && k < from_count; k++) {
         if (!taken[k]) e = add_all(&g->orphans, &from->rules[k].series);

@@ -46,6 +46,7 @@ struct group {
     uint32_t batch_count;
     _Atomic bool *recorded;         /* of each selector: rules record what it reads; relaxed */
     int64_t series_slot, past_slot; /* which evaluations these were; -1: none */
+    int64_t latest_ns;              /* of all live evaluations */
     struct kept_series orphans;     /* written by rules that are no more; the evaluating thread's */
 
     struct lock lock; /* LOCK_RANK_LEAF */
