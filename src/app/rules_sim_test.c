@@ -326,6 +326,40 @@ test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart(vo
     sim_fini(&s);
 }
 
+static int64_t recorded_ns; /* the latest evaluation whose results are stored */
+
+static void
+expect_later(struct rules_sim *s, const struct agenda_job *job)
+{
+    (void)s;
+    if (!job->outcome.stored || job->how.part == GROUP_ALERTING) return;
+    assert_true(job->how.at_ns > recorded_ns);
+    recorded_ns = job->how.at_ns;
+}
+
+static void
+test_what_was_recorded_is_not_recorded_again_when_the_clock_was_set_back_at_a_restart(void **state)
+{
+    static struct rules_sim s;
+    static const char one[] = "groups:\n"
+                              "- name: one\n"
+                              "  interval: 30s\n"
+                              "  rules:\n"
+                              "  - {record: \"load:sum\", expr: \"sum(load)\"}\n";
+    (void)state;
+    recorded_ns = 0;
+    sim_init(&s, 1, one);
+    s.look = expect_later;
+    sim_pass(&s, 600);
+    sim_crash(&s);
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 300 * 1000);
+    sim_start(&s, one);
+    int64_t before_ns = recorded_ns;
+    sim_pass(&s, 600);
+    assert_true(recorded_ns > before_ns);
+    sim_fini(&s);
+}
+
 /* What was pending at a restart is so since a time between two seconds, and between evaluations. */
 static void
 test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart(void **state)
@@ -365,6 +399,9 @@ main(void)
             tell_seed),
         cmocka_unit_test_teardown(
             test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_was_recorded_is_not_recorded_again_when_the_clock_was_set_back_at_a_restart,
             tell_seed),
         cmocka_unit_test_teardown(
             test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,

@@ -633,8 +633,9 @@ run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why
     int64_t now_ns = job->how.at_ns;
     bool records = group_records(e->group) && job->limits.catch_up_ns > 0;
     enum err error = OK;
-    if (records) {
-        error = past_made(past, now_ns - job->limits.catch_up_ns, now_ns, &e->made, NULL, why);
+    if (records) { /* also what was made before the clock was set back */
+        error = past_made(past, now_ns - job->limits.catch_up_ns, now_ns + job->limits.catch_up_ns,
+                          &e->made, NULL, why);
     }
     if (job->took_over) return error;
     if (error == OK && slots_has(&e->made, job->slot)) {
