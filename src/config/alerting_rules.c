@@ -119,6 +119,59 @@ take_headers(struct schema_place *place, const struct http_header_list *list,
     return OK;
 }
 
+/* --- files ------------------------------------------------------------------------------------ */
+
+/* As Prometheus has it: a path that is relative begins where the configuration file is. The first
+ * error is kept in `failed`. */
+struct file_paths {
+    const struct schema_reader *reader;
+    bool failed;
+};
+
+static void
+take_path(struct file_paths *p, const char **path)
+{
+    const struct root_context *root = p->reader->context;
+    if (*path == NULL || **path == '\0') return;
+    const char *from = path_from(p->reader->arena, root->file_name, *path);
+    if (from == NULL)
+        p->failed = true;
+    else
+        *path = from;
+}
+
+static void
+take_tls_paths(struct file_paths *p, struct tls_settings *tls)
+{
+    take_path(p, &tls->ca_file);
+    take_path(p, &tls->cert_file);
+    take_path(p, &tls->key_file);
+}
+
+/* Of whatever sends requests. */
+static void
+take_http_paths(struct file_paths *p, struct http_settings *http, struct basic_auth_settings *basic,
+                struct authorization_settings *authorization, struct oauth2_settings *oauth2)
+{
+    take_tls_paths(p, &http->tls);
+    for (uint32_t i = 0; i < http->headers.count; i++) {
+        take_path(p, &http->headers.items[i].value.file);
+    }
+    take_path(p, &basic->username_file);
+    take_path(p, &basic->password.file);
+    take_path(p, &authorization->credentials.file);
+    take_path(p, &oauth2->client_secret.file);
+    take_tls_paths(p, &oauth2->http.tls);
+}
+
+static enum err
+paths_taken(const struct file_paths *p)
+{
+    if (!p->failed) return OK;
+    return why_set(p->reader->in->why, ERR_NOMEM, "%s: not enough memory",
+                   p->reader->in->file_name);
+}
+
 /* --- mappings --------------------------------------------------------------------------------- */
 
 enum err
@@ -156,13 +209,24 @@ enum err
 rule_http_members(struct schema_place *place, void *base)
 {
     struct http_members *http = base;
-    return take_headers(place, &http->http_headers, &http->http.headers);
+    struct file_paths paths = {.reader = schema_reader_of(place)};
+    enum err e = take_headers(place, &http->http_headers, &http->http.headers);
+    if (e) return e;
+    take_http_paths(&paths, &http->http, &http->basic_auth, &http->authorization, &http->oauth2);
+    return paths_taken(&paths);
 }
 
 enum err
 rule_alertmanager(struct schema_place *place, void *base)
 {
     struct alertmanager_settings *a = base;
+    struct file_paths paths = {.reader = schema_reader_of(place)};
     a->line = schema_line(place);
-    return take_headers(place, &a->http_headers, &a->http.headers);
+    enum err e = take_headers(place, &a->http_headers, &a->http.headers);
+    if (e) return e;
+    take_http_paths(&paths, &a->http, &a->basic_auth, &a->authorization, &a->oauth2);
+    take_path(&paths, &a->sigv4.aws.access_key.file);
+    take_path(&paths, &a->sigv4.aws.secret_key.file);
+    take_path(&paths, &a->sigv4.aws.session_token.file);
+    return paths_taken(&paths);
 }

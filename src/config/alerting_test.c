@@ -210,6 +210,41 @@ test_every_key_is_read(void **state)
 }
 
 static void
+test_relative_paths_begin_at_the_directory_of_the_file(void **state)
+{
+    (void)state;
+    struct alerting alerting =
+        read_from("/etc/firekeep/f.yml",
+                  "alerting:\n"
+                  "  alertmanagers:\n"
+                  "  - tls_config: {ca_file: ca.pem, cert_file: tls/c.pem, key_file: ../k.pem}\n"
+                  "    basic_auth: {username_file: user, password_file: password}\n"
+                  "    http_headers: {X-One: {files: [one, /two]}}\n"
+                  "    http_sd_configs:\n"
+                  "    - {url: 'http://h', tls_config: {ca_file: ca2.pem}, authorization: "
+                  "{credentials_file: t}}\n"
+                  "  - oauth2: {client_id: c, client_secret_file: s, token_url: 'http://t',\n"
+                  "             tls_config: {ca_file: ca3.pem}}\n"
+                  "  - sigv4: {access_key_file: a, secret_key_file: b, session_token_file: c}\n");
+    const struct alertmanager_settings *a = &alerting.items[0];
+    assert_string_equal(a->http.tls.ca_file, "/etc/firekeep/ca.pem");
+    assert_string_equal(a->http.tls.cert_file, "/etc/firekeep/tls/c.pem");
+    assert_string_equal(a->http.tls.key_file, "/etc/k.pem");
+    assert_string_equal(a->basic_auth.username_file, "/etc/firekeep/user");
+    assert_string_equal(a->basic_auth.password.file, "/etc/firekeep/password");
+    assert_string_equal(a->http.headers.items[0].value.file, "/etc/firekeep/one");
+    assert_string_equal(a->http.headers.items[1].value.file, "/two");
+    assert_string_equal(a->http_configs[0].http.tls.ca_file, "/etc/firekeep/ca2.pem");
+    assert_string_equal(a->http_configs[0].authorization.credentials.file, "/etc/firekeep/t");
+    assert_string_equal(alerting.items[1].oauth2.client_secret.file, "/etc/firekeep/s");
+    assert_string_equal(alerting.items[1].oauth2.http.tls.ca_file, "/etc/firekeep/ca3.pem");
+    assert_string_equal(alerting.items[2].sigv4.aws.access_key.file, "/etc/firekeep/a");
+    assert_string_equal(alerting.items[2].sigv4.aws.secret_key.file, "/etc/firekeep/b");
+    assert_string_equal(alerting.items[2].sigv4.aws.session_token.file, "/etc/firekeep/c");
+    alerting_free(&alerting);
+}
+
+static void
 test_defaults_are_those_of_prometheus(void **state)
 {
     (void)state;
@@ -640,6 +675,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_key_is_read),
+        cmocka_unit_test(test_relative_paths_begin_at_the_directory_of_the_file),
         cmocka_unit_test(test_defaults_are_those_of_prometheus),
         cmocka_unit_test(test_a_text_without_alertmanagers_has_none),
         cmocka_unit_test(test_mistakes_name_their_place),
