@@ -42,7 +42,7 @@ ALERTS = 200
 # e2e/alerts_cluster.sh are evaluated each 5 s, `waits` pending and `kept` kept firing as long.
 KINDS = {"at_once": (5, 5), "waits": (10, 5), "kept": (5, 10)}
 FIRST_S, HIGH_S, LOW_S = (2, 32), (30, 45), (26, 45)
-TROUBLED_S = 3
+TROUBLED_S = 6  # the next time that a member looks at a group, each 5 s
 STANDSTILL_S = 10
 SHOWN = 30  # sentences of what is wrong
 # Later at most for each time that who evaluates was in trouble: away for 3 s, a start of 2 s, and the next evaluation. While
