@@ -379,7 +379,6 @@ crashes(struct rules_sim *s)
     teller_free(w.teller);
     w.teller = NULL;
     w.down_ns = now_ns();
-    w.broken_ns = clock_ns();
     assert_int_equal(budget_used(&w.rig.memory), 0);
     for (unsigned i = 0; i < w.host_count; i++) {
         w.hosts[i].sent = w.hosts[i].errors = 0;
@@ -387,11 +386,14 @@ crashes(struct rules_sim *s)
     for (unsigned k = 0; k < KNOWN; k++) {
         w.known[k].number = w.known[k].gone = 0;
         w.known[k].is_unsure = true;
-        w.known[k].lost_ns = 0; /* since when may be found otherwise */
+        /* Since when it is kept firing is found by what is there now. */
+        w.known[k].lost_ns = 0;
+        if (w.known[k].found_ns < w.broken_ns) w.known[k].found_ns = 0;
         for (unsigned i = 0; i < w.host_count; i++) {
             w.hosts[i].alerts[k].number = 0;
         }
     }
+    w.broken_ns = clock_ns();
 }
 
 /* Of what began long ago, a restart finds that from `for`, and a clock that is set moves it. */
