@@ -33,8 +33,9 @@ struct together {
     struct together *next;
     void (*work)(void *of, uint32_t i);
     void *of;
-    uint32_t begun, count; /* guarded by ruler.lock, as the next */
-    uint32_t workers;
+    uint32_t count;
+    _Atomic uint32_t begun; /* relaxed: ruler.lock publishes `of` and what they made of it */
+    uint32_t workers;       /* guarded by ruler.lock */
     struct cond done;
 };
 
@@ -88,23 +89,32 @@ tell(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32
 
 /* --- together --------------------------------------------------------------------------------- */
 
-/* Takes one that was not begun. False: there is none. */
 static bool
-take_one(struct together *t, uint32_t *ret)
+has_more(const struct together *t)
 {
-    if (t->begun == t->count) return false;
-    *ret = t->begun++;
-    return true;
+    return atomic_load_explicit(&t->begun, memory_order_relaxed) < t->count;
 }
 
+/* Most rules take less time than a turn of the lock would. */
 static void
-work_on(struct ruler *r, struct together *t)
+work_on(struct together *t)
 {
     uint32_t i;
-    while (take_one(t, &i)) {
-        lock_drop(&r->lock);
+    while ((i = atomic_fetch_add_explicit(&t->begun, 1, memory_order_relaxed)) < t->count) {
         t->work(t->of, i);
-        lock_take(&r->lock);
+    }
+}
+
+/* As many as may help and find something to do. */
+static void
+call_helpers_locked(struct ruler *r, uint32_t count)
+{
+    uint32_t wanted =
+        r->terms->helpers_max > r->helpers + 1 ? r->terms->helpers_max - r->helpers - 1 : 0;
+    if (wanted > count - 1) wanted = count - 1;
+    if (wanted > r->idle) wanted = r->idle;
+    for (uint32_t i = 0; i < wanted; i++) {
+        cond_wake_one(&r->cond);
     }
 }
 
@@ -117,8 +127,10 @@ work_together(void *context, uint32_t count, void (*work)(void *of, uint32_t i),
     lock_take(&r->lock);
     t.next = r->togethers;
     r->togethers = &t;
-    if (r->idle > 0) cond_wake_all(&r->cond);
-    work_on(r, &t);
+    call_helpers_locked(r, count);
+    lock_drop(&r->lock);
+    work_on(&t);
+    lock_take(&r->lock);
     struct together **link = &r->togethers;
     while (*link != &t) {
         link = &(*link)->next;
@@ -158,14 +170,16 @@ static bool
 helped_locked(struct ruler *r)
 {
     struct together *t = r->togethers;
-    while (t != NULL && t->begun == t->count) {
+    while (t != NULL && !has_more(t)) {
         t = t->next;
     }
     if (t == NULL || r->helpers + 1 >= r->terms->helpers_max) return false;
     r->helpers++;
     t->workers++;
     hand_on_watch_locked(r);
-    work_on(r, t);
+    lock_drop(&r->lock);
+    work_on(t);
+    lock_take(&r->lock);
     t->workers--;
     r->helpers--;
     if (t->workers == 0) cond_wake_all(&t->done);

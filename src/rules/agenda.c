@@ -1,9 +1,15 @@
-/* agenda.c - see agenda.h. */
+/*
+ * agenda.c - see agenda.h.
+ *
+ * Servers may have 100,000 groups, and what is due is asked for whenever one was evaluated: those
+ * that have begun stand in a heap by the time at which they are due. All are looked at only while
+ * some did not begin yet, something is to be made up, or the clock was set back.
+ */
 #include "rules/agenda.h"
 
 #include <stdlib.h>
 
-#include "base/array.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "rules/group_private.h"
 #include "sys/env.h"
@@ -27,6 +33,8 @@ struct agenda_entry {
     bool running;
     bool ends; /* AGENDA_RETIRE runs */
     bool begun;
+    bool is_listed;         /* it is configured */
+    bool is_in_due;         /* it stands in agenda.due */
     bool reads_recorded;    /* it reads what recording rules write */
     bool is_behind;         /* since the start it is not known that its input is there */
     int64_t next_slot;      /* that is evaluated live; -1: not known yet */
@@ -39,16 +47,24 @@ struct agenda_entry {
     int64_t ended_ns;       /* Unix: when the last live evaluation ended */
 };
 
+struct due {
+    int64_t at_ns; /* Unix */
+    struct agenda_entry *entry;
+};
+
 struct agenda {
     const struct rules_host *host;
     int64_t gap_ended_ns; /* monotonic: the start, or when evaluations were last missed after it */
     struct agenda_limits limits;
     struct agenda_entry **items; /* by tenant, file, name */
     uint32_t count;
+    struct due *due; /* a heap: those listed that have begun and do not run; room for `count` */
+    uint32_t due_count;
+    int64_t seen_ns; /* Unix: the latest time asked about since the clock was set back */
     struct agenda_entry *retired;
     bool making_up;
     uint32_t unbegun;    /* groups that did not begin yet */
-    bool any_missing;    /* something is to be made up */
+    bool any_missing;    /* something may have to be made up */
     int64_t progress_ns; /* monotonic: when something was last made up, or could not yet be */
     int64_t rest_until_ns;
     uint64_t made_up;
@@ -86,6 +102,12 @@ static size_t
 list_bytes(uint32_t count)
 {
     return (count + 1) * sizeof(struct agenda_entry *);
+}
+
+static size_t
+due_bytes(uint32_t count)
+{
+    return (count + 1) * sizeof(struct due);
 }
 
 static int
@@ -150,7 +172,53 @@ agenda_free(struct agenda *a)
         entry_free(a, e);
     }
     mem_free(a->host->memory, a->items, list_bytes(a->count));
+    mem_free(a->host->memory, a->due, due_bytes(a->count));
     mem_free(a->host->memory, a, sizeof *a);
+}
+
+/* --- due -------------------------------------------------------------------------------------- */
+
+static void
+put_due(struct due *heap, uint32_t at, struct due due)
+{
+    heap_up(heap, at, due, a->at_ns < b->at_ns);
+}
+
+static void
+put_due_first(struct due *heap, uint32_t count, struct due due)
+{
+    heap_down(heap, count, 0, due, a->at_ns < b->at_ns);
+}
+
+/* In its place, unless it has one or is configured no more. */
+static void
+add_due(struct agenda *a, struct agenda_entry *e)
+{
+    if (!e->is_listed || !e->begun || e->running || e->is_in_due) return;
+    const struct schedule *schedule = group_schedule(e->group);
+    struct due due = {schedule_time_ns(schedule, e->next_slot), e};
+    /* A clock that was set back is seen by the evaluations that would not come. */
+    if (due.at_ns > a->seen_ns + 2 * schedule->interval_ns) due.at_ns = a->seen_ns;
+    put_due(a->due, a->due_count++, due);
+    e->is_in_due = true;
+}
+
+static void
+drop_first_due(struct agenda *a)
+{
+    a->due[0].entry->is_in_due = false;
+    a->due_count--;
+    if (a->due_count > 0) put_due_first(a->due, a->due_count, a->due[a->due_count]);
+}
+
+static void
+fill_due(struct agenda *a)
+{
+    a->due_count = 0;
+    for (uint32_t i = 0; i < a->count; i++) {
+        a->items[i]->is_in_due = false;
+        add_due(a, a->items[i]);
+    }
 }
 
 /* --- reload ----------------------------------------------------------------------------------- */
@@ -166,7 +234,8 @@ struct planned {
 struct agenda_change {
     struct agenda *agenda;
     struct agenda_entry **items; /* of the agenda that is to be */
-    struct planned *plan;        /* by tenant, file, name */
+    struct due *due;
+    struct planned *plan; /* by tenant, file, name */
     uint32_t count;
 };
 
@@ -178,6 +247,7 @@ change_free(struct agenda_change *c)
         mem_free(memory, c->plan[i].recorded, c->plan[i].recorded_bytes);
     }
     mem_free(memory, c->items, list_bytes(c->count));
+    mem_free(memory, c->due, due_bytes(c->count));
     mem_free(memory, c->plan, (c->count + 1) * sizeof *c->plan);
     mem_free(memory, c, sizeof *c);
 }
@@ -260,9 +330,10 @@ agenda_prepare(struct agenda *a, const struct agenda_group *groups, uint32_t cou
     if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
     *c = (struct agenda_change){.agenda = a, .count = count};
     c->items = mem_new(memory, list_bytes(count));
+    c->due = mem_new(memory, due_bytes(count));
     c->plan = mem_new(memory, (count + 1) * sizeof *c->plan);
     enum err e = OK;
-    if (c->items == NULL || c->plan == NULL) {
+    if (c->items == NULL || c->due == NULL || c->plan == NULL) {
         e = why_set(why, ERR_NOMEM, "not enough memory for rules");
     }
     for (uint32_t i = 0; e == OK && i < count; i++) {
@@ -320,12 +391,23 @@ inherit(struct agenda *a, struct agenda_entry *e)
 }
 
 static void
-count_unbegun(struct agenda *a)
+take_items(struct agenda *a, struct agenda_change *c)
 {
+    struct budget *memory = a->host->memory;
+    mem_free(memory, a->items, list_bytes(a->count));
+    mem_free(memory, a->due, due_bytes(a->count));
+    a->items = c->items;
+    a->due = c->due;
+    a->count = c->count;
+    c->items = NULL;
+    c->due = NULL;
     a->unbegun = 0;
     for (uint32_t i = 0; i < a->count; i++) {
+        a->items[i]->is_listed = true;
         a->unbegun += !a->items[i]->begun;
     }
+    fill_due(a);
+    a->any_missing = true; /* that is looked for */
 }
 
 void
@@ -334,7 +416,7 @@ agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64
     struct agenda *a = c->agenda;
     a->limits = *limits;
     for (uint32_t i = 0; i < a->count; i++) {
-        a->items[i]->stays = false;
+        a->items[i]->stays = a->items[i]->is_listed = false;
     }
     for (uint32_t i = 0; i < c->count; i++) {
         struct planned *p = &c->plan[i];
@@ -352,11 +434,7 @@ agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64
         else if (!a->items[i]->stays)
             retire(a, a->items[i], now_ns);
     }
-    mem_free(a->host->memory, a->items, list_bytes(a->count));
-    a->items = c->items;
-    a->count = c->count;
-    c->items = NULL;
-    count_unbegun(a);
+    take_items(a, c);
     change_free(c);
 }
 
@@ -374,6 +452,15 @@ oldest_missing(const struct agenda *a, const struct agenda_entry *e, int64_t now
     *ret = slot;
     /* What runs may be the last one. */
     return slot < e->next_slot - (e->running ? 1 : 0);
+}
+
+static void
+note_missing(struct agenda *a, const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
+{
+    int64_t slot;
+    if (a->any_missing || !oldest_missing(a, e, now_ns, &slot)) return;
+    a->any_missing = true;
+    a->progress_ns = monotonic_ns;
 }
 
 /* --- taking ----------------------------------------------------------------------------------- */
@@ -523,6 +610,7 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     job->now_ns = now_ns;
     if (choose_part(a, e, monotonic_ns, job)) return true;
     e->running = false;
+    note_missing(a, e, now_ns, monotonic_ns);
     return false;
 }
 
@@ -571,7 +659,11 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
              int64_t *ret_wait_ns)
 {
     struct choice choice = {.at_ns = NEVER_NS, .soon_ns = NEVER_NS};
-    if (!a->any_missing) a->progress_ns = monotonic_ns;
+    *ret_wait_ns = NEVER_NS;
+    if (!a->any_missing) {
+        a->progress_ns = monotonic_ns;
+        return false;
+    }
     a->any_missing = false;
     for (uint32_t first = 0, end; first < a->count; first = end) {
         end = end_of_tenant(a, first);
@@ -580,7 +672,6 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
         a->any_missing = true;
         choose_of_tenant(a, first, end, oldest_ns, now_ns, monotonic_ns, &choice);
     }
-    *ret_wait_ns = NEVER_NS;
     if (!a->any_missing || a->making_up) return false;
     if (choice.soon_ns < a->rest_until_ns) choice.soon_ns = a->rest_until_ns;
     if (choice.soon_ns != NEVER_NS) *ret_wait_ns = choice.soon_ns - monotonic_ns;
@@ -622,36 +713,48 @@ take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
     return false;
 }
 
-/* When an entry is due; NEVER_NS: it runs. */
+/* When an entry that did not begin may do so; NEVER_NS: not before something else ends. */
 static int64_t
-due_ns(const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
+begins_ns(const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
 {
     if (e->running || (e->from != NULL && e->from->running)) return NEVER_NS;
-    if (e->begun) return schedule_time_ns(group_schedule(e->group), e->next_slot);
     int64_t wait_ns = e->not_before_ns - monotonic_ns;
     return now_ns + (wait_ns > 0 ? wait_ns : 0);
+}
+
+/* The first one that is due; NULL: none is as long as something runs. */
+static struct agenda_entry *
+first_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, int64_t *ret_at_ns)
+{
+    bool is_back = now_ns < a->seen_ns;
+    a->seen_ns = now_ns;
+    if (is_back) fill_due(a);
+    while (a->due_count > 0 && a->due[0].entry->running) {
+        drop_first_due(a); /* it is made up; agenda_done() puts it back */
+    }
+    struct agenda_entry *first = a->due_count > 0 ? a->due[0].entry : NULL;
+    *ret_at_ns = first != NULL ? a->due[0].at_ns : NEVER_NS;
+    for (uint32_t i = 0; i < a->count && a->unbegun > 0; i++) {
+        if (a->items[i]->begun) continue;
+        int64_t at_ns = begins_ns(a->items[i], now_ns, monotonic_ns);
+        if (at_ns >= *ret_at_ns) continue;
+        first = a->items[i];
+        *ret_at_ns = at_ns;
+    }
+    return first;
 }
 
 static bool
 take_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
          int64_t *until_ns)
 {
-    struct agenda_entry *first = NULL;
-    int64_t first_ns = NEVER_NS;
-    for (uint32_t i = 0; i < a->count; i++) {
-        int64_t due = due_ns(a->items[i], now_ns, monotonic_ns);
-        /* A clock that was set back is seen by the evaluations that would not come. */
-        bool is_back = a->items[i]->begun && !a->items[i]->running &&
-                       due > now_ns + 2 * group_schedule(a->items[i]->group)->interval_ns;
-        if (is_back) due = now_ns;
-        if (due >= first_ns) continue;
-        first = a->items[i];
-        first_ns = due;
-    }
-    *until_ns = first_ns;
-    if (first == NULL || first_ns > now_ns) return false;
-    return first->begun ? take_live(a, first, now_ns, monotonic_ns, job)
-                        : take_begin(a, first, now_ns, monotonic_ns, job);
+    struct agenda_entry *first = first_due(a, now_ns, monotonic_ns, until_ns);
+    if (first == NULL || *until_ns > now_ns) return false;
+    if (!first->begun) return take_begin(a, first, now_ns, monotonic_ns, job);
+    drop_first_due(a);
+    if (take_live(a, first, now_ns, monotonic_ns, job)) return true;
+    add_due(a, first);
+    return false;
 }
 
 bool
@@ -808,15 +911,6 @@ note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job
 }
 
 static void
-note_missing(struct agenda *a, const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
-{
-    int64_t slot;
-    if (a->any_missing || !oldest_missing(a, e, now_ns, &slot)) return;
-    a->any_missing = true;
-    a->progress_ns = monotonic_ns;
-}
-
-static void
 begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
 {
     struct agenda_entry *e = job->entry;
@@ -825,7 +919,7 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         return;
     }
     e->begun = true;
-    count_unbegun(a);
+    a->unbegun -= e->is_listed;
     e->not_before_ns = 0;
     if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
     e->down_ns = job->down_ns;
@@ -889,8 +983,9 @@ agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
             e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
         else
             forget_retired(a, e);
-        break;
+        return;
     }
+    add_due(a, e);
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */

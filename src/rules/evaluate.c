@@ -16,6 +16,7 @@
 
 #define SAID_NS     (NS_PER_S / 4)  /* of many rules that fail at once, some are told */
 #define UNMARKED_NS (60 * NS_PER_S) /* between lines about what never changes */
+#define LONG_NS     (5 * NS_PER_MS) /* that one thread takes for what several may do */
 
 enum {
     ARENA_BYTES_MAX = 1 << 30,
@@ -490,11 +491,24 @@ tell(struct evaluating *ev)
 
 /* --- batches ---------------------------------------------------------------------------------- */
 
+/* Other threads are woken only for rules that took long, or are new. */
+static bool
+are_long(const struct work *works, uint32_t count)
+{
+    int64_t sum_ns = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rule_at_work *rule = works[i].rule;
+        if (works[i].skipped) continue;
+        sum_ns += rule->evaluated_at_ns == 0 ? LONG_NS : rule->evaluated_for_ns;
+    }
+    return sum_ns >= LONG_NS;
+}
+
 static void
 run_together(struct evaluating *ev, struct work *works, uint32_t count)
 {
     const struct rules_host *host = ev->host;
-    if (count > 1 && host->together != NULL) {
+    if (count > 1 && host->together != NULL && are_long(works, count)) {
         host->together(host->context, count, evaluate_rule, works);
         return;
     }

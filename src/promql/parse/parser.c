@@ -376,7 +376,7 @@ parse(struct bytes text, void (*rule)(struct parser *p), struct budget *budget,
     struct parser p = {.tree = tree, .control = control, .error = error};
     if (tree == NULL) return ERR_NOMEM;
     tree->budget = budget;
-    arena_init(&tree->arena, budget, 0, 0);
+    arena_init(&tree->arena, budget, 0, TREE_BLOCK_BYTES);
     tree->text = arena_copy(&tree->arena, text);
     buf_init(&p.lexer_error, budget, TREE_TEXT_BYTES_MAX);
     buf_init(&p.scratch, budget, TREE_TEXT_BYTES_MAX);

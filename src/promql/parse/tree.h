@@ -158,6 +158,7 @@ struct promql_tree {
  */
 enum {
     TREE_TEXT_BYTES_MAX = 8 << 20,
+    TREE_BLOCK_BYTES = 1024, /* the first: rules keep their trees, which are small */
     TREE_DEPTH_MAX = 5000,
     TREE_NESTING_MAX = 1000,
     TREE_LIST_MAX = 65536

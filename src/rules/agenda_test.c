@@ -1,0 +1,150 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "rules/agenda.h"
+#include "sys/env.h"
+
+enum { GROUPS = 300, INTERVAL_S = 60 };
+#define START_NS    (1700000000 * NS_PER_S)
+#define MINUTE_NS   (60 * NS_PER_S)
+#define CATCH_UP_NS (3600 * NS_PER_S)
+
+static struct rule one_rule = {.kind = RULE_RECORDING, .name = "r", .expression = "1"};
+
+/* Groups of one rule, nothing of which is run; the clocks are the test's. */
+struct agenda_test {
+    struct rules_host host;
+    struct agenda *agenda;
+    char names[GROUPS][16];
+    struct rule_group texts[GROUPS];
+    struct agenda_group groups[GROUPS];
+    int64_t now_ns, monotonic_ns;
+    bool stores;
+    uint32_t count[GROUPS]; /* of live evaluations, by group */
+    int64_t last_ns[GROUPS];
+};
+
+static void
+load(struct agenda_test *t, int64_t catch_up_ns)
+{
+    struct agenda_limits limits = {.catch_up_ns = catch_up_ns};
+    struct group_defaults defaults = {INTERVAL_S * 1000, 0};
+    struct agenda_change *change;
+    struct why why = {""};
+    assert_int_equal(agenda_prepare(t->agenda, t->groups, GROUPS, &defaults, &change, &why), OK);
+    agenda_commit(change, &limits, t->now_ns);
+}
+
+static void
+setup(struct agenda_test *t, int64_t catch_up_ns)
+{
+    *t = (struct agenda_test){.now_ns = START_NS, .monotonic_ns = NS_PER_S, .stores = true};
+    t->host = (struct rules_host){.env = env_real()};
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        snprintf(t->names[i], sizeof t->names[i], "%03u", i);
+        t->texts[i] = (struct rule_group){
+            .file = "f", .name = t->names[i], .rules = &one_rule, .rule_count = 1};
+        t->groups[i] = (struct agenda_group){bytes_of_text("t"), &t->texts[i]};
+    }
+    assert_int_equal(agenda_new(&t->host, t->monotonic_ns, &t->agenda), OK);
+    load(t, catch_up_ns);
+}
+
+static void
+note_live(struct agenda_test *t, const struct agenda_job *job)
+{
+    uint32_t i = (uint32_t)atoi(group_text(agenda_entry_group(job->entry))->name);
+    assert_true(job->how.at_ns <= t->now_ns && job->how.at_ns > t->now_ns - MINUTE_NS);
+    assert_true(job->how.at_ns != t->last_ns[i]);
+    t->last_ns[i] = job->how.at_ns;
+    t->count[i]++;
+}
+
+/* Takes all that is due and says that it is done. Returns how many were evaluated late. */
+static uint32_t
+run_until(struct agenda_test *t, int64_t end_ns)
+{
+    struct agenda_job job;
+    uint32_t made_up = 0;
+    int64_t until_ns;
+    while (t->now_ns < end_ns) {
+        if (agenda_take(t->agenda, t->now_ns, t->monotonic_ns, &job, &until_ns)) {
+            if (job.work == AGENDA_LIVE) note_live(t, &job);
+            made_up += job.work == AGENDA_MAKE_UP;
+            job.outcome.stored = t->stores || job.work == AGENDA_MAKE_UP;
+            agenda_done(t->agenda, &job, t->monotonic_ns);
+            continue;
+        }
+        assert_true(until_ns > t->now_ns);
+        if (until_ns > end_ns) until_ns = end_ns;
+        t->monotonic_ns += until_ns - t->now_ns;
+        t->now_ns = until_ns;
+    }
+    return made_up;
+}
+
+static void
+check_counts(const struct agenda_test *t, uint32_t expected)
+{
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        assert_int_equal(t->count[i], expected);
+    }
+}
+
+static void
+test_each_group_is_evaluated_once_an_interval_at_its_time(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, 0);
+    run_until(t, START_NS + 7 * MINUTE_NS);
+    check_counts(t, 7);
+    agenda_free(t->agenda);
+}
+
+static void
+test_a_clock_that_was_set_back_stops_no_group(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, 0);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    t->now_ns -= 600 * MINUTE_NS;
+    run_until(t, t->now_ns + 3 * MINUTE_NS);
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        assert_in_range(t->count[i], 2 + 3, 2 + 4); /* at once, and as before */
+    }
+    agenda_free(t->agenda);
+}
+
+static void
+test_what_is_missing_is_found_when_a_reload_permits_to_make_it_up(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, 0);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    t->stores = false;
+    run_until(t, START_NS + 4 * MINUTE_NS);
+    load(t, CATCH_UP_NS);
+    assert_int_equal(run_until(t, START_NS + 4 * MINUTE_NS + 1), 2 * GROUPS);
+    agenda_free(t->agenda);
+}
+
+int
+main(void)
+{
+    static struct agenda_test t;
+    void *state = &t;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(test_each_group_is_evaluated_once_an_interval_at_its_time, state),
+        cmocka_unit_test_prestate(test_a_clock_that_was_set_back_stops_no_group, state),
+        cmocka_unit_test_prestate(test_what_is_missing_is_found_when_a_reload_permits_to_make_it_up,
+                                  state),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
