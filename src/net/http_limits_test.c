@@ -41,7 +41,7 @@ drip(struct rig *rig, struct client *client, const char *text)
         rig_advance(rig, PHASE_MS / 10 * NS_PER_MS);
         if (tenths < 8) assert_int_equal(poll(&look, 1, 0), 0);
     }
-    expect(client, 408, NULL);
+    expect(client, 503, NULL);
     expect_end(client);
     client_close(client);
 }

@@ -260,8 +260,11 @@ bool http_response_add_headers(struct MHD_Response *response, const struct http_
 /* Gives the answer to the worker; the response is taken. With `keep` the request stays held. */
 void http_hand_in(struct http_request *request, unsigned status, struct MHD_Response *response,
                   bool keep);
-/* The whole of an answer that is sent past libmicrohttpd: 408, 413, 431 or 503. */
-void http_send_raw(int fd, unsigned status, bool json);
+/* The whole of an answer that is sent past libmicrohttpd. One who is late is told to come again
+ * (503): a sender that takes 408 for final would drop its samples when the machine stood still. */
+enum http_raw { HTTP_RAW_LATE, HTTP_RAW_NO_MEMORY, HTTP_RAW_LARGE_BODY, HTTP_RAW_LARGE_QUERY };
+unsigned http_raw_status(enum http_raw what);
+void http_send_raw(int fd, enum http_raw what, bool json);
 
 /* http_gzip.c */
 /* Whether compressing it is worth while. NULL: no. */

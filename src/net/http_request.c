@@ -334,34 +334,41 @@ http_reply_text(struct http_request *request, unsigned status, const char *forma
 
 /* --- answers past libmicrohttpd --------------------------------------------------------------- */
 
-void
-http_send_raw(int fd, unsigned status, bool json)
+static const struct {
+    unsigned status;
+    const char *reason;
+    const char *text;
+} raw_answers[] = {
+    [HTTP_RAW_LATE] = {503, "Service Unavailable",
+                       "the request took too long to arrive, retry later"},
+    [HTTP_RAW_NO_MEMORY] = {503, "Service Unavailable",
+                            "not enough memory for this request, retry later"},
+    [HTTP_RAW_LARGE_BODY] = {413, "Payload Too Large", "request body too large"},
+    [HTTP_RAW_LARGE_QUERY] = {431, "Request Header Fields Too Large", "too many query parameters"},
+};
+
+unsigned
+http_raw_status(enum http_raw what)
 {
-    static const struct {
-        unsigned status;
-        const char *reason;
-        const char *text;
-    } known[] = {
-        {408, "Request Timeout", "the request took too long to arrive"},
-        {413, "Payload Too Large", "request body too large"},
-        {431, "Request Header Fields Too Large", "too many query parameters"},
-        {503, "Service Unavailable", "not enough memory for this request, retry later"},
-    };
-    size_t i = 0;
-    while (known[i].status != status) {
-        i++;
-        assert(i < sizeof known / sizeof *known);
-    }
+    return raw_answers[what].status;
+}
+
+void
+http_send_raw(int fd, enum http_raw what, bool json)
+{
+    unsigned status = raw_answers[what].status;
     char body[256], answer[512];
-    int body_size = snprintf(body, sizeof body, json ? HTTP_REFUSAL_JSON : "%s\n", known[i].text);
-    int size = snprintf(answer, sizeof answer,
-                        "HTTP/1.1 %u %s\r\n"
-                        "Connection: close\r\n"
-                        "Content-Type: %s\r\n"
-                        "Content-Length: %d\r\n"
-                        "%s\r\n%s",
-                        status, known[i].reason, json ? HTTP_TYPE_JSON : HTTP_TYPE_TEXT, body_size,
-                        status == 503 ? "Retry-After: " HTTP_RETRY_AFTER "\r\n" : "", body);
+    int body_size =
+        snprintf(body, sizeof body, json ? HTTP_REFUSAL_JSON : "%s\n", raw_answers[what].text);
+    int size =
+        snprintf(answer, sizeof answer,
+                 "HTTP/1.1 %u %s\r\n"
+                 "Connection: close\r\n"
+                 "Content-Type: %s\r\n"
+                 "Content-Length: %d\r\n"
+                 "%s\r\n%s",
+                 status, raw_answers[what].reason, json ? HTTP_TYPE_JSON : HTTP_TYPE_TEXT,
+                 body_size, status == 503 ? "Retry-After: " HTTP_RETRY_AFTER "\r\n" : "", body);
     /* What does not fit into the socket's buffer now is not worth waiting for. */
     (void)!send(fd, answer, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

@@ -231,7 +231,7 @@ http_on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     }
     if (arguments <= HTTP_ARGUMENTS_MAX) return NULL;
     if (http_conn_enter(conn, HTTP_PHASE_CUT)) {
-        http_send_raw(conn->fd, 431, tells_in_json(server, uri, query));
+        http_send_raw(conn->fd, HTTP_RAW_LARGE_QUERY, tells_in_json(server, uri, query));
         env_shutdown(server->options.env, conn->fd);
     }
     return NULL;
@@ -427,13 +427,13 @@ queue_refusal(struct http_request *request)
 
 /* In the middle of a body: answers and makes libmicrohttpd close the connection. */
 static enum MHD_Result
-break_off(struct http_request *request, unsigned status)
+break_off(struct http_request *request, enum http_raw what)
 {
     struct http_conn *conn = request->conn;
     if (!http_conn_enter(conn, HTTP_PHASE_SEND)) return MHD_NO;
     conn->linger = true;
-    http_count(&conn->server->requests_by_class[status / 100]);
-    http_send_raw(conn->fd, status, false);
+    http_count(&conn->server->requests_by_class[http_raw_status(what) / 100]);
+    http_send_raw(conn->fd, what, false);
     return MHD_NO;
 }
 
@@ -477,9 +477,9 @@ on_body(struct http_request *request, const char *piece, size_t *size)
     case OK:
         return MHD_YES;
     case ERR_LIMIT:
-        return break_off(request, 413);
+        return break_off(request, HTTP_RAW_LARGE_BODY);
     default:
-        return break_off(request, 503);
+        return break_off(request, HTTP_RAW_NO_MEMORY);
     }
 }
 

@@ -9,8 +9,8 @@
  *
  * The server itself answers: 404 unknown path, 405 + Allow, 413 body too large, 415 content
  * encoding a route does not take, 431 header too large (414 when already the request line does not
- * fit), 408 when the deadline of a header or body passes, 503 + Retry-After beyond the connection
- * limit, while stopping, and when no memory is left for a body. 400, 417 and 501 answer requests
+ * fit), 503 + Retry-After when the deadline of a header or body passes, beyond the connection limit,
+ * while stopping, and when no memory is left for a body. 400, 417 and 501 answer requests
  * that are no proper HTTP/1.1 (contradictory lengths, unknown transfer codings, expectations or
  * methods).
  *

@@ -99,7 +99,7 @@ cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool expla
         return;
     }
     if (counter != NULL) http_count(counter);
-    if (explain) http_send_raw(conn->fd, 408, false);
+    if (explain) http_send_raw(conn->fd, HTTP_RAW_LATE, false);
     env_shutdown(conn->server->options.env, conn->fd);
 }
 
@@ -134,6 +134,17 @@ check_idle(struct http_conn *conn, uint64_t word, int64_t now_ns, const struct t
     }
 }
 
+/* What has arrived and is not read yet is no fault of the client's: the machine stood still, or has
+ * much to do. For as long again. */
+static bool
+is_late(const struct http_conn *conn, int64_t age_ns, int64_t timeout_ns)
+{
+    int unread = 0;
+    if (age_ns <= timeout_ns) return false;
+    (void)!ioctl(conn->fd, SIOCINQ, &unread);
+    return unread == 0 || age_ns / 2 > timeout_ns;
+}
+
 static void
 check_conn(struct http_conn *conn, int64_t now_ns)
 {
@@ -160,9 +171,9 @@ check_conn(struct http_conn *conn, int64_t now_ns)
     if (check_end(conn, word, &info)) return;
     if (phase == HTTP_PHASE_IDLE) {
         check_idle(conn, word, now_ns, &info);
-    } else if (phase == HTTP_PHASE_HEADER && age_ns > options->header_timeout_ns) {
+    } else if (phase == HTTP_PHASE_HEADER && is_late(conn, age_ns, options->header_timeout_ns)) {
         cut(conn, word, &server->timeouts_header, info.tcpi_bytes_received > 0);
-    } else if (phase == HTTP_PHASE_BODY && age_ns > options->body_timeout_ns) {
+    } else if (phase == HTTP_PHASE_BODY && is_late(conn, age_ns, options->body_timeout_ns)) {
         cut(conn, word, &server->timeouts_body, true);
     }
 }
@@ -218,7 +229,7 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
         bool done = false;
         if (parting->waiting) {
             if (ready || over) {
-                http_send_raw(parting->fd, 503, false);
+                http_send_raw(parting->fd, HTTP_RAW_NO_MEMORY, false);
                 (void)shutdown(parting->fd, SHUT_WR);
                 parting->waiting = false;
                 parting->until_ns = now_ns + PARTING_NS;
