@@ -469,8 +469,9 @@ look_at(struct host *h, unsigned k)
     }
     if (known->state != ALERT_INACTIVE || known->over_since_ns == 0) return;
     int64_t over_ns = latest(steady_ns, known->over_since_ns);
+    /* What fired last before the clock was set forward may be too old for a restart to find. */
     bool is_told = over_ns - known->over_since_ns < KEPT_NS - 2 * bound_ns() &&
-                   w.set_ns < known->over_since_ns;
+                   w.set_ns < known->over_since_ns - 2 * RESEND_NS;
     if (!is_told || now_ns() - over_ns <= bound_ns()) return;
     if (is_firing || !h->alerts[k].is_known || known->told_firing) {
         fail_msg("e: %s %u is over and a member does not know", names[rule_of(k)], k);
@@ -619,7 +620,7 @@ check_state(unsigned k, const struct known *was, bool found, bool holds, bool is
     if (now_is[k] == ALERT_FIRING && at_ns - was->found_since_ns < for_ns(rule_of(k))) {
         fail_state(k, "b: it fires too early");
     }
-    if (now_is[k] == ALERT_PENDING && !was->is_unsure &&
+    if (now_is[k] == ALERT_PENDING && !was->is_unsure && (found || !is_kept) &&
         at_ns - was->found_since_ns >= for_ns(rule_of(k))) {
         fail_state(k, "b: it does not fire");
     }
