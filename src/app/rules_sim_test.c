@@ -643,6 +643,28 @@ test_alerts_await_their_input_when_the_clock_was_set_forward(void **state)
     sim_fini(&s);
 }
 
+/* Its input does not come, and nothing waits for that: no alert was active before the gap. */
+static void
+test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned firing = 0;
+    sim_init(&s, 1,
+             GROUP("g", "{alert: Brief, expr: 'vector(time() % 86400) > 4260 < 4380 "
+                        "or requests_total < 0'}"));
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
+    sim_pass(&s, 300);
+    for (uint32_t i = 0; i < s.told_count; i++) {
+        firing += s.told[i].ends_ns > s.told[i].at_ns;
+    }
+    assert_true(firing > 0);
+    assert_true(s.told[s.told_count - 1].ends_ns <= s.told[s.told_count - 1].at_ns);
+    sim_fini(&s);
+}
+
 /* Only the sender's backlog can say whether it is over. */
 static void
 test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state)
@@ -694,6 +716,8 @@ main(void)
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
         cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
+        cmocka_unit_test(
+            test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -582,6 +582,19 @@ note_missed(struct agenda_entry *e, int64_t slot)
     }
 }
 
+/* Whether an alert is pending or firing. It does not run. */
+static bool
+has_active(const struct group *g)
+{
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        const struct alerts *alerts = &g->rules[i].alerts;
+        for (uint32_t k = 0; k < alerts->count; k++) {
+            if (alert_is_active(alerts->items[k])) return true;
+        }
+    }
+    return false;
+}
+
 /* Evaluations were missed although nothing ran: the clock was set forward, or the machine slept.
  * What senders have kept comes after that, as after a restart. */
 static void
@@ -591,7 +604,8 @@ note_gap(struct agenda *a, struct agenda_entry *e, int64_t slot, int64_t monoton
     int64_t before_ns = schedule_time_ns(schedule, e->next_slot - 1);
     if (schedule_time_ns(schedule, e->next_slot) <= e->ended_ns) return;
     a->gap_ended_ns = monotonic_ns;
-    if (slot - e->next_slot >= GAP_SLOTS && e->down_ns == 0) e->down_ns = before_ns;
+    if (slot - e->next_slot < GAP_SLOTS || e->down_ns != 0) return;
+    if (has_active(e->group)) e->down_ns = before_ns;
 }
 
 static bool
