@@ -21,10 +21,15 @@ static const char rules[] =
     "  interval: 20s\n"
     "  rules:\n"
     "  - {record: \"always\", expr: \"vector(1)\"}\n"
-    "  - {record: \"always:before\", expr: \"always offset 1m\"}\n";
+    "  - {record: \"always:before\", expr: \"always offset 1m\"}\n"
+    "- name: fourth\n"
+    "  interval: 30s\n"
+    "  rules:\n"
+    "  - {record: \"none:absent\", expr: \"absent(nobody_sends)\"}\n"
+    "  - {record: \"none:rate\", expr: \"sum(rate(nobody_sends[2m])) or vector(0)\"}\n";
 
 static const char *const recorded[] = {"always", "always:before", "job:requests:rate2m",
-                                       "load:high", "job:.*|load:.*"};
+                                       "load:high", "job:.*|load:.*|none:.*"};
 
 /* Both recorded the same, up to that many seconds after the begin. */
 static void
@@ -685,6 +690,34 @@ test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state
     sim_fini(&s);
 }
 
+/* One group with a metric that no sender has holds nothing up. */
+static void
+test_input_that_nobody_sends_is_not_awaited(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char yaml[] =
+        "groups:\n"
+        "- {name: unused, interval: 30s, rules: [{record: u, expr: "
+        "'sum(rate(nobody_sends[2m]))'}]}\n"
+        "- {name: first, interval: 30s, rules: [{record: first, expr: 'sum(load)'},"
+        " {record: again, expr: first}]}\n"
+        "- {name: second, interval: 30s, rules: [{record: second, expr: first}]}\n";
+    struct agenda_facts facts;
+    unsigned stale;
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_pass(&s, 300);
+    sim_start(&s, yaml);
+    sim_pass(&s, 60);
+    agenda_facts(s.agenda, env_realtime_ms(s.m.env) * NS_PER_MS, &facts);
+    assert_int_equal(facts.missing, 0);
+    assert_in_range(count_samples(&s, "second", &stale), 20, 22);
+    assert_in_range(count_samples(&s, "again", &stale), 20, 22);
+    sim_fini(&s);
+}
+
 int
 main(void)
 {
@@ -719,6 +752,7 @@ main(void)
         cmocka_unit_test(
             test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
+        cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include "rules/group_private.h"
 #include "sys/env.h"
 
+#define WAITING_NS    (60 * NS_PER_S)  /* between lines about what is waited for */
 #define LOOK_AGAIN_NS (2 * NS_PER_S)   /* for input that was not there */
 #define TRY_AGAIN_NS  (5 * NS_PER_S)   /* what failed */
 #define BEGIN_WAIT_NS (60 * NS_PER_S)  /* so long is what was before tried to be found out */
@@ -23,6 +24,9 @@
 #define NEVER_NS      INT64_MAX
 #define GROUPS_MAX    100000
 #define GAP_SLOTS     2 /* missed in a row: a thread that comes late misses one */
+
+/* What is known of the input of evaluations that are to be made up. */
+enum sight { SIGHT_NONE, SIGHT_LACKING, SIGHT_UNKNOWN, SIGHT_THERE };
 
 struct agenda_entry {
     struct group *group;
@@ -40,6 +44,7 @@ struct agenda_entry {
     int64_t next_slot;      /* that is evaluated live; -1: not known yet */
     struct slots made;      /* whose results are stored, of recording rules */
     int64_t input_slot;     /* up to here input is known to be there */
+    enum sight input;       /* what a look at it has found */
     int64_t not_before_ns;  /* monotonic: to begin, to make up, to retire */
     int64_t begin_until_ns; /* monotonic: when to give up finding out what was before; 0: no try */
     int64_t retired_ns;     /* Unix: when it left the configuration */
@@ -604,6 +609,7 @@ note_gap(struct agenda *a, struct agenda_entry *e, int64_t slot, int64_t monoton
     int64_t before_ns = schedule_time_ns(schedule, e->next_slot - 1);
     if (schedule_time_ns(schedule, e->next_slot) <= e->ended_ns) return;
     a->gap_ended_ns = monotonic_ns;
+    e->input = SIGHT_NONE;
     if (slot - e->next_slot < GAP_SLOTS || e->down_ns != 0) return;
     if (has_active(e->group)) e->down_ns = before_ns;
 }
@@ -667,6 +673,23 @@ choose_of_tenant(const struct agenda *a, uint32_t first, uint32_t end, int64_t o
     }
 }
 
+/* Whether the backlog of senders may still be to come, as far as other groups of the tenant know:
+ * what nobody sent before cannot be awaited. Groups that read what is recorded come last. */
+static bool
+others_wait(const struct agenda *a, const struct agenda_entry *than, int64_t now_ns)
+{
+    struct bytes tenant = group_tenant(than->group);
+    int64_t slot;
+    for (uint32_t i = 0; i < a->count; i++) {
+        const struct agenda_entry *e = a->items[i];
+        bool knows = e->input == SIGHT_UNKNOWN || e->input == SIGHT_THERE;
+        if (e == than || knows || e->reads_recorded) continue;
+        if (!bytes_equal(group_tenant(e->group), tenant)) continue;
+        if (e->begun ? oldest_missing(a, e, now_ns, &slot) : group_records(e->group)) return true;
+    }
+    return false;
+}
+
 /* The oldest of those whose turn it is. *ret_wait_ns: how long to wait if there is none. */
 static bool
 take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
@@ -700,6 +723,7 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
     job->has_before = slots_last_before(&best->made, best_slot, &job->before_slot);
     job->input_is_there = best->input_slot >= best_slot ||
                           monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
+    job->others_wait = others_wait(a, best, now_ns);
     job->now_ns = now_ns;
     a->making_up = true;
     return true;
@@ -810,6 +834,17 @@ run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why
 }
 
 static enum err
+look_at_input(const struct rules_past *past, struct agenda_job *job, int64_t gap_ns, int64_t at_ns,
+              bool *ret_there, struct why *why)
+{
+    enum input input;
+    enum err e = input_is_there(past, RULE_RECORDING, gap_ns, at_ns, job->now_ns, &input, why);
+    job->is_unknown = e == OK && input == INPUT_UNKNOWN;
+    *ret_there = e == OK && (input == INPUT_THERE || (job->is_unknown && !job->others_wait));
+    return e;
+}
+
+static enum err
 run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *why)
 {
     struct group *g = past->group;
@@ -820,13 +855,10 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     job->input_slot = job->slot;
     job->is_current = there;
     if (!there) { /* mostly all of it comes at once */
-        e = input_is_there(past, RULE_RECORDING, gap_ns, job->now_ns, job->now_ns, &there, why);
+        e = look_at_input(past, job, gap_ns, job->now_ns, &there, why);
         job->is_current = e == OK && there;
         if (job->is_current) job->input_slot = job->last_slot;
-        if (e == OK && !there) {
-            e = input_is_there(past, RULE_RECORDING, gap_ns, job->how.at_ns, job->now_ns, &there,
-                               why);
-        }
+        if (e == OK && !there) e = look_at_input(past, job, gap_ns, job->how.at_ns, &there, why);
     }
     job->waits = e == OK && !there;
     if (e || job->waits) return e;
@@ -845,10 +877,11 @@ run_live(const struct rules_past *past, struct agenda_job *job)
 {
     struct why why = {""};
     if (job->down_ns != 0) {
-        bool there = false;
+        enum input input;
         enum err e = input_is_there(past, RULE_ALERTING, job->down_ns, job->how.at_ns, job->now_ns,
-                                    &there, &why);
-        if (e == OK && there) job->down_ns = 0;
+                                    &input, &why);
+        bool there = e == OK && input != INPUT_LACKING;
+        if (there) job->down_ns = 0;
         job->how.holds |= !there;
     }
     struct group *g = past->group;
@@ -888,6 +921,21 @@ tell_error(const struct agenda *a, const struct agenda_job *job, const struct wh
                  KV("time_ms", job->how.at_ns / NS_PER_MS), KV("error", why_text(why, job->error)),
                  KV("more_held_back", held_back));
     }
+}
+
+/* Why rules are not evaluated that read what others record. */
+static void
+tell_waiting(const struct agenda *a, const struct agenda_job *job)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    const struct rule_group *text = group_text(job->entry->group);
+    if (!log_often(&gate, env_monotonic_ns(a->host->env), WAITING_NS, &held_back)) return;
+    log_info("missed evaluations of a group of rules wait for samples that senders have kept",
+             KV("file", text->file), KV("group", text->name),
+             KV("time_ms", job->how.at_ns / NS_PER_MS),
+             KV("at_most_ms", job->limits.catch_up_wait_ns / NS_PER_MS),
+             KV("more_held_back", held_back));
 }
 
 void
@@ -950,11 +998,14 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     a->rest_until_ns = monotonic_ns + (took_ns < REST_NS_MAX ? took_ns : REST_NS_MAX);
     if (job->error == OK) a->progress_ns = monotonic_ns;
     if (job->waits) {
+        e->input = job->is_unknown ? SIGHT_UNKNOWN : SIGHT_LACKING;
         e->not_before_ns = monotonic_ns + LOOK_AGAIN_NS;
+        tell_waiting(a, job);
     } else if (job->error) {
         e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
         a->gap_ended_ns = monotonic_ns;
     } else {
+        e->input = SIGHT_THERE;
         e->input_slot = job->input_slot;
         note_made(a, e, job);
         if (job->is_current) e->is_behind = false;

@@ -78,10 +78,12 @@ struct agenda_job {
      * one was made, and whether its input is known to be there. */
     bool has_before, has_next, input_is_there;
     int64_t before_slot, last_slot;
+    bool others_wait; /* the same: input of other groups of the tenant is not there yet */
     /* Filled by agenda_run(). */
     struct group_outcome outcome;
     enum err error;
-    bool waits;         /* AGENDA_MAKE_UP: the input is not there yet, and nothing was done */
+    bool waits;         /* AGENDA_MAKE_UP: the input is not there yet, and nothing was done; */
+    bool is_unknown;    /* there never was any */
     int64_t input_slot; /* the same: up to here it is; */
     bool is_current;    /* all of it, up to now */
     int64_t down_ns;    /* AGENDA_BEGIN: when alerts were last active before; 0: none were */

@@ -87,10 +87,14 @@ MUST_CHECK enum err past_close(const struct rules_past *past, int64_t slot, stru
  * they stay. */
 MUST_CHECK enum err orphans_mark(struct group *group, const struct rules_host *host, int64_t t_ms);
 
-/* Whether the input of recording rules, or of alerts, is there for an evaluation at `at_ns` after
- * `gap_ns`, the last one that was made. Errors of the view. */
+/*
+ * Whether the input of recording rules, or of alerts, is there for an evaluation at `at_ns` after
+ * `gap_ns`, the last one that was made. INPUT_UNKNOWN: nothing that they select was there before
+ * the gap, and nothing is now. Errors of the view.
+ */
+enum input { INPUT_UNKNOWN, INPUT_LACKING, INPUT_THERE };
 MUST_CHECK enum err input_is_there(const struct rules_past *past, enum rule_kind kind,
-                                   int64_t gap_ns, int64_t at_ns, int64_t now_ns, bool *ret,
+                                   int64_t gap_ns, int64_t at_ns, int64_t now_ns, enum input *ret,
                                    struct why *why);
 
 /* Puts alerts back as they were; `how->at_ns` is now. See restore.c. *ret_down_ns: the last

@@ -35,9 +35,6 @@ side_begin(struct input_side *s, const struct evaluating *ev, struct budget *bud
     return e ? e : series_set_next(s->set, &s->labels, why);
 }
 
-/* Of a selector that selected nothing before the gap, and nothing after it, nothing is known. */
-enum input { INPUT_UNKNOWN, INPUT_LACKING, INPUT_THERE };
-
 /* Of a series that has nothing after the time: whether no more is to come for now. */
 static enum err
 is_complete(const struct evaluating *ev, struct bytes labels, int64_t from_ms, int64_t now_ms,
@@ -84,7 +81,7 @@ look_at_selector(const struct evaluating *ev, const struct matcher_set *selector
 
 enum err
 input_is_there(const struct rules_past *past, enum rule_kind kind, int64_t gap_ns, int64_t at_ns,
-               int64_t now_ns, bool *ret, struct why *why)
+               int64_t now_ns, enum input *ret, struct why *why)
 {
     struct group *g = past->group;
     struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms};
@@ -107,7 +104,7 @@ input_is_there(const struct rules_past *past, enum rule_kind kind, int64_t gap_n
             if (one != INPUT_UNKNOWN) all = one;
         }
     }
-    *ret = e == OK && (all == INPUT_THERE || waited_for == 0);
+    *ret = waited_for == 0 ? INPUT_THERE : all;
     view_free(ev.view);
     return e;
 }
