@@ -14,9 +14,10 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
-#define SAID_NS     (NS_PER_S / 4)  /* of many rules that fail at once, some are told */
-#define UNMARKED_NS (60 * NS_PER_S) /* between lines about what never changes */
-#define LONG_NS     (5 * NS_PER_MS) /* that one thread takes for what several may do */
+#define SAID_NS      (NS_PER_S / 4)  /* of many rules that fail at once, some are told */
+#define UNMARKED_NS  (60 * NS_PER_S) /* between lines about what never changes */
+#define SAY_AGAIN_NS (60 * NS_PER_S) /* of one rule: so each of those that fail has its turn */
+#define LONG_NS      (5 * NS_PER_MS) /* that one thread takes for what several may do */
 
 enum {
     ARENA_BYTES_MAX = 1 << 30,
@@ -295,7 +296,7 @@ work_end(struct work *w)
 /* --- what it leaves --------------------------------------------------------------------------- */
 
 static void
-log_failure(const struct work *w)
+log_failure(struct work *w)
 {
     const struct group *g = w->of->g;
     if (w->error == ERR_CANCELED && w->of->host->all_canceled != NULL &&
@@ -305,7 +306,10 @@ log_failure(const struct work *w)
     static struct log_gate gate;
     uint64_t held_back;
     struct bytes sentence = buf_bytes(&w->sentence);
-    if (!log_often(&gate, env_monotonic_ns(w->of->host->env), SAID_NS, &held_back)) return;
+    int64_t now_ns = env_monotonic_ns(w->of->host->env);
+    if (w->rule->said_ns != 0 && now_ns - w->rule->said_ns < SAY_AGAIN_NS) return;
+    if (!log_often(&gate, now_ns, SAID_NS, &held_back)) return;
+    w->rule->said_ns = now_ns;
     if (w->evaluated) {
         log_warn("results of a rule were not stored", KV("file", g->text.file),
                  KV("group", g->text.name), KV("rule", w->rule->text->name), KV("error", sentence),

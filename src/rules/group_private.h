@@ -17,6 +17,7 @@ struct rule_at_work {
     struct bytes line;    /* the expression as Prometheus prints it */
     struct label *labels; /* of the rule and of the group, by name */
     uint32_t label_count;
+    int64_t said_ns;           /* monotonic, when a failure was logged; the evaluating thread's */
     uint32_t batch;            /* number of its batch; they rise */
     bool shares_name;          /* a rule before it records the same name */
     struct kept_series series; /* written at the last evaluation; guarded by group.lock where others
