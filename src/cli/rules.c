@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/rules_private.h"
+#include "sys/env.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)2 << 30)
 #define SLICE_NS         (6 * 3600 * NS_PER_S)
@@ -106,8 +107,14 @@ settle_replay(struct rules_asking *a, struct why *why)
     }
     if (a->start.ms < 0) return why_set(why, ERR_INPUT, "--start is before 1970");
     if (a->start.ms > a->end.ms) return why_set(why, ERR_INPUT, "--start is later than --end");
-    if (a->end.ms > INT64_MAX / NS_PER_MS - 1000) {
-        return why_set(why, ERR_INPUT, "--end is too far from now");
+    /* A server would record something else when the time has come. */
+    if (a->end.ms > env_realtime_ms(env_real())) {
+        return why_set(why, ERR_INPUT, "--end is in the future");
+    }
+    if (a->overwrite && a->file_count > 0) {
+        return why_set(why, ERR_INPUT,
+                       "--overwrite requires --config.file instead of files: what other groups "
+                       "record under the same names is deleted, too");
     }
     if (a->slice_ns == 0) a->slice_ns = SLICE_NS;
     if (a->slice_ns < NS_PER_S) return why_set(why, ERR_INPUT, "--slice must be at least 1s");

@@ -80,6 +80,7 @@ write_message(void *context, struct bytes tenant, struct bytes message, struct r
     if (!w->is_own) lock_take(&w->of->writing);
     e = target_write(w->target, RW_V1, message, (struct bytes){NULL, 0}, &counts, &result, why);
     if (!w->is_own) lock_drop(&w->of->writing);
+    if (e == OK && result.too_large) e = why_set(why, ERR_LIMIT, "%s", result.text);
     if (e) return e;
     *ret = (struct rules_written){.ticket = 0};
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
@@ -114,8 +115,8 @@ tell_failure(void *context, const struct group *group, const struct rule *rule, 
     lock_drop(&r->lock);
     if (told > SHOWN_MAX) return;
     progress_say(&r->asking->progress, "%s: group '%s', rule '%s', %s: %.*s", text->file,
-                 text->name, rule->name, time_print(at_ns / NS_PER_MS, time), (int)sentence.size,
-                 (const char *)sentence.at);
+                 text->name, rule == NULL ? "" : rule->name, time_print(at_ns / NS_PER_MS, time),
+                 (int)sentence.size, (const char *)sentence.at);
     if (told == SHOWN_MAX) {
         progress_say(&r->asking->progress, "more failures are counted but not shown");
     }
@@ -147,7 +148,7 @@ worker_init(struct replaying *r, struct worker *w)
         .features = promql_features_of(s->query_features),
     };
     w->replay = (struct replay){
-        .until_ns = r->asking->end.ms * NS_PER_MS + NS_PER_MS - 1,
+        .until_ns = r->state.max_ms * NS_PER_MS + NS_PER_MS - 1,
         .host = &w->host,
         .terms = &w->terms,
         .failed = tell_failure,
@@ -378,17 +379,16 @@ replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
 
 /* --- what is overwritten ---------------------------------------------------------------------- */
 
-static const struct found_rules *
-other_recorder(const struct replaying *r, const char *name, const struct rule_group **ret)
+/* NULL: none. */
+static const struct rule_group *
+other_recorder(const struct replaying *r, const char *name)
 {
     for (uint32_t i = 0; i < r->found.count; i++) {
         const struct rule_group *g = &r->found.items[i];
         if (rules_is_wanted(r->asking, g->file, g->name)) continue;
         for (uint32_t k = 0; k < g->rule_count; k++) {
             const struct rule *rule = &g->rules[k];
-            if (rule->kind != RULE_RECORDING || strcmp(rule->name, name) != 0) continue;
-            *ret = g;
-            return &r->found;
+            if (rule->kind == RULE_RECORDING && strcmp(rule->name, name) == 0) return g;
         }
     }
     return NULL;
@@ -398,12 +398,12 @@ other_recorder(const struct replaying *r, const char *name, const struct rule_gr
 static enum err
 check_overwrite(const struct replaying *r, struct why *why)
 {
-    const struct rule_group *other;
     for (uint32_t i = 0; i < r->count; i++) {
         const struct rule_group *g = group_text(r->groups[i]);
         for (uint32_t k = 0; k < g->rule_count; k++) {
             if (g->rules[k].kind != RULE_RECORDING) continue;
-            if (other_recorder(r, g->rules[k].name, &other) == NULL) continue;
+            const struct rule_group *other = other_recorder(r, g->rules[k].name);
+            if (other == NULL) continue;
             return why_set(why, ERR_INPUT,
                            "--overwrite: group '%.64s' records '%.128s', too: replay both",
                            other->name, g->rules[k].name);
@@ -442,8 +442,9 @@ delete_recorded(struct replaying *r, struct why *why)
 {
     struct slice_state *s = &r->state;
     uint64_t deleted = 0;
-    enum err e = OK;
     if (slice_state_in(s, ".") < s->count) return OK; /* an earlier run did */
+    enum err e = slice_state_save(s, true, why);      /* nothing is deleted that cannot be noted */
+    if (e) return e;
     for (uint32_t i = 0; e == OK && i < r->count; i++) {
         if (atomic_load_explicit(r->asking->stop, memory_order_relaxed)) {
             return why_set(why, ERR_CANCELED, "stopped");

@@ -100,6 +100,7 @@ struct target_counts {
 struct target_result {
     struct target_counts rejected;
     char text[480]; /* why, if anything was */
+    bool too_large; /* nothing was taken, and in smaller requests it may be */
 };
 
 /*

@@ -91,6 +91,7 @@ judge_answer(struct target_server *s, enum rw_version version,
         return why_set(why, ERR_INPUT, "%s does not support remote write 2.0; use --protocol=1",
                        s->url);
     }
+    result->too_large = answer->status == 413;
     if (stored && rejected == 0) return OK;
     snprintf(result->text, sizeof result->text, "%s",
              answer->text[0] != '\0' ? answer->text : "the server did not store all of it");

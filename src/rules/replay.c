@@ -10,8 +10,8 @@
 #include "wire/number.h"
 
 enum {
-    STEPS_MAX = 4096,             /* evaluations that are made at once */
-    MESSAGE_BYTES_MAX = 16 << 20, /* of several evaluations; one may take what it wants */
+    STEPS_MAX = 4096,            /* evaluations that are made at once */
+    MESSAGE_BYTES_MAX = 4 << 20, /* of several evaluations; one alone may have more */
     ARENA_BYTES_MAX = 1 << 30,
     BITS = 64,
 };
@@ -30,6 +30,7 @@ struct stretch {
     int64_t first, last;
     uint32_t words;             /* for a bit of each */
     struct presence *presences; /* of each rule */
+    uint64_t *unmade; /* bits of those that met a limit: with another one they are made again */
     struct replay_counts *counts;
     struct why *why;
 };
@@ -286,16 +287,19 @@ tell(const struct stretch *s, const struct rule *rule, uint32_t step, struct byt
 }
 
 static enum err
-write_message(struct stretch *s, struct rw_build *build, const struct rule *rule, uint32_t step)
+write_message(struct stretch *s, struct rw_build *build, const struct rule *rule, uint32_t step,
+              uint64_t *ret_rejected)
 {
     const struct rules_host *host = s->ev.host;
     struct rules_written written = {.ticket = 0};
     struct bytes message;
+    *ret_rejected = 0;
     if (rw_build_counts(build).series == 0) return OK;
     if (rw_build_end(build, &message)) return no_memory(s);
     enum err e = host->write(host->context, s->ev.g->tenant, message, &written, s->why);
     if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, s->why);
     if (e == OK && written.rejected > 0) {
+        *ret_rejected = written.rejected;
         s->counts->rejected += written.rejected;
         tell(s, rule, step, bytes_of_text(written.text));
     }
@@ -355,10 +359,11 @@ try_part(struct part *t)
     enum err e = bytes > 0 && t->counts == NULL ? no_memory(s) : OK;
     if (e == OK && rw_build_new(RW_V1, memory, &t->build)) e = no_memory(s);
     if (e == OK) e = ask_part(t);
-    if (e == OK) e = write_message(s, t->build, t->rule->text, t->b);
+    uint64_t rejected = 0;
+    if (e == OK) e = write_message(s, t->build, t->rule->text, t->b, &rejected);
     if (e == OK) e = keep_last(t);
     if (e == OK)
-        s->counts->samples += t->samples;
+        s->counts->samples += t->samples - (rejected < t->samples ? rejected : t->samples);
     else
         clear_bits(t);
     rw_build_free(t->build);
@@ -369,13 +374,14 @@ try_part(struct part *t)
 
 /* As after group_evaluate(): what it wrote last is what it is taken to have written. */
 static enum err
-fail_step(struct part *t)
+fail_step(struct part *t, enum err failure)
 {
     struct stretch *s = t->of;
     const struct kept_series *past = &t->rule->past;
     struct bytes sentence = buf_bytes(&t->sentence);
     uint32_t series;
     s->counts->failed++;
+    if (failure == ERR_LIMIT) s->unmade[t->a / BITS] |= (uint64_t)1 << t->a % BITS;
     tell(s, t->rule->text, t->a, sentence.size > 0 ? sentence : bytes_of_text(s->why->text));
     for (uint32_t i = 0; i < past->count; i++) {
         if (presence_add(s, t->presence, kept_series_at(past, i), &series)) return no_memory(s);
@@ -412,7 +418,7 @@ replay_rule(struct stretch *s, struct rule_at_work *rule)
             if (e != ERR_INPUT) most = at_once; /* so many are too large */
             e = OK;
         } else if (is_of_rule(&t, e)) {
-            e = fail_step(&t);
+            e = fail_step(&t, e);
             t.a++;
         }
     }
@@ -451,14 +457,13 @@ put_marks(struct stretch *s)
     if (rw_build_new(RW_V1, s->ev.host->memory, &build)) return no_memory(s);
     rw_build_series(build, g->marker);
     for (uint32_t step = 0; step < count; step++) {
+        bool is_unmade = (s->unmade[step / BITS] >> step % BITS & 1) != 0;
+        if (is_unmade) continue;
         rw_build_float(build, time_ns(s, step) / NS_PER_MS, double_bits(1), 0);
     }
-    struct rules_written written = {.ticket = 0};
-    const struct rules_host *host = s->ev.host;
-    struct bytes message;
-    enum err e = rw_build_end(build, &message) ? no_memory(s) : OK;
-    if (e == OK) e = host->write(host->context, g->tenant, message, &written, s->why);
-    if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, s->why);
+    uint64_t rejected;
+    bool any = rw_build_counts(build).floats > 0;
+    enum err e = any ? write_message(s, build, NULL, count - 1, &rejected) : OK;
     rw_build_free(build);
     return e;
 }
@@ -494,8 +499,14 @@ replay_stretch(const struct replay *replay, struct group *g, int64_t first, int6
         .why = why,
     };
     size_t bytes = (g->text.rule_count + 1) * sizeof *s.presences;
+    size_t bit_bytes = s.words * sizeof *s.unmade;
     s.presences = mem_new(memory, bytes);
-    if (s.presences == NULL) return no_memory(&s);
+    s.unmade = mem_new(memory, bit_bytes);
+    if (s.presences == NULL || s.unmade == NULL) {
+        mem_free(memory, s.presences, bytes);
+        mem_free(memory, s.unmade, bit_bytes);
+        return no_memory(&s);
+    }
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         kept_series_init(&s.presences[i].series, memory, replay->host->seed);
     }
@@ -505,6 +516,7 @@ replay_stretch(const struct replay *replay, struct group *g, int64_t first, int6
         array_free(memory, s.presences[i].bits, s.presences[i].capacity);
     }
     mem_free(memory, s.presences, bytes);
+    mem_free(memory, s.unmade, bit_bytes);
     if (e == OK) counts->made += (uint64_t)(last - first) + 1;
     g->past_slot = e == OK ? last : -1;
     return e;

@@ -28,7 +28,7 @@ struct replay {
     const struct rules_host *host; /* no one is told of alerts */
     const struct rules_terms *terms;
     /* Of an evaluation that failed, and of a message that was rejected in part: why. `rule` NULL:
-     * of none in particular. */
+     * it is about which evaluations were made. */
     void (*failed)(void *context, const struct group *group, const struct rule *rule, int64_t at_ns,
                    struct bytes sentence);
     void *context;
@@ -46,8 +46,8 @@ MUST_CHECK enum err replay_rounds(struct group *const *groups, uint32_t count, u
 /*
  * Makes the evaluations between two times (Unix ns, both inclusive) that are not stored yet as this
  * text of the group makes them. What one of them wrote and the next one, which was made already,
- * did not is marked stale there. Adds to `counts`. After an error all that was written stays, and
- * who repeats it goes on.
+ * did not is marked stale there. Evaluations that met a limit are not taken to be made. Adds to
+ * `counts`. After an error all that was written stays, and who repeats it goes on.
  *
  * ERR_CANCELED; errors of the view and of the host.
  */

@@ -318,6 +318,13 @@ claim "usage: list or replay" fails 2 "expected list or replay" "$firekeep" rule
 claim "usage: list takes no files" fails 2 "list takes no files" "$firekeep" rules list "$work/rules.yml"
 claim "usage: end before start" fails 2 "--start is later than --end" \
     "$firekeep" rules replay --start="$now" --end="$start"
+claim "usage: the future is not evaluated" fails 2 "--end is in the future" \
+    "$firekeep" rules replay --url="$url" --start=now --end=2100-01-01T00:00:00Z
+claim "usage: files that are named are not overwritten" fails 2 "--overwrite requires --config.file" \
+    "$firekeep" rules replay --url="$url" --start="$start" --end="$now" --overwrite "$work/rules.yml"
+claim "usage: nothing is deleted if the progress cannot be noted" fails 1 "nowhere" \
+    through --overwrite --resume="$work/nowhere/state"
+claim "usage: it was not" recorded --url="$url" "$work/a9.csv" '{__name__=~".*:.*"}'
 claim "usage: without rules" fails 1 "there are no rules" "$firekeep" rules replay --storage.path="$work/c" \
     --start="$start" --end="$now"
 claim "usage: a file that is not there" fails 1 "no such file" on "$work/c" "$work/nothing.yml"
