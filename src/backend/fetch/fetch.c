@@ -404,11 +404,10 @@ fetch_await(struct fetch *x, const struct http_call_answer **ret_answer, struct 
         struct http_patience patience = patience_of(x);
         e = signer_judge(f->signer, &x->sent, &patience, x->answer, &x->judged, why);
         if (e) return e;
-        *ret_answer = x->answer;
-        if (x->judged.verdict == VERDICT_DELIVERED) return OK;
+        if (x->judged.verdict == VERDICT_DELIVERED) break;
         bool is_answer = x->answer->failure == HTTP_CALL_ANSWERED;
         if (is_answer && x->request.judge != NULL) x->request.judge(x->answer, &x->judged);
-        if (x->judged.verdict == VERDICT_DELIVERED) return OK;
+        if (x->judged.verdict == VERDICT_DELIVERED) break;
         int64_t next_ns = next_try_ns(x, tries, &learnt);
         if (next_ns == 0) break;
         atomic_fetch_add_explicit(&f->options.reader.counts->repeats, 1, memory_order_relaxed);
@@ -424,7 +423,9 @@ fetch_await(struct fetch *x, const struct http_call_answer **ret_answer, struct 
         }
         if (e) return e;
     }
-    return x->answer->failure == HTTP_CALL_ANSWERED ? OK : say_why(x, why);
+    if (x->answer->failure != HTTP_CALL_ANSWERED) return say_why(x, why);
+    *ret_answer = x->answer;
+    return OK;
 }
 
 enum err

@@ -66,8 +66,8 @@ MUST_CHECK enum err fetch_open(struct fetch_session *session, struct query_contr
 /*
  * Waits for the answer, once, and sends the request again while it makes sense to. OK: there is an
  * answer of 2xx, or one that it makes none to ask for again: see fetch_expect_ok(). ERR_AGAIN:
- * nothing came for the source's timeout, or no connection; ERR_IO: address or trust are wrong. The
- * answer, of a 2xx without the body, ends with the fetch.
+ * nothing came for the source's timeout, or no connection; ERR_IO: address or trust are wrong. With
+ * OK alone there is something in *ret_answer: of a 2xx without the body; it ends with the fetch.
  */
 MUST_CHECK enum err fetch_await(struct fetch *fetch, const struct http_call_answer **ret_answer,
                                 struct why *why);

@@ -230,6 +230,28 @@ test_what_is_throttled_is_asked_again_when_the_server_says(void **state)
 }
 
 static void
+test_without_the_last_answer_those_before_it_are_none(void **state)
+{
+    (void)state;
+    const char *answers[] = {BUSY, silence};
+    const struct http_call_answer *a = NULL;
+    struct player p;
+    struct rig r;
+    rig_init(&r);
+    r.settings.timeout_ms = 2000; /* longer than the pause after the first one */
+    rig_start(&r);
+    player_start(&p, 2, answers);
+    struct fetch *fetch = open_at(&r, p.url);
+    assert_int_equal(fetch_await(fetch, &a, &r.why), ERR_AGAIN);
+    assert_null(a);
+    assert_int_equal(atomic_load(&r.counts.repeats), 1);
+    fetch_close(fetch);
+    player_stop(&p);
+    expect_trouble(&r, TROUBLE_TIMEOUT);
+    rig_fini(&r);
+}
+
+static void
 test_what_is_throttled_beyond_the_timeout_is_not_asked_again(void **state)
 {
     (void)state;
@@ -649,6 +671,7 @@ main(void)
         cmocka_unit_test(
             test_requests_are_spread_over_a_second_and_refused_where_that_takes_too_long),
         cmocka_unit_test(test_what_is_throttled_is_asked_again_when_the_server_says),
+        cmocka_unit_test(test_without_the_last_answer_those_before_it_are_none),
         cmocka_unit_test(test_what_is_throttled_beyond_the_timeout_is_not_asked_again),
         cmocka_unit_test(test_a_query_that_waits_to_ask_again_can_be_canceled),
         cmocka_unit_test(test_a_server_that_fails_is_asked_three_times_and_quoted),

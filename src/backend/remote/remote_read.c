@@ -150,8 +150,9 @@ await_answer(struct remote_set *s, struct why *why)
     const struct remote_read_settings *x = &s->of->options.settings->u.remote_read;
     const struct http_call_answer *a;
     enum err e = fetch_await(s->fetch, &a, why);
-    if (e == OK) e = fetch_expect_ok(s->fetch, why);
-    if (e == ERR_AGAIN && a->failure == HTTP_CALL_ANSWERED && is_final(a)) e = ERR_IO;
+    if (e) return e;
+    e = fetch_expect_ok(s->fetch, why);
+    if (e == ERR_AGAIN && is_final(a)) e = ERR_IO;
     if (e == OK) e = remote_expect_all(s->fetch, a->wanted[WANTED_LIMITED], why);
     if (e) return e;
     s->answered = true;

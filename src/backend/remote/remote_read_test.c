@@ -394,6 +394,22 @@ test_a_server_that_refuses_is_quoted(void **state)
 }
 
 static void
+test_a_server_that_says_nothing_is_asked_again_later(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct why warning;
+    rig_init(&r);
+    r.settings.timeout_ms = 60;
+    buf_put_u8(&r.answer, 0);
+    r.answer.size = 0; /* "": it says nothing at all */
+    rig_start(&r, 1);
+    assert_int_equal(read_all(&r, &warning), ERR_AGAIN);
+    expect_words(&r, "/api/v1/read: ");
+    rig_fini(&r);
+}
+
+static void
 test_an_answer_of_m3_that_is_limited_is_none(void **state)
 {
     (void)state;
@@ -675,6 +691,7 @@ main(void)
         cmocka_unit_test(test_what_the_server_left_out_is_a_warning_and_why_it_ended_an_error),
         cmocka_unit_test(test_what_is_cut_or_garbage_is_damage),
         cmocka_unit_test(test_a_server_that_refuses_is_quoted),
+        cmocka_unit_test(test_a_server_that_says_nothing_is_asked_again_later),
         cmocka_unit_test(test_an_answer_of_m3_that_is_limited_is_none),
         cmocka_unit_test(test_a_set_outlives_its_view_and_may_be_closed_at_any_time),
         cmocka_unit_test(test_each_allocation_may_fail),
