@@ -685,6 +685,38 @@ test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state
     sim_fini(&s);
 }
 
+/* A queue that overflows keeps the last. Their endsAt is four resends away. */
+static void
+test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends(
+    void **state)
+{
+    (void)state;
+    enum { ALERTS = 12, KEPT = 5, RESENDS = 20, EACH = 4 };
+    static struct rules_sim s;
+    sim_init(&s, 1,
+             GROUP("g", "{alert: A, expr: vector(1)}, {alert: B, expr: vector(1)}, "
+                        "{alert: C, expr: vector(1)}, {alert: D, expr: vector(1)}, "
+                        "{alert: E, expr: vector(1)}, {alert: F, expr: vector(1)}, "
+                        "{alert: G, expr: vector(1)}, {alert: H, expr: vector(1)}, "
+                        "{alert: I, expr: vector(1)}, {alert: J, expr: vector(1)}, "
+                        "{alert: K, expr: vector(1)}, {alert: L, expr: vector(1)}"));
+    sim_pass(&s, 90 * (RESENDS + 2)); /* told again after more than 60 s, at the next evaluation */
+    assert_true(s.told_count >= RESENDS * ALERTS);
+    for (unsigned from = 0; from + EACH <= RESENDS; from++) {
+        bool arrived[ALERTS] = {false};
+        for (unsigned i = from * ALERTS; i < (from + EACH) * ALERTS; i++) {
+            const char *name = strchr(s.told[i].labels, '"');
+            assert_non_null(name);
+            assert_in_range(name[1], 'A', 'L');
+            if (i % ALERTS >= ALERTS - KEPT) arrived[name[1] - 'A'] = true;
+        }
+        for (unsigned i = 0; i < ALERTS; i++) {
+            assert_true(arrived[i]);
+        }
+    }
+    sim_fini(&s);
+}
+
 int
 main(void)
 {
@@ -719,6 +751,8 @@ main(void)
         cmocka_unit_test(
             test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
+        cmocka_unit_test(
+            test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
