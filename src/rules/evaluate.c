@@ -473,6 +473,52 @@ tell_alert(struct telling *t, const struct rule_at_work *rule, struct alert *ale
     };
 }
 
+static uint32_t
+count_alerts(const struct group *g)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        if (g->rules[i].text->kind == RULE_ALERTING) count += g->rules[i].alerts.count;
+    }
+    return count;
+}
+
+/* Of the group's alerts, in their order, those of the numbers from `first` to before `end`. */
+static void
+tell_range(struct telling *t, uint32_t first, uint32_t end)
+{
+    struct group *g = t->ev->g;
+    uint32_t number = 0;
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i];
+        if (rule->text->kind != RULE_ALERTING) continue;
+        for (uint32_t k = 0; k < rule->alerts.count; k++, number++) {
+            struct alert *alert = rule->alerts.items[k];
+            if (number < first || number >= end) continue;
+            if (alert_is_due(alert, t->ev->how->at_ns, t->ev->terms->resend_ns)) {
+                tell_alert(t, rule, alert);
+            }
+        }
+    }
+}
+
+/*
+ * Where to begin. A queue that overflows has only the first and the last of what is told at once:
+ * were the order always the same, so would be those that are lost. Multiples of the golden ratio
+ * spread the beginnings evenly, however few or many alerts there are: none is lost for long. What
+ * is multiplied is the number of the period in which alerts are told again, as alert_is_due() has
+ * it, for with evaluations in between the beginnings could be close together.
+ */
+static uint32_t
+first_to_tell(const struct evaluating *ev, uint32_t count)
+{
+    int64_t interval_ns = ev->g->schedule.interval_ns;
+    int64_t period_ns = (ev->terms->resend_ns / interval_ns + 1) * interval_ns;
+    uint32_t period = (uint32_t)(ev->how->at_ns / period_ns);
+    uint32_t part = period * 2654435769U; /* of 2^32 */
+    return (uint32_t)((uint64_t)part * count >> 32);
+}
+
 /* Also alerts of a rule whose evaluation failed: that it is not known whether they are over is no
  * reason for Alertmanagers to take them for resolved. */
 static void
@@ -480,16 +526,9 @@ tell(struct evaluating *ev)
 {
     struct telling t = {.ev = ev};
     if (ev->how->part == GROUP_RECORDING || ev->how->is_past) return;
-    for (uint32_t i = 0; i < ev->g->text.rule_count; i++) {
-        struct rule_at_work *rule = &ev->g->rules[i];
-        if (rule->text->kind != RULE_ALERTING) continue;
-        for (uint32_t k = 0; k < rule->alerts.count; k++) {
-            struct alert *alert = rule->alerts.items[k];
-            if (alert_is_due(alert, ev->how->at_ns, ev->terms->resend_ns)) {
-                tell_alert(&t, rule, alert);
-            }
-        }
-    }
+    uint32_t count = count_alerts(ev->g), first = first_to_tell(ev, count);
+    tell_range(&t, first, count);
+    tell_range(&t, 0, first);
     tell_now(&t);
 }
 
