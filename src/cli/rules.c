@@ -138,7 +138,7 @@ settle(struct rules_asking *a, int count, char **words, bool *ret_replays, struc
     a->config_file = a->target.config_file;
     target_settle(&a->target);
     if (a->target.url != NULL) a->target.config_file = NULL;
-    a->target.writing = *ret_replays;
+    a->target.writing = a->target.existing = *ret_replays;
     return *ret_replays ? settle_replay(a, why) : settle_list(a, why);
 }
 

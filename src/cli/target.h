@@ -29,6 +29,7 @@ struct target_options {
     bool many_tenants;       /* it may be several, "a|b" */
     int64_t retry_ns;        /* how long a server may be away */
     bool writing;
+    bool existing; /* writing does not make a directory either */
     bool partial; /* damaged pages are left out of what is read, and reported */
     /* Reports one; with `partial`. */
     void (*left_out)(void *context, const char *text);

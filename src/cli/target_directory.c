@@ -211,8 +211,8 @@ read_settings(struct target_directory *d, struct why *why)
         return why_set(why, ERR_INPUT, "%s: nothing is stored in %s with storage.mode=none",
                        o->config_file, o->storage);
     }
-    if (o->writing) return OK;
-    /* Reading does not make a directory where none was. */
+    if (o->writing && !o->existing) return OK;
+    /* Neither reading, nor what needs samples, makes a directory where none was. */
     char path[SETTING_TEXT_BYTES + 16];
     snprintf(path, sizeof path, "%s/FORMAT", o->storage);
     if (access(path, F_OK) == 0) return OK;

@@ -330,4 +330,6 @@ claim "usage: without rules" fails 1 "there are no rules" "$firekeep" rules repl
 claim "usage: a file that is not there" fails 1 "no such file" on "$work/c" "$work/nothing.yml"
 echo 'groups: [{nam: x}]' >"$work/wrong.yml"
 claim "usage: a file that is wrong" fails 1 "wrong.yml:1:11: unknown key 'nam'" on "$work/c" "$work/wrong.yml"
+claim "usage: a directory that is not there is not made" fails 1 "is not a Firekeep storage directory" on "$work/mistyped"
+claim "usage: and is not there then" test ! -e "$work/mistyped"
 exit $((failures > 0))
