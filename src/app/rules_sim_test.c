@@ -715,75 +715,78 @@ test_input_that_nobody_sends_is_not_awaited(void **state)
     assert_int_equal(facts.missing, 0);
     assert_in_range(count_samples(&s, "second", &stale), 20, 22);
     assert_in_range(count_samples(&s, "again", &stale), 20, 22);
-    /* A queue that overflows keeps the last. Their endsAt is four resends away. */
-    static void
-    test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends(
-        void **state)
-    {
-        (void)state;
-        enum { ALERTS = 12, KEPT = 5, RESENDS = 20, EACH = 4 };
-        static struct rules_sim s;
-        sim_init(&s, 1,
-                 GROUP("g", "{alert: A, expr: vector(1)}, {alert: B, expr: vector(1)}, "
-                            "{alert: C, expr: vector(1)}, {alert: D, expr: vector(1)}, "
-                            "{alert: E, expr: vector(1)}, {alert: F, expr: vector(1)}, "
-                            "{alert: G, expr: vector(1)}, {alert: H, expr: vector(1)}, "
-                            "{alert: I, expr: vector(1)}, {alert: J, expr: vector(1)}, "
-                            "{alert: K, expr: vector(1)}, {alert: L, expr: vector(1)}"));
-        sim_pass(&s,
-                 90 * (RESENDS + 2)); /* told again after more than 60 s, at the next evaluation */
-        assert_true(s.told_count >= RESENDS * ALERTS);
-        for (unsigned from = 0; from + EACH <= RESENDS; from++) {
-            bool arrived[ALERTS] = {false};
-            for (unsigned i = from * ALERTS; i < (from + EACH) * ALERTS; i++) {
-                const char *name = strchr(s.told[i].labels, '"');
-                assert_non_null(name);
-                assert_in_range(name[1], 'A', 'L');
-                if (i % ALERTS >= ALERTS - KEPT) arrived[name[1] - 'A'] = true;
-            }
-            for (unsigned i = 0; i < ALERTS; i++) {
-                assert_true(arrived[i]);
-            }
-        }
-        sim_fini(&s);
-    }
+    sim_fini(&s);
+}
 
-    int main(void)
-    {
-        const struct CMUnitTest tests[] = {
-            cmocka_unit_test_teardown(
-                test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped,
-                tell_seed),
-            cmocka_unit_test_teardown(
-                test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart,
-                tell_seed),
-            cmocka_unit_test_teardown(
-                test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart,
-                tell_seed),
-            cmocka_unit_test_teardown(
-                test_what_was_recorded_is_not_recorded_again_when_the_clock_was_set_back_at_a_restart,
-                tell_seed),
-            cmocka_unit_test_teardown(
-                test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
-                tell_seed),
-            cmocka_unit_test(
-                test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not),
-            cmocka_unit_test(
-                test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded),
-            cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,
-                                      tell_seed),
-            cmocka_unit_test(test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it),
-            cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
-            cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
-            cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
-            cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
-            cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
-            cmocka_unit_test(
-                test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
-            cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
-            cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
-            cmocka_unit_test(
-                test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends),
-        };
-        return cmocka_run_group_tests(tests, NULL, NULL);
+/* A queue that overflows keeps the last. Their endsAt is four resends away. */
+static void
+test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends(
+    void **state)
+{
+    (void)state;
+    enum { ALERTS = 12, KEPT = 5, RESENDS = 20, EACH = 4 };
+    static struct rules_sim s;
+    sim_init(&s, 1,
+             GROUP("g", "{alert: A, expr: vector(1)}, {alert: B, expr: vector(1)}, "
+                        "{alert: C, expr: vector(1)}, {alert: D, expr: vector(1)}, "
+                        "{alert: E, expr: vector(1)}, {alert: F, expr: vector(1)}, "
+                        "{alert: G, expr: vector(1)}, {alert: H, expr: vector(1)}, "
+                        "{alert: I, expr: vector(1)}, {alert: J, expr: vector(1)}, "
+                        "{alert: K, expr: vector(1)}, {alert: L, expr: vector(1)}"));
+    sim_pass(&s, 90 * (RESENDS + 2)); /* told again after more than 60 s, at the next evaluation */
+    assert_true(s.told_count >= RESENDS * ALERTS);
+    for (unsigned from = 0; from + EACH <= RESENDS; from++) {
+        bool arrived[ALERTS] = {false};
+        for (unsigned i = from * ALERTS; i < (from + EACH) * ALERTS; i++) {
+            const char *name = strchr(s.told[i].labels, '"');
+            assert_non_null(name);
+            assert_in_range(name[1], 'A', 'L');
+            if (i % ALERTS >= ALERTS - KEPT) arrived[name[1] - 'A'] = true;
+        }
+        for (unsigned i = 0; i < ALERTS; i++) {
+            assert_true(arrived[i]);
+        }
     }
+    sim_fini(&s);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(
+            test_after_an_outage_what_was_recorded_is_that_of_a_server_that_never_stopped,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_was_recorded_is_not_recorded_again_when_the_clock_was_set_back_at_a_restart,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
+            tell_seed),
+        cmocka_unit_test(
+            test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not),
+        cmocka_unit_test(
+            test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded),
+        cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,
+                                  tell_seed),
+        cmocka_unit_test(test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it),
+        cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
+        cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
+        cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
+        cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
+        cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
+        cmocka_unit_test(
+            test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
+        cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
+        cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
+        cmocka_unit_test(
+            test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
