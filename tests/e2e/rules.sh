@@ -171,7 +171,7 @@ nothing_is_missing() {
 }
 
 ended() {
-    within 90 nothing_is_missing || return 1
+    within "$((90 + outage / 4))" nothing_is_missing || return 1
     finished=$(($(seconds) - 4))
 }
 
