@@ -8,6 +8,9 @@
 #include "cli/check.h"
 #include "cli/rules_private.h"
 #include "config/rule_files.h"
+#include "model/select.h"
+#include "model/selector.h"
+#include "rules/group.h"
 #include "rules/stored_file.h"
 #include "sys/env.h"
 
@@ -173,6 +176,15 @@ evaluates(json_t *groups, const char *file, const char *name)
     return false;
 }
 
+static enum err
+tell_path(const struct rule_group *g, const char *file, size_t file_size, struct why *why)
+{
+    return why_set(why, ERR_INPUT,
+                   "the server calls the file of group '%.64s' %.*s, not %.200s: the path decides "
+                   "when rules are evaluated, use the same",
+                   g->name, (int)(file_size < 200 ? file_size : 200), file, g->file);
+}
+
 /* A group that the server evaluates, and that is not among those found, must not be one of them
  * under another path: the path is a part of its name, and decides its times. */
 static enum err
@@ -185,10 +197,7 @@ check_path(const struct found_rules *f, json_t *groups, const char *file, const 
                      strcmp(base_name(g->file), base_name(file)) == 0 &&
                      !evaluates(groups, g->file, g->name);
         if (!alike) continue;
-        return why_set(why, ERR_INPUT,
-                       "the server calls the file of group '%.64s' %.200s, not %.200s: the path "
-                       "decides when rules are evaluated, use the same",
-                       name, file, g->file);
+        return tell_path(g, file, strlen(file), why);
     }
     return OK;
 }
@@ -222,6 +231,80 @@ add_stored_of_server(const struct rules_asking *a, struct target *target, struct
     }
     json_decref(answer);
     buf_fini(&text);
+    return e;
+}
+
+/* --- names in a directory --------------------------------------------------------------------- */
+
+static enum err
+keep_name(void *context, struct bytes name)
+{
+    struct buf *names = context;
+    buf_put_bytes(names, name);
+    buf_put_u8(names, '\0');
+    return buf_error(names);
+}
+
+/* Appends "FILE;NAME" of each group that was evaluated, each ended by a NUL. */
+static enum err
+put_evaluated(struct target *target, struct buf *to, struct why *why)
+{
+    struct selector selector;
+    struct view *view = NULL;
+    struct query_control control = {.env = env_real(), .budget = to->budget};
+    struct text_sink sink = {.each = keep_name, .context = to};
+    enum err e = selector_parse(bytes_of_text(RULES_EVALUATED), &selector, why);
+    if (e) return e;
+    struct matcher_set matching = {selector.matchers, selector.count};
+    struct query_request request = {.tenant = target_tenant(target),
+                                    .sets = &matching,
+                                    .set_count = 1,
+                                    .min_ms = INT64_MIN,
+                                    .max_ms = INT64_MAX,
+                                    .control = &control};
+    e = view_open(target_answerer(target), &control, &view, why);
+    if (e == OK) {
+        e = view_label_values(view, &request, bytes_of_text(RULES_EVALUATED_LABEL), &sink, why);
+    }
+    view_free(view);
+    selector_fini(&selector);
+    return e;
+}
+
+/* As check_path(): what a directory knows of its server's paths is which groups were evaluated. */
+static enum err
+check_evaluated(const struct rule_group *g, struct bytes names, struct why *why)
+{
+    const char *at = (const char *)names.at, *end = at + names.size;
+    const char *other = NULL;
+    size_t other_size = 0;
+    for (; at < end; at += strlen(at) + 1) {
+        if (strchr(at, ';') == NULL) continue;
+        if (strcmp(at, g->name) != 0 && rules_is_called(at, g->file, g->name)) return OK;
+        size_t size = strlen(at), name_size = strlen(g->name);
+        if (size <= name_size || at[size - name_size - 1] != ';') continue;
+        if (strcmp(at + size - name_size, g->name) != 0) continue;
+        char file[PATH_BYTES];
+        snprintf(file, sizeof file, "%.*s", (int)(size - name_size - 1), at);
+        if (strcmp(base_name(file), base_name(g->file)) != 0) continue;
+        other = at;
+        other_size = size - name_size - 1;
+    }
+    return other == NULL ? OK : tell_path(g, other, other_size, why);
+}
+
+static enum err
+check_paths_in_directory(const struct rules_asking *a, struct target *target,
+                         const struct found_rules *f, struct why *why)
+{
+    struct buf names;
+    buf_init(&names, f->memory, ANSWER_BYTES_MAX);
+    enum err e = put_evaluated(target, &names, why);
+    for (uint32_t i = 0; e == OK && i < f->count; i++) {
+        const struct rule_group *g = &f->items[i];
+        if (rules_is_wanted(a, g->file, g->name)) e = check_evaluated(g, buf_bytes(&names), why);
+    }
+    buf_fini(&names);
     return e;
 }
 
@@ -263,6 +346,7 @@ rules_find(struct rules_asking *a, struct target *target, struct found_rules *f,
     } else if (e == OK && a->file_count == 0) {
         e = add_stored_in_directory(a, target, f, why);
     }
+    if (e == OK && a->target.url == NULL) e = check_paths_in_directory(a, target, f, why);
     if (e == OK) e = rules_check_wanted(a, has_called, f, why);
     if (e == OK && f->count == 0) {
         e = why_set(why, ERR_INPUT, "there are no rules: expected rule files, or --config.file");

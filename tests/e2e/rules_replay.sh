@@ -311,8 +311,13 @@ claim "list: a group of no name is refused" fails 1 "group 'none' not found" \
 relative() {
     (cd "$work" && "$firekeep" rules replay --url="$url" --start="$start" --end="$now" --config.file=conf2.yml)
 }
+on_moved() { # DIRECTORY
+    (cd "$work" && on "$1" rules.yml)
+}
 sed "s|$work/||" "$work/conf.yml" >"$work/conf2.yml"
 claim "path: another one than the server's is refused" fails 1 "the path decides when rules are evaluated" relative
+claim "path: in a directory another one than the server's is refused, too" fails 1 "the path decides when rules are evaluated" \
+    on_moved "$work/b"
 claim "usage: a time is required" fails 2 "--start and --end are required" "$firekeep" rules replay --url="$url"
 claim "usage: list or replay" fails 2 "expected list or replay" "$firekeep" rules
 claim "usage: list takes no files" fails 2 "list takes no files" "$firekeep" rules list "$work/rules.yml"
