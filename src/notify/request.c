@@ -75,7 +75,7 @@ log_news(struct notifier *n, const char *url, enum member_news news, const char 
         }
         log_warn("notify: alert refused by Alertmanager, dropped", KV("alertmanager", url),
                  KV("alert", alert), KV("reason", step->reason), KV("error", step->answer),
-                 KV("held_back", held_back));
+                 KV("more_held_back", held_back));
         break;
     case MEMBER_NO_NEWS:
         break;
