@@ -13,6 +13,7 @@
 
 #define MEMORY_BYTES_MAX ((uint64_t)2 << 30)
 #define SLICE_NS         (6 * 3600 * NS_PER_S)
+#define RETRY_NS         (300 * NS_PER_S)
 enum { CONCURRENCY = 4, CONCURRENCY_MAX = 64 };
 
 static const struct flag flags[] = {
@@ -35,7 +36,7 @@ static const struct flag flags[] = {
     {"resume", 0, FLAG_TEXT, offsetof(struct rules_asking, resume), "FILE",
      "replay: keeps the progress; the same command continues there"},
     {"retry", 0, FLAG_DURATION, offsetof(struct rules_asking, target.retry_ns), "TIME",
-     "how long to retry when the server is not available (default 5m)"},
+     "how long to retry when the server is not available (default: replay 5m, list 0s)"},
     {0},
 };
 
@@ -139,13 +140,14 @@ settle(struct rules_asking *a, int count, char **words, bool *ret_replays, struc
     target_settle(&a->target);
     if (a->target.url != NULL) a->target.config_file = NULL;
     a->target.writing = a->target.existing = *ret_replays;
+    if (a->target.retry_ns < 0) a->target.retry_ns = *ret_replays ? RETRY_NS : 0;
     return *ret_replays ? settle_replay(a, why) : settle_list(a, why);
 }
 
 static int
 run_rules(int argc, char **argv)
 {
-    struct rules_asking a = {.form = -1, .target.retry_ns = 300 * NS_PER_S};
+    struct rules_asking a = {.form = -1, .target.retry_ns = -1};
     struct target *target = NULL;
     struct why why = {""};
     int count = 0;

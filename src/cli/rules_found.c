@@ -65,6 +65,7 @@ read_files(const struct rules_asking *a, struct found_rules *f, struct why *why)
     tenant.given = tenant.files = (struct text_list){names, a->file_count};
     bool from_words = a->file_count > 0;
     enum err e = rule_set_read(from_words ? &given : &f->lists.rules, &options, &f->set, why);
+    if (e == ERR_INPUT) why_set(why, e, "the rules are not valid");
     if (e == OK && from_words && f->set.unmatched_count > 0) {
         e = why_set(why, ERR_MISSING, "%s: no such file", f->set.unmatched[0].pattern);
     }
@@ -117,8 +118,12 @@ add_stored_in_directory(const struct rules_asking *a, struct target *target, str
     enum err e = stored_read(env_real(), dir, tenant, &file, why);
     bool is_there = e != ERR_MISSING;
     if (e == OK) e = stored_decode(buf_bytes(&file), name, &f->arena, &texts, why);
+    if (e && is_there) why_prefix(why, e, "%.200s/%s.groups", dir, tenant);
     for (uint32_t i = 0; e == OK && i < texts.count; i++) {
         e = add_stored(f, texts.items[i].namespace, texts.items[i].text, why);
+        if (e != ERR_INPUT) continue;
+        fprintf(stderr, "warning: a stored group is not valid, and left out: %s\n", why->text);
+        e = OK;
     }
     buf_fini(&file);
     return is_there ? e : OK;
@@ -143,10 +148,11 @@ add_stored_group(struct target *target, struct found_rules *f, const char *names
     if (e == OK && status / 100 == 2) {
         e = add_stored(f, bytes_of_text(namespace), buf_bytes(&text), why);
     } else if (e == OK) {
-        fprintf(
-            stderr,
-            "warning: the server evaluates the group '%s' of %s, which is in no rule file given "
-            "here and cannot be fetched (status %u)\n",
+        e = why_set(
+            why, ERR_INPUT,
+            "the server evaluates the group '%.64s' of %.200s, which is in no rule file given "
+            "here, and cannot be fetched (status %u): set rules.api, or choose groups with "
+            "--group",
             name, namespace, status);
     }
     buf_fini(&path);
@@ -219,6 +225,13 @@ add_stored_of_server(const struct rules_asking *a, struct target *target, struct
         answer = json_loadb((const char *)text.at, text.size, 0, NULL);
     }
     json_t *groups = json_object_get(json_object_get(answer, "data"), "groups");
+    /* Others than Firekeep and Prometheus may have no rules. */
+    bool has_none = status == 404 || status == 405 || status == 501;
+    if (e == OK && status / 100 != 2 && !has_none) e = ERR_UNSUPPORTED;
+    if (e == OK && status / 100 == 2 && !json_is_array(groups)) {
+        e = why_set(why, ERR_UNSUPPORTED, "%s/api/v1/rules: not the answer of a Prometheus",
+                    target_name(target));
+    }
     json_array_foreach(groups, i, group)
     {
         const char *file = json_string_value(json_object_get(group, "file"));

@@ -105,8 +105,7 @@ rules_list(struct rules_asking *a, struct target *target, struct why *why)
     if (e == OK) answer = json_loadb((const char *)text.at, text.size, 0, NULL);
     json_t *groups = json_object_get(json_object_get(answer, "data"), "groups");
     if (e == OK && status / 100 != 2) {
-        e = why_set(why, ERR_UNSUPPORTED, "%s/api/v1/rules: status %u", target_name(target),
-                    status);
+        e = ERR_UNSUPPORTED;
     } else if (e == OK && !json_is_array(groups)) {
         e = why_set(why, ERR_UNSUPPORTED, "%s/api/v1/rules: not the answer of a Prometheus",
                     target_name(target));

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/time_text.h"
 #include "cli/rules_private.h"
@@ -355,6 +356,25 @@ replay_slice(struct replaying *r, uint32_t slice, struct why *why)
     return e;
 }
 
+/* An answer that broke off is not asked for again by the client: the slice is. */
+static bool
+may_retry(struct replaying *r, enum err e, int64_t *began_ns, const struct why *why)
+{
+    const struct rules_asking *a = r->asking;
+    struct env *env = env_real();
+    bool passes = a->target.url != NULL && (e == ERR_AGAIN || e == ERR_IO);
+    if (!passes || atomic_load_explicit(a->stop, memory_order_relaxed)) return false;
+    if (*began_ns == 0) *began_ns = env_monotonic_ns(env);
+    if (env_monotonic_ns(env) - *began_ns > a->target.retry_ns) return false;
+    progress_say(&r->asking->progress, "%s; retrying in 1 s", why->text);
+    sleep(1);
+    r->failed = false;
+    for (uint32_t i = 0; i < r->worker_count; i++) {
+        r->workers[i].error = OK;
+    }
+    return true;
+}
+
 static enum err
 replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
 {
@@ -365,8 +385,13 @@ replay_slices(struct replaying *r, struct replay_counts *all, struct why *why)
             r->groups_done += r->count;
             continue;
         }
-        e = replay_slice(r, i, why);
-        gather_counts(r, all);
+        int64_t began_ns = 0;
+        uint64_t done = r->groups_done;
+        do {
+            r->groups_done = done;
+            e = replay_slice(r, i, why);
+            gather_counts(r, all);
+        } while (e && may_retry(r, e, &began_ns, why));
         if (e) break;
         s->slices[i] = 'c';
         e = slice_state_save(s, false, why);

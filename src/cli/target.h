@@ -30,7 +30,7 @@ struct target_options {
     int64_t retry_ns;        /* how long a server may be away */
     bool writing;
     bool existing; /* writing does not make a directory either */
-    bool partial; /* damaged pages are left out of what is read, and reported */
+    bool partial;  /* damaged pages are left out of what is read, and reported */
     /* Reports one; with `partial`. */
     void (*left_out)(void *context, const char *text);
     const atomic_bool *stop;
@@ -125,7 +125,8 @@ MUST_CHECK enum err target_delete(struct target *target, const struct bytes *sel
                                   uint64_t *ret_samples, struct why *why);
 
 /* Of a server: appends the answer to a GET of a path, with its query, if its status is 2xx; else
- * *ret_status says what it is. ERR_UNSUPPORTED: it is no server; errors of http_client_fetch(). */
+ * *ret_status is that, and `why` has a sentence about it. ERR_UNSUPPORTED: it is no server; errors
+ * of http_client_fetch(). */
 MUST_CHECK enum err target_fetch(struct target *target, const char *path, struct buf *to,
                                  unsigned *ret_status, struct why *why);
 

@@ -167,6 +167,9 @@ server_fetch(struct target *target, const char *path, struct buf *to, unsigned *
     struct http_client_request request = {.url = s->url, .headers = headers};
     if (e == OK) e = http_client_fetch(s->client, &request, to, &answer, why);
     *ret_status = answer.status;
+    if (e == OK && answer.status / 100 != 2) {
+        why_set(why, OK, "%s: status %u: %s", s->url, answer.status, answer.text);
+    }
     return e;
 }
 
@@ -195,8 +198,11 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
     const char *headers[] = {"Content-Type: application/x-www-form-urlencoded", s->tenant_header,
                              NULL};
     struct http_client_answer answer = {.status = 0};
+    struct http_client_options once = s->http;
+    struct http_client *client = NULL;
     struct buf form;
     buf_init(&form, NULL, FORM_BYTES_MAX);
+    once.retry_ns = 0;
     put_time(&form, "start=", min_ms);
     put_time(&form, "&end=", max_ms);
     for (uint32_t i = 0; i < count; i++) {
@@ -207,12 +213,17 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
     if (e == OK) e = make_api_url(s, "/api/v1/admin/tsdb/delete_series", why);
     struct http_client_request request = {
         .url = s->url, .headers = headers, .body = buf_bytes(&form)};
-    if (e == OK) e = http_client_send(s->client, &request, &answer, why);
+    /* One who does not allow it says so with 503, or 500, which are no reason to ask again. */
+    if (e == OK) e = http_client_new(&once, &client, why);
+    if (e == OK) e = http_client_send(client, &request, &answer, why);
+    bool is_refused = answer.status / 100 == 4 || strstr(answer.text, "admin API") != NULL;
+    if (e == ERR_AGAIN && !is_refused) e = http_client_send(s->client, &request, &answer, why);
+    http_client_free(client);
     buf_fini(&form);
-    if (e) return e;
-    if (answer.status / 100 != 2) {
+    if (answer.status != 0 && answer.status / 100 != 2 && e != ERR_CANCELED) {
         return why_set(why, ERR_INPUT, "%s: status %u: %s", s->url, answer.status, answer.text);
     }
+    if (e) return e;
     *ret_samples = deleted_samples(answer.text);
     return OK;
 }

@@ -168,7 +168,7 @@ claim "directory: of a running server it is refused" fails 1 "a running server o
 
 begin_slow() { # NAME DIRECTORY: slice by slice, in the background
     start "$1" "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" \
-        --storage.path="$2" --slice=5s --resume="$work/$1.state"
+        --storage.path="$2" --slice=2s --resume="$work/$1.state"
     within 60 done_slices 20 "$work/$1.state"
 }
 ended() { # NAME
@@ -177,7 +177,7 @@ ended() { # NAME
 claim "killed: samples are imported" "$firekeep" import --storage.path="$work/c" --format=openmetrics "$work/in.om"
 claim "killed: a replay is on its way" begin_slow killed "$work/c"
 crash killed
-claim "killed: the same command continues" on "$work/c" --slice=5s --resume="$work/killed.state"
+claim "killed: the same command continues" on "$work/c" --slice=2s --resume="$work/killed.state"
 claim "killed: where it was" grep -q '^continuing: [0-9]* of [0-9]* slices are done' "$work/replay.out"
 claim "killed: what was recorded is there" recorded --storage.path="$work/c" "$work/c.csv"
 claim "killed: as if nothing had happened" same "$work/first" "$work/c.csv"
@@ -323,6 +323,7 @@ claim "usage: list or replay" fails 2 "expected list or replay" "$firekeep" rule
 claim "usage: list takes no files" fails 2 "list takes no files" "$firekeep" rules list "$work/rules.yml"
 claim "usage: end before start" fails 2 "--start is later than --end" \
     "$firekeep" rules replay --start="$now" --end="$start"
+claim "list: of a server that is not there it fails at once" fails 1 "onnect" "$firekeep" rules list --url=http://127.0.0.1:1
 claim "usage: the future is not evaluated" fails 2 "--end is in the future" \
     "$firekeep" rules replay --url="$url" --start=now --end=2100-01-01T00:00:00Z
 claim "usage: files that are named are not overwritten" fails 2 "--overwrite requires --config.file" \
