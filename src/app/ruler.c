@@ -311,6 +311,7 @@ ruler_new(const struct ruler_options *options, struct ruler **ret_ruler, struct 
         return why_set(why, e, "not enough memory to start");
     }
     r->collector = (struct metric_collector){.collect = ruler_collect, .context = r};
+    group_register_metrics();
     metric_register_collector(&r->collector);
     *ret_ruler = r;
     return OK;
