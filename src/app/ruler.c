@@ -311,6 +311,7 @@ ruler_new(const struct ruler_options *options, struct ruler **ret_ruler, struct 
         return why_set(why, e, "not enough memory to start");
     }
     r->collector = (struct metric_collector){.collect = ruler_collect, .context = r};
+    group_register_metrics();
     metric_register_collector(&r->collector);
     *ret_ruler = r;
     return OK;
@@ -377,6 +378,17 @@ fill_labels(struct terms_in_force *t, const struct named_texts *from)
     return labels != NULL;
 }
 
+/* Without slashes at its end, as Prometheus gives it to templates. */
+static struct bytes
+external_url_of(const char *text)
+{
+    struct bytes url = bytes_of_text(text);
+    while (url.size > 0 && url.at[url.size - 1] == '/') {
+        url.size--;
+    }
+    return url;
+}
+
 static bool
 fill_terms(struct terms_in_force *t, const struct settings *s, const struct rule_settings *rules)
 {
@@ -389,7 +401,7 @@ fill_terms(struct terms_in_force *t, const struct settings *s, const struct rule
     terms->open = open_view;
     terms->open_context = t;
     terms->resend_ns = s->rules_resend_delay_ms * NS_PER_MS;
-    terms->external_url = bytes_of_text(url);
+    terms->external_url = external_url_of(url);
     terms->timeout_ns = s->query_timeout_ms * NS_PER_MS;
     terms->lookback_ms = s->query_lookback_delta_ms;
     terms->held_max = s->query_max_samples;

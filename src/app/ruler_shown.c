@@ -103,6 +103,7 @@ enum shown {
     SHOWN_SAMPLES,
     SHOWN_TIME,
     SHOWN_RULES_DURATION,
+    SHOWN_RESTORED,
     SHOWN_RULES,
     SHOWN_COUNT,
 };
@@ -135,6 +136,9 @@ static const struct metric_family families[SHOWN_COUNT] = {
                               "Duration of the last evaluations of all rules of a group together, "
                               "in seconds.",
                               METRIC_KIND_GAUGE},
+    [SHOWN_RESTORED] = {"firekeep_rule_group_last_restore_duration_seconds",
+                        "Duration of the last restoring of alerts of a rule group, in seconds.",
+                        METRIC_KIND_GAUGE},
     [SHOWN_RULES] = {"firekeep_rule_group_rules", "Rules of a group.", METRIC_KIND_GAUGE},
 };
 
@@ -215,6 +219,9 @@ collect_group(void *context, struct group *group)
             break;
         case SHOWN_RULES_DURATION:
             put_double(c, pairs, n, (double)f.rules_took_ns / 1e9);
+            break;
+        case SHOWN_RESTORED:
+            put_double(c, pairs, n, (double)f.restored_for_ns / 1e9);
             break;
         case SHOWN_COUNT:
             break;

@@ -9,6 +9,7 @@
 
 #include "base/array.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "rules/evaluate_private.h"
 #include "rules/relabelled.h"
 #include "sys/env.h"
@@ -23,6 +24,24 @@ enum {
     ARENA_BYTES_MAX = 1 << 30,
     ALERTS_AT_ONCE = 64, /* that are told */
 };
+
+static struct metric_histogram rule_latency = {
+    .name = "firekeep_rule_evaluation_duration_seconds",
+    .help = "Duration of evaluations of rules, in seconds.",
+    METRIC_LATENCY,
+};
+static struct metric_histogram group_latency = {
+    .name = "firekeep_rule_group_duration_seconds",
+    .help = "Duration of evaluations of rule groups, in seconds.",
+    METRIC_LATENCY,
+};
+
+void
+group_register_metrics(void)
+{
+    metric_register_histogram(&rule_latency);
+    metric_register_histogram(&group_latency);
+}
 
 /* --- failures --------------------------------------------------------------------------------- */
 
@@ -265,6 +284,7 @@ evaluate_rule(void *of, uint32_t i)
         e = write_results(w);
     }
     w->took_ns = env_monotonic_ns(ev->host->env) - began;
+    metric_record(&rule_latency, (uint64_t)w->took_ns);
 }
 
 void
@@ -650,9 +670,11 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
     if (!how->is_past)
         err_ignore(orphans_mark(g, host, ev.sample_ms), "the next one tries it again");
     mem_free(host->memory, ev.works, (count + 1) * sizeof *ev.works);
+    int64_t took_ns = env_monotonic_ns(host->env) - began;
+    metric_record(&group_latency, (uint64_t)took_ns);
     lock_take(&g->lock);
     if (!how->is_past) {
-        g->facts.evaluated_for_ns = env_monotonic_ns(host->env) - began;
+        g->facts.evaluated_for_ns = took_ns;
         g->facts.samples = ev.samples;
     }
     lock_drop(&g->lock);

@@ -284,6 +284,7 @@ group_take_over(struct group *g, struct group *from)
     lock_take(&from->lock);
     g->facts.evaluated_at_ns = from->facts.evaluated_at_ns;
     g->facts.evaluated_for_ns = from->facts.evaluated_for_ns;
+    g->facts.restored_for_ns = from->facts.restored_for_ns;
     g->facts.evaluations = from->facts.evaluations;
     g->facts.failures = from->facts.failures;
     g->facts.iterations = from->facts.iterations;

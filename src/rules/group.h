@@ -169,14 +169,17 @@ struct group_facts {
     int64_t interval_ns;
     int64_t evaluated_at_ns; /* Unix, when the last evaluation began; 0: none yet */
     int64_t evaluated_for_ns;
-    int64_t rules_took_ns; /* of it, all rules together */
-    uint64_t samples;      /* of it */
-    uint64_t evaluations;  /* of rules, in all */
+    int64_t restored_for_ns; /* what the last restoring of alerts took */
+    int64_t rules_took_ns;   /* of it, all rules together */
+    uint64_t samples;        /* of it */
+    uint64_t evaluations;    /* of rules, in all */
     uint64_t failures;
     uint64_t iterations; /* of the group */
     uint64_t missed;
 };
 void group_facts(struct group *group, struct group_facts *ret);
+/* Histograms of what evaluations of all rules and groups take, for /metrics. */
+void group_register_metrics(void);
 void group_count_missed(struct group *group, uint64_t missed);
 
 /* What of it is wanted of /api/v1/rules. */

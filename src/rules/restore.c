@@ -481,6 +481,7 @@ restore_alerts(const struct rules_past *past, int64_t now_ns, int64_t tolerance_
                int64_t grace_ns, int64_t *ret_down_ns, struct why *why)
 {
     struct group *g = past->group;
+    int64_t began_ns = env_monotonic_ns(past->host->env);
     struct query_control control;
     struct group_evaluation how = {.at_ns = now_ns, .is_past = true};
     struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms, .how = &how};
@@ -502,5 +503,8 @@ restore_alerts(const struct rules_past *past, int64_t now_ns, int64_t tolerance_
         if (r.down_ns > *ret_down_ns) *ret_down_ns = r.down_ns;
     }
     view_free(ev.view);
+    lock_take(&g->lock);
+    g->facts.restored_for_ns = env_monotonic_ns(past->host->env) - began_ns;
+    lock_drop(&g->lock);
     return e;
 }

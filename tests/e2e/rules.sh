@@ -61,7 +61,7 @@ $more
     annotations: {summary: 'load of {{ \$labels.n | toUpper }} is above {{ $threshold }} in {{ \$externalLabels.where }}'}
   - {alert: Kept, expr: "load > 65", keep_firing_for: 8s, annotations: {note: "", about: '{{ with query "count(up)" }}{{ . | first | value }}{{ end }} up'}}
   - {alert: Down, expr: "up == 0", for: 4s}
-  - {alert: Summed, expr: "load:sum > 100", labels: {sum: yes}}
+  - {alert: Summed, expr: "load:sum > 100", labels: {sum: yes}, annotations: {at: '{{ \$externalURL }}{{ pathPrefix }}/x {{ externalURL }}'}}
 END
 }
 
