@@ -120,9 +120,10 @@ claim "SIGTERM ends it" stop firekeep
 
 # --- two with the same rules ----------------------------------------------------------------------
 
+# ALERTS_FOR_STATE is left out: each says since when it has seen the alert, and they do not start at once.
 write_twins() {
     sed -i 's/^- name: g/&\n  query_offset: 2s/' "$work/rules.yml"
-    write_config 'destinations:' "  - {name: third, type: remote_write, url: '$third/api/v1/write', select: ['{__name__=~\"ALERTS.*|load:sum|one|firekeep_rule.*\"}'], batch: {max_age: 100ms}}"
+    write_config 'destinations:' "  - {name: third, type: remote_write, url: '$third/api/v1/write', select: ['{__name__=~\"ALERTS|load:sum|one|firekeep_rule.*\"}'], batch: {max_age: 100ms}}"
     sed -i "s|path_prefix: /firekeep, static_configs.*|static_configs: [{targets: ['127.0.0.1:$alertmanager_port']}]}]}|" "$work/firekeep.yml"
     cat >"$work/alertmanager.yml" <<END
 route: {receiver: world, group_by: ['...'], group_wait: 1s, group_interval: 1s, repeat_interval: 1d}
