@@ -100,6 +100,13 @@ is_edited_in_place() {
         ask alerts | jq -e '.alerts[] | select(.labels.alertname == "High") | .annotations.summary == "second"'
 }
 
+# One for each evaluation of a group, and of a rule; and how long each group took to be restored.
+durations_are_measured() {
+    metric_is_above firekeep_rule_group_duration_seconds_count 2 &&
+        metric_is_above firekeep_rule_evaluation_duration_seconds_count 4 &&
+        curl -sf --noproxy '*' "$url/metrics" | grep -F "firekeep_rule_group_last_restore_duration_seconds{rule_group=\"$rules/a.yml;a\"}"
+}
+
 ends_what_it_no_more_records() {
     write_a second >"$rules/a.yml"
     reloads && within 10 value_is more ""
@@ -155,6 +162,7 @@ is_deleted() {
 
 claim "alerts fire, and are told" starts || exit 1
 claim "edited in place: alerts go on with other annotations, and a new rule records" is_edited_in_place
+claim "metrics: how long evaluations and restoring take" durations_are_measured
 claim "edited in place: what is recorded no more ends" ends_what_it_no_more_records
 claim "renamed: alerts go on" is_renamed
 claim "renamed back and forth: alerts go on" is_renamed_back_and_forth
