@@ -16,8 +16,8 @@ enum {
 };
 #define DAY_NS (86400 * NS_PER_S) /* no server may take longer (`read.timeout`) */
 
-static void
-put_time(struct buf *form, const char *name, int64_t t_ms)
+void
+query_put_time(struct buf *form, const char *name, int64_t t_ms)
 {
     char text[TIME_TEXT_BYTES];
     buf_put_text(form, name);
@@ -39,10 +39,10 @@ put_form(struct buf *form, const struct query_asked *asked)
     buf_put_text(form, "query=");
     buf_put_percent(form, asked->expression, "");
     if (asked->step_ms == 0) {
-        put_time(form, "&time=", asked->first_ms);
+        query_put_time(form, "&time=", asked->first_ms);
     } else {
-        put_time(form, "&start=", asked->first_ms);
-        put_time(form, "&end=", asked->last_ms);
+        query_put_time(form, "&start=", asked->first_ms);
+        query_put_time(form, "&end=", asked->last_ms);
         put_duration(form, "&step=", asked->step_ms);
     }
     put_duration(form, "&lookback_delta=", asked->lookback_ms);

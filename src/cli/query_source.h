@@ -37,6 +37,9 @@ MUST_CHECK enum err query_server(const struct query_server *server, const struct
                                  struct query_sink *sink, struct query_failure *failure,
                                  struct why *why);
 
+/* Appends "NAME=SECONDS" to a form; `name` has the sign. */
+void query_put_time(struct buf *form, const char *name, int64_t t_ms);
+
 struct query_store {
     struct answerer *answerer;
     struct bytes tenant;

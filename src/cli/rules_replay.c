@@ -516,7 +516,7 @@ make_groups(struct replaying *r, struct why *why)
 
 /* All that decides what is written. */
 static enum err
-ask(struct replaying *r, struct why *why)
+load_state(struct replaying *r, struct why *why)
 {
     const struct rules_asking *a = r->asking;
     struct slice_state *s = &r->state;
@@ -569,7 +569,7 @@ run(struct replaying *r, struct replay_counts *counts, struct why *why)
     }
     if (e == OK) target_tell_unread(&a->target);
     if (e == OK && a->overwrite) e = check_overwrite(r, why);
-    if (e == OK) e = ask(r, why);
+    if (e == OK) e = load_state(r, why);
     if (e == OK) e = open_workers(r, why);
     if (e == OK && a->overwrite) e = delete_recorded(r, why);
     if (e) return e;

@@ -5,7 +5,6 @@
 
 #include "backend/remote/answerer.h"
 #include "base/hex.h"
-#include "base/time_text.h"
 #include "base/version.h"
 #include "cli/progress.h"
 #include "cli/query_source.h"
@@ -173,14 +172,6 @@ server_fetch(struct target *target, const char *path, struct buf *to, unsigned *
     return e;
 }
 
-static void
-put_time(struct buf *form, const char *name, int64_t t_ms)
-{
-    char text[TIME_TEXT_BYTES];
-    buf_put_text(form, name);
-    buf_put(form, text, time_print_seconds(t_ms, text));
-}
-
 /* The number of samples that an answer names; 0: it names none. */
 static uint64_t
 deleted_samples(const char *answer)
@@ -203,8 +194,8 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
     struct buf form;
     buf_init(&form, NULL, FORM_BYTES_MAX);
     once.retry_ns = 0;
-    put_time(&form, "start=", min_ms);
-    put_time(&form, "&end=", max_ms);
+    query_put_time(&form, "start=", min_ms);
+    query_put_time(&form, "&end=", max_ms);
     for (uint32_t i = 0; i < count; i++) {
         buf_put_text(&form, "&match[]=");
         buf_put_percent(&form, selectors[i], "");

@@ -25,9 +25,6 @@
 #define GROUPS_MAX    100000
 #define GAP_SLOTS     2 /* missed in a row: a thread that comes late misses one */
 
-/* What is known of the input of evaluations that are to be made up. */
-enum sight { SIGHT_NONE, SIGHT_LACKING, SIGHT_UNKNOWN, SIGHT_THERE };
-
 struct agenda_entry {
     struct group *group;
     struct agenda_entry *next; /* of those that are retired */
@@ -44,7 +41,7 @@ struct agenda_entry {
     int64_t next_slot;      /* that is evaluated live; -1: not known yet */
     struct slots made;      /* whose results are stored, of recording rules */
     int64_t input_slot;     /* up to here input is known to be there */
-    enum sight input;       /* what a look at it has found */
+    enum input input;       /* what the last look at it has found, since the gap began */
     int64_t not_before_ns;  /* monotonic: to begin, to make up, to retire */
     int64_t begin_until_ns; /* monotonic: when to give up finding out what was before; 0: no try */
     int64_t retired_ns;     /* Unix: when it left the configuration */
@@ -609,7 +606,7 @@ note_gap(struct agenda *a, struct agenda_entry *e, int64_t slot, int64_t monoton
     int64_t before_ns = schedule_time_ns(schedule, e->next_slot - 1);
     if (schedule_time_ns(schedule, e->next_slot) <= e->ended_ns) return;
     a->gap_ended_ns = monotonic_ns;
-    e->input = SIGHT_NONE;
+    e->input = INPUT_NOT_LOOKED_AT;
     if (slot - e->next_slot < GAP_SLOTS || e->down_ns != 0) return;
     if (has_active(e->group)) e->down_ns = before_ns;
 }
@@ -682,7 +679,7 @@ others_wait(const struct agenda *a, const struct agenda_entry *than, int64_t now
     int64_t slot;
     for (uint32_t i = 0; i < a->count; i++) {
         const struct agenda_entry *e = a->items[i];
-        bool knows = e->input == SIGHT_UNKNOWN || e->input == SIGHT_THERE;
+        bool knows = e->input == INPUT_UNKNOWN || e->input == INPUT_THERE;
         if (e == than || knows || e->reads_recorded) continue;
         if (!bytes_equal(group_tenant(e->group), tenant)) continue;
         if (e->begun ? oldest_missing(a, e, now_ns, &slot) : group_records(e->group)) return true;
@@ -998,14 +995,14 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     a->rest_until_ns = monotonic_ns + (took_ns < REST_NS_MAX ? took_ns : REST_NS_MAX);
     if (job->error == OK) a->progress_ns = monotonic_ns;
     if (job->waits) {
-        e->input = job->is_unknown ? SIGHT_UNKNOWN : SIGHT_LACKING;
+        e->input = job->is_unknown ? INPUT_UNKNOWN : INPUT_LACKING;
         e->not_before_ns = monotonic_ns + LOOK_AGAIN_NS;
         tell_waiting(a, job);
     } else if (job->error) {
         e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
         a->gap_ended_ns = monotonic_ns;
     } else {
-        e->input = SIGHT_THERE;
+        e->input = INPUT_THERE;
         e->input_slot = job->input_slot;
         note_made(a, e, job);
         if (job->is_current) e->is_behind = false;

@@ -93,7 +93,7 @@ MUST_CHECK enum err orphans_mark(struct group *group, const struct rules_host *h
  * `gap_ns`, the last one that was made. INPUT_UNKNOWN: nothing that they select was there before
  * the gap, and nothing is now. Errors of the view.
  */
-enum input { INPUT_UNKNOWN, INPUT_LACKING, INPUT_THERE };
+enum input { INPUT_NOT_LOOKED_AT, INPUT_UNKNOWN, INPUT_LACKING, INPUT_THERE };
 MUST_CHECK enum err input_is_there(const struct rules_past *past, enum rule_kind kind,
                                    int64_t gap_ns, int64_t at_ns, int64_t now_ns, enum input *ret,
                                    struct why *why);
