@@ -168,8 +168,8 @@ claim "directory: of a running server it is refused" fails 1 "a running server o
 
 begin_slow() { # NAME DIRECTORY: slice by slice, in the background
     start "$1" "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" \
-        --storage.path="$2" --slice=2s --resume="$work/$1.state"
-    within 60 done_slices 20 "$work/$1.state"
+        --storage.path="$2" --slice=1s --resume="$work/$1.state"
+    within 60 done_slices 1 "$work/$1.state"
 }
 ended() { # NAME
     ! is_running "$1"
@@ -177,7 +177,7 @@ ended() { # NAME
 claim "killed: samples are imported" "$firekeep" import --storage.path="$work/c" --format=openmetrics "$work/in.om"
 claim "killed: a replay is on its way" begin_slow killed "$work/c"
 crash killed
-claim "killed: the same command continues" on "$work/c" --slice=2s --resume="$work/killed.state"
+claim "killed: the same command continues" on "$work/c" --slice=1s --resume="$work/killed.state"
 claim "killed: where it was" grep -q '^continuing: [0-9]* of [0-9]* slices are done' "$work/replay.out"
 claim "killed: what was recorded is there" recorded --storage.path="$work/c" "$work/c.csv"
 claim "killed: as if nothing had happened" same "$work/first" "$work/c.csv"
@@ -282,7 +282,7 @@ claim "stored: it is listed" fails 0 'my space' "$firekeep" rules list --url="$u
 
 start away "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" --url="$url" \
     --slice=10s --overwrite --resume="$work/away.state"
-claim "server away: a replay is on its way" within 60 done_slices 20 "$work/away.state"
+claim "server away: a replay is on its way" within 60 done_slices 1 "$work/away.state"
 crash server
 claim "server away: it waits" within 30 grep -q 'retrying in' "$work/away.log"
 claim "server away: the server comes back" serve server "$work/a" --web.enable-admin-api=true
