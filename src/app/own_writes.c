@@ -73,7 +73,9 @@ own_write(struct own_writes *w, struct bytes tenant, struct bytes message,
 {
     const char *held = w->options.holds_writes(w->options.context);
     if (!w->options.takes_writes(w->options.context)) {
-        return why_set(why, ERR_UNSUPPORTED, "nothing is stored here, and there is no destination");
+        return why_set(why, ERR_UNSUPPORTED,
+                       "cannot be stored: storage.mode is none, and no destination "
+                       "is configured");
     }
     if (held != NULL) return why_set(why, ERR_AGAIN, "%s", held);
     struct rw_request *request = take_request(w);
