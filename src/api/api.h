@@ -24,6 +24,7 @@ enum { REPLICA_NAMES_BYTES = 256 };
 struct query_limits {
     int64_t timeout_ns;
     int64_t lookback_ms;
+    int64_t subquery_step_ms;  /* of subqueries that give none */
     uint64_t points_max;       /* steps of a range query */
     uint64_t samples_max;      /* held at one moment */
     uint64_t samples_read_max; /* of the store */

@@ -634,6 +634,7 @@ rig_new(void)
                                       .read_timeout_ns = NS_PER_S,
                                       .query = {.timeout_ns = NS_PER_S,
                                                 .lookback_ms = 300000,
+                                                .subquery_step_ms = 60000,
                                                 .points_max = 11000,
                                                 .samples_max = 1000000}};
     rig->options = (struct api_options){

@@ -18,7 +18,6 @@
 
 enum {
     PIECE_BYTES = 64 * 1024,
-    SUBQUERY_STEP_MS = 60 * 1000,
 };
 #define PLAN_SLOW_NS NS_PER_S /* so long may the plan of a slow query be looked for */
 
@@ -461,7 +460,7 @@ begin_control(struct query *q)
     q->helpers = query_helpers(q->api);
     q->options.helpers = &q->helpers;
     q->options.features = q->limits.features;
-    q->options.subquery_step_ms = SUBQUERY_STEP_MS;
+    q->options.subquery_step_ms = q->limits.subquery_step_ms;
 }
 
 /* Views of the request end when the answer begins; the query is listed for longer. */

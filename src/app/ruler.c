@@ -404,6 +404,7 @@ fill_terms(struct terms_in_force *t, const struct settings *s, const struct rule
     terms->external_url = external_url_of(url);
     terms->timeout_ns = s->query_timeout_ms * NS_PER_MS;
     terms->lookback_ms = s->query_lookback_delta_ms;
+    terms->subquery_step_ms = s->global_evaluation_interval_ms;
     terms->held_max = s->query_max_samples;
     terms->series_max = s->query_max_series;
     terms->samples_read_max = s->query_max_samples_read;

@@ -66,6 +66,7 @@ query_limits_of(const struct settings *s)
     struct query_limits limits = {
         .timeout_ns = s->query_timeout_ms * NS_PER_MS,
         .lookback_ms = s->query_lookback_delta_ms,
+        .subquery_step_ms = s->global_evaluation_interval_ms,
         .points_max = s->query_max_points,
         .samples_max = s->query_max_samples,
         .samples_read_max = s->query_max_samples_read,

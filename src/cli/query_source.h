@@ -45,6 +45,7 @@ struct query_store {
     struct bytes tenant;
     struct budget *memory;
     int64_t lookback_ms;
+    int64_t subquery_step_ms; /* of subqueries that give none */
     struct promql_features features;
     uint64_t points_max;  /* steps of a range */
     uint64_t samples_max; /* held at one moment; of these 0 is no limit */

@@ -7,7 +7,7 @@
 #include "query/replicas.h"
 #include "sys/env.h"
 
-enum { SUBQUERY_STEP_MS = 60 * 1000, TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };
+enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };
 
 struct store_query {
     const struct query_asked *asked;
@@ -217,7 +217,7 @@ run(const struct query_store *store, struct store_query *q, struct query_failure
         .last_ms = a->step_ms == 0 ? a->first_ms : a->last_ms,
         .step_ms = a->step_ms,
         .lookback_ms = a->lookback_ms == 0 ? store->lookback_ms : a->lookback_ms,
-        .subquery_step_ms = SUBQUERY_STEP_MS,
+        .subquery_step_ms = store->subquery_step_ms,
         .features = store->features,
         .held_max = store->samples_max,
         .control = &q->control,

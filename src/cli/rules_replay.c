@@ -142,6 +142,7 @@ worker_init(struct replaying *r, struct worker *w)
         .open = open_view,
         .open_context = w,
         .lookback_ms = s->query_lookback_delta_ms,
+        .subquery_step_ms = s->global_evaluation_interval_ms,
         .held_max = s->query_max_samples,
         .series_max = s->query_max_series,
         .samples_read_max = s->query_max_samples_read,

@@ -162,6 +162,7 @@ directory_query(struct target *target, const struct query_asked *asked, struct q
         .tenant = target_tenant(target),
         .memory = target->read_memory,
         .lookback_ms = s->query_lookback_delta_ms,
+        .subquery_step_ms = s->global_evaluation_interval_ms,
         .features = promql_features_of(s->query_features),
         .points_max = s->query_max_points,
         .samples_max = s->query_max_samples,

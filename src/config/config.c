@@ -220,7 +220,9 @@ static const struct setting table[] = {
 
     {"global.evaluation-interval", SETTING_DURATION, FIELD(global_evaluation_interval_ms),
      .fallback = "1m", .min = 1, .max = YEAR, .reloadable = true,
-     .help = "how often to evaluate the groups of rules that have no interval of their own"},
+     .help =
+         "how often to evaluate the groups of rules that have no interval of their own; the step "
+         "of subqueries that give none"},
     {"global.rule-query-offset", SETTING_DURATION, FIELD(global_rule_query_offset_ms),
      .fallback = "0s", .max = YEAR, .reloadable = true,
      .help = "how far in the past to evaluate the groups of rules that have no query_offset of "

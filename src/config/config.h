@@ -93,7 +93,8 @@ struct settings {
     uint32_t query_features;                     /* bits, see promql_features_of(); reloadable */
     /* "" = none, else "a,b"; reloadable */
     char query_replica_labels[SETTING_TEXT_BYTES];
-    int64_t global_evaluation_interval_ms; /* 1m: of groups that do not say; reloadable */
+    int64_t global_evaluation_interval_ms; /* 1m: of groups and subqueries that do not say;
+                                              reloadable */
     int64_t global_rule_query_offset_ms;   /* 0: the same; reloadable */
     uint32_t rules_max_concurrent_evals;   /* 4; reloadable */
     int64_t rules_outage_tolerance_ms;     /* 1h; reloadable */

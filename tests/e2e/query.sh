@@ -278,6 +278,9 @@ claim "server and directory give the same, in all formats" are_the_same server d
 claim "a look-back of the configuration counts" says 'load{job="a"}' 0 bash -c \
     "printf 'query:\n    lookback_delta: 1h\n' >'$work/firekeep.yml' &&
         '$firekeep' query --storage.path='$work/data' --config.file='$work/firekeep.yml' --time=1700003000 load"
+claim "the evaluation interval of the configuration is the step of subqueries that give none" says '{}         20  ' 0 bash -c \
+    "printf 'global:\n    evaluation_interval: 30s\n' >'$work/interval.yml' &&
+        '$firekeep' query --storage.path='$work/data' --config.file='$work/interval.yml' --time=1700003000 'count_over_time(vector(1)[10m:])'"
 claim "sources of the configuration are not read, and that is said" says 'sources, which are not read' 0 bash -c \
     "printf 'sources: [{name: a, type: remote_read, url: \"http://127.0.0.1:1/\"}]\n' >'$work/sources.yml' &&
         '$firekeep' query --storage.path='$work/data' --config.file='$work/sources.yml' --time=1700003000 load"

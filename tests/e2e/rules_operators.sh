@@ -39,9 +39,9 @@ write_single() {
     printf '%s\n' 'groups:' '- {name: single, rules: [{alert: Single, expr: "load > 60", keep_firing_for: 2s}]}'
 }
 
-write_config() {
+write_config() { # [EVALUATION_INTERVAL]
     cat >"$work/firekeep.yml" <<END
-global: {evaluation_interval: 1s}
+global: {evaluation_interval: ${1:-1s}}
 rule_files: ['$rules/*.yml', '$work/single.yml']
 rules: {resend_delay: 3s, catch_up_wait: 5s}
 alerting: {alertmanagers: [{path_prefix: /firekeep, static_configs: [{targets: ['127.0.0.1:$world_port']}]}]}
@@ -160,6 +160,18 @@ is_deleted() {
     reloads && within 10 fires High Waits Single && never_told_as_resolved High Waits Single
 }
 
+# Of rules and of queries.
+has_points() { # COUNT: a subquery of ten seconds that gives no step
+    within 20 value_is points "$1" && value_is 'count_over_time(vector(1)[10s:])' "$1"
+}
+
+has_the_interval_as_step() {
+    printf '%s\n' 'groups:' '- {name: points, interval: 1s, rules: [{record: points, expr: "count_over_time(vector(1)[10s:])"}]}' \
+        >"$rules/points.yml"
+    reloads && has_points 10 && write_config 2s && reloads && has_points 5 && write_config && reloads && has_points 10 &&
+        rm "$rules/points.yml" && reloads
+}
+
 claim "alerts fire, and are told" starts || exit 1
 claim "edited in place: alerts go on with other annotations, and a new rule records" is_edited_in_place
 claim "metrics: how long evaluations and restoring take" durations_are_measured
@@ -170,6 +182,8 @@ claim "away for one reload: alerts go on" is_away_for_one_reload
 claim "emptied: its alerts are gone, and nobody is told that they are resolved" is_emptied
 claim "it comes back: its alerts fire again" comes_back_after_its_end
 claim "deleted: the log names the pattern, alerts are gone, and come back with the files" is_deleted
+
+claim "reloaded with another evaluation interval: it is the step of subqueries" has_the_interval_as_step
 
 # --- unreadable, wrong --------------------------------------------------------------------------
 

@@ -38,6 +38,11 @@ says() { # TEXT
     grep -qF -- "$1" "$work/replay.out"
 }
 
+holds() { # TARGET EXPRESSION: it has a result
+    "$firekeep" query "$1" --time="$now" "$2" | tee "$work/holds.out"
+    [[ -s $work/holds.out ]]
+}
+
 recorded() { # TARGET FILE [SELECTOR]: what there is of rules, as sorted lines
     local selector=${3:-'{__name__=~".*:.*|firekeep_rule_group_evaluated|st"}'}
     "$firekeep" export "$1" --start="$start" --end="$now" --match="$selector" --format=csv -o "$2.tmp" 2>"$work/export.out" ||
@@ -79,7 +84,7 @@ groups:
 - name: itself
   interval: 5m
   rules:
-  - {record: "steps:count", expr: "steps:count + 1 or vector(1)"}
+  - {record: "steps:count", expr: "last_over_time(steps:count[7m]) + 1 or vector(1)"}
 END
 cat >"$work/conf.yml" <<END
 rule_files: [$work/rules.yml]
@@ -147,7 +152,7 @@ claim "server: the same with labels, and series that come and go" as_queried ins
 claim "server: the same of what reads another group" as_queried job:requests:rate1h \
     'avg_over_time(job:requests:rate5m[1h])' 30
 claim "server: series that end are marked stale" grep -q 'instance:requests:rate5m.*[Nn]a[Nn]\|instance:requests:rate5m.*stale' "$work/first"
-claim "server: a rule that reads itself counts on" "$firekeep" query --url="$url" --time="$now" "steps:count == $((hours * 12))"
+claim "server: a rule that reads itself counts on" holds --url="$url" "steps:count == $((hours * 12))"
 claim "server: a second time there is nothing to do" through
 claim "server: and that is told" says "0 evaluations of 3 groups, 0 samples"
 claim "server: nothing has changed" recorded --url="$url" "$work/again"
@@ -262,8 +267,18 @@ claim "failing: the status is 1" fails 1 "" through "$work/bad.yml"
 claim "failing: file, group, rule, time and reason are told" grep -Eq \
     "bad.yml: group 'bad', rule 'bad:match', 20[-0-9T:.]*Z: .*duplicate series" "$work/replay.out"
 claim "failing: how many is told" says "$((hours * 6)) evaluations of a rule failed"
-claim "failing: the other rule is evaluated" "$firekeep" query --url="$url" --time="$now" \
+claim "failing: the other rule is evaluated" holds --url="$url" \
     "count_over_time(good:count[${hours}h]) == $((hours * 6))"
+
+# --- subqueries -------------------------------------------------------------------------------------
+
+printf '%s\n' 'groups:' '- {name: points, interval: 10m, rules: [{record: points, expr: "count_over_time(vector(1)[10m:])"}]}' \
+    >"$work/points.yml"
+sed '1i global: {evaluation_interval: 30s}' "$work/conf.yml" >"$work/conf3.yml"
+claim "subquery: a replay with an evaluation interval of 30s" "$firekeep" rules replay --start="$start" --end="$now" \
+    --config.file="$work/conf3.yml" --storage.path="$work/e" "$work/points.yml"
+claim "subquery: it is the step of one that gives none" holds --storage.path="$work/e" \
+    "count_over_time(points[${hours}h]) == $((hours * 6)) and min_over_time(points[${hours}h]) == 20"
 
 # --- stored by the ruler API ------------------------------------------------------------------------
 
