@@ -6,7 +6,7 @@
 #   world <--scrape-- Prometheus --remote write--> Firekeep
 #         <---------------tell----------------------/
 #
-# Both evaluate three seconds late (query_offset), when what was scraped has reached both.
+# Both evaluate three seconds late (query_offset; LATE), when what was scraped has reached both.
 
 set -u
 work=${SCRATCH:?}
@@ -18,6 +18,7 @@ url=http://127.0.0.1:$port
 prometheus=http://127.0.0.1:$prometheus_port
 world=http://127.0.0.1:$world_port
 outage=${OUTAGE:-20} # seconds
+late=${LATE:-3}      # seconds
 
 if [[ ! -x $program ]]; then
     skip "rules are evaluated as by Prometheus" "tests/peers/fetch gets a Prometheus 3"
@@ -36,7 +37,7 @@ write_rules() { # BEFORE|AFTER
 groups:
 - name: recorded
   interval: 2s
-  query_offset: 3s
+  query_offset: ${late}s
   labels: {team: all}
   rules:
   - {record: "load:sum", expr: "sum(load)"}
@@ -46,13 +47,13 @@ groups:
 $more
 - name: second
   interval: 5s
-  query_offset: 6s
+  query_offset: $((2 * late))s
   rules:
   - {record: "work:rate:avg", expr: "avg_over_time(work:rate[10s])"}
   - {record: "load:count", expr: "count(load:high) by (kind)"}
 - name: alerts
   interval: 2s
-  query_offset: 3s
+  query_offset: ${late}s
   rules:
   - alert: High
     expr: load > $threshold
