@@ -89,9 +89,10 @@ static const struct schema header_schema = {header_keys, sizeof(struct http_head
 
 static const struct schema_key static_keys[] = {
     {"targets", SCHEMA_TEXTS, ITEMS(static_members, targets.items, targets.count), .max = 1000,
-     .check = rule_target, .what = "HOST:PORT", .help = "addresses of members"},
+     .may_be_nothing = true, .check = rule_target, .what = "HOST:PORT",
+     .help = "addresses of members"},
     {"labels", SCHEMA_NAMED_TEXTS, ITEMS(static_members, labels.items, labels.count), .max = 64,
-     .may_be_empty = true, .any_control = true,
+     .may_be_empty = true, .any_control = true, .may_be_nothing = true,
      .help = "labels of these members, for `relabel_configs`"},
     {NULL},
 };
@@ -167,22 +168,23 @@ static const struct schema http_schema = {http_keys, sizeof(struct http_members)
 
 static const struct schema_key alertmanager_keys[] = {
     {"static_configs", SCHEMA_MAPPINGS, ITEMS(alertmanager_settings, static_configs, static_count),
-     .max = 64, .inner = &static_schema, .what = "list, see below",
+     .max = 64, .may_be_nothing = true, .inner = &static_schema, .what = "list, see below",
      .help = "members that are listed here"},
     {"dns_sd_configs", SCHEMA_MAPPINGS, ITEMS(alertmanager_settings, dns_configs, dns_count),
-     .max = 64, .inner = &dns_schema, .what = "list, see below", .help = "members found by DNS"},
+     .max = 64, .may_be_nothing = true, .inner = &dns_schema, .what = "list, see below",
+     .help = "members found by DNS"},
     {"file_sd_configs", SCHEMA_MAPPINGS, ITEMS(alertmanager_settings, file_configs, file_count),
-     .max = 64, .inner = &file_schema, .what = "list, see below",
+     .max = 64, .may_be_nothing = true, .inner = &file_schema, .what = "list, see below",
      .help = "members listed in files"},
     {"http_sd_configs", SCHEMA_MAPPINGS, ITEMS(alertmanager_settings, http_configs, http_count),
-     .max = 64, .inner = &http_schema, .what = "list, see below",
+     .max = 64, .may_be_nothing = true, .inner = &http_schema, .what = "list, see below",
      .help = "members that a server lists"},
     {"relabel_configs", SCHEMA_MAPPINGS, ITEMS(alertmanager_settings, relabel, relabel_count),
-     .max = 256, .inner = &relabel_schema,
+     .max = 256, .may_be_nothing = true, .inner = &relabel_schema,
      .help = "rules that change or drop members by their labels, applied in order"},
     {"alert_relabel_configs", SCHEMA_MAPPINGS,
      ITEMS(alertmanager_settings, alert_relabel, alert_relabel_count), .max = 256,
-     .inner = &relabel_schema,
+     .may_be_nothing = true, .inner = &relabel_schema,
      .help = "rules that change or drop alerts for this Alertmanager, after those of all"},
     {"scheme", SCHEMA_TEXT, OF(scheme), .fallback = "http", .check = rule_scheme,
      .what = "http or https", .help = "scheme of the members' URLs"},
@@ -207,10 +209,10 @@ const struct schema alertmanager_schema = {alertmanager_keys, sizeof(struct aler
 
 static const struct schema_key alerting_keys[] = {
     {"alert_relabel_configs", SCHEMA_MAPPINGS, ITEMS(alerting, alert_relabel, alert_relabel_count),
-     .max = 256, .inner = &relabel_schema,
+     .max = 256, .may_be_nothing = true, .inner = &relabel_schema,
      .help = "rules that change or drop alerts before they are sent, applied in order"},
     {"alertmanagers", SCHEMA_MAPPINGS, ITEMS(alerting, items, count), .max = ALERTMANAGERS_MAX,
-     .inner = &alertmanager_schema, .what = "list, see below",
+     .may_be_nothing = true, .inner = &alertmanager_schema, .what = "list, see below",
      .help = "Alertmanagers, or clusters of them"},
     {NULL},
 };

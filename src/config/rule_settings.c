@@ -40,16 +40,17 @@ rule_root(struct schema_place *place, void *base)
 
 /* --- the tables ------------------------------------------------------------------------------- */
 
-#define PATTERNS_KEY(s, f, help_)                                                            \
-    {                                                                                        \
-        "rule_files", SCHEMA_TEXTS, ITEMS(s, f.items, f.count),                              \
-            .max = 1000, .check = rule_pattern, .what = "a path or pattern", .help = (help_) \
+#define PATTERNS_KEY(s, f, help_)                                       \
+    {                                                                   \
+        "rule_files", SCHEMA_TEXTS, ITEMS(s, f.items, f.count),         \
+            .max = 1000, .may_be_nothing = true, .check = rule_pattern, \
+            .what = "a path or pattern", .help = (help_)                \
     }
 
 static const struct schema_key global_keys[] = {
     {"external_labels", SCHEMA_NAMED_TEXTS,
      ITEMS(global_in_file, external_labels.items, external_labels.count), .max = 64,
-     .any_control = true, .check_name = rule_added_label,
+     .may_be_nothing = true, .any_control = true, .check_name = rule_added_label,
      .help = "labels added to alerts that do not have them before they are sent; templates of "
              "rules see them as $externalLabels"},
     {NULL},

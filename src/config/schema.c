@@ -333,6 +333,7 @@ read_list(struct schema_reader *x, const struct schema_key *key, const char *pat
     struct config_reader *in = x->in;
     struct growing g = {NULL};
     enum err e = OK;
+    if (key->may_be_nothing && reader_is_null(in)) return OK;
     bool word = key->word != NULL && in->event.type == YAML_SCALAR_EVENT &&
                 bytes_equal_text(reader_scalar(in), key->word);
     if (word) {
@@ -409,6 +410,7 @@ read_map(struct schema_reader *x, const struct schema_key *key, const char *path
 {
     struct reading_map map = {.x = x, .key = key, .path = path};
     assert(key->max <= SCHEMA_MAP_ITEMS_MAX);
+    if (key->may_be_nothing && reader_is_null(x->in)) return OK;
     if (x->in->event.type != YAML_MAPPING_START_EVENT) {
         return reader_expected(x->in, path, "a mapping");
     }

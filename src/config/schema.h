@@ -60,11 +60,12 @@ struct schema_key {
                         * required, any will do */
     const char *needs; /* a key without which this one says nothing */
     bool may_be_empty; /* a text */
-    bool any_control;  /* a text may contain control characters, but for NUL */
-    bool unique;       /* of a list of texts: none twice */
-    const char *word;  /* that may stand in place of a list, and is the only one in it */
-    const char *what;  /* what a value is, for messages; NULL: the kind says it */
-    const char *help;  /* one phrase, lower case, no full stop */
+    bool may_be_nothing; /* a list or map: nothing stands for one without items */
+    bool any_control;    /* a text may contain control characters, but for NUL */
+    bool unique;         /* of a list of texts: none twice */
+    const char *word;    /* that may stand in place of a list, and is the only one in it */
+    const char *what;    /* what a value is, for messages; NULL: the kind says it */
+    const char *help;    /* one phrase, lower case, no full stop */
     const struct schema *inner;
     /* Rules of a text, or of each in a list or map: OK, or a sentence without the key's name. */
     enum err (*check)(const char *text, struct why *why);
