@@ -212,8 +212,8 @@ MUST_CHECK enum err tsdb_delete(struct tsdb *tsdb, struct bytes tenant, struct s
 
 enum { SNAPSHOT_NAME_BYTES = 40 };
 /*
- * Makes DIR/snapshots/NAME, a storage directory of hard links to what lies in parts now: flush
- * first. Any thread; writing, flushing and merging go on. `ret_name` has SNAPSHOT_NAME_BYTES.
+ * Makes DIR/snapshots/NAME, a storage directory of hard links to what lies in parts now (flush
+ * first), and to the files of DIR/rules. Any thread; writing, flushing and merging go on. `ret_name` has SNAPSHOT_NAME_BYTES.
  */
 MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb, char *ret_name, struct why *why);
 

@@ -172,6 +172,11 @@ look_at_snapshot(void *context, const char *name, bool is_dir)
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
     must(tsdb_verify(m.env, dir, ignore_line, NULL, &report, &m.why));
     assert_int_equal(report.parts, 2);
+    struct file_facts facts;
+    snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s/rules/one.groups", name);
+    must(env_facts(m.env, dir, &facts, &m.why));
+    snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s/rules/two.groups.tmp", name);
+    assert_int_equal(env_facts(m.env, dir, &facts, &m.why), ERR_MISSING);
     return OK;
 }
 
@@ -185,6 +190,11 @@ test_a_snapshot_is_whole_or_not_there(void **state)
         machine_commit(&m);
         machine_flush(&m);
     }
+    const char *rules = STORE_DIR "/rules";
+    must(env_mkdir(m.env, rules, &m.why));
+    must(env_syncdir(m.env, STORE_DIR, &m.why));
+    must(env_write_whole(m.env, rules, "one.groups", bytes_of_text("rules"), &m.why));
+    must(env_write_whole(m.env, rules, "two.groups.tmp", bytes_of_text("rul"), &m.why));
     for (uint64_t nth = 1; fired; nth++) {
         char name[SNAPSHOT_NAME_BYTES];
         struct snapshots before = {0}, after = {0};

@@ -1,9 +1,11 @@
 /*
  * snapshot.c - a storage directory of its own out of hard links: the parts that live, a manifest
- * that names them, and no log. Nothing is copied, and nobody waits longer than the links take.
+ * that names them, the files of stored rules, and no log. Nothing is copied, and nobody waits
+ * longer than the links take.
  *
- * It is built beside (NAME.tmp) and renamed when all of it is durable. Parts never change, so the
- * links stay true; their bytes go from disk when the last of their names does.
+ * It is built beside (NAME.tmp) and renamed when all of it is durable. Parts never change, and
+ * files of rules are replaced, never written to, so the links stay true; their bytes go from disk
+ * when the last of their names does.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +21,13 @@ struct snapshot {
     struct why *why;
 };
 
+static bool
+is_unfinished(const char *name)
+{
+    size_t size = strlen(name);
+    return size >= 4 && strcmp(name + size - 4, ".tmp") == 0;
+}
+
 static enum err
 link_file(struct snapshot *x, const char *from_dir, const char *to_dir, const char *name)
 {
@@ -26,8 +35,43 @@ link_file(struct snapshot *x, const char *from_dir, const char *to_dir, const ch
     enum err e = path_join(from, sizeof from, from_dir, name);
     if (e == OK) e = path_join(to, sizeof to, to_dir, name);
     if (e == OK) e = env_link(x->db->env, from, to, x->why);
-    return e == ERR_MISSING ? ERR_CORRUPT : e; /* somebody has removed what lives */
+    return e;
 }
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+struct rules_linked {
+    struct snapshot *x;
+    char from[256], to[320];
+    bool any;
+};
+
+/* Whatever lies there, but for unfinished files; what is deleted meanwhile is gone. */
+static enum err
+link_rules_file(void *context, const char *name, bool is_dir)
+{
+    struct rules_linked *l = context;
+    if (is_dir || is_unfinished(name)) return OK;
+    enum err e = l->any ? OK : env_mkdir(l->x->db->env, l->to, l->x->why);
+    if (e) return e;
+    l->any = true;
+    e = link_file(l->x, l->from, l->to, name);
+    return e == ERR_MISSING ? OK : e;
+}
+
+static enum err
+link_rules(struct snapshot *x)
+{
+    struct env *env = x->db->env;
+    struct rules_linked l = {.x = x};
+    enum err e = path_join(l.from, sizeof l.from, x->db->dir, "rules");
+    if (e == OK) e = path_join(l.to, sizeof l.to, x->dir, "rules");
+    if (e == OK) e = env_listdir(env, l.from, link_rules_file, &l, x->why);
+    if (e == ERR_MISSING) return OK;
+    return e == OK && l.any ? env_syncdir(env, l.to, x->why) : e;
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static enum err
 build(struct snapshot *x)
@@ -50,9 +94,11 @@ build(struct snapshot *x)
         if (e == OK) e = link_file(x, from, to, "meta.json");
         if (e == OK) e = env_syncdir(env, to, x->why);
     }
+    if (e == ERR_MISSING) e = ERR_CORRUPT; /* somebody has removed what lives */
     if (e == OK) e = env_syncdir(env, x->parts, x->why);
     if (e == OK) e = edit_write_manifest(db, x->dir, x->why);
     lock_drop(&db->edit_lock);
+    if (e == OK) e = link_rules(x);
     if (e == OK) e = format_write(env, x->dir, x->why);
     return e ? e : env_syncdir(env, x->dir, x->why);
 }
@@ -101,8 +147,7 @@ sweep_one(void *context, const char *name, bool is_dir)
 {
     struct tsdb *db = context;
     char path[400];
-    size_t size = strlen(name);
-    if (!is_dir || size < 4 || strcmp(name + size - 4, ".tmp") != 0) return OK;
+    if (!is_dir || !is_unfinished(name)) return OK;
     int n = snprintf(path, sizeof path, "%s/snapshots/%.200s", db->dir, name);
     if (n < 0 || (size_t)n >= sizeof path) return OK;
     err_ignore(env_remove_tree(db->env, path, NULL), "it only costs links");
