@@ -51,20 +51,32 @@ member_free(struct member *m)
 /* --- in --------------------------------------------------------------------------------------- */
 
 void
+member_lose(struct member *m, enum member_loss loss, uint32_t count)
+{
+    m->dropped += count;
+    if (loss != LOSS_REFUSED) m->untold[loss] += count;
+}
+
+static void
+limit_queue(struct member *m)
+{
+    member_lose(m, LOSS_QUEUE_FULL, queue_limit(&m->queue, m->queue_max));
+}
+
+void
 member_put(struct member *m, struct told *told)
 {
-    if (queue_put(&m->queue, told)) {
-        m->dropped++;
-        return;
-    }
-    m->dropped += queue_limit(&m->queue, m->queue_max);
+    if (queue_put(&m->queue, told))
+        member_lose(m, LOSS_NO_MEMORY, 1);
+    else
+        limit_queue(m);
 }
 
 void
 member_set_queue_max(struct member *m, uint32_t queue_max)
 {
     m->queue_max = queue_max;
-    m->dropped += queue_limit(&m->queue, queue_max);
+    limit_queue(m);
 }
 
 void
@@ -86,7 +98,7 @@ bool
 member_take(struct member *m, uint32_t batch_size, int64_t now_ns, int64_t now_ms, struct buf *body)
 {
     assert(!m->is_sending);
-    m->dropped += queue_expire(&m->queue, now_ms);
+    member_lose(m, LOSS_EXPIRED, queue_expire(&m->queue, now_ms));
     if (m->queue.waiting.count == 0) return false;
     uint32_t count_max = batch_size < m->batch_max ? batch_size : m->batch_max;
     if (queue_take(&m->queue, count_max, MEMBER_BODY_BYTES_MAX, body)) {
@@ -103,7 +115,7 @@ static void
 put_back(struct member *m)
 {
     queue_put_back(&m->queue);
-    m->dropped += queue_limit(&m->queue, m->queue_max);
+    limit_queue(m);
 }
 
 static enum member_news
@@ -133,8 +145,7 @@ settle_refused(struct member *m, int64_t now_ns)
         put_back(m);
         return MEMBER_NO_NEWS;
     }
-    m->dropped++;
-    m->dropped_told++;
+    member_lose(m, LOSS_REFUSED, 1);
     queue_told(&m->queue);
     return MEMBER_DROPPED_ONE;
 }

@@ -37,6 +37,9 @@ enum member_verdict {
     MEMBER_AGAIN,   /* at once: something was learnt; if that comes twice in a row, later */
 };
 
+/* Why an alert is given up. */
+enum member_loss { LOSS_QUEUE_FULL, LOSS_EXPIRED, LOSS_NO_MEMORY, LOSS_REFUSED, LOSS_COUNT };
+
 /* What is worth a line in the log. */
 enum member_news { MEMBER_NO_NEWS, MEMBER_FAILS, MEMBER_IS_BACK, MEMBER_DROPPED_ONE };
 
@@ -60,7 +63,7 @@ struct member {
     uint64_t sent; /* alerts */
     uint64_t errors;
     uint64_t dropped;
-    uint64_t dropped_told;           /* of these, what the log has */
+    uint64_t untold[LOSS_COUNT];     /* of these, what the log does not have yet */
     struct log_gate gate;            /* of lines about its failures */
     bool is_told_of;                 /* the log has a line of the one at hand */
     struct metric_histogram latency; /* has the URL as its label */
@@ -72,6 +75,8 @@ MUST_CHECK enum err member_new(struct budget *memory, const char *url, uint32_t 
 /* NULL is fine. */
 void member_free(struct member *member);
 
+/* Counts alerts that it is not told; those that are refused have a line of their own. */
+void member_lose(struct member *member, enum member_loss loss, uint32_t count);
 /* What cannot be queued is dropped, and counted, as is what no longer fits. */
 void member_put(struct member *member, struct told *told);
 void member_set_queue_max(struct member *member, uint32_t queue_max);

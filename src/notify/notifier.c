@@ -8,6 +8,10 @@
  */
 #include "notify/notify_private.h"
 
+#include <stdio.h>
+
+enum { NAMED_MAX = 4 }; /* members in lines about what was dropped, at a time */
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 static enum err
@@ -96,33 +100,67 @@ notifier_free(struct notifier *n)
 /* --- steps ------------------------------------------------------------------------------------ */
 
 static uint64_t
-dropped_untold_locked(const struct plan *plan)
+untold(const struct member *m)
 {
-    uint64_t dropped = 0;
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < LOSS_COUNT; i++) {
+        sum += m->untold[i];
+    }
+    return sum;
+}
+
+/* The member that lost most that the log does not have; NULL: none has. */
+static struct member *
+find_loser_locked(const struct plan *plan, uint32_t *ret_losers)
+{
+    struct member *most = NULL;
+    *ret_losers = 0;
     for (uint32_t i = 0; i < plan->count; i++) {
         const struct members *members = &plan->items[i]->members;
         for (uint32_t k = 0; k < members->count; k++) {
-            struct member *member = members->items[k];
-            dropped += member->dropped - member->dropped_told;
-            member->dropped_told = member->dropped;
+            struct member *m = members->items[k];
+            uint64_t lost = untold(m);
+            *ret_losers += lost > 0;
+            if (lost > (most == NULL ? 0 : untold(most))) most = m;
         }
     }
-    return dropped;
+    return most;
 }
 
-/* What queues have dropped since it was last told. */
+/* Names a member and what it was not told. False: there is none. The last one says
+ * how many more members there are. */
+static bool
+log_dropped_by_one(struct notifier *n, const struct plan *plan, bool is_last)
+{
+    char url[LOG_VALUE_BYTES_MAX];
+    uint64_t lost[LOSS_COUNT];
+    uint32_t losers;
+    lock_take(&n->lock);
+    struct member *m = find_loser_locked(plan, &losers);
+    if (m != NULL) {
+        snprintf(url, sizeof url, "%s", m->url);
+        memcpy(lost, m->untold, sizeof lost);
+        memset(m->untold, 0, sizeof m->untold);
+    }
+    lock_drop(&n->lock);
+    if (m == NULL) return false;
+    log_warn("notify: alerts dropped, Alertmanager was not told", KV("alertmanager", url),
+             KV("queue_full", lost[LOSS_QUEUE_FULL]), KV("expired", lost[LOSS_EXPIRED]),
+             KV("not_enough_memory", lost[LOSS_NO_MEMORY]),
+             KV("more_held_back", is_last ? losers - 1 : 0));
+    return true;
+}
+
+/* What queues have dropped since it was last told. Members that are not named, as there are too
+ * many, keep their counts until they are among those that lost most. */
 static void
 log_dropped(struct notifier *n, const struct plan *plan)
 {
     int64_t now_ns = env_monotonic_ns(n->env);
     if (now_ns < n->dropped_look_ns) return;
     n->dropped_look_ns = now_ns + NOTIFY_LOG_AGAIN_S * NS_PER_S;
-    lock_take(&n->lock);
-    uint64_t dropped = dropped_untold_locked(plan);
-    lock_drop(&n->lock);
-    if (dropped == 0) return;
-    log_warn("notify: alerts dropped: queue full, alert expired, or not enough memory",
-             KV("alerts", dropped));
+    for (unsigned i = 1; i <= NAMED_MAX && log_dropped_by_one(n, plan, i == NAMED_MAX); i++) {
+    }
 }
 
 /* What discoveries have found becomes members. */

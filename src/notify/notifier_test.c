@@ -245,6 +245,83 @@ test_a_member_that_fails_now_and_then_does_not_flood_the_log(void **state)
     assert_int_equal(log_count(LOG_INFO) - back, log_count(LOG_WARN) - warnings);
 }
 
+#define DROPPED "level=warn msg=\"notify: alerts dropped, Alertmanager was not told\" alertmanager="
+
+static void
+test_the_log_names_who_was_not_told_and_why_every_ten_seconds(void **state)
+{
+    (void)state;
+    rig.limits.queue_capacity = 1;
+    rig_add(&rig, "a:9093");
+    rig_target(&rig, "b:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 0, 500);
+    rig_watch_log(&rig);
+    rig_run(&rig, 1000);
+    for (int64_t i = 1; i <= 3; i++) {
+        rig_fire(&rig, i == 1 ? "X" : i == 2 ? "Y" : "Z", i);
+        rig_settle(&rig);
+    }
+    expect_logged(&rig, "dropped", "");
+    rig_run(&rig, 10 * 1000);
+    expect_logged(&rig, "dropped",
+                  DROPPED A " queue_full=2 expired=0 not_enough_memory=0 "
+                            "more_held_back=0\n");
+    rig_run(&rig, (4 + 15 + 1) * 60 * 1000);
+    expect_logged(&rig, "dropped",
+                  DROPPED A " queue_full=0 expired=1 not_enough_memory=0 "
+                            "more_held_back=0\n");
+    atomic_store(&rig.memory.limit_bytes, budget_used(&rig.memory));
+    rig_fire(&rig, "Down", 1);
+    atomic_store(&rig.memory.limit_bytes, 0);
+    rig_run(&rig, 10 * 1000);
+    expect_logged(&rig, "dropped",
+                  DROPPED A
+                  " queue_full=0 expired=0 not_enough_memory=1 more_held_back=0\n" DROPPED B
+                  " queue_full=0 expired=0 not_enough_memory=1 more_held_back=0\n");
+    rig_run(&rig, 20 * 1000);
+    expect_logged(&rig, "dropped", "");
+}
+
+static void
+test_of_many_that_were_not_told_the_log_names_those_that_lost_most_first(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {A,
+                                       B,
+                                       "http://c:9093/api/v2/alerts",
+                                       "http://d:9093/api/v2/alerts",
+                                       "http://e:9093/api/v2/alerts",
+                                       "http://f:9093/api/v2/alerts"};
+    static const char *const addresses[] = {"a:9093", "b:9093", "c:9093",
+                                            "d:9093", "e:9093", "f:9093"};
+    rig_add(&rig, addresses[0]);
+    for (unsigned i = 1; i < 6; i++) {
+        rig_target(&rig, addresses[i]);
+    }
+    rig_start(&rig);
+    rig_run(&rig, 1000);
+    rig_watch_log(&rig);
+    lock_take(&rig.notifier->lock);
+    for (unsigned i = 0; i < 6; i++) {
+        member_lose(rig.notifier->plan->items[0]->members.items[i], LOSS_QUEUE_FULL, i + 1);
+    }
+    lock_drop(&rig.notifier->lock);
+    rig_run(&rig, 10 * 1000);
+    char want[2048] = "";
+    for (unsigned i = 6; i-- > 2;) {
+        snprintf(want + strlen(want), sizeof want - strlen(want),
+                 DROPPED "%s queue_full=%u expired=0 not_enough_memory=0 more_held_back=%u\n",
+                 urls[i], i + 1, i == 2 ? 2 : 0);
+    }
+    expect_logged(&rig, "dropped", want);
+    rig_run(&rig, 10 * 1000);
+    expect_logged(&rig, "dropped",
+                  DROPPED B
+                  " queue_full=2 expired=0 not_enough_memory=0 more_held_back=0\n" DROPPED A
+                  " queue_full=1 expired=0 not_enough_memory=0 more_held_back=0\n");
+}
+
 /* --- reloads ---------------------------------------------------------------------------------- */
 
 static void
@@ -562,6 +639,8 @@ main(void)
         TEST(test_retry_after_is_waited_for),
         TEST(test_a_batch_has_as_many_alerts_as_configured),
         TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log),
+        TEST(test_the_log_names_who_was_not_told_and_why_every_ten_seconds),
+        TEST(test_of_many_that_were_not_told_the_log_names_those_that_lost_most_first),
         TEST(test_a_reload_keeps_queues_of_members_that_stay),
         TEST(test_a_reload_that_changes_nothing_disturbs_no_request),
         TEST(test_a_request_to_a_member_that_is_gone_is_given_up),

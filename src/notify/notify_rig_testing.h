@@ -5,6 +5,9 @@
 #ifndef NOTIFY_NOTIFY_RIG_TESTING_H
 #define NOTIFY_NOTIFY_RIG_TESTING_H
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "base/metric.h"
 #include "notify/notify_private.h"
 #include "notify/notify_testing.h"
@@ -55,6 +58,9 @@ struct rig {
     char last_body[RIG_LOG_BYTES];
     char last_headers[4096];
     char last_method[8];
+
+    int lines_fd; /* of the program's own log, once rig_watch_log() was called; 0: none */
+    char lines[RIG_LOG_BYTES];
 };
 
 /* What a test itself allocates does not fail. Returns what mem_fail_nth() is to be told after it.
@@ -284,6 +290,10 @@ static inline void
 rig_fini(struct rig *rig)
 {
     rig_end(rig);
+    if (rig->lines_fd > 0) {
+        log_to_fd(-1);
+        close(rig->lines_fd);
+    }
     alerting_free(&rig->alerting);
     sim_env_free(rig->sim);
 }
@@ -361,6 +371,34 @@ expect_members(struct rig *rig, const char *want)
     buf_put_u8(&text, 0);
     assert_string_equal((const char *)text.at, want);
     buf_fini(&text);
+}
+
+/* From here on expect_logged() sees what the program logs. */
+static inline void
+rig_watch_log(struct rig *rig)
+{
+    rig->lines_fd = memfd_create("log", MFD_CLOEXEC);
+    assert_true(rig->lines_fd > 0);
+    log_to_fd(rig->lines_fd);
+}
+
+/* Lines with this text in it, since it was called last, without their times. */
+static inline void
+expect_logged(struct rig *rig, const char *text, const char *want)
+{
+    char found[RIG_LOG_BYTES] = "";
+    ssize_t size = pread(rig->lines_fd, rig->lines, sizeof rig->lines - 1, 0);
+    assert_in_range(size, 0, sizeof rig->lines - 2);
+    rig->lines[size] = '\0';
+    assert_int_equal(ftruncate(rig->lines_fd, 0), 0);
+    assert_int_equal(lseek(rig->lines_fd, 0, SEEK_SET), 0);
+    for (char *line = strtok(rig->lines, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        const char *level = strstr(line, "level=");
+        if (strstr(line, text) == NULL || level == NULL) continue;
+        strcat(found, level);
+        strcat(found, "\n");
+    }
+    assert_string_equal(found, want);
 }
 
 static inline bool

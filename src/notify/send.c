@@ -79,7 +79,7 @@ queue_locked(struct alertmanager *a, const struct entry *entries, uint32_t count
         struct member *member = a->members.items[i];
         for (uint32_t k = 0; k < count; k++) {
             if (entries[k].told != NULL) member_put(member, entries[k].told);
-            member->dropped += entries[k].failed;
+            if (entries[k].failed) member_lose(member, LOSS_NO_MEMORY, 1);
         }
     }
 }
