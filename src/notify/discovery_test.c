@@ -386,6 +386,68 @@ test_members_that_stay_keep_their_queues_and_those_that_go_give_them_up(void **s
         &rig, "firekeep_notifications_sent_total{alertmanager=\"http://c:1/api/v2/alerts\"} 0\n");
 }
 
+#define NOBODY "level=warn msg=\"notify: Alertmanager has no members, alerts are not sent to it\" "
+#define BACK   "level=info msg=\"notify: Alertmanager has members again\" "
+
+static void
+test_alerts_for_an_alertmanager_without_members_are_one_line_and_its_end_another(void **state)
+{
+    (void)state;
+    rig_watch_log(&rig);
+    put_file("d/a.yml", "- targets: [a:1]\n");
+    rig_add(&rig, "other:9093");
+    use_files("d/a.yml");
+    for (int i = 0; i < 2; i++) {
+        put_file("d/a.yml", "[]\n");
+        rig_run(&rig, 60 * 1000);
+        expect_metric(&rig, "firekeep_notifications_alertmanagers_without_members 1\n");
+        expect_logged(&rig, "members", ""); /* no alert is lost yet */
+        rig_fire(&rig, "Down", 1);
+        rig_fire(&rig, "Up", 1);
+        rig_run(&rig, NOTIFY_LOOK_S * 1000 - 1);
+        expect_logged(&rig, "members", "");
+        rig_run(&rig, 1);
+        expect_logged(&rig, "members",
+                      NOBODY "line=2 alerts=2 dropped_targets=0 members_of_others=1\n");
+        rig_fire(&rig, "Down", 1);
+        rig_run(&rig, 60 * 1000);
+        expect_logged(&rig, "members", "");
+        put_file("d/a.yml", "- targets: [b:1, c:1]\n");
+        rig_run(&rig, 60 * 1000);
+        expect_logged(&rig, "members", BACK "line=2 members=2\n");
+        expect_metric(&rig, "firekeep_notifications_alertmanagers_without_members 0\n");
+    }
+}
+
+static void
+test_relabelling_that_drops_all_targets_is_told_with_their_number(void **state)
+{
+    (void)state;
+    rig_watch_log(&rig);
+    put_file("d/a.yml", "- targets: [a:1, b:1]\n");
+    rig_relabel(&rig, RELABEL_DROP, "__address__", ".*", "", "");
+    use_files("d/a.yml");
+    rig_fire(&rig, "Down", 1);
+    rig_run(&rig, 60 * 1000);
+    expect_logged(&rig, "members",
+                  NOBODY "line=2 alerts=1 dropped_targets=2 members_of_others=0\n");
+}
+
+static void
+test_members_that_are_found_a_moment_later_are_not_missed(void **state)
+{
+    (void)state;
+    rig_watch_log(&rig);
+    zone.records[0].target = "10.0.0.1";
+    zone.count = 1;
+    zone.after_ms = 5000;
+    use_names();
+    rig_fire(&rig, "Down", 1);
+    rig_run(&rig, 60 * 1000);
+    expect_hosts("10.0.0.1:9093 ");
+    expect_logged(&rig, "members", "");
+}
+
 static void
 test_a_reload_of_nothing_new_keeps_what_was_found(void **state)
 {
@@ -481,6 +543,9 @@ main(void)
         TEST(test_a_look_up_that_fails_keeps_members_and_an_empty_answer_does_not),
         TEST(test_a_name_is_asked_for_once_at_a_time_and_given_up_in_the_end),
         TEST(test_members_that_stay_keep_their_queues_and_those_that_go_give_them_up),
+        TEST(test_alerts_for_an_alertmanager_without_members_are_one_line_and_its_end_another),
+        TEST(test_relabelling_that_drops_all_targets_is_told_with_their_number),
+        TEST(test_members_that_are_found_a_moment_later_are_not_missed),
         TEST(test_a_reload_of_nothing_new_keeps_what_was_found),
         TEST(test_members_beyond_their_number_are_left_out),
         TEST(test_each_allocation_may_fail),

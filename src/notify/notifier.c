@@ -163,6 +163,16 @@ log_dropped(struct notifier *n, const struct plan *plan)
     }
 }
 
+static uint32_t
+count_members_locked(const struct plan *plan)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < plan->count; i++) {
+        count += plan->items[i]->members.count;
+    }
+    return count;
+}
+
 /* What discoveries have found becomes members. */
 static void
 renew_members(struct notifier *n, const struct plan *plan, struct alertmanager *a)
@@ -190,6 +200,42 @@ renew_members(struct notifier *n, const struct plan *plan, struct alertmanager *
     }
 }
 
+/*
+ * The log has a line when alerts are there for an Alertmanager and no member to be told, and one
+ * when there are members again. At the start, and while a name or a file changes, there may be none
+ * for a moment: that is no line. Returns when to look again.
+ */
+static int64_t
+watch_members(struct notifier *n, const struct plan *plan, uint32_t i)
+{
+    struct alertmanager *a = plan->items[i];
+    uint32_t line = plan->shared->alerting.items[i].line; /* a reload may have moved it */
+    int64_t now_ns = env_monotonic_ns(n->env);
+    lock_take(&n->lock);
+    uint32_t count = a->members.count, dropped = a->members.dropped_count;
+    if (count > 0) a->unaddressed = 0;
+    uint64_t alerts = a->unaddressed;
+    uint32_t others = count_members_locked(plan) - count;
+    lock_drop(&n->lock);
+    if (count > 0) {
+        if (a->is_told_empty) {
+            log_info("notify: Alertmanager has members again", KV("line", line),
+                     KV("members", count));
+        }
+        a->is_told_empty = false;
+        a->empty_since_ns = 0;
+        return INT64_MAX;
+    }
+    if (alerts == 0 || a->is_told_empty) return INT64_MAX;
+    if (a->empty_since_ns == 0) a->empty_since_ns = now_ns;
+    int64_t due_ns = a->empty_since_ns + NOTIFY_LOOK_S * NS_PER_S;
+    if (now_ns < due_ns) return due_ns;
+    a->is_told_empty = true;
+    log_warn("notify: Alertmanager has no members, alerts are not sent to it", KV("line", line),
+             KV("alerts", alerts), KV("dropped_targets", dropped), KV("members_of_others", others));
+    return INT64_MAX;
+}
+
 static int64_t
 least(int64_t a, int64_t b)
 {
@@ -209,6 +255,7 @@ do_what_is_due(struct notifier *n, struct plan *plan)
         struct alertmanager *a = plan->items[i];
         due_ns = least(due_ns, alertmanager_step(a));
         renew_members(n, plan, a);
+        due_ns = least(due_ns, watch_members(n, plan, i));
         due_ns = least(due_ns, requests_begin(n, plan, a));
     }
     log_dropped(n, plan);

@@ -15,6 +15,7 @@
 
 enum {
     NOTIFY_LOG_AGAIN_S = 10, /* a line of one kind comes again after this */
+    NOTIFY_LOOK_S = 10,      /* first looks for members have this long before they are missed */
     NOTIFY_ANSWER_BYTES_MAX = 16 * 1024,
 };
 

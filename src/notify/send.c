@@ -75,6 +75,9 @@ make_entry(struct sending *s, const struct relabel *relabel, struct bytes labels
 static void
 queue_locked(struct alertmanager *a, const struct entry *entries, uint32_t count)
 {
+    for (uint32_t k = 0; k < count && a->members.count == 0; k++) {
+        a->unaddressed += entries[k].told != NULL || entries[k].failed;
+    }
     for (uint32_t i = 0; i < a->members.count; i++) {
         struct member *member = a->members.items[i];
         for (uint32_t k = 0; k < count; k++) {

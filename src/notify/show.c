@@ -76,6 +76,10 @@ static const struct metric_family discovered_family = {
     "firekeep_notifications_alertmanagers_discovered",
     "The number of alertmanagers discovered and active.", METRIC_KIND_GAUGE};
 
+static const struct metric_family empty_family = {
+    "firekeep_notifications_alertmanagers_without_members",
+    "Alertmanagers of the configuration that have no members.", METRIC_KIND_GAUGE};
+
 struct sums {
     uint64_t sent, errors, dropped, queued;
     struct metric_histogram latency;
@@ -143,11 +147,12 @@ void
 notifier_collect(struct metric_sink *sink, void *notifier)
 {
     struct notifier *n = notifier;
-    uint32_t count = 0;
+    uint32_t count = 0, empty = 0;
     lock_take(&n->lock);
     for (uint32_t i = 0; i < n->plan->count; i++) {
         const struct members *members = &n->plan->items[i]->members;
         count += members->count;
+        empty += members->count == 0;
         for (uint32_t k = 0; k < members->count; k++) {
             collect_member_locked(sink, n->plan, i, members->items[k]);
         }
@@ -155,5 +160,6 @@ notifier_collect(struct metric_sink *sink, void *notifier)
     metric_put_u64(sink, &dropped_family, NULL, 0, n->dropped_gone);
     metric_put_u64(sink, &capacity_family, NULL, 0, n->plan->limits.queue_capacity);
     metric_put_u64(sink, &discovered_family, NULL, 0, count);
+    metric_put_u64(sink, &empty_family, NULL, 0, empty);
     lock_drop(&n->lock);
 }
