@@ -181,6 +181,44 @@ test_statuses_decide_what_becomes_of_an_alert(void **state)
 }
 
 static void
+test_a_redirect_or_a_web_page_names_the_settings_of_alertmanagers(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        const char *location, *body, *want;
+    } cases[] = {
+        {301, "https://a/am/api/v2/alerts?token=secret", NULL,
+         "reason=http_301 error=\"got a redirect to https://a/am/api/v2/alerts, which is not "
+         "followed: make scheme, path_prefix and targets those of its target\"\n"},
+        {307, NULL, "Temporary Redirect",
+         "reason=http_307 error=\"got a redirect, which is not followed: make scheme, "
+         "path_prefix and targets those of its target\"\n"},
+        {200, NULL, "<html>",
+         "reason=web_page error=\"got a web page instead of an API response: check scheme, "
+         "path_prefix and targets\"\n"},
+        {404, NULL, "page not found", "reason=http_404 error=\"page not found\"\n"},
+    };
+    rig_watch_log(&rig);
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char want[512] = "level=warn msg=\"notify: cannot send alerts to Alertmanager, retrying\" "
+                         "alertmanager=" A " ";
+        rig_begin_settings(&rig);
+        rig_start(&rig); /* without the failure of before */
+        rig_begin_settings(&rig);
+        rig_add(&rig, "a:9093");
+        rig_start(&rig);
+        rig_answer(&rig, A, 0, cases[i].status);
+        rig.location = cases[i].location;
+        rig.post_body = cases[i].body;
+        rig_fire(&rig, "Down", 1);
+        rig_settle(&rig);
+        strcat(want, cases[i].want);
+        expect_logged(&rig, "cannot send", want);
+    }
+}
+
+static void
 test_a_member_that_is_back_is_told_within_the_time_in_which_alerts_are_sent_again(void **state)
 {
     (void)state;
@@ -635,6 +673,7 @@ main(void)
         TEST(test_a_member_that_does_not_answer_delays_no_other),
         TEST(test_what_failed_is_told_later_in_its_newest_state),
         TEST(test_statuses_decide_what_becomes_of_an_alert),
+        TEST(test_a_redirect_or_a_web_page_names_the_settings_of_alertmanagers),
         TEST(test_a_member_that_is_back_is_told_within_the_time_in_which_alerts_are_sent_again),
         TEST(test_retry_after_is_waited_for),
         TEST(test_a_batch_has_as_many_alerts_as_configured),

@@ -50,6 +50,7 @@ struct rig {
     int64_t retry_after_ms;
     const char *body; /* of a GET */
     const char *content_type;
+    const char *location, *post_body; /* of a POST */
     unsigned tokens;
     char token[128];
 
@@ -101,6 +102,8 @@ rig_serve(void *context, struct fake_call *call)
         call->status = rig->answers[i].status;
     }
     call->retry_after_ms = rig->retry_after_ms;
+    call->wanted_is = rig->location;
+    call->answer = rig->post_body;
     if (strcmp(call->method, "GET") == 0) {
         call->answer = rig->body;
         call->wanted_is = rig->content_type;

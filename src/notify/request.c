@@ -6,6 +6,7 @@
 
 enum { BODY_BYTES_MAX = MEMBER_BODY_BYTES_MAX + TOLD_BYTES_MAX };
 
+static const char *const WANTED[] = {"Location", NULL};
 static const struct named_text HEADERS[] = {{"Content-Type", "application/json"}};
 
 static void
@@ -119,12 +120,30 @@ settle(struct request *r, const struct writer_step *step)
     request_free(r);
 }
 
+/* Members have no `url`, which is what others are told to correct. */
+static void
+name_settings(const struct http_call_answer *answer, struct writer_step *step)
+{
+    static const char settings[] = "scheme, path_prefix and targets";
+    if (answer->failure != HTTP_CALL_ANSWERED) return;
+    if (strcmp(step->reason, "web_page") == 0) {
+        snprintf(step->answer, sizeof step->answer,
+                 "got a web page instead of an API response: check %s", settings);
+    } else if (answer->status >= 300 && answer->status < 400) {
+        const char *to = answer->wanted[0]; /* its query may be a secret */
+        snprintf(step->answer, sizeof step->answer,
+                 "got a redirect%s%.*s, which is not followed: make %s those of its target",
+                 to[0] == '\0' ? "" : " to ", (int)strcspn(to, "?#"), to, settings);
+    }
+}
+
 static void
 answered(struct outside_call *call, const struct http_call_answer *answer)
 {
     struct request *r = (struct request *)call;
     struct writer_step step = {.next = WRITER_DONE};
     access_judge(r->of->access, r->generation, answer, &step);
+    name_settings(answer, &step);
     r->notifier->did_something = true;
     settle(r, &step);
 }
@@ -143,6 +162,7 @@ send_request(struct request *r)
         .headers = HEADERS,
         .header_count = 1,
         .body = buf_bytes(&r->body),
+        .wanted = WANTED,
         .answer_bytes_max = NOTIFY_ANSWER_BYTES_MAX,
     };
     r->began_ns = env_monotonic_ns(r->notifier->env);
