@@ -66,7 +66,7 @@ rule_edit_tell(const struct rule_editor *x, const struct rules_edit *edit, enum 
                log_often(&gate, env_monotonic_ns(x->env), 60 * NS_PER_S, &held_back)) {
         log_error("stored rules cannot be changed", KV("change", verbs[edit->verb]),
                   KV("tenant", edit->tenant), KV("namespace", edit->namespace),
-                  KV("error", why_text(why, e)), KV("more", held_back));
+                  KV("error", why_text(why, e)), KV("more_held_back", held_back));
     }
     stored_rules_note(x->stored, e == OK         ? STORED_EDIT_DONE
                                  : is_refusal(e) ? STORED_EDIT_REFUSED

@@ -321,7 +321,8 @@ warn_often(struct http_server *server, struct log_gate *gate, int64_t now_ns, co
     uint64_t held_back;
     if (!log_often(gate, now_ns, LOG_NS, &held_back)) return;
     log_warn("http: connections refused", KV("cause", cause),
-             KV("connections_max", server->options.connections_max), KV("held_back", held_back));
+             KV("connections_max", server->options.connections_max),
+             KV("more_held_back", held_back));
 }
 
 static void
