@@ -440,6 +440,7 @@ END
 # Never evaluated here: what is measured of groups has to be shown of one.
 echo 'groups: [{name: yearly, interval: 1y, rules: [{record: one, expr: vector(1)}]}]' >"$work/rules.yml"
 echo "rule_files: ['$work/rules.yml']" >>"$work/firekeep.yml"
+echo "alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:1']}]}]}" >>"$work/firekeep.yml" # told nothing
 claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB \
     --web.max-decoded-bytes=1MiB --config.file="$work/firekeep.yml" || exit 1
 all_paths

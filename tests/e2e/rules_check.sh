@@ -233,8 +233,18 @@ prints() { # STATUS EXPECTED ARGUMENT...
     [[ $status == "$1" && $said == *"$2"* ]]
 }
 
+test_rules() { # TOOL
+    "$1" test rules tests/rules/firekeep_rules_test.yml
+}
+
 claim "the rules that come with Firekeep are right" prints 0 'SUCCESS: ' \
     rules --lint-fatal docs/firekeep.rules.yml
+claim "alerts about alerts come when they should" test_rules build/firekeep
+if [[ -x $promtool ]]; then
+    claim "promtool says so, too" test_rules "$promtool"
+else
+    skip "promtool says so, too" "tests/peers/fetch gets promtool"
+fi
 rules_of "$work/files"
 cd "$work/files" || exit 1
 printf 'web:\n  listen_address: 127.0.0.1:1\n' >rules
