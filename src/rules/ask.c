@@ -83,7 +83,8 @@ give_samples(struct promql_result *result, enum err (*each)(void *, const struct
     enum err e = OK;
     while (e == OK && promql_next_series(result, &sample.labels)) {
         if (!asked_point(result, &point)) continue;
-        sample.value = point.histogram == NULL ? double_bits(point.value) : 0;
+        sample.value = double_bits(point.value);
+        sample.histogram = point.histogram;
         e = each(to, &sample);
     }
     return e;

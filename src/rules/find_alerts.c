@@ -110,6 +110,7 @@ find_alert(struct expanding *x, struct bytes metric, const struct promql_point *
     x->data.labels = labels;
     found->value_bits = point->histogram == NULL ? double_bits(point->value) : 0;
     x->data.value = found->value_bits;
+    x->data.histogram = point->histogram;
     e = expand_labels(x, metric, found);
     return e ? e : expand_annotations(x, found);
 }

@@ -116,10 +116,14 @@ def expression(r, histograms=True):
     return r.choice(HISTOGRAMS if histograms and which < 0.2 else FLOATS).replace("~", " ")
 
 
+# Without empty buckets of histograms: promtool's store adds some.
 TEXTS = ["", "text", "{{ $labels.j }}", "{{ $value }}", "{{ $value | humanize }}", "{{ .Labels.k }}-{{ $labels.j }}",
-         "{{ $externalLabels.el }}", "{{ $externalURL }}", "{{ printf \"%.2f\" $value }}", "{{ if gt $value 1.0 }}high{{ else }}low{{ end }}",
+         "{{ $externalLabels.el }}", "{{ $externalURL }}", "{{ if printf \"%T\" $value | eq \"float64\" }}{{ printf \"%.2f\" $value }}{{ end }}", "{{ if gt $value 1.0 }}high{{ else }}low{{ end }}",
          "{{ range query \"m\" | sortByLabel \"k\" }}x{{ end }}", "{{ $labels.nope }}", "{{ humanizeDuration $value }}",
-         "{{ query \"sum(m)\" | first | value }}", "{{ 1 | index }}", "é \"quoted\"\n"]
+         "{{ query \"sum(m)\" | first | value }}", "{{ 1 | index }}", "é \"quoted\"\n",
+         "{{ printf \"%s\" $value }}", "{{ $value.Count }} {{ $value.Sum }} {{ $value.Schema }}",
+         "{{ range query \"h\" | sortByLabel \"k\" | sortByLabel \"j\" }}{{ .Value }};{{ end }}", "{{ query \"sum(c)\" | first | value }}",
+         "{{ $value.ZeroCount }} {{ $value.ZeroThreshold }} {{ $value.CustomValues }}"]
 
 
 def texts(r, names, most):
@@ -131,12 +135,12 @@ def rules(r):
     for i in range(r.randint(1, 4)):
         if r.random() < 0.5:
             text = expression(r)
-            # Apart, so that no alert has a histogram as its value: docs/templates.md.
+            # Apart, so that what reads r0 finds floats.
             rule = {"record": ("hr%d" if text in ALL_HISTOGRAMS else "r%d") % r.randint(0, 2), "expr": text}
             if r.random() < 0.7:
                 rule["labels"] = {"rule": str(i)}
         else:
-            rule = {"alert": "A%d" % r.randint(0, 2), "expr": expression(r, False), "labels": texts(r, ["l", "s", "j", "alertname"], 2),
+            rule = {"alert": "A%d" % r.randint(0, 2), "expr": expression(r), "labels": texts(r, ["l", "s", "j", "alertname"], 2),
                     "annotations": texts(r, ["a", "b", "c d"], 3)}
             rule["labels"]["rule"] = str(i)
             for field in ("for", "keep_firing_for"):

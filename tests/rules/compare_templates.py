@@ -4,7 +4,7 @@
     compare_templates.py TEMPLATERUN PROMTOOL DIRECTORY COUNT [SEED]
 
 Expands each line of templates.txt and COUNT more: programs made at random, and lines that are changed at
-random places. TEMPLATERUN is our tool. PROMTOOL is that of Prometheus 3: an alert has a template in each
+random places; half of them for an alert whose value is a native histogram. TEMPLATERUN is our tool. PROMTOOL is that of Prometheus 3: an alert has a template in each
 annotation, `check rules` says which ones cannot be parsed, and `test rules` what the others become, since
 nothing is expected of them. DIRECTORY is for its files. Texts and sentences of errors have to be the same,
 but for addresses of pointers, and for what EXCUSED names. Prints each difference, and a last line with their
@@ -26,6 +26,15 @@ SERIES = [
     ("m", {"n": "y"}, "-2"),
     ("m", {"n": "x"}, "0.00001"),
 ]
+# Each is the value of an alert, and what `query "h"` finds.
+HISTOGRAMS = """{{schema:0 sum:-3.5 count:12.5 z_bucket:2 z_bucket_w:0.001 buckets:[1 0 2.5 4] offset:-1 n_buckets:[2 1] n_offset:1}}
+{{schema:-53 sum:4 count:7 custom_values:[1 2.5 10] buckets:[1 0 2 4]}}
+{{schema:-53 sum:NaN count:2 custom_values:[-1e-7 1e21] buckets:[2] offset:1}}
+{{sum:0 count:0}}
+{{schema:3 sum:Inf count:1e300 buckets:[1e300 0 0 0 5] counter_reset_hint:gauge}}
+{{schema:-4 sum:-1e-9 count:3 buckets:[1 2] offset:-3 n_buckets:[0 1] z_bucket_w:1e-128}}
+{{schema:8 sum:1 count:4 buckets:[1 1] offset:7 z_bucket:0.25 z_bucket_w:0.5 n_buckets:[1.75]}}
+{{schema:0 sum:-Inf count:4 buckets:[1 3] offset:1022}}""".split("\n")
 EXTERNAL = {"el": "ev", "region": "eu"}
 URL = "http://h:1/p%20q/x"
 # Ours, and why it may differ.
@@ -36,6 +45,7 @@ EXCUSED = [
     (r"range can't iterate over (UTC|Local)", "what is in a location"),
     (r"error calling (pathPrefix|externalURL): runtime error", "promtool has no URL for these"),
     (r"can't evaluate field (Append|Unmarshal|Gob|MarshalBinary)\w*", "methods that write"),
+    (r"\(\*histogram.FloatHistogram\)\(0x", "addresses of pointers"),
 ]
 SENTENCE_BYTES = 470  # ours are cut there
 
@@ -63,6 +73,7 @@ class Maker:
     def __init__(self, rng):
         self.rng = rng
         self.sane = 0.9
+        self.is_histogram = False  # the value of the alert
 
     def format(self):
         text = ""
@@ -103,6 +114,10 @@ class Maker:
     def number(self, depth):
         r = self.rng
         kind = r.random()
+        if self.is_histogram and r.random() < 0.4:
+            return r.choice(["$value.Count", ".Value.Sum", "$value.Schema", "$value.ZeroCount", "$value.ZeroThreshold", "(len $value.PositiveBuckets)",
+                             "(index $value.PositiveBuckets 1)", "$value.CounterResetHint", '(query "h" | first | value).Sum',
+                             "(len .Value.NegativeSpans)", "(index $value.PositiveSpans 0).Offset", "(index $value.CustomValues 0)"])
         if depth <= 0 or kind < 0.5:
             return r.choice(["0", "1", "3", "-7", "2.5", "1e6", "123456789", "0.00123", "1e-9", ".Value", "$value", "98765.4321", "1e15", "-1e21"])
         if kind < 0.6:
@@ -144,6 +159,9 @@ class Maker:
 
     def any(self, depth):
         r = self.rng
+        if self.is_histogram and r.random() < 0.3:
+            return r.choice(["$value", ".Value", '(query "h")', '(query "h" | first)', '(query "h" | first | value)', "$value.PositiveBuckets", "$value.NegativeSpans",
+                             "$value.CustomValues", "(index $value.PositiveSpans 0)", "$value.String", "(slice $value.PositiveBuckets 1)", "."])
         return r.choice([self.number, self.string, self.string, self.truth, lambda d: self.moment(d) if r.random() < 0.5 else self.number(d),
                          lambda d: self.result() if r.random() < 0.3 else r.choice(["$labels", "true", "nil", "$externalLabels"])])(depth)
 
@@ -207,6 +225,8 @@ class Maker:
             return self.delims("if " + self.pipeline(1)) + self.items(depth - 1) + middle + self.delims("end")
         if kind < 0.85:
             over = r.choice(["$labels", "(args 1 2)", '(sortByLabel "n" (query "m"))', "3", ".Labels", '(query "nosuch")', self.operand(1)])
+            if self.is_histogram and r.random() < 0.3:
+                over = r.choice(["$value.PositiveBuckets", ".Value.NegativeBuckets", "$value.PositiveSpans", "$value.CustomValues", '(query "h")', "$value"])
             names = r.choice(["", "$x := ", "$x, $y := ", "$x = ", ""])
             leave = r.choice(["", "", self.delims("break"), self.delims("if eq . 1") + self.delims("continue") + self.delims("end")])
             middle = r.choice(["", "", self.delims("else") + "none"])
@@ -252,12 +272,13 @@ def label_text(name, labels):
     return name + "{" + ",".join('%s="%s"' % pair for pair in labels.items()) + "}"
 
 
-def ask_ours(tool, texts):
+def ask_ours(tool, texts, histogram):
     name, labels, value = SERIES[0]
-    options = ["--value=" + value, "--url=" + URL, "--label=__name__=" + name]
+    options = ["--value=" + value, "--url=" + URL, "--label=__name__=" + ("subject" if histogram else name)]
     options += ["--label=%s=%s" % pair for pair in labels.items()]
     options += ["--external=%s=%s" % pair for pair in EXTERNAL.items()]
     options += ["--sample=%s=%s" % (",".join([n] + ["%s=%s" % p for p in l.items()]), v) for n, l, v in SERIES]
+    options += ["--histogram=" + histogram] if histogram else []
     run = subprocess.run([tool] + options, input=b"\0".join(t.encode() for t in texts) + b"\0", stdout=subprocess.PIPE, check=False)
     answers, rest = [], run.stdout
     while rest:
@@ -276,8 +297,8 @@ def limit_memory():
     resource.setrlimit(resource.RLIMIT_DATA, (4 << 30, 4 << 30))
 
 
-def write_rules(directory, texts):
-    rule = {"alert": "X", "expr": "up", "annotations": {"a%d" % i: t for i, t in texts}}
+def write_rules(directory, texts, histogram):
+    rule = {"alert": "X", "expr": "subject" if histogram else "up", "annotations": {"a%d" % i: t for i, t in texts}}
     with open(directory + "/rules.yml", "w", encoding="utf-8") as to:
         json.dump({"groups": [{"name": "g", "rules": [rule]}]}, to)
 
@@ -295,10 +316,10 @@ def unquoted(text):
     return re.sub(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)", one, text)
 
 
-def ask_theirs(promtool, directory, texts):
+def ask_theirs(promtool, directory, texts, histogram):
     """The same answers, by number; of what cannot be parsed first."""
     answers = {}
-    write_rules(directory, enumerate(texts))
+    write_rules(directory, enumerate(texts), histogram)
     run = subprocess.run([promtool, "check", "rules", "--lint=none", directory + "/rules.yml"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     said = run.stdout.decode("utf-8", "replace")
     for match in re.finditer(r'annotation "a(\d+)": (template: .*?)(?=\n[^\n]*annotation "a\d+": template|\s*\Z)', said, re.DOTALL):
@@ -306,8 +327,10 @@ def ask_theirs(promtool, directory, texts):
     left = [(i, t) for i, t in enumerate(texts) if i not in answers]
     if not left:
         return answers
-    write_rules(directory, left)
+    write_rules(directory, left, histogram)
     series = [{"series": label_text(n, l), "values": v + "x9"} for n, l, v in SERIES]
+    if histogram:
+        series += [{"series": label_text(name, l), "values": histogram + "x9"} for name, l in (("subject", SERIES[0][1]), ("h", {"n": "x"}))]
     test = {"interval": "1m", "external_labels": EXTERNAL, "external_url": URL, "input_series": series,
             "alert_rule_test": [{"eval_time": "2m", "alertname": "X", "exp_alerts": []}]}
     with open(directory + "/test.yml", "w", encoding="utf-8") as to:
@@ -337,19 +360,23 @@ def main():
     maker = Maker(random.Random(seed))
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates.txt"), encoding="utf-8") as lines:
         fixed = [line.rstrip("\n") for line in lines if line.strip()]
-    texts = list(fixed)
-    for _ in range(count):
-        made = maker.rng.random()
-        texts.append(maker.changed(maker.rng.choice(fixed)) if made < 0.25 else maker.changed(maker.program()) if made < 0.35 else maker.program())
+    batches = []
+    for histogram in [None] * len(HISTOGRAMS) + HISTOGRAMS:
+        maker.is_histogram = histogram is not None
+        texts = fixed if histogram or not batches else []
+        for _ in range(count // len(HISTOGRAMS) // 2):
+            made = maker.rng.random()
+            texts = texts + [maker.changed(maker.rng.choice(fixed)) if made < 0.25 else maker.changed(maker.program()) if made < 0.35 else maker.program()]
+        batches += [(histogram, texts[i:i + BATCH]) for i in range(0, len(texts), BATCH)]
     different = excused = failed = limited = 0
-    for begin in range(0, len(texts), BATCH):
-        batch = [t for t in texts[begin:begin + BATCH] if "\0" not in t and t]
-        ours = ask_ours(tool, batch)
+    for histogram, batch in batches:
+        batch = [t for t in batch if "\0" not in t and t]
+        ours = ask_ours(tool, batch, histogram)
         # What meets our limits may have the other one run for very long, and take all memory.
         limited += sum(a.startswith("limit ") for a in ours)
         batch = [t for t, a in zip(batch, ours) if not a.startswith("limit ")]
         ours = [a for a in ours if not a.startswith("limit ")]
-        theirs = ask_theirs(promtool, directory, batch)
+        theirs = ask_theirs(promtool, directory, batch, histogram)
         for i, text in enumerate(batch):
             answer = theirs.get(i, "(no answer)")
             failed += answer.startswith("input ")
@@ -357,13 +384,13 @@ def main():
                 continue
             # Our tool's query knows names only.
             names = re.findall(r'query\s*"([^"]*)"', text)
-            other = any(name not in ("up", "m", "nosuch") for name in names)
+            other = any(name not in ("up", "m", "nosuch", "h") for name in names)
             if other or any(re.search(pattern, ours[i] + answer) for pattern, _ in EXCUSED):
                 excused += 1
                 continue
             different += 1
-            print("template %r\n  theirs %r\n  ours   %r" % (text, answer[:700], ours[i][:700]))
-    print("%d of %d templates differ; %d of them fail in both, %d are excused, %d met limits" % (different, len(texts), failed, excused, limited))
+            print("template %r of %s\n  theirs %r\n  ours   %r" % (text, histogram, answer[:700], ours[i][:700]))
+    print("%d of %d templates differ; %d of them fail in both, %d are excused, %d met limits" % (different, sum(len(batch) for _, batch in batches), failed, excused, limited))
     return 1 if different else 0
 
 

@@ -11,6 +11,8 @@
  *     --external=NAME=VALUE one of $externalLabels
  *     --url=URL             $externalURL
  *     --value=NUMBER        $value; default: 0
+ *     --histogram=TEXT      $value instead, and a sample of the query h, as `test rules` takes it:
+ *                           {{schema:0 count:1 ...}}
  *     --time=MS             what `now` is; default: 0
  *     --sample=LABELS=NUMBER  what a query has, LABELS being NAME,NAME=VALUE,...: the first is the
  *                           metric's, by which `query` finds it
@@ -20,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "promql/notation/notation.h"
 #include "rules/template/template.h"
 #include "wire/number.h"
 
@@ -29,6 +32,7 @@ struct sample {
     struct bytes name;
     struct buf labels;
     uint64_t value;
+    const struct fhist *histogram;
 };
 
 struct setting {
@@ -37,6 +41,7 @@ struct setting {
     struct label labels[LIST_MAX], external[LIST_MAX];
     struct sample samples[LIST_MAX];
     unsigned sample_count;
+    struct arena arena; /* of the histogram */
     bool check;
 };
 
@@ -95,6 +100,29 @@ add_sample(struct setting *s, const char *text)
     if (labels_build(list, count, &limits, &sample->labels) != REJECT_NONE) give_up("bad labels");
 }
 
+/* TEXT */
+static void
+set_histogram(struct setting *s, const char *text)
+{
+    struct notation series;
+    struct buf all, error;
+    buf_init(&all, NULL, NOTATION_BYTES_MAX);
+    buf_init(&error, NULL, 1 << 16);
+    buf_printf(&all, "h %s", text);
+    if (notation_parse(buf_bytes(&all), 1, &s->arena, &series, &error) || series.item_count != 1) {
+        give_up("expected one histogram");
+    }
+    /* As one that others before it were equal to. */
+    struct fhist *h = fhist_keep(&s->arena, series.items[0].histogram);
+    if (h == NULL) give_up("not enough memory");
+    if (h->hint != RESET_GAUGE) h->hint = RESET_NO;
+    s->data.histogram = h;
+    add_sample(s, "h,n=x=0");
+    s->samples[s->sample_count - 1].histogram = s->data.histogram;
+    buf_fini(&error);
+    buf_fini(&all);
+}
+
 static enum err
 query(void *context, struct bytes expression,
       enum err (*each)(void *to, const struct template_sample *sample), void *to, struct why *why)
@@ -106,7 +134,8 @@ query(void *context, struct bytes expression,
     for (unsigned i = 0; i < s->sample_count; i++) {
         const struct sample *from = &s->samples[i];
         if (!bytes_equal(from->name, expression)) continue;
-        const struct template_sample sample = {buf_bytes(&from->labels), from->value};
+        const struct template_sample sample = {buf_bytes(&from->labels), from->value,
+                                               from->histogram};
         enum err e = each(to, &sample);
         if (e) return e;
     }
@@ -132,6 +161,8 @@ read_option(struct setting *s, const char *option)
         s->data.external_url = bytes_of_text(text);
     else if (bytes_equal_text(name, "--value"))
         s->data.value = number_of(text);
+    else if (bytes_equal_text(name, "--histogram"))
+        set_histogram(s, text);
     else if (bytes_equal_text(name, "--time"))
         s->data.time_ms = strtoll(text, NULL, 10);
     else if (bytes_equal_text(name, "--sample"))
@@ -164,6 +195,7 @@ main(int argc, char **argv)
     s.options = (struct template_options){.name = bytes_of_text("__alert_X"), .query = {query, &s}};
     s.data.labels = s.labels;
     s.data.external_labels = s.external;
+    arena_init(&s.arena, NULL, 0, 0);
     for (int i = 1; i < argc; i++) {
         read_option(&s, argv[i]);
     }
@@ -178,6 +210,7 @@ main(int argc, char **argv)
         at += size + 1;
     }
     buf_fini(&in);
+    arena_fini(&s.arena);
     for (unsigned i = 0; i < s.sample_count; i++) {
         buf_fini(&s.samples[i].labels);
     }

@@ -67,7 +67,7 @@ kind_of(const struct tmpl_value *v)
 {
     if (v->type == TMPL_INVALID) return 0;
     if (tmpl_is_map(v->type)) return 1;
-    if (v->type == TMPL_TYPE_RESULT || v->type == TMPL_TYPE_BYTES) return 2;
+    if (tmpl_is_slice(v->type)) return 2;
     return tmpl_is_pointer(v->type) ? 3 : 4;
 }
 
@@ -98,6 +98,10 @@ is_same(const struct tmpl_value *a, const struct tmpl_value *b)
     switch (a->type) {
     case TMPL_TYPE_SAMPLE:
         return a->sample == b->sample;
+    case TMPL_TYPE_HISTOGRAM:
+        return a->histogram == b->histogram;
+    case TMPL_TYPE_SPAN:
+        return a->span.offset == b->span.offset && a->span.length == b->span.length;
     case TMPL_TYPE_TIME_POINTER:
         return a->time_at == b->time_at;
     case TMPL_TYPE_DURATION_POINTER:
@@ -263,11 +267,8 @@ index_list(struct tmpl_run *run, const struct tmpl_value *item, const struct tmp
         const char *kind = tmpl_is_string(item->type) ? "string" : "slice";
         return run_fail(run, "reflect: %s index out of range", kind);
     }
-    if (item->type == TMPL_TYPE_RESULT) {
-        *ret = (struct tmpl_value){.type = TMPL_TYPE_SAMPLE, .sample = item->result.samples[i]};
-    } else {
-        *ret = tmpl_of_integer(TMPL_TYPE_UINT8, item->text.at[i]);
-    }
+    *ret = tmpl_is_slice(item->type) ? tmpl_element(item, i)
+                                     : tmpl_of_integer(TMPL_TYPE_UINT8, item->text.at[i]);
     return true;
 }
 
@@ -315,7 +316,7 @@ slice(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struc
     if (item.type == TMPL_INVALID) return run_fail(run, "slice of untyped nil");
     if (count > 4) return run_fail(run, "too many slice indexes: %u", count - 1);
     if (is_text && count == 4) return run_fail(run, "cannot 3-index slice a string");
-    if (!is_text && !is_result && item.type != TMPL_TYPE_BYTES) {
+    if (!is_text && !tmpl_is_slice(item.type)) {
         return run_fail(run, "can't slice item of type %s", tmpl_type_name(item.type));
     }
     int64_t most = is_result ? item.result.capacity : at[1];
@@ -335,6 +336,12 @@ slice(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count, struc
         if (item.result.samples != NULL) item.result.samples += at[0];
         item.result.count = (uint32_t)(at[1] - at[0]);
         item.result.capacity = (uint32_t)(at[2] - at[0]);
+    } else if (item.type == TMPL_TYPE_FLOATS) {
+        if (item.floats.at != NULL) item.floats.at += at[0];
+        item.floats.count = (uint32_t)(at[1] - at[0]);
+    } else if (item.type == TMPL_TYPE_SPANS) {
+        if (item.spans.at != NULL) item.spans.at += at[0];
+        item.spans.count = (uint32_t)(at[1] - at[0]);
     } else if (item.text.size > 0) {
         item.text = bytes_of(item.text.at + at[0], (size_t)(at[1] - at[0]));
     }

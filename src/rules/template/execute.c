@@ -90,11 +90,8 @@ element_at(const struct tmpl_value *of, int64_t i, struct tmpl_value *ret_index,
            struct tmpl_value *ret_element)
 {
     *ret_index = tmpl_of_integer(TMPL_TYPE_INT, i);
-    if (of->type == TMPL_TYPE_RESULT) {
-        *ret_element =
-            (struct tmpl_value){.type = TMPL_TYPE_SAMPLE, .sample = of->result.samples[i]};
-    } else if (of->type == TMPL_TYPE_BYTES) {
-        *ret_element = tmpl_of_integer(TMPL_TYPE_UINT8, of->text.at[i]);
+    if (tmpl_is_slice(of->type)) {
+        *ret_element = tmpl_element(of, i);
     } else if (tmpl_is_map(of->type)) {
         *ret_index = tmpl_of_text(of->map->entries[i].key);
         *ret_element = of->map->entries[i].value;
@@ -110,8 +107,7 @@ rounds_of(struct tmpl_run *run, const struct tmpl_node *pipe, const struct tmpl_
           int64_t *ret)
 {
     bool counts = tmpl_is_integer(of->type) || tmpl_is_unsigned(of->type);
-    bool lists =
-        tmpl_is_map(of->type) || of->type == TMPL_TYPE_RESULT || of->type == TMPL_TYPE_BYTES;
+    bool lists = tmpl_is_map(of->type) || tmpl_is_slice(of->type);
     *ret = counts ? of->integer : lists ? tmpl_length(of) : 0;
     if (lists || of->type == TMPL_INVALID) return true;
     if (counts && pipe->pipe.variables.count < 2) return true;

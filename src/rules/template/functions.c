@@ -52,8 +52,8 @@ gather_sample(struct gathering *g, const struct template_sample *from)
     if (sample == NULL || samples == NULL) return run_no_memory(run);
     g->samples = samples;
     samples[g->count++] = sample;
-    sample->value = bits_double(from->value);
-    return run_spend(run, from->labels.size) && copy_labels(run, from->labels, &sample->labels);
+    return run_value(run, from->value, from->histogram, &sample->value) &&
+           run_spend(run, from->labels.size) && copy_labels(run, from->labels, &sample->labels);
 }
 
 static enum err
@@ -104,8 +104,7 @@ FUNCTION(value)
 {
     (void)count;
     if (args[0].is_nil) return fail_nil_pointer(run);
-    *ret = tmpl_of_float(args[0].sample->value);
-    ret->is_interface = true;
+    *ret = args[0].sample->value;
     return true;
 }
 

@@ -1,6 +1,7 @@
 /*
- * methods.c - the methods of Go's time.Time, time.Duration, time.Month, time.Weekday and
- * *time.Location: see run.h. The first argument is what they are called on.
+ * methods.c - the methods of Go's time.Time, time.Duration, time.Month, time.Weekday,
+ * *time.Location and, of those of Prometheus' histograms, String(): see run.h. The first argument
+ * is what they are called on.
  *
  * Those that write into what they are called on, or into a list of bytes, are not there: no
  * template has anything to do with them.
@@ -386,6 +387,14 @@ METHOD(weekday_string)
     return run_take_text(run, TMPL_TYPE_STRING, ret);
 }
 
+METHOD(histogram_string)
+{
+    (void)count;
+    buf_clear(&run->text);
+    fhist_print(args[0].histogram->h, &run->text);
+    return run_take_text(run, TMPL_TYPE_STRING, ret);
+}
+
 METHOD(location_string)
 {
     (void)run, (void)count;
@@ -462,6 +471,8 @@ static const struct tmpl_function of_month[] = {{.name = "String", .call = month
 static const struct tmpl_function of_weekday[] = {{.name = "String", .call = weekday_string}};
 static const struct tmpl_function of_location[] = {{.name = "String", .call = location_string}};
 
+static const struct tmpl_function of_histogram[] = {{.name = "String", .call = histogram_string}};
+
 #define FIND(list) tmpl_find_in(list, sizeof list / sizeof *list, name)
 
 const struct tmpl_function *
@@ -478,6 +489,8 @@ tmpl_method_find(enum tmpl_type type, struct bytes name)
         return FIND(of_weekday);
     case TMPL_TYPE_LOCATION:
         return FIND(of_location);
+    case TMPL_TYPE_HISTOGRAM_STRUCT:
+        return FIND(of_histogram);
     default:
         return NULL;
     }

@@ -83,6 +83,8 @@ bool run_spend_ns(struct tmpl_run *run, uint64_t ns);
 struct bytes run_copy(struct tmpl_run *run, struct bytes text);
 /* A value of what is in run->text. */
 bool run_take_text(struct tmpl_run *run, enum tmpl_type type, struct tmpl_value *ret);
+/* $value, or that of a sample: of the bits, or of the histogram, which is copied. */
+bool run_value(struct tmpl_run *run, uint64_t bits, const struct fhist *h, struct tmpl_value *ret);
 /* In double quotes, for a message; its end is cut. */
 struct bytes run_quoted(struct tmpl_run *run, struct bytes text);
 

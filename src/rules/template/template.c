@@ -71,8 +71,8 @@ take_data(struct tmpl_run *run, const struct template_data *data)
     run->data = data;
     run->root.external_url = data->external_url;
     if (data->external_url.size == 0) run->root.external_url = bytes_of("", 0);
-    run->root.value = bits_double(data->value);
-    return map_of(run, data->labels, data->label_count, &run->root.labels) &&
+    return run_value(run, data->value, data->histogram, &run->root.value) &&
+           map_of(run, data->labels, data->label_count, &run->root.labels) &&
            map_of(run, data->external_labels, data->external_count, &run->root.external_labels);
 }
 

@@ -18,6 +18,8 @@
 #include "base/buf.h"
 #include "model/labels.h"
 
+struct fhist;
+
 enum {
     TEMPLATE_TEXT_BYTES_MAX = 64 << 10,   /* of one text */
     TEMPLATE_OUTPUT_BYTES_MAX = 64 << 10, /* of what comes of it, and of any text on the way */
@@ -29,6 +31,7 @@ enum {
 struct template_sample {
     struct bytes labels; /* encoded as model/labels.h says, the metric's name among them */
     uint64_t value;      /* bits of the double */
+    const struct fhist *histogram; /* instead of it; NULL: there is none */
 };
 
 /*
@@ -50,7 +53,8 @@ struct template_data {
     uint32_t external_count;
     struct bytes external_url; /* for $externalURL, externalURL and pathPrefix; valid, or empty */
     uint64_t value;            /* bits of the double, for $value */
-    int64_t time_ms;           /* of the evaluation, for `now` */
+    const struct fhist *histogram; /* instead of it; NULL: there is none */
+    int64_t time_ms;               /* of the evaluation, for `now` */
 };
 
 struct template_options {

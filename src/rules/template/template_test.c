@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "promql/histogram/fhist.h"
 #include "rules/template/template.h"
 
 /* What Prometheus 3.5 makes of these was found by tests/rules/compare_templates.py. */
@@ -24,6 +25,20 @@ static const struct label alert_labels[] = {
 static const struct label external_labels[] = {
     {{(const uint8_t *)"el", 2}, {(const uint8_t *)"ev", 2}}};
 
+static int32_t positive_indexes[] = {-1, 0, 2}, negative_indexes[] = {1};
+static double positive_counts[] = {1, 0, 2.5}, negative_counts[] = {3};
+static const struct fhist histogram = {
+    .hint = RESET_NO,
+    .zero_threshold = 0.001,
+    .zero_count = 2,
+    .count = 8.5,
+    .sum = -0.5,
+    .positive = {positive_indexes, positive_counts, NULL, 3, 3},
+    .negative = {negative_indexes, negative_counts, NULL, 1, 1},
+};
+/* Of $value and what queries find; NULL: these are floats. */
+static const struct fhist *value_histogram;
+
 static struct template_data
 data_of_alert(void)
 {
@@ -33,6 +48,7 @@ data_of_alert(void)
                                   .external_count = 1,
                                   .external_url = bytes_of_text("http://h:1/p%20q/x"),
                                   .value = double_bits(42.5),
+                                  .histogram = value_histogram,
                                   .time_ms = 1435065584128};
 }
 
@@ -49,7 +65,7 @@ query(void *context, struct bytes expression,
     if (!bytes_equal_text(expression, "up")) return why_set(why, ERR_INPUT, "parse error");
     for (unsigned i = 0; i < 2; i++) {
         const struct template_sample sample = {bytes_of(names[i], sizeof names[i]),
-                                               double_bits(i + 1.0)};
+                                               double_bits(i + 1.0), value_histogram};
         enum err e = each(to, &sample);
         if (e) return e;
     }
@@ -384,6 +400,54 @@ test_hostile_templates_meet_limits(void **state)
     buf_fini(&to);
 }
 
+/* Tests begin with floats. */
+static int
+teardown_histogram(void **state)
+{
+    (void)state;
+    value_histogram = NULL;
+    return 0;
+}
+
+#define H "{count:8.5, sum:-0.5, [-2,-1):3, [-0.001,0.001]:2, (0.25,0.5]:1, (2,4]:2.5}"
+
+static void
+test_native_histograms_are_printed_and_have_fields(void **state)
+{
+    static const struct expected cases[] = {
+        {"{{ $value }} {{ .Value }} {{ $value.String }}", H " " H " " H},
+        {"{{ printf \"%v %s %.9s %T\" $value $value $value $value }}",
+         H " " H " {count:8. *histogram.FloatHistogram"},
+        {"{{ query \"up\" | first | value }} {{ (query \"up\" | first).Value.Sum }}", H " -0.5"},
+        {"{{ range query \"up\" }}{{ .Value.Count }};{{ end }}", "8.5;8.5;"},
+        {"{{ $value.Count | humanize }} {{ $value.ZeroCount }} {{ $value.ZeroThreshold }}",
+         "8.5 2 0.001"},
+        {"{{ $value.Schema }} {{ $value.CounterResetHint }} {{ $value.PositiveSpans }} "
+         "{{ $value.PositiveBuckets }} {{ $value.NegativeSpans }} {{ $value.NegativeBuckets }} "
+         "{{ $value.CustomValues }}",
+         "0 2 [{-1 2} {1 1}] [1 0 2.5] [{1 1}] [3] []"},
+        {"{{ printf \"%d\" $value }}",
+         "&{2 0 %!d(float64=0.001) %!d(float64=2) %!d(float64=8.5) %!d(float64=-0.5) [{-1 2} {1 "
+         "1}] "
+         "[{1 1}] [%!d(float64=1) %!d(float64=0) %!d(float64=2.5)] [%!d(float64=3)] []}"},
+    };
+    static const struct expected wrong[] = {
+        {"{{ humanize $value }}",
+         "at <humanize $value>: error calling humanize: can't convert *histogram.FloatHistogram to "
+         "float"},
+        {"{{ gt $value 1.0 }}",
+         "at <gt $value 1.0>: error calling gt: invalid type for comparison"},
+    };
+    (void)state;
+    value_histogram = &histogram;
+    CHECK_EXPANDED(cases);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        check_refused(&wrong[i], 1, ERR_INPUT,
+                      "error executing template __alert_X: template: __alert_X:1:115: executing "
+                      "\"__alert_X\" ");
+    }
+}
+
 static void
 test_each_allocation_may_fail(void **state)
 {
@@ -408,9 +472,11 @@ test_each_allocation_may_fail(void **state)
         "{{ 1.Foo }}",
         "{{ (1).Foo }}",
         "{{ eq $labels . }}",
+        "{{ query \"up\" }}{{ printf \"%q\" $value }}",
     };
     (void)state;
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        value_histogram = i + 1 == sizeof texts / sizeof *texts ? &histogram : NULL;
         struct budget budget;
         struct buf to;
         struct why why;
@@ -460,7 +526,9 @@ main(void)
         cmocka_unit_test(test_sentences_of_the_parser_are_those_of_prometheus),
         cmocka_unit_test(test_a_check_parses_and_does_not_execute),
         cmocka_unit_test(test_hostile_templates_meet_limits),
-        cmocka_unit_test(test_each_allocation_may_fail),
+        cmocka_unit_test_teardown(test_native_histograms_are_printed_and_have_fields,
+                                  teardown_histogram),
+        cmocka_unit_test_teardown(test_each_allocation_may_fail, teardown_histogram),
         cmocka_unit_test(test_a_small_budget_is_no_limit_of_the_template),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,8 +13,12 @@ tmpl_type_name(enum tmpl_type type)
         return "int";
     case TMPL_TYPE_INT64:
         return "int64";
+    case TMPL_TYPE_INT32:
+        return "int32";
     case TMPL_TYPE_UINT8:
         return "uint8";
+    case TMPL_TYPE_UINT32:
+        return "uint32";
     case TMPL_TYPE_UINT64:
         return "uint64";
     case TMPL_TYPE_FLOAT:
@@ -49,6 +53,18 @@ tmpl_type_name(enum tmpl_type type)
         return "*template.sample";
     case TMPL_TYPE_SAMPLE_STRUCT:
         return "template.sample";
+    case TMPL_TYPE_HISTOGRAM:
+        return "*histogram.FloatHistogram";
+    case TMPL_TYPE_HISTOGRAM_STRUCT:
+        return "histogram.FloatHistogram";
+    case TMPL_TYPE_HINT:
+        return "histogram.CounterResetHint";
+    case TMPL_TYPE_SPAN:
+        return "histogram.Span";
+    case TMPL_TYPE_SPANS:
+        return "[]histogram.Span";
+    case TMPL_TYPE_FLOATS:
+        return "[]float64";
     case TMPL_TYPE_DATA:
         return "struct { Labels map[string]string; ExternalLabels map[string]string; "
                "ExternalURL string; Value interface {} }";
@@ -72,6 +88,8 @@ tmpl_pointed_to(struct tmpl_value v)
     if (v.is_nil) return v;
     if (v.type == TMPL_TYPE_SAMPLE) {
         v.type = TMPL_TYPE_SAMPLE_STRUCT;
+    } else if (v.type == TMPL_TYPE_HISTOGRAM) {
+        v.type = TMPL_TYPE_HISTOGRAM_STRUCT;
     } else if (v.type == TMPL_TYPE_TIME_POINTER) {
         v = tmpl_of_time(*v.time_at);
     } else if (v.type == TMPL_TYPE_DURATION_POINTER) {
@@ -93,8 +111,27 @@ tmpl_length(const struct tmpl_value *v)
         return v->is_nil ? 0 : v->map->count;
     case TMPL_TYPE_RESULT:
         return v->is_nil ? 0 : v->result.count;
+    case TMPL_TYPE_FLOATS:
+        return v->floats.count;
+    case TMPL_TYPE_SPANS:
+        return v->spans.count;
     default:
         return -1;
+    }
+}
+
+struct tmpl_value
+tmpl_element(const struct tmpl_value *slice, int64_t i)
+{
+    switch (slice->type) {
+    case TMPL_TYPE_RESULT:
+        return (struct tmpl_value){.type = TMPL_TYPE_SAMPLE, .sample = slice->result.samples[i]};
+    case TMPL_TYPE_FLOATS:
+        return tmpl_of_float(slice->floats.at[i]);
+    case TMPL_TYPE_SPANS:
+        return (struct tmpl_value){.type = TMPL_TYPE_SPAN, .span = slice->spans.at[i]};
+    default:
+        return tmpl_of_integer(TMPL_TYPE_UINT8, slice->text.at[i]);
     }
 }
 
@@ -151,8 +188,7 @@ data_field(const struct tmpl_root *root, unsigned index, const char **ret_name,
         *ret = tmpl_of_text(root->external_url);
         break;
     default:
-        *ret = tmpl_of_float(root->value);
-        ret->is_interface = true;
+        *ret = root->value;
     }
     return true;
 }
@@ -175,16 +211,63 @@ time_field(const struct tmpl_time *t, unsigned index, const char **ret_name, str
     return true;
 }
 
+static struct tmpl_value
+floats_of(const double *at, uint32_t count)
+{
+    return (struct tmpl_value){
+        .type = TMPL_TYPE_FLOATS, .is_nil = count == 0, .floats = {at, count}};
+}
+
+static bool
+histogram_field(const struct tmpl_histogram *histogram, unsigned index, const char **ret_name,
+                struct tmpl_value *ret)
+{
+    const struct fhist *h = histogram->h;
+    const struct {
+        const char *name;
+        struct tmpl_value value;
+    } fields[] = {
+        {"CounterResetHint", tmpl_of_integer(TMPL_TYPE_HINT, h->hint)},
+        {"Schema", tmpl_of_integer(TMPL_TYPE_INT32, h->schema)},
+        {"ZeroThreshold", tmpl_of_float(h->zero_threshold)},
+        {"ZeroCount", tmpl_of_float(h->zero_count)},
+        {"Count", tmpl_of_float(h->count)},
+        {"Sum", tmpl_of_float(h->sum)},
+        {"PositiveSpans", histogram->positive_spans},
+        {"NegativeSpans", histogram->negative_spans},
+        {"PositiveBuckets", floats_of(h->positive.counts, h->positive.count)},
+        {"NegativeBuckets", floats_of(h->negative.counts, h->negative.count)},
+        {"CustomValues", floats_of(h->bounds, h->bound_count)},
+    };
+    if (index >= sizeof fields / sizeof *fields) return false;
+    *ret_name = fields[index].name;
+    *ret = fields[index].value;
+    return true;
+}
+
+static bool
+span_field(struct tmpl_span span, unsigned index, const char **ret_name, struct tmpl_value *ret)
+{
+    if (index > 1) return false;
+    *ret_name = index == 0 ? "Offset" : "Length";
+    *ret = index == 0 ? tmpl_of_integer(TMPL_TYPE_INT32, span.offset)
+                      : tmpl_of_integer(TMPL_TYPE_UINT32, span.length);
+    return true;
+}
+
 bool
 tmpl_field_at(const struct tmpl_value *v, unsigned index, const char **ret_name,
               struct tmpl_value *ret)
 {
     if (v->type == TMPL_TYPE_DATA) return data_field(v->root, index, ret_name, ret);
+    if (v->type == TMPL_TYPE_HISTOGRAM_STRUCT) {
+        return histogram_field(v->histogram, index, ret_name, ret);
+    }
+    if (v->type == TMPL_TYPE_SPAN) return span_field(v->span, index, ret_name, ret);
     if (v->type == TMPL_TYPE_TIME) return time_field(&v->time, index, ret_name, ret);
     if (v->type != TMPL_TYPE_SAMPLE_STRUCT || index > 1) return false;
     *ret_name = index == 0 ? "Labels" : "Value";
-    *ret = index == 0 ? tmpl_of_labels(&v->sample->labels) : tmpl_of_float(v->sample->value);
-    ret->is_interface = index == 1;
+    *ret = index == 0 ? tmpl_of_labels(&v->sample->labels) : v->sample->value;
     return true;
 }
 

@@ -5,14 +5,17 @@
 #ifndef RULES_TEMPLATE_VALUE_H
 #define RULES_TEMPLATE_VALUE_H
 
+#include "promql/histogram/fhist.h"
 #include "rules/template/moment.h"
 
 enum tmpl_type {
     TMPL_INVALID, /* nothing at all */
     TMPL_TYPE_BOOL,
     TMPL_TYPE_INT,
+    TMPL_TYPE_INT32,
     TMPL_TYPE_INT64,
     TMPL_TYPE_UINT8,
+    TMPL_TYPE_UINT32,
     TMPL_TYPE_UINT64,
     TMPL_TYPE_FLOAT,
     TMPL_TYPE_STRING,
@@ -30,10 +33,22 @@ enum tmpl_type {
     TMPL_TYPE_RESULT, /* of a query */
     TMPL_TYPE_SAMPLE, /* a pointer to one */
     TMPL_TYPE_SAMPLE_STRUCT,
+    TMPL_TYPE_HISTOGRAM, /* a pointer to one */
+    TMPL_TYPE_HISTOGRAM_STRUCT,
+    TMPL_TYPE_HINT, /* of a histogram: whether a counter was reset */
+    TMPL_TYPE_SPAN, /* a run of buckets */
+    TMPL_TYPE_SPANS,
+    TMPL_TYPE_FLOATS,
     TMPL_TYPE_DATA, /* the dot at the beginning */
     /* Only of parameters. */
     TMPL_TYPE_ANY,     /* interface {} */
     TMPL_TYPE_REFLECT, /* any value, as it is */
+};
+
+/* A run of buckets: how many are left out before it, of the first one its index; and its length. */
+struct tmpl_span {
+    int32_t offset;
+    uint32_t length;
 };
 
 struct tmpl_value {
@@ -43,7 +58,7 @@ struct tmpl_value {
     bool is_nil; /* of pointers and slices */
     union {
         bool truth;
-        int64_t integer; /* INT to UINT64, MONTH, WEEKDAY, DURATION */
+        int64_t integer; /* INT to UINT64, HINT, MONTH, WEEKDAY, DURATION */
         double number;
         struct bytes text; /* STRING, HTML, BYTES */
         struct tmpl_time time;
@@ -52,7 +67,17 @@ struct tmpl_value {
         bool location_is_local;
         const struct tmpl_map *map;
         const struct tmpl_sample *sample;
+        const struct tmpl_histogram *histogram;
         const struct tmpl_root *root;
+        struct tmpl_span span;
+        struct {
+            const struct tmpl_span *at;
+            uint32_t count;
+        } spans;
+        struct {
+            const double *at;
+            uint32_t count;
+        } floats;
         struct {
             const struct tmpl_sample **samples;
             uint32_t count;
@@ -73,9 +98,14 @@ struct tmpl_map {
     uint32_t depth; /* of maps in it */
 };
 
+struct tmpl_histogram {
+    const struct fhist *h;
+    struct tmpl_value positive_spans, negative_spans;
+};
+
 struct tmpl_sample {
     struct tmpl_map labels;
-    double value;
+    struct tmpl_value value; /* FLOAT or HISTOGRAM, in an interface {} */
 };
 
 /* Of TMPL_TYPE_DATA. */
@@ -83,7 +113,7 @@ struct tmpl_root {
     struct tmpl_map labels;
     struct tmpl_map external_labels;
     struct bytes external_url;
-    double value;
+    struct tmpl_value value; /* as that of a sample */
 };
 
 /* Go's name of a type; of the dot's, all of its fields. */
@@ -100,14 +130,15 @@ tmpl_is_string(enum tmpl_type type)
 static inline bool
 tmpl_is_integer(enum tmpl_type type)
 {
-    return type == TMPL_TYPE_INT || type == TMPL_TYPE_INT64 || type == TMPL_TYPE_MONTH ||
-           type == TMPL_TYPE_WEEKDAY || type == TMPL_TYPE_DURATION;
+    return type == TMPL_TYPE_INT || type == TMPL_TYPE_INT32 || type == TMPL_TYPE_INT64 ||
+           type == TMPL_TYPE_MONTH || type == TMPL_TYPE_WEEKDAY || type == TMPL_TYPE_DURATION;
 }
 
 static inline bool
 tmpl_is_unsigned(enum tmpl_type type)
 {
-    return type == TMPL_TYPE_UINT8 || type == TMPL_TYPE_UINT64;
+    return type == TMPL_TYPE_UINT8 || type == TMPL_TYPE_UINT32 || type == TMPL_TYPE_UINT64 ||
+           type == TMPL_TYPE_HINT;
 }
 
 static inline bool
@@ -117,18 +148,25 @@ tmpl_is_map(enum tmpl_type type)
 }
 
 static inline bool
+tmpl_is_slice(enum tmpl_type type)
+{
+    return type == TMPL_TYPE_RESULT || type == TMPL_TYPE_BYTES || type == TMPL_TYPE_FLOATS ||
+           type == TMPL_TYPE_SPANS;
+}
+
+static inline bool
 tmpl_is_pointer(enum tmpl_type type)
 {
     return type == TMPL_TYPE_DURATION_POINTER || type == TMPL_TYPE_TIME_POINTER ||
-           type == TMPL_TYPE_LOCATION || type == TMPL_TYPE_SAMPLE;
+           type == TMPL_TYPE_LOCATION || type == TMPL_TYPE_SAMPLE || type == TMPL_TYPE_HISTOGRAM;
 }
 
 /* May nil be given for it? */
 static inline bool
 tmpl_can_be_nil(enum tmpl_type type)
 {
-    return tmpl_is_pointer(type) || tmpl_is_map(type) || type == TMPL_TYPE_RESULT ||
-           type == TMPL_TYPE_BYTES || type == TMPL_TYPE_ANY || type == TMPL_TYPE_REFLECT;
+    return tmpl_is_pointer(type) || tmpl_is_map(type) || tmpl_is_slice(type) ||
+           type == TMPL_TYPE_ANY || type == TMPL_TYPE_REFLECT;
 }
 
 static inline struct tmpl_value
@@ -179,6 +217,8 @@ tmpl_concrete(struct tmpl_value v)
 struct tmpl_value tmpl_pointed_to(struct tmpl_value v);
 /* Elements, entries or bytes; -1: it has no length. */
 int64_t tmpl_length(const struct tmpl_value *v);
+/* Of what tmpl_is_slice(). */
+struct tmpl_value tmpl_element(const struct tmpl_value *slice, int64_t index);
 /* Of {{if}}. */
 bool tmpl_is_true(const struct tmpl_value *v);
 /* NULL: there is no such key. */

@@ -242,6 +242,10 @@ own_text(const struct tmpl_value *value, bool go, struct buf *to)
 {
     const struct tmpl_value pointed = tmpl_pointed_to(*value);
     if (value->is_nil) return false;
+    if (value->type == TMPL_TYPE_HISTOGRAM && !go) { /* only by a pointer */
+        fhist_print(value->histogram->h, to);
+        return true;
+    }
     if (go) {
         if (pointed.type != TMPL_TYPE_TIME) return false;
         tmpl_time_print_go(&pointed.time, to);
@@ -377,7 +381,7 @@ put_pointer(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb)
 }
 
 static void
-put_result(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, unsigned depth)
+put_slice(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, unsigned depth)
 {
     if (v->sharp_v) buf_put_text(v->to, tmpl_type_name(value->type));
     if (v->sharp_v && value->is_nil) {
@@ -385,12 +389,11 @@ put_result(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, un
         return;
     }
     buf_put_u8(v->to, v->sharp_v ? '{' : '[');
-    uint32_t count = value->is_nil ? 0 : value->result.count;
-    for (uint32_t i = 0; i < count && buf_error(v->to) == OK; i++) {
-        const struct tmpl_value sample = {.type = TMPL_TYPE_SAMPLE,
-                                          .sample = value->result.samples[i]};
-        put_between(v, i);
-        put_value(v, &sample, verb, depth + 1);
+    int64_t count = tmpl_length(value);
+    for (int64_t i = 0; i < count && buf_error(v->to) == OK; i++) {
+        const struct tmpl_value element = tmpl_element(value, i);
+        put_between(v, i > 0);
+        put_value(v, &element, verb, depth + 1);
     }
     buf_put_u8(v->to, v->sharp_v ? '}' : ']');
 }
@@ -400,7 +403,8 @@ static void
 put_pointed(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, unsigned depth)
 {
     const struct tmpl_value pointed = tmpl_pointed_to(*value);
-    bool is_struct = pointed.type == TMPL_TYPE_SAMPLE_STRUCT || pointed.type == TMPL_TYPE_TIME;
+    bool is_struct = pointed.type == TMPL_TYPE_SAMPLE_STRUCT || pointed.type == TMPL_TYPE_TIME ||
+                     pointed.type == TMPL_TYPE_HISTOGRAM_STRUCT;
     if (depth > 0 || value->is_nil || !is_struct) {
         put_pointer(v, value, verb);
         return;
@@ -434,6 +438,7 @@ put_value(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, uns
         put = tmpl_put_bool(v, value->truth, verb);
         break;
     case TMPL_TYPE_INT:
+    case TMPL_TYPE_INT32:
     case TMPL_TYPE_INT64:
     case TMPL_TYPE_MONTH:
     case TMPL_TYPE_WEEKDAY:
@@ -441,7 +446,9 @@ put_value(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, uns
         put = tmpl_put_integer(v, (uint64_t)value->integer, true, verb);
         break;
     case TMPL_TYPE_UINT8:
+    case TMPL_TYPE_UINT32:
     case TMPL_TYPE_UINT64:
+    case TMPL_TYPE_HINT:
         put = tmpl_put_integer(v, (uint64_t)value->integer, false, verb);
         break;
     case TMPL_TYPE_FLOAT:
@@ -459,14 +466,19 @@ put_value(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, uns
         put_map(v, value, verb, depth);
         break;
     case TMPL_TYPE_RESULT:
-        put_result(v, value, verb, depth);
+    case TMPL_TYPE_FLOATS:
+    case TMPL_TYPE_SPANS:
+        put_slice(v, value, verb, depth);
         break;
     case TMPL_TYPE_DATA:
     case TMPL_TYPE_SAMPLE_STRUCT:
+    case TMPL_TYPE_HISTOGRAM_STRUCT:
+    case TMPL_TYPE_SPAN:
     case TMPL_TYPE_TIME:
         put_struct(v, value, verb, depth);
         break;
     case TMPL_TYPE_SAMPLE:
+    case TMPL_TYPE_HISTOGRAM:
     case TMPL_TYPE_TIME_POINTER:
     case TMPL_TYPE_DURATION_POINTER:
     case TMPL_TYPE_LOCATION:
@@ -638,8 +650,8 @@ put_argument(struct format *f, int32_t verb)
         put_padded_text(v, "<nil>");
     else if (verb == 'T')
         tmpl_put_string(v, bytes_of_text(tmpl_type_name(arg->type)), 's');
-    else if (verb == 'p' && (tmpl_is_pointer(arg->type) || tmpl_is_map(arg->type) ||
-                             arg->type == TMPL_TYPE_RESULT || arg->type == TMPL_TYPE_BYTES))
+    else if (verb == 'p' &&
+             (tmpl_is_pointer(arg->type) || tmpl_is_map(arg->type) || tmpl_is_slice(arg->type)))
         put_pointer(v, arg, verb);
     else if (verb == 'p')
         put_wrong(v, arg, verb);
@@ -761,5 +773,5 @@ struct tmpl_value
 tmpl_printable(struct tmpl_value v)
 {
     if (v.type == TMPL_INVALID && !v.is_interface) return tmpl_of_text(bytes_of_text("<no value>"));
-    return tmpl_pointed_to(v);
+    return v.type == TMPL_TYPE_HISTOGRAM ? v : tmpl_pointed_to(v); /* its method is the pointer's */
 }
