@@ -617,8 +617,7 @@ static void
 tell_alerts(void *context, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
 {
     struct server *s = context;
-    (void)tenant; /* all tell the same Alertmanagers */
-    teller_tell(s->teller, alerts, count);
+    teller_tell(s->teller, tenant, alerts, count);
 }
 
 static enum err

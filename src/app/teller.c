@@ -73,13 +73,14 @@ teller_run(struct teller *t, struct why *why)
 }
 
 void
-teller_tell(struct teller *t, const struct rule_alert *alerts, uint32_t count)
+teller_tell(struct teller *t, struct bytes tenant, const struct rule_alert *alerts, uint32_t count)
 {
     struct notify_alert items[AT_ONCE];
     while (count > 0) {
         uint32_t n = count < AT_ONCE ? count : AT_ONCE;
         for (uint32_t i = 0; i < n; i++) {
             items[i] = (struct notify_alert){
+                .tenant = tenant,
                 .labels = alerts[i].labels,
                 .annotations = alerts[i].annotations,
                 .annotation_count = alerts[i].annotation_count,

@@ -26,7 +26,8 @@ MUST_CHECK enum err teller_prepare(struct teller *teller, const struct settings 
                                    struct notifier_change **ret_change, struct why *why);
 /* ERR_AGAIN, ERR_NOMEM: no thread. */
 MUST_CHECK enum err teller_run(struct teller *teller, struct why *why);
-void teller_tell(struct teller *teller, const struct rule_alert *alerts, uint32_t count);
+void teller_tell(struct teller *teller, struct bytes tenant, const struct rule_alert *alerts,
+                 uint32_t count);
 /* Waits some seconds at most for what is queued. NULL is fine, as for the next. */
 void teller_stop(struct teller *teller);
 void teller_free(struct teller *teller);

@@ -151,5 +151,9 @@ check_rules_against(const struct config_lists *file, const struct rule_settings 
     tell_alertmanagers(&file->alerting, alerting);
     struct alerting a = file->alerting, b = *alerting; /* what is done for all of them */
     a.count = b.count = 0;
+    struct alerting label_a = {.tenant_label = a.tenant_label};
+    struct alerting label_b = {.tenant_label = b.tenant_label};
+    if (!same_printed(&label_a, &label_b)) printf("tenant_label of alerts: changes\n");
+    a.tenant_label = b.tenant_label = NULL;
     if (!same_printed(&a, &b)) printf("alert_relabel_configs: changes\n");
 }

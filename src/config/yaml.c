@@ -31,6 +31,7 @@ static const struct {
     {"global", "external_labels"},
     {"alerting", "alertmanagers"},
     {"alerting", "alert_relabel_configs"},
+    {"alerting", "tenant_label"},
 };
 enum { OTHER_COUNT = sizeof others / sizeof *others };
 

@@ -75,6 +75,23 @@ test_external_labels_are_added_where_an_alert_has_none(void **state)
 }
 
 static void
+test_the_tenant_is_a_label_that_relabelling_sees(void **state)
+{
+    (void)state;
+    rig.alerting.tenant_label = "team";
+    rig_external(&rig, "team", "eu");
+    rig_add(&rig, "a:9093");
+    rig_alert_relabel(&rig, RELABEL_DROP, "team", "acme", "", "");
+    rig_add(&rig, "b:9093");
+    rig_start(&rig);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, B " Down:1\n");
+    assert_non_null(strstr(rig.last_body,
+                           "{\"alertname\":\"Down\",\"exported_team\":\"eu\",\"team\":\"acme\"}"));
+}
+
+static void
 test_alerts_are_relabelled_for_all_and_then_for_one(void **state)
 {
     (void)state;
@@ -667,6 +684,7 @@ main(void)
         TEST(test_each_member_of_each_alertmanager_is_told_once),
         TEST(test_a_request_says_what_it_is_and_has_a_path),
         TEST(test_external_labels_are_added_where_an_alert_has_none),
+        TEST(test_the_tenant_is_a_label_that_relabelling_sees),
         TEST(test_alerts_are_relabelled_for_all_and_then_for_one),
         TEST(test_targets_are_relabelled_and_those_dropped_are_shown),
         TEST(test_an_address_with_a_path_is_no_member),

@@ -27,6 +27,7 @@
 
 /* One alert as it is now. */
 struct notify_alert {
+    struct bytes tenant; /* of its rule */
     struct bytes labels; /* canonical, alertname among them; external labels are added here */
     const struct label *annotations; /* in any order */
     uint32_t annotation_count;

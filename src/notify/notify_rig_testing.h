@@ -355,6 +355,7 @@ rig_fire(struct rig *rig, const char *name, int64_t starts_ms)
     mem_fail_nth(left, false);
     one.labels = buf_bytes(&labels);
     one.expression = bytes_of_text("up == 0");
+    one.tenant = bytes_of_text("acme");
     notifier_send(rig->notifier, &one, 1);
     buf_fini(&labels);
 }

@@ -6,21 +6,19 @@
  * Should a reload come in between, all of them are queued once more, as the new plan says: what is
  * queued twice is one entry.
  */
-#include "base/array.h"
+#include "model/added_label.h"
 #include "model/relabel.h"
 #include "notify/notify_private.h"
 
-enum { SLICE = 64, LABELS_BYTES_MAX = 1 << 20, SCRATCH_BYTES_MAX = 8 << 20 };
+enum { SLICE = 64, SCRATCH_BYTES_MAX = 8 << 20 };
 
 struct sending {
     struct notifier *notifier;
     const struct plan *plan;
     struct told_making making;
-    struct arena scratch;
+    struct arena scratch; /* of a slice */
+    struct arena passing; /* of an alert */
     struct buf json;
-    struct buf labels_text;
-    struct label *labels;
-    uint32_t label_capacity;
 };
 
 /* An alert of a slice. */
@@ -29,37 +27,26 @@ struct entry {
     bool failed;       /* there was no memory */
 };
 
-/* Adds the external labels that it lacks. `ret` is a view that ends with the next one. */
+/* Adds the external labels that it lacks, and the tenant's. Views of the alert or of `arena`. */
 static enum err
-add_external(struct sending *s, struct bytes labels, struct bytes *ret)
+add_labels(const struct plan *plan, const struct notify_alert *alert, struct arena *arena,
+           struct bytes *ret)
 {
-    static const struct labels_limits none = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
-    const struct plan *plan = s->plan;
-    struct cursor c = cursor_of(labels);
-    uint32_t count = 0;
-    struct label label;
-    if (plan->external_count == 0) {
-        *ret = labels;
-        return OK;
+    const char *tenant_label = plan->shared->alerting.tenant_label;
+    struct bytes labels = alert->labels;
+    enum err e = OK;
+    for (uint32_t i = 0; i < plan->external_count && e == OK; i++) {
+        e = labels_complete(labels, plan->external[i], arena, &labels);
     }
-    while (labels_next(&c, &label)) {
-        if (!array_reserve(s->notifier->memory, &s->labels, &s->label_capacity,
-                           count + 1 + plan->external_count)) {
-            return ERR_NOMEM;
-        }
-        s->labels[count++] = label;
+    if (e == OK && tenant_label != NULL && alert->tenant.size > 0) {
+        struct label label = {bytes_of_text(tenant_label), alert->tenant};
+        e = labels_impose(labels, label, arena, &labels);
     }
-    for (uint32_t i = 0; i < plan->external_count && count > 0; i++) {
-        bool is_lacking = labels_get(labels, plan->external[i].name).size == 0;
-        if (is_lacking) s->labels[count++] = plan->external[i];
-    }
-    buf_clear(&s->labels_text);
-    if (labels_build(s->labels, count, &none, &s->labels_text) != REJECT_NONE) return ERR_NOMEM;
-    *ret = buf_bytes(&s->labels_text);
-    return buf_error(&s->labels_text);
+    *ret = labels;
+    return e;
 }
 
-/* `labels` are views of the alert, of `labels_text` or of the arena. */
+/* `labels` are views of the scratch. */
 static struct entry
 make_entry(struct sending *s, const struct relabel *relabel, struct bytes labels,
            const struct notify_alert *alert)
@@ -113,8 +100,9 @@ make_common(struct sending *s, const struct notify_alert *alert, struct common *
     const struct relabel *relabel = s->plan->alert_relabel;
     struct bytes labels;
     *ret = (struct common){.failed = true};
-    if (add_external(s, alert->labels, &labels)) return;
-    if (relabel != NULL && relabel_apply(relabel, labels, &s->scratch, &labels)) return;
+    arena_reset(&s->passing);
+    if (add_labels(s->plan, alert, &s->passing, &labels)) return;
+    if (relabel != NULL && relabel_apply(relabel, labels, &s->passing, &labels)) return;
     ret->is_dropped = labels.size == 0;
     ret->labels = arena_copy(&s->scratch, labels);
     ret->failed = !ret->is_dropped && ret->labels.at == NULL;
@@ -171,14 +159,13 @@ send_by(struct notifier *n, const struct plan *plan, const struct notify_alert *
         .notifier = n, .plan = plan, .making = {n->memory, n->seed, n->external_url}};
     bool is_in_force = true;
     arena_init(&s.scratch, n->memory, SCRATCH_BYTES_MAX, 0);
+    arena_init(&s.passing, n->memory, SCRATCH_BYTES_MAX, 0);
     buf_init(&s.json, n->memory, 2 * TOLD_BYTES_MAX);
-    buf_init(&s.labels_text, n->memory, LABELS_BYTES_MAX);
     for (uint32_t at = 0; at < count && is_in_force; at += SLICE) {
         is_in_force = send_slice(&s, alerts + at, count - at < SLICE ? count - at : SLICE);
     }
-    array_free(n->memory, s.labels, s.label_capacity);
-    buf_fini(&s.labels_text);
     buf_fini(&s.json);
+    arena_fini(&s.passing);
     arena_fini(&s.scratch);
     return is_in_force;
 }

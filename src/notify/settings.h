@@ -86,6 +86,7 @@ struct alertmanager_settings {
 /* The arena owns every text of it. */
 struct alerting {
     struct arena *arena;
+    const char *tenant_label;                 /* that receives the tenant's name; NULL: none */
     const struct relabel_spec *alert_relabel; /* of alerts to any Alertmanager */
     uint32_t alert_relabel_count;
     struct alertmanager_settings *items;

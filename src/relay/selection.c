@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#include "model/labels.h"
+#include "model/added_label.h"
 
 struct selection {
     const struct destination_settings *settings;
@@ -111,55 +111,6 @@ selector_passes(const struct selector *selector, struct bytes labels)
     return true;
 }
 
-/* Puts `added` among canonical labels that have no label of its name. */
-static enum err
-insert_label(struct bytes labels, struct label added, struct arena *arena, struct bytes *ret_labels)
-{
-    size_t size = labels_put_size(added);
-    uint8_t *to = arena_alloc(arena, labels.size + size);
-    if (to == NULL) return ERR_NOMEM;
-    struct cursor c = cursor_of(labels);
-    const uint8_t *place = c.at;
-    struct label label;
-    while (labels_next(&c, &label) && bytes_compare(label.name, added.name) < 0) {
-        place = c.at;
-    }
-    size_t before = labels.size == 0 ? 0 : (size_t)(place - labels.at);
-    struct buf piece = {.at = to + before, .capacity = size, .limit = size};
-    if (before > 0) memcpy(to, labels.at, before);
-    labels_put(&piece, added);
-    if (labels.size > before) memcpy(to + before + size, place, labels.size - before);
-    *ret_labels = bytes_of(to, labels.size + size);
-    return OK;
-}
-
-/* Takes the label of this name away, if there is one. */
-static enum err
-take_label(struct bytes labels, struct bytes name, struct arena *arena, struct bytes *ret_value,
-           struct bytes *ret_labels)
-{
-    struct cursor c = cursor_of(labels);
-    struct label label;
-    const uint8_t *from = c.at;
-    *ret_value = bytes_of(NULL, 0);
-    *ret_labels = labels;
-    while (labels_next(&c, &label)) {
-        if (!bytes_equal(label.name, name)) {
-            from = c.at;
-            continue;
-        }
-        size_t before = (size_t)(from - labels.at), after = (size_t)(c.end - c.at);
-        uint8_t *to = arena_alloc(arena, before + after + 1);
-        if (to == NULL) return ERR_NOMEM;
-        if (before > 0) memcpy(to, labels.at, before);
-        if (after > 0) memcpy(to + before, c.at, after);
-        *ret_value = label.value;
-        *ret_labels = bytes_of(to, before + after);
-        return OK;
-    }
-    return OK;
-}
-
 static enum err
 add_external(const struct selection *s, struct arena *arena, struct bytes *labels)
 {
@@ -168,27 +119,9 @@ add_external(const struct selection *s, struct arena *arena, struct bytes *label
     for (uint32_t i = 0; i < external->count && e == OK; i++) {
         struct label label = {bytes_of_text(external->items[i].name),
                               bytes_of_text(external->items[i].value)};
-        if (label.value.size == 0 || labels_get(*labels, label.name).size > 0) continue;
-        e = insert_label(*labels, label, arena, labels);
+        e = labels_complete(*labels, label, arena, labels);
     }
     return e;
-}
-
-/* "exported_" before a name, once more until no label has it: what Prometheus does with a clash. */
-static enum err
-exported_name(struct bytes labels, struct bytes name, struct arena *arena, struct bytes *ret_name)
-{
-    static const char PREFIX[] = "exported_";
-    do {
-        size_t size = sizeof PREFIX - 1 + name.size;
-        uint8_t *longer = arena_alloc(arena, size);
-        if (longer == NULL) return ERR_NOMEM;
-        memcpy(longer, PREFIX, sizeof PREFIX - 1);
-        memcpy(longer + sizeof PREFIX - 1, name.at, name.size);
-        name = bytes_of(longer, size);
-    } while (labels_get(labels, name).size > 0);
-    *ret_name = name;
-    return OK;
 }
 
 static enum err
@@ -196,13 +129,8 @@ add_tenant(const struct selection *s, struct bytes tenant, struct arena *arena,
            struct bytes *labels)
 {
     if (s->settings->tenant_label == NULL) return OK;
-    struct label label = {bytes_of_text(s->settings->tenant_label), tenant}, moved;
-    enum err e = take_label(*labels, label.name, arena, &moved.value, labels);
-    if (e == OK && moved.value.size > 0) {
-        e = exported_name(*labels, label.name, arena, &moved.name);
-        if (e == OK) e = insert_label(*labels, moved, arena, labels);
-    }
-    return e ? e : insert_label(*labels, label, arena, labels);
+    struct label label = {bytes_of_text(s->settings->tenant_label), tenant};
+    return labels_impose(*labels, label, arena, labels);
 }
 
 enum err
