@@ -98,6 +98,18 @@ print_ok(const char *path, const struct config_lists *lists, uint32_t file_count
     printf("\n");
 }
 
+/* A server starts all the same. */
+static void
+tell_rules_lack(const struct settings *settings, const struct config_lists *lists,
+                uint32_t rule_count)
+{
+    const char *lack =
+        settings_rules_lack(settings, lists->destinations.count, lists->sources.count);
+    if (lack == NULL || rule_count == 0) return;
+    fflush(stdout);
+    fprintf(stderr, "warning: %s\n", lack);
+}
+
 static const struct flag flags[] = {
     {"against", 0, FLAG_TEXT, 0, "DIR|URL",
      "storage directory or URL of a server, to compare the file with what it has"},
@@ -172,6 +184,7 @@ run_check(int argc, char **argv)
         return EXIT_FAILED;
     }
     print_ok(argv[1], &lists, file_count, rule_count);
+    tell_rules_lack(&settings, &lists, rule_count);
     if (against != NULL) {
         e = check_against(&settings, &lists, against, &backlog, &why);
     }

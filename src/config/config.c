@@ -309,6 +309,18 @@ settings_default(struct settings *settings)
 
 /* --- rules ------------------------------------------------------------------------------------ */
 
+const char *
+settings_rules_lack(const struct settings *settings, uint32_t destination_count,
+                    uint32_t source_count)
+{
+    if (settings->storage_mode == STORAGE_LOCAL) return NULL;
+    if (source_count == 0)
+        return "no rule can be evaluated: storage.mode is none, and there is no source to read";
+    if (destination_count == 0)
+        return "results of rules are lost: storage.mode is none, and no destination is configured";
+    return NULL;
+}
+
 enum err
 settings_validate(const struct settings *settings, uint32_t destination_count,
                   uint32_t source_count, struct why *why)

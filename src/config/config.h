@@ -184,6 +184,10 @@ MUST_CHECK enum err settings_file(struct settings *settings, const char *path, s
 MUST_CHECK enum err settings_validate(const struct settings *settings, uint32_t destination_count,
                                       uint32_t source_count, struct why *why);
 
+/* Why rules come to nothing with these settings, a sentence; NULL: they do not. */
+const char *settings_rules_lack(const struct settings *settings, uint32_t destination_count,
+                                uint32_t source_count);
+
 /*
  * What `serve` does: defaults, then the file named by the flags, then the flags, then its lists,
  * then settings_validate(). Errors as above, and of config_lists_yaml(). Called again for a reload
