@@ -139,10 +139,11 @@ static const char notes[] =
     "remaining destination would not deliver everything that is queued.\n";
 
 static const char rules_notes[] =
-    "\nfirekeep check rules [flags] FILE...\n"
+    "\nfirekeep check rules [flags] [FILE...]\n"
     "\nChecks rule files of Prometheus and prints everything that is wrong with them, and how "
     "many\n"
-    "rules each has. A configuration file named rules is ./rules.\n\n";
+    "rules each has. FILE - is standard input, which is also read without FILE, unless it is a\n"
+    "terminal. A configuration file named rules is ./rules.\n\n";
 
 static const char rules_status[] =
     "\nExit status: 0 all files are valid; 1 a file is invalid or cannot be read; 2 wrong usage;\n"
@@ -197,7 +198,7 @@ run_check(int argc, char **argv)
 
 const struct command command_check = {
     .name = "check",
-    .arguments = "[flags] FILE | rules [flags] FILE...",
+    .arguments = "[flags] FILE | rules [flags] [FILE...]",
     .help =
         "check a configuration file, and what it would change about a server's destinations; or "
         "rule files",

@@ -177,6 +177,10 @@ MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_na
 MUST_CHECK enum err config_read(const char *path, size_t bytes_max, struct buf *to,
                                 struct why *why);
 
+/* The same of what is open already; `name` is for messages. */
+MUST_CHECK enum err config_read_from(int fd, const char *name, size_t bytes_max, struct buf *to,
+                                     struct why *why);
+
 /* settings_yaml() on a file, of which lists do not matter. Errors of both. */
 MUST_CHECK enum err settings_file(struct settings *settings, const char *path, struct why *why);
 
