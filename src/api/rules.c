@@ -231,6 +231,7 @@ alerts_run(struct api *api, struct http_request *request)
     answer(api, request, true, put_alerts);
 }
 
+/* They are the server's, not a tenant's, as the pages of its settings. */
 void
 alertmanagers_run(struct api *api, struct http_request *request)
 {
