@@ -161,6 +161,7 @@ delete_run(struct api *api, struct http_request *request)
     if (!one_tenant_of(api, request, &tenant)) return;
     buf_init(&error, NULL, SENTENCE_BYTES_MAX);
     enum err e = form_read(request, &api->page_budget, &form, &why);
+    if (e == OK) e = form_check_query(&form, &why);
     if (e == OK && form_nth(&form, "match[]", 0) == NULL) {
         e = why_set(&why, ERR_INPUT, "no match[] parameter provided");
     }

@@ -128,6 +128,10 @@ test_each_route_answers(void **state)
          "\"@\":true,\"sum\":true,"},
         {"the last aggregation", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
          "\"limit_ratio\":true},\"rules\":{"},
+        {"functions of templates", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+         "\"templating_functions\":{\"args\":true,\"externalURL\":true,"},
+        {"the last function of templates", HTTP_GET, "/api/v1/features", NULL, NULL, 0, 200, JSON,
+         "\"value\":true},\"tsdb\":{"},
         {"the process", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
          "\"serverTime\":\"2026-01-01T00:00:00Z\",\"reloadConfigSuccess\":true,"
          "\"lastConfigTime\":\"2026-01-01T00:00:00Z\",\"corruptionCount\":0,"},

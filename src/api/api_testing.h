@@ -89,6 +89,19 @@ request_init(struct http_request *r, enum http_method method, const char *target
     buf_init(&r->text, NULL, ANSWER_TEXT_BYTES);
 }
 
+/* A target has its arguments decoded: whoever wants one that is wrong says "%zz" in its place. */
+const char *
+http_query_wrong(const struct http_request *r)
+{
+    for (unsigned i = 0; i < r->argument_count; i++) {
+        const struct text_pair *argument = &r->arguments[i];
+        if (strstr(argument->name, "%zz") != NULL || strstr(argument->value, "%zz") != NULL) {
+            return "invalid URL escape \"%zz\"";
+        }
+    }
+    return NULL;
+}
+
 static inline const char *
 answer_text(struct http_request *r)
 {

@@ -1,11 +1,11 @@
 /*
  * features.c - the page /api/v1/features: what a Prometheus can do if it is asked to, and whether
  * it is so here. Names and categories are those of Prometheus 3.14; what only those have who scrape
- * or send alerts (ways to find targets, functions of templates) is left out, as a Prometheus built
- * without them leaves it out.
+ * (ways to find targets) is left out, as a Prometheus built without them leaves it out.
  */
 #include "api/internal.h"
 #include "promql/promql.h"
+#include "rules/template/template.h"
 
 struct feature {
     const char *name;
@@ -26,7 +26,7 @@ put_features(struct json *j, const char *category, const struct feature *feature
     json_object_close(j);
 }
 
-/* Words of PromQL: all of them are always there. */
+/* Words of PromQL and of templates: all of them are always there. */
 static void
 put_words(struct json *j, const char *category, const char *(*word_at)(uint32_t n))
 {
@@ -75,6 +75,7 @@ features_put(const struct api_options *options, const struct promql_features *ch
                  {"query_offset", options->rules != NULL});
     put_category(j, "scrape", {"extra_scrape_metrics", false},
                  {"start_timestamp_zero_ingestion", false}, {"type_and_unit_labels", false});
+    put_words(j, "templating_functions", template_function_word);
     put_category(j, "tsdb", {"delayed_compaction", false}, {"exemplar_storage", options->stored},
                  {"isolation", true}, {"native_histograms", true}, {"st_storage", true},
                  {"use_uncached_io", false}, {"xor2_encoding", false});

@@ -59,7 +59,7 @@ read_question(struct federation *f)
 {
     struct form_walk walk = {0};
     const char *match;
-    enum err e = OK;
+    enum err e = form_check_query(&f->form, &f->why);
     while (e == OK && (match = form_next(&f->form, "match[]", &walk)) != NULL) {
         e = match_add(&f->match, match, promql_parse_selector, &f->form, &f->budget, &f->control,
                       &f->error, &f->why);

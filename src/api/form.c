@@ -69,6 +69,14 @@ form_read(const struct http_request *request, struct budget *budget, struct form
     return e;
 }
 
+enum err
+form_check_query(const struct form *form, struct why *why)
+{
+    const char *wrong = http_query_wrong(form->request);
+    if (wrong == NULL) return OK;
+    return why_set(why, ERR_INPUT, "error parsing form values: %s", wrong);
+}
+
 void
 form_fini(struct form *form)
 {

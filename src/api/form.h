@@ -24,6 +24,9 @@ struct form {
  * not a valid form; ERR_NOMEM. To be ended with form_fini() in any case. */
 MUST_CHECK enum err form_read(const struct http_request *request, struct budget *budget,
                               struct form *ret_form, struct why *why);
+/* Whether all arguments of the query string can be read, for those who do not go by the others if
+ * one cannot. ERR_INPUT, with Prometheus' sentence. */
+MUST_CHECK enum err form_check_query(const struct form *form, struct why *why);
 void form_fini(struct form *form);
 
 /* The argument's `nth` value, counted from 0: those of the body come first. NULL: there are no

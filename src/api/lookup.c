@@ -87,11 +87,13 @@ static enum err
 read_series_question(struct lookup *l)
 {
     static const char begin[] = "invalid parameter \"match[]\": ";
+    enum err e = form_check_query(&l->form, &l->why);
+    if (e) return e;
     if (form_nth(&l->form, "match[]", 0) == NULL) {
         buf_put_text(&l->error, "no match[] parameter provided");
         return ERR_INPUT;
     }
-    enum err e = read_common(l);
+    e = read_common(l);
     if (e) return e;
     buf_put_text(&l->error, begin); /* Prometheus says so of series, not of names and values */
     e = read_match(l);

@@ -122,8 +122,9 @@ static enum err
 read_question(struct asking *a)
 {
     struct group_question *q = &a->question.of_group;
-    enum err e =
-        match_read(&a->match, &a->form, &a->api->read_budget, &a->control, &a->error, &a->why);
+    enum err e = form_check_query(&a->form, &a->why);
+    if (e) return e;
+    e = match_read(&a->match, &a->form, &a->api->read_budget, &a->control, &a->error, &a->why);
     q->sets = a->match.sets;
     q->set_count = a->match.set_count;
     if (e == OK) e = read_type(a);
@@ -230,6 +231,7 @@ alerts_run(struct api *api, struct http_request *request)
     answer(api, request, true, put_alerts);
 }
 
+/* They are the server's, not a tenant's, as the pages of its settings. */
 void
 alertmanagers_run(struct api *api, struct http_request *request)
 {

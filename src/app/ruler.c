@@ -552,11 +552,22 @@ ruler_each(struct ruler *r, struct bytes tenant, void (*each)(void *context, str
 }
 
 void
-ruler_facts(struct ruler *r, struct agenda_facts *ret)
+ruler_each_owed(struct ruler *r,
+                void (*each)(void *context, struct group *group, struct agenda_owed owed),
+                void *context)
 {
     lock_take(&r->lock);
-    agenda_facts(r->agenda, env_realtime_ms(r->options.env) * NS_PER_MS, ret);
+    agenda_each_owed(r->agenda, env_realtime_ms(r->options.env) * NS_PER_MS, each, context);
     lock_drop(&r->lock);
+}
+
+uint64_t
+ruler_made_up(struct ruler *r)
+{
+    lock_take(&r->lock);
+    uint64_t made_up = agenda_made_up(r->agenda);
+    lock_drop(&r->lock);
+    return made_up;
 }
 
 const struct budget *

@@ -68,7 +68,12 @@ void ruler_free(struct ruler *ruler);
  * that keeps them there. */
 void ruler_each(struct ruler *ruler, struct bytes tenant,
                 void (*each)(void *context, struct group *group), void *context);
-void ruler_facts(struct ruler *ruler, struct agenda_facts *ret);
+/* The same of all, with what each owes. */
+void ruler_each_owed(struct ruler *ruler,
+                     void (*each)(void *context, struct group *group, struct agenda_owed owed),
+                     void *context);
+/* Evaluations that were made up. */
+uint64_t ruler_made_up(struct ruler *ruler);
 /* What it takes; for metrics. */
 const struct budget *ruler_memory(const struct ruler *ruler);
 

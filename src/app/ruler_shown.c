@@ -144,12 +144,13 @@ static const struct metric_family families[SHOWN_COUNT] = {
 
 static const struct metric_family missing_family = {
     "firekeep_rule_evaluations_missing",
-    "Evaluations of rule groups that were missed and are going to be made up.",
+    "Evaluations of a rule group that were missed and are going to be made up.",
     METRIC_KIND_GAUGE,
 };
 static const struct metric_family oldest_family = {
     "firekeep_rule_evaluations_missing_oldest_timestamp_seconds",
-    "Unix time of the oldest evaluation that is going to be made up, in seconds; 0: there is none.",
+    "Unix time of the oldest evaluation of a rule group that is going to be made up, in seconds; "
+    "0: there is none.",
     METRIC_KIND_GAUGE,
 };
 static const struct metric_family made_up_family = {
@@ -175,20 +176,30 @@ put_double(struct collecting *c, const struct metric_pair *pairs, size_t count, 
     metric_put_double(c->sink, &families[c->shown], pairs, count, value);
 }
 
+/* The labels of a group, into `pairs` and `key`. Returns how many: with tenancy the same file may
+ * be that of several. 0: there is no memory. */
+static size_t
+name_group(const struct group *group, const struct group_facts *f, struct buf *key,
+           struct metric_pair pairs[2])
+{
+    buf_init(key, NULL, RULE_FILE_BYTES_MAX);
+    buf_printf(key, "%s;%s", f->file, f->name);
+    pairs[0] = (struct metric_pair){"rule_group", buf_bytes(key)};
+    pairs[1] = (struct metric_pair){"tenant", group_tenant(group)};
+    if (buf_error(key)) return 0;
+    return bytes_equal_text(group_tenant(group), "anonymous") ? 1 : 2;
+}
+
 static void
 collect_group(void *context, struct group *group)
 {
     struct collecting *c = context;
     struct group_facts f;
+    struct metric_pair pairs[2];
     struct buf key;
     group_facts(group, &f);
-    buf_init(&key, NULL, RULE_FILE_BYTES_MAX);
-    buf_printf(&key, "%s;%s", f.file, f.name);
-    /* With tenancy the same file may be that of several. */
-    struct metric_pair pairs[2] = {{"rule_group", buf_bytes(&key)},
-                                   {"tenant", group_tenant(group)}};
-    size_t n = bytes_equal_text(group_tenant(group), "anonymous") ? 1 : 2;
-    if (buf_error(&key) == OK) {
+    size_t n = name_group(group, &f, &key, pairs);
+    if (n > 0) {
         switch (c->shown) {
         case SHOWN_EVALUATIONS:
             put_u64(c, pairs, n, f.evaluations);
@@ -230,17 +241,37 @@ collect_group(void *context, struct group *group)
     buf_fini(&key);
 }
 
+/* One family at a time: the series of each stand together. */
+struct collecting_owed {
+    struct metric_sink *sink;
+    bool is_oldest;
+};
+
+static void
+collect_owed(void *context, struct group *group, struct agenda_owed owed)
+{
+    const struct collecting_owed *c = context;
+    struct group_facts f;
+    struct metric_pair pairs[2];
+    struct buf key;
+    group_facts(group, &f);
+    size_t n = name_group(group, &f, &key, pairs);
+    if (n > 0 && c->is_oldest)
+        metric_put_double(c->sink, &oldest_family, pairs, n, (double)owed.oldest_ns / 1e9);
+    else if (n > 0)
+        metric_put_u64(c->sink, &missing_family, pairs, n, owed.missing);
+    buf_fini(&key);
+}
+
 void
 ruler_collect(struct metric_sink *sink, void *ruler)
 {
-    struct agenda_facts facts;
     for (unsigned shown = 0; shown < SHOWN_COUNT; shown++) {
         struct collecting c = {sink, (enum shown)shown};
         ruler_each(ruler, (struct bytes){NULL, 0}, collect_group, &c);
     }
-    ruler_facts(ruler, &facts);
-    metric_put_u64(sink, &missing_family, NULL, 0, facts.missing);
-    metric_put_double(sink, &oldest_family, NULL, 0, (double)facts.oldest_ns / 1e9);
-    metric_put_u64(sink, &made_up_family, NULL, 0, facts.made_up);
+    ruler_each_owed(ruler, collect_owed, &(struct collecting_owed){sink, false});
+    ruler_each_owed(ruler, collect_owed, &(struct collecting_owed){sink, true});
+    metric_put_u64(sink, &made_up_family, NULL, 0, ruler_made_up(ruler));
     metric_put_budget(sink, ruler_memory(ruler));
 }

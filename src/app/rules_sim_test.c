@@ -690,6 +690,13 @@ test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state
     sim_fini(&s);
 }
 
+static void
+add_missing(void *context, struct group *group, struct agenda_owed owed)
+{
+    (void)group;
+    *(uint64_t *)context += owed.missing;
+}
+
 /* One group with a metric that no sender has holds nothing up. */
 static void
 test_input_that_nobody_sends_is_not_awaited(void **state)
@@ -703,7 +710,7 @@ test_input_that_nobody_sends_is_not_awaited(void **state)
         "- {name: first, interval: 30s, rules: [{record: first, expr: 'sum(load)'},"
         " {record: again, expr: first}]}\n"
         "- {name: second, interval: 30s, rules: [{record: second, expr: first}]}\n";
-    struct agenda_facts facts;
+    uint64_t missing = 0;
     unsigned stale;
     sim_init(&s, 1, yaml);
     sim_pass(&s, 300);
@@ -711,8 +718,8 @@ test_input_that_nobody_sends_is_not_awaited(void **state)
     sim_pass(&s, 300);
     sim_start(&s, yaml);
     sim_pass(&s, 60);
-    agenda_facts(s.agenda, env_realtime_ms(s.m.env) * NS_PER_MS, &facts);
-    assert_int_equal(facts.missing, 0);
+    agenda_each_owed(s.agenda, env_realtime_ms(s.m.env) * NS_PER_MS, add_missing, &missing);
+    assert_int_equal(missing, 0);
     assert_in_range(count_samples(&s, "second", &stale), 20, 22);
     assert_in_range(count_samples(&s, "again", &stale), 20, 22);
     sim_fini(&s);
@@ -750,6 +757,83 @@ test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of
     sim_fini(&s);
 }
 
+/* So many labels, in YAML. */
+static void
+put_labels(struct buf *to, const char *prefix, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        buf_printf(to, "%s%s%u: v", i == 0 ? "" : ", ", prefix, i);
+    }
+}
+
+/* Two groups that record one name, whose series differ in the last label, or in a long value. */
+static void
+put_wide_rules(struct buf *to, const char *x, const char *y)
+{
+    const struct {
+        const char *group, *last, *expression;
+    } wide[] = {{"a", x, "load > 30"}, {"b", y, "load < 70"}};
+    buf_put_text(to, "groups:\n");
+    for (size_t i = 0; i < 2; i++) {
+        buf_printf(to, "- name: %s\n  interval: 30s\n  labels: {", wide[i].group);
+        put_labels(to, "l", RULE_TEXTS_MAX);
+        buf_printf(to, "}\n  rules:\n  - {record: \"load:wide\", expr: \"%s\", labels: {l7: \"\", ",
+                   wide[i].expression);
+        put_labels(to, "m", RULE_TEXTS_MAX - 2);
+        buf_printf(to, ", z: %s}}\n", wide[i].last);
+    }
+    buf_put_u8(to, '\0');
+    must(buf_error(to));
+}
+
+static void
+compare_wide(const char *x, const char *y)
+{
+    static struct rules_sim sims[2];
+    struct buf yaml;
+    buf_init(&yaml, NULL, 1 << 20);
+    put_wide_rules(&yaml, x, y);
+    const char *wide = (const char *)yaml.at;
+    for (size_t i = 0; i < 2; i++) {
+        sim_init(&sims[i], 8, wide);
+        sims[i].m.limits.labels = (struct labels_limits){300, 100, 8192};
+        tsdb_set_limits(sims[i].m.db, &sims[i].m.limits);
+    }
+    struct rules_sim *whole = &sims[0], *broken = &sims[1];
+    sim_pass(broken, 600);
+    sim_crash(broken);
+    sim_pass(broken, 600);
+    sim_start(broken, wide);
+    sim_pass(broken, 900);
+    sim_pass(whole, 2100);
+    struct buf a, b;
+    buf_init(&a, NULL, 64 << 20);
+    buf_init(&b, NULL, 64 << 20);
+    sim_dump(whole, "load:wide", 0, SIM_BEGIN + 2000 * 1000, &a);
+    sim_dump(broken, "load:wide", 0, SIM_BEGIN + 2000 * 1000, &b);
+    assert_true(a.size > 100000);
+    assert_int_equal(broken->rejected, 0);
+    sim_assert_same(&a, &b);
+    buf_fini(&a);
+    buf_fini(&b);
+    buf_fini(&yaml);
+    sim_fini(whole);
+    sim_fini(broken);
+}
+
+static void
+test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are(void **state)
+{
+    char x[6000], y[6000];
+    (void)state;
+    compare_wide("a", "b");
+    memset(x, 'x', sizeof x - 1);
+    x[sizeof x - 1] = '\0';
+    memcpy(y, x, sizeof y);
+    y[sizeof y - 2] = 'y';
+    compare_wide(x, y);
+}
+
 int
 main(void)
 {
@@ -785,6 +869,8 @@ main(void)
             test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
         cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
+        cmocka_unit_test(
+            test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are),
         cmocka_unit_test(
             test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends),
     };

@@ -104,6 +104,24 @@ note_destinations(struct server *s, uint32_t count)
     atomic_store_explicit(&s->takes_writes, takes, memory_order_relaxed);
 }
 
+static void
+count_group(void *context, struct group *group)
+{
+    (void)group;
+    ++*(uint32_t *)context;
+}
+
+/* `lack` is of settings_rules_lack(). */
+static void
+tell_rules_lack(struct server *s, const char *lack)
+{
+    uint32_t count = 0;
+    if (lack == NULL) return;
+    ruler_each(s->ruler, (struct bytes){NULL, 0}, count_group, &count);
+    if (count > 0)
+        log_warn("rules do not work as configured", KV("groups", count), KV("why", lack));
+}
+
 /* All or nothing: what can fail comes first and changes nothing; the switch cannot fail. */
 static enum err
 reload(void *context, struct why *why)
@@ -121,6 +139,8 @@ reload(void *context, struct why *why)
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) e = config_lists_check(&lists, &next, why);
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
+    const char *lack = NULL;
+    if (e == OK) lack = settings_rules_lack(&next, destination_count, source_count);
     if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
     struct stored_groups stored = stored_rules_groups(s->stored_rules);
     if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &stored, &ruling, why);
@@ -159,6 +179,7 @@ reload(void *context, struct why *why)
     else
         log_info("configuration reloaded", KV("destinations", destination_count),
                  KV("sources", source_count));
+    if (e == OK) tell_rules_lack(s, lack);
     return e;
 }
 
@@ -741,6 +762,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) e = begin_telling(s, lists, why);
     if (e == OK) e = begin_rules(s, lists, why);
     uint32_t destination_count = lists->destinations.count;
+    uint32_t source_count = s->readers == NULL ? 0 : readers_count(s->readers);
     if (e == OK) { /* before anything of the log is given up */
         struct relays_change *change;
         e = relays_prepare(s->relays, &lists->destinations, &change, why);
@@ -769,7 +791,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     log_info("ready", KV("version", FIREKEEP_VERSION), KV("address", settings->web_listen_address),
              KV("port", http_server_port(s->http)),
              KV("tenancy", settings->tenancy_enabled ? "on" : "off"),
-             KV("destinations", destination_count), KV("sources", readers_count(s->readers)));
+             KV("destinations", destination_count), KV("sources", source_count));
+    tell_rules_lack(s, settings_rules_lack(settings, destination_count, source_count));
     *ret_server = s;
     return OK;
 }

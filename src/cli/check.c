@@ -98,6 +98,18 @@ print_ok(const char *path, const struct config_lists *lists, uint32_t file_count
     printf("\n");
 }
 
+/* A server starts all the same. */
+static void
+tell_rules_lack(const struct settings *settings, const struct config_lists *lists,
+                uint32_t rule_count)
+{
+    const char *lack =
+        settings_rules_lack(settings, lists->destinations.count, lists->sources.count);
+    if (lack == NULL || rule_count == 0) return;
+    fflush(stdout);
+    fprintf(stderr, "warning: %s\n", lack);
+}
+
 static const struct flag flags[] = {
     {"against", 0, FLAG_TEXT, 0, "DIR|URL",
      "storage directory or URL of a server, to compare the file with what it has"},
@@ -127,10 +139,11 @@ static const char notes[] =
     "remaining destination would not deliver everything that is queued.\n";
 
 static const char rules_notes[] =
-    "\nfirekeep check rules [flags] FILE...\n"
+    "\nfirekeep check rules [flags] [FILE...]\n"
     "\nChecks rule files of Prometheus and prints everything that is wrong with them, and how "
     "many\n"
-    "rules each has. A configuration file named rules is ./rules.\n\n";
+    "rules each has. FILE - is standard input, which is also read without FILE, unless it is a\n"
+    "terminal. A configuration file named rules is ./rules.\n\n";
 
 static const char rules_status[] =
     "\nExit status: 0 all files are valid; 1 a file is invalid or cannot be read; 2 wrong usage;\n"
@@ -172,6 +185,7 @@ run_check(int argc, char **argv)
         return EXIT_FAILED;
     }
     print_ok(argv[1], &lists, file_count, rule_count);
+    tell_rules_lack(&settings, &lists, rule_count);
     if (against != NULL) {
         e = check_against(&settings, &lists, against, &backlog, &why);
     }
@@ -184,7 +198,7 @@ run_check(int argc, char **argv)
 
 const struct command command_check = {
     .name = "check",
-    .arguments = "[flags] FILE | rules [flags] FILE...",
+    .arguments = "[flags] FILE | rules [flags] [FILE...]",
     .help =
         "check a configuration file, and what it would change about a server's destinations; or "
         "rule files",

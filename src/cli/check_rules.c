@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/quote.h"
 #include "base/shown.h"
@@ -187,9 +188,12 @@ print_found(const char *path, const struct rule_groups *groups,
     return duplicates > 0 && options->lint_fatal ? EXIT_LINT : EXIT_DONE;
 }
 
+/* "-" is standard input. */
 static int
-check_rules_file(const char *path, const struct check_rules_options *options)
+check_rules_file(const char *file, const struct check_rules_options *options)
 {
+    bool is_stdin = strcmp(file, "-") == 0;
+    const char *path = is_stdin ? "standard input" : file;
     bool told = false;
     const struct rule_file_options reading = {
         .ignore_unknown_fields = options->ignore_unknown_fields,
@@ -203,7 +207,8 @@ check_rules_file(const char *path, const struct check_rules_options *options)
     int code = EXIT_FAILED;
     printf("Checking %s\n", path);
     arena_init(&arena, NULL, GROUPS_BYTES_MAX, 0);
-    enum err e = config_read(path, RULE_FILE_BYTES_MAX, &text, &why);
+    enum err e = is_stdin ? config_read_from(STDIN_FILENO, path, RULE_FILE_BYTES_MAX, &text, &why)
+                          : config_read(path, RULE_FILE_BYTES_MAX, &text, &why);
     if (e == OK) e = rule_file_parse(path, buf_bytes(&text), &reading, &arena, &groups, &why);
     buf_fini(&text);
     if (e == OK) {
@@ -224,6 +229,8 @@ check_rules(int argc, char **argv)
     int count = 0, code = EXIT_DONE;
     enum err e = flags_parse(check_rules_flags, &options, argc - 1, argv + 1, &count, &why);
     if (e) return cli_usage_error("check", "rules: %s", why.text);
+    /* As promtool does; but whoever sits before it would not know what it waits for. */
+    if (count < 1 && !isatty(STDIN_FILENO)) return check_rules_file("-", &options);
     if (count < 1) {
         return cli_usage_error(
             "check", "rules: missing FILE; for a configuration file of that name, use ./rules");

@@ -309,6 +309,18 @@ settings_default(struct settings *settings)
 
 /* --- rules ------------------------------------------------------------------------------------ */
 
+const char *
+settings_rules_lack(const struct settings *settings, uint32_t destination_count,
+                    uint32_t source_count)
+{
+    if (settings->storage_mode == STORAGE_LOCAL) return NULL;
+    if (source_count == 0)
+        return "no rule can be evaluated: storage.mode is none, and there is no source to read";
+    if (destination_count == 0)
+        return "results of rules are lost: storage.mode is none, and no destination is configured";
+    return NULL;
+}
+
 enum err
 settings_validate(const struct settings *settings, uint32_t destination_count,
                   uint32_t source_count, struct why *why)
@@ -424,27 +436,36 @@ settings_flags(struct settings *settings, int count, char *const *words, struct 
  * that settings_yaml() sees what is too long.
  */
 enum err
-config_read(const char *path, size_t bytes_max, struct buf *to, struct why *why)
+config_read_from(int fd, const char *name, size_t bytes_max, struct buf *to, struct why *why)
 {
-    buf_init_secret(to, NULL, bytes_max + 1);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     enum err e = OK;
-    if (fd < 0) {
-        return why_set(why, err_from_errno(errno), "cannot open %s: %s", path, strerror(errno));
-    }
+    buf_init_secret(to, NULL, bytes_max + 1);
     while (e == OK && to->size <= bytes_max) {
         size_t step = bytes_max + 1 - to->size;
         if (step > 16384) step = 16384;
         if (!buf_reserve(to, step)) {
-            e = why_set(why, buf_error(to), "%s: not enough memory", path);
+            e = why_set(why, buf_error(to), "%s: not enough memory", name);
             break;
         }
         ssize_t got = read(fd, to->at + to->size, step);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) e = why_set(why, ERR_IO, "cannot read %s: %s", path, strerror(errno));
+        if (got < 0) e = why_set(why, ERR_IO, "cannot read %s: %s", name, strerror(errno));
         if (got <= 0) break;
         to->size += (size_t)got;
     }
+    return e;
+}
+
+enum err
+config_read(const char *path, size_t bytes_max, struct buf *to, struct why *why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        enum err e = err_from_errno(errno);
+        buf_init_secret(to, NULL, bytes_max + 1);
+        return why_set(why, e, "cannot open %s: %s", path, strerror(errno));
+    }
+    enum err e = config_read_from(fd, path, bytes_max, to, why);
     close(fd);
     return e;
 }

@@ -177,12 +177,20 @@ MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_na
 MUST_CHECK enum err config_read(const char *path, size_t bytes_max, struct buf *to,
                                 struct why *why);
 
+/* The same of what is open already; `name` is for messages. */
+MUST_CHECK enum err config_read_from(int fd, const char *name, size_t bytes_max, struct buf *to,
+                                     struct why *why);
+
 /* settings_yaml() on a file, of which lists do not matter. Errors of both. */
 MUST_CHECK enum err settings_file(struct settings *settings, const char *path, struct why *why);
 
 /* Rules that span settings and what the lists have; names those that disagree. ERR_INPUT. */
 MUST_CHECK enum err settings_validate(const struct settings *settings, uint32_t destination_count,
                                       uint32_t source_count, struct why *why);
+
+/* Why rules come to nothing with these settings, a sentence; NULL: they do not. */
+const char *settings_rules_lack(const struct settings *settings, uint32_t destination_count,
+                                uint32_t source_count);
 
 /*
  * What `serve` does: defaults, then the file named by the flags, then the flags, then its lists,

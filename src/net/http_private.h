@@ -22,6 +22,7 @@ enum {
     HTTP_POOL_BYTES = 32 * 1024,
     /* Each argument takes a record from the pool; see http_on_uri() for what happens beyond. */
     HTTP_ARGUMENTS_MAX = 96,
+    HTTP_WRONG_BYTES = 48, /* a sentence about a query string */
     /* A body up to here is read to its end before the refusal is sent, so that the connection can
      * be kept. */
     HTTP_REFUSED_BODY_BYTES = 64 * 1024,
@@ -79,6 +80,7 @@ struct http_conn {
     /* Of the present request, for http_path_sent(): NUL-terminated; empty: no slash is escaped.
      * Read by whoever holds the request. */
     struct buf sent_path;
+    char wrong_query[HTTP_WRONG_BYTES]; /* for http_query_wrong(), likewise; empty: nothing */
 
     /* The watch thread only. */
     uint64_t seen_clock;

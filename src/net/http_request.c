@@ -142,6 +142,13 @@ http_argument(const struct http_request *request, const char *name)
     return http_argument_nth(request, name, 0);
 }
 
+const char *
+http_query_wrong(const struct http_request *request)
+{
+    const char *wrong = request->conn->wrong_query;
+    return wrong[0] == '\0' ? NULL : wrong;
+}
+
 struct bytes
 http_body(const struct http_request *request)
 {

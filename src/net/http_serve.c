@@ -191,6 +191,36 @@ http_unescape(void *context, struct MHD_Connection *mhd, char *text)
     return (size_t)(to - text);
 }
 
+/* Looks at an argument from `at` to before `end` as net/url does: for semicolons first. */
+static bool
+argument_is_wrong(const char *at, const char *end, char ret_wrong[HTTP_WRONG_BYTES])
+{
+    if (memchr(at, ';', (size_t)(end - at)) != NULL) {
+        snprintf(ret_wrong, HTTP_WRONG_BYTES, "invalid semicolon separator in query");
+        return true;
+    }
+    for (size_t step; at < end; at += step) {
+        uint8_t c;
+        step = percent_step((const uint8_t *)at, (size_t)(end - at), &c);
+        if (step > 0) continue;
+        int size = end - at < 3 ? (int)(end - at) : 3;
+        snprintf(ret_wrong, HTTP_WRONG_BYTES, "invalid URL escape \"%.*s\"", size, at);
+        return true;
+    }
+    return false;
+}
+
+static void
+keep_wrong(struct http_conn *conn, const char *query)
+{
+    conn->wrong_query[0] = '\0';
+    for (const char *at = query, *end; at != NULL && *at != '\0'; at = end) {
+        at++; /* past ? or & */
+        end = at + strcspn(at, "&");
+        if (argument_is_wrong(at, end, conn->wrong_query)) return;
+    }
+}
+
 /* What tells a slash within a piece of the path from those between pieces is gone soon. */
 static void
 keep_path(struct http_conn *conn, const char *uri, const char *query)
@@ -224,6 +254,7 @@ http_on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     conn->bad_uri = uri == NULL || path_is_bad(uri, query);
     conn->bad_query = query != NULL && strstr(query, "%00") != NULL;
     keep_path(conn, uri == NULL ? "" : uri, query);
+    keep_wrong(conn, query);
     unsigned arguments = 1;
     for (const char *at = query; at != NULL;) {
         at = strchr(at + 1, '&');

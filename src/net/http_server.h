@@ -129,6 +129,9 @@ unsigned http_header_count(const struct http_request *request, const char *name)
 const char *http_argument(const struct http_request *request, const char *name);
 /* The same for arguments that may be repeated, like match[]: `nth` counts from 0. */
 const char *http_argument_nth(const struct http_request *request, const char *name, unsigned nth);
+/* What is wrong with the first argument of the query string that is, in the words of Go's net/url:
+ * `invalid URL escape "%zz"`, or `invalid semicolon separator in query`. NULL: nothing. */
+const char *http_query_wrong(const struct http_request *request);
 struct bytes http_body(const struct http_request *request);
 /* Gives the body's memory back before the answer, when it has been used up. */
 void http_body_release(struct http_request *request);

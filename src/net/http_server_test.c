@@ -38,11 +38,11 @@ test_handler_sees_path_arguments_headers_and_peer_decoded(void **state)
     struct client client = client_connect(rig);
     client_send(&client, "GET /views/a%20b%2Fc?match[]=%7Ba%3D%22b%22%7D&Match[]=no&match%5B%5D=x+y"
                          "&flag HTTP/1.1\r\nX-Test: yes\r\n\r\n");
-    expect(&client, 200, "1|/views/a b/c|yes|{a=\"b\"}|x y|-||none|127.0.0.1");
+    expect(&client, 200, "1|/views/a b/c|yes|{a=\"b\"}|x y|-||none|127.0.0.1|-");
     client_send(&client, "DELETE http://some.host:99/views HTTP/1.1\r\n\r\n");
     expect(&client, 405, NULL); /* the exact route wins, and has only POST */
     client_send(&client, "DELETE http://some.host:99/viewsX HTTP/1.1\r\n\r\n");
-    expect(&client, 200, "8|/viewsX|-|-|-|-|-|none|127.0.0.1");
+    expect(&client, 200, "8|/viewsX|-|-|-|-|-|none|127.0.0.1|-");
     client_close(&client);
     rig_free(rig);
 }
@@ -303,16 +303,23 @@ test_ambiguous_or_malformed_requests_end_the_connection(void **state)
 }
 
 static void
-test_arguments_with_a_wrong_escape_are_not_there(void **state)
+test_arguments_with_a_wrong_escape_are_not_there_and_told(void **state)
 {
     (void)state;
     struct rig *rig = rig_new(usual_options());
     static const struct {
         const char *query, *seen; /* of match[] */
+        const char *wrong;
     } cases[] = {
-        {"match[]=%31%zz&match[]=b", "|b|-|-|"}, {"match[]=a%&match[]=%2", "|-|-|-|"},
-        {"match[%zz]=a&match[]=b", "|b|-|-|"},   {"match%5B%5D=a&match[]=%25zz+", "|a|%zz |-|"},
-        {"match[]=&match[]", "|||-|"},
+        {"match[]=%31%zz&match[]=b", "|b|-|-|", "|invalid URL escape \"%zz\""},
+        {"match[]=a%&match[]=%2", "|-|-|-|", "|invalid URL escape \"%\""},
+        {"a=%41&match[]=%4&match[]=%zz", "|-|-|-|", "|invalid URL escape \"%4\""},
+        {"match[%zz]=a&match[]=b", "|b|-|-|", "|invalid URL escape \"%zz\""},
+        {"match[]=%zz;&match[]=b", "|b|-|-|", "|invalid semicolon separator in query"},
+        {"match[]=%g1&a;b", "|-|-|-|", "|invalid URL escape \"%g1\""},
+        {"match%5B%5D=a&match[]=%25zz%3B+", "|a|%zz; |-|", "|-"},
+        {"match[]=&match[]", "|||-|", "|-"},
+        {"", "|-|-|-|", "|-"},
     };
     struct client client = client_connect(rig);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -323,6 +330,7 @@ test_arguments_with_a_wrong_escape_are_not_there(void **state)
         assert_int_equal(response.status, 200);
         char *body = strndup(response.body, response.body_size);
         assert_non_null(strstr(body, cases[i].seen));
+        assert_string_equal(body + strlen(body) - strlen(cases[i].wrong), cases[i].wrong);
         free(body);
         response_free(&response);
     }
@@ -833,7 +841,7 @@ main(void)
         cmocka_unit_test(test_client_that_keeps_sending_a_refused_body_gets_the_answer),
         cmocka_unit_test(test_refusals_without_much_body_keep_the_connection),
         cmocka_unit_test(test_ambiguous_or_malformed_requests_end_the_connection),
-        cmocka_unit_test(test_arguments_with_a_wrong_escape_are_not_there),
+        cmocka_unit_test(test_arguments_with_a_wrong_escape_are_not_there_and_told),
         cmocka_unit_test(test_routes_that_tell_in_json_tell_so_of_a_query_string),
         cmocka_unit_test(test_header_limit_is_exact),
         cmocka_unit_test(test_header_beyond_all_bounds_is_refused),

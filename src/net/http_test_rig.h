@@ -99,11 +99,13 @@ handle_views(void *context, struct http_request *request)
     const char *second = http_argument_nth(request, "match[]", 1);
     const char *third = http_argument_nth(request, "match[]", 2);
     const char *flag = http_argument(request, "flag");
-    http_reply_text(request, 200, "%d|%s|%s|%s|%s|%s|%s|%s|%.9s", (int)http_method(request),
+    const char *wrong = http_query_wrong(request);
+    http_reply_text(request, 200, "%d|%s|%s|%s|%s|%s|%s|%s|%.9s|%s", (int)http_method(request),
                     http_path(request), header == NULL ? "-" : header, first == NULL ? "-" : first,
                     second == NULL ? "-" : second, third == NULL ? "-" : third,
                     flag == NULL ? "-" : flag,
-                    http_argument(request, "absent") == NULL ? "none" : "some", http_peer(request));
+                    http_argument(request, "absent") == NULL ? "none" : "some", http_peer(request),
+                    wrong == NULL ? "-" : wrong);
 }
 
 static inline void

@@ -1063,15 +1063,24 @@ agenda_each(struct agenda *a, struct bytes tenant, void (*each)(void *context, s
 }
 
 void
-agenda_facts(struct agenda *a, int64_t now_ns, struct agenda_facts *ret)
+agenda_each_owed(struct agenda *a, int64_t now_ns,
+                 void (*each)(void *context, struct group *group, struct agenda_owed owed),
+                 void *context)
 {
-    *ret = (struct agenda_facts){.groups = a->count, .made_up = a->made_up};
     for (uint32_t i = 0; i < a->count; i++) {
         const struct agenda_entry *e = a->items[i];
+        struct agenda_owed owed = {0, 0};
         int64_t slot;
-        if (!oldest_missing(a, e, now_ns, &slot)) continue;
-        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
-        if (ret->oldest_ns == 0 || at_ns < ret->oldest_ns) ret->oldest_ns = at_ns;
-        ret->missing += slots_missing(&e->made, slot, e->next_slot - (e->running ? 1 : 0));
+        if (oldest_missing(a, e, now_ns, &slot)) {
+            owed.oldest_ns = schedule_time_ns(group_schedule(e->group), slot);
+            owed.missing = slots_missing(&e->made, slot, e->next_slot - (e->running ? 1 : 0));
+        }
+        each(context, e->group, owed);
     }
+}
+
+uint64_t
+agenda_made_up(const struct agenda *a)
+{
+    return a->made_up;
 }

@@ -105,12 +105,15 @@ void agenda_done(struct agenda *agenda, struct agenda_job *job, int64_t monotoni
 void agenda_each(struct agenda *agenda, struct bytes tenant,
                  void (*each)(void *context, struct group *group), void *context);
 
-struct agenda_facts {
-    uint32_t groups;
+/* The same of all, with what each owes. */
+struct agenda_owed {
     uint64_t missing;  /* evaluations that are to be made up */
     int64_t oldest_ns; /* of these, Unix; 0: there is none */
-    uint64_t made_up;  /* since the start */
 };
-void agenda_facts(struct agenda *agenda, int64_t now_ns, struct agenda_facts *ret);
+void agenda_each_owed(struct agenda *agenda, int64_t now_ns,
+                      void (*each)(void *context, struct group *group, struct agenda_owed owed),
+                      void *context);
+/* Evaluations that were made up since the start. */
+uint64_t agenda_made_up(const struct agenda *agenda);
 
 #endif

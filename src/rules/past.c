@@ -6,35 +6,58 @@
 #include "rules/evaluate_private.h"
 #include "sys/env.h"
 
-enum { MATCHERS_MAX = 160 };
+enum {
+    MATCHERS_MAX = 128,       /* of a look; requests of remote read have 256 at most */
+    MATCHED_BYTES_MAX = 4096, /* of a name or value; a matcher has a limit, and so has a request */
+};
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Series that one set of matchers selects, between two times. */
+/* Series that have some labels, between two times. */
 struct look {
+    const struct label *labels; /* borrowed */
+    uint32_t label_count;
     struct budget budget;
     struct query_control control;
     struct view *view;
     struct series_set *set;
     struct matcher *matchers[MATCHERS_MAX];
-    uint32_t count;
+    uint32_t matcher_count;
 };
 
-static enum err
-look_match(struct look *l, struct bytes name, struct bytes value, struct budget *budget,
-           struct why *why)
+/* Whether the view is asked for a label, as it always is for the first one. For others that are too
+ * many or too long, series are looked at as they come: what a rule wrote can be read however many
+ * labels it sets. */
+static bool
+is_matched(const struct look *l, uint32_t i)
 {
-    if (l->count == MATCHERS_MAX) return why_set(why, ERR_LIMIT, "too many labels");
-    enum err e = matcher_new(MATCH_EQUAL, name, value, budget, &l->matchers[l->count], why);
-    if (e == OK) l->count++;
-    return e;
+    const struct label *label = &l->labels[i];
+    return i == 0 || (i < MATCHERS_MAX && label->name.size <= MATCHED_BYTES_MAX &&
+                      label->value.size <= MATCHED_BYTES_MAX);
+}
+
+static enum err
+make_matchers(struct look *l, struct budget *budget, struct why *why)
+{
+    for (uint32_t i = 0; i < l->label_count; i++) {
+        const struct label *label = &l->labels[i];
+        if (!is_matched(l, i)) continue;
+        enum err e = matcher_new(MATCH_EQUAL, label->name, label->value, budget,
+                                 &l->matchers[l->matcher_count], why);
+        if (e) return e;
+        l->matcher_count++;
+    }
+    return OK;
 }
 
 static enum err
 look_begin(struct look *l, const struct evaluating *ev, int64_t min_ms, int64_t max_ms,
            struct why *why)
 {
-    struct matcher_set set = {l->matchers, l->count};
+    struct matcher_set set = {l->matchers, 0};
+    enum err e = make_matchers(l, ev->g->memory, why);
+    if (e) return e;
+    set.count = l->matcher_count;
     budget_init(&l->budget, "rule", 0, ev->host->memory);
     ask_control(ev, &l->budget, &l->control);
     struct query_request request = {
@@ -46,8 +69,30 @@ look_begin(struct look *l, const struct evaluating *ev, int64_t min_ms, int64_t 
         .control = &l->control,
     };
     if (ev->view != NULL) return view_select(ev->view, &request, &l->set, why);
-    enum err e = ev->terms->open(ev->terms->open_context, &l->control, &l->view, why);
+    e = ev->terms->open(ev->terms->open_context, &l->control, &l->view, why);
     return e ? e : view_select(l->view, &request, &l->set, why);
+}
+
+static bool
+has_unmatched(const struct look *l, struct bytes series)
+{
+    for (uint32_t i = 0; i < l->label_count; i++) {
+        const struct label *label = &l->labels[i];
+        if (is_matched(l, i)) continue;
+        if (!bytes_equal(labels_get(series, label->name), label->value)) return false;
+    }
+    return true;
+}
+
+/* The labels of the next series, a view; `at` NULL: there is none. */
+static enum err
+look_next(struct look *l, struct bytes *ret_series, struct why *why)
+{
+    enum err e;
+    do {
+        e = series_set_next(l->set, ret_series, why);
+    } while (e == OK && ret_series->at != NULL && !has_unmatched(l, *ret_series));
+    return e;
 }
 
 static void
@@ -55,7 +100,7 @@ look_end(struct look *l)
 {
     series_set_free(l->set);
     view_free(l->view);
-    for (uint32_t i = 0; i < l->count; i++) {
+    for (uint32_t i = 0; i < l->matcher_count; i++) {
         matcher_free(l->matchers[i]);
     }
 }
@@ -70,14 +115,12 @@ enum err
 past_look(const struct rules_past *past, const struct past_look *look, struct why *why)
 {
     struct evaluating ev = evaluating_of(past);
-    struct look l = {.count = 0};
+    const struct label wanted[] = {{bytes_of_text("__name__"), bytes_of_text(look->name)},
+                                   {bytes_of_text(look->label), look->value}};
+    struct look l = {.labels = wanted, .label_count = 2};
     struct bytes labels = {NULL, 0};
-    enum err e = look_match(&l, bytes_of_text("__name__"), bytes_of_text(look->name),
-                            past->group->memory, why);
-    if (e == OK)
-        e = look_match(&l, bytes_of_text(look->label), look->value, past->group->memory, why);
-    if (e == OK) e = look_begin(&l, &ev, look->min_ms, look->max_ms, why);
-    while (e == OK && (e = series_set_next(l.set, &labels, why)) == OK && labels.at != NULL) {
+    enum err e = look_begin(&l, &ev, look->min_ms, look->max_ms, why);
+    while (e == OK && (e = look_next(&l, &labels, why)) == OK && labels.at != NULL) {
         e = look->each(look->context, l.set, labels);
     }
     look_end(&l);
@@ -159,32 +202,28 @@ is_alive_at(struct series_set *set, int64_t t_ms, bool *ret, struct why *why)
 }
 
 static enum err
-match_rule(struct look *l, const struct rule_at_work *rule, struct budget *budget, struct why *why)
-{
-    enum err e =
-        look_match(l, bytes_of_text("__name__"), bytes_of_text(rule->text->name), budget, why);
-    for (uint32_t i = 0; e == OK && i < rule->label_count; i++) {
-        e = look_match(l, rule->labels[i].name, rule->labels[i].value, budget, why);
-    }
-    return e;
-}
-
-static enum err
 recorded_by(const struct evaluating *ev, const struct rule_at_work *rule, int64_t t_ms,
             struct kept_series *to, struct why *why)
 {
-    struct look l = {.count = 0};
+    size_t bytes = (rule->label_count + 1) * sizeof(struct label);
+    struct label *wanted = mem_new(ev->g->memory, bytes);
+    if (wanted == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    struct look l = {.labels = wanted, .label_count = rule->label_count + 1};
     struct bytes labels = {NULL, 0};
     bool is_new, alive = false;
-    enum err e = match_rule(&l, rule, ev->g->memory, why);
-    if (e == OK) e = look_begin(&l, ev, t_ms, t_ms, why);
-    while (e == OK && (e = series_set_next(l.set, &labels, why)) == OK && labels.at != NULL) {
+    wanted[0] = (struct label){bytes_of_text("__name__"), bytes_of_text(rule->text->name)};
+    if (rule->label_count > 0) {
+        memcpy(wanted + 1, rule->labels, rule->label_count * sizeof *wanted);
+    }
+    enum err e = look_begin(&l, ev, t_ms, t_ms, why);
+    while (e == OK && (e = look_next(&l, &labels, why)) == OK && labels.at != NULL) {
         e = is_alive_at(l.set, t_ms, &alive, why);
         if (e == OK && alive && kept_series_add(to, labels, &is_new)) {
             e = why_set(why, ERR_NOMEM, "not enough memory");
         }
     }
     look_end(&l);
+    mem_free(ev->g->memory, wanted, bytes);
     return e;
 }
 
@@ -246,16 +285,16 @@ enum err
 past_series_end(const struct evaluating *ev, struct bytes series, int64_t min_ms, int64_t max_ms,
                 struct series_end *ret, struct why *why)
 {
-    struct look l = {.count = 0};
+    struct label wanted[MATCHERS_MAX]; /* all are compared below */
+    struct look l = {.labels = wanted};
     struct bytes labels = {NULL, 0};
     struct cursor c = cursor_of(series);
-    enum err e = OK;
     *ret = (struct series_end){INT64_MIN, INT64_MIN, false};
-    for (struct label label; e == OK && labels_next(&c, &label);) {
-        e = look_match(&l, label.name, label.value, ev->g->memory, why);
+    while (l.label_count < MATCHERS_MAX && labels_next(&c, &wanted[l.label_count])) {
+        l.label_count++;
     }
-    if (e == OK) e = look_begin(&l, ev, min_ms, max_ms, why);
-    while (e == OK && (e = series_set_next(l.set, &labels, why)) == OK && labels.at != NULL) {
+    enum err e = look_begin(&l, ev, min_ms, max_ms, why);
+    while (e == OK && (e = look_next(&l, &labels, why)) == OK && labels.at != NULL) {
         if (bytes_equal(labels, series)) e = read_end(l.set, ret, why);
     }
     look_end(&l);

@@ -164,7 +164,7 @@ an_outage() {
 }
 
 missing() {
-    curl -s --noproxy '*' "$url/metrics" | awk '$1 == "firekeep_rule_evaluations_missing" { print $2 }'
+    curl -s --noproxy '*' "$url/metrics" | awk '/^firekeep_rule_evaluations_missing{/ { sum += $NF; n++ } END { if (n) print sum }'
 }
 
 nothing_is_missing() {

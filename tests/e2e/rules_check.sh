@@ -269,14 +269,28 @@ claim "duplicate rules need not be looked for" prints 0 'SUCCESS: 2 rules found'
     rules --lint=none --lint-fatal twice-two.yml
 claim "unknown keys can be ignored" prints 0 'SUCCESS: 1 rules found' \
     rules --ignore-unknown-fields form-unknown-of-rule.yml
-claim "without a file the usage is told" prints 2 'missing FILE' rules
+on_terminal() {
+    script -qec "'$firekeep' check rules" /dev/null </dev/null >said.txt
+    local status=$?
+    cat said.txt
+    ((status == 2)) && grep -q 'missing FILE' said.txt
+}
+claim "on a terminal without a file the usage is told" on_terminal
+claim "without a file standard input is read" prints 0 $'Checking standard input\n  SUCCESS: 3 rules found' \
+    rules <good-all-keys.yml
+claim "so it is for -, among files" prints 1 \
+    $'good-mark.yml\n  SUCCESS: 1 rules found\n\nChecking standard input\n  FAILED:\n    standard input:1:49: unknown key' \
+    rules good-mark.yml - <form-unknown-of-rule.yml
+claim "standard input that cannot be read fails" prints 1 'cannot read standard input: ' rules <.
+claim "standard input has a limit" prints 1 'standard input: must be at most 16384 KiB' rules \
+    < <(head -c 17000000 /dev/zero | tr '\0' '#')
 claim "a configuration file may be named rules" prints 0 './rules: ok' ./rules
 if [[ ! -x $promtool ]]; then
     for name in "promtool judges these files as the names say" \
         "promtool finds the same in good and wrong files" \
         "promtool says the same of duplicate rules that are fatal" \
         "promtool says the same without lint" \
-        "promtool ignores the same unknown keys"; do
+        "promtool ignores the same unknown keys" "promtool reads standard input, too"; do
         skip "$name" "tests/peers/fetch gets promtool"
     done
 else
@@ -286,5 +300,9 @@ else
         agree 'good|twice|wrong' --lint-fatal
     claim "promtool says the same without lint" agree 'good|twice' --lint=none
     claim "promtool ignores the same unknown keys" agree 'form' --ignore-unknown-fields
+    of_promtool() {
+        "$promtool" check rules <good-all-keys.yml | diff - <("$firekeep" check rules <good-all-keys.yml)
+    }
+    claim "promtool reads standard input, too" of_promtool
 fi
 ((failures == 0))

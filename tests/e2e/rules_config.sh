@@ -128,6 +128,37 @@ claim "reload: another is taken" hangup 'configuration reloaded'
 claim "reload: it is shown" shows '"three"' 127.0.0.1:3
 claim "serve: SIGTERM ends it with status 0" stop server
 
+# --- nothing is stored --------------------------------------------------------------------------------
+
+lacking() { # KEYS
+    printf 'storage: {mode: none}\nrule_files: [%s/conf/rules/*.yml]\n%s\n' "$work" "$1" >"$work/served.yml"
+}
+warns() { # EXPECTED: a warning; empty: none
+    "$firekeep" check "$work/served.yml" 2>&1 | tee "$work/said.txt"
+    if [[ -n $1 ]]; then grep -q "^warning: $1" "$work/said.txt"; else lacks warning "$work/said.txt"; fi
+}
+source="sources: [{name: s, type: remote_read, url: 'http://127.0.0.1:1/api/v1/read'}]"
+destination="destinations: [{name: d, type: remote_write, url: 'http://127.0.0.1:1/api/v1/write'}]"
+lost='results of rules are lost: storage.mode is none, and no destination is configured'
+unread='no rule can be evaluated: storage.mode is none, and there is no source to read'
+lacking "$source"$'\n'"$destination"
+claim "storage.mode none: with a source and a destination there is no warning" warns ''
+claim "storage.mode none: the server starts" start_firekeep server "$work/none" "$port" --config.file="$work/served.yml"
+claim "storage.mode none: nor does the server warn" lacks 'rules do not work' "$work/server.log"
+lacking "$source"
+claim "storage.mode none: without a destination, check warns" warns "$lost"
+claim "storage.mode none: without a destination, a reload warns" \
+    hangup "level=warn msg=\"rules do not work as configured\" groups=1 why=\"$lost\""
+lacking "$destination"
+claim "storage.mode none: without a source, check warns" warns "$unread"
+claim "storage.mode none: without a source, a reload warns" hangup "groups=1 why=\"$unread\""
+claim "storage.mode none: the server stops" stop server
+claim "storage.mode none: it starts again" start_firekeep server "$work/none" "$port" --config.file="$work/served.yml"
+claim "storage.mode none: a start warns, too" grep "groups=1 why=\"$unread\"" "$work/server.log"
+sed -i '/rule_files/d' "$work/served.yml"
+claim "storage.mode none: without rules there is no warning" warns ''
+claim "storage.mode none: SIGTERM ends it with status 0" stop server
+
 # --- as promtool judges -------------------------------------------------------------------------------
 
 one() { # KEYS: of an Alertmanager

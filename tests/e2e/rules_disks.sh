@@ -53,7 +53,7 @@ wrote_nothing_twice() { # [URL]
 }
 
 nothing_is_missing() {
-    metric_is firekeep_rule_evaluations_missing\  0
+    metric_is 'firekeep_rule_evaluations_missing{' 0
 }
 
 active_at() { # NAME
@@ -300,7 +300,7 @@ fill() { # LEAVING_MIB
 
 # A rule that comes while nothing can be stored fires, too.
 is_full() {
-    fill 4 && within 20 rule_says load:sum err && within 20 metric_is_above firekeep_rule_evaluations_missing\  2 || return 1
+    fill 4 && within 20 rule_says load:sum err && within 20 metric_is_above 'firekeep_rule_evaluations_missing{' 2 || return 1
     write_rules '- {name: new, rules: [{alert: New, expr: vector(1)}]}'
     hangup
 }

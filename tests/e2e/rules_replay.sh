@@ -321,6 +321,17 @@ claim "list: as JSON, with health and time, once they were evaluated" within 75 
 claim "list: a group of no name is refused" fails 1 "group 'none' not found" \
     "$firekeep" rules list --url="$url" --group=none
 
+# --- wide selectors ----------------------------------------------------------------------------------
+
+{
+    printf 'groups:\n- name: wide\n  rules:\n  - record: wide\n    expr: up{'
+    printf 'l%d!="x",' {1..300}
+    printf '}\n'
+} >"$work/wide.yml"
+claim "wide: a rule whose selector a server does not accept is told" fails 1 \
+    "a selector has 301 matchers: at most 256 can be asked for" "$firekeep" rules replay --url="$url" \
+    --start="$start" --end=$((start + 60)) "$work/wide.yml"
+
 # --- paths and usage --------------------------------------------------------------------------------
 
 relative() {

@@ -14,7 +14,6 @@
 #include "backend/remote/remote_pattern.h"
 #include "base/warnings.h"
 #include "model/labels.h"
-#include "model/selector.h"
 #include "wire/remote_read_client.h"
 #include "wire/snappy.h"
 
@@ -207,10 +206,14 @@ put_body(struct remote_set *s, const struct query_request *r, struct why *why)
     struct arena patterns;
     struct buf message;
     bool fits = true;
+    assert(r->set_count == 1);
+    if (r->sets[0].count > RR_MATCHERS_MAX) {
+        return why_set(why, ERR_LIMIT, "a selector has %u matchers: at most %d can be asked for",
+                       r->sets[0].count, RR_MATCHERS_MAX);
+    }
     arena_init(&patterns, s->budget, 0, 0);
     buf_init(&message, s->budget, REQUEST_BYTES_MAX);
-    assert(r->set_count == 1 && r->sets[0].count <= SELECTOR_MATCHERS_MAX);
-    struct rr_matcher matchers[SELECTOR_MATCHERS_MAX];
+    struct rr_matcher matchers[RR_MATCHERS_MAX];
     for (uint32_t i = 0; i < r->sets[0].count; i++) {
         const struct matcher *m = r->sets[0].matchers[i];
         struct bytes pattern = remote_pattern(m, &patterns);

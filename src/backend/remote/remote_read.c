@@ -15,7 +15,6 @@
 #include "backend/remote/remote_pattern.h"
 #include "backend/remote/sampled.h"
 #include "base/warnings.h"
-#include "model/selector.h"
 #include "wire/snappy.h"
 
 enum { REQUEST_BYTES_MAX = 64 << 20, ANSWER_BYTES_MAX = 1 << 30 };
@@ -219,14 +218,12 @@ put_body(struct remote_set *s, const struct query_request *r, struct why *why)
 {
     const struct remote_read_settings *x = &s->of->options.settings->u.remote_read;
     const struct rr_matcher any = {MATCH_REGEX, bytes_of_text("__name__"), bytes_of_text(".*")};
-    struct rr_matcher matchers[SELECTOR_MATCHERS_MAX];
+    struct rr_matcher matchers[RR_MATCHERS_MAX];
     uint32_t count = r->set_count == 0 ? 0 : r->sets[0].count;
     struct arena patterns;
     struct buf message;
-    if (count > SELECTOR_MATCHERS_MAX) {
-        return why_set(why, ERR_LIMIT, "a selector has more than %d matchers",
-                       SELECTOR_MATCHERS_MAX);
-    }
+    /* Servers may refuse more; what they answer is compared with all: query/source.c. */
+    if (count > RR_MATCHERS_MAX) count = RR_MATCHERS_MAX;
     arena_init(&patterns, s->budget, 0, 0);
     bool fits = true;
     for (uint32_t i = 0; i < count; i++) {

@@ -295,6 +295,42 @@ test_a_request_says_what_is_wanted(void **state)
     matcher_free(matchers[1]);
 }
 
+/* The others are left to who asked: see query/source.c. */
+static void
+test_a_request_has_as_many_matchers_as_a_server_accepts(void **state)
+{
+    (void)state;
+    enum { MORE = RR_MATCHERS_MAX + 44 };
+    static struct matcher *matchers[MORE];
+    struct matcher_set set = {matchers, MORE};
+    struct rig r;
+    struct arena arena;
+    struct rr_request request;
+    struct buf message;
+    struct why warning;
+    for (int i = 0; i < MORE; i++) {
+        enum err e = matcher_new(MATCH_EQUAL, bytes_of_text("a"), bytes_of_text("1"), NULL,
+                                 &matchers[i], NULL);
+        assert_int_equal(e, OK);
+    }
+    arena_init(&arena, NULL, 0, 0);
+    buf_init(&message, NULL, 1 << 16);
+    rig_init(&r);
+    r.request.sets = &set;
+    r.request.set_count = 1;
+    put_body(&r, STREAMED, 0);
+    rig_start(&r, 1);
+    assert_int_equal(read_all(&r, &warning), OK);
+    check_request(&r, &arena, &request, &message);
+    assert_int_equal(request.queries[0].matcher_count, RR_MATCHERS_MAX);
+    rig_fini(&r);
+    buf_fini(&message);
+    arena_fini(&arena);
+    for (int i = 0; i < MORE; i++) {
+        matcher_free(matchers[i]);
+    }
+}
+
 static void
 test_answers_of_another_form_are_not_read(void **state)
 {
@@ -687,6 +723,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_forms_of_answers_are_read),
         cmocka_unit_test(test_a_request_says_what_is_wanted),
+        cmocka_unit_test(test_a_request_has_as_many_matchers_as_a_server_accepts),
         cmocka_unit_test(test_answers_of_another_form_are_not_read),
         cmocka_unit_test(test_what_the_server_left_out_is_a_warning_and_why_it_ended_an_error),
         cmocka_unit_test(test_what_is_cut_or_garbage_is_damage),

@@ -423,40 +423,48 @@ FUNCTION(now)
 #define RESULT TMPL_TYPE_RESULT
 #define ANY    TMPL_TYPE_ANY
 
+/* By name. */
+static const struct tmpl_function functions[] = {
+    {"args", args_function, NULL, 1, true, {ANY}},
+    {.name = "externalURL", .call = external_url},
+    {"first", first, NULL, 1, false, {RESULT}},
+    {"graphLink", graph_link, NULL, 1, false, {STRING}},
+    {"humanize", run_humanize, NULL, 1, false, {ANY}},
+    {"humanize1024", run_humanize1024, NULL, 1, false, {ANY}},
+    {"humanizeDuration", run_humanize_duration, NULL, 1, false, {ANY}},
+    {"humanizePercentage", run_humanize_percentage, NULL, 1, false, {ANY}},
+    {"humanizeTimestamp", run_humanize_timestamp, NULL, 1, false, {ANY}},
+    {"label", label, NULL, 2, false, {STRING, SAMPLE}},
+    {"match", match, NULL, 2, false, {STRING, STRING}},
+    {.name = "now", .call = now},
+    {"parseDuration", run_parse_duration, NULL, 1, false, {STRING}},
+    {.name = "pathPrefix", .call = path_prefix},
+    {"query", query, NULL, 1, false, {STRING}},
+    {"reReplaceAll", re_replace_all, NULL, 3, false, {STRING, STRING, STRING}},
+    {"safeHtml", safe_html, NULL, 1, false, {STRING}},
+    {"sortByLabel", sort_by_label, NULL, 2, false, {STRING, RESULT}},
+    {"stripDomain", strip_domain, NULL, 1, false, {STRING}},
+    {"stripPort", strip_port, NULL, 1, false, {STRING}},
+    {"strvalue", strvalue, NULL, 1, false, {SAMPLE}},
+    {"tableLink", table_link, NULL, 1, false, {STRING}},
+    {"title", title, NULL, 1, false, {STRING}},
+    {"toDuration", run_to_duration, NULL, 1, false, {ANY}},
+    {"toLower", to_lower, NULL, 1, false, {STRING}},
+    {"toTime", run_to_time, NULL, 1, false, {ANY}},
+    {"toUpper", to_upper, NULL, 1, false, {STRING}},
+    {"urlQueryEscape", url_query_escape, NULL, 1, false, {STRING}},
+    {"value", value, NULL, 1, false, {SAMPLE}},
+};
+
+const char *
+template_function_word(uint32_t n)
+{
+    return n < sizeof functions / sizeof *functions ? functions[n].name : NULL;
+}
+
 const struct tmpl_function *
 tmpl_prometheus_find(struct bytes name)
 {
-    static const struct tmpl_function functions[] = {
-        {"args", args_function, NULL, 1, true, {ANY}},
-        {.name = "externalURL", .call = external_url},
-        {"first", first, NULL, 1, false, {RESULT}},
-        {"graphLink", graph_link, NULL, 1, false, {STRING}},
-        {"humanize", run_humanize, NULL, 1, false, {ANY}},
-        {"humanize1024", run_humanize1024, NULL, 1, false, {ANY}},
-        {"humanizeDuration", run_humanize_duration, NULL, 1, false, {ANY}},
-        {"humanizePercentage", run_humanize_percentage, NULL, 1, false, {ANY}},
-        {"humanizeTimestamp", run_humanize_timestamp, NULL, 1, false, {ANY}},
-        {"label", label, NULL, 2, false, {STRING, SAMPLE}},
-        {"match", match, NULL, 2, false, {STRING, STRING}},
-        {.name = "now", .call = now},
-        {"parseDuration", run_parse_duration, NULL, 1, false, {STRING}},
-        {.name = "pathPrefix", .call = path_prefix},
-        {"query", query, NULL, 1, false, {STRING}},
-        {"reReplaceAll", re_replace_all, NULL, 3, false, {STRING, STRING, STRING}},
-        {"safeHtml", safe_html, NULL, 1, false, {STRING}},
-        {"sortByLabel", sort_by_label, NULL, 2, false, {STRING, RESULT}},
-        {"stripDomain", strip_domain, NULL, 1, false, {STRING}},
-        {"stripPort", strip_port, NULL, 1, false, {STRING}},
-        {"strvalue", strvalue, NULL, 1, false, {SAMPLE}},
-        {"tableLink", table_link, NULL, 1, false, {STRING}},
-        {"title", title, NULL, 1, false, {STRING}},
-        {"toDuration", run_to_duration, NULL, 1, false, {ANY}},
-        {"toLower", to_lower, NULL, 1, false, {STRING}},
-        {"toTime", run_to_time, NULL, 1, false, {ANY}},
-        {"toUpper", to_upper, NULL, 1, false, {STRING}},
-        {"urlQueryEscape", url_query_escape, NULL, 1, false, {STRING}},
-        {"value", value, NULL, 1, false, {SAMPLE}},
-    };
     return tmpl_find_in(functions, sizeof functions / sizeof *functions, name);
 }
 

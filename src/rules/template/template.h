@@ -80,4 +80,8 @@ MUST_CHECK enum err template_expand(const struct template_options *options, stru
 MUST_CHECK enum err template_check(const struct template_options *options, struct bytes text,
                                    struct why *why);
 
+/* The names of Prometheus' functions, in order; NULL after the last. Those of Go are not among
+ * them. */
+const char *template_function_word(uint32_t n);
+
 #endif

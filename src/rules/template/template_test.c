@@ -511,6 +511,26 @@ test_a_small_budget_is_no_limit_of_the_template(void **state)
     buf_fini(&to);
 }
 
+static void
+test_functions_of_prometheus_are_named_in_order(void **state)
+{
+    const char *before = "", *word;
+    uint32_t n = 0;
+    (void)state;
+    for (; (word = template_function_word(n)) != NULL; n++) {
+        char text[64];
+        struct buf to;
+        struct why why;
+        assert_true(strcmp(before, word) < 0);
+        before = word;
+        snprintf(text, sizeof text, "{{ if false }}{{ %s }}{{ end }}", word);
+        buf_init(&to, NULL, TEMPLATE_OUTPUT_BYTES_MAX);
+        assert_int_equal(expand(text, NULL, &to, &why), OK);
+        buf_fini(&to);
+    }
+    assert_int_equal(n, 29);
+}
+
 int
 main(void)
 {
@@ -519,6 +539,7 @@ main(void)
         cmocka_unit_test(test_text_and_data_of_the_alert_are_printed),
         cmocka_unit_test(test_the_language_has_gos_control_structures),
         cmocka_unit_test(test_functions_do_what_those_of_prometheus_do),
+        cmocka_unit_test(test_functions_of_prometheus_are_named_in_order),
         cmocka_unit_test(test_queries_answer_samples),
         cmocka_unit_test(test_a_query_that_is_canceled_ends_all),
         cmocka_unit_test(test_values_are_printed_as_go_prints_them),
