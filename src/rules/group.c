@@ -10,6 +10,10 @@
 
 enum { LINE_BYTES_MAX = 16 << 20, TEXT_ARENA_BYTES_MAX = 256 << 20 };
 
+/* 30 years. A file may give 292, and then the time of the evaluation after the next one, and until
+ * when an alert is valid, are no int64_t of nanoseconds. */
+#define INTERVAL_MS_MAX (INT64_C(30) * 365 * 24 * 3600 * 1000)
+
 /* --- texts ------------------------------------------------------------------------------------ */
 
 /* NULL: no memory, unless there was none. */
@@ -146,6 +150,7 @@ begin(struct group *g, const struct rule_group *text, struct why *why)
         return ERR_NOMEM;
     }
     int64_t interval_ms = text->interval_ms > 0 ? text->interval_ms : g->defaults.interval_ms;
+    if (interval_ms > INTERVAL_MS_MAX) interval_ms = INTERVAL_MS_MAX;
     g->query_offset_ms =
         text->has_query_offset ? text->query_offset_ms : g->defaults.query_offset_ms;
     enum err e = schedule_of(g->text.file, g->text.name, interval_ms * NS_PER_MS, &g->schedule);
