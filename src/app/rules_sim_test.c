@@ -2,6 +2,8 @@
  * rules_sim_test.c - groups of rules on a simulated machine, from seeds: what was missed is made up
  * as if nothing had happened, and alerts go on as they were.
  */
+#include <math.h>
+
 #include "app/rules_sim_testing.h"
 
 static const char rules[] =
@@ -441,6 +443,38 @@ test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart(vo
     }
 }
 
+/* Anybody may write a series of this name. */
+static void
+test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now(void **state)
+{
+    static struct rules_sim s;
+    static const double values[] = {1e300, -1e300, NAN, 1e12};
+    char text[256];
+    (void)state;
+    snprintf(text, sizeof text, alert_of, -1);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct rq rq;
+        uint64_t bits;
+        sim_init(&s, 1, text);
+        sim_pass(&s, 50);
+        memcpy(&bits, &values[i], sizeof bits);
+        rq_init(&rq, RW_V1);
+        rq_series(&rq, "__name__=ALERTS_FOR_STATE,alertname=Waits,job=j1,n=1");
+        rq_float(&rq, env_realtime_ms(s.m.env), bits, 0);
+        rq_close(&rq);
+        must(machine_send(&s.m, sim_tenants[0], &rq));
+        rq_fini(&rq);
+        must(tsdb_commit(s.m.db, &s.m.why));
+        sim_crash(&s);
+        sim_start(&s, text);
+        sim_pass(&s, 50);
+        assert_int_equal(s.told_count, 0);
+        sim_pass(&s, 100);
+        assert_true(s.told_count > 0);
+        sim_fini(&s);
+    }
+}
+
 /* --- reloads ---------------------------------------------------------------------------------- */
 
 #define NO_GROUPS          "groups: []\n"
@@ -769,6 +803,8 @@ main(void)
         cmocka_unit_test_teardown(
             test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
             tell_seed),
+        cmocka_unit_test(
+            test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now),
         cmocka_unit_test(
             test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not),
         cmocka_unit_test(
