@@ -111,7 +111,8 @@ agenda_free(struct agenda *a)
         agenda_entry_free(a, e);
     }
     mem_free(a->host->memory, a->items, list_bytes(a->count));
-    mem_free(a->host->memory, a->due, due_bytes(a->count));
+    mem_free(a->host->memory, a->begins.items, due_bytes(a->count));
+    mem_free(a->host->memory, a->due.items, due_bytes(a->count));
     mem_free(a->host->memory, a, sizeof *a);
 }
 
@@ -128,7 +129,7 @@ struct planned {
 struct agenda_change {
     struct agenda *agenda;
     struct agenda_entry **items; /* of the agenda that is to be */
-    struct due *due;
+    struct due *begins, *due;
     struct planned *plan; /* by tenant, file, name */
     uint32_t count;
 };
@@ -141,6 +142,7 @@ change_free(struct agenda_change *c)
         mem_free(memory, c->plan[i].recorded, c->plan[i].recorded_bytes);
     }
     mem_free(memory, c->items, list_bytes(c->count));
+    mem_free(memory, c->begins, due_bytes(c->count));
     mem_free(memory, c->due, due_bytes(c->count));
     mem_free(memory, c->plan, (c->count + 1) * sizeof *c->plan);
     mem_free(memory, c, sizeof *c);
@@ -224,10 +226,11 @@ agenda_prepare(struct agenda *a, const struct agenda_group *groups, uint32_t cou
     if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
     *c = (struct agenda_change){.agenda = a, .count = count};
     c->items = mem_new(memory, list_bytes(count));
+    c->begins = mem_new(memory, due_bytes(count));
     c->due = mem_new(memory, due_bytes(count));
     c->plan = mem_new(memory, (count + 1) * sizeof *c->plan);
     enum err e = OK;
-    if (c->items == NULL || c->due == NULL || c->plan == NULL) {
+    if (c->items == NULL || c->begins == NULL || c->due == NULL || c->plan == NULL) {
         e = why_set(why, ERR_NOMEM, "not enough memory for rules");
     }
     for (uint32_t i = 0; e == OK && i < count; i++) {
@@ -274,9 +277,9 @@ inherit(struct agenda *a, struct agenda_entry *e)
     struct agenda_entry *old = is_retired ? unretire(a, e) : a->items[at];
     if (old == NULL) return;
     old->stays = true;
-    e->from = old;
+    e->from = old->from == NULL ? old : old->from;
+    e->from->heir = e;
     if (old->from == NULL) return;
-    e->from = old->from;
     old->from = NULL;
     if (is_retired)
         agenda_entry_free(a, old);
@@ -289,12 +292,14 @@ take_items(struct agenda *a, struct agenda_change *c)
 {
     struct budget *memory = a->host->memory;
     mem_free(memory, a->items, list_bytes(a->count));
-    mem_free(memory, a->due, due_bytes(a->count));
+    mem_free(memory, a->begins.items, due_bytes(a->count));
+    mem_free(memory, a->due.items, due_bytes(a->count));
     a->items = c->items;
-    a->due = c->due;
+    a->begins.items = c->begins;
+    a->due.items = c->due;
     a->count = c->count;
     c->items = NULL;
-    c->due = NULL;
+    c->begins = c->due = NULL;
     a->unbegun = 0;
     for (uint32_t i = 0; i < a->count; i++) {
         a->items[i]->is_listed = true;

@@ -8,8 +8,8 @@
  *
  * Ownership: an entry owns its group, and the entry `from` whose state it is going to take. An
  * entry is owned by the list `items` if it is configured, else by `retired`, or by the one that
- * takes its state; `due` only points to those of `items`. One that runs is freed by nobody: when it
- * leaves `items`, one of the other two has it until agenda_done().
+ * takes its state; `begins` and `due` only point to those of `items`. One that runs is freed by
+ * nobody: when it leaves `items`, one of the other two has it until agenda_done().
  */
 #ifndef RULES_AGENDA_PRIVATE_H
 #define RULES_AGENDA_PRIVATE_H
@@ -21,13 +21,14 @@ struct agenda_entry {
     struct group *group;
     struct agenda_entry *next; /* of those that are retired */
     struct agenda_entry *from; /* whose state it takes, once that runs no more */
+    struct agenda_entry *heir; /* the one that takes its state; NULL: none */
     bool took_over;            /* it did */
     bool stays, is_over;       /* while a reload is committed */
     bool running;
     bool ends; /* AGENDA_RETIRE runs */
     bool begun;
     bool is_listed;         /* it is configured */
-    bool is_in_due;         /* it stands in agenda.due */
+    bool is_in_due;         /* it stands in agenda.begins or agenda.due */
     bool reads_recorded;    /* it reads what recording rules write */
     bool is_behind;         /* since the start it is not known that its input is there */
     int64_t next_slot;      /* that is evaluated live; -1: not known yet */
@@ -42,8 +43,13 @@ struct agenda_entry {
 };
 
 struct due {
-    int64_t at_ns; /* Unix */
+    int64_t at_ns;
     struct agenda_entry *entry;
+};
+/* By time; room for as many as are listed. */
+struct due_heap {
+    struct due *items;
+    uint32_t count;
 };
 
 struct agenda {
@@ -52,8 +58,9 @@ struct agenda {
     struct agenda_limits limits;
     struct agenda_entry **items; /* by tenant, file, name */
     uint32_t count;
-    struct due *due; /* a heap: those listed that have begun and do not run; room for `count` */
-    uint32_t due_count;
+    /* Of those listed that do not run: by monotonic time those that may begin, by Unix time those
+     * that have begun. */
+    struct due_heap begins, due;
     int64_t seen_ns; /* Unix: the latest time asked about since the clock was set back */
     struct agenda_entry *retired;
     bool making_up;
@@ -66,7 +73,7 @@ struct agenda {
 
 /* NULL is fine. */
 void agenda_entry_free(struct agenda *agenda, struct agenda_entry *entry);
-/* Puts those that are due some time into `due` anew. */
+/* Puts those that are due some time into `begins` and `due` anew. */
 void agenda_fill_due(struct agenda *agenda);
 /* The oldest evaluation that is to be made up. False: there is none. */
 bool agenda_oldest_missing(const struct agenda *agenda, const struct agenda_entry *entry,

@@ -2,8 +2,8 @@
  * agenda_work.c - what is due is taken, run and done: see agenda.h.
  *
  * Servers may have 100,000 groups, and what is due is asked for whenever one was evaluated: those
- * that have begun stand in a heap by the time at which they are due. All are looked at only while
- * some did not begin yet, something is to be made up, or the clock was set back.
+ * that do not run stand in heaps by the time at which they are due. All are looked at only while
+ * something is to be made up, or when the clock was set back.
  */
 #include "base/heap.h"
 #include "base/log.h"
@@ -23,42 +23,44 @@
 /* --- due -------------------------------------------------------------------------------------- */
 
 static void
-put_due(struct due *heap, uint32_t at, struct due due)
+put_due(struct due_heap *heap, int64_t at_ns, struct agenda_entry *e)
 {
-    heap_up(heap, at, due, a->at_ns < b->at_ns);
-}
-
-static void
-put_due_first(struct due *heap, uint32_t count, struct due due)
-{
-    heap_down(heap, count, 0, due, a->at_ns < b->at_ns);
-}
-
-/* In its place, unless it has one or is configured no more. */
-static void
-add_due(struct agenda *a, struct agenda_entry *e)
-{
-    if (!e->is_listed || !e->begun || e->running || e->is_in_due) return;
-    const struct schedule *schedule = group_schedule(e->group);
-    struct due due = {schedule_time_ns(schedule, e->next_slot), e};
-    /* A clock that was set back is seen by the evaluations that would not come. */
-    if (due.at_ns > a->seen_ns + 2 * schedule->interval_ns) due.at_ns = a->seen_ns;
-    put_due(a->due, a->due_count++, due);
+    struct due due = {at_ns, e};
+    heap_up(heap->items, heap->count, due, a->at_ns < b->at_ns);
+    heap->count++;
     e->is_in_due = true;
 }
 
 static void
-drop_first_due(struct agenda *a)
+drop_first_due(struct due_heap *heap)
 {
-    a->due[0].entry->is_in_due = false;
-    a->due_count--;
-    if (a->due_count > 0) put_due_first(a->due, a->due_count, a->due[a->due_count]);
+    heap->items[0].entry->is_in_due = false;
+    heap->count--;
+    if (heap->count == 0) return;
+    heap_down(heap->items, heap->count, 0, heap->items[heap->count], a->at_ns < b->at_ns);
+}
+
+/* In its place, unless it has one or is configured no more. One that waits for another one's state
+ * comes when that has ended. */
+static void
+add_due(struct agenda *a, struct agenda_entry *e)
+{
+    if (!e->is_listed || e->running || e->is_in_due) return;
+    if (!e->begun) {
+        if (e->from == NULL || !e->from->running) put_due(&a->begins, e->not_before_ns, e);
+        return;
+    }
+    const struct schedule *schedule = group_schedule(e->group);
+    int64_t at_ns = schedule_time_ns(schedule, e->next_slot);
+    /* A clock that was set back is seen by the evaluations that would not come. */
+    if (at_ns > a->seen_ns + 2 * schedule->interval_ns) at_ns = a->seen_ns;
+    put_due(&a->due, at_ns, e);
 }
 
 void
 agenda_fill_due(struct agenda *a)
 {
-    a->due_count = 0;
+    a->begins.count = a->due.count = 0;
     for (uint32_t i = 0; i < a->count; i++) {
         a->items[i]->is_in_due = false;
         add_due(a, a->items[i]);
@@ -135,7 +137,6 @@ take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mon
            struct agenda_job *job)
 {
     if (!took_over(a, e)) return false;
-    if (e->not_before_ns > monotonic_ns) return false;
     if (e->begin_until_ns == 0) e->begin_until_ns = monotonic_ns + BEGIN_WAIT_NS;
     make_job(a, e, AGENDA_BEGIN, schedule_slot(group_schedule(e->group), now_ns), monotonic_ns,
              job);
@@ -375,15 +376,6 @@ take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
     return false;
 }
 
-/* When an entry that did not begin may do so; NEVER_NS: not before something else ends. */
-static int64_t
-begins_ns(const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
-{
-    if (e->running || (e->from != NULL && e->from->running)) return NEVER_NS;
-    int64_t wait_ns = e->not_before_ns - monotonic_ns;
-    return now_ns + (wait_ns > 0 ? wait_ns : 0);
-}
-
 /* The first one that is due; NULL: none is as long as something runs. */
 static struct agenda_entry *
 first_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, int64_t *ret_at_ns)
@@ -391,19 +383,19 @@ first_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, int64_t *ret_a
     bool is_back = now_ns < a->seen_ns;
     a->seen_ns = now_ns;
     if (is_back) agenda_fill_due(a);
-    while (a->due_count > 0 && a->due[0].entry->running) {
-        drop_first_due(a); /* it is made up; agenda_done() puts it back */
+    while (a->due.count > 0 && a->due.items[0].entry->running) {
+        drop_first_due(&a->due); /* it is made up; agenda_done() puts it back */
     }
-    struct agenda_entry *first = a->due_count > 0 ? a->due[0].entry : NULL;
-    *ret_at_ns = first != NULL ? a->due[0].at_ns : NEVER_NS;
-    for (uint32_t i = 0; i < a->count && a->unbegun > 0; i++) {
-        if (a->items[i]->begun) continue;
-        int64_t at_ns = begins_ns(a->items[i], now_ns, monotonic_ns);
-        if (at_ns >= *ret_at_ns) continue;
-        first = a->items[i];
-        *ret_at_ns = at_ns;
+    *ret_at_ns = a->due.count > 0 ? a->due.items[0].at_ns : NEVER_NS;
+    if (a->begins.count > 0) {
+        int64_t wait_ns = a->begins.items[0].at_ns - monotonic_ns;
+        int64_t at_ns = now_ns + (wait_ns > 0 ? wait_ns : 0);
+        if (at_ns < *ret_at_ns) {
+            *ret_at_ns = at_ns;
+            return a->begins.items[0].entry;
+        }
     }
-    return first;
+    return a->due.count > 0 ? a->due.items[0].entry : NULL;
 }
 
 static bool
@@ -412,11 +404,11 @@ take_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_j
 {
     struct agenda_entry *first = first_due(a, now_ns, monotonic_ns, until_ns);
     if (first == NULL || *until_ns > now_ns) return false;
-    if (!first->begun) return take_begin(a, first, now_ns, monotonic_ns, job);
-    drop_first_due(a);
-    if (take_live(a, first, now_ns, monotonic_ns, job)) return true;
-    add_due(a, first);
-    return false;
+    drop_first_due(first->begun ? &a->due : &a->begins);
+    bool taken = first->begun ? take_live(a, first, now_ns, monotonic_ns, job)
+                              : take_begin(a, first, now_ns, monotonic_ns, job);
+    if (!taken) add_due(a, first);
+    return taken;
 }
 
 bool
@@ -653,6 +645,7 @@ agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
 {
     struct agenda_entry *e = job->entry;
     e->running = e->ends = false;
+    if (e->heir != NULL) add_due(a, e->heir);
     switch (job->work) {
     case AGENDA_BEGIN:
         begun(a, job, monotonic_ns);
