@@ -245,36 +245,49 @@ agenda_prepare(struct agenda *a, const struct agenda_group *groups, uint32_t cou
     return e;
 }
 
+/* Steps through the retired, which stand in the order of their keys, to where this key is or would
+ * be: entries are retired and come back in that order, too, so that a reload passes them once. */
+static void
+seek_retired(struct agenda_entry ***link, const struct agenda_entry *e)
+{
+    while (**link != NULL && compare_entries(*link, &e) < 0) {
+        *link = &(**link)->next;
+    }
+}
+
 /* It left the configuration. */
 static void
-retire(struct agenda *a, struct agenda_entry *e, int64_t now_ns)
+retire(struct agenda *a, struct agenda_entry ***link, struct agenda_entry *e, int64_t now_ns)
 {
     e->retired_ns = now_ns;
     e->not_before_ns = env_monotonic_ns(a->host->env) + 2 * group_schedule(e->group)->interval_ns;
-    e->next = a->retired;
-    a->retired = e;
+    seek_retired(link, e);
+    e->next = **link;
+    **link = e;
 }
 
 /* One that came back before what it wrote was marked stale. NULL: there is none. */
 static struct agenda_entry *
-unretire(struct agenda *a, const struct agenda_entry *e)
+unretire(struct agenda_entry ***link, const struct agenda_entry *e)
 {
-    struct agenda_entry **link = &a->retired;
-    while (*link != NULL && ((*link)->ends || compare_entries(link, &e) != 0)) {
-        link = &(*link)->next;
+    seek_retired(link, e);
+    struct agenda_entry **at = *link;
+    while (*at != NULL && (*at)->ends && compare_entries(at, &e) == 0) {
+        at = &(*at)->next;
     }
-    struct agenda_entry *found = *link;
-    if (found != NULL) *link = found->next;
+    struct agenda_entry *found = *at;
+    if (found == NULL || compare_entries(at, &e) != 0) return NULL;
+    *at = found->next;
     return found;
 }
 
 /* The state of the one of the same name passes on; if that never began, of the one before it. */
 static void
-inherit(struct agenda *a, struct agenda_entry *e)
+inherit(struct agenda *a, struct agenda_entry ***retired, struct agenda_entry *e)
 {
     uint32_t at;
     bool is_retired = !find_entry(a, group_tenant(e->group), group_text(e->group), &at);
-    struct agenda_entry *old = is_retired ? unretire(a, e) : a->items[at];
+    struct agenda_entry *old = is_retired ? unretire(retired, e) : a->items[at];
     if (old == NULL) return;
     old->stays = true;
     e->from = old->from == NULL ? old : old->from;
@@ -313,6 +326,7 @@ void
 agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64_t now_ns)
 {
     struct agenda *a = c->agenda;
+    struct agenda_entry **back = &a->retired, **gone = &a->retired;
     a->limits = *limits;
     for (uint32_t i = 0; i < a->count; i++) {
         a->items[i]->stays = a->items[i]->is_listed = false;
@@ -325,13 +339,13 @@ agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64
         c->items[i] = p->entry;
     }
     for (uint32_t i = 0; i < c->count; i++) {
-        if (c->plan[i].is_new) inherit(a, c->items[i]);
+        if (c->plan[i].is_new) inherit(a, &back, c->items[i]);
     }
     for (uint32_t i = 0; i < a->count; i++) {
         if (a->items[i]->is_over)
             agenda_entry_free(a, a->items[i]);
         else if (!a->items[i]->stays)
-            retire(a, a->items[i], now_ns);
+            retire(a, &gone, a->items[i], now_ns);
     }
     take_items(a, c);
     change_free(c);

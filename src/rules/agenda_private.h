@@ -62,7 +62,7 @@ struct agenda {
      * that have begun. */
     struct due_heap begins, due;
     int64_t seen_ns; /* Unix: the latest time asked about since the clock was set back */
-    struct agenda_entry *retired;
+    struct agenda_entry *retired; /* by tenant, file, name; of one key the newest first */
     bool making_up;
     uint32_t unbegun;    /* groups that did not begin yet */
     bool any_missing;    /* something may have to be made up */
