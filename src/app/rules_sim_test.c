@@ -637,6 +637,32 @@ test_a_renamed_group_keeps_its_alerts(void **state)
     sim_fini(&s);
 }
 
+/* Also those of which another one has the name and the labels. */
+static void
+test_rules_that_a_reload_puts_in_another_order_keep_their_alerts(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", FIRES ", " SENT ", " FIRES));
+    sim_pass(&s, 300);
+    int64_t begun_ns = env_realtime_ms(s.m.env) * NS_PER_MS;
+    for (int i = 0; i < 4; i++) {
+        s.told_count = 0;
+        sim_load(&s, i % 2 == 0 ? GROUP("g", ALWAYS ", " FIRES ", " FIRES ", " SENT)
+                                : GROUP("g", FIRES ", " SENT ", " FIRES));
+        sim_pass(&s, 100);
+        assert_true(s.told_count >= 3);
+        for (uint32_t k = 0; k < s.told_count; k++) {
+            assert_true(s.told[k].starts_ns < begun_ns);
+            assert_true(s.told[k].ends_ns > s.told[k].at_ns);
+        }
+    }
+    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
 static void
 note_made_up(struct rules_sim *s, const struct agenda_job *job)
 {
@@ -815,6 +841,7 @@ main(void)
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
+        cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
         cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
         cmocka_unit_test(
