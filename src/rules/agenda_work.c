@@ -106,7 +106,9 @@ make_job(const struct agenda *a, struct agenda_entry *e, enum agenda_work work, 
         .slot = slot,
         .how = {.at_ns = schedule_time_ns(group_schedule(e->group), slot)},
         .limits = a->limits,
+        .lost_state = e->lost_state,
     };
+    e->lost_state = false;
 }
 
 /* Of the group that it replaces. False: that runs yet. */
@@ -115,10 +117,7 @@ took_over(struct agenda *a, struct agenda_entry *e)
 {
     if (e->from == NULL) return true;
     if (e->from->running) return false;
-    if (group_take_over(e->group, e->from->group)) {
-        log_warn("not enough memory to take over all of the state of a group of rules",
-                 KV("file", group_text(e->group)->file), KV("group", group_text(e->group)->name));
-    }
+    e->lost_state = group_take_over(e->group, e->from->group) != OK;
     const struct schedule *mine = group_schedule(e->group);
     const struct schedule *its = group_schedule(e->from->group);
     bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
@@ -560,6 +559,10 @@ agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *t
     struct group *g = job->entry->group;
     struct rules_past past = {a->host, terms, g};
     struct why why = {""};
+    if (job->lost_state) {
+        log_warn("not enough memory to take over all of the state of a group of rules",
+                 KV("file", group_text(g)->file), KV("group", group_text(g)->name));
+    }
     switch (job->work) {
     case AGENDA_BEGIN:
         job->error = run_begin(&past, job, &why);
@@ -575,6 +578,7 @@ agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *t
         break;
     }
     if (job->error) tell_error(a, job, &why);
+    if (job->waits) tell_waiting(a, job);
 }
 
 /* --- done ------------------------------------------------------------------------------------- */
@@ -616,7 +620,6 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     if (job->waits) {
         e->input = job->is_unknown ? INPUT_UNKNOWN : INPUT_LACKING;
         e->not_before_ns = monotonic_ns + LOOK_AGAIN_NS;
-        tell_waiting(a, job);
     } else if (job->error) {
         e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
         a->gap_ended_ns = monotonic_ns;
