@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "app/ruler.h"
-#include "base/hex.h"
 
 /* --- /api/v1/rules ---------------------------------------------------------------------------- */
 

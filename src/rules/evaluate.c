@@ -7,7 +7,6 @@
  */
 #include <stdio.h>
 
-#include "base/array.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "rules/evaluate_private.h"
