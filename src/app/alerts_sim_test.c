@@ -11,9 +11,10 @@
  *   c. no evaluation is made twice at its time, nothing recorded twice, no sample written with two
  *      values;
  *   d. a member that could be reached all the time sees no alert end that fires, and is sent
- * nothing but the newest state; e. a resolution reaches each member that is back within the 15
- * minutes in which it is told; f. what members count as sent and failed is what they were asked,
- * and what was told, is not queued, and did not arrive, is counted as dropped.
+ *      nothing but the newest state;
+ *   e. a resolution reaches each member that is back within the 15 minutes in which it is told;
+ *   f. what members count as sent and failed is what they were asked, and what was told, is not
+ *      queued, and did not arrive, is counted as dropped.
  *
  * SEEDS says how many lives, SEED which one is the first; a failure prints its seed.
  */

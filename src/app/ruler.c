@@ -1,15 +1,13 @@
 /*
  * ruler.c - see ruler.h.
  *
- *      idle --- one is due: another one is woken to watch the clock ---> evaluates --- done --->
- * idle
- *       |
- *       +-- one of the idle watches the clock, for the next that is due
- *       +-- rules that may run together: the idle help
+ *      idle --- a group is due: another thread is woken to watch the clock ---> evaluates
+ *      |  ^                                                                         |
+ *      |  +-------------------------------- done -----------------------------------+
+ *      +-- one of the idle watches the clock, for the next group that is due
+ *      +-- rules that may run together: the idle help
  */
 #include "app/ruler.h"
-
-#include <stdio.h>
 
 #include "app/ruler_groups.h"
 #include "base/log.h"

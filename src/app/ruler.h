@@ -6,8 +6,8 @@
  * groups that wait for a slow source hold up no others. Rules of a group that may run together are
  * evaluated by those that are idle, too: `rules.max_concurrent_evals` at most.
  *
- * Threads: ruler_print...() and ruler_collect() from any; the others from the
- * one that owns the server or, one at a time, reloads it.
+ * Threads: ruler_each(), ruler_facts(), ruler_print...() and ruler_collect() from any; the others
+ * from the one that owns the server or, one at a time, reloads it.
  */
 #ifndef APP_RULER_H
 #define APP_RULER_H

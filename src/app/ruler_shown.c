@@ -22,7 +22,6 @@ struct printing {
 static bool
 token_of(const struct rule_group *text, char to[2 * TOKEN_BYTES + 1])
 {
-    static const char digits[] = "0123456789abcdef";
     uint8_t hash[TOKEN_BYTES];
     struct buf key;
     buf_init(&key, NULL, RULE_FILE_BYTES_MAX);
@@ -30,11 +29,7 @@ token_of(const struct rule_group *text, char to[2 * TOKEN_BYTES + 1])
     bool made =
         buf_error(&key) == OK && gnutls_hash_fast(GNUTLS_DIG_SHA1, key.at, key.size, hash) == 0;
     buf_fini(&key);
-    for (uint32_t i = 0; made && i < TOKEN_BYTES; i++) {
-        to[2 * i] = digits[hash[i] >> 4];
-        to[2 * i + 1] = digits[hash[i] & 15];
-    }
-    to[2 * TOKEN_BYTES] = '\0';
+    if (made) hex_print(bytes_of(hash, sizeof hash), to);
     return made;
 }
 

@@ -2,6 +2,8 @@
  * rules_sim_test.c - groups of rules on a simulated machine, from seeds: what was missed is made up
  * as if nothing had happened, and alerts go on as they were.
  */
+#include <math.h>
+
 #include "app/rules_sim_testing.h"
 
 static const char rules[] =
@@ -441,6 +443,38 @@ test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart(vo
     }
 }
 
+/* Anybody may write a series of this name. */
+static void
+test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now(void **state)
+{
+    static struct rules_sim s;
+    static const double values[] = {1e300, -1e300, NAN, 1e12};
+    char text[256];
+    (void)state;
+    snprintf(text, sizeof text, alert_of, -1);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct rq rq;
+        uint64_t bits;
+        sim_init(&s, 1, text);
+        sim_pass(&s, 50);
+        memcpy(&bits, &values[i], sizeof bits);
+        rq_init(&rq, RW_V1);
+        rq_series(&rq, "__name__=ALERTS_FOR_STATE,alertname=Waits,job=j1,n=1");
+        rq_float(&rq, env_realtime_ms(s.m.env), bits, 0);
+        rq_close(&rq);
+        must(machine_send(&s.m, sim_tenants[0], &rq));
+        rq_fini(&rq);
+        must(tsdb_commit(s.m.db, &s.m.why));
+        sim_crash(&s);
+        sim_start(&s, text);
+        sim_pass(&s, 50);
+        assert_int_equal(s.told_count, 0);
+        sim_pass(&s, 100);
+        assert_true(s.told_count > 0);
+        sim_fini(&s);
+    }
+}
+
 /* --- reloads ---------------------------------------------------------------------------------- */
 
 #define NO_GROUPS          "groups: []\n"
@@ -597,6 +631,32 @@ test_a_renamed_group_keeps_its_alerts(void **state)
     }
     for (uint32_t i = 0; i < s.told_count; i++) {
         assert_true(s.told[i].ends_ns > s.told[i].at_ns);
+    }
+    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+/* Also those of which another one has the name and the labels. */
+static void
+test_rules_that_a_reload_puts_in_another_order_keep_their_alerts(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", FIRES ", " SENT ", " FIRES));
+    sim_pass(&s, 300);
+    int64_t begun_ns = env_realtime_ms(s.m.env) * NS_PER_MS;
+    for (int i = 0; i < 4; i++) {
+        s.told_count = 0;
+        sim_load(&s, i % 2 == 0 ? GROUP("g", ALWAYS ", " FIRES ", " FIRES ", " SENT)
+                                : GROUP("g", FIRES ", " SENT ", " FIRES));
+        sim_pass(&s, 100);
+        assert_true(s.told_count >= 3);
+        for (uint32_t k = 0; k < s.told_count; k++) {
+            assert_true(s.told[k].starts_ns < begun_ns);
+            assert_true(s.told[k].ends_ns > s.told[k].at_ns);
+        }
     }
     count_samples(&s, "ALERTS_FOR_STATE", &stale);
     assert_int_equal(stale, 0);
@@ -854,6 +914,8 @@ main(void)
             test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
             tell_seed),
         cmocka_unit_test(
+            test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now),
+        cmocka_unit_test(
             test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not),
         cmocka_unit_test(
             test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded),
@@ -863,6 +925,7 @@ main(void)
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
+        cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
         cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
         cmocka_unit_test(

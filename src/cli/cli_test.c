@@ -5,19 +5,14 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "base/version.h"
-#include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/run_testing.h"
 #include "config/config.h"
+#include <fcntl.h>
 
-/* What the last run printed, and what the fake command was given. */
-static char out[65536], err[65536];
+
+/* What the fake command was given by the last run. */
 static int fake_argc;
 static char fake_last_word[64];
 
@@ -34,62 +29,14 @@ static const struct command fake = {"fake", "[flags]", "do nothing", run_fake,
                                     .details = settings_help};
 static const struct command *const commands[] = {&command_check, &command_version, &fake, NULL};
 
-/* Moves a stream into a file in memory; returns what it was. */
 static int
-divert(FILE *stream, int to)
+run_to(int out_fd, const char *const *words)
 {
-    fflush(stream);
-    int saved = dup(fileno(stream));
-    assert_true(saved >= 0);
-    assert_true(dup2(to, fileno(stream)) >= 0);
-    return saved;
-}
-
-static void
-restore(FILE *stream, int saved, int from, char *text, size_t size)
-{
-    fflush(stream);
-    clearerr(stream);
-    assert_true(dup2(saved, fileno(stream)) >= 0);
-    close(saved);
-    ssize_t got = pread(from, text, size - 1, 0);
-    text[got > 0 ? got : 0] = 0;
-    close(from);
-}
-
-/* Runs "firekeep" and the words up to NULL, with stdout in `out_fd`. */
-static int
-run_into(int out_fd, const char *const *words)
-{
-    char *argv[10] = {strdup("firekeep")};
-    int argc = 1;
-    for (; words[argc - 1] != NULL; argc++) {
-        assert_in_range(argc, 1, 8);
-        argv[argc] = strdup(words[argc - 1]);
-        assert_non_null(argv[argc]);
-    }
-    int err_fd = memfd_create("err", MFD_CLOEXEC);
-    assert_true(err_fd >= 0);
     fake_argc = 0;
-    int saved_out = divert(stdout, out_fd), saved_err = divert(stderr, err_fd);
-    int code = cli_run(commands, argc, argv);
-    restore(stdout, saved_out, out_fd, out, sizeof out);
-    restore(stderr, saved_err, err_fd, err, sizeof err);
-    for (int i = 0; i < argc; i++) {
-        free(argv[i]);
-    }
-    return code;
+    return run_into(out_fd, commands, words);
 }
 
-static int
-run(const char *const *words)
-{
-    int out_fd = memfd_create("out", MFD_CLOEXEC);
-    assert_true(out_fd >= 0);
-    return run_into(out_fd, words);
-}
-
-#define RUN(...) run((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define RUN(...) run_to(memory_file(), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
 static void
 test_no_command_prints_the_overview_and_is_wrong_usage(void **state)
@@ -193,7 +140,7 @@ test_output_that_cannot_be_written_is_a_failure(void **state)
     (void)state;
     int full = open("/dev/full", O_RDWR);
     if (full < 0) skip();
-    assert_int_equal(run_into(full, (const char *const[]){"version", NULL}), EXIT_FAILED);
+    assert_int_equal(run_to(full, (const char *const[]){"version", NULL}), EXIT_FAILED);
     assert_string_equal(err,
                         "firekeep: cannot write to standard output: No space left on device\n");
 }

@@ -1,17 +1,14 @@
 /* dead_letters_test.c - the command, on a storage directory of the real machine. */
 #include "relay/letters/dead_letters_testing.h"
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/run_testing.h"
 
 static char storage[64];
-static char out[256 * 1024], err[4096];
 
 static const struct command *const commands[] = {&command_dead_letters, NULL};
 
@@ -64,52 +61,20 @@ end(void **state)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static int
-divert(FILE *stream, int to)
-{
-    fflush(stream);
-    int saved = dup(fileno(stream));
-    assert_true(saved >= 0);
-    assert_true(dup2(to, fileno(stream)) >= 0);
-    return saved;
-}
-
-static void
-restore(FILE *stream, int saved, int from, char *text, size_t size)
-{
-    fflush(stream);
-    assert_true(dup2(saved, fileno(stream)) >= 0);
-    close(saved);
-    ssize_t got = pread(from, text, size - 1, 0);
-    text[got > 0 ? got : 0] = 0;
-    close(from);
-}
-
 /* Runs "firekeep dead-letters", the words up to NULL, and, unless told not to, --storage.path. */
 static int
 run(bool with_storage, const char *const *words)
 {
-    char *argv[12] = {strdup("firekeep"), strdup("dead-letters")}, *owned[12];
+    const char *all[RUN_WORDS_MAX + 1] = {"dead-letters"};
     char flag[100];
-    int argc = 2;
+    int count = 1;
     snprintf(flag, sizeof flag, "--storage.path=%s", storage);
-    if (with_storage) argv[argc++] = strdup(flag);
+    if (with_storage) all[count++] = flag;
     for (; *words != NULL; words++) {
-        assert_in_range(argc, 2, 11);
-        argv[argc++] = strdup(*words);
+        assert_in_range(count, 1, RUN_WORDS_MAX - 1);
+        all[count++] = *words;
     }
-    memcpy(owned, argv, sizeof owned); /* the command sorts its words */
-    int out_fd = memfd_create("out", MFD_CLOEXEC), err_fd = memfd_create("err", MFD_CLOEXEC);
-    assert_true(out_fd >= 0);
-    assert_true(err_fd >= 0);
-    int saved_out = divert(stdout, out_fd), saved_err = divert(stderr, err_fd);
-    int code = cli_run(commands, argc, argv);
-    restore(stdout, saved_out, out_fd, out, sizeof out);
-    restore(stderr, saved_err, err_fd, err, sizeof err);
-    for (int i = 0; i < argc; i++) {
-        free(owned[i]);
-    }
-    return code;
+    return run_into(memory_file(), commands, all);
 }
 
 #define RUN(...) run(true, (const char *const[]){__VA_ARGS__, NULL})

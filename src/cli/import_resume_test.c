@@ -7,30 +7,9 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <unistd.h>
 
 #include "cli/import_resume.h"
-
-static char dir[64];
-static char path[128];
-
-static int
-make_dir(void **state)
-{
-    (void)state;
-    strcpy(dir, "/tmp/firekeep-resume-XXXXXX");
-    if (mkdtemp(dir) == NULL) return -1;
-    snprintf(path, sizeof path, "%s/at", dir);
-    return 0;
-}
-
-static int
-remove_dir(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(dir);
-}
+#include "cli/test_dir_testing.h"
 
 static struct resume
 resume_of(struct resume_file *files, uint32_t count)

@@ -7,31 +7,10 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-#include <unistd.h>
 
 #include "cli/input.h"
 #include "cli/output.h"
-
-static char dir[64];
-static char path[128];
-
-static int
-make_dir(void **state)
-{
-    (void)state;
-    strcpy(dir, "/tmp/firekeep-input-XXXXXX");
-    if (mkdtemp(dir) == NULL) return -1;
-    snprintf(path, sizeof path, "%s/file", dir);
-    return 0;
-}
-
-static int
-remove_dir(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(dir);
-}
+#include "cli/test_dir_testing.h"
 
 static void
 write_file(const void *at, size_t size)

@@ -7,33 +7,12 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-#include <unistd.h>
 
 #include "cli/input.h"
 #include "cli/sample_sink.h"
+#include "cli/test_dir_testing.h"
 #include "wire/remote_write.h"
 #include "wire/snappy.h"
-
-static char dir[64];
-static char path[128];
-
-static int
-make_dir(void **state)
-{
-    (void)state;
-    strcpy(dir, "/tmp/firekeep-sink-XXXXXX");
-    if (mkdtemp(dir) == NULL) return -1;
-    snprintf(path, sizeof path, "%s/file", dir);
-    return 0;
-}
-
-static int
-remove_dir(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(dir);
-}
 
 enum { SAMPLES = 5000 };
 

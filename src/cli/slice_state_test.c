@@ -7,32 +7,12 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <unistd.h>
 
 #include "cli/import_resume.h"
 #include "cli/slice_state.h"
+#include "cli/test_dir_testing.h"
 
-static char dir[64];
-static char path[128];
 static const char question[] = "firekeep copy 1\nfrom a\nto b\n";
-
-static int
-make_dir(void **state)
-{
-    (void)state;
-    strcpy(dir, "/tmp/firekeep-copy-XXXXXX");
-    if (mkdtemp(dir) == NULL) return -1;
-    snprintf(path, sizeof path, "%s/progress", dir);
-    return 0;
-}
-
-static int
-remove_dir(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(dir);
-}
 
 static struct slice_state
 state_of(int64_t min_ms, int64_t max_ms, int64_t slice_ms)

@@ -3,10 +3,10 @@
  * answers mean for what is queued.
  *
  *                    member_take()                       member_settle()
- *      [waits] ----------------------> [request under way] --- told -----> [waits]
- *         ^  until its pause ends                         \-- refused --> [waits], with half as
- * many |                                                \-- later ----> [pauses]
- *         +-------------------- 1 s, 2 s ... 30 s, or as Retry-After says ----+
+ *      [waits] -------------------> [request under way] --- told ----> [waits]
+ *         ^  until its pause ends                       \-- refused -> [waits], for half as many
+ *         |                                             \-- later ---> [pauses]
+ *         +------------ 1 s, 2 s ... 30 s, or as Retry-After says --------+
  *
  * The longest pause is less where alerts are sent again sooner.
  *

@@ -1,84 +1,21 @@
 /*
- * agenda.c - see agenda.h.
- *
- * Servers may have 100,000 groups, and what is due is asked for whenever one was evaluated: those
- * that have begun stand in a heap by the time at which they are due. All are looked at only while
- * some did not begin yet, something is to be made up, or the clock was set back.
+ * agenda.c - which groups there are, and how a reload changes that: what stays, takes over or
+ * retires. See agenda.h; agenda_work.c has what is done for them.
  */
-#include "rules/agenda.h"
-
 #include <stdlib.h>
 
-#include "base/heap.h"
-#include "base/log.h"
-#include "rules/group_private.h"
+#include "rules/agenda_private.h"
 #include "sys/env.h"
 
-#define WAITING_NS    (60 * NS_PER_S)  /* between lines about what is waited for */
-#define LOOK_AGAIN_NS (2 * NS_PER_S)   /* for input that was not there */
-#define TRY_AGAIN_NS  (5 * NS_PER_S)   /* what failed */
-#define BEGIN_WAIT_NS (60 * NS_PER_S)  /* so long is what was before tried to be found out */
-#define REST_NS_MAX   NS_PER_S         /* between evaluations that are made up */
-#define STUCK_NS      (300 * NS_PER_S) /* nothing is waited for that makes no progress */
-#define SAID_NS       (NS_PER_S / 4)   /* between lines about groups that fail */
-#define NEVER_NS      INT64_MAX
-#define GROUPS_MAX    100000
-#define GAP_SLOTS     2 /* missed in a row: a thread that comes late misses one */
-
-struct agenda_entry {
-    struct group *group;
-    struct agenda_entry *next; /* of those that are retired */
-    struct agenda_entry *from; /* whose state it takes, once that runs no more */
-    bool took_over;            /* it did */
-    bool stays, is_over;       /* while a reload is committed */
-    bool running;
-    bool ends; /* AGENDA_RETIRE runs */
-    bool begun;
-    bool is_listed;         /* it is configured */
-    bool is_in_due;         /* it stands in agenda.due */
-    bool reads_recorded;    /* it reads what recording rules write */
-    bool is_behind;         /* since the start it is not known that its input is there */
-    int64_t next_slot;      /* that is evaluated live; -1: not known yet */
-    struct slots made;      /* whose results are stored, of recording rules */
-    int64_t input_slot;     /* up to here input is known to be there */
-    enum input input;       /* what the last look at it has found, since the gap began */
-    int64_t not_before_ns;  /* monotonic: to begin, to make up, to retire */
-    int64_t begin_until_ns; /* monotonic: when to give up finding out what was before; 0: no try */
-    int64_t retired_ns;     /* Unix: when it left the configuration */
-    int64_t down_ns;        /* alerts are held that were active then; 0: none */
-    int64_t ended_ns;       /* Unix: when the last live evaluation ended */
-};
-
-struct due {
-    int64_t at_ns; /* Unix */
-    struct agenda_entry *entry;
-};
-
-struct agenda {
-    const struct rules_host *host;
-    int64_t gap_ended_ns; /* monotonic: the start, or when evaluations were last missed after it */
-    struct agenda_limits limits;
-    struct agenda_entry **items; /* by tenant, file, name */
-    uint32_t count;
-    struct due *due; /* a heap: those listed that have begun and do not run; room for `count` */
-    uint32_t due_count;
-    int64_t seen_ns; /* Unix: the latest time asked about since the clock was set back */
-    struct agenda_entry *retired;
-    bool making_up;
-    uint32_t unbegun;    /* groups that did not begin yet */
-    bool any_missing;    /* something may have to be made up */
-    int64_t progress_ns; /* monotonic: when something was last made up, or could not yet be */
-    int64_t rest_until_ns;
-    uint64_t made_up;
-};
+#define GROUPS_MAX 100000
 
 /* --- entries ---------------------------------------------------------------------------------- */
 
-static void
-entry_free(struct agenda *a, struct agenda_entry *e)
+void
+agenda_entry_free(struct agenda *a, struct agenda_entry *e)
 {
     if (e == NULL) return;
-    entry_free(a, e->from);
+    agenda_entry_free(a, e->from);
     group_free(e->group);
     slots_fini(&e->made);
     mem_free(a->host->memory, e, sizeof *e);
@@ -167,60 +104,16 @@ agenda_free(struct agenda *a)
 {
     if (a == NULL) return;
     for (uint32_t i = 0; i < a->count; i++) {
-        entry_free(a, a->items[i]);
+        agenda_entry_free(a, a->items[i]);
     }
     for (struct agenda_entry *e = a->retired, *next; e != NULL; e = next) {
         next = e->next;
-        entry_free(a, e);
+        agenda_entry_free(a, e);
     }
     mem_free(a->host->memory, a->items, list_bytes(a->count));
-    mem_free(a->host->memory, a->due, due_bytes(a->count));
+    mem_free(a->host->memory, a->begins.items, due_bytes(a->count));
+    mem_free(a->host->memory, a->due.items, due_bytes(a->count));
     mem_free(a->host->memory, a, sizeof *a);
-}
-
-/* --- due -------------------------------------------------------------------------------------- */
-
-static void
-put_due(struct due *heap, uint32_t at, struct due due)
-{
-    heap_up(heap, at, due, a->at_ns < b->at_ns);
-}
-
-static void
-put_due_first(struct due *heap, uint32_t count, struct due due)
-{
-    heap_down(heap, count, 0, due, a->at_ns < b->at_ns);
-}
-
-/* In its place, unless it has one or is configured no more. */
-static void
-add_due(struct agenda *a, struct agenda_entry *e)
-{
-    if (!e->is_listed || !e->begun || e->running || e->is_in_due) return;
-    const struct schedule *schedule = group_schedule(e->group);
-    struct due due = {schedule_time_ns(schedule, e->next_slot), e};
-    /* A clock that was set back is seen by the evaluations that would not come. */
-    if (due.at_ns > a->seen_ns + 2 * schedule->interval_ns) due.at_ns = a->seen_ns;
-    put_due(a->due, a->due_count++, due);
-    e->is_in_due = true;
-}
-
-static void
-drop_first_due(struct agenda *a)
-{
-    a->due[0].entry->is_in_due = false;
-    a->due_count--;
-    if (a->due_count > 0) put_due_first(a->due, a->due_count, a->due[a->due_count]);
-}
-
-static void
-fill_due(struct agenda *a)
-{
-    a->due_count = 0;
-    for (uint32_t i = 0; i < a->count; i++) {
-        a->items[i]->is_in_due = false;
-        add_due(a, a->items[i]);
-    }
 }
 
 /* --- reload ----------------------------------------------------------------------------------- */
@@ -236,7 +129,7 @@ struct planned {
 struct agenda_change {
     struct agenda *agenda;
     struct agenda_entry **items; /* of the agenda that is to be */
-    struct due *due;
+    struct due *begins, *due;
     struct planned *plan; /* by tenant, file, name */
     uint32_t count;
 };
@@ -249,6 +142,7 @@ change_free(struct agenda_change *c)
         mem_free(memory, c->plan[i].recorded, c->plan[i].recorded_bytes);
     }
     mem_free(memory, c->items, list_bytes(c->count));
+    mem_free(memory, c->begins, due_bytes(c->count));
     mem_free(memory, c->due, due_bytes(c->count));
     mem_free(memory, c->plan, (c->count + 1) * sizeof *c->plan);
     mem_free(memory, c, sizeof *c);
@@ -259,7 +153,7 @@ agenda_abandon(struct agenda_change *c)
 {
     if (c == NULL) return;
     for (uint32_t i = 0; c->plan != NULL && i < c->count; i++) {
-        if (c->plan[i].is_new) entry_free(c->agenda, c->plan[i].entry);
+        if (c->plan[i].is_new) agenda_entry_free(c->agenda, c->plan[i].entry);
     }
     change_free(c);
 }
@@ -332,10 +226,11 @@ agenda_prepare(struct agenda *a, const struct agenda_group *groups, uint32_t cou
     if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
     *c = (struct agenda_change){.agenda = a, .count = count};
     c->items = mem_new(memory, list_bytes(count));
+    c->begins = mem_new(memory, due_bytes(count));
     c->due = mem_new(memory, due_bytes(count));
     c->plan = mem_new(memory, (count + 1) * sizeof *c->plan);
     enum err e = OK;
-    if (c->items == NULL || c->due == NULL || c->plan == NULL) {
+    if (c->items == NULL || c->begins == NULL || c->due == NULL || c->plan == NULL) {
         e = why_set(why, ERR_NOMEM, "not enough memory for rules");
     }
     for (uint32_t i = 0; e == OK && i < count; i++) {
@@ -350,44 +245,57 @@ agenda_prepare(struct agenda *a, const struct agenda_group *groups, uint32_t cou
     return e;
 }
 
+/* Steps through the retired, which stand in the order of their keys, to where this key is or would
+ * be: entries are retired and come back in that order, too, so that a reload passes them once. */
+static void
+seek_retired(struct agenda_entry ***link, const struct agenda_entry *e)
+{
+    while (**link != NULL && compare_entries(*link, &e) < 0) {
+        *link = &(**link)->next;
+    }
+}
+
 /* It left the configuration. */
 static void
-retire(struct agenda *a, struct agenda_entry *e, int64_t now_ns)
+retire(struct agenda *a, struct agenda_entry ***link, struct agenda_entry *e, int64_t now_ns)
 {
     e->retired_ns = now_ns;
     e->not_before_ns = env_monotonic_ns(a->host->env) + 2 * group_schedule(e->group)->interval_ns;
-    e->next = a->retired;
-    a->retired = e;
+    seek_retired(link, e);
+    e->next = **link;
+    **link = e;
 }
 
 /* One that came back before what it wrote was marked stale. NULL: there is none. */
 static struct agenda_entry *
-unretire(struct agenda *a, const struct agenda_entry *e)
+unretire(struct agenda_entry ***link, const struct agenda_entry *e)
 {
-    struct agenda_entry **link = &a->retired;
-    while (*link != NULL && ((*link)->ends || compare_entries(link, &e) != 0)) {
-        link = &(*link)->next;
+    seek_retired(link, e);
+    struct agenda_entry **at = *link;
+    while (*at != NULL && (*at)->ends && compare_entries(at, &e) == 0) {
+        at = &(*at)->next;
     }
-    struct agenda_entry *found = *link;
-    if (found != NULL) *link = found->next;
+    struct agenda_entry *found = *at;
+    if (found == NULL || compare_entries(at, &e) != 0) return NULL;
+    *at = found->next;
     return found;
 }
 
 /* The state of the one of the same name passes on; if that never began, of the one before it. */
 static void
-inherit(struct agenda *a, struct agenda_entry *e)
+inherit(struct agenda *a, struct agenda_entry ***retired, struct agenda_entry *e)
 {
     uint32_t at;
     bool is_retired = !find_entry(a, group_tenant(e->group), group_text(e->group), &at);
-    struct agenda_entry *old = is_retired ? unretire(a, e) : a->items[at];
+    struct agenda_entry *old = is_retired ? unretire(retired, e) : a->items[at];
     if (old == NULL) return;
     old->stays = true;
-    e->from = old;
+    e->from = old->from == NULL ? old : old->from;
+    e->from->heir = e;
     if (old->from == NULL) return;
-    e->from = old->from;
     old->from = NULL;
     if (is_retired)
-        entry_free(a, old);
+        agenda_entry_free(a, old);
     else
         old->is_over = true;
 }
@@ -397,18 +305,20 @@ take_items(struct agenda *a, struct agenda_change *c)
 {
     struct budget *memory = a->host->memory;
     mem_free(memory, a->items, list_bytes(a->count));
-    mem_free(memory, a->due, due_bytes(a->count));
+    mem_free(memory, a->begins.items, due_bytes(a->count));
+    mem_free(memory, a->due.items, due_bytes(a->count));
     a->items = c->items;
-    a->due = c->due;
+    a->begins.items = c->begins;
+    a->due.items = c->due;
     a->count = c->count;
     c->items = NULL;
-    c->due = NULL;
+    c->begins = c->due = NULL;
     a->unbegun = 0;
     for (uint32_t i = 0; i < a->count; i++) {
         a->items[i]->is_listed = true;
         a->unbegun += !a->items[i]->begun;
     }
-    fill_due(a);
+    agenda_fill_due(a);
     a->any_missing = true; /* that is looked for */
 }
 
@@ -416,6 +326,7 @@ void
 agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64_t now_ns)
 {
     struct agenda *a = c->agenda;
+    struct agenda_entry **back = &a->retired, **gone = &a->retired;
     a->limits = *limits;
     for (uint32_t i = 0; i < a->count; i++) {
         a->items[i]->stays = a->items[i]->is_listed = false;
@@ -428,626 +339,16 @@ agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64
         c->items[i] = p->entry;
     }
     for (uint32_t i = 0; i < c->count; i++) {
-        if (c->plan[i].is_new) inherit(a, c->items[i]);
+        if (c->plan[i].is_new) inherit(a, &back, c->items[i]);
     }
     for (uint32_t i = 0; i < a->count; i++) {
         if (a->items[i]->is_over)
-            entry_free(a, a->items[i]);
+            agenda_entry_free(a, a->items[i]);
         else if (!a->items[i]->stays)
-            retire(a, a->items[i], now_ns);
+            retire(a, &gone, a->items[i], now_ns);
     }
     take_items(a, c);
     change_free(c);
-}
-
-/* --- what is missing -------------------------------------------------------------------------- */
-
-/* The oldest evaluation that is to be made up. False: there is none. */
-static bool
-oldest_missing(const struct agenda *a, const struct agenda_entry *e, int64_t now_ns, int64_t *ret)
-{
-    if (a->limits.catch_up_ns == 0 || !e->begun || e->made.count == 0) return false;
-    const struct schedule *schedule = group_schedule(e->group);
-    int64_t from = schedule_slot(schedule, now_ns - a->limits.catch_up_ns) + 1;
-    if (from < e->made.runs[0].first) from = e->made.runs[0].first;
-    int64_t slot = slots_first_missing(&e->made, from);
-    *ret = slot;
-    /* What runs may be the last one. */
-    return slot < e->next_slot - (e->running ? 1 : 0);
-}
-
-static void
-note_missing(struct agenda *a, const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
-{
-    int64_t slot;
-    if (a->any_missing || !oldest_missing(a, e, now_ns, &slot)) return;
-    a->any_missing = true;
-    a->progress_ns = monotonic_ns;
-}
-
-/* --- taking ----------------------------------------------------------------------------------- */
-
-static void
-make_job(const struct agenda *a, struct agenda_entry *e, enum agenda_work work, int64_t slot,
-         int64_t monotonic_ns, struct agenda_job *job)
-{
-    e->running = true;
-    *job = (struct agenda_job){
-        .taken_ns = monotonic_ns,
-        .work = work,
-        .entry = e,
-        .slot = slot,
-        .how = {.at_ns = schedule_time_ns(group_schedule(e->group), slot)},
-        .limits = a->limits,
-    };
-}
-
-/* Of the group that it replaces. False: that runs yet. */
-static bool
-took_over(struct agenda *a, struct agenda_entry *e)
-{
-    if (e->from == NULL) return true;
-    if (e->from->running) return false;
-    if (group_take_over(e->group, e->from->group)) {
-        log_warn("not enough memory to take over all of the state of a group of rules",
-                 KV("file", group_text(e->group)->file), KV("group", group_text(e->group)->name));
-    }
-    const struct schedule *mine = group_schedule(e->group);
-    const struct schedule *its = group_schedule(e->from->group);
-    bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
-    e->took_over = e->from->begun || e->from->took_over;
-    if (e->took_over && same) e->next_slot = e->from->next_slot;
-    e->is_behind = e->from->is_behind;
-    e->down_ns = e->from->down_ns;
-    e->ended_ns = e->from->ended_ns;
-    entry_free(a, e->from);
-    e->from = NULL;
-    return true;
-}
-
-static bool
-take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
-           struct agenda_job *job)
-{
-    if (!took_over(a, e)) return false;
-    if (e->not_before_ns > monotonic_ns) return false;
-    if (e->begin_until_ns == 0) e->begin_until_ns = monotonic_ns + BEGIN_WAIT_NS;
-    make_job(a, e, AGENDA_BEGIN, schedule_slot(group_schedule(e->group), now_ns), monotonic_ns,
-             job);
-    job->how.at_ns = now_ns;
-    job->took_over = e->took_over;
-    job->down_ns = e->down_ns;
-    job->is_last_try = monotonic_ns >= e->begin_until_ns;
-    return true;
-}
-
-/* The groups of a tenant stand together: from `first` to before what is returned. */
-static uint32_t
-end_of_tenant(const struct agenda *a, uint32_t first)
-{
-    uint32_t end = first + 1;
-    struct bytes tenant = group_tenant(a->items[first]->group);
-    while (end < a->count && bytes_equal(group_tenant(a->items[end]->group), tenant)) {
-        end++;
-    }
-    return end;
-}
-
-/* Whether groups of a tenant owe evaluations; of one that did not begin it is not known yet. */
-static bool
-tenant_may_owe(const struct agenda *a, struct bytes tenant, int64_t now_ns)
-{
-    int64_t slot;
-    for (uint32_t i = 0; i < a->count && (a->any_missing || a->unbegun > 0); i++) {
-        const struct agenda_entry *e = a->items[i];
-        if (!bytes_equal(group_tenant(e->group), tenant)) continue;
-        if (e->begun ? oldest_missing(a, e, now_ns, &slot) : group_records(e->group)) return true;
-    }
-    return false;
-}
-
-/* What of the group is evaluated, now that its time has come. False: nothing. */
-static bool
-choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns,
-            struct agenda_job *job)
-{
-    bool catches_up = a->limits.catch_up_ns > 0;
-    bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
-    int64_t owed;
-    bool owes = oldest_missing(a, e, job->now_ns, &owed) && owed < job->slot;
-    bool is_behind = owes || e->is_behind ||
-                     (e->reads_recorded && tenant_may_owe(a, group_tenant(e->group), job->now_ns));
-    bool waits = catches_up && progresses && is_behind;
-    bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
-    if (!is_early) e->down_ns = 0;
-    job->down_ns = e->down_ns;
-    job->how.holds = waits && e->reads_recorded;
-    /* The clock was set back: that was recorded already. */
-    bool records = group_records(e->group) && !waits && !slots_has(&e->made, job->slot);
-    job->how.part = !records                 ? GROUP_ALERTING
-                    : group_alarms(e->group) ? GROUP_ALL
-                                             : GROUP_RECORDING;
-    job->has_before = slots_has(&e->made, job->slot - 1);
-    job->how.after_gap = catches_up && e->made.count > 0 && !job->has_before;
-    return records || group_alarms(e->group);
-}
-
-/* What an evaluation that took too long left no time for is not owed. */
-static void
-note_missed(struct agenda_entry *e, int64_t slot)
-{
-    group_count_missed(e->group, (uint64_t)(slot - e->next_slot));
-    const struct schedule *schedule = group_schedule(e->group);
-    for (int64_t s = e->next_slot; s < slot && e->made.count > 0; s++) {
-        if (schedule_time_ns(schedule, s) > e->ended_ns) return;
-        err_ignore(slots_add(&e->made, s), "it is made up, then");
-    }
-}
-
-/* Whether an alert is pending or firing. It does not run. */
-static bool
-has_active(const struct group *g)
-{
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        const struct alerts *alerts = &g->rules[i].alerts;
-        for (uint32_t k = 0; k < alerts->count; k++) {
-            if (alert_is_active(alerts->items[k])) return true;
-        }
-    }
-    return false;
-}
-
-/* Evaluations were missed although nothing ran: the clock was set forward, or the machine slept.
- * What senders have kept comes after that, as after a restart. */
-static void
-note_gap(struct agenda *a, struct agenda_entry *e, int64_t slot, int64_t monotonic_ns)
-{
-    const struct schedule *schedule = group_schedule(e->group);
-    int64_t before_ns = schedule_time_ns(schedule, e->next_slot - 1);
-    if (schedule_time_ns(schedule, e->next_slot) <= e->ended_ns) return;
-    a->gap_ended_ns = monotonic_ns;
-    e->input = INPUT_NOT_LOOKED_AT;
-    if (slot - e->next_slot < GAP_SLOTS || e->down_ns != 0) return;
-    if (has_active(e->group)) e->down_ns = before_ns;
-}
-
-static bool
-take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
-          struct agenda_job *job)
-{
-    int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
-    if (slot + 2 < e->next_slot) e->next_slot = slot; /* the clock was set back */
-    if (slot < e->next_slot) return false;
-    if (slot > e->next_slot) {
-        note_gap(a, e, slot, monotonic_ns);
-        note_missed(e, slot);
-    }
-    e->next_slot = slot + 1;
-    make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
-    job->now_ns = now_ns;
-    if (choose_part(a, e, monotonic_ns, job)) return true;
-    e->running = false;
-    note_missing(a, e, now_ns, monotonic_ns);
-    return false;
-}
-
-/* When the oldest evaluation is due that groups of a tenant owe; NEVER_NS: they owe none. */
-static int64_t
-oldest_of_tenant_ns(const struct agenda *a, uint32_t first, uint32_t end, int64_t now_ns)
-{
-    int64_t oldest_ns = NEVER_NS, slot;
-    for (uint32_t i = first; i < end; i++) {
-        const struct agenda_entry *e = a->items[i];
-        if (!oldest_missing(a, e, now_ns, &slot)) continue;
-        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
-        if (at_ns < oldest_ns) oldest_ns = at_ns;
-    }
-    return oldest_ns;
-}
-
-/* What is to be made up next. */
-struct choice {
-    struct agenda_entry *entry; /* NULL: nothing now */
-    int64_t slot, at_ns;
-    int64_t soon_ns; /* monotonic: when there may be something */
-};
-
-static void
-choose_of_tenant(const struct agenda *a, uint32_t first, uint32_t end, int64_t oldest_ns,
-                 int64_t now_ns, int64_t monotonic_ns, struct choice *best)
-{
-    int64_t slot;
-    for (uint32_t i = first; i < end; i++) {
-        struct agenda_entry *e = a->items[i];
-        if (e->running || !oldest_missing(a, e, now_ns, &slot)) continue;
-        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
-        if (e->reads_recorded && at_ns > oldest_ns) continue;
-        if (e->not_before_ns < best->soon_ns) best->soon_ns = e->not_before_ns;
-        if (e->not_before_ns > monotonic_ns || at_ns >= best->at_ns) continue;
-        best->entry = e;
-        best->slot = slot;
-        best->at_ns = at_ns;
-    }
-}
-
-/* Whether the backlog of senders may still be to come, as far as other groups of the tenant know:
- * what nobody sent before cannot be awaited. Groups that read what is recorded come last. */
-static bool
-others_wait(const struct agenda *a, const struct agenda_entry *than, int64_t now_ns)
-{
-    struct bytes tenant = group_tenant(than->group);
-    int64_t slot;
-    for (uint32_t i = 0; i < a->count; i++) {
-        const struct agenda_entry *e = a->items[i];
-        bool knows = e->input == INPUT_UNKNOWN || e->input == INPUT_THERE;
-        if (e == than || knows || e->reads_recorded) continue;
-        if (!bytes_equal(group_tenant(e->group), tenant)) continue;
-        if (e->begun ? oldest_missing(a, e, now_ns, &slot) : group_records(e->group)) return true;
-    }
-    return false;
-}
-
-/* The oldest of those whose turn it is. *ret_wait_ns: how long to wait if there is none. */
-static bool
-take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
-             int64_t *ret_wait_ns)
-{
-    struct choice choice = {.at_ns = NEVER_NS, .soon_ns = NEVER_NS};
-    *ret_wait_ns = NEVER_NS;
-    if (!a->any_missing) {
-        a->progress_ns = monotonic_ns;
-        return false;
-    }
-    a->any_missing = false;
-    for (uint32_t first = 0, end; first < a->count; first = end) {
-        end = end_of_tenant(a, first);
-        int64_t oldest_ns = oldest_of_tenant_ns(a, first, end, now_ns);
-        if (oldest_ns == NEVER_NS) continue;
-        a->any_missing = true;
-        choose_of_tenant(a, first, end, oldest_ns, now_ns, monotonic_ns, &choice);
-    }
-    if (!a->any_missing || a->making_up) return false;
-    if (choice.soon_ns < a->rest_until_ns) choice.soon_ns = a->rest_until_ns;
-    if (choice.soon_ns != NEVER_NS) *ret_wait_ns = choice.soon_ns - monotonic_ns;
-    if (choice.entry == NULL || a->rest_until_ns > monotonic_ns) return false;
-    struct agenda_entry *best = choice.entry;
-    int64_t best_slot = choice.slot;
-    make_job(a, best, AGENDA_MAKE_UP, best_slot, monotonic_ns, job);
-    job->how.part = GROUP_RECORDING;
-    job->how.is_past = true;
-    job->last_slot = best->next_slot - 1;
-    job->has_next = slots_has(&best->made, best_slot + 1);
-    job->has_before = slots_last_before(&best->made, best_slot, &job->before_slot);
-    job->input_is_there = best->input_slot >= best_slot ||
-                          monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
-    job->others_wait = others_wait(a, best, now_ns);
-    job->now_ns = now_ns;
-    a->making_up = true;
-    return true;
-}
-
-static bool
-take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
-{
-    for (struct agenda_entry *e = a->retired; e != NULL; e = e->next) {
-        if (e->running || e->not_before_ns > monotonic_ns || !took_over(a, e)) continue;
-        make_job(a, e, AGENDA_RETIRE, 0, monotonic_ns, job);
-        e->ends = true;
-        job->how.at_ns = e->retired_ns;
-        struct group **others = mem_alloc(a->host->memory, (a->count + 1) * sizeof *others);
-        uint32_t count = 0;
-        for (uint32_t k = 0; others != NULL && k < a->count; k++) {
-            struct group *other = a->items[k]->group;
-            bool same = bytes_equal(group_tenant(other), group_tenant(e->group));
-            if (same) others[count++] = other;
-        }
-        job->error = others == NULL ? ERR_NOMEM : group_retire(e->group, others, count);
-        mem_free(a->host->memory, others, (a->count + 1) * sizeof *others);
-        return true;
-    }
-    return false;
-}
-
-/* When an entry that did not begin may do so; NEVER_NS: not before something else ends. */
-static int64_t
-begins_ns(const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
-{
-    if (e->running || (e->from != NULL && e->from->running)) return NEVER_NS;
-    int64_t wait_ns = e->not_before_ns - monotonic_ns;
-    return now_ns + (wait_ns > 0 ? wait_ns : 0);
-}
-
-/* The first one that is due; NULL: none is as long as something runs. */
-static struct agenda_entry *
-first_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, int64_t *ret_at_ns)
-{
-    bool is_back = now_ns < a->seen_ns;
-    a->seen_ns = now_ns;
-    if (is_back) fill_due(a);
-    while (a->due_count > 0 && a->due[0].entry->running) {
-        drop_first_due(a); /* it is made up; agenda_done() puts it back */
-    }
-    struct agenda_entry *first = a->due_count > 0 ? a->due[0].entry : NULL;
-    *ret_at_ns = first != NULL ? a->due[0].at_ns : NEVER_NS;
-    for (uint32_t i = 0; i < a->count && a->unbegun > 0; i++) {
-        if (a->items[i]->begun) continue;
-        int64_t at_ns = begins_ns(a->items[i], now_ns, monotonic_ns);
-        if (at_ns >= *ret_at_ns) continue;
-        first = a->items[i];
-        *ret_at_ns = at_ns;
-    }
-    return first;
-}
-
-static bool
-take_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
-         int64_t *until_ns)
-{
-    struct agenda_entry *first = first_due(a, now_ns, monotonic_ns, until_ns);
-    if (first == NULL || *until_ns > now_ns) return false;
-    if (!first->begun) return take_begin(a, first, now_ns, monotonic_ns, job);
-    drop_first_due(a);
-    if (take_live(a, first, now_ns, monotonic_ns, job)) return true;
-    add_due(a, first);
-    return false;
-}
-
-bool
-agenda_take(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
-            int64_t *ret_until_ns)
-{
-    int64_t wait_ns;
-    while (!take_due(a, now_ns, monotonic_ns, job, ret_until_ns)) {
-        if (*ret_until_ns <= now_ns) continue; /* one had nothing to do at its time */
-        if (take_missing(a, now_ns, monotonic_ns, job, &wait_ns)) return true;
-        if (take_retired(a, monotonic_ns, job)) return true;
-        if (a->retired != NULL && wait_ns > NS_PER_S) wait_ns = NS_PER_S;
-        if (wait_ns < *ret_until_ns - now_ns) *ret_until_ns = now_ns + wait_ns;
-        return false;
-    }
-    return true;
-}
-
-/* --- running ---------------------------------------------------------------------------------- */
-
-static enum err
-run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why)
-{
-    struct agenda_entry *e = job->entry;
-    int64_t now_ns = job->how.at_ns;
-    bool records = group_records(e->group) && job->limits.catch_up_ns > 0;
-    enum err error = OK;
-    if (records) { /* also what was made before the clock was set back */
-        error = past_made(past, now_ns - job->limits.catch_up_ns, now_ns + job->limits.catch_up_ns,
-                          &e->made, NULL, why);
-    }
-    if (job->took_over) return error;
-    if (error == OK && slots_has(&e->made, job->slot)) {
-        error = past_recorded(past, job->slot, false, why);
-    }
-    if (error) return error;
-    return restore_alerts(past, now_ns, job->limits.outage_tolerance_ns, job->limits.grace_ns,
-                          &job->down_ns, why);
-}
-
-static enum err
-look_at_input(const struct rules_past *past, struct agenda_job *job, int64_t gap_ns, int64_t at_ns,
-              bool *ret_there, struct why *why)
-{
-    enum input input;
-    enum err e = input_is_there(past, RULE_RECORDING, gap_ns, at_ns, job->now_ns, &input, why);
-    job->is_unknown = e == OK && input == INPUT_UNKNOWN;
-    *ret_there = e == OK && (input == INPUT_THERE || (job->is_unknown && !job->others_wait));
-    return e;
-}
-
-static enum err
-run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *why)
-{
-    struct group *g = past->group;
-    const struct schedule *schedule = &g->schedule;
-    int64_t gap_ns = schedule_time_ns(schedule, job->before_slot);
-    bool there = job->input_is_there;
-    enum err e = OK;
-    job->input_slot = job->slot;
-    job->is_current = there;
-    if (!there) { /* mostly all of it comes at once */
-        e = look_at_input(past, job, gap_ns, job->now_ns, &there, why);
-        job->is_current = e == OK && there;
-        if (job->is_current) job->input_slot = job->last_slot;
-        if (e == OK && !there) e = look_at_input(past, job, gap_ns, job->how.at_ns, &there, why);
-    }
-    job->waits = e == OK && !there;
-    if (e || job->waits) return e;
-    if (g->past_slot != job->slot - 1 && job->has_before && job->before_slot == job->slot - 1) {
-        e = past_recorded(past, job->before_slot, true, why);
-    }
-    if (e) return e;
-    group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
-    g->past_slot = job->slot;
-    if (!job->outcome.stored) return why_set(why, ERR_AGAIN, "the results could not be stored");
-    return job->has_next ? past_close(past, job->slot + 1, why) : OK;
-}
-
-static void
-run_live(const struct rules_past *past, struct agenda_job *job)
-{
-    struct why why = {""};
-    if (job->down_ns != 0) {
-        enum input input;
-        enum err e = input_is_there(past, RULE_ALERTING, job->down_ns, job->how.at_ns, job->now_ns,
-                                    &input, &why);
-        bool there = e == OK && input != INPUT_LACKING;
-        if (there) job->down_ns = 0;
-        job->how.holds |= !there;
-    }
-    struct group *g = past->group;
-    bool records = job->how.part != GROUP_ALERTING;
-    if (records && !job->how.after_gap && g->series_slot != job->slot - 1 && job->has_before) {
-        enum err e = past_recorded(past, job->slot - 1, false, &why);
-        err_ignore(e, "then series that end here are not marked stale");
-    }
-    group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
-    if (records) g->series_slot = job->slot;
-}
-
-/* Of many groups that fail at once, some are told. */
-static void
-tell_error(const struct agenda *a, const struct agenda_job *job, const struct why *why)
-{
-    static struct log_gate gate;
-    uint64_t held_back;
-    const struct rule_group *text = group_text(job->entry->group);
-    if (job->work == AGENDA_BEGIN && job->is_last_try) {
-        log_error("cannot read what a group of rules left in the store, it begins anew",
-                  KV("file", text->file), KV("group", text->name),
-                  KV("error", why_text(why, job->error)));
-        return;
-    }
-    if (job->work == AGENDA_RETIRE ||
-        !log_often(&gate, env_monotonic_ns(a->host->env), SAID_NS, &held_back)) {
-        return;
-    }
-    if (job->work == AGENDA_BEGIN) {
-        log_warn("cannot read what a group of rules left in the store, retrying",
-                 KV("file", text->file), KV("group", text->name),
-                 KV("error", why_text(why, job->error)), KV("more_held_back", held_back));
-    } else {
-        log_warn("cannot make up a missed evaluation of a group of rules, retrying",
-                 KV("file", text->file), KV("group", text->name),
-                 KV("time_ms", job->how.at_ns / NS_PER_MS), KV("error", why_text(why, job->error)),
-                 KV("more_held_back", held_back));
-    }
-}
-
-/* Why rules are not evaluated that read what others record. */
-static void
-tell_waiting(const struct agenda *a, const struct agenda_job *job)
-{
-    static struct log_gate gate;
-    uint64_t held_back;
-    const struct rule_group *text = group_text(job->entry->group);
-    if (!log_often(&gate, env_monotonic_ns(a->host->env), WAITING_NS, &held_back)) return;
-    log_info("missed evaluations of a group of rules wait for samples that senders have kept",
-             KV("file", text->file), KV("group", text->name),
-             KV("time_ms", job->how.at_ns / NS_PER_MS),
-             KV("at_most_ms", job->limits.catch_up_wait_ns / NS_PER_MS),
-             KV("more_held_back", held_back));
-}
-
-void
-agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *terms)
-{
-    struct group *g = job->entry->group;
-    struct rules_past past = {a->host, terms, g};
-    struct why why = {""};
-    switch (job->work) {
-    case AGENDA_BEGIN:
-        job->error = run_begin(&past, job, &why);
-        break;
-    case AGENDA_LIVE:
-        run_live(&past, job);
-        break;
-    case AGENDA_MAKE_UP:
-        job->error = run_make_up(&past, job, &why);
-        break;
-    case AGENDA_RETIRE:
-        if (job->error == OK) job->error = group_end(g, a->host, job->how.at_ns);
-        break;
-    }
-    if (job->error) tell_error(a, job, &why);
-}
-
-/* --- done ------------------------------------------------------------------------------------- */
-
-static void
-note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job)
-{
-    if (!job->outcome.stored || job->how.part == GROUP_ALERTING || !group_records(e->group)) return;
-    err_ignore(slots_add(&e->made, job->slot), "it is made up once more, which changes nothing");
-    int64_t window = a->limits.catch_up_ns / group_schedule(e->group)->interval_ns + 2;
-    slots_forget_before(&e->made, e->next_slot - window);
-}
-
-static void
-begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
-{
-    struct agenda_entry *e = job->entry;
-    if (job->error && !job->is_last_try) {
-        e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
-        return;
-    }
-    e->begun = true;
-    a->unbegun -= e->is_listed;
-    e->not_before_ns = 0;
-    if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
-    e->down_ns = job->down_ns;
-    if (!job->took_over) e->is_behind = e->made.count > 0;
-    note_missing(a, e, job->how.at_ns, monotonic_ns);
-}
-
-static void
-made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
-{
-    struct agenda_entry *e = job->entry;
-    a->making_up = false;
-    int64_t took_ns = monotonic_ns - job->taken_ns;
-    a->rest_until_ns = monotonic_ns + (took_ns < REST_NS_MAX ? took_ns : REST_NS_MAX);
-    if (job->error == OK) a->progress_ns = monotonic_ns;
-    if (job->waits) {
-        e->input = job->is_unknown ? INPUT_UNKNOWN : INPUT_LACKING;
-        e->not_before_ns = monotonic_ns + LOOK_AGAIN_NS;
-        tell_waiting(a, job);
-    } else if (job->error) {
-        e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
-        a->gap_ended_ns = monotonic_ns;
-    } else {
-        e->input = INPUT_THERE;
-        e->input_slot = job->input_slot;
-        note_made(a, e, job);
-        if (job->is_current) e->is_behind = false;
-        a->made_up++;
-    }
-}
-
-static void
-forget_retired(struct agenda *a, struct agenda_entry *e)
-{
-    struct agenda_entry **link = &a->retired;
-    while (*link != e) {
-        link = &(*link)->next;
-    }
-    *link = e->next;
-    entry_free(a, e);
-}
-
-void
-agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
-{
-    struct agenda_entry *e = job->entry;
-    e->running = e->ends = false;
-    switch (job->work) {
-    case AGENDA_BEGIN:
-        begun(a, job, monotonic_ns);
-        break;
-    case AGENDA_LIVE:
-        e->down_ns = job->down_ns;
-        e->ended_ns = job->now_ns + (monotonic_ns - job->taken_ns);
-        if (!job->outcome.stored) a->gap_ended_ns = monotonic_ns;
-        note_made(a, e, job);
-        note_missing(a, e, job->how.at_ns, monotonic_ns);
-        break;
-    case AGENDA_MAKE_UP:
-        made_up(a, job, monotonic_ns);
-        break;
-    case AGENDA_RETIRE:
-        if (job->error)
-            e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
-        else
-            forget_retired(a, e);
-        return;
-    }
-    add_due(a, e);
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */
@@ -1071,7 +372,7 @@ agenda_each_owed(struct agenda *a, int64_t now_ns,
         const struct agenda_entry *e = a->items[i];
         struct agenda_owed owed = {0, 0};
         int64_t slot;
-        if (oldest_missing(a, e, now_ns, &slot)) {
+        if (agenda_oldest_missing(a, e, now_ns, &slot)) {
             owed.oldest_ns = schedule_time_ns(group_schedule(e->group), slot);
             owed.missing = slots_missing(&e->made, slot, e->next_slot - (e->running ? 1 : 0));
         }

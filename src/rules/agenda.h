@@ -18,7 +18,8 @@
  *
  * What was missed only because the evaluation before took too long is not made up.
  *
- * Threads: all is guarded by a lock of the owner's, but for agenda_run().
+ * Threads: all is guarded by a lock of the owner's, under which nothing is logged or waits, but for
+ * agenda_prepare() and agenda_run(). One at a time prepares a change and commits or abandons it.
  */
 #ifndef RULES_AGENDA_H
 #define RULES_AGENDA_H
@@ -43,7 +44,8 @@ void agenda_free(struct agenda *agenda);
 /*
  * Makes it these groups, in two steps: the first makes all that can fail, and changes nothing.
  * Groups whose text did not change go on as they are; of others, state passes to the one of the
- * same tenant, file and name.   The first needs no lock. ERR_NOMEM, ERR_INPUT.
+ * same tenant, file and name. The texts are copied.   The first needs no lock. ERR_NOMEM;
+ * ERR_INPUT: an expression cannot be parsed, or there are too many groups.   `now_ns` is Unix.
  */
 struct agenda_change;
 struct agenda_group {
@@ -74,6 +76,7 @@ struct agenda_job {
     int64_t now_ns;   /* Unix: when it was taken */
     bool took_over;   /* AGENDA_BEGIN: state is there, of a group that it replaces, */
     bool is_last_try; /* or else it begins without what cannot be read now */
+    bool lost_state;  /* for want of memory, just now */
     /* AGENDA_MAKE_UP: the last evaluation that was made before, the last live one, whether the next
      * one was made, and whether its input is known to be there. */
     bool has_before, has_next, input_is_there;

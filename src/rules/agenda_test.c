@@ -135,6 +135,22 @@ test_what_is_missing_is_found_when_a_reload_permits_to_make_it_up(void **state)
     agenda_free(t->agenda);
 }
 
+/* What comes after the next evaluation of some is no time that fits. */
+static void
+test_a_group_with_the_longest_interval_that_a_file_may_give_holds_up_no_others(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, CATCH_UP_NS);
+    for (uint32_t i = 1; i < GROUPS; i++) {
+        t->texts[i].interval_ms = INT64_MAX / NS_PER_MS;
+        t->texts[i].hash = 1;
+    }
+    load(t, CATCH_UP_NS);
+    run_until(t, START_NS + 3 * MINUTE_NS);
+    assert_int_equal(t->count[0], 3);
+    agenda_free(t->agenda);
+}
+
 int
 main(void)
 {
@@ -143,6 +159,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(test_each_group_is_evaluated_once_an_interval_at_its_time, state),
         cmocka_unit_test_prestate(test_a_clock_that_was_set_back_stops_no_group, state),
+        cmocka_unit_test_prestate(
+            test_a_group_with_the_longest_interval_that_a_file_may_give_holds_up_no_others, state),
         cmocka_unit_test_prestate(test_what_is_missing_is_found_when_a_reload_permits_to_make_it_up,
                                   state),
     };

@@ -1,12 +1,15 @@
 /*
  * alerts.h - the alerts of one rule, and what an evaluation makes of them.
  *
- *      found --> pending --(for)--> firing --(not found)--(keep_firing_for)--> resolved -->
- * forgotten |                 ^                                           | not found: forgotten
- * +--------------- found: pending again ------+
+ *      found --> pending --- for has passed --> firing --- not found, and keep_firing_for is over
+ *                |    ^                                                |
+ *                |    +------------------ found ------------------ resolved
+ *           not found                                                  |
+ *                v                                                15 minutes
+ *            forgotten <-----------------------------------------------+
  *
- * The rules are Prometheus'. What is resolved is kept for 15 minutes, in which it is told again to
- * whoever may have missed it.
+ * The rules are Prometheus'. What is resolved is kept so long, to be told again to whoever may have
+ * missed it.
  *
  * Times are Unix nanoseconds, 0: never. Threads: the owner's.
  */

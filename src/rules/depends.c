@@ -88,10 +88,11 @@ find_shared_names(struct group *g)
         struct rule_at_work *rule = &g->rules[i];
         uint64_t hash = hash_bytes(bytes_of_text(rule->text->name), g->seed);
         rule->shares_name = !has_table; /* to be on the safe side */
-        for (uint32_t at = TABLE_START, id; table_next(&names, hash, &at, &id);) {
-            rule->shares_name |= write_the_same(rule, &g->rules[id]);
+        for (uint32_t at = TABLE_START, id;
+             !rule->shares_name && table_next(&names, hash, &at, &id);) {
+            rule->shares_name = write_the_same(rule, &g->rules[id]);
         }
-        if (has_table) table_add(&names, hash, i);
+        if (!rule->shares_name) table_add(&names, hash, i);
     }
     table_fini(&names, g->memory);
 }

@@ -7,7 +7,6 @@
  */
 #include <stdio.h>
 
-#include "base/array.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "rules/evaluate_private.h"
@@ -104,8 +103,7 @@ put_stale(struct work *w)
     for (uint32_t i = 0; i < before->count; i++) {
         struct bytes labels = kept_series_at(before, i);
         if (kept_series_has(&w->written, labels) || is_written_before(w, labels)) continue;
-        rw_build_series(w->build, labels);
-        rw_build_float(w->build, w->of->sample_ms, STALE_NAN_BITS, 0);
+        put_stale_marker(w->build, labels, w->of->sample_ms);
     }
 }
 
@@ -246,15 +244,8 @@ alarm(struct work *w, struct promql_result *result)
 static enum err
 write_results(struct work *w)
 {
-    const struct rules_host *host = w->of->host;
-    struct bytes message;
-    struct rules_written written = {.ticket = 0};
-    if (rw_build_counts(w->build).series == 0) {
-        w->stored = true;
-        return OK;
-    }
-    if (rw_build_end(w->build, &message)) return work_no_memory(w);
-    enum err e = host->write(host->context, w->of->g->tenant, message, &written, &w->why);
+    struct rules_written written;
+    enum err e = write_built(w->of->host, w->of->g->tenant, w->build, &written, &w->why);
     if (e) return work_fail_with_why(w, e);
     w->stored = true;
     w->ticket = written.ticket;
@@ -400,18 +391,15 @@ log_unmarked(const struct evaluating *ev, const char *text)
 static void
 put_marker(struct evaluating *ev)
 {
-    const struct rules_host *host = ev->host;
     struct rules_written written = {.ticket = 0};
     struct rw_build *build = NULL;
-    struct bytes message;
-    struct why why = {""};
-    enum err e = rw_build_new(RW_V1, host->memory, &build);
+    struct why why;
+    enum err e = rw_build_new(RW_V1, ev->host->memory, &build);
     if (e == OK) {
         rw_build_series(build, ev->g->marker);
         rw_build_float(build, ev->t_ms, double_bits(1), 0);
-        e = rw_build_end(build, &message);
+        e = write_built(ev->host, ev->g->tenant, build, &written, &why);
     }
-    if (e == OK) e = host->write(host->context, ev->g->tenant, message, &written, &why);
     rw_build_free(build);
     if (e) ev->stored = false;
     if (e == OK && written.rejected > 0) log_unmarked(ev, written.text);
@@ -431,23 +419,16 @@ is_alive(const struct group *g, struct bytes labels)
 enum err
 orphans_mark(struct group *g, const struct rules_host *host, int64_t t_ms)
 {
-    struct rules_written written = {.ticket = 0};
+    struct rules_written written;
     struct rw_build *build;
-    struct bytes message;
-    struct why why = {""};
+    struct why why;
     if (g->orphans.count == 0) return OK;
     if (rw_build_new(RW_V1, host->memory, &build)) return ERR_NOMEM;
     for (uint32_t i = 0; i < g->orphans.count; i++) {
         struct bytes labels = kept_series_at(&g->orphans, i);
-        if (is_alive(g, labels)) continue;
-        rw_build_series(build, labels);
-        rw_build_float(build, t_ms, STALE_NAN_BITS, 0);
+        if (!is_alive(g, labels)) put_stale_marker(build, labels, t_ms);
     }
-    enum err e = rw_build_end(build, &message);
-    if (e == OK && rw_build_counts(build).series > 0) {
-        e = host->write(host->context, g->tenant, message, &written, &why);
-        if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, &why);
-    }
+    enum err e = write_durably(host, g->tenant, build, &written, &why);
     rw_build_free(build);
     if (e) return e;
     kept_series_fini(&g->orphans);

@@ -91,6 +91,24 @@ MUST_CHECK enum err ask_for_template(void *context, struct bytes expression,
                                                       const struct template_sample *sample),
                                      void *to, struct why *why);
 
+/* --- writing: write.c ------------------------------------------------------------------------- */
+
+/* Appends a series that ends at `t_ms`. */
+void put_stale_marker(struct rw_build *build, struct bytes labels, int64_t t_ms);
+/*
+ * Ends a 1.0 message and hands it to the host, unless it has no series. ret->ticket is what the
+ * caller has to settle, ret->rejected and ret->text what the store did not take. ERR_NOMEM; errors
+ * of the host: nothing of it is stored.
+ */
+MUST_CHECK enum err write_built(const struct rules_host *host, struct bytes tenant,
+                                struct rw_build *build, struct rules_written *ret, struct why *why);
+/* The same, and it is durable on return. */
+MUST_CHECK enum err write_durably(const struct rules_host *host, struct bytes tenant,
+                                  struct rw_build *build, struct rules_written *ret,
+                                  struct why *why);
+
+/* --- looking back: past.c --------------------------------------------------------------------- */
+
 /* The last two samples of a series between two times; INT64_MIN: there are not so many. */
 struct series_end {
     int64_t before_ms, last_ms;

@@ -4,11 +4,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "rules/group_private.h"
 #include "rules/relabelled.h"
 #include "sys/env.h"
 
 enum { LINE_BYTES_MAX = 16 << 20, TEXT_ARENA_BYTES_MAX = 256 << 20 };
+
+/* 30 years. A file may give 292, and then the time of the evaluation after the next one, and until
+ * when an alert is valid, are no int64_t of nanoseconds. */
+#define INTERVAL_MS_MAX (INT64_C(30) * 365 * 24 * 3600 * 1000)
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
@@ -146,6 +151,7 @@ begin(struct group *g, const struct rule_group *text, struct why *why)
         return ERR_NOMEM;
     }
     int64_t interval_ms = text->interval_ms > 0 ? text->interval_ms : g->defaults.interval_ms;
+    if (interval_ms > INTERVAL_MS_MAX) interval_ms = INTERVAL_MS_MAX;
     g->query_offset_ms =
         text->has_query_offset ? text->query_offset_ms : g->defaults.query_offset_ms;
     enum err e = schedule_of(g->text.file, g->text.name, interval_ms * NS_PER_MS, &g->schedule);
@@ -264,6 +270,30 @@ same_rule(const struct rule_at_work *a, const struct rule_at_work *b)
     return true;
 }
 
+static uint64_t
+hash_of_rule(const struct rule_at_work *rule, uint64_t seed)
+{
+    uint64_t hash = hash_bytes(bytes_of_text(rule->text->name), seed);
+    for (uint32_t i = 0; i < rule->label_count; i++) {
+        hash = hash_mix(hash, hash_bytes(rule->labels[i].name, seed));
+        hash = hash_mix(hash, hash_bytes(rule->labels[i].value, seed));
+    }
+    return hash;
+}
+
+/* The first of the same name and labels, which is in `left` no more. NULL: there is none. */
+static struct rule_at_work *
+take_same(struct table *left, struct group *from, const struct rule_at_work *rule)
+{
+    uint64_t hash = hash_of_rule(rule, from->seed);
+    for (uint32_t at = TABLE_START, k; table_next(left, hash, &at, &k);) {
+        if (!same_rule(rule, &from->rules[k])) continue;
+        table_remove(left, hash, k);
+        return &from->rules[k];
+    }
+    return NULL;
+}
+
 static enum err
 add_all(struct kept_series *to, const struct kept_series *from)
 {
@@ -275,12 +305,17 @@ add_all(struct kept_series *to, const struct kept_series *from)
     return e;
 }
 
+/* A group may have 100,000 rules, and this runs under the lock of all groups: no rule is compared
+ * with all others. */
 enum err
 group_take_over(struct group *g, struct group *from)
 {
     uint32_t from_count = from->text.rule_count;
-    bool *taken = mem_new(g->memory, from_count + 1);
-    if (taken == NULL) return ERR_NOMEM;
+    struct table left = {NULL}; /* rules of `from` */
+    if (!table_reserve(&left, g->memory, from_count)) return ERR_NOMEM;
+    for (uint32_t k = 0; k < from_count; k++) {
+        table_add(&left, hash_of_rule(&from->rules[k], from->seed), k);
+    }
     lock_take(&from->lock);
     g->facts.evaluated_at_ns = from->facts.evaluated_at_ns;
     g->facts.evaluated_for_ns = from->facts.evaluated_for_ns;
@@ -290,16 +325,11 @@ group_take_over(struct group *g, struct group *from)
     g->facts.iterations = from->facts.iterations;
     g->facts.missed = from->facts.missed;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        struct rule_at_work *rule = &g->rules[i], *was = NULL;
-        for (uint32_t k = 0; k < from_count && was == NULL; k++) {
-            if (taken[k] || !same_rule(rule, &from->rules[k])) continue;
-            taken[k] = true;
-            was = &from->rules[k];
-        }
+        struct rule_at_work *rule = &g->rules[i], *was = take_same(&left, from, rule);
         if (was == NULL) continue;
         struct kept_series series = rule->series;
         rule->series = was->series;
-        was->series = series;
+        was->series = series; /* none: `g` did not begin yet */
         if (rule->text->kind != RULE_ALERTING || was->text->kind != RULE_ALERTING) continue;
         struct alerts alerts = rule->alerts;
         rule->alerts = was->alerts;
@@ -310,9 +340,9 @@ group_take_over(struct group *g, struct group *from)
     g->latest_ns = from->latest_ns;
     enum err e = add_all(&g->orphans, &from->orphans);
     for (uint32_t k = 0; e == OK && k < from_count; k++) {
-        if (!taken[k]) e = add_all(&g->orphans, &from->rules[k].series);
+        e = add_all(&g->orphans, &from->rules[k].series);
     }
-    mem_free(g->memory, taken, from_count + 1);
+    table_fini(&left, g->memory);
     return e;
 }
 

@@ -26,9 +26,9 @@
 #include "rules/rules.h"
 #include "rules/schedule.h"
 
-/* firekeep_rule_group_evaluated{rule_group="FILE;NAME",text_hash="..."} 1: at the times of
- * evaluations of the group, as its text is, all of whose
- * recording rules' results are stored; the value is a number of the group's text. */
+/* firekeep_rule_group_evaluated{rule_group="FILE;NAME",text_hash="..."} 1: has a sample at the time
+ * of each evaluation of the group, as its text was, of which all results of recording rules are
+ * stored. */
 #define RULES_EVALUATED       "firekeep_rule_group_evaluated"
 #define RULES_EVALUATED_LABEL "rule_group"
 

@@ -54,7 +54,7 @@ struct group {
     struct group_facts facts;
 };
 
-/* What became of an evaluation of the past, for the next one: see past.c. */
+/* A group whose past is looked at, and by what: see past.c, inputs.c, restore.c. */
 struct rules_past {
     const struct rules_host *host;
     const struct rules_terms *terms;

@@ -63,6 +63,7 @@ kept_series_add(struct kept_series *k, struct bytes labels, bool *ret_new)
     struct kept_place place = {k->text.size, (uint32_t)labels.size};
     buf_put_bytes(&k->text, labels);
     enum err e = buf_error(&k->text);
+    k->text.failed = OK; /* there may be memory for the next one */
     if (e) return e;
     k->places[k->count] = place;
     table_add(&k->table, hash, k->count++);

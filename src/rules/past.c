@@ -318,24 +318,17 @@ mark_missing(const struct rules_past *past, const struct kept_series *now, int64
              struct why *why)
 {
     struct group *g = past->group;
-    const struct rules_host *host = past->host;
-    struct rules_written written = {.ticket = 0};
+    struct rules_written written;
     struct rw_build *build;
-    struct bytes message;
     if (rw_build_new(RW_V1, g->memory, &build)) return why_set(why, ERR_NOMEM, "not enough memory");
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         const struct kept_series *before = &g->rules[i].past;
         for (uint32_t k = 0; k < before->count; k++) {
-            if (has_any(g, now, kept_series_at(before, k))) continue;
-            rw_build_series(build, kept_series_at(before, k));
-            rw_build_float(build, t_ms, STALE_NAN_BITS, 0);
+            struct bytes labels = kept_series_at(before, k);
+            if (!has_any(g, now, labels)) put_stale_marker(build, labels, t_ms);
         }
     }
-    enum err e = rw_build_end(build, &message);
-    if (e == OK && rw_build_counts(build).series > 0) {
-        e = host->write(host->context, g->tenant, message, &written, why);
-        if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, why);
-    }
+    enum err e = write_durably(past->host, g->tenant, build, &written, why);
     rw_build_free(build);
     return e;
 }

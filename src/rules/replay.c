@@ -290,19 +290,11 @@ static enum err
 write_message(struct stretch *s, struct rw_build *build, const struct rule *rule, uint32_t step,
               uint64_t *ret_rejected)
 {
-    const struct rules_host *host = s->ev.host;
-    struct rules_written written = {.ticket = 0};
-    struct bytes message;
-    *ret_rejected = 0;
-    if (rw_build_counts(build).series == 0) return OK;
-    if (rw_build_end(build, &message)) return no_memory(s);
-    enum err e = host->write(host->context, s->ev.g->tenant, message, &written, s->why);
-    if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, s->why);
-    if (e == OK && written.rejected > 0) {
-        *ret_rejected = written.rejected;
-        s->counts->rejected += written.rejected;
-        tell(s, rule, step, bytes_of_text(written.text));
-    }
+    struct rules_written written;
+    enum err e = write_durably(s->ev.host, s->ev.g->tenant, build, &written, s->why);
+    *ret_rejected = e == OK ? written.rejected : 0;
+    s->counts->rejected += *ret_rejected;
+    if (*ret_rejected > 0) tell(s, rule, step, bytes_of_text(written.text));
     return e;
 }
 

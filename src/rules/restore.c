@@ -131,8 +131,10 @@ take_state(struct restoring *r, struct witness *w, struct bytes series,
            const struct last_sample *last)
 {
     if (last->stale_ms != INT64_MIN) return OK; /* not active any more */
+    /* Whoever sends samples may have written anything. */
+    bool is_time = last->value >= 0 && last->value <= (double)(r->now_ns / NS_PER_S);
     w->active_ms = last->t_ms;
-    w->active_s = (int64_t)last->value;
+    w->active_s = is_time ? (int64_t)last->value : last->t_ms / 1000;
     w->state_series = arena_copy(&r->arena, series);
     return w->state_series.at == NULL ? no_memory(r) : OK;
 }
@@ -212,7 +214,10 @@ fired_ns(const struct restoring *r, const struct witness *w, int64_t active_ns, 
         w->pending_ms < w->fired_ms && w->fired_ms <= w->pending_ms + interval_ms + 1;
     if (was_pending || seen_ns / NS_PER_S == w->active_s) return seen_ns;
     const struct schedule *schedule = &r->past->group->schedule;
-    int64_t wanted = active_ns + r->rule->text->for_ms * NS_PER_MS;
+    int64_t wanted;
+    if (__builtin_add_overflow(active_ns, r->rule->text->for_ms * NS_PER_MS, &wanted)) {
+        return last_ns;
+    }
     int64_t at = schedule_time_ns(schedule, schedule_slot(schedule, wanted - 1) + 1);
     return at < last_ns ? at : last_ns;
 }

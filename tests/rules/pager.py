@@ -23,19 +23,15 @@ cluster promises no more than to notify at least once:
 
 import calendar
 import collections
-import http.server
 import json
-import os
 import random
 import struct
 import sys
 import threading
 import time
 import urllib.parse
-import urllib.request
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
-import remote_read as wire  # noqa: E402
+import actor
 
 ALERTS = 200
 # Seconds after the first sample, and after the last, within which the evaluation is that makes it so: the alerts of
@@ -119,20 +115,9 @@ class Data(threading.Thread):
             time.sleep(max(0.1, second - time.time()) if not self.waiting else 0.2)
 
     def send(self, ticks):
-        body = b""
-        for number, series in enumerate(self.series):
-            one = b""
-            for name, value in sorted(series.labels.items()):
-                one += wire.field(1, wire.field(1, name.encode()) + wire.field(2, value.encode()))
-            for t_ms, values in ticks:
-                one += wire.field(2, b"\x09" + struct.pack("<d", values[number]) + wire.field(2, t_ms))
-            body += wire.field(1, one)
-        request = urllib.request.Request(self.url, wire.snappy_pack(body), {
-            "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy",
-            "X-Prometheus-Remote-Write-Version": "0.1.0"})
-        try:
-            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5).close()
-        except OSError:
+        if not actor.write(self.url, [(sorted(series.labels.items()),
+                                       [(struct.pack("<d", values[number]), t_ms) for t_ms, values in ticks])
+                                      for number, series in enumerate(self.series)]):
             return False
         for _ in ticks:
             self.waiting.popleft()
@@ -274,17 +259,7 @@ def verdict():
     return bad, lines
 
 
-class Pager(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def answer(self, text, status=200):
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class Pager(actor.Handler):
     def do_GET(self):
         url = urllib.parse.urlsplit(self.path)
         fields = dict(urllib.parse.parse_qsl(url.query))
@@ -311,18 +286,7 @@ class Pager(http.server.BaseHTTPRequestHandler):
         notified(self.path[1:], self.rfile.read(int(self.headers["Content-Length"])))
         self.answer("")
 
-    def log_message(self, *args):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request, client_address):
-        """A client that is killed is no news."""
-
 
 data = Data(sys.argv[3], int(sys.argv[4]))
 data.start()
-Server((sys.argv[1], int(sys.argv[2])), Pager).serve_forever()
+actor.Server((sys.argv[1], int(sys.argv[2])), Pager).serve_forever()

@@ -15,18 +15,15 @@ To each WRITE_URL it sends what a scrape each second would have found, and keeps
 """
 
 import collections
-import http.server
 import json
-import os
 import struct
 import sys
 import threading
 import time
 import urllib.parse
-import urllib.request
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
-import remote_read as wire  # noqa: E402
+import actor
+from actor import wire
 
 lock = threading.Lock()
 released = threading.Condition(lock)
@@ -61,36 +58,17 @@ class Sender(threading.Thread):
                 pass
 
     def send(self, looks):
-        body = b""
-        for name in sorted({name for _, values in looks for name in values}):
-            one = b"".join(wire.field(1, wire.field(1, k.encode()) + wire.field(2, v.encode()))
-                           for k, v in (("__name__", "load"), ("n", name)))
-            one += b"".join(wire.field(2, b"\x09" + values[name] + wire.field(2, t_ms))
-                            for t_ms, values in looks if name in values)
-            body += wire.field(1, one)
-        request = urllib.request.Request(self.url, wire.snappy_pack(body), {
-            "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy",
-            "X-Prometheus-Remote-Write-Version": "0.1.0"})
-        try:
-            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5).close()
-        except OSError:
+        names = sorted({name for _, values in looks for name in values})
+        if not actor.write(self.url, [((("__name__", "load"), ("n", name)),
+                                       [(values[name], t_ms) for t_ms, values in looks if name in values])
+                                      for name in names]):
             return False
         for _ in looks:
             self.kept.popleft()
         return True
 
 
-class World(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def answer(self, text, status=200):
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class World(actor.Handler):
     def do_GET(self):
         global down, held
         url = urllib.parse.urlsplit(self.path)
@@ -136,19 +114,10 @@ class World(http.server.BaseHTTPRequestHandler):
             waiting += 1
             released.wait_for(lambda: not held)
             waiting -= 1
-        answer = wire.snappy_pack(wire.field(1, b"") * len(queries))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-protobuf")
-        self.send_header("Content-Encoding", "snappy")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *args):
-        pass
+        self.answer(wire.snappy_pack(wire.field(1, b"") * len(queries)), 200,
+                    (("Content-Type", "application/x-protobuf"), ("Content-Encoding", "snappy")))
 
 
 for write_url in sys.argv[2:]:
     Sender(write_url).start()
-http.server.ThreadingHTTPServer.daemon_threads = True
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), World).serve_forever()
+actor.Server(("127.0.0.1", int(sys.argv[1])), World).serve_forever()

@@ -1,0 +1,674 @@
+/*
+ * agenda_work.c - what is due is taken, run and done: see agenda.h.
+ *
+ * Servers may have 100,000 groups, and what is due is asked for whenever one was evaluated: those
+ * that do not run stand in heaps by the time at which they are due. All are looked at only while
+ * something is to be made up, or when the clock was set back.
+ */
+#include "base/heap.h"
+#include "base/log.h"
+#include "rules/agenda_private.h"
+#include "sys/env.h"
+
+#define WAITING_NS    (60 * NS_PER_S)  /* between lines about what is waited for */
+#define LOOK_AGAIN_NS (2 * NS_PER_S)   /* for input that was not there */
+#define TRY_AGAIN_NS  (5 * NS_PER_S)   /* what failed */
+#define BEGIN_WAIT_NS (60 * NS_PER_S)  /* so long is what was before tried to be found out */
+#define REST_NS_MAX   NS_PER_S         /* between evaluations that are made up */
+#define STUCK_NS      (300 * NS_PER_S) /* nothing is waited for that makes no progress */
+#define SAID_NS       (NS_PER_S / 4)   /* between lines about groups that fail */
+#define NEVER_NS      INT64_MAX
+#define GAP_SLOTS     2 /* missed in a row: a thread that comes late misses one */
+
+/* --- due -------------------------------------------------------------------------------------- */
+
+static void
+put_due(struct due_heap *heap, int64_t at_ns, struct agenda_entry *e)
+{
+    struct due due = {at_ns, e};
+    heap_up(heap->items, heap->count, due, a->at_ns < b->at_ns);
+    heap->count++;
+    e->is_in_due = true;
+}
+
+static void
+drop_first_due(struct due_heap *heap)
+{
+    heap->items[0].entry->is_in_due = false;
+    heap->count--;
+    if (heap->count == 0) return;
+    heap_down(heap->items, heap->count, 0, heap->items[heap->count], a->at_ns < b->at_ns);
+}
+
+/* In its place, unless it has one or is configured no more. One that waits for another one's state
+ * comes when that has ended. */
+static void
+add_due(struct agenda *a, struct agenda_entry *e)
+{
+    if (!e->is_listed || e->running || e->is_in_due) return;
+    if (!e->begun) {
+        if (e->from == NULL || !e->from->running) put_due(&a->begins, e->not_before_ns, e);
+        return;
+    }
+    const struct schedule *schedule = group_schedule(e->group);
+    int64_t at_ns = schedule_time_ns(schedule, e->next_slot);
+    /* A clock that was set back is seen by the evaluations that would not come. */
+    if (at_ns > a->seen_ns + 2 * schedule->interval_ns) at_ns = a->seen_ns;
+    put_due(&a->due, at_ns, e);
+}
+
+void
+agenda_fill_due(struct agenda *a)
+{
+    a->begins.count = a->due.count = 0;
+    for (uint32_t i = 0; i < a->count; i++) {
+        a->items[i]->is_in_due = false;
+        add_due(a, a->items[i]);
+    }
+}
+
+/* --- what is missing -------------------------------------------------------------------------- */
+
+bool
+agenda_oldest_missing(const struct agenda *a, const struct agenda_entry *e, int64_t now_ns,
+                      int64_t *ret)
+{
+    if (a->limits.catch_up_ns == 0 || !e->begun || e->made.count == 0) return false;
+    const struct schedule *schedule = group_schedule(e->group);
+    int64_t from = schedule_slot(schedule, now_ns - a->limits.catch_up_ns) + 1;
+    if (from < e->made.runs[0].first) from = e->made.runs[0].first;
+    int64_t slot = slots_first_missing(&e->made, from);
+    *ret = slot;
+    /* What runs may be the last one. */
+    return slot < e->next_slot - (e->running ? 1 : 0);
+}
+
+static void
+note_missing(struct agenda *a, const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
+{
+    int64_t slot;
+    if (a->any_missing || !agenda_oldest_missing(a, e, now_ns, &slot)) return;
+    a->any_missing = true;
+    a->progress_ns = monotonic_ns;
+}
+
+/* --- taking ----------------------------------------------------------------------------------- */
+
+static void
+make_job(const struct agenda *a, struct agenda_entry *e, enum agenda_work work, int64_t slot,
+         int64_t monotonic_ns, struct agenda_job *job)
+{
+    e->running = true;
+    *job = (struct agenda_job){
+        .taken_ns = monotonic_ns,
+        .work = work,
+        .entry = e,
+        .slot = slot,
+        .how = {.at_ns = schedule_time_ns(group_schedule(e->group), slot)},
+        .limits = a->limits,
+        .lost_state = e->lost_state,
+    };
+    e->lost_state = false;
+}
+
+/* Of the group that it replaces. False: that runs yet. */
+static bool
+took_over(struct agenda *a, struct agenda_entry *e)
+{
+    if (e->from == NULL) return true;
+    if (e->from->running) return false;
+    e->lost_state = group_take_over(e->group, e->from->group) != OK;
+    const struct schedule *mine = group_schedule(e->group);
+    const struct schedule *its = group_schedule(e->from->group);
+    bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
+    e->took_over = e->from->begun || e->from->took_over;
+    if (e->took_over && same) e->next_slot = e->from->next_slot;
+    e->is_behind = e->from->is_behind;
+    e->down_ns = e->from->down_ns;
+    e->ended_ns = e->from->ended_ns;
+    agenda_entry_free(a, e->from);
+    e->from = NULL;
+    return true;
+}
+
+static bool
+take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
+           struct agenda_job *job)
+{
+    if (!took_over(a, e)) return false;
+    if (e->begin_until_ns == 0) e->begin_until_ns = monotonic_ns + BEGIN_WAIT_NS;
+    make_job(a, e, AGENDA_BEGIN, schedule_slot(group_schedule(e->group), now_ns), monotonic_ns,
+             job);
+    job->how.at_ns = now_ns;
+    job->took_over = e->took_over;
+    job->down_ns = e->down_ns;
+    job->is_last_try = monotonic_ns >= e->begin_until_ns;
+    return true;
+}
+
+/* The groups of a tenant stand together: from `first` to before what is returned. */
+static uint32_t
+end_of_tenant(const struct agenda *a, uint32_t first)
+{
+    uint32_t end = first + 1;
+    struct bytes tenant = group_tenant(a->items[first]->group);
+    while (end < a->count && bytes_equal(group_tenant(a->items[end]->group), tenant)) {
+        end++;
+    }
+    return end;
+}
+
+/* Whether groups of a tenant owe evaluations; of one that did not begin it is not known yet. */
+static bool
+tenant_may_owe(const struct agenda *a, struct bytes tenant, int64_t now_ns)
+{
+    int64_t slot;
+    for (uint32_t i = 0; i < a->count && (a->any_missing || a->unbegun > 0); i++) {
+        const struct agenda_entry *e = a->items[i];
+        if (!bytes_equal(group_tenant(e->group), tenant)) continue;
+        if (e->begun ? agenda_oldest_missing(a, e, now_ns, &slot) : group_records(e->group))
+            return true;
+    }
+    return false;
+}
+
+/* What of the group is evaluated, now that its time has come. False: nothing. */
+static bool
+choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns,
+            struct agenda_job *job)
+{
+    bool catches_up = a->limits.catch_up_ns > 0;
+    bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
+    int64_t owed;
+    bool owes = agenda_oldest_missing(a, e, job->now_ns, &owed) && owed < job->slot;
+    bool is_behind = owes || e->is_behind ||
+                     (e->reads_recorded && tenant_may_owe(a, group_tenant(e->group), job->now_ns));
+    bool waits = catches_up && progresses && is_behind;
+    bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
+    if (!is_early) e->down_ns = 0;
+    job->down_ns = e->down_ns;
+    job->how.holds = waits && e->reads_recorded;
+    /* The clock was set back: that was recorded already. */
+    bool records = group_records(e->group) && !waits && !slots_has(&e->made, job->slot);
+    job->how.part = !records                 ? GROUP_ALERTING
+                    : group_alarms(e->group) ? GROUP_ALL
+                                             : GROUP_RECORDING;
+    job->has_before = slots_has(&e->made, job->slot - 1);
+    job->how.after_gap = catches_up && e->made.count > 0 && !job->has_before;
+    return records || group_alarms(e->group);
+}
+
+/* What an evaluation that took too long left no time for is not owed. */
+static void
+note_missed(struct agenda_entry *e, int64_t slot)
+{
+    group_count_missed(e->group, (uint64_t)(slot - e->next_slot));
+    const struct schedule *schedule = group_schedule(e->group);
+    for (int64_t s = e->next_slot; s < slot && e->made.count > 0; s++) {
+        if (schedule_time_ns(schedule, s) > e->ended_ns) return;
+        err_ignore(slots_add(&e->made, s), "it is made up, then");
+    }
+}
+
+/* Whether an alert is pending or firing. It does not run. */
+static bool
+has_active(const struct group *g)
+{
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        const struct alerts *alerts = &g->rules[i].alerts;
+        for (uint32_t k = 0; k < alerts->count; k++) {
+            if (alert_is_active(alerts->items[k])) return true;
+        }
+    }
+    return false;
+}
+
+/* Evaluations were missed although nothing ran: the clock was set forward, or the machine slept.
+ * What senders have kept comes after that, as after a restart. */
+static void
+note_gap(struct agenda *a, struct agenda_entry *e, int64_t slot, int64_t monotonic_ns)
+{
+    const struct schedule *schedule = group_schedule(e->group);
+    int64_t before_ns = schedule_time_ns(schedule, e->next_slot - 1);
+    if (schedule_time_ns(schedule, e->next_slot) <= e->ended_ns) return;
+    a->gap_ended_ns = monotonic_ns;
+    e->input = INPUT_NOT_LOOKED_AT;
+    if (slot - e->next_slot < GAP_SLOTS || e->down_ns != 0) return;
+    if (has_active(e->group)) e->down_ns = before_ns;
+}
+
+static bool
+take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
+          struct agenda_job *job)
+{
+    int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
+    if (slot + 2 < e->next_slot) e->next_slot = slot; /* the clock was set back */
+    if (slot < e->next_slot) return false;
+    if (slot > e->next_slot) {
+        note_gap(a, e, slot, monotonic_ns);
+        note_missed(e, slot);
+    }
+    e->next_slot = slot + 1;
+    make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
+    job->now_ns = now_ns;
+    if (choose_part(a, e, monotonic_ns, job)) return true;
+    e->running = false;
+    note_missing(a, e, now_ns, monotonic_ns);
+    return false;
+}
+
+/* When the oldest evaluation is due that groups of a tenant owe; NEVER_NS: they owe none. */
+static int64_t
+oldest_of_tenant_ns(const struct agenda *a, uint32_t first, uint32_t end, int64_t now_ns)
+{
+    int64_t oldest_ns = NEVER_NS, slot;
+    for (uint32_t i = first; i < end; i++) {
+        const struct agenda_entry *e = a->items[i];
+        if (!agenda_oldest_missing(a, e, now_ns, &slot)) continue;
+        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
+        if (at_ns < oldest_ns) oldest_ns = at_ns;
+    }
+    return oldest_ns;
+}
+
+/* What is to be made up next. */
+struct choice {
+    struct agenda_entry *entry; /* NULL: nothing now */
+    int64_t slot, at_ns;
+    int64_t soon_ns; /* monotonic: when there may be something */
+};
+
+static void
+choose_of_tenant(const struct agenda *a, uint32_t first, uint32_t end, int64_t oldest_ns,
+                 int64_t now_ns, int64_t monotonic_ns, struct choice *best)
+{
+    int64_t slot;
+    for (uint32_t i = first; i < end; i++) {
+        struct agenda_entry *e = a->items[i];
+        if (e->running || !agenda_oldest_missing(a, e, now_ns, &slot)) continue;
+        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
+        if (e->reads_recorded && at_ns > oldest_ns) continue;
+        if (e->not_before_ns < best->soon_ns) best->soon_ns = e->not_before_ns;
+        if (e->not_before_ns > monotonic_ns || at_ns >= best->at_ns) continue;
+        best->entry = e;
+        best->slot = slot;
+        best->at_ns = at_ns;
+    }
+}
+
+/* Whether the backlog of senders may still be to come, as far as other groups of the tenant know:
+ * what nobody sent before cannot be awaited. Groups that read what is recorded come last. */
+static bool
+others_wait(const struct agenda *a, const struct agenda_entry *than, int64_t now_ns)
+{
+    struct bytes tenant = group_tenant(than->group);
+    int64_t slot;
+    for (uint32_t i = 0; i < a->count; i++) {
+        const struct agenda_entry *e = a->items[i];
+        bool knows = e->input == INPUT_UNKNOWN || e->input == INPUT_THERE;
+        if (e == than || knows || e->reads_recorded) continue;
+        if (!bytes_equal(group_tenant(e->group), tenant)) continue;
+        if (e->begun ? agenda_oldest_missing(a, e, now_ns, &slot) : group_records(e->group))
+            return true;
+    }
+    return false;
+}
+
+/* The oldest of those whose turn it is. *ret_wait_ns: how long to wait if there is none. */
+static bool
+take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
+             int64_t *ret_wait_ns)
+{
+    struct choice choice = {.at_ns = NEVER_NS, .soon_ns = NEVER_NS};
+    *ret_wait_ns = NEVER_NS;
+    if (!a->any_missing) {
+        a->progress_ns = monotonic_ns;
+        return false;
+    }
+    a->any_missing = false;
+    for (uint32_t first = 0, end; first < a->count; first = end) {
+        end = end_of_tenant(a, first);
+        int64_t oldest_ns = oldest_of_tenant_ns(a, first, end, now_ns);
+        if (oldest_ns == NEVER_NS) continue;
+        a->any_missing = true;
+        choose_of_tenant(a, first, end, oldest_ns, now_ns, monotonic_ns, &choice);
+    }
+    if (!a->any_missing || a->making_up) return false;
+    if (choice.soon_ns < a->rest_until_ns) choice.soon_ns = a->rest_until_ns;
+    if (choice.soon_ns != NEVER_NS) *ret_wait_ns = choice.soon_ns - monotonic_ns;
+    if (choice.entry == NULL || a->rest_until_ns > monotonic_ns) return false;
+    struct agenda_entry *best = choice.entry;
+    int64_t best_slot = choice.slot;
+    make_job(a, best, AGENDA_MAKE_UP, best_slot, monotonic_ns, job);
+    job->how.part = GROUP_RECORDING;
+    job->how.is_past = true;
+    job->last_slot = best->next_slot - 1;
+    job->has_next = slots_has(&best->made, best_slot + 1);
+    job->has_before = slots_last_before(&best->made, best_slot, &job->before_slot);
+    job->input_is_there = best->input_slot >= best_slot ||
+                          monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
+    job->others_wait = others_wait(a, best, now_ns);
+    job->now_ns = now_ns;
+    a->making_up = true;
+    return true;
+}
+
+static bool
+take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
+{
+    for (struct agenda_entry *e = a->retired; e != NULL; e = e->next) {
+        if (e->running || e->not_before_ns > monotonic_ns || !took_over(a, e)) continue;
+        make_job(a, e, AGENDA_RETIRE, 0, monotonic_ns, job);
+        e->ends = true;
+        job->how.at_ns = e->retired_ns;
+        struct group **others = mem_alloc(a->host->memory, (a->count + 1) * sizeof *others);
+        uint32_t count = 0;
+        for (uint32_t k = 0; others != NULL && k < a->count; k++) {
+            struct group *other = a->items[k]->group;
+            bool same = bytes_equal(group_tenant(other), group_tenant(e->group));
+            if (same) others[count++] = other;
+        }
+        job->error = others == NULL ? ERR_NOMEM : group_retire(e->group, others, count);
+        mem_free(a->host->memory, others, (a->count + 1) * sizeof *others);
+        return true;
+    }
+    return false;
+}
+
+/* The first one that is due; NULL: none is as long as something runs. */
+static struct agenda_entry *
+first_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, int64_t *ret_at_ns)
+{
+    bool is_back = now_ns < a->seen_ns;
+    a->seen_ns = now_ns;
+    if (is_back) agenda_fill_due(a);
+    while (a->due.count > 0 && a->due.items[0].entry->running) {
+        drop_first_due(&a->due); /* it is made up; agenda_done() puts it back */
+    }
+    *ret_at_ns = a->due.count > 0 ? a->due.items[0].at_ns : NEVER_NS;
+    if (a->begins.count > 0) {
+        int64_t wait_ns = a->begins.items[0].at_ns - monotonic_ns;
+        int64_t at_ns = now_ns + (wait_ns > 0 ? wait_ns : 0);
+        if (at_ns < *ret_at_ns) {
+            *ret_at_ns = at_ns;
+            return a->begins.items[0].entry;
+        }
+    }
+    return a->due.count > 0 ? a->due.items[0].entry : NULL;
+}
+
+static bool
+take_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
+         int64_t *until_ns)
+{
+    struct agenda_entry *first = first_due(a, now_ns, monotonic_ns, until_ns);
+    if (first == NULL || *until_ns > now_ns) return false;
+    drop_first_due(first->begun ? &a->due : &a->begins);
+    bool taken = first->begun ? take_live(a, first, now_ns, monotonic_ns, job)
+                              : take_begin(a, first, now_ns, monotonic_ns, job);
+    if (!taken) add_due(a, first);
+    return taken;
+}
+
+bool
+agenda_take(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
+            int64_t *ret_until_ns)
+{
+    int64_t wait_ns;
+    while (!take_due(a, now_ns, monotonic_ns, job, ret_until_ns)) {
+        if (*ret_until_ns <= now_ns) continue; /* one had nothing to do at its time */
+        if (take_missing(a, now_ns, monotonic_ns, job, &wait_ns)) return true;
+        if (take_retired(a, monotonic_ns, job)) return true;
+        if (a->retired != NULL && wait_ns > NS_PER_S) wait_ns = NS_PER_S;
+        if (wait_ns < *ret_until_ns - now_ns) *ret_until_ns = now_ns + wait_ns;
+        return false;
+    }
+    return true;
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static enum err
+run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why)
+{
+    struct agenda_entry *e = job->entry;
+    int64_t now_ns = job->how.at_ns;
+    bool records = group_records(e->group) && job->limits.catch_up_ns > 0;
+    enum err error = OK;
+    if (records) { /* also what was made before the clock was set back */
+        error = past_made(past, now_ns - job->limits.catch_up_ns, now_ns + job->limits.catch_up_ns,
+                          &e->made, NULL, why);
+    }
+    if (job->took_over) return error;
+    if (error == OK && slots_has(&e->made, job->slot)) {
+        error = past_recorded(past, job->slot, false, why);
+    }
+    if (error) return error;
+    return restore_alerts(past, now_ns, job->limits.outage_tolerance_ns, job->limits.grace_ns,
+                          &job->down_ns, why);
+}
+
+static enum err
+look_at_input(const struct rules_past *past, struct agenda_job *job, int64_t gap_ns, int64_t at_ns,
+              bool *ret_there, struct why *why)
+{
+    enum input input;
+    enum err e = input_is_there(past, RULE_RECORDING, gap_ns, at_ns, job->now_ns, &input, why);
+    job->is_unknown = e == OK && input == INPUT_UNKNOWN;
+    *ret_there = e == OK && (input == INPUT_THERE || (job->is_unknown && !job->others_wait));
+    return e;
+}
+
+static enum err
+run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *why)
+{
+    struct group *g = past->group;
+    const struct schedule *schedule = &g->schedule;
+    int64_t gap_ns = schedule_time_ns(schedule, job->before_slot);
+    bool there = job->input_is_there;
+    enum err e = OK;
+    job->input_slot = job->slot;
+    job->is_current = there;
+    if (!there) { /* mostly all of it comes at once */
+        e = look_at_input(past, job, gap_ns, job->now_ns, &there, why);
+        job->is_current = e == OK && there;
+        if (job->is_current) job->input_slot = job->last_slot;
+        if (e == OK && !there) e = look_at_input(past, job, gap_ns, job->how.at_ns, &there, why);
+    }
+    job->waits = e == OK && !there;
+    if (e || job->waits) return e;
+    if (g->past_slot != job->slot - 1 && job->has_before && job->before_slot == job->slot - 1) {
+        e = past_recorded(past, job->before_slot, true, why);
+    }
+    if (e) return e;
+    group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
+    g->past_slot = job->slot;
+    if (!job->outcome.stored) return why_set(why, ERR_AGAIN, "the results could not be stored");
+    return job->has_next ? past_close(past, job->slot + 1, why) : OK;
+}
+
+static void
+run_live(const struct rules_past *past, struct agenda_job *job)
+{
+    struct why why = {""};
+    if (job->down_ns != 0) {
+        enum input input;
+        enum err e = input_is_there(past, RULE_ALERTING, job->down_ns, job->how.at_ns, job->now_ns,
+                                    &input, &why);
+        bool there = e == OK && input != INPUT_LACKING;
+        if (there) job->down_ns = 0;
+        job->how.holds |= !there;
+    }
+    struct group *g = past->group;
+    bool records = job->how.part != GROUP_ALERTING;
+    if (records && !job->how.after_gap && g->series_slot != job->slot - 1 && job->has_before) {
+        enum err e = past_recorded(past, job->slot - 1, false, &why);
+        err_ignore(e, "then series that end here are not marked stale");
+    }
+    group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
+    if (records) g->series_slot = job->slot;
+}
+
+/* Of many groups that fail at once, some are told. */
+static void
+tell_error(const struct agenda *a, const struct agenda_job *job, const struct why *why)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    const struct rule_group *text = group_text(job->entry->group);
+    if (job->work == AGENDA_BEGIN && job->is_last_try) {
+        log_error("cannot read what a group of rules left in the store, it begins anew",
+                  KV("file", text->file), KV("group", text->name),
+                  KV("error", why_text(why, job->error)));
+        return;
+    }
+    if (job->work == AGENDA_RETIRE ||
+        !log_often(&gate, env_monotonic_ns(a->host->env), SAID_NS, &held_back)) {
+        return;
+    }
+    if (job->work == AGENDA_BEGIN) {
+        log_warn("cannot read what a group of rules left in the store, retrying",
+                 KV("file", text->file), KV("group", text->name),
+                 KV("error", why_text(why, job->error)), KV("more_held_back", held_back));
+    } else {
+        log_warn("cannot make up a missed evaluation of a group of rules, retrying",
+                 KV("file", text->file), KV("group", text->name),
+                 KV("time_ms", job->how.at_ns / NS_PER_MS), KV("error", why_text(why, job->error)),
+                 KV("more_held_back", held_back));
+    }
+}
+
+/* Why rules are not evaluated that read what others record. */
+static void
+tell_waiting(const struct agenda *a, const struct agenda_job *job)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    const struct rule_group *text = group_text(job->entry->group);
+    if (!log_often(&gate, env_monotonic_ns(a->host->env), WAITING_NS, &held_back)) return;
+    log_info("missed evaluations of a group of rules wait for samples that senders have kept",
+             KV("file", text->file), KV("group", text->name),
+             KV("time_ms", job->how.at_ns / NS_PER_MS),
+             KV("at_most_ms", job->limits.catch_up_wait_ns / NS_PER_MS),
+             KV("more_held_back", held_back));
+}
+
+void
+agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *terms)
+{
+    struct group *g = job->entry->group;
+    struct rules_past past = {a->host, terms, g};
+    struct why why = {""};
+    if (job->lost_state) {
+        log_warn("not enough memory to take over all of the state of a group of rules",
+                 KV("file", group_text(g)->file), KV("group", group_text(g)->name));
+    }
+    switch (job->work) {
+    case AGENDA_BEGIN:
+        job->error = run_begin(&past, job, &why);
+        break;
+    case AGENDA_LIVE:
+        run_live(&past, job);
+        break;
+    case AGENDA_MAKE_UP:
+        job->error = run_make_up(&past, job, &why);
+        break;
+    case AGENDA_RETIRE:
+        if (job->error == OK) job->error = group_end(g, a->host, job->how.at_ns);
+        break;
+    }
+    if (job->error) tell_error(a, job, &why);
+    if (job->waits) tell_waiting(a, job);
+}
+
+/* --- done ------------------------------------------------------------------------------------- */
+
+static void
+note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job)
+{
+    if (!job->outcome.stored || job->how.part == GROUP_ALERTING || !group_records(e->group)) return;
+    err_ignore(slots_add(&e->made, job->slot), "it is made up once more, which changes nothing");
+    int64_t window = a->limits.catch_up_ns / group_schedule(e->group)->interval_ns + 2;
+    slots_forget_before(&e->made, e->next_slot - window);
+}
+
+static void
+begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
+{
+    struct agenda_entry *e = job->entry;
+    if (job->error && !job->is_last_try) {
+        e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
+        return;
+    }
+    e->begun = true;
+    a->unbegun -= e->is_listed;
+    e->not_before_ns = 0;
+    if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
+    e->down_ns = job->down_ns;
+    if (!job->took_over) e->is_behind = e->made.count > 0;
+    note_missing(a, e, job->how.at_ns, monotonic_ns);
+}
+
+static void
+made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
+{
+    struct agenda_entry *e = job->entry;
+    a->making_up = false;
+    int64_t took_ns = monotonic_ns - job->taken_ns;
+    a->rest_until_ns = monotonic_ns + (took_ns < REST_NS_MAX ? took_ns : REST_NS_MAX);
+    if (job->error == OK) a->progress_ns = monotonic_ns;
+    if (job->waits) {
+        e->input = job->is_unknown ? INPUT_UNKNOWN : INPUT_LACKING;
+        e->not_before_ns = monotonic_ns + LOOK_AGAIN_NS;
+    } else if (job->error) {
+        e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
+        a->gap_ended_ns = monotonic_ns;
+    } else {
+        e->input = INPUT_THERE;
+        e->input_slot = job->input_slot;
+        note_made(a, e, job);
+        if (job->is_current) e->is_behind = false;
+        a->made_up++;
+    }
+}
+
+static void
+forget_retired(struct agenda *a, struct agenda_entry *e)
+{
+    struct agenda_entry **link = &a->retired;
+    while (*link != e) {
+        link = &(*link)->next;
+    }
+    *link = e->next;
+    agenda_entry_free(a, e);
+}
+
+void
+agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
+{
+    struct agenda_entry *e = job->entry;
+    e->running = e->ends = false;
+    if (e->heir != NULL) add_due(a, e->heir);
+    switch (job->work) {
+    case AGENDA_BEGIN:
+        begun(a, job, monotonic_ns);
+        break;
+    case AGENDA_LIVE:
+        e->down_ns = job->down_ns;
+        e->ended_ns = job->now_ns + (monotonic_ns - job->taken_ns);
+        if (!job->outcome.stored) a->gap_ended_ns = monotonic_ns;
+        note_made(a, e, job);
+        note_missing(a, e, job->how.at_ns, monotonic_ns);
+        break;
+    case AGENDA_MAKE_UP:
+        made_up(a, job, monotonic_ns);
+        break;
+    case AGENDA_RETIRE:
+        if (job->error)
+            e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
+        else
+            forget_retired(a, e);
+        return;
+    }
+    add_due(a, e);
+}
