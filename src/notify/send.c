@@ -32,7 +32,7 @@ static enum err
 add_labels(const struct plan *plan, const struct notify_alert *alert, struct arena *arena,
            struct bytes *ret)
 {
-    const char *tenant_label = plan->shared->alerting.tenant_label;
+    const char *tenant_label = plan->shared == NULL ? NULL : plan->shared->alerting.tenant_label;
     struct bytes labels = alert->labels;
     enum err e = OK;
     for (uint32_t i = 0; i < plan->external_count && e == OK; i++) {
