@@ -125,8 +125,8 @@ everybody_is_there() {
 }
 
 time_passes() {
-    began=$(($(seconds) + 12)) # before, Prometheus has alerts and does not write them
-    doze 16
+    began=$(($(seconds) + 9 + late)) # before, Prometheus has alerts and does not write them
+    doze $((13 + late))
     set_world a=90 b=20
     doze 9
     set_world a=40 b=72 c=55
@@ -173,7 +173,7 @@ nothing_is_missing() {
 
 ended() {
     within "$((90 + outage / 4))" nothing_is_missing || return 1
-    finished=$(($(seconds) - 4))
+    finished=$(($(seconds) - 1 - late))
 }
 
 same_series() { # SELECTOR [EXCEPT_START EXCEPT_END]...
@@ -184,7 +184,7 @@ same_told() {
     curl -sf --noproxy '*' "$world/told?who=prometheus" >"$work/told.prometheus"
     curl -sf --noproxy '*' "$world/told?who=firekeep" >"$work/told.firekeep"
     tests/rules/compare.py told "$work/told.prometheus" "$work/told.firekeep" "$began" "$finished" \
-        "$((crashed - 12))" "$((restarted + 16))"
+        "$((crashed - 9 - late))" "$((restarted + 13 + late))"
 }
 
 claim "a Prometheus, Firekeep and what both look at are there" everybody_is_there
@@ -194,8 +194,8 @@ claim "Firekeep is killed, and Prometheus keeps what it cannot send" an_outage
 claim "all that was missed has been made up" ended
 claim "what was recorded is the same, through all of it" same_series '{__name__=~"load:.+|work:.+"}'
 # What fired before the outage, and has been over since, is held until the backlog is there, and then kept firing.
-claim "ALERTS are the same, but for the outage" same_series 'ALERTS' "$((crashed - 5))" "$((restarted + 22))"
+claim "ALERTS are the same, but for the outage" same_series 'ALERTS' "$((crashed - 2 - late))" "$((restarted + 19 + late))"
 # Since when an alert is pending, that began in the outage, Firekeep cannot know.
-claim "ALERTS_FOR_STATE are the same before the outage" same_series 'ALERTS_FOR_STATE' "$((crashed - 5))" "$finished"
+claim "ALERTS_FOR_STATE are the same before the outage" same_series 'ALERTS_FOR_STATE' "$((crashed - 2 - late))" "$finished"
 claim "alerts are told alike, but around the outage" same_told
 ((failures == 0))
