@@ -110,6 +110,16 @@ tell_rules_lack(const struct settings *settings, const struct config_lists *list
     fprintf(stderr, "warning: %s\n", lack);
 }
 
+static void
+tell_tenants_alike(const struct settings *settings, const struct alerting *alerting)
+{
+    if (!settings->tenancy_enabled || alerting->count == 0 || alerting->tenant_label != NULL)
+        return;
+    fflush(stdout);
+    fprintf(stderr, "warning: without alerting.tenant_label, equal alerts of two tenants are one "
+                    "alert for Alertmanager\n");
+}
+
 static const struct flag flags[] = {
     {"against", 0, FLAG_TEXT, 0, "DIR|URL",
      "storage directory or URL of a server, to compare the file with what it has"},
@@ -186,6 +196,7 @@ run_check(int argc, char **argv)
     }
     print_ok(argv[1], &lists, file_count, rule_count);
     tell_rules_lack(&settings, &lists, rule_count);
+    tell_tenants_alike(&settings, &lists.alerting);
     if (against != NULL) {
         e = check_against(&settings, &lists, against, &backlog, &why);
     }

@@ -115,6 +115,9 @@ cp "$work/served.yml" "$work/kept.yml"
 sed 's/authorization:/bearer_token:/' "$work/kept.yml" >"$work/served.yml"
 claim "reload: a wrong Alertmanager is refused" hangup \
     'reload failed.*served.yml:13:5: .bearer_token. is not supported'
+lacks_warning() { # FILE
+    "$firekeep" check "$1" >"$work/said.txt" 2>&1 && lacks warning "$work/said.txt"
+}
 shows() { # TEXT...
     local text
     shown || return 1
@@ -125,6 +128,10 @@ shows() { # TEXT...
 claim "reload: the old one stays" shows 'credentials: <secret>' '"one"'
 sed 's/site: one/site: three/; s/127.0.0.1:2/127.0.0.1:3/' "$work/kept.yml" >"$work/served.yml"
 claim "reload: another is taken" hangup 'configuration reloaded'
+claim "check: tenants whose alerts cannot be told apart are a warning" prints 0 'without alerting.tenant_label, equal alerts' \
+    "$firekeep" check <(echo "{tenancy: {enabled: true}, alerting: {alertmanagers: [{static_configs: [{targets: [a]}]}]}}")
+claim "check: with a label they can" lacks_warning \
+    <(echo "{tenancy: {enabled: true}, alerting: {tenant_label: t, alertmanagers: [{static_configs: [{targets: [a]}]}]}}")
 claim "reload: it is shown" shows '"three"' 127.0.0.1:3
 claim "serve: SIGTERM ends it with status 0" stop server
 
