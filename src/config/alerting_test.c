@@ -108,7 +108,8 @@ static const char whole[] =
     "  - authorization: {type: Token, credentials_file: /t}\n"
     "  - basic_auth: {username_file: /u, password: hush11}\n"
     "  - oauth2: {client_id: c, client_secret_file: /s, token_url: 'http://t'}\n"
-    "  - sigv4: {access_key_file: /a, secret_key_file: /b, session_token_file: /c}\n";
+    "  - sigv4: {access_key_file: /a, secret_key_file: /b, session_token_file: /c}\n"
+    "  tenant_label: team\n";
 
 static void
 check_discovery(const struct alertmanager_settings *a)
@@ -179,6 +180,7 @@ test_every_key_is_read(void **state)
 {
     (void)state;
     struct alerting alerting = read_from("/etc/firekeep/firekeep.yml", whole);
+    assert_string_equal(alerting.tenant_label, "team");
     assert_int_equal(alerting.alert_relabel_count, 2);
     assert_int_equal(alerting.alert_relabel[0].action, RELABEL_LABELDROP);
     assert_int_equal(alerting.alert_relabel[1].action, RELABEL_DROP);
