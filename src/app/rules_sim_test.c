@@ -541,6 +541,39 @@ note_job(struct rules_sim *s, const struct agenda_job *job)
     jobs->slots[jobs->count++] = job->slot;
 }
 
+/* Until when those that were told last take the alert for firing. */
+static int64_t
+told_until_ns(const struct rules_sim *s)
+{
+    assert_true(s->told_count > 0);
+    return s->told[s->told_count - 1].ends_ns;
+}
+
+static void
+pass_while_it_is_known_to_fire(struct rules_sim *s, int64_t seconds)
+{
+    for (int64_t i = 0; i < seconds; i += 10) {
+        sim_pass(s, 10);
+        assert_true(told_until_ns(s) > env_realtime_ms(s->m.env) * NS_PER_MS);
+    }
+}
+
+static void
+test_an_alert_stays_known_when_it_is_evaluated_or_told_less_often(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    s.terms.resend_ns = 1800 * NS_PER_S;
+    pass_while_it_is_known_to_fire(&s, 4000);
+    s.terms.resend_ns = 60 * NS_PER_S;
+    pass_while_it_is_known_to_fire(&s, 600);
+    sim_load(&s, "groups:\n- {name: g, interval: 2h, rules: [" FIRES "]}\n");
+    pass_while_it_is_known_to_fire(&s, 8000);
+    sim_fini(&s);
+}
+
 static void
 test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it(void **state)
 {
@@ -921,6 +954,7 @@ main(void)
             test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded),
         cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,
                                   tell_seed),
+        cmocka_unit_test(test_an_alert_stays_known_when_it_is_evaluated_or_told_less_often),
         cmocka_unit_test(test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it),
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),

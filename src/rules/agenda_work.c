@@ -566,6 +566,8 @@ agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *t
     switch (job->work) {
     case AGENDA_BEGIN:
         job->error = run_begin(&past, job, &why);
+        /* Alerts that it took over may be valid for less than it takes to its first evaluation. */
+        if (job->took_over) group_tell_early(g, a->host, terms, job->how.at_ns);
         break;
     case AGENDA_LIVE:
         run_live(&past, job);

@@ -56,10 +56,17 @@ alerts_find(const struct alerts *a, struct bytes labels)
 }
 
 bool
-alert_is_due(const struct alert *alert, int64_t at_ns, int64_t resend_ns)
+alert_ends_early(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns)
+{
+    return alert->state == ALERT_FIRING && alert->valid_until_ns < at_ns + interval_ns + resend_ns;
+}
+
+bool
+alert_is_due(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns)
 {
     if (alert->state == ALERT_PENDING) return false;
     if (alert->resolved_at_ns > alert->told_at_ns) return true;
+    if (alert_ends_early(alert, at_ns, interval_ns, resend_ns)) return true;
     return alert->told_at_ns == 0 || alert->told_at_ns + resend_ns < at_ns;
 }
 

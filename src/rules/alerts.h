@@ -97,10 +97,15 @@ alert_is_active(const struct alert *alert)
     return alert->state != ALERT_INACTIVE;
 }
 
+/* It fires, and would not be told again while it is valid: it was told when the interval of its
+ * group or the delay of resending was shorter. */
+bool alert_ends_early(const struct alert *alert, int64_t at_ns, int64_t interval_ns,
+                      int64_t resend_ns);
+
 /*
- * Whether an alert has to be told at `at_ns`: it fires or was resolved, and that is new, or was
- * told `resend_ns` ago or earlier.
+ * Whether an alert has to be told at `at_ns`: it fires or was resolved, and that is new, was told
+ * `resend_ns` ago or earlier, or ends early.
  */
-bool alert_is_due(const struct alert *alert, int64_t at_ns, int64_t resend_ns);
+bool alert_is_due(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns);
 
 #endif

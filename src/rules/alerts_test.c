@@ -165,15 +165,18 @@ test_what_is_due_to_be_told(void **state)
 {
     (void)state;
     struct alert alert = {.state = ALERT_PENDING};
-    assert_false(alert_is_due(&alert, 1000 * S, 60 * S));
+    assert_false(alert_is_due(&alert, 1000 * S, 30 * S, 60 * S));
     alert.state = ALERT_FIRING;
-    assert_true(alert_is_due(&alert, 1000 * S, 60 * S));
+    assert_true(alert_is_due(&alert, 1000 * S, 30 * S, 60 * S));
     alert.told_at_ns = 1000 * S;
-    assert_false(alert_is_due(&alert, 1060 * S, 60 * S));
-    assert_true(alert_is_due(&alert, 1061 * S, 60 * S));
+    alert.valid_until_ns = 1240 * S;
+    assert_false(alert_is_due(&alert, 1060 * S, 30 * S, 60 * S));
+    assert_true(alert_is_due(&alert, 1061 * S, 30 * S, 60 * S));
+    assert_false(alert_is_due(&alert, 1010 * S, 30 * S, 200 * S));
+    assert_true(alert_is_due(&alert, 1011 * S, 30 * S, 200 * S));
     alert.state = ALERT_INACTIVE;
     alert.resolved_at_ns = 1001 * S;
-    assert_true(alert_is_due(&alert, 1002 * S, 60 * S));
+    assert_true(alert_is_due(&alert, 1002 * S, 30 * S, 60 * S));
 }
 
 static void
@@ -187,7 +190,7 @@ test_a_clock_that_is_set_back_makes_nothing_wait(void **state)
     assert_int_equal(after(&r, 5000, "a")->active_at_ns, 5000 * S);
     const struct alert *a = after(&r, 5060, "a");
     assert_int_equal(a->state, ALERT_FIRING);
-    assert_true(alert_is_due(a, 5060 * S, 60 * S));
+    assert_true(alert_is_due(a, 5060 * S, 30 * S, 60 * S));
     rig_fini(&r);
 }
 

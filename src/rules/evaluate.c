@@ -441,6 +441,7 @@ orphans_mark(struct group *g, const struct rules_host *host, int64_t t_ms)
 /* What goes to the host at once. The texts are views of alerts, which only this thread changes. */
 struct telling {
     struct evaluating *ev;
+    bool (*asks)(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns);
     struct rule_alert items[ALERTS_AT_ONCE];
     uint32_t count;
 };
@@ -496,7 +497,8 @@ tell_range(struct telling *t, uint32_t first, uint32_t end)
         for (uint32_t k = 0; k < rule->alerts.count; k++, number++) {
             struct alert *alert = rule->alerts.items[k];
             if (number < first || number >= end) continue;
-            if (alert_is_due(alert, t->ev->how->at_ns, t->ev->terms->resend_ns)) {
+            if (t->asks(alert, t->ev->how->at_ns, g->schedule.interval_ns,
+                        t->ev->terms->resend_ns)) {
                 tell_alert(t, rule, alert);
             }
         }
@@ -525,11 +527,22 @@ first_to_tell(const struct evaluating *ev, uint32_t count)
 static void
 tell(struct evaluating *ev)
 {
-    struct telling t = {.ev = ev};
+    struct telling t = {.ev = ev, .asks = alert_is_due};
     if (ev->how->part == GROUP_RECORDING || ev->how->is_past) return;
     uint32_t count = count_alerts(ev->g), first = first_to_tell(ev, count);
     tell_range(&t, first, count);
     tell_range(&t, 0, first);
+    tell_now(&t);
+}
+
+void
+group_tell_early(struct group *g, const struct rules_host *host, const struct rules_terms *terms,
+                 int64_t at_ns)
+{
+    const struct group_evaluation how = {.at_ns = at_ns};
+    struct evaluating ev = {.g = g, .host = host, .terms = terms, .how = &how};
+    struct telling t = {.ev = &ev, .asks = alert_ends_early};
+    tell_range(&t, 0, UINT32_MAX);
     tell_now(&t);
 }
 

@@ -161,6 +161,10 @@ void group_evaluate(struct group *group, const struct rules_host *host,
                     const struct rules_terms *terms, const struct group_evaluation *evaluation,
                     struct group_outcome *ret);
 
+/* Tells of alerts that end early at `at_ns`, as the last evaluation left them. */
+void group_tell_early(struct group *group, const struct rules_host *host,
+                      const struct rules_terms *terms, int64_t at_ns);
+
 /* --- looking ---------------------------------------------------------------------------------- */
 
 struct group_facts {
