@@ -605,6 +605,41 @@ check_told_as_firing(struct rules_sim *s, unsigned at_most)
     }
 }
 
+/* Of a group that is evaluated in the same millisecond as "a". */
+static void
+name_of_same_time(char *ret, size_t size)
+{
+    struct schedule a, other;
+    must(schedule_of("rules.yml", "a", 30 * NS_PER_S, &a));
+    for (unsigned i = 0;; i++) {
+        snprintf(ret, size, "b%u", i);
+        must(schedule_of("rules.yml", ret, 30 * NS_PER_S, &other));
+        if (other.shift_ns / NS_PER_MS == a.shift_ns / NS_PER_MS) return;
+    }
+}
+
+static void
+test_a_group_does_not_take_an_alert_of_another_one_for_its_own_after_a_restart(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    char name[32], two[512];
+    name_of_same_time(name, sizeof name);
+    snprintf(two, sizeof two,
+             "groups:\n"
+             "- {name: a, interval: 30s, labels: {of: a}, rules: [" FIRES "]}\n"
+             "- {name: %s, interval: 30s, labels: {of: b}, rules: [{alert: Fires, expr: "
+             "'vector(1) > 2'}]}\n",
+             name);
+    sim_init(&s, 1, two);
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_start(&s, two);
+    sim_pass(&s, 300);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
 static void
 test_a_group_that_is_away_for_one_reload_goes_on_as_it_was(void **state)
 {
@@ -956,6 +991,8 @@ main(void)
                                   tell_seed),
         cmocka_unit_test(test_an_alert_stays_known_when_it_is_evaluated_or_told_less_often),
         cmocka_unit_test(test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it),
+        cmocka_unit_test(
+            test_a_group_does_not_take_an_alert_of_another_one_for_its_own_after_a_restart),
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),

@@ -400,10 +400,27 @@ shares_name(const struct restoring *r)
     return false;
 }
 
-/* Whether it was evaluated by this group, as far as its time tells. */
+/* Whether the alert has what the rule sets in any case. As in find_alerts.c, a text without '{' is
+ * no template. */
+static bool
+has_its_labels(const struct restoring *r, const struct witness *w)
+{
+    for (uint32_t i = 0; i < r->rule->label_count; i++) {
+        struct label label = r->rule->labels[i];
+        bool is_other =
+            bytes_equal_text(label.name, "alertname") || bytes_equal_text(label.name, "alertstate");
+        if (is_other || memchr(label.value.at, '{', label.value.size) != NULL) continue;
+        if (!bytes_equal(labels_get(w->labels, label.name), label.value)) return false;
+    }
+    return true;
+}
+
+/* Whether it was evaluated by this group, as far as its time tells: that has milliseconds only, so
+ * that of many groups some have the same. */
 static bool
 is_ours(const struct restoring *r, const struct witness *w)
 {
+    if (!has_its_labels(r, w)) return false;
     const struct schedule *schedule = &r->past->group->schedule;
     int64_t at_ns = evaluation_ns(r, w->firing_ms);
     return schedule_time_ns(schedule, schedule_slot(schedule, at_ns)) == at_ns;
