@@ -60,11 +60,10 @@ struct rules_past {
     const struct rules_terms *terms;
     struct group *group;
 };
-/* Series with two labels, between two times. */
+/* Series between two times. */
 struct past_look {
-    const char *name;  /* of the series */
-    const char *label; /* that they have, and its value */
-    struct bytes value;
+    const struct label *labels; /* that they have, the name first */
+    uint32_t label_count;
     int64_t min_ms, max_ms;
     /* An error of it ends the look. */
     enum err (*each)(void *context, struct series_set *set, struct bytes labels);

@@ -115,9 +115,7 @@ enum err
 past_look(const struct rules_past *past, const struct past_look *look, struct why *why)
 {
     struct evaluating ev = evaluating_of(past);
-    const struct label wanted[] = {{bytes_of_text("__name__"), bytes_of_text(look->name)},
-                                   {bytes_of_text(look->label), look->value}};
-    struct look l = {.labels = wanted, .label_count = 2};
+    struct look l = {.labels = look->labels, .label_count = look->label_count};
     struct bytes labels = {NULL, 0};
     enum err e = look_begin(&l, &ev, look->min_ms, look->max_ms, why);
     while (e == OK && (e = look_next(&l, &labels, why)) == OK && labels.at != NULL) {
@@ -164,10 +162,12 @@ past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns, struct 
           struct slots *same, struct why *why)
 {
     struct made made = {past->group, to, same, why};
+    struct bytes group = bytes_of_text(RULES_EVALUATED_LABEL);
+    const struct label wanted[] = {{bytes_of_text("__name__"), bytes_of_text(RULES_EVALUATED)},
+                                   {group, labels_get(past->group->marker, group)}};
     struct past_look look = {
-        .name = RULES_EVALUATED,
-        .label = RULES_EVALUATED_LABEL,
-        .value = labels_get(past->group->marker, bytes_of_text(RULES_EVALUATED_LABEL)),
+        .labels = wanted,
+        .label_count = 2,
         .min_ms = from_ns / NS_PER_MS,
         .max_ms = to_ns / NS_PER_MS,
         .each = add_times,

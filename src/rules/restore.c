@@ -170,21 +170,44 @@ take_series(void *context, struct series_set *set, struct bytes series)
     return is_state ? take_state(r, w, series, &last) : take_alerts(r, w, series, &last);
 }
 
+/* What each series of the rule's alerts has; the first is left to the name. As in find_alerts.c, a
+ * text without '{' is no template. NULL: no memory. */
+static struct label *
+labels_of_all(struct restoring *r, uint32_t *ret_count)
+{
+    const struct rule_at_work *rule = r->rule;
+    struct label *labels = arena_alloc(&r->arena, (rule->label_count + 2) * sizeof *labels);
+    if (labels == NULL) return NULL;
+    labels[1] = (struct label){bytes_of_text("alertname"), bytes_of_text(rule->text->name)};
+    *ret_count = 2;
+    for (uint32_t i = 0; i < rule->label_count; i++) {
+        struct label label = rule->labels[i];
+        bool is_other =
+            bytes_equal_text(label.name, "alertname") || bytes_equal_text(label.name, "alertstate");
+        if (is_other || memchr(label.value.at, '{', label.value.size) != NULL) continue;
+        labels[(*ret_count)++] = label;
+    }
+    return labels;
+}
+
+/* Others have alerts of the same name: what they wrote is not looked at, as far as labels tell. */
 static enum err
 find_witnesses(struct restoring *r)
 {
     static const char *const names[] = {"ALERTS_FOR_STATE", "ALERTS"};
-    enum err e = OK;
+    uint32_t count = 0;
+    struct label *labels = labels_of_all(r, &count);
+    enum err e = labels == NULL ? no_memory(r) : OK;
     for (size_t i = 0; i < 2 && e == OK; i++) {
         struct past_look look = {
-            .name = names[i],
-            .label = "alertname",
-            .value = bytes_of_text(r->rule->text->name),
+            .labels = labels,
+            .label_count = count,
             .min_ms = (r->now_ns - r->tolerance_ns) / NS_PER_MS,
             .max_ms = r->now_ns / NS_PER_MS,
             .each = take_series,
             .context = r,
         };
+        labels[0] = (struct label){bytes_of_text("__name__"), bytes_of_text(names[i])};
         e = past_look(r->past, &look, r->why);
     }
     return e;
@@ -400,27 +423,11 @@ shares_name(const struct restoring *r)
     return false;
 }
 
-/* Whether the alert has what the rule sets in any case. As in find_alerts.c, a text without '{' is
- * no template. */
-static bool
-has_its_labels(const struct restoring *r, const struct witness *w)
-{
-    for (uint32_t i = 0; i < r->rule->label_count; i++) {
-        struct label label = r->rule->labels[i];
-        bool is_other =
-            bytes_equal_text(label.name, "alertname") || bytes_equal_text(label.name, "alertstate");
-        if (is_other || memchr(label.value.at, '{', label.value.size) != NULL) continue;
-        if (!bytes_equal(labels_get(w->labels, label.name), label.value)) return false;
-    }
-    return true;
-}
-
 /* Whether it was evaluated by this group, as far as its time tells: that has milliseconds only, so
  * that of many groups some have the same. */
 static bool
 is_ours(const struct restoring *r, const struct witness *w)
 {
-    if (!has_its_labels(r, w)) return false;
     const struct schedule *schedule = &r->past->group->schedule;
     int64_t at_ns = evaluation_ns(r, w->firing_ms);
     return schedule_time_ns(schedule, schedule_slot(schedule, at_ns)) == at_ns;
