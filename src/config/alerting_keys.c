@@ -207,11 +207,18 @@ const struct schema alertmanager_schema = {alertmanager_keys, sizeof(struct aler
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
+static enum err
+rule_tenant_label(const char *text, struct why *why)
+{
+    if (strcmp(text, "alertname") != 0) return rule_added_label(text, why);
+    return why_set(why, ERR_INPUT, "alertname is the name of the alert");
+}
+
 static const struct schema_key alerting_keys[] = {
     {"alert_relabel_configs", SCHEMA_MAPPINGS, ITEMS(alerting, alert_relabel, alert_relabel_count),
      .max = 256, .may_be_nothing = true, .inner = &relabel_schema,
      .help = "rules that change or drop alerts before they are sent, applied in order"},
-    {"tenant_label", SCHEMA_TEXT, AT(alerting, tenant_label), .check = rule_added_label,
+    {"tenant_label", SCHEMA_TEXT, AT(alerting, tenant_label), .check = rule_tenant_label,
      .what = "a label name", .help = "label that receives the tenant name, before relabelling"},
     {"alertmanagers", SCHEMA_MAPPINGS, ITEMS(alerting, items, count), .max = ALERTMANAGERS_MAX,
      .may_be_nothing = true, .inner = &alertmanager_schema, .what = "list, see below",

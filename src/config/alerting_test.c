@@ -287,6 +287,8 @@ static void
 test_mistakes_name_their_place(void **state)
 {
     (void)state;
+    check_error("alerting: {tenant_label: alertname}\n",
+                "f.yml:1:26: alerting.tenant_label: alertname is the name of the alert");
     check_error("alerting: {alertmanagers: 5}\n",
                 "f.yml:1:27: alerting.alertmanagers: expected a list, got '5'");
     check_error("alerting:\n  alertmanagers:\n  - h:9093\n",
