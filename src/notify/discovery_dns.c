@@ -124,7 +124,8 @@ note(struct found_name *name, enum err e, const char *error)
                  KV("name", name->name), KV("error", error));
     }
     if (e == OK && name->has_failed)
-        log_info("notify: name resolved again", KV("name", name->name));
+        log_info("notify: name servers answer again", KV("name", name->name),
+                 KV("targets", name->targets.count));
     name->has_failed = e != OK;
 }
 

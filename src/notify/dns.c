@@ -247,7 +247,11 @@ note_failed(struct question *q, int status)
 {
     q->has_failed = true;
     if (status == ARES_ENOMEM) q->answer.e = ERR_NOMEM;
-    snprintf(q->answer.error, sizeof q->answer.error, "%s", ares_strerror(status));
+    /* c-ares goes on to the next server then, and says the same as if there was none. */
+    const char *error = status == ARES_ECONNREFUSED
+                            ? "no name server can be reached, or all answer that they failed"
+                            : ares_strerror(status);
+    snprintf(q->answer.error, sizeof q->answer.error, "%s", error);
 }
 
 static void ask_next(struct question *q);
