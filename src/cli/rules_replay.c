@@ -115,9 +115,10 @@ tell_failure(void *context, const struct group *group, const struct rule *rule, 
     uint64_t told = ++r->told;
     lock_drop(&r->lock);
     if (told > SHOWN_MAX) return;
+    const char *what = rule == NULL ? RULES_EVALUATED : rule->name;
     progress_say(&r->asking->progress, "%s: group '%s', rule '%s', %s: %.*s", text->file,
-                 text->name, rule == NULL ? "" : rule->name, time_print(at_ns / NS_PER_MS, time),
-                 (int)sentence.size, (const char *)sentence.at);
+                 text->name, what, time_print(at_ns / NS_PER_MS, time), (int)sentence.size,
+                 (const char *)sentence.at);
     if (told == SHOWN_MAX) {
         progress_say(&r->asking->progress, "more failures are counted but not shown");
     }
