@@ -1,6 +1,8 @@
 /* rule_edit.c - see rule_edit.h. */
 #include "app/rule_edit.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/shown.h"
 
@@ -21,12 +23,16 @@ check_names(const struct rule_editor *x, const struct rules_edit *edit,
 
 enum err
 rule_edit(const struct rule_editor *x, const struct settings *settings,
-          const struct rules_edit *edit, struct buf *reasons, struct why *why)
+          const struct rules_edit *edit, struct buf *reasons,
+          char ret_group[STORED_NAME_BYTES_MAX + 1], struct why *why)
 {
     struct stored_limits limits = {settings->rules_api_max_groups, settings->rules_api_max_bytes};
     struct stored_change *change = NULL;
     struct ruler_change *ruling = NULL;
     enum err e = stored_rules_prepare(x->stored, edit, &limits, reasons, &change, why);
+    const char *group = edit->verb == RULES_DELETE ? edit->group : "";
+    if (e == OK && edit->verb == RULES_SET) group = stored_change_name(change);
+    snprintf(ret_group, STORED_NAME_BYTES_MAX + 1, "%s", group);
     if (e == OK) e = check_names(x, edit, change, why);
     if (e == OK) {
         struct stored_groups groups = stored_change_groups(change);
@@ -51,8 +57,8 @@ is_refusal(enum err e)
 }
 
 void
-rule_edit_tell(const struct rule_editor *x, const struct rules_edit *edit, enum err e,
-               const struct why *why)
+rule_edit_tell(const struct rule_editor *x, const struct rules_edit *edit, const char *group,
+               enum err e, const struct why *why)
 {
     static const char *const verbs[] = {[RULES_SET] = "set a group",
                                         [RULES_DELETE] = "delete a group",
@@ -61,11 +67,11 @@ rule_edit_tell(const struct rule_editor *x, const struct rules_edit *edit, enum 
     uint64_t held_back;
     if (e == OK) {
         log_info("stored rules changed", KV("change", verbs[edit->verb]),
-                 KV("tenant", edit->tenant), KV("namespace", edit->namespace));
+                 KV("tenant", edit->tenant), KV("namespace", edit->namespace), KV("group", group));
     } else if (!is_refusal(e) &&
                log_often(&gate, env_monotonic_ns(x->env), 60 * NS_PER_S, &held_back)) {
         log_error("stored rules cannot be changed", KV("change", verbs[edit->verb]),
-                  KV("tenant", edit->tenant), KV("namespace", edit->namespace),
+                  KV("tenant", edit->tenant), KV("namespace", edit->namespace), KV("group", group),
                   KV("error", why_text(why, e)), KV("more_held_back", held_back));
     }
     stored_rules_note(x->stored, e == OK         ? STORED_EDIT_DONE

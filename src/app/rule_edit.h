@@ -9,6 +9,7 @@
 #define APP_RULE_EDIT_H
 
 #include "app/ruler.h"
+#include "rules/stored_file.h"
 
 struct rule_editor {
     struct env *env;
@@ -17,13 +18,15 @@ struct rule_editor {
 };
 
 /*
- * Durable and in force on return; after an error nothing changed. Errors as of edit_rules() in
+ * Durable and in force on return; after an error nothing changed. `ret_group` is the name of the
+ * group, as far as it is known, or "". Errors as of edit_rules() in
  * struct api_options, and of stored_rules_write(). ERR_INPUT also: a rule file has this group.
  */
 MUST_CHECK enum err rule_edit(const struct rule_editor *editor, const struct settings *settings,
-                              const struct rules_edit *edit, struct buf *reasons, struct why *why);
-/* Logs and counts how it went; any thread, under no lock. */
-void rule_edit_tell(const struct rule_editor *editor, const struct rules_edit *edit, enum err e,
-                    const struct why *why);
+                              const struct rules_edit *edit, struct buf *reasons,
+                              char ret_group[STORED_NAME_BYTES_MAX + 1], struct why *why);
+/* Logs and counts how it went; any thread, under no lock. `group` is what was set or deleted. */
+void rule_edit_tell(const struct rule_editor *editor, const struct rules_edit *edit,
+                    const char *group, enum err e, const struct why *why);
 
 #endif

@@ -111,13 +111,19 @@ count_group(void *context, struct group *group)
     ++*(uint32_t *)context;
 }
 
+static uint32_t
+count_groups(struct server *s)
+{
+    uint32_t count = 0;
+    ruler_each(s->ruler, (struct bytes){NULL, 0}, count_group, &count);
+    return count;
+}
+
 /* `lack` is of settings_rules_lack(). */
 static void
 tell_rules_lack(struct server *s, const char *lack)
 {
-    uint32_t count = 0;
-    if (lack == NULL) return;
-    ruler_each(s->ruler, (struct bytes){NULL, 0}, count_group, &count);
+    uint32_t count = lack == NULL ? 0 : count_groups(s);
     if (count > 0)
         log_warn("rules do not work as configured", KV("groups", count), KV("why", lack));
 }
@@ -139,6 +145,7 @@ reload(void *context, struct why *why)
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) e = config_lists_check(&lists, &next, why);
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
+    uint32_t alertmanager_count = lists.alerting.count;
     const char *lack = NULL;
     if (e == OK) lack = settings_rules_lack(&next, destination_count, source_count);
     if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
@@ -178,7 +185,8 @@ reload(void *context, struct why *why)
         log_error("configuration reload failed, keeping the old configuration", KV("error", why));
     else
         log_info("configuration reloaded", KV("destinations", destination_count),
-                 KV("sources", source_count));
+                 KV("sources", source_count), KV("rule_groups", count_groups(s)),
+                 KV("alertmanagers", alertmanager_count));
     if (e == OK) tell_rules_lack(s, lack);
     return e;
 }
@@ -300,11 +308,12 @@ edit_rules(void *context, const struct rules_edit *edit, struct buf *reasons, st
 {
     struct server *s = context;
     const struct rule_editor editor = {s->env, s->stored_rules, s->ruler};
+    char group[STORED_NAME_BYTES_MAX + 1];
     /* Held while a file is written: who waits for it wants what comes of that. */
     lock_take(&s->reload_lock);
-    enum err e = rule_edit(&editor, &s->settings, edit, reasons, why);
+    enum err e = rule_edit(&editor, &s->settings, edit, reasons, group, why);
     lock_drop(&s->reload_lock);
-    rule_edit_tell(&editor, edit, e, why);
+    rule_edit_tell(&editor, edit, group, e, why);
     return e;
 }
 

@@ -516,6 +516,27 @@ make_groups(struct replaying *r, struct why *why)
     return r->count > 0 ? OK : why_set(why, ERR_INPUT, "there are no recording rules");
 }
 
+/* What is older than the store keeps samples would be refused, each evaluation of it. */
+static enum err
+leave_out_expired(struct replaying *r, struct why *why)
+{
+    struct slice_state *s = &r->state;
+    int64_t oldest_ms = env_realtime_ms(env_real()) - r->found.settings.retention_time_ms;
+    char shown[TIME_TEXT_BYTES];
+    if (r->asking->config_file == NULL || s->min_ms >= oldest_ms) return OK;
+    time_print(oldest_ms, shown);
+    if (s->max_ms < oldest_ms) {
+        return why_set(why, ERR_INPUT,
+                       "--end is before %s: older samples are not kept "
+                       "(retention.time)",
+                       shown);
+    }
+    progress_say(&r->asking->progress, "begins at %s: older samples are not kept (retention.time)",
+                 shown);
+    s->min_ms = oldest_ms;
+    return OK;
+}
+
 /* All that decides what is written. */
 static enum err
 load_state(struct replaying *r, struct why *why)
@@ -537,7 +558,8 @@ load_state(struct replaying *r, struct why *why)
     s->min_ms = a->start.ms;
     s->max_ms = a->end.ms;
     s->slice_ms = a->slice_ns / NS_PER_MS;
-    enum err e = slice_state_load(s, why);
+    enum err e = leave_out_expired(r, why);
+    if (e == OK) e = slice_state_load(s, why);
     if (e == OK && slice_state_in(s, "c") > 0) {
         progress_say(&r->asking->progress, "continuing: %" PRIu32 " of %" PRIu32 " slices are done",
                      slice_state_in(s, "c"), s->count);

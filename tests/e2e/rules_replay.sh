@@ -280,6 +280,19 @@ claim "subquery: a replay with an evaluation interval of 30s" "$firekeep" rules 
 claim "subquery: it is the step of one that gives none" holds --storage.path="$work/e" \
     "count_over_time(points[${hours}h]) == $((hours * 6)) and min_over_time(points[${hours}h]) == 20"
 
+# --- what is not kept -------------------------------------------------------------------------------
+
+sed '1i retention: {time: 2h}' "$work/conf.yml" >"$work/conf4.yml"
+kept() { # ARGUMENT...
+    "$firekeep" rules replay --start="$start" --config.file="$work/conf4.yml" --url="$url" "$@" "$work/points.yml" \
+        >"$work/replay.out" 2>&1
+}
+claim "not kept: what is older than the retention is left out" kept --end="$now"
+claim "not kept: which is told" grep -q '^begins at .*: older samples are not kept (retention.time)' "$work/replay.out"
+claim "not kept: nothing but that" grep -Eq '^1[0-3] evaluations of 1 groups' "$work/replay.out"
+claim "not kept: if nothing is left it is refused" fails 1 'older samples are not kept' \
+    "$firekeep" rules replay --start="$start" --end="$((start + 60))" --config.file="$work/conf4.yml" --url="$url" "$work/points.yml"
+
 # --- stored by the ruler API ------------------------------------------------------------------------
 
 post() { # NAMESPACE YAML
