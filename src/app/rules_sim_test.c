@@ -641,6 +641,28 @@ test_a_group_does_not_take_an_alert_of_another_one_for_its_own_after_a_restart(v
 }
 
 static void
+test_what_two_groups_cannot_tell_apart_is_not_resolved_after_a_restart(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    char name[32], two[512];
+    name_of_same_time(name, sizeof name);
+    snprintf(two, sizeof two,
+             "groups:\n"
+             "- {name: a, interval: 30s, labels: {of: '{{ 1 }}'}, rules: [" FIRES "]}\n"
+             "- {name: %s, interval: 30s, rules: [{alert: Fires, expr: "
+             "'vector(1) > 2'}]}\n",
+             name);
+    sim_init(&s, 1, two);
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_start(&s, two);
+    sim_pass(&s, 300);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
+static void
 test_a_group_that_is_away_for_one_reload_goes_on_as_it_was(void **state)
 {
     (void)state;
@@ -993,6 +1015,7 @@ main(void)
         cmocka_unit_test(test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it),
         cmocka_unit_test(
             test_a_group_does_not_take_an_alert_of_another_one_for_its_own_after_a_restart),
+        cmocka_unit_test(test_what_two_groups_cannot_tell_apart_is_not_resolved_after_a_restart),
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),

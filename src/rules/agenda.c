@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "rules/agenda_private.h"
+#include "rules/twins.h"
 #include "sys/env.h"
 
 #define GROUPS_MAX 100000
@@ -213,6 +214,21 @@ plan_readers(struct agenda_change *c)
     return e;
 }
 
+static enum err
+plan_twins(struct agenda_change *c)
+{
+    struct budget *memory = c->agenda->host->memory;
+    size_t bytes = (c->count + 1) * sizeof(struct twin_group);
+    struct twin_group *groups = mem_new(memory, bytes);
+    if (groups == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < c->count; i++) {
+        groups[i] = (struct twin_group){c->plan[i].entry->group, c->plan[i].is_new};
+    }
+    enum err e = twins_mark(memory, groups, c->count);
+    mem_free(memory, groups, bytes);
+    return e;
+}
+
 enum err
 agenda_prepare(struct agenda *a, const struct agenda_group *groups, uint32_t count,
                const struct group_defaults *defaults, struct agenda_change **ret_change,
@@ -237,7 +253,8 @@ agenda_prepare(struct agenda *a, const struct agenda_group *groups, uint32_t cou
         e = plan_entry(c, &c->plan[i], &groups[i], defaults, why);
     }
     if (e == OK && count > 0) qsort(c->plan, count, sizeof *c->plan, compare_planned);
-    if (e == OK && plan_readers(c)) e = why_set(why, ERR_NOMEM, "not enough memory for rules");
+    if (e == OK && (plan_readers(c) || plan_twins(c)))
+        e = why_set(why, ERR_NOMEM, "not enough memory for rules");
     if (e)
         agenda_abandon(c);
     else

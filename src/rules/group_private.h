@@ -20,6 +20,7 @@ struct rule_at_work {
     int64_t said_ns;           /* monotonic, when a failure was logged; the evaluating thread's */
     uint32_t batch;            /* number of its batch; they rise */
     bool shares_name;          /* a rule before it records the same name */
+    bool has_twin;             /* see twins.h; set before others see the group */
     struct kept_series series; /* written at the last evaluation; guarded by group.lock where others
                                   than the evaluating thread look */
     struct kept_series past;   /* at the last one that was made up; the evaluating thread's */

@@ -458,7 +458,7 @@ static enum err
 restore_rest(struct restoring *r)
 {
     enum err e = OK;
-    if (shares_name(r)) return OK;
+    if (shares_name(r) || r->rule->has_twin) return OK; /* whose is it? */
     for (uint32_t i = 0; e == OK && i < r->count; i++) {
         struct witness *w = &r->items[i];
         if (!fired_last(r, w) || !is_ours(r, w)) continue;
