@@ -145,7 +145,7 @@ static const struct metric_family missing_family = {
 static const struct metric_family oldest_family = {
     "firekeep_rule_evaluations_missing_oldest_timestamp_seconds",
     "Unix time of the oldest evaluation of a rule group that is going to be made up, in seconds; "
-    "0: there is none.",
+    "0 if there is none.",
     METRIC_KIND_GAUGE,
 };
 static const struct metric_family made_up_family = {

@@ -50,7 +50,7 @@ struct alertmanager {
     uint32_t discovery_count;
     uint32_t discovery_capacity;
 
-    int64_t empty_since_ns; /* nobody could be told an alert since then; 0: it is not so */
+    int64_t empty_since_ns; /* monotonic: no members, and alerts for them; 0: else */
     bool is_told_empty;     /* the log has a line of it */
 
     /* The notifier's lock guards the rest, once others know it. */

@@ -20,7 +20,7 @@ expand(struct expanding *x, struct bytes text, struct bytes *ret)
     struct work *w = x->w;
     struct buf to;
     struct why why = {""};
-    if (memchr(text.at, '{', text.size) == NULL) { /* as most are */
+    if (!may_be_template(text)) { /* as most are not */
         *ret = text;
         return OK;
     }

@@ -55,6 +55,13 @@ struct group {
     struct group_facts facts;
 };
 
+/* A text of a rule that has no '{' is the same for all of its alerts. */
+static inline bool
+may_be_template(struct bytes text)
+{
+    return memchr(text.at, '{', text.size) != NULL;
+}
+
 /* A group whose past is looked at, and by what: see past.c, inputs.c, restore.c. */
 struct rules_past {
     const struct rules_host *host;

@@ -170,8 +170,8 @@ take_series(void *context, struct series_set *set, struct bytes series)
     return is_state ? take_state(r, w, series, &last) : take_alerts(r, w, series, &last);
 }
 
-/* What each series of the rule's alerts has; the first is left to the name. As in find_alerts.c, a
- * text without '{' is no template. NULL: no memory. */
+/* What each series of the rule's alerts has; the first is left to the name. NULL: no
+ * memory. */
 static struct label *
 labels_of_all(struct restoring *r, uint32_t *ret_count)
 {
@@ -184,7 +184,7 @@ labels_of_all(struct restoring *r, uint32_t *ret_count)
         struct label label = rule->labels[i];
         bool is_other =
             bytes_equal_text(label.name, "alertname") || bytes_equal_text(label.name, "alertstate");
-        if (is_other || memchr(label.value.at, '{', label.value.size) != NULL) continue;
+        if (is_other || may_be_template(label.value)) continue;
         labels[(*ret_count)++] = label;
     }
     return labels;

@@ -46,13 +46,6 @@ common_divisor(int64_t a, int64_t b)
     return a;
 }
 
-/* As in find_alerts.c, a text without '{' is no template. */
-static bool
-is_fixed(const struct label *label)
-{
-    return memchr(label->value.at, '{', label->value.size) == NULL;
-}
-
 /* Whether each alert of the one differs from each of the other. Labels are in order. */
 static bool
 differ(const struct rule_at_work *a, const struct rule_at_work *b)
@@ -60,7 +53,8 @@ differ(const struct rule_at_work *a, const struct rule_at_work *b)
     for (uint32_t i = 0, k = 0; i < a->label_count && k < b->label_count;) {
         const struct label *x = &a->labels[i], *y = &b->labels[k];
         int order = bytes_compare(x->name, y->name);
-        if (order == 0 && is_fixed(x) && is_fixed(y) && !bytes_equal(x->value, y->value)) {
+        if (order == 0 && !may_be_template(x->value) && !may_be_template(y->value) &&
+            !bytes_equal(x->value, y->value)) {
             return true;
         }
         i += order <= 0;
