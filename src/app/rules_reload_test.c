@@ -1,0 +1,534 @@
+/*
+ * rules_reload_test.c - groups of rules on a simulated machine: what reloads and restarts change,
+ * and what goes on as it was.
+ */
+#include "app/rules_sim_testing.h"
+
+/* --- reloads ---------------------------------------------------------------------------------- */
+
+#define NO_GROUPS          "groups: []\n"
+#define GROUP(name, rules) "groups:\n- {name: " name ", interval: 30s, rules: [" rules "]}\n"
+#define FIRES              "{alert: Fires, expr: vector(1), for: 2m}"
+#define SENT               "{alert: Sent, expr: 'requests_total{n=\"0\"} > 0'}"
+#define ALWAYS             "{record: always, expr: vector(1)}"
+
+/* The next evaluation that is due, which runs until agenda_done() says otherwise. */
+static struct agenda_job
+begin_evaluation(struct rules_sim *s)
+{
+    struct agenda_job job;
+    int64_t until_ns;
+    do {
+        sim_env_advance_ns(s->m.sim, NS_PER_S);
+    } while (!agenda_take(s->agenda, env_realtime_ms(s->m.env) * NS_PER_MS,
+                          env_monotonic_ns(s->m.env), &job, &until_ns));
+    assert_int_equal(job.work, AGENDA_LIVE);
+    return job;
+}
+
+static void
+end_evaluation(struct rules_sim *s, struct agenda_job *job)
+{
+    agenda_run(s->agenda, job, &s->terms);
+    if (s->look != NULL) s->look(s, job);
+    agenda_done(s->agenda, job, env_monotonic_ns(s->m.env));
+}
+
+/* Lines of samples, and how many of them are staleness markers. */
+static unsigned
+count_samples(struct rules_sim *s, const char *name, unsigned *ret_stale)
+{
+    struct buf to;
+    unsigned lines = 0;
+    buf_init(&to, NULL, 1 << 20);
+    sim_dump(s, name, 0, INT64_MAX, &to);
+    buf_put_u8(&to, '\0');
+    *ret_stale = 0;
+    for (char *line = strtok((char *)to.at, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        lines++;
+        *ret_stale += strstr(line, " stale") != NULL;
+    }
+    buf_fini(&to);
+    return lines;
+}
+
+struct jobs {
+    unsigned count;
+    int64_t slots[64];
+};
+
+/* No evaluation is made twice. */
+static void
+note_job(struct rules_sim *s, const struct agenda_job *job)
+{
+    struct jobs *jobs = s->context;
+    if (job->work != AGENDA_LIVE && job->work != AGENDA_MAKE_UP) return;
+    for (unsigned i = 0; i < jobs->count; i++) {
+        assert_int_not_equal(jobs->slots[i], job->slot);
+    }
+    assert_true(jobs->count < 64);
+    jobs->slots[jobs->count++] = job->slot;
+}
+
+/* Until when those that were told last take the alert for firing. */
+static int64_t
+told_until_ns(const struct rules_sim *s)
+{
+    assert_true(s->told_count > 0);
+    return s->told[s->told_count - 1].ends_ns;
+}
+
+static void
+pass_while_it_is_known_to_fire(struct rules_sim *s, int64_t seconds)
+{
+    for (int64_t i = 0; i < seconds; i += 10) {
+        sim_pass(s, 10);
+        assert_true(told_until_ns(s) > env_realtime_ms(s->m.env) * NS_PER_MS);
+    }
+}
+
+static void
+test_an_alert_stays_known_when_it_is_evaluated_or_told_less_often(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    s.terms.resend_ns = 1800 * NS_PER_S;
+    pass_while_it_is_known_to_fire(&s, 4000);
+    s.terms.resend_ns = 60 * NS_PER_S;
+    pass_while_it_is_known_to_fire(&s, 600);
+    sim_load(&s, "groups:\n- {name: g, interval: 2h, rules: [" FIRES "]}\n");
+    pass_while_it_is_known_to_fire(&s, 8000);
+    sim_fini(&s);
+}
+
+static void
+test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 120);
+    struct agenda_job job = begin_evaluation(&s);
+    sim_load(&s, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
+    sim_load(&s, NO_GROUPS);
+    sim_pass(&s, 300);
+    count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 0);
+    end_evaluation(&s, &job);
+    sim_pass(&s, 5);
+    count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 1);
+    sim_fini(&s);
+}
+
+static void
+check_told_as_firing(struct rules_sim *s, unsigned at_most)
+{
+    assert_in_range(s->told_count, 1, at_most);
+    for (uint32_t i = 0; i < s->told_count; i++) {
+        assert_true(s->told[i].ends_ns > s->told[i].at_ns);
+        assert_true(s->told[i].starts_ns == s->told[0].starts_ns);
+    }
+}
+
+/* Of a group that is evaluated in the same millisecond as "a". */
+static void
+name_of_same_time(char *ret, size_t size)
+{
+    struct schedule a, other;
+    must(schedule_of("rules.yml", "a", 30 * NS_PER_S, &a));
+    for (unsigned i = 0;; i++) {
+        snprintf(ret, size, "b%u", i);
+        must(schedule_of("rules.yml", ret, 30 * NS_PER_S, &other));
+        if (other.shift_ns / NS_PER_MS == a.shift_ns / NS_PER_MS) return;
+    }
+}
+
+/* The alert of "a" fires through a restart, beside a group with an alert of its name and these
+ * times that finds nothing: nobody is told that it is over. */
+static void
+check_restart_beside(const char *labels_of_a, const char *labels_of_other)
+{
+    static struct rules_sim s;
+    char name[32], two[512];
+    name_of_same_time(name, sizeof name);
+    snprintf(two, sizeof two,
+             "groups:\n"
+             "- {name: a, interval: 30s, labels: %s, rules: [" FIRES "]}\n"
+             "- {name: %s, interval: 30s, labels: %s, rules: [{alert: Fires, expr: "
+             "'vector(1) > 2'}]}\n",
+             labels_of_a, name, labels_of_other);
+    sim_init(&s, 1, two);
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_start(&s, two);
+    sim_pass(&s, 300);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
+static void
+test_a_group_does_not_take_an_alert_of_another_one_for_its_own_after_a_restart(void **state)
+{
+    (void)state;
+    check_restart_beside("{of: a}", "{of: b}");
+}
+
+static void
+test_what_two_groups_cannot_tell_apart_is_not_resolved_after_a_restart(void **state)
+{
+    (void)state;
+    check_restart_beside("{of: '{{ 1 }}'}", "{}");
+}
+
+static void
+test_a_group_that_is_away_for_one_reload_goes_on_as_it_was(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    check_told_as_firing(&s, 4);
+    unsigned told = s.told_count;
+    sim_load(&s, NO_GROUPS);
+    sim_pass(&s, 20);
+    sim_load(&s, GROUP("g", FIRES));
+    sim_pass(&s, 180);
+    check_told_as_firing(&s, told + 3); /* as often as if nothing had happened */
+    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+static void
+test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static struct jobs jobs;
+    unsigned stale;
+    jobs.count = 0;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    s.look = note_job;
+    s.context = &jobs;
+    sim_pass(&s, 120);
+    struct agenda_job job = begin_evaluation(&s);
+    sim_load(&s, NO_GROUPS);
+    sim_pass(&s, 5);
+    sim_load(&s, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
+    sim_pass(&s, 5);
+    end_evaluation(&s, &job);
+    sim_pass(&s, 120);
+    unsigned made = count_samples(&s, "always", &stale);
+    assert_int_equal(made, jobs.count);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+static void
+test_a_renamed_group_keeps_its_alerts(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    for (int i = 0; i < 4; i++) {
+        sim_load(&s, i % 2 == 0 ? GROUP("other", FIRES) : GROUP("g", FIRES));
+        sim_pass(&s, 100);
+    }
+    for (uint32_t i = 0; i < s.told_count; i++) {
+        assert_true(s.told[i].ends_ns > s.told[i].at_ns);
+    }
+    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+/* Also those of which another one has the name and the labels. */
+static void
+test_rules_that_a_reload_puts_in_another_order_keep_their_alerts(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", FIRES ", " SENT ", " FIRES));
+    sim_pass(&s, 300);
+    int64_t begun_ns = env_realtime_ms(s.m.env) * NS_PER_MS;
+    for (int i = 0; i < 4; i++) {
+        s.told_count = 0;
+        sim_load(&s, i % 2 == 0 ? GROUP("g", ALWAYS ", " FIRES ", " FIRES ", " SENT)
+                                : GROUP("g", FIRES ", " SENT ", " FIRES));
+        sim_pass(&s, 100);
+        assert_true(s.told_count >= 3);
+        for (uint32_t k = 0; k < s.told_count; k++) {
+            assert_true(s.told[k].starts_ns < begun_ns);
+            assert_true(s.told[k].ends_ns > s.told[k].at_ns);
+        }
+    }
+    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+static void
+note_made_up(struct rules_sim *s, const struct agenda_job *job)
+{
+    unsigned *made_up = s->context;
+    *made_up += job->work == AGENDA_MAKE_UP;
+}
+
+static void
+test_a_changed_group_goes_on_at_its_times(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static unsigned made_up;
+    unsigned stale;
+    made_up = 0;
+    sim_init(&s, 1, GROUP("g", ALWAYS ", {record: sent, expr: requests_total}"));
+    s.look = note_made_up;
+    s.context = &made_up;
+    sim_pass(&s, 150);
+    s.mute = true; /* what it reads does not come on */
+    sim_load(&s, GROUP("g", ALWAYS ", {record: sent, expr: requests_total * 2}"));
+    unsigned before = count_samples(&s, "always", &stale);
+    sim_pass(&s, 150);
+    assert_int_equal(count_samples(&s, "always", &stale), before + 5);
+    assert_int_equal(made_up, 0);
+    sim_fini(&s);
+}
+
+static void
+test_alerts_await_their_input_when_the_clock_was_set_forward(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 1200);
+    s.mute = true;
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
+    sim_pass(&s, 300);
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 3600 * 1000);
+    s.mute = false;
+    sim_pass(&s, 300);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
+/* Its input does not come, and nothing waits for that: no alert was active before the gap. */
+static void
+test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned firing = 0;
+    sim_init(&s, 1,
+             GROUP("g", "{alert: Brief, expr: 'vector(time() % 86400) > 4260 < 4380 "
+                        "or requests_total < 0'}"));
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
+    sim_pass(&s, 300);
+    for (uint32_t i = 0; i < s.told_count; i++) {
+        firing += s.told[i].ends_ns > s.told[i].at_ns;
+    }
+    assert_true(firing > 0);
+    assert_true(s.told[s.told_count - 1].ends_ns <= s.told[s.told_count - 1].at_ns);
+    sim_fini(&s);
+}
+
+/* Only the sender's backlog can say whether it is over. */
+static void
+test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 120);
+    sim_crash(&s);
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_start(&s, GROUP("g", SENT));
+    sim_pass(&s, 60);
+    sim_load(&s, GROUP("g", SENT ", " ALWAYS));
+    s.told_count = 0;
+    sim_pass(&s, 180);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
+static void
+add_missing(void *context, struct group *group, struct agenda_owed owed)
+{
+    (void)group;
+    *(uint64_t *)context += owed.missing;
+}
+
+/* One group with a metric that no sender has holds nothing up. */
+static void
+test_input_that_nobody_sends_is_not_awaited(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char yaml[] =
+        "groups:\n"
+        "- {name: unused, interval: 30s, rules: [{record: u, expr: "
+        "'sum(rate(nobody_sends[2m]))'}]}\n"
+        "- {name: first, interval: 30s, rules: [{record: first, expr: 'sum(load)'},"
+        " {record: again, expr: first}]}\n"
+        "- {name: second, interval: 30s, rules: [{record: second, expr: first}]}\n";
+    uint64_t missing = 0;
+    unsigned stale;
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_pass(&s, 300);
+    sim_start(&s, yaml);
+    sim_pass(&s, 60);
+    agenda_each_owed(s.agenda, env_realtime_ms(s.m.env) * NS_PER_MS, add_missing, &missing);
+    assert_int_equal(missing, 0);
+    assert_in_range(count_samples(&s, "second", &stale), 20, 22);
+    assert_in_range(count_samples(&s, "again", &stale), 20, 22);
+    sim_fini(&s);
+}
+
+/* A queue that overflows keeps the last. Their endsAt is four resends away. */
+static void
+test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends(
+    void **state)
+{
+    (void)state;
+    enum { ALERTS = 12, KEPT = 5, RESENDS = 20, EACH = 4 };
+    static struct rules_sim s;
+    sim_init(&s, 1,
+             GROUP("g", "{alert: A, expr: vector(1)}, {alert: B, expr: vector(1)}, "
+                        "{alert: C, expr: vector(1)}, {alert: D, expr: vector(1)}, "
+                        "{alert: E, expr: vector(1)}, {alert: F, expr: vector(1)}, "
+                        "{alert: G, expr: vector(1)}, {alert: H, expr: vector(1)}, "
+                        "{alert: I, expr: vector(1)}, {alert: J, expr: vector(1)}, "
+                        "{alert: K, expr: vector(1)}, {alert: L, expr: vector(1)}"));
+    sim_pass(&s, 90 * (RESENDS + 2)); /* told again after more than 60 s, at the next evaluation */
+    assert_true(s.told_count >= RESENDS * ALERTS);
+    for (unsigned from = 0; from + EACH <= RESENDS; from++) {
+        bool arrived[ALERTS] = {false};
+        for (unsigned i = from * ALERTS; i < (from + EACH) * ALERTS; i++) {
+            const char *name = strchr(s.told[i].labels, '"');
+            assert_non_null(name);
+            assert_in_range(name[1], 'A', 'L');
+            if (i % ALERTS >= ALERTS - KEPT) arrived[name[1] - 'A'] = true;
+        }
+        for (unsigned i = 0; i < ALERTS; i++) {
+            assert_true(arrived[i]);
+        }
+    }
+    sim_fini(&s);
+}
+
+/* So many labels, in YAML. */
+static void
+put_labels(struct buf *to, const char *prefix, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        buf_printf(to, "%s%s%u: v", i == 0 ? "" : ", ", prefix, i);
+    }
+}
+
+/* Two groups that record one name, whose series differ in the last label, or in a long value. */
+static void
+put_wide_rules(struct buf *to, const char *x, const char *y)
+{
+    const struct {
+        const char *group, *last, *expression;
+    } wide[] = {{"a", x, "load > 30"}, {"b", y, "load < 70"}};
+    buf_put_text(to, "groups:\n");
+    for (size_t i = 0; i < 2; i++) {
+        buf_printf(to, "- name: %s\n  interval: 30s\n  labels: {", wide[i].group);
+        put_labels(to, "l", RULE_TEXTS_MAX);
+        buf_printf(to, "}\n  rules:\n  - {record: \"load:wide\", expr: \"%s\", labels: {l7: \"\", ",
+                   wide[i].expression);
+        put_labels(to, "m", RULE_TEXTS_MAX - 2);
+        buf_printf(to, ", z: %s}}\n", wide[i].last);
+    }
+    buf_put_u8(to, '\0');
+    must(buf_error(to));
+}
+
+static void
+compare_wide(const char *x, const char *y)
+{
+    static struct rules_sim sims[2];
+    struct buf yaml;
+    buf_init(&yaml, NULL, 1 << 20);
+    put_wide_rules(&yaml, x, y);
+    const char *wide = (const char *)yaml.at;
+    for (size_t i = 0; i < 2; i++) {
+        sim_init(&sims[i], 8, wide);
+        sims[i].m.limits.labels = (struct labels_limits){300, 100, 8192};
+        tsdb_set_limits(sims[i].m.db, &sims[i].m.limits);
+    }
+    struct rules_sim *whole = &sims[0], *broken = &sims[1];
+    sim_pass(broken, 600);
+    sim_crash(broken);
+    sim_pass(broken, 600);
+    sim_start(broken, wide);
+    sim_pass(broken, 900);
+    sim_pass(whole, 2100);
+    struct buf a, b;
+    buf_init(&a, NULL, 64 << 20);
+    buf_init(&b, NULL, 64 << 20);
+    sim_dump(whole, "load:wide", 0, SIM_BEGIN + 2000 * 1000, &a);
+    sim_dump(broken, "load:wide", 0, SIM_BEGIN + 2000 * 1000, &b);
+    assert_true(a.size > 100000);
+    assert_int_equal(broken->rejected, 0);
+    sim_assert_same(&a, &b);
+    buf_fini(&a);
+    buf_fini(&b);
+    buf_fini(&yaml);
+    sim_fini(whole);
+    sim_fini(broken);
+}
+
+static void
+test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are(void **state)
+{
+    char x[6000], y[6000];
+    (void)state;
+    compare_wide("a", "b");
+    memset(x, 'x', sizeof x - 1);
+    x[sizeof x - 1] = '\0';
+    memcpy(y, x, sizeof y);
+    y[sizeof y - 2] = 'y';
+    compare_wide(x, y);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_alert_stays_known_when_it_is_evaluated_or_told_less_often),
+        cmocka_unit_test(test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it),
+        cmocka_unit_test(
+            test_a_group_does_not_take_an_alert_of_another_one_for_its_own_after_a_restart),
+        cmocka_unit_test(test_what_two_groups_cannot_tell_apart_is_not_resolved_after_a_restart),
+        cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
+        cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
+        cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
+        cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
+        cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
+        cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
+        cmocka_unit_test(
+            test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
+        cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
+        cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
+        cmocka_unit_test(
+            test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are),
+        cmocka_unit_test(
+            test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
