@@ -22,6 +22,7 @@
 #include "cli/commands.h"
 #include "cli/copy_check.h"
 #include "cli/import_batch.h"
+#include "cli/import_resume.h"
 #include "cli/progress.h"
 #include "cli/slice_state.h"
 #include "config/suggest.h"
@@ -436,7 +437,8 @@ ask(struct copying *c, struct why *why)
     s->min_ms = c->start.ms;
     s->max_ms = c->end.ms;
     s->slice_ms = c->slice_ns / NS_PER_MS;
-    return slice_state_load(s, why);
+    enum err e = resume_lock(s->path, why);
+    return e ? e : slice_state_load(s, why);
 }
 
 /* --- copying ---------------------------------------------------------------------------------- */

@@ -374,6 +374,7 @@ run_export(int argc, char **argv)
     if (e == OK) e = target_open(&x.asked, &x.target, &why);
     if (e == OK) target_tell_unread(&x.asked);
     x.next_ms = x.start.ms;
+    if (e == OK) e = resume_lock(x.resume_path, &why);
     if (e == OK && x.resume_path != NULL) e = load_resume(&x, &why);
     if (e == OK) e = output_open(x.path, x.packing, x.place_bytes, &x.output, &why);
     if (e == OK) e = export_all(&x, &why);

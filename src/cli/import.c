@@ -394,7 +394,8 @@ find_files(struct importing *im, uint32_t count, char *const *paths, struct why 
     im->resume.path = im->dry_run ? NULL : im->resume_path;
     im->resume.target = im->asked.url != NULL ? im->asked.url : im->asked.storage;
     im->resume.tenant = im->asked.tenant == NULL ? "" : im->asked.tenant;
-    enum err e = resume_load(&im->resume, why);
+    enum err e = resume_lock(im->resume.path, why);
+    if (e == OK) e = resume_load(&im->resume, why);
     for (uint32_t i = 0; i < count; i++) {
         im->bad += im->resume.files[i].bad;
     }

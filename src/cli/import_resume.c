@@ -14,6 +14,20 @@ enum { BEGIN_BYTES = 64 * 1024 };
 
 static const char head[] = "firekeep import 2";
 
+enum err
+resume_lock(const char *path, struct why *why)
+{
+    char beside[FILE_PATH_BYTES];
+    struct file lock; /* never closed, which would release it */
+    if (path == NULL) return OK;
+    int n = snprintf(beside, sizeof beside, "%s.lock", path);
+    if ((size_t)n >= sizeof beside) return why_set(why, ERR_INPUT, "%s: path is too long", path);
+    enum err e = file_open(env_real(), beside, FILE_REPLACE, &lock, why);
+    if (e) return e;
+    e = file_lock(&lock, why);
+    return e == ERR_AGAIN ? why_set(why, e, "%s is in use by another run", path) : e;
+}
+
 /* --- loading ---------------------------------------------------------------------------------- */
 
 enum err

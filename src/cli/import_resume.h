@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "sys/env.h"
 
 enum { RESUME_BYTES_MAX = 64 << 20 };
 
@@ -52,5 +53,21 @@ MUST_CHECK enum err resume_save(struct resume *resume, bool now, struct why *why
  */
 MUST_CHECK enum err resume_text_read(const char *path, struct buf *to, struct why *why);
 MUST_CHECK enum err resume_text_write(const char *path, struct bytes text, struct why *why);
+
+/* One run at a time: locks `path`.lock, which is made beside and stays, until the process ends.
+ * OK without a path. ERR_AGAIN: another run has it; ERR_INPUT, ERR_IO. */
+MUST_CHECK enum err resume_lock(const char *path, struct why *why);
+
+/*
+ * One run at a time: a lock on `path`.lock, which is made beside, until the release, which removes
+ * it; one that was left behind is in nobody's way. Nothing is held without a path, and `hold` may be
+ * released that is zeroed. ERR_INPUT: another run holds it; ERR_IO.
+ */
+struct resume_hold {
+    struct file lock;
+    bool held;
+};
+MUST_CHECK enum err resume_take(const char *path, struct resume_hold *ret, struct why *why);
+void resume_release(struct resume_hold *hold);
 
 #endif

@@ -52,6 +52,20 @@ test_no_file_is_a_beginning(void **state)
 }
 
 static void
+test_one_run_at_a_time_has_it(void **state)
+{
+    (void)state;
+    struct why why = {""};
+    assert_int_equal(resume_lock(NULL, &why), OK);
+    assert_int_equal(resume_lock(path, &why), OK);
+    assert_int_equal(resume_lock(path, &why), ERR_AGAIN);
+    assert_non_null(strstr(why.text, " is in use by another run"));
+    char lock[sizeof path + 8];
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    assert_int_equal(unlink(lock), 0);
+}
+
+static void
 refuse(const char *text)
 {
     struct why why = {""};
@@ -143,6 +157,7 @@ main(void)
         RESUME_TEST(test_files_of_something_else_are_refused),
         RESUME_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused),
         RESUME_TEST(test_it_is_not_written_more_than_once_a_second),
+        RESUME_TEST(test_one_run_at_a_time_has_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

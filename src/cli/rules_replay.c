@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/time_text.h"
+#include "cli/import_resume.h"
 #include "cli/rules_private.h"
 #include "cli/slice_state.h"
 #include "query/replicas.h"
@@ -559,6 +560,7 @@ load_state(struct replaying *r, struct why *why)
     s->max_ms = a->end.ms;
     s->slice_ms = a->slice_ns / NS_PER_MS;
     enum err e = leave_out_expired(r, why);
+    if (e == OK) e = resume_lock(s->path, why);
     if (e == OK) e = slice_state_load(s, why);
     if (e == OK && slice_state_in(s, "c") > 0) {
         progress_say(&r->asking->progress, "continuing: %" PRIu32 " of %" PRIu32 " slices are done",

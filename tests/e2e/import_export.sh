@@ -274,6 +274,8 @@ for kind in server directory; do
     { head -n 150000 "$work/load.ndjson"; sleep 30; } >"$work/slow-$resume" 2>/dev/null &
     feeder=$!
     claim "resume $kind: an import is under way" within 20 has_begun "$work/$resume"
+    claim "resume $kind: a second one beside it is refused" says "$resume is in use by another run" 1 \
+        "$firekeep" import --resume="$work/$resume" --format=ndjson "$target" "$work/load.ndjson"
     crash "import-$resume"
     kill "$feeder" 2>/dev/null
     wait "$feeder" 2>/dev/null
