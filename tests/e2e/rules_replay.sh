@@ -311,6 +311,8 @@ claim "stored: it is listed" fails 0 'my space' "$firekeep" rules list --url="$u
 start away "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" --url="$url" \
     --slice=10s --overwrite --resume="$work/away.state"
 claim "server away: a replay is on its way" within 60 done_slices 1 "$work/away.state"
+claim "server away: another one does not take its progress" fails 1 "away.state is in use by another run" \
+    through --slice=10s --overwrite --resume="$work/away.state"
 crash server
 claim "server away: it waits" within 30 grep -q 'retrying in' "$work/away.log"
 claim "server away: the server comes back" serve server "$work/a" --web.enable-admin-api=true
