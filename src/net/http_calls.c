@@ -9,6 +9,11 @@
  * A stream that has no room pauses its transfer: libcurl reads nothing more of it, so that its
  * sender has to wait.
  *
+ * Names are looked up by getaddrinfo(), each on a thread of libcurl's, which cannot be interrupted:
+ * with name servers that do not answer it takes 10 s or more. Unless it is told to exit quickly,
+ * libcurl waits for that thread when the call's time is over or it is given up, and all other calls
+ * wait, too. So the thread is left to end by itself.
+ *
  * Only http and https, no redirects (a POST must not turn into a GET), answers uncompressed. Of a
  * body that is longer than its call allows the beginning is kept, and the rest is read and dropped
  * up to a limit, so that the connection can be used again.
@@ -342,6 +347,7 @@ set_all(struct transfer *t)
     curl_easy_setopt(curl, CURLOPT_PRIVATE, t);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* see above */
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_USERAGENT, t->calls->user_agent);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);

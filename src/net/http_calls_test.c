@@ -6,6 +6,10 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <netdb.h>
+
+#include "base/lock.h"
 #include "net/http_calls.h"
 #include "net/http_player_testing.h"
 
@@ -97,6 +101,92 @@ test_a_slow_answer_holds_up_no_other(void **state)
     http_calls_free(calls); /* gives the other one up */
     player_stop(&slow);
     player_stop(&quick);
+}
+
+/* Name servers that do not answer for "slow.invalid" until they are told to, or a test takes too
+ * long. In place of that of libc, for all of this program. */
+static struct lock names_lock;
+static struct cond names_news;
+static bool is_looking_up, may_answer, was_told;
+
+int
+getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+            struct addrinfo **ret)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (name == NULL || strcmp(name, "slow.invalid") != 0) return real(name, service, hints, ret);
+    int64_t until_ns = env_monotonic_ns(env_real()) + 20 * NS_PER_S;
+    lock_take(&names_lock);
+    is_looking_up = true;
+    cond_wake_all(&names_news);
+    while (!may_answer && cond_wait_until(&names_news, &names_lock, until_ns)) {
+    }
+    was_told = may_answer;
+    is_looking_up = false;
+    cond_wake_all(&names_news);
+    lock_drop(&names_lock);
+    return EAI_AGAIN;
+}
+
+static void
+await_look_up(bool begins)
+{
+    lock_take(&names_lock);
+    while (is_looking_up != begins) {
+        cond_wait(&names_news, &names_lock);
+    }
+    lock_drop(&names_lock);
+}
+
+static void
+let_names_be_answered(void)
+{
+    lock_take(&names_lock);
+    may_answer = true;
+    cond_wake_all(&names_news);
+    lock_drop(&names_lock);
+    await_look_up(false);
+    assert_true(was_told);
+}
+
+static void
+let_names_wait(void)
+{
+    lock_take(&names_lock);
+    may_answer = was_told = false;
+    lock_drop(&names_lock);
+}
+
+static void
+test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_its_time_is_over(void **state)
+{
+    (void)state;
+    static const struct http_calls_target hasty = {
+        .proxy_url = "", .connect_timeout_ms = 50, .timeout_ms = 50};
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to("http://slow.invalid/", calls);
+    let_names_wait();
+    call.target = &hasty;
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    assert_int_equal(wait_for_one(calls).failure, HTTP_CALL_TIMEOUT);
+    http_calls_free(calls);
+    let_names_be_answered();
+}
+
+static void
+test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up(void **state)
+{
+    (void)state;
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to("http://slow.invalid/", calls);
+    let_names_wait();
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    http_calls_poll(calls, 0);
+    await_look_up(true);
+    http_calls_give_up(calls, calls);
+    http_calls_free(calls);
+    let_names_be_answered();
 }
 
 static void
@@ -476,6 +566,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_answer_is_given_as_it_came),
         cmocka_unit_test(test_a_slow_answer_holds_up_no_other),
+        cmocka_unit_test(
+            test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_its_time_is_over),
+        cmocka_unit_test(
+            test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up),
         cmocka_unit_test(test_why_there_is_no_answer_is_told_apart),
         cmocka_unit_test(test_a_long_answer_is_cut),
         cmocka_unit_test(test_an_answer_without_an_end_is_none),
@@ -490,5 +584,7 @@ main(void)
         cmocka_unit_test(test_the_environment_counts_where_no_proxy_is_given_and_only_there),
         cmocka_unit_test(test_no_error_shows_a_proxys_password),
     };
+    lock_init(&names_lock, LOCK_RANK_LEAF);
+    cond_init(&names_news);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
