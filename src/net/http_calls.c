@@ -250,9 +250,11 @@ set_target(CURL *curl, const struct http_calls_target *target)
         curl_easy_setopt(curl, CURLOPT_PROXY, target->proxy_url);
         curl_easy_setopt(curl, CURLOPT_NOPROXY, no_proxy); /* not the environment's */
     }
-    if (target->ca_file != NULL) {
+    if (target->ca_file != NULL) { /* and nobody else: Debian's libcurl has a CAPATH besides */
         curl_easy_setopt(curl, CURLOPT_CAINFO, target->ca_file);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
         curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, target->ca_file);
+        curl_easy_setopt(curl, CURLOPT_PROXY_CAPATH, NULL);
     }
     if (target->cert_file != NULL) curl_easy_setopt(curl, CURLOPT_SSLCERT, target->cert_file);
     if (target->key_file != NULL) curl_easy_setopt(curl, CURLOPT_SSLKEY, target->key_file);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <dlfcn.h>
+#include <gnutls/gnutls.h>
 #include <netdb.h>
 
 #include "base/lock.h"
@@ -187,6 +188,54 @@ test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up(void
     http_calls_give_up(calls, calls);
     http_calls_free(calls);
     let_names_be_answered();
+}
+
+/* In place of those of GnuTLS, which libcurl calls: what it trusts. */
+static unsigned trusted_files, trusted_directories;
+
+int
+gnutls_certificate_set_x509_trust_file(gnutls_certificate_credentials_t credentials,
+                                       const char *path, gnutls_x509_crt_fmt_t format)
+{
+    (void)credentials;
+    (void)format;
+    trusted_files += strcmp(path, "/ours.pem") == 0;
+    return 1;
+}
+
+int
+gnutls_certificate_set_x509_trust_dir(gnutls_certificate_credentials_t credentials,
+                                      const char *path, gnutls_x509_crt_fmt_t format)
+{
+    (void)credentials;
+    (void)path;
+    (void)format;
+    trusted_directories++;
+    return 1;
+}
+
+static void
+test_with_a_file_of_authorities_those_of_the_system_are_not_trusted(void **state)
+{
+    (void)state;
+    static const struct http_calls_target ours = {
+        .proxy_url = "", .ca_file = "/ours.pem", .connect_timeout_ms = 5000, .timeout_ms = 10000};
+    const char *answer = "HTTP/1.1 200 Fine\r\n\r\n";
+    char url[64];
+    struct player p;
+    player_start(&p, 1, &answer);
+    snprintf(url, sizeof url, "https%s", p.url + strlen("http"));
+    struct http_calls *calls = calls_new();
+    struct http_call call = post_to(url, calls);
+    call.target = &ours;
+    trusted_files = trusted_directories = 0;
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    while (trusted_files == 0) {
+        http_calls_poll(calls, 1000);
+    }
+    assert_int_equal(trusted_directories, 0);
+    http_calls_free(calls);
+    player_stop(&p);
 }
 
 static void
@@ -570,6 +619,7 @@ main(void)
             test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_its_time_is_over),
         cmocka_unit_test(
             test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up),
+        cmocka_unit_test(test_with_a_file_of_authorities_those_of_the_system_are_not_trusted),
         cmocka_unit_test(test_why_there_is_no_answer_is_told_apart),
         cmocka_unit_test(test_a_long_answer_is_cut),
         cmocka_unit_test(test_an_answer_without_an_end_is_none),
