@@ -186,6 +186,34 @@ test_a_refused_token_is_due_again_but_not_for_an_older_refusal(void **state)
 }
 
 static void
+test_a_token_that_cannot_be_sent_is_none_and_another_one_is_fetched(void **state)
+{
+    (void)state;
+    oauth2.token_url = "https://host/token";
+    start();
+    identity_step(identity, NULL, &step);
+    answer(200, "{\"access_token\":\"one\\nX-Two: three\"}");
+    assert_int_equal(step.verdict, VERDICT_BLOCKED);
+    assert_true(identity_is_due(identity));
+    fetch_token("{\"access_token\":\"one\"}");
+    assert_int_equal(make(), OK);
+    assert_string_equal(header("Authorization"), "Bearer one");
+}
+
+static void
+test_a_token_that_is_over_when_it_comes_is_used_for_a_moment(void **state)
+{
+    (void)state;
+    oauth2.token_url = "https://host/token";
+    start();
+    fetch_token("{\"access_token\":\"one\",\"expires_in\":0.000001}");
+    sim_env_advance_ns(sim, 400 * NS_PER_MS);
+    assert_false(identity_is_due(identity));
+    sim_env_advance_ns(sim, 200 * NS_PER_MS);
+    assert_true(identity_is_due(identity));
+}
+
+static void
 test_a_signed_request_has_a_signature_of_its_service(void **state)
 {
     (void)state;
@@ -236,6 +264,8 @@ main(void)
         TEST(test_without_any_of_it_a_request_stays_as_it_is),
         TEST(test_a_password_counts_before_a_token),
         TEST(test_a_refused_token_is_due_again_but_not_for_an_older_refusal),
+        TEST(test_a_token_that_cannot_be_sent_is_none_and_another_one_is_fetched),
+        TEST(test_a_token_that_is_over_when_it_comes_is_used_for_a_moment),
         TEST(test_a_signed_request_has_a_signature_of_its_service),
         TEST(test_each_allocation_may_fail),
     };

@@ -49,20 +49,20 @@ note_failed(struct http_headers *h, enum err e)
     if (h->failed == OK) h->failed = e;
 }
 
-static bool
-has_controls(struct bytes text)
+bool
+http_header_allows(struct bytes value)
 {
-    for (size_t i = 0; i < text.size; i++) {
-        bool control = text.at[i] < 0x20 || text.at[i] == 0x7f;
-        if (control && text.at[i] != '\t') return true;
+    for (size_t i = 0; i < value.size; i++) {
+        bool control = value.at[i] < 0x20 || value.at[i] == 0x7f;
+        if (control && value.at[i] != '\t') return false;
     }
-    return false;
+    return true;
 }
 
 void
 http_headers_put(struct http_headers *h, const char *name, struct bytes value)
 {
-    if (has_controls(value)) note_failed(h, ERR_INPUT);
+    if (!http_header_allows(value)) note_failed(h, ERR_INPUT);
     if (h->count == HTTP_CALLS_HEADERS_MAX) note_failed(h, ERR_LIMIT);
     if (h->failed) return;
     h->at[h->count++] = (uint32_t)h->text.size;

@@ -21,7 +21,9 @@ struct http_headers {
 void http_headers_init(struct http_headers *headers, struct budget *memory);
 void http_headers_fini(struct http_headers *headers);
 void http_headers_clear(struct http_headers *headers);
-/* Appends; what goes wrong shows in http_headers_lines(). A value that holds control characters is
+/* False: it holds control characters. */
+bool http_header_allows(struct bytes value);
+/* Appends; what goes wrong shows in http_headers_lines(). A value that is not allowed is
  * ERR_INPUT. */
 void http_headers_put(struct http_headers *headers, const char *name, struct bytes value);
 /* NULL-terminated; valid until the next clear or put. ERR_NOMEM; ERR_INPUT; ERR_LIMIT: too many. */

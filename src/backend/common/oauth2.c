@@ -12,7 +12,12 @@
 #include "wire/json_scan.h"
 #include "wire/number.h"
 
-enum { TEXT_BYTES_MAX = 128 * 1024, ANSWER_BYTES = 64 * 1024, EARLY_MS = 10 * 1000 };
+enum {
+    TEXT_BYTES_MAX = 128 * 1024,
+    ANSWER_BYTES = 64 * 1024,
+    EARLY_MS = 10 * 1000,
+    LASTS_MS_MIN = 1000, /* whatever is said: a token that is over when it comes is never used */
+};
 
 struct oauth2 {
     struct env *env;
@@ -182,7 +187,7 @@ scan_seconds(struct scan *s)
     return number ? bits_double(bits) : 0;
 }
 
-/* ERR_INPUT: it has none. */
+/* ERR_INPUT: it has none, or one that no header can have: it would never be refused, and stay. */
 static enum err
 take_token(struct oauth2 *o, struct bytes body)
 {
@@ -201,12 +206,14 @@ take_token(struct oauth2 *o, struct bytes body)
             scan_skip(&s);
     }
     scan_end(&s);
-    bool taken = s.bad == NULL && token.size > 0;
+    bool taken = s.bad == NULL && token.size > 0 && http_header_allows(token);
     buf_wipe(&o->token);
     if (taken) buf_put_bytes(&o->token, token);
     o->due_ms = INT64_MAX;
     if (lasts_s > 0 && lasts_s < 1e12) {
-        int64_t lasts_ms = (int64_t)(lasts_s * 1000), early_ms = lasts_ms / 2;
+        int64_t lasts_ms = (int64_t)(lasts_s * 1000);
+        if (lasts_ms < LASTS_MS_MIN) lasts_ms = LASTS_MS_MIN;
+        int64_t early_ms = lasts_ms / 2;
         if (early_ms > EARLY_MS) early_ms = EARLY_MS;
         o->due_ms = env_realtime_ms(o->env) + lasts_ms - early_ms;
     }
@@ -246,6 +253,7 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
     if (e == ERR_NOMEM) {
         step_no_memory(step, "a token");
     } else if (e) {
-        step_done(step, VERDICT_BLOCKED, "oauth2", "the response does not contain access_token");
+        step_done(step, VERDICT_BLOCKED, "oauth2",
+                  "the response does not contain a valid access_token");
     }
 }
