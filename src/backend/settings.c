@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/hash.h"
@@ -86,14 +87,28 @@ expand(const char *text, struct buf *to, struct why *why)
 }
 
 static enum err
-read_secret_file(const char *path, struct buf *to, struct why *why)
+open_secret_file(const char *path, int *ret_fd, struct why *why)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat facts;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         enum err e = errno == ENOENT ? ERR_MISSING : ERR_IO;
         return why_set(why, e, "cannot open %s: %s", path, strerror(errno));
     }
-    enum err e = OK;
+    if (fstat(fd, &facts) == 0 && S_ISFIFO(facts.st_mode)) {
+        close(fd);
+        return why_set(why, ERR_IO, "cannot read %s: it is a pipe, which may have no writer", path);
+    }
+    *ret_fd = fd;
+    return OK;
+}
+
+static enum err
+read_secret_file(const char *path, struct buf *to, struct why *why)
+{
+    int fd;
+    enum err e = open_secret_file(path, &fd, why);
+    if (e) return e;
     ssize_t got = 1;
     while (got != 0 && e == OK && buf_reserve(to, 1)) {
         got = read(fd, to->at + to->size, to->capacity - to->size);

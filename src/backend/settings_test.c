@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backend/settings.h"
@@ -91,6 +92,22 @@ write_file(const char *path, size_t size, const char *tail)
     }
     fputs(tail, f);
     assert_int_equal(fclose(f), 0);
+}
+
+/* Opening one would wait for a writer, without end. */
+static void
+test_a_pipe_is_no_secret_file(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/firekeep-secret-XXXXXX", path[64], sentence[128];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/pipe", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    snprintf(sentence, sizeof sentence, "cannot read %s: it is a pipe, which may have no writer",
+             path);
+    check_refused((struct secret){.file = path}, ERR_IO, sentence);
+    unlink(path);
+    rmdir(dir);
 }
 
 static void
@@ -207,6 +224,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_variables_in_a_secret_stand_for_their_value),
         cmocka_unit_test(test_what_is_no_variable_stays_as_it_is),
+        cmocka_unit_test(test_a_pipe_is_no_secret_file),
         cmocka_unit_test(test_a_secret_file_is_read_each_time_without_its_last_newline),
         cmocka_unit_test(test_a_secret_of_more_than_64_kib_is_refused),
         cmocka_unit_test(test_each_refused_allocation_of_a_secret_is_reported),
