@@ -411,6 +411,7 @@ open_store(struct server *s, struct why *why)
     struct tsdb_options options = store_options_of(c, s->env, &s->memory);
     options.commit_now = keeper_commit_now;
     options.commit_context = &s->keeper;
+    options.rules_lock = &s->reload_lock;
     struct tsdb_limits limits = store_limits_of(c);
     struct tsdb_opening o;
     int64_t began = env_monotonic_ns(s->env);

@@ -215,6 +215,57 @@ test_a_snapshot_is_whole_or_not_there(void **state)
     machine_verified_restart(&m);
 }
 
+/* The machine, while somebody looks at whether a lock is held as files of rules are listed. */
+static struct {
+    const struct env_ops *ops;
+    struct env_ops guarded;
+    struct lock replacing;
+    unsigned listed, unguarded;
+} rules_guard;
+
+/* As lock_is_mine(), which only debug builds know. */
+static bool
+is_held(struct lock *lock)
+{
+    if (pthread_mutex_trylock(&lock->mutex) != 0) return true;
+    pthread_mutex_unlock(&lock->mutex);
+    return false;
+}
+
+static int
+list_guarded(struct env *env, const char *path,
+             int (*each)(void *context, const char *name, bool is_dir), void *context)
+{
+    bool are_rules = strcmp(path, STORE_DIR "/rules") == 0;
+    rules_guard.listed += are_rules;
+    rules_guard.unguarded += are_rules && !is_held(&rules_guard.replacing);
+    return rules_guard.ops->listdir(env, path, each, context);
+}
+
+static void
+test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them(void **state)
+{
+    (void)state;
+    char name[SNAPSHOT_NAME_BYTES];
+    must(env_mkdir(m.env, STORE_DIR "/rules", &m.why));
+    must(env_write_whole(m.env, STORE_DIR "/rules", "a.groups", bytes_of_text("rules"), &m.why));
+    lock_init(&rules_guard.replacing, LOCK_RANK_APP);
+    m.options.rules_lock = &rules_guard.replacing;
+    machine_restart(&m);
+    rules_guard.ops = m.env->ops;
+    rules_guard.guarded = *m.env->ops;
+    rules_guard.guarded.listdir = list_guarded;
+    m.env->ops = &rules_guard.guarded;
+    must(tsdb_snapshot(m.db, name, &m.why));
+    m.env->ops = rules_guard.ops;
+    assert_int_equal(rules_guard.listed, 1);
+    assert_int_equal(rules_guard.unguarded, 0);
+    assert_false(is_held(&rules_guard.replacing));
+    m.options.rules_lock = NULL;
+    machine_restart(&m);
+    lock_fini(&rules_guard.replacing);
+}
+
 static void
 test_failed_commit_takes_everything_back(void **state)
 {
@@ -500,6 +551,7 @@ main(void)
         claim(test_a_flush_that_fails_leaves_nothing_that_takes_room),
         claim(test_a_log_kept_for_a_reader_is_not_written_out_twice),
         claim(test_a_snapshot_is_whole_or_not_there),
+        claim(test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them),
         claim(test_failed_commit_takes_everything_back),
         claim(test_commit_fails_without_memory_and_is_taken_back_later),
         claim(test_late_samples_after_failed_commits_are_all_there),

@@ -46,7 +46,7 @@ struct rules_linked {
     bool any;
 };
 
-/* Whatever lies there, but for unfinished files; what is deleted meanwhile is gone. */
+/* Whatever lies there, but for unfinished files; what somebody deletes meanwhile is gone. */
 static enum err
 link_rules_file(void *context, const char *name, bool is_dir)
 {
@@ -59,14 +59,19 @@ link_rules_file(void *context, const char *name, bool is_dir)
     return e == ERR_MISSING ? OK : e;
 }
 
+/* A file that is replaced while the directory is read may not be listed at all, neither the old one
+ * nor the new one. */
 static enum err
 link_rules(struct snapshot *x)
 {
     struct env *env = x->db->env;
+    struct lock *replacing = x->db->options.rules_lock;
     struct rules_linked l = {.x = x};
     enum err e = path_join(l.from, sizeof l.from, x->db->dir, "rules");
     if (e == OK) e = path_join(l.to, sizeof l.to, x->dir, "rules");
+    if (replacing != NULL) lock_take(replacing);
     if (e == OK) e = env_listdir(env, l.from, link_rules_file, &l, x->why);
+    if (replacing != NULL) lock_drop(replacing);
     if (e == ERR_MISSING) return OK;
     return e == OK && l.any ? env_syncdir(env, l.to, x->why) : e;
 }
