@@ -149,8 +149,14 @@ enum err
 stored_read(struct env *env, const char *dir, const char *tenant, struct buf *to, struct why *why)
 {
     char name[NAME_BYTES], path[FILE_PATH_BYTES];
+    struct file_facts facts;
     name_file(name, tenant);
     enum err e = path_in(path, sizeof path, dir, name, why);
+    if (e == OK) e = env_facts(env, path, &facts, why);
+    /* A pipe is not opened: that would wait for its writer. */
+    if (e == OK && facts.kind != FILE_KIND_PLAIN) {
+        e = why_set(why, ERR_IO, "cannot open %s: it is not a regular file", path);
+    }
     if (e == OK) e = env_read_whole(env, path, to, why);
     if (e == ERR_LIMIT && buf_error(to)) {
         return why_set(why, ERR_CORRUPT, "the file is damaged: it is larger than %d MiB",
@@ -223,12 +229,15 @@ struct each_tenant {
     void *context;
 };
 
+/* A directory of such a name, too: whoever reads it says that it is none of ours, and why there are
+ * no groups. */
 static enum err
 give_tenant(void *context, const char *name, bool is_dir)
 {
     const struct each_tenant *to = context;
     size_t size = strlen(name);
-    if (is_dir || size <= SUFFIX_BYTES || strcmp(name + size - SUFFIX_BYTES, SUFFIX) != 0) {
+    (void)is_dir;
+    if (size <= SUFFIX_BYTES || strcmp(name + size - SUFFIX_BYTES, SUFFIX) != 0) {
         return OK;
     }
     struct bytes tenant = bytes_of(name, size - SUFFIX_BYTES);

@@ -378,7 +378,7 @@ note_tenant(void *context, const char *tenant)
 }
 
 static void
-test_tenants_are_those_who_have_a_file(void **state)
+test_tenants_are_those_whose_file_has_its_name(void **state)
 {
     (void)state;
     static const char *const others[] = {
@@ -391,10 +391,15 @@ test_tenants_are_those_who_have_a_file(void **state)
     for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
         must(env_write_whole(rig.env, "d", others[i], TEXT("x"), NULL));
     }
-    must(env_mkdir(rig.env, "d/dir.groups", NULL));
     must(write_some(&rig, "u.groups", 1, NULL));
     must(stored_each(rig.env, "d", note_tenant, list, NULL));
     assert_string_equal(list, "u.groups ");
+    /* Of a tenant whose file is none it is not said that there are no groups. */
+    must(env_mkdir(rig.env, "d/dir.groups", NULL));
+    list[0] = '\0';
+    must(stored_each(rig.env, "d", note_tenant, list, NULL));
+    assert_non_null(strstr(list, "dir "));
+    must(env_rmdir(rig.env, "d/dir.groups", NULL));
     must(write_some(&rig, "t!-_.*'()", 1, NULL));
     list[0] = '\0';
     must(stored_each(rig.env, "d", note_tenant, list, NULL));
@@ -460,7 +465,7 @@ main(void)
         cmocka_unit_test(test_a_full_disk_changes_nothing),
         cmocka_unit_test(test_damaged_files_are_set_aside_and_none_is_lost),
         cmocka_unit_test(test_setting_aside_keeps_the_file_whenever_a_call_fails_and_power_is_lost),
-        cmocka_unit_test(test_tenants_are_those_who_have_a_file),
+        cmocka_unit_test(test_tenants_are_those_whose_file_has_its_name),
         cmocka_unit_test(test_a_file_that_is_too_large_is_damaged),
         cmocka_unit_test(test_refused_allocations_are_reported),
     };
