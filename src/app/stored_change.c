@@ -246,8 +246,8 @@ write_file(struct stored_change *c, struct why *why)
     return e;
 }
 
-enum err
-stored_rules_write(struct stored_change *c, struct why *why)
+static enum err
+try_write(struct stored_change *c, struct why *why)
 {
     struct stored_rules *s = c->stored;
     char aside[FILE_PATH_BYTES] = "";
@@ -265,6 +265,18 @@ stored_rules_write(struct stored_change *c, struct why *why)
                  KV("tenant", c->next->name), KV("path", aside));
     }
     return e;
+}
+
+enum err
+stored_rules_write(struct stored_change *c, struct why *why)
+{
+    enum err e = try_write(c, why);
+    if (e == ERR_MISSING) { /* somebody took the directory away */
+        c->stored->is_durable = false;
+        if (why != NULL) why->text[0] = '\0';
+        e = try_write(c, why);
+    }
+    return e == ERR_MISSING ? ERR_IO : e; /* the client asked for nothing that is missing */
 }
 
 void

@@ -500,6 +500,33 @@ test_damage_stays_with_its_tenant_and_is_told(void **state)
     rig_fini(&rig);
 }
 
+/* What is no file is not taken for no groups. */
+static void
+test_a_directory_in_the_place_of_a_file_is_told(void **state)
+{
+    (void)state;
+    static const char sentence[] = "cannot read the stored rules of tenant t: cannot open "
+                                   "store/rules/t.groups: it is not a regular file";
+    struct rig rig;
+    rig_init(&rig, 1);
+    rig_open(&rig);
+    must(set_named(&rig, "s", "n", "a", "1"));
+    rig_close(&rig);
+    must(env_mkdir(rig.env, "store/rules/t.groups", NULL));
+    uint64_t errors = log_count(LOG_ERROR);
+    rig_open(&rig);
+    assert_int_equal(log_count(LOG_ERROR), errors + 1);
+    assert_int_equal(metric("firekeep_stored_rules_unreadable_tenants"), 1);
+    check_printed(&rig, "t", NULL, NULL, ERR_IO, sentence);
+    check_evaluated(&rig, "s/n:a=1 ");
+    must(set_named(&rig, "t", "n", "b", "5"));
+    rig_close(&rig);
+    sim_env_power_loss(rig.sim);
+    rig_open(&rig);
+    check_evaluated(&rig, "s/n:a=1 t/n:b=5 ");
+    rig_fini(&rig);
+}
+
 static void
 put_file(struct rig *rig, const char *tenant, uint32_t version, const char *name, const char *text)
 {
@@ -720,6 +747,32 @@ test_what_is_acknowledged_outlives_a_loss_of_power(void **state)
     }
 }
 
+/* Somebody takes the directory away while the server runs. */
+static void
+test_the_directory_is_made_again(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 1);
+    rig_open(&rig);
+    must(set_named(&rig, "s", "n", "a", "1"));
+    must(set_named(&rig, "t", "n", "a", "2"));
+    must(env_remove_tree(rig.env, "store/rules", NULL));
+    must(set_named(&rig, "t", "n", "b", "3"));
+    must(env_remove_tree(rig.env, "store/rules", NULL));
+    must(delete_group(&rig, "s", "n", "a", NULL));
+    must(set_named(&rig, "t", "n", "c", "4"));
+    rig_close(&rig);
+    sim_env_power_loss(rig.sim);
+    rig_open(&rig);
+    check_evaluated(&rig, "t/n:a=2 t/n:b=3 t/n:c=4 ");
+    must(env_remove_tree(rig.env, "store", NULL));
+    /* Not ERR_MISSING, which blames the client. */
+    assert_int_equal(set_named(&rig, "t", "n", "b", "5"), ERR_IO);
+    check_evaluated(&rig, "t/n:a=2 t/n:b=3 t/n:c=4 ");
+    rig_fini(&rig);
+}
+
 static void
 test_a_full_disk_changes_nothing(void **state)
 {
@@ -806,11 +859,13 @@ main(void)
         cmocka_unit_test(test_a_change_shows_only_when_it_is_committed),
         cmocka_unit_test(test_without_tenancy_only_the_one_tenant_is_read),
         cmocka_unit_test(test_damage_stays_with_its_tenant_and_is_told),
+        cmocka_unit_test(test_a_directory_in_the_place_of_a_file_is_told),
         cmocka_unit_test(test_a_file_of_a_newer_version_is_not_replaced),
         cmocka_unit_test(test_a_group_that_is_not_accepted_is_kept_and_shown),
         cmocka_unit_test(test_files_that_cannot_be_read_do_not_hinder_the_start),
         cmocka_unit_test(test_an_edit_that_fails_changes_nothing),
         cmocka_unit_test(test_what_is_acknowledged_outlives_a_loss_of_power),
+        cmocka_unit_test(test_the_directory_is_made_again),
         cmocka_unit_test(test_a_full_disk_changes_nothing),
         cmocka_unit_test_teardown(test_refused_allocations_change_nothing, stop_failing),
         cmocka_unit_test_teardown(test_refused_allocations_at_the_start_are_reported, stop_failing),
