@@ -362,6 +362,53 @@ test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state
     sim_fini(&s);
 }
 
+/* What is evaluated meanwhile is no evidence of anything. */
+static void
+check_awaits_input_still(const char *yaml, const char *later, unsigned crashes)
+{
+    static struct rules_sim s;
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 240);
+    sim_crash(&s);
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_start(&s, yaml);
+    sim_pass(&s, 90);
+    for (unsigned i = 0; i < crashes; i++) {
+        sim_crash(&s);
+        sim_pass(&s, 70);
+        sim_start(&s, yaml);
+        sim_pass(&s, 60);
+    }
+    int64_t starts_ns = s.told[0].starts_ns;
+    sim_load(&s, later);
+    s.told_count = 0;
+    sim_pass(&s, 180);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    s.mute = false;
+    sim_pass(&s, 120);
+    check_told_as_firing(&s, SIM_TOLD_MAX);
+    assert_true(s.told[0].starts_ns / NS_PER_S == starts_ns / NS_PER_S); /* by its own times */
+    sim_fini(&s);
+}
+
+static void
+test_alerts_await_their_input_still_after_another_crash(void **state)
+{
+    (void)state;
+    for (unsigned crashes = 1; crashes <= 2; crashes++) {
+        check_awaits_input_still(GROUP("g", SENT), GROUP("g", SENT), crashes);
+    }
+}
+
+static void
+test_alerts_of_a_renamed_group_await_their_input_still(void **state)
+{
+    (void)state;
+    check_awaits_input_still(GROUP("g", SENT), GROUP("other", SENT), 0);
+    check_awaits_input_still(GROUP("g", SENT), GROUP("other", SENT), 1);
+}
+
 static void
 add_missing(void *context, struct group *group, struct agenda_owed owed)
 {
@@ -524,6 +571,8 @@ main(void)
         cmocka_unit_test(
             test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
+        cmocka_unit_test(test_alerts_await_their_input_still_after_another_crash),
+        cmocka_unit_test(test_alerts_of_a_renamed_group_await_their_input_still),
         cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
         cmocka_unit_test(
             test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are),

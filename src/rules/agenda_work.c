@@ -444,8 +444,13 @@ run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why
         error = past_recorded(past, job->slot, false, why);
     }
     if (error) return error;
-    return restore_alerts(past, now_ns, job->limits.outage_tolerance_ns, job->limits.grace_ns,
-                          &job->down_ns, why);
+    struct restore_terms terms = {
+        .now_ns = now_ns,
+        .tolerance_ns = job->limits.outage_tolerance_ns,
+        .grace_ns = job->limits.grace_ns,
+        .wait_ns = job->limits.catch_up_wait_ns,
+    };
+    return restore_alerts(past, &terms, &job->down_ns, why);
 }
 
 static enum err

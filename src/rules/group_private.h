@@ -105,11 +105,18 @@ MUST_CHECK enum err input_is_there(const struct rules_past *past, enum rule_kind
                                    int64_t gap_ns, int64_t at_ns, int64_t now_ns, enum input *ret,
                                    struct why *why);
 
-/* Puts alerts back as they were; `how->at_ns` is now. See restore.c. *ret_down_ns: the last
- * evaluation that had active ones; 0: there are none. */
-MUST_CHECK enum err restore_alerts(const struct rules_past *past, int64_t now_ns,
-                                   int64_t tolerance_ns, int64_t grace_ns, int64_t *ret_down_ns,
-                                   struct why *why);
+struct restore_terms {
+    int64_t now_ns;
+    int64_t tolerance_ns; /* so long ago an alert may have been active last */
+    int64_t grace_ns;
+    int64_t wait_ns; /* for so long after an outage its input may have been waited for */
+};
+/*
+ * Puts alerts back as they were. See restore.c. *ret_down_ns: the last evaluation that had active
+ * ones and its input, as far as that is known; 0: there are none.
+ */
+MUST_CHECK enum err restore_alerts(const struct rules_past *past, const struct restore_terms *terms,
+                                   int64_t *ret_down_ns, struct why *why);
 
 enum { RULE_BATCH_MAX = 256 }; /* rules: all of them are compared with each other */
 /* Gives each rule its batch; see depends.c. */

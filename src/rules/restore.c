@@ -9,6 +9,14 @@
  * time that the server was down does not count, and as in Prometheus it does not fire before the
  * grace period has passed. What was resolved in the last minutes is told once more. How long an
  * alert has been kept firing is found by going back to the evaluation that found it last.
+ *
+ * After an outage, alerts stay as they are until their input is there. Whoever ends meanwhile, the
+ * server or, by another name, the group, leaves samples as if it had found them: of those that came
+ * after an outage a short time ago it is the last one before it that has texts, and a series of
+ * whose input more is to come.
+ *
+ *      ----+----+----+                      +----+----+     now
+ *               gap_ms    (an outage)         active_ms
  */
 #include "base/hash.h"
 #include "rules/evaluate_private.h"
@@ -35,6 +43,7 @@ struct witness {
     int64_t fired_ms;   /* and since when, as far as was looked back */
     int64_t pending_ms; /* when it was last pending */
     int64_t over_ms;    /* when it was over, after that; INT64_MIN: it is not known to be */
+    int64_t gap_ms;     /* when it was last active before an outage; INT64_MIN: there was none */
     bool restored;
 };
 
@@ -42,8 +51,11 @@ struct restoring {
     struct evaluating ev;
     const struct rules_past *past;
     struct rule_at_work *rule;
-    int64_t now_ns, tolerance_ns, grace_ns;
+    const struct restore_terms *terms;
+    int64_t now_ns;
     int64_t down_ns; /* the last evaluation of active ones that were put back; 0: none */
+    int64_t gap_ns;  /* the first of those before an outage; 0: none */
+    bool before_gap; /* these are evaluated once more */
     int64_t kept_ms; /* what was firing then is looked for before */
     struct arena arena;
     struct buf labels;
@@ -90,7 +102,8 @@ witness_of(struct restoring *r, struct bytes series)
     *found = (struct witness){.active_ms = INT64_MIN,
                               .firing_ms = INT64_MIN,
                               .pending_ms = INT64_MIN,
-                              .over_ms = INT64_MIN};
+                              .over_ms = INT64_MIN,
+                              .gap_ms = INT64_MIN};
     found->labels = arena_copy(&r->arena, buf_bytes(&r->labels));
     if (found->labels.at == NULL) return NULL;
     table_add(&r->table, hash_bytes(found->labels, r->past->host->seed), r->count++);
@@ -103,13 +116,24 @@ struct last_sample {
     int64_t since_ms; /* the first one that no marker separates from it */
     double value;
     int64_t stale_ms;
+    int64_t gap_ms; /* as a witness has it */
 };
+
+/* The next sample came after an outage, and so short a time ago that its input may not have been
+ * there. A thread that comes late misses one evaluation. */
+static bool
+is_after_gap(const struct restoring *r, const struct last_sample *last, int64_t t_ms)
+{
+    int64_t interval_ms = r->past->group->schedule.interval_ns / NS_PER_MS;
+    return t_ms - last->t_ms > 2 * interval_ms + 1 &&
+           t_ms >= (r->now_ns - r->terms->wait_ns) / NS_PER_MS;
+}
 
 static enum err
 read_last(struct restoring *r, struct series_set *set, struct last_sample *ret)
 {
     struct sample_batch batch;
-    *ret = (struct last_sample){INT64_MIN, INT64_MIN, 0, INT64_MIN};
+    *ret = (struct last_sample){INT64_MIN, INT64_MIN, 0, INT64_MIN, INT64_MIN};
     for (;;) {
         enum err e = series_set_batch(set, &batch, r->why);
         if (e || batch.count == 0) return e;
@@ -119,8 +143,12 @@ read_last(struct restoring *r, struct series_set *set, struct last_sample *ret)
             } else {
                 bool is_first = ret->t_ms == INT64_MIN || ret->stale_ms != INT64_MIN;
                 int64_t since_ms = is_first ? batch.times_ms[i] : ret->since_ms;
+                int64_t gap_ms = is_first ? INT64_MIN : ret->gap_ms;
+                if (!is_first && gap_ms == INT64_MIN && is_after_gap(r, ret, batch.times_ms[i])) {
+                    gap_ms = ret->t_ms;
+                }
                 *ret = (struct last_sample){batch.times_ms[i], since_ms,
-                                            bits_double(batch.value_bits[i]), INT64_MIN};
+                                            bits_double(batch.value_bits[i]), INT64_MIN, gap_ms};
             }
         }
     }
@@ -134,6 +162,7 @@ take_state(struct restoring *r, struct witness *w, struct bytes series,
     /* Whoever sends samples may have written anything. */
     bool is_time = last->value >= 0 && last->value <= (double)(r->now_ns / NS_PER_S);
     w->active_ms = last->t_ms;
+    w->gap_ms = last->gap_ms;
     w->active_s = is_time ? (int64_t)last->value : last->t_ms / 1000;
     w->state_series = arena_copy(&r->arena, series);
     return w->state_series.at == NULL ? no_memory(r) : OK;
@@ -202,7 +231,7 @@ find_witnesses(struct restoring *r)
         struct past_look look = {
             .labels = labels,
             .label_count = count,
-            .min_ms = (r->now_ns - r->tolerance_ns) / NS_PER_MS,
+            .min_ms = (r->now_ns - r->terms->tolerance_ns) / NS_PER_MS,
             .max_ms = r->now_ns / NS_PER_MS,
             .each = take_series,
             .context = r,
@@ -252,7 +281,8 @@ pending_since(const struct restoring *r, int64_t active_ns, int64_t last_ns)
     int64_t for_ns = r->rule->text->for_ms * NS_PER_MS;
     int64_t remaining = for_ns - (last_ns - active_ns);
     if (remaining <= 0) return active_ns;
-    if (remaining < r->grace_ns && for_ns >= r->grace_ns) return r->now_ns + r->grace_ns - for_ns;
+    int64_t grace_ns = r->terms->grace_ns;
+    if (remaining < grace_ns && for_ns >= grace_ns) return r->now_ns + grace_ns - for_ns;
     return active_ns + (r->now_ns - last_ns);
 }
 
@@ -289,6 +319,7 @@ static int64_t
 wanted_ms(const struct restoring *r, const struct witness *w)
 {
     if (w->restored) return INT64_MIN;
+    if (r->before_gap) return w->gap_ms;
     if (w->active_ms != INT64_MIN) return w->active_ms;
     if (w->firing_ms == INT64_MIN || w->over_ms == INT64_MIN) return INT64_MIN;
     bool is_recent = r->now_ns - w->over_ms * NS_PER_MS <= RESOLVED_TOLD_NS;
@@ -393,7 +424,7 @@ find_kept(struct restoring *r, int64_t last_ms)
 }
 
 static enum err
-evaluate_again(struct restoring *r)
+evaluate_wanted(struct restoring *r)
 {
     int64_t ms = INT64_MAX;
     enum err e = OK;
@@ -403,6 +434,16 @@ evaluate_again(struct restoring *r)
         e = evaluate_at(r, ms, 0);
         if (e == OK && r->rule->text->keep_firing_for_ms > 0) e = find_kept(r, ms);
     }
+    return e;
+}
+
+static enum err
+evaluate_again(struct restoring *r)
+{
+    enum err e = evaluate_wanted(r);
+    r->before_gap = true;
+    if (e == OK) e = evaluate_wanted(r);
+    r->before_gap = false;
     return e;
 }
 
@@ -481,6 +522,8 @@ keep_series(struct restoring *r)
         if (w->active_ms == INT64_MIN || !w->restored) continue;
         int64_t at_ns = evaluation_ns(r, w->active_ms);
         if (at_ns > r->down_ns) r->down_ns = at_ns;
+        int64_t gap_ns = w->gap_ms == INT64_MIN ? 0 : evaluation_ns(r, w->gap_ms);
+        if (gap_ns != 0 && (r->gap_ns == 0 || gap_ns < r->gap_ns)) r->gap_ns = gap_ns;
         e = kept_series_add(&r->rule->series, w->state_series, &is_new);
         if (e == OK && w->alerts_series.at != NULL) {
             e = kept_series_add(&r->rule->series, w->alerts_series, &is_new);
@@ -506,13 +549,13 @@ restore_rule(struct restoring *r)
 }
 
 enum err
-restore_alerts(const struct rules_past *past, int64_t now_ns, int64_t tolerance_ns,
-               int64_t grace_ns, int64_t *ret_down_ns, struct why *why)
+restore_alerts(const struct rules_past *past, const struct restore_terms *terms,
+               int64_t *ret_down_ns, struct why *why)
 {
     struct group *g = past->group;
-    int64_t began_ns = env_monotonic_ns(past->host->env);
+    int64_t began_ns = env_monotonic_ns(past->host->env), down_ns = 0, gap_ns = 0;
     struct query_control control;
-    struct group_evaluation how = {.at_ns = now_ns, .is_past = true};
+    struct group_evaluation how = {.at_ns = terms->now_ns, .is_past = true};
     struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms, .how = &how};
     ask_control(&ev, past->host->memory, &control);
     *ret_down_ns = 0;
@@ -523,14 +566,15 @@ restore_alerts(const struct rules_past *past, int64_t now_ns, int64_t tolerance_
             .ev = ev,
             .past = past,
             .rule = &g->rules[i],
-            .now_ns = now_ns,
-            .tolerance_ns = tolerance_ns,
-            .grace_ns = grace_ns,
+            .terms = terms,
+            .now_ns = terms->now_ns,
             .why = why,
         };
         if (g->rules[i].text->kind == RULE_ALERTING) e = restore_rule(&r);
-        if (r.down_ns > *ret_down_ns) *ret_down_ns = r.down_ns;
+        if (r.down_ns > down_ns) down_ns = r.down_ns;
+        if (r.gap_ns != 0 && (gap_ns == 0 || r.gap_ns < gap_ns)) gap_ns = r.gap_ns;
     }
+    *ret_down_ns = gap_ns != 0 ? gap_ns : down_ns;
     view_free(ev.view);
     lock_take(&g->lock);
     g->facts.restored_for_ns = env_monotonic_ns(past->host->env) - began_ns;
