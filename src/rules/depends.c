@@ -79,25 +79,29 @@ write_the_same(const struct rule_at_work *a, const struct rule_at_work *b)
     return a->text->kind == b->text->kind && strcmp(a->text->name, b->text->name) == 0;
 }
 
-static void
+static enum err
 find_shared_names(struct group *g)
 {
-    struct table names = {NULL};
-    bool has_table = table_reserve(&names, g->memory, g->text.rule_count);
+    struct table names = {NULL}; /* the last rule of each, so far */
+    if (!table_reserve(&names, g->memory, g->text.rule_count)) return ERR_NOMEM;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
         uint64_t hash = hash_bytes(bytes_of_text(rule->text->name), g->seed);
-        rule->shares_name = !has_table; /* to be on the safe side */
-        for (uint32_t at = TABLE_START, id;
-             !rule->shares_name && table_next(&names, hash, &at, &id);) {
-            rule->shares_name = write_the_same(rule, &g->rules[id]);
+        rule->is_last_of_name = true;
+        for (uint32_t at = TABLE_START, id; table_next(&names, hash, &at, &id);) {
+            if (!write_the_same(rule, &g->rules[id])) continue;
+            rule->shares_name = true;
+            g->rules[id].is_last_of_name = false;
+            table_remove(&names, hash, id);
+            break;
         }
-        if (!rule->shares_name) table_add(&names, hash, i);
+        table_add(&names, hash, i);
     }
     table_fini(&names, g->memory);
+    return OK;
 }
 
-void
+enum err
 group_make_batches(struct group *g)
 {
     uint32_t first = 0, batch = 0; /* of the batch at hand */
@@ -115,8 +119,7 @@ group_make_batches(struct group *g)
         }
         rule->batch = batch;
     }
-    find_shared_names(g);
-    g->batch_count = g->text.rule_count == 0 ? 0 : batch + 1;
+    return find_shared_names(g);
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */

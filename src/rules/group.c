@@ -167,7 +167,7 @@ begin(struct group *g, const struct rule_group *text, struct why *why)
     if (e) return e;
     g->recorded = arena_new(&g->arena, (group_selector_count(g) + 1) * sizeof *g->recorded);
     if (g->recorded == NULL) return ERR_NOMEM;
-    group_make_batches(g);
+    if (group_make_batches(g)) return ERR_NOMEM;
     g->facts = (struct group_facts){.file = g->text.file,
                                     .name = g->text.name,
                                     .rules = g->text.rule_count,

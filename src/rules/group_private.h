@@ -19,7 +19,8 @@ struct rule_at_work {
     uint32_t label_count;
     int64_t said_ns;           /* monotonic, when a failure was logged; the evaluating thread's */
     uint32_t batch;            /* number of its batch; they rise */
-    bool shares_name;          /* a rule before it records the same name */
+    bool shares_name;          /* a rule of its kind that stands before it has the same name */
+    bool is_last_of_name;      /* none that stands behind it has */
     bool has_twin;             /* see twins.h; set before others see the group */
     struct kept_series series; /* written at the last evaluation; guarded by group.lock where others
                                   than the evaluating thread look */
@@ -45,7 +46,6 @@ struct group {
     struct bytes marker; /* labels of RULES_EVALUATED, of this text */
     bool records, alarms;
     struct rule_at_work *rules;
-    uint32_t batch_count;
     _Atomic bool *recorded;         /* of each selector: rules record what it reads; relaxed */
     int64_t series_slot, past_slot; /* which evaluations these were; -1: none */
     int64_t latest_ns;              /* of all live evaluations */
@@ -119,8 +119,8 @@ MUST_CHECK enum err restore_alerts(const struct rules_past *past, const struct r
                                    int64_t *ret_down_ns, struct why *why);
 
 enum { RULE_BATCH_MAX = 256 }; /* rules: all of them are compared with each other */
-/* Gives each rule its batch; see depends.c. */
-void group_make_batches(struct group *group);
+/* Gives each rule its batch, and finds those that write the same name; see depends.c. ERR_NOMEM. */
+MUST_CHECK enum err group_make_batches(struct group *group);
 /* The names of which a selector may select series: each is given once. Begins zeroed. */
 struct names_read {
     uint32_t next;

@@ -227,19 +227,6 @@ recorded_by(const struct evaluating *ev, const struct rule_at_work *rule, int64_
     return e;
 }
 
-/* Of rules that record one name it is not known which wrote what: the last one has it all. */
-static bool
-is_last_of_name(const struct group *g, uint32_t i)
-{
-    for (uint32_t k = i + 1; k < g->text.rule_count; k++) {
-        const struct rule_at_work *later = &g->rules[k];
-        if (later->shares_name && strcmp(later->text->name, g->rules[i].text->name) == 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 enum err
 past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struct why *why)
 {
@@ -253,7 +240,8 @@ past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struc
         struct kept_series found, before;
         if (rule->text->kind != RULE_RECORDING) continue;
         kept_series_init(&found, g->memory, g->seed);
-        if (is_last_of_name(g, i)) e = recorded_by(&ev, rule, t_ms, &found, why);
+        /* Of rules that record one name it is not known which wrote what: the last one has it. */
+        if (rule->is_last_of_name) e = recorded_by(&ev, rule, t_ms, &found, why);
         lock_take(&g->lock);
         before = *to;
         *to = found;
@@ -345,8 +333,9 @@ past_close(const struct rules_past *past, int64_t slot, struct why *why)
     enum err e = OK;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         kept_series_init(&now[i], g->memory, g->seed);
-        bool reads = e == OK && g->rules[i].text->kind == RULE_RECORDING && is_last_of_name(g, i);
-        if (reads) e = recorded_by(&ev, &g->rules[i], t_ms, &now[i], why);
+        const struct rule_at_work *rule = &g->rules[i];
+        bool reads = e == OK && rule->text->kind == RULE_RECORDING && rule->is_last_of_name;
+        if (reads) e = recorded_by(&ev, rule, t_ms, &now[i], why);
     }
     if (e == OK) e = mark_missing(past, now, t_ms, why);
     for (uint32_t i = 0; i < g->text.rule_count; i++) {

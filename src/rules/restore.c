@@ -449,21 +449,6 @@ evaluate_again(struct restoring *r)
 
 /* --- what is not found any more --------------------------------------------------------------- */
 
-/* Whether another rule of the group has alerts of this name. */
-static bool
-shares_name(const struct restoring *r)
-{
-    const struct group *g = r->past->group;
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        const struct rule *other = g->rules[i].text;
-        if (other != r->rule->text && other->kind == RULE_ALERTING &&
-            strcmp(other->name, r->rule->text->name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Whether it was evaluated by this group, as far as its time tells: that has milliseconds only, so
  * that of many groups some have the same. */
 static bool
@@ -499,7 +484,8 @@ static enum err
 restore_rest(struct restoring *r)
 {
     enum err e = OK;
-    if (shares_name(r) || r->rule->has_twin) return OK; /* whose is it? */
+    const struct rule_at_work *rule = r->rule;
+    if (rule->shares_name || !rule->is_last_of_name || rule->has_twin) return OK; /* whose is it? */
     for (uint32_t i = 0; e == OK && i < r->count; i++) {
         struct witness *w = &r->items[i];
         if (!fired_last(r, w) || !is_ours(r, w)) continue;
