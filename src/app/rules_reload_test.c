@@ -230,6 +230,26 @@ test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice(void **state)
 }
 
 static void
+test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1,
+             GROUP("g", "{record: one, expr: vector(1), labels: {x: y}}, "
+                        "{record: two, expr: vector(1), labels: {x: y}}"));
+    sim_pass(&s, 120);
+    sim_load(&s, GROUP("g", "{record: two, expr: 'label_replace(vector(1), \"x\", \"y\", \"\", "
+                            "\"\")'}"));
+    sim_pass(&s, 120);
+    count_samples(&s, "one", &stale);
+    assert_int_equal(stale, 1);
+    count_samples(&s, "two", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+static void
 test_a_renamed_group_keeps_its_alerts(void **state)
 {
     (void)state;
@@ -564,6 +584,7 @@ main(void)
         cmocka_unit_test(test_what_two_groups_cannot_tell_apart_is_not_resolved_after_a_restart),
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
+        cmocka_unit_test(test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),

@@ -406,30 +406,25 @@ put_marker(struct evaluating *ev)
     if (written.ticket > ev->ticket) ev->ticket = written.ticket;
 }
 
-/* Whether a rule of the group has written the series just now. */
-static bool
-is_alive(const struct group *g, struct bytes labels)
-{
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        if (kept_series_has(&g->rules[i].series, labels)) return true;
-    }
-    return false;
-}
-
 enum err
 orphans_mark(struct group *g, const struct rules_host *host, int64_t t_ms)
 {
     struct rules_written written;
-    struct rw_build *build;
+    struct rw_build *build = NULL;
     struct why why;
-    if (g->orphans.count == 0) return OK;
-    if (rw_build_new(RW_V1, host->memory, &build)) return ERR_NOMEM;
-    for (uint32_t i = 0; i < g->orphans.count; i++) {
-        struct bytes labels = kept_series_at(&g->orphans, i);
-        if (!is_alive(g, labels)) put_stale_marker(build, labels, t_ms);
+    uint32_t count = g->orphans.count;
+    if (count == 0) return OK;
+    bool *is_alive = mem_new(g->memory, count); /* a rule of the group has written it just now */
+    enum err e = is_alive == NULL ? ERR_NOMEM : rw_build_new(RW_V1, host->memory, &build);
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        kept_series_mark(&g->orphans, &g->rules[i].series, is_alive);
     }
-    enum err e = write_durably(host, g->tenant, build, &written, &why);
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        if (!is_alive[i]) put_stale_marker(build, kept_series_at(&g->orphans, i), t_ms);
+    }
+    if (e == OK) e = write_durably(host, g->tenant, build, &written, &why);
     rw_build_free(build);
+    mem_free(g->memory, is_alive, count);
     if (e) return e;
     kept_series_fini(&g->orphans);
     kept_series_init(&g->orphans, g->memory, g->seed);

@@ -69,3 +69,18 @@ kept_series_add(struct kept_series *k, struct bytes labels, bool *ret_new)
     table_add(&k->table, hash, k->count++);
     return OK;
 }
+
+void
+kept_series_mark(const struct kept_series *k, const struct kept_series *others, bool *which)
+{
+    uint32_t index;
+    if (others->count < k->count) {
+        for (uint32_t i = 0; i < others->count; i++) {
+            if (kept_series_find(k, kept_series_at(others, i), &index)) which[index] = true;
+        }
+        return;
+    }
+    for (uint32_t i = 0; i < k->count; i++) {
+        which[i] |= kept_series_has(others, kept_series_at(k, i));
+    }
+}

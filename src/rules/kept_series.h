@@ -33,6 +33,9 @@ MUST_CHECK enum err kept_series_add(struct kept_series *kept, struct bytes label
 bool kept_series_has(const struct kept_series *kept, struct bytes labels);
 /* The same; *ret_index: which one. */
 bool kept_series_find(const struct kept_series *kept, struct bytes labels, uint32_t *ret_index);
+/* Sets `which` of each of these that is among the others, too. Takes as long as the smaller set. */
+void kept_series_mark(const struct kept_series *kept, const struct kept_series *others,
+                      bool *which);
 /* In the order in which they came; a view that ends with the next add. */
 struct bytes kept_series_at(const struct kept_series *kept, uint32_t index);
 

@@ -43,11 +43,45 @@ test_what_was_not_added_for_want_of_memory_is_added_when_there_is_some(void **st
     kept_series_fini(&kept);
 }
 
+/* Some of `kept` and others, as many as that; which of `kept` those are. */
+static void
+check_marks(const struct kept_series *kept, unsigned first, unsigned end)
+{
+    struct kept_series others;
+    bool which[200] = {[7] = true};
+    assert_int_equal(kept->count, 200);
+    kept_series_init(&others, NULL, 1);
+    for (unsigned i = first; i < end; i++) {
+        assert_int_equal(add(&others, i), OK);
+    }
+    kept_series_mark(kept, &others, which);
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(which[i], i == 7 || (i >= first && i < end));
+    }
+    kept_series_fini(&others);
+}
+
+static void
+test_series_of_both_of_two_sets_are_marked_whichever_is_larger(void **state)
+{
+    (void)state;
+    struct kept_series kept;
+    kept_series_init(&kept, NULL, 1);
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(add(&kept, i), OK);
+    }
+    check_marks(&kept, 0, 0);
+    check_marks(&kept, 190, 210);
+    check_marks(&kept, 150, 1000);
+    kept_series_fini(&kept);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_not_added_for_want_of_memory_is_added_when_there_is_some),
+        cmocka_unit_test(test_series_of_both_of_two_sets_are_marked_whichever_is_larger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -291,16 +291,7 @@ past_series_end(const struct evaluating *ev, struct bytes series, int64_t min_ms
 
 /* --- the end of a gap ------------------------------------------------------------------------- */
 
-static bool
-has_any(const struct group *g, const struct kept_series *now, struct bytes labels)
-{
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        if (kept_series_has(&now[i], labels)) return true;
-    }
-    return false;
-}
-
-/* The series that are in `past` of any rule, and in `now` of none. */
+/* The series that are in `past` of any rule, and not in `now`. */
 static enum err
 mark_missing(const struct rules_past *past, const struct kept_series *now, int64_t t_ms,
              struct why *why)
@@ -313,7 +304,7 @@ mark_missing(const struct rules_past *past, const struct kept_series *now, int64
         const struct kept_series *before = &g->rules[i].past;
         for (uint32_t k = 0; k < before->count; k++) {
             struct bytes labels = kept_series_at(before, k);
-            if (!has_any(g, now, labels)) put_stale_marker(build, labels, t_ms);
+            if (!kept_series_has(now, labels)) put_stale_marker(build, labels, t_ms);
         }
     }
     enum err e = write_durably(past->host, g->tenant, build, &written, why);
@@ -327,21 +318,16 @@ past_close(const struct rules_past *past, int64_t slot, struct why *why)
     struct group *g = past->group;
     struct evaluating ev = evaluating_of(past);
     int64_t t_ms = schedule_time_ns(&g->schedule, slot) / NS_PER_MS - g->query_offset_ms;
-    size_t bytes = (g->text.rule_count + 1) * sizeof(struct kept_series);
-    struct kept_series *now = mem_new(g->memory, bytes);
-    if (now == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    struct kept_series now; /* of all rules, some of which may share a name */
     enum err e = OK;
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        kept_series_init(&now[i], g->memory, g->seed);
+    kept_series_init(&now, g->memory, g->seed);
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         const struct rule_at_work *rule = &g->rules[i];
-        bool reads = e == OK && rule->text->kind == RULE_RECORDING && rule->is_last_of_name;
-        if (reads) e = recorded_by(&ev, rule, t_ms, &now[i], why);
+        if (rule->text->kind != RULE_RECORDING || !rule->is_last_of_name) continue;
+        e = recorded_by(&ev, rule, t_ms, &now, why);
     }
-    if (e == OK) e = mark_missing(past, now, t_ms, why);
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        kept_series_fini(&now[i]);
-    }
-    mem_free(g->memory, now, bytes);
+    if (e == OK) e = mark_missing(past, &now, t_ms, why);
+    kept_series_fini(&now);
     g->past_slot = -1;
     return e;
 }
