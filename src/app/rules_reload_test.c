@@ -229,6 +229,33 @@ test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice(void **state)
     sim_fini(&s);
 }
 
+/* Until its series are marked stale it is known, but not for longer. */
+static void
+test_what_a_removed_group_recorded_is_stale_but_for_what_others_record(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1,
+             "groups:\n"
+             "- {name: a, interval: 30s, rules: [" ALWAYS ", {record: of, expr: vector(1),"
+             " labels: {group: a}}]}\n"
+             "- {name: b, interval: 30s, rules: [{record: of, expr: vector(1), labels:"
+             " {group: b}}, " ALWAYS "]}\n");
+    sim_pass(&s, 120);
+    sim_load(&s, "groups:\n- {name: b, interval: 30s, rules: [{record: of, expr: vector(1), labels:"
+                 " {group: b}}, " ALWAYS "]}\n");
+    sim_pass(&s, 55);
+    count_samples(&s, "of", &stale);
+    assert_int_equal(stale, 0);
+    sim_pass(&s, 120);
+    count_samples(&s, "of", &stale);
+    assert_int_equal(stale, 1);
+    count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
 static void
 test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale(void **state)
 {
@@ -584,6 +611,7 @@ main(void)
         cmocka_unit_test(test_what_two_groups_cannot_tell_apart_is_not_resolved_after_a_restart),
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
+        cmocka_unit_test(test_what_a_removed_group_recorded_is_stale_but_for_what_others_record),
         cmocka_unit_test(test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),

@@ -364,58 +364,73 @@ group_count_missed(struct group *g, uint64_t missed)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-bool
-group_has_rule(const struct group *g, const char *name)
+/* Marks those of what `g` wrote that the other group writes, too. */
+static void
+mark_written(const struct group *g, struct group *other, const struct kept_series *names,
+             bool *is_alive)
 {
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        if (strcmp(g->rules[i].text->name, name) == 0) return true;
+    lock_take(&other->lock);
+    for (uint32_t i = 0; i < other->text.rule_count; i++) {
+        const struct rule_at_work *rule = &other->rules[i];
+        if (rule->series.count == 0) continue;
+        bool may_share = kept_series_has(names, bytes_of_text(rule->text->name));
+        if (may_share) kept_series_mark(&g->orphans, &rule->series, is_alive);
     }
-    return false;
+    lock_drop(&other->lock);
 }
 
-static bool
-writes(struct group *g, struct bytes labels)
-{
-    bool found = false;
-    lock_take(&g->lock);
-    for (uint32_t i = 0; i < g->text.rule_count && !found; i++) {
-        found = kept_series_has(&g->rules[i].series, labels);
-    }
-    lock_drop(&g->lock);
-    return found;
-}
-
+/* All that its rules wrote last becomes orphans, and under which names. */
 static enum err
-retire_rule(struct group *g, struct rule_at_work *rule, struct group *const *others, uint32_t count)
+leave_series(struct group *g, struct kept_series *names)
 {
     enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < rule->series.count; i++) {
-        struct bytes labels = kept_series_at(&rule->series, i);
-        bool alive = false, is_new;
-        for (uint32_t k = 0; k < count && !alive; k++) {
-            alive = writes(others[k], labels);
-        }
-        if (!alive) e = kept_series_add(&g->orphans, labels, &is_new);
+    bool is_new;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        const struct rule_at_work *rule = &g->rules[i];
+        if (rule->series.count == 0) continue;
+        e = kept_series_add(names, bytes_of_text(rule->text->name), &is_new);
+        if (e == OK) e = add_all(&g->orphans, &rule->series);
     }
-    kept_series_fini(&rule->series);
-    kept_series_init(&rule->series, g->memory, g->seed);
     return e;
 }
 
+/* Leaves those orphans that are not alive. */
+static enum err
+forget_alive(struct group *g, const bool *is_alive)
+{
+    struct kept_series left, before = g->orphans;
+    enum err e = OK;
+    bool is_new;
+    kept_series_init(&left, g->memory, g->seed);
+    for (uint32_t i = 0; e == OK && i < before.count; i++) {
+        if (!is_alive[i]) e = kept_series_add(&left, kept_series_at(&before, i), &is_new);
+    }
+    if (e == OK) g->orphans = left;
+    kept_series_fini(e ? &left : &before);
+    return e;
+}
+
+/* A tenant may have millions of rules, and this runs under the lock of all groups: no rule is
+ * compared with all others. */
 enum err
 group_retire(struct group *g, struct group *const *others, uint32_t count)
 {
-    struct group **named = mem_alloc(g->memory, (count + 1) * sizeof *named);
-    enum err e = named == NULL ? ERR_NOMEM : OK;
-    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
-        uint32_t named_count = 0;
-        for (uint32_t k = 0; k < count; k++) {
-            bool has = group_has_rule(others[k], g->rules[i].text->name);
-            if (has) named[named_count++] = others[k];
-        }
-        e = retire_rule(g, &g->rules[i], named, named_count);
+    struct kept_series names;
+    kept_series_init(&names, g->memory, g->seed);
+    enum err e = leave_series(g, &names);
+    size_t bytes = (size_t)g->orphans.count + 1;
+    bool *is_alive = e ? NULL : mem_new(g->memory, bytes);
+    if (e == OK && is_alive == NULL) e = ERR_NOMEM;
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        mark_written(g, others[i], &names, is_alive);
     }
-    mem_free(g->memory, named, (count + 1) * sizeof *named);
+    if (e == OK) e = forget_alive(g, is_alive);
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        kept_series_fini(&g->rules[i].series);
+        kept_series_init(&g->rules[i].series, g->memory, g->seed);
+    }
+    mem_free(g->memory, is_alive, bytes);
+    kept_series_fini(&names);
     return e;
 }
 

@@ -123,12 +123,11 @@ MUST_CHECK enum err group_take_over(struct group *group, struct group *from);
 
 /*
  * For a group that is no more: what it wrote last and none of `others` does, all of the same
- * tenant, is marked stale at `at_ns` by group_end(). ERR_NOMEM: some of it.   group_end(): errors
- * of the host; then it may be called again.
+ * tenant, is marked stale at `at_ns` by group_end(). ERR_NOMEM: then it may be called again, as
+ * group_end() may after errors of the host.
  */
 MUST_CHECK enum err group_retire(struct group *group, struct group *const *others, uint32_t count);
 MUST_CHECK enum err group_end(struct group *group, const struct rules_host *host, int64_t at_ns);
-bool group_has_rule(const struct group *group, const char *name);
 /* The names under which it records. ERR_NOMEM. */
 MUST_CHECK enum err group_add_names(const struct group *group, struct kept_series *names);
 /* Whether any of its selectors may read series of such names, and which: one for each. */
