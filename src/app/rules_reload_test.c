@@ -26,6 +26,18 @@ begin_evaluation(struct rules_sim *s)
     return job;
 }
 
+/* What a reload wants to begin, which runs until agenda_done() says otherwise. */
+static struct agenda_job
+begin_beginning(struct rules_sim *s)
+{
+    struct agenda_job job;
+    int64_t until_ns;
+    assert_true(agenda_take(s->agenda, env_realtime_ms(s->m.env) * NS_PER_MS,
+                            env_monotonic_ns(s->m.env), &job, &until_ns));
+    assert_int_equal(job.work, AGENDA_BEGIN);
+    return job;
+}
+
 static void
 end_evaluation(struct rules_sim *s, struct agenda_job *job)
 {
@@ -226,6 +238,47 @@ test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice(void **state)
     unsigned made = count_samples(&s, "always", &stale);
     assert_int_equal(made, jobs.count);
     assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
+struct running {
+    struct rules_sim *s;
+    struct agenda_job job;
+};
+
+static void
+run_on_a_thread(void *context)
+{
+    struct running *r = context;
+    agenda_run(r->s->agenda, &r->job, &r->s->terms);
+}
+
+/* For the sanitizer of threads. */
+static void
+test_a_group_ends_while_another_one_begins_with_its_alerts(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    struct running beginning = {.s = &s};
+    struct agenda_job ending;
+    struct env_thread *thread;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    sim_load(&s, GROUP("other", FIRES));
+    beginning.job = begin_beginning(&s);
+    sim_env_advance_ns(s.m.sim, 61 * NS_PER_S);
+    int64_t now_ns = env_realtime_ms(s.m.env) * NS_PER_MS, until_ns;
+    int64_t monotonic_ns = env_monotonic_ns(s.m.env);
+    must(env_thread_start(env_real(), "rules", run_on_a_thread, &beginning, &thread));
+    assert_true(agenda_take(s.agenda, now_ns, monotonic_ns, &ending, &until_ns));
+    assert_int_equal(ending.work, AGENDA_RETIRE);
+    env_thread_join(env_real(), thread);
+    agenda_done(s.agenda, &beginning.job, monotonic_ns);
+    end_evaluation(&s, &ending);
+    sim_pass(&s, 120);
+    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_in_range(stale, 0, 1); /* whichever came first */
     sim_fini(&s);
 }
 
@@ -611,6 +664,7 @@ main(void)
         cmocka_unit_test(test_what_two_groups_cannot_tell_apart_is_not_resolved_after_a_restart),
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
+        cmocka_unit_test(test_a_group_ends_while_another_one_begins_with_its_alerts),
         cmocka_unit_test(test_what_a_removed_group_recorded_is_stale_but_for_what_others_record),
         cmocka_unit_test(test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
