@@ -279,7 +279,8 @@ static int64_t
 pending_since(const struct restoring *r, int64_t active_ns, int64_t last_ns)
 {
     int64_t for_ns = r->rule->text->for_ms * NS_PER_MS;
-    int64_t remaining = for_ns - (last_ns - active_ns);
+    int64_t waited_ns = last_ns > active_ns ? last_ns - active_ns : 0; /* it may say anything */
+    int64_t remaining = for_ns - waited_ns;
     if (remaining <= 0) return active_ns;
     int64_t grace_ns = r->terms->grace_ns;
     if (remaining < grace_ns && for_ns >= grace_ns) return r->now_ns + grace_ns - for_ns;
