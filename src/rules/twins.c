@@ -73,13 +73,16 @@ mark(const struct rule_time *t)
 static void
 mark_at_one_time(const struct rule_time *items, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t k = i + 1; k < count; k++) {
-            if (items[i].of == items[k].of) continue;
-            if (count <= COMPARED_MAX && differ(items[i].rule, items[k].rule)) continue;
+    bool are_of_several = false, are_compared = count <= COMPARED_MAX;
+    for (uint32_t i = 1; i < count; i++) {
+        are_of_several |= items[i].of != items[0].of;
+    }
+    for (uint32_t i = 0; are_of_several && i < count; i++) {
+        if (!are_compared) mark(&items[i]);
+        for (uint32_t k = i + 1; are_compared && k < count; k++) {
+            if (items[i].of == items[k].of || differ(items[i].rule, items[k].rule)) continue;
             mark(&items[i]);
             mark(&items[k]);
-            if (count > COMPARED_MAX) break;
         }
     }
 }
