@@ -330,6 +330,43 @@ test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale(void **state
 }
 
 static void
+check_fires(void *context, const struct alert *alert)
+{
+    unsigned *firing = context;
+    *firing += alert->state == ALERT_FIRING;
+}
+
+static void
+count_firing(struct rules_sim *s, const struct agenda_job *job)
+{
+    unsigned *firing = s->context;
+    struct group *group = agenda_entry_group(job->entry);
+    *firing = 0;
+    for (uint32_t i = 0; i < group_text(group)->rule_count; i++) {
+        group_each_alert(group, i, check_fires, firing);
+    }
+}
+
+static void
+test_of_rules_that_are_alike_each_takes_over_the_alerts_of_one(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned firing = 0;
+    sim_init(&s, 1, GROUP("g", FIRES ", " FIRES ", " FIRES));
+    s.look = count_firing;
+    s.context = &firing;
+    sim_pass(&s, 300);
+    assert_int_equal(firing, 3);
+    sim_load(&s, GROUP("g", ALWAYS ", " FIRES ", " FIRES ", " FIRES ", " FIRES));
+    sim_pass(&s, 40);
+    assert_int_equal(firing, 3);
+    sim_pass(&s, 120);
+    assert_int_equal(firing, 4);
+    sim_fini(&s);
+}
+
+static void
 test_a_renamed_group_keeps_its_alerts(void **state)
 {
     (void)state;
@@ -667,6 +704,7 @@ main(void)
         cmocka_unit_test(test_a_group_ends_while_another_one_begins_with_its_alerts),
         cmocka_unit_test(test_what_a_removed_group_recorded_is_stale_but_for_what_others_record),
         cmocka_unit_test(test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale),
+        cmocka_unit_test(test_of_rules_that_are_alike_each_takes_over_the_alerts_of_one),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),

@@ -281,14 +281,50 @@ hash_of_rule(const struct rule_at_work *rule, uint64_t seed)
     return hash;
 }
 
-/* The first of the same name and labels, which is in `left` no more. NULL: there is none. */
-static struct rule_at_work *
-take_same(struct table *left, struct group *from, const struct rule_at_work *rule)
+/* Rules of a group that can still pass on their state. Of those with the same name and labels the
+ * table has the first; the others follow it one by one, as they would make it slow. */
+struct passing {
+    struct group *from;
+    struct table table;
+    uint32_t *next; /* of each rule: the next one like it, from 1 on; 0: there is none */
+};
+
+static enum err
+passing_init(struct passing *p, struct budget *memory, struct group *from)
 {
+    uint32_t count = from->text.rule_count;
+    *p = (struct passing){.from = from, .next = mem_new(memory, (count + 1) * sizeof *p->next)};
+    if (p->next == NULL || !table_reserve(&p->table, memory, count)) return ERR_NOMEM;
+    for (uint32_t k = count; k-- > 0;) {
+        uint64_t hash = hash_of_rule(&from->rules[k], from->seed);
+        for (uint32_t at = TABLE_START, id; table_next(&p->table, hash, &at, &id);) {
+            if (!same_rule(&from->rules[k], &from->rules[id])) continue;
+            p->next[k] = id + 1;
+            table_remove(&p->table, hash, id);
+            break;
+        }
+        table_add(&p->table, hash, k);
+    }
+    return OK;
+}
+
+static void
+passing_fini(struct passing *p, struct budget *memory)
+{
+    table_fini(&p->table, memory);
+    mem_free(memory, p->next, (p->from->text.rule_count + 1) * sizeof *p->next);
+}
+
+/* The first of the same name and labels, which is there no more. NULL: there is none. */
+static struct rule_at_work *
+take_same(struct passing *p, const struct rule_at_work *rule)
+{
+    struct group *from = p->from;
     uint64_t hash = hash_of_rule(rule, from->seed);
-    for (uint32_t at = TABLE_START, k; table_next(left, hash, &at, &k);) {
+    for (uint32_t at = TABLE_START, k; table_next(&p->table, hash, &at, &k);) {
         if (!same_rule(rule, &from->rules[k])) continue;
-        table_remove(left, hash, k);
+        table_remove(&p->table, hash, k);
+        if (p->next[k] > 0) table_add(&p->table, hash, p->next[k] - 1);
         return &from->rules[k];
     }
     return NULL;
@@ -310,11 +346,11 @@ add_all(struct kept_series *to, const struct kept_series *from)
 enum err
 group_take_over(struct group *g, struct group *from)
 {
-    uint32_t from_count = from->text.rule_count;
-    struct table left = {NULL}; /* rules of `from` */
-    if (!table_reserve(&left, g->memory, from_count)) return ERR_NOMEM;
-    for (uint32_t k = 0; k < from_count; k++) {
-        table_add(&left, hash_of_rule(&from->rules[k], from->seed), k);
+    struct passing left;
+    enum err e = passing_init(&left, g->memory, from);
+    if (e) {
+        passing_fini(&left, g->memory);
+        return e;
     }
     lock_take(&from->lock);
     g->facts.evaluated_at_ns = from->facts.evaluated_at_ns;
@@ -325,7 +361,7 @@ group_take_over(struct group *g, struct group *from)
     g->facts.iterations = from->facts.iterations;
     g->facts.missed = from->facts.missed;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        struct rule_at_work *rule = &g->rules[i], *was = take_same(&left, from, rule);
+        struct rule_at_work *rule = &g->rules[i], *was = take_same(&left, rule);
         if (was == NULL) continue;
         struct kept_series series = rule->series;
         rule->series = was->series;
@@ -338,11 +374,11 @@ group_take_over(struct group *g, struct group *from)
     lock_drop(&from->lock);
     g->series_slot = from->series_slot;
     g->latest_ns = from->latest_ns;
-    enum err e = add_all(&g->orphans, &from->orphans);
-    for (uint32_t k = 0; e == OK && k < from_count; k++) {
+    e = add_all(&g->orphans, &from->orphans);
+    for (uint32_t k = 0; e == OK && k < from->text.rule_count; k++) {
         e = add_all(&g->orphans, &from->rules[k].series);
     }
-    table_fini(&left, g->memory);
+    passing_fini(&left, g->memory);
     return e;
 }
 
