@@ -613,6 +613,69 @@ test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of
     sim_fini(&s);
 }
 
+static int64_t asked; /* how often for the time */
+
+static int64_t
+second_for_each_question(struct env *env)
+{
+    (void)env;
+    return ++asked * NS_PER_S;
+}
+
+/* Evaluates at a clock that goes on by a second whenever it is read. */
+static void
+evaluate_by_questions(struct rules_sim *s, struct agenda_job *job)
+{
+    const struct env_ops *ops = s->m.env->ops;
+    struct env_ops slow = *ops;
+    slow.monotonic_ns = second_for_each_question;
+    s->m.env->ops = &slow;
+    agenda_run(s->agenda, job, &s->terms);
+    s->m.env->ops = ops;
+    agenda_done(s->agenda, job, env_monotonic_ns(s->m.env));
+}
+
+static void
+test_texts_of_alerts_have_the_time_of_a_query(void **state)
+{
+    (void)state;
+    enum { TIMEOUT_S = 400 };
+    static struct rules_sim s;
+    sim_init(&s, 1,
+             GROUP("g", "{alert: Many, expr: 'vector(1) or label_replace(vector(2), \"x\", "
+                        "\"y\", \"\", \"\")', annotations: {one: '{{ 1 }}'}}"));
+    sim_pass(&s, 120);
+    struct agenda_job job = begin_evaluation(&s);
+    s.terms.timeout_ns = TIMEOUT_S * NS_PER_S;
+    asked = 0;
+    evaluate_by_questions(&s, &job);
+    assert_int_equal(job.outcome.failed, 0);
+    assert_true(asked < TIMEOUT_S);
+    struct buf yaml;
+    buf_init(&yaml, NULL, 1 << 20);
+    buf_put_text(&yaml, "groups:\n- {name: g, interval: 30s, rules: [{alert: Many, expr: 'vector(1)"
+                        "', annotations: {");
+    for (unsigned i = 0; i < RULE_TEXTS_MAX; i++) {
+        buf_printf(&yaml, "%sa%u: '{{ 1 }}'", i == 0 ? "" : ", ", i);
+    }
+    buf_put_text(&yaml, "}, labels: {");
+    for (unsigned i = 0; i < RULE_TEXTS_MAX; i++) {
+        buf_printf(&yaml, "%sl%u: '{{ 1 }}'", i == 0 ? "" : ", ", i);
+    }
+    buf_put_text(&yaml, "}}]}\n");
+    buf_put_u8(&yaml, '\0');
+    sim_load(&s, (const char *)yaml.at);
+    sim_pass(&s, 1);
+    job = begin_evaluation(&s);
+    s.terms.timeout_ns = TIMEOUT_S / 2 * NS_PER_S;
+    evaluate_by_questions(&s, &job);
+    assert_int_equal(job.outcome.failed, 1);
+    struct group *group = agenda_entry_group(job.entry);
+    assert_non_null(strstr((const char *)group_rule_error(group, 0).at, "labels and annotations"));
+    buf_fini(&yaml);
+    sim_fini(&s);
+}
+
 /* So many labels, in YAML. */
 static void
 put_labels(struct buf *to, const char *prefix, unsigned count)
@@ -705,6 +768,7 @@ main(void)
         cmocka_unit_test(test_what_a_removed_group_recorded_is_stale_but_for_what_others_record),
         cmocka_unit_test(test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale),
         cmocka_unit_test(test_of_rules_that_are_alike_each_takes_over_the_alerts_of_one),
+        cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),

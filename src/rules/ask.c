@@ -91,11 +91,10 @@ give_samples(struct promql_result *result, enum err (*each)(void *, const struct
 }
 
 enum err
-ask_for_template(void *context, struct bytes expression,
+ask_for_template(const struct evaluating *ev, struct bytes expression,
                  enum err (*each)(void *, const struct template_sample *), void *to,
                  struct why *why)
 {
-    const struct evaluating *ev = context;
     struct promql_tree *tree = NULL;
     struct asked a = {.result = NULL};
     struct ask_times times = {.first_ms = ev->t_ms, .last_ms = ev->t_ms};

@@ -85,8 +85,8 @@ MUST_CHECK enum err ask(const struct evaluating *ev, const struct promql_tree *t
 void asked_end(struct asked *asked);
 /* The one point that the series at hand has. False: it has none. */
 bool asked_point(struct promql_result *result, struct promql_point *ret);
-/* For templates; the context is a struct evaluating. */
-MUST_CHECK enum err ask_for_template(void *context, struct bytes expression,
+/* What a template asks. */
+MUST_CHECK enum err ask_for_template(const struct evaluating *ev, struct bytes expression,
                                      enum err (*each)(void *to,
                                                       const struct template_sample *sample),
                                      void *to, struct why *why);

@@ -7,12 +7,31 @@
 
 #define SAID_NS NS_PER_S
 
-/* What of an alert's texts is the same for all of them. */
+/* What of an alert's texts is the same for all of them. Who writes rules may write loops: all texts
+ * of a rule together have the time of one query. */
 struct expanding {
     struct work *w;
+    struct query_control control;
     struct template_options options;
     struct template_data data;
 };
+
+static enum err
+check_time(struct expanding *x, struct why *why)
+{
+    enum err e = query_control_check(&x->control, why);
+    return e ? why_prefix(why, e, "labels and annotations") : OK;
+}
+
+static enum err
+query_for_template(void *context, struct bytes expression,
+                   enum err (*each)(void *, const struct template_sample *), void *to,
+                   struct why *why)
+{
+    struct expanding *x = context;
+    enum err e = check_time(x, why);
+    return e ? e : ask_for_template(x->w->of, expression, each, to, why);
+}
 
 static enum err
 expand(struct expanding *x, struct bytes text, struct bytes *ret)
@@ -24,8 +43,10 @@ expand(struct expanding *x, struct bytes text, struct bytes *ret)
         *ret = text;
         return OK;
     }
+    enum err e = check_time(x, &why);
+    if (e) return work_fail(w, e, why.text);
     buf_init(&to, w->of->host->memory, TEMPLATE_OUTPUT_BYTES_MAX + sizeof why.text + 64);
-    enum err e = template_expand(&x->options, text, &x->data, &to, &why);
+    e = template_expand(&x->options, text, &x->data, &to, &why);
     if (e == ERR_INPUT || e == ERR_LIMIT) {
         buf_printf(&to, "<error expanding template: %s>", why_text(&why, e));
         static struct log_gate gate;
@@ -116,22 +137,23 @@ find_alert(struct expanding *x, struct bytes metric, const struct promql_point *
 }
 
 /* `name` is that of the template, and is initialized here. */
-static struct expanding
-expanding_of(struct work *w, struct buf *name)
+static void
+expanding_init(struct expanding *x, struct work *w, struct buf *name)
 {
     const struct evaluating *ev = w->of;
     buf_init(name, ev->host->memory, RULE_FILE_BYTES_MAX);
     buf_printf(name, "__alert_%s", w->rule->text->name);
-    return (struct expanding){
+    *x = (struct expanding){
         .w = w,
         .options = {.name = buf_bytes(name),
-                    .query = {ask_for_template, (void *)(uintptr_t)ev},
+                    .query = {query_for_template, x},
                     .budget = ev->host->memory},
         .data = {.external_labels = ev->terms->external_labels,
                  .external_count = ev->terms->external_count,
                  .external_url = ev->terms->external_url,
                  .time_ms = ev->t_ms},
     };
+    ask_control(ev, ev->host->memory, &x->control);
 }
 
 enum err
@@ -139,7 +161,8 @@ find_alert_of(struct work *w, struct bytes labels, struct alert_found *ret)
 {
     struct buf name;
     struct label *items = NULL;
-    struct expanding x = expanding_of(w, &name);
+    struct expanding x;
+    expanding_init(&x, w, &name);
     *ret = (struct alert_found){.labels = labels, .value_bits = NORMAL_NAN_BITS};
     enum err e = buf_error(&name) ? work_no_memory(w)
                                   : labels_to_array(w, labels, &items, &x.data.label_count);
@@ -160,7 +183,8 @@ find_alerts(struct work *w, struct promql_result *result, struct alert_found **r
     struct alert_found *found = arena_new(&w->arena, (most + 1) * sizeof *found);
     if (found == NULL) return work_no_memory(w);
     kept_series_init(&seen, w->of->host->memory, w->of->host->seed);
-    struct expanding x = expanding_of(w, &name);
+    struct expanding x;
+    expanding_init(&x, w, &name);
     struct bytes metric;
     struct promql_point point;
     uint32_t count = 0;
