@@ -8,7 +8,10 @@
 #include "rules/twins.h"
 #include "sys/env.h"
 
-#define GROUPS_MAX 100000
+enum {
+    GROUPS_MAX = 100000,
+    TRIES_MAX = 1000000, /* of names with selectors, for a tenant: it may have many of both */
+};
 
 /* --- entries ---------------------------------------------------------------------------------- */
 
@@ -194,6 +197,7 @@ plan_readers(struct agenda_change *c)
     enum err e = OK;
     for (uint32_t first = 0, next; e == OK && first < c->count; first = next) {
         struct bytes tenant = group_tenant(c->plan[first].entry->group);
+        uint32_t tries = TRIES_MAX;
         kept_series_init(&names, host->memory, host->seed);
         for (next = first; next < c->count; next++) {
             struct group *g = c->plan[next].entry->group;
@@ -207,7 +211,7 @@ plan_readers(struct agenda_change *c)
             if (p->recorded == NULL)
                 e = ERR_NOMEM;
             else
-                p->reads_recorded = group_reads_any(p->entry->group, &names, p->recorded);
+                p->reads_recorded = group_reads_any(p->entry->group, &names, &tries, p->recorded);
         }
         kept_series_fini(&names);
     }

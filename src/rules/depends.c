@@ -135,19 +135,27 @@ may_have_name(const struct matcher_set *set, struct bytes name)
     return true;
 }
 
+/* The only name that a selector may have, if it says so. NULL: it does not. */
+static const struct matcher *
+given_name(const struct matcher_set *set)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct matcher *m = set->matchers[i];
+        bool is_name = bytes_equal_text(matcher_name(m), "__name__");
+        if (is_name && matcher_type(m) == MATCH_EQUAL) return m;
+    }
+    return NULL;
+}
+
 bool
 names_read_next(struct names_read *read, const struct matcher_set *set,
                 const struct kept_series *names, uint32_t *ret_index)
 {
-    if (read->next == 0) {
-        for (uint32_t i = 0; i < set->count; i++) {
-            const struct matcher *m = set->matchers[i];
-            bool is_name = bytes_equal_text(matcher_name(m), "__name__");
-            if (!is_name || matcher_type(m) != MATCH_EQUAL) continue;
-            read->next = names->count; /* there is one at most */
-            return kept_series_find(names, matcher_pattern(m), ret_index) &&
-                   may_have_name(set, matcher_pattern(m));
-        }
+    const struct matcher *given = read->next == 0 ? given_name(set) : NULL;
+    if (given != NULL) {
+        read->next = names->count; /* there is one at most */
+        return kept_series_find(names, matcher_pattern(given), ret_index) &&
+               may_have_name(set, matcher_pattern(given));
     }
     while (read->next < names->count) {
         *ret_index = read->next++;
@@ -156,13 +164,22 @@ names_read_next(struct names_read *read, const struct matcher_set *set,
     return false;
 }
 
-/* Whether a selector may select a series of one of these names. */
+/* Whether a selector may select a series of one of these names. `tries`: how many more of them are
+ * looked at for selectors that name none; after that, any may select one. */
 static bool
-selects_any(const struct matcher_set *set, const struct kept_series *names)
+selects_any(const struct matcher_set *set, const struct kept_series *names, uint32_t *tries)
 {
-    struct names_read read = {0};
-    uint32_t index;
-    return names_read_next(&read, set, names, &index);
+    const struct matcher *given = given_name(set);
+    if (given != NULL) {
+        struct bytes name = matcher_pattern(given);
+        return kept_series_has(names, name) && may_have_name(set, name);
+    }
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (*tries == 0) return true;
+        --*tries;
+        if (may_have_name(set, kept_series_at(names, i))) return true;
+    }
+    return false;
 }
 
 uint32_t
@@ -177,7 +194,8 @@ group_selector_count(const struct group *g)
 }
 
 bool
-group_reads_any(const struct group *g, const struct kept_series *names, bool *ret_which)
+group_reads_any(const struct group *g, const struct kept_series *names, uint32_t *tries,
+                bool *ret_which)
 {
     uint32_t all = 0;
     bool any = false;
@@ -185,7 +203,7 @@ group_reads_any(const struct group *g, const struct kept_series *names, bool *re
         uint32_t count;
         const struct matcher_set *sets = promql_selectors(g->rules[i].tree, &count);
         for (uint32_t k = 0; k < count; k++) {
-            ret_which[all] = selects_any(&sets[k], names);
+            ret_which[all] = selects_any(&sets[k], names, tries);
             any |= ret_which[all++];
         }
     }

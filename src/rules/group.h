@@ -130,9 +130,12 @@ MUST_CHECK enum err group_retire(struct group *group, struct group *const *other
 MUST_CHECK enum err group_end(struct group *group, const struct rules_host *host, int64_t at_ns);
 /* The names under which it records. ERR_NOMEM. */
 MUST_CHECK enum err group_add_names(const struct group *group, struct kept_series *names);
-/* Whether any of its selectors may read series of such names, and which: one for each. */
+/* Whether any of its selectors may read series of such names, and which: one for each. Names are
+ * compared with selectors that give none at most `tries` times, which is counted down; then these
+ * are taken to read some. */
 uint32_t group_selector_count(const struct group *group);
-bool group_reads_any(const struct group *group, const struct kept_series *names, bool *ret_which);
+bool group_reads_any(const struct group *group, const struct kept_series *names, uint32_t *tries,
+                     bool *ret_which);
 /* Input that rules record is made up itself: nobody sends it. */
 void group_note_recorded(struct group *group, const bool *which);
 bool group_alarms(const struct group *group); /* it has alerts */
