@@ -241,6 +241,26 @@ test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice(void **state)
     sim_fini(&s);
 }
 
+static void
+test_a_group_that_is_away_while_it_begins_goes_on_as_it_was(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 120);
+    sim_load(&s, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
+    struct agenda_job job = begin_beginning(&s);
+    sim_load(&s, NO_GROUPS);
+    end_evaluation(&s, &job);
+    sim_pass(&s, 20);
+    sim_load(&s, GROUP("g", ALWAYS));
+    sim_pass(&s, 120);
+    count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
 struct running {
     struct rules_sim *s;
     struct agenda_job job;
@@ -764,6 +784,7 @@ main(void)
         cmocka_unit_test(test_what_two_groups_cannot_tell_apart_is_not_resolved_after_a_restart),
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
+        cmocka_unit_test(test_a_group_that_is_away_while_it_begins_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_ends_while_another_one_begins_with_its_alerts),
         cmocka_unit_test(test_what_a_removed_group_recorded_is_stale_but_for_what_others_record),
         cmocka_unit_test(test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale),

@@ -599,17 +599,24 @@ note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job
     slots_forget_before(&e->made, e->next_slot - window);
 }
 
+/* One that left the configuration meanwhile ends when it was going to. */
+static void
+put_off(struct agenda_entry *e, int64_t until_ns)
+{
+    if (e->is_listed) e->not_before_ns = until_ns;
+}
+
 static void
 begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
 {
     struct agenda_entry *e = job->entry;
     if (job->error && !job->is_last_try) {
-        e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
+        put_off(e, monotonic_ns + TRY_AGAIN_NS);
         return;
     }
     e->begun = true;
     a->unbegun -= e->is_listed;
-    e->not_before_ns = 0;
+    put_off(e, 0);
     if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
     e->down_ns = job->down_ns;
     if (!job->took_over) e->is_behind = e->made.count > 0;
@@ -626,9 +633,9 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     if (job->error == OK) a->progress_ns = monotonic_ns;
     if (job->waits) {
         e->input = job->is_unknown ? INPUT_UNKNOWN : INPUT_LACKING;
-        e->not_before_ns = monotonic_ns + LOOK_AGAIN_NS;
+        put_off(e, monotonic_ns + LOOK_AGAIN_NS);
     } else if (job->error) {
-        e->not_before_ns = monotonic_ns + TRY_AGAIN_NS;
+        put_off(e, monotonic_ns + TRY_AGAIN_NS);
         a->gap_ended_ns = monotonic_ns;
     } else {
         e->input = INPUT_THERE;
