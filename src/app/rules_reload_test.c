@@ -633,6 +633,37 @@ test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of
     sim_fini(&s);
 }
 
+static enum err
+refuse_to_open(void *context, struct query_control *control, struct view **ret_view,
+               struct why *why)
+{
+    (void)context, (void)control, (void)ret_view;
+    return why_set(why, ERR_NOMEM, "the test says no");
+}
+
+static void
+test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const struct group_question all = {.alerting = true, .recording = true};
+    struct buf text;
+    struct json json;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 60);
+    struct agenda_job job = begin_evaluation(&s);
+    s.terms.open = refuse_to_open;
+    end_evaluation(&s, &job);
+    buf_init(&text, NULL, 1 << 16);
+    json_init(&json, &text);
+    assert_true(group_print(agenda_entry_group(job.entry), &all, &json));
+    buf_put_u8(&text, '\0');
+    assert_non_null(strstr((const char *)text.at, "\"lastError\":\"the test says no\""));
+    assert_null(strstr((const char *)text.at, "\"0001-01-01T00:00:00Z\""));
+    buf_fini(&text);
+    sim_fini(&s);
+}
+
 static int64_t asked; /* how often for the time */
 
 static int64_t
@@ -789,6 +820,7 @@ main(void)
         cmocka_unit_test(test_what_a_removed_group_recorded_is_stale_but_for_what_others_record),
         cmocka_unit_test(test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale),
         cmocka_unit_test(test_of_rules_that_are_alike_each_takes_over_the_alerts_of_one),
+        cmocka_unit_test(test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation),
         cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),

@@ -284,6 +284,7 @@ work_begin(struct evaluating *ev, struct work *w, struct rule_at_work *rule)
     enum group_part part = ev->how->part;
     bool records = rule->text->kind == RULE_RECORDING;
     *w = (struct work){.of = ev, .rule = rule};
+    w->began_ms = env_realtime_ms(ev->host->env); /* if its turn never comes */
     w->skipped = (part == GROUP_RECORDING && !records) || (part == GROUP_ALERTING && records);
     arena_init(&w->arena, ev->host->memory, ARENA_BYTES_MAX, 0);
     kept_series_init(&w->written, ev->host->memory, ev->host->seed);
