@@ -1,8 +1,7 @@
 /* own_writes.c - see own_writes.h. */
 #include "app/own_writes.h"
 
-#include <stdio.h>
-
+#include "base/utf8.h"
 #include "wire/remote_write.h"
 
 #define SETTLE_LOOK_NS (100 * NS_PER_MS) /* a commit may have failed without a word */
@@ -63,7 +62,8 @@ ingest(struct own_writes *w, struct rw_request *request, struct bytes tenant, st
     if (e == ERR_NOMEM) keeper_want_flush(w->options.keeper);
     if (e) return e;
     *ret = (struct rules_written){.ticket = result.wait_epoch, .rejected = result.rejected_total};
-    snprintf(ret->text, sizeof ret->text, "%.*s", (int)sizeof ret->text - 1, result.text);
+    struct bytes text = utf8_cut(bytes_of_text(result.text), sizeof ret->text - 1);
+    memcpy(ret->text, text.at, text.size); /* zeroed above */
     return OK;
 }
 
