@@ -201,8 +201,9 @@ put_alert_series(struct work *w, const struct alert *alert, const char *name, co
     return is_new ? put_sample(w, buf_bytes(&w->labels), w->of->sample_ms, &point) : OK;
 }
 
+/* Only this thread changes them: others may look meanwhile. */
 static enum err
-put_alerts_locked(struct work *w)
+put_alerts(struct work *w)
 {
     const struct alerts *alerts = &w->rule->alerts;
     enum err e = OK;
@@ -233,10 +234,9 @@ alarm(struct work *w, struct promql_result *result)
     if (e) return e;
     lock_take(&ev->g->lock);
     e = alerts_evaluate(&rule->alerts, &terms, ev->how->at_ns, found, count, &active);
-    enum err put = e == OK ? put_alerts_locked(w) : OK;
     lock_drop(&ev->g->lock);
     if (e == ERR_LIMIT) return exceeds(w, active, "alerts");
-    return e ? work_no_memory(w) : put;
+    return e ? work_no_memory(w) : put_alerts(w);
 }
 
 /* --- one rule --------------------------------------------------------------------------------- */
