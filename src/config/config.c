@@ -230,14 +230,14 @@ static const struct setting table[] = {
 
     {"rules.max-concurrent-evals", SETTING_COUNT, FIELD(rules_max_concurrent_evals),
      .fallback = "4", .min = 1, .max = 1000, .reloadable = true,
-     .help = "maximum number of rules that are evaluated at a time"},
+     .help = "maximum number of rules of one group that are evaluated at a time"},
     {"rules.outage-tolerance", SETTING_DURATION, FIELD(rules_outage_tolerance_ms), .fallback = "1h",
      .max = YEAR, .reloadable = true,
-     .help = "maximum outage after which alerts with `for` continue from where they were"},
+     .help = "maximum outage after which alerts continue from where they were"},
     {"rules.grace-period", SETTING_DURATION, FIELD(rules_grace_period_ms), .fallback = "10m",
      .max = YEAR, .reloadable = true,
-     .help = "minimum time after an outage before a continued alert fires; alerts whose `for` is "
-             "shorter start anew"},
+     .help = "minimum time after an outage before a pending alert fires, unless its `for` is "
+             "shorter"},
     {"rules.resend-delay", SETTING_DURATION, FIELD(rules_resend_delay_ms), .fallback = "1m",
      .max = DAY, .reloadable = true,
      .help = "minimum time before a firing alert is sent to an Alertmanager again"},
