@@ -14,7 +14,7 @@ enum { URL_BYTES_MAX = 4096, DROPPED_BYTES_MAX = 1 << 20, SCRATCH_BYTES_MAX = 4 
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
-void
+static void
 members_init(struct members *m, struct budget *memory)
 {
     *m = (struct members){.memory = memory};

@@ -28,8 +28,7 @@ struct members {
     struct buf dropped; /* the URLs of those that relabelling dropped, each with a NUL */
     uint32_t dropped_count;
 };
-void members_init(struct members *members, struct budget *memory);
-/* Those that are left in it are freed, too. */
+/* Of alertmanager_find(). Those that are left in it are freed, too. */
 void members_fini(struct members *members);
 
 struct alertmanager {

@@ -33,7 +33,6 @@ struct plan {
 
     _Atomic uint32_t refs; /* acquire-release */
 };
-struct plan *plan_ref(struct plan *plan);
 void plan_unref(struct plan *plan);
 
 /* A request to a member. */

@@ -20,7 +20,7 @@ struct notifier_change {
     struct plan *plan;
 };
 
-struct plan *
+static struct plan *
 plan_ref(struct plan *plan)
 {
     atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);

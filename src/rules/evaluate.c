@@ -58,8 +58,9 @@ work_no_memory(struct work *w)
     return work_fail(w, ERR_NOMEM, "not enough memory for the rule");
 }
 
-enum err
-work_fail_with_why(struct work *w, enum err e)
+/* The same with the sentence that there is, or else the one of `why`. */
+static enum err
+fail_with_why(struct work *w, enum err e)
 {
     return w->sentence.size > 0 ? (w->error = e) : work_fail(w, e, why_text(&w->why, e));
 }
@@ -246,7 +247,7 @@ write_results(struct work *w)
 {
     struct rules_written written;
     enum err e = write_built(w->of->host, w->of->g->tenant, w->build, &written, &w->why);
-    if (e) return work_fail_with_why(w, e);
+    if (e) return fail_with_why(w, e);
     w->stored = true;
     w->ticket = written.ticket;
     return written.rejected == 0 ? OK : work_fail(w, ERR_INPUT, written.text);
@@ -265,7 +266,7 @@ evaluate_rule(void *of, uint32_t i)
     struct ask_times times = {.first_ms = ev->sample_ms, .last_ms = ev->sample_ms};
     enum err e = ask(ev, w->rule->tree, &times, &a, &w->sentence, &w->why);
     if (e)
-        e = work_fail_with_why(w, e);
+        e = fail_with_why(w, e);
     else
         e = records ? record(w, a.result) : alarm(w, a.result);
     asked_end(&a);

@@ -54,8 +54,6 @@ void work_end(struct work *work);
 /* Returns `e`, which is kept with a sentence. */
 enum err work_fail(struct work *work, enum err e, const char *sentence);
 enum err work_no_memory(struct work *work);
-/* The same with the sentence that there is, or else the one of `why`. */
-enum err work_fail_with_why(struct work *work, enum err e);
 
 /* The labels that a recording rule sets, its name among them, sorted; in the arena. NULL: no
  * memory. */

@@ -13,8 +13,8 @@
  * When all results of recording rules are written, one more sample says so, in the same commit or a
  * later one: it is how a restart knows which evaluations were made (RULES_EVALUATED).
  *
- * Threads: one at a time evaluates and restores a group; group_print(), group_alerts(),
- * group_facts() from any.
+ * Threads: one at a time evaluates and restores a group; group_print(), group_print_alerts(),
+ * group_answers() and group_facts() from any.
  */
 #ifndef RULES_GROUP_H
 #define RULES_GROUP_H

@@ -463,12 +463,6 @@ template_function_word(uint32_t n)
 }
 
 const struct tmpl_function *
-tmpl_prometheus_find(struct bytes name)
-{
-    return tmpl_find_in(functions, sizeof functions / sizeof *functions, name);
-}
-
-const struct tmpl_function *
 tmpl_find_in(const struct tmpl_function *list, size_t count, struct bytes name)
 {
     for (size_t i = 0; i < count; i++) {
@@ -481,6 +475,7 @@ tmpl_find_in(const struct tmpl_function *list, size_t count, struct bytes name)
 const struct tmpl_function *
 tmpl_function_find(struct bytes name)
 {
-    const struct tmpl_function *found = tmpl_prometheus_find(name);
+    const struct tmpl_function *found =
+        tmpl_find_in(functions, sizeof functions / sizeof *functions, name);
     return found != NULL ? found : tmpl_builtin_find(name);
 }

@@ -21,8 +21,9 @@ number_of_text(struct tmpl_run *run, struct bytes text, double *ret)
                     (const char *)quoted.at, what);
 }
 
-bool
-run_to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret)
+/* What Prometheus takes for a number. */
+static bool
+to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret)
 {
     switch (v->type) {
     case TMPL_TYPE_FLOAT:
@@ -105,7 +106,7 @@ run_humanize(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count
 {
     double v;
     (void)count;
-    if (!run_to_float(run, &args[0], &v)) return false;
+    if (!to_float(run, &args[0], &v)) return false;
     const char *unit = "";
     if (v != 0 && isfinite(v)) {
         unit = fabs(v) >= 1 ? thousands[divide(&v, 1000)] : thousandths[multiply(&v)];
@@ -119,7 +120,7 @@ run_humanize1024(struct tmpl_run *run, const struct tmpl_value *args, uint32_t c
 {
     double v;
     (void)count;
-    if (!run_to_float(run, &args[0], &v)) return false;
+    if (!to_float(run, &args[0], &v)) return false;
     const char *unit = isfinite(v) ? kibis[divide(&v, 1024)] : "";
     return take_short(run, v, unit, ret);
 }
@@ -130,7 +131,7 @@ run_humanize_percentage(struct tmpl_run *run, const struct tmpl_value *args, uin
 {
     double v;
     (void)count;
-    return run_to_float(run, &args[0], &v) && take_short(run, v * 100, "%", ret);
+    return to_float(run, &args[0], &v) && take_short(run, v * 100, "%", ret);
 }
 
 /* --- durations -------------------------------------------------------------------------------- */
@@ -164,7 +165,7 @@ run_humanize_duration(struct tmpl_run *run, const struct tmpl_value *args, uint3
 {
     double v;
     (void)count;
-    if (!run_to_float(run, &args[0], &v)) return false;
+    if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return take_short(run, v, "", ret);
     if (v == 0) return take_short(run, v, "s", ret);
     if (fabs(v) >= 1) return take_long_duration(run, v, ret);
@@ -263,7 +264,7 @@ run_to_duration(struct tmpl_run *run, const struct tmpl_value *args, uint32_t co
 {
     double v;
     (void)count;
-    if (!run_to_float(run, &args[0], &v)) return false;
+    if (!to_float(run, &args[0], &v)) return false;
     int64_t *at = arena_alloc(&run->arena, sizeof *at);
     if (at == NULL) return run_no_memory(run);
     *at = integer_of(v * SECOND_NS);
@@ -299,7 +300,7 @@ run_humanize_timestamp(struct tmpl_run *run, const struct tmpl_value *args, uint
     double v;
     struct tmpl_time t;
     (void)count;
-    if (!run_to_float(run, &args[0], &v)) return false;
+    if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return take_short(run, v, "", ret);
     if (!moment_of(run, v, &t)) return false;
     buf_clear(&run->text);
@@ -313,7 +314,7 @@ run_to_time(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
 {
     double v;
     (void)count;
-    if (!run_to_float(run, &args[0], &v)) return false;
+    if (!to_float(run, &args[0], &v)) return false;
     if (!isfinite(v)) return run_fail(run, "value is NaN or Inf");
     struct tmpl_time *at = arena_alloc(&run->arena, sizeof *at);
     if (at == NULL) return run_no_memory(run);

@@ -85,17 +85,6 @@ tmpl_date_of(const struct tmpl_time *t)
     return d;
 }
 
-/* The week belongs to the year of its Thursday. */
-void
-tmpl_iso_week(const struct tmpl_date *d, int64_t *ret_year, int32_t *ret_week)
-{
-    int32_t from_monday = (d->weekday + 6) % 7;
-    struct tmpl_date thursday;
-    date_of_days(days_of_date(d->year, d->month, d->day) + 3 - from_monday, &thursday);
-    *ret_year = thursday.year;
-    *ret_week = (thursday.year_day - 1) / 7 + 1;
-}
-
 /* --- arithmetic ------------------------------------------------------------------------------- */
 
 struct tmpl_time

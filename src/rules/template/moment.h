@@ -25,8 +25,6 @@ struct tmpl_date {
     int32_t hour, minute, second;
 };
 struct tmpl_date tmpl_date_of(const struct tmpl_time *t);
-/* ISO 8601. */
-void tmpl_iso_week(const struct tmpl_date *d, int64_t *ret_year, int32_t *ret_week);
 
 struct tmpl_time tmpl_time_of_ms(int64_t ms);
 struct tmpl_time tmpl_time_add(const struct tmpl_time *t, int64_t ns);

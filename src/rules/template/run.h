@@ -121,8 +121,7 @@ struct tmpl_function {
 
 /* NULL: no function has that name. */
 const struct tmpl_function *tmpl_function_find(struct bytes name);
-const struct tmpl_function *tmpl_builtin_find(struct bytes name);    /* builtins.c */
-const struct tmpl_function *tmpl_prometheus_find(struct bytes name); /* functions.c */
+const struct tmpl_function *tmpl_builtin_find(struct bytes name); /* builtins.c */
 /* NULL: the type has no such method. */
 const struct tmpl_function *tmpl_method_find(enum tmpl_type type, struct bytes name);
 
@@ -138,8 +137,6 @@ void run_searchers_fini(struct tmpl_run *run);
 
 /* --- humanize.c ------------------------------------------------------------------------------- */
 
-/* What Prometheus takes for a number. */
-bool run_to_float(struct tmpl_run *run, const struct tmpl_value *v, double *ret);
 bool run_humanize(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,
                   struct tmpl_value *ret);
 bool run_humanize1024(struct tmpl_run *run, const struct tmpl_value *args, uint32_t count,

@@ -163,8 +163,8 @@ put_hex(struct tmpl_verb *v, struct bytes text, bool capitals)
     if (v->minus && count > 0) tmpl_put_padding(v, missing);
 }
 
-bool
-tmpl_put_string(struct tmpl_verb *v, struct bytes text, int32_t verb)
+static bool
+put_string(struct tmpl_verb *v, struct bytes text, int32_t verb)
 {
     switch (verb) {
     case 'v':
@@ -188,8 +188,8 @@ tmpl_put_string(struct tmpl_verb *v, struct bytes text, int32_t verb)
     }
 }
 
-bool
-tmpl_put_bool(struct tmpl_verb *v, bool truth, int32_t verb)
+static bool
+put_bool(struct tmpl_verb *v, bool truth, int32_t verb)
 {
     if (verb != 't' && verb != 'v') return false;
     put_padded_text(v, truth ? "true" : "false");
@@ -285,7 +285,7 @@ put_own_text(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb)
     }
     if (verb > 0x7f || verb == 0 || strchr("vsxXq", (int)verb) == NULL) return false;
     if (!own_text(value, false, v->scratch)) return false;
-    return tmpl_put_string(v, buf_bytes(v->scratch), verb);
+    return put_string(v, buf_bytes(v->scratch), verb);
 }
 
 static void
@@ -338,7 +338,7 @@ static void
 put_bytes(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb)
 {
     bool listed = verb == 'v' || verb == 'd';
-    if (!listed && tmpl_put_string(v, value->text, verb)) return;
+    if (!listed && put_string(v, value->text, verb)) return;
     if (v->sharp_v) buf_put_text(v->to, "[]byte");
     if (v->sharp_v && value->is_nil) {
         buf_put_text(v->to, "(nil)");
@@ -435,7 +435,7 @@ put_value(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, uns
         put_nil(v, value, verb, depth);
         break;
     case TMPL_TYPE_BOOL:
-        put = tmpl_put_bool(v, value->truth, verb);
+        put = put_bool(v, value->truth, verb);
         break;
     case TMPL_TYPE_INT:
     case TMPL_TYPE_INT32:
@@ -456,7 +456,7 @@ put_value(struct tmpl_verb *v, const struct tmpl_value *value, int32_t verb, uns
         break;
     case TMPL_TYPE_STRING:
     case TMPL_TYPE_HTML:
-        put = tmpl_put_string(v, value->text, verb);
+        put = put_string(v, value->text, verb);
         break;
     case TMPL_TYPE_BYTES:
         put_bytes(v, value, verb);
@@ -649,7 +649,7 @@ put_argument(struct format *f, int32_t verb)
     if (verb == 'T' && arg->type == TMPL_INVALID)
         put_padded_text(v, "<nil>");
     else if (verb == 'T')
-        tmpl_put_string(v, bytes_of_text(tmpl_type_name(arg->type)), 's');
+        put_string(v, bytes_of_text(tmpl_type_name(arg->type)), 's');
     else if (verb == 'p' &&
              (tmpl_is_pointer(arg->type) || tmpl_is_map(arg->type) || tmpl_is_slice(arg->type)))
         put_pointer(v, arg, verb);

@@ -22,10 +22,8 @@ void tmpl_put_padding(const struct tmpl_verb *v, size_t count);
 void tmpl_clear_scratch(const struct tmpl_verb *v);
 
 /* Each is false if the verb is none for its kind of value. */
-bool tmpl_put_bool(struct tmpl_verb *v, bool truth, int32_t verb);
 bool tmpl_put_integer(struct tmpl_verb *v, uint64_t bits, bool is_signed, int32_t verb);
 bool tmpl_put_float(struct tmpl_verb *v, double number, int32_t verb);
-bool tmpl_put_string(struct tmpl_verb *v, struct bytes text, int32_t verb);
 
 /* 0x and digits, whatever the flags say. */
 void tmpl_put_0x(struct tmpl_verb *v, uint64_t bits, bool with_0x);
