@@ -38,7 +38,14 @@ enum member_verdict {
 };
 
 /* Why an alert is given up. */
-enum member_loss { LOSS_QUEUE_FULL, LOSS_EXPIRED, LOSS_NO_MEMORY, LOSS_REFUSED, LOSS_COUNT };
+enum member_loss {
+    LOSS_QUEUE_FULL,
+    LOSS_EXPIRED,
+    LOSS_NO_MEMORY,
+    LOSS_TOO_LARGE,
+    LOSS_REFUSED,
+    LOSS_COUNT
+};
 
 /* What is worth a line in the log. */
 enum member_news { MEMBER_NO_NEWS, MEMBER_FAILS, MEMBER_IS_BACK, MEMBER_DROPPED_ONE };

@@ -302,6 +302,27 @@ test_a_member_that_fails_now_and_then_does_not_flood_the_log(void **state)
 
 #define DROPPED "level=warn msg=\"notify: alerts dropped, Alertmanager was not told\" alertmanager="
 
+/* An alert that is longer than Alertmanagers are told. */
+static void
+fire_large(struct rig *r)
+{
+    char *text = calloc(1, TOLD_BYTES_MAX);
+    struct buf labels;
+    assert_non_null(text);
+    memset(text, 'x', TOLD_BYTES_MAX - 1);
+    const struct label annotation = {bytes_of_text("a"), bytes_of_text(text)};
+    buf_init(&labels, NULL, 1024);
+    put_alert_labels(&labels, "Large", NULL);
+    const struct notify_alert alert = {
+        .labels = buf_bytes(&labels),
+        .annotations = &annotation,
+        .annotation_count = 1,
+    };
+    notifier_send(r->notifier, &alert, 1);
+    buf_fini(&labels);
+    free(text);
+}
+
 static void
 test_the_log_names_who_was_not_told_and_why_every_ten_seconds(void **state)
 {
@@ -320,22 +341,30 @@ test_the_log_names_who_was_not_told_and_why_every_ten_seconds(void **state)
     expect_logged(&rig, "dropped", "");
     rig_run(&rig, 10 * 1000);
     expect_logged(&rig, "dropped",
-                  DROPPED A " queue_full=2 expired=0 not_enough_memory=0 "
+                  DROPPED A " queue_full=2 expired=0 not_enough_memory=0 too_large=0 "
                             "more_held_back=0\n");
     rig_run(&rig, (4 + 15 + 1) * 60 * 1000);
     expect_logged(&rig, "dropped",
-                  DROPPED A " queue_full=0 expired=1 not_enough_memory=0 "
+                  DROPPED A " queue_full=0 expired=1 not_enough_memory=0 too_large=0 "
                             "more_held_back=0\n");
     atomic_store(&rig.memory.limit_bytes, budget_used(&rig.memory));
     rig_fire(&rig, "Down", 1);
     atomic_store(&rig.memory.limit_bytes, 0);
     rig_run(&rig, 10 * 1000);
-    expect_logged(&rig, "dropped",
-                  DROPPED A
-                  " queue_full=0 expired=0 not_enough_memory=1 more_held_back=0\n" DROPPED B
-                  " queue_full=0 expired=0 not_enough_memory=1 more_held_back=0\n");
+    expect_logged(
+        &rig, "dropped",
+        DROPPED A
+        " queue_full=0 expired=0 not_enough_memory=1 too_large=0 more_held_back=0\n" DROPPED B
+        " queue_full=0 expired=0 not_enough_memory=1 too_large=0 more_held_back=0\n");
     rig_run(&rig, 20 * 1000);
     expect_logged(&rig, "dropped", "");
+    fire_large(&rig);
+    rig_run(&rig, 10 * 1000);
+    expect_logged(&rig, "dropped",
+                  DROPPED A " queue_full=0 expired=0 not_enough_memory=0 too_large=1 "
+                            "more_held_back=0\n" DROPPED B
+                            " queue_full=0 expired=0 not_enough_memory=0 too_large=1 "
+                            "more_held_back=0\n");
 }
 
 static void
@@ -366,15 +395,17 @@ test_of_many_that_were_not_told_the_log_names_those_that_lost_most_first(void **
     char want[2048] = "";
     for (unsigned i = 6; i-- > 2;) {
         snprintf(want + strlen(want), sizeof want - strlen(want),
-                 DROPPED "%s queue_full=%u expired=0 not_enough_memory=0 more_held_back=%u\n",
+                 DROPPED
+                 "%s queue_full=%u expired=0 not_enough_memory=0 too_large=0 more_held_back=%u\n",
                  urls[i], i + 1, i == 2 ? 2 : 0);
     }
     expect_logged(&rig, "dropped", want);
     rig_run(&rig, 10 * 1000);
-    expect_logged(&rig, "dropped",
-                  DROPPED B
-                  " queue_full=2 expired=0 not_enough_memory=0 more_held_back=0\n" DROPPED A
-                  " queue_full=1 expired=0 not_enough_memory=0 more_held_back=0\n");
+    expect_logged(
+        &rig, "dropped",
+        DROPPED B
+        " queue_full=2 expired=0 not_enough_memory=0 too_large=0 more_held_back=0\n" DROPPED A
+        " queue_full=1 expired=0 not_enough_memory=0 too_large=0 more_held_back=0\n");
 }
 
 /* --- reloads ---------------------------------------------------------------------------------- */

@@ -24,7 +24,7 @@ struct sending {
 /* An alert of a slice. */
 struct entry {
     struct told *told; /* NULL: it is dropped by relabelling, or: */
-    bool failed;       /* there was no memory */
+    enum err failed;   /* there was no memory; ERR_LIMIT: it is too large */
 };
 
 /* Adds the external labels that it lacks, and the tenant's. Views of the alert or of `arena`. */
@@ -55,7 +55,7 @@ make_entry(struct sending *s, const struct relabel *relabel, struct bytes labels
     enum err e = relabel == NULL ? OK : relabel_apply(relabel, labels, &s->scratch, &labels);
     if (e == OK && labels.size == 0) return entry;
     if (e == OK) e = told_new(&s->making, labels, alert, &s->json, &entry.told);
-    entry.failed = e != OK;
+    entry.failed = e;
     return entry;
 }
 
@@ -63,13 +63,15 @@ static void
 queue_locked(struct alertmanager *a, const struct entry *entries, uint32_t count)
 {
     for (uint32_t k = 0; k < count && a->members.count == 0; k++) {
-        a->unaddressed += entries[k].told != NULL || entries[k].failed;
+        a->unaddressed += entries[k].told != NULL || entries[k].failed != OK;
     }
     for (uint32_t i = 0; i < a->members.count; i++) {
         struct member *member = a->members.items[i];
         for (uint32_t k = 0; k < count; k++) {
             if (entries[k].told != NULL) member_put(member, entries[k].told);
-            if (entries[k].failed) member_lose(member, LOSS_NO_MEMORY, 1);
+            if (entries[k].failed == OK) continue;
+            bool is_large = entries[k].failed == ERR_LIMIT;
+            member_lose(member, is_large ? LOSS_TOO_LARGE : LOSS_NO_MEMORY, 1);
         }
     }
 }
@@ -122,7 +124,7 @@ make_entries(struct sending *s, const struct relabel *relabel, const struct comm
              const struct notify_alert *alerts, uint32_t count, struct entry *ret)
 {
     for (uint32_t i = 0; i < count; i++) {
-        ret[i] = (struct entry){.failed = common[i].failed};
+        ret[i] = (struct entry){.failed = common[i].failed ? ERR_NOMEM : OK};
         if (common[i].failed || common[i].is_dropped) continue;
         ret[i] = make_entry(s, relabel, common[i].labels, &alerts[i]);
     }
