@@ -299,6 +299,26 @@ time_parse_duration_api(struct bytes text, int64_t *ret_ms)
     return parse_duration(text, true, ret_ms) && *ret_ms <= INT64_MAX / 1000000;
 }
 
+char *
+time_print_duration(int64_t ms, char *to)
+{
+    static const struct {
+        const char *name;
+        int64_t ms;
+        bool is_exact;
+    } units[] = {{"y", 31536000000, true}, {"w", 604800000, true}, {"d", 86400000, false},
+                 {"h", 3600000, false},    {"m", 60000, false},    {"s", 1000, false},
+                 {"ms", 1, false}};
+    size_t size = (size_t)snprintf(to, TIME_TEXT_BYTES, "%s", ms == 0 ? "0s" : "");
+    for (unsigned i = 0; i < sizeof units / sizeof *units; i++) {
+        if (ms < units[i].ms || (units[i].is_exact && ms % units[i].ms != 0)) continue;
+        size += (size_t)snprintf(to + size, TIME_TEXT_BYTES - size, "%" PRId64 "%s",
+                                 ms / units[i].ms, units[i].name);
+        ms %= units[i].ms;
+    }
+    return to;
+}
+
 static bool
 parse_relative(struct bytes text, int64_t now_ms, int64_t *ret_ms)
 {

@@ -38,6 +38,10 @@ bool time_parse_duration(struct bytes text, int64_t *ret_ms);
  * and no more than fits into nanoseconds, 292 years. */
 bool time_parse_duration_api(struct bytes text, int64_t *ret_ms);
 
+/* As Prometheus writes it: "1h30m", and years and weeks only where nothing is left of them, "90d"
+ * and not "12w6d". Not negative; `to` has room for TIME_TEXT_BYTES; ends in NUL. Returns `to`. */
+char *time_print_duration(int64_t ms, char *to);
+
 /*
  * What a command line takes: RFC 3339, Unix seconds, "now", "now-1d", "now+1h". ERR_INPUT, with the
  * sentence in `why`.

@@ -187,6 +187,33 @@ test_the_command_line_takes_dates_seconds_and_now(void **state)
     }
 }
 
+static void
+test_durations_are_printed_as_prometheus_does_and_read_back(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } durations[] = {{0, "0s"},
+                     {1, "1ms"},
+                     {1001, "1s1ms"},
+                     {90000, "1m30s"},
+                     {90500, "1m30s500ms"},
+                     {3600000, "1h"},
+                     {86400000, "1d"},
+                     {604800000, "1w"},
+                     {691200000, "8d"},
+                     {31536000000, "1y"},
+                     {INT64_MAX, "106751991167d7h12m55s807ms"}};
+    for (unsigned i = 0; i < sizeof durations / sizeof *durations; i++) {
+        char text[TIME_TEXT_BYTES];
+        int64_t ms;
+        assert_string_equal(time_print_duration(durations[i].ms, text), durations[i].text);
+        assert_true(time_parse_duration(bytes_of_text(text), &ms));
+        assert_int_equal(ms, durations[i].ms);
+    }
+}
+
 int
 main(void)
 {
@@ -196,6 +223,7 @@ main(void)
         cmocka_unit_test(test_dates_agree_with_the_c_library),
         cmocka_unit_test(test_the_api_takes_what_prometheus_takes_and_no_more),
         cmocka_unit_test(test_the_command_line_takes_dates_seconds_and_now),
+        cmocka_unit_test(test_durations_are_printed_as_prometheus_does_and_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/time_text.h"
 #include "cli/rule_unit_private.h"
 #include "model/labels.h"
 #include "wire/number.h"
@@ -24,23 +25,11 @@ label_lists_compare(const struct label_list *a, const struct label_list *b)
 
 /* --- durations and numbers -------------------------------------------------------------------- */
 
-/* Weeks and years only where nothing else is left over. */
 void
 put_duration(struct buf *to, int64_t ms)
 {
-    static const struct {
-        const char *name;
-        int64_t ms;
-        bool exactly;
-    } units[] = {{"y", 31536000000, true}, {"w", 604800000, true}, {"d", 86400000, false},
-                 {"h", 3600000, false},    {"m", 60000, false},    {"s", 1000, false},
-                 {"ms", 1, false}};
-    if (ms == 0) buf_put_text(to, "0s");
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (ms < units[i].ms || (units[i].exactly && ms % units[i].ms != 0)) continue;
-        buf_printf(to, "%lld%s", (long long)(ms / units[i].ms), units[i].name);
-        ms %= units[i].ms;
-    }
+    char text[TIME_TEXT_BYTES];
+    buf_put_text(to, time_print_duration(ms, text));
 }
 
 void

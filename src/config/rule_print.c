@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/ascii.h"
+#include "base/time_text.h"
 #include "config/text.h"
 
 /* Longer keys are marked as such: readers take only so much for a key without a mark. */
@@ -101,40 +102,12 @@ put_key(struct buf *to, const char *name, uint32_t indent)
 
 /* --- fields ----------------------------------------------------------------------------------- */
 
-/* As Prometheus writes it: years and weeks only where nothing is left of them, 90d and not 12w6d.
- */
-static void
-put_duration(struct buf *to, int64_t ms)
-{
-    static const struct {
-        const char *word;
-        int64_t ms;
-        bool is_exact;
-    } units[] = {
-        {"y", INT64_C(365) * 24 * 3600 * 1000, true},
-        {"w", INT64_C(7) * 24 * 3600 * 1000, true},
-        {"d", 24 * 3600 * 1000, false},
-        {"h", 3600 * 1000, false},
-        {"m", 60 * 1000, false},
-        {"s", 1000, false},
-        {"ms", 1, false},
-    };
-    if (ms == 0) buf_put_text(to, "0s");
-    for (unsigned i = 0; i < sizeof units / sizeof *units; i++) {
-        int64_t count = ms / units[i].ms;
-        if (count == 0 || (units[i].is_exact && ms % units[i].ms != 0)) continue;
-        buf_printf(to, "%lld%s", (long long)count, units[i].word);
-        ms -= count * units[i].ms;
-    }
-}
-
 static void
 put_duration_field(struct buf *to, const char *name, int64_t ms, uint32_t indent)
 {
+    char text[TIME_TEXT_BYTES];
     put_key(to, name, indent);
-    buf_put_u8(to, ' ');
-    put_duration(to, ms);
-    buf_put_u8(to, '\n');
+    buf_printf(to, " %s\n", time_print_duration(ms, text));
 }
 
 static void

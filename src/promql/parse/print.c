@@ -8,6 +8,7 @@
 
 #include "base/ascii.h"
 #include "base/quote.h"
+#include "base/time_text.h"
 #include "promql/parse/tree.h"
 #include "wire/number.h"
 
@@ -47,23 +48,11 @@ tree_print_number(double value, struct buf *to)
     }
 }
 
-/* 1h30m; weeks and days only where nothing else is left over, years likewise. */
 static void
 put_duration(struct buf *to, int64_t ms)
 {
-    static const struct {
-        const char *name;
-        int64_t ms;
-        bool exactly;
-    } units[] = {{"y", 31536000000, true}, {"w", 604800000, true}, {"d", 86400000, false},
-                 {"h", 3600000, false},    {"m", 60000, false},    {"s", 1000, false},
-                 {"ms", 1, false}};
-    if (ms == 0) buf_put_text(to, "0s");
-    for (unsigned i = 0; i < sizeof units / sizeof *units; i++) {
-        if (ms < units[i].ms || (units[i].exactly && ms % units[i].ms != 0)) continue;
-        buf_printf(to, "%lld%s", (long long)(ms / units[i].ms), units[i].name);
-        ms %= units[i].ms;
-    }
+    char text[TIME_TEXT_BYTES];
+    buf_put_text(to, time_print_duration(ms, text));
 }
 
 static void
