@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/log.h"
+#include "base/search.h"
 #include "config/rule_files.h"
 #include "config/rule_print.h"
 #include "rules/stored_file.h"
@@ -161,23 +162,17 @@ stored_rules_find(const struct stored_rules *s, struct bytes name)
     return NULL;
 }
 
-/* The first group that is not before these names; `name` NULL: before the first of the namespace.
- */
+static int
+compare_names(const struct kept_group *g, const char *namespace, const char *name)
+{
+    return stored_compare(bytes_of_text(g->namespace), bytes_of_text(g->name),
+                          bytes_of_text(namespace), bytes_of_text(name == NULL ? "" : name));
+}
+
 uint32_t
 kept_tenant_find(const struct kept_tenant *t, const char *namespace, const char *name)
 {
-    uint32_t low = 0, high = t->count;
-    struct bytes wanted = bytes_of_text(name == NULL ? "" : name);
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        const struct kept_group *g = t->groups[middle];
-        if (stored_compare(bytes_of_text(g->namespace), bytes_of_text(g->name),
-                           bytes_of_text(namespace), wanted) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return search_first(i, 0u, t->count, compare_names(t->groups[i], namespace, name) >= 0);
 }
 
 bool

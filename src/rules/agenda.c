@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "base/search.h"
 #include "rules/agenda_private.h"
 #include "rules/twins.h"
 #include "sys/env.h"
@@ -63,33 +64,25 @@ compare_keys(struct bytes tenant_a, const struct rule_group *a, struct bytes ten
 }
 
 static int
+compare_with_key(const struct agenda_entry *e, struct bytes tenant, const struct rule_group *text)
+{
+    return compare_keys(group_tenant(e->group), group_text(e->group), tenant, text);
+}
+
+static int
 compare_entries(const void *a, const void *b)
 {
     const struct agenda_entry *const *x = a, *const *y = b;
-    return compare_keys(group_tenant((*x)->group), group_text((*x)->group),
-                        group_tenant((*y)->group), group_text((*y)->group));
+    return compare_with_key(*x, group_tenant((*y)->group), group_text((*y)->group));
 }
 
-/* The place of the one with this key; of where it would be. */
-static bool
-find_entry(const struct agenda *a, struct bytes tenant, const struct rule_group *text,
-           uint32_t *ret)
+/* NULL: none that is listed has this key. */
+static struct agenda_entry *
+find_entry(const struct agenda *a, struct bytes tenant, const struct rule_group *text)
 {
-    uint32_t low = 0, high = a->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        struct group *g = a->items[middle]->group;
-        int order = compare_keys(group_tenant(g), group_text(g), tenant, text);
-        if (order == 0) {
-            *ret = middle;
-            return true;
-        }
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
+    uint32_t at = search_first(i, 0u, a->count, compare_with_key(a->items[i], tenant, text) >= 0);
+    bool found = at < a->count && compare_with_key(a->items[at], tenant, text) == 0;
+    return found ? a->items[at] : NULL;
 }
 
 enum err
@@ -169,10 +162,8 @@ plan_entry(struct agenda_change *c, struct planned *p, const struct agenda_group
            const struct group_defaults *defaults, struct why *why)
 {
     struct agenda *a = c->agenda;
-    uint32_t at;
-    if (find_entry(a, group->tenant, group->text, &at) &&
-        group_is(a->items[at]->group, group->tenant, group->text, defaults)) {
-        p->entry = a->items[at];
+    p->entry = find_entry(a, group->tenant, group->text);
+    if (p->entry != NULL && group_is(p->entry->group, group->tenant, group->text, defaults)) {
         return OK;
     }
     p->entry = entry_new(a);
@@ -306,9 +297,9 @@ unretire(struct agenda_entry ***link, const struct agenda_entry *e)
 static void
 inherit(struct agenda *a, struct agenda_entry ***retired, struct agenda_entry *e)
 {
-    uint32_t at;
-    bool is_retired = !find_entry(a, group_tenant(e->group), group_text(e->group), &at);
-    struct agenda_entry *old = is_retired ? unretire(retired, e) : a->items[at];
+    struct agenda_entry *old = find_entry(a, group_tenant(e->group), group_text(e->group));
+    bool is_retired = old == NULL;
+    if (is_retired) old = unretire(retired, e);
     if (old == NULL) return;
     old->stays = true;
     e->from = old->from == NULL ? old : old->from;

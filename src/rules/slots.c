@@ -2,6 +2,7 @@
 #include "rules/slots.h"
 
 #include "base/array.h"
+#include "base/search.h"
 
 void
 slots_init(struct slots *s, struct budget *budget)
@@ -19,15 +20,7 @@ slots_fini(struct slots *s)
 static uint32_t
 find(const struct slots *s, int64_t slot)
 {
-    uint32_t low = 0, high = s->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (s->runs[middle].last < slot)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return search_first(i, 0u, s->count, s->runs[i].last >= slot);
 }
 
 bool
