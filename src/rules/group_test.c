@@ -1,0 +1,104 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "rules/group_private.h"
+#include "sys/env.h"
+
+static struct rules_host host;
+static const struct group_defaults defaults = {60000, 1000};
+static struct rule one = {.kind = RULE_RECORDING, .name = "r", .expression = "1"};
+
+static struct group *
+group_of(const struct rule_group *text)
+{
+    struct group *group = NULL;
+    struct why why = {""};
+    host.env = env_real();
+    if (group_new(&host, bytes_of_text("t"), text, &defaults, &group, &why)) {
+        fail_msg("%s", why.text);
+    }
+    return group;
+}
+
+static void
+test_labels_of_a_rule_win_over_those_of_its_group(void **state)
+{
+    (void)state;
+    struct named_text own[] = {{"b", "rule"}}, of_group[] = {{"a", "group"}, {"b", "group"}};
+    struct rule rule = one;
+    rule.labels = (struct named_texts){own, 1};
+    struct group *g = group_of(&(struct rule_group){
+        .file = "f", .name = "g", .rules = &rule, .rule_count = 1, .labels = {of_group, 2}});
+    assert_int_equal(g->rules[0].label_count, 2);
+    assert_true(bytes_equal_text(g->rules[0].labels[0].value, "group"));
+    assert_true(bytes_equal_text(g->rules[0].labels[1].name, "b"));
+    assert_true(bytes_equal_text(g->rules[0].labels[1].value, "rule"));
+    group_free(g);
+}
+
+static void
+test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs(void **state)
+{
+    (void)state;
+    const struct rule_group text = {
+        .file = "f", .name = "g", .rules = &one, .rule_count = 1, .hash = 1};
+    struct rule_group others[3] = {text, text, text};
+    struct group_defaults interval = defaults, offset = defaults;
+    struct group *g = group_of(&text);
+    others[0].file = "other";
+    others[1].name = "other";
+    others[2].hash = 2;
+    interval.interval_ms++;
+    offset.query_offset_ms++;
+    assert_true(group_is(g, bytes_of_text("t"), &text, &defaults));
+    assert_false(group_is(g, bytes_of_text("u"), &text, &defaults));
+    for (unsigned i = 0; i < 3; i++) {
+        assert_false(group_is(g, bytes_of_text("t"), &others[i], &defaults));
+    }
+    assert_false(group_is(g, bytes_of_text("t"), &text, &interval));
+    assert_false(group_is(g, bytes_of_text("t"), &text, &offset));
+    group_free(g);
+}
+
+static void
+test_a_group_that_takes_over_counts_on(void **state)
+{
+    (void)state;
+    const struct rule_group text = {.file = "f", .name = "g", .rules = &one, .rule_count = 1};
+    struct group *from = group_of(&text), *g = group_of(&text);
+    struct group_facts facts;
+    from->facts.evaluated_at_ns = 1;
+    from->facts.evaluated_for_ns = 2;
+    from->facts.restored_for_ns = 3;
+    from->facts.evaluations = 4;
+    from->facts.failures = 5;
+    from->facts.iterations = 6;
+    from->facts.missed = 7;
+    assert_int_equal(group_take_over(g, from), OK);
+    group_free(from);
+    group_facts(g, &facts);
+    assert_string_equal(facts.file, "f");
+    assert_int_equal(facts.evaluated_at_ns, 1);
+    assert_int_equal(facts.evaluated_for_ns, 2);
+    assert_int_equal(facts.restored_for_ns, 3);
+    assert_int_equal(facts.evaluations, 4);
+    assert_int_equal(facts.failures, 5);
+    assert_int_equal(facts.iterations, 6);
+    assert_int_equal(facts.missed, 7);
+    group_free(g);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_labels_of_a_rule_win_over_those_of_its_group),
+        cmocka_unit_test(test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs),
+        cmocka_unit_test(test_a_group_that_takes_over_counts_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
