@@ -106,7 +106,7 @@ open_secret_file(const char *path, int *ret_fd, struct why *why)
 static enum err
 read_secret_file(const char *path, struct buf *to, struct why *why)
 {
-    int fd;
+    int fd = -1;
     enum err e = open_secret_file(path, &fd, why);
     if (e) return e;
     ssize_t got = 1;
