@@ -353,6 +353,30 @@ was_told_to_fire(struct rules_sim *s, const char *name)
     return fires;
 }
 
+static void
+test_an_alert_is_not_kept_firing_for_longer_by_a_server_that_restarts_often(void **state)
+{
+    (void)state;
+    static const char yaml[] = "groups: [{name: g, interval: 30s, rules: [{alert: Kept, "
+                               "expr: 'vector(time() % 86400) < 600', keep_firing_for: 3m}]}]";
+    static struct rules_sim s;
+    sim_init(&s, 1, yaml);
+    s.limits.catch_up_wait_ns = 60 * NS_PER_S;
+    sim_pass(&s, 590);
+    sim_crash(&s);
+    sim_pass(&s, 300); /* it would be over */
+    for (int i = 0; i < 6; i++) {
+        sim_start(&s, yaml);
+        sim_pass(&s, 80);
+        sim_crash(&s);
+    }
+    sim_start(&s, yaml);
+    const struct sim_told *last = &s.told[s.told_count - 1];
+    assert_true(last->ends_ns <= last->at_ns);
+    assert_in_range(last->ends_ns / NS_PER_S - SIM_BEGIN / 1000, 890, 1100);
+    sim_fini(&s);
+}
+
 static const char alert_of[] =
     "groups:\n"
     "- name: alerts\n"
@@ -494,6 +518,8 @@ main(void)
         cmocka_unit_test_teardown(
             test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
             tell_seed),
+        cmocka_unit_test(
+            test_an_alert_is_not_kept_firing_for_longer_by_a_server_that_restarts_often),
         cmocka_unit_test(
             test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now),
         cmocka_unit_test(

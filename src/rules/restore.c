@@ -44,6 +44,7 @@ struct witness {
     int64_t pending_ms; /* when it was last pending */
     int64_t over_ms;    /* when it was over, after that; INT64_MIN: it is not known to be */
     int64_t gap_ms;     /* when it was last active before an outage; INT64_MIN: there was none */
+    int64_t unfound_ns; /* at no evaluation from here on the expression found it; 0: not known */
     bool restored;
 };
 
@@ -402,6 +403,12 @@ next_wanted(const struct restoring *r, int64_t below_ms)
     return newest;
 }
 
+static bool
+may_be_kept(const struct restoring *r, const struct witness *w, int64_t last_ms)
+{
+    return w->firing_ms == last_ms && fired_last(r, w);
+}
+
 /* Goes back until all are found that were firing last at `last_ms` and had not been found then. */
 static enum err
 find_kept(struct restoring *r, int64_t last_ms)
@@ -414,12 +421,17 @@ find_kept(struct restoring *r, int64_t last_ms)
     for (int64_t k = 1; e == OK && k <= steps && k <= STEPS_BACK_MAX; k++) {
         bool any = false;
         for (uint32_t i = 0; i < r->count && !any; i++) {
-            any = r->items[i].firing_ms == last_ms && fired_last(r, &r->items[i]);
+            any = may_be_kept(r, &r->items[i], last_ms);
         }
         if (!any) return OK;
         int64_t ms = schedule_time_ns(schedule, slot - k) / NS_PER_MS;
         e = evaluate_at(r, ms - r->past->group->query_offset_ms,
                         schedule_time_ns(schedule, slot - k + 1));
+    }
+    if (steps > STEPS_BACK_MAX) steps = STEPS_BACK_MAX;
+    for (uint32_t i = 0; e == OK && i < r->count; i++) {
+        struct witness *w = &r->items[i];
+        if (may_be_kept(r, w, last_ms)) w->unfound_ns = schedule_time_ns(schedule, slot - steps);
     }
     return e;
 }
@@ -462,7 +474,8 @@ is_ours(const struct restoring *r, const struct witness *w)
 
 /* An alert that fired, and for which the expression says nothing any more: it was kept firing for
  * long, or what it was about has been deleted. It goes on, without its value, until the next
- * evaluation decides, or is told to be over. */
+ * evaluation decides, or is told to be over. How long it was kept counts, lest it be kept for ever
+ * by a server that restarts often; not where it may have waited for its input instead. */
 static enum err
 restore_unfound(struct restoring *r, const struct witness *w)
 {
@@ -472,6 +485,7 @@ restore_unfound(struct restoring *r, const struct witness *w)
     enum err e = work.error ? no_memory(r) : find_alert_of(&work, w->labels, &found);
     if (e == OK) {
         struct alert state = state_of(r, w);
+        if (w->gap_ms == INT64_MIN) state.keep_firing_since_ns = w->unfound_ns;
         lock_take(&r->past->group->lock);
         e = alerts_restore(&r->rule->alerts, &state, &found);
         lock_drop(&r->past->group->lock);
