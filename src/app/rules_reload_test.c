@@ -346,6 +346,7 @@ test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale(void **state
     assert_int_equal(stale, 1);
     count_samples(&s, "two", &stale);
     assert_int_equal(stale, 0);
+    assert_int_equal(s.rejected, 0); /* as markers at the time of a sample are */
     sim_fini(&s);
 }
 
@@ -478,6 +479,40 @@ test_alerts_await_their_input_when_the_clock_was_set_forward(void **state)
 }
 
 /* Its input does not come, and nothing waits for that: no alert was active before the gap. */
+static void
+test_alerts_do_not_await_their_input_when_an_evaluation_was_late(void **state)
+{
+    (void)state;
+    for (int late = 0; late <= 2; late++) {
+        static struct rules_sim s;
+        sim_init(&s, 1, GROUP("g", FIRES));
+        sim_pass(&s, 300);
+        struct agenda_job job = begin_evaluation(&s);
+        end_evaluation(&s, &job);
+        sim_env_advance_ns(s.m.sim, (late + 1) * 30 * NS_PER_S);
+        job = begin_evaluation(&s);
+        assert_int_equal(job.down_ns != 0, late == 2);
+        end_evaluation(&s, &job);
+        sim_fini(&s);
+    }
+}
+
+/* Of the times of before some are not its own. */
+static void
+test_a_group_of_another_interval_is_made_up_at_all_of_its_times(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_pass(&s, 600);
+    sim_start(&s, "groups:\n- {name: g, interval: 45s, rules: [" ALWAYS "]}\n");
+    sim_pass(&s, 900);
+    assert_in_range(agenda_made_up(s.agenda), 15, 17); /* in 900 s, but for each second of 300 */
+    sim_fini(&s);
+}
+
 static void
 test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found(void **state)
 {
@@ -740,9 +775,11 @@ put_labels(struct buf *to, const char *prefix, unsigned count)
 static void
 put_wide_rules(struct buf *to, const char *x, const char *y)
 {
+    char name[32]; /* of one that is evaluated at the same times */
+    name_of_same_time(name, sizeof name);
     const struct {
         const char *group, *last, *expression;
-    } wide[] = {{"a", x, "load > 30"}, {"b", y, "load < 70"}};
+    } wide[] = {{"a", x, "load > 30"}, {name, y, "load < 70"}};
     buf_put_text(to, "groups:\n");
     for (size_t i = 0; i < 2; i++) {
         buf_printf(to, "- name: %s\n  interval: 30s\n  labels: {", wide[i].group);
@@ -826,6 +863,8 @@ main(void)
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
         cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
+        cmocka_unit_test(test_alerts_do_not_await_their_input_when_an_evaluation_was_late),
+        cmocka_unit_test(test_a_group_of_another_interval_is_made_up_at_all_of_its_times),
         cmocka_unit_test(
             test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),

@@ -406,6 +406,79 @@ test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart(vo
     sim_fini(&s);
 }
 
+/* How long after a restart an alert fires that was pending for so long. */
+static int64_t
+fires_after_restart_s(const char *for_text, int64_t up_s)
+{
+    static struct rules_sim s;
+    char text[256];
+    int64_t waited_s = 0;
+    snprintf(
+        text, sizeof text,
+        "groups:\n- {name: g, interval: 30s, rules: [{alert: Waits, expr: \"load{n='1'} > -1\","
+        " for: %s}]}\n",
+        for_text);
+    sim_init(&s, 1, text);
+    sim_pass(&s, up_s);
+    assert_false(was_told_to_fire(&s, "Waits"));
+    sim_crash(&s);
+    sim_start(&s, text);
+    while (!was_told_to_fire(&s, "Waits")) {
+        sim_pass(&s, 10);
+        waited_s += 10;
+        assert_true(waited_s < 7200);
+    }
+    sim_fini(&s);
+    return waited_s;
+}
+
+static void
+test_what_was_pending_waits_for_the_rest_of_its_time_or_for_the_grace_period(void **state)
+{
+    (void)state;
+    assert_in_range(fires_after_restart_s("3m", 100), 80, 180);
+    assert_in_range(fires_after_restart_s("30m", 300), 1500, 1600);
+    assert_in_range(fires_after_restart_s("15m", 780), 600, 680);
+}
+
+/* Whether after a restart it is told to be over an alert that fired and was over for so long, and
+ * pending then, perhaps. */
+static bool
+is_over_told_again(int64_t over_s, bool is_pending)
+{
+    static struct rules_sim s;
+    char there[256], gone[256];
+    bool is_told = false;
+    snprintf(there, sizeof there, alert_of, -1);
+    snprintf(gone, sizeof gone, alert_of, 1000);
+    sim_init(&s, 1, there);
+    sim_pass(&s, 600);
+    sim_load(&s, gone);
+    sim_pass(&s, 180); /* which it is kept firing */
+    if (is_pending) sim_load(&s, there);
+    sim_pass(&s, 45);
+    if (is_pending) sim_load(&s, gone);
+    sim_pass(&s, over_s - 45);
+    assert_true(was_told_to_fire(&s, "Waits"));
+    sim_crash(&s);
+    sim_start(&s, gone);
+    sim_pass(&s, 60);
+    for (uint32_t i = 0; i < s.told_count; i++) {
+        is_told |= s.told[i].ends_ns <= s.told[i].at_ns;
+    }
+    sim_fini(&s);
+    return is_told;
+}
+
+static void
+test_what_was_over_is_told_for_15_minutes_after_a_restart_unless_it_was_pending_again(void **state)
+{
+    (void)state;
+    assert_true(is_over_told_again(600, false));
+    assert_false(is_over_told_again(1200, false));
+    assert_false(is_over_told_again(600, true));
+}
+
 static int64_t recorded_ns; /* the latest evaluation whose results are stored */
 
 static void
@@ -520,6 +593,10 @@ main(void)
             tell_seed),
         cmocka_unit_test(
             test_an_alert_is_not_kept_firing_for_longer_by_a_server_that_restarts_often),
+        cmocka_unit_test(
+            test_what_was_pending_waits_for_the_rest_of_its_time_or_for_the_grace_period),
+        cmocka_unit_test(
+            test_what_was_over_is_told_for_15_minutes_after_a_restart_unless_it_was_pending_again),
         cmocka_unit_test(
             test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now),
         cmocka_unit_test(

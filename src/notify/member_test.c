@@ -262,6 +262,32 @@ test_many_invalid_alerts_cost_few_requests_each(void **state)
 }
 
 static void
+refuse_one(const char *name)
+{
+    put(name, 1);
+    now_ns = member_due_ns(member) > now_ns ? member_due_ns(member) : now_ns;
+    (void)take();
+    (void)member_settle(member, MEMBER_REFUSED, 0, now_ns);
+}
+
+static void
+test_a_member_that_takes_an_alert_is_asked_at_once_again_when_it_refuses_others(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i <= MEMBER_REFUSED_AT_ONCE; i++) {
+        refuse_one("bad");
+    }
+    put("good", 1);
+    expect_pause(MEMBER_REFUSED_PAUSE_MS);
+    now_ns = member_due_ns(member);
+    (void)take();
+    (void)member_settle(member, MEMBER_TOLD, 0, now_ns);
+    refuse_one("bad");
+    put("good", 2);
+    expect_pause(0);
+}
+
+static void
 test_a_refusal_of_one_alert_is_news(void **state)
 {
     (void)state;
@@ -294,6 +320,18 @@ test_what_was_not_sent_waits_without_being_counted(void **state)
     member_unsend(member);
     assert_int_equal(member->queue.waiting.count, 1);
     assert_int_equal(member->errors, 0);
+}
+
+static void
+test_what_was_not_sent_counts_for_the_capacity_of_the_queue(void **state)
+{
+    (void)state;
+    put_many(0, 10);
+    (void)take();
+    put_many(10, 10 + QUEUE_MAX);
+    member_unsend(member);
+    assert_int_equal(member->queue.waiting.count, QUEUE_MAX);
+    assert_int_equal(member->dropped, 10);
 }
 
 static void
@@ -348,8 +386,10 @@ main(void)
         TEST(test_one_invalid_alert_is_found_and_dropped_alone),
         TEST(test_many_invalid_alerts_cost_few_requests_each),
         TEST(test_a_refusal_of_one_alert_is_news),
+        TEST(test_a_member_that_takes_an_alert_is_asked_at_once_again_when_it_refuses_others),
         TEST(test_what_was_learnt_is_tried_at_once_and_only_once),
         TEST(test_what_was_not_sent_waits_without_being_counted),
+        TEST(test_what_was_not_sent_counts_for_the_capacity_of_the_queue),
         TEST(test_another_way_to_it_ends_its_pause),
         TEST(test_without_memory_alerts_are_dropped_or_wait),
     };

@@ -453,6 +453,39 @@ test_a_reload_that_changes_nothing_disturbs_no_request(void **state)
 }
 
 static void
+test_what_members_that_are_no_more_have_dropped_is_counted(void **state)
+{
+    (void)state;
+    rig.limits.queue_capacity = 1;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 0, 500);
+    for (int64_t i = 1; i <= 3; i++) {
+        rig_fire(&rig, i == 1 ? "X" : i == 2 ? "Y" : "Z", i);
+        rig_settle(&rig);
+    }
+    rig_begin_settings(&rig);
+    rig_start(&rig);
+    expect_metric(&rig, "firekeep_notifications_dropped_total 3\n");
+}
+
+static void
+test_two_equal_alertmanagers_are_told_both_after_a_reload(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093")->hash = 7;
+    rig_add(&rig, "a:9093")->hash = 7;
+    rig_start(&rig);
+    rig_begin_settings(&rig);
+    rig_add(&rig, "a:9093")->hash = 7;
+    rig_add(&rig, "a:9093")->hash = 7;
+    rig_start(&rig);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, A " Down:1\n" A " Down:1\n");
+}
+
+static void
 test_a_request_to_a_member_that_is_gone_is_given_up(void **state)
 {
     (void)state;
@@ -731,6 +764,8 @@ main(void)
         TEST(test_of_many_that_were_not_told_the_log_names_those_that_lost_most_first),
         TEST(test_a_reload_keeps_queues_of_members_that_stay),
         TEST(test_a_reload_that_changes_nothing_disturbs_no_request),
+        TEST(test_what_members_that_are_no_more_have_dropped_is_counted),
+        TEST(test_two_equal_alertmanagers_are_told_both_after_a_reload),
         TEST(test_a_request_to_a_member_that_is_gone_is_given_up),
         TEST(test_a_request_under_way_goes_on_when_its_alertmanager_is_configured_anew),
         TEST(test_settings_that_cannot_be_change_nothing),

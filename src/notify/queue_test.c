@@ -153,6 +153,18 @@ test_alerts_that_ended_long_ago_are_dropped(void **state)
 }
 
 static void
+test_what_was_under_way_while_others_were_looked_at_is_dropped_when_it_ended_long_ago(void **state)
+{
+    (void)state;
+    assert_int_equal(put("a", 1, 2000), OK);
+    assert_int_equal(queue_take(&queue, 1, SIZE_MAX, &body), OK);
+    assert_int_equal(put("b", 1, 1000), OK);
+    assert_int_equal(queue_expire(&queue, 1000 + QUEUE_KEPT_MS), 1);
+    queue_put_back(&queue);
+    assert_int_equal(queue_expire(&queue, 2000 + QUEUE_KEPT_MS), 1);
+}
+
+static void
 test_a_renewed_alert_is_kept_for_longer(void **state)
 {
     (void)state;
@@ -283,6 +295,7 @@ main(void)
         TEST(test_bytes_limit_what_is_taken_but_not_the_first),
         TEST(test_beyond_its_limit_the_oldest_are_dropped),
         TEST(test_alerts_that_ended_long_ago_are_dropped),
+        TEST(test_what_was_under_way_while_others_were_looked_at_is_dropped_when_it_ended_long_ago),
         TEST(test_a_renewed_alert_is_kept_for_longer),
         TEST(test_random_puts_takes_and_returns_are_as_those_of_a_list),
         TEST(test_each_allocation_may_fail),

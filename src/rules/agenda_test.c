@@ -27,6 +27,7 @@ struct agenda_test {
     struct agenda_group groups[GROUPS];
     int64_t now_ns, monotonic_ns;
     bool stores;
+    bool makes_up;
     uint32_t count[GROUPS]; /* of live evaluations, by group */
     int64_t last_ns[GROUPS];
 };
@@ -45,7 +46,8 @@ load(struct agenda_test *t, int64_t catch_up_ns)
 static void
 setup(struct agenda_test *t, int64_t catch_up_ns)
 {
-    *t = (struct agenda_test){.now_ns = START_NS, .monotonic_ns = NS_PER_S, .stores = true};
+    *t = (struct agenda_test){
+        .now_ns = START_NS, .monotonic_ns = NS_PER_S, .stores = true, .makes_up = true};
     t->host = (struct rules_host){.env = env_real()};
     for (uint32_t i = 0; i < GROUPS; i++) {
         snprintf(t->names[i], sizeof t->names[i], "%03u", i);
@@ -79,6 +81,7 @@ run_until(struct agenda_test *t, int64_t end_ns)
             if (job.work == AGENDA_LIVE) note_live(t, &job);
             made_up += job.work == AGENDA_MAKE_UP;
             job.outcome.stored = t->stores || job.work == AGENDA_MAKE_UP;
+            if (job.work == AGENDA_MAKE_UP && !t->makes_up) job.error = ERR_AGAIN;
             agenda_done(t->agenda, &job, t->monotonic_ns);
             continue;
         }
@@ -135,6 +138,24 @@ test_what_is_missing_is_found_when_a_reload_permits_to_make_it_up(void **state)
     agenda_free(t->agenda);
 }
 
+static void
+test_groups_record_on_after_five_minutes_in_which_nothing_could_be_made_up(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, CATCH_UP_NS);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    t->stores = t->makes_up = false;
+    run_until(t, START_NS + 3 * MINUTE_NS);
+    t->stores = true;
+    run_until(t, START_NS + 7 * MINUTE_NS);
+    check_counts(t, 3);
+    run_until(t, START_NS + 11 * MINUTE_NS);
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        assert_in_range(t->count[i], 3 + 3, 3 + 4);
+    }
+    agenda_free(t->agenda);
+}
+
 /* What comes after the next evaluation of some is no time that fits. */
 static void
 test_a_group_with_the_longest_interval_that_a_file_may_give_holds_up_no_others(void **state)
@@ -159,6 +180,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(test_each_group_is_evaluated_once_an_interval_at_its_time, state),
         cmocka_unit_test_prestate(test_a_clock_that_was_set_back_stops_no_group, state),
+        cmocka_unit_test_prestate(
+            test_groups_record_on_after_five_minutes_in_which_nothing_could_be_made_up, state),
         cmocka_unit_test_prestate(
             test_a_group_with_the_longest_interval_that_a_file_may_give_holds_up_no_others, state),
         cmocka_unit_test_prestate(test_what_is_missing_is_found_when_a_reload_permits_to_make_it_up,
