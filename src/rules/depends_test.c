@@ -59,6 +59,20 @@ test_rules_run_together_until_one_reads_or_writes_what_another_one_writes(void *
 }
 
 static void
+test_texts_of_alerts_that_ask_may_read_what_any_rule_writes(void **state)
+{
+    (void)state;
+    struct named_text asks = {"x", "{{ query \"up\" }}"}, says = {"x", "{{ $value }}"};
+    struct rule rules[] = {RECORD("a", "up"), ALERT("b", "up"), ALERT("c", "up")};
+    rules[1].annotations = (struct named_texts){&says, 1};
+    rules[2].annotations = (struct named_texts){&asks, 1};
+    struct group *g = group_of(rules, 3);
+    assert_int_equal(g->rules[1].batch, 0);
+    assert_int_equal(g->rules[2].batch, 1);
+    group_free(g);
+}
+
+static void
 test_rules_of_one_kind_with_one_name_are_known(void **state)
 {
     (void)state;
@@ -116,6 +130,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_run_together_until_one_reads_or_writes_what_another_one_writes),
+        cmocka_unit_test(test_texts_of_alerts_that_ask_may_read_what_any_rule_writes),
         cmocka_unit_test(test_rules_of_one_kind_with_one_name_are_known),
         cmocka_unit_test(
             test_selectors_are_taken_to_read_what_rules_record_when_there_is_too_much_to_compare),
