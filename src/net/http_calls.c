@@ -22,6 +22,7 @@
 
 #include <assert.h>
 #include <curl/curl.h>
+#include <gnutls/gnutls.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -496,6 +497,59 @@ give_back(struct http_calls *calls, struct transfer *t)
     calls->idle_count++;
 }
 
+/* What GnuTLS found, which libcurl keeps and does not say: whether a certificate is to be renewed,
+ * or a file to be corrected. */
+static void
+say_why_untrusted(struct transfer *t)
+{
+    static const struct {
+        unsigned bit;
+        const char *text;
+    } findings[] = {
+        {GNUTLS_CERT_REVOKED, "it, or one above it, was revoked"},
+        {GNUTLS_CERT_NOT_ACTIVATED, "it, or one above it, is not valid yet"},
+        {GNUTLS_CERT_EXPIRED, "it, or one above it, has expired"},
+        {GNUTLS_CERT_SIGNER_NOT_FOUND, "its issuer is not among the trusted authorities"},
+        {GNUTLS_CERT_INSECURE_ALGORITHM, "it, or one above it, has an insecure algorithm"},
+    };
+    const char *ca_file = t->call.target->ca_file;
+    long found = 0;
+    curl_easy_getinfo(t->curl, CURLINFO_SSL_VERIFYRESULT, &found);
+    for (size_t i = 0; i < sizeof findings / sizeof *findings; i++) {
+        if (((unsigned long)found & findings[i].bit) == 0) continue;
+        snprintf(t->error, sizeof t->error,
+                 "the server's certificate is not trusted: %s (ca_file %s)", findings[i].text,
+                 ca_file == NULL ? "not set" : ca_file);
+        return;
+    }
+}
+
+/* libcurl's sentences on certificates name no files. */
+static void
+say_what_is_wrong_with_tls(struct transfer *t)
+{
+    const struct http_calls_target *target = t->call.target;
+    if (t->code == CURLE_SSL_CACERT_BADFILE && target->ca_file != NULL) {
+        snprintf(t->error, sizeof t->error, "cannot read certificates from ca_file %s",
+                 target->ca_file);
+    } else if (strstr(t->error, "error reading X.509") != NULL && target->cert_file != NULL) {
+        snprintf(t->error, sizeof t->error,
+                 "cannot read cert_file %s and key_file %s, or they do not belong together",
+                 target->cert_file, target->key_file == NULL ? "(not set)" : target->key_file);
+    } else if (t->code == CURLE_PEER_FAILED_VERIFICATION &&
+               strstr(t->error, "certificate verification failed") != NULL) {
+        say_why_untrusted(t);
+    }
+}
+
+static bool
+is_connected(const struct transfer *t)
+{
+    long port = 0;
+    curl_easy_getinfo(t->curl, CURLINFO_PRIMARY_PORT, &port);
+    return port != 0;
+}
+
 bool
 http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
 {
@@ -506,6 +560,11 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     long status = 0;
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
     t->answer.failure = failure_of(t->code);
+    say_what_is_wrong_with_tls(t);
+    if (t->code == CURLE_UNSUPPORTED_PROTOCOL && is_connected(t)) {
+        t->answer.failure = HTTP_CALL_BROKEN; /* and not a URL that means nothing */
+        snprintf(t->error, sizeof t->error, "the response is not HTTP");
+    }
     /* libcurl takes an answer that ends among its headers for one without a body. */
     if (t->answer.failure == HTTP_CALL_ANSWERED && !t->headers_whole) {
         t->answer.failure = HTTP_CALL_BROKEN;

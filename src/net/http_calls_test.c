@@ -190,7 +190,7 @@ test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up(void
     let_names_be_answered();
 }
 
-/* In place of those of GnuTLS, which libcurl calls: what it trusts. */
+/* In place of those of GnuTLS, which libcurl calls: what it trusts. "/gone.pem" cannot be read. */
 static unsigned trusted_files, trusted_directories;
 
 int
@@ -199,7 +199,8 @@ gnutls_certificate_set_x509_trust_file(gnutls_certificate_credentials_t credenti
 {
     (void)credentials;
     (void)format;
-    trusted_files += strcmp(path, "/ours.pem") == 0;
+    if (strcmp(path, "/gone.pem") == 0) return GNUTLS_E_FILE_ERROR;
+    trusted_files++;
     return 1;
 }
 
@@ -239,21 +240,61 @@ test_with_a_file_of_authorities_those_of_the_system_are_not_trusted(void **state
 }
 
 static void
+test_files_of_certificates_that_cannot_be_read_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        struct http_calls_target target;
+        const char *error;
+    } cases[] = {
+        {{.ca_file = "/gone.pem"}, "cannot read certificates from ca_file /gone.pem"},
+        {{.ca_file = "/ours.pem", .cert_file = "/no.pem", .key_file = "/no.key"},
+         "cannot read cert_file /no.pem and key_file /no.key, or they do not belong together"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_calls_target target_ = cases[i].target;
+        const char *silence = "";
+        char url[64];
+        struct player p;
+        player_start(&p, 1, &silence);
+        snprintf(url, sizeof url, "https%s", p.url + strlen("http"));
+        target_.proxy_url = "";
+        target_.timeout_ms = 10000;
+        struct http_calls *calls = calls_new();
+        struct http_call call = post_to(url, calls);
+        call.target = &target_;
+        assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+        struct http_call_answer a = wait_for_one(calls);
+        assert_int_equal(a.failure, HTTP_CALL_TLS);
+        assert_string_equal(a.error, cases[i].error);
+        http_calls_free(calls);
+        player_stop(&p);
+    }
+}
+
+static void
 test_why_there_is_no_answer_is_told_apart(void **state)
 {
     (void)state;
     static const struct http_calls_target hasty = {
         .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 50};
-    const char *answers[] = {NULL, "HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf",
-                             "HTTP/1.1 200 Fine\r\nContent-", "HTTP/1.1 200 Fine\r\n", ""};
+    const char *answers[] = {NULL,
+                             "HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf",
+                             "HTTP/1.1 200 Fine\r\nContent-",
+                             "HTTP/1.1 200 Fine\r\n",
+                             "SSH-2.0-OpenSSH_9.2\r\n",
+                             "HTTP/1.1 000 None\r\n\r\n",
+                             ""};
     struct player p;
-    player_start(&p, 5, answers);
+    player_start(&p, 7, answers);
     struct http_calls *calls = calls_new();
     const struct {
         const char *url;
         const struct http_calls_target *target;
         enum http_call_failure failure;
     } cases[] = {
+        {p.url, &target, HTTP_CALL_BROKEN},
+        {p.url, &target, HTTP_CALL_BROKEN},
         {p.url, &target, HTTP_CALL_BROKEN},
         {p.url, &target, HTTP_CALL_BROKEN},
         {p.url, &target, HTTP_CALL_BROKEN},
@@ -620,6 +661,7 @@ main(void)
         cmocka_unit_test(
             test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up),
         cmocka_unit_test(test_with_a_file_of_authorities_those_of_the_system_are_not_trusted),
+        cmocka_unit_test(test_files_of_certificates_that_cannot_be_read_are_named),
         cmocka_unit_test(test_why_there_is_no_answer_is_told_apart),
         cmocka_unit_test(test_a_long_answer_is_cut),
         cmocka_unit_test(test_an_answer_without_an_end_is_none),

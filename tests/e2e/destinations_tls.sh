@@ -64,6 +64,7 @@ done
 for name in stranger other_name old; do
     claim "$name: TLS is what stands in the way" within 20 is_stopped_by_tls "$name"
 done
+claim "stranger: that its issuer is unknown is said" says stranger 'not trusted: its issuer is not among'
 # In TLS 1.3 a client is refused after its handshake is over: it may see no more than that nobody is there.
 is_stopped() { # DESTINATION
     [[ $(state_of "$1") =~ ^(blocked|retrying)$ ]]
