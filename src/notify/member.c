@@ -84,6 +84,8 @@ member_forget_failures(struct member *m)
 {
     pause_end(&m->pause);
     m->tried_again = false;
+    m->fails_anew = m->is_failing;
+    if (m->is_failing) m->gate = (struct log_gate){0};
 }
 
 /* --- out -------------------------------------------------------------------------------------- */
@@ -153,13 +155,14 @@ settle_refused(struct member *m, int64_t now_ns)
 static enum member_news
 settle_later(struct member *m, int64_t wait_ms, int64_t now_ns)
 {
-    bool begins = !m->is_failing;
+    bool is_news = !m->is_failing || m->fails_anew;
     m->errors += m->queue.taken.count;
     put_back(m);
     pause_begin(&m->pause, wait_ms, now_ns);
-    if (begins) m->failing_since_ns = now_ns;
+    if (!m->is_failing) m->failing_since_ns = now_ns;
     m->is_failing = true;
-    return begins ? MEMBER_FAILS : MEMBER_NO_NEWS;
+    m->fails_anew = false;
+    return is_news ? MEMBER_FAILS : MEMBER_NO_NEWS;
 }
 
 enum member_news

@@ -62,6 +62,7 @@ struct member {
     bool is_gone;             /* no longer a member: whoever ends its request frees it */
     bool is_failing;          /* nothing was told since a request failed */
     bool tried_again;         /* at once, since something was told */
+    bool fails_anew;          /* the next failure is news although it `is_failing` */
     uint32_t batch_max;       /* alerts of the next request; UINT32_MAX: as many as there may be */
     uint32_t refused;         /* requests in a row */
     struct pause pause;       /* after failures; and nothing is sent before its end */
@@ -87,7 +88,8 @@ void member_lose(struct member *member, enum member_loss loss, uint32_t count);
 /* What cannot be queued is dropped, and counted, as is what no longer fits. */
 void member_put(struct member *member, struct told *told);
 void member_set_queue_max(struct member *member, uint32_t queue_max);
-/* It is to be asked at once, whatever was before: it is reached in another way now. */
+/* It is to be asked at once, whatever was before: it is reached in another way now. If it fails
+ * nevertheless, that is news. */
 void member_forget_failures(struct member *member);
 
 /* When it is to be asked, on the monotonic clock; INT64_MAX: there is nothing to do. */

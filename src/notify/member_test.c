@@ -345,6 +345,24 @@ test_another_way_to_it_ends_its_pause(void **state)
 }
 
 static void
+test_that_another_way_to_it_fails_too_is_news(void **state)
+{
+    (void)state;
+    put("a", 1);
+    for (int i = 0; i < 2; i++) {
+        (void)take();
+        assert_int_equal(member_settle(member, MEMBER_LATER, 0, now_ns), MEMBER_FAILS);
+        now_ns = member_due_ns(member);
+        (void)take();
+        assert_int_equal(member_settle(member, MEMBER_LATER, 0, now_ns), MEMBER_NO_NEWS);
+        member_forget_failures(member);
+    }
+    (void)take();
+    assert_int_equal(member_settle(member, MEMBER_TOLD, 0, now_ns), MEMBER_IS_BACK);
+    assert_true(member->failing_since_ns == 5 * NS_PER_S); /* the first */
+}
+
+static void
 test_without_memory_alerts_are_dropped_or_wait(void **state)
 {
     (void)state;
@@ -391,6 +409,7 @@ main(void)
         TEST(test_what_was_not_sent_waits_without_being_counted),
         TEST(test_what_was_not_sent_counts_for_the_capacity_of_the_queue),
         TEST(test_another_way_to_it_ends_its_pause),
+        TEST(test_that_another_way_to_it_fails_too_is_news),
         TEST(test_without_memory_alerts_are_dropped_or_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
