@@ -150,6 +150,22 @@ test_a_directory_whose_name_is_no_number_of_a_part_is_left(void **state)
         assert_true(there(names[i]));
 }
 
+static void
+test_a_file_system_of_its_own_is_a_new_directory_and_one_of_others_is_not(void **state)
+{
+    (void)state;
+    machine_close(&m);
+    m.options.dir = "volume";
+    must(env_mkdir(m.env, "volume", NULL));
+    must(env_mkdir(m.env, "volume/somebodys", NULL));
+    assert_int_equal(machine_open(&m), ERR_INPUT);
+    must(env_rename(m.env, "volume/somebodys", "volume/lost+found", NULL));
+    machine_must_open(&m);
+    flush_one(1);
+    assert_true(there("volume/lost+found"));
+    machine_restart(&m);
+}
+
 int
 main(void)
 {
@@ -159,6 +175,7 @@ main(void)
         claim(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed),
         claim(test_a_part_that_was_just_removed_is_not_taken_for_somebodys),
         claim(test_a_directory_whose_name_is_no_number_of_a_part_is_left),
+        claim(test_a_file_system_of_its_own_is_a_new_directory_and_one_of_others_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,7 +64,7 @@ refuse_if_used(void *context, const char *name, bool is_dir)
 {
     static const char *const ours[] = {"LOCK", "FORMAT.tmp", "MANIFEST", "MANIFEST.tmp"};
     (void)context;
-    (void)is_dir;
+    if (is_dir && strcmp(name, "lost+found") == 0) return OK; /* a file system of its own */
     for (unsigned i = 0; i < sizeof ours / sizeof ours[0]; i++) {
         if (strcmp(name, ours[i]) == 0) return OK;
     }
