@@ -201,6 +201,29 @@ test_a_token_that_cannot_be_sent_is_none_and_another_one_is_fetched(void **state
 }
 
 static void
+test_who_gives_no_token_is_named_also_if_it_says_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        const char *body, *want;
+    } cases[] = {
+        {500, "", "token_url https://host/token: HTTP status 500"},
+        {404, "no such page", "token_url https://host/token: HTTP status 404: no such page"},
+        {200, "{}",
+         "token_url https://host/token: HTTP status 200: the response does not contain a valid "
+         "access_token"},
+    };
+    oauth2.token_url = "https://host/token?audience=here";
+    start();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        identity_step(identity, NULL, &step);
+        answer(cases[i].status, cases[i].body);
+        assert_string_equal(step.answer, cases[i].want);
+    }
+}
+
+static void
 test_a_token_that_is_over_when_it_comes_is_used_for_a_moment(void **state)
 {
     (void)state;
@@ -265,6 +288,7 @@ main(void)
         TEST(test_a_password_counts_before_a_token),
         TEST(test_a_refused_token_is_due_again_but_not_for_an_older_refusal),
         TEST(test_a_token_that_cannot_be_sent_is_none_and_another_one_is_fetched),
+        TEST(test_who_gives_no_token_is_named_also_if_it_says_nothing),
         TEST(test_a_token_that_is_over_when_it_comes_is_used_for_a_moment),
         TEST(test_a_signed_request_has_a_signature_of_its_service),
         TEST(test_each_allocation_may_fail),

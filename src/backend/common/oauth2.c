@@ -223,6 +223,21 @@ take_token(struct oauth2 *o, struct bytes body)
     return taken ? OK : ERR_INPUT;
 }
 
+/* Which of the servers did not give one, and how: what it said may be nothing, or hard to place. */
+static void
+say_who_failed(const struct oauth2 *o, const struct http_call_answer *answer,
+               struct writer_step *step)
+{
+    char said[sizeof step->answer], status[32] = "";
+    const char *url = o->settings->token_url;
+    memcpy(said, step->answer, sizeof said);
+    if (answer->failure == HTTP_CALL_ANSWERED) {
+        snprintf(status, sizeof status, "HTTP status %u", answer->status);
+    }
+    snprintf(step->answer, sizeof step->answer, "token_url %.*s: %s%s%s", (int)strcspn(url, "?"),
+             url, status, status[0] != '\0' && said[0] != '\0' ? ": " : "", said);
+}
+
 void
 oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writer_step *step)
 {
@@ -245,6 +260,7 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
     snprintf(step->reason, sizeof step->reason, "oauth2");
     if (step->verdict != VERDICT_DELIVERED) {
         o->tried_other = false;
+        say_who_failed(o, answer, step);
         return;
     }
     step->answer[0] = 0; /* it holds the token */
@@ -255,5 +271,6 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
     } else if (e) {
         step_done(step, VERDICT_BLOCKED, "oauth2",
                   "the response does not contain a valid access_token");
+        say_who_failed(o, answer, step);
     }
 }
