@@ -214,6 +214,11 @@ test_a_redirect_or_a_web_page_names_the_settings_of_alertmanagers(void **state)
         {200, NULL, "<html>",
          "reason=web_page error=\"got a web page instead of an API response: check scheme, "
          "path_prefix and targets\"\n"},
+        {400, NULL, "<html>The plain HTTP request was sent to HTTPS port",
+         "reason=web_page error=\"got a web page instead of an API response: check scheme, "
+         "path_prefix and targets\"\n"},
+        {400, NULL, "Client sent an HTTP request to an HTTPS server.\n",
+         "reason=scheme error=\"the server expects https, not http\"\n"},
         {404, NULL, "page not found", "reason=http_404 error=\"page not found\"\n"},
     };
     rig_watch_log(&rig);

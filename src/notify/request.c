@@ -126,6 +126,10 @@ name_settings(const struct http_call_answer *answer, struct writer_step *step)
 {
     static const char settings[] = "scheme, path_prefix and targets";
     if (answer->failure != HTTP_CALL_ANSWERED) return;
+    bool is_refused = step->verdict == VERDICT_SOME_DEAD || step->verdict == VERDICT_DEAD_CALL;
+    if (is_refused && http_is_page(answer->body)) { /* not by an Alertmanager */
+        step_done(step, VERDICT_BLOCKED, "web_page", "");
+    }
     if (strcmp(step->reason, "web_page") == 0) {
         snprintf(step->answer, sizeof step->answer,
                  "got a web page instead of an API response: check %s", settings);

@@ -315,9 +315,8 @@ verdict_of_status(unsigned status)
     return blocked || status < 400 ? VERDICT_BLOCKED : VERDICT_SOME_DEAD;
 }
 
-/* No service answers a write with a page for people: a portal does, or another URL's server. */
-static bool
-is_page(struct bytes body)
+bool
+http_is_page(struct bytes body)
 {
     /* not shown: looked for in answers */
     static const char *const begins[] = {"<!doctype html", "<html"};
@@ -333,6 +332,14 @@ is_page(struct bytes body)
     return false;
 }
 
+/* What servers in Go say to http where they expect https: nothing of the request was looked at. */
+static bool
+wants_tls(struct bytes body)
+{
+    static const char said[] = "Client sent an HTTP request to an HTTPS server";
+    return body.size >= sizeof said - 1 && memcmp(body.at, said, sizeof said - 1) == 0;
+}
+
 void
 http_judge(const struct http_call_answer *answer, struct writer_step *step)
 {
@@ -346,8 +353,10 @@ http_judge(const struct http_call_answer *answer, struct writer_step *step)
     snprintf(step->reason, sizeof step->reason, "http_%u", answer->status);
     step_answer(step, answer->body);
     bool redirects = answer->status >= 300 && answer->status < 400;
-    bool page = is_page(answer->body);
-    if (step->verdict == VERDICT_DELIVERED && page) {
+    bool page = http_is_page(answer->body);
+    if (answer->status == 400 && wants_tls(answer->body)) {
+        step_done(step, VERDICT_BLOCKED, "scheme", "the server expects https, not http");
+    } else if (step->verdict == VERDICT_DELIVERED && page) {
         step_done(step, VERDICT_BLOCKED, "web_page",
                   "got a web page instead of an API response: check url");
     } else if (redirects && (page || answer->body.size == 0)) {

@@ -85,6 +85,9 @@ void http_fallback_load(struct http_fallback *fallback, struct bytes saved);
 /* A request that could not be made: again later if there was no memory, else blocked. */
 void http_judge_unmade(enum err e, const struct why *why, struct writer_step *ret_step);
 
+/* Whether it is a page for people, with which no service answers a write: a portal does, or the
+ * server of another URL. */
+bool http_is_page(struct bytes body);
 /*
  * Judges by status: 2xx delivered; 429 throttled; 408, 425, 5xx and no answer at all: again later;
  * 413 too large; 401, 403, 404, 405, 407, 3xx, TLS and an invalid URL: blocked; other 4xx: some
