@@ -128,6 +128,14 @@ tell_rules_lack(struct server *s, const char *lack)
         log_warn("rules do not work as configured", KV("groups", count), KV("why", lack));
 }
 
+static void
+tell_unset_variable(const struct rule_settings *rules)
+{
+    if (rules->unset_variable == NULL) return;
+    log_warn("environment variable of global.external_labels is not set, or empty",
+             KV("name", rules->unset_variable));
+}
+
 /* All or nothing: what can fail comes first and changes nothing; the switch cannot fail. */
 static enum err
 reload(void *context, struct why *why)
@@ -169,6 +177,7 @@ reload(void *context, struct why *why)
         struct rule_settings rules = s->rules; /* those before are freed with the lists */
         s->rules = lists.rules;
         lists.rules = rules;
+        tell_unset_variable(&s->rules);
         atomic_store_explicit(&s->reloaded_ms, env_realtime_ms(s->env), memory_order_relaxed);
         readers_commit(reading);
         notifier_commit(telling);
@@ -803,6 +812,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
              KV("tenancy", settings->tenancy_enabled ? "on" : "off"),
              KV("destinations", destination_count), KV("sources", source_count));
     tell_rules_lack(s, settings_rules_lack(settings, destination_count, source_count));
+    tell_unset_variable(&s->rules);
     *ret_server = s;
     return OK;
 }

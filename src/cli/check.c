@@ -120,6 +120,16 @@ tell_tenants_alike(const struct settings *settings, const struct alerting *alert
                     "alert for Alertmanager\n");
 }
 
+static void
+tell_unset_variable(const struct rule_settings *rules)
+{
+    if (rules->unset_variable == NULL) return;
+    fflush(stdout);
+    fprintf(stderr,
+            "warning: global.external_labels: environment variable %s is not set, or empty\n",
+            rules->unset_variable);
+}
+
 static const struct flag flags[] = {
     {"against", 0, FLAG_TEXT, 0, "DIR|URL",
      "storage directory or URL of a server, to compare the file with what it has"},
@@ -197,6 +207,7 @@ run_check(int argc, char **argv)
     print_ok(argv[1], &lists, file_count, rule_count);
     tell_rules_lack(&settings, &lists, rule_count);
     tell_tenants_alike(&settings, &lists.alerting);
+    tell_unset_variable(&lists.rules);
     if (against != NULL) {
         e = check_against(&settings, &lists, against, &backlog, &why);
     }

@@ -145,7 +145,7 @@ check_rules_against(const struct config_lists *file, const struct rule_settings 
 {
     tell_patterns(rules, &file->rules, "not in the file: its rules are no longer evaluated");
     tell_patterns(&file->rules, rules, "new");
-    if (!same_labels(&file->rules.external_labels, &rules->external_labels)) {
+    if (!same_labels(&file->rules.given_labels, &rules->given_labels)) {
         printf("external_labels: changes\n");
     }
     tell_alertmanagers(&file->alerting, alerting);

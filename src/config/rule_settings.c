@@ -4,8 +4,11 @@
  */
 #include "config/rule_settings.h"
 
+#include <ctype.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/utf8.h"
 #include "config/path_from.h"
 #include "config/root_keys.h"
 #include "config/rule_settings_keys.h"
@@ -82,6 +85,105 @@ const struct schema rules_root_schema = {root_keys, sizeof(struct rules_in_file)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+static bool
+is_special(char c)
+{
+    return c != '\0' && strchr("*#$@!?-0123456789", c) != NULL;
+}
+
+/*
+ * The $NAME or ${NAME} at the front, as Prometheus 3 finds it: what is no name after a brace is
+ * left out, and a dollar before anything else stands for itself. Returns its length; 0: it is none.
+ */
+static size_t
+variable_at(const char *text, struct bytes *ret_name)
+{
+    size_t size = 0;
+    *ret_name = (struct bytes){NULL, 0};
+    if (text[0] != '$') return 0;
+    if (text[1] == '{') {
+        const char *end = strchr(text, '}');
+        if (end == NULL) return 2;
+        *ret_name = bytes_of(text + 2, (size_t)(end - text) - 2);
+        return (size_t)(end - text) + 1;
+    }
+    if (is_special(text[1])) {
+        size = 1;
+    } else {
+        while (isalnum((unsigned char)text[1 + size]) || text[1 + size] == '_') {
+            size++;
+        }
+    }
+    *ret_name = bytes_of(text + 1, size);
+    return size == 0 ? 0 : size + 1;
+}
+
+static enum err
+put_variable(struct rule_settings *rules, struct bytes name, struct buf *to)
+{
+    if (name.size == 0) return OK;
+    if (bytes_equal_text(name, "$")) {
+        buf_put_u8(to, '$');
+        return OK;
+    }
+    char *word = arena_new(rules->arena, name.size + 1);
+    if (word == NULL) return ERR_NOMEM;
+    memcpy(word, name.at, name.size);
+    const char *value = getenv(word);
+    if (value != NULL) buf_put_text(to, value);
+    bool is_set = value != NULL && *value != '\0';
+    if (!is_set && rules->unset_variable == NULL) rules->unset_variable = word;
+    return OK;
+}
+
+/* ERR_INPUT: what a variable holds can be no label. */
+static enum err
+expand(struct rule_settings *rules, const char *text, struct buf *to)
+{
+    enum err e = OK;
+    while (e == OK && *text != '\0') {
+        struct bytes name;
+        size_t size = variable_at(text, &name);
+        if (size == 0) buf_put_u8(to, (uint8_t)*text);
+        if (size > 0) e = put_variable(rules, name, to);
+        text += size == 0 ? 1 : size;
+    }
+    if (e == OK) e = buf_error(to) == ERR_LIMIT ? ERR_INPUT : buf_error(to);
+    bool is_label = to->size <= SCHEMA_TEXT_BYTES_MAX && utf8_valid(buf_bytes(to));
+    return e == OK && !is_label ? ERR_INPUT : e;
+}
+
+static enum err
+expand_labels(struct rule_settings *rules, const char *file_name, struct why *why)
+{
+    struct named_texts *to = &rules->external_labels;
+    const struct named_texts *given = &rules->given_labels;
+    struct buf value;
+    enum err e = OK;
+    if (given->count == 0) return OK;
+    to->items = arena_alloc(rules->arena, given->count * sizeof *to->items);
+    if (to->items == NULL) return ERR_NOMEM;
+    buf_init(&value, NULL, SCHEMA_TEXT_BYTES_MAX + 1); /* with the end of a text */
+    for (uint32_t i = 0; e == OK && i < given->count; i++) {
+        const struct named_text *label = &given->items[i];
+        buf_clear(&value);
+        e = expand(rules, label->value, &value);
+        if (e == ERR_INPUT) {
+            why_set(why, e,
+                    "%s: global.external_labels: %s is not UTF-8 or longer than %d bytes with the "
+                    "environment variables of its value",
+                    file_name, label->name, SCHEMA_TEXT_BYTES_MAX);
+        }
+        if (e || value.size == 0) continue;
+        buf_put_u8(&value, '\0');
+        struct bytes kept = arena_copy(rules->arena, buf_bytes(&value));
+        if (kept.at == NULL) e = ERR_NOMEM;
+        to->items[to->count++] = (struct named_text){label->name, (const char *)kept.at};
+    }
+    buf_fini(&value);
+    return e;
+}
+
 static int
 compare_names(const void *a, const void *b)
 {
@@ -105,13 +207,16 @@ resolve(struct arena *arena, const char *file_name, struct tenant_rules *t)
 
 /* What was read, in the form that others know. */
 static enum err
-settle(const struct rules_in_file *read, const char *file_name, struct rule_settings *rules)
+settle(const struct rules_in_file *read, const char *file_name, struct rule_settings *rules,
+       struct why *why)
 {
-    rules->external_labels = read->global.external_labels;
-    if (rules->external_labels.count > 0) {
-        qsort(rules->external_labels.items, rules->external_labels.count,
-              sizeof *rules->external_labels.items, compare_names);
+    rules->given_labels = read->global.external_labels;
+    if (rules->given_labels.count > 0) {
+        qsort(rules->given_labels.items, rules->given_labels.count,
+              sizeof *rules->given_labels.items, compare_names);
     }
+    enum err e = expand_labels(rules, file_name, why);
+    if (e) return e;
     rules->tenants = read->tenants;
     rules->tenant_count = read->tenant_count;
     if (read->files.count > 0) {
@@ -122,7 +227,7 @@ settle(const struct rules_in_file *read, const char *file_name, struct rule_sett
         rules->tenant_count = 1;
     }
     for (uint32_t i = 0; i < rules->tenant_count; i++) {
-        enum err e = resolve(rules->arena, file_name, &rules->tenants[i]);
+        e = resolve(rules->arena, file_name, &rules->tenants[i]);
         if (e) return e;
     }
     return OK;
@@ -137,9 +242,10 @@ rule_settings_yaml(const char *file_name, struct bytes text, const struct settin
     enum err e =
         root_keys_yaml(&rules_root_schema, file_name, text, settings, &read, &rules.arena, why);
     if (e) return e;
-    if (settle(&read, file_name, &rules) != OK) {
+    e = settle(&read, file_name, &rules, why);
+    if (e) {
         rule_settings_free(&rules);
-        return why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
+        return e == ERR_NOMEM ? why_set(why, e, "%s: not enough memory", file_name) : e;
     }
     *ret_rules = rules;
     return OK;
@@ -150,7 +256,7 @@ rule_settings_yaml(const char *file_name, struct bytes text, const struct settin
 static struct rules_in_file
 in_file(const struct rule_settings *rules)
 {
-    struct rules_in_file file = {.global = {rules->external_labels}};
+    struct rules_in_file file = {.global = {rules->given_labels}};
     if (rules->tenant_count == 1 && rules->tenants[0].tenant[0] == '\0') {
         file.files = rules->tenants[0].given;
     } else {

@@ -69,6 +69,7 @@ static void
 test_every_key_is_read(void **state)
 {
     (void)state;
+    unsetenv("CLUSTER");
     struct rule_settings rules = read_rules_of("/etc/firekeep/firekeep.yml", whole, false);
     assert_int_equal(rules.tenant_count, 1);
     assert_string_equal(rules.tenants[0].tenant, "");
@@ -77,13 +78,71 @@ test_every_key_is_read(void **state)
     assert_int_equal(rules.tenants[0].files.count, 2);
     assert_string_equal(rules.tenants[0].files.items[0], "/etc/firekeep/rules/*.yml");
     assert_string_equal(rules.tenants[0].files.items[1], "/etc/more.yml");
-    assert_int_equal(rules.external_labels.count, 3);
-    assert_string_equal(rules.external_labels.items[0].name, "cluster");
-    assert_string_equal(rules.external_labels.items[0].value, "${CLUSTER}");
-    assert_string_equal(rules.external_labels.items[1].name, "site");
-    assert_string_equal(rules.external_labels.items[1].value, "one");
-    assert_string_equal(rules.external_labels.items[2].name, "über");
-    assert_string_equal(rules.external_labels.items[2].value, "a\tb");
+    assert_int_equal(rules.given_labels.count, 3);
+    assert_string_equal(rules.given_labels.items[0].name, "cluster");
+    assert_string_equal(rules.given_labels.items[0].value, "${CLUSTER}");
+    assert_int_equal(rules.external_labels.count, 2); /* the other one is empty */
+    assert_string_equal(rules.external_labels.items[0].name, "site");
+    assert_string_equal(rules.external_labels.items[0].value, "one");
+    assert_string_equal(rules.external_labels.items[1].name, "über");
+    assert_string_equal(rules.external_labels.items[1].value, "a\tb");
+    rule_settings_free(&rules);
+}
+
+static void
+check_label(const char *given, const char *expected, const char *unset)
+{
+    char text[256];
+    snprintf(text, sizeof text, "global:\n  external_labels: {l: '%s'}\n", given);
+    struct rule_settings rules = read_rules(text, false);
+    assert_int_equal(rules.external_labels.count, expected == NULL ? 0 : 1);
+    if (expected != NULL) assert_string_equal(rules.external_labels.items[0].value, expected);
+    assert_string_equal(rules.unset_variable == NULL ? "" : rules.unset_variable, unset);
+    rule_settings_free(&rules);
+}
+
+static void
+test_environment_variables_of_external_labels_are_expanded_as_by_prometheus(void **state)
+{
+    (void)state;
+    setenv("ONE", "1 $TWO", true);
+    setenv("TWO_b", "two", true);
+    setenv("EMPTY", "", true);
+    setenv("é", "accent", true);
+    unsetenv("NONE");
+    check_label("a${ONE}b", "a1 $TWOb", ""); /* once */
+    check_label("$TWO_b-x", "two-x", "");
+    check_label("$TWO_b$ONE", "two1 $TWO", "");
+    check_label("${é}", "accent", "");
+    check_label("a $$ONE $${ONE}", "a $ONE ${ONE}", "");
+    check_label("$", "$", "");
+    check_label("$.a$ b$", "$.a$ b$", "");
+    check_label("a${}b", "ab", "");
+    check_label("a${ONE", "aONE", "");
+    check_label("a$1ONE", "aONE", "1");
+    check_label("a${NONE}${NO}", "a", "NONE");
+    check_label("$EMPTY", NULL, "EMPTY");
+}
+
+static void
+test_what_a_variable_holds_has_to_be_a_label(void **state)
+{
+    (void)state;
+    static char value[16384];
+    memset(value, 'a', sizeof value - 1);
+    setenv("LONG", value, true);
+    check_error("global: {external_labels: {l: 'bb$LONG'}}\n",
+                "f.yml: global.external_labels: l is not UTF-8 or longer than 16384 bytes with the "
+                "environment variables of its value");
+    setenv("LONG", "\xff", true);
+    check_error("global: {external_labels: {l: $LONG}}\n",
+                "f.yml: global.external_labels: l is not UTF-8 or longer than 16384 bytes with the "
+                "environment variables of its value");
+    struct rule_settings rules;
+    value[sizeof value - 1] = '\0';
+    setenv("LONG", value, true);
+    rules = read_rules("global: {external_labels: {l: 'b$LONG'}}\n", false);
+    assert_int_equal(strlen(rules.external_labels.items[0].value), 16384);
     rule_settings_free(&rules);
 }
 
@@ -325,6 +384,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_key_is_read),
+        cmocka_unit_test(
+            test_environment_variables_of_external_labels_are_expanded_as_by_prometheus),
+        cmocka_unit_test(test_what_a_variable_holds_has_to_be_a_label),
         cmocka_unit_test(test_each_tenant_has_its_own_files),
         cmocka_unit_test(test_a_text_without_rules_has_none),
         cmocka_unit_test(test_tenancy_decides_where_rule_files_stand),
