@@ -184,6 +184,20 @@ test_yaml_without_settings_changes_nothing(void **state)
     assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(NULL, 0), NULL), OK);
 }
 
+/* As editors of Windows write them. */
+static void
+test_yaml_with_a_byte_order_mark_and_crlf_is_read_like_any_other(void **state)
+{
+    (void)state;
+    check_yaml_ok("\xef\xbb\xbflog:\n  level: warn\nweb:\n  enable_admin_api: true\n");
+    check_yaml_ok("\xef\xbb\xbflog:\r\n  level: warn\r\nweb: {}\r\n");
+    check_yaml_error("\xef\xbb\xbf"
+                     "colour: red\n",
+                     "f.yml:1:1: unknown key 'colour'");
+    check_yaml_error("\xef\xbb\xbf\xef\xbb\xbflog: {}\nweb: {}\n",
+                     "f.yml:2:1: did not find expected <document start>");
+}
+
 static void
 test_yaml_unknown_keys_are_placed_and_explained(void **state)
 {
@@ -484,6 +498,7 @@ main(void)
         cmocka_unit_test(test_names_of_replica_labels_are_a_list_or_a_text_with_commas),
         cmocka_unit_test(test_yaml_sets_what_it_names_and_nothing_else),
         cmocka_unit_test(test_yaml_without_settings_changes_nothing),
+        cmocka_unit_test(test_yaml_with_a_byte_order_mark_and_crlf_is_read_like_any_other),
         cmocka_unit_test(test_yaml_unknown_keys_are_placed_and_explained),
         cmocka_unit_test(test_yaml_dotted_names_are_refused_in_favour_of_nested_ones),
         cmocka_unit_test(test_yaml_duplicates_name_the_first_line),

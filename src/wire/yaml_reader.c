@@ -232,6 +232,11 @@ reader_init(struct config_reader *r, const char *file_name, struct bytes text, s
     if (text.size > bytes_max) {
         return why_set(why, ERR_LIMIT, "%s: must be at most %zu KiB", file_name, bytes_max / 1024);
     }
+    /* libyaml would count a byte order mark as a column, so that all other lines are indented
+     * less than the first one. */
+    if (text.size >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0) {
+        text = bytes_of(text.at + 3, text.size - 3);
+    }
     *r = (struct config_reader){.file_name = file_name, .text = text, .why = why};
     if (!yaml_parser_initialize(&r->parser)) {
         return why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
