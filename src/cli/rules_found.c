@@ -361,10 +361,14 @@ rules_find(struct rules_asking *a, struct target *target, struct found_rules *f,
     }
     if (e == OK && a->target.url == NULL) e = check_paths_in_directory(a, target, f, why);
     if (e == OK) e = rules_check_wanted(a, has_called, f, why);
-    if (e == OK && f->count == 0) {
-        e = why_set(why, ERR_INPUT, "there are no rules: expected rule files, or --config.file");
+    if (e || f->count > 0) return e;
+    if (a->config_file == NULL || a->file_count > 0) {
+        return why_set(why, ERR_INPUT, "there are no rules: expected rule files, or --config.file");
     }
-    return e;
+    struct bytes tenant = target_tenant(target);
+    return why_set(why, ERR_INPUT,
+                   "there are no rules: %s has none of tenant '%.*s', none are stored",
+                   a->config_file, (int)tenant.size, (const char *)tenant.at);
 }
 
 void
