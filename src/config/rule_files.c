@@ -181,6 +181,27 @@ read_texts(struct rule_file *f, const char *name, struct drafted_texts *ret)
 static enum err read_groups(struct rule_file *f);
 static enum err read_rules(struct rule_file *f, struct drafted_group *group);
 
+/* Keys of rule files of other programs: who brings one is told what to do with it. */
+static const struct {
+    const char *name, *sentence;
+} foreign[] = {
+    {"partial_response_strategy", "; it is a key of Thanos: remove it"},
+    {"evaluation_delay", "; use 'query_offset'"},
+    {"source_tenants", "; rules read the series of their own tenant only"},
+    {"align_evaluation_time_on_interval", "; it is a key of Mimir: remove it"},
+    {"namespace", "; it is a key of mimirtool: remove it, or load the file with mimirtool"},
+    {"apiVersion", "; a rule file is what a PrometheusRule has below 'spec'"},
+};
+
+static const char *
+foreign_hint(struct bytes word)
+{
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        if (bytes_equal_text(word, foreign[i].name)) return foreign[i].sentence;
+    }
+    return NULL;
+}
+
 static enum err
 unknown_field(struct drafting *d)
 {
@@ -196,9 +217,10 @@ unknown_field(struct drafting *d)
         suggest_try(&near, field->name);
     }
     struct hint hint = suggest_hint(&near, "");
+    const char *known = foreign_hint(word);
     return reader_complain(in, "unknown key %s%s%s%s%s", shown_of(word).text,
                            d->list == NULL ? "" : " in '", d->list == NULL ? "" : d->list,
-                           d->list == NULL ? "" : "'", hint.text);
+                           d->list == NULL ? "" : "'", known != NULL ? known : hint.text);
 }
 
 static enum err

@@ -330,6 +330,22 @@ test_an_error_of_the_form_ends_the_file(void **state)
 }
 
 static void
+test_keys_of_other_programs_come_with_what_to_do(void **state)
+{
+    (void)state;
+    check_errors("groups: [{name: a, partial_response_strategy: warn}]",
+                 "r.yml:1:20: unknown key 'partial_response_strategy' in 'groups'; it is a key of "
+                 "Thanos: remove it\n");
+    check_errors("groups: [{name: a, evaluation_delay: 1m}]",
+                 "r.yml:1:20: unknown key 'evaluation_delay' in 'groups'; use 'query_offset'\n");
+    check_errors("namespace: a\ngroups: []",
+                 "r.yml:1:1: unknown key 'namespace'; it is a key of mimirtool: remove it, or load "
+                 "the file with mimirtool\n");
+    check_errors("apiVersion: v1", "r.yml:1:1: unknown key 'apiVersion'; a rule file is what a "
+                                   "PrometheusRule has below 'spec'\n");
+}
+
+static void
 test_durations_are_those_of_prometheus(void **state)
 {
     (void)state;
@@ -549,7 +565,8 @@ test_what_is_no_lone_group_is_refused(void **state)
                "g:1:1: group 1: 'rules' must have at least one entry\n"},
         {"name: a\nrules: []", "g:1:1: group 'a': 'rules' must have at least one entry\n"},
         {"name: a\nrules: [~]", "g:1:1: group 'a': 'rules' must have at least one entry\n"},
-        {"name: a\nsource_tenants: [b]\n", "g:2:1: unknown key 'source_tenants'\n"},
+        {"name: a\nsource_tenants: [b]\n",
+         "g:2:1: unknown key 'source_tenants'; rules read the series of their own tenant only\n"},
         {"name: a\nrules:\n- {record: b}\n- {expr: c}\n",
          "g:3:3: group 'a', rule 1 'b': 'expr' is required\n"
          "g:4:3: group 'a', rule 2: 'record' or 'alert' is required\n"},
@@ -608,6 +625,7 @@ main(void)
         cmocka_unit_test(test_durations_are_those_of_prometheus),
         cmocka_unit_test(test_a_limit_is_a_whole_number),
         cmocka_unit_test(test_unknown_keys_can_be_ignored),
+        cmocka_unit_test(test_keys_of_other_programs_come_with_what_to_do),
         cmocka_unit_test(test_foreign_text_is_harmless_in_sentences),
         cmocka_unit_test(test_limits_are_met_one_beyond_them),
         cmocka_unit_test(test_a_file_one_byte_over_the_limit_is_refused),
