@@ -13,6 +13,8 @@ static const char rules[] =
     "  rules:\n"
     "  - {record: \"job:requests:rate2m\", expr: \"sum by (job) (rate(requests_total[2m]))\"}\n"
     "  - {record: \"load:high\", expr: \"load > 50\"}\n"
+    "  - {record: \"load:over\", expr: \"load > 30\", labels: {than: \"30\"}}\n"
+    "  - {record: \"load:over\", expr: \"load > 60\", labels: {than: \"60\"}}\n"
     "  - {record: \"job:requests:rate2m:max\", expr: \"max(job:requests:rate2m)\"}\n"
     "- name: second\n"
     "  interval: 1m\n"

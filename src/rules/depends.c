@@ -90,7 +90,7 @@ find_shared_names(struct group *g)
         rule->is_last_of_name = true;
         for (uint32_t at = TABLE_START, id; table_next(&names, hash, &at, &id);) {
             if (!write_the_same(rule, &g->rules[id])) continue;
-            rule->shares_name = true;
+            rule->same_before = &g->rules[id];
             g->rules[id].is_last_of_name = false;
             table_remove(&names, hash, id);
             break;

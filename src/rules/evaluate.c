@@ -87,11 +87,9 @@ put_sample(struct work *w, struct bytes labels, int64_t t_ms, const struct promq
 static bool
 is_written_before(const struct work *w, struct bytes labels)
 {
-    if (!w->rule->shares_name) return false;
-    for (const struct rule_at_work *r = w->of->g->rules; r < w->rule; r++) {
+    for (const struct rule_at_work *r = w->rule; (r = r->same_before) != NULL;) {
         const struct kept_series *written = w->of->how->is_past ? &r->past : &r->series;
-        bool same_name = strcmp(r->text->name, w->rule->text->name) == 0;
-        if (same_name && kept_series_has(written, labels)) return true;
+        if (kept_series_has(written, labels)) return true;
     }
     return false;
 }

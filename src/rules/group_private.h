@@ -17,11 +17,11 @@ struct rule_at_work {
     struct bytes line;    /* the expression as Prometheus prints it */
     struct label *labels; /* of the rule and of the group, by name */
     uint32_t label_count;
-    int64_t said_ns;           /* monotonic, when a failure was logged; the evaluating thread's */
-    uint32_t batch;            /* number of its batch; they rise */
-    bool shares_name;          /* a rule of its kind that stands before it has the same name */
-    bool is_last_of_name;      /* none that stands behind it has */
-    bool has_twin;             /* see twins.h; set before others see the group */
+    int64_t said_ns; /* monotonic, when a failure was logged; the evaluating thread's */
+    uint32_t batch;  /* number of its batch; they rise */
+    struct rule_at_work *same_before; /* the nearest of its kind and name; NULL: none */
+    bool is_last_of_name;             /* none of its kind and name stands behind it */
+    bool has_twin;                    /* see twins.h; set before others see the group */
     struct kept_series series; /* written at the last evaluation; guarded by group.lock where others
                                   than the evaluating thread look */
     struct kept_series past;   /* at the last one that was made up; the evaluating thread's */

@@ -227,6 +227,18 @@ recorded_by(const struct evaluating *ev, const struct rule_at_work *rule, int64_
     return e;
 }
 
+/* Of rules that record one name it is not known which wrote what: the last one has it. */
+static enum err
+recorded_as(const struct evaluating *ev, const struct rule_at_work *last, int64_t t_ms,
+            struct kept_series *to, struct why *why)
+{
+    enum err e = OK;
+    for (const struct rule_at_work *r = last; e == OK && r != NULL; r = r->same_before) {
+        e = recorded_by(ev, r, t_ms, to, why);
+    }
+    return e;
+}
+
 enum err
 past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struct why *why)
 {
@@ -240,8 +252,7 @@ past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struc
         struct kept_series found, before;
         if (rule->text->kind != RULE_RECORDING) continue;
         kept_series_init(&found, g->memory, g->seed);
-        /* Of rules that record one name it is not known which wrote what: the last one has it. */
-        if (rule->is_last_of_name) e = recorded_by(&ev, rule, t_ms, &found, why);
+        if (rule->is_last_of_name) e = recorded_as(&ev, rule, t_ms, &found, why);
         lock_take(&g->lock);
         before = *to;
         *to = found;
@@ -324,7 +335,7 @@ past_close(const struct rules_past *past, int64_t slot, struct why *why)
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         const struct rule_at_work *rule = &g->rules[i];
         if (rule->text->kind != RULE_RECORDING || !rule->is_last_of_name) continue;
-        e = recorded_by(&ev, rule, t_ms, &now, why);
+        e = recorded_as(&ev, rule, t_ms, &now, why);
     }
     if (e == OK) e = mark_missing(past, &now, t_ms, why);
     kept_series_fini(&now);

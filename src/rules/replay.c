@@ -134,11 +134,8 @@ static bool
 is_written_before(const struct part *t, struct bytes labels, uint32_t step)
 {
     const struct stretch *s = t->of;
-    const struct group *g = s->ev.g;
-    if (!t->rule->shares_name) return false;
-    for (const struct rule_at_work *r = g->rules; r < t->rule; r++) {
-        bool same_name = strcmp(r->text->name, t->rule->text->name) == 0;
-        if (same_name && is_present(s, &s->presences[r - g->rules], labels, step)) return true;
+    for (const struct rule_at_work *r = t->rule; (r = r->same_before) != NULL;) {
+        if (is_present(s, &s->presences[r - s->ev.g->rules], labels, step)) return true;
     }
     return false;
 }

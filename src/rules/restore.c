@@ -500,7 +500,8 @@ restore_rest(struct restoring *r)
 {
     enum err e = OK;
     const struct rule_at_work *rule = r->rule;
-    if (rule->shares_name || !rule->is_last_of_name || rule->has_twin) return OK; /* whose is it? */
+    bool is_only = rule->same_before == NULL && rule->is_last_of_name;
+    if (!is_only || rule->has_twin) return OK; /* whose is it? */
     for (uint32_t i = 0; e == OK && i < r->count; i++) {
         struct witness *w = &r->items[i];
         if (!fired_last(r, w) || !is_ours(r, w)) continue;
