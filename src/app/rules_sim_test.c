@@ -113,6 +113,35 @@ test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_d
     sim_fini(&broken);
 }
 
+/* Whatever waits for input does not write, and so does not meet the store that still refuses. */
+static void
+test_input_is_awaited_from_the_end_of_a_refusal_on_also_by_the_only_group(void **state)
+{
+    static struct rules_sim whole, broken;
+    static const char one[] = "groups:\n"
+                              "- name: one\n"
+                              "  interval: 30s\n"
+                              "  rules:\n"
+                              "  - {record: \"load:high\", expr: \"load > 50\"}\n";
+    (void)state;
+    for (int64_t refused_s = 1500; refused_s < 2160; refused_s += 60) {
+        sim_init(&whole, 5, one);
+        sim_init(&broken, 5, one);
+        sim_pass(&broken, 1200);
+        broken.mute = broken.write_fails = true;
+        sim_pass(&broken, refused_s);
+        broken.write_fails = false;
+        sim_pass(&broken, 90); /* the sender comes back later */
+        broken.mute = false;
+        broken.per_second = 20;
+        sim_pass(&broken, 1500);
+        sim_pass(&whole, 1200 + refused_s + 90 + 1500);
+        assert_same_recorded(&whole, &broken, 1200 + refused_s + 90 + 1400);
+        sim_fini(&whole);
+        sim_fini(&broken);
+    }
+}
+
 /* Nothing that is sent has these times: what is evaluated then would have found nothing. */
 static void
 test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded(void **state)
@@ -603,6 +632,7 @@ main(void)
             test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now),
         cmocka_unit_test(
             test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not),
+        cmocka_unit_test(test_input_is_awaited_from_the_end_of_a_refusal_on_also_by_the_only_group),
         cmocka_unit_test(
             test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded),
         cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,

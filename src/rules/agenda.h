@@ -81,6 +81,7 @@ struct agenda_job {
      * one was made, and whether its input is known to be there. */
     bool has_before, has_next, input_is_there;
     int64_t before_slot, last_slot;
+    bool is_refused;  /* the same: the store may still refuse results */
     bool others_wait; /* the same: input of other groups of the tenant is not there yet */
     /* Filled by agenda_run(). */
     struct group_outcome outcome;

@@ -65,6 +65,7 @@ struct agenda {
     int64_t seen_ns; /* Unix: the latest time asked about since the clock was set back */
     struct agenda_entry *retired; /* by tenant, file, name; of one key the newest first */
     bool making_up;
+    bool is_refused;     /* what was evaluated last could not be stored */
     uint32_t unbegun;    /* groups that did not begin yet */
     bool any_missing;    /* something may have to be made up */
     int64_t progress_ns; /* monotonic: when something was last made up, or could not yet be */

@@ -348,6 +348,7 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
     job->input_is_there = best->input_slot >= best_slot ||
                           monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
     job->others_wait = others_wait(a, best, now_ns);
+    job->is_refused = a->is_refused;
     job->now_ns = now_ns;
     a->making_up = true;
     return true;
@@ -480,6 +481,8 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
         if (job->is_current) job->input_slot = job->last_slot;
         if (e == OK && !there) e = look_at_input(past, job, gap_ns, job->how.at_ns, &there, why);
     }
+    /* How long input is waited for counts from the end of the refusal. */
+    if (e == OK && !there && job->is_refused) e = group_try_store(g, past->host, why);
     job->waits = e == OK && !there;
     if (e || job->waits) return e;
     if (g->past_slot != job->slot - 1 && job->has_before && job->before_slot == job->slot - 1) {
@@ -631,6 +634,7 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     int64_t took_ns = monotonic_ns - job->taken_ns;
     a->rest_until_ns = monotonic_ns + (took_ns < REST_NS_MAX ? took_ns : REST_NS_MAX);
     if (job->error == OK) a->progress_ns = monotonic_ns;
+    a->is_refused = job->error != OK;
     if (job->waits) {
         e->input = job->is_unknown ? INPUT_UNKNOWN : INPUT_LACKING;
         put_off(e, monotonic_ns + LOOK_AGAIN_NS);
@@ -670,7 +674,10 @@ agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     case AGENDA_LIVE:
         e->down_ns = job->down_ns;
         e->ended_ns = job->now_ns + (monotonic_ns - job->taken_ns);
-        if (!job->outcome.stored) a->gap_ended_ns = monotonic_ns;
+        if (!job->outcome.stored) {
+            a->gap_ended_ns = monotonic_ns;
+            a->is_refused = true;
+        }
         note_made(a, e, job);
         note_missing(a, e, job->how.at_ns, monotonic_ns);
         break;

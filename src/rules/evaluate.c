@@ -387,20 +387,38 @@ log_unmarked(const struct evaluating *ev, const char *text)
              KV("more_held_back", held_back));
 }
 
-/* That the evaluation was made. */
+/* That an evaluation was made. */
+static enum err
+write_marker(const struct group *g, const struct rules_host *host, int64_t t_ms,
+             struct rules_written *ret, struct why *why)
+{
+    struct rw_build *build = NULL;
+    enum err e = rw_build_new(RW_V1, host->memory, &build);
+    if (e == OK) {
+        rw_build_series(build, g->marker);
+        rw_build_float(build, t_ms, double_bits(1), 0);
+        e = write_built(host, g->tenant, build, ret, why);
+    }
+    rw_build_free(build);
+    return e;
+}
+
+enum err
+group_try_store(struct group *g, const struct rules_host *host, struct why *why)
+{
+    struct rules_written written = {.ticket = 0};
+    if (g->marked_ms == 0) return OK;
+    enum err e = write_marker(g, host, g->marked_ms, &written, why);
+    if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, why);
+    return e;
+}
+
 static void
 put_marker(struct evaluating *ev)
 {
     struct rules_written written = {.ticket = 0};
-    struct rw_build *build = NULL;
     struct why why;
-    enum err e = rw_build_new(RW_V1, ev->host->memory, &build);
-    if (e == OK) {
-        rw_build_series(build, ev->g->marker);
-        rw_build_float(build, ev->t_ms, double_bits(1), 0);
-        e = write_built(ev->host, ev->g->tenant, build, &written, &why);
-    }
-    rw_build_free(build);
+    enum err e = write_marker(ev->g, ev->host, ev->t_ms, &written, &why);
     if (e) ev->stored = false;
     if (e == OK && written.rejected > 0) log_unmarked(ev, written.text);
     if (written.ticket > ev->ticket) ev->ticket = written.ticket;
@@ -600,9 +618,8 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_la
         if (works[i].ticket > ev->ticket) ev->ticket = works[i].ticket;
         if (records && works[i].evaluated && !works[i].stored) ev->stored = false;
     }
-    if (e == OK && is_last && ev->stored && ev->g->records && ev->how->part != GROUP_ALERTING) {
-        put_marker(ev);
-    }
+    bool marks = is_last && ev->g->records && ev->how->part != GROUP_ALERTING;
+    if (e == OK && marks && ev->stored) put_marker(ev);
     if (e == OK && ev->ticket > 0) {
         e = host->settle(host->context, ev->ticket, &why);
         ev->ticket = 0;
@@ -611,6 +628,7 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_la
         fail_batch(works, count, e, &why);
         ev->stored = false;
     }
+    if (marks && ev->stored) ev->g->marked_ms = ev->t_ms;
     for (uint32_t i = 0; i < count; i++) {
         if (!works[i].skipped) adopt(ev, &works[i]);
         work_end(&works[i]);

@@ -48,6 +48,7 @@ struct group {
     struct rule_at_work *rules;
     _Atomic bool *recorded;         /* of each selector: rules record what it reads; relaxed */
     int64_t series_slot, past_slot; /* which evaluations these were; -1: none */
+    int64_t marked_ms;              /* of any evaluation that was stored; 0: none by this group */
     int64_t latest_ns;              /* of all live evaluations */
     struct kept_series orphans;     /* written by rules that are no more; the evaluating thread's */
 
@@ -90,6 +91,11 @@ MUST_CHECK enum err past_made(const struct rules_past *past, int64_t from_ns, in
 /* Marks stale at `slot`, which was evaluated, what was recorded at the one before, which was made
  * up, and not then. */
 MUST_CHECK enum err past_close(const struct rules_past *past, int64_t slot, struct why *why);
+
+/* Whether the store accepts samples: writes once more that an evaluation was made, which changes
+ * nothing. OK, too, if none was. */
+MUST_CHECK enum err group_try_store(struct group *group, const struct rules_host *host,
+                                    struct why *why);
 
 /* Marks stale at a time what `orphans` has and no rule wrote last; then there are none. On an error
  * they stay. */
