@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -92,6 +93,47 @@ test_a_group_that_takes_over_counts_on(void **state)
     group_free(g);
 }
 
+static void
+test_the_value_of_an_alert_has_an_exponent_and_the_fewest_digits_that_read_back_the_same(
+    void **state)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } pairs[] = {
+        {0, "0e+00"},
+        {-0.0, "-0e+00"},
+        {1000, "1e+03"},
+        {10.5, "1.05e+01"},
+        {0.00102, "1.02e-03"},
+        {-1e300, "-1e+300"},
+        {5e-324, "5e-324"},
+        {0.1 + 0.2, "3.0000000000000004e-01"},
+        {9007199254740993.0, "9.007199254740992e+15"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        struct rule rule = {.kind = RULE_ALERTING, .name = "a", .expression = "1"};
+        struct rule_group text = {.file = "f", .name = "g", .rules = &rule, .rule_count = 1};
+        struct group *g = group_of(&text);
+        struct alert firing = {.state = ALERT_FIRING};
+        struct alert_found found = {.value_bits = double_bits(pairs[i].value)};
+        char wanted[64];
+        struct buf to;
+        struct json json;
+        assert_int_equal(alerts_restore(&g->rules[0].alerts, &firing, &found), OK);
+        buf_init(&to, NULL, 1 << 16);
+        json_init(&json, &to);
+        group_print_alerts(g, &json);
+        buf_put_u8(&to, '\0');
+        snprintf(wanted, sizeof wanted, "\"value\":\"%s\"", pairs[i].text);
+        if (strstr((const char *)to.at, wanted) == NULL)
+            fail_msg("%s in %s", wanted, (char *)to.at);
+        buf_fini(&to);
+        group_free(g);
+    }
+}
+
 int
 main(void)
 {
@@ -99,6 +141,8 @@ main(void)
         cmocka_unit_test(test_labels_of_a_rule_win_over_those_of_its_group),
         cmocka_unit_test(test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs),
         cmocka_unit_test(test_a_group_that_takes_over_counts_on),
+        cmocka_unit_test(
+            test_the_value_of_an_alert_has_an_exponent_and_the_fewest_digits_that_read_back_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,22 @@ put_seconds(struct json *to, const char *key, double seconds)
     json_put_raw(to, bytes_of(digits, number_print(double_bits(seconds), digits)));
 }
 
+/* How many follow the first one, of a number as it is printed without or with an exponent. */
+static int
+more_digits(struct bytes number)
+{
+    int digits = 0;
+    for (size_t i = 0; i < number.size && number.at[i] != 'e'; i++) {
+        bool is_digit = number.at[i] >= '0' && number.at[i] <= '9';
+        digits += is_digit && (digits > 0 || number.at[i] != '0');
+    }
+    while (digits > 1 && number.at[number.size - 1] == '0') {
+        number.size--;
+        digits--;
+    }
+    return digits > 0 ? digits - 1 : 0;
+}
+
 /* With an exponent whatever it is, and as few digits as read back the same. */
 static void
 put_value(struct json *to, uint64_t bits)
@@ -45,7 +61,8 @@ put_value(struct json *to, uint64_t bits)
     char text[48];
     double value = bits_double(bits);
     if (isfinite(value)) {
-        int digits = 0;
+        char plain[NUMBER_TEXT_BYTES];
+        int digits = more_digits(bytes_of(plain, number_print(bits, plain)));
         do {
             snprintf(text, sizeof text, "%.*e", digits++, value);
         } while (strtod(text, NULL) != value);
