@@ -707,6 +707,25 @@ test_a_budget_that_is_used_up_drops_and_counts(void **state)
 
 /* --- what is shown ---------------------------------------------------------------------------- */
 
+/* Or who looks at the length now and then takes a member that never answers for one with nothing
+ * to be told. */
+static void
+test_alerts_of_a_request_without_an_answer_are_in_the_length_of_the_queue(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 1000, 200);
+    rig_fire(&rig, "X", 1);
+    rig_fire(&rig, "Y", 1);
+    rig_settle(&rig);
+    expect_metric(&rig, "firekeep_notifications_queue_length{alertmanager=\"" A "\"} 2\n");
+    rig_fire(&rig, "Z", 1);
+    expect_metric(&rig, "firekeep_notifications_queue_length{alertmanager=\"" A "\"} 3\n");
+    rig_run(&rig, 2000);
+    expect_metric(&rig, "firekeep_notifications_queue_length{alertmanager=\"" A "\"} 0\n");
+}
+
 static void
 test_metrics_have_a_series_for_each_member(void **state)
 {
@@ -782,6 +801,7 @@ main(void)
         TEST(test_a_client_without_memory_makes_a_member_wait),
         TEST(test_each_allocation_may_fail),
         TEST(test_a_budget_that_is_used_up_drops_and_counts),
+        TEST(test_alerts_of_a_request_without_an_answer_are_in_the_length_of_the_queue),
         TEST(test_metrics_have_a_series_for_each_member),
         TEST(test_settings_in_force_are_shown),
     };

@@ -91,7 +91,7 @@ add_member(struct sums *to, const struct member *m)
     to->sent += m->sent;
     to->errors += m->errors;
     to->dropped += m->dropped;
-    to->queued += m->queue.waiting.count;
+    to->queued += m->queue.waiting.count + m->queue.taken.count; /* not told, either way */
     for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
         to->latency.buckets[i] += m->latency.buckets[i];
     }
