@@ -84,15 +84,17 @@ static void
 end_fetch(struct access *a, const struct writer_step *step)
 {
     int64_t now_ns = env_monotonic_ns(a->options.env);
+    uint32_t line = *a->options.line;
     if (step->verdict == VERDICT_DELIVERED) {
-        if (a->has_failed) log_info("notify: got credentials", KV("for", a->what));
+        if (a->has_failed)
+            log_info("notify: got credentials", KV("for", a->what), KV("line", line));
         a->has_failed = false;
         pause_end(&a->pause);
         return;
     }
     pause_begin(&a->pause, step->wait_ms, now_ns);
     if (!a->has_failed) {
-        log_warn("notify: cannot get credentials, retrying", KV("for", a->what),
+        log_warn("notify: cannot get credentials, retrying", KV("for", a->what), KV("line", line),
                  KV("error", step->answer));
     }
     a->has_failed = true;

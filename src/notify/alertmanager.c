@@ -341,8 +341,11 @@ alertmanager_new(const struct discovery_options *options, struct shared_alerting
     a->shared = shared;
     atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
     a->settings = settings;
+    a->line = settings->line;
     members_init(&a->members, options->memory);
-    enum err e = make_all(a, options, queue_max, why);
+    struct discovery_options own = *options;
+    own.line = &a->line;
+    enum err e = make_all(a, &own, queue_max, why);
     if (e)
         alertmanager_unref(a);
     else

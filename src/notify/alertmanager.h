@@ -44,6 +44,7 @@ struct alertmanager {
     _Atomic uint32_t refs; /* acquire-release */
 
     /* Whose thread it is: of who makes it, then of who steps the notifier. */
+    uint32_t line; /* of the configuration that is in force */
     struct access *access;
     struct discovery **discoveries;
     uint32_t discovery_count;

@@ -39,6 +39,7 @@ struct discovery_options {
     struct env *env;
     struct budget *memory;
     struct outside *outside;
+    const uint32_t *line; /* of the Alertmanager in the configuration, for the log */
 };
 
 struct discovery;

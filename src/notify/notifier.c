@@ -206,10 +206,8 @@ renew_members(struct notifier *n, const struct plan *plan, struct alertmanager *
  * for a moment: that is no line. Returns when to look again.
  */
 static int64_t
-watch_members(struct notifier *n, const struct plan *plan, uint32_t i)
+watch_members(struct notifier *n, const struct plan *plan, struct alertmanager *a)
 {
-    struct alertmanager *a = plan->items[i];
-    uint32_t line = plan->shared->alerting.items[i].line; /* a reload may have moved it */
     int64_t now_ns = env_monotonic_ns(n->env);
     lock_take(&n->lock);
     uint32_t count = a->members.count, dropped = a->members.dropped_count;
@@ -219,7 +217,7 @@ watch_members(struct notifier *n, const struct plan *plan, uint32_t i)
     lock_drop(&n->lock);
     if (count > 0) {
         if (a->is_told_empty) {
-            log_info("notify: Alertmanager has members again", KV("line", line),
+            log_info("notify: Alertmanager has members again", KV("line", a->line),
                      KV("members", count));
         }
         a->is_told_empty = false;
@@ -231,7 +229,7 @@ watch_members(struct notifier *n, const struct plan *plan, uint32_t i)
     int64_t due_ns = a->empty_since_ns + NOTIFY_LOOK_S * NS_PER_S;
     if (now_ns < due_ns) return due_ns;
     a->is_told_empty = true;
-    log_warn("notify: Alertmanager has no members, alerts are not sent to it", KV("line", line),
+    log_warn("notify: Alertmanager has no members, alerts are not sent to it", KV("line", a->line),
              KV("alerts", alerts), KV("dropped_targets", dropped), KV("members_of_others", others));
     return INT64_MAX;
 }
@@ -253,9 +251,10 @@ do_what_is_due(struct notifier *n, struct plan *plan)
     }
     for (uint32_t i = 0; i < plan->count; i++) {
         struct alertmanager *a = plan->items[i];
+        a->line = plan->shared->alerting.items[i].line; /* a reload may have moved it */
         due_ns = least(due_ns, alertmanager_step(a));
         renew_members(n, plan, a);
-        due_ns = least(due_ns, watch_members(n, plan, i));
+        due_ns = least(due_ns, watch_members(n, plan, a));
         due_ns = least(due_ns, requests_begin(n, plan, a));
     }
     log_dropped(n, plan);

@@ -618,6 +618,33 @@ test_a_token_that_is_not_to_be_had_delays_only_those_who_need_it(void **state)
 }
 
 static void
+test_the_log_names_the_line_of_an_alertmanager_without_credentials(void **state)
+{
+    (void)state;
+    struct alertmanager_settings *settings = rig_add(&rig, "a:9093");
+    settings->oauth2 = (struct oauth2_settings){.token_url = "http://tokens/"};
+    settings->line = 7;
+    rig_start(&rig);
+    rig_begin_settings(&rig); /* it moves */
+    settings = rig_add(&rig, "a:9093");
+    settings->oauth2 = (struct oauth2_settings){.token_url = "http://tokens/"};
+    settings->line = 9;
+    rig_start(&rig);
+    rig_watch_log(&rig);
+    rig_answer(&rig, "http://tokens/", 0, 500);
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_logged(&rig, "credentials",
+                  "level=warn msg=\"notify: cannot get credentials, retrying\" for=Alertmanager "
+                  "line=9 error=\"token_url http://tokens/: HTTP status 500: "
+                  "{\\\"access_token\\\":\\\"token1\\\"}\"\n");
+    rig_answer(&rig, "http://tokens/", 0, 200);
+    rig_run(&rig, 1000);
+    expect_logged(&rig, "credentials",
+                  "level=info msg=\"notify: got credentials\" for=Alertmanager line=9\n");
+}
+
+static void
 test_a_password_that_cannot_be_read_makes_a_member_wait(void **state)
 {
     (void)state;
@@ -797,6 +824,7 @@ main(void)
         TEST(test_one_url_in_two_alertmanagers_is_told_twice_and_counted_as_one),
         TEST(test_a_token_is_fetched_before_the_first_request_and_when_it_is_refused),
         TEST(test_a_token_that_is_not_to_be_had_delays_only_those_who_need_it),
+        TEST(test_the_log_names_the_line_of_an_alertmanager_without_credentials),
         TEST(test_a_password_that_cannot_be_read_makes_a_member_wait),
         TEST(test_a_client_without_memory_makes_a_member_wait),
         TEST(test_each_allocation_may_fail),

@@ -95,7 +95,8 @@ static enum err
 make_items(struct notifier *n, struct plan *plan, const struct plan *before, struct why *why)
 {
     const struct alerting *alerting = &plan->shared->alerting;
-    const struct discovery_options options = {n->env, n->memory, n->outside};
+    const struct discovery_options options = {
+        .env = n->env, .memory = n->memory, .outside = n->outside};
     if (alerting->count == 0) return OK;
     plan->items = mem_new(n->memory, alerting->count * sizeof(struct alertmanager *));
     if (plan->items == NULL) return ERR_NOMEM;
