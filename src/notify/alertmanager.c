@@ -4,6 +4,8 @@
  */
 #include "notify/alertmanager.h"
 
+#include <stdio.h>
+
 #include "base/array.h"
 #include "base/hash.h"
 #include "base/hex.h"
@@ -47,7 +49,10 @@ struct finding {
     struct alertmanager *of;
     struct members *members;
     uint32_t queue_max;
-    uint32_t left_out; /* for want of room */
+    uint32_t left_out;        /* for want of room */
+    uint32_t invalid;         /* without a valid address */
+    uint64_t invalid_hash;    /* of those, in any order */
+    char invalid_address[64]; /* the first */
     struct arena scratch;
     enum err e;
 };
@@ -133,6 +138,16 @@ add_dropped(struct members *m, struct bytes url)
     m->dropped_count++;
 }
 
+static void
+note_invalid(struct finding *f, struct bytes address)
+{
+    if (f->invalid++ == 0) {
+        snprintf(f->invalid_address, sizeof f->invalid_address, "%.*s", (int)address.size,
+                 (const char *)address.at);
+    }
+    f->invalid_hash += hash_bytes(address, 0);
+}
+
 static enum err
 take_target(struct finding *f, struct bytes target)
 {
@@ -162,10 +177,7 @@ take_target(struct finding *f, struct bytes target)
         e = add_member(f, (const char *)url.at);
     }
     buf_fini(&url);
-    if (!is_valid && !is_dropped && e == OK) {
-        log_warn("notify: target ignored, invalid address: expected HOST:PORT",
-                 KV("address", address));
-    }
+    if (!is_valid && !is_dropped && e == OK) note_invalid(f, address);
     return e;
 }
 
@@ -176,6 +188,25 @@ take_targets(void *context, const struct targets *targets)
     for (uint32_t i = 0; i < targets->count && f->e == OK; i++) {
         f->e = take_target(f, targets->items[i]);
     }
+}
+
+/* Names and servers are asked all the time: what they have said before is no line again. */
+static void
+log_ignored(const struct finding *f)
+{
+    struct alertmanager *a = f->of;
+    bool is_news = f->invalid != a->invalid || f->invalid_hash != a->invalid_hash;
+    if (f->invalid > 0 && is_news) {
+        log_warn("notify: targets ignored, invalid address: expected HOST:PORT",
+                 KV("targets", f->invalid), KV("address", f->invalid_address));
+    }
+    if (f->left_out > 0 && f->left_out != a->left_out) {
+        log_warn("notify: too many members of an Alertmanager, ignoring the rest",
+                 KV("members", MEMBERS_MAX), KV("left_out", f->left_out));
+    }
+    a->invalid = f->invalid;
+    a->invalid_hash = f->invalid_hash;
+    a->left_out = f->left_out;
 }
 
 enum err
@@ -193,10 +224,7 @@ alertmanager_find(struct alertmanager *a, uint32_t queue_max, struct members *re
         members_fini(ret_members);
         return ERR_NOMEM;
     }
-    if (f.left_out > 0) {
-        log_warn("notify: too many members of an Alertmanager, ignoring the rest",
-                 KV("members", MEMBERS_MAX), KV("left_out", f.left_out));
-    }
+    log_ignored(&f);
     for (uint32_t i = 0; i < a->discovery_count; i++) {
         a->discoveries[i]->has_changed = false;
     }

@@ -50,6 +50,9 @@ struct alertmanager {
     uint32_t discovery_count;
     uint32_t discovery_capacity;
 
+    uint32_t left_out, invalid; /* targets, when members were looked for last */
+    uint64_t invalid_hash;
+
     int64_t empty_since_ns; /* monotonic: no members, and alerts for them; 0: else */
     bool is_told_empty;     /* the log has a line of it */
 

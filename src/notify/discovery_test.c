@@ -331,6 +331,31 @@ test_services_have_ports_of_their_own_and_labels(void **state)
 }
 
 static void
+test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look(void **state)
+{
+    (void)state;
+    rig_watch_log(&rig);
+    dns.type = DNS_SRV;
+    zone.records[0] = (struct dns_answer_record){"a/b", 1};
+    zone.records[1] = (struct dns_answer_record){"a/c", 2};
+    zone.count = 2;
+    use_names();
+    rig_run(&rig, 5 * 60 * 1000);
+    expect_logged(&rig, "ignored",
+                  "level=warn msg=\"notify: targets ignored, invalid address: expected HOST:PORT\" "
+                  "targets=2 address=a/b:1\n");
+    zone.records[0] = (struct dns_answer_record){"a/c", 2}; /* in another order */
+    zone.records[1] = (struct dns_answer_record){"a/b", 1};
+    rig_run(&rig, 5 * 60 * 1000);
+    expect_logged(&rig, "ignored", "");
+    zone.count = 1;
+    rig_run(&rig, 5 * 60 * 1000);
+    expect_logged(&rig, "ignored",
+                  "level=warn msg=\"notify: targets ignored, invalid address: expected HOST:PORT\" "
+                  "targets=1 address=a/c:2\n");
+}
+
+static void
 test_a_look_up_that_fails_keeps_members_and_an_empty_answer_does_not(void **state)
 {
     (void)state;
@@ -540,6 +565,7 @@ main(void)
         TEST(test_a_target_knows_its_server),
         TEST(test_addresses_of_a_name_are_members),
         TEST(test_services_have_ports_of_their_own_and_labels),
+        TEST(test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look),
         TEST(test_a_look_up_that_fails_keeps_members_and_an_empty_answer_does_not),
         TEST(test_a_name_is_asked_for_once_at_a_time_and_given_up_in_the_end),
         TEST(test_members_that_stay_keep_their_queues_and_those_that_go_give_them_up),
