@@ -12,6 +12,9 @@
 #include "base/time_text.h"
 #include "config/rule_files_private.h"
 #include "config/suggest.h"
+#include "wire/yaml_tree.h"
+
+enum { ANCHORED_VALUES_MAX = 500000 }; /* libyaml takes some 200 bytes for each */
 
 /* --- complaints ------------------------------------------------------------------------------- */
 
@@ -371,7 +374,9 @@ parse(const char *file, struct bytes text, const struct rule_file_options *optio
     f.in.why = &reading;
     arena_init(&f.scratch, arena->budget, RULE_DRAFT_BYTES_MAX, 0);
     buf_init(&f.sentence, arena->budget, RULE_SENTENCE_BYTES_MAX);
-    e = reader_document(&f.in, is_group ? read_lone_group : read_root, &f);
+    e = is_group ? reader_document(&f.in, read_lone_group, &f)
+                 : reader_document_expanded(&f.in, RULE_FILE_BYTES_MAX, ANCHORED_VALUES_MAX,
+                                            read_root, &f);
     if (e == OK && is_group && f.groups.count == 0) {
         e = why_set(&reading, ERR_INPUT, "%s:1:1: expected the keys of a group, got nothing", file);
     }

@@ -611,6 +611,114 @@ test_each_refused_allocation_is_reported(void **state)
     }
 }
 
+/* --- repetitions ------------------------------------------------------------------------------ */
+
+/* Whether both have the same groups, as far as their hashes tell. */
+static void
+check_same(const char *text, const char *written_out)
+{
+    struct arena arenas[2];
+    struct rule_groups a = read_groups(&arenas[0], text);
+    struct rule_groups b = read_groups(&arenas[1], written_out);
+    assert_int_equal(a.count, b.count);
+    for (uint32_t i = 0; i < a.count; i++) {
+        assert_string_equal(a.items[i].name, b.items[i].name);
+        assert_int_equal(a.items[i].hash, b.items[i].hash);
+    }
+    arena_fini(&arenas[0]);
+    arena_fini(&arenas[1]);
+}
+
+#define RULES(rules) "groups: [{name: g, rules: [" rules "]}]"
+
+static void
+test_aliases_and_merge_keys_stand_for_what_they_name(void **state)
+{
+    (void)state;
+    check_same(RULES("&r {record: a, expr: up}, *r"),
+               RULES("{record: a, expr: up}, {record: a, expr: up}"));
+    check_same("groups: [{name: a, interval: &i 30s, rules: &r [{record: a, expr: up}]}, "
+               "{rules: *r, interval: *i, name: b}]",
+               "groups: [{name: a, interval: 30s, rules: [{record: a, expr: up}]}, "
+               "{name: b, interval: 30s, rules: [{record: a, expr: up}]}]");
+    check_same(RULES("{&k record: a, expr: &e 'up == 0'}, {*k : b, expr: *e}"),
+               RULES("{record: a, expr: up == 0}, {record: b, expr: up == 0}"));
+    check_same(RULES("&r {alert: a, expr: up, for: 5m, labels: &l {x: y, z: z}}, "
+                     "{alert: b, <<: *r, for: 1m, labels: {z: q, <<: *l}}"),
+               RULES("{alert: a, expr: up, for: 5m, labels: {x: y, z: z}}, "
+                     "{alert: b, expr: up, for: 1m, labels: {x: y, z: q}}"));
+    check_same(RULES("{<<: [{expr: b, <<: {labels: {m: n}}}, {expr: c, record: d}]}"),
+               RULES("{record: d, expr: b, labels: {m: n}}")); /* without an anchor, too */
+    check_same(RULES("&r {alert: a, expr: up, for: 5m}, {<<: *r, for: ~}"),
+               RULES("{alert: a, expr: up, for: 5m}, {alert: a, expr: up}"));
+    check_same(RULES("{record: a, expr: &x up, labels: {'<<': b, a: '&x'}}"),
+               RULES("{record: a, expr: up, labels: {\"<<\": b, a: \"&x\"}}"));
+}
+
+static void
+test_what_is_wrong_with_repetitions_is_told_at_its_place(void **state)
+{
+    (void)state;
+    check_errors(RULES("{record: a, expr: *b}"), "r.yml:1:46: unknown anchor of an alias\n");
+    check_errors(RULES("{record: &a a, expr: *b}"), "r.yml:1:49: found undefined alias\n");
+    check_errors(RULES("{record: a, expr: up, <<: 5}"),
+                 "r.yml:1:54: <<: expected a mapping or a list of mappings\n");
+    check_errors(RULES("{record: a, expr: up, <<: [5]}"),
+                 "r.yml:1:55: <<: expected a mapping or a list of mappings\n");
+    check_errors(RULES("{record: &a !x a, expr: up}"),
+                 "r.yml:1:37: tags (!name) are not supported here\n");
+    check_errors(RULES("{record: &a a, record: b}"),
+                 "r.yml:1:43: duplicate key 'record', first given on line 1\n");
+    check_errors(RULES("&r {record: a, expr: up, foo: 1}"),
+                 "r.yml:1:53: unknown key 'foo' in 'rules'; did you mean 'for'?\n");
+    check_errors("groups: &g [{name: a, rules: *g}]",
+                 "r.yml:1:14: unknown key 'name' in 'rules'\n");
+    check_errors("groups: [{<<: &g {name: a, <<: *g}}]", "r.yml:1:15: <<: nested too deeply\n");
+    check_errors("groups: [{name: &a b, foo: 1}]\n---\n",
+                 "r.yml:2:1: a second document begins here; only one is allowed\n");
+}
+
+/* A text that repeats a part; "#" of it is the number of each. */
+static void
+check_many(const char *open, const char *part, unsigned count, const char *close,
+           const char *expected)
+{
+    struct buf text;
+    buf_init(&text, NULL, 64 << 20);
+    buf_put_text(&text, open);
+    for (unsigned i = 0; i < count; i++) {
+        for (const char *c = part; *c != '\0'; c++) {
+            if (*c == '#')
+                buf_printf(&text, "%u", i);
+            else
+                buf_put_u8(&text, (uint8_t)*c);
+        }
+    }
+    buf_put_text(&text, close);
+    buf_put_u8(&text, '\0');
+    assert_int_equal(buf_error(&text), OK);
+    if (expected == NULL)
+        check_fine((const char *)text.at);
+    else
+        check_errors((const char *)text.at, expected);
+    buf_fini(&text);
+}
+
+static void
+test_repetitions_end(void **state)
+{
+    (void)state;
+    static const char open[] = "groups: [{name: g, rules: [&r {record: a, expr: up}",
+                      close[] = "]}]";
+    check_many(open, ", *r", 90000, close, NULL);
+    check_many(open, ", *r", 99999, close, "r.yml:1:40: at most 500000 values are allowed\n");
+    check_many("groups: [{name: g, labels: {", "l#: &a# x, ", 1001, "}}]",
+               "r.yml:1:14816: at most 1000 anchors are allowed\n");
+    check_many("groups: [{name: g, labels: {<<: {a: b}, ", "l#: x, ", 1000, "}}]",
+               "r.yml:1:34: <<: at most 1000 keys are allowed\n");
+    check_many("groups: [{name: &a g, x: ", "[", 40, "", "r.yml:1:55: nested too deeply\n");
+}
+
 int
 main(void)
 {
@@ -621,6 +729,9 @@ main(void)
         cmocka_unit_test(test_the_hash_changes_with_all_that_is_said_and_with_nothing_else),
         cmocka_unit_test(test_all_that_is_wrong_is_told_at_its_place),
         cmocka_unit_test(test_what_prometheus_accepts_is_fine),
+        cmocka_unit_test(test_aliases_and_merge_keys_stand_for_what_they_name),
+        cmocka_unit_test(test_what_is_wrong_with_repetitions_is_told_at_its_place),
+        cmocka_unit_test(test_repetitions_end),
         cmocka_unit_test(test_an_error_of_the_form_ends_the_file),
         cmocka_unit_test(test_durations_are_those_of_prometheus),
         cmocka_unit_test(test_a_limit_is_a_whole_number),

@@ -15,14 +15,9 @@
 #include "config/reader.h"
 #include "config/suggest.h"
 #include "wire/number.h"
+#include "wire/yaml_tree.h"
 
-enum {
-    FIELDS_MAX = 8,
-    NESTED_MAX = 32, /* deeper than any table, and merges */
-    MERGES_DEEP_MAX = 16,
-    ANCHORS_MAX = 1000,
-    DEFAULT_INTERVAL_MS = 60 * 1000
-};
+enum { FIELDS_MAX = 8, MERGES_DEEP_MAX = 16, DEFAULT_INTERVAL_MS = 60 * 1000 };
 
 enum field_kind {
     FIELD_TEXT,
@@ -683,68 +678,6 @@ read_mapping(struct tests_reading *x, const yaml_node_t *node, const struct shap
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* What the events of a document come to. */
-struct form {
-    unsigned nested, anchors, documents;
-    uint32_t values;
-};
-
-static enum err
-count_event(struct config_reader *r, struct form *form)
-{
-    const yaml_char_t *anchor = NULL;
-    switch (r->event.type) {
-    case YAML_DOCUMENT_START_EVENT:
-        if (form->documents++ == 0) return OK;
-        return reader_complain(r, "a second document begins here; only one is allowed");
-    case YAML_SEQUENCE_START_EVENT:
-        anchor = r->event.data.sequence_start.anchor;
-        form->nested++;
-        break;
-    case YAML_MAPPING_START_EVENT:
-        anchor = r->event.data.mapping_start.anchor;
-        form->nested++;
-        break;
-    case YAML_SEQUENCE_END_EVENT:
-    case YAML_MAPPING_END_EVENT:
-        form->nested--;
-        return OK;
-    case YAML_SCALAR_EVENT:
-        anchor = r->event.data.scalar.anchor;
-        break;
-    default:
-        return OK;
-    }
-    if (form->nested > NESTED_MAX) return reader_complain(r, "nested too deeply");
-    if (anchor != NULL && form->anchors++ == ANCHORS_MAX) {
-        return reader_complain(r, "at most %d anchors are allowed", ANCHORS_MAX);
-    }
-    if (form->values++ < RULE_TESTS_VALUES_MAX) return OK;
-    return reader_complain(r, "at most %d values are allowed", RULE_TESTS_VALUES_MAX);
-}
-
-/*
- * Before it is loaded: libyaml needs memory for each value, and looks through all that is open for
- * each token, and through all anchors for each new one.
- */
-static enum err
-check_form(const char *file, struct bytes text, struct why *why)
-{
-    struct config_reader r;
-    struct form form = {0};
-    bool ended = false;
-    enum err e = reader_init(&r, file, text, RULE_TESTS_BYTES_MAX, why);
-    if (e) return e;
-    while (e == OK && !ended) {
-        yaml_event_delete(&r.event);
-        e = yaml_parser_parse(&r.parser, &r.event) ? count_event(&r, &form)
-                                                   : reader_syntax_error(&r);
-        ended = r.event.type == YAML_STREAM_END_EVENT;
-    }
-    reader_fini(&r);
-    return e;
-}
-
 static enum err
 read_document(struct tests_reading *x, struct rule_tests *tests)
 {
@@ -767,7 +700,8 @@ rule_tests_parse(const char *file, struct bytes text, struct arena *arena,
 {
     struct tests_reading x = {.arena = arena};
     struct rule_tests tests = {.evaluation_interval_ms = 0};
-    enum err e = check_form(file, text, why);
+    enum err e =
+        yaml_tree_check(file, text, RULE_TESTS_BYTES_MAX, RULE_TESTS_VALUES_MAX, NULL, why);
     if (e == OK) e = reader_init(&x.in, file, text, RULE_TESTS_BYTES_MAX, why);
     if (e) return e;
     if (yaml_parser_load(&x.in.parser, &x.document)) {

@@ -2,7 +2,7 @@
  * yaml_reader.c - libyaml's events, without what nobody needs in a configuration (anchors,
  * aliases, tags, several documents), and with errors in one form.
  */
-#include "wire/yaml_reader.h"
+#include "wire/yaml_tree.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -115,7 +115,11 @@ enum err
 reader_next(struct config_reader *r)
 {
     yaml_event_delete(&r->event);
+    if (r->tree != NULL) return yaml_tree_next(r);
     if (!yaml_parser_parse(&r->parser, &r->event)) return reader_syntax_error(r);
+    if (r->has_aliases && r->event.type == YAML_ALIAS_EVENT) {
+        return reader_complain(r, "unknown anchor of an alias");
+    }
     const char *refused = decoration(&r->event);
     return refused == NULL ? OK : reader_complain(r, "%s are not supported here", refused);
 }

@@ -19,6 +19,8 @@ struct config_reader {
     const char *file_name;
     struct bytes text;
     struct why *why;
+    bool has_aliases;       /* they are known; one that comes nevertheless is of no anchor */
+    struct yaml_tree *tree; /* whose events come instead of the parser's; NULL: none. yaml_tree.h */
 };
 
 /* All is borrowed until reader_fini(). ERR_LIMIT: more than `bytes_max`; ERR_NOMEM. */

@@ -63,6 +63,19 @@ groups: [{name: a, rules: [{record: a, expr: 1, labels: {b: "{{ foo }}"}}]}]
 groups: [{name: a, rules: [{record: a, expr: "up[5m]"}, {alert: a, expr: '"text"'}, {record: b, expr: up}]}]
 === good-mark
 groups: [{name: a, rules: [{record: a, expr: up, labels: {b: "é"}}]}]
+=== good-anchor
+groups: [{name: &x a, rules: [{record: *x, expr: up}]}]
+=== good-merge
+groups:
+- name: a
+  rules:
+  - &down {alert: Down, expr: up == 0, for: &five 5m, labels: &page {severity: page, team: a}}
+  - {alert: DownLong, <<: *down, for: 1h, keep_firing_for: *five, labels: {<<: *page, team: b}}
+- {name: b, rules: [*down, {<<: [{expr: b}, {expr: c, record: d}]}]}
+=== form-merge
+groups: [{name: a, rules: [{record: a, expr: up, <<: b}]}]
+=== form-alias
+groups: [{name: a, rules: [{record: a, expr: *b}]}]
 === twice-two
 groups: [{name: a, rules: [{record: b, expr: up}, {record: b, expr: down}]}]
 === twice-many
@@ -158,8 +171,6 @@ groups: [{name: a, rules: [{alert: a, expr: up, for: 5s1m}]}]
 groups: [{name: a, rules: [{alert: a, expr: up, keep_firing_for: 1.5m}]}]
 === form-duration-long
 groups: [{name: a, interval: 300y}]
-=== strict-anchor
-groups: [{name: &x a, rules: [{record: *x, expr: up}]}]
 === strict-tag
 groups: [{name: !!str a}]
 === strict-documents
