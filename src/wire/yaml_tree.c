@@ -260,10 +260,11 @@ next_of(struct yaml_tree *t, struct open_node *o)
         o->next++;
         return node_at(t, *item);
     }
-    const yaml_node_pair_t *first = o->merged, *end = first + o->merged_count;
-    if (first == NULL) {
-        first = o->node->data.mapping.pairs.start;
-        end = o->node->data.mapping.pairs.top;
+    const yaml_node_pair_t *first = o->node->data.mapping.pairs.start;
+    const yaml_node_pair_t *end = o->node->data.mapping.pairs.top;
+    if (o->merged != NULL) {
+        first = o->merged;
+        end = first + o->merged_count;
     }
     const yaml_node_pair_t *pair = first + o->next / 2;
     if (pair == end) return NULL;
