@@ -367,8 +367,9 @@ rules_find(struct rules_asking *a, struct target *target, struct found_rules *f,
     }
     struct bytes tenant = target_tenant(target);
     return why_set(why, ERR_INPUT,
-                   "there are no rules: %s has none of tenant '%.*s', none are stored",
-                   a->config_file, (int)tenant.size, (const char *)tenant.at);
+                   "there are no rules for tenant '%.*s': no rule files in %s are for it, and the "
+                   "ruler API stored none",
+                   (int)tenant.size, (const char *)tenant.at, a->config_file);
 }
 
 void

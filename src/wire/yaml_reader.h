@@ -1,7 +1,7 @@
 /*
  * yaml_reader.h - YAML that people write, settings, rules, lists of targets, as a chain of events,
- * and complaints that name a place in it. Stricter than YAML: one document, no anchors, aliases or
- * tags.
+ * and complaints that name a place in it. Stricter than YAML: one document, no tags, and no
+ * anchors or aliases but where yaml_tree.h reads it.
  *
  * libyaml has an allocator of its own; what it takes is bounded by the size of the text.
  */
@@ -19,7 +19,7 @@ struct config_reader {
     const char *file_name;
     struct bytes text;
     struct why *why;
-    bool has_aliases;       /* they are known; one that comes nevertheless is of no anchor */
+    bool has_aliases;       /* yaml_tree.h reads them; one that comes to the parser has no anchor */
     struct yaml_tree *tree; /* whose events come instead of the parser's; NULL: none. yaml_tree.h */
 };
 

@@ -375,7 +375,7 @@ claim "usage: it was not" recorded --url="$url" "$work/a9.csv" '{__name__=~".*:.
 claim "usage: without rules" fails 1 "there are no rules" "$firekeep" rules replay --storage.path="$work/c" \
     --start="$start" --end="$now"
 echo 'rule_files: []' >"$work/none.yml"
-claim "usage: a configuration without rules is named" fails 1 "none.yml has none of tenant 'anonymous'" \
+claim "usage: a configuration without rules is named" fails 1 "no rules for tenant 'anonymous': no rule files in $work/none.yml are for it" \
     "$firekeep" rules replay --storage.path="$work/c" --config.file="$work/none.yml" --start="$start" --end="$now"
 claim "usage: a file that is not there" fails 1 "no such file" on "$work/c" "$work/nothing.yml"
 echo 'groups: [{nam: x}]' >"$work/wrong.yml"
