@@ -449,6 +449,9 @@ test_what_prometheus_has_besides_is_refused_by_name(void **state)
                 "remove it");
     check_error(ONE_4 "    http_sd_configs: [{url: 'http://h', enable_http2: false}]\n",
                 "f.yml:4:41: 'enable_http2' is not supported: requests use HTTP/1.1; remove it");
+    check_error(ONE_4 "    tls_config: {ca: '-----BEGIN CERTIFICATE-----'}\n",
+                "f.yml:4:18: 'ca' is not supported; write the certificates to a file, and use "
+                "'ca_file'");
 }
 
 static void

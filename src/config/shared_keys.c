@@ -22,7 +22,15 @@ static const struct schema_key tls_keys[] = {
      .fallback = "false", .help = "do not verify the server's certificate"},
     {NULL},
 };
-const struct schema tls_schema = {tls_keys, sizeof(struct tls_settings), .check = rule_tls};
+/* What Prometheus takes in the file itself. libcurl with GnuTLS reads them from files only. */
+static const struct schema_refusal no_tls_texts[] = {
+    {"ca", "is not supported; write the certificates to a file, and use 'ca_file'"},
+    {"cert", "is not supported; write the certificate to a file, and use 'cert_file'"},
+    {"key", "is not supported; write the key to a file, and use 'key_file'"},
+    {NULL},
+};
+const struct schema tls_schema = {tls_keys, sizeof(struct tls_settings), .refused = no_tls_texts,
+                                  .check = rule_tls};
 
 static const struct schema_key basic_auth_keys[] = {
     {"username", SCHEMA_TEXT, AT(basic_auth_settings, username), .group = GROUP_USERNAME,
