@@ -230,7 +230,7 @@ const struct schema alerting_schema = {alerting_keys, sizeof(struct alerting), .
 /* It lies in the struct itself. */
 static const struct schema_key root_keys[] = {
     {"alerting", SCHEMA_MAPPING, .offset = 0, .size = sizeof(struct alerting),
-     .inner = &alerting_schema, .help = "to whom alerts are sent"},
+     .may_be_nothing = true, .inner = &alerting_schema, .help = "to whom alerts are sent"},
     {NULL},
 };
 const struct schema alerting_root_schema = {root_keys, sizeof(struct alerting), .partial = true};

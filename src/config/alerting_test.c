@@ -308,6 +308,7 @@ test_mistakes_name_their_place(void **state)
                                            "between 1ms and 1h, got 2h");
     check_error(ONE_4 "    scheme: ''\n",
                 "f.yml:4:13: alerting.alertmanagers.scheme: must not be empty");
+    check_fine("alerting:\n# alertmanagers:\nglobal:\n");
     check_fine(ONE_4 "    path_prefix: ''\n");
     check_error("alerting:\n  alert_relabel_configs:\n  - {action: drop, regex: '('}\n",
                 "f.yml:3:27: alerting.alert_relabel_configs.regex: invalid regex: missing ): (");

@@ -71,7 +71,7 @@ _Static_assert(offsetof(struct tenant_rules, tenant) == 0, "a map's items begin 
 
 static const struct schema_key root_keys[] = {
     {"global", SCHEMA_MAPPING, BELOW(rules_in_file, global, global_schema), .quiet = true,
-     .help = "what holds for all rules"},
+     .may_be_nothing = true, .help = "what holds for all rules"},
     PATTERNS_KEY(rules_in_file, files,
                  "rule files, with wildcards in the name of the file; only "
                  "without `tenancy.enabled`"),

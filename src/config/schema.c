@@ -468,6 +468,7 @@ read_value(struct schema_reader *x, const struct schema_key *key, const char *pa
     case SCHEMA_NAMED_MAPPINGS:
         return read_map(x, key, path, base);
     case SCHEMA_MAPPING:
+        if (key->may_be_nothing && reader_is_null(x->in)) return OK;
         if (key->parse != NULL && x->in->event.type != YAML_MAPPING_START_EVENT) {
             return read_own(x, key, path, base);
         }

@@ -60,7 +60,7 @@ struct schema_key {
                         * required, any will do */
     const char *needs; /* a key without which this one says nothing */
     bool may_be_empty; /* a text */
-    bool may_be_nothing; /* a list or map: nothing stands for one without items */
+    bool may_be_nothing; /* a list, map or mapping: nothing stands for one without items */
     bool any_control;    /* a text may contain control characters, but for NUL */
     bool unique;         /* of a list of texts: none twice */
     const char *word;    /* that may stand in place of a list, and is the only one in it */

@@ -278,7 +278,7 @@ read_root_key(struct config_reader *in, void *context)
     if (first->name == NULL) return unknown_section(r);
     e = note_line(r, &r->section_line[first - settings_table()]);
     if (e == OK) e = reader_next(in);
-    if (e) return e;
+    if (e || reader_is_null(in)) return e; /* with all that stood below it commented out */
     if (in->event.type != YAML_MAPPING_START_EVENT) {
         char key[SETTING_TEXT_BYTES];
         return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
