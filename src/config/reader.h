@@ -17,4 +17,11 @@ MUST_CHECK enum err reader_number(struct config_reader *r, const struct setting 
 MUST_CHECK enum err reader_setting(struct config_reader *r, const struct setting *setting,
                                    const char *name, struct settings *to);
 
+/* The same of what is no setting. A text: a copy in the arena, ended by a NUL; null is "".
+ * ERR_NOMEM. */
+MUST_CHECK enum err reader_text(struct config_reader *r, const char *name, struct arena *arena,
+                                const char **ret_text);
+/* As Prometheus writes durations: 90s, 1h30m, 0. */
+MUST_CHECK enum err reader_duration(struct config_reader *r, const char *name, int64_t *ret_ms);
+
 #endif

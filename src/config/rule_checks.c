@@ -52,7 +52,7 @@ put_where(const struct checked *c, struct rule_place at)
 static enum err
 tell(const struct checked *c)
 {
-    if (buf_error(&c->file->sentence)) return rule_file_no_memory(c->file);
+    if (buf_error(&c->file->sentence)) return reader_no_memory(&c->file->in);
     rule_file_tell(c->file, buf_bytes(&c->file->sentence));
     return OK;
 }
@@ -119,7 +119,7 @@ check_templates(const struct checked *c, const char *what, const struct drafted_
     enum err e = OK;
     buf_init(&name, budget, RULE_FILE_BYTES_MAX + sizeof "__alert_");
     buf_printf(&name, "__alert_%s", c->rule->alert);
-    if (buf_error(&name)) e = rule_file_no_memory(c->file);
+    if (buf_error(&name)) e = reader_no_memory(&c->file->in);
     struct template_options options = {.name = buf_bytes(&name), .budget = budget};
     for (uint32_t i = 0; e == OK && i < texts->count; i++) {
         const struct drafted_text *text = &texts->items[i];
@@ -127,7 +127,7 @@ check_templates(const struct checked *c, const char *what, const struct drafted_
         e = template_check(&options, bytes_of_text(text->value), &why);
         if (e == OK) continue;
         if (e != ERR_INPUT && e != ERR_LIMIT) {
-            e = rule_file_no_memory(c->file);
+            e = reader_no_memory(&c->file->in);
             break;
         }
         char field[96];
@@ -157,7 +157,7 @@ check_expression(const struct checked *c)
     if (e == ERR_INPUT || e == ERR_LIMIT) {
         e = complain_of(c, rule->places.of[DRAFT_EXPR], "invalid expression", buf_bytes(&error));
     } else if (e) {
-        e = rule_file_no_memory(c->file);
+        e = reader_no_memory(&c->file->in);
     }
     buf_fini(&error);
     return e;
@@ -359,11 +359,11 @@ rule_file_add_group(struct rule_file *f, const struct drafted_group *draft)
     if (e) return e;
     struct rule_group *items =
         arena_push(f->arena, groups->items, groups->count, sizeof *groups->items);
-    if (items == NULL) return rule_file_no_memory(f);
+    if (items == NULL) return reader_no_memory(&f->in);
     groups->items = items;
     struct rule_group *group = &items[groups->count];
-    if (!keep_group(f, draft, group)) return rule_file_no_memory(f);
-    if (!table_reserve(&f->names, f->arena->budget, 1)) return rule_file_no_memory(f);
+    if (!keep_group(f, draft, group)) return reader_no_memory(&f->in);
+    if (!table_reserve(&f->names, f->arena->budget, 1)) return reader_no_memory(&f->in);
     if (f->error_count == 0) group->hash = hash_group(group); /* nothing that is required lacks */
     table_add(&f->names, hash, groups->count++);
     return OK;

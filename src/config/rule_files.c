@@ -18,12 +18,6 @@ enum { ANCHORED_VALUES_MAX = 500000 }; /* libyaml takes some 200 bytes for each 
 
 /* --- complaints ------------------------------------------------------------------------------- */
 
-enum err
-rule_file_no_memory(struct rule_file *f)
-{
-    return why_set(f->in.why, ERR_NOMEM, "%s: not enough memory", f->in.file_name);
-}
-
 void
 rule_file_tell(struct rule_file *f, struct bytes sentence)
 {
@@ -84,38 +78,6 @@ place_of(yaml_mark_t mark)
     return (struct rule_place){(uint32_t)mark.line + 1, (uint32_t)mark.column + 1};
 }
 
-/* A copy of the scalar at hand; null is "". `name` is whose value it is. */
-static enum err
-read_text(struct rule_file *f, const char *name, const char **ret)
-{
-    struct config_reader *in = &f->in;
-    if (in->event.type != YAML_SCALAR_EVENT) return reader_expected(in, name, "text");
-    struct bytes text = reader_is_null(in) ? bytes_of(NULL, 0) : reader_scalar(in);
-    if (text.size > 0 && memchr(text.at, 0, text.size) != NULL) {
-        return reader_complain(in, "%s: must not contain NUL characters", name);
-    }
-    char *copy = arena_alloc(f->arena, text.size + 1);
-    if (copy == NULL) return rule_file_no_memory(f);
-    if (text.size > 0) memcpy(copy, text.at, text.size);
-    copy[text.size] = 0;
-    *ret = copy;
-    return OK;
-}
-
-static enum err
-read_duration(struct rule_file *f, const char *name, int64_t *ret_ms)
-{
-    struct config_reader *in = &f->in;
-    if (in->event.type == YAML_SCALAR_EVENT) {
-        if (bytes_equal_text(reader_scalar(in), "0")) { /* the only one without a unit */
-            *ret_ms = 0;
-            return OK;
-        }
-        if (time_parse_duration_api(reader_scalar(in), ret_ms)) return OK;
-    }
-    return reader_expected(in, name, "a duration such as 90s or 1h30m");
-}
-
 static enum err
 read_limit(struct rule_file *f, const char *name, uint32_t *ret)
 {
@@ -150,10 +112,10 @@ read_pair(struct config_reader *in, void *context)
     }
     struct drafted_text *items =
         arena_push(&d->file->scratch, texts->items, texts->count, sizeof *items);
-    if (items == NULL) return rule_file_no_memory(d->file);
+    if (items == NULL) return reader_no_memory(in);
     texts->items = items;
     struct drafted_text *text = &items[texts->count];
-    enum err e = read_text(d->file, d->name, &text->name);
+    enum err e = reader_text(in, d->name, d->file->arena, &text->name);
     if (e) return e;
     for (uint32_t i = 0; i < texts->count; i++) {
         if (strcmp(items[i].name, text->name) != 0) continue;
@@ -162,7 +124,7 @@ read_pair(struct config_reader *in, void *context)
     }
     text->at = place_of(in->event.start_mark);
     e = reader_next(in);
-    if (e == OK) e = read_text(d->file, d->name, &text->value);
+    if (e == OK) e = reader_text(in, d->name, d->file->arena, &text->value);
     if (e == OK) texts->count++;
     return e;
 }
@@ -248,9 +210,9 @@ read_field(struct config_reader *in, void *context)
     void *to = (uint8_t *)d->draft + field->offset;
     switch (field->kind) {
     case FIELD_TEXT:
-        return read_text(f, field->name, to);
+        return reader_text(in, field->name, f->arena, to);
     case FIELD_DURATION:
-        return read_duration(f, field->name, to);
+        return reader_duration(in, field->name, to);
     case FIELD_LIMIT:
         return read_limit(f, field->name, to);
     case FIELD_TEXTS:
@@ -303,7 +265,7 @@ read_rules(struct rule_file *f, struct drafted_group *group)
         }
         struct drafted_rule *rules =
             arena_push(&f->scratch, group->rules, group->rule_count, sizeof *rules);
-        if (rules == NULL) return rule_file_no_memory(f);
+        if (rules == NULL) return reader_no_memory(&f->in);
         group->rules = rules;
         struct drafted_rule *rule = &rules[group->rule_count];
         *rule = (struct drafted_rule){.record = NULL};

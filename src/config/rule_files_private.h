@@ -87,8 +87,6 @@ struct rule_file {
 
 /* Counts and tells what is wrong. */
 void rule_file_tell(struct rule_file *f, struct bytes sentence);
-/* ERR_NOMEM: "FILE: not enough memory". */
-enum err rule_file_no_memory(struct rule_file *f);
 
 /* Tells all that is wrong with a group, and appends it to the groups. ERR_NOMEM. */
 MUST_CHECK enum err rule_file_add_group(struct rule_file *f, const struct drafted_group *draft);

@@ -21,7 +21,7 @@
 
 enum {
     RULE_TESTS_BYTES_MAX = 16 << 20,
-    RULE_TESTS_VALUES_MAX = 5000000, /* of YAML; a value counts for each alias of it */
+    RULE_TESTS_VALUES_MAX = 5000000, /* with anchors; a value counts for each alias of it */
     RULE_TESTS_NAMES_MAX = 1000      /* of a list of names, or of labels */
 };
 

@@ -275,7 +275,7 @@ test_what_is_wrong_is_told_with_its_place(void **state)
     check_refused("[]", "t.yml:1:1: expected keys such as 'tests:'");
     check_refused("tests: []\ntests: []",
                   "t.yml:2:1: duplicate key 'tests', first given on line 1");
-    check_refused("[a]: b", "t.yml:1:1: expected a key");
+    check_refused("[a]: b", "t.yml:1:1: expected a key, got a list");
     check_refused("rule_files: a", "t.yml:1:13: rule_files: expected a list, got 'a'");
     check_refused("rule_files: [[]]", "t.yml:1:14: rule_files: expected text, got a list");
     check_refused("rule_files: [\"a\\0b\"]",
@@ -293,17 +293,14 @@ test_what_is_wrong_is_told_with_its_place(void **state)
     check_refused("tests: !x []", "t.yml:1:8: tags (!name) are not supported here");
     check_refused("tests: [", "t.yml:2:1: while parsing a flow node did not find expected node "
                               "content");
-    check_refused("tests: *a", "t.yml:1:8: found undefined alias");
+    check_refused("tests: *a", "t.yml:1:8: unknown anchor of an alias");
     check_test_refused("external_labels: [a]",
                        "t.yml:1:27: external_labels: expected a mapping, got a list");
     check_test_refused("external_labels: {a: b, a: c}",
                        "t.yml:1:34: external_labels: duplicate key 'a'");
     check_test_refused("external_labels: {a: []}",
                        "t.yml:1:31: external_labels: expected text, got a list");
-    check_test_refused("<<: 5", "t.yml:1:14: <<: expected a mapping or a list of mappings, got "
-                                "'5'");
-    check_test_refused("<<: [5]", "t.yml:1:15: <<: expected a mapping or a list of mappings, got "
-                                  "'5'");
+    check_test_refused("<<: 5", "t.yml:1:14: <<: expected a mapping or a list of mappings");
     check_test_refused("start_timestamp: yesterday",
                        "t.yml:1:27: start_timestamp: expected Unix seconds or a time such as "
                        "2021-01-01T00:00:00Z, from 1824 to 2116, got 'yesterday'");
@@ -381,7 +378,10 @@ test_what_takes_long_to_load_is_refused_before(void **state)
         buf_put_u8(&text, '[');
     }
     buf_put_u8(&text, 0);
-    check_refused((const char *)text.at, "t.yml:1:39: nested too deeply");
+    check_refused((const char *)text.at,
+                  "t.yml:1:9: 'tests' expects keys below it such as 'interval:'");
+    memcpy(text.at, "tests: &a ", 10);
+    check_refused((const char *)text.at, "t.yml:1:42: nested too deeply");
     buf_clear(&text);
     buf_put_text(&text, "rule_files: [");
     for (unsigned i = 0; text.size < RULE_TESTS_BYTES_MAX - 32; i++) {
@@ -417,7 +417,7 @@ test_limits_hold(void **state)
     buf_put_text(&text, "]");
     buf_put_u8(&text, 0);
     check_refused((const char *)text.at,
-                  "t.yml:1:13: rule_files: at most 1000 entries are allowed");
+                  "t.yml:1:2014: rule_files: at most 1000 entries are allowed");
     buf_clear(&text);
     buf_put_text(&text, "tests: [{external_labels: {");
     for (int i = 0; i <= RULE_TESTS_NAMES_MAX; i++) {
@@ -425,7 +425,8 @@ test_limits_hold(void **state)
     }
     buf_put_text(&text, "}}]");
     buf_put_u8(&text, 0);
-    check_refused((const char *)text.at, "t.yml: at most 1000 labels or annotations are allowed");
+    check_refused((const char *)text.at,
+                  "t.yml:1:6918: external_labels: at most 1000 entries are allowed");
     buf_fini(&text);
     arena_fini(&arena);
     check_fine("tests: [{name: a}]");

@@ -59,13 +59,17 @@ tab_in_indent(const struct config_reader *r, yaml_mark_t mark)
 }
 
 enum err
+reader_no_memory(struct config_reader *r)
+{
+    return why_set(r->why, ERR_NOMEM, "%s: not enough memory", r->file_name);
+}
+
+enum err
 reader_syntax_error(struct config_reader *r)
 {
     const yaml_parser_t *p = &r->parser;
     const char *problem = p->problem == NULL ? "invalid YAML" : p->problem;
-    if (p->error == YAML_MEMORY_ERROR) {
-        return why_set(r->why, ERR_NOMEM, "%s: not enough memory", r->file_name);
-    }
+    if (p->error == YAML_MEMORY_ERROR) return reader_no_memory(r);
     if (p->error == YAML_READER_ERROR) { /* below the characters: it comes with an offset only */
         yaml_mark_t mark = {0};
         for (size_t i = 0; i < p->problem_offset && i < r->text.size; i++) {
@@ -242,9 +246,7 @@ reader_init(struct config_reader *r, const char *file_name, struct bytes text, s
         text = bytes_of(text.at + 3, text.size - 3);
     }
     *r = (struct config_reader){.file_name = file_name, .text = text, .why = why};
-    if (!yaml_parser_initialize(&r->parser)) {
-        return why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
-    }
+    if (!yaml_parser_initialize(&r->parser)) return reader_no_memory(r);
     yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r->parser, text.at == NULL ? (const uint8_t *)"" : text.at,
                                  text.size);

@@ -64,6 +64,8 @@ enum err reader_complain_at(struct config_reader *r, yaml_mark_t mark, const cha
 enum err reader_expected(struct config_reader *r, const char *name, const char *expected);
 /* Completes the sentence that `why` has about the value at hand. Returns `e`; OK: does nothing. */
 enum err reader_wrong(struct config_reader *r, const char *name, enum err e);
+/* ERR_NOMEM: "FILE: not enough memory". */
+enum err reader_no_memory(struct config_reader *r);
 /* What libyaml says when it cannot go on, with the place. ERR_NOMEM, too. */
 enum err reader_syntax_error(struct config_reader *r);
 /* Puts the place before the sentence that `why` has already. */

@@ -13,7 +13,6 @@ struct form {
     unsigned nested, anchors, documents;
     uint32_t values, values_max;
     bool repeats; /* has an anchor, or a merge key */
-    bool counts;  /* values, also before that */
 };
 
 static bool
@@ -54,16 +53,18 @@ count_event(struct config_reader *r, struct form *form)
     if (anchor != NULL && form->anchors++ == YAML_ANCHORS_MAX) {
         return reader_complain(r, "at most %d anchors are allowed", YAML_ANCHORS_MAX);
     }
-    if (form->values++ < form->values_max || !(form->counts || form->repeats)) return OK;
+    if (form->values++ < form->values_max || !form->repeats) return OK;
     return reader_complain(r, "at most %u values are allowed", form->values_max);
 }
 
-enum err
-yaml_tree_check(const char *file_name, struct bytes text, size_t bytes_max, uint32_t values_max,
-                bool *ret_repeats, struct why *why)
+/* Before it is loaded: libyaml needs memory for each value, and looks through all that is open for
+ * each token, and through all anchors for each new one. *ret_repeats is given always. */
+static enum err
+check_form(const char *file_name, struct bytes text, size_t bytes_max, uint32_t values_max,
+           bool *ret_repeats, struct why *why)
 {
     struct config_reader r;
-    struct form form = {.values_max = values_max, .counts = ret_repeats == NULL};
+    struct form form = {.values_max = values_max};
     bool ended = false;
     enum err e = reader_init(&r, file_name, text, bytes_max, why);
     if (e) return e;
@@ -74,7 +75,7 @@ yaml_tree_check(const char *file_name, struct bytes text, size_t bytes_max, uint
         ended = r.event.type == YAML_STREAM_END_EVENT;
     }
     reader_fini(&r);
-    if (ret_repeats != NULL) *ret_repeats = form.repeats;
+    *ret_repeats = form.repeats;
     return e;
 }
 
@@ -210,7 +211,7 @@ open_node(struct config_reader *r, const yaml_node_t *node)
     *o = (struct open_node){.node = node};
     if (node->type == YAML_SEQUENCE_NODE || !has_merge(t, node)) return OK;
     o->merged = mem_alloc(NULL, MERGED_BYTES);
-    if (o->merged == NULL) return why_set(r->why, ERR_NOMEM, "%s: not enough memory", r->file_name);
+    if (o->merged == NULL) return reader_no_memory(r);
     return add_pairs(r, o, node, 0);
 }
 
@@ -244,7 +245,7 @@ give(struct config_reader *r, const yaml_node_t *node)
         made =
             yaml_mapping_start_event_initialize(&r->event, NULL, NULL, 1, node->data.mapping.style);
     }
-    if (!made) return why_set(r->why, ERR_NOMEM, "%s: not enough memory", r->file_name);
+    if (!made) return reader_no_memory(r);
     r->event.start_mark = node->start_mark;
     r->event.end_mark = node->end_mark;
     return node->type == YAML_SCALAR_NODE ? OK : open_node(r, node);
@@ -286,7 +287,7 @@ yaml_tree_next(struct config_reader *r)
     bool is_list = o->node->type == YAML_SEQUENCE_NODE;
     int made = is_list ? yaml_sequence_end_event_initialize(&r->event)
                        : yaml_mapping_end_event_initialize(&r->event);
-    if (!made) return why_set(r->why, ERR_NOMEM, "%s: not enough memory", r->file_name);
+    if (!made) return reader_no_memory(r);
     r->event.start_mark = r->event.end_mark = o->node->end_mark;
     close_node(t);
     return OK;
@@ -326,8 +327,8 @@ reader_document_expanded(struct config_reader *r, size_t bytes_max, uint32_t val
     r->has_aliases = true;
     if (may_repeat(r->text)) {
         struct why why;
-        enum err e = yaml_tree_check(r->file_name, r->text, bytes_max, values_max, &repeats, &why);
-        if (e && repeats) *r->why = why;
+        enum err e = check_form(r->file_name, r->text, bytes_max, values_max, &repeats, &why);
+        if (e && repeats && r->why != NULL) *r->why = why;
         if (e && repeats) return e; /* else it is found again, after what is wrong before it */
     }
     return repeats ? read_tree(r, values_max, root, context) : reader_document(r, root, context);

@@ -20,15 +20,6 @@ enum {
 };
 
 /*
- * What the text comes to, before it is loaded: libyaml needs memory for each value, and looks
- * through all that is open for each token, and through all anchors for each new one. Complains of a
- * second document, and of more values than `values_max`, or anchors and nesting than above. With
- * `ret_repeats`, which is given always, values do not count where there is no anchor or merge key.
- */
-MUST_CHECK enum err yaml_tree_check(const char *file_name, struct bytes text, size_t bytes_max,
-                                    uint32_t values_max, bool *ret_repeats, struct why *why);
-
-/*
  * As reader_document(), with aliases and merge keys. `values_max` holds only for a document that
  * has anchors; a value counts for each alias of it.
  */
