@@ -69,7 +69,9 @@ reader_syntax_error(struct config_reader *r)
 {
     const yaml_parser_t *p = &r->parser;
     const char *problem = p->problem == NULL ? "invalid YAML" : p->problem;
-    if (p->error == YAML_MEMORY_ERROR) return reader_no_memory(r);
+    /* yaml_parser_load() notes no error when it has no memory for a copy. */
+    bool no_memory = p->error == YAML_MEMORY_ERROR || p->error == YAML_NO_ERROR;
+    if (no_memory) return reader_no_memory(r);
     if (p->error == YAML_READER_ERROR) { /* below the characters: it comes with an offset only */
         yaml_mark_t mark = {0};
         for (size_t i = 0; i < p->problem_offset && i < r->text.size; i++) {

@@ -328,8 +328,10 @@ reader_document_expanded(struct config_reader *r, size_t bytes_max, uint32_t val
     if (may_repeat(r->text)) {
         struct why why;
         enum err e = check_form(r->file_name, r->text, bytes_max, values_max, &repeats, &why);
-        if (e && repeats && r->why != NULL) *r->why = why;
-        if (e && repeats) return e; /* else it is found again, after what is wrong before it */
+        /* What is wrong with others is found again, after what is wrong before it. */
+        bool is_told = e == ERR_NOMEM || (e && repeats);
+        if (is_told && r->why != NULL) *r->why = why;
+        if (is_told) return e;
     }
     return repeats ? read_tree(r, values_max, root, context) : reader_document(r, root, context);
 }
