@@ -6,26 +6,6 @@
 
 /* --- reloads ---------------------------------------------------------------------------------- */
 
-#define NO_GROUPS          "groups: []\n"
-#define GROUP(name, rules) "groups:\n- {name: " name ", interval: 30s, rules: [" rules "]}\n"
-#define FIRES              "{alert: Fires, expr: vector(1), for: 2m}"
-#define SENT               "{alert: Sent, expr: 'requests_total{n=\"0\"} > 0'}"
-#define ALWAYS             "{record: always, expr: vector(1)}"
-
-/* The next evaluation that is due, which runs until agenda_done() says otherwise. */
-static struct agenda_job
-begin_evaluation(struct rules_sim *s)
-{
-    struct agenda_job job;
-    int64_t until_ns;
-    do {
-        sim_env_advance_ns(s->m.sim, NS_PER_S);
-    } while (!agenda_take(s->agenda, env_realtime_ms(s->m.env) * NS_PER_MS,
-                          env_monotonic_ns(s->m.env), &job, &until_ns));
-    assert_int_equal(job.work, AGENDA_LIVE);
-    return job;
-}
-
 /* What a reload wants to begin, which runs until agenda_done() says otherwise. */
 static struct agenda_job
 begin_beginning(struct rules_sim *s)
@@ -36,32 +16,6 @@ begin_beginning(struct rules_sim *s)
                             env_monotonic_ns(s->m.env), &job, &until_ns));
     assert_int_equal(job.work, AGENDA_BEGIN);
     return job;
-}
-
-static void
-end_evaluation(struct rules_sim *s, struct agenda_job *job)
-{
-    agenda_run(s->agenda, job, &s->terms);
-    if (s->look != NULL) s->look(s, job);
-    agenda_done(s->agenda, job, env_monotonic_ns(s->m.env));
-}
-
-/* Lines of samples, and how many of them are staleness markers. */
-static unsigned
-count_samples(struct rules_sim *s, const char *name, unsigned *ret_stale)
-{
-    struct buf to;
-    unsigned lines = 0;
-    buf_init(&to, NULL, 1 << 20);
-    sim_dump(s, name, 0, INT64_MAX, &to);
-    buf_put_u8(&to, '\0');
-    *ret_stale = 0;
-    for (char *line = strtok((char *)to.at, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        lines++;
-        *ret_stale += strstr(line, " stale") != NULL;
-    }
-    buf_fini(&to);
-    return lines;
 }
 
 struct jobs {
@@ -123,27 +77,37 @@ test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it(void **stat
     unsigned stale;
     sim_init(&s, 1, GROUP("g", ALWAYS));
     sim_pass(&s, 120);
-    struct agenda_job job = begin_evaluation(&s);
+    struct agenda_job job = sim_begin_evaluation(&s);
     sim_load(&s, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
     sim_load(&s, NO_GROUPS);
     sim_pass(&s, 300);
-    count_samples(&s, "always", &stale);
+    sim_count_samples(&s, "always", &stale);
     assert_int_equal(stale, 0);
-    end_evaluation(&s, &job);
+    sim_end_evaluation(&s, &job);
     sim_pass(&s, 5);
-    count_samples(&s, "always", &stale);
+    sim_count_samples(&s, "always", &stale);
     assert_int_equal(stale, 1);
     sim_fini(&s);
 }
 
 static void
-check_told_as_firing(struct rules_sim *s, unsigned at_most)
+test_a_group_that_is_removed_while_it_runs_ends_after_it(void **state)
 {
-    assert_in_range(s->told_count, 1, at_most);
-    for (uint32_t i = 0; i < s->told_count; i++) {
-        assert_true(s->told[i].ends_ns > s->told[i].at_ns);
-        assert_true(s->told[i].starts_ns == s->told[0].starts_ns);
-    }
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 120);
+    struct agenda_job job = sim_begin_evaluation(&s);
+    sim_load(&s, NO_GROUPS);
+    sim_pass(&s, 300);
+    sim_count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 0);
+    sim_end_evaluation(&s, &job);
+    sim_pass(&s, 5);
+    sim_count_samples(&s, "always", &stale);
+    assert_int_equal(stale, 1);
+    sim_fini(&s);
 }
 
 /* Of a group that is evaluated in the same millisecond as "a". */
@@ -178,7 +142,7 @@ check_restart_beside(const char *labels_of_a, const char *labels_of_other)
     sim_crash(&s);
     sim_start(&s, two);
     sim_pass(&s, 300);
-    check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
     sim_fini(&s);
 }
 
@@ -204,14 +168,14 @@ test_a_group_that_is_away_for_one_reload_goes_on_as_it_was(void **state)
     unsigned stale;
     sim_init(&s, 1, GROUP("g", FIRES));
     sim_pass(&s, 300);
-    check_told_as_firing(&s, 4);
+    sim_check_told_as_firing(&s, 4);
     unsigned told = s.told_count;
     sim_load(&s, NO_GROUPS);
     sim_pass(&s, 20);
     sim_load(&s, GROUP("g", FIRES));
     sim_pass(&s, 180);
-    check_told_as_firing(&s, told + 3); /* as often as if nothing had happened */
-    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    sim_check_told_as_firing(&s, told + 3); /* as often as if nothing had happened */
+    sim_count_samples(&s, "ALERTS_FOR_STATE", &stale);
     assert_int_equal(stale, 0);
     sim_fini(&s);
 }
@@ -228,14 +192,14 @@ test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice(void **state)
     s.look = note_job;
     s.context = &jobs;
     sim_pass(&s, 120);
-    struct agenda_job job = begin_evaluation(&s);
+    struct agenda_job job = sim_begin_evaluation(&s);
     sim_load(&s, NO_GROUPS);
     sim_pass(&s, 5);
     sim_load(&s, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
     sim_pass(&s, 5);
-    end_evaluation(&s, &job);
+    sim_end_evaluation(&s, &job);
     sim_pass(&s, 120);
-    unsigned made = count_samples(&s, "always", &stale);
+    unsigned made = sim_count_samples(&s, "always", &stale);
     assert_int_equal(made, jobs.count);
     assert_int_equal(stale, 0);
     sim_fini(&s);
@@ -252,11 +216,11 @@ test_a_group_that_is_away_while_it_begins_goes_on_as_it_was(void **state)
     sim_load(&s, GROUP("g", ALWAYS ", {record: more, expr: vector(2)}"));
     struct agenda_job job = begin_beginning(&s);
     sim_load(&s, NO_GROUPS);
-    end_evaluation(&s, &job);
+    sim_end_evaluation(&s, &job);
     sim_pass(&s, 20);
     sim_load(&s, GROUP("g", ALWAYS));
     sim_pass(&s, 120);
-    count_samples(&s, "always", &stale);
+    sim_count_samples(&s, "always", &stale);
     assert_int_equal(stale, 0);
     sim_fini(&s);
 }
@@ -295,9 +259,9 @@ test_a_group_ends_while_another_one_begins_with_its_alerts(void **state)
     assert_int_equal(ending.work, AGENDA_RETIRE);
     env_thread_join(env_real(), thread);
     agenda_done(s.agenda, &beginning.job, monotonic_ns);
-    end_evaluation(&s, &ending);
+    sim_end_evaluation(&s, &ending);
     sim_pass(&s, 120);
-    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    sim_count_samples(&s, "ALERTS_FOR_STATE", &stale);
     assert_in_range(stale, 0, 1); /* whichever came first */
     sim_fini(&s);
 }
@@ -319,12 +283,12 @@ test_what_a_removed_group_recorded_is_stale_but_for_what_others_record(void **st
     sim_load(&s, "groups:\n- {name: b, interval: 30s, rules: [{record: of, expr: vector(1), labels:"
                  " {group: b}}, " ALWAYS "]}\n");
     sim_pass(&s, 55);
-    count_samples(&s, "of", &stale);
+    sim_count_samples(&s, "of", &stale);
     assert_int_equal(stale, 0);
     sim_pass(&s, 120);
-    count_samples(&s, "of", &stale);
+    sim_count_samples(&s, "of", &stale);
     assert_int_equal(stale, 1);
-    count_samples(&s, "always", &stale);
+    sim_count_samples(&s, "always", &stale);
     assert_int_equal(stale, 0);
     sim_fini(&s);
 }
@@ -342,11 +306,27 @@ test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale(void **state
     sim_load(&s, GROUP("g", "{record: two, expr: 'label_replace(vector(1), \"x\", \"y\", \"\", "
                             "\"\")'}"));
     sim_pass(&s, 120);
-    count_samples(&s, "one", &stale);
+    sim_count_samples(&s, "one", &stale);
     assert_int_equal(stale, 1);
-    count_samples(&s, "two", &stale);
+    sim_count_samples(&s, "two", &stale);
     assert_int_equal(stale, 0);
     assert_int_equal(s.rejected, 0); /* as markers at the time of a sample are */
+    sim_fini(&s);
+}
+
+static void
+test_a_series_that_another_rule_of_the_name_writes_from_now_on_is_not_stale(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1,
+             GROUP("g", "{record: moves, expr: 'vector(time() % 86400 >= bool 300) > 0'}, "
+                        "{record: moves, expr: 'vector(time() % 86400 < bool 300) > 0'}"));
+    sim_pass(&s, 600);
+    assert_in_range(sim_count_samples(&s, "moves", &stale), 19, 20);
+    assert_int_equal(stale, 0);
+    assert_int_equal(s.rejected, 0); /* as a marker would be */
     sim_fini(&s);
 }
 
@@ -402,7 +382,7 @@ test_a_renamed_group_keeps_its_alerts(void **state)
     for (uint32_t i = 0; i < s.told_count; i++) {
         assert_true(s.told[i].ends_ns > s.told[i].at_ns);
     }
-    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    sim_count_samples(&s, "ALERTS_FOR_STATE", &stale);
     assert_int_equal(stale, 0);
     sim_fini(&s);
 }
@@ -428,7 +408,7 @@ test_rules_that_a_reload_puts_in_another_order_keep_their_alerts(void **state)
             assert_true(s.told[k].ends_ns > s.told[k].at_ns);
         }
     }
-    count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    sim_count_samples(&s, "ALERTS_FOR_STATE", &stale);
     assert_int_equal(stale, 0);
     sim_fini(&s);
 }
@@ -454,47 +434,11 @@ test_a_changed_group_goes_on_at_its_times(void **state)
     sim_pass(&s, 150);
     s.mute = true; /* what it reads does not come on */
     sim_load(&s, GROUP("g", ALWAYS ", {record: sent, expr: requests_total * 2}"));
-    unsigned before = count_samples(&s, "always", &stale);
+    unsigned before = sim_count_samples(&s, "always", &stale);
     sim_pass(&s, 150);
-    assert_int_equal(count_samples(&s, "always", &stale), before + 5);
+    assert_int_equal(sim_count_samples(&s, "always", &stale), before + 5);
     assert_int_equal(made_up, 0);
     sim_fini(&s);
-}
-
-static void
-test_alerts_await_their_input_when_the_clock_was_set_forward(void **state)
-{
-    (void)state;
-    static struct rules_sim s;
-    sim_init(&s, 1, GROUP("g", SENT));
-    sim_pass(&s, 1200);
-    s.mute = true;
-    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
-    sim_pass(&s, 300);
-    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 3600 * 1000);
-    s.mute = false;
-    sim_pass(&s, 300);
-    check_told_as_firing(&s, SIM_TOLD_MAX);
-    sim_fini(&s);
-}
-
-/* Its input does not come, and nothing waits for that: no alert was active before the gap. */
-static void
-test_alerts_do_not_await_their_input_when_an_evaluation_was_late(void **state)
-{
-    (void)state;
-    for (int late = 0; late <= 2; late++) {
-        static struct rules_sim s;
-        sim_init(&s, 1, GROUP("g", FIRES));
-        sim_pass(&s, 300);
-        struct agenda_job job = begin_evaluation(&s);
-        end_evaluation(&s, &job);
-        sim_env_advance_ns(s.m.sim, (late + 1) * 30 * NS_PER_S);
-        job = begin_evaluation(&s);
-        assert_int_equal(job.down_ns != 0, late == 2);
-        end_evaluation(&s, &job);
-        sim_fini(&s);
-    }
 }
 
 /* Of the times of before some are not its own. */
@@ -510,129 +454,6 @@ test_a_group_of_another_interval_is_made_up_at_all_of_its_times(void **state)
     sim_start(&s, "groups:\n- {name: g, interval: 45s, rules: [" ALWAYS "]}\n");
     sim_pass(&s, 900);
     assert_in_range(agenda_made_up(s.agenda), 15, 17); /* in 900 s, but for each second of 300 */
-    sim_fini(&s);
-}
-
-static void
-test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found(void **state)
-{
-    (void)state;
-    static struct rules_sim s;
-    unsigned firing = 0;
-    sim_init(&s, 1,
-             GROUP("g", "{alert: Brief, expr: 'vector(time() % 86400) > 4260 < 4380 "
-                        "or requests_total < 0'}"));
-    sim_pass(&s, 600);
-    s.mute = true;
-    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
-    sim_pass(&s, 300);
-    for (uint32_t i = 0; i < s.told_count; i++) {
-        firing += s.told[i].ends_ns > s.told[i].at_ns;
-    }
-    assert_true(firing > 0);
-    assert_true(s.told[s.told_count - 1].ends_ns <= s.told[s.told_count - 1].at_ns);
-    sim_fini(&s);
-}
-
-/* Only the sender's backlog can say whether it is over. */
-static void
-test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state)
-{
-    (void)state;
-    static struct rules_sim s;
-    sim_init(&s, 1, GROUP("g", SENT));
-    sim_pass(&s, 120);
-    sim_crash(&s);
-    sim_pass(&s, 600);
-    s.mute = true;
-    sim_start(&s, GROUP("g", SENT));
-    sim_pass(&s, 60);
-    sim_load(&s, GROUP("g", SENT ", " ALWAYS));
-    s.told_count = 0;
-    sim_pass(&s, 180);
-    check_told_as_firing(&s, SIM_TOLD_MAX);
-    sim_fini(&s);
-}
-
-/* What is evaluated meanwhile is no evidence of anything. */
-static void
-check_awaits_input_still(const char *yaml, const char *later, unsigned crashes)
-{
-    static struct rules_sim s;
-    sim_init(&s, 1, yaml);
-    sim_pass(&s, 240);
-    sim_crash(&s);
-    sim_pass(&s, 600);
-    s.mute = true;
-    sim_start(&s, yaml);
-    sim_pass(&s, 90);
-    for (unsigned i = 0; i < crashes; i++) {
-        sim_crash(&s);
-        sim_pass(&s, 70);
-        sim_start(&s, yaml);
-        sim_pass(&s, 60);
-    }
-    int64_t starts_ns = s.told[0].starts_ns;
-    sim_load(&s, later);
-    s.told_count = 0;
-    sim_pass(&s, 180);
-    check_told_as_firing(&s, SIM_TOLD_MAX);
-    s.mute = false;
-    sim_pass(&s, 120);
-    check_told_as_firing(&s, SIM_TOLD_MAX);
-    assert_true(s.told[0].starts_ns / NS_PER_S == starts_ns / NS_PER_S); /* by its own times */
-    sim_fini(&s);
-}
-
-static void
-test_alerts_await_their_input_still_after_another_crash(void **state)
-{
-    (void)state;
-    for (unsigned crashes = 1; crashes <= 2; crashes++) {
-        check_awaits_input_still(GROUP("g", SENT), GROUP("g", SENT), crashes);
-    }
-}
-
-static void
-test_alerts_of_a_renamed_group_await_their_input_still(void **state)
-{
-    (void)state;
-    check_awaits_input_still(GROUP("g", SENT), GROUP("other", SENT), 0);
-    check_awaits_input_still(GROUP("g", SENT), GROUP("other", SENT), 1);
-}
-
-static void
-add_missing(void *context, struct group *group, struct agenda_owed owed)
-{
-    (void)group;
-    *(uint64_t *)context += owed.missing;
-}
-
-/* One group with a metric that no sender has holds nothing up. */
-static void
-test_input_that_nobody_sends_is_not_awaited(void **state)
-{
-    (void)state;
-    static struct rules_sim s;
-    static const char yaml[] =
-        "groups:\n"
-        "- {name: unused, interval: 30s, rules: [{record: u, expr: "
-        "'sum(rate(nobody_sends[2m]))'}]}\n"
-        "- {name: first, interval: 30s, rules: [{record: first, expr: 'sum(load)'},"
-        " {record: again, expr: first}]}\n"
-        "- {name: second, interval: 30s, rules: [{record: second, expr: first}]}\n";
-    uint64_t missing = 0;
-    unsigned stale;
-    sim_init(&s, 1, yaml);
-    sim_pass(&s, 300);
-    sim_crash(&s);
-    sim_pass(&s, 300);
-    sim_start(&s, yaml);
-    sim_pass(&s, 60);
-    agenda_each_owed(s.agenda, env_realtime_ms(s.m.env) * NS_PER_MS, add_missing, &missing);
-    assert_int_equal(missing, 0);
-    assert_in_range(count_samples(&s, "second", &stale), 20, 22);
-    assert_in_range(count_samples(&s, "again", &stale), 20, 22);
     sim_fini(&s);
 }
 
@@ -686,9 +507,9 @@ test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation(void **state
     struct json json;
     sim_init(&s, 1, GROUP("g", ALWAYS));
     sim_pass(&s, 60);
-    struct agenda_job job = begin_evaluation(&s);
+    struct agenda_job job = sim_begin_evaluation(&s);
     s.terms.open = refuse_to_open;
-    end_evaluation(&s, &job);
+    sim_end_evaluation(&s, &job);
     buf_init(&text, NULL, 1 << 16);
     json_init(&json, &text);
     assert_true(group_print(agenda_entry_group(job.entry), &all, &json));
@@ -721,6 +542,41 @@ evaluate_by_questions(struct rules_sim *s, struct agenda_job *job)
     agenda_done(s->agenda, job, env_monotonic_ns(s->m.env));
 }
 
+static struct group_facts
+facts_of_next(struct rules_sim *s)
+{
+    struct group_facts facts;
+    struct agenda_job job = sim_begin_evaluation(s);
+    asked = 0;
+    evaluate_by_questions(s, &job);
+    group_facts(agenda_entry_group(job.entry), &facts);
+    return facts;
+}
+
+static void
+test_facts_are_those_of_the_last_evaluation_and_sums_of_all(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", ALWAYS ", " FIRES));
+    sim_pass(&s, 120);
+    struct group_facts before = facts_of_next(&s), after = facts_of_next(&s);
+    assert_int_equal(after.iterations, before.iterations + 1);
+    assert_int_equal(after.evaluations, before.evaluations + 2);
+    assert_int_equal(after.failures, 0);
+    assert_int_equal(after.samples, 3); /* ALERTS, ALERTS_FOR_STATE */
+    assert_true(after.rules_took_ns > 0);
+    assert_int_equal(after.rules_took_ns, before.rules_took_ns);
+    assert_true(after.rules_took_ns < after.evaluated_for_ns);
+    s.terms.open = refuse_to_open;
+    before = after;
+    after = facts_of_next(&s);
+    assert_int_equal(after.evaluations, before.evaluations + 2);
+    assert_int_equal(after.failures, 2);
+    assert_int_equal(after.samples, 0);
+    sim_fini(&s);
+}
+
 static void
 test_texts_of_alerts_have_the_time_of_a_query(void **state)
 {
@@ -731,7 +587,7 @@ test_texts_of_alerts_have_the_time_of_a_query(void **state)
              GROUP("g", "{alert: Many, expr: 'vector(1) or label_replace(vector(2), \"x\", "
                         "\"y\", \"\", \"\")', annotations: {one: '{{ 1 }}'}}"));
     sim_pass(&s, 120);
-    struct agenda_job job = begin_evaluation(&s);
+    struct agenda_job job = sim_begin_evaluation(&s);
     s.terms.timeout_ns = TIMEOUT_S * NS_PER_S;
     asked = 0;
     evaluate_by_questions(&s, &job);
@@ -752,7 +608,7 @@ test_texts_of_alerts_have_the_time_of_a_query(void **state)
     buf_put_u8(&yaml, '\0');
     sim_load(&s, (const char *)yaml.at);
     sim_pass(&s, 1);
-    job = begin_evaluation(&s);
+    job = sim_begin_evaluation(&s);
     s.terms.timeout_ns = TIMEOUT_S / 2 * NS_PER_S;
     evaluate_by_questions(&s, &job);
     assert_int_equal(job.outcome.failed, 1);
@@ -855,22 +711,18 @@ main(void)
         cmocka_unit_test(test_a_group_that_is_away_while_it_begins_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_ends_while_another_one_begins_with_its_alerts),
         cmocka_unit_test(test_what_a_removed_group_recorded_is_stale_but_for_what_others_record),
+        cmocka_unit_test(test_a_group_that_is_removed_while_it_runs_ends_after_it),
         cmocka_unit_test(test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale),
+        cmocka_unit_test(
+            test_a_series_that_another_rule_of_the_name_writes_from_now_on_is_not_stale),
+        cmocka_unit_test(test_facts_are_those_of_the_last_evaluation_and_sums_of_all),
         cmocka_unit_test(test_of_rules_that_are_alike_each_takes_over_the_alerts_of_one),
         cmocka_unit_test(test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation),
         cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
-        cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
-        cmocka_unit_test(test_alerts_do_not_await_their_input_when_an_evaluation_was_late),
         cmocka_unit_test(test_a_group_of_another_interval_is_made_up_at_all_of_its_times),
-        cmocka_unit_test(
-            test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
-        cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
-        cmocka_unit_test(test_alerts_await_their_input_still_after_another_crash),
-        cmocka_unit_test(test_alerts_of_a_renamed_group_await_their_input_still),
-        cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
         cmocka_unit_test(
             test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are),
         cmocka_unit_test(

@@ -16,6 +16,12 @@ enum { SIM_SERIES = 6, SIM_SCRAPE_S = 15, SIM_TOLD_MAX = 4096, SIM_GROUPS_MAX = 
 /* Each has series of its own, SIM_SERIES of them. */
 static const char *const sim_tenants[] = {"t", "u"};
 
+#define NO_GROUPS          "groups: []\n"
+#define GROUP(name, rules) "groups:\n- {name: " name ", interval: 30s, rules: [" rules "]}\n"
+#define FIRES              "{alert: Fires, expr: vector(1), for: 2m}"
+#define SENT               "{alert: Sent, expr: 'requests_total{n=\"0\"} > 0'}"
+#define ALWAYS             "{record: always, expr: vector(1)}"
+
 /* An alert as it was told. */
 struct sim_told {
     char labels[160];
@@ -447,6 +453,56 @@ sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t ma
     series_set_free(set);
     view_free(view);
     matcher_free(matcher);
+}
+
+/* The next evaluation that is due, which runs until agenda_done() says otherwise. */
+static inline struct agenda_job
+sim_begin_evaluation(struct rules_sim *s)
+{
+    struct agenda_job job;
+    int64_t until_ns;
+    do {
+        sim_env_advance_ns(s->m.sim, NS_PER_S);
+    } while (!agenda_take(s->agenda, env_realtime_ms(s->m.env) * NS_PER_MS,
+                          env_monotonic_ns(s->m.env), &job, &until_ns));
+    assert_int_equal(job.work, AGENDA_LIVE);
+    return job;
+}
+
+static inline void
+sim_end_evaluation(struct rules_sim *s, struct agenda_job *job)
+{
+    agenda_run(s->agenda, job, &s->terms);
+    if (s->look != NULL) s->look(s, job);
+    agenda_done(s->agenda, job, env_monotonic_ns(s->m.env));
+}
+
+/* Lines of samples, and how many of them are staleness markers. */
+static inline unsigned
+sim_count_samples(struct rules_sim *s, const char *name, unsigned *ret_stale)
+{
+    struct buf to;
+    unsigned lines = 0;
+    buf_init(&to, NULL, 1 << 20);
+    sim_dump(s, name, 0, INT64_MAX, &to);
+    buf_put_u8(&to, '\0');
+    *ret_stale = 0;
+    for (char *line = strtok((char *)to.at, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        lines++;
+        *ret_stale += strstr(line, " stale") != NULL;
+    }
+    buf_fini(&to);
+    return lines;
+}
+
+static inline void
+sim_check_told_as_firing(struct rules_sim *s, unsigned at_most)
+{
+    assert_in_range(s->told_count, 1, at_most);
+    for (uint32_t i = 0; i < s->told_count; i++) {
+        assert_true(s->told[i].ends_ns > s->told[i].at_ns);
+        assert_true(s->told[i].starts_ns == s->told[0].starts_ns);
+    }
 }
 
 /* The environment may ask for more: SEEDS=1000. */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "rules/agenda.h"
+#include "rules/agenda_private.h"
 #include "sys/env.h"
 
 enum { GROUPS = 300, INTERVAL_S = 60 };
@@ -172,6 +172,120 @@ test_a_group_with_the_longest_interval_that_a_file_may_give_holds_up_no_others(v
     agenda_free(t->agenda);
 }
 
+/* Time goes on until something is due, which runs until agenda_done() says otherwise. */
+static struct agenda_job
+take_next(struct agenda_test *t)
+{
+    struct agenda_job job;
+    int64_t until_ns;
+    while (!agenda_take(t->agenda, t->now_ns, t->monotonic_ns, &job, &until_ns)) {
+        assert_true(until_ns > t->now_ns);
+        t->monotonic_ns += until_ns - t->now_ns;
+        t->now_ns = until_ns;
+    }
+    return job;
+}
+
+static void
+add_owed(void *context, struct group *group, struct agenda_owed owed)
+{
+    (void)group;
+    assert_int_equal(owed.oldest_ns != 0, owed.missing > 0);
+    *(uint64_t *)context += owed.missing;
+}
+
+static uint64_t
+owed_by_all(struct agenda_test *t)
+{
+    uint64_t owed = 0;
+    agenda_each_owed(t->agenda, t->now_ns, add_owed, &owed);
+    return owed;
+}
+
+static void
+test_an_evaluation_is_not_missing_while_it_runs(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, CATCH_UP_NS);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    struct agenda_job job = take_next(t);
+    assert_int_equal(job.work, AGENDA_LIVE);
+    assert_int_equal(owed_by_all(t), 0);
+    agenda_done(t->agenda, &job, t->monotonic_ns); /* not stored */
+    assert_int_equal(owed_by_all(t), 1);
+    agenda_free(t->agenda);
+}
+
+static void
+test_evaluations_are_made_up_one_at_a_time_with_rests_as_long_as_they_took(void **state)
+{
+    struct agenda_test *t = *state;
+    struct agenda_job job, other;
+    int64_t until_ns;
+    setup(t, CATCH_UP_NS);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    t->stores = t->makes_up = false;
+    run_until(t, START_NS + 3 * MINUTE_NS);
+    t->now_ns += 6 * NS_PER_S; /* after those that failed */
+    t->monotonic_ns += 6 * NS_PER_S;
+    do {
+        job = take_next(t);
+        if (job.work == AGENDA_LIVE) agenda_done(t->agenda, &job, t->monotonic_ns);
+    } while (job.work == AGENDA_LIVE);
+    assert_int_equal(job.work, AGENDA_MAKE_UP);
+    while (agenda_take(t->agenda, t->now_ns, t->monotonic_ns, &other, &until_ns)) {
+        assert_int_equal(other.work, AGENDA_LIVE);
+        agenda_done(t->agenda, &other, t->monotonic_ns);
+    }
+    t->monotonic_ns += NS_PER_S / 4; /* it takes */
+    job.outcome.stored = true;
+    agenda_done(t->agenda, &job, t->monotonic_ns);
+    assert_false(agenda_take(t->agenda, t->now_ns, t->monotonic_ns, &other, &until_ns));
+    assert_true(until_ns <= t->now_ns + NS_PER_S / 4);
+    t->monotonic_ns += NS_PER_S / 4;
+    assert_true(agenda_take(t->agenda, t->now_ns, t->monotonic_ns, &other, &until_ns));
+    assert_int_equal(other.work, AGENDA_MAKE_UP);
+    agenda_free(t->agenda);
+}
+
+/* Its input is looked at as long after a refusal as if there had been none. */
+static void
+test_how_long_input_is_awaited_counts_from_the_last_time_that_nothing_could_be_made_up(void **state)
+{
+    struct agenda_test *t = *state;
+    struct agenda_job job;
+    setup(t, CATCH_UP_NS);
+    t->agenda->limits.catch_up_wait_ns = 10 * MINUTE_NS;
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    t->stores = t->makes_up = false;
+    run_until(t, START_NS + 3 * MINUTE_NS);
+    t->stores = true;
+    run_until(t, START_NS + 14 * MINUTE_NS);
+    do {
+        job = take_next(t);
+        job.outcome.stored = true;
+        agenda_done(t->agenda, &job, t->monotonic_ns);
+    } while (job.work != AGENDA_MAKE_UP);
+    assert_false(job.input_is_there);
+    agenda_free(t->agenda);
+}
+
+static void
+test_of_evaluations_that_are_too_old_to_be_made_up_nothing_is_kept(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, 10 * MINUTE_NS);
+    t->makes_up = false;
+    for (unsigned i = 1; i <= 100; i++) { /* every other one is stored */
+        t->stores = i % 2 == 0;
+        run_until(t, START_NS + i * MINUTE_NS);
+    }
+    for (uint32_t i = 0; i < t->agenda->count; i++) {
+        assert_in_range(t->agenda->items[i]->made.count, 1, 12);
+    }
+    agenda_free(t->agenda);
+}
+
 int
 main(void)
 {
@@ -184,6 +298,14 @@ main(void)
             test_groups_record_on_after_five_minutes_in_which_nothing_could_be_made_up, state),
         cmocka_unit_test_prestate(
             test_a_group_with_the_longest_interval_that_a_file_may_give_holds_up_no_others, state),
+        cmocka_unit_test_prestate(test_an_evaluation_is_not_missing_while_it_runs, state),
+        cmocka_unit_test_prestate(
+            test_evaluations_are_made_up_one_at_a_time_with_rests_as_long_as_they_took, state),
+        cmocka_unit_test_prestate(
+            test_how_long_input_is_awaited_counts_from_the_last_time_that_nothing_could_be_made_up,
+            state),
+        cmocka_unit_test_prestate(
+            test_of_evaluations_that_are_too_old_to_be_made_up_nothing_is_kept, state),
         cmocka_unit_test_prestate(test_what_is_missing_is_found_when_a_reload_permits_to_make_it_up,
                                   state),
     };

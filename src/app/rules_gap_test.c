@@ -1,0 +1,281 @@
+/*
+ * rules_gap_test.c - groups of rules on a simulated machine: what evaluations make of a gap, what
+ * they await after it, and for how long.
+ */
+#include "app/rules_sim_testing.h"
+
+static void
+test_alerts_await_their_input_when_the_clock_was_set_forward(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 1200);
+    s.mute = true;
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
+    sim_pass(&s, 300);
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 3600 * 1000);
+    s.mute = false;
+    sim_pass(&s, 300);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
+/* Its input does not come, and nothing waits for that: no alert was active before the gap. */
+static void
+test_alerts_do_not_await_their_input_when_an_evaluation_was_late(void **state)
+{
+    (void)state;
+    for (int late = 0; late <= 2; late++) {
+        static struct rules_sim s;
+        sim_init(&s, 1, GROUP("g", FIRES));
+        sim_pass(&s, 300);
+        struct agenda_job job = sim_begin_evaluation(&s);
+        sim_end_evaluation(&s, &job);
+        sim_env_advance_ns(s.m.sim, (late + 1) * 30 * NS_PER_S);
+        job = sim_begin_evaluation(&s);
+        assert_int_equal(job.down_ns != 0, late == 2);
+        sim_end_evaluation(&s, &job);
+        sim_fini(&s);
+    }
+}
+
+static void
+test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned firing = 0;
+    sim_init(&s, 1,
+             GROUP("g", "{alert: Brief, expr: 'vector(time() % 86400) > 4260 < 4380 "
+                        "or requests_total < 0'}"));
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
+    sim_pass(&s, 300);
+    for (uint32_t i = 0; i < s.told_count; i++) {
+        firing += s.told[i].ends_ns > s.told[i].at_ns;
+    }
+    assert_true(firing > 0);
+    assert_true(s.told[s.told_count - 1].ends_ns <= s.told[s.told_count - 1].at_ns);
+    sim_fini(&s);
+}
+
+/* Only the sender's backlog can say whether it is over. */
+static void
+test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 120);
+    sim_crash(&s);
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_start(&s, GROUP("g", SENT));
+    sim_pass(&s, 60);
+    sim_load(&s, GROUP("g", SENT ", " ALWAYS));
+    s.told_count = 0;
+    sim_pass(&s, 180);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
+/* What is evaluated meanwhile is no evidence of anything. */
+static void
+check_awaits_input_still(const char *yaml, const char *later, unsigned crashes)
+{
+    static struct rules_sim s;
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 240);
+    sim_crash(&s);
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_start(&s, yaml);
+    sim_pass(&s, 90);
+    for (unsigned i = 0; i < crashes; i++) {
+        sim_crash(&s);
+        sim_pass(&s, 70);
+        sim_start(&s, yaml);
+        sim_pass(&s, 60);
+    }
+    int64_t starts_ns = s.told[0].starts_ns;
+    sim_load(&s, later);
+    s.told_count = 0;
+    sim_pass(&s, 180);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    s.mute = false;
+    sim_pass(&s, 120);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    assert_true(s.told[0].starts_ns / NS_PER_S == starts_ns / NS_PER_S); /* by its own times */
+    sim_fini(&s);
+}
+
+static void
+test_alerts_await_their_input_still_after_another_crash(void **state)
+{
+    (void)state;
+    for (unsigned crashes = 1; crashes <= 2; crashes++) {
+        check_awaits_input_still(GROUP("g", SENT), GROUP("g", SENT), crashes);
+    }
+}
+
+static void
+test_alerts_of_a_renamed_group_await_their_input_still(void **state)
+{
+    (void)state;
+    check_awaits_input_still(GROUP("g", SENT), GROUP("other", SENT), 0);
+    check_awaits_input_still(GROUP("g", SENT), GROUP("other", SENT), 1);
+}
+
+static void
+add_missing(void *context, struct group *group, struct agenda_owed owed)
+{
+    (void)group;
+    *(uint64_t *)context += owed.missing;
+}
+
+/* One group with a metric that no sender has holds nothing up. */
+static void
+test_input_that_nobody_sends_is_not_awaited(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char yaml[] =
+        "groups:\n"
+        "- {name: unused, interval: 30s, rules: [{record: u, expr: "
+        "'sum(rate(nobody_sends[2m]))'}]}\n"
+        "- {name: first, interval: 30s, rules: [{record: first, expr: 'sum(load)'},"
+        " {record: again, expr: first}]}\n"
+        "- {name: second, interval: 30s, rules: [{record: second, expr: first}]}\n";
+    uint64_t missing = 0;
+    unsigned stale;
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_pass(&s, 300);
+    sim_start(&s, yaml);
+    sim_pass(&s, 60);
+    agenda_each_owed(s.agenda, env_realtime_ms(s.m.env) * NS_PER_MS, add_missing, &missing);
+    assert_int_equal(missing, 0);
+    assert_in_range(sim_count_samples(&s, "second", &stale), 20, 22);
+    assert_in_range(sim_count_samples(&s, "again", &stale), 20, 22);
+    sim_fini(&s);
+}
+
+/* At SIM_BEGIN it is midnight. */
+#define UNTIL(seconds) "'vector(time() % 86400) < " seconds "'"
+
+static void
+test_input_that_does_not_come_back_is_awaited_for_no_longer_than_configured(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 240);
+    sim_crash(&s);
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_start(&s, GROUP("g", SENT));
+    sim_pass(&s, 570); /* of catch_up_wait */
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_pass(&s, 90);
+    assert_true(s.told[s.told_count - 1].ends_ns <= s.told[s.told_count - 1].at_ns);
+    sim_fini(&s);
+}
+
+static void
+test_an_alert_without_input_is_over_at_once_whatever_its_group_owes(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char yaml[] =
+        GROUP("g", "{record: sent, expr: requests_total}, {alert: Early, expr: " UNTIL("500") "}");
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 240);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_crash(&s);
+    sim_pass(&s, 400);
+    s.mute = true;
+    sim_start(&s, yaml);
+    sim_pass(&s, 60);
+    assert_true(s.told[s.told_count - 1].ends_ns <= s.told[s.told_count - 1].at_ns);
+    sim_fini(&s);
+}
+
+static void
+test_a_series_that_ends_while_the_store_refuses_is_stale_if_nothing_is_made_up(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    s.limits.catch_up_ns = 0;
+    sim_load(&s, GROUP("g", "{record: early, expr: " UNTIL("300") "}"));
+    sim_pass(&s, 295);
+    s.write_fails = true;
+    sim_pass(&s, 40);
+    s.write_fails = false;
+    sim_count_samples(&s, "early", &stale);
+    assert_int_equal(stale, 0);
+    sim_pass(&s, 60);
+    sim_count_samples(&s, "early", &stale);
+    assert_int_equal(stale, 1);
+    sim_fini(&s);
+}
+
+static unsigned refused_writes;
+
+static enum err
+refuse_some_writes(void *context, struct bytes tenant, struct bytes message,
+                   struct rules_written *ret, struct why *why)
+{
+    if (refused_writes == 0) return sim_write(context, tenant, message, ret, why);
+    refused_writes--;
+    return why_set(why, ERR_NOMEM, "the test says no");
+}
+
+/* What says that an evaluation was made is stored, and results of it are not. */
+static void
+test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", ALWAYS ", {record: other, expr: vector(2)}"));
+    s.host.write = refuse_some_writes;
+    sim_pass(&s, 120);
+    struct agenda_job job = sim_begin_evaluation(&s);
+    refused_writes = 1;
+    sim_end_evaluation(&s, &job);
+    assert_int_equal(refused_writes, 0);
+    assert_int_equal(sim_count_samples(&s, "always", &stale) + 1,
+                     sim_count_samples(&s, "other", &stale));
+    sim_pass(&s, 120);
+    assert_int_equal(agenda_made_up(s.agenda), 1);
+    assert_int_equal(sim_count_samples(&s, "always", &stale),
+                     sim_count_samples(&s, "other", &stale));
+    sim_fini(&s);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_alerts_await_their_input_when_the_clock_was_set_forward),
+        cmocka_unit_test(test_alerts_do_not_await_their_input_when_an_evaluation_was_late),
+        cmocka_unit_test(
+            test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
+        cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
+        cmocka_unit_test(test_alerts_await_their_input_still_after_another_crash),
+        cmocka_unit_test(test_alerts_of_a_renamed_group_await_their_input_still),
+        cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
+        cmocka_unit_test(
+            test_input_that_does_not_come_back_is_awaited_for_no_longer_than_configured),
+        cmocka_unit_test(test_an_alert_without_input_is_over_at_once_whatever_its_group_owes),
+        cmocka_unit_test(
+            test_a_series_that_ends_while_the_store_refuses_is_stale_if_nothing_is_made_up),
+        cmocka_unit_test(test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
