@@ -130,11 +130,13 @@ add_member(struct finding *f, const char *url)
     return e;
 }
 
+/* Up to a NUL: a target of JSON may contain one. */
 static void
-add_dropped(struct members *m, struct bytes url)
+add_dropped(struct members *m, const char *url)
 {
-    if (m->dropped_count == MEMBERS_MAX || !buf_reserve(&m->dropped, url.size)) return;
-    buf_put_bytes(&m->dropped, url);
+    struct bytes text = bytes_of(url, strlen(url) + 1);
+    if (m->dropped_count == MEMBERS_MAX || !buf_reserve(&m->dropped, text.size)) return;
+    buf_put_bytes(&m->dropped, text);
     m->dropped_count++;
 }
 
@@ -172,7 +174,7 @@ take_target(struct finding *f, struct bytes target)
         e = buf_error(&url) == ERR_LIMIT ? OK : ERR_NOMEM;
         is_valid = false;
     } else if (is_dropped) {
-        add_dropped(f->members, buf_bytes(&url));
+        add_dropped(f->members, (const char *)url.at);
     } else if (is_valid) {
         e = add_member(f, (const char *)url.at);
     }

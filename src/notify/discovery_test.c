@@ -330,6 +330,17 @@ test_services_have_ports_of_their_own_and_labels(void **state)
         &rig, "{\"activeAlertmanagers\":[{\"url\":\"http://a.example:1234/a.example.\"}]," NONE);
 }
 
+/* JSON may have such texts. */
+static void
+test_targets_that_are_dropped_are_shown_one_by_one_whatever_they_contain(void **state)
+{
+    (void)state;
+    rig_relabel(&rig, RELABEL_DROP, "__scheme__", "http", "", "");
+    use_server("application/json", "[{\"targets\": [\"a\\u0000b:1\", \"c:1\"]}]");
+    expect_members(&rig, "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":["
+                         "{\"url\":\"http://a\"},{\"url\":\"http://c:1/api/v2/alerts\"}]}");
+}
+
 static void
 test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look(void **state)
 {
@@ -565,6 +576,7 @@ main(void)
         TEST(test_a_target_knows_its_server),
         TEST(test_addresses_of_a_name_are_members),
         TEST(test_services_have_ports_of_their_own_and_labels),
+        TEST(test_targets_that_are_dropped_are_shown_one_by_one_whatever_they_contain),
         TEST(test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look),
         TEST(test_a_look_up_that_fails_keeps_members_and_an_empty_answer_does_not),
         TEST(test_a_name_is_asked_for_once_at_a_time_and_given_up_in_the_end),
