@@ -186,6 +186,21 @@ test_a_file_that_is_not_there_has_no_members_and_may_come(void **state)
 }
 
 static void
+test_a_file_for_which_there_was_no_memory_is_read_at_the_next_look(void **state)
+{
+    (void)state;
+    put_file("d/a.yml", "- targets: [a:1]\n");
+    use_files("d/a.yml");
+    put_file("d/a.yml", "- targets: [b:1]\n");
+    atomic_store(&rig.memory.limit_bytes, budget_used(&rig.memory));
+    rig_run(&rig, 5000);
+    expect_hosts("a:1 ");
+    atomic_store(&rig.memory.limit_bytes, 0);
+    rig_run(&rig, 5000);
+    expect_hosts("b:1 ");
+}
+
+static void
 test_a_directory_is_no_file_of_targets(void **state)
 {
     (void)state;
@@ -364,6 +379,11 @@ test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look(
     expect_logged(&rig, "ignored",
                   "level=warn msg=\"notify: targets ignored, invalid address: expected HOST:PORT\" "
                   "targets=1 address=a/c:2\n");
+    zone.records[0] = (struct dns_answer_record){"a/d", 2}; /* another one */
+    rig_run(&rig, 5 * 60 * 1000);
+    expect_logged(&rig, "ignored",
+                  "level=warn msg=\"notify: targets ignored, invalid address: expected HOST:PORT\" "
+                  "targets=1 address=a/d:2\n");
 }
 
 static void
@@ -513,8 +533,15 @@ test_members_beyond_their_number_are_left_out(void **state)
         put_file(path, text);
         free(text);
     }
+    rig_watch_log(&rig);
     use_files("d/*.yml");
     assert_int_equal(rig.notifier->plan->items[0]->members.count, MEMBERS_MAX);
+    expect_logged(
+        &rig, "too many",
+        "level=warn msg=\"notify: too many members of an Alertmanager, ignoring the rest\" "
+        "members=1000 left_out=200\n");
+    rig_run(&rig, 2 * 60 * 1000); /* the files are read again */
+    expect_logged(&rig, "too many", "");
 }
 
 /* All three kinds, while each allocation fails in turn: what cannot be had now is had later. */
@@ -567,6 +594,7 @@ main(void)
         TEST(test_a_file_that_changes_is_read_within_five_seconds),
         TEST(test_a_broken_file_keeps_what_it_said_before_and_is_told_once),
         TEST(test_a_file_that_is_not_there_has_no_members_and_may_come),
+        TEST(test_a_file_for_which_there_was_no_memory_is_read_at_the_next_look),
         TEST(test_a_directory_is_no_file_of_targets),
         TEST(test_a_target_knows_its_file),
         TEST(test_a_server_lists_members),

@@ -274,9 +274,12 @@ static void
 test_a_member_that_takes_an_alert_is_asked_at_once_again_when_it_refuses_others(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i <= MEMBER_REFUSED_AT_ONCE; i++) {
+    for (unsigned i = 0; i < MEMBER_REFUSED_AT_ONCE; i++) {
         refuse_one("bad");
     }
+    put("bad", 1);
+    expect_pause(0);
+    refuse_one("bad");
     put("good", 1);
     expect_pause(MEMBER_REFUSED_PAUSE_MS);
     now_ns = member_due_ns(member);
@@ -307,8 +310,10 @@ test_what_was_learnt_is_tried_at_once_and_only_once(void **state)
     assert_int_equal(member_settle(member, MEMBER_AGAIN, 0, now_ns), MEMBER_NO_NEWS);
     expect_pause(0);
     (void)take();
+    assert_int_equal(member->errors, 1);
     assert_int_equal(member_settle(member, MEMBER_AGAIN, 0, now_ns), MEMBER_FAILS);
     expect_pause(1000);
+    assert_int_equal(member->errors, 2);
 }
 
 static void

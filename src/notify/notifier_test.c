@@ -1,6 +1,6 @@
 /*
- * A notifier with other machines made up: what is sent to whom, relabelling, reloads, credentials,
- * what is shown. Time is simulated.
+ * A notifier with other machines made up: what is sent to whom, relabelling, credentials, what is
+ * shown. Time is simulated.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -150,6 +150,20 @@ test_a_member_that_does_not_answer_delays_no_other(void **state)
     }
     expect_log(&rig, A " Down:1\n" B " Down:1\n" B " Down:2\n" B " Down:3\n");
     assert_false(notifier_is_idle(rig.notifier));
+}
+
+static void
+test_a_notifier_is_not_idle_while_a_request_is_under_way(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    rig_answer(&rig, A, 500, 200);
+    rig_fire(&rig, "Down", 1);
+    rig_run(&rig, 499);
+    assert_false(notifier_is_idle(rig.notifier));
+    rig_run(&rig, 1);
+    assert_true(notifier_is_idle(rig.notifier));
 }
 
 static void
@@ -413,150 +427,6 @@ test_of_many_that_were_not_told_the_log_names_those_that_lost_most_first(void **
         " queue_full=1 expired=0 not_enough_memory=0 too_large=0 more_held_back=0\n");
 }
 
-/* --- reloads ---------------------------------------------------------------------------------- */
-
-static void
-test_a_reload_keeps_queues_of_members_that_stay(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093");
-    rig_target(&rig, "b:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 0, 500);
-    rig_answer(&rig, B, 0, 500);
-    rig_fire(&rig, "Down", 1);
-    rig_settle(&rig);
-    rig_forget(&rig);
-    rig_begin_settings(&rig);
-    rig_add(&rig, "a:9093")->hash = 77; /* something else was changed */
-    rig_start(&rig);
-    rig_answer(&rig, A, 0, 200);
-    rig_settle(&rig); /* without the pause of before */
-    expect_log(&rig, A " Down:1\n");
-    expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 1\n");
-    expect_metric(&rig, "firekeep_notifications_dropped_total 1\n"); /* of b */
-    expect_no_metric(&rig, B);
-}
-
-static void
-test_a_reload_that_changes_nothing_disturbs_no_request(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 500, 200);
-    rig_fire(&rig, "Down", 1);
-    rig_run(&rig, 100);
-    struct alertmanager *before = rig.notifier->plan->items[0];
-    rig_begin_settings(&rig);
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    assert_ptr_equal(rig.notifier->plan->items[0], before);
-    rig_run(&rig, 500);
-    expect_log(&rig, A " Down:1\n");
-    assert_true(notifier_is_idle(rig.notifier));
-}
-
-static void
-test_what_members_that_are_no_more_have_dropped_is_counted(void **state)
-{
-    (void)state;
-    rig.limits.queue_capacity = 1;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 0, 500);
-    for (int64_t i = 1; i <= 3; i++) {
-        rig_fire(&rig, i == 1 ? "X" : i == 2 ? "Y" : "Z", i);
-        rig_settle(&rig);
-    }
-    rig_begin_settings(&rig);
-    rig_start(&rig);
-    expect_metric(&rig, "firekeep_notifications_dropped_total 3\n");
-}
-
-static void
-test_two_equal_alertmanagers_are_told_both_after_a_reload(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093")->hash = 7;
-    rig_add(&rig, "a:9093")->hash = 7;
-    rig_start(&rig);
-    rig_begin_settings(&rig);
-    rig_add(&rig, "a:9093")->hash = 7;
-    rig_add(&rig, "a:9093")->hash = 7;
-    rig_start(&rig);
-    rig_fire(&rig, "Down", 1);
-    rig_settle(&rig);
-    expect_log(&rig, A " Down:1\n" A " Down:1\n");
-}
-
-static void
-test_a_request_to_a_member_that_is_gone_is_given_up(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 5000, 200);
-    rig_fire(&rig, "Down", 1);
-    rig_run(&rig, 100);
-    assert_int_equal(rig.fake.call_count, 1);
-    rig_begin_settings(&rig);
-    rig_start(&rig);
-    rig_run(&rig, 1);
-    assert_int_equal(rig.fake.call_count, 0);
-    expect_metric(&rig, "firekeep_notifications_dropped_total 1\n");
-    expect_metric(&rig, "firekeep_notifications_alertmanagers_discovered 0\n");
-}
-
-static void
-test_a_request_under_way_goes_on_when_its_alertmanager_is_configured_anew(void **state)
-{
-    (void)state;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_answer(&rig, A, 500, 200);
-    rig_fire(&rig, "Down", 1);
-    rig_run(&rig, 100);
-    rig_begin_settings(&rig);
-    rig_add(&rig, "a:9093")->hash = 78;
-    rig_start(&rig);
-    rig_run(&rig, 500);
-    expect_log(&rig, A " Down:1\n");
-    assert_true(notifier_is_idle(rig.notifier));
-    expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 1\n");
-}
-
-static void
-test_settings_that_cannot_be_change_nothing(void **state)
-{
-    (void)state;
-    struct notifier_change *change;
-    rig_add(&rig, "a:9093");
-    rig_start(&rig);
-    rig_begin_settings(&rig);
-    rig_add(&rig, "b:9093")->hash = 5;
-    rig_alert_relabel(&rig, RELABEL_DROP, "x", "(", "", "");
-    assert_int_equal(rig_prepare(&rig, &change), ERR_INPUT);
-    assert_non_null(strstr(rig.why.text, "line 2: alertmanagers: alert_relabel_configs: "));
-    rig_fire(&rig, "Down", 1);
-    rig_settle(&rig);
-    expect_log(&rig, A " Down:1\n");
-}
-
-static void
-test_a_prepared_change_may_be_abandoned(void **state)
-{
-    (void)state;
-    struct notifier_change *change;
-    rig_add(&rig, "a:9093");
-    assert_int_equal(rig_prepare(&rig, &change), OK);
-    notifier_abandon(change);
-    notifier_abandon(NULL);
-    rig_fire(&rig, "Down", 1);
-    rig_settle(&rig);
-    expect_log(&rig, "");
-}
-
 static void
 test_one_url_in_two_alertmanagers_is_told_twice_and_counted_as_one(void **state)
 {
@@ -569,6 +439,7 @@ test_one_url_in_two_alertmanagers_is_told_twice_and_counted_as_one(void **state)
     expect_log(&rig, A " Down:1\n" A " Down:1\n");
     expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 2\n");
     expect_metric(&rig, "firekeep_notifications_latency_seconds_count{alertmanager=\"" A "\"} 2\n");
+    expect_no_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 1\n");
     rig_begin_settings(&rig);
     rig_add(&rig, "a:9093")->hash = 4;
     rig_start(&rig); /* both become one */
@@ -615,6 +486,27 @@ test_a_token_that_is_not_to_be_had_delays_only_those_who_need_it(void **state)
     rig_answer(&rig, "http://tokens/", 0, 200);
     rig_run(&rig, 1);
     expect_log(&rig, "http://tokens/\n" A " Down:1\n");
+}
+
+static void
+test_after_a_token_the_first_pause_is_the_shortest_again(void **state)
+{
+    (void)state;
+    rig_add(&rig, "a:9093")->oauth2 = (struct oauth2_settings){.token_url = "http://tokens/"};
+    rig_start(&rig);
+    rig_answer(&rig, "http://tokens/", 0, 500);
+    rig_fire(&rig, "Down", 1);
+    rig_run(&rig, 3000); /* pauses of 1 and 2 seconds */
+    rig_answer(&rig, "http://tokens/", 0, 200);
+    rig_run(&rig, 4000);
+    rig_forget(&rig);
+    rig_answer(&rig, A, 0, 401);
+    rig_answer(&rig, "http://tokens/", 0, 500);
+    rig_fire(&rig, "Down", 2);
+    rig_settle(&rig);
+    expect_log(&rig, A " Down:2\nhttp://tokens/\n");
+    rig_run(&rig, 1000);
+    expect_log(&rig, "http://tokens/\n");
 }
 
 static void
@@ -674,6 +566,7 @@ test_a_client_without_memory_makes_a_member_wait(void **state)
     rig_fire(&rig, "Down", 1);
     rig_settle(&rig);
     assert_false(notifier_is_idle(rig.notifier));
+    expect_metric(&rig, "firekeep_notifications_latency_seconds_count{alertmanager=\"" A "\"} 0\n");
     rig.fake.fails = false;
     rig_run(&rig, 1000);
     expect_log(&rig, A " Down:1\n");
@@ -804,6 +697,7 @@ main(void)
         TEST(test_targets_are_relabelled_and_those_dropped_are_shown),
         TEST(test_an_address_with_a_path_is_no_member),
         TEST(test_a_member_that_does_not_answer_delays_no_other),
+        TEST(test_a_notifier_is_not_idle_while_a_request_is_under_way),
         TEST(test_what_failed_is_told_later_in_its_newest_state),
         TEST(test_statuses_decide_what_becomes_of_an_alert),
         TEST(test_a_redirect_or_a_web_page_names_the_settings_of_alertmanagers),
@@ -813,17 +707,10 @@ main(void)
         TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log),
         TEST(test_the_log_names_who_was_not_told_and_why_every_ten_seconds),
         TEST(test_of_many_that_were_not_told_the_log_names_those_that_lost_most_first),
-        TEST(test_a_reload_keeps_queues_of_members_that_stay),
-        TEST(test_a_reload_that_changes_nothing_disturbs_no_request),
-        TEST(test_what_members_that_are_no_more_have_dropped_is_counted),
-        TEST(test_two_equal_alertmanagers_are_told_both_after_a_reload),
-        TEST(test_a_request_to_a_member_that_is_gone_is_given_up),
-        TEST(test_a_request_under_way_goes_on_when_its_alertmanager_is_configured_anew),
-        TEST(test_settings_that_cannot_be_change_nothing),
-        TEST(test_a_prepared_change_may_be_abandoned),
         TEST(test_one_url_in_two_alertmanagers_is_told_twice_and_counted_as_one),
         TEST(test_a_token_is_fetched_before_the_first_request_and_when_it_is_refused),
         TEST(test_a_token_that_is_not_to_be_had_delays_only_those_who_need_it),
+        TEST(test_after_a_token_the_first_pause_is_the_shortest_again),
         TEST(test_the_log_names_the_line_of_an_alertmanager_without_credentials),
         TEST(test_a_password_that_cannot_be_read_makes_a_member_wait),
         TEST(test_a_client_without_memory_makes_a_member_wait),

@@ -163,6 +163,11 @@ test_targets_and_labels_have_limits(void **state)
     snprintf(text + size, capacity - size, "]}]");
     expect_refused(false, text, ERR_LIMIT, "f: more than 1000 targets");
     expect_refused(true, text, ERR_LIMIT, "more than 1000 targets");
+    char *half = strstr(text + size / 2, ", "); /* as many in two groups */
+    assert_non_null(half);
+    memmove(half + 17, half + 2, strlen(half + 2) + 1);
+    memcpy(half, "]}, {\"targets\": [", 17);
+    expect_refused(false, text, ERR_LIMIT, "more than 1000 targets");
     size = (size_t)snprintf(text, capacity, "[{\"labels\": {");
     for (int i = 0; i <= TARGETS_LABELS_MAX; i++) {
         size += (size_t)snprintf(text + size, capacity - size, "%s\"l%d\": \"x\"",
