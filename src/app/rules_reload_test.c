@@ -420,6 +420,35 @@ note_made_up(struct rules_sim *s, const struct agenda_job *job)
     *made_up += job->work == AGENDA_MAKE_UP;
 }
 
+/* Each allocation of taking over is refused in turn. */
+static void
+test_alerts_for_which_there_was_no_memory_are_read_from_the_store(void **state)
+{
+    (void)state;
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        static struct rules_sim s;
+        unsigned stale;
+        sim_init(&s, 1, GROUP("g", FIRES ", " ALWAYS));
+        sim_pass(&s, 300);
+        int64_t starts_ns = s.told[0].starts_ns;
+        s.told_count = 0;
+        sim_load(&s, GROUP("g", FIRES ", {record: more, expr: vector(2)}"));
+        mem_fail_nth(nth, false);
+        struct agenda_job job = begin_beginning(&s);
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        sim_end_evaluation(&s, &job);
+        sim_pass(&s, 120);
+        sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+        assert_true(s.told[0].starts_ns == starts_ns);
+        sim_count_samples(&s, "ALERTS_FOR_STATE", &stale);
+        assert_int_equal(stale, 0);
+        sim_fini(&s);
+        assert_true(nth < 100);
+    }
+}
+
 static void
 test_a_changed_group_goes_on_at_its_times(void **state)
 {
@@ -721,6 +750,7 @@ main(void)
         cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
+        cmocka_unit_test(test_alerts_for_which_there_was_no_memory_are_read_from_the_store),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
         cmocka_unit_test(test_a_group_of_another_interval_is_made_up_at_all_of_its_times),
         cmocka_unit_test(

@@ -22,8 +22,8 @@ struct agenda_entry {
     struct agenda_entry *next; /* of those that are retired */
     struct agenda_entry *from; /* whose state it takes, once that runs no more */
     struct agenda_entry *heir; /* the one that takes its state; NULL: none */
-    bool took_over;            /* it did, */
-    bool lost_state;           /* and not all for want of memory, which is to be logged */
+    bool took_over;            /* it did; */
+    bool lost_state;           /* or not all, for want of memory, which is to be logged */
     bool stays, is_over;       /* while a reload is committed */
     bool running;
     bool ends; /* AGENDA_RETIRE runs */

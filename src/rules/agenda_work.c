@@ -121,7 +121,8 @@ took_over(struct agenda *a, struct agenda_entry *e)
     const struct schedule *mine = group_schedule(e->group);
     const struct schedule *its = group_schedule(e->from->group);
     bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
-    e->took_over = e->from->begun || e->from->took_over;
+    /* What was lost for want of memory is restored as after a restart. */
+    e->took_over = (e->from->begun || e->from->took_over) && !e->lost_state;
     if (e->took_over && same) e->next_slot = e->from->next_slot;
     e->is_behind = e->from->is_behind;
     e->down_ns = e->from->down_ns;
@@ -568,8 +569,10 @@ agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *t
     struct rules_past past = {a->host, terms, g};
     struct why why = {""};
     if (job->lost_state) {
-        log_warn("not enough memory to take over all of the state of a group of rules",
-                 KV("file", group_text(g)->file), KV("group", group_text(g)->name));
+        log_warn(
+            "not enough memory to take over the state of a group of rules, reading it from the "
+            "store",
+            KV("file", group_text(g)->file), KV("group", group_text(g)->name));
     }
     switch (job->work) {
     case AGENDA_BEGIN:

@@ -117,7 +117,7 @@ bool group_records(const struct group *group);
 /*
  * Takes over the state of the group that it replaces: of rules with the same name and labels, as in
  * Prometheus. What rules wrote that are no more is marked stale by the next evaluation. ERR_NOMEM:
- * the state that was not taken is lost.
+ * the state that was not taken is lost, but for what the store has of it.
  */
 MUST_CHECK enum err group_take_over(struct group *group, struct group *from);
 
