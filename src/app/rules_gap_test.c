@@ -224,6 +224,22 @@ test_a_series_that_ends_while_the_store_refuses_is_stale_if_nothing_is_made_up(v
     sim_fini(&s);
 }
 
+/* The alerts of other rules go on, and its own are known. */
+static void
+test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", FIRES ", " SENT));
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    s.told_count = 0;
+    sim_start(&s, GROUP("g", FIRES ", {alert: Sent, expr: 'load * on() load'}"));
+    sim_pass(&s, 45);
+    assert_true(s.told_count >= 2);
+    sim_fini(&s);
+}
+
 static unsigned refused_writes;
 
 static enum err
@@ -253,6 +269,7 @@ test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up(void **state)
                      sim_count_samples(&s, "other", &stale));
     sim_pass(&s, 120);
     assert_int_equal(agenda_made_up(s.agenda), 1);
+    assert_int_equal(s.rejected, 0); /* as markers of what goes on are */
     assert_int_equal(sim_count_samples(&s, "always", &stale),
                      sim_count_samples(&s, "other", &stale));
     sim_fini(&s);
@@ -275,6 +292,7 @@ main(void)
         cmocka_unit_test(test_an_alert_without_input_is_over_at_once_whatever_its_group_owes),
         cmocka_unit_test(
             test_a_series_that_ends_while_the_store_refuses_is_stale_if_nothing_is_made_up),
+        cmocka_unit_test(test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group),
         cmocka_unit_test(test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  * and what goes on as it was.
  */
 #include "app/rules_sim_testing.h"
+#include "base/log.h"
 
 /* --- reloads ---------------------------------------------------------------------------------- */
 
@@ -130,6 +131,7 @@ check_restart_beside(const char *labels_of_a, const char *labels_of_other)
 {
     static struct rules_sim s;
     char name[32], two[512];
+    unsigned stale;
     name_of_same_time(name, sizeof name);
     snprintf(two, sizeof two,
              "groups:\n"
@@ -143,6 +145,9 @@ check_restart_beside(const char *labels_of_a, const char *labels_of_other)
     sim_start(&s, two);
     sim_pass(&s, 300);
     sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_count_samples(&s, "ALERTS.*", &stale);
+    assert_int_equal(stale, 1); /* that it is pending */
+    assert_int_equal(s.rejected, 0);
     sim_fini(&s);
 }
 
@@ -158,6 +163,21 @@ test_what_two_groups_cannot_tell_apart_is_not_resolved_after_a_restart(void **st
 {
     (void)state;
     check_restart_beside("{of: '{{ 1 }}'}", "{}");
+}
+
+static void
+test_what_two_rules_of_a_group_cannot_tell_apart_is_not_resolved_after_a_restart(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char two[] = GROUP("g", FIRES ", {alert: Fires, expr: 'vector(1) > 2'}");
+    sim_init(&s, 1, two);
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_start(&s, two);
+    sim_pass(&s, 300);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
 }
 
 static void
@@ -549,6 +569,48 @@ test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation(void **state
     sim_fini(&s);
 }
 
+/* What fails, without a word before it. */
+static void
+check_fails(const char *yaml, const char *sentence, struct rules_sim *s)
+{
+    sim_init(s, 1, yaml);
+    sim_pass(s, 60);
+    struct agenda_job job = sim_begin_evaluation(s);
+    sim_end_evaluation(s, &job);
+    assert_int_equal(job.outcome.failed, 1);
+    struct bytes error = group_rule_error(agenda_entry_group(job.entry), 0);
+    assert_true(bytes_equal_text(error, sentence));
+}
+
+#define TWO_OF_ONE \
+    "'label_replace(vector(1), \"x\", \"y\", \"\", \"\") or vector(2)', labels: {x: z}}"
+
+static void
+test_results_that_a_rule_makes_the_same_are_refused(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    check_fails(GROUP("g", "{record: r, expr: " TWO_OF_ONE),
+                "vector contains metrics with the same labelset after applying rule labels", &s);
+    sim_fini(&s);
+    check_fails(GROUP("g", "{alert: A, expr: " TWO_OF_ONE),
+                "vector contains metrics with the same labelset after applying alert labels", &s);
+    sim_fini(&s);
+}
+
+static void
+test_a_rule_that_fails_all_the_time_is_logged_once_a_minute(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    uint64_t warnings = log_count(LOG_WARN);
+    check_fails("groups:\n- {name: g, interval: 1s, rules: [{record: r, expr: " TWO_OF_ONE "]}\n",
+                "vector contains metrics with the same labelset after applying rule labels", &s);
+    sim_pass(&s, 240);
+    assert_in_range(log_count(LOG_WARN) - warnings, 5, 6);
+    sim_fini(&s);
+}
+
 static int64_t asked; /* how often for the time */
 
 static int64_t
@@ -730,11 +792,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* First: what counts lines has seen no other clock. */
+        cmocka_unit_test(test_a_rule_that_fails_all_the_time_is_logged_once_a_minute),
         cmocka_unit_test(test_an_alert_stays_known_when_it_is_evaluated_or_told_less_often),
         cmocka_unit_test(test_a_group_that_is_changed_and_removed_while_it_runs_ends_after_it),
         cmocka_unit_test(
             test_a_group_does_not_take_an_alert_of_another_one_for_its_own_after_a_restart),
         cmocka_unit_test(test_what_two_groups_cannot_tell_apart_is_not_resolved_after_a_restart),
+        cmocka_unit_test(
+            test_what_two_rules_of_a_group_cannot_tell_apart_is_not_resolved_after_a_restart),
         cmocka_unit_test(test_a_group_that_is_away_for_one_reload_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
         cmocka_unit_test(test_a_group_that_is_away_while_it_begins_goes_on_as_it_was),
@@ -747,6 +813,7 @@ main(void)
         cmocka_unit_test(test_facts_are_those_of_the_last_evaluation_and_sums_of_all),
         cmocka_unit_test(test_of_rules_that_are_alike_each_takes_over_the_alerts_of_one),
         cmocka_unit_test(test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation),
+        cmocka_unit_test(test_results_that_a_rule_makes_the_same_are_refused),
         cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),

@@ -416,10 +416,12 @@ static const char alert_of[] =
     "  - {alert: Waits, expr: \"load{n='1'} > %d\", for: 1m, keep_firing_for: 2m}\n";
 
 static void
-test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart(void **state)
+test_what_was_over_while_the_clock_was_set_back_is_stale_and_does_not_fire_after_a_restart(
+    void **state)
 {
     static struct rules_sim s;
     char before[256], after[256];
+    unsigned stale;
     (void)state;
     snprintf(before, sizeof before, alert_of, -1);
     snprintf(after, sizeof after, alert_of, 1000);
@@ -429,6 +431,8 @@ test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart(vo
     sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 300 * 1000);
     sim_load(&s, after);
     sim_pass(&s, 600);
+    sim_count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 1); /* after the last sample that says it goes on */
     s.told_count = 0;
     sim_crash(&s);
     sim_start(&s, after);
@@ -614,7 +618,7 @@ main(void)
             test_that_an_alert_that_was_kept_firing_is_over_is_told_again_after_a_restart,
             tell_seed),
         cmocka_unit_test_teardown(
-            test_what_was_over_while_the_clock_was_set_back_does_not_fire_after_a_restart,
+            test_what_was_over_while_the_clock_was_set_back_is_stale_and_does_not_fire_after_a_restart,
             tell_seed),
         cmocka_unit_test_teardown(
             test_what_was_recorded_is_not_recorded_again_when_the_clock_was_set_back_at_a_restart,
