@@ -405,6 +405,24 @@ ends_well() { # STATUS KIND WORDS
     ((bad == 0))
 }
 
+# The blocks of code in docs/rules.md as files: FIRST-LINE FILE...
+write_examples() {
+    local document=$1
+    mkdir -p example/rules && shift
+    while (($# > 0)); do
+        awk -v first="$1" '
+            /^    / { text = substr($0, 5); if (!inside) { inside = 1; wanted = text == first }; if (wanted) print text; next }
+            /^$/ { if (wanted) print; next }
+            { inside = wanted = 0 }' "$document" >"example/$2"
+        shift 2
+    done
+}
+
+says_what_the_document_says() {
+    (cd example && "$firekeep" test rules node_test.yml 2>&1) | grep . >example/said
+    grep . example/expected | diff - example/said
+}
+
 # --- claims --------------------------------------------------------------------------------------
 
 mkdir "$work/files" && cd "$work/files" && write_files || exit 1
@@ -421,6 +439,9 @@ claim "a series that cannot be read is told by name" prints 1 \
 claim "files after one that fails are tested" prints 1 $'pass-notation.yml\n  SUCCESS' \
     fail-fuzzy.yml broken-yaml.yml pass-notation.yml
 claim "a missing file fails" prints 1 'cannot open missing.yml' missing.yml pass-null.yml
+write_examples "$OLDPWD/docs/rules.md" 'groups:' rules/node.yml 'rule_files: [rules/node.yml]' node_test.yml \
+    'Unit Testing:  node_test.yml' expected
+claim "the example of the documentation fails as it is described" says_what_the_document_says
 claim "unknown keys of rule files can be ignored" prints 0 SUCCESS --ignore-unknown-fields broken-rule-file-key.yml
 claim "only tests that are named are run" prints 0 SUCCESS --run=good fail-second.yml
 claim "--run may be given again" prints 1 'expr: "1"' --run=nothing --run='^ba' fail-second.yml
