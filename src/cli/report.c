@@ -38,7 +38,7 @@ struct report {
         struct bytes key;
         struct bytes title; /* none in a table of text: it is not shown */
         uint32_t width;
-        bool right;
+        enum { SIDE_OPEN, SIDE_LEFT, SIDE_RIGHT } side; /* open: nothing but gaps so far */
     } columns[REPORT_COLUMNS_MAX];
     uint32_t column_count;
     uint32_t last; /* that is shown in text */
@@ -265,7 +265,7 @@ report_table(struct report *r, const char *key, const char *title, const char *c
         c->key = c->title = bytes_of(columns, key_size);
         if (key_size < size) c->title = bytes_of(columns + key_size + 1, size - key_size - 1);
         c->width = text_width(c->title);
-        c->right = true;
+        c->side = SIDE_OPEN;
         if (c->width > 0) r->last = r->column_count;
         r->column_count++;
         more = columns[size] == '|';
@@ -280,9 +280,9 @@ put_cell(struct report *r, uint32_t column, struct bytes text)
     const struct report_column *c = &r->columns[column];
     uint32_t width = text_width(text), pad = width < c->width ? c->width - width : 0;
     if (column > 0 || r->title != NULL) buf_put_text(&r->out, "  ");
-    if (c->right) buf_printf(&r->out, "%*s", (int)pad, "");
+    if (c->side == SIDE_RIGHT) buf_printf(&r->out, "%*s", (int)pad, "");
     buf_put_bytes(&r->out, text);
-    if (!c->right && column != r->last) buf_printf(&r->out, "%*s", (int)pad, "");
+    if (c->side != SIDE_RIGHT && column != r->last) buf_printf(&r->out, "%*s", (int)pad, "");
 }
 
 static void
@@ -327,7 +327,11 @@ row_wait(struct report *r, const struct report_value *values)
         uint32_t width = text_width(buf_bytes(&r->cell));
         if (width > c->width) c->width = width;
         enum value_kind kind = values[i].kind;
-        if (kind == VALUE_TEXT || kind == VALUE_LABELS || kind == VALUE_TIME) c->right = false;
+        if (kind == VALUE_TEXT || kind == VALUE_LABELS || kind == VALUE_TIME) {
+            c->side = SIDE_LEFT;
+        } else if (kind != VALUE_NONE && c->side == SIDE_OPEN) {
+            c->side = SIDE_RIGHT;
+        }
         buf_put_counted(&r->cells, buf_bytes(&r->cell));
     }
     if (r->cells.size >= CELLS_BYTES) print_rows(r);

@@ -84,6 +84,29 @@ test_text_is_aligned_and_harmless_to_a_terminal(void **state)
 }
 
 static void
+test_a_column_without_values_is_aligned_as_text(void **state)
+{
+    (void)state;
+    char *text;
+    size_t size;
+    struct report *r;
+    FILE *to = open_memstream(&text, &size);
+    assert_non_null(to);
+    assert_int_equal(report_new(REPORT_TEXT, to, NULL, &r), OK);
+    report_table(r, "rules", NULL, "state|count|error");
+    report_row(r, value_none(), value_none(), value_none());
+    report_row(r, value_none(), value_count(7), value_none());
+    report_table_end(r, 0);
+    assert_int_equal(report_end(r), OK);
+    report_free(r);
+    fclose(to);
+    assert_string_equal(text, "state  count  error\n"
+                              "-          -  -\n"
+                              "-          7  -\n");
+    free(text);
+}
+
+static void
 test_json_is_one_object_with_exact_numbers(void **state)
 {
     (void)state;
@@ -152,6 +175,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_is_aligned_and_harmless_to_a_terminal),
+        cmocka_unit_test(test_a_column_without_values_is_aligned_as_text),
         cmocka_unit_test(test_json_is_one_object_with_exact_numbers),
         cmocka_unit_test(test_long_tables_do_not_wait_for_their_end),
         cmocka_unit_test(test_refused_memory_shows_at_the_end),
