@@ -103,6 +103,9 @@ static enum err
 settle_replay(struct rules_asking *a, struct why *why)
 {
     if (a->form >= 0) return why_set(why, ERR_INPUT, "--format is only valid with list");
+    if (a->target.url != NULL && a->target.storage != NULL) {
+        return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
+    }
     if (a->start.word == NULL || a->end.word == NULL) {
         return why_set(why, ERR_INPUT, "--start and --end are required");
     }

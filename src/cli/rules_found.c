@@ -150,9 +150,9 @@ add_stored_group(struct target *target, struct found_rules *f, const char *names
     } else if (e == OK) {
         e = why_set(
             why, ERR_INPUT,
-            "the server evaluates the group '%.64s' of %.200s, which is in no rule file given "
-            "here, and cannot be fetched (status %u): set rules.api, or choose groups with "
-            "--group",
+            "the server evaluates the group '%.64s' of %.200s, which no rule file given here has: "
+            "give the server's --config.file, or choose groups with --group; a stored group is "
+            "fetched only if rules.api is set (status %u)",
             name, namespace, status);
     }
     buf_fini(&path);

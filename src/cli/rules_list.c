@@ -80,7 +80,7 @@ has_called(void *context, const char *wanted)
 }
 
 static enum err
-print(const struct rules_asking *a, json_t *groups, struct why *why)
+print(const struct rules_asking *a, const char *name, json_t *groups, struct why *why)
 {
     struct report *report = NULL;
     enum report_form form = a->form < 0 ? REPORT_TEXT : (enum report_form)a->form;
@@ -88,6 +88,11 @@ print(const struct rules_asking *a, json_t *groups, struct why *why)
     if (e) return e;
     e = report_new(form, stdout, NULL, &report);
     if (e) return why_set(why, e, "not enough memory for the report");
+    if (form == REPORT_TEXT && json_array_size(groups) == 0) {
+        fprintf(stderr, "%s evaluates no rules%s%s\n", name,
+                a->target.tenant == NULL ? "" : " of tenant ",
+                a->target.tenant == NULL ? "" : a->target.tenant);
+    }
     put_groups(report, groups, a);
     e = report_end(report);
     report_free(report);
@@ -110,7 +115,7 @@ rules_list(struct rules_asking *a, struct target *target, struct why *why)
         e = why_set(why, ERR_UNSUPPORTED, "%s/api/v1/rules: not the answer of a Prometheus",
                     target_name(target));
     }
-    if (e == OK) e = print(a, groups, why);
+    if (e == OK) e = print(a, target_name(target), groups, why);
     json_decref(answer);
     buf_fini(&text);
     return e;

@@ -47,6 +47,7 @@ struct replaying {
     struct group **groups; /* that are replayed */
     uint32_t *rounds;
     uint32_t count, round_count;
+    bool begun; /* what is missing after an error is left to another run */
     struct slice_state state;
     struct buf question;
     struct bytes replicas[REPLICA_LABELS_MAX];
@@ -599,6 +600,7 @@ run(struct replaying *r, struct replay_counts *counts, struct why *why)
     if (e == OK) e = open_workers(r, why);
     if (e == OK && a->overwrite) e = delete_recorded(r, why);
     if (e) return e;
+    r->begun = true;
     e = replay_slices(r, counts, why);
     if (e == OK) e = target_finish(r->target, why);
     print_result(r, counts);
@@ -616,7 +618,7 @@ rules_replay(struct rules_asking *a, struct target *target, bool *ret_well, stru
     buf_init(&r.question, &a->memory, QUESTION_BYTES_MAX);
     enum err e = run(&r, &counts, why);
     *ret_well = counts.failed + counts.rejected == 0 && r.state.counts[REPLAYED_TROUBLE] == 0;
-    if (e && r.state.slices != NULL) fprintf(stderr, "run the same command again to continue\n");
+    if (e && r.begun) fprintf(stderr, "run the same command again to continue\n");
     close_workers(&r);
     for (uint32_t i = 0; r.groups != NULL && i < r.count; i++) {
         group_free(r.groups[i]);

@@ -2,11 +2,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "backend/remote/answerer.h"
 #include "base/hex.h"
 #include "base/version.h"
 #include "cli/progress.h"
+#include "cli/query_answer.h"
 #include "cli/query_source.h"
 #include "cli/target_private.h"
 #include "net/http_client.h"
@@ -63,6 +65,27 @@ make_url(const struct target_server *s, const char *usual_path, char to[URL_BYTE
     return n < URL_BYTES ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
 }
 
+/*
+ * An answer that is no success: its status, and its sentence without the JSON that the API has
+ * around it. Always `e`.
+ */
+static enum err
+refused(const struct target_server *s, const struct http_client_answer *answer, enum err e,
+        struct why *why)
+{
+    struct buf sentence;
+    bool unwanted;
+    buf_init(&sentence, NULL, HTTP_CLIENT_TEXT_BYTES);
+    if (!query_answer_refusal(bytes_of_text(answer->text), &sentence, &unwanted)) {
+        buf_put_text(&sentence, answer->text);
+    }
+    why_set(why, e, "%s: status %u: %.*s%s", s->url, answer->status, (int)sentence.size,
+            (const char *)sentence.at,
+            strstr(answer->text, "missing header X-Scope-OrgID") != NULL ? "; use --tenant" : "");
+    buf_fini(&sentence);
+    return e;
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -73,7 +96,7 @@ judge_answer(struct target_server *s, enum rw_version version,
     bool stored = answer->status >= 200 && answer->status < 300, told = false;
     uint64_t sent = 0, rejected = 0;
     if (!stored && answer->status != 400 && answer->status != 413) {
-        return why_set(why, ERR_INPUT, "%s: status %u: %s", s->url, answer->status, answer->text);
+        return refused(s, answer, ERR_INPUT, why);
     }
     /* What a 400 left out: told by the headers, if the server has them. */
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
@@ -167,7 +190,7 @@ server_fetch(struct target *target, const char *path, struct buf *to, unsigned *
     if (e == OK) e = http_client_fetch(s->client, &request, to, &answer, why);
     *ret_status = answer.status;
     if (e == OK && answer.status / 100 != 2) {
-        why_set(why, OK, "%s: status %u: %s", s->url, answer.status, answer.text);
+        err_ignore(refused(s, &answer, OK, why), "the caller judges the status");
     }
     return e;
 }
@@ -212,7 +235,7 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
     http_client_free(client);
     buf_fini(&form);
     if (answer.status != 0 && answer.status / 100 != 2 && e != ERR_CANCELED) {
-        return why_set(why, ERR_INPUT, "%s: status %u: %s", s->url, answer.status, answer.text);
+        return refused(s, &answer, ERR_INPUT, why);
     }
     if (e) return e;
     *ret_samples = deleted_samples(answer.text);

@@ -365,6 +365,8 @@ claim "usage: list takes no files" fails 2 "list takes no files" "$firekeep" rul
 claim "usage: end before start" fails 2 "--start is later than --end" \
     "$firekeep" rules replay --start="$now" --end="$start"
 claim "list: of a server that is not there it fails at once" fails 1 "onnect" "$firekeep" rules list --url=http://127.0.0.1:1
+claim "usage: a server or a directory" fails 2 "--url and --storage.path cannot be used together" \
+    "$firekeep" rules replay --url="$url" --storage.path="$work/c" --start="$start" --end="$now"
 claim "usage: the future is not evaluated" fails 2 "--end is in the future" \
     "$firekeep" rules replay --url="$url" --start=now --end=2100-01-01T00:00:00Z
 claim "usage: files that are named are not overwritten" fails 2 "--overwrite requires --config.file" \
@@ -382,4 +384,18 @@ echo 'groups: [{nam: x}]' >"$work/wrong.yml"
 claim "usage: a file that is wrong" fails 1 "wrong.yml:1:11: unknown key 'nam'" on "$work/c" "$work/wrong.yml"
 claim "usage: a directory that is not there is not made" fails 1 "is not a Firekeep storage directory" on "$work/mistyped"
 claim "usage: and is not there then" test ! -e "$work/mistyped"
+
+# --- a server that refuses ---------------------------------------------------------------------------
+
+refused_overwrite() {
+    fails 1 "status 503: the admin API is disabled; start with --web.enable-admin-api" \
+        through --tenant=anonymous --overwrite && ! grep "same command" "$work/replay.out"
+}
+claim "refused: the server stops" stop server
+claim "refused: with tenants, and without the admin API" start_firekeep server "$work/a" "$port" --tenancy.enabled --rules.api
+claim "refused: what is missing is said, as a sentence" fails 1 "status 401: missing header X-Scope-OrgID; use --tenant" \
+    "$firekeep" rules list --url="$url"
+claim "refused: a tenant without rules is told so" fails 0 "$url evaluates no rules of tenant nobody" \
+    "$firekeep" rules list --url="$url" --tenant=nobody
+claim "refused: the admin API is named, and nothing is to be continued" refused_overwrite
 exit $((failures > 0))
