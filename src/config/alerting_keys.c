@@ -33,6 +33,7 @@ static const struct schema_refusal refused_of_http[] = {NO_CLIENT_KEYS, {NULL}};
 
 static const struct schema_refusal refused[] = {
     NO_CLIENT_KEYS,
+    {"http_config", "is a key of Thanos: put what is below it beside 'static_configs'"},
     {"azure_sd_configs", NO_DISCOVERY},
     {"consul_sd_configs", NO_DISCOVERY},
     {"digitalocean_sd_configs", NO_DISCOVERY},

@@ -448,6 +448,9 @@ test_what_prometheus_has_besides_is_refused_by_name(void **state)
     check_error(ONE_4 "    follow_redirects: false\n",
                 "f.yml:4:5: 'follow_redirects' is not supported: redirects are never followed; "
                 "remove it");
+    check_error(ONE_4 "    http_config: {basic_auth: {username: u}}\n",
+                "f.yml:4:5: 'http_config' is a key of Thanos: put what is below it beside "
+                "'static_configs'");
     check_error(ONE_4 "    http_sd_configs: [{url: 'http://h', enable_http2: false}]\n",
                 "f.yml:4:41: 'enable_http2' is not supported: requests use HTTP/1.1; remove it");
     check_error(ONE_4 "    tls_config: {ca: '-----BEGIN CERTIFICATE-----'}\n",

@@ -147,6 +147,7 @@ static enum err read_groups(struct rule_file *f);
 static enum err read_rules(struct rule_file *f, struct drafted_group *group);
 
 /* Keys of rule files of other programs: who brings one is told what to do with it. */
+#define VMALERT "; it is a key of vmalert: remove it"
 static const struct {
     const char *name, *sentence;
 } foreign[] = {
@@ -155,6 +156,17 @@ static const struct {
     {"source_tenants", "; rules read the series of their own tenant only"},
     {"align_evaluation_time_on_interval", "; it is a key of Mimir: remove it"},
     {"namespace", "; it is a key of mimirtool: remove it, or load the file with mimirtool"},
+    {"eval_delay", "; use 'query_offset'"},
+    {"eval_offset", "; it is a key of vmalert: remove it, times follow from file and name"},
+    {"concurrency", "; it is a key of vmalert: remove it, or set 'rules.max_concurrent_evals'"},
+    {"type", "; it is a key of vmalert: remove it, all expressions are PromQL"},
+    {"tenant", "; it is a key of vmalert: use 'tenants' of the configuration"},
+    {"eval_alignment", VMALERT},
+    {"params", VMALERT},
+    {"headers", VMALERT},
+    {"notifier_headers", VMALERT},
+    {"debug", VMALERT},
+    {"update_entries_limit", VMALERT},
     {"apiVersion", "; a rule file is what a PrometheusRule has below 'spec'"},
 };
 

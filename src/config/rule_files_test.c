@@ -338,6 +338,15 @@ test_keys_of_other_programs_come_with_what_to_do(void **state)
                  "Thanos: remove it\n");
     check_errors("groups: [{name: a, evaluation_delay: 1m}]",
                  "r.yml:1:20: unknown key 'evaluation_delay' in 'groups'; use 'query_offset'\n");
+    check_errors("groups: [{name: a, eval_delay: 30s}]",
+                 "r.yml:1:20: unknown key 'eval_delay' in 'groups'; use 'query_offset'\n");
+    check_errors(
+        "groups: [{name: a, type: graphite}]",
+        "r.yml:1:20: unknown key 'type' in 'groups'; it is a key of vmalert: remove it, all "
+        "expressions are PromQL\n");
+    check_rule_error(
+        "record: a, expr: b, debug: true",
+        "r.yml:3:26: unknown key 'debug' in 'rules'; it is a key of vmalert: remove it\n");
     check_errors("namespace: a\ngroups: []",
                  "r.yml:1:1: unknown key 'namespace'; it is a key of mimirtool: remove it, or load "
                  "the file with mimirtool\n");

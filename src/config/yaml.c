@@ -35,10 +35,11 @@ static const struct {
 };
 enum { OTHER_COUNT = sizeof others / sizeof *others };
 
-/* Keys of Prometheus that are not ours: who brings its file is told what to do with them. */
+/* Keys of others that are not ours: who brings such a file is told what to do with it. */
 #define NO_SCRAPING \
     "is a setting of Prometheus' scraping; Firekeep does not scrape targets: remove it"
-#define NO_SUCH "is a setting of Prometheus that Firekeep does not have: remove it"
+#define NO_SUCH   "is a setting of Prometheus that Firekeep does not have: remove it"
+#define NO_ROUTES "is a setting of Alertmanager: run one, and name it in 'alerting'"
 static const struct {
     const char *section, *name, *sentence;
 } foreign[] = {
@@ -46,6 +47,10 @@ static const struct {
     {"", "scrape_config_files", NO_SCRAPING},
     {"", "remote_write", "is a setting of Prometheus; use 'destinations'"},
     {"", "remote_read", "is a setting of Prometheus; use 'sources'"},
+    {"", "groups",
+     "belongs in a rule file: use 'firekeep check rules FILE', and name it in 'rule_files'"},
+    {"", "route", NO_ROUTES},
+    {"", "receivers", NO_ROUTES},
     {"", "otlp", NO_SUCH},
     {"", "tracing", NO_SUCH},
     {"", "runtime", NO_SUCH},

@@ -404,7 +404,7 @@ test_yaml_steps_over_lists(void **state)
 }
 
 static void
-test_yaml_names_what_prometheus_has_and_we_have_not(void **state)
+test_yaml_names_what_others_have_and_we_have_not(void **state)
 {
     (void)state;
     check_yaml_error("global:\n  scrape_interval: 15s\n",
@@ -420,6 +420,10 @@ test_yaml_names_what_prometheus_has_and_we_have_not(void **state)
                      "below 'query:'");
     check_yaml_error("storage:\n  tsdb: {}\n", "f.yml:2:3: 'tsdb' is a setting of Prometheus that "
                                                "Firekeep does not have: remove it");
+    check_yaml_error("groups: []\n", "f.yml:1:1: 'groups' belongs in a rule file: use 'firekeep "
+                                     "check rules FILE', and name it in 'rule_files'");
+    check_yaml_error("route: {receiver: a}\n", "f.yml:1:1: 'route' is a setting of Alertmanager: "
+                                               "run one, and name it in 'alerting'");
     /* Elsewhere they are as unknown as any. */
     check_yaml_error("web: {scrape_interval: 15s}\n",
                      "f.yml:1:7: unknown key 'scrape_interval' in 'web'");
@@ -506,7 +510,7 @@ main(void)
         cmocka_unit_test(test_yaml_anchors_aliases_tags_and_documents_are_refused),
         cmocka_unit_test(test_yaml_syntax_errors_carry_libyamls_words_and_the_place),
         cmocka_unit_test(test_yaml_steps_over_lists),
-        cmocka_unit_test(test_yaml_names_what_prometheus_has_and_we_have_not),
+        cmocka_unit_test(test_yaml_names_what_others_have_and_we_have_not),
         cmocka_unit_test(test_yaml_does_not_expand_environment_variables),
         cmocka_unit_test(test_yaml_one_byte_over_the_limit_is_refused),
         cmocka_unit_test(test_yaml_hostile_texts_are_refused_where_they_begin),
