@@ -99,13 +99,13 @@ static const struct route {
     {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, QUEUE_MERGES, clean_run,
      STORED | ADMIN},
     {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, QUEUE_PAGES, destination_run, ADMIN},
-    {"/config/v1/rules", HTTP_GET, QUEUE_PAGES, ruler_api_run, RULER},
-    {"/config/v1/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, QUEUE_PAGES, ruler_api_run, RULER},
-    {"/prometheus/config/v1/rules", HTTP_GET, QUEUE_PAGES, ruler_api_run, RULER},
-    {"/prometheus/config/v1/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, QUEUE_PAGES,
+    {"/config/v1/rules", HTTP_GET, QUEUE_CHANGES, ruler_api_run, RULER},
+    {"/config/v1/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, QUEUE_CHANGES, ruler_api_run, RULER},
+    {"/prometheus/config/v1/rules", HTTP_GET, QUEUE_CHANGES, ruler_api_run, RULER},
+    {"/prometheus/config/v1/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, QUEUE_CHANGES,
      ruler_api_run, RULER},
-    {"/api/prom/rules", HTTP_GET, QUEUE_PAGES, ruler_api_run, RULER},
-    {"/api/prom/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, QUEUE_PAGES, ruler_api_run, RULER},
+    {"/api/prom/rules", HTTP_GET, QUEUE_CHANGES, ruler_api_run, RULER},
+    {"/api/prom/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, QUEUE_CHANGES, ruler_api_run, RULER},
     {"/federate", HTTP_GET, QUEUE_READS, federate_run, READABLE},
     {"/prometheus/federate", HTTP_GET, QUEUE_READS, federate_run, READABLE},
     {"/api/v1/*", HTTP_OPTIONS, QUEUE_NONE, no_run},
@@ -458,7 +458,7 @@ limit_stream(struct api *api, enum queue_name queue, struct http_request *reques
 static const char *const thread_names[QUEUE_COUNT] = {
     [QUEUE_READS] = "read",    [QUEUE_QUERIES] = "query",   [QUEUE_PAGES] = "pages",
     [QUEUE_WRITES] = "writes", [QUEUE_REPEATS] = "repeats", [QUEUE_ADMIN] = "admin",
-    [QUEUE_MERGES] = "merges",
+    [QUEUE_MERGES] = "merges", [QUEUE_CHANGES] = "changes",
 };
 
 static enum err

@@ -118,7 +118,7 @@ struct api_options {
     void (*alerts)(void *context, struct bytes tenant, struct json *to);
     void (*alertmanagers)(void *context, struct json *to);
     /*
-     * The ruler API; both NULL: it is off. On a thread for pages.
+     * The ruler API; both NULL: it is off. On the thread of changes.
      *
      * stored_rules() puts YAML. ERR_MISSING: there is no such group.
      * edit_rules() returns when the change is durable and in force; after an error there is none.

@@ -29,9 +29,9 @@ struct waiting {
 
 /*
  * Reads and queries may take every thread there is for them. What watches the server does not queue
- * behind them: pages and reloads have a thread of their own. So have writes too large for a worker,
- * writes that are compared with what parts hold, what an operator waits for, and merges, which may
- * take hours.
+ * behind them: pages have a thread of their own. So have writes too large for a worker, writes that
+ * are compared with what parts hold, what an operator waits for, merges, which may take hours, and
+ * reloads and changes of rules, which take as long as a file that is read or written.
  */
 enum queue_name {
     QUEUE_READS, /* remote reads and look-ups */
@@ -41,6 +41,7 @@ enum queue_name {
     QUEUE_REPEATS,
     QUEUE_ADMIN,
     QUEUE_MERGES,
+    QUEUE_CHANGES,
     QUEUE_COUNT,
     QUEUE_NONE, /* it never waits: on the HTTP worker */
 };

@@ -126,7 +126,7 @@ void
 reload_run(struct api *api, struct http_request *request)
 {
     if (api->options.lifecycle)
-        run_later(api, QUEUE_PAGES, request, reload_now, NULL);
+        run_later(api, QUEUE_CHANGES, request, reload_now, NULL);
     else
         http_reply_text(request, 403,
                         "the lifecycle API is disabled; start with --web.enable-lifecycle\n");

@@ -48,7 +48,12 @@ struct server {
     char route_prefix[SETTING_PREFIX_BYTES];
     char instance[SETTING_TEXT_BYTES + 8]; /* as its own metrics name it */
 
-    struct lock reload_lock; /* LOCK_RANK_APP; guards the next two once threads run */
+    /* LOCK_RANK_APP; whoever reloads or changes stored rules, until files are read or written: the
+     * disk may hang. */
+    struct lock reload_lock;
+
+    struct lock settings_lock; /* LOCK_RANK_SETTINGS; guards the next two once threads run. Who has
+                                  the other one reads them without it */
     struct settings settings;
     struct rule_settings rules;
 
@@ -173,14 +178,16 @@ reload(void *context, struct why *why)
         tsdb_set_limits(s->tsdb, &tsdb_limits);
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
+        lock_take(&s->settings_lock);
         s->settings = next;
         struct rule_settings rules = s->rules; /* those before are freed with the lists */
         s->rules = lists.rules;
         lists.rules = rules;
+        notifier_commit(telling);
+        lock_drop(&s->settings_lock);
         tell_unset_variable(&s->rules);
         atomic_store_explicit(&s->reloaded_ms, env_realtime_ms(s->env), memory_order_relaxed);
         readers_commit(reading);
-        notifier_commit(telling);
         ruler_commit(ruling);
         self_scrape_set(s->self_scrape, next.self_scrape_interval_ms);
         if (destination_count == 0) note_destinations(s, 0); /* before the last of them ends */
@@ -230,9 +237,9 @@ static void
 show_flags(void *context, void (*each)(void *to, const char *name, const char *value), void *to)
 {
     struct server *s = context;
-    lock_take(&s->reload_lock);
+    lock_take(&s->settings_lock);
     struct settings now = s->settings;
-    lock_drop(&s->reload_lock);
+    lock_drop(&s->settings_lock);
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
         struct buf value;
         buf_init(&value, NULL, 4096);
@@ -260,9 +267,9 @@ show_config(void *context, struct buf *to)
 {
     struct server *s = context;
     struct config_shown shown = {s, to};
-    lock_take(&s->reload_lock);
+    lock_take(&s->settings_lock);
     notifier_show_settings(teller_notifier(s->teller), print_settings, &shown);
-    lock_drop(&s->reload_lock);
+    lock_drop(&s->settings_lock);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);
 }
@@ -641,6 +648,7 @@ server_free(struct server *s)
     keeper_fini(&s->keeper);
     rule_settings_free(&s->rules);
     lock_fini(&s->reload_lock);
+    lock_fini(&s->settings_lock);
     mem_free(NULL, s, sizeof *s);
 }
 
@@ -756,6 +764,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     s->flag_count = flag_count;
     s->flag_words = flag_words;
     lock_init(&s->reload_lock, LOCK_RANK_APP);
+    lock_init(&s->settings_lock, LOCK_RANK_SETTINGS);
     keeper_init(&s->keeper, env);
     enum err e = config_lists_check(lists, settings, why);
     if (e == OK) e = open_store(s, why);

@@ -13,6 +13,7 @@
 enum lock_rank {
     LOCK_RANK_NONE = 0,
     LOCK_RANK_APP,        /* lifecycle and reload; held while modules below are called */
+    LOCK_RANK_SETTINGS,   /* what is configured; held while it is shown or exchanged */
     LOCK_RANK_SCRAPE,     /* metrics being printed; their callbacks look into all below */
     LOCK_RANK_API,        /* request queues; nothing of the store is held when they are taken */
     LOCK_RANK_RULER,      /* which groups of rules there are, and what is due; held for a look */
