@@ -6,7 +6,8 @@
  *      flush    woken when something was cut or memory is short, else each second: housekeeping,
  *               the ledger, what was cut becomes a part; what fails is tried later and later
  *
- * Nothing is called under their locks: a disk that hangs stops its thread alone.
+ * Nothing is called under their locks: a disk that hangs stops its thread alone. Who would wait for
+ * the commit thread then is told so by keeper_hangs().
  */
 #include "app/keeper.h"
 
@@ -19,6 +20,9 @@
 #define FLUSH_NOW_NS_MAX   (30 * NS_PER_S)
 #define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
 #define DOWN_SAID_NS       (60 * NS_PER_S)
+#define HANG_NS            (10 * NS_PER_S) /* so long a commit takes only when the disk hangs */
+#define HANG_SAID_NS       (60 * NS_PER_S)
+#define LAST_COMMIT_NS_MAX (2 * NS_PER_S)
 
 enum { DIFFERENCES_SAID_MAX = 8 };
 
@@ -113,6 +117,12 @@ wait_for_commit(struct keeper *k)
     return !stop || tsdb_commit_due(k->tsdb);
 }
 
+static void
+note_commit(struct keeper *k, int64_t began_ns)
+{
+    atomic_store_explicit(&k->commit_began_ns, began_ns, memory_order_relaxed);
+}
+
 /* The log is down: everybody is told to come back, until a fresh segment could be made. */
 static void
 bring_back(struct keeper *k, const char *reason)
@@ -168,20 +178,73 @@ commit_loop(void *keeper)
     int64_t next_sync = 0;
     while (wait_for_commit(k)) {
         struct why why = {""};
+        note_commit(k, env_monotonic_ns(k->env));
         enum err e = commit_once(k, &why);
         if (e == OK && k->synced_by_time && env_monotonic_ns(k->env) >= next_sync) {
             e = tsdb_sync(k->tsdb, &why);
             next_sync = env_monotonic_ns(k->env) + NS_PER_S;
         }
+        note_commit(k, 0);
         if (e) bring_back(k, why_text(&why, e));
     }
     struct why why = {""};
+    note_commit(k, env_monotonic_ns(k->env));
     enum err e = tsdb_sync(k->tsdb, &why);
+    note_commit(k, 0);
     if (e)
         log_error("the last sync of the write-ahead log failed, the samples since the previous "
                   "sync may not survive a power failure",
                   KV("error", why_text(&why, e)));
     tell_committed(k);
+    lock_take(&k->commit.lock);
+    k->commits_over = true;
+    cond_wake_all(&k->commits_cond);
+    lock_drop(&k->commit.lock);
+}
+
+/* --- a disk that hangs ------------------------------------------------------------------------ */
+
+int64_t
+keeper_commit_age_ns(struct keeper *k)
+{
+    int64_t began_ns = atomic_load_explicit(&k->commit_began_ns, memory_order_relaxed);
+    return began_ns == 0 ? 0 : env_monotonic_ns(k->env) - began_ns;
+}
+
+const char *
+keeper_hangs(struct keeper *k)
+{
+    if (keeper_commit_age_ns(k) < HANG_NS) return NULL;
+    return "the disk hangs: a commit to the write-ahead log has not ended for 10 s";
+}
+
+void
+keeper_tick(struct keeper *k)
+{
+    int64_t now_ns = env_monotonic_ns(k->env);
+    int64_t began_ns = atomic_load_explicit(&k->commit_began_ns, memory_order_relaxed);
+    if (k->hanging_ns != 0 && began_ns != k->hanging_ns) {
+        log_info("the commit to the write-ahead log that hung has ended",
+                 KV("took_s", (now_ns - k->hanging_ns) / NS_PER_S));
+        k->hanging_ns = 0;
+    }
+    if (began_ns == 0 || now_ns - began_ns < HANG_NS) return;
+    if (k->hanging_ns != 0 && now_ns - k->hang_said_ns < HANG_SAID_NS) return;
+    k->hanging_ns = began_ns;
+    k->hang_said_ns = now_ns;
+    log_error("the disk hangs: a commit to the write-ahead log does not end, answering writes "
+              "with 503 until it does",
+              KV("for_s", (now_ns - began_ns) / NS_PER_S));
+}
+
+static void
+collect(struct metric_sink *sink, void *keeper)
+{
+    static const struct metric_family age = {
+        "firekeep_wal_commit_age_seconds",
+        "Time since the commit to the write-ahead log that is under way began; 0 if none is.",
+        METRIC_KIND_GAUGE};
+    metric_put_double(sink, &age, NULL, 0, (double)keeper_commit_age_ns(keeper) / 1e9);
 }
 
 /* --- watching --------------------------------------------------------------------------------- */
@@ -377,6 +440,8 @@ keeper_start(struct keeper *k, struct why *why)
 {
     metric_register_histogram(&commit_latency);
     metric_register_histogram(&flush_latency);
+    k->collector = (struct metric_collector){.collect = collect, .context = k};
+    metric_register_collector(&k->collector);
     enum err e = worker_start(&k->commit, "commit", commit_loop, k);
     if (e == OK) e = worker_start(&k->flush, "flush", flush_loop, k);
     return e ? why_set(why, e, "cannot start the commit and flush threads") : OK;
@@ -411,10 +476,29 @@ keeper_stop_committing(struct keeper *k)
     worker_join(&k->commit);
 }
 
+/* False: the commit thread hangs. */
+static bool
+await_commits(struct keeper *k)
+{
+    worker_stop(&k->commit);
+    lock_take(&k->commit.lock);
+    int64_t until = env_monotonic_ns(k->env) + LAST_COMMIT_NS_MAX;
+    while (!k->commits_over && env_monotonic_ns(k->env) < until) {
+        cond_wait_until(&k->commits_cond, &k->commit.lock, until);
+    }
+    bool over = k->commits_over;
+    lock_drop(&k->commit.lock);
+    return over;
+}
+
 void
 keeper_commit_last(struct keeper *k)
 {
     struct why why = {""};
+    if (!await_commits(k)) {
+        log_error("the last commit failed", KV("error", "the disk hangs"));
+        return;
+    }
     keeper_stop_committing(k);
     if (!tsdb_commit_due(k->tsdb)) return;
     enum err e = tsdb_commit(k->tsdb, &why);
@@ -424,6 +508,7 @@ keeper_commit_last(struct keeper *k)
 void
 keeper_fini(struct keeper *k)
 {
+    metric_unregister(&k->collector.link);
     worker_fini(&k->commit);
     worker_fini(&k->flush);
     cond_fini(&k->commits_cond);

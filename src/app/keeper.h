@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "app/merger.h"
 #include "app/worker.h"
+#include "base/metric.h"
 
 struct own_writes;
 
@@ -30,6 +31,12 @@ struct keeper {
     uint64_t commits_begun;
     uint64_t commits_ended;
     struct cond commits_cond; /* one has ended */
+    bool commits_over;        /* that was the last one */
+
+    struct metric_collector collector;
+
+    /* Relaxed, for those who look: monotonic, when the commit under way began; 0: none is. */
+    _Atomic int64_t commit_began_ns;
 
     struct worker flush;     /* asked by keeper_flush_now() */
     atomic_bool flush_all;   /* the last one: until nothing is left in the head */
@@ -39,6 +46,10 @@ struct keeper {
     int64_t flush_after_ns; /* a flush failed: not before */
     int64_t flush_pause_ns;
     const char *refusing; /* why writes are refused, as it was logged; NULL: they are taken */
+
+    /* Whoever ticks. */
+    int64_t hanging_ns; /* monotonic: the commit that hangs began, as it was logged; 0: none does */
+    int64_t hang_said_ns;
 };
 
 /* The requests of others are taken from now on, and kept until keeper_start(). */
@@ -53,6 +64,13 @@ void keeper_want_flush(struct keeper *keeper);
 /* For readers where writers do not wait for commits. That a disk hangs is no reason for them to. A
  * callback of the store, with the keeper as context. */
 void keeper_commit_now(void *keeper);
+/* How long the commit under way has taken; 0: there is none. */
+int64_t keeper_commit_age_ns(struct keeper *keeper);
+/* Why nothing can be stored for now: the commit under way has taken too long for anybody to wait
+ * for it. NULL: there is none such. */
+const char *keeper_hangs(struct keeper *keeper);
+/* Logs that a commit hangs, and its end. Now and then, from one thread, which needs no disk. */
+void keeper_tick(struct keeper *keeper);
 /* Waits until the head, as it is now, lies in a part. ERR_CANCELED: it is the end. */
 MUST_CHECK enum err keeper_flush_now(struct keeper *keeper, struct why *why);
 
@@ -62,7 +80,8 @@ bool keeper_is_flushed(struct keeper *keeper);
 void keeper_stop_flushing(struct keeper *keeper);
 /* After a last commit and sync. */
 void keeper_stop_committing(struct keeper *keeper);
-/* What is in the log's batch goes to disk; nothing commits afterwards. */
+/* What is in the log's batch goes to disk, unless that hangs; nothing commits afterwards. For a
+ * process that ends. */
 void keeper_commit_last(struct keeper *keeper);
 void keeper_fini(struct keeper *keeper);
 

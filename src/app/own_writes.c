@@ -98,6 +98,8 @@ own_settle(struct own_writes *w, uint64_t ticket, struct why *why)
         if (state == TSDB_EPOCH_VOID) {
             return why_set(why, ERR_AGAIN, "the commit to the write-ahead log failed");
         }
+        const char *hangs = keeper_hangs(w->options.keeper);
+        if (hangs != NULL) return why_set(why, ERR_CANCELED, "%s", hangs);
         keeper_want_commit(w->options.keeper);
         lock_take(&w->lock);
         if (w->commits == commits) {

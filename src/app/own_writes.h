@@ -35,7 +35,7 @@ void own_writes_free(struct own_writes *writes);
 MUST_CHECK enum err own_write(struct own_writes *writes, struct bytes tenant, struct bytes message,
                               struct rules_written *ret, struct why *why);
 /* Waits until what was written with this ticket, and all before, is durable. ERR_AGAIN: nothing of
- * it is. */
+ * it is. ERR_CANCELED: the disk hangs, and it may be or become so. */
 MUST_CHECK enum err own_settle(struct own_writes *writes, uint64_t ticket, struct why *why);
 /* After each commit of the store. */
 void own_committed(struct own_writes *writes);

@@ -487,6 +487,8 @@ static const char *
 holds_writes(void *context)
 {
     struct server *s = context;
+    const char *hangs = keeper_hangs(&s->keeper);
+    if (hangs != NULL) return hangs;
     if (!relays_are_full(s->relays)) return NULL;
     return "a destination has used up its log budget";
 }
@@ -835,6 +837,7 @@ server_port(const struct server *s)
 void
 server_tick(struct server *s)
 {
+    keeper_tick(&s->keeper);
     api_tick(s->api);
 }
 

@@ -332,16 +332,14 @@ log_failure(struct work *w)
     }
 }
 
-/* At times at which evaluations have been, before the clock was set back, a series may have
- * samples, there and later on, that say it goes on: what was written before is marked stale until
- * there are none. */
+/* So that they are marked stale when they are not written again. */
 static void
-keep_ended(struct kept_series *kept, const struct kept_series *before)
+keep_also(struct kept_series *kept, const struct kept_series *more)
 {
     bool is_new;
     enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < before->count; i++) {
-        e = kept_series_add(kept, kept_series_at(before, i), &is_new);
+    for (uint32_t i = 0; e == OK && i < more->count; i++) {
+        e = kept_series_add(kept, kept_series_at(more, i), &is_new);
     }
     err_ignore(e, "then some series end without a marker");
 }
@@ -353,12 +351,17 @@ adopt(struct evaluating *ev, struct work *w)
     struct rule_at_work *rule = w->rule;
     if (w->error) log_failure(w);
     lock_take(&g->lock);
+    struct kept_series *kept = ev->how->is_past ? &rule->past : &rule->series;
     if (w->evaluated && w->stored) {
-        struct kept_series *kept = ev->how->is_past ? &rule->past : &rule->series;
         struct kept_series before = *kept;
         *kept = w->written;
         w->written = before;
-        if (ev->is_again && rule->text->kind == RULE_ALERTING) keep_ended(kept, &before);
+        /* At times at which evaluations have been, before the clock was set back, a series may have
+         * samples, there and later on, that say it goes on: what was written before is marked stale
+         * until there are none. */
+        if (ev->is_again && rule->text->kind == RULE_ALERTING) keep_also(kept, &before);
+    } else if (w->evaluated && ev->is_in_doubt) {
+        keep_also(kept, &w->written);
     }
     ev->failed += w->error != OK;
     ev->samples += w->evaluated ? w->samples : 0;
@@ -605,6 +608,7 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_la
     struct query_control control;
     struct why why = {""};
     ask_control(ev, host->memory, &control);
+    ev->is_in_doubt = false;
     for (uint32_t i = 0; i < count; i++) {
         work_begin(ev, &works[i], &ev->g->rules[first + i]);
     }
@@ -623,6 +627,7 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_la
     if (e == OK && ev->ticket > 0) {
         e = host->settle(host->context, ev->ticket, &why);
         ev->ticket = 0;
+        ev->is_in_doubt = e == ERR_CANCELED;
     }
     if (e) {
         fail_batch(works, count, e, &why);

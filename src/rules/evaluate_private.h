@@ -19,8 +19,9 @@ struct evaluating {
     int64_t sample_ms; /* of what is queried, and of the results */
     struct view *view; /* of the batch */
     struct work *works;
-    bool stored;   /* all until now */
-    bool is_again; /* the clock was set back: at such times evaluations have been */
+    bool stored;      /* all until now */
+    bool is_again;    /* the clock was set back: at such times evaluations have been */
+    bool is_in_doubt; /* what the batch wrote may yet be stored */
     uint64_t ticket;
     uint64_t samples;
     uint32_t failed;

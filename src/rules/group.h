@@ -61,7 +61,7 @@ struct rules_host {
     enum err (*write)(void *context, struct bytes tenant, struct bytes message,
                       struct rules_written *ret, struct why *why);
     /* Waits until what was written with this ticket, and all before, is durable. An error: nothing
-     * of it is. */
+     * of it is; ERR_CANCELED: that takes too long, and it may yet become so. */
     enum err (*settle)(void *context, uint64_t ticket, struct why *why);
     /* `alerts` may be of no count: nothing is due. Does not wait. */
     void (*tell)(void *context, struct bytes tenant, const struct rule_alert *alerts,

@@ -1,6 +1,6 @@
 #!/bin/bash
 # rules_disks.sh - what happens to a server with rules beside its rule files: its directory is restored from an older copy, or
-# emptied; there are two of it; its clock jumps; the store refuses what rules record; its disk is full. Alerts go on as far as
+# emptied; there are two of it; its clock jumps; the store refuses what rules record; its disk hangs, or is full. Alerts go on as far as
 # anything tells of them, what was missed is made up, and nothing is recorded twice.
 
 set -u
@@ -277,6 +277,80 @@ claim "refused: failures are counted" eval 'metric_is_above firekeep_rule_evalua
 claim "refused: that is not missing, as it would be refused again" nothing_is_missing
 claim "refused: lines of the log are bounded" is_bounded
 claim "refused: SIGTERM ends it" stop firekeep
+
+# --- a disk that hangs ----------------------------------------------------------------------------
+
+serve_on_hanging() {
+    "${CC:-cc}" -shared -fPIC -O1 -o "$work/hang.so" tests/doubles/hang.c || return 1
+    rm -f "$work/hangs"
+    start firekeep env LD_PRELOAD="$work/hang.so" DISK_HANGS="$work/hangs" build/firekeep serve --storage.path="$data" \
+        --web.listen-address="127.0.0.1:$port" --config.file="$work/firekeep.yml" --rules.api=true
+    wait_ready firekeep "$url/-/ready" && within 20 fires High && within 20 is_told High firing
+}
+
+starts_on_hanging() {
+    data=$work/hanging
+    write_rules
+    write_config
+    set_world b=70 c= && serve_on_hanging
+}
+
+# /-/healthy, too, is 200.
+hangs() {
+    touch "$work/hangs"
+    within 30 rule_says High 'err the disk hangs' && within 20 metric_is_above firekeep_wal_commit_age_seconds 10 &&
+        within 5 grep 'level=error msg="the disk hangs' "$work/firekeep.log" && curl -sf "$url/-/healthy" || return 1
+    curl -s "$url/-/ready" | tee "$work/answer.txt"
+    grep -q 'not ready: the disk hangs' "$work/answer.txt"
+}
+
+# More than once, as each but the first needs an evaluation that has ended.
+tells_while_it_hangs() {
+    local count
+    for _ in 1 2; do
+        count=$(told_count High)
+        within 20 is_told_again High "$count" || return 1
+    done
+    is_told High firing && never_told_as_resolved High
+}
+
+# It is answered when it is durable.
+stores_group() {
+    printf '%s\n' 'name: stored' 'rules: [{record: stored, expr: vector(1)}]' >"$work/group.yml"
+    start edit curl -sf --max-time 300 -X POST --data-binary "@$work/group.yml" "$url/prometheus/config/v1/rules/one"
+    within 20 test -d "$data/rules" # it is made, and synced
+}
+
+shows_pages() {
+    local page
+    for page in metrics api/v1/rules api/v1/alerts api/v1/status/config api/v1/status/flags; do
+        curl -sf --max-time 10 -o "$work/page.txt" -w "$page %{http_code}\n" "$url/$page" || return 1
+    done
+    [[ ! -s $work/edit.log ]]
+}
+
+goes_on() {
+    rm "$work/hangs"
+    within 20 grep success "$work/edit.log" || return 1
+    within 20 rule_says High ok && within 20 rule_says load:sum ok && within 30 nothing_is_missing &&
+        metric_is_above firekeep_rule_evaluations_made_up_total 5 && metric_is firekeep_wal_commit_age_seconds 0 &&
+        within 5 grep 'the commit to the write-ahead log that hung has ended' "$work/firekeep.log"
+}
+
+ends_while_it_hangs() {
+    touch "$work/hangs"
+    within 30 rule_says High 'err the disk hangs' && stop firekeep && grep 'the last commit failed.*the disk hangs' "$work/firekeep.log"
+}
+
+claim "a disk that hangs: alerts fire" starts_on_hanging
+claim "a disk that hangs: rules, /-/ready, a metric and the log say so" hangs
+claim "a disk that hangs: alerts are evaluated and told" tells_while_it_hangs
+claim "a disk that hangs: a change of stored rules waits" stores_group
+claim "a disk that hangs: pages are answered meanwhile" shows_pages
+claim "a disk that hangs no more: what was not stored is made up" goes_on
+claim "a disk that hangs no more: nothing was recorded twice" wrote_nothing_twice
+claim "a disk that hangs: SIGTERM ends the server" ends_while_it_hangs
+claim "a disk that hung: after a restart, alerts are as they were" eval 'serve_on_hanging && never_told_as_resolved High && stop firekeep'
 
 # --- a full disk ----------------------------------------------------------------------------------
 
