@@ -490,9 +490,9 @@ test_a_changed_group_goes_on_at_its_times(void **state)
     sim_fini(&s);
 }
 
-/* Of the times of before some are not its own. */
+/* Of the times of before some are not its own, and none between them is owed. */
 static void
-test_a_group_of_another_interval_is_made_up_at_all_of_its_times(void **state)
+test_a_group_of_another_interval_makes_up_an_outage_at_all_of_its_times(void **state)
 {
     (void)state;
     static struct rules_sim s;
@@ -502,7 +502,66 @@ test_a_group_of_another_interval_is_made_up_at_all_of_its_times(void **state)
     sim_pass(&s, 600);
     sim_start(&s, "groups:\n- {name: g, interval: 45s, rules: [" ALWAYS "]}\n");
     sim_pass(&s, 900);
-    assert_in_range(agenda_made_up(s.agenda), 15, 17); /* in 900 s, but for each second of 300 */
+    assert_in_range(agenda_made_up(s.agenda), 12, 14); /* in 600 s */
+    sim_fini(&s);
+}
+
+static void
+test_a_group_that_is_evaluated_more_often_owes_nothing_of_before(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 3600);
+    sim_load(&s, "groups:\n- {name: g, interval: 5s, rules: [" ALWAYS "]}\n");
+    sim_pass(&s, 60);
+    assert_in_range(agenda_made_up(s.agenda), 0, 6); /* since the last evaluation before */
+    sim_crash(&s);
+    sim_start(&s, "groups:\n- {name: g, interval: 1s, rules: [" ALWAYS "]}\n");
+    sim_pass(&s, 60);
+    assert_in_range(agenda_made_up(s.agenda), 0, 11);
+    sim_fini(&s);
+}
+
+/* The next evaluation, which takes so long. */
+static void
+evaluate_slowly(struct rules_sim *s, int64_t seconds)
+{
+    struct agenda_job job = sim_begin_evaluation(s);
+    sim_env_advance_ns(s->m.sim, seconds * NS_PER_S);
+    sim_end_evaluation(s, &job);
+}
+
+static void
+test_what_was_missed_by_evaluations_that_took_too_long_is_not_owed_after_a_restart(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 60);
+    for (int i = 0; i < 5; i++) {
+        evaluate_slowly(&s, 100);
+    }
+    sim_pass(&s, 60);
+    sim_crash(&s);
+    sim_start(&s, GROUP("g", ALWAYS));
+    sim_pass(&s, 60);
+    assert_in_range(agenda_made_up(s.agenda), 0, 1);
+    sim_fini(&s);
+}
+
+static void
+test_a_series_that_ends_while_an_evaluation_takes_too_long_is_marked_stale(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", "{record: brief, expr: 'vector(time() % 86400) < 400'}"));
+    sim_pass(&s, 330);
+    evaluate_slowly(&s, 130);
+    sim_pass(&s, 60);
+    sim_count_samples(&s, "brief", &stale);
+    assert_int_equal(stale, 1);
     sim_fini(&s);
 }
 
@@ -819,7 +878,12 @@ main(void)
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
         cmocka_unit_test(test_alerts_for_which_there_was_no_memory_are_read_from_the_store),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),
-        cmocka_unit_test(test_a_group_of_another_interval_is_made_up_at_all_of_its_times),
+        cmocka_unit_test(test_a_group_of_another_interval_makes_up_an_outage_at_all_of_its_times),
+        cmocka_unit_test(test_a_group_that_is_evaluated_more_often_owes_nothing_of_before),
+        cmocka_unit_test(
+            test_what_was_missed_by_evaluations_that_took_too_long_is_not_owed_after_a_restart),
+        cmocka_unit_test(
+            test_a_series_that_ends_while_an_evaluation_takes_too_long_is_marked_stale),
         cmocka_unit_test(
             test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are),
         cmocka_unit_test(

@@ -23,6 +23,7 @@ agenda_entry_free(struct agenda *a, struct agenda_entry *e)
     agenda_entry_free(a, e->from);
     group_free(e->group);
     slots_fini(&e->made);
+    slots_fini(&e->settled);
     mem_free(a->host->memory, e, sizeof *e);
 }
 
@@ -38,6 +39,7 @@ entry_new(struct agenda *a)
     struct agenda_entry *e = mem_new(a->host->memory, sizeof *e);
     if (e == NULL) return NULL;
     slots_init(&e->made, a->host->memory);
+    slots_init(&e->settled, a->host->memory);
     e->next_slot = e->input_slot = -1;
     return e;
 }
@@ -386,7 +388,7 @@ agenda_each_owed(struct agenda *a, int64_t now_ns,
         int64_t slot;
         if (agenda_oldest_missing(a, e, now_ns, &slot)) {
             owed.oldest_ns = schedule_time_ns(group_schedule(e->group), slot);
-            owed.missing = slots_missing(&e->made, slot, e->next_slot - (e->running ? 1 : 0));
+            owed.missing = slots_missing(&e->settled, slot, e->next_slot - (e->running ? 1 : 0));
         }
         each(context, e->group, owed);
     }

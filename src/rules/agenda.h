@@ -77,10 +77,14 @@ struct agenda_job {
     bool took_over;   /* AGENDA_BEGIN: state is there, of a group that it replaces, */
     bool is_last_try; /* or else it begins without what cannot be read now */
     bool lost_state;  /* for want of memory, just now */
-    /* AGENDA_MAKE_UP: the last evaluation that was made before, the last live one, whether the next
-     * one was made, and whether its input is known to be there. */
-    bool has_before, has_next, input_is_there;
-    int64_t before_slot, last_slot;
+    /* The evaluations before and, AGENDA_MAKE_UP, after it that were made, if none in between is
+     * owed. */
+    bool has_before, has_next;
+    int64_t before_slot, next_slot;
+    /* AGENDA_MAKE_UP: the last one before it that is not owed, the last live one, and whether its
+     * input is known to be there. */
+    int64_t gap_slot, last_slot;
+    bool input_is_there;
     bool is_refused;  /* the same: the store may still refuse results */
     bool others_wait; /* the same: input of other groups of the tenant is not there yet */
     /* Filled by agenda_run(). */

@@ -34,6 +34,7 @@ struct agenda_entry {
     bool is_behind;         /* since the start it is not known that its input is there */
     int64_t next_slot;      /* that is evaluated live; -1: not known yet */
     struct slots made;      /* whose results are stored, of recording rules */
+    struct slots settled;   /* the same, and what was missed and is not owed */
     int64_t input_slot;     /* up to here input is known to be there */
     enum input input;       /* what the last look at it has found, since the gap began */
     int64_t not_before_ns;  /* monotonic: to begin, to make up, to retire */

@@ -73,11 +73,11 @@ bool
 agenda_oldest_missing(const struct agenda *a, const struct agenda_entry *e, int64_t now_ns,
                       int64_t *ret)
 {
-    if (a->limits.catch_up_ns == 0 || !e->begun || e->made.count == 0) return false;
+    if (a->limits.catch_up_ns == 0 || !e->begun || e->settled.count == 0) return false;
     const struct schedule *schedule = group_schedule(e->group);
     int64_t from = schedule_slot(schedule, now_ns - a->limits.catch_up_ns) + 1;
-    if (from < e->made.runs[0].first) from = e->made.runs[0].first;
-    int64_t slot = slots_first_missing(&e->made, from);
+    if (from < e->settled.runs[0].first) from = e->settled.runs[0].first;
+    int64_t slot = slots_first_missing(&e->settled, from);
     *ret = slot;
     /* What runs may be the last one. */
     return slot < e->next_slot - (e->running ? 1 : 0);
@@ -173,6 +173,18 @@ tenant_may_owe(const struct agenda *a, struct bytes tenant, int64_t now_ns)
     return false;
 }
 
+/* The evaluation before that was made, and what this one settles. */
+static void
+note_before(const struct agenda_entry *e, struct agenda_job *job)
+{
+    const struct schedule *schedule = group_schedule(e->group);
+    int64_t slot = job->slot, before, since = slot - 1; /* all after it is settled */
+    bool any = slots_last_before(&e->made, slot, &before);
+    job->has_before = any && slots_first_missing(&e->settled, before) >= slot;
+    if (job->has_before) job->before_slot = since = before;
+    job->how.settles_ns = (slot - since) * schedule->interval_ns;
+}
+
 /* What of the group is evaluated, now that its time has come. False: nothing. */
 static bool
 choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns,
@@ -194,8 +206,8 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
     job->how.part = !records                 ? GROUP_ALERTING
                     : group_alarms(e->group) ? GROUP_ALL
                                              : GROUP_RECORDING;
-    job->has_before = slots_has(&e->made, job->slot - 1);
-    job->how.after_gap = catches_up && e->made.count > 0 && !job->has_before;
+    note_before(e, job);
+    job->how.after_gap = catches_up && e->settled.count > 0 && !job->has_before;
     return records || group_alarms(e->group);
 }
 
@@ -205,9 +217,9 @@ note_missed(struct agenda_entry *e, int64_t slot)
 {
     group_count_missed(e->group, (uint64_t)(slot - e->next_slot));
     const struct schedule *schedule = group_schedule(e->group);
-    for (int64_t s = e->next_slot; s < slot && e->made.count > 0; s++) {
+    for (int64_t s = e->next_slot; s < slot && e->settled.count > 0; s++) {
         if (schedule_time_ns(schedule, s) > e->ended_ns) return;
-        err_ignore(slots_add(&e->made, s), "it is made up, then");
+        err_ignore(slots_add(&e->settled, s), "it is made up, then");
     }
 }
 
@@ -344,8 +356,12 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
     job->how.part = GROUP_RECORDING;
     job->how.is_past = true;
     job->last_slot = best->next_slot - 1;
-    job->has_next = slots_has(&best->made, best_slot + 1);
-    job->has_before = slots_last_before(&best->made, best_slot, &job->before_slot);
+    note_before(best, job);
+    job->how.settles_ns = group_schedule(best->group)->interval_ns;
+    job->has_next = slots_first_from(&best->made, best_slot + 1, &job->next_slot) &&
+                    slots_first_missing(&best->settled, best_slot + 1) > job->next_slot;
+    job->gap_slot = best_slot - 1;
+    (void)slots_last_before(&best->settled, best_slot, &job->gap_slot); /* there is one */
     job->input_is_there = best->input_slot >= best_slot ||
                           monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
     job->others_wait = others_wait(a, best, now_ns);
@@ -438,8 +454,9 @@ run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why
     bool records = group_records(e->group) && job->limits.catch_up_ns > 0;
     enum err error = OK;
     if (records) { /* also what was made before the clock was set back */
+        struct past_slots to = {&e->made, NULL, &e->settled};
         error = past_made(past, now_ns - job->limits.catch_up_ns, now_ns + job->limits.catch_up_ns,
-                          &e->made, NULL, why);
+                          &to, why);
     }
     if (job->took_over) return error;
     if (error == OK && slots_has(&e->made, job->slot)) {
@@ -471,7 +488,7 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
 {
     struct group *g = past->group;
     const struct schedule *schedule = &g->schedule;
-    int64_t gap_ns = schedule_time_ns(schedule, job->before_slot);
+    int64_t gap_ns = schedule_time_ns(schedule, job->gap_slot);
     bool there = job->input_is_there;
     enum err e = OK;
     job->input_slot = job->slot;
@@ -486,14 +503,14 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     if (e == OK && !there && job->is_refused) e = group_try_store(g, past->host, why);
     job->waits = e == OK && !there;
     if (e || job->waits) return e;
-    if (g->past_slot != job->slot - 1 && job->has_before && job->before_slot == job->slot - 1) {
+    if (job->has_before && g->past_slot != job->before_slot) {
         e = past_recorded(past, job->before_slot, true, why);
     }
     if (e) return e;
     group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
     g->past_slot = job->slot;
     if (!job->outcome.stored) return why_set(why, ERR_AGAIN, "the results could not be stored");
-    return job->has_next ? past_close(past, job->slot + 1, why) : OK;
+    return job->has_next ? past_close(past, job->next_slot, why) : OK;
 }
 
 static void
@@ -510,12 +527,12 @@ run_live(const struct rules_past *past, struct agenda_job *job)
     }
     struct group *g = past->group;
     bool records = job->how.part != GROUP_ALERTING;
-    if (records && !job->how.after_gap && g->series_slot != job->slot - 1 && job->has_before) {
-        enum err e = past_recorded(past, job->slot - 1, false, &why);
+    if (records && job->has_before && g->series_slot != job->before_slot) {
+        enum err e = past_recorded(past, job->before_slot, false, &why);
         err_ignore(e, "then series that end here are not marked stale");
     }
     group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
-    if (records) g->series_slot = job->slot;
+    if (records) g->series_slot = job->outcome.stored ? job->slot : -1;
 }
 
 /* Of many groups that fail at once, some are told. */
@@ -600,9 +617,11 @@ static void
 note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job)
 {
     if (!job->outcome.stored || job->how.part == GROUP_ALERTING || !group_records(e->group)) return;
-    err_ignore(slots_add(&e->made, job->slot), "it is made up once more, which changes nothing");
+    err_ignore(slots_add(&e->made, job->slot), "then some series may end without a marker");
+    err_ignore(slots_add(&e->settled, job->slot), "it is made up once more, which changes nothing");
     int64_t window = a->limits.catch_up_ns / group_schedule(e->group)->interval_ns + 2;
     slots_forget_before(&e->made, e->next_slot - window);
+    slots_forget_before(&e->settled, e->next_slot - window);
 }
 
 /* One that left the configuration meanwhile ends when it was going to. */
@@ -625,7 +644,7 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     put_off(e, 0);
     if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
     e->down_ns = job->down_ns;
-    if (!job->took_over) e->is_behind = e->made.count > 0;
+    if (!job->took_over) e->is_behind = e->settled.count > 0;
     note_missing(a, e, job->how.at_ns, monotonic_ns);
 }
 

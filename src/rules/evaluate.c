@@ -392,14 +392,14 @@ log_unmarked(const struct evaluating *ev, const char *text)
 
 /* That an evaluation was made. */
 static enum err
-write_marker(const struct group *g, const struct rules_host *host, int64_t t_ms,
+write_marker(const struct group *g, const struct rules_host *host, int64_t t_ms, int64_t settles_ns,
              struct rules_written *ret, struct why *why)
 {
     struct rw_build *build = NULL;
     enum err e = rw_build_new(RW_V1, host->memory, &build);
     if (e == OK) {
         rw_build_series(build, g->marker);
-        rw_build_float(build, t_ms, double_bits(1), 0);
+        rw_build_float(build, t_ms, double_bits((double)settles_ns / NS_PER_S), 0);
         e = write_built(host, g->tenant, build, ret, why);
     }
     rw_build_free(build);
@@ -411,7 +411,7 @@ group_try_store(struct group *g, const struct rules_host *host, struct why *why)
 {
     struct rules_written written = {.ticket = 0};
     if (g->marked_ms == 0) return OK;
-    enum err e = write_marker(g, host, g->marked_ms, &written, why);
+    enum err e = write_marker(g, host, g->marked_ms, g->marked_settles_ns, &written, why);
     if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, why);
     return e;
 }
@@ -421,7 +421,7 @@ put_marker(struct evaluating *ev)
 {
     struct rules_written written = {.ticket = 0};
     struct why why;
-    enum err e = write_marker(ev->g, ev->host, ev->t_ms, &written, &why);
+    enum err e = write_marker(ev->g, ev->host, ev->t_ms, ev->how->settles_ns, &written, &why);
     if (e) ev->stored = false;
     if (e == OK && written.rejected > 0) log_unmarked(ev, written.text);
     if (written.ticket > ev->ticket) ev->ticket = written.ticket;
@@ -633,7 +633,10 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_la
         fail_batch(works, count, e, &why);
         ev->stored = false;
     }
-    if (marks && ev->stored) ev->g->marked_ms = ev->t_ms;
+    if (marks && ev->stored) {
+        ev->g->marked_ms = ev->t_ms;
+        ev->g->marked_settles_ns = ev->how->settles_ns;
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (!works[i].skipped) adopt(ev, &works[i]);
         work_end(&works[i]);

@@ -26,9 +26,10 @@
 #include "rules/rules.h"
 #include "rules/schedule.h"
 
-/* firekeep_rule_group_evaluated{rule_group="FILE;NAME",text_hash="..."} 1: has a sample at the time
+/* firekeep_rule_group_evaluated{rule_group="FILE;NAME",text_hash="..."}: has a sample at the time
  * of each evaluation of the group, as its text was, of which all results of recording rules are
- * stored. */
+ * stored. Its value is the seconds up to this time of which nothing else is owed: the interval, or
+ * more if evaluations were missed because the one before took too long. */
 #define RULES_EVALUATED       "firekeep_rule_group_evaluated"
 #define RULES_EVALUATED_LABEL "rule_group"
 
@@ -143,7 +144,8 @@ bool group_alarms(const struct group *group); /* it has alerts */
 enum group_part { GROUP_ALL, GROUP_RECORDING, GROUP_ALERTING };
 
 struct group_evaluation {
-    int64_t at_ns; /* its time, of the schedule */
+    int64_t at_ns;      /* its time, of the schedule */
+    int64_t settles_ns; /* up to it: nothing else is owed; what RULES_EVALUATED says */
     enum group_part part;
     /* What is missing was written before, or is made up later: nothing is marked stale for it. */
     bool after_gap;

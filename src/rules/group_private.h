@@ -49,6 +49,7 @@ struct group {
     _Atomic bool *recorded;         /* of each selector: rules record what it reads; relaxed */
     int64_t series_slot, past_slot; /* which evaluations these were; -1: none */
     int64_t marked_ms;              /* of any evaluation that was stored; 0: none by this group */
+    int64_t marked_settles_ns;      /* of the same */
     int64_t latest_ns;              /* of all live evaluations */
     struct kept_series orphans;     /* written by rules that are no more; the evaluating thread's */
 
@@ -84,12 +85,17 @@ MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_l
  * Errors of the view. */
 MUST_CHECK enum err past_recorded(const struct rules_past *past, int64_t slot, bool into_past,
                                   struct why *why);
-/* Adds the evaluations that were made between two times, Unix ns, and to `same`, which may be NULL,
- * those of that text. */
+/* Adds the evaluations that were made between two times, Unix ns. */
+struct past_slots {
+    struct slots *made;
+    struct slots *same; /* of these, those of the text that the group has now; NULL: not asked */
+    struct slots
+        *settled; /* all that are not owed, those that were made among them; NULL: the same */
+};
 MUST_CHECK enum err past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns,
-                              struct slots *to, struct slots *same, struct why *why);
-/* Marks stale at `slot`, which was evaluated, what was recorded at the one before, which was made
- * up, and not then. */
+                              const struct past_slots *to, struct why *why);
+/* Marks stale at `slot`, which was evaluated, what was recorded by the evaluation before, which was
+ * made up, and not then. */
 MUST_CHECK enum err past_close(const struct rules_past *past, int64_t slot, struct why *why);
 
 /* Whether the store accepts samples: writes once more that an evaluation was made, which changes

@@ -130,10 +130,29 @@ past_look(const struct rules_past *past, const struct past_look *look, struct wh
 /* Where evaluations that were made are added. */
 struct made {
     const struct group *g;
-    struct slots *to;
-    struct slots *same; /* of the text that the group has now; NULL: it does not matter */
+    const struct past_slots *to;
+    int64_t from_ns;
     struct why *why;
 };
+
+/* The slots up to `last` that a sample settles. Its value is anybody's: a slot is looked at once
+ * per series, as *after is the last one that was. */
+static enum err
+settle(const struct made *m, int64_t last, int64_t end_ns, uint64_t value_bits, int64_t *after)
+{
+    double seconds = bits_double(value_bits);
+    int64_t span_ns = end_ns - m->from_ns;
+    if (!(seconds > 0)) return OK;
+    if (seconds < (double)span_ns / NS_PER_S) span_ns = (int64_t)(seconds * NS_PER_S);
+    int64_t slot = schedule_slot(&m->g->schedule, end_ns - span_ns) + 1;
+    if (slot <= *after) slot = *after + 1;
+    enum err e = OK;
+    for (; e == OK && slot <= last; slot++) {
+        e = slots_add(m->to->settled, slot);
+    }
+    if (*after < last) *after = last;
+    return e;
+}
 
 static enum err
 add_times(void *context, struct series_set *set, struct bytes labels)
@@ -141,27 +160,33 @@ add_times(void *context, struct series_set *set, struct bytes labels)
     const struct made *m = context;
     const struct schedule *schedule = &m->g->schedule;
     struct sample_batch batch;
-    bool is_same = m->same != NULL && bytes_equal(labels, m->g->marker);
+    bool is_same = m->to->same != NULL && bytes_equal(labels, m->g->marker);
+    int64_t settled = -1;
     for (;;) {
         enum err e = series_set_batch(set, &batch, m->why);
         if (e || batch.count == 0) return e;
-        for (uint32_t i = 0; i < batch.count; i++) {
-            /* A time is cut to milliseconds. */
-            int64_t slot = schedule_slot(schedule, (batch.times_ms[i] + 1) * NS_PER_MS - 1);
-            if (schedule_time_ns(schedule, slot) / NS_PER_MS != batch.times_ms[i]) continue;
-            e = slots_add(m->to, slot);
-            if (e == OK && is_same) e = slots_add(m->same, slot);
-            if (e) return why_set(m->why, e, "not enough memory");
+        for (uint32_t i = 0; e == OK && i < batch.count; i++) {
+            int64_t end_ns = (batch.times_ms[i] + 1) * NS_PER_MS - 1; /* it is cut to ms */
+            int64_t slot = schedule_slot(schedule, end_ns);
+            bool is_slot = schedule_time_ns(schedule, slot) / NS_PER_MS == batch.times_ms[i];
+            if (is_slot) e = slots_add(m->to->made, slot);
+            if (e == OK && is_slot && is_same) e = slots_add(m->to->same, slot);
+            if (m->to->settled == NULL) continue;
+            if (e == OK && is_slot) e = slots_add(m->to->settled, slot);
+            if (e == OK && batch.kind == SAMPLE_FLOAT) {
+                e = settle(m, slot, end_ns, batch.value_bits[i], &settled);
+            }
         }
+        if (e) return why_set(m->why, e, "not enough memory");
     }
     return OK;
 }
 
 enum err
-past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns, struct slots *to,
-          struct slots *same, struct why *why)
+past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns,
+          const struct past_slots *to, struct why *why)
 {
-    struct made made = {past->group, to, same, why};
+    struct made made = {past->group, to, from_ns, why};
     struct bytes group = bytes_of_text(RULES_EVALUATED_LABEL);
     const struct label wanted[] = {{bytes_of_text("__name__"), bytes_of_text(RULES_EVALUATED)},
                                    {group, labels_get(past->group->marker, group)}};

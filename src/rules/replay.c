@@ -445,10 +445,11 @@ put_marks(struct stretch *s)
     uint32_t count = (uint32_t)(s->last - s->first) + 1;
     if (rw_build_new(RW_V1, s->ev.host->memory, &build)) return no_memory(s);
     rw_build_series(build, g->marker);
+    uint64_t interval = double_bits((double)g->schedule.interval_ns / NS_PER_S);
     for (uint32_t step = 0; step < count; step++) {
         bool is_unmade = (s->unmade[step / BITS] >> step % BITS & 1) != 0;
         if (is_unmade) continue;
-        rw_build_float(build, time_ns(s, step) / NS_PER_MS, double_bits(1), 0);
+        rw_build_float(build, time_ns(s, step) / NS_PER_MS, interval, 0);
     }
     uint64_t rejected;
     bool any = rw_build_counts(build).floats > 0;
@@ -550,7 +551,8 @@ plan_init(const struct replay *replay, struct group *g, int64_t min_ns, int64_t 
     p->next = first;
     if (first > p->last) return OK;
     int64_t until_ns = schedule_time_ns(schedule, p->last + 1);
-    enum err e = past_made(&past, min_ns, until_ns, &p->made, &p->same, why);
+    struct past_slots found = {&p->made, &p->same, NULL};
+    enum err e = past_made(&past, min_ns, until_ns, &found, why);
     if (e == OK && group_reads_back(g, &p->one_by_one)) {
         e = why_set(why, ERR_NOMEM, "not enough memory for a group of rules");
     }

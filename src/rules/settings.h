@@ -18,10 +18,11 @@ struct tenant_rules {
 /* The arena owns every text of it. */
 struct rule_settings {
     struct arena *arena;
-    struct named_texts given_labels;    /* global.external_labels, as in the file, by name */
-    struct named_texts external_labels; /* the same, environment variables expanded; none is empty */
-    const char *unset_variable;         /* the first of them that is not set; NULL: all are */
-    struct tenant_rules *tenants;       /* in the order of the file */
+    struct named_texts given_labels; /* global.external_labels, as in the file, by name */
+    struct named_texts
+        external_labels;          /* the same, environment variables expanded; none is empty */
+    const char *unset_variable;   /* the first of them that is not set; NULL: all are */
+    struct tenant_rules *tenants; /* in the order of the file */
     uint32_t tenant_count;
 };
 void rule_settings_free(struct rule_settings *settings);

@@ -82,6 +82,15 @@ slots_last_before(const struct slots *s, int64_t slot, int64_t *ret)
     return true;
 }
 
+bool
+slots_first_from(const struct slots *s, int64_t from, int64_t *ret)
+{
+    uint32_t i = find(s, from);
+    if (i == s->count) return false;
+    *ret = s->runs[i].first > from ? s->runs[i].first : from;
+    return true;
+}
+
 uint64_t
 slots_missing(const struct slots *s, int64_t from, int64_t to)
 {

@@ -27,6 +27,8 @@ bool slots_has(const struct slots *slots, int64_t slot);
 int64_t slots_first_missing(const struct slots *slots, int64_t from);
 /* The last one before `slot`. False: there is none. */
 bool slots_last_before(const struct slots *slots, int64_t slot, int64_t *ret);
+/* The first one from `from` on. False: there is none. */
+bool slots_first_from(const struct slots *slots, int64_t from, int64_t *ret);
 /* How many are missing from `from` to before `to`. */
 uint64_t slots_missing(const struct slots *slots, int64_t from, int64_t to);
 void slots_forget_before(struct slots *slots, int64_t slot);

@@ -46,6 +46,12 @@ test_a_set_of_evaluations_is_that_of_a_plain_list(void **state)
             }
             assert_int_equal(slots_last_before(&slots, from, &found), last >= 0);
             if (last >= 0) assert_int_equal(found, last);
+            int next = from;
+            while (next < MOST && !has[next]) {
+                next++;
+            }
+            assert_int_equal(slots_first_from(&slots, from, &found), next < MOST);
+            if (next < MOST) assert_int_equal(found, next);
             if (rand() % 20 == 0) {
                 slots_forget_before(&slots, from);
                 for (int k = 0; k < from; k++) {
