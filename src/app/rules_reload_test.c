@@ -565,6 +565,35 @@ test_a_series_that_ends_while_an_evaluation_takes_too_long_is_marked_stale(void 
     sim_fini(&s);
 }
 
+/* What each group makes up takes most of an interval, so that what they owe would grow for ever. */
+static void
+test_groups_record_on_while_they_make_up_slower_than_evaluations_become_due(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned live = 0;
+    int64_t until_ns;
+    sim_init(&s, 1,
+             "groups:\n- {name: a, interval: 30s, rules: [" ALWAYS "]}\n"
+             "- {name: b, interval: 30s, rules: [" ALWAYS "]}\n");
+    sim_pass(&s, 120);
+    sim_crash(&s);
+    sim_pass(&s, 1200);
+    sim_start(&s, "groups:\n- {name: a, interval: 30s, rules: [" ALWAYS "]}\n"
+                  "- {name: b, interval: 30s, rules: [" ALWAYS "]}\n");
+    while (agenda_made_up(s.agenda) < 80) {
+        struct agenda_job job;
+        sim_env_advance_ns(s.m.sim, NS_PER_S);
+        int64_t now_ns = env_realtime_ms(s.m.env) * NS_PER_MS;
+        if (!agenda_take(s.agenda, now_ns, env_monotonic_ns(s.m.env), &job, &until_ns)) continue;
+        if (job.work == AGENDA_MAKE_UP) sim_env_advance_ns(s.m.sim, 20 * NS_PER_S);
+        live += job.work == AGENDA_LIVE && job.how.part != GROUP_ALERTING;
+        sim_end_evaluation(&s, &job);
+    }
+    assert_true(live > 80);
+    sim_fini(&s);
+}
+
 /* A queue that overflows keeps the last. Their endsAt is four resends away. */
 static void
 test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends(
@@ -884,6 +913,8 @@ main(void)
             test_what_was_missed_by_evaluations_that_took_too_long_is_not_owed_after_a_restart),
         cmocka_unit_test(
             test_a_series_that_ends_while_an_evaluation_takes_too_long_is_marked_stale),
+        cmocka_unit_test(
+            test_groups_record_on_while_they_make_up_slower_than_evaluations_become_due),
         cmocka_unit_test(
             test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are),
         cmocka_unit_test(

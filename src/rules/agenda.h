@@ -11,9 +11,11 @@
  *
  * Of recording rules, what was not stored at its time is made up, as long as it is not older than
  * `catch_up_ns` and something newer than that was stored: a group that is new owes nothing. While
- * a group owes evaluations, those that become due are owed, too: they are made in their order, each
- * when its input is there. A group that reads what rules record is made up only when nothing older
- * is missing anywhere, and is evaluated live again when nothing is missing any more. Alerts are
+ * the input of a group is not there, those that become due are owed, too: they are made in their
+ * order, each when its input is there. A group that reads what rules record is made up only when
+ * nothing older is missing anywhere, and is evaluated live again when nothing is missing any more.
+ * Others are as soon as their input has come, while what they owe is made up: else a server that
+ * cannot make up as fast as evaluations become due would never record live again. Alerts are
  * evaluated at once; until their input is there, those that were active stay so.
  *
  * What was missed only because the evaluation before took too long is not made up.

@@ -31,7 +31,7 @@ struct agenda_entry {
     bool is_listed;         /* it is configured */
     bool is_in_due;         /* it stands in agenda.begins or agenda.due */
     bool reads_recorded;    /* it reads what recording rules write */
-    bool is_behind;         /* since the start it is not known that its input is there */
+    bool is_behind;         /* since the start or a gap it is not known that its input is there */
     int64_t next_slot;      /* that is evaluated live; -1: not known yet */
     struct slots made;      /* whose results are stored, of recording rules */
     struct slots settled;   /* the same, and what was missed and is not owed */

@@ -192,9 +192,7 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
 {
     bool catches_up = a->limits.catch_up_ns > 0;
     bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
-    int64_t owed;
-    bool owes = agenda_oldest_missing(a, e, job->now_ns, &owed) && owed < job->slot;
-    bool is_behind = owes || e->is_behind ||
+    bool is_behind = e->is_behind ||
                      (e->reads_recorded && tenant_may_owe(a, group_tenant(e->group), job->now_ns));
     bool waits = catches_up && progresses && is_behind;
     bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
@@ -246,6 +244,7 @@ note_gap(struct agenda *a, struct agenda_entry *e, int64_t slot, int64_t monoton
     if (schedule_time_ns(schedule, e->next_slot) <= e->ended_ns) return;
     a->gap_ended_ns = monotonic_ns;
     e->input = INPUT_NOT_LOOKED_AT;
+    e->is_behind = e->settled.count > 0;
     if (slot - e->next_slot < GAP_SLOTS || e->down_ns != 0) return;
     if (has_active(e->group)) e->down_ns = before_ns;
 }
@@ -654,6 +653,7 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     struct agenda_entry *e = job->entry;
     a->making_up = false;
     int64_t took_ns = monotonic_ns - job->taken_ns;
+    e->ended_ns = job->now_ns + took_ns;
     a->rest_until_ns = monotonic_ns + (took_ns < REST_NS_MAX ? took_ns : REST_NS_MAX);
     if (job->error == OK) a->progress_ns = monotonic_ns;
     a->is_refused = job->error != OK;
@@ -699,6 +699,7 @@ agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         if (!job->outcome.stored) {
             a->gap_ended_ns = monotonic_ns;
             a->is_refused = true;
+            e->is_behind |= e->settled.count > 0;
         }
         note_made(a, e, job);
         note_missing(a, e, job->how.at_ns, monotonic_ns);
