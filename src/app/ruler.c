@@ -424,7 +424,9 @@ prepare_terms(struct ruler_change *c, const struct settings *s, const struct rul
     if (!fill_terms(c->terms, s, rules)) {
         return why_set(why, ERR_NOMEM, "not enough memory for rules");
     }
+    bool expires = s->storage_mode == STORAGE_LOCAL; /* destinations keep what they are sent */
     c->limits = (struct agenda_limits){
+        .kept_ns = expires ? s->retention_time_ms * NS_PER_MS : INT64_MAX,
         .catch_up_ns = s->rules_catch_up_ms * NS_PER_MS,
         .catch_up_wait_ns = s->rules_catch_up_wait_ms * NS_PER_MS,
         .outage_tolerance_ns = s->rules_outage_tolerance_ms * NS_PER_MS,

@@ -565,6 +565,22 @@ test_a_series_that_ends_while_an_evaluation_takes_too_long_is_marked_stale(void 
     sim_fini(&s);
 }
 
+static void
+test_what_the_store_keeps_no_more_is_not_made_up(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 120);
+    sim_crash(&s);
+    sim_pass(&s, 3 * 3600);
+    s.limits.kept_ns = 3600 * NS_PER_S;
+    sim_start(&s, "groups:\n- {name: g, interval: 30s, query_offset: 10m, rules: [" ALWAYS "]}\n");
+    sim_pass(&s, 30);
+    assert_in_range(agenda_made_up(s.agenda), 99, 101); /* in 50 minutes */
+    sim_fini(&s);
+}
+
 /* What each group makes up takes most of an interval, so that what they owe would grow for ever. */
 static void
 test_groups_record_on_while_they_make_up_slower_than_evaluations_become_due(void **state)
@@ -913,6 +929,7 @@ main(void)
             test_what_was_missed_by_evaluations_that_took_too_long_is_not_owed_after_a_restart),
         cmocka_unit_test(
             test_a_series_that_ends_while_an_evaluation_takes_too_long_is_marked_stale),
+        cmocka_unit_test(test_what_the_store_keeps_no_more_is_not_made_up),
         cmocka_unit_test(
             test_groups_record_on_while_they_make_up_slower_than_evaluations_become_due),
         cmocka_unit_test(

@@ -226,6 +226,7 @@ sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
     };
     s->limits = (struct agenda_limits){
         .catch_up_ns = 24 * 3600 * NS_PER_S,
+        .kept_ns = INT64_MAX,
         .catch_up_wait_ns = 600 * NS_PER_S,
         .outage_tolerance_ns = 3600 * NS_PER_S,
         .grace_ns = 600 * NS_PER_S,

@@ -18,7 +18,8 @@
  * cannot make up as fast as evaluations become due would never record live again. Alerts are
  * evaluated at once; until their input is there, those that were active stay so.
  *
- * What was missed only because the evaluation before took too long is not made up.
+ * What was missed only because the evaluation before took too long is not made up, and neither is
+ * what the store would refuse as too old.
  *
  * Threads: all is guarded by a lock of the owner's, under which nothing is logged or waits, but for
  * agenda_prepare() and agenda_run(). One at a time prepares a change and commits or abandons it.
@@ -32,6 +33,7 @@ struct agenda;
 
 struct agenda_limits {
     int64_t catch_up_ns;      /* 0: nothing is made up */
+    int64_t kept_ns;          /* samples that are older are refused */
     int64_t catch_up_wait_ns; /* so long after a gap the input of what is made up is awaited */
     int64_t outage_tolerance_ns;
     int64_t grace_ns;

@@ -35,7 +35,7 @@ struct agenda_test {
 static void
 load(struct agenda_test *t, int64_t catch_up_ns)
 {
-    struct agenda_limits limits = {.catch_up_ns = catch_up_ns};
+    struct agenda_limits limits = {.catch_up_ns = catch_up_ns, .kept_ns = INT64_MAX};
     struct group_defaults defaults = {INTERVAL_S * 1000, 0};
     struct agenda_change *change;
     struct why why = {""};

@@ -69,13 +69,22 @@ agenda_fill_due(struct agenda *a)
 
 /* --- what is missing -------------------------------------------------------------------------- */
 
+/* How old what is made up may be. */
+static int64_t
+owed_for_ns(const struct agenda *a, const struct agenda_entry *e)
+{
+    int64_t kept_ns = a->limits.kept_ns - e->group->query_offset_ms * NS_PER_MS;
+    if (kept_ns < 0) return 0;
+    return kept_ns < a->limits.catch_up_ns ? kept_ns : a->limits.catch_up_ns;
+}
+
 bool
 agenda_oldest_missing(const struct agenda *a, const struct agenda_entry *e, int64_t now_ns,
                       int64_t *ret)
 {
     if (a->limits.catch_up_ns == 0 || !e->begun || e->settled.count == 0) return false;
     const struct schedule *schedule = group_schedule(e->group);
-    int64_t from = schedule_slot(schedule, now_ns - a->limits.catch_up_ns) + 1;
+    int64_t from = schedule_slot(schedule, now_ns - owed_for_ns(a, e)) + 1;
     if (from < e->settled.runs[0].first) from = e->settled.runs[0].first;
     int64_t slot = slots_first_missing(&e->settled, from);
     *ret = slot;
