@@ -316,7 +316,8 @@ log_failure(struct work *w)
     }
     static struct log_gate gate;
     uint64_t held_back;
-    struct bytes sentence = buf_bytes(&w->sentence);
+    struct bytes sentence = buf_bytes(&w->sentence); /* empty: there was no memory for it either */
+    if (sentence.size == 0) sentence = bytes_of_text(why_text(&w->why, w->error));
     int64_t now_ns = env_monotonic_ns(w->of->host->env);
     if (w->rule->said_ns != 0 && now_ns - w->rule->said_ns < SAY_AGAIN_NS) return;
     if (!log_often(&gate, now_ns, SAID_NS, &held_back)) return;
