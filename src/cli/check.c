@@ -2,6 +2,7 @@
  * files are check_rules.c's. */
 #include "cli/check.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -120,6 +121,25 @@ tell_tenants_alike(const struct settings *settings, const struct alerting *alert
                     "alert for Alertmanager\n");
 }
 
+/* An Alertmanager that nothing can ever find members of. */
+static void
+tell_without_members(const struct alerting *alerting)
+{
+    for (uint32_t i = 0; i < alerting->count; i++) {
+        const struct alertmanager_settings *a = &alerting->items[i];
+        uint32_t found = a->dns_count + a->file_count + a->http_count;
+        for (uint32_t k = 0; k < a->static_count; k++) {
+            found += a->static_configs[k].targets.count;
+        }
+        if (found > 0) continue;
+        fflush(stdout);
+        fprintf(stderr,
+                "warning: the Alertmanager on line %" PRIu32
+                " has no targets and no discovery: no alerts are sent to it\n",
+                a->line);
+    }
+}
+
 static void
 tell_unset_variable(const struct rule_settings *rules)
 {
@@ -207,6 +227,7 @@ run_check(int argc, char **argv)
     print_ok(argv[1], &lists, file_count, rule_count);
     tell_rules_lack(&settings, &lists, rule_count);
     tell_tenants_alike(&settings, &lists.alerting);
+    tell_without_members(&lists.alerting);
     tell_unset_variable(&lists.rules);
     if (against != NULL) {
         e = check_against(&settings, &lists, against, &backlog, &why);

@@ -132,6 +132,10 @@ claim "check: tenants whose alerts cannot be told apart are a warning" prints 0 
     "$firekeep" check <(echo "{tenancy: {enabled: true}, alerting: {alertmanagers: [{static_configs: [{targets: [a]}]}]}}")
 claim "check: with a label they can" lacks_warning \
     <(echo "{tenancy: {enabled: true}, alerting: {tenant_label: t, alertmanagers: [{static_configs: [{targets: [a]}]}]}}")
+claim "check: an Alertmanager that nothing finds members of is a warning" prints 0 \
+    'the Alertmanager on line 1 has no targets and no discovery' \
+    "$firekeep" check <(echo "{alerting: {alertmanagers: [{static_configs: [{targets: []}]}]}}")
+claim "check: one with a discovery is none" lacks_warning <(echo "{alerting: {alertmanagers: [{dns_sd_configs: [{names: [a]}]}]}}")
 claim "check: an environment variable that is not set is a warning" prints 0 'environment variable NO_SUCH is not set' \
     env -u NO_SUCH "$firekeep" check <(echo 'global: {external_labels: {host: "${NO_SUCH}"}}')
 claim "check: one that is set is none" lacks_warning <(echo 'global: {external_labels: {host: "$HOME"}}')
