@@ -448,12 +448,12 @@ delete_group(struct replaying *r, struct group *group, uint64_t *deleted, struct
     struct replay_recorded recorded;
     int64_t min_ns = r->state.min_ms * NS_PER_MS;
     int64_t max_ns = r->state.max_ms * NS_PER_MS + NS_PER_MS - 1;
-    uint64_t samples = 0;
     enum err e = OK;
     buf_init(&text, &r->asking->memory, SELECTORS_BYTES_MAX);
     for (uint32_t i = 0; e == OK && replay_recorded_at(group, i, min_ns, max_ns, &text, &recorded);
          i++) {
         struct bytes selector = buf_bytes(&text);
+        uint64_t samples = 0;
         if (buf_error(&text)) e = why_set(why, ERR_NOMEM, "not enough memory for a selector");
         if (e == OK && recorded.min_ms <= recorded.max_ms) {
             e = target_delete(r->target, &selector, 1, recorded.min_ms, recorded.max_ms, &samples,
