@@ -218,6 +218,31 @@ test_evaluations_that_a_server_missed_are_made(void **state)
 }
 
 static void
+test_evaluations_that_met_a_limit_are_made_with_a_higher_one(void **state)
+{
+    static struct rules_sim whole, later;
+    static const char yaml[] =
+        "groups:\n- {name: g, interval: 30s, rules: [{record: \"load:high\", "
+        "expr: \"load > 20\"}]}\n";
+    struct asked a;
+    (void)state;
+    sim_init(&whole, 1, yaml);
+    sim_init(&later, 1, nothing);
+    sim_pass(&whole, 3600);
+    sim_pass(&later, 3600);
+    asked_init(&a, &later, yaml);
+    later.terms.samples_read_max = 10;
+    replay(&a, 0, 3600, 3600);
+    assert_in_range(a.counts.failed, 100, a.counts.made - 1);
+    later.terms.samples_read_max = 0;
+    replay(&a, 0, 3600, 3600);
+    assert_same_records(&whole, &later, "load:high|firekeep_rule_group_evaluated", 3600);
+    asked_fini(&a);
+    sim_fini(&whole);
+    sim_fini(&later);
+}
+
+static void
 test_after_refused_memory_a_replay_goes_on(void **state)
 {
     static struct rules_sim whole, later;
@@ -253,6 +278,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_replayed_write_what_a_server_wrote_that_evaluated_them),
         cmocka_unit_test(test_evaluations_that_a_server_missed_are_made),
+        cmocka_unit_test(test_evaluations_that_met_a_limit_are_made_with_a_higher_one),
         cmocka_unit_test(test_after_refused_memory_a_replay_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
