@@ -575,6 +575,37 @@ test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart(vo
     }
 }
 
+static void
+check_fired_at(void *context, const struct alert *alert)
+{
+    const struct rules_sim *s = context;
+    assert_true(alert->fired_at_ns > SIM_BEGIN * NS_PER_MS);
+    assert_true(alert->fired_at_ns <= env_realtime_ms(s->m.env) * NS_PER_MS);
+}
+
+static void
+look_at_alerts(struct rules_sim *s, const struct agenda_job *job)
+{
+    group_each_alert(agenda_entry_group(job->entry), 0, check_fired_at, s);
+}
+
+/* The time at which it would fire, and the evaluation after that, are no time that fits. */
+static void
+test_what_fires_at_a_restart_does_so_since_a_time_before_whatever_its_rule_says_now(void **state)
+{
+    static struct rules_sim s;
+    (void)state;
+    sim_init(&s, 1,
+             "groups: [{name: g, interval: 30s, rules: [{alert: A, expr: vector(1), for: 1m}]}]");
+    sim_pass(&s, 4000); /* that it was pending is too long ago to be read */
+    sim_crash(&s);
+    s.look = look_at_alerts;
+    sim_start(&s, "groups: [{name: g, interval: 30y, rules: [{alert: A, expr: vector(1), "
+                  "for: 230y}]}]");
+    sim_pass(&s, 60);
+    sim_fini(&s);
+}
+
 /* Anybody may write a series of this name. */
 static void
 test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now(void **state)
@@ -632,6 +663,8 @@ main(void)
             test_what_was_pending_waits_for_the_rest_of_its_time_or_for_the_grace_period),
         cmocka_unit_test(
             test_what_was_over_is_told_for_15_minutes_after_a_restart_unless_it_was_pending_again),
+        cmocka_unit_test(
+            test_what_fires_at_a_restart_does_so_since_a_time_before_whatever_its_rule_says_now),
         cmocka_unit_test(
             test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now),
         cmocka_unit_test(

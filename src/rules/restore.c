@@ -268,9 +268,8 @@ fired_ns(const struct restoring *r, const struct witness *w, int64_t active_ns, 
     if (was_pending || seen_ns / NS_PER_S == w->active_s) return seen_ns;
     const struct schedule *schedule = &r->past->group->schedule;
     int64_t wanted;
-    if (__builtin_add_overflow(active_ns, r->rule->text->for_ms * NS_PER_MS, &wanted)) {
-        return last_ns;
-    }
+    bool fits = !__builtin_add_overflow(active_ns, r->rule->text->for_ms * NS_PER_MS, &wanted);
+    if (!fits || wanted > last_ns) return last_ns;
     int64_t at = schedule_time_ns(schedule, schedule_slot(schedule, wanted - 1) + 1);
     return at < last_ns ? at : last_ns;
 }
