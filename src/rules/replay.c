@@ -606,7 +606,7 @@ earliest(struct plan *plans, uint32_t count)
     int64_t first_ns = INT64_MAX;
     for (uint32_t i = 0; i < count; i++) {
         struct plan *p = &plans[i];
-        if (p->group == NULL || p->next > p->last) continue;
+        if (p->next > p->last) continue;
         int64_t at_ns = schedule_time_ns(&p->group->schedule, p->next);
         if (at_ns >= first_ns) continue;
         first = p;
