@@ -230,21 +230,22 @@ check_names(struct testing *t, bool *ret_fine)
     return OK;
 }
 
-/* *ret_fine false: there are too many steps, or times that cannot be written in nanoseconds. */
+/* *ret_fine false: there are too many steps, or times after which, in nanoseconds, there is not as
+ * much time as alerts are valid. */
 static enum err
 check_times(struct testing *t, bool *ret_fine)
 {
     const struct rule_test_place *place = &t->test->place;
     int64_t last_ms = last_time(t->test), interval_ms = t->options->evaluation_interval_ms;
-    bool is_far = last_ms > INT64_MAX / NS_PER_MS / 2;
+    bool is_far = t->test->start_ms + last_ms > INT64_MAX / NS_PER_MS / 2;
     if (!is_far && last_ms / interval_ms <= STEPS_MAX) return OK;
     *ret_fine = false;
-    buf_printf(&t->text, "%s:%u:%u: eval_time must be at most ", t->options->file, place->line,
+    buf_printf(&t->text, "%s:%u:%u: eval_time must be ", t->options->file, place->line,
                place->column);
     if (is_far) {
-        buf_put_text(&t->text, "146 years");
+        buf_put_text(&t->text, "before the year 2116");
     } else {
-        buf_printf(&t->text, "%d times evaluation_interval (", STEPS_MAX);
+        buf_printf(&t->text, "at most %d times evaluation_interval (", STEPS_MAX);
         put_duration(&t->text, interval_ms);
         buf_put_u8(&t->text, ')');
     }

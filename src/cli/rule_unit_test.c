@@ -426,7 +426,10 @@ test_a_test_must_not_last_too_long(void **state)
 {
     (void)state;
     check("", "promql_expr_test: [{expr: 1, eval_time: 200y}]",
-          "t.yml:1:9: eval_time must be at most 146 years, got 200y\n");
+          "t.yml:1:9: eval_time must be before the year 2116, got 200y\n");
+    /* An alert is valid for four of the longest intervals, and that is a time, too. */
+    check("", "start_timestamp: 4600000000, promql_expr_test: [{expr: 1, eval_time: 1y}]",
+          "t.yml:1:9: eval_time must be before the year 2116, got 1y\n");
     check(
         "", "promql_expr_test: [{expr: 1, eval_time: 10000000m}, {expr: 1, eval_time: 20y}]",
         "t.yml:1:9: eval_time must be at most 10000000 times evaluation_interval (1m), got 20y\n");
