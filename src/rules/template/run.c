@@ -125,8 +125,9 @@ spans_of(struct tmpl_run *run, const struct fhist_side *side, struct tmpl_value 
     uint32_t count = 0;
     if (spans == NULL) return run_no_memory(run);
     for (uint32_t i = 0; i < side->count; i++) {
-        int32_t gap = i == 0 ? side->indexes[0] : side->indexes[i] - side->indexes[i - 1] - 1;
-        if (i == 0 || gap != 0) spans[count++] = (struct tmpl_span){.offset = gap};
+        int64_t gap =
+            i == 0 ? side->indexes[0] : (int64_t)side->indexes[i] - side->indexes[i - 1] - 1;
+        if (i == 0 || gap != 0) spans[count++] = (struct tmpl_span){.offset = (int32_t)gap};
         spans[count - 1].length++;
     }
     *ret =

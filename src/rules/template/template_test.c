@@ -438,7 +438,14 @@ test_native_histograms_are_printed_and_have_fields(void **state)
         {"{{ gt $value 1.0 }}",
          "at <gt $value 1.0>: error calling gt: invalid type for comparison"},
     };
+    static int32_t far_indexes[] = {INT32_MIN, 0};
+    struct fhist far = histogram;
+    far.positive = (struct fhist_side){far_indexes, positive_counts, NULL, 2, 2};
+    static const struct expected far_apart[] = {
+        {"{{ $value.PositiveSpans }}", "[{-2147483648 1} {2147483647 1}]"}};
     (void)state;
+    value_histogram = &far;
+    CHECK_EXPANDED(far_apart);
     value_histogram = &histogram;
     CHECK_EXPANDED(cases);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
