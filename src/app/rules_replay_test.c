@@ -217,6 +217,45 @@ test_evaluations_that_a_server_missed_are_made(void **state)
     }
 }
 
+/* Both would be refused, and told as trouble. */
+static void
+test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale(void **state)
+{
+    static struct rules_sim later;
+    static const char yaml[] = "groups: [{name: g, interval: 30s, rules: ["
+                               "{record: moves, expr: 'vector(time() % 86400 >= bool 300) > 0'}, "
+                               "{record: moves, expr: 'vector(time() % 86400 < bool 300) > 0'}]}]";
+    struct asked a;
+    (void)state;
+    sim_init(&later, 1, nothing);
+    sim_pass(&later, 600);
+    asked_init(&a, &later, yaml);
+    replay(&a, 0, 600, 600);
+    assert_int_equal(a.counts.samples, a.counts.made);
+    assert_int_equal(a.counts.rejected, 0);
+    asked_fini(&a);
+    sim_fini(&later);
+}
+
+static void
+test_groups_that_read_what_each_other_record_are_replayed_together_and_no_others(void **state)
+{
+    static struct rules_sim sim;
+    struct asked a;
+    (void)state;
+    sim_init(&sim, 1, nothing);
+    asked_init(&a, &sim, rules);
+    for (uint32_t i = 0; i < a.count; i++) {
+        const char *name = group_text(a.groups[i])->name;
+        bool is_together = strstr(name, "pong") != NULL || strcmp(name, "ping") == 0;
+        assert_int_equal(a.rounds[i] == REPLAY_TOGETHER, is_together);
+        if (!is_together) assert_int_equal(a.rounds[i], strcmp(name, "readers") == 0);
+    }
+    assert_int_equal(a.round_count, 2);
+    asked_fini(&a);
+    sim_fini(&sim);
+}
+
 static void
 test_evaluations_that_met_a_limit_are_made_with_a_higher_one(void **state)
 {
@@ -278,6 +317,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_replayed_write_what_a_server_wrote_that_evaluated_them),
         cmocka_unit_test(test_evaluations_that_a_server_missed_are_made),
+        cmocka_unit_test(
+            test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale),
+        cmocka_unit_test(
+            test_groups_that_read_what_each_other_record_are_replayed_together_and_no_others),
         cmocka_unit_test(test_evaluations_that_met_a_limit_are_made_with_a_higher_one),
         cmocka_unit_test(test_after_refused_memory_a_replay_goes_on),
     };
