@@ -41,7 +41,8 @@ struct outside;
 struct notifier_options {
     struct env *env;
     struct budget *memory;
-    const char *external_url; /* what generatorURL begins with; "": not known, and there is none */
+    /* What generatorURL begins with. "", or a path without a host: not known, and there is none. */
+    const char *external_url;
     /* Other machines, for tests. NULL: the network. Taken, also on an error. */
     struct outside *outside;
 };

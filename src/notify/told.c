@@ -53,7 +53,8 @@ put_alert(struct buf *to, struct bytes labels, const struct notify_alert *alert,
     json_object_close(&json);
     json_member_text(&json, "startsAt", time_print(alert->starts_ms, text));
     json_member_text(&json, "endsAt", time_print(alert->ends_ms, text));
-    if (external_url[0] != '\0') put_generator(&json, external_url, alert->expression);
+    if (external_url[0] != '\0' && external_url[0] != '/')
+        put_generator(&json, external_url, alert->expression);
     json_object_close(&json);
 }
 

@@ -25,7 +25,7 @@ struct told {
 struct told_making {
     struct budget *memory;
     uint64_t seed;            /* of hashes */
-    const char *external_url; /* without a slash at its end; "": not known */
+    const char *external_url; /* without a slash at its end; "", a path: not known */
 };
 
 /*

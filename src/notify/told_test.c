@@ -76,10 +76,13 @@ test_without_a_url_of_ours_nothing_is_said_of_it(void **state)
 {
     (void)state;
     put_alert_labels(&labels, "Down", NULL);
-    making.external_url = "";
-    expect_json("{\"labels\":{\"alertname\":\"Down\"},\"annotations\":{},"
-                "\"startsAt\":\"2026-01-02T03:04:05.678Z\","
-                "\"endsAt\":\"2026-01-02T03:08:05.000Z\"}");
+    static const char *const urls[] = {"", "/behind/a/proxy"};
+    for (unsigned i = 0; i < 2; i++) {
+        making.external_url = urls[i];
+        expect_json("{\"labels\":{\"alertname\":\"Down\"},\"annotations\":{},"
+                    "\"startsAt\":\"2026-01-02T03:04:05.678Z\","
+                    "\"endsAt\":\"2026-01-02T03:08:05.000Z\"}");
+    }
 }
 
 static void
