@@ -103,7 +103,7 @@ claim "http goes through the proxy, with a whole URL" seen_by_proxy "POST $there
 claim "https goes through the proxy, by CONNECT" seen_by_proxy "CONNECT 127.0.0.1:${ports[2]} passed"
 claim "the proxy sees nothing of what goes to an https host" unseen_by_proxy '^saw '
 claim "a token is asked for through the proxy of oauth2" seen_by_proxy "POST $there/api/v1/token passed"
-claim "http: a wrong password is told" within 20 says stranger 'http_407'
+claim "http: a wrong password is told" within 20 says stranger 'proxy: .*password'
 claim "http: and blocks, until it is mended" is_in_state stranger blocked
 claim "https: a wrong password is told" within 20 says strangers-table 'proxy: .*407'
 claim "https: and blocks, until it is mended" is_in_state strangers-table blocked

@@ -359,6 +359,9 @@ http_judge(const struct http_call_answer *answer, struct writer_step *step)
     } else if (step->verdict == VERDICT_DELIVERED && page) {
         step_done(step, VERDICT_BLOCKED, "web_page",
                   "got a web page instead of an API response: check url");
+    } else if (answer->status == 407) { /* of http; for https see HTTP_CALL_PROXY */
+        step_done(step, VERDICT_BLOCKED, "proxy",
+                  "the proxy requires a user name and a password: set them in proxy_url");
     } else if (redirects && (page || answer->body.size == 0)) {
         snprintf(step->answer, sizeof step->answer,
                  "got a redirect, which is not followed: set url to its target");

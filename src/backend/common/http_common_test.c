@@ -69,6 +69,16 @@ test_a_page_for_people_is_no_success(void **state)
 }
 
 static void
+test_a_proxy_that_wants_a_password_is_told_from_the_server(void **state)
+{
+    (void)state;
+    struct writer_step step = judged(407, "<html>Who are you?</html>");
+    assert_int_equal(step.verdict, VERDICT_BLOCKED);
+    assert_string_equal(step.reason, "proxy");
+    assert_non_null(strstr(step.answer, "set them in proxy_url"));
+}
+
+static void
 test_http_where_https_is_expected_blocks_as_nothing_was_refused(void **state)
 {
     (void)state;
@@ -162,6 +172,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_failure_blocks_only_if_somebody_has_to_mend_something),
         cmocka_unit_test(test_a_page_for_people_is_no_success),
+        cmocka_unit_test(test_a_proxy_that_wants_a_password_is_told_from_the_server),
         cmocka_unit_test(test_http_where_https_is_expected_blocks_as_nothing_was_refused),
         cmocka_unit_test(test_a_redirect_blocks_and_says_what_it_is),
         cmocka_unit_test(test_an_answer_is_quoted_in_one_line_without_blanks_around_it),
