@@ -45,8 +45,8 @@ struct access_request {
     const char *url;
     const struct named_text *headers;
     uint32_t header_count;
-    struct bytes body; /* borrowed until the call has ended */
-    const char *const *wanted;
+    struct bytes body;         /* borrowed until the call has ended */
+    const char *const *wanted; /* with sigv4 the first is "x-amzn-ErrorType" */
     size_t answer_bytes_max;
 };
 /* Sends it. `ret_generation` is for access_judge(). Errors of http_headers_lines(), secret_fetch(),

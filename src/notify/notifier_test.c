@@ -470,6 +470,29 @@ test_a_token_is_fetched_before_the_first_request_and_when_it_is_refused(void **s
     assert_non_null(strstr(rig.last_headers, "Authorization: Bearer token3\n"));
 }
 
+/* AWS says why in a header only. */
+static void
+test_keys_that_are_refused_are_fetched_anew(void **state)
+{
+    (void)state;
+    struct sigv4_settings *sigv4 = &rig_add(&rig, "a:9093")->sigv4;
+    *sigv4 = (struct sigv4_settings){.given = true, .service = "aps"};
+    sigv4->aws.region = "eu-west-1";
+    sigv4->aws.access_key.text = "AKID";
+    sigv4->aws.secret_key.text = "hush";
+    rig_watch_log(&rig);
+    rig_start(&rig);
+    rig_answer(&rig, A, 0, 403);
+    rig.error_type = "ExpiredTokenException";
+    rig_fire(&rig, "Down", 1);
+    rig_settle(&rig);
+    expect_log(&rig, A " Down:1\n");
+    expect_logged(&rig, "cannot ",
+                  "level=warn msg=\"notify: cannot get credentials, retrying\" for=Alertmanager "
+                  "line=2 error=\"no credentials: the settings: the source still returns the keys "
+                  "that the service refused\"\n");
+}
+
 static void
 test_a_token_that_is_not_to_be_had_delays_only_those_who_need_it(void **state)
 {
@@ -709,6 +732,7 @@ main(void)
         TEST(test_of_many_that_were_not_told_the_log_names_those_that_lost_most_first),
         TEST(test_one_url_in_two_alertmanagers_is_told_twice_and_counted_as_one),
         TEST(test_a_token_is_fetched_before_the_first_request_and_when_it_is_refused),
+        TEST(test_keys_that_are_refused_are_fetched_anew),
         TEST(test_a_token_that_is_not_to_be_had_delays_only_those_who_need_it),
         TEST(test_after_a_token_the_first_pause_is_the_shortest_again),
         TEST(test_the_log_names_the_line_of_an_alertmanager_without_credentials),

@@ -50,7 +50,7 @@ struct rig {
     int64_t retry_after_ms;
     const char *body; /* of a GET */
     const char *content_type;
-    const char *location, *post_body; /* of a POST */
+    const char *error_type, *location, *post_body; /* of a POST */
     unsigned tokens;
     char token[128];
 
@@ -91,10 +91,20 @@ rig_note(struct rig *rig, const struct fake_call *call)
     snprintf(rig->last_method, sizeof rig->last_method, "%s", call->method);
 }
 
+static inline const char *
+rig_header(const struct rig *rig, const char *name)
+{
+    if (strcmp(name, "x-amzn-ErrorType") == 0) return rig->error_type;
+    return strcmp(name, "Location") == 0 ? rig->location : rig->content_type;
+}
+
 static inline void
 rig_serve(void *context, struct fake_call *call)
 {
     struct rig *rig = context;
+    for (unsigned i = 0; call->wanted != NULL && call->wanted[i] != NULL && i < 2; i++) {
+        call->wanted_are[i] = rig_header(rig, call->wanted[i]);
+    }
     rig_note(rig, call);
     for (unsigned i = 0; i < rig->answer_count; i++) {
         if (strcmp(rig->answers[i].url, call->url) != 0) continue;
@@ -102,11 +112,9 @@ rig_serve(void *context, struct fake_call *call)
         call->status = rig->answers[i].status;
     }
     call->retry_after_ms = rig->retry_after_ms;
-    call->wanted_is = rig->location;
     call->answer = rig->post_body;
     if (strcmp(call->method, "GET") == 0) {
         call->answer = rig->body;
-        call->wanted_is = rig->content_type;
     }
     if (strncmp(call->url, "http://tokens/", 14) == 0) {
         snprintf(rig->token, sizeof rig->token, "{\"access_token\":\"token%u\"}", ++rig->tokens);

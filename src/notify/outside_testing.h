@@ -25,8 +25,8 @@ struct fake_call {
     int64_t after_ms; /* -1: it is never answered */
     enum http_call_failure failure;
     unsigned status;
-    const char *answer;    /* borrowed until it is taken; NULL: empty */
-    const char *wanted_is; /* the first of the headers wanted */
+    const char *answer;        /* borrowed until it is taken; NULL: empty */
+    const char *wanted_are[2]; /* the first of the headers wanted; NULL: it is not there */
     int64_t retry_after_ms;
 
     int64_t due_ns;
@@ -189,8 +189,9 @@ fake_fill(const struct fake_call *c, struct http_call_answer *ret)
     ret->status = c->status;
     ret->body = bytes_of_text(c->answer == NULL ? "" : c->answer);
     ret->retry_after_ns = c->retry_after_ms * NS_PER_MS;
-    if (c->wanted_is != NULL) {
-        snprintf(ret->wanted[0], sizeof ret->wanted[0], "%s", c->wanted_is);
+    for (unsigned i = 0; i < 2; i++) {
+        const char *is = c->wanted_are[i];
+        snprintf(ret->wanted[i], sizeof ret->wanted[i], "%s", is == NULL ? "" : is);
     }
 }
 

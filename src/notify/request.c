@@ -6,7 +6,9 @@
 
 enum { BODY_BYTES_MAX = MEMBER_BODY_BYTES_MAX + TOLD_BYTES_MAX };
 
-static const char *const WANTED[] = {"Location", NULL};
+/* The first is for signed requests. */
+enum wanted { WANTED_ERROR_TYPE, WANTED_LOCATION };
+static const char *const WANTED[] = {"x-amzn-ErrorType", "Location", NULL};
 static const struct named_text HEADERS[] = {{"Content-Type", "application/json"}};
 
 static void
@@ -134,7 +136,7 @@ name_settings(const struct http_call_answer *answer, struct writer_step *step)
         snprintf(step->answer, sizeof step->answer,
                  "got a web page instead of an API response: check %s", settings);
     } else if (answer->status >= 300 && answer->status < 400) {
-        const char *to = answer->wanted[0]; /* its query may be a secret */
+        const char *to = answer->wanted[WANTED_LOCATION]; /* its query may be a secret */
         snprintf(step->answer, sizeof step->answer,
                  "got a redirect%s%.*s, which is not followed: make %s those of its target",
                  to[0] == '\0' ? "" : " to ", (int)strcspn(to, "?#"), to, settings);

@@ -67,7 +67,8 @@ void identity_signature_init(struct identity_signature *signature, struct budget
 void identity_signature_fini(struct identity_signature *signature);
 /*
  * Completes a call, which has method, URL, headers and body: it is signed, if that is configured.
- * Its texts live until the next use of `signature`; `answer_bytes_max` and `wanted` stay.
+ * Its texts live until the next use of `signature`; `answer_bytes_max` and `wanted` stay,
+ * of which the first is that of aws_wanted if it is signed.
  * ERR_MISSING: there are no keys; errors of aws_sign().
  */
 MUST_CHECK enum err identity_sign(struct identity *identity, struct http_call *call,
