@@ -8,6 +8,7 @@
  */
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,6 +92,17 @@ run(struct server *server, const sigset_t *signals)
     }
 }
 
+/* As many files as the system allows: the limit that is in force without this is for programs that
+ * use select(). Members of Alertmanagers, senders and parts take a descriptor each. */
+static void
+raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* else the old one stays */
+}
+
 static int
 serve(int argc, char **argv)
 {
@@ -108,6 +120,7 @@ serve(int argc, char **argv)
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    raise_file_limit();
     process_metrics_register();
     e = server_start(env_real(), &settings, &lists, argc - 1, argv + 1, &server, &why);
     if (e) {
