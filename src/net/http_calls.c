@@ -542,6 +542,18 @@ say_what_is_wrong_with_tls(struct transfer *t)
     }
 }
 
+/* libcurl says that it could not connect, and not why. */
+static void
+say_why_unconnected(struct transfer *t)
+{
+    long number = 0;
+    size_t size = strlen(t->error);
+    curl_easy_getinfo(t->curl, CURLINFO_OS_ERRNO, &number);
+    const char *text = strerrordesc_np((int)number);
+    if (t->code != CURLE_COULDNT_CONNECT || number == 0 || text == NULL) return;
+    snprintf(t->error + size, sizeof t->error - size, ": %s", text);
+}
+
 static bool
 is_connected(const struct transfer *t)
 {
@@ -561,6 +573,7 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
     t->answer.failure = failure_of(t->code);
     say_what_is_wrong_with_tls(t);
+    say_why_unconnected(t);
     if (t->code == CURLE_UNSUPPORTED_PROTOCOL && is_connected(t)) {
         t->answer.failure = HTTP_CALL_BROKEN; /* and not a URL that means nothing */
         snprintf(t->error, sizeof t->error, "the response is not HTTP");

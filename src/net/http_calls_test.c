@@ -313,6 +313,8 @@ test_why_there_is_no_answer_is_told_apart(void **state)
         assert_int_equal(a.failure, cases[i].failure);
         assert_int_equal(a.status, 0);
         assert_true(a.error[0] != '\0');
+        bool says_why = strstr(a.error, ": Connection refused") != NULL;
+        assert_int_equal(says_why, a.failure == HTTP_CALL_CONNECT);
     }
     http_calls_free(calls);
     player_stop(&p);
