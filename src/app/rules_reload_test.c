@@ -581,6 +581,29 @@ test_what_the_store_keeps_no_more_is_not_made_up(void **state)
     sim_fini(&s);
 }
 
+static enum err
+open_fails(void *context, struct query_control *control, struct view **ret_view, struct why *why)
+{
+    (void)context, (void)control, (void)ret_view;
+    return why_set(why, ERR_NOMEM, "not enough memory for the query");
+}
+
+/* The memory of thousands of them may be what the evaluations lack. */
+static void
+test_a_resolved_alert_is_forgotten_also_when_its_rule_fails(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", "{alert: Brief, expr: 'vector(time() % 86400) < 300'}"));
+    sim_pass(&s, 360);
+    s.terms.open = open_fails;
+    int64_t over_ns = s.told[s.told_count - 1].ends_ns;
+    assert_true(over_ns <= s.told[s.told_count - 1].at_ns);
+    sim_pass(&s, 1800);
+    assert_in_range(s.told[s.told_count - 1].at_ns - over_ns, 840 * NS_PER_S, 930 * NS_PER_S);
+    sim_fini(&s);
+}
+
 /* What each group makes up takes most of an interval, so that what they owe would grow for ever. */
 static void
 test_groups_record_on_while_they_make_up_slower_than_evaluations_become_due(void **state)
@@ -930,6 +953,7 @@ main(void)
         cmocka_unit_test(
             test_a_series_that_ends_while_an_evaluation_takes_too_long_is_marked_stale),
         cmocka_unit_test(test_what_the_store_keeps_no_more_is_not_made_up),
+        cmocka_unit_test(test_a_resolved_alert_is_forgotten_also_when_its_rule_fails),
         cmocka_unit_test(
             test_groups_record_on_while_they_make_up_slower_than_evaluations_become_due),
         cmocka_unit_test(

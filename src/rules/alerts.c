@@ -164,6 +164,17 @@ forget_marked(struct alerts *a)
     }
 }
 
+void
+alerts_forget_over(struct alerts *a, int64_t at_ns)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct alert *alert = a->items[i];
+        if (alert_is_active(alert) || at_ns - alert->resolved_at_ns <= RESOLVED_KEPT_NS) continue;
+        alert->labels.at = NULL;
+    }
+    forget_marked(a);
+}
+
 enum err
 alerts_restore(struct alerts *a, const struct alert *was, const struct alert_found *found)
 {
@@ -214,9 +225,7 @@ step(struct alert *alert, bool is_found, const struct alert_terms *terms, int64_
     } else if (terms->holds && alert_is_active(alert)) {
         return true;
     } else if (!keeps_firing(alert, terms, at_ns)) {
-        bool is_over =
-            alert->resolved_at_ns != 0 && at_ns - alert->resolved_at_ns > RESOLVED_KEPT_NS;
-        if (alert->state == ALERT_PENDING || is_over) alert->labels.at = NULL;
+        if (alert->state == ALERT_PENDING) alert->labels.at = NULL;
         if (alert->state != ALERT_INACTIVE) {
             alert->state = ALERT_INACTIVE;
             alert->resolved_at_ns = at_ns;

@@ -83,6 +83,10 @@ MUST_CHECK enum err alerts_evaluate(struct alerts *alerts, const struct alert_te
                                     int64_t at_ns, const struct alert_found *found, uint32_t count,
                                     uint32_t *ret_active);
 
+/* Before an evaluation, and also if that fails: what was resolved more than 15 minutes ago is told
+ * no more, and its memory may be what the evaluation lacks. */
+void alerts_forget_over(struct alerts *alerts, int64_t at_ns);
+
 /* Puts one there as it was, at a start. The memory is copied. ERR_NOMEM. */
 MUST_CHECK enum err alerts_restore(struct alerts *alerts, const struct alert *as_it_was,
                                    const struct alert_found *found);

@@ -52,6 +52,7 @@ evaluate(struct rig *r, int64_t at_s, const char *finds, uint32_t *ret_active)
         struct bytes labels = buf_bytes(*finds == 'a' ? &r->a : &r->b);
         found[count++] = (struct alert_found){labels, &note, 1, 1};
     }
+    alerts_forget_over(&r->alerts, at_s * S);
     return alerts_evaluate(&r->alerts, &r->terms, at_s * S, found, count, ret_active);
 }
 

@@ -667,6 +667,9 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         g->facts.rules_took_ns = 0;
         g->facts.iterations++;
         g->facts.evaluated_at_ns = at_ms * NS_PER_MS;
+        for (uint32_t i = 0; i < count; i++) {
+            alerts_forget_over(&g->rules[i].alerts, how->at_ns);
+        }
     }
     lock_drop(&g->lock);
     if (ev.works == NULL) {
