@@ -226,7 +226,7 @@ note_missed(struct agenda_entry *e, int64_t slot)
     const struct schedule *schedule = group_schedule(e->group);
     for (int64_t s = e->next_slot; s < slot && e->settled.count > 0; s++) {
         if (schedule_time_ns(schedule, s) > e->ended_ns) return;
-        err_ignore(slots_add(&e->settled, s), "it is made up, then");
+        err_ignore(slots_add(&e->settled, s, s), "it is made up, then");
     }
 }
 
@@ -625,8 +625,10 @@ static void
 note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job)
 {
     if (!job->outcome.stored || job->how.part == GROUP_ALERTING || !group_records(e->group)) return;
-    err_ignore(slots_add(&e->made, job->slot), "then some series may end without a marker");
-    err_ignore(slots_add(&e->settled, job->slot), "it is made up once more, which changes nothing");
+    err_ignore(slots_add(&e->made, job->slot, job->slot),
+               "then some series may end without a marker");
+    err_ignore(slots_add(&e->settled, job->slot, job->slot),
+               "it is made up once more, which changes nothing");
     int64_t window = a->limits.catch_up_ns / group_schedule(e->group)->interval_ns + 2;
     slots_forget_before(&e->made, e->next_slot - window);
     slots_forget_before(&e->settled, e->next_slot - window);

@@ -135,23 +135,16 @@ struct made {
     struct why *why;
 };
 
-/* The slots up to `last` that a sample settles. Its value is anybody's: a slot is looked at once
- * per series, as *after is the last one that was. */
+/* The slots up to `last` that a sample settles. */
 static enum err
-settle(const struct made *m, int64_t last, int64_t end_ns, uint64_t value_bits, int64_t *after)
+settle(const struct made *m, int64_t last, int64_t end_ns, uint64_t value_bits)
 {
     double seconds = bits_double(value_bits);
     int64_t span_ns = end_ns - m->from_ns;
     if (!(seconds > 0)) return OK;
     if (seconds < (double)span_ns / NS_PER_S) span_ns = (int64_t)(seconds * NS_PER_S);
-    int64_t slot = schedule_slot(&m->g->schedule, end_ns - span_ns) + 1;
-    if (slot <= *after) slot = *after + 1;
-    enum err e = OK;
-    for (; e == OK && slot <= last; slot++) {
-        e = slots_add(m->to->settled, slot);
-    }
-    if (*after < last) *after = last;
-    return e;
+    int64_t first = schedule_slot(&m->g->schedule, end_ns - span_ns) + 1;
+    return first <= last ? slots_add(m->to->settled, first, last) : OK;
 }
 
 static enum err
@@ -161,7 +154,6 @@ add_times(void *context, struct series_set *set, struct bytes labels)
     const struct schedule *schedule = &m->g->schedule;
     struct sample_batch batch;
     bool is_same = m->to->same != NULL && bytes_equal(labels, m->g->marker);
-    int64_t settled = -1;
     for (;;) {
         enum err e = series_set_batch(set, &batch, m->why);
         if (e || batch.count == 0) return e;
@@ -169,12 +161,12 @@ add_times(void *context, struct series_set *set, struct bytes labels)
             int64_t end_ns = (batch.times_ms[i] + 1) * NS_PER_MS - 1; /* it is cut to ms */
             int64_t slot = schedule_slot(schedule, end_ns);
             bool is_slot = schedule_time_ns(schedule, slot) / NS_PER_MS == batch.times_ms[i];
-            if (is_slot) e = slots_add(m->to->made, slot);
-            if (e == OK && is_slot && is_same) e = slots_add(m->to->same, slot);
+            if (is_slot) e = slots_add(m->to->made, slot, slot);
+            if (e == OK && is_slot && is_same) e = slots_add(m->to->same, slot, slot);
             if (m->to->settled == NULL) continue;
-            if (e == OK && is_slot) e = slots_add(m->to->settled, slot);
+            if (e == OK && is_slot) e = slots_add(m->to->settled, slot, slot);
             if (e == OK && batch.kind == SAMPLE_FLOAT) {
-                e = settle(m, slot, end_ns, batch.value_bits[i], &settled);
+                e = settle(m, slot, end_ns, batch.value_bits[i]);
             }
         }
         if (e) return why_set(m->why, e, "not enough memory");

@@ -30,35 +30,24 @@ slots_has(const struct slots *s, int64_t slot)
     return i < s->count && s->runs[i].first <= slot;
 }
 
-static void
-remove_run(struct slots *s, uint32_t i)
-{
-    memmove(&s->runs[i], &s->runs[i + 1], (s->count - i - 1) * sizeof *s->runs);
-    s->count--;
-}
-
 enum err
-slots_add(struct slots *s, int64_t slot)
+slots_add(struct slots *s, int64_t first, int64_t last)
 {
-    uint32_t i = find(s, slot);
-    if (i < s->count && s->runs[i].first <= slot) return OK;
-    bool after = i > 0 && s->runs[i - 1].last == slot - 1;
-    bool before = i < s->count && s->runs[i].first == slot + 1;
-    if (after && before) {
-        s->runs[i - 1].last = s->runs[i].last;
-        remove_run(s, i);
-    } else if (after) {
-        s->runs[i - 1].last = slot;
-    } else if (before) {
-        s->runs[i].first = slot;
-    } else {
+    uint32_t i = find(s, first - 1);
+    uint32_t end = search_first(k, i, s->count, s->runs[k].first > last + 1);
+    if (i == end) { /* it touches none */
         if (!array_reserve(s->budget, &s->runs, &s->capacity, (size_t)s->count + 1)) {
             return ERR_NOMEM;
         }
         memmove(&s->runs[i + 1], &s->runs[i], (s->count - i) * sizeof *s->runs);
-        s->runs[i] = (struct slot_run){slot, slot};
+        s->runs[i] = (struct slot_run){first, last};
         s->count++;
+        return OK;
     }
+    if (s->runs[i].first > first) s->runs[i].first = first;
+    s->runs[i].last = s->runs[end - 1].last > last ? s->runs[end - 1].last : last;
+    memmove(&s->runs[i + 1], &s->runs[end], (s->count - end) * sizeof *s->runs);
+    s->count -= end - i - 1;
     return OK;
 }
 

@@ -20,8 +20,8 @@ struct slots {
 /* Takes no memory yet. */
 void slots_init(struct slots *slots, struct budget *budget);
 void slots_fini(struct slots *slots);
-/* ERR_NOMEM: nothing changed. */
-MUST_CHECK enum err slots_add(struct slots *slots, int64_t slot);
+/* `first` to `last`, which is not less.   ERR_NOMEM: nothing changed. */
+MUST_CHECK enum err slots_add(struct slots *slots, int64_t first, int64_t last);
 bool slots_has(const struct slots *slots, int64_t slot);
 /* The first one from `from` on that is missing. */
 int64_t slots_first_missing(const struct slots *slots, int64_t from);

@@ -26,8 +26,11 @@ test_a_set_of_evaluations_is_that_of_a_plain_list(void **state)
         slots_init(&slots, NULL);
         for (int i = 0; i < round; i++) {
             int slot = rand() % MOST, from = rand() % MOST, to = from + rand() % (MOST - from);
-            assert_int_equal(slots_add(&slots, slot), OK);
-            has[slot] = true;
+            int end = rand() % 4 == 0 ? slot + rand() % (MOST - slot) % 20 : slot;
+            assert_int_equal(slots_add(&slots, slot, end), OK);
+            for (int k = slot; k <= end; k++) {
+                has[k] = true;
+            }
             int first = from;
             uint64_t missing = 0;
             while (first < MOST && has[first]) {
