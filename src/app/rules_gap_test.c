@@ -2,6 +2,8 @@
  * rules_gap_test.c - groups of rules on a simulated machine: what evaluations make of a gap, what
  * they await after it, and for how long.
  */
+#include <math.h>
+
 #include "app/rules_sim_testing.h"
 
 static void
@@ -224,6 +226,39 @@ test_a_series_that_ends_while_the_store_refuses_is_stale_if_nothing_is_made_up(v
     sim_fini(&s);
 }
 
+/* Anybody may write a sample that says which evaluations are not owed: all, or none. */
+static void
+test_whatever_a_sample_says_of_what_is_owed_a_group_begins(void **state)
+{
+    (void)state;
+    static const struct {
+        double seconds;
+        bool is_owed;
+    } said[] = {{1e300, false}, {INFINITY, false}, {NAN, true}, {-1e300, true}};
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        static struct rules_sim s;
+        struct rq rq;
+        uint64_t bits;
+        sim_init(&s, 1, GROUP("g", ALWAYS));
+        sim_pass(&s, 120);
+        sim_crash(&s);
+        sim_pass(&s, 300);
+        sim_start(&s, NO_GROUPS);
+        memcpy(&bits, &said[i].seconds, sizeof bits);
+        rq_init(&rq, RW_V1);
+        rq_series(&rq, "__name__=firekeep_rule_group_evaluated,rule_group=rules.yml;g");
+        rq_float(&rq, env_realtime_ms(s.m.env), bits, 0);
+        rq_close(&rq);
+        must(machine_send(&s.m, sim_tenants[0], &rq));
+        rq_fini(&rq);
+        must(tsdb_commit(s.m.db, &s.m.why));
+        sim_load(&s, GROUP("g", ALWAYS));
+        sim_pass(&s, 60);
+        assert_int_equal(agenda_made_up(s.agenda) > 5, said[i].is_owed);
+        sim_fini(&s);
+    }
+}
+
 /* The alerts of other rules go on, and its own are known. */
 static void
 test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group(void **state)
@@ -292,6 +327,7 @@ main(void)
         cmocka_unit_test(test_an_alert_without_input_is_over_at_once_whatever_its_group_owes),
         cmocka_unit_test(
             test_a_series_that_ends_while_the_store_refuses_is_stale_if_nothing_is_made_up),
+        cmocka_unit_test(test_whatever_a_sample_says_of_what_is_owed_a_group_begins),
         cmocka_unit_test(test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group),
         cmocka_unit_test(test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up),
     };

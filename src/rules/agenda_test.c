@@ -282,6 +282,7 @@ test_of_evaluations_that_are_too_old_to_be_made_up_nothing_is_kept(void **state)
     }
     for (uint32_t i = 0; i < t->agenda->count; i++) {
         assert_in_range(t->agenda->items[i]->made.count, 1, 12);
+        assert_in_range(t->agenda->items[i]->settled.count, 1, 12);
     }
     agenda_free(t->agenda);
 }
