@@ -633,6 +633,34 @@ test_groups_record_on_while_they_make_up_slower_than_evaluations_become_due(void
     sim_fini(&s);
 }
 
+/* Else it would wait for ever. */
+static void
+test_a_group_that_reads_recorded_series_goes_on_when_what_is_missing_becomes_more(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char yaml[] = GROUP("g", ALWAYS ", {record: b, expr: always}");
+    int64_t until_ns, began_ns, recorded_ns = 0;
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 120);
+    sim_crash(&s);
+    sim_pass(&s, 7200);
+    sim_start(&s, yaml);
+    began_ns = env_monotonic_ns(s.m.env);
+    while (recorded_ns == 0 && agenda_made_up(s.agenda) < 100) {
+        struct agenda_job job;
+        sim_env_advance_ns(s.m.sim, NS_PER_S);
+        int64_t now_ns = env_realtime_ms(s.m.env) * NS_PER_MS;
+        if (!agenda_take(s.agenda, now_ns, env_monotonic_ns(s.m.env), &job, &until_ns)) continue;
+        if (job.work == AGENDA_MAKE_UP) sim_env_advance_ns(s.m.sim, 40 * NS_PER_S);
+        bool records = job.work == AGENDA_LIVE && job.how.part != GROUP_ALERTING;
+        sim_end_evaluation(&s, &job);
+        if (records) recorded_ns = env_monotonic_ns(s.m.env) - began_ns;
+    }
+    assert_in_range(recorded_ns / NS_PER_S, 600 + 2 * 300, 600 + 3 * 300);
+    sim_fini(&s);
+}
+
 /* A queue that overflows keeps the last. Their endsAt is four resends away. */
 static void
 test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends(
@@ -956,6 +984,8 @@ main(void)
         cmocka_unit_test(test_a_resolved_alert_is_forgotten_also_when_its_rule_fails),
         cmocka_unit_test(
             test_groups_record_on_while_they_make_up_slower_than_evaluations_become_due),
+        cmocka_unit_test(
+            test_a_group_that_reads_recorded_series_goes_on_when_what_is_missing_becomes_more),
         cmocka_unit_test(
             test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are),
         cmocka_unit_test(

@@ -71,6 +71,9 @@ struct agenda {
     bool any_missing;    /* something may have to be made up */
     int64_t progress_ns; /* monotonic: when something was last made up, or could not yet be */
     int64_t rest_until_ns;
+    int64_t judged_ns;     /* monotonic: when `missing_then` was looked at */
+    uint64_t missing_then; /* evaluations, of all groups; UINT64_MAX: not looked at yet */
+    bool falls_behind;     /* what was missing did not become less, and there still is some */
     uint64_t made_up;
 };
 

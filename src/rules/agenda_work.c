@@ -203,7 +203,7 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
     bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
     bool is_behind = e->is_behind ||
                      (e->reads_recorded && tenant_may_owe(a, group_tenant(e->group), job->now_ns));
-    bool waits = catches_up && progresses && is_behind;
+    bool waits = catches_up && progresses && !a->falls_behind && is_behind;
     bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
     if (!is_early) e->down_ns = 0;
     job->down_ns = e->down_ns;
@@ -335,6 +335,37 @@ others_wait(const struct agenda *a, const struct agenda_entry *than, int64_t now
     return false;
 }
 
+static void
+add_missing(void *missing, struct group *group, struct agenda_owed owed)
+{
+    (void)group;
+    *(uint64_t *)missing += owed.missing;
+}
+
+/* Once no input is awaited, what is missing becomes less, or else it never will: then groups that
+ * read what rules record are not held up by it until all of it is there. */
+static void
+judge_progress(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
+{
+    bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
+    if (is_early || !a->any_missing) {
+        a->judged_ns = monotonic_ns;
+        a->missing_then = UINT64_MAX;
+    }
+    if (!a->any_missing) a->falls_behind = false;
+    if (a->falls_behind || monotonic_ns - a->judged_ns < STUCK_NS) return;
+    uint64_t missing = 0;
+    agenda_each_owed(a, now_ns, add_missing, &missing);
+    a->falls_behind = missing >= a->missing_then;
+    a->judged_ns = monotonic_ns;
+    a->missing_then = missing;
+    if (a->falls_behind) {
+        log_warn("evaluations of rules become due faster than missed ones are made up, groups that "
+                 "read recorded series no longer wait for these",
+                 KV("missing", missing));
+    }
+}
+
 /* The oldest of those whose turn it is. *ret_wait_ns: how long to wait if there is none. */
 static bool
 take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
@@ -344,6 +375,7 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
     *ret_wait_ns = NEVER_NS;
     if (!a->any_missing) {
         a->progress_ns = monotonic_ns;
+        judge_progress(a, now_ns, monotonic_ns);
         return false;
     }
     a->any_missing = false;
@@ -354,6 +386,7 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
         a->any_missing = true;
         choose_of_tenant(a, first, end, oldest_ns, now_ns, monotonic_ns, &choice);
     }
+    judge_progress(a, now_ns, monotonic_ns);
     if (!a->any_missing || a->making_up) return false;
     if (choice.soon_ns < a->rest_until_ns) choice.soon_ns = a->rest_until_ns;
     if (choice.soon_ns != NEVER_NS) *ret_wait_ns = choice.soon_ns - monotonic_ns;
