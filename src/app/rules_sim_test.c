@@ -287,7 +287,9 @@ look_at_evaluation(struct rules_sim *s, const struct agenda_job *job)
     struct group *g = agenda_entry_group(job->entry);
     bool is_other = strcmp(group_text(g)->name, "other") == 0;
     w->job = job;
-    if (job->outcome.stored && job->how.part != GROUP_ALERTING && group_records(g)) {
+    /* After an error it is made up once more, with the same results. */
+    if (job->error == OK && job->outcome.stored && job->how.part != GROUP_ALERTING &&
+        group_records(g)) {
         note_made(w, is_other, job->slot);
         w->made_up += job->how.is_past;
     }
