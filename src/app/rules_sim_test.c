@@ -187,6 +187,7 @@ struct known {
     char labels[160];
     char group[16]; /* "": not seen yet */
     enum alert_state state;
+    int64_t fired_at_ns;
     int64_t told_ns; /* last as firing; 0: not since it fires */
     bool seen;
 };
@@ -202,18 +203,24 @@ struct watch {
     uint64_t fired, resolved, made_up;
 };
 
-/* After an outage that is longer than is tolerated, alerts begin anew. */
+/* Its alerts begin anew. */
 static void
-forget_old(struct watch *w, const char *group, int64_t *evaluated_ns)
+forget_group(struct watch *w, const char *group)
 {
-    int64_t at_ns = w->job->how.at_ns, before_ns = *evaluated_ns;
-    *evaluated_ns = at_ns;
-    if (at_ns - before_ns < w->s->limits.outage_tolerance_ns) return;
     for (uint32_t i = 0; i < w->count; i++) {
         if (strcmp(w->items[i].group, group) != 0) continue;
         w->items[i].state = ALERT_INACTIVE;
         w->items[i].told_ns = 0;
     }
+}
+
+/* After an outage that is longer than is tolerated. */
+static void
+forget_old(struct watch *w, const char *group, int64_t *evaluated_ns)
+{
+    int64_t at_ns = w->job->how.at_ns, before_ns = *evaluated_ns;
+    *evaluated_ns = at_ns;
+    if (at_ns - before_ns >= w->s->limits.outage_tolerance_ns) forget_group(w, group);
 }
 
 static struct known *
@@ -260,13 +267,16 @@ look_at_alert(void *context, const struct alert *alert)
     struct known *k = known_of(w, labels);
     snprintf(k->group, sizeof k->group, "%s", group_text(g)->name);
     k->seen = true;
-    if (k->state == ALERT_FIRING && alert->state == ALERT_PENDING) {
+    /* Unless the clock was set back to before it fired, and then a restart forgot it. */
+    bool has_fired = k->fired_at_ns < w->job->how.at_ns;
+    if (k->state == ALERT_FIRING && alert->state == ALERT_PENDING && has_fired) {
         fail_msg("%s fell back to pending at %lld", labels, (long long)w->job->how.at_ns);
     }
     if (alert->state == ALERT_FIRING && (k->told_ns == 0 || now_ns - k->told_ns > slack_ns)) {
         fail_msg("%s fires and was not told at %lld", labels, (long long)w->job->how.at_ns);
     }
     k->state = alert->state;
+    k->fired_at_ns = alert->fired_at_ns;
 }
 
 /* Nothing is recorded twice. */
@@ -293,6 +303,9 @@ look_at_evaluation(struct rules_sim *s, const struct agenda_job *job)
         note_made(w, is_other, job->slot);
         w->made_up += job->how.is_past;
     }
+    /* Memory was short for a minute after the start. */
+    bool lost = job->work == AGENDA_BEGIN && job->error && job->is_last_try;
+    if (lost) forget_group(w, group_text(g)->name);
     if (job->work != AGENDA_LIVE || job->how.part == GROUP_RECORDING) return;
     forget_old(w, group_text(g)->name, &w->evaluated_ns[is_other]);
     note_told(w);
