@@ -310,6 +310,36 @@ test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up(void **state)
     sim_fini(&s);
 }
 
+/* Both are found by one evaluation each five minutes. With nothing made up, only that evaluation
+ * itself can have left what is to be marked. */
+static void
+test_a_series_that_was_written_while_the_disk_hung_is_stale_when_it_ends(void **state)
+{
+    (void)state;
+    const char *yaml = GROUP("g", "{record: brief, expr: 'vector(time() % 300) < 30'}, "
+                                  "{alert: Brief, expr: 'vector(time() % 300) < 30'}");
+    static const char *const names[] = {"brief", "ALERTS", "ALERTS_FOR_STATE"};
+    for (int makes_up = 0; makes_up <= 1; makes_up++) {
+        static struct rules_sim s;
+        sim_init(&s, 1, NO_GROUPS);
+        sim_pass(&s, 60); /* beyond an evaluation that finds them */
+        if (!makes_up) s.limits.catch_up_ns = 0;
+        sim_load(&s, yaml);
+        sim_pass(&s, 300 - sim_now_s(&s) % 300);
+        s.settle_hangs = true;
+        sim_pass(&s, 30);
+        s.settle_hangs = false;
+        sim_pass(&s, 120);
+        for (size_t i = 0; i < 3; i++) {
+            unsigned stale;
+            assert_int_equal(sim_count_samples(&s, names[i], &stale), 2);
+            assert_int_equal(stale, 1);
+        }
+        assert_int_equal(s.rejected, 0);
+        sim_fini(&s);
+    }
+}
+
 int
 main(void)
 {
@@ -330,6 +360,7 @@ main(void)
         cmocka_unit_test(test_whatever_a_sample_says_of_what_is_owed_a_group_begins),
         cmocka_unit_test(test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group),
         cmocka_unit_test(test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up),
+        cmocka_unit_test(test_a_series_that_was_written_while_the_disk_hung_is_stale_when_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,7 @@ struct rules_sim {
     uint64_t rejected;     /* samples of rules that the store refused */
 
     bool write_fails, settle_fails;
+    bool settle_hangs; /* what was written is stored later */
     bool memory_fails; /* an allocation of each job is refused, or several */
     int64_t slow_ms;   /* for up to so long a query waits for its view */
     /* Any may be NULL. Called after each job; */
@@ -100,6 +101,7 @@ static inline enum err
 sim_settle(void *context, uint64_t ticket, struct why *why)
 {
     struct rules_sim *s = context;
+    if (s->settle_hangs) return why_set(why, ERR_CANCELED, "the test says not yet");
     uint64_t left = mem_fail_left();
     mem_fail_nth(0, false);
     bool fails = s->settle_fails && tsdb_commit_due(s->m.db);
