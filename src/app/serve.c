@@ -86,9 +86,7 @@ run(struct server *server, const sigset_t *signals)
         int got = wait_signal(signals, TICK_MS);
         server_tick(server);
         if (is_end(got)) return;
-        if (got != SIGHUP) continue;
-        struct why why;
-        err_ignore(server_reload(server, &why), "said in the log; the old configuration stays");
+        if (got == SIGHUP) server_want_reload(server);
     }
 }
 

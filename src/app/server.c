@@ -21,6 +21,7 @@
 #include "app/ruler.h"
 #include "app/self_scrape.h"
 #include "app/teller.h"
+#include "app/worker.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "config/store_options.h"
@@ -61,6 +62,11 @@ struct server {
     _Atomic bool reload_failed;  /* the last one */
     _Atomic int64_t reloaded_ms; /* when one succeeded, or the server started */
     struct metric_collector reload_collector;
+
+    struct worker reloader; /* on a signal: who owns the server waits for no disk */
+    /* Relaxed: the worker's lock orders them with what is done. */
+    _Atomic uint64_t reloads_wanted;
+    _Atomic uint64_t reloads_ended; /* of these; UINT64_MAX: the thread is over */
 };
 
 /* --- limits ----------------------------------------------------------------------------------- */
@@ -205,6 +211,19 @@ reload(void *context, struct why *why)
                  KV("alertmanagers", alertmanager_count));
     if (e == OK) tell_rules_lack(s, lack);
     return e;
+}
+
+static void
+reload_loop(void *server)
+{
+    struct server *s = server;
+    while (worker_rest(&s->reloader, INT64_MAX, REST_UNTIL_WOKEN)) {
+        struct why why;
+        uint64_t wanted = atomic_load_explicit(&s->reloads_wanted, memory_order_relaxed);
+        err_ignore(reload(s, &why), "said in the log; the old configuration stays");
+        atomic_store_explicit(&s->reloads_ended, wanted, memory_order_relaxed);
+    }
+    atomic_store_explicit(&s->reloads_ended, UINT64_MAX, memory_order_relaxed);
 }
 
 static struct reload_state
@@ -588,13 +607,16 @@ start_http(struct server *s, struct why *why)
 bool
 server_is_idle(struct server *s)
 {
-    return http_server_busy(s->http) == 0;
+    return http_server_busy(s->http) == 0 &&
+           atomic_load_explicit(&s->reloads_ended, memory_order_relaxed) >=
+               atomic_load_explicit(&s->reloads_wanted, memory_order_relaxed);
 }
 
 void
 server_quiesce(struct server *s)
 {
     http_server_quiesce(s->http);
+    worker_stop(&s->reloader);
     api_stop(s->api);
     self_scrape_set(s->self_scrape, 0);
     ruler_stop(s->ruler);
@@ -630,6 +652,7 @@ server_free(struct server *s)
 {
     if (s == NULL) return;
     metric_unregister(&s->reload_collector.link);
+    worker_join(&s->reloader);
     keeper_stop_flushing(&s->keeper);
     merger_stop(s->merger);
     self_scrape_free(s->self_scrape);
@@ -649,6 +672,7 @@ server_free(struct server *s)
     tsdb_free(s->tsdb);
     keeper_fini(&s->keeper);
     rule_settings_free(&s->rules);
+    worker_fini(&s->reloader);
     lock_fini(&s->reload_lock);
     lock_fini(&s->settings_lock);
     mem_free(NULL, s, sizeof *s);
@@ -767,6 +791,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     s->flag_words = flag_words;
     lock_init(&s->reload_lock, LOCK_RANK_APP);
     lock_init(&s->settings_lock, LOCK_RANK_SETTINGS);
+    worker_init(&s->reloader, env);
     keeper_init(&s->keeper, env);
     enum err e = config_lists_check(lists, settings, why);
     if (e == OK) e = open_store(s, why);
@@ -813,6 +838,9 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     }
     if (e == OK) e = begin_self_scrape(s, why);
     if (e == OK) e = teller_run(s->teller, why);
+    if (e == OK && worker_start(&s->reloader, "reload", reload_loop, s)) {
+        e = why_set(why, ERR_AGAIN, "cannot start the reload thread");
+    }
     if (e == OK) ruler_run(s->ruler);
     if (e) {
         server_free(s);
@@ -845,6 +873,13 @@ enum err
 server_reload(struct server *s, struct why *why)
 {
     return reload(s, why);
+}
+
+void
+server_want_reload(struct server *s)
+{
+    atomic_fetch_add_explicit(&s->reloads_wanted, 1, memory_order_relaxed);
+    worker_wake(&s->reloader);
 }
 
 void

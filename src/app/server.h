@@ -26,11 +26,14 @@ uint16_t server_port(const struct server *server);
 void server_tick(struct server *server);
 /* All or nothing; says in the log how it went. */
 MUST_CHECK enum err server_reload(struct server *server, struct why *why);
+/* The same, soon, on a thread of its own: a reload waits for disks, and for a change of stored
+ * rules that is written. Of those that are wanted while one runs the last one counts. */
+void server_want_reload(struct server *server);
 void server_stats(struct server *server, struct tsdb_stats *ret_stats);
 
 /* A stop in steps, so that its owner can lose patience in between. */
 void server_quiesce(struct server *server);      /* no more requests */
-bool server_is_idle(struct server *server);      /* those that were under way are answered */
+bool server_is_idle(struct server *server);      /* those under way, and reloads, are over */
 void server_cancel_reads(struct server *server); /* queries and reads end soon, with an error */
 void server_flush_all(struct server *server);    /* begins to write the head out */
 bool server_is_flushed(struct server *server);   /* that is done, or cannot be done now */

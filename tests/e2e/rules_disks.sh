@@ -337,8 +337,12 @@ goes_on() {
         within 5 grep 'the commit to the write-ahead log that hung has ended' "$work/firekeep.log"
 }
 
+# A change of stored rules hangs, and a reload waits for it.
 ends_while_it_hangs() {
     touch "$work/hangs"
+    start edit curl -sf --max-time 300 -X POST --data-binary "@$work/group.yml" "$url/prometheus/config/v1/rules/two"
+    within 20 eval 'compgen -G "$data/rules/*.tmp" >/dev/null' || return 1
+    kill -HUP "$(pid_of firekeep)"
     within 30 rule_says High 'err the disk hangs' && stop firekeep && grep 'the last commit failed.*the disk hangs' "$work/firekeep.log"
 }
 
@@ -349,7 +353,7 @@ claim "a disk that hangs: a change of stored rules waits" stores_group
 claim "a disk that hangs: pages are answered meanwhile" shows_pages
 claim "a disk that hangs no more: what was not stored is made up" goes_on
 claim "a disk that hangs no more: nothing was recorded twice" wrote_nothing_twice
-claim "a disk that hangs: SIGTERM ends the server" ends_while_it_hangs
+claim "a disk that hangs, a change of stored rules and a reload hang, too: SIGTERM ends the server" ends_while_it_hangs
 claim "a disk that hung: after a restart, alerts are as they were" eval 'serve_on_hanging && never_told_as_resolved High && stop firekeep'
 
 # --- a full disk ----------------------------------------------------------------------------------
