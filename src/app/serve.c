@@ -109,13 +109,16 @@ serve(int argc, char **argv)
     struct server *server;
     struct why why = {""};
     sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
+    /* A reload that comes while files are read is for later; it would end the process, and a
+     * service manager takes that for a stop in order. */
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     enum err e = settings_load(&settings, &lists, argc - 1, argv + 1, &why);
     if (e) return cli_usage_error("serve", "%s", why.text);
     log_configure(settings.log_level, settings.log_format);
-    sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
