@@ -595,6 +595,67 @@ test_series_out_of_order_are_named_by_their_part_and_tenant(void **state)
     machine_must_open(&m);
 }
 
+/* --- a disk that hangs ------------------------------------------------------------------------ */
+
+static struct {
+    const struct env_ops *ops;
+    unsigned syncs, under_lock;
+    bool sends; /* a write comes during the first one */
+} watched;
+
+static int
+watch_datasync(struct env *env, int file)
+{
+    bool is_free = pthread_mutex_trylock(&m.db->head.lock.mutex) == 0;
+    if (is_free) (void)pthread_mutex_unlock(&m.db->head.lock.mutex);
+    watched.under_lock += !is_free;
+    if (watched.syncs++ == 0 && watched.sends && is_free) {
+        must_send_float("a", "__name__=m", T0 + 1000, 2);
+    }
+    return watched.ops->datasync(env, file);
+}
+
+static void
+commit_with_cut(bool sends)
+{
+    struct env_ops ops = *m.env->ops;
+    watched = (typeof(watched)){.ops = m.env->ops, .sends = sends};
+    ops.datasync = watch_datasync;
+    must_send_float("a", "__name__=m", T0, 1);
+    tsdb_want_cut(m.db);
+    m.env->ops = &ops;
+    machine_commit(&m);
+    m.env->ops = watched.ops;
+    assert_true(tsdb_has_frozen(m.db));
+}
+
+/* Who looks at the head would wait as long as that disk. */
+static void
+test_the_first_sync_of_a_commit_is_not_under_the_lock_of_the_head(void **state)
+{
+    (void)state;
+    commit_with_cut(false);
+    assert_int_equal(watched.syncs, 1);
+    assert_int_equal(watched.under_lock, 0);
+}
+
+static void
+test_what_comes_while_a_cut_is_committed_is_in_it(void **state)
+{
+    (void)state;
+    struct tsdb_stats stats;
+    commit_with_cut(true);
+    assert_int_equal(watched.syncs, 2);
+    assert_int_equal(watched.under_lock, 1);
+    must(tsdb_flush(m.db, &m.why));
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.part_samples, 2);
+    machine_verified_restart(&m);
+    expect_all(&m, "a",
+               "{__name__=\"m\"} 1767222000000 1\n"
+               "{__name__=\"m\"} 1767222001000 2\n");
+}
+
 int
 main(void)
 {
@@ -614,6 +675,8 @@ main(void)
         claim(test_a_record_that_cannot_be_decoded_is_named_by_its_position),
         claim(test_the_last_commits_of_the_log_do_not_vanish_unnoticed),
         claim(test_series_out_of_order_are_named_by_their_part_and_tenant),
+        claim(test_the_first_sync_of_a_commit_is_not_under_the_lock_of_the_head),
+        claim(test_what_comes_while_a_cut_is_committed_is_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

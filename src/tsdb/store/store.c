@@ -475,30 +475,31 @@ undo(struct tsdb *db)
     atomic_fetch_add(&db->undone_epochs_total, 1);
 }
 
+/* Commits what is there when it begins. The lock is dropped meanwhile. */
 static enum err
-commit_taken(struct tsdb *db, bool taken, struct why *why)
+commit_unlocked(struct tsdb *db, struct why *why)
 {
-    return taken ? wal_commit(db->wal, why) : OK;
+    assert(lock_is_mine(&db->head.lock));
+    bool taken = wal_take(db->wal);
+    lock_drop(&db->head.lock);
+    enum err e = taken ? wal_commit(db->wal, why) : OK;
+    lock_take(&db->head.lock);
+    return e;
 }
 
 /*
- * With a cut wanted the lock is held over the commit: nothing may be pending when the generation is
- * cut, and requests would go on adding. That costs writers one sync per flush.
+ * With a cut wanted, what came during the commit is committed under the lock: nothing may be
+ * pending when the generation is cut, and requests would go on adding. That costs writers one sync
+ * per flush. It is not the first one, as a disk that hangs would stop all who look at the head,
+ * requests and alerts among them; that it begins to do so right after a sync is unlikely.
  */
 enum err
 tsdb_commit(struct tsdb *db, struct why *why)
 {
     lock_take(&db->head.lock);
     bool cut = db->head.cut_wanted && db->head.frozen == NULL;
-    bool taken = wal_take(db->wal);
-    enum err e = OK;
-    if (!cut) {
-        lock_drop(&db->head.lock);
-        e = commit_taken(db, taken, why);
-        lock_take(&db->head.lock);
-    } else {
-        e = commit_taken(db, taken, why);
-    }
+    enum err e = commit_unlocked(db, why);
+    if (e == OK && cut && wal_take(db->wal)) e = wal_commit(db->wal, why);
     head_epoch_moved(&db->head);
     if (e) {
         undo(db);
