@@ -491,27 +491,25 @@ test_what_was_pending_waits_for_the_rest_of_its_time_or_for_the_grace_period(voi
     assert_in_range(fires_after_restart_s("15m", 780), 600, 680);
 }
 
-/* Whether after a restart it is told to be over an alert that fired and was over for so long, and
- * pending then, perhaps. */
+/* Whether after a restart it is told to be over an alert that fired for ten minutes, was kept
+ * firing for two, and is over for so long; and was pending then for 45 seconds, perhaps. */
 static bool
 is_over_told_again(int64_t over_s, bool is_pending)
 {
     static struct rules_sim s;
-    char there[256], gone[256];
+    char yaml[512];
     bool is_told = false;
-    snprintf(there, sizeof there, alert_of, -1);
-    snprintf(gone, sizeof gone, alert_of, 1000);
-    sim_init(&s, 1, there);
-    sim_pass(&s, 600);
-    sim_load(&s, gone);
-    sim_pass(&s, 180); /* which it is kept firing */
-    if (is_pending) sim_load(&s, there);
-    sim_pass(&s, 45);
-    if (is_pending) sim_load(&s, gone);
-    sim_pass(&s, over_s - 45);
+    const long long begin_s = SIM_BEGIN / 1000;
+    snprintf(
+        yaml, sizeof yaml,
+        "groups: [{name: g, interval: 30s, rules: [{alert: Waits, for: 1m, keep_firing_for: 2m, "
+        "expr: 'vector(time()) < %lld or (vector(time()) > %lld) < %lld'}]}]",
+        begin_s + 600, begin_s + 780, begin_s + (is_pending ? 825 : 780));
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 780 + over_s);
     assert_true(was_told_to_fire(&s, "Waits"));
     sim_crash(&s);
-    sim_start(&s, gone);
+    sim_start(&s, yaml);
     sim_pass(&s, 60);
     for (uint32_t i = 0; i < s.told_count; i++) {
         is_told |= s.told[i].ends_ns <= s.told[i].at_ns;
@@ -653,6 +651,100 @@ test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now(vo
     }
 }
 
+/* Another server evaluates the same file at the same times, and sends what comes of it with a label
+ * of its own. */
+static void
+send_of_another(struct rules_sim *s, const struct agenda_job *job)
+{
+    static const char *const series[] = {
+        "__name__=ALERTS,alertname=Sum,alertstate=firing,cluster=a",
+        "__name__=ALERTS_FOR_STATE,alertname=Sum,cluster=a",
+        "__name__=load:sum,cluster=a",
+    };
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    for (size_t i = 0; i < sizeof series / sizeof *series; i++) {
+        rq_series(&rq, series[i]);
+        rq_float(&rq, job->how.at_ns / NS_PER_MS, 0x3ff0000000000000, 0);
+    }
+    rq_close(&rq);
+    must(machine_send(&s->m, sim_tenants[0], &rq));
+    rq_fini(&rq);
+    must(tsdb_commit(s->m.db, &s->m.why));
+}
+
+static void
+test_what_another_server_with_the_same_rules_wrote_is_left_alone_after_a_restart(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char yaml[] =
+        "groups: [{name: g, interval: 30s, rules: [{record: 'load:sum', expr: 'sum(load)'}, "
+        "{alert: Sum, expr: 'sum(load) > 1e9', keep_firing_for: 5m}]}]";
+    sim_init(&s, 1, yaml);
+    s.look = send_of_another;
+    sim_pass(&s, 300);
+    unsigned stale, before = sim_count_samples(&s, "load:sum", &stale);
+    s.look = NULL;
+    for (int64_t down_s = 0; down_s < 120; down_s += 100) {
+        sim_crash(&s);
+        sim_pass(&s, down_s);
+        sim_start(&s, yaml);
+        sim_pass(&s, 100);
+    }
+    assert_true(sim_count_samples(&s, "load:sum", &stale) > before);
+    assert_int_equal(stale, 0);
+    sim_count_samples(&s, "ALERTS|ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    assert_int_equal(s.told_count, 0);
+    sim_fini(&s);
+}
+
+static int64_t evaluated_ns;
+
+static void
+note_evaluation(struct rules_sim *s, const struct agenda_job *job)
+{
+    (void)s;
+    evaluated_ns = job->how.at_ns;
+}
+
+/* The backlog of another server, which evaluated on while this one was down. */
+static void
+send_evaluations_of_another(struct rules_sim *s)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=firekeep_rule_group_evaluated,cluster=a,rule_group=rules.yml;g,"
+                   "text_hash=0123456789abcdef");
+    for (int k = 1; k <= 4; k++) {
+        rq_float(&rq, (evaluated_ns + k * 30 * NS_PER_S) / NS_PER_MS, 0x403e000000000000, 0);
+    }
+    rq_close(&rq);
+    must(machine_send(&s->m, sim_tenants[0], &rq));
+    rq_fini(&rq);
+    must(tsdb_commit(s->m.db, &s->m.why));
+}
+
+static void
+test_evaluations_of_another_server_are_not_taken_for_those_that_were_missed(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    s.look = note_evaluation;
+    sim_pass(&s, 300);
+    s.look = NULL;
+    sim_crash(&s);
+    sim_pass(&s, 150);
+    s.started = send_evaluations_of_another;
+    sim_start(&s, GROUP("g", ALWAYS));
+    sim_pass(&s, 150);
+    assert_int_equal(sim_count_samples(&s, "always", &stale), 600 / 30);
+    sim_fini(&s);
+}
+
 int
 main(void)
 {
@@ -684,6 +776,10 @@ main(void)
             test_since_when_an_alert_is_active_is_not_believed_if_it_is_no_time_until_now),
         cmocka_unit_test(
             test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not),
+        cmocka_unit_test(
+            test_what_another_server_with_the_same_rules_wrote_is_left_alone_after_a_restart),
+        cmocka_unit_test(
+            test_evaluations_of_another_server_are_not_taken_for_those_that_were_missed),
         cmocka_unit_test(test_input_is_awaited_from_the_end_of_a_refusal_on_also_by_the_only_group),
         cmocka_unit_test(
             test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded),

@@ -94,16 +94,67 @@ is_written_before(const struct work *w, struct bytes labels)
     return false;
 }
 
-/* Those of the evaluation before that this one has not. */
+/* What a rule records at a time, as far as it can be evaluated now. */
+static enum err
+find_recorded_at(struct work *w, const struct rule_at_work *rule, int64_t t_ms,
+                 struct kept_series *to)
+{
+    struct asked a = {.result = NULL};
+    struct ask_times times = {.first_ms = t_ms, .last_ms = t_ms};
+    struct why why;
+    uint32_t count = 0;
+    struct label *over = record_labels(rule, &w->arena, &count);
+    struct bytes metric;
+    struct promql_point point;
+    bool is_new;
+    enum err e = over == NULL ? ERR_NOMEM : ask(w->of, rule->tree, &times, &a, &w->sentence, &why);
+    while (e == OK && promql_next_series(a.result, &metric)) {
+        if (!asked_point(a.result, &point)) continue;
+        buf_clear(&w->labels);
+        relabelled_put(&w->labels, metric, over, count);
+        e = buf_error(&w->labels);
+        if (e == OK) e = kept_series_add(to, buf_bytes(&w->labels), &is_new);
+    }
+    asked_end(&a);
+    buf_clear(&w->sentence); /* it is not this evaluation that failed */
+    return e;
+}
+
+/* Of rules that record one name, the last one has what all of them wrote. */
+static enum err
+find_own(struct work *w, int64_t t_ms, struct kept_series *to)
+{
+    enum err e = OK;
+    for (const struct rule_at_work *r = w->rule; e == OK && r != NULL; r = r->same_before) {
+        e = find_recorded_at(w, r, t_ms, to);
+    }
+    return e;
+}
+
+/*
+ * Those of the evaluation before that this one has not. What was read from the store is evaluated
+ * once more: another server may evaluate the same file at the same times, and send what it records
+ * with labels of its own, as a Prometheus with external labels does. A marker would take the place
+ * of a sample of it.
+ */
 static void
 put_stale(struct work *w)
 {
-    const struct kept_series *before = w->of->how->is_past ? &w->rule->past : &w->rule->series;
+    const struct rule_at_work *rule = w->rule;
+    const struct kept_series *before = w->of->how->is_past ? &rule->past : &rule->series;
+    int64_t read_ms = w->of->how->is_past ? rule->past_read_ms : rule->series_read_ms;
+    bool is_known = read_ms == 0;
+    struct kept_series own;
+    kept_series_init(&own, w->of->host->memory, w->of->host->seed);
     for (uint32_t i = 0; i < before->count; i++) {
         struct bytes labels = kept_series_at(before, i);
         if (kept_series_has(&w->written, labels) || is_written_before(w, labels)) continue;
+        if (!is_known && find_own(w, read_ms, &own)) break; /* as when the rule fails */
+        is_known = true;
+        if (read_ms != 0 && !kept_series_has(&own, labels)) continue;
         put_stale_marker(w->build, labels, w->of->sample_ms);
     }
+    kept_series_fini(&own);
 }
 
 static enum err
@@ -356,6 +407,7 @@ adopt(struct evaluating *ev, struct work *w)
     if (w->evaluated && w->stored) {
         struct kept_series before = *kept;
         *kept = w->written;
+        *(ev->how->is_past ? &rule->past_read_ms : &rule->series_read_ms) = 0;
         w->written = before;
         /* At times at which evaluations have been, before the clock was set back, a series may have
          * samples, there and later on, that say it goes on: what was written before is marked stale

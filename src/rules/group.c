@@ -365,6 +365,7 @@ group_take_over(struct group *g, struct group *from)
         if (was == NULL) continue;
         struct kept_series series = rule->series;
         rule->series = was->series;
+        rule->series_read_ms = was->series_read_ms;
         was->series = series; /* none: `g` did not begin yet */
         if (rule->text->kind != RULE_ALERTING || was->text->kind != RULE_ALERTING) continue;
         struct alerts alerts = rule->alerts;
@@ -376,7 +377,8 @@ group_take_over(struct group *g, struct group *from)
     g->latest_ns = from->latest_ns;
     e = add_all(&g->orphans, &from->orphans);
     for (uint32_t k = 0; e == OK && k < from->text.rule_count; k++) {
-        e = add_all(&g->orphans, &from->rules[k].series);
+        const struct rule_at_work *was = &from->rules[k];
+        if (was->series_read_ms == 0) e = add_all(&g->orphans, &was->series);
     }
     passing_fini(&left, g->memory);
     return e;
@@ -423,7 +425,7 @@ leave_series(struct group *g, struct kept_series *names)
     bool is_new;
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         const struct rule_at_work *rule = &g->rules[i];
-        if (rule->series.count == 0) continue;
+        if (rule->series.count == 0 || rule->series_read_ms != 0) continue;
         e = kept_series_add(names, bytes_of_text(rule->text->name), &is_new);
         if (e == OK) e = add_all(&g->orphans, &rule->series);
     }

@@ -25,6 +25,9 @@ struct rule_at_work {
     struct kept_series series; /* written at the last evaluation; guarded by group.lock where others
                                   than the evaluating thread look */
     struct kept_series past;   /* at the last one that was made up; the evaluating thread's */
+    /* When each of these was written, if it was read from the store, where others may have written
+     * the like; 0: this rule wrote it. Guarded as they are. */
+    int64_t series_read_ms, past_read_ms;
 
     /* Guarded by group.lock. */
     struct alerts alerts;
@@ -81,8 +84,8 @@ struct past_look {
 };
 MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_look *look,
                               struct why *why);
-/* Fills `past` or `series` of the rules with what they recorded at a time of the schedule.
- * Errors of the view. */
+/* Fills `past` or `series` of the rules with what they may have recorded at a time of the schedule:
+ * all that has their names and labels. Errors of the view. */
 MUST_CHECK enum err past_recorded(const struct rules_past *past, int64_t slot, bool into_past,
                                   struct why *why);
 /* Adds the evaluations that were made between two times, Unix ns. */

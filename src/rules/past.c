@@ -133,6 +133,8 @@ struct made {
     const struct past_slots *to;
     int64_t from_ns;
     struct why *why;
+    bool also_longer; /* of series with further labels, too */
+    bool is_any;      /* there was one */
 };
 
 /* The slots up to `last` that a sample settles. */
@@ -150,9 +152,11 @@ settle(const struct made *m, int64_t last, int64_t end_ns, uint64_t value_bits)
 static enum err
 add_times(void *context, struct series_set *set, struct bytes labels)
 {
-    const struct made *m = context;
+    struct made *m = context;
     const struct schedule *schedule = &m->g->schedule;
     struct sample_batch batch;
+    if (!m->also_longer && labels_count(labels) > labels_count(m->g->marker)) return OK;
+    m->is_any = true;
     bool is_same = m->to->same != NULL && bytes_equal(labels, m->g->marker);
     for (;;) {
         enum err e = series_set_batch(set, &batch, m->why);
@@ -178,7 +182,7 @@ enum err
 past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns,
           const struct past_slots *to, struct why *why)
 {
-    struct made made = {past->group, to, from_ns, why};
+    struct made made = {.g = past->group, .to = to, .from_ns = from_ns, .why = why};
     struct bytes group = bytes_of_text(RULES_EVALUATED_LABEL);
     const struct label wanted[] = {{bytes_of_text("__name__"), bytes_of_text(RULES_EVALUATED)},
                                    {group, labels_get(past->group->marker, group)}};
@@ -190,6 +194,11 @@ past_made(const struct rules_past *past, int64_t from_ns, int64_t to_ns,
         .each = add_times,
         .context = &made,
     };
+    enum err e = past_look(past, &look, why);
+    /* With further labels they are those of another server, whose evaluations are not ours; or what
+     * this one wrote comes back from a source that adds some. */
+    if (e || made.is_any) return e;
+    made.also_longer = true;
     return past_look(past, &look, why);
 }
 
@@ -273,6 +282,7 @@ past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struc
         lock_take(&g->lock);
         before = *to;
         *to = found;
+        *(into_past ? &rule->past_read_ms : &rule->series_read_ms) = t_ms;
         lock_drop(&g->lock);
         kept_series_fini(&before);
     }
@@ -330,6 +340,8 @@ mark_missing(const struct rules_past *past, const struct kept_series *now, int64
     if (rw_build_new(RW_V1, g->memory, &build)) return why_set(why, ERR_NOMEM, "not enough memory");
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         const struct kept_series *before = &g->rules[i].past;
+        if (g->rules[i].past_read_ms != 0)
+            continue; /* the rule failed: others may have written it */
         for (uint32_t k = 0; k < before->count; k++) {
             struct bytes labels = kept_series_at(before, k);
             if (!kept_series_has(now, labels)) put_stale_marker(build, labels, t_ms);

@@ -46,6 +46,7 @@ struct witness {
     int64_t gap_ms;     /* when it was last active before an outage; INT64_MIN: there was none */
     int64_t unfound_ns; /* at no evaluation from here on the expression found it; 0: not known */
     bool restored;
+    bool is_proven; /* the expression found it at some time: no other server wrote it */
 };
 
 struct restoring {
@@ -57,6 +58,8 @@ struct restoring {
     int64_t down_ns; /* the last evaluation of active ones that were put back; 0: none */
     int64_t gap_ns;  /* the first of those before an outage; 0: none */
     bool before_gap; /* these are evaluated once more */
+    bool proves;     /* nothing is put back: of what is found it is known to be of this rule */
+    bool failed;     /* the expression could not be evaluated */
     int64_t kept_ms; /* what was firing then is looked for before */
     struct arena arena;
     struct buf labels;
@@ -353,6 +356,8 @@ restore_found(struct restoring *r, struct work *work, const struct alert_found *
     struct witness *w = witness_find(r, series_labels(r, work, found));
     if (buf_error(&r->labels)) return no_memory(r);
     if (w == NULL || w->restored) return OK;
+    w->is_proven = true;
+    if (r->proves) return OK;
     bool is_kept = kept_since_ns != 0 && fired_last(r, w) && w->firing_ms == r->kept_ms;
     if (!is_kept && wanted_ms(r, w) != sample_ms) return OK;
     struct alert state = state_of(r, w);
@@ -385,7 +390,8 @@ evaluate_at(struct restoring *r, int64_t sample_ms, int64_t kept_since_ns)
         e = restore_found(r, &work, &found[i], sample_ms, kept_since_ns);
     }
     /* That it cannot be evaluated any more is no reason to forget the others. */
-    if (e == ERR_INPUT || e == ERR_LIMIT) e = OK;
+    r->failed = e == ERR_INPUT || e == ERR_LIMIT;
+    if (r->failed) e = OK;
     work_end(&work);
     return e;
 }
@@ -494,16 +500,42 @@ restore_unfound(struct restoring *r, const struct witness *w)
     return e;
 }
 
+/*
+ * Whether the rule ever told of it. Another server may evaluate the same file at the same times,
+ * and send what it writes with labels of its own, as a Prometheus with external labels does: such
+ * alerts fire there. When one of ours became active, and when it began to fire, the expression
+ * found it. If it cannot be evaluated, nothing speaks against it.
+ */
+static enum err
+prove(struct restoring *r, struct witness *w, uint32_t *times)
+{
+    int64_t active_ms = active_since(r, w) / NS_PER_MS - r->past->group->query_offset_ms;
+    const int64_t at_ms[] = {w->fired_ms, w->active_ms == INT64_MIN ? w->fired_ms : active_ms};
+    enum err e = OK;
+    r->proves = true;
+    for (size_t i = 0; i < 2 && e == OK && !w->is_proven; i++) {
+        if ((i > 0 && at_ms[i] == at_ms[0]) || *times >= TIMES_MAX) break;
+        ++*times;
+        e = evaluate_at(r, at_ms[i], 0);
+        w->is_proven |= r->failed;
+    }
+    r->proves = false;
+    return e;
+}
+
 static enum err
 restore_rest(struct restoring *r)
 {
     enum err e = OK;
+    uint32_t times = 0;
     const struct rule_at_work *rule = r->rule;
     bool is_only = rule->same_before == NULL && rule->is_last_of_name;
     if (!is_only || rule->has_twin) return OK; /* whose is it? */
     for (uint32_t i = 0; e == OK && i < r->count; i++) {
         struct witness *w = &r->items[i];
         if (!fired_last(r, w) || !is_ours(r, w)) continue;
+        e = prove(r, w, &times);
+        if (e || !w->is_proven) continue;
         e = restore_unfound(r, w);
         w->restored = e == OK;
     }
