@@ -147,6 +147,19 @@ tell_unset_variable(const struct rule_settings *rules)
              KV("name", rules->unset_variable));
 }
 
+/* A pipe is read at a start, and never again: it would be waited for, and nothing else could change
+ * or end meanwhile; or there is nothing left in it, which is a configuration without anything. */
+static enum err
+check_config_file(const struct server *s, struct why *why)
+{
+    struct file_facts facts;
+    const char *path = s->settings.config_file;
+    if (path[0] == '\0' || env_facts(s->env, path, &facts, NULL) != OK)
+        return OK; /* reading says */
+    if (facts.kind != FILE_KIND_OTHER) return OK;
+    return why_set(why, ERR_IO, "--config.file: cannot open %s: it is not a regular file", path);
+}
+
 /* All or nothing: what can fail comes first and changes nothing; the switch cannot fail. */
 static enum err
 reload(void *context, struct why *why)
@@ -160,7 +173,8 @@ reload(void *context, struct why *why)
     struct notifier_change *telling = NULL;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
-    enum err e = settings_load(&next, &lists, s->flag_count, s->flag_words, why);
+    enum err e = check_config_file(s, why);
+    if (e == OK) e = settings_load(&next, &lists, s->flag_count, s->flag_words, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
     if (e == OK) e = config_lists_check(&lists, &next, why);
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;

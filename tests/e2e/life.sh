@@ -131,6 +131,9 @@ reload_by_signal() {
     rm "$work/reload.yml"
     claim "reload: a missing file is refused" hangup reload 'reload failed.*reload.yml'
     claim "reload: it goes on" acknowledged many '{a="1",b="5"}'
+    mkfifo "$work/reload.yml"
+    claim "reload: a pipe is refused, and not waited for" hangup reload 'reload failed.*reload.yml: it is not a regular file'
+    rm "$work/reload.yml"
     claim "reload: the page says what holds" page_is 200 'max_labels: 3' /api/v1/status/config
     stop reload
 }
