@@ -42,7 +42,8 @@ api_refuses_writes(struct api *api)
     if (s.dir_moved)
         return "the storage directory was moved or replaced: put it back, or stop the server";
     if (s.wal.over_budget) return "the write-ahead log has reached wal.budget";
-    if (s.clock_suspect) return "the system clock is earlier than the newest sample";
+    if (s.clock_suspect)
+        return "the system clock is earlier than the newest sample, or than this release";
     return NULL;
 }
 

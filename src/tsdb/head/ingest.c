@@ -528,8 +528,8 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
         look_at_clock(head);
         if (head->clock_suspect) {
             e = why_set(why, ERR_AGAIN,
-                        "samples are too far ahead of the system clock, and the clock is earlier "
-                        "than stored samples: set the system clock");
+                        "samples are too far ahead of the system clock, which is earlier than "
+                        "stored samples, or than this release: set the system clock");
         }
     }
     if (head->options->ack_memory) ret_result->wait_epoch = 0;
