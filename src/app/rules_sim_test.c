@@ -190,6 +190,7 @@ struct known {
     int64_t fired_at_ns;
     int64_t told_ns; /* last as firing; 0: not since it fires */
     bool seen;
+    bool set_back; /* the clock was while it was active: it may have begun at a time it did not */
 };
 
 struct watch {
@@ -221,6 +222,9 @@ forget_old(struct watch *w, const char *group, int64_t *evaluated_ns)
     int64_t at_ns = w->job->how.at_ns, before_ns = *evaluated_ns;
     *evaluated_ns = at_ns;
     if (at_ns - before_ns >= w->s->limits.outage_tolerance_ns) forget_group(w, group);
+    for (uint32_t i = 0; i < w->count && at_ns <= before_ns; i++) {
+        w->items[i].set_back |= strcmp(w->items[i].group, group) == 0;
+    }
 }
 
 static struct known *
@@ -318,10 +322,11 @@ look_at_evaluation(struct rules_sim *s, const struct agenda_job *job)
     for (uint32_t i = 0; i < w->count; i++) {
         struct known *k = &w->items[i];
         if (k->seen || strcmp(k->group, group_text(g)->name) != 0) continue;
-        if (k->state == ALERT_FIRING && k->told_ns != 0) {
+        if (k->state == ALERT_FIRING && k->told_ns != 0 && !k->set_back) {
             fail_msg("%s is over and was not told at %lld", k->labels, (long long)job->how.at_ns);
         }
         k->state = ALERT_INACTIVE;
+        k->set_back = false;
     }
 }
 

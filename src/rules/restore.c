@@ -503,18 +503,20 @@ restore_unfound(struct restoring *r, const struct witness *w)
 /*
  * Whether the rule ever told of it. Another server may evaluate the same file at the same times,
  * and send what it writes with labels of its own, as a Prometheus with external labels does: such
- * alerts fire there. When one of ours became active, and when it began to fire, the expression
- * found it. If it cannot be evaluated, nothing speaks against it.
+ * alerts fire there. When one of ours became active, when it began to fire, or when it fired last,
+ * the expression found it. If it cannot be evaluated, nothing speaks against it.
  */
 static enum err
 prove(struct restoring *r, struct witness *w, uint32_t *times)
 {
     int64_t active_ms = active_since(r, w) / NS_PER_MS - r->past->group->query_offset_ms;
-    const int64_t at_ms[] = {w->fired_ms, w->active_ms == INT64_MIN ? w->fired_ms : active_ms};
+    const int64_t at_ms[] = {w->fired_ms, w->active_ms == INT64_MIN ? w->fired_ms : active_ms,
+                             w->firing_ms};
     enum err e = OK;
     r->proves = true;
-    for (size_t i = 0; i < 2 && e == OK && !w->is_proven; i++) {
-        if ((i > 0 && at_ms[i] == at_ms[0]) || *times >= TIMES_MAX) break;
+    for (size_t i = 0; i < 3 && e == OK && !w->is_proven; i++) {
+        if (*times >= TIMES_MAX) break;
+        if (i > 0 && at_ms[i] == at_ms[i - 1]) continue;
         ++*times;
         e = evaluate_at(r, at_ms[i], 0);
         w->is_proven |= r->failed;
