@@ -404,6 +404,29 @@ was_told_to_fire(struct rules_sim *s, const char *name)
     return fires;
 }
 
+/* The rule fails, then, and its alerts stay as they were, those of before the restart as well. */
+static void
+test_alerts_are_restored_when_limits_of_queries_are_lower_than_before(void **state)
+{
+    (void)state;
+    static const char yaml[] = GROUP("g", "{alert: Each, expr: 'load >= 0'}");
+    for (int limit = 0; limit < 4; limit++) {
+        static struct rules_sim s;
+        sim_init(&s, 1, yaml);
+        sim_pass(&s, 300);
+        assert_true(was_told_to_fire(&s, "Each"));
+        sim_crash(&s);
+        if (limit == 0) s.terms.series_max = 1;
+        if (limit == 1) s.terms.samples_read_max = 1;
+        if (limit == 2) s.terms.bytes_max = 1;
+        if (limit == 3) s.terms.timeout_ns = 1;
+        sim_start(&s, yaml);
+        sim_pass(&s, 120);
+        assert_true(was_told_to_fire(&s, "Each"));
+        sim_fini(&s);
+    }
+}
+
 static void
 test_an_alert_is_not_kept_firing_for_longer_by_a_server_that_restarts_often(void **state)
 {
@@ -769,6 +792,7 @@ main(void)
         cmocka_unit_test_teardown(
             test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
             tell_seed),
+        cmocka_unit_test(test_alerts_are_restored_when_limits_of_queries_are_lower_than_before),
         cmocka_unit_test(
             test_an_alert_is_not_kept_firing_for_longer_by_a_server_that_restarts_often),
         cmocka_unit_test(

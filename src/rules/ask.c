@@ -3,6 +3,8 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
+#define LOOK_NS_MIN (60 * NS_PER_S) /* a shorter limit is meant for queries */
+
 enum { SUBQUERY_STEP_MS = 60 * 1000 };
 
 void
@@ -20,6 +22,16 @@ ask_control(const struct evaluating *ev, struct budget *budget, struct query_con
         .bytes_max = terms->bytes_max,
         .names = &limits_of_queries,
     };
+}
+
+void
+look_control(const struct evaluating *ev, struct budget *budget, struct query_control *control)
+{
+    int64_t least_ns = env_monotonic_ns(ev->host->env) + LOOK_NS_MIN;
+    ask_control(ev, budget, control);
+    control->series_max = control->samples_max = control->bytes_max = 0;
+    if (control->deadline_ns != 0 && control->deadline_ns < least_ns)
+        control->deadline_ns = least_ns;
 }
 
 /* Prometheus' rules take a scalar for a vector of one. */

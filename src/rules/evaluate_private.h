@@ -71,6 +71,10 @@ struct asked {
 };
 
 void ask_control(const struct evaluating *ev, struct budget *budget, struct query_control *control);
+/* The same without the limits of queries, and a minute at least, for what is looked at one series
+ * at a time, such as what the rules wrote. */
+void look_control(const struct evaluating *ev, struct budget *budget,
+                  struct query_control *control);
 /* One time, or several. */
 struct ask_times {
     int64_t first_ms, last_ms;

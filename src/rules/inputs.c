@@ -21,7 +21,7 @@ side_begin(struct input_side *s, const struct evaluating *ev, struct budget *bud
            const struct matcher_set *selector, int64_t min_ms, int64_t max_ms, struct why *why)
 {
     if (min_ms > max_ms) return OK; /* it has none */
-    ask_control(ev, budget, &s->control);
+    look_control(ev, budget, &s->control);
     struct query_request request = {
         .tenant = ev->g->tenant,
         .sets = selector,
@@ -86,7 +86,7 @@ input_is_there(const struct rules_past *past, enum rule_kind kind, int64_t gap_n
     struct group *g = past->group;
     struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms};
     struct query_control control;
-    ask_control(&ev, past->host->memory, &control);
+    look_control(&ev, past->host->memory, &control);
     enum err e = past->terms->open(past->terms->open_context, &control, &ev.view, why);
     enum input all = INPUT_UNKNOWN;
     uint32_t number = 0, waited_for = 0; /* selectors */

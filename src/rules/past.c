@@ -59,7 +59,7 @@ look_begin(struct look *l, const struct evaluating *ev, int64_t min_ms, int64_t 
     if (e) return e;
     set.count = l->matcher_count;
     budget_init(&l->budget, "rule", 0, ev->host->memory);
-    ask_control(ev, &l->budget, &l->control);
+    look_control(ev, &l->budget, &l->control);
     struct query_request request = {
         .tenant = ev->g->tenant,
         .sets = &set,

@@ -595,7 +595,7 @@ restore_alerts(const struct rules_past *past, const struct restore_terms *terms,
     struct query_control control;
     struct group_evaluation how = {.at_ns = terms->now_ns, .is_past = true};
     struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms, .how = &how};
-    ask_control(&ev, past->host->memory, &control);
+    look_control(&ev, past->host->memory, &control);
     *ret_down_ns = 0;
     if (!g->alarms) return OK;
     enum err e = past->terms->open(past->terms->open_context, &control, &ev.view, why);
