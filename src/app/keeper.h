@@ -64,10 +64,9 @@ void keeper_want_flush(struct keeper *keeper);
 /* For readers where writers do not wait for commits. That a disk hangs is no reason for them to. A
  * callback of the store, with the keeper as context. */
 void keeper_commit_now(void *keeper);
-/* How long the commit under way has taken; 0: there is none. */
+/* How long the commit that runs has taken; 0: none runs. */
 int64_t keeper_commit_age_ns(struct keeper *keeper);
-/* Why nothing can be stored for now: the commit under way has taken too long for anybody to wait
- * for it. NULL: there is none such. */
+/* Why writes are refused while a commit hangs, a static text. NULL: none hangs. Any thread. */
 const char *keeper_hangs(struct keeper *keeper);
 /* Logs that a commit hangs, and its end. Now and then, from one thread, which needs no disk. */
 void keeper_tick(struct keeper *keeper);

@@ -411,7 +411,7 @@ adopt(struct evaluating *ev, struct work *w)
         w->written = before;
         /* At times at which evaluations have been, before the clock was set back, a series may have
          * samples, there and later on, that say it goes on: what was written before is marked stale
-         * until there are none. */
+         * as long as there are such times. */
         if (ev->is_again && rule->text->kind == RULE_ALERTING) keep_also(kept, &before);
     } else if (w->evaluated && ev->is_in_doubt) {
         keep_also(kept, &w->written);

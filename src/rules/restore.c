@@ -514,9 +514,9 @@ prove(struct restoring *r, struct witness *w, uint32_t *times)
                              w->firing_ms};
     enum err e = OK;
     r->proves = true;
-    for (size_t i = 0; i < 3 && e == OK && !w->is_proven; i++) {
+    for (size_t i = 0; i < sizeof at_ms / sizeof *at_ms && e == OK && !w->is_proven; i++) {
         if (*times >= TIMES_MAX) break;
-        if (i > 0 && at_ms[i] == at_ms[i - 1]) continue;
+        if (i > 0 && at_ms[i] == at_ms[i - 1]) continue; /* asked just now */
         ++*times;
         e = evaluate_at(r, at_ms[i], 0);
         w->is_proven |= r->failed;

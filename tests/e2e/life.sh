@@ -268,6 +268,14 @@ logfmt_log() {
         "$work/first.log"
 }
 
+file_limit() {
+    start limited prlimit --nofile=64: build/firekeep serve "--storage.path=$work/limited" \
+        "--web.listen-address=127.0.0.1:$port"
+    wait_ready limited "http://127.0.0.1:$port/-/ready" && _find limited || return 1
+    awk '/^Max open files/ { print; raised = $4 == $5 && $4 > 64 } END { exit !raised }' \
+        "/proc/${pids[found]}/limits" && stop limited
+}
+
 commands
 two_of_them
 reload_by_signal
@@ -276,6 +284,7 @@ if claim "health: starts" start_firekeep first "$work/shared" "$port"; then
     nearly_full
 fi
 stops
+claim "the limit of open files is raised to what the system allows" file_limit
 claim "--log.format=json: every line is an object with ts, level, msg" json_log
 claim "logfmt: every line is pairs" logfmt_log
 ((failures == 0))
