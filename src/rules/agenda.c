@@ -51,6 +51,18 @@ list_bytes(uint32_t count)
 }
 
 static size_t
+tenants_bytes(uint32_t count)
+{
+    return (count + 1) * sizeof(struct agenda_tenant);
+}
+
+static size_t
+owes_bytes(uint32_t count)
+{
+    return (count + 1) * sizeof(int64_t);
+}
+
+static size_t
 due_bytes(uint32_t count)
 {
     return (count + 1) * sizeof(struct due);
@@ -110,6 +122,8 @@ agenda_free(struct agenda *a)
         agenda_entry_free(a, e);
     }
     mem_free(a->host->memory, a->items, list_bytes(a->count));
+    mem_free(a->host->memory, a->owes_ns, owes_bytes(a->count));
+    mem_free(a->host->memory, a->tenants, tenants_bytes(a->count));
     mem_free(a->host->memory, a->begins.items, due_bytes(a->count));
     mem_free(a->host->memory, a->due.items, due_bytes(a->count));
     mem_free(a->host->memory, a, sizeof *a);
@@ -128,6 +142,8 @@ struct planned {
 struct agenda_change {
     struct agenda *agenda;
     struct agenda_entry **items; /* of the agenda that is to be */
+    int64_t *owes_ns;
+    struct agenda_tenant *tenants;
     struct due *begins, *due;
     struct planned *plan; /* by tenant, file, name */
     uint32_t count;
@@ -141,6 +157,8 @@ change_free(struct agenda_change *c)
         mem_free(memory, c->plan[i].recorded, c->plan[i].recorded_bytes);
     }
     mem_free(memory, c->items, list_bytes(c->count));
+    mem_free(memory, c->owes_ns, owes_bytes(c->count));
+    mem_free(memory, c->tenants, tenants_bytes(c->count));
     mem_free(memory, c->begins, due_bytes(c->count));
     mem_free(memory, c->due, due_bytes(c->count));
     mem_free(memory, c->plan, (c->count + 1) * sizeof *c->plan);
@@ -239,11 +257,14 @@ agenda_prepare(struct agenda *a, const struct agenda_group *groups, uint32_t cou
     if (c == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
     *c = (struct agenda_change){.agenda = a, .count = count};
     c->items = mem_new(memory, list_bytes(count));
+    c->owes_ns = mem_new(memory, owes_bytes(count));
+    c->tenants = mem_new(memory, tenants_bytes(count));
     c->begins = mem_new(memory, due_bytes(count));
     c->due = mem_new(memory, due_bytes(count));
     c->plan = mem_new(memory, (count + 1) * sizeof *c->plan);
     enum err e = OK;
-    if (c->items == NULL || c->begins == NULL || c->due == NULL || c->plan == NULL) {
+    if (c->items == NULL || c->owes_ns == NULL || c->tenants == NULL || c->begins == NULL ||
+        c->due == NULL || c->plan == NULL) {
         e = why_set(why, ERR_NOMEM, "not enough memory for rules");
     }
     for (uint32_t i = 0; e == OK && i < count; i++) {
@@ -315,25 +336,41 @@ inherit(struct agenda *a, struct agenda_entry ***retired, struct agenda_entry *e
 }
 
 static void
+find_tenants(struct agenda *a)
+{
+    a->tenant_count = 0;
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct bytes tenant = group_tenant(a->items[i]->group);
+        if (i == 0 || !bytes_equal(group_tenant(a->items[i - 1]->group), tenant)) {
+            a->tenants[a->tenant_count++] = (struct agenda_tenant){.first = i};
+        }
+        a->tenants[a->tenant_count - 1].end = i + 1;
+        a->items[i]->index = i;
+        a->items[i]->tenant = a->tenant_count - 1;
+        a->items[i]->is_listed = true;
+    }
+}
+
+static void
 take_items(struct agenda *a, struct agenda_change *c)
 {
     struct budget *memory = a->host->memory;
     mem_free(memory, a->items, list_bytes(a->count));
+    mem_free(memory, a->owes_ns, owes_bytes(a->count));
+    mem_free(memory, a->tenants, tenants_bytes(a->count));
     mem_free(memory, a->begins.items, due_bytes(a->count));
     mem_free(memory, a->due.items, due_bytes(a->count));
     a->items = c->items;
+    a->owes_ns = c->owes_ns;
+    a->tenants = c->tenants;
     a->begins.items = c->begins;
     a->due.items = c->due;
     a->count = c->count;
     c->items = NULL;
+    c->owes_ns = NULL;
+    c->tenants = NULL;
     c->begins = c->due = NULL;
-    a->unbegun = 0;
-    for (uint32_t i = 0; i < a->count; i++) {
-        a->items[i]->is_listed = true;
-        a->unbegun += !a->items[i]->begun;
-    }
-    agenda_fill_due(a);
-    a->any_missing = true; /* that is looked for */
+    find_tenants(a);
 }
 
 void
@@ -362,6 +399,7 @@ agenda_commit(struct agenda_change *c, const struct agenda_limits *limits, int64
             retire(a, &gone, a->items[i], now_ns);
     }
     take_items(a, c);
+    agenda_fill(a, now_ns, env_monotonic_ns(a->host->env));
     change_free(c);
 }
 

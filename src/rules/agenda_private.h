@@ -32,6 +32,8 @@ struct agenda_entry {
     bool is_in_due;         /* it stands in agenda.begins or agenda.due */
     bool reads_recorded;    /* it reads what recording rules write */
     bool is_behind;         /* since the start or a gap it is not known that its input is there */
+    uint32_t index, tenant; /* while it is configured: its places in agenda.items and .tenants */
+    int64_t owed_until_ns;  /* Unix: then the oldest evaluation that it owes is too old */
     int64_t next_slot;      /* that is evaluated live; -1: not known yet */
     struct slots made;      /* whose results are stored, of recording rules */
     struct slots settled;   /* the same, and what was missed and is not owed */
@@ -54,12 +56,25 @@ struct due_heap {
     uint32_t count;
 };
 
+/* The groups of a tenant, which stand together. */
+struct agenda_tenant {
+    uint32_t first, end; /* of agenda.items */
+    uint32_t owing;      /* groups that owe evaluations, */
+    uint32_t unbegun;    /* and those that record, but did not begin yet, and may */
+};
+
 struct agenda {
     const struct rules_host *host;
     int64_t gap_ended_ns; /* monotonic: the start, or when evaluations were last missed after it */
     struct agenda_limits limits;
     struct agenda_entry **items; /* by tenant, file, name */
     uint32_t count;
+    /* Of each group, Unix: the oldest evaluation that is to be made up; INT64_MAX: none. They are
+     * looked through for each one that is made up, and so do not stand in the entries. */
+    int64_t *owes_ns;
+    int64_t owed_for_ns;           /* the least age at which one of them is too old */
+    struct agenda_tenant *tenants; /* room for as many as groups */
+    uint32_t tenant_count;
     /* Of those listed that do not run: by monotonic time those that may begin, by Unix time those
      * that have begun. */
     struct due_heap begins, due;
@@ -67,8 +82,8 @@ struct agenda {
     struct agenda_entry *retired; /* by tenant, file, name; of one key the newest first */
     bool making_up;
     bool is_refused;     /* what was evaluated last could not be stored */
-    uint32_t unbegun;    /* groups that did not begin yet */
-    bool any_missing;    /* something may have to be made up */
+    uint32_t owing;      /* groups that owe evaluations, of all tenants */
+    int64_t look_ns;     /* monotonic: before it no group is found that can make up any */
     int64_t progress_ns; /* monotonic: when something was last made up, or could not yet be */
     int64_t rest_until_ns;
     int64_t judged_ns;     /* monotonic: when `missing_then` was looked at */
@@ -79,8 +94,8 @@ struct agenda {
 
 /* NULL is fine. */
 void agenda_entry_free(struct agenda *agenda, struct agenda_entry *entry);
-/* Puts those that are due some time into `begins` and `due` anew. */
-void agenda_fill_due(struct agenda *agenda);
+/* Puts those that are due some time into `begins` and `due` anew, and notes what all owe. */
+void agenda_fill(struct agenda *agenda, int64_t now_ns, int64_t monotonic_ns);
 /* The oldest evaluation that is to be made up. False: there is none. */
 bool agenda_oldest_missing(const struct agenda *agenda, const struct agenda_entry *entry,
                            int64_t now_ns, int64_t *ret_slot);

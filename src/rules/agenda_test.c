@@ -69,6 +69,13 @@ note_live(struct agenda_test *t, const struct agenda_job *job)
     t->count[i]++;
 }
 
+static void
+note_made_up(const struct agenda_test *t, const struct agenda_job *job)
+{
+    assert_true(job->slot <= job->last_slot);
+    assert_true(job->how.at_ns > t->now_ns - t->agenda->limits.catch_up_ns);
+}
+
 /* Takes all that is due and says that it is done. Returns how many were evaluated late. */
 static uint32_t
 run_until(struct agenda_test *t, int64_t end_ns)
@@ -79,6 +86,7 @@ run_until(struct agenda_test *t, int64_t end_ns)
     while (t->now_ns < end_ns) {
         if (agenda_take(t->agenda, t->now_ns, t->monotonic_ns, &job, &until_ns)) {
             if (job.work == AGENDA_LIVE) note_live(t, &job);
+            if (job.work == AGENDA_MAKE_UP) note_made_up(t, &job);
             made_up += job.work == AGENDA_MAKE_UP;
             job.outcome.stored = t->stores || job.work == AGENDA_MAKE_UP;
             if (job.work == AGENDA_MAKE_UP && !t->makes_up) job.error = ERR_AGAIN;
@@ -150,6 +158,25 @@ test_groups_record_on_after_five_minutes_in_which_nothing_could_be_made_up(void 
     run_until(t, START_NS + 7 * MINUTE_NS);
     check_counts(t, 3);
     run_until(t, START_NS + 11 * MINUTE_NS);
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        assert_in_range(t->count[i], 3 + 3, 3 + 4);
+    }
+    agenda_free(t->agenda);
+}
+
+static void
+test_reloads_do_not_put_off_when_groups_record_on(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, CATCH_UP_NS);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    t->stores = t->makes_up = false;
+    run_until(t, START_NS + 3 * MINUTE_NS);
+    t->stores = true;
+    for (unsigned i = 4; i <= 11; i++) {
+        load(t, CATCH_UP_NS);
+        run_until(t, START_NS + i * MINUTE_NS);
+    }
     for (uint32_t i = 0; i < GROUPS; i++) {
         assert_in_range(t->count[i], 3 + 3, 3 + 4);
     }
@@ -248,6 +275,48 @@ test_evaluations_are_made_up_one_at_a_time_with_rests_as_long_as_they_took(void 
     agenda_free(t->agenda);
 }
 
+static void
+test_a_group_makes_up_what_it_owes_once_its_evaluation_has_ended(void **state)
+{
+    struct agenda_test *t = *state;
+    struct agenda_job job, other;
+    int64_t until_ns;
+    setup(t, CATCH_UP_NS);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    job = take_next(t);
+    agenda_done(t->agenda, &job, t->monotonic_ns); /* not stored, */
+    assert_true(agenda_take(t->agenda, t->now_ns, t->monotonic_ns, &job, &until_ns));
+    assert_int_equal(job.work, AGENDA_MAKE_UP); /* then refused: five seconds */
+    job.error = ERR_AGAIN;
+    agenda_done(t->agenda, &job, t->monotonic_ns);
+    struct agenda_entry *one = job.entry;
+    do { /* until it is evaluated at its next time */
+        other = take_next(t);
+        other.outcome.stored = true;
+        if (other.work == AGENDA_MAKE_UP) other.error = ERR_AGAIN;
+        if (other.work == AGENDA_LIVE && other.entry == one) break;
+        agenda_done(t->agenda, &other, t->monotonic_ns);
+    } while (true);
+    t->monotonic_ns += 6 * NS_PER_S;
+    assert_false(agenda_take(t->agenda, t->now_ns, t->monotonic_ns, &job, &until_ns));
+    agenda_done(t->agenda, &other, t->monotonic_ns);
+    assert_true(agenda_take(t->agenda, t->now_ns, t->monotonic_ns, &job, &until_ns));
+    assert_int_equal(job.work, AGENDA_MAKE_UP);
+    assert_ptr_equal(job.entry, one);
+    agenda_free(t->agenda);
+}
+
+static void
+test_what_becomes_too_old_before_it_can_be_made_up_is_not_made_up(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, 50 * NS_PER_S); /* less than the interval */
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    t->stores = t->makes_up = false;
+    assert_in_range(run_until(t, START_NS + 6 * MINUTE_NS), 4 * GROUPS, UINT32_MAX);
+    agenda_free(t->agenda);
+}
+
 /* Its input is looked at as long after a refusal as if there had been none. */
 static void
 test_how_long_input_is_awaited_counts_from_the_last_time_that_nothing_could_be_made_up(void **state)
@@ -297,11 +366,16 @@ main(void)
         cmocka_unit_test_prestate(test_a_clock_that_was_set_back_stops_no_group, state),
         cmocka_unit_test_prestate(
             test_groups_record_on_after_five_minutes_in_which_nothing_could_be_made_up, state),
+        cmocka_unit_test_prestate(test_reloads_do_not_put_off_when_groups_record_on, state),
         cmocka_unit_test_prestate(
             test_a_group_with_the_longest_interval_that_a_file_may_give_holds_up_no_others, state),
         cmocka_unit_test_prestate(test_an_evaluation_is_not_missing_while_it_runs, state),
         cmocka_unit_test_prestate(
             test_evaluations_are_made_up_one_at_a_time_with_rests_as_long_as_they_took, state),
+        cmocka_unit_test_prestate(test_a_group_makes_up_what_it_owes_once_its_evaluation_has_ended,
+                                  state),
+        cmocka_unit_test_prestate(test_what_becomes_too_old_before_it_can_be_made_up_is_not_made_up,
+                                  state),
         cmocka_unit_test_prestate(
             test_how_long_input_is_awaited_counts_from_the_last_time_that_nothing_could_be_made_up,
             state),

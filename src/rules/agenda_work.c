@@ -57,16 +57,6 @@ add_due(struct agenda *a, struct agenda_entry *e)
     put_due(&a->due, at_ns, e);
 }
 
-void
-agenda_fill_due(struct agenda *a)
-{
-    a->begins.count = a->due.count = 0;
-    for (uint32_t i = 0; i < a->count; i++) {
-        a->items[i]->is_in_due = false;
-        add_due(a, a->items[i]);
-    }
-}
-
 /* --- what is missing -------------------------------------------------------------------------- */
 
 /* How old what is made up may be. */
@@ -92,13 +82,48 @@ agenda_oldest_missing(const struct agenda *a, const struct agenda_entry *e, int6
     return slot < e->next_slot - (e->running ? 1 : 0);
 }
 
+/* After whatever may have changed what the group owes. */
 static void
-note_missing(struct agenda *a, const struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
+note_owed(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
 {
+    if (!e->is_listed) return;
+    struct agenda_tenant *tenant = &a->tenants[e->tenant];
+    int64_t *owes_ns = &a->owes_ns[e->index];
+    bool owed = *owes_ns != NEVER_NS;
     int64_t slot;
-    if (a->any_missing || !agenda_oldest_missing(a, e, now_ns, &slot)) return;
-    a->any_missing = true;
-    a->progress_ns = monotonic_ns;
+    bool owes = agenda_oldest_missing(a, e, now_ns, &slot);
+    *owes_ns = owes ? schedule_time_ns(group_schedule(e->group), slot) : NEVER_NS;
+    if (owes) {
+        e->owed_until_ns = *owes_ns + owed_for_ns(a, e);
+        if (e->not_before_ns < a->look_ns) a->look_ns = e->not_before_ns;
+        if (a->owing == 0) a->progress_ns = monotonic_ns;
+    }
+    if (owed && !owes) a->look_ns = 0; /* others may have waited for it */
+    tenant->owing += (uint32_t)owes - (uint32_t)owed;
+    a->owing += (uint32_t)owes - (uint32_t)owed;
+}
+
+void
+agenda_fill(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
+{
+    bool owed = a->owing > 0;
+    int64_t progress_ns = a->progress_ns;
+    a->begins.count = a->due.count = a->owing = 0;
+    a->owed_for_ns = INT64_MAX;
+    for (uint32_t i = 0; i < a->tenant_count; i++) {
+        a->tenants[i].owing = a->tenants[i].unbegun = 0;
+    }
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct agenda_entry *e = a->items[i];
+        e->is_in_due = false;
+        add_due(a, e);
+        a->owes_ns[i] = NEVER_NS;
+        note_owed(a, e, now_ns, monotonic_ns);
+        a->tenants[e->tenant].unbegun += !e->begun && group_records(e->group);
+        int64_t owed_for = owed_for_ns(a, e);
+        if (owed_for < a->owed_for_ns) a->owed_for_ns = owed_for;
+    }
+    if (owed) a->progress_ns = progress_ns;
 }
 
 /* --- taking ----------------------------------------------------------------------------------- */
@@ -156,32 +181,6 @@ take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mon
     return true;
 }
 
-/* The groups of a tenant stand together: from `first` to before what is returned. */
-static uint32_t
-end_of_tenant(const struct agenda *a, uint32_t first)
-{
-    uint32_t end = first + 1;
-    struct bytes tenant = group_tenant(a->items[first]->group);
-    while (end < a->count && bytes_equal(group_tenant(a->items[end]->group), tenant)) {
-        end++;
-    }
-    return end;
-}
-
-/* Whether groups of a tenant owe evaluations; of one that did not begin it is not known yet. */
-static bool
-tenant_may_owe(const struct agenda *a, struct bytes tenant, int64_t now_ns)
-{
-    int64_t slot;
-    for (uint32_t i = 0; i < a->count && (a->any_missing || a->unbegun > 0); i++) {
-        const struct agenda_entry *e = a->items[i];
-        if (!bytes_equal(group_tenant(e->group), tenant)) continue;
-        if (e->begun ? agenda_oldest_missing(a, e, now_ns, &slot) : group_records(e->group))
-            return true;
-    }
-    return false;
-}
-
 /* The evaluation before that was made, and what this one settles. */
 static void
 note_before(const struct agenda_entry *e, struct agenda_job *job)
@@ -201,8 +200,9 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
 {
     bool catches_up = a->limits.catch_up_ns > 0;
     bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
-    bool is_behind = e->is_behind ||
-                     (e->reads_recorded && tenant_may_owe(a, group_tenant(e->group), job->now_ns));
+    const struct agenda_tenant *tenant = &a->tenants[e->tenant];
+    bool may_owe = tenant->owing > 0 || tenant->unbegun > 0;
+    bool is_behind = e->is_behind || (e->reads_recorded && may_owe);
     bool waits = catches_up && progresses && !a->falls_behind && is_behind;
     bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
     if (!is_early) e->down_ns = 0;
@@ -272,65 +272,73 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     e->next_slot = slot + 1;
     make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
     job->now_ns = now_ns;
-    if (choose_part(a, e, monotonic_ns, job)) return true;
-    e->running = false;
-    note_missing(a, e, now_ns, monotonic_ns);
-    return false;
+    e->running = choose_part(a, e, monotonic_ns, job);
+    note_owed(a, e, now_ns, monotonic_ns);
+    return e->running;
 }
 
-/* When the oldest evaluation is due that groups of a tenant owe; NEVER_NS: they owe none. */
+/* The oldest that groups of a tenant owe. */
 static int64_t
-oldest_of_tenant_ns(const struct agenda *a, uint32_t first, uint32_t end, int64_t now_ns)
+oldest_of_tenant_ns(struct agenda *a, const struct agenda_tenant *tenant, int64_t now_ns,
+                    int64_t monotonic_ns)
 {
-    int64_t oldest_ns = NEVER_NS, slot;
-    for (uint32_t i = first; i < end; i++) {
-        const struct agenda_entry *e = a->items[i];
-        if (!agenda_oldest_missing(a, e, now_ns, &slot)) continue;
-        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
-        if (at_ns < oldest_ns) oldest_ns = at_ns;
+    int64_t oldest_ns = NEVER_NS, may_be_old_ns = now_ns - a->owed_for_ns;
+    for (uint32_t i = tenant->first; i < tenant->end; i++) {
+        if (a->owes_ns[i] <= may_be_old_ns && a->items[i]->owed_until_ns <= now_ns) {
+            note_owed(a, a->items[i], now_ns, monotonic_ns);
+        }
+        if (a->owes_ns[i] < oldest_ns) oldest_ns = a->owes_ns[i];
     }
     return oldest_ns;
 }
 
-/* What is to be made up next. */
-struct choice {
-    struct agenda_entry *entry; /* NULL: nothing now */
-    int64_t slot, at_ns;
-    int64_t soon_ns; /* monotonic: when there may be something */
-};
-
-static void
-choose_of_tenant(const struct agenda *a, uint32_t first, uint32_t end, int64_t oldest_ns,
-                 int64_t now_ns, int64_t monotonic_ns, struct choice *best)
+/* When the first one may be made up of those that were put off. */
+static int64_t
+first_put_off_ns(const struct agenda *a, int64_t monotonic_ns)
 {
-    int64_t slot;
-    for (uint32_t i = first; i < end; i++) {
-        struct agenda_entry *e = a->items[i];
-        if (e->running || !agenda_oldest_missing(a, e, now_ns, &slot)) continue;
-        int64_t at_ns = schedule_time_ns(group_schedule(e->group), slot);
-        if (e->reads_recorded && at_ns > oldest_ns) continue;
-        if (e->not_before_ns < best->soon_ns) best->soon_ns = e->not_before_ns;
-        if (e->not_before_ns > monotonic_ns || at_ns >= best->at_ns) continue;
-        best->entry = e;
-        best->slot = slot;
-        best->at_ns = at_ns;
+    int64_t first_ns = NEVER_NS;
+    for (uint32_t i = 0; i < a->count; i++) {
+        int64_t at_ns = a->items[i]->not_before_ns;
+        bool is_put_off = a->owes_ns[i] != NEVER_NS && at_ns > monotonic_ns;
+        if (is_put_off && at_ns < first_ns) first_ns = at_ns;
     }
+    return first_ns;
+}
+
+/* The one that owes the oldest, of those whose turn it is. NULL: none before a->look_ns. */
+static struct agenda_entry *
+choose(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
+{
+    struct agenda_entry *best = NULL;
+    int64_t best_ns = NEVER_NS;
+    for (uint32_t k = 0; k < a->tenant_count; k++) {
+        const struct agenda_tenant *tenant = &a->tenants[k];
+        if (tenant->owing == 0) continue;
+        int64_t oldest_ns = oldest_of_tenant_ns(a, tenant, now_ns, monotonic_ns);
+        for (uint32_t i = tenant->first; i < tenant->end; i++) {
+            if (a->owes_ns[i] >= best_ns) continue;
+            struct agenda_entry *e = a->items[i];
+            bool is_held = e->reads_recorded && a->owes_ns[i] > oldest_ns;
+            if (is_held || e->running || e->not_before_ns > monotonic_ns) continue;
+            best = e;
+            best_ns = a->owes_ns[i];
+        }
+    }
+    if (best == NULL) a->look_ns = first_put_off_ns(a, monotonic_ns);
+    return best;
 }
 
 /* Whether the backlog of senders may still be to come, as far as other groups of the tenant know:
  * what nobody sent before cannot be awaited. Groups that read what is recorded come last. */
 static bool
-others_wait(const struct agenda *a, const struct agenda_entry *than, int64_t now_ns)
+others_wait(const struct agenda *a, const struct agenda_entry *than)
 {
-    struct bytes tenant = group_tenant(than->group);
-    int64_t slot;
-    for (uint32_t i = 0; i < a->count; i++) {
+    const struct agenda_tenant *tenant = &a->tenants[than->tenant];
+    for (uint32_t i = tenant->first; i < tenant->end; i++) {
         const struct agenda_entry *e = a->items[i];
         bool knows = e->input == INPUT_UNKNOWN || e->input == INPUT_THERE;
         if (e == than || knows || e->reads_recorded) continue;
-        if (!bytes_equal(group_tenant(e->group), tenant)) continue;
-        if (e->begun ? agenda_oldest_missing(a, e, now_ns, &slot) : group_records(e->group))
-            return true;
+        if (e->begun ? a->owes_ns[i] != NEVER_NS : group_records(e->group)) return true;
     }
     return false;
 }
@@ -348,11 +356,11 @@ static void
 judge_progress(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
 {
     bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
-    if (is_early || !a->any_missing) {
+    if (is_early || a->owing == 0) {
         a->judged_ns = monotonic_ns;
         a->missing_then = UINT64_MAX;
     }
-    if (!a->any_missing) a->falls_behind = false;
+    if (a->owing == 0) a->falls_behind = false;
     if (a->falls_behind || monotonic_ns - a->judged_ns < STUCK_NS) return;
     uint64_t missing = 0;
     agenda_each_owed(a, now_ns, add_missing, &missing);
@@ -366,50 +374,48 @@ judge_progress(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
     }
 }
 
-/* The oldest of those whose turn it is. *ret_wait_ns: how long to wait if there is none. */
+static void
+make_past_job(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
+              struct agenda_job *job)
+{
+    int64_t slot = e->next_slot;
+    (void)agenda_oldest_missing(a, e, now_ns, &slot); /* there is one */
+    make_job(a, e, AGENDA_MAKE_UP, slot, monotonic_ns, job);
+    job->how.part = GROUP_RECORDING;
+    job->how.is_past = true;
+    job->last_slot = e->next_slot - 1;
+    note_before(e, job);
+    job->how.settles_ns = group_schedule(e->group)->interval_ns;
+    job->has_next = slots_first_from(&e->made, slot + 1, &job->next_slot) &&
+                    slots_first_missing(&e->settled, slot + 1) > job->next_slot;
+    job->gap_slot = slot - 1;
+    (void)slots_last_before(&e->settled, slot, &job->gap_slot); /* there is one */
+    job->input_is_there =
+        e->input_slot >= slot || monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
+    job->others_wait = !job->input_is_there && others_wait(a, e);
+    job->is_refused = a->is_refused;
+    job->now_ns = now_ns;
+}
+
+/* *ret_wait_ns: how long to wait if nothing can be made up now. */
 static bool
 take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
              int64_t *ret_wait_ns)
 {
-    struct choice choice = {.at_ns = NEVER_NS, .soon_ns = NEVER_NS};
     *ret_wait_ns = NEVER_NS;
-    if (!a->any_missing) {
-        a->progress_ns = monotonic_ns;
-        judge_progress(a, now_ns, monotonic_ns);
-        return false;
-    }
-    a->any_missing = false;
-    for (uint32_t first = 0, end; first < a->count; first = end) {
-        end = end_of_tenant(a, first);
-        int64_t oldest_ns = oldest_of_tenant_ns(a, first, end, now_ns);
-        if (oldest_ns == NEVER_NS) continue;
-        a->any_missing = true;
-        choose_of_tenant(a, first, end, oldest_ns, now_ns, monotonic_ns, &choice);
-    }
+    if (a->owing == 0) a->progress_ns = monotonic_ns;
     judge_progress(a, now_ns, monotonic_ns);
-    if (!a->any_missing || a->making_up) return false;
-    if (choice.soon_ns < a->rest_until_ns) choice.soon_ns = a->rest_until_ns;
-    if (choice.soon_ns != NEVER_NS) *ret_wait_ns = choice.soon_ns - monotonic_ns;
-    if (choice.entry == NULL || a->rest_until_ns > monotonic_ns) return false;
-    struct agenda_entry *best = choice.entry;
-    int64_t best_slot = choice.slot;
-    make_job(a, best, AGENDA_MAKE_UP, best_slot, monotonic_ns, job);
-    job->how.part = GROUP_RECORDING;
-    job->how.is_past = true;
-    job->last_slot = best->next_slot - 1;
-    note_before(best, job);
-    job->how.settles_ns = group_schedule(best->group)->interval_ns;
-    job->has_next = slots_first_from(&best->made, best_slot + 1, &job->next_slot) &&
-                    slots_first_missing(&best->settled, best_slot + 1) > job->next_slot;
-    job->gap_slot = best_slot - 1;
-    (void)slots_last_before(&best->settled, best_slot, &job->gap_slot); /* there is one */
-    job->input_is_there = best->input_slot >= best_slot ||
-                          monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
-    job->others_wait = others_wait(a, best, now_ns);
-    job->is_refused = a->is_refused;
-    job->now_ns = now_ns;
-    a->making_up = true;
-    return true;
+    if (a->owing == 0 || a->making_up) return false;
+    bool rests = a->look_ns > monotonic_ns || a->rest_until_ns > monotonic_ns;
+    struct agenda_entry *e = rests ? NULL : choose(a, now_ns, monotonic_ns);
+    if (e != NULL) {
+        make_past_job(a, e, now_ns, monotonic_ns, job);
+        a->making_up = true;
+        return true;
+    }
+    int64_t until_ns = a->look_ns > a->rest_until_ns ? a->look_ns : a->rest_until_ns;
+    if (until_ns != NEVER_NS) *ret_wait_ns = until_ns - monotonic_ns;
+    return false;
 }
 
 static bool
@@ -440,7 +446,7 @@ first_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, int64_t *ret_a
 {
     bool is_back = now_ns < a->seen_ns;
     a->seen_ns = now_ns;
-    if (is_back) agenda_fill_due(a);
+    if (is_back) agenda_fill(a, now_ns, monotonic_ns);
     while (a->due.count > 0 && a->due.items[0].entry->running) {
         drop_first_due(&a->due); /* it is made up; agenda_done() puts it back */
     }
@@ -683,12 +689,12 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         return;
     }
     e->begun = true;
-    a->unbegun -= e->is_listed;
+    if (e->is_listed) a->tenants[e->tenant].unbegun -= group_records(e->group);
     put_off(e, 0);
     if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
     e->down_ns = job->down_ns;
     if (!job->took_over) e->is_behind = e->settled.count > 0;
-    note_missing(a, e, job->how.at_ns, monotonic_ns);
+    note_owed(a, e, job->how.at_ns, monotonic_ns);
 }
 
 static void
@@ -714,6 +720,7 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         if (job->is_current) e->is_behind = false;
         a->made_up++;
     }
+    note_owed(a, e, job->now_ns, monotonic_ns);
 }
 
 static void
@@ -746,7 +753,7 @@ agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
             e->is_behind |= e->settled.count > 0;
         }
         note_made(a, e, job);
-        note_missing(a, e, job->how.at_ns, monotonic_ns);
+        note_owed(a, e, job->now_ns, monotonic_ns);
         break;
     case AGENDA_MAKE_UP:
         made_up(a, job, monotonic_ns);
