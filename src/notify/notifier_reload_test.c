@@ -2,35 +2,7 @@
  * A notifier with other machines made up: what a reload changes, and what goes on as it was. Time
  * is simulated.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "notify/notify_rig_testing.h"
-
-#define A "http://a:9093/api/v2/alerts"
-#define B "http://b:9093/api/v2/alerts"
-
-static struct rig rig;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    rig_init(&rig);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    rig_fini(&rig);
-    return 0;
-}
+#include "notify/notifier_testing.h"
 
 static void
 test_a_reload_keeps_queues_of_members_that_stay(void **state)
@@ -239,7 +211,6 @@ test_a_prepared_change_may_be_abandoned(void **state)
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     log_to_fd(-1);
     const struct CMUnitTest tests[] = {
         TEST(test_a_reload_keeps_queues_of_members_that_stay),

@@ -2,35 +2,7 @@
  * A notifier with other machines made up: what is sent to whom, relabelling, credentials, what is
  * shown. Time is simulated.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "notify/notify_rig_testing.h"
-
-#define A "http://a:9093/api/v2/alerts"
-#define B "http://b:9093/api/v2/alerts"
-
-static struct rig rig;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    rig_init(&rig);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    rig_fini(&rig);
-    return 0;
-}
+#include "notify/notifier_testing.h"
 
 static void
 test_each_member_of_each_alertmanager_is_told_once(void **state)
@@ -709,7 +681,6 @@ test_settings_in_force_are_shown(void **state)
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     log_to_fd(-1);
     const struct CMUnitTest tests[] = {
         TEST(test_each_member_of_each_alertmanager_is_told_once),
