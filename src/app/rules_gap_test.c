@@ -13,11 +13,7 @@ test_alerts_await_their_input_when_the_clock_was_set_forward(void **state)
     static struct rules_sim s;
     sim_init(&s, 1, GROUP("g", SENT));
     sim_pass(&s, 1200);
-    s.mute = true;
-    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
-    sim_pass(&s, 300);
-    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 3600 * 1000);
-    s.mute = false;
+    sim_pass_an_hour_ahead(&s);
     sim_pass(&s, 300);
     sim_check_told_as_firing(&s, SIM_TOLD_MAX);
     sim_fini(&s);
@@ -53,7 +49,7 @@ test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found(voi
                         "or requests_total < 0'}"));
     sim_pass(&s, 600);
     s.mute = true;
-    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) + 3600 * 1000);
+    sim_shift_clock(&s, 3600);
     sim_pass(&s, 300);
     for (uint32_t i = 0; i < s.told_count; i++) {
         firing += s.told[i].ends_ns > s.told[i].at_ns;

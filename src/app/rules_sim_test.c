@@ -151,11 +151,7 @@ test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded(void 
     sim_init(&whole, 6, rules);
     sim_init(&broken, 6, rules);
     sim_pass(&broken, 1200);
-    broken.mute = true;
-    sim_env_set_realtime_ms(broken.m.sim, env_realtime_ms(broken.m.env) + 3600 * 1000);
-    sim_pass(&broken, 300);
-    sim_env_set_realtime_ms(broken.m.sim, env_realtime_ms(broken.m.env) - 3600 * 1000);
-    broken.mute = false;
+    sim_pass_an_hour_ahead(&broken);
     sim_pass(&broken, 4500);
     sim_pass(&whole, 1200 + 300 + 4500);
     assert_same_recorded(&whole, &broken, 1200 + 300 + 4400);
@@ -471,7 +467,7 @@ test_what_was_over_while_the_clock_was_set_back_is_stale_and_does_not_fire_after
     sim_init(&s, 1, before);
     sim_pass(&s, 600);
     assert_true(was_told_to_fire(&s, "Waits"));
-    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 300 * 1000);
+    sim_shift_clock(&s, -300);
     sim_load(&s, after);
     sim_pass(&s, 600);
     sim_count_samples(&s, "ALERTS_FOR_STATE", &stale);
@@ -581,7 +577,7 @@ test_what_was_recorded_is_not_recorded_again_when_the_clock_was_set_back_at_a_re
     s.look = expect_later;
     sim_pass(&s, 600);
     sim_crash(&s);
-    sim_env_set_realtime_ms(s.m.sim, env_realtime_ms(s.m.env) - 300 * 1000);
+    sim_shift_clock(&s, -300);
     sim_start(&s, one);
     int64_t before_ns = recorded_ns;
     sim_pass(&s, 600);

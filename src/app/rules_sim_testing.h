@@ -362,6 +362,23 @@ sim_pass(struct rules_sim *s, int64_t seconds)
     }
 }
 
+static inline void
+sim_shift_clock(struct rules_sim *s, int64_t seconds)
+{
+    sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) + seconds * 1000);
+}
+
+/* The clock is an hour ahead for five minutes, for which the sender has nothing. */
+static inline void
+sim_pass_an_hour_ahead(struct rules_sim *s)
+{
+    s->mute = true;
+    sim_shift_clock(s, 3600);
+    sim_pass(s, 300);
+    sim_shift_clock(s, -3600);
+    s->mute = false;
+}
+
 /* --- trouble ---------------------------------------------------------------------------------- */
 
 /* What may happen to a server in a few minutes. */
@@ -389,10 +406,10 @@ sim_trouble(struct rules_sim *s, const char *yaml)
         sim_pass(s, 3 * minute_s); /* what is known is stored again */
         break;
     case 4: /* the clock is set */
-        sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) + (int64_t)(n % 3600) * 1000);
+        sim_shift_clock(s, (int64_t)(n % 3600));
         break;
     case 5:
-        sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) - (int64_t)(n % 1800) * 1000);
+        sim_shift_clock(s, -(int64_t)(n % 1800));
         /* What was written last is what lies in the past again: only then a restart finds it. */
         sim_pass(s, (int64_t)(n % 1800) + 2 * minute_s);
         break;
