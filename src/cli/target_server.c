@@ -65,6 +65,14 @@ make_url(const struct target_server *s, const char *usual_path, char to[URL_BYTE
     return n < URL_BYTES ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
 }
 
+static const char *
+advice(const struct http_client_answer *answer)
+{
+    if (strstr(answer->text, "missing header X-Scope-OrgID") != NULL) return "; use --tenant";
+    bool elsewhere = answer->status == 404 || answer->status == 405;
+    return elsewhere ? "; --url must end with the server's web.route_prefix" : "";
+}
+
 /*
  * An answer that is no success: its status, and its sentence without the JSON that the API has
  * around it. Always `e`.
@@ -80,8 +88,7 @@ refused(const struct target_server *s, const struct http_client_answer *answer, 
         buf_put_text(&sentence, answer->text);
     }
     why_set(why, e, "%s: status %u: %.*s%s", s->url, answer->status, (int)sentence.size,
-            (const char *)sentence.at,
-            strstr(answer->text, "missing header X-Scope-OrgID") != NULL ? "; use --tenant" : "");
+            (const char *)sentence.at, advice(answer));
     buf_fini(&sentence);
     return e;
 }

@@ -402,6 +402,8 @@ claim "refused: the server stops" stop server
 claim "refused: with tenants, and without the admin API" start_firekeep server "$work/a" "$port" --tenancy.enabled --rules.api
 claim "refused: what is missing is said, as a sentence" fails 1 "status 401: missing header X-Scope-OrgID; use --tenant" \
     "$firekeep" rules list --url="$url"
+claim "refused: a path that is not the server's is told so" fails 1 "; --url must end with the server's web.route_prefix" \
+    "$firekeep" rules list --url="$url/elsewhere" --tenant=nobody
 claim "refused: a tenant without rules is told so" fails 0 "$url evaluates no rules of tenant nobody" \
     "$firekeep" rules list --url="$url" --tenant=nobody
 claim "refused: the admin API is named, and nothing is to be continued" refused_overwrite
