@@ -82,7 +82,7 @@ check_rule_set(const struct rule_settings *settings, uint32_t *ret_files, uint32
 static void
 print_count(const char *before, uint32_t count, const char *what)
 {
-    if (count > 0) printf("%s%u %s%s", before, count, what, count == 1 ? "" : "s");
+    if (count > 0) printf("%s%u %s%s", before, count, what, plural(count));
 }
 
 /* "file.yml: ok, 2 destinations, 1 source, 2 Alertmanagers, 3 rule files with 1 rule" */

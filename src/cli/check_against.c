@@ -17,6 +17,7 @@
 #include "base/utf8.h"
 #include "base/version.h"
 #include "cli/check.h"
+#include "cli/cli.h"
 #include "cli/target.h"
 #include "config/destinations.h"
 #include "net/http_client.h"
@@ -366,12 +367,6 @@ read_server(struct checking *x, const struct settings *settings, struct why *why
 }
 
 /* --- telling ---------------------------------------------------------------------------------- */
-
-static const char *
-plural(uint64_t count)
-{
-    return count == 1 ? "" : "s";
-}
 
 /* What waits for it. */
 static void

@@ -36,4 +36,11 @@ int cli_usage_error(const char *command, const char *format, ...) PRINTF_LIKE(2,
 /* Prints "firekeep CMD: ..." to stderr, after all that is on stdout, and returns EXIT_FAILED. */
 int cli_failed(const char *command, enum err e, const struct why *why);
 
+/* What ends a noun after a number: "s", or nothing after 1. */
+static inline const char *
+plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 #endif

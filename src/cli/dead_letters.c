@@ -392,12 +392,13 @@ run(struct asking *a, const struct letter_verb *verb, struct why *why)
     fflush(stdout);
     if (a->complaints.size > 0) fwrite(a->complaints.at, 1, a->complaints.size, stderr);
     if (e == OK && a->damaged > 0) {
-        e = why_set(why, ERR_CORRUPT,
-                    "%" PRIu64
-                    " %s in dead letter files cannot be read; to recover the dead letters, stop "
-                    "the server and restore the files from a copy; otherwise the server counts "
-                    "them as lost and removes the files when it opens the destination",
-                    a->damaged, a->damaged == 1 ? "place" : "places");
+        e = why_set(
+            why, ERR_CORRUPT,
+            "%" PRIu64
+            " place%s in dead letter files cannot be read; to recover the dead letters, stop "
+            "the server and restore the files from a copy; otherwise the server counts "
+            "them as lost and removes the files when it opens the destination",
+            a->damaged, plural(a->damaged));
     }
 out:
     report_free(a->report);

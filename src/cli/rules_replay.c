@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/time_text.h"
+#include "cli/cli.h"
 #include "cli/import_resume.h"
 #include "cli/rules_private.h"
 #include "cli/slice_state.h"
@@ -481,7 +482,7 @@ delete_recorded(struct replaying *r, struct why *why)
         e = delete_group(r, r->groups[i], &deleted, why);
     }
     if (e) return e;
-    progress_say(&r->asking->progress, "deleted %" PRIu64 " samples", deleted);
+    progress_say(&r->asking->progress, "deleted %" PRIu64 " sample%s", deleted, plural(deleted));
     memset(s->slices, 'd', s->count);
     return slice_state_save(s, true, why);
 }
@@ -575,13 +576,18 @@ print_result(const struct replaying *r, const struct replay_counts *c)
 {
     double seconds = progress_seconds(&r->asking->progress);
     progress_clear(&r->asking->progress);
-    fprintf(stderr, "%" PRIu64 " evaluations of %" PRIu32 " groups, %" PRIu64 " samples; %.1f s",
-            c->made, r->count, c->samples, seconds);
+    fprintf(stderr, "%" PRIu64 " evaluation%s of %" PRIu32 " group%s, %" PRIu64 " sample%s; %.1f s",
+            c->made, plural(c->made), r->count, plural(r->count), c->samples, plural(c->samples),
+            seconds);
     if (c->made_before > 0) {
-        fprintf(stderr, "; %" PRIu64 " evaluations were stored already", c->made_before);
+        fprintf(stderr, "; %" PRIu64 " evaluation%s stored already", c->made_before,
+                plural(c->made_before));
     }
-    if (c->failed > 0) fprintf(stderr, "; %" PRIu64 " evaluations of a rule failed", c->failed);
-    if (c->rejected > 0) fprintf(stderr, "; %" PRIu64 " samples were refused", c->rejected);
+    if (c->failed > 0)
+        fprintf(stderr, "; %" PRIu64 " evaluation%s of a rule failed", c->failed,
+                plural(c->failed));
+    if (c->rejected > 0)
+        fprintf(stderr, "; %" PRIu64 " sample%s refused", c->rejected, plural(c->rejected));
     fputc('\n', stderr);
 }
 

@@ -51,8 +51,9 @@ verify_stored_rules(struct verifying *v, struct why *why)
         .env = env_real(), .dir = v->dir, .memory = &v->memory, .say = print_line};
     enum err e = verify_rules(&options, &v->rules, why);
     if (e || v->rules.wrong == 0) return e;
-    return why_set(why, ERR_CORRUPT, "stored rules are damaged or not valid (%" PRIu64 " findings)",
-                   v->rules.wrong);
+    return why_set(why, ERR_CORRUPT,
+                   "stored rules are damaged or not valid (%" PRIu64 " finding%s)", v->rules.wrong,
+                   plural(v->rules.wrong));
 }
 
 /* The store and the destinations, whatever is wrong with the first. */
@@ -82,8 +83,8 @@ verify_samples(struct verifying *v, struct why *why)
     if (relay) return why_set(why, relay, "%s", why_text(&relay_why, relay));
     if (v->relay.wrong == 0) return OK;
     return why_set(why, ERR_CORRUPT,
-                   "the data of destinations is damaged or does not add up (%" PRIu64 " findings)",
-                   v->relay.wrong);
+                   "the data of destinations is damaged or does not add up (%" PRIu64 " finding%s)",
+                   v->relay.wrong, plural(v->relay.wrong));
 }
 
 /* Whatever is wrong with the first. */
@@ -126,8 +127,9 @@ run_verify(int argc, char **argv)
                 why_text(&why, e));
         return EXIT_FAILED;
     }
-    printf("%s: ok (%" PRIu64 " parts, %" PRIu64 " log records, %" PRIu64 " destinations)\n", v.dir,
-           v.store.parts, v.store.log_records, v.relay.destinations);
+    printf("%s: ok (%" PRIu64 " part%s, %" PRIu64 " log record%s, %" PRIu64 " destination%s)\n",
+           v.dir, v.store.parts, plural(v.store.parts), v.store.log_records,
+           plural(v.store.log_records), v.relay.destinations, plural(v.relay.destinations));
     return EXIT_DONE;
 }
 

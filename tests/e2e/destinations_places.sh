@@ -88,7 +88,7 @@ claim "link: it is served" serve linked "$dir"
 claim "link: and opened" within 20 all_open
 claim "link: what waited waits" within 20 eval '[[ $(samples queued away) == 5000 ]]'
 claim "link: it stops" stop linked
-claim "link: verify follows it" prints "(.* 1 destinations)" 0 verify --config.file="$work/firekeep.yml" "$dir"
+claim "link: verify follows it" prints "(.* 1 destination)" 0 verify --config.file="$work/firekeep.yml" "$dir"
 claim "link: check --against follows it" prints "^destination away: not in the file: at most 5000 samples" 3 "$firekeep" check "$work/alone.yml" --against "$dir"
 cp "$work/elsewhere/state" "$work/state"
 echo x >"$work/elsewhere/state"

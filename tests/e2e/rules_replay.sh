@@ -186,7 +186,7 @@ crash killed
 # refused: the first one stays.
 continues() {
     on "$work/c" --slice=1s --resume="$work/killed.state" ||
-        { says "group 'itself', rule 'steps:count'" && says "; 1 samples were refused"; }
+        { says "group 'itself', rule 'steps:count'" && says "; 1 sample refused"; }
 }
 claim "killed: the same command continues" continues
 claim "killed: where it was" grep -q '^continuing: [0-9]* of [0-9]* slices are done' "$work/replay.out"
@@ -201,7 +201,7 @@ kill -INT "${pids[found]}"
 claim "stopped: it ends" within 30 ended stopped
 claim "stopped: and says how to go on" grep -q '^run the same command again to continue' "$work/stopped.log"
 claim "stopped: without its file, what is stored is not repeated" on "$work/d" --slice=1m
-claim "stopped: and that is told" says "evaluations were stored already"
+claim "stopped: and that is told" says "evaluations stored already"
 claim "stopped: what was recorded is there" recorded --storage.path="$work/d" "$work/d.csv"
 claim "stopped: as if nothing had happened" same "$work/first" "$work/d.csv"
 
@@ -209,7 +209,7 @@ claim "stopped: as if nothing had happened" same "$work/first" "$work/d.csv"
 
 sed -i '/job:requests:max", expr/a\  - {record: "job:requests:min", expr: "min(job:requests:rate5m)"}' "$work/rules.yml"
 claim "new rule: the group is evaluated again" on "$work/b" --group=base
-claim "new rule: nothing is refused" says "$((hours * 60)) evaluations of 1 groups"
+claim "new rule: nothing is refused" says "$((hours * 60)) evaluations of 1 group,"
 claim "new rule: what was recorded is there" recorded --storage.path="$work/b" "$work/b2.csv"
 grep -v job:requests:min "$work/b2.csv" >"$work/b3.csv"
 grep -v text_hash "$work/first" >"$work/first2"
@@ -296,7 +296,7 @@ kept() { # ARGUMENT...
 }
 claim "not kept: what is older than the retention is left out" kept --end="$now"
 claim "not kept: which is told" grep -q '^begins at .*: older samples are not kept (retention.time)' "$work/replay.out"
-claim "not kept: nothing but that" grep -Eq '^1[0-3] evaluations of 1 groups' "$work/replay.out"
+claim "not kept: nothing but that" grep -Eq '^1[0-3] evaluations of 1 group,' "$work/replay.out"
 claim "not kept: if nothing is left it is refused" fails 1 'older samples are not kept' \
     "$firekeep" rules replay --start="$start" --end="$((start + 60))" --config.file="$work/conf4.yml" --url="$url" "$work/points.yml"
 
