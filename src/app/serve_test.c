@@ -1,0 +1,62 @@
+/* What `firekeep serve` makes of signals before there is a server. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+
+/* A start that ends once its settings were read, and a signal then. Returns how it ended. */
+static int
+start_and_raise(int signal_number)
+{
+    pid_t child = fork();
+    assert_int_not_equal(child, -1);
+    if (child == 0) {
+        char name[] = "serve", file[] = "--config.file=/nowhere.yml";
+        char *argv[] = {name, file, NULL};
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, STDERR_FILENO);
+        int status = command_serve.run(2, argv);
+        raise(signal_number);
+        _exit(status);
+    }
+    int ended;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    return ended;
+}
+
+static void
+test_a_hangup_while_settings_are_read_does_not_end_the_server(void **state)
+{
+    (void)state;
+    int ended = start_and_raise(SIGHUP);
+    assert_true(WIFEXITED(ended));
+    assert_int_equal(WEXITSTATUS(ended), EXIT_USAGE);
+}
+
+static void
+test_a_termination_while_settings_are_read_ends_the_server(void **state)
+{
+    (void)state;
+    int ended = start_and_raise(SIGTERM);
+    assert_true(WIFSIGNALED(ended));
+    assert_int_equal(WTERMSIG(ended), SIGTERM);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_hangup_while_settings_are_read_does_not_end_the_server),
+        cmocka_unit_test(test_a_termination_while_settings_are_read_ends_the_server),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
