@@ -217,6 +217,28 @@ test_evaluations_that_a_server_missed_are_made(void **state)
     }
 }
 
+static void
+test_a_series_that_ended_before_an_evaluation_that_is_stored_is_marked_stale_there(void **state)
+{
+    static struct rules_sim later;
+    static const char yaml[] =
+        GROUP("g", "{record: early, expr: 'vector(time() % 86400) < 300'}"); /* it is midnight */
+    struct asked a;
+    unsigned stale;
+    (void)state;
+    sim_init(&later, 1, nothing);
+    sim_pass(&later, 300);
+    sim_load(&later, yaml);
+    sim_pass(&later, 300);
+    assert_int_equal(sim_count_samples(&later, "early", &stale), 0);
+    asked_init(&a, &later, yaml);
+    replay(&a, 0, 600, 600);
+    assert_int_equal(sim_count_samples(&later, "early", &stale), 10 + 1);
+    assert_int_equal(stale, 1);
+    asked_fini(&a);
+    sim_fini(&later);
+}
+
 /* Both would be refused, and told as trouble. */
 static void
 test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale(void **state)
@@ -317,6 +339,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_replayed_write_what_a_server_wrote_that_evaluated_them),
         cmocka_unit_test(test_evaluations_that_a_server_missed_are_made),
+        cmocka_unit_test(
+            test_a_series_that_ended_before_an_evaluation_that_is_stored_is_marked_stale_there),
         cmocka_unit_test(
             test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale),
         cmocka_unit_test(

@@ -314,6 +314,7 @@ keep_last(struct part *t)
     }
     kept_series_fini(&rule->past);
     rule->past = last;
+    rule->past_read_ms = 0; /* this rule wrote it */
     return OK;
 }
 
