@@ -239,6 +239,35 @@ test_a_series_that_ended_before_an_evaluation_that_is_stored_is_marked_stale_the
     sim_fini(&later);
 }
 
+/* A Prometheus that evaluates the same rules, and sends what it records with external labels. */
+static void
+test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale(void **state)
+{
+    static struct rules_sim later;
+    static const char yaml[] = GROUP("g", ALWAYS);
+    struct asked a;
+    struct rq rq;
+    unsigned stale;
+    (void)state;
+    sim_init(&later, 1, nothing);
+    sim_pass(&later, 300);
+    asked_init(&a, &later, yaml);
+    const struct schedule *schedule = group_schedule(a.groups[0]);
+    int64_t slot = schedule_slot(schedule, (SIM_BEGIN + 60 * 1000) * NS_PER_MS);
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=always,cluster=b");
+    rq_float(&rq, schedule_time_ns(schedule, slot) / NS_PER_MS, double_bits(1), 0);
+    rq_close(&rq);
+    must(machine_send(&later.m, "t", &rq));
+    rq_fini(&rq);
+    must(tsdb_commit(later.m.db, &later.m.why));
+    replay(&a, 60, 120, 600); /* from the evaluation after that one */
+    assert_int_equal(sim_count_samples(&later, "always", &stale), 1 + 2);
+    assert_int_equal(stale, 0);
+    asked_fini(&a);
+    sim_fini(&later);
+}
+
 /* Both would be refused, and told as trouble. */
 static void
 test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale(void **state)
@@ -341,6 +370,7 @@ main(void)
         cmocka_unit_test(test_evaluations_that_a_server_missed_are_made),
         cmocka_unit_test(
             test_a_series_that_ended_before_an_evaluation_that_is_stored_is_marked_stale_there),
+        cmocka_unit_test(test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale),
         cmocka_unit_test(
             test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale),
         cmocka_unit_test(

@@ -96,37 +96,44 @@ is_written_before(const struct work *w, struct bytes labels)
 
 /* What a rule records at a time, as far as it can be evaluated now. */
 static enum err
-find_recorded_at(struct work *w, const struct rule_at_work *rule, int64_t t_ms,
+find_recorded_at(const struct evaluating *ev, const struct rule_at_work *rule, int64_t t_ms,
                  struct kept_series *to)
 {
     struct asked a = {.result = NULL};
     struct ask_times times = {.first_ms = t_ms, .last_ms = t_ms};
+    struct arena arena;
+    struct buf labels, sentence;
     struct why why;
     uint32_t count = 0;
-    struct label *over = record_labels(rule, &w->arena, &count);
     struct bytes metric;
     struct promql_point point;
     bool is_new;
-    enum err e = over == NULL ? ERR_NOMEM : ask(w->of, rule->tree, &times, &a, &w->sentence, &why);
+    arena_init(&arena, ev->host->memory, ARENA_BYTES_MAX, 0);
+    buf_init(&labels, ev->host->memory, RULE_FILE_BYTES_MAX);
+    buf_init(&sentence, ev->host->memory, RULE_ERROR_BYTES_MAX);
+    struct label *over = record_labels(rule, &arena, &count);
+    enum err e = over == NULL ? ERR_NOMEM : ask(ev, rule->tree, &times, &a, &sentence, &why);
     while (e == OK && promql_next_series(a.result, &metric)) {
         if (!asked_point(a.result, &point)) continue;
-        buf_clear(&w->labels);
-        relabelled_put(&w->labels, metric, over, count);
-        e = buf_error(&w->labels);
-        if (e == OK) e = kept_series_add(to, buf_bytes(&w->labels), &is_new);
+        buf_clear(&labels);
+        relabelled_put(&labels, metric, over, count);
+        e = buf_error(&labels);
+        if (e == OK) e = kept_series_add(to, buf_bytes(&labels), &is_new);
     }
     asked_end(&a);
-    buf_clear(&w->sentence); /* it is not this evaluation that failed */
+    buf_fini(&labels);
+    buf_fini(&sentence);
+    arena_fini(&arena);
     return e;
 }
 
-/* Of rules that record one name, the last one has what all of them wrote. */
-static enum err
-find_own(struct work *w, int64_t t_ms, struct kept_series *to)
+enum err
+find_own(const struct evaluating *ev, const struct rule_at_work *rule, int64_t t_ms,
+         struct kept_series *to)
 {
     enum err e = OK;
-    for (const struct rule_at_work *r = w->rule; e == OK && r != NULL; r = r->same_before) {
-        e = find_recorded_at(w, r, t_ms, to);
+    for (const struct rule_at_work *r = rule; e == OK && r != NULL; r = r->same_before) {
+        e = find_recorded_at(ev, r, t_ms, to);
     }
     return e;
 }
@@ -149,7 +156,8 @@ put_stale(struct work *w)
     for (uint32_t i = 0; i < before->count; i++) {
         struct bytes labels = kept_series_at(before, i);
         if (kept_series_has(&w->written, labels) || is_written_before(w, labels)) continue;
-        if (!is_known && find_own(w, read_ms, &own)) break; /* as when the rule fails */
+        if (!is_known && find_own(w->of, w->rule, read_ms, &own))
+            break; /* as when the rule fails */
         is_known = true;
         if (read_ms != 0 && !kept_series_has(&own, labels)) continue;
         put_stale_marker(w->build, labels, w->of->sample_ms);

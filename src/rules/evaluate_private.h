@@ -61,6 +61,12 @@ enum err work_no_memory(struct work *work);
 struct label *record_labels(const struct rule_at_work *rule, struct arena *arena,
                             uint32_t *ret_count);
 
+/* Adds what a recording rule, and those of its name before it, record at a time, as far as they can
+ * be evaluated now. Of rules that record one name, the last one has what all of them wrote. Errors
+ * of the queries. */
+MUST_CHECK enum err find_own(const struct evaluating *ev, const struct rule_at_work *rule,
+                             int64_t t_ms, struct kept_series *to);
+
 /* --- queries: ask.c --------------------------------------------------------------------------- */
 
 /* A result, and what it lives on. */

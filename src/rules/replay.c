@@ -218,19 +218,29 @@ put_points(struct part *t, struct promql_result *result, struct bytes labels, ui
     return OK;
 }
 
-/* What was there at the evaluation before, and at none of these. */
+/* What was there at the evaluation before, and at none of these. What was read from the store may
+ * be another server's: see put_stale() of evaluate.c. */
 static void
 put_ended(struct part *t)
 {
+    const struct stretch *s = t->of;
     const struct kept_series *past = &t->rule->past;
+    int64_t read_ms = t->rule->past_read_ms;
+    bool is_known = read_ms == 0;
+    struct kept_series own;
+    kept_series_init(&own, s->ev.host->memory, s->ev.host->seed);
     for (uint32_t i = 0; i < past->count; i++) {
         uint32_t series;
         struct bytes labels = kept_series_at(past, i);
         bool known = kept_series_find(&t->presence->series, labels, &series);
         if ((known && has_any_bit(t, series)) || is_written_before(t, labels, t->a)) continue;
+        if (!is_known && find_own(&s->ev, t->rule, read_ms, &own)) break;
+        is_known = true;
+        if (read_ms != 0 && !kept_series_has(&own, labels)) continue;
         rw_build_series(t->build, labels);
         put_stale(t, labels, t->a);
     }
+    kept_series_fini(&own);
 }
 
 static enum err
