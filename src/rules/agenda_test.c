@@ -134,6 +134,23 @@ test_a_clock_that_was_set_back_stops_no_group(void **state)
 }
 
 static void
+test_a_clock_that_is_before_1970_for_a_while_stops_no_group(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, 0);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    t->now_ns = -MINUTE_NS;
+    run_until(t, MINUTE_NS);
+    check_counts(t, 2 + 1);
+    t->now_ns = START_NS + 3 * MINUTE_NS;
+    run_until(t, START_NS + 5 * MINUTE_NS);
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        assert_in_range(t->count[i], 3 + 2, 3 + 3);
+    }
+    agenda_free(t->agenda);
+}
+
+static void
 test_what_is_missing_is_found_when_a_reload_permits_to_make_it_up(void **state)
 {
     struct agenda_test *t = *state;
@@ -364,6 +381,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(test_each_group_is_evaluated_once_an_interval_at_its_time, state),
         cmocka_unit_test_prestate(test_a_clock_that_was_set_back_stops_no_group, state),
+        cmocka_unit_test_prestate(test_a_clock_that_is_before_1970_for_a_while_stops_no_group,
+                                  state),
         cmocka_unit_test_prestate(
             test_groups_record_on_after_five_minutes_in_which_nothing_could_be_made_up, state),
         cmocka_unit_test_prestate(test_reloads_do_not_put_off_when_groups_record_on, state),

@@ -40,6 +40,14 @@ drop_first_due(struct due_heap *heap)
     heap_down(heap->items, heap->count, 0, heap->items[heap->count], a->at_ns < b->at_ns);
 }
 
+/* A clock that was set back is seen by the evaluations that would not come. There are none before
+ * 1970. */
+static bool
+was_set_back(const struct agenda_entry *e, int64_t slot)
+{
+    return (slot < 0 ? 0 : slot + 2) < e->next_slot;
+}
+
 /* In its place, unless it has one or is configured no more. One that waits for another one's state
  * comes when that has ended. */
 static void
@@ -51,10 +59,8 @@ add_due(struct agenda *a, struct agenda_entry *e)
         return;
     }
     const struct schedule *schedule = group_schedule(e->group);
-    int64_t at_ns = schedule_time_ns(schedule, e->next_slot);
-    /* A clock that was set back is seen by the evaluations that would not come. */
-    if (at_ns > a->seen_ns + 2 * schedule->interval_ns) at_ns = a->seen_ns;
-    put_due(&a->due, at_ns, e);
+    bool is_back = was_set_back(e, schedule_slot(schedule, a->seen_ns));
+    put_due(&a->due, is_back ? a->seen_ns : schedule_time_ns(schedule, e->next_slot), e);
 }
 
 /* --- what is missing -------------------------------------------------------------------------- */
@@ -263,7 +269,7 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
           struct agenda_job *job)
 {
     int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
-    if (slot + 2 < e->next_slot) e->next_slot = slot; /* the clock was set back */
+    if (was_set_back(e, slot)) e->next_slot = slot < 0 ? 0 : slot;
     if (slot < e->next_slot) return false;
     if (slot > e->next_slot) {
         note_gap(a, e, slot, monotonic_ns);
