@@ -81,6 +81,8 @@ struct agenda_job {
     bool took_over;   /* AGENDA_BEGIN: state is there, of a group that it replaces, */
     bool is_last_try; /* or else it begins without what cannot be read now */
     bool lost_state;  /* for want of memory, just now */
+    bool fell_behind; /* the agenda, just now, by so many evaluations that are */
+    uint64_t missing;
     /* The evaluations before and, AGENDA_MAKE_UP, after it that were made, if none in between is
      * owed. */
     bool has_before, has_next;

@@ -89,6 +89,7 @@ struct agenda {
     int64_t judged_ns;     /* monotonic: when `missing_then` was looked at */
     uint64_t missing_then; /* evaluations, of all groups; UINT64_MAX: not looked at yet */
     bool falls_behind;     /* what was missing did not become less, and there still is some */
+    bool is_news;          /* and the log does not have it yet */
     uint64_t made_up;
 };
 

@@ -28,6 +28,8 @@ struct agenda_test {
     int64_t now_ns, monotonic_ns;
     bool stores;
     bool makes_up;
+    uint32_t times_behind;  /* that it was told, */
+    uint64_t behind;        /* and the last time, by how many evaluations */
     uint32_t count[GROUPS]; /* of live evaluations, by group */
     int64_t last_ns[GROUPS];
 };
@@ -88,6 +90,8 @@ run_until(struct agenda_test *t, int64_t end_ns)
             if (job.work == AGENDA_LIVE) note_live(t, &job);
             if (job.work == AGENDA_MAKE_UP) note_made_up(t, &job);
             made_up += job.work == AGENDA_MAKE_UP;
+            t->times_behind += job.fell_behind;
+            if (job.fell_behind) t->behind = job.missing;
             job.outcome.stored = t->stores || job.work == AGENDA_MAKE_UP;
             if (job.work == AGENDA_MAKE_UP && !t->makes_up) job.error = ERR_AGAIN;
             agenda_done(t->agenda, &job, t->monotonic_ns);
@@ -197,6 +201,19 @@ test_reloads_do_not_put_off_when_groups_record_on(void **state)
     for (uint32_t i = 0; i < GROUPS; i++) {
         assert_in_range(t->count[i], 3 + 3, 3 + 4);
     }
+    agenda_free(t->agenda);
+}
+
+static void
+test_that_more_becomes_due_than_is_made_up_is_told_once_with_how_many_are_missing(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, CATCH_UP_NS);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    t->stores = t->makes_up = false;
+    run_until(t, START_NS + 20 * MINUTE_NS);
+    assert_int_equal(t->times_behind, 1);
+    assert_in_range(t->behind, 5 * GROUPS, 18 * GROUPS);
     agenda_free(t->agenda);
 }
 
@@ -383,6 +400,9 @@ main(void)
         cmocka_unit_test_prestate(test_a_clock_that_was_set_back_stops_no_group, state),
         cmocka_unit_test_prestate(test_a_clock_that_is_before_1970_for_a_while_stops_no_group,
                                   state),
+        cmocka_unit_test_prestate(
+            test_that_more_becomes_due_than_is_made_up_is_told_once_with_how_many_are_missing,
+            state),
         cmocka_unit_test_prestate(
             test_groups_record_on_after_five_minutes_in_which_nothing_could_be_made_up, state),
         cmocka_unit_test_prestate(test_reloads_do_not_put_off_when_groups_record_on, state),

@@ -370,14 +370,9 @@ judge_progress(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
     if (a->falls_behind || monotonic_ns - a->judged_ns < STUCK_NS) return;
     uint64_t missing = 0;
     agenda_each_owed(a, now_ns, add_missing, &missing);
-    a->falls_behind = missing >= a->missing_then;
+    a->falls_behind = a->is_news = missing >= a->missing_then;
     a->judged_ns = monotonic_ns;
     a->missing_then = missing;
-    if (a->falls_behind) {
-        log_warn("evaluations of rules become due faster than missed ones are made up, groups that "
-                 "read recorded series no longer wait for these",
-                 KV("missing", missing));
-    }
 }
 
 static void
@@ -481,9 +476,9 @@ take_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_j
     return taken;
 }
 
-bool
-agenda_take(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
-            int64_t *ret_until_ns)
+static bool
+take(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
+     int64_t *ret_until_ns)
 {
     int64_t wait_ns;
     while (!take_due(a, now_ns, monotonic_ns, job, ret_until_ns)) {
@@ -494,6 +489,17 @@ agenda_take(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agend
         if (wait_ns < *ret_until_ns - now_ns) *ret_until_ns = now_ns + wait_ns;
         return false;
     }
+    return true;
+}
+
+bool
+agenda_take(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agenda_job *job,
+            int64_t *ret_until_ns)
+{
+    if (!take(a, now_ns, monotonic_ns, job, ret_until_ns)) return false;
+    job->fell_behind = a->is_news;
+    job->missing = a->missing_then;
+    a->is_news = false;
     return true;
 }
 
@@ -643,6 +649,11 @@ agenda_run(struct agenda *a, struct agenda_job *job, const struct rules_terms *t
             "not enough memory to take over the state of a group of rules, reading it from the "
             "store",
             KV("file", group_text(g)->file), KV("group", group_text(g)->name));
+    }
+    if (job->fell_behind) {
+        log_warn("evaluations of rules become due faster than missed ones are made up, groups that "
+                 "read recorded series no longer wait for these",
+                 KV("missing", job->missing));
     }
     switch (job->work) {
     case AGENDA_BEGIN:
