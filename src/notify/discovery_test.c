@@ -300,6 +300,16 @@ test_a_server_may_want_a_token(void **state)
     rig_run(&rig, 20000);
     expect_log(&rig, "http://list/\nhttp://tokens/\nhttp://list/\n");
     expect_hosts("a:1 ");
+    rig_run(&rig, 20000); /* that one was refused, too: at each look there is another one, once */
+    expect_log(&rig, "http://tokens/\nhttp://list/\nhttp://tokens/\nhttp://list/\n");
+}
+
+static void
+test_a_target_with_a_nul_is_no_member(void **state)
+{
+    (void)state;
+    use_server("application/json", "[{\"targets\": [\"a:1\\u0000b\", \"c:1\"]}]");
+    expect_hosts("c:1 ");
 }
 
 static void
@@ -601,6 +611,7 @@ main(void)
         TEST(test_what_a_server_should_not_say_changes_nothing),
         TEST(test_a_server_that_does_not_answer_delays_nothing),
         TEST(test_a_server_may_want_a_token),
+        TEST(test_a_target_with_a_nul_is_no_member),
         TEST(test_a_target_knows_its_server),
         TEST(test_addresses_of_a_name_are_members),
         TEST(test_services_have_ports_of_their_own_and_labels),

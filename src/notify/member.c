@@ -186,11 +186,3 @@ member_settle(struct member *m, enum member_verdict verdict, int64_t wait_ms, in
         return settle_later(m, wait_ms, now_ns);
     }
 }
-
-void
-member_unsend(struct member *m)
-{
-    assert(m->is_sending);
-    m->is_sending = false;
-    put_back(m);
-}

@@ -103,7 +103,5 @@ bool member_take(struct member *member, uint32_t batch_size, int64_t now_ns, int
 /* Ends it. `wait_ms`: what Retry-After asked for; 0: nothing. */
 enum member_news member_settle(struct member *member, enum member_verdict verdict, int64_t wait_ms,
                                int64_t now_ns);
-/* Ends it unsent: all waits again. */
-void member_unsend(struct member *member);
 
 #endif

@@ -317,29 +317,6 @@ test_what_was_learnt_is_tried_at_once_and_only_once(void **state)
 }
 
 static void
-test_what_was_not_sent_waits_without_being_counted(void **state)
-{
-    (void)state;
-    put("a", 1);
-    (void)take();
-    member_unsend(member);
-    assert_int_equal(member->queue.waiting.count, 1);
-    assert_int_equal(member->errors, 0);
-}
-
-static void
-test_what_was_not_sent_counts_for_the_capacity_of_the_queue(void **state)
-{
-    (void)state;
-    put_many(0, 10);
-    (void)take();
-    put_many(10, 10 + QUEUE_MAX);
-    member_unsend(member);
-    assert_int_equal(member->queue.waiting.count, QUEUE_MAX);
-    assert_int_equal(member->dropped, 10);
-}
-
-static void
 test_another_way_to_it_ends_its_pause(void **state)
 {
     (void)state;
@@ -411,8 +388,6 @@ main(void)
         TEST(test_a_refusal_of_one_alert_is_news),
         TEST(test_a_member_that_takes_an_alert_is_asked_at_once_again_when_it_refuses_others),
         TEST(test_what_was_learnt_is_tried_at_once_and_only_once),
-        TEST(test_what_was_not_sent_waits_without_being_counted),
-        TEST(test_what_was_not_sent_counts_for_the_capacity_of_the_queue),
         TEST(test_another_way_to_it_ends_its_pause),
         TEST(test_that_another_way_to_it_fails_too_is_news),
         TEST(test_without_memory_alerts_are_dropped_or_wait),

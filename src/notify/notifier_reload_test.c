@@ -177,6 +177,23 @@ test_a_request_under_way_goes_on_when_its_alertmanager_is_configured_anew(void *
     expect_metric(&rig, "firekeep_notifications_sent_total{alertmanager=\"" A "\"} 1\n");
 }
 
+/* Only the thread that steps can end what they retire. */
+static void
+test_any_number_of_reloads_may_come_before_the_next_step(void **state)
+{
+    (void)state;
+    enum { RELOADS = 40 };
+    for (uint64_t i = 0; i <= RELOADS; i++) {
+        if (i > 0) rig_begin_settings(&rig);
+        rig_add(&rig, "a:9093")->hash = 10 + i;
+        rig_start(&rig);
+    }
+    assert_int_equal(rig.notifier->retired_count, RELOADS);
+    assert_in_range(rig.notifier->retired_capacity, RELOADS, UINT32_MAX);
+    rig_settle(&rig);
+    assert_int_equal(rig.notifier->retired_count, 0);
+}
+
 static void
 test_settings_that_cannot_be_change_nothing(void **state)
 {
@@ -222,6 +239,7 @@ main(void)
         TEST(test_two_equal_alertmanagers_are_told_both_after_a_reload),
         TEST(test_a_request_to_a_member_that_is_gone_is_given_up),
         TEST(test_a_request_under_way_goes_on_when_its_alertmanager_is_configured_anew),
+        TEST(test_any_number_of_reloads_may_come_before_the_next_step),
         TEST(test_settings_that_cannot_be_change_nothing),
         TEST(test_a_prepared_change_may_be_abandoned),
     };

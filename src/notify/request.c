@@ -257,7 +257,6 @@ requests_give_up(struct notifier *n, bool all)
         next = r->next;
         lock_take(&n->lock);
         bool is_gone = r->member->is_gone;
-        if (!is_gone && all) member_unsend(r->member);
         lock_drop(&n->lock);
         if (!is_gone && !all) continue;
         outside_give_up(n->outside, &r->call);
