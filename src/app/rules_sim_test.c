@@ -424,6 +424,22 @@ test_alerts_are_restored_when_limits_of_queries_are_lower_than_before(void **sta
 }
 
 static void
+test_a_rule_may_record_as_many_series_as_its_limit_and_no_more(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char yaml[] = "groups: [{name: g, interval: 30s, limit: 3, rules: ["
+                               "{record: three, expr: requests_total}, "
+                               "{record: four, expr: 'requests_total or vector(1)'}]}]";
+    unsigned stale;
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 120);
+    assert_true(sim_count_samples(&s, "three", &stale) > 0);
+    assert_int_equal(sim_count_samples(&s, "four", &stale), 0);
+    sim_fini(&s);
+}
+
+static void
 test_an_alert_is_not_kept_firing_for_longer_by_a_server_that_restarts_often(void **state)
 {
     (void)state;
@@ -789,6 +805,7 @@ main(void)
             test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
             tell_seed),
         cmocka_unit_test(test_alerts_are_restored_when_limits_of_queries_are_lower_than_before),
+        cmocka_unit_test(test_a_rule_may_record_as_many_series_as_its_limit_and_no_more),
         cmocka_unit_test(
             test_an_alert_is_not_kept_firing_for_longer_by_a_server_that_restarts_often),
         cmocka_unit_test(
