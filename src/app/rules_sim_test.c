@@ -423,6 +423,29 @@ test_alerts_are_restored_when_limits_of_queries_are_lower_than_before(void **sta
     }
 }
 
+/* Of alerts that are kept firing by the one group the other one finds nothing after a restart. */
+static void
+test_an_alert_that_another_group_told_of_at_other_times_is_left_to_it(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char yaml[] =
+        "groups:\n" /* at SIM_BEGIN it is midnight */
+        "- {name: keeps, interval: 30s, rules: [{alert: Same, keep_firing_for: 10m, "
+        "expr: 'vector(time() % 86400 < bool 300) > 0'}]}\n"
+        "- {name: waits, interval: 30s, rules: [{alert: Same, for: 1h, "
+        "expr: 'vector(time() % 86400 < bool 300) > 0'}]}\n";
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 360);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_crash(&s);
+    s.told_count = 0;
+    sim_start(&s, yaml);
+    sim_pass(&s, 120);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
 static void
 test_a_rule_may_record_as_many_series_as_its_limit_and_no_more(void **state)
 {
@@ -805,6 +828,7 @@ main(void)
             test_an_alert_that_fires_is_told_to_do_so_since_the_same_time_after_a_restart,
             tell_seed),
         cmocka_unit_test(test_alerts_are_restored_when_limits_of_queries_are_lower_than_before),
+        cmocka_unit_test(test_an_alert_that_another_group_told_of_at_other_times_is_left_to_it),
         cmocka_unit_test(test_a_rule_may_record_as_many_series_as_its_limit_and_no_more),
         cmocka_unit_test(
             test_an_alert_is_not_kept_firing_for_longer_by_a_server_that_restarts_often),
