@@ -161,6 +161,27 @@ test_input_that_nobody_sends_is_not_awaited(void **state)
     sim_fini(&s);
 }
 
+static void
+test_a_group_that_reads_nothing_does_not_await_the_input_of_others(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char yaml[] =
+        "groups:\n"
+        "- {name: reads, interval: 30s, rules: [{record: read, expr: load}]}\n"
+        "- {name: reads_nothing, interval: 30s, rules: [" ALWAYS "]}\n";
+    unsigned stale;
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_pass(&s, 300);
+    s.mute = true;
+    sim_start(&s, yaml);
+    sim_pass(&s, 60);
+    assert_in_range(sim_count_samples(&s, "always", &stale), 20, 22);
+    sim_fini(&s);
+}
+
 /* At SIM_BEGIN it is midnight. */
 #define UNTIL(seconds) "'vector(time() % 86400) < " seconds "'"
 
@@ -348,6 +369,7 @@ main(void)
         cmocka_unit_test(test_alerts_await_their_input_still_after_another_crash),
         cmocka_unit_test(test_alerts_of_a_renamed_group_await_their_input_still),
         cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
+        cmocka_unit_test(test_a_group_that_reads_nothing_does_not_await_the_input_of_others),
         cmocka_unit_test(
             test_input_that_does_not_come_back_is_awaited_for_no_longer_than_configured),
         cmocka_unit_test(test_an_alert_without_input_is_over_at_once_whatever_its_group_owes),

@@ -239,31 +239,59 @@ test_a_series_that_ended_before_an_evaluation_that_is_stored_is_marked_stale_the
     sim_fini(&later);
 }
 
-/* A Prometheus that evaluates the same rules, and sends what it records with external labels. */
+/* A Prometheus that evaluates the same rules, and sends what it records with external labels, did
+ * so once. */
+static void
+send_of_another(struct rules_sim *s, const struct schedule *schedule, int64_t at_s)
+{
+    struct rq rq;
+    int64_t slot = schedule_slot(schedule, (SIM_BEGIN + at_s * 1000) * NS_PER_MS);
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=always,cluster=b");
+    rq_float(&rq, schedule_time_ns(schedule, slot) / NS_PER_MS, double_bits(1), 0);
+    rq_close(&rq);
+    must(machine_send(&s->m, "t", &rq));
+    rq_fini(&rq);
+    must(tsdb_commit(s->m.db, &s->m.why));
+}
+
 static void
 test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale(void **state)
 {
     static struct rules_sim later;
     static const char yaml[] = GROUP("g", ALWAYS);
     struct asked a;
-    struct rq rq;
     unsigned stale;
     (void)state;
     sim_init(&later, 1, nothing);
     sim_pass(&later, 300);
     asked_init(&a, &later, yaml);
-    const struct schedule *schedule = group_schedule(a.groups[0]);
-    int64_t slot = schedule_slot(schedule, (SIM_BEGIN + 60 * 1000) * NS_PER_MS);
-    rq_init(&rq, RW_V1);
-    rq_series(&rq, "__name__=always,cluster=b");
-    rq_float(&rq, schedule_time_ns(schedule, slot) / NS_PER_MS, double_bits(1), 0);
-    rq_close(&rq);
-    must(machine_send(&later.m, "t", &rq));
-    rq_fini(&rq);
-    must(tsdb_commit(later.m.db, &later.m.why));
+    send_of_another(&later, group_schedule(a.groups[0]), 60);
     replay(&a, 60, 120, 600); /* from the evaluation after that one */
     assert_int_equal(sim_count_samples(&later, "always", &stale), 1 + 2);
     assert_int_equal(stale, 0);
+    asked_fini(&a);
+    sim_fini(&later);
+}
+
+static void
+test_it_is_not_marked_stale_either_if_the_rule_fails_before_an_evaluation_that_is_stored(
+    void **state)
+{
+    static struct rules_sim later;
+    static const char yaml[] = GROUP("g", "{record: always, expr: 'load * on() load'}");
+    struct asked a;
+    unsigned stale;
+    (void)state;
+    sim_init(&later, 1, nothing);
+    sim_pass(&later, 300);
+    sim_load(&later, yaml);
+    sim_pass(&later, 120);
+    asked_init(&a, &later, yaml);
+    send_of_another(&later, group_schedule(a.groups[0]), 240);
+    replay(&a, 240, 420, 600);
+    assert_true(a.counts.failed > 0 && a.counts.made_before > 0);
+    assert_int_equal(sim_count_samples(&later, "always", &stale), 1);
     asked_fini(&a);
     sim_fini(&later);
 }
@@ -371,6 +399,8 @@ main(void)
         cmocka_unit_test(
             test_a_series_that_ended_before_an_evaluation_that_is_stored_is_marked_stale_there),
         cmocka_unit_test(test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale),
+        cmocka_unit_test(
+            test_it_is_not_marked_stale_either_if_the_rule_fails_before_an_evaluation_that_is_stored),
         cmocka_unit_test(
             test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale),
         cmocka_unit_test(
