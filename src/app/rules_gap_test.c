@@ -79,6 +79,32 @@ test_a_group_that_is_changed_after_an_outage_awaits_its_input_still(void **state
     sim_fini(&s);
 }
 
+static void
+test_a_group_that_is_changed_after_an_outage_records_nothing_from_half_of_its_input(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char total[] = "{record: total, expr: sum(requests_total)}";
+    char yaml[400], later[400];
+    unsigned stale;
+    snprintf(yaml, sizeof yaml, GROUP("g", "%s"), total);
+    snprintf(later, sizeof later, GROUP("g", "%s, " ALWAYS), total);
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_pass(&s, 600);
+    s.mute = true;
+    sim_start(&s, yaml);
+    sim_pass(&s, 60);
+    sim_load(&s, later);
+    sim_pass(&s, 90);
+    s.mute = false;
+    sim_pass(&s, 450);
+    assert_in_range(sim_count_samples(&s, "total", &stale), 1500 / 30 - 1, 1500 / 30);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
 /* What is evaluated meanwhile is no evidence of anything. */
 static void
 check_awaits_input_still(const char *yaml, const char *later, unsigned crashes)
@@ -366,6 +392,8 @@ main(void)
         cmocka_unit_test(
             test_what_began_after_the_clock_was_set_forward_is_over_when_it_is_not_found),
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
+        cmocka_unit_test(
+            test_a_group_that_is_changed_after_an_outage_records_nothing_from_half_of_its_input),
         cmocka_unit_test(test_alerts_await_their_input_still_after_another_crash),
         cmocka_unit_test(test_alerts_of_a_renamed_group_await_their_input_still),
         cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),

@@ -313,6 +313,28 @@ test_what_a_removed_group_recorded_is_stale_but_for_what_others_record(void **st
     sim_fini(&s);
 }
 
+/* The other tenant records the same series, in its own store. */
+static void
+test_what_a_removed_group_of_one_tenant_recorded_is_stale_whatever_others_record(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    const struct group_defaults defaults = {60000, 0};
+    struct agenda_change *change;
+    struct why why = {""};
+    unsigned stale;
+    sim_init(&s, 1, NO_GROUPS);
+    s.tenant_count = 2;
+    sim_load(&s, GROUP("g", ALWAYS));
+    sim_pass(&s, 60);
+    must(agenda_prepare(s.agenda, s.list + 1, 1, &defaults, &change, &why));
+    agenda_commit(change, &s.limits, env_realtime_ms(s.m.env) * NS_PER_MS);
+    sim_pass(&s, 120);
+    assert_int_equal(sim_count_samples(&s, "always", &stale), 2 + 1);
+    assert_int_equal(stale, 1);
+    sim_fini(&s);
+}
+
 static void
 test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale(void **state)
 {
@@ -962,6 +984,8 @@ main(void)
         cmocka_unit_test(test_a_group_ends_while_another_one_begins_with_its_alerts),
         cmocka_unit_test(test_what_a_removed_group_recorded_is_stale_but_for_what_others_record),
         cmocka_unit_test(test_a_group_that_is_removed_while_it_runs_ends_after_it),
+        cmocka_unit_test(
+            test_what_a_removed_group_of_one_tenant_recorded_is_stale_whatever_others_record),
         cmocka_unit_test(test_a_series_that_another_rule_of_the_group_writes_on_is_not_stale),
         cmocka_unit_test(
             test_a_series_that_another_rule_of_the_name_writes_from_now_on_is_not_stale),

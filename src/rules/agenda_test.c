@@ -35,14 +35,20 @@ struct agenda_test {
 };
 
 static void
-load(struct agenda_test *t, int64_t catch_up_ns)
+load_some(struct agenda_test *t, int64_t catch_up_ns, uint32_t count)
 {
     struct agenda_limits limits = {.catch_up_ns = catch_up_ns, .kept_ns = INT64_MAX};
     struct group_defaults defaults = {INTERVAL_S * 1000, 0};
     struct agenda_change *change;
     struct why why = {""};
-    assert_int_equal(agenda_prepare(t->agenda, t->groups, GROUPS, &defaults, &change, &why), OK);
+    assert_int_equal(agenda_prepare(t->agenda, t->groups, count, &defaults, &change, &why), OK);
     agenda_commit(change, &limits, t->now_ns);
+}
+
+static void
+load(struct agenda_test *t, int64_t catch_up_ns)
+{
+    load_some(t, catch_up_ns, GROUPS);
 }
 
 static void
@@ -247,6 +253,25 @@ take_next(struct agenda_test *t)
     return job;
 }
 
+/* What ends is left to end, and is no one's state. */
+static void
+test_a_group_may_come_back_while_what_it_wrote_is_being_marked_stale(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, 0);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    load_some(t, 0, 0);
+    struct agenda_job job = take_next(t);
+    assert_int_equal(job.work, AGENDA_RETIRE);
+    load(t, 0);
+    agenda_done(t->agenda, &job, t->monotonic_ns);
+    run_until(t, t->now_ns + 3 * MINUTE_NS);
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        assert_in_range(t->count[i], 2 + 3, 2 + 4);
+    }
+    agenda_free(t->agenda);
+}
+
 static void
 add_owed(void *context, struct group *group, struct agenda_owed owed)
 {
@@ -409,6 +434,8 @@ main(void)
         cmocka_unit_test_prestate(
             test_a_group_with_the_longest_interval_that_a_file_may_give_holds_up_no_others, state),
         cmocka_unit_test_prestate(test_an_evaluation_is_not_missing_while_it_runs, state),
+        cmocka_unit_test_prestate(
+            test_a_group_may_come_back_while_what_it_wrote_is_being_marked_stale, state),
         cmocka_unit_test_prestate(
             test_evaluations_are_made_up_one_at_a_time_with_rests_as_long_as_they_took, state),
         cmocka_unit_test_prestate(test_a_group_makes_up_what_it_owes_once_its_evaluation_has_ended,
