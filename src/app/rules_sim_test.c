@@ -763,6 +763,32 @@ test_what_another_server_with_the_same_rules_wrote_is_left_alone_after_a_restart
     sim_fini(&s);
 }
 
+/* What was read at the start may be of the other one, whatever becomes of the group. */
+static void
+test_it_is_left_alone_by_a_reload_before_the_first_evaluation(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char sum[] = GROUP("g", "{record: 'load:sum', expr: 'sum(load)'}");
+    static const char *const later[] = {GROUP("g", "{record: 'load:sum', expr: '1 * sum(load)'}"),
+                                        GROUP("g", ALWAYS), NO_GROUPS};
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        unsigned stale;
+        sim_init(&s, 1, sum);
+        s.look = send_of_another;
+        sim_pass(&s, 300);
+        s.look = NULL;
+        sim_crash(&s);
+        sim_start(&s, sum);
+        sim_evaluate(&s); /* it begins */
+        sim_load(&s, later[i]);
+        sim_pass(&s, 120);
+        sim_count_samples(&s, "load:sum", &stale);
+        assert_int_equal(stale, 0);
+        sim_fini(&s);
+    }
+}
+
 static int64_t evaluated_ns;
 
 static void
@@ -844,6 +870,7 @@ main(void)
             test_after_a_store_that_refused_for_long_what_was_recorded_is_that_of_one_that_did_not),
         cmocka_unit_test(
             test_what_another_server_with_the_same_rules_wrote_is_left_alone_after_a_restart),
+        cmocka_unit_test(test_it_is_left_alone_by_a_reload_before_the_first_evaluation),
         cmocka_unit_test(
             test_evaluations_of_another_server_are_not_taken_for_those_that_were_missed),
         cmocka_unit_test(test_input_is_awaited_from_the_end_of_a_refusal_on_also_by_the_only_group),
