@@ -17,6 +17,7 @@ enum { GROUPS = 300, INTERVAL_S = 60 };
 #define CATCH_UP_NS (3600 * NS_PER_S)
 
 static struct rule one_rule = {.kind = RULE_RECORDING, .name = "r", .expression = "1"};
+static struct rule reading_rule = {.kind = RULE_RECORDING, .name = "reads", .expression = "r"};
 
 /* Groups of one rule, nothing of which is run; the clocks are the test's. */
 struct agenda_test {
@@ -398,6 +399,51 @@ test_how_long_input_is_awaited_counts_from_the_last_time_that_nothing_could_be_m
     agenda_free(t->agenda);
 }
 
+/* Of all groups, the first one reads what the others record. */
+static void
+setup_reader(struct agenda_test *t)
+{
+    setup(t, CATCH_UP_NS);
+    t->texts[0].rules = &reading_rule;
+    t->texts[0].hash = 1;
+    load(t, CATCH_UP_NS);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+}
+
+static bool
+is_reader(const struct agenda_job *job)
+{
+    return group_text(agenda_entry_group(job->entry))->rules->name[1] != '\0';
+}
+
+static void
+test_what_reads_recorded_series_is_not_made_up_before_all_others_have_begun(void **state)
+{
+    struct agenda_test *t = *state;
+    struct agenda_job begins, job;
+    setup_reader(t);
+    t->stores = t->makes_up = false;
+    run_until(t, START_NS + 3 * MINUTE_NS);
+    t->texts[1].hash = 1;
+    load(t, CATCH_UP_NS);
+    begins = take_next(t);
+    assert_int_equal(begins.work, AGENDA_BEGIN);
+    do {
+        job = take_next(t);
+        assert_false(is_reader(&job) && job.work == AGENDA_MAKE_UP);
+        job.outcome.stored = true;
+        agenda_done(t->agenda, &job, t->monotonic_ns);
+    } while (t->now_ns < START_NS + 4 * MINUTE_NS);
+    agenda_done(t->agenda, &begins, t->monotonic_ns);
+    do {
+        job = take_next(t);
+        job.outcome.stored = true;
+        agenda_done(t->agenda, &job, t->monotonic_ns);
+    } while (!is_reader(&job) || job.work != AGENDA_MAKE_UP);
+    assert_true(t->now_ns < START_NS + 5 * MINUTE_NS);
+    agenda_free(t->agenda);
+}
+
 static void
 test_of_evaluations_that_are_too_old_to_be_made_up_nothing_is_kept(void **state)
 {
@@ -445,6 +491,8 @@ main(void)
         cmocka_unit_test_prestate(
             test_how_long_input_is_awaited_counts_from_the_last_time_that_nothing_could_be_made_up,
             state),
+        cmocka_unit_test_prestate(
+            test_what_reads_recorded_series_is_not_made_up_before_all_others_have_begun, state),
         cmocka_unit_test_prestate(
             test_of_evaluations_that_are_too_old_to_be_made_up_nothing_is_kept, state),
         cmocka_unit_test_prestate(test_what_is_missing_is_found_when_a_reload_permits_to_make_it_up,

@@ -321,6 +321,7 @@ choose(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
         const struct agenda_tenant *tenant = &a->tenants[k];
         if (tenant->owing == 0) continue;
         int64_t oldest_ns = oldest_of_tenant_ns(a, tenant, now_ns, monotonic_ns);
+        if (tenant->unbegun > 0) oldest_ns = INT64_MIN; /* what those owe is not known yet */
         for (uint32_t i = tenant->first; i < tenant->end; i++) {
             if (a->owes_ns[i] >= best_ns) continue;
             struct agenda_entry *e = a->items[i];
@@ -706,7 +707,10 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         return;
     }
     e->begun = true;
-    if (e->is_listed) a->tenants[e->tenant].unbegun -= group_records(e->group);
+    if (e->is_listed && group_records(e->group)) {
+        a->tenants[e->tenant].unbegun--;
+        a->look_ns = 0; /* others may have waited for it */
+    }
     put_off(e, 0);
     if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
     e->down_ns = job->down_ns;
