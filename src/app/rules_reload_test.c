@@ -429,6 +429,55 @@ test_a_renamed_group_keeps_its_alerts(void **state)
     sim_fini(&s);
 }
 
+#define TWO_GROUPS(g, h) \
+    "groups: [{name: g, interval: 30s, rules: [" g "]}, {name: h, interval: 30s, rules: [" h "]}]"
+
+static void
+test_rules_that_a_reload_moves_to_other_groups_keep_their_alerts(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char *const places[] = {
+        TWO_GROUPS(ALWAYS, FIRES ", " SENT),
+        TWO_GROUPS(ALWAYS ", " SENT, FIRES),
+        GROUP("g", ALWAYS ", " FIRES ", " SENT),
+        TWO_GROUPS(FIRES, ALWAYS ", " SENT),
+    };
+    sim_init(&s, 1, TWO_GROUPS(FIRES, SENT));
+    sim_pass(&s, 300);
+    int64_t begun_ns = env_realtime_ms(s.m.env) * NS_PER_MS;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        s.told_count = 0;
+        sim_load(&s, places[i]);
+        sim_pass(&s, 100);
+        assert_true(s.told_count >= 2);
+        for (uint32_t k = 0; k < s.told_count; k++) {
+            assert_true(s.told[k].starts_ns < begun_ns);
+            assert_true(s.told[k].ends_ns > s.told[k].at_ns);
+        }
+    }
+    sim_fini(&s);
+}
+
+/* It is not known to be over. */
+static void
+test_a_rule_that_is_taken_out_of_its_group_and_put_back_at_once_keeps_its_alerts(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", ALWAYS ", " FIRES));
+    sim_pass(&s, 300);
+    sim_load(&s, GROUP("g", ALWAYS));
+    sim_pass(&s, 1);
+    sim_load(&s, GROUP("g", ALWAYS ", " FIRES));
+    sim_pass(&s, 100);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_count_samples(&s, "ALERTS_FOR_STATE", &stale);
+    assert_int_equal(stale, 0);
+    sim_fini(&s);
+}
+
 /* Also those of which another one has the name and the labels. */
 static void
 test_rules_that_a_reload_puts_in_another_order_keep_their_alerts(void **state)
@@ -995,6 +1044,9 @@ main(void)
         cmocka_unit_test(test_results_that_a_rule_makes_the_same_are_refused),
         cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
+        cmocka_unit_test(test_rules_that_a_reload_moves_to_other_groups_keep_their_alerts),
+        cmocka_unit_test(
+            test_a_rule_that_is_taken_out_of_its_group_and_put_back_at_once_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_puts_in_another_order_keep_their_alerts),
         cmocka_unit_test(test_alerts_for_which_there_was_no_memory_are_read_from_the_store),
         cmocka_unit_test(test_a_changed_group_goes_on_at_its_times),

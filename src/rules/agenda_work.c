@@ -518,8 +518,7 @@ run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why
         error = past_made(past, now_ns - job->limits.catch_up_ns, now_ns + job->limits.catch_up_ns,
                           &to, why);
     }
-    if (job->took_over) return error;
-    if (error == OK && slots_has(&e->made, job->slot)) {
+    if (error == OK && !job->took_over && slots_has(&e->made, job->slot)) {
         error = past_recorded(past, job->slot, false, why);
     }
     if (error) return error;
@@ -529,7 +528,10 @@ run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why
         .grace_ns = job->limits.grace_ns,
         .wait_ns = job->limits.catch_up_wait_ns,
     };
-    return restore_alerts(past, &terms, &job->down_ns, why);
+    int64_t down_ns;
+    error = restore_alerts(past, &terms, &down_ns, why);
+    if (job->down_ns == 0) job->down_ns = down_ns;
+    return error;
 }
 
 static enum err

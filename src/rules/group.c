@@ -281,12 +281,15 @@ hash_of_rule(const struct rule_at_work *rule, uint64_t seed)
     return hash;
 }
 
+#define PASSED UINT32_MAX
+
 /* Rules of a group that can still pass on their state. Of those with the same name and labels the
- * table has the first; the others follow it one by one, as they would make it slow. */
+ * table has the first; the others follow it one by one, as they would make it slow. The last of
+ * them stays when it has passed on its state. */
 struct passing {
     struct group *from;
     struct table table;
-    uint32_t *next; /* of each rule: the next one like it, from 1 on; 0: there is none */
+    uint32_t *next; /* of each rule: the next one like it, from 1 on; 0: there is none; or PASSED */
 };
 
 static enum err
@@ -315,16 +318,23 @@ passing_fini(struct passing *p, struct budget *memory)
     mem_free(memory, p->next, (p->from->text.rule_count + 1) * sizeof *p->next);
 }
 
-/* The first of the same name and labels, which is there no more. NULL: there is none. */
+/* The first of the same name and labels, which is there no more. NULL: there is none, or *ret_like
+ * only those that have passed on theirs. */
 static struct rule_at_work *
-take_same(struct passing *p, const struct rule_at_work *rule)
+take_same(struct passing *p, const struct rule_at_work *rule, bool *ret_like)
 {
     struct group *from = p->from;
+    *ret_like = false;
     uint64_t hash = hash_of_rule(rule, from->seed);
     for (uint32_t at = TABLE_START, k; table_next(&p->table, hash, &at, &k);) {
         if (!same_rule(rule, &from->rules[k])) continue;
-        table_remove(&p->table, hash, k);
-        if (p->next[k] > 0) table_add(&p->table, hash, p->next[k] - 1);
+        *ret_like = p->next[k] == PASSED;
+        if (*ret_like) return NULL;
+        if (p->next[k] > 0) {
+            table_remove(&p->table, hash, k);
+            table_add(&p->table, hash, p->next[k] - 1);
+        }
+        p->next[k] = PASSED;
         return &from->rules[k];
     }
     return NULL;
@@ -361,7 +371,9 @@ group_take_over(struct group *g, struct group *from)
     g->facts.iterations = from->facts.iterations;
     g->facts.missed = from->facts.missed;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        struct rule_at_work *rule = &g->rules[i], *was = take_same(&left, rule);
+        bool is_like;
+        struct rule_at_work *rule = &g->rules[i], *was = take_same(&left, rule, &is_like);
+        rule->is_restored = is_like; /* what the store has is of the others */
         if (was == NULL) continue;
         struct kept_series series = rule->series;
         rule->series = was->series;
@@ -371,6 +383,7 @@ group_take_over(struct group *g, struct group *from)
         struct alerts alerts = rule->alerts;
         rule->alerts = was->alerts;
         was->alerts = alerts;
+        rule->is_restored = was->is_restored;
     }
     lock_drop(&from->lock);
     g->series_slot = from->series_slot;

@@ -29,6 +29,8 @@ struct rule_at_work {
      * the like; 0: this rule wrote it. Guarded as they are. */
     int64_t series_read_ms, past_read_ms;
 
+    bool is_restored; /* `alerts` have what the store has of them; the evaluating thread's */
+
     /* Guarded by group.lock. */
     struct alerts alerts;
     enum rule_health health;

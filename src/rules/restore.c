@@ -586,18 +586,28 @@ restore_rule(struct restoring *r)
     return e;
 }
 
+static bool
+is_wanted(const struct rule_at_work *rule)
+{
+    return rule->text->kind == RULE_ALERTING && !rule->is_restored;
+}
+
 enum err
 restore_alerts(const struct rules_past *past, const struct restore_terms *terms,
                int64_t *ret_down_ns, struct why *why)
 {
     struct group *g = past->group;
+    bool any = false;
     int64_t began_ns = env_monotonic_ns(past->host->env), down_ns = 0, gap_ns = 0;
     struct query_control control;
     struct group_evaluation how = {.at_ns = terms->now_ns, .is_past = true};
     struct evaluating ev = {.g = g, .host = past->host, .terms = past->terms, .how = &how};
     look_control(&ev, past->host->memory, &control);
     *ret_down_ns = 0;
-    if (!g->alarms) return OK;
+    for (uint32_t i = 0; i < g->text.rule_count && !any; i++) {
+        any = is_wanted(&g->rules[i]);
+    }
+    if (!any) return OK;
     enum err e = past->terms->open(past->terms->open_context, &control, &ev.view, why);
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         struct restoring r = {
@@ -608,9 +618,12 @@ restore_alerts(const struct rules_past *past, const struct restore_terms *terms,
             .now_ns = terms->now_ns,
             .why = why,
         };
-        if (g->rules[i].text->kind == RULE_ALERTING) e = restore_rule(&r);
+        if (is_wanted(&g->rules[i])) e = restore_rule(&r);
         if (r.down_ns > down_ns) down_ns = r.down_ns;
         if (r.gap_ns != 0 && (gap_ns == 0 || r.gap_ns < gap_ns)) gap_ns = r.gap_ns;
+    }
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        g->rules[i].is_restored = true;
     }
     *ret_down_ns = gap_ns != 0 ? gap_ns : down_ns;
     view_free(ev.view);
