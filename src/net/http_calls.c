@@ -48,10 +48,11 @@ struct transfer {
     struct buf body;
     char error[CURL_ERROR_SIZE];
     CURLcode code;
-    bool headers_whole; /* the empty line after them has come */
-    bool streams;       /* the body goes to the call's stream */
-    uint64_t cut_bytes; /* of the body, that nobody will look at */
-    bool endless;       /* these were too many */
+    char retry_after[48]; /* as the answer has it: it may be a date, and stand before Date */
+    bool headers_whole;   /* the empty line after them has come */
+    bool streams;         /* the body goes to the call's stream */
+    uint64_t cut_bytes;   /* of the body, that nobody will look at */
+    bool endless;         /* these were too many */
 };
 
 struct http_calls {
@@ -183,12 +184,11 @@ on_header(char *line, size_t item, size_t count, void *context)
     if (size > 5 && memcmp(line, "HTTP/", 5) == 0) {
         /* A new status line begins a new answer: the one before was a 100. */
         memset(a->wanted, 0, sizeof a->wanted);
-        a->retry_after_ns = a->date_s = 0;
+        a->date_s = 0;
+        t->retry_after[0] = '\0';
         t->headers_whole = false;
     }
-    if (http_header_value(line, size, "Retry-After", value, sizeof value)) {
-        a->retry_after_ns = http_retry_after_ns(value, env_realtime_ms(t->calls->env) / 1000);
-    }
+    (void)http_header_value(line, size, "Retry-After", t->retry_after, sizeof t->retry_after);
     if (http_header_value(line, size, "Date", value, sizeof value)) {
         int64_t date = curl_getdate(value, NULL);
         if (date > 0) a->date_s = date;
@@ -198,6 +198,9 @@ on_header(char *line, size_t item, size_t count, void *context)
     }
     if ((line[0] == '\r' || line[0] == '\n') && !t->headers_whole) {
         t->headers_whole = true;
+        /* A date is one of the server's clock, which may be wrong. */
+        int64_t now_s = a->date_s != 0 ? a->date_s : env_realtime_ms(t->calls->env) / 1000;
+        a->retry_after_ns = http_retry_after_ns(t->retry_after, now_s);
         begin_stream(t);
     }
     return size;
@@ -381,6 +384,7 @@ http_calls_start(struct http_calls *calls, const struct http_call *call, struct 
     t->call = *call;
     t->answer = (struct http_call_answer){.context = call->context};
     t->error[0] = '\0';
+    t->retry_after[0] = '\0';
     t->headers_whole = false;
     t->streams = false;
     t->cut_bytes = 0;

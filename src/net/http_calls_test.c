@@ -83,6 +83,31 @@ test_an_answer_is_given_as_it_came(void **state)
     player_stop(&p);
 }
 
+/* A proxy's answer that is an hour ahead of us would be obeyed for an hour, else. */
+static void
+test_a_date_in_retry_after_is_one_of_the_clock_that_the_answer_shows(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "HTTP/1.1 429 Later\r\nContent-Length: 0\r\nRetry-After: Fri, 24 May 2013 00:00:09 GMT\r\n"
+        "Date: Fri, 24 May 2013 00:00:00 GMT\r\n\r\n",
+        "HTTP/1.1 429 Later\r\nContent-Length: 0\r\nDate: Sun, 24 May 2093 00:00:00 GMT\r\n"
+        "Retry-After: Sun, 24 May 2093 00:00:09 GMT\r\n\r\n",
+    };
+    for (unsigned i = 0; i < 2; i++) {
+        struct player p;
+        player_start(&p, 1, &answers[i]);
+        struct http_calls *calls = calls_new();
+        struct http_call call = post_to(p.url, &p);
+        assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+        struct http_call_answer a = wait_for_one(calls);
+        assert_int_equal(a.status, 429);
+        assert_int_equal(a.retry_after_ns, 9 * NS_PER_S);
+        http_calls_free(calls);
+        player_stop(&p);
+    }
+}
+
 static void
 test_a_slow_answer_holds_up_no_other(void **state)
 {
@@ -657,6 +682,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_answer_is_given_as_it_came),
+        cmocka_unit_test(test_a_date_in_retry_after_is_one_of_the_clock_that_the_answer_shows),
         cmocka_unit_test(test_a_slow_answer_holds_up_no_other),
         cmocka_unit_test(
             test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_its_time_is_over),
