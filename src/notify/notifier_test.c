@@ -194,6 +194,9 @@ test_a_redirect_or_a_web_page_names_the_settings_of_alertmanagers(void **state)
         {301, "https://a/am/api/v2/alerts?token=secret", NULL,
          "reason=http_301 error=\"got a redirect to https://a/am/api/v2/alerts, which is not "
          "followed: make scheme, path_prefix and targets those of its target\"\n"},
+        {308, "https://us:pw@a/am?token=secret", NULL,
+         "reason=http_308 error=\"got a redirect to https://a/am, which is not followed: make "
+         "scheme, path_prefix and targets those of its target\"\n"},
         {307, NULL, "Temporary Redirect",
          "reason=http_307 error=\"got a redirect, which is not followed: make scheme, "
          "path_prefix and targets those of its target\"\n"},

@@ -122,6 +122,18 @@ settle(struct request *r, const struct writer_step *step)
     request_free(r);
 }
 
+/* Where a redirect leads, without what may be a secret: a user and a password, and the query. */
+static void
+show_location(const char *location, char *to, size_t size)
+{
+    const char *host = strstr(location, "//");
+    size_t begin = host == NULL ? 0 : (size_t)(host - location) + 2;
+    size_t end = begin + strcspn(location + begin, "?#");
+    const char *at = host == NULL ? NULL : memrchr(location + begin, '@', end - begin);
+    const char *rest = at == NULL ? location + begin : at + 1;
+    snprintf(to, size, "%.*s%.*s", (int)begin, location, (int)(location + end - rest), rest);
+}
+
 /* Members have no `url`, which is what others are told to correct. */
 static void
 name_settings(const struct http_call_answer *answer, struct writer_step *step)
@@ -136,10 +148,11 @@ name_settings(const struct http_call_answer *answer, struct writer_step *step)
         snprintf(step->answer, sizeof step->answer,
                  "got a web page instead of an API response: check %s", settings);
     } else if (answer->status >= 300 && answer->status < 400) {
-        const char *to = answer->wanted[WANTED_LOCATION]; /* its query may be a secret */
+        char to[HTTP_CALLS_WANTED_BYTES];
+        show_location(answer->wanted[WANTED_LOCATION], to, sizeof to);
         snprintf(step->answer, sizeof step->answer,
-                 "got a redirect%s%.*s, which is not followed: make %s those of its target",
-                 to[0] == '\0' ? "" : " to ", (int)strcspn(to, "?#"), to, settings);
+                 "got a redirect%s%s, which is not followed: make %s those of its target",
+                 to[0] == '\0' ? "" : " to ", to, settings);
     }
 }
 
