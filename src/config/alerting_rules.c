@@ -36,8 +36,12 @@ rule_api_version(const char *text, struct why *why)
 enum err
 rule_target(const char *text, struct why *why)
 {
-    if (strpbrk(text, "/ ") == NULL) return OK;
-    return rule_expected(why, "HOST:PORT, without a scheme or path", text);
+    if (strchr(text, '@') != NULL) { /* what stands before it may be a password */
+        return why_set(why, ERR_INPUT,
+                       "expected HOST:PORT, without a user or password: use basic_auth");
+    }
+    if (strpbrk(text, "/?#\\ ") == NULL) return OK;
+    return rule_expected(why, "HOST:PORT, without a scheme, path or query", text);
 }
 
 enum err

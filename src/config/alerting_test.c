@@ -327,7 +327,13 @@ test_mistakes_in_discoveries_name_their_place(void **state)
     (void)state;
     check_error("alerting:\n  alertmanagers:\n  - static_configs:\n    - targets: [http://h]\n",
                 "f.yml:4:17: alerting.alertmanagers.static_configs.targets: expected HOST:PORT, "
-                "without a scheme or path, got 'http://h'");
+                "without a scheme, path or query, got 'http://h'");
+    check_error("alerting:\n  alertmanagers:\n  - static_configs:\n    - targets: ['h:1?x']\n",
+                "f.yml:4:17: alerting.alertmanagers.static_configs.targets: expected HOST:PORT, "
+                "without a scheme, path or query, got 'h:1?x'");
+    check_error("alerting:\n  alertmanagers:\n  - static_configs:\n    - targets: ['u:pw@h:1']\n",
+                "f.yml:4:17: alerting.alertmanagers.static_configs.targets: expected HOST:PORT, "
+                "without a user or password: use basic_auth");
     check_error(ONE_4 "    dns_sd_configs: [{port: 5}]\n",
                 "f.yml:4:22: alerting.alertmanagers.dns_sd_configs requires 'names', names to look "
                 "up");

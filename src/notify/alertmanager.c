@@ -63,6 +63,26 @@ label_of(struct bytes labels, const char *name)
     return labels_get(labels, bytes_of_text(name));
 }
 
+/* What others may see of an address: not what stands before the '@', which may be a password. */
+static struct bytes
+shown_address(struct bytes address)
+{
+    const uint8_t *at = address.size == 0 ? NULL : memrchr(address.at, '@', address.size);
+    if (at == NULL) return address;
+    return bytes_of(at + 1, (size_t)(address.at + address.size - (at + 1)));
+}
+
+/* Nothing but HOST:PORT: a query would take the path to itself, so that the requests went to "/",
+ * and a user and a password would be shown with the URL. */
+static bool
+is_address(struct bytes address)
+{
+    for (size_t i = 0; i < address.size; i++) {
+        if (address.at[i] <= ' ' || strchr("/?#@\\", address.at[i]) != NULL) return false;
+    }
+    return address.size > 0;
+}
+
 /* As Go prints a URL of these parts. */
 static void
 put_url(struct buf *to, struct bytes labels)
@@ -70,7 +90,7 @@ put_url(struct buf *to, struct bytes labels)
     struct bytes path = label_of(labels, "__alerts_path__");
     buf_put_bytes(to, label_of(labels, "__scheme__"));
     buf_put_text(to, "://");
-    buf_put_bytes(to, label_of(labels, "__address__"));
+    buf_put_bytes(to, shown_address(label_of(labels, "__address__")));
     if (path.size > 0 && path.at[0] != '/') buf_put_u8(to, '/');
     buf_put_percent(to, path, "$&+,/:;=@");
     buf_put_u8(to, 0);
@@ -143,9 +163,10 @@ add_dropped(struct members *m, const char *url)
 static void
 note_invalid(struct finding *f, struct bytes address)
 {
+    struct bytes shown = shown_address(address);
     if (f->invalid++ == 0) {
-        snprintf(f->invalid_address, sizeof f->invalid_address, "%.*s", (int)address.size,
-                 (const char *)address.at);
+        snprintf(f->invalid_address, sizeof f->invalid_address, "%.*s", (int)shown.size,
+                 (const char *)shown.at);
     }
     f->invalid_hash += hash_bytes(address, 0);
 }
@@ -166,8 +187,7 @@ take_target(struct finding *f, struct bytes target)
     bool is_dropped = relabelled.size == 0;
     if (!is_dropped) labels = relabelled;
     struct bytes address = label_of(labels, "__address__");
-    bool is_valid = address.size > 0 && memchr(address.at, '/', address.size) == NULL &&
-                    memchr(address.at, '\0', address.size) == NULL;
+    bool is_valid = is_address(address);
     buf_init(&url, f->of->memory, URL_BYTES_MAX);
     put_url(&url, labels);
     if (buf_error(&url)) {

@@ -387,6 +387,29 @@ test_targets_that_are_dropped_are_shown_one_by_one_whatever_they_contain(void **
 }
 
 static void
+test_an_address_with_a_user_or_a_query_is_no_member_and_its_password_is_not_shown(void **state)
+{
+    (void)state;
+    rig_watch_log(&rig);
+    use_server("application/json", "[{\"targets\": [\"us:pw@a:1\", \"b:1?x\", \"c:1#x\", "
+                                   "\"d:1\\\\x\", \"e:1\\nx\", \"f:1\"]}]");
+    expect_hosts("f:1 ");
+    expect_logged(&rig, "ignored",
+                  "level=warn msg=\"notify: targets ignored, invalid address: expected HOST:PORT\" "
+                  "targets=5 address=a:1\n");
+}
+
+static void
+test_the_password_of_an_address_that_is_dropped_is_not_shown(void **state)
+{
+    (void)state;
+    rig_relabel(&rig, RELABEL_DROP, "__scheme__", "http", "", "");
+    use_server("application/json", "[{\"targets\": [\"us:pw@a:1\"]}]");
+    expect_members(&rig, "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":["
+                         "{\"url\":\"http://a:1/api/v2/alerts\"}]}");
+}
+
+static void
 test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look(void **state)
 {
     (void)state;
@@ -637,6 +660,8 @@ main(void)
         TEST(test_addresses_of_a_name_are_members),
         TEST(test_services_have_ports_of_their_own_and_labels),
         TEST(test_targets_that_are_dropped_are_shown_one_by_one_whatever_they_contain),
+        TEST(test_an_address_with_a_user_or_a_query_is_no_member_and_its_password_is_not_shown),
+        TEST(test_the_password_of_an_address_that_is_dropped_is_not_shown),
         TEST(test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look),
         TEST(test_a_look_up_that_fails_keeps_members_and_an_empty_answer_does_not),
         TEST(test_a_name_is_asked_for_once_at_a_time_and_given_up_in_the_end),
