@@ -74,6 +74,7 @@ struct member {
     uint64_t untold[LOSS_COUNT];     /* of these, what the log does not have yet */
     struct log_gate gate;            /* of lines about its failures */
     bool is_told_of;                 /* the log has a line of the one at hand */
+    struct log_gate clock_gate;      /* of lines about its clock */
     struct metric_histogram latency; /* has the URL as its label */
 };
 

@@ -245,6 +245,54 @@ test_a_member_that_is_back_is_told_within_the_time_in_which_alerts_are_sent_agai
     expect_log(&rig, A " Down:1\n");
 }
 
+static int64_t
+now_s(void)
+{
+    return env_realtime_ms(sim_env_env(rig.sim)) / 1000;
+}
+
+/* Nothing fails then: it only takes alerts for resolved, or for firing, that are not. */
+static void
+test_a_member_whose_clock_differs_by_more_than_a_minute_is_a_line_an_hour(void **state)
+{
+    (void)state;
+    rig_watch_log(&rig);
+    rig_add(&rig, "a:9093");
+    rig_start(&rig);
+    static const int64_t fine[] = {0, -60, 60}; /* the first: no Date at all */
+    for (unsigned i = 0; i < 3; i++) {
+        rig.date_s = fine[i] == 0 ? 0 : now_s() + fine[i];
+        rig_fire(&rig, "Down", i);
+        rig_settle(&rig);
+    }
+    /* A slow answer that was dated when the request came is not behind. */
+    rig.date_s = now_s();
+    rig_answer(&rig, A, 90 * 1000, 200);
+    rig_fire(&rig, "Down", 4);
+    rig_run(&rig, 90 * 1000);
+    rig_answer(&rig, A, 0, 200);
+    expect_logged(&rig, "clock", "");
+    static const struct {
+        int64_t ahead_s, wait_s;
+        const char *want;
+    } cases[] = {{3600, 3599, "3600\n"}, {3600, 1, ""}, {-61, 0, "-61\n"}};
+    for (unsigned i = 0; i < 3; i++) {
+        char want[256] = "";
+        rig.date_s = now_s() + cases[i].ahead_s;
+        rig_fire(&rig, "Down", 10 + i);
+        rig_settle(&rig);
+        if (cases[i].want[0] != '\0') {
+            snprintf(
+                want, sizeof want,
+                "level=warn msg=\"notify: the clock of Alertmanager differs from ours, it takes "
+                "alerts for resolved too early or too late\" alertmanager=" A " ahead_s=%s",
+                cases[i].want);
+        }
+        expect_logged(&rig, "clock", want);
+        rig_run(&rig, cases[i].wait_s * 1000);
+    }
+}
+
 static void
 test_retry_after_is_waited_for(void **state)
 {
@@ -699,6 +747,7 @@ main(void)
         TEST(test_statuses_decide_what_becomes_of_an_alert),
         TEST(test_a_redirect_or_a_web_page_names_the_settings_of_alertmanagers),
         TEST(test_a_member_that_is_back_is_told_within_the_time_in_which_alerts_are_sent_again),
+        TEST(test_a_member_whose_clock_differs_by_more_than_a_minute_is_a_line_an_hour),
         TEST(test_retry_after_is_waited_for),
         TEST(test_a_batch_has_as_many_alerts_as_configured),
         TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log),

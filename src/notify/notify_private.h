@@ -14,8 +14,10 @@
 #include "notify/alertmanager.h"
 
 enum {
-    NOTIFY_LOG_AGAIN_S = 10, /* a line of one kind comes again after this */
-    NOTIFY_LOOK_S = 10,      /* first looks for members have this long before they are missed */
+    NOTIFY_LOG_AGAIN_S = 10,      /* a line of one kind comes again after this */
+    NOTIFY_CLOCKS_AGAIN_S = 3600, /* a line about the clock of a member */
+    NOTIFY_CLOCKS_APART_S = 60,   /* less is no line: a minute of the four that an alert is valid */
+    NOTIFY_LOOK_S = 10, /* first looks for members have this long before they are missed */
     NOTIFY_ANSWER_BYTES_MAX = 16 * 1024,
 };
 

@@ -48,6 +48,7 @@ struct rig {
     } answers[RIG_LIST_MAX];
     unsigned answer_count;
     int64_t retry_after_ms;
+    int64_t date_s;   /* of answers; 0: they have none */
     const char *body; /* of a GET */
     const char *content_type;
     const char *error_type, *location, *post_body; /* of a POST */
@@ -112,6 +113,7 @@ rig_serve(void *context, struct fake_call *call)
         call->status = rig->answers[i].status;
     }
     call->retry_after_ms = rig->retry_after_ms;
+    call->date_s = rig->date_s;
     call->answer = rig->post_body;
     if (strcmp(call->method, "GET") == 0) {
         call->answer = rig->body;

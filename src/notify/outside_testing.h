@@ -28,6 +28,7 @@ struct fake_call {
     const char *answer;        /* borrowed until it is taken; NULL: empty */
     const char *wanted_are[2]; /* the first of the headers wanted; NULL: it is not there */
     int64_t retry_after_ms;
+    int64_t date_s; /* 0: it has none */
 
     int64_t due_ns;
 };
@@ -189,6 +190,7 @@ fake_fill(const struct fake_call *c, struct http_call_answer *ret)
     ret->status = c->status;
     ret->body = bytes_of_text(c->answer == NULL ? "" : c->answer);
     ret->retry_after_ns = c->retry_after_ms * NS_PER_MS;
+    ret->date_s = c->date_s;
     for (unsigned i = 0; i < 2; i++) {
         const char *is = c->wanted_are[i];
         snprintf(ret->wanted[i], sizeof ret->wanted[i], "%s", is == NULL ? "" : is);

@@ -97,9 +97,33 @@ worth_a_line(struct member *m, enum member_news news, int64_t now_ns)
     return is_held_back ? MEMBER_NO_NEWS : news;
 }
 
-/* Ends a request by what is judged of it. */
+/*
+ * How far the member's clock is ahead, or behind if negative: its answer was made some time between
+ * the begin of the request and now. 0: the answer does not say.
+ */
+static int64_t
+clock_ahead_s(const struct request *r, int64_t date_s)
+{
+    struct env *env = r->notifier->env;
+    int64_t now_s = env_realtime_ms(env) / 1000;
+    int64_t began_s = now_s - (env_monotonic_ns(env) - r->began_ns) / NS_PER_S;
+    if (date_s == 0) return 0;
+    return date_s > now_s ? date_s - now_s : date_s < began_s ? date_s - began_s : 0;
+}
+
+/* Nothing fails when clocks differ, and nobody is paged: a member that is five minutes ahead takes
+ * all that fires for over. */
 static void
-settle(struct request *r, const struct writer_step *step)
+log_clock(const char *url, int64_t ahead_s)
+{
+    log_warn("notify: the clock of Alertmanager differs from ours, it takes alerts for resolved "
+             "too early or too late",
+             KV("alertmanager", url), KV("ahead_s", ahead_s));
+}
+
+/* Ends a request by what is judged of it. `ahead_s`: the member's clock. */
+static void
+settle(struct request *r, const struct writer_step *step, int64_t ahead_s)
 {
     struct notifier *n = r->notifier;
     struct member *m = r->member;
@@ -107,6 +131,8 @@ settle(struct request *r, const struct writer_step *step)
     enum member_verdict verdict = verdict_of(step->verdict);
     enum member_news news = MEMBER_NO_NEWS;
     int64_t now_ns = env_monotonic_ns(n->env), failing_ns = 0;
+    bool is_apart = ahead_s > NOTIFY_CLOCKS_APART_S || ahead_s < -NOTIFY_CLOCKS_APART_S;
+    uint64_t held_back;
     lock_take(&n->lock);
     if (m->is_gone) {
         member_free(m);
@@ -116,9 +142,12 @@ settle(struct request *r, const struct writer_step *step)
         failing_ns = now_ns - m->failing_since_ns;
         if (r->was_sent) metric_record(&m->latency, (uint64_t)(now_ns - r->began_ns));
         news = worth_a_line(m, member_settle(m, verdict, step->wait_ms, now_ns), now_ns);
+        is_apart = is_apart &&
+                   log_often(&m->clock_gate, now_ns, NOTIFY_CLOCKS_AGAIN_S * NS_PER_S, &held_back);
     }
     lock_drop(&n->lock);
     log_news(n, url, news, alert, failing_ns, step);
+    if (is_apart && url[0] != '\0') log_clock(url, ahead_s);
     request_free(r);
 }
 
@@ -164,7 +193,7 @@ answered(struct outside_call *call, const struct http_call_answer *answer)
     access_judge(r->of->access, r->generation, answer, &step);
     name_settings(answer, &step);
     r->notifier->did_something = true;
-    settle(r, &step);
+    settle(r, &step, clock_ahead_s(r, answer->date_s));
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -189,7 +218,7 @@ send_request(struct request *r)
     r->was_sent = e == OK;
     if (e == OK) return;
     http_judge_unmade(e, &why, &step);
-    settle(r, &step);
+    settle(r, &step, 0);
 }
 
 /* A request for a member, with the first alerts of its queue. NULL: there is none, or no memory. */
