@@ -288,6 +288,7 @@ install: program
 	chmod 644 $(DESTDIR)$(PREFIX)/share/firekeep/firekeep.yml
 	cp -R --no-preserve=mode,ownership $(wildcard README.md CHANGELOG.md SECURITY.md LICENSE docs) \
 		$(DESTDIR)$(PREFIX)/share/doc/firekeep/
+	chmod -R u=rwX,go=rX $(DESTDIR)$(PREFIX)/share/doc/firekeep
 
 .PHONY: clean
 clean:

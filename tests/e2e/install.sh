@@ -1,0 +1,44 @@
+#!/bin/bash
+# install.sh - what `make install` makes: files that everybody can read, a configuration that is valid where it lies, and a
+# unit that systemd accepts.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+stage=$work/stage
+
+# As root is set up where others must not read what it makes.
+installs() {
+    (umask 077 && make -s --no-print-directory install PREFIX=/usr DESTDIR="$stage")
+}
+
+everybody_can_read() {
+    local hidden
+    hidden=$(find "$stage/usr" \( -type d ! -perm -005 -o -type f ! -perm -004 \) -print)
+    echo "$hidden"
+    [[ -z $hidden ]]
+}
+
+is_valid() {
+    "$stage/usr/bin/firekeep" check "$stage/usr/share/firekeep/firekeep.yml"
+}
+
+# Its paths are those below PREFIX: here, of the stage.
+systemd_accepts() {
+    mkdir -p "$work/unit" && sed "s|/usr/|$stage/usr/|g" "$stage/usr/lib/systemd/system/firekeep.service" >"$work/unit/firekeep.service" &&
+        systemd-analyze verify "$work/unit/firekeep.service" >"$work/verify.txt" 2>&1
+    local status=$?
+    cat "$work/verify.txt"
+    ((status == 0)) && ! grep firekeep "$work/verify.txt"
+}
+
+claim "everything is installed" installs
+claim "everybody can read it, whatever the umask" everybody_can_read
+claim "its configuration is valid" is_valid
+if command -v systemd-analyze >/dev/null; then
+    claim "systemd accepts its unit" systemd_accepts
+else
+    skip "systemd accepts its unit" "no systemd-analyze"
+fi
+((failures == 0))
