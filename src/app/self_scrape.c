@@ -1,6 +1,8 @@
 /* self_scrape.c - see self_scrape.h. */
 #include "app/self_scrape.h"
 
+#include <stdio.h>
+
 #include "app/worker.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -147,6 +149,13 @@ put_own(struct line *l, const char *name, const char *instance, int64_t t_ms, do
     l->count = 0;
     enum err e = finish_labels(l, bytes_of_text(name), instance);
     return e ? e : put(l, build, seen, t_ms, double_bits(value));
+}
+
+void
+self_scrape_name(const char *host, unsigned port, char *to, size_t to_size)
+{
+    bool is_v6 = strchr(host, ':') != NULL;
+    snprintf(to, to_size, is_v6 ? "[%s]:%u" : "%s:%u", host[0] == '\0' ? "localhost" : host, port);
 }
 
 enum err

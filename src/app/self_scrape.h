@@ -28,6 +28,8 @@ void self_scrape_set(struct self_scrape *scrape, int64_t interval_ms);
 /* NULL is fine. */
 void self_scrape_free(struct self_scrape *scrape);
 
+/* The label `instance` of a server that listens there, HOST:PORT; a host of "" is all addresses. */
+void self_scrape_name(const char *host, unsigned port, char *to, size_t to_size);
 /*
  * Puts the samples of a text of metric_collect() into a message, all at one time, with two labels
  * more, and the labels of each series into `seen`. ERR_INPUT: it is no such text; ERR_NOMEM.

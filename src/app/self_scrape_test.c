@@ -109,6 +109,23 @@ test_a_refused_allocation_is_an_error(void **state)
     }
 }
 
+static void
+test_an_instance_is_host_and_port_an_ipv6_address_in_brackets(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"127.0.0.1", "127.0.0.1:9201"},
+        {"", "localhost:9201"},
+        {"::1", "[::1]:9201"},
+        {"::", "[::]:9201"},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[64];
+        self_scrape_name(cases[i][0], 9201, name, sizeof name);
+        assert_string_equal(name, cases[i][1]);
+    }
+}
+
 int
 main(void)
 {
@@ -116,6 +133,7 @@ main(void)
         cmocka_unit_test(test_each_line_becomes_a_sample_with_the_labels_of_a_scrape),
         cmocka_unit_test(test_what_is_no_such_text_is_refused),
         cmocka_unit_test(test_a_refused_allocation_is_an_error),
+        cmocka_unit_test(test_an_instance_is_host_and_port_an_ipv6_address_in_brackets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -779,8 +779,7 @@ begin_self_scrape(struct server *s, struct why *why)
     uint16_t port;
     enum err e = settings_listen_address(s->settings.web_listen_address, host, &port, why);
     if (e) return e;
-    snprintf(s->instance, sizeof s->instance, "%s:%u", host[0] == '\0' ? "localhost" : host,
-             http_server_port(s->http));
+    self_scrape_name(host, http_server_port(s->http), s->instance, sizeof s->instance);
     e = self_scrape_start(&options, &s->self_scrape, why);
     if (e == OK) self_scrape_set(s->self_scrape, s->settings.self_scrape_interval_ms);
     return e;
