@@ -269,6 +269,28 @@ test_a_series_that_ends_while_the_store_refuses_is_stale_if_nothing_is_made_up(v
     sim_fini(&s);
 }
 
+static void
+test_a_series_that_is_not_written_at_the_first_evaluation_of_another_interval_is_stale(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char *const others[] = {"15s", "20s", "1m", "45s"};
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
+        unsigned stale;
+        char yaml[200];
+        sim_init(&s, 1, GROUP("g", "{record: early, expr: vector(1)}"));
+        sim_pass(&s, 290);
+        snprintf(yaml, sizeof yaml,
+                 "groups: [{name: g, interval: %s, rules: [{record: early, expr: vector(1) < 0}]}]",
+                 others[i]);
+        sim_load(&s, yaml);
+        sim_pass(&s, 130);
+        sim_count_samples(&s, "early", &stale);
+        assert_int_equal(stale, 1);
+        sim_fini(&s);
+    }
+}
+
 /* Anybody may write a sample that says which evaluations are not owed: all, or none. */
 static void
 test_whatever_a_sample_says_of_what_is_owed_a_group_begins(void **state)
@@ -403,6 +425,8 @@ main(void)
         cmocka_unit_test(test_an_alert_without_input_is_over_at_once_whatever_its_group_owes),
         cmocka_unit_test(
             test_a_series_that_ends_while_the_store_refuses_is_stale_if_nothing_is_made_up),
+        cmocka_unit_test(
+            test_a_series_that_is_not_written_at_the_first_evaluation_of_another_interval_is_stale),
         cmocka_unit_test(test_whatever_a_sample_says_of_what_is_owed_a_group_begins),
         cmocka_unit_test(test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group),
         cmocka_unit_test(test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up),

@@ -87,6 +87,7 @@ struct agenda_job {
      * owed. */
     bool has_before, has_next;
     int64_t before_slot, next_slot;
+    bool has_series; /* AGENDA_LIVE: what the evaluation before recorded is known otherwise */
     /* AGENDA_MAKE_UP: the last one before it that is not owed, the last live one, and whether its
      * input is known to be there. */
     int64_t gap_slot, last_slot;

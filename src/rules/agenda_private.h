@@ -24,7 +24,8 @@ struct agenda_entry {
     struct agenda_entry *heir; /* the one that takes its state; NULL: none */
     bool took_over;            /* it did; */
     bool lost_state;           /* or not all, for want of memory, which is to be logged */
-    bool stays, is_over;       /* while a reload is committed */
+    bool has_series;     /* what it recorded last is known, though at times of another interval */
+    bool stays, is_over; /* while a reload is committed */
     bool running;
     bool ends; /* AGENDA_RETIRE runs */
     bool begun;

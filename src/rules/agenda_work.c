@@ -164,6 +164,8 @@ took_over(struct agenda *a, struct agenda_entry *e)
     /* What was lost for want of memory is restored as after a restart. */
     e->took_over = (e->from->begun || e->from->took_over) && !e->lost_state;
     if (e->took_over && same) e->next_slot = e->from->next_slot;
+    e->has_series =
+        e->took_over && (e->from->has_series || (!same && e->from->group->series_slot >= 0));
     e->is_behind = e->from->is_behind;
     e->down_ns = e->from->down_ns;
     e->ended_ns = e->from->ended_ns;
@@ -220,7 +222,8 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
                     : group_alarms(e->group) ? GROUP_ALL
                                              : GROUP_RECORDING;
     note_before(e, job);
-    job->how.after_gap = catches_up && e->settled.count > 0 && !job->has_before;
+    job->has_series = e->has_series;
+    job->how.after_gap = catches_up && e->settled.count > 0 && !job->has_before && !job->has_series;
     return records || group_alarms(e->group);
 }
 
@@ -589,7 +592,8 @@ run_live(const struct rules_past *past, struct agenda_job *job)
     }
     struct group *g = past->group;
     bool records = job->how.part != GROUP_ALERTING;
-    if (records && job->has_before && g->series_slot != job->before_slot) {
+    bool is_known = job->has_series || g->series_slot == job->before_slot;
+    if (records && job->has_before && !is_known) {
         enum err e = past_recorded(past, job->before_slot, false, &why);
         err_ignore(e, "then series that end here are not marked stale");
     }
@@ -689,6 +693,7 @@ note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job
     err_ignore(slots_add(&e->settled, job->slot, job->slot),
                "it is made up once more, which changes nothing");
     int64_t window = a->limits.catch_up_ns / group_schedule(e->group)->interval_ns + 2;
+    e->has_series = false;
     slots_forget_before(&e->made, e->next_slot - window);
     slots_forget_before(&e->settled, e->next_slot - window);
 }
