@@ -291,6 +291,28 @@ test_a_series_that_is_not_written_at_the_first_evaluation_of_another_interval_is
     }
 }
 
+#define EACH(interval) \
+    "groups: [{name: g, interval: " interval ", rules: [{record: one, expr: vector(1)}]}]"
+
+static void
+test_of_the_time_before_it_got_another_interval_a_group_owes_nothing_also_after_a_restart(
+    void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char seldom[] = EACH("5m"), often[] = EACH("13s");
+    unsigned stale;
+    sim_init(&s, 1, seldom);
+    sim_pass(&s, 280);
+    sim_load(&s, often);
+    sim_pass(&s, 25);
+    sim_crash(&s);
+    sim_start(&s, often);
+    sim_pass(&s, 25);
+    assert_in_range(sim_count_samples(&s, "one", &stale), 4, 6);
+    sim_fini(&s);
+}
+
 /* Anybody may write a sample that says which evaluations are not owed: all, or none. */
 static void
 test_whatever_a_sample_says_of_what_is_owed_a_group_begins(void **state)
@@ -427,6 +449,8 @@ main(void)
             test_a_series_that_ends_while_the_store_refuses_is_stale_if_nothing_is_made_up),
         cmocka_unit_test(
             test_a_series_that_is_not_written_at_the_first_evaluation_of_another_interval_is_stale),
+        cmocka_unit_test(
+            test_of_the_time_before_it_got_another_interval_a_group_owes_nothing_also_after_a_restart),
         cmocka_unit_test(test_whatever_a_sample_says_of_what_is_owed_a_group_begins),
         cmocka_unit_test(test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group),
         cmocka_unit_test(test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up),

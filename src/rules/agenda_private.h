@@ -24,8 +24,7 @@ struct agenda_entry {
     struct agenda_entry *heir; /* the one that takes its state; NULL: none */
     bool took_over;            /* it did; */
     bool lost_state;           /* or not all, for want of memory, which is to be logged */
-    bool has_series;     /* what it recorded last is known, though at times of another interval */
-    bool stays, is_over; /* while a reload is committed */
+    bool stays, is_over;       /* while a reload is committed */
     bool running;
     bool ends; /* AGENDA_RETIRE runs */
     bool begun;
@@ -45,6 +44,9 @@ struct agenda_entry {
     int64_t retired_ns;     /* Unix: when it left the configuration */
     int64_t down_ns;        /* alerts are held that were active then; 0: none */
     int64_t ended_ns;       /* Unix: when the last live evaluation ended */
+    /* Unix: the last live evaluation, at another interval, of what it took over; nothing is owed
+     * from then to the first one at this interval. 0: there was none, or others came after it. */
+    int64_t series_at_ns;
 };
 
 struct due {

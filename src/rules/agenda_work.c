@@ -151,6 +151,15 @@ make_job(const struct agenda *a, struct agenda_entry *e, enum agenda_work work, 
     e->lost_state = false;
 }
 
+/* When what its rules recorded last was recorded, if that was the last time to do so; else 0. */
+static int64_t
+series_time_ns(const struct agenda_entry *e)
+{
+    int64_t slot = e->group->series_slot;
+    if (e->series_at_ns != 0 || slot < 0 || slot != e->next_slot - 1) return e->series_at_ns;
+    return schedule_time_ns(group_schedule(e->group), slot);
+}
+
 /* Of the group that it replaces. False: that runs yet. */
 static bool
 took_over(struct agenda *a, struct agenda_entry *e)
@@ -164,8 +173,7 @@ took_over(struct agenda *a, struct agenda_entry *e)
     /* What was lost for want of memory is restored as after a restart. */
     e->took_over = (e->from->begun || e->from->took_over) && !e->lost_state;
     if (e->took_over && same) e->next_slot = e->from->next_slot;
-    e->has_series =
-        e->took_over && (e->from->has_series || (!same && e->from->group->series_slot >= 0));
+    if (e->took_over) e->series_at_ns = same ? e->from->series_at_ns : series_time_ns(e->from);
     e->is_behind = e->from->is_behind;
     e->down_ns = e->from->down_ns;
     e->ended_ns = e->from->ended_ns;
@@ -199,6 +207,9 @@ note_before(const struct agenda_entry *e, struct agenda_job *job)
     job->has_before = any && slots_first_missing(&e->settled, before) >= slot;
     if (job->has_before) job->before_slot = since = before;
     job->how.settles_ns = (slot - since) * schedule->interval_ns;
+    if (e->series_at_ns != 0 && job->how.settles_ns < job->how.at_ns - e->series_at_ns) {
+        job->how.settles_ns = job->how.at_ns - e->series_at_ns;
+    }
 }
 
 /* What of the group is evaluated, now that its time has come. False: nothing. */
@@ -222,7 +233,7 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
                     : group_alarms(e->group) ? GROUP_ALL
                                              : GROUP_RECORDING;
     note_before(e, job);
-    job->has_series = e->has_series;
+    job->has_series = e->series_at_ns != 0;
     job->how.after_gap = catches_up && e->settled.count > 0 && !job->has_before && !job->has_series;
     return records || group_alarms(e->group);
 }
@@ -693,7 +704,7 @@ note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job
     err_ignore(slots_add(&e->settled, job->slot, job->slot),
                "it is made up once more, which changes nothing");
     int64_t window = a->limits.catch_up_ns / group_schedule(e->group)->interval_ns + 2;
-    e->has_series = false;
+    e->series_at_ns = 0;
     slots_forget_before(&e->made, e->next_slot - window);
     slots_forget_before(&e->settled, e->next_slot - window);
 }
@@ -720,6 +731,12 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     }
     put_off(e, 0);
     if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
+    if (e->series_at_ns != 0) {
+        int64_t before = schedule_slot(group_schedule(e->group), e->series_at_ns);
+        if (before < job->slot) {
+            err_ignore(slots_add(&e->settled, before + 1, job->slot), "it is made up, then");
+        }
+    }
     e->down_ns = job->down_ns;
     if (!job->took_over) e->is_behind = e->settled.count > 0;
     note_owed(a, e, job->how.at_ns, monotonic_ns);
