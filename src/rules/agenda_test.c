@@ -17,6 +17,7 @@ enum { GROUPS = 300, INTERVAL_S = 60 };
 #define CATCH_UP_NS (3600 * NS_PER_S)
 
 static struct rule one_rule = {.kind = RULE_RECORDING, .name = "r", .expression = "1"};
+static struct rule alerting_rule = {.kind = RULE_ALERTING, .name = "a", .expression = "r"};
 static struct rule reading_rule = {.kind = RULE_RECORDING, .name = "reads", .expression = "r"};
 
 /* Groups of one rule, nothing of which is run; the clocks are the test's. */
@@ -401,10 +402,10 @@ test_how_long_input_is_awaited_counts_from_the_last_time_that_nothing_could_be_m
 
 /* Of all groups, the first one reads what the others record. */
 static void
-setup_reader(struct agenda_test *t)
+setup_reader(struct agenda_test *t, struct rule *rule)
 {
     setup(t, CATCH_UP_NS);
-    t->texts[0].rules = &reading_rule;
+    t->texts[0].rules = rule;
     t->texts[0].hash = 1;
     load(t, CATCH_UP_NS);
     run_until(t, START_NS + 2 * MINUTE_NS);
@@ -413,7 +414,7 @@ setup_reader(struct agenda_test *t)
 static bool
 is_reader(const struct agenda_job *job)
 {
-    return group_text(agenda_entry_group(job->entry))->rules->name[1] != '\0';
+    return strcmp(group_text(agenda_entry_group(job->entry))->rules->expression, "r") == 0;
 }
 
 static void
@@ -421,7 +422,7 @@ test_what_reads_recorded_series_is_not_made_up_before_all_others_have_begun(void
 {
     struct agenda_test *t = *state;
     struct agenda_job begins, job;
-    setup_reader(t);
+    setup_reader(t, &reading_rule);
     t->stores = t->makes_up = false;
     run_until(t, START_NS + 3 * MINUTE_NS);
     t->texts[1].hash = 1;
@@ -441,6 +442,23 @@ test_what_reads_recorded_series_is_not_made_up_before_all_others_have_begun(void
         agenda_done(t->agenda, &job, t->monotonic_ns);
     } while (!is_reader(&job) || job.work != AGENDA_MAKE_UP);
     assert_true(t->now_ns < START_NS + 5 * MINUTE_NS);
+    agenda_free(t->agenda);
+}
+
+static void
+test_alerts_on_recorded_series_are_held_when_the_clock_is_set_forward_just_before_their_time(
+    void **state)
+{
+    struct agenda_test *t = *state;
+    struct agenda_job job;
+    setup_reader(t, &alerting_rule);
+    int64_t since_ns = t->last_ns[0];
+    run_until(t, since_ns + MINUTE_NS);
+    assert_true(t->last_ns[0] == since_ns);
+    t->now_ns += 10 * MINUTE_NS;
+    job = take_next(t);
+    assert_true(is_reader(&job));
+    assert_true(job.how.holds);
     agenda_free(t->agenda);
 }
 
@@ -493,6 +511,9 @@ main(void)
             state),
         cmocka_unit_test_prestate(
             test_what_reads_recorded_series_is_not_made_up_before_all_others_have_begun, state),
+        cmocka_unit_test_prestate(
+            test_alerts_on_recorded_series_are_held_when_the_clock_is_set_forward_just_before_their_time,
+            state),
         cmocka_unit_test_prestate(
             test_of_evaluations_that_are_too_old_to_be_made_up_nothing_is_kept, state),
         cmocka_unit_test_prestate(test_what_is_missing_is_found_when_a_reload_permits_to_make_it_up,

@@ -17,6 +17,7 @@
 #define REST_NS_MAX   NS_PER_S         /* between evaluations that are made up */
 #define STUCK_NS      (300 * NS_PER_S) /* nothing is waited for that makes no progress */
 #define SAID_NS       (NS_PER_S / 4)   /* between lines about groups that fail */
+#define LATE_NS       NS_PER_S         /* after its time, an evaluation is not as usual */
 #define NEVER_NS      INT64_MAX
 #define GAP_SLOTS     2 /* missed in a row: a thread that comes late misses one */
 
@@ -212,16 +213,33 @@ note_before(const struct agenda_entry *e, struct agenda_job *job)
     }
 }
 
-/* What of the group is evaluated, now that its time has come. False: nothing. */
+/* Whether groups of a tenant have not seen yet that they missed evaluations, as the clock was set
+ * forward. */
 static bool
-choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns,
+any_late(const struct agenda *a, const struct agenda_tenant *tenant, int64_t now_ns)
+{
+    for (uint32_t i = tenant->first; i < tenant->end; i++) {
+        const struct agenda_entry *e = a->items[i];
+        const struct schedule *schedule = group_schedule(e->group);
+        if (e->running || e->settled.count == 0) continue;
+        bool was_idle = schedule_time_ns(schedule, e->next_slot) > e->ended_ns;
+        if (was_idle && schedule_slot(schedule, now_ns) > e->next_slot) return true;
+    }
+    return false;
+}
+
+/* What of the group is evaluated, now that its time has come. False: nothing.   `comes_late`: it
+ * was due some time ago; else no other one is late, as the first one that is due is taken first. */
+static bool
+choose_part(const struct agenda *a, struct agenda_entry *e, bool comes_late, int64_t monotonic_ns,
             struct agenda_job *job)
 {
     bool catches_up = a->limits.catch_up_ns > 0;
     bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
     const struct agenda_tenant *tenant = &a->tenants[e->tenant];
-    bool may_owe = tenant->owing > 0 || tenant->unbegun > 0;
-    bool is_behind = e->is_behind || (e->reads_recorded && may_owe);
+    bool is_behind =
+        e->is_behind || (e->reads_recorded && (tenant->owing > 0 || tenant->unbegun > 0 ||
+                                               (comes_late && any_late(a, tenant, job->now_ns))));
     bool waits = catches_up && progresses && !a->falls_behind && is_behind;
     bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
     if (!is_early) e->down_ns = 0;
@@ -285,6 +303,7 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
     if (was_set_back(e, slot)) e->next_slot = slot < 0 ? 0 : slot;
     if (slot < e->next_slot) return false;
+    int64_t due_ns = schedule_time_ns(group_schedule(e->group), e->next_slot);
     if (slot > e->next_slot) {
         note_gap(a, e, slot, monotonic_ns);
         note_missed(e, slot);
@@ -292,7 +311,7 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     e->next_slot = slot + 1;
     make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
     job->now_ns = now_ns;
-    e->running = choose_part(a, e, monotonic_ns, job);
+    e->running = choose_part(a, e, now_ns - due_ns >= LATE_NS, monotonic_ns, job);
     note_owed(a, e, now_ns, monotonic_ns);
     return e->running;
 }
