@@ -367,6 +367,36 @@ test_a_group_makes_up_what_it_owes_once_its_evaluation_has_ended(void **state)
     agenda_free(t->agenda);
 }
 
+/* Set forward, back to where all was made, and forward again. */
+static void
+test_a_clock_that_jumps_forth_and_back_leaves_nothing_out_of_what_is_owed(void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, CATCH_UP_NS);
+    run_until(t, START_NS + 5 * MINUTE_NS);
+    t->now_ns += 30 * MINUTE_NS;
+    while (t->now_ns < START_NS + 45 * MINUTE_NS) { /* then the groups are evaluated live, too */
+        struct agenda_job job = take_next(t);
+        job.outcome.stored = job.is_current = true;
+        if (job.work == AGENDA_MAKE_UP) {
+            t->now_ns += NS_PER_S;
+            t->monotonic_ns += NS_PER_S;
+        }
+        agenda_done(t->agenda, &job, t->monotonic_ns);
+    }
+    int64_t end_ns = t->now_ns;
+    uint64_t owed = owed_by_all(t);
+    assert_in_range(owed, 1, 45 * GROUPS);
+    t->now_ns = START_NS + 3 * MINUTE_NS;
+    run_until(t, START_NS + 4 * MINUTE_NS);
+    assert_int_equal(owed_by_all(t), 0);
+    t->now_ns = end_ns;
+    t->makes_up = false;
+    run_until(t, end_ns + MINUTE_NS);
+    assert_in_range(owed_by_all(t), owed, 46 * GROUPS);
+    agenda_free(t->agenda);
+}
+
 static void
 test_what_becomes_too_old_before_it_can_be_made_up_is_not_made_up(void **state)
 {
@@ -504,6 +534,8 @@ main(void)
             test_evaluations_are_made_up_one_at_a_time_with_rests_as_long_as_they_took, state),
         cmocka_unit_test_prestate(test_a_group_makes_up_what_it_owes_once_its_evaluation_has_ended,
                                   state),
+        cmocka_unit_test_prestate(
+            test_a_clock_that_jumps_forth_and_back_leaves_nothing_out_of_what_is_owed, state),
         cmocka_unit_test_prestate(test_what_becomes_too_old_before_it_can_be_made_up_is_not_made_up,
                                   state),
         cmocka_unit_test_prestate(

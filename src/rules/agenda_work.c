@@ -302,6 +302,7 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
 {
     int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
     if (was_set_back(e, slot)) e->next_slot = slot < 0 ? 0 : slot;
+    if (e->ended_ns > now_ns) e->ended_ns = now_ns; /* as well */
     if (slot < e->next_slot) return false;
     int64_t due_ns = schedule_time_ns(group_schedule(e->group), e->next_slot);
     if (slot > e->next_slot) {
