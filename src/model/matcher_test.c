@@ -107,6 +107,7 @@ test_regex_is_anchored_and_dot_matches_newline(void **state)
         {"\\d+", "1x", false},
         {"\\pL+", "\xc3\xbc", true},
         {"(?P<name>a)b", "ab", true},
+        {"(?<name>a)b", "ab", true},
         {"a{2,3}", "aaa", true},
         {"a{2,3}", "a", false},
         {"(?s).", "\n", true},

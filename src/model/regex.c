@@ -187,9 +187,37 @@ compile(struct regex *r, struct bytes pattern, enum re2_captures captures, int64
     return ERR_NOMEM;
 }
 
-enum err
-regex_init(struct regex *regex, struct bytes pattern, enum re2_captures captures,
-           struct budget *budget, char why[REGEX_WHY_BYTES])
+/*
+ * Go takes (?<name>...) for (?P<name>...), RE2 does not yet. The text with the P, in `to`; in a
+ * class it means nothing, and no text that Go takes has it there: "(?<" is three characters then.
+ */
+static void
+put_named_groups(struct bytes regex, struct buf *to)
+{
+    bool literal = false, in_class = false;
+    for (size_t i = 0; i < regex.size; i++) {
+        uint8_t c = regex.at[i], next = i + 1 < regex.size ? regex.at[i + 1] : 0;
+        buf_put_u8(to, c);
+        if (c == '\\' && next != 0) {
+            if (next == 'Q' || next == 'E') literal = next == 'Q';
+            buf_put_u8(to, next);
+            i++;
+        } else if (!literal && c == '[') {
+            in_class = true;
+        } else if (!literal && c == ']') {
+            in_class = false;
+        } else if (!literal && !in_class && i + 3 < regex.size &&
+                   memcmp(regex.at + i, "(?<", 3) == 0 && regex.at[i + 3] != '=' &&
+                   regex.at[i + 3] != '!') {
+            buf_put_text(to, "?P");
+            i++;
+        }
+    }
+}
+
+static enum err
+init(struct regex *regex, struct bytes pattern, enum re2_captures captures, struct budget *budget,
+     char why[REGEX_WHY_BYTES])
 {
     struct regex r = {.budget = budget};
     const struct shape s = shape_of(pattern);
@@ -223,6 +251,23 @@ regex_init(struct regex *regex, struct bytes pattern, enum re2_captures captures
     r.instructions = instructions;
     *regex = r;
     return OK;
+}
+
+enum err
+regex_init(struct regex *regex, struct bytes pattern, enum re2_captures captures,
+           struct budget *budget, char why[REGEX_WHY_BYTES])
+{
+    bool has_names = pattern.size > 0 && memmem(pattern.at, pattern.size, "(?<", 3) != NULL;
+    if (!has_names) return init(regex, pattern, captures, budget, why);
+    struct buf named;
+    buf_init(&named, budget, 2 * pattern.size + 1);
+    put_named_groups(pattern, &named);
+    enum err e = buf_error(&named);
+    if (e == OK) e = init(regex, buf_bytes(&named), captures, budget, why);
+    char *p = e == ERR_INPUT && named.size > pattern.size ? strstr(why, "(?P<") : NULL;
+    if (p != NULL) memmove(p + 2, p + 3, strlen(p + 3) + 1); /* as it was written */
+    buf_fini(&named);
+    return e;
 }
 
 /* A small program has soon met all its states. */

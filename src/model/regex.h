@@ -24,7 +24,7 @@ enum { REGEX_WHY_BYTES = 256 };
  * Charges `budget` (may be NULL) before RE2 takes memory: for a moment with the most that
  * compiling takes, until regex_fini() with the most that the program, and matching, do.
  * ERR_INPUT, ERR_LIMIT (larger than RE2 may make it, or would take long to compile): the sentence
- * is in `why`. ERR_NOMEM.
+ * is in `why`. ERR_NOMEM. A group may be named as in Go, (?<name>...).
  */
 MUST_CHECK enum err regex_init(struct regex *regex, struct bytes pattern,
                                enum re2_captures captures, struct budget *budget,

@@ -11,45 +11,14 @@ struct searcher {
     struct regex regex;
 };
 
-/*
- * Go takes (?<name>...) for (?P<name>...), RE2 does not yet. The text with the P, in `to`; in a
- * class it means nothing, and no text that Go takes has it there: "(?<" is three characters then.
- */
-static void
-put_named_groups(struct bytes regex, struct buf *to)
-{
-    bool literal = false, in_class = false;
-    for (size_t i = 0; i < regex.size; i++) {
-        uint8_t c = regex.at[i], next = i + 1 < regex.size ? regex.at[i + 1] : 0;
-        buf_put_u8(to, c);
-        if (c == '\\' && next != 0) {
-            if (next == 'Q' || next == 'E') literal = next == 'Q';
-            buf_put_u8(to, next);
-            i++;
-        } else if (!literal && c == '[') {
-            in_class = true;
-        } else if (!literal && c == ']') {
-            in_class = false;
-        } else if (!literal && !in_class && i + 3 < regex.size &&
-                   memcmp(regex.at + i, "(?<", 3) == 0 && regex.at[i + 3] != '=' &&
-                   regex.at[i + 3] != '!') {
-            buf_put_text(to, "?P");
-            i++;
-        }
-    }
-}
-
 enum err
 searcher_new(struct bytes regex, struct budget *budget, struct searcher **ret_searcher,
              struct why *why)
 {
     char sentence[REGEX_WHY_BYTES] = "";
-    struct buf named;
     struct searcher *s = mem_new(budget, sizeof *s);
     if (s == NULL) return ERR_NOMEM;
     s->budget = budget;
-    buf_init(&named, budget, 2 * regex.size + 1);
-    put_named_groups(regex, &named);
     enum err e = ERR_INPUT;
     if (!utf8_valid(regex)) {
         size_t good = 0;
@@ -60,17 +29,12 @@ searcher_new(struct bytes regex, struct budget *budget, struct searcher **ret_se
                 (const char *)regex.at + good);
     } else if (pattern_has_byte_escape(regex)) {
         why_set(why, e, "error parsing regexp: invalid escape sequence: `\\C`");
-    } else if (buf_error(&named)) {
-        e = buf_error(&named);
     } else {
-        e = regex_init(&s->regex, buf_bytes(&named), RE2_SEARCH, budget, sentence);
+        e = regex_init(&s->regex, regex, RE2_SEARCH, budget, sentence);
     }
     if (e == ERR_LIMIT) {
         e = why_set(why, ERR_INPUT, "error parsing regexp: expression too large");
     } else if (e == ERR_INPUT && sentence[0] != '\0') {
-        /* As it was written. */
-        char *p = named.size == regex.size ? NULL : strstr(sentence, "(?P<");
-        if (p != NULL) memmove(p + 2, p + 3, strlen(p + 3) + 1);
         struct buf words;
         buf_init(&words, budget, sizeof why->text);
         regex_put_go_words(sentence, &words);
@@ -78,7 +42,6 @@ searcher_new(struct bytes regex, struct budget *budget, struct searcher **ret_se
         why_set(why, e, "%.*s", (int)words.size, words.at == NULL ? "" : (const char *)words.at);
         buf_fini(&words);
     }
-    buf_fini(&named);
     if (e) {
         searcher_free(s);
         return e;
