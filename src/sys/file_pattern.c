@@ -23,13 +23,31 @@ file_pattern_is_wild(const char *pattern)
     return strpbrk(pattern, wildcards) != NULL;
 }
 
+/* Whether a '[' or '\\' has what belongs to it; fnmatch() takes others for themselves. */
+static bool
+is_whole(const char *name)
+{
+    for (; *name != '\0'; name++) {
+        if (*name == '[') {
+            name = strchr(name + 1, ']');
+            if (name == NULL) return false;
+        } else if (*name == '\\' && *++name == '\0') {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum err
 file_pattern_check(const char *pattern, struct why *why)
 {
     const char *name = name_of(pattern);
     if (name[0] == '\0') return why_set(why, ERR_INPUT, "must end with the name of a file");
-    if (strcspn(pattern, wildcards) >= (size_t)(name - pattern)) return OK;
-    return why_set(why, ERR_INPUT, "wildcards are only allowed after the last '/'");
+    if (strcspn(pattern, wildcards) < (size_t)(name - pattern)) {
+        return why_set(why, ERR_INPUT, "wildcards are only allowed after the last '/'");
+    }
+    if (is_whole(name)) return OK;
+    return why_set(why, ERR_INPUT, "has a '[' without ']', or ends in a backslash");
 }
 
 struct expansion {

@@ -10,7 +10,8 @@
 
 /* Whether it is more than the path of one file. */
 bool file_pattern_is_wild(const char *pattern);
-/* ERR_INPUT: there are wildcards before the last '/', or nothing is behind it. */
+/* ERR_INPUT: there are wildcards before the last '/', nothing is behind it, or a '[' is not closed.
+ */
 MUST_CHECK enum err file_pattern_check(const char *pattern, struct why *why);
 
 /*

@@ -93,7 +93,7 @@ test_the_error_of_a_caller_ends_it(void **state)
 }
 
 static void
-test_wildcards_in_directories_are_refused(void **state)
+test_patterns_that_cannot_be_expanded_are_refused(void **state)
 {
     (void)state;
     static const struct {
@@ -108,6 +108,10 @@ test_wildcards_in_directories_are_refused(void **state)
         {"*/a", "wildcards are only allowed after the last '/'", true},
         {"/x?/a", "wildcards are only allowed after the last '/'", true},
         {"/[x]/a*", "wildcards are only allowed after the last '/'", true},
+        {"[a", "has a '[' without ']', or ends in a backslash", true},
+        {"x/a[b]c[", "has a '[' without ']', or ends in a backslash", true},
+        {"a\\", "has a '[' without ']', or ends in a backslash", true},
+        {"a\\[", "", true},
         {"x/", "must end with the name of a file", false},
         {"/", "must end with the name of a file", false},
     };
@@ -143,7 +147,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wildcards_match_names_of_one_directory),
         cmocka_unit_test(test_the_error_of_a_caller_ends_it),
-        cmocka_unit_test(test_wildcards_in_directories_are_refused),
+        cmocka_unit_test(test_patterns_that_cannot_be_expanded_are_refused),
         cmocka_unit_test(test_too_long_a_path_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
