@@ -14,6 +14,7 @@
 
 #include "base/hash.h"
 #include "base/heap.h"
+#include "base/quote.h"
 #include "wire/escaped_name.h"
 
 enum {
@@ -302,62 +303,16 @@ labels_prometheus_hash(struct bytes labels, struct buf *scratch, uint64_t *ret_h
 
 /* --- for people ------------------------------------------------------------------------------- */
 
-static void
-print_escaped_byte(struct buf *to, uint8_t b)
-{
-    switch (b) {
-    case '\n':
-        buf_put_text(to, "\\n");
-        break;
-    case '\r':
-        buf_put_text(to, "\\r");
-        break;
-    case '\t':
-        buf_put_text(to, "\\t");
-        break;
-    case '"':
-        buf_put_text(to, "\\\"");
-        break;
-    case '\\':
-        buf_put_text(to, "\\\\");
-        break;
-    default:
-        buf_printf(to, "\\x%02x", b);
-        break;
-    }
-}
-
-/* Control characters, C1 (U+0080..U+009F) included, could play with the reader's terminal, hidden
- * ones with the reader. */
-static void
-print_quoted(struct buf *to, struct bytes text)
-{
-    buf_put_u8(to, '"');
-    for (size_t at = 0; at < text.size;) {
-        size_t step = utf8_step(text.at + at, text.size - at);
-        uint8_t b = text.at[at];
-        if (step > 1 && utf8_plain(text.at + at, text.size - at) == 0) {
-            buf_printf(to, "\\u%04x", (unsigned)utf8_get(text.at + at, step));
-        } else if (step == 0 || b < 0x20 || b == 0x7f || b == '"' || b == '\\') {
-            print_escaped_byte(to, b);
-        } else {
-            buf_put(to, text.at + at, step);
-        }
-        at += step == 0 ? 1 : step;
-    }
-    buf_put_u8(to, '"');
-}
-
 void
 label_print(struct buf *to, const struct label *label, const char *operator)
 {
     if (name_is_plain(label->name, false)) {
         buf_put_bytes(to, label->name);
     } else {
-        print_quoted(to, label->name);
+        quote_text(to, label->name);
     }
     buf_put_text(to, operator);
-    print_quoted(to, label->value);
+    quote_text(to, label->value);
 }
 
 void
@@ -386,7 +341,7 @@ labels_print_selector(struct buf *to, struct bytes labels)
     bool open = !plain, comma = quoted;
     if (plain) buf_put_bytes(to, name);
     if (open) buf_put_u8(to, '{');
-    if (quoted) print_quoted(to, name);
+    if (quoted) quote_text(to, name);
     while (labels_next(&c, &label)) {
         if (bytes_equal(label.name, name_of_name)) continue;
         if (!open) buf_put_u8(to, '{');

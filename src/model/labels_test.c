@@ -471,6 +471,7 @@ test_print_quotes_what_promql_would(void **state)
     check_print(LABELS(), "{}");
     check_print(LABELS("__name__", "up", "job", "x"), "{__name__=\"up\", job=\"x\"}");
     check_print(LABELS("a", "q\"b\\n\n\r\t\x01\x7f"), "{a=\"q\\\"b\\\\n\\n\\r\\t\\x01\\x7f\"}");
+    check_print(LABELS("a", "\a\v\xc2\xa0"), "{a=\"\\a\\v\\u00a0\"}"); /* as Go does */
     check_print(LABELS("9a", "x", "http.status", "200"), "{\"9a\"=\"x\", \"http.status\"=\"200\"}");
     check_print(LABELS("hidden", "a\u202eb\u200b\u2010"), "{hidden=\"a\\u202eb\\u200b\u2010\"}");
     check_print(LABELS("u", "gr\xc3\xbc\xc3\x9f\xc2\x85\xff"),
