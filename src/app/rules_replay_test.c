@@ -296,6 +296,29 @@ test_it_is_not_marked_stale_either_if_the_rule_fails_before_an_evaluation_that_i
     sim_fini(&later);
 }
 
+/* At SIM_BEGIN it is midnight. */
+static void
+test_a_series_that_ends_with_a_gap_of_evaluations_is_marked_stale_when_these_are_made(void **state)
+{
+    static struct rules_sim later;
+    static const char yaml[] =
+        GROUP("g", "{record: ends, expr: 'vector(time() % 86400 < bool 420) > 0'}");
+    static const int64_t parts[][2] = {{0, 300}, {420, 600}, {0, 600}};
+    unsigned stale;
+    (void)state;
+    sim_init(&later, 1, nothing);
+    sim_pass(&later, 600);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct asked a;
+        asked_init(&a, &later, yaml);
+        replay(&a, parts[i][0], parts[i][1], 600);
+        asked_fini(&a);
+    }
+    assert_int_equal(sim_count_samples(&later, "ends", &stale), 420 / 30 + 1);
+    assert_int_equal(stale, 1);
+    sim_fini(&later);
+}
+
 /* Both would be refused, and told as trouble. */
 static void
 test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale(void **state)
@@ -401,6 +424,8 @@ main(void)
         cmocka_unit_test(test_what_another_server_with_the_same_rules_recorded_is_not_marked_stale),
         cmocka_unit_test(
             test_it_is_not_marked_stale_either_if_the_rule_fails_before_an_evaluation_that_is_stored),
+        cmocka_unit_test(
+            test_a_series_that_ends_with_a_gap_of_evaluations_is_marked_stale_when_these_are_made),
         cmocka_unit_test(
             test_a_series_that_another_rule_of_the_name_has_from_then_on_is_not_marked_stale),
         cmocka_unit_test(
