@@ -426,7 +426,7 @@ agenda_each_owed(struct agenda *a, int64_t now_ns,
         int64_t slot;
         if (agenda_oldest_missing(a, e, now_ns, &slot)) {
             owed.oldest_ns = schedule_time_ns(group_schedule(e->group), slot);
-            owed.missing = slots_missing(&e->settled, slot, e->next_slot - (e->running ? 1 : 0));
+            owed.missing = slots_missing(&e->settled, slot, agenda_slots_end(e));
         }
         each(context, e->group, owed);
     }

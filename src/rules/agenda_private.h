@@ -26,7 +26,8 @@ struct agenda_entry {
     bool lost_state;           /* or not all, for want of memory, which is to be logged */
     bool stays, is_over;       /* while a reload is committed */
     bool running;
-    bool ends; /* AGENDA_RETIRE runs */
+    bool runs_live; /* while it runs: AGENDA_LIVE */
+    bool ends;      /* AGENDA_RETIRE runs */
     bool begun;
     bool is_listed;         /* it is configured */
     bool is_in_due;         /* it stands in agenda.begins or agenda.due */
@@ -100,6 +101,12 @@ struct agenda {
 void agenda_entry_free(struct agenda *agenda, struct agenda_entry *entry);
 /* Puts those that are due some time into `begins` and `due` anew, and notes what all owe. */
 void agenda_fill(struct agenda *agenda, int64_t now_ns, int64_t monotonic_ns);
+/* Evaluations before this one may be missing: not the last one while it runs. */
+static inline int64_t
+agenda_slots_end(const struct agenda_entry *e)
+{
+    return e->running && e->runs_live ? e->next_slot - 1 : e->next_slot;
+}
 /* The oldest evaluation that is to be made up. False: there is none. */
 bool agenda_oldest_missing(const struct agenda *agenda, const struct agenda_entry *entry,
                            int64_t now_ns, int64_t *ret_slot);

@@ -447,6 +447,30 @@ is_reader(const struct agenda_job *job)
     return strcmp(group_text(agenda_entry_group(job->entry))->rules->expression, "r") == 0;
 }
 
+/* Also if a reload looks at all groups meanwhile. */
+static void
+test_what_reads_recorded_series_waits_until_the_last_one_that_was_missing_is_made_up(void **state)
+{
+    struct agenda_test *t = *state;
+    struct agenda_job job, other;
+    setup_reader(t, &alerting_rule);
+    do {
+        job = take_next(t);
+        if (job.work == AGENDA_LIVE) job.outcome.stored = is_reader(&job);
+        if (job.work == AGENDA_LIVE) agenda_done(t->agenda, &job, t->monotonic_ns);
+    } while (job.work != AGENDA_MAKE_UP);
+    load(t, CATCH_UP_NS);
+    assert_int_equal(owed_by_all(t), 1);
+    do {
+        other = take_next(t);
+        other.outcome.stored = true;
+        if (is_reader(&other)) break;
+        agenda_done(t->agenda, &other, t->monotonic_ns);
+    } while (true);
+    assert_true(other.how.holds);
+    agenda_free(t->agenda);
+}
+
 static void
 test_what_reads_recorded_series_is_not_made_up_before_all_others_have_begun(void **state)
 {
@@ -540,6 +564,9 @@ main(void)
                                   state),
         cmocka_unit_test_prestate(
             test_how_long_input_is_awaited_counts_from_the_last_time_that_nothing_could_be_made_up,
+            state),
+        cmocka_unit_test_prestate(
+            test_what_reads_recorded_series_waits_until_the_last_one_that_was_missing_is_made_up,
             state),
         cmocka_unit_test_prestate(
             test_what_reads_recorded_series_is_not_made_up_before_all_others_have_begun, state),

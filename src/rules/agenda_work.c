@@ -85,8 +85,7 @@ agenda_oldest_missing(const struct agenda *a, const struct agenda_entry *e, int6
     if (from < e->settled.runs[0].first) from = e->settled.runs[0].first;
     int64_t slot = slots_first_missing(&e->settled, from);
     *ret = slot;
-    /* What runs may be the last one. */
-    return slot < e->next_slot - (e->running ? 1 : 0);
+    return slot < agenda_slots_end(e);
 }
 
 /* After whatever may have changed what the group owes. */
@@ -140,6 +139,7 @@ make_job(const struct agenda *a, struct agenda_entry *e, enum agenda_work work, 
          int64_t monotonic_ns, struct agenda_job *job)
 {
     e->running = true;
+    e->runs_live = work == AGENDA_LIVE;
     *job = (struct agenda_job){
         .taken_ns = monotonic_ns,
         .work = work,
