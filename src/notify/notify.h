@@ -50,10 +50,9 @@ struct notifier_options {
 struct notifier_limits {
     uint32_t queue_capacity; /* alerts, of each member */
     uint32_t batch_size;     /* of a request */
-    /* The longest pause of a member that fails; 0, or more than 30 s: 30 s. Twice as
-     * long, or 30 s, is one that it asks for. As often as alerts are sent again is right: they are
-     * valid for four times as long, and a member that is back takes for resolved what it was told
-     * of before that. */
+    /* The longest pause of a member that fails; 0, or more than 30 s: 30 s. Twice as long, or 30 s,
+     * is one that it asks for. As often as alerts are sent again is right: they are valid for four
+     * times as long, and a member that is back takes for resolved what it was told of before. */
     int64_t pause_max_ms;
 };
 
