@@ -313,6 +313,48 @@ test_of_the_time_before_it_got_another_interval_a_group_owes_nothing_also_after_
     sim_fini(&s);
 }
 
+static void
+test_a_series_that_ends_with_another_interval_is_stale_also_if_older_ones_are_made_up_first(
+    void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROUP("g", "{record: early, expr: vector(1)}"));
+    sim_pass(&s, 290);
+    s.write_fails = true;
+    sim_pass(&s, 1200);
+    s.write_fails = false;
+    s.slow_ms = 4000;
+    sim_pass(&s, 20);
+    uint64_t made_up = agenda_made_up(s.agenda);
+    sim_load(&s,
+             "groups: [{name: g, interval: 70s, rules: [{record: early, expr: vector(1) < 0}]}]");
+    sim_pass(&s, 60);
+    assert_true(made_up > 0 && agenda_made_up(s.agenda) > made_up);
+    sim_count_samples(&s, "early", &stale);
+    assert_int_equal(stale, 1);
+    sim_fini(&s);
+}
+
+static void
+test_what_the_store_refused_at_another_interval_is_made_up_also_after_one_more_reload(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, EACH("30s"));
+    sim_pass(&s, 300);
+    sim_load(&s, EACH("10s"));
+    s.write_fails = true;
+    sim_pass(&s, 300);
+    sim_load(&s, "groups: [{name: g, interval: 10s, rules: [{record: one, expr: vector(2)}]}]");
+    s.write_fails = false;
+    sim_pass(&s, 60);
+    assert_in_range(sim_count_samples(&s, "one", &stale), 10 + 35, 10 + 37);
+    sim_fini(&s);
+}
+
 /* Anybody may write a sample that says which evaluations are not owed: all, or none. */
 static void
 test_whatever_a_sample_says_of_what_is_owed_a_group_begins(void **state)
@@ -451,6 +493,10 @@ main(void)
             test_a_series_that_is_not_written_at_the_first_evaluation_of_another_interval_is_stale),
         cmocka_unit_test(
             test_of_the_time_before_it_got_another_interval_a_group_owes_nothing_also_after_a_restart),
+        cmocka_unit_test(
+            test_a_series_that_ends_with_another_interval_is_stale_also_if_older_ones_are_made_up_first),
+        cmocka_unit_test(
+            test_what_the_store_refused_at_another_interval_is_made_up_also_after_one_more_reload),
         cmocka_unit_test(test_whatever_a_sample_says_of_what_is_owed_a_group_begins),
         cmocka_unit_test(test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group),
         cmocka_unit_test(test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up),

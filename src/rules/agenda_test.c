@@ -408,6 +408,32 @@ test_what_becomes_too_old_before_it_can_be_made_up_is_not_made_up(void **state)
     agenda_free(t->agenda);
 }
 
+/* A restart before it is made up would not find it missing. */
+static void
+test_the_first_evaluation_at_another_interval_does_not_settle_what_was_refused_before_it(
+    void **state)
+{
+    struct agenda_test *t = *state;
+    struct agenda_job job;
+    setup(t, CATCH_UP_NS);
+    run_until(t, START_NS + 2 * MINUTE_NS);
+    t->agenda->items[0]->group->series_slot = t->agenda->items[0]->next_slot - 1;
+    t->texts[0].interval_ms = 30000;
+    t->texts[0].hash = 1;
+    load(t, CATCH_UP_NS);
+    t->stores = t->makes_up = false;
+    run_until(t, START_NS + 6 * MINUTE_NS);
+    assert_true(t->agenda->items[0]->series_at_ns != 0);
+    do {
+        job = take_next(t);
+        job.outcome.stored = job.work == AGENDA_LIVE;
+        if (job.work == AGENDA_MAKE_UP) job.error = ERR_AGAIN;
+        agenda_done(t->agenda, &job, t->monotonic_ns);
+    } while (job.work != AGENDA_LIVE || job.entry != t->agenda->items[0]);
+    assert_int_equal(job.how.settles_ns, MINUTE_NS / 2);
+    agenda_free(t->agenda);
+}
+
 /* Its input is looked at as long after a refusal as if there had been none. */
 static void
 test_how_long_input_is_awaited_counts_from_the_last_time_that_nothing_could_be_made_up(void **state)
@@ -562,6 +588,9 @@ main(void)
             test_a_clock_that_jumps_forth_and_back_leaves_nothing_out_of_what_is_owed, state),
         cmocka_unit_test_prestate(test_what_becomes_too_old_before_it_can_be_made_up_is_not_made_up,
                                   state),
+        cmocka_unit_test_prestate(
+            test_the_first_evaluation_at_another_interval_does_not_settle_what_was_refused_before_it,
+            state),
         cmocka_unit_test_prestate(
             test_how_long_input_is_awaited_counts_from_the_last_time_that_nothing_could_be_made_up,
             state),

@@ -152,6 +152,14 @@ make_job(const struct agenda *a, struct agenda_entry *e, enum agenda_work work, 
     e->lost_state = false;
 }
 
+/* From its last evaluation at another interval to before a slot. */
+static bool
+owes_nothing_since(const struct agenda_entry *e, int64_t since_ns, int64_t slot)
+{
+    int64_t since = schedule_slot(group_schedule(e->group), since_ns);
+    return slots_first_missing(&e->settled, since + 1) >= slot;
+}
+
 /* When what its rules recorded last was recorded, if that was the last time to do so; else 0. */
 static int64_t
 series_time_ns(const struct agenda_entry *e)
@@ -174,7 +182,9 @@ took_over(struct agenda *a, struct agenda_entry *e)
     /* What was lost for want of memory is restored as after a restart. */
     e->took_over = (e->from->begun || e->from->took_over) && !e->lost_state;
     if (e->took_over && same) e->next_slot = e->from->next_slot;
-    if (e->took_over) e->series_at_ns = same ? e->from->series_at_ns : series_time_ns(e->from);
+    int64_t at_ns = same ? e->from->series_at_ns : series_time_ns(e->from);
+    bool owes = same && !owes_nothing_since(e->from, at_ns, e->from->next_slot);
+    if (e->took_over && !owes) e->series_at_ns = at_ns;
     e->is_behind = e->from->is_behind;
     e->down_ns = e->from->down_ns;
     e->ended_ns = e->from->ended_ns;
@@ -208,8 +218,10 @@ note_before(const struct agenda_entry *e, struct agenda_job *job)
     job->has_before = any && slots_first_missing(&e->settled, before) >= slot;
     if (job->has_before) job->before_slot = since = before;
     job->how.settles_ns = (slot - since) * schedule->interval_ns;
-    if (e->series_at_ns != 0 && job->how.settles_ns < job->how.at_ns - e->series_at_ns) {
-        job->how.settles_ns = job->how.at_ns - e->series_at_ns;
+    int64_t span_ns = job->how.at_ns - e->series_at_ns;
+    if (e->series_at_ns != 0 && job->how.settles_ns < span_ns &&
+        owes_nothing_since(e, e->series_at_ns, slot)) {
+        job->how.settles_ns = span_ns;
     }
 }
 
@@ -724,7 +736,7 @@ note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job
     err_ignore(slots_add(&e->settled, job->slot, job->slot),
                "it is made up once more, which changes nothing");
     int64_t window = a->limits.catch_up_ns / group_schedule(e->group)->interval_ns + 2;
-    e->series_at_ns = 0;
+    if (job->work == AGENDA_LIVE) e->series_at_ns = 0;
     slots_forget_before(&e->made, e->next_slot - window);
     slots_forget_before(&e->settled, e->next_slot - window);
 }
