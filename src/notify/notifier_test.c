@@ -197,6 +197,9 @@ test_a_redirect_or_a_web_page_names_the_settings_of_alertmanagers(void **state)
         {308, "https://us:pw@a/am?token=secret", NULL,
          "reason=http_308 error=\"got a redirect to https://a/am, which is not followed: make "
          "scheme, path_prefix and targets those of its target\"\n"},
+        {302, "/start?token=secret&to=https://a/am", NULL,
+         "reason=http_302 error=\"got a redirect to /start, which is not followed: make scheme, "
+         "path_prefix and targets those of its target\"\n"},
         {307, NULL, "Temporary Redirect",
          "reason=http_307 error=\"got a redirect, which is not followed: make scheme, "
          "path_prefix and targets those of its target\"\n"},

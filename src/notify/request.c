@@ -155,9 +155,9 @@ settle(struct request *r, const struct writer_step *step, int64_t ahead_s)
 static void
 show_location(const char *location, char *to, size_t size)
 {
-    const char *host = strstr(location, "//");
+    size_t end = strcspn(location, "?#");
+    const char *host = memmem(location, end, "//", 2);
     size_t begin = host == NULL ? 0 : (size_t)(host - location) + 2;
-    size_t end = begin + strcspn(location + begin, "?#");
     const char *at = host == NULL ? NULL : memrchr(location + begin, '@', end - begin);
     const char *rest = at == NULL ? location + begin : at + 1;
     snprintf(to, size, "%.*s%.*s", (int)begin, location, (int)(location + end - rest), rest);
