@@ -273,6 +273,16 @@ test_a_member_whose_clock_differs_by_more_than_a_minute_is_a_line_an_hour(void *
     rig_answer(&rig, A, 90 * 1000, 200);
     rig_fire(&rig, "Down", 4);
     rig_run(&rig, 90 * 1000);
+    /* Our clock is set, or the machine sleeps, before it comes. */
+    for (int64_t set_s = -7200; set_s <= 7200; set_s += 14400) {
+        for (unsigned i = 0; i < 2; i++) {
+            rig.date_s = now_s() + (i == 0 ? 0 : set_s);
+            rig_fire(&rig, "Down", 5 + i);
+            rig_run(&rig, 1000);
+            sim_env_set_realtime_ms(rig.sim, (now_s() + set_s) * 1000);
+            rig_run(&rig, 90 * 1000);
+        }
+    }
     rig_answer(&rig, A, 0, 200);
     expect_logged(&rig, "clock", "");
     static const struct {

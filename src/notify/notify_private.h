@@ -47,6 +47,7 @@ struct request {
     struct buf body;
     uint32_t generation; /* of the token or keys it is sent with */
     int64_t began_ns;
+    int64_t began_s; /* Unix */
     bool was_sent;
 };
 

@@ -99,16 +99,19 @@ worth_a_line(struct member *m, enum member_news news, int64_t now_ns)
 
 /*
  * How far the member's clock is ahead, or behind if negative: its answer was made some time between
- * the begin of the request and now. 0: the answer does not say.
+ * the begin of the request and now, by our clock as it was then and as it is now, which differ if
+ * it was set or the machine slept. 0: the answer does not say.
  */
 static int64_t
 clock_ahead_s(const struct request *r, int64_t date_s)
 {
     struct env *env = r->notifier->env;
-    int64_t now_s = env_realtime_ms(env) / 1000;
-    int64_t began_s = now_s - (env_monotonic_ns(env) - r->began_ns) / NS_PER_S;
+    int64_t took_s = (env_monotonic_ns(env) - r->began_ns) / NS_PER_S;
+    int64_t first_s = r->began_s, last_s = env_realtime_ms(env) / 1000;
+    if (last_s - took_s < first_s) first_s = last_s - took_s;
+    if (r->began_s + took_s > last_s) last_s = r->began_s + took_s;
     if (date_s == 0) return 0;
-    return date_s > now_s ? date_s - now_s : date_s < began_s ? date_s - began_s : 0;
+    return date_s > last_s ? date_s - last_s : date_s < first_s ? date_s - first_s : 0;
 }
 
 /* Nothing fails when clocks differ, and nobody is paged: a member that is five minutes ahead takes
@@ -214,6 +217,7 @@ send_request(struct request *r)
         .answer_bytes_max = NOTIFY_ANSWER_BYTES_MAX,
     };
     r->began_ns = env_monotonic_ns(r->notifier->env);
+    r->began_s = env_realtime_ms(r->notifier->env) / 1000;
     enum err e = access_send(r->of->access, &request, &r->call, &r->generation, &why);
     r->was_sent = e == OK;
     if (e == OK) return;
