@@ -187,30 +187,44 @@ compile(struct regex *r, struct bytes pattern, enum re2_captures captures, int64
     return ERR_NOMEM;
 }
 
-/*
- * Go takes (?<name>...) for (?P<name>...), RE2 does not yet. The text with the P, in `to`; in a
- * class it means nothing, and no text that Go takes has it there: "(?<" is three characters then.
- */
+/* Of what stands at a place in a class: [:alpha:] and the like, the longest of which is
+ * [:^xdigit:]. 0: it is none. */
+static size_t
+class_name_size(struct bytes regex, size_t at)
+{
+    size_t size = regex.size - at < 11 ? regex.size - at : 11;
+    const uint8_t *from = regex.at + at;
+    if (size < 4 || from[0] != '[' || from[1] != ':') return 0;
+    const uint8_t *end = memmem(from + 2, size - 2, ":]", 2);
+    return end == NULL ? 0 : (size_t)(end + 2 - from);
+}
+
+/* Go takes (?<name>...) for (?P<name>...), RE2 does not yet. The text with the P, in `to`. In a
+ * class, and from \Q to \E, it means nothing. */
 static void
 put_named_groups(struct bytes regex, struct buf *to)
 {
-    bool literal = false, in_class = false;
-    for (size_t i = 0; i < regex.size; i++) {
-        uint8_t c = regex.at[i], next = i + 1 < regex.size ? regex.at[i + 1] : 0;
-        buf_put_u8(to, c);
-        if (c == '\\' && next != 0) {
-            if (next == 'Q' || next == 'E') literal = next == 'Q';
-            buf_put_u8(to, next);
-            i++;
-        } else if (!literal && c == '[') {
-            in_class = true;
-        } else if (!literal && c == ']') {
-            in_class = false;
-        } else if (!literal && !in_class && i + 3 < regex.size &&
-                   memcmp(regex.at + i, "(?<", 3) == 0 && regex.at[i + 3] != '=' &&
-                   regex.at[i + 3] != '!') {
+    enum { PLAIN, CLASS, LITERAL } in = PLAIN;
+    size_t class_end = 0; /* a ']' before it belongs to the class */
+    for (size_t i = 0, step; i < regex.size; i += step) {
+        struct bytes left = bytes_of(regex.at + i, regex.size - i);
+        uint8_t c = left.at[0], next = left.size > 1 ? left.at[1] : 0;
+        size_t named = in == CLASS ? class_name_size(regex, i) : 0;
+        step = named > 0 ? named : c == '\\' && in != LITERAL && next != 0 ? 2 : 1;
+        buf_put(to, left.at, step);
+        if (in == LITERAL) {
+            if (c == '\\' && next == 'E') in = PLAIN;
+        } else if (in == CLASS) {
+            if (c == ']' && i >= class_end) in = PLAIN;
+        } else if (c == '\\' && next == 'Q') {
+            in = LITERAL;
+        } else if (c == '[') {
+            in = CLASS;
+            class_end = i + (next == '^' ? 3 : 2);
+        } else if (left.size > 3 && memcmp(left.at, "(?<", 3) == 0 && left.at[3] != '=' &&
+                   left.at[3] != '!') {
             buf_put_text(to, "?P");
-            i++;
+            step = 2;
         }
     }
 }
