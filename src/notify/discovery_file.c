@@ -19,6 +19,7 @@ struct found_file {
     char *path;
     size_t path_bytes;
     bool is_there; /* in the look at hand */
+    bool is_lost;  /* it could not even be looked at, and that was said */
     bool was_read; /* `facts` are of what was read, or could not be */
     struct file_facts facts;
     int64_t refresh_ns; /* when to read it again, even if it is the same */
@@ -111,6 +112,13 @@ is_same(const struct file_facts *a, const struct file_facts *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
+static void
+log_unread(const struct found_file *file, const struct why *why, enum err e)
+{
+    log_warn("notify: cannot read targets from file, keeping the previous targets",
+             KV("path", file->path), KV("error", why_text(why, e)));
+}
+
 /* Reads it, if there is a reason to. */
 static void
 look_at(struct file_discovery *f, struct found_file *file, const struct file_facts *facts)
@@ -124,10 +132,7 @@ look_at(struct file_discovery *f, struct found_file *file, const struct file_fac
     enum err e = read_file(f, file, &why);
     file->was_read = e != ERR_NOMEM;
     file->refresh_ns = now_ns + refresh_ms * NS_PER_MS;
-    if (e && has_changed) {
-        log_warn("notify: cannot read targets from file, keeping the previous targets",
-                 KV("path", file->path), KV("error", why_text(&why, e)));
-    }
+    if (e && has_changed) log_unread(file, &why, e);
 }
 
 /* --- all that there are ----------------------------------------------------------------------- */
@@ -162,13 +167,10 @@ take_path(void *context, const char *path)
 {
     struct file_discovery *f = context;
     struct file_facts facts;
-    struct found_file *file = find(f, path);
-    enum err e = env_facts(f->base.options.env, path, &facts, NULL);
+    struct why why = {""};
+    enum err e = env_facts(f->base.options.env, path, &facts, &why);
     if (e == ERR_MISSING) return OK;
-    if (e) { /* it is there, and perhaps it can be looked at later */
-        if (file != NULL) file->is_there = true;
-        return OK;
-    }
+    struct found_file *file = find(f, path);
     if (file == NULL && f->count == FILES_MAX) {
         if (!f->is_full) {
             log_warn("notify: too many files of targets, ignoring the rest", KV("files", FILES_MAX),
@@ -180,7 +182,9 @@ take_path(void *context, const char *path)
     if (file == NULL) file = add(f, path);
     if (file == NULL) return OK; /* at the next look */
     file->is_there = true;
-    look_at(f, file, &facts);
+    if (e && !file->is_lost) log_unread(file, &why, e);
+    file->is_lost = e != OK; /* perhaps it can be looked at later */
+    if (e == OK) look_at(f, file, &facts);
     return OK;
 }
 

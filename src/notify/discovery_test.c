@@ -231,6 +231,32 @@ test_a_directory_that_cannot_be_listed_keeps_what_its_files_said(void **state)
 }
 
 static void
+test_a_file_that_cannot_be_looked_at_keeps_its_targets_and_is_logged_once(void **state)
+{
+    (void)state;
+    struct env *env = sim_env_env(rig.sim);
+    uint64_t lines = log_count(LOG_WARN);
+    assert_int_equal(env_mkdir(env, "d/x", NULL), OK);
+    put_file("d/x/a.yml", "- targets: [a:1]\n");
+    use_files("d/x/a.yml");
+    expect_hosts("a:1 ");
+    for (uint64_t i = 1; i <= 2; i++) {
+        assert_int_equal(env_rename(env, "d/x", "d/y", NULL), OK);
+        put_file("d/x", "");
+        rig_run(&rig, 60 * 1000);
+        expect_hosts("a:1 ");
+        assert_int_equal(log_count(LOG_WARN) - lines, i);
+        assert_int_equal(env_unlink(env, "d/x", NULL), OK);
+        assert_int_equal(env_rename(env, "d/y", "d/x", NULL), OK);
+        rig_run(&rig, 5000);
+        expect_hosts("a:1 ");
+    }
+    assert_int_equal(env_unlink(env, "d/x/a.yml", NULL), OK);
+    rig_run(&rig, 5000);
+    expect_hosts("");
+}
+
+static void
 test_a_target_knows_its_file(void **state)
 {
     (void)state;
@@ -650,6 +676,7 @@ main(void)
         TEST(test_a_file_for_which_there_was_no_memory_is_read_at_the_next_look),
         TEST(test_a_directory_is_no_file_of_targets),
         TEST(test_a_directory_that_cannot_be_listed_keeps_what_its_files_said),
+        TEST(test_a_file_that_cannot_be_looked_at_keeps_its_targets_and_is_logged_once),
         TEST(test_a_target_knows_its_file),
         TEST(test_a_server_lists_members),
         TEST(test_what_a_server_should_not_say_changes_nothing),
