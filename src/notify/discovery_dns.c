@@ -14,6 +14,7 @@ struct found_name {
     struct dns_discovery *of;
     const char *name;
     struct targets targets;
+    bool is_cut;     /* its records are too many, and that was said */
     bool has_failed; /* and that was said */
 };
 
@@ -140,6 +141,11 @@ answered(struct outside_question *question, const struct dns_answer *answer)
     }
     enum err e = take_records(name, answer, &why);
     note(name, e, why_text(&why, e));
+    if (answer->is_cut && !name->is_cut) {
+        log_warn("notify: too many records of a name, ignoring the rest", KV("name", name->name),
+                 KV("records", DNS_RECORDS_MAX));
+    }
+    name->is_cut = answer->is_cut;
 }
 
 /* --- questions -------------------------------------------------------------------------------- */

@@ -25,6 +25,7 @@ static struct {
     enum err e;
     int64_t after_ms;
     struct dns_answer_record records[FAKE_RECORDS_MAX];
+    bool is_cut;
     uint32_t count;
     unsigned questions;
 } zone;
@@ -39,6 +40,7 @@ look_up(void *context, struct fake_question *question)
     question->e = zone.e;
     question->after_ms = zone.after_ms;
     question->count = zone.count;
+    question->is_cut = zone.is_cut;
     memcpy(question->records, zone.records, sizeof zone.records);
 }
 
@@ -466,6 +468,27 @@ test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look(
 }
 
 static void
+test_that_a_name_has_too_many_records_is_logged_once(void **state)
+{
+    (void)state;
+    static const char line[] = "level=warn msg=\"notify: too many records of a name, ignoring the "
+                               "rest\" name=am.example records=1000\n";
+    rig_watch_log(&rig);
+    zone.records[0].target = "10.0.0.1";
+    zone.count = 1;
+    zone.is_cut = true;
+    use_names();
+    rig_run(&rig, 5 * 60 * 1000);
+    expect_hosts("10.0.0.1:9093 ");
+    expect_logged(&rig, "too many", line);
+    zone.is_cut = false;
+    rig_run(&rig, 60 * 1000);
+    zone.is_cut = true;
+    rig_run(&rig, 60 * 1000);
+    expect_logged(&rig, "too many", line);
+}
+
+static void
 test_a_look_up_that_fails_keeps_members_and_an_empty_answer_does_not(void **state)
 {
     (void)state;
@@ -690,6 +713,7 @@ main(void)
         TEST(test_an_address_with_a_user_or_a_query_is_no_member_and_its_password_is_not_shown),
         TEST(test_the_password_of_an_address_that_is_dropped_is_not_shown),
         TEST(test_targets_without_a_valid_address_are_told_when_they_change_not_at_each_look),
+        TEST(test_that_a_name_has_too_many_records_is_logged_once),
         TEST(test_a_look_up_that_fails_keeps_members_and_an_empty_answer_does_not),
         TEST(test_a_name_is_asked_for_once_at_a_time_and_given_up_in_the_end),
         TEST(test_members_that_stay_keep_their_queues_and_those_that_go_give_them_up),

@@ -153,7 +153,8 @@ open_channel(struct dns *dns, struct why *why)
 static void
 add_record(struct question *q, const char *target, uint32_t port)
 {
-    if (q->count == DNS_RECORDS_MAX || q->answer.e) return;
+    q->answer.is_cut |= q->count == DNS_RECORDS_MAX;
+    if (q->answer.is_cut || q->answer.e) return;
     struct dns_answer_record *records =
         arena_push(&q->arena, q->records, q->count, sizeof *records);
     struct bytes copy = arena_copy(&q->arena, bytes_of(target, strlen(target) + 1));
@@ -177,10 +178,10 @@ static int
 parse_addresses(struct question *q, const unsigned char *text, int size)
 {
     union {
-        struct ares_addrttl v4[DNS_RECORDS_MAX];
-        struct ares_addr6ttl v6[DNS_RECORDS_MAX];
+        struct ares_addrttl v4[DNS_RECORDS_MAX + 1]; /* one more is seen */
+        struct ares_addr6ttl v6[DNS_RECORDS_MAX + 1];
     } *found = mem_alloc(q->dns->memory, sizeof *found);
-    int count = DNS_RECORDS_MAX;
+    int count = DNS_RECORDS_MAX + 1;
     if (found == NULL) return ARES_ENOMEM;
     bool is_v6 = q->type == DNS_AAAA;
     int status = is_v6 ? ares_parse_aaaa_reply(text, size, NULL, found->v6, &count)

@@ -27,6 +27,7 @@ struct dns_answer {
     enum err e;                              /* OK; ERR_AGAIN, ERR_NOMEM: it has failed */
     const struct dns_answer_record *records; /* until the next dns_done() */
     uint32_t count;
+    bool is_cut; /* there are more */
     char error[DNS_ERROR_BYTES];
 };
 

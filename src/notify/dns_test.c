@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "notify/dns.h"
 
-enum { MESSAGE_BYTES = 4096, ASKED_BYTES = 1024 };
+enum { MESSAGE_BYTES = 32768, ASKED_BYTES = 1024 };
 enum { TYPE_A = 1, TYPE_NS = 2, TYPE_CNAME = 5, TYPE_MX = 15, TYPE_AAAA = 28, TYPE_SRV = 33 };
 enum { NO_ERROR = 0, SERVER_FAILURE = 2, NO_NAME = 3 };
 
@@ -389,6 +389,32 @@ test_what_does_not_fit_is_asked_for_once_more_over_tcp(void **state)
     expect_records("am.example.", DNS_A, "10.0.0.1:0 10.0.0.2:0 ");
 }
 
+static unsigned many;
+
+static void
+put_many(void)
+{
+    for (unsigned i = 0; i < many; i++) {
+        put_address("10.0.0.1");
+    }
+}
+
+static void
+test_of_more_records_than_fit_the_first_are_given_and_that_there_are_more_is_said(void **state)
+{
+    (void)state;
+    zone.truncates = true;
+    zone.knows = "am.example";
+    zone.records = put_many;
+    for (many = DNS_RECORDS_MAX; many <= DNS_RECORDS_MAX + 1; many++) {
+        start_question("am.example.", DNS_A, &zone);
+        struct dns_answer answer = end_question();
+        assert_int_equal(answer.e, OK);
+        assert_int_equal(answer.count, DNS_RECORDS_MAX);
+        assert_int_equal(answer.is_cut, many > DNS_RECORDS_MAX);
+    }
+}
+
 static void
 test_a_name_that_is_none_fails(void **state)
 {
@@ -455,6 +481,7 @@ main(void)
         TEST(test_a_server_that_fails_leaves_open_whether_a_name_exists),
         TEST(test_without_a_server_a_look_up_fails),
         TEST(test_what_does_not_fit_is_asked_for_once_more_over_tcp),
+        TEST(test_of_more_records_than_fit_the_first_are_given_and_that_there_are_more_is_said),
         TEST(test_a_name_that_is_none_fails),
         TEST(test_several_questions_are_under_way_at_a_time_and_one_may_be_given_up),
         TEST(test_each_allocation_may_fail),

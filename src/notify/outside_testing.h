@@ -43,6 +43,7 @@ struct fake_question {
     enum err e;
     struct dns_answer_record records[FAKE_RECORDS_MAX];
     uint32_t count;
+    bool is_cut;
 
     int64_t due_ns;
 };
@@ -224,8 +225,11 @@ fake_question_done(struct outside *outside, struct dns_answer *ret)
         if (q->due_ns > fake_now_ns(f)) continue;
         f->question_shown = q;
         f->questions[i] = f->questions[--f->question_count];
-        *ret = (struct dns_answer){
-            .context = q->context, .e = q->e, .records = q->records, .count = q->count};
+        *ret = (struct dns_answer){.context = q->context,
+                                   .e = q->e,
+                                   .records = q->records,
+                                   .count = q->count,
+                                   .is_cut = q->is_cut};
         if (q->e) snprintf(ret->error, sizeof ret->error, "it failed");
         return true;
     }
