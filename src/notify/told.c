@@ -45,12 +45,14 @@ put_alert(struct buf *to, struct bytes labels, const struct notify_alert *alert,
     json_object_open(&json);
     json_key(&json, "labels");
     labels_put_json(&json, labels);
-    json_member_object(&json, "annotations");
-    for (uint32_t i = 0; i < alert->annotation_count; i++) {
-        json_key_bytes(&json, alert->annotations[i].name);
-        json_put_bytes(&json, alert->annotations[i].value);
+    if (alert->annotation_count > 0) {
+        json_member_object(&json, "annotations");
+        for (uint32_t i = 0; i < alert->annotation_count; i++) {
+            json_key_bytes(&json, alert->annotations[i].name);
+            json_put_bytes(&json, alert->annotations[i].value);
+        }
+        json_object_close(&json);
     }
-    json_object_close(&json);
     json_member_text(&json, "startsAt", time_print(alert->starts_ms, text));
     json_member_text(&json, "endsAt", time_print(alert->ends_ms, text));
     if (external_url[0] != '\0' && external_url[0] != '/')

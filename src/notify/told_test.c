@@ -79,7 +79,7 @@ test_without_a_url_of_ours_nothing_is_said_of_it(void **state)
     static const char *const urls[] = {"", "/behind/a/proxy"};
     for (unsigned i = 0; i < 2; i++) {
         making.external_url = urls[i];
-        expect_json("{\"labels\":{\"alertname\":\"Down\"},\"annotations\":{},"
+        expect_json("{\"labels\":{\"alertname\":\"Down\"},"
                     "\"startsAt\":\"2026-01-02T03:04:05.678Z\","
                     "\"endsAt\":\"2026-01-02T03:08:05.000Z\"}");
     }
