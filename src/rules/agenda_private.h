@@ -77,6 +77,7 @@ struct agenda {
      * looked through for each one that is made up, and so do not stand in the entries. */
     int64_t *owes_ns;
     int64_t owed_for_ns;           /* the least age at which one of them is too old */
+    int64_t shortest_ns;           /* no group has a shorter interval */
     struct agenda_tenant *tenants; /* room for as many as groups */
     uint32_t tenant_count;
     /* Of those listed that do not run: by monotonic time those that may begin, by Unix time those

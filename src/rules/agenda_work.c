@@ -116,6 +116,7 @@ agenda_fill(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
     int64_t progress_ns = a->progress_ns;
     a->begins.count = a->due.count = a->owing = 0;
     a->owed_for_ns = INT64_MAX;
+    a->shortest_ns = 3600 * NS_PER_S; /* or less */
     for (uint32_t i = 0; i < a->tenant_count; i++) {
         a->tenants[i].owing = a->tenants[i].unbegun = 0;
     }
@@ -128,6 +129,8 @@ agenda_fill(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
         a->tenants[e->tenant].unbegun += !e->begun && group_records(e->group);
         int64_t owed_for = owed_for_ns(a, e);
         if (owed_for < a->owed_for_ns) a->owed_for_ns = owed_for;
+        int64_t interval_ns = group_schedule(e->group)->interval_ns;
+        if (interval_ns < a->shortest_ns) a->shortest_ns = interval_ns;
     }
     if (owed) a->progress_ns = progress_ns;
 }
@@ -226,10 +229,13 @@ note_before(const struct agenda_entry *e, struct agenda_job *job)
 }
 
 /* Whether groups of a tenant have not seen yet that they missed evaluations, as the clock was set
- * forward. */
+ * forward. They are looked through only if the first one of all that are due may have missed some:
+ * a server that is late otherwise would become later with each one that it evaluates. */
 static bool
 any_late(const struct agenda *a, const struct agenda_tenant *tenant, int64_t now_ns)
 {
+    bool may_be = a->due.count > 0 && a->due.items[0].at_ns <= now_ns - a->shortest_ns;
+    if (!may_be) return false;
     for (uint32_t i = tenant->first; i < tenant->end; i++) {
         const struct agenda_entry *e = a->items[i];
         const struct schedule *schedule = group_schedule(e->group);
