@@ -355,6 +355,22 @@ test_what_the_store_refused_at_another_interval_is_made_up_also_after_one_more_r
     sim_fini(&s);
 }
 
+static void
+test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes(
+    void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, EACH("30s"));
+    sim_pass(&s, 290);
+    sim_shift_clock(&s, 3600);
+    sim_load(&s, EACH("15s"));
+    sim_pass(&s, 60);
+    assert_in_range(sim_count_samples(&s, "one", &stale), 250, 256);
+    sim_fini(&s);
+}
+
 /* Anybody may write a sample that says which evaluations are not owed: all, or none. */
 static void
 test_whatever_a_sample_says_of_what_is_owed_a_group_begins(void **state)
@@ -497,6 +513,8 @@ main(void)
             test_a_series_that_ends_with_another_interval_is_stale_also_if_older_ones_are_made_up_first),
         cmocka_unit_test(
             test_what_the_store_refused_at_another_interval_is_made_up_also_after_one_more_reload),
+        cmocka_unit_test(
+            test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes),
         cmocka_unit_test(test_whatever_a_sample_says_of_what_is_owed_a_group_begins),
         cmocka_unit_test(test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group),
         cmocka_unit_test(test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up),

@@ -163,18 +163,21 @@ owes_nothing_since(const struct agenda_entry *e, int64_t since_ns, int64_t slot)
     return slots_first_missing(&e->settled, since + 1) >= slot;
 }
 
-/* When what its rules recorded last was recorded, if that was the last time to do so; else 0. */
+/* When what its rules recorded last was recorded, if that was the last time to do so; else 0, also
+ * if the clock was set forward since then, or the machine slept. */
 static int64_t
-series_time_ns(const struct agenda_entry *e)
+series_time_ns(const struct agenda_entry *e, int64_t now_ns)
 {
     int64_t slot = e->group->series_slot;
     if (e->series_at_ns != 0 || slot < 0 || slot != e->next_slot - 1) return e->series_at_ns;
-    return schedule_time_ns(group_schedule(e->group), slot);
+    const struct schedule *schedule = group_schedule(e->group);
+    int64_t idle = schedule_slot(schedule, now_ns) - schedule_slot(schedule, e->ended_ns);
+    return idle > GAP_SLOTS ? 0 : schedule_time_ns(schedule, slot);
 }
 
 /* Of the group that it replaces. False: that runs yet. */
 static bool
-took_over(struct agenda *a, struct agenda_entry *e)
+took_over(struct agenda *a, struct agenda_entry *e, int64_t now_ns)
 {
     if (e->from == NULL) return true;
     if (e->from->running) return false;
@@ -185,7 +188,7 @@ took_over(struct agenda *a, struct agenda_entry *e)
     /* What was lost for want of memory is restored as after a restart. */
     e->took_over = (e->from->begun || e->from->took_over) && !e->lost_state;
     if (e->took_over && same) e->next_slot = e->from->next_slot;
-    int64_t at_ns = same ? e->from->series_at_ns : series_time_ns(e->from);
+    int64_t at_ns = same ? e->from->series_at_ns : series_time_ns(e->from, now_ns);
     bool owes = same && !owes_nothing_since(e->from, at_ns, e->from->next_slot);
     if (e->took_over && !owes) e->series_at_ns = at_ns;
     e->is_behind = e->from->is_behind;
@@ -200,7 +203,7 @@ static bool
 take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
            struct agenda_job *job)
 {
-    if (!took_over(a, e)) return false;
+    if (!took_over(a, e, now_ns)) return false;
     if (e->begin_until_ns == 0) e->begin_until_ns = monotonic_ns + BEGIN_WAIT_NS;
     make_job(a, e, AGENDA_BEGIN, schedule_slot(group_schedule(e->group), now_ns), monotonic_ns,
              job);
@@ -476,7 +479,8 @@ static bool
 take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
 {
     for (struct agenda_entry *e = a->retired; e != NULL; e = e->next) {
-        if (e->running || e->not_before_ns > monotonic_ns || !took_over(a, e)) continue;
+        bool is_early = e->not_before_ns > monotonic_ns;
+        if (e->running || is_early || !took_over(a, e, e->retired_ns)) continue;
         make_job(a, e, AGENDA_RETIRE, 0, monotonic_ns, job);
         e->ends = true;
         job->how.at_ns = e->retired_ns;
