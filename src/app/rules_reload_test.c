@@ -1014,6 +1014,72 @@ test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are
     compare_wide(x, y);
 }
 
+static void
+add_owed(void *sum, struct group *group, struct agenda_owed owed)
+{
+    (void)group;
+    ((struct agenda_owed *)sum)->missing += owed.missing;
+}
+
+/* Three groups, some of which may be missing: of other intervals each time, and other texts. */
+static void
+print_random_groups(struct rules_sim *s, char *to, size_t size)
+{
+    static const char *const intervals[] = {"30s", "15s", "45s", "1m", "7s"};
+    static const char *const expressions[] = {"vector(1)", "one0 + 1", "'requests_total{n=\"0\"}'"};
+    int at = snprintf(to, size, "groups: [");
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t chance = sim_env_random(s->m.sim);
+        if (chance % 7 == 0) continue;
+        at +=
+            snprintf(to + at, size - (size_t)at,
+                     "{name: g%u, interval: %s, rules: [{record: one%u, expr: %s}, {alert: A, "
+                     "expr: vector(%u)}]},\n",
+                     i, intervals[chance / 7 % 5], i, expressions[i], (unsigned)(chance / 100 % 3));
+    }
+    snprintf(to + at, size - (size_t)at, "]\n");
+}
+
+static void
+test_what_is_missing_is_known_and_made_up_in_the_end_whatever_happens(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const int64_t catch_up_s[] = {0, 600, 86400};
+    char yaml[1024];
+    for (unsigned seed = 1; seed <= 40; seed++) {
+        sim_init(&s, seed, NO_GROUPS);
+        s.tenant_count = 1 + seed % 2;
+        print_random_groups(&s, yaml, sizeof yaml);
+        sim_load(&s, yaml);
+        for (unsigned step = 0; step < 40; step++) {
+            uint64_t chance = sim_env_random(s.m.sim);
+            s.write_fails = chance % 5 == 0;
+            s.slow_ms = chance / 5 % 5 == 0 ? 3000 : 0;
+            s.mute = chance / 25 % 5 == 0;
+            if (chance / 125 % 10 == 0) sim_crash(&s);
+            sim_pass(&s, (int64_t)(chance / 1250 % 120));
+            if (chance / 125 % 10 < 2)
+                sim_shift_clock(&s, (int64_t)(chance / 150000 % 3) * 600 - 600);
+            if (chance / 125 % 5 == 3) s.limits.catch_up_ns = catch_up_s[chance % 3] * NS_PER_S;
+            if (chance / 125 % 5 < 4) print_random_groups(&s, yaml, sizeof yaml);
+            if (s.m.db == NULL)
+                sim_start(&s, yaml);
+            else
+                sim_load(&s, yaml);
+            sim_pass(&s, 1 + (int64_t)(chance / 450000 % 30));
+            agenda_validate(s.agenda, sim_now_s(&s) * NS_PER_S);
+        }
+        s.write_fails = s.mute = false;
+        s.slow_ms = 0;
+        sim_pass(&s, 1800);
+        struct agenda_owed owed = {0, 0};
+        agenda_each_owed(s.agenda, sim_now_s(&s) * NS_PER_S, add_owed, &owed);
+        if (owed.missing != 0) fail_msg("seed %u: %d are missing", seed, (int)owed.missing);
+        sim_fini(&s);
+    }
+}
+
 int
 main(void)
 {
@@ -1066,6 +1132,7 @@ main(void)
             test_rules_are_read_back_however_many_labels_they_set_and_however_long_these_are),
         cmocka_unit_test(
             test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends),
+        cmocka_unit_test(test_what_is_missing_is_known_and_made_up_in_the_end_whatever_happens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
