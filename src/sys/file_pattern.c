@@ -29,7 +29,8 @@ is_whole(const char *name)
 {
     for (; *name != '\0'; name++) {
         if (*name == '[') {
-            name = strchr(name + 1, ']');
+            name += name[1] == '!' || name[1] == '^' ? 2 : 1;
+            name = *name == '\0' ? NULL : strchr(name + 1, ']'); /* []] is a set of one */
             if (name == NULL) return false;
         } else if (*name == '\\' && *++name == '\0') {
             return false;
