@@ -84,6 +84,7 @@ note_made_up(const struct agenda_test *t, const struct agenda_job *job)
 {
     assert_true(job->slot <= job->last_slot);
     assert_true(job->how.at_ns > t->now_ns - t->agenda->limits.catch_up_ns);
+    assert_true(job->how.at_ns <= t->now_ns);
 }
 
 /* Takes all that is due and says that it is done. Returns how many were evaluated late. */
@@ -397,6 +398,23 @@ test_a_clock_that_jumps_forth_and_back_leaves_nothing_out_of_what_is_owed(void *
     agenda_free(t->agenda);
 }
 
+/* So little that no group takes it for set back. What it reads was not evaluated yet. */
+static void
+test_what_lies_ahead_when_the_clock_is_set_back_a_little_is_made_up_when_its_time_comes(
+    void **state)
+{
+    struct agenda_test *t = *state;
+    setup(t, CATCH_UP_NS);
+    run_until(t, START_NS + 5 * MINUTE_NS);
+    t->stores = t->makes_up = false;
+    run_until(t, START_NS + 6 * MINUTE_NS);
+    t->now_ns -= MINUTE_NS;
+    t->stores = t->makes_up = true;
+    assert_int_equal(run_until(t, START_NS + 6 * MINUTE_NS), GROUPS);
+    assert_int_equal(owed_by_all(t), 0);
+    agenda_free(t->agenda);
+}
+
 static void
 test_what_becomes_too_old_before_it_can_be_made_up_is_not_made_up(void **state)
 {
@@ -586,6 +604,9 @@ main(void)
                                   state),
         cmocka_unit_test_prestate(
             test_a_clock_that_jumps_forth_and_back_leaves_nothing_out_of_what_is_owed, state),
+        cmocka_unit_test_prestate(
+            test_what_lies_ahead_when_the_clock_is_set_back_a_little_is_made_up_when_its_time_comes,
+            state),
         cmocka_unit_test_prestate(test_what_becomes_too_old_before_it_can_be_made_up_is_not_made_up,
                                   state),
         cmocka_unit_test_prestate(

@@ -353,20 +353,26 @@ oldest_of_tenant_ns(struct agenda *a, const struct agenda_tenant *tenant, int64_
     return oldest_ns;
 }
 
-/* When the first one may be made up of those that were put off. */
+/* When the first one may be made up of those that were put off, or lie ahead. */
 static int64_t
-first_put_off_ns(const struct agenda *a, int64_t monotonic_ns)
+first_put_off_ns(const struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
 {
     int64_t first_ns = NEVER_NS;
     for (uint32_t i = 0; i < a->count; i++) {
-        int64_t at_ns = a->items[i]->not_before_ns;
-        bool is_put_off = a->owes_ns[i] != NEVER_NS && at_ns > monotonic_ns;
+        int64_t at_ns = a->items[i]->not_before_ns, owes_ns = a->owes_ns[i];
+        if (owes_ns == NEVER_NS) continue;
+        if (owes_ns > now_ns && at_ns < monotonic_ns + (owes_ns - now_ns)) {
+            at_ns = monotonic_ns + (owes_ns - now_ns);
+        }
+        bool is_put_off = at_ns > monotonic_ns;
         if (is_put_off && at_ns < first_ns) first_ns = at_ns;
     }
     return first_ns;
 }
 
-/* The one that owes the oldest, of those whose turn it is. NULL: none before a->look_ns. */
+/* The one that owes the oldest, of those whose turn it is. NULL: none before a->look_ns. When the
+ * clock was set back a little, what was owed may lie ahead: what it reads may not be recorded yet.
+ */
 static struct agenda_entry *
 choose(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
 {
@@ -380,13 +386,14 @@ choose(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
         for (uint32_t i = tenant->first; i < tenant->end; i++) {
             if (a->owes_ns[i] >= best_ns) continue;
             struct agenda_entry *e = a->items[i];
-            bool is_held = e->reads_recorded && a->owes_ns[i] > oldest_ns;
+            bool is_held =
+                a->owes_ns[i] > now_ns || (e->reads_recorded && a->owes_ns[i] > oldest_ns);
             if (is_held || e->running || e->not_before_ns > monotonic_ns) continue;
             best = e;
             best_ns = a->owes_ns[i];
         }
     }
-    if (best == NULL) a->look_ns = first_put_off_ns(a, monotonic_ns);
+    if (best == NULL) a->look_ns = first_put_off_ns(a, now_ns, monotonic_ns);
     return best;
 }
 
