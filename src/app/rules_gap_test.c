@@ -371,6 +371,19 @@ test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_i
     sim_fini(&s);
 }
 
+static void
+test_a_group_that_records_no_more_owes_nothing_whatever_its_interval(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, EACH("1m"));
+    sim_pass(&s, 110);
+    sim_load(&s, GROUP("g", FIRES));
+    sim_pass(&s, 120);
+    assert_int_equal(agenda_made_up(s.agenda), 0);
+    sim_fini(&s);
+}
+
 /* Anybody may write a sample that says which evaluations are not owed: all, or none. */
 static void
 test_whatever_a_sample_says_of_what_is_owed_a_group_begins(void **state)
@@ -515,6 +528,7 @@ main(void)
             test_what_the_store_refused_at_another_interval_is_made_up_also_after_one_more_reload),
         cmocka_unit_test(
             test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes),
+        cmocka_unit_test(test_a_group_that_records_no_more_owes_nothing_whatever_its_interval),
         cmocka_unit_test(test_whatever_a_sample_says_of_what_is_owed_a_group_begins),
         cmocka_unit_test(test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group),
         cmocka_unit_test(test_an_evaluation_of_which_one_rule_was_not_stored_is_made_up),

@@ -190,7 +190,7 @@ took_over(struct agenda *a, struct agenda_entry *e, int64_t now_ns)
     if (e->took_over && same) e->next_slot = e->from->next_slot;
     int64_t at_ns = same ? e->from->series_at_ns : series_time_ns(e->from, now_ns);
     bool owes = same && !owes_nothing_since(e->from, at_ns, e->from->next_slot);
-    if (e->took_over && !owes) e->series_at_ns = at_ns;
+    if (e->took_over && group_records(e->group) && !owes) e->series_at_ns = at_ns;
     e->is_behind = e->from->is_behind;
     e->down_ns = e->from->down_ns;
     e->ended_ns = e->from->ended_ns;
