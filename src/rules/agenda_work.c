@@ -17,7 +17,6 @@
 #define REST_NS_MAX   NS_PER_S         /* between evaluations that are made up */
 #define STUCK_NS      (300 * NS_PER_S) /* nothing is waited for that makes no progress */
 #define SAID_NS       (NS_PER_S / 4)   /* between lines about groups that fail */
-#define LATE_NS       NS_PER_S         /* after its time, an evaluation is not as usual */
 #define NEVER_NS      INT64_MAX
 #define GAP_SLOTS     2 /* missed in a row: a thread that comes late misses one */
 
@@ -163,16 +162,24 @@ owes_nothing_since(const struct agenda_entry *e, int64_t since_ns, int64_t slot)
     return slots_first_missing(&e->settled, since + 1) >= slot;
 }
 
+/* Whether it missed evaluations that it has not seen yet, as the clock was set forward. */
+static bool
+is_late(const struct agenda_entry *e, int64_t now_ns)
+{
+    const struct schedule *schedule = group_schedule(e->group);
+    bool was_idle = schedule_time_ns(schedule, e->next_slot) > e->ended_ns;
+    return was_idle && schedule_slot(schedule, now_ns) > e->next_slot;
+}
+
 /* When what its rules recorded last was recorded, if that was the last time to do so; else 0, also
  * if the clock was set forward since then, or the machine slept. */
 static int64_t
 series_time_ns(const struct agenda_entry *e, int64_t now_ns)
 {
     int64_t slot = e->group->series_slot;
+    if (is_late(e, now_ns)) return 0;
     if (e->series_at_ns != 0 || slot < 0 || slot != e->next_slot - 1) return e->series_at_ns;
-    const struct schedule *schedule = group_schedule(e->group);
-    int64_t idle = schedule_slot(schedule, now_ns) - schedule_slot(schedule, e->ended_ns);
-    return idle > GAP_SLOTS ? 0 : schedule_time_ns(schedule, slot);
+    return schedule_time_ns(group_schedule(e->group), slot);
 }
 
 /* Of the group that it replaces. False: that runs yet. */
@@ -241,18 +248,14 @@ any_late(const struct agenda *a, const struct agenda_tenant *tenant, int64_t now
     if (!may_be) return false;
     for (uint32_t i = tenant->first; i < tenant->end; i++) {
         const struct agenda_entry *e = a->items[i];
-        const struct schedule *schedule = group_schedule(e->group);
-        if (e->running || e->settled.count == 0) continue;
-        bool was_idle = schedule_time_ns(schedule, e->next_slot) > e->ended_ns;
-        if (was_idle && schedule_slot(schedule, now_ns) > e->next_slot) return true;
+        if (!e->running && e->settled.count > 0 && is_late(e, now_ns)) return true;
     }
     return false;
 }
 
-/* What of the group is evaluated, now that its time has come. False: nothing.   `comes_late`: it
- * was due some time ago; else no other one is late, as the first one that is due is taken first. */
+/* What of the group is evaluated, now that its time has come. False: nothing. */
 static bool
-choose_part(const struct agenda *a, struct agenda_entry *e, bool comes_late, int64_t monotonic_ns,
+choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns,
             struct agenda_job *job)
 {
     bool catches_up = a->limits.catch_up_ns > 0;
@@ -260,7 +263,7 @@ choose_part(const struct agenda *a, struct agenda_entry *e, bool comes_late, int
     const struct agenda_tenant *tenant = &a->tenants[e->tenant];
     bool is_behind =
         e->is_behind || (e->reads_recorded && (tenant->owing > 0 || tenant->unbegun > 0 ||
-                                               (comes_late && any_late(a, tenant, job->now_ns))));
+                                               any_late(a, tenant, job->now_ns)));
     bool waits = catches_up && progresses && !a->falls_behind && is_behind;
     bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
     if (!is_early) e->down_ns = 0;
@@ -325,7 +328,6 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     if (was_set_back(e, slot)) e->next_slot = slot < 0 ? 0 : slot;
     if (e->ended_ns > now_ns) e->ended_ns = now_ns; /* as well */
     if (slot < e->next_slot) return false;
-    int64_t due_ns = schedule_time_ns(group_schedule(e->group), e->next_slot);
     if (slot > e->next_slot) {
         note_gap(a, e, slot, monotonic_ns);
         note_missed(e, slot);
@@ -333,7 +335,7 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     e->next_slot = slot + 1;
     make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
     job->now_ns = now_ns;
-    e->running = choose_part(a, e, now_ns - due_ns >= LATE_NS, monotonic_ns, job);
+    e->running = choose_part(a, e, monotonic_ns, job);
     note_owed(a, e, now_ns, monotonic_ns);
     return e->running;
 }
