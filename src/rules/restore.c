@@ -12,8 +12,8 @@
  *
  * After an outage, alerts stay as they are until their input is there. Whoever ends meanwhile, the
  * server or, by another name, the group, leaves samples as if it had found them: of those that came
- * after an outage a short time ago it is the last one before it that has texts, and a series of
- * whose input more is to come.
+ * a short time after an outage it is the last one before it that has texts, and a series of whose
+ * input more is to come.
  *
  *      ----+----+----+                      +----+----+     now
  *               gap_ms    (an outage)         active_ms
@@ -120,24 +120,30 @@ struct last_sample {
     int64_t since_ms; /* the first one that no marker separates from it */
     double value;
     int64_t stale_ms;
-    int64_t gap_ms; /* as a witness has it */
+    int64_t gap_ms; /* as a witness has it, */
+    int64_t up_ms;  /* and the first sample after the last outage */
 };
 
-/* The next sample came after an outage, and so short a time ago that its input may not have been
- * there. A thread that comes late misses one evaluation. */
-static bool
-is_after_gap(const struct restoring *r, const struct last_sample *last, int64_t t_ms)
+/* Goes on to the next sample. After an outage input is awaited for a while: if the server went down
+ * before that was over, however long ago, what it wrote meanwhile tells nothing. A thread that
+ * comes late misses one evaluation. */
+static void
+note_gap(const struct restoring *r, struct last_sample *last, int64_t t_ms)
 {
     int64_t interval_ms = r->past->group->schedule.interval_ns / NS_PER_MS;
-    return t_ms - last->t_ms > 2 * interval_ms + 1 &&
-           t_ms >= (r->now_ns - r->terms->wait_ns) / NS_PER_MS;
+    if (t_ms - last->t_ms > 2 * interval_ms + 1) {
+        last->up_ms = t_ms;
+        if (last->gap_ms == INT64_MIN) last->gap_ms = last->t_ms;
+    } else if (last->gap_ms != INT64_MIN && t_ms - last->up_ms >= r->terms->wait_ns / NS_PER_MS) {
+        last->gap_ms = INT64_MIN;
+    }
 }
 
 static enum err
 read_last(struct restoring *r, struct series_set *set, struct last_sample *ret)
 {
     struct sample_batch batch;
-    *ret = (struct last_sample){INT64_MIN, INT64_MIN, 0, INT64_MIN, INT64_MIN};
+    *ret = (struct last_sample){INT64_MIN, INT64_MIN, 0, INT64_MIN, INT64_MIN, INT64_MIN};
     for (;;) {
         enum err e = series_set_batch(set, &batch, r->why);
         if (e || batch.count == 0) return e;
@@ -145,14 +151,14 @@ read_last(struct restoring *r, struct series_set *set, struct last_sample *ret)
             if (batch.value_bits[i] == STALE_NAN_BITS) {
                 if (ret->stale_ms == INT64_MIN) ret->stale_ms = batch.times_ms[i];
             } else {
-                bool is_first = ret->t_ms == INT64_MIN || ret->stale_ms != INT64_MIN;
-                int64_t since_ms = is_first ? batch.times_ms[i] : ret->since_ms;
-                int64_t gap_ms = is_first ? INT64_MIN : ret->gap_ms;
-                if (!is_first && gap_ms == INT64_MIN && is_after_gap(r, ret, batch.times_ms[i])) {
-                    gap_ms = ret->t_ms;
+                if (ret->t_ms == INT64_MIN || ret->stale_ms != INT64_MIN) {
+                    ret->since_ms = batch.times_ms[i];
+                    ret->gap_ms = ret->stale_ms = INT64_MIN;
+                } else {
+                    note_gap(r, ret, batch.times_ms[i]);
                 }
-                *ret = (struct last_sample){batch.times_ms[i], since_ms,
-                                            bits_double(batch.value_bits[i]), INT64_MIN, gap_ms};
+                ret->t_ms = batch.times_ms[i];
+                ret->value = bits_double(batch.value_bits[i]);
             }
         }
     }
