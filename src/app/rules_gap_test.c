@@ -303,15 +303,20 @@ test_of_the_time_before_it_got_another_interval_a_group_owes_nothing_also_after_
     static struct rules_sim s;
     static const char seldom[] = EACH("5m"), often[] = EACH("13s");
     unsigned stale;
-    sim_init(&s, 1, seldom);
-    sim_pass(&s, 280);
-    sim_load(&s, often);
-    sim_pass(&s, 25);
-    sim_crash(&s);
-    sim_start(&s, often);
-    sim_pass(&s, 25);
-    assert_in_range(sim_count_samples(&s, "one", &stale), 4, 6);
-    sim_fini(&s);
+    for (int is_refused = 0; is_refused <= 1; is_refused++) { /* the first one is made up, then */
+        sim_init(&s, 1, seldom);
+        sim_pass(&s, 280);
+        sim_load(&s, often);
+        s.write_fails = is_refused;
+        sim_pass(&s, 13);
+        s.write_fails = false;
+        sim_pass(&s, 12);
+        sim_crash(&s);
+        sim_start(&s, often);
+        sim_pass(&s, 25);
+        assert_in_range(sim_count_samples(&s, "one", &stale), 4, 6);
+        sim_fini(&s);
+    }
 }
 
 static void

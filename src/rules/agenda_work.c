@@ -451,7 +451,6 @@ make_past_job(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t 
     job->how.is_past = true;
     job->last_slot = e->next_slot - 1;
     note_before(e, job);
-    job->how.settles_ns = group_schedule(e->group)->interval_ns;
     job->has_next = slots_first_from(&e->made, slot + 1, &job->next_slot) &&
                     slots_first_missing(&e->settled, slot + 1) > job->next_slot;
     job->gap_slot = slot - 1;
