@@ -764,14 +764,6 @@ test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of
     sim_fini(&s);
 }
 
-static enum err
-refuse_to_open(void *context, struct query_control *control, struct view **ret_view,
-               struct why *why)
-{
-    (void)context, (void)control, (void)ret_view;
-    return why_set(why, ERR_NOMEM, "the test says no");
-}
-
 static void
 test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation(void **state)
 {
@@ -783,7 +775,7 @@ test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation(void **state
     sim_init(&s, 1, GROUP("g", ALWAYS));
     sim_pass(&s, 60);
     struct agenda_job job = sim_begin_evaluation(&s);
-    s.terms.open = refuse_to_open;
+    s.terms.open = sim_refuse_to_open;
     sim_end_evaluation(&s, &job);
     buf_init(&text, NULL, 1 << 16);
     json_init(&json, &text);
@@ -885,7 +877,7 @@ test_facts_are_those_of_the_last_evaluation_and_sums_of_all(void **state)
     assert_true(after.rules_took_ns > 0);
     assert_int_equal(after.rules_took_ns, before.rules_took_ns);
     assert_true(after.rules_took_ns < after.evaluated_for_ns);
-    s.terms.open = refuse_to_open;
+    s.terms.open = sim_refuse_to_open;
     before = after;
     after = facts_of_next(&s);
     assert_int_equal(after.evaluations, before.evaluations + 2);

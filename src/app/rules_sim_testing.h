@@ -11,7 +11,13 @@
 #include "rules/agenda.h"
 #include "tsdb/tsdb_testing.h"
 
-enum { SIM_SERIES = 6, SIM_SCRAPE_S = 15, SIM_TOLD_MAX = 4096, SIM_GROUPS_MAX = 16 };
+enum {
+    SIM_SERIES = 6,
+    SIM_SCRAPE_S = 15,
+    SIM_TOLD_MAX = 4096,
+    SIM_GROUPS_MAX = 16,
+    SIM_FILES_MAX = 2
+};
 
 /* Each has series of its own, SIM_SERIES of them. */
 static const char *const sim_tenants[] = {"t", "u"};
@@ -35,7 +41,7 @@ struct rules_sim {
     struct agenda_limits limits;
     struct agenda *agenda;
     struct arena arena; /* of the rules */
-    struct rule_groups groups;
+    struct rule_groups files[SIM_FILES_MAX];
     struct agenda_group list[SIM_GROUPS_MAX];
 
     /* What is measured does not depend on who asks. */
@@ -43,6 +49,8 @@ struct rules_sim {
     int64_t sent_s;     /* up to here, Unix */
     int64_t per_second; /* seconds of backlog that are sent in one; 0: all */
     bool mute;          /* the sender is away */
+    bool has_own_clock; /* the sender does, which is not set with that of the server: */
+    int64_t ahead_s;    /* by so much that is ahead */
 
     unsigned tenant_count; /* which have the same rules */
     uint64_t rejected;     /* samples of rules that the store refused */
@@ -50,6 +58,7 @@ struct rules_sim {
     bool write_fails, settle_fails;
     bool settle_hangs; /* what was written is stored later */
     bool memory_fails; /* an allocation of each job is refused, or several */
+    bool begin_fails;  /* a group cannot read what it left in the store, now and then */
     int64_t slow_ms;   /* for up to so long a query waits for its view */
     /* Any may be NULL. Called after each job; */
     void (*look)(struct rules_sim *s, const struct agenda_job *job);
@@ -155,6 +164,14 @@ sim_wait(struct rules_sim *s, int64_t ns)
 }
 
 static inline enum err
+sim_refuse_to_open(void *context, struct query_control *control, struct view **ret_view,
+                   struct why *why)
+{
+    (void)context, (void)control, (void)ret_view;
+    return why_set(why, ERR_NOMEM, "the test says no");
+}
+
+static inline enum err
 sim_open(void *context, struct query_control *control, struct view **ret_view, struct why *why)
 {
     struct rules_sim *s = context;
@@ -172,25 +189,34 @@ sim_now_s(const struct rules_sim *s)
     return env_realtime_ms(s->m.env) / 1000;
 }
 
+/* The text of one file, or of several with "---" between them. */
 static inline void
 sim_load(struct rules_sim *s, const char *yaml)
 {
+    static const char *const names[SIM_FILES_MAX] = {"rules.yml", "more.yml"};
     struct rule_file_options options = {.tell = NULL};
     struct group_defaults defaults = {60000, 0};
     struct agenda_change *change;
     struct why why = {""};
+    uint32_t count = 0;
     arena_fini(&s->arena);
     arena_init(&s->arena, NULL, 16 << 20, 0);
-    enum err e = rule_file_parse("rules.yml", text(yaml), &options, &s->arena, &s->groups, &why);
-    if (e) fail_msg("%s", why.text);
-    uint32_t count = 0;
-    assert_true(s->groups.count * s->tenant_count <= SIM_GROUPS_MAX);
-    for (unsigned t = 0; t < s->tenant_count; t++) {
-        for (uint32_t i = 0; i < s->groups.count; i++) {
-            s->list[count++] = (struct agenda_group){text(sim_tenants[t]), &s->groups.items[i]};
+    for (unsigned f = 0; f < SIM_FILES_MAX && yaml != NULL; f++) {
+        const char *end = strstr(yaml, "---\n");
+        struct bytes one = end == NULL ? text(yaml) : bytes_of(yaml, (size_t)(end - yaml));
+        struct rule_groups *file = &s->files[f];
+        if (rule_file_parse(names[f], one, &options, &s->arena, file, &why))
+            fail_msg("%s", why.text);
+        for (unsigned t = 0; t < s->tenant_count; t++) {
+            for (uint32_t i = 0; i < file->count; i++) {
+                assert_true(count < SIM_GROUPS_MAX);
+                s->list[count++] = (struct agenda_group){text(sim_tenants[t]), &file->items[i]};
+            }
         }
+        yaml = end == NULL ? NULL : end + 4;
     }
-    must(agenda_prepare(s->agenda, s->list, count, &defaults, &change, &why));
+    if (agenda_prepare(s->agenda, s->list, count, &defaults, &change, &why))
+        fail_msg("%s", why.text);
     agenda_commit(change, &s->limits, env_realtime_ms(s->m.env) * NS_PER_MS);
 }
 
@@ -248,6 +274,16 @@ sim_crash(struct rules_sim *s)
     sim_env_power_loss(s->m.sim);
     tsdb_free(s->m.db);
     s->m.db = NULL;
+}
+
+/* The same with a clean end, after which all is in the store. */
+static inline void
+sim_stop(struct rules_sim *s)
+{
+    if (s->crashes != NULL) s->crashes(s);
+    agenda_free(s->agenda);
+    s->agenda = NULL;
+    machine_close(&s->m);
 }
 
 static inline void
@@ -319,7 +355,7 @@ sim_send_to(struct rules_sim *s, unsigned tenant, int64_t from_s, int64_t to_s)
 static inline void
 sim_send(struct rules_sim *s)
 {
-    int64_t from_s = s->sent_s + 1, to_s = sim_now_s(s);
+    int64_t from_s = s->sent_s + 1, to_s = sim_now_s(s) - s->ahead_s;
     if (s->mute || to_s < from_s) return;
     if (s->per_second > 0 && to_s - s->sent_s > s->per_second) to_s = s->sent_s + s->per_second;
     s->sent_s = to_s;
@@ -342,7 +378,10 @@ sim_evaluate(struct rules_sim *s)
         if (!agenda_take(s->agenda, now_ns, env_monotonic_ns(s->m.env), &job, &until_ns)) return;
         uint64_t chance = s->memory_fails ? sim_env_random(s->m.sim) : 0;
         if (s->memory_fails) mem_fail_nth(1 + chance % 200, chance >> 32 & 1);
-        agenda_run(s->agenda, &job, &s->terms);
+        struct rules_terms terms = s->terms;
+        bool fails = s->begin_fails && job.work == AGENDA_BEGIN;
+        if (fails && sim_env_random(s->m.sim) % 2 == 0) terms.open = sim_refuse_to_open;
+        agenda_run(s->agenda, &job, &terms);
         mem_fail_nth(0, false);
         if (s->look != NULL) s->look(s, &job);
         agenda_done(s->agenda, &job, env_monotonic_ns(s->m.env));
@@ -366,6 +405,7 @@ static inline void
 sim_shift_clock(struct rules_sim *s, int64_t seconds)
 {
     sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) + seconds * 1000);
+    if (s->has_own_clock) s->ahead_s += seconds;
 }
 
 /* The clock is an hour ahead for five minutes, for which the sender has nothing. */
@@ -434,10 +474,11 @@ sim_trouble(struct rules_sim *s, const char *yaml)
 
 /* --- what there is ---------------------------------------------------------------------------- */
 
-/* Appends a line for each sample of the series of a name. */
+/* Calls `each` for all samples of the series of a name, series by series. */
 static inline void
-sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t max_ms,
-         struct buf *to)
+sim_each_sample(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t max_ms,
+                void (*each)(void *context, struct bytes labels, int64_t t_ms, uint64_t bits),
+                void *context)
 {
     struct matcher *matcher;
     struct view *view;
@@ -458,21 +499,36 @@ sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t ma
             must(series_set_batch(set, &batch, &why));
             if (batch.count == 0) break;
             for (uint32_t i = 0; i < batch.count; i++) {
-                labels_print(to, labels);
-                double value;
-                memcpy(&value, &batch.value_bits[i], sizeof value);
-                if (batch.value_bits[i] == STALE_NAN_BITS)
-                    buf_printf(to, " %lld stale\n", (long long)(batch.times_ms[i] - SIM_BEGIN));
-                else
-                    buf_printf(to, " %lld %.17g\n", (long long)(batch.times_ms[i] - SIM_BEGIN),
-                               value);
+                each(context, labels, batch.times_ms[i], batch.value_bits[i]);
             }
         }
     }
-    must(buf_error(to));
     series_set_free(set);
     view_free(view);
     matcher_free(matcher);
+}
+
+static inline void
+sim_dump_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
+{
+    struct buf *to = context;
+    double value;
+    labels_print(to, labels);
+    memcpy(&value, &bits, sizeof value);
+    buf_printf(to, " %lld ", (long long)(t_ms - SIM_BEGIN));
+    if (bits == STALE_NAN_BITS)
+        buf_put_text(to, "stale\n");
+    else
+        buf_printf(to, "%.17g\n", value);
+}
+
+/* Appends a line for each. */
+static inline void
+sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t max_ms,
+         struct buf *to)
+{
+    sim_each_sample(s, name_regex, min_ms, max_ms, sim_dump_sample, to);
+    must(buf_error(to));
 }
 
 /* The next evaluation that is due, which runs until agenda_done() says otherwise. */

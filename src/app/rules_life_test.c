@@ -1,0 +1,1058 @@
+/*
+ * rules_life_test.c - lives of groups from seeds, whose rules read what senders send, what other
+ * rules record, or both: clocks jump forth and back, servers crash and stop, backlogs come late,
+ * the store refuses, and reloads move rules between groups and files, change them, their groups and
+ * their times. At the end, every evaluation is made once more over what the store has then:
+ *
+ *   a. what it recorded is what is found then, and nothing else is stored; exempt are evaluations
+ *      whose input was not sent yet, if nothing was missed since that is so or
+ *      `rules.catch_up_wait` has passed, and what read a group that was away;
+ *   b. between two evaluations of a group none is missing, but where its interval changed, and none
+ *      is made twice; in the end nothing is owed;
+ *   c. a series that an evaluation does not give any more is marked stale, and no other one;
+ *   d. an alert is active if and only if its expression finds it, or it is kept firing, whenever
+ *      all input was there; and whenever it was not, no alert that is found is told as resolved.
+ *
+ * SEEDS says how many lives, SEED which one is the first; a failure prints its seed.
+ */
+#include <stdlib.h>
+
+#include "app/rules_sim_testing.h"
+
+enum {
+    GROUPS = 5,
+    FILES = 2,
+    KEYS = FILES * GROUPS, /* what groups are known by */
+    CONFIGS_MAX = 128,
+    TROUBLES = 16,
+    MADE_MAX = 1 << 15,
+    LOOKS_MAX = 1 << 15,
+    ACTIVE_MAX = 1 << 17,
+    SERIES_MAX = 512,
+    SAMPLES_MAX = 1 << 18,
+    EVENTS_MAX = 256,
+    RESULTS_MAX = 64,
+};
+
+/* --- rules ------------------------------------------------------------------------------------ */
+
+enum reads { NOTHING, SENT_SERIES, RECORDED };
+
+static const struct form {
+    const char *name, *expression; /* # is a number that reloads change */
+    enum reads reads;
+    bool is_alert, is_read; /* by others */
+    const char *more;
+    bool is_kept; /* firing */
+} forms[] = {
+    {"sent:rate", "sum by (job) (rate(requests_total[2m])) > # * 0", SENT_SERIES, .is_read = true},
+    {"sent:high", "load > #", SENT_SERIES, .is_read = true},
+    {"always", "vector(#)", NOTHING, .is_read = true},
+    {"rate:max", "max(sent:rate) + #", RECORDED},
+    {"high:count", "count by (job) (sent:high > #)", RECORDED, .is_read = true},
+    {"rate:sum", "sum by (job) (sum_over_time(sent:rate[10m])) + #", RECORDED},
+    {"always:before", "always offset 1m + #", RECORDED},
+    {"SentHigh", "load > #", SENT_SERIES, .is_alert = true},
+    {"SentWaits", "load > #", SENT_SERIES, .is_alert = true, .more = ", for: 1m"},
+    {"SentAlways", "requests_total > # * 0", SENT_SERIES, .is_alert = true},
+    {"SentKept", "load > #", SENT_SERIES, true, false, ", keep_firing_for: 2m", true},
+    {"RateAlways", "sent:rate > # * 0", RECORDED, .is_alert = true},
+    {"HighKept", "high:count * 0 + #", RECORDED, true, false, ", keep_firing_for: 90s", true},
+    {"High", "sent:high > #", RECORDED, .is_alert = true},
+    {"Always", "always > # * 0", RECORDED, .is_alert = true, .more = ", for: 45s"},
+};
+enum { RULES = sizeof forms / sizeof *forms };
+
+static const int intervals_s[] = {15, 20, 30, 60};
+
+/* What the files say from some time on. */
+struct config {
+    struct of_group {
+        bool is_away;
+        unsigned file;
+        int interval_s, offset_s, team;
+    } groups[GROUPS];
+    unsigned place[RULES]; /* a group, or GROUPS */
+    int bound[RULES];
+};
+
+static void
+put_expression(struct buf *to, const struct config *c, unsigned rule)
+{
+    const char *text = forms[rule].expression;
+    size_t before = strcspn(text, "#");
+    buf_printf(to, "%.*s%d%s", (int)before, text, c->bound[rule], text + before + 1);
+}
+
+static bool
+has_rule(const struct config *c, unsigned group, unsigned rule)
+{
+    return c->place[rule] == group && !c->groups[group].is_away;
+}
+
+static bool
+has_any(const struct config *c, unsigned group, bool (*is_one)(const struct form *form))
+{
+    bool any = false;
+    for (unsigned r = 0; r < RULES; r++) {
+        any |= has_rule(c, group, r) && is_one(&forms[r]);
+    }
+    return any;
+}
+
+static bool
+is_recording(const struct form *form)
+{
+    return !form->is_alert;
+}
+
+static bool
+is_read(const struct form *form)
+{
+    return form->is_read;
+}
+
+static bool
+is_rule(const struct form *form)
+{
+    return form != NULL;
+}
+
+/* Whoever reads what was recorded in the past would have to do that later as well. */
+static int64_t
+offset_ms(const struct config *c, unsigned group)
+{
+    return has_any(c, group, is_read) ? 0 : c->groups[group].offset_s * 1000;
+}
+
+/* --- a life ----------------------------------------------------------------------------------- */
+
+struct made {
+    unsigned key, config, order;
+    int64_t at_ms;
+    bool lacks; /* its input was not there, and it did not have to wait */
+};
+
+struct look { /* at the alerts of a rule */
+    unsigned key, config, order, rule;
+    int64_t at_ms;
+    bool is_whole;  /* all that it reads was there */
+    bool is_stored; /* what the group recorded just before, which it may read */
+};
+
+struct live { /* an evaluation at its time */
+    unsigned key, config;
+    int64_t sample_ms;
+};
+
+struct active {
+    unsigned look;
+    uint64_t labels; /* hashed */
+    bool fires, is_over;
+};
+
+/* A group that records, or did; orders from when it left until its readers are right again. */
+struct absence {
+    unsigned key, from, to;
+    int64_t at_ms, ends_ns; /* monotonic */
+};
+
+static struct life {
+    struct rules_sim s;
+    struct config configs[CONFIGS_MAX];
+    unsigned config;
+    char yaml[8192];
+    struct made made[MADE_MAX];
+    struct look looks[LOOKS_MAX];
+    struct active active[ACTIVE_MAX];
+    struct live lives[LOOKS_MAX];
+    struct absence absences[EVENTS_MAX];
+    unsigned made_count, look_count, active_count, live_count, absence_count;
+    int64_t gap_ns;    /* monotonic: the start, a jump, or a refusal */
+    int64_t jumped_ns; /* Unix: to where */
+    /* Evaluations in a row, since input was last whole; and since the clock was set back. */
+    unsigned missed[KEYS], ahead[KEYS];
+    bool known[KEYS], has_made[KEYS];
+    int64_t begun_ms; /* Unix: when a group last came, or got other times */
+} l;
+
+static uint64_t
+below(uint64_t n)
+{
+    return sim_env_random(l.s.m.sim) % n;
+}
+
+static const struct config *
+config_now(void)
+{
+    return &l.configs[l.config];
+}
+
+static unsigned
+key_of(const struct config *c, unsigned group)
+{
+    return c->groups[group].file * GROUPS + group;
+}
+
+static void
+put_yaml(void)
+{
+    const struct config *c = config_now();
+    struct buf to;
+    buf_init(&to, NULL, sizeof l.yaml);
+    for (unsigned f = 0; f < FILES; f++) {
+        buf_put_text(&to, f == 0 ? "groups:\n" : "---\ngroups:\n");
+        for (unsigned g = 0; g < GROUPS; g++) {
+            const struct of_group *of = &c->groups[g];
+            if (of->file != f || !has_any(c, g, is_rule)) continue;
+            buf_printf(&to, "- name: g%u\n  interval: %ds\n  query_offset: %llds\n  rules:\n", g,
+                       of->interval_s, (long long)offset_ms(c, g) / 1000);
+            for (unsigned r = 0; r < RULES; r++) {
+                const struct form *form = &forms[r];
+                if (!has_rule(c, g, r)) continue;
+                buf_printf(&to, "  - {%s: \"%s\", expr: \"", form->is_alert ? "alert" : "record",
+                           form->name);
+                put_expression(&to, c, r);
+                buf_printf(&to, "\", labels: {team: t%d}%s}\n", of->team,
+                           form->more == NULL ? "" : form->more);
+            }
+        }
+    }
+    buf_put_u8(&to, '\0');
+    must(buf_error(&to));
+    memcpy(l.yaml, to.at, to.size);
+    buf_fini(&to);
+}
+
+static struct schedule
+schedule_now(const struct config *c, unsigned group)
+{
+    struct schedule schedule;
+    char name[8];
+    snprintf(name, sizeof name, "g%u", group);
+    must(schedule_of(c->groups[group].file == 0 ? "rules.yml" : "more.yml", name,
+                     c->groups[group].interval_s * NS_PER_S, &schedule));
+    return schedule;
+}
+
+static int64_t
+mono_ns(void)
+{
+    return env_monotonic_ns(l.s.m.env);
+}
+
+/* --- looking on ------------------------------------------------------------------------------- */
+
+static bool
+has_input(int64_t sample_ms)
+{
+    return sample_ms < (l.s.sent_s + 1) * 1000;
+}
+
+/* Whether nothing says that input is to come, or it was awaited for as long as is configured. A
+ * series whose next sample is not due yet looks as if it had all. */
+static bool
+may_lack(bool has_gap)
+{
+    bool seems_whole = sim_now_s(&l.s) - l.s.sent_s < SIM_SCRAPE_S + 3;
+    return !has_gap || seems_whole || mono_ns() - l.gap_ns >= l.s.limits.catch_up_wait_ns;
+}
+
+static void
+add_missing(void *context, struct group *group, struct agenda_owed owed)
+{
+    (void)group;
+    *(uint64_t *)context += owed.missing;
+}
+
+static uint64_t
+owed_now(void)
+{
+    uint64_t missing = 0;
+    agenda_each_owed(l.s.agenda, env_realtime_ms(l.s.m.env) * NS_PER_MS, add_missing, &missing);
+    return missing;
+}
+
+static void
+note_active(void *context, const struct alert *alert)
+{
+    unsigned look = *(unsigned *)context;
+    int64_t over_ms = alert->resolved_at_ns / NS_PER_MS;
+    bool is_over = !alert_is_active(alert) && over_ms == l.looks[look].at_ms;
+    const struct look *k = &l.looks[look];
+    /* What began when its input was not there may be over. */
+    if (is_over && !k->is_whole && alert->active_at_ns >= l.jumped_ns) return;
+    if (is_over && !k->is_stored) return;
+    if (!is_over && !alert_is_active(alert)) return;
+    assert_true(l.active_count < ACTIVE_MAX);
+    l.active[l.active_count++] =
+        (struct active){look, hash_bytes(alert->labels, 1), alert->state == ALERT_FIRING, is_over};
+}
+
+static void
+look_at_rules(const struct agenda_job *job, unsigned group, int64_t sample_ms)
+{
+    const struct config *c = config_now();
+    unsigned key = key_of(c, group), index = 0;
+    bool there = has_input(sample_ms);
+    bool is_stored = job->outcome.stored || !has_any(c, group, is_recording);
+    bool is_whole = there && is_stored && !job->how.holds && owed_now() == 0;
+    for (unsigned r = 0; r < RULES; r++) {
+        if (!has_rule(c, group, r)) continue;
+        unsigned i = index++;
+        if (!forms[r].is_alert || (!there && may_lack(l.ahead[key] > 2))) continue;
+        assert_true(l.look_count < LOOKS_MAX);
+        unsigned look = l.look_count++;
+        l.looks[look] = (struct look){
+            key, l.config, l.made_count, r, job->how.at_ns / NS_PER_MS, is_whole, is_stored};
+        group_each_alert(agenda_entry_group(job->entry), i, note_active, &look);
+    }
+}
+
+static void
+look_at_job(struct rules_sim *s, const struct agenda_job *job)
+{
+    const struct config *c = config_now();
+    const struct rule_group *text = group_text(agenda_entry_group(job->entry));
+    unsigned group = (unsigned)text->name[1] - '0', key = key_of(c, group);
+    int64_t sample_ms = job->how.at_ns / NS_PER_MS - offset_ms(c, group);
+    s->told_count = 0;
+    if (job->work != AGENDA_LIVE && job->work != AGENDA_MAKE_UP) return;
+    if (job->work == AGENDA_LIVE) {
+        assert_true(l.live_count < LOOKS_MAX);
+        l.lives[l.live_count++] = (struct live){key, l.config, sample_ms};
+    }
+    if (job->how.part != GROUP_RECORDING) look_at_rules(job, group, sample_ms);
+    if (job->waits || job->how.part == GROUP_ALERTING || !has_any(c, group, is_recording)) return;
+    if (!job->outcome.stored) {
+        l.missed[key] = 9;
+        l.gap_ns = mono_ns();
+        return;
+    }
+    bool lacks = !has_input(sample_ms) && may_lack(l.missed[key] > 1);
+    assert_true(l.made_count < MADE_MAX);
+    l.made[l.made_count] =
+        (struct made){key, l.config, l.made_count, job->how.at_ns / NS_PER_MS, lacks};
+    if (job->error == OK) l.made_count++;
+    l.has_made[key] = true;
+}
+
+/* --- what happens ----------------------------------------------------------------------------- */
+
+static void
+pass(int64_t seconds)
+{
+    for (int64_t i = 0; i < seconds; i++) {
+        sim_pass(&l.s, 1);
+        if (sim_now_s(&l.s) - l.s.sent_s < SIM_SCRAPE_S + 3) {
+            memset(l.missed, 0, sizeof l.missed);
+            memset(l.ahead, 0, sizeof l.ahead);
+        }
+        for (unsigned a = 0; a < l.absence_count; a++) {
+            struct absence *absence = &l.absences[a];
+            if (mono_ns() >= absence->ends_ns) continue;
+            absence->to = l.made_count;
+            if (l.s.write_fails || l.s.settle_fails) absence->ends_ns += NS_PER_S;
+        }
+    }
+}
+
+static void
+jump(int64_t seconds)
+{
+    const struct config *c = config_now();
+    int64_t from_ns = env_realtime_ms(l.s.m.env) * NS_PER_MS;
+    int64_t least = l.begun_ms / 1000 + 700 - sim_now_s(&l.s); /* by then it has begun to record */
+    if (least > -l.s.ahead_s) least = -l.s.ahead_s;
+    if (seconds < 0 && seconds < least) seconds = least < 0 ? least : 0;
+    sim_shift_clock(&l.s, seconds);
+    l.jumped_ns = env_realtime_ms(l.s.m.env) * NS_PER_MS;
+    if (seconds < 0) memset(l.ahead, 0, sizeof l.ahead);
+    for (unsigned g = 0; g < GROUPS && seconds > 0; g++) {
+        if (!l.has_made[key_of(c, g)]) continue; /* it is new, and owes nothing */
+        struct schedule schedule = schedule_now(c, g);
+        int64_t slots = schedule_slot(&schedule, l.jumped_ns) - schedule_slot(&schedule, from_ns);
+        unsigned key = key_of(c, g);
+        if (slots > l.missed[key]) l.missed[key] = (unsigned)slots;
+        if (slots > l.ahead[key]) l.ahead[key] = (unsigned)slots;
+        if (slots > 1) l.gap_ns = mono_ns();
+    }
+}
+
+/* The machine sleeps: for senders as well it is later, when it goes on. */
+static void
+sleep_for(int64_t seconds)
+{
+    jump(seconds);
+    l.s.ahead_s -= seconds;
+}
+
+/* Seconds to hours. */
+static int64_t
+any_jump_s(void)
+{
+    static const int64_t most_s[] = {20, 120, 900, 3600, 10000};
+    return 1 + (int64_t)below((uint64_t)most_s[below(5)]);
+}
+
+/* A rule that goes to another group: its series are marked stale by the one it left, as in
+ * Prometheus, and may be read at that moment. */
+static void
+note_moves(const struct config *before, const struct config *now)
+{
+    for (unsigned r = 0; r < RULES; r++) {
+        unsigned was = before->place[r], is = now->place[r];
+        if (key_of(before, was) == key_of(now, is) &&
+            before->groups[was].team == now->groups[is].team) {
+            continue;
+        }
+        assert_true(l.absence_count < EVENTS_MAX - KEYS);
+        l.absences[l.absence_count++] =
+            (struct absence){KEYS, l.made_count, l.made_count, 0, mono_ns() + 65 * NS_PER_S};
+        return;
+    }
+}
+
+static void
+note_absences(const struct config *before, const struct config *now)
+{
+    for (unsigned k = 0; k < KEYS; k++) {
+        unsigned g = k % GROUPS;
+        bool was = before != NULL && key_of(before, g) == k && has_any(before, g, is_recording);
+        bool is = key_of(now, g) == k && has_any(now, g, is_recording);
+        bool has_changed = is && was && before->groups[g].interval_s != now->groups[g].interval_s;
+        assert_true(l.absence_count < EVENTS_MAX - 1);
+        if (was && !is) {
+            l.absences[l.absence_count++] =
+                (struct absence){k, l.made_count, l.made_count, env_realtime_ms(l.s.m.env),
+                                 mono_ns() + (2 * before->groups[g].interval_s + 5) * NS_PER_S};
+        }
+        /* At a restart, some times of the new interval lie before. */
+        if (has_changed) {
+            l.absences[l.absence_count++] =
+                (struct absence){k, l.made_count < 60 ? 0 : l.made_count - 60, l.made_count, 0, 0};
+        }
+        if (was || !is) continue;
+        for (unsigned a = 0; a < l.absence_count; a++) {
+            if (l.absences[a].key == k) l.absences[a].to = l.made_count;
+        }
+        if (!l.known[k]) l.absences[l.absence_count++] = (struct absence){k, 0, l.made_count, 0, 0};
+        l.known[k] = true;
+    }
+}
+
+static void
+change_any(struct config *c)
+{
+    unsigned g = (unsigned)below(GROUPS), r = (unsigned)below(RULES);
+    switch (below(9)) {
+    case 0: /* all rules of a group to another one */
+        for (unsigned i = 0; i < RULES; i++) {
+            if (c->place[i] == g) c->place[i] = (g + 1) % GROUPS;
+        }
+        break;
+    case 1:
+        c->groups[g].file = 1 - c->groups[g].file;
+        break;
+    case 2:
+        c->groups[g].interval_s = intervals_s[below(4)];
+        break;
+    case 3:
+        c->groups[g].offset_s = 7 - c->groups[g].offset_s;
+        break;
+    case 4:
+        c->groups[g].team ^= 1;
+        break;
+    case 5:
+        c->groups[g].is_away ^= true;
+        break;
+    case 6:
+        c->bound[r] = (int)(20 + below(60));
+        break;
+    default:
+        c->place[r] = (unsigned)below(GROUPS);
+        break;
+    }
+}
+
+/* Whether a group records at times at which it did not. */
+static bool
+has_new_times(const struct config *was, const struct config *is)
+{
+    for (unsigned g = 0; g < GROUPS; g++) {
+        bool is_same = key_of(was, g) == key_of(is, g) && has_any(was, g, is_recording) &&
+                       was->groups[g].interval_s == is->groups[g].interval_s;
+        if (has_any(is, g, is_recording) && !is_same) return true;
+    }
+    return false;
+}
+
+/* What a group owes of the time before it came, or got these times, and what others make of that,
+ * depends on whether the clock is set back to then: it is not. */
+static void
+change_config(void)
+{
+    struct config *c = &l.configs[l.config + 1];
+    do {
+        *c = *config_now();
+        change_any(c);
+    } while (l.s.ahead_s != 0 && has_new_times(config_now(), c));
+    note_absences(config_now(), c);
+    note_moves(config_now(), c);
+    if (has_new_times(config_now(), c)) l.begun_ms = env_realtime_ms(l.s.m.env);
+    l.config++;
+    assert_true(l.config < CONFIGS_MAX - 1);
+    put_yaml();
+}
+
+static void
+reload(void)
+{
+    for (uint64_t n = 1 + below(2); n > 0; n--) {
+        change_config();
+    }
+    sim_load(&l.s, l.yaml);
+}
+
+static void
+start(void)
+{
+    int64_t without_ns = (sim_now_s(&l.s) - l.s.sent_s) * NS_PER_S;
+    bool is_known = l.s.ahead_s <= 0 && without_ns < l.s.limits.outage_tolerance_ns;
+    l.gap_ns = mono_ns();
+    for (unsigned k = 0; k < KEYS; k++) {
+        /* A group that is new does not know of the outage. */
+        l.missed[k] = l.has_made[k] ? 9 : 0;
+        /* How long ago an outage was, and so whether input may yet come, is told by the clock. */
+        l.ahead[k] = is_known ? 9 : 0;
+    }
+    if (below(3) == 0 && l.s.ahead_s >= 0) change_config();
+    l.s.begin_fails = below(3) == 0;
+    sim_start(&l.s, l.yaml);
+}
+
+static void
+restart(int64_t down_s)
+{
+    if (below(2) == 0)
+        sim_stop(&l.s);
+    else
+        sim_crash(&l.s);
+    if (down_s > 0) pass(down_s);
+    start();
+}
+
+static void
+set_right(void)
+{
+    jump(-l.s.ahead_s);
+}
+
+static void
+jump_about(void)
+{
+    for (uint64_t n = 2 + below(4); n > 0; n--) {
+        uint64_t what = below(6);
+        if (what == 0)
+            set_right();
+        else
+            jump(what < 4 ? any_jump_s() : -any_jump_s());
+        if (below(4) == 0) restart(0);
+        if (below(6) == 0 && l.s.ahead_s >= 0) reload();
+        pass((int64_t)below(30));
+    }
+    set_right();
+}
+
+static void
+trouble(void)
+{
+    bool mute = below(3) == 0;
+    l.s.per_second = below(2) == 0 ? 0 : 20 + (int64_t)below(100);
+    switch (below(10)) {
+    case 0:
+        l.s.mute = mute;
+        restart(1 + (int64_t)below(2400));
+        pass((int64_t)below(120));
+        break;
+    case 1:
+        restart(0);
+        break;
+    case 2:
+        l.s.write_fails = below(2) == 0;
+        l.s.settle_fails = !l.s.write_fails;
+        l.s.mute = mute || l.s.settle_fails;
+        pass((int64_t)below(240));
+        l.s.write_fails = l.s.settle_fails = false;
+        pass(mute ? (int64_t)below(90) : 0);
+        break;
+    case 3:
+        jump(any_jump_s());
+        pass((int64_t)below(400));
+        set_right();
+        break;
+    case 4:
+        jump(-any_jump_s());
+        pass((int64_t)below(400));
+        set_right();
+        break;
+    case 5:
+        jump_about();
+        break;
+    case 6:
+    case 7:
+        reload();
+        break;
+    case 8:
+        sleep_for(1 + (int64_t)below(3000));
+        if (below(2) == 0) reload();
+        break;
+    default:
+        tsdb_want_cut(l.s.m.db);
+        must(tsdb_commit(l.s.m.db, &l.s.m.why));
+        must(tsdb_flush(l.s.m.db, &l.s.m.why));
+        break;
+    }
+    l.s.mute = false;
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+struct sample {
+    int64_t t_ms;
+    uint64_t bits;
+    bool is_explained;
+};
+
+struct series {
+    struct bytes labels;
+    uint64_t hash;
+    char text[160];
+    unsigned rule, first, count;
+    int team;
+    bool goes_on; /* it was written by the group at hand, and not marked since */
+};
+
+struct result {
+    uint64_t labels; /* hashed */
+    uint64_t bits;
+};
+
+static struct {
+    struct series series[SERIES_MAX];
+    struct sample samples[SAMPLES_MAX];
+    struct result results[RESULTS_MAX];
+    unsigned series_count, sample_count, result_count;
+    struct arena arena;
+    struct view *view;
+} end;
+
+static unsigned
+rule_of_name(struct bytes name)
+{
+    unsigned r = 0;
+    while (!bytes_equal_text(name, forms[r].name)) {
+        r++;
+        assert_true(r < RULES);
+    }
+    return r;
+}
+
+static void
+note_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
+{
+    (void)context;
+    struct series *s = end.series_count == 0 ? NULL : &end.series[end.series_count - 1];
+    if (s == NULL || !bytes_equal(s->labels, labels)) {
+        struct buf print;
+        assert_true(end.series_count < SERIES_MAX);
+        s = &end.series[end.series_count++];
+        *s = (struct series){.labels = arena_copy(&end.arena, labels), .first = end.sample_count};
+        s->hash = hash_bytes(labels, 1);
+        s->team = labels_get(labels, text("team")).at[1] - '0';
+        s->rule = rule_of_name(labels_get(labels, text("__name__")));
+        buf_init(&print, NULL, sizeof s->text);
+        labels_print(&print, labels);
+        snprintf(s->text, sizeof s->text, "%.*s", (int)print.size, (const char *)print.at);
+        buf_fini(&print);
+    }
+    assert_true(end.sample_count < SAMPLES_MAX);
+    end.samples[end.sample_count++] = (struct sample){t_ms, bits, false};
+    s->count++;
+}
+
+static struct sample *
+sample_at(const struct series *s, int64_t t_ms)
+{
+    struct sample *first = &end.samples[s->first];
+    unsigned low = 0, high = s->count;
+    while (low < high) {
+        unsigned at = (low + high) / 2;
+        if (first[at].t_ms < t_ms)
+            low = at + 1;
+        else
+            high = at;
+    }
+    return low < s->count && first[low].t_ms == t_ms ? &first[low] : NULL;
+}
+
+static bool
+is_real_at(const struct series *s, int64_t t_ms)
+{
+    const struct sample *sample = sample_at(s, t_ms);
+    return sample != NULL && sample->bits != STALE_NAN_BITS;
+}
+
+static const struct result *
+find_result(uint64_t labels)
+{
+    for (unsigned i = 0; i < end.result_count; i++) {
+        if (end.results[i].labels == labels) return &end.results[i];
+    }
+    return NULL;
+}
+
+/* Labels of what a rule makes of a series. */
+static uint64_t
+hash_of_result(const struct config *c, unsigned rule, struct bytes metric)
+{
+    struct cursor cursor = cursor_of(metric);
+    struct label label;
+    struct buf labels;
+    char team[8];
+    const char *name = forms[rule].is_alert ? "alertname" : "__name__";
+    buf_init(&labels, NULL, 1024);
+    /* No other label that is sent is sorted before the one, or after the other one. */
+    labels_put(&labels, (struct label){text(name), text(forms[rule].name)});
+    while (labels_next(&cursor, &label)) {
+        if (bytes_equal_text(label.name, "__name__") || bytes_equal_text(label.name, "team"))
+            continue;
+        labels_put(&labels, label);
+    }
+    snprintf(team, sizeof team, "t%d", c->groups[c->place[rule]].team);
+    labels_put(&labels, (struct label){text("team"), text(team)});
+    uint64_t hash = hash_bytes(buf_bytes(&labels), 1);
+    buf_fini(&labels);
+    return hash;
+}
+
+/* What a rule gives, into end.results. False: it fails, as two of them are the same. */
+static bool
+ask_rule(const struct config *c, unsigned rule, int64_t t_ms)
+{
+    struct promql_tree *tree;
+    struct promql_result *result;
+    struct promql_point point;
+    struct bytes metric;
+    struct buf error, expression;
+    struct why why;
+    struct promql_options options = {
+        .tenant = text("t"),
+        .first_ms = t_ms,
+        .last_ms = t_ms,
+        .lookback_ms = l.s.terms.lookback_ms,
+        .subquery_step_ms = 60000,
+    };
+    bool is_good = true;
+    end.result_count = 0;
+    buf_init(&error, NULL, 1024);
+    buf_init(&expression, NULL, 1024);
+    put_expression(&expression, c, rule);
+    must(promql_parse(buf_bytes(&expression), NULL, NULL, &tree, &error));
+    must(promql_run(tree, end.view, &options, &result, &error, &why));
+    while (promql_next_series(result, &metric)) {
+        struct result *r = &end.results[end.result_count];
+        if (!promql_next_point(result, false, &point)) continue;
+        r->labels = hash_of_result(c, rule, metric);
+        memcpy(&r->bits, &point.value, sizeof r->bits);
+        is_good &= find_result(r->labels) == NULL;
+        assert_true(++end.result_count < RESULTS_MAX);
+    }
+    promql_result_free(result);
+    promql_free(tree);
+    buf_fini(&error);
+    buf_fini(&expression);
+    return is_good;
+}
+
+static long long
+since_begin_ms(int64_t t_ms)
+{
+    return (long long)(t_ms - SIM_BEGIN);
+}
+
+static bool
+is_exempt(unsigned rule, unsigned order)
+{
+    for (unsigned a = 0; a < l.absence_count && forms[rule].reads == RECORDED; a++) {
+        if (order >= l.absences[a].from && order < l.absences[a].to) return true;
+    }
+    return false;
+}
+
+/* What the rule has recorded is what it gives. */
+static void
+check_recorded(const struct made *made, unsigned rule, int64_t t_ms)
+{
+    for (unsigned i = 0; i < end.result_count; i++) {
+        const struct result *r = &end.results[i];
+        struct series *s = end.series;
+        while (s < end.series + end.series_count && s->hash != r->labels) {
+            s++;
+        }
+        struct sample *sample = s == end.series + end.series_count ? NULL : sample_at(s, t_ms);
+        double wanted, is = 0;
+        memcpy(&wanted, &r->bits, sizeof wanted);
+        if (sample != NULL) memcpy(&is, &sample->bits, sizeof is);
+        if (sample == NULL || sample->bits != r->bits) {
+            fail_msg("a: key %u of config %u at %lld: %s, number %u, is %s%.17g, not %.17g",
+                     made->key, made->config, since_begin_ms(made->at_ms), forms[rule].name, i,
+                     sample == NULL ? "missing " : "", is, wanted);
+        }
+        sample->is_explained = true;
+    }
+}
+
+/* All that the rule has stored then. */
+static void
+explain(unsigned rule, int64_t t_ms)
+{
+    for (unsigned i = 0; i < end.series_count; i++) {
+        struct sample *sample = sample_at(&end.series[i], t_ms);
+        if (end.series[i].rule == rule && sample != NULL) sample->is_explained = true;
+    }
+}
+
+static bool
+is_same_rule(const struct config *a, const struct config *b, unsigned group, unsigned rule)
+{
+    const struct of_group *x = &a->groups[group], *y = &b->groups[group];
+    return has_rule(a, group, rule) && has_rule(b, group, rule) &&
+           a->bound[rule] == b->bound[rule] && x->interval_s == y->interval_s &&
+           x->team == y->team && offset_ms(a, group) == offset_ms(b, group);
+}
+
+/* `before`: the evaluation of the group before. What it had when input was lacking it may not have
+ * any more: then it is taken for another server's. */
+static void
+check_markers(const struct made *before, const struct made *made, unsigned rule, bool is_good)
+{
+    unsigned group = made->key % GROUPS;
+    const struct config *was = &l.configs[before->config], *is = &l.configs[made->config];
+    int64_t before_ms = before->at_ms - offset_ms(was, group);
+    int64_t t_ms = made->at_ms - offset_ms(is, group);
+    bool is_next = made->at_ms - before->at_ms == is->groups[group].interval_s * 1000;
+    bool is_due = is_good && is_next && is_same_rule(was, is, group, rule) && !before->lacks;
+    for (unsigned i = 0; i < end.series_count; i++) {
+        struct series *s = &end.series[i];
+        struct sample *now = sample_at(s, t_ms);
+        if (s->rule != rule) continue;
+        if (now == NULL && is_due && is_real_at(s, before_ms)) {
+            fail_msg("c: key %u at %lld: %s is not marked stale", made->key,
+                     since_begin_ms(made->at_ms), s->text);
+        }
+        if (now == NULL) continue;
+        bool is_stale = now->bits == STALE_NAN_BITS;
+        now->is_explained |= is_stale && s->goes_on;
+        s->goes_on = !is_stale;
+    }
+}
+
+static void
+check_made(const struct made *before, const struct made *made)
+{
+    unsigned group = made->key % GROUPS;
+    const struct config *c = &l.configs[made->config];
+    int64_t t_ms = made->at_ms - offset_ms(c, group);
+    for (unsigned r = 0; r < RULES; r++) {
+        if (forms[r].is_alert) continue;
+        bool is_good = has_rule(c, group, r) && ask_rule(c, r, t_ms);
+        bool is_unsure =
+            is_exempt(r, made->order) || (made->lacks && forms[r].reads == SENT_SERIES);
+        if (is_unsure && has_rule(c, group, r)) explain(r, t_ms);
+        if (is_good && !is_unsure) check_recorded(made, r, t_ms);
+        check_markers(before == NULL ? made : before, made, r, is_good && !is_unsure);
+    }
+}
+
+static void
+check_hole(const struct made *before, const struct made *made)
+{
+    unsigned group = made->key % GROUPS;
+    const struct config *now = config_now();
+    if (key_of(now, group) != made->key || !has_any(now, group, is_recording)) return;
+    int64_t most_s = l.configs[made->config].groups[group].interval_s, is_ms;
+    int64_t was_s = l.configs[before->config].groups[group].interval_s;
+    unsigned first = before->config < made->config ? before->config : made->config;
+    unsigned last = before->config < made->config ? made->config : before->config;
+    bool is_changed = was_s != most_s;
+    for (unsigned i = first; i <= last; i++) {
+        is_changed |= l.configs[i].groups[group].interval_s != most_s;
+    }
+    is_ms = made->at_ms - before->at_ms;
+    if (is_ms == 0) {
+        fail_msg("b: key %u is evaluated twice at %lld", made->key, since_begin_ms(made->at_ms));
+    }
+    if (is_ms > most_s * 1000 + (is_changed ? was_s * 1000 + 60000 : 0)) {
+        fail_msg("b: key %u is not evaluated between %lld and %lld", made->key,
+                 since_begin_ms(before->at_ms), since_begin_ms(made->at_ms));
+    }
+}
+
+static void
+check_look(const struct look *k, const struct active *active, unsigned count)
+{
+    const struct config *c = &l.configs[k->config];
+    const char *what = NULL;
+    if (is_exempt(k->rule, k->order)) return;
+    if (!ask_rule(c, k->rule, k->at_ms - offset_ms(c, k->key % GROUPS))) return;
+    unsigned found_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        bool is_kept = forms[k->rule].is_kept && active[i].fires;
+        bool is_found = find_result(active[i].labels) != NULL;
+        if (active[i].is_over && is_found) what = "is told as resolved, and found";
+        if (active[i].is_over) continue;
+        if (!is_found && k->is_whole && !is_kept) what = "is active, and not found";
+        found_count += is_found;
+    }
+    if (k->is_whole && found_count < end.result_count) what = "is not active, and found";
+    if (what == NULL) return;
+    fail_msg("d: key %u of config %u at %lld: an alert of %s %s", k->key, k->config,
+             since_begin_ms(k->at_ms), forms[k->rule].name, what);
+}
+
+static int
+compare_made(const void *a, const void *b)
+{
+    const struct made *x = a, *y = b;
+    if (x->key != y->key) return x->key < y->key ? -1 : 1;
+    return x->at_ms < y->at_ms ? -1 : x->at_ms > y->at_ms;
+}
+
+/* Of a group that left, or of a rule that left its group, which may have gone on in another one: as
+ * in Prometheus, the next evaluation marks what it recorded. */
+static bool
+may_be_marked(const struct series *s, int64_t t_ms)
+{
+    for (unsigned i = 0; i < l.live_count; i++) {
+        const struct live *live = &l.lives[i];
+        if (live->sample_ms != t_ms) continue;
+        const struct config *c = &l.configs[live->config];
+        unsigned group = live->key % GROUPS;
+        if (!has_rule(c, group, s->rule) || c->groups[group].team != s->team) return true;
+    }
+    for (unsigned a = 0; a < l.absence_count; a++) {
+        int64_t after_ms = l.absences[a].at_ms - t_ms;
+        if (after_ms >= 0 && after_ms <= 7000) return true;
+    }
+    return false;
+}
+
+static void
+check_rest(void)
+{
+    for (unsigned i = 0; i < end.series_count; i++) {
+        const struct series *s = &end.series[i];
+        for (unsigned k = s->first; k < s->first + s->count; k++) {
+            const struct sample *sample = &end.samples[k];
+            bool is_stale = sample->bits == STALE_NAN_BITS;
+            bool is_again = k > s->first && sample[-1].bits == STALE_NAN_BITS;
+            if (sample->is_explained || (is_stale && is_again) ||
+                (is_stale && may_be_marked(s, sample->t_ms)))
+                continue;
+            fail_msg("%s at %lld: %s", is_stale ? "c: a marker" : "a: a sample",
+                     since_begin_ms(sample->t_ms), s->text);
+        }
+    }
+}
+
+static void
+check_life(void)
+{
+    char names[512] = "";
+    struct why why;
+    for (unsigned r = 0; r < RULES; r++) {
+        if (forms[r].is_alert) continue;
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
+                 names[0] == '\0' ? "" : "|", forms[r].name);
+    }
+    end.series_count = end.sample_count = 0;
+    arena_init(&end.arena, NULL, 16 << 20, 0);
+    sim_each_sample(&l.s, names, 0, INT64_MAX, note_sample, NULL);
+    must(view_open(tsdb_answerer(l.s.m.db), NULL, &end.view, &why));
+    qsort(l.made, l.made_count, sizeof *l.made, compare_made);
+    for (unsigned i = 0; i < l.made_count; i++) {
+        const struct made *made = &l.made[i];
+        const struct made *before = i > 0 && made[-1].key == made->key ? made - 1 : NULL;
+        if (before != NULL && made->at_ms < env_realtime_ms(l.s.m.env)) check_hole(before, made);
+        for (unsigned k = 0; k < end.series_count && before == NULL; k++) {
+            end.series[k].goes_on = false;
+        }
+        check_made(before, made);
+    }
+    check_rest();
+    unsigned at = 0;
+    for (unsigned i = 0; i < l.look_count; i++) {
+        unsigned first = at;
+        while (at < l.active_count && l.active[at].look == i) {
+            at++;
+        }
+        check_look(&l.looks[i], &l.active[first], at - first);
+    }
+    view_free(end.view);
+    arena_fini(&end.arena);
+}
+
+static void
+live(uint64_t seed)
+{
+    memset(&l, 0, sizeof l);
+    sim_init(&l.s, seed, NO_GROUPS);
+    l.s.has_own_clock = true;
+    l.s.m.limits.max_future_ms =
+        24 * 60 * MINUTE_MS; /* while the clock is behind, nothing is lost */
+    tsdb_set_limits(l.s.m.db, &l.s.m.limits);
+    l.s.look = look_at_job;
+    struct config *c = &l.configs[0];
+    for (unsigned g = 0; g < GROUPS; g++) {
+        c->groups[g].interval_s = intervals_s[below(4)];
+    }
+    for (unsigned r = 0; r < RULES; r++) {
+        c->place[r] = (unsigned)below(GROUPS);
+        c->bound[r] = (int)(20 + below(60));
+    }
+    note_absences(NULL, c);
+    l.begun_ms = SIM_BEGIN;
+    put_yaml();
+    sim_load(&l.s, l.yaml);
+    pass(300);
+    for (int i = 0; i < TROUBLES; i++) {
+        trouble();
+        pass((int64_t)below(below(3) == 0 ? 5 : 300));
+    }
+    pass(900);
+    assert_int_equal(owed_now(), 0);
+    check_life();
+    sim_fini(&l.s);
+}
+
+static void
+test_what_is_recorded_and_told_is_what_the_input_says_whatever_happens(void **state)
+{
+    (void)state;
+    const char *first = getenv("SEED");
+    uint64_t from = first == NULL ? 1 : strtoull(first, NULL, 10);
+    for (uint64_t seed = from; seed < from + sim_seed_count(20); seed++) {
+        live(seed);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(
+            test_what_is_recorded_and_told_is_what_the_input_says_whatever_happens, tell_seed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
