@@ -105,6 +105,38 @@ test_a_group_that_is_changed_after_an_outage_records_nothing_from_half_of_its_in
     sim_fini(&s);
 }
 
+/* It read recorded series only, and so seemed to have all of its input. */
+static void
+test_a_group_that_gets_other_rules_after_an_outage_records_nothing_from_half_of_its_input(
+    void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char total[] = "- {name: h, interval: 30s, rules: [{record: total, expr: "
+                                "sum(requests_total)}]}\n";
+    char yaml[400], later[400];
+    snprintf(yaml, sizeof yaml, GROUP("g", "{record: again, expr: total}") "%s", total);
+    snprintf(later, sizeof later, GROUP("g", "{record: more, expr: sum(requests_total)}") "%s",
+             total);
+    for (int64_t up_s = 300; up_s < 330; up_s += 3) {
+        unsigned stale;
+        sim_init(&s, 1, yaml);
+        sim_pass(&s, up_s);
+        sim_crash(&s);
+        sim_pass(&s, 600);
+        s.mute = true;
+        sim_start(&s, yaml);
+        sim_pass(&s, 60);
+        sim_load(&s, later);
+        sim_pass(&s, 90);
+        s.mute = false;
+        sim_pass(&s, 450);
+        assert_in_range(sim_count_samples(&s, "more", &stale), 1200 / 30 - 1, 1200 / 30 + 1);
+        assert_int_equal(stale, 0);
+        sim_fini(&s);
+    }
+}
+
 /* What is evaluated meanwhile is no evidence of anything. */
 static void
 check_awaits_input_still(const char *yaml, const char *later, unsigned crashes, int64_t down_s)
@@ -515,6 +547,8 @@ main(void)
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
         cmocka_unit_test(
             test_a_group_that_is_changed_after_an_outage_records_nothing_from_half_of_its_input),
+        cmocka_unit_test(
+            test_a_group_that_gets_other_rules_after_an_outage_records_nothing_from_half_of_its_input),
         cmocka_unit_test(test_alerts_await_their_input_still_after_another_crash),
         cmocka_unit_test(test_alerts_of_a_renamed_group_await_their_input_still),
         cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),

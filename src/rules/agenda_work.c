@@ -788,8 +788,10 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         }
     }
     e->down_ns = job->down_ns;
-    if (!job->took_over) e->is_behind = e->settled.count > 0;
     note_owed(a, e, job->how.at_ns, monotonic_ns);
+    /* The rules that it has now may read what those before did not. */
+    bool owes = e->is_listed && a->owes_ns[e->index] != NEVER_NS;
+    e->is_behind = job->took_over ? e->is_behind || owes : e->settled.count > 0;
 }
 
 static void
