@@ -63,7 +63,8 @@ static const struct form {
 };
 enum { RULES = sizeof forms / sizeof *forms };
 
-static const int intervals_s[] = {15, 20, 30, 60};
+enum { MOST_S = 60 };
+static const int intervals_s[] = {15, 20, 30, MOST_S};
 
 /* What the files say from some time on. */
 struct config {
@@ -422,10 +423,10 @@ note_absences(const struct config *before, const struct config *now)
         bool is = key_of(now, g) == k && has_any(now, g, is_recording);
         bool has_changed = is && was && before->groups[g].interval_s != now->groups[g].interval_s;
         assert_true(l.absence_count < EVENTS_MAX - 1);
-        if (was && !is) {
+        if (was && !is) { /* its interval may have changed in this reload, too */
             l.absences[l.absence_count++] =
                 (struct absence){k, l.made_count, l.made_count, env_realtime_ms(l.s.m.env),
-                                 mono_ns() + (2 * before->groups[g].interval_s + 5) * NS_PER_S};
+                                 mono_ns() + (2 * MOST_S + 5) * NS_PER_S};
         }
         /* At a restart, some times of the new interval lie before. */
         if (has_changed) {

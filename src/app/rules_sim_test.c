@@ -142,6 +142,38 @@ test_input_is_awaited_from_the_end_of_a_refusal_on_also_by_the_only_group(void *
     }
 }
 
+/* What is known of the input of evaluations before the second one says nothing of those after it.
+ */
+static void
+test_input_is_awaited_also_if_the_store_refuses_once_more_before_all_is_made_up(void **state)
+{
+    static struct rules_sim whole, broken;
+    static const char one[] =
+        "groups: [{name: one, interval: 15s, rules: [{record: \"load:high\", expr: load > 50}]}]";
+    (void)state;
+    for (int64_t between_s = 4; between_s < 24; between_s += 4) {
+        sim_init(&whole, 5, one);
+        sim_init(&broken, 5, one);
+        sim_pass(&broken, 1200);
+        broken.write_fails = true;
+        sim_pass(&broken, 120);
+        broken.write_fails = false;
+        broken.slow_ms = 4000;
+        sim_pass(&broken, between_s);
+        broken.write_fails = broken.mute = true;
+        sim_pass(&broken, 60);
+        broken.write_fails = false;
+        sim_pass(&broken, 60);
+        broken.mute = false;
+        broken.slow_ms = 0;
+        sim_pass(&broken, 900);
+        sim_pass(&whole, 1200 + 120 + between_s + 120 + 900);
+        assert_same_recorded(&whole, &broken, 1200 + 120 + between_s + 120 + 800);
+        sim_fini(&whole);
+        sim_fini(&broken);
+    }
+}
+
 /* Nothing that is sent has these times: what is evaluated then would have found nothing. */
 static void
 test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded(void **state)
@@ -874,6 +906,8 @@ main(void)
         cmocka_unit_test(
             test_evaluations_of_another_server_are_not_taken_for_those_that_were_missed),
         cmocka_unit_test(test_input_is_awaited_from_the_end_of_a_refusal_on_also_by_the_only_group),
+        cmocka_unit_test(
+            test_input_is_awaited_also_if_the_store_refuses_once_more_before_all_is_made_up),
         cmocka_unit_test(
             test_a_clock_that_was_wrong_for_minutes_leaves_no_hole_in_what_is_recorded),
         cmocka_unit_test_teardown(test_alerts_go_on_as_they_were_whatever_happens_to_the_server,

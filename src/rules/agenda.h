@@ -88,8 +88,8 @@ struct agenda_job {
     bool has_before, has_next;
     int64_t before_slot, next_slot;
     bool has_series; /* AGENDA_LIVE: what the evaluation before recorded is known otherwise */
-    /* AGENDA_MAKE_UP: the last one before it that is not owed, the last live one, and whether its
-     * input is known to be there. */
+    /* AGENDA_MAKE_UP: the last one before it that is not owed, the last one whose time has come,
+     * and whether its input is known to be there. */
     int64_t gap_slot, last_slot;
     bool input_is_there;
     bool is_refused;  /* the same: the store may still refuse results */
@@ -99,8 +99,8 @@ struct agenda_job {
     enum err error;
     bool waits;         /* AGENDA_MAKE_UP: the input is not there yet, and nothing was done; */
     bool is_unknown;    /* there never was any */
-    int64_t input_slot; /* the same: up to here it is; */
-    bool is_current;    /* all of it, up to now */
+    int64_t input_slot; /* AGENDA_MAKE_UP: up to here it is; */
+    bool is_current;    /* all of it up to now, or it is not awaited any longer */
     int64_t down_ns;    /* AGENDA_BEGIN: when alerts were last active before; 0: none were */
 };
 

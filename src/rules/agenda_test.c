@@ -85,6 +85,8 @@ note_made_up(const struct agenda_test *t, const struct agenda_job *job)
     assert_true(job->slot <= job->last_slot);
     assert_true(job->how.at_ns > t->now_ns - t->agenda->limits.catch_up_ns);
     assert_true(job->how.at_ns <= t->now_ns);
+    const struct schedule *schedule = group_schedule(agenda_entry_group(job->entry));
+    assert_true(schedule_time_ns(schedule, job->last_slot) <= t->now_ns);
 }
 
 /* Takes all that is due and says that it is done. Returns how many were evaluated late. */
@@ -407,10 +409,10 @@ test_what_lies_ahead_when_the_clock_is_set_back_a_little_is_made_up_when_its_tim
     setup(t, CATCH_UP_NS);
     run_until(t, START_NS + 5 * MINUTE_NS);
     t->stores = t->makes_up = false;
-    run_until(t, START_NS + 6 * MINUTE_NS);
-    t->now_ns -= MINUTE_NS;
+    run_until(t, START_NS + 7 * MINUTE_NS);
+    t->now_ns -= 90 * NS_PER_S;
     t->stores = t->makes_up = true;
-    assert_int_equal(run_until(t, START_NS + 6 * MINUTE_NS), GROUPS);
+    assert_in_range(run_until(t, START_NS + 7 * MINUTE_NS), GROUPS, 2 * GROUPS); /* or live */
     assert_int_equal(owed_by_all(t), 0);
     agenda_free(t->agenda);
 }

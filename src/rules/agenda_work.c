@@ -449,14 +449,16 @@ make_past_job(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t 
     make_job(a, e, AGENDA_MAKE_UP, slot, monotonic_ns, job);
     job->how.part = GROUP_RECORDING;
     job->how.is_past = true;
-    job->last_slot = e->next_slot - 1;
+    int64_t now_slot = schedule_slot(group_schedule(e->group), now_ns);
+    job->last_slot = now_slot < e->next_slot ? now_slot : e->next_slot - 1;
     note_before(e, job);
     job->has_next = slots_first_from(&e->made, slot + 1, &job->next_slot) &&
                     slots_first_missing(&e->settled, slot + 1) > job->next_slot;
     job->gap_slot = slot - 1;
     (void)slots_last_before(&e->settled, slot, &job->gap_slot); /* there is one */
-    job->input_is_there =
-        e->input_slot >= slot || monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
+    job->is_current = monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
+    job->input_slot = e->input_slot > slot ? e->input_slot : slot;
+    job->input_is_there = job->is_current || e->input_slot >= slot;
     job->others_wait = !job->input_is_there && others_wait(a, e);
     job->is_refused = a->is_refused;
     job->now_ns = now_ns;
@@ -617,8 +619,6 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     int64_t gap_ns = schedule_time_ns(schedule, job->gap_slot);
     bool there = job->input_is_there;
     enum err e = OK;
-    job->input_slot = job->slot;
-    job->is_current = there;
     if (!there) { /* mostly all of it comes at once */
         e = look_at_input(past, job, gap_ns, job->now_ns, &there, why);
         job->is_current = e == OK && there;
