@@ -173,7 +173,7 @@ nothing_is_missing() {
 
 ended() {
     within "$((90 + outage / 4))" nothing_is_missing || return 1
-    finished=$(($(seconds) - 1 - late))
+    finished=$(($(seconds) - 2 - 2 * late)) # what is evaluated last has twice the offset
 }
 
 same_series() { # SELECTOR [EXCEPT_START EXCEPT_END]...
