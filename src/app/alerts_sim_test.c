@@ -54,9 +54,11 @@ struct known {
     bool is_unknown;        /* it may be any at the next one */
     bool is_unsure;         /* an evaluation may have been without effect since it began */
     bool is_vague;          /* since when it fires may be found otherwise */
-    bool is_stored;         /* that it began to fire */
+    bool is_stored;         /* that it began to fire, as far as a restart can tell */
     bool is_endless;        /* its samples may not say that it was over before */
+    bool is_changed;        /* its expression was, since it began to fire */
     int64_t found_since_ns, found_ns, lost_ns; /* by evaluations, Unix; 0: not */
+    int64_t firing_ns;                         /* Unix: of the last evaluation at which it fired */
     int64_t fires_since_ns, over_since_ns;     /* monotonic; 0: it does not, it was not */
     /* As Alertmanagers were told last by this server; number 0: not yet. */
     uint32_t number, gone; /* `gone`: the last one before the rule was removed */
@@ -674,9 +676,11 @@ step_known(unsigned k, bool is_sure, bool holds, bool is_relived, int64_t at_ns)
         known->over_since_ns = is_over && is_stored && known->is_stored ? now_ns() : 0;
         known->is_stored = is_stored;
         seen.fired += now_is[k] == ALERT_FIRING;
+        known->is_changed &= now_is[k] != ALERT_FIRING || known->is_unknown;
     }
     known->state = now_is[k];
     known->is_unknown = false;
+    if (now_is[k] == ALERT_FIRING) known->firing_ns = at_ns;
     if (known->number != known->gone && known->state != ALERT_PENDING &&
         known->told_firing != (known->state == ALERT_FIRING)) {
         fail_state(k, "it was told otherwise");
@@ -710,6 +714,25 @@ forget_old(unsigned k, int64_t since_ns, int64_t at_ns)
     if (at_ns - since_ns < w.s.limits.outage_tolerance_ns && at_ns >= since_ns) return;
     known->is_unknown = known->is_unsure = true;
     known->found_since_ns = known->found_ns = known->lost_ns = 0;
+}
+
+/*
+ * "What was firing and is not found any more is not told as resolved if [...] the expression did
+ * not find it either when it became active, when it began to fire and when it fired last, as it is
+ * [...] of an expression that has changed since" (docs/rules.md): it was kept firing, or over
+ * already.
+ */
+static void
+doubt_changed(unsigned k, int64_t at_ns)
+{
+    struct known *known = &w.known[k];
+    int64_t began_ns = known->starts_ms * NS_PER_MS;
+    /* A restart does not look further back. */
+    bool is_young = at_ns - began_ns < w.s.limits.outage_tolerance_ns;
+    if (!known->is_changed || is_found(k, known->firing_ns)) return;
+    if (is_young && is_found(k, began_ns)) return;
+    known->is_stored = false;
+    known->over_since_ns = 0;
 }
 
 static void
@@ -751,6 +774,7 @@ look_at_evaluation(struct rules_sim *s, const struct agenda_job *job)
             r++;
         }
         if (is_first && before_ns != 0) forget_old(k, before_ns, at_ns);
+        if (is_first) doubt_changed(k, at_ns);
         step_known(k, !s->memory_fails && was_evaluated(group_rule_error(g, r)), job->how.holds,
                    is_relived, at_ns);
     }
@@ -785,6 +809,8 @@ choose_rules(void)
     for (unsigned k = 0; k < KNOWN; k++) {
         struct known *known = &w.known[k];
         known->is_vague = true;
+        known->is_changed |= (rule_of(k) == WAITS && was.waits_over != w.text.waits_over) ||
+                             (rule_of(k) == LASTS && was.lasts_over != w.text.lasts_over);
         known->is_unsure = true; /* as of a group of another name it is restored */
         known->lost_ns = 0;
         bool comes_or_goes = rule_of(k) == MANY && was.has_many != w.text.has_many;
