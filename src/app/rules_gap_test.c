@@ -393,6 +393,31 @@ test_what_the_store_refused_at_another_interval_is_made_up_also_after_one_more_r
     sim_fini(&s);
 }
 
+/* The server's clock, not that of the sender. */
+static void
+test_a_clock_that_jumps_forth_and_back_around_a_reload_leaves_no_hole(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1,
+             GROUP("g", "{record: 'load:sum', expr: 'sum(load)'}, {alert: Any, expr: load}"));
+    s.has_own_clock = true;
+    sim_pass(&s, 300);
+    sim_shift_clock(&s, 340);
+    sim_pass(&s, 45);
+    sim_shift_clock(&s, -340);
+    sim_load(&s,
+             GROUP("g", "{record: 'load:sum', expr: '1 * sum(load)'}, {alert: Any, expr: load}"));
+    sim_pass(&s, 1);
+    sim_shift_clock(&s, 170);
+    sim_pass(&s, 60);
+    sim_shift_clock(&s, -170);
+    sim_pass(&s, 494);
+    assert_in_range(sim_count_samples(&s, "load:sum", &stale), 900 / 30 - 1, 900 / 30);
+    sim_fini(&s);
+}
+
 static void
 test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes(
     void **state)
@@ -566,6 +591,7 @@ main(void)
             test_a_series_that_ends_with_another_interval_is_stale_also_if_older_ones_are_made_up_first),
         cmocka_unit_test(
             test_what_the_store_refused_at_another_interval_is_made_up_also_after_one_more_reload),
+        cmocka_unit_test(test_a_clock_that_jumps_forth_and_back_around_a_reload_leaves_no_hole),
         cmocka_unit_test(
             test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes),
         cmocka_unit_test(test_a_group_that_records_no_more_owes_nothing_whatever_its_interval),

@@ -200,7 +200,7 @@ took_over(struct agenda *a, struct agenda_entry *e, int64_t now_ns)
     if (e->took_over && group_records(e->group) && !owes) e->series_at_ns = at_ns;
     e->is_behind = e->from->is_behind;
     e->down_ns = e->from->down_ns;
-    e->ended_ns = e->from->ended_ns;
+    e->ended_ns = e->from->ended_ns < now_ns ? e->from->ended_ns : now_ns; /* it was set back */
     agenda_entry_free(a, e->from);
     e->from = NULL;
     return true;
@@ -326,7 +326,6 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
 {
     int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
     if (was_set_back(e, slot)) e->next_slot = slot < 0 ? 0 : slot;
-    if (e->ended_ns > now_ns) e->ended_ns = now_ns; /* as well */
     if (slot < e->next_slot) return false;
     if (slot > e->next_slot) {
         note_gap(a, e, slot, monotonic_ns);
@@ -508,13 +507,23 @@ take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
     return false;
 }
 
+static void
+note_set_back(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct agenda_entry *e = a->items[i];
+        if (e->ended_ns > now_ns) e->ended_ns = now_ns;
+    }
+    agenda_fill(a, now_ns, monotonic_ns);
+}
+
 /* The first one that is due; NULL: none is as long as something runs. */
 static struct agenda_entry *
 first_due(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, int64_t *ret_at_ns)
 {
     bool is_back = now_ns < a->seen_ns;
     a->seen_ns = now_ns;
-    if (is_back) agenda_fill(a, now_ns, monotonic_ns);
+    if (is_back) note_set_back(a, now_ns, monotonic_ns);
     while (a->due.count > 0 && a->due.items[0].entry->running) {
         drop_first_due(&a->due); /* it is made up; agenda_done() puts it back */
     }
@@ -795,12 +804,20 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
 }
 
 static void
+note_ended(const struct agenda *a, struct agenda_entry *e, const struct agenda_job *job,
+           int64_t monotonic_ns)
+{
+    bool was_set_back = a->seen_ns < job->now_ns;
+    e->ended_ns = was_set_back ? a->seen_ns : job->now_ns + (monotonic_ns - job->taken_ns);
+}
+
+static void
 made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
 {
     struct agenda_entry *e = job->entry;
     a->making_up = false;
     int64_t took_ns = monotonic_ns - job->taken_ns;
-    e->ended_ns = job->now_ns + took_ns;
+    note_ended(a, e, job, monotonic_ns);
     a->rest_until_ns = monotonic_ns + (took_ns < REST_NS_MAX ? took_ns : REST_NS_MAX);
     if (job->error == OK) a->progress_ns = monotonic_ns;
     a->is_refused = job->error != OK;
@@ -843,7 +860,7 @@ agenda_done(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         break;
     case AGENDA_LIVE:
         e->down_ns = job->down_ns;
-        e->ended_ns = job->now_ns + (monotonic_ns - job->taken_ns);
+        note_ended(a, e, job, monotonic_ns);
         if (!job->outcome.stored) {
             a->gap_ended_ns = monotonic_ns;
             a->is_refused = true;
