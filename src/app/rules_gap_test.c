@@ -174,7 +174,27 @@ test_alerts_await_their_input_still_after_another_crash(void **state)
     for (unsigned crashes = 1; crashes <= 2; crashes++) {
         check_awaits_input_still(GROUP("g", SENT), GROUP("g", SENT), crashes, 70);
         check_awaits_input_still(GROUP("g", SENT), GROUP("g", SENT), crashes, 1200);
+        /* The outage before began longer ago than alerts are looked for. */
+        check_awaits_input_still(GROUP("g", SENT), GROUP("g", SENT), crashes, 3300);
     }
+}
+
+static void
+test_alerts_await_their_input_still_after_a_crash_however_long_the_machine_had_slept(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", SENT));
+    sim_pass(&s, 240);
+    s.mute = true;
+    sim_shift_clock(&s, 5 * 3600);
+    sim_pass(&s, 60);
+    sim_crash(&s);
+    sim_start(&s, GROUP("g", SENT));
+    s.told_count = 0;
+    sim_pass(&s, 180);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
 }
 
 static void
@@ -575,6 +595,8 @@ main(void)
         cmocka_unit_test(
             test_a_group_that_gets_other_rules_after_an_outage_records_nothing_from_half_of_its_input),
         cmocka_unit_test(test_alerts_await_their_input_still_after_another_crash),
+        cmocka_unit_test(
+            test_alerts_await_their_input_still_after_a_crash_however_long_the_machine_had_slept),
         cmocka_unit_test(test_alerts_of_a_renamed_group_await_their_input_still),
         cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
         cmocka_unit_test(test_a_group_that_reads_nothing_does_not_await_the_input_of_others),

@@ -25,6 +25,7 @@
 #include "wire/number.h"
 
 #define RESOLVED_TOLD_NS (15 * 60 * NS_PER_S)
+#define FAR_BACK_NS      (24 * 3600 * NS_PER_S) /* where an outage is looked for at most */
 
 enum {
     TIMES_MAX = 64,       /* evaluated once more, of a rule */
@@ -57,6 +58,7 @@ struct restoring {
     int64_t now_ns;
     int64_t down_ns; /* the last evaluation of active ones that were put back; 0: none */
     int64_t gap_ns;  /* the first of those before an outage; 0: none */
+    bool lacks_gap;  /* of some, what they were before the outage is older than what was read */
     bool before_gap; /* these are evaluated once more */
     bool proves;     /* nothing is put back: of what is found it is known to be of this rule */
     bool failed;     /* the expression could not be evaluated */
@@ -73,6 +75,13 @@ static enum err
 no_memory(struct restoring *r)
 {
     return why_set(r->why, ERR_NOMEM, "not enough memory to restore alerts");
+}
+
+/* Before that, no alert of which anything is wanted was active last. */
+static int64_t
+oldest_ms(const struct restoring *r)
+{
+    return (r->now_ns - r->terms->tolerance_ns) / NS_PER_MS;
 }
 
 /* --- witnesses -------------------------------------------------------------------------------- */
@@ -120,18 +129,24 @@ struct last_sample {
     int64_t since_ms; /* the first one that no marker separates from it */
     double value;
     int64_t stale_ms;
-    int64_t gap_ms; /* as a witness has it, */
-    int64_t up_ms;  /* and the first sample after the last outage */
+    int64_t marked_ms; /* the last marker */
+    int64_t gap_ms;    /* as a witness has it, */
+    int64_t up_ms;     /* and the first sample after the last outage */
 };
 
+/* Whether evaluations are missing in between; a thread that comes late misses one. */
+static bool
+is_long_after(const struct restoring *r, int64_t t_ms, int64_t before_ms)
+{
+    return t_ms - before_ms > 2 * r->past->group->schedule.interval_ns / NS_PER_MS + 1;
+}
+
 /* Goes on to the next sample. After an outage input is awaited for a while: if the server went down
- * before that was over, however long ago, what it wrote meanwhile tells nothing. A thread that
- * comes late misses one evaluation. */
+ * before that was over, however long ago, what it wrote meanwhile tells nothing. */
 static void
 note_gap(const struct restoring *r, struct last_sample *last, int64_t t_ms)
 {
-    int64_t interval_ms = r->past->group->schedule.interval_ns / NS_PER_MS;
-    if (t_ms - last->t_ms > 2 * interval_ms + 1) {
+    if (is_long_after(r, t_ms, last->t_ms)) {
         last->up_ms = t_ms;
         if (last->gap_ms == INT64_MIN) last->gap_ms = last->t_ms;
     } else if (last->gap_ms != INT64_MIN && t_ms - last->up_ms >= r->terms->wait_ns / NS_PER_MS) {
@@ -139,29 +154,48 @@ note_gap(const struct restoring *r, struct last_sample *last, int64_t t_ms)
     }
 }
 
+static void
+note_sample(const struct restoring *r, struct last_sample *last, int64_t t_ms, uint64_t bits)
+{
+    if (bits == STALE_NAN_BITS) {
+        if (last->stale_ms == INT64_MIN) last->stale_ms = t_ms;
+        last->marked_ms = t_ms;
+        return;
+    }
+    last->value = bits_double(bits);
+    if (last->t_ms == INT64_MIN || last->stale_ms != INT64_MIN) {
+        last->since_ms = t_ms;
+        last->gap_ms = last->stale_ms = INT64_MIN;
+    } else {
+        note_gap(r, last, t_ms);
+    }
+    last->t_ms = t_ms;
+}
+
 static enum err
 read_last(struct restoring *r, struct series_set *set, struct last_sample *ret)
 {
     struct sample_batch batch;
-    *ret = (struct last_sample){INT64_MIN, INT64_MIN, 0, INT64_MIN, INT64_MIN, INT64_MIN};
+    *ret = (struct last_sample){
+        .t_ms = INT64_MIN, .stale_ms = INT64_MIN, .marked_ms = INT64_MIN, .gap_ms = INT64_MIN};
     for (;;) {
         enum err e = series_set_batch(set, &batch, r->why);
         if (e || batch.count == 0) return e;
         for (uint32_t i = 0; i < batch.count && batch.kind == SAMPLE_FLOAT; i++) {
-            if (batch.value_bits[i] == STALE_NAN_BITS) {
-                if (ret->stale_ms == INT64_MIN) ret->stale_ms = batch.times_ms[i];
-            } else {
-                if (ret->t_ms == INT64_MIN || ret->stale_ms != INT64_MIN) {
-                    ret->since_ms = batch.times_ms[i];
-                    ret->gap_ms = ret->stale_ms = INT64_MIN;
-                } else {
-                    note_gap(r, ret, batch.times_ms[i]);
-                }
-                ret->t_ms = batch.times_ms[i];
-                ret->value = bits_double(batch.value_bits[i]);
-            }
+            note_sample(r, ret, batch.times_ms[i], batch.value_bits[i]);
         }
     }
+}
+
+/* Whether it was active long before the first of its samples: that came after an outage, or after
+ * the clock was set forward, and input may have been waited for until the last one. */
+static bool
+has_earlier_gap(const struct restoring *r, const struct witness *w, const struct last_sample *last)
+{
+    if (last->marked_ms != INT64_MIN || last->gap_ms != INT64_MIN) return false;
+    int64_t first_ms = last->since_ms + r->past->group->query_offset_ms;
+    return last->t_ms - last->since_ms < r->terms->wait_ns / NS_PER_MS &&
+           is_long_after(r, first_ms, w->active_s * 1000 + 999);
 }
 
 static enum err
@@ -174,6 +208,7 @@ take_state(struct restoring *r, struct witness *w, struct bytes series,
     w->active_ms = last->t_ms;
     w->gap_ms = last->gap_ms;
     w->active_s = is_time ? (int64_t)last->value : last->t_ms / 1000;
+    r->lacks_gap |= has_earlier_gap(r, w, last);
     w->state_series = arena_copy(&r->arena, series);
     return w->state_series.at == NULL ? no_memory(r) : OK;
 }
@@ -201,7 +236,7 @@ take_series(void *context, struct series_set *set, struct bytes series)
     struct restoring *r = context;
     struct last_sample last;
     enum err e = read_last(r, set, &last);
-    if (e || last.t_ms == INT64_MIN) return e;
+    if (e || last.t_ms < oldest_ms(r)) return e;
     struct witness *w = witness_of(r, series);
     if (w == NULL) return no_memory(r);
     bool is_state =
@@ -231,7 +266,7 @@ labels_of_all(struct restoring *r, uint32_t *ret_count)
 
 /* Others have alerts of the same name: what they wrote is not looked at, as far as labels tell. */
 static enum err
-find_witnesses(struct restoring *r)
+find_witnesses_since(struct restoring *r, int64_t min_ms)
 {
     static const char *const names[] = {"ALERTS_FOR_STATE", "ALERTS"};
     uint32_t count = 0;
@@ -241,7 +276,7 @@ find_witnesses(struct restoring *r)
         struct past_look look = {
             .labels = labels,
             .label_count = count,
-            .min_ms = (r->now_ns - r->terms->tolerance_ns) / NS_PER_MS,
+            .min_ms = min_ms,
             .max_ms = r->now_ns / NS_PER_MS,
             .each = take_series,
             .context = r,
@@ -250,6 +285,17 @@ find_witnesses(struct restoring *r)
         e = past_look(r->past, &look, r->why);
     }
     return e;
+}
+
+static enum err
+find_witnesses(struct restoring *r)
+{
+    int64_t min_ms = oldest_ms(r), far_ms = (r->now_ns - FAR_BACK_NS) / NS_PER_MS;
+    enum err e = find_witnesses_since(r, min_ms);
+    if (e || !r->lacks_gap || far_ms >= min_ms) return e;
+    r->count = 0;
+    table_clear(&r->table);
+    return find_witnesses_since(r, far_ms);
 }
 
 /* --- states ----------------------------------------------------------------------------------- */
