@@ -551,6 +551,33 @@ test_what_was_over_while_the_clock_was_set_back_is_stale_and_does_not_fire_after
     sim_fini(&s);
 }
 
+/* It was over twenty minutes before the crash. What had been written before that, at times to come,
+ * has none but its beginning to tell so. */
+static void
+test_what_was_written_while_the_clock_was_ahead_does_not_fire_after_a_restart(void **state)
+{
+    (void)state;
+    static const char yaml[] = GROUP("g", "{alert: Early, expr: 'load{n=\"1\"} > -1 and on() "
+                                          "vector(time() % 86400) < 660'}");
+    static struct rules_sim s;
+    sim_init(&s, 1, yaml);
+    s.has_own_clock = true;
+    sim_pass(&s, 600);
+    sim_shift_clock(&s, 1500);
+    sim_pass(&s, 120);
+    assert_true(was_told_to_fire(&s, "Early"));
+    sim_shift_clock(&s, -1500);
+    sim_pass(&s, 1300);
+    sim_crash(&s);
+    sim_pass(&s, 600);
+    s.mute = true;
+    s.told_count = 0;
+    sim_start(&s, yaml);
+    sim_pass(&s, 120);
+    assert_int_equal(s.told_count, 0);
+    sim_fini(&s);
+}
+
 /* How long after a restart an alert fires that was pending for so long. */
 static int64_t
 fires_after_restart_s(const char *for_text, int64_t up_s)
@@ -878,6 +905,9 @@ main(void)
             tell_seed),
         cmocka_unit_test_teardown(
             test_what_was_over_while_the_clock_was_set_back_is_stale_and_does_not_fire_after_a_restart,
+            tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_was_written_while_the_clock_was_ahead_does_not_fire_after_a_restart,
             tell_seed),
         cmocka_unit_test_teardown(
             test_what_was_recorded_is_not_recorded_again_when_the_clock_was_set_back_at_a_restart,

@@ -45,6 +45,7 @@ struct witness {
     int64_t pending_ms; /* when it was last pending */
     int64_t over_ms;    /* when it was over, after that; INT64_MIN: it is not known to be */
     int64_t gap_ms;     /* when it was last active before an outage; INT64_MIN: there was none */
+    int64_t ahead_ms; /* from here on, they are older than that it was over; INT64_MAX: not known */
     int64_t unfound_ns; /* at no evaluation from here on the expression found it; 0: not known */
     bool restored;
     bool is_proven; /* the expression found it at some time: no other server wrote it */
@@ -116,7 +117,8 @@ witness_of(struct restoring *r, struct bytes series)
                               .firing_ms = INT64_MIN,
                               .pending_ms = INT64_MIN,
                               .over_ms = INT64_MIN,
-                              .gap_ms = INT64_MIN};
+                              .gap_ms = INT64_MIN,
+                              .ahead_ms = INT64_MAX};
     found->labels = arena_copy(&r->arena, buf_bytes(&r->labels));
     if (found->labels.at == NULL) return NULL;
     table_add(&r->table, hash_bytes(found->labels, r->past->host->seed), r->count++);
@@ -128,6 +130,7 @@ struct last_sample {
     int64_t t_ms;
     int64_t since_ms; /* the first one that no marker separates from it */
     double value;
+    double newest; /* the greatest value since since_ms */
     int64_t stale_ms;
     int64_t marked_ms; /* the last marker */
     int64_t gap_ms;    /* as a witness has it, */
@@ -166,14 +169,17 @@ note_sample(const struct restoring *r, struct last_sample *last, int64_t t_ms, u
     if (last->t_ms == INT64_MIN || last->stale_ms != INT64_MIN) {
         last->since_ms = t_ms;
         last->gap_ms = last->stale_ms = INT64_MIN;
+        last->newest = last->value;
     } else {
         note_gap(r, last, t_ms);
     }
+    if (last->value > last->newest) last->newest = last->value;
     last->t_ms = t_ms;
 }
 
+/* What it has before `end_ms`. */
 static enum err
-read_last(struct restoring *r, struct series_set *set, struct last_sample *ret)
+read_last(struct restoring *r, struct series_set *set, int64_t end_ms, struct last_sample *ret)
 {
     struct sample_batch batch;
     *ret = (struct last_sample){
@@ -182,9 +188,21 @@ read_last(struct restoring *r, struct series_set *set, struct last_sample *ret)
         enum err e = series_set_batch(set, &batch, r->why);
         if (e || batch.count == 0) return e;
         for (uint32_t i = 0; i < batch.count && batch.kind == SAMPLE_FLOAT; i++) {
+            if (batch.times_ms[i] >= end_ms) break;
             note_sample(r, ret, batch.times_ms[i], batch.value_bits[i]);
         }
     }
+}
+
+/* Samples after a marker that say that the alert has been active since before it: they were written
+ * when the clock was ahead, and it was over after that had been set back. Not so of a rule that
+ * moves to another group: the one that it left sets the marker, between two evaluations. */
+static bool
+were_ahead(const struct restoring *r, const struct last_sample *last)
+{
+    if (last->stale_ms != INT64_MIN || last->marked_ms == INT64_MIN) return false;
+    double marked_s = (double)(last->marked_ms + r->past->group->query_offset_ms) / 1000;
+    return last->newest + 1 <= marked_s && is_long_after(r, last->since_ms, last->marked_ms);
 }
 
 /* Whether it was active long before the first of its samples: that came after an outage, or after
@@ -202,7 +220,8 @@ static enum err
 take_state(struct restoring *r, struct witness *w, struct bytes series,
            const struct last_sample *last)
 {
-    if (last->stale_ms != INT64_MIN) return OK; /* not active any more */
+    if (were_ahead(r, last)) w->ahead_ms = last->since_ms;
+    if (last->stale_ms != INT64_MIN || w->ahead_ms != INT64_MAX) return OK; /* it is over */
     /* Whoever sends samples may have written anything. */
     bool is_time = last->value >= 0 && last->value <= (double)(r->now_ns / NS_PER_S);
     w->active_ms = last->t_ms;
@@ -235,10 +254,10 @@ take_series(void *context, struct series_set *set, struct bytes series)
 {
     struct restoring *r = context;
     struct last_sample last;
-    enum err e = read_last(r, set, &last);
-    if (e || last.t_ms < oldest_ms(r)) return e;
     struct witness *w = witness_of(r, series);
     if (w == NULL) return no_memory(r);
+    enum err e = read_last(r, set, w->ahead_ms, &last);
+    if (e || last.t_ms < oldest_ms(r)) return e;
     bool is_state =
         bytes_equal_text(labels_get(series, bytes_of_text("__name__")), "ALERTS_FOR_STATE");
     return is_state ? take_state(r, w, series, &last) : take_alerts(r, w, series, &last);
