@@ -649,6 +649,33 @@ test_what_was_over_is_told_for_15_minutes_after_a_restart_unless_it_was_pending_
     assert_false(is_over_told_again(600, true));
 }
 
+/* Found for ten minutes; after an outage of 57 it is kept firing for two, and is over. Of what a
+ * restart looks at, nothing but its state says that it had been found. */
+static void
+test_what_became_active_before_the_outage_tolerance_is_told_to_be_over_again(void **state)
+{
+    static struct rules_sim s;
+    char yaml[256];
+    (void)state;
+    snprintf(yaml, sizeof yaml,
+             GROUP("g", "{alert: Lasts, keep_firing_for: 2m, expr: "
+                        "'vector(time()) < %lld'}"),
+             SIM_BEGIN / 1000LL + 600);
+    sim_init(&s, 1, yaml);
+    sim_pass(&s, 595);
+    sim_crash(&s);
+    sim_pass(&s, 3400);
+    sim_start(&s, yaml);
+    sim_pass(&s, 300);
+    struct sim_told told;
+    assert_true(was_over(&s, "", &told));
+    sim_crash(&s);
+    sim_start(&s, yaml);
+    sim_pass(&s, 60);
+    assert_true(was_over(&s, "", &told));
+    sim_fini(&s);
+}
+
 static int64_t recorded_ns; /* the latest evaluation whose results are stored */
 
 static void
@@ -922,6 +949,8 @@ main(void)
             test_an_alert_is_not_kept_firing_for_longer_by_a_server_that_restarts_often),
         cmocka_unit_test(
             test_what_was_pending_waits_for_the_rest_of_its_time_or_for_the_grace_period),
+        cmocka_unit_test(
+            test_what_became_active_before_the_outage_tolerance_is_told_to_be_over_again),
         cmocka_unit_test(
             test_what_was_over_is_told_for_15_minutes_after_a_restart_unless_it_was_pending_again),
         cmocka_unit_test(

@@ -38,13 +38,13 @@ struct witness {
     struct bytes labels;        /* without name and state; of the series */
     struct bytes state_series;  /* ALERTS_FOR_STATE{...}, where it is active */
     struct bytes alerts_series; /* ALERTS{...} of the last state */
-    int64_t active_s;
-    int64_t active_ms;  /* the last time at which it was active; INT64_MIN: it was not */
-    int64_t firing_ms;  /* the same of firing, */
-    int64_t fired_ms;   /* and since when, as far as was looked back */
-    int64_t pending_ms; /* when it was last pending */
-    int64_t over_ms;    /* when it was over, after that; INT64_MIN: it is not known to be */
-    int64_t gap_ms;     /* when it was last active before an outage; INT64_MIN: there was none */
+    int64_t active_s;           /* since when it is active, or last was; 0: not known */
+    int64_t active_ms;          /* the last time at which it was active; INT64_MIN: it was not */
+    int64_t firing_ms;          /* the same of firing, */
+    int64_t fired_ms;           /* and since when, as far as was looked back */
+    int64_t pending_ms;         /* when it was last pending */
+    int64_t over_ms;            /* when it was over, after that; INT64_MIN: it is not known to be */
+    int64_t gap_ms;   /* when it was last active before an outage; INT64_MIN: there was none */
     int64_t ahead_ms; /* from here on, they are older than that it was over; INT64_MAX: not known */
     int64_t unfound_ns; /* at no evaluation from here on the expression found it; 0: not known */
     bool restored;
@@ -220,13 +220,13 @@ static enum err
 take_state(struct restoring *r, struct witness *w, struct bytes series,
            const struct last_sample *last)
 {
-    if (were_ahead(r, last)) w->ahead_ms = last->since_ms;
-    if (last->stale_ms != INT64_MIN || w->ahead_ms != INT64_MAX) return OK; /* it is over */
     /* Whoever sends samples may have written anything. */
     bool is_time = last->value >= 0 && last->value <= (double)(r->now_ns / NS_PER_S);
+    w->active_s = is_time ? (int64_t)last->value : last->t_ms / 1000;
+    if (were_ahead(r, last)) w->ahead_ms = last->since_ms;
+    if (last->stale_ms != INT64_MIN || w->ahead_ms != INT64_MAX) return OK; /* it is over */
     w->active_ms = last->t_ms;
     w->gap_ms = last->gap_ms;
-    w->active_s = is_time ? (int64_t)last->value : last->t_ms / 1000;
     r->lacks_gap |= has_earlier_gap(r, w, last);
     w->state_series = arena_copy(&r->arena, series);
     return w->state_series.at == NULL ? no_memory(r) : OK;
@@ -581,8 +581,7 @@ static enum err
 prove(struct restoring *r, struct witness *w, uint32_t *times)
 {
     int64_t active_ms = active_since(r, w) / NS_PER_MS - r->past->group->query_offset_ms;
-    const int64_t at_ms[] = {w->fired_ms, w->active_ms == INT64_MIN ? w->fired_ms : active_ms,
-                             w->firing_ms};
+    const int64_t at_ms[] = {w->fired_ms, w->active_s == 0 ? w->fired_ms : active_ms, w->firing_ms};
     enum err e = OK;
     r->proves = true;
     for (size_t i = 0; i < sizeof at_ms / sizeof *at_ms && e == OK && !w->is_proven; i++) {
