@@ -56,7 +56,7 @@ struct known {
     bool is_vague;          /* since when it fires may be found otherwise */
     bool is_stored;         /* that it began to fire, as far as a restart can tell */
     bool is_endless;        /* its samples may not say that it was over before */
-    bool is_changed;        /* its expression was, since it began to fire */
+    bool is_changed;        /* its expression or the clock was, since it began to fire */
     int64_t found_since_ns, found_ns, lost_ns; /* by evaluations, Unix; 0: not */
     int64_t firing_ns;                         /* Unix: of the last evaluation at which it fired */
     int64_t fires_since_ns, over_since_ns;     /* monotonic; 0: it does not, it was not */
@@ -534,6 +534,9 @@ note_clock(void)
     if (by_ns > -NS_PER_S && by_ns < NS_PER_S) return;
     w.set_ns = now_ns();
     w.broken_ns = clock_ns();
+    for (unsigned k = 0; k < KNOWN && by_ns < 0; k++) {
+        w.known[k].is_changed = true;
+    }
     /* What is read at the start is that of a time long before. */
     for (unsigned k = 0; k < KNOWN && by_ns < 0; k++) {
         bool has_begun = w.looked_ns[tenant_of(k)][group_of(k)] >= w.started_ns;
@@ -719,8 +722,8 @@ forget_old(unsigned k, int64_t since_ns, int64_t at_ns)
 /*
  * "What was firing and is not found any more is not told as resolved if [...] the expression did
  * not find it either when it became active, when it began to fire and when it fired last, as it is
- * [...] of an expression that has changed since" (docs/rules.md): it was kept firing, or over
- * already.
+ * [...] of an expression that has changed since, or after the clock was set back" (docs/rules.md):
+ * it was kept firing, or over already.
  */
 static void
 doubt_changed(unsigned k, int64_t at_ns)
