@@ -187,8 +187,8 @@ compile(struct regex *r, struct bytes pattern, enum re2_captures captures, int64
     return ERR_NOMEM;
 }
 
-/* Of what stands at a place in a class: [:alpha:] and the like, the longest of which is
- * [:^xdigit:]. 0: it is none. */
+/* The size of a POSIX class such as [:alpha:] that begins at a place in a character class; the
+ * longest is [:^xdigit:]. 0: none begins there. */
 static size_t
 class_name_size(struct bytes regex, size_t at)
 {

@@ -114,8 +114,8 @@ clock_ahead_s(const struct request *r, int64_t date_s)
     return date_s > last_s ? date_s - last_s : date_s < first_s ? date_s - first_s : 0;
 }
 
-/* Nothing fails when clocks differ, and nobody is paged: a member that is five minutes ahead takes
- * all that fires for over. */
+/* No request fails when clocks differ, but a member whose clock is five minutes ahead takes alerts
+ * that fire for resolved, and notifies nobody. */
 static void
 log_clock(const char *url, int64_t ahead_s)
 {

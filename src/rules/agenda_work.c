@@ -40,8 +40,8 @@ drop_first_due(struct due_heap *heap)
     heap_down(heap->items, heap->count, 0, heap->items[heap->count], a->at_ns < b->at_ns);
 }
 
-/* A clock that was set back is seen by the evaluations that would not come. There are none before
- * 1970. */
+/* Whether the clock was set back: the next evaluation would be more than two intervals from now.
+ * Slots begin in 1970; a clock before that has none. */
 static bool
 was_set_back(const struct agenda_entry *e, int64_t slot)
 {

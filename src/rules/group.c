@@ -289,7 +289,7 @@ hash_of_rule(const struct rule_at_work *rule, uint64_t seed)
 struct passing {
     struct group *from;
     struct table table;
-    uint32_t *next; /* of each rule: the next one like it, from 1 on; 0: there is none; or PASSED */
+    uint32_t *next; /* of each rule: number of the next like it, from 1 on; 0: none; or PASSED */
 };
 
 static enum err
@@ -318,8 +318,9 @@ passing_fini(struct passing *p, struct budget *memory)
     mem_free(memory, p->next, (p->from->text.rule_count + 1) * sizeof *p->next);
 }
 
-/* The first of the same name and labels, which is there no more. NULL: there is none, or *ret_like
- * only those that have passed on theirs. */
+/* The first rule with the same name and labels that has not passed on its state; it is taken out of
+ * the table. NULL: there is none. *ret_like then says whether rules like it have passed on theirs.
+ */
 static struct rule_at_work *
 take_same(struct passing *p, const struct rule_at_work *rule, bool *ret_like)
 {
