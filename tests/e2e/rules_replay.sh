@@ -171,10 +171,10 @@ claim "directory: of a running server it is refused" fails 1 "a running server o
 
 # --- interrupted ------------------------------------------------------------------------------------
 
-begin_slow() { # NAME DIRECTORY: slice by slice, in the background
+begin_slow() { # NAME DIRECTORY: slice by slice, in the background, until some evaluations are stored
     start "$1" "$firekeep" rules replay --start="$start" --end="$now" --config.file="$work/conf.yml" \
         --storage.path="$2" --slice=1s --resume="$work/$1.state"
-    within 60 done_slices 1 "$work/$1.state"
+    within 60 done_slices 300 "$work/$1.state"
 }
 ended() { # NAME
     ! is_running "$1"
