@@ -31,9 +31,9 @@ doze() {
     read -rt "$1" -u "$nothing" _ || :
 }
 
-# Sets `found`, the index of what was started under the name and not stopped.
+# Sets `found`, the index of what was last started under the name and not stopped.
 _find() { # NAME
-    for found in "${!names[@]}"; do
+    for ((found = ${#names[@]} - 1; found >= 0; found--)); do
         [[ ${names[found]} == "$1" && -n ${pids[found]} ]] && return 0
     done
     return 1
@@ -66,10 +66,19 @@ start_firekeep() {
     }
 }
 
+# Is it a child of this shell, not another process that got the number of one that ended? The shell
+# takes note of an end at once, and scripts beside this one start thousands of processes a minute.
+_lives() { # PID
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    read -r _ stat _ <<<"${stat##*) }" # behind the name: state, parent
+    [[ $stat == "$$" || $stat == "$BASHPID" ]]
+}
+
 is_running() {
     local i
     for i in "${!names[@]}"; do # without a subshell: it is asked often
-        [[ ${names[i]} == "$1" && -n ${pids[i]} ]] && kill -0 "${pids[i]}" 2>/dev/null && return 0
+        [[ ${names[i]} == "$1" && -n ${pids[i]} ]] && _lives "${pids[i]}" && return 0
     done
     return 1
 }
@@ -77,16 +86,18 @@ is_running() {
 stop() {
     local found pause=0.02 until=$((SECONDS + 36)) status
     _find "$1" || return 1
-    kill -TERM "${pids[found]}" 2>/dev/null
-    while kill -0 "${pids[found]}" 2>/dev/null; do
-        ((SECONDS < until)) || {
-            echo "$1 had to be killed" >&2
-            break
-        }
-        doze "$pause"
-        pause=0.05
-    done
-    kill -KILL -- "-${pids[found]}" 2>/dev/null
+    if _lives "${pids[found]}"; then
+        kill -TERM "${pids[found]}" 2>/dev/null
+        while _lives "${pids[found]}"; do
+            ((SECONDS < until)) || {
+                echo "$1 had to be killed" >&2
+                break
+            }
+            doze "$pause"
+            pause=0.05
+        done
+        kill -KILL -- "-${pids[found]}" 2>/dev/null
+    fi
     wait "${pids[found]}" 2>/dev/null
     status=$?
     pids[found]=
@@ -96,7 +107,7 @@ stop() {
 crash() {
     local found
     _find "$1" || return 1
-    kill -KILL -- "-${pids[found]}" 2>/dev/null
+    _lives "${pids[found]}" && kill -KILL -- "-${pids[found]}" 2>/dev/null
     wait "${pids[found]}" 2>/dev/null
     pids[found]=
 }
