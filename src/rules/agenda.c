@@ -454,16 +454,18 @@ agenda_validate(const struct agenda *a, int64_t now_ns)
     uint32_t all = 0;
     for (uint32_t k = 0; k < a->tenant_count; k++) {
         const struct agenda_tenant *tenant = &a->tenants[k];
-        uint32_t owing = 0, unbegun = 0;
+        uint32_t owing = 0, unbegun = 0, may_owe = 0;
         for (uint32_t i = tenant->first; i < tenant->end; i++) {
             const struct agenda_entry *e = a->items[i];
             validate_entry(a, e, now_ns);
             assert(e->tenant == k);
             owing += a->owes_ns[i] != INT64_MAX;
-            unbegun += !e->begun && group_records(e->group);
+            unbegun += !e->begun;
+            may_owe += !e->begun && group_records(e->group);
         }
         assert(owing == tenant->owing);
         assert(unbegun == tenant->unbegun);
+        assert(may_owe == tenant->may_owe);
         all += owing;
     }
     assert(all == a->owing);

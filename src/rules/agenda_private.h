@@ -64,7 +64,8 @@ struct due_heap {
 struct agenda_tenant {
     uint32_t first, end; /* of agenda.items */
     uint32_t owing;      /* groups that owe evaluations, */
-    uint32_t unbegun;    /* and those that record, but did not begin yet, and may */
+    uint32_t unbegun;    /* those that have not begun, */
+    uint32_t may_owe;    /* and those of them that record */
 };
 
 struct agenda {

@@ -117,7 +117,7 @@ agenda_fill(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
     a->owed_for_ns = INT64_MAX;
     a->shortest_ns = 3600 * NS_PER_S; /* or less */
     for (uint32_t i = 0; i < a->tenant_count; i++) {
-        a->tenants[i].owing = a->tenants[i].unbegun = 0;
+        a->tenants[i].owing = a->tenants[i].may_owe = a->tenants[i].unbegun = 0;
     }
     for (uint32_t i = 0; i < a->count; i++) {
         struct agenda_entry *e = a->items[i];
@@ -125,7 +125,8 @@ agenda_fill(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
         add_due(a, e);
         a->owes_ns[i] = NEVER_NS;
         note_owed(a, e, now_ns, monotonic_ns);
-        a->tenants[e->tenant].unbegun += !e->begun && group_records(e->group);
+        a->tenants[e->tenant].may_owe += !e->begun && group_records(e->group);
+        a->tenants[e->tenant].unbegun += !e->begun;
         int64_t owed_for = owed_for_ns(a, e);
         if (owed_for < a->owed_for_ns) a->owed_for_ns = owed_for;
         int64_t interval_ns = group_schedule(e->group)->interval_ns;
@@ -262,13 +263,14 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
     bool progresses = monotonic_ns - a->progress_ns < STUCK_NS;
     const struct agenda_tenant *tenant = &a->tenants[e->tenant];
     bool is_behind =
-        e->is_behind || (e->reads_recorded && (tenant->owing > 0 || tenant->unbegun > 0 ||
+        e->is_behind || (e->reads_recorded && (tenant->owing > 0 || tenant->may_owe > 0 ||
                                                any_late(a, tenant, job->now_ns)));
     bool waits = catches_up && progresses && !a->falls_behind && is_behind;
     bool is_early = monotonic_ns - a->gap_ended_ns < a->limits.catch_up_wait_ns;
     if (!is_early) e->down_ns = 0;
     job->down_ns = e->down_ns;
     job->how.holds = waits && e->reads_recorded;
+    job->how.keeps_orphans = tenant->unbegun > 0;
     /* The clock was set back: that was recorded already. */
     bool records = group_records(e->group) && !waits && !slots_has(&e->made, job->slot);
     job->how.part = !records                 ? GROUP_ALERTING
@@ -383,7 +385,7 @@ choose(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
         const struct agenda_tenant *tenant = &a->tenants[k];
         if (tenant->owing == 0) continue;
         int64_t oldest_ns = oldest_of_tenant_ns(a, tenant, now_ns, monotonic_ns);
-        if (tenant->unbegun > 0) oldest_ns = INT64_MIN; /* what those owe is not known yet */
+        if (tenant->may_owe > 0) oldest_ns = INT64_MIN; /* what those owe is not known yet */
         for (uint32_t i = tenant->first; i < tenant->end; i++) {
             if (a->owes_ns[i] >= best_ns) continue;
             struct agenda_entry *e = a->items[i];
@@ -784,8 +786,9 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
         return;
     }
     e->begun = true;
-    if (e->is_listed && group_records(e->group)) {
+    if (e->is_listed) {
         a->tenants[e->tenant].unbegun--;
+        a->tenants[e->tenant].may_owe -= group_records(e->group);
         a->look_ns = 0; /* others may have waited for it */
     }
     put_off(e, 0);

@@ -746,7 +746,7 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         evaluate_batch(&ev, first, next - first, next == count);
     }
     tell(&ev);
-    if (!how->is_past)
+    if (!how->is_past && !how->keeps_orphans)
         err_ignore(orphans_mark(g, host, ev.sample_ms), "the next one tries it again");
     mem_free(host->memory, ev.works, (count + 1) * sizeof *ev.works);
     int64_t took_ns = env_monotonic_ns(host->env) - began;

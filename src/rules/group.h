@@ -151,6 +151,9 @@ struct group_evaluation {
     bool after_gap;
     /* The last evaluations are made up yet: alerts stay active that are not found. */
     bool holds;
+    /* Groups that have not begun may look for what rules wrote that moved to them: it is not marked
+     * stale yet. */
+    bool keeps_orphans;
     bool is_past; /* made up: nobody is told of it, and nothing shows it */
 };
 
