@@ -413,6 +413,23 @@ test_what_the_store_refused_at_another_interval_is_made_up_also_after_one_more_r
     sim_fini(&s);
 }
 
+static void
+test_alerts_are_held_after_a_machine_slept_also_if_the_interval_changes_when_it_wakes(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", "{alert: Any, expr: load}"));
+    sim_pass(&s, 290);
+    s.mute = true;
+    sim_shift_clock(&s, 1800);
+    sim_load(&s, "groups: [{name: g, interval: 15s, rules: [{alert: Any, expr: load}]}]");
+    s.told_count = 0;
+    sim_pass(&s, 60); /* the backlog comes later */
+    assert_true(s.told_count > 0);
+    sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+    sim_fini(&s);
+}
+
 /* The server's clock, not that of the sender. */
 static void
 test_a_clock_that_jumps_forth_and_back_around_a_reload_leaves_no_hole(void **state)
@@ -613,6 +630,8 @@ main(void)
             test_a_series_that_ends_with_another_interval_is_stale_also_if_older_ones_are_made_up_first),
         cmocka_unit_test(
             test_what_the_store_refused_at_another_interval_is_made_up_also_after_one_more_reload),
+        cmocka_unit_test(
+            test_alerts_are_held_after_a_machine_slept_also_if_the_interval_changes_when_it_wakes),
         cmocka_unit_test(test_a_clock_that_jumps_forth_and_back_around_a_reload_leaves_no_hole),
         cmocka_unit_test(
             test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes),

@@ -183,16 +183,47 @@ series_time_ns(const struct agenda_entry *e, int64_t now_ns)
     return schedule_time_ns(group_schedule(e->group), slot);
 }
 
+/* Whether an alert is pending or firing. It does not run. */
+static bool
+has_active(const struct group *g)
+{
+    for (uint32_t i = 0; i < g->text.rule_count; i++) {
+        const struct alerts *alerts = &g->rules[i].alerts;
+        for (uint32_t k = 0; k < alerts->count; k++) {
+            if (alert_is_active(alerts->items[k])) return true;
+        }
+    }
+    return false;
+}
+
+/* Evaluations were missed although nothing ran: the clock was set forward, or the machine slept.
+ * What senders have kept comes after that, as after a restart. */
+static void
+note_gap(struct agenda *a, struct agenda_entry *e, int64_t slot, int64_t monotonic_ns)
+{
+    const struct schedule *schedule = group_schedule(e->group);
+    int64_t before_ns = schedule_time_ns(schedule, e->next_slot - 1);
+    if (schedule_time_ns(schedule, e->next_slot) <= e->ended_ns) return;
+    a->gap_ended_ns = monotonic_ns;
+    e->input = INPUT_NOT_LOOKED_AT;
+    e->is_behind = e->settled.count > 0;
+    if (slot - e->next_slot < GAP_SLOTS || e->down_ns != 0) return;
+    if (has_active(e->group)) e->down_ns = before_ns;
+}
+
 /* Of the group that it replaces. False: that runs yet. */
 static bool
-took_over(struct agenda *a, struct agenda_entry *e, int64_t now_ns)
+took_over(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns)
 {
     if (e->from == NULL) return true;
     if (e->from->running) return false;
-    e->lost_state = group_take_over(e->group, e->from->group) != OK;
     const struct schedule *mine = group_schedule(e->group);
     const struct schedule *its = group_schedule(e->from->group);
     bool same = mine->interval_ns == its->interval_ns && mine->shift_ns == its->shift_ns;
+    if (!same && is_late(e->from, now_ns)) { /* it will not see that any more */
+        note_gap(a, e->from, schedule_slot(its, now_ns), monotonic_ns);
+    }
+    e->lost_state = group_take_over(e->group, e->from->group) != OK;
     /* What was lost for want of memory is restored as after a restart. */
     e->took_over = (e->from->begun || e->from->took_over) && !e->lost_state;
     if (e->took_over && same) e->next_slot = e->from->next_slot;
@@ -211,7 +242,7 @@ static bool
 take_begin(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
            struct agenda_job *job)
 {
-    if (!took_over(a, e, now_ns)) return false;
+    if (!took_over(a, e, now_ns, monotonic_ns)) return false;
     if (e->begin_until_ns == 0) e->begin_until_ns = monotonic_ns + BEGIN_WAIT_NS;
     make_job(a, e, AGENDA_BEGIN, schedule_slot(group_schedule(e->group), now_ns), monotonic_ns,
              job);
@@ -292,34 +323,6 @@ note_missed(struct agenda_entry *e, int64_t slot)
         if (schedule_time_ns(schedule, s) > e->ended_ns) return;
         err_ignore(slots_add(&e->settled, s, s), "it is made up, then");
     }
-}
-
-/* Whether an alert is pending or firing. It does not run. */
-static bool
-has_active(const struct group *g)
-{
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        const struct alerts *alerts = &g->rules[i].alerts;
-        for (uint32_t k = 0; k < alerts->count; k++) {
-            if (alert_is_active(alerts->items[k])) return true;
-        }
-    }
-    return false;
-}
-
-/* Evaluations were missed although nothing ran: the clock was set forward, or the machine slept.
- * What senders have kept comes after that, as after a restart. */
-static void
-note_gap(struct agenda *a, struct agenda_entry *e, int64_t slot, int64_t monotonic_ns)
-{
-    const struct schedule *schedule = group_schedule(e->group);
-    int64_t before_ns = schedule_time_ns(schedule, e->next_slot - 1);
-    if (schedule_time_ns(schedule, e->next_slot) <= e->ended_ns) return;
-    a->gap_ended_ns = monotonic_ns;
-    e->input = INPUT_NOT_LOOKED_AT;
-    e->is_behind = e->settled.count > 0;
-    if (slot - e->next_slot < GAP_SLOTS || e->down_ns != 0) return;
-    if (has_active(e->group)) e->down_ns = before_ns;
 }
 
 static bool
@@ -491,7 +494,7 @@ take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
 {
     for (struct agenda_entry *e = a->retired; e != NULL; e = e->next) {
         bool is_early = e->not_before_ns > monotonic_ns;
-        if (e->running || is_early || !took_over(a, e, e->retired_ns)) continue;
+        if (e->running || is_early || !took_over(a, e, e->retired_ns, monotonic_ns)) continue;
         make_job(a, e, AGENDA_RETIRE, 0, monotonic_ns, job);
         e->ends = true;
         job->how.at_ns = e->retired_ns;
