@@ -152,7 +152,8 @@ struct active {
     bool fires, is_over;
 };
 
-/* A group that records, or did; orders from when it left until its readers are right again. */
+/* A group that records, or did; orders from when it left until its readers are right again. What is
+ * looked at after the last evaluation has the order of the next one. */
 struct absence {
     unsigned key, from, to;
     int64_t at_ms, ends_ns; /* monotonic */
@@ -174,7 +175,10 @@ static struct life {
     /* Evaluations in a row, since input was last whole; and since the clock was set back. */
     unsigned missed[KEYS], ahead[KEYS];
     bool known[KEYS], has_made[KEYS];
-    int64_t begun_ms; /* Unix: when a group last came, or got other times */
+    bool has_seen[KEYS]; /* input; one that came in an outage does not know that it is missing */
+    bool comes[KEYS];    /* until its first evaluation */
+    int64_t begun_ms;    /* Unix: when a group last came, got other times, or was first evaluated */
+    unsigned whole;      /* order: until then nothing is owed */
 } l;
 
 static uint64_t
@@ -330,12 +334,17 @@ look_at_job(struct rules_sim *s, const struct agenda_job *job)
         l.gap_ns = mono_ns();
         return;
     }
-    bool lacks = !has_input(sample_ms) && may_lack(l.missed[key] > 1);
+    bool there = has_input(sample_ms);
+    bool lacks = !there && (!l.has_seen[key] || may_lack(l.missed[key] > 1));
     assert_true(l.made_count < MADE_MAX);
     l.made[l.made_count] =
         (struct made){key, l.config, l.made_count, job->how.at_ns / NS_PER_MS, lacks};
     if (job->error == OK) l.made_count++;
+    if (l.comes[key] && l.begun_ms < job->how.at_ns / NS_PER_MS)
+        l.begun_ms = job->how.at_ns / NS_PER_MS;
+    l.comes[key] = false;
     l.has_made[key] = true;
+    l.has_seen[key] |= there;
 }
 
 /* --- what happens ----------------------------------------------------------------------------- */
@@ -352,9 +361,10 @@ pass(int64_t seconds)
         for (unsigned a = 0; a < l.absence_count; a++) {
             struct absence *absence = &l.absences[a];
             if (mono_ns() >= absence->ends_ns) continue;
-            absence->to = l.made_count;
+            absence->to = l.made_count + 1;
             if (l.s.write_fails || l.s.settle_fails) absence->ends_ns += NS_PER_S;
         }
+        if (l.s.agenda != NULL && owed_now() == 0) l.whole = l.made_count;
     }
 }
 
@@ -363,6 +373,9 @@ jump(int64_t seconds)
 {
     const struct config *c = config_now();
     int64_t from_ns = env_realtime_ms(l.s.m.env) * NS_PER_MS;
+    for (unsigned g = 0; g < GROUPS; g++) {
+        if (l.comes[key_of(c, g)]) l.begun_ms = from_ns / NS_PER_MS;
+    }
     int64_t least = l.begun_ms / 1000 + 700 - sim_now_s(&l.s); /* by then it has begun to record */
     if (least > -l.s.ahead_s) least = -l.s.ahead_s;
     if (seconds < 0 && seconds < least) seconds = least < 0 ? least : 0;
@@ -396,6 +409,13 @@ any_jump_s(void)
     return 1 + (int64_t)below((uint64_t)most_s[below(5)]);
 }
 
+static void
+add_absence(struct absence absence)
+{
+    assert_true(l.absence_count < EVENTS_MAX);
+    l.absences[l.absence_count++] = absence;
+}
+
 /* A rule that goes to another group: its series are marked stale by the one it left, as in
  * Prometheus, and may be read at that moment. */
 static void
@@ -407,9 +427,8 @@ note_moves(const struct config *before, const struct config *now)
             before->groups[was].team == now->groups[is].team) {
             continue;
         }
-        assert_true(l.absence_count < EVENTS_MAX - KEYS);
-        l.absences[l.absence_count++] =
-            (struct absence){KEYS, l.made_count, l.made_count, 0, mono_ns() + 65 * NS_PER_S};
+        add_absence(
+            (struct absence){KEYS, l.made_count, l.made_count, 0, mono_ns() + 65 * NS_PER_S});
         return;
     }
 }
@@ -417,27 +436,31 @@ note_moves(const struct config *before, const struct config *now)
 static void
 note_absences(const struct config *before, const struct config *now)
 {
+    unsigned next = l.made_count;
+    int64_t now_ms = env_realtime_ms(l.s.m.env);
+    /* What is owed is made up by the rules from now on, and may have been read without. */
+    if (l.whole < next) add_absence((struct absence){KEYS, l.whole, next + 1, 0, 0});
     for (unsigned k = 0; k < KEYS; k++) {
         unsigned g = k % GROUPS;
-        bool was = before != NULL && key_of(before, g) == k && has_any(before, g, is_recording);
-        bool is = key_of(now, g) == k && has_any(now, g, is_recording);
-        bool has_changed = is && was && before->groups[g].interval_s != now->groups[g].interval_s;
-        assert_true(l.absence_count < EVENTS_MAX - 1);
+        bool stood = before != NULL && key_of(before, g) == k && has_any(before, g, is_rule);
+        bool stands = key_of(now, g) == k && has_any(now, g, is_rule);
+        bool was = stood && has_any(before, g, is_recording);
+        bool is = stands && has_any(now, g, is_recording);
         if (was && !is) { /* its interval may have changed in this reload, too */
-            l.absences[l.absence_count++] =
-                (struct absence){k, l.made_count, l.made_count, env_realtime_ms(l.s.m.env),
-                                 mono_ns() + (2 * MOST_S + 5) * NS_PER_S};
+            add_absence(
+                (struct absence){k, next, next, now_ms, mono_ns() + (2 * MOST_S + 5) * NS_PER_S});
         }
+        /* It may have to mark what rules recorded that left it before. */
+        if (stood && !was && !stands) add_absence((struct absence){KEYS, next, next, now_ms, 0});
         /* At a restart, some times of the new interval lie before. */
-        if (has_changed) {
-            l.absences[l.absence_count++] =
-                (struct absence){k, l.made_count < 60 ? 0 : l.made_count - 60, l.made_count, 0, 0};
+        if (is && was && before->groups[g].interval_s != now->groups[g].interval_s) {
+            add_absence((struct absence){k, next < 60 ? 0 : next - 60, next, 0, 0});
         }
         if (was || !is) continue;
         for (unsigned a = 0; a < l.absence_count; a++) {
-            if (l.absences[a].key == k) l.absences[a].to = l.made_count;
+            if (l.absences[a].key == k) l.absences[a].to = next;
         }
-        if (!l.known[k]) l.absences[l.absence_count++] = (struct absence){k, 0, l.made_count, 0, 0};
+        if (!l.known[k]) add_absence((struct absence){k, 0, next, 0, 0});
         l.known[k] = true;
     }
 }
@@ -478,14 +501,21 @@ change_any(struct config *c)
 
 /* Whether a group records at times at which it did not. */
 static bool
+gets_new_times(const struct config *was, const struct config *is, unsigned group)
+{
+    bool is_same = key_of(was, group) == key_of(is, group) && has_any(was, group, is_recording) &&
+                   was->groups[group].interval_s == is->groups[group].interval_s;
+    return has_any(is, group, is_recording) && !is_same;
+}
+
+static bool
 has_new_times(const struct config *was, const struct config *is)
 {
+    bool any = false;
     for (unsigned g = 0; g < GROUPS; g++) {
-        bool is_same = key_of(was, g) == key_of(is, g) && has_any(was, g, is_recording) &&
-                       was->groups[g].interval_s == is->groups[g].interval_s;
-        if (has_any(is, g, is_recording) && !is_same) return true;
+        any |= gets_new_times(was, is, g);
     }
-    return false;
+    return any;
 }
 
 /* What a group owes of the time before it came, or got these times, and what others make of that,
@@ -500,7 +530,11 @@ change_config(void)
     } while (l.s.ahead_s != 0 && has_new_times(config_now(), c));
     note_absences(config_now(), c);
     note_moves(config_now(), c);
-    if (has_new_times(config_now(), c)) l.begun_ms = env_realtime_ms(l.s.m.env);
+    for (unsigned g = 0; g < GROUPS; g++) {
+        if (!gets_new_times(config_now(), c, g)) continue;
+        l.begun_ms = env_realtime_ms(l.s.m.env);
+        l.comes[key_of(c, g)] = true;
+    }
     l.config++;
     assert_true(l.config < CONFIGS_MAX - 1);
     put_yaml();
