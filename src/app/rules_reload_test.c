@@ -4,6 +4,7 @@
  */
 #include "app/rules_sim_testing.h"
 #include "base/log.h"
+#include "rules/agenda_testing.h"
 
 /* --- reloads ---------------------------------------------------------------------------------- */
 

@@ -2,7 +2,6 @@
  * agenda.c - which groups there are, and how a reload changes that: what stays, takes over or
  * retires. See agenda.h; agenda_work.c has what is done for them.
  */
-#include <assert.h>
 #include <stdlib.h>
 
 #include "base/search.h"
@@ -431,44 +430,6 @@ agenda_each_owed(struct agenda *a, int64_t now_ns,
         }
         each(context, e->group, owed);
     }
-}
-
-/* What has become too old is only noticed when something is to be made up. */
-static void
-validate_entry(const struct agenda *a, const struct agenda_entry *e, int64_t now_ns)
-{
-    int64_t slot, owes_ns = a->owes_ns[e->index];
-    bool owes = agenda_oldest_missing(a, e, now_ns, &slot);
-    assert(a->items[e->index] == e);
-    assert(e->is_listed);
-    assert(e->running || e->is_in_due || (e->from != NULL && e->from->running));
-    if (owes)
-        assert(owes_ns <= schedule_time_ns(group_schedule(e->group), slot));
-    else
-        assert(owes_ns == INT64_MAX || e->owed_until_ns <= now_ns);
-}
-
-void
-agenda_validate(const struct agenda *a, int64_t now_ns)
-{
-    uint32_t all = 0;
-    for (uint32_t k = 0; k < a->tenant_count; k++) {
-        const struct agenda_tenant *tenant = &a->tenants[k];
-        uint32_t owing = 0, unbegun = 0, may_owe = 0;
-        for (uint32_t i = tenant->first; i < tenant->end; i++) {
-            const struct agenda_entry *e = a->items[i];
-            validate_entry(a, e, now_ns);
-            assert(e->tenant == k);
-            owing += a->owes_ns[i] != INT64_MAX;
-            unbegun += !e->begun;
-            may_owe += !e->begun && group_records(e->group);
-        }
-        assert(owing == tenant->owing);
-        assert(unbegun == tenant->unbegun);
-        assert(may_owe == tenant->may_owe);
-        all += owing;
-    }
-    assert(all == a->owing);
 }
 
 uint64_t

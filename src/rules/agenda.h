@@ -128,8 +128,6 @@ struct agenda_owed {
 void agenda_each_owed(struct agenda *agenda, int64_t now_ns,
                       void (*each)(void *context, struct group *group, struct agenda_owed owed),
                       void *context);
-/* Asserts that what is noted of what groups owe is what they owe. For tests: it looks at all. */
-void agenda_validate(const struct agenda *agenda, int64_t now_ns);
 /* Evaluations that were made up since the start. */
 uint64_t agenda_made_up(const struct agenda *agenda);
 
