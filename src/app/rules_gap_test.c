@@ -471,6 +471,32 @@ test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_i
     sim_fini(&s);
 }
 
+/* Before the first evaluation at the new interval. */
+static void
+test_an_hour_that_a_machine_slept_after_the_interval_changed_is_made_up_whatever_came_then(
+    void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    for (int is_refused = 0; is_refused <= 1; is_refused++) {
+        sim_init(&s, 1, EACH("30s"));
+        sim_pass(&s, 290);
+        sim_load(&s, EACH("15s"));
+        s.terms.open = is_refused ? sim_refuse_to_open : sim_open;
+        sim_pass(&s, 1);
+        s.terms.open = sim_open;
+        sim_shift_clock(&s, 3600);
+        if (!is_refused) { /* it has begun */
+            sim_load(&s,
+                     "groups: [{name: g, interval: 15s, rules: [{record: one, expr: vector(2)}]}]");
+        }
+        sim_pass(&s, 60);
+        assert_in_range(sim_count_samples(&s, "one", &stale), 250, 256);
+        sim_fini(&s);
+    }
+}
+
 static void
 test_a_group_that_records_no_more_owes_nothing_whatever_its_interval(void **state)
 {
@@ -635,6 +661,8 @@ main(void)
         cmocka_unit_test(test_a_clock_that_jumps_forth_and_back_around_a_reload_leaves_no_hole),
         cmocka_unit_test(
             test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes),
+        cmocka_unit_test(
+            test_an_hour_that_a_machine_slept_after_the_interval_changed_is_made_up_whatever_came_then),
         cmocka_unit_test(test_a_group_that_records_no_more_owes_nothing_whatever_its_interval),
         cmocka_unit_test(test_whatever_a_sample_says_of_what_is_owed_a_group_begins),
         cmocka_unit_test(test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group),

@@ -228,8 +228,10 @@ took_over(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     e->took_over = (e->from->begun || e->from->took_over) && !e->lost_state;
     if (e->took_over && same) e->next_slot = e->from->next_slot;
     int64_t at_ns = same ? e->from->series_at_ns : series_time_ns(e->from, now_ns);
-    bool owes = same && !owes_nothing_since(e->from, at_ns, e->from->next_slot);
+    bool owes = same && e->from->begun && !owes_nothing_since(e->from, at_ns, e->from->next_slot);
     if (e->took_over && group_records(e->group) && !owes) e->series_at_ns = at_ns;
+    /* What becomes due until it has begun is owed. */
+    if (e->series_at_ns != 0 && !same) e->next_slot = schedule_slot(mine, now_ns) + 1;
     e->is_behind = e->from->is_behind;
     e->down_ns = e->from->down_ns;
     e->ended_ns = e->from->ended_ns < now_ns ? e->from->ended_ns : now_ns; /* it was set back */
@@ -798,8 +800,8 @@ begun(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     if (e->next_slot < 0 || e->next_slot > job->slot + 1) e->next_slot = job->slot + 1;
     if (e->series_at_ns != 0) {
         int64_t before = schedule_slot(group_schedule(e->group), e->series_at_ns);
-        if (before < job->slot) {
-            err_ignore(slots_add(&e->settled, before + 1, job->slot), "it is made up, then");
+        if (before + 1 < e->next_slot) {
+            err_ignore(slots_add(&e->settled, before + 1, e->next_slot - 1), "it is made up, then");
         }
     }
     e->down_ns = job->down_ns;
