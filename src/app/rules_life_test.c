@@ -939,7 +939,9 @@ check_look(const struct look *k, const struct active *active, unsigned count)
 {
     const struct config *c = &l.configs[k->config];
     const char *what = NULL;
+    /* A reload before the next evaluation, which has the same order, came after it, or before. */
     if (is_exempt(k->rule, k->order)) return;
+    if (k->order > 0 && is_exempt(k->rule, k->order - 1)) return;
     if (!ask_rule(c, k->rule, k->at_ms - offset_ms(c, k->key % GROUPS))) return;
     unsigned found_count = 0;
     for (unsigned i = 0; i < count; i++) {
