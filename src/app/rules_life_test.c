@@ -817,10 +817,15 @@ since_begin_ms(int64_t t_ms)
 }
 
 static bool
-is_exempt(unsigned rule, unsigned order)
+is_exempt(unsigned rule, unsigned order, int64_t t_ms)
 {
-    for (unsigned a = 0; a < l.absence_count && forms[rule].reads == RECORDED; a++) {
-        if (order >= l.absences[a].from && order < l.absences[a].to) return true;
+    for (unsigned i = 0; i < l.absence_count && forms[rule].reads == RECORDED; i++) {
+        const struct absence *a = &l.absences[i];
+        if (order >= a->from && order < a->to) return true;
+        /* The clock was ahead, and when it left, its series were marked stale before that. */
+        int64_t after_ms = t_ms - a->at_ms;
+        bool was_ahead = order < a->from && a->at_ms != 0 && after_ms >= 0;
+        if (was_ahead && after_ms <= l.s.terms.lookback_ms + MINUTE_MS) return true;
     }
     return false;
 }
@@ -903,7 +908,7 @@ check_made(const struct made *before, const struct made *made)
         if (forms[r].is_alert) continue;
         bool is_good = has_rule(c, group, r) && ask_rule(c, r, t_ms);
         bool is_unsure =
-            is_exempt(r, made->order) || (made->lacks && forms[r].reads == SENT_SERIES);
+            is_exempt(r, made->order, t_ms) || (made->lacks && forms[r].reads == SENT_SERIES);
         if (is_unsure && has_rule(c, group, r)) explain(r, t_ms);
         if (is_good && !is_unsure) check_recorded(made, r, t_ms);
         check_markers(before == NULL ? made : before, made, r, is_good && !is_unsure);
@@ -938,11 +943,12 @@ static void
 check_look(const struct look *k, const struct active *active, unsigned count)
 {
     const struct config *c = &l.configs[k->config];
+    int64_t t_ms = k->at_ms - offset_ms(c, k->key % GROUPS);
     const char *what = NULL;
     /* A reload before the next evaluation, which has the same order, came after it, or before. */
-    if (is_exempt(k->rule, k->order)) return;
-    if (k->order > 0 && is_exempt(k->rule, k->order - 1)) return;
-    if (!ask_rule(c, k->rule, k->at_ms - offset_ms(c, k->key % GROUPS))) return;
+    if (is_exempt(k->rule, k->order, t_ms)) return;
+    if (k->order > 0 && is_exempt(k->rule, k->order - 1, t_ms)) return;
+    if (!ask_rule(c, k->rule, t_ms)) return;
     unsigned found_count = 0;
     for (unsigned i = 0; i < count; i++) {
         bool is_kept = forms[k->rule].is_kept && active[i].fires;
