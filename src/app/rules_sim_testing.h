@@ -58,7 +58,7 @@ struct rules_sim {
     bool write_fails, settle_fails;
     bool settle_hangs; /* what was written is stored later */
     bool memory_fails; /* an allocation of each job is refused, or several */
-    bool begin_fails;  /* a group cannot read what it left in the store, now and then */
+    bool begin_fails;  /* now and then a group cannot read what it left, but at its last try */
     int64_t slow_ms;   /* for up to so long a query waits for its view */
     /* Any may be NULL. Called after each job; */
     void (*look)(struct rules_sim *s, const struct agenda_job *job);
@@ -379,7 +379,7 @@ sim_evaluate(struct rules_sim *s)
         uint64_t chance = s->memory_fails ? sim_env_random(s->m.sim) : 0;
         if (s->memory_fails) mem_fail_nth(1 + chance % 200, chance >> 32 & 1);
         struct rules_terms terms = s->terms;
-        bool fails = s->begin_fails && job.work == AGENDA_BEGIN;
+        bool fails = s->begin_fails && job.work == AGENDA_BEGIN && !job.is_last_try;
         if (fails && sim_env_random(s->m.sim) % 2 == 0) terms.open = sim_refuse_to_open;
         agenda_run(s->agenda, &job, &terms);
         mem_fail_nth(0, false);
