@@ -205,6 +205,32 @@ test_alerts_of_a_renamed_group_await_their_input_still(void **state)
     check_awaits_input_still(GROUP("g", SENT), GROUP("other", SENT), 1, 70);
 }
 
+/* The group that it left marks its series stale, and does not know more of its alerts. */
+static void
+test_alerts_of_a_rule_that_moved_when_the_machine_woke_await_their_input_still_after_a_crash(
+    void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char moved[] = "groups: [{name: g, interval: 30s, rules: [" ALWAYS "]},"
+                                "{name: h, interval: 30s, rules: [" SENT "]}]";
+    for (int64_t late_s = 0; late_s < 60; late_s++) {
+        bool is_long = late_s % 2 == 1; /* longer ago than alerts are looked for */
+        sim_init(&s, 1, GROUP("g", ALWAYS ", " SENT));
+        sim_pass(&s, 300);
+        s.mute = true;
+        sim_shift_clock(&s, (is_long ? 3300 : 1800) + late_s / 2);
+        sim_load(&s, moved);
+        sim_pass(&s, is_long ? 400 : 60);
+        sim_crash(&s);
+        sim_start(&s, moved);
+        s.told_count = 0;
+        sim_pass(&s, 180);
+        sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+        sim_fini(&s);
+    }
+}
+
 static void
 add_missing(void *context, struct group *group, struct agenda_owed owed)
 {
@@ -641,6 +667,8 @@ main(void)
         cmocka_unit_test(
             test_alerts_await_their_input_still_after_a_crash_however_long_the_machine_had_slept),
         cmocka_unit_test(test_alerts_of_a_renamed_group_await_their_input_still),
+        cmocka_unit_test(
+            test_alerts_of_a_rule_that_moved_when_the_machine_woke_await_their_input_still_after_a_crash),
         cmocka_unit_test(test_input_that_nobody_sends_is_not_awaited),
         cmocka_unit_test(test_a_group_that_reads_nothing_does_not_await_the_input_of_others),
         cmocka_unit_test(

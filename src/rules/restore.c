@@ -127,6 +127,7 @@ witness_of(struct restoring *r, struct bytes series)
 
 /* What of a series counts: its last sample, and when it was marked stale after it. */
 struct last_sample {
+    bool is_state; /* of ALERTS_FOR_STATE: values are times */
     int64_t t_ms;
     int64_t since_ms; /* the first one that no marker separates from it */
     double value;
@@ -157,6 +158,22 @@ note_gap(const struct restoring *r, struct last_sample *last, int64_t t_ms)
     }
 }
 
+/* Whether samples say that the alert has been active since before it was marked stale. */
+static bool
+is_active_since_before(const struct restoring *r, double active_s, int64_t marked_ms)
+{
+    return active_s + 1 <= (double)(marked_ms + r->past->group->query_offset_ms) / 1000;
+}
+
+/* The first sample after a marker goes on with what was before that, as its rule moved to another
+ * group: the one that it left sets the marker, between two evaluations. */
+static bool
+was_moved(const struct restoring *r, const struct last_sample *last, int64_t t_ms)
+{
+    return last->is_state && is_active_since_before(r, last->value, last->marked_ms) &&
+           !is_long_after(r, t_ms, last->marked_ms);
+}
+
 static void
 note_sample(const struct restoring *r, struct last_sample *last, int64_t t_ms, uint64_t bits)
 {
@@ -166,9 +183,11 @@ note_sample(const struct restoring *r, struct last_sample *last, int64_t t_ms, u
         return;
     }
     last->value = bits_double(bits);
-    if (last->t_ms == INT64_MIN || last->stale_ms != INT64_MIN) {
+    bool was_over = last->stale_ms != INT64_MIN && !was_moved(r, last, t_ms);
+    last->stale_ms = INT64_MIN;
+    if (last->t_ms == INT64_MIN || was_over) {
         last->since_ms = t_ms;
-        last->gap_ms = last->stale_ms = INT64_MIN;
+        last->gap_ms = INT64_MIN;
         last->newest = last->value;
     } else {
         note_gap(r, last, t_ms);
@@ -179,11 +198,15 @@ note_sample(const struct restoring *r, struct last_sample *last, int64_t t_ms, u
 
 /* What it has before `end_ms`. */
 static enum err
-read_last(struct restoring *r, struct series_set *set, int64_t end_ms, struct last_sample *ret)
+read_last(struct restoring *r, struct series_set *set, bool is_state, int64_t end_ms,
+          struct last_sample *ret)
 {
     struct sample_batch batch;
-    *ret = (struct last_sample){
-        .t_ms = INT64_MIN, .stale_ms = INT64_MIN, .marked_ms = INT64_MIN, .gap_ms = INT64_MIN};
+    *ret = (struct last_sample){.is_state = is_state,
+                                .t_ms = INT64_MIN,
+                                .stale_ms = INT64_MIN,
+                                .marked_ms = INT64_MIN,
+                                .gap_ms = INT64_MIN};
     for (;;) {
         enum err e = series_set_batch(set, &batch, r->why);
         if (e || batch.count == 0) return e;
@@ -201,8 +224,8 @@ static bool
 were_ahead(const struct restoring *r, const struct last_sample *last)
 {
     if (last->stale_ms != INT64_MIN || last->marked_ms == INT64_MIN) return false;
-    double marked_s = (double)(last->marked_ms + r->past->group->query_offset_ms) / 1000;
-    return last->newest + 1 <= marked_s && is_long_after(r, last->since_ms, last->marked_ms);
+    return is_active_since_before(r, last->newest, last->marked_ms) &&
+           is_long_after(r, last->since_ms, last->marked_ms);
 }
 
 /* Whether it was active long before the first of its samples: that came after an outage, or after
@@ -210,7 +233,7 @@ were_ahead(const struct restoring *r, const struct last_sample *last)
 static bool
 has_earlier_gap(const struct restoring *r, const struct witness *w, const struct last_sample *last)
 {
-    if (last->marked_ms != INT64_MIN || last->gap_ms != INT64_MIN) return false;
+    if (last->gap_ms != INT64_MIN) return false;
     int64_t first_ms = last->since_ms + r->past->group->query_offset_ms;
     return last->t_ms - last->since_ms < r->terms->wait_ns / NS_PER_MS &&
            is_long_after(r, first_ms, w->active_s * 1000 + 999);
@@ -256,10 +279,10 @@ take_series(void *context, struct series_set *set, struct bytes series)
     struct last_sample last;
     struct witness *w = witness_of(r, series);
     if (w == NULL) return no_memory(r);
-    enum err e = read_last(r, set, w->ahead_ms, &last);
-    if (e || last.t_ms < oldest_ms(r)) return e;
     bool is_state =
         bytes_equal_text(labels_get(series, bytes_of_text("__name__")), "ALERTS_FOR_STATE");
+    enum err e = read_last(r, set, is_state, w->ahead_ms, &last);
+    if (e || last.t_ms < oldest_ms(r)) return e;
     return is_state ? take_state(r, w, series, &last) : take_alerts(r, w, series, &last);
 }
 
