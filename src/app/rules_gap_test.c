@@ -482,6 +482,39 @@ test_a_clock_that_jumps_forth_and_back_around_a_reload_leaves_no_hole(void **sta
 }
 
 static void
+count_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
+{
+    (void)labels, (void)t_ms;
+    *(unsigned *)context += bits != STALE_NAN_BITS;
+}
+
+/* The last evaluation before the gap was made while the clock was ahead: nothing was sent then. */
+static void
+test_input_is_awaited_also_if_a_gap_begins_before_what_was_recorded_ahead(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned count = 0;
+    sim_init(&s, 1, GROUP("g", "{record: total, expr: sum(requests_total)}"));
+    s.has_own_clock = true;
+    sim_pass(&s, 300);
+    sim_shift_clock(&s, 1200);
+    sim_pass(&s, 700); /* longer than input is awaited */
+    sim_shift_clock(&s, -1200);
+    sim_pass(&s, 60);
+    s.mute = true; /* the machine sleeps, and so it is later for the sender, too */
+    sim_shift_clock(&s, 1800);
+    s.ahead_s -= 1800;
+    sim_pass(&s, 60);
+    s.mute = false;
+    sim_pass(&s, 60);
+    int64_t ahead_ms = SIM_BEGIN + 2200000, now_ms = env_realtime_ms(s.m.env);
+    sim_each_sample(&s, "total", ahead_ms, now_ms, count_sample, &count);
+    assert_in_range(count, (now_ms - ahead_ms) / 30000, (now_ms - ahead_ms) / 30000 + 1);
+    sim_fini(&s);
+}
+
+static void
 test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes(
     void **state)
 {
@@ -687,6 +720,7 @@ main(void)
         cmocka_unit_test(
             test_alerts_are_held_after_a_machine_slept_also_if_the_interval_changes_when_it_wakes),
         cmocka_unit_test(test_a_clock_that_jumps_forth_and_back_around_a_reload_leaves_no_hole),
+        cmocka_unit_test(test_input_is_awaited_also_if_a_gap_begins_before_what_was_recorded_ahead),
         cmocka_unit_test(
             test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes),
         cmocka_unit_test(

@@ -88,9 +88,9 @@ struct agenda_job {
     bool has_before, has_next;
     int64_t before_slot, next_slot;
     bool has_series; /* AGENDA_LIVE: what the evaluation before recorded is known otherwise */
-    /* AGENDA_MAKE_UP: the last one before it that is not owed, the last one whose time has come,
+    /* AGENDA_MAKE_UP: Unix, until when input came as it was due; the last one whose time has come,
      * and whether its input is known to be there. */
-    int64_t gap_slot, last_slot;
+    int64_t gap_ns, last_slot;
     bool input_is_there;
     bool is_refused;  /* the same: the store may still refuse results */
     bool others_wait; /* the same: input of other groups of the tenant is not there yet */

@@ -45,6 +45,9 @@ struct agenda_entry {
     int64_t retired_ns;     /* Unix: when it left the configuration */
     int64_t down_ns;        /* alerts are held that were active then; 0: none */
     int64_t ended_ns;       /* Unix: when the last live evaluation ended */
+    /* Unix: up to here what was due is recorded, since the clock was set back; what is recorded of
+     * later times was while it was ahead, without their input. 0: not known. */
+    int64_t recorded_ns;
     /* Unix: the last live evaluation, at another interval, of what it took over; nothing is owed
      * from then to the first one at this interval. 0: there was none, or others came after it. */
     int64_t series_at_ns;

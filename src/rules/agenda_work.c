@@ -235,6 +235,7 @@ took_over(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     e->is_behind = e->from->is_behind;
     e->down_ns = e->from->down_ns;
     e->ended_ns = e->from->ended_ns < now_ns ? e->from->ended_ns : now_ns; /* it was set back */
+    e->recorded_ns = e->from->recorded_ns < now_ns ? e->from->recorded_ns : now_ns;
     agenda_entry_free(a, e->from);
     e->from = NULL;
     return true;
@@ -327,6 +328,13 @@ note_missed(struct agenda_entry *e, int64_t slot)
     }
 }
 
+static void
+note_recorded(const struct agenda *a, struct agenda_entry *e, int64_t at_ns)
+{
+    if (at_ns > a->seen_ns) at_ns = a->seen_ns; /* it was set back meanwhile */
+    if (at_ns > e->recorded_ns) e->recorded_ns = at_ns;
+}
+
 static bool
 take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t monotonic_ns,
           struct agenda_job *job)
@@ -342,6 +350,8 @@ take_live(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t mono
     make_job(a, e, AGENDA_LIVE, slot, monotonic_ns, job);
     job->now_ns = now_ns;
     e->running = choose_part(a, e, monotonic_ns, job);
+    bool is_known = !e->is_behind || e->recorded_ns == 0;
+    if (is_known && slots_has(&e->made, slot)) note_recorded(a, e, job->how.at_ns);
     note_owed(a, e, now_ns, monotonic_ns);
     return e->running;
 }
@@ -460,8 +470,11 @@ make_past_job(struct agenda *a, struct agenda_entry *e, int64_t now_ns, int64_t 
     note_before(e, job);
     job->has_next = slots_first_from(&e->made, slot + 1, &job->next_slot) &&
                     slots_first_missing(&e->settled, slot + 1) > job->next_slot;
-    job->gap_slot = slot - 1;
-    (void)slots_last_before(&e->settled, slot, &job->gap_slot); /* there is one */
+    int64_t gap_slot = slot - 1;
+    (void)slots_last_before(&e->settled, slot, &gap_slot); /* there is one */
+    job->gap_ns = schedule_time_ns(group_schedule(e->group), gap_slot);
+    bool was_ahead = e->recorded_ns != 0 && e->recorded_ns < job->gap_ns;
+    if (was_ahead) job->gap_ns = e->recorded_ns; /* the gap began before */
     job->is_current = monotonic_ns - a->gap_ended_ns >= a->limits.catch_up_wait_ns;
     job->input_slot = e->input_slot > slot ? e->input_slot : slot;
     job->input_is_there = job->is_current || e->input_slot >= slot;
@@ -520,6 +533,7 @@ note_set_back(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
     for (uint32_t i = 0; i < a->count; i++) {
         struct agenda_entry *e = a->items[i];
         if (e->ended_ns > now_ns) e->ended_ns = now_ns;
+        if (e->recorded_ns > now_ns) e->recorded_ns = now_ns;
     }
     agenda_fill(a, now_ns, monotonic_ns);
 }
@@ -617,11 +631,11 @@ run_begin(const struct rules_past *past, struct agenda_job *job, struct why *why
 }
 
 static enum err
-look_at_input(const struct rules_past *past, struct agenda_job *job, int64_t gap_ns, int64_t at_ns,
-              bool *ret_there, struct why *why)
+look_at_input(const struct rules_past *past, struct agenda_job *job, int64_t at_ns, bool *ret_there,
+              struct why *why)
 {
     enum input input;
-    enum err e = input_is_there(past, RULE_RECORDING, gap_ns, at_ns, job->now_ns, &input, why);
+    enum err e = input_is_there(past, RULE_RECORDING, job->gap_ns, at_ns, job->now_ns, &input, why);
     job->is_unknown = e == OK && input == INPUT_UNKNOWN;
     *ret_there = e == OK && (input == INPUT_THERE || (job->is_unknown && !job->others_wait));
     return e;
@@ -631,15 +645,13 @@ static enum err
 run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *why)
 {
     struct group *g = past->group;
-    const struct schedule *schedule = &g->schedule;
-    int64_t gap_ns = schedule_time_ns(schedule, job->gap_slot);
     bool there = job->input_is_there;
     enum err e = OK;
     if (!there) { /* mostly all of it comes at once */
-        e = look_at_input(past, job, gap_ns, job->now_ns, &there, why);
+        e = look_at_input(past, job, job->now_ns, &there, why);
         job->is_current = e == OK && there;
         if (job->is_current) job->input_slot = job->last_slot;
-        if (e == OK && !there) e = look_at_input(past, job, gap_ns, job->how.at_ns, &there, why);
+        if (e == OK && !there) e = look_at_input(past, job, job->how.at_ns, &there, why);
     }
     /* How long input is waited for counts from the end of the refusal. */
     if (e == OK && !there && job->is_refused) e = group_try_store(g, past->host, why);
@@ -771,6 +783,7 @@ note_made(struct agenda *a, struct agenda_entry *e, const struct agenda_job *job
                "it is made up once more, which changes nothing");
     int64_t window = a->limits.catch_up_ns / group_schedule(e->group)->interval_ns + 2;
     if (job->work == AGENDA_LIVE) e->series_at_ns = 0;
+    if (job->work == AGENDA_LIVE || e->recorded_ns != 0) note_recorded(a, e, job->how.at_ns);
     slots_forget_before(&e->made, e->next_slot - window);
     slots_forget_before(&e->settled, e->next_slot - window);
 }
