@@ -170,8 +170,10 @@ static struct life {
     struct live lives[LOOKS_MAX];
     struct absence absences[EVENTS_MAX];
     unsigned made_count, look_count, active_count, live_count, absence_count;
-    int64_t gap_ns;    /* monotonic: the start, a jump, or a refusal */
-    int64_t jumped_ns; /* Unix: to where */
+    int64_t gap_ns;        /* monotonic: the start, a jump, or a refusal */
+    int64_t jumped_ns;     /* Unix: to where */
+    int64_t seen_ns;       /* Unix: when the server last looked at its clock */
+    int64_t live_ns[KEYS]; /* Unix: the last evaluation at its time */
     /* Evaluations in a row, since input was last whole; and since the clock was set back. */
     unsigned missed[KEYS], ahead[KEYS];
     bool known[KEYS], has_made[KEYS];
@@ -326,6 +328,7 @@ look_at_job(struct rules_sim *s, const struct agenda_job *job)
     if (job->work == AGENDA_LIVE) {
         assert_true(l.live_count < LOOKS_MAX);
         l.lives[l.live_count++] = (struct live){key, l.config, sample_ms};
+        l.live_ns[key] = job->how.at_ns;
     }
     if (job->how.part != GROUP_RECORDING) look_at_rules(job, group, sample_ms);
     if (job->waits || job->how.part == GROUP_ALERTING || !has_any(c, group, is_recording)) return;
@@ -354,6 +357,7 @@ pass(int64_t seconds)
 {
     for (int64_t i = 0; i < seconds; i++) {
         sim_pass(&l.s, 1);
+        l.seen_ns = env_realtime_ms(l.s.m.env) * NS_PER_MS;
         if (sim_now_s(&l.s) - l.s.sent_s < SIM_SCRAPE_S + 3) {
             memset(l.missed, 0, sizeof l.missed);
             memset(l.ahead, 0, sizeof l.ahead);
@@ -368,6 +372,7 @@ pass(int64_t seconds)
     }
 }
 
+/* Of two jumps within a second, the server sees one. */
 static void
 jump(int64_t seconds)
 {
@@ -385,8 +390,11 @@ jump(int64_t seconds)
     for (unsigned g = 0; g < GROUPS && seconds > 0; g++) {
         if (!l.has_made[key_of(c, g)]) continue; /* it is new, and owes nothing */
         struct schedule schedule = schedule_now(c, g);
-        int64_t slots = schedule_slot(&schedule, l.jumped_ns) - schedule_slot(&schedule, from_ns);
         unsigned key = key_of(c, g);
+        int64_t from = schedule_slot(&schedule, l.seen_ns);
+        /* It was set back by less than two intervals: a group goes on where it was. */
+        if (schedule_slot(&schedule, l.live_ns[key]) == from + 1) from++;
+        int64_t slots = schedule_slot(&schedule, l.jumped_ns) - from;
         if (slots > l.missed[key]) l.missed[key] = (unsigned)slots;
         if (slots > l.ahead[key]) l.ahead[key] = (unsigned)slots;
         if (slots > 1) l.gap_ns = mono_ns();
