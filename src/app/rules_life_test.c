@@ -6,7 +6,8 @@
  *
  *   a. what it recorded is what is found then, and nothing else is stored; exempt are evaluations
  *      whose input was not sent yet, if nothing was missed since that is so or
- *      `rules.catch_up_wait` has passed, and what read a group that was away;
+ *      `rules.catch_up_wait` has passed, what read a group that was away, and what read others
+ *      ahead of the clock before the rules changed;
  *   b. between two evaluations of a group none is missing, but where its interval changed, and none
  *      is made twice; in the end nothing is owed;
  *   c. a series that an evaluation does not give any more is marked stale, and no other one;
@@ -30,7 +31,7 @@ enum {
     ACTIVE_MAX = 1 << 17,
     SERIES_MAX = 512,
     SAMPLES_MAX = 1 << 18,
-    EVENTS_MAX = 256,
+    EVENTS_MAX = 512,
     RESULTS_MAX = 64,
 };
 
@@ -157,6 +158,7 @@ struct active {
 struct absence {
     unsigned key, from, to;
     int64_t at_ms, ends_ns; /* monotonic */
+    int64_t since_ms;       /* of evaluations of earlier times nothing is exempt */
 };
 
 static struct life {
@@ -372,6 +374,22 @@ pass(int64_t seconds)
     }
 }
 
+static void
+add_absence(struct absence absence)
+{
+    assert_true(l.absence_count < EVENTS_MAX);
+    l.absences[l.absence_count++] = absence;
+}
+
+/* What was evaluated while the clock was ahead could not read what is recorded of these times from
+ * now on. */
+static void
+note_ahead(void)
+{
+    int64_t now_ms = env_realtime_ms(l.s.m.env);
+    add_absence((struct absence){.key = KEYS, .to = l.made_count, .since_ms = now_ms});
+}
+
 /* Of two jumps within a second, the server sees one. */
 static void
 jump(int64_t seconds)
@@ -387,6 +405,8 @@ jump(int64_t seconds)
     sim_shift_clock(&l.s, seconds);
     l.jumped_ns = env_realtime_ms(l.s.m.env) * NS_PER_MS;
     if (seconds < 0) memset(l.ahead, 0, sizeof l.ahead);
+    /* A group that was first evaluated ahead did not owe what it records from now on. */
+    if (l.begun_ms > l.jumped_ns / NS_PER_MS) note_ahead();
     for (unsigned g = 0; g < GROUPS && seconds > 0; g++) {
         if (!l.has_made[key_of(c, g)]) continue; /* it is new, and owes nothing */
         struct schedule schedule = schedule_now(c, g);
@@ -415,13 +435,6 @@ any_jump_s(void)
 {
     static const int64_t most_s[] = {20, 120, 900, 3600, 10000};
     return 1 + (int64_t)below((uint64_t)most_s[below(5)]);
-}
-
-static void
-add_absence(struct absence absence)
-{
-    assert_true(l.absence_count < EVENTS_MAX);
-    l.absences[l.absence_count++] = absence;
 }
 
 /* A rule that goes to another group: its series are marked stale by the one it left, as in
@@ -538,6 +551,7 @@ change_config(void)
     } while (l.s.ahead_s != 0 && has_new_times(config_now(), c));
     note_absences(config_now(), c);
     note_moves(config_now(), c);
+    note_ahead();
     for (unsigned g = 0; g < GROUPS; g++) {
         if (!gets_new_times(config_now(), c, g)) continue;
         l.begun_ms = env_realtime_ms(l.s.m.env);
@@ -829,11 +843,7 @@ is_exempt(unsigned rule, unsigned order, int64_t t_ms)
 {
     for (unsigned i = 0; i < l.absence_count && forms[rule].reads == RECORDED; i++) {
         const struct absence *a = &l.absences[i];
-        if (order >= a->from && order < a->to) return true;
-        /* The clock was ahead, and when it left, its series were marked stale before that. */
-        int64_t after_ms = t_ms - a->at_ms;
-        bool was_ahead = order < a->from && a->at_ms != 0 && after_ms >= 0;
-        if (was_ahead && after_ms <= l.s.terms.lookback_ms + MINUTE_MS) return true;
+        if (order >= a->from && order < a->to && t_ms >= a->since_ms) return true;
     }
     return false;
 }
