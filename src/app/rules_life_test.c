@@ -180,6 +180,7 @@ static struct life {
     unsigned missed[KEYS], ahead[KEYS];
     bool known[KEYS], has_made[KEYS];
     bool has_seen[KEYS]; /* input; one that came in an outage does not know that it is missing */
+    bool is_new;         /* the process, since input was last whole */
     bool comes[KEYS];    /* until its first evaluation */
     int64_t begun_ms;    /* Unix: when a group last came, got other times, or was first evaluated */
     unsigned whole;      /* order: until then nothing is owed */
@@ -340,6 +341,10 @@ look_at_job(struct rules_sim *s, const struct agenda_job *job)
         return;
     }
     bool there = has_input(sample_ms);
+    /* What was recorded ahead of the clock looks to a new process as if the outage began after it,
+     * and there was no input by then. */
+    int64_t gap_ms = job->gap_ns / NS_PER_MS - offset_ms(c, group) - l.s.terms.lookback_ms;
+    if (l.is_new && job->is_unknown && !has_input(gap_ms)) l.has_seen[key] = false;
     bool lacks = !there && (!l.has_seen[key] || may_lack(l.missed[key] > 1));
     assert_true(l.made_count < MADE_MAX);
     l.made[l.made_count] =
@@ -361,6 +366,7 @@ pass(int64_t seconds)
         sim_pass(&l.s, 1);
         l.seen_ns = env_realtime_ms(l.s.m.env) * NS_PER_MS;
         if (sim_now_s(&l.s) - l.s.sent_s < SIM_SCRAPE_S + 3) {
+            l.is_new = false;
             memset(l.missed, 0, sizeof l.missed);
             memset(l.ahead, 0, sizeof l.ahead);
         }
@@ -577,6 +583,7 @@ start(void)
     int64_t without_ns = (sim_now_s(&l.s) - l.s.sent_s) * NS_PER_S;
     bool is_known = l.s.ahead_s <= 0 && without_ns < l.s.limits.outage_tolerance_ns;
     l.gap_ns = mono_ns();
+    l.is_new = true;
     for (unsigned k = 0; k < KEYS; k++) {
         /* A group that is new does not know of the outage. */
         l.missed[k] = l.has_made[k] ? 9 : 0;
