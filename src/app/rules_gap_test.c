@@ -514,6 +514,35 @@ test_input_is_awaited_also_if_a_gap_begins_before_what_was_recorded_ahead(void *
     sim_fini(&s);
 }
 
+/* When nothing had been sent yet, nothing was awaited, at all times up to an hour ahead. */
+static void
+test_input_that_was_not_awaited_ahead_of_the_clock_is_awaited_after_it_was_set_right(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned count = 0;
+    sim_init(&s, 1, GROUP("g", "{record: total, expr: sum(requests_total)}"));
+    s.has_own_clock = s.mute = true;
+    sim_pass(&s, 300);
+    s.slow_ms = 1; /* there is time to make up ten minutes of it, from nothing */
+    sim_shift_clock(&s, 3600);
+    sim_pass(&s, 20);
+    sim_shift_clock(&s, -3600);
+    s.slow_ms = 0;
+    s.mute = false;
+    sim_pass(&s, 300);
+    s.mute = true; /* the machine sleeps, and so it is later for the sender, too */
+    sim_shift_clock(&s, 1800);
+    s.ahead_s -= 1800;
+    sim_pass(&s, 60);
+    s.mute = false;
+    sim_pass(&s, 60);
+    int64_t rest_ms = SIM_BEGIN + 1000000, now_ms = env_realtime_ms(s.m.env);
+    sim_each_sample(&s, "total", rest_ms, now_ms, count_sample, &count);
+    assert_in_range(count, (now_ms - rest_ms) / 30000, (now_ms - rest_ms) / 30000 + 1);
+    sim_fini(&s);
+}
+
 static void
 test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes(
     void **state)
@@ -720,6 +749,8 @@ main(void)
         cmocka_unit_test(
             test_alerts_are_held_after_a_machine_slept_also_if_the_interval_changes_when_it_wakes),
         cmocka_unit_test(test_a_clock_that_jumps_forth_and_back_around_a_reload_leaves_no_hole),
+        cmocka_unit_test(
+            test_input_that_was_not_awaited_ahead_of_the_clock_is_awaited_after_it_was_set_right),
         cmocka_unit_test(test_input_is_awaited_also_if_a_gap_begins_before_what_was_recorded_ahead),
         cmocka_unit_test(
             test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes),

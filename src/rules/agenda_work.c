@@ -534,6 +534,8 @@ note_set_back(struct agenda *a, int64_t now_ns, int64_t monotonic_ns)
         struct agenda_entry *e = a->items[i];
         if (e->ended_ns > now_ns) e->ended_ns = now_ns;
         if (e->recorded_ns > now_ns) e->recorded_ns = now_ns;
+        int64_t slot = schedule_slot(group_schedule(e->group), now_ns);
+        if (e->input_slot > slot) e->input_slot = slot;
     }
     agenda_fill(a, now_ns, monotonic_ns);
 }
