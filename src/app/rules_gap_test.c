@@ -586,6 +586,54 @@ test_an_hour_that_a_machine_slept_after_the_interval_changed_is_made_up_whatever
 }
 
 static void
+note_last_marker(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
+{
+    (void)labels;
+    if (bits == STALE_NAN_BITS) *(int64_t *)context = t_ms;
+}
+
+/* Whether a series that ends at a time is marked stale at most `late_s` later. */
+static void
+check_ends(struct rules_sim *s, const char *name, int64_t end_s, int64_t late_s)
+{
+    int64_t marked_ms = 0;
+    sim_each_sample(s, name, 0, INT64_MAX, note_last_marker, &marked_ms);
+    assert_in_range(marked_ms, end_s * 1000, (end_s + late_s) * 1000);
+}
+
+/* The first evaluations at the new interval are missed, and all of them made up before one is made
+ * at its time. */
+static void
+test_a_series_that_ends_while_the_first_evaluations_of_another_interval_are_made_up_is_stale(
+    void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char *const intervals[] = {"30s", "23s"};
+    char yaml[512];
+    const int64_t begin_s = SIM_BEGIN / 1000;
+    for (int64_t end_s = 430; end_s < 530; end_s += 5) {
+        sim_init(&s, 1, NO_GROUPS);
+        for (unsigned i = 0; i < 2; i++) {
+            snprintf(yaml, sizeof yaml,
+                     "groups: [{name: g, interval: %s, rules: ["
+                     "{record: early, expr: vector(time()) > %lld < %lld},"
+                     "{record: late, expr: vector(time()) > %lld < %lld}]}]",
+                     intervals[i], (long long)begin_s + 270, (long long)begin_s + 290,
+                     (long long)begin_s + 310, (long long)(begin_s + end_s));
+            sim_load(&s, yaml);
+            s.write_fails = i == 1;
+            sim_pass(&s, i == 0 ? 290 : 200);
+        }
+        s.write_fails = false;
+        sim_pass(&s, 90);
+        check_ends(&s, "early", begin_s + 290, 23);
+        check_ends(&s, "late", begin_s + end_s, 23);
+        sim_fini(&s);
+    }
+}
+
+static void
 test_a_group_that_records_no_more_owes_nothing_whatever_its_interval(void **state)
 {
     (void)state;
@@ -756,6 +804,8 @@ main(void)
             test_an_hour_that_a_machine_slept_is_made_up_also_if_the_interval_changes_when_it_wakes),
         cmocka_unit_test(
             test_an_hour_that_a_machine_slept_after_the_interval_changed_is_made_up_whatever_came_then),
+        cmocka_unit_test(
+            test_a_series_that_ends_while_the_first_evaluations_of_another_interval_are_made_up_is_stale),
         cmocka_unit_test(test_a_group_that_records_no_more_owes_nothing_whatever_its_interval),
         cmocka_unit_test(test_whatever_a_sample_says_of_what_is_owed_a_group_begins),
         cmocka_unit_test(test_an_alert_that_can_no_longer_be_evaluated_does_not_hold_up_its_group),

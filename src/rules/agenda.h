@@ -87,7 +87,7 @@ struct agenda_job {
      * owed. */
     bool has_before, has_next;
     int64_t before_slot, next_slot;
-    bool has_series; /* AGENDA_LIVE: what the evaluation before recorded is known otherwise */
+    bool has_series; /* what the evaluation before recorded, at another interval, is known */
     /* AGENDA_MAKE_UP: Unix, until when input came as it was due; the last one whose time has come,
      * and whether its input is known to be there. */
     int64_t gap_ns, last_slot;

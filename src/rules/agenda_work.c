@@ -267,10 +267,11 @@ note_before(const struct agenda_entry *e, struct agenda_job *job)
     if (job->has_before) job->before_slot = since = before;
     job->how.settles_ns = (slot - since) * schedule->interval_ns;
     int64_t span_ns = job->how.at_ns - e->series_at_ns;
-    if (e->series_at_ns != 0 && job->how.settles_ns < span_ns &&
-        owes_nothing_since(e, e->series_at_ns, slot)) {
-        job->how.settles_ns = span_ns;
-    }
+    if (e->series_at_ns == 0 || span_ns <= 0) return;
+    bool owes_nothing = owes_nothing_since(e, e->series_at_ns, slot);
+    if (job->how.settles_ns < span_ns && owes_nothing) job->how.settles_ns = span_ns;
+    bool is_later = job->has_before && schedule_time_ns(schedule, before) > e->series_at_ns;
+    job->has_series = !is_later && (owes_nothing || job->work == AGENDA_LIVE);
 }
 
 /* Whether groups of a tenant have not seen yet that they missed evaluations, as the clock was set
@@ -311,7 +312,6 @@ choose_part(const struct agenda *a, struct agenda_entry *e, int64_t monotonic_ns
                     : group_alarms(e->group) ? GROUP_ALL
                                              : GROUP_RECORDING;
     note_before(e, job);
-    job->has_series = e->series_at_ns != 0;
     job->how.after_gap = catches_up && e->settled.count > 0 && !job->has_before && !job->has_series;
     return records || group_alarms(e->group);
 }
@@ -659,9 +659,10 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     if (e == OK && !there && job->is_refused) e = group_try_store(g, past->host, why);
     job->waits = e == OK && !there;
     if (e || job->waits) return e;
-    if (job->has_before && g->past_slot != job->before_slot) {
+    if (job->has_series)
+        e = past_take_series(past, why);
+    else if (job->has_before && g->past_slot != job->before_slot)
         e = past_recorded(past, job->before_slot, true, why);
-    }
     if (e) return e;
     group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
     g->past_slot = job->slot;

@@ -90,6 +90,8 @@ MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_l
  * all that has their names and labels. Errors of the view. */
 MUST_CHECK enum err past_recorded(const struct rules_past *past, int64_t slot, bool into_past,
                                   struct why *why);
+/* Fills `past` with what `series` has: they were recorded before what is made up. ERR_NOMEM. */
+MUST_CHECK enum err past_take_series(const struct rules_past *past, struct why *why);
 /* Adds the evaluations that were made between two times, Unix ns. */
 struct past_slots {
     struct slots *made;

@@ -290,6 +290,26 @@ past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struc
     return e;
 }
 
+enum err
+past_take_series(const struct rules_past *past, struct why *why)
+{
+    struct group *g = past->group;
+    enum err e = OK;
+    bool is_new;
+    for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
+        struct rule_at_work *rule = &g->rules[i];
+        if (rule->text->kind != RULE_RECORDING) continue;
+        kept_series_fini(&rule->past);
+        kept_series_init(&rule->past, g->memory, g->seed);
+        rule->past_read_ms = rule->series_read_ms;
+        for (uint32_t k = 0; e == OK && k < rule->series.count; k++) {
+            e = kept_series_add(&rule->past, kept_series_at(&rule->series, k), &is_new);
+        }
+    }
+    g->past_slot = -1;
+    return e == OK ? OK : why_set(why, e, "not enough memory");
+}
+
 /* How the series at hand ends. */
 static enum err
 read_end(struct series_set *set, struct series_end *end, struct why *why)
