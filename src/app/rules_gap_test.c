@@ -105,6 +105,42 @@ test_a_group_that_is_changed_after_an_outage_records_nothing_from_half_of_its_in
     sim_fini(&s);
 }
 
+/* What a rule records that leaves its group for three evaluations at which only alerts are
+ * evaluated: another rule awaits its input, or there is none that records. The rest is what stays.
+ */
+static void
+check_leaves_and_is_back(const char *rest)
+{
+    static struct rules_sim s;
+    char both[400], one[400];
+    unsigned stale;
+    snprintf(both, sizeof both, GROUP("g", "{record: total, expr: sum(requests_total)}, %s"), rest);
+    snprintf(one, sizeof one, GROUP("g", "%s"), rest);
+    sim_init(&s, 1, both);
+    sim_pass(&s, 300);
+    s.mute = true;
+    sim_shift_clock(&s, 300);
+    sim_load(&s, one);
+    sim_pass(&s, 90);
+    sim_count_samples(&s, "total", &stale);
+    assert_int_equal(stale, 1);
+    sim_load(&s, both);
+    s.mute = false;
+    sim_pass(&s, 210);
+    assert_in_range(sim_count_samples(&s, "total", &stale), 900 / 30, 900 / 30 + 1);
+    assert_int_equal(stale, 1);
+    assert_int_equal(s.rejected, 0);
+    sim_fini(&s);
+}
+
+static void
+test_a_marker_of_a_rule_that_leaves_does_not_hide_what_is_made_up_when_it_is_back(void **state)
+{
+    (void)state;
+    check_leaves_and_is_back("{record: least, expr: min(requests_total)}, " SENT);
+    check_leaves_and_is_back(SENT);
+}
+
 /* It read recorded series only, and so seemed to have all of its input. */
 static void
 test_a_group_that_gets_other_rules_after_an_outage_records_nothing_from_half_of_its_input(
@@ -771,6 +807,8 @@ main(void)
         cmocka_unit_test(test_a_group_that_is_changed_after_an_outage_awaits_its_input_still),
         cmocka_unit_test(
             test_a_group_that_is_changed_after_an_outage_records_nothing_from_half_of_its_input),
+        cmocka_unit_test(
+            test_a_marker_of_a_rule_that_leaves_does_not_hide_what_is_made_up_when_it_is_back),
         cmocka_unit_test(
             test_a_group_that_gets_other_rules_after_an_outage_records_nothing_from_half_of_its_input),
         cmocka_unit_test(test_alerts_await_their_input_still_after_another_crash),

@@ -998,13 +998,14 @@ compare_made(const void *a, const void *b)
 }
 
 /* Of a group that left, or of a rule that left its group, which may have gone on in another one: as
- * in Prometheus, the next evaluation marks what it recorded. */
+ * in Prometheus, the next evaluation marks what it recorded; just before its time, if it records
+ * nothing itself. */
 static bool
 may_be_marked(const struct series *s, int64_t t_ms)
 {
     for (unsigned i = 0; i < l.live_count; i++) {
         const struct live *live = &l.lives[i];
-        if (live->sample_ms != t_ms) continue;
+        if (live->sample_ms != t_ms && live->sample_ms != t_ms + 1) continue;
         const struct config *c = &l.configs[live->config];
         unsigned group = live->key % GROUPS;
         if (!has_rule(c, group, s->rule) || c->groups[group].team != s->team) return true;
@@ -1025,7 +1026,9 @@ check_rest(void)
             const struct sample *sample = &end.samples[k];
             bool is_stale = sample->bits == STALE_NAN_BITS;
             bool is_again = k > s->first && sample[-1].bits == STALE_NAN_BITS;
-            if (sample->is_explained || (is_stale && is_again) ||
+            /* The rule was back before its group recorded. */
+            bool is_just_before = k + 1 < s->first + s->count && sample[1].t_ms == sample->t_ms + 1;
+            if (sample->is_explained || (is_stale && (is_again || is_just_before)) ||
                 (is_stale && may_be_marked(s, sample->t_ms)))
                 continue;
             fail_msg("%s at %lld: %s", is_stale ? "c: a marker" : "a: a sample",

@@ -746,8 +746,11 @@ group_evaluate(struct group *g, const struct rules_host *host, const struct rule
         evaluate_batch(&ev, first, next - first, next == count);
     }
     tell(&ev);
+    /* What is not recorded now may be made up later, by the same rules when they are back: a marker
+     * at its time would take its place. */
+    int64_t end_ms = how->part == GROUP_ALERTING ? ev.sample_ms - 1 : ev.sample_ms;
     if (!how->is_past && !how->keeps_orphans)
-        err_ignore(orphans_mark(g, host, ev.sample_ms), "the next one tries it again");
+        err_ignore(orphans_mark(g, host, end_ms), "the next one tries it again");
     mem_free(host->memory, ev.works, (count + 1) * sizeof *ev.works);
     int64_t took_ns = env_monotonic_ns(host->env) - began;
     metric_record(&group_latency, (uint64_t)took_ns);
