@@ -433,6 +433,34 @@ test_of_the_time_before_it_got_another_interval_a_group_owes_nothing_also_after_
     }
 }
 
+/* Longer than what is recorded is found: what is evaluated just when the store takes results again
+ * would find nothing. */
+static void
+test_what_reads_recorded_series_waits_for_them_however_long_the_store_refuses(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char yaml[] = "groups:\n"
+                               "- {name: g, interval: 15s, rules: [" ALWAYS "]}\n"
+                               "- {name: h, interval: 15s, rules: [{record: again, expr: always},"
+                               " {alert: Again, expr: always > 0}]}\n";
+    unsigned stale;
+    for (int64_t up_s = 300; up_s < 315; up_s++) {
+        sim_init(&s, 1, yaml);
+        sim_pass(&s, up_s);
+        s.told_count = 0;
+        s.write_fails = true;
+        sim_pass(&s, 600);
+        s.write_fails = false;
+        sim_pass(&s, 300);
+        unsigned count = sim_count_samples(&s, "again", &stale);
+        assert_in_range(count, (up_s + 900) / 15, (up_s + 900) / 15 + 1);
+        assert_int_equal(stale, 0);
+        sim_check_told_as_firing(&s, SIM_TOLD_MAX);
+        sim_fini(&s);
+    }
+}
+
 static void
 test_a_series_that_ends_with_another_interval_is_stale_also_if_older_ones_are_made_up_first(
     void **state)
@@ -828,6 +856,8 @@ main(void)
             test_a_series_that_is_not_written_at_the_first_evaluation_of_another_interval_is_stale),
         cmocka_unit_test(
             test_of_the_time_before_it_got_another_interval_a_group_owes_nothing_also_after_a_restart),
+        cmocka_unit_test(
+            test_what_reads_recorded_series_waits_for_them_however_long_the_store_refuses),
         cmocka_unit_test(
             test_a_series_that_ends_with_another_interval_is_stale_also_if_older_ones_are_made_up_first),
         cmocka_unit_test(

@@ -100,6 +100,7 @@ struct agenda_job {
     bool waits;         /* AGENDA_MAKE_UP: the input is not there yet, and nothing was done; */
     bool is_unknown;    /* there never was any */
     int64_t input_slot; /* AGENDA_MAKE_UP: up to here it is; */
+    bool store_refuses; /* AGENDA_MAKE_UP: also what it has already; */
     bool is_current;    /* all of it up to now, or it is not awaited any longer */
     int64_t down_ns;    /* AGENDA_BEGIN: when alerts were last active before; 0: none were */
 };

@@ -644,6 +644,14 @@ look_at_input(const struct rules_past *past, struct agenda_job *job, int64_t at_
 }
 
 static enum err
+try_store(const struct rules_past *past, struct agenda_job *job, struct why *why)
+{
+    enum err e = group_try_store(past->group, past->host, why);
+    job->store_refuses = e != OK;
+    return e;
+}
+
+static enum err
 run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *why)
 {
     struct group *g = past->group;
@@ -656,7 +664,7 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
         if (e == OK && !there) e = look_at_input(past, job, job->how.at_ns, &there, why);
     }
     /* How long input is waited for counts from the end of the refusal. */
-    if (e == OK && !there && job->is_refused) e = group_try_store(g, past->host, why);
+    if (e == OK && !there && job->is_refused) e = try_store(past, job, why);
     job->waits = e == OK && !there;
     if (e || job->waits) return e;
     if (job->has_series)
@@ -666,7 +674,10 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     if (e) return e;
     group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
     g->past_slot = job->slot;
-    if (!job->outcome.stored) return why_set(why, ERR_AGAIN, "the results could not be stored");
+    if (!job->outcome.stored) {
+        err_ignore(try_store(past, job, why), "what it says is noted");
+        return why_set(why, ERR_AGAIN, "the results could not be stored");
+    }
     return job->has_next ? past_close(past, job->next_slot, why) : OK;
 }
 
@@ -843,7 +854,7 @@ made_up(struct agenda *a, struct agenda_job *job, int64_t monotonic_ns)
     int64_t took_ns = monotonic_ns - job->taken_ns;
     note_ended(a, e, job, monotonic_ns);
     a->rest_until_ns = monotonic_ns + (took_ns < REST_NS_MAX ? took_ns : REST_NS_MAX);
-    if (job->error == OK) a->progress_ns = monotonic_ns;
+    if (job->error == OK || job->store_refuses) a->progress_ns = monotonic_ns;
     a->is_refused = job->error != OK;
     if (job->waits) {
         e->input = job->is_unknown ? INPUT_UNKNOWN : INPUT_LACKING;
