@@ -1,6 +1,6 @@
 /*
  * agenda.c - which groups there are, and how a reload changes that: what stays, takes over or
- * retires. See agenda.h; agenda_work.c has what is done for them.
+ * retires. See agenda.h; agenda_work.c has what is to be done for them.
  */
 #include <stdlib.h>
 

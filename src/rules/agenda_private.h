@@ -1,6 +1,6 @@
 /*
- * agenda_private.h - what the two files of an agenda have in common: agenda.c has which groups
- * there are, agenda_work.c what is done for them. Private to rules/.
+ * agenda_private.h - what the files of an agenda have in common: agenda.c has which groups there
+ * are, agenda_work.c what is to be done for them, agenda_run.c does it. Private to rules/.
  *
  * Locks: the lock of the agenda's owner guards all but `host`, which never changes. agenda_run()
  * holds no lock. It uses the group of an entry that runs, whose state nobody else changes until
