@@ -1,0 +1,217 @@
+/*
+ * rules_shown_test.c - groups of rules on a simulated machine: what an evaluation shows, tells and
+ * logs.
+ */
+#include "app/rules_sim_testing.h"
+#include "base/log.h"
+
+/* A queue that overflows keeps the last. Their endsAt is four resends away. */
+static void
+test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends(
+    void **state)
+{
+    (void)state;
+    enum { ALERTS = 12, KEPT = 5, RESENDS = 20, EACH = 4 };
+    static struct rules_sim s;
+    sim_init(&s, 1,
+             GROUP("g", "{alert: A, expr: vector(1)}, {alert: B, expr: vector(1)}, "
+                        "{alert: C, expr: vector(1)}, {alert: D, expr: vector(1)}, "
+                        "{alert: E, expr: vector(1)}, {alert: F, expr: vector(1)}, "
+                        "{alert: G, expr: vector(1)}, {alert: H, expr: vector(1)}, "
+                        "{alert: I, expr: vector(1)}, {alert: J, expr: vector(1)}, "
+                        "{alert: K, expr: vector(1)}, {alert: L, expr: vector(1)}"));
+    sim_pass(&s, 90 * (RESENDS + 2)); /* told again after more than 60 s, at the next evaluation */
+    assert_true(s.told_count >= RESENDS * ALERTS);
+    for (unsigned from = 0; from + EACH <= RESENDS; from++) {
+        bool arrived[ALERTS] = {false};
+        for (unsigned i = from * ALERTS; i < (from + EACH) * ALERTS; i++) {
+            const char *name = strchr(s.told[i].labels, '"');
+            assert_non_null(name);
+            assert_in_range(name[1], 'A', 'L');
+            if (i % ALERTS >= ALERTS - KEPT) arrived[name[1] - 'A'] = true;
+        }
+        for (unsigned i = 0; i < ALERTS; i++) {
+            assert_true(arrived[i]);
+        }
+    }
+    sim_fini(&s);
+}
+
+static void
+test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const struct group_question all = {.alerting = true, .recording = true};
+    struct buf text;
+    struct json json;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 60);
+    struct agenda_job job = sim_begin_evaluation(&s);
+    s.terms.open = sim_refuse_to_open;
+    sim_end_evaluation(&s, &job);
+    buf_init(&text, NULL, 1 << 16);
+    json_init(&json, &text);
+    assert_true(group_print(agenda_entry_group(job.entry), &all, &json));
+    buf_put_u8(&text, '\0');
+    assert_non_null(strstr((const char *)text.at, "\"lastError\":\"the test says no\""));
+    assert_null(strstr((const char *)text.at, "\"0001-01-01T00:00:00Z\""));
+    buf_fini(&text);
+    sim_fini(&s);
+}
+
+/* What fails, without a word before it. */
+static void
+check_fails(const char *yaml, const char *sentence, struct rules_sim *s)
+{
+    sim_init(s, 1, yaml);
+    sim_pass(s, 60);
+    struct agenda_job job = sim_begin_evaluation(s);
+    sim_end_evaluation(s, &job);
+    assert_int_equal(job.outcome.failed, 1);
+    struct bytes error = group_rule_error(agenda_entry_group(job.entry), 0);
+    assert_true(bytes_equal_text(error, sentence));
+}
+
+#define TWO_OF_ONE \
+    "'label_replace(vector(1), \"x\", \"y\", \"\", \"\") or vector(2)', labels: {x: z}}"
+
+static void
+test_results_that_a_rule_makes_the_same_are_refused(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    check_fails(GROUP("g", "{record: r, expr: " TWO_OF_ONE),
+                "vector contains metrics with the same labelset after applying rule labels", &s);
+    sim_fini(&s);
+    check_fails(GROUP("g", "{alert: A, expr: " TWO_OF_ONE),
+                "vector contains metrics with the same labelset after applying alert labels", &s);
+    sim_fini(&s);
+}
+
+static void
+test_a_rule_that_fails_all_the_time_is_logged_once_a_minute(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    uint64_t warnings = log_count(LOG_WARN);
+    check_fails("groups:\n- {name: g, interval: 1s, rules: [{record: r, expr: " TWO_OF_ONE "]}\n",
+                "vector contains metrics with the same labelset after applying rule labels", &s);
+    sim_pass(&s, 240);
+    assert_in_range(log_count(LOG_WARN) - warnings, 5, 6);
+    sim_fini(&s);
+}
+
+static int64_t asked; /* how often for the time */
+
+static int64_t
+second_for_each_question(struct env *env)
+{
+    (void)env;
+    return ++asked * NS_PER_S;
+}
+
+/* Evaluates at a clock that goes on by a second whenever it is read. */
+static void
+evaluate_by_questions(struct rules_sim *s, struct agenda_job *job)
+{
+    const struct env_ops *ops = s->m.env->ops;
+    struct env_ops slow = *ops;
+    slow.monotonic_ns = second_for_each_question;
+    s->m.env->ops = &slow;
+    agenda_run(s->agenda, job, &s->terms);
+    s->m.env->ops = ops;
+    agenda_done(s->agenda, job, env_monotonic_ns(s->m.env));
+}
+
+static struct group_facts
+facts_of_next(struct rules_sim *s)
+{
+    struct group_facts facts;
+    struct agenda_job job = sim_begin_evaluation(s);
+    asked = 0;
+    evaluate_by_questions(s, &job);
+    group_facts(agenda_entry_group(job.entry), &facts);
+    return facts;
+}
+
+static void
+test_facts_are_those_of_the_last_evaluation_and_sums_of_all(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", ALWAYS ", " FIRES));
+    sim_pass(&s, 120);
+    struct group_facts before = facts_of_next(&s), after = facts_of_next(&s);
+    assert_int_equal(after.iterations, before.iterations + 1);
+    assert_int_equal(after.evaluations, before.evaluations + 2);
+    assert_int_equal(after.failures, 0);
+    assert_int_equal(after.samples, 3); /* ALERTS, ALERTS_FOR_STATE */
+    assert_true(after.rules_took_ns > 0);
+    assert_int_equal(after.rules_took_ns, before.rules_took_ns);
+    assert_true(after.rules_took_ns < after.evaluated_for_ns);
+    s.terms.open = sim_refuse_to_open;
+    before = after;
+    after = facts_of_next(&s);
+    assert_int_equal(after.evaluations, before.evaluations + 2);
+    assert_int_equal(after.failures, 2);
+    assert_int_equal(after.samples, 0);
+    sim_fini(&s);
+}
+
+static void
+test_texts_of_alerts_have_the_time_of_a_query(void **state)
+{
+    (void)state;
+    enum { TIMEOUT_S = 400 };
+    static struct rules_sim s;
+    sim_init(&s, 1,
+             GROUP("g", "{alert: Many, expr: 'vector(1) or label_replace(vector(2), \"x\", "
+                        "\"y\", \"\", \"\")', annotations: {one: '{{ 1 }}'}}"));
+    sim_pass(&s, 120);
+    struct agenda_job job = sim_begin_evaluation(&s);
+    s.terms.timeout_ns = TIMEOUT_S * NS_PER_S;
+    asked = 0;
+    evaluate_by_questions(&s, &job);
+    assert_int_equal(job.outcome.failed, 0);
+    assert_true(asked < TIMEOUT_S);
+    struct buf yaml;
+    buf_init(&yaml, NULL, 1 << 20);
+    buf_put_text(&yaml, "groups:\n- {name: g, interval: 30s, rules: [{alert: Many, expr: 'vector(1)"
+                        "', annotations: {");
+    for (unsigned i = 0; i < RULE_TEXTS_MAX; i++) {
+        buf_printf(&yaml, "%sa%u: '{{ 1 }}'", i == 0 ? "" : ", ", i);
+    }
+    buf_put_text(&yaml, "}, labels: {");
+    for (unsigned i = 0; i < RULE_TEXTS_MAX; i++) {
+        buf_printf(&yaml, "%sl%u: '{{ 1 }}'", i == 0 ? "" : ", ", i);
+    }
+    buf_put_text(&yaml, "}}]}\n");
+    buf_put_u8(&yaml, '\0');
+    sim_load(&s, (const char *)yaml.at);
+    sim_pass(&s, 1);
+    job = sim_begin_evaluation(&s);
+    s.terms.timeout_ns = TIMEOUT_S / 2 * NS_PER_S;
+    evaluate_by_questions(&s, &job);
+    assert_int_equal(job.outcome.failed, 1);
+    struct group *group = agenda_entry_group(job.entry);
+    assert_non_null(strstr((const char *)group_rule_error(group, 0).at, "labels and annotations"));
+    buf_fini(&yaml);
+    sim_fini(&s);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        /* First: what counts lines has seen no other clock. */
+        cmocka_unit_test(test_a_rule_that_fails_all_the_time_is_logged_once_a_minute),
+        cmocka_unit_test(
+            test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_to_be_told_at_one_of_four_resends),
+        cmocka_unit_test(test_a_rule_whose_query_cannot_begin_has_the_time_of_its_evaluation),
+        cmocka_unit_test(test_results_that_a_rule_makes_the_same_are_refused),
+        cmocka_unit_test(test_facts_are_those_of_the_last_evaluation_and_sums_of_all),
+        cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
