@@ -398,6 +398,10 @@ jump(int64_t seconds)
     sim_shift_clock(&l.s, seconds);
     l.jumped_ns = env_realtime_ms(l.s.m.env) * NS_PER_MS;
     if (seconds < 0) memset(l.ahead, 0, sizeof l.ahead);
+    /* So much later is the next evaluation. */
+    for (unsigned i = 0; i < l.absence_count && seconds < 0; i++) {
+        if (mono_ns() < l.absences[i].ends_ns) l.absences[i].ends_ns -= seconds * NS_PER_S;
+    }
     /* A group that was first evaluated ahead did not owe what it records from now on. */
     if (l.begun_ms > l.jumped_ns / NS_PER_MS) note_ahead();
     for (unsigned g = 0; g < GROUPS && seconds > 0; g++) {
