@@ -436,21 +436,33 @@ test_of_the_time_before_it_got_another_interval_a_group_owes_nothing_also_after_
 /* Longer than what is recorded is found: what is evaluated just when the store takes results again
  * would find nothing. */
 static void
-test_what_reads_recorded_series_waits_for_them_however_long_the_store_refuses(void **state)
+check_waits_while_the_store_refuses(bool restarts, bool changes)
 {
-    (void)state;
     static struct rules_sim s;
-    static const char yaml[] = "groups:\n"
-                               "- {name: g, interval: 15s, rules: [" ALWAYS "]}\n"
-                               "- {name: h, interval: 15s, rules: [{record: again, expr: always},"
-                               " {alert: Again, expr: always > 0}]}\n";
+    static const char *const more[] = {"", ", {record: more, expr: vector(2)}"};
+    char yaml[2][400];
     unsigned stale;
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(yaml[i], sizeof yaml[i],
+                 "groups:\n"
+                 "- {name: g, interval: 15s, rules: [" ALWAYS "%s]}\n"
+                 "- {name: h, interval: 15s, rules: [{record: again, expr: always},"
+                 " {alert: Again, expr: always > 0}]}\n",
+                 more[i]);
+    }
     for (int64_t up_s = 300; up_s < 315; up_s++) {
-        sim_init(&s, 1, yaml);
+        sim_init(&s, 1, yaml[0]);
         sim_pass(&s, up_s);
         s.told_count = 0;
         s.write_fails = true;
-        sim_pass(&s, 600);
+        sim_pass(&s, 60);
+        if (restarts) {
+            sim_crash(&s);
+            sim_start(&s, yaml[changes]);
+        } else {
+            sim_load(&s, yaml[changes]);
+        }
+        sim_pass(&s, 540);
         s.write_fails = false;
         sim_pass(&s, 300);
         unsigned count = sim_count_samples(&s, "again", &stale);
@@ -459,6 +471,29 @@ test_what_reads_recorded_series_waits_for_them_however_long_the_store_refuses(vo
         sim_check_told_as_firing(&s, SIM_TOLD_MAX);
         sim_fini(&s);
     }
+}
+
+static void
+test_what_reads_recorded_series_waits_for_them_however_long_the_store_refuses(void **state)
+{
+    (void)state;
+    check_waits_while_the_store_refuses(false, false);
+}
+
+static void
+test_what_reads_recorded_series_waits_for_them_also_if_the_server_is_restarted_on_a_full_disk(
+    void **state)
+{
+    (void)state;
+    check_waits_while_the_store_refuses(true, false);
+    check_waits_while_the_store_refuses(true, true);
+}
+
+static void
+test_what_reads_recorded_series_waits_for_them_also_if_rules_are_edited_on_a_full_disk(void **state)
+{
+    (void)state;
+    check_waits_while_the_store_refuses(false, true);
 }
 
 static void
@@ -858,6 +893,10 @@ main(void)
             test_of_the_time_before_it_got_another_interval_a_group_owes_nothing_also_after_a_restart),
         cmocka_unit_test(
             test_what_reads_recorded_series_waits_for_them_however_long_the_store_refuses),
+        cmocka_unit_test(
+            test_what_reads_recorded_series_waits_for_them_also_if_the_server_is_restarted_on_a_full_disk),
+        cmocka_unit_test(
+            test_what_reads_recorded_series_waits_for_them_also_if_rules_are_edited_on_a_full_disk),
         cmocka_unit_test(
             test_a_series_that_ends_with_another_interval_is_stale_also_if_older_ones_are_made_up_first),
         cmocka_unit_test(

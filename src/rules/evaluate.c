@@ -451,16 +451,23 @@ log_unmarked(const struct evaluating *ev, const char *text)
              KV("more_held_back", held_back));
 }
 
+/* The value of the sample that says that it was made. */
+static uint64_t
+settled_bits(const struct evaluating *ev)
+{
+    return double_bits((double)ev->how->settles_ns / NS_PER_S);
+}
+
 /* That an evaluation was made. */
 static enum err
-write_marker(const struct group *g, const struct rules_host *host, int64_t t_ms, int64_t settles_ns,
-             struct rules_written *ret, struct why *why)
+write_marker(const struct group *g, const struct rules_host *host, struct bytes labels,
+             int64_t t_ms, uint64_t value_bits, struct rules_written *ret, struct why *why)
 {
     struct rw_build *build = NULL;
     enum err e = rw_build_new(RW_V1, host->memory, &build);
     if (e == OK) {
-        rw_build_series(build, g->marker);
-        rw_build_float(build, t_ms, double_bits((double)settles_ns / NS_PER_S), 0);
+        rw_build_series(build, labels);
+        rw_build_float(build, t_ms, value_bits, 0);
         e = write_built(host, g->tenant, build, ret, why);
     }
     rw_build_free(build);
@@ -471,8 +478,8 @@ enum err
 group_try_store(struct group *g, const struct rules_host *host, struct why *why)
 {
     struct rules_written written = {.ticket = 0};
-    if (g->marked_ms == 0) return OK;
-    enum err e = write_marker(g, host, g->marked_ms, g->marked_settles_ns, &written, why);
+    if (g->marked.at == NULL) return OK;
+    enum err e = write_marker(g, host, g->marked, g->marked_ms, g->marked_bits, &written, why);
     if (e == OK && written.ticket > 0) e = host->settle(host->context, written.ticket, why);
     return e;
 }
@@ -482,7 +489,8 @@ put_marker(struct evaluating *ev)
 {
     struct rules_written written = {.ticket = 0};
     struct why why;
-    enum err e = write_marker(ev->g, ev->host, ev->t_ms, ev->how->settles_ns, &written, &why);
+    enum err e =
+        write_marker(ev->g, ev->host, ev->g->marker, ev->t_ms, settled_bits(ev), &written, &why);
     if (e) ev->stored = false;
     if (e == OK && written.rejected > 0) log_unmarked(ev, written.text);
     if (written.ticket > ev->ticket) ev->ticket = written.ticket;
@@ -695,8 +703,9 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count, bool is_la
         ev->stored = false;
     }
     if (marks && ev->stored) {
+        ev->g->marked = ev->g->marker;
         ev->g->marked_ms = ev->t_ms;
-        ev->g->marked_settles_ns = ev->how->settles_ns;
+        ev->g->marked_bits = settled_bits(ev);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (!works[i].skipped) adopt(ev, &works[i]);

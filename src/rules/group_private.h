@@ -53,10 +53,12 @@ struct group {
     struct rule_at_work *rules;
     _Atomic bool *recorded;         /* of each selector: rules record what it reads; relaxed */
     int64_t series_slot, past_slot; /* which evaluations these were; -1: none */
-    int64_t marked_ms;              /* of any evaluation that was stored; 0: none by this group */
-    int64_t marked_settles_ns;      /* of the same */
-    int64_t latest_ns;              /* of all live evaluations */
-    struct kept_series orphans;     /* written by rules that are no more; the evaluating thread's */
+    /* The last sample that says that an evaluation was made, of this text or one before. */
+    struct bytes marked; /* its labels, in `arena`; `at` NULL: none is known */
+    int64_t marked_ms;
+    uint64_t marked_bits;
+    int64_t latest_ns;          /* of all live evaluations */
+    struct kept_series orphans; /* written by rules that are no more; the evaluating thread's */
 
     struct lock lock; /* LOCK_RANK_LEAF */
     struct group_facts facts;
@@ -92,7 +94,7 @@ MUST_CHECK enum err past_recorded(const struct rules_past *past, int64_t slot, b
                                   struct why *why);
 /* Fills `past` with what `series` has: they were recorded before what is made up. ERR_NOMEM. */
 MUST_CHECK enum err past_take_series(const struct rules_past *past, struct why *why);
-/* Adds the evaluations that were made between two times, Unix ns. */
+/* Adds the evaluations that were made between two times, Unix ns; `marked` is the last of them. */
 struct past_slots {
     struct slots *made;
     struct slots *same; /* of these, those of the text that the group has now; NULL: not asked */

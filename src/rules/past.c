@@ -129,7 +129,7 @@ past_look(const struct rules_past *past, const struct past_look *look, struct wh
 
 /* Where evaluations that were made are added. */
 struct made {
-    const struct group *g;
+    struct group *g;
     const struct past_slots *to;
     int64_t from_ns;
     struct why *why;
@@ -149,6 +149,16 @@ settle(const struct made *m, int64_t last, int64_t end_ns, uint64_t value_bits)
     return first <= last ? slots_add(m->to->settled, first, last) : OK;
 }
 
+/* Of a series, its last sample: group_try_store() may write it once more. */
+static void
+note_marked(struct group *g, struct bytes labels, int64_t t_ms, uint64_t bits)
+{
+    if (g->marked.at != NULL && g->marked_ms >= t_ms) return;
+    g->marked = arena_copy(&g->arena, labels);
+    g->marked_ms = t_ms;
+    g->marked_bits = bits;
+}
+
 static enum err
 add_times(void *context, struct series_set *set, struct bytes labels)
 {
@@ -158,9 +168,17 @@ add_times(void *context, struct series_set *set, struct bytes labels)
     if (!m->also_longer && labels_count(labels) > labels_count(m->g->marker)) return OK;
     m->is_any = true;
     bool is_same = m->to->same != NULL && bytes_equal(labels, m->g->marker);
+    int64_t last_ms = 0;
+    uint64_t last_bits = 0;
     for (;;) {
         enum err e = series_set_batch(set, &batch, m->why);
+        if (e == OK && batch.count == 0 && last_ms > 0 && !m->also_longer)
+            note_marked(m->g, labels, last_ms, last_bits);
         if (e || batch.count == 0) return e;
+        if (batch.kind == SAMPLE_FLOAT) {
+            last_ms = batch.times_ms[batch.count - 1];
+            last_bits = batch.value_bits[batch.count - 1];
+        }
         for (uint32_t i = 0; e == OK && i < batch.count; i++) {
             int64_t end_ns = (batch.times_ms[i] + 1) * NS_PER_MS - 1; /* it is cut to ms */
             int64_t slot = schedule_slot(schedule, end_ns);
