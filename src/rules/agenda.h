@@ -4,7 +4,8 @@
  *      begin      once, before anything else: what is known of the time before
  *      live       its time has come
  *      make up    an evaluation of the past was missed; one at a time, the oldest first
- *      retire     it is configured no more: what it wrote is marked stale after two intervals
+ *      retire     it is configured no more: what it wrote is marked stale after two intervals, when
+ *                 all others have begun
  *
  * A caller takes what is due, runs it, and says that it is done; several threads may do so. Nothing
  * here waits or knows a clock: the simulator takes the same steps.

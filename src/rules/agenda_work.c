@@ -501,9 +501,20 @@ take_missing(struct agenda *a, int64_t now_ns, int64_t monotonic_ns, struct agen
     return false;
 }
 
+/* Whether groups have still to read what those wrote that they may have replaced. */
+static bool
+any_unbegun(const struct agenda *a)
+{
+    for (uint32_t k = 0; k < a->tenant_count; k++) {
+        if (a->tenants[k].unbegun > 0) return true;
+    }
+    return false;
+}
+
 static bool
 take_retired(struct agenda *a, int64_t monotonic_ns, struct agenda_job *job)
 {
+    if (a->retired == NULL || any_unbegun(a)) return false;
     for (struct agenda_entry *e = a->retired; e != NULL; e = e->next) {
         bool is_early = e->not_before_ns > monotonic_ns;
         if (e->running || is_early || !took_over(a, e, e->retired_ns, monotonic_ns)) continue;

@@ -643,10 +643,8 @@ restore_rest(struct restoring *r)
 static enum err
 keep_series(struct restoring *r)
 {
-    struct group *g = r->past->group;
     bool is_new;
     enum err e = OK;
-    lock_take(&g->lock); /* a group that ends looks which of its series this one writes */
     for (uint32_t i = 0; e == OK && i < r->count; i++) {
         const struct witness *w = &r->items[i];
         if (w->active_ms == INT64_MIN || !w->restored) continue;
@@ -659,7 +657,6 @@ keep_series(struct restoring *r)
             e = kept_series_add(&r->rule->series, w->alerts_series, &is_new);
         }
     }
-    lock_drop(&g->lock);
     return e ? no_memory(r) : OK;
 }
 
