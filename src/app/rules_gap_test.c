@@ -587,30 +587,48 @@ count_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
     *(unsigned *)context += bits != STALE_NAN_BITS;
 }
 
+enum reload_when { RELOAD_NEVER, RELOAD_WHEN_SET_BACK, RELOAD_WHEN_AWAKE };
+
 /* The last evaluation before the gap was made while the clock was ahead: nothing was sent then. */
 static void
-test_input_is_awaited_also_if_a_gap_begins_before_what_was_recorded_ahead(void **state)
+check_awaits_input_of_a_gap_after_what_was_recorded_ahead(enum reload_when reload)
 {
-    (void)state;
     static struct rules_sim s;
+    static const char total[] = "{record: total, expr: sum(requests_total)}";
+    char yaml[400], later[400];
     unsigned count = 0;
-    sim_init(&s, 1, GROUP("g", "{record: total, expr: sum(requests_total)}"));
+    snprintf(yaml, sizeof yaml, GROUP("g", "%s"), total);
+    snprintf(later, sizeof later, GROUP("g", "%s, " ALWAYS), total);
+    sim_init(&s, 1, yaml);
     s.has_own_clock = true;
     sim_pass(&s, 300);
     sim_shift_clock(&s, 1200);
     sim_pass(&s, 700); /* longer than input is awaited */
+    struct agenda_job job = sim_begin_evaluation(&s);
+    if (reload == RELOAD_WHEN_SET_BACK) sim_load(&s, later);
     sim_shift_clock(&s, -1200);
+    sim_end_evaluation(&s, &job);
     sim_pass(&s, 60);
     s.mute = true; /* the machine sleeps, and so it is later for the sender, too */
     sim_shift_clock(&s, 1800);
     s.ahead_s -= 1800;
+    if (reload == RELOAD_WHEN_AWAKE) sim_load(&s, later);
     sim_pass(&s, 60);
     s.mute = false;
     sim_pass(&s, 60);
-    int64_t ahead_ms = SIM_BEGIN + 2200000, now_ms = env_realtime_ms(s.m.env);
+    int64_t ahead_ms = SIM_BEGIN + 2230000, now_ms = env_realtime_ms(s.m.env);
     sim_each_sample(&s, "total", ahead_ms, now_ms, count_sample, &count);
     assert_in_range(count, (now_ms - ahead_ms) / 30000, (now_ms - ahead_ms) / 30000 + 1);
     sim_fini(&s);
+}
+
+static void
+test_input_is_awaited_also_if_a_gap_begins_before_what_was_recorded_ahead(void **state)
+{
+    (void)state;
+    check_awaits_input_of_a_gap_after_what_was_recorded_ahead(RELOAD_NEVER);
+    check_awaits_input_of_a_gap_after_what_was_recorded_ahead(RELOAD_WHEN_SET_BACK);
+    check_awaits_input_of_a_gap_after_what_was_recorded_ahead(RELOAD_WHEN_AWAKE);
 }
 
 /* When nothing had been sent yet, nothing was awaited, at all times up to an hour ahead. */
