@@ -266,6 +266,37 @@ test_a_group_does_not_end_while_another_one_begins_with_its_alerts(void **state)
     sim_fini(&s);
 }
 
+/* It owes nothing. */
+static void
+test_a_group_that_only_has_alerts_holds_up_no_others_while_it_begins(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    static const char text[] =
+        "groups:\n"
+        "- {name: g, interval: 15s, rules: [" ALWAYS "]}\n"
+        "- {name: h, interval: 15s, rules: [{record: again, expr: always}]}\n"
+        "- {name: i, interval: 15s, rules: [%s]}\n";
+    char yaml[512];
+    unsigned stale;
+    for (int refuses = 0; refuses <= 1; refuses++) {
+        snprintf(yaml, sizeof yaml, text, SENT);
+        sim_init(&s, 1, yaml);
+        sim_pass(&s, 300);
+        s.write_fails = refuses;
+        sim_pass(&s, 60);
+        snprintf(yaml, sizeof yaml, text, SENT ", " FIRES);
+        sim_load(&s, yaml);
+        struct agenda_job job = begin_beginning(&s);
+        s.write_fails = false;
+        sim_pass(&s, 90);
+        assert_in_range(sim_count_samples(&s, "again", &stale), 450 / 15, 450 / 15 + 1);
+        assert_int_equal(agenda_made_up(s.agenda) > 0, refuses);
+        sim_end_evaluation(&s, &job);
+        sim_fini(&s);
+    }
+}
+
 static void
 test_a_renamed_group_keeps_its_alerts_also_if_the_store_cannot_be_read_for_a_while(void **state)
 {
@@ -893,6 +924,7 @@ main(void)
         cmocka_unit_test(test_a_group_that_is_away_while_it_runs_is_not_evaluated_twice),
         cmocka_unit_test(test_a_group_that_is_away_while_it_begins_goes_on_as_it_was),
         cmocka_unit_test(test_a_group_does_not_end_while_another_one_begins_with_its_alerts),
+        cmocka_unit_test(test_a_group_that_only_has_alerts_holds_up_no_others_while_it_begins),
         cmocka_unit_test(
             test_a_renamed_group_keeps_its_alerts_also_if_the_store_cannot_be_read_for_a_while),
         cmocka_unit_test(test_what_a_removed_group_recorded_is_stale_but_for_what_others_record),
