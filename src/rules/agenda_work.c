@@ -265,10 +265,10 @@ note_before(const struct agenda_entry *e, struct agenda_job *job)
     job->how.settles_ns = (slot - since) * schedule->interval_ns;
     int64_t span_ns = job->how.at_ns - e->series_at_ns;
     if (e->series_at_ns == 0 || span_ns <= 0) return;
-    bool owes_nothing = owes_nothing_since(e, e->series_at_ns, slot);
-    if (job->how.settles_ns < span_ns && owes_nothing) job->how.settles_ns = span_ns;
+    bool settles = job->how.settles_ns < span_ns && owes_nothing_since(e, e->series_at_ns, slot);
+    if (settles) job->how.settles_ns = span_ns;
     bool is_later = job->has_before && schedule_time_ns(schedule, before) > e->series_at_ns;
-    job->has_series = !is_later && (owes_nothing || job->work == AGENDA_LIVE);
+    job->has_series = !is_later;
 }
 
 /* Whether groups of a tenant have not seen yet that they missed evaluations, as the clock was set
