@@ -375,12 +375,11 @@ add_absence(struct absence absence)
 }
 
 /* What was evaluated while the clock was ahead could not read what is recorded of these times from
- * now on. */
+ * now on. Unix. */
 static void
-note_ahead(void)
+note_ahead(int64_t since_ms)
 {
-    int64_t now_ms = env_realtime_ms(l.s.m.env);
-    add_absence((struct absence){.key = KEYS, .to = l.made_count, .since_ms = now_ms});
+    add_absence((struct absence){.key = KEYS, .to = l.made_count, .since_ms = since_ms});
 }
 
 /* Of two jumps within a second, the server sees one. */
@@ -402,8 +401,10 @@ jump(int64_t seconds)
     for (unsigned i = 0; i < l.absence_count && seconds < 0; i++) {
         if (mono_ns() < l.absences[i].ends_ns) l.absences[i].ends_ns -= seconds * NS_PER_S;
     }
-    /* A group that was first evaluated ahead did not owe what it records from now on. */
-    if (l.begun_ms > l.jumped_ns / NS_PER_MS) note_ahead();
+    /* A group that was first evaluated ahead did not owe what it records from now on: first its
+     * last evaluation before now. */
+    int64_t jumped_ms = l.jumped_ns / NS_PER_MS;
+    if (l.begun_ms > jumped_ms) note_ahead(jumped_ms - MOST_S * 1000);
     for (unsigned g = 0; g < GROUPS && seconds > 0; g++) {
         if (!l.has_made[key_of(c, g)]) continue; /* it is new, and owes nothing */
         struct schedule schedule = schedule_now(c, g);
@@ -548,7 +549,7 @@ change_config(void)
     } while (l.s.ahead_s != 0 && has_new_times(config_now(), c));
     note_absences(config_now(), c);
     note_moves(config_now(), c);
-    note_ahead();
+    note_ahead(env_realtime_ms(l.s.m.env));
     for (unsigned g = 0; g < GROUPS; g++) {
         if (!gets_new_times(config_now(), c, g)) continue;
         l.begun_ms = env_realtime_ms(l.s.m.env);
