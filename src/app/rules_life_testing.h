@@ -166,11 +166,12 @@ static struct life {
     /* Evaluations in a row, since input was last whole; and since the clock was set back. */
     unsigned missed[KEYS], ahead[KEYS];
     bool known[KEYS], has_made[KEYS];
-    bool has_seen[KEYS]; /* input; one that came in an outage does not know that it is missing */
-    bool is_new;         /* the process, since input was last whole */
-    bool comes[KEYS];    /* until its first evaluation */
-    int64_t begun_ms;    /* Unix: when a group last came, got other times, or was first evaluated */
-    unsigned whole;      /* order: until then nothing is owed */
+    /* Input, since what reads it came, which does not know in an outage that it is missing. */
+    bool has_seen[KEYS];
+    bool is_new;      /* the process, since input was last whole */
+    bool comes[KEYS]; /* until its first evaluation */
+    int64_t begun_ms; /* Unix: when a group last came, got other times, or was first evaluated */
+    unsigned whole;   /* order: until then nothing is owed */
 } l;
 
 static uint64_t
@@ -537,6 +538,18 @@ has_new_times(const struct config *was, const struct config *is)
     return any;
 }
 
+static bool
+gets_input(const struct config *was, const struct config *is, unsigned group)
+{
+    bool any = false;
+    for (unsigned r = 0; r < RULES; r++) {
+        bool is_new = key_of(was, group) != key_of(is, group) || !has_rule(was, group, r);
+        any |=
+            is_new && has_rule(is, group, r) && !forms[r].is_alert && forms[r].reads == SENT_SERIES;
+    }
+    return any;
+}
+
 /* What a group owes of the time before it came, or got these times, and what others make of that,
  * depends on whether the clock is set back to then: it is not. */
 static void
@@ -551,6 +564,7 @@ change_config(void)
     note_moves(config_now(), c);
     note_ahead(env_realtime_ms(l.s.m.env));
     for (unsigned g = 0; g < GROUPS; g++) {
+        if (gets_input(config_now(), c, g)) l.has_seen[key_of(c, g)] = false;
         if (!gets_new_times(config_now(), c, g)) continue;
         l.begun_ms = env_realtime_ms(l.s.m.env);
         l.comes[key_of(c, g)] = true;
