@@ -764,6 +764,29 @@ test_a_group_that_reads_recorded_series_goes_on_when_what_is_missing_becomes_mor
     sim_fini(&s);
 }
 
+/* d until the second minute is over, then a and b, which is one too many. */
+#define SINCE_THEN "(vector(time()) >= 1767225720)"
+#define GROWS(limit)                                                                      \
+    "groups: [{name: g, interval: 30s, limit: " limit ", rules: [{record: r, expr: '"     \
+    "(label_replace(vector(1), \"n\", \"d\", \"\", \"\") unless on() " SINCE_THEN ") or " \
+    "(label_replace(vector(1), \"n\", \"a\", \"\", \"\") and on() " SINCE_THEN ") or "    \
+    "(label_replace(vector(1), \"n\", \"b\", \"\", \"\") and on() " SINCE_THEN ")'}]}]\n"
+
+static void
+test_what_a_rule_recorded_before_it_failed_is_marked_stale_when_a_reload_mends_it(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, GROWS("1"));
+    sim_pass(&s, 240);
+    sim_load(&s, GROWS("2"));
+    sim_pass(&s, 120);
+    sim_count_samples(&s, "r", &stale);
+    assert_int_equal(stale, 1);
+    sim_fini(&s);
+}
+
 /* So many labels, in YAML. */
 static void
 put_labels(struct buf *to, const char *prefix, unsigned count)
@@ -935,6 +958,8 @@ main(void)
         cmocka_unit_test(
             test_a_series_that_another_rule_of_the_name_writes_from_now_on_is_not_stale),
         cmocka_unit_test(test_of_rules_that_are_alike_each_takes_over_the_alerts_of_one),
+        cmocka_unit_test(
+            test_what_a_rule_recorded_before_it_failed_is_marked_stale_when_a_reload_mends_it),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_moves_to_other_groups_keep_their_alerts),
         cmocka_unit_test(
