@@ -71,9 +71,13 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     if (e == OK && !there && job->is_refused) e = try_store(past, job, why);
     job->waits = e == OK && !there;
     if (e || job->waits) return e;
-    if (job->has_series)
+    /* What is known is more than is stored: a rule that failed then keeps what it recorded before.
+     */
+    bool is_past = job->has_before && g->past_slot == job->before_slot;
+    bool is_live = job->has_before && g->series_slot == job->before_slot;
+    if (job->has_series || (is_live && !is_past))
         e = past_take_series(past, why);
-    else if (job->has_before && g->past_slot != job->before_slot)
+    else if (job->has_before && !is_past)
         e = past_recorded(past, job->before_slot, true, why);
     if (e) return e;
     group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);
