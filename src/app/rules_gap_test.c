@@ -587,6 +587,25 @@ count_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
     *(unsigned *)context += bits != STALE_NAN_BITS;
 }
 
+/* For half an hour; for senders as well it is later, then. */
+static void
+sleep_with_senders(struct rules_sim *s)
+{
+    s->mute = true;
+    sim_shift_clock(s, 1800);
+    s->ahead_s -= 1800;
+}
+
+/* At each half minute from then on. */
+static void
+assert_all_have_input(struct rules_sim *s, int64_t from_ms)
+{
+    unsigned count = 0;
+    int64_t now_ms = env_realtime_ms(s->m.env);
+    sim_each_sample(s, "total", from_ms, now_ms, count_sample, &count);
+    assert_in_range(count, (now_ms - from_ms) / 30000, (now_ms - from_ms) / 30000 + 1);
+}
+
 enum reload_when { RELOAD_NEVER, RELOAD_WHEN_SET_BACK, RELOAD_WHEN_AWAKE };
 
 /* The last evaluation before the gap was made while the clock was ahead: nothing was sent then. */
@@ -596,7 +615,6 @@ check_awaits_input_of_a_gap_after_what_was_recorded_ahead(enum reload_when reloa
     static struct rules_sim s;
     static const char total[] = "{record: total, expr: sum(requests_total)}";
     char yaml[400], later[400];
-    unsigned count = 0;
     snprintf(yaml, sizeof yaml, GROUP("g", "%s"), total);
     snprintf(later, sizeof later, GROUP("g", "%s, " ALWAYS), total);
     sim_init(&s, 1, yaml);
@@ -609,16 +627,12 @@ check_awaits_input_of_a_gap_after_what_was_recorded_ahead(enum reload_when reloa
     sim_shift_clock(&s, -1200);
     sim_end_evaluation(&s, &job);
     sim_pass(&s, 60);
-    s.mute = true; /* the machine sleeps, and so it is later for the sender, too */
-    sim_shift_clock(&s, 1800);
-    s.ahead_s -= 1800;
+    sleep_with_senders(&s);
     if (reload == RELOAD_WHEN_AWAKE) sim_load(&s, later);
     sim_pass(&s, 60);
     s.mute = false;
     sim_pass(&s, 60);
-    int64_t ahead_ms = SIM_BEGIN + 2230000, now_ms = env_realtime_ms(s.m.env);
-    sim_each_sample(&s, "total", ahead_ms, now_ms, count_sample, &count);
-    assert_in_range(count, (now_ms - ahead_ms) / 30000, (now_ms - ahead_ms) / 30000 + 1);
+    assert_all_have_input(&s, SIM_BEGIN + 2230000);
     sim_fini(&s);
 }
 
@@ -637,7 +651,6 @@ test_input_that_was_not_awaited_ahead_of_the_clock_is_awaited_after_it_was_set_r
 {
     (void)state;
     static struct rules_sim s;
-    unsigned count = 0;
     sim_init(&s, 1, GROUP("g", "{record: total, expr: sum(requests_total)}"));
     s.has_own_clock = s.mute = true;
     sim_pass(&s, 300);
@@ -648,15 +661,11 @@ test_input_that_was_not_awaited_ahead_of_the_clock_is_awaited_after_it_was_set_r
     s.slow_ms = 0;
     s.mute = false;
     sim_pass(&s, 300);
-    s.mute = true; /* the machine sleeps, and so it is later for the sender, too */
-    sim_shift_clock(&s, 1800);
-    s.ahead_s -= 1800;
+    sleep_with_senders(&s);
     sim_pass(&s, 60);
     s.mute = false;
     sim_pass(&s, 60);
-    int64_t rest_ms = SIM_BEGIN + 1000000, now_ms = env_realtime_ms(s.m.env);
-    sim_each_sample(&s, "total", rest_ms, now_ms, count_sample, &count);
-    assert_in_range(count, (now_ms - rest_ms) / 30000, (now_ms - rest_ms) / 30000 + 1);
+    assert_all_have_input(&s, SIM_BEGIN + 1000000);
     sim_fini(&s);
 }
 
