@@ -764,31 +764,52 @@ test_a_group_that_reads_recorded_series_goes_on_when_what_is_missing_becomes_mor
     sim_fini(&s);
 }
 
-/* d until the second minute is over, then a and b, which is one too many. */
-#define SINCE_THEN "(vector(time()) >= 1767225720)"
-#define GROWS(limit, other)                                                               \
+/* d until the second minute is over, then a, and until another b, which is one too many. */
+#define SINCE(end_s) "(vector(time()) >= " end_s ")"
+#define SINCE_THEN   SINCE("1767225720")
+#define SIXTH        "1767225900"
+#define NEVER        "1e10"
+#define GROWS(limit, end_s, other)                                                        \
     "groups: [{name: g, interval: 30s, limit: " limit ", rules: [{record: r, expr: '"     \
     "(label_replace(vector(1), \"n\", \"d\", \"\", \"\") unless on() " SINCE_THEN ") or " \
     "(label_replace(vector(1), \"n\", \"a\", \"\", \"\") and on() " SINCE_THEN ") or "    \
-    "(label_replace(vector(1), \"n\", \"b\", \"\", \"\") and on() " SINCE_THEN ")'}, "    \
-    "{record: reads, expr: r + on() one}]}, "                                             \
-    "{name: other, interval: 1m, rules: [{record: one, expr: vector(" other ")}]}]\n"
+    "((label_replace(vector(1), \"n\", \"b\", \"\", \"\") and on() " SINCE_THEN ") "      \
+    "unless on() " SINCE(end_s) ")'}, " GROWS_ALSO(other)
+#define GROWS_ALSO(other)                           \
+    "{record: reads, expr: r + on() " other "}]}, " \
+    "{name: other, interval: 1m, rules: [{record: " other ", expr: vector(1)}]}]\n"
+
+static void
+grow(const char *before, const char *after, int64_t phase_s)
+{
+    static struct rules_sim s;
+    unsigned stale;
+    sim_init(&s, 1, before);
+    sim_pass(&s, 240 + phase_s);
+    sim_load(&s, after);
+    sim_pass(&s, 120);
+    sim_count_samples(&s, "r", &stale);
+    assert_int_equal(stale, 1);
+    sim_fini(&s);
+}
 
 /* Also when it is made up, as another group has not begun that it may read. */
 static void
 test_what_a_rule_recorded_before_it_failed_is_marked_stale_when_a_reload_mends_it(void **state)
 {
     (void)state;
-    static struct rules_sim s;
-    unsigned stale;
     for (int64_t phase_s = 0; phase_s < 30; phase_s++) {
-        sim_init(&s, 1, GROWS("1", "1"));
-        sim_pass(&s, 240 + phase_s);
-        sim_load(&s, GROWS("2", "2"));
-        sim_pass(&s, 120);
-        sim_count_samples(&s, "r", &stale);
-        assert_int_equal(stale, 1);
-        sim_fini(&s);
+        grow(GROWS("1", NEVER, "one"), GROWS("2", NEVER, "another"), phase_s);
+    }
+}
+
+/* Also if it failed last when it was made up. */
+static void
+test_what_a_rule_recorded_before_it_failed_is_marked_stale_when_its_input_mends_it(void **state)
+{
+    (void)state;
+    for (int64_t phase_s = 0; phase_s < 30; phase_s++) {
+        grow(GROWS("1", SIXTH, "one"), GROWS("1", SIXTH, "another"), phase_s);
     }
 }
 
@@ -965,6 +986,8 @@ main(void)
         cmocka_unit_test(test_of_rules_that_are_alike_each_takes_over_the_alerts_of_one),
         cmocka_unit_test(
             test_what_a_rule_recorded_before_it_failed_is_marked_stale_when_a_reload_mends_it),
+        cmocka_unit_test(
+            test_what_a_rule_recorded_before_it_failed_is_marked_stale_when_its_input_mends_it),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_moves_to_other_groups_keep_their_alerts),
         cmocka_unit_test(

@@ -76,7 +76,7 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     bool is_past = job->has_before && g->past_slot == job->before_slot;
     bool is_live = job->has_before && g->series_slot == job->before_slot;
     if (job->has_series || (is_live && !is_past))
-        e = past_take_series(past, why);
+        e = past_pass_series(past, true, why);
     else if (job->has_before && !is_past)
         e = past_recorded(past, job->before_slot, true, why);
     if (e) return e;
@@ -105,7 +105,9 @@ run_live(const struct rules_past *past, struct agenda_job *job)
     bool records = job->how.part != GROUP_ALERTING;
     bool is_known = job->has_series || g->series_slot == job->before_slot;
     if (records && job->has_before && !is_known) {
-        enum err e = past_recorded(past, job->before_slot, false, &why);
+        bool is_past = g->past_slot == job->before_slot;
+        enum err e = is_past ? past_pass_series(past, false, &why)
+                             : past_recorded(past, job->before_slot, false, &why);
         err_ignore(e, "then series that end here are not marked stale");
     }
     group_evaluate(g, past->host, past->terms, &job->how, &job->outcome);

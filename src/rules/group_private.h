@@ -92,8 +92,10 @@ MUST_CHECK enum err past_look(const struct rules_past *past, const struct past_l
  * all that has their names and labels. Errors of the view. */
 MUST_CHECK enum err past_recorded(const struct rules_past *past, int64_t slot, bool into_past,
                                   struct why *why);
-/* Fills `past` with what `series` has: they were recorded before what is made up. ERR_NOMEM. */
-MUST_CHECK enum err past_take_series(const struct rules_past *past, struct why *why);
+/* Fills `past` with what `series` has, or the other way: what was recorded live before what is made
+ * up, or was made up before what is live. ERR_NOMEM. */
+MUST_CHECK enum err past_pass_series(const struct rules_past *past, bool into_past,
+                                     struct why *why);
 /* Adds the evaluations that were made between two times, Unix ns; `marked` is the last of them. */
 struct past_slots {
     struct slots *made;

@@ -309,22 +309,33 @@ past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struc
 }
 
 enum err
-past_take_series(const struct rules_past *past, struct why *why)
+past_pass_series(const struct rules_past *past, bool into_past, struct why *why)
 {
     struct group *g = past->group;
     enum err e = OK;
     bool is_new;
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
+        const struct kept_series *from = into_past ? &rule->series : &rule->past;
+        struct kept_series *to = into_past ? &rule->past : &rule->series;
+        struct kept_series copy, before;
         if (rule->text->kind != RULE_RECORDING) continue;
-        kept_series_fini(&rule->past);
-        kept_series_init(&rule->past, g->memory, g->seed);
-        rule->past_read_ms = rule->series_read_ms;
-        for (uint32_t k = 0; e == OK && k < rule->series.count; k++) {
-            e = kept_series_add(&rule->past, kept_series_at(&rule->series, k), &is_new);
+        kept_series_init(&copy, g->memory, g->seed);
+        for (uint32_t k = 0; e == OK && k < from->count; k++) {
+            e = kept_series_add(&copy, kept_series_at(from, k), &is_new);
         }
+        lock_take(&g->lock);
+        before = *to;
+        *to = copy;
+        if (into_past) {
+            rule->past_read_ms = rule->series_read_ms;
+        } else {
+            rule->series_read_ms = rule->past_read_ms;
+        }
+        lock_drop(&g->lock);
+        kept_series_fini(&before);
     }
-    g->past_slot = -1;
+    *(into_past ? &g->past_slot : &g->series_slot) = -1;
     return e == OK ? OK : why_set(why, e, "not enough memory");
 }
 
