@@ -813,6 +813,57 @@ test_what_a_rule_recorded_before_it_failed_is_marked_stale_when_its_input_mends_
     }
 }
 
+static void
+put_ending(char *to, size_t size, int64_t end_s, const char *team)
+{
+    snprintf(to, size,
+             "groups: [{name: g, interval: 30s, rules: [{record: r, labels: {team: %s}, expr: "
+             "'vector(1) and on() vector(time()) <= %lld'}]}]\n",
+             team, (long long)end_s);
+}
+
+struct ending {
+    int64_t last_ms, stale_ms;
+};
+
+static void
+note_ending(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
+{
+    struct ending *ending = context;
+    (void)labels;
+    if (bits != STALE_NAN_BITS) {
+        ending->last_ms = t_ms;
+    } else if (ending->stale_ms == 0) {
+        ending->stale_ms = t_ms;
+    }
+}
+
+/* Also when it is made up, as the machine slept before its time. */
+static void
+test_a_series_that_ends_while_its_rule_is_taken_out_and_put_back_is_marked_stale(void **state)
+{
+    (void)state;
+    static struct rules_sim s;
+    for (int64_t slept_s = 0; slept_s <= 300; slept_s += 300) {
+        char yaml[512];
+        struct ending ending = {0, 0};
+        int64_t end_s = SIM_BEGIN / 1000 + 240;
+        put_ending(yaml, sizeof yaml, end_s, "a");
+        sim_init(&s, 1, yaml);
+        sim_pass(&s, 240);
+        put_ending(yaml, sizeof yaml, end_s, "b");
+        sim_load(&s, yaml);
+        sim_pass(&s, 2);
+        sim_shift_clock(&s, slept_s);
+        put_ending(yaml, sizeof yaml, end_s, "a");
+        sim_load(&s, yaml);
+        sim_pass(&s, 120);
+        sim_each_sample(&s, "r", SIM_BEGIN, INT64_MAX, note_ending, &ending);
+        assert_int_equal(ending.stale_ms - ending.last_ms, 30000);
+        sim_fini(&s);
+    }
+}
+
 /* So many labels, in YAML. */
 static void
 put_labels(struct buf *to, const char *prefix, unsigned count)
@@ -988,6 +1039,8 @@ main(void)
             test_what_a_rule_recorded_before_it_failed_is_marked_stale_when_a_reload_mends_it),
         cmocka_unit_test(
             test_what_a_rule_recorded_before_it_failed_is_marked_stale_when_its_input_mends_it),
+        cmocka_unit_test(
+            test_a_series_that_ends_while_its_rule_is_taken_out_and_put_back_is_marked_stale),
         cmocka_unit_test(test_a_renamed_group_keeps_its_alerts),
         cmocka_unit_test(test_rules_that_a_reload_moves_to_other_groups_keep_their_alerts),
         cmocka_unit_test(

@@ -72,9 +72,9 @@ run_make_up(const struct rules_past *past, struct agenda_job *job, struct why *w
     job->waits = e == OK && !there;
     if (e || job->waits) return e;
     /* What is known is more than is stored: a rule that failed then keeps what it recorded before.
-     */
+     * But of rules that a reload took out and another one put back, it may be among the orphans. */
     bool is_past = job->has_before && g->past_slot == job->before_slot;
-    bool is_live = job->has_before && g->series_slot == job->before_slot;
+    bool is_live = job->has_before && g->series_slot == job->before_slot && g->orphans.count == 0;
     if (job->has_series || (is_live && !is_past))
         e = past_pass_series(past, true, why);
     else if (job->has_before && !is_past)
