@@ -396,12 +396,7 @@ log_failure(struct work *w)
 static void
 keep_also(struct kept_series *kept, const struct kept_series *more)
 {
-    bool is_new;
-    enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < more->count; i++) {
-        e = kept_series_add(kept, kept_series_at(more, i), &is_new);
-    }
-    err_ignore(e, "then some series end without a marker");
+    err_ignore(kept_series_add_all(kept, more), "then some series end without a marker");
 }
 
 static void

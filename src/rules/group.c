@@ -341,17 +341,6 @@ take_same(struct passing *p, const struct rule_at_work *rule, bool *ret_like)
     return NULL;
 }
 
-static enum err
-add_all(struct kept_series *to, const struct kept_series *from)
-{
-    enum err e = OK;
-    bool is_new;
-    for (uint32_t i = 0; e == OK && i < from->count; i++) {
-        e = kept_series_add(to, kept_series_at(from, i), &is_new);
-    }
-    return e;
-}
-
 /* A group may have 100,000 rules, and this runs under the lock of all groups: no rule is compared
  * with all others. */
 enum err
@@ -389,10 +378,10 @@ group_take_over(struct group *g, struct group *from)
     lock_drop(&from->lock);
     g->series_slot = from->series_slot;
     g->latest_ns = from->latest_ns;
-    e = add_all(&g->orphans, &from->orphans);
+    e = kept_series_add_all(&g->orphans, &from->orphans);
     for (uint32_t k = 0; e == OK && k < from->text.rule_count; k++) {
         const struct rule_at_work *was = &from->rules[k];
-        if (was->series_read_ms == 0) e = add_all(&g->orphans, &was->series);
+        if (was->series_read_ms == 0) e = kept_series_add_all(&g->orphans, &was->series);
     }
     passing_fini(&left, g->memory);
     return e;
@@ -441,7 +430,7 @@ leave_series(struct group *g, struct kept_series *names)
         const struct rule_at_work *rule = &g->rules[i];
         if (rule->series.count == 0 || rule->series_read_ms != 0) continue;
         e = kept_series_add(names, bytes_of_text(rule->text->name), &is_new);
-        if (e == OK) e = add_all(&g->orphans, &rule->series);
+        if (e == OK) e = kept_series_add_all(&g->orphans, &rule->series);
     }
     return e;
 }

@@ -70,6 +70,17 @@ kept_series_add(struct kept_series *k, struct bytes labels, bool *ret_new)
     return OK;
 }
 
+enum err
+kept_series_add_all(struct kept_series *k, const struct kept_series *more)
+{
+    enum err e = OK;
+    bool is_new;
+    for (uint32_t i = 0; e == OK && i < more->count; i++) {
+        e = kept_series_add(k, kept_series_at(more, i), &is_new);
+    }
+    return e;
+}
+
 void
 kept_series_mark(const struct kept_series *k, const struct kept_series *others, bool *which)
 {

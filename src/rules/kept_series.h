@@ -30,6 +30,8 @@ void kept_series_fini(struct kept_series *kept);
 
 /* *ret_new: they were not there. ERR_NOMEM, ERR_LIMIT: too many; nothing changed. */
 MUST_CHECK enum err kept_series_add(struct kept_series *kept, struct bytes labels, bool *ret_new);
+/* Adds those of `more`. On an error some of them are there. */
+MUST_CHECK enum err kept_series_add_all(struct kept_series *kept, const struct kept_series *more);
 bool kept_series_has(const struct kept_series *kept, struct bytes labels);
 /* The same; *ret_index: which one. */
 bool kept_series_find(const struct kept_series *kept, struct bytes labels, uint32_t *ret_index);

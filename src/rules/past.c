@@ -283,6 +283,20 @@ recorded_as(const struct evaluating *ev, const struct rule_at_work *last, int64_
     return e;
 }
 
+/* Takes `recorded` over. */
+static void
+set_recorded(struct group *g, struct rule_at_work *rule, bool into_past,
+             const struct kept_series *recorded, int64_t read_ms)
+{
+    struct kept_series *to = into_past ? &rule->past : &rule->series;
+    lock_take(&g->lock);
+    struct kept_series before = *to;
+    *to = *recorded;
+    *(into_past ? &rule->past_read_ms : &rule->series_read_ms) = read_ms;
+    lock_drop(&g->lock);
+    kept_series_fini(&before);
+}
+
 enum err
 past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struct why *why)
 {
@@ -292,17 +306,11 @@ past_recorded(const struct rules_past *past, int64_t slot, bool into_past, struc
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
-        struct kept_series *to = into_past ? &rule->past : &rule->series;
-        struct kept_series found, before;
+        struct kept_series found;
         if (rule->text->kind != RULE_RECORDING) continue;
         kept_series_init(&found, g->memory, g->seed);
         if (rule->is_last_of_name) e = recorded_as(&ev, rule, t_ms, &found, why);
-        lock_take(&g->lock);
-        before = *to;
-        *to = found;
-        *(into_past ? &rule->past_read_ms : &rule->series_read_ms) = t_ms;
-        lock_drop(&g->lock);
-        kept_series_fini(&before);
+        set_recorded(g, rule, into_past, &found, t_ms);
     }
     *(into_past ? &g->past_slot : &g->series_slot) = e == OK ? slot : -1;
     return e;
@@ -313,27 +321,15 @@ past_pass_series(const struct rules_past *past, bool into_past, struct why *why)
 {
     struct group *g = past->group;
     enum err e = OK;
-    bool is_new;
     for (uint32_t i = 0; e == OK && i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i];
         const struct kept_series *from = into_past ? &rule->series : &rule->past;
-        struct kept_series *to = into_past ? &rule->past : &rule->series;
-        struct kept_series copy, before;
+        int64_t read_ms = into_past ? rule->series_read_ms : rule->past_read_ms;
+        struct kept_series copy;
         if (rule->text->kind != RULE_RECORDING) continue;
         kept_series_init(&copy, g->memory, g->seed);
-        for (uint32_t k = 0; e == OK && k < from->count; k++) {
-            e = kept_series_add(&copy, kept_series_at(from, k), &is_new);
-        }
-        lock_take(&g->lock);
-        before = *to;
-        *to = copy;
-        if (into_past) {
-            rule->past_read_ms = rule->series_read_ms;
-        } else {
-            rule->series_read_ms = rule->past_read_ms;
-        }
-        lock_drop(&g->lock);
-        kept_series_fini(&before);
+        e = kept_series_add_all(&copy, from);
+        set_recorded(g, rule, into_past, &copy, read_ms);
     }
     *(into_past ? &g->past_slot : &g->series_slot) = -1;
     return e == OK ? OK : why_set(why, e, "not enough memory");
