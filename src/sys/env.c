@@ -356,9 +356,17 @@ env_facts(struct env *env, const char *path, struct file_facts *ret_facts, struc
     struct file_facts facts;
     int result;
     UNINTERRUPTED(result, env->ops->facts(env, path, &facts));
+    if (result == -ENOTDIR) result = -ENOENT; /* a file is where a directory of the path was */
     if (result < 0) return fail(why, result, "stat", path);
     *ret_facts = facts;
     return OK;
+}
+
+bool
+file_facts_same_file(const struct file_facts *a, const struct file_facts *b)
+{
+    bool unborn = a->born_ns == 0 || b->born_ns == 0;
+    return a->number == b->number && (unborn || a->born_ns == b->born_ns);
 }
 
 enum err
@@ -459,6 +467,12 @@ int64_t
 env_monotonic_ns(struct env *env)
 {
     return env->ops->monotonic_ns(env);
+}
+
+void
+env_sleep(struct env *env, int64_t ns)
+{
+    env->ops->sleep(env, ns);
 }
 
 enum err

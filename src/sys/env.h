@@ -48,6 +48,7 @@ struct file_facts {
     int64_t born_ns;     /* 0: the file system does not say */
     int64_t changed_ns;  /* content, names or owner: it cannot be set back */
     int64_t modified_ns; /* content, or as it was set */
+    uint64_t size_bytes; /* of the content of a plain file */
 };
 
 /*
@@ -81,6 +82,7 @@ struct env_ops {
     int (*space)(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total);
     int64_t (*realtime_ms)(struct env *env);  /* Unix time; may jump */
     int64_t (*monotonic_ns)(struct env *env); /* never goes back */
+    void (*sleep)(struct env *env, int64_t ns);
     int (*random)(struct env *env, void *to, size_t size);
     int (*thread_start)(struct env *env, const char *name, void (*run)(void *argument),
                         void *argument, struct env_thread **ret_thread);
@@ -175,6 +177,13 @@ MUST_CHECK enum err env_facts(struct env *env, const char *path, struct file_fac
                               struct why *why);
 
 /*
+ * Says whether both are facts about one inode, at two moments: the same number, and the same time
+ * of birth where the file system records births. The number alone suffices while the file is open,
+ * because the number of an open file is not given to another one.
+ */
+bool file_facts_same_file(const struct file_facts *a, const struct file_facts *b);
+
+/*
  * A small file replaced as a whole: written beside (name.tmp), synced, renamed, directory synced.
  * At every moment, also after a power loss, `name` holds all of the old or all of the new content
  * (or is missing, if it was); after OK it is the new one for good. After an error either may be
@@ -200,6 +209,9 @@ MUST_CHECK enum err path_in(char *to, size_t to_size, const char *a, const char 
 
 int64_t env_realtime_ms(struct env *env);
 int64_t env_monotonic_ns(struct env *env);
+/* Returns after `ns` on the monotonic clock. Threads that others wake wait for a condition instead.
+ */
+void env_sleep(struct env *env, int64_t ns);
 MUST_CHECK enum err env_random(struct env *env, void *to, size_t size);
 
 /*

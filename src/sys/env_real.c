@@ -243,7 +243,7 @@ real_facts(struct env *env, const char *path, struct file_facts *ret_facts)
 {
     (void)env;
     struct statx it = {0};
-    unsigned mask = STATX_TYPE | STATX_INO | STATX_BTIME | STATX_CTIME | STATX_MTIME;
+    unsigned mask = STATX_TYPE | STATX_INO | STATX_BTIME | STATX_CTIME | STATX_MTIME | STATX_SIZE;
     if (statx(AT_FDCWD, path, 0, mask, &it) < 0) return -errno;
     bool has_birth = (it.stx_mask & STATX_BTIME) != 0;
     *ret_facts = (struct file_facts){
@@ -254,6 +254,7 @@ real_facts(struct env *env, const char *path, struct file_facts *ret_facts)
         .born_ns = has_birth ? ns_of(&it.stx_btime) : 0,
         .changed_ns = ns_of(&it.stx_ctime),
         .modified_ns = ns_of(&it.stx_mtime),
+        .size_bytes = S_ISREG(it.stx_mode) ? it.stx_size : 0,
     };
     return 0;
 }
@@ -276,6 +277,15 @@ real_monotonic_ns(struct env *env)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static void
+real_sleep(struct env *env, int64_t ns)
+{
+    (void)env;
+    struct timespec left = {.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+    while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR) {
+    }
 }
 
 static int
@@ -439,6 +449,7 @@ env_real(void)
         .facts = real_facts,
         .realtime_ms = real_realtime_ms,
         .monotonic_ns = real_monotonic_ns,
+        .sleep = real_sleep,
         .random = real_random,
         .thread_start = real_thread_start,
         .thread_join = real_thread_join,

@@ -51,6 +51,7 @@ struct wal {
     uint64_t sequence_base;             /* a commit's sequence number is this + its epoch */
     uint64_t end_pos;                   /* after the last committed record */
     uint64_t synced_pos;                /* after the last record known to be on stable storage */
+    uint64_t lost_pos;                  /* see missing.c; 0: no file was lost */
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted, up to end_pos */
     uint64_t tried_pos;                 /* after any byte that was ever tried to be written */
     uint64_t tried_number;              /* the highest number a segment was ever given */
@@ -62,7 +63,8 @@ struct wal {
     struct file file;     /* the segment being written */
     uint64_t file_number; /* 0: none */
     uint64_t file_base_pos;
-    bool unsynced;    /* it holds bytes after synced_pos */
+    struct file_facts file_facts; /* a number of 0: not known */
+    bool unsynced;                /* it holds bytes after synced_pos */
     uint8_t *sectors; /* DIRECT_BYTES in whole sectors, for a file that is written directly, */
     uint8_t *sectors_memory; /* and where they lie */
 
@@ -120,6 +122,14 @@ MUST_CHECK enum err wal_take_prepared(struct wal *wal, const char *path, struct 
                                       struct why *why);
 /* Cuts off what stands after the end of a segment that was left before it was full. */
 void wal_cut_tail(struct wal *wal, uint64_t number, uint64_t file_bytes);
+
+/* --- missing.c -------------------------------------------------------------------------------- */
+
+/*
+ * Looks at the segment being written, by its path. ERR_IO: it was removed, replaced or truncated,
+ * and wal->lost_pos is the end of the log. The committing thread.
+ */
+MUST_CHECK enum err wal_look_written(struct wal *wal, struct why *why);
 
 /* --- recover.c -------------------------------------------------------------------------------- */
 

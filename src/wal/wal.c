@@ -3,10 +3,10 @@
  *
  * States of the log, with the function that takes each arrow:
  *
- *      wal_recover         wal_commit, wal_sync fail
- *     ------------->  up  -------------------------->  down
- *                      ^                                 |
- *                      +---------------------------------+
+ *      wal_recover         wal_commit, wal_sync, wal_look fail; wal_bring_down
+ *     ------------->  up  ----------------------------------------------->  down
+ *                      ^                                                      |
+ *                      +------------------------------------------------------+
  *                        wal_reopen: a fresh segment that names the last committed position
  *
  * Invariants:
@@ -148,6 +148,23 @@ check_options(const struct wal_options *o, struct why *why)
     return OK;
 }
 
+/*
+ * Makes the log's directory, with a durable name. An empty one is made again: the process that made
+ * it may have been killed before its name was synced, or because that failed; then another sync
+ * says nothing unless the name is new.
+ */
+static enum err
+make_dir(struct wal *wal, struct why *why)
+{
+    char parent[sizeof wal->dir];
+    const char *slash = strrchr(wal->dir, '/');
+    snprintf(parent, sizeof parent, "%.*s", slash == NULL ? 0 : (int)(slash - wal->dir), wal->dir);
+    if (parent[0] == 0) snprintf(parent, sizeof parent, "%s", slash == NULL ? "." : "/");
+    err_ignore(env_rmdir(wal->env, wal->dir, NULL), "it holds something, or is missing");
+    enum err e = env_mkdir(wal->env, wal->dir, why);
+    return e ? e : env_syncdir(wal->env, parent, why);
+}
+
 enum err
 wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
 {
@@ -185,21 +202,7 @@ wal_open(const struct wal_options *o, struct wal **ret_wal, struct why *why)
     if (e == OK && last != NULL) {
         memcpy(wal->log_id, last->log_id, sizeof wal->log_id);
     } else if (e == OK) {
-        if (!wal->read_only) {
-            /*
-             * Afterwards the directory's name is durable. An empty one is made anew: whoever made
-             * it may have been killed before its name was synced, or because that failed; then
-             * another sync says nothing unless the name is new.
-             */
-            char parent[sizeof wal->dir];
-            const char *slash = strrchr(wal->dir, '/');
-            snprintf(parent, sizeof parent, "%.*s", slash == NULL ? 0 : (int)(slash - wal->dir),
-                     wal->dir);
-            if (parent[0] == 0) snprintf(parent, sizeof parent, "%s", slash == NULL ? "." : "/");
-            err_ignore(env_rmdir(wal->env, wal->dir, NULL), "it holds something, or is missing");
-            e = env_mkdir(wal->env, wal->dir, why);
-            if (e == OK) e = env_syncdir(wal->env, parent, why);
-        }
+        if (!wal->read_only) e = make_dir(wal, why);
         if (e == OK) e = env_random(o->env, wal->log_id, sizeof wal->log_id);
     }
     if (e == OK) e = begin_first_batch(wal, o, why);
@@ -373,6 +376,7 @@ make_file(struct wal *wal, struct segment *segment, struct file *ret_file, struc
     if (e == OK) e = env_syncdir(wal->env, wal->dir, why);
     if (e == OK) e = file_size(&file, &segment->file_bytes, why);
     if (e) goto out;
+    if (env_facts(wal->env, path, &wal->file_facts, NULL) != OK) wal->file_facts.number = 0;
     *ret_file = file;
     file = FILE_CLOSED;
 out:
@@ -542,7 +546,8 @@ wal_commit(struct wal *wal, struct why *why)
     lock_drop(&wal->lock);
 
     enum err e =
-        down ? why_set(why, ERR_IO, "the write-ahead log is down") : batch_write(wal, b, why);
+        down ? why_set(why, ERR_IO, "the write-ahead log is down") : wal_look_written(wal, why);
+    if (e == OK) e = batch_write(wal, b, why);
 
     lock_take(&wal->lock);
     wal->taken = false;
@@ -583,6 +588,23 @@ wal_sync(struct wal *wal, struct why *why)
 }
 
 enum err
+wal_look(struct wal *wal, struct why *why)
+{
+    enum err e = wal_is_down(wal) ? OK : wal_look_written(wal, why);
+    if (e) wal_bring_down(wal);
+    return e;
+}
+
+void
+wal_bring_down(struct wal *wal)
+{
+    lock_take(&wal->lock);
+    assert(!wal->taken);
+    if (!wal->down) go_down_locked(wal);
+    lock_drop(&wal->lock);
+}
+
+enum err
 wal_reopen(struct wal *wal, struct why *why)
 {
     lock_take(&wal->lock);
@@ -615,7 +637,9 @@ wal_reopen(struct wal *wal, struct why *why)
     uint64_t number = ++wal->tried_number;
     lock_drop(&wal->lock);
 
-    enum err e = segment_begin(wal, number, base, why);
+    struct file_facts dir;
+    enum err e = env_facts(wal->env, wal->dir, &dir, NULL) == ERR_MISSING ? make_dir(wal, why) : OK;
+    if (e == OK) e = segment_begin(wal, number, base, why);
     if (e) return e;
     lock_take(&wal->lock);
     wal->down = false;

@@ -189,6 +189,19 @@ MUST_CHECK enum err wal_sync(struct wal *wal, struct why *why);
  */
 MUST_CHECK enum err wal_reopen(struct wal *wal, struct why *why);
 bool wal_is_down(struct wal *wal);
+/*
+ * Looks whether the file of the segment being written is still there; wal_commit() does so itself.
+ * For whoever has nothing to commit. ERR_IO: it was removed, replaced or truncated: as after a
+ * failed wal_commit(), and wal_lost_pos() is the end of the log.
+ */
+MUST_CHECK enum err wal_look(struct wal *wal, struct why *why);
+/* Takes the log down as a failed wal_commit() does. No batch is under way. */
+void wal_bring_down(struct wal *wal);
+/*
+ * The files that held commits before this position were removed, replaced or truncated while the
+ * log was open: a start after a crash would not find them. 0: none was.
+ */
+uint64_t wal_lost_pos(struct wal *wal);
 
 uint64_t wal_durable_epoch(struct wal *wal);
 /* The position after the last committed record. */
@@ -211,6 +224,12 @@ MUST_CHECK enum err wal_prepare(struct wal *wal, struct why *why);
  * segment is still there; try again.
  */
 MUST_CHECK enum err wal_trim(struct wal *wal, uint64_t store_pos, struct why *why);
+/*
+ * Looks whether the files of complete segments that reach beyond `from_pos` are still there.
+ * ERR_IO: one was removed or truncated; wal_lost_pos() is at least its end, and it is reported
+ * once. The thread that trims.
+ */
+MUST_CHECK enum err wal_look_kept(struct wal *wal, uint64_t from_pos, struct why *why);
 void wal_set_budget(struct wal *wal, uint64_t budget_bytes);
 
 struct wal_stats {

@@ -310,6 +310,13 @@ fault_monotonic_ns(struct env *env)
     return fe->inner->ops->monotonic_ns(fe->inner);
 }
 
+static void
+fault_sleep(struct env *env, int64_t ns)
+{
+    struct fault_env *fe = fault_of(env);
+    fe->inner->ops->sleep(fe->inner, ns);
+}
+
 static int
 fault_random(struct env *env, void *to, size_t size)
 {
@@ -389,6 +396,7 @@ static const struct env_ops fault_ops = {
     .space = fault_space,
     .realtime_ms = fault_realtime_ms,
     .monotonic_ns = fault_monotonic_ns,
+    .sleep = fault_sleep,
     .random = fault_random,
     .thread_start = fault_thread_start,
     .thread_join = fault_thread_join,

@@ -270,6 +270,7 @@ sim_facts(struct env *env, const char *path, struct file_facts *ret_facts)
     if (result == 0) {
         *ret_facts = node->facts;
         ret_facts->kind = node->is_dir ? FILE_KIND_DIR : FILE_KIND_PLAIN;
+        ret_facts->size_bytes = node->is_dir ? 0 : node->pages.size_bytes;
     }
     lock_drop(&sim->lock);
     return result;
@@ -449,6 +450,13 @@ sim_monotonic_ns(struct env *env)
     return atomic_load_explicit(&sim_of(env)->monotonic_ns, memory_order_relaxed);
 }
 
+/* Nothing else runs meanwhile: the clock moves on. */
+static void
+sim_sleep(struct env *env, int64_t ns)
+{
+    sim_env_advance_ns(sim_of(env), ns);
+}
+
 static int64_t
 sim_realtime_ms(struct env *env)
 {
@@ -536,6 +544,7 @@ static const struct env_ops sim_ops = {
     .space = sim_space,
     .realtime_ms = sim_realtime_ms,
     .monotonic_ns = sim_monotonic_ns,
+    .sleep = sim_sleep,
     .random = sim_random,
     .thread_start = sim_thread_start,
     .thread_join = sim_thread_join,

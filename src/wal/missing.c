@@ -1,0 +1,90 @@
+/*
+ * missing.c - notices that files of the log were removed, replaced or emptied while it is open.
+ *
+ * A file that has lost its name still takes writes and syncs, so commits to it succeed, and the
+ * next start does not find them. So each commit first looks at the segment it is about to write, by
+ * its path: the same inode has to be there, and all that was committed to it. If not, the log goes
+ * down as after a failed write and continues in a new segment. Segments that are complete but still
+ * needed are looked at once a second, by wal_look_kept().
+ *
+ * Invariant: what was committed before wal->lost_pos may be missing at the next start, so the
+ * caller has to write it elsewhere. lost_pos only rises.
+ *
+ * A commit that is under way when its file loses its name is acknowledged; the next look, at most a
+ * second later, finds it. To look again after each sync would only make that window smaller.
+ */
+#include <inttypes.h>
+
+#include "wal/internal.h"
+
+static void
+note_lost(struct wal *wal, uint64_t pos)
+{
+    lock_take(&wal->lock);
+    if (wal->lost_pos < pos) wal->lost_pos = pos;
+    lock_drop(&wal->lock);
+}
+
+uint64_t
+wal_lost_pos(struct wal *wal)
+{
+    lock_take(&wal->lock);
+    uint64_t pos = wal->lost_pos;
+    lock_drop(&wal->lock);
+    return pos;
+}
+
+/*
+ * The segment holds at least `bytes` under its path, and is the file `known` if that is not NULL.
+ * A path that cannot be looked at (an I/O error, no permission) counts as being there: the write
+ * that follows finds out.
+ */
+static enum err
+check_there(struct wal *wal, uint64_t number, const struct file_facts *known, uint64_t bytes,
+            struct why *why)
+{
+    char path[256];
+    struct file_facts is;
+    enum err e = segment_path(path, sizeof path, wal->dir, number);
+    if (e) return e;
+    e = env_facts(wal->env, path, &is, NULL);
+    const char *what = NULL;
+    if (e == ERR_MISSING) {
+        what = "removed";
+    } else if (e == OK && known != NULL && !file_facts_same_file(&is, known)) {
+        what = "replaced";
+    } else if (e == OK && is.size_bytes < bytes) {
+        what = "truncated";
+    }
+    if (what == NULL) return OK;
+    return why_set(why, ERR_IO, "%s was %s while the server runs", path, what);
+}
+
+enum err
+wal_look_written(struct wal *wal, struct why *why)
+{
+    if (wal->file_number == 0 || wal->file_facts.number == 0) return OK;
+    uint64_t end = wal_end(wal);
+    uint64_t used = SEGMENT_HEADER_BYTES;
+    if (end > wal->file_base_pos) used += end - wal->file_base_pos;
+    enum err e = check_there(wal, wal->file_number, &wal->file_facts, used, why);
+    if (e == ERR_IO) note_lost(wal, end);
+    return e;
+}
+
+enum err
+wal_look_kept(struct wal *wal, uint64_t from_pos, struct why *why)
+{
+    if (from_pos < wal_lost_pos(wal)) from_pos = wal_lost_pos(wal);
+    for (uint32_t i = 0;; i++) {
+        lock_take(&wal->lock);
+        bool closed = i + 1 < wal->list.count;
+        struct segment s = closed ? wal->list.items[i] : (struct segment){0};
+        lock_drop(&wal->lock);
+        if (!closed) return OK;
+        if (s.end_pos <= from_pos || s.end_pos <= s.base_pos) continue;
+        enum err e = check_there(wal, s.number, NULL, segment_offset(&s, s.end_pos), why);
+        if (e == ERR_IO) note_lost(wal, s.end_pos);
+        if (e) return e;
+    }
+}

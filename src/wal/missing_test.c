@@ -1,0 +1,176 @@
+/* missing_test.c - files of the log that lose their name or their content while it is open. */
+#include "wal/wal_testing.h"
+
+/* A way in which an operator, or a program of theirs, takes a file away. */
+enum taking { REMOVE, RENAME, REPLACE, EMPTY, TAKING_COUNT };
+
+static void
+take_away(struct rig *rig, const char *path, enum taking how)
+{
+    struct env *env = sim_env_env(rig->sim);
+    struct file file;
+    switch (how) {
+    case REMOVE:
+        must(env_unlink(env, path, NULL));
+        break;
+    case RENAME:
+        must(env_rename(env, path, "/elsewhere", NULL));
+        break;
+    case REPLACE:
+        must(file_open(env, "/copy", FILE_REPLACE, &file, NULL));
+        must(file_truncate(&file, 2 * SMALL_SEGMENT, NULL));
+        must(file_close(&file));
+        must(env_rename(env, "/copy", path, NULL));
+        break;
+    default:
+        must(file_open(env, path, FILE_REPLACE, &file, NULL));
+        must(file_close(&file));
+    }
+}
+
+static uint64_t
+newest_number(struct rig *rig)
+{
+    return rig->wal->list.items[rig->wal->list.count - 1].number;
+}
+
+/* What was committed so far is the caller's to keep: the log need not have it any more. */
+static void
+store_all(struct rig *rig)
+{
+    rig->store_pos = wal_end(rig->wal);
+}
+
+static void
+test_a_commit_fails_if_its_file_was_removed_renamed_replaced_or_emptied(void **state)
+{
+    (void)state;
+    for (enum taking how = 0; how < TAKING_COUNT; how++) {
+        struct rig rig;
+        rig_init(&rig, 700 + how);
+        must(rig_open(&rig));
+        rig_fill(&rig, 5);
+        uint64_t end = wal_end(rig.wal), number = newest_number(&rig);
+        assert_int_equal(wal_lost_pos(rig.wal), 0);
+        take_away(&rig, segment_file(number), how);
+        rig_put_many(&rig, 3);
+        assert_int_equal(rig_commit(&rig), ERR_IO);
+        assert_non_null(strstr(rig.why.text, segment_file(number)));
+        assert_true(wal_is_down(rig.wal));
+        assert_int_equal(wal_lost_pos(rig.wal), end);
+        store_all(&rig);
+        must(rig_reopen(&rig));
+        assert_true(newest_number(&rig) > number);
+        rig_fill(&rig, 5);
+        assert_int_equal(wal_lost_pos(rig.wal), end);
+        rig_kill(&rig);
+        must(rig_open(&rig));
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 710);
+    must(rig_open(&rig));
+    must(wal_look(rig.wal, &rig.why)); /* no file yet */
+    rig_fill(&rig, 2);
+    must(wal_look(rig.wal, &rig.why));
+    take_away(&rig, segment_file(newest_number(&rig)), REMOVE);
+    assert_int_equal(wal_look(rig.wal, &rig.why), ERR_IO);
+    assert_true(wal_is_down(rig.wal));
+    assert_int_equal(wal_lost_pos(rig.wal), wal_end(rig.wal));
+    must(wal_look(rig.wal, &rig.why)); /* that it is down is known */
+    store_all(&rig);
+    must(rig_reopen(&rig));
+    must(wal_look(rig.wal, &rig.why));
+    rig_fini(&rig);
+}
+
+static void
+test_a_directory_that_was_removed_is_made_again(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 711);
+    must(rig_open(&rig));
+    must(wal_prepare(rig.wal, NULL));
+    rig_fill(&rig, 5);
+    must(env_remove_tree(rig.env, "/wal", NULL));
+    rig_put_many(&rig, 3);
+    assert_int_equal(rig_commit(&rig), ERR_IO);
+    store_all(&rig);
+    must(rig_reopen(&rig));
+    while (rig.wal->list.count < 4) /* with the files that were prepared gone, too */
+        rig_fill(&rig, 1);
+    rig_power_loss(&rig);
+    must(rig_open(&rig));
+    rig_fini(&rig);
+}
+
+static void
+test_a_complete_segment_that_is_still_needed_is_missed(void **state)
+{
+    (void)state;
+    for (enum taking how = 0; how < TAKING_COUNT; how++) {
+        if (how == REPLACE) continue; /* by one of that size: nothing is known of its inode */
+        struct rig rig;
+        rig_init(&rig, 720 + how);
+        must(rig_open(&rig));
+        while (rig.wal->list.count < 4)
+            rig_fill(&rig, 1);
+        struct segment lost = rig.wal->list.items[1];
+        must(wal_look_kept(rig.wal, 0, &rig.why));
+        take_away(&rig, segment_file(lost.number), how);
+        must(wal_look_kept(rig.wal, lost.end_pos, &rig.why)); /* not needed */
+        assert_int_equal(wal_lost_pos(rig.wal), 0);
+        assert_int_equal(wal_look_kept(rig.wal, 0, &rig.why), ERR_IO);
+        assert_non_null(strstr(rig.why.text, segment_file(lost.number)));
+        assert_int_equal(wal_lost_pos(rig.wal), lost.end_pos);
+        must(wal_look_kept(rig.wal, 0, &rig.why)); /* once */
+        assert_false(wal_is_down(rig.wal));
+        rig_fill(&rig, 3);
+        store_all(&rig);
+        must(wal_trim(rig.wal, rig.store_pos, &rig.why));
+        assert_int_equal(rig.wal->list.count, 1);
+        rig_restart(&rig);
+        rig_fini(&rig);
+    }
+}
+
+static void
+test_a_file_that_cannot_be_looked_at_is_there(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 730);
+    must(rig_open(&rig));
+    while (rig.wal->list.count < 3)
+        rig_fill(&rig, 1);
+    fault_env_arm(rig.fe, (struct fault){FAULT_EIO, 1, false});
+    must(wal_look(rig.wal, &rig.why));
+    assert_true(fault_env_fired(rig.fe));
+    fault_env_arm(rig.fe, (struct fault){FAULT_EIO, 1, false});
+    must(wal_look_kept(rig.wal, 0, &rig.why));
+    assert_true(fault_env_fired(rig.fe));
+    rig_fill(&rig, 3);
+    rig_restart(&rig);
+    rig_fini(&rig);
+}
+
+int
+main(void)
+{
+#define claim(test) cmocka_unit_test_teardown(test, tell_seed)
+    const struct CMUnitTest tests[] = {
+        claim(test_a_commit_fails_if_its_file_was_removed_renamed_replaced_or_emptied),
+        claim(test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks),
+        claim(test_a_directory_that_was_removed_is_made_again),
+        claim(test_a_complete_segment_that_is_still_needed_is_missed),
+        claim(test_a_file_that_cannot_be_looked_at_is_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
