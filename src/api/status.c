@@ -37,10 +37,9 @@ api_refuses_writes(struct api *api)
     const char *held = api->options.holds_writes(api->options.context);
     if (held != NULL) return held;
     tsdb_stats(api->options.tsdb, &s);
+    if (s.dir != TSDB_DIR_OURS) return tsdb_dir_text(s.dir);
     if (s.down) return "cannot write to the write-ahead log";
     if (s.disk_low) return "the disk is nearly full";
-    if (s.dir_moved)
-        return "the storage directory was moved or replaced: put it back, or stop the server";
     if (s.wal.over_budget) return "the write-ahead log has reached wal.budget";
     if (s.clock_suspect)
         return "the system clock is earlier than the newest sample, or than this release";

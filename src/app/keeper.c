@@ -146,6 +146,7 @@ bring_back(struct keeper *k, const char *reason)
         }
         worker_rest(&k->commit, env_monotonic_ns(k->env) + NS_PER_S, REST_UNTIL_WOKEN);
     }
+    keeper_want_flush(k); /* the head may be all that is left of a file that was removed */
     log_info("the write-ahead log recovered on a new segment", KV("failed_attempts", attempts),
              KV("down_ms", (env_monotonic_ns(k->env) - began) / NS_PER_MS));
 }
@@ -160,7 +161,7 @@ commit_once(struct keeper *k, struct why *why)
     int64_t began = env_monotonic_ns(k->env);
     bool due = tsdb_commit_due(k->tsdb), had_frozen = tsdb_has_frozen(k->tsdb);
     if (due && tsdb_flush_due(k->tsdb)) tsdb_want_cut(k->tsdb);
-    enum err e = due ? tsdb_commit(k->tsdb, why) : OK;
+    enum err e = due ? tsdb_commit(k->tsdb, why) : tsdb_look(k->tsdb, why);
     if (due) metric_record(&commit_latency, (uint64_t)(env_monotonic_ns(k->env) - began));
     tell_committed(k);
     if (!had_frozen && tsdb_has_frozen(k->tsdb)) keeper_want_flush(k);
@@ -255,7 +256,12 @@ housekeep(struct keeper *k)
     static struct log_gate gate;
     uint64_t held_back;
     struct why why = {""};
-    enum err e = tsdb_maintain(k->tsdb, &why);
+    enum err e = tsdb_look_at_log(k->tsdb, &why);
+    if (e) {
+        log_error("a file of the write-ahead log is missing, writing all of memory to a part",
+                  KV("error", why_text(&why, e)));
+    }
+    e = tsdb_maintain(k->tsdb, &why);
     if (e == OK || !log_often(&gate, env_monotonic_ns(k->env), 60 * NS_PER_S, &held_back)) return;
     log_warn("maintenance of the write-ahead log failed, retrying every second",
              KV("error", why_text(&why, e)), KV("more_held_back", held_back));
@@ -305,7 +311,7 @@ watch(struct keeper *k)
 
 /* --- flushing --------------------------------------------------------------------------------- */
 
-/* What was cut becomes a part, whoever asked for it. */
+/* Writes what was cut to a part, whoever asked for it. */
 static enum err
 write_out(struct keeper *k, struct why *why)
 {
@@ -322,7 +328,7 @@ write_out(struct keeper *k, struct why *why)
     return OK;
 }
 
-/* The commit thread cuts. */
+/* The commit thread cuts; if the log is down, the cut is done on return. */
 static void
 want_cut(struct keeper *k)
 {
@@ -356,7 +362,7 @@ static bool
 flush_all_step(struct keeper *k)
 {
     struct why why = {""};
-    if (tsdb_is_flushed(k->tsdb) || tsdb_is_down(k->tsdb)) return true;
+    if (tsdb_is_flushed(k->tsdb)) return true;
     if (tsdb_has_frozen(k->tsdb)) {
         enum err e = write_out(k, &why);
         if (e == OK) return tsdb_is_flushed(k->tsdb);
@@ -365,7 +371,10 @@ flush_all_step(struct keeper *k)
         return true;
     }
     want_cut(k);
-    return false;
+    if (!tsdb_is_down(k->tsdb) || tsdb_has_frozen(k->tsdb)) return false;
+    log_error("the last flush failed, the next start replays the log",
+              KV("error", "not enough memory to cut the head while the write-ahead log is down"));
+    return true;
 }
 
 /* All that is in the head now, as a part. */
@@ -377,10 +386,11 @@ flush_head(struct keeper *k, struct why *why)
     if (e || tsdb_is_flushed(k->tsdb)) return e;
     while (!tsdb_has_frozen(k->tsdb)) {
         if (tsdb_is_flushed(k->tsdb)) return OK;
+        want_cut(k);
+        if (tsdb_has_frozen(k->tsdb)) break;
         if (tsdb_is_down(k->tsdb) || env_monotonic_ns(k->env) > until) {
             return why_set(why, ERR_AGAIN, "cannot write to the write-ahead log");
         }
-        want_cut(k);
         int64_t next_look = env_monotonic_ns(k->env) + 2 * NS_PER_MS;
         if (!worker_rest(&k->flush, next_look, REST_UNTIL_STOPPED)) {
             return why_set(why, ERR_CANCELED, "shutting down");

@@ -86,6 +86,13 @@ options_of(struct runner *r)
     };
 }
 
+/* False: another server may deliver, and keep its state in the same place. */
+static bool
+may_write(const struct runner *r)
+{
+    return tsdb_dir_trouble(r->relays->options.tsdb) == NULL;
+}
+
 static struct relay *
 open_relay(struct runner *r)
 {
@@ -127,7 +134,12 @@ end_relay(struct runner *r, struct relay *relay)
     r->relay = NULL;
     lock_drop(&r->lock);
     struct why why = {""};
-    enum err e = relay_close(relay, &why);
+    enum err e = OK;
+    if (may_write(r)) {
+        e = relay_close(relay, &why);
+    } else {
+        relay_free(relay); /* its state may be another server's by now */
+    }
     if (e) {
         log_error("relay: cannot save the state of the destination, samples delivered since the "
                   "last save will be sent again",
@@ -154,7 +166,7 @@ run(void *context)
     struct relay *relay = NULL;
     /* Until whoever had the directory before is done with it. */
     bool go_on = worker_rest(&r->worker, INT64_MAX, REST_UNTIL_WOKEN);
-    while (go_on && (relay = open_relay(r)) == NULL) {
+    while (go_on && (!may_write(r) || (relay = open_relay(r)) == NULL)) {
         int64_t until_ns = env_monotonic_ns(r->worker.env) + REOPEN_MS * NS_PER_MS;
         go_on = worker_rest(&r->worker, until_ns, REST_UNTIL_WOKEN);
     }
@@ -162,6 +174,10 @@ run(void *context)
     log_info("relay: destination opened", KV("destination", r->settings->name),
              KV("type", destination_type_word(r->settings->type)));
     while (worker_rest(&r->worker, 0, REST_UNTIL_STOPPED)) {
+        if (!may_write(r)) {
+            relay_wait(relay, 1000);
+            continue;
+        }
         int wait_ms = relay_step(relay);
         note_full(r, relay_is_full(relay));
         relay_wait(relay, wait_ms);

@@ -356,6 +356,8 @@ static enum err
 edit_rules(void *context, const struct rules_edit *edit, struct buf *reasons, struct why *why)
 {
     struct server *s = context;
+    const char *trouble = tsdb_dir_trouble(s->tsdb);
+    if (trouble != NULL) return why_set(why, ERR_AGAIN, "%s", trouble);
     const struct rule_editor editor = {s->env, s->stored_rules, s->ruler};
     char group[STORED_NAME_BYTES_MAX + 1];
     /* Held while a file is written: who waits for it wants what comes of that. */
@@ -478,6 +480,11 @@ open_store(struct server *s, struct why *why)
     log_info("storage opened", KV("path", c->storage_path), KV("parts", o.parts),
              KV("replayed_samples", o.replayed_samples), KV("replayed_series", o.replayed_series),
              KV("took_ms", (env_monotonic_ns(s->env) - began) / NS_PER_MS));
+    if (o.watched) {
+        log_info("LOCK was missing or left by another boot or machine, no other server was seen to "
+                 "use the directory",
+                 KV("path", c->storage_path));
+    }
     tell_identity(s, &o);
     if (o.damage.places > 0) {
         log_error("the write-ahead log is damaged, everything readable was recovered",

@@ -110,15 +110,14 @@ run_verify(int argc, char **argv)
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one DIR");
     if (e) return cli_usage_error("verify", "%s", why.text);
     v.dir = argv[1];
-    struct file lock = FILE_CLOSED;
-    bool locked;
+    struct tsdb_reading_lock lock = TSDB_READING_LOCK_NONE;
     if (v.config_file != NULL) {
         e = check_file(v.config_file, &v.settings, &v.lists, &why);
     }
     /* Held over both; who reads shares it. */
-    if (e == OK) e = tsdb_reading_lock(env_real(), v.dir, &lock, &locked, &why);
+    if (e == OK) e = tsdb_reading_lock_take(env_real(), v.dir, &lock, &why);
     if (e == OK) e = verify_all(&v, &why);
-    err_ignore(file_close(&lock), "only read");
+    tsdb_reading_lock_drop(&lock);
     config_lists_free(&v.lists);
     if (e) {
         fflush(stdout);

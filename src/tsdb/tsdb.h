@@ -89,6 +89,7 @@ struct tsdb_opening {
     char first_damage[256];
     char first_unnamed[256];
     bool unlocked; /* read_only: there was no lock to be had */
+    bool watched;  /* for servers on other machines: see store/dir_lock.c */
     enum tsdb_identity identity;
     char identity_reason[TSDB_REASON_BYTES]; /* of CHANGED and UNKEPT */
 };
@@ -167,6 +168,12 @@ bool tsdb_commit_due(struct tsdb *tsdb);
  */
 MUST_CHECK enum err tsdb_commit(struct tsdb *tsdb, struct why *why);
 MUST_CHECK enum err tsdb_reopen(struct tsdb *tsdb, struct why *why);
+/*
+ * Looks whether the directory and the file of the log are still there and this process's own, at
+ * most once a second; tsdb_commit() does so itself. For the committing thread when it has nothing
+ * to commit. Errors: tsdb_commit().
+ */
+MUST_CHECK enum err tsdb_look(struct tsdb *tsdb, struct why *why);
 /* For acknowledgement level `written`: syncs; call it about each second. Errors: tsdb_commit(). */
 MUST_CHECK enum err tsdb_sync(struct tsdb *tsdb, struct why *why);
 uint64_t tsdb_durable_epoch(struct tsdb *tsdb);
@@ -183,7 +190,8 @@ bool tsdb_is_down(struct tsdb *tsdb);
 
 /* Samples, age, memory or log say that the head should be written out. */
 bool tsdb_flush_due(struct tsdb *tsdb);
-/* Asks the next commit to cut the generation, if there is anything in it and none is frozen. */
+/* Asks the next commit to cut the generation, if there is anything in it and none is frozen. While
+ * the log is down there is no next commit, and it is cut on return. */
 void tsdb_want_cut(struct tsdb *tsdb);
 bool tsdb_has_frozen(struct tsdb *tsdb);
 /* Nothing is in the head, and nothing of the log is needed. */
@@ -191,7 +199,13 @@ bool tsdb_is_flushed(struct tsdb *tsdb);
 /* Writes the frozen generation as a part and publishes it. OK if there is none. On errors: try
  * again. */
 MUST_CHECK enum err tsdb_flush(struct tsdb *tsdb, struct why *why);
-/* Prepares a log segment, gives up old ones, looks at free space and the clock. */
+/*
+ * Looks whether the complete segments of the log that the store still needs are there. ERR_IO: one
+ * was removed or truncated, which is reported once; a flush is due then. The flushing thread.
+ */
+MUST_CHECK enum err tsdb_look_at_log(struct tsdb *tsdb, struct why *why);
+/* Prepares a log segment, gives up old ones, looks at free space and the clock. ERR_CORRUPT: does
+ * nothing, see tsdb_dir_trouble(). */
 MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);
 
 /* --- deleting --------------------------------------------------------------------------------- */
@@ -270,7 +284,23 @@ struct wal *tsdb_wal(struct tsdb *tsdb);
  */
 const char *tsdb_name_id(const struct tsdb *tsdb);
 
+/*
+ * NULL, or why nothing may be written below the directory: another server may be at work in it, or
+ * its path leads to another one. Known a second after it happens. The text is tsdb_dir_text(). Any
+ * thread.
+ */
+const char *tsdb_dir_trouble(struct tsdb *tsdb);
+
 /* --- watching --------------------------------------------------------------------------------- */
+
+/* Whose the storage directory is, while the store is open. */
+enum tsdb_dir {
+    TSDB_DIR_OURS,
+    TSDB_DIR_MOVED, /* its path leads to another directory, or to none; it may be put back */
+    TSDB_DIR_LOST,  /* another server may be at work in it: final */
+};
+/* What it means and what to do, for people; NULL for TSDB_DIR_OURS. */
+const char *tsdb_dir_text(enum tsdb_dir dir);
 
 struct tsdb_stats {
     struct wal_stats wal;
@@ -312,7 +342,7 @@ struct tsdb_stats {
     int64_t oldest_ms; /* of parts; INT64_MAX: none */
     int64_t retention_now_ms;
     bool disk_low;
-    bool dir_moved; /* while it was open: writes are refused */
+    enum tsdb_dir dir; /* other than TSDB_DIR_OURS: writes are refused */
     bool clock_suspect;
     bool down;
 };
@@ -377,12 +407,21 @@ MUST_CHECK enum err tsdb_top(struct tsdb *tsdb, struct bytes tenant, struct aren
 /* --- checking a directory at rest ------------------------------------------------------------- */
 
 /*
- * Keeps servers off a directory that is only read, until `ret_lock` is closed; others may read it,
- * too. `ret_locked`: false on a file system without locks. ERR_AGAIN: a server is at work on it;
- * ERR_MISSING: it is no storage.
+ * Keeps servers off a directory that is only read, until it is dropped; others may read it, too.
+ * In the owner's memory.
  */
-MUST_CHECK enum err tsdb_reading_lock(struct env *env, const char *dir, struct file *ret_lock,
-                                      bool *ret_locked, struct why *why);
+struct tsdb_reading_lock {
+    struct file lock;
+    struct file format;
+    bool held; /* false: a file system without locks */
+};
+#define TSDB_READING_LOCK_NONE \
+    ((struct tsdb_reading_lock){.lock = FILE_CLOSED, .format = FILE_CLOSED})
+/* ERR_AGAIN: a server is at work on it; ERR_MISSING: it is no storage directory; ERR_IO. */
+MUST_CHECK enum err tsdb_reading_lock_take(struct env *env, const char *dir,
+                                           struct tsdb_reading_lock *ret_lock, struct why *why);
+/* Also of TSDB_READING_LOCK_NONE. */
+void tsdb_reading_lock_drop(struct tsdb_reading_lock *lock);
 
 struct tsdb_report {
     uint64_t damaged_places;

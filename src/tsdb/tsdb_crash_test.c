@@ -346,10 +346,12 @@ struct listing {
     uint32_t count;
 };
 
+/* Parts that were set aside have a name with a dot, and are not verified. */
 static enum err
 list_part(void *context, const char *name, bool is_dir)
 {
     struct listing *l = context;
+    is_dir = is_dir && strchr(name, '.') == NULL;
     if (is_dir && l->count < 64) snprintf(l->names[l->count++], 32, "%.31s", name);
     return OK;
 }

@@ -233,7 +233,7 @@ test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one(voi
         if (there) must(env_mkdir(m.env, STORE_DIR, NULL));
         err_ignore(tsdb_maintain(m.db, &m.why), "what it would write has no place");
         tsdb_stats(m.db, &stats);
-        assert_true(stats.dir_moved);
+        assert_true(stats.dir == TSDB_DIR_MOVED);
         struct rq rq;
         rq_init(&rq, RW_V1);
         rq_series(&rq, "__name__=m");
@@ -656,6 +656,68 @@ test_what_comes_while_a_cut_is_committed_is_in_it(void **state)
                "{__name__=\"m\"} 1767222001000 2\n");
 }
 
+static enum err
+remove_segment(void *context, const char *name, bool is_dir)
+{
+    char path[100];
+    uint64_t number;
+    (void)context;
+    if (is_dir || !wal_segment_name(name, &number)) return OK;
+    must(path_join(path, sizeof path, STORE_DIR "/wal", name));
+    return env_unlink(m.env, path, NULL);
+}
+
+static void
+test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_of_memory(void **state)
+{
+    (void)state;
+    struct rq rq;
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    assert_false(tsdb_flush_due(m.db));
+    must(env_listdir(m.env, STORE_DIR "/wal", remove_segment, NULL, NULL));
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m");
+    rq_float(&rq, T0 + 1000, double_bits(2), 0);
+    must(machine_send(&m, "a", &rq));
+    assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO); /* 503: the sender repeats it */
+    assert_int_equal(tsdb_epoch(m.db, m.result.wait_epoch), TSDB_EPOCH_VOID);
+    assert_true(tsdb_flush_due(m.db));
+    must(tsdb_reopen(m.db, &m.why));
+    must(machine_send(&m, "a", &rq));
+    rq_fini(&rq);
+    assert_true(tsdb_flush_due(m.db));
+    machine_flush(&m);
+    assert_false(tsdb_flush_due(m.db));
+    sim_env_kill(m.sim);
+    machine_verified_restart(&m);
+    expect_all(&m, "a",
+               "{__name__=\"m\"} 1767222000000 1\n"
+               "{__name__=\"m\"} 1767222001000 2\n");
+}
+
+static void
+test_a_head_is_written_out_while_the_log_is_down_without_what_is_void(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    must_send_float("a", "__name__=m", T0 + 1000, 2);
+    fault_env_arm(m.fe, (struct fault){FAULT_EIO, 1, true});
+    assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO);
+    assert_int_equal(tsdb_reopen(m.db, &m.why), ERR_IO);
+    fault_env_disarm(m.fe);
+    assert_true(tsdb_is_down(m.db));
+    assert_false(tsdb_is_flushed(m.db));
+    tsdb_want_cut(m.db);
+    assert_true(tsdb_has_frozen(m.db));
+    must(tsdb_flush(m.db, &m.why));
+    assert_true(tsdb_is_flushed(m.db));
+    machine_verified_restart(&m);
+    assert_int_equal(m.opening.replayed_samples, 0);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+}
+
 int
 main(void)
 {
@@ -667,6 +729,8 @@ main(void)
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
         claim(test_a_part_whose_file_is_removed_meanwhile_is_damaged),
         claim(test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one),
+        claim(test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_of_memory),
+        claim(test_a_head_is_written_out_while_the_log_is_down_without_what_is_void),
         claim(test_log_that_is_gone_is_damage),
         claim(test_an_exemplar_that_is_logged_twice_is_a_duplicate),
         claim(test_what_nobody_knows_of_any_more_is_received_and_damaged),

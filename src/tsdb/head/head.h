@@ -91,7 +91,7 @@ struct head {
     int64_t retention_base_ms; /* as saved, and when this process began to count */
     int64_t retention_base_ns;
     bool disk_low;
-    bool dir_moved;      /* another directory has the name of the store's, or none */
+    enum tsdb_dir dir;
     bool series_refused; /* by a limit, since the last cut */
     bool clock_suspect;
     uint32_t metadata_life; /* moves on when families were forgotten: series ask again */
@@ -100,6 +100,7 @@ struct head {
     uint64_t metadata_rejected[REJECT_COUNT]; /* by this process */
     struct scratch *scratch;
     bool undo_due; /* a commit failed, and its samples are not yet taken back */
+    bool settled;  /* the log is down, stays so, and nothing in the head is pending */
     struct views views;
     uint64_t edits; /* of what is live, that change answers */
 

@@ -492,9 +492,7 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
     uint64_t used_before = budget_used(&head->budget);
     enum err e = OK;
     if (head->disk_low) e = why_set(why, ERR_AGAIN, "the disk is nearly full");
-    if (head->dir_moved)
-        e = why_set(why, ERR_AGAIN,
-                    "the storage directory was moved or replaced: put it back, or stop the server");
+    if (head->dir != TSDB_DIR_OURS) e = why_set(why, ERR_AGAIN, "%s", tsdb_dir_text(head->dir));
     if (e == OK && wal_is_down(head->wal)) {
         e = why_set(why, ERR_AGAIN, "cannot write to the write-ahead log, retry later");
     }

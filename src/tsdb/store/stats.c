@@ -66,7 +66,7 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     }
     s.views_lost_total = db->head.views.lost_total;
     s.disk_low = db->head.disk_low;
-    s.dir_moved = db->head.dir_moved;
+    s.dir = db->head.dir;
     s.clock_suspect = db->head.clock_suspect;
     memcpy(s.metadata_rejected, db->head.metadata_rejected, sizeof s.metadata_rejected);
     lock_drop(&db->head.lock);

@@ -16,10 +16,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/hex.h"
 #include "tsdb/store/store.h"
+
+#define LOOK_NS NS_PER_S
 
 enum { VIEWS_SHARE = 8 }; /* of the head, for what open views need */
 
@@ -30,11 +31,9 @@ extern const struct answerer_ops tsdb_answerer_ops;
 static enum err
 open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
 {
-    char path[256], pid[32];
     if (db->options.read_only) {
-        bool locked;
-        enum err e = tsdb_reading_lock(db->env, db->dir, &db->lock_file, &locked, why);
-        opening->unlocked = !locked;
+        enum err e = tsdb_reading_lock_take(db->env, db->dir, &db->reading_lock, why);
+        opening->unlocked = e == OK && !db->reading_lock.held;
         return e;
     }
     enum err e = env_mkdir(db->env, db->dir, why);
@@ -42,20 +41,7 @@ open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
         return why_set(why, ERR_INPUT, "cannot create %s: its parent directory does not exist",
                        db->dir);
     }
-    if (e == OK) e = path_join(path, sizeof path, db->dir, "LOCK");
-    if (e) return e;
-    e = file_open(db->env, path, FILE_UPDATE, &db->lock_file, why);
-    if (e == ERR_MISSING) e = file_open(db->env, path, FILE_REPLACE, &db->lock_file, why);
-    if (e) return e;
-    e = file_lock(&db->lock_file, NULL);
-    if (e == ERR_AGAIN) return why_set(why, e, "%s is in use by another process", db->dir);
-    if (e) return why_set(why, e, "cannot lock %s", path);
-    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    enum err told = file_truncate(&db->lock_file, 0, NULL);
-    if (told == OK) told = file_write_at(&db->lock_file, bytes_of(pid, (size_t)n), 0, NULL);
-    err_ignore(told, "the number in it is for people only");
-    if (env_facts(db->env, db->dir, &db->place, NULL) != OK) db->place.number = 0;
-    return OK;
+    return e ? e : dir_lock_take(&db->lock, why);
 }
 
 /* A directory without FORMAT must be new: nothing of somebody else's is touched. */
@@ -289,12 +275,14 @@ static enum err
 open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, struct why *why)
 {
     struct manifest m;
+    bool writes = !db->options.read_only;
     enum err e = open_dir(db, opening, why);
     if (e == OK) e = open_format(db, why);
+    if (e == OK && writes) e = dir_lock_complete(&db->lock, why);
+    opening->watched = db->lock.watch;
     if (e == OK) e = open_manifest(db, arena, &m, why);
     if (e == OK) opening->manifest_mended = m.copies_damaged > 0;
     if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, "parts");
-    bool writes = !db->options.read_only;
     if (e == OK && writes) e = env_mkdir(db->env, db->parts_dir, why);
     if (e == OK) e = env_random(db->env, &db->head.hash_seed, sizeof db->head.hash_seed);
     if (e == OK) e = env_random(db->env, &db->head.print_keys, sizeof db->head.print_keys);
@@ -357,7 +345,8 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     db->head.live = &db->live;
     db->head.cut_budget = &db->flush_budget;
     db->head.limits = *limits;
-    db->lock_file = FILE_CLOSED;
+    dir_lock_init(&db->lock, db->env, db->dir);
+    db->reading_lock = TSDB_READING_LOCK_NONE;
     atomic_init(&db->free_bytes, UINT64_MAX);
     lock_init(&db->live.lock, LOCK_RANK_TSDB);
     head_init(&db->head);
@@ -395,7 +384,8 @@ tsdb_free(struct tsdb *db)
     version_unref(db->live.version);
     page_cache_free(db->cache);
     wal_free(db->wal);
-    file_close(&db->lock_file);
+    dir_lock_drop(&db->lock);
+    tsdb_reading_lock_drop(&db->reading_lock);
     lock_fini(&db->edit_lock);
     lock_fini(&db->live.lock);
     mem_free(NULL, db, sizeof *db);
@@ -471,8 +461,20 @@ tsdb_commit_due(struct tsdb *db)
 static void
 undo(struct tsdb *db)
 {
+    assert(wal_is_down(db->wal));
     head_undo(&db->head);
+    db->head.settled = !db->head.undo_due;
     atomic_fetch_add(&db->undone_epochs_total, 1);
+}
+
+/* At most once in LOOK_NS: whether the directory is still this process's own. */
+static enum err
+look_now_and_then(struct tsdb *db, struct why *why)
+{
+    int64_t now_ns = env_monotonic_ns(db->env);
+    if (now_ns - db->looked_ns < LOOK_NS) return OK;
+    db->looked_ns = now_ns;
+    return tsdb_look_at_dir(db, why);
 }
 
 /* Commits what is there when it begins. The lock is dropped meanwhile. */
@@ -496,9 +498,11 @@ commit_unlocked(struct tsdb *db, struct why *why)
 enum err
 tsdb_commit(struct tsdb *db, struct why *why)
 {
+    enum err e = look_now_and_then(db, why);
     lock_take(&db->head.lock);
     bool cut = db->head.cut_wanted && db->head.frozen == NULL;
-    enum err e = commit_unlocked(db, why);
+    if (e) wal_bring_down(db->wal);
+    if (e == OK) e = commit_unlocked(db, why);
     if (e == OK && cut && wal_take(db->wal)) e = wal_commit(db->wal, why);
     head_epoch_moved(&db->head);
     if (e) {
@@ -528,16 +532,37 @@ tsdb_sync(struct tsdb *db, struct why *why)
 }
 
 enum err
+tsdb_look(struct tsdb *db, struct why *why)
+{
+    if (wal_is_down(db->wal)) return OK; /* tsdb_reopen() looks */
+    enum err e = look_now_and_then(db, why);
+    if (e == OK) e = wal_look(db->wal, why);
+    if (e == OK) return OK;
+    lock_take(&db->head.lock);
+    wal_bring_down(db->wal);
+    head_epoch_moved(&db->head);
+    undo(db);
+    lock_drop(&db->head.lock);
+    return e;
+}
+
+enum err
 tsdb_reopen(struct tsdb *db, struct why *why)
 {
     if (!wal_is_down(db->wal)) return OK;
-    enum err e = OK;
+    enum err e = tsdb_look_at_dir(db, why);
+    if (e) return e;
     lock_take(&db->head.lock);
     if (db->head.undo_due) e = gen_undo(db->head.active, (uint32_t)db->head.durable_epoch);
     if (e == OK) db->head.undo_due = false;
+    db->head.settled = false; /* from the end of wal_reopen() on, samples come in */
     lock_drop(&db->head.lock);
-    return e ? why_set(why, e, "not enough memory to undo a failed commit")
-             : wal_reopen(db->wal, why);
+    if (e) return why_set(why, e, "not enough memory to undo a failed commit");
+    e = wal_reopen(db->wal, why);
+    lock_take(&db->head.lock);
+    db->head.settled = e != OK;
+    lock_drop(&db->head.lock);
+    return e;
 }
 
 uint64_t
@@ -580,7 +605,8 @@ bool
 tsdb_flush_due(struct tsdb *db)
 {
     const struct tsdb_options *o = &db->options;
-    uint64_t log_bytes = wal_bytes_from(db->wal, atomic_load(&db->store_pos));
+    uint64_t store_pos = atomic_load(&db->store_pos), lost_pos = wal_lost_pos(db->wal);
+    uint64_t log_bytes = wal_bytes_from(db->wal, store_pos);
     lock_take(&db->head.lock);
     const struct gen *gen = db->head.active;
     int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
@@ -594,10 +620,12 @@ tsdb_flush_due(struct tsdb *db)
     bool large = o->head_bytes_max != 0 && bytes > o->head_bytes_max / 5 * 2;
     bool long_log = db->head.limits.wal_budget_bytes != 0 &&
                     log_bytes > db->head.limits.wal_budget_bytes / LOG_PARTS;
+    bool log_lost = lost_pos > store_pos; /* the head alone has it */
     bool crowded = db->head.series_refused && age_ms > CROWDED_AGE_MS &&
                    gen->series_count < gen->registry->series.count;
-    bool due = db->head.frozen == NULL && (old || many || large || long_log || crowded ||
-                                           db->head.metadata_due || db->head.parts_wanted);
+    bool due =
+        db->head.frozen == NULL && (old || many || large || long_log || log_lost || crowded ||
+                                    db->head.metadata_due || db->head.parts_wanted);
     lock_drop(&db->head.lock);
     return due;
 }
@@ -607,6 +635,10 @@ tsdb_want_cut(struct tsdb *db)
 {
     lock_take(&db->head.lock);
     db->head.cut_wanted = db->head.frozen == NULL;
+    /* No commit comes by while the log is down, and nothing is pending then. */
+    if (db->head.cut_wanted && db->head.settled) {
+        err_ignore(head_cut_locked(&db->head), "it is wanted again when a flush is due again");
+    }
     lock_drop(&db->head.lock);
 }
 
@@ -624,7 +656,7 @@ tsdb_is_flushed(struct tsdb *db)
 {
     lock_take(&db->head.lock);
     bool flushed = db->head.frozen == NULL && gen_samples(db->head.active) == 0 &&
-                   !wal_has_records(db->wal) && !db->head.metadata_changed &&
+                   (db->head.settled || !wal_has_records(db->wal)) && !db->head.metadata_changed &&
                    wal_end(db->wal) == atomic_load(&db->store_pos);
     lock_drop(&db->head.lock);
     return flushed;
@@ -650,28 +682,33 @@ look_at_space(struct tsdb *db)
 enum err
 tsdb_look_at_dir(struct tsdb *db, struct why *why)
 {
-    struct file_facts is, was = db->place;
-    if (was.number == 0) return OK;
-    enum err e = env_facts(db->env, db->dir, &is, why);
-    bool unborn = was.born_ns == 0 || is.born_ns == 0;
-    bool same = e == OK && is.number == was.number && (unborn || is.born_ns == was.born_ns);
-    if (same || (e && e != ERR_MISSING)) return OK; /* what cannot be looked at may well be there */
-    return why_set(
-        why, ERR_CORRUPT,
-        "%s was moved or replaced while the server runs: put the directory back, or stop "
-        "the server",
-        db->dir);
+    enum err e = dir_lock_look(&db->lock, why);
+    lock_take(&db->head.lock);
+    db->head.dir = atomic_load_explicit(&db->lock.state, memory_order_relaxed);
+    lock_drop(&db->head.lock);
+    return e;
+}
+
+const char *
+tsdb_dir_trouble(struct tsdb *db)
+{
+    return tsdb_dir_text(atomic_load_explicit(&db->lock.state, memory_order_relaxed));
+}
+
+enum err
+tsdb_look_at_log(struct tsdb *db, struct why *why)
+{
+    if (tsdb_dir_trouble(db) != NULL) return OK; /* tsdb_maintain() says so */
+    return wal_look_kept(db->wal, atomic_load(&db->store_pos), why);
 }
 
 enum err
 tsdb_maintain(struct tsdb *db, struct why *why)
 {
     look_at_space(db);
-    bool moved = tsdb_look_at_dir(db, NULL) != OK;
-    lock_take(&db->head.lock);
-    db->head.dir_moved = moved;
-    lock_drop(&db->head.lock);
-    enum err e = wal_trim(db->wal, atomic_load(&db->store_pos), why);
+    enum err e = tsdb_look_at_dir(db, why);
+    if (e) return e; /* what follows would change another server's files */
+    e = wal_trim(db->wal, atomic_load(&db->store_pos), why);
     enum err prepared = OK;
     if (wal_next_is_near(db->wal)) prepared = wal_prepare(db->wal, e ? NULL : why);
     e = err_first(e, prepared);

@@ -4,6 +4,7 @@
 
 #include "tsdb/head/head.h"
 #include "tsdb/read/view.h"
+#include "tsdb/store/dir_lock.h"
 #include "tsdb/store/identity.h"
 #include "tsdb/store/manifest.h"
 #include "tsdb/tsdb.h"
@@ -36,9 +37,10 @@ struct tsdb {
     struct budget wal_budget;
     struct budget flush_budget;
     struct budget merge_budget;
-    struct file lock_file;
-    struct file_facts place;  /* of the directory, as it was opened; a number of 0: not known */
-    struct identity identity; /* the flushing thread's, but for the next one */
+    struct dir_lock lock;                  /* of a store that is written, */
+    struct tsdb_reading_lock reading_lock; /* or only read */
+    int64_t looked_ns;                     /* at the directory; the committing thread's */
+    struct identity identity;              /* the flushing thread's, but for the next one */
     char name_id[TSDB_NAME_ID_BYTES];
     struct wal *wal;
     struct page_cache *cache;
@@ -108,8 +110,8 @@ MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part 
 bool tsdb_is_there(struct tsdb *db, const char *path);
 /* NULL while the log has no segment: that there is none is no loss then. */
 const uint8_t *tsdb_log_id(struct tsdb *db);
-/* ERR_CORRUPT: under the path of the store there is another directory than was opened, or none.
- * What is written by path would go astray. */
+/* ERR_CORRUPT: the directory is not this process's own any more, see dir_lock_look(). Whatever is
+ * written by path would go astray, or into what another server writes. */
 MUST_CHECK enum err tsdb_look_at_dir(struct tsdb *db, struct why *why);
 /* The manifest of what is live now into another directory, as of one without a log. Under the edit
  * lock. */

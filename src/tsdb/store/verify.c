@@ -418,9 +418,8 @@ enum err
 tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const char *line),
             void *context, struct tsdb_report *ret_report, struct why *why)
 {
-    struct file lock = FILE_CLOSED;
+    struct tsdb_reading_lock lock = TSDB_READING_LOCK_NONE;
     struct why local;
-    bool locked;
     memset(ret_report, 0, sizeof *ret_report);
     ret_report->ledger_balances = true;
     struct verify v = {.env = env,
@@ -431,8 +430,8 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
                        .why = why == NULL ? &local : why};
     arena_init(&v.arena, NULL, 0, 0);
     arena_init(&v.scratch, NULL, 0, 0);
-    enum err e = tsdb_reading_lock(env, dir, &lock, &locked, v.why);
-    if (e == OK && !locked)
+    enum err e = tsdb_reading_lock_take(env, dir, &lock, v.why);
+    if (e == OK && !lock.held)
         tell(&v, "warning: cannot lock %s/LOCK; make sure that no server uses the directory", dir);
     if (e == OK) e = verify_all(&v);
     page_cache_free(v.cache);
@@ -441,7 +440,7 @@ tsdb_verify(struct env *env, const char *dir, void (*say)(void *context, const c
     record_refs_fini(&v.owners);
     arena_fini(&v.arena);
     arena_fini(&v.scratch);
-    file_close(&lock);
+    tsdb_reading_lock_drop(&lock);
     if (e) return e;
     if (ret_report->damaged_places > 0) return why_set(why, ERR_CORRUPT, "damage found");
     if (!ret_report->ledger_balances) {

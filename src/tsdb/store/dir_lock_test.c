@@ -1,0 +1,239 @@
+/*
+ * dir_lock_test.c - two servers never acknowledge into one directory, whatever an operator does to
+ * its files.
+ */
+#include "tsdb/store/store.h"
+#include "tsdb/tsdb_claim_testing.h"
+
+static const char LOCK_PATH[] = STORE_DIR "/LOCK", FORMAT_PATH[] = STORE_DIR "/FORMAT";
+
+static void
+put_file(const char *path, const char *content)
+{
+    struct file file;
+    must(file_open(m.env, path, FILE_REPLACE, &file, NULL));
+    must(file_write_at(&file, text(content), 0, NULL));
+    must(file_close(&file));
+}
+
+/* Another file of the same content takes the place of one, as when a backup is unpacked. */
+static void
+replace_by_copy(const char *path)
+{
+    char content[200];
+    size_t size;
+    must(env_read_some(m.env, path, content, sizeof content - 1, &size, NULL));
+    content[size] = '\0';
+    put_file(STORE_DIR "/copy", content);
+    must(env_rename(m.env, STORE_DIR "/copy", path, NULL));
+}
+
+static void
+pass_second(void)
+{
+    sim_env_advance_ns(m.sim, NS_PER_S);
+}
+
+/* A second server on the same directory, at the same time. */
+static enum err
+open_second(struct env *env)
+{
+    struct tsdb_options options = m.options;
+    struct tsdb_opening opening;
+    struct tsdb *second = NULL;
+    options.env = env;
+    enum err e = tsdb_open(&options, &m.limits, &second, &opening, &m.why);
+    tsdb_free(second);
+    return e;
+}
+
+static void
+expect_lost(void)
+{
+    struct tsdb_stats stats;
+    uint64_t epoch = tsdb_durable_epoch(m.db);
+    pass_second();
+    if (tsdb_commit_due(m.db)) {
+        assert_int_equal(tsdb_commit(m.db, &m.why), ERR_CORRUPT);
+    } else {
+        assert_int_equal(tsdb_look(m.db, &m.why), ERR_CORRUPT);
+    }
+    assert_non_null(strstr(m.why.text, "was removed or replaced"));
+    assert_int_equal(tsdb_durable_epoch(m.db), epoch);
+    tsdb_stats(m.db, &stats);
+    assert_int_equal(stats.dir, TSDB_DIR_LOST);
+    assert_true(stats.down);
+    assert_string_equal(tsdb_dir_trouble(m.db), tsdb_dir_text(TSDB_DIR_LOST));
+    assert_int_equal(send_float("a", "__name__=late", T0, 1), ERR_AGAIN);
+    assert_string_equal(m.why.text, tsdb_dir_text(TSDB_DIR_LOST));
+    assert_int_equal(tsdb_reopen(m.db, &m.why), ERR_CORRUPT);
+    assert_int_equal(tsdb_maintain(m.db, &m.why), ERR_CORRUPT);
+    tsdb_want_cut(m.db);
+    assert_int_equal(tsdb_flush(m.db, &m.why), ERR_CORRUPT);
+}
+
+static void
+test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_more(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    must(env_unlink(m.env, LOCK_PATH, NULL));
+    assert_int_equal(open_second(m.env), ERR_AGAIN);
+    assert_non_null(strstr(m.why.text, "in use by another process"));
+    must_send_float("a", "__name__=m", T0 + 1000, 2);
+    expect_lost();
+    machine_verified_restart(&m);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+}
+
+static void
+test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 4; way++) {
+        const char *path = way % 2 ? FORMAT_PATH : LOCK_PATH;
+        if (way > 0) assert_int_equal(setup(NULL), 0);
+        must_send_float("a", "__name__=m", T0, 1);
+        machine_commit(&m);
+        if (way / 2 == 0) {
+            must(env_rename(m.env, path, "/away", NULL));
+        } else {
+            replace_by_copy(path);
+        }
+        expect_lost();
+        if (way / 2 == 0) must(env_rename(m.env, "/away", path, NULL));
+        pass_second(); /* another server may have come and gone meanwhile */
+        assert_int_equal(tsdb_reopen(m.db, &m.why), ERR_CORRUPT);
+        machine_verified_restart(&m);
+        expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+        machine_fini(&m);
+    }
+}
+
+static void
+test_a_server_stops_when_another_one_writes_its_name_into_lock(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    put_file(LOCK_PATH, ""); /* an operator who empties it does no harm */
+    pass_second();
+    must(tsdb_look(m.db, &m.why));
+    put_file(LOCK_PATH, "77 another-boot\n");
+    expect_lost();
+}
+
+static void
+test_who_only_reads_is_refused_beside_a_server_whose_lock_is_gone(void **state)
+{
+    (void)state;
+    struct tsdb_reading_lock lock;
+    must(env_unlink(m.env, LOCK_PATH, NULL));
+    assert_int_equal(tsdb_reading_lock_take(m.env, STORE_DIR, &lock, &m.why), ERR_AGAIN);
+    machine_close(&m);
+    must(tsdb_reading_lock_take(m.env, STORE_DIR, &lock, &m.why));
+    assert_true(lock.held);
+    assert_int_equal(machine_open(&m), ERR_AGAIN);
+    tsdb_reading_lock_drop(&lock);
+    machine_must_open(&m);
+}
+
+/* --- machines that share a file system but no locks ------------------------------------------- */
+
+static unsigned sleeps;
+static unsigned renews_at; /* the sleep in which another server renews IDENTITY; 0: it is idle */
+
+static void
+sleep_beside_another(struct env *env, int64_t ns)
+{
+    (void)env;
+    sim_env_advance_ns(m.sim, ns);
+    if (++sleeps == renews_at) replace_by_copy(STORE_DIR "/IDENTITY");
+}
+
+/* Opens the store, after a kill, and counts how often that slept. */
+static unsigned
+restart_and_count_sleeps(unsigned renewed_in, enum err expected)
+{
+    const struct env_ops *ops = m.env->ops;
+    struct env_ops sleepy = *ops;
+    sleepy.sleep = sleep_beside_another;
+    sleeps = 0;
+    renews_at = renewed_in;
+    if (m.db != NULL) {
+        sim_env_kill(m.sim);
+        machine_close(&m);
+    }
+    m.env->ops = &sleepy;
+    assert_int_equal(machine_open(&m), expected);
+    m.env->ops = ops;
+    return sleeps;
+}
+
+static void
+set_boot(const char *boot)
+{
+    static const char *const dirs[] = {"/proc", "/proc/sys", "/proc/sys/kernel",
+                                       "/proc/sys/kernel/random"};
+    for (unsigned i = 0; i < sizeof dirs / sizeof dirs[0]; i++)
+        must(env_mkdir(m.env, dirs[i], NULL));
+    put_file("/proc/sys/kernel/random/boot_id", boot);
+}
+
+static void
+test_a_start_that_finds_no_lock_is_refused_while_the_identity_is_renewed(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=m", T0, 1);
+    machine_commit(&m);
+    must(env_unlink(m.env, LOCK_PATH, NULL));
+    assert_int_equal(restart_and_count_sleeps(7, ERR_AGAIN), 7);
+    assert_non_null(strstr(m.why.text, "in use by another process, perhaps on another machine"));
+    must(env_unlink(m.env, LOCK_PATH, NULL));
+    int64_t began_ns = env_monotonic_ns(m.env);
+    assert_true(restart_and_count_sleeps(0, OK) > 7);
+    assert_true(env_monotonic_ns(m.env) - began_ns > IDENTITY_RENEW_MS * NS_PER_MS);
+    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+}
+
+static void
+test_only_a_lock_of_another_boot_that_was_not_released_is_watched(void **state)
+{
+    (void)state;
+    set_boot("monday\n");
+    assert_int_equal(restart_and_count_sleeps(0, OK), 0); /* its boot was not known */
+    assert_int_equal(restart_and_count_sleeps(0, OK), 0); /* killed in this boot */
+    set_boot("tuesday\n");
+    assert_true(restart_and_count_sleeps(0, OK) > 0); /* killed, or at work on another machine */
+    assert_int_equal(restart_and_count_sleeps(0, OK), 0);
+    machine_close(&m); /* in order */
+    set_boot("wednesday\n");
+    assert_int_equal(restart_and_count_sleeps(0, OK), 0);
+}
+
+static void
+test_a_new_directory_and_a_snapshot_are_not_watched(void **state)
+{
+    (void)state;
+    must(env_remove_tree(m.env, STORE_DIR, NULL));
+    assert_int_equal(restart_and_count_sleeps(0, OK), 0);
+    must(env_unlink(m.env, LOCK_PATH, NULL));
+    must(env_unlink(m.env, STORE_DIR "/IDENTITY", NULL));
+    assert_int_equal(restart_and_count_sleeps(0, OK), 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        claim(test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_more),
+        claim(test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good),
+        claim(test_a_server_stops_when_another_one_writes_its_name_into_lock),
+        claim(test_who_only_reads_is_refused_beside_a_server_whose_lock_is_gone),
+        claim(test_a_start_that_finds_no_lock_is_refused_while_the_identity_is_renewed),
+        claim(test_only_a_lock_of_another_boot_that_was_not_released_is_watched),
+        claim(test_a_new_directory_and_a_snapshot_are_not_watched),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

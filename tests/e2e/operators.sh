@@ -1,0 +1,189 @@
+#!/bin/bash
+# operators.sh - files of the storage directory are removed, replaced or emptied while the server
+# runs: nothing acknowledged is lost, and two servers never acknowledge into one directory.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+# shellcheck source=tests/wire.sh
+. tests/wire.sh
+mapfile -t ports < <(free_ports 2)
+url=http://127.0.0.1:${ports[0]}
+other=http://127.0.0.1:${ports[1]}
+t=1700000000000
+acked=0
+
+serve() { # NAME DIR [ARGUMENT...]
+    start_firekeep "$1" "$work/$2" "${ports[0]}" --wal.segment-bytes=1MiB "${@:3}"
+}
+
+# A sample of its own for each write; `acked` counts those that were acknowledged.
+write_one() { # [URL]
+    echo "up{n=\"$acked\"} $acked $((t + acked * 1000))" | "$TOOLS/rwmake" >"$work/one.rw"
+    "$TOOLS/rwreplay" "$work/one.rw" "${1-$url}" --check && acked=$((acked + 1))
+}
+
+write_some() {
+    local i
+    for i in 1 2 3 4 5; do
+        write_one "$@" || return 1
+    done
+}
+
+refuses_writes() { # [URL]
+    ! write_one "$@" && grep -q '^status 503: 1$' "$work/claim.txt"
+}
+
+not_ready() { # PATTERN
+    local status
+    status=$(curl -s --noproxy '*' --max-time 10 -o "$work/ready.txt" -w '%{http_code}' "$url/-/ready")
+    cat "$work/ready.txt"
+    [[ $status == 503 ]] && grep -q "$1" "$work/ready.txt"
+}
+
+is_ready() {
+    [[ $("$TOOLS/get" "$url/-/ready") == 'Firekeep is ready.' ]]
+}
+
+logged() { # NAME LEVEL PATTERN
+    grep -q "level=$2.*$3" "$work/$1.log" || {
+        tail -n 5 "$work/$1.log"
+        return 1
+    }
+}
+
+# All that was acknowledged is stored, and no more of it than was sent.
+all_is_there() { # [URL]
+    local count
+    count=$(build/firekeep query --url="${1-$url}" --time=$((t / 1000 + acked)) \
+        "count(last_over_time(up[$((acked + 5))s]))" 2>&1)
+    echo "$count; acknowledged: $acked"
+    [[ $count =~ (^|[^0-9])$acked($|[^0-9]) ]]
+}
+
+is_sound() { # DIR
+    build/firekeep verify "$work/$1"
+}
+
+restarts_with_all() { # NAME DIR: after a kill
+    crash "$1"
+    is_sound "$2" && serve "$1" "$2" && all_is_there
+}
+
+# --- LOCK and FORMAT ---
+
+lock_removed() {
+    claim "LOCK removed: the server starts" serve first locked || return
+    claim "LOCK removed: writes are acknowledged" write_some
+    rm "$work/locked/LOCK"
+    claim "LOCK removed: a second server is refused" refuses_to_start locked
+    claim "LOCK removed: the first is not ready, and says what to do" within 5 not_ready 'restart this one'
+    claim "LOCK removed: the first acknowledges nothing more" refuses_writes
+    claim "LOCK removed: an ERROR names the file" logged first error 'locked/LOCK was removed'
+    claim "LOCK removed: what is stored can be read" all_is_there
+    claim "LOCK removed: SIGTERM ends it with status 0" stop first
+    claim "LOCK removed: the directory is sound" is_sound locked
+    claim "LOCK removed: after a restart nothing is missing" restarted_with_all
+    stop first
+}
+
+restarted_with_all() {
+    serve first locked && all_is_there && write_some && all_is_there
+}
+
+refuses_to_start() { # DIR
+    local status
+    timeout 20 build/firekeep serve --storage.path="$work/$1" \
+        --web.listen-address="127.0.0.1:${ports[1]}" >"$work/second.txt" 2>&1
+    status=$?
+    cat "$work/second.txt"
+    ((status == 1)) && grep -q 'in use by another process' "$work/second.txt"
+}
+
+# A backup that is unpacked over the directory makes new files of the same content.
+both_replaced() {
+    acked=0
+    claim "both replaced: the server starts" serve first replaced || return
+    claim "both replaced: writes are acknowledged" write_some
+    local file
+    for file in LOCK FORMAT; do
+        cp "$work/replaced/$file" "$work/$file"
+        mv "$work/$file" "$work/replaced/$file"
+    done
+    claim "both replaced: the first is not ready" within 5 not_ready 'LOCK or FORMAT'
+    claim "both replaced: a second server starts" start_firekeep second "$work/replaced" "${ports[1]}"
+    claim "both replaced: it has all" all_is_there "$other"
+    claim "both replaced: it acknowledges" write_some "$other"
+    claim "both replaced: the first acknowledges nothing" refuses_writes
+    claim "both replaced: the first ends with status 0" stop first
+    claim "both replaced: the second goes on" write_some "$other"
+    claim "both replaced: the second ends with status 0" stop second
+    claim "both replaced: the directory is sound" is_sound replaced
+    claim "both replaced: nothing is missing" restarts_with_all first replaced
+    stop first
+}
+
+# --- the log ---
+
+wal_is_back() { # NAME
+    is_ready && logged "$1" info 'recovered on a new segment' && logged "$1" info 'head flushed'
+}
+
+log_lost() { # NAME COMMAND...: COMMAND damages the log in the current directory
+    local name=$1
+    acked=0
+    claim "$name: the server starts" serve "$name" "$name" || return
+    claim "$name: writes are acknowledged" write_some
+    (cd "$work/$name" && "${@:2}") || echo "not ok $name: damage"
+    claim "$name: it is noticed without a write, and all of memory becomes a part" within 10 wal_is_back "$name"
+    claim "$name: an ERROR names the file" logged "$name" error 'while the server runs'
+    claim "$name: after a kill nothing is missing" restarts_with_all "$name" "$name"
+    claim "$name: writes are acknowledged again" write_some
+    (cd "$work/$name" && "${@:2}") || echo "not ok $name: damage"
+    claim "$name: the write that meets it is repeated" within 10 write_one
+    claim "$name: the first one's samples become a part" within 10 wal_is_back "$name"
+    claim "$name: after another kill nothing is missing" restarts_with_all "$name" "$name"
+    claim "$name: SIGTERM ends it with status 0" stop "$name"
+    claim "$name: the directory is sound" is_sound "$name"
+}
+
+empty_files() {
+    local file
+    for file in wal/*.wal; do
+        : >"$file"
+    done
+}
+
+remove_files() {
+    rm wal/*.wal
+}
+
+# The log cannot come back: its directory is a file.
+log_down() {
+    acked=0
+    claim "log down: the server starts" serve down down || return
+    claim "log down: writes are acknowledged" write_some
+    rm -r "$work/down/wal"
+    : >"$work/down/wal"
+    claim "log down: writes are refused" within 5 not_ready 'write-ahead log'
+    claim "log down: SIGTERM ends it with status 0" stop down
+    claim "log down: what was in memory is a part" logged down info 'head flushed'
+    rm "$work/down/wal"
+    claim "log down: the next start has all" starts_with_all
+    claim "log down: and acknowledges" write_some
+    stop down
+    claim "log down: the directory is sound" is_sound down
+}
+
+starts_with_all() {
+    serve down down && all_is_there
+}
+
+lock_removed
+both_replaced
+log_lost removed remove_files
+log_lost directory-removed rm -r wal
+log_lost emptied empty_files
+log_down
+exit $((failures > 0))
