@@ -210,7 +210,7 @@ test_expired_alerts_are_dropped_before_they_are_told(void **state)
 {
     (void)state;
     put("a", 1);
-    assert_false(member_take(member, BATCH, now_ns, 1000 + QUEUE_KEPT_MS, &body));
+    assert_false(member_take(member, BATCH, now_ns, 1000 + TOLD_KEPT_MS, &body));
     assert_int_equal(member->dropped, 1);
     assert_true(member_due_ns(member) == INT64_MAX);
 }

@@ -29,7 +29,7 @@ put_alert_labels(struct buf *to, const char *name, const char *const *more)
 static inline struct told *
 made_told(struct budget *memory, const char *name, int64_t starts_ms, int64_t ends_ms)
 {
-    const struct told_making making = {memory, 1, ""};
+    const struct told_making making = {.memory = memory, .seed = 1, .external_url = ""};
     struct notify_alert alert = {.starts_ms = starts_ms, .ends_ms = ends_ms};
     struct buf labels, scratch;
     struct told *told;

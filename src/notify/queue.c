@@ -27,7 +27,7 @@ queue_init(struct queue *q, struct budget *memory)
         .free = NULL_PLACE,
         .waiting = {NULL_PLACE, NULL_PLACE, 0},
         .taken = {NULL_PLACE, NULL_PLACE, 0},
-        .end_ms = INT64_MAX,
+        .expiry_ms = INT64_MAX,
     };
 }
 
@@ -118,7 +118,7 @@ queue_put(struct queue *q, struct told *told)
         told_unref(q->places[place].told);
     }
     q->places[place].told = told_ref(told);
-    if (told->ends_ms < q->end_ms) q->end_ms = told->ends_ms;
+    if (told->expires_ms < q->expiry_ms) q->expiry_ms = told->expires_ms;
     return OK;
 }
 
@@ -138,16 +138,16 @@ uint32_t
 queue_expire(struct queue *q, int64_t now_ms)
 {
     uint32_t dropped = 0;
-    if (q->end_ms > now_ms - QUEUE_KEPT_MS) return 0; /* the clock does not begin with Unix' time */
-    q->end_ms = INT64_MAX;
+    if (q->expiry_ms > now_ms) return 0;
+    q->expiry_ms = INT64_MAX;
     for (uint32_t place = q->waiting.first, next; place != NULL_PLACE; place = next) {
-        int64_t ends_ms = q->places[place].told->ends_ms;
+        int64_t expires_ms = q->places[place].told->expires_ms;
         next = q->places[place].after;
-        if (ends_ms <= now_ms - QUEUE_KEPT_MS) {
+        if (expires_ms <= now_ms) {
             drop_waiting(q, place);
             dropped++;
-        } else if (ends_ms < q->end_ms) {
-            q->end_ms = ends_ms;
+        } else if (expires_ms < q->expiry_ms) {
+            q->expiry_ms = expires_ms;
         }
     }
     return dropped;
@@ -218,6 +218,6 @@ queue_put_back(struct queue *q)
         }
         link_before(q, &q->waiting, place, q->waiting.first);
         table_add(&q->table, told->hash, place);
-        if (told->ends_ms < q->end_ms) q->end_ms = told->ends_ms;
+        if (told->expires_ms < q->expiry_ms) q->expiry_ms = told->expires_ms;
     }
 }

@@ -16,8 +16,6 @@
 #include "base/table.h"
 #include "notify/told.h"
 
-enum { QUEUE_KEPT_MS = 15 * 60 * 1000 }; /* after its end an alert is given up */
-
 struct queue_list {
     uint32_t first, last; /* places; NULL_PLACE: it is empty */
     uint32_t count;
@@ -32,7 +30,7 @@ struct queue {
     struct queue_list waiting;
     struct queue_list taken;
     struct table table; /* of what waits, by labels */
-    int64_t end_ms;     /* nothing of what waits ends before this */
+    int64_t expiry_ms;  /* nothing of what waits expires before this */
 };
 
 void queue_init(struct queue *queue, struct budget *memory);
@@ -44,7 +42,7 @@ MUST_CHECK enum err queue_put(struct queue *queue, struct told *told);
 /* Gives up the oldest until at most `count_max` wait. Returns how many these were, as the others.
  */
 uint32_t queue_limit(struct queue *queue, uint32_t count_max);
-/* Gives up what ended more than QUEUE_KEPT_MS ago. */
+/* Gives up what has expired. */
 uint32_t queue_expire(struct queue *queue, int64_t now_ms);
 /* Gives up everything, what was taken, too. */
 uint32_t queue_clear(struct queue *queue);

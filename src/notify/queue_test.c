@@ -143,12 +143,12 @@ test_alerts_that_ended_long_ago_are_dropped(void **state)
     assert_int_equal(put("a", 1, 1000), OK);
     assert_int_equal(put("b", 1, 3000), OK);
     assert_int_equal(put("c", 1, 2000), OK);
-    assert_int_equal(queue_expire(&queue, 1000 + QUEUE_KEPT_MS - 1), 0);
-    assert_int_equal(queue_expire(&queue, 1000 + QUEUE_KEPT_MS), 1);
-    assert_int_equal(queue_expire(&queue, 2000 + QUEUE_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 1000 + TOLD_KEPT_MS - 1), 0);
+    assert_int_equal(queue_expire(&queue, 1000 + TOLD_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 2000 + TOLD_KEPT_MS), 1);
     expect_taken(9, "b:1");
     queue_put_back(&queue);
-    assert_int_equal(queue_expire(&queue, 3000 + QUEUE_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 3000 + TOLD_KEPT_MS), 1);
     assert_int_equal(queue.waiting.count, 0);
 }
 
@@ -159,9 +159,9 @@ test_what_was_under_way_while_others_were_looked_at_is_dropped_when_it_ended_lon
     assert_int_equal(put("a", 1, 2000), OK);
     assert_int_equal(queue_take(&queue, 1, SIZE_MAX, &body), OK);
     assert_int_equal(put("b", 1, 1000), OK);
-    assert_int_equal(queue_expire(&queue, 1000 + QUEUE_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 1000 + TOLD_KEPT_MS), 1);
     queue_put_back(&queue);
-    assert_int_equal(queue_expire(&queue, 2000 + QUEUE_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 2000 + TOLD_KEPT_MS), 1);
 }
 
 static void
@@ -170,8 +170,8 @@ test_a_renewed_alert_is_kept_for_longer(void **state)
     (void)state;
     assert_int_equal(put("a", 1, 1000), OK);
     assert_int_equal(put("a", 1, 9000), OK);
-    assert_int_equal(queue_expire(&queue, 1000 + QUEUE_KEPT_MS), 0);
-    assert_int_equal(queue_expire(&queue, 9000 + QUEUE_KEPT_MS), 1);
+    assert_int_equal(queue_expire(&queue, 1000 + TOLD_KEPT_MS), 0);
+    assert_int_equal(queue_expire(&queue, 9000 + TOLD_KEPT_MS), 1);
 }
 
 /* What the queue should be, as a list of names in order. */

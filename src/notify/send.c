@@ -158,7 +158,10 @@ send_by(struct notifier *n, const struct plan *plan, const struct notify_alert *
         uint32_t count)
 {
     struct sending s = {
-        .notifier = n, .plan = plan, .making = {n->memory, n->seed, n->external_url}};
+        .notifier = n,
+        .plan = plan,
+        .making = {n->memory, n->seed, env_realtime_ms(n->env), n->external_url},
+    };
     bool is_in_force = true;
     arena_init(&s.scratch, n->memory, SCRATCH_BYTES_MAX, 0);
     arena_init(&s.passing, n->memory, SCRATCH_BYTES_MAX, 0);

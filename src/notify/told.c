@@ -75,7 +75,8 @@ told_new(const struct told_making *making, struct bytes labels, const struct not
         .refs = 1,
         .labels_bytes = (uint32_t)labels.size,
         .json_bytes = (uint32_t)scratch->size,
-        .ends_ms = alert->ends_ms,
+        .expires_ms =
+            TOLD_KEPT_MS + (alert->ends_ms > making->now_ms ? alert->ends_ms : making->now_ms),
         .hash = hash_bytes(labels, making->seed),
     };
     if (labels.size > 0) memcpy(told->bytes, labels.at, labels.size);

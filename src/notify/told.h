@@ -10,21 +10,25 @@
 #include "notify/notify.h"
 
 enum { TOLD_BYTES_MAX = 1 << 20 }; /* of the JSON */
+/* How long an alert may wait in a queue after its end, or after it was made if that is later: a
+ * resolved alert that is sent again has its old end, and a time of its own to be delivered in. */
+enum { TOLD_KEPT_MS = 15 * 60 * 1000 };
 
 struct told {
     struct budget *memory;
     _Atomic uint32_t refs; /* acquire-release: whoever drops the last one frees it */
     uint32_t labels_bytes;
     uint32_t json_bytes;
-    int64_t ends_ms;
-    uint64_t hash;   /* of the labels */
-    uint8_t bytes[]; /* labels, JSON */
+    int64_t expires_ms; /* Unix: queues drop it then */
+    uint64_t hash;      /* of the labels */
+    uint8_t bytes[];    /* labels, JSON */
 };
 
 /* What an alert is made with. */
 struct told_making {
     struct budget *memory;
     uint64_t seed;            /* of hashes */
+    int64_t now_ms;           /* Unix */
     const char *external_url; /* without a slash at its end; "", a path: not known */
 };
 

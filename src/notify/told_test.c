@@ -20,7 +20,8 @@ setup(void **state)
     budget_init(&budget, "test", 0, NULL);
     buf_init(&labels, NULL, 4 << 20);
     buf_init(&scratch, &budget, 4 << 20);
-    making = (struct told_making){&budget, 7, "http://firekeep:9201/x"};
+    making = (struct told_making){
+        .memory = &budget, .seed = 7, .external_url = "http://firekeep:9201/x"};
     alert = (struct notify_alert){.starts_ms = 1767323045678, .ends_ms = 1767323285000};
     return 0;
 }
@@ -82,6 +83,27 @@ test_without_a_url_of_ours_nothing_is_said_of_it(void **state)
         expect_json("{\"labels\":{\"alertname\":\"Down\"},"
                     "\"startsAt\":\"2026-01-02T03:04:05.678Z\","
                     "\"endsAt\":\"2026-01-02T03:08:05.000Z\"}");
+    }
+}
+
+static void
+test_an_alert_expires_15_minutes_after_its_end_or_after_it_was_made(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t now_ms, ends_ms, want_ms;
+    } cases[] = {
+        {1000, 9000, 9000 + TOLD_KEPT_MS},         /* it fires */
+        {9000, 1000, 9000 + TOLD_KEPT_MS},         /* it ended before */
+        {900000 + 1, 1, 900000 + 1 + TOLD_KEPT_MS} /* the last time that it is sent */
+    };
+    put_alert_labels(&labels, "Down", NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        making.now_ms = cases[i].now_ms;
+        alert.ends_ms = cases[i].ends_ms;
+        struct told *told = make();
+        assert_int_equal(told->expires_ms, cases[i].want_ms);
+        told_unref(told);
     }
 }
 
@@ -156,6 +178,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_an_alert_has_labels_annotations_times_and_where_it_comes_from),
         TEST(test_without_a_url_of_ours_nothing_is_said_of_it),
+        TEST(test_an_alert_expires_15_minutes_after_its_end_or_after_it_was_made),
         TEST(test_bytes_that_are_no_text_are_replaced),
         TEST(test_equal_labels_have_equal_hashes_of_one_seed),
         TEST(test_an_alert_that_is_too_long_is_refused),

@@ -3,9 +3,6 @@
 
 #include "base/array.h"
 #include "base/hash.h"
-#include "sys/env.h"
-
-#define RESOLVED_KEPT_NS (15 * 60 * NS_PER_S)
 
 const char *
 alert_state_word(enum alert_state state)
@@ -169,7 +166,8 @@ alerts_forget_over(struct alerts *a, int64_t at_ns)
 {
     for (uint32_t i = 0; i < a->count; i++) {
         struct alert *alert = a->items[i];
-        if (alert_is_active(alert) || at_ns - alert->resolved_at_ns <= RESOLVED_KEPT_NS) continue;
+        if (alert_is_active(alert) || at_ns - alert->resolved_at_ns <= ALERT_RESOLVED_KEPT_NS)
+            continue;
         alert->labels.at = NULL;
     }
     forget_marked(a);

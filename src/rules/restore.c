@@ -24,8 +24,7 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
-#define RESOLVED_TOLD_NS (15 * 60 * NS_PER_S)
-#define FAR_BACK_NS      (24 * 3600 * NS_PER_S) /* where an outage is looked for at most */
+#define FAR_BACK_NS (24 * 3600 * NS_PER_S) /* where an outage is looked for at most */
 
 enum {
     TIMES_MAX = 64,       /* evaluated once more, of a rule */
@@ -420,7 +419,7 @@ wanted_ms(const struct restoring *r, const struct witness *w)
     if (r->before_gap) return w->gap_ms;
     if (w->active_ms != INT64_MIN) return w->active_ms;
     if (w->firing_ms == INT64_MIN || w->over_ms == INT64_MIN) return INT64_MIN;
-    bool is_recent = r->now_ns - w->over_ms * NS_PER_MS <= RESOLVED_TOLD_NS;
+    bool is_recent = r->now_ns - w->over_ms * NS_PER_MS <= ALERT_RESOLVED_KEPT_NS;
     /* As in Prometheus, one that becomes pending again was never there. */
     return is_recent && w->pending_ms < w->over_ms ? w->firing_ms : INT64_MIN;
 }

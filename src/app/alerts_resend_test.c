@@ -1,0 +1,172 @@
+/*
+ * alerts_resend_test.c - the sends of a resolved alert, from the evaluation that resolves it to the
+ * Alertmanager, at the intervals at which one falls on the last moment of the 15 minutes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "app/teller.h"
+#include "notify/notify_rig_testing.h"
+/* After what it has macros for. */
+#include "app/rules_sim_testing.h"
+
+#define URL "http://h:9093/api/v2/alerts"
+
+enum { RESEND_S = 60, SENDS_MAX = 64, FIRES_S = 1200 };
+
+static struct world {
+    struct rules_sim s;
+    struct rig rig;
+    struct teller *teller;
+    bool is_away;
+    unsigned firing_count;
+    unsigned resolved_count;
+    int64_t resolved_at_ms[SENDS_MAX]; /* the request's time */
+    int64_t ends_ms[SENDS_MAX];
+} w;
+
+static void
+serve(void *context, struct fake_call *call)
+{
+    int64_t now_ms = env_realtime_ms(w.s.m.env);
+    json_t *list = json_loads(call->body, 0, NULL);
+    (void)context;
+    call->after_ms = 5;
+    if (w.is_away) call->status = 503;
+    assert_int_equal(json_array_size(list), 1);
+    int64_t ends_ms = time_of(json_array_get(list, 0), "endsAt");
+    json_decref(list);
+    if (w.is_away) return;
+    if (ends_ms > now_ms) {
+        w.firing_count++;
+        return;
+    }
+    assert_true(w.resolved_count < SENDS_MAX);
+    w.resolved_at_ms[w.resolved_count] = now_ms;
+    w.ends_ms[w.resolved_count++] = ends_ms;
+}
+
+static void
+tell(struct rules_sim *s, const struct rule_alert *alerts, uint32_t count)
+{
+    (void)s;
+    teller_tell(w.teller, text("anonymous"), alerts, count);
+}
+
+static void
+wait_for(struct rules_sim *s, int64_t ns)
+{
+    int64_t until_ns = env_monotonic_ns(s->m.env) + ns;
+    for (int64_t left_ns; (left_ns = until_ns - env_monotonic_ns(s->m.env)) >= NS_PER_MS;) {
+        notifier_step(w.rig.notifier, (int)(left_ns / NS_PER_MS));
+    }
+}
+
+static const struct member *
+member(void)
+{
+    const struct members *members = &w.rig.notifier->plan->items[0]->members;
+    assert_int_equal(members->count, 1);
+    return members->items[0];
+}
+
+/* A server whose only alert fires for FIRES_S, and its Alertmanager. */
+static void
+begin(unsigned interval_s)
+{
+    char yaml[256];
+    struct settings settings = {.alerting_queue_capacity = 10000,
+                                .alerting_batch_size = 256,
+                                .rules_resend_delay_ms = RESEND_S * 1000};
+    struct notifier_change *change;
+    memset(&w, 0, sizeof w);
+    snprintf(yaml, sizeof yaml,
+             "groups: [{name: g, interval: %us, rules: [{alert: Ends, expr: vector(time()) < "
+             "%lld}]}]\n",
+             interval_s, SIM_BEGIN / 1000 + FIRES_S);
+    sim_init(&w.s, 1, yaml);
+    w.s.tell = tell;
+    w.s.wait = wait_for;
+    w.rig.sim = w.s.m.sim;
+    budget_init(&w.rig.memory, "notify", 0, NULL);
+    fake_init(&w.rig.fake, w.s.m.sim, serve, NULL, NULL);
+    must(teller_new(w.s.m.env, &w.rig.memory, "http://us:9201/", &w.rig.fake.base, &w.teller,
+                    &w.rig.why));
+    w.rig.notifier = teller_notifier(w.teller);
+    rig_begin_settings(&w.rig);
+    rig_add(&w.rig, "h:9093");
+    must(teller_prepare(w.teller, &settings, &w.rig.alerting, &w.rig.external_labels, &change,
+                        &w.rig.why));
+    notifier_commit(change);
+}
+
+static void
+end(void)
+{
+    teller_free(w.teller);
+    sim_fini(&w.s);
+    alerting_free(&w.rig.alerting);
+    assert_int_equal(budget_used(&w.rig.memory), 0);
+}
+
+/* The first evaluation more than RESEND_S after the one that sent sends again. */
+static unsigned
+resend_s(unsigned interval_s)
+{
+    return (RESEND_S / interval_s + 1) * interval_s;
+}
+
+static void
+test_a_resolved_alert_is_sent_for_15_minutes_to_the_last_evaluation(void **state)
+{
+    static const unsigned intervals_s[] = {15, 30, 180, 300};
+    (void)state;
+    for (unsigned i = 0; i < sizeof intervals_s / sizeof *intervals_s; i++) {
+        unsigned each_s = resend_s(intervals_s[i]);
+        assert_int_equal(900 % each_s, 0); /* else none falls on the last moment */
+        begin(intervals_s[i]);
+        sim_pass(&w.s, FIRES_S + 300 + 900 + 600);
+        assert_int_equal(w.resolved_count, 900 / each_s + 1);
+        for (unsigned k = 0; k < w.resolved_count; k++) {
+            assert_true(w.ends_ms[k] == w.ends_ms[0]);
+            int64_t after_ms = w.resolved_at_ms[k] - w.ends_ms[0];
+            assert_in_range(after_ms, k * each_s * 1000, k * each_s * 1000 + 5000);
+        }
+        assert_true(w.firing_count > 0);
+        assert_int_equal(member()->dropped, 0);
+        assert_int_equal(member()->queue.waiting.count, 0);
+        end();
+    }
+}
+
+static void
+test_an_alertmanager_that_is_away_for_longer_is_not_sent_what_ended_before(void **state)
+{
+    (void)state;
+    begin(30);
+    sim_pass(&w.s, FIRES_S);
+    w.is_away = true;
+    sim_pass(&w.s, 900 + 900 + 120);
+    assert_int_equal(member()->queue.waiting.count, 0);
+    assert_int_equal(member()->dropped, 1);
+    w.is_away = false;
+    sim_pass(&w.s, 300);
+    assert_int_equal(w.resolved_count, 0);
+    end();
+}
+
+int
+main(void)
+{
+    log_to_fd(-1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_resolved_alert_is_sent_for_15_minutes_to_the_last_evaluation),
+        cmocka_unit_test(
+            test_an_alertmanager_that_is_away_for_longer_is_not_sent_what_ended_before),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
