@@ -17,6 +17,10 @@ test_each_route_answers(void **state)
         {"a quoted proto", HTTP_POST, "/api/v1/receive",
          "Content-Type: application/x-protobuf ; a=b; PROTO=\"prometheus.WriteRequest\"", NULL,
          WRITE_V1, 204, NULL, NULL},
+        {"a refused exemplar beside samples", HTTP_POST, "/api/v1/write", NULL, NULL,
+         WRITE_V1_BAD_EXEMPLAR, 204, NULL, NULL},
+        {"a refused exemplar beside samples, 2.0", HTTP_POST, "/api/v1/write", V2, NULL,
+         WRITE_V2_BAD_EXEMPLAR, 204, NULL, NULL, WRITTEN "Exemplars-Written: 0\n"},
         {"an alias", HTTP_POST, "/api/v1/push", "Content-Type:  ", NULL, WRITE_V1, 204, NULL, NULL},
         {"an alias", HTTP_POST, "/api/v1/prom/write", "Content-Encoding: SNAPPY", NULL, WRITE_V1,
          204, NULL, NULL},
@@ -182,7 +186,11 @@ test_each_route_answers(void **state)
         {"metrics", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT "; version=0.0.4",
          "firekeep_head_series 1\n"},
         {"metrics: reasons", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT,
-         "firekeep_samples_received_total{tenant=\"anonymous\",kind=\"float\"} 14\n"},
+         "firekeep_samples_received_total{tenant=\"anonymous\",kind=\"float\"} 18\n"},
+        {"metrics: refused exemplars", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT,
+         "firekeep_samples_rejected_total{tenant=\"anonymous\",kind=\"exemplar\",reason=\"bad_"
+         "utf8\"} "
+         "2\n"},
         {"federation", HTTP_GET, "/federate?match[]=up", NULL, NULL, 0, 200,
          FEDERATED "; escaping=underscores", "# TYPE up untyped\nup{instance=\"\"} 1 2000\n"},
         {"federation of names in UTF-8, below a prefix", HTTP_GET,

@@ -767,9 +767,9 @@ packed(const struct buf *message)
     return buf_bytes(&to);
 }
 
-/* A write of up{a="b"} with two samples and an exemplar. */
+/* A write of up{a="b"} with two samples and an exemplar with these labels. */
 static inline struct bytes
-write_message(enum rw_version version, int64_t t_ms, double value)
+write_message_with(enum rw_version version, int64_t t_ms, double value, const char *exemplar_labels)
 {
     struct rq rq;
     struct buf message;
@@ -779,7 +779,7 @@ write_message(enum rw_version version, int64_t t_ms, double value)
     rq_series(&rq, "__name__=up,a=b");
     rq_float(&rq, t_ms, bits, 0);
     rq_float(&rq, t_ms + 1, bits, 0);
-    rq_exemplar(&rq, t_ms, bits, "trace=1");
+    rq_exemplar(&rq, t_ms, bits, exemplar_labels);
     rq_close(&rq);
     buf_init(&message, NULL, 1 << 26);
     if (version == RW_V2) buf_put_bytes(&message, buf_bytes(&rq.symbols));
@@ -788,6 +788,12 @@ write_message(enum rw_version version, int64_t t_ms, double value)
     buf_fini(&message);
     rq_fini(&rq);
     return done;
+}
+
+static inline struct bytes
+write_message(enum rw_version version, int64_t t_ms, double value)
+{
+    return write_message_with(version, t_ms, value, "trace=1");
 }
 
 /* A remote read of one selector; `pattern` NULL: without matchers. */

@@ -12,7 +12,10 @@ enum message {
     NO_MESSAGE,
     WRITE_V1,
     WRITE_V2,
-    WRITE_FUTURE, /* 2.0 */
+    WRITE_FUTURE,          /* 2.0 */
+    WRITE_V1_BAD_EXEMPLAR, /* beside samples that are stored */
+    WRITE_V2_BAD_EXEMPLAR,
+    WRITE_FUTURE_BAD_EXEMPLAR,
     WRITE_NO_SNAPPY,
     WRITE_NO_MESSAGE, /* snappy, and then nothing that is known */
     WRITE_TOO_LARGE,
@@ -37,6 +40,12 @@ message_of(enum message message)
         return write_message(RW_V2, SIM_BEGIN, 1);
     case WRITE_FUTURE:
         return write_message(RW_V2, SIM_BEGIN + DAY_MS, 1);
+    case WRITE_V1_BAD_EXEMPLAR:
+        return write_message_with(RW_V1, SIM_BEGIN, 1, "trace=\xff");
+    case WRITE_V2_BAD_EXEMPLAR:
+        return write_message_with(RW_V2, SIM_BEGIN, 1, "trace=\xff");
+    case WRITE_FUTURE_BAD_EXEMPLAR:
+        return write_message_with(RW_V2, SIM_BEGIN + DAY_MS, 1, "trace=\xff");
     case WRITE_NO_SNAPPY:
         buf_put_text(&raw, "\xff\xff\xff\xff\xff\xff");
         return buf_bytes(&raw);

@@ -77,6 +77,23 @@ test_each_reason_is_logged_once_a_minute_with_all_that_came_meanwhile(void **sta
 }
 
 static void
+test_requests_of_which_only_exemplars_are_refused_have_lines_of_their_own(void **state)
+{
+    (void)state;
+    struct ingest_result result = {.rejected_total = 2};
+    result.rejected[LEDGER_EXEMPLAR] = 2;
+    result.rejected_for[REJECT_TOO_OLD] = 2;
+    snprintf(result.text, sizeof result.text,
+             "refused: 2 too_old; too_old at 5: {x=\"1\"}: exemplar");
+    refusals_log(now_ns, bytes_of_text("a"), &result);
+    assert_non_null(strstr(logged(), "msg=\"exemplars refused\" reason=too_old count=2 tenant=a "
+                                     "first=\"too_old at 5: "));
+    refuse("a", 1, 0, "; too_old at 6: {y=\"2\"}");
+    assert_non_null(strstr(logged(), "msg=\"samples refused with status 400\" reason=too_old "
+                                     "count=1 tenant=a first=\"too_old at 6: "));
+}
+
+static void
 test_who_was_first_is_named_by_whatever_the_answer_names(void **state)
 {
     (void)state;
@@ -93,6 +110,9 @@ main(void)
         cmocka_unit_test_setup_teardown(
             test_each_reason_is_logged_once_a_minute_with_all_that_came_meanwhile, listen_to_log,
             stop_listening),
+        cmocka_unit_test_setup_teardown(
+            test_requests_of_which_only_exemplars_are_refused_have_lines_of_their_own,
+            listen_to_log, stop_listening),
         cmocka_unit_test_setup_teardown(test_who_was_first_is_named_by_whatever_the_answer_names,
                                         listen_to_log, stop_listening),
     };

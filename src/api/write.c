@@ -123,7 +123,7 @@ write_reply(struct api *api, struct http_request *request, enum rw_version versi
     int n = 0;
     if (status != 204) {
         n = snprintf(text, sizeof text, "%s\n", why->text);
-    } else if (result->rejected_total > 0) {
+    } else if (!ingest_result_is_success(result)) {
         answer.status = 400;
         n = snprintf(text, sizeof text, "%s\n", result->text);
     }

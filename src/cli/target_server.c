@@ -122,8 +122,12 @@ judge_answer(struct target_server *s, enum rw_version version,
     }
     result->too_large = answer->status == 413;
     if (stored && rejected == 0) return OK;
-    snprintf(result->text, sizeof result->text, "%s",
-             answer->text[0] != '\0' ? answer->text : "the server did not store all of it");
+    if (stored && rejected == result->rejected.of[LEDGER_EXEMPLAR])
+        snprintf(result->text, sizeof result->text,
+                 "%" PRIu64 " exemplars; the server's log has the reasons", rejected);
+    else
+        snprintf(result->text, sizeof result->text, "%s",
+                 answer->text[0] != '\0' ? answer->text : "the server did not store all of it");
     return OK;
 }
 

@@ -119,10 +119,20 @@ struct ingest_result {
     uint64_t wait_epoch;
     uint64_t written[LEDGER_KIND_COUNT]; /* accepted, or there already with the same value */
     uint64_t rejected[LEDGER_KIND_COUNT];
-    uint64_t rejected_total;
+    uint64_t rejected_total;             /* of all kinds, and metadata */
     uint64_t rejected_for[REJECT_COUNT]; /* all kinds, and metadata */
     char text[INGEST_TEXT_BYTES]; /* one line: counts by reason, the first offenders; "" if none */
 };
+
+/*
+ * True if all samples were stored. Refused exemplars change nothing of that: a sender takes a
+ * refusal for one of the whole batch, and counts samples as lost that are stored.
+ */
+static inline bool
+ingest_result_is_success(const struct ingest_result *result)
+{
+    return result->rejected_total == result->rejected[LEDGER_EXEMPLAR];
+}
 
 /*
  * Judges, stores and logs a request. On an error part of it may be stored: the sender repeats all

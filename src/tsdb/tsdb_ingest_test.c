@@ -368,6 +368,42 @@ test_first_offenders_are_named_and_all_are_counted(void **state)
 }
 
 static void
+test_refused_exemplars_leave_the_text_to_refused_samples(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"__name__=bad0", "__name__=bad1", "__name__=bad2"};
+    struct rq rq;
+    for (int i = 0; i < 3; i++) {
+        must_send_float("a", names[i], T0, 1);
+    }
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=good");
+    rq_float(&rq, T0, 0, 0);
+    for (int i = 0; i < 5; i++) {
+        rq_exemplar(&rq, T0 + i, 0, "trace=\xff");
+    }
+    for (int i = 0; i < 3; i++) {
+        rq_series(&rq, names[i]);
+        rq_float(&rq, T0, double_bits(2), 0);
+    }
+    must(machine_send(&m, "a", &rq));
+    rq_fini(&rq);
+    expect_result(1, 8);
+    assert_int_equal(m.result.rejected[LEDGER_EXEMPLAR], 5);
+    static const char *const in_order[] = {
+        "refused: ",           "5 bad_utf8",
+        "; bad_utf8 at ",      "{__name__=\"good\"}: exemplar; conflict at ",
+        "{__name__=\"bad0\"}", "{__name__=\"bad1\"}",
+        "{__name__=\"bad2\"}"};
+    const char *at = m.result.text;
+    for (unsigned i = 0; i < sizeof in_order / sizeof *in_order; i++) {
+        at = strstr(at, in_order[i]);
+        if (at == NULL) fail_msg("%s: %s", in_order[i], m.result.text);
+    }
+    machine_commit(&m);
+}
+
+static void
 test_series_of_which_nothing_is_stored_costs_nothing(void **state)
 {
     (void)state;
@@ -791,6 +827,7 @@ main(void)
         claim(test_each_of_many_tenants_keeps_its_own),
         claim(test_flush_of_many_tenants_takes_no_more_memory_than_of_one),
         claim(test_first_offenders_are_named_and_all_are_counted),
+        claim(test_refused_exemplars_leave_the_text_to_refused_samples),
         claim(test_series_of_which_nothing_is_stored_costs_nothing),
         claim(test_what_is_said_of_the_refused_is_one_clean_line),
         claim(test_first_arrival_stays_pending_durable_and_frozen),

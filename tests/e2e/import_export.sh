@@ -159,6 +159,13 @@ claim "metadata comes along" grep -q 'Some help' \
 printf 'a_bucket{le="1"} 1 1700000000 # {id="x"} 0.5\n# EOF\n' >"$work/exemplar.om"
 claim "exemplars come along" says "1 exemplars" 0 \
     "$firekeep" import --url="$url" "$work/exemplar.om"
+printf 'b_bucket{le="1"} 1 1700000000 # {id="x"} 0.5 4102444800\n# EOF\n' >"$work/refused.om"
+claim "exemplars that a server refuses are counted" says "refused: 1 exemplars; the server's log" 1 \
+    "$firekeep" import --url="$url" "$work/refused.om"
+claim "... and their samples are stored" says "imported 1 samples" 1 \
+    "$firekeep" import --url="$url" "$work/refused.om"
+claim "exemplars that a directory refuses are named" says "refused: 1 too_far_in_future; too_far_in_future at 4102444800000: " 1 \
+    "$firekeep" import --storage.path="$work/refused" "$work/refused.om"
 printf 'far 1 99999999999\n# EOF\n' >"$work/far.om"
 claim "what a server refuses is told" says "too_far_in_future" 1 \
     "$firekeep" import --url="$url" "$work/far.om"

@@ -296,7 +296,11 @@ exemplars_and_metadata() {
     claim "exemplars alone are taken" stores_exemplars_alone
     claim "the same exemplar again is success" stores x_sample 1 0 1 \
         "$(series "$labels" "$(sample 1 $t)" "$(exemplar 1 $t 3 6)")"
-    claim "an exemplar with a reference beyond the symbols is refused, its sample stored" exemplar_beyond
+    claim "an exemplar with a reference beyond the symbols is refused, its sample stored with success" \
+        exemplar_beyond
+    claim "1.0: an exemplar of the far future is refused, its sample stored with success" \
+        exemplar_refused_1_0
+    claim "refused exemplars are in the ledger" exemplars_counted
     claim "metadata of a series is kept" metadata_kept
     claim "metadata with a reference beyond the symbols is refused, its sample stored" metadata_beyond
     claim "metadata that is no UTF-8 is refused, its sample stored" metadata_bad_text
@@ -311,7 +315,22 @@ exemplar_beyond() {
     local labels_and_sample
     labels_and_sample=$labels$(sample 1 $t)
     send_2 "$(names x_beyond)$(series "$labels_and_sample" "$(exemplar 1 $t 3 99)")"
-    status_is 400 && written_is 1 0 0 && reads_back x_beyond "$(names x_beyond)$(series "$labels_and_sample")"
+    status_is 204 && [[ ! -s $work/answer ]] && written_is 1 0 0 &&
+        reads_back x_beyond "$(names x_beyond)$(series "$labels_and_sample")"
+}
+
+exemplar_refused_1_0() {
+    local plain
+    plain=$(message_1_plain x_one 1 $t)
+    send_1 "$(field 1 "${plain:4}$(field 3 "$(field_double 2 1)$(field_int 3 4102444800000)")")"
+    status_is 204 && [[ ! -s $work/answer ]] && reads_back x_one "$plain"
+}
+
+exemplars_counted() {
+    local counted
+    counted=$(metrics | grep '^firekeep_samples_rejected_total{.*kind="exemplar"')
+    echo "$counted"
+    [[ $counted == *'reason="bad_reference"} 1'* && $counted == *'reason="too_far_in_future"} 1'* ]]
 }
 
 metadata_kept() {

@@ -33,12 +33,16 @@ cut_to(struct bytes *text, size_t size)
     if (text->size > size) text->size = size;
 }
 
-/* True for the first few: they are named. */
-static bool
+static void
 note_refused(struct ingest *in, enum reject reason, uint64_t count)
 {
     in->result->rejected_for[reason] += count;
     in->result->rejected_total += count;
+}
+
+static bool
+name_next(struct ingest *in)
+{
     return in->named++ < OFFENDERS_NAMED;
 }
 
@@ -58,7 +62,10 @@ ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kin
     in->change.count[kind][LEDGER_RECEIVED] += count;
     in->change.count[kind][LEDGER_REJECTED + reason] += count;
     in->result->rejected[kind] += count;
-    if (!note_refused(in, reason, count)) return;
+    note_refused(in, reason, count);
+    /* One exemplar is named, besides the samples: more of them would take the place of samples. */
+    bool is_first = in->result->rejected[kind] == count;
+    if (kind == LEDGER_EXEMPLAR ? !is_first : !name_next(in)) return;
     char room[OFFENDER_BYTES];
     struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
     buf_printf(&words, "%s at %" PRId64 ": {", reject_word(reason), t_ms);
@@ -81,7 +88,8 @@ ingest_reject_metadata(struct ingest *in, const struct metadata *m, enum reject 
 {
     in->head->metadata_rejected[reason]++;
     if (reason != REJECT_BAD_UTF8 && reason != REJECT_BAD_REFERENCE) return;
-    if (!note_refused(in, reason, 1)) return;
+    note_refused(in, reason, 1);
+    if (!name_next(in)) return;
     char room[OFFENDER_BYTES];
     struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
     struct label family = {bytes_of_text("family"), m->family};
