@@ -376,30 +376,18 @@ fill_labels(struct terms_in_force *t, const struct named_texts *from)
     return labels != NULL;
 }
 
-/* Without slashes at its end, as Prometheus gives it to templates. */
-static struct bytes
-external_url_of(const char *text)
-{
-    struct bytes url = bytes_of_text(text);
-    while (url.size > 0 && url.at[url.size - 1] == '/') {
-        url.size--;
-    }
-    return url;
-}
-
 static bool
 fill_terms(struct terms_in_force *t, const struct settings *s, const struct rule_settings *rules)
 {
-    const char *url = keep(&t->arena, s->web_external_url);
     const char *replicas = keep(&t->arena, s->query_replica_labels);
-    if (url == NULL || replicas == NULL || !fill_labels(t, &rules->external_labels)) return false;
+    if (replicas == NULL || !fill_labels(t, &rules->external_labels)) return false;
     t->replica_count = replica_labels_of(replicas, t->replicas);
     t->helpers_max = s->rules_max_concurrent_evals;
     struct rules_terms *terms = &t->terms;
     terms->open = open_view;
     terms->open_context = t;
     terms->resend_ns = s->rules_resend_delay_ms * NS_PER_MS;
-    terms->external_url = external_url_of(url);
+    terms->external_url = bytes_of_text(t->ruler->options.external_url);
     terms->timeout_ns = s->query_timeout_ms * NS_PER_MS;
     terms->lookback_ms = s->query_lookback_delta_ms;
     terms->subquery_step_ms = s->global_evaluation_interval_ms;

@@ -27,6 +27,7 @@ struct ruler_options {
     struct budget *memory;
     uint64_t memory_bytes; /* at most, of all that rules take; 0: no limit */
     struct own_writes *writes;
+    const char *external_url; /* settings_external_url(); outlives the ruler */
     /* Does not wait. */
     void (*tell)(void *context, struct bytes tenant, const struct rule_alert *alerts,
                  uint32_t count);

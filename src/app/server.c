@@ -9,6 +9,7 @@
  */
 #include "app/server.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ struct server {
     char **flag_words;
     char route_prefix[SETTING_PREFIX_BYTES];
     char instance[SETTING_TEXT_BYTES + 8]; /* as its own metrics name it */
+    char external_url[SETTING_URL_BYTES];
 
     /* LOCK_RANK_APP; whoever reloads or changes stored rules, until files are read or written: the
      * disk may hang. */
@@ -719,8 +721,7 @@ static enum err
 begin_telling(struct server *s, struct config_lists *lists, struct why *why)
 {
     struct notifier_change *change;
-    enum err e = teller_new(s->env, &s->memory.foreground, s->settings.web_external_url, NULL,
-                            &s->teller, why);
+    enum err e = teller_new(s->env, &s->memory.foreground, s->external_url, NULL, &s->teller, why);
     if (e == OK) {
         e = teller_prepare(s->teller, &s->settings, &lists->alerting, &lists->rules.external_labels,
                            &change, why);
@@ -754,6 +755,7 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .memory = &s->memory.foreground,
         .memory_bytes = foreground / 2,
         .writes = s->writes,
+        .external_url = s->external_url,
         .tell = tell_alerts,
         .context = s,
     };
@@ -790,6 +792,14 @@ begin_self_scrape(struct server *s, struct why *why)
     e = self_scrape_start(&options, &s->self_scrape, why);
     if (e == OK) self_scrape_set(s->self_scrape, s->settings.self_scrape_interval_ms);
     return e;
+}
+
+static void
+find_external_url(struct server *s)
+{
+    char hostname[HOST_NAME_MAX + 1] = "";
+    if (gethostname(hostname, sizeof hostname - 1) != 0) hostname[0] = '\0';
+    settings_external_url(&s->settings, hostname, s->external_url);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
@@ -834,6 +844,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) e = readers_new(&readers, &s->readers, why);
     if (e == OK) e = begin_sources(s, &lists->sources, why);
     if (e == OK) e = start_api(s, why);
+    find_external_url(s);
     if (e == OK) e = begin_telling(s, lists, why);
     if (e == OK) e = begin_rules(s, lists, why);
     uint32_t destination_count = lists->destinations.count;

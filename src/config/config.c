@@ -55,7 +55,7 @@ static const struct setting table[] = {
      .what = "URL", .rule = web_url_rule,
      .help =
          "URL under which clients reach the server, for example behind a proxy; its path is the "
-         "default of web.route-prefix"},
+         "default of web.route-prefix; empty means the host name and the port"},
     {"web.route-prefix", SETTING_TEXT, FIELD(web_route_prefix), .fallback = "", .max = 255,
      .what = "PATH", .rule = web_prefix_rule,
      .help = "prefix of the paths of all HTTP endpoints; empty means the path of web.external-url"},

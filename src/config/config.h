@@ -29,6 +29,7 @@ enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
 enum {
     SETTING_TEXT_BYTES = 256,
     SETTING_PREFIX_BYTES = SETTING_TEXT_BYTES + 1,
+    SETTING_URL_BYTES = 544, /* http://, the name of a machine, a port, a prefix */
     SETTINGS_MAX = 96,
     SETTING_NUMBER_BYTES = 96, /* of a number's or a set's text */
     CONFIG_BYTES_MAX = 1024 * 1024,
@@ -215,6 +216,13 @@ MUST_CHECK enum err settings_listen_address(const char *text, char *ret_host, ui
 /* What all paths begin with: "", or "/some/path". `ret_prefix` has room for SETTING_PREFIX_BYTES.
  */
 void settings_route_prefix(const struct settings *settings, char *ret_prefix);
+/*
+ * The URL under which clients reach the server, without a slash at its end: web.external-url, or as
+ * in Prometheus http://HOSTNAME:PORT, here with the route prefix. "", or a path: not known, because
+ * the setting is a path only, the port is any free one, or `hostname` is not a name for a URL.
+ * `ret_url` has room for SETTING_URL_BYTES.
+ */
+void settings_external_url(const struct settings *settings, const char *hostname, char *ret_url);
 
 /* "--web.listen-address=...  help (default ...)" lines for --help. */
 void settings_help(struct buf *to);

@@ -467,6 +467,46 @@ check_prefix(const char *url, const char *prefix, const char *expected)
 }
 
 static void
+check_external_url(const char *listen, const char *external, const char *prefix,
+                   const char *hostname, const char *expected)
+{
+    char got[SETTING_URL_BYTES];
+    struct settings s = defaults();
+    assert_int_equal(setting_parse(find("web.listen-address"), bytes_of_text(listen), &s, NULL),
+                     OK);
+    assert_int_equal(setting_parse(find("web.external-url"), bytes_of_text(external), &s, NULL),
+                     OK);
+    assert_int_equal(setting_parse(find("web.route-prefix"), bytes_of_text(prefix), &s, NULL), OK);
+    settings_external_url(&s, hostname, got);
+    assert_string_equal(got, expected);
+}
+
+static void
+test_external_url_is_the_host_name_and_port_if_it_is_not_set(void **state)
+{
+    (void)state;
+    check_external_url("127.0.0.1:9201", "", "", "box", "http://box:9201");
+    check_external_url("0.0.0.0:9201", "", "", "box.example.com", "http://box.example.com:9201");
+    check_external_url(":80", "", "", "box", "http://box:80");
+    check_external_url("[::1]:9201", "", "", "box", "http://box:9201");
+    check_external_url(":9201", "", "/keep/", "box", "http://box:9201/keep");
+    check_external_url(":9201", "https://example.com/keep/", "/", "box",
+                       "https://example.com/keep");
+    /* Not known. */
+    check_external_url(":9201", "/keep/", "", "box", "/keep");
+    check_external_url(":0", "", "", "box", "");
+    check_external_url(":9201", "", "", "", "");
+    check_external_url(":9201", "", "", "a b", "");
+    char longest[SETTING_TEXT_BYTES], name[65], all[SETTING_URL_BYTES];
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    memset(name, 'b', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    snprintf(all, sizeof all, "http://%s:65535/%s", name, longest);
+    check_external_url(":65535", "", longest, name, all);
+}
+
+static void
 test_route_prefix_is_its_own_or_the_path_of_the_external_url(void **state)
 {
     (void)state;
@@ -842,6 +882,7 @@ main(void)
         cmocka_unit_test(test_out_of_range_message_names_the_range),
         cmocka_unit_test(test_choices_and_yes_or_no_are_exact_words),
         cmocka_unit_test(test_listen_address_is_host_and_port),
+        cmocka_unit_test(test_external_url_is_the_host_name_and_port_if_it_is_not_set),
         cmocka_unit_test(test_route_prefix_is_its_own_or_the_path_of_the_external_url),
         cmocka_unit_test(test_origins_are_a_regular_expression),
         cmocka_unit_test(test_settings_that_disagree_are_refused),

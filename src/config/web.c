@@ -10,6 +10,9 @@
 
 /* --- where it listens ------------------------------------------------------------------------- */
 
+static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                   "0123456789.-_";
+
 /* NULL if `text` was split, else what is wrong with it. */
 static const char *
 split_address(const char *text, char *host, uint16_t *ret_port)
@@ -31,8 +34,7 @@ split_address(const char *text, char *host, uint16_t *ret_port)
     struct in_addr v4;
     struct in6_addr v6;
     bool is_v4 = host[strspn(host, "0123456789.")] == 0; /* or wants to be */
-    bool is_name = host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                     "0123456789.-_")] == 0;
+    bool is_name = host[strspn(host, name_letters)] == 0;
     if (bracketed) {
         if (inet_pton(AF_INET6, host, &v6) != 1) return "an IPv6 address in the brackets";
     } else if (strchr(host, ':') != NULL) {
@@ -118,6 +120,26 @@ settings_route_prefix(const struct settings *settings, char *ret_prefix)
         size--;
     }
     snprintf(ret_prefix, SETTING_PREFIX_BYTES, "%s%.*s", size > 0 ? "/" : "", (int)size, path);
+}
+
+void
+settings_external_url(const struct settings *settings, const char *hostname, char *ret_url)
+{
+    char host[SETTING_TEXT_BYTES], prefix[SETTING_PREFIX_BYTES];
+    uint16_t port = 0;
+    const char *external = settings->web_external_url;
+    size_t size = strlen(external);
+    while (size > 0 && external[size - 1] == '/') {
+        size--;
+    }
+    snprintf(ret_url, SETTING_URL_BYTES, "%.*s", (int)size, external);
+    if (external[0] != '\0' || hostname[0] == '\0' ||
+        hostname[strspn(hostname, name_letters)] != '\0')
+        return;
+    if (settings_listen_address(settings->web_listen_address, host, &port, NULL) || port == 0)
+        return;
+    settings_route_prefix(settings, prefix);
+    snprintf(ret_url, SETTING_URL_BYTES, "http://%.255s:%u%s", hostname, port, prefix);
 }
 
 enum err
