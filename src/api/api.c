@@ -111,6 +111,8 @@ static const struct route {
     {"/api/v1/*", HTTP_OPTIONS, QUEUE_NONE, no_run},
     {"/metrics", HTTP_GET, QUEUE_PAGES, metrics_run},
     {"/-/healthy", HTTP_GET, QUEUE_NONE, healthy_run},
+    {"/health", HTTP_GET, QUEUE_NONE, health_run},
+    {"/version", HTTP_GET, QUEUE_PAGES, version_run},
     {"/-/ready", HTTP_GET, QUEUE_NONE, ready_run},
     {"/-/reload", HTTP_POST | HTTP_PUT, QUEUE_NONE, reload_run},
     {"/", HTTP_GET, QUEUE_NONE, root_run},

@@ -300,6 +300,8 @@ void delete_run(struct api *api, struct http_request *request);
 void destination_run(struct api *api, struct http_request *request);
 void metrics_run(struct api *api, struct http_request *request);
 void healthy_run(struct api *api, struct http_request *request);
+void health_run(struct api *api, struct http_request *request);
+void version_run(struct api *api, struct http_request *request);
 void ready_run(struct api *api, struct http_request *request);
 void reload_run(struct api *api, struct http_request *request);
 void redirect_run(struct api *api, struct http_request *request);

@@ -30,6 +30,14 @@ healthy_run(struct api *api, struct http_request *request)
     http_reply_text(request, 200, "Firekeep is healthy.\n");
 }
 
+/* As VictoriaMetrics answers it. */
+void
+health_run(struct api *api, struct http_request *request)
+{
+    (void)api;
+    http_reply_text(request, 200, "OK");
+}
+
 const char *
 api_refuses_writes(struct api *api)
 {
@@ -451,6 +459,26 @@ static const struct {
     {"/api/v1/status/sources", sources_page},
     {"/api/v1/status/remembered", remembered_page},
 };
+
+/* What Prometheus has in /api/v1/status/buildinfo, without "status" and "data" around it. */
+void
+version_run(struct api *api, struct http_request *request)
+{
+    struct json j;
+    struct buf text;
+    struct status_page page = {.api = api, .request = request, .j = &j};
+    buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
+    json_init(&j, &text);
+    enum err e = build_info(&page);
+    if (e == OK && buf_error(&text)) {
+        e = why_set(&page.why, buf_error(&text), "not enough memory for the page");
+    }
+    if (e)
+        reply_problem_of(request, FOR_ANYTHING, e, &page.why);
+    else
+        reply_json(request, 200, &text);
+    buf_fini(&text);
+}
 
 void
 page_run(struct api *api, struct http_request *request)

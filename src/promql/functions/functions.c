@@ -26,6 +26,8 @@ compare(const struct function *f, struct bytes name)
 const struct function *
 function_find(struct bytes name)
 {
+    /* A function of MetricsQL, with which vmalert restores its state. */
+    if (bytes_equal_text(name, "default_rollup")) return &functions[FUNCTION_LAST_OVER_TIME];
     unsigned i =
         search_first(each, 0u, (unsigned)FUNCTION_COUNT, compare(&functions[each], name) >= 0);
     return i < FUNCTION_COUNT && compare(&functions[i], name) == 0 ? &functions[i] : NULL;

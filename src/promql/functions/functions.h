@@ -27,7 +27,7 @@ struct function {
 
 extern const struct function functions[FUNCTION_COUNT];
 
-/* NULL: there is none. */
+/* NULL: there is none. `default_rollup` is last_over_time(). */
 const struct function *function_find(struct bytes name);
 
 #endif

@@ -80,6 +80,7 @@ static const struct written lines[] = {
      "histogram_quantile(0.9, sum by (le) (rate(foo_bucket[5m])))"},
     {"label_replace(foo, \"a\", \"$1\", \"b\", \"(.*)\")",
      "label_replace(foo, \"a\", \"$1\", \"b\", \"(.*)\")"},
+    {"default_rollup(foo{a=\"b\"}[3600s])", "last_over_time(foo{a=\"b\"}[1h])"},
     {"time()", "time()"},
     {"sum by (\"foo.bar\") (x)", "sum by (\"foo.bar\") (x)"},
     {"sum by (foo:bar) (x)", "sum by (\"foo:bar\") (x)"},
@@ -209,6 +210,8 @@ static const struct written errors[] = {
     {"foo{,}",
      "1:5: parse error: unexpected \",\" in label matching, expected identifier or \"}\""},
     {"foo(", "1:5: parse error: unclosed left parenthesis"},
+    {"default_rollup(foo)", "1:16: parse error: expected type range vector in call to function "
+                            "\"last_over_time\", got instant vector"},
     {"unknown(foo)", "1:1: parse error: unknown function with name \"unknown\""},
     {"rate(foo)", "1:6: parse error: expected type range vector in call to function \"rate\", got "
                   "instant vector"},
