@@ -255,7 +255,6 @@ matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern, str
     if ((unsigned)type > MATCH_NOT_REGEX) {
         return why_set(why, ERR_INPUT, "unknown matcher type %d", (int)type);
     }
-    if (name.size == 0) return why_set(why, ERR_INPUT, "missing label name in a matcher");
     if (pattern.size > MATCHER_PATTERN_BYTES_MAX) {
         return why_set(why, ERR_LIMIT, "matcher value has %zu bytes: at most %d are allowed",
                        pattern.size, MATCHER_PATTERN_BYTES_MAX);

@@ -21,9 +21,9 @@ struct matcher; /* immutable once made; may be shared between threads */
  * NULL), that of RE2 with the most it may become; for a moment with more, to compile it. Regexes
  * that are a literal or an alternation of literals ("a", "a|b|c", with or without groups) become
  * look-ups before RE2 is asked. ERR_INPUT: no RE2 regex, \C (refused: it can split a character),
- * empty name, name or pattern not UTF-8, an unknown type. ERR_LIMIT: pattern too
- * long, its program larger than RE2 may use (8 MiB), or more of \p{...} and {n,m} than compile in
- * 100 ms. ERR_NOMEM.
+ * name or pattern not UTF-8, an unknown type. An empty name is that of no label. ERR_LIMIT: pattern
+ * too long, its program larger than RE2 may use (8 MiB), or more of \p{...} and {n,m} than compile
+ * in 100 ms. ERR_NOMEM.
  */
 MUST_CHECK enum err matcher_new(enum matcher_type type, struct bytes name, struct bytes pattern,
                                 struct budget *budget, struct matcher **ret_matcher,

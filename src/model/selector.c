@@ -130,6 +130,7 @@ add_matcher(struct parser *p, enum matcher_type type, struct bytes name, struct 
         return why_set(p->why, ERR_LIMIT, "selector has more than %d matchers",
                        SELECTOR_MATCHERS_MAX);
     }
+    if (name.size == 0) return why_set(p->why, ERR_INPUT, "missing label name in a matcher");
     e = matcher_new(type, name, value, NULL, &p->to->matchers[p->to->count], p->why);
     if (e == OK) p->to->count++;
     if (e == ERR_NOMEM) why_set(p->why, e, "not enough memory for the selector");

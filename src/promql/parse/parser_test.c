@@ -93,6 +93,26 @@ static const struct written lines[] = {
     {"foo offset (5m + 1m)", "foo offset (5m + 1m)"},
     {"foo offset step()", "foo offset step()"},
     {"foo offset -min_of(1m, 2m)", "foo offset -min_of(1m, 2m)"},
+    {"foo offset (5)", "foo offset 5s"},
+    {"foo offset -(5m)", "foo offset -5m"},
+    {"foo offset +((5))", "foo offset 5s"},
+    {"foo[(5m):((1))]", "foo[5m:1s]"},
+    {"foo[5m + (1)]", "foo[5m + 1]"},
+    {"foo offset +(5m + 1m)", "foo offset (5m + 1m)"},
+    {"foo offset -(5m + 1m) - bar", "foo offset -(5m + 1m) - bar"},
+    {"foo offset step() - bar", "foo offset step() - bar"},
+    {"foo offset -5 - bar", "foo offset -5s - bar"},
+    {"foo offset - -5", "foo offset 5s"},
+    {"foo offset (5m + 1) * 100", "foo offset (5m + 1) * 100"},
+    {"foo offset (5) - 3", "foo offset (5 - 3)"},
+    {"foo offset - -5 * 3", "foo offset (5 * 3)"},
+    {"foo offset - -step() ^ 2", "foo offset (--step() ^ 2)"},
+    {"foo offset + -(5 + 1) ^ 2", "foo offset (-(5 + 1) ^ 2)"},
+    {"foo offset - -(5 + 1) / 2", "foo offset (--(5 + 1) / 2)"},
+    {"foo offset - -step()", "foo offset --step()"},
+    {"foo offset (step()) == 5", "foo offset (step()) == 5"},
+    {"{\"\"=\"0\"}", "{\"\"=\"0\"}"},
+    {"foo{\"\"=~\"x.*\"}", "foo{\"\"=~\"x.*\"}"},
     {"foo[5m ^ 2]", "foo[5m ^ 2]"},
     {"foo offset 1", "foo offset 1s"},
     {"foo[1.5]", "foo[1s500ms]"},
@@ -227,6 +247,17 @@ static const struct written errors[] = {
                    "duration, step(), or range()"},
     {"foo offset x", "1:12: parse error: unexpected identifier \"x\" in offset, expected number, "
                      "duration, step(), or range()"},
+    {"foo offset (step()) - bar",
+     "1:23: parse error: unexpected identifier \"bar\" in offset, expected number, duration, "
+     "step(), or range()"},
+    {"foo offset (5m) * on (a) bar",
+     "1:19: parse error: unexpected <on> in offset, expected number, duration, step(), or "
+     "range()"},
+    {"foo offset - -5 - bar",
+     "1:19: parse error: unexpected identifier \"bar\" in offset, expected number, duration, "
+     "step(), or range()"},
+    {"{\"\"=\"\"}",
+     "1:1: parse error: vector selector must contain at least one non-empty matcher"},
     {"foo @", "1:6: parse error: unexpected end of input in @, expected timestamp"},
     {"foo @ x", "1:7: parse error: unexpected identifier \"x\" in @, expected timestamp"},
     {"foo[", "1:5: parse error: unexpected end of input in duration expression"},
@@ -397,6 +428,41 @@ test_what_is_printed_is_read_as_the_same(void **state)
 }
 
 static void
+test_a_tree_keeps_the_plus_of_an_offset_that_is_a_word(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *query, *offset;
+    } cases[] = {
+        {"foo offset +step()", "\"offsetExpr\":{\"lhs\":null,\"op\":\"+\",\"rhs\":{\"lhs\":null,"
+                               "\"op\":\"step\",\"rhs\":null,"
+                               "\"type\":\"durationExpr\",\"wrapped\":false},\"type\":"
+                               "\"durationExpr\",\"wrapped\":false}"},
+        {"foo offset +range()", "\"offsetExpr\":{\"lhs\":null,\"op\":\"+\",\"rhs\":{"},
+        {"foo offset +min_of(1m, 2m)", "\"offsetExpr\":{\"lhs\":null,\"op\":\"+\",\"rhs\":{"},
+        {"foo offset -step()", "\"offsetExpr\":{\"lhs\":null,\"op\":\"-\",\"rhs\":{"},
+        {"foo offset +(step())", "\"offsetExpr\":{\"lhs\":null,\"op\":\"step\","},
+        {"foo[+step()]", "\"rangeExpr\":{\"lhs\":null,\"op\":\"step\","},
+        {"foo offset (5)", "\"offset\":5000,\"offsetExpr\":null"},
+        {"+foo", "\"op\":\"+\",\"type\":\"unaryExpr\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct promql_tree *tree;
+        struct buf error, text;
+        parse(cases[i].query, OK, &tree, &error);
+        buf_init(&text, NULL, 1 << 20);
+        tree_print_json(tree->root, &text);
+        buf_put_u8(&text, '\0');
+        if (strstr((const char *)text.at, cases[i].offset) == NULL) {
+            fail_msg("%s: no %s in %s", cases[i].query, cases[i].offset, (const char *)text.at);
+        }
+        tree_free(tree);
+        buf_fini(&text);
+        buf_fini(&error);
+    }
+}
+
+static void
 test_what_is_wrong_is_said_as_prometheus_says_it(void **state)
 {
     (void)state;
@@ -559,6 +625,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_expression_is_printed_as_prometheus_prints_it),
         cmocka_unit_test(test_what_is_printed_is_read_as_the_same),
+        cmocka_unit_test(test_a_tree_keeps_the_plus_of_an_offset_that_is_a_word),
         cmocka_unit_test(test_what_is_wrong_is_said_as_prometheus_says_it),
         cmocka_unit_test(test_what_is_too_deep_is_refused_before_it_is_followed),
         cmocka_unit_test(test_whichever_allocation_fails_nothing_is_lost),

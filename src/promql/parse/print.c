@@ -119,15 +119,45 @@ put_at(struct buf *to, const struct shift *shift)
     }
 }
 
+static bool
+is_open_binary(const struct node *n)
+{
+    return n->kind == NODE_DURATION && !n->duration.in_parens && n->duration.left != NULL &&
+           n->duration.op != TOKEN_MIN_OF && n->duration.op != TOKEN_MAX_OF;
+}
+
+/* The parser would read only a part of it as the offset, and the rest as operators. */
+static bool
+needs_parens(const struct node *n)
+{
+    bool has_sign = false;
+    while (n->kind == NODE_DURATION && !n->duration.in_parens && n->duration.left == NULL &&
+           n->duration.right != NULL) {
+        n = n->duration.right;
+        has_sign = true;
+    }
+    if (!is_open_binary(n)) return false;
+    const struct node *first = n;
+    while (is_open_binary(first)) {
+        first = first->duration.left;
+    }
+    return has_sign || first->kind == NODE_NUMBER || !first->duration.in_parens;
+}
+
 static void
 put_offset(struct buf *to, const struct shift *shift)
 {
-    if (shift->offset.expr == NULL && shift->offset.ms == 0) return;
+    const struct node *n = shift->offset.expr;
+    if (n == NULL && shift->offset.ms == 0) return;
     buf_put_text(to, " offset ");
-    if (shift->offset.expr != NULL)
-        tree_print(shift->offset.expr, to);
-    else
+    if (n == NULL) {
         put_signed_duration(to, shift->offset.ms);
+        return;
+    }
+    bool parens = needs_parens(n);
+    if (parens) buf_put_u8(to, '(');
+    tree_print(n, to);
+    if (parens) buf_put_u8(to, ')');
 }
 
 static void

@@ -141,22 +141,20 @@ is_duration_word(enum token_type type)
     return type >= TOKEN_STEP && type <= TOKEN_RANGE;
 }
 
-/* A number in parentheses becomes an expression, too: as such it is printed again. */
+/* A number in parentheses is that number. */
 static struct node *
 duration_paren(struct parser *p)
 {
-    struct token open = parse_take(p);
+    parse_take(p);
     struct node *n = duration_binary(p, 0);
     if (n == NULL || !parse_expect(p, TOKEN_RIGHT_PAREN)) return NULL;
-    if (n->kind == NODE_NUMBER) {
-        n = duration_node(p, TOKEN_ADD, NULL, n, (struct span){open.at, p->last_end});
-    }
-    if (n != NULL) n->duration.in_parens = true;
+    if (n->kind == NODE_DURATION) n->duration.in_parens = true;
     return n;
 }
 
+/* `keeps_plus`: a plus sign becomes a node, as a minus sign does. */
 static struct node *
-duration_negative(struct parser *p, const struct token *sign, struct node *n)
+duration_signed(struct parser *p, const struct token *sign, struct node *n, bool keeps_plus)
 {
     if (n == NULL) return NULL;
     if (n->kind == NODE_NUMBER) {
@@ -164,13 +162,14 @@ duration_negative(struct parser *p, const struct token *sign, struct node *n)
         n->at.begin = sign->at;
         return n;
     }
-    if (sign->type == TOKEN_ADD) return n;
-    return duration_node(p, TOKEN_SUB, NULL, n, (struct span){sign->at, n->at.end});
+    if (sign->type == TOKEN_ADD && !keeps_plus) return n;
+    return duration_node(p, sign->type, NULL, n, (struct span){sign->at, n->at.end});
 }
 
-/* One operand; `whole`: signs in front of it are followed by an expression that binds tighter. */
+enum { DURATION_PRECEDENCE_SIGN = 2 }; /* that of * and / */
+
 static struct node *
-duration_operand(struct parser *p, bool whole)
+duration_operand(struct parser *p)
 {
     struct node *n = NULL;
     if (!parse_is_unnested(p)) return NULL;
@@ -184,9 +183,7 @@ duration_operand(struct parser *p, bool whole)
         n = duration_paren(p);
     } else if (token_is_sign(type)) {
         struct token sign = parse_take(p);
-        enum { BINDS_LIKE_MUL = 2 };
-        n = whole ? duration_binary(p, BINDS_LIKE_MUL) : duration_operand(p, false);
-        n = duration_negative(p, &sign, n);
+        n = duration_signed(p, &sign, duration_binary(p, DURATION_PRECEDENCE_SIGN), false);
     } else {
         parse_unexpected(p);
     }
@@ -212,10 +209,10 @@ duration_precedence(enum token_type op)
     }
 }
 
+/* `left`, and the operators after it that bind tighter than `above`. */
 static struct node *
-duration_binary(struct parser *p, unsigned above)
+duration_operators(struct parser *p, struct node *left, unsigned above)
 {
-    struct node *left = duration_operand(p, true);
     while (left != NULL && !p->failed) {
         unsigned precedence = duration_precedence(parse_peek(p)->type);
         if (precedence <= above) break;
@@ -228,6 +225,32 @@ duration_binary(struct parser *p, unsigned above)
         left = duration_node(p, op.type, left, right, (struct span){left->at.begin, right->at.end});
     }
     return p->failed ? NULL : left;
+}
+
+static struct node *
+duration_binary(struct parser *p, unsigned above)
+{
+    return duration_operators(p, duration_operand(p), above);
+}
+
+/*
+ * The duration of an offset. A number or a word, also with one sign, and parentheses with one sign
+ * are all of it: operators that follow belong to the expression around. Parentheses without a sign,
+ * and several signs, begin an expression of durations, as in Prometheus.
+ */
+static struct node *
+offset_duration(struct parser *p)
+{
+    enum token_type type = parse_peek(p)->type;
+    if (type == TOKEN_LEFT_PAREN) return duration_binary(p, 0);
+    if (!token_is_sign(type)) return duration_operand(p);
+    struct token sign = parse_take(p);
+    type = parse_peek(p)->type;
+    if (!token_is_sign(type)) {
+        return duration_signed(p, &sign, duration_operand(p), is_duration_word(type));
+    }
+    struct node *n = duration_binary(p, DURATION_PRECEDENCE_SIGN);
+    return duration_operators(p, duration_signed(p, &sign, n, false), 0);
 }
 
 static struct duration
@@ -274,8 +297,7 @@ offset(struct parser *p, struct node *n)
     static const char expected[] = "number, duration, step(), or range()";
     struct parse_context before = parse_in_context(p, "offset", expected);
     parse_take(p);
-    struct node *value = duration_operand(p, false);
-    struct duration d = duration_of(p, value, false);
+    struct duration d = duration_of(p, offset_duration(p), false);
     if (p->failed) return false;
     p->context = before;
     struct shift *shift = shift_of(n);
