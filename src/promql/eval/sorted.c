@@ -1,7 +1,8 @@
 /*
  * sorted.c - sort, sort_desc, sort_by_label and sort_by_label_desc. They, topk and bottomk put what
- * they give in order, which operators that go from series to series keep. It matters only if an
- * expression is asked for at one time: series of ranges are in the order of their labels.
+ * they give in order, as `or` does, and operators that go from series to series keep it. It matters
+ * only if an expression is asked for at one time: series of ranges are in the order of their
+ * labels.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -192,7 +193,7 @@ binary_has_order(const struct node *n)
 {
     const struct node *left = n->binary.left, *right = n->binary.right;
     if (!n->binary.matches) return node_has_order(left->type == VALUE_SCALAR ? right : left);
-    if (n->binary.op == TOKEN_OR) return node_has_order(left) || node_has_order(right);
+    if (n->binary.op == TOKEN_OR) return true; /* the left side, then the right one */
     return node_has_order(n->binary.matching.cardinality == ONE_TO_MANY ? right : left);
 }
 
