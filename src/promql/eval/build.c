@@ -450,10 +450,7 @@ selector_grid(const struct evaluation *ev, const struct node *selector, const st
 {
     const struct shift *shift = &selector->selector.shift;
     if (shift->at == AT_NONE) return *grid;
-    int64_t at_ms = shift->at == AT_START ? ev->grid.first_ms
-                    : shift->at == AT_END ? ev->end_ms
-                                          : shift->at_ms;
-    return (struct grid){at_ms, 0, 1, grid->counts};
+    return (struct grid){shift_at_ms(ev, shift), 0, 1, grid->counts};
 }
 
 static enum err

@@ -195,6 +195,15 @@ enum pairing {
 MUST_CHECK enum err binary_operands(struct evaluation *ev, const struct node *node,
                                     struct arena *arena, struct operand a, struct operand b,
                                     struct operand *ret, enum pairing *ret_pairing);
+
+/* The time that @ names. Not for AT_NONE. */
+static inline int64_t
+shift_at_ms(const struct evaluation *ev, const struct shift *shift)
+{
+    if (shift->at == AT_START) return ev->grid.first_ms;
+    return shift->at == AT_END ? ev->end_ms : shift->at_ms;
+}
+
 /* A duration with what is computed in it. */
 MUST_CHECK enum err duration_value(struct evaluation *ev, const struct duration *d, bool positive,
                                    int64_t *ret_ms);

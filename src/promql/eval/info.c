@@ -1,7 +1,9 @@
 /*
  * info.c - info(): series get labels of the info metrics (target_info, unless names are given) that
  * have the same instance and job. The argument is kept, since what it is about says which info
- * series are read. Of two with the same identity the newer sample counts, step by step.
+ * series are read. Of two with the same identity the newer sample counts, step by step. Info series
+ * are looked for at the time that all selectors of the argument have by `offset` and @, or at the
+ * time of the step if these differ.
  */
 #include <math.h>
 
@@ -20,6 +22,7 @@ static const char *const identity_names[IDENTITIES] = {"instance", "job"};
 struct info_vector {
     struct vector vector; /* first */
     struct vector *of;
+    const struct node *argument;
     struct node selector;                /* of the info series */
     struct matcher *made[MATCHERS_MADE]; /* of those in it */
     uint32_t made_count;
@@ -167,6 +170,111 @@ note_values(struct info_vector *v, bool *ret_any)
     return e;
 }
 
+/* --- at which time ---------------------------------------------------------------------------- */
+
+/* The time that vectors are about: `ms` itself if it is fixed, else so long before the step. */
+struct reference {
+    enum { NO_VECTOR, ONE_TIME, SEVERAL_TIMES } kind;
+    bool fixed;
+    int64_t ms;
+};
+
+static enum err reference_of(struct evaluation *ev, const struct node *n, struct reference *ret);
+
+/* `below` seen through the shift of a selector or a subquery. */
+static enum err
+shift_reference(struct evaluation *ev, const struct shift *shift, struct reference below,
+                struct reference *ret)
+{
+    int64_t offset_ms;
+    enum err e = duration_value(ev, &shift->offset, false, &offset_ms);
+    if (e) return e;
+    *ret = below;
+    if (below.kind != ONE_TIME || below.fixed) return OK;
+    ret->ms += offset_ms;
+    if (shift->at == AT_NONE) return OK;
+    ret->fixed = true;
+    ret->ms = time_before(shift_at_ms(ev, shift), ret->ms);
+    return OK;
+}
+
+/* Scalars among the operands do not count. */
+static enum err
+add_reference(struct evaluation *ev, const struct node *n, struct reference *r)
+{
+    struct reference more;
+    if (n->type != VALUE_VECTOR && n->type != VALUE_MATRIX) return OK;
+    enum err e = reference_of(ev, n, &more);
+    if (e) return e;
+    bool same = more.fixed == r->fixed && more.ms == r->ms;
+    if (r->kind == NO_VECTOR)
+        *r = more;
+    else if (more.kind != ONE_TIME || !same)
+        r->kind = SEVERAL_TIMES;
+    return OK;
+}
+
+static enum err
+reference_of_call(struct evaluation *ev, const struct node *n, struct reference *ret)
+{
+    bool is_info = n->call.function == &functions[FUNCTION_INFO]; /* the second is no vector */
+    uint32_t count = is_info ? 1 : n->call.argument_count;
+    enum err e = OK;
+    *ret = (struct reference){.kind = NO_VECTOR};
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = add_reference(ev, n->call.arguments[i], ret);
+    }
+    if (ret->kind == NO_VECTOR) ret->kind = SEVERAL_TIMES; /* vector(1) */
+    return e;
+}
+
+static enum err
+reference_of(struct evaluation *ev, const struct node *n, struct reference *ret)
+{
+    const struct reference now = {.kind = ONE_TIME};
+    enum err e;
+    n = node_inside(n);
+    *ret = (struct reference){.kind = NO_VECTOR};
+    switch (n->kind) {
+    case NODE_SELECTOR:
+        return shift_reference(ev, &n->selector.shift, now, ret);
+    case NODE_RANGE:
+        return shift_reference(ev, &n->range.selector->selector.shift, now, ret);
+    case NODE_SUBQUERY:
+        e = reference_of(ev, n->subquery.expr, ret);
+        return e ? e : shift_reference(ev, &n->subquery.shift, *ret, ret);
+    case NODE_CALL:
+        return reference_of_call(ev, n, ret);
+    case NODE_BINARY:
+        e = add_reference(ev, n->binary.left, ret);
+        return e ? e : add_reference(ev, n->binary.right, ret);
+    case NODE_AGGREGATION:
+        return reference_of(ev, n->aggregation.expr, ret);
+    case NODE_UNARY:
+        return reference_of(ev, n->unary.expr, ret);
+    default:
+        ret->kind = SEVERAL_TIMES;
+        return OK;
+    }
+}
+
+/* The steps of the call as those at which info series are looked for. */
+static enum err
+shift_selector(struct info_vector *v, struct grid *ret_grid)
+{
+    struct reference r;
+    enum err e = reference_of(v->vector.ev, v->argument, &r);
+    *ret_grid = v->vector.grid;
+    if (e || r.kind != ONE_TIME) return e;
+    if (r.fixed) {
+        ret_grid->first_ms = r.ms;
+        ret_grid->step_ms = 0;
+    } else {
+        v->selector.selector.shift.offset.ms = r.ms;
+    }
+    return OK;
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 static enum err
@@ -256,7 +364,9 @@ read_infos(struct info_vector *v)
     struct evaluation *ev = v->vector.ev;
     struct vector *infos;
     struct column *c;
-    enum err e = vector_selector_new(ev, &v->selector, &v->vector.grid, PART_INFO_TIME, &infos);
+    struct grid grid;
+    enum err e = shift_selector(v, &grid);
+    if (e == OK) e = vector_selector_new(ev, &v->selector, &grid, PART_INFO_TIME, &infos);
     if (e) return e;
     while ((e = vector_next(infos, &c)) == OK && c != NULL) {
         if (is_asked_for(v, c->labels)) e = add_info(v, c);
@@ -383,7 +493,7 @@ join(struct info_vector *v, struct column **ret_column)
     v->result = *v->at_hand;
     v->result.labels = buf_bytes(&v->labels);
     v->result.present = v->now;
-    v->result.drops_name = false; /* as Prometheus: it is forgotten here */
+    v->result.drops_name = false; /* as Prometheus 3.14: the name stays */
     *ret_column = &v->result;
     return OK;
 }
@@ -440,6 +550,7 @@ vector_info_new(struct evaluation *ev, const struct node *call, struct vector *o
     }
     v->vector = (struct vector){.ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name};
     v->of = of;
+    v->argument = call->call.arguments[0];
     v->wanted = call->call.argument_count < 2 ? NULL : node_inside(call->call.arguments[1]);
     columns_init(&v->kept, ev->budget, &ev->held);
     columns_init(&v->infos, ev->budget, &ev->held);

@@ -142,9 +142,7 @@ end_of(struct evaluation *ev, const struct shift *shift, int64_t *ret_ms)
 {
     int64_t offset_ms;
     enum err e = duration_value(ev, &shift->offset, false, &offset_ms);
-    int64_t at_ms = shift->at == AT_NONE || shift->at == AT_START ? ev->grid.first_ms
-                    : shift->at == AT_END                         ? ev->end_ms
-                                                                  : shift->at_ms;
+    int64_t at_ms = shift->at == AT_NONE ? ev->grid.first_ms : shift_at_ms(ev, shift);
     if (e == OK) *ret_ms = time_before(at_ms, offset_ms);
     return e;
 }

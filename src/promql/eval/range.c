@@ -761,9 +761,7 @@ settle(struct range_vector *r, const struct node *node)
     if (e == OK) e = duration_value(ev, &shift->offset, false, &r->offset_ms);
     if (e) return e;
     r->fixed = shift->at != AT_NONE;
-    r->at_ms = shift->at == AT_START ? ev->grid.first_ms
-               : shift->at == AT_END ? ev->end_ms
-                                     : shift->at_ms;
+    r->at_ms = shift_at_ms(ev, shift);
     return is_subquery ? OK : set_extent(r, node->range.selector);
 }
 
