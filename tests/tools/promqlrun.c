@@ -10,6 +10,10 @@
  * delayed-name-removal and use-start-timestamps, as where Prometheus runs its scripts. The last
  * line is "N passed, N failed"; each failure is printed with file and line. Staleness markers, gaps
  * and the series notation: see the scripts' own documentation in Prometheus (promql/promqltest).
+ *
+ * A line `SERIES@st ITEMS` gives the series of the next line start times, one for each of its
+ * values: `_` or `_xN` for none, or durations that are added to the sample's time, `-1m`, `-1mxN`,
+ * `-30s-1mxN`.
  */
 #include <ctype.h>
 #include <math.h>
@@ -28,6 +32,8 @@
 #include "tsdb/tsdb_testing.h"
 #include "wire/number.h"
 
+#define NO_START INT64_MIN
+
 enum { LINE_BYTES = 1 << 16, VALUES_MAX = 1 << 16, LOOKBACK_MS = 5 * 60 * 1000 };
 
 /* One of VALUES. */
@@ -42,6 +48,8 @@ struct series {
     struct buf labels; /* canonical */
     struct value *values;
     uint32_t count;
+    const int64_t
+        *starts_ms; /* relative to the samples' times, or NO_START; NULL: there are none */
 };
 
 struct script {
@@ -157,7 +165,7 @@ take_labels(const char **at, struct buf *to)
     static char values[LINE_BYTES];
     size_t used = 0;
     const char *p = *at;
-    size_t name = strcspn(p, "{ \t");
+    size_t name = strcspn(p, "{@ \t");
     if (name > 0) labels[count++] = (struct label){text("__name__"), bytes_of(p, name)};
     p += name;
     if (*p == '{') {
@@ -474,6 +482,48 @@ take_values(struct script *s, const char *p, uint32_t *ret_count)
     return copy;
 }
 
+/* --- start times ------------------------------------------------------------------------------ */
+
+/* A duration with or without a sign. */
+static int64_t
+take_offset(const char **at)
+{
+    char word[64];
+    bool negative = **at == '-';
+    if (**at == '-' || **at == '+') (*at)++;
+    size_t size = strcspn(*at, "+-x \t");
+    if (size == 0 || size >= sizeof word) give_up("no duration");
+    memcpy(word, *at, size);
+    word[size] = '\0';
+    *at += size;
+    return negative ? -duration_ms(word) : duration_ms(word);
+}
+
+static int64_t *
+take_starts(struct script *s, const char *p, uint32_t *ret_count)
+{
+    static int64_t starts_ms[VALUES_MAX];
+    uint32_t n = 0;
+    while (*(p += strspn(p, " \t")) != '\0') {
+        bool is_none = *p == '_';
+        int64_t first = 0, step = 0;
+        if (is_none)
+            p++;
+        else
+            first = take_offset(&p);
+        if (!is_none && (*p == '+' || *p == '-')) step = take_offset(&p);
+        unsigned long count = *p == 'x' ? take_times(&p) + !is_none : 1;
+        for (; count > 0; count--, first += step) {
+            if (n == VALUES_MAX) give_up("too many start times");
+            starts_ms[n++] = is_none ? NO_START : first;
+        }
+    }
+    *ret_count = n;
+    int64_t *copy = arena_alloc(&s->arena, (n + 1) * sizeof *copy);
+    memcpy(copy, starts_ms, n * sizeof *copy);
+    return copy;
+}
+
 /* --- loading ---------------------------------------------------------------------------------- */
 
 enum { SERIES_MAX = 1 << 16 };
@@ -481,6 +531,7 @@ enum { SERIES_MAX = 1 << 16 };
 struct load {
     struct series *items;
     uint32_t count;
+    bool has_starts;
 };
 
 /* Of two series with the same labels the last one counts, as in Prometheus. */
@@ -501,6 +552,9 @@ add_series(struct load *l, struct buf labels)
 static void
 read_load(struct script *s, struct load *l)
 {
+    const int64_t *starts_ms = NULL; /* of the line before */
+    uint32_t start_count = 0;
+    struct buf starts_of = {0};
     for (char *line; (line = next_line(s)) != NULL;) {
         if (*line == '\0') continue;
         if (*line != ' ') {
@@ -511,9 +565,24 @@ read_load(struct script *s, struct load *l)
         struct buf labels;
         buf_init(&labels, NULL, LINE_BYTES);
         take_labels(&p, &labels);
+        if (strncmp(p, "@st", 3) == 0) {
+            if (starts_ms != NULL) give_up("start times without a series");
+            starts_ms = take_starts(s, p + 3, &start_count);
+            starts_of = labels;
+            continue;
+        }
         struct series *x = add_series(l, labels);
         x->values = take_values(s, p, &x->count);
+        x->starts_ms = starts_ms;
+        if (starts_ms == NULL) continue;
+        if (!bytes_equal(buf_bytes(&starts_of), buf_bytes(&labels)) || start_count != x->count) {
+            give_up("start times of another series, or of more or fewer values");
+        }
+        buf_fini(&starts_of);
+        starts_ms = NULL;
+        l->has_starts = true;
     }
+    if (starts_ms != NULL) give_up("start times without a series");
 }
 
 /* --- classic histograms as native ones -------------------------------------------------------- */
@@ -636,8 +705,11 @@ add_natives(struct script *s, struct load *l)
         qsort(bounds, count, sizeof *bounds, compare_bounds);
         const struct series *sums = find_native(l, classic, "_sum", buf_bytes(&labels));
         const struct series *counts = find_native(l, classic, "_count", buf_bytes(&labels));
-        struct series native = {labels, arena_new(&s->arena, (longest + 1) * sizeof(struct value)),
-                                longest};
+        struct series native = {
+            .labels = labels,
+            .values = arena_new(&s->arena, (longest + 1) * sizeof(struct value)),
+            .count = longest,
+        };
         for (uint32_t k = 0; k < longest; k++) {
             native.values[k].histogram = native_at(s, bounds, count, sums, counts, k);
             native.values[k].is_there = native.values[k].histogram != NULL;
@@ -653,7 +725,22 @@ rq_series_labels(struct rq *rq, struct bytes labels)
     rq_close(rq);
     rq->in_series = true;
     buf_clear(&rq->item);
-    buf_put_bytes(&rq->item, labels);
+    if (rq->version == RW_V1) {
+        buf_put_bytes(&rq->item, labels);
+        return;
+    }
+    struct cursor c = cursor_of(labels);
+    buf_clear(&rq->packed);
+    for (struct label label; labels_next(&c, &label);) {
+        rq_label_pair(rq, label.name, label.value, &rq->item);
+    }
+    rq_field(&rq->item, 1, buf_bytes(&rq->packed));
+}
+
+static int64_t
+start_at(const struct series *x, uint32_t i, int64_t t_ms)
+{
+    return x->starts_ms == NULL || x->starts_ms[i] == NO_START ? 0 : t_ms + x->starts_ms[i];
 }
 
 static void
@@ -663,16 +750,17 @@ load(struct script *s, int64_t step_ms, bool natives)
     struct rq rq;
     read_load(s, &l);
     if (natives) add_natives(s, &l);
-    rq_init(&rq, RW_V1);
+    rq_init(&rq, l.has_starts ? RW_V2 : RW_V1); /* 1.0 has no start times */
     for (uint32_t k = 0; k < l.count; k++) {
         rq_series_labels(&rq, buf_bytes(&l.items[k].labels));
         for (uint32_t i = 0; i < l.items[k].count; i++) {
             const struct value *v = &l.items[k].values[i];
+            int64_t start_ms = start_at(&l.items[k], i, i * step_ms);
             if (!v->is_there) continue;
             if (v->histogram != NULL)
-                rq_histogram(&rq, i * step_ms, v->histogram, 0);
+                rq_histogram(&rq, i * step_ms, v->histogram, start_ms);
             else
-                rq_float(&rq, i * step_ms, double_bits(v->number), 0);
+                rq_float(&rq, i * step_ms, double_bits(v->number), start_ms);
         }
         buf_fini(&l.items[k].labels);
     }
