@@ -16,6 +16,8 @@ enum {
     HAD_HISTOGRAM = 2,
     HAD_MIXED_SCHEMAS = 4, /* there is no result */
     MEAN_MOVES = 8,        /* the sum would not fit: it is the mean already */
+    HAD_RESET = 16,        /* a histogram that comes after a reset */
+    HAD_NO_RESET = 32,     /* one that does not */
 };
 
 struct group {
@@ -272,6 +274,8 @@ add_histogram(struct aggregation_vector *a, struct group *g, uint32_t i, const s
     if ((g->had[i] & HAD_MIXED_SCHEMAS) != 0) return OK;
     uint32_t n = ++g->counts[i];
     g->had[i] |= HAD_HISTOGRAM;
+    if (h->hint == RESET_YES) g->had[i] |= HAD_RESET;
+    if (h->hint == RESET_NO) g->had[i] |= HAD_NO_RESET;
     if (n == 1) return begin_sum(a, g, i, h);
     struct fhist *sum = g->sums == NULL ? NULL : g->sums[i];
     if (sum == NULL) return OK; /* floats came first: there will be no result */
@@ -364,6 +368,9 @@ finish_sum(struct aggregation_vector *a, struct group *g, uint32_t i)
         return OK;
     }
     struct fhist *sum = g->sums[i];
+    if ((g->had[i] & HAD_RESET) != 0 && (g->had[i] & HAD_NO_RESET) != 0) {
+        note_reset_collision(ev, at, "aggregation");
+    }
     if (average && !moves) fhist_divide(sum, n);
     fhist_settle(sum);
     fhist_compact(sum);

@@ -52,16 +52,19 @@ refuse_histograms(struct evaluation *ev, enum extent extent)
                      extent == EXTENT_ANCHORED ? "anchored" : "smoothed");
 }
 
-/* `before` is the histogram that comes before, if one does. */
+/* `before` is the histogram that comes before, if one does. Of samples before the range only that
+ * is kept, unless the range is extended. */
 static enum err
-add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b, enum extent extent,
-          const struct fhist **before)
+add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b,
+          const struct window *range, const struct fhist **before)
 {
+    enum extent extent = range->extent;
     enum err e = OK;
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
+        bool is_before = extent == EXTENT_PLAIN && b->times_ms[i] <= range->start_ms;
         if (b->kind == SAMPLE_FLOAT) {
             *before = NULL;
-            if (b->value_bits[i] == STALE_NAN_BITS) continue;
+            if (is_before || b->value_bits[i] == STALE_NAN_BITS) continue;
             e = add_sample(ev, m, b->times_ms[i], bits_double(b->value_bits[i]), NULL);
             continue;
         }
@@ -76,7 +79,7 @@ add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b,
         struct fhist *made = fhist_of(memory, h);
         fhist_hint(made, *before);
         *before = made;
-        e = add_sample(ev, m, b->times_ms[i], 0, made);
+        if (!is_before) e = add_sample(ev, m, b->times_ms[i], 0, made);
     }
     return e;
 }
@@ -127,7 +130,7 @@ read_series(struct evaluation *ev, struct matrix *m, struct series_set *set, str
         e = add_series(ev, m, labels, false);
         do {
             if (e == OK) e = series_set_batch(set, &b, &ev->why);
-            if (e == OK) e = add_batch(ev, m, &b, range->extent, &before);
+            if (e == OK) e = add_batch(ev, m, &b, range, &before);
             if (e) return e;
         } while (b.count > 0);
         if (range->extent != EXTENT_PLAIN) e = extend(ev, m, range);
@@ -168,7 +171,7 @@ matrix_request(struct evaluation *ev, const struct node *node, struct matcher_se
     enum err e = range_of(ev, node, &range);
     if (e == OK) e = node_matchers(ev, node->range.selector, set);
     if (e) return e;
-    int64_t before_ms = range.extent == EXTENT_PLAIN ? 0 : ev->lookback_ms;
+    int64_t before_ms = range.extent == EXTENT_PLAIN ? 1 : ev->lookback_ms; /* 1: for a hint */
     int64_t after_ms = range.extent == EXTENT_SMOOTHED ? ev->lookback_ms : 0;
     *ret = (struct query_request){
         .tenant = ev->tenant,

@@ -50,6 +50,9 @@ two_histograms(struct evaluation *ev, const struct node *node, struct arena *are
         return OK;
     }
     if (outcome.reconciled) note_reconciled(ev, node->at, is_sum ? "addition" : "subtraction");
+    if (outcome.collided) {
+        note_reset_collision(ev, node->at, is_sum ? "addition" : "subtraction");
+    }
     if (!is_sum) h->hint = RESET_GAUGE;
     fhist_compact(h);
     *ret = (struct operand){0, h};

@@ -58,6 +58,8 @@ struct range_vector {
     int64_t offset_ms;
     int64_t before_ms; /* how far windows reach beyond the range */
     int64_t after_ms;
+    int64_t hint_ms;   /* how much earlier samples are read, for hints of the first ones */
+    bool counted_only; /* see the selector */
     enum extent extent;
     bool fixed; /* by @ */
     int64_t at_ms;
@@ -133,7 +135,13 @@ read_histograms(struct range_vector *r, const struct sample_batch *b)
         if (p == NULL) return eval_no_memory(r->vector.ev);
         p->t_ms = b->times_ms[i];
         p->start_ms = b->starts_ms == NULL ? 0 : b->starts_ms[i];
-        fhist_hint(fhist_of(p->h, h), follows ? p[-1].h : NULL);
+        struct fhist *made = fhist_of(p->h, h);
+        const struct fhist *before = follows ? p[-1].h : NULL;
+        /* As Prometheus, which then compares what it reads, from the start of the range on. */
+        if (r->counted_only && follows && p[-1].t_ms >= window_end(r, 0) - r->range_ms)
+            fhist_tell_reset(made, before);
+        else
+            fhist_hint(made, before);
         s->histogram_count++;
     }
     return OK;
@@ -290,7 +298,10 @@ slide(struct range_vector *r, int64_t from_ms, int64_t until_ms)
         if (s->histogram_end < s->histogram_begin) s->histogram_end = s->histogram_begin;
         if (r->at_end || has_past(s, until_ms)) break;
         if (s->begin > s->count / 2) drop_floats(r, s->begin);
-        if (s->histogram_begin > s->histogram_count / 2) drop_histograms(r, s->histogram_begin);
+        /* The one before the window stays: the hint of the next may be about it. */
+        if (s->histogram_begin > 1 + s->histogram_count / 2) {
+            drop_histograms(r, s->histogram_begin - 1);
+        }
         enum err e = r->set != NULL ? read_batch(r) : read_column(r);
         if (e) return e;
     }
@@ -681,7 +692,7 @@ request_of(const struct range_vector *r, const struct node *node, struct matcher
         .tenant = ev->tenant,
         .sets = set,
         .set_count = 1,
-        .min_ms = window_end(r, 0) - r->range_ms - r->before_ms + 1,
+        .min_ms = window_end(r, 0) - r->range_ms - r->before_ms - r->hint_ms + 1,
         .max_ms = window_end(r, r->vector.grid.count - 1) + r->after_ms,
         .hints = hints_of(r),
         .control = ev->control,
@@ -742,6 +753,12 @@ set_extent(struct range_vector *r, const struct node *selector)
         return eval_fail(
             ev, "smoothed modifier can only be used with: delta, increase, rate - not with %s",
             name);
+    }
+    r->counted_only = selector->selector.counted_only;
+    /* The sample before the range says what the hint of the first one in it is. It is looked for in
+     * earnest only where a warning depends on that. */
+    if (r->extent == EXTENT_PLAIN && r->kind->gives_hints) {
+        r->hint_ms = r->counted_only ? ev->lookback_ms : 1;
     }
     if (r->extent != EXTENT_PLAIN) r->before_ms = ev->lookback_ms;
     if (r->extent == EXTENT_SMOOTHED) r->after_ms = ev->lookback_ms;

@@ -89,7 +89,10 @@ keep_last(struct selector_vector *s, struct last_sample *last)
     if (h->hint == RESET_UNKNOWN && before->is_there && is_histogram(before)) {
         enum err e = keep(s, before);
         if (e) return e;
-        fhist_hint(h, before->h);
+        if (s->node->selector.counted_only)
+            fhist_tell_reset(h, before->h);
+        else
+            fhist_hint(h, before->h);
     }
     last->stored = NULL;
     last->h = h;

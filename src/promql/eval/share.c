@@ -1,6 +1,8 @@
 /* share.c - see share.h. */
 #include "promql/eval/share.h"
 
+#include <inttypes.h>
+
 #include "base/array.h"
 #include "base/hash.h"
 
@@ -101,6 +103,8 @@ note_part(struct evaluation *ev, const struct node *n, struct bytes steps_from, 
     struct share *share = NULL;
     buf_init(&text, ev->budget, 1 << 21);
     buf_put_bytes(&text, steps_from);
+    /* Elsewhere the same text may have histograms that do not know of resets. */
+    if (n->counted_only > 0) buf_printf(&text, "%" PRIu32 " ", n->counted_only);
     tree_print(n, &text);
     enum err e = buf_error(&text) ? eval_no_memory(ev) : OK;
     ev->shares->printed_bytes += text.size;

@@ -52,6 +52,7 @@ struct window_kind {
     bool takes_smoothed;
     bool takes_starts; /* a new start time is a reset */
     bool times_only;   /* values of floats do not matter */
+    bool gives_hints;  /* a resulting histogram has the hint of samples */
     /* Of many floats it is enough to have the least and the greatest, and to know how many. */
     bool takes_summaries;
 };
@@ -128,6 +129,8 @@ MUST_CHECK enum err interpolated_histogram(struct evaluation *ev, struct arena *
 void note_mixed_samples(struct evaluation *ev, struct span at, struct bytes labels);
 void note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labels);
 void note_reconciled(struct evaluation *ev, struct span at, const char *operation);
+/* A counter that comes after a reset was combined with one that does not. */
+void note_reset_collision(struct evaluation *ev, struct span at, const char *operation);
 /* An aggregation has no use for it. */
 void note_ignored_histogram(struct evaluation *ev, struct span at, enum token_type aggregation);
 

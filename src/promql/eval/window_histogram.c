@@ -41,6 +41,13 @@ note_reconciled(struct evaluation *ev, struct span at, const char *operation)
 }
 
 void
+note_reset_collision(struct evaluation *ev, struct span at, const char *operation)
+{
+    notes_add(&ev->notes, NOTE_WARNING, at, "conflicting counter resets during histogram %s",
+              operation);
+}
+
+void
 note_ignored_histogram(struct evaluation *ev, struct span at, enum token_type aggregation)
 {
     notes_add(&ev->notes, NOTE_INFO, at, "ignored histogram in %s aggregation",
@@ -191,6 +198,7 @@ window_sum_histograms(struct window *w, bool average, struct operand *ret)
 {
     const struct histogram_point *points = w->histograms;
     bool reconciled = false, moves = false;
+    unsigned hints = 1u << points[0].h->hint;
     if (w->count > 0) {
         note_mixed_samples(w->ev, w->at, w->labels);
         return false;
@@ -202,6 +210,7 @@ window_sum_histograms(struct window *w, bool average, struct operand *ret)
     }
     for (uint32_t i = 1; i < w->histogram_count; i++) {
         struct fhist_outcome outcome;
+        hints |= 1u << points[i].h->hint;
         if (average && !moves && fhist_overflows(sum, points[i].h)) {
             moves = true;
             fhist_divide(sum, i);
@@ -219,6 +228,9 @@ window_sum_histograms(struct window *w, bool average, struct operand *ret)
         reconciled |= outcome.reconciled;
     }
     if (reconciled) note_reconciled(w->ev, w->at, "aggregation");
+    if ((hints & 1u << RESET_YES) != 0 && (hints & 1u << RESET_NO) != 0) {
+        note_reset_collision(w->ev, w->at, "aggregation");
+    }
     if (average && !moves) fhist_divide(sum, w->histogram_count);
     fhist_settle(sum);
     w->result = sum;

@@ -68,6 +68,7 @@ MUST_CHECK enum err fhist_begin(struct arena *arena, const struct fhist *h, bool
 struct fhist_outcome {
     bool incompatible; /* one has custom bounds, one has not: nothing was changed */
     bool reconciled;   /* custom bounds differed: those that both have are left */
+    bool collided;     /* one comes after a reset, the other one does not */
 };
 
 /*
@@ -96,6 +97,9 @@ bool fhist_was_reset(const struct fhist *h, const struct fhist *before);
  * if so; NULL: that is not known. Nor is it after a gauge or another layout. RESET_YES comes to
  * none. */
 void fhist_hint(struct fhist *h, const struct fhist *before);
+/* Unless it is a gauge, or nothing is known of a sample before it: whether it comes after a reset.
+ */
+void fhist_tell_reset(struct fhist *h, const struct fhist *before);
 /* For one that does not come right after the sample that its hint is about. */
 static inline void
 fhist_forget_reset(struct fhist *h)

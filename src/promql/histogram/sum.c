@@ -361,12 +361,14 @@ fhist_begin(struct arena *arena, const struct fhist *h, bool precise, struct fhi
     return OK;
 }
 
-/* Unless both say the same, a sum is a gauge if one is, else nothing is known. */
+/* The hint of a sum, where the two differ: a gauge if one is, else nothing is known. */
 static enum reset_hint
-hint_of_both(enum reset_hint a, enum reset_hint b)
+hint_of_both(enum reset_hint a, enum reset_hint b, bool *ret_collided)
 {
-    if (a == b) return a;
-    return a == RESET_GAUGE || b == RESET_GAUGE ? RESET_GAUGE : RESET_UNKNOWN;
+    *ret_collided = a != RESET_UNKNOWN && b != RESET_UNKNOWN;
+    if (a != RESET_GAUGE && b != RESET_GAUGE) return RESET_UNKNOWN;
+    *ret_collided = false;
+    return RESET_GAUGE;
 }
 
 static void
@@ -389,7 +391,7 @@ fhist_add(struct arena *arena, struct fhist *to, const struct fhist *h, double f
     bool custom = fhist_is_custom(to), precise = to->positive.lost != NULL;
     *ret_outcome = (struct fhist_outcome){.incompatible = custom != fhist_is_custom(h)};
     if (ret_outcome->incompatible) return OK;
-    to->hint = hint_of_both(to->hint, h->hint);
+    if (to->hint != h->hint) to->hint = hint_of_both(to->hint, h->hint, &ret_outcome->collided);
     if (!custom) {
         double zero = reconcile_zero(to, h);
         add_number(&to->zero_count, &to->zero_lost, factor * zero, precise);
@@ -606,4 +608,11 @@ fhist_hint(struct fhist *h, const struct fhist *before)
 {
     if (h->hint != RESET_UNKNOWN || before == NULL || !may_share_chunk(h, before)) return;
     if (!fhist_was_reset(h, before)) h->hint = RESET_NO;
+}
+
+void
+fhist_tell_reset(struct fhist *h, const struct fhist *before)
+{
+    if (h->hint != RESET_UNKNOWN || before == NULL) return;
+    h->hint = fhist_was_reset(h, before) ? RESET_YES : RESET_NO;
 }

@@ -344,8 +344,83 @@ check(struct parser *p, struct node *n)
     if (!p->failed) note(n);
 }
 
+/* --- histograms of which only count and sum are used -------------------------------------------
+ */
+
+/* The part of native histograms that functions and operators around a node use. */
+enum use { USE_ANY, USE_COUNTS, USE_BUCKETS };
+
+static enum use
+use_of_call(const struct node *n, enum use around)
+{
+    if (around == USE_BUCKETS) return around;
+    switch ((enum function_id)(n->call.function - functions)) {
+    case FUNCTION_HISTOGRAM_AVG:
+    case FUNCTION_HISTOGRAM_COUNT:
+    case FUNCTION_HISTOGRAM_SUM:
+        return USE_COUNTS;
+    case FUNCTION_HISTOGRAM_FRACTION:
+    case FUNCTION_HISTOGRAM_QUANTILE:
+    case FUNCTION_HISTOGRAM_QUANTILES:
+        return USE_BUCKETS;
+    default:
+        return around;
+    }
+}
+
+static void
+note_counted(struct node *n, enum use use)
+{
+    struct node *below[2] = {NULL, NULL};
+    switch (n->kind) {
+    case NODE_SELECTOR:
+        n->selector.counted_only = use == USE_COUNTS;
+        n->counted_only = use == USE_COUNTS;
+        return;
+    case NODE_RANGE:
+        below[0] = n->range.selector;
+        break;
+    case NODE_SUBQUERY:
+        below[0] = n->subquery.expr;
+        use = USE_BUCKETS; /* resets between its steps are found by buckets */
+        break;
+    case NODE_CALL:
+        use = use_of_call(n, use);
+        for (uint32_t i = 0; i < n->call.argument_count; i++) {
+            note_counted(n->call.arguments[i], use);
+            n->counted_only += n->call.arguments[i]->counted_only;
+        }
+        return;
+    case NODE_AGGREGATION:
+        below[0] = n->aggregation.expr;
+        below[1] = n->aggregation.param;
+        break;
+    case NODE_BINARY:
+        below[0] = n->binary.left;
+        below[1] = n->binary.right;
+        if (n->binary.op == TOKEN_TRIM_LOWER || n->binary.op == TOKEN_TRIM_UPPER) use = USE_BUCKETS;
+        break;
+    case NODE_UNARY:
+        below[0] = n->unary.expr;
+        break;
+    case NODE_PAREN:
+        below[0] = n->paren;
+        break;
+    case NODE_NUMBER:
+    case NODE_STRING:
+    case NODE_DURATION:
+        return;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        if (below[i] == NULL) continue;
+        note_counted(below[i], use);
+        n->counted_only += below[i]->counted_only;
+    }
+}
+
 void
 tree_check(struct parser *p)
 {
     check(p, p->tree->root);
+    if (!p->failed) note_counted(p->tree->root, USE_ANY);
 }

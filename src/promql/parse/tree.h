@@ -78,6 +78,7 @@ struct node {
     /* once checked: */
     bool reads_series;
     bool is_same_at_all_steps; /* nothing in it has the time of a step */
+    uint32_t counted_only;     /* how many selectors in it are `counted_only` */
     union {
         struct {
             double value;
@@ -91,6 +92,9 @@ struct node {
             enum extent extent;
             struct shift shift;
             bool may_be_empty; /* only labels are meant: info() */
+            /* Only counts and sums of native histograms are used. Prometheus then compares each
+             * with the one before to tell whether it comes after a reset. */
+            bool counted_only;
         } selector;
         struct {
             struct node *selector;
