@@ -22,6 +22,24 @@ window_starts_anew(int64_t start_before_ms, int64_t before_ms, int64_t start_ms,
     return start_before_ms != 0 && start_before_ms < before_ms;
 }
 
+bool
+window_starts_overlap(int64_t start_before_ms, int64_t before_ms, int64_t start_ms)
+{
+    return start_ms != 0 && start_ms < before_ms && start_ms != start_before_ms;
+}
+
+static bool
+starts_overlap(const struct window *w)
+{
+    for (uint32_t i = 1; w->starts_ms != NULL && i < w->count; i++) {
+        if (w->starts_ms[i] == 0) continue;
+        if (window_starts_overlap(w->starts_ms[i - 1], w->times_ms[i - 1], w->starts_ms[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool
 was_reset(const struct window *w, uint32_t i)
 {
@@ -71,6 +89,7 @@ float_rate(const struct window *w, enum rate_kind kind, struct operand *ret)
     for (uint32_t i = 1; i < w->count && is_counter; i++) {
         if (was_reset(w, i)) result += w->values[i - 1];
     }
+    if (is_counter && starts_overlap(w)) note_start_overlap(w);
     struct stretch s;
     if (!stretch_of(w, w->times_ms[0], w->times_ms[last], w->count,
                     w->starts_ms == NULL ? 0 : w->starts_ms[0], w->values[0], result, is_counter,

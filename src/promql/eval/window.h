@@ -113,6 +113,8 @@ bool window_float_ends(const struct window *w, bool is_counter, struct float_end
 bool window_first(const struct window *w, uint32_t *ret_first);
 /* A new start between two samples says that the counter began anew. */
 bool window_starts_anew(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms);
+/* The second of two samples begins before the first one ends, and not where that began. */
+bool window_starts_overlap(int64_t start_before_ms, int64_t before_ms, int64_t start_ms);
 
 /* Between two samples at a time that is not outside of them. */
 double interpolated(int64_t t1_ms, double v1, int64_t t2_ms, double v2, int64_t t_ms,
@@ -131,6 +133,7 @@ void note_mixed_schemas(struct evaluation *ev, struct span at, struct bytes labe
 void note_reconciled(struct evaluation *ev, struct span at, const char *operation);
 /* A counter that comes after a reset was combined with one that does not. */
 void note_reset_collision(struct evaluation *ev, struct span at, const char *operation);
+void note_start_overlap(const struct window *w);
 /* An aggregation has no use for it. */
 void note_ignored_histogram(struct evaluation *ev, struct span at, enum token_type aggregation);
 

@@ -68,6 +68,14 @@ note_not_gauge(const struct window *w)
                      "this native histogram metric is not a gauge: ", metric_name(w->labels));
 }
 
+void
+note_start_overlap(const struct window *w)
+{
+    notes_add_quoted(&w->ev->notes, NOTE_WARNING, w->at,
+                     "start time overlaps with previous sample for metric name ",
+                     metric_name(w->labels));
+}
+
 static bool
 is_gauge(const struct fhist *h)
 {
@@ -147,11 +155,15 @@ window_histogram_rate(struct window *w, enum rate_kind kind, struct operand *ret
     }
     struct fhist *h = changeable(w, last->h);
     if (h == NULL || !add(w, h, before, -1)) return false;
+    bool overlaps = false;
     for (const struct histogram_point *p = points + 1; is_counter && p <= last; p++) {
         bool reset = point_was_reset(w, p, before);
         if (reset && !add(w, h, before, 1)) return false;
+        overlaps |=
+            w->histogram_starts && window_starts_overlap(p[-1].start_ms, p[-1].t_ms, p->start_ms);
         before = p->h;
     }
+    if (overlaps) note_start_overlap(w);
     if (!is_counter && !(is_gauge(points[0].h) && is_gauge(last->h))) note_not_gauge(w);
     h->hint = RESET_GAUGE;
     fhist_compact(h);
