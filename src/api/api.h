@@ -42,6 +42,7 @@ struct api_limits {
     uint64_t read_series_max; /* 0: no limit */
     uint64_t read_bytes_max;  /* of stored samples; 0: no limit */
     int64_t read_timeout_ns;
+    uint64_t search_results_max; /* that one search may ask for; 0: no limit */
     struct query_limits query;
 };
 

@@ -645,6 +645,7 @@ rig_new(void)
     rig->names = 3;
     rig->limits = (struct api_limits){.read_samples_max = 1000,
                                       .read_timeout_ns = NS_PER_S,
+                                      .search_results_max = 10000,
                                       .query = {.timeout_ns = NS_PER_S,
                                                 .lookback_ms = 300000,
                                                 .subquery_step_ms = 60000,

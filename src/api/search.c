@@ -2,12 +2,14 @@
  * search.c - /api/v1/search/metric_names, label_names and label_values: names that match what is
  * searched for, as lines of JSON.
  *
- *     {"results":[{"name":"up"},...]}              batch_size of them each; the first comes always
+ *     {"results":[{"name":"up"},...]}              batch_size of them each; the first comes always;
+ *                                                  of label_values {"value":"node"}
  *     {"status":"success","has_more":false}        the last line, or that of an error
  *
  * They come in order from the store. In ascending order they go out as they come; in any other,
  * the best so far are kept in a heap, the worst of them first, and go out in the end.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,6 +26,7 @@
 enum {
     LIMIT = 100, /* of results and of a batch, where none is given */
     BATCH_MAX = 10000,
+    TERMS_MAX = 32, /* as in Prometheus */
 };
 
 enum search_order { BY_NAME, BY_NAME_DOWN, BY_SCORE };
@@ -42,10 +45,12 @@ struct search {
     struct match match;
     struct search_filter filter;
     enum search_order order;
+    uint32_t terms_given; /* also empty ones, which are not looked for */
     bool with_score;
     bool with_metadata;
     bool described;     /* the metric at hand is */
     struct bytes label; /* whose values are searched; empty: the names of labels are */
+    const char *key;    /* of a result */
     uint64_t limit;
     uint64_t batch_size;
     struct query_request asked;
@@ -144,9 +149,37 @@ read_filter(struct search *s)
     s->filter.any_case = !exact_case;
     struct form_walk walk = {0};
     while (e == OK && (text = form_next(&s->form, "search[]", &walk)) != NULL) {
+        if (text[0] == '\0') continue;
         if (search_filter_add(&s->filter, bytes_of_text(text))) e = no_memory(s);
     }
     return e;
+}
+
+static enum err
+count_terms(struct search *s)
+{
+    struct form_walk walk = {0};
+    while (form_next(&s->form, "search[]", &walk) != NULL) {
+        s->terms_given++;
+    }
+    if (s->terms_given <= TERMS_MAX) return OK;
+    buf_printf(&s->error, "too many search[] terms: got %" PRIu32 ", maximum is %d", s->terms_given,
+               TERMS_MAX);
+    return ERR_INPUT;
+}
+
+static enum err
+read_limit(struct search *s)
+{
+    uint64_t max = api_limits_now(s->api).search_results_max;
+    s->limit = max > 0 && max < LIMIT ? max : LIMIT;
+    enum err e = read_count(s, "limit", &s->limit);
+    if (e || max == 0 || s->limit <= max) return e;
+    buf_printf(&s->error,
+               "limit %" PRIu64 " exceeds the configured maximum (%" PRIu64
+               ", see --web.search-max-limit)",
+               s->limit, max);
+    return ERR_INPUT;
 }
 
 static enum err
@@ -165,7 +198,7 @@ read_order(struct search *s)
     if (dir != NULL && strcmp(dir, "asc") != 0 && strcmp(dir, "dsc") != 0) {
         return refuse(s, "sort_dir", dir, ": must be \"asc\" or \"dsc\"");
     }
-    if (by_score && s->filter.term_count == 0) {
+    if (by_score && s->terms_given == 0) {
         buf_put_text(&s->error, "sort_by=score requires search[] to be set");
         return ERR_INPUT;
     }
@@ -175,20 +208,43 @@ read_order(struct search *s)
 }
 
 static enum err
-read_common(struct search *s)
+check_sort_by(struct search *s, const char *what)
+{
+    char must[80];
+    const char *by = form_given(&s->form, "sort_by");
+    if (by == NULL || strcmp(by, "alpha") == 0 || strcmp(by, "score") == 0) return OK;
+    snprintf(must, sizeof must, " for %s: must be \"alpha\" or \"score\"", what);
+    return refuse(s, "sort_by", by, must);
+}
+
+static enum err
+read_times(struct search *s)
 {
     s->asked.max_ms = env_realtime_ms(s->api->options.env);
     s->asked.min_ms = s->asked.max_ms - 3600 * 1000;
-    s->limit = s->batch_size = LIMIT;
-    s->asked.partial = true;
     enum err e = read_time(s, "start", &s->asked.min_ms);
     if (e == OK) e = read_time(s, "end", &s->asked.max_ms);
+    if (e || s->asked.max_ms >= s->asked.min_ms) return e;
+    buf_put_text(&s->error, "end timestamp must not be before start timestamp");
+    return ERR_INPUT;
+}
+
+/* In the order in which Prometheus finds what is wrong. `what` is searched for. */
+static enum err
+read_common(struct search *s, const char *what)
+{
+    s->batch_size = LIMIT;
+    s->asked.partial = true;
+    s->key = "name";
+    enum err e = read_times(s);
     if (e == OK) e = match_read(&s->match, &s->form, &s->budget, &s->control, &s->error, &s->why);
+    if (e == OK) e = count_terms(s);
     if (e == OK) e = read_filter(s);
     if (e == OK) e = read_flag(s, "include_score", &s->with_score);
     if (e == OK) e = read_order(s);
-    if (e == OK) e = read_count(s, "limit", &s->limit);
+    if (e == OK) e = read_limit(s);
     if (e == OK) e = read_count(s, "batch_size", &s->batch_size);
+    if (e == OK) e = check_sort_by(s, what);
     if (e == OK) e = form_bool(&s->form, "partial_response", &s->asked.partial, &s->error);
     s->asked.tells = s->asked.partial;
     if (e == OK) {
@@ -203,42 +259,32 @@ read_common(struct search *s)
 }
 
 static enum err
-check_sort_by(struct search *s, const char *what)
-{
-    char must[80];
-    const char *by = form_given(&s->form, "sort_by");
-    if (by == NULL || strcmp(by, "alpha") == 0 || strcmp(by, "score") == 0) return OK;
-    snprintf(must, sizeof must, " for %s: must be \"alpha\" or \"score\"", what);
-    return refuse(s, "sort_by", by, must);
-}
-
-static enum err
 read_metric_names(struct search *s)
 {
-    enum err e = read_common(s);
+    enum err e = read_common(s, "metric_names");
     if (e == OK) e = read_flag(s, "include_metadata", &s->with_metadata);
     s->label = bytes_of_text("__name__");
-    return e ? e : check_sort_by(s, "metric_names");
+    return e;
 }
 
 static enum err
 read_label_names(struct search *s)
 {
-    enum err e = read_common(s);
-    return e ? e : check_sort_by(s, "label_names");
+    return read_common(s, "label_names");
 }
 
 static enum err
 read_label_values(struct search *s)
 {
-    enum err e = read_common(s);
+    enum err e = read_common(s, "label_values");
     const char *label = form_given(&s->form, "label");
     if (e == OK && label == NULL) {
         buf_put_text(&s->error, "missing required parameter \"label\"");
         e = ERR_INPUT;
     }
     if (label != NULL) s->label = bytes_of_text(label);
-    return e ? e : check_sort_by(s, "label_values");
+    s->key = "value";
+    return e;
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -325,7 +371,7 @@ put_result(struct search *s, struct bytes name, double score)
     enum err e = OK;
     begin_batch(s);
     json_object_open(&s->json);
-    json_member_bytes(&s->json, "name", name);
+    json_member_bytes(&s->json, s->key, name);
     if (s->with_score) {
         json_key(&s->json, "score");
         json_put_raw(&s->json, bytes_of(digits, number_print_json(double_bits(score), digits)));
@@ -433,7 +479,6 @@ ask(struct search *s)
     struct text_sink to = {.each = look, .context = s, .warning = keep_warning};
     enum err e = replica_choice_open(s->api, &s->replicas, &s->control, &s->view, &s->why);
     if (e) return e;
-    if (s->asked.min_ms > s->asked.max_ms) return OK;
     if (s->label.size > 0)
         e = view_label_values(s->view, &s->asked, s->label, &to, &s->why);
     else

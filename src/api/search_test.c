@@ -40,7 +40,9 @@ test_names_come_in_batches_and_a_last_line(void **state)
            "\n" END);
     assert_int_equal(rig->asked.hints.limit, 0);
     expect(rig, NAMES "?search[]=nothing", "{\"results\":[]}\n" END);
-    expect(rig, NAMES "?start=2&end=1", "{\"results\":[]}\n" END);
+    expect(rig, NAMES "?start=2&end=2",
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"},"
+           "{\"name\":\"name002\"}]}\n" END);
     rig_free(rig);
 }
 
@@ -98,7 +100,7 @@ test_search_asks_what_the_request_says(void **state)
     assert_int_equal(rig->asked.max_ms, SIM_BEGIN);
     assert_int_equal(rig->asked.min_ms, SIM_BEGIN - 3600 * 1000);
     expect(rig, "/api/v1/search/label_values?label=job&start=1&end=2.5&match[]=up&match[]=down",
-           "{\"results\":[{\"name\":\"name000\"}]}\n" END);
+           "{\"results\":[{\"value\":\"name000\"}]}\n" END);
     assert_string_equal(rig->asked_name, "job");
     assert_int_equal(rig->asked.min_ms, 1000);
     assert_int_equal(rig->asked.max_ms, 2500);
@@ -121,6 +123,7 @@ test_wrong_searches_are_refused(void **state)
     static const struct {
         const char *parameters, *error;
     } cases[] = {
+        {"start=2&end=1&match[]={", BAD("end timestamp must not be before start timestamp")},
         {"start=x&end=y", BAD("invalid time value for 'start': cannot parse \\\"x\\\" to a valid "
                               "timestamp")},
         {"end=y&match[]={", BAD("invalid time value for 'end': cannot parse \\\"y\\\" to a valid "
@@ -138,6 +141,10 @@ test_wrong_searches_are_refused(void **state)
         {"sort_by=alpha&sort_dir=up", BAD("invalid sort_dir \\\"up\\\": must be \\\"asc\\\" or "
                                           "\\\"dsc\\\"")},
         {"sort_by=score", BAD("sort_by=score requires search[] to be set")},
+        {"limit=10001", BAD("limit 10001 exceeds the configured maximum (10000, see "
+                            "--web.search-max-limit)")},
+        {"batch_size=x&sort_by=size", BAD("invalid batch_size \\\"x\\\": must be non-negative "
+                                          "integer")},
         {"limit=-1", BAD("invalid limit \\\"-1\\\": must be non-negative integer")},
         {"batch_size=x", BAD("invalid batch_size \\\"x\\\": must be non-negative integer")},
         {"sort_by=size",
@@ -151,12 +158,65 @@ test_wrong_searches_are_refused(void **state)
         ask(rig, &(struct asked){cases[i].parameters, HTTP_GET, target, NULL, NULL, 0, 400, JSON,
                                  cases[i].error});
     }
-    ask(rig, &(struct asked){"no label", HTTP_GET, "/api/v1/search/label_values?sort_by=x", NULL,
-                             NULL, 0, 400, JSON, BAD("missing required parameter \\\"label\\\"")});
+    ask(rig,
+        &(struct asked){"no label", HTTP_GET, "/api/v1/search/label_values?sort_by=alpha", NULL,
+                        NULL, 0, 400, JSON, BAD("missing required parameter \\\"label\\\"")});
+    ask(rig, &(struct asked){"an order before the label", HTTP_GET,
+                             "/api/v1/search/label_values?sort_by=x", NULL, NULL, 0, 400, JSON,
+                             BAD("invalid sort_by \\\"x\\\" for label_values: must be "
+                                 "\\\"alpha\\\" or \\\"score\\\"")});
     ask(rig,
         &(struct asked){"no answer", HTTP_GET,
-                        "/api/v1/search/metric_names?include_metadata=x&sort_by=y", NULL, NULL, 0,
-                        400, JSON, BAD("invalid include_metadata \\\"x\\\": must be boolean")});
+                        "/api/v1/search/metric_names?include_metadata=x&sort_by=alpha", NULL, NULL,
+                        0, 400, JSON, BAD("invalid include_metadata \\\"x\\\": must be boolean")});
+    rig_free(rig);
+}
+
+static void
+test_at_most_32_terms_are_searched_for(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    char target[512] = NAMES "?limit=1";
+    for (unsigned i = 0; i < 32; i++) {
+        strcat(target, "&search[]=n");
+    }
+    expect(rig, target, "{\"results\":[{\"name\":\"name000\"}]}\n" MORE);
+    strcat(target, "&search[]=");
+    ask(rig, &(struct asked){"too many", HTTP_GET, target, NULL, NULL, 0, 400, JSON,
+                             BAD("too many search[] terms: got 33, maximum is 32")});
+    rig_free(rig);
+}
+
+static void
+test_empty_terms_do_not_count(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_start(rig_new());
+    expect(rig, NAMES "?search[]=&search[]=2", "{\"results\":[{\"name\":\"name002\"}]}\n" END);
+    expect(rig, NAMES "?search[]=&sort_by=score&include_score=1&limit=1",
+           "{\"results\":[{\"name\":\"name000\",\"score\":1}]}\n" MORE);
+    rig_free(rig);
+}
+
+static void
+test_the_most_that_may_be_asked_for_is_configured(void **state)
+{
+    (void)state;
+    struct api_rig *rig = rig_new();
+    rig->limits.search_results_max = 2;
+    rig_start(rig);
+    expect(rig, NAMES, "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n" MORE);
+    ask(rig, &(struct asked){"more", HTTP_GET, NAMES "?limit=3", NULL, NULL, 0, 400, JSON,
+                             BAD("limit 3 exceeds the configured maximum (2, see "
+                                 "--web.search-max-limit)")});
+    rig_free(rig);
+    rig = rig_new();
+    rig->limits.search_results_max = 0;
+    rig_start(rig);
+    expect(rig, NAMES "?limit=9223372036854775807",
+           "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"},{\"name\":\"name002\"}]}"
+           "\n" END);
     rig_free(rig);
 }
 
@@ -242,6 +302,9 @@ main(void)
         cmocka_unit_test(test_order_is_by_name_or_by_score),
         cmocka_unit_test(test_search_asks_what_the_request_says),
         cmocka_unit_test(test_wrong_searches_are_refused),
+        cmocka_unit_test(test_at_most_32_terms_are_searched_for),
+        cmocka_unit_test(test_empty_terms_do_not_count),
+        cmocka_unit_test(test_the_most_that_may_be_asked_for_is_configured),
         cmocka_unit_test(test_what_fails_is_told_before_the_stream_or_in_its_last_line),
         cmocka_unit_test(test_what_is_missing_is_a_warning),
         cmocka_unit_test(test_a_search_survives_any_failing_allocation),

@@ -103,6 +103,7 @@ api_limits_of(const struct settings *s)
         .read_series_max = s->read_max_series,
         .read_bytes_max = s->read_max_bytes,
         .read_timeout_ns = s->read_timeout_ms * NS_PER_MS,
+        .search_results_max = s->web_search_max_limit,
         .query = query_limits_of(s),
     };
 }

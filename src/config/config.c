@@ -90,6 +90,9 @@ static const struct setting table[] = {
     {"web.send-timeout", SETTING_DURATION, FIELD(web_send_timeout_ms), .fallback = "30s",
      .min = 100, .max = HOUR,
      .help = "maximum time that a client may read nothing of a response before it is disconnected"},
+    {"web.search-max-limit", SETTING_COUNT64, FIELD(web_search_max_limit), .fallback = "10k",
+     .max = 100000000, .reloadable = true,
+     .help = "maximum limit that a request to /api/v1/search may set; 0 means no limit"},
 
     {"retention.time", SETTING_DURATION, FIELD(retention_time_ms), .fallback = "10y", .min = HOUR,
      .max = 100 * YEAR, .reloadable = true,

@@ -56,6 +56,7 @@ struct settings {
     int64_t web_body_timeout_ms;                 /* 60s */
     int64_t web_idle_timeout_ms;                 /* 5m */
     int64_t web_send_timeout_ms;                 /* 30s */
+    uint64_t web_search_max_limit;               /* 10000, 0: none; reloadable */
     int64_t retention_time_ms;                   /* 10y; reloadable */
     uint64_t retention_size_bytes;               /* 0: no limit; reloadable */
     int64_t write_max_future_ms;                 /* --write.max-future 10m; reloadable */

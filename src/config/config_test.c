@@ -120,6 +120,7 @@ test_defaults_are_those_the_header_names(void **state)
     assert_int_equal(s.web_body_timeout_ms, 60000);
     assert_int_equal(s.web_idle_timeout_ms, 300000);
     assert_int_equal(s.web_send_timeout_ms, 30000);
+    assert_int_equal(s.web_search_max_limit, 10000);
     assert_true(s.retention_time_ms == 10LL * 365 * 24 * 3600 * 1000);
     assert_int_equal(s.write_max_future_ms, 600000);
     assert_int_equal(s.write_max_labels, 128);
@@ -591,7 +592,7 @@ test_each_setting_alone_decides_whether_a_reload_is_allowed(void **state)
                  setting_yaml_name(t, name));
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 39);
+    assert_int_equal(reloadable_count, 40);
 }
 
 static void

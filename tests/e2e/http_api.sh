@@ -70,8 +70,8 @@ searches() {
     local got
     got=$(get '/api/v1/search/label_values?label=number&search[]=299&sort_by=score&include_score=1&limit=3&batch_size=2' -g)
     echo "$got"
-    [[ $(header Content-Type) == application/x-ndjson* && $got == '{"results":[{"name":"299","score":1},{"name":"2990","score":1}]}
-{"results":[{"name":"2991","score":1}]}
+    [[ $(header Content-Type) == application/x-ndjson* && $got == '{"results":[{"value":"299","score":1},{"value":"2990","score":1}]}
+{"results":[{"value":"2991","score":1}]}
 {"status":"success","has_more":true}' ]]
 }
 
