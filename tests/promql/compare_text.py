@@ -31,7 +31,6 @@ DIFFERENCES = [
     (r"unexpected character in duration expression", r"", "step(), range(), min_of() and max_of() in durations"),
     (r"parse error", r"duration out of range|greater than 0", "the order of two errors"),
     (r"duration out of range|greater than 0", r"parse error", "the order of two errors"),
-    (r"(offset |\[)-?[0-9]", r"(offset |\[)-?\(", "parentheses around a duration are kept"),
     (r"\b\w*:\w*\b", r'"\w*:\w*"', "labels with a colon are quoted"),
     (r"parse error", r"[<>]/", "the operators that trim histograms"),
     (r"[<>]/|<op:/>", r"", "the operators that trim histograms"),
