@@ -11,6 +11,30 @@
  * says that all are refused. If many more than those it points at are refused, as where hundreds of
  * metrics are and an answer names one, the rest comes in several pieces, of which each answer names
  * another.
+ *
+ * A series or metric that an answer points at may have thousands of items of which one is refused,
+ * or all. A piece of such items comes in four: in the worst case that costs no more than halves
+ * (four calls for two halvings). Where no answer says how many are refused, the items that are
+ * settled say how many to expect: if most of them were refused, pieces come in up to 16, so that a
+ * call of which all n items are refused takes n / 15 calls besides the n that no search can avoid.
+ *
+ * An answer that points at the wrong items costs calls, and must not cost one for each item. So the
+ * `n oldest` of an answer are set apart HINTS_MAX times at most, and from then on what is not named
+ * comes in several pieces.
+ *
+ * Invariants, asserted where pieces are replaced and taken:
+ *
+ * 1. Pieces are in the order of their items and share none. The pieces that replace one have
+ *    exactly its items, are at least two, and none is empty. So each refusal makes pieces smaller,
+ *    and an item that was settled is never part of a piece again.
+ * 2. A piece that was settled goes. Its end changes only whether the next piece waits, and whether
+ *    that one is sure. A failure without an answer changes nothing: what is known stays known.
+ * 3. `waits` excludes `sure`: the answer that makes a piece sure also ends its waiting.
+ * 4. isolate_next() gives no piece that waits, that another attempt has, or that has an item of a
+ *    series of which an earlier item is in another piece.
+ *
+ * By invariant 1, isolating k of n items takes about 2 k log2(n / k) + 2 k calls, and at most 2 n,
+ * besides those that wrong hints cost.
  */
 #include "relay/isolate.h"
 
@@ -25,6 +49,9 @@ enum {
     REST_REFUSED_EACH = 4,
     ORDERED_PIECES_MAX = 8,
     REST_PIECES_UNTOLD = 4, /* where it does not say how many, and it is not the first answer */
+    SUSPECT_PIECES = 4,     /* of what an answer points at */
+    UNTOLD_PIECES_MAX = 16, /* where it does not say how many, and most were refused so far */
+    HINTS_MAX = 4,          /* refusals of a piece until hints are no longer followed */
 };
 
 enum err
@@ -59,6 +86,7 @@ isolate_begin(struct isolate *is, uint32_t count)
     assert(count > 0);
     assert(is->count == 0);
     is->pieces[is->count++] = (struct call_piece){.to = count};
+    is->delivered_count = is->refused_count = 0;
 }
 
 bool
@@ -72,8 +100,9 @@ isolate_next(const struct isolate *is)
 {
     for (uint32_t i = 0; i < is->count; i++) {
         struct call_piece *p = &is->pieces[i];
+        assert(i == 0 || p->from >= is->pieces[i - 1].to); /* invariant 1 */
         bool early = i > 0 && is->pieces[i - 1].from >= p->after;
-        if (p->taken == 0 && !p->waits && !early) return p;
+        if (p->taken == 0 && !p->waits && !early) return p; /* invariant 4 */
     }
     return NULL;
 }
@@ -106,6 +135,7 @@ tell_next(struct isolate *is, const struct call_piece *piece, bool delivered)
 {
     struct call_piece *next = &is->pieces[piece - is->pieces + 1];
     if (next == &is->pieces[is->count] || !next->waits) return;
+    assert(!next->sure); /* invariant 3 */
     next->waits = false;
     next->sure = delivered;
 }
@@ -114,6 +144,13 @@ void
 isolate_answered(struct isolate *is, struct call_piece *piece)
 {
     tell_next(is, piece, false);
+}
+
+void
+isolate_settled(struct isolate *is, uint32_t delivered, uint32_t refused)
+{
+    is->delivered_count += delivered;
+    is->refused_count += refused;
 }
 
 void
@@ -139,6 +176,14 @@ static void
 replace(struct isolate *is, uint32_t i, const struct call_piece *by, uint32_t count)
 {
     struct call_piece *at = &is->pieces[i];
+    uint32_t from = at->from;
+    assert(count >= 2); /* invariant 1, up to the last assertion */
+    for (uint32_t k = 0; k < count; k++) {
+        assert(by[k].from == from);
+        assert(by[k].to > from);
+        from = by[k].to;
+    }
+    assert(from == at->to);
     tell_next(is, at, false);
     memmove(at + count, at + 1, (is->count - i - 1) * sizeof *at);
     memcpy(at, by, count * sizeof *at);
@@ -264,10 +309,12 @@ static uint32_t
 rest_pieces(const struct call_piece *piece, uint32_t blamed, const struct isolate_told *told)
 {
     if (told->unasked) return 1;
+    bool misled = piece->depth >= HINTS_MAX;
     if (told->refused == 0) return piece->depth > 0 ? REST_PIECES_UNTOLD : 1;
     uint32_t others = told->refused > blamed ? told->refused - blamed : 0;
     uint32_t pieces = at_most(others / REST_REFUSED_EACH, REST_PIECES_MAX);
-    return pieces > 0 ? pieces : 1;
+    uint32_t least = misled ? REST_PIECES_UNTOLD : 1;
+    return pieces > least ? pieces : least;
 }
 
 static uint32_t
@@ -281,16 +328,31 @@ count_series(const struct split *s)
 }
 
 /*
+ * In how many pieces so many items come, of which some are refused and no answer says how many: as
+ * many as if the share of refused items were that of the items that are settled, within bounds. If
+ * that is wrong, each halving costs 4 calls at most.
+ */
+static uint32_t
+untold_pieces(const struct isolate *is, uint32_t count, bool suspect)
+{
+    uint64_t settled = (uint64_t)is->delivered_count + is->refused_count;
+    uint64_t few = settled == 0 ? 0 : (uint64_t)count * is->refused_count / settled;
+    uint32_t least = suspect ? SUSPECT_PIECES : 2;
+    uint32_t pieces = at_most(2 * few, UNTOLD_PIECES_MAX);
+    return at_most(pieces > least ? pieces : least, count);
+}
+
+/*
  * In how many all of it comes, where an answer points at nothing in there, or at everything. Where
  * most are refused, and an answer says so if it is all, those that are not are looked for. At first
  * whole series are expected to be refused: if not, the answers to these pieces say so.
  */
 static uint32_t
-all_pieces(const struct split *s, const struct call_piece *piece, bool suspect,
-           const struct isolate_told *told)
+all_pieces(const struct isolate *is, const struct split *s, const struct call_piece *piece,
+           bool suspect, const struct isolate_told *told)
 {
     uint32_t count = piece->to - piece->from, few = told->refused;
-    if (few == 0) return suspect ? count : 2;
+    if (few == 0) return untold_pieces(is, count, suspect);
     if (told->tells_all && few < count && count - few < few) few = count - few;
     uint32_t series = told->in_order ? 1 : count_series(s);
     if (piece->depth == 0 && series > 1)
@@ -300,11 +362,11 @@ all_pieces(const struct split *s, const struct call_piece *piece, bool suspect,
 }
 
 static void
-plan(struct split *s, const struct call_piece *piece, uint32_t blamed,
+plan(const struct isolate *is, struct split *s, const struct call_piece *piece, uint32_t blamed,
      const struct isolate_told *told)
 {
     uint32_t n = s->count;
-    bool apart = blamed > 0 && blamed < n;
+    bool apart = blamed > 0 && blamed < n && !(told->by_time && piece->depth >= HINTS_MAX);
     for (uint32_t i = 0; i < n; i++) {
         s->entries[i].class = apart && s->entries[i].key.blamed != told->by_time;
     }
@@ -318,7 +380,7 @@ plan(struct split *s, const struct call_piece *piece, uint32_t blamed,
     blamed_as.by_time |= told->by_time;
     if (!apart) {
         bool suspect = piece->suspect || blamed == n;
-        uint32_t pieces = all_pieces(s, piece, suspect, told);
+        uint32_t pieces = all_pieces(is, s, piece, suspect, told);
         make_pieces(s, 0, n, pieces, in_order, suspect ? blamed_as : as);
     } else if (told->by_time) { /* series stand in both: the oldest go first */
         make_pieces(s, 0, blamed, 1, false, blamed_as);
@@ -386,7 +448,7 @@ isolate_split(struct isolate *is, struct call_piece *piece, struct call_item *it
         blamed += s.entries[i].key.blamed;
     }
     if (e == OK) {
-        plan(&s, piece, blamed, told);
+        plan(is, &s, piece, blamed, told);
         e = commit(is, at, items, &s);
     }
     split_fini(&s, is, made_most);
@@ -407,7 +469,7 @@ isolate_set_apart(struct isolate *is, struct call_item *items)
     }
     if (e == OK && suspects == s.count) is->pieces[0].suspect = true;
     if (e == OK && suspects > 0 && suspects < s.count) {
-        plan(&s, is->pieces, suspects, &nothing);
+        plan(is, &s, is->pieces, suspects, &nothing);
         for (uint32_t i = 0; i < s.made_count; i++) {
             s.made[i].depth = 0;
         }

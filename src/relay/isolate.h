@@ -61,6 +61,8 @@ struct isolate {
     uint32_t capacity;
     struct isolate_key *keys; /* of each item; NULL: nothing was refused */
     uint32_t key_count;
+    uint32_t delivered_count; /* items of the call that were settled, as isolate_settled() was */
+    uint32_t refused_count;   /* called */
 };
 
 /* ERR_NOMEM. */
@@ -80,6 +82,8 @@ struct call_piece *isolate_next(const struct isolate *isolate);
 /* The one that is taken by `who`; NULL: none. */
 struct call_piece *isolate_taken(const struct isolate *isolate, uint8_t who);
 
+/* So many items of a piece are about to be settled. Only how pieces are made depends on it. */
+void isolate_settled(struct isolate *isolate, uint32_t delivered, uint32_t refused);
 /* Everything of a piece is settled. `delivered`: all of it, by the first answer. */
 void isolate_gone(struct isolate *isolate, struct call_piece *piece, bool delivered);
 /* Something of a piece was answered, and not all of it delivered: what waits for it may go on. */

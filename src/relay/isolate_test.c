@@ -16,7 +16,15 @@
 
 enum { ITEMS_MAX = 6000, AT_ONCE = 4 };
 
-enum tells { NOTHING, HOW_MANY, A_METRIC, THE_OLDEST, ONLY_A_METRIC, TELLS_COUNT };
+enum tells {
+    NOTHING,
+    HOW_MANY,
+    A_METRIC,
+    THE_OLDEST, /* and how many; wrong unless the oldest are refused */
+    ONLY_A_METRIC,
+    A_WRONG_METRIC,
+    TELLS_COUNT
+};
 
 static struct {
     struct budget memory;
@@ -28,6 +36,8 @@ static struct {
     enum tells tells;
     bool tells_of_all; /* an answer that all are refused is known from one that some are */
     bool in_order;     /* all of the metrics are named, and none of the series */
+    bool whole;        /* no call is too large */
+    bool unordered;    /* the order is not checked, which takes n^2 */
     uint64_t random;
     uint32_t calls;
     uint64_t sent; /* items, in all calls */
@@ -116,10 +126,11 @@ learn(const struct call_piece *p, uint32_t bad)
     told.tells_all = counts && t.tells_of_all;
     told.in_order = t.in_order && bad > 0;
     uint32_t first = p->from;
-    while (first < p->to && !t.bad[t.items[first].index]) {
+    bool wrong = t.tells == A_WRONG_METRIC;
+    while (first < p->to && t.bad[t.items[first].index] == wrong) {
         first++;
     }
-    if ((t.tells == A_METRIC || t.tells == ONLY_A_METRIC) && first < p->to) {
+    if ((t.tells == A_METRIC || t.tells == ONLY_A_METRIC || wrong) && first < p->to) {
         uint64_t metric = t.metric[t.items[first].index];
         if (!is_suspected(metric)) t.suspected[t.suspected_count++ % 64] = metric;
         if (t.suspected_count > 64) t.suspected_count = 64;
@@ -140,6 +151,8 @@ answer(struct call_piece *p)
     for (uint32_t i = p->from; i < p->to; i++) {
         bad += t.bad[t.items[i].index];
     }
+    if (bad == 0 || size == 1 || (bad == size && t.tells_of_all))
+        isolate_settled(&t.is, size - bad, bad);
     if (bad == 0) {
         settle(p);
         isolate_gone(&t.is, p, true);
@@ -170,7 +183,7 @@ run(void)
                 who++;
             }
             p->taken = who;
-            check_order(p);
+            if (!t.unordered) check_order(p);
             t.calls++;
             t.sent += p->to - p->from;
             under_way++;
@@ -180,7 +193,8 @@ run(void)
         uint8_t who = (uint8_t)(1 + random_below(AT_ONCE));
         p = isolate_taken(&t.is, who);
         if (p == NULL) continue;
-        if (random_below(50) == 0 && p->to - p->from > 1) { /* it is too large */
+        bool too_large = !t.whole && random_below(50) == 0;
+        if (too_large && p->to - p->from > 1) {
             assert_int_equal(isolate_cut(&t.is, p, p->from + 1), OK);
             p = isolate_taken(&t.is, who);
             p->taken = 0;
@@ -204,6 +218,79 @@ test_one_of_many_is_found_by_halving(void **state)
         run();
         assert_in_range(t.calls, 2, 30); /* 2 log2(n) at most, and those that are too large */
         end();
+    }
+}
+
+/* Calls for these refused ones of 4096, of so many metrics with so many series each. */
+static uint32_t
+calls_for(enum tells tells, uint32_t metrics, uint32_t each, const uint32_t *bad, uint32_t count)
+{
+    begin(4096, metrics, each);
+    t.tells = tells;
+    t.whole = t.unordered = true;
+    for (uint32_t i = 0; i < count; i++) {
+        t.bad[bad[i]] = true;
+    }
+    run();
+    end();
+    return t.calls;
+}
+
+static const struct {
+    uint32_t metrics, each;
+} SHAPES[] = {{1, 1}, {2, 1}, {16, 1}, {4096, 1}, {1, 16}, {16, 16}, {1, 4096}};
+enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
+
+static void
+test_one_of_4096_takes_forty_calls_at_most_wherever_it_is(void **state)
+{
+    (void)state;
+    static const uint32_t places[] = {0, 1, 100, 1000, 2047, 2048, 3000, 4094, 4095};
+    for (enum tells tells = NOTHING; tells < TELLS_COUNT; tells++) {
+        uint32_t most = 0, least = UINT32_MAX;
+        for (uint32_t i = 0; i < SHAPE_COUNT * 9; i++) {
+            uint32_t calls =
+                calls_for(tells, SHAPES[i / 9].metrics, SHAPES[i / 9].each, &places[i % 9], 1);
+            if (calls > most) most = calls;
+            if (calls < least) least = calls;
+        }
+        print_message("answers that tell %d: %u to %u calls\n", (int)tells, least, most);
+        assert_in_range(most, 3, 40);
+    }
+}
+
+static uint32_t
+log2_of(uint32_t n)
+{
+    uint32_t log = 0;
+    for (; n > 1; n = (n + 1) / 2) {
+        log++;
+    }
+    return log;
+}
+
+static void
+test_calls_grow_with_how_many_are_refused(void **state)
+{
+    (void)state;
+    static const uint32_t counts[] = {2, 5, 20, 100, 1000, 4096};
+    static uint32_t bad[4096];
+    for (enum tells tells = NOTHING; tells < TELLS_COUNT; tells++) {
+        for (uint32_t i = 0; i < 6; i++) {
+            uint32_t most = 0, k = counts[i];
+            for (uint32_t at = 0; at < k; at++) {
+                bad[at] = (uint32_t)((uint64_t)at * 4096 / k);
+            }
+            for (uint32_t shape = 0; shape < SHAPE_COUNT; shape++) {
+                uint32_t calls =
+                    calls_for(tells, SHAPES[shape].metrics, SHAPES[shape].each, bad, k);
+                if (calls > most) most = calls;
+            }
+            print_message("%4u refused, answers that tell %d: %u calls\n", k, (int)tells, most);
+            uint32_t hints = tells == A_WRONG_METRIC ? 2 * 4 * k : 0; /* HINTS_MAX for each */
+            uint32_t bound = 2 * k * log2_of(4096 / k) + 2 * k + 4 + hints;
+            assert_in_range(most, k < 1000 ? k : 1000, bound);
+        }
     }
 }
 
@@ -424,6 +511,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_of_many_is_found_by_halving),
+        cmocka_unit_test(test_one_of_4096_takes_forty_calls_at_most_wherever_it_is),
+        cmocka_unit_test(test_calls_grow_with_how_many_are_refused),
         cmocka_unit_test(test_a_call_that_is_delivered_is_one),
         cmocka_unit_test(test_what_follows_from_other_answers_is_not_asked),
         cmocka_unit_test(test_many_are_found_with_few_calls_each),

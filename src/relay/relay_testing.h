@@ -17,7 +17,7 @@
 #include "relay/state.h"
 #include "tsdb/tsdb.h"
 
-enum { SERIES = 40, SAMPLES_MAX = 60000, CALL_MAX = 700 };
+enum { SERIES = 40, SAMPLES_MAX = 60000, CALL_MAX = 4096 };
 
 /* What was logged, sample by sample; its number is its value. */
 struct sent {
@@ -78,7 +78,8 @@ struct world {
     uint32_t fails_each; /* so manieth call fails, and is not stored; 0: none */
     int64_t asks_ms;     /* so long it wants to be left alone when it throttles */
     uint32_t calls;
-    uint32_t calls_mixed; /* of which something is to be sent again */
+    uint32_t calls_failed; /* of them, without an answer about the samples */
+    uint32_t calls_mixed;  /* of which something is to be sent again */
     uint64_t repeated;
     uint64_t letters; /* on disk */
 };
@@ -304,8 +305,10 @@ fake_begin(struct writer *writer, struct writer_call *c, struct writer_step *ste
     } else if (held) {
         say(step, VERDICT_RETRY, "held");
     } else if (w->fails_each > 0 && w->calls % w->fails_each == 0) {
+        w->calls_failed++;
         say(step, VERDICT_RETRY, "unavailable");
     } else if (happens(w, m->retry)) {
+        w->calls_failed++;
         bool stored = happens(w, 50) && !poisoned; /* and the answer was lost */
         for (uint32_t i = 0; i < c->count && stored; i++) {
             arrive(w, c->numbers[i]);

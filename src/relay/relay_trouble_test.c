@@ -100,6 +100,59 @@ test_one_of_six_hundred_takes_two_calls_a_halving_at_most(void **state)
     print_message("%.1f calls to find one of 600\n", sum / 10.0);
 }
 
+/* One call of 4096 samples, of which these are refused. */
+static void
+isolate_some(struct world *w, uint64_t seed, bool names, unsigned fails_percent, uint32_t first,
+             uint32_t each)
+{
+    world_init(w, seed);
+    w->names_nobody = true;
+    w->names_metric = names;
+    w->moods.retry = fails_percent;
+    w->settings.batch = (struct batch_settings){.max_samples = 4096, .max_age_ms = 1};
+    w->settings.concurrency = 1;
+    relay_must_open(w);
+    log_some(w, 4096, 0);
+    for (uint32_t i = first; i < w->count; i += each) {
+        w->sent[i].poison = true;
+    }
+}
+
+static void
+test_refused_samples_of_4096_are_found_in_few_calls_though_half_of_all_calls_fail(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *where;
+        uint32_t first, each, answered_max;
+        int64_t most_ms;
+    } cases[] = {
+        {"the first", 0, 4096, 40, 20000},   {"the middle one", 2048, 4096, 40, 20000},
+        {"the last", 4095, 4096, 40, 20000}, {"five", 100, 900, 120, 60000},
+        {"all", 0, 1, 8192, 6000000},
+    };
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < 4 * sizeof cases / sizeof *cases; i++) {
+        unsigned at = i / 4, fails = i % 2 * 50;
+        uint32_t most = 0;
+        int64_t most_ms = 0;
+        for (uint64_t seed = 0; seed < (at == 4 ? 1 : 20); seed++) {
+            isolate_some(w, 700 + seed, i % 4 >= 2, fails, cases[at].first, cases[at].each);
+            int64_t took_ms = ms_until_settled(w);
+            uint32_t answered = w->calls - w->calls_failed;
+            if (answered > most) most = answered;
+            if (took_ms > most_ms) most_ms = took_ms;
+            check_account(w);
+            world_fini(w);
+        }
+        print_message("%s of 4096%s, %u %% of all calls fail: %u answers, %.1f s at most\n",
+                      cases[at].where, i % 4 >= 2 ? ", of a metric that is named" : "", fails, most,
+                      (double)most_ms / 1000);
+        assert_in_range(most, 1, cases[at].answered_max);
+        assert_in_range(most_ms, 0, cases[at].most_ms);
+    }
+}
+
 static void
 poison_series(struct world *w, uint32_t from, uint32_t series)
 {
@@ -412,6 +465,9 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_judged_now_and_then_is_not_given_up, tell_seed),
         cmocka_unit_test_teardown(test_one_of_six_hundred_takes_two_calls_a_halving_at_most,
                                   tell_seed),
+        cmocka_unit_test_teardown(
+            test_refused_samples_of_4096_are_found_in_few_calls_though_half_of_all_calls_fail,
+            tell_seed),
         cmocka_unit_test_teardown(test_a_series_that_was_refused_lately_is_sent_apart, tell_seed),
         cmocka_unit_test_teardown(test_a_metric_that_is_named_is_sent_apart, tell_seed),
         cmocka_unit_test_teardown(test_series_that_are_refused_are_found_by_their_count, tell_seed),
