@@ -95,6 +95,7 @@ struct writer_limits {
     bool one_of_a_series; /* records fail singly: a call holds one of each series at most */
     bool one_lane;
     bool takes_metadata;
+    bool throttles_parts; /* a throttled call says nothing of others: shards have limits each */
     uint32_t concurrency; /* where the settings do not say, as the next two */
     uint32_t samples;
     uint64_t bytes;       /* of what is sent */

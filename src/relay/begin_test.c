@@ -194,7 +194,7 @@ test_from_now_on_counts_what_the_store_was_to_give_as_dropped(void **state)
 {
     (void)state;
     struct world *w = &the_world;
-    world_init(w, 7);
+    world_init(w, 9);
     w->settings.log_budget_bytes = 16 * 1024;
     relay_must_open(w);
     log_some(w, 300, 0);

@@ -104,7 +104,7 @@ call_push(struct relay *r, struct call *call, const struct item *item, struct ca
 static enum err
 lane_init(struct relay *r, struct lane *lane)
 {
-    *lane = (struct lane){.next_ns = 0};
+    *lane = (struct lane){.queued = 0};
     for (uint8_t i = 0; i < ATTEMPTS_MAX; i++) {
         lane->attempts[i] = (struct attempt){.lane = lane, .number = i + 1};
     }
@@ -190,7 +190,7 @@ lane_rotate(struct relay *r, struct lane *lane)
     if (call->suspects > 0 && call->forgot_count == r->lanes.suspects.forgot_count) {
         err_ignore(isolate_set_apart(&lane->pieces, call->items), "it is sent as a whole");
     }
-    lane->backoff_ms = 0;
+    backoff_ended(&lane->pause);
     lane->failing_since_ns = 0;
     if (lane->pieces.count > 1) return;
     struct attempt *a = &lane->attempts[0];
@@ -406,10 +406,12 @@ send(struct relay *r, struct attempt *a)
     uint64_t bytes = r->class->bytes(r->writer, body_of(a));
     if (!rates_allow(&r->rates, r->feed.fill != NULL, relay_now_ns(r))) return;
     struct writer_step step = {.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
+    a->probes = !r->lanes.throttle.works;
     if (!r->settings->dry_run) r->class->begin(r->writer, body_of(a), &step);
     bool is_made_again = step.next == WRITER_DONE && step.verdict == VERDICT_REBUILD;
     bool needs_no_network = step.next == WRITER_DONE && step.verdict == VERDICT_DELIVERED;
     bool is_nothing = needs_no_network && bytes == 0; /* as families that series will bring along */
+    a->is_nothing = is_nothing;
     if (step.next != WRITER_SAVE && !is_made_again && !is_nothing) {
         rates_note_sent(&r->rates, r->feed.fill != NULL, size, bytes);
         r->sent.calls++;
@@ -474,7 +476,7 @@ lane_go_on(struct relay *r, struct lane *lane, bool another)
         filling->sealed = relay_now_ns(r) - filling->first_ns >= r->lanes.age_ms * NS_PER_MS;
     bool filled = lane->queued > 0 || lane->filling.sealed;
     if (lane_is_idle(lane) && filled) lane_rotate(r, lane);
-    if (lane_is_idle(lane) || relay_now_ns(r) < lane->next_ns) return false;
+    if (lane_is_idle(lane) || relay_now_ns(r) < lane->pause.next_ns) return false;
     bool busy = find_attempt(r, lane, ATTEMPT_UNDER_WAY) != NULL;
     if (busy && !another) return false;
     struct attempt *a = find_attempt(r, lane, ATTEMPT_READY);
@@ -483,7 +485,7 @@ lane_go_on(struct relay *r, struct lane *lane, bool another)
     /* Where there is one lane, letters that are sent again take turns with it: call by call. */
     if (r->limits.one_lane && r->lanes.begun == NULL) r->lanes.begun = lane;
     if (r->limits.one_lane && r->lanes.begun != lane) return false;
-    if (r->lanes.under_way >= throttle_allows(&r->lanes.throttle)) return false;
+    if (!throttle_admits(&r->lanes.throttle, r->lanes.under_way, relay_now_ns(r))) return false;
     if (a == NULL) a = take_piece(r, lane);
     if (a == NULL) return false;
     if (piece_of(a)->dead) {
@@ -604,7 +606,7 @@ lane_next_ns(const struct relay *r, const struct lane *lane)
         return lane->filling.first_ns + r->lanes.age_ms * NS_PER_MS;
     }
     int64_t now_ns = relay_now_ns(r);
-    if (lane->next_ns > now_ns) return lane->next_ns;
+    if (lane->pause.next_ns > now_ns) return lane->pause.next_ns;
     bool ready = isolate_next(&lane->pieces) != NULL;
     for (uint32_t i = 0; i < ATTEMPTS_MAX; i++) {
         ready |= lane->attempts[i].phase == ATTEMPT_READY;
@@ -621,5 +623,7 @@ lanes_next_ns(struct relay *r)
         int64_t lane_ns = lane_next_ns(r, lane_at(r, i));
         if (lane_ns < next_ns) next_ns = lane_ns;
     }
-    return next_ns;
+    const struct throttle *t = &r->lanes.throttle;
+    if (!t->works && r->lanes.under_way > 0) return INT64_MAX; /* its answer decides */
+    return next_ns > t->pause.next_ns ? next_ns : t->pause.next_ns;
 }

@@ -5,6 +5,11 @@
  * An answer that says something of the samples, whether they were taken or refused, ends a row of
  * failures: the pause before the next one is the shortest again, and what an operator wants given
  * up is not. Only what was never judged is.
+ *
+ * A failure that says nothing of the samples makes the lane wait, as the next call may be the
+ * reason, and the destination (throttle.h): until a call is answered, one lane at a time tries.
+ * Refusals of contents (400), and entries that fail by themselves (VERDICT_MIXED), concern no other
+ * lane.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -15,10 +20,6 @@
 #include "model/labels.h"
 #include "relay/relay_private.h"
 
-enum {
-    ASKED_MS_MAX =
-        5 * 60 * 1000, /* who asks for a day meant something else, or was misunderstood */
-};
 /* Tells the hash of a metric's name from those of series. */
 static const uint64_t METRIC_SEED = 0x6d657472;
 
@@ -100,40 +101,27 @@ lane_piece_samples(const struct lane *lane, const struct call_piece *piece)
     return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
 }
 
-/* Something was said of the samples themselves. */
 static void
 end_failures(struct lane *lane)
 {
-    lane->backoff_ms = 0;
+    backoff_ended(&lane->pause);
     lane->failing_since_ns = 0;
 }
 
-/*
- * Half as long again each time, and up to a quarter less, so that lanes do not come all at once.
- * While half of all calls fail, a search of 24 answers takes 4.2 s on average and 9 s in one case
- * of 20; with pauses that double it took 8.9 s and 30 s. What fails while the lane waits already is
- * no further failure.
- */
+/* An answer said something of the samples themselves: so the destination works. */
+static void
+note_works(struct relay *r, struct lane *lane)
+{
+    end_failures(lane);
+    throttle_works(&r->lanes.throttle);
+    r->lanes.unprepared = 0;
+}
+
 void
 lane_back_off(struct relay *r, struct lane *lane, int64_t asked_ms)
 {
-    const struct retry_settings *retry = &r->settings->retry;
-    int64_t now_ns = relay_now_ns(r);
-    if (lane->failing_since_ns == 0) lane->failing_since_ns = now_ns;
-    bool waits = lane->next_ns > now_ns && lane->backoff_ms > 0;
-    if (!waits) {
-        lane->backoff_ms =
-            lane->backoff_ms == 0 ? retry->min_backoff_ms : (3 * lane->backoff_ms + 1) / 2;
-    }
-    if (lane->backoff_ms > retry->max_backoff_ms) lane->backoff_ms = retry->max_backoff_ms;
-    uint32_t random = 0;
-    if (env_random(r->options.env, &random, sizeof random) != OK) random = 0;
-    int64_t wait_ms = lane->backoff_ms - (int64_t)(random % 256) * lane->backoff_ms / 1024;
-    if (wait_ms < 1) wait_ms = 1;
-    if (asked_ms > ASKED_MS_MAX) asked_ms = ASKED_MS_MAX;
-    if (asked_ms > wait_ms) wait_ms = asked_ms;
-    int64_t next_ns = now_ns + wait_ms * NS_PER_MS;
-    if (next_ns > lane->next_ns) lane->next_ns = next_ns;
+    if (lane->failing_since_ns == 0) lane->failing_since_ns = relay_now_ns(r);
+    backoff_failed(&lane->pause, r->options.env, &r->settings->retry, asked_ms);
 }
 
 /* --- who is refused --------------------------------------------------------------------------- */
@@ -354,7 +342,7 @@ static void
 take_refused(struct relay *r, struct attempt *a, const char *reason, const char *answer)
 {
     uint32_t samples = lane_piece_samples(a->lane, piece_of(a));
-    end_failures(a->lane);
+    note_works(r, a->lane);
     obstacle_judged(&r->obstacle, samples, samples, reason, answer);
     if (keeps(r, a))
         a->phase = ATTEMPT_READY;
@@ -373,9 +361,11 @@ take_delivered(struct relay *r, struct attempt *a)
 {
     struct lane *lane = a->lane;
     struct call_piece *piece = piece_of(a);
-    end_failures(lane);
-    obstacle_judged(&r->obstacle, lane_piece_samples(lane, piece), 0, NULL, NULL);
-    obstacle_taken(&r->obstacle);
+    if (!a->is_nothing) {
+        note_works(r, lane);
+        obstacle_judged(&r->obstacle, lane_piece_samples(lane, piece), 0, NULL, NULL);
+        obstacle_taken(&r->obstacle);
+    }
     isolate_settled(&lane->pieces, piece->to - piece->from, 0);
     bool cleared = piece->suspect && !piece->by_time; /* all of what was suspected is taken */
     for (uint32_t i = piece->from; i < piece->to && cleared; i++) {
@@ -406,7 +396,7 @@ take_some_dead(struct relay *r, struct attempt *a, const struct writer_step *ste
         take_refused(r, a, step->reason, step->answer);
         return;
     }
-    end_failures(lane);
+    note_works(r, lane);
     a->phase = ATTEMPT_READY;
     a->built = false;
     if (piece->to - piece->from == 1) return; /* a run: it will come one by one */
@@ -427,7 +417,7 @@ take_too_large(struct relay *r, struct attempt *a, const struct writer_call *bod
         take_refused(r, a, step->reason, step->answer);
         return;
     }
-    end_failures(lane);
+    note_works(r, lane);
     if (bytes / 2 < r->bounds.bytes) {
         r->bounds.bytes = bytes / 2 > 1 ? bytes / 2 : 1;
         log_warn("relay: a request was too large, sending smaller requests from now on",
@@ -492,7 +482,7 @@ take_mixed(struct relay *r, struct attempt *a, const struct writer_call *body,
     obstacle_judged(&r->obstacle, judged, refused, refused > 0 ? refusal.reason : NULL,
                     refusal.answer);
     if (judged > refused) obstacle_taken(&r->obstacle);
-    if (judged > 0) end_failures(lane); /* it gets on */
+    if (judged > 0) note_works(r, lane); /* it gets on */
     piece->from = kept;
     isolate_answered(&lane->pieces, piece);
     a->built = false;
@@ -508,6 +498,11 @@ take_failed(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
     a->ambiguous = true;
     obstacle_failed(&r->obstacle, "send a request", step->reason, step->answer);
+    /* Where parts are throttled by themselves, one that is says that the destination works. */
+    if (step->verdict == VERDICT_THROTTLED && r->limits.throttles_parts)
+        throttle_works(&r->lanes.throttle);
+    else
+        throttle_failed(&r->lanes.throttle, r->options.env, &r->settings->retry, step->wait_ms);
     again_later(r, a, step->wait_ms, step->answer);
 }
 
@@ -515,17 +510,24 @@ static void
 take_blocked(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
     a->phase = ATTEMPT_READY;
+    throttle_doubt(&r->lanes.throttle); /* obstacle_may_probe() says when */
     obstacle_blocked(&r->obstacle, step->reason, step->answer);
 }
 
-/* Once more at once, because the writer knows better now; but not for ever. */
+/*
+ * Once more at once, because the writer knows better now; but not for ever. Lanes share the tries
+ * with refused credentials, but for calls that were under way when they were refused first.
+ */
 static void
 take_again(struct relay *r, struct attempt *a, const struct writer_step *step)
 {
+    bool unprepared = step->verdict == VERDICT_UNPREPARED;
+    uint32_t *tries = unprepared && a->probes ? &r->lanes.unprepared : &a->agains;
     a->phase = ATTEMPT_READY;
-    if (++a->agains <= AGAIN_MAX) return;
-    a->agains = 0;
-    if (step->verdict == VERDICT_UNPREPARED) /* whatever was fetched, it was refused */
+    if (unprepared) throttle_doubt(&r->lanes.throttle);
+    if (++*tries <= AGAIN_MAX) return;
+    *tries = 0;
+    if (unprepared) /* whatever was fetched, it was refused */
         take_blocked(r, a, step);
     else
         take_failed(r, a, step);
@@ -547,7 +549,7 @@ lane_judge(struct relay *r, struct attempt *a, const struct writer_step *step)
          * bad is not known, so it says little of what comes next, unless nothing is ever taken. */
         struct call_piece *piece = piece_of(a);
         uint32_t samples = lane_piece_samples(a->lane, piece);
-        end_failures(a->lane);
+        note_works(r, a->lane);
         piece->dead = true;
         if (step->refused > 0 && step->refused < samples)
             obstacle_part_taken(&r->obstacle);

@@ -10,6 +10,7 @@
 #define RELAY_RELAY_PRIVATE_H
 
 #include "base/lock.h"
+#include "relay/backoff.h"
 #include "relay/bounds.h"
 #include "relay/fill.h"
 #include "relay/guard.h"
@@ -148,6 +149,8 @@ struct attempt {
     struct writer_call *body; /* of others; NULL: not made yet */
     bool built;               /* the body holds just the piece */
     bool ambiguous;           /* it was sent, and what became of it was never said */
+    bool is_nothing; /* nothing had to be sent, so its success says nothing of the destination */
+    bool probes;     /* when it was sent last, the destination might not work */
     uint32_t agains;
 };
 
@@ -158,8 +161,7 @@ struct lane {
     struct call sending;
     struct isolate pieces; /* of `sending`, those that are not settled */
     struct attempt attempts[ATTEMPTS_MAX];
-    int64_t next_ns; /* nothing is sent before */
-    int64_t backoff_ms;
+    struct backoff pause;     /* the lane's own: a call may fail that others would not */
     int64_t failing_since_ns; /* since the last answer that was one; 0: not failing */
 };
 
@@ -170,7 +172,8 @@ struct lanes {
     struct lane *begun;        /* of one_lane: whose call is begun and not settled; NULL: none */
     uint32_t turn;             /* the lane that is asked first */
     uint32_t under_way;        /* requests of all lanes */
-    struct throttle throttle;  /* how many that may be */
+    struct throttle throttle;  /* how many that may be, and when */
+    uint32_t unprepared;       /* probes in a row whose credentials were refused */
     uint64_t queued_bytes;     /* of all lanes, */
     uint64_t queued_bytes_max; /* at most */
     struct suspects suspects;
@@ -483,7 +486,7 @@ MUST_CHECK enum err relay_bury(struct relay *r, const struct call_item *at, cons
                                enum bury_why why_buried, const char *reason, const char *answer);
 /* Samples of a piece. */
 uint32_t lane_piece_samples(const struct lane *lane, const struct call_piece *piece);
-/* Later: twice as long each time, or as long as the destination asks. */
+/* The lane goes on after a pause (backoff.h); other lanes are not affected. */
 void lane_back_off(struct relay *r, struct lane *lane, int64_t asked_ms);
 /* Some of a piece are refused, as `step` says; NULL: as follows from what else was. It comes in
  * pieces. False: no memory. */

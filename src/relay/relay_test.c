@@ -596,8 +596,8 @@ test_what_was_tried_for_too_long_becomes_letters_however_much_it_is(void **state
         struct relay_status s = status_of(w);
         assert_int_equal(s.state, RELAY_RETRYING);
         assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], w->count);
-        assert_in_range(w->calls, 600,
-                        1200); /* 60 of 200 samples and more, ten times or more each */
+        /* 60 of 200 samples and more, each tried several times by lanes that probe in turn */
+        assert_in_range(w->calls, 180, 1200);
         world_fini(w);
     }
 }

@@ -73,10 +73,11 @@ struct world {
     uint32_t fills;      /* that the writer was told of when it was made last */
     bool needs_keys;     /* before any call, which are got with this verdict */
     enum writer_verdict keys_verdict;
-    uint32_t bytes_max;  /* a larger call is too large */
-    bool holds_first;    /* a call of the first sample of all fails; the cursor stands */
-    uint32_t fails_each; /* so manieth call fails, and is not stored; 0: none */
-    int64_t asks_ms;     /* so long it wants to be left alone when it throttles */
+    uint32_t bytes_max;   /* a larger call is too large */
+    bool holds_first;     /* a call of the first sample of all fails; the cursor stands */
+    uint32_t fails_each;  /* so manieth call fails, and is not stored; 0: none */
+    bool throttles_parts; /* a throttled call says nothing of others */
+    int64_t asks_ms;      /* so long it wants to be left alone when it throttles */
     uint32_t calls;
     uint32_t calls_failed; /* of them, without an answer about the samples */
     uint32_t calls_mixed;  /* of which something is to be sent again */
@@ -109,6 +110,7 @@ fake_init(struct writer *w, struct why *why)
     w->base.limits = (struct writer_limits){
         .one_of_a_series = world->one_of_a_series,
         .one_lane = world->one_lane,
+        .throttles_parts = world->throttles_parts,
         .concurrency = 3,
         .samples = 200,
         .bytes = 1 << 20,

@@ -72,6 +72,127 @@ test_what_is_judged_now_and_then_is_not_given_up(void **state)
     world_fini(w);
 }
 
+/* --- one lane probes for all ------------------------------------------------------------------ */
+
+/* Eight lanes, each of which has a call to send. */
+static void
+fill_eight_lanes(struct world *w, uint64_t seed)
+{
+    world_init(w, seed);
+    w->settings.concurrency = 8;
+    w->settings.batch = (struct batch_settings){.max_samples = 20, .max_age_ms = 1};
+    relay_must_open(w);
+    log_some(w, 600, 0);
+}
+
+static void
+test_while_a_destination_fails_one_lane_probes_for_all(void **state)
+{
+    (void)state;
+    static const struct {
+        struct moods moods;
+        uint32_t most; /* calls in the first minute */
+    } cases[] = {
+        {{.retry = 100}, 18},      /* 13 until the pause is ten seconds, and 4 more */
+        {{.throttle = 100}, 18},   /* 429 */
+        {{.blocked = 100}, 7},     /* 401: one each ten seconds */
+        {{.unprepared = 100}, 12}, /* the same, after five at once */
+    };
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fill_eight_lanes(w, 800 + i);
+        w->moods = cases[i].moods;
+        run_for(w, 60);
+        print_message("%u calls in a minute\n", w->calls);
+        assert_in_range(w->calls, 6, cases[i].most);
+        w->moods = (struct moods){0};
+        run_for(w, 11); /* one of them succeeds, and all go on */
+        assert_true(all_settled(w));
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
+test_a_lane_whose_call_fails_for_good_does_not_hold_up_others(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    fill_eight_lanes(w, 810);
+    w->holds_first = true;
+    run_for(w, 5);
+    uint64_t open = status_of(w).fates.count[ITEM_FLOAT][FATE_OPEN];
+    assert_in_range(open, 1, 600 / 4); /* those of its lane */
+    w->holds_first = false;
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_a_lane_that_is_asked_to_wait_waits_for_all(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    fill_eight_lanes(w, 811);
+    w->moods.throttle = 100;
+    w->asks_ms = 30 * 1000;
+    run_for(w, 29);
+    assert_int_equal(w->calls, 1);
+    run_for(w, 3);
+    assert_int_equal(w->calls, 2);
+    w->moods.throttle = 0;
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_parts_that_are_throttled_by_themselves_do_not_wait_for_each_other(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    fill_eight_lanes(w, 812);
+    w->throttles_parts = true;
+    relay_free(w->relay);
+    relay_must_open(w);
+    w->moods.throttle = 100;
+    w->asks_ms = 30 * 1000;
+    run_for(w, 29);
+    assert_in_range(w->calls, 7, 8); /* one of each lane that has series */
+    w->moods.throttle = 0;
+    turn_until_settled(w);
+    check_account(w);
+    world_fini(w);
+}
+
+static void
+test_what_fails_may_be_paused_restarted_and_mended(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    fill_eight_lanes(w, 813);
+    w->moods.retry = 100;
+    run_for(w, 5);
+    relay_wish(w->relay, true);
+    run_for(w, 1);
+    uint32_t calls = w->calls;
+    run_for(w, 60);
+    assert_int_equal(w->calls, calls); /* paused */
+    relay_wish(w->relay, false);
+    run_for(w, 30);
+    assert_in_range(w->calls - calls, 1, 12);
+    crash(w);
+    calls = w->calls;
+    run_for(w, 1);
+    assert_in_range(w->calls - calls, 1, 6); /* one lane also where nothing is known */
+    w->moods.retry = 0;
+    run_for(w, 11);
+    assert_true(all_settled(w));
+    check_account(w);
+    world_fini(w);
+}
+
 /* --- who is refused --------------------------------------------------------------------------- */
 
 static uint32_t
@@ -423,6 +544,7 @@ test_few_throttled_calls_do_not_lessen_how_many_there_may_be(void **state)
     (void)state;
     struct world *w = &the_world;
     world_init(w, 600);
+    w->throttles_parts = true;
     w->settings.concurrency = 16;
     w->settings.batch.max_samples = 5;
     w->moods.throttle = 2;
@@ -442,6 +564,7 @@ test_who_throttles_everything_gets_one_call_at_a_time_and_soon_all_again(void **
     (void)state;
     struct world *w = &the_world;
     world_init(w, 601);
+    w->throttles_parts = true;
     w->settings.concurrency = 16;
     w->settings.batch.max_samples = 5;
     w->settings.retry.max_backoff_ms = 1000;
@@ -463,6 +586,14 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_a_refusal_ends_a_row_of_failures, tell_seed),
         cmocka_unit_test_teardown(test_what_is_judged_now_and_then_is_not_given_up, tell_seed),
+        cmocka_unit_test_teardown(test_while_a_destination_fails_one_lane_probes_for_all,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_a_lane_whose_call_fails_for_good_does_not_hold_up_others,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_a_lane_that_is_asked_to_wait_waits_for_all, tell_seed),
+        cmocka_unit_test_teardown(
+            test_parts_that_are_throttled_by_themselves_do_not_wait_for_each_other, tell_seed),
+        cmocka_unit_test_teardown(test_what_fails_may_be_paused_restarted_and_mended, tell_seed),
         cmocka_unit_test_teardown(test_one_of_six_hundred_takes_two_calls_a_halving_at_most,
                                   tell_seed),
         cmocka_unit_test_teardown(

@@ -3,8 +3,6 @@
 
 #include <assert.h>
 
-#include "sys/env.h"
-
 enum { JUDGED_S = 1, JUDGED_MOST_S = 10, ANSWERS_ENOUGH = 10 };
 
 static void
@@ -37,11 +35,39 @@ throttle_answered(struct throttle *t, int64_t now_ns, double share)
     double of = t->answers > ANSWERS_ENOUGH ? t->answers : ANSWERS_ENOUGH;
     t->allowed = t->allowed * (1 - t->throttled / of) + 1;
     if (t->allowed > t->most) t->allowed = t->most;
+    assert(t->allowed >= 1); /* invariant 3 */
     begin(t, now_ns);
 }
 
 uint32_t
 throttle_allows(const struct throttle *t)
 {
-    return (uint32_t)t->allowed;
+    return t->works ? (uint32_t)t->allowed : 1;
+}
+
+bool
+throttle_admits(const struct throttle *t, uint32_t under_way, int64_t now_ns)
+{
+    return under_way < throttle_allows(t) && now_ns >= t->pause.next_ns;
+}
+
+void
+throttle_failed(struct throttle *t, struct env *env, const struct retry_settings *retry,
+                int64_t asked_ms)
+{
+    t->works = false;
+    backoff_failed(&t->pause, env, retry, asked_ms);
+}
+
+void
+throttle_doubt(struct throttle *t)
+{
+    t->works = false;
+}
+
+void
+throttle_works(struct throttle *t)
+{
+    t->works = true;
+    backoff_ended(&t->pause);
 }

@@ -118,6 +118,7 @@ firehose_init(struct writer *writer, struct why *why)
                        NAME_BYTES_MAX);
     }
     w->stream.base.limits = (struct writer_limits){
+        .throttles_parts = true,
         .concurrency = LANES,
         .samples = SAMPLES,
         .bytes = CALL_BYTES,

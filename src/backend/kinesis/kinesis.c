@@ -174,6 +174,7 @@ kinesis_init(struct writer *writer, struct why *why)
     bool ndjson = settings->format == KINESIS_NDJSON;
     w->stream.base.limits = (struct writer_limits){
         .one_of_a_series = ndjson,
+        .throttles_parts = true,
         .concurrency = LANES,
         .samples = ndjson ? AWS_RECORDS_MAX : SAMPLES,
         .bytes = CALL_BYTES,

@@ -183,6 +183,7 @@ timestream_init(struct writer *writer, struct why *why)
     const struct timestream_settings *settings = &options->settings->u.timestream;
     w->base.limits = (struct writer_limits){
         .one_of_a_series = true,
+        .throttles_parts = true,
         .concurrency = LANES,
         .samples = TIMESTREAM_RECORDS_MAX,
         .bytes = BODY_BYTES,
