@@ -62,6 +62,53 @@ holds_no_store() {
     [[ -z $found ]]
 }
 
+# Rows of tables of which each has as many cells as the head, below which a row of dashes stands. A `|` within code ends
+# a cell, too, unless it is escaped. Lines of code are indented by four blanks or stand between fences.
+tables_are_whole() {
+    awk '
+        function is_dashes(row) { return row ~ /^(\|[ ]*:?-+:?[ ]*)+\|$/ }
+        function complain(what) { print FILENAME ":" FNR ": " what ": " substr($0, 1, 80); bad = 1 }
+        FNR == 1 { row = 0; fenced = 0 }
+        /^ *```/ { fenced = !fenced }
+        fenced || /^(    |\t)/ { row = 0; next }
+        {
+            text = $0
+            gsub(/^[ >]+|[ ]+$/, "", text)
+            if (text !~ /^\|/) {
+                row = 0
+                if (text ~ /\|[ ]*:?-+:?[ ]*\|/) complain("a row of dashes within a line")
+                next
+            }
+            plain = text
+            gsub(/\\\|/, "", plain)
+            cells = gsub(/\|/, "|", plain) - 1
+            if (plain !~ /\|$/) complain("a row without an end")
+            row++
+            if (row == 1) head = cells
+            if (row == 2 && !is_dashes(plain)) complain("a table without a row of dashes below its head")
+            if (row != 2 && plain ~ /\|[ ]*:?--+:?[ ]*\|/) complain("a row of dashes elsewhere than below the head")
+            if (cells != head) complain("a row of " cells " cells in a table of " head)
+        }
+        END { exit bad }' "$@"
+}
+all_tables_are_whole() {
+    local tables
+    mapfile -t tables < <(find . \( -path ./build -o -path ./data -o -path ./.git \) -prune -o -name '*.md' -print | sort)
+    tables_are_whole "${tables[@]}"
+}
+notices_broken_tables() {
+    printf '| a | b | |---|---| | c | d |\n' >"$work/joined.md"
+    printf '| a | b |\n|---|---|\n| c |\n' >"$work/short.md"
+    printf '| a | b |\n| c | d |\n' >"$work/headless.md"
+    printf '| a |\n|---|\n| `b|c` |\n' >"$work/code.md"
+    printf '| a |\n|---|\n| `b\\|c` |\n\n    | no table\n' >"$work/whole.md"
+    local name
+    for name in joined short headless code; do
+        tables_are_whole "$work/$name.md" && return 1
+    done
+    tables_are_whole "$work/whole.md"
+}
+
 # With no reason lib.sh ends the script, on machines that lack something only.
 all_say_why() {
     ! grep -nE '^ *skip +("[^"]*"|[^" ]+) *$' tests/e2e/*.sh tests/crash/*.sh
@@ -72,5 +119,7 @@ claim "documents have commands" [ "$(wc -l <"$work/commands.txt")" -gt 30 ]
 claim "the program understands what documents tell to type" are_understood
 claim "where documents name a storage directory it is a path" name_directories
 claim "no storage directory lies in the source tree" holds_no_store
+claim "broken tables are noticed" notices_broken_tables
+claim "tables of documents are whole" all_tables_are_whole
 claim "each test that is skipped says why" all_say_why
 ((failures == 0))
