@@ -102,7 +102,10 @@ struct writer_limits {
     uint32_t samples_max; /* whatever the settings say */
     uint64_t bytes_max;
     int64_t max_age_ms; /* of a call being filled; 0: as the settings say */
-    const char *unit;   /* what is billed: "put_units"; NULL: nothing is */
+    /* The check(), from 1 on, that needs the credentials that calls need and stores nothing: it is
+     * made at the start if there is nothing to send. 0: there is none, or prepare() says enough. */
+    uint32_t start_check;
+    const char *unit; /* what is billed: "put_units"; NULL: nothing is */
 };
 
 /* What of an item is written in another form, from which it can be had back: bits. */

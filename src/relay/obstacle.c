@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "relay/advice.h"
 
 enum { LOG_AGAIN_MS = 60 * 1000 };
 
@@ -68,9 +69,12 @@ obstacle_blocked(struct obstacle *o, const char *reason, const char *text)
     begin(o, OBSTACLE_BLOCKED, reason, text);
     if (!news && now_ns - o->logged_ns < LOG_AGAIN_MS * NS_PER_MS) return;
     o->logged_ns = now_ns;
+    const char *advice = advice_on(reason);
+    if (advice[0] == 0)
+        advice = "run `firekeep destinations test`, which tries one step after another";
     log_error("relay: delivery is blocked until this is fixed, keeping everything",
               KV("destination", o->name), KV("reason", reason), KV("answer", text),
-              KV("tried_again_s", PROBE_MS / 1000));
+              KV("advice", advice), KV("tried_again_s", PROBE_MS / 1000));
 }
 
 static void

@@ -212,12 +212,13 @@ struct replays {
 /* --- prepare.c -------------------------------------------------------------------------------- */
 
 struct preparation {
-    bool under_way;  /* a request of it is */
-    bool has_failed; /* the last time */
-    bool looked;     /* it succeeded once, or nothing was to be prepared */
-    int64_t next_ns; /* not before */
-    int64_t backoff_ms;
+    bool under_way;         /* a request of it, or of the check, is */
+    bool has_failed;        /* the last time */
+    bool looked;            /* it is known whether credentials are accepted */
+    bool is_checking;       /* the request under way is that of the check */
+    struct backoff pause;   /* before the next request */
     uint32_t refused_count; /* times in a row that it was refused with what it fetched */
+    uint32_t check_agains;  /* the same of the check, also if the writer has learnt something */
 };
 
 /* --- watch.c ---------------------------------------------------------------------------------- */
@@ -333,10 +334,11 @@ void watch_given_again(struct relay *r);
 /* Whether calls may be begun at all: not paused, nothing to be prepared first. */
 bool relay_is_ready(struct relay *r);
 /* Once after the start, whether there is something to be sent or not: what is wrong with
- * credentials is said then, and not with the first call. */
+ * credentials is said then, and not with the first call. While nothing is to be sent, a check is
+ * made (writer_limits.start_check), until it succeeds. */
 void prepare_early(struct relay *r);
 void prepare_end(struct relay *r);
-/* The answer to its request; NULL: it is begun. */
+/* The answer to its request, or to the check's; NULL: preparation is begun. */
 void prepare_answered(struct relay *r, const struct http_call_answer *answer);
 
 /* --- account.c -------------------------------------------------------------------------------- */

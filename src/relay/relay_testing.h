@@ -73,6 +73,9 @@ struct world {
     uint32_t fills;      /* that the writer was told of when it was made last */
     bool needs_keys;     /* before any call, which are got with this verdict */
     enum writer_verdict keys_verdict;
+    bool is_checked; /* at the start, with this verdict */
+    enum writer_verdict check_verdict;
+    uint32_t checks;
     uint32_t bytes_max;   /* a larger call is too large */
     bool holds_first;     /* a call of the first sample of all fails; the cursor stands */
     uint32_t fails_each;  /* so manieth call fails, and is not stored; 0: none */
@@ -111,6 +114,7 @@ fake_init(struct writer *w, struct why *why)
         .one_of_a_series = world->one_of_a_series,
         .one_lane = world->one_lane,
         .throttles_parts = world->throttles_parts,
+        .start_check = world->is_checked,
         .concurrency = 3,
         .samples = 200,
         .bytes = 1 << 20,
@@ -363,6 +367,18 @@ fake_prepare(struct writer *w, const struct http_call_answer *answer, struct wri
     if (step->verdict == VERDICT_DELIVERED) w->w->needs_keys = false;
 }
 
+static inline bool
+fake_check(struct writer *w, uint32_t number, const struct http_call_answer *answer,
+           struct writer_step *step, char what[WRITER_ANSWER_BYTES])
+{
+    assert_int_equal(number, 0);
+    assert_null(answer);
+    snprintf(what, WRITER_ANSWER_BYTES, "a check");
+    w->w->checks++;
+    say(step, w->w->check_verdict, "http_401");
+    return true;
+}
+
 static inline enum err
 fake_saved(struct writer *w, struct why *why)
 {
@@ -393,6 +409,7 @@ static const struct writer_class fake_writer = {
     .entry = fake_entry,
     .need_prepare = fake_need_prepare,
     .prepare = fake_prepare,
+    .check = fake_check,
     .saved = fake_saved,
 };
 

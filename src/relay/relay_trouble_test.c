@@ -526,6 +526,83 @@ test_wrong_credentials_block_before_there_is_anything_to_send(void **state)
     }
 }
 
+static void
+test_refused_credentials_block_at_the_start_though_nothing_is_queued(void **state)
+{
+    (void)state;
+    static const enum writer_verdict verdicts[] = {VERDICT_BLOCKED, VERDICT_UNPREPARED};
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < 2; i++) {
+        world_init(w, 570 + i);
+        w->is_checked = true;
+        w->check_verdict = verdicts[i];
+        relay_must_open(w);
+        run_for(w, 61);
+        assert_int_equal(status_of(w).state, RELAY_BLOCKED);
+        assert_string_equal(status_of(w).error, "http_401: it said http_401");
+        assert_in_range(w->checks, 6, 12); /* one each ten seconds, and five at once */
+        w->check_verdict = VERDICT_DELIVERED;
+        run_for(w, 11);
+        assert_int_equal(status_of(w).state, RELAY_RUNNING);
+        assert_string_equal(status_of(w).error, "");
+        uint32_t checks = w->checks;
+        run_for(w, 60);
+        assert_int_equal(w->checks, checks);
+        log_some(w, 100, 0);
+        turn_until_settled(w);
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
+test_a_check_that_fails_holds_up_no_samples(void **state)
+{
+    (void)state;
+    static const enum writer_verdict verdicts[] = {VERDICT_BLOCKED, VERDICT_RETRY,
+                                                   VERDICT_UNPREPARED, VERDICT_AGAIN};
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < 4; i++) {
+        world_init(w, 580 + i);
+        w->is_checked = true;
+        w->check_verdict = verdicts[i];
+        relay_must_open(w);
+        run_for(w, 20);
+        assert_int_equal(status_of(w).state, i % 2 == 0 ? RELAY_BLOCKED : RELAY_RETRYING);
+        log_some(w, 100, 0);
+        run_for(w, 16); /* the probe of a blocked destination */
+        assert_true(all_settled(w));
+        assert_int_equal(status_of(w).state, RELAY_RUNNING);
+        uint32_t checks = w->checks;
+        run_for(w, 60);
+        assert_int_equal(w->checks, checks); /* the samples have said more */
+        check_account(w);
+        world_fini(w);
+    }
+}
+
+static void
+test_nothing_is_checked_where_samples_wait_or_nothing_may_be_sent(void **state)
+{
+    (void)state;
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < 3; i++) {
+        world_init(w, 590 + i);
+        relay_must_open(w);
+        if (i == 0) log_some(w, 1000, 0);
+        if (i == 1) relay_wish(w->relay, true);
+        if (i == 1) turn(w, 30);
+        relay_free(w->relay);
+        w->is_checked = true;
+        w->settings.dry_run = i == 2;
+        relay_must_open(w);
+        run_for(w, 10);
+        assert_int_equal(w->checks, 0);
+        w->settings.dry_run = false;
+        world_fini(w);
+    }
+}
+
 /* --- throttling ------------------------------------------------------------------------------- */
 
 static void
@@ -612,6 +689,11 @@ main(void)
             test_a_destination_that_refuses_every_call_keeps_what_was_not_sent, tell_seed),
         cmocka_unit_test_teardown(test_whatever_fails_a_refused_call_is_not_sent_again, tell_seed),
         cmocka_unit_test_teardown(test_wrong_credentials_block_before_there_is_anything_to_send,
+                                  tell_seed),
+        cmocka_unit_test_teardown(
+            test_refused_credentials_block_at_the_start_though_nothing_is_queued, tell_seed),
+        cmocka_unit_test_teardown(test_a_check_that_fails_holds_up_no_samples, tell_seed),
+        cmocka_unit_test_teardown(test_nothing_is_checked_where_samples_wait_or_nothing_may_be_sent,
                                   tell_seed),
         cmocka_unit_test_teardown(test_few_throttled_calls_do_not_lessen_how_many_there_may_be,
                                   tell_seed),

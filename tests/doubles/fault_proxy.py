@@ -13,7 +13,8 @@ behind its length in four bytes, the lowest first.
 --port is for control:
 
     POST /fault  {"route": NAME, "kind": KIND, "every": N} or {..., "times": N}: each Nth call, or the next N calls, go
-                 wrong; several faults of a route take turns. KIND is one of
+                 wrong; several faults of a route take turns. {..., "share": P, "seed": N}: each call with probability P,
+                 in an order that the seed fixes, before anything else is looked at. KIND is one of
                  throttle    the service's own answer for too many requests
                  error       its own answer for trouble of its own, 500 or 503
                  slow        passed on, answered after "seconds"
@@ -27,13 +28,14 @@ behind its length in four bytes, the lowest first.
                              over
                  region      s3: calls not signed for "region" are told which it is; with "status" 301 in the way of
                              redirections, else as 400 AuthorizationHeaderMalformed
-                 status      nothing is passed on, and "status" is answered, with Retry-After if there is "retry_after",
-                             and so many "bytes" of blanks
+                 status      nothing is passed on, and "status" is answered after "seconds" (0), with Retry-After if there
+                             is "retry_after", and so many "bytes" of blanks
                  denied      nobody may do that
                  containing  calls whose body has "text" in it are answered as by status, and the others passed on
                  expired, region, denied and containing stay until they are cleared and need no count.
     POST /clear  {"route": NAME}: forgets its faults; {}: those of all
-    GET /stats   {NAME: {"calls", "passed", "faults": {KIND: N}, "keys": [...], "regions": [...], "targets": {...}}}
+    GET /stats   {NAME: {"calls", "passed", "faults": {KIND: N}, "keys": [...], "regions": [...], "targets": {...}, "most"}}:
+                 most: how many calls were under way at the same time, at most since the last /clear
 
 It prints "listening" when it is ready. Python's standard library is all it needs.
 """
@@ -41,6 +43,7 @@ It prints "listening" when it is ready. Python's standard library is all it need
 import argparse
 import http.client
 import json
+import random
 import re
 import socket
 import ssl
@@ -104,6 +107,7 @@ class Route:
         self.keys = []
         self.regions = []
         self.targets = {}
+        self.under_way = self.most = 0
 
     def stats(self):
         with self.lock:
@@ -114,6 +118,7 @@ class Route:
                 "keys": list(self.keys),
                 "regions": list(self.regions),
                 "targets": dict(self.targets),
+                "most": self.most,
             }
 
     def next_fault(self, key, region, target, token):
@@ -134,6 +139,9 @@ class Route:
             kind = fault["kind"]
             over = kind == "expired" and (key == fault.get("access_key", "") or token == fault.get("token", ""))
             if kind == "denied" or over or (kind == "region" and region != fault["region"]):
+                return fault
+        for fault in self.faults:
+            if "share" in fault and fault.setdefault("random", random.Random(fault["seed"])).random() < fault["share"]:
                 return fault
         due = [fault for fault in self.faults if fault.get("times", 0) > 0]
         due += [fault for fault in self.faults if "every" in fault and self.calls % fault["every"] == 0]
@@ -186,6 +194,16 @@ class Proxy(BaseHTTPRequestHandler):
         pass
 
     def handle_call(self):
+        with self.route.lock:
+            self.route.under_way += 1
+            self.route.most = max(self.route.most, self.route.under_way)
+        try:
+            self.handle_one()
+        finally:
+            with self.route.lock:
+                self.route.under_way -= 1
+
+    def handle_one(self):
         size = int(self.headers.get("Content-Length", "0"))
         fault = self.route.next_fault(*self.who())
         kind = fault["kind"] if fault else None
@@ -197,7 +215,8 @@ class Proxy(BaseHTTPRequestHandler):
         if len(body) < size:
             self.close_connection = True
             return
-        fault = self.route.fault_containing(body) or fault
+        if not fault or "share" not in fault:
+            fault = self.route.fault_containing(body) or fault
         kind = fault["kind"] if fault else None
         if kind == "region":
             self.tell_region(fault)
@@ -334,6 +353,7 @@ class Proxy(BaseHTTPRequestHandler):
         self.answer(status, [("Content-Type", "application/xml")], b'<?xml version="1.0" encoding="UTF-8"?>\n' + inner.encode())
 
     def answer_status(self, fault):
+        time.sleep(float(fault.get("seconds", 0)))
         headers = [("Content-Type", "text/plain")]
         if "retry_after" in fault:
             headers.append(("Retry-After", str(fault["retry_after"])))
@@ -387,6 +407,7 @@ class Control(BaseHTTPRequestHandler):
             for name in [what["route"]] if "route" in what else self.routes:
                 with self.routes[name].lock:
                     self.routes[name].faults = []
+                    self.routes[name].most = self.routes[name].under_way
             self.answer(200, {})
         elif self.path == "/fault" and what.get("route") in self.routes and self.is_fault(what):
             with self.routes[what["route"]].lock:
@@ -397,7 +418,7 @@ class Control(BaseHTTPRequestHandler):
 
     @staticmethod
     def is_fault(what):
-        return what.get("kind") in LASTING or (what.get("kind") in PASSING and ("every" in what or "times" in what))
+        return what.get("kind") in LASTING or (what.get("kind") in PASSING and any(how in what for how in ("every", "times", "share")))
 
 
 class Server(ThreadingHTTPServer):

@@ -112,6 +112,7 @@ influxdb_init(struct writer *writer, struct why *why)
     struct influxdb_writer *w = (struct influxdb_writer *)writer;
     const struct writer_options *options = &w->base.options;
     w->base.limits = (struct writer_limits){
+        .start_check = 2,
         .concurrency = LANES,
         .samples = SAMPLES,
         .bytes = BODY_BYTES,

@@ -98,6 +98,13 @@ remote_write_fini(struct writer *writer)
     buf_fini(&w->scratch);
 }
 
+static bool
+names_tenants(const struct destination_settings *settings)
+{
+    const struct text_list *tenants = &settings->tenants;
+    return tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
+}
+
 static enum err
 remote_write_init(struct writer *writer, struct why *why)
 {
@@ -113,6 +120,10 @@ remote_write_init(struct writer *writer, struct why *why)
     };
     w->settings = &options->settings->u.remote_write;
     w->by_tenant = options->settings->tenant_header != NULL;
+    /* Whether a server lets in a tenant that has no samples says nothing of those that have some.
+     */
+    bool is_checked = !w->by_tenant || names_tenants(options->settings);
+    w->base.limits.start_check = is_checked ? 1 : 0;
     http_headers_init(&w->headers, options->memory);
     buf_init(&w->packed, options->memory, RW_BUILD_BYTES_MAX);
     buf_init(&w->scratch, options->memory, NAMED_BYTES_MAX);
@@ -562,9 +573,9 @@ begin_check(struct writer *writer, struct writer_step *step)
     } else if (remote_write_need_prepare(writer)) {
         step_done(step, VERDICT_UNPREPARED, "credentials", "credentials are not available yet");
     } else {
-        const struct text_list *tenants = &w->base.options.settings->tenants;
-        bool named = tenants->count > 0 && strcmp(tenants->items[0], "all") != 0;
-        snprintf(c->tenant, sizeof c->tenant, "%s", named ? tenants->items[0] : "anonymous");
+        const struct destination_settings *settings = w->base.options.settings;
+        snprintf(c->tenant, sizeof c->tenant, "%s",
+                 names_tenants(settings) ? settings->tenants.items[0] : "anonymous");
         remote_write_begin(writer, call, step);
     }
 }
