@@ -258,7 +258,7 @@ claim "families: a proxy counts the calls" start_proxy twin=remote_write:twin_se
 claim "families: starts" relay_to families
 claim "families: a family is acknowledged" "$TOOLS/rwreplay" "$work/family.rw" "$url"
 claim "families: it is settled" within 20 family_is_settled
-claim "families: without a request" told twin '.calls == 0'
+claim "families: without a request but the check at the start" told twin '.calls <= 1'
 claim "families: a sample is acknowledged" is_acknowledged "$work/requests.rw"
 claim "families: it is delivered" within 20 has_delivered twin 1
 has_family() {
