@@ -15,6 +15,7 @@
 #include "api/form.h"
 #include "api/internal.h"
 #include "api/pages.h"
+#include "base/time_text.h"
 #include "promql/promql.h"
 
 #define PROMETHEUS_VERSION "3.14.0" /* the one that is measured up to */
@@ -49,22 +50,49 @@ api_refuses_writes(struct api *api)
     if (s.down) return "cannot write to the write-ahead log";
     if (s.disk_low) return "the disk is nearly full";
     if (s.wal.over_budget) return "the write-ahead log has reached wal.budget";
-    if (s.clock_suspect)
-        return "the system clock is earlier than the newest sample, or than this release";
     return NULL;
 }
 
+bool
+api_doubts_clock(struct api *api, struct why *why)
+{
+    struct tsdb_stats s;
+    char now[TIME_TEXT_BYTES], newest[TIME_TEXT_BYTES];
+    tsdb_stats(api->options.tsdb, &s);
+    if (s.clock == TSDB_CLOCK_GOOD) return false;
+    time_print(env_realtime_ms(api->options.env), now);
+    if (s.clock == TSDB_CLOCK_BEFORE_RELEASE) {
+        (void)why_set(why, ERR_AGAIN,
+                      "the system clock (%s) is earlier than this release of Firekeep: set the "
+                      "system clock",
+                      now);
+        return true;
+    }
+    (void)why_set(
+        why, ERR_AGAIN,
+        "the system clock (%s) is earlier than the newest sample of a sender (%s) by "
+        "more than write.max_future: set the system clock, or, if it is right, delete "
+        "the samples of the future in each tenant: POST %s/api/v1/admin/tsdb/delete_series"
+        "?match[]={__name__!=\"\"}&start=%" PRId64 " (needs web.enable_admin_api)",
+        now, time_print(s.newest_ms, newest), api->options.route_prefix, s.future_ms / 1000 + 1);
+    return true;
+}
+
+/* NULL: it is ready. Else a text, in `why` or a constant. */
 static const char *
-not_ready(struct api *api)
+not_ready(struct api *api, struct why *why)
 {
     if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) return "shutting down";
-    return api_refuses_writes(api);
+    const char *refuses = api_refuses_writes(api);
+    if (refuses != NULL) return refuses;
+    return api_doubts_clock(api, why) ? why->text : NULL;
 }
 
 void
 ready_run(struct api *api, struct http_request *request)
 {
-    const char *reason = not_ready(api);
+    struct why why;
+    const char *reason = not_ready(api, &why);
     if (reason != NULL)
         http_reply_text(request, 503, "Firekeep is not ready: %s.\n", reason);
     else
@@ -232,7 +260,8 @@ runtime_info(struct status_page *p)
     page_time(reload.succeeded_ms, reloaded);
     if (getcwd(directory, sizeof directory) == NULL) directory[0] = '\0';
     if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
-    const char *reason = not_ready(api);
+    struct why why;
+    const char *reason = not_ready(api, &why);
     json_object_open(j);
     json_member_text(j, "startTime", started);
     json_member_text(j, "CWD", directory);

@@ -207,13 +207,16 @@ put_store(struct metric_sink *s, const struct tsdb_stats *t)
     put(s, "firekeep_disk_low", GAUGE,
         "1 while writes are refused because the disk is nearly full, else 0.", t->disk_low);
     put(s, "firekeep_clock_suspect", GAUGE,
-        "1 while the system clock is earlier than the newest sample, or than this release, else 0.",
-        t->clock_suspect);
+        "1 while the system clock is earlier than the newest sample of a sender by more than "
+        "write.max_future, or than this release, else 0.",
+        t->clock != TSDB_CLOCK_GOOD);
     put(s, "firekeep_tenants", GAUGE, "Known tenants.", t->tenants);
     if (t->newest_ms != INT64_MIN) {
-        static const struct metric_family newest = {"firekeep_newest_sample_timestamp_seconds",
-                                                    "Unix time of the newest sample, in seconds.",
-                                                    GAUGE};
+        static const struct metric_family newest = {
+            "firekeep_newest_sample_timestamp_seconds",
+            "Unix time of the newest sample of a sender, in "
+            "seconds.",
+            GAUGE};
         metric_put_double(s, &newest, NULL, 0, (double)t->newest_ms / 1000.0);
     }
 }

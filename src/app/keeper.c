@@ -282,8 +282,8 @@ tell_difference(void *context, struct bytes tenant, const struct ledger *ledger)
     }
 }
 
-/* Whoever reads the log learns from when to when writes were refused, and why; and of a ledger that
- * does not balance. */
+/* Whoever reads the log learns from when to when writes were refused or the clock was not believed,
+ * and why; and of a ledger that does not balance. */
 static void
 watch(struct keeper *k)
 {
@@ -301,6 +301,16 @@ watch(struct keeper *k)
         }
         k->refusing = reason;
     }
+    struct why why;
+    bool doubts = api_doubts_clock(k->api, &why);
+    if (doubts && !k->doubts_clock) {
+        log_error("the system clock is not believed: retention is suspended, and samples that are "
+                  "too far ahead of the clock get 503; other writes and reads continue",
+                  KV("reason", &why));
+    } else if (!doubts && k->doubts_clock) {
+        log_info("the system clock is believed again");
+    }
+    k->doubts_clock = doubts;
     if (!log_often(&gate, env_monotonic_ns(k->env), 60 * NS_PER_S, &held_back)) return;
     tsdb_ledgers(k->tsdb, tell_difference, &said);
     if (said > DIFFERENCES_SAID_MAX) {

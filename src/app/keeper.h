@@ -46,6 +46,7 @@ struct keeper {
     int64_t flush_after_ns; /* a flush failed: not before */
     int64_t flush_pause_ns;
     const char *refusing; /* why writes are refused, as it was logged; NULL: they are taken */
+    bool doubts_clock;    /* as it was logged */
 
     /* Whoever ticks. */
     int64_t hanging_ns; /* monotonic: the commit that hangs began, as it was logged; 0: none does */

@@ -58,7 +58,7 @@ ingest(struct own_writes *w, struct rw_request *request, struct bytes tenant, st
     struct tsdb *tsdb = w->options.tsdb;
     struct ingest_result result;
     enum err e = rw_decode(request, RW_V1, message, tsdb_hash_seed(tsdb), why);
-    if (e == OK) e = tsdb_ingest(tsdb, tenant, request, &result, why);
+    if (e == OK) e = tsdb_ingest_own(tsdb, tenant, request, &result, why);
     if (e == ERR_NOMEM) keeper_want_flush(w->options.keeper);
     if (e) return e;
     *ret = (struct rules_written){.ticket = result.wait_epoch, .rejected = result.rejected_total};

@@ -41,8 +41,10 @@ find_from(const struct destinations_asking *a, struct tsdb *tsdb, int64_t *ret_f
 {
     struct tsdb_stats stats;
     tsdb_stats(tsdb, &stats);
-    *ret_to_ms = stats.newest_ms;
-    *ret_from_ms = stats.newest_ms < INT64_MIN + DAY_MS ? INT64_MIN : stats.newest_ms - DAY_MS + 1;
+    int64_t newest_ms =
+        stats.head_max_ms > stats.part_max_ms ? stats.head_max_ms : stats.part_max_ms;
+    *ret_to_ms = newest_ms;
+    *ret_from_ms = newest_ms < INT64_MIN + DAY_MS ? INT64_MIN : newest_ms - DAY_MS + 1;
     if (a->from_word == NULL) return OK;
     if (strcmp(a->from_word, "beginning") == 0) {
         *ret_from_ms = INT64_MIN;

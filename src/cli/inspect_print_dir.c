@@ -25,7 +25,7 @@ print_overview(struct report *r, const struct inspect_dir *d)
                      d->log_end_pos == 0 ? value_none() : value_count(d->log_end_pos));
         report_field(r, "logBytesNotInParts", "log not yet in parts",
                      value_size(d->log_end_pos > d->store_pos ? d->log_end_pos - d->store_pos : 0));
-        report_field(r, "newest", "newest sample in parts",
+        report_field(r, "newest", "newest sample of a sender",
                      d->newest_ms == INT64_MIN ? value_none() : value_time(d->newest_ms));
         report_field(r, "retentionNow", "time for retention",
                      d->retention_now_ms == INT64_MIN ? value_none()

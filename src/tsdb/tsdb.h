@@ -112,6 +112,9 @@ void tsdb_set_limits(struct tsdb *tsdb, const struct tsdb_limits *limits);
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
+/* Where samples come from: from senders (imports, too), or from rules and self-scrapes. */
+enum tsdb_origin { TSDB_FROM_SENDER, TSDB_FROM_SERVER };
+
 enum { INGEST_TEXT_BYTES = 1024 };
 
 struct ingest_result {
@@ -145,6 +148,11 @@ ingest_result_is_success(const struct ingest_result *result)
 MUST_CHECK enum err tsdb_ingest(struct tsdb *tsdb, struct bytes tenant,
                                 const struct rw_request *request, struct ingest_result *ret_result,
                                 struct why *why);
+/* The same of samples that the server makes itself, at times of its clock: these are no evidence
+ * about the clock, see enum tsdb_clock. */
+MUST_CHECK enum err tsdb_ingest_own(struct tsdb *tsdb, struct bytes tenant,
+                                    const struct rw_request *request,
+                                    struct ingest_result *ret_result, struct why *why);
 /*
  * The same in two steps, for threads that must not wait for the disk. tsdb_ingest_begin() does all
  * but for samples at whose time the head has another value and which a part may hold: these are
@@ -312,6 +320,14 @@ enum tsdb_dir {
 /* What it means and what to do, for people; NULL for TSDB_DIR_OURS. */
 const char *tsdb_dir_text(enum tsdb_dir dir);
 
+/* Whether the system clock is believed. If not, retention is suspended, and samples that are too
+ * far ahead of it get ERR_AGAIN; all others are written. */
+enum tsdb_clock {
+    TSDB_CLOCK_GOOD,
+    TSDB_CLOCK_BEFORE_SAMPLES, /* by more than max_future_ms before `newest_ms` of the statistics */
+    TSDB_CLOCK_BEFORE_RELEASE, /* before this program was written */
+};
+
 struct tsdb_stats {
     struct wal_stats wal;
     uint64_t head_series;  /* with samples in the active generation */
@@ -348,12 +364,14 @@ struct tsdb_stats {
     uint64_t views_lost_total;
     int64_t view_oldest_ns; /* how long the first of them has been; 0: there is none */
     uint64_t metadata_rejected[REJECT_COUNT]; /* by this process */
-    int64_t newest_ms;
-    int64_t oldest_ms; /* of parts; INT64_MAX: none */
+    int64_t newest_ms;                        /* of samples from senders; INT64_MIN: none */
+    int64_t future_ms;                        /* samples after it are too far in the future */
+    int64_t part_max_ms;                      /* of parts, from wherever; INT64_MIN: none */
+    int64_t oldest_ms;                        /* of parts; INT64_MAX: none */
     int64_t retention_now_ms;
     bool disk_low;
     enum tsdb_dir dir; /* other than TSDB_DIR_OURS: writes are refused */
-    bool clock_suspect;
+    enum tsdb_clock clock;
     bool down;
 };
 void tsdb_stats(struct tsdb *tsdb, struct tsdb_stats *ret_stats);

@@ -264,6 +264,7 @@ struct machine {
     struct tsdb *db; /* NULL: not open */
     struct tsdb_opening opening;
     struct rw_request request;
+    bool writes_itself;          /* requests are the server's own */
     struct ingest_result result; /* of the last request */
     struct why why;
 };
@@ -380,6 +381,14 @@ machine_restart(struct machine *m)
     machine_must_open(m);
 }
 
+static inline enum err
+machine_ingest(struct machine *m, const char *tenant)
+{
+    m->why.text[0] = '\0';
+    return m->writes_itself ? tsdb_ingest_own(m->db, text(tenant), &m->request, &m->result, &m->why)
+                            : tsdb_ingest(m->db, text(tenant), &m->request, &m->result, &m->why);
+}
+
 /* Sends what is in `rq`; the verdict is in m->result. */
 static inline enum err
 machine_send(struct machine *m, const char *tenant, struct rq *rq)
@@ -394,13 +403,11 @@ machine_send(struct machine *m, const char *tenant, struct rq *rq)
     m->request.keys = tsdb_fingerprint_keys(m->db);
     must(rw_decode_unchecked(&m->request, rq->version, buf_bytes(&message), tsdb_hash_seed(m->db),
                              &m->why));
-    m->why.text[0] = '\0';
-    enum err e = step(m, tsdb_ingest(m->db, text(tenant), &m->request, &m->result, &m->why));
+    enum err e = step(m, machine_ingest(m, tenant));
     if (e == ERR_INPUT) {
         must(rw_decode(&m->request, rq->version, buf_bytes(&message), tsdb_hash_seed(m->db),
                        &m->why));
-        m->why.text[0] = '\0';
-        e = step(m, tsdb_ingest(m->db, text(tenant), &m->request, &m->result, &m->why));
+        e = step(m, machine_ingest(m, tenant));
     }
     if (e == OK) rw_request_validate(&m->request);
     buf_fini(&message);

@@ -328,7 +328,7 @@ wal_put_version(struct wal *wal, enum wal_type type, uint8_t version, struct byt
                 bool compress)
 {
     if (payload.size > WAL_RECORD_BYTES_MAX) return ERR_LIMIT;
-    uint8_t flags = 0;
+    uint8_t flags = type == WAL_OWN ? FLAG_SKIPPABLE : 0;
     if (compress && payload.size >= COMPRESS_FROM_BYTES) { /* if it pays, and there is memory */
         size_t bound = ZSTD_compressBound(payload.size);
         buf_clear(&wal->packed);
@@ -339,7 +339,7 @@ wal_put_version(struct wal *wal, enum wal_type type, uint8_t version, struct byt
             size_t got = ZSTD_compressCCtx(wal->packer, at + 4, bound, payload.at, payload.size, 1);
             if (!ZSTD_isError(got) && got + 4 < payload.size - payload.size / 16) {
                 store_le32(at, (uint32_t)payload.size);
-                flags = FLAG_ZSTD;
+                flags |= FLAG_ZSTD;
                 payload = bytes_of(at, got + 4);
             }
         }

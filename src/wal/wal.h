@@ -38,7 +38,8 @@ enum wal_type {
     WAL_METADATA = 6,
     WAL_LEDGER = 7,
     WAL_PADDING = 8, /* ends a commit; readers are not given any */
-    WAL_TYPE_LAST = WAL_PADDING,
+    WAL_OWN = 9,     /* see docs/format/wal.md; older programs skip it */
+    WAL_TYPE_LAST = WAL_OWN,
 };
 
 enum {

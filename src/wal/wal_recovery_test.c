@@ -287,6 +287,31 @@ test_unknown_records_are_skipped_only_if_their_flag_says_so(void **state)
 }
 
 static enum err
+note_skippable(void *context, const struct wal_record *record, struct why *why)
+{
+    (void)why;
+    if (record->type == WAL_OWN) *(bool *)context = record->skippable;
+    return OK;
+}
+
+static void
+test_older_programs_may_skip_the_mark_of_own_samples(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct wal_damage damage;
+    bool skippable = false;
+    rig_init(&rig, 331);
+    must(rig_open(&rig));
+    must(wal_put(rig.wal, WAL_OWN, bytes_of(NULL, 0), false));
+    rig_fill(&rig, 2);
+    rig_close(&rig);
+    must(wal_verify(rig.env, "/wal", 0, false, note_skippable, &skippable, &damage, NULL));
+    assert_true(skippable);
+    rig_fini(&rig);
+}
+
+static enum err
 note_version(void *context, const struct wal_record *record, struct why *why)
 {
     (void)why;
@@ -476,6 +501,7 @@ main(void)
         claim(test_records_of_a_files_older_life_are_never_taken_for_new_ones),
         claim(test_a_newer_log_is_refused_and_not_touched),
         claim(test_unknown_records_are_skipped_only_if_their_flag_says_so),
+        claim(test_older_programs_may_skip_the_mark_of_own_samples),
         claim(test_only_known_versions_of_a_type_are_read),
         claim(test_segments_of_two_logs_are_not_mixed),
         claim(test_verify_changes_nothing_and_says_what_recovery_would),

@@ -42,8 +42,10 @@ int64_t
 retention_now_ms(struct head *head)
 {
     assert(lock_is_mine(&head->lock));
-    int64_t now = env_realtime_ms(head->env);
-    if (head->newest_ms < now) now = head->newest_ms;
+    int64_t now = env_realtime_ms(head->env), newest = head->newest_ms;
+    bool own_counts = newest == INT64_MIN || head->retention_base_ms != INT64_MIN;
+    if (own_counts && head->own_newest_ms > newest) newest = head->own_newest_ms;
+    if (newest < now) now = newest;
     if (head->retention_base_ms == INT64_MIN) return now;
     int64_t lived = (env_monotonic_ns(head->env) - head->retention_base_ns) / NS_PER_MS;
     int64_t most = head->retention_base_ms + lived;
@@ -56,7 +58,16 @@ look_at_clock(struct head *head)
     int64_t now = env_realtime_ms(head->env);
     bool behind =
         head->newest_ms != INT64_MIN && now < head->newest_ms - head->limits.max_future_ms;
-    head->clock_suspect = behind || now < BUILD_TIME_MS;
+    head->clock = behind                ? TSDB_CLOCK_BEFORE_SAMPLES
+                  : now < BUILD_TIME_MS ? TSDB_CLOCK_BEFORE_RELEASE
+                                        : TSDB_CLOCK_GOOD;
+}
+
+void
+head_note_time(struct head *head, enum tsdb_origin origin, int64_t t_ms)
+{
+    int64_t *newest = origin == TSDB_FROM_SENDER ? &head->newest_ms : &head->own_newest_ms;
+    if (t_ms > *newest) *newest = t_ms;
 }
 
 /* --- epochs ----------------------------------------------------------------------------------- */

@@ -85,15 +85,16 @@ struct head {
     uint64_t next_ref;
     uint64_t next_gen;
     bool cut_wanted;
-    bool parts_wanted; /* a caller waits for what is in the head to be in parts */
-    struct cut cut;    /* of the frozen generation */
-    int64_t newest_ms;
+    bool parts_wanted;         /* a caller waits for what is in the head to be in parts */
+    struct cut cut;            /* of the frozen generation */
+    int64_t newest_ms;         /* of samples from senders; INT64_MIN: none is known */
+    int64_t own_newest_ms;     /* of samples of the server, and of the parts that it found */
     int64_t retention_base_ms; /* as saved, and when this process began to count */
     int64_t retention_base_ns;
     bool disk_low;
     enum tsdb_dir dir;
     bool series_refused; /* by a limit, since the last cut */
-    bool clock_suspect;
+    enum tsdb_clock clock;
     uint32_t metadata_life; /* moves on when families were forgotten: series ask again */
     bool metadata_changed;  /* since the last cut */
     bool metadata_due;      /* and a cut is due for it */
@@ -125,11 +126,18 @@ void head_fini(struct head *head);
 
 /*
  * Retention's now: the lesser of the clock and the newest sample, and never further past the saved
- * value than this process has lived. A clock that jumps ahead deletes nothing.
+ * value than this process has lived. A clock that jumps ahead deletes nothing. Without a saved
+ * value, samples that the server wrote itself count only where no others are.
  */
 int64_t retention_now_ms(struct head *head);
-/* Whether the clock is to be believed. */
+/*
+ * Sets head->clock. Samples of senders are evidence against a clock that is far before them.
+ * Samples that the server wrote itself, results of rules and its own metrics, are none: they are as
+ * wrong as the clock was when they were written.
+ */
 void look_at_clock(struct head *head);
+/* A sample is stored, or found in the log. */
+void head_note_time(struct head *head, enum tsdb_origin origin, int64_t t_ms);
 
 /* --- epochs (head.c) -------------------------------------------------------------------------- */
 
@@ -186,11 +194,11 @@ MUST_CHECK enum err family_restore(struct head *head, struct tenant *tenant,
 /* --- requests (ingest.c) ---------------------------------------------------------------------- */
 
 /* As tsdb_ingest_begin() and its like say. */
-MUST_CHECK enum err head_ingest_begin(struct head *head, struct bytes tenant,
-                                      const struct rw_request *request,
+MUST_CHECK enum err head_ingest_begin(struct head *head, enum tsdb_origin origin,
+                                      struct bytes tenant, const struct rw_request *request,
                                       struct ingest_result *ret_result,
                                       struct tsdb_doubts **ret_doubts, struct why *why);
-MUST_CHECK enum err head_ingest(struct head *head, struct bytes tenant,
+MUST_CHECK enum err head_ingest(struct head *head, enum tsdb_origin origin, struct bytes tenant,
                                 const struct rw_request *request, struct ingest_result *ret_result,
                                 struct why *why);
 

@@ -215,7 +215,7 @@ ingest_reserve(struct ingest *in, const struct need *need)
     size_t log_bytes =
         wal_put_bytes(need->series_bytes + 256) + wal_put_bytes(need->floats * 41u + 64) +
         wal_put_bytes(need->histogram_bytes + 16) + wal_put_bytes(need->exemplar_bytes + 16) +
-        wal_put_bytes(s->metadata.size + 256) + wal_put_bytes(4096);
+        wal_put_bytes(s->metadata.size + 256) + wal_put_bytes(4096) + wal_put_bytes(0);
     return wal_reserve(head->wal, log_bytes, in->why);
 }
 
@@ -345,8 +345,8 @@ ingest_slice_begin(struct ingest *in)
     in->durable = (uint32_t)head->durable_epoch;
     int64_t now = env_realtime_ms(head->env);
     in->max_ms = now + head->limits.max_future_ms;
-    int64_t kept = retention_now_ms(head);
-    /* No sample yet: INT64_MIN, nothing is too old. */
+    /* No sample of a sender yet: nothing is too old. */
+    int64_t kept = head->newest_ms == INT64_MIN ? INT64_MIN : retention_now_ms(head);
     in->min_ms =
         kept < INT64_MIN + head->limits.retention_ms ? INT64_MIN : kept - head->limits.retention_ms;
     slice_clear(in);
@@ -482,16 +482,20 @@ never_fits(const struct ingest *in, uint64_t used_before)
 }
 
 enum err
-head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_request *request,
-                  struct ingest_result *ret_result, struct tsdb_doubts **ret_doubts,
-                  struct why *why)
+head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenant,
+                  const struct rw_request *request, struct ingest_result *ret_result,
+                  struct tsdb_doubts **ret_doubts, struct why *why)
 {
     *ret_doubts = NULL;
     memset(ret_result, 0, sizeof *ret_result);
     assert(request->series_count == 0 || request->seed == head->hash_seed);
     assert(request->keys == NULL || request->keys == &head->print_keys);
-    struct ingest in = {
-        .head = head, .request = request, .result = ret_result, .s = head->scratch, .why = why};
+    struct ingest in = {.head = head,
+                        .request = request,
+                        .origin = origin,
+                        .result = ret_result,
+                        .s = head->scratch,
+                        .why = why};
     struct ingest_place at = {0};
     lock_take(&head->lock);
     enum name_rule rule = head->limits.require_name;
@@ -532,10 +536,15 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
         /* With a clock behind the newest sample stored, this says more about us than about the
          * sender: it may try again. The clock may have jumped since housekeeping looked. */
         look_at_clock(head);
-        if (head->clock_suspect) {
+        if (head->clock == TSDB_CLOCK_BEFORE_SAMPLES) {
             e = why_set(why, ERR_AGAIN,
                         "samples are too far ahead of the system clock, which is earlier than "
-                        "stored samples, or than this release: set the system clock");
+                        "stored samples: set the system clock, or delete those samples (/-/ready "
+                        "says how)");
+        } else if (head->clock == TSDB_CLOCK_BEFORE_RELEASE) {
+            e = why_set(why, ERR_AGAIN,
+                        "samples are too far ahead of the system clock, which is earlier than "
+                        "this release of Firekeep: set the system clock");
         }
     }
     if (head->options->ack_memory) ret_result->wait_epoch = 0;
@@ -552,11 +561,11 @@ head_ingest_begin(struct head *head, struct bytes tenant, const struct rw_reques
 }
 
 enum err
-head_ingest(struct head *head, struct bytes tenant, const struct rw_request *request,
-            struct ingest_result *ret_result, struct why *why)
+head_ingest(struct head *head, enum tsdb_origin origin, struct bytes tenant,
+            const struct rw_request *request, struct ingest_result *ret_result, struct why *why)
 {
     struct tsdb_doubts *doubts;
-    enum err e = head_ingest_begin(head, tenant, request, ret_result, &doubts, why);
+    enum err e = head_ingest_begin(head, origin, tenant, request, ret_result, &doubts, why);
     if (e || doubts == NULL) return e;
     int64_t until_ns = env_monotonic_ns(head->env) + TSDB_LOOK_NS_MAX;
     return tsdb_ingest_end(doubts, until_ns, ret_result, why);

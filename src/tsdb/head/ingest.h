@@ -69,6 +69,7 @@ struct ingest_place {
 struct ingest {
     struct head *head;
     const struct rw_request *request;
+    enum tsdb_origin origin;
     struct tenant *tenant;
     struct ingest_result *result;
     struct scratch *s;

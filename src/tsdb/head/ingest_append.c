@@ -190,7 +190,7 @@ append(struct ingest *in, const struct ingest_piece *p, int64_t t_ms, int64_t st
     in->change.count[kind][LEDGER_ACCEPTED]++;
     e = gen_append(in->gen, p->samples, t_ms, start_ms, v, in->epoch, in->durable);
     assert(e == OK); /* reserved */
-    if (t_ms > in->head->newest_ms) in->head->newest_ms = t_ms;
+    head_note_time(in->head, in->origin, t_ms);
     if (t_ms < in->least_ms) in->least_ms = t_ms;
     define(in, p->series);
     return true;
@@ -391,7 +391,11 @@ void
 ingest_log(struct ingest *in)
 {
     struct scratch *s = in->s;
-    enum err e = put_counted_record(in, WAL_SERIES, true, s->series_count, &s->series);
+    enum err e = OK;
+    if (in->origin == TSDB_FROM_SERVER && s->float_count + s->histogram_count > 0) {
+        e = wal_put(in->head->wal, WAL_OWN, bytes_of(NULL, 0), false);
+    }
+    if (e == OK) e = put_counted_record(in, WAL_SERIES, true, s->series_count, &s->series);
     if (e == OK && s->float_count > 0) {
         record_floats(s, &s->payload);
         e = wal_put(in->head->wal, WAL_FLOATS, buf_bytes(&s->payload), true);

@@ -59,7 +59,7 @@ inspect_record_word(unsigned type)
 {
     static const char *const words[WAL_TYPE_LAST + 1] = {
         "unknown",   "commit",   "series", "floats",  "histograms",
-        "exemplars", "metadata", "ledger", "padding",
+        "exemplars", "metadata", "ledger", "padding", "own",
     };
     return words[type <= WAL_TYPE_LAST ? type : 0];
 }

@@ -685,3 +685,42 @@ parts_count(struct head *head, const struct query_request *request, uint64_t *re
     query_free(&q->set);
     return e;
 }
+
+static enum err
+first_sample(struct store_view *view, const struct query_request *request, int64_t *ret_ms,
+             struct why *why)
+{
+    struct store_query *q;
+    struct bytes labels;
+    enum err e = query_open(view, request, QUERY_SAMPLES, &q, why);
+    if (e) return e;
+    while ((e = query_next(&q->set, &labels, why)) == OK && labels.at != NULL) {
+        struct sample_batch b;
+        e = query_batch(&q->set, &b, why);
+        if (e == OK && b.count == 0) continue;
+        if (e == OK) *ret_ms = b.times_ms[0];
+        break;
+    }
+    query_free(&q->set);
+    return e;
+}
+
+enum err
+sample_after(struct head *head, int64_t after_ms, int64_t *ret_ms, struct why *why)
+{
+    struct store_view *view;
+    struct query_request request = {.min_ms = after_ms + 1, .max_ms = INT64_MAX, .partial = true};
+    *ret_ms = INT64_MIN;
+    enum err e = store_view_open(head, VIEW_ALL, NULL, &view, why);
+    if (e) return e;
+    for (uint32_t i = 0; e == OK && *ret_ms == INT64_MIN; i++) {
+        lock_take(&head->lock);
+        const struct tenant *tenant = i < head->tenant_count ? head->tenants[i] : NULL;
+        lock_drop(&head->lock);
+        if (tenant == NULL) break; /* tenants stay, in their order */
+        request.tenant = tenant->name;
+        e = first_sample(view, &request, ret_ms, why);
+    }
+    store_view_unref(view);
+    return e;
+}

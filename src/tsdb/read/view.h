@@ -35,4 +35,11 @@ bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 MUST_CHECK enum err parts_count(struct head *head, const struct query_request *request,
                                 uint64_t *ret_series, uint64_t *ret_samples, struct why *why);
 
+/*
+ * The time of a sample after `after_ms`, of any tenant, that readers would get: of the first one
+ * found. INT64_MIN: none is there; what cannot be read because of damage is not.
+ */
+MUST_CHECK enum err sample_after(struct head *head, int64_t after_ms, int64_t *ret_ms,
+                                 struct why *why);
+
 #endif

@@ -74,7 +74,7 @@ expired_before_ms(struct tsdb *db)
 {
     lock_take(&db->head.lock);
     int64_t now = retention_now_ms(&db->head), kept = db->head.limits.retention_ms;
-    bool none = db->head.clock_suspect || kept == 0 || now < INT64_MIN + kept;
+    bool none = db->head.clock != TSDB_CLOCK_GOOD || kept == 0 || now < INT64_MIN + kept;
     lock_drop(&db->head.lock);
     return none ? INT64_MIN : now - kept;
 }
@@ -447,7 +447,7 @@ choose(struct expiry *x)
     x->metadata = version_metadata_part(x->version);
     int64_t expired = expired_before_ms(db);
     lock_take(&db->head.lock);
-    uint64_t bytes_max = db->head.clock_suspect ? 0 : db->head.limits.retention_bytes;
+    uint64_t bytes_max = db->head.clock != TSDB_CLOCK_GOOD ? 0 : db->head.limits.retention_bytes;
     lock_drop(&db->head.lock);
     for (uint32_t i = 0; i < x->version->part_count; i++) {
         x->bytes += part_info(x->version->parts[i])->file_bytes;

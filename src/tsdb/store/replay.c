@@ -36,6 +36,7 @@ struct replay {
     uint64_t max_ref;
     /* Of series whose labels were damaged, in commits that are not. */
     uint64_t orphans[LEDGER_KIND_COUNT];
+    enum tsdb_origin origin; /* of samples up to the next ledger record */
     bool salvaged;
     uint64_t salvaged_samples[LEDGER_KIND_COUNT];
     struct tsdb_opening *opening;
@@ -125,7 +126,7 @@ put_sample(struct replay *r, uint64_t ref, int64_t t_ms, int64_t start_ms,
     enum err e = gen_series_get(r->db->head.active, series, &samples);
     if (e == OK) e = gen_append(r->db->head.active, samples, t_ms, start_ms, v, 0, 0);
     if (e) return e;
-    if (t_ms > r->db->head.newest_ms) r->db->head.newest_ms = t_ms;
+    head_note_time(&r->db->head, r->origin, t_ms);
     r->opening->replayed_samples++;
     r->db->head.tenants[series->tenant]->total.pending[ledger_kind_of(v->kind)]++;
     if (r->salvaged) r->salvaged_samples[ledger_kind_of(v->kind)]++;
@@ -221,7 +222,11 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     case WAL_METADATA:
         e = record_each_metadata(record->payload, put_metadata, r);
         break;
+    case WAL_OWN:
+        r->origin = TSDB_FROM_SERVER;
+        break;
     case WAL_LEDGER:
+        r->origin = TSDB_FROM_SENDER;
         e = record_ledger(record->payload, &name, &change);
         if (e == OK) e = tenant_find_or_add(&r->db->head, name, &tenant);
         if (e == OK) ledger_add(&tenant->total, &change);

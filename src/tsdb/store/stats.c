@@ -25,6 +25,7 @@ stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
         s->part_exemplars += info->sample_count[LEDGER_EXEMPLAR];
         s->part_series += info->series_count;
         if (info->min_ms < s->oldest_ms) s->oldest_ms = info->min_ms;
+        if (info->max_ms > s->part_max_ms) s->part_max_ms = info->max_ms;
     }
     lock_drop(&db->live.lock);
 }
@@ -32,8 +33,10 @@ stats_of_parts(struct tsdb *db, struct tsdb_stats *s)
 void
 tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
 {
-    struct tsdb_stats s = {
-        .oldest_ms = INT64_MAX, .head_min_ms = INT64_MAX, .head_max_ms = INT64_MIN};
+    struct tsdb_stats s = {.oldest_ms = INT64_MAX,
+                           .part_max_ms = INT64_MIN,
+                           .head_min_ms = INT64_MAX,
+                           .head_max_ms = INT64_MIN};
     struct page_cache_stats cache;
     int64_t now_ns = env_monotonic_ns(db->env);
     wal_stats(db->wal, &s.wal);
@@ -57,6 +60,7 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     }
     s.frozen_series = db->head.frozen == NULL ? 0 : db->head.frozen->series_count;
     s.newest_ms = db->head.newest_ms;
+    s.future_ms = env_realtime_ms(db->env) + db->head.limits.max_future_ms;
     s.retention_now_ms = retention_now_ms(&db->head);
     s.tenants = db->head.tenant_count;
     for (const struct head_view *v = db->head.views.oldest; v != NULL; v = v->newer) {
@@ -67,7 +71,7 @@ tsdb_stats(struct tsdb *db, struct tsdb_stats *ret)
     s.views_lost_total = db->head.views.lost_total;
     s.disk_low = db->head.disk_low;
     s.dir = db->head.dir;
-    s.clock_suspect = db->head.clock_suspect;
+    s.clock = db->head.clock;
     memcpy(s.metadata_rejected, db->head.metadata_rejected, sizeof s.metadata_rejected);
     lock_drop(&db->head.lock);
     s.head_bytes = budget_used(&db->head.budget);

@@ -137,6 +137,8 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
                       &part, &reason);
         if (e == OK) {
             part_set_applied(part, m->parts[i].applied);
+            /* A part does not say from whom its samples came. */
+            head_note_time(&db->head, TSDB_FROM_SERVER, part_info(part)->max_ms);
             v->parts[v->part_count++] = part;
         } else if (e == ERR_CORRUPT || e == ERR_MISSING) {
             e = set_aside(db, m->parts[i].number, &reason, opening, why);
@@ -228,6 +230,7 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
     atomic_store(&db->next_part, m->next_part);
     db->head.next_ref = m->next_ref;
     db->head.newest_ms = m->newest_ms;
+    db->head.own_newest_ms = INT64_MIN;
     db->head.retention_base_ms = m->retention_now_ms;
     db->head.retention_base_ns = env_monotonic_ns(db->env);
     atomic_store(&db->store_pos, m->store_pos);
@@ -437,14 +440,22 @@ tsdb_ingest_begin(struct tsdb *db, struct bytes tenant, const struct rw_request 
                   struct ingest_result *ret_result, struct tsdb_doubts **ret_doubts,
                   struct why *why)
 {
-    return head_ingest_begin(&db->head, tenant, request, ret_result, ret_doubts, why);
+    return head_ingest_begin(&db->head, TSDB_FROM_SENDER, tenant, request, ret_result, ret_doubts,
+                             why);
 }
 
 enum err
 tsdb_ingest(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
             struct ingest_result *ret_result, struct why *why)
 {
-    return head_ingest(&db->head, tenant, request, ret_result, why);
+    return head_ingest(&db->head, TSDB_FROM_SENDER, tenant, request, ret_result, why);
+}
+
+enum err
+tsdb_ingest_own(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
+                struct ingest_result *ret_result, struct why *why)
+{
+    return head_ingest(&db->head, TSDB_FROM_SERVER, tenant, request, ret_result, why);
 }
 
 /* --- committing ------------------------------------------------------------------------------- */
@@ -675,8 +686,33 @@ look_at_space(struct tsdb *db)
     atomic_store(&db->reserve_bytes, reserve);
     lock_take(&db->head.lock);
     db->head.disk_low = free_bytes < reserve;
-    look_at_clock(&db->head);
     lock_drop(&db->head.lock);
+}
+
+/*
+ * The samples of the future may be gone: deleted, expired, or taken back with their commit. They
+ * are looked for once after each edit, and when the clock has passed the one that was found.
+ */
+static void
+maintain_clock(struct tsdb *db)
+{
+    struct head *head = &db->head;
+    lock_take(&head->lock);
+    look_at_clock(head);
+    int64_t now = env_realtime_ms(db->env), after = now + head->limits.max_future_ms;
+    uint64_t edits = head->edits;
+    bool known = db->future_edits == edits && db->future_ms > after;
+    bool look = head->clock == TSDB_CLOCK_BEFORE_SAMPLES && !known;
+    lock_drop(&head->lock);
+    int64_t found;
+    if (!look || sample_after(head, after, &found, NULL) != OK) return;
+    db->future_edits = edits;
+    db->future_ms = found;
+    if (found != INT64_MIN) return;
+    lock_take(&head->lock);
+    if (head->edits == edits && head->newest_ms > now) head->newest_ms = now;
+    look_at_clock(head);
+    lock_drop(&head->lock);
 }
 
 enum err
@@ -706,6 +742,7 @@ enum err
 tsdb_maintain(struct tsdb *db, struct why *why)
 {
     look_at_space(db);
+    maintain_clock(db);
     enum err e = tsdb_look_at_dir(db, why);
     if (e) return e; /* what follows would change another server's files */
     e = wal_trim(db->wal, atomic_load(&db->store_pos), why);

@@ -42,6 +42,9 @@ struct tsdb {
     int64_t looked_ns;                     /* at the directory; the committing thread's */
     struct identity identity;              /* the flushing thread's, but for the next one */
     char name_id[TSDB_NAME_ID_BYTES];
+    /* The flushing thread's: a sample of the future, and after which edits it was found. */
+    int64_t future_ms;
+    uint64_t future_edits;
     struct wal *wal;
     struct page_cache *cache;
     uint64_t parts_set_aside; /* when it was opened */

@@ -1,0 +1,217 @@
+/*
+ * tsdb_clock_test.c - a clock that was years ahead for a moment: which samples are evidence against
+ * the clock of now, for how long, and what becomes of retention and deletions meanwhile.
+ */
+#include "model/selector.h"
+#include "tsdb/tsdb_claim_testing.h"
+
+#define YEARS_MS ((int64_t)3 * 365 * DAY_MS)
+
+static void
+set_clock(int64_t t_ms)
+{
+    sim_env_set_realtime_ms(m.sim, t_ms);
+    must(tsdb_maintain(m.db, &m.why));
+}
+
+static void
+write_own(const char *tenant, int64_t t_ms)
+{
+    m.writes_itself = true;
+    must_send_float(tenant, "__name__=own", t_ms, 1);
+    m.writes_itself = false;
+    machine_commit(&m);
+}
+
+static struct tsdb_stats
+stats_now(void)
+{
+    struct tsdb_stats s;
+    tsdb_stats(m.db, &s);
+    return s;
+}
+
+static void
+expect_clock(enum tsdb_clock clock)
+{
+    must(tsdb_maintain(m.db, &m.why));
+    assert_int_equal(stats_now().clock, clock);
+}
+
+/* After all that may happen to what is stored. */
+static void
+expect_clock_at_every_stage(enum tsdb_clock clock)
+{
+    expect_clock(clock);
+    machine_verified_restart(&m);
+    expect_clock(clock);
+    machine_flush(&m);
+    expect_clock(clock);
+    machine_verified_restart(&m);
+    expect_clock(clock);
+}
+
+static uint64_t
+delete_after(const char *tenant, int64_t t_ms)
+{
+    struct selector selector;
+    struct tsdb_deletion d;
+    must(selector_parse(text("{__name__!=\"\"}"), &selector, &m.why));
+    must(tsdb_delete(m.db, text(tenant), &selector, t_ms, INT64_MAX, &d, &m.why));
+    return d.samples;
+}
+
+static void
+merge(enum tsdb_merge_mode mode)
+{
+    struct tsdb_merge_options options = {.mode = mode};
+    struct tsdb_merge_result r;
+    do {
+        must(tsdb_merge(m.db, &options, &r, &m.why));
+    } while (r.input_count > 0);
+}
+
+/* --- what is evidence ------------------------------------------------------------------------- */
+
+static void
+test_samples_of_the_server_itself_are_no_evidence_against_the_clock(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
+    machine_commit(&m);
+    set_clock(SIM_BEGIN + YEARS_MS);
+    write_own("a", SIM_BEGIN + YEARS_MS);
+    write_own("b", SIM_BEGIN + YEARS_MS);
+    set_clock(SIM_BEGIN);
+    assert_int_equal(stats_now().newest_ms, SIM_BEGIN);
+    expect_clock_at_every_stage(TSDB_CLOCK_GOOD);
+    merge(TSDB_MERGE_FULL);
+    expect_clock_at_every_stage(TSDB_CLOCK_GOOD);
+    assert_int_equal(stats_now().newest_ms, SIM_BEGIN);
+}
+
+/* Both in one commit, so that the log has them side by side. */
+static void
+test_samples_of_a_sender_beside_those_of_the_server_are_evidence(void **state)
+{
+    (void)state;
+    set_clock(SIM_BEGIN + YEARS_MS);
+    m.writes_itself = true;
+    must_send_float("a", "__name__=own", SIM_BEGIN + YEARS_MS, 1);
+    m.writes_itself = false;
+    must_send_float("a", "__name__=sent", SIM_BEGIN + YEARS_MS - 1, 1);
+    machine_commit(&m);
+    set_clock(SIM_BEGIN);
+    assert_int_equal(stats_now().newest_ms, SIM_BEGIN + YEARS_MS - 1);
+    expect_clock_at_every_stage(TSDB_CLOCK_BEFORE_SAMPLES);
+    assert_int_equal(stats_now().newest_ms, SIM_BEGIN + YEARS_MS - 1);
+}
+
+/* --- for how long ----------------------------------------------------------------------------- */
+
+static void
+test_the_clock_is_believed_again_when_samples_of_the_future_are_deleted(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
+    machine_commit(&m);
+    set_clock(SIM_BEGIN + YEARS_MS);
+    must_send_float("a", "__name__=sent", SIM_BEGIN + YEARS_MS, 1);
+    must_send_float("b", "__name__=sent", SIM_BEGIN + YEARS_MS, 1);
+    machine_commit(&m);
+    set_clock(SIM_BEGIN);
+    expect_clock(TSDB_CLOCK_BEFORE_SAMPLES);
+    machine_flush(&m);
+    assert_int_equal(delete_after("a", SIM_BEGIN + 1), 1);
+    expect_clock_at_every_stage(TSDB_CLOCK_BEFORE_SAMPLES); /* the other tenant has one */
+    assert_int_equal(delete_after("b", SIM_BEGIN + 1), 1);
+    machine_verified_restart(&m);
+    expect_clock_at_every_stage(TSDB_CLOCK_GOOD);
+    merge(TSDB_MERGE_CLEAN);
+    expect_clock_at_every_stage(TSDB_CLOCK_GOOD);
+    char line[100];
+    snprintf(line, sizeof line, "{__name__=\"sent\"} %lld 1\n", SIM_BEGIN);
+    expect_all(&m, "a", line);
+    expect_all(&m, "b", "");
+}
+
+static void
+test_the_clock_is_believed_again_when_it_has_come_to_the_samples(void **state)
+{
+    (void)state;
+    set_clock(SIM_BEGIN + DAY_MS);
+    must_send_float("a", "__name__=sent", SIM_BEGIN + DAY_MS, 1);
+    machine_commit(&m);
+    set_clock(SIM_BEGIN);
+    expect_clock(TSDB_CLOCK_BEFORE_SAMPLES);
+    set_clock(SIM_BEGIN + DAY_MS - m.limits.max_future_ms - 1);
+    expect_clock(TSDB_CLOCK_BEFORE_SAMPLES);
+    set_clock(SIM_BEGIN + DAY_MS - m.limits.max_future_ms);
+    expect_clock(TSDB_CLOCK_GOOD);
+}
+
+/* The clock goes on to be compared with what is left. */
+static void
+test_a_clock_that_is_set_back_after_a_deletion_is_not_believed(void **state)
+{
+    (void)state;
+    set_clock(SIM_BEGIN + YEARS_MS);
+    must_send_float("a", "__name__=sent", SIM_BEGIN + YEARS_MS, 1);
+    set_clock(SIM_BEGIN);
+    must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
+    machine_flush(&m);
+    assert_int_equal(delete_after("a", SIM_BEGIN + 1), 1);
+    expect_clock(TSDB_CLOCK_GOOD);
+    set_clock(SIM_BEGIN - DAY_MS);
+    expect_clock_at_every_stage(TSDB_CLOCK_BEFORE_SAMPLES);
+    set_clock(SIM_BEGIN);
+    expect_clock_at_every_stage(TSDB_CLOCK_GOOD);
+}
+
+/* --- retention and deletions ------------------------------------------------------------------ */
+
+static void
+test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
+    machine_flush(&m);
+    machine_restart(&m);
+    set_clock(SIM_BEGIN + YEARS_MS);
+    write_own("a", SIM_BEGIN + YEARS_MS);
+    int64_t now_ms = stats_now().retention_now_ms;
+    assert_true(now_ms >= SIM_BEGIN && now_ms < SIM_BEGIN + MINUTE_MS);
+    must_send_float("a", "__name__=sent", SIM_BEGIN - 364 * DAY_MS, 1);
+    expect_result(1, 0);
+    set_clock(SIM_BEGIN);
+    sim_env_advance_ns(m.sim, 2 * DAY_MS * NS_PER_MS);
+    write_own("a", SIM_BEGIN + 2 * DAY_MS);
+    assert_true(stats_now().retention_now_ms >= SIM_BEGIN + 2 * DAY_MS);
+}
+
+/* As of a server with nothing but rules. */
+static void
+test_retention_counts_from_samples_of_the_server_itself_where_no_others_are(void **state)
+{
+    (void)state;
+    write_own("a", SIM_BEGIN);
+    assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN);
+    /* The first sample of a sender may have any age. */
+    must_send_float("a", "__name__=sent", SIM_BEGIN - 900 * DAY_MS, 1);
+    assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN - 900 * DAY_MS);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        claim(test_samples_of_the_server_itself_are_no_evidence_against_the_clock),
+        claim(test_samples_of_a_sender_beside_those_of_the_server_are_evidence),
+        claim(test_the_clock_is_believed_again_when_samples_of_the_future_are_deleted),
+        claim(test_the_clock_is_believed_again_when_it_has_come_to_the_samples),
+        claim(test_a_clock_that_is_set_back_after_a_deletion_is_not_believed),
+        claim(test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed),
+        claim(test_retention_counts_from_samples_of_the_server_itself_where_no_others_are),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
