@@ -201,6 +201,20 @@ test_retention_counts_from_samples_of_the_server_itself_where_no_others_are(void
     assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN - 900 * DAY_MS);
 }
 
+static void
+test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
+    machine_flush(&m);
+    set_clock(SIM_BEGIN + YEARS_MS);
+    assert_int_equal(delete_after("a", 0), 1);
+    set_clock(SIM_BEGIN);
+    assert_int_equal(stats_now().part_samples, 1);
+    merge(TSDB_MERGE_DUE);
+    assert_int_equal(stats_now().part_samples, 0);
+}
+
 int
 main(void)
 {
@@ -212,6 +226,7 @@ main(void)
         claim(test_a_clock_that_is_set_back_after_a_deletion_is_not_believed),
         claim(test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed),
         claim(test_retention_counts_from_samples_of_the_server_itself_where_no_others_are),
+        claim(test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

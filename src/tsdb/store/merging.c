@@ -185,7 +185,9 @@ plan_cleaning(struct merging *g, const struct plan_part *parts,
         bool concerned = false;
         for (uint32_t t = 0; t < v->tombstones->count && !concerned; t++) {
             const struct tombstone *tombstone = v->tombstones->items[t];
-            concerned = tombstone->made_ms <= before && tombstone_concerns(tombstone, v->parts[i]);
+            /* One of the future was made before the clock was set back. */
+            bool due = tombstone->made_ms <= before || tombstone->made_ms > options->now_ms;
+            concerned = due && tombstone_concerns(tombstone, v->parts[i]);
         }
         if (!concerned || part_is_left_alone(v->parts[i])) continue;
         enum err e = tombstones_of_part(v->tombstones, v->parts[i], (struct bytes){NULL, 0},
