@@ -202,6 +202,22 @@ test_retention_counts_from_samples_of_the_server_itself_where_no_others_are(void
 }
 
 static void
+test_a_clock_of_the_past_is_not_where_the_next_process_counts_retention_from(void **state)
+{
+    (void)state;
+    must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
+    machine_flush(&m);
+    machine_restart(&m);
+    set_clock(0);
+    must_send_float("a", "__name__=sent", 0 + MINUTE_MS, 1);
+    expect_result(1, 0);
+    machine_flush(&m);
+    set_clock(SIM_BEGIN);
+    machine_restart(&m);
+    assert_true(stats_now().retention_now_ms >= SIM_BEGIN);
+}
+
+static void
 test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk(void **state)
 {
     (void)state;
@@ -226,6 +242,7 @@ main(void)
         claim(test_a_clock_that_is_set_back_after_a_deletion_is_not_believed),
         claim(test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed),
         claim(test_retention_counts_from_samples_of_the_server_itself_where_no_others_are),
+        claim(test_a_clock_of_the_past_is_not_where_the_next_process_counts_retention_from),
         claim(test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,7 +142,10 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
         m->tenants[i] = (struct manifest_tenant){db->head.tenants[i]->name, next->totals[i]};
     }
     m->newest_ms = db->head.newest_ms;
-    m->retention_now_ms = retention_now_ms(&db->head);
+    /* A clock of 1970 is not where the next process begins to count. */
+    look_at_clock(&db->head);
+    m->retention_now_ms = db->head.clock == TSDB_CLOCK_GOOD ? retention_now_ms(&db->head)
+                                                            : db->head.retention_base_ms;
     lock_drop(&db->head.lock);
     return tombstones_write(v->tombstones, arena, m);
 }
