@@ -21,9 +21,22 @@ struct version {
     struct part *parts[];
 };
 
+/* A part that could not be opened, and may come back at another start. */
+struct part_aside {
+    uint64_t number;
+    uint64_t from_pos;
+    uint64_t to_pos;
+    uint64_t applied;       /* the last tombstone it was written under */
+    struct time_range time; /* of its samples; from INT64_MIN to INT64_MAX: not known */
+};
+
 struct live {
-    struct lock lock; /* LOCK_RANK_TSDB; guards the rest */
+    struct lock lock; /* LOCK_RANK_TSDB; guards the version */
     struct version *version;
+
+    /* By from_pos. Immutable once the store is open. */
+    struct part_aside *aside;
+    uint32_t aside_count;
 };
 
 /* With a reference. Under no lock above LOCK_RANK_TSDB. */

@@ -75,7 +75,7 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
     }
     qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
     e = tombstones_new(&db->cache_budget, old->tombstones,
-                       db->aside_count > 0 ? is_needed_by_those_aside : is_needed, v,
+                       db->live.aside_count > 0 ? is_needed_by_those_aside : is_needed, v,
                        edit->tombstone, &v->tombstones);
     if (e) {
         version_unref(v);
@@ -128,12 +128,18 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
     /* Parts put aside stand among the live ones where they would, by their position. */
     for (uint32_t i = 0, a = 0; i < v->part_count || a < aside_count;) {
         const struct part_info *info = i < v->part_count ? part_info(v->parts[i]) : NULL;
-        if (a < aside_count && (info == NULL || db->aside[a].from_pos < info->from_pos)) {
-            m->parts[m->part_count++] = db->aside[a++];
+        struct manifest_part *to = &m->parts[m->part_count++];
+        const struct part_aside *p = &db->live.aside[a];
+        if (a < aside_count && (info == NULL || p->from_pos < info->from_pos)) {
+            *to = (struct manifest_part){p->number, p->from_pos, p->to_pos, p->applied, p->time};
+            a++;
             continue;
         }
-        m->parts[m->part_count++] = (struct manifest_part){info->number, info->from_pos,
-                                                           info->to_pos, part_applied(v->parts[i])};
+        *to = (struct manifest_part){info->number,
+                                     info->from_pos,
+                                     info->to_pos,
+                                     part_applied(v->parts[i]),
+                                     {info->min_ms, info->max_ms}};
         i++;
     }
     m->tenant_count = next->tenant_count;
@@ -210,7 +216,7 @@ write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const st
         .segment_floor = next->segment,
     };
     if (log_id != NULL) memcpy(m.log_id, log_id, sizeof m.log_id);
-    uint32_t aside_count = dir == db->dir ? db->aside_count : 0; /* a snapshot has none */
+    uint32_t aside_count = dir == db->dir ? db->live.aside_count : 0; /* a snapshot has none */
     enum err e = manifest_lists(db, v, aside_count, next, &arena, &m);
     if (e == OK && edit != NULL) e = list_removed(db, edit, &arena, &m);
     if (e == OK) e = manifest_write(db->env, dir, &m, &db->flush_budget, why);
@@ -416,26 +422,30 @@ enum err
 edit_keep_aside(struct tsdb *db, const struct manifest_part *part)
 {
     char path[256], aside[sizeof path + 16];
+    struct live *live = &db->live;
     enum err e = part_path(path, sizeof path, db->parts_dir, part->number);
     if (e) return e;
     snprintf(aside, sizeof aside, "%s.damaged", path);
-    if (!tsdb_is_there(db, aside)) return OK; /* gone for good */
-    size_t old = db->aside_count * sizeof *part;
-    struct manifest_part *grown = mem_resize(&db->flush_budget, db->aside, old, old + sizeof *part);
+    /* Of a store that is only read nothing is renamed. */
+    bool is_kept = tsdb_is_there(db, aside) || (db->options.read_only && tsdb_is_there(db, path));
+    if (!is_kept) return OK; /* gone for good */
+    size_t old = live->aside_count * sizeof *live->aside;
+    struct part_aside *grown = mem_resize(&db->flush_budget, live->aside, old, old + sizeof *grown);
     if (grown == NULL) return ERR_NOMEM;
-    db->aside = grown;
-    uint32_t at = db->aside_count++;
+    live->aside = grown;
+    uint32_t at = live->aside_count++;
     for (; at > 0 && grown[at - 1].from_pos > part->from_pos; at--) {
         grown[at] = grown[at - 1];
     }
-    grown[at] = *part;
+    grown[at] =
+        (struct part_aside){part->number, part->from_pos, part->to_pos, part->applied, part->time};
     return OK;
 }
 
 void
 edits_end(struct tsdb *db)
 {
-    mem_free(&db->flush_budget, db->aside, db->aside_count * sizeof *db->aside);
+    mem_free(&db->flush_budget, db->live.aside, db->live.aside_count * sizeof *db->live.aside);
     for (uint32_t i = 0; i < db->uncertain_count; i++) {
         part_unref(db->uncertain[i]);
     }

@@ -15,9 +15,10 @@
 #include "model/tenant_name.h"
 
 enum {
-    MANIFEST_VERSION = 4,     /* with something that only version 2 of the ledger knows */
+    MANIFEST_VERSION = 5,     /* with times of parts, which older programs pass over */
+    MANIFEST_REASONS = 4,     /* with something that only version 2 of the ledger knows */
     MANIFEST_PASSED_ON = 3,   /* with something that was passed on */
-    MANIFEST_VERSION_MIN = 2, /* with neither, as older programs read it */
+    MANIFEST_VERSION_MIN = 2, /* with neither */
     STORAGE_VERSION = 2,      /* 1 was never released */
     HEAD_BYTES = 16,
     SECTOR_BYTES = 4096, /* the largest a disk loses at once */
@@ -123,6 +124,20 @@ tombstone_fields(const struct fields *f, struct arena *arena, struct manifest_to
     return e;
 }
 
+static void
+part_times(const struct fields *f, struct manifest *m)
+{
+    for (uint32_t i = 0; i < m->part_count; i++) {
+        struct time_range *time = &m->parts[i].time;
+        if (m->no_times) {
+            *time = (struct time_range){INT64_MIN, INT64_MAX};
+            continue;
+        }
+        field_zigzag(f, &time->min_ms);
+        field_zigzag(f, &time->max_ms);
+    }
+}
+
 /* What is read has its lists in `arena`. */
 static enum err
 manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
@@ -150,6 +165,7 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
         e = list_fields(f, arena, &m->removed_count, &m->removed, sizeof *m->removed, 1);
     }
     if (e == OK) field_varints(f, m->removed, m->removed_count);
+    if (e == OK) part_times(f, m);
     return e == OK && !fields_are_good(f) ? ERR_CORRUPT : e;
 }
 
@@ -196,6 +212,7 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
                        dir, version, MANIFEST_VERSION);
     }
     struct cursor c = cursor_of(bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8));
+    m.no_times = version < MANIFEST_VERSION;
     e = manifest_fields(&(struct fields){.from = &c}, arena, &m);
     /* What a newer version has put behind it is left alone. */
     if (e == OK && version <= MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
@@ -212,14 +229,14 @@ manifest_has_log(const struct manifest *m)
     return memcmp(m->log_id, none, sizeof none) != 0;
 }
 
-/* Older programs read what has nothing that they do not know. */
+/* Older programs read what has nothing that they must know. */
 static uint16_t
-version_of(const struct manifest *m)
+min_reader_of(const struct manifest *m)
 {
     uint16_t version = MANIFEST_VERSION_MIN;
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         const struct ledger *totals = &m->tenants[i].totals;
-        if (ledger_version(totals) > LEDGER_VERSION_MIN) return MANIFEST_VERSION;
+        if (ledger_version(totals) > LEDGER_VERSION_MIN) return MANIFEST_REASONS;
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             if (totals->count[k][LEDGER_PASSED_ON] > 0) version = MANIFEST_PASSED_ON;
         }
@@ -235,9 +252,9 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     uint8_t head[HEAD_BYTES] = {0};
     buf_init(&all, budget, SIZE_MAX_BYTES);
     memcpy(head, MAGIC, sizeof MAGIC);
-    uint16_t version = version_of(m);
-    store_le16(head + 8, version);
-    store_le16(head + 10, version);
+    uint16_t min_reader = min_reader_of(m);
+    store_le16(head + 8, m->no_times ? min_reader : MANIFEST_VERSION);
+    store_le16(head + 10, min_reader);
     buf_put(&all, head, sizeof head);
     struct manifest fields = *m;
     enum err e = manifest_fields(&(struct fields){.to = &all}, NULL, &fields);

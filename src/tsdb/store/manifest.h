@@ -11,7 +11,8 @@ struct manifest_part {
     uint64_t number;
     uint64_t from_pos;
     uint64_t to_pos;
-    uint64_t applied; /* the last tombstone it was written under */
+    uint64_t applied;       /* the last tombstone it was written under */
+    struct time_range time; /* of its samples; INT64_MIN to INT64_MAX: not known */
 };
 
 struct manifest_matcher {
@@ -55,6 +56,7 @@ struct manifest {
     uint64_t *removed; /* numbers of parts whose directories may still be there */
     uint32_t removed_count;
     uint8_t copies_damaged; /* of two; set when read */
+    bool no_times;          /* of a version before 5; set when read, and written so again */
 };
 
 bool manifest_has_log(const struct manifest *manifest);

@@ -81,8 +81,11 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
     }
     m->parts = arena_new(arena, PARTS * sizeof *m->parts);
     for (uint32_t i = 0; i < m->part_count; i++) {
-        m->parts[i] = (struct manifest_part){i + rng_below(&r, 3), rng_next(&r), rng_next(&r),
-                                             rng_below(&r, 4)};
+        m->parts[i] = (struct manifest_part){i + rng_below(&r, 3),
+                                             rng_next(&r),
+                                             rng_next(&r),
+                                             rng_below(&r, 4),
+                                             {(int64_t)rng_next(&r), (int64_t)rng_next(&r)}};
     }
     make_tombstones(m, arena, &r);
     m->removed_count = (uint32_t)rng_below(&r, 5);
@@ -346,14 +349,14 @@ test_a_newer_manifest_is_refused_not_damaged(void **state)
     make(&m, &arena, 3);
     m.tenants[0].totals.count[LEDGER_FLOAT][LEDGER_REJECTED + REJECT_MISSING_NAME] = 1;
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
-    change(&g, "/db/MANIFEST", 8, 0x3, true); /* 4 becomes 7 */
+    change(&g, "/db/MANIFEST", 8, 0x2, true); /* 5 becomes 7 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
-    change(&g, "/db/MANIFEST", 10, 0x1, true); /* 4 becomes 5 */
+    change(&g, "/db/MANIFEST", 10, 0x2, true); /* 4 becomes 6 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "version 7"));
-    assert_non_null(strstr(why.text, "minimum reader 5"));
-    assert_non_null(strstr(why.text, "version 4"));
-    change(&g, "/db/MANIFEST", 10, 1, true);
+    assert_non_null(strstr(why.text, "minimum reader 6"));
+    assert_non_null(strstr(why.text, "version 5"));
+    change(&g, "/db/MANIFEST", 10, 0x2, true);
     change(&g, "/db/MANIFEST", 8, 0x6, true); /* 7 becomes 1 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "version 1 was never released"));
@@ -401,22 +404,23 @@ test_only_what_is_new_needs_a_reader_that_knows_of_it(void **state)
     rig_close(&g);
 }
 
-/* Writes the first copy again, as of that version, with something behind its payload. */
+/* Writes the first copy again, as of that version, with something behind its payload, or without
+ * some bytes of its end. */
 static void
-lengthen(struct rig *g, uint16_t version)
+change_length(struct rig *g, uint16_t version, int by)
 {
     static uint8_t at[1 << 20];
     struct file file = FILE_CLOSED;
     assert_int_equal(file_open(g->env, "/db/MANIFEST", FILE_UPDATE, &file, NULL), OK);
     assert_int_equal(file_read_at(&file, at, 16, 0, NULL), OK);
-    uint32_t size = load_le32(at + 12);
-    assert_int_equal(file_read_at(&file, at, 16 + size, 0, NULL), OK);
-    memcpy(at + 16 + size, "more", 4);
+    uint32_t before = load_le32(at + 12), size = (uint32_t)((int64_t)before + by);
+    assert_int_equal(file_read_at(&file, at, 16 + before, 0, NULL), OK);
+    if (by > 0) memset(at + 16 + before, 'm', (size_t)by);
     store_le16(at + 8, version);
-    store_le32(at + 12, size + 4);
-    store_le64(at + 20 + size, hash_bytes(bytes_of(at, 20 + size), 0));
-    assert_int_equal(file_write_at(&file, bytes_of(at, 28 + size), 0, NULL), OK);
-    assert_int_equal(file_truncate(&file, 28 + size, NULL), OK);
+    store_le32(at + 12, size);
+    store_le64(at + 16 + size, hash_bytes(bytes_of(at, 16 + size), 0));
+    assert_int_equal(file_write_at(&file, bytes_of(at, 24 + size), 0, NULL), OK);
+    assert_int_equal(file_truncate(&file, 24 + size, NULL), OK);
     assert_int_equal(file_close(&file), OK);
 }
 
@@ -424,7 +428,7 @@ static void
 test_what_a_newer_version_puts_behind_the_payload_is_left_alone(void **state)
 {
     (void)state;
-    for (uint16_t version = 4; version < 6; version++) {
+    for (uint16_t version = 5; version < 7; version++) {
         struct rig g;
         struct arena arena;
         struct manifest m, got;
@@ -432,10 +436,36 @@ test_what_a_newer_version_puts_behind_the_payload_is_left_alone(void **state)
         arena_init(&arena, NULL, 0, 0);
         make(&m, &arena, 3);
         assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
-        lengthen(&g, version);
+        change_length(&g, version, 4);
         enum err e = manifest_read(g.env, "/db", &arena, &got, NULL);
-        assert_int_equal(e, version == 4 ? ERR_CORRUPT : OK);
+        assert_int_equal(e, version == 5 ? ERR_CORRUPT : OK);
         assert_true(e != OK || same(&m, &got));
+        arena_fini(&arena);
+        rig_close(&g);
+    }
+}
+
+/* Versions 2 to 4 end before the times of parts. */
+static void
+test_parts_of_an_older_manifest_may_have_samples_of_all_times(void **state)
+{
+    (void)state;
+    for (uint16_t version = 2; version < 6; version++) {
+        struct rig g;
+        struct arena arena;
+        struct manifest m, got;
+        rig_open(&g, 1);
+        arena_init(&arena, NULL, 0, 0);
+        make(&m, &arena, 3);
+        assert_true(m.part_count > 0);
+        for (uint32_t i = 0; i < m.part_count; i++)
+            m.parts[i].time = (struct time_range){0, 0}; /* a byte each */
+        assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+        change_length(&g, version, version == 5 ? 0 : -2 * (int)m.part_count);
+        assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
+        for (uint32_t i = 0; i < m.part_count && version < 5; i++)
+            m.parts[i].time = (struct time_range){INT64_MIN, INT64_MAX};
+        assert_true(same(&m, &got));
         arena_fini(&arena);
         rig_close(&g);
     }
@@ -485,6 +515,7 @@ main(void)
         cmocka_unit_test(test_a_newer_manifest_is_refused_not_damaged),
         cmocka_unit_test(test_only_what_is_new_needs_a_reader_that_knows_of_it),
         cmocka_unit_test(test_what_a_newer_version_puts_behind_the_payload_is_left_alone),
+        cmocka_unit_test(test_parts_of_an_older_manifest_may_have_samples_of_all_times),
         cmocka_unit_test(test_format_names_both_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,8 +56,6 @@ struct tsdb {
     struct lock edit_lock;
     uint64_t edit;
     struct saved saved;
-    struct manifest_part *aside; /* put aside, by from_pos: see edit_keep_aside() */
-    uint32_t aside_count;
     struct part **uncertain; /* not live, but a manifest that failed may name them */
     uint32_t uncertain_count;
     uint64_t *removed; /* numbers of parts that the manifest names as such */
