@@ -141,11 +141,13 @@ put_selected(struct federation *f, const struct query_request *asked)
     enum err e = view_select(f->view, asked, &set, &f->why);
     if (e) return e;
     struct bytes labels = bytes_of("", 0);
+    e = series_set_is_whole(set, &f->why); /* the text has no place for a warning */
     while (e == OK && labels.at != NULL) {
         e = series_set_next(set, &labels, &f->why);
         if (e == OK && labels.at != NULL) e = put_series(f, set, labels);
         if (e == OK) e = query_control_check(&f->control, &f->why);
     }
+    if (e == OK) e = series_set_is_whole(set, &f->why);
     series_set_free(set);
     return e;
 }

@@ -179,10 +179,12 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
         e = matcher_new((enum matcher_type)m->type, m->name, m->value, &r->budget, &matchers[i],
                         why);
     }
-    if (e == OK) e = query_open(r, query, matchers, &set, why);
-    if (e == OK) e = drain(form, set, wants_labels(query), why);
     const char *left_out;
     bool tells = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices != NOTICES_NONE;
+    if (e == OK) e = query_open(r, query, matchers, &set, why);
+    if (e == OK && !tells) e = series_set_is_whole(set, why);
+    if (e == OK) e = drain(form, set, wants_labels(query), why);
+    if (e == OK && !tells) e = series_set_is_whole(set, why);
     for (uint32_t i = 0; e == OK && tells; i++) {
         left_out = series_set_warning(set, i);
         if (left_out == NULL) break;

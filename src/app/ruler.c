@@ -11,7 +11,10 @@
 
 #include "app/ruler_groups.h"
 #include "base/log.h"
+#include "query/partial.h"
 #include "query/replicas.h"
+
+#define LACK_SAID_NS (60 * NS_PER_S) /* between lines about what rules do without */
 
 enum { THREADS_MAX = 32, THREADS_FIRST = 2 };
 
@@ -341,12 +344,28 @@ struct ruler_change {
     struct terms_in_force *terms;
 };
 
+/* Results of rules have no place for a warning: evaluations go on, and the log says what they lack.
+ */
+static void
+log_lack(void *context, const char *sentence)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    struct ruler *r = context;
+    if (!log_often(&gate, env_monotonic_ns(r->options.env), LACK_SAID_NS, &held_back)) return;
+    log_warn("rules are evaluated without samples that are damaged", KV("warning", sentence),
+             KV("more_held_back", held_back));
+}
+
 static enum err
 open_view(void *context, struct query_control *control, struct view **ret_view, struct why *why)
 {
     const struct terms_in_force *t = context;
-    struct view *view;
-    enum err e = view_open(t->ruler->options.answerer, control, &view, why);
+    struct view *view, *below;
+    enum err e = view_open(t->ruler->options.answerer, control, &below, why);
+    if (e) return e;
+    e = warned_view_new(below, control->budget, log_lack, t->ruler, &view, why);
+    if (e) view_free(below);
     if (e || t->replica_count == 0) {
         if (e == OK) *ret_view = view;
         return e;

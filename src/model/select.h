@@ -257,6 +257,16 @@ series_set_warning(struct series_set *set, uint32_t index)
     return set->ops->warning(set, index);
 }
 
+/* For whoever cannot hand warnings on: ERR_CORRUPT with the first one. Some are known from the
+ * beginning, others after the last series. */
+MUST_CHECK
+static inline enum err
+series_set_is_whole(struct series_set *set, struct why *why)
+{
+    const char *warning = series_set_warning(set, 0);
+    return warning == NULL ? OK : why_set(why, ERR_CORRUPT, "%s", warning);
+}
+
 static inline struct series_cost
 series_set_cost(const struct series_set *set)
 {
@@ -355,6 +365,8 @@ struct view_ops {
     /* False: by its tenant, times and matchers alone the question has nothing to do with the view,
      * whose answer would be empty. NULL: each has. */
     bool (*concerns)(const struct view *view, const struct query_request *request);
+    /* Whether any answer had a warning until now. NULL: it does not keep that. */
+    bool (*lacks)(struct view *view);
     void (*free)(struct view *view);
 };
 struct view {
@@ -451,6 +463,13 @@ view_has_mark(const struct view *view, struct view_mark *ret_mark)
     if (view->ops->mark == NULL) return false;
     *ret_mark = view->ops->mark(view);
     return true;
+}
+
+/* What is remembered of answers that lack something would hide that. */
+static inline bool
+view_lacks(struct view *view)
+{
+    return view->ops->lacks != NULL && view->ops->lacks(view);
 }
 
 /*

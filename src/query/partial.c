@@ -1,4 +1,4 @@
-/* partial.c - see partial.h. What a set has to tell is taken when it is freed. */
+/* partial.c - see partial.h. What a set has to tell is taken when it is opened and freed. */
 #include "query/partial.h"
 
 struct partial_set {
@@ -42,18 +42,24 @@ set_spent(const struct series_set *set)
 }
 
 static void
-set_free(struct series_set *set)
+take_warnings(struct partial_view *v, struct series_set *below)
 {
-    struct partial_set *s = (struct partial_set *)set;
-    struct partial_view *v = s->of;
     const char *sentence;
-    for (uint32_t i = 0; (sentence = series_set_warning(s->below, i)) != NULL; i++) {
+    for (uint32_t i = 0; (sentence = series_set_warning(below, i)) != NULL; i++) {
         struct why place;
         (void)why_set(&place, ERR_CORRUPT, "%s", sentence);
         lock_take(&v->lock);
         v->lost |= warnings_add(&v->warnings, &place) != OK;
         lock_drop(&v->lock);
     }
+}
+
+static void
+set_free(struct series_set *set)
+{
+    struct partial_set *s = (struct partial_set *)set;
+    struct partial_view *v = s->of;
+    take_warnings(v, s->below);
     series_set_free(s->below);
     mem_free(v->budget, s, sizeof *s);
 }
@@ -65,6 +71,7 @@ asked(struct view *view, const struct query_request *request, struct query_reque
 {
     struct partial_view *v = (struct partial_view *)view;
     *ret = *request;
+    if (v->asks_as_is) return v;
     ret->partial = v->partial;
     ret->tells = true;
     return v;
@@ -89,6 +96,7 @@ select_series(struct view *view, const struct query_request *request, struct ser
         mem_free(v->budget, s, sizeof *s);
         return e;
     }
+    take_warnings(v, s->below);
     if (s->below->ops->spent == NULL) s->set.ops = &uncounted;
     *ret_set = &s->set;
     return OK;
@@ -148,15 +156,33 @@ same_before(const struct view *view, struct bytes tenant, const struct view_mark
     return view_same_before(((const struct partial_view *)view)->below, tenant, before);
 }
 
+static bool
+lacks(struct view *view)
+{
+    struct partial_view *v = (struct partial_view *)view;
+    lock_take(&v->lock);
+    bool any = v->lost || warnings_at(&v->warnings, 0) != NULL;
+    lock_drop(&v->lock);
+    return any;
+}
+
 static void
 free_view(struct view *view)
 {
-    (void)view; /* the caller's: see partial_view_fini() */
+    struct partial_view *v = (struct partial_view *)view;
+    if (v->tell == NULL) return; /* the caller's: see partial_view_fini() */
+    const char *sentence;
+    for (uint32_t i = 0; (sentence = warnings_at(&v->warnings, i)) != NULL; i++)
+        v->tell(v->context, sentence);
+    view_free(v->below);
+    partial_view_fini(v);
+    mem_free(v->budget, v, sizeof *v);
 }
 
-#define OPS                                                                \
-    .select = select_series, .exemplars = exemplars, .metadata = metadata, \
-    .label_names = label_names, .label_values = label_values, .series = series, .free = free_view
+#define OPS                                                                                     \
+    .select = select_series, .exemplars = exemplars, .metadata = metadata,                      \
+    .label_names = label_names, .label_values = label_values, .series = series, .lacks = lacks, \
+    .free = free_view
 
 void
 partial_view_init(struct partial_view *v, struct view *below, bool partial, struct budget *budget)
@@ -193,4 +219,19 @@ const char *
 partial_view_warning(const struct partial_view *v, uint32_t index)
 {
     return v->view.ops == NULL ? NULL : warnings_at(&v->warnings, index);
+}
+
+enum err
+warned_view_new(struct view *below, struct budget *budget,
+                void (*tell)(void *context, const char *sentence), void *context,
+                struct view **ret_view, struct why *why)
+{
+    struct partial_view *v = mem_new(budget, sizeof *v);
+    if (v == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
+    partial_view_init(v, below, false, budget);
+    v->asks_as_is = true;
+    v->tell = tell;
+    v->context = context;
+    *ret_view = &v->view;
+    return OK;
 }

@@ -148,12 +148,52 @@ test_errors_and_failed_allocations_are_told(void **state)
     partial_view_fini(&v);
 }
 
+static void
+keep_sentence(void *context, const char *sentence)
+{
+    struct buf *to = context;
+    buf_put_text(to, sentence);
+    buf_put_text(to, "\n");
+}
+
+static bool was_freed;
+
+static void
+note_end(struct view *view)
+{
+    (void)view;
+    was_freed = true;
+}
+
+static void
+test_who_asks_without_looking_hears_what_was_missing_at_the_end(void **state)
+{
+    (void)state;
+    static const struct view_ops ops = {.select = give_set, .free = note_end};
+    struct damaged d = {.view = {&ops}};
+    struct view *v;
+    struct buf told;
+    buf_init(&told, NULL, 1000);
+    assert_int_equal(warned_view_new(&d.view, NULL, keep_sentence, &told, &v, NULL), OK);
+    assert_false(view_lacks(v));
+    ask((struct partial_view *)v);
+    assert_false(d.was_partial); /* it is asked as it was */
+    assert_true(view_lacks(v));
+    assert_int_equal(told.size, 0);
+    view_free(v);
+    assert_true(was_freed);
+    buf_put_u8(&told, 0);
+    assert_string_equal((const char *)told.at, "page 0 of set 1\npage 1 of set 1\n");
+    buf_fini(&told);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_missing_is_kept_of_all_sets),
         cmocka_unit_test(test_errors_and_failed_allocations_are_told),
+        cmocka_unit_test(test_who_asks_without_looking_hears_what_was_missing_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

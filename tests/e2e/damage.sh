@@ -273,7 +273,75 @@ fi
 aside=$work/aside/parts/0000000000000002
 cp -a "$work/whole" "$work/aside"
 flip "$aside/part" -1
-if claim "aside: a server starts" start_firekeep p "$work/aside" "${ports[0]}"; then
+missing='part 0000000000000002 is damaged and was set aside'
+
+warns() { # COUNT PATH [NAME=VALUE...]: of warnings, which name the part
+    local args=()
+    for value in "${@:3}"; do args+=(--data-urlencode "$value"); done
+    curl -sg --noproxy '*' -G "${args[@]}" "$url/api/v1/$2" >"$work/found.json"
+    head -c 600 "$work/found.json"
+    jq -e --arg missing "$missing" --argjson count "$1" '.status == "success" and
+        ([.warnings[]? | select(contains($missing))] | length) == $count' "$work/found.json"
+}
+
+# What is asked of all times, of the part's day, and of other days.
+warns_of_aside() { # NAME PATH TIMES-OF-DAY-1 TIMES-OF-DAY-3 [NAME=VALUE...]
+    local day1=("$3") day3=("$4")
+    claim "aside: $1 of its day names the part" warns 1 "$2" "${@:5}" ${day1[*]}
+    claim "aside: $1 of its day names it again" warns 1 "$2" "${@:5}" ${day1[*]}
+    claim "aside: $1 of other days has no warning" warns 0 "$2" "${@:5}" ${day3[*]}
+}
+
+answers_about_aside() {
+    local seconds=$((base / 1000)) d=$((day / 1000))
+    local at1="time=$((seconds + d + 59940))" at3="time=$((seconds + 3 * d + 59940))"
+    local in1="start=$((seconds + d)) end=$((seconds + d + 59940))" in3="start=$((seconds + 2 * d)) end=$((seconds + 3 * d + 59940))"
+    warns_of_aside "a query" query "$at1" "$at3" 'query=sum(changes(load[1d]))'
+    warns_of_aside "a range query" query_range "$in1 step=600" "$in3 step=600" 'query=sum(load)'
+    warns_of_aside "names" labels "$in1" "$in3"
+    warns_of_aside "values" label/s/values "$in1" "$in3"
+    warns_of_aside "series" series "$in1" "$in3" 'match[]=load'
+    warns_of_aside "exemplars" query_exemplars "$in1" "$in3" 'query=load'
+}
+
+reads() { # DAY TEXT: what a Prometheus gets
+    python3 - "$url/api/v1/read" "$((base + $1 * day))" "$((base + $1 * day + 59940000))" <<'EOF' >"$work/read.txt"
+import sys, urllib.error
+sys.path.insert(0, "tests/tools")
+from remote_read import ask
+try:
+    print(len(ask(sys.argv[1], [("=", "__name__", "load")], int(sys.argv[2]), int(sys.argv[3]))), "series")
+except urllib.error.HTTPError as e:
+    print(e.code, e.headers.get("X-Firekeep-Error"), e.read().decode())
+EOF
+    cat "$work/read.txt"
+    [[ $(<"$work/read.txt") == "$2"* ]]
+}
+
+written_by_rule() {
+    warns 0 query 'query=at_large >= 0' && jq -e '.data.result | length == 1' "$work/found.json"
+}
+
+exports() { # STATUS LINES START END
+    local got
+    "$firekeep" export --url="$url" -o "$work/part.csv" --start="$3" --end="$4" 2>&1
+    got=$?
+    echo "status $got, $(wc -l <"$work/part.csv") lines"
+    ((got == $1)) && (($(wc -l <"$work/part.csv") == $2))
+}
+
+printf '%s\n' 'groups:' '- name: aside' '  interval: 1s' '  rules:' "  - {record: at_large, expr: 'sum(count_over_time(load[20y]))'}" >"$work/rules.yml"
+printf '%s\n' "rule_files: ['$work/rules.yml']" >"$work/firekeep.yml"
+if claim "aside: a server starts" start_firekeep p "$work/aside" "${ports[0]}" --config.file="$work/firekeep.yml"; then
+    answers_about_aside
+    claim "aside: an export has the rest, and names the part" says "$missing" 1 \
+        "$firekeep" export --url="$url" -o "$work/rest.csv" "${days[@]}"
+    claim "aside: an export has the other days" test "$(wc -l <"$work/rest.csv")" == 60001
+    claim "aside: an export of other days is whole" exports 0 40001 2023-11-17 2023-11-19
+    claim "aside: a remote read of its day, which has no place for a warning, fails and names the part" reads 1 "500 damaged $missing"
+    claim "aside: a remote read of another day is whole" reads 3 "20 series"
+    claim "aside: rules of its day go on" within 30 written_by_rule
+    claim "aside: the log says what they lack" within 10 grep -q "rules are evaluated without.*$missing" "$work/p.log"
     claim "aside: the part is counted" metric_is firekeep_parts_set_aside 1
     claim "aside: and its samples" metric_is \
         'firekeep_samples_damaged_total{tenant="anonymous",kind="float"}' 20000
@@ -285,13 +353,24 @@ if claim "aside: a server starts" start_firekeep p "$work/aside" "${ports[0]}"; 
     mv "$aside.damaged" "$aside"
     claim "aside: verify is content when it is back" "$firekeep" verify "$work/aside"
     claim "aside: all samples are there" says "exported 80001 samples" 0 \
-        "$firekeep" export --storage.path="$work/aside" -o "$work/all.jsonl"
+        "$firekeep" export --storage.path="$work/aside" --match=load --match=fresh -o "$work/all.jsonl"
 fi
 if claim "aside: the server starts again" start_firekeep p "$work/aside" "${ports[0]}"; then
     claim "aside: no sample counts as damaged" metric_is \
         'firekeep_samples_damaged_total{tenant="anonymous",kind="float"}' 0
     claim "aside: all samples are served" says "exported 80001 samples" 0 \
-        "$firekeep" export --url="$url" -o "$work/all.jsonl"
+        "$firekeep" export --url="$url" --match=load --match=fresh -o "$work/all.jsonl"
+    claim "aside: nothing is missing" warns 0 query "time=$(((base + day) / 1000 + 59940))" 'query=sum(changes(load[1d]))'
+    stop p
+fi
+flip "$aside/part" -1
+if claim "aside: once more" start_firekeep p "$work/aside" "${ports[0]}"; then
+    claim "aside: once more, it is missing" warns 1 query "time=$(((base + day) / 1000 + 59940))" 'query=sum(changes(load[1d]))'
+    stop p
+fi
+mv "$aside.damaged" "$aside.lost"
+if claim "aside: a server starts without what is lost" start_firekeep p "$work/aside" "${ports[0]}"; then
+    claim "aside: what is known to be lost is not warned of" warns 0 query "time=$(((base + day) / 1000 + 59940))" 'query=sum(changes(load[1d]))'
     stop p
 fi
 

@@ -228,7 +228,8 @@ run_with_cache(struct run *run, struct promql_cache *cache, const struct view_ma
     /* A longer range stays as it is while it has half of what a shorter one asks for. */
     bool shortens = x != NULL && x->grid.count > grid.count && kept >= grid.count / 2;
     cached_release(x);
-    if (e == OK && kept < grid.count && !shortens && ev->notes.count == 0 && !ev->spans_steps) {
+    bool whole = ev->notes.count == 0 && !view_lacks(ev->view);
+    if (e == OK && kept < grid.count && !shortens && whole && !ev->spans_steps) {
         cache_put(cache, buf_bytes(&run->key), mark, &grid, &run->columns);
     }
     return e;

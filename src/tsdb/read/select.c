@@ -19,8 +19,11 @@
  * - With `partial`, damage leaves out what it covers and is a warning; without, it is an error.
  */
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/time_text.h"
 #include "tsdb/head/series_order.h"
 #include "tsdb/read/select_private.h"
 
@@ -568,6 +571,40 @@ gen_counts(const struct store_query *q, const struct gen *gen)
     return counts;
 }
 
+/*
+ * A part that was set aside may have samples of any tenant: its root, which lists them, is what
+ * cannot be read. Whoever cannot hand a warning on has to fail: see series_set_is_whole().
+ */
+static enum err
+warn_of_aside(struct store_query *q, struct why *why)
+{
+    const struct live *live = q->head->live;
+    for (uint32_t i = 0; i < live->aside_count; i++) {
+        const struct part_aside *p = &live->aside[i];
+        const struct tsdb_stretch *stretch = &q->view->stretch;
+        char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES], when[2 * TIME_TEXT_BYTES + 20] = "";
+        struct why warning;
+        if (p->time.max_ms < q->min_ms || p->time.min_ms > q->max_ms) continue;
+        if (stretch->to_pos > 0 &&
+            (p->from_pos >= stretch->to_pos || p->to_pos <= stretch->from_pos)) {
+            continue;
+        }
+        if (p->time.min_ms != INT64_MIN) {
+            snprintf(when, sizeof when, " from %s to %s", time_print(p->time.min_ms, from),
+                     time_print(p->time.max_ms, to));
+        }
+        (void)why_set(&warning, ERR_CORRUPT,
+                      "part %016" PRIx64
+                      " is damaged and was set aside: its samples%s are missing; "
+                      "stop the server, and restore the part or rename it to %016" PRIx64 ".lost",
+                      p->number, when, p->number);
+        if (warnings_add(&q->interleave.warnings, &warning)) {
+            return why_set(why, ERR_NOMEM, "not enough memory for warnings about damage");
+        }
+    }
+    return OK;
+}
+
 static enum err
 open_sources(struct store_query *q, struct bytes tenant_name, struct why *why)
 {
@@ -638,6 +675,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     q->tenant = t == NULL ? UINT32_MAX : t->id;
     lock_drop(&view->head->lock);
     enum err e = query_hints_keep_shard(&request->hints, &q->arena, &q->shard);
+    if (e == OK) e = warn_of_aside(q, why);
     if (e == OK) e = open_sources(q, request->tenant, why);
     if (e) {
         query_free(&q->set);
