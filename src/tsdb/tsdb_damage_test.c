@@ -5,6 +5,7 @@
  */
 #include "base/hash.h"
 #include "model/histogram.h"
+#include "model/selector.h"
 #include "tsdb/tsdb_streamed_testing.h"
 
 #define T0      (SIM_BEGIN - 60 * MINUTE_MS)
@@ -493,6 +494,45 @@ test_a_part_that_was_put_aside_comes_back_under_its_name(void **state)
     answers_fini(&right);
 }
 
+static uint64_t
+part_samples(struct machine *m)
+{
+    struct tsdb_stats stats;
+    struct tsdb_merge_options clean = {.mode = TSDB_MERGE_CLEAN};
+    struct tsdb_merge_result r;
+    must(tsdb_merge(m->db, &clean, &r, &m->why));
+    tsdb_stats(m->db, &stats);
+    return stats.part_samples;
+}
+
+static void
+test_what_is_deleted_while_its_part_is_set_aside_is_gone_when_the_part_is_back(void **state)
+{
+    (void)state;
+    struct machine m;
+    struct selector all;
+    struct tsdb_deletion d;
+    machine_init(&m, 1);
+    machine_must_open(&m);
+    send(&m, 0);
+    machine_flush(&m);
+    uint64_t before = part_samples(&m), at = part_size(&m) - 1;
+    machine_close(&m);
+    flip(&m, at);
+    machine_must_open(&m);
+    assert_int_equal(m.opening.parts_set_aside, 1);
+    must(selector_parse(text("{__name__!=\"\"}"), &all, &m.why));
+    must(tsdb_delete(m.db, text(tenants[0]), &all, INT64_MIN, INT64_MAX, &d, &m.why));
+    assert_int_equal(d.samples, 0); /* as far as can be read now */
+    machine_close(&m);
+    must(env_rename(m.env, DAMAGED, STORE_DIR "/parts/" PART, NULL));
+    flip(&m, at);
+    machine_must_open(&m);
+    assert_int_equal(m.opening.parts_set_aside, 0);
+    assert_int_equal(part_samples(&m), before / TENANTS);
+    machine_fini(&m);
+}
+
 /* --- what a page costs ------------------------------------------------------------------------ */
 
 enum { MANY = 6000, EACH = 4 };
@@ -664,6 +704,9 @@ main(void)
         cmocka_unit_test_teardown(test_no_flipped_byte_of_a_part_gives_a_wrong_answer, tell_seed),
         cmocka_unit_test_teardown(test_a_part_that_was_put_aside_comes_back_under_its_name,
                                   tell_seed),
+        cmocka_unit_test_teardown(
+            test_what_is_deleted_while_its_part_is_set_aside_is_gone_when_the_part_is_back,
+            tell_seed),
         cmocka_unit_test_teardown(test_a_damaged_page_costs_what_is_in_it_and_no_more, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,11 +93,15 @@ tombstones_write(const struct tombstones *set, struct arena *arena, struct manif
 
 /* --- deletions -------------------------------------------------------------------------------- */
 
-/* Nothing of the tenant lies there in that time. */
+/* Nothing of the tenant lies there in that time. A part that was set aside may have some, and come
+ * back. */
 static bool
 is_pointless(struct tsdb *db, struct bytes tenant, struct time_range range)
 {
     bool any = false;
+    for (uint32_t i = 0; i < db->live.aside_count; i++) {
+        any |= ranges_meet(range, db->live.aside[i].time);
+    }
     lock_take(&db->live.lock);
     for (uint32_t i = 0; i < db->live.version->part_count; i++) {
         const struct part_info *info = part_info(db->live.version->parts[i]);
