@@ -55,6 +55,7 @@ leave_now(struct server *server)
     else
         log_warn("stopping immediately, the next start replays the log");
     server_commit_last(server);
+    log_stop();
     _exit(EXIT_DONE);
 }
 
@@ -123,16 +124,21 @@ serve(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
     process_metrics_register();
-    e = server_start(env_real(), &settings, &lists, argc - 1, argv + 1, &server, &why);
+    e = log_start();
+    if (e) why_set(&why, e, "cannot start the log thread: %s", err_word(e));
+    if (e == OK) {
+        e = server_start(env_real(), &settings, &lists, argc - 1, argv + 1, &server, &why);
+    }
     if (e) {
         config_lists_free(&lists);
         log_error("cannot start", KV("error", &why));
-        return EXIT_FAILED;
+    } else {
+        run(server, &signals);
+        stop(server, &signals);
+        server_free(server);
     }
-    run(server, &signals);
-    stop(server, &signals);
-    server_free(server);
-    return EXIT_DONE;
+    log_stop();
+    return e ? EXIT_FAILED : EXIT_DONE;
 }
 
 const struct command command_serve = {

@@ -1,13 +1,14 @@
-/* log.c - a line is put together on the stack and written with one call. */
+/* log.c - a line is put together on the stack; log_writer.c takes it to standard error. */
 #include "base/log.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <math.h>
+
+#include "base/log_writer.h"
 
 #include "base/utf8.h"
 
@@ -17,12 +18,6 @@ static _Atomic int out_fd = 2;
 static _Atomic uint64_t counts[LOG_LEVEL_COUNT];
 
 static const char *const level_words[LOG_LEVEL_COUNT] = {"debug", "info", "warn", "error"};
-
-struct line {
-    size_t used;
-    bool full; /* something did not fit and was left out */
-    char text[LOG_LINE_BYTES_MAX];
-};
 
 void
 log_configure(enum log_level level, enum log_format format)
@@ -35,6 +30,12 @@ void
 log_to_fd(int fd)
 {
     atomic_store(&out_fd, fd);
+}
+
+int
+log_fd(void)
+{
+    return atomic_load(&out_fd);
 }
 
 uint64_t
@@ -51,7 +52,7 @@ log_enabled(enum log_level level)
 
 /* Keeps two bytes for the end of the line. A piece fits whole or not at all. */
 static void
-put(struct line *line, const char *text, size_t size)
+put(struct log_text *line, const char *text, size_t size)
 {
     size_t room = sizeof line->text - 2 - line->used;
     if (size > room) line->full = true;
@@ -61,7 +62,7 @@ put(struct line *line, const char *text, size_t size)
 }
 
 static void
-put_text(struct line *line, const char *text)
+put_text(struct log_text *line, const char *text)
 {
     put(line, text, strlen(text));
 }
@@ -80,7 +81,7 @@ needs_quotes(struct bytes b)
 
 /* Both formats know \u; what is no UTF-8 becomes U+FFFD, byte by byte. */
 static void
-put_escaped(struct line *line, struct bytes b)
+put_escaped(struct log_text *line, struct bytes b)
 {
     for (size_t i = 0, size; i < b.size; i += size) {
         char piece[8];
@@ -112,7 +113,7 @@ cut_to(struct bytes b, size_t size)
 }
 
 static void
-put_string(struct line *line, struct bytes b, bool json)
+put_string(struct log_text *line, struct bytes b, bool json)
 {
     bool cut = b.size > LOG_VALUE_BYTES_MAX;
     if (cut) b = cut_to(b, LOG_VALUE_BYTES_MAX);
@@ -124,7 +125,7 @@ put_string(struct line *line, struct bytes b, bool json)
 }
 
 static void
-put_value(struct line *line, const struct log_kv *kv, bool json)
+put_value(struct log_text *line, const struct log_kv *kv, bool json)
 {
     char number[40];
     switch (kv->kind) {
@@ -152,7 +153,7 @@ put_value(struct line *line, const struct log_kv *kv, bool json)
 }
 
 static void
-put_key(struct line *line, const char *key, bool json)
+put_key(struct log_text *line, const char *key, bool json)
 {
     if (json) {
         put_text(line, line->used > 1 ? ",\"" : "\"");
@@ -166,15 +167,12 @@ put_key(struct line *line, const char *key, bool json)
 }
 
 void
-log_line(enum log_level level, const char *message, const struct log_kv *fields)
+log_format_line(enum log_level level, const char *message, const struct log_kv *fields,
+                struct log_text *line)
 {
-    atomic_fetch_add_explicit(&counts[level], 1, memory_order_relaxed);
-    int fd = atomic_load(&out_fd);
-    if (fd < 0) return;
     bool json = atomic_load(&line_format) == LOG_JSON;
-    struct line line;
-    line.used = 0;
-    line.full = false;
+    line->used = 0;
+    line->full = false;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     struct tm utc;
@@ -183,25 +181,33 @@ log_line(enum log_level level, const char *message, const struct log_kv *fields)
     size_t n = strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
     snprintf(stamp + n, sizeof stamp - n, ".%03ldZ", now.tv_nsec / 1000000);
 
-    if (json) put_text(&line, "{");
-    put_key(&line, "ts", json);
-    put_string(&line, bytes_of_text(stamp), json);
-    put_key(&line, "level", json);
-    put_string(&line, bytes_of_text(level_words[level]), json);
-    put_key(&line, "msg", json);
-    put_string(&line, bytes_of_text(message), json);
+    if (json) put_text(line, "{");
+    put_key(line, "ts", json);
+    put_string(line, bytes_of_text(stamp), json);
+    put_key(line, "level", json);
+    put_string(line, bytes_of_text(level_words[level]), json);
+    put_key(line, "msg", json);
+    put_string(line, bytes_of_text(message), json);
     for (const struct log_kv *kv = fields; kv->kind != KV_END; kv++) {
-        size_t used = line.used;
-        put_key(&line, kv->key, json);
-        put_value(&line, kv, json);
-        if (!line.full) continue;
-        line.used = used; /* half a field would spoil the line for every parser */
-        line.full = false;
+        size_t used = line->used;
+        put_key(line, kv->key, json);
+        put_value(line, kv, json);
+        if (!line->full) continue;
+        line->used = used; /* half a field would spoil the line for every parser */
+        line->full = false;
     }
-    if (json) line.text[line.used++] = '}';
-    line.text[line.used++] = '\n';
-    ssize_t written = write(fd, line.text, line.used);
-    (void)written; /* nobody is left to tell */
+    if (json) line->text[line->used++] = '}';
+    line->text[line->used++] = '\n';
+}
+
+void
+log_line(enum log_level level, const char *message, const struct log_kv *fields)
+{
+    struct log_text line;
+    atomic_fetch_add_explicit(&counts[level], 1, memory_order_relaxed);
+    if (log_fd() < 0) return;
+    log_format_line(level, message, fields, &line);
+    log_writer_put(line.text, line.used);
 }
 
 bool

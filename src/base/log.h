@@ -7,6 +7,9 @@
  * Values are quoted and bounded (LOG_VALUE_BYTES_MAX); text from outside goes into KV, never into
  * the message, which is a literal. A line has at most LOG_LINE_BYTES_MAX bytes; a field that does
  * not fit is left out whole.   Threads: any; a line is one write().
+ *
+ * Without log_start() the caller writes the line and waits for whoever reads it: right for commands
+ * that run once. After log_start() no caller waits: a thread writes.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -24,8 +27,24 @@ enum { LOG_VALUE_BYTES_MAX = 512, LOG_LINE_BYTES_MAX = 4096 };
 void log_configure(enum log_level level, enum log_format format);
 /* Where lines go; -1 mutes (tests). Default 2. */
 void log_to_fd(int fd);
-/* Lines written so far at a level. */
+/* Lines logged so far at a level. */
 uint64_t log_count(enum log_level level);
+
+/*
+ * Starts the thread that writes. Lines wait for it in LOG_WAITING_BYTES_MAX bytes of memory; one
+ * that finds no room is lost, as is one that cannot be written. Lost lines are counted
+ * (firekeep_log_lines_lost_total), and a warning stands in the log where they are missing. A signal
+ * that ends the process by default because of an error of its own (SIGABRT, SIGSEGV, ...) ends it
+ * after at most LOG_LAST_MS, in which the waiting lines are written. The process has one such
+ * thread; ERR_AGAIN: it cannot be started.
+ */
+enum { LOG_WAITING_BYTES_MAX = 1024 * 1024, LOG_LAST_MS = 1000 };
+MUST_CHECK enum err log_start(void);
+/*
+ * Waits at most LOG_LAST_MS until all lines are written, and ends the thread. If it still waits for
+ * a reader then, it is left alone until the process ends, and logging still does not wait.
+ */
+void log_stop(void);
 
 enum kv_kind { KV_END, KV_TEXT, KV_SIGNED, KV_UNSIGNED, KV_DOUBLE, KV_BYTES };
 struct log_kv {
