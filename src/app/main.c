@@ -1,5 +1,9 @@
-/* main.c - the list of commands, nothing else. */
+/* main.c - the list of commands, and what libraries and the loader look for. */
+#include "app/begin.h"
 #include "cli/commands.h"
+
+__attribute__((section(".preinit_array"),
+               used)) static void (*const begin)(int, char **, char **) = process_begin;
 
 #ifdef HAVE_JEMALLOC
 /*

@@ -109,15 +109,12 @@ serve(int argc, char **argv)
     struct config_lists lists;
     struct server *server;
     struct why why = {""};
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGHUP);
-    /* A reload that comes while files are read is for later; it would end the process, and a
-     * service manager takes that for a stop in order. */
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    sigset_t signals; /* SIGHUP is blocked since process_begin(); the others end what waits here */
     enum err e = settings_load(&settings, &lists, argc - 1, argv + 1, &why);
     if (e) return cli_usage_error("serve", "%s", why.text);
     log_configure(settings.log_level, settings.log_format);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);

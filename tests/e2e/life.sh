@@ -268,6 +268,34 @@ logfmt_log() {
         "$work/first.log"
 }
 
+# --- the first instructions ---
+
+# A library's constructor sends the signal: before main(), when the loader is done.
+hangup_at_once() {
+    settings 2
+    echo '#include <signal.h>
+        __attribute__((constructor)) static void hangup(void) { raise(SIGHUP); }' |
+        cc -shared -fPIC -x c -o "$work/hangup.so" - || return 1
+    start early env "LD_PRELOAD=$work/hangup.so" build/firekeep serve "--storage.path=$work/early" \
+        "--web.listen-address=127.0.0.1:$port" --config.file="$work/reload.yml"
+    wait_ready early "$url/-/ready" && within 10 grep -q 'configuration reloaded' "$work/early.log" && stop early
+}
+
+# The shell that becomes the server closes them, so that no file of the server gets their numbers.
+closed_files() {
+    start closed sh -c 'exec "$0" "$@" <&- >&- 2>&-' build/firekeep serve "--storage.path=$work/closed" \
+        "--web.listen-address=127.0.0.1:$port"
+    wait_ready closed "$url/-/ready" && _find closed && readlink "/proc/${pids[found]}/fd/"{0,1,2} >"$work/files.txt"
+    cat "$work/files.txt"
+    [[ $(sort -u "$work/files.txt") == / ]] && acknowledged closed && stop closed && build/firekeep verify "$work/closed"
+}
+
+closed_output() {
+    build/firekeep version >&- 2>"$work/closed.txt" && return 1
+    cat "$work/closed.txt"
+    grep -q 'cannot write to standard output: Bad file descriptor' "$work/closed.txt"
+}
+
 # As fill_pipe left it, nothing more fits in: whoever writes waits.
 fill_pipe() {
     dd if=/dev/zero of="$work/pipe" oflag=nonblock bs=4096 count=100 2>&1 | grep 'Resource temporarily'
@@ -343,6 +371,9 @@ if claim "health: starts" start_firekeep first "$work/shared" "$port"; then
 fi
 stops
 claim "the limit of open files is raised to what the system allows" file_limit
+claim "SIGHUP before main() is a reload after the start" hangup_at_once
+claim "closed standard files are not those of the store" closed_files
+claim "a closed standard output is an error" closed_output
 unread_log
 claim "--log.format=json: every line is an object with ts, level, msg" json_log
 claim "logfmt: every line is pairs" logfmt_log
