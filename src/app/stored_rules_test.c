@@ -506,7 +506,7 @@ test_a_directory_in_the_place_of_a_file_is_told(void **state)
 {
     (void)state;
     static const char sentence[] = "cannot read the stored rules of tenant t: cannot open "
-                                   "store/rules/t.groups: it is not a regular file";
+                                   "store/rules/t.groups: Is a directory";
     struct rig rig;
     rig_init(&rig, 1);
     rig_open(&rig);

@@ -93,7 +93,7 @@ open_secret_file(const char *path, int *ret_fd, struct why *why)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         enum err e = errno == ENOENT ? ERR_MISSING : ERR_IO;
-        return why_set(why, e, "cannot open %s: %s", path, strerror(errno));
+        return why_set(why, e, "cannot open %s: %s", path, errno_text(errno).text);
     }
     if (fstat(fd, &facts) == 0 && S_ISFIFO(facts.st_mode)) {
         close(fd);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *
 err_word(enum err e)
@@ -97,4 +98,21 @@ err_from_errno(int errno_value)
     default:
         return ERR_IO;
     }
+}
+
+struct errno_text
+errno_text(int errno_value)
+{
+    struct errno_text t;
+    const char *text = strerrordesc_np(errno_value);
+    if (text == NULL) text = "unknown error";
+    if (errno_value == EACCES) {
+        snprintf(t.text, sizeof t.text, "%s; give access to user ID %lu", text,
+                 (unsigned long)geteuid());
+    } else if (errno_value == EROFS) {
+        snprintf(t.text, sizeof t.text, "%s; mount it for writing or choose another path", text);
+    } else {
+        snprintf(t.text, sizeof t.text, "%s", text);
+    }
+    return t;
 }

@@ -58,6 +58,12 @@ enum err why_prefix(struct why *why, enum err e, const char *format, ...) PRINTF
 /* Maps an errno value (positive) to the enum. 0 is OK. */
 enum err err_from_errno(int errno_value);
 
+/* The system's words for it; with what to do if the path in the same sentence lacks permission. */
+struct errno_text {
+    char text[128];
+};
+struct errno_text errno_text(int errno_value);
+
 /* Says aloud that an error is not acted upon, and why that is right. */
 #define err_ignore(e, reason)     \
     do {                          \

@@ -371,7 +371,7 @@ find_sizes(struct importing *im, struct why *why)
         }
         if (stat(f->path, &st) != 0 || access(f->path, R_OK) != 0) {
             return why_set(why, err_from_errno(errno), "cannot read %s: %s", f->path,
-                           strerror(errno));
+                           errno_text(errno).text);
         }
         if (S_ISDIR(st.st_mode)) return why_set(why, ERR_INPUT, "%s is a directory", f->path);
         known &= S_ISREG(st.st_mode);

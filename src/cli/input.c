@@ -66,7 +66,8 @@ input_open(const char *path, const atomic_bool *stop, struct input **ret_input, 
     in->file = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     enum err e = OK;
     if (in->file < 0 || fstat(in->file, &st) != 0) {
-        e = why_set(why, err_from_errno(errno), "cannot open %s: %s", in->name, strerror(errno));
+        e = why_set(why, err_from_errno(errno), "cannot open %s: %s", in->name,
+                    errno_text(errno).text);
     } else if (S_ISDIR(st.st_mode)) {
         e = why_set(why, ERR_INPUT, "%s is a directory", in->name);
     } else {

@@ -40,7 +40,8 @@ output_packing_of(const char *path)
 static enum err
 system_error(const struct output *o, const char *what, struct why *why)
 {
-    return why_set(why, err_from_errno(errno), "cannot %s %s: %s", what, o->name, strerror(errno));
+    return why_set(why, err_from_errno(errno), "cannot %s %s: %s", what, o->name,
+                   errno_text(errno).text);
 }
 
 static enum err

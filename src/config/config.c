@@ -466,7 +466,7 @@ config_read(const char *path, size_t bytes_max, struct buf *to, struct why *why)
     if (fd < 0) {
         enum err e = err_from_errno(errno);
         buf_init_secret(to, NULL, bytes_max + 1);
-        return why_set(why, e, "cannot open %s: %s", path, strerror(errno));
+        return why_set(why, e, "cannot open %s: %s", path, errno_text(errno).text);
     }
     enum err e = config_read_from(fd, path, bytes_max, to, why);
     close(fd);

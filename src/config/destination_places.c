@@ -1,4 +1,5 @@
 /* destination_places.c - whether destinations may stand beside each other. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,8 +106,10 @@ enum err
 destinations_check(const struct destinations *list, const char *storage_path, struct why *why)
 {
     char storage[REAL_PATH_BYTES];
-    if (real_path(storage_path, storage) != OK) {
-        return why_set(why, ERR_INPUT, "cannot resolve storage.path %s", storage_path);
+    enum err resolved = real_path(storage_path, storage);
+    if (resolved) {
+        return why_set(why, ERR_INPUT, "cannot resolve storage.path %s: %s", storage_path,
+                       resolved == ERR_LIMIT ? "path is too long" : errno_text(errno).text);
     }
     for (uint32_t i = 0; i < list->count; i++) {
         const struct destination_settings *d = &list->items[i];

@@ -77,8 +77,8 @@ compare_name(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* ERR_IO: its directory has the name of what is missing, so that is where a symbolic link points.
- */
+/* ERR_IO: the directory has the name of the file that is missing, so it is a symbolic link, which
+ * points nowhere. Otherwise ERR_MISSING, or the reason why the directory cannot be listed. */
 static enum err
 check_missing(struct env *env, const char *path, struct why *why)
 {
@@ -86,35 +86,22 @@ check_missing(struct env *env, const char *path, struct why *why)
     struct wanted_name wanted = {slash == NULL ? path : slash + 1, false};
     char dir[FILE_PATH_BYTES] = ".";
     size_t size = slash == NULL ? 0 : (size_t)(slash - path) + 1;
-    if (size >= sizeof dir) return OK; /* opening it says so */
+    if (size >= sizeof dir) return ERR_MISSING;
     if (size > 0) {
         memcpy(dir, path, size);
         dir[size] = '\0';
     }
     enum err e = env_listdir(env, dir, compare_name, &wanted, why);
-    if (e || !wanted.found) return e == ERR_MISSING ? OK : e;
+    if (e || !wanted.found) return e ? e : ERR_MISSING;
     return why_set(why, ERR_IO, "cannot open %s: what it links to does not exist", path);
-}
-
-/* A pipe is not opened: that would wait for its writer, and all that waits for the reload, too. */
-static enum err
-check_kind(struct set_reading *r, const char *path, struct why *why)
-{
-    struct file_facts facts;
-    enum err e = env_facts(r->options->env, path, &facts, why);
-    if (e == OK && facts.kind == FILE_KIND_OTHER) {
-        return why_set(why, ERR_IO, "cannot open %s: it is not a regular file", path);
-    }
-    return e == ERR_MISSING ? check_missing(r->options->env, path, why) : e;
 }
 
 static enum err
 read_text(struct set_reading *r, const char *path, struct why *why)
 {
     buf_clear(&r->text);
-    enum err e = check_kind(r, path, why);
-    if (e) return e;
-    e = env_read_whole(r->options->env, path, &r->text, why);
+    enum err e = env_read_whole(r->options->env, path, &r->text, why);
+    if (e == ERR_MISSING) return check_missing(r->options->env, path, why);
     if (e == ERR_LIMIT && buf_error(&r->text)) {
         return why_set(why, e, "%s: must be at most %d KiB", path, RULE_FILE_BYTES_MAX / 1024);
     }

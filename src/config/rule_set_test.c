@@ -276,7 +276,7 @@ test_all_that_is_wrong_with_all_files_is_told(void **state)
     snprintf(expected, sizeof expected, "%s:1:9: groups: expected a list, got '5'",
              in_dir("c.yml"));
     assert_string_equal(told.sentences[2], expected);
-    snprintf(expected, sizeof expected, "cannot read %s: Is a directory", in_dir("d.yml"));
+    snprintf(expected, sizeof expected, "cannot open %s: Is a directory", in_dir("d.yml"));
     assert_string_equal(told.sentences[3], expected);
 }
 
@@ -287,7 +287,7 @@ test_a_file_or_directory_that_cannot_be_read_is_an_error(void **state)
     char expected[300];
     put_groups("a.yml", "a");
     assert_int_equal(mkdir(in_dir("d.yml"), 0700), 0);
-    snprintf(expected, sizeof expected, "cannot read %s: Is a directory", in_dir("d.yml"));
+    snprintf(expected, sizeof expected, "cannot open %s: Is a directory", in_dir("d.yml"));
     check_failure("rule_files: ['*.yml']\n", ERR_IO, expected);
     snprintf(expected, sizeof expected, "cannot list directory %s/: Not a directory",
              in_dir("a.yml"));
@@ -320,7 +320,7 @@ test_a_link_to_nothing_is_an_error_and_no_missing_file(void **state)
     check_failure("rule_files: [a.yml, b.yml]\n", ERR_IO, expected);
     assert_int_equal(unlink(in_dir("b.yml")), 0);
     assert_int_equal(symlink("b.yml", in_dir("b.yml")), 0);
-    snprintf(expected, sizeof expected, "cannot stat %s: Too many levels of symbolic links",
+    snprintf(expected, sizeof expected, "cannot open %s: Too many levels of symbolic links",
              in_dir("b.yml"));
     check_failure("rule_files: ['*.yml']\n", ERR_IO, expected);
 }

@@ -149,14 +149,8 @@ enum err
 stored_read(struct env *env, const char *dir, const char *tenant, struct buf *to, struct why *why)
 {
     char name[NAME_BYTES], path[FILE_PATH_BYTES];
-    struct file_facts facts;
     name_file(name, tenant);
     enum err e = path_in(path, sizeof path, dir, name, why);
-    if (e == OK) e = env_facts(env, path, &facts, why);
-    /* A pipe is not opened: that would wait for its writer. */
-    if (e == OK && facts.kind != FILE_KIND_PLAIN) {
-        e = why_set(why, ERR_IO, "cannot open %s: it is not a regular file", path);
-    }
     if (e == OK) e = env_read_whole(env, path, to, why);
     if (e == ERR_LIMIT && buf_error(to)) {
         return why_set(why, ERR_CORRUPT, "the file is damaged: it is larger than %d MiB",

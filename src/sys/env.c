@@ -22,14 +22,20 @@ enum { PATH_BYTES_MAX = 1024, REMOVE_LEVELS = 5 };
         (result) = (call);          \
     } while ((result) == -EINTR)
 
+static struct errno_text
+error_text(int64_t errno_value)
+{
+    if (errno_value == ENV_NOT_A_FILE) return (struct errno_text){"it is not a regular file"};
+    return errno_text((int)errno_value);
+}
+
 /* `result` is a negative errno value. */
 static enum err
 fail(struct why *why, int64_t result, const char *operation, const char *path)
 {
     assert(result < 0);
-    const char *text = strerrordesc_np((int)-result);
     return why_set(why, err_from_errno((int)-result), "cannot %s %s: %s", operation, path,
-                   text == NULL ? "unknown error" : text);
+                   error_text(-result).text);
 }
 
 static enum err
@@ -193,9 +199,7 @@ fail_pair(struct why *why, int result, const char *operation, const char *from, 
 {
     enum err e = fail(why, result, operation, to);
     if (why == NULL) return e;
-    const char *text = strerrordesc_np(-result);
-    return why_set(why, e, "cannot %s %s to %s: %s", operation, from, to,
-                   text == NULL ? "unknown error" : text);
+    return why_set(why, e, "cannot %s %s to %s: %s", operation, from, to, error_text(-result).text);
 }
 
 enum err
@@ -223,22 +227,19 @@ env_unlink(struct env *env, const char *path, struct why *why)
     return checked(why, result, "remove", path);
 }
 
-static int
-stop_listing(void *context, const char *name, bool is_dir)
-{
-    (void)context;
-    (void)name;
-    (void)is_dir;
-    return 1;
-}
-
 enum err
 env_mkdir(struct env *env, const char *path, struct why *why)
 {
     int result;
     UNINTERRUPTED(result, env->ops->mkdir(env, path));
-    /* Something of that name is there: fine if it is a directory, which only listing tells. */
-    if (result == -EEXIST) UNINTERRUPTED(result, env->ops->listdir(env, path, stop_listing, NULL));
+    if (result == -EEXIST) { /* fine if it is a directory */
+        struct file_facts facts;
+        int found;
+        UNINTERRUPTED(found, env->ops->facts(env, path, &facts));
+        if (found >= 0 && facts.kind == FILE_KIND_DIR) return OK;
+        if (found >= 0) result = -ENOTDIR;
+        if (found < 0 && found != -ENOENT) result = found; /* a link to nothing is there, too */
+    }
     return checked(why, result, "create directory", path);
 }
 
@@ -522,10 +523,9 @@ env_listen(struct env *env, const char *host, uint16_t port, int backlog, int *r
     int result;
     UNINTERRUPTED(result, env->ops->listen(env, host, port, backlog));
     if (result < 0) {
-        const char *text = strerrordesc_np(-result);
         return why_set(why, listen_error(-result), "cannot listen on %s port %u: %s",
                        host[0] == '\0' ? "any address" : host, (unsigned)port,
-                       text == NULL ? "unknown error" : text);
+                       error_text(-result).text);
     }
     *ret_socket = result;
     return OK;

@@ -17,6 +17,7 @@
 #ifndef SYS_ENV_H
 #define SYS_ENV_H
 
+#include <errno.h>
 #include <sys/types.h>
 
 #include "base/bytes.h"
@@ -57,6 +58,7 @@ struct file_facts {
  * only means something to the same env.
  */
 struct env_ops {
+    /* Waits for nothing. -EISDIR: a directory; -ENV_NOT_A_FILE: neither that nor a regular file. */
     int (*open)(struct env *env, const char *path, enum file_mode mode);
     int (*close)(struct env *env, int file);
     ssize_t (*pread)(struct env *env, int file, void *to, size_t size, uint64_t offset);
@@ -99,6 +101,8 @@ struct env_ops {
     void (*forget_dir)(struct env *env, const char *path);
 };
 
+enum { ENV_NOT_A_FILE = EMEDIUMTYPE /* no file system returns it */ };
+
 struct env {
     const struct env_ops *ops;
 };
@@ -120,7 +124,10 @@ struct file {
 /* A `struct file` that is closed; file_close() on it does nothing. */
 #define FILE_CLOSED ((struct file){.handle = -1})
 
-/* ERR_LIMIT: the path is longer than a struct file can name. */
+/*
+ * ERR_LIMIT: the path is longer than a struct file can name. ERR_IO also for what is not a regular
+ * file: a pipe would be waited for, and what is read from a device or written to it has no offset.
+ */
 MUST_CHECK enum err file_open(struct env *env, const char *path, enum file_mode mode,
                               struct file *ret_file, struct why *why);
 /* Idempotent. The error is that of close(2); data is only safe after a sync. */

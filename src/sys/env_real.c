@@ -33,6 +33,10 @@ result_of(int result)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
+/*
+ * O_NONBLOCK opens a pipe without waiting for its other end; to regular files it means nothing but
+ * that a lease (file servers have them) is not waited for, so for those it is left out.
+ */
 static int
 real_open(struct env *env, const char *path, enum file_mode mode)
 {
@@ -43,7 +47,18 @@ real_open(struct env *env, const char *path, enum file_mode mode)
         [FILE_CREATE] = O_RDWR | O_CREAT | O_EXCL,
         [FILE_REPLACE] = O_RDWR | O_CREAT | O_TRUNC,
     };
-    return result_of(open(path, flags[mode] | O_CLOEXEC, FILE_PERMISSIONS));
+    int how = flags[mode] | O_CLOEXEC | O_NOCTTY;
+    int file = open(path, how | O_NONBLOCK, FILE_PERMISSIONS);
+    if (file < 0 && errno == EWOULDBLOCK) file = open(path, how, FILE_PERMISSIONS);
+    if (file < 0)
+        return errno == ENXIO || errno == ENODEV ? -ENV_NOT_A_FILE : -errno; /* a socket */
+    struct stat st;
+    int result = fstat(file, &st) < 0  ? -errno
+                 : S_ISREG(st.st_mode) ? file
+                 : S_ISDIR(st.st_mode) ? -EISDIR
+                                       : -ENV_NOT_A_FILE;
+    if (result < 0) close(file);
+    return result;
 }
 
 static int

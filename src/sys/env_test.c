@@ -13,9 +13,12 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -146,6 +149,67 @@ test_modes_decide_what_must_be_there(void **state)
     must(file_size(&file, &size, NULL));
     assert_int_equal(size, 0);
     must(file_close(&file));
+}
+
+static void
+check_refused(const char *name, const char *reason)
+{
+    static const enum file_mode modes[] = {FILE_READ, FILE_UPDATE, FILE_REPLACE};
+    for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++) {
+        struct file file;
+        struct why why;
+        char expected[300];
+        const char *verb = modes[i] == FILE_REPLACE ? "create" : "open";
+        assert_int_equal(file_open(env_real(), in_dir(name), modes[i], &file, &why), ERR_IO);
+        snprintf(expected, sizeof expected, "cannot %s %s: %s", verb, in_dir(name), reason);
+        assert_string_equal(why.text, expected);
+    }
+}
+
+static void
+test_what_is_no_regular_file_is_refused_and_not_waited_for(void **state)
+{
+    (void)state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(listener >= 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", in_dir("socket"));
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0);
+    assert_int_equal(symlink("/dev/null", in_dir("device")), 0);
+    must(env_mkdir(env_real(), in_dir("directory"), NULL));
+    check_refused("pipe", "it is not a regular file");
+    check_refused("socket", "it is not a regular file");
+    check_refused("device", "it is not a regular file");
+    check_refused("directory", "Is a directory");
+    close(listener);
+}
+
+static int leased;
+
+static void
+give_back_lease(int signal_number)
+{
+    (void)signal_number;
+    fcntl(leased, F_SETLEASE, F_UNLCK);
+}
+
+static void
+test_a_lease_of_another_program_is_waited_for(void **state)
+{
+    (void)state;
+    struct file file = opened("f", FILE_CREATE);
+    must(file_close(&file));
+    signal(SIGIO, give_back_lease);
+    leased = open(in_dir("f"), O_RDWR | O_CLOEXEC);
+    if (fcntl(leased, F_SETLEASE, F_WRLCK) == 0) {
+        file = opened("f", FILE_READ);
+        must(file_close(&file));
+    } else {
+        print_message("this file system has no leases\n");
+    }
+    close(leased);
+    signal(SIGIO, SIG_DFL);
 }
 
 static void
@@ -502,6 +566,8 @@ main(void)
         in_own_dir(test_file_reads_back_what_was_written),
         in_own_dir(test_what_is_written_without_a_copy_in_the_kernel_is_read_with_one),
         in_own_dir(test_modes_decide_what_must_be_there),
+        in_own_dir(test_what_is_no_regular_file_is_refused_and_not_waited_for),
+        in_own_dir(test_a_lease_of_another_program_is_waited_for),
         in_own_dir(test_numbers_out_of_range_are_errors_not_wraparounds),
         cmocka_unit_test(test_paths_join_with_one_slash_or_not_at_all),
         in_own_dir(test_facts_tell_a_copy_and_stay_when_a_file_moves_with_its_directory),

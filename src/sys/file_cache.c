@@ -75,19 +75,11 @@ put_paths(const struct file_cache *c, struct file_key key, char dir[PATH_BYTES],
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* What else may stand there, a named pipe above all, is not opened: that could wait for ever. */
-static bool
-is_file(struct env *env, const char *path)
-{
-    struct file_facts facts;
-    return env_facts(env, path, &facts, NULL) == OK && facts.kind == FILE_KIND_PLAIN;
-}
-
 bool
 file_cache_open(struct file_cache *c, struct file_key key, struct file *ret_file)
 {
     char dir[PATH_BYTES], path[PATH_BYTES];
-    return put_paths(c, key, dir, path) && is_file(c->options.env, path) &&
+    return put_paths(c, key, dir, path) &&
            file_open(c->options.env, path, FILE_READ, ret_file, NULL) == OK;
 }
 
@@ -95,8 +87,7 @@ bool
 file_cache_read(struct file_cache *c, struct file_key key, struct buf *to)
 {
     char dir[PATH_BYTES], path[PATH_BYTES];
-    return put_paths(c, key, dir, path) && is_file(c->options.env, path) &&
-           env_read_whole(c->options.env, path, to, NULL) == OK;
+    return put_paths(c, key, dir, path) && env_read_whole(c->options.env, path, to, NULL) == OK;
 }
 
 /* --- its size --------------------------------------------------------------------------------- */
@@ -116,7 +107,6 @@ visit_file(void *context, const char *name, bool is_dir)
     struct file file;
     uint64_t size = 0;
     if (is_dir || path_join(path, sizeof path, w->dir, name) != OK) return OK;
-    if (!is_file(w->env, path)) return OK;
     if (file_open(w->env, path, FILE_READ, &file, NULL) != OK) return OK;
     enum err e = file_size(&file, &size, NULL);
     file_close(&file);

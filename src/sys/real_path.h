@@ -12,7 +12,7 @@
 enum { REAL_PATH_BYTES = 4096 };
 
 /* Absolute, without a slash at its end (but for "/"). ERR_LIMIT: it is too long. ERR_IO: it cannot
- * be followed: no permission, a circle of links. */
+ * be followed: no permission, a circle of links; errno says which. */
 MUST_CHECK enum err real_path(const char *path, char ret_path[REAL_PATH_BYTES]);
 /* Whether `path` is `dir` or lies below it; both as real_path() gives them. */
 bool real_path_is_within(const char *path, const char *dir);

@@ -61,7 +61,8 @@ add_name(void *context, const char *name, bool is_dir)
     size_t size = strlen(name), aside = sizeof ASIDE - 1;
     bool is_aside = size > aside && size < sizeof plain && strcmp(name + size - aside, ASIDE) == 0;
     snprintf(plain, sizeof plain, "%.*s", is_aside ? (int)(size - aside) : 31, name);
-    if (is_dir || !wal_segment_name(plain, &number)) return OK;
+    (void)is_dir; /* one with the name of a segment is an error: its number cannot be used */
+    if (!wal_segment_name(plain, &number)) return OK;
     char path[256];
     uint8_t bytes[SEGMENT_HEADER_BYTES];
     struct bytes header;

@@ -268,6 +268,66 @@ logfmt_log() {
         "$work/first.log"
 }
 
+# --- strange files ---
+
+# A pipe in the place of each file that a start opens. FILE is below $work/strange.
+refuses_pipe() { # FILE
+    local path=$work/strange/$1 ended
+    mv "$path" "$work/original" && mkfifo "$path" || return 1
+    ends_with 1 "cannot open $path: it is not a regular file" build/firekeep serve \
+        "--storage.path=$work/strange" "--web.listen-address=127.0.0.1:$port"
+    ended=$?
+    rm "$path" && mv "$work/original" "$path" && return "$ended"
+}
+
+starts_without_identity() {
+    rm "$work/strange/IDENTITY" && mkfifo "$work/strange/IDENTITY" &&
+        start_firekeep strange "$work/strange" "$port" && stop strange &&
+        grep 'level=warn .*IDENTITY: it is not a regular file' "$work/strange.log"
+}
+
+strange_files() {
+    local file
+    claim "pipes: a store" start_firekeep strange "$work/strange" "$port" --web.enable-admin-api || return
+    acknowledged strange >/dev/null
+    claim "pipes: with a part" page_is 200 '"parts":1' /api/v1/admin/tsdb/flush -X POST
+    claim "pipes: which is stopped" stop strange
+    for file in FORMAT LOCK MANIFEST wal/0000000000000001.wal parts/0000000000000001/part; do
+        claim "pipes: $file is refused, named, and not waited for" refuses_pipe "$file"
+    done
+    claim "pipes: IDENTITY is not waited for" starts_without_identity
+}
+
+# --- rights ---
+
+without_rights() {
+    local dir=$work/rights other=() user
+    user=$(id -u)
+    if ((user == 0)); then
+        user=65534
+        other=(setpriv --reuid=$user --regid=$user --clear-groups)
+    fi
+    mkdir -p "$dir/plain" "$dir/closed/in"
+    touch "$dir/file"
+    chmod 555 "$dir/plain" "$dir"
+    chmod 600 "$dir/closed"
+    if ! "${other[@]}" build/firekeep version >"$work/rights.txt" 2>&1 || ! "${other[@]}" test -x "$dir"; then
+        skip "rights" "user $user cannot run the program or reach $dir"
+        return
+    fi
+    local needs="Permission denied; give access to user ID $user" serve
+    serve=("${other[@]}" build/firekeep serve "--web.listen-address=127.0.0.1:$port")
+    claim "rights: a directory that cannot be written" ends_with 1 "cannot create $dir/plain/LOCK: $needs" \
+        "${serve[@]}" "--storage.path=$dir/plain"
+    claim "rights: a directory that cannot be created" ends_with 1 "cannot create directory $dir/new: $needs" \
+        "${serve[@]}" "--storage.path=$dir/new"
+    claim "rights: a directory that cannot be reached" ends_with 1 "cannot resolve storage.path $dir/closed/in: $needs" \
+        "${serve[@]}" "--storage.path=$dir/closed/in"
+    claim "rights: a file in place of the directory" ends_with 1 "cannot create directory $dir/file: Not a directory" \
+        "${serve[@]}" "--storage.path=$dir/file"
+    chmod 755 "$dir" "$dir/closed"
+}
+
 # --- the first instructions ---
 
 # A library's constructor sends the signal: before main(), when the loader is done.
@@ -371,6 +431,8 @@ if claim "health: starts" start_firekeep first "$work/shared" "$port"; then
 fi
 stops
 claim "the limit of open files is raised to what the system allows" file_limit
+strange_files
+without_rights
 claim "SIGHUP before main() is a reload after the start" hangup_at_once
 claim "closed standard files are not those of the store" closed_files
 claim "a closed standard output is an error" closed_output

@@ -206,9 +206,9 @@ put() { # KIND PATH
 }
 
 declare -A reasons=(
-    [directory]='cannot read .*/single.yml: Is a directory'
+    [directory]='cannot open .*/single.yml: Is a directory'
     [dangling]='cannot open .*/single.yml: what it links to does not exist'
-    [loop]='cannot stat .*/single.yml: Too many levels of symbolic links'
+    [loop]='cannot open .*/single.yml: Too many levels of symbolic links'
     [pipe]='cannot open .*/single.yml: it is not a regular file'
     [socket]='cannot open .*/single.yml: it is not a regular file'
     [large]='single.yml: must be at most 16384 KiB'
