@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "config/rule_set.h"
+#include "wire/yaml_reader.h"
 
 enum err
 check_file(const char *path, struct settings *ret_settings, struct config_lists *ret_lists,
@@ -18,17 +19,44 @@ check_file(const char *path, struct settings *ret_settings, struct config_lists 
     settings_default(ret_settings);
     enum err e = config_read(path, CONFIG_BYTES_MAX, &text, why);
     if (e == OK) e = settings_yaml(ret_settings, path, buf_bytes(&text), why);
-    if (e == OK) e = config_lists_yaml(path, buf_bytes(&text), ret_settings, &lists, why);
+    if (reader_goes_on(e)) {
+        enum err more = config_lists_yaml(path, buf_bytes(&text), ret_settings, &lists, why);
+        e = err_first(e, more);
+    }
     buf_fini(&text);
-    if (e) return e;
-    e = settings_validate(ret_settings, lists.destinations.count, lists.sources.count, why);
-    if (e == OK) e = config_lists_check(&lists, ret_settings, why);
+    if (e == OK) {
+        e = settings_validate(ret_settings, lists.destinations.count, lists.sources.count, why);
+        if (e == OK) e = config_lists_check(&lists, ret_settings, why);
+        if (e) err_ignore(why_prefix(why, e, "%s", path), "only adds to the sentence");
+    }
     if (e) {
         config_lists_free(&lists);
-        return why_prefix(why, e, "%s", path);
+        reader_note(path, why);
+    } else {
+        *ret_lists = lists;
     }
-    *ret_lists = lists;
-    return OK;
+    return e;
+}
+
+/* False: there are errors in the file, and they were printed, in the order of their places. */
+static bool
+check_and_print(const char *path, struct settings *settings, struct config_lists *lists)
+{
+    static struct yaml_errors errors; /* zeroed; large for a stack */
+    struct why why = {""};
+    reader_collect(&errors);
+    enum err e = check_file(path, settings, lists, &why);
+    reader_collect(NULL);
+    if (e == OK) return true;
+    uint32_t shown = errors.count < YAML_ERRORS_MAX ? errors.count : YAML_ERRORS_MAX;
+    for (uint32_t i = 0; i < shown; i++) {
+        fprintf(stderr, "%s\n", why_text(&errors.items[i].why, e));
+    }
+    if (errors.count > shown) {
+        fprintf(stderr, "%s: %" PRIu32 " more error%s\n", path, errors.count - shown,
+                plural(errors.count - shown));
+    }
+    return false;
 }
 
 /* --- rule files ------------------------------------------------------------------------------- */
@@ -158,6 +186,8 @@ static const struct flag flags[] = {
 
 static const char notes[] =
     "\nChecks the whole file, and the rule files that it names; one that is missing is an error.\n"
+    "Prints all errors of the file, up to 20 with their places; rule files are checked if it has\n"
+    "none.\n"
     "With --against, also compares the destinations of the file with those of a server and\n"
     "prints:\n"
     "  - destinations that the file does not name: queued samples, bytes of log, dead letters,\n"
@@ -214,11 +244,7 @@ run_check(int argc, char **argv)
     if (e) return cli_usage_error("check", "%s", why.text);
     if (count < 1) return cli_usage_error("check", "missing FILE");
     if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);
-    e = check_file(argv[1], &settings, &lists, &why);
-    if (e) {
-        fprintf(stderr, "%s\n", why.text);
-        return EXIT_FAILED;
-    }
+    if (!check_and_print(argv[1], &settings, &lists)) return EXIT_FAILED;
     uint32_t file_count = 0, rule_count = 0;
     if (!check_rule_set(&lists.rules, &file_count, &rule_count)) {
         config_lists_free(&lists);

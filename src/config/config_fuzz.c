@@ -6,6 +6,7 @@
 
 #include "config/lists.h"
 #include "config/text.h"
+#include "wire/yaml_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -191,6 +192,40 @@ check_alerting(struct bytes text, const struct settings *settings)
     alerting_free(&alerting);
 }
 
+static enum err
+read_whole(struct bytes text, struct why *why)
+{
+    struct settings settings;
+    struct config_lists lists = {.destinations = {NULL}};
+    struct why other = {""};
+    settings_default(&settings);
+    enum err e = settings_yaml(&settings, "fuzz.yml", text, why);
+    if (!reader_goes_on(e)) return e;
+    enum err more = config_lists_yaml("fuzz.yml", text, &settings, &lists, &other);
+    if (more == OK) config_lists_free(&lists);
+    if (e == OK) *why = other;
+    return err_first(e, more);
+}
+
+/* With all errors collected, the one that ends the reading otherwise is among them. */
+static void
+check_errors(struct bytes text)
+{
+    static struct yaml_errors errors;
+    struct why why = {""}, ignored = {""};
+    enum err e = read_whole(text, &why);
+    errors.count = 0;
+    reader_collect(&errors);
+    enum err collected = read_whole(text, &ignored);
+    reader_collect(NULL);
+    assert(e == collected);
+    assert((e == OK) == (errors.count == 0));
+    bool found = e == OK || errors.count > YAML_ERRORS_MAX;
+    for (uint32_t i = 0; i < errors.count && !found; i++)
+        found = strcmp(errors.items[i].why.text, why.text) == 0;
+    assert(found);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -209,5 +244,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_sources(bytes_of(data, size), &settings);
     check_rules(bytes_of(data, size), &settings);
     check_alerting(bytes_of(data, size), &settings);
+    check_errors(bytes_of(data, size));
     return 0;
 }

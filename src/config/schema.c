@@ -300,7 +300,6 @@ static enum err
 read_item(struct schema_reader *x, const struct schema_key *key, const char *path,
           struct growing *g)
 {
-    if (g->count == key->max) return too_many(x, key, path);
     void *item = next_item(x, g, schema_item_size(key));
     if (item == NULL) return no_memory(x);
     if (key->kind == SCHEMA_MAPPINGS) {
@@ -333,6 +332,7 @@ read_list(struct schema_reader *x, const struct schema_key *key, const char *pat
     struct config_reader *in = x->in;
     struct growing g = {NULL};
     enum err e = OK;
+    unsigned depth = in->depth;
     if (key->may_be_nothing && reader_is_null(in)) return OK;
     bool word = key->word != NULL && in->event.type == YAML_SCALAR_EVENT &&
                 bytes_equal_text(reader_scalar(in), key->word);
@@ -347,7 +347,8 @@ read_list(struct schema_reader *x, const struct schema_key *key, const char *pat
     while (!word && e == OK) {
         e = reader_next(in);
         if (e || in->event.type == YAML_SEQUENCE_END_EVENT) break;
-        e = read_item(x, key, path, &g);
+        if (g.count == key->max) return too_many(x, key, path);
+        e = reader_pass_over(in, depth, read_item(x, key, path, &g));
     }
     if (e == OK) set_list(key, base, g.items, g.count);
     return e;
@@ -569,7 +570,9 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     }
     schema_default(schema, x->type, base);
     if (schema->given_first) *(bool *)base = true;
+    uint32_t passed_over = in->passed_over;
     enum err e = reader_mapping(in, read_key, &place);
+    if (in->passed_over != passed_over) return e; /* rules would miss what is there but wrong */
     if (e == OK && x->used != NULL && path[0] == 0) e = schema_take_used(&place);
     if (e == OK) e = check_missing(&place);
     if (e == OK && schema->check != NULL) e = schema->check(&place, base);

@@ -18,6 +18,7 @@ struct list_walk {
     size_t list_line;                       /* 0: not met yet */
     uint32_t index;                         /* of the entry */
     bool typed;                             /* it has its type */
+    bool is_wrong[TYPED_LIST_MAX]; /* the first pass found an error, the second leaves it out */
     unsigned types[TYPED_LIST_MAX];
     const void *uses[TYPED_LIST_MAX]; /* entries of list->used; NULL: none */
 
@@ -153,8 +154,10 @@ survey_entry(struct list_walk *w)
                                w->list->entry, reader_found(in).text);
     }
     w->typed = false;
+    uint32_t passed_over = in->passed_over;
     enum err e = reader_mapping(in, survey_key, w);
-    if (e || w->typed || w->uses[w->index] != NULL) return e;
+    w->is_wrong[w->index] = in->passed_over != passed_over;
+    if (e || w->is_wrong[w->index] || w->typed || w->uses[w->index] != NULL) return e;
     struct setting shape = type_shape(w->list);
     char expected[200];
     setting_expected(&shape, expected, sizeof expected);
@@ -166,6 +169,7 @@ survey_entry(struct list_walk *w)
 static enum err
 read_entry(struct list_walk *w)
 {
+    if (w->is_wrong[w->index]) return reader_skip(&w->in);
     void *entry = (uint8_t *)w->entries->items + w->index * w->list->schema->size;
     struct typed_context context = {w->list, w->settings, w->entries};
     struct schema_reader reader = {
@@ -202,6 +206,7 @@ walk_list(struct list_walk *w)
         return reader_complain(in, "%s: expected a list, got %s", w->list->name,
                                reader_found(in).text);
     }
+    unsigned depth = in->depth;
     for (;;) {
         enum err e = reader_next(in);
         if (e) return e;
@@ -210,6 +215,8 @@ walk_list(struct list_walk *w)
             return reader_complain(in, "at most %u %s are allowed", w->list->max, w->list->name);
         }
         e = w->entry(w);
+        if (e) w->is_wrong[w->index] = true;
+        e = reader_pass_over(in, depth, e);
         if (e) return e;
         w->index++;
     }
@@ -277,13 +284,15 @@ read_list(const struct typed_list *list, const char *file_name, struct bytes tex
 {
     struct list_walk w = {.list = list, .settings = settings, .entries = entries};
     assert(list->max <= TYPED_LIST_MAX);
-    enum err e = walk_text(&w, survey_entry, file_name, text, why);
-    if (e || w.index == 0) return e;
-    e = give_arena(entries, file_name, why);
+    enum err surveyed = walk_text(&w, survey_entry, file_name, text, why);
+    bool goes_on = surveyed == OK || (w.in.passed_over > 0 && !w.in.is_broken);
+    if (!goes_on || w.index == 0) return surveyed;
+    enum err e = give_arena(entries, file_name, why);
     if (e) return e;
     entries->items = arena_new(entries->arena, w.index * list->schema->size);
     if (entries->items == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
-    return walk_text(&w, read_entry, file_name, text, why);
+    e = walk_text(&w, read_entry, file_name, text, why);
+    return err_first(surveyed, e);
 }
 
 enum err
@@ -307,7 +316,8 @@ typed_list_find(const struct typed_list *list, const void *items, uint32_t count
 {
     for (uint32_t i = 0; i < count; i++) {
         const void *entry = (const uint8_t *)items + i * list->schema->size;
-        if (strcmp(name_of(list, entry), name) == 0) return entry;
+        const char *its = name_of(list, entry); /* NULL: what was passed over */
+        if (its != NULL && strcmp(its, name) == 0) return entry;
     }
     return NULL;
 }

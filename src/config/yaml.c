@@ -309,7 +309,8 @@ settings_yaml(struct settings *settings, const char *file_name, struct bytes tex
     enum err e = reader_init(&r.in, file_name, text, CONFIG_BYTES_MAX, why);
     if (e) return e;
     e = reader_document(&r.in, read_root, &r);
-    if (e == OK) *settings = r.next;
+    /* With errors left out, the rest is better than defaults for what depends on it. */
+    if (e == OK || r.in.passed_over > 0) *settings = r.next;
     reader_fini(&r.in);
     return e;
 }

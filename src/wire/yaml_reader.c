@@ -6,9 +6,24 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Deeper than any table: what is skipped may be nested like this. */
 enum { SKIPPED_DEPTH_MAX = 16 };
+
+static _Thread_local struct yaml_errors *collecting;
+
+void
+reader_collect(struct yaml_errors *errors)
+{
+    collecting = errors;
+}
+
+bool
+reader_goes_on(enum err e)
+{
+    return e == OK || (e == ERR_INPUT && collecting != NULL);
+}
 
 /* --- complaints ------------------------------------------------------------------------------- */
 
@@ -68,6 +83,7 @@ enum err
 reader_syntax_error(struct config_reader *r)
 {
     const yaml_parser_t *p = &r->parser;
+    r->is_broken = true;
     const char *problem = p->problem == NULL ? "invalid YAML" : p->problem;
     /* yaml_parser_load() notes no error when it has no memory for a copy. */
     bool no_memory = p->error == YAML_MEMORY_ERROR || p->error == YAML_NO_ERROR;
@@ -86,6 +102,75 @@ reader_syntax_error(struct config_reader *r)
         tab_in_indent(r, p->problem_mark) ? "; indent with spaces, not with tabs" : "";
     return reader_complain_at(r, p->problem_mark, "%s%s%s%s", p->context == NULL ? "" : p->context,
                               p->context == NULL ? "" : " ", problem, hint);
+}
+
+/* --- going on after an error --------------------------------------------------------------------
+ */
+
+/* The sentence begins with FILE:LINE:COLUMN; without it, it is about the whole file. */
+static struct yaml_error
+error_of(const char *file_name, const struct why *why)
+{
+    struct yaml_error error = {.why = *why};
+    size_t size = strlen(file_name);
+    if (strncmp(why->text, file_name, size) == 0) {
+        (void)sscanf(why->text + size, ":%zu:%zu:", &error.line, &error.column);
+    }
+    return error;
+}
+
+static bool
+is_before(const struct yaml_error *a, const struct yaml_error *b)
+{
+    return a->line < b->line || (a->line == b->line && a->column < b->column);
+}
+
+static void
+add_error(struct yaml_errors *errors, const char *file_name, const struct why *why)
+{
+    struct yaml_error error = error_of(file_name, why);
+    uint32_t at = errors->count < YAML_ERRORS_MAX ? errors->count : YAML_ERRORS_MAX;
+    for (uint32_t i = 0; i < at; i++) { /* several passes find the same */
+        if (strcmp(errors->items[i].why.text, error.why.text) == 0) return;
+    }
+    errors->count++;
+    if (at == YAML_ERRORS_MAX && !is_before(&error, &errors->items[--at])) return;
+    for (; at > 0 && is_before(&error, &errors->items[at - 1]); at--) {
+        errors->items[at] = errors->items[at - 1];
+    }
+    errors->items[at] = error;
+}
+
+void
+reader_note(const char *file_name, const struct why *why)
+{
+    if (collecting != NULL) add_error(collecting, file_name, why);
+}
+
+static bool
+can_pass_over(const struct config_reader *r, enum err e)
+{
+    return r->errors != NULL && !r->is_broken && (e == ERR_INPUT || e == ERR_LIMIT);
+}
+
+/* Moves to the last event of the pair or item. `at_key`: its value is not begun. */
+static enum err
+pass_over(struct config_reader *r, unsigned depth, bool at_key, enum err e)
+{
+    if (e == OK || !can_pass_over(r, e)) return e;
+    add_error(r->errors, r->file_name, r->why);
+    r->passed_over++;
+    for (bool more = at_key; more || r->depth > depth; more = false) {
+        e = reader_next(r);
+        if (e && !can_pass_over(r, e)) return e;
+    }
+    return OK;
+}
+
+enum err
+reader_pass_over(struct config_reader *r, unsigned depth, enum err e)
+{
+    return pass_over(r, depth, false, e);
 }
 
 /* --- events ----------------------------------------------------------------------------------- */
@@ -123,6 +208,10 @@ reader_next(struct config_reader *r)
     yaml_event_delete(&r->event);
     if (r->tree != NULL) return yaml_tree_next(r);
     if (!yaml_parser_parse(&r->parser, &r->event)) return reader_syntax_error(r);
+    r->event_number++;
+    yaml_event_type_t type = r->event.type;
+    if (type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT) r->depth++;
+    if (type == YAML_MAPPING_END_EVENT || type == YAML_SEQUENCE_END_EVENT) r->depth--;
     if (r->has_aliases && r->event.type == YAML_ALIAS_EVENT) {
         return reader_complain(r, "unknown anchor of an alias");
     }
@@ -149,13 +238,16 @@ enum err
 reader_mapping(struct config_reader *r, enum err (*each)(struct config_reader *r, void *context),
                void *context)
 {
+    unsigned depth = r->depth;
     for (;;) {
         enum err e = reader_next(r);
         if (e || r->event.type == YAML_MAPPING_END_EVENT) return e;
         if (r->event.type != YAML_SCALAR_EVENT) {
             return reader_complain(r, "expected a key, got %s", reader_found(r).text);
         }
+        uint64_t key = r->event_number;
         e = each(r, context);
+        e = pass_over(r, depth, r->event_number == key, e);
         if (e) return e;
     }
 }
@@ -212,9 +304,9 @@ reader_wrong(struct config_reader *r, const char *name, enum err e)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-enum err
-reader_document(struct config_reader *r, enum err (*root)(struct config_reader *r, void *context),
-                void *context)
+static enum err
+read_document(struct config_reader *r, enum err (*root)(struct config_reader *r, void *context),
+              void *context)
 {
     enum err e = reader_next(r); /* the beginning of the stream */
     if (e) return e;
@@ -236,6 +328,15 @@ reader_document(struct config_reader *r, enum err (*root)(struct config_reader *
 }
 
 enum err
+reader_document(struct config_reader *r, enum err (*root)(struct config_reader *r, void *context),
+                void *context)
+{
+    enum err e = read_document(r, root, context);
+    if (e && r->errors != NULL) add_error(r->errors, r->file_name, r->why);
+    return e == OK && r->passed_over > 0 ? ERR_INPUT : e;
+}
+
+enum err
 reader_init(struct config_reader *r, const char *file_name, struct bytes text, size_t bytes_max,
             struct why *why)
 {
@@ -248,6 +349,7 @@ reader_init(struct config_reader *r, const char *file_name, struct bytes text, s
         text = bytes_of(text.at + 3, text.size - 3);
     }
     *r = (struct config_reader){.file_name = file_name, .text = text, .why = why};
+    if (why != NULL) r->errors = collecting;
     if (!yaml_parser_initialize(&r->parser)) return reader_no_memory(r);
     yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r->parser, text.at == NULL ? (const uint8_t *)"" : text.at,

@@ -3,6 +3,8 @@
  * and complaints that name a place in it. Stricter than YAML: one document, no tags, and no
  * anchors or aliases but where yaml_tree.h reads it.
  *
+ * The first error ends the reading, unless reader_collect() asks for all of them.
+ *
  * libyaml has an allocator of its own; what it takes is bounded by the size of the text.
  */
 #ifndef WIRE_YAML_READER_H
@@ -13,6 +15,16 @@
 #include "base/err.h"
 #include "base/shown.h"
 
+/* Errors of one text, in the order of their places in it, each once. */
+enum { YAML_ERRORS_MAX = 20 };
+struct yaml_errors {
+    uint32_t count; /* in all; only the first YAML_ERRORS_MAX are kept */
+    struct yaml_error {
+        size_t line, column;
+        struct why why; /* with the place */
+    } items[YAML_ERRORS_MAX];
+};
+
 struct config_reader {
     yaml_parser_t parser;
     yaml_event_t event; /* the one at hand; zeroed: none */
@@ -21,7 +33,30 @@ struct config_reader {
     struct why *why;
     bool has_aliases;       /* yaml_tree.h reads them; one that comes to the parser has no anchor */
     struct yaml_tree *tree; /* whose events come instead of the parser's; NULL: none. yaml_tree.h */
+
+    struct yaml_errors *errors; /* NULL: the first error ends the reading */
+    uint32_t passed_over;       /* errors after which the reading went on */
+    bool is_broken;             /* the text is no YAML from here on: nothing can be passed over */
+    uint64_t event_number;      /* of the one at hand */
+    unsigned depth;             /* mappings and lists that are begun, with the event at hand */
 };
+
+/*
+ * From now on readers of this thread pass over what is wrong in a pair or an item of a list, go on
+ * after it, and add each error to `errors`; NULL: they do not, as at the beginning. What is read is
+ * of no use then: reader_document() returns ERR_INPUT. Rules that look at several values must not
+ * be applied to a mapping in which `passed_over` has changed, because some of them are missing.
+ */
+void reader_collect(struct yaml_errors *errors);
+/* OK, or an error of this text after which another pass over it may find more. */
+bool reader_goes_on(enum err e);
+/* Adds an error that no reader found to those that are collected, if they are. */
+void reader_note(const char *file_name, const struct why *why);
+/*
+ * After `e` of an item of a list, whose inner depth is `depth`: OK if the reading can go on with
+ * the next one. reader_mapping() does the same with pairs.
+ */
+MUST_CHECK enum err reader_pass_over(struct config_reader *r, unsigned depth, enum err e);
 
 /* All is borrowed until reader_fini(). ERR_LIMIT: more than `bytes_max`; ERR_NOMEM. */
 MUST_CHECK enum err reader_init(struct config_reader *r, const char *file_name, struct bytes text,

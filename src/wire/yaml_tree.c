@@ -325,6 +325,7 @@ reader_document_expanded(struct config_reader *r, size_t bytes_max, uint32_t val
 {
     bool repeats = false;
     r->has_aliases = true;
+    r->errors = NULL; /* who reads these goes on after errors itself */
     if (may_repeat(r->text)) {
         struct why why;
         enum err e = check_form(r->file_name, r->text, bytes_max, values_max, &repeats, &why);

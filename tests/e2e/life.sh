@@ -52,6 +52,14 @@ metric_exceeds() { # PATTERN VALUE
 
 # --- commands ---
 
+check_of_all() {
+    build/firekeep check "$work/commands/worse.yml" >"$work/answer" 2>&1 && return 1
+    cat "$work/answer"
+    [[ $(grep -o 'worse.yml:[0-9:]* [^:]*' "$work/answer") == "worse.yml:2:3: unknown key 'tme' in 'retention'; did you mean 'time'?
+worse.yml:3:16: web.workers
+worse.yml:4:10: sources" ]]
+}
+
 commands() {
     local program=build/firekeep dir=$work/commands
     mkdir -p "$dir"
@@ -75,6 +83,8 @@ commands() {
     claim "check of a good file: 0" ends_with 0 '' "$program" check "$dir/good.yml"
     claim "check of a bad file: 1, with line and column" ends_with 1 'bad.yml:2:3' \
         "$program" check "$dir/bad.yml"
+    printf 'retention:\n  tme: 1y\nweb: {workers: many}\nsources: 1\n' >"$dir/worse.yml"
+    claim "check: all errors of a file, in their order" check_of_all
     claim "check of no file: 2" ends_with 2 '' "$program" check
     claim "verify of no directory: 1" ends_with 1 'nowhere' "$program" verify "$dir/nowhere"
     claim "a directory that cannot be made: 1" ends_with 1 'good.yml' \
