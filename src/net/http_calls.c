@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "net/http_answer.h"
 
@@ -246,6 +247,15 @@ tls_version(const char *name)
     return CURL_SSLVERSION_DEFAULT;
 }
 
+/* What libcurl opens for it: a pipe would be waited for, and all transfers of the thread with it,
+ * so it gets a path that cannot be opened. Its complaint names ours, see below. */
+static const char *
+file_or_error(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) ? "/dev/null/not-a-file" : path;
+}
+
 static void
 set_target(CURL *curl, const struct http_calls_target *target)
 {
@@ -255,13 +265,18 @@ set_target(CURL *curl, const struct http_calls_target *target)
         curl_easy_setopt(curl, CURLOPT_NOPROXY, no_proxy); /* not the environment's */
     }
     if (target->ca_file != NULL) { /* and nobody else: Debian's libcurl has a CAPATH besides */
-        curl_easy_setopt(curl, CURLOPT_CAINFO, target->ca_file);
+        const char *ca_file = file_or_error(target->ca_file);
+        curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
         curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
-        curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, target->ca_file);
+        curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, ca_file);
         curl_easy_setopt(curl, CURLOPT_PROXY_CAPATH, NULL);
     }
-    if (target->cert_file != NULL) curl_easy_setopt(curl, CURLOPT_SSLCERT, target->cert_file);
-    if (target->key_file != NULL) curl_easy_setopt(curl, CURLOPT_SSLKEY, target->key_file);
+    if (target->cert_file != NULL) {
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, file_or_error(target->cert_file));
+    }
+    if (target->key_file != NULL) {
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, file_or_error(target->key_file));
+    }
     long versions = tls_version(target->min_version) | tls_version(target->max_version) << 16;
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, versions);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, target->insecure ? 0L : 1L);

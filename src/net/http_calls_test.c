@@ -7,8 +7,13 @@
 #include <cmocka.h>
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <gnutls/gnutls.h>
 #include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/lock.h"
 #include "net/http_calls.h"
@@ -215,7 +220,8 @@ test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up(void
     let_names_be_answered();
 }
 
-/* In place of those of GnuTLS, which libcurl calls: what it trusts. "/gone.pem" cannot be read. */
+/* In place of those of GnuTLS, which libcurl calls: what it trusts. "/gone.pem" cannot be read;
+ * a file that is there is opened, so that a pipe would be waited for. */
 static unsigned trusted_files, trusted_directories;
 
 int
@@ -225,6 +231,9 @@ gnutls_certificate_set_x509_trust_file(gnutls_certificate_credentials_t credenti
     (void)credentials;
     (void)format;
     if (strcmp(path, "/gone.pem") == 0) return GNUTLS_E_FILE_ERROR;
+    FILE *file = fopen(path, "re");
+    if (file == NULL && errno == ENOTDIR) return GNUTLS_E_FILE_ERROR;
+    if (file != NULL) fclose(file);
     trusted_files++;
     return 1;
 }
@@ -268,13 +277,23 @@ static void
 test_files_of_certificates_that_cannot_be_read_are_named(void **state)
 {
     (void)state;
-    static const struct {
+    char dir[] = "/tmp/firekeep-calls-test-XXXXXX", pipe[64], no_ca[128], no_pair[200];
+    assert_non_null(mkdtemp(dir));
+    snprintf(pipe, sizeof pipe, "%s/pipe", dir);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    snprintf(no_ca, sizeof no_ca, "cannot read certificates from ca_file %s", pipe);
+    snprintf(no_pair, sizeof no_pair,
+             "cannot read cert_file %s and key_file %s, or they do not belong together", pipe,
+             pipe);
+    const struct {
         struct http_calls_target target;
         const char *error;
     } cases[] = {
         {{.ca_file = "/gone.pem"}, "cannot read certificates from ca_file /gone.pem"},
         {{.ca_file = "/ours.pem", .cert_file = "/no.pem", .key_file = "/no.key"},
          "cannot read cert_file /no.pem and key_file /no.key, or they do not belong together"},
+        {{.ca_file = pipe}, no_ca},
+        {{.ca_file = "/ours.pem", .cert_file = pipe, .key_file = pipe}, no_pair},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct http_calls_target target_ = cases[i].target;
@@ -295,6 +314,8 @@ test_files_of_certificates_that_cannot_be_read_are_named(void **state)
         http_calls_free(calls);
         player_stop(&p);
     }
+    unlink(pipe);
+    rmdir(dir);
 }
 
 static void
