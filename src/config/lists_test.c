@@ -27,11 +27,11 @@ read_all(struct bytes text, struct yaml_errors *collected, struct why *why)
     if (reader_goes_on(e)) {
         struct why other = {""};
         enum err more = config_lists_yaml("f", text, &settings, &lists, &other);
+        if (more == OK) config_lists_free(&lists);
         if (e == OK) *why = other;
         e = err_first(e, more);
     }
     reader_collect(NULL);
-    if (e == OK) config_lists_free(&lists);
     return e;
 }
 
