@@ -1,7 +1,8 @@
 /*
  * time_text.c - times are read as decimal digits and a power of ten, in integers: through a double
  * a moment of our days would be exact to a quarter of a microsecond, but one in the year 300,000
- * would not be to the millisecond, and both must come back as they were written.
+ * would not be to the millisecond, and both must come back as they were written. Only what lies
+ * between two milliseconds goes through a double where Prometheus' rounding shows (asked_ms()).
  *
  * Dates are counted in years that begin in March, so that the leap day is the last of them, and in
  * eras of 400 years, which all have the same number of days.
@@ -9,12 +10,15 @@
 #include "base/time_text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
 #include "base/ascii.h"
 
 enum { DIGITS_MAX = 19, EXPONENT_MAX = 100000 };
+#define SECONDS_WITH_MS 0x1p43 /* from here on a double of seconds has no milliseconds */
 
 bool
 time_parse_ms(struct bytes text, int64_t *ret_ms)
@@ -114,6 +118,25 @@ time_parse_seconds(struct bytes text, int64_t *ret_ms)
 {
     struct decimal d;
     return parse_decimal(text, &d) && decimal_ms(d, ret_ms);
+}
+
+/*
+ * As Prometheus rounds what it is asked: the digits become a double, and the fraction of that is
+ * rounded, away from zero if it is a half. The double nearest to 1726616971.4915 is below the half.
+ * Up to three digits of a fraction come back as they were written either way, without a double.
+ * False: beyond int64.
+ */
+static bool
+asked_ms(struct decimal d, int64_t *ret_ms)
+{
+    char text[48];
+    if (d.exponent >= -3) return decimal_ms(d, ret_ms);
+    snprintf(text, sizeof text, "%" PRIu64 "e%d", d.digits, d.exponent);
+    double whole, fraction = modf(strtod(text, NULL), &whole);
+    if (whole >= SECONDS_WITH_MS) return decimal_ms(d, ret_ms);
+    int64_t ms = (int64_t)whole * 1000 + (int64_t)round(fraction * 1000);
+    *ret_ms = d.negative ? -ms : ms;
+    return true;
 }
 
 /* --- RFC 3339 --------------------------------------------------------------------------------- */
@@ -237,7 +260,7 @@ time_parse_api(struct bytes text, int64_t *ret_ms)
         return true;
     }
     if (parse_decimal(text, &d)) {
-        if (!decimal_ms(d, ret_ms)) *ret_ms = d.negative ? INT64_MIN : INT64_MAX;
+        if (!asked_ms(d, ret_ms)) *ret_ms = d.negative ? INT64_MIN : INT64_MAX;
         return true;
     }
     return text.size > 10 && text.at[10] == 'T' && text.at[text.size - 1] != 'z' &&
@@ -335,7 +358,8 @@ enum err
 time_parse(struct bytes text, int64_t now_ms, int64_t *ret_ms, struct why *why)
 {
     int64_t ms;
-    if (parse_relative(text, now_ms, &ms) || time_parse_seconds(text, &ms) ||
+    struct decimal d;
+    if (parse_relative(text, now_ms, &ms) || (parse_decimal(text, &d) && asked_ms(d, &ms)) ||
         time_parse_rfc3339(text, &ms)) {
         *ret_ms = ms;
         return OK;

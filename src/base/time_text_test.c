@@ -92,6 +92,38 @@ test_dates_agree_with_the_c_library(void **state)
     }
 }
 
+/* Expected values are answers of Prometheus 3. */
+static void
+test_the_api_and_the_command_line_round_half_milliseconds_as_prometheus_does(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } cases[] = {
+        {"1726616971.4915", 1726616971491},
+        {"1655845211.5405", 1655845211540},
+        {"1562039827.9315", 1562039827931},
+        {"1795500570.0005", 1795500570000},
+        {"1795500570.0015", 1795500570001},
+        {"1700000000.1235", 1700000000124},
+        {"1726616971.9995", 1726616972000},
+        {"-1726616971.4915", -1726616971491},
+        {"-1.5", -1500},
+        {"0.0005", 1},
+        {"-0.0005", -1},
+        {"1e-4", 0},
+        {"1.7266169714915e9", 1726616971491},
+        {"9223372036854775.8070", INT64_MAX},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t ms = 7;
+        assert_true(time_parse_api(bytes_of_text(cases[i].text), &ms));
+        if (ms != cases[i].ms) fail_msg("%s gave %lld", cases[i].text, (long long)ms);
+        assert_int_equal(must_parse(cases[i].text), cases[i].ms);
+    }
+}
+
 static void
 test_the_api_takes_what_prometheus_takes_and_no_more(void **state)
 {
@@ -221,6 +253,8 @@ main(void)
         cmocka_unit_test(test_seconds_are_exact_to_the_millisecond),
         cmocka_unit_test(test_printed_seconds_read_back),
         cmocka_unit_test(test_dates_agree_with_the_c_library),
+        cmocka_unit_test(
+            test_the_api_and_the_command_line_round_half_milliseconds_as_prometheus_does),
         cmocka_unit_test(test_the_api_takes_what_prometheus_takes_and_no_more),
         cmocka_unit_test(test_the_command_line_takes_dates_seconds_and_now),
         cmocka_unit_test(test_durations_are_printed_as_prometheus_does_and_read_back),

@@ -17,6 +17,9 @@ WRONG_TIMES = ["x", "2024-01-01", "0x10x", " 1", '"', "é", "1e", "--1", "2024-0
 # Beyond 64 bits of milliseconds Prometheus computes some other time.
 TIMES = ["", "0", "-1.5", "1e3", "2024-01-01T00:00:00Z", "2024-01-01T00:00:00.5+02:00", "253402300799",
          "-292273086-05-16T16:47:06Z", "292277025-08-18T07:12:54.999999999Z"]
+# Prometheus rounds the fraction of the nearest double.
+HALVES = ["1726616971.4915", "1655845211.5405", "1562039827.9315", "1795500570.0005", "1795500570.0015",
+          "1700000000.1235", "1726616971.9995", "-1726616971.4915", "0.0005", "-0.0005", "1e-4", "1.7266169714915e9"]
 LIMITS = ["", "0", "1", "2", "+1", "007", "9223372036854775807"]
 WRONG_LIMITS = ["x", "-1", "1.5", " 1", "99999999999999999999", "9223372036854775808", "0x10", "1_0", "+", "-",
                 "1e3", "é"]
@@ -67,6 +70,11 @@ def expressions():
 
 
 def queries():
+    for time in HALVES:
+        yield "query", [("query", "1"), ("time", time)]
+        yield "query_range", [("query", "1"), ("start", time), ("end", time), ("step", "1")]
+    for step in ["0.001", "0.29", "0.57", "1.0015", "2.003", "1e-3"]:
+        yield "query_range", [("query", "1"), ("start", "1"), ("end", "1.01"), ("step", step)]
     for time in WRONG_TIMES:
         yield "query", [("query", "1"), ("time", time)]
         yield "query", [("query", "1"), ("lookback_delta", time)]
